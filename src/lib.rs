@@ -1,0 +1,4 @@
+//! Gatepass: skeleton.
+pub mod json;
+pub mod secret;
+pub mod time;

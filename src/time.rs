@@ -1,0 +1,146 @@
+//! Points in time and spans, as numbers that come from outside.
+//!
+//! There is no `now()` here: the host says what time it is, and every function
+//! that needs it takes it as an argument.
+
+use std::fmt;
+
+/// A moment, in milliseconds since 1970-01-01T00:00:00Z.
+///
+/// All arithmetic saturates, so no claim, however far away, can overflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(i64);
+
+/// A span of time, in milliseconds; never negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Span(i64);
+
+/// The largest NumericDate accepted, 2^53 seconds: beyond it a JSON number is
+/// no longer exact.
+const MAX_NUMERIC_DATE: f64 = 9_007_199_254_740_992.0;
+
+impl UnixTime {
+    /// The moment `seconds` after the epoch.
+    pub const fn from_secs(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
+    /// The moment `millis` milliseconds after the epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// A NumericDate (RFC 7519 section 2): seconds, possibly with a fraction.
+    ///
+    /// `None` for a number that is not finite or beyond ±2^53: the caller must
+    /// treat that as a malformed claim, never as an absent one.
+    pub fn from_numeric_date(seconds: f64) -> Option<Self> {
+        if !seconds.is_finite() || seconds.abs() > MAX_NUMERIC_DATE {
+            return None;
+        }
+        #[allow(clippy::cast_possible_truncation)] // in range, checked above
+        Some(Self((seconds * 1000.0) as i64))
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn as_secs(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// This moment plus `span`.
+    #[must_use]
+    pub const fn plus(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+
+    /// This moment minus `span`.
+    #[must_use]
+    pub const fn minus(self, span: Span) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+
+    /// How long after `earlier` this moment is; zero when it is not after it,
+    /// as happens when a clock is set back.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Span {
+        let span = self.0.saturating_sub(earlier.0);
+        Span(if span < 0 { 0 } else { span })
+    }
+}
+
+impl fmt::Display for UnixTime {
+    /// Seconds since the epoch, as a NumericDate.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.as_secs())
+    }
+}
+
+impl Span {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// A span of `seconds`.
+    pub const fn from_secs(seconds: u32) -> Self {
+        Self((seconds as i64).saturating_mul(1000))
+    }
+
+    /// A span of `millis` milliseconds.
+    pub const fn from_millis(millis: u32) -> Self {
+        Self(millis as i64)
+    }
+
+    /// The span in milliseconds.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// The span in whole seconds, rounded down.
+    pub const fn as_secs(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numeric_dates() {
+        for (case, seconds, expected) in [
+            ("whole", 1_700_000_000.0, Some(1_700_000_000_000)),
+            ("fraction", 1_700_000_000.5, Some(1_700_000_000_500)),
+            ("negative", -1.0, Some(-1000)),
+            (
+                "largest exact",
+                9_007_199_254_740_992.0,
+                Some(9_007_199_254_740_992_000),
+            ),
+            ("beyond exact", 9_007_199_254_740_994.0, None),
+            ("infinite", f64::INFINITY, None),
+            ("not a number", f64::NAN, None),
+        ] {
+            let got = UnixTime::from_numeric_date(seconds).map(UnixTime::as_millis);
+            assert_eq!(got, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        let latest = UnixTime::from_millis(i64::MAX);
+        let earliest = UnixTime::from_millis(i64::MIN);
+        assert_eq!(latest.plus(Span::from_secs(1)), latest);
+        assert_eq!(earliest.minus(Span::from_secs(1)), earliest);
+        assert_eq!(latest.since(earliest), Span(i64::MAX));
+        assert_eq!(
+            earliest.since(latest),
+            Span::ZERO,
+            "a clock set back gives no span"
+        );
+        assert_eq!(UnixTime::from_secs(i64::MIN).as_millis(), i64::MIN);
+    }
+}
