@@ -1,4 +1,5 @@
 //! Gatepass: skeleton.
 pub mod json;
+pub mod keys;
 pub mod secret;
 pub mod time;

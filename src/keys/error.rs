@@ -1,0 +1,299 @@
+//! Why a key is not usable, and what others wrote, fit for a log.
+
+use std::fmt;
+
+use jwt_compact::CreationError;
+
+use super::{Algorithm, Family, SigningAlgorithm};
+use crate::json::JsonError;
+
+/// Why a JWK cannot be used. The text names the rule and what was found, never
+/// a value of the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyError {
+    /// A member that this sort of key needs is not there.
+    Missing {
+        /// The member's name.
+        member: &'static str,
+    },
+    /// A member, or the key itself, is of another JSON type.
+    WrongType {
+        /// What it is about: a member's name or `key`.
+        member: &'static str,
+        /// The type it must have.
+        expected: &'static str,
+        /// The type it has.
+        found: &'static str,
+    },
+    /// A member is not base64url as RFC 7515 section 2 has it.
+    NotBase64Url {
+        /// The member's name.
+        member: &'static str,
+    },
+    /// A member has a fixed size and this is not it.
+    WrongLength {
+        /// The member's name.
+        member: &'static str,
+        /// Bytes it must have.
+        expected: usize,
+        /// Bytes it has.
+        found: usize,
+    },
+    /// `kid` is longer than [`super::MAX_KEY_ID_BYTES`].
+    KeyIdTooLong {
+        /// Bytes it has.
+        found: usize,
+    },
+    /// `kty` is one we have no algorithm for.
+    UnsupportedKeyType(Excerpt),
+    /// `crv` is one we have no algorithm for.
+    UnsupportedCurve(Excerpt),
+    /// `alg` is not a signature algorithm we know.
+    UnsupportedAlgorithm(Excerpt),
+    /// `alg` needs another sort of key.
+    AlgorithmMismatch {
+        /// What `alg` says.
+        algorithm: Algorithm,
+        /// What the key is.
+        family: Family,
+    },
+    /// `use` is not `sig`.
+    UseNotSignature(Excerpt),
+    /// `key_ops` is there without the operation we need.
+    OperationNotAllowed {
+        /// The operation that is missing.
+        operation: &'static str,
+    },
+    /// A symmetric key came from a place that others can read or write.
+    SymmetricFromRemote,
+    /// A key set on the network shows a private key: whoever reads it can sign.
+    PrivatePublished {
+        /// The private member.
+        member: &'static str,
+    },
+    /// The secret is shorter than the output of the hash.
+    SecretTooShort {
+        /// Bytes it must have at least.
+        minimum: usize,
+        /// Bytes it has.
+        found: usize,
+    },
+    /// The RSA modulus has too few or too many bits.
+    ModulusSize {
+        /// Bits it has.
+        bits: u32,
+    },
+    /// The RSA modulus is even.
+    ModulusEven,
+    /// The RSA exponent is even, below 3 or above 2^33.
+    Exponent,
+    /// The point is not on the curve.
+    NotOnCurve,
+    /// The point is of small order, or not in its only canonical form.
+    WeakPoint,
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { member } => write!(f, "member \"{member}\" is missing"),
+            Self::WrongType {
+                member,
+                expected,
+                found,
+            } => write!(f, "\"{member}\" must be {expected}, it is {found}"),
+            Self::NotBase64Url { member } => {
+                write!(f, "\"{member}\" is not base64url without padding")
+            }
+            Self::WrongLength {
+                member,
+                expected,
+                found,
+            } => write!(f, "\"{member}\" must be {expected} bytes, it is {found}"),
+            Self::KeyIdTooLong { found } => write!(
+                f,
+                "\"kid\" may be at most {} bytes, it is {found}",
+                super::MAX_KEY_ID_BYTES
+            ),
+            Self::UnsupportedKeyType(found) => {
+                write!(f, "\"kty\" {found} is not one of oct, RSA, EC, OKP")
+            }
+            Self::UnsupportedCurve(found) => {
+                write!(f, "\"crv\" {found} is not one of P-256, Ed25519")
+            }
+            Self::UnsupportedAlgorithm(found) => {
+                write!(f, "\"alg\" {found} is not a signature algorithm known here")
+            }
+            Self::AlgorithmMismatch { algorithm, family } => write!(
+                f,
+                "\"alg\" is {algorithm}, which needs {}, but this is {family}",
+                algorithm.family()
+            ),
+            Self::UseNotSignature(found) => write!(f, "\"use\" must be \"sig\", it is {found}"),
+            Self::OperationNotAllowed { operation } => {
+                write!(f, "\"key_ops\" does not contain \"{operation}\"")
+            }
+            Self::SymmetricFromRemote => {
+                f.write_str("a symmetric key may only come from the local configuration")
+            }
+            Self::PrivatePublished { member } => write!(
+                f,
+                "private member \"{member}\" is published, so anyone can sign with this key"
+            ),
+            Self::SecretTooShort { minimum, found } => write!(
+                f,
+                "the secret must have at least {minimum} bytes, it has {found}"
+            ),
+            Self::ModulusSize { bits } => write!(
+                f,
+                "the RSA modulus must have 2048 to 4096 bits, it has {bits}"
+            ),
+            Self::ModulusEven => f.write_str("the RSA modulus is even"),
+            Self::Exponent => {
+                f.write_str("the RSA exponent must be odd, at least 3 and below 2^33")
+            }
+            Self::NotOnCurve => f.write_str("the point is not on the curve"),
+            Self::WeakPoint => {
+                f.write_str("the Ed25519 point is of small order or not in canonical form")
+            }
+        }
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+/// What sort of key a private key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// One we know.
+    Known(Family),
+    /// An elliptic curve we do not sign with.
+    OtherCurve,
+    /// Anything else.
+    Other,
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(family) => family.fmt(f),
+            Self::OtherCurve => f.write_str("a key on another elliptic curve"),
+            Self::Other => f.write_str("a key of another kind"),
+        }
+    }
+}
+
+/// Why a private key cannot be used. The text holds nothing of the key.
+#[derive(Debug)]
+pub enum SigningKeyError {
+    /// Neither PEM nor strict JSON.
+    Json(JsonError),
+    /// A member of the JWK is not as it must be.
+    Key(KeyError),
+    /// A PEM block of another label.
+    NotPkcs8,
+    /// Not a private key in its encoding.
+    Malformed,
+    /// The algorithm needs another kind of key.
+    WrongKind {
+        /// The algorithm it was meant for.
+        algorithm: SigningAlgorithm,
+        /// What the key is.
+        found: KeyKind,
+    },
+    /// The public part of the JWK is not that of the private one.
+    PublicMismatch,
+}
+
+impl From<KeyError> for SigningKeyError {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
+}
+
+impl fmt::Display for SigningKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(error) => write!(f, "neither a PEM block nor a JWK: {error}"),
+            Self::Key(error) => error.fmt(f),
+            Self::NotPkcs8 => f.write_str(
+                "the PEM block is not an unencrypted PKCS#8 \"PRIVATE KEY\" \
+                 (openssl pkcs8 -topk8 -nocrypt makes one)",
+            ),
+            Self::Malformed => f.write_str("not a well-formed private key"),
+            Self::WrongKind { algorithm, found } => write!(
+                f,
+                "{algorithm} needs {}, this is {found}",
+                Algorithm::from(*algorithm).family()
+            ),
+            Self::PublicMismatch => {
+                f.write_str("the public part of the JWK does not belong to its private part")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SigningKeyError {}
+
+/// Why claims cannot be signed: they are not serialisable as a JSON object.
+#[derive(Debug)]
+pub struct SignError(CreationError);
+
+impl SignError {
+    pub(super) const fn new(error: CreationError) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for SignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for SignError {}
+
+/// The beginning of a text somebody else wrote, fit for one line of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt(String);
+
+impl Excerpt {
+    const CHARACTERS: usize = 40;
+
+    pub(super) fn of(text: &str) -> Self {
+        Self(text.chars().take(Self::CHARACTERS).collect())
+    }
+}
+
+impl fmt::Display for Excerpt {
+    /// Quoted and escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_stays_on_one_short_line() {
+        let hostile = format!("a\nb\r\u{1b}[31m\u{2028}{}", "x".repeat(1000));
+        let text = KeyError::UnsupportedCurve(Excerpt::of(&hostile)).to_string();
+        assert!(text.len() < 160, "{text}");
+        assert!(!text.chars().any(char::is_control), "{text}");
+        assert!(!text.contains('\u{2028}'), "{text}");
+    }
+
+    #[test]
+    fn both_sides_are_named() {
+        let error = KeyError::AlgorithmMismatch {
+            algorithm: Algorithm::Rs256,
+            family: Family::P256,
+        };
+        assert_eq!(
+            error.to_string(),
+            r#""alg" is RS256, which needs an RSA key, but this is a P-256 key"#
+        );
+    }
+}

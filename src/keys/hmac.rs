@@ -1,0 +1,120 @@
+//! HMAC (RFC 7518 section 3.2), by jwt-compact's own types, which compare in
+//! constant time and wipe keys on drop.
+
+use jwt_compact::alg::{Hs256, Hs256Key, Hs384, Hs384Key, Hs512, Hs512Key};
+
+use super::error::KeyError;
+use super::jwk::Jwk;
+use super::verifying::verify_as;
+use super::{Algorithm, AlgorithmSet};
+
+/// One secret, ready for each hash.
+#[derive(Clone)]
+pub(super) struct HmacKey {
+    sha256: Hs256Key,
+    sha384: Hs384Key,
+    sha512: Hs512Key,
+}
+
+impl HmacKey {
+    /// Reads `k` and keeps those of `wanted` for which it is long enough: at
+    /// least the output of the hash.
+    pub(super) fn from_jwk(
+        jwk: Jwk<'_>,
+        wanted: AlgorithmSet,
+    ) -> Result<(Self, AlgorithmSet), KeyError> {
+        let secret = jwk.bytes("k")?;
+        let fitting: AlgorithmSet = wanted
+            .iter()
+            .filter(|algorithm| secret.len() >= minimum(*algorithm))
+            .collect();
+        if fitting.is_empty() {
+            return Err(KeyError::SecretTooShort {
+                minimum: wanted.iter().map(minimum).min().unwrap_or(usize::MAX),
+                found: secret.len(),
+            });
+        }
+        let key = Self {
+            sha256: Hs256Key::new(&secret),
+            sha384: Hs384Key::new(&secret),
+            sha512: Hs512Key::new(&secret),
+        };
+        Ok((key, fitting))
+    }
+
+    pub(super) fn verify(
+        &self,
+        algorithm: Algorithm,
+        signing_input: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        match algorithm {
+            Algorithm::Hs256 => verify_as(&Hs256, &self.sha256, signing_input, signature),
+            Algorithm::Hs384 => verify_as(&Hs384, &self.sha384, signing_input, signature),
+            Algorithm::Hs512 => verify_as(&Hs512, &self.sha512, signing_input, signature),
+            _ => false,
+        }
+    }
+}
+
+/// Bytes a secret must have at least; no secret will do for what is not HMAC.
+const fn minimum(algorithm: Algorithm) -> usize {
+    match algorithm {
+        Algorithm::Hs256 => 32,
+        Algorithm::Hs384 => 48,
+        Algorithm::Hs512 => 64,
+        _ => usize::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+    use serde_json::json;
+
+    use super::*;
+    use crate::keys::{Family, Origin, VerifyingKey};
+
+    fn key(bytes: usize, alg: Option<&str>) -> Result<VerifyingKey, KeyError> {
+        let secret = BASE64_URL_SAFE_NO_PAD.encode(vec![7; bytes]);
+        let mut jwk = json!({"kty": "oct", "k": secret});
+        if let Some(alg) = alg {
+            jwk["alg"] = alg.into();
+        }
+        VerifyingKey::from_jwk(jwk.as_object().unwrap(), Origin::Local)
+    }
+
+    #[test]
+    fn a_secret_is_as_long_as_the_hash() {
+        let short = |minimum, found| Err(KeyError::SecretTooShort { minimum, found });
+        for (bytes, alg, expected) in [
+            (0, None, short(32, 0)),
+            (31, None, short(32, 31)),
+            (32, None, Ok("HS256")),
+            (47, None, Ok("HS256")),
+            (48, None, Ok("HS256, HS384")),
+            (64, None, Ok("HS256, HS384, HS512")),
+            (1000, None, Ok("HS256, HS384, HS512")),
+            (1000, Some("HS384"), Ok("HS384")),
+            (31, Some("HS256"), short(32, 31)),
+            (47, Some("HS384"), short(48, 47)),
+            (63, Some("HS512"), short(64, 63)),
+        ] {
+            let got = key(bytes, alg).map(|key| key.algorithms().to_string());
+            assert_eq!(
+                got,
+                expected.map(str::to_owned),
+                "{bytes} bytes for {alg:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_hmac_has_a_minimum() {
+        for algorithm in Algorithm::ALL {
+            let hmac = algorithm.family() == Family::Hmac;
+            assert_eq!(minimum(algorithm) < usize::MAX, hmac, "{algorithm}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Keys: which there are, what each may do, and the signatures themselves.
+//!
+//! A [`VerifyingKey`] is made from a JWK and knows the algorithms it may serve;
+//! the algorithm a token names is compared with them, never obeyed. A
+//! [`KeySet`] finds the keys for a token by key id. A [`SigningKey`] mints
+//! tokens and shows its public half as a JWK.
+//!
+//! The rules for strength are applied where a key is made (RFC 7518 sections
+//! 3.2 to 3.5, RFC 8037 section 3), so no weak key exists as a value. The
+//! arithmetic is that of the RustCrypto crates and of dalek, reached through
+//! the trait [`jwt_compact::Algorithm`]; there is no cryptography in here.
+//!
+//! Nothing here fetches keys, knows issuers or looks at claims.
+
+mod algorithm;
+mod ecdsa;
+mod eddsa;
+mod error;
+mod hmac;
+mod jwk;
+mod pkcs8;
+mod rsa;
+mod set;
+mod signing;
+mod verifying;
+
+pub use self::algorithm::{Algorithm, AlgorithmSet, Family, SigningAlgorithm};
+pub use self::error::{Excerpt, KeyError, KeyKind, SignError, SigningKeyError};
+pub use self::jwk::Origin;
+pub use self::set::{KeySet, KeySetError, MAX_CANDIDATES, MAX_KEYS, SkippedKey};
+pub use self::signing::SigningKey;
+pub use self::verifying::VerifyingKey;
+
+/// The longest key id accepted, in a key as in a token.
+pub const MAX_KEY_ID_BYTES: usize = 256;

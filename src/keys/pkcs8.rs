@@ -1,0 +1,49 @@
+//! Private keys in PKCS#8.
+
+use p256::pkcs8::{AssociatedOid, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
+
+use super::error::{KeyKind, SigningKeyError};
+use super::signing::PrivateKey;
+use super::{Algorithm, Family, SigningAlgorithm};
+
+/// Reads PKCS#8 in PEM (RFC 5958, RFC 8410 section 7).
+pub(super) fn private_key(
+    text: &str,
+    algorithm: SigningAlgorithm,
+) -> Result<PrivateKey, SigningKeyError> {
+    let (label, document) =
+        SecretDocument::from_pem(text).map_err(|_| SigningKeyError::Malformed)?;
+    if label != "PRIVATE KEY" {
+        return Err(SigningKeyError::NotPkcs8);
+    }
+    let info =
+        PrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| SigningKeyError::Malformed)?;
+    let found = kind(&info);
+    if found != KeyKind::Known(Algorithm::from(algorithm).family()) {
+        return Err(SigningKeyError::WrongKind { algorithm, found });
+    }
+    match algorithm {
+        SigningAlgorithm::Es256 => p256::SecretKey::try_from(info)
+            .map(|key| PrivateKey::Es256(key.into()))
+            .map_err(|_| SigningKeyError::Malformed),
+        SigningAlgorithm::EdDsa => ed25519_dalek::SigningKey::try_from(info)
+            .map(PrivateKey::EdDsa)
+            .map_err(|_| SigningKeyError::Malformed),
+    }
+}
+
+/// What sort of key it is, by its object identifiers.
+fn kind(info: &PrivateKeyInfoRef<'_>) -> KeyKind {
+    const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+    const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+    const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+    match info.algorithm.oid {
+        RSA => KeyKind::Known(Family::Rsa),
+        ED25519 => KeyKind::Known(Family::Ed25519),
+        EC if info.algorithm.parameters_oid() == Ok(p256::NistP256::OID) => {
+            KeyKind::Known(Family::P256)
+        }
+        EC => KeyKind::OtherCurve,
+        _ => KeyKind::Other,
+    }
+}

@@ -1,0 +1,233 @@
+//! RSA (RFC 7518 sections 3.3 and 3.5): verifying only.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+
+use jwt_compact::AlgorithmSignature;
+use rsa::pkcs1v15::Pkcs1v15Sign;
+use rsa::pss::Pss;
+use rsa::traits::PublicKeyParts;
+use rsa::{BoxedUint, RsaPublicKey};
+use sha2::{Digest, Sha256, Sha384, Sha512};
+
+use super::Algorithm;
+use super::error::KeyError;
+use super::jwk::Jwk;
+use super::verifying::verify_as;
+
+/// Bits of a modulus: fewer are weak (RFC 7518 section 3.3), more cost the
+/// gateway milliseconds per token, which an attacker would not have to pay.
+const MODULUS_BITS: std::ops::RangeInclusive<u32> = 2048..=4096;
+
+/// A public key.
+#[derive(Clone)]
+pub(super) struct RsaKey(RsaPublicKey);
+
+impl RsaKey {
+    /// Reads `n` and `e` (RFC 7518 section 6.3.1).
+    ///
+    /// Zero bytes in front, which the RFC forbids and Java likes to write, are
+    /// let pass: they change no number.
+    pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, KeyError> {
+        let modulus = significant(&jwk.bytes("n")?).to_vec();
+        let exponent = significant(&jwk.bytes("e")?).to_vec();
+
+        let bits = bit_length(&modulus);
+        if !MODULUS_BITS.contains(&bits) {
+            return Err(KeyError::ModulusSize { bits });
+        }
+        if modulus.last().is_none_or(|last| last & 1 == 0) {
+            return Err(KeyError::ModulusEven);
+        }
+        // The crate asks for an odd exponent from 3 to 2^33 - 1, but only after
+        // it made numbers of it; ask for a small one before.
+        if exponent.len() > 5 {
+            return Err(KeyError::Exponent);
+        }
+        RsaPublicKey::new(
+            BoxedUint::from_be_slice_vartime(&modulus),
+            BoxedUint::from_be_slice_vartime(&exponent),
+        )
+        .map(Self)
+        .map_err(|_| KeyError::Exponent)
+    }
+
+    pub(super) fn verify(
+        &self,
+        algorithm: Algorithm,
+        signing_input: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        // RFC 8017 sections 8.1.2 and 8.2.2, step 1.
+        signature.len() == self.0.size()
+            && verify_as(&RsaSsa(algorithm), &self.0, signing_input, signature)
+    }
+}
+
+/// The two signature schemes of RFC 8017 section 8, by JWS algorithm.
+struct RsaSsa(Algorithm);
+
+impl jwt_compact::Algorithm for RsaSsa {
+    /// Nobody signs with RSA here: its arithmetic on private keys is not
+    /// constant in time (RUSTSEC-2023-0071).
+    type SigningKey = Infallible;
+    type VerifyingKey = RsaPublicKey;
+    type Signature = RsaSignature;
+
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(self.0.name())
+    }
+
+    fn sign(&self, key: &Infallible, _message: &[u8]) -> RsaSignature {
+        match *key {}
+    }
+
+    fn verify_signature(
+        &self,
+        RsaSignature(signature): &RsaSignature,
+        key: &RsaPublicKey,
+        message: &[u8],
+    ) -> bool {
+        // `Pss::new` expects a salt as long as the hash (RFC 7518 section 3.5).
+        let result = match self.0 {
+            Algorithm::Rs256 => key.verify(
+                Pkcs1v15Sign::new::<Sha256>(),
+                &Sha256::digest(message),
+                signature,
+            ),
+            Algorithm::Rs384 => key.verify(
+                Pkcs1v15Sign::new::<Sha384>(),
+                &Sha384::digest(message),
+                signature,
+            ),
+            Algorithm::Rs512 => key.verify(
+                Pkcs1v15Sign::new::<Sha512>(),
+                &Sha512::digest(message),
+                signature,
+            ),
+            Algorithm::Ps256 => {
+                key.verify(Pss::<Sha256>::new(), &Sha256::digest(message), signature)
+            }
+            Algorithm::Ps384 => {
+                key.verify(Pss::<Sha384>::new(), &Sha384::digest(message), signature)
+            }
+            Algorithm::Ps512 => {
+                key.verify(Pss::<Sha512>::new(), &Sha512::digest(message), signature)
+            }
+            _ => return false,
+        };
+        result.is_ok()
+    }
+}
+
+/// As long as the modulus, which [`RsaKey::verify`] has checked.
+struct RsaSignature(Vec<u8>);
+
+impl AlgorithmSignature for RsaSignature {
+    fn try_from_slice(bytes: &[u8]) -> anyhow::Result<Self> {
+        Ok(Self(bytes.to_vec()))
+    }
+
+    fn as_bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.0)
+    }
+}
+
+/// Without the zero bytes in front.
+fn significant(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
+/// Bits of a number without zero bytes in front.
+fn bit_length(number: &[u8]) -> u32 {
+    let Some(first) = number.first() else {
+        return 0;
+    };
+    u32::try_from(number.len())
+        .unwrap_or(u32::MAX)
+        .saturating_mul(8)
+        .saturating_sub(first.leading_zeros())
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A modulus of so many bits; not a product of two primes, which nobody
+    /// can see.
+    fn modulus(bits: usize) -> Vec<u8> {
+        let mut modulus = vec![0xff; bits.div_ceil(8)];
+        let spare = bits.next_multiple_of(8).abs_diff(bits);
+        modulus[0] >>= spare;
+        modulus
+    }
+
+    fn key(modulus: &[u8], exponent: &[u8]) -> Result<RsaKey, KeyError> {
+        let jwk = json!({
+            "n": BASE64_URL_SAFE_NO_PAD.encode(modulus),
+            "e": BASE64_URL_SAFE_NO_PAD.encode(exponent),
+        });
+        RsaKey::from_jwk(Jwk::new(jwk.as_object().unwrap()))
+    }
+
+    #[test]
+    fn the_modulus() {
+        let zero_in_front = [&[0][..], &modulus(2048)].concat();
+        let mut even = modulus(2048);
+        *even.last_mut().unwrap() = 0xfe;
+        let size = |bits| Some(KeyError::ModulusSize { bits });
+        for (case, modulus, expected) in [
+            ("none", vec![], size(0)),
+            ("zero", vec![0; 256], size(0)),
+            ("1024 bits", modulus(1024), size(1024)),
+            ("2047 bits", modulus(2047), size(2047)),
+            ("2048 bits", modulus(2048), None),
+            ("2049 bits", modulus(2049), None),
+            ("4096 bits", modulus(4096), None),
+            ("4097 bits", modulus(4097), size(4097)),
+            ("16384 bits", modulus(16384), size(16384)),
+            ("a zero in front", zero_in_front, None),
+            ("even", even, Some(KeyError::ModulusEven)),
+        ] {
+            assert_eq!(key(&modulus, &[1, 0, 1]).err(), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_exponent() {
+        let modulus = modulus(2048);
+        for (case, exponent, usable) in [
+            ("none", &[][..], false),
+            ("zero", &[0], false),
+            ("one", &[1], false),
+            ("two", &[2], false),
+            ("three", &[3], true),
+            ("65537", &[1, 0, 1], true),
+            ("65537 with a zero in front", &[0, 1, 0, 1], true),
+            ("65536", &[1, 0, 0], false),
+            ("2^33 - 1", &[1, 0xff, 0xff, 0xff, 0xff], true),
+            ("2^33 + 1", &[2, 0, 0, 0, 1], false),
+            ("as long as the modulus", &modulus, false),
+        ] {
+            let expected = (!usable).then_some(KeyError::Exponent);
+            assert_eq!(key(&modulus, exponent).err(), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_signature_has_the_length_of_the_modulus() {
+        // 2049 bits: one bit more than whole bytes, where PSS has one byte less.
+        let key = key(&modulus(2049), &[3]).unwrap_or_else(|error| panic!("{error}"));
+        for algorithm in Algorithm::ALL {
+            for length in [0, 1, 255, 256, 257, 258, 512, 4096] {
+                assert!(!key.verify(algorithm, b"", &vec![0; length]), "{length}");
+                assert!(!key.verify(algorithm, b"", &vec![0xff; length]), "{length}");
+            }
+        }
+    }
+}

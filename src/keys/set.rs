@@ -1,0 +1,330 @@
+//! The keys of one issuer, found by key id.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::error::{Excerpt, KeyError};
+use super::{Algorithm, AlgorithmSet, Origin, VerifyingKey};
+use crate::json;
+
+/// The most keys a set may hold.
+pub const MAX_KEYS: usize = 100;
+
+/// The most keys tried for one token: each costs a verification that the
+/// sender of the token does not pay for.
+pub const MAX_CANDIDATES: usize = 4;
+
+/// The usable keys of a JWK Set (RFC 7517 section 5); at least one.
+#[derive(Clone, Debug)]
+pub struct KeySet {
+    /// Those with an id first, so that the limit on candidates never hides the
+    /// key a token names behind others that name nothing.
+    keys: Vec<VerifyingKey>,
+}
+
+/// A key of a set that is not used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedKey {
+    /// Its place in `keys`, from 0.
+    pub index: usize,
+    /// The beginning of its `kid`, if that is a string.
+    pub kid: Option<Excerpt>,
+    /// Why it is not used.
+    pub reason: KeyError,
+}
+
+impl KeySet {
+    /// Reads a JWK Set: an object whose `keys` is an array.
+    ///
+    /// A key that cannot be used is skipped and told, and spoils nothing: sets
+    /// hold keys for other purposes and for algorithms of the future (RFC 7517
+    /// section 5). A set without any usable key is an error, so that it never
+    /// takes the place of a good one.
+    pub fn from_jwks(jwks: &Value, origin: Origin) -> Result<(Self, Vec<SkippedKey>), KeySetError> {
+        let members = jwks.as_object().ok_or_else(|| KeySetError::NotAnObject {
+            found: json::kind(jwks),
+        })?;
+        let entries = match members.get("keys") {
+            Some(Value::Array(entries)) => entries,
+            Some(other) => {
+                return Err(KeySetError::KeysNotAnArray {
+                    found: Some(json::kind(other)),
+                });
+            }
+            None => return Err(KeySetError::KeysNotAnArray { found: None }),
+        };
+        if entries.len() > MAX_KEYS {
+            return Err(KeySetError::TooManyKeys {
+                found: entries.len(),
+            });
+        }
+
+        let mut keys = Vec::with_capacity(entries.len());
+        let mut skipped = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            match key(entry, origin) {
+                Ok(key) => keys.push(key),
+                Err(reason) => skipped.push(SkippedKey {
+                    index,
+                    kid: entry.get("kid").and_then(Value::as_str).map(Excerpt::of),
+                    reason,
+                }),
+            }
+        }
+        if keys.is_empty() {
+            return Err(KeySetError::NoUsableKey { skipped });
+        }
+        keys.sort_by_key(|key| key.id().is_none());
+        Ok((Self { keys }, skipped))
+    }
+
+    /// The keys to try for a token, at most [`MAX_CANDIDATES`].
+    ///
+    /// A key with an id serves the tokens that name it and those that name no
+    /// key; a key without an id serves every token. Ids are compared byte for
+    /// byte. Two keys of one id are both candidates: RFC 7517 section 4.5 allows
+    /// it for different algorithms, and each is the issuer's.
+    pub fn candidates<'a>(
+        &'a self,
+        kid: Option<&'a str>,
+        algorithm: Algorithm,
+    ) -> impl Iterator<Item = &'a VerifyingKey> {
+        self.keys
+            .iter()
+            .filter(move |key| match (key.id(), kid) {
+                (Some(id), Some(kid)) => id == kid,
+                _ => true,
+            })
+            .filter(move |key| key.admits(algorithm))
+            .take(MAX_CANDIDATES)
+    }
+
+    /// Whether a key has that id; if not, it may be worth to fetch the set anew.
+    pub fn knows(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.id() == Some(kid))
+    }
+
+    /// Every algorithm that some key of the set may serve.
+    pub fn algorithms(&self) -> AlgorithmSet {
+        self.keys
+            .iter()
+            .fold(AlgorithmSet::EMPTY, |all, key| all.union(key.algorithms()))
+    }
+
+    /// The keys, those with an id first.
+    pub fn keys(&self) -> &[VerifyingKey] {
+        &self.keys
+    }
+}
+
+fn key(entry: &Value, origin: Origin) -> Result<VerifyingKey, KeyError> {
+    let members: &Map<String, Value> = entry.as_object().ok_or_else(|| KeyError::WrongType {
+        member: "key",
+        expected: "an object",
+        found: json::kind(entry),
+    })?;
+    VerifyingKey::from_jwk(members, origin)
+}
+
+impl fmt::Display for SkippedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key {}", self.index)?;
+        if let Some(kid) = &self.kid {
+            write!(f, " (kid {kid})")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+/// Why a document is no usable key set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySetError {
+    /// It is not an object.
+    NotAnObject {
+        /// What it is.
+        found: &'static str,
+    },
+    /// `keys` is absent or not an array.
+    KeysNotAnArray {
+        /// What it is, if there.
+        found: Option<&'static str>,
+    },
+    /// It has more than [`MAX_KEYS`] keys.
+    TooManyKeys {
+        /// How many it has.
+        found: usize,
+    },
+    /// There are no keys or none can be used.
+    NoUsableKey {
+        /// Each key and why it is not used.
+        skipped: Vec<SkippedKey>,
+    },
+}
+
+impl fmt::Display for KeySetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnObject { found } => {
+                write!(f, "a key set must be an object, it is {found}")
+            }
+            Self::KeysNotAnArray { found: Some(found) } => {
+                write!(f, "\"keys\" must be an array, it is {found}")
+            }
+            Self::KeysNotAnArray { found: None } => f.write_str("member \"keys\" is missing"),
+            Self::TooManyKeys { found } => {
+                write!(f, "a key set may hold {MAX_KEYS} keys, it holds {found}")
+            }
+            Self::NoUsableKey { skipped } => {
+                f.write_str("no usable key")?;
+                for (key, separator) in skipped.iter().zip([": ", "; ", "; "]) {
+                    write!(f, "{separator}{key}")?;
+                }
+                if skipped.len() > 3 {
+                    f.write_str("; and more")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for KeySetError {}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn okp(members: &Value) -> Value {
+        let mut jwk = json!({
+            "kty": "OKP", "crv": "Ed25519",
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        });
+        for (member, value) in members.as_object().unwrap() {
+            jwk[member] = value.clone();
+        }
+        jwk
+    }
+
+    fn p256(kid: &str) -> Value {
+        json!({
+            "kty": "EC", "crv": "P-256", "kid": kid,
+            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        })
+    }
+
+    fn set(keys: &[Value]) -> (KeySet, Vec<SkippedKey>) {
+        KeySet::from_jwks(&json!({"keys": keys}), Origin::Remote).unwrap()
+    }
+
+    #[test]
+    fn a_bad_key_spoils_nothing() {
+        let bad = [
+            json!({"kty": "oct", "k": "A".repeat(86), "kid": "secret"}),
+            okp(&json!({"x": "AA", "kid": "short"})),
+            okp(&json!({"use": "enc"})),
+            json!({"kty": "new-kty", "kid": 7}),
+            json!("key"),
+            json!(null),
+            okp(&json!({"d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"})),
+        ];
+        let keys = [&bad[..], &[okp(&json!({"kid": "good"}))]].concat();
+        let (set, skipped) = set(&keys);
+        assert_eq!(set.keys().len(), 1);
+        assert!(set.knows("good"));
+        assert!(!set.knows("secret"));
+        let reasons: Vec<_> = skipped.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            reasons,
+            [
+                r#"key 0 (kid "secret"): a symmetric key may only come from the local configuration"#,
+                r#"key 1 (kid "short"): "x" must be 32 bytes, it is 1"#,
+                r#"key 2: "use" must be "sig", it is "enc""#,
+                r#"key 3: "kid" must be a string, it is a number"#,
+                r#"key 4: "key" must be an object, it is a string"#,
+                r#"key 5: "key" must be an object, it is null"#,
+                r#"key 6: private member "d" is published, so anyone can sign with this key"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_key_set() {
+        for (case, jwks, expected) in [
+            (
+                "an array",
+                json!([]),
+                "a key set must be an object, it is an array",
+            ),
+            ("a lone key", okp(&json!({})), r#"member "keys" is missing"#),
+            (
+                "an object of keys",
+                json!({"keys": {}}),
+                r#""keys" must be an array, it is an object"#,
+            ),
+            ("no keys", json!({"keys": []}), "no usable key"),
+            (
+                "no usable key",
+                json!({"keys": [1]}),
+                r#"no usable key: key 0: "key" must be an object, it is a number"#,
+            ),
+            (
+                "too many keys",
+                json!({"keys": vec![okp(&json!({})); MAX_KEYS + 1]}),
+                "a key set may hold 100 keys, it holds 101",
+            ),
+        ] {
+            let error = KeySet::from_jwks(&jwks, Origin::Remote).unwrap_err();
+            assert_eq!(error.to_string(), expected, "{case}");
+        }
+        assert_eq!(set(&vec![okp(&json!({})); MAX_KEYS]).0.keys().len(), 100);
+    }
+
+    #[test]
+    fn who_may_have_signed() {
+        use Algorithm::{EdDsa, Es256, Rs256};
+        let (set, _) = set(&[
+            okp(&json!({})),
+            okp(&json!({"kid": "a"})),
+            p256("a"),
+            okp(&json!({"kid": "b"})),
+        ]);
+        for (case, kid, algorithm, expected) in [
+            (
+                "its kid, then none",
+                Some("a"),
+                EdDsa,
+                &[Some("a"), None][..],
+            ),
+            ("one kid, two algorithms", Some("a"), Es256, &[Some("a")]),
+            ("another kid", Some("b"), EdDsa, &[Some("b"), None]),
+            ("a kid of another key", Some("b"), Es256, &[]),
+            ("an unknown kid", Some("c"), EdDsa, &[None]),
+            ("a kid in capitals", Some("A"), Es256, &[]),
+            ("no kid", None, EdDsa, &[Some("a"), Some("b"), None]),
+            ("an algorithm of no key", Some("a"), Rs256, &[]),
+        ] {
+            let ids: Vec<_> = set
+                .candidates(kid, algorithm)
+                .map(VerifyingKey::id)
+                .collect();
+            assert_eq!(ids, expected, "{case}");
+        }
+        assert_eq!(set.algorithms().to_string(), "ES256, EdDSA");
+    }
+
+    #[test]
+    fn few_keys_are_tried_and_the_named_one_among_them() {
+        let mut keys = vec![okp(&json!({})); 10];
+        keys.push(okp(&json!({"kid": "last"})));
+        let (set, _) = set(&keys);
+        for kid in [Some("last"), None] {
+            let mut candidates = set.candidates(kid, Algorithm::EdDsa);
+            assert_eq!(candidates.next().unwrap().id(), Some("last"));
+            assert_eq!(candidates.count(), MAX_CANDIDATES - 1);
+        }
+    }
+}

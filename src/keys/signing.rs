@@ -1,0 +1,370 @@
+//! The keys that mint tokens.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jwt_compact::{AlgorithmExt as _, Claims, Header};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::error::{KeyKind, SignError, SigningKeyError};
+use super::jwk::Jwk;
+use super::verifying::Material;
+use super::{Algorithm, SigningAlgorithm, VerifyingKey, ecdsa, eddsa, pkcs8};
+use crate::json;
+
+/// A private key and the one algorithm it signs with.
+pub struct SigningKey {
+    private: PrivateKey,
+    thumbprint: String,
+}
+
+pub(super) enum PrivateKey {
+    Es256(p256::ecdsa::SigningKey),
+    EdDsa(ed25519_dalek::SigningKey),
+}
+
+impl SigningKey {
+    /// Reads a key as people keep it: a JWK, or PKCS#8 in PEM.
+    pub fn parse(text: &str, algorithm: SigningAlgorithm) -> Result<Self, SigningKeyError> {
+        let text = text.trim();
+        if text.starts_with("-----") {
+            return pkcs8::private_key(text, algorithm).map(Self::new);
+        }
+        let members = json::parse_object(text.as_bytes()).map_err(SigningKeyError::Json)?;
+        Self::from_jwk(&members, algorithm)
+    }
+
+    /// Reads a private JWK (RFC 7518 section 6.2, RFC 8037 section 2).
+    ///
+    /// `use`, `key_ops` and `alg` must allow to sign with `algorithm`, and the
+    /// public part must belong to the private one: we would publish a key that
+    /// verifies nothing, and for Ed25519 signing with a foreign public part
+    /// gives the private one away.
+    pub fn from_jwk(
+        members: &Map<String, Value>,
+        algorithm: SigningAlgorithm,
+    ) -> Result<Self, SigningKeyError> {
+        let jwk = Jwk::new(members);
+        let family = jwk.family()?;
+        if family != Algorithm::from(algorithm).family() {
+            return Err(SigningKeyError::WrongKind {
+                algorithm,
+                found: KeyKind::Known(family),
+            });
+        }
+        jwk.permits("sign")?;
+        jwk.algorithm(family)?;
+        let private = match algorithm {
+            SigningAlgorithm::Es256 => {
+                let key = ecdsa::signing_key(jwk)?.ok_or(SigningKeyError::Malformed)?;
+                if key.verifying_key() != &ecdsa::verifying_key(jwk)? {
+                    return Err(SigningKeyError::PublicMismatch);
+                }
+                PrivateKey::Es256(key)
+            }
+            SigningAlgorithm::EdDsa => {
+                let key = eddsa::signing_key(jwk)?;
+                if key.verifying_key() != eddsa::verifying_key(jwk)? {
+                    return Err(SigningKeyError::PublicMismatch);
+                }
+                PrivateKey::EdDsa(key)
+            }
+        };
+        Ok(Self::new(private))
+    }
+
+    fn new(private: PrivateKey) -> Self {
+        let thumbprint = thumbprint(&private.public_members());
+        Self {
+            private,
+            thumbprint,
+        }
+    }
+
+    /// What it signs with.
+    pub const fn algorithm(&self) -> SigningAlgorithm {
+        match self.private {
+            PrivateKey::Es256(_) => SigningAlgorithm::Es256,
+            PrivateKey::EdDsa(_) => SigningAlgorithm::EdDsa,
+        }
+    }
+
+    /// The JWK thumbprint with SHA-256, in base64url (RFC 7638 section 3): a
+    /// key id that says which key it is.
+    pub fn thumbprint(&self) -> &str {
+        &self.thumbprint
+    }
+
+    /// The public half as a JWK to publish; it has no private member.
+    pub fn public_jwk(&self, kid: &str) -> Value {
+        let algorithm = Algorithm::from(self.algorithm()).name();
+        self.private
+            .public_members()
+            .into_iter()
+            .chain([
+                ("kid", kid.to_owned()),
+                ("use", "sig".to_owned()),
+                ("alg", algorithm.to_owned()),
+            ])
+            .map(|(member, value)| (member.to_owned(), Value::String(value)))
+            .collect::<Map<_, _>>()
+            .into()
+    }
+
+    /// The public half, to verify what was minted.
+    pub fn verifying_key(&self) -> VerifyingKey {
+        let material = match &self.private {
+            PrivateKey::Es256(key) => Material::P256(*key.verifying_key()),
+            PrivateKey::EdDsa(key) => Material::Ed25519(key.verifying_key()),
+        };
+        VerifyingKey::new(self.algorithm().into(), material)
+    }
+
+    /// Signs `claims` as a token in compact form, with `alg`, `kid` and `typ`
+    /// in its header.
+    pub fn mint<T: Serialize>(
+        &self,
+        kid: &str,
+        typ: &str,
+        claims: &Claims<T>,
+    ) -> Result<String, SignError> {
+        let header = Header::empty().with_key_id(kid).with_token_type(typ);
+        match &self.private {
+            PrivateKey::Es256(key) => ecdsa::Es256.token(&header, claims, key),
+            PrivateKey::EdDsa(key) => eddsa::Ed25519.token(&header, claims, key),
+        }
+        .map_err(SignError::new)
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("algorithm", &self.algorithm())
+            .field("thumbprint", &self.thumbprint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PrivateKey {
+    /// The members a thumbprint covers, in its order (RFC 7638 section 3.2,
+    /// RFC 8037 section 2).
+    fn public_members(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Es256(key) => {
+                let [x, y] = ecdsa::coordinates(key.verifying_key());
+                vec![
+                    ("crv", "P-256".to_owned()),
+                    ("kty", "EC".to_owned()),
+                    ("x", x),
+                    ("y", y),
+                ]
+            }
+            Self::EdDsa(key) => vec![
+                ("crv", "Ed25519".to_owned()),
+                ("kty", "OKP".to_owned()),
+                (
+                    "x",
+                    BASE64_URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()),
+                ),
+            ],
+        }
+    }
+}
+
+/// RFC 7638 section 3; no member needs an escape.
+fn thumbprint(members: &[(&'static str, String)]) -> String {
+    let members: Vec<_> = members
+        .iter()
+        .map(|(member, value)| format!(r#""{member}":"{value}""#))
+        .collect();
+    let json = format!("{{{}}}", members.join(","));
+    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(json))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// RFC 7515 appendix A.3 and RFC 8037 appendix A.1.
+    fn jwk(algorithm: SigningAlgorithm) -> Value {
+        match algorithm {
+            SigningAlgorithm::Es256 => json!({
+                "kty": "EC", "crv": "P-256",
+                "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+                "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+                "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
+            }),
+            SigningAlgorithm::EdDsa => json!({
+                "kty": "OKP", "crv": "Ed25519",
+                "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+                "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+            }),
+        }
+    }
+
+    fn key(algorithm: SigningAlgorithm) -> SigningKey {
+        SigningKey::parse(&jwk(algorithm).to_string(), algorithm).unwrap()
+    }
+
+    #[test]
+    fn thumbprints() {
+        // RFC 8037 appendix A.3.
+        assert_eq!(
+            key(SigningAlgorithm::EdDsa).thumbprint(),
+            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+        );
+        // By jwcrypto.
+        assert_eq!(
+            key(SigningAlgorithm::Es256).thumbprint(),
+            "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U"
+        );
+    }
+
+    #[test]
+    fn what_is_published_is_public() {
+        for algorithm in [SigningAlgorithm::Es256, SigningAlgorithm::EdDsa] {
+            let mut expected = jwk(algorithm);
+            expected.as_object_mut().unwrap().remove("d");
+            expected["kid"] = "one".into();
+            expected["use"] = "sig".into();
+            expected["alg"] = algorithm.to_string().into();
+            assert_eq!(key(algorithm).public_jwk("one"), expected);
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        assert_eq!(
+            format!("{:?}", key(SigningAlgorithm::EdDsa)),
+            "SigningKey { algorithm: EdDsa, \
+             thumbprint: \"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k\", .. }"
+        );
+    }
+
+    #[test]
+    fn what_cannot_sign() {
+        use SigningAlgorithm::{EdDsa, Es256};
+        // The key of RFC 8032 section 7.1, test 2.
+        let other_okp = "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw";
+        let zero = "A".repeat(43);
+        for (case, algorithm, members, expected) in [
+            (
+                "the key of the other algorithm",
+                EdDsa,
+                jwk(Es256),
+                "EdDSA needs an Ed25519 key, this is a P-256 key",
+            ),
+            (
+                "a symmetric key",
+                Es256,
+                json!({"kty": "oct", "k": "AA"}),
+                "ES256 needs a P-256 key, this is a symmetric key",
+            ),
+            (
+                "an RSA key",
+                EdDsa,
+                json!({"kty": "RSA"}),
+                "EdDSA needs an Ed25519 key, this is an RSA key",
+            ),
+            (
+                "only a public key",
+                Es256,
+                json!({"d": null}),
+                r#"member "d" is missing"#,
+            ),
+            (
+                "no public part",
+                EdDsa,
+                json!({"x": null}),
+                r#"member "x" is missing"#,
+            ),
+            (
+                "for encryption",
+                Es256,
+                json!({"use": "enc"}),
+                r#""use" must be "sig", it is "enc""#,
+            ),
+            (
+                "only to verify",
+                EdDsa,
+                json!({"key_ops": ["verify"]}),
+                r#""key_ops" does not contain "sign""#,
+            ),
+            (
+                "for another algorithm",
+                Es256,
+                json!({"alg": "ES384"}),
+                r#""alg" "ES384" is not a signature algorithm known here"#,
+            ),
+            (
+                "zero",
+                Es256,
+                json!({"d": zero}),
+                "not a well-formed private key",
+            ),
+            (
+                "above the order",
+                Es256,
+                json!({"d": "_".repeat(42) + "8"}),
+                "not a well-formed private key",
+            ),
+            (
+                "a short key",
+                EdDsa,
+                json!({"d": "AA"}),
+                r#""d" must be 32 bytes, it is 1"#,
+            ),
+            (
+                "no point",
+                Es256,
+                json!({"x": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}),
+                "the point is not on the curve",
+            ),
+            (
+                "another public key, Ed25519",
+                EdDsa,
+                json!({"x": other_okp}),
+                "the public part of the JWK does not belong to its private part",
+            ),
+            (
+                "another private key, P-256",
+                Es256,
+                json!({"d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}),
+                "the public part of the JWK does not belong to its private part",
+            ),
+        ] {
+            let mut jwk = jwk(algorithm);
+            let target = jwk.as_object_mut().unwrap();
+            for (member, value) in members.as_object().unwrap() {
+                target.insert(member.clone(), value.clone());
+            }
+            target.retain(|_, value| !value.is_null());
+            let error = SigningKey::from_jwk(target, algorithm).unwrap_err();
+            assert_eq!(error.to_string(), expected, "{case}");
+        }
+        for (case, text) in [
+            ("nothing", ""),
+            ("a password", "hunter2"),
+            ("a JSON string", r#""hunter2""#),
+            ("a member twice", r#"{"kty":"EC","kty":"OKP"}"#),
+        ] {
+            let error = SigningKey::parse(text, Es256).unwrap_err().to_string();
+            assert!(error.starts_with("neither a PEM"), "{case}: {error}");
+            assert!(!error.contains("hunter2"), "{case}: {error}");
+        }
+    }
+
+    #[test]
+    fn claims_must_be_an_object() {
+        let error = key(SigningAlgorithm::EdDsa)
+            .mint("one", "int+jwt", &Claims::new("text"))
+            .unwrap_err();
+        assert!(error.to_string().contains("claims"), "{error}");
+    }
+}
