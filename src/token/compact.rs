@@ -1,0 +1,319 @@
+//! The compact serialization (RFC 7515 sections 3.1 and 7.1).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use super::error::{Malformed, Part, TokenError};
+use super::header::JoseHeader;
+use crate::json;
+
+/// A token of the right form, which anybody may have made.
+///
+/// What it says may be used to find the key to verify it with, and for nothing
+/// else.
+pub struct Untrusted<'a> {
+    header: JoseHeader,
+    claims: Map<String, Value>,
+    signing_input: &'a [u8],
+    signature: Vec<u8>,
+}
+
+impl<'a> Untrusted<'a> {
+    /// Reads a token (RFC 7515 section 5.2 steps 1 to 7, RFC 7519 section 7.2).
+    ///
+    /// The size and the number of dots are looked at first, so what is no token
+    /// costs nothing. Each part has one spelling only, and both the header and
+    /// the claims must be strict JSON objects: whatever two readers could read
+    /// in two ways is refused.
+    pub fn parse(text: &'a [u8], max_bytes: usize) -> Result<Self, TokenError> {
+        if text.len() > max_bytes {
+            return Err(TokenError::TooLarge { limit: max_bytes });
+        }
+        let [signing_input, header, payload, signature] =
+            split(text).ok_or(Malformed::NotThreeParts)?;
+        for (part, text) in [
+            (Part::Header, header),
+            (Part::Payload, payload),
+            (Part::Signature, signature),
+        ] {
+            if text.is_empty() {
+                return Err(Malformed::Empty(part).into());
+            }
+        }
+        Ok(Self {
+            header: JoseHeader::from_members(object(Part::Header, header)?)?,
+            claims: object(Part::Payload, payload)?,
+            signing_input,
+            signature: decode(Part::Signature, signature)?,
+        })
+    }
+
+    /// `alg`, any text: to be compared with what the key admits, not obeyed.
+    pub fn algorithm_name(&self) -> &str {
+        &self.header.algorithm
+    }
+
+    /// `kid`, if there: to be looked up, nothing more.
+    pub fn key_id(&self) -> Option<&str> {
+        self.header.key_id.as_deref()
+    }
+
+    /// `typ`, if there.
+    pub fn typ(&self) -> Option<&str> {
+        self.header.typ.as_deref()
+    }
+
+    /// The claims, of which nobody has said yet that they hold.
+    pub const fn unverified_claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// The claims as they are; to be called when the signature is verified.
+    pub fn into_claims(self) -> Map<String, Value> {
+        self.claims
+    }
+
+    /// What the signature is over: the header and the payload as they came.
+    pub const fn signing_input(&self) -> &'a [u8] {
+        self.signing_input
+    }
+
+    /// The signature, decoded.
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+}
+
+impl fmt::Debug for Untrusted<'_> {
+    /// The header alone: who has the rest has the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Untrusted")
+            .field("alg", &self.header.algorithm)
+            .field("kid", &self.header.key_id)
+            .field("typ", &self.header.typ)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The signing input, the header, the payload and the signature, if there are
+/// exactly two dots.
+fn split(text: &[u8]) -> Option<[&[u8]; 4]> {
+    let is_dot = |byte: &u8| *byte == b'.';
+    if text.iter().filter(|byte| is_dot(byte)).count() != 2 {
+        return None;
+    }
+    let mut halves = text.rsplitn(2, is_dot);
+    let signature = halves.next()?;
+    let signing_input = halves.next()?;
+    let mut parts = signing_input.splitn(2, is_dot);
+    Some([signing_input, parts.next()?, parts.next()?, signature])
+}
+
+fn object(part: Part, text: &[u8]) -> Result<Map<String, Value>, Malformed> {
+    json::parse_object(&decode(part, text)?).map_err(|_| Malformed::NotJsonObject(part))
+}
+
+/// Base64url without padding and white space, the unused bits zero (RFC 7515
+/// section 2, RFC 4648 section 3.5).
+fn decode(part: Part, text: &[u8]) -> Result<Vec<u8>, Malformed> {
+    BASE64_URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| Malformed::NotBase64Url(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 8192;
+
+    fn encode(text: impl AsRef<[u8]>) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(text)
+    }
+
+    fn token(header: &str, payload: &str) -> String {
+        format!("{}.{}.c2ln", encode(header), encode(payload))
+    }
+
+    fn error(text: impl AsRef<[u8]>) -> Option<TokenError> {
+        Untrusted::parse(text.as_ref(), LIMIT).err()
+    }
+
+    #[test]
+    fn a_token_is_taken_apart() {
+        let text = token(r#"{"alg":"ES256","kid":"1"}"#, r#"{"sub":"alice"}"#);
+        let token = Untrusted::parse(text.as_bytes(), text.len()).unwrap();
+        assert_eq!(token.algorithm_name(), "ES256");
+        assert_eq!(token.key_id(), Some("1"));
+        assert_eq!(token.typ(), None);
+        assert_eq!(
+            token.signing_input(),
+            text.strip_suffix(".c2ln").unwrap().as_bytes()
+        );
+        assert_eq!(token.signature(), b"sig");
+        assert_eq!(token.unverified_claims().get("sub").unwrap(), "alice");
+        assert!(!format!("{token:?}").contains("alice"));
+        assert_eq!(token.into_claims().len(), 1);
+    }
+
+    #[test]
+    fn the_form() {
+        let h = encode(r#"{"alg":"ES256"}"#);
+        let p = encode("{}");
+        for (case, text, expected) in [
+            ("nothing", String::new(), Malformed::NotThreeParts),
+            (
+                "an opaque token",
+                "2YotnFZFEjr1zCsicMWpAA".into(),
+                Malformed::NotThreeParts,
+            ),
+            ("two parts", format!("{h}.{p}"), Malformed::NotThreeParts),
+            (
+                "four parts",
+                format!("{h}.{p}.c2ln.c2ln"),
+                Malformed::NotThreeParts,
+            ),
+            (
+                "a dot after",
+                format!("{h}.{p}.c2ln."),
+                Malformed::NotThreeParts,
+            ),
+            (
+                "five parts, encrypted",
+                format!("{h}.e.i.c.t"),
+                Malformed::NotThreeParts,
+            ),
+            (
+                "JSON serialization",
+                r#"{"payload":"e30"}"#.into(),
+                Malformed::NotThreeParts,
+            ),
+            ("only dots", "..".into(), Malformed::Empty(Part::Header)),
+            (
+                "no header",
+                format!(".{p}.c2ln"),
+                Malformed::Empty(Part::Header),
+            ),
+            (
+                "detached",
+                format!("{h}..c2ln"),
+                Malformed::Empty(Part::Payload),
+            ),
+            (
+                "unsecured",
+                format!("{h}.{p}."),
+                Malformed::Empty(Part::Signature),
+            ),
+            (
+                "padding",
+                format!("{h}.{p}.c2k="),
+                Malformed::NotBase64Url(Part::Signature),
+            ),
+            (
+                "unused bits",
+                format!("{h}.{p}.c2l"),
+                Malformed::NotBase64Url(Part::Signature),
+            ),
+            (
+                "a lone character",
+                format!("{h}.{p}.c"),
+                Malformed::NotBase64Url(Part::Signature),
+            ),
+            (
+                "plain base64",
+                format!("{h}.{p}.+/+/"),
+                Malformed::NotBase64Url(Part::Signature),
+            ),
+            (
+                "a space before",
+                format!(" {h}.{p}.c2ln"),
+                Malformed::NotBase64Url(Part::Header),
+            ),
+            (
+                "a line break",
+                format!("{h}.{p}\n.c2ln"),
+                Malformed::NotBase64Url(Part::Payload),
+            ),
+            (
+                "a NUL",
+                format!("{h}.{p}.c2ln\0"),
+                Malformed::NotBase64Url(Part::Signature),
+            ),
+            (
+                "not ASCII",
+                format!("{h}.{p}.c2lñ"),
+                Malformed::NotBase64Url(Part::Signature),
+            ),
+        ] {
+            assert_eq!(error(text), Some(expected.into()), "{case}");
+        }
+        assert_eq!(
+            error(b"\xff.\xff.\xff"),
+            Some(Malformed::NotBase64Url(Part::Header).into()),
+            "not UTF-8"
+        );
+    }
+
+    #[test]
+    fn the_objects() {
+        let h = r#"{"alg":"ES256"}"#;
+        let header = Malformed::NotJsonObject(Part::Header);
+        let payload = Malformed::NotJsonObject(Part::Payload);
+        let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(40), "]".repeat(40));
+        for (case, text, expected) in [
+            (
+                "alg twice",
+                token(r#"{"alg":"none","alg":"ES256"}"#, "{}"),
+                header,
+            ),
+            (
+                "alg twice, one escaped",
+                token(r#"{"alg":"x","\u0061lg":"y"}"#, "{}"),
+                header,
+            ),
+            (
+                "a byte order mark",
+                token("\u{feff}{\"alg\":\"ES256\"}", "{}"),
+                header,
+            ),
+            (
+                "bytes after the header",
+                token(r#"{"alg":"ES256"}{}"#, "{}"),
+                header,
+            ),
+            (
+                "a header of an array",
+                token(r#"["alg","ES256"]"#, "{}"),
+                header,
+            ),
+            ("an array", token(h, r#"[{"sub":"alice"}]"#), payload),
+            ("a string", token(h, r#""alice""#), payload),
+            ("text", token(h, "alice"), payload),
+            (
+                "a claim twice",
+                token(h, r#"{"sub":"a","sub":"b"}"#),
+                payload,
+            ),
+            (
+                "a claim twice, inside",
+                token(h, r#"{"a":{"b":1,"b":2}}"#),
+                payload,
+            ),
+            ("too deep", token(h, &deep), payload),
+        ] {
+            assert_eq!(error(text), Some(expected.into()), "{case}");
+        }
+        let latin1 = format!("{}.{}.c2ln", encode(h), encode(b"{\"sub\":\"\xe9\"}"));
+        assert_eq!(error(latin1), Some(payload.into()), "not UTF-8");
+    }
+
+    #[test]
+    fn the_size_comes_first() {
+        let text = vec![b'.'; LIMIT + 1];
+        assert_eq!(error(&text), Some(TokenError::TooLarge { limit: LIMIT }));
+        assert_eq!(error(&text[..LIMIT]), Some(Malformed::NotThreeParts.into()));
+    }
+}

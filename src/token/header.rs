@@ -1,0 +1,169 @@
+//! The JOSE header of a signed token (RFC 7515 section 4).
+
+use serde_json::{Map, Value};
+
+use super::error::{Malformed, TokenError};
+use crate::keys::MAX_KEY_ID_BYTES;
+
+/// The three header parameters that mean something to us.
+///
+/// `jwk`, `jku`, `x5u` and `x5c` are not read at all: a token does not get to
+/// say which key it is verified with (RFC 8725 section 3.10).
+pub(super) struct JoseHeader {
+    pub(super) algorithm: String,
+    pub(super) key_id: Option<String>,
+    pub(super) typ: Option<String>,
+}
+
+impl JoseHeader {
+    /// Takes the parameters out of a header and refuses what it must not have.
+    ///
+    /// `crit` and `b64` are refused whatever their value, as we implement no
+    /// extension (RFC 7515 section 4.1.11, RFC 7797 section 7); so are the
+    /// marks of encrypted (`enc`, `zip`) and nested (`cty`) tokens (RFC 7516
+    /// section 4.1, RFC 7519 section 5.2).
+    pub(super) fn from_members(mut members: Map<String, Value>) -> Result<Self, TokenError> {
+        for parameter in ["crit", "b64"] {
+            if members.contains_key(parameter) {
+                return Err(TokenError::CriticalHeader { parameter });
+            }
+        }
+        for parameter in ["enc", "zip", "cty"] {
+            if members.contains_key(parameter) {
+                return Err(Malformed::NotPlainlySigned { parameter }.into());
+            }
+        }
+        let algorithm =
+            take_string(&mut members, "alg")?.ok_or(Malformed::Missing { parameter: "alg" })?;
+        let key_id = take_string(&mut members, "kid")?;
+        if key_id
+            .as_ref()
+            .is_some_and(|id| id.len() > MAX_KEY_ID_BYTES)
+        {
+            return Err(Malformed::KeyIdTooLong.into());
+        }
+        let typ = take_string(&mut members, "typ")?;
+        Ok(Self {
+            algorithm,
+            key_id,
+            typ,
+        })
+    }
+}
+
+/// A string, if there; `null` is not absent but of the wrong type.
+fn take_string(
+    members: &mut Map<String, Value>,
+    parameter: &'static str,
+) -> Result<Option<String>, Malformed> {
+    match members.remove(parameter) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Malformed::NotAString { parameter }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    fn read(text: &str) -> Result<JoseHeader, TokenError> {
+        JoseHeader::from_members(json::parse_object(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn what_a_header_says() {
+        let header = read(r#"{"alg":"RS256","kid":"k/../1","typ":"at+jwt","jku":"https://e"}"#);
+        let header = header.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(header.algorithm, "RS256");
+        assert_eq!(header.key_id.as_deref(), Some("k/../1"));
+        assert_eq!(header.typ.as_deref(), Some("at+jwt"));
+
+        let header = read(r#"{"alg":""}"#).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(header.algorithm, "");
+        assert_eq!(header.key_id, None);
+        assert_eq!(header.typ, None);
+    }
+
+    #[test]
+    fn what_a_header_must_not_say() {
+        let critical = |parameter| TokenError::CriticalHeader { parameter };
+        let string = |parameter| Malformed::NotAString { parameter }.into();
+        let plain = |parameter| Malformed::NotPlainlySigned { parameter }.into();
+        for (case, text, expected) in [
+            (
+                "no algorithm",
+                r"{}",
+                Malformed::Missing { parameter: "alg" }.into(),
+            ),
+            ("an algorithm of null", r#"{"alg":null}"#, string("alg")),
+            ("algorithms", r#"{"alg":["RS256"]}"#, string("alg")),
+            (
+                "the algorithm in capitals",
+                r#"{"ALG":"RS256"}"#,
+                Malformed::Missing { parameter: "alg" }.into(),
+            ),
+            (
+                "a number as kid",
+                r#"{"alg":"RS256","kid":1}"#,
+                string("kid"),
+            ),
+            (
+                "no kid, in words",
+                r#"{"alg":"RS256","kid":null}"#,
+                string("kid"),
+            ),
+            (
+                "an object as kid",
+                r#"{"alg":"RS256","kid":{}}"#,
+                string("kid"),
+            ),
+            (
+                "a number as typ",
+                r#"{"alg":"RS256","typ":1}"#,
+                string("typ"),
+            ),
+            (
+                "crit",
+                r#"{"alg":"RS256","crit":["exp"]}"#,
+                critical("crit"),
+            ),
+            (
+                "crit, empty",
+                r#"{"alg":"RS256","crit":[]}"#,
+                critical("crit"),
+            ),
+            (
+                "crit, null",
+                r#"{"alg":"RS256","crit":null}"#,
+                critical("crit"),
+            ),
+            ("b64", r#"{"alg":"RS256","b64":false}"#, critical("b64")),
+            (
+                "b64, as ever",
+                r#"{"alg":"RS256","b64":true}"#,
+                critical("b64"),
+            ),
+            ("nested", r#"{"alg":"RS256","cty":"JWT"}"#, plain("cty")),
+            (
+                "encrypted",
+                r#"{"alg":"dir","enc":"A128GCM"}"#,
+                plain("enc"),
+            ),
+            ("compressed", r#"{"alg":"RS256","zip":"DEF"}"#, plain("zip")),
+        ] {
+            assert_eq!(read(text).err(), Some(expected), "{case}");
+        }
+    }
+
+    #[test]
+    fn key_ids_are_bounded() {
+        let with = |bytes| format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(bytes));
+        assert!(read(&with(MAX_KEY_ID_BYTES)).is_ok());
+        assert_eq!(
+            read(&with(MAX_KEY_ID_BYTES + 1)).err(),
+            Some(Malformed::KeyIdTooLong.into())
+        );
+    }
+}
