@@ -1,0 +1,332 @@
+//! Signatures by others are accepted, and nothing that differs in one bit; what
+//! we sign is what others would have signed.
+
+// What fails here fails a test; clippy sees that in test functions only.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+use gatepass::keys::{Algorithm, Origin, SigningAlgorithm, SigningKey, VerifyingKey};
+use gatepass::token::Untrusted;
+use jwt_compact::Claims;
+use serde_json::{Value, json};
+
+const LIMIT: usize = 8192;
+
+/// A token and the key it was signed with, made by another implementation.
+struct Example {
+    name: String,
+    algorithm: Algorithm,
+    key: VerifyingKey,
+    token: String,
+}
+
+impl Example {
+    fn all(examples: &Value) -> Vec<Self> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let example = |it: &Value| Self {
+            name: text(&it["name"]),
+            algorithm: Algorithm::from_name(it["alg"].as_str().unwrap()).unwrap(),
+            key: VerifyingKey::from_jwk(it["jwk"].as_object().unwrap(), Origin::Local).unwrap(),
+            token: text(&it["token"]),
+        };
+        examples.as_array().unwrap().iter().map(example).collect()
+    }
+
+    fn accepts(&self, token: &[u8]) -> bool {
+        Untrusted::parse(token, LIMIT).is_ok_and(|token| {
+            token.algorithm_name() == self.algorithm.name()
+                && self
+                    .key
+                    .verify(self.algorithm, token.signing_input(), token.signature())
+        })
+    }
+}
+
+fn fixtures() -> Value {
+    serde_json::from_str(include_str!("fixtures/tokens.json")).unwrap()
+}
+
+fn tokens() -> Vec<Example> {
+    Example::all(&fixtures()["tokens"])
+}
+
+#[test]
+fn tokens_of_another_implementation_are_accepted() {
+    let tokens = tokens();
+    for algorithm in Algorithm::ALL {
+        assert!(
+            tokens.iter().any(|token| token.algorithm == algorithm),
+            "no token for {algorithm}"
+        );
+    }
+    for example in tokens {
+        assert!(
+            example.accepts(example.token.as_bytes()),
+            "{}",
+            example.name
+        );
+    }
+}
+
+#[test]
+fn examples_of_the_rfcs_verify() {
+    let examples = serde_json::from_str(include_str!("fixtures/rfc_examples.json")).unwrap();
+    for example in Example::all(&examples) {
+        // Not as tokens: the payload of some is plain text.
+        let (signing_input, signature) = example.token.rsplit_once('.').unwrap();
+        let signature = from_base64url(signature);
+        assert!(
+            example
+                .key
+                .verify(example.algorithm, signing_input.as_bytes(), &signature),
+            "{}",
+            example.name
+        );
+    }
+}
+
+#[test]
+fn no_bit_may_change() {
+    for example in tokens() {
+        let mut token = example.token.clone().into_bytes();
+        for at in 0..token.len() {
+            for bit in 0..8 {
+                token[at] ^= 1 << bit;
+                assert!(
+                    !example.accepts(&token),
+                    "{}: bit {bit} of byte {at}",
+                    example.name
+                );
+                token[at] ^= 1 << bit;
+            }
+        }
+    }
+}
+
+#[test]
+fn no_byte_may_be_missing_or_added() {
+    for example in tokens() {
+        let token = example.token.as_bytes();
+        for length in 0..token.len() {
+            assert!(
+                !example.accepts(&token[..length]),
+                "{}: cut to {length}",
+                example.name
+            );
+        }
+        for more in ["A", "AA", "AAA", "AAAA", "=", ".", " "] {
+            let longer = [token, more.as_bytes()].concat();
+            assert!(
+                !example.accepts(&longer),
+                "{}: {more:?} added",
+                example.name
+            );
+        }
+    }
+}
+
+#[test]
+fn a_signature_of_another_length_is_refused() {
+    for example in tokens() {
+        let token = Untrusted::parse(example.token.as_bytes(), LIMIT).unwrap();
+        let signature = token.signature();
+        let refused = |signature: &[u8], case: &str| {
+            let verified = example
+                .key
+                .verify(example.algorithm, token.signing_input(), signature);
+            assert!(!verified, "{}: {case}", example.name);
+        };
+        for length in 0..signature.len() {
+            refused(&signature[..length], &format!("cut to {length}"));
+        }
+        refused(&[signature, &[0]].concat(), "a zero after");
+        refused(&[&[0], signature].concat(), "a zero before");
+        refused(&signature.repeat(2), "twice");
+        refused(&vec![0; signature.len()], "all zero");
+        refused(&vec![0xff; signature.len()], "all ones");
+    }
+}
+
+#[test]
+fn a_key_serves_no_other_algorithm() {
+    for example in tokens() {
+        let token = Untrusted::parse(example.token.as_bytes(), LIMIT).unwrap();
+        for other in Algorithm::ALL {
+            let verified = example
+                .key
+                .verify(other, token.signing_input(), token.signature());
+            assert_eq!(
+                verified,
+                other == example.algorithm,
+                "{} taken for {other}",
+                example.name
+            );
+        }
+    }
+}
+
+#[test]
+fn a_token_of_one_key_is_refused_by_every_other() {
+    let tokens = tokens();
+    for example in &tokens {
+        let token = Untrusted::parse(example.token.as_bytes(), LIMIT).unwrap();
+        for other in tokens.iter().filter(|other| {
+            other.token != example.token && other.key.algorithms() == example.key.algorithms()
+        }) {
+            let signed_by_other = Untrusted::parse(other.token.as_bytes(), LIMIT).unwrap();
+            assert!(
+                !example.key.verify(
+                    example.algorithm,
+                    token.signing_input(),
+                    signed_by_other.signature()
+                ),
+                "{} with the signature of {}",
+                example.name,
+                other.name
+            );
+        }
+    }
+}
+
+#[test]
+fn what_we_mint_is_what_another_implementation_signs() {
+    let claims = Claims::new(json!({"iss": "https://issuer.example", "sub": "alice"}));
+    for example in fixtures()["signing"].as_array().unwrap() {
+        let algorithm = match example["alg"].as_str().unwrap() {
+            "ES256" => SigningAlgorithm::Es256,
+            _ => SigningAlgorithm::EdDsa,
+        };
+        for (form, text) in [
+            ("JWK", example["jwk"].to_string()),
+            ("PEM", example["pem"].as_str().unwrap().to_owned()),
+            (
+                "PEM, indented",
+                format!("\n  {}\n\n", example["pem"].as_str().unwrap()),
+            ),
+            (
+                "PEM of Windows",
+                example["pem"].as_str().unwrap().replace('\n', "\r\n"),
+            ),
+        ] {
+            let key = SigningKey::parse(&text, algorithm).unwrap_or_else(|error| {
+                panic!("{algorithm} from {form}: {error}");
+            });
+            assert_eq!(key.algorithm(), algorithm, "{form}");
+            assert_eq!(key.thumbprint(), example["thumbprint"], "{form}");
+
+            // Both algorithms are deterministic, so there is only one answer.
+            let token = key.mint("test", "int+jwt", &claims).unwrap();
+            assert_eq!(token, example["token"].as_str().unwrap(), "{form}");
+
+            let public = key.public_jwk("test");
+            let published = VerifyingKey::from_jwk(public.as_object().unwrap(), Origin::Remote);
+            let token = Untrusted::parse(token.as_bytes(), LIMIT).unwrap();
+            assert_eq!(token.typ(), Some("int+jwt"));
+            for key in [key.verifying_key(), published.unwrap()] {
+                assert!(key.verify(algorithm.into(), token.signing_input(), token.signature()));
+            }
+        }
+    }
+}
+
+#[test]
+fn odd_members_never_panic() {
+    let fixtures = fixtures();
+    let tokens = fixtures["tokens"].as_array().unwrap().iter();
+    let signing = fixtures["signing"].as_array().unwrap().iter();
+    let odd = [
+        json!(null),
+        json!(-1),
+        json!(""),
+        json!("A"),
+        json!("AA"),
+        json!("="),
+        json!("\u{0}\u{ffff}"),
+        json!("_".repeat(42) + "8"),
+        json!("A".repeat(43)),
+        json!("_".repeat(43)),
+        json!("_".repeat(683)),
+        json!("A".repeat(100_000)),
+        json!(["verify", 1]),
+        json!({"kty": "RSA"}),
+    ];
+    for example in tokens.chain(signing) {
+        let jwk = &example["jwk"];
+        for member in [
+            "kty", "crv", "alg", "use", "key_ops", "kid", "n", "e", "x", "y", "d", "k",
+        ] {
+            for value in &odd {
+                let mut jwk = jwk.clone();
+                jwk[member] = value.clone();
+                let members = jwk.as_object().unwrap();
+                for algorithm in [SigningAlgorithm::Es256, SigningAlgorithm::EdDsa] {
+                    let _ = SigningKey::from_jwk(members, algorithm);
+                }
+                if let Ok(key) = VerifyingKey::from_jwk(members, Origin::Local) {
+                    for algorithm in Algorithm::ALL {
+                        assert!(!key.verify(algorithm, b"", &[0; 64]));
+                        assert!(!key.verify(algorithm, b"", &[0xff; 256]));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pem_of_another_kind_is_refused_by_name() {
+    let fixtures = fixtures();
+    let pem = |name: &str| {
+        let unfit = fixtures["unfit_pem"].as_array().unwrap().iter();
+        let signing = fixtures["signing"].as_array().unwrap().iter();
+        let found = unfit
+            .chain(signing)
+            .find(|it| it["name"] == name || it["alg"] == name);
+        found.unwrap()["pem"].as_str().unwrap().to_owned()
+    };
+    let es256 = pem("ES256");
+    for (case, text, expected) in [
+        (
+            "RSA",
+            pem("RSA"),
+            "ES256 needs a P-256 key, this is an RSA key",
+        ),
+        (
+            "P-384",
+            pem("P-384"),
+            "ES256 needs a P-256 key, this is a key on another elliptic curve",
+        ),
+        (
+            "Ed25519",
+            pem("EdDSA"),
+            "ES256 needs a P-256 key, this is an Ed25519 key",
+        ),
+        ("SEC1", pem("SEC1"), "not an unencrypted PKCS#8"),
+        ("encrypted", pem("encrypted"), "not an unencrypted PKCS#8"),
+        (
+            "cut",
+            es256.chars().take(es256.len() / 2).collect(),
+            "not a well-formed",
+        ),
+        ("two keys", es256.repeat(2), "not a well-formed"),
+    ] {
+        let error = SigningKey::parse(&text, SigningAlgorithm::Es256).unwrap_err();
+        assert!(error.to_string().contains(expected), "{case}: {error}");
+    }
+    let error = SigningKey::parse(&es256, SigningAlgorithm::EdDsa).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "EdDSA needs an Ed25519 key, this is a P-256 key"
+    );
+}
+
+fn from_base64url(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::prelude::BASE64_URL_SAFE_NO_PAD
+        .decode(text)
+        .unwrap()
+}
