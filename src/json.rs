@@ -18,9 +18,7 @@ pub const MAX_DEPTH: usize = 32;
 /// at most [`MAX_DEPTH`] levels.
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth: 0 }
-        .deserialize(&mut reader)
-        .map_err(JsonError)?;
+    let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(JsonError)?;
     reader.end().map_err(JsonError)?;
     Ok(value)
 }
@@ -70,9 +68,7 @@ impl Strict {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         let depth = self.depth.saturating_add(1);
         if depth > MAX_DEPTH {
-            return Err(E::custom(format_args!(
-                "nested deeper than {MAX_DEPTH} levels"
-            )));
+            return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels")));
         }
         Ok(Self { depth })
     }
@@ -110,9 +106,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("number out of range"))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -138,9 +132,7 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(name) = members.next_key::<String>()? {
             let value = members.next_value_seed(deeper)?;
             if object.contains_key(&name) {
-                return Err(A::Error::custom(format_args!(
-                    "member {name:?} appears twice"
-                )));
+                return Err(A::Error::custom(format_args!("member {name:?} appears twice")));
             }
             object.insert(name, value);
         }
@@ -158,21 +150,9 @@ mod tests {
             ("an object", r#"{"a":[1,2.5,-3,"x",true,null,{}]}"#, true),
             ("white space around", " {} \n", true),
             ("a member twice", r#"{"a":1,"a":1}"#, false),
-            (
-                "a member twice, one escaped",
-                r#"{"a":1,"\u0061":2}"#,
-                false,
-            ),
-            (
-                "a member twice, deep inside",
-                r#"{"a":[{"b":1,"b":2}]}"#,
-                false,
-            ),
-            (
-                "the same member in two objects",
-                r#"[{"b":1},{"b":2}]"#,
-                true,
-            ),
+            ("a member twice, one escaped", r#"{"a":1,"\u0061":2}"#, false),
+            ("a member twice, deep inside", r#"{"a":[{"b":1,"b":2}]}"#, false),
+            ("the same member in two objects", r#"[{"b":1},{"b":2}]"#, true),
             ("trailing bytes", "{}{}", false),
             ("a byte order mark", "\u{feff}{}", false),
             ("a lone surrogate", r#""\ud800""#, false),

@@ -34,9 +34,6 @@ mod tests {
     #[test]
     fn debug_shows_nothing() {
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "[secret]");
-        assert_eq!(
-            format!("{:#?}", Some(Secret::new(vec![1]))),
-            "Some(\n    [secret],\n)"
-        );
+        assert_eq!(format!("{:#?}", Some(Secret::new(vec![1]))), "Some(\n    [secret],\n)");
     }
 }

@@ -115,11 +115,7 @@ mod tests {
             ("whole", 1_700_000_000.0, Some(1_700_000_000_000)),
             ("fraction", 1_700_000_000.5, Some(1_700_000_000_500)),
             ("negative", -1.0, Some(-1000)),
-            (
-                "largest exact",
-                9_007_199_254_740_992.0,
-                Some(9_007_199_254_740_992_000),
-            ),
+            ("largest exact", 9_007_199_254_740_992.0, Some(9_007_199_254_740_992_000)),
             ("beyond exact", 9_007_199_254_740_994.0, None),
             ("infinite", f64::INFINITY, None),
             ("not a number", f64::NAN, None),
@@ -136,11 +132,7 @@ mod tests {
         assert_eq!(latest.plus(Span::from_secs(1)), latest);
         assert_eq!(earliest.minus(Span::from_secs(1)), earliest);
         assert_eq!(latest.since(earliest), Span(i64::MAX));
-        assert_eq!(
-            earliest.since(latest),
-            Span::ZERO,
-            "a clock set back gives no span"
-        );
+        assert_eq!(earliest.since(latest), Span::ZERO, "a clock set back gives no span");
         assert_eq!(UnixTime::from_secs(i64::MIN).as_millis(), i64::MIN);
     }
 }

@@ -39,9 +39,7 @@ impl Example {
     fn accepts(&self, token: &[u8]) -> bool {
         Untrusted::parse(token, LIMIT).is_ok_and(|token| {
             token.algorithm_name() == self.algorithm.name()
-                && self
-                    .key
-                    .verify(self.algorithm, token.signing_input(), token.signature())
+                && self.key.verify(self.algorithm, token.signing_input(), token.signature())
         })
     }
 }
@@ -64,11 +62,7 @@ fn tokens_of_another_implementation_are_accepted() {
         );
     }
     for example in tokens {
-        assert!(
-            example.accepts(example.token.as_bytes()),
-            "{}",
-            example.name
-        );
+        assert!(example.accepts(example.token.as_bytes()), "{}", example.name);
     }
 }
 
@@ -80,9 +74,7 @@ fn examples_of_the_rfcs_verify() {
         let (signing_input, signature) = example.token.rsplit_once('.').unwrap();
         let signature = from_base64url(signature);
         assert!(
-            example
-                .key
-                .verify(example.algorithm, signing_input.as_bytes(), &signature),
+            example.key.verify(example.algorithm, signing_input.as_bytes(), &signature),
             "{}",
             example.name
         );
@@ -96,11 +88,7 @@ fn no_bit_may_change() {
         for at in 0..token.len() {
             for bit in 0..8 {
                 token[at] ^= 1 << bit;
-                assert!(
-                    !example.accepts(&token),
-                    "{}: bit {bit} of byte {at}",
-                    example.name
-                );
+                assert!(!example.accepts(&token), "{}: bit {bit} of byte {at}", example.name);
                 token[at] ^= 1 << bit;
             }
         }
@@ -112,19 +100,11 @@ fn no_byte_may_be_missing_or_added() {
     for example in tokens() {
         let token = example.token.as_bytes();
         for length in 0..token.len() {
-            assert!(
-                !example.accepts(&token[..length]),
-                "{}: cut to {length}",
-                example.name
-            );
+            assert!(!example.accepts(&token[..length]), "{}: cut to {length}", example.name);
         }
         for more in ["A", "AA", "AAA", "AAAA", "=", ".", " "] {
             let longer = [token, more.as_bytes()].concat();
-            assert!(
-                !example.accepts(&longer),
-                "{}: {more:?} added",
-                example.name
-            );
+            assert!(!example.accepts(&longer), "{}: {more:?} added", example.name);
         }
     }
 }
@@ -135,9 +115,7 @@ fn a_signature_of_another_length_is_refused() {
         let token = Untrusted::parse(example.token.as_bytes(), LIMIT).unwrap();
         let signature = token.signature();
         let refused = |signature: &[u8], case: &str| {
-            let verified = example
-                .key
-                .verify(example.algorithm, token.signing_input(), signature);
+            let verified = example.key.verify(example.algorithm, token.signing_input(), signature);
             assert!(!verified, "{}: {case}", example.name);
         };
         for length in 0..signature.len() {
@@ -156,15 +134,8 @@ fn a_key_serves_no_other_algorithm() {
     for example in tokens() {
         let token = Untrusted::parse(example.token.as_bytes(), LIMIT).unwrap();
         for other in Algorithm::ALL {
-            let verified = example
-                .key
-                .verify(other, token.signing_input(), token.signature());
-            assert_eq!(
-                verified,
-                other == example.algorithm,
-                "{} taken for {other}",
-                example.name
-            );
+            let verified = example.key.verify(other, token.signing_input(), token.signature());
+            assert_eq!(verified, other == example.algorithm, "{} taken for {other}", example.name);
         }
     }
 }
@@ -203,14 +174,8 @@ fn what_we_mint_is_what_another_implementation_signs() {
         for (form, text) in [
             ("JWK", example["jwk"].to_string()),
             ("PEM", example["pem"].as_str().unwrap().to_owned()),
-            (
-                "PEM, indented",
-                format!("\n  {}\n\n", example["pem"].as_str().unwrap()),
-            ),
-            (
-                "PEM of Windows",
-                example["pem"].as_str().unwrap().replace('\n', "\r\n"),
-            ),
+            ("PEM, indented", format!("\n  {}\n\n", example["pem"].as_str().unwrap())),
+            ("PEM of Windows", example["pem"].as_str().unwrap().replace('\n', "\r\n")),
         ] {
             let key = SigningKey::parse(&text, algorithm).unwrap_or_else(|error| {
                 panic!("{algorithm} from {form}: {error}");
@@ -256,9 +221,7 @@ fn odd_members_never_panic() {
     ];
     for example in tokens.chain(signing) {
         let jwk = &example["jwk"];
-        for member in [
-            "kty", "crv", "alg", "use", "key_ops", "kid", "n", "e", "x", "y", "d", "k",
-        ] {
+        for member in ["kty", "crv", "alg", "use", "key_ops", "kid", "n", "e", "x", "y", "d", "k"] {
             for value in &odd {
                 let mut jwk = jwk.clone();
                 jwk[member] = value.clone();
@@ -283,50 +246,27 @@ fn a_pem_of_another_kind_is_refused_by_name() {
     let pem = |name: &str| {
         let unfit = fixtures["unfit_pem"].as_array().unwrap().iter();
         let signing = fixtures["signing"].as_array().unwrap().iter();
-        let found = unfit
-            .chain(signing)
-            .find(|it| it["name"] == name || it["alg"] == name);
+        let found = unfit.chain(signing).find(|it| it["name"] == name || it["alg"] == name);
         found.unwrap()["pem"].as_str().unwrap().to_owned()
     };
     let es256 = pem("ES256");
     for (case, text, expected) in [
-        (
-            "RSA",
-            pem("RSA"),
-            "ES256 needs a P-256 key, this is an RSA key",
-        ),
-        (
-            "P-384",
-            pem("P-384"),
-            "ES256 needs a P-256 key, this is a key on another elliptic curve",
-        ),
-        (
-            "Ed25519",
-            pem("EdDSA"),
-            "ES256 needs a P-256 key, this is an Ed25519 key",
-        ),
+        ("RSA", pem("RSA"), "ES256 needs a P-256 key, this is an RSA key"),
+        ("P-384", pem("P-384"), "ES256 needs a P-256 key, this is a key on another elliptic curve"),
+        ("Ed25519", pem("EdDSA"), "ES256 needs a P-256 key, this is an Ed25519 key"),
         ("SEC1", pem("SEC1"), "not an unencrypted PKCS#8"),
         ("encrypted", pem("encrypted"), "not an unencrypted PKCS#8"),
-        (
-            "cut",
-            es256.chars().take(es256.len() / 2).collect(),
-            "not a well-formed",
-        ),
+        ("cut", es256.chars().take(es256.len() / 2).collect(), "not a well-formed"),
         ("two keys", es256.repeat(2), "not a well-formed"),
     ] {
         let error = SigningKey::parse(&text, SigningAlgorithm::Es256).unwrap_err();
         assert!(error.to_string().contains(expected), "{case}: {error}");
     }
     let error = SigningKey::parse(&es256, SigningAlgorithm::EdDsa).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "EdDSA needs an Ed25519 key, this is a P-256 key"
-    );
+    assert_eq!(error.to_string(), "EdDSA needs an Ed25519 key, this is a P-256 key");
 }
 
 fn from_base64url(text: &str) -> Vec<u8> {
     use base64::Engine as _;
-    base64::prelude::BASE64_URL_SAFE_NO_PAD
-        .decode(text)
-        .unwrap()
+    base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(text).unwrap()
 }

@@ -62,18 +62,9 @@ fn rsa_pkcs1() {
         Rsa4096Sha256, Rsa4096Sha384, Rsa4096Sha512,
     };
     for (algorithm, names) in [
-        (
-            Algorithm::Rs256,
-            [Rsa2048Sha256, Rsa3072Sha256, Rsa4096Sha256],
-        ),
-        (
-            Algorithm::Rs384,
-            [Rsa2048Sha384, Rsa3072Sha384, Rsa4096Sha384],
-        ),
-        (
-            Algorithm::Rs512,
-            [Rsa2048Sha512, Rsa3072Sha512, Rsa4096Sha512],
-        ),
+        (Algorithm::Rs256, [Rsa2048Sha256, Rsa3072Sha256, Rsa4096Sha256]),
+        (Algorithm::Rs384, [Rsa2048Sha384, Rsa3072Sha384, Rsa4096Sha384]),
+        (Algorithm::Rs512, [Rsa2048Sha512, Rsa3072Sha512, Rsa4096Sha512]),
     ] {
         for name in names {
             let counts = Vectors::read(name.json_data()).judge(algorithm, rsa);
@@ -119,18 +110,12 @@ fn expected(
     }
     // RFC 7518 section 3.2 knows no truncated HMAC.
     let hash_bytes = hash_bytes(algorithm);
-    if group["tagSize"]
-        .as_u64()
-        .is_some_and(|bits| bits != 8 * hash_bytes)
-    {
+    if group["tagSize"].as_u64().is_some_and(|bits| bits != 8 * hash_bytes) {
         return false;
     }
     // RFC 7518 section 3.5: the salt is as long as the hash, whatever the key
     // says; sets for other salts have one case where it is.
-    if group["sLen"]
-        .as_u64()
-        .is_some_and(|salt| salt != hash_bytes)
-    {
+    if group["sLen"].as_u64().is_some_and(|salt| salt != hash_bytes) {
         return test["comment"] == format!("s_len changed to {hash_bytes}");
     }
     match test["result"].as_str().unwrap() {

@@ -83,9 +83,7 @@ impl Algorithm {
     /// The algorithm of that very name: the comparison is case-sensitive
     /// (RFC 7515 section 4.1.1).
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.name() == name)
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
     /// The sort of key it needs.
@@ -115,10 +113,7 @@ impl fmt::Display for Algorithm {
 impl Family {
     /// The algorithms that use this sort of key.
     pub fn algorithms(self) -> AlgorithmSet {
-        Algorithm::ALL
-            .into_iter()
-            .filter(|algorithm| algorithm.family() == self)
-            .collect()
+        Algorithm::ALL.into_iter().filter(|algorithm| algorithm.family() == self).collect()
     }
 }
 
@@ -170,10 +165,7 @@ impl AlgorithmSet {
 
     /// Every algorithm whose verifier cannot sign.
     pub fn asymmetric() -> Self {
-        Algorithm::ALL
-            .into_iter()
-            .filter(|algorithm| !algorithm.is_symmetric())
-            .collect()
+        Algorithm::ALL.into_iter().filter(|algorithm| !algorithm.is_symmetric()).collect()
     }
 
     /// Whether `algorithm` is in the set.
@@ -205,9 +197,7 @@ impl AlgorithmSet {
 
     /// The algorithms, in the order of [`Algorithm::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Algorithm> {
-        Algorithm::ALL
-            .into_iter()
-            .filter(move |algorithm| self.contains(*algorithm))
+        Algorithm::ALL.into_iter().filter(move |algorithm| self.contains(*algorithm))
     }
 }
 
@@ -224,9 +214,7 @@ impl From<Algorithm> for AlgorithmSet {
 
 impl FromIterator<Algorithm> for AlgorithmSet {
     fn from_iter<I: IntoIterator<Item = Algorithm>>(algorithms: I) -> Self {
-        algorithms
-            .into_iter()
-            .fold(Self::EMPTY, |set, algorithm| set.union(algorithm.into()))
+        algorithms.into_iter().fold(Self::EMPTY, |set, algorithm| set.union(algorithm.into()))
     }
 }
 

@@ -49,9 +49,7 @@ impl AlgorithmSignature for Es256Signature {
     const LENGTH: Option<NonZeroUsize> = NonZeroUsize::new(64);
 
     fn try_from_slice(bytes: &[u8]) -> anyhow::Result<Self> {
-        Signature::from_slice(bytes)
-            .map(Self)
-            .map_err(anyhow::Error::msg)
+        Signature::from_slice(bytes).map(Self).map_err(anyhow::Error::msg)
     }
 
     fn as_bytes(&self) -> Cow<'_, [u8]> {
@@ -78,9 +76,7 @@ pub(super) fn signing_key(jwk: Jwk<'_>) -> Result<Option<SigningKey>, KeyError> 
 pub(super) fn coordinates(key: &VerifyingKey) -> [String; 2] {
     let point = key.to_sec1_point(false);
     [point.x(), point.y()].map(|coordinate| {
-        coordinate
-            .map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes))
-            .unwrap_or_default()
+        coordinate.map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes)).unwrap_or_default()
     })
 }
 
@@ -102,41 +98,21 @@ mod tests {
     fn the_point() {
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         let x = BASE64_URL_SAFE_NO_PAD.decode(X).unwrap();
-        let length = |member, found| KeyError::WrongLength {
-            member,
-            expected: 32,
-            found,
-        };
+        let length = |member, found| KeyError::WrongLength { member, expected: 32, found };
         // The order of the field, so that (p, y) is (0, y) spelled otherwise.
         let p = [&[0xff; 4][..], &[0, 0, 0, 1], &[0; 12], &[0xff; 12]].concat();
         let y_at_zero = "ZkhceA4vg9ckM71dhKBrtlQcKvMdrocXKL-FahdPk_Q";
         for (case, jwk, expected) in [
             ("right", json!({"x": X, "y": Y}), None),
-            (
-                "turned around",
-                json!({"x": Y, "y": X}),
-                Some(KeyError::NotOnCurve),
-            ),
+            ("turned around", json!({"x": Y, "y": X}), Some(KeyError::NotOnCurve)),
             (
                 "infinity",
                 json!({"x": encode(&[0; 32]), "y": encode(&[0; 32])}),
                 Some(KeyError::NotOnCurve),
             ),
-            (
-                "zero as x",
-                json!({"x": encode(&[0; 32]), "y": y_at_zero}),
-                None,
-            ),
-            (
-                "not reduced",
-                json!({"x": encode(&p), "y": y_at_zero}),
-                Some(KeyError::NotOnCurve),
-            ),
-            (
-                "a byte short",
-                json!({"x": encode(&x[1..]), "y": Y}),
-                Some(length("x", 31)),
-            ),
+            ("zero as x", json!({"x": encode(&[0; 32]), "y": y_at_zero}), None),
+            ("not reduced", json!({"x": encode(&p), "y": y_at_zero}), Some(KeyError::NotOnCurve)),
+            ("a byte short", json!({"x": encode(&x[1..]), "y": Y}), Some(length("x", 31))),
             (
                 "a zero in front",
                 json!({"x": X, "y": encode(&[&[0], &x[..]].concat())}),
@@ -158,11 +134,7 @@ mod tests {
                 json!({"x": X, "y": Y.replace('_', "/")}),
                 Some(KeyError::NotBase64Url { member: "y" }),
             ),
-            (
-                "absent",
-                json!({"x": X}),
-                Some(KeyError::Missing { member: "y" }),
-            ),
+            ("absent", json!({"x": X}), Some(KeyError::Missing { member: "y" })),
         ] {
             assert_eq!(error(&jwk), expected, "{case}");
         }

@@ -43,9 +43,7 @@ impl AlgorithmSignature for Ed25519Signature {
     const LENGTH: Option<NonZeroUsize> = NonZeroUsize::new(64);
 
     fn try_from_slice(bytes: &[u8]) -> anyhow::Result<Self> {
-        Signature::from_slice(bytes)
-            .map(Self)
-            .map_err(anyhow::Error::msg)
+        Signature::from_slice(bytes).map(Self).map_err(anyhow::Error::msg)
     }
 
     fn as_bytes(&self) -> Cow<'_, [u8]> {
@@ -126,11 +124,7 @@ mod tests {
     #[test]
     fn a_point_has_32_bytes() {
         for found in [0, 31, 33, 64] {
-            let expected = KeyError::WrongLength {
-                member: "x",
-                expected: 32,
-                found,
-            };
+            let expected = KeyError::WrongLength { member: "x", expected: 32, found };
             assert_eq!(key(&vec![9; found]), Err(expected));
         }
     }

@@ -97,24 +97,18 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { member } => write!(f, "member \"{member}\" is missing"),
-            Self::WrongType {
-                member,
-                expected,
-                found,
-            } => write!(f, "\"{member}\" must be {expected}, it is {found}"),
+            Self::WrongType { member, expected, found } => {
+                write!(f, "\"{member}\" must be {expected}, it is {found}")
+            }
             Self::NotBase64Url { member } => {
                 write!(f, "\"{member}\" is not base64url without padding")
             }
-            Self::WrongLength {
-                member,
-                expected,
-                found,
-            } => write!(f, "\"{member}\" must be {expected} bytes, it is {found}"),
-            Self::KeyIdTooLong { found } => write!(
-                f,
-                "\"kid\" may be at most {} bytes, it is {found}",
-                super::MAX_KEY_ID_BYTES
-            ),
+            Self::WrongLength { member, expected, found } => {
+                write!(f, "\"{member}\" must be {expected} bytes, it is {found}")
+            }
+            Self::KeyIdTooLong { found } => {
+                write!(f, "\"kid\" may be at most {} bytes, it is {found}", super::MAX_KEY_ID_BYTES)
+            }
             Self::UnsupportedKeyType(found) => {
                 write!(f, "\"kty\" {found} is not one of oct, RSA, EC, OKP")
             }
@@ -140,14 +134,12 @@ impl fmt::Display for KeyError {
                 f,
                 "private member \"{member}\" is published, so anyone can sign with this key"
             ),
-            Self::SecretTooShort { minimum, found } => write!(
-                f,
-                "the secret must have at least {minimum} bytes, it has {found}"
-            ),
-            Self::ModulusSize { bits } => write!(
-                f,
-                "the RSA modulus must have 2048 to 4096 bits, it has {bits}"
-            ),
+            Self::SecretTooShort { minimum, found } => {
+                write!(f, "the secret must have at least {minimum} bytes, it has {found}")
+            }
+            Self::ModulusSize { bits } => {
+                write!(f, "the RSA modulus must have 2048 to 4096 bits, it has {bits}")
+            }
             Self::ModulusEven => f.write_str("the RSA modulus is even"),
             Self::Exponent => {
                 f.write_str("the RSA exponent must be odd, at least 3 and below 2^33")
@@ -287,10 +279,8 @@ mod tests {
 
     #[test]
     fn both_sides_are_named() {
-        let error = KeyError::AlgorithmMismatch {
-            algorithm: Algorithm::Rs256,
-            family: Family::P256,
-        };
+        let error =
+            KeyError::AlgorithmMismatch { algorithm: Algorithm::Rs256, family: Family::P256 };
         assert_eq!(
             error.to_string(),
             r#""alg" is RS256, which needs an RSA key, but this is a P-256 key"#

@@ -24,10 +24,8 @@ impl HmacKey {
         wanted: AlgorithmSet,
     ) -> Result<(Self, AlgorithmSet), KeyError> {
         let secret = jwk.bytes("k")?;
-        let fitting: AlgorithmSet = wanted
-            .iter()
-            .filter(|algorithm| secret.len() >= minimum(*algorithm))
-            .collect();
+        let fitting: AlgorithmSet =
+            wanted.iter().filter(|algorithm| secret.len() >= minimum(*algorithm)).collect();
         if fitting.is_empty() {
             return Err(KeyError::SecretTooShort {
                 minimum: wanted.iter().map(minimum).min().unwrap_or(usize::MAX),
@@ -102,11 +100,7 @@ mod tests {
             (63, Some("HS512"), short(64, 63)),
         ] {
             let got = key(bytes, alg).map(|key| key.algorithms().to_string());
-            assert_eq!(
-                got,
-                expected.map(str::to_owned),
-                "{bytes} bytes for {alg:?}"
-            );
+            assert_eq!(got, expected.map(str::to_owned), "{bytes} bytes for {alg:?}");
         }
     }
 

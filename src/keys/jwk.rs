@@ -36,11 +36,9 @@ impl<'a> Jwk<'a> {
         match self.0.get(member) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(KeyError::WrongType {
-                member,
-                expected: "a string",
-                found: json::kind(other),
-            }),
+            Some(other) => {
+                Err(KeyError::WrongType { member, expected: "a string", found: json::kind(other) })
+            }
         }
     }
 
@@ -59,13 +57,11 @@ impl<'a> Jwk<'a> {
 
     /// A base64url member of exactly `N` bytes.
     pub(super) fn array<const N: usize>(self, member: &'static str) -> Result<[u8; N], KeyError> {
-        self.bytes(member)?
-            .try_into()
-            .map_err(|bytes: Vec<u8>| KeyError::WrongLength {
-                member,
-                expected: N,
-                found: bytes.len(),
-            })
+        self.bytes(member)?.try_into().map_err(|bytes: Vec<u8>| KeyError::WrongLength {
+            member,
+            expected: N,
+            found: bytes.len(),
+        })
     }
 
     /// `kid` (RFC 7517 section 4.5).

@@ -90,21 +90,15 @@ impl jwt_compact::Algorithm for RsaSsa {
     ) -> bool {
         // `Pss::new` expects a salt as long as the hash (RFC 7518 section 3.5).
         let result = match self.0 {
-            Algorithm::Rs256 => key.verify(
-                Pkcs1v15Sign::new::<Sha256>(),
-                &Sha256::digest(message),
-                signature,
-            ),
-            Algorithm::Rs384 => key.verify(
-                Pkcs1v15Sign::new::<Sha384>(),
-                &Sha384::digest(message),
-                signature,
-            ),
-            Algorithm::Rs512 => key.verify(
-                Pkcs1v15Sign::new::<Sha512>(),
-                &Sha512::digest(message),
-                signature,
-            ),
+            Algorithm::Rs256 => {
+                key.verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message), signature)
+            }
+            Algorithm::Rs384 => {
+                key.verify(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message), signature)
+            }
+            Algorithm::Rs512 => {
+                key.verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message), signature)
+            }
             Algorithm::Ps256 => {
                 key.verify(Pss::<Sha256>::new(), &Sha256::digest(message), signature)
             }

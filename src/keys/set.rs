@@ -42,22 +42,17 @@ impl KeySet {
     /// section 5). A set without any usable key is an error, so that it never
     /// takes the place of a good one.
     pub fn from_jwks(jwks: &Value, origin: Origin) -> Result<(Self, Vec<SkippedKey>), KeySetError> {
-        let members = jwks.as_object().ok_or_else(|| KeySetError::NotAnObject {
-            found: json::kind(jwks),
-        })?;
+        let members =
+            jwks.as_object().ok_or_else(|| KeySetError::NotAnObject { found: json::kind(jwks) })?;
         let entries = match members.get("keys") {
             Some(Value::Array(entries)) => entries,
             Some(other) => {
-                return Err(KeySetError::KeysNotAnArray {
-                    found: Some(json::kind(other)),
-                });
+                return Err(KeySetError::KeysNotAnArray { found: Some(json::kind(other)) });
             }
             None => return Err(KeySetError::KeysNotAnArray { found: None }),
         };
         if entries.len() > MAX_KEYS {
-            return Err(KeySetError::TooManyKeys {
-                found: entries.len(),
-            });
+            return Err(KeySetError::TooManyKeys { found: entries.len() });
         }
 
         let mut keys = Vec::with_capacity(entries.len());
@@ -107,9 +102,7 @@ impl KeySet {
 
     /// Every algorithm that some key of the set may serve.
     pub fn algorithms(&self) -> AlgorithmSet {
-        self.keys
-            .iter()
-            .fold(AlgorithmSet::EMPTY, |all, key| all.union(key.algorithms()))
+        self.keys.iter().fold(AlgorithmSet::EMPTY, |all, key| all.union(key.algorithms()))
     }
 
     /// The keys, those with an id first.
@@ -254,11 +247,7 @@ mod tests {
     #[test]
     fn what_is_no_key_set() {
         for (case, jwks, expected) in [
-            (
-                "an array",
-                json!([]),
-                "a key set must be an object, it is an array",
-            ),
+            ("an array", json!([]), "a key set must be an object, it is an array"),
             ("a lone key", okp(&json!({})), r#"member "keys" is missing"#),
             (
                 "an object of keys",
@@ -293,12 +282,7 @@ mod tests {
             okp(&json!({"kid": "b"})),
         ]);
         for (case, kid, algorithm, expected) in [
-            (
-                "its kid, then none",
-                Some("a"),
-                EdDsa,
-                &[Some("a"), None][..],
-            ),
+            ("its kid, then none", Some("a"), EdDsa, &[Some("a"), None][..]),
             ("one kid, two algorithms", Some("a"), Es256, &[Some("a")]),
             ("another kid", Some("b"), EdDsa, &[Some("b"), None]),
             ("a kid of another key", Some("b"), Es256, &[]),
@@ -307,10 +291,7 @@ mod tests {
             ("no kid", None, EdDsa, &[Some("a"), Some("b"), None]),
             ("an algorithm of no key", Some("a"), Rs256, &[]),
         ] {
-            let ids: Vec<_> = set
-                .candidates(kid, algorithm)
-                .map(VerifyingKey::id)
-                .collect();
+            let ids: Vec<_> = set.candidates(kid, algorithm).map(VerifyingKey::id).collect();
             assert_eq!(ids, expected, "{case}");
         }
         assert_eq!(set.algorithms().to_string(), "ES256, EdDSA");

@@ -50,10 +50,7 @@ impl SigningKey {
         let jwk = Jwk::new(members);
         let family = jwk.family()?;
         if family != Algorithm::from(algorithm).family() {
-            return Err(SigningKeyError::WrongKind {
-                algorithm,
-                found: KeyKind::Known(family),
-            });
+            return Err(SigningKeyError::WrongKind { algorithm, found: KeyKind::Known(family) });
         }
         jwk.permits("sign")?;
         jwk.algorithm(family)?;
@@ -78,10 +75,7 @@ impl SigningKey {
 
     fn new(private: PrivateKey) -> Self {
         let thumbprint = thumbprint(&private.public_members());
-        Self {
-            private,
-            thumbprint,
-        }
+        Self { private, thumbprint }
     }
 
     /// What it signs with.
@@ -156,20 +150,12 @@ impl PrivateKey {
         match self {
             Self::Es256(key) => {
                 let [x, y] = ecdsa::coordinates(key.verifying_key());
-                vec![
-                    ("crv", "P-256".to_owned()),
-                    ("kty", "EC".to_owned()),
-                    ("x", x),
-                    ("y", y),
-                ]
+                vec![("crv", "P-256".to_owned()), ("kty", "EC".to_owned()), ("x", x), ("y", y)]
             }
             Self::EdDsa(key) => vec![
                 ("crv", "Ed25519".to_owned()),
                 ("kty", "OKP".to_owned()),
-                (
-                    "x",
-                    BASE64_URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()),
-                ),
+                ("x", BASE64_URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes())),
             ],
         }
     }
@@ -177,10 +163,8 @@ impl PrivateKey {
 
 /// RFC 7638 section 3; no member needs an escape.
 fn thumbprint(members: &[(&'static str, String)]) -> String {
-    let members: Vec<_> = members
-        .iter()
-        .map(|(member, value)| format!(r#""{member}":"{value}""#))
-        .collect();
+    let members: Vec<_> =
+        members.iter().map(|(member, value)| format!(r#""{member}":"{value}""#)).collect();
     let json = format!("{{{}}}", members.join(","));
     BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(json))
 }
@@ -272,24 +256,9 @@ mod tests {
                 json!({"kty": "RSA"}),
                 "EdDSA needs an Ed25519 key, this is an RSA key",
             ),
-            (
-                "only a public key",
-                Es256,
-                json!({"d": null}),
-                r#"member "d" is missing"#,
-            ),
-            (
-                "no public part",
-                EdDsa,
-                json!({"x": null}),
-                r#"member "x" is missing"#,
-            ),
-            (
-                "for encryption",
-                Es256,
-                json!({"use": "enc"}),
-                r#""use" must be "sig", it is "enc""#,
-            ),
+            ("only a public key", Es256, json!({"d": null}), r#"member "d" is missing"#),
+            ("no public part", EdDsa, json!({"x": null}), r#"member "x" is missing"#),
+            ("for encryption", Es256, json!({"use": "enc"}), r#""use" must be "sig", it is "enc""#),
             (
                 "only to verify",
                 EdDsa,
@@ -302,24 +271,14 @@ mod tests {
                 json!({"alg": "ES384"}),
                 r#""alg" "ES384" is not a signature algorithm known here"#,
             ),
-            (
-                "zero",
-                Es256,
-                json!({"d": zero}),
-                "not a well-formed private key",
-            ),
+            ("zero", Es256, json!({"d": zero}), "not a well-formed private key"),
             (
                 "above the order",
                 Es256,
                 json!({"d": "_".repeat(42) + "8"}),
                 "not a well-formed private key",
             ),
-            (
-                "a short key",
-                EdDsa,
-                json!({"d": "AA"}),
-                r#""d" must be 32 bytes, it is 1"#,
-            ),
+            ("a short key", EdDsa, json!({"d": "AA"}), r#""d" must be 32 bytes, it is 1"#),
             (
                 "no point",
                 Es256,
@@ -362,9 +321,8 @@ mod tests {
 
     #[test]
     fn claims_must_be_an_object() {
-        let error = key(SigningAlgorithm::EdDsa)
-            .mint("one", "int+jwt", &Claims::new("text"))
-            .unwrap_err();
+        let error =
+            key(SigningAlgorithm::EdDsa).mint("one", "int+jwt", &Claims::new("text")).unwrap_err();
         assert!(error.to_string().contains("claims"), "{error}");
     }
 }

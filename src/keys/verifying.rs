@@ -56,20 +56,12 @@ impl VerifyingKey {
             Family::P256 => (Material::P256(ecdsa::verifying_key(jwk)?), wanted),
             Family::Ed25519 => (Material::Ed25519(eddsa::verifying_key(jwk)?), wanted),
         };
-        Ok(Self {
-            id,
-            algorithms,
-            material,
-        })
+        Ok(Self { id, algorithms, material })
     }
 
     /// The public half of a signing key; it has no id.
     pub(super) fn new(algorithm: Algorithm, material: Material) -> Self {
-        Self {
-            id: None,
-            algorithms: algorithm.into(),
-            material,
-        }
+        Self { id: None, algorithms: algorithm.into(), material }
     }
 
     /// `kid`, if it has one.
@@ -179,25 +171,13 @@ mod tests {
 
     #[test]
     fn what_makes_a_key_useless() {
-        let text = |member, found| KeyError::WrongType {
-            member,
-            expected: "a string",
-            found,
-        };
+        let text = |member, found| KeyError::WrongType { member, expected: "a string", found };
         let missing = |member| KeyError::Missing { member };
         let excerpt = Excerpt::of;
         for (case, changes, expected) in [
             ("no kty", json!({"kty": null}), missing("kty")),
-            (
-                "a number as kty",
-                json!({"kty": 1}),
-                text("kty", "a number"),
-            ),
-            (
-                "another kty",
-                json!({"kty": "ec"}),
-                KeyError::UnsupportedKeyType(excerpt("ec")),
-            ),
+            ("a number as kty", json!({"kty": 1}), text("kty", "a number")),
+            ("another kty", json!({"kty": "ec"}), KeyError::UnsupportedKeyType(excerpt("ec"))),
             ("no curve", json!({"crv": null}), missing("crv")),
             (
                 "another curve",
@@ -209,34 +189,22 @@ mod tests {
                 json!({"kty": "OKP"}),
                 KeyError::UnsupportedCurve(excerpt("P-256")),
             ),
-            (
-                "for encryption",
-                json!({"use": "enc"}),
-                KeyError::UseNotSignature(excerpt("enc")),
-            ),
+            ("for encryption", json!({"use": "enc"}), KeyError::UseNotSignature(excerpt("enc"))),
             ("uses", json!({"use": ["sig"]}), text("use", "an array")),
             (
                 "only to sign",
                 json!({"key_ops": ["sign"]}),
-                KeyError::OperationNotAllowed {
-                    operation: "verify",
-                },
+                KeyError::OperationNotAllowed { operation: "verify" },
             ),
             (
                 "for nothing",
                 json!({"key_ops": []}),
-                KeyError::OperationNotAllowed {
-                    operation: "verify",
-                },
+                KeyError::OperationNotAllowed { operation: "verify" },
             ),
             (
                 "operations in a string",
                 json!({"key_ops": "verify"}),
-                KeyError::WrongType {
-                    member: "key_ops",
-                    expected: "an array",
-                    found: "a string",
-                },
+                KeyError::WrongType { member: "key_ops", expected: "an array", found: "a string" },
             ),
             (
                 "an unknown algorithm",
@@ -251,21 +219,10 @@ mod tests {
             (
                 "the algorithm of another family",
                 json!({"alg": "HS256"}),
-                KeyError::AlgorithmMismatch {
-                    algorithm: Algorithm::Hs256,
-                    family: Family::P256,
-                },
+                KeyError::AlgorithmMismatch { algorithm: Algorithm::Hs256, family: Family::P256 },
             ),
-            (
-                "a number as alg",
-                json!({"alg": 1}),
-                text("alg", "a number"),
-            ),
-            (
-                "a number as kid",
-                json!({"kid": 1}),
-                text("kid", "a number"),
-            ),
+            ("a number as alg", json!({"alg": 1}), text("alg", "a number")),
+            ("a number as kid", json!({"kid": 1}), text("kid", "a number")),
             (
                 "an id too long",
                 json!({"kid": "k".repeat(257)}),
@@ -287,10 +244,7 @@ mod tests {
         );
         let secret = json!({"kty": "oct", "k": "A".repeat(86)});
         assert_eq!(error(&secret, Origin::Local), None);
-        assert_eq!(
-            error(&secret, Origin::Remote),
-            Some(KeyError::SymmetricFromRemote)
-        );
+        assert_eq!(error(&secret, Origin::Remote), Some(KeyError::SymmetricFromRemote));
     }
 
     #[test]
@@ -306,11 +260,7 @@ mod tests {
             jwk
         };
         for (case, jwk, expected) in [
-            (
-                "RSA",
-                rsa.clone(),
-                "RS256, RS384, RS512, PS256, PS384, PS512",
-            ),
+            ("RSA", rsa.clone(), "RS256, RS384, RS512, PS256, PS384, PS512"),
             ("RSA for PS384", with(&rsa, "PS384"), "PS384"),
             ("P-256", p256(&json!({})).into(), "ES256"),
             ("Ed25519", okp.clone(), "EdDSA"),

@@ -34,11 +34,9 @@ impl<'a> Untrusted<'a> {
         }
         let [signing_input, header, payload, signature] =
             split(text).ok_or(Malformed::NotThreeParts)?;
-        for (part, text) in [
-            (Part::Header, header),
-            (Part::Payload, payload),
-            (Part::Signature, signature),
-        ] {
+        for (part, text) in
+            [(Part::Header, header), (Part::Payload, payload), (Part::Signature, signature)]
+        {
             if text.is_empty() {
                 return Err(Malformed::Empty(part).into());
             }
@@ -119,9 +117,7 @@ fn object(part: Part, text: &[u8]) -> Result<Map<String, Value>, Malformed> {
 /// Base64url without padding and white space, the unused bits zero (RFC 7515
 /// section 2, RFC 4648 section 3.5).
 fn decode(part: Part, text: &[u8]) -> Result<Vec<u8>, Malformed> {
-    BASE64_URL_SAFE_NO_PAD
-        .decode(text)
-        .map_err(|_| Malformed::NotBase64Url(part))
+    BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| Malformed::NotBase64Url(part))
 }
 
 #[cfg(test)]
@@ -149,10 +145,7 @@ mod tests {
         assert_eq!(token.algorithm_name(), "ES256");
         assert_eq!(token.key_id(), Some("1"));
         assert_eq!(token.typ(), None);
-        assert_eq!(
-            token.signing_input(),
-            text.strip_suffix(".c2ln").unwrap().as_bytes()
-        );
+        assert_eq!(token.signing_input(), text.strip_suffix(".c2ln").unwrap().as_bytes());
         assert_eq!(token.signature(), b"sig");
         assert_eq!(token.unverified_claims().get("sub").unwrap(), "alice");
         assert!(!format!("{token:?}").contains("alice"));
@@ -165,88 +158,24 @@ mod tests {
         let p = encode("{}");
         for (case, text, expected) in [
             ("nothing", String::new(), Malformed::NotThreeParts),
-            (
-                "an opaque token",
-                "2YotnFZFEjr1zCsicMWpAA".into(),
-                Malformed::NotThreeParts,
-            ),
+            ("an opaque token", "2YotnFZFEjr1zCsicMWpAA".into(), Malformed::NotThreeParts),
             ("two parts", format!("{h}.{p}"), Malformed::NotThreeParts),
-            (
-                "four parts",
-                format!("{h}.{p}.c2ln.c2ln"),
-                Malformed::NotThreeParts,
-            ),
-            (
-                "a dot after",
-                format!("{h}.{p}.c2ln."),
-                Malformed::NotThreeParts,
-            ),
-            (
-                "five parts, encrypted",
-                format!("{h}.e.i.c.t"),
-                Malformed::NotThreeParts,
-            ),
-            (
-                "JSON serialization",
-                r#"{"payload":"e30"}"#.into(),
-                Malformed::NotThreeParts,
-            ),
+            ("four parts", format!("{h}.{p}.c2ln.c2ln"), Malformed::NotThreeParts),
+            ("a dot after", format!("{h}.{p}.c2ln."), Malformed::NotThreeParts),
+            ("five parts, encrypted", format!("{h}.e.i.c.t"), Malformed::NotThreeParts),
+            ("JSON serialization", r#"{"payload":"e30"}"#.into(), Malformed::NotThreeParts),
             ("only dots", "..".into(), Malformed::Empty(Part::Header)),
-            (
-                "no header",
-                format!(".{p}.c2ln"),
-                Malformed::Empty(Part::Header),
-            ),
-            (
-                "detached",
-                format!("{h}..c2ln"),
-                Malformed::Empty(Part::Payload),
-            ),
-            (
-                "unsecured",
-                format!("{h}.{p}."),
-                Malformed::Empty(Part::Signature),
-            ),
-            (
-                "padding",
-                format!("{h}.{p}.c2k="),
-                Malformed::NotBase64Url(Part::Signature),
-            ),
-            (
-                "unused bits",
-                format!("{h}.{p}.c2l"),
-                Malformed::NotBase64Url(Part::Signature),
-            ),
-            (
-                "a lone character",
-                format!("{h}.{p}.c"),
-                Malformed::NotBase64Url(Part::Signature),
-            ),
-            (
-                "plain base64",
-                format!("{h}.{p}.+/+/"),
-                Malformed::NotBase64Url(Part::Signature),
-            ),
-            (
-                "a space before",
-                format!(" {h}.{p}.c2ln"),
-                Malformed::NotBase64Url(Part::Header),
-            ),
-            (
-                "a line break",
-                format!("{h}.{p}\n.c2ln"),
-                Malformed::NotBase64Url(Part::Payload),
-            ),
-            (
-                "a NUL",
-                format!("{h}.{p}.c2ln\0"),
-                Malformed::NotBase64Url(Part::Signature),
-            ),
-            (
-                "not ASCII",
-                format!("{h}.{p}.c2lñ"),
-                Malformed::NotBase64Url(Part::Signature),
-            ),
+            ("no header", format!(".{p}.c2ln"), Malformed::Empty(Part::Header)),
+            ("detached", format!("{h}..c2ln"), Malformed::Empty(Part::Payload)),
+            ("unsecured", format!("{h}.{p}."), Malformed::Empty(Part::Signature)),
+            ("padding", format!("{h}.{p}.c2k="), Malformed::NotBase64Url(Part::Signature)),
+            ("unused bits", format!("{h}.{p}.c2l"), Malformed::NotBase64Url(Part::Signature)),
+            ("a lone character", format!("{h}.{p}.c"), Malformed::NotBase64Url(Part::Signature)),
+            ("plain base64", format!("{h}.{p}.+/+/"), Malformed::NotBase64Url(Part::Signature)),
+            ("a space before", format!(" {h}.{p}.c2ln"), Malformed::NotBase64Url(Part::Header)),
+            ("a line break", format!("{h}.{p}\n.c2ln"), Malformed::NotBase64Url(Part::Payload)),
+            ("a NUL", format!("{h}.{p}.c2ln\0"), Malformed::NotBase64Url(Part::Signature)),
+            ("not ASCII", format!("{h}.{p}.c2lñ"), Malformed::NotBase64Url(Part::Signature)),
         ] {
             assert_eq!(error(text), Some(expected.into()), "{case}");
         }
@@ -264,44 +193,16 @@ mod tests {
         let payload = Malformed::NotJsonObject(Part::Payload);
         let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(40), "]".repeat(40));
         for (case, text, expected) in [
-            (
-                "alg twice",
-                token(r#"{"alg":"none","alg":"ES256"}"#, "{}"),
-                header,
-            ),
-            (
-                "alg twice, one escaped",
-                token(r#"{"alg":"x","\u0061lg":"y"}"#, "{}"),
-                header,
-            ),
-            (
-                "a byte order mark",
-                token("\u{feff}{\"alg\":\"ES256\"}", "{}"),
-                header,
-            ),
-            (
-                "bytes after the header",
-                token(r#"{"alg":"ES256"}{}"#, "{}"),
-                header,
-            ),
-            (
-                "a header of an array",
-                token(r#"["alg","ES256"]"#, "{}"),
-                header,
-            ),
+            ("alg twice", token(r#"{"alg":"none","alg":"ES256"}"#, "{}"), header),
+            ("alg twice, one escaped", token(r#"{"alg":"x","\u0061lg":"y"}"#, "{}"), header),
+            ("a byte order mark", token("\u{feff}{\"alg\":\"ES256\"}", "{}"), header),
+            ("bytes after the header", token(r#"{"alg":"ES256"}{}"#, "{}"), header),
+            ("a header of an array", token(r#"["alg","ES256"]"#, "{}"), header),
             ("an array", token(h, r#"[{"sub":"alice"}]"#), payload),
             ("a string", token(h, r#""alice""#), payload),
             ("text", token(h, "alice"), payload),
-            (
-                "a claim twice",
-                token(h, r#"{"sub":"a","sub":"b"}"#),
-                payload,
-            ),
-            (
-                "a claim twice, inside",
-                token(h, r#"{"a":{"b":1,"b":2}}"#),
-                payload,
-            ),
+            ("a claim twice", token(h, r#"{"sub":"a","sub":"b"}"#), payload),
+            ("a claim twice, inside", token(h, r#"{"a":{"b":1,"b":2}}"#), payload),
             ("too deep", token(h, &deep), payload),
         ] {
             assert_eq!(error(text), Some(expected.into()), "{case}");

@@ -24,6 +24,8 @@ pub enum TokenError {
 /// What is wrong with the form of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Malformed {
+    /// Not one bearer token: empty, or with bytes that none has.
+    NotABearerToken,
     /// Not three parts: an opaque token, an encrypted one (five parts), JSON.
     NotThreeParts,
     /// A part is empty, as in unsecured and detached JWS.
@@ -74,10 +76,7 @@ impl fmt::Display for TokenError {
             Self::TooLarge { limit } => write!(f, "token is longer than {limit} bytes"),
             Self::Malformed(malformed) => malformed.fmt(f),
             Self::CriticalHeader { parameter } => {
-                write!(
-                    f,
-                    "token has \"{parameter}\", but no extension is understood"
-                )
+                write!(f, "token has \"{parameter}\", but no extension is understood")
             }
         }
     }
@@ -86,15 +85,15 @@ impl fmt::Display for TokenError {
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotABearerToken => f.write_str("credentials are not one bearer token"),
             Self::NotThreeParts => f.write_str("token is not three parts with dots between"),
             Self::Empty(part) => write!(f, "{part} of the token is empty"),
             Self::NotBase64Url(part) => {
                 write!(f, "{part} of the token is not base64url without padding")
             }
-            Self::NotJsonObject(part) => write!(
-                f,
-                "{part} of the token is not a JSON object without repeated members"
-            ),
+            Self::NotJsonObject(part) => {
+                write!(f, "{part} of the token is not a JSON object without repeated members")
+            }
             Self::Missing { parameter } => write!(f, "token has no \"{parameter}\""),
             Self::NotAString { parameter } => {
                 write!(f, "\"{parameter}\" of the token is not a string")
@@ -104,10 +103,9 @@ impl fmt::Display for Malformed {
                 "\"kid\" of the token is longer than {} bytes",
                 crate::keys::MAX_KEY_ID_BYTES
             ),
-            Self::NotPlainlySigned { parameter } => write!(
-                f,
-                "token has \"{parameter}\": it is encrypted, compressed or nested"
-            ),
+            Self::NotPlainlySigned { parameter } => {
+                write!(f, "token has \"{parameter}\": it is encrypted, compressed or nested")
+            }
         }
     }
 }

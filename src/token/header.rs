@@ -36,18 +36,11 @@ impl JoseHeader {
         let algorithm =
             take_string(&mut members, "alg")?.ok_or(Malformed::Missing { parameter: "alg" })?;
         let key_id = take_string(&mut members, "kid")?;
-        if key_id
-            .as_ref()
-            .is_some_and(|id| id.len() > MAX_KEY_ID_BYTES)
-        {
+        if key_id.as_ref().is_some_and(|id| id.len() > MAX_KEY_ID_BYTES) {
             return Err(Malformed::KeyIdTooLong.into());
         }
         let typ = take_string(&mut members, "typ")?;
-        Ok(Self {
-            algorithm,
-            key_id,
-            typ,
-        })
+        Ok(Self { algorithm, key_id, typ })
     }
 }
 
@@ -92,11 +85,7 @@ mod tests {
         let string = |parameter| Malformed::NotAString { parameter }.into();
         let plain = |parameter| Malformed::NotPlainlySigned { parameter }.into();
         for (case, text, expected) in [
-            (
-                "no algorithm",
-                r"{}",
-                Malformed::Missing { parameter: "alg" }.into(),
-            ),
+            ("no algorithm", r"{}", Malformed::Missing { parameter: "alg" }.into()),
             ("an algorithm of null", r#"{"alg":null}"#, string("alg")),
             ("algorithms", r#"{"alg":["RS256"]}"#, string("alg")),
             (
@@ -104,53 +93,17 @@ mod tests {
                 r#"{"ALG":"RS256"}"#,
                 Malformed::Missing { parameter: "alg" }.into(),
             ),
-            (
-                "a number as kid",
-                r#"{"alg":"RS256","kid":1}"#,
-                string("kid"),
-            ),
-            (
-                "no kid, in words",
-                r#"{"alg":"RS256","kid":null}"#,
-                string("kid"),
-            ),
-            (
-                "an object as kid",
-                r#"{"alg":"RS256","kid":{}}"#,
-                string("kid"),
-            ),
-            (
-                "a number as typ",
-                r#"{"alg":"RS256","typ":1}"#,
-                string("typ"),
-            ),
-            (
-                "crit",
-                r#"{"alg":"RS256","crit":["exp"]}"#,
-                critical("crit"),
-            ),
-            (
-                "crit, empty",
-                r#"{"alg":"RS256","crit":[]}"#,
-                critical("crit"),
-            ),
-            (
-                "crit, null",
-                r#"{"alg":"RS256","crit":null}"#,
-                critical("crit"),
-            ),
+            ("a number as kid", r#"{"alg":"RS256","kid":1}"#, string("kid")),
+            ("no kid, in words", r#"{"alg":"RS256","kid":null}"#, string("kid")),
+            ("an object as kid", r#"{"alg":"RS256","kid":{}}"#, string("kid")),
+            ("a number as typ", r#"{"alg":"RS256","typ":1}"#, string("typ")),
+            ("crit", r#"{"alg":"RS256","crit":["exp"]}"#, critical("crit")),
+            ("crit, empty", r#"{"alg":"RS256","crit":[]}"#, critical("crit")),
+            ("crit, null", r#"{"alg":"RS256","crit":null}"#, critical("crit")),
             ("b64", r#"{"alg":"RS256","b64":false}"#, critical("b64")),
-            (
-                "b64, as ever",
-                r#"{"alg":"RS256","b64":true}"#,
-                critical("b64"),
-            ),
+            ("b64, as ever", r#"{"alg":"RS256","b64":true}"#, critical("b64")),
             ("nested", r#"{"alg":"RS256","cty":"JWT"}"#, plain("cty")),
-            (
-                "encrypted",
-                r#"{"alg":"dir","enc":"A128GCM"}"#,
-                plain("enc"),
-            ),
+            ("encrypted", r#"{"alg":"dir","enc":"A128GCM"}"#, plain("enc")),
             ("compressed", r#"{"alg":"RS256","zip":"DEF"}"#, plain("zip")),
         ] {
             assert_eq!(read(text).err(), Some(expected), "{case}");
@@ -161,9 +114,6 @@ mod tests {
     fn key_ids_are_bounded() {
         let with = |bytes| format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(bytes));
         assert!(read(&with(MAX_KEY_ID_BYTES)).is_ok());
-        assert_eq!(
-            read(&with(MAX_KEY_ID_BYTES + 1)).err(),
-            Some(Malformed::KeyIdTooLong.into())
-        );
+        assert_eq!(read(&with(MAX_KEY_ID_BYTES + 1)).err(), Some(Malformed::KeyIdTooLong.into()));
     }
 }

@@ -1,11 +1,19 @@
 //! Tokens: from bytes that anybody may have sent to claims that hold.
 //!
-//! [`Untrusted`] is a token whose form is right (RFC 7515 section 7.1) and
-//! nothing more. Nobody signed it as far as this module knows.
+//! [`TokenSources`] finds the bytes. [`Untrusted`] is a token whose form is
+//! right (RFC 7515 section 7.1) and nothing more; nobody signed it as far as
+//! that goes. [`Provider::verify`] makes of it a [`Verified`], which is the only
+//! form in which the rest of the gateway takes a token.
 
+mod claims;
 mod compact;
 mod error;
 mod header;
+mod sources;
+mod verifier;
 
+pub use self::claims::{ClaimPath, ClaimRule, Claims};
 pub use self::compact::Untrusted;
 pub use self::error::{Malformed, Part, TokenError};
+pub use self::sources::{HeaderSource, TokenSources};
+pub use self::verifier::{IDENTITY_TYPES, Provider, ProviderId, Providers, Rejection, Verified};

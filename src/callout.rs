@@ -1,0 +1,141 @@
+//! An HTTP exchange with a service, as plain data.
+//!
+//! The core says what to send and reads what came back; the adapter does the
+//! sending. Nothing here knows which host carries it.
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::http::HeaderName;
+use crate::secret::Secret;
+use crate::time::Span;
+
+/// A service that the filter may call.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its name in the configuration.
+    pub name: String,
+    /// How the host finds it: a cluster name on Envoy, `host:port` on Kong.
+    pub upstream: String,
+    /// The `:authority` to send; over TLS also the name to verify.
+    pub authority: String,
+    /// The `:scheme` to send; Kong turns TLS on by it.
+    pub scheme: Scheme,
+    /// How long an exchange may take.
+    pub timeout: Span,
+}
+
+/// The scheme of a service's URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As `:scheme` carries it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// A GET to be sent to a service.
+#[derive(Clone, Debug)]
+pub struct Callout {
+    /// Whom to ask.
+    pub service: Rc<Service>,
+    /// Path and query.
+    pub path: String,
+    /// Header fields beside the pseudo headers; their values may be secret.
+    pub headers: Vec<(HeaderName, Secret<String>)>,
+}
+
+/// What came of a [`Callout`].
+#[derive(Clone)]
+pub enum CalloutReply {
+    /// A whole answer.
+    Answer(Answer),
+    /// No answer that could be used.
+    Failed(CalloutFailure),
+}
+
+/// A service's answer.
+#[derive(Clone)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The first `Cache-Control` header.
+    pub cache_control: Option<Vec<u8>>,
+    /// The body, at most `limits.max_reply_bytes`.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// `max-age` of the reply's `Cache-Control` (RFC 9111 section 5.2.2.1);
+    /// zero where it forbids storing or reuse.
+    pub fn max_age(&self) -> Option<Span> {
+        let text = std::str::from_utf8(self.cache_control.as_deref()?).ok()?;
+        let mut directives = text.split(',').map(|directive| directive.trim().to_ascii_lowercase());
+        let mut max_age = None;
+        directives.by_ref().for_each(|directive| {
+            if directive == "no-store" || directive == "no-cache" {
+                max_age = Some(Span::ZERO);
+            } else if let Some(seconds) = directive.strip_prefix("max-age=") {
+                let seconds = seconds.trim_matches('"').parse().unwrap_or(0);
+                max_age = Some(max_age.unwrap_or(Span::from_secs(seconds)));
+            }
+        });
+        max_age
+    }
+}
+
+/// Why a callout brought no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CalloutFailure {
+    /// The host would not send it: no such cluster, no address.
+    NotSent,
+    /// Refused, reset, timed out: the host does not always say which.
+    NoReply,
+    /// The reply's body is over `limits.max_reply_bytes`.
+    TooLarge {
+        /// That limit.
+        limit: usize,
+    },
+}
+
+impl fmt::Display for CalloutFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSent => f.write_str("the host could not send the request"),
+            Self::NoReply => f.write_str("no reply, or not in time"),
+            Self::TooLarge { limit } => write!(f, "the reply is over {limit} bytes"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn max_age() {
+        for (case, header, expected) in [
+            ("none", None, None),
+            ("plain", Some("max-age=60"), Some(60)),
+            ("among others", Some("private, Max-Age=5"), Some(5)),
+            ("no-store wins", Some("max-age=60, no-store"), Some(0)),
+            ("no-cache wins", Some("no-cache, max-age=60"), Some(0)),
+            ("not a number", Some("max-age=soon"), Some(0)),
+            ("only others", Some("private"), None),
+        ] {
+            let cache_control = header.map(|text| text.as_bytes().to_vec());
+            let answer = Answer { status: 200, cache_control, body: vec![] };
+            assert_eq!(answer.max_age().map(Span::as_secs), expected, "{case}");
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Why a request is denied, and how that looks from outside.
+//!
+//! The only place that turns a reason into a status, a challenge and a body.
+//! Texts name what was wrong with the request, never what a token, a key or a
+//! service's reply held.
+
+use std::fmt;
+
+use serde_json::json;
+
+use crate::http::{RequestHead, percent_encode};
+use crate::token::{Rejection, TokenError};
+use crate::verdict::{GrpcStatus, LocalReply};
+
+/// A reason to deny a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The filter has no configuration that it may trust.
+    ConfigurationInvalid,
+    /// A header that the filter owns came more often than the host can replace.
+    HeaderRepeated(String),
+    /// More header fields than the host can list.
+    HeadersTooMany {
+        /// The first number that is too many.
+        limit: usize,
+    },
+    /// A path that servers read differently, so no rule can be sure of it.
+    PathAmbiguous,
+    /// No token where one is needed.
+    TokenMissing,
+    /// More than one token (RFC 6750 section 2).
+    TokenMultiple,
+    /// The token itself is not acceptable.
+    Token(Rejection),
+    /// No consumer is configured for the token.
+    ConsumerUnknown,
+    /// The token lacks a scope; the scopes needed.
+    InsufficientScope(Vec<String>),
+    /// The consumer is in none of the groups needed.
+    GroupForbidden,
+    /// The token is not from a provider that the rule accepts, or a claim does
+    /// not have a value that it accepts; the claim.
+    ClaimForbidden(String),
+    /// The user-info service does not know the user.
+    UserUnknown,
+    /// The user-info service gave no usable answer.
+    UserInfoUnavailable,
+    /// The provider's keys could not be loaded.
+    KeysUnavailable,
+    /// No identity token could be made.
+    IdentityUnavailable,
+}
+
+/// What kind of failure it is: decides status, challenge and gRPC status.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// The request itself is wrong: 400 with `invalid_request`.
+    Request,
+    /// 431, which has no challenge.
+    TooLarge,
+    /// No credentials: 401 with a bare challenge (RFC 6750 section 3.1).
+    Missing,
+    /// 401 with `invalid_token`.
+    Token,
+    /// 403 with `insufficient_scope`.
+    Scope,
+    /// 403; another token would not be asked for.
+    Forbidden,
+    /// 503 with `Retry-After`.
+    Unavailable,
+}
+
+/// How denials are presented: `errors` in the configuration.
+#[derive(Clone, Debug)]
+pub struct ErrorSettings {
+    /// `realm` of the challenge.
+    pub realm: String,
+    /// The form of the body.
+    pub format: ErrorFormat,
+    /// Where to send a person who is not logged in.
+    pub login_redirect: Option<LoginRedirect>,
+}
+
+/// The form of a denial's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorFormat {
+    /// `application/problem+json` (RFC 9457).
+    Problem,
+    /// `{"message": ...}` in the words of Kong's jwt plugin.
+    Kong,
+}
+
+/// `errors.login_redirect` in the configuration.
+#[derive(Clone, Debug)]
+pub struct LoginRedirect {
+    /// Path of the login page.
+    pub to: String,
+    /// Query parameter that takes the path to return to.
+    pub return_to_param: String,
+}
+
+impl Denial {
+    /// The stable code, the same in bodies and logs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::ConfigurationInvalid => "configuration_invalid",
+            Self::HeaderRepeated(_) => "header_repeated",
+            Self::HeadersTooMany { .. } => "headers_too_many",
+            Self::PathAmbiguous => "path_ambiguous",
+            Self::TokenMissing => "token_missing",
+            Self::TokenMultiple => "token_multiple",
+            Self::Token(rejection) => match rejection {
+                Rejection::Unreadable(TokenError::TooLarge { .. }) => "token_too_large",
+                Rejection::Unreadable(TokenError::Malformed(_)) => "token_malformed",
+                Rejection::Unreadable(TokenError::CriticalHeader { .. }) => "critical_header",
+                Rejection::ClaimMalformed(_) => "token_malformed",
+                Rejection::AlgorithmNotAllowed => "algorithm_not_allowed",
+                Rejection::KeyUnknown => "key_unknown",
+                Rejection::SignatureInvalid => "signature_invalid",
+                Rejection::IssuerUnknown => "issuer_unknown",
+                Rejection::AudienceMismatch => "audience_mismatch",
+                Rejection::Expired { .. } => "token_expired",
+                Rejection::NotYetValid { .. } => "token_not_yet_valid",
+                Rejection::LifetimeExceeded { .. } => "lifetime_exceeded",
+                Rejection::ClaimMissing(_) => "claim_missing",
+                Rejection::ClaimMismatch(_) => "claim_mismatch",
+                Rejection::TypeMismatch => "token_type_mismatch",
+            },
+            Self::ConsumerUnknown => "consumer_unknown",
+            Self::InsufficientScope(_) => "insufficient_scope",
+            Self::GroupForbidden => "group_forbidden",
+            Self::ClaimForbidden(_) => "claim_forbidden",
+            Self::UserUnknown => "user_unknown",
+            Self::UserInfoUnavailable => "user_info_unavailable",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::IdentityUnavailable => "identity_unavailable",
+        }
+    }
+
+    const fn class(&self) -> Class {
+        match self {
+            Self::HeaderRepeated(_) | Self::PathAmbiguous | Self::TokenMultiple => Class::Request,
+            Self::HeadersTooMany { .. } => Class::TooLarge,
+            Self::TokenMissing => Class::Missing,
+            Self::Token(_) | Self::ConsumerUnknown => Class::Token,
+            Self::InsufficientScope(_) => Class::Scope,
+            Self::GroupForbidden | Self::ClaimForbidden(_) | Self::UserUnknown => Class::Forbidden,
+            Self::ConfigurationInvalid
+            | Self::UserInfoUnavailable
+            | Self::KeysUnavailable
+            | Self::IdentityUnavailable => Class::Unavailable,
+        }
+    }
+
+    /// The HTTP status.
+    pub const fn status(&self) -> u16 {
+        match self.class() {
+            Class::Request => 400,
+            Class::Missing | Class::Token => 401,
+            Class::Scope | Class::Forbidden => 403,
+            Class::TooLarge => 431,
+            Class::Unavailable => 503,
+        }
+    }
+
+    /// The reply to a request with this `head`.
+    pub fn reply(&self, head: &RequestHead, settings: &ErrorSettings) -> LocalReply {
+        if let Some(location) = self.login_location(head, settings) {
+            return LocalReply::new(302)
+                .with_header("location", location)
+                .with_header("cache-control", "no-store");
+        }
+        let (media_type, body) = match settings.format {
+            ErrorFormat::Problem => ("application/problem+json", self.problem()),
+            ErrorFormat::Kong => ("application/json; charset=utf-8", self.kong_body()),
+        };
+        let mut reply = LocalReply::new(self.status())
+            .with_header("content-type", media_type)
+            .with_header("cache-control", "no-store")
+            .with_body(body.into_bytes());
+        if let Some(challenge) = self.challenge(&settings.realm) {
+            reply = reply.with_header("www-authenticate", challenge);
+        }
+        if self.class() == Class::Unavailable {
+            reply = reply.with_header("retry-after", "1");
+        }
+        if head.is_grpc() { reply.for_grpc(self.grpc_status(), self.code()) } else { reply }
+    }
+
+    /// Where a browser goes to log in (302), when that is what would help: a
+    /// navigation without a token that is valid.
+    ///
+    /// The way back is a path on this host, percent-encoded as one query value;
+    /// a target that a browser could read as another host (`//`, `/\`) is
+    /// replaced by `/`.
+    fn login_location(&self, head: &RequestHead, settings: &ErrorSettings) -> Option<String> {
+        let login = settings.login_redirect.as_ref()?;
+        if !matches!(self.class(), Class::Missing | Class::Token) || !head.is_navigation() {
+            return None;
+        }
+        let target = head.first(":path").unwrap_or_default();
+        let is_local = match target {
+            [b'/', b'/' | b'\\', ..] => false,
+            [b'/', ..] => true,
+            _ => false,
+        };
+        let back = percent_encode(if is_local { target } else { b"/" });
+        let separator = if login.to.contains('?') { '&' } else { '?' };
+        Some(format!("{}{separator}{}={back}", login.to, login.return_to_param))
+    }
+
+    /// `WWW-Authenticate` (RFC 6750 section 3).
+    fn challenge(&self, realm: &str) -> Option<String> {
+        let error = match self.class() {
+            Class::Missing => return Some(format!("Bearer realm=\"{realm}\"")),
+            Class::Request => "invalid_request",
+            Class::Token => "invalid_token",
+            Class::Scope => "insufficient_scope",
+            Class::TooLarge | Class::Forbidden | Class::Unavailable => return None,
+        };
+        let scope = match self {
+            Self::InsufficientScope(scopes) => format!(", scope=\"{}\"", scopes.join(" ")),
+            _ => String::new(),
+        };
+        Some(format!(
+            "Bearer realm=\"{realm}\", error=\"{error}\", error_description=\"{}\"{scope}",
+            self.title()
+        ))
+    }
+
+    fn problem(&self) -> String {
+        json!({
+            "title": self.title(),
+            "status": self.status(),
+            "code": self.code(),
+            "detail": self.to_string(),
+        })
+        .to_string()
+    }
+
+    /// The code in words; plain ASCII without quotes, fit for a challenge.
+    const fn title(&self) -> &'static str {
+        match self.class() {
+            Class::Request => "The request is ambiguous",
+            Class::TooLarge => "Too many header fields",
+            Class::Missing => "A token is required",
+            Class::Token => "The token is not accepted",
+            Class::Scope => "The token lacks a scope",
+            Class::Forbidden => "Access is not allowed",
+            Class::Unavailable => "Access cannot be decided at the moment",
+        }
+    }
+
+    fn kong_body(&self) -> String {
+        let message = match self {
+            Self::TokenMissing => "Unauthorized",
+            Self::TokenMultiple => "Multiple tokens provided",
+            Self::HeaderRepeated(_) | Self::PathAmbiguous => "Bad request",
+            Self::HeadersTooMany { .. } => "Request header or cookie too large",
+            Self::Token(rejection) => match rejection {
+                Rejection::Expired { .. } => return json!({"exp": "token expired"}).to_string(),
+                Rejection::NotYetValid { .. } => {
+                    return json!({"nbf": "token not valid yet"}).to_string();
+                }
+                Rejection::LifetimeExceeded { .. } => {
+                    return json!({"exp": "exceeds maximum allowed expiration"}).to_string();
+                }
+                Rejection::Unreadable(_) => "Bad token; invalid JSON",
+                Rejection::ClaimMalformed(_) => "Bad token; invalid claims",
+                Rejection::AlgorithmNotAllowed => "Invalid algorithm",
+                Rejection::KeyUnknown | Rejection::IssuerUnknown => {
+                    "No credentials found for given 'iss'"
+                }
+                Rejection::SignatureInvalid => "Invalid signature",
+                Rejection::ClaimMissing(claim) => {
+                    let message = format!("No mandatory '{claim}' in claims");
+                    return json!({"message": message}).to_string();
+                }
+                Rejection::AudienceMismatch
+                | Rejection::ClaimMismatch(_)
+                | Rejection::TypeMismatch => "Bad token; invalid claims",
+            },
+            Self::ConsumerUnknown => "No credentials found for given 'iss'",
+            Self::InsufficientScope(_)
+            | Self::GroupForbidden
+            | Self::ClaimForbidden(_)
+            | Self::UserUnknown => "You cannot consume this service",
+            Self::ConfigurationInvalid
+            | Self::UserInfoUnavailable
+            | Self::KeysUnavailable
+            | Self::IdentityUnavailable => "An unexpected error occurred",
+        };
+        json!({ "message": message }).to_string()
+    }
+
+    const fn grpc_status(&self) -> GrpcStatus {
+        match self.class() {
+            Class::Missing | Class::Token => GrpcStatus::Unauthenticated,
+            Class::Scope | Class::Forbidden => GrpcStatus::PermissionDenied,
+            Class::Request | Class::TooLarge => GrpcStatus::InvalidArgument,
+            Class::Unavailable => GrpcStatus::Unavailable,
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConfigurationInvalid => f.write_str("the gateway is not configured correctly"),
+            Self::HeaderRepeated(name) => write!(f, "the header {name} must not be repeated"),
+            Self::HeadersTooMany { limit } => {
+                write!(f, "a request may have fewer than {limit} header fields")
+            }
+            Self::PathAmbiguous => f.write_str(
+                "the path holds an encoded slash, dot segment, backslash, semicolon or empty segment",
+            ),
+            Self::TokenMissing => f.write_str("no token was sent"),
+            Self::TokenMultiple => f.write_str("more than one token was sent"),
+            Self::Token(rejection) => rejection.fmt(f),
+            Self::ConsumerUnknown => f.write_str("no consumer is registered for the token"),
+            Self::InsufficientScope(scopes) => write!(f, "scope needed: {}", scopes.join(" ")),
+            Self::GroupForbidden => f.write_str("the consumer is in none of the groups needed"),
+            Self::ClaimForbidden(claim) => {
+                write!(f, "claim {claim:?} does not have a value that is allowed here")
+            }
+            Self::UserUnknown => f.write_str("the user is not known"),
+            Self::UserInfoUnavailable => f.write_str("the user's data could not be loaded"),
+            Self::KeysUnavailable => f.write_str("the issuer's keys could not be loaded"),
+            Self::IdentityUnavailable => f.write_str("no identity token could be made"),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What operators read: one JSON object a line.
+//!
+//! Lines name what happened and to whom, never a token, a key, a header value
+//! that a client chose freely, or what a service said of a user.
+
+use log::Level;
+use serde_json::json;
+
+use crate::denial::Denial;
+use crate::http::RequestHead;
+use crate::identity::MintError;
+use crate::keys::SkippedKey;
+use crate::refresh::FetchError;
+use crate::user_info::UserInfoFailure;
+
+/// A line for the host's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// How bad it is.
+    pub level: Level,
+    /// A JSON object in one line.
+    pub text: String,
+}
+
+/// How far a request came.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// Position of the rule that matched.
+    pub rule: Option<usize>,
+    /// Name of the provider that the token is from.
+    pub provider: Option<String>,
+    /// Key of the consumer.
+    pub consumer: Option<String>,
+}
+
+/// Request ids are chosen by the client or the host; longer ones are cut.
+const MAX_REQUEST_ID: usize = 64;
+
+impl LogLine {
+    /// A request was denied.
+    pub fn denied(head: &RequestHead, denial: &Denial, trace: &Trace) -> Self {
+        let request_id = head.first("x-request-id").map(|id| {
+            let id: Vec<u8> = id.iter().copied().take(MAX_REQUEST_ID).collect();
+            String::from_utf8_lossy(&id).into_owned()
+        });
+        let text = json!({
+            "event": "denied",
+            "code": denial.code(),
+            "status": denial.status(),
+            "rule": trace.rule,
+            "provider": trace.provider,
+            "consumer": trace.consumer,
+            "request_id": request_id,
+        });
+        // What the client did is no fault here; what a service did is.
+        let level = if denial.status() >= 500 { Level::Warn } else { Level::Info };
+        Self { level, text: text.to_string() }
+    }
+
+    /// A fetch of a provider's keys failed.
+    pub fn keys_not_fetched(provider: &str, error: &FetchError) -> Self {
+        let text = json!({
+            "event": "keys_not_fetched", "provider": provider, "cause": error.to_string(),
+        });
+        Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// A key of a provider's set cannot be used.
+    pub fn key_skipped(provider: &str, key: &SkippedKey) -> Self {
+        let text = json!({
+            "event": "key_skipped", "provider": provider, "cause": key.to_string(),
+        });
+        Self { level: Level::Debug, text: text.to_string() }
+    }
+
+    /// The user-info service gave no usable answer.
+    pub fn user_info_failed(service: &str, failure: &UserInfoFailure) -> Self {
+        let text = json!({
+            "event": "user_info_failed", "service": service, "cause": failure.to_string(),
+        });
+        Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// No identity token could be made.
+    pub fn not_minted(error: &MintError) -> Self {
+        let text = json!({ "event": "identity_not_minted", "cause": error.to_string() });
+        Self { level: Level::Error, text: text.to_string() }
+    }
+}

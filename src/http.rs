@@ -1,0 +1,352 @@
+//! HTTP as the host shows it: names are text, values are bytes.
+//!
+//! Owns the request head and the two encodings that carry claims over HTTP: a
+//! header value and a path segment. It never decides anything about a request.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+/// A header field name in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HeaderName(Box<str>);
+
+impl HeaderName {
+    /// The header that carries bearer tokens (RFC 6750 section 2.1).
+    pub fn authorization() -> Self {
+        Self("authorization".into())
+    }
+
+    /// Takes a field name (RFC 9110 section 5.1: a token) in any case.
+    ///
+    /// Refuses pseudo headers, and the names by which HTTP itself works: a
+    /// filter that owned `host` or `connection` would break the request.
+    pub fn parse(name: &str) -> Result<Self, InvalidHeaderName> {
+        let name = name.to_ascii_lowercase();
+        let is_token = !name.is_empty() && name.bytes().all(is_token_byte);
+        if !is_token || name.len() > 128 || RESERVED.contains(&name.as_str()) {
+            return Err(InvalidHeaderName);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name, in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether an upstream may take `name` for this header: any case, and `_`
+    /// for `-`, as CGI and WSGI servers do.
+    pub fn is_spelled(&self, name: &str) -> bool {
+        is_spelled(&self.0, name)
+    }
+}
+
+/// Whether an upstream may take the header `name` for `own`; see
+/// [`HeaderName::is_spelled`].
+pub fn is_spelled(own: &str, name: &str) -> bool {
+    own.len() == name.len()
+        && own.bytes().zip(name.bytes()).all(|(own, other)| fold(own) == fold(other))
+}
+
+const RESERVED: [&str; 9] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn fold(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
+}
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Not a header name that a filter may own or read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidHeaderName;
+
+/// One header field of a request, as the client sent it.
+#[derive(Clone)]
+pub struct Field {
+    /// The name; in lower case on Envoy, in the client's case on Kong.
+    pub name: String,
+    /// The value; any bytes but CR, LF and NUL.
+    pub value: Vec<u8>,
+}
+
+/// The head of a request: every header field, pseudo headers included.
+///
+/// `Debug` shows names only, since values hold credentials.
+#[derive(Clone, Default)]
+pub struct RequestHead {
+    fields: Vec<Field>,
+}
+
+impl RequestHead {
+    /// The head with these fields, in the order received.
+    pub fn new(fields: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        let fields = fields.into_iter().map(|(name, value)| Field { name, value }).collect();
+        Self { fields }
+    }
+
+    /// Every field, in the order received.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// The values of the fields called `name` (lower case), any case of theirs.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let same = move |field: &&Field| field.name.eq_ignore_ascii_case(name);
+        self.fields.iter().filter(same).map(|field| field.value.as_slice())
+    }
+
+    /// The first value of `name`.
+    pub fn first<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        self.values(name).next()
+    }
+
+    /// Whether there is a field called `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.first(name).is_some()
+    }
+
+    /// The request method; empty when the host gave none.
+    pub fn method(&self) -> &[u8] {
+        self.first(":method").unwrap_or_default()
+    }
+
+    /// The request target: path and query; empty when the host gave none.
+    pub fn target(&self) -> Target<'_> {
+        let raw = self.first(":path").unwrap_or_default();
+        let mut parts = raw.splitn(2, |byte| *byte == b'?');
+        Target { path: parts.next().unwrap_or_default(), query: parts.next() }
+    }
+
+    /// Whether this is a gRPC call, whose errors have a form of their own.
+    pub fn is_grpc(&self) -> bool {
+        self.first("content-type").is_some_and(|value| {
+            value == b"application/grpc" || value.starts_with(b"application/grpc+")
+        })
+    }
+
+    /// Whether a person waits for a page: a GET that accepts HTML.
+    pub fn is_navigation(&self) -> bool {
+        let accepts_html = |value: &[u8]| {
+            let find = |part: &[u8]| value.windows(part.len()).any(|window| window == part);
+            find(b"text/html")
+        };
+        self.method() == b"GET" && self.first("accept").is_some_and(accepts_html)
+    }
+
+    /// Whether this is a CORS preflight (Fetch standard, "CORS-preflight
+    /// request"): OPTIONS with both of its headers.
+    pub fn is_cors_preflight(&self) -> bool {
+        self.method() == b"OPTIONS"
+            && self.has("origin")
+            && self.has("access-control-request-method")
+    }
+}
+
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.fields.iter().map(|field| &field.name)).finish()
+    }
+}
+
+/// A request target, split at its first `?`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The path, as received.
+    pub path: &'a [u8],
+    /// The query without its `?`, if there is one.
+    pub query: Option<&'a [u8]>,
+}
+
+/// Text as a header value, so that a receiver can undo it.
+///
+/// Visible ASCII and inner spaces stay as they are; every other byte of the
+/// UTF-8 text, `%` itself and a space at either end become `%XX`. A control
+/// character is refused: it is never part of a name, a country or a scope.
+pub fn header_text(text: &str) -> Result<String, ControlCharacter> {
+    if text.chars().any(char::is_control) {
+        return Err(ControlCharacter);
+    }
+    let inner = text.trim_matches(' ');
+    let start = text.len().saturating_sub(text.trim_start_matches(' ').len());
+    let end = start.saturating_add(inner.len());
+    let mut encoded = String::with_capacity(text.len());
+    for (at, byte) in text.bytes().enumerate() {
+        let is_inner_space = byte == b' ' && at > start && at < end;
+        if is_inner_space || (byte.is_ascii_graphic() && byte != b'%') {
+            encoded.push(char::from(byte));
+        } else {
+            push_percent(&mut encoded, byte);
+        }
+    }
+    Ok(encoded)
+}
+
+/// A text that no header can carry.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ControlCharacter;
+
+/// Text as one path segment or query value: all but the unreserved characters
+/// of RFC 3986 section 2.3 is percent-encoded.
+///
+/// `.` and `..` are no segment but a way to climb, so they become `None`.
+pub fn path_segment(text: &str) -> Option<String> {
+    (!matches!(text, "" | "." | "..")).then(|| percent_encode(text.as_bytes()))
+}
+
+/// Percent-encodes all bytes but RFC 3986's unreserved characters.
+pub fn percent_encode(bytes: &[u8]) -> String {
+    let mut encoded = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            push_percent(&mut encoded, byte);
+        }
+    }
+    encoded
+}
+
+/// Undoes percent-encoding, once; a `%` that starts no escape stays as it is.
+pub fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'%') {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [byte, after @ ..] = rest {
+        (rest, _) = match escaped_byte(rest) {
+            Some((escaped, after)) => (after, decoded.push(escaped)),
+            None => (after, decoded.push(*byte)),
+        };
+    }
+    Cow::Owned(decoded)
+}
+
+/// The byte that an escape (`%XX`) at the start of `text` stands for, and what
+/// follows it.
+pub fn escaped_byte(text: &[u8]) -> Option<(u8, &[u8])> {
+    let [b'%', high, low, rest @ ..] = text else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some((digit(*high)? << 4 | digit(*low)?, rest))
+}
+
+fn push_percent(text: &mut String, byte: u8) {
+    // Writing to a String cannot fail.
+    let _ = write!(text, "%{byte:02X}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_names() {
+        for (case, name, accepted) in [
+            ("lower case", "x-consumer-id", true),
+            ("upper case", "X-Consumer-ID", true),
+            ("underscore", "x_id", true),
+            ("empty", "", false),
+            ("pseudo header", ":path", false),
+            ("space", "x id", false),
+            ("line break", "x\r\ny", false),
+            ("not ASCII", "x-é", false),
+            ("works the connection", "Connection", false),
+        ] {
+            assert_eq!(HeaderName::parse(name).is_ok(), accepted, "{case}");
+        }
+    }
+
+    #[test]
+    fn spellings_an_upstream_takes_for_the_same() {
+        let name = HeaderName::parse("X-Consumer-ID").unwrap();
+        for (spelling, same) in [
+            ("x-consumer-id", true),
+            ("X-CONSUMER-ID", true),
+            ("x_consumer_id", true),
+            ("X_Consumer-Id", true),
+            ("x-consumer-idx", false),
+            ("x.consumer.id", false),
+        ] {
+            assert_eq!(name.is_spelled(spelling), same, "{spelling}");
+        }
+    }
+
+    #[test]
+    fn header_text_can_be_undone() {
+        for (case, text, expected) in [
+            ("plain", "alice@example.org", Ok("alice@example.org")),
+            ("inner space", "Ada Lovelace", Ok("Ada Lovelace")),
+            ("outer spaces", "  a b ", Ok("%20%20a b%20")),
+            ("only spaces", "  ", Ok("%20%20")),
+            ("empty", "", Ok("")),
+            ("not ASCII", "José", Ok("Jos%C3%A9")),
+            ("a percent sign", "100%", Ok("100%25")),
+            ("line break", "a\r\nx-admin: 1", Err(ControlCharacter)),
+            ("a C1 control", "a\u{85}b", Err(ControlCharacter)),
+            // Truncated to one byte this would be a line feed.
+            ("a code point that ends in 0A", "\u{560a}", Ok("%E5%98%8A")),
+        ] {
+            assert_eq!(header_text(text).as_deref(), expected.as_ref().map(|text| *text), "{case}");
+        }
+    }
+
+    #[test]
+    fn path_segments_cannot_climb() {
+        for (text, expected) in [
+            ("alice", Some("alice")),
+            ("a/../b", Some("a%2F..%2Fb")),
+            ("..", None),
+            (".", None),
+            ("", None),
+            ("auth0|5f7", Some("auth0%7C5f7")),
+            ("é?x=1#y", Some("%C3%A9%3Fx%3D1%23y")),
+        ] {
+            assert_eq!(path_segment(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn percent_decoding() {
+        for (text, expected) in
+            [("plain", "plain"), ("%41%62", "Ab"), ("%2541", "%41"), ("%4", "%4"), ("%zz%", "%zz%")]
+        {
+            assert_eq!(percent_decode(text.as_bytes()).as_ref(), expected.as_bytes(), "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_of_a_head_shows_no_values() {
+        let head = RequestHead::new([("authorization".to_owned(), b"Bearer s3cret".to_vec())]);
+        assert_eq!(format!("{head:?}"), r#"["authorization"]"#);
+    }
+
+    #[test]
+    fn targets() {
+        let target = |path: &str| {
+            let head = RequestHead::new([(":path".to_owned(), path.as_bytes().to_vec())]);
+            let Target { path, query } = head.target();
+            (path.to_vec(), query.map(<[u8]>::to_vec))
+        };
+        assert_eq!(target("/a?b=c?d"), (b"/a".to_vec(), Some(b"b=c?d".to_vec())));
+        assert_eq!(target("/a"), (b"/a".to_vec(), None));
+        assert_eq!(target(""), (vec![], None));
+    }
+}

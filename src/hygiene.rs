@@ -1,0 +1,154 @@
+//! What a client may not say: the headers that the filter owns, and the public
+//! token where it must not go further.
+//!
+//! A service behind trusts these headers because nobody outside can set them.
+//! That holds only if it holds on every path, so each request is cleansed,
+//! whether it is authenticated, anonymous or bypassed.
+
+use crate::denial::Denial;
+use crate::http::{Field, HeaderName, RequestHead, is_spelled};
+
+/// What must not reach the upstream as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cleansing {
+    /// Names of header fields to clear, spelled as the client did.
+    pub clear: Vec<String>,
+    /// Header fields that keep a part of their value.
+    pub rewrite: Vec<(&'static str, Vec<u8>)>,
+    /// `:path` without a token in its query.
+    pub path: Option<Vec<u8>>,
+}
+
+/// The header names that the filter owns: those it can ever set upstream.
+#[derive(Debug)]
+pub struct OwnedHeaders {
+    names: Vec<HeaderName>,
+}
+
+impl OwnedHeaders {
+    /// Owns `names`.
+    pub fn new(names: impl IntoIterator<Item = HeaderName>) -> Self {
+        let mut names: Vec<_> = names.into_iter().collect();
+        names.sort();
+        names.dedup();
+        Self { names }
+    }
+
+    fn owner_of(&self, name: &str) -> Option<&HeaderName> {
+        self.names.iter().find(|owned| owned.is_spelled(name))
+    }
+
+    /// Notes what of the owned headers is in `head`: the fields themselves, in
+    /// every spelling that an upstream may take for them, and their names in
+    /// `Connection`, by which a client could have the next proxy drop them (RFC
+    /// 9110 section 7.6.1).
+    pub fn cleanse(&self, head: &RequestHead, cleansing: &mut Cleansing) {
+        for field in head.fields() {
+            if self.owner_of(&field.name).is_some() {
+                note(&mut cleansing.clear, &field.name);
+            } else if field.name.eq_ignore_ascii_case("connection")
+                && let Some(rest) = self.without_owned(&field.value)
+            {
+                cleansing.rewrite.push(("connection", rest));
+            }
+        }
+    }
+
+    /// The options of a `Connection` value that name no owned header; `None`
+    /// when none of them does.
+    fn without_owned(&self, value: &[u8]) -> Option<Vec<u8>> {
+        let is_owned = |option: &&[u8]| {
+            std::str::from_utf8(option.trim_ascii()).is_ok_and(|name| self.owner_of(name).is_some())
+        };
+        let options = || value.split(|byte| *byte == b',');
+        options().any(|option| is_owned(&option)).then(|| {
+            let kept: Vec<_> = options().filter(|option| !is_owned(option)).collect();
+            kept.join(&b',').trim_ascii().to_vec()
+        })
+    }
+}
+
+/// Refuses a request in which one of `cleansing`'s headers occurs more than
+/// once.
+///
+/// For hosts that cannot remove a header but only overwrite its first
+/// occurrence (ngx_wasm_module): the second would reach the upstream.
+pub fn refuse_repeated(head: &RequestHead, cleansing: &Cleansing) -> Result<(), Denial> {
+    let cleared = cleansing.clear.iter().map(String::as_str);
+    let rewritten = cleansing.rewrite.iter().map(|(name, _)| *name);
+    for name in cleared.chain(rewritten) {
+        let same = |field: &&Field| is_spelled(name, &field.name);
+        if head.fields().iter().filter(same).count() > 1 {
+            return Err(Denial::HeaderRepeated(name.to_ascii_lowercase()));
+        }
+    }
+    Ok(())
+}
+
+/// Adds a name once, whatever its case.
+pub fn note(names: &mut Vec<String>, name: &str) {
+    if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        names.push(name.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned() -> OwnedHeaders {
+        let names = ["x-consumer-id", "x-consumer-username", "x-identity-token"];
+        OwnedHeaders::new(names.map(|name| HeaderName::parse(name).unwrap()))
+    }
+
+    fn head(fields: &[(&str, &str)]) -> RequestHead {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+        RequestHead::new(fields.iter().map(owned))
+    }
+
+    #[test]
+    fn forged_headers_are_cleared_in_every_spelling() {
+        for (case, fields, expected) in [
+            ("none", &[("accept", "*/*")][..], &[][..]),
+            ("as it is", &[("x-consumer-id", "1")], &["x-consumer-id"]),
+            ("another case", &[("X-Consumer-ID", "1")], &["X-Consumer-ID"]),
+            ("underscores", &[("x_consumer_username", "r")], &["x_consumer_username"]),
+            ("mixed", &[("x-consumer_id", "1")], &["x-consumer_id"]),
+            ("repeated", &[("x-consumer-id", "1"), ("x-consumer-id", "2")], &["x-consumer-id"]),
+            ("longer name", &[("x-consumer-id-2", "1")], &[]),
+        ] {
+            let mut cleansing = Cleansing::default();
+            owned().cleanse(&head(fields), &mut cleansing);
+            assert_eq!(cleansing.clear, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn connection_cannot_name_an_owned_header() {
+        for (case, value, expected) in [
+            ("harmless", "keep-alive, upgrade", None),
+            ("alone", "X-Identity-Token", Some("")),
+            ("among others", "keep-alive, X_Consumer_ID ,upgrade", Some("keep-alive,upgrade")),
+        ] {
+            let mut cleansing = Cleansing::default();
+            owned().cleanse(&head(&[("connection", value)]), &mut cleansing);
+            let rewritten = cleansing.rewrite.first().map(|(_, value)| value.as_slice());
+            assert_eq!(rewritten, expected.map(str::as_bytes), "{case}");
+        }
+    }
+
+    #[test]
+    fn repeats_are_refused_where_they_cannot_be_removed() {
+        for (case, fields, refused) in [
+            ("once", &[("x-consumer-id", "1")][..], false),
+            ("twice", &[("x-consumer-id", "1"), ("X-Consumer-Id", "2")], true),
+            ("twice, another spelling", &[("x-consumer-id", "1"), ("x_consumer_id", "2")], true),
+            ("a foreign header twice", &[("accept", "a"), ("accept", "b")], false),
+        ] {
+            let head = head(fields);
+            let mut cleansing = Cleansing::default();
+            owned().cleanse(&head, &mut cleansing);
+            assert_eq!(refuse_repeated(&head, &cleansing).is_err(), refused, "{case}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The identity as header fields: Kong's names, the identity token, and claims
+//! that the configuration wants in plain text.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+
+use super::{Authenticated, MintError};
+use crate::http::{HeaderName, header_text};
+use crate::token::ClaimPath;
+use crate::verdict::SetField;
+
+/// Which claims become headers: `claim_to_headers` in the configuration, and
+/// Kong's consumer headers.
+#[derive(Debug)]
+pub struct IdentityHeaders {
+    /// The configured ones.
+    pub claims: Vec<ClaimHeader>,
+    names: KongNames,
+}
+
+/// A header that holds a claim.
+#[derive(Debug)]
+pub struct ClaimHeader {
+    /// The header.
+    pub name: HeaderName,
+    /// The claim of the identity token.
+    pub path: ClaimPath,
+    /// How its value is written.
+    pub format: FieldFormat,
+}
+
+/// How a claim is written into a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldFormat {
+    /// Text as it is, numbers and booleans as JSON writes them, lists as `Csv`.
+    Text,
+    /// The elements separated by commas; a comma in one is percent-encoded.
+    Csv,
+    /// JSON.
+    Json,
+    /// JSON in base64 with padding.
+    JsonBase64,
+}
+
+/// Kong's consumer headers (kong/constants.lua).
+#[derive(Debug)]
+struct KongNames {
+    id: HeaderName,
+    username: HeaderName,
+    custom_id: HeaderName,
+    groups: HeaderName,
+    credential: HeaderName,
+    anonymous: HeaderName,
+}
+
+impl IdentityHeaders {
+    /// Writes Kong's headers and these.
+    ///
+    /// `None` cannot happen: it would mean that one of Kong's names is no
+    /// header name.
+    pub fn new(claims: Vec<ClaimHeader>) -> Option<Self> {
+        let name = |name: &str| HeaderName::parse(name).ok();
+        let names = KongNames {
+            id: name("x-consumer-id")?,
+            username: name("x-consumer-username")?,
+            custom_id: name("x-consumer-custom-id")?,
+            groups: name("x-consumer-groups")?,
+            credential: name("x-credential-identifier")?,
+            anonymous: name("x-anonymous-consumer")?,
+        };
+        Some(Self { claims, names })
+    }
+
+    /// Every header that may be set, beside the identity token's.
+    pub fn owned(&self) -> impl Iterator<Item = HeaderName> {
+        let KongNames { id, username, custom_id, groups, credential, anonymous } = &self.names;
+        let kong = [id, username, custom_id, groups, credential, anonymous];
+        kong.into_iter().chain(self.claims.iter().map(|claim| &claim.name)).cloned()
+    }
+
+    /// The fields of an identity: `token` in `header`, and what `claims` and the
+    /// consumer say in plain text. What has no value has no field.
+    pub(super) fn render(
+        &self,
+        header: &HeaderName,
+        token: &str,
+        who: &Authenticated,
+        claims: &Map<String, Value>,
+    ) -> Result<Vec<SetField>, MintError> {
+        let subject = who.token().subject();
+        let mut fields = vec![(header.clone(), token.as_bytes().to_vec())];
+        let mut put = |name: &HeaderName, claim: &str, value: Option<&str>| {
+            let Some(value) = value else { return Ok(()) };
+            let text = header_text(value).map_err(|_| MintError::Unprintable(claim.into()))?;
+            if !text.is_empty() {
+                fields.push((name.clone(), text.into_bytes()));
+            }
+            Ok(())
+        };
+        match who.consumer() {
+            Some(consumer) => {
+                put(&self.names.id, "consumer", consumer.id.as_deref())?;
+                put(&self.names.username, "consumer", consumer.username.as_deref())?;
+                put(&self.names.custom_id, "consumer", consumer.custom_id.as_deref())?;
+                put(&self.names.credential, "consumer", Some(&consumer.key))?;
+                if !consumer.groups.is_empty() {
+                    let groups = csv(consumer.groups.iter().map(String::as_str))?;
+                    fields.push((self.names.groups.clone(), groups.into_bytes()));
+                }
+            }
+            None => {
+                let name = ["preferred_username", "username"].into_iter().find_map(|name| {
+                    text(claims, name).or_else(|| who.token().claims().text(name))
+                });
+                put(&self.names.username, "preferred_username", name)?;
+                put(&self.names.custom_id, "sub", Some(subject))?;
+                put(&self.names.credential, "sub", Some(subject))?;
+            }
+        }
+        for claim in &self.claims {
+            let value = claim.path.find(claims);
+            if let Some(text) = value.and_then(|value| claim.format.write(value).transpose()) {
+                let text = text.map_err(|_| MintError::Unprintable(claim.path.to_string()))?;
+                fields.push((claim.name.clone(), text.into_bytes()));
+            }
+        }
+        Ok(fields)
+    }
+
+    /// The fields that announce an anonymous consumer.
+    pub fn anonymous(
+        &self,
+        username: &str,
+        id: Option<&str>,
+        custom_id: Option<&str>,
+        groups: &[String],
+    ) -> Result<Vec<SetField>, MintError> {
+        let unprintable = |_| MintError::Unprintable("consumer".into());
+        let mut fields = vec![(self.names.anonymous.clone(), b"true".to_vec())];
+        let named = [
+            (&self.names.username, Some(username)),
+            (&self.names.id, id),
+            (&self.names.custom_id, custom_id),
+        ];
+        for (name, value) in named {
+            let text = header_text(value.unwrap_or_default()).map_err(unprintable)?;
+            if !text.is_empty() {
+                fields.push((name.clone(), text.into_bytes()));
+            }
+        }
+        if !groups.is_empty() {
+            let groups = csv(groups.iter().map(String::as_str))?;
+            fields.push((self.names.groups.clone(), groups.into_bytes()));
+        }
+        Ok(fields)
+    }
+}
+
+fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+impl FieldFormat {
+    /// The value as header text; `None` where there is nothing to send.
+    fn write(self, value: &Value) -> Result<Option<String>, MintError> {
+        let unprintable = |_| MintError::Unprintable(String::new());
+        let text = match (self, value) {
+            (_, Value::Null) => return Ok(None),
+            (Self::Json, value) => header_text(&value.to_string()).map_err(unprintable)?,
+            (Self::JsonBase64, value) => STANDARD.encode(value.to_string()),
+            (_, Value::Array(items)) => {
+                let words: Vec<_> = items.iter().map(plain).collect();
+                csv(words.iter().map(String::as_str))?
+            }
+            (_, value) => header_text(&plain(value)).map_err(unprintable)?,
+        };
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+}
+
+/// Text without quotes; everything else as JSON writes it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Elements separated by commas, so that none can become two.
+fn csv<'a>(items: impl Iterator<Item = &'a str>) -> Result<String, MintError> {
+    let encode = |item: &str| {
+        let text = header_text(item).map_err(|_| MintError::Unprintable(String::new()))?;
+        Ok(text.replace(',', "%2C"))
+    };
+    let encoded: Result<Vec<String>, MintError> = items.map(encode).collect();
+    Ok(encoded?.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn formats() {
+        use FieldFormat::{Csv, Json, JsonBase64, Text};
+        for (case, format, value, expected) in [
+            ("text", Text, json!("ES"), Some("ES")),
+            ("text that is not ASCII", Text, json!("España"), Some("Espa%C3%B1a")),
+            ("number", Text, json!(42), Some("42")),
+            ("boolean", Text, json!(true), Some("true")),
+            ("null", Text, Value::Null, None),
+            ("empty text", Text, json!(""), None),
+            ("list as text", Text, json!(["a", "b"]), Some("a,b")),
+            ("list", Csv, json!(["a,b", "c", 1]), Some("a%2Cb,c,1")),
+            ("empty list", Csv, json!([]), None),
+            ("single as list", Csv, json!("a"), Some("a")),
+            ("JSON", Json, json!({"a": "é"}), Some(r#"{"a":"%C3%A9"}"#)),
+            ("JSON escapes controls", Json, json!("a\r\nb"), Some(r#""a\r\nb""#)),
+            ("base64", JsonBase64, json!(["a"]), Some("WyJhIl0=")),
+        ] {
+            assert_eq!(format.write(&value).unwrap().as_deref(), expected, "{case}");
+        }
+        assert!(Text.write(&json!("a\r\nb")).is_err(), "control characters");
+        assert!(Csv.write(&json!(["a\nb"])).is_err(), "control characters in a list");
+    }
+}

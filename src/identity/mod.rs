@@ -1,0 +1,276 @@
+//! The identity token: what the gateway tells the services behind it, signed.
+//!
+//! Owns the claims, the signing keys over time, the published JWKS and the
+//! header fields that say the same in plain text. Nothing of the public token
+//! but its claims goes in.
+
+mod fields;
+mod keys;
+
+use std::rc::Rc;
+
+use chrono::{DateTime, Utc};
+use jwt_compact::Claims as JwtClaims;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders};
+pub use self::keys::{IdentityKey, IdentityKeys, JwksDocument};
+use crate::consumer::Consumer;
+use crate::http::HeaderName;
+use crate::keys::SignError;
+use crate::time::{Span, UnixTime};
+use crate::token::Verified;
+use crate::user_info::UserInfo;
+use crate::verdict::SetField;
+
+/// Claims that the gateway alone decides; configuration and user info cannot
+/// name them.
+pub const RESERVED_CLAIMS: [&str; 16] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "client_id",
+    "scope",
+    "groups",
+    "consumer",
+    "enrichment",
+    "cnf",
+    "act",
+    "txn",
+    "tctx",
+];
+
+/// An identity token is not reused in its last seconds: it has to reach the
+/// last service of a chain of calls.
+const REUSE_MARGIN: Span = Span::from_secs(30);
+
+/// A token's owner, as far as it is known: verified, with its consumer.
+///
+/// Made by [`Authenticated::new`] from a [`Verified`] token only.
+#[derive(Debug)]
+pub struct Authenticated {
+    token: Verified,
+    consumer: Option<Rc<Consumer>>,
+}
+
+impl Authenticated {
+    /// A verified token and the consumer it selects.
+    pub const fn new(token: Verified, consumer: Option<Rc<Consumer>>) -> Self {
+        Self { token, consumer }
+    }
+
+    /// The public token.
+    pub const fn token(&self) -> &Verified {
+        &self.token
+    }
+
+    /// The consumer.
+    pub fn consumer(&self) -> Option<&Consumer> {
+        self.consumer.as_deref()
+    }
+}
+
+/// What is known of a user when an identity token is minted.
+#[derive(Clone, Debug)]
+pub enum Enrichment {
+    /// No user-info service is configured.
+    NotConfigured,
+    /// The service's answer, and until when it is current.
+    Known(Rc<UserInfo>, UnixTime),
+    /// The service failed, and the configuration says to go on without.
+    None,
+}
+
+impl Enrichment {
+    /// The identity claims from user info.
+    pub fn claims(&self) -> Option<&Map<String, Value>> {
+        match self {
+            Self::Known(info, _) => Some(info.claims()),
+            Self::NotConfigured | Self::None => None,
+        }
+    }
+}
+
+/// Makes identity tokens: `identity_token` in the configuration.
+#[derive(Debug)]
+pub struct Minter {
+    /// The header that carries the token upstream.
+    pub header: HeaderName,
+    /// `iss`.
+    pub issuer: String,
+    /// `aud`; more than one becomes a list.
+    pub audiences: Vec<String>,
+    /// How long a token is valid.
+    pub ttl: Span,
+    /// Claims of the public token to copy.
+    pub copy: Vec<String>,
+    /// Claims with fixed values.
+    pub set: Map<String, Value>,
+    /// The keys to sign with.
+    pub keys: IdentityKeys,
+    /// The plain-text headers beside the token.
+    pub headers: IdentityHeaders,
+}
+
+/// A minted identity: the header fields that carry it.
+///
+/// Only [`Minter::mint`] makes one, and only for an [`Authenticated`] request.
+#[derive(Debug)]
+pub struct Identity {
+    fields: Rc<[SetField]>,
+    reusable_until: UnixTime,
+    enrichment: Enrichment,
+}
+
+impl Identity {
+    /// The header fields to set upstream.
+    pub fn fields(&self) -> Rc<[SetField]> {
+        Rc::clone(&self.fields)
+    }
+
+    /// Whether it may be sent again `now`, for the same public token.
+    pub fn is_reusable(&self, now: UnixTime) -> bool {
+        now < self.reusable_until
+    }
+
+    /// What it says of the user.
+    pub const fn enrichment(&self) -> &Enrichment {
+        &self.enrichment
+    }
+}
+
+/// Why no identity could be minted.
+#[derive(Debug)]
+pub enum MintError {
+    /// No signing key is in use at the time.
+    NoKey,
+    /// Signing failed.
+    Sign(SignError),
+    /// A claim cannot be carried by a header; the claim.
+    Unprintable(String),
+}
+
+impl std::fmt::Display for MintError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoKey => f.write_str("no signing key is in use: see sign_from and retire_at"),
+            Self::Sign(error) => error.fmt(f),
+            Self::Unprintable(claim) => {
+                write!(f, "claim {claim:?} has control characters, which no header can carry")
+            }
+        }
+    }
+}
+
+impl Minter {
+    /// Mints an identity for `who`. `nonce` must differ for each call: it
+    /// becomes the `jti`.
+    pub fn mint(
+        &self,
+        who: &Authenticated,
+        enrichment: Enrichment,
+        nonce: &[u8],
+        now: UnixTime,
+    ) -> Result<Identity, MintError> {
+        let key = self.keys.signing(now).ok_or(MintError::NoKey)?;
+        let expires = now.plus(self.ttl);
+        let expires = who.token.expires().map_or(expires, |exp| exp.min(expires));
+        let claims = self.claims(who, &enrichment, nonce);
+        let token = self.sign(key, claims.clone(), now, expires)?;
+        let fields = self.headers.render(&self.header, &token, who, &claims)?;
+
+        let mut reusable_until = expires.minus(REUSE_MARGIN).min(self.keys.next_change(now));
+        match &enrichment {
+            Enrichment::NotConfigured => {}
+            Enrichment::Known(_, fresh_until) => reusable_until = reusable_until.min(*fresh_until),
+            // The next request asks the service again.
+            Enrichment::None => reusable_until = now,
+        }
+        Ok(Identity { fields: fields.into(), reusable_until, enrichment })
+    }
+
+    /// The claims beside `exp`, `nbf` and `iat`. What the gateway decides comes
+    /// last, so nothing configured or fetched can take its place.
+    fn claims(
+        &self,
+        who: &Authenticated,
+        enrichment: &Enrichment,
+        nonce: &[u8],
+    ) -> Map<String, Value> {
+        let public = who.token.claims();
+        let mut claims = Map::new();
+        let copied =
+            self.copy.iter().filter_map(|name| Some((name.clone(), public.get(name)?.clone())));
+        claims.extend(copied);
+        claims.extend(self.set.clone());
+        match enrichment {
+            Enrichment::NotConfigured => {}
+            Enrichment::Known(info, _) => claims.extend(info.claims().clone()),
+            Enrichment::None => drop(claims.insert("enrichment".into(), "none".into())),
+        }
+        let audience = match self.audiences.as_slice() {
+            [only] => json!(only),
+            several => json!(several),
+        };
+        claims.insert("iss".into(), self.issuer.as_str().into());
+        claims.insert("aud".into(), audience);
+        claims.insert("sub".into(), who.token.subject().into());
+        claims.insert("jti".into(), jti(nonce).into());
+        if let Some(client) = public.text("azp").or_else(|| public.text("client_id")) {
+            claims.insert("client_id".into(), client.into());
+        }
+        let scopes = who.token.scopes();
+        // A copied `scope` in another form would be a second spelling of it.
+        claims.remove("scope");
+        if !scopes.is_empty() {
+            claims.insert("scope".into(), scopes.join(" ").into());
+        }
+        if let Some(consumer) = who.consumer() {
+            let named = [
+                ("id", &consumer.id),
+                ("username", &consumer.username),
+                ("custom_id", &consumer.custom_id),
+            ];
+            let named = named.into_iter().filter_map(|(name, value)| {
+                Some((name.to_owned(), Value::from(value.as_deref()?)))
+            });
+            claims.insert("consumer".into(), Value::Object(named.collect()));
+            if !consumer.groups.is_empty() {
+                claims.insert("groups".into(), json!(consumer.groups));
+            }
+        }
+        claims
+    }
+
+    fn sign(
+        &self,
+        key: &IdentityKey,
+        claims: Map<String, Value>,
+        now: UnixTime,
+        expires: UnixTime,
+    ) -> Result<String, MintError> {
+        let mut claims = JwtClaims::new(claims);
+        claims.issued_at = date(now);
+        claims.not_before = date(now);
+        claims.expiration = date(expires);
+        key.key.mint(&key.id, "identity+jwt", &claims).map_err(MintError::Sign)
+    }
+}
+
+fn date(time: UnixTime) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(time.as_secs(), 0)
+}
+
+/// 128 bits, base64url. A hash, so that a `jti` tells nothing of what is in the
+/// nonce.
+fn jti(nonce: &[u8]) -> String {
+    use base64::Engine as _;
+    let digest = Sha256::digest(nonce);
+    let short = digest.get(..16).unwrap_or_default();
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(short)
+}

@@ -1,0 +1,89 @@
+//! Tokens seen before: what their verification found, and the identity minted
+//! for them.
+
+use std::cell::RefCell;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+
+use lru::LruCache;
+
+use crate::identity::{Authenticated, Identity};
+use crate::keys::KeySet;
+use crate::time::UnixTime;
+
+/// What is known of one public token.
+#[derive(Debug)]
+pub struct Session {
+    who: Authenticated,
+    keys: Rc<KeySet>,
+    identity: RefCell<Option<Rc<Identity>>>,
+}
+
+impl Session {
+    /// A token that was verified with one of `keys`.
+    pub const fn new(who: Authenticated, keys: Rc<KeySet>) -> Self {
+        Self { who, keys, identity: RefCell::new(None) }
+    }
+
+    /// The token's owner.
+    pub const fn who(&self) -> &Authenticated {
+        &self.who
+    }
+
+    /// Whether the token would be accepted again `now`: it is not over, and its
+    /// issuer still publishes the same keys.
+    pub fn holds(&self, current: Option<&Rc<KeySet>>, now: UnixTime) -> bool {
+        self.who.token().is_current(now)
+            && current.is_some_and(|current| Rc::ptr_eq(current, &self.keys))
+    }
+
+    /// The identity minted before, if it can be sent again.
+    pub fn identity(&self, now: UnixTime) -> Option<Rc<Identity>> {
+        self.identity.borrow().as_ref().filter(|identity| identity.is_reusable(now)).cloned()
+    }
+
+    /// Keeps an identity for the next request.
+    pub fn keep(&self, identity: Rc<Identity>) {
+        self.identity.replace(Some(identity));
+    }
+}
+
+/// Sessions by their whole token, at most a fixed number of them; the one not
+/// used for longest goes first.
+///
+/// The key is the token itself and no hash of it: that two tokens share an
+/// entry is not unlikely but impossible.
+#[derive(Debug)]
+pub struct Sessions(Option<LruCache<Box<[u8]>, Rc<Session>>>);
+
+impl Sessions {
+    /// Room for `max_entries`; none at all keeps nothing.
+    pub fn new(max_entries: usize) -> Self {
+        // Grows as it fills: an idle worker holds no table for its maximum.
+        let bounded = |capacity: NonZeroUsize| {
+            let mut entries = LruCache::unbounded();
+            entries.resize(capacity);
+            entries
+        };
+        Self(NonZeroUsize::new(max_entries).map(bounded))
+    }
+
+    /// The session of a token.
+    pub fn get(&mut self, token: &[u8]) -> Option<Rc<Session>> {
+        self.0.as_mut()?.get(token).cloned()
+    }
+
+    /// Keeps a session; only of a token that was verified.
+    pub fn insert(&mut self, token: &[u8], session: Rc<Session>) {
+        if let Some(entries) = &mut self.0 {
+            entries.put(token.into(), session);
+        }
+    }
+
+    /// Forgets a token.
+    pub fn remove(&mut self, token: &[u8]) {
+        if let Some(entries) = &mut self.0 {
+            entries.pop(token);
+        }
+    }
+}

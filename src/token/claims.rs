@@ -1,0 +1,217 @@
+//! Claims of a token, and how to find one in them.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::time::UnixTime;
+
+/// The members of a JWT claims set or of an introspection reply.
+#[derive(Clone, PartialEq)]
+pub struct Claims(Map<String, Value>);
+
+impl Claims {
+    /// These claims.
+    pub const fn new(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+
+    /// The claim called `name`.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// The claim called `name`, if it is a string that is not empty.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// The scopes, in the token's order, each once: from `scope` (RFC 8693
+    /// section 4.2), else `scp` or `scopes`, as a list or separated by spaces.
+    pub fn scopes(&self) -> Vec<String> {
+        let claim = ["scope", "scp", "scopes"].into_iter().find_map(|name| self.get(name));
+        let words: Vec<&str> = match claim {
+            Some(Value::String(text)) => text.split(' ').collect(),
+            Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        let mut scopes: Vec<String> = Vec::with_capacity(words.len());
+        for word in words {
+            // RFC 6749 section 3.3; a list element with a space in it would
+            // become two scopes when it is joined again.
+            let is_scope = !word.is_empty()
+                && word.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+            if is_scope && !scopes.iter().any(|known| known == word) {
+                scopes.push(word.to_owned());
+            }
+        }
+        scopes
+    }
+
+    /// All members.
+    pub const fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Claims {
+    /// Names only: the values are personal data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// A NumericDate (RFC 7519 section 2), or that there is none. A claim that is
+/// there but no such date is an error, never absent.
+pub fn numeric_date(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixTime>, NotADate> {
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    let seconds = value.as_f64().ok_or(NotADate)?;
+    UnixTime::from_numeric_date(seconds).map(Some).ok_or(NotADate)
+}
+
+/// A claim that should be a NumericDate and is not.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotADate;
+
+/// The way to a claim: member names, outermost first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimPath(Vec<String>);
+
+impl ClaimPath {
+    /// A path of member names; `None` when there are none.
+    pub fn new(names: Vec<String>) -> Option<Self> {
+        (!names.is_empty()).then_some(Self(names))
+    }
+
+    /// A path written as one name, with `.` between members.
+    ///
+    /// Claims named by a URL hold dots, so a claim of exactly that name is
+    /// taken first; see [`ClaimPath::find`].
+    pub fn dotted(text: &str) -> Self {
+        Self(text.split('.').map(str::to_owned).collect())
+    }
+
+    /// The claim that the path leads to.
+    pub fn find<'a>(&self, members: &'a Map<String, Value>) -> Option<&'a Value> {
+        if let Some(value) = members.get(&self.0.join(".")) {
+            return Some(value);
+        }
+        let (first, rest) = self.0.split_first()?;
+        let start = members.get(first)?;
+        rest.iter().try_fold(start, |value, name| value.as_object()?.get(name))
+    }
+
+    /// The outermost member's name.
+    pub fn first(&self) -> &str {
+        self.0.first().map_or("", String::as_str)
+    }
+}
+
+impl fmt::Display for ClaimPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
+
+/// A claim and the values that are fine for it.
+#[derive(Clone, Debug)]
+pub struct ClaimRule {
+    /// Where the claim is.
+    pub path: ClaimPath,
+    /// Accepted values; with none the claim must only be there.
+    pub accepted: Vec<Value>,
+}
+
+impl ClaimRule {
+    /// Whether the claim found at the path, if any, is fine. A list is fine
+    /// when one of its elements is.
+    pub fn accepts(&self, found: Option<&Value>) -> bool {
+        let is_accepted = |value: &Value| self.accepted.contains(value);
+        match found {
+            None | Some(Value::Null) => false,
+            Some(_) if self.accepted.is_empty() => true,
+            Some(Value::Array(items)) => items.iter().any(is_accepted),
+            Some(value) => is_accepted(value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn claims(value: Value) -> Claims {
+        Claims::new(value.as_object().unwrap().clone())
+    }
+
+    #[test]
+    fn dates() {
+        for (case, value, expected) in [
+            ("whole", json!(1_700_000_000), Ok(Some(UnixTime::from_secs(1_700_000_000)))),
+            ("fraction", json!(1.5), Ok(Some(UnixTime::from_millis(1500)))),
+            ("text", json!("1700000000"), Err(NotADate)),
+            ("null", Value::Null, Err(NotADate)),
+            ("boolean", json!(true), Err(NotADate)),
+            ("too large", json!(1e300), Err(NotADate)),
+        ] {
+            assert_eq!(
+                numeric_date(claims(json!({ "exp": value })).members(), "exp"),
+                expected,
+                "{case}"
+            );
+        }
+        assert_eq!(numeric_date(&Map::new(), "exp"), Ok(None), "absent");
+    }
+
+    #[test]
+    fn scopes() {
+        for (case, value, expected) in [
+            ("words", json!({"scope": "read  write read"}), &["read", "write"][..]),
+            ("scp list", json!({"scp": ["read", "write"]}), &["read", "write"]),
+            ("scp words", json!({"scp": "read write"}), &["read", "write"]),
+            ("scopes list", json!({"scopes": ["read"]}), &["read"]),
+            ("scope before scp", json!({"scope": "a", "scp": "b"}), &["a"]),
+            ("an element of two words", json!({"scp": ["read admin"]}), &[]),
+            ("not a scope at all", json!({"scope": 7}), &[]),
+            ("absent", json!({}), &[]),
+        ] {
+            assert_eq!(claims(value).scopes(), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn paths() {
+        let value = json!({"a": {"b": [1]}, "https://acme.example/t": "x", "a.c": 2});
+        let members = value.as_object().unwrap();
+        for (path, expected) in [
+            ("a.b", Some(json!([1]))),
+            ("https://acme.example/t", Some(json!("x"))),
+            ("a.c", Some(json!(2))),
+            ("a.b.c", None),
+            ("b", None),
+        ] {
+            assert_eq!(ClaimPath::dotted(path).find(members), expected.as_ref(), "{path}");
+        }
+    }
+
+    #[test]
+    fn accepted_values() {
+        let rule = |accepted: &[Value]| ClaimRule {
+            path: ClaimPath::dotted("role"),
+            accepted: accepted.to_vec(),
+        };
+        for (case, accepted, found, expected) in [
+            ("equal", &[json!("a")][..], Some(json!("a")), true),
+            ("another", &[json!("a")], Some(json!("b")), false),
+            ("one of a list", &[json!("a")], Some(json!(["b", "a"])), true),
+            ("none of a list", &[json!("a")], Some(json!(["b"])), false),
+            ("number is not text", &[json!(1)], Some(json!("1")), false),
+            ("present", &[], Some(json!("x")), true),
+            ("null is not present", &[], Some(Value::Null), false),
+            ("absent", &[], None, false),
+        ] {
+            assert_eq!(rule(accepted).accepts(found.as_ref()), expected, "{case}");
+        }
+    }
+}

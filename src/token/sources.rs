@@ -1,0 +1,272 @@
+//! Where a request carries its token: header, cookie or query parameter.
+
+use std::borrow::Cow;
+
+use crate::denial::Denial;
+use crate::http::{HeaderName, RequestHead, percent_decode};
+use crate::hygiene::{Cleansing, note};
+use crate::token::{Malformed, Rejection, TokenError};
+
+/// Where to look for a token: `token` in the configuration.
+#[derive(Debug)]
+pub struct TokenSources {
+    /// Header fields.
+    pub headers: Vec<HeaderSource>,
+    /// Names of cookies.
+    pub cookies: Vec<String>,
+    /// Names of query parameters (RFC 6750 section 2.3 discourages them).
+    pub params: Vec<String>,
+    /// Whether the upstream gets to see the public token.
+    pub forward: bool,
+}
+
+/// A header field that carries a token after a prefix.
+#[derive(Debug)]
+pub struct HeaderSource {
+    /// The field.
+    pub name: HeaderName,
+    /// The authentication scheme before the token, without its space; empty
+    /// when the token is the whole value.
+    pub scheme: String,
+}
+
+impl HeaderSource {
+    /// What follows the scheme; `None` when the value is of another scheme.
+    ///
+    /// Schemes are case-insensitive (RFC 9110 section 11.1).
+    fn credentials<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
+        let value = value.trim_ascii();
+        let (scheme, rest) = value.split_at_checked(self.scheme.len())?;
+        if !scheme.eq_ignore_ascii_case(self.scheme.as_bytes()) {
+            return None;
+        }
+        match rest {
+            _ if self.scheme.is_empty() => Some(rest),
+            [] => Some(rest),
+            [b' ' | b'\t', ..] => Some(rest.trim_ascii_start()),
+            _ => None,
+        }
+    }
+}
+
+impl TokenSources {
+    /// The request's only token, if it has one.
+    ///
+    /// More than one is refused, also when they are the same: two readers could
+    /// take different ones (RFC 6750 section 2).
+    pub fn find<'a>(&self, head: &'a RequestHead) -> Result<Option<Cow<'a, [u8]>>, Denial> {
+        let mut found = None;
+        for candidate in
+            self.in_headers(head).chain(self.in_cookies(head)).chain(self.in_query(head))
+        {
+            if found.replace(candidate).is_some() {
+                return Err(Denial::TokenMultiple);
+            }
+        }
+        let Some(token) = found else { return Ok(None) };
+        // A host may join repeated fields into one list.
+        if token.contains(&b',') {
+            return Err(Denial::TokenMultiple);
+        }
+        if token.is_empty() || !token.iter().all(|&byte| is_token_byte(byte)) {
+            let malformed = TokenError::Malformed(Malformed::NotABearerToken);
+            return Err(Denial::Token(Rejection::Unreadable(malformed)));
+        }
+        Ok(Some(token))
+    }
+
+    /// Notes where `head` carries tokens, so that they go no further; nothing
+    /// if they are to be forwarded.
+    ///
+    /// `Authorization` with another scheme is not ours and stays.
+    pub fn cleanse(&self, head: &RequestHead, cleansing: &mut Cleansing) {
+        if self.forward {
+            return;
+        }
+        for source in &self.headers {
+            if head.values(source.name.as_str()).any(|value| source.credentials(value).is_some()) {
+                note(&mut cleansing.clear, source.name.as_str());
+            }
+        }
+        if self.in_cookies(head).next().is_some() {
+            cleansing.rewrite.push(("cookie", self.other_cookies(head)));
+        }
+        if self.in_query(head).next().is_some() {
+            cleansing.path = Some(self.target_without_params(head));
+        }
+    }
+
+    fn in_headers<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
+        self.headers.iter().flat_map(move |source| {
+            head.fields()
+                .iter()
+                .filter(|field| field.name.eq_ignore_ascii_case(source.name.as_str()))
+                .filter_map(|field| source.credentials(&field.value))
+                .map(Cow::Borrowed)
+        })
+    }
+
+    fn in_cookies<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
+        let ours = |pair: &&[u8]| self.is_token_cookie(pair);
+        cookie_pairs(head)
+            .filter(move |pair| !self.cookies.is_empty() && ours(pair))
+            .map(|pair| Cow::Borrowed(value_of(pair)))
+    }
+
+    fn in_query<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
+        query_pairs(head)
+            .filter(|pair| !self.params.is_empty() && self.is_token_param(pair))
+            .map(|pair| percent_decode(value_of(pair)))
+    }
+
+    fn is_token_cookie(&self, pair: &[u8]) -> bool {
+        // Cookie names are exact, case included (RFC 6265 section 4.1.1).
+        self.cookies.iter().any(|name| name.as_bytes() == name_of(pair))
+    }
+
+    fn is_token_param(&self, pair: &[u8]) -> bool {
+        let name = percent_decode(name_of(pair));
+        self.params.iter().any(|param| param.as_bytes() == name.as_ref())
+    }
+
+    fn other_cookies(&self, head: &RequestHead) -> Vec<u8> {
+        let kept: Vec<_> = cookie_pairs(head).filter(|pair| !self.is_token_cookie(pair)).collect();
+        kept.join(&b"; "[..])
+    }
+
+    fn target_without_params(&self, head: &RequestHead) -> Vec<u8> {
+        let kept: Vec<_> = query_pairs(head).filter(|pair| !self.is_token_param(pair)).collect();
+        let mut target = head.target().path.to_vec();
+        if !kept.is_empty() {
+            target.push(b'?');
+            target.extend(kept.join(&b'&'));
+        }
+        target
+    }
+}
+
+/// The characters of a bearer token (`b64token`, RFC 6750 section 2.1).
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
+}
+
+fn cookie_pairs(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
+    head.values("cookie")
+        .flat_map(|value| value.split(|byte| *byte == b';'))
+        .map(<[u8]>::trim_ascii)
+        .filter(|pair| !pair.is_empty())
+}
+
+fn query_pairs(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
+    let query = head.target().query.unwrap_or_default();
+    query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty())
+}
+
+fn name_of(pair: &[u8]) -> &[u8] {
+    pair.splitn(2, |byte| *byte == b'=').next().unwrap_or_default()
+}
+
+fn value_of(pair: &[u8]) -> &[u8] {
+    pair.splitn(2, |byte| *byte == b'=').nth(1).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources() -> TokenSources {
+        TokenSources {
+            headers: vec![
+                HeaderSource { name: HeaderName::authorization(), scheme: "Bearer".into() },
+                HeaderSource { name: HeaderName::parse("x-token").unwrap(), scheme: "".into() },
+            ],
+            cookies: vec!["session".into()],
+            params: vec!["access_token".into()],
+            forward: false,
+        }
+    }
+
+    fn head(fields: &[(&str, &str)]) -> RequestHead {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+        RequestHead::new(fields.iter().map(owned))
+    }
+
+    #[test]
+    fn finding_the_token() {
+        const MULTIPLE: Result<Option<&str>, &str> = Err("token_multiple");
+        const MALFORMED: Result<Option<&str>, &str> = Err("token_malformed");
+        for (case, fields, expected) in [
+            ("absent", &[][..], Ok(None)),
+            ("bearer", &[("authorization", "Bearer a.b.c")], Ok(Some("a.b.c"))),
+            ("scheme in any case", &[("Authorization", "bEaReR t")], Ok(Some("t"))),
+            ("more than one space", &[("authorization", "Bearer   t ")], Ok(Some("t"))),
+            ("another scheme", &[("authorization", "Basic dTpw")], Ok(None)),
+            ("a longer scheme", &[("authorization", "BearerX t")], Ok(None)),
+            ("scheme alone", &[("authorization", "Bearer")], MALFORMED),
+            ("words after it", &[("authorization", "Bearer t u")], MALFORMED),
+            ("not ASCII", &[("authorization", "Bearer é")], MALFORMED),
+            ("a list", &[("authorization", "Bearer a,Bearer b")], MULTIPLE),
+            ("twice", &[("authorization", "Bearer a"), ("authorization", "Bearer b")], MULTIPLE),
+            ("the same twice", &[("authorization", "Bearer a"), ("x-token", "a")], MULTIPLE),
+            ("no scheme asked", &[("x-token", "t")], Ok(Some("t"))),
+            ("cookie", &[("cookie", "a=b; session=t;c=d")], Ok(Some("t"))),
+            ("cookie, another case", &[("cookie", "Session=t")], Ok(None)),
+            ("cookie twice", &[("cookie", "session=t; session=u")], MULTIPLE),
+            ("cookie in two fields", &[("cookie", "session=t"), ("cookie", "session=t")], MULTIPLE),
+            ("parameter", &[(":path", "/a?x=1&access_token=t")], Ok(Some("t"))),
+            ("parameter, escaped", &[(":path", "/a?access%5Ftoken=%74")], Ok(Some("t"))),
+            ("parameter, empty", &[(":path", "/a?access_token=")], MALFORMED),
+            ("header and parameter", &[("x-token", "t"), (":path", "/?access_token=t")], MULTIPLE),
+        ] {
+            let head = head(fields);
+            let found = sources().find(&head);
+            let text = found
+                .as_ref()
+                .map(|token| token.as_ref().map(|token| std::str::from_utf8(token).unwrap()));
+            assert_eq!(text.map_err(Denial::code), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_token_goes_no_further() {
+        for (case, fields, expected) in [
+            ("none", &[("accept", "*/*")][..], Cleansing::default()),
+            (
+                "bearer",
+                &[("authorization", "Bearer t")],
+                Cleansing { clear: vec!["authorization".into()], ..Cleansing::default() },
+            ),
+            ("another scheme stays", &[("authorization", "Basic x")], Cleansing::default()),
+            (
+                "cookie among others",
+                &[("cookie", "a=b; session=t; c=d")],
+                Cleansing {
+                    rewrite: vec![("cookie", b"a=b; c=d".to_vec())],
+                    ..Cleansing::default()
+                },
+            ),
+            (
+                "parameter among others",
+                &[(":path", "/a?x=1&access_token=t&y=2")],
+                Cleansing { path: Some(b"/a?x=1&y=2".to_vec()), ..Cleansing::default() },
+            ),
+            (
+                "the only parameter",
+                &[(":path", "/a?access_token=t")],
+                Cleansing { path: Some(b"/a".to_vec()), ..Cleansing::default() },
+            ),
+        ] {
+            let mut cleansing = Cleansing::default();
+            sources().cleanse(&head(fields), &mut cleansing);
+            assert_eq!(cleansing, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_forwarded_only_on_request() {
+        let sources = TokenSources { forward: true, ..sources() };
+        let mut cleansing = Cleansing::default();
+        sources.cleanse(&head(&[("authorization", "Bearer t")]), &mut cleansing);
+        assert_eq!(cleansing, Cleansing::default());
+    }
+}

@@ -1,0 +1,122 @@
+//! Answers about users, kept for a while.
+
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+
+use lru::LruCache;
+
+use super::{Lifetimes, UserInfo, UserInfoAnswer, UserInfoSource, UserKey};
+use crate::time::{Span, UnixTime};
+
+/// Answers by what was asked, at most a fixed number of them; the one not used
+/// for longest goes first.
+///
+/// Forgetting early is safe (one more callout). Serving late is not: an entry
+/// is never given as current at or after its end.
+#[derive(Debug)]
+pub struct UserInfoCache {
+    entries: Option<LruCache<UserKey, Entry>>,
+    lifetimes: Lifetimes,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Known {
+        info: Rc<UserInfo>,
+        fresh_until: UnixTime,
+        stale_until: UnixTime,
+        /// While the service fails: when to ask it again.
+        retry_at: UnixTime,
+    },
+    Unknown {
+        until: UnixTime,
+    },
+}
+
+/// How long stale data serves before a service that failed is asked again, so
+/// that a service that hangs does not hold up each request.
+const RETRY_AFTER: Span = Span::from_secs(1);
+
+/// What the cache has to say.
+#[derive(Clone, Debug)]
+pub enum Cached {
+    /// Data that is current, and until when.
+    Fresh(Rc<UserInfo>, UnixTime),
+    /// The service said that there is no such user.
+    Unknown,
+    /// Nothing that could be used without asking.
+    Miss,
+}
+
+impl UserInfoCache {
+    /// A cache of `max_entries`; none at all keeps nothing.
+    pub fn new(max_entries: usize, lifetimes: Lifetimes) -> Self {
+        // Grows as it fills: an idle worker holds no table for its maximum.
+        let bounded = |capacity: NonZeroUsize| {
+            let mut entries = LruCache::unbounded();
+            entries.resize(capacity);
+            entries
+        };
+        Self { entries: NonZeroUsize::new(max_entries).map(bounded), lifetimes }
+    }
+
+    /// What is known about `key` now.
+    pub fn get(&mut self, key: &UserKey, now: UnixTime) -> Cached {
+        let Some(entries) = &mut self.entries else { return Cached::Miss };
+        match entries.get(key) {
+            Some(Entry::Known { info, fresh_until, .. }) if now < *fresh_until => {
+                Cached::Fresh(Rc::clone(info), *fresh_until)
+            }
+            Some(Entry::Known { info, retry_at, .. }) if now < *retry_at => {
+                Cached::Fresh(Rc::clone(info), *retry_at)
+            }
+            Some(Entry::Unknown { until }) if now < *until => Cached::Unknown,
+            _ => Cached::Miss,
+        }
+    }
+
+    /// Data that is no longer current, but serves while the service fails; and
+    /// until when, before the service is asked again.
+    pub fn stale(&mut self, key: &UserKey, now: UnixTime) -> Option<(Rc<UserInfo>, UnixTime)> {
+        match self.entries.as_mut()?.get_mut(key)? {
+            Entry::Known { info, stale_until, retry_at, .. } if now < *stale_until => {
+                *retry_at = now.plus(RETRY_AFTER).min(*stale_until);
+                Some((Rc::clone(info), *retry_at))
+            }
+            _ => None,
+        }
+    }
+
+    /// Keeps an answer, unless the service forbids that (`no-store`); gives
+    /// until when it is current.
+    pub fn insert(
+        &mut self,
+        key: UserKey,
+        answer: &UserInfoAnswer,
+        source: &UserInfoSource,
+        token_end: Option<UnixTime>,
+        now: UnixTime,
+    ) -> UnixTime {
+        let (entry, end) = match answer {
+            UserInfoAnswer::Known(info, max_age) => {
+                let fresh_until = source.fresh_until(*max_age, token_end, now);
+                let stale_until = fresh_until.plus(self.lifetimes.stale_if_error);
+                (
+                    Entry::Known { info: Rc::clone(info), fresh_until, stale_until, retry_at: now },
+                    fresh_until,
+                )
+            }
+            UserInfoAnswer::Unknown => {
+                let until = now.plus(self.lifetimes.negative_ttl);
+                (Entry::Unknown { until }, until)
+            }
+        };
+        let is_forbidden = matches!(answer, UserInfoAnswer::Known(_, Some(Span::ZERO)));
+        match &mut self.entries {
+            Some(entries) if is_forbidden => drop(entries.pop(&key)),
+            Some(entries) => drop(entries.put(key, entry)),
+            None => {}
+        }
+        end
+    }
+}

@@ -1,0 +1,251 @@
+//! User info: what a service of ours knows of the user, asked once on behalf of
+//! all services behind.
+//!
+//! Owns the request, the strict reading of the reply and what of it is kept. A
+//! reply that is not a complete, valid answer about this very user is a failure.
+
+mod cache;
+mod template;
+
+use std::fmt;
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
+
+pub use self::cache::{Cached, UserInfoCache};
+pub use self::template::{PathTemplate, TemplateError};
+use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply, Service};
+use crate::http::HeaderName;
+use crate::json::{self, JsonError};
+use crate::secret::Secret;
+use crate::time::{Span, UnixTime};
+use crate::token::{ClaimPath, Rejection, Verified};
+
+/// How to ask for a user and what to keep of the answer: `user_info` in the
+/// configuration.
+#[derive(Debug)]
+pub struct UserInfoSource {
+    /// The service to ask.
+    pub service: Rc<Service>,
+    /// The path, with claims in braces.
+    pub path: PathTemplate,
+    /// Header fields to send.
+    pub headers: Vec<(HeaderName, Secret<String>)>,
+    /// Whether to send the public token as bearer token (OpenID Connect Core
+    /// section 5.3.1).
+    pub forward_token: bool,
+    /// Where the reply names its user.
+    pub subject_pointer: String,
+    /// Identity claims to take from the reply, by JSON pointer (RFC 6901); when
+    /// there are none, the whole reply becomes the claim `user`.
+    pub claims: Vec<(String, String)>,
+    /// Identity claims that the reply must fill.
+    pub required: Vec<String>,
+    /// Identity claims that become headers, which control characters cannot.
+    pub header_claims: Vec<ClaimPath>,
+    /// What happens to the request when there is no answer.
+    pub failure_mode: FailureMode,
+    /// How long answers are kept.
+    pub lifetimes: Lifetimes,
+}
+
+/// What happens to a request whose user's data cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureMode {
+    /// It is denied with 503.
+    Deny,
+    /// It is forwarded; the identity token says `enrichment: none`.
+    Degrade,
+}
+
+/// How long answers are kept: `user_info.cache` in the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// A user's data.
+    pub ttl: Span,
+    /// That a user is not known.
+    pub negative_ttl: Span,
+    /// How long beyond `ttl` data serves while the service fails.
+    pub stale_if_error: Span,
+}
+
+/// What an answer depends on: all that is sent that varies by user, and whom
+/// the answer must be about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UserKey {
+    path: Secret<String>,
+    token: Option<Secret<String>>,
+    subject: Secret<String>,
+}
+
+/// A user's data, mapped to identity claims.
+pub struct UserInfo {
+    claims: Map<String, Value>,
+}
+
+/// A service's answer.
+#[derive(Clone, Debug)]
+pub enum UserInfoAnswer {
+    /// The user's data, and how long the service lets it be used.
+    Known(Rc<UserInfo>, Option<Span>),
+    /// There is no such user.
+    Unknown,
+}
+
+/// The name of the claim that holds the whole reply.
+pub const WHOLE_REPLY_CLAIM: &str = "user";
+
+impl UserInfoSource {
+    /// What an answer about the user of `token` depends on; `text` is the
+    /// token as it was sent.
+    pub fn key(&self, token: &Verified, text: &[u8]) -> Result<UserKey, Rejection> {
+        let path = self.path.fill(token.claims()).map_err(|error| match error {
+            TemplateError::Missing(claim) => Rejection::ClaimMissing(claim),
+            TemplateError::Unusable(claim) => Rejection::ClaimMismatch(claim),
+        })?;
+        let token_text = self.forward_token.then(|| String::from_utf8_lossy(text).into_owned());
+        Ok(UserKey {
+            path: Secret::new(path),
+            token: token_text.map(Secret::new),
+            subject: Secret::new(token.subject().to_owned()),
+        })
+    }
+
+    /// The request that asks for the user.
+    pub fn callout(&self, key: &UserKey) -> Callout {
+        let mut headers = self.headers.clone();
+        if let Some(token) = &key.token {
+            let bearer = format!("Bearer {}", token.expose());
+            headers.push((HeaderName::authorization(), Secret::new(bearer)));
+        }
+        Callout { service: Rc::clone(&self.service), path: key.path.expose().clone(), headers }
+    }
+
+    /// Reads a reply to the request with this `key`.
+    ///
+    /// Only 2xx with a JSON object is an answer, and only about this user
+    /// (OpenID Connect Core section 5.3.2); 404 and 410 say that there is no
+    /// such user.
+    pub fn read(
+        &self,
+        reply: &CalloutReply,
+        key: &UserKey,
+    ) -> Result<UserInfoAnswer, UserInfoFailure> {
+        let answer = match reply {
+            CalloutReply::Answer(answer) => answer,
+            CalloutReply::Failed(failure) => return Err(UserInfoFailure::NoAnswer(*failure)),
+        };
+        match answer.status {
+            404 | 410 => Ok(UserInfoAnswer::Unknown),
+            200..=299 => self.read_user(answer, key.subject.expose()),
+            status => Err(UserInfoFailure::Status(status)),
+        }
+    }
+
+    fn read_user(&self, answer: &Answer, subject: &str) -> Result<UserInfoAnswer, UserInfoFailure> {
+        let reply = json::parse_object(&answer.body).map_err(UserInfoFailure::Json)?;
+        let reply = Value::Object(reply);
+        let named = reply.pointer(&self.subject_pointer);
+        if named.is_some_and(|named| named.as_str() != Some(subject)) {
+            return Err(UserInfoFailure::AnotherUser);
+        }
+        let claims = self.map(reply);
+        for name in &self.required {
+            if claims.get(name).is_none_or(Value::is_null) {
+                return Err(UserInfoFailure::Missing(name.clone()));
+            }
+        }
+        for path in &self.header_claims {
+            if path.find(&claims).is_some_and(has_control_characters) {
+                return Err(UserInfoFailure::ControlCharacter(path.to_string()));
+            }
+        }
+        Ok(UserInfoAnswer::Known(Rc::new(UserInfo { claims }), answer.max_age()))
+    }
+
+    fn map(&self, reply: Value) -> Map<String, Value> {
+        if self.claims.is_empty() {
+            return Map::from_iter([(WHOLE_REPLY_CLAIM.to_owned(), reply)]);
+        }
+        let filled = |(name, pointer): &(String, String)| {
+            Some((name.clone(), reply.pointer(pointer)?.clone()))
+        };
+        self.claims.iter().filter_map(filled).collect()
+    }
+
+    /// Whether the identity claim `name` comes from user info.
+    pub fn provides(&self, name: &str) -> bool {
+        match self.claims.as_slice() {
+            [] => name == WHOLE_REPLY_CLAIM,
+            claims => claims.iter().any(|(claim, _)| claim == name),
+        }
+    }
+
+    /// Until when an answer to a token that is valid until `token_end` is
+    /// current: never longer than the token.
+    pub fn fresh_until(
+        &self,
+        max_age: Option<Span>,
+        token_end: Option<UnixTime>,
+        now: UnixTime,
+    ) -> UnixTime {
+        let ttl = max_age.map_or(self.lifetimes.ttl, |age| age.min(self.lifetimes.ttl));
+        let end = now.plus(ttl);
+        token_end.map_or(end, |token_end| end.min(token_end))
+    }
+}
+
+impl UserInfo {
+    /// The identity claims.
+    pub const fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+}
+
+impl fmt::Debug for UserInfo {
+    /// Names only: the values are personal data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.claims.keys()).finish()
+    }
+}
+
+fn has_control_characters(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.chars().any(char::is_control),
+        Value::Array(items) => items.iter().any(has_control_characters),
+        // Objects become JSON text, which escapes them.
+        _ => false,
+    }
+}
+
+/// Why there is no answer about a user.
+#[derive(Debug)]
+pub enum UserInfoFailure {
+    /// No reply.
+    NoAnswer(CalloutFailure),
+    /// A status that is no answer.
+    Status(u16),
+    /// Not an acceptable JSON object.
+    Json(JsonError),
+    /// The reply is about somebody else.
+    AnotherUser,
+    /// A required claim is not in the reply.
+    Missing(String),
+    /// A claim for a header has control characters.
+    ControlCharacter(String),
+}
+
+impl fmt::Display for UserInfoFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAnswer(failure) => failure.fmt(f),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Json(error) => write!(f, "not acceptable JSON: {error}"),
+            Self::AnotherUser => f.write_str("the reply is about another user"),
+            Self::Missing(claim) => write!(f, "the reply has no value for claim {claim:?}"),
+            Self::ControlCharacter(claim) => {
+                write!(f, "claim {claim:?} has control characters, which no header can carry")
+            }
+        }
+    }
+}
