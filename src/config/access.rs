@@ -1,0 +1,198 @@
+//! `consumers`, `rules`, and what both of them ask of claims.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::reader::Node;
+use crate::consumer::{Consumer, ConsumerDirectory};
+use crate::http::{header_text, percent_decode};
+use crate::identity::IdentityHeaders;
+use crate::rules::{Access, Anonymous, Matcher, PathMatch, Requirements, Rule};
+use crate::token::{ClaimPath, ClaimRule, ProviderId};
+
+/// The directory, and the username of whoever comes without a token.
+pub type Consumers = (ConsumerDirectory, Option<String>);
+
+/// Reads `consumers`.
+pub fn consumers(node: &Node<'_>) -> Option<Consumers> {
+    let mut fields = node.fields()?;
+    let default = ["azp", "client_id", "iss"].map(ClaimPath::dotted).to_vec();
+    let claims = fields.or("claim", default, |node| node.full_list(claim_path));
+    let entries = fields.or("entries", Vec::new(), |node| node.list(consumer));
+    let optional = fields.or("optional", false, Node::flag);
+    let anonymous = fields.optional("anonymous", printable);
+    let node = fields.node().clone();
+    fields.finish()?;
+    let mut directory =
+        ConsumerDirectory { claims: claims?, entries: HashMap::new(), optional: optional? };
+    for consumer in entries? {
+        let key = consumer.key.clone();
+        if directory.entries.insert(key.clone(), Rc::new(consumer)).is_some() {
+            return node.reject_as(format_args!("the key {key:?} twice"), "each key once");
+        }
+    }
+    Some((directory, anonymous?))
+}
+
+fn consumer(node: &Node<'_>) -> Option<Consumer> {
+    let mut fields = node.fields()?;
+    let key = fields.required("key", "the value of the selecting claim", printable);
+    let id = fields.optional("id", printable);
+    let username = fields.optional("username", printable);
+    let custom_id = fields.optional("custom_id", printable);
+    let groups = fields.or("groups", Vec::new(), |node| node.list(printable));
+    fields.finish()?;
+    Some(Consumer {
+        key: key?,
+        id: id?,
+        username: username?,
+        custom_id: custom_id?,
+        groups: groups?,
+    })
+}
+
+/// Text that a header can carry.
+fn printable(node: &Node<'_>) -> Option<String> {
+    let text = node.text()?;
+    match header_text(text) {
+        Ok(_) => Some(text.to_owned()),
+        Err(_) => node.reject("text without control characters"),
+    }
+}
+
+/// Reads `rules`.
+pub fn rules(
+    node: &Node<'_>,
+    providers: &[String],
+    consumers: Option<&Consumers>,
+) -> Option<Vec<Rule>> {
+    node.list(|item| rule(item, providers, consumers))
+}
+
+fn rule(node: &Node<'_>, providers: &[String], consumers: Option<&Consumers>) -> Option<Rule> {
+    let mut fields = node.fields()?;
+    let matcher =
+        fields.required("match", "an object with path or path_prefix, and methods", matcher);
+    let bypass = fields.or("bypass", false, Node::flag);
+    let requires = fields.optional("requires", |node| requirements(node, providers, consumers));
+    let node = fields.node().clone();
+    fields.finish()?;
+    let access = match (bypass?, requires?) {
+        (true, None) => Access::Bypass,
+        (true, Some(_)) => {
+            return node.reject_as("both bypass and requires", "one of the two");
+        }
+        (false, requirements) => Access::Requires(requirements.unwrap_or_default()),
+    };
+    Some(Rule { matcher: matcher?, access })
+}
+
+fn matcher(node: &Node<'_>) -> Option<Matcher> {
+    let mut fields = node.fields()?;
+    let exact = fields.optional("path", rule_path);
+    let prefix = fields.optional("path_prefix", rule_path);
+    let methods = fields.or("methods", Vec::new(), |node| node.full_list(method));
+    let node = fields.node().clone();
+    fields.finish()?;
+    let path = match (exact?, prefix?) {
+        (Some(path), None) => Some(PathMatch::Exact(path)),
+        (None, Some(prefix)) => Some(PathMatch::Prefix(prefix)),
+        (None, None) => None,
+        (Some(_), Some(_)) => {
+            return node.reject_as("both path and path_prefix", "one of the two");
+        }
+    };
+    Some(Matcher { path, methods: methods? })
+}
+
+/// A path in a rule: compared with the percent-decoded path of requests.
+fn rule_path(node: &Node<'_>) -> Option<Vec<u8>> {
+    let path = node.text()?;
+    if !path.starts_with('/') || path.contains(['?', '#']) {
+        return node.reject("a path that starts with /, without a query");
+    }
+    Some(percent_decode(path.as_bytes()).into_owned())
+}
+
+fn method(node: &Node<'_>) -> Option<String> {
+    let is_method =
+        |text: &&str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    let method = node.value().as_str().filter(is_method).map(str::to_owned);
+    method.or_else(|| node.reject("a method in upper case, such as GET"))
+}
+
+fn requirements(
+    node: &Node<'_>,
+    providers: &[String],
+    consumers: Option<&Consumers>,
+) -> Option<Requirements> {
+    let mut fields = node.fields()?;
+    let providers = fields.or("providers", Vec::new(), |node| {
+        node.list(|item| {
+            let name = item.text()?;
+            let position = providers.iter().position(|known| known == name);
+            position
+                .map(ProviderId)
+                .or_else(|| item.reject(format_args!("one of providers: {}", providers.join(", "))))
+        })
+    });
+    let scopes_all = fields.or("scopes_all", Vec::new(), |node| node.list(scope));
+    let scopes_any = fields.or("scopes_any", Vec::new(), |node| node.list(scope));
+    let groups_any = fields.or("groups_any", Vec::new(), Node::texts);
+    let claims = fields.or("claims", Vec::new(), claim_rules);
+    let allow_missing = fields.or("allow_missing", false, Node::flag);
+    fields.finish()?;
+    let anonymous = if allow_missing? { Some(Rc::new(anonymous(node, consumers)?)) } else { None };
+    Some(Requirements {
+        providers: providers?,
+        scopes_all: scopes_all?,
+        scopes_any: scopes_any?,
+        groups_any: groups_any?,
+        claims: claims?,
+        anonymous,
+    })
+}
+
+/// How someone without a token is announced: under the configured name, with
+/// the rest of that consumer's entry if it has one.
+fn anonymous(node: &Node<'_>, consumers: Option<&Consumers>) -> Option<Anonymous> {
+    let username = consumers.and_then(|(_, anonymous)| anonymous.as_deref()).unwrap_or_default();
+    let entry = consumers.and_then(|(directory, _)| directory.by_username(username));
+    let fields = IdentityHeaders::new(Vec::new())?.anonymous(
+        username,
+        entry.and_then(|entry| entry.id.as_deref()),
+        entry.and_then(|entry| entry.custom_id.as_deref()),
+        entry.map_or(&[], |entry| &entry.groups),
+    );
+    match fields {
+        Ok(fields) => Some(Anonymous::new(fields)),
+        Err(error) => node.reject_as(error, "printable names of consumers"),
+    }
+}
+
+/// One scope (RFC 6749 section 3.3).
+fn scope(node: &Node<'_>) -> Option<String> {
+    let is_scope = |text: &&str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+    };
+    let scope = node.value().as_str().filter(is_scope).map(str::to_owned);
+    scope.or_else(|| node.reject("one scope, without spaces"))
+}
+
+/// Claims with the values that are accepted for them.
+pub fn claim_rules(node: &Node<'_>) -> Option<Vec<ClaimRule>> {
+    node.entries(|claim, values| {
+        let accepted = values.list(|item| match item.value() {
+            Value::String(_) | Value::Number(_) | Value::Bool(_) => Some(item.value().clone()),
+            _ => item.reject("a string, a number, true or false"),
+        })?;
+        Some(ClaimRule { path: ClaimPath::dotted(claim), accepted })
+    })
+}
+
+/// A claim by its name, with dots between the members of objects.
+fn claim_path(node: &Node<'_>) -> Option<ClaimPath> {
+    node.text().map(ClaimPath::dotted)
+}

@@ -1,0 +1,207 @@
+//! `identity_token` and `claim_to_headers`.
+
+use chrono::DateTime;
+use serde_json::{Map, Value};
+
+use super::reader::{Node, is_env};
+use super::{HEADER_NAME, header_name, services};
+use crate::http::HeaderName;
+use crate::identity::{
+    ClaimHeader, FieldFormat, IdentityHeaders, IdentityKey, IdentityKeys, Minter, RESERVED_CLAIMS,
+};
+use crate::keys::{SigningAlgorithm, SigningKey};
+use crate::refresh::KeySource;
+use crate::time::{Span, UnixTime};
+use crate::token::{ClaimPath, Provider, TokenSources};
+
+/// `identity_token` before the headers beside it are known.
+pub struct MinterParts {
+    header: HeaderName,
+    issuer: String,
+    audiences: Vec<String>,
+    ttl: Span,
+    copy: Vec<String>,
+    set: Map<String, Value>,
+    keys: IdentityKeys,
+}
+
+/// Claims that may be copied although they are reserved: they go through as the
+/// public token has them.
+const COPYABLE: [&str; 4] = ["scope", "client_id", "act", "txn"];
+
+/// Reads `identity_token`.
+pub fn minter(node: &Node<'_>) -> Option<MinterParts> {
+    let mut fields = node.fields()?;
+    let header = fields.optional("header", header_name);
+    let issuer = fields.required("issuer", "the iss of identity tokens", Node::text);
+    let audiences = fields
+        .required("audiences", "a list of audiences", |node| node.full_list(|item| item.text()));
+    let ttl = fields.or("ttl_seconds", 300, |node| node.integer(1..=3600));
+    let claims = fields.or("claims", (Vec::new(), Map::new()), claims);
+    let keys =
+        fields.required("signing_keys", "a list of keys", |node| node.full_list(signing_key));
+    let path = "/.well-known/gatepass/jwks.json".to_owned();
+    let jwks_path = fields.or("jwks_path", path, |node| {
+        let path = services::path(node)?;
+        if path.contains('?') { node.reject("a path without a query") } else { Some(path) }
+    });
+    let profile = fields.or("profile", (), |node| node.one_of(&[("identity", ())]));
+    let whole = fields.node().clone();
+    fields.finish()?;
+
+    let keys = keys?;
+    let ids: Vec<_> = keys.iter().map(|key| key.id.as_str()).collect();
+    if let Some(id) = ids.iter().find(|id| ids.iter().filter(|other| other == id).count() > 1) {
+        return whole.reject_as(format_args!("the kid {id:?} twice"), "each kid once");
+    }
+    let header = match header? {
+        Some(header) => header,
+        None => HeaderName::parse("x-identity-token").ok()?,
+    };
+    let (copy, set) = claims?;
+    profile?;
+    Some(MinterParts {
+        header,
+        issuer: issuer?.to_owned(),
+        audiences: audiences?.into_iter().map(str::to_owned).collect(),
+        ttl: Span::from_secs(ttl?),
+        copy,
+        set,
+        keys: IdentityKeys::new(keys, jwks_path?),
+    })
+}
+
+/// Puts both parts together.
+pub fn finish(parts: MinterParts, headers: Vec<ClaimHeader>) -> Option<Minter> {
+    let MinterParts { header, issuer, audiences, ttl, copy, set, keys } = parts;
+    let headers = IdentityHeaders::new(headers)?;
+    Some(Minter { header, issuer, audiences, ttl, copy, set, keys, headers })
+}
+
+fn claims(node: &Node<'_>) -> Option<(Vec<String>, Map<String, Value>)> {
+    let mut fields = node.fields()?;
+    let copy = fields.or("copy", Vec::new(), |node| {
+        node.list(|item| {
+            let name = item.text()?;
+            if RESERVED_CLAIMS.contains(&name) && !COPYABLE.contains(&name) {
+                return item.reject("claims that the gateway does not decide itself");
+            }
+            Some(name.to_owned())
+        })
+    });
+    let set = fields.or("set", Vec::new(), |node| {
+        node.entries(|name, value| {
+            if RESERVED_CLAIMS.contains(&name) {
+                return value.reject("claims that the gateway does not decide itself");
+            }
+            Some((name.to_owned(), value.value().clone()))
+        })
+    });
+    fields.finish()?;
+    Some((copy?, set?.into_iter().collect()))
+}
+
+fn signing_key(node: &Node<'_>) -> Option<IdentityKey> {
+    let mut fields = node.fields()?;
+    let algorithms = [("ES256", SigningAlgorithm::Es256), ("EdDSA", SigningAlgorithm::EdDsa)];
+    let algorithm = fields.required("algorithm", "ES256 | EdDSA", |node| node.one_of(&algorithms));
+    let accepted = "a private JWK, a PKCS#8 PEM, or {env: NAME} that holds one";
+    let key = fields.required("private_key", accepted, |node| {
+        let algorithm = algorithm?;
+        let key = match node.value() {
+            Value::Object(jwk) if !is_env(jwk) => SigningKey::from_jwk(jwk, algorithm),
+            _ => SigningKey::parse(node.secret()?.expose(), algorithm),
+        };
+        key.map_err(|error| node.reject_as::<()>(error, accepted)).ok()
+    });
+    let id = fields.optional("kid", |node| node.plain_text().map(str::to_owned));
+    let sign_from = fields.optional("sign_from", moment);
+    let retire_at = fields.optional("retire_at", moment);
+    let node = fields.node().clone();
+    fields.finish()?;
+    let (key, sign_from, retire_at) = (key?, sign_from?, retire_at?);
+    if let (Some(start), Some(end)) = (sign_from, retire_at)
+        && start >= end
+    {
+        return node.reject_as("retire_at at or before sign_from", "retire_at after sign_from");
+    }
+    let id = id?.unwrap_or_else(|| key.thumbprint().to_owned());
+    Some(IdentityKey { id, key, sign_from, retire_at })
+}
+
+/// A moment: RFC 3339 or seconds since 1970.
+fn moment(node: &Node<'_>) -> Option<UnixTime> {
+    let moment = match node.value() {
+        Value::String(text) => {
+            DateTime::parse_from_rfc3339(text).ok().map(|at| UnixTime::from_secs(at.timestamp()))
+        }
+        Value::Number(number) => number.as_f64().and_then(UnixTime::from_numeric_date),
+        _ => None,
+    };
+    moment.or_else(|| node.reject("a time such as 2026-01-31T12:00:00Z, or seconds since 1970"))
+}
+
+/// Reads an element of `claim_to_headers`.
+pub fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {
+    let mut fields = node.fields()?;
+    let name = fields.required("header", HEADER_NAME, header_name);
+    let path = fields.required("claim", "a claim, or a list that leads to one", |node| match node
+        .value()
+    {
+        Value::String(_) => node.text().map(ClaimPath::dotted),
+        _ => node.full_list(|item| item.text().map(str::to_owned)).and_then(ClaimPath::new),
+    });
+    let formats = [
+        ("text", FieldFormat::Text),
+        ("csv", FieldFormat::Csv),
+        ("json", FieldFormat::Json),
+        ("json_base64", FieldFormat::JsonBase64),
+    ];
+    let format = fields.or("format", FieldFormat::Text, |node| node.one_of(&formats));
+    fields.finish()?;
+    Some(ClaimHeader { name: name?, path: path?, format: format? })
+}
+
+/// Public and identity tokens must not be exchangeable (RFC 8725 section 3.12):
+/// no issuer and no audience may be both.
+pub fn check_separation(
+    whole: &Node<'_>,
+    providers: &[(Provider, KeySource)],
+    minter: &MinterParts,
+) {
+    for (provider, _) in providers {
+        if provider.issuer == minter.issuer {
+            let found =
+                format!("the issuer of provider {:?} as identity_token.issuer", provider.name);
+            let _: Option<()> = whole.reject_as(found, "an issuer of the gateway's own");
+        }
+        let shared = provider.audiences.iter().flatten().find(|a| minter.audiences.contains(a));
+        if let Some(audience) = shared {
+            let found = format!(
+                "the audience {audience:?} of provider {:?} in identity_token.audiences",
+                provider.name
+            );
+            let _: Option<()> = whole.reject_as(found, "audiences that no public token has");
+        }
+    }
+}
+
+/// A header can have one meaning only.
+pub fn check_headers(
+    whole: &Node<'_>,
+    minter: &MinterParts,
+    headers: &[ClaimHeader],
+    sources: &TokenSources,
+) {
+    let Some(kong) = IdentityHeaders::new(Vec::new()) else { return };
+    let mut taken: Vec<HeaderName> = kong.owned().collect();
+    taken.extend(sources.headers.iter().map(|source| source.name.clone()));
+    let names = headers.iter().map(|header| &header.name);
+    for name in std::iter::once(&minter.header).chain(names) {
+        if taken.iter().any(|taken| taken.is_spelled(name.as_str())) {
+            let found = format!("the header {name} for two things");
+            let _: Option<()> = whole.reject_as(found, "each header once, none of Kong's own");
+        }
+        taken.push(name.clone());
+    }
+}

@@ -1,0 +1,174 @@
+//! `providers`: who may issue public tokens, and with which keys.
+
+use serde_json::{Map, Value};
+
+use super::reader::{Node, is_env};
+use super::services::{self, Services};
+use super::{access, seconds};
+use crate::keys::{Algorithm, AlgorithmSet, KeySet, Origin};
+use crate::refresh::{JwksEndpoint, KeySource, RemoteKeys};
+use crate::time::Span;
+use crate::token::{IDENTITY_TYPES, Provider};
+
+type Configured = (Provider, KeySource);
+
+/// Reads `providers`.
+pub fn read(node: &Node<'_>, services: &Services) -> Option<Vec<Configured>> {
+    let providers = node.entries(|name, node| provider(name, node, services))?;
+    if providers.is_empty() {
+        return node.reject("at least one provider");
+    }
+    let issuers: Vec<_> = providers.iter().map(|(provider, _)| &provider.issuer).collect();
+    let is_repeated =
+        |issuer: &&&String| issuers.iter().filter(|other| other == issuer).count() > 1;
+    if let Some(issuer) = issuers.iter().find(is_repeated) {
+        return node.reject_as(
+            format_args!("the issuer {issuer:?} in two providers"),
+            "each issuer in one provider",
+        );
+    }
+    Some(providers)
+}
+
+/// Names in order, for references from rules.
+pub fn names(providers: &[Configured]) -> Vec<String> {
+    providers.iter().map(|(provider, _)| provider.name.clone()).collect()
+}
+
+fn provider(name: &str, node: &Node<'_>, services: &Services) -> Option<Configured> {
+    let mut fields = node.fields()?;
+    let issuer = fields.required("issuer", "the iss of its tokens", Node::text);
+    let any_audience = fields.or("allow_any_audience", false, Node::flag);
+    let audiences = fields.optional("audiences", |node| node.full_list(|item| item.text()));
+    let algorithms = fields.or("algorithms", AlgorithmSet::asymmetric(), algorithms);
+    let clock_skew = seconds(&mut fields, "clock_skew_seconds", 60, 300);
+    let require_expiration = fields.or("require_expiration", true, Node::flag);
+    let max_lifetime = fields.optional("max_lifetime_seconds", |node| node.integer(1..=31_536_000));
+    let token_types = fields.optional("token_types", token_types);
+    let required_claims = fields.or("required_claims", Vec::new(), access::claim_rules);
+    let accept_unbound = fields.or("accept_unbound", false, Node::flag);
+    let introspection = fields.not_yet("introspection");
+    let discovery = fields.not_yet("discovery");
+    let local = fields.optional("local_jwks", local_jwks);
+    let remote = fields.optional("remote_jwks", |node| remote_jwks(node, services));
+    let whole = fields.node().clone();
+    let known = fields.finish();
+
+    let keys = match (local?, remote?) {
+        (Some(keys), None) => KeySource::Local(keys.into()),
+        (None, Some(endpoint)) => KeySource::Remote(Box::new(RemoteKeys::new(endpoint))),
+        (Some(_), Some(_)) => {
+            return whole.reject_as("both local_jwks and remote_jwks", "one of the two");
+        }
+        (None, None) => {
+            return whole.reject_as("neither local_jwks nor remote_jwks", "one of the two");
+        }
+    };
+    introspection?;
+    discovery?;
+    known?;
+    let audiences = match (audiences?, any_audience?) {
+        (Some(audiences), false) => Some(audiences.into_iter().map(str::to_owned).collect()),
+        (None, true) => None,
+        (Some(_), true) => {
+            return whole.reject_as("both audiences and allow_any_audience", "one of the two");
+        }
+        (None, false) => {
+            return whole.reject_as("no audiences", "audiences, or allow_any_audience: true");
+        }
+    };
+    let algorithms = algorithms?;
+    let is_symmetric = algorithms.iter().any(Algorithm::is_symmetric);
+    if is_symmetric && matches!(keys, KeySource::Remote(_)) {
+        return whole.reject_as(
+            "HS* algorithms with remote_jwks",
+            "HS* with local_jwks only: a shared secret cannot be published",
+        );
+    }
+    let provider = Provider {
+        name: name.to_owned(),
+        issuer: issuer?.to_owned(),
+        audiences,
+        algorithms,
+        clock_skew: Span::from_secs(clock_skew?),
+        require_expiration: require_expiration?,
+        max_lifetime: max_lifetime?.map(Span::from_secs),
+        token_types: token_types?,
+        required_claims: required_claims?,
+        accept_unbound: accept_unbound?,
+    };
+    Some((provider, keys))
+}
+
+fn algorithms(node: &Node<'_>) -> Option<AlgorithmSet> {
+    let accepted: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
+    let named = node.full_list(|item| {
+        let algorithm = item.value().as_str().and_then(Algorithm::from_name);
+        algorithm.or_else(|| item.reject(accepted.join(" | ")))
+    })?;
+    let mixed = named.iter().any(|a| a.is_symmetric()) && named.iter().any(|a| !a.is_symmetric());
+    if mixed {
+        // A verifier that knows both can be made to take a public key for a
+        // secret (RFC 8725 section 2.1).
+        return node.reject_as("HS* beside others", "HS* only, or no HS*");
+    }
+    Some(named.into_iter().collect())
+}
+
+fn token_types(node: &Node<'_>) -> Option<Vec<String>> {
+    node.full_list(|item| {
+        let typ = item.text()?.to_ascii_lowercase();
+        let typ = typ.strip_prefix("application/").unwrap_or(&typ).to_owned();
+        if IDENTITY_TYPES.contains(&typ.as_str()) {
+            return item.reject("types of public tokens; this one is the gateway's own");
+        }
+        Some(typ)
+    })
+}
+
+fn remote_jwks(node: &Node<'_>, services: &Services) -> Option<JwksEndpoint> {
+    const YEAR: u32 = 31_536_000;
+    let mut fields = node.fields()?;
+    let service = services::reference(&mut fields, services);
+    let path = fields.required("path", "a path that starts with /", services::path);
+    let cache = fields.or("cache_seconds", 600, |node| node.integer(1..=86_400));
+    let max_stale = seconds(&mut fields, "max_stale_seconds", 86_400, YEAR);
+    let cooldown = fields.or("unknown_kid_cooldown_seconds", 30, |node| node.integer(1..=3600));
+    fields.finish()?;
+    Some(JwksEndpoint {
+        service: service?,
+        path: path?,
+        cache: Span::from_secs(cache?),
+        max_stale: Span::from_secs(max_stale?),
+        unknown_kid_cooldown: Span::from_secs(cooldown?),
+    })
+}
+
+/// An inline JWKS. Unlike a fetched one, it may hold no key that cannot be used:
+/// somebody put it there.
+fn local_jwks(node: &Node<'_>) -> Option<KeySet> {
+    let mut fields = node.fields()?;
+    let keys = fields.required("keys", "a list of JWKs", |node| node.full_list(resolved_jwk));
+    let node = fields.node().clone();
+    fields.finish()?;
+    let document = Value::Object(Map::from_iter([("keys".to_owned(), Value::Array(keys?))]));
+    match KeySet::from_jwks(&document, Origin::Local) {
+        Ok((keys, skipped)) if skipped.is_empty() => Some(keys),
+        Ok((_, skipped)) => {
+            let reasons: Vec<_> = skipped.iter().map(ToString::to_string).collect();
+            node.reject_as(reasons.join(", "), "usable keys (RFC 7517, RFC 7518 section 6)")
+        }
+        Err(error) => node.reject_as(error, "a JWKS with usable keys (RFC 7517 section 5)"),
+    }
+}
+
+/// A JWK whose secret `k` may be in the environment.
+fn resolved_jwk(node: &Node<'_>) -> Option<Value> {
+    let Value::Object(members) = node.value() else { return node.reject("a JWK") };
+    let mut members = members.clone();
+    if members.get("k").and_then(Value::as_object).is_some_and(is_env) {
+        let secret = node.member("k")?.secret()?;
+        members.insert("k".to_owned(), Value::String(secret.expose().clone()));
+    }
+    Some(Value::Object(members))
+}

@@ -1,0 +1,324 @@
+//! Reading a JSON document field by field, noting every problem on the way.
+//!
+//! serde stops at the first error; an operator wants all of them at once, each
+//! with its place. A reading function that returns `None` has noted why.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use crate::json::kind;
+use crate::secret::Secret;
+
+/// Something in the configuration that cannot be accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, as a JSON path: `$.providers.shop.issuer`.
+    pub path: String,
+    /// What is there; never the value of a secret.
+    pub found: String,
+    /// What would be accepted.
+    pub accepted: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: found {}, accepted: {}", self.path, self.found, self.accepted)
+    }
+}
+
+/// Everything wrong with a configuration; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    /// One line, since hosts cut or split longer messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid configuration, {} problem(s)", self.0.len())?;
+        self.0.iter().enumerate().try_for_each(|(position, problem)| {
+            let separator = if position == 0 { ": " } else { "; " };
+            write!(f, "{separator}{problem}")
+        })
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// What all nodes of one document share.
+pub struct Document<'e> {
+    problems: RefCell<Vec<Problem>>,
+    environment: &'e dyn Fn(&str) -> Option<String>,
+}
+
+impl<'e> Document<'e> {
+    /// A document whose `{env: NAME}` values are found by `environment`.
+    pub const fn new(environment: &'e dyn Fn(&str) -> Option<String>) -> Self {
+        Self { problems: RefCell::new(Vec::new()), environment }
+    }
+
+    /// The node at the top.
+    pub fn root<'a>(&'a self, value: &'a Value) -> Node<'a> {
+        Node { document: self, path: "$".to_owned(), value }
+    }
+
+    /// Notes a problem.
+    pub fn note(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// All problems noted.
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems.into_inner()
+    }
+}
+
+/// A value and its place in the document.
+#[derive(Clone)]
+pub struct Node<'a> {
+    document: &'a Document<'a>,
+    path: String,
+    value: &'a Value,
+}
+
+/// Strings up to this length are shown in problems; longer ones may be keys.
+const SHOWN: usize = 40;
+
+impl<'a> Node<'a> {
+    /// The value as it is.
+    pub const fn value(&self) -> &'a Value {
+        self.value
+    }
+
+    /// Notes that something else would be accepted here; always `None`.
+    pub fn reject<T>(&self, accepted: impl fmt::Display) -> Option<T> {
+        let found = match self.value {
+            Value::String(text) if text.len() <= SHOWN => format!("{text:?}"),
+            Value::String(text) => format!("a string of {} bytes", text.len()),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(flag) => flag.to_string(),
+            other => kind(other).to_owned(),
+        };
+        self.reject_as(found, accepted)
+    }
+
+    /// Like [`Node::reject`], for values that must not be shown.
+    pub fn reject_as<T>(&self, found: impl fmt::Display, accepted: impl fmt::Display) -> Option<T> {
+        self.document.note(Problem {
+            path: self.path.clone(),
+            found: found.to_string(),
+            accepted: accepted.to_string(),
+        });
+        None
+    }
+
+    fn child(&self, value: &'a Value, step: impl fmt::Display) -> Node<'a> {
+        Node { document: self.document, path: format!("{}{step}", self.path), value }
+    }
+
+    /// A member of an object.
+    pub fn member(&self, name: &str) -> Option<Node<'a>> {
+        let value = self.value.as_object()?.get(name)?;
+        Some(self.child(value, format_args!(".{name}")))
+    }
+
+    /// A string that is not empty.
+    pub fn text(&self) -> Option<&'a str> {
+        match self.value {
+            Value::String(text) if !text.is_empty() => Some(text),
+            _ => self.reject("a string that is not empty"),
+        }
+    }
+
+    /// A string of visible ASCII, at most 256 bytes, that needs no escape in a
+    /// header.
+    pub fn plain_text(&self) -> Option<&'a str> {
+        let is_plain = |text: &str| {
+            text.len() <= 256
+                && text.bytes().all(|b| (0x20..0x7F).contains(&b) && b != b'"' && b != b'\\')
+        };
+        match self.value {
+            Value::String(text) if !text.is_empty() && is_plain(text) => Some(text),
+            _ => self.reject("printable ASCII without quotes or backslashes, up to 256 bytes"),
+        }
+    }
+
+    /// A boolean.
+    pub fn flag(&self) -> Option<bool> {
+        self.value.as_bool().or_else(|| self.reject("true or false"))
+    }
+
+    /// A whole number in a range. Hosts write whole numbers as `600`, `600.0`
+    /// or `6e2`.
+    pub fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
+        let whole = self.value.as_f64().filter(|number| number.fract() == 0.0);
+        let in_range = |number: &f64| {
+            f64::from(*range.start()) <= *number && *number <= f64::from(*range.end())
+        };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in the range of u32
+        let number = whole.filter(in_range).map(|number| number as u32);
+        number.or_else(|| {
+            self.reject(format_args!("a whole number, {} to {}", range.start(), range.end()))
+        })
+    }
+
+    /// One of some names.
+    pub fn one_of<T: Copy>(&self, names: &[(&str, T)]) -> Option<T> {
+        let text = self.value.as_str().unwrap_or_default();
+        let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        found.or_else(|| {
+            let names: Vec<_> = names.iter().map(|(name, _)| *name).collect();
+            self.reject(names.join(" | "))
+        })
+    }
+
+    /// A list, each element read by `read`; every element's problems are noted.
+    /// Kong's JSON encoder writes an empty list as `{}`.
+    pub fn list<T>(&self, read: impl Fn(&Node<'a>) -> Option<T>) -> Option<Vec<T>> {
+        let items = match self.value {
+            Value::Array(items) => items.as_slice(),
+            Value::Object(members) if members.is_empty() => &[],
+            _ => return self.reject("a list"),
+        };
+        let read = |(position, item)| read(&self.child(item, format_args!("[{position}]")));
+        // Collected first: an early end would hide the later problems.
+        let items: Vec<Option<T>> = items.iter().enumerate().map(read).collect();
+        items.into_iter().collect()
+    }
+
+    /// A list with something in it.
+    pub fn full_list<T>(&self, read: impl Fn(&Node<'a>) -> Option<T>) -> Option<Vec<T>> {
+        let items = self.list(read)?;
+        if items.is_empty() { self.reject("a list with at least one element") } else { Some(items) }
+    }
+
+    /// A list of strings that are not empty.
+    pub fn texts(&self) -> Option<Vec<String>> {
+        self.list(|item| item.text().map(str::to_owned))
+    }
+
+    /// An object with free names, each value read by `read`.
+    pub fn entries<T>(&self, read: impl Fn(&'a str, &Node<'a>) -> Option<T>) -> Option<Vec<T>> {
+        let Value::Object(members) = self.value else { return self.reject("an object") };
+        let read = |(name, value): (&'a String, &'a Value)| {
+            read(name, &self.child(value, format_args!(".{name}")))
+        };
+        let items: Vec<Option<T>> = members.iter().map(read).collect();
+        items.into_iter().collect()
+    }
+
+    /// An object with known fields.
+    pub fn fields(&self) -> Option<Fields<'a>> {
+        match self.value {
+            Value::Object(members) => {
+                Some(Fields { node: self.clone(), members, known: Vec::new() })
+            }
+            _ => self.reject("an object"),
+        }
+    }
+
+    /// A secret: inline, or `{env: NAME}` for one from the environment.
+    pub fn secret(&self) -> Option<Secret<String>> {
+        const ACCEPTED: &str = "a string, or {env: NAME} with NAME set in the VM's environment";
+        match self.value {
+            Value::String(text) if !text.is_empty() => Some(Secret::new(text.clone())),
+            Value::Object(members) if is_env(members) => {
+                let name = members.get("env").and_then(Value::as_str).unwrap_or_default();
+                let value = (self.document.environment)(name).filter(|value| !value.is_empty());
+                value.map(Secret::new).or_else(|| {
+                    self.reject_as(format_args!("{{env: {name}}}, which is not set"), ACCEPTED)
+                })
+            }
+            other => self.reject_as(kind(other), ACCEPTED),
+        }
+    }
+}
+
+/// Whether an object is `{env: NAME}`.
+pub fn is_env(members: &Map<String, Value>) -> bool {
+    members.len() == 1 && members.get("env").is_some_and(Value::is_string)
+}
+
+/// The fields of an object; those not asked for are unknown.
+#[must_use]
+pub struct Fields<'a> {
+    node: Node<'a>,
+    members: &'a Map<String, Value>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    /// The object itself, for problems about the whole.
+    pub const fn node(&self) -> &Node<'a> {
+        &self.node
+    }
+
+    /// A field, if it is there; `null` counts as absent.
+    pub fn node_of(&mut self, name: &'static str) -> Option<Node<'a>> {
+        self.known.push(name);
+        let value = self.members.get(name).filter(|value| !value.is_null())?;
+        Some(self.node.child(value, format_args!(".{name}")))
+    }
+
+    /// A field that must be there.
+    pub fn required<T>(
+        &mut self,
+        name: &'static str,
+        accepted: &str,
+        read: impl FnOnce(&Node<'a>) -> Option<T>,
+    ) -> Option<T> {
+        match self.node_of(name) {
+            Some(node) => read(&node),
+            None => {
+                let missing = self.node.child(&Value::Null, format_args!(".{name}"));
+                missing.reject_as("nothing", accepted)
+            }
+        }
+    }
+
+    /// A field that may be absent. The outer `None` says that it is there and
+    /// cannot be accepted.
+    #[allow(clippy::option_option)]
+    pub fn optional<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Node<'a>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match self.node_of(name) {
+            Some(node) => read(&node).map(Some),
+            None => Some(None),
+        }
+    }
+
+    /// A field with a default.
+    pub fn or<T>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        read: impl FnOnce(&Node<'a>) -> Option<T>,
+    ) -> Option<T> {
+        self.optional(name, read).map(|value| value.unwrap_or(default))
+    }
+
+    /// A field that this version does not do yet. It is refused rather than
+    /// ignored: who wrote it counts on it.
+    pub fn not_yet(&mut self, name: &'static str) -> Option<()> {
+        match self.node_of(name) {
+            Some(node) => node.reject_as(kind(node.value), "nothing: not in this version yet"),
+            None => Some(()),
+        }
+    }
+
+    /// Notes the fields that nobody asked for. To be called when all are read.
+    pub fn finish(self) -> Option<()> {
+        let unknown: Vec<_> =
+            self.members.iter().filter(|(name, _)| !self.known.contains(&name.as_str())).collect();
+        for (name, value) in &unknown {
+            let node = self.node.child(value, format_args!(".{name}"));
+            let accepted = format!("only the fields {}", self.known.join(", "));
+            let _: Option<()> = node.reject_as("an unknown field", accepted);
+        }
+        unknown.is_empty().then_some(())
+    }
+}

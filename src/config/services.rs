@@ -1,0 +1,164 @@
+//! `services` and `user_info`.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::reader::{Fields, Node};
+use super::{HEADER_NAME, seconds};
+use crate::callout::{Scheme, Service};
+use crate::http::HeaderName;
+use crate::identity::RESERVED_CLAIMS;
+use crate::time::Span;
+use crate::user_info::{FailureMode, Lifetimes, PathTemplate, UserInfoSource, WHOLE_REPLY_CLAIM};
+
+/// The services by name.
+pub type Services = BTreeMap<String, Rc<Service>>;
+
+/// Reads `services`.
+pub fn read(node: &Node<'_>) -> Option<Services> {
+    node.entries(service).map(|services| services.into_iter().collect())
+}
+
+fn service(name: &str, node: &Node<'_>) -> Option<(String, Rc<Service>)> {
+    let mut fields = node.fields()?;
+    let upstream = "Envoy: the name of a cluster; Kong: host:port";
+    let upstream = fields.required("upstream", upstream, |node| {
+        let text = node.plain_text()?;
+        // ngx_wasm_module traps on a URL; Envoy has no such cluster.
+        if text.contains("://") || text.contains([' ', '/']) && !text.starts_with("unix:/") {
+            return node.reject(upstream);
+        }
+        Some(text.to_owned())
+    });
+    let authority = fields.optional("authority", |node| {
+        let text = node.plain_text()?;
+        if text.contains(['/', ' ', '@']) {
+            return node.reject("host or host:port");
+        }
+        Some(text.to_owned())
+    });
+    let schemes = [("http", Scheme::Http), ("https", Scheme::Https)];
+    let scheme = fields.or("scheme", Scheme::Http, |node| node.one_of(&schemes));
+    let timeout = fields.or("timeout_ms", 1000, |node| node.integer(1..=60_000));
+    fields.finish()?;
+    let (upstream, scheme, timeout) = (upstream?, scheme?, timeout?);
+    let authority = authority?.unwrap_or_else(|| upstream.clone());
+    let timeout = Span::from_millis(timeout);
+    let service = Service { name: name.to_owned(), upstream, authority, scheme, timeout };
+    Some((name.to_owned(), Rc::new(service)))
+}
+
+/// A field that names a service.
+pub fn reference(fields: &mut Fields<'_>, services: &Services) -> Option<Rc<Service>> {
+    fields.required("service", "the name of one of services", |node| {
+        let name = node.text()?;
+        services.get(name).cloned().or_else(|| {
+            let known: Vec<_> = services.keys().map(String::as_str).collect();
+            node.reject(format_args!("one of services: {}", known.join(", ")))
+        })
+    })
+}
+
+/// A path to ask a service for.
+pub fn path(node: &Node<'_>) -> Option<String> {
+    let text = node.plain_text()?;
+    if !text.starts_with('/') || text.contains([' ', '#']) {
+        return node.reject("a path that starts with /");
+    }
+    Some(text.to_owned())
+}
+
+const DEFAULT_ENTRIES: u32 = 10_000;
+
+/// Reads `user_info`; with it, how many users' data is kept.
+pub fn user_info(node: &Node<'_>, services: &Services) -> Option<(UserInfoSource, usize)> {
+    let mut fields = node.fields()?;
+    let service = reference(&mut fields, services);
+    let accepted = "a path such as /users/{sub}, with claims in braces";
+    let path = fields.required("path", accepted, |node| {
+        let template = node.value().as_str().and_then(PathTemplate::parse);
+        template.or_else(|| node.reject(accepted))
+    });
+    let headers = fields.or("headers", Vec::new(), |node| {
+        node.entries(|name, value| {
+            let Ok(name) = HeaderName::parse(name) else {
+                return value.reject_as(format_args!("the name {name:?}"), HEADER_NAME);
+            };
+            let secret = value.secret()?;
+            let is_value = |b: u8| b == b'\t' || (0x20..0x7F).contains(&b);
+            if !secret.expose().bytes().all(is_value) {
+                return value.reject_as("a value with other bytes", "printable ASCII");
+            }
+            Some((name, secret))
+        })
+    });
+    let forward_token = fields.or("forward_token", false, Node::flag);
+    let subject_pointer = fields.or("subject_pointer", "/sub".to_owned(), pointer);
+    let claims = fields.or("claims", Vec::new(), |node| {
+        node.entries(|name, value| {
+            if RESERVED_CLAIMS.contains(&name) {
+                return value.reject_as(
+                    format_args!("the claim {name}, which the gateway decides"),
+                    "names of other claims",
+                );
+            }
+            Some((name.to_owned(), pointer(value)?))
+        })
+    });
+    let required = fields.or("required", Vec::new(), |node| {
+        let mapped: Vec<&str> = match &claims {
+            Some(claims) if claims.is_empty() => vec![WHOLE_REPLY_CLAIM],
+            Some(claims) => claims.iter().map(|(name, _)| name.as_str()).collect(),
+            None => return Some(Vec::new()),
+        };
+        node.list(|item| {
+            let name = item.text()?;
+            if !mapped.contains(&name) {
+                return item.reject(format_args!("one of claims: {}", mapped.join(", ")));
+            }
+            Some(name.to_owned())
+        })
+    });
+    let cache = fields.optional("cache", cache);
+    let modes = [("deny", FailureMode::Deny), ("degrade", FailureMode::Degrade)];
+    let failure_mode = fields.or("failure_mode", FailureMode::Deny, |node| node.one_of(&modes));
+    fields.finish()?;
+    let (lifetimes, max_entries) =
+        cache?.unwrap_or_else(|| (Lifetimes::default(), DEFAULT_ENTRIES as usize));
+    let source = UserInfoSource {
+        service: service?,
+        path: path?,
+        headers: headers?,
+        forward_token: forward_token?,
+        subject_pointer: subject_pointer?,
+        claims: claims?,
+        required: required?,
+        header_claims: Vec::new(),
+        failure_mode: failure_mode?,
+        lifetimes,
+    };
+    Some((source, max_entries))
+}
+
+/// A JSON pointer (RFC 6901 section 3).
+fn pointer(node: &Node<'_>) -> Option<String> {
+    const ACCEPTED: &str = "a JSON pointer such as /address/country";
+    let text = node.value().as_str().filter(|text| text.starts_with('/'));
+    text.map(str::to_owned).or_else(|| node.reject(ACCEPTED))
+}
+
+fn cache(node: &Node<'_>) -> Option<(Lifetimes, usize)> {
+    const DAY: u32 = 86_400;
+    let mut fields = node.fields()?;
+    let ttl = seconds(&mut fields, "ttl_seconds", 60, DAY);
+    let negative_ttl = seconds(&mut fields, "negative_ttl_seconds", 5, 3600);
+    let stale_if_error = seconds(&mut fields, "stale_if_error_seconds", 300, DAY);
+    let max_entries = fields.or("max_entries", DEFAULT_ENTRIES, |node| node.integer(0..=1_000_000));
+    fields.finish()?;
+    let lifetimes = Lifetimes {
+        ttl: Span::from_secs(ttl?),
+        negative_ttl: Span::from_secs(negative_ttl?),
+        stale_if_error: Span::from_secs(stale_if_error?),
+    };
+    Some((lifetimes, max_entries? as usize))
+}

@@ -1,0 +1,385 @@
+//! All that an adapter can call: begin a request, land a callout, resume a
+//! request, tick.
+//!
+//! Owns the state that requests share: sessions, user info, key sets and the
+//! callouts under way. It does no IO and knows no host; what hosts cannot do is
+//! told by [`HostTraits`].
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::callout::{Callout, CalloutReply};
+use crate::consumer::ConsumerDirectory;
+use crate::denial::{Denial, ErrorSettings};
+use crate::event::LogLine;
+use crate::http::RequestHead;
+use crate::hygiene::OwnedHeaders;
+use crate::identity::Minter;
+use crate::refresh::KeySource;
+use crate::rules::Rules;
+use crate::session::Sessions;
+use crate::time::{Span, UnixTime};
+use crate::token::{Provider, ProviderId, Providers, TokenSources};
+use crate::user_info::{UserInfoAnswer, UserInfoCache, UserInfoSource, UserKey};
+use crate::verdict::Verdict;
+
+/// What a valid configuration comes to.
+#[derive(Debug)]
+pub struct Settings {
+    /// Who may issue public tokens, and their keys.
+    pub providers: Vec<(Provider, KeySource)>,
+    /// Where tokens are found.
+    pub sources: TokenSources,
+    /// Who uses them.
+    pub consumers: ConsumerDirectory,
+    /// What is asked about their users.
+    pub user_info: Option<UserInfoSource>,
+    /// How many users' data is kept.
+    pub user_info_entries: usize,
+    /// What is told to the services behind.
+    pub minter: Minter,
+    /// What each request needs.
+    pub rules: Rules,
+    /// How denials look.
+    pub errors: ErrorSettings,
+    /// Limits of size.
+    pub limits: Limits,
+    /// Whether CORS preflights pass without a token.
+    pub bypass_cors_preflight: bool,
+}
+
+/// `limits` in the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The longest token that is looked at.
+    pub max_token_bytes: usize,
+    /// How many tokens are remembered.
+    pub token_cache_entries: usize,
+    /// The longest body of a service's reply.
+    pub max_reply_bytes: usize,
+}
+
+/// What a host can do, where hosts differ in what it means for a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostTraits {
+    /// Whether it can remove header fields, however often they occur; else only
+    /// the first of a name can be overwritten.
+    pub removes_headers: bool,
+    /// Whether one request's callback can resume another request.
+    pub resumes_others: bool,
+}
+
+/// The core: configuration and shared state of one filter.
+#[derive(Debug)]
+pub struct Gateway {
+    pub(crate) providers: Providers,
+    pub(crate) key_sources: Vec<KeySource>,
+    pub(crate) sources: TokenSources,
+    pub(crate) consumers: ConsumerDirectory,
+    pub(crate) user_info: Option<UserInfoSource>,
+    pub(crate) user_infos: UserInfoCache,
+    pub(crate) minter: Minter,
+    pub(crate) rules: Rc<Rules>,
+    pub(crate) errors: ErrorSettings,
+    pub(crate) limits: Limits,
+    pub(crate) bypass_cors_preflight: bool,
+    pub(crate) owned: OwnedHeaders,
+    pub(crate) sessions: Sessions,
+    pub(crate) flights: Flights,
+    pub(crate) host: HostTraits,
+    pub(crate) log: Vec<LogLine>,
+    seed: [u8; 16],
+    minted: u64,
+}
+
+/// What the caller must do next. Every request ends with exactly one `Done`.
+#[must_use]
+#[derive(Debug)]
+pub enum Step {
+    /// Send the callout and keep the request; when the reply comes, give it to
+    /// [`Gateway::land`] and then resume every request that waits for it.
+    Await(Sent, Waiting),
+    /// Keep the request: the callout it waits for is already under way. Only
+    /// where [`HostTraits::resumes_others`].
+    Join(Waiting),
+    /// Carry out the verdict; the request is decided.
+    Done(Verdict),
+}
+
+/// A callout to be sent, and the flight by which its reply is known.
+#[derive(Debug)]
+pub struct Sent {
+    /// What [`Gateway::land`] takes with the reply.
+    pub flight: FlightId,
+    /// The callout.
+    pub callout: Callout,
+}
+
+/// A request that waits for a callout.
+#[derive(Debug)]
+pub struct Waiting {
+    pub(crate) flight: FlightId,
+    pub(crate) head: RequestHead,
+    pub(crate) waits: u8,
+}
+
+impl Waiting {
+    /// What it waits for.
+    pub const fn flight(&self) -> FlightId {
+        self.flight
+    }
+}
+
+/// Identifies a callout under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlightId(u64);
+
+/// What a callout is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Purpose {
+    Keys(ProviderId),
+    UserInfo(UserKey),
+}
+
+/// What a callout brought: to be given to [`Gateway::resume`] for each request
+/// that waits for its flight.
+#[derive(Debug)]
+pub struct Landing(pub(crate) Outcome);
+
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Keys(ProviderId),
+    /// The answer and until when it is current; `None` for a failure.
+    UserInfo(UserKey, Option<(UserInfoAnswer, UnixTime)>),
+}
+
+/// What is to be done at a tick.
+#[must_use]
+#[derive(Debug, Default)]
+pub struct Tick {
+    /// Fetches that are due.
+    pub send: Vec<Sent>,
+    /// Flights whose reply will not come any more: to be landed as failed.
+    pub overdue: Vec<FlightId>,
+}
+
+/// The callouts under way.
+#[derive(Debug, Default)]
+pub(crate) struct Flights {
+    next: u64,
+    open: HashMap<FlightId, Flight>,
+    /// The latest flight for each purpose.
+    latest: HashMap<Purpose, FlightId>,
+}
+
+#[derive(Debug)]
+struct Flight {
+    purpose: Purpose,
+    /// When the token ends for whose sake it was sent.
+    token_end: Option<UnixTime>,
+    deadline: UnixTime,
+}
+
+/// How long after a service's time-out a reply is given up for lost. The host
+/// reports time-outs itself; this is for hosts that do not.
+const GRACE: Span = Span::from_secs(2);
+
+impl Flights {
+    /// Notes a callout that is about to be sent.
+    pub(crate) fn open(
+        &mut self,
+        purpose: Purpose,
+        callout: Callout,
+        token_end: Option<UnixTime>,
+        now: UnixTime,
+    ) -> Sent {
+        let flight = FlightId(self.next);
+        self.next = self.next.wrapping_add(1);
+        let deadline = now.plus(callout.service.timeout).plus(GRACE);
+        self.latest.insert(purpose.clone(), flight);
+        self.open.insert(flight, Flight { purpose, token_end, deadline });
+        Sent { flight, callout }
+    }
+
+    /// The flight that asks the same.
+    pub(crate) fn find(&self, purpose: &Purpose) -> Option<FlightId> {
+        self.latest.get(purpose).copied()
+    }
+
+    fn close(&mut self, id: FlightId) -> Option<Flight> {
+        let flight = self.open.remove(&id)?;
+        if self.latest.get(&flight.purpose) == Some(&id) {
+            self.latest.remove(&flight.purpose);
+        }
+        Some(flight)
+    }
+
+    fn overdue(&self, now: UnixTime) -> Vec<FlightId> {
+        let overdue = self.open.iter().filter(|(_, flight)| now >= flight.deadline);
+        overdue.map(|(id, _)| *id).collect()
+    }
+}
+
+impl Gateway {
+    /// A gateway on a host. `seed` must be different for each one: it makes the
+    /// `jti` of identity tokens unique, and spreads their fetches over time.
+    pub fn new(settings: Settings, host: HostTraits, seed: [u8; 16]) -> Self {
+        let (providers, key_sources) = settings.providers.into_iter().unzip();
+        let headers = settings.minter.headers.owned();
+        let owned = OwnedHeaders::new(headers.chain([settings.minter.header.clone()]));
+        let lifetimes = settings.user_info.as_ref().map(|source| source.lifetimes);
+        Self {
+            providers: Providers::new(providers),
+            key_sources,
+            sources: settings.sources,
+            consumers: settings.consumers,
+            user_infos: UserInfoCache::new(
+                settings.user_info_entries,
+                lifetimes.unwrap_or_default(),
+            ),
+            user_info: settings.user_info,
+            minter: settings.minter,
+            rules: Rc::new(settings.rules),
+            errors: settings.errors,
+            sessions: Sessions::new(settings.limits.token_cache_entries),
+            limits: settings.limits,
+            bypass_cors_preflight: settings.bypass_cors_preflight,
+            owned,
+            flights: Flights::default(),
+            host,
+            log: Vec::new(),
+            seed,
+            minted: 0,
+        }
+    }
+
+    /// Begins a request: to be called once, with its whole head, before any of
+    /// it goes upstream.
+    pub fn begin(&mut self, head: RequestHead, now: UnixTime) -> Step {
+        self.advance(head, 0, None, now)
+    }
+
+    /// Denies a request whose head could not be listed.
+    pub fn refuse(&mut self, denial: &Denial) -> Step {
+        self.deny(&RequestHead::default(), denial, &crate::event::Trace::default())
+    }
+
+    /// Takes the reply to a callout. `None` if it is not awaited: late, or
+    /// twice.
+    ///
+    /// To be called before the requests that wait for it are resumed; it may
+    /// well be that none does any more.
+    pub fn land(
+        &mut self,
+        flight: FlightId,
+        reply: &CalloutReply,
+        now: UnixTime,
+    ) -> Option<Landing> {
+        let flight = self.flights.close(flight)?;
+        Some(Landing(match flight.purpose {
+            Purpose::Keys(provider) => {
+                self.land_keys(provider, reply, now);
+                Outcome::Keys(provider)
+            }
+            Purpose::UserInfo(key) => {
+                let answer = self.land_user_info(&key, flight.token_end, reply, now);
+                Outcome::UserInfo(key, answer)
+            }
+        }))
+    }
+
+    /// Goes on with a request whose callout has landed.
+    pub fn resume(&mut self, waiting: Waiting, landing: &Landing, now: UnixTime) -> Step {
+        self.advance(waiting.head, waiting.waits, Some(&landing.0), now)
+    }
+
+    /// Gives up a flight whose request went away before the reply came. The
+    /// requests that joined it are to be given to [`Gateway::retry`].
+    pub fn abandon(&mut self, flight: FlightId) {
+        self.flights.close(flight);
+    }
+
+    /// Goes on with a request whose flight was abandoned: it asks by itself.
+    pub fn retry(&mut self, waiting: Waiting, now: UnixTime) -> Step {
+        self.advance(waiting.head, waiting.waits, None, now)
+    }
+
+    /// To be called regularly, about ten times a second.
+    pub fn tick(&mut self, now: UnixTime) -> Tick {
+        let mut tick = Tick { send: Vec::new(), overdue: self.flights.overdue(now) };
+        for (position, source) in self.key_sources.iter_mut().enumerate() {
+            let purpose = Purpose::Keys(ProviderId(position));
+            let Some(remote) = source.as_remote_mut() else { continue };
+            if remote.is_due(now) && self.flights.find(&purpose).is_none() {
+                let callout = remote.fetch(false, now);
+                tick.send.push(self.flights.open(purpose, callout, None, now));
+            }
+        }
+        tick
+    }
+
+    /// What there is to log since the last call.
+    pub fn take_log(&mut self) -> Vec<LogLine> {
+        std::mem::take(&mut self.log)
+    }
+
+    /// The longest reply body to read.
+    pub const fn max_reply_bytes(&self) -> usize {
+        self.limits.max_reply_bytes
+    }
+
+    fn land_keys(&mut self, provider: ProviderId, reply: &CalloutReply, now: UnixTime) {
+        let jitter = self.seed.first().copied().unwrap_or_default();
+        let name = self.providers.name(provider).to_owned();
+        let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
+        match source.map(|remote| remote.settle(reply, jitter, now)) {
+            Some(Ok(skipped)) => {
+                self.log.extend(skipped.into_iter().map(|key| LogLine::key_skipped(&name, &key)))
+            }
+            Some(Err(error)) => self.log.push(LogLine::keys_not_fetched(&name, &error)),
+            None => {}
+        }
+    }
+
+    fn land_user_info(
+        &mut self,
+        key: &UserKey,
+        token_end: Option<UnixTime>,
+        reply: &CalloutReply,
+        now: UnixTime,
+    ) -> Option<(UserInfoAnswer, UnixTime)> {
+        let source = self.user_info.as_ref()?;
+        match source.read(reply, key) {
+            Ok(answer) => {
+                let end = self.user_infos.insert(key.clone(), &answer, source, token_end, now);
+                Some((answer, end))
+            }
+            Err(failure) => {
+                self.log.push(LogLine::user_info_failed(&source.service.name, &failure));
+                None
+            }
+        }
+    }
+
+    /// Bytes that never repeat, for a `jti`.
+    pub(crate) fn nonce(&mut self, now: UnixTime) -> [u8; 32] {
+        self.minted = self.minted.wrapping_add(1);
+        let mut nonce = [0; 32];
+        let parts = [&self.seed[..], &self.minted.to_be_bytes(), &now.as_millis().to_be_bytes()];
+        nonce.iter_mut().zip(parts.concat()).for_each(|(to, from)| *to = from);
+        nonce
+    }
+}
+
+impl Default for crate::user_info::Lifetimes {
+    fn default() -> Self {
+        Self {
+            ttl: Span::from_secs(60),
+            negative_ttl: Span::from_secs(5),
+            stale_if_error: Span::from_secs(300),
+        }
+    }
+}
+
+/// Shared with the pipeline, which only reads it.
+pub(crate) type SharedKeys = Rc<crate::keys::KeySet>;

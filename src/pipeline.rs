@@ -1,0 +1,340 @@
+//! The way of a request through the gateway:
+//!
+//! ```text
+//! cleanse -> match rule -> find token -> verify -> consumer -> authorize
+//!         -> user info -> authorize -> mint -> forward
+//! ```
+//!
+//! Each step may deny. Two may wait for a callout: verifying, for the issuer's
+//! keys, and user info. A request that waited starts over with what it waited
+//! for; the steps before cost little the second time, and whatever changed
+//! meanwhile (a token that ended, a key that was withdrawn) is seen.
+
+use std::rc::Rc;
+
+use crate::denial::Denial;
+use crate::event::{LogLine, Trace};
+use crate::gateway::{Gateway, Outcome, Purpose, Sent, SharedKeys, Step, Waiting};
+use crate::http::RequestHead;
+use crate::hygiene::{Cleansing, refuse_repeated};
+use crate::identity::{Authenticated, Enrichment, Identity, MintError};
+use crate::refresh::KeySource;
+use crate::rules::{Access, Bypassed, Requirements};
+use crate::session::Session;
+use crate::time::UnixTime;
+use crate::token::{ProviderId, Rejection, Untrusted};
+use crate::user_info::{Cached, FailureMode, UserInfoAnswer};
+use crate::verdict::{HeaderEdits, LocalReply, Verdict};
+
+/// A request waits for at most its keys, its user, and each of them once more.
+const MAX_WAITS: u8 = 4;
+
+/// Earlier than any token this program can meet (2020-01-01): a clock that says
+/// so is not set, and nothing can be decided by it.
+const EARLIEST: UnixTime = UnixTime::from_secs(1_577_836_800);
+
+/// Why a step does not hand on to the next one.
+enum Halt {
+    Deny(Denial),
+    Wait(Sent),
+    Join(crate::gateway::FlightId),
+}
+
+impl From<Denial> for Halt {
+    fn from(denial: Denial) -> Self {
+        Self::Deny(denial)
+    }
+}
+
+impl From<Rejection> for Halt {
+    fn from(rejection: Rejection) -> Self {
+        Self::Deny(Denial::Token(rejection))
+    }
+}
+
+impl Gateway {
+    /// Takes a request as far as it goes. `learned` is what it waited for.
+    pub(crate) fn advance(
+        &mut self,
+        head: RequestHead,
+        waits: u8,
+        learned: Option<&Outcome>,
+        now: UnixTime,
+    ) -> Step {
+        let mut trace = Trace::default();
+        let halt = match self.decide(&head, learned, &mut trace, now) {
+            Ok(verdict) => return Step::Done(verdict),
+            Err(halt) => halt,
+        };
+        let waits = waits.saturating_add(1);
+        match halt {
+            Halt::Deny(denial) => self.deny(&head, &denial, &trace),
+            Halt::Wait(sent) if waits > MAX_WAITS => {
+                self.abandon(sent.flight);
+                self.deny(&head, &Denial::IdentityUnavailable, &trace)
+            }
+            Halt::Wait(sent) => {
+                let flight = sent.flight;
+                Step::Await(sent, Waiting { flight, head, waits })
+            }
+            Halt::Join(flight) => Step::Join(Waiting { flight, head, waits }),
+        }
+    }
+
+    /// Ends a request with a denial.
+    pub(crate) fn deny(&mut self, head: &RequestHead, denial: &Denial, trace: &Trace) -> Step {
+        self.log.push(LogLine::denied(head, denial, trace));
+        Step::Done(Verdict::Answer(denial.reply(head, &self.errors)))
+    }
+
+    fn decide(
+        &mut self,
+        head: &RequestHead,
+        learned: Option<&Outcome>,
+        trace: &mut Trace,
+        now: UnixTime,
+    ) -> Result<Verdict, Halt> {
+        if head.target().path == self.minter.keys.jwks_path().as_bytes() {
+            return Ok(Verdict::Answer(self.serve_jwks(head, now)));
+        }
+        let cleansing = self.cleanse(head)?;
+        if self.bypass_cors_preflight
+            && let Some(bypassed) = Bypassed::preflight(head)
+        {
+            return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
+        }
+        let rules = Rc::clone(&self.rules);
+        let rule = rules.find(head)?;
+        trace.rule = rule.map(|(position, _)| position);
+        let no_requirements = Requirements::default();
+        let requirements = match rule.map(|(_, rule)| &rule.access) {
+            Some(access @ Access::Bypass) => {
+                let bypassed = Bypassed::by(access).ok_or(Denial::ConfigurationInvalid)?;
+                return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
+            }
+            Some(Access::Requires(requirements)) => requirements,
+            None => &no_requirements,
+        };
+        let Some(token) = self.sources.find(head)? else {
+            let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
+            return Ok(Verdict::Forward(HeaderEdits::anonymous(cleansing, anonymous)));
+        };
+        let session = self.authenticate(&token, learned, trace, now)?;
+        let identity = self.identify(&session, &token, requirements, learned, now)?;
+        Ok(Verdict::Forward(HeaderEdits::identified(cleansing, &identity)))
+    }
+
+    /// What the client may not say. On a host that cannot remove a repeated
+    /// header, the request is refused.
+    fn cleanse(&self, head: &RequestHead) -> Result<Cleansing, Denial> {
+        let mut cleansing = Cleansing::default();
+        self.owned.cleanse(head, &mut cleansing);
+        self.sources.cleanse(head, &mut cleansing);
+        if !self.host.removes_headers {
+            refuse_repeated(head, &cleansing)?;
+        }
+        Ok(cleansing)
+    }
+
+    /// The gateway's own JWKS, for everybody (RFC 9110 section 13.1.2 for the
+    /// entity tag).
+    fn serve_jwks(&self, head: &RequestHead, now: UnixTime) -> LocalReply {
+        if !matches!(head.method(), b"GET" | b"HEAD") {
+            return LocalReply::new(405).with_header("allow", "GET, HEAD");
+        }
+        let document = self.minter.keys.jwks(now);
+        let is_known = head.values("if-none-match").any(|tags| {
+            let tags = String::from_utf8_lossy(tags);
+            tags.split(',')
+                .map(|tag| tag.trim().trim_start_matches("W/"))
+                .any(|tag| tag == "*" || tag == document.etag)
+        });
+        let reply = LocalReply::new(if is_known { 304 } else { 200 })
+            .with_header("cache-control", "public, max-age=300")
+            .with_header("etag", document.etag);
+        if is_known {
+            return reply;
+        }
+        let reply = reply.with_header("content-type", "application/jwk-set+json");
+        // The host leaves out the body of a reply to HEAD.
+        reply.with_body(document.body.into_bytes())
+    }
+
+    /// The session of a token: the one known, or a new one for a token that is
+    /// verified now.
+    fn authenticate(
+        &mut self,
+        text: &[u8],
+        learned: Option<&Outcome>,
+        trace: &mut Trace,
+        now: UnixTime,
+    ) -> Result<Rc<Session>, Halt> {
+        if now < EARLIEST {
+            return Err(Denial::IdentityUnavailable.into());
+        }
+        if let Some(session) = self.sessions.get(text) {
+            let provider = session.who().token().provider();
+            trace.provider = Some(self.providers.name(provider).to_owned());
+            if session.holds(self.current_keys(provider, now).as_ref(), now) {
+                return Ok(session);
+            }
+            self.sessions.remove(text);
+        }
+        let token =
+            Untrusted::parse(text, self.limits.max_token_bytes).map_err(Rejection::Unreadable)?;
+        let (id, provider) = self.providers.issuer_of(&token)?;
+        trace.provider = Some(provider.name.clone());
+        provider.check_header(&token)?;
+        let Some(keys) = self.current_keys(id, now) else {
+            return Err(self.wait_for_keys(id, Denial::KeysUnavailable, learned, now));
+        };
+        let verified = match provider.verify(id, token, &keys, now) {
+            Err(Rejection::KeyUnknown) => {
+                let unknown = Denial::Token(Rejection::KeyUnknown);
+                return Err(self.wait_for_keys(id, unknown, learned, now));
+            }
+            verified => verified?,
+        };
+        let consumer = self.consumers.resolve(verified.claims())?;
+        let session = Rc::new(Session::new(Authenticated::new(verified, consumer), keys));
+        self.sessions.insert(text, Rc::clone(&session));
+        Ok(session)
+    }
+
+    fn current_keys(&self, provider: ProviderId, now: UnixTime) -> Option<SharedKeys> {
+        self.key_sources.get(provider.0)?.current(now).cloned()
+    }
+
+    /// Waits for a fetch that may bring the key that is missing; `otherwise` is
+    /// the answer when no fetch is allowed or it brought nothing.
+    fn wait_for_keys(
+        &mut self,
+        provider: ProviderId,
+        otherwise: Denial,
+        learned: Option<&Outcome>,
+        now: UnixTime,
+    ) -> Halt {
+        if matches!(learned, Some(Outcome::Keys(asked)) if *asked == provider) {
+            return otherwise.into();
+        }
+        let purpose = Purpose::Keys(provider);
+        let source = self.key_sources.get_mut(provider.0);
+        let Some(remote) = source.and_then(KeySource::as_remote_mut) else {
+            return otherwise.into();
+        };
+        match self.flights.find(&purpose) {
+            Some(flight) if self.host.resumes_others => Halt::Join(flight),
+            // Whether the key exists is being found out: that is no reason to
+            // call the token bad.
+            Some(_) => Denial::KeysUnavailable.into(),
+            None if remote.may_look_for_key(now) => {
+                let callout = remote.fetch(true, now);
+                Halt::Wait(self.flights.open(purpose, callout, None, now))
+            }
+            None => otherwise.into(),
+        }
+    }
+
+    /// The identity of a session: the one minted before, or a new one. What the
+    /// rule asks is asked each time, whatever is cached.
+    fn identify(
+        &mut self,
+        session: &Session,
+        token: &[u8],
+        requirements: &Requirements,
+        learned: Option<&Outcome>,
+        now: UnixTime,
+    ) -> Result<Rc<Identity>, Halt> {
+        let who = session.who();
+        self.authorize_token(who, requirements)?;
+        if let Some(identity) = session.identity(now) {
+            self.authorize_user(identity.enrichment(), requirements)?;
+            return Ok(identity);
+        }
+        let enrichment = self.enrich(who, token, learned, now)?;
+        self.authorize_user(&enrichment, requirements)?;
+        let nonce = self.nonce(now);
+        match self.minter.mint(who, enrichment, &nonce, now) {
+            Ok(identity) => {
+                let identity = Rc::new(identity);
+                session.keep(Rc::clone(&identity));
+                Ok(identity)
+            }
+            Err(MintError::Unprintable(claim)) => Err(Rejection::ClaimMismatch(claim).into()),
+            Err(error) => {
+                self.log.push(LogLine::not_minted(&error));
+                Err(Denial::IdentityUnavailable.into())
+            }
+        }
+    }
+
+    fn provided_by_user_info(&self, claim: &str) -> bool {
+        self.user_info.as_ref().is_some_and(|source| source.provides(claim))
+    }
+
+    fn authorize_token(
+        &self,
+        who: &Authenticated,
+        requirements: &Requirements,
+    ) -> Result<(), Denial> {
+        let from_user_info = |claim: &str| self.provided_by_user_info(claim);
+        requirements.check_token(who.token(), who.consumer(), from_user_info)
+    }
+
+    fn authorize_user(
+        &self,
+        enrichment: &Enrichment,
+        requirements: &Requirements,
+    ) -> Result<(), Denial> {
+        let from_user_info = |claim: &str| self.provided_by_user_info(claim);
+        match enrichment {
+            Enrichment::NotConfigured => Ok(()),
+            Enrichment::Known(info, _) => requirements.check_claims(info.claims(), from_user_info),
+            // Not known is not the same as not allowed.
+            Enrichment::None => requirements
+                .check_claims(&serde_json::Map::new(), from_user_info)
+                .map_err(|_| Denial::UserInfoUnavailable),
+        }
+    }
+
+    /// What is known of the user, from the cache or by asking.
+    fn enrich(
+        &mut self,
+        who: &Authenticated,
+        text: &[u8],
+        learned: Option<&Outcome>,
+        now: UnixTime,
+    ) -> Result<Enrichment, Halt> {
+        let Some(source) = &self.user_info else { return Ok(Enrichment::NotConfigured) };
+        let key = source.key(who.token(), text)?;
+        if let Some(Outcome::UserInfo(asked, answer)) = learned
+            && *asked == key
+        {
+            return match answer {
+                Some((UserInfoAnswer::Known(info, _), end)) => {
+                    Ok(Enrichment::Known(Rc::clone(info), *end))
+                }
+                Some((UserInfoAnswer::Unknown, _)) => Err(Denial::UserUnknown.into()),
+                None => match (self.user_infos.stale(&key, now), source.failure_mode) {
+                    (Some((info, end)), _) => Ok(Enrichment::Known(info, end)),
+                    (None, FailureMode::Degrade) => Ok(Enrichment::None),
+                    (None, FailureMode::Deny) => Err(Denial::UserInfoUnavailable.into()),
+                },
+            };
+        }
+        match self.user_infos.get(&key, now) {
+            Cached::Fresh(info, end) => return Ok(Enrichment::Known(info, end)),
+            Cached::Unknown => return Err(Denial::UserUnknown.into()),
+            Cached::Miss => {}
+        }
+        let callout = source.callout(&key);
+        let purpose = Purpose::UserInfo(key);
+        match self.flights.find(&purpose) {
+            Some(flight) if self.host.resumes_others => Err(Halt::Join(flight)),
+            _ => {
+                let token_end = who.token().expires();
+                Err(Halt::Wait(self.flights.open(purpose, callout, token_end, now)))
+            }
+        }
+    }
+}
