@@ -1,6 +1,42 @@
-//! Gatepass: skeleton.
+//! Gatepass, a proxy-wasm filter: it turns the token that the public sent into
+//! a signed identity that the services behind the gateway can trust.
+//!
+//! ```text
+//!            request                                      callouts
+//!               |                                            |
+//!   proxy    Filter --------------- Shared ---------------- Root
+//!               |                      |
+//!   gateway   begin / resume / land / tick     (state that requests share)
+//!               |
+//!   pipeline  cleanse -> rule -> token -> verify -> consumer -> authorize
+//!               |         -> user info -> mint -> forward, or deny
+//!   domain    hygiene rules token keys consumer user_info identity denial
+//!               |
+//!   leaves    http callout json secret time
+//! ```
+//!
+//! Everything but [`proxy`] is sans-IO: time, environment, randomness and the
+//! replies of services are arguments, so each part runs natively in tests.
+//! [`config`] builds the domain's types and nothing of the domain knows it.
+
+pub mod callout;
+pub mod config;
+pub mod consumer;
+pub mod denial;
+pub mod event;
+pub mod gateway;
+pub mod http;
+pub mod hygiene;
+pub mod identity;
 pub mod json;
 pub mod keys;
+mod pipeline;
+pub mod proxy;
+pub mod refresh;
+pub mod rules;
 pub mod secret;
+mod session;
 pub mod time;
 pub mod token;
+pub mod user_info;
+pub mod verdict;

@@ -1,0 +1,263 @@
+//! Every call to the host, and what hosts do differently.
+//!
+//! | | Envoy | ngx_wasm_module (Kong) |
+//! |---|---|---|
+//! | removing a header | removes every copy | hides it from the filter only |
+//! | setting a header | replaces every copy | replaces the first copy |
+//! | listing headers | all of them | panics the SDK above 100 |
+//! | another request's context | can be entered | stays closed |
+//! | `on_configure` says no | the listener is refused | the filter is skipped |
+//! | a trap while a request waits | the request fails | the request passes |
+//!
+//! A host that is not known to be Envoy is taken for the second, whose rules
+//! are safe on both.
+//!
+//! Only the SDK's calls that take and give bytes are used: those that give
+//! strings panic on a byte above 0x7F, and a panic ends the whole VM.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType, Status};
+
+use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply};
+use crate::gateway::HostTraits;
+use crate::http::RequestHead;
+use crate::time::UnixTime;
+use crate::verdict::{GrpcStatus, HeaderEdits, LocalReply};
+
+/// The host this VM runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    Envoy,
+    NgxWasm,
+}
+
+/// From this many header fields on, ngx_wasm_module cannot list them safely: it
+/// gives out at most 100, four of them pseudo headers.
+const NGX_WASM_MAX_HEADERS: usize = 90;
+
+/// The nginx variable that a request waiting for a callout is guarded by: with
+/// this value in it nginx answers 500, should the request go on by itself.
+const NGX_SCHEME: [&str; 2] = ["ngx", "upstream_scheme"];
+const NGX_DENIED: &[u8] = b"denied";
+
+/// The header map could not be listed: too many fields.
+#[derive(Debug)]
+pub(super) struct TooManyHeaders {
+    pub limit: usize,
+}
+
+/// The host would not do what the verdict needs.
+#[derive(Debug)]
+pub(super) struct HostError;
+
+impl From<Status> for HostError {
+    fn from(_: Status) -> Self {
+        Self
+    }
+}
+
+impl Host {
+    /// Tells the host by a property that only Envoy has. Other properties must
+    /// not be read here: ngx_wasm_module crashes on some of them in a root
+    /// context.
+    pub(super) fn detect() -> Self {
+        match hostcalls::get_property(vec!["xds", "node"]) {
+            Ok(Some(node)) if !node.is_empty() => Self::Envoy,
+            _ => Self::NgxWasm,
+        }
+    }
+
+    pub(super) const fn traits(self) -> HostTraits {
+        let is_envoy = matches!(self, Self::Envoy);
+        HostTraits { removes_headers: is_envoy, resumes_others: is_envoy }
+    }
+
+    /// Whether a configuration that is refused keeps requests from passing. A
+    /// host that would skip the filter gets one that denies everything.
+    pub(super) const fn fails_closed_unconfigured(self) -> bool {
+        matches!(self, Self::Envoy)
+    }
+
+    pub(super) fn now(self) -> UnixTime {
+        let now = hostcalls::get_current_time().unwrap_or(UNIX_EPOCH);
+        let millis = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        UnixTime::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+
+    pub(super) fn request_head(self, fields: usize) -> Result<RequestHead, TooManyHeaders> {
+        if self == Self::NgxWasm && fields >= NGX_WASM_MAX_HEADERS {
+            return Err(TooManyHeaders { limit: NGX_WASM_MAX_HEADERS });
+        }
+        let fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
+        Ok(RequestHead::new(fields))
+    }
+
+    /// Makes the request what the upstream may see.
+    pub(super) fn apply(self, edits: &HeaderEdits) -> Result<(), HostError> {
+        let set = |name: &str, value: &[u8]| {
+            hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value))
+        };
+        for name in &edits.cleansing.clear {
+            // Set below, which replaces it.
+            if edits.set.iter().any(|(set, _)| set.as_str().eq_ignore_ascii_case(name)) {
+                continue;
+            }
+            self.clear(name)?;
+        }
+        for (name, value) in &edits.cleansing.rewrite {
+            if value.is_empty() { self.clear(name)? } else { set(name, value)? }
+        }
+        if let Some(path) = &edits.cleansing.path {
+            self.set_path(path)?;
+        }
+        for (name, value) in edits.set.iter() {
+            set(name.as_str(), value)?;
+        }
+        Ok(())
+    }
+
+    fn clear(self, name: &str) -> Result<(), HostError> {
+        let blank: &[u8] = b"";
+        let value = match self {
+            Self::Envoy => None,
+            Self::NgxWasm => Some(blank),
+        };
+        Ok(hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, value)?)
+    }
+
+    fn set_path(self, path: &[u8]) -> Result<(), HostError> {
+        match self {
+            Self::Envoy => {
+                let map = MapType::HttpRequestHeaders;
+                Ok(hostcalls::set_map_value_bytes(map, ":path", Some(path))?)
+            }
+            Self::NgxWasm => {
+                let variable = || vec!["ngx", "upstream_uri"];
+                // Writing a variable that is not there would panic.
+                hostcalls::get_property(variable())?.ok_or(HostError)?;
+                Ok(hostcalls::set_property(variable(), Some(path))?)
+            }
+        }
+    }
+
+    /// Lets a request go on that was paused.
+    pub(super) fn resume(self) {
+        // Cannot fail where it matters: on a stream that is gone.
+        let _ = hostcalls::resume_http_request();
+    }
+
+    /// Enters another request's context, so that header edits and replies go to
+    /// it; false if it is gone.
+    pub(super) fn enter(self, context_id: u32) -> bool {
+        hostcalls::set_effective_context(context_id).is_ok()
+    }
+
+    pub(super) fn reply(self, reply: &LocalReply) {
+        let headers: Vec<_> =
+            reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let sent = match (reply.grpc, self) {
+            (None, _) => {
+                hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body))
+            }
+            // Envoy writes the form of the reply that the client needs.
+            (Some((status, message)), Self::Envoy) => {
+                let metadata = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+                let metadata = metadata.collect();
+                hostcalls::send_grpc_response(grpc_code(status), Some(message), metadata)
+            }
+            (Some((status, message)), Self::NgxWasm) => {
+                let code = (status as u8).to_string();
+                let mut headers = headers;
+                headers.extend([
+                    ("content-type", "application/grpc"),
+                    ("grpc-status", code.as_str()),
+                    ("grpc-message", message),
+                ]);
+                hostcalls::send_http_response(200, headers, None)
+            }
+        };
+        // Nothing else can be sent; the request stays paused and never passes.
+        let _ = sent;
+    }
+
+    /// Sends a callout; gives the token by which its reply is known.
+    pub(super) fn dispatch(self, callout: &Callout) -> Result<u32, CalloutFailure> {
+        let service = &callout.service;
+        let mut headers = vec![
+            (":method", "GET"),
+            (":path", callout.path.as_str()),
+            (":authority", service.authority.as_str()),
+            (":scheme", service.scheme.as_str()),
+            ("accept", "application/json"),
+        ];
+        let own = callout.headers.iter();
+        headers.extend(own.map(|(name, value)| (name.as_str(), value.expose().as_str())));
+        let timeout = u64::try_from(service.timeout.as_millis()).unwrap_or(0);
+        let timeout = Duration::from_millis(timeout);
+        hostcalls::dispatch_http_call(&service.upstream, headers, None, Vec::new(), timeout)
+            .map_err(|_| CalloutFailure::NotSent)
+    }
+
+    /// The reply that a callback announces. A failed call has no headers; on
+    /// Kong it may have some, but no `:status`.
+    pub(super) fn callout_reply(
+        self,
+        headers: usize,
+        body_bytes: usize,
+        max_bytes: usize,
+    ) -> CalloutReply {
+        let header = |name| {
+            hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten()
+        };
+        let status = (headers > 0).then(|| header(":status")).flatten();
+        let status = status.and_then(|digits| std::str::from_utf8(&digits).ok()?.parse().ok());
+        let Some(status) = status else {
+            return CalloutReply::Failed(CalloutFailure::NoReply);
+        };
+        if body_bytes > max_bytes {
+            return CalloutReply::Failed(CalloutFailure::TooLarge { limit: max_bytes });
+        }
+        let body = match body_bytes {
+            0 => Ok(None),
+            _ => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_bytes),
+        };
+        match body {
+            Ok(body) => CalloutReply::Answer(Answer {
+                status,
+                cache_control: header("cache-control"),
+                body: body.unwrap_or_default(),
+            }),
+            Err(_) => CalloutReply::Failed(CalloutFailure::NoReply),
+        }
+    }
+
+    /// Guards a request that is about to wait, where the host would let it pass
+    /// should the VM trap meanwhile. Gives what [`Host::unguard`] needs.
+    pub(super) fn guard(self) -> Option<Vec<u8>> {
+        if self == Self::Envoy {
+            return None;
+        }
+        let scheme = hostcalls::get_property(NGX_SCHEME.to_vec()).ok().flatten()?;
+        if scheme != NGX_DENIED {
+            hostcalls::set_property(NGX_SCHEME.to_vec(), Some(NGX_DENIED)).ok()?;
+        }
+        Some(scheme)
+    }
+
+    /// Takes the guard off a request that may pass.
+    pub(super) fn unguard(self, scheme: &[u8]) -> Result<(), HostError> {
+        Ok(hostcalls::set_property(NGX_SCHEME.to_vec(), Some(scheme))?)
+    }
+}
+
+const fn grpc_code(status: GrpcStatus) -> proxy_wasm::types::GrpcStatusCode {
+    use proxy_wasm::types::GrpcStatusCode as Code;
+    match status {
+        GrpcStatus::InvalidArgument => Code::InvalidArgument,
+        GrpcStatus::PermissionDenied => Code::PermissionDenied,
+        GrpcStatus::Unavailable => Code::Unavailable,
+        GrpcStatus::Unauthenticated => Code::Unauthenticated,
+    }
+}

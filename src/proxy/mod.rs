@@ -1,0 +1,33 @@
+//! The adapter: the only module that knows proxy-wasm.
+//!
+//! It gathers what the core asks for, makes one core call, and carries out the
+//! step that comes back. It decides nothing by itself but how a step is done on
+//! this host.
+//!
+//! - `root` is the plugin: configuration, ticks, replies to its own callouts.
+//! - `filter` is one request.
+//! - `shared` is what they have in common: the gateway and who waits.
+//! - `host` is the one place that calls the host, with the table of what hosts
+//!   do differently.
+
+mod filter;
+mod host;
+mod root;
+mod shared;
+
+/// What the host calls first.
+mod start {
+    #![allow(missing_docs)] // the macro makes a public function
+
+    use proxy_wasm::traits::RootContext;
+    use proxy_wasm::types::LogLevel;
+
+    use super::root::Root;
+
+    proxy_wasm::main! {{
+        proxy_wasm::set_log_level(LogLevel::Info);
+        proxy_wasm::set_root_context(|context_id| -> Box<dyn RootContext> {
+            Box::new(Root::new(context_id))
+        });
+    }}
+}

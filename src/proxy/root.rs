@@ -1,0 +1,79 @@
+//! The plugin: configured once, asked for a context by every request.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{BufferType, ContextType};
+
+use super::filter::Filter;
+use super::host::Host;
+use super::shared::{Shared, TICK_MS};
+use crate::config;
+use crate::gateway::Gateway;
+
+/// The root context.
+pub(super) struct Root {
+    context_id: u32,
+    /// `None` until there is a valid configuration: then every request is
+    /// denied.
+    shared: Option<Rc<Shared>>,
+}
+
+impl Root {
+    pub(super) const fn new(context_id: u32) -> Self {
+        Self { context_id, shared: None }
+    }
+
+    fn configure(&mut self, host: Host, bytes: usize) -> Result<(), String> {
+        let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, bytes);
+        let text = text.ok().flatten().unwrap_or_default();
+        let settings =
+            config::load(&text, &environment).map_err(|problems| problems.to_string())?;
+        let mut seed = [0; 16];
+        getrandom::fill(&mut seed).map_err(|error| format!("no randomness: {error}"))?;
+        let gateway = Gateway::new(settings, host.traits(), seed);
+        self.shared = Some(Rc::new(Shared::new(self.context_id, host, gateway)));
+        Ok(())
+    }
+}
+
+/// The VM's environment, which holds only what the host's configuration names.
+#[allow(clippy::disallowed_methods)] // the adapter is where the environment is read
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_bytes: usize, _: usize) {
+        if let Some(shared) = &self.shared {
+            shared.reply(self.context_id, token, headers, body_bytes);
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, bytes: usize) -> bool {
+        let host = Host::detect();
+        if let Err(problems) = self.configure(host, bytes) {
+            log::error!("{problems}");
+            return !host.fails_closed_unconfigured();
+        }
+        hostcalls::set_tick_period(Duration::from_millis(TICK_MS)).is_ok()
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.tick();
+        }
+    }
+
+    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Filter::new(context_id, self.shared.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}

@@ -1,0 +1,238 @@
+//! The gateway of one plugin, and the requests that wait for its callouts.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use super::host::Host;
+use crate::callout::{CalloutFailure, CalloutReply};
+use crate::denial::Denial;
+use crate::gateway::{FlightId, Gateway, Sent, Step, Waiting};
+use crate::verdict::{LocalReply, Verdict};
+use proxy_wasm::types::Action;
+
+/// What the root context and its requests share.
+///
+/// A callout belongs to the context whose callback sends it: there its reply
+/// arrives, and with it the callout ends. A request joined to another one's
+/// callout is resumed from that one's callback.
+pub(super) struct Shared {
+    root_id: u32,
+    host: Host,
+    gateway: RefCell<Gateway>,
+    /// The flight of each callout under way, by the host's token.
+    calls: RefCell<HashMap<u32, FlightId>>,
+    waiting: RefCell<HashMap<u32, Parked>>,
+    /// Callouts that only the root context can send, at its next tick.
+    postponed: RefCell<Vec<Sent>>,
+    /// Requests whose callout went away with another request.
+    orphans: RefCell<HashMap<u32, Waiting>>,
+}
+
+/// A paused request.
+struct Parked {
+    waiting: Waiting,
+    /// What takes off the guard of [`Host::guard`].
+    guard: Option<Vec<u8>>,
+    /// Whether the callout is this request's own, and ends with it.
+    owns_flight: bool,
+}
+
+/// How often the core is asked what is due: small beside any time-out, and rare
+/// beside the requests. Set once, since ngx_wasm_module traps on a second time.
+pub(super) const TICK_MS: u64 = 100;
+
+impl Shared {
+    pub(super) fn new(root_id: u32, host: Host, gateway: Gateway) -> Self {
+        Self {
+            root_id,
+            host,
+            gateway: RefCell::new(gateway),
+            calls: RefCell::default(),
+            waiting: RefCell::default(),
+            postponed: RefCell::default(),
+            orphans: RefCell::default(),
+        }
+    }
+
+    /// Begins the request in whose callback this is called.
+    pub(super) fn begin(&self, context_id: u32, fields: usize) -> Action {
+        let now = self.host.now();
+        let step = match self.host.request_head(fields) {
+            Ok(head) => self.with_gateway(|gateway| gateway.begin(head, now)),
+            Err(too_many) => {
+                let denial = Denial::HeadersTooMany { limit: too_many.limit };
+                self.with_gateway(|gateway| gateway.refuse(&denial))
+            }
+        };
+        self.carry_out(context_id, context_id, None, step)
+    }
+
+    /// Takes the reply that a callback of `active` announces.
+    pub(super) fn reply(&self, active: u32, token: u32, headers: usize, body_bytes: usize) {
+        let Some(flight) = self.calls.borrow_mut().remove(&token) else { return };
+        let max_bytes = self.gateway.borrow().max_reply_bytes();
+        let reply = self.host.callout_reply(headers, body_bytes, max_bytes);
+        self.land(active, flight, &reply);
+        if active == self.root_id {
+            self.send_postponed();
+        }
+    }
+
+    /// Does what is due, in a callback of the root context.
+    pub(super) fn tick(&self) {
+        let now = self.host.now();
+        let tick = self.with_gateway(|gateway| gateway.tick(now));
+        for flight in tick.overdue {
+            self.land(self.root_id, flight, &CalloutReply::Failed(CalloutFailure::NoReply));
+        }
+        for (context_id, waiting) in self.orphans.take() {
+            if self.host.enter(context_id) {
+                let step = self.with_gateway(|gateway| gateway.retry(waiting, now));
+                self.go_on(self.root_id, context_id, None, step);
+            }
+        }
+        self.postponed.borrow_mut().extend(tick.send);
+        self.send_postponed();
+    }
+
+    /// Forgets a request that is over. Those that waited for its callout ask
+    /// again, at the next tick.
+    pub(super) fn forget(&self, context_id: u32) {
+        self.orphans.borrow_mut().remove(&context_id);
+        let Some(parked) = self.waiting.borrow_mut().remove(&context_id) else { return };
+        if !parked.owns_flight {
+            return;
+        }
+        let flight = parked.waiting.flight();
+        self.gateway.borrow_mut().abandon(flight);
+        self.calls.borrow_mut().retain(|_, known| *known != flight);
+        for (orphan, parked) in self.take_waiting(flight) {
+            self.orphans.borrow_mut().insert(orphan, parked.waiting);
+        }
+    }
+
+    /// Resumes every request that waits for `flight`, in a callback of `active`.
+    fn land(&self, active: u32, flight: FlightId, reply: &CalloutReply) {
+        let now = self.host.now();
+        let Some(landing) = self.with_gateway(|gateway| gateway.land(flight, reply, now)) else {
+            return;
+        };
+        for (context_id, parked) in self.take_waiting(flight) {
+            if self.host.enter(context_id) {
+                let step =
+                    self.with_gateway(|gateway| gateway.resume(parked.waiting, &landing, now));
+                self.go_on(active, context_id, parked.guard, step);
+            }
+        }
+    }
+
+    fn take_waiting(&self, flight: FlightId) -> Vec<(u32, Parked)> {
+        let waits = |_: &u32, parked: &mut Parked| parked.waiting.flight() == flight;
+        self.waiting.borrow_mut().extract_if(waits).collect()
+    }
+
+    /// Carries out a step of a request that was paused.
+    fn go_on(&self, active: u32, context_id: u32, guard: Option<Vec<u8>>, step: Step) {
+        if self.carry_out(active, context_id, guard, step) == Action::Continue {
+            self.host.resume();
+        }
+    }
+
+    /// Carries out a step of `context_id`, whose context is entered, in a
+    /// callback of `active`.
+    fn carry_out(
+        &self,
+        active: u32,
+        context_id: u32,
+        guard: Option<Vec<u8>>,
+        step: Step,
+    ) -> Action {
+        match step {
+            Step::Done(Verdict::Forward(edits)) => {
+                let unguarded = guard.map_or(Ok(()), |scheme| self.host.unguard(&scheme));
+                if unguarded.and_then(|()| self.host.apply(&edits)).is_ok() {
+                    return Action::Continue;
+                }
+                log::error!(
+                    "{{\"event\":\"host_error\",\"cause\":\"headers could not be edited\"}}"
+                );
+                self.host.reply(&LocalReply::new(500));
+            }
+            Step::Done(Verdict::Answer(reply)) => self.host.reply(&reply),
+            Step::Join(waiting) => self.park(context_id, waiting, guard, false),
+            Step::Await(sent, waiting) => {
+                return self.send(active, context_id, guard, sent, waiting);
+            }
+        }
+        Action::Pause
+    }
+
+    fn park(&self, context_id: u32, waiting: Waiting, guard: Option<Vec<u8>>, owns_flight: bool) {
+        let guard = guard.or_else(|| self.host.guard());
+        let parked = Parked { waiting, guard, owns_flight };
+        self.waiting.borrow_mut().insert(context_id, parked);
+    }
+
+    /// Sends a request's callout, from a callback of its own or of the root
+    /// context. From another request's it cannot be sent: the reply would go
+    /// there.
+    fn send(
+        &self,
+        active: u32,
+        context_id: u32,
+        guard: Option<Vec<u8>>,
+        sent: Sent,
+        waiting: Waiting,
+    ) -> Action {
+        if active != context_id {
+            self.park(context_id, waiting, guard, false);
+            self.postponed.borrow_mut().push(sent);
+            return Action::Pause;
+        }
+        match self.host.dispatch(&sent.callout) {
+            Ok(token) => {
+                self.calls.borrow_mut().insert(token, sent.flight);
+                self.park(context_id, waiting, guard, true);
+                Action::Pause
+            }
+            Err(failure) => {
+                let (now, reply) = (self.host.now(), CalloutReply::Failed(failure));
+                let step = self.with_gateway(|gateway| {
+                    let landing = gateway.land(sent.flight, &reply, now)?;
+                    Some(gateway.resume(waiting, &landing, now))
+                });
+                match step {
+                    Some(step) => self.carry_out(active, context_id, guard, step),
+                    None => Action::Pause,
+                }
+            }
+        }
+    }
+
+    /// Sends what was left to the root context, in a callback of its own.
+    fn send_postponed(&self) {
+        // One that cannot be sent lands at once, and may postpone another.
+        let next = || self.postponed.borrow_mut().pop();
+        while let Some(sent) = next() {
+            self.host.enter(self.root_id);
+            match self.host.dispatch(&sent.callout) {
+                Ok(token) => drop(self.calls.borrow_mut().insert(token, sent.flight)),
+                Err(failure) => {
+                    self.land(self.root_id, sent.flight, &CalloutReply::Failed(failure))
+                }
+            }
+        }
+    }
+
+    /// One call of the core, and what it has to log.
+    fn with_gateway<T>(&self, call: impl FnOnce(&mut Gateway) -> T) -> T {
+        let mut gateway = self.gateway.borrow_mut();
+        let result = call(&mut gateway);
+        let lines = gateway.take_log();
+        drop(gateway);
+        for line in lines {
+            log::log!(line.level, "{}", line.text);
+        }
+        result
+    }
+}
