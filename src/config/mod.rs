@@ -6,6 +6,7 @@
 
 mod access;
 mod identity;
+mod protobuf;
 mod providers;
 mod reader;
 mod services;
@@ -20,18 +21,22 @@ use crate::http::HeaderName;
 use crate::json;
 use crate::token::{HeaderSource, TokenSources};
 
-/// Reads a configuration. `environment` finds the values of `{env: NAME}`.
+/// Reads a configuration: JSON, or a binary `google.protobuf.Struct`, which is
+/// what Envoy makes of one. `environment` finds the values of `{env: NAME}`.
 pub fn load(
     text: &[u8],
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Settings, Problems> {
     let value = match json::parse(text) {
         Ok(value) => value,
-        Err(error) => {
-            let found = if text.is_empty() { "nothing".to_owned() } else { error.to_string() };
-            let accepted = "a JSON object".to_owned();
-            return Err(Problems(vec![Problem { path: "$".into(), found, accepted }]));
-        }
+        Err(error) => match protobuf::parse_struct(text) {
+            Some(members) if !text.is_empty() => Value::Object(members),
+            _ => {
+                let found = if text.is_empty() { "nothing".into() } else { error.to_string() };
+                let accepted = "a JSON object".to_owned();
+                return Err(Problems(vec![Problem { path: "$".into(), found, accepted }]));
+            }
+        },
     };
     let document = Document::new(environment);
     let settings = settings(&document.root(&value));
