@@ -1,0 +1,74 @@
+//! A small HTTP client.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::body::{self, Body, Bytes};
+use axum::http::{Method, Request, StatusCode};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::timeout;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Clone)]
+pub struct Client(legacy::Client<HttpConnector, Body>);
+
+impl Client {
+    pub fn new() -> Self {
+        Self(legacy::Client::builder(TokioExecutor::new()).build_http())
+    }
+
+    pub async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Reply, Error> {
+        self.send(Method::GET, url, headers, Body::empty()).await
+    }
+
+    pub async fn post(&self, url: &str, json: &Value) -> Result<Reply, Error> {
+        let headers = [("content-type", "application/json")];
+        self.send(Method::POST, url, &headers, json.to_string().into())
+            .await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> Result<Reply, Error> {
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body)?;
+        timeout(TIMEOUT, async {
+            let response = self.0.request(request).await?;
+            let status = response.status();
+            let body = body::to_bytes(Body::new(response.into_body()), usize::MAX).await?;
+            Ok(Reply { status, body })
+        })
+        .await?
+    }
+}
+
+pub struct Reply {
+    pub status: StatusCode,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn json<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_slice(&self.body)
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, String::from_utf8_lossy(&self.body))
+    }
+}

@@ -1,0 +1,113 @@
+//! The Envoy that loads the module.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use super::StartError;
+use super::client::Client;
+use super::ports::Ports;
+
+/// Built by `make wasm`; the bundled configuration names it.
+pub const MODULE: &str = "target/wasm32-wasip1/release/gatepass.wasm";
+const BUNDLED: &str = "envoy/envoy.yaml";
+
+/// Where Envoy runs: the configuration's paths are relative.
+pub fn directory() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The bundled configuration, or a copy of it with other ports.
+pub fn config(ports: Ports) -> Result<PathBuf, StartError> {
+    let bundled = directory().join(BUNDLED);
+    if ports == Ports::BUNDLED {
+        return Ok(bundled);
+    }
+    let text = fs::read_to_string(&bundled).map_err(StartError::io("read", &bundled))?;
+    let copy = directory().join(format!("target/envoy-{}.yaml", ports.listener));
+    fs::write(&copy, ports.render(&text)).map_err(StartError::io("write", &copy))?;
+    Ok(copy)
+}
+
+pub struct Options<'a> {
+    pub executable: &'a Path,
+    pub config: &'a Path,
+    pub workers: u32,
+    pub environment: &'a [(&'a str, &'a str)],
+}
+
+/// A running Envoy, killed when dropped. It writes to this process's output.
+pub struct Envoy(Child);
+
+impl Envoy {
+    pub fn start(options: &Options<'_>) -> Result<Self, StartError> {
+        Command::new(options.executable)
+            .arg("--config-path")
+            .arg(options.config)
+            .args(["--concurrency", &options.workers.to_string()])
+            .args([
+                "--log-level",
+                "warning",
+                "--component-log-level",
+                "wasm:info",
+            ])
+            // Or two of them on one machine meet in shared memory.
+            .arg("--disable-hot-restart")
+            .envs(options.environment.iter().copied())
+            .current_dir(directory())
+            // Ctrl-C at the terminal is for this process, which ends Envoy.
+            .process_group(0)
+            .spawn()
+            .map(Self)
+            .map_err(StartError::io("start", options.executable))
+    }
+
+    /// Waits until every worker listens.
+    pub async fn ready(&mut self, ports: Ports) -> Result<(), StartError> {
+        let client = Client::new();
+        let url = format!("http://127.0.0.1:{}/ready", ports.admin);
+        // Compiling the module takes Envoy some seconds.
+        let give_up = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Ok(Some(status)) = self.0.try_wait() {
+                return Err(StartError::EnvoyEnded(status));
+            }
+            if let Ok(reply) = client.get(&url, &[]).await
+                && reply.status.is_success()
+            {
+                return Ok(());
+            }
+            if Instant::now() > give_up {
+                return Err(StartError::EnvoyNotReady);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until Envoy ends by itself, which it should not.
+    pub async fn ended(&mut self) -> StartError {
+        match self.0.wait().await {
+            Ok(status) => StartError::EnvoyEnded(status),
+            Err(error) => StartError::io("watch", Path::new("envoy"))(error),
+        }
+    }
+}
+
+impl Drop for Envoy {
+    /// Returns when Envoy is gone and its ports are free.
+    fn drop(&mut self) {
+        if self.0.start_kill().is_err() {
+            return;
+        }
+        for _ in 0..1000 {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Gatepass at work: Envoy with `envoy/envoy.yaml`, and around it an auth
+//! service, a user-info service and an echoing upstream.
+//!
+//! `make run` builds the module, installs Envoy and starts this. The services
+//! can also be made to fail, see [`fault`](stack::fault).
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "the rules of the filter, which must not fail; a demo may"
+)]
+
+// The path makes the module's files those beside this one, for the tests too.
+#[path = "stack.rs"]
+mod stack;
+
+use std::env;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use stack::ports::Ports;
+use stack::{Options, Stack, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+
+const USAGE: &str = "usage: demo [--port FIRST]
+
+  --port FIRST  Envoy listens on FIRST; auth, users, upstream and Envoy's admin
+                interface on the four ports after it; 0 takes any free ports.
+                Without it, the ports of envoy/envoy.yaml are used.
+
+environment:
+  ENVOY                 path of the Envoy to start; default: envoy on PATH
+  GATEPASS_SIGNING_KEY  the gateway's key, a P-256 key as PKCS#8 PEM;
+                        default: a new one
+  USERS_API_KEY         what the user-info service asks for; default: a new one";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let ports = match arguments[..] {
+        [] => Some(Ports::BUNDLED),
+        ["--help" | "-h"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        ["--port", "0"] => Ports::free().ok(),
+        ["--port", first] => first.parse().ok().and_then(Ports::from_first),
+        _ => None,
+    };
+    let Some(ports) = ports else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+
+    let options = Options {
+        ports,
+        envoy: env::var_os("ENVOY").map_or_else(|| PathBuf::from("envoy"), PathBuf::from),
+        signing_key: env::var("GATEPASS_SIGNING_KEY").ok(),
+        users_api_key: env::var("USERS_API_KEY").ok(),
+    };
+    // Leaving the block drops the stack, and with it Envoy, wherever it is.
+    let outcome = tokio::select! {
+        biased;
+        () = interrupted() => Ok(()),
+        outcome = run(options) => outcome,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), StartError> {
+    let ports = options.ports;
+    let mut stack = Stack::start(options).await?;
+    stack.ready().await?;
+    println!("{}", instructions(ports));
+    Err(stack.envoy.ended().await)
+}
+
+/// Ctrl-C, `kill`, or the terminal closed.
+async fn interrupted() {
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be watched");
+    let mut hang_up = signal(SignalKind::hangup()).expect("signals can be watched");
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+}
+
+fn instructions(ports: Ports) -> String {
+    let Ports {
+        listener,
+        auth,
+        users,
+        upstream,
+        admin,
+    } = ports;
+    let gateway = format!("http://127.0.0.1:{listener}");
+    format!(
+        r#"
+Gatepass runs at {gateway}
+(auth :{auth}, users :{users}, upstream :{upstream}, Envoy's admin interface :{admin}).
+Users: alice/wonderland (scope admin), bob/builder, carol/partner (from another app).
+
+1. Log in; the client gets a public token:
+
+  TOKEN=$(curl -s {gateway}/login -H 'Content-Type: application/json' -d '{{"username":"alice","password":"wonderland"}}' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+
+2. Call with it; the answer is what the upstream received, and the identity it verified:
+
+  curl -s {gateway}/orders -H "Authorization: Bearer $TOKEN"
+
+3. Forge a consumer and the token's signature:
+
+  curl -si {gateway}/orders -H 'X-Consumer-Username: root' -H "Authorization: Bearer ${{TOKEN%????}}AAAA"
+
+4. The keys with which services verify the identity:
+
+  curl -s {gateway}/.well-known/gatepass/jwks.json
+
+Ctrl-C stops everything."#
+    )
+}

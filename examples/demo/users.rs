@@ -1,0 +1,150 @@
+//! The user-info service: what is known of a user.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /users/{sub}` with `X-API-Key` | the user, or 404 |
+//! | `POST /fault` | makes it fail, see [`Fault`] |
+//! | `GET /calls` | how often it was asked, in all and by subject |
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::fault::{self, Switch};
+use super::server::Server;
+
+/// Name, country and type by subject.
+const USERS: [(&str, &str, &str, &str); 3] = [
+    ("alice", "Alice Liddell", "AT", "business"),
+    ("bob", "Bob Baumeister", "DE", "private"),
+    ("carol", "Carol Danvers", "US", "private"),
+];
+
+/// How it fails: as any service may, or with a user that is not right.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Fault {
+    Answer(fault::Fault),
+    User(WrongUser),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum WrongUser {
+    /// Somebody else's record.
+    WrongSubject,
+    /// The record has no address.
+    Incomplete,
+    /// The country is not ASCII.
+    NonAscii,
+    /// The country would end a header line.
+    ControlCharacters,
+}
+
+impl Default for Fault {
+    fn default() -> Self {
+        Self::Answer(fault::Fault::None)
+    }
+}
+
+impl WrongUser {
+    fn spoil(self, user: &mut Value) {
+        match self {
+            Self::WrongSubject => user["sub"] = json!("mallory"),
+            Self::Incomplete => user["address"] = json!({}),
+            Self::NonAscii => user["address"]["country"] = json!("Österreich 100%"),
+            Self::ControlCharacters => user["address"]["country"] = json!("AT\r\nX-Admin: yes"),
+        }
+    }
+}
+
+pub struct Users {
+    _server: Server,
+}
+
+impl Users {
+    pub fn start(listener: TcpListener, api_key: String) -> Self {
+        let service = Arc::new(Service {
+            api_key,
+            fault: Switch::default(),
+            calls: Mutex::default(),
+        });
+        let router = Router::new()
+            .route("/users/{sub}", get(user))
+            .route("/fault", post(set_fault))
+            .route("/calls", get(calls))
+            .with_state(service);
+        Self {
+            _server: Server::start(listener, router),
+        }
+    }
+}
+
+struct Service {
+    api_key: String,
+    fault: Switch<Fault>,
+    calls: Mutex<BTreeMap<String, u64>>,
+}
+
+async fn user(
+    State(service): State<Arc<Service>>,
+    Path(sub): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    *service
+        .calls
+        .lock()
+        .unwrap()
+        .entry(sub.clone())
+        .or_default() += 1;
+    let fault = service.fault.get();
+    if let Fault::Answer(fault) = fault
+        && let Some(failure) = fault.answer().await
+    {
+        return failure;
+    }
+    if headers.get("x-api-key").map(|key| key.as_bytes()) != Some(service.api_key.as_bytes()) {
+        return (
+            StatusCode::UNAUTHORIZED,
+            Json(json!({"error": "wrong API key"})),
+        )
+            .into_response();
+    }
+    let Some((_, name, country, kind)) = USERS.iter().find(|user| user.0 == sub) else {
+        return (
+            StatusCode::NOT_FOUND,
+            Json(json!({"error": "no such user"})),
+        )
+            .into_response();
+    };
+    let mut user = json!({
+        "sub": sub,
+        "name": name,
+        "preferred_username": sub,
+        "type": kind,
+        "address": {"country": country},
+    });
+    if let Fault::User(wrong) = fault {
+        wrong.spoil(&mut user);
+    }
+    Json(user).into_response()
+}
+
+async fn set_fault(State(service): State<Arc<Service>>, Json(fault): Json<Fault>) -> StatusCode {
+    service.fault.set(fault);
+    StatusCode::NO_CONTENT
+}
+
+async fn calls(State(service): State<Arc<Service>>) -> Json<Value> {
+    let calls = service.calls.lock().unwrap();
+    let total: u64 = calls.values().sum();
+    Json(json!({"calls": total, "by_subject": *calls}))
+}
