@@ -1,0 +1,321 @@
+//! The state of a host: what the filter's calls read and change.
+//!
+//! Nothing here is an expectation. A scenario acts as client, upstream and
+//! clock, and looks at what came out; a rule of the host that the filter
+//! breaks is kept as a violation and fails the test at its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::abi::Trap;
+use super::exchange::{Call, Outcome, Reply, Response};
+use super::headers::Headers;
+use super::imports::metrics::Metrics;
+use super::imports::shared::SharedData;
+
+/// Whose behaviour the fake host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Envoy's Wasm filter with `FAIL_CLOSED`.
+    Envoy,
+    /// Kong Gateway 3.9.3: `ngx_wasm_module` at 9136e463, isolation `none`.
+    Kong,
+}
+
+/// The callback the filter is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// `_initialize`, `proxy_on_vm_start` and `proxy_on_context_create`.
+    Start,
+    Configure,
+    Tick,
+    RequestHeaders,
+    CallResponse,
+    ResponseHeaders,
+    /// `proxy_on_done` and `proxy_on_delete`.
+    Close,
+    Log,
+}
+
+/// One client request and its context.
+pub struct Stream {
+    pub headers: Headers,
+    pub response: Option<Headers>,
+    /// As the client sent it; Kong's `:path` is another thing.
+    pub raw_path: Vec<u8>,
+    pub properties: BTreeMap<String, Vec<u8>>,
+    pub resumed: bool,
+    pub local_response: Option<Response>,
+    pub outcome: Outcome,
+    /// The filter's context exists (it is not yet deleted).
+    pub open: bool,
+}
+
+impl Stream {
+    /// Whether the filter can still decide this request.
+    pub fn undecided(&self) -> bool {
+        matches!(self.outcome, Outcome::Paused)
+    }
+}
+
+/// A callout nobody answered yet.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    pub token: u32,
+    /// The context that will hear the reply.
+    pub owner: u32,
+    pub call: Call,
+    pub deadline_ns: u64,
+}
+
+/// The reply that the current `proxy_on_http_call_response` is about.
+pub struct ActiveReply {
+    /// `None`: the call failed.
+    pub headers: Option<Headers>,
+    pub body: Vec<u8>,
+}
+
+/// One line of the filter's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    pub level: u32,
+    pub text: String,
+}
+
+pub struct FakeHost {
+    pub profile: Profile,
+    pub now_ns: u64,
+    pub configuration: Vec<u8>,
+    pub environment: Vec<(String, String)>,
+    pub clusters: BTreeSet<String>,
+    pub properties: BTreeMap<String, Vec<u8>>,
+    pub logs: Vec<LogLine>,
+    pub violations: Vec<String>,
+    pub streams: BTreeMap<u32, Stream>,
+    pub pending: BTreeMap<u32, Pending>,
+    pub next_token: u32,
+    pub tick_period_ms: Option<u32>,
+    pub next_tick_ns: u64,
+    pub metrics: Metrics,
+    pub shared: SharedData,
+    pub step: Step,
+    /// The context of the callback in progress.
+    pub actual: u32,
+    /// What `proxy_set_effective_context` made of it (Envoy only).
+    pub effective: u32,
+    pub reply: Option<ActiveReply>,
+    pub random: u64,
+}
+
+/// The only root context; streams count on from here.
+pub const ROOT: u32 = 1;
+
+/// 2026-01-01T00:00:00Z, so that tests can write plain dates.
+pub const START_NS: u64 = 1_767_225_600 * 1_000_000_000;
+
+impl FakeHost {
+    pub fn new(profile: Profile) -> Self {
+        Self {
+            profile,
+            now_ns: START_NS,
+            configuration: Vec::new(),
+            environment: Vec::new(),
+            clusters: BTreeSet::new(),
+            properties: BTreeMap::new(),
+            logs: Vec::new(),
+            violations: Vec::new(),
+            streams: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            // Envoy counts from 1; Kong from 0, so a token of 0 is a token.
+            next_token: u32::from(profile == Profile::Envoy),
+            tick_period_ms: None,
+            next_tick_ns: 0,
+            metrics: Metrics::default(),
+            shared: SharedData::default(),
+            step: Step::Start,
+            actual: ROOT,
+            effective: ROOT,
+            reply: None,
+            random: 0x9E37_79B9_7F4A_7C15,
+        }
+    }
+
+    pub fn is_kong(&self) -> bool {
+        self.profile == Profile::Kong
+    }
+
+    /// Keeps a broken rule; the test fails when the host is finished.
+    pub fn violate(&mut self, what: impl Into<String>) {
+        self.violations.push(what.into());
+    }
+
+    /// A null pointer in nginx: the worker dies and every request in it.
+    pub fn worker_crash(&mut self, what: &str) -> Trap {
+        self.violate(format!("Kong's worker crashes: {what}"));
+        Trap::new(format!("worker crash: {what}"))
+    }
+
+    /// The context that host calls act on.
+    pub fn context(&self) -> u32 {
+        match self.profile {
+            Profile::Envoy => self.effective,
+            // proxy_set_effective_context does nothing there.
+            Profile::Kong => self.actual,
+        }
+    }
+
+    pub fn stream(&mut self) -> Option<&mut Stream> {
+        let context = self.context();
+        self.streams.get_mut(&context)
+    }
+
+    pub fn in_request(&self) -> bool {
+        self.streams.contains_key(&self.context())
+    }
+
+    pub fn enter(&mut self, step: Step, context: u32) {
+        self.step = step;
+        self.actual = context;
+        self.effective = context;
+    }
+
+    pub fn pending_of(&self, context: u32) -> impl Iterator<Item = &Pending> {
+        self.pending
+            .values()
+            .filter(move |pending| pending.owner == context)
+    }
+
+    pub fn cancel_callouts(&mut self, context: u32) {
+        self.pending.retain(|_, pending| pending.owner != context);
+    }
+
+    /// xorshift: the same bytes in every run, and no secret, as on Kong.
+    pub fn random_bytes(&mut self, len: usize) -> Vec<u8> {
+        let mut byte = || {
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 7;
+            self.random ^= self.random << 17;
+            (self.random >> 32) as u8
+        };
+        (0..len).map(|_| byte()).collect()
+    }
+
+    /// Turns the filter's effects on every request into outcomes.
+    ///
+    /// Runs after each callback, since on Envoy one may act on another
+    /// request's context. `answered` is the request whose callback it was, with
+    /// what the callback asked for: on Kong a request whose last callout was
+    /// answered goes on by itself, whatever the filter did.
+    pub fn settle(&mut self, answered: Option<(u32, Flow)>) {
+        let contexts: Vec<u32> = self.streams.keys().copied().collect();
+        for context in contexts {
+            let flow = answered
+                .filter(|(id, _)| *id == context)
+                .map(|(_, flow)| flow);
+            self.settle_one(context, flow);
+        }
+    }
+
+    fn settle_one(&mut self, context: u32, flow: Option<Flow>) {
+        let waiting = self.pending_of(context).count();
+        let kong = self.is_kong();
+        let Some(stream) = self
+            .streams
+            .get_mut(&context)
+            .filter(|stream| stream.undecided())
+        else {
+            return;
+        };
+        if let Some(response) = stream.local_response.clone() {
+            let resumed = stream.resumed || flow == Some(Flow::Continue);
+            stream.outcome = Outcome::Replied(response);
+            if resumed && !kong {
+                self.violate("a local response was sent and the request continued all the same");
+            }
+            return;
+        }
+        let goes_on = match flow {
+            Some(Flow::Continue) => true,
+            Some(Flow::Answered) if kong => waiting == 0,
+            _ => stream.resumed && (!kong || waiting == 0),
+        };
+        if goes_on && waiting > 0 && kong {
+            let crash = self.worker_crash("dispatch, then Continue");
+            self.fail(context, 502, crash.0);
+        } else if goes_on {
+            self.forward(context, None);
+        }
+    }
+
+    /// Sends the request on; `failed_open` says why if nobody decided that.
+    pub fn forward(&mut self, context: u32, failed_open: Option<String>) {
+        let kong = self.is_kong();
+        let Some(stream) = self.streams.get_mut(&context) else {
+            return;
+        };
+        let mut headers = stream.headers.sent();
+        if kong {
+            let property = |name: &str| stream.properties.get(name).cloned();
+            let scheme = property("ngx.upstream_scheme").unwrap_or_default();
+            if scheme != b"http" && scheme != b"https" {
+                let scheme = String::from_utf8_lossy(&scheme).into_owned();
+                let why = failed_open.unwrap_or_else(|| "forwarded".to_owned());
+                return self.fail(
+                    context,
+                    500,
+                    format!("invalid URL prefix {scheme:?} ({why})"),
+                );
+            }
+            let path = property("ngx.upstream_uri").unwrap_or_else(|| stream.raw_path.clone());
+            let method = stream.headers.first(":method").unwrap_or_default().to_vec();
+            headers.insert(0, (":path".to_owned(), path));
+            headers.insert(0, (":method".to_owned(), method));
+        }
+        stream.outcome = Outcome::Forwarded {
+            headers,
+            failed_open,
+        };
+    }
+
+    /// Makes a reply readable; how many headers and bytes the callback is told of.
+    pub fn receive(&mut self, reply: Reply) -> (usize, usize) {
+        let (headers, body) = match reply {
+            Reply::Failed => (None, Vec::new()),
+            Reply::Response(response) => {
+                let status = response.status.to_string().into_bytes();
+                let mut pairs = vec![(":status".to_owned(), status)];
+                pairs.extend(response.headers);
+                (Some(Headers::of_reply(self.profile, &pairs)), response.body)
+            }
+        };
+        let told = (headers.as_ref().map_or(0, Headers::count), body.len());
+        self.reply = Some(ActiveReply { headers, body });
+        told
+    }
+
+    /// Kong lets a request pass whose reply handler trapped, unless the
+    /// variable of its upstream's scheme makes that impossible.
+    pub fn fail_open(&mut self, context: u32, trap: &Trap) {
+        let waits = self.pending_of(context).next().is_some();
+        let undecided = self.streams.get(&context).is_some_and(Stream::undecided);
+        if undecided && !waits {
+            self.forward(context, Some(format!("a trap in a call reply: {trap}")));
+        }
+    }
+
+    /// The host's own error response.
+    pub fn fail(&mut self, context: u32, status: u16, why: String) {
+        if let Some(stream) = self.streams.get_mut(&context) {
+            stream.outcome = Outcome::Failed { status, why };
+        }
+        self.cancel_callouts(context);
+    }
+}
+
+/// How a callback left its own request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    Continue,
+    Pause,
+    /// A reply to a callout was handled.
+    Answered,
+}

@@ -1,0 +1,154 @@
+//! Every host function that SDK 0.2.5 declares, once, for both engines.
+
+pub mod callouts;
+pub mod maps;
+pub mod metrics;
+pub mod properties;
+pub mod shared;
+
+use super::abi::{Answer, Guest, Status, Trap};
+use super::fake::{FakeHost, LogLine, ROOT, Step};
+
+/// The call's arguments, widened; pointers are addresses in the guest.
+pub type Args<'a> = &'a [u64];
+
+/// What Kong binds to its "not yet implemented" function: a trap when called.
+///
+/// `proxy_get_log_level` is worse, its declared type differs from the SDK's, so
+/// a module that imports it is not even instantiated.
+pub const KONG_TRAPS: &[&str] = &[
+    "proxy_call_foreign_function",
+    "proxy_close_stream",
+    "proxy_done",
+    "proxy_get_log_level",
+    "proxy_get_status",
+    "proxy_grpc_call",
+    "proxy_grpc_cancel",
+    "proxy_grpc_close",
+    "proxy_grpc_send",
+    "proxy_grpc_stream",
+    "proxy_resolve_shared_queue",
+    // These exist, and trap because Kong configures no queue.
+    "proxy_dequeue_shared_queue",
+    "proxy_enqueue_shared_queue",
+    "proxy_register_shared_queue",
+];
+
+/// Runs the host function `name`.
+pub fn call(host: &mut FakeHost, guest: &mut dyn Guest, name: &str, args: Args<'_>) -> Answer {
+    if host.is_kong() && KONG_TRAPS.contains(&name) {
+        return Err(Trap::new(format!(
+            "{name} is not implemented by Kong's runtime"
+        )));
+    }
+    match name {
+        "proxy_log" => log(host, guest, args),
+        "proxy_get_current_time_nanoseconds" => {
+            guest.write(args[0], &host.now_ns.to_le_bytes())?;
+            Ok(Status::Ok)
+        }
+        "proxy_set_tick_period_milliseconds" => set_tick_period(host, args),
+        "proxy_set_effective_context" => Ok(set_effective_context(host, args)),
+        "proxy_get_buffer_bytes" => get_buffer(host, guest, args),
+        "proxy_get_header_map_pairs" => maps::list(host, guest, args),
+        "proxy_get_header_map_value" => maps::get(host, guest, args),
+        "proxy_add_header_map_value" => maps::add(host, guest, args),
+        "proxy_replace_header_map_value" => maps::replace(host, guest, args),
+        "proxy_remove_header_map_value" => maps::remove(host, guest, args),
+        "proxy_get_property" => properties::get(host, guest, args),
+        "proxy_set_property" => properties::set(host, guest, args),
+        "proxy_http_call" => callouts::dispatch(host, guest, args),
+        "proxy_send_local_response" => callouts::send_local_response(host, guest, args),
+        "proxy_continue_stream" => callouts::continue_stream(host, args),
+        "proxy_get_shared_data" => shared::get(host, guest, args),
+        "proxy_set_shared_data" => shared::set(host, guest, args),
+        "proxy_define_metric" => metrics::define(host, guest, args),
+        "proxy_get_metric" => metrics::get(host, guest, args),
+        "proxy_record_metric" => metrics::record(host, args),
+        "proxy_increment_metric" => metrics::increment(host, args),
+        // On Envoy only, and harmless there.
+        "proxy_done" => Ok(Status::Ok),
+        "proxy_get_log_level" => {
+            guest.write_u32(args[0], 0)?;
+            Ok(Status::Ok)
+        }
+        other => {
+            host.violate(format!(
+                "{other} was called, which the fake host does not model"
+            ));
+            Ok(Status::InternalFailure)
+        }
+    }
+}
+
+fn log(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer {
+    let text = guest.text(args[1], args[2])?;
+    host.logs.push(LogLine {
+        level: args[0] as u32,
+        text,
+    });
+    Ok(Status::Ok)
+}
+
+fn set_tick_period(host: &mut FakeHost, args: Args<'_>) -> Answer {
+    let period = args[0] as u32;
+    if host.is_kong() {
+        if host.actual != ROOT {
+            return Err(Trap::new("can only set tick_period in root context"));
+        }
+        if period > 0 && host.tick_period_ms.is_some() {
+            return Err(Trap::new("tick_period already set"));
+        }
+    }
+    host.tick_period_ms = (period > 0).then_some(period);
+    host.next_tick_ns = host.now_ns + u64::from(period) * 1_000_000;
+    Ok(Status::Ok)
+}
+
+fn set_effective_context(host: &mut FakeHost, args: Args<'_>) -> Status {
+    if host.is_kong() {
+        return Status::Ok;
+    }
+    let context = args[0] as u32;
+    let known = host.streams.get(&context).is_some_and(|stream| stream.open);
+    if context != ROOT && !known {
+        return Status::BadArgument;
+    }
+    host.effective = context;
+    Status::Ok
+}
+
+fn get_buffer(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer {
+    let [kind, start, max, address_at, len_at] = args[..5] else {
+        return Err(Trap::new("arity"));
+    };
+    let bytes = match kind {
+        4 => match (&host.reply, host.step) {
+            (Some(reply), Step::CallResponse) => Some(reply.body.clone()),
+            _ if host.is_kong() => {
+                let why = "can only get dispatch response body during on_http_dispatch_response";
+                return Err(Trap::new(why));
+            }
+            _ => None,
+        },
+        // The VM configuration is empty on Kong, and nobody needs one here.
+        6 => Some(Vec::new()),
+        7 => (host.step == Step::Configure).then(|| host.configuration.clone()),
+        _ => None,
+    };
+    let Some(bytes) = bytes else {
+        return Ok(Status::NotFound);
+    };
+    let start = usize::try_from(start)
+        .unwrap_or(usize::MAX)
+        .min(bytes.len());
+    let max = usize::try_from(max)
+        .unwrap_or(usize::MAX)
+        .min(bytes.len() - start);
+    if max == 0 {
+        guest.give_null(address_at, len_at)?;
+    } else {
+        guest.give(&bytes[start..start + max], address_at, len_at)?;
+    }
+    Ok(Status::Ok)
+}

@@ -1,0 +1,393 @@
+//! Drives the filter through its callbacks, as a host's event loop does.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::Filter;
+use super::abi::{Pairs, Trap};
+use super::exchange::{Head, Outcome, Reply};
+use super::fake::{FakeHost, Flow, Pending, Profile, ROOT, Step, Stream};
+use super::headers::{Headers, nginx_refuses};
+use super::imports::properties::kong_defaults;
+use super::vm::{Engine, Export, SharedHost, Vm};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    New,
+    Running,
+    /// Envoy: the configuration was refused, there is no listener.
+    Refused,
+    /// Kong: the filter did not start, so requests pass without it.
+    Skipped,
+    /// Envoy: a trap ended the VM.
+    Dead,
+}
+
+pub struct Machine {
+    filter: Filter,
+    engine: Engine,
+    fake: SharedHost,
+    vm: Option<Box<dyn Vm>>,
+    state: State,
+    next_context: u32,
+}
+
+impl Machine {
+    pub fn new(filter: Filter, engine: Engine, profile: Profile) -> Self {
+        let mut fake = FakeHost::new(profile);
+        fake.clusters = filter
+            .clusters
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect();
+        Self {
+            filter,
+            engine,
+            fake: Arc::new(Mutex::new(fake)),
+            vm: None,
+            state: State::New,
+            next_context: ROOT + 1,
+        }
+    }
+
+    pub fn fake(&self) -> MutexGuard<'_, FakeHost> {
+        self.fake
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn profile(&self) -> Profile {
+        self.fake().profile
+    }
+
+    pub fn is_new(&self) -> bool {
+        self.state == State::New
+    }
+
+    /// Loads and configures the filter; whether it accepted.
+    pub fn configure(&mut self, configuration: Vec<u8>) -> bool {
+        assert!(
+            self.is_new(),
+            "a host is configured once; use another for another configuration"
+        );
+        self.fake().configuration = configuration;
+        let accepted = self.boot(true);
+        self.state = match (accepted, self.profile()) {
+            (true, _) => State::Running,
+            (false, Profile::Envoy) => State::Refused,
+            (false, Profile::Kong) => State::Skipped,
+        };
+        accepted
+    }
+
+    pub fn configure_by_default(&mut self) {
+        if self.is_new() {
+            let configuration = (self.filter.configuration)(self.profile());
+            let accepted = self.configure(configuration.to_string().into_bytes());
+            assert!(
+                accepted,
+                "the default configuration was refused; {}",
+                self.story()
+            );
+        }
+    }
+
+    /// A new instance; after a trap Kong makes one without `proxy_on_vm_start`.
+    fn boot(&mut self, first: bool) -> bool {
+        self.fake().tick_period_ms = None;
+        self.fake().enter(Step::Start, ROOT);
+        match self.engine.boot(&self.filter, Arc::clone(&self.fake)) {
+            Ok(vm) => self.vm = Some(vm),
+            Err(trap) => {
+                self.fake()
+                    .violate(format!("the module does not load: {trap}"));
+                return false;
+            }
+        }
+        let size = self.fake().configuration.len() as u32;
+        self.invoke(Step::Start, ROOT, Export::Initialize, &[])
+            .is_ok()
+            && self
+                .invoke(Step::Start, ROOT, Export::ContextCreate, &[ROOT, 0])
+                .is_ok()
+            && (!first || self.invoke(Step::Start, ROOT, Export::VmStart, &[ROOT, 0]) == Ok(1))
+            && self.invoke(Step::Configure, ROOT, Export::Configure, &[ROOT, size]) == Ok(1)
+    }
+
+    /// Makes sure that there is an instance to call.
+    fn ready(&mut self) -> bool {
+        self.configure_by_default();
+        match self.state {
+            State::Running => self.vm.is_some() || self.boot(false),
+            _ => false,
+        }
+    }
+
+    fn invoke(
+        &mut self,
+        step: Step,
+        context: u32,
+        export: Export,
+        args: &[u32],
+    ) -> Result<u32, Trap> {
+        self.fake().enter(step, context);
+        let vm = self
+            .vm
+            .as_mut()
+            .ok_or_else(|| Trap::new("there is no instance"))?;
+        let result = vm.call(export, args);
+        if let Err(trap) = &result {
+            self.bury(export, trap);
+        }
+        result
+    }
+
+    /// An instance that trapped is never called again.
+    fn bury(&mut self, export: Export, trap: &Trap) {
+        self.vm = None;
+        let mut fake = self.fake();
+        let said = fake.logs.iter().rev().find(|line| line.level == 5);
+        let said = said
+            .map(|line| format!(" ({})", line.text))
+            .unwrap_or_default();
+        fake.violate(format!("{} trapped: {trap}{said}", export.name()));
+        for stream in fake.streams.values_mut() {
+            stream.open = false;
+        }
+        let envoy = fake.profile == Profile::Envoy;
+        drop(fake);
+        if envoy && self.state == State::Running {
+            self.state = State::Dead;
+        }
+    }
+
+    /// A client's request, up to the end of `proxy_on_request_headers`.
+    pub fn request(&mut self, head: Head) -> u32 {
+        let ready = self.ready();
+        let context = self.next_context;
+        self.next_context += 1;
+        self.admit(context, &head);
+        let refused = nginx_refuses(&head.headers).filter(|_| self.profile() == Profile::Kong);
+        if let Some(why) = refused {
+            self.fake().fail(context, 400, why);
+            return context;
+        }
+        match self.state {
+            State::Refused => panic!(
+                "no listener: the configuration was refused; {}",
+                self.story()
+            ),
+            State::Dead => {
+                self.fake()
+                    .fail(context, 503, "an earlier trap ended the VM".to_owned())
+            }
+            State::Skipped => {
+                let why = "the filter did not start".to_owned();
+                self.fake().forward(context, Some(why));
+            }
+            _ if !ready => self.fake().fail(context, 500, "no new instance".to_owned()),
+            _ => self.run_headers(context, head.has_body),
+        }
+        context
+    }
+
+    fn admit(&mut self, context: u32, head: &Head) {
+        let mut fake = self.fake();
+        let path = head.headers.iter().find(|(name, _)| name == ":path");
+        let mut stream = Stream {
+            headers: Headers::of_request(fake.profile, &head.headers),
+            response: None,
+            raw_path: path.map(|(_, path)| path.clone()).unwrap_or_default(),
+            properties: Default::default(),
+            resumed: false,
+            local_response: None,
+            outcome: Outcome::Paused,
+            open: false,
+        };
+        if fake.is_kong() {
+            kong_defaults(&mut stream);
+        }
+        fake.streams.insert(context, stream);
+    }
+
+    fn run_headers(&mut self, context: u32, has_body: bool) {
+        let (count, end_of_stream) = {
+            let fake = self.fake();
+            // Kong never says that a request has no body.
+            (
+                fake.streams[&context].headers.count() as u32,
+                !has_body && !fake.is_kong(),
+            )
+        };
+        let args = [context, count, u32::from(end_of_stream)];
+        let created = self
+            .invoke(
+                Step::Start,
+                context,
+                Export::ContextCreate,
+                &[context, ROOT],
+            )
+            .map(|_| {
+                if let Some(stream) = self.fake().streams.get_mut(&context) {
+                    stream.open = true;
+                }
+            });
+        let action = created.and_then(|()| {
+            self.invoke(Step::RequestHeaders, context, Export::RequestHeaders, &args)
+        });
+        match action {
+            Ok(action) => {
+                let flow = if action == 0 {
+                    Flow::Continue
+                } else {
+                    Flow::Pause
+                };
+                self.fake().settle(Some((context, flow)));
+            }
+            Err(trap) => {
+                let status = if self.profile() == Profile::Kong {
+                    500
+                } else {
+                    503
+                };
+                self.fake().fail(context, status, trap.0);
+            }
+        }
+    }
+
+    /// Delivers the reply to a callout.
+    pub fn answer(&mut self, token: u32, reply: Reply) {
+        let pending = self.fake().pending.remove(&token);
+        let Some(Pending { owner, .. }) = pending else {
+            panic!("callout {token} is not pending any more");
+        };
+        // A dead VM hears nothing and its requests hang until the client leaves.
+        if !self.ready() {
+            return;
+        }
+        let (count, body) = self.fake().receive(reply);
+        let args = [owner, token, count as u32, body as u32, 0];
+        let result = self.invoke(Step::CallResponse, owner, Export::HttpCallResponse, &args);
+        let mut fake = self.fake();
+        fake.reply = None;
+        match result {
+            Ok(_) => fake.settle(Some((owner, Flow::Answered))),
+            Err(trap) if fake.is_kong() && owner != ROOT => fake.fail_open(owner, &trap),
+            Err(_) => {}
+        }
+    }
+
+    pub fn tick(&mut self) {
+        if !self.ready() {
+            return;
+        }
+        let Some(period) = self.fake().tick_period_ms else {
+            return;
+        };
+        self.fake().next_tick_ns += u64::from(period) * 1_000_000;
+        if self.invoke(Step::Tick, ROOT, Export::Tick, &[ROOT]).is_ok() {
+            self.fake().settle(None);
+        }
+    }
+
+    /// Lets time pass: ticks fire and callouts time out when they are due.
+    pub fn advance(&mut self, by_ms: u64) {
+        self.configure_by_default();
+        let end = self.fake().now_ns + by_ms * 1_000_000;
+        loop {
+            let mut fake = self.fake();
+            let tick = fake.tick_period_ms.map(|_| fake.next_tick_ns);
+            let timeout = fake
+                .pending
+                .values()
+                .min_by_key(|pending| pending.deadline_ns)
+                .cloned();
+            let deadline = timeout.as_ref().map(|pending| pending.deadline_ns);
+            let due = [tick, deadline]
+                .into_iter()
+                .flatten()
+                .min()
+                .filter(|due| *due <= end);
+            fake.now_ns = due.unwrap_or(end).max(fake.now_ns);
+            drop(fake);
+            match (due, timeout) {
+                (None, _) => return,
+                (due, Some(late)) if due == deadline => self.answer(late.token, Reply::Failed),
+                // Nothing moves in a host without an instance.
+                _ if !self.ready() => return self.fake().now_ns = end,
+                _ => self.tick(),
+            }
+        }
+    }
+
+    /// The request ends: answered (with the upstream's response) or reset.
+    pub fn close(&mut self, context: u32, response: Option<Pairs>) {
+        let open = self
+            .fake()
+            .streams
+            .get(&context)
+            .is_some_and(|stream| stream.open);
+        self.fake().cancel_callouts(context);
+        if !open || self.vm.is_none() {
+            return;
+        }
+        if let Some(response) = response {
+            let mut fake = self.fake();
+            let headers = Headers::of_reply(fake.profile, &response);
+            let count = headers.count() as u32;
+            if let Some(stream) = fake.streams.get_mut(&context) {
+                stream.response = Some(headers);
+            }
+            drop(fake);
+            let args = [context, count, 0];
+            let action = self.invoke(
+                Step::ResponseHeaders,
+                context,
+                Export::ResponseHeaders,
+                &args,
+            );
+            if action == Ok(1) {
+                self.fake()
+                    .violate("the filter paused the response headers");
+            }
+        }
+        let order = match self.profile() {
+            Profile::Envoy => [Export::Done, Export::Log, Export::Delete],
+            Profile::Kong => [Export::Log, Export::Done, Export::Delete],
+        };
+        for export in order {
+            let step = if export == Export::Log {
+                Step::Log
+            } else {
+                Step::Close
+            };
+            match self.invoke(step, context, export, &[context]) {
+                Ok(0) if export == Export::Done => {
+                    self.fake()
+                        .violate("proxy_on_done returned false, so the context stays");
+                }
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+        if let Some(stream) = self.fake().streams.get_mut(&context) {
+            stream.open = false;
+        }
+    }
+
+    /// What a failed test wants to know.
+    pub fn story(&self) -> String {
+        let fake = self.fake();
+        let logs = fake
+            .logs
+            .iter()
+            .map(|line| format!("\n  [{}] {}", line.level, line.text));
+        let violations = fake.violations.iter().map(|what| format!("\n  {what}"));
+        format!(
+            "{:?} on {:?}; broken rules:{}\nlog:{}",
+            self.engine,
+            fake.profile,
+            violations.collect::<String>(),
+            logs.collect::<String>()
+        )
+    }
+}

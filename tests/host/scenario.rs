@@ -1,0 +1,366 @@
+//! What a scenario holds in its hands.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::exchange::{Call, Head, Outcome, Reply};
+use super::fake::{LogLine, Pending, Profile, ROOT};
+use super::machine::Machine;
+use super::vm::Engine;
+use super::{Filter, Response};
+
+/// Runs a scenario against the test binary's `FILTER`, then asks for the bill.
+pub fn run(engine: Engine, profile: Profile, scenario: fn(&Host)) {
+    let host = Host::new(crate::FILTER, engine, profile);
+    scenario(&host);
+    host.finish();
+}
+
+/// A proxy with the filter in it. Clones are the same proxy.
+#[derive(Clone)]
+pub struct Host {
+    machine: Rc<RefCell<Machine>>,
+    profile: Profile,
+    engine: Engine,
+}
+
+impl Host {
+    pub fn new(filter: Filter, engine: Engine, profile: Profile) -> Self {
+        let machine = Rc::new(RefCell::new(Machine::new(filter, engine, profile)));
+        Self {
+            machine,
+            profile,
+            engine,
+        }
+    }
+
+    fn machine(&self) -> RefMut<'_, Machine> {
+        self.machine.borrow_mut()
+    }
+
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    pub fn is_kong(&self) -> bool {
+        self.profile == Profile::Kong
+    }
+
+    // Before the filter starts.
+
+    /// An environment variable of the proxy that the VM may read.
+    ///
+    /// Native scenarios share one process: use a name of your own.
+    pub fn env(&self, name: &str, value: &str) {
+        let machine = self.machine();
+        assert!(
+            machine.is_new(),
+            "the environment is set before the filter starts"
+        );
+        machine
+            .fake()
+            .environment
+            .push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Kong: gives nginx a zone for shared data, without which the calls trap.
+    pub fn with_shm_kv(&self) {
+        self.machine().fake().shared.zone = true;
+    }
+
+    /// Envoy: one more cluster.
+    pub fn with_cluster(&self, name: &str) {
+        self.machine().fake().clusters.insert(name.to_owned());
+    }
+
+    /// Starts the filter; whether it accepted. Without this, the first thing
+    /// that happens starts it with the default configuration of `FILTER`.
+    pub fn configure(&self, configuration: serde_json::Value) -> bool {
+        self.configure_bytes(configuration.to_string().as_bytes())
+    }
+
+    pub fn configure_bytes(&self, configuration: &[u8]) -> bool {
+        self.machine().configure(configuration.to_vec())
+    }
+
+    // Time.
+
+    /// The host's clock, in seconds since 1970.
+    pub fn now(&self) -> u64 {
+        self.machine().fake().now_ns / 1_000_000_000
+    }
+
+    /// Sets the clock, back or forth, without letting anything happen.
+    pub fn set_now(&self, seconds: u64) {
+        self.machine().fake().now_ns = seconds * 1_000_000_000;
+    }
+
+    /// Lets time pass: ticks fire and callouts time out as they fall due.
+    pub fn advance(&self, ms: u64) {
+        self.machine().advance(ms);
+    }
+
+    /// Lets time pass until the next tick has fired.
+    pub fn tick(&self) {
+        self.machine().configure_by_default();
+        let due = {
+            let machine = self.machine();
+            let fake = machine.fake();
+            assert!(
+                fake.tick_period_ms.is_some(),
+                "the filter set no tick period"
+            );
+            fake.next_tick_ns
+                .saturating_sub(fake.now_ns)
+                .div_ceil(1_000_000)
+        };
+        self.advance(due);
+    }
+
+    /// The period the filter asked for, if it did.
+    pub fn tick_period_ms(&self) -> Option<u32> {
+        self.machine().configure_by_default();
+        self.machine().fake().tick_period_ms
+    }
+
+    // Traffic.
+
+    /// `GET /` with these headers.
+    pub fn request<const N: usize>(&self, headers: [(&str, &str); N]) -> Request {
+        self.send(Head::get("/").headers(headers))
+    }
+
+    /// Any request.
+    pub fn send(&self, head: Head) -> Request {
+        let context = self.machine().request(head);
+        Request {
+            host: self.clone(),
+            context,
+        }
+    }
+
+    /// Every callout that waits for its reply, oldest first.
+    pub fn callouts(&self) -> Vec<Callout> {
+        self.callouts_of(|_| true)
+    }
+
+    /// The callouts that the root context made (from its ticks).
+    pub fn background_callouts(&self) -> Vec<Callout> {
+        self.callouts_of(|owner| owner == ROOT)
+    }
+
+    fn callouts_of(&self, wanted: impl Fn(u32) -> bool) -> Vec<Callout> {
+        self.machine().configure_by_default();
+        let pending: Vec<Pending> = self.machine().fake().pending.values().cloned().collect();
+        let callouts = pending.into_iter().filter(|pending| wanted(pending.owner));
+        callouts
+            .map(|Pending { token, call, .. }| Callout {
+                host: self.clone(),
+                token,
+                call,
+            })
+            .collect()
+    }
+
+    /// A property, readable in every context (on Kong: in every request).
+    pub fn set_property(&self, path: &str, value: &str) {
+        self.machine()
+            .fake()
+            .properties
+            .insert(path.to_owned(), value.as_bytes().to_vec());
+    }
+
+    // What there is to see.
+
+    pub fn logs(&self) -> Vec<LogLine> {
+        self.machine().fake().logs.clone()
+    }
+
+    /// Whether a line of the log contains this.
+    pub fn logged(&self, text: &str) -> bool {
+        self.logs().iter().any(|line| line.text.contains(text))
+    }
+
+    /// All metrics by name; a histogram is the sum of its records.
+    pub fn metrics(&self) -> BTreeMap<String, u64> {
+        self.machine().fake().metrics.values.clone()
+    }
+
+    /// 0 for a metric that was never defined.
+    pub fn metric(&self, name: &str) -> u64 {
+        self.metrics().get(name).copied().unwrap_or(0)
+    }
+
+    /// The broken rules so far, which then don't fail the test any more.
+    #[must_use]
+    pub fn take_violations(&self) -> Vec<String> {
+        std::mem::take(&mut self.machine().fake().violations)
+    }
+
+    /// Closes every request and panics if the filter broke a rule of its host.
+    pub fn finish(self) {
+        self.machine().configure_by_default();
+        let contexts: Vec<u32> = self.machine().fake().streams.keys().copied().collect();
+        for context in contexts {
+            Request {
+                host: self.clone(),
+                context,
+            }
+            .finish();
+        }
+        let machine = self.machine();
+        let clean = machine.fake().violations.is_empty();
+        assert!(
+            clean,
+            "the filter broke rules of its host\n{}",
+            machine.story()
+        );
+    }
+}
+
+/// One request of a client.
+#[derive(Clone)]
+pub struct Request {
+    host: Host,
+    context: u32,
+}
+
+impl Request {
+    pub fn outcome(&self) -> Outcome {
+        self.host.machine().fake().streams[&self.context]
+            .outcome
+            .clone()
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.outcome() == Outcome::Paused
+    }
+
+    fn fail(&self, expected: &str) -> ! {
+        let story = self.host.machine().story();
+        panic!(
+            "the request was expected to be {expected} and is {:#?}\n{story}",
+            self.outcome()
+        );
+    }
+
+    /// The filter's own answer.
+    #[track_caller]
+    pub fn reply(&self) -> Response {
+        match self.outcome() {
+            Outcome::Replied(response) => response,
+            _ => self.fail("answered by the filter"),
+        }
+    }
+
+    /// The status the client sees, whoever answered; 200 when the upstream did.
+    #[track_caller]
+    pub fn status(&self) -> u16 {
+        match self.outcome() {
+            Outcome::Forwarded { .. } => 200,
+            Outcome::Replied(response) => response.status,
+            Outcome::Failed { status, .. } => status,
+            Outcome::Paused => self.fail("over"),
+        }
+    }
+
+    /// Whether the filter itself let the request pass.
+    pub fn is_forwarded(&self) -> bool {
+        matches!(
+            self.outcome(),
+            Outcome::Forwarded {
+                failed_open: None,
+                ..
+            }
+        )
+    }
+
+    /// Every value of a header, as the upstream receives it on this host.
+    #[track_caller]
+    pub fn upstream_headers(&self, name: &str) -> Vec<String> {
+        let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
+        self.upstream_bytes(name).into_iter().map(text).collect()
+    }
+
+    #[track_caller]
+    pub fn upstream_bytes(&self, name: &str) -> Vec<Vec<u8>> {
+        let Outcome::Forwarded {
+            headers,
+            failed_open: None,
+        } = self.outcome()
+        else {
+            self.fail("forwarded by the filter")
+        };
+        let named = headers
+            .into_iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value).collect()
+    }
+
+    /// The callouts this request waits for.
+    pub fn callouts(&self) -> Vec<Callout> {
+        self.host.callouts_of(|owner| owner == self.context)
+    }
+
+    /// The only callout this request waits for.
+    #[track_caller]
+    pub fn callout(&self) -> Callout {
+        let mut callouts = self.callouts();
+        match (callouts.pop(), callouts.is_empty()) {
+            (Some(callout), true) => callout,
+            _ => self.fail("waiting for one callout"),
+        }
+    }
+
+    /// Answers the only callout of this request.
+    #[track_caller]
+    pub fn answer(&self, reply: Reply) {
+        self.callout().answer(reply);
+    }
+
+    /// The client goes away: its callouts are cancelled, its context deleted.
+    pub fn reset(&self) {
+        self.host.machine().close(self.context, None);
+    }
+
+    /// The response passes through and the context is deleted.
+    pub fn finish(&self) {
+        let mut response = match self.outcome() {
+            Outcome::Paused => return self.reset(),
+            Outcome::Replied(response) => response.headers,
+            _ => Vec::new(),
+        };
+        response.insert(
+            0,
+            (":status".to_owned(), self.status().to_string().into_bytes()),
+        );
+        self.host.machine().close(self.context, Some(response));
+    }
+}
+
+/// A callout that waits for its reply. Derefs to what was sent.
+pub struct Callout {
+    host: Host,
+    token: u32,
+    call: Call,
+}
+
+impl Callout {
+    #[track_caller]
+    pub fn answer(self, reply: Reply) {
+        self.host.machine().answer(self.token, reply);
+    }
+}
+
+impl std::ops::Deref for Callout {
+    type Target = Call;
+
+    fn deref(&self) -> &Call {
+        &self.call
+    }
+}
