@@ -81,6 +81,13 @@ pub struct ErrorSettings {
     pub login_redirect: Option<LoginRedirect>,
 }
 
+impl Default for ErrorSettings {
+    fn default() -> Self {
+        let realm = "gatepass".to_owned();
+        Self { realm, format: ErrorFormat::Problem, login_redirect: None }
+    }
+}
+
 /// The form of a denial's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorFormat {

@@ -79,13 +79,7 @@ fn a_trap_in_a_call_reply() {
     let kong = host(Profile::Kong);
     let request = kong.request([]);
     request.answer(Reply::failed());
-    assert!(matches!(
-        request.outcome(),
-        Outcome::Forwarded {
-            failed_open: Some(_),
-            ..
-        }
-    ));
+    assert!(matches!(request.outcome(), Outcome::Forwarded { failed_open: Some(_), .. }));
     assert_eq!(kong.take_violations().len(), 1);
 }
 
@@ -100,9 +94,6 @@ fn the_surface_of_a_module() {
         ("no module", String::from("(modul)"), "not a module"),
     ] {
         let objections = surface::objections(module.as_bytes());
-        assert!(
-            objections.iter().any(|text| text.contains(objection)),
-            "{case}: {objections:?}"
-        );
+        assert!(objections.iter().any(|text| text.contains(objection)), "{case}: {objections:?}");
     }
 }

@@ -1,11 +1,6 @@
 //! The built module loads on both hosts: it imports nothing that one of them
 //! lacks, and exports what they call.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    unsafe_code,
-    reason = "test code may fail loudly"
-)]
+#![allow(clippy::expect_used, clippy::panic, unsafe_code, reason = "test code may fail loudly")]
 
 mod host;
 
@@ -15,12 +10,8 @@ extern "C" fn initialize() {
     panic!("nothing runs here")
 }
 
-const FILTER: Filter = Filter {
-    initialize,
-    module: host::built_module,
-    configuration: |_| "".into(),
-    clusters: &[],
-};
+const FILTER: Filter =
+    Filter { initialize, module: host::built_module, configuration: |_| "".into(), clusters: &[] };
 
 #[test]
 fn the_module_fits_both_hosts() {

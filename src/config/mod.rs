@@ -101,7 +101,7 @@ fn settings(root: &Node<'_>) -> Option<Settings> {
         user_info_entries,
         minter: identity::finish(minter, headers)?,
         rules: rules.map(crate::rules::Rules::new)?,
-        errors: errors?.unwrap_or_else(default_errors),
+        errors: errors?.unwrap_or_default(),
         limits: limits?.unwrap_or(DEFAULT_LIMITS),
         bypass_cors_preflight: bypass_cors_preflight?,
     })
@@ -162,13 +162,9 @@ fn token_name(node: &Node<'_>) -> Option<String> {
     name.or_else(|| node.reject("a name of letters, digits and -._~"))
 }
 
-pub(crate) fn default_errors() -> ErrorSettings {
-    ErrorSettings { realm: "gatepass".into(), format: ErrorFormat::Problem, login_redirect: None }
-}
-
 fn errors(node: &Node<'_>) -> Option<ErrorSettings> {
     let mut fields = node.fields()?;
-    let default = default_errors();
+    let default = ErrorSettings::default();
     let realm = fields.or("realm", default.realm, |node| node.plain_text().map(str::to_owned));
     let formats = [("problem", ErrorFormat::Problem), ("kong", ErrorFormat::Kong)];
     let format = fields.or("format", default.format, |node| node.one_of(&formats));

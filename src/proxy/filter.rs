@@ -7,24 +7,33 @@ use proxy_wasm::types::Action;
 
 use super::host::Host;
 use super::shared::Shared;
-use crate::denial::Denial;
+use crate::denial::{Denial, ErrorSettings};
 use crate::http::RequestHead;
 
 /// The context of one request.
 pub(super) struct Filter {
     context_id: u32,
-    shared: Option<Rc<Shared>>,
+    plugin: Plugin,
+}
+
+/// What a request has to do with.
+#[derive(Clone)]
+pub(super) enum Plugin {
+    /// A gateway.
+    Ready(Rc<Shared>),
+    /// No valid configuration: every request is denied.
+    Closed(Host),
 }
 
 impl Filter {
-    pub(super) const fn new(context_id: u32, shared: Option<Rc<Shared>>) -> Self {
-        Self { context_id, shared }
+    pub(super) const fn new(context_id: u32, plugin: Plugin) -> Self {
+        Self { context_id, plugin }
     }
 }
 
 impl Context for Filter {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_bytes: usize, _: usize) {
-        if let Some(shared) = &self.shared {
+        if let Plugin::Ready(shared) = &self.plugin {
             shared.reply(self.context_id, token, headers, body_bytes);
         }
     }
@@ -32,12 +41,12 @@ impl Context for Filter {
 
 impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, fields: usize, _end_of_stream: bool) -> Action {
-        match &self.shared {
-            Some(shared) => shared.begin(self.context_id, fields),
-            None => {
-                let settings = crate::config::default_errors();
-                let denial = Denial::ConfigurationInvalid;
-                Host::NgxWasm.reply(&denial.reply(&RequestHead::default(), &settings));
+        match &self.plugin {
+            Plugin::Ready(shared) => shared.begin(self.context_id, fields),
+            Plugin::Closed(host) => {
+                let reply = Denial::ConfigurationInvalid
+                    .reply(&RequestHead::default(), &ErrorSettings::default());
+                host.reply(&reply);
                 Action::Pause
             }
         }
@@ -47,7 +56,7 @@ impl HttpContext for Filter {
 impl Drop for Filter {
     /// The client may leave while its request waits.
     fn drop(&mut self) {
-        if let Some(shared) = &self.shared {
+        if let Plugin::Ready(shared) = &self.plugin {
             shared.forget(self.context_id);
         }
     }

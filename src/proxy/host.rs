@@ -59,13 +59,16 @@ impl From<Status> for HostError {
 }
 
 impl Host {
+    /// A host that may be either: the rules of the second are safe on both.
+    pub(super) const UNKNOWN: Self = Self::NgxWasm;
+
     /// Tells the host by a property that only Envoy has. Other properties must
     /// not be read here: ngx_wasm_module crashes on some of them in a root
     /// context.
     pub(super) fn detect() -> Self {
         match hostcalls::get_property(vec!["xds", "node"]) {
             Ok(Some(node)) if !node.is_empty() => Self::Envoy,
-            _ => Self::NgxWasm,
+            _ => Self::UNKNOWN,
         }
     }
 

@@ -7,7 +7,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
-use super::filter::Filter;
+use super::filter::{Filter, Plugin};
 use super::host::Host;
 use super::shared::{Shared, TICK_MS};
 use crate::config;
@@ -16,17 +16,15 @@ use crate::gateway::Gateway;
 /// The root context.
 pub(super) struct Root {
     context_id: u32,
-    /// `None` until there is a valid configuration: then every request is
-    /// denied.
-    shared: Option<Rc<Shared>>,
+    plugin: Plugin,
 }
 
 impl Root {
     pub(super) const fn new(context_id: u32) -> Self {
-        Self { context_id, shared: None }
+        Self { context_id, plugin: Plugin::Closed(Host::UNKNOWN) }
     }
 
-    fn configure(&mut self, host: Host, bytes: usize) -> Result<(), String> {
+    fn configure(&self, host: Host, bytes: usize) -> Result<Shared, String> {
         let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, bytes);
         let text = text.ok().flatten().unwrap_or_default();
         let settings =
@@ -34,8 +32,7 @@ impl Root {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| format!("no randomness: {error}"))?;
         let gateway = Gateway::new(settings, host.traits(), seed);
-        self.shared = Some(Rc::new(Shared::new(self.context_id, host, gateway)));
-        Ok(())
+        Ok(Shared::new(self.context_id, host, gateway))
     }
 }
 
@@ -47,7 +44,7 @@ fn environment(name: &str) -> Option<String> {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_bytes: usize, _: usize) {
-        if let Some(shared) = &self.shared {
+        if let Plugin::Ready(shared) = &self.plugin {
             shared.reply(self.context_id, token, headers, body_bytes);
         }
     }
@@ -56,21 +53,25 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, bytes: usize) -> bool {
         let host = Host::detect();
-        if let Err(problems) = self.configure(host, bytes) {
-            log::error!("{problems}");
-            return !host.fails_closed_unconfigured();
+        match self.configure(host, bytes) {
+            Ok(shared) => self.plugin = Plugin::Ready(Rc::new(shared)),
+            Err(problems) => {
+                log::error!("{problems}");
+                self.plugin = Plugin::Closed(host);
+                return !host.fails_closed_unconfigured();
+            }
         }
         hostcalls::set_tick_period(Duration::from_millis(TICK_MS)).is_ok()
     }
 
     fn on_tick(&mut self) {
-        if let Some(shared) = &self.shared {
+        if let Plugin::Ready(shared) = &self.plugin {
             shared.tick();
         }
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Filter::new(context_id, self.shared.clone())))
+        Some(Box::new(Filter::new(context_id, self.plugin.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -19,11 +19,7 @@ impl Head {
             (":scheme", "http"),
             (":authority", "api.example"),
         ];
-        Self {
-            headers: Vec::new(),
-            has_body: false,
-        }
-        .headers(pseudo)
+        Self { headers: Vec::new(), has_body: false }.headers(pseudo)
     }
 
     pub fn method(mut self, method: &str) -> Self {
@@ -36,18 +32,13 @@ impl Head {
     }
 
     pub fn headers<const N: usize>(self, headers: [(&str, &str); N]) -> Self {
-        headers
-            .into_iter()
-            .fold(self, |head, (name, value)| head.header(name, value))
+        headers.into_iter().fold(self, |head, (name, value)| head.header(name, value))
     }
 
     /// A header whose value is no text.
     pub fn raw_header(mut self, name: &str, value: &[u8]) -> Self {
         let pair = (name.to_owned(), value.to_vec());
-        let pseudo = self
-            .headers
-            .iter_mut()
-            .find(|(old, _)| name.starts_with(':') && old == name);
+        let pseudo = self.headers.iter_mut().find(|(old, _)| name.starts_with(':') && old == name);
         match pseudo {
             Some(old) => *old = pair,
             None => self.headers.push(pair),
@@ -93,19 +84,12 @@ pub enum Reply {
 impl Reply {
     /// 200 with a JSON body.
     pub fn ok(json: impl AsRef<[u8]>) -> Self {
-        Self::status(200)
-            .header("content-type", "application/json")
-            .body(json)
+        Self::status(200).header("content-type", "application/json").body(json)
     }
 
     pub fn status(status: u16) -> Self {
         let headers = vec![("server".to_owned(), b"stub".to_vec())];
-        Self::Response(Response {
-            status,
-            headers,
-            body: Vec::new(),
-            grpc_status: None,
-        })
+        Self::Response(Response { status, headers, body: Vec::new(), grpc_status: None })
     }
 
     pub fn failed() -> Self {
@@ -168,8 +152,6 @@ pub enum Outcome {
 }
 
 fn first(headers: &Pairs, name: &str) -> Option<String> {
-    let (_, value) = headers
-        .iter()
-        .find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+    let (_, value) = headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
     Some(String::from_utf8_lossy(value).into_owned())
 }

@@ -179,9 +179,7 @@ impl FakeHost {
     }
 
     pub fn pending_of(&self, context: u32) -> impl Iterator<Item = &Pending> {
-        self.pending
-            .values()
-            .filter(move |pending| pending.owner == context)
+        self.pending.values().filter(move |pending| pending.owner == context)
     }
 
     pub fn cancel_callouts(&mut self, context: u32) {
@@ -208,9 +206,7 @@ impl FakeHost {
     pub fn settle(&mut self, answered: Option<(u32, Flow)>) {
         let contexts: Vec<u32> = self.streams.keys().copied().collect();
         for context in contexts {
-            let flow = answered
-                .filter(|(id, _)| *id == context)
-                .map(|(_, flow)| flow);
+            let flow = answered.filter(|(id, _)| *id == context).map(|(_, flow)| flow);
             self.settle_one(context, flow);
         }
     }
@@ -218,10 +214,7 @@ impl FakeHost {
     fn settle_one(&mut self, context: u32, flow: Option<Flow>) {
         let waiting = self.pending_of(context).count();
         let kong = self.is_kong();
-        let Some(stream) = self
-            .streams
-            .get_mut(&context)
-            .filter(|stream| stream.undecided())
+        let Some(stream) = self.streams.get_mut(&context).filter(|stream| stream.undecided())
         else {
             return;
         };
@@ -259,21 +252,14 @@ impl FakeHost {
             if scheme != b"http" && scheme != b"https" {
                 let scheme = String::from_utf8_lossy(&scheme).into_owned();
                 let why = failed_open.unwrap_or_else(|| "forwarded".to_owned());
-                return self.fail(
-                    context,
-                    500,
-                    format!("invalid URL prefix {scheme:?} ({why})"),
-                );
+                return self.fail(context, 500, format!("invalid URL prefix {scheme:?} ({why})"));
             }
             let path = property("ngx.upstream_uri").unwrap_or_else(|| stream.raw_path.clone());
             let method = stream.headers.first(":method").unwrap_or_default().to_vec();
             headers.insert(0, (":path".to_owned(), path));
             headers.insert(0, (":method".to_owned(), method));
         }
-        stream.outcome = Outcome::Forwarded {
-            headers,
-            failed_open,
-        };
+        stream.outcome = Outcome::Forwarded { headers, failed_open };
     }
 
     /// Makes a reply readable; how many headers and bytes the callback is told of.

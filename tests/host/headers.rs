@@ -46,21 +46,14 @@ pub enum Listing {
 impl Headers {
     /// The headers of a client's request, pseudo headers first.
     pub fn of_request(profile: Profile, sent: &[(String, Vec<u8>)]) -> Self {
-        let mut headers = Self {
-            profile,
-            pseudo: Vec::new(),
-            list: Vec::new(),
-        };
+        let mut headers = Self { profile, pseudo: Vec::new(), list: Vec::new() };
         for (name, value) in sent {
             match profile {
                 Profile::Envoy => headers.push(name.to_ascii_lowercase(), value),
                 Profile::Kong => match name.as_str() {
                     // nginx turns the authority into Host and names itself.
                     ":authority" => {
-                        if !sent
-                            .iter()
-                            .any(|(name, _)| name.eq_ignore_ascii_case("host"))
-                        {
+                        if !sent.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
                             headers.push("Host".to_owned(), value);
                         }
                         headers.pseudo.push((name.clone(), b"kong:8000".to_vec()));
@@ -78,11 +71,7 @@ impl Headers {
 
     /// The headers of a reply to a callout.
     pub fn of_reply(profile: Profile, reply: &[(String, Vec<u8>)]) -> Self {
-        let mut headers = Self {
-            profile,
-            pseudo: Vec::new(),
-            list: Vec::new(),
-        };
+        let mut headers = Self { profile, pseudo: Vec::new(), list: Vec::new() };
         for (name, value) in reply {
             match profile {
                 Profile::Kong if name.starts_with(':') => {
@@ -96,11 +85,7 @@ impl Headers {
     }
 
     fn push(&mut self, name: String, value: &[u8]) {
-        self.list.push(Entry {
-            name,
-            value: value.to_vec(),
-            hidden: false,
-        });
+        self.list.push(Entry { name, value: value.to_vec(), hidden: false });
     }
 
     /// `num_headers` of the callback: Envoy counts pseudo headers, Kong doesn't.
@@ -111,11 +96,7 @@ impl Headers {
     /// The first value under `name`; on Kong even one that was removed.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
         let pseudo = self.pseudo.iter().find(|(key, _)| key == name);
-        let listed = || {
-            self.list
-                .iter()
-                .find(|entry| entry.name.eq_ignore_ascii_case(name))
-        };
+        let listed = || self.list.iter().find(|entry| entry.name.eq_ignore_ascii_case(name));
         pseudo
             .map(|(_, value)| value.as_slice())
             .or_else(|| listed().map(|entry| entry.value.as_slice()))
@@ -130,11 +111,7 @@ impl Headers {
             Profile::Kong => {
                 let malformed = self.count() > KONG_MAX_PAIRS;
                 pairs.truncate(KONG_MAX_PAIRS);
-                if malformed {
-                    Listing::Malformed(pairs)
-                } else {
-                    Listing::Whole(pairs)
-                }
+                if malformed { Listing::Malformed(pairs) } else { Listing::Whole(pairs) }
             }
         }
     }
@@ -181,10 +158,7 @@ impl Headers {
 
     /// What the upstream receives, in the order of the wire.
     pub fn sent(&self) -> Pairs {
-        self.list
-            .iter()
-            .map(|entry| (entry.name.clone(), entry.value.clone()))
-            .collect()
+        self.list.iter().map(|entry| (entry.name.clone(), entry.value.clone())).collect()
     }
 
     fn spelled(&self, name: &str) -> String {
@@ -220,30 +194,21 @@ impl Headers {
 
 /// nginx answers 400 to these before any filter runs.
 pub fn nginx_refuses(sent: &[(String, Vec<u8>)]) -> Option<String> {
-    let count = |wanted: &str| {
-        sent.iter()
-            .filter(|(name, _)| name.eq_ignore_ascii_case(wanted))
-            .count()
-    };
-    let twice = ["authorization", "host", "content-length"]
-        .into_iter()
-        .find(|name| count(name) > 1);
+    let count =
+        |wanted: &str| sent.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).count();
+    let twice =
+        ["authorization", "host", "content-length"].into_iter().find(|name| count(name) > 1);
     twice.map(|name| format!("nginx: duplicate {name}"))
 }
 
 /// nginx's `$uri` with the arguments: decoded, slashes merged, dots resolved.
 fn nginx_uri(raw: &[u8]) -> Vec<u8> {
-    let split = raw
-        .iter()
-        .position(|byte| *byte == b'?')
-        .unwrap_or(raw.len());
+    let split = raw.iter().position(|byte| *byte == b'?').unwrap_or(raw.len());
     let (path, args) = raw.split_at(split);
     let mut decoded = Vec::new();
     let mut at = 0;
     while at < path.len() {
-        let hex = path
-            .get(at + 1..at + 3)
-            .and_then(|hex| std::str::from_utf8(hex).ok());
+        let hex = path.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
         match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) if path[at] == b'%' => {
                 decoded.push(byte);

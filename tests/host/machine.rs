@@ -34,11 +34,7 @@ pub struct Machine {
 impl Machine {
     pub fn new(filter: Filter, engine: Engine, profile: Profile) -> Self {
         let mut fake = FakeHost::new(profile);
-        fake.clusters = filter
-            .clusters
-            .iter()
-            .map(|name| (*name).to_owned())
-            .collect();
+        fake.clusters = filter.clusters.iter().map(|name| (*name).to_owned()).collect();
         Self {
             filter,
             engine,
@@ -50,9 +46,7 @@ impl Machine {
     }
 
     pub fn fake(&self) -> MutexGuard<'_, FakeHost> {
-        self.fake
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.fake.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn profile(&self) -> Profile {
@@ -65,10 +59,7 @@ impl Machine {
 
     /// Loads and configures the filter; whether it accepted.
     pub fn configure(&mut self, configuration: Vec<u8>) -> bool {
-        assert!(
-            self.is_new(),
-            "a host is configured once; use another for another configuration"
-        );
+        assert!(self.is_new(), "a host is configured once; use another for another configuration");
         self.fake().configuration = configuration;
         let accepted = self.boot(true);
         self.state = match (accepted, self.profile()) {
@@ -83,11 +74,7 @@ impl Machine {
         if self.is_new() {
             let configuration = (self.filter.configuration)(self.profile());
             let accepted = self.configure(configuration.to_string().into_bytes());
-            assert!(
-                accepted,
-                "the default configuration was refused; {}",
-                self.story()
-            );
+            assert!(accepted, "the default configuration was refused; {}", self.story());
         }
     }
 
@@ -98,17 +85,13 @@ impl Machine {
         match self.engine.boot(&self.filter, Arc::clone(&self.fake)) {
             Ok(vm) => self.vm = Some(vm),
             Err(trap) => {
-                self.fake()
-                    .violate(format!("the module does not load: {trap}"));
+                self.fake().violate(format!("the module does not load: {trap}"));
                 return false;
             }
         }
         let size = self.fake().configuration.len() as u32;
-        self.invoke(Step::Start, ROOT, Export::Initialize, &[])
-            .is_ok()
-            && self
-                .invoke(Step::Start, ROOT, Export::ContextCreate, &[ROOT, 0])
-                .is_ok()
+        self.invoke(Step::Start, ROOT, Export::Initialize, &[]).is_ok()
+            && self.invoke(Step::Start, ROOT, Export::ContextCreate, &[ROOT, 0]).is_ok()
             && (!first || self.invoke(Step::Start, ROOT, Export::VmStart, &[ROOT, 0]) == Ok(1))
             && self.invoke(Step::Configure, ROOT, Export::Configure, &[ROOT, size]) == Ok(1)
     }
@@ -130,10 +113,7 @@ impl Machine {
         args: &[u32],
     ) -> Result<u32, Trap> {
         self.fake().enter(step, context);
-        let vm = self
-            .vm
-            .as_mut()
-            .ok_or_else(|| Trap::new("there is no instance"))?;
+        let vm = self.vm.as_mut().ok_or_else(|| Trap::new("there is no instance"))?;
         let result = vm.call(export, args);
         if let Err(trap) = &result {
             self.bury(export, trap);
@@ -146,9 +126,7 @@ impl Machine {
         self.vm = None;
         let mut fake = self.fake();
         let said = fake.logs.iter().rev().find(|line| line.level == 5);
-        let said = said
-            .map(|line| format!(" ({})", line.text))
-            .unwrap_or_default();
+        let said = said.map(|line| format!(" ({})", line.text)).unwrap_or_default();
         fake.violate(format!("{} trapped: {trap}{said}", export.name()));
         for stream in fake.streams.values_mut() {
             stream.open = false;
@@ -172,13 +150,11 @@ impl Machine {
             return context;
         }
         match self.state {
-            State::Refused => panic!(
-                "no listener: the configuration was refused; {}",
-                self.story()
-            ),
+            State::Refused => {
+                panic!("no listener: the configuration was refused; {}", self.story())
+            }
             State::Dead => {
-                self.fake()
-                    .fail(context, 503, "an earlier trap ended the VM".to_owned())
+                self.fake().fail(context, 503, "an earlier trap ended the VM".to_owned())
             }
             State::Skipped => {
                 let why = "the filter did not start".to_owned();
@@ -213,20 +189,11 @@ impl Machine {
         let (count, end_of_stream) = {
             let fake = self.fake();
             // Kong never says that a request has no body.
-            (
-                fake.streams[&context].headers.count() as u32,
-                !has_body && !fake.is_kong(),
-            )
+            (fake.streams[&context].headers.count() as u32, !has_body && !fake.is_kong())
         };
         let args = [context, count, u32::from(end_of_stream)];
-        let created = self
-            .invoke(
-                Step::Start,
-                context,
-                Export::ContextCreate,
-                &[context, ROOT],
-            )
-            .map(|_| {
+        let created =
+            self.invoke(Step::Start, context, Export::ContextCreate, &[context, ROOT]).map(|_| {
                 if let Some(stream) = self.fake().streams.get_mut(&context) {
                     stream.open = true;
                 }
@@ -236,19 +203,11 @@ impl Machine {
         });
         match action {
             Ok(action) => {
-                let flow = if action == 0 {
-                    Flow::Continue
-                } else {
-                    Flow::Pause
-                };
+                let flow = if action == 0 { Flow::Continue } else { Flow::Pause };
                 self.fake().settle(Some((context, flow)));
             }
             Err(trap) => {
-                let status = if self.profile() == Profile::Kong {
-                    500
-                } else {
-                    503
-                };
+                let status = if self.profile() == Profile::Kong { 500 } else { 503 };
                 self.fake().fail(context, status, trap.0);
             }
         }
@@ -296,17 +255,9 @@ impl Machine {
         loop {
             let mut fake = self.fake();
             let tick = fake.tick_period_ms.map(|_| fake.next_tick_ns);
-            let timeout = fake
-                .pending
-                .values()
-                .min_by_key(|pending| pending.deadline_ns)
-                .cloned();
+            let timeout = fake.pending.values().min_by_key(|pending| pending.deadline_ns).cloned();
             let deadline = timeout.as_ref().map(|pending| pending.deadline_ns);
-            let due = [tick, deadline]
-                .into_iter()
-                .flatten()
-                .min()
-                .filter(|due| *due <= end);
+            let due = [tick, deadline].into_iter().flatten().min().filter(|due| *due <= end);
             fake.now_ns = due.unwrap_or(end).max(fake.now_ns);
             drop(fake);
             match (due, timeout) {
@@ -321,11 +272,7 @@ impl Machine {
 
     /// The request ends: answered (with the upstream's response) or reset.
     pub fn close(&mut self, context: u32, response: Option<Pairs>) {
-        let open = self
-            .fake()
-            .streams
-            .get(&context)
-            .is_some_and(|stream| stream.open);
+        let open = self.fake().streams.get(&context).is_some_and(|stream| stream.open);
         self.fake().cancel_callouts(context);
         if !open || self.vm.is_none() {
             return;
@@ -339,15 +286,10 @@ impl Machine {
             }
             drop(fake);
             let args = [context, count, 0];
-            let action = self.invoke(
-                Step::ResponseHeaders,
-                context,
-                Export::ResponseHeaders,
-                &args,
-            );
+            let action =
+                self.invoke(Step::ResponseHeaders, context, Export::ResponseHeaders, &args);
             if action == Ok(1) {
-                self.fake()
-                    .violate("the filter paused the response headers");
+                self.fake().violate("the filter paused the response headers");
             }
         }
         let order = match self.profile() {
@@ -355,15 +297,10 @@ impl Machine {
             Profile::Kong => [Export::Log, Export::Done, Export::Delete],
         };
         for export in order {
-            let step = if export == Export::Log {
-                Step::Log
-            } else {
-                Step::Close
-            };
+            let step = if export == Export::Log { Step::Log } else { Step::Close };
             match self.invoke(step, context, export, &[context]) {
                 Ok(0) if export == Export::Done => {
-                    self.fake()
-                        .violate("proxy_on_done returned false, so the context stays");
+                    self.fake().violate("proxy_on_done returned false, so the context stays");
                 }
                 Ok(_) => {}
                 Err(_) => return,
@@ -377,10 +314,7 @@ impl Machine {
     /// What a failed test wants to know.
     pub fn story(&self) -> String {
         let fake = self.fake();
-        let logs = fake
-            .logs
-            .iter()
-            .map(|line| format!("\n  [{}] {}", line.level, line.text));
+        let logs = fake.logs.iter().map(|line| format!("\n  [{}] {}", line.level, line.text));
         let violations = fake.violations.iter().map(|what| format!("\n  {what}"));
         format!(
             "{:?} on {:?}; broken rules:{}\nlog:{}",

@@ -26,16 +26,9 @@ pub fn built_module() -> Result<Vec<u8>, String> {
     let path = std::env::var_os("GATEPASS_WASM")
         .map(PathBuf::from)
         .unwrap_or_else(|| target().join("wasm32-wasip1/release/gatepass.wasm"));
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the test reads the file, not the filter"
-    )]
-    std::fs::read(&path).map_err(|error| {
-        format!(
-            "{}: {error}\nBuild the module first: make wasm",
-            path.display()
-        )
-    })
+    #[allow(clippy::disallowed_methods, reason = "the test reads the file, not the filter")]
+    std::fs::read(&path)
+        .map_err(|error| format!("{}: {error}\nBuild the module first: make wasm", path.display()))
 }
 
 type Key = fn() -> Result<Vec<u8>, String>;
@@ -44,12 +37,8 @@ type Key = fn() -> Result<Vec<u8>, String>;
 fn compiled(filter: &Filter) -> (wasmi::Engine, Module) {
     static CACHE: Mutex<Vec<(Key, wasmi::Engine, Module)>> = Mutex::new(Vec::new());
     let bytes = |key: Key| key().unwrap_or_else(|why| panic!("{why}"));
-    let mut cache = CACHE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let known = cache
-        .iter()
-        .find(|(key, ..)| std::ptr::fn_addr_eq(*key, filter.module));
+    let mut cache = CACHE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let known = cache.iter().find(|(key, ..)| std::ptr::fn_addr_eq(*key, filter.module));
     if let Some((_, engine, module)) = known {
         return (engine.clone(), module.clone());
     }
@@ -83,9 +72,7 @@ impl ModuleVm {
             let run = move |caller: Caller<'_, SharedHost>, args: &[Val], results: &mut [Val]| {
                 host_call(caller, &space, &name, args, results)
             };
-            linker
-                .func_new(import.module(), import.name(), ty.clone(), run)
-                .expect("one of each");
+            linker.func_new(import.module(), import.name(), ty.clone(), run).expect("one of each");
         }
         let mut store = Store::new(&engine, host);
         let instance = linker
@@ -103,13 +90,9 @@ impl Vm for ModuleVm {
         };
         let args: Vec<Val> = args.iter().map(|arg| Val::I32(*arg as i32)).collect();
         let ty = func.ty(&self.store);
-        let mut results: Vec<Val> = ty
-            .results()
-            .iter()
-            .map(|ty| Val::default_for_ty(*ty))
-            .collect();
-        func.call(&mut self.store, &args, &mut results)
-            .map_err(|error| trap_of(&error))?;
+        let mut results: Vec<Val> =
+            ty.results().iter().map(|ty| Val::default_for_ty(*ty)).collect();
+        func.call(&mut self.store, &args, &mut results).map_err(|error| trap_of(&error))?;
         Ok(match results.first() {
             Some(Val::I32(value)) => *value as u32,
             _ => 0,
@@ -118,10 +101,7 @@ impl Vm for ModuleVm {
 }
 
 fn trap_of(error: &Error) -> Trap {
-    error
-        .downcast_ref::<Trap>()
-        .cloned()
-        .unwrap_or_else(|| Trap::new(error.to_string()))
+    error.downcast_ref::<Trap>().cloned().unwrap_or_else(|| Trap::new(error.to_string()))
 }
 
 impl std::fmt::Display for Trap {
@@ -151,14 +131,9 @@ fn host_call(
             return Err(Error::host(Trap::new("the fake host panicked")));
         }
     };
-    let memory = caller
-        .get_export("memory")
-        .and_then(wasmi::Extern::into_memory);
+    let memory = caller.get_export("memory").and_then(wasmi::Extern::into_memory);
     let memory = memory.ok_or_else(|| Error::host(Trap::new("the module exports no memory")))?;
-    let mut guest = ModuleGuest {
-        caller: &mut caller,
-        memory,
-    };
+    let mut guest = ModuleGuest { caller: &mut caller, memory };
     let answer = match space {
         "env" => imports::call(&mut host, &mut guest, name, &args).map(|status| status as u32),
         "wasi_snapshot_preview1" => wasi::call(&mut host, &mut guest, name, &args),
@@ -189,33 +164,21 @@ impl Guest for ModuleGuest<'_, '_> {
         let (at, len) = (at as usize, len as usize);
         let data = self.memory.data(&*self.caller);
         let slice = data.get(at..at + len);
-        slice
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| Trap::new(format!("no memory at {at}+{len}")))
+        slice.map(<[u8]>::to_vec).ok_or_else(|| Trap::new(format!("no memory at {at}+{len}")))
     }
 
     fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Trap> {
-        let written = self
-            .memory
-            .write(self.caller.as_context_mut(), at as usize, bytes);
+        let written = self.memory.write(self.caller.as_context_mut(), at as usize, bytes);
         written.map_err(|_| Trap::new(format!("no memory at {at}+{}", bytes.len())))
     }
 
     fn allocate(&mut self, len: usize) -> Result<u64, Trap> {
-        let export = |name| {
-            self.caller
-                .get_export(name)
-                .and_then(wasmi::Extern::into_func)
-        };
+        let export = |name| self.caller.get_export(name).and_then(wasmi::Extern::into_func);
         let allocate = export("proxy_on_memory_allocate").or_else(|| export("malloc"));
         let allocate = allocate.ok_or_else(|| Trap::new("the module exports no allocator"))?;
         let mut address = [Val::I32(0)];
         allocate
-            .call(
-                self.caller.as_context_mut(),
-                &[Val::I32(len as i32)],
-                &mut address,
-            )
+            .call(self.caller.as_context_mut(), &[Val::I32(len as i32)], &mut address)
             .map_err(|error| trap_of(&error))?;
         Ok(widen(&address[0]))
     }

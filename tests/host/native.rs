@@ -49,22 +49,15 @@ impl NativeVm {
                 }
             }
         };
-        thread::Builder::new()
-            .name("filter".to_owned())
-            .spawn(vm)
-            .expect("a thread for the VM");
+        thread::Builder::new().name("filter".to_owned()).spawn(vm).expect("a thread for the VM");
         Self { calls, results }
     }
 }
 
 impl Vm for NativeVm {
     fn call(&mut self, export: Export, args: &[u32]) -> Outcome {
-        self.calls
-            .send((export, args.to_vec()))
-            .expect("a live VM thread");
-        self.results
-            .recv()
-            .unwrap_or_else(|_| Err(Trap::new("the VM thread died")))
+        self.calls.send((export, args.to_vec())).expect("a live VM thread");
+        self.results.recv().unwrap_or_else(|_| Err(Trap::new("the VM thread died")))
     }
 }
 
@@ -92,9 +85,7 @@ fn install_panic_hook() {
         // checks that without a lock, so let it happen once, here.
         proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
         panic::set_hook(Box::new(move |info| {
-            let vm = RESULTS
-                .try_with(|results| results.borrow().is_some())
-                .unwrap_or(false);
+            let vm = RESULTS.try_with(|results| results.borrow().is_some()).unwrap_or(false);
             if vm {
                 report(Trap::new(info.to_string()));
                 PANICKED.set(true);

@@ -28,11 +28,7 @@ pub struct Host {
 impl Host {
     pub fn new(filter: Filter, engine: Engine, profile: Profile) -> Self {
         let machine = Rc::new(RefCell::new(Machine::new(filter, engine, profile)));
-        Self {
-            machine,
-            profile,
-            engine,
-        }
+        Self { machine, profile, engine }
     }
 
     fn machine(&self) -> RefMut<'_, Machine> {
@@ -58,14 +54,8 @@ impl Host {
     /// Native scenarios share one process: use a name of your own.
     pub fn env(&self, name: &str, value: &str) {
         let machine = self.machine();
-        assert!(
-            machine.is_new(),
-            "the environment is set before the filter starts"
-        );
-        machine
-            .fake()
-            .environment
-            .push((name.to_owned(), value.to_owned()));
+        assert!(machine.is_new(), "the environment is set before the filter starts");
+        machine.fake().environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Kong: gives nginx a zone for shared data, without which the calls trap.
@@ -111,13 +101,8 @@ impl Host {
         let due = {
             let machine = self.machine();
             let fake = machine.fake();
-            assert!(
-                fake.tick_period_ms.is_some(),
-                "the filter set no tick period"
-            );
-            fake.next_tick_ns
-                .saturating_sub(fake.now_ns)
-                .div_ceil(1_000_000)
+            assert!(fake.tick_period_ms.is_some(), "the filter set no tick period");
+            fake.next_tick_ns.saturating_sub(fake.now_ns).div_ceil(1_000_000)
         };
         self.advance(due);
     }
@@ -138,10 +123,7 @@ impl Host {
     /// Any request.
     pub fn send(&self, head: Head) -> Request {
         let context = self.machine().request(head);
-        Request {
-            host: self.clone(),
-            context,
-        }
+        Request { host: self.clone(), context }
     }
 
     /// Every callout that waits for its reply, oldest first.
@@ -159,20 +141,13 @@ impl Host {
         let pending: Vec<Pending> = self.machine().fake().pending.values().cloned().collect();
         let callouts = pending.into_iter().filter(|pending| wanted(pending.owner));
         callouts
-            .map(|Pending { token, call, .. }| Callout {
-                host: self.clone(),
-                token,
-                call,
-            })
+            .map(|Pending { token, call, .. }| Callout { host: self.clone(), token, call })
             .collect()
     }
 
     /// A property, readable in every context (on Kong: in every request).
     pub fn set_property(&self, path: &str, value: &str) {
-        self.machine()
-            .fake()
-            .properties
-            .insert(path.to_owned(), value.as_bytes().to_vec());
+        self.machine().fake().properties.insert(path.to_owned(), value.as_bytes().to_vec());
     }
 
     // What there is to see.
@@ -207,19 +182,11 @@ impl Host {
         self.machine().configure_by_default();
         let contexts: Vec<u32> = self.machine().fake().streams.keys().copied().collect();
         for context in contexts {
-            Request {
-                host: self.clone(),
-                context,
-            }
-            .finish();
+            Request { host: self.clone(), context }.finish();
         }
         let machine = self.machine();
         let clean = machine.fake().violations.is_empty();
-        assert!(
-            clean,
-            "the filter broke rules of its host\n{}",
-            machine.story()
-        );
+        assert!(clean, "the filter broke rules of its host\n{}", machine.story());
     }
 }
 
@@ -232,9 +199,7 @@ pub struct Request {
 
 impl Request {
     pub fn outcome(&self) -> Outcome {
-        self.host.machine().fake().streams[&self.context]
-            .outcome
-            .clone()
+        self.host.machine().fake().streams[&self.context].outcome.clone()
     }
 
     pub fn is_paused(&self) -> bool {
@@ -243,10 +208,7 @@ impl Request {
 
     fn fail(&self, expected: &str) -> ! {
         let story = self.host.machine().story();
-        panic!(
-            "the request was expected to be {expected} and is {:#?}\n{story}",
-            self.outcome()
-        );
+        panic!("the request was expected to be {expected} and is {:#?}\n{story}", self.outcome());
     }
 
     /// The filter's own answer.
@@ -271,13 +233,7 @@ impl Request {
 
     /// Whether the filter itself let the request pass.
     pub fn is_forwarded(&self) -> bool {
-        matches!(
-            self.outcome(),
-            Outcome::Forwarded {
-                failed_open: None,
-                ..
-            }
-        )
+        matches!(self.outcome(), Outcome::Forwarded { failed_open: None, .. })
     }
 
     /// Every value of a header, as the upstream receives it on this host.
@@ -289,16 +245,10 @@ impl Request {
 
     #[track_caller]
     pub fn upstream_bytes(&self, name: &str) -> Vec<Vec<u8>> {
-        let Outcome::Forwarded {
-            headers,
-            failed_open: None,
-        } = self.outcome()
-        else {
+        let Outcome::Forwarded { headers, failed_open: None } = self.outcome() else {
             self.fail("forwarded by the filter")
         };
-        let named = headers
-            .into_iter()
-            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        let named = headers.into_iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value).collect()
     }
 
@@ -335,10 +285,7 @@ impl Request {
             Outcome::Replied(response) => response.headers,
             _ => Vec::new(),
         };
-        response.insert(
-            0,
-            (":status".to_owned(), self.status().to_string().into_bytes()),
-        );
+        response.insert(0, (":status".to_owned(), self.status().to_string().into_bytes()));
         self.host.machine().close(self.context, Some(response));
     }
 }

@@ -83,15 +83,9 @@ pub fn objections(wasm: &[u8]) -> Vec<String> {
         Ok(module) => module,
         Err(error) => return vec![format!("not a module: {error}")],
     };
-    let imports = module
-        .imports()
-        .map(|import| format!("{}.{}", import.module(), import.name()));
+    let imports = module.imports().map(|import| format!("{}.{}", import.module(), import.name()));
     let foreign = imports
-        .filter(|import| {
-            ![ALLOWED_IMPORTS, CARRIED_IMPORTS]
-                .concat()
-                .contains(&import.as_str())
-        })
+        .filter(|import| ![ALLOWED_IMPORTS, CARRIED_IMPORTS].concat().contains(&import.as_str()))
         .map(|import| format!("imports {import}, which is on no list"));
     let missing = REQUIRED_EXPORTS
         .iter()

@@ -31,19 +31,14 @@ pub fn call(
         "fd_prestat_get" | "fd_close" | "fd_seek" => Ok(BAD_FILE),
         "proc_exit" => Err(Trap::new(format!("the filter exited with {}", args[0]))),
         other => {
-            host.violate(format!(
-                "WASI {other} was called, which the fake host does not model"
-            ));
+            host.violate(format!("WASI {other} was called, which the fake host does not model"));
             Ok(NOT_SUPPORTED)
         }
     }
 }
 
 fn environment(host: &FakeHost) -> Vec<String> {
-    host.environment
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect()
+    host.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 fn sizes(guest: &mut dyn Guest, args: &[u64], strings: &[String]) -> Result<u32, Trap> {

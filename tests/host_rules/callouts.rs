@@ -41,19 +41,11 @@ fn a_request_left_waiting_after_its_reply() {
 #[test]
 fn dispatch_errors() {
     envoy(|host| {
-        for command in [
-            "unknown",
-            "known :method",
-            "known :path",
-            "known :authority",
-        ] {
+        for command in ["unknown", "known :method", "known :path", "known :authority"] {
             let _ = host.request([("x-do", &format!("dispatch {command}"))]);
         }
         assert_eq!(
-            host.logs()
-                .iter()
-                .filter(|line| line.text.contains("Err(BadArgument)"))
-                .count(),
+            host.logs().iter().filter(|line| line.text.contains("Err(BadArgument)")).count(),
             4
         );
     });
@@ -74,11 +66,7 @@ fn dispatch_errors() {
     kong(|host| {
         assert!(!host.configure("dispatch a".into()), "not in on_configure");
         assert_broken(host, "can only send HTTP dispatch");
-        let Outcome::Forwarded {
-            failed_open: Some(_),
-            ..
-        } = host.request([]).outcome()
-        else {
+        let Outcome::Forwarded { failed_open: Some(_), .. } = host.request([]).outcome() else {
             panic!("Kong passes requests by a filter that did not start")
         };
     });
@@ -98,22 +86,12 @@ fn a_local_response() {
     envoy(|host| {
         let reply = host.request([("x-do", "reply")]).reply();
         assert_eq!((reply.status, reply.text().as_str()), (403, "no"));
-        assert_eq!(
-            reply
-                .headers
-                .iter()
-                .filter(|(name, _)| name == "www-authenticate")
-                .count(),
-            2
-        );
+        assert_eq!(reply.headers.iter().filter(|(name, _)| name == "www-authenticate").count(), 2);
     });
     kong(|host| {
         let reply = host.request([("x-do", "reply")]).reply();
         assert_eq!(reply.text(), "no\n");
-        assert_eq!(
-            reply.headers,
-            [("www-authenticate".to_owned(), b"b".to_vec())]
-        );
+        assert_eq!(reply.headers, [("www-authenticate".to_owned(), b"b".to_vec())]);
     });
 }
 

@@ -63,16 +63,10 @@ fn both(scenario: impl Fn(&Host)) {
 #[track_caller]
 fn assert_broken(host: &Host, expected: &str) {
     let broken = host.take_violations();
-    assert!(
-        broken.iter().any(|what| what.contains(expected)),
-        "{expected:?} in {broken:#?}"
-    );
+    assert!(broken.iter().any(|what| what.contains(expected)), "{expected:?} in {broken:#?}");
 }
 
 /// A paused request whose callout is still to be answered.
 fn waiting(host: &Host, then: &str) -> Request {
-    host.request([
-        ("x-do", "dispatch known.example:80; pause"),
-        ("x-then", then),
-    ])
+    host.request([("x-do", "dispatch known.example:80; pause"), ("x-then", then)])
 }

@@ -7,10 +7,8 @@ use crate::{FILTER, assert_broken, both, envoy, kong, waiting};
 fn properties() {
     envoy(|host| {
         host.set_property("request.id", "7");
-        let _ = host.request([(
-            "x-do",
-            "property xds.node; property kong.version; property request.id",
-        )]);
+        let _ = host
+            .request([("x-do", "property xds.node; property kong.version; property request.id")]);
         assert!(host.logged("xds.node=Ok(\"\\n\\u{5}envoy\")"));
         assert!(host.logged("kong.version=Ok(\"none\")"));
         assert!(host.logged("request.id=Ok(\"7\")"));
@@ -21,10 +19,7 @@ fn properties() {
         assert!(host.logged("xds.node=Ok(\"none\")"));
         assert!(host.logged("kong.version=Ok(\"3.9.3\")"));
         assert!(host.logged("ngx.upstream_scheme=Ok(\"http\")"));
-        assert_eq!(
-            host.request([("x-do", "set-property foo.bar 1")]).status(),
-            500
-        );
+        assert_eq!(host.request([("x-do", "set-property foo.bar 1")]).status(), 500);
         assert_broken(host, "trapped");
     });
 }
@@ -63,11 +58,7 @@ fn traps() {
         assert_eq!(host.request([("x-do", "panic")]).status(), 500);
         assert!(host.request([]).is_forwarded());
         hanging.answer(Reply::ok(""));
-        let Outcome::Forwarded {
-            failed_open: Some(why),
-            ..
-        } = hanging.outcome()
-        else {
+        let Outcome::Forwarded { failed_open: Some(why), .. } = hanging.outcome() else {
             panic!("the new instance does not know the old token")
         };
         assert!(why.contains("trap"));
@@ -99,10 +90,7 @@ fn ticks_and_background_calls() {
         host.tick();
         assert_eq!(host.background_callouts().len(), 1);
         host.advance(1000);
-        assert!(
-            host.logged("0 headers"),
-            "the callout timed out after a second"
-        );
+        assert!(host.logged("0 headers"), "the callout timed out after a second");
     });
 }
 
@@ -118,10 +106,7 @@ fn a_second_tick_period() {
 #[test]
 fn shared_data() {
     envoy(|host| {
-        let _ = host.request([(
-            "x-do",
-            "share plumless 1; share plumless 2; shared buckeroo",
-        )]);
+        let _ = host.request([("x-do", "share plumless 1; share plumless 2; shared buckeroo")]);
         assert!(host.logged("buckeroo=none"));
     });
     kong(|host| {
@@ -165,11 +150,7 @@ fn environment_and_clock() {
         host.set_now(1_800_000_000);
         let _ = host.request([("x-do", "env HOST_RULES_PROBE; time")]);
         assert!(host.logged("env=Some(\"secret\")"));
-        assert!(
-            host.logs()
-                .iter()
-                .any(|line| line.text.contains("1800000000"))
-        );
+        assert!(host.logs().iter().any(|line| line.text.contains("1800000000")));
     });
 }
 

@@ -32,34 +32,20 @@ fn request_header(name: &str) -> Option<String> {
 }
 
 fn text(value: Option<Vec<u8>>) -> String {
-    value.map_or_else(
-        || "none".to_owned(),
-        |value| String::from_utf8_lossy(&value).into_owned(),
-    )
+    value.map_or_else(|| "none".to_owned(), |value| String::from_utf8_lossy(&value).into_owned())
 }
 
 fn dispatch(upstream: &str, headers: &str) -> Result<u32, Status> {
-    let all = [
-        (":method", "GET"),
-        (":path", "/"),
-        (":authority", "a.example"),
-        (":scheme", "http"),
-    ];
-    let wanted = all
-        .into_iter()
-        .filter(|(name, _)| !headers.contains(name))
-        .collect();
+    let all =
+        [(":method", "GET"), (":path", "/"), (":authority", "a.example"), (":scheme", "http")];
+    let wanted = all.into_iter().filter(|(name, _)| !headers.contains(name)).collect();
     hostcalls::dispatch_http_call(upstream, wanted, None, vec![], Duration::from_secs(1))
 }
 
 /// Runs a script; whether it ended in `pause`.
 fn run(script: &str) -> Action {
     let mut action = Action::Continue;
-    for command in script
-        .split(';')
-        .map(str::trim)
-        .filter(|command| !command.is_empty())
-    {
+    for command in script.split(';').map(str::trim).filter(|command| !command.is_empty()) {
         let words: Vec<&str> = command.split(' ').collect();
         let word = |n: usize| words.get(n).copied().unwrap_or_default();
         let map = MapType::HttpRequestHeaders;
@@ -124,10 +110,7 @@ fn run(script: &str) -> Action {
             "foreign" => drop(hostcalls::call_foreign_function("f", None)),
             "done" => hostcalls::done().unwrap(),
             "env" => log(&format!("env={:?}", std::env::var_os(word(1)))),
-            "time" => log(&format!(
-                "time={:?}",
-                hostcalls::get_current_time().unwrap()
-            )),
+            "time" => log(&format!("time={:?}", hostcalls::get_current_time().unwrap())),
             "panic" => panic!("told to"),
             other => panic!("the probe knows no {other}"),
         }
@@ -137,9 +120,7 @@ fn run(script: &str) -> Action {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
-        log(&format!(
-            "root heard {token}: {headers} headers, {body} bytes"
-        ));
+        log(&format!("root heard {token}: {headers} headers, {body} bytes"));
     }
 }
 
@@ -147,10 +128,7 @@ impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
         let script = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX);
         self.script = serde_json::from_slice(&script.unwrap().unwrap_or_default()).unwrap();
-        let (start, tick) = self
-            .script
-            .split_once("ticking:")
-            .unwrap_or((&self.script, ""));
+        let (start, tick) = self.script.split_once("ticking:").unwrap_or((&self.script, ""));
         if !tick.is_empty() {
             hostcalls::set_tick_period(Duration::from_secs(1)).unwrap();
         }

@@ -24,32 +24,15 @@ pub fn dispatch(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> A
         return Ok(Status::BadArgument);
     }
     let owner = host.context();
-    if owner != ROOT
-        && !host
-            .streams
-            .get(&owner)
-            .is_some_and(|stream| stream.undecided())
-    {
+    if owner != ROOT && !host.streams.get(&owner).is_some_and(|stream| stream.undecided()) {
         host.violate("a callout was dispatched for a request that is over");
     }
     let token = host.next_token;
     host.next_token += 1;
     // Kong takes 0 as its default of 60 s; Envoy as no timeout at all.
-    let wait_ms = if call.timeout_ms == 0 {
-        60_000
-    } else {
-        call.timeout_ms
-    };
+    let wait_ms = if call.timeout_ms == 0 { 60_000 } else { call.timeout_ms };
     let deadline_ns = host.now_ns + u64::from(wait_ms) * 1_000_000;
-    host.pending.insert(
-        token,
-        Pending {
-            token,
-            owner,
-            call,
-            deadline_ns,
-        },
-    );
+    host.pending.insert(token, Pending { token, owner, call, deadline_ns });
     guest.write_u32(args[9], token)?;
     Ok(Status::Ok)
 }
@@ -74,10 +57,7 @@ fn kong_accepts(step: Step, call: &Call) -> Result<(), Trap> {
     if nginx_accepts(&call.upstream) {
         Ok(())
     } else {
-        Err(Trap::new(format!(
-            "dispatch failed: bad host {:?}",
-            call.upstream
-        )))
+        Err(Trap::new(format!("dispatch failed: bad host {:?}", call.upstream)))
     }
 }
 
@@ -111,9 +91,7 @@ pub fn send_local_response(host: &mut FakeHost, guest: &mut dyn Guest, args: Arg
     for (name, value) in &headers {
         host.examine(name, value);
     }
-    let status = u16::try_from(args[0])
-        .ok()
-        .filter(|status| (200..600).contains(status));
+    let status = u16::try_from(args[0]).ok().filter(|status| (200..600).contains(status));
     let Some(status) = status else {
         host.violate(format!("{} is no status for a local response", args[0]));
         return Ok(Status::BadArgument);
@@ -143,20 +121,11 @@ pub fn send_local_response(host: &mut FakeHost, guest: &mut dyn Guest, args: Arg
         host.violate("a local response after the request went on");
         return Ok(Status::Ok);
     }
-    let headers = if kong {
-        last_of_each(headers)
-    } else {
-        envoy_headers(headers, &body)
-    };
+    let headers = if kong { last_of_each(headers) } else { envoy_headers(headers, &body) };
     if kong && !body.is_empty() {
         body.push(b'\n');
     }
-    stream.local_response = Some(Response {
-        status,
-        headers,
-        body,
-        grpc_status,
-    });
+    stream.local_response = Some(Response { status, headers, body, grpc_status });
     host.cancel_callouts(context);
     Ok(Status::Ok)
 }
@@ -172,10 +141,8 @@ fn last_of_each(headers: Pairs) -> Pairs {
 }
 
 fn envoy_headers(headers: Pairs, body: &[u8]) -> Pairs {
-    let mut headers: Pairs = headers
-        .into_iter()
-        .map(|(name, value)| (name.to_ascii_lowercase(), value))
-        .collect();
+    let mut headers: Pairs =
+        headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
     if !body.is_empty() && !headers.iter().any(|(name, _)| name == "content-type") {
         headers.push(("content-type".to_owned(), b"text/plain".to_vec()));
     }
@@ -184,10 +151,7 @@ fn envoy_headers(headers: Pairs, body: &[u8]) -> Pairs {
 
 pub fn continue_stream(host: &mut FakeHost, args: Args<'_>) -> Answer {
     if args[0] != HTTP_REQUEST {
-        host.violate(format!(
-            "stream type {} was continued; only requests wait here",
-            args[0]
-        ));
+        host.violate(format!("stream type {} was continued; only requests wait here", args[0]));
         return Ok(Status::InternalFailure);
     }
     if host.is_kong() && !host.in_request() {

@@ -29,11 +29,7 @@ fn readable(host: &mut FakeHost, map: u64) -> Result<Option<&Headers>, Trap> {
 }
 
 pub fn list(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer {
-    if args[0] == CALL_RESPONSE
-        && host
-            .reply
-            .as_ref()
-            .is_some_and(|reply| reply.headers.is_none())
+    if args[0] == CALL_RESPONSE && host.reply.as_ref().is_some_and(|reply| reply.headers.is_none())
     {
         host.violate("the headers of a failed callout were listed (num_headers was 0)");
     }
@@ -83,15 +79,15 @@ fn writable(host: &mut FakeHost, map: u64) -> Result<Result<&mut Headers, Status
     };
     match map {
         REQUEST if stream.undecided() => Ok(Ok(&mut stream.headers)),
-        REQUEST if kong => Err(Trap::new(
-            "can only set request headers before response is produced",
-        )),
+        REQUEST if kong => {
+            Err(Trap::new("can only set request headers before response is produced"))
+        }
         RESPONSE if step == Step::ResponseHeaders => {
             Ok(stream.response.as_mut().ok_or(Status::BadArgument))
         }
-        RESPONSE if kong => Err(Trap::new(
-            "the fake host models response headers only in on_http_response_headers",
-        )),
+        RESPONSE if kong => {
+            Err(Trap::new("the fake host models response headers only in on_http_response_headers"))
+        }
         _ => Ok(Err(Status::BadArgument)),
     }
 }
@@ -117,16 +113,12 @@ fn edit(
 
 pub fn add(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer {
     let (name, value) = (guest.text(args[1], args[2])?, guest.read(args[3], args[4])?);
-    edit(host, args[0], &name, Some(&value), |headers| {
-        headers.add(&name, &value)
-    })
+    edit(host, args[0], &name, Some(&value), |headers| headers.add(&name, &value))
 }
 
 pub fn replace(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer {
     let (name, value) = (guest.text(args[1], args[2])?, guest.read(args[3], args[4])?);
-    edit(host, args[0], &name, Some(&value), |headers| {
-        headers.replace(&name, &value)
-    })
+    edit(host, args[0], &name, Some(&value), |headers| headers.replace(&name, &value))
 }
 
 pub fn remove(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer {
@@ -141,9 +133,7 @@ impl FakeHost {
     /// lets a line break through has been talked into header injection.
     pub fn examine(&mut self, name: &str, value: &[u8]) {
         if value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-            self.violate(format!(
-                "the value of header {name:?} has a line break or NUL"
-            ));
+            self.violate(format!("the value of header {name:?} has a line break or NUL"));
         }
         let plain = name.strip_prefix(':').unwrap_or(name);
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

@@ -30,9 +30,7 @@ pub fn define(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Ans
     };
     let name = guest.text(args[1], args[2])?;
     if host.is_kong() && name.len() > 256 {
-        return Err(Trap::new(format!(
-            "could not define metric: name {name:?} too long"
-        )));
+        return Err(Trap::new(format!("could not define metric: name {name:?} too long")));
     }
     let metrics = &mut host.metrics;
     let same = |(_, defined): &(Kind, String)| *defined == name;
@@ -60,9 +58,7 @@ fn find(host: &FakeHost, id: u64) -> Option<(Kind, String)> {
 /// Kong traps where Envoy answers with a status.
 fn refuse(host: &FakeHost, id: u64, status: Status) -> Answer {
     if host.is_kong() {
-        return Err(Trap::new(format!(
-            "metric {id}: unknown, or not of the kind for this call"
-        )));
+        return Err(Trap::new(format!("metric {id}: unknown, or not of the kind for this call")));
     }
     Ok(status)
 }
@@ -87,11 +83,7 @@ pub fn record(host: &mut FakeHost, args: Args<'_>) -> Answer {
         Some(metric) => metric,
     };
     let value = host.metrics.values.entry(name).or_default();
-    *value = if kind == Kind::Gauge {
-        args[1]
-    } else {
-        value.saturating_add(args[1])
-    };
+    *value = if kind == Kind::Gauge { args[1] } else { value.saturating_add(args[1]) };
     Ok(Status::Ok)
 }
 

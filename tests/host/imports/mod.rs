@@ -37,9 +37,7 @@ pub const KONG_TRAPS: &[&str] = &[
 /// Runs the host function `name`.
 pub fn call(host: &mut FakeHost, guest: &mut dyn Guest, name: &str, args: Args<'_>) -> Answer {
     if host.is_kong() && KONG_TRAPS.contains(&name) {
-        return Err(Trap::new(format!(
-            "{name} is not implemented by Kong's runtime"
-        )));
+        return Err(Trap::new(format!("{name} is not implemented by Kong's runtime")));
     }
     match name {
         "proxy_log" => log(host, guest, args),
@@ -73,9 +71,7 @@ pub fn call(host: &mut FakeHost, guest: &mut dyn Guest, name: &str, args: Args<'
             Ok(Status::Ok)
         }
         other => {
-            host.violate(format!(
-                "{other} was called, which the fake host does not model"
-            ));
+            host.violate(format!("{other} was called, which the fake host does not model"));
             Ok(Status::InternalFailure)
         }
     }
@@ -83,10 +79,7 @@ pub fn call(host: &mut FakeHost, guest: &mut dyn Guest, name: &str, args: Args<'
 
 fn log(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer {
     let text = guest.text(args[1], args[2])?;
-    host.logs.push(LogLine {
-        level: args[0] as u32,
-        text,
-    });
+    host.logs.push(LogLine { level: args[0] as u32, text });
     Ok(Status::Ok)
 }
 
@@ -139,12 +132,8 @@ fn get_buffer(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Ans
     let Some(bytes) = bytes else {
         return Ok(Status::NotFound);
     };
-    let start = usize::try_from(start)
-        .unwrap_or(usize::MAX)
-        .min(bytes.len());
-    let max = usize::try_from(max)
-        .unwrap_or(usize::MAX)
-        .min(bytes.len() - start);
+    let start = usize::try_from(start).unwrap_or(usize::MAX).min(bytes.len());
+    let max = usize::try_from(max).unwrap_or(usize::MAX).min(bytes.len() - start);
     if max == 0 {
         guest.give_null(address_at, len_at)?;
     } else {

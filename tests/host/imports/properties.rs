@@ -39,20 +39,12 @@ pub fn set(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer
     let kong = host.is_kong();
     if kong && !host.in_request() {
         let known = path.starts_with("ngx.") || path.starts_with("kong.") || mapped(&path);
-        return Ok(if known {
-            Status::InternalFailure
-        } else {
-            Status::NotFound
-        });
+        return Ok(if known { Status::InternalFailure } else { Status::NotFound });
     }
     // The SDK panics on either refusal, so both are traps for the filter.
     if kong && !path.starts_with("kong.ctx.shared.") && !KONG_WRITABLE.contains(&path.as_str()) {
         let readable = kong_value(host, &path).is_some();
-        return Ok(if readable {
-            Status::InternalFailure
-        } else {
-            Status::NotFound
-        });
+        return Ok(if readable { Status::InternalFailure } else { Status::NotFound });
     }
     match host.stream() {
         Some(stream) => stream.properties.insert(path, value),
@@ -62,15 +54,12 @@ pub fn set(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer
 }
 
 fn envoy(host: &mut FakeHost, path: &str) -> Option<Vec<u8>> {
-    let own = host
-        .stream()
-        .and_then(|stream| stream.properties.get(path).cloned());
-    own.or_else(|| host.properties.get(path).cloned())
-        .or_else(|| match path {
-            // A serialised protobuf; only its presence means something here.
-            "xds.node" => Some(b"\x0a\x05envoy".to_vec()),
-            _ => None,
-        })
+    let own = host.stream().and_then(|stream| stream.properties.get(path).cloned());
+    own.or_else(|| host.properties.get(path).cloned()).or_else(|| match path {
+        // A serialised protobuf; only its presence means something here.
+        "xds.node" => Some(b"\x0a\x05envoy".to_vec()),
+        _ => None,
+    })
 }
 
 fn kong(host: &mut FakeHost, path: &str) -> Option<Vec<u8>> {
@@ -98,52 +87,27 @@ fn kong_value(host: &mut FakeHost, path: &str) -> Option<Vec<u8>> {
 }
 
 /// Variables of Kong's nginx template that have a setter or are `set`.
-const KONG_WRITABLE: &[&str] = &[
-    "ngx.upstream_scheme",
-    "ngx.upstream_uri",
-    "ngx.upstream_host",
-];
+const KONG_WRITABLE: &[&str] = &["ngx.upstream_scheme", "ngx.upstream_uri", "ngx.upstream_host"];
 
 /// The values every request starts with on Kong.
 pub fn kong_defaults(stream: &mut Stream) {
-    let defaults = [
-        ("ngx.upstream_scheme", "http"),
-        ("ngx.upstream_host", "upstream.example"),
-    ];
+    let defaults = [("ngx.upstream_scheme", "http"), ("ngx.upstream_host", "upstream.example")];
     for (name, value) in defaults {
-        stream
-            .properties
-            .insert(name.to_owned(), value.as_bytes().to_vec());
+        stream.properties.insert(name.to_owned(), value.as_bytes().to_vec());
     }
-    stream
-        .properties
-        .insert("ngx.upstream_uri".to_owned(), stream.raw_path.clone());
+    stream.properties.insert("ngx.upstream_uri".to_owned(), stream.raw_path.clone());
 }
 
 fn mapped(path: &str) -> bool {
-    let prefixes = [
-        "request.",
-        "response.",
-        "connection.",
-        "source.",
-        "ngx.",
-        "kong.",
-    ];
+    let prefixes = ["request.", "response.", "connection.", "source.", "ngx.", "kong."];
     prefixes.iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Getters that follow a null request pointer; nginx restarts the worker into
 /// the same crash.
 fn crashes_in_root(path: &str) -> bool {
-    const FATAL: &[&str] = &[
-        "connection.id",
-        "plugin_name",
-        "plugin_root_id",
-        "request.id",
-        "request.time",
-    ];
+    const FATAL: &[&str] =
+        &["connection.id", "plugin_name", "plugin_root_id", "request.id", "request.time"];
     FATAL.contains(&path)
-        || ["request.headers.", "upstream."]
-            .iter()
-            .any(|prefix| path.starts_with(prefix))
+        || ["request.headers.", "upstream."].iter().any(|prefix| path.starts_with(prefix))
 }

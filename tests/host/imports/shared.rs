@@ -15,30 +15,20 @@ pub struct SharedData {
 
 /// Kong compares keys by CRC32 alone, so it may serve another key's value.
 fn stored_key(host: &FakeHost, key: &[u8]) -> Vec<u8> {
-    if host.is_kong() {
-        crc32(key).to_le_bytes().to_vec()
-    } else {
-        key.to_vec()
-    }
+    if host.is_kong() { crc32(key).to_le_bytes().to_vec() } else { key.to_vec() }
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            if crc & 1 == 1 {
-                (crc >> 1) ^ 0xEDB8_8320
-            } else {
-                crc >> 1
-            }
+            if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 }
         })
     })
 }
 
 fn require_zone(host: &FakeHost) -> Result<(), Trap> {
     if host.is_kong() && !host.shared.zone {
-        return Err(Trap::new(
-            "shared data: could not resolve namespace (no shm_kv)",
-        ));
+        return Err(Trap::new("shared data: could not resolve namespace (no shm_kv)"));
     }
     Ok(())
 }
@@ -71,9 +61,7 @@ pub fn set(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer
     if deletes {
         host.shared.entries.remove(&key);
     } else {
-        host.shared
-            .entries
-            .insert(key, (value, old.unwrap_or(0) + 1));
+        host.shared.entries.insert(key, (value, old.unwrap_or(0) + 1));
     }
     Ok(Status::Ok)
 }

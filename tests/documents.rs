@@ -1,0 +1,135 @@
+//! What is shipped for reading and copying is true: the README's snippets and
+//! tables, and the bundled configuration of Envoy.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+
+use gatepass::config;
+use serde_json::Value;
+
+const README: &str = include_str!("../README.md");
+const ENVOY_YAML: &str = include_str!("../envoy/envoy.yaml");
+
+/// A key for tests only: the private JWK of RFC 7515 appendix A.3.1.
+const SIGNING_KEY: &str = r#"{"kty":"EC","crv":"P-256",
+    "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    "d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#;
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "GATEPASS_SIGNING_KEY" => Some(SIGNING_KEY.to_owned()),
+        "USERS_API_KEY" => Some("secret".to_owned()),
+        _ => None,
+    }
+}
+
+fn yaml(text: &str) -> Value {
+    serde_norway::from_str(text).expect("YAML")
+}
+
+/// The fenced blocks of the README with this info string, without the
+/// indentation of the list they may stand in.
+fn snippets(info: &str) -> Vec<String> {
+    let mut snippets = Vec::new();
+    let mut lines = README.lines();
+    while let Some(line) = lines.next() {
+        let indent = line.len().saturating_sub(line.trim_start().len());
+        if line.trim() == format!("```{info}") {
+            let block = lines.by_ref().take_while(|line| line.trim() != "```");
+            let block = block.map(|line| line.get(indent..).unwrap_or_default());
+            snippets.push(block.collect::<Vec<_>>().join("\n"));
+        }
+    }
+    snippets
+}
+
+/// The filter's configuration in Envoy's.
+fn plugin(filter: &Value) -> &Value {
+    &filter["typed_config"]["config"]
+}
+
+fn assert_loads(configuration: &Value) {
+    let loaded = config::load(configuration.to_string().as_bytes(), &environment);
+    if let Err(problems) = loaded {
+        panic!("{problems}");
+    }
+}
+
+/// The filter in the bundled envoy.yaml, and the connection manager around it.
+fn bundled() -> (Value, Value) {
+    let envoy = yaml(ENVOY_YAML);
+    let listener = &envoy["static_resources"]["listeners"][0];
+    let manager = listener["filter_chains"][0]["filters"][0]["typed_config"].clone();
+    let filters = manager["http_filters"].as_array().unwrap();
+    let wasm = filters.iter().find(|filter| filter["name"] == "envoy.filters.http.wasm").unwrap();
+    (wasm.clone(), manager)
+}
+
+#[test]
+fn bundled_envoy_configuration_is_accepted_by_the_filter() {
+    let (wasm, _) = bundled();
+    assert_loads(&plugin(&wasm)["configuration"]["value"]);
+}
+
+#[test]
+fn bundled_envoy_configuration_fails_closed_and_sees_what_the_upstream_sees() {
+    let (wasm, manager) = bundled();
+    assert_eq!(plugin(&wasm)["failure_policy"], "FAIL_RELOAD");
+    assert_eq!(plugin(&wasm)["vm_config"]["vm_id"], "gatepass");
+    let protocol = &manager["common_http_protocol_options"];
+    assert_eq!(protocol["headers_with_underscores_action"], "REJECT_REQUEST");
+    assert_eq!(manager["path_with_escaped_slashes_action"], "REJECT_REQUEST");
+    for setting in ["normalize_path", "merge_slashes", "use_remote_address"] {
+        assert_eq!(manager[setting], true, "{setting}");
+    }
+}
+
+#[test]
+fn readme_configurations_are_accepted() {
+    let configurations = snippets("yaml gatepass");
+    assert_eq!(configurations.len(), 1, "the complete example");
+    configurations.iter().for_each(|text| assert_loads(&yaml(text)));
+    let filters = snippets("yaml envoy-filter");
+    assert_eq!(filters.len(), 1, "the filter for one's own Envoy");
+    filters.iter().for_each(|text| assert_loads(&plugin(&yaml(text))["configuration"]["value"]));
+}
+
+/// The first cells of the table rows below a heading, without backquotes.
+fn first_cells(heading: &str) -> BTreeSet<String> {
+    let (_, section) = README.split_once(&format!("\n{heading}\n")).expect("heading");
+    let level = heading.split(' ').next().unwrap();
+    let section = section.split(&format!("\n{level} ")).next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| row.split('|').nth(1).unwrap().trim().trim_matches('`').to_owned()).collect()
+}
+
+#[test]
+fn readme_lists_every_denial_code() {
+    // One of each, so that a new denial has to be added here and there.
+    let source = include_str!("../src/denial.rs");
+    let codes =
+        source.split("const fn code").nth(1).unwrap().split("const fn class").next().unwrap();
+    let codes: BTreeSet<String> = codes.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    assert!(codes.len() > 20, "codes found in the source: {codes:?}");
+    assert_eq!(first_cells("## Denials"), codes);
+}
+
+#[test]
+fn readme_describes_every_field_of_the_example() {
+    let example = yaml(&snippets("yaml gatepass")[0]);
+    let (_, reference) = README.split_once("## Configuration").unwrap();
+    let mut missing = Vec::new();
+    for section in ["token", "consumers", "user_info", "identity_token", "errors", "limits"] {
+        for field in example[section].as_object().unwrap().keys() {
+            let is_described = [format!("`{field}"), format!(".{field}"), format!("{field}`")]
+                .iter()
+                .any(|form| reference.split("```").skip(2).any(|prose| prose.contains(form)));
+            if !is_described {
+                missing.push(format!("{section}.{field}"));
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}
