@@ -15,7 +15,7 @@ use crate::event::LogLine;
 use crate::http::RequestHead;
 use crate::hygiene::OwnedHeaders;
 use crate::identity::Minter;
-use crate::refresh::KeySource;
+use crate::refresh::{Fetched, KeySource, Poll, SharedStore};
 use crate::rules::Rules;
 use crate::session::Sessions;
 use crate::time::{Span, UnixTime};
@@ -70,7 +70,6 @@ pub struct HostTraits {
 }
 
 /// The core: configuration and shared state of one filter.
-#[derive(Debug)]
 pub struct Gateway {
     pub(crate) providers: Providers,
     pub(crate) key_sources: Vec<KeySource>,
@@ -88,6 +87,7 @@ pub struct Gateway {
     pub(crate) flights: Flights,
     pub(crate) host: HostTraits,
     pub(crate) log: Vec<LogLine>,
+    store: Option<Box<dyn SharedStore>>,
     seed: [u8; 16],
     minted: u64,
 }
@@ -148,7 +148,11 @@ pub struct Landing(pub(crate) Outcome);
 
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Keys(ProviderId),
+    Keys {
+        provider: ProviderId,
+        /// Whether it is over: a discovery document only says where to go on.
+        settled: bool,
+    },
     /// The answer and until when it is current; `None` for a failure.
     UserInfo(UserKey, Option<(UserInfoAnswer, UnixTime)>),
 }
@@ -248,9 +252,20 @@ impl Gateway {
             flights: Flights::default(),
             host,
             log: Vec::new(),
+            store: None,
             seed,
             minted: 0,
         }
+    }
+
+    /// Lets it share what it fetches with the other workers of the proxy.
+    #[must_use]
+    pub fn sharing(mut self, store: Box<dyn SharedStore>) -> Self {
+        for remote in self.key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
+            remote.share(store.as_ref());
+        }
+        self.store = Some(store);
+        self
     }
 
     /// Begins a request: to be called once, with its whole head, before any of
@@ -278,8 +293,8 @@ impl Gateway {
         let flight = self.flights.close(flight)?;
         Some(Landing(match flight.purpose {
             Purpose::Keys(provider) => {
-                self.land_keys(provider, reply, now);
-                Outcome::Keys(provider)
+                let settled = self.land_keys(provider, reply, now);
+                Outcome::Keys { provider, settled }
             }
             Purpose::UserInfo(key) => {
                 let answer = self.land_user_info(&key, flight.token_end, reply, now);
@@ -307,12 +322,23 @@ impl Gateway {
     /// To be called regularly, about ten times a second.
     pub fn tick(&mut self, now: UnixTime) -> Tick {
         let mut tick = Tick { send: Vec::new(), overdue: self.flights.overdue(now) };
+        let (store, jitter) = (self.store.as_deref(), self.jitter());
         for (position, source) in self.key_sources.iter_mut().enumerate() {
-            let purpose = Purpose::Keys(ProviderId(position));
+            let provider = ProviderId(position);
+            let purpose = Purpose::Keys(provider);
             let Some(remote) = source.as_remote_mut() else { continue };
-            if remote.is_due(now) && self.flights.find(&purpose).is_none() {
-                let callout = remote.fetch(false, now);
-                tick.send.push(self.flights.open(purpose, callout, None, now));
+            if self.flights.find(&purpose).is_some() {
+                continue;
+            }
+            match remote.poll(store, jitter, now) {
+                Poll::Idle => {}
+                Poll::Adopted(skipped) => {
+                    let name = self.providers.name(provider);
+                    self.log.extend(skipped.iter().map(|key| LogLine::key_skipped(name, key)));
+                }
+                Poll::Fetch(callout) => {
+                    tick.send.push(self.flights.open(purpose, callout, None, now));
+                }
             }
         }
         tick
@@ -328,17 +354,20 @@ impl Gateway {
         self.limits.max_reply_bytes
     }
 
-    fn land_keys(&mut self, provider: ProviderId, reply: &CalloutReply, now: UnixTime) {
-        let jitter = self.seed.first().copied().unwrap_or_default();
-        let name = self.providers.name(provider).to_owned();
+    /// Whether the fetch is over.
+    fn land_keys(&mut self, provider: ProviderId, reply: &CalloutReply, now: UnixTime) -> bool {
+        let (store, jitter) = (self.store.as_deref(), self.jitter());
+        let name = self.providers.name(provider);
         let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
-        match source.map(|remote| remote.settle(reply, jitter, now)) {
-            Some(Ok(skipped)) => {
-                self.log.extend(skipped.into_iter().map(|key| LogLine::key_skipped(&name, &key)))
+        match source.map(|remote| remote.settle(reply, store, jitter, now)) {
+            Some(Ok(Fetched::Location)) => return false,
+            Some(Ok(Fetched::Keys(skipped))) => {
+                self.log.extend(skipped.iter().map(|key| LogLine::key_skipped(name, key)));
             }
-            Some(Err(error)) => self.log.push(LogLine::keys_not_fetched(&name, &error)),
+            Some(Err(error)) => self.log.push(LogLine::keys_not_fetched(name, &error)),
             None => {}
         }
+        true
     }
 
     fn land_user_info(
@@ -359,6 +388,12 @@ impl Gateway {
                 None
             }
         }
+    }
+
+    /// Differs between workers, so that they do not fetch all at once.
+    const fn jitter(&self) -> u8 {
+        let [first, ..] = self.seed;
+        first
     }
 
     /// Bytes that never repeat, for a `jti`.

@@ -214,7 +214,9 @@ impl Gateway {
         learned: Option<&Outcome>,
         now: UnixTime,
     ) -> Halt {
-        if matches!(learned, Some(Outcome::Keys(asked)) if *asked == provider) {
+        if let Some(Outcome::Keys { provider: asked, settled: true }) = learned
+            && *asked == provider
+        {
             return otherwise.into();
         }
         let purpose = Purpose::Keys(provider);

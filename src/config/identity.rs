@@ -30,7 +30,7 @@ pub struct MinterParts {
 const COPYABLE: [&str; 4] = ["scope", "client_id", "act", "txn"];
 
 /// Reads `identity_token`.
-pub fn minter(node: &Node<'_>) -> Option<MinterParts> {
+pub fn minter(node: &Node<'_>, now: UnixTime) -> Option<MinterParts> {
     let mut fields = node.fields()?;
     let header = fields.optional("header", header_name);
     let issuer = fields.required("issuer", "the iss of identity tokens", Node::text);
@@ -59,15 +59,21 @@ pub fn minter(node: &Node<'_>) -> Option<MinterParts> {
         None => HeaderName::parse("x-identity-token").ok()?,
     };
     let (copy, set) = claims?;
+    let (ttl, keys) = (Span::from_secs(ttl?), IdentityKeys::new(keys, jwks_path?));
     profile?;
+    if let Some(flaw) = keys.flaw(ttl, now) {
+        let accepted = "signing_keys of which one signs at any time, each published until its \
+                        last token has ended (its last signature plus ttl_seconds)";
+        return whole.reject_as(flaw, accepted);
+    }
     Some(MinterParts {
         header,
         issuer: issuer?.to_owned(),
         audiences: audiences?.into_iter().map(str::to_owned).collect(),
-        ttl: Span::from_secs(ttl?),
+        ttl,
         copy,
         set,
-        keys: IdentityKeys::new(keys, jwks_path?),
+        keys,
     })
 }
 

@@ -19,13 +19,16 @@ use crate::denial::{ErrorFormat, ErrorSettings, LoginRedirect};
 use crate::gateway::{Limits, Settings};
 use crate::http::HeaderName;
 use crate::json;
+use crate::time::UnixTime;
 use crate::token::{HeaderSource, TokenSources};
 
 /// Reads a configuration: JSON, or a binary `google.protobuf.Struct`, which is
-/// what Envoy makes of one. `environment` finds the values of `{env: NAME}`.
+/// what Envoy makes of one. `environment` finds the values of `{env: NAME}`;
+/// `now` is what the times of signing keys are seen from.
 pub fn load(
     text: &[u8],
     environment: &dyn Fn(&str) -> Option<String>,
+    now: UnixTime,
 ) -> Result<Settings, Problems> {
     let value = match json::parse(text) {
         Ok(value) => value,
@@ -39,14 +42,14 @@ pub fn load(
         },
     };
     let document = Document::new(environment);
-    let settings = settings(&document.root(&value));
+    let settings = settings(&document.root(&value), now);
     match (settings, document.into_problems()) {
         (Some(settings), problems) if problems.is_empty() => Ok(settings),
         (_, problems) => Err(Problems(problems)),
     }
 }
 
-fn settings(root: &Node<'_>) -> Option<Settings> {
+fn settings(root: &Node<'_>, now: UnixTime) -> Option<Settings> {
     let mut fields = root.fields()?;
     // All sections are read before any of them can end the reading: `?` comes
     // last, so that no problem hides another.
@@ -60,7 +63,7 @@ fn settings(root: &Node<'_>) -> Option<Settings> {
     let user_info = fields.optional("user_info", |node| services::user_info(node, &services));
     let headers =
         fields.or("claim_to_headers", Vec::new(), |node| node.list(identity::claim_header));
-    let minter = fields.required("identity_token", "an object", identity::minter);
+    let minter = fields.required("identity_token", "an object", |node| identity::minter(node, now));
     let provider_names = providers.as_deref().map(providers::names).unwrap_or_default();
     let anonymous = consumers.as_ref().and_then(Option::as_ref);
     let rules =

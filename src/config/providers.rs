@@ -1,12 +1,14 @@
 //! `providers`: who may issue public tokens, and with which keys.
 
+use std::rc::Rc;
+
 use serde_json::{Map, Value};
 
-use super::reader::{Node, is_env};
+use super::reader::{Fields, Node, is_env};
 use super::services::{self, Services};
 use super::{access, seconds};
 use crate::keys::{Algorithm, AlgorithmSet, KeySet, Origin};
-use crate::refresh::{JwksEndpoint, KeySource, RemoteKeys};
+use crate::refresh::{JwksEndpoint, JwksLocation, KeySource, RemoteKeys};
 use crate::time::Span;
 use crate::token::{IDENTITY_TYPES, Provider};
 
@@ -48,24 +50,22 @@ fn provider(name: &str, node: &Node<'_>, services: &Services) -> Option<Configur
     let required_claims = fields.or("required_claims", Vec::new(), access::claim_rules);
     let accept_unbound = fields.or("accept_unbound", false, Node::flag);
     let introspection = fields.not_yet("introspection");
-    let discovery = fields.not_yet("discovery");
     let local = fields.optional("local_jwks", local_jwks);
     let remote = fields.optional("remote_jwks", |node| remote_jwks(node, services));
+    let discovery = fields.optional("discovery", |node| discovery(node, services, issuer?));
     let whole = fields.node().clone();
     let known = fields.finish();
 
-    let keys = match (local?, remote?) {
-        (Some(keys), None) => KeySource::Local(keys.into()),
-        (None, Some(endpoint)) => KeySource::Remote(Box::new(RemoteKeys::new(endpoint))),
-        (Some(_), Some(_)) => {
-            return whole.reject_as("both local_jwks and remote_jwks", "one of the two");
+    const ONE: &str = "one of local_jwks, remote_jwks and discovery";
+    let keys = match (local?, remote?, discovery?) {
+        (Some(keys), None, None) => KeySource::Local(keys.into()),
+        (None, Some(endpoint), None) | (None, None, Some(endpoint)) => {
+            KeySource::Remote(Box::new(RemoteKeys::new(endpoint)))
         }
-        (None, None) => {
-            return whole.reject_as("neither local_jwks nor remote_jwks", "one of the two");
-        }
+        (None, None, None) => return whole.reject_as("no source of keys", ONE),
+        _ => return whole.reject_as("more than one source of keys", ONE),
     };
     introspection?;
-    discovery?;
     known?;
     let audiences = match (audiences?, any_audience?) {
         (Some(audiences), false) => Some(audiences.into_iter().map(str::to_owned).collect()),
@@ -81,7 +81,7 @@ fn provider(name: &str, node: &Node<'_>, services: &Services) -> Option<Configur
     let is_symmetric = algorithms.iter().any(Algorithm::is_symmetric);
     if is_symmetric && matches!(keys, KeySource::Remote(_)) {
         return whole.reject_as(
-            "HS* algorithms with remote_jwks",
+            "HS* algorithms with keys that are fetched",
             "HS* with local_jwks only: a shared secret cannot be published",
         );
     }
@@ -127,21 +127,47 @@ fn token_types(node: &Node<'_>) -> Option<Vec<String>> {
 }
 
 fn remote_jwks(node: &Node<'_>, services: &Services) -> Option<JwksEndpoint> {
-    const YEAR: u32 = 31_536_000;
     let mut fields = node.fields()?;
-    let service = services::reference(&mut fields, services);
+    let service = services::reference(&mut fields, "service", services);
     let path = fields.required("path", "a path that starts with /", services::path);
-    let cache = fields.or("cache_seconds", 600, |node| node.integer(1..=86_400));
-    let max_stale = seconds(&mut fields, "max_stale_seconds", 86_400, YEAR);
-    let cooldown = fields.or("unknown_kid_cooldown_seconds", 30, |node| node.integer(1..=3600));
+    let [cache, max_stale, cooldown] = lifetimes(&mut fields);
     fields.finish()?;
     Some(JwksEndpoint {
         service: service?,
-        path: path?,
-        cache: Span::from_secs(cache?),
-        max_stale: Span::from_secs(max_stale?),
-        unknown_kid_cooldown: Span::from_secs(cooldown?),
+        location: JwksLocation::Path(path?),
+        cache: cache?,
+        max_stale: max_stale?,
+        unknown_kid_cooldown: cooldown?,
     })
+}
+
+fn discovery(node: &Node<'_>, services: &Services, issuer: &str) -> Option<JwksEndpoint> {
+    let mut fields = node.fields()?;
+    let service = services::reference(&mut fields, "service", services);
+    let usual = "/.well-known/openid-configuration".to_owned();
+    let path = fields.or("path", usual, services::path);
+    // An issuer may keep its keys on another host, which is another service.
+    let jwks_service = fields.optional("jwks_service", |node| services::named(node, services));
+    let [cache, max_stale, cooldown] = lifetimes(&mut fields);
+    fields.finish()?;
+    let (service, issuer) = (service?, issuer.to_owned());
+    Some(JwksEndpoint {
+        service: jwks_service?.unwrap_or_else(|| Rc::clone(&service)),
+        location: JwksLocation::Discovered { service, path: path?, issuer },
+        cache: cache?,
+        max_stale: max_stale?,
+        unknown_kid_cooldown: cooldown?,
+    })
+}
+
+/// How long a set is current, how long it serves beyond that, and the least
+/// time between fetches for unknown key ids.
+fn lifetimes(fields: &mut Fields<'_>) -> [Option<Span>; 3] {
+    const YEAR: u32 = 31_536_000;
+    let cache = fields.or("cache_seconds", 600, |node| node.integer(1..=86_400));
+    let max_stale = seconds(fields, "max_stale_seconds", 86_400, YEAR);
+    let cooldown = fields.or("unknown_kid_cooldown_seconds", 30, |node| node.integer(1..=3600));
+    [cache, max_stale, cooldown].map(|seconds| seconds.map(Span::from_secs))
 }
 
 /// An inline JWKS. Unlike a fetched one, it may hold no key that cannot be used:

@@ -49,13 +49,20 @@ fn service(name: &str, node: &Node<'_>) -> Option<(String, Rc<Service>)> {
 }
 
 /// A field that names a service.
-pub fn reference(fields: &mut Fields<'_>, services: &Services) -> Option<Rc<Service>> {
-    fields.required("service", "the name of one of services", |node| {
-        let name = node.text()?;
-        services.get(name).cloned().or_else(|| {
-            let known: Vec<_> = services.keys().map(String::as_str).collect();
-            node.reject(format_args!("one of services: {}", known.join(", ")))
-        })
+pub fn reference(
+    fields: &mut Fields<'_>,
+    field: &'static str,
+    services: &Services,
+) -> Option<Rc<Service>> {
+    fields.required(field, "the name of one of services", |node| named(node, services))
+}
+
+/// The service of that name.
+pub fn named(node: &Node<'_>, services: &Services) -> Option<Rc<Service>> {
+    let name = node.text()?;
+    services.get(name).cloned().or_else(|| {
+        let known: Vec<_> = services.keys().map(String::as_str).collect();
+        node.reject(format_args!("one of services: {}", known.join(", ")))
     })
 }
 
@@ -73,7 +80,7 @@ const DEFAULT_ENTRIES: u32 = 10_000;
 /// Reads `user_info`; with it, how many users' data is kept.
 pub fn user_info(node: &Node<'_>, services: &Services) -> Option<(UserInfoSource, usize)> {
     let mut fields = node.fields()?;
-    let service = reference(&mut fields, services);
+    let service = reference(&mut fields, "service", services);
     let accepted = "a path such as /users/{sub}, with claims in braces";
     let path = fields.required("path", accepted, |node| {
         let template = node.value().as_str().and_then(PathTemplate::parse);

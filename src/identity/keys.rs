@@ -1,10 +1,12 @@
 //! The gateway's own keys: which one signs when, and which are published.
 
+use std::fmt;
+
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::keys::SigningKey;
-use crate::time::UnixTime;
+use crate::time::{Span, UnixTime};
 
 /// A signing key and its time.
 #[derive(Debug)]
@@ -36,6 +38,43 @@ pub struct IdentityKeys {
     jwks_path: String,
 }
 
+const FOREVER: UnixTime = UnixTime::from_millis(i64::MAX);
+
+/// What is wrong with the times of signing keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScheduleFlaw {
+    /// No key may sign from then on.
+    NobodySigns {
+        /// Since when.
+        from: UnixTime,
+    },
+    /// A key is withdrawn before the last token signed with it has ended.
+    RetiredTooEarly {
+        /// The key.
+        kid: String,
+        /// When that token ends.
+        needed_until: UnixTime,
+    },
+}
+
+impl fmt::Display for ScheduleFlaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NobodySigns { from } => write!(f, "no key that signs from {} on", rfc3339(*from)),
+            Self::RetiredTooEarly { kid, needed_until } => write!(
+                f,
+                "key {kid:?} retired before {}, when the last token signed with it ends",
+                rfc3339(*needed_until)
+            ),
+        }
+    }
+}
+
+fn rfc3339(time: UnixTime) -> String {
+    let date = chrono::DateTime::from_timestamp(time.as_secs(), 0);
+    date.map_or_else(|| time.to_string(), |date| date.format("%FT%TZ").to_string())
+}
+
 /// The JWKS as it is served.
 #[derive(Debug, PartialEq, Eq)]
 pub struct JwksDocument {
@@ -64,7 +103,34 @@ impl IdentityKeys {
     /// The next moment at which another key may sign.
     pub fn next_change(&self, now: UnixTime) -> UnixTime {
         let changes = self.keys.iter().flat_map(|key| [key.sign_from, key.retire_at]).flatten();
-        changes.filter(|change| *change > now).min().unwrap_or(UnixTime::from_millis(i64::MAX))
+        changes.filter(|change| *change > now).min().unwrap_or(FOREVER)
+    }
+
+    /// What of the schedule would fail the services behind, seen from `now`:
+    /// a time at which no key signs, or a key that is withdrawn while tokens
+    /// signed with it, valid for `ttl`, are still under way.
+    pub fn flaw(&self, ttl: Span, now: UnixTime) -> Option<ScheduleFlaw> {
+        let mut from = now;
+        loop {
+            let Some(signer) = self.signing(from) else {
+                return Some(ScheduleFlaw::NobodySigns { from });
+            };
+            let until = self.next_change(from);
+            let is_last = until == FOREVER;
+            let signs_on = !is_last && self.signing(until).is_some_and(|next| next.id == signer.id);
+            let needed_until = until.plus(ttl);
+            if let Some(end) = signer.retire_at
+                && !signs_on
+                && end < needed_until
+            {
+                let kid = signer.id.clone();
+                return Some(ScheduleFlaw::RetiredTooEarly { kid, needed_until });
+            }
+            if is_last {
+                return None;
+            }
+            from = until;
+        }
     }
 
     /// The JWKS: public parts of all keys that are not retired, those that do
@@ -77,5 +143,85 @@ impl IdentityKeys {
         let digest = Sha256::digest(body.as_bytes());
         let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         JwksDocument { body, etag: format!("\"{hex}\"") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::SigningAlgorithm;
+
+    fn key(id: &str, sign_from: Option<i64>, retire_at: Option<i64>) -> IdentityKey {
+        // RFC 8037 appendix A.1.
+        let jwk = r#"{"kty":"OKP","crv":"Ed25519",
+            "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            "d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}"#;
+        IdentityKey {
+            id: id.to_owned(),
+            key: SigningKey::parse(jwk, SigningAlgorithm::EdDsa).unwrap(),
+            sign_from: sign_from.map(UnixTime::from_secs),
+            retire_at: retire_at.map(UnixTime::from_secs),
+        }
+    }
+
+    fn keys(keys: Vec<IdentityKey>) -> IdentityKeys {
+        IdentityKeys::new(keys, "/jwks".into())
+    }
+
+    #[test]
+    fn who_signs_and_who_is_published() {
+        let keys = keys(vec![key("new", Some(1000), None), key("old", None, Some(1400))]);
+        for (now, signer, published) in [
+            (0, "old", &["new", "old"][..]),
+            (999, "old", &["new", "old"]),
+            (1000, "new", &["new", "old"]),
+            (1399, "new", &["new", "old"]),
+            (1400, "new", &["new"]),
+        ] {
+            let now = UnixTime::from_secs(now);
+            assert_eq!(keys.signing(now).map(|key| key.id.as_str()), Some(signer), "{now}");
+            let jwks: serde_json::Value = serde_json::from_str(&keys.jwks(now).body).unwrap();
+            let ids =
+                jwks["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap());
+            assert_eq!(ids.collect::<Vec<_>>(), published, "{now}");
+        }
+    }
+
+    #[test]
+    fn flaws_of_a_schedule() {
+        let nobody = |from| Some(ScheduleFlaw::NobodySigns { from: UnixTime::from_secs(from) });
+        let early = |kid: &str, until| {
+            let needed_until = UnixTime::from_secs(until);
+            Some(ScheduleFlaw::RetiredTooEarly { kid: kid.into(), needed_until })
+        };
+        for (case, schedule, expected) in [
+            ("one key for ever", vec![key("a", None, None)], None),
+            ("no key yet", vec![key("a", Some(200), None)], nobody(100)),
+            ("a last key that ends", vec![key("a", None, Some(900))], early("a", 1200)),
+            (
+                "old retired when its last token has ended",
+                vec![key("b", Some(1000), None), key("a", None, Some(1300))],
+                None,
+            ),
+            (
+                "old retired a second early",
+                vec![key("b", Some(1000), None), key("a", None, Some(1299))],
+                early("a", 1300),
+            ),
+            (
+                "old retired when the new one begins",
+                vec![key("a", None, Some(1000)), key("b", None, None)],
+                early("a", 1300),
+            ),
+            ("retired long ago", vec![key("a", None, Some(50)), key("b", None, None)], None),
+            (
+                "a gap",
+                vec![key("a", None, Some(5000)), key("b", Some(9000), None)],
+                early("a", 5300),
+            ),
+        ] {
+            let flaw = keys(schedule).flaw(Span::from_secs(300), UnixTime::from_secs(100));
+            assert_eq!(flaw, expected, "{case}");
+        }
     }
 }

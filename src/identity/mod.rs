@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders};
-pub use self::keys::{IdentityKey, IdentityKeys, JwksDocument};
+pub use self::keys::{IdentityKey, IdentityKeys, JwksDocument, ScheduleFlaw};
 use crate::consumer::Consumer;
 use crate::http::HeaderName;
 use crate::keys::SignError;

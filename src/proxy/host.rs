@@ -6,6 +6,7 @@
 //! | setting a header | replaces every copy | replaces the first copy |
 //! | listing headers | all of them | panics the SDK above 100 |
 //! | another request's context | can be entered | stays closed |
+//! | shared data | always there | traps unless a zone is configured |
 //! | `on_configure` says no | the listener is refused | the filter is skipped |
 //! | a trap while a request waits | the request fails | the request passes |
 //!
@@ -20,9 +21,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, Status};
 
+use super::store::SharedData;
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply};
 use crate::gateway::HostTraits;
 use crate::http::RequestHead;
+use crate::refresh::SharedStore;
 use crate::time::UnixTime;
 use crate::verdict::{GrpcStatus, HeaderEdits, LocalReply};
 
@@ -81,6 +84,14 @@ impl Host {
     /// host that would skip the filter gets one that denies everything.
     pub(super) const fn fails_closed_unconfigured(self) -> bool {
         matches!(self, Self::Envoy)
+    }
+
+    /// Data that workers share, where it can be used without asking first.
+    pub(super) fn shared_store(self) -> Option<Box<dyn SharedStore>> {
+        match self {
+            Self::Envoy => Some(Box::new(SharedData)),
+            Self::NgxWasm => None,
+        }
     }
 
     pub(super) fn now(self) -> UnixTime {

@@ -9,11 +9,13 @@
 //! - `shared` is what they have in common: the gateway and who waits.
 //! - `host` is the one place that calls the host, with the table of what hosts
 //!   do differently.
+//! - `store` is the data that workers share.
 
 mod filter;
 mod host;
 mod root;
 mod shared;
+mod store;
 
 /// What the host calls first.
 mod start {

@@ -27,11 +27,15 @@ impl Root {
     fn configure(&self, host: Host, bytes: usize) -> Result<Shared, String> {
         let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, bytes);
         let text = text.ok().flatten().unwrap_or_default();
-        let settings =
-            config::load(&text, &environment).map_err(|problems| problems.to_string())?;
+        let settings = config::load(&text, &environment, host.now())
+            .map_err(|problems| problems.to_string())?;
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| format!("no randomness: {error}"))?;
         let gateway = Gateway::new(settings, host.traits(), seed);
+        let gateway = match host.shared_store() {
+            Some(store) => gateway.sharing(store),
+            None => gateway,
+        };
         Ok(Shared::new(self.context_id, host, gateway))
     }
 }

@@ -1,0 +1,385 @@
+//! Key sets that are fetched from their issuer and kept up to date.
+//!
+//! Owns when to fetch and how long to keep; the fetching itself is a callout
+//! like any other. A fetch that fails never takes away keys that still serve.
+
+mod discovery;
+mod store;
+
+use std::fmt;
+use std::rc::Rc;
+
+pub use self::discovery::DiscoveryError;
+pub use self::store::SharedStore;
+use self::store::{Entry, Shelf};
+use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply, Service};
+use crate::json::{self, JsonError};
+use crate::keys::{KeySet, KeySetError, Origin, SkippedKey};
+use crate::time::{Span, UnixTime};
+
+/// Where a provider's keys come from.
+#[derive(Debug)]
+pub enum KeySource {
+    /// From the configuration.
+    Local(Rc<KeySet>),
+    /// From the issuer's JWKS endpoint.
+    Remote(Box<RemoteKeys>),
+}
+
+/// Where and when to fetch a JWKS: `remote_jwks` or `discovery` in the
+/// configuration.
+#[derive(Debug)]
+pub struct JwksEndpoint {
+    /// The service that has the keys.
+    pub service: Rc<Service>,
+    /// Where it has them.
+    pub location: JwksLocation,
+    /// How long a fetched set is taken as current, at most.
+    pub cache: Span,
+    /// How long it is used beyond that while fetches fail.
+    pub max_stale: Span,
+    /// The least time between fetches for the sake of unknown key ids.
+    pub unknown_kid_cooldown: Span,
+}
+
+/// How the path of a JWKS is known.
+#[derive(Debug)]
+pub enum JwksLocation {
+    /// It is configured.
+    Path(String),
+    /// It is in the issuer's discovery document.
+    Discovered {
+        /// The service that has the document.
+        service: Rc<Service>,
+        /// The document's path.
+        path: String,
+        /// The issuer that it must name.
+        issuer: String,
+    },
+}
+
+impl JwksEndpoint {
+    /// The configured path, of the keys or of what leads to them.
+    fn location(&self) -> &String {
+        match &self.location {
+            JwksLocation::Path(path) | JwksLocation::Discovered { path, .. } => path,
+        }
+    }
+}
+
+/// A key set that is fetched.
+#[derive(Debug)]
+pub struct RemoteKeys {
+    endpoint: JwksEndpoint,
+    shelf: Shelf,
+    loaded: Option<Loaded>,
+    discovered: Option<Discovered>,
+    /// What the request under way asks for.
+    stage: Stage,
+    /// When to fetch next, if nothing else asks for it.
+    due: UnixTime,
+    /// When to look next for what other workers fetched.
+    peek_at: UnixTime,
+    /// When a key id was last looked for in vain.
+    asked: Option<UnixTime>,
+    failures: u32,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    keys: Rc<KeySet>,
+    text: Vec<u8>,
+    at: UnixTime,
+}
+
+#[derive(Debug)]
+struct Discovered {
+    path: String,
+    at: UnixTime,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Discovery,
+    Keys,
+}
+
+/// What a [`RemoteKeys::poll`] comes to.
+#[must_use]
+#[derive(Debug)]
+pub enum Poll {
+    /// Nothing to do.
+    Idle,
+    /// Another worker's set was taken over; the keys of it that cannot be used.
+    Adopted(Vec<SkippedKey>),
+    /// This is to be sent.
+    Fetch(Callout),
+}
+
+/// What a reply brought.
+#[derive(Debug)]
+pub enum Fetched {
+    /// The path of the keys: they are to be fetched next, at once.
+    Location,
+    /// Keys; and those of the set that cannot be used.
+    Keys(Vec<SkippedKey>),
+}
+
+/// The first wait after a fetch that failed; it doubles up to [`MAX_BACKOFF`].
+const MIN_BACKOFF_MS: u32 = 1000;
+const MAX_BACKOFF: Span = Span::from_secs(30);
+
+/// A set is fetched no more often than this for the sake of its
+/// `Cache-Control`.
+const MIN_CACHE: Span = Span::from_secs(30);
+
+/// How often to look for what other workers fetched: what one of them found for
+/// an unknown key id serves all soon.
+const PEEK_INTERVAL: Span = Span::from_secs(1);
+
+/// How long the path in a discovery document is used.
+const DISCOVERY_LIFETIME: Span = Span::from_secs(86_400);
+
+impl KeySource {
+    /// The keys that may be used `now`, if there are any.
+    pub fn current(&self, now: UnixTime) -> Option<&Rc<KeySet>> {
+        match self {
+            Self::Local(keys) => Some(keys),
+            Self::Remote(remote) => remote.current(now),
+        }
+    }
+
+    /// The source, if it can be asked for more.
+    pub fn as_remote_mut(&mut self) -> Option<&mut RemoteKeys> {
+        match self {
+            Self::Local(_) => None,
+            Self::Remote(remote) => Some(remote),
+        }
+    }
+}
+
+impl RemoteKeys {
+    /// Keys to be fetched from `endpoint`, as soon as anybody asks.
+    pub fn new(endpoint: JwksEndpoint) -> Self {
+        const NOW: UnixTime = UnixTime::from_millis(i64::MIN);
+        Self {
+            shelf: Shelf::of(&endpoint),
+            endpoint,
+            loaded: None,
+            discovered: None,
+            stage: Stage::Keys,
+            due: NOW,
+            peek_at: NOW,
+            asked: None,
+            failures: 0,
+        }
+    }
+
+    /// Makes a place for the keys in a store that workers share.
+    pub fn share(&self, store: &dyn SharedStore) {
+        self.shelf.prepare(store);
+    }
+
+    fn current(&self, now: UnixTime) -> Option<&Rc<KeySet>> {
+        let loaded = self.loaded.as_ref()?;
+        let end = loaded.at.plus(self.endpoint.cache).plus(self.endpoint.max_stale);
+        (now < end).then_some(&loaded.keys)
+    }
+
+    /// What is due: taking over what another worker fetched, or fetching, if
+    /// none of them does.
+    pub fn poll(&mut self, store: Option<&dyn SharedStore>, jitter: u8, now: UnixTime) -> Poll {
+        let is_due = now >= self.due;
+        if !is_due && (store.is_none() || now < self.peek_at) {
+            return Poll::Idle;
+        }
+        self.peek_at = now.plus(PEEK_INTERVAL);
+        let stored = store.and_then(|store| Some((store, self.shelf.read(store)?)));
+        let Some((store, (entry, version))) = stored else {
+            return if is_due { Poll::Fetch(self.fetch(false, now)) } else { Poll::Idle };
+        };
+        if let Some(skipped) = self.adopt(&entry, jitter, now) {
+            return Poll::Adopted(skipped);
+        }
+        if !is_due || now < entry.leased_until {
+            return Poll::Idle;
+        }
+        let until = now.plus(self.endpoint.service.timeout).plus(Span::from_millis(MIN_BACKOFF_MS));
+        if self.shelf.lease(store, entry, version, until) {
+            Poll::Fetch(self.fetch(false, now))
+        } else {
+            Poll::Idle
+        }
+    }
+
+    /// Takes over a set that is newer than the one here, and current.
+    fn adopt(&mut self, entry: &Entry, jitter: u8, now: UnixTime) -> Option<Vec<SkippedKey>> {
+        let is_newer = self.loaded.as_ref().is_none_or(|loaded| entry.at > loaded.at);
+        let is_current = entry.at <= now && now < entry.at.plus(self.endpoint.cache);
+        if entry.text.is_empty() || !is_newer || !is_current {
+            return None;
+        }
+        let (keys, skipped) = read_keys(&entry.text).ok()?;
+        let lifetime = self.endpoint.cache;
+        self.load(keys, entry.text.clone(), lifetime, jitter, entry.at);
+        Some(skipped)
+    }
+
+    /// Whether a fetch may be made now for a key that is not known: at once
+    /// when there are no keys at all (unless fetches keep failing), else once a
+    /// cooldown, whatever ids hostile tokens make up.
+    pub fn may_look_for_key(&self, now: UnixTime) -> bool {
+        // A discovery document came in: what it leads to was asked for.
+        if self.is_halfway() {
+            return true;
+        }
+        match (self.current(now), self.asked) {
+            (None, _) => now >= self.due,
+            (Some(_), None) => true,
+            (Some(_), Some(asked)) => now >= asked.plus(self.endpoint.unknown_kid_cooldown),
+        }
+    }
+
+    fn is_halfway(&self) -> bool {
+        self.stage == Stage::Discovery && self.discovered.is_some()
+    }
+
+    /// The fetch to make. From now on none is due for as long as the service
+    /// may take to answer.
+    pub fn fetch(&mut self, for_unknown_key: bool, now: UnixTime) -> Callout {
+        if for_unknown_key {
+            self.asked = Some(now);
+        }
+        let stale = |found: &Discovered| now >= found.at.plus(DISCOVERY_LIFETIME);
+        if self.discovered.as_ref().is_some_and(stale) {
+            self.discovered = None;
+        }
+        let (stage, service, path) = match (&self.endpoint.location, &self.discovered) {
+            (JwksLocation::Path(path), _) => (Stage::Keys, &self.endpoint.service, path),
+            (_, Some(found)) => (Stage::Keys, &self.endpoint.service, &found.path),
+            (JwksLocation::Discovered { service, path, .. }, None) => {
+                (Stage::Discovery, service, path)
+            }
+        };
+        let callout =
+            Callout { service: Rc::clone(service), path: path.clone(), headers: Vec::new() };
+        self.stage = stage;
+        self.due = now.plus(callout.service.timeout).plus(Span::from_millis(MIN_BACKOFF_MS));
+        callout
+    }
+
+    /// Takes the reply to a [`RemoteKeys::fetch`]. Keys that serve are replaced
+    /// only by keys that can serve. `jitter`, 0 to 255, spreads the next fetch
+    /// of many workers over a tenth of the time.
+    pub fn settle(
+        &mut self,
+        reply: &CalloutReply,
+        store: Option<&dyn SharedStore>,
+        jitter: u8,
+        now: UnixTime,
+    ) -> Result<Fetched, FetchError> {
+        let settled = answer(reply).and_then(|answer| match self.stage {
+            Stage::Discovery => self.settle_discovery(answer, now),
+            Stage::Keys => self.settle_keys(answer, store, jitter, now),
+        });
+        if settled.is_err() {
+            // Keys that moved are found again by asking where they are.
+            self.discovered = None;
+            self.stage = Stage::Keys;
+            let doubled = MIN_BACKOFF_MS.saturating_mul(1 << self.failures.min(5));
+            self.failures = self.failures.saturating_add(1);
+            let wait = Span::from_millis(doubled).min(MAX_BACKOFF);
+            self.due = now.plus(shortened(wait, jitter));
+        }
+        settled
+    }
+
+    fn settle_discovery(&mut self, answer: &Answer, now: UnixTime) -> Result<Fetched, FetchError> {
+        if let JwksLocation::Discovered { issuer, .. } = &self.endpoint.location {
+            let path = discovery::jwks_path(&answer.body, issuer).map_err(FetchError::Discovery)?;
+            self.discovered = Some(Discovered { path, at: now });
+        }
+        self.due = now;
+        Ok(Fetched::Location)
+    }
+
+    fn settle_keys(
+        &mut self,
+        answer: &Answer,
+        store: Option<&dyn SharedStore>,
+        jitter: u8,
+        now: UnixTime,
+    ) -> Result<Fetched, FetchError> {
+        let (keys, skipped) = read_keys(&answer.body)?;
+        let bounded = |age: Span| age.max(MIN_CACHE).min(self.endpoint.cache);
+        let lifetime = answer.max_age().map_or(self.endpoint.cache, bounded);
+        self.load(keys, answer.body.clone(), lifetime, jitter, now);
+        if let Some(store) = store {
+            self.shelf.publish(store, &answer.body, now);
+        }
+        Ok(Fetched::Keys(skipped))
+    }
+
+    fn load(&mut self, keys: KeySet, text: Vec<u8>, lifetime: Span, jitter: u8, at: UnixTime) {
+        self.failures = 0;
+        self.due = at.plus(shortened(lifetime, jitter));
+        // The same set stays the same object, so that what was verified with
+        // it need not be verified again.
+        let keys = match &self.loaded {
+            Some(loaded) if loaded.text == text => Rc::clone(&loaded.keys),
+            _ => Rc::new(keys),
+        };
+        self.loaded = Some(Loaded { keys, text, at });
+    }
+}
+
+/// `span` less up to a tenth of it.
+fn shortened(span: Span, jitter: u8) -> Span {
+    let tenth = span.as_millis().div_euclid(10);
+    let off = tenth.saturating_mul(i64::from(jitter)).div_euclid(255);
+    let rest = span.as_millis().saturating_sub(off);
+    Span::from_millis(u32::try_from(rest).unwrap_or(u32::MAX))
+}
+
+fn answer(reply: &CalloutReply) -> Result<&Answer, FetchError> {
+    match reply {
+        CalloutReply::Answer(answer) if answer.status == 200 => Ok(answer),
+        CalloutReply::Answer(answer) => Err(FetchError::Status(answer.status)),
+        CalloutReply::Failed(failure) => Err(FetchError::NoAnswer(*failure)),
+    }
+}
+
+fn read_keys(text: &[u8]) -> Result<(KeySet, Vec<SkippedKey>), FetchError> {
+    let document = json::parse(text).map_err(FetchError::Json)?;
+    KeySet::from_jwks(&document, Origin::Remote).map_err(FetchError::Keys)
+}
+
+/// Why a fetch brought no keys.
+#[derive(Debug)]
+pub enum FetchError {
+    /// No answer.
+    NoAnswer(CalloutFailure),
+    /// An answer other than 200.
+    Status(u16),
+    /// A discovery document that leads nowhere.
+    Discovery(DiscoveryError),
+    /// A body that is not acceptable JSON.
+    Json(JsonError),
+    /// A document without usable keys.
+    Keys(KeySetError),
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAnswer(failure) => failure.fmt(f),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Discovery(error) => error.fmt(f),
+            Self::Json(error) => write!(f, "not acceptable JSON: {error}"),
+            Self::Keys(error) => error.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! The life of a fetched key set, alone and among workers.
+
+#![allow(clippy::arithmetic_side_effects)] // on seconds of the test's own
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use serde_json::json;
+
+use super::*;
+use crate::callout::Scheme;
+
+/// A host's shared data, with Envoy's versions.
+#[derive(Default)]
+struct MapStore(RefCell<HashMap<String, (Vec<u8>, u32)>>);
+
+impl SharedStore for MapStore {
+    fn read(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.0.borrow().get(key).cloned()
+    }
+
+    fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        let mut entries = self.0.borrow_mut();
+        let current = entries.get(key).map_or(0, |(_, version)| *version);
+        if version.is_some_and(|version| version != current) {
+            return false;
+        }
+        entries.insert(key.to_owned(), (value.to_vec(), current + 1));
+        true
+    }
+}
+
+fn service(name: &str) -> Rc<Service> {
+    Rc::new(Service {
+        name: name.into(),
+        upstream: name.into(),
+        authority: format!("{name}.internal"),
+        scheme: Scheme::Http,
+        timeout: Span::from_secs(1),
+    })
+}
+
+fn endpoint(location: JwksLocation) -> JwksEndpoint {
+    JwksEndpoint {
+        service: service("keys"),
+        location,
+        cache: Span::from_secs(600),
+        max_stale: Span::from_secs(3600),
+        unknown_kid_cooldown: Span::from_secs(30),
+    }
+}
+
+fn fixed() -> RemoteKeys {
+    RemoteKeys::new(endpoint(JwksLocation::Path("/jwks".into())))
+}
+
+fn discovering() -> RemoteKeys {
+    RemoteKeys::new(endpoint(JwksLocation::Discovered {
+        service: service("issuer"),
+        path: "/.well-known/openid-configuration".into(),
+        issuer: "https://id.example".into(),
+    }))
+}
+
+/// A set with the key of RFC 8037 appendix A.2 under this id.
+fn jwks(kid: &str) -> String {
+    let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x}]}).to_string()
+}
+
+fn ok(body: &str) -> CalloutReply {
+    CalloutReply::Answer(Answer { status: 200, cache_control: None, body: body.into() })
+}
+
+fn failed() -> CalloutReply {
+    CalloutReply::Failed(CalloutFailure::NoReply)
+}
+
+fn at(seconds: i64) -> UnixTime {
+    UnixTime::from_secs(1_800_000_000 + seconds)
+}
+
+/// The path that a poll wants to be fetched.
+fn fetches(
+    keys: &mut RemoteKeys,
+    store: Option<&dyn SharedStore>,
+    now: UnixTime,
+) -> Option<String> {
+    match keys.poll(store, 0, now) {
+        Poll::Fetch(callout) => Some(callout.path),
+        Poll::Idle | Poll::Adopted(_) => None,
+    }
+}
+
+fn knows(keys: &RemoteKeys, kid: &str, now: UnixTime) -> bool {
+    keys.current(now).is_some_and(|keys| keys.knows(kid))
+}
+
+#[test]
+fn a_set_is_fetched_again_when_its_time_is_over() {
+    let mut keys = fixed();
+    assert_eq!(fetches(&mut keys, None, at(0)).as_deref(), Some("/jwks"), "at once");
+    assert_eq!(fetches(&mut keys, None, at(1)), None, "while the reply is awaited");
+    keys.settle(&ok(&jwks("1")), None, 0, at(1)).unwrap();
+    assert_eq!(fetches(&mut keys, None, at(600)), None, "while it is current");
+    assert_eq!(fetches(&mut keys, None, at(601)).as_deref(), Some("/jwks"));
+}
+
+#[test]
+fn a_reply_says_how_long_it_is_current_within_bounds() {
+    for (case, header, due) in [
+        ("shorter", "max-age=60", 60),
+        ("too short", "max-age=1", 30),
+        ("not to be stored", "no-store", 30),
+        ("longer", "max-age=86400", 600),
+    ] {
+        let mut keys = fixed();
+        assert!(fetches(&mut keys, None, at(0)).is_some());
+        let cache_control = Some(header.as_bytes().to_vec());
+        let answer = Answer { status: 200, cache_control, body: jwks("1").into() };
+        keys.settle(&CalloutReply::Answer(answer), None, 0, at(0)).unwrap();
+        assert_eq!(fetches(&mut keys, None, at(due - 1)), None, "{case}: before");
+        assert!(fetches(&mut keys, None, at(due)).is_some(), "{case}: then");
+    }
+}
+
+#[test]
+fn jitter_only_shortens_and_by_a_tenth_at_most() {
+    let span = Span::from_secs(600);
+    assert_eq!(shortened(span, 0), span);
+    assert_eq!(shortened(span, 255), Span::from_secs(540));
+}
+
+#[test]
+fn failures_are_retried_with_growing_waits_and_take_no_keys_away() {
+    let mut keys = fixed();
+    assert!(fetches(&mut keys, None, at(0)).is_some());
+    keys.settle(&ok(&jwks("1")), None, 0, at(0)).unwrap();
+    let mut now = 600;
+    for wait in [1, 2, 4, 8, 16, 30, 30] {
+        assert!(fetches(&mut keys, None, at(now)).is_some(), "after {now} s");
+        keys.settle(&failed(), None, 0, at(now)).unwrap_err();
+        assert_eq!(fetches(&mut keys, None, at(now + wait - 1)), None, "wait of {wait} s");
+        assert!(knows(&keys, "1", at(now)), "the last good set");
+        now += wait;
+    }
+    assert!(knows(&keys, "1", at(600 + 3600 - 1)));
+    assert!(!knows(&keys, "1", at(600 + 3600)), "beyond max_stale");
+}
+
+#[test]
+fn replies_that_are_no_key_set_take_no_keys_away() {
+    let status = |status| {
+        CalloutReply::Answer(Answer { status, cache_control: None, body: jwks("2").into() })
+    };
+    for (case, reply) in [
+        ("no reply", failed()),
+        ("a redirect", status(302)),
+        ("no content", status(204)),
+        ("an error", status(500)),
+        ("HTML", ok("<html>")),
+        ("no keys", ok(r#"{"keys": []}"#)),
+        ("a member twice", ok(r#"{"keys": [], "keys": []}"#)),
+        ("only a secret", ok(r#"{"keys": [{"kty": "oct", "k": "AAAA"}]}"#)),
+    ] {
+        let mut keys = fixed();
+        assert!(fetches(&mut keys, None, at(0)).is_some());
+        keys.settle(&ok(&jwks("1")), None, 0, at(0)).unwrap();
+        assert!(fetches(&mut keys, None, at(600)).is_some());
+        keys.settle(&reply, None, 0, at(600)).unwrap_err();
+        assert!(knows(&keys, "1", at(600)), "{case}");
+    }
+}
+
+#[test]
+fn the_same_set_stays_the_same_object() {
+    let mut keys = fixed();
+    assert!(fetches(&mut keys, None, at(0)).is_some());
+    keys.settle(&ok(&jwks("1")), None, 0, at(0)).unwrap();
+    let first = Rc::clone(keys.current(at(0)).unwrap());
+    keys.settle(&ok(&jwks("1")), None, 0, at(600)).unwrap();
+    assert!(Rc::ptr_eq(&first, keys.current(at(600)).unwrap()), "unchanged");
+    keys.settle(&ok(&jwks("2")), None, 0, at(1200)).unwrap();
+    assert!(!Rc::ptr_eq(&first, keys.current(at(1200)).unwrap()), "changed");
+}
+
+#[test]
+fn unknown_keys_cause_one_fetch_a_cooldown() {
+    let mut keys = fixed();
+    assert!(keys.may_look_for_key(at(0)), "no keys yet");
+    keys.fetch(true, at(0));
+    keys.settle(&ok(&jwks("1")), None, 0, at(0)).unwrap();
+    assert!(!keys.may_look_for_key(at(29)));
+    assert!(keys.may_look_for_key(at(30)));
+}
+
+#[test]
+fn one_worker_fetches_for_all() {
+    let store = MapStore::default();
+    let store: &dyn SharedStore = &store;
+    let mut workers = [fixed(), fixed(), fixed()];
+    workers.iter().for_each(|worker| worker.share(store));
+    let fetching: Vec<_> =
+        workers.iter_mut().map(|worker| fetches(worker, Some(store), at(0)).is_some()).collect();
+    assert_eq!(fetching, [true, false, false]);
+    workers[0].settle(&ok(&jwks("1")), Some(store), 0, at(0)).unwrap();
+    for worker in &mut workers[1..] {
+        assert_eq!(fetches(worker, Some(store), at(1)), None);
+        assert!(knows(worker, "1", at(1)), "taken over");
+    }
+    // What one finds for an unknown key soon serves all.
+    workers[2].fetch(true, at(100));
+    workers[2].settle(&ok(&jwks("2")), Some(store), 0, at(100)).unwrap();
+    assert_eq!(fetches(&mut workers[0], Some(store), at(102)), None);
+    assert!(knows(&workers[0], "2", at(102)));
+}
+
+#[test]
+fn a_worker_that_dies_with_the_lease_holds_nobody_up() {
+    let store = MapStore::default();
+    let store: &dyn SharedStore = &store;
+    let [mut dying, mut other] = [fixed(), fixed()];
+    dying.share(store);
+    assert!(fetches(&mut dying, Some(store), at(0)).is_some());
+    assert_eq!(fetches(&mut other, Some(store), at(1)), None, "leased");
+    assert!(fetches(&mut other, Some(store), at(3)).is_some(), "the lease is over");
+}
+
+#[test]
+fn a_store_that_cannot_be_trusted_is_not_used() {
+    for (case, value) in [("garbage", &b"\xff\n1\n2\n{}"[..]), ("another key", b"x\n1\n2\n{}")] {
+        let store = MapStore::default();
+        let mut keys = fixed();
+        keys.share(&store);
+        let key = store.0.borrow().keys().next().unwrap().clone();
+        store.write(&key, value, None);
+        assert!(fetches(&mut keys, Some(&store), at(0)).is_some(), "{case}");
+    }
+    // Nor is a set from the future, as a clock set back would make it.
+    let store = MapStore::default();
+    let [mut ahead, mut behind] = [fixed(), fixed()];
+    ahead.share(&store);
+    ahead.fetch(false, at(5000));
+    ahead.settle(&ok(&jwks("1")), Some(&store), 0, at(5000)).unwrap();
+    assert!(fetches(&mut behind, Some(&store), at(0)).is_some(), "from the future");
+}
+
+#[test]
+fn discovery_leads_to_the_keys() {
+    let document =
+        json!({"issuer": "https://id.example", "jwks_uri": "https://id.example/k"}).to_string();
+    let mut keys = discovering();
+    let callout = keys.fetch(true, at(0));
+    assert_eq!(callout.service.name, "issuer");
+    assert_eq!(callout.path, "/.well-known/openid-configuration");
+    let fetched = keys.settle(&ok(&document), None, 0, at(0)).unwrap();
+    assert!(matches!(fetched, Fetched::Location));
+    assert!(keys.may_look_for_key(at(0)), "the second half, in spite of the cooldown");
+    let callout = keys.fetch(true, at(0));
+    assert_eq!((callout.service.name.as_str(), callout.path.as_str()), ("keys", "/k"));
+    keys.settle(&ok(&jwks("1")), None, 0, at(0)).unwrap();
+    assert!(knows(&keys, "1", at(0)));
+    assert!(!keys.may_look_for_key(at(1)), "the cooldown holds again");
+    assert_eq!(fetches(&mut keys, None, at(600)).as_deref(), Some("/k"), "found once");
+
+    keys.settle(&failed(), None, 0, at(600)).unwrap_err();
+    let again = fetches(&mut keys, None, at(601));
+    assert_eq!(again.as_deref(), Some("/.well-known/openid-configuration"), "it may have moved");
+    keys.settle(&ok("{}"), None, 0, at(601)).unwrap_err();
+    assert!(knows(&keys, "1", at(601)), "a bad document takes no keys away");
+}
