@@ -1,0 +1,158 @@
+//! What is installed in Kong: the schema by which Kong checks a configuration is
+//! the one by which the filter reads it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+
+use gatepass::config::{self, Problems};
+use gatepass::time::UnixTime;
+use serde_json::{Value, json};
+
+/// A key for tests only: the private JWK of RFC 7515 appendix A.3.1.
+const SIGNING_KEY: &str = r#"{"kty":"EC","crv":"P-256",
+    "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    "d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#;
+
+fn load(configuration: &Value) -> Result<(), Problems> {
+    let environment = |name: &str| (name == "GATEPASS_SIGNING_KEY").then(|| SIGNING_KEY.into());
+    let now = UnixTime::from_secs(1_800_000_000);
+    config::load(configuration.to_string().as_bytes(), &environment, now).map(drop)
+}
+
+fn schema() -> Value {
+    let metadata: Value = serde_json::from_str(include_str!("../kong/gatepass.meta.json")).unwrap();
+    metadata["config_schema"].clone()
+}
+
+/// The filter's configuration in the declarative configuration of Kong.
+fn example() -> Value {
+    let kong: Value = serde_norway::from_str(include_str!("../kong/kong.yml")).unwrap();
+    let filter = &kong["services"][0]["filter_chains"][0]["filters"][0];
+    assert_eq!(filter["name"], "gatepass");
+    filter["config"].clone()
+}
+
+/// A configuration in which every object that the filter reads occurs, by JSON
+/// pointer.
+fn everywhere() -> (Value, Vec<&'static str>) {
+    let mut configuration = example();
+    let provider = &mut configuration["providers"]["shop"];
+    provider["required_claims"] = json!({"tenant": ["acme"]});
+    let lifetimes = json!({"service": "auth", "path": "/c"});
+    configuration["providers"]["found"] = json!({
+        "issuer": "https://found.example", "audiences": ["a"], "discovery": lifetimes,
+    });
+    configuration["providers"]["inline"] = json!({
+        "issuer": "https://inline.example", "audiences": ["a"],
+        "local_jwks": {"keys": [{"kty": "oct", "k": "A".repeat(43)}]}, "algorithms": ["HS256"],
+    });
+    configuration["token"] = json!({"from_headers": [{"name": "authorization"}]});
+    configuration["user_info"]["cache"] = json!({});
+    configuration["identity_token"]["claims"] = json!({});
+    configuration["claim_to_headers"] = json!([{"header": "x-a", "claim": "a"}]);
+    configuration["rules"][0] = json!({"match": {"path": "/a"}, "requires": {}});
+    configuration["errors"]["login_redirect"] = json!({"to": "/login"});
+    configuration["limits"] = json!({});
+    let objects = vec![
+        "",
+        "/services/auth",
+        "/providers/shop",
+        "/providers/shop/remote_jwks",
+        "/providers/found/discovery",
+        "/providers/inline/local_jwks",
+        "/token",
+        "/token/from_headers/0",
+        "/consumers",
+        "/consumers/entries/0",
+        "/user_info",
+        "/user_info/cache",
+        "/identity_token",
+        "/identity_token/claims",
+        "/identity_token/signing_keys/0",
+        "/claim_to_headers/0",
+        "/rules/0",
+        "/rules/0/match",
+        "/rules/0/requires",
+        "/errors",
+        "/errors/login_redirect",
+        "/limits",
+    ];
+    (configuration, objects)
+}
+
+/// The fields that the filter reads in an object: it lists them when it finds
+/// one that it does not know.
+fn fields_read(configuration: &Value, object: &str) -> BTreeSet<String> {
+    let mut configuration = configuration.clone();
+    configuration.pointer_mut(object).expect(object)["surplus"] = json!(1);
+    let Problems(problems) = load(&configuration).expect_err(object);
+    let accepted: Vec<_> = problems
+        .iter()
+        .filter(|problem| problem.path.ends_with(".surplus"))
+        .filter_map(|problem| problem.accepted.strip_prefix("only the fields "))
+        .collect();
+    assert_eq!(accepted.len(), 1, "{object}: {problems:?}");
+    accepted[0].split(", ").map(str::to_owned).collect()
+}
+
+/// The fields that the schema has for an object, and whether it allows others.
+fn fields_in_schema(object: &str) -> (BTreeSet<String>, bool) {
+    let schema = schema();
+    let mut node = &schema;
+    for step in object.split('/').skip(1) {
+        node = match (&node["properties"][step], &node["items"], &node["additionalProperties"]) {
+            (named @ Value::Object(_), ..) => named,
+            (_, items @ Value::Object(_), _) => items,
+            (.., free @ Value::Object(_)) => free,
+            _ => panic!("{object}: the schema has nothing for {step}"),
+        };
+    }
+    let fields = node["properties"].as_object().unwrap().keys().cloned().collect();
+    (fields, node["additionalProperties"] != json!(false))
+}
+
+#[test]
+fn kong_accepts_the_fields_that_the_filter_reads_and_no_others() {
+    let (configuration, objects) = everywhere();
+    load(&configuration).expect("the configuration itself");
+    for object in objects {
+        let (fields, takes_others) = fields_in_schema(object);
+        // Fields of a later version: the filter knows them to refuse them.
+        let mut read = fields_read(&configuration, object);
+        ["introspection", "revocation"].iter().for_each(|later| drop(read.remove(*later)));
+        assert_eq!(fields, read, "{object}");
+        assert!(!takes_others, "{object} takes unknown fields");
+    }
+}
+
+#[test]
+fn the_example_is_accepted_by_kong_and_by_the_filter() {
+    let validator = jsonschema::draft4::new(&schema()).expect("a schema of draft 4");
+    let (configuration, _) = everywhere();
+    for configuration in [example(), configuration] {
+        let errors: Vec<_> = validator.iter_errors(&configuration).map(|e| e.to_string()).collect();
+        assert_eq!(errors, Vec::<String>::new());
+        load(&configuration).unwrap();
+    }
+}
+
+#[test]
+fn kong_refuses_what_the_filter_would_refuse() {
+    let validator = jsonschema::draft4::new(&schema()).expect("a schema of draft 4");
+    for (case, pointer, field, value) in [
+        ("a misspelt field", "/user_info", "failure_mod", json!("deny")),
+        ("a word of no meaning", "/user_info", "failure_mode", json!("ignore")),
+        ("a time-out of none", "/services/auth", "timeout_ms", json!(0)),
+        ("a list that is none", "/providers/shop", "audiences", json!("shop-api")),
+        ("an unknown algorithm", "/providers/shop", "algorithms", json!(["none"])),
+        ("a path without a slash", "/identity_token", "jwks_path", json!("jwks.json")),
+        ("a secret that is a number", "/user_info", "headers", json!({"x-api-key": 7})),
+    ] {
+        let mut configuration = example();
+        configuration.pointer_mut(pointer).unwrap()[field] = value;
+        assert!(!validator.is_valid(&configuration), "{case}: Kong accepts it");
+        assert!(load(&configuration).is_err(), "{case}: the filter accepts it");
+    }
+}
