@@ -121,7 +121,7 @@ fn kong_accepts_the_fields_that_the_filter_reads_and_no_others() {
         let (fields, takes_others) = fields_in_schema(object);
         // Fields of a later version: the filter knows them to refuse them.
         let mut read = fields_read(&configuration, object);
-        ["introspection", "revocation"].iter().for_each(|later| drop(read.remove(*later)));
+        read.retain(|field| !["introspection", "revocation"].contains(&field.as_str()));
         assert_eq!(fields, read, "{object}");
         assert!(!takes_others, "{object} takes unknown fields");
     }
