@@ -83,9 +83,14 @@ impl TokenSources {
         if self.forward {
             return;
         }
-        for source in &self.headers {
-            if head.values(source.name.as_str()).any(|value| source.credentials(value).is_some()) {
-                note(&mut cleansing.clear, source.name.as_str());
+        for field in head.fields() {
+            // A spelling that we do not read is not a token to us, but it may be
+            // to the upstream.
+            let is_read = |source: &HeaderSource| {
+                source.name.is_spelled(&field.name) && source.credentials(&field.value).is_some()
+            };
+            if self.headers.iter().any(is_read) {
+                note(&mut cleansing.clear, &field.name);
             }
         }
         if self.in_cookies(head).next().is_some() {

@@ -21,6 +21,7 @@ mod headers;
 mod hostile;
 mod identity;
 mod keys;
+mod regressions;
 mod rules;
 mod support;
 mod user_info;

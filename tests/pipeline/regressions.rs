@@ -1,0 +1,31 @@
+//! What was wrong once.
+
+use serde_json::json;
+
+use crate::support::*;
+
+/// An upstream that takes `_` for `-` would read a token that nobody checked.
+#[test]
+fn the_public_token_goes_no_further_in_another_spelling() {
+    for (case, credentials) in [("alone", None), ("beside a valid one", Some(alice()))] {
+        let mut fields = vec![("X_Access_Token", "not.a.token")];
+        if let Some(token) = &credentials {
+            fields.push(("x-access-token", token));
+        }
+        let head = head(&fields);
+        let config = local([
+            ("/token", json!({"from_headers": [{"name": "x-access-token"}]})),
+            ("/rules", json!([{"match": {}, "requires": {"allow_missing": true}}])),
+        ]);
+        let mut world = World::new(&config, ENVOY);
+        let edits = forwarded(world.begin(head.clone()));
+        let names: Vec<_> = upstream(&head, &edits).into_iter().map(|(name, _)| name).collect();
+        assert!(!names.iter().any(|name| name == "x_access_token"), "{case}: {names:?}");
+        let mut world = World::new(&config, KONG);
+        let step = world.begin(head);
+        match credentials {
+            None => drop(forwarded(step)),
+            Some(_) => assert_eq!(denied(step), denial(400, "header_repeated")),
+        }
+    }
+}
