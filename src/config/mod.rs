@@ -17,8 +17,9 @@ pub use self::reader::{Problem, Problems};
 use crate::denial::{ErrorFormat, ErrorSettings, LoginRedirect};
 use crate::gateway::{Limits, Settings};
 use crate::http::HeaderName;
+use crate::identity::USERNAME_CLAIMS;
 use crate::json;
-use crate::token::{HeaderSource, TokenSources};
+use crate::token::{ClaimPath, HeaderSource, TokenSources};
 
 /// Reads a configuration. `environment` finds the values of `{env: NAME}`.
 pub fn load(
@@ -78,9 +79,10 @@ fn settings(root: &Node<'_>) -> Option<Settings> {
         None => (None, 0),
     };
     let user_info = user_info.map(|mut source| {
-        let from_user_info = headers.iter().map(|header| header.path.clone());
+        let configured = headers.iter().map(|header| header.path.clone());
+        let usernames = USERNAME_CLAIMS.map(ClaimPath::dotted);
         source.header_claims =
-            from_user_info.filter(|path| source.provides(path.first())).collect();
+            configured.chain(usernames).filter(|path| source.provides(path.first())).collect();
         source
     });
     let consumers = consumers?.map(|(directory, _)| directory).unwrap_or_default();

@@ -14,7 +14,7 @@ use jwt_compact::Claims as JwtClaims;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders};
+pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders, USERNAME_CLAIMS};
 pub use self::keys::{IdentityKey, IdentityKeys, JwksDocument};
 use crate::consumer::Consumer;
 use crate::http::HeaderName;

@@ -29,3 +29,25 @@ fn the_public_token_goes_no_further_in_another_spelling() {
         }
     }
 }
+/// Who is told apart by a username that user info gives: a control character in
+/// it is the service's failure, not the token's.
+#[test]
+fn a_username_from_user_info_with_control_characters_is_a_failure_of_user_info() {
+    for (claim, mode, expected) in [
+        ("preferred_username", "deny", Some(denial(503, "user_info_unavailable"))),
+        ("username", "deny", Some(denial(503, "user_info_unavailable"))),
+        ("username", "degrade", None),
+    ] {
+        let config = with_users([
+            ("/user_info/claims", json!({claim: "/name"})),
+            ("/user_info/failure_mode", mode.into()),
+        ]);
+        let mut world = World::new(&config, ENVOY);
+        let step = world.get(&alice());
+        let step = world.answer(step, &ok(&json!({"name": "a\r\nb"})));
+        match expected {
+            Some(expected) => assert_eq!(denied(step), expected, "{claim}, {mode}"),
+            None => assert_eq!(field(&forwarded(step), "x-consumer-username"), None),
+        }
+    }
+}
