@@ -84,7 +84,8 @@ impl Gateway {
     /// Ends a request with a denial.
     pub(crate) fn deny(&mut self, head: &RequestHead, denial: &Denial, trace: &Trace) -> Step {
         self.log.push(LogLine::denied(head, denial, trace));
-        Step::Done(Verdict::Answer(denial.reply(head, &self.errors)))
+        let target = self.sources.target_without_token(head);
+        Step::Done(Verdict::Answer(denial.reply(head, &target, &self.errors)))
     }
 
     fn decide(

@@ -37,7 +37,7 @@ impl HttpContext for Filter {
             None => {
                 let settings = crate::config::default_errors();
                 let denial = Denial::ConfigurationInvalid;
-                Host::NgxWasm.reply(&denial.reply(&RequestHead::default(), &settings));
+                Host::NgxWasm.reply(&denial.reply(&RequestHead::default(), b"", &settings));
                 Action::Pause
             }
         }

@@ -51,3 +51,21 @@ fn a_username_from_user_info_with_control_characters_is_a_failure_of_user_info()
         }
     }
 }
+
+/// The way back to where a person came from must not carry the token that was
+/// refused to the login page, its log and the browser's history (RFC 6750
+/// section 5.3).
+#[test]
+fn the_login_page_does_not_get_a_token_from_the_query() {
+    let config = local([
+        ("/token", json!({"from_params": ["access_token"]})),
+        ("/errors", json!({"login_redirect": {"to": "https://login.example/"}})),
+    ]);
+    let path = format!("/a?x=1&access_token={}&y=2", token(json!({"exp": START - 100})));
+    let mut world = World::new(&config, ENVOY);
+    let reply = answered(world.begin(head(&[(":path", &path), ("accept", "text/html")])));
+    assert_eq!(
+        reply_field(&reply, "location"),
+        Some("https://login.example/?return_to=%2Fa%3Fx%3D1%26y%3D2")
+    );
+}
