@@ -121,6 +121,7 @@ impl Gateway {
             return Ok(Verdict::Forward(HeaderEdits::anonymous(cleansing, anonymous)));
         };
         let session = self.authenticate(&token, learned, trace, now)?;
+        trace.consumer = session.who().consumer().map(|consumer| consumer.key.clone());
         let identity = self.identify(&session, &token, requirements, learned, now)?;
         Ok(Verdict::Forward(HeaderEdits::identified(cleansing, &identity)))
     }

@@ -69,3 +69,22 @@ fn the_login_page_does_not_get_a_token_from_the_query() {
         Some("https://login.example/?return_to=%2Fa%3Fx%3D1%26y%3D2")
     );
 }
+
+/// The log line of a denial says whose request it was, as far as that is known.
+#[test]
+fn a_denial_of_a_known_consumer_is_logged_with_the_consumer() {
+    let config = local([
+        ("/consumers", json!({"entries": [{"key": "web"}]})),
+        ("/rules", json!([{"match": {}, "requires": {"scopes_all": ["a"]}}])),
+    ]);
+    let mut world = World::new(&config, ENVOY);
+    // Once for a new token and once for one that is known.
+    for _ in 0..2 {
+        world.denied(&alice());
+        let log = world.gateway.take_log();
+        let line: serde_json::Value = serde_json::from_str(&log[0].text).unwrap();
+        assert_eq!(line["consumer"], "web");
+        assert_eq!(line["provider"], "shop");
+        assert_eq!(line["rule"], 0);
+    }
+}
