@@ -229,6 +229,7 @@ impl Gateway {
             // Whether the key exists is being found out: that is no reason to
             // call the token bad.
             Some(_) => Denial::KeysUnavailable.into(),
+            None if remote.is_lost() => Denial::KeysUnavailable.into(),
             None if remote.may_look_for_key(now) => {
                 let callout = remote.fetch(true, now);
                 Halt::Wait(self.flights.open(purpose, callout, None, now))

@@ -45,6 +45,8 @@ pub struct RemoteKeys {
     /// When a key id was last looked for in vain.
     asked: Option<UnixTime>,
     failures: u32,
+    /// Whether the latest fetch went away with the request that made it.
+    lost: bool,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl RemoteKeys {
     /// Keys to be fetched from `endpoint`, as soon as anybody asks.
     pub const fn new(endpoint: JwksEndpoint) -> Self {
         let due = UnixTime::from_millis(i64::MIN);
-        Self { endpoint, loaded: None, due, asked: None, failures: 0 }
+        Self { endpoint, loaded: None, due, asked: None, failures: 0, lost: false }
     }
 
     fn current(&self, now: UnixTime) -> Option<&Rc<KeySet>> {
@@ -91,7 +93,19 @@ impl RemoteKeys {
 
     /// Whether it is time for a fetch.
     pub fn is_due(&self, now: UnixTime) -> bool {
-        now >= self.due
+        self.lost || now >= self.due
+    }
+
+    /// Whether a fetch was given up and not made up for yet.
+    pub const fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Gives up a [`RemoteKeys::fetch`]: the gateway makes the next one by
+    /// itself, and soon. A request may not, or clients that hang up could have
+    /// one made each time.
+    pub const fn give_up(&mut self) {
+        self.lost = true;
     }
 
     /// Whether a fetch may be made now for a key that is not known: at once
@@ -99,7 +113,7 @@ impl RemoteKeys {
     /// cooldown, whatever ids hostile tokens make up.
     pub fn may_look_for_key(&self, now: UnixTime) -> bool {
         match (self.current(now), self.asked) {
-            (None, _) => self.is_due(now),
+            (None, _) => now >= self.due,
             (Some(_), None) => true,
             (Some(_), Some(asked)) => now >= asked.plus(self.endpoint.unknown_kid_cooldown),
         }
@@ -111,6 +125,7 @@ impl RemoteKeys {
         if for_unknown_key {
             self.asked = Some(now);
         }
+        self.lost = false;
         self.due = now.plus(self.endpoint.service.timeout).plus(Span::from_millis(MIN_BACKOFF_MS));
         Callout {
             service: Rc::clone(&self.endpoint.service),

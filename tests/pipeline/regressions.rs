@@ -88,3 +88,42 @@ fn a_denial_of_a_known_consumer_is_logged_with_the_consumer() {
         assert_eq!(line["rule"], 0);
     }
 }
+
+/// Whoever names a new key and hangs up must not use up the fetch that would
+/// have found it: the key stayed unknown for a whole cooldown, and tokens
+/// signed with it were called bad.
+#[test]
+fn an_abandoned_fetch_is_made_up_for() {
+    let bobs = KEY_B.token("b", &claims(json!({"sub": "bob"})));
+    let both = jwks(&[KEY_A.jwk("a"), KEY_B.jwk("b")]);
+    for host in HOSTS {
+        let mut world = World::new(&remote([]), host);
+        world.tick(&jwks(&[KEY_A.jwk("a")]));
+        let (sent, _) = awaits(world.get(&bobs));
+        world.gateway.abandon(sent.flight);
+        // No fetch of its own, or hanging up again and again would ask for one
+        // each time; but the key may well exist.
+        assert_eq!(world.denied(&bobs), denial(503, "keys_unavailable"));
+        assert_eq!(world.tick(&both), 1, "the gateway asks by itself");
+        world.forwarded(&bobs);
+        world.forwarded(&alice());
+    }
+}
+
+/// Once a cooldown, however often clients hang up.
+#[test]
+fn abandoned_fetches_do_not_multiply() {
+    let strange = KEY_B.token("b", &claims(json!({})));
+    let mut world = World::new(&remote([]), ENVOY);
+    world.tick(&jwks(&[KEY_A.jwk("a")]));
+    let mut fetches = 0;
+    for _ in 0..300 {
+        if let gatepass::gateway::Step::Await(sent, _) = world.get(&strange) {
+            fetches += 1;
+            world.gateway.abandon(sent.flight);
+        }
+        fetches += world.tick(&jwks(&[KEY_A.jwk("a")]));
+        world.millis += 99;
+    }
+    assert_eq!(fetches, 2, "one that was abandoned, one that made up for it");
+}
