@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::reader::{Node, is_env};
 use super::services::{self, Services};
 use super::{access, seconds};
+use crate::json::kind;
 use crate::keys::{Algorithm, AlgorithmSet, KeySet, Origin};
 use crate::refresh::{JwksEndpoint, KeySource, RemoteKeys};
 use crate::time::Span;
@@ -164,7 +165,9 @@ fn local_jwks(node: &Node<'_>) -> Option<KeySet> {
 
 /// A JWK whose secret `k` may be in the environment.
 fn resolved_jwk(node: &Node<'_>) -> Option<Value> {
-    let Value::Object(members) = node.value() else { return node.reject("a JWK") };
+    let Value::Object(members) = node.value() else {
+        return node.reject_as(kind(node.value()), "a JWK, which is an object");
+    };
     let mut members = members.clone();
     if members.get("k").and_then(Value::as_object).is_some_and(is_env) {
         let secret = node.member("k")?.secret()?;
