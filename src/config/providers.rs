@@ -14,7 +14,7 @@ use crate::token::{IDENTITY_TYPES, Provider};
 type Configured = (Provider, KeySource);
 
 /// Reads `providers`.
-pub fn read(node: &Node<'_>, services: &Services) -> Option<Vec<Configured>> {
+pub fn read(node: &Node<'_>, services: Option<&Services>) -> Option<Vec<Configured>> {
     let providers = node.entries(|name, node| provider(name, node, services))?;
     if providers.is_empty() {
         return node.reject("at least one provider");
@@ -31,12 +31,14 @@ pub fn read(node: &Node<'_>, services: &Services) -> Option<Vec<Configured>> {
     Some(providers)
 }
 
-/// Names in order, for references from rules.
-pub fn names(providers: &[Configured]) -> Vec<String> {
-    providers.iter().map(|(provider, _)| provider.name.clone()).collect()
+/// Names in order, for references from rules; those of providers that cannot be
+/// accepted included. `None` if there are none to refer to.
+pub fn names(node: &Node<'_>) -> Option<Vec<String>> {
+    let names: Vec<_> = node.value().as_object()?.keys().cloned().collect();
+    (!names.is_empty()).then_some(names)
 }
 
-fn provider(name: &str, node: &Node<'_>, services: &Services) -> Option<Configured> {
+fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<Configured> {
     let mut fields = node.fields()?;
     let issuer = fields.required("issuer", "the iss of its tokens", Node::text);
     let any_audience = fields.or("allow_any_audience", false, Node::flag);
@@ -55,29 +57,36 @@ fn provider(name: &str, node: &Node<'_>, services: &Services) -> Option<Configur
     let whole = fields.node().clone();
     let known = fields.finish();
 
-    let keys = match (local?, remote?) {
-        (Some(keys), None) => KeySource::Local(keys.into()),
-        (None, Some(endpoint)) => KeySource::Remote(Box::new(RemoteKeys::new(endpoint))),
-        (Some(_), Some(_)) => {
-            return whole.reject_as("both local_jwks and remote_jwks", "one of the two");
+    let keys = match (local, remote) {
+        (Some(Some(keys)), Some(None)) => Some(KeySource::Local(keys.into())),
+        (Some(None), Some(Some(endpoint))) => {
+            Some(KeySource::Remote(Box::new(RemoteKeys::new(endpoint))))
         }
-        (None, None) => {
-            return whole.reject_as("neither local_jwks nor remote_jwks", "one of the two");
+        (Some(Some(_)), Some(Some(_))) => {
+            whole.reject_as("both local_jwks and remote_jwks", "one of the two")
         }
+        (Some(None), Some(None)) => {
+            whole.reject_as("neither local_jwks nor remote_jwks", "one of the two")
+        }
+        _ => None,
+    };
+    let audiences = match (audiences, any_audience) {
+        (Some(Some(audiences)), Some(false)) => {
+            Some(Some(audiences.into_iter().map(str::to_owned).collect()))
+        }
+        (Some(None), Some(true)) => Some(None),
+        (Some(Some(_)), Some(true)) => {
+            whole.reject_as("both audiences and allow_any_audience", "one of the two")
+        }
+        (Some(None), Some(false)) => {
+            whole.reject_as("no audiences", "audiences, or allow_any_audience: true")
+        }
+        _ => None,
     };
     introspection?;
     discovery?;
     known?;
-    let audiences = match (audiences?, any_audience?) {
-        (Some(audiences), false) => Some(audiences.into_iter().map(str::to_owned).collect()),
-        (None, true) => None,
-        (Some(_), true) => {
-            return whole.reject_as("both audiences and allow_any_audience", "one of the two");
-        }
-        (None, false) => {
-            return whole.reject_as("no audiences", "audiences, or allow_any_audience: true");
-        }
-    };
+    let (keys, audiences) = (keys?, audiences?);
     let algorithms = algorithms?;
     let is_symmetric = algorithms.iter().any(Algorithm::is_symmetric);
     if is_symmetric && matches!(keys, KeySource::Remote(_)) {
@@ -127,7 +136,7 @@ fn token_types(node: &Node<'_>) -> Option<Vec<String>> {
     })
 }
 
-fn remote_jwks(node: &Node<'_>, services: &Services) -> Option<JwksEndpoint> {
+fn remote_jwks(node: &Node<'_>, services: Option<&Services>) -> Option<JwksEndpoint> {
     const YEAR: u32 = 31_536_000;
     let mut fields = node.fields()?;
     let service = services::reference(&mut fields, services);

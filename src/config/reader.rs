@@ -200,14 +200,22 @@ impl<'a> Node<'a> {
 
     /// An object with free names, each value read by `read`.
     pub fn entries<T>(&self, read: impl Fn(&'a str, &Node<'a>) -> Option<T>) -> Option<Vec<T>> {
+        self.named(read)?.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// Like [`Node::entries`], with the names, those of values that cannot be
+    /// accepted included: what refers to one by its name is not wrong for that.
+    pub fn named<T>(
+        &self,
+        read: impl Fn(&'a str, &Node<'a>) -> Option<T>,
+    ) -> Option<Vec<(&'a str, Option<T>)>> {
         let Value::Object(members) = self.value else {
             return self.reject_as(kind(self.value), "an object");
         };
         let read = |(name, value): (&'a String, &'a Value)| {
-            read(name, &self.child(value, format_args!(".{name}")))
+            (name.as_str(), read(name, &self.child(value, format_args!(".{name}"))))
         };
-        let items: Vec<Option<T>> = members.iter().map(read).collect();
-        items.into_iter().collect()
+        Some(members.iter().map(read).collect())
     }
 
     /// An object with known fields.

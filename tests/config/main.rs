@@ -10,5 +10,8 @@
     clippy::unwrap_used
 )]
 
+mod accepted;
+mod refused;
 mod secrets;
 mod support;
+mod whole;

@@ -43,6 +43,10 @@ fn secrets_from_the_environment() {
         assert!(what.contains(found), "{case}: {what}");
         assert!(accepted.contains("{env: NAME}") || accepted == "printable ASCII", "{case}");
     }
+    let shared = "/providers/legacy/local_jwks/keys/0/k";
+    let got = problems(&[(shared, json!({"env": "NOT_SET"}))]);
+    assert_eq!(got.len(), 1, "{got:#?}");
+    assert_eq!(got[0][0], path(shared));
 }
 
 #[test]
