@@ -170,9 +170,10 @@ impl Denial {
         }
     }
 
-    /// The reply to a request with this `head`.
-    pub fn reply(&self, head: &RequestHead, settings: &ErrorSettings) -> LocalReply {
-        if let Some(location) = self.login_location(head, settings) {
+    /// The reply to a request with this `head`. `target` is where it wanted to
+    /// go, without any token: what a login page may see.
+    pub fn reply(&self, head: &RequestHead, target: &[u8], settings: &ErrorSettings) -> LocalReply {
+        if let Some(location) = self.login_location(head, target, settings) {
             return LocalReply::new(302)
                 .with_header("location", location)
                 .with_header("cache-control", "no-store");
@@ -200,12 +201,16 @@ impl Denial {
     /// The way back is a path on this host, percent-encoded as one query value;
     /// a target that a browser could read as another host (`//`, `/\`) is
     /// replaced by `/`.
-    fn login_location(&self, head: &RequestHead, settings: &ErrorSettings) -> Option<String> {
+    fn login_location(
+        &self,
+        head: &RequestHead,
+        target: &[u8],
+        settings: &ErrorSettings,
+    ) -> Option<String> {
         let login = settings.login_redirect.as_ref()?;
         if !matches!(self.class(), Class::Missing | Class::Token) || !head.is_navigation() {
             return None;
         }
-        let target = head.first(":path").unwrap_or_default();
         let is_local = match target {
             [b'/', b'/' | b'\\', ..] => false,
             [b'/', ..] => true,

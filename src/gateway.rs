@@ -70,6 +70,7 @@ pub struct HostTraits {
 }
 
 /// The core: configuration and shared state of one filter.
+#[derive(Debug)]
 pub struct Gateway {
     pub(crate) providers: Providers,
     pub(crate) key_sources: Vec<KeySource>,
@@ -311,7 +312,15 @@ impl Gateway {
     /// Gives up a flight whose request went away before the reply came. The
     /// requests that joined it are to be given to [`Gateway::retry`].
     pub fn abandon(&mut self, flight: FlightId) {
-        self.flights.close(flight);
+        let Some(Flight { purpose: Purpose::Keys(provider), .. }) = self.flights.close(flight)
+        else {
+            return;
+        };
+        if let Some(remote) =
+            self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut)
+        {
+            remote.give_up();
+        }
     }
 
     /// Goes on with a request whose flight was abandoned: it asks by itself.

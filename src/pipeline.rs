@@ -84,7 +84,8 @@ impl Gateway {
     /// Ends a request with a denial.
     pub(crate) fn deny(&mut self, head: &RequestHead, denial: &Denial, trace: &Trace) -> Step {
         self.log.push(LogLine::denied(head, denial, trace));
-        Step::Done(Verdict::Answer(denial.reply(head, &self.errors)))
+        let target = self.sources.target_without_token(head);
+        Step::Done(Verdict::Answer(denial.reply(head, &target, &self.errors)))
     }
 
     fn decide(
@@ -120,6 +121,7 @@ impl Gateway {
             return Ok(Verdict::Forward(HeaderEdits::anonymous(cleansing, anonymous)));
         };
         let session = self.authenticate(&token, learned, trace, now)?;
+        trace.consumer = session.who().consumer().map(|consumer| consumer.key.clone());
         let identity = self.identify(&session, &token, requirements, learned, now)?;
         Ok(Verdict::Forward(HeaderEdits::identified(cleansing, &identity)))
     }
@@ -229,6 +231,7 @@ impl Gateway {
             // Whether the key exists is being found out: that is no reason to
             // call the token bad.
             Some(_) => Denial::KeysUnavailable.into(),
+            None if remote.is_lost() => Denial::KeysUnavailable.into(),
             None if remote.may_look_for_key(now) => {
                 let callout = remote.fetch(true, now);
                 Halt::Wait(self.flights.open(purpose, callout, None, now))

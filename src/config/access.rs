@@ -65,13 +65,17 @@ fn printable(node: &Node<'_>) -> Option<String> {
 /// Reads `rules`.
 pub fn rules(
     node: &Node<'_>,
-    providers: &[String],
+    providers: Option<&[String]>,
     consumers: Option<&Consumers>,
 ) -> Option<Vec<Rule>> {
     node.list(|item| rule(item, providers, consumers))
 }
 
-fn rule(node: &Node<'_>, providers: &[String], consumers: Option<&Consumers>) -> Option<Rule> {
+fn rule(
+    node: &Node<'_>,
+    providers: Option<&[String]>,
+    consumers: Option<&Consumers>,
+) -> Option<Rule> {
     let mut fields = node.fields()?;
     let matcher =
         fields.required("match", "an object with path or path_prefix, and methods", matcher);
@@ -125,13 +129,15 @@ fn method(node: &Node<'_>) -> Option<String> {
 
 fn requirements(
     node: &Node<'_>,
-    providers: &[String],
+    providers: Option<&[String]>,
     consumers: Option<&Consumers>,
 ) -> Option<Requirements> {
     let mut fields = node.fields()?;
     let providers = fields.or("providers", Vec::new(), |node| {
         node.list(|item| {
             let name = item.text()?;
+            // What is wrong with `providers` has been told there.
+            let providers = providers?;
             let position = providers.iter().position(|known| known == name);
             position
                 .map(ProviderId)

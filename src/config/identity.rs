@@ -19,7 +19,6 @@ pub struct MinterParts {
     header: HeaderName,
     issuer: String,
     audiences: Vec<String>,
-    ttl: Span,
     copy: Vec<String>,
     set: Map<String, Value>,
     keys: IdentityKeys,
@@ -59,18 +58,15 @@ pub fn minter(node: &Node<'_>, now: UnixTime) -> Option<MinterParts> {
         None => HeaderName::parse("x-identity-token").ok()?,
     };
     let (copy, set) = claims?;
-    let (ttl, keys) = (Span::from_secs(ttl?), IdentityKeys::new(keys, jwks_path?));
+    let keys = IdentityKeys::new(keys, jwks_path?, Span::from_secs(ttl?));
     profile?;
-    if let Some(flaw) = keys.flaw(ttl, now) {
-        let accepted = "signing_keys of which one signs at any time, each published until its \
-                        last token has ended (its last signature plus ttl_seconds)";
-        return whole.reject_as(flaw, accepted);
+    if let Some(gap) = keys.gap(now) {
+        return whole.reject_as(gap, "signing_keys of which one signs, now and in between");
     }
     Some(MinterParts {
         header,
         issuer: issuer?.to_owned(),
         audiences: audiences?.into_iter().map(str::to_owned).collect(),
-        ttl,
         copy,
         set,
         keys,
@@ -79,9 +75,9 @@ pub fn minter(node: &Node<'_>, now: UnixTime) -> Option<MinterParts> {
 
 /// Puts both parts together.
 pub fn finish(parts: MinterParts, headers: Vec<ClaimHeader>) -> Option<Minter> {
-    let MinterParts { header, issuer, audiences, ttl, copy, set, keys } = parts;
+    let MinterParts { header, issuer, audiences, copy, set, keys } = parts;
     let headers = IdentityHeaders::new(headers)?;
-    Some(Minter { header, issuer, audiences, ttl, copy, set, keys, headers })
+    Some(Minter { header, issuer, audiences, copy, set, keys, headers })
 }
 
 fn claims(node: &Node<'_>) -> Option<(Vec<String>, Map<String, Value>)> {

@@ -18,9 +18,10 @@ pub use self::reader::{Problem, Problems};
 use crate::denial::{ErrorFormat, ErrorSettings, LoginRedirect};
 use crate::gateway::{Limits, Settings};
 use crate::http::HeaderName;
+use crate::identity::USERNAME_CLAIMS;
 use crate::json;
 use crate::time::UnixTime;
-use crate::token::{HeaderSource, TokenSources};
+use crate::token::{ClaimPath, HeaderSource, TokenSources};
 
 /// Reads a configuration: JSON, or a binary `google.protobuf.Struct`, which is
 /// what Envoy makes of one. `environment` finds the values of `{env: NAME}`;
@@ -54,20 +55,20 @@ fn settings(root: &Node<'_>, now: UnixTime) -> Option<Settings> {
     // All sections are read before any of them can end the reading: `?` comes
     // last, so that no problem hides another.
     let services = fields.or("services", services::Services::default(), services::read);
-    let services = services.unwrap_or_default();
+    let services = services.as_ref();
+    let provider_names = fields.node().member("providers").and_then(|node| providers::names(&node));
     let providers = fields.required("providers", "an object of providers by name", |node| {
-        providers::read(node, &services)
+        providers::read(node, services)
     });
     let sources = fields.optional("token", token_sources);
     let consumers = fields.optional("consumers", access::consumers);
-    let user_info = fields.optional("user_info", |node| services::user_info(node, &services));
+    let user_info = fields.optional("user_info", |node| services::user_info(node, services));
     let headers =
         fields.or("claim_to_headers", Vec::new(), |node| node.list(identity::claim_header));
     let minter = fields.required("identity_token", "an object", |node| identity::minter(node, now));
-    let provider_names = providers.as_deref().map(providers::names).unwrap_or_default();
     let anonymous = consumers.as_ref().and_then(Option::as_ref);
-    let rules =
-        fields.or("rules", Vec::new(), |node| access::rules(node, &provider_names, anonymous));
+    let rules = fields
+        .or("rules", Vec::new(), |node| access::rules(node, provider_names.as_deref(), anonymous));
     let errors = fields.optional("errors", errors);
     let limits = fields.optional("limits", limits);
     let bypass_cors_preflight = fields.or("bypass_cors_preflight", true, Node::flag);
@@ -86,9 +87,10 @@ fn settings(root: &Node<'_>, now: UnixTime) -> Option<Settings> {
         None => (None, 0),
     };
     let user_info = user_info.map(|mut source| {
-        let from_user_info = headers.iter().map(|header| header.path.clone());
+        let configured = headers.iter().map(|header| header.path.clone());
+        let usernames = USERNAME_CLAIMS.map(ClaimPath::dotted);
         source.header_claims =
-            from_user_info.filter(|path| source.provides(path.first())).collect();
+            configured.chain(usernames).filter(|path| source.provides(path.first())).collect();
         source
     });
     let consumers = consumers?.map(|(directory, _)| directory).unwrap_or_default();

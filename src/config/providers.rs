@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::reader::{Fields, Node, is_env};
 use super::services::{self, Services};
 use super::{access, seconds};
+use crate::json::kind;
 use crate::keys::{Algorithm, AlgorithmSet, KeySet, Origin};
 use crate::refresh::{JwksEndpoint, JwksLocation, KeySource, RemoteKeys};
 use crate::time::Span;
@@ -15,7 +16,7 @@ use crate::token::{IDENTITY_TYPES, Provider};
 type Configured = (Provider, KeySource);
 
 /// Reads `providers`.
-pub fn read(node: &Node<'_>, services: &Services) -> Option<Vec<Configured>> {
+pub fn read(node: &Node<'_>, services: Option<&Services>) -> Option<Vec<Configured>> {
     let providers = node.entries(|name, node| provider(name, node, services))?;
     if providers.is_empty() {
         return node.reject("at least one provider");
@@ -32,12 +33,14 @@ pub fn read(node: &Node<'_>, services: &Services) -> Option<Vec<Configured>> {
     Some(providers)
 }
 
-/// Names in order, for references from rules.
-pub fn names(providers: &[Configured]) -> Vec<String> {
-    providers.iter().map(|(provider, _)| provider.name.clone()).collect()
+/// Names in order, for references from rules; those of providers that cannot be
+/// accepted included. `None` if there are none to refer to.
+pub fn names(node: &Node<'_>) -> Option<Vec<String>> {
+    let names: Vec<_> = node.value().as_object()?.keys().cloned().collect();
+    (!names.is_empty()).then_some(names)
 }
 
-fn provider(name: &str, node: &Node<'_>, services: &Services) -> Option<Configured> {
+fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<Configured> {
     let mut fields = node.fields()?;
     let issuer = fields.required("issuer", "the iss of its tokens", Node::text);
     let any_audience = fields.or("allow_any_audience", false, Node::flag);
@@ -52,31 +55,37 @@ fn provider(name: &str, node: &Node<'_>, services: &Services) -> Option<Configur
     let introspection = fields.not_yet("introspection");
     let local = fields.optional("local_jwks", local_jwks);
     let remote = fields.optional("remote_jwks", |node| remote_jwks(node, services));
-    let discovery = fields.optional("discovery", |node| discovery(node, services, issuer?));
+    let discovery = fields.optional("discovery", |node| discovery(node, services, issuer));
     let whole = fields.node().clone();
     let known = fields.finish();
 
     const ONE: &str = "one of local_jwks, remote_jwks and discovery";
-    let keys = match (local?, remote?, discovery?) {
-        (Some(keys), None, None) => KeySource::Local(keys.into()),
-        (None, Some(endpoint), None) | (None, None, Some(endpoint)) => {
-            KeySource::Remote(Box::new(RemoteKeys::new(endpoint)))
+    let keys = match (local, remote, discovery) {
+        (Some(Some(keys)), Some(None), Some(None)) => Some(KeySource::Local(keys.into())),
+        (Some(None), Some(Some(endpoint)), Some(None))
+        | (Some(None), Some(None), Some(Some(endpoint))) => {
+            Some(KeySource::Remote(Box::new(RemoteKeys::new(endpoint))))
         }
-        (None, None, None) => return whole.reject_as("no source of keys", ONE),
-        _ => return whole.reject_as("more than one source of keys", ONE),
+        (Some(None), Some(None), Some(None)) => whole.reject_as("no source of keys", ONE),
+        (Some(_), Some(_), Some(_)) => whole.reject_as("more than one source of keys", ONE),
+        _ => None,
+    };
+    let audiences = match (audiences, any_audience) {
+        (Some(Some(audiences)), Some(false)) => {
+            Some(Some(audiences.into_iter().map(str::to_owned).collect()))
+        }
+        (Some(None), Some(true)) => Some(None),
+        (Some(Some(_)), Some(true)) => {
+            whole.reject_as("both audiences and allow_any_audience", "one of the two")
+        }
+        (Some(None), Some(false)) => {
+            whole.reject_as("no audiences", "audiences, or allow_any_audience: true")
+        }
+        _ => None,
     };
     introspection?;
     known?;
-    let audiences = match (audiences?, any_audience?) {
-        (Some(audiences), false) => Some(audiences.into_iter().map(str::to_owned).collect()),
-        (None, true) => None,
-        (Some(_), true) => {
-            return whole.reject_as("both audiences and allow_any_audience", "one of the two");
-        }
-        (None, false) => {
-            return whole.reject_as("no audiences", "audiences, or allow_any_audience: true");
-        }
-    };
+    let (keys, audiences) = (keys?, audiences?);
     let algorithms = algorithms?;
     let is_symmetric = algorithms.iter().any(Algorithm::is_symmetric);
     if is_symmetric && matches!(keys, KeySource::Remote(_)) {
@@ -126,7 +135,7 @@ fn token_types(node: &Node<'_>) -> Option<Vec<String>> {
     })
 }
 
-fn remote_jwks(node: &Node<'_>, services: &Services) -> Option<JwksEndpoint> {
+fn remote_jwks(node: &Node<'_>, services: Option<&Services>) -> Option<JwksEndpoint> {
     let mut fields = node.fields()?;
     let service = services::reference(&mut fields, "service", services);
     let path = fields.required("path", "a path that starts with /", services::path);
@@ -141,7 +150,11 @@ fn remote_jwks(node: &Node<'_>, services: &Services) -> Option<JwksEndpoint> {
     })
 }
 
-fn discovery(node: &Node<'_>, services: &Services, issuer: &str) -> Option<JwksEndpoint> {
+fn discovery(
+    node: &Node<'_>,
+    services: Option<&Services>,
+    issuer: Option<&str>,
+) -> Option<JwksEndpoint> {
     let mut fields = node.fields()?;
     let service = services::reference(&mut fields, "service", services);
     let usual = "/.well-known/openid-configuration".to_owned();
@@ -150,7 +163,7 @@ fn discovery(node: &Node<'_>, services: &Services, issuer: &str) -> Option<JwksE
     let jwks_service = fields.optional("jwks_service", |node| services::named(node, services));
     let [cache, max_stale, cooldown] = lifetimes(&mut fields);
     fields.finish()?;
-    let (service, issuer) = (service?, issuer.to_owned());
+    let (service, issuer) = (service?, issuer?.to_owned());
     Some(JwksEndpoint {
         service: jwks_service?.unwrap_or_else(|| Rc::clone(&service)),
         location: JwksLocation::Discovered { service, path: path?, issuer },
@@ -190,7 +203,9 @@ fn local_jwks(node: &Node<'_>) -> Option<KeySet> {
 
 /// A JWK whose secret `k` may be in the environment.
 fn resolved_jwk(node: &Node<'_>) -> Option<Value> {
-    let Value::Object(members) = node.value() else { return node.reject("a JWK") };
+    let Value::Object(members) = node.value() else {
+        return node.reject_as(kind(node.value()), "a JWK, which is an object");
+    };
     let mut members = members.clone();
     if members.get("k").and_then(Value::as_object).is_some_and(is_env) {
         let secret = node.member("k")?.secret()?;

@@ -179,7 +179,7 @@ impl<'a> Node<'a> {
         let items = match self.value {
             Value::Array(items) => items.as_slice(),
             Value::Object(members) if members.is_empty() => &[],
-            _ => return self.reject("a list"),
+            other => return self.reject_as(kind(other), "a list"),
         };
         let read = |(position, item)| read(&self.child(item, format_args!("[{position}]")));
         // Collected first: an early end would hide the later problems.
@@ -200,12 +200,22 @@ impl<'a> Node<'a> {
 
     /// An object with free names, each value read by `read`.
     pub fn entries<T>(&self, read: impl Fn(&'a str, &Node<'a>) -> Option<T>) -> Option<Vec<T>> {
-        let Value::Object(members) = self.value else { return self.reject("an object") };
-        let read = |(name, value): (&'a String, &'a Value)| {
-            read(name, &self.child(value, format_args!(".{name}")))
+        self.named(read)?.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// Like [`Node::entries`], with the names, those of values that cannot be
+    /// accepted included: what refers to one by its name is not wrong for that.
+    pub fn named<T>(
+        &self,
+        read: impl Fn(&'a str, &Node<'a>) -> Option<T>,
+    ) -> Option<Vec<(&'a str, Option<T>)>> {
+        let Value::Object(members) = self.value else {
+            return self.reject_as(kind(self.value), "an object");
         };
-        let items: Vec<Option<T>> = members.iter().map(read).collect();
-        items.into_iter().collect()
+        let read = |(name, value): (&'a String, &'a Value)| {
+            (name.as_str(), read(name, &self.child(value, format_args!(".{name}"))))
+        };
+        Some(members.iter().map(read).collect())
     }
 
     /// An object with known fields.
@@ -214,7 +224,7 @@ impl<'a> Node<'a> {
             Value::Object(members) => {
                 Some(Fields { node: self.clone(), members, known: Vec::new() })
             }
-            _ => self.reject("an object"),
+            other => self.reject_as(kind(other), "an object"),
         }
     }
 

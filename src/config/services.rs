@@ -11,15 +11,16 @@ use crate::identity::RESERVED_CLAIMS;
 use crate::time::Span;
 use crate::user_info::{FailureMode, Lifetimes, PathTemplate, UserInfoSource, WHOLE_REPLY_CLAIM};
 
-/// The services by name.
-pub type Services = BTreeMap<String, Rc<Service>>;
+/// The services by name; `None` for one that cannot be accepted.
+pub type Services = BTreeMap<String, Option<Rc<Service>>>;
 
 /// Reads `services`.
 pub fn read(node: &Node<'_>) -> Option<Services> {
-    node.entries(service).map(|services| services.into_iter().collect())
+    let services = node.named(service)?.into_iter();
+    Some(services.map(|(name, service)| (name.to_owned(), service)).collect())
 }
 
-fn service(name: &str, node: &Node<'_>) -> Option<(String, Rc<Service>)> {
+fn service(name: &str, node: &Node<'_>) -> Option<Rc<Service>> {
     let mut fields = node.fields()?;
     let upstream = "Envoy: the name of a cluster; Kong: host:port";
     let upstream = fields.required("upstream", upstream, |node| {
@@ -44,26 +45,30 @@ fn service(name: &str, node: &Node<'_>) -> Option<(String, Rc<Service>)> {
     let (upstream, scheme, timeout) = (upstream?, scheme?, timeout?);
     let authority = authority?.unwrap_or_else(|| upstream.clone());
     let timeout = Span::from_millis(timeout);
-    let service = Service { name: name.to_owned(), upstream, authority, scheme, timeout };
-    Some((name.to_owned(), Rc::new(service)))
+    Some(Rc::new(Service { name: name.to_owned(), upstream, authority, scheme, timeout }))
 }
 
 /// A field that names a service.
 pub fn reference(
     fields: &mut Fields<'_>,
     field: &'static str,
-    services: &Services,
+    services: Option<&Services>,
 ) -> Option<Rc<Service>> {
     fields.required(field, "the name of one of services", |node| named(node, services))
 }
 
-/// The service of that name.
-pub fn named(node: &Node<'_>, services: &Services) -> Option<Rc<Service>> {
+/// The service of that name. What is wrong with `services`, or with the one that
+/// is named, has been told there.
+pub fn named(node: &Node<'_>, services: Option<&Services>) -> Option<Rc<Service>> {
     let name = node.text()?;
-    services.get(name).cloned().or_else(|| {
-        let known: Vec<_> = services.keys().map(String::as_str).collect();
-        node.reject(format_args!("one of services: {}", known.join(", ")))
-    })
+    let services = services?;
+    match services.get(name) {
+        Some(service) => service.clone(),
+        None => {
+            let known: Vec<_> = services.keys().map(String::as_str).collect();
+            node.reject(format_args!("one of services: {}", known.join(", ")))
+        }
+    }
 }
 
 /// A path to ask a service for.
@@ -78,7 +83,7 @@ pub fn path(node: &Node<'_>) -> Option<String> {
 const DEFAULT_ENTRIES: u32 = 10_000;
 
 /// Reads `user_info`; with it, how many users' data is kept.
-pub fn user_info(node: &Node<'_>, services: &Services) -> Option<(UserInfoSource, usize)> {
+pub fn user_info(node: &Node<'_>, services: Option<&Services>) -> Option<(UserInfoSource, usize)> {
     let mut fields = node.fields()?;
     let service = reference(&mut fields, "service", services);
     let accepted = "a path such as /users/{sub}, with claims in braces";

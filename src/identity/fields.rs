@@ -43,6 +43,9 @@ pub enum FieldFormat {
     JsonBase64,
 }
 
+/// Claims that name a user who is no configured consumer, the better one first.
+pub const USERNAME_CLAIMS: [&str; 2] = ["preferred_username", "username"];
+
 /// Kong's consumer headers (kong/constants.lua).
 #[derive(Debug)]
 struct KongNames {
@@ -110,7 +113,7 @@ impl IdentityHeaders {
                 }
             }
             None => {
-                let name = ["preferred_username", "username"].into_iter().find_map(|name| {
+                let name = USERNAME_CLAIMS.into_iter().find_map(|name| {
                     text(claims, name).or_else(|| who.token().claims().text(name))
                 });
                 put(&self.names.username, "preferred_username", name)?;

@@ -17,17 +17,18 @@ pub struct IdentityKey {
     pub key: SigningKey,
     /// From when it may sign; published before.
     pub sign_from: Option<UnixTime>,
-    /// From when it is neither used nor published.
+    /// When it stops to sign; published until its last token has ended.
     pub retire_at: Option<UnixTime>,
 }
 
 impl IdentityKey {
-    fn is_published(&self, now: UnixTime) -> bool {
-        self.retire_at.is_none_or(|end| now < end)
+    fn is_published(&self, ttl: Span, now: UnixTime) -> bool {
+        self.retire_at.is_none_or(|end| now < end.plus(ttl))
     }
 
     fn signs(&self, now: UnixTime) -> bool {
-        self.is_published(now) && self.sign_from.is_none_or(|start| now >= start)
+        self.retire_at.is_none_or(|end| now < end)
+            && self.sign_from.is_none_or(|start| now >= start)
     }
 }
 
@@ -36,36 +37,26 @@ impl IdentityKey {
 pub struct IdentityKeys {
     keys: Vec<IdentityKey>,
     jwks_path: String,
+    ttl: Span,
 }
 
 const FOREVER: UnixTime = UnixTime::from_millis(i64::MAX);
 
-/// What is wrong with the times of signing keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ScheduleFlaw {
-    /// No key may sign from then on.
-    NobodySigns {
-        /// Since when.
-        from: UnixTime,
-    },
-    /// A key is withdrawn before the last token signed with it has ended.
-    RetiredTooEarly {
-        /// The key.
-        kid: String,
-        /// When that token ends.
-        needed_until: UnixTime,
-    },
+/// A time without a signing key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduleGap {
+    /// When it begins.
+    pub from: UnixTime,
+    /// When it ends, if it does.
+    pub until: Option<UnixTime>,
 }
 
-impl fmt::Display for ScheduleFlaw {
+impl fmt::Display for ScheduleGap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NobodySigns { from } => write!(f, "no key that signs from {} on", rfc3339(*from)),
-            Self::RetiredTooEarly { kid, needed_until } => write!(
-                f,
-                "key {kid:?} retired before {}, when the last token signed with it ends",
-                rfc3339(*needed_until)
-            ),
+        write!(f, "no key that signs from {}", rfc3339(self.from))?;
+        match self.until {
+            Some(until) => write!(f, " to {}", rfc3339(until)),
+            None => f.write_str(" on"),
         }
     }
 }
@@ -85,9 +76,14 @@ pub struct JwksDocument {
 }
 
 impl IdentityKeys {
-    /// These keys, published at `jwks_path`.
-    pub const fn new(keys: Vec<IdentityKey>, jwks_path: String) -> Self {
-        Self { keys, jwks_path }
+    /// These keys, published at `jwks_path`, for tokens valid for `ttl`.
+    pub const fn new(keys: Vec<IdentityKey>, jwks_path: String, ttl: Span) -> Self {
+        Self { keys, jwks_path, ttl }
+    }
+
+    /// How long a token is valid.
+    pub const fn ttl(&self) -> Span {
+        self.ttl
     }
 
     /// The path of the JWKS on the gateway.
@@ -106,38 +102,33 @@ impl IdentityKeys {
         changes.filter(|change| *change > now).min().unwrap_or(FOREVER)
     }
 
-    /// What of the schedule would fail the services behind, seen from `now`:
-    /// a time at which no key signs, or a key that is withdrawn while tokens
-    /// signed with it, valid for `ttl`, are still under way.
-    pub fn flaw(&self, ttl: Span, now: UnixTime) -> Option<ScheduleFlaw> {
+    /// A time at which no key signs although one does later, seen from `now`; or
+    /// that none signs any more.
+    ///
+    /// That the last key ends some day is no flaw: there is time to add one.
+    pub fn gap(&self, now: UnixTime) -> Option<ScheduleGap> {
         let mut from = now;
-        loop {
-            let Some(signer) = self.signing(from) else {
-                return Some(ScheduleFlaw::NobodySigns { from });
-            };
-            let until = self.next_change(from);
-            let is_last = until == FOREVER;
-            let signs_on = !is_last && self.signing(until).is_some_and(|next| next.id == signer.id);
-            let needed_until = until.plus(ttl);
-            if let Some(end) = signer.retire_at
-                && !signs_on
-                && end < needed_until
-            {
-                let kid = signer.id.clone();
-                return Some(ScheduleFlaw::RetiredTooEarly { kid, needed_until });
-            }
-            if is_last {
+        while self.signing(from).is_some() {
+            from = self.next_change(from);
+            if from == FOREVER {
                 return None;
             }
-            from = until;
         }
+        let mut until = from;
+        while self.signing(until).is_none() {
+            until = self.next_change(until);
+            if until == FOREVER {
+                return (from == now).then_some(ScheduleGap { from, until: None });
+            }
+        }
+        Some(ScheduleGap { from, until: Some(until) })
     }
 
-    /// The JWKS: public parts of all keys that are not retired, those that do
-    /// not sign yet included, so that a verifier knows a key before its first
-    /// token.
+    /// The JWKS: public parts of all keys that sign, will sign, or have signed a
+    /// token that is still valid. So a verifier knows a key from before its first
+    /// token until after its last.
     pub fn jwks(&self, now: UnixTime) -> JwksDocument {
-        let published = self.keys.iter().filter(|key| key.is_published(now));
+        let published = self.keys.iter().filter(|key| key.is_published(self.ttl, now));
         let keys: Vec<_> = published.map(|key| key.key.public_jwk(&key.id)).collect();
         let body = json!({ "keys": keys }).to_string();
         let digest = Sha256::digest(body.as_bytes());
@@ -165,18 +156,18 @@ mod tests {
     }
 
     fn keys(keys: Vec<IdentityKey>) -> IdentityKeys {
-        IdentityKeys::new(keys, "/jwks".into())
+        IdentityKeys::new(keys, "/jwks".into(), Span::from_secs(300))
     }
 
     #[test]
     fn who_signs_and_who_is_published() {
-        let keys = keys(vec![key("new", Some(1000), None), key("old", None, Some(1400))]);
+        let keys = keys(vec![key("old", None, Some(1000)), key("new", Some(900), None)]);
         for (now, signer, published) in [
-            (0, "old", &["new", "old"][..]),
-            (999, "old", &["new", "old"]),
-            (1000, "new", &["new", "old"]),
-            (1399, "new", &["new", "old"]),
-            (1400, "new", &["new"]),
+            (0, "old", &["old", "new"][..]),
+            (999, "old", &["old", "new"]),
+            (1000, "new", &["old", "new"]),
+            (1299, "new", &["old", "new"]),
+            (1300, "new", &["new"]),
         ] {
             let now = UnixTime::from_secs(now);
             assert_eq!(keys.signing(now).map(|key| key.id.as_str()), Some(signer), "{now}");
@@ -188,40 +179,29 @@ mod tests {
     }
 
     #[test]
-    fn flaws_of_a_schedule() {
-        let nobody = |from| Some(ScheduleFlaw::NobodySigns { from: UnixTime::from_secs(from) });
-        let early = |kid: &str, until| {
-            let needed_until = UnixTime::from_secs(until);
-            Some(ScheduleFlaw::RetiredTooEarly { kid: kid.into(), needed_until })
+    fn times_without_a_signing_key() {
+        let gap = |from, until: Option<i64>| {
+            let until = until.map(UnixTime::from_secs);
+            Some(ScheduleGap { from: UnixTime::from_secs(from), until })
         };
         for (case, schedule, expected) in [
             ("one key for ever", vec![key("a", None, None)], None),
-            ("no key yet", vec![key("a", Some(200), None)], nobody(100)),
-            ("a last key that ends", vec![key("a", None, Some(900))], early("a", 1200)),
+            ("a key that ends some day", vec![key("a", None, Some(900))], None),
             (
-                "old retired when its last token has ended",
-                vec![key("b", Some(1000), None), key("a", None, Some(1300))],
+                "one after the other",
+                vec![key("a", None, Some(900)), key("b", Some(900), None)],
                 None,
             ),
-            (
-                "old retired a second early",
-                vec![key("b", Some(1000), None), key("a", None, Some(1299))],
-                early("a", 1300),
-            ),
-            (
-                "old retired when the new one begins",
-                vec![key("a", None, Some(1000)), key("b", None, None)],
-                early("a", 1300),
-            ),
-            ("retired long ago", vec![key("a", None, Some(50)), key("b", None, None)], None),
+            ("overlapping", vec![key("b", Some(800), None), key("a", None, Some(900))], None),
+            ("none yet", vec![key("a", Some(200), None)], gap(100, Some(200))),
+            ("none any more", vec![key("a", None, Some(50))], gap(100, None)),
             (
                 "a gap",
-                vec![key("a", None, Some(5000)), key("b", Some(9000), None)],
-                early("a", 5300),
+                vec![key("a", None, Some(500)), key("b", Some(900), None)],
+                gap(500, Some(900)),
             ),
         ] {
-            let flaw = keys(schedule).flaw(Span::from_secs(300), UnixTime::from_secs(100));
-            assert_eq!(flaw, expected, "{case}");
+            assert_eq!(keys(schedule).gap(UnixTime::from_secs(100)), expected, "{case}");
         }
     }
 }

@@ -14,8 +14,8 @@ use jwt_compact::Claims as JwtClaims;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders};
-pub use self::keys::{IdentityKey, IdentityKeys, JwksDocument, ScheduleFlaw};
+pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders, USERNAME_CLAIMS};
+pub use self::keys::{IdentityKey, IdentityKeys, JwksDocument, ScheduleGap};
 use crate::consumer::Consumer;
 use crate::http::HeaderName;
 use crate::keys::SignError;
@@ -105,8 +105,6 @@ pub struct Minter {
     pub issuer: String,
     /// `aud`; more than one becomes a list.
     pub audiences: Vec<String>,
-    /// How long a token is valid.
-    pub ttl: Span,
     /// Claims of the public token to copy.
     pub copy: Vec<String>,
     /// Claims with fixed values.
@@ -178,7 +176,7 @@ impl Minter {
         now: UnixTime,
     ) -> Result<Identity, MintError> {
         let key = self.keys.signing(now).ok_or(MintError::NoKey)?;
-        let expires = now.plus(self.ttl);
+        let expires = now.plus(self.keys.ttl());
         let expires = who.token.expires().map_or(expires, |exp| exp.min(expires));
         let claims = self.claims(who, &enrichment, nonce);
         let token = self.sign(key, claims.clone(), now, expires)?;

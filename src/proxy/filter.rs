@@ -44,8 +44,11 @@ impl HttpContext for Filter {
         match &self.plugin {
             Plugin::Ready(shared) => shared.begin(self.context_id, fields),
             Plugin::Closed(host) => {
-                let reply = Denial::ConfigurationInvalid
-                    .reply(&RequestHead::default(), &ErrorSettings::default());
+                let reply = Denial::ConfigurationInvalid.reply(
+                    &RequestHead::default(),
+                    b"",
+                    &ErrorSettings::default(),
+                );
                 host.reply(&reply);
                 Action::Pause
             }

@@ -6,6 +6,7 @@ use proxy_wasm::hostcalls;
 use crate::refresh::SharedStore;
 
 /// Shared data of the VM's `vm_id`.
+#[derive(Debug)]
 pub(super) struct SharedData;
 
 impl SharedStore for SharedData {

@@ -83,6 +83,8 @@ pub struct RemoteKeys {
     /// When a key id was last looked for in vain.
     asked: Option<UnixTime>,
     failures: u32,
+    /// Whether the latest fetch went away with the request that made it.
+    lost: bool,
 }
 
 #[derive(Debug)]
@@ -172,6 +174,7 @@ impl RemoteKeys {
             peek_at: NOW,
             asked: None,
             failures: 0,
+            lost: false,
         }
     }
 
@@ -189,7 +192,7 @@ impl RemoteKeys {
     /// What is due: taking over what another worker fetched, or fetching, if
     /// none of them does.
     pub fn poll(&mut self, store: Option<&dyn SharedStore>, jitter: u8, now: UnixTime) -> Poll {
-        let is_due = now >= self.due;
+        let is_due = self.lost || now >= self.due;
         if !is_due && (store.is_none() || now < self.peek_at) {
             return Poll::Idle;
         }
@@ -225,6 +228,18 @@ impl RemoteKeys {
         Some(skipped)
     }
 
+    /// Whether a fetch was given up and not made up for yet.
+    pub const fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Gives up a [`RemoteKeys::fetch`]: the gateway makes the next one by
+    /// itself, and soon. A request may not, or clients that hang up could have
+    /// one made each time.
+    pub const fn give_up(&mut self) {
+        self.lost = true;
+    }
+
     /// Whether a fetch may be made now for a key that is not known: at once
     /// when there are no keys at all (unless fetches keep failing), else once a
     /// cooldown, whatever ids hostile tokens make up.
@@ -250,6 +265,7 @@ impl RemoteKeys {
         if for_unknown_key {
             self.asked = Some(now);
         }
+        self.lost = false;
         let stale = |found: &Discovered| now >= found.at.plus(DISCOVERY_LIFETIME);
         if self.discovered.as_ref().is_some_and(stale) {
             self.discovered = None;

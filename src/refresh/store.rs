@@ -14,7 +14,7 @@ use crate::time::UnixTime;
 ///
 /// Versions are the host's: a write succeeds only if nobody wrote since the
 /// version was read.
-pub trait SharedStore {
+pub trait SharedStore: std::fmt::Debug {
     /// The value of `key` and its version.
     fn read(&self, key: &str) -> Option<(Vec<u8>, u32)>;
 

@@ -11,7 +11,7 @@ use super::*;
 use crate::callout::Scheme;
 
 /// A host's shared data, with Envoy's versions.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct MapStore(RefCell<HashMap<String, (Vec<u8>, u32)>>);
 
 impl SharedStore for MapStore {

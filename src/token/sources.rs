@@ -83,17 +83,36 @@ impl TokenSources {
         if self.forward {
             return;
         }
-        for source in &self.headers {
-            if head.values(source.name.as_str()).any(|value| source.credentials(value).is_some()) {
-                note(&mut cleansing.clear, source.name.as_str());
+        for field in head.fields() {
+            // A spelling that we do not read is not a token to us, but it may be
+            // to the upstream.
+            let is_read = |source: &HeaderSource| {
+                source.name.is_spelled(&field.name) && source.credentials(&field.value).is_some()
+            };
+            if self.headers.iter().any(is_read) {
+                note(&mut cleansing.clear, &field.name);
             }
         }
         if self.in_cookies(head).next().is_some() {
             cleansing.rewrite.push(("cookie", self.other_cookies(head)));
         }
         if self.in_query(head).next().is_some() {
-            cleansing.path = Some(self.target_without_params(head));
+            cleansing.path = Some(self.target_without_token(head));
         }
+    }
+
+    /// The request target without the query parameters that carry tokens.
+    pub fn target_without_token(&self, head: &RequestHead) -> Vec<u8> {
+        if self.in_query(head).next().is_none() {
+            return head.first(":path").unwrap_or_default().to_vec();
+        }
+        let kept: Vec<_> = query_pairs(head).filter(|pair| !self.is_token_param(pair)).collect();
+        let mut target = head.target().path.to_vec();
+        if !kept.is_empty() {
+            target.push(b'?');
+            target.extend(kept.join(&b'&'));
+        }
+        target
     }
 
     fn in_headers<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
@@ -132,16 +151,6 @@ impl TokenSources {
     fn other_cookies(&self, head: &RequestHead) -> Vec<u8> {
         let kept: Vec<_> = cookie_pairs(head).filter(|pair| !self.is_token_cookie(pair)).collect();
         kept.join(&b"; "[..])
-    }
-
-    fn target_without_params(&self, head: &RequestHead) -> Vec<u8> {
-        let kept: Vec<_> = query_pairs(head).filter(|pair| !self.is_token_param(pair)).collect();
-        let mut target = head.target().path.to_vec();
-        if !kept.is_empty() {
-            target.push(b'?');
-            target.extend(kept.join(&b'&'));
-        }
-        target
     }
 }
 

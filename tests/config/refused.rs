@@ -1,0 +1,390 @@
+//! One wrong value at a time.
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+/// One wrong value gives one problem, at its place, that tells what is accepted.
+fn refused(cases: &[(&str, Value, &str)]) {
+    for (pointer, value, accepted) in cases {
+        let problems = problems(&[(pointer, value.clone())]);
+        let [[at, found, what]] = problems.as_slice() else {
+            panic!("{pointer} = {value}: {problems:#?}")
+        };
+        assert_eq!(*at, path(pointer), "{pointer} = {value}");
+        assert!(what.contains(accepted), "{pointer} = {value}: {what}");
+        assert!(!found.is_empty(), "{pointer} = {value}");
+    }
+}
+
+#[test]
+fn flags() {
+    for pointer in [
+        "/providers/shop/allow_any_audience",
+        "/providers/shop/require_expiration",
+        "/providers/shop/accept_unbound",
+        "/token/forward",
+        "/consumers/optional",
+        "/user_info/forward_token",
+        "/rules/0/bypass",
+        "/rules/2/requires/allow_missing",
+        "/bypass_cors_preflight",
+    ] {
+        for value in [json!("true"), json!(1), json!([]), json!({})] {
+            refused(&[(pointer, value, "true or false")]);
+        }
+    }
+}
+
+/// Each number: the least, the greatest, what lies beyond, and what is none.
+#[test]
+fn numbers() {
+    let day = 86_400;
+    let year = 31_536_000;
+    for (pointer, least, greatest) in [
+        ("/services/users/timeout_ms", 1, 60_000),
+        ("/providers/shop/clock_skew_seconds", 0, 300),
+        ("/providers/shop/max_lifetime_seconds", 1, year),
+        ("/providers/shop/remote_jwks/cache_seconds", 1, day),
+        ("/providers/shop/remote_jwks/max_stale_seconds", 0, year),
+        ("/providers/shop/remote_jwks/unknown_kid_cooldown_seconds", 1, 3600),
+        ("/user_info/cache/ttl_seconds", 0, day),
+        ("/user_info/cache/negative_ttl_seconds", 0, 3600),
+        ("/user_info/cache/stale_if_error_seconds", 0, day),
+        ("/user_info/cache/max_entries", 0, 1_000_000),
+        ("/identity_token/ttl_seconds", 1, 3600),
+        ("/limits/max_token_bytes", 256, 65_536),
+        ("/limits/token_cache_entries", 0, 1_000_000),
+        ("/limits/max_reply_bytes", 1024, 16_777_216),
+    ] {
+        for good in [json!(least), json!(greatest), json!(f64::from(greatest))] {
+            assert_eq!(
+                problems(&[(pointer, good.clone())]),
+                [] as [[String; 3]; 0],
+                "{pointer} = {good}"
+            );
+        }
+        let accepted = format!("a whole number, {least} to {greatest}");
+        for bad in [
+            json!(i64::from(least) - 1),
+            json!(i64::from(greatest) + 1),
+            json!(f64::from(greatest) - 0.5),
+            json!(1e300),
+            json!(greatest.to_string()),
+            json!(true),
+            json!([greatest]),
+            json!({"seconds": greatest}),
+        ] {
+            refused(&[(pointer, bad, &accepted)]);
+        }
+    }
+}
+
+#[test]
+fn names_to_choose_from() {
+    for (pointer, accepted) in [
+        ("/services/users/scheme", "http | https"),
+        ("/user_info/failure_mode", "deny | degrade"),
+        ("/identity_token/profile", "identity"),
+        ("/identity_token/signing_keys/0/algorithm", "ES256 | EdDSA"),
+        ("/claim_to_headers/0/format", "text | csv | json | json_base64"),
+        ("/errors/format", "problem | kong"),
+        ("/crypto", "auto | module"),
+        ("/mode", "enforce"),
+    ] {
+        for value in [json!("other"), json!(""), json!("DENY"), json!(1), json!(true), json!([])] {
+            refused(&[(pointer, value, accepted)]);
+        }
+    }
+}
+
+#[test]
+fn sections_are_objects() {
+    for pointer in [
+        "/services",
+        "/services/users",
+        "/providers",
+        "/providers/shop",
+        "/providers/shop/remote_jwks",
+        "/providers/shop/required_claims",
+        "/providers/legacy/local_jwks",
+        "/token",
+        "/token/from_headers/0",
+        "/consumers",
+        "/consumers/entries/0",
+        "/user_info",
+        "/user_info/headers",
+        "/user_info/claims",
+        "/user_info/cache",
+        "/identity_token",
+        "/identity_token/claims",
+        "/identity_token/claims/set",
+        "/identity_token/signing_keys/0",
+        "/claim_to_headers/0",
+        "/rules/0",
+        "/rules/0/match",
+        "/rules/2/requires",
+        "/rules/2/requires/claims",
+        "/errors",
+        "/errors/login_redirect",
+        "/limits",
+    ] {
+        for value in [json!("text"), json!(1), json!(true), json!([])] {
+            refused(&[(pointer, value, "an object")]);
+        }
+    }
+    refused(&[("/providers", json!({}), "at least one provider")]);
+}
+
+#[test]
+fn lists_are_lists() {
+    let full = "a list with at least one element";
+    for (pointer, needs_one) in [
+        ("/providers/shop/audiences", true),
+        ("/providers/shop/algorithms", true),
+        ("/providers/shop/token_types", true),
+        ("/providers/shop/required_claims/tenant", false),
+        ("/providers/legacy/local_jwks/keys", true),
+        ("/token/from_headers", false),
+        ("/token/from_cookies", false),
+        ("/token/from_params", false),
+        ("/consumers/claim", true),
+        ("/consumers/entries", false),
+        ("/consumers/entries/0/groups", false),
+        ("/user_info/required", false),
+        ("/identity_token/audiences", true),
+        ("/identity_token/claims/copy", false),
+        ("/identity_token/signing_keys", true),
+        ("/claim_to_headers", false),
+        ("/rules", false),
+        ("/rules/1/match/methods", true),
+        ("/rules/2/requires/providers", false),
+        ("/rules/2/requires/scopes_all", false),
+        ("/rules/2/requires/scopes_any", false),
+        ("/rules/2/requires/groups_any", false),
+        ("/rules/2/requires/claims/role", false),
+    ] {
+        for value in [json!("text"), json!(1), json!(true), json!({"0": "a"})] {
+            refused(&[(pointer, value, "a list")]);
+        }
+        // Kong writes an empty list as {}.
+        for value in [json!([]), json!({})] {
+            if needs_one {
+                refused(&[(pointer, value, full)]);
+            } else {
+                let got = problems(&[(pointer, value)]);
+                assert_eq!(got, [] as [[String; 3]; 0], "{pointer}");
+            }
+        }
+    }
+    for value in [json!([]), json!({})] {
+        refused(&[("/claim_to_headers/0/claim", value, full)]);
+    }
+}
+
+#[test]
+fn texts() {
+    let text = "a string that is not empty";
+    let plain = "printable ASCII";
+    for (pointer, accepted) in [
+        ("/services/users/upstream", plain),
+        ("/services/users/authority", plain),
+        ("/providers/shop/issuer", text),
+        ("/providers/shop/audiences/0", text),
+        ("/providers/shop/algorithms/0", "HS256 | HS384 | HS512 | RS256"),
+        ("/providers/shop/token_types/0", text),
+        ("/providers/shop/remote_jwks/service", text),
+        ("/providers/shop/remote_jwks/path", plain),
+        ("/token/from_headers/0/name", "a header name"),
+        ("/token/from_cookies/0", "a name of letters"),
+        ("/token/from_params/0", "a name of letters"),
+        ("/consumers/claim/0", text),
+        ("/consumers/entries/0/key", text),
+        ("/consumers/entries/0/id", text),
+        ("/consumers/entries/0/username", text),
+        ("/consumers/entries/0/custom_id", text),
+        ("/consumers/entries/0/groups/0", text),
+        ("/consumers/anonymous", text),
+        ("/user_info/service", text),
+        ("/user_info/path", "a path such as /users/{sub}"),
+        ("/user_info/subject_pointer", "a JSON pointer"),
+        ("/user_info/claims/country", "a JSON pointer"),
+        ("/user_info/required/0", text),
+        ("/identity_token/header", "a header name"),
+        ("/identity_token/issuer", text),
+        ("/identity_token/audiences/0", text),
+        ("/identity_token/claims/copy/0", text),
+        ("/identity_token/signing_keys/0/kid", plain),
+        ("/identity_token/jwks_path", plain),
+        ("/claim_to_headers/0/header", "a header name"),
+        ("/claim_to_headers/0/claim/0", text),
+        ("/rules/0/match/path_prefix", text),
+        ("/rules/1/match/path", text),
+        ("/rules/1/match/methods/0", "a method in upper case"),
+        ("/rules/2/requires/providers/0", text),
+        ("/rules/2/requires/scopes_all/0", "one scope"),
+        ("/rules/2/requires/scopes_any/0", "one scope"),
+        ("/rules/2/requires/groups_any/0", text),
+        ("/errors/realm", plain),
+        ("/errors/login_redirect/to", plain),
+        ("/errors/login_redirect/return_to_param", "a name of letters"),
+    ] {
+        for value in [json!(""), json!(7), json!(false), json!(["a"]), json!({"env": "EMPTY"})] {
+            refused(&[(pointer, value, accepted)]);
+        }
+    }
+}
+
+#[test]
+fn texts_of_a_certain_form() {
+    refused(&[
+        ("/services/users/upstream", json!("http://users"), "Envoy: the name of a cluster"),
+        ("/services/users/upstream", json!("users/x"), "host:port"),
+        ("/services/users/upstream", json!("us ers"), "host:port"),
+        ("/services/users/upstream", json!("u\"s"), "printable ASCII"),
+        ("/services/users/authority", json!("a/b"), "host or host:port"),
+        ("/services/users/authority", json!("me@host"), "host or host:port"),
+        ("/services/users/authority", json!("é"), "printable ASCII"),
+        ("/providers/shop/algorithms/0", json!("none"), "RS256 | RS384"),
+        ("/providers/shop/algorithms/0", json!("rs256"), "RS256 | RS384"),
+        ("/providers/shop/algorithms/0", json!("ES256K"), "ES256 | EdDSA"),
+        ("/providers/shop/token_types/0", json!("identity+jwt"), "types of public tokens"),
+        ("/providers/shop/token_types/0", json!("application/TxnToken+JWT"), "types of public"),
+        ("/providers/shop/remote_jwks/service", json!("other"), "one of services: auth, users"),
+        ("/providers/shop/remote_jwks/path", json!("jwks"), "starts with /"),
+        ("/providers/shop/remote_jwks/path", json!("/a b"), "starts with /"),
+        ("/providers/shop/remote_jwks/path", json!("/a#b"), "starts with /"),
+        ("/providers/shop/required_claims/tenant/0", json!(null), "a string, a number"),
+        ("/providers/shop/required_claims/tenant/0", json!({}), "a string, a number"),
+        ("/token/from_headers/0/name", json!(":path"), "a header name"),
+        ("/token/from_headers/0/name", json!("x y"), "a header name"),
+        ("/token/from_headers/0/name", json!("host"), "a header name"),
+        ("/token/from_headers/0/value_prefix", json!(7), "printable ASCII"),
+        ("/token/from_headers/0/value_prefix", json!("é "), "printable ASCII"),
+        ("/token/from_cookies/0", json!("a=b"), "a name of letters"),
+        ("/token/from_params/0", json!("a&b"), "a name of letters"),
+        ("/consumers/entries/0/username", json!("a\nb"), "without control characters"),
+        ("/consumers/entries/0/groups/0", json!("a\u{85}"), "without control characters"),
+        ("/consumers/anonymous", json!("a\tb"), "without control characters"),
+        ("/user_info/service", json!("user"), "one of services: auth, users"),
+        ("/user_info/path", json!("users/{sub}"), "a path such as"),
+        ("/user_info/path", json!("/users/{sub"), "a path such as"),
+        ("/user_info/path", json!("/users/{}"), "a path such as"),
+        ("/user_info/path", json!("/a b"), "a path such as"),
+        ("/user_info/subject_pointer", json!("sub"), "a JSON pointer"),
+        ("/user_info/required/0", json!("email"), "one of claims: country, customer_type"),
+        ("/identity_token/header", json!("connection"), "a header name"),
+        ("/identity_token/jwks_path", json!("/a?b"), "without a query"),
+        ("/identity_token/jwks_path", json!("a"), "starts with /"),
+        ("/identity_token/signing_keys/0/sign_from", json!("tomorrow"), "2026-01-31T12:00:00Z"),
+        ("/identity_token/signing_keys/0/sign_from", json!(true), "2026-01-31T12:00:00Z"),
+        ("/identity_token/signing_keys/0/retire_at", json!("2026-13-01T00:00:00Z"), "2026-01-31"),
+        ("/identity_token/signing_keys/0/retire_at", json!(1e300), "seconds since 1970"),
+        ("/claim_to_headers/0/header", json!("transfer-encoding"), "a header name"),
+        ("/claim_to_headers/0/claim", json!(7), "a list"),
+        ("/rules/0/match/path_prefix", json!("login"), "starts with /"),
+        ("/rules/0/match/path_prefix", json!("/a?b"), "without a query"),
+        ("/rules/1/match/path", json!("/a#b"), "without a query"),
+        ("/rules/1/match/methods/0", json!("get"), "a method in upper case"),
+        ("/rules/2/requires/providers/0", json!("other"), "one of providers: legacy, shop"),
+        ("/rules/2/requires/scopes_all/0", json!("a b"), "without spaces"),
+        ("/rules/2/requires/scopes_any/0", json!("a\"b"), "one scope"),
+        ("/rules/2/requires/claims/role/0", json!(["a"]), "a string, a number"),
+        ("/errors/realm", json!("a\"b"), "without quotes"),
+        ("/errors/realm", json!("a".repeat(257)), "up to 256 bytes"),
+        ("/errors/login_redirect/to", json!("//evil.example"), "starts with one slash"),
+        ("/errors/login_redirect/to", json!("/\\evil.example"), "without quotes or backslashes"),
+        ("/errors/login_redirect/to", json!("http://login.example"), "an https URL"),
+        ("/errors/login_redirect/to", json!("javascript:alert(1)"), "an https URL"),
+        ("/errors/login_redirect/to", json!("/login#x"), "an https URL"),
+        ("/errors/login_redirect/return_to_param", json!("a&b"), "a name of letters"),
+    ]);
+}
+
+#[test]
+fn what_must_be_there() {
+    for (pointer, accepted) in [
+        ("/providers", "an object of providers by name"),
+        ("/identity_token", "an object"),
+        ("/services/users/upstream", "Envoy: the name of a cluster; Kong: host:port"),
+        ("/providers/shop/issuer", "the iss of its tokens"),
+        ("/providers/shop/remote_jwks/service", "the name of one of services"),
+        ("/providers/shop/remote_jwks/path", "a path that starts with /"),
+        ("/providers/legacy/local_jwks/keys", "a list of JWKs"),
+        ("/token/from_headers/0/name", "a header name"),
+        ("/consumers/entries/0/key", "the value of the selecting claim"),
+        ("/user_info/service", "the name of one of services"),
+        ("/user_info/path", "a path such as /users/{sub}"),
+        ("/identity_token/issuer", "the iss of identity tokens"),
+        ("/identity_token/audiences", "a list of audiences"),
+        ("/identity_token/signing_keys", "a list of keys"),
+        ("/identity_token/signing_keys/0/algorithm", "ES256 | EdDSA"),
+        (
+            "/identity_token/signing_keys/0/private_key",
+            "a private JWK, a PKCS#8 PEM, or {env: NAME}",
+        ),
+        ("/claim_to_headers/0/header", "a header name"),
+        ("/claim_to_headers/0/claim", "a claim"),
+        ("/rules/0/match", "path or path_prefix"),
+        ("/errors/login_redirect/to", "a path that starts with one slash, or an https URL"),
+    ] {
+        for absent in [Some(Value::Null), None] {
+            let mut config = with(&[(pointer, json!(null))]);
+            if absent.is_none() {
+                let (parent, name) = pointer.rsplit_once('/').unwrap();
+                config.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);
+            }
+            let problems = load(&config.to_string()).expect_err(pointer);
+            let [[at, found, what]] = problems.as_slice() else {
+                panic!("{pointer}: {problems:#?}")
+            };
+            assert_eq!((at.as_str(), found.as_str()), (path(pointer).as_str(), "nothing"));
+            assert!(what.contains(accepted), "{pointer}: {what}");
+        }
+    }
+}
+
+#[test]
+fn unknown_fields_at_every_level() {
+    for (parent, known) in [
+        ("", "services, providers"),
+        ("/services/users", "upstream, authority"),
+        ("/providers/shop", "issuer"),
+        ("/providers/shop/remote_jwks", "service, path"),
+        ("/providers/legacy/local_jwks", "keys"),
+        ("/token", "from_headers"),
+        ("/token/from_headers/0", "name, value_prefix"),
+        ("/consumers", "claim, entries"),
+        ("/consumers/entries/0", "key, id"),
+        ("/user_info", "service, path"),
+        ("/user_info/cache", "ttl_seconds"),
+        ("/identity_token", "header, issuer"),
+        ("/identity_token/claims", "copy, set"),
+        ("/identity_token/signing_keys/0", "algorithm, private_key"),
+        ("/claim_to_headers/0", "header, claim, format"),
+        ("/rules/0", "match, bypass, requires"),
+        ("/rules/0/match", "path, path_prefix, methods"),
+        ("/rules/2/requires", "providers, scopes_all"),
+        ("/errors", "realm, format"),
+        ("/errors/login_redirect", "to, return_to_param"),
+        ("/limits", "max_token_bytes"),
+    ] {
+        let pointer = format!("{parent}/no_such_field");
+        let got = problems(&[(&pointer, json!(1))]);
+        let [[at, found, what]] = got.as_slice() else { panic!("{parent}: {got:#?}") };
+        assert_eq!((at.as_str(), found.as_str()), (path(&pointer).as_str(), "an unknown field"));
+        assert!(what.starts_with(&format!("only the fields {known}")), "{parent}: {what}");
+    }
+}
+
+#[test]
+fn features_of_later_versions() {
+    let later = "not in this version yet";
+    refused(&[
+        ("/revocation", json!({"failure_mode": "deny"}), later),
+        ("/providers/shop/introspection", json!({"service": "auth"}), later),
+        ("/identity_token/profile", json!("txn_token"), "identity"),
+        ("/mode", json!("shadow"), "enforce"),
+        ("/crypto", json!("host"), "auto | module"),
+    ]);
+}

@@ -1,0 +1,112 @@
+//! Secrets: where they come from, and that nobody gets to see them.
+
+use serde_json::json;
+
+use crate::support::*;
+
+#[test]
+fn secrets_from_the_environment() {
+    let key = "/identity_token/signing_keys/0/private_key";
+    for (case, pointer, value, found) in [
+        (
+            "a header that is not set",
+            "/user_info/headers/x-other",
+            json!({"env": "NOT_SET"}),
+            "NOT_SET}, which is not set",
+        ),
+        (
+            "a header that is empty",
+            "/user_info/headers/x-other",
+            json!({"env": "EMPTY"}),
+            "EMPTY}, which is not set",
+        ),
+        (
+            "a header of two lines",
+            "/user_info/headers/x-other",
+            json!({"env": "TWO_LINES"}),
+            "other bytes",
+        ),
+        (
+            "more than a name",
+            "/user_info/headers/x-other",
+            json!({"env": "A", "x": 1}),
+            "an object",
+        ),
+        ("a number for a name", "/user_info/headers/x-other", json!({"env": 7}), "an object"),
+        ("a key that is not set", key, json!({"env": "NOT_SET"}), "NOT_SET}, which is not set"),
+        ("a key that is none", key, json!({"env": "USERS_API_KEY"}), "neither a PEM"),
+        ("a key that is no text", key, json!(7), "a number"),
+    ] {
+        let got = problems(&[(pointer, value)]);
+        let [[at, what, accepted]] = got.as_slice() else { panic!("{case}: {got:#?}") };
+        assert_eq!(*at, path(pointer), "{case}");
+        assert!(what.contains(found), "{case}: {what}");
+        assert!(accepted.contains("{env: NAME}") || accepted == "printable ASCII", "{case}");
+    }
+    let shared = "/providers/legacy/local_jwks/keys/0/k";
+    let got = problems(&[(shared, json!({"env": "NOT_SET"}))]);
+    assert_eq!(got.len(), 1, "{got:#?}");
+    assert_eq!(got[0][0], path(shared));
+}
+
+#[test]
+fn header_names_and_values() {
+    for (case, headers, at) in [
+        ("a bad name", json!({"x y": "1"}), "$.user_info.headers.x y"),
+        ("a name of the connection", json!({"Host": "1"}), "$.user_info.headers.Host"),
+        ("a bad value", json!({"x-a": "a\nb"}), "$.user_info.headers.x-a"),
+        ("a value that is not ASCII", json!({"x-a": "é"}), "$.user_info.headers.x-a"),
+        ("an empty value", json!({"x-a": ""}), "$.user_info.headers.x-a"),
+        ("a number", json!({"x-a": 1}), "$.user_info.headers.x-a"),
+    ] {
+        let got = problems(&[("/user_info/headers", headers)]);
+        assert_eq!(got.iter().map(|[path, ..]| path.as_str()).collect::<Vec<_>>(), [at], "{case}");
+    }
+}
+
+/// A short secret in the wrong place must not be echoed; `load` checks that
+/// none of [`SECRETS`] is.
+#[test]
+fn misplaced_secrets_are_not_shown() {
+    let secret = json!(SECRETS[0]);
+    for pointer in [
+        "/user_info",
+        "/user_info/headers",
+        "/identity_token",
+        "/identity_token/signing_keys",
+        "/identity_token/signing_keys/0",
+        "/identity_token/signing_keys/0/private_key",
+        "/identity_token/signing_keys/0/secret",
+        "/providers/legacy/local_jwks",
+        "/providers/legacy/local_jwks/keys",
+        "/providers/legacy/local_jwks/keys/0",
+        "/providers/legacy/local_jwks/keys/0/k",
+    ] {
+        for value in [secret.clone(), json!([secret]), json!({ "not a name": secret })] {
+            let got = problems(&[(pointer, value.clone())]);
+            assert!(!got.is_empty(), "{pointer} = {value}");
+        }
+    }
+    let member = format!(r#"{{"a": {{"{}": 1"#, SECRETS[0]);
+    assert!(load(&member).is_err());
+}
+
+#[test]
+fn settings_print_no_secrets() {
+    let settings = load(&complete().to_string()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    for text in [format!("{settings:?}"), format!("{settings:#?}")] {
+        for secret in SECRETS {
+            assert!(!text.contains(secret), "{secret}");
+        }
+        // Nor as bytes, the way a derived Debug would show them.
+        assert!(!text.contains("105, 110, 108, 105, 110, 101"), "the shared secret");
+        assert!(text.contains("shop-services"), "this is the text");
+    }
+    let gateway = gatepass::gateway::Gateway::new(
+        settings,
+        gatepass::gateway::HostTraits { removes_headers: true, resumes_others: true },
+        [0; 16],
+    );
+    let text = format!("{gateway:?}");
+    assert!(SECRETS.iter().all(|secret| !text.contains(secret)));
+}

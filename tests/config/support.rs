@@ -1,0 +1,171 @@
+//! A complete configuration, and ways to spoil it.
+
+use gatepass::config;
+use gatepass::gateway::Settings;
+use gatepass::time::UnixTime;
+use serde_json::{Value, json};
+
+pub const SECRETS: [&str; 4] = [
+    "inline-api-key-hunter2",
+    "aW5saW5lLXNoYXJlZC1zZWNyZXQtaHVudGVyMi1pbmxpbmUtc2hhcmVk",
+    "env-api-key-hunter2",
+    "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
+];
+
+/// RFC 7515 appendix A.3.
+pub fn signing_key() -> Value {
+    json!({
+        "kty": "EC", "crv": "P-256",
+        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        "d": SECRETS[3],
+    })
+}
+
+/// The configuration of the contract, every field of it that there is today.
+pub fn complete() -> Value {
+    json!({
+        "services": {
+            "auth": {"upstream": "auth", "authority": "auth.internal", "scheme": "http",
+                "timeout_ms": 1000},
+            "users": {"upstream": "users:8080", "authority": "users.internal:80",
+                "scheme": "https", "timeout_ms": 500},
+        },
+        "providers": {
+            "shop": {
+                "issuer": "https://auth.shop.example",
+                "audiences": ["shop-api"],
+                "allow_any_audience": false,
+                "algorithms": ["RS256", "ES256", "EdDSA"],
+                "remote_jwks": {"service": "auth", "path": "/.well-known/jwks.json",
+                    "cache_seconds": 600, "max_stale_seconds": 86400,
+                    "unknown_kid_cooldown_seconds": 30},
+                "clock_skew_seconds": 60,
+                "require_expiration": true,
+                "max_lifetime_seconds": 86400,
+                "token_types": ["at+jwt"],
+                "required_claims": {"tenant": ["acme", "umbrella"], "x.y": []},
+                "accept_unbound": false,
+            },
+            "legacy": {
+                "issuer": "legacy",
+                "allow_any_audience": true,
+                "algorithms": ["HS256"],
+                "local_jwks": {"keys": [{"kty": "oct", "alg": "HS256", "k": SECRETS[1]}]},
+            },
+        },
+        "token": {
+            "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
+            "from_cookies": ["session"],
+            "from_params": ["access_token"],
+            "forward": false,
+        },
+        "consumers": {
+            "claim": ["azp", "client_id", "iss"],
+            "entries": [
+                {"key": "web", "id": "5c0c", "username": "web-app", "custom_id": "web",
+                    "groups": ["first-party"]},
+            ],
+            "optional": false,
+            "anonymous": "guest",
+        },
+        "user_info": {
+            "service": "users",
+            "path": "/users/{sub}",
+            "headers": {"x-api-key": SECRETS[0], "x-other": {"env": "USERS_API_KEY"}},
+            "forward_token": false,
+            "subject_pointer": "/sub",
+            "claims": {"country": "/address/country", "customer_type": "/type"},
+            "required": ["country"],
+            "cache": {"ttl_seconds": 60, "negative_ttl_seconds": 5,
+                "stale_if_error_seconds": 300, "max_entries": 10000},
+            "failure_mode": "deny",
+        },
+        "identity_token": {
+            "header": "x-identity-token",
+            "issuer": "https://gateway.shop.internal",
+            "audiences": ["shop-services"],
+            "ttl_seconds": 300,
+            "claims": {"copy": ["scope", "azp"], "set": {"env": "prod"}},
+            "signing_keys": [{
+                "algorithm": "ES256", "private_key": signing_key(), "kid": "one",
+                "sign_from": "2026-01-31T12:00:00Z", "retire_at": 1_900_000_000,
+            }],
+            "jwks_path": "/.well-known/gatepass/jwks.json",
+            "profile": "identity",
+        },
+        "claim_to_headers": [
+            {"header": "x-user-country", "claim": ["country"], "format": "text"},
+        ],
+        "rules": [
+            {"match": {"path_prefix": "/login"}, "bypass": true},
+            {"match": {"path": "/health", "methods": ["GET"]}, "bypass": true},
+            {"match": {"path_prefix": "/admin"}, "requires": {
+                "providers": ["shop"], "scopes_all": ["admin"], "scopes_any": ["a"],
+                "groups_any": ["staff"], "claims": {"role": ["admin"]}, "allow_missing": false}},
+        ],
+        "errors": {"realm": "shop", "format": "problem",
+            "login_redirect": {"to": "/login", "return_to_param": "return_to"}},
+        "limits": {"max_token_bytes": 8192, "token_cache_entries": 10000,
+            "max_reply_bytes": 262144},
+        "bypass_cors_preflight": true,
+        "crypto": "auto",
+        "mode": "enforce",
+    })
+}
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "USERS_API_KEY" => Some(SECRETS[2].to_owned()),
+        "SIGNING_KEY" => Some(signing_key().to_string()),
+        "SHARED_SECRET" => Some(SECRETS[1].to_owned()),
+        "EMPTY" => Some(String::new()),
+        "TWO_LINES" => Some(format!("{}\n{}", SECRETS[2], SECRETS[2])),
+        _ => None,
+    }
+}
+
+/// From when the times of signing keys are seen.
+const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+/// What is wrong with a text: path, what was found, what is accepted.
+pub fn load(text: &str) -> Result<Settings, Vec<[String; 3]>> {
+    let loaded = config::load(text.as_bytes(), &environment, NOW);
+    loaded.map_err(|problems| {
+        let shown = problems.to_string();
+        assert!(!shown.contains('\n'), "one line: {shown}");
+        for secret in SECRETS {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        assert!(!problems.0.is_empty());
+        problems.0.into_iter().map(|it| [it.path, it.found, it.accepted]).collect()
+    })
+}
+
+/// The complete configuration with other values at some JSON pointers.
+pub fn with(edits: &[(&str, Value)]) -> Value {
+    let mut config = complete();
+    for (pointer, value) in edits {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        let parent = config.pointer_mut(parent).unwrap_or_else(|| panic!("no {pointer}"));
+        match parent {
+            Value::Array(items) => items[name.parse::<usize>().unwrap()] = value.clone(),
+            parent => parent[name] = value.clone(),
+        }
+    }
+    config
+}
+
+/// The problems of [`with`]; none if it is accepted.
+pub fn problems(edits: &[(&str, Value)]) -> Vec<[String; 3]> {
+    load(&with(edits).to_string()).err().unwrap_or_default()
+}
+
+/// The JSON path for a JSON pointer.
+pub fn path(pointer: &str) -> String {
+    let step = |step: &str| match step.parse::<usize>() {
+        Ok(position) => format!("[{position}]"),
+        Err(_) => format!(".{step}"),
+    };
+    format!("${}", pointer.split('/').skip(1).map(step).collect::<String>())
+}

@@ -1,0 +1,341 @@
+//! Texts that are no configuration, contradictions between fields, and several
+//! problems at once.
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+#[test]
+fn what_is_no_configuration() {
+    for (case, text, found) in [
+        ("nothing", "", "nothing"),
+        ("white space", "  ", "EOF"),
+        ("not JSON", "services: {}", "expected value"),
+        ("cut off", "{\"services\": {", "EOF"),
+        ("two objects", "{}{}", "trailing"),
+        ("a member twice", r#"{"mode": "enforce", "mode": "enforce"}"#, "\"mode\" appears twice"),
+        ("too deep", &"[".repeat(100), "nested deeper"),
+        ("a list", "[]", "an array"),
+        ("text", "\"x\"", "a string"),
+        ("null", "null", "null"),
+    ] {
+        let problems = load(text).expect_err(case);
+        let [[path, what, accepted]] = problems.as_slice() else { panic!("{case}: {problems:#?}") };
+        assert_eq!(path, "$", "{case}");
+        assert!(what.contains(found), "{case}: {what}");
+        assert!(accepted.contains("object"), "{case}: {accepted}");
+    }
+    let problems = load("{}").expect_err("empty");
+    let paths: Vec<_> = problems.iter().map(|[path, ..]| path.as_str()).collect();
+    assert_eq!(paths, ["$.providers", "$.identity_token"]);
+}
+
+/// Every problem at once: five mistakes, five problems.
+#[test]
+fn all_problems_at_once() {
+    for (case, edits) in [
+        (
+            "far apart",
+            vec![
+                ("/services/users/timeout_ms", json!(0)),
+                ("/providers/shop/issuer", json!(7)),
+                ("/user_info/failure_mode", json!("open")),
+                ("/rules/2/requires/scopes_all/0", json!("a b")),
+                ("/mode", json!("shadow")),
+            ],
+        ),
+        (
+            "in one section",
+            vec![
+                ("/limits/max_token_bytes", json!(1)),
+                ("/limits/token_cache_entries", json!(-1)),
+                ("/limits/max_reply_bytes", json!("x")),
+                ("/limits/other", json!(1)),
+                ("/limits/another", json!(1)),
+            ],
+        ),
+        (
+            "in one list",
+            vec![
+                ("/rules/0/bypass", json!(1)),
+                ("/rules/1/match/path", json!("x")),
+                ("/rules/1/match/methods/0", json!("get")),
+                ("/rules/2/requires/providers/0", json!("x")),
+                ("/rules/2/requires/groups_any/0", json!("")),
+            ],
+        ),
+        (
+            "in the signing key",
+            vec![
+                ("/identity_token/signing_keys/0/algorithm", json!("RS256")),
+                ("/identity_token/signing_keys/0/kid", json!("")),
+                ("/identity_token/signing_keys/0/sign_from", json!("x")),
+                ("/identity_token/signing_keys/0/retire_at", json!("x")),
+                ("/identity_token/ttl_seconds", json!(0)),
+            ],
+        ),
+        (
+            "around user info",
+            vec![
+                ("/user_info/service", json!("x")),
+                ("/user_info/path", json!("x")),
+                ("/user_info/claims/country", json!("x")),
+                ("/user_info/cache/ttl_seconds", json!("x")),
+                ("/user_info/headers/x-other", json!({"env": "NOT_SET"})),
+            ],
+        ),
+        (
+            "where others refer to it",
+            vec![
+                ("/services/auth/timeout_ms", json!(0)),
+                ("/services/users/scheme", json!("ftp")),
+                ("/providers/shop/clock_skew_seconds", json!(301)),
+                ("/providers/shop/audiences/0", json!("")),
+                ("/consumers/anonymous", json!("")),
+            ],
+        ),
+    ] {
+        let mut expected: Vec<_> = edits.iter().map(|(pointer, _)| path(pointer)).collect();
+        let mut paths: Vec<_> = problems(&edits).into_iter().map(|[path, ..]| path).collect();
+        expected.sort();
+        paths.sort();
+        assert_eq!(paths, expected, "{case}");
+    }
+}
+
+/// The problems of a provider's fields do not hide those between its fields.
+#[test]
+fn contradictions_in_a_provider_are_told_together() {
+    let got =
+        problems(&[("/providers/shop", json!({"algorithms": ["HS256", "RS256"], "typo": 1}))]);
+    let told: Vec<_> = got.iter().map(|[path, found, _]| format!("{path}: {found}")).collect();
+    assert_eq!(
+        told,
+        [
+            "$.providers.shop.issuer: nothing",
+            "$.providers.shop.algorithms: HS* beside others",
+            "$.providers.shop.typo: an unknown field",
+            "$.providers.shop: no source of keys",
+            "$.providers.shop: no audiences",
+        ]
+    );
+}
+
+#[test]
+fn contradictions() {
+    let other_key = json!({"algorithm": "ES256", "private_key": signing_key(), "kid": "one"});
+    let first = complete()["identity_token"]["signing_keys"][0].clone();
+    for (case, edits, at, found, accepted) in [
+        (
+            "HS* beside others",
+            vec![("/providers/legacy/algorithms", json!(["HS256", "RS256"]))],
+            "$.providers.legacy.algorithms",
+            "HS* beside others",
+            "HS* only, or no HS*",
+        ),
+        (
+            "HS* fetched",
+            vec![("/providers/shop/algorithms", json!(["HS256"]))],
+            "$.providers.shop",
+            "HS* algorithms with keys that are fetched",
+            "HS* with local_jwks only",
+        ),
+        (
+            "two sources of keys",
+            vec![("/providers/legacy/remote_jwks", json!({"service": "auth", "path": "/j"}))],
+            "$.providers.legacy",
+            "more than one source of keys",
+            "one of local_jwks, remote_jwks and discovery",
+        ),
+        (
+            "no key that signs yet",
+            vec![
+                ("/identity_token/signing_keys/0/sign_from", json!("2028-01-01T00:00:00Z")),
+                ("/identity_token/signing_keys/0/retire_at", Value::Null),
+            ],
+            "$.identity_token",
+            "no key that signs from 2027-01-15T08:00:00Z to 2028-01-01T00:00:00Z",
+            "one signs, now and in between",
+        ),
+        (
+            "no source of keys",
+            vec![("/providers/shop/remote_jwks", Value::Null)],
+            "$.providers.shop",
+            "no source of keys",
+            "one of local_jwks, remote_jwks and discovery",
+        ),
+        (
+            "no audiences",
+            vec![("/providers/shop/audiences", Value::Null)],
+            "$.providers.shop",
+            "no audiences",
+            "allow_any_audience: true",
+        ),
+        (
+            "audiences, and any",
+            vec![("/providers/shop/allow_any_audience", json!(true))],
+            "$.providers.shop",
+            "both audiences and allow_any_audience",
+            "one of the two",
+        ),
+        (
+            "one issuer twice",
+            vec![("/providers/legacy/issuer", json!("https://auth.shop.example"))],
+            "$.providers",
+            "\"https://auth.shop.example\" in two providers",
+            "each issuer",
+        ),
+        (
+            "the gateway's issuer is public",
+            vec![("/identity_token/issuer", json!("legacy"))],
+            "$",
+            "the issuer of provider \"legacy\" as identity_token.issuer",
+            "gateway's own",
+        ),
+        (
+            "the gateway's audience is public",
+            vec![("/identity_token/audiences", json!(["a", "shop-api"]))],
+            "$",
+            "shop-api",
+            "audience",
+        ),
+        (
+            "the identity header is Kong's",
+            vec![("/identity_token/header", json!("X-Consumer-ID"))],
+            "$",
+            "the header x-consumer-id for two things",
+            "each header once",
+        ),
+        (
+            "in another spelling",
+            vec![("/identity_token/header", json!("x_consumer_username"))],
+            "$",
+            "x_consumer_username for two things",
+            "each header once",
+        ),
+        (
+            "the identity header is the token's",
+            vec![("/identity_token/header", json!("Authorization"))],
+            "$",
+            "authorization for two things",
+            "each header once",
+        ),
+        (
+            "a claim in the identity header",
+            vec![("/claim_to_headers/0/header", json!("x-identity-token"))],
+            "$",
+            "x-identity-token for two things",
+            "each header once",
+        ),
+        (
+            "two claims in a header",
+            vec![(
+                "/claim_to_headers",
+                json!([
+                {"header": "x-a-b", "claim": "a"}, {"header": "X_A_B", "claim": "b"}]),
+            )],
+            "$",
+            "x_a_b for two things",
+            "each header once",
+        ),
+        (
+            "a token nowhere",
+            vec![("/token", json!({"from_headers": []}))],
+            "$.token",
+            "an object",
+            "at least one of from_headers, from_cookies",
+        ),
+        (
+            "a consumer twice",
+            vec![("/consumers/entries", json!([{"key": "a"}, {"key": "b"}, {"key": "a"}]))],
+            "$.consumers",
+            "the key \"a\" twice",
+            "each key once",
+        ),
+        (
+            "a rule of two minds",
+            vec![("/rules/0/requires", json!({}))],
+            "$.rules[0]",
+            "both bypass and requires",
+            "one of the two",
+        ),
+        (
+            "a path of two kinds",
+            vec![("/rules/0/match/path", json!("/x"))],
+            "$.rules[0].match",
+            "both path and path_prefix",
+            "one of the two",
+        ),
+        (
+            "a kid twice",
+            vec![("/identity_token/signing_keys", json!([first, other_key]))],
+            "$.identity_token",
+            "the kid \"one\" twice",
+            "each kid once",
+        ),
+        (
+            "retired before it signs",
+            vec![("/identity_token/signing_keys/0/retire_at", json!(1000))],
+            "$.identity_token.signing_keys[0]",
+            "retire_at at or before sign_from",
+            "after",
+        ),
+        (
+            "a reserved claim set",
+            vec![("/identity_token/claims/set", json!({"sub": "root"}))],
+            "$.identity_token.claims.set.sub",
+            "root",
+            "claims that the gateway does not decide",
+        ),
+        (
+            "a reserved claim copied",
+            vec![("/identity_token/claims/copy", json!(["groups"]))],
+            "$.identity_token.claims.copy[0]",
+            "groups",
+            "claims that the gateway does not decide",
+        ),
+        (
+            "a bad local key",
+            vec![("/providers/legacy/local_jwks/keys/0", json!({"kty": "EC", "kid": "x"}))],
+            "$.providers.legacy.local_jwks",
+            "\"crv\" is missing",
+            "a JWKS with usable keys",
+        ),
+        (
+            "a weak local secret",
+            vec![("/providers/legacy/local_jwks/keys/0/k", json!("aGVsbG8"))],
+            "$.providers.legacy.local_jwks",
+            "at least 32 bytes, it has 5",
+            "usable keys",
+        ),
+        (
+            "the key of another algorithm",
+            vec![("/identity_token/signing_keys/0/algorithm", json!("EdDSA"))],
+            "$.identity_token.signing_keys[0].private_key",
+            "EdDSA needs an Ed25519 key",
+            "a private JWK",
+        ),
+    ] {
+        let got = problems(&edits);
+        let [[path, what, hint]] = got.as_slice() else { panic!("{case}: {got:#?}") };
+        assert_eq!(path, at, "{case}");
+        assert!(what.contains(found), "{case}: {what}");
+        assert!(hint.contains(accepted), "{case}: {hint}");
+    }
+}
+
+/// Every claim that the gateway decides itself, by every door.
+#[test]
+fn reserved_claims() {
+    for claim in gatepass::identity::RESERVED_CLAIMS {
+        let mapped = problems(&[("/user_info/claims", json!({"country": "/c", claim: "/x"}))]);
+        let at = format!("$.user_info.claims.{claim}");
+        assert_eq!(mapped.iter().map(|[path, ..]| path).collect::<Vec<_>>(), [&at]);
+        let set = problems(&[("/identity_token/claims/set", json!({claim: 1}))]);
+        let at = format!("$.identity_token.claims.set.{claim}");
+        assert_eq!(set.iter().map(|[path, ..]| path).collect::<Vec<_>>(), [&at]);
+        let copied = problems(&[("/identity_token/claims/copy", json!([claim]))]);
+        let is_copyable = ["scope", "client_id", "act", "txn"].contains(&claim);
+        assert_eq!(copied.is_empty(), is_copyable, "{claim}");
+    }
+}

@@ -1,0 +1,173 @@
+//! Requests that wait for the same answer, and answers nobody waits for.
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+fn spain() -> Value {
+    json!({"sub": "alice", "address": {"country": "ES"}})
+}
+
+#[test]
+fn one_user_is_asked_for_once() {
+    let mut world = World::new(&with_users([]), ENVOY);
+    let (sent, first) = awaits(world.get(&alice()));
+    let second = joins(world.get(&alice()));
+    let third = joins(world.get(&token(json!({"jti": "another token of hers"}))));
+    let now = world.now();
+    let landing = world.gateway.land(sent.flight, &ok(&spain()), now).unwrap();
+    for waiting in [first, second, third] {
+        assert_eq!(waiting.flight(), sent.flight);
+        let edits = forwarded(world.gateway.resume(waiting, &landing, now));
+        assert_eq!(world.identity(&edits)["country"], "ES");
+    }
+}
+
+#[test]
+fn another_user_is_another_question() {
+    let mut world = World::new(&with_users([]), ENVOY);
+    awaits(world.get(&alice()));
+    let (sent, _) = awaits(world.get(&token(json!({"sub": "bob"}))));
+    assert_eq!(sent.callout.path, "/users/bob");
+}
+
+#[test]
+fn where_requests_cannot_wait_for_each_other_each_asks() {
+    let mut world = World::new(&with_users([]), KONG);
+    let (one, first) = awaits(world.get(&alice()));
+    let (two, second) = awaits(world.get(&alice()));
+    assert_ne!(one.flight, two.flight);
+    // In any order.
+    forwarded(world.land(two.flight, second, &ok(&spain())));
+    let edits = forwarded(world.land(one.flight, first, &ok(&spain())));
+    assert_eq!(world.identity(&edits)["country"], "ES");
+    world.forwarded(&alice());
+}
+
+#[test]
+fn a_failure_is_shared_too() {
+    let mut world = World::new(&with_users([]), ENVOY);
+    let (sent, first) = awaits(world.get(&alice()));
+    let second = joins(world.get(&alice()));
+    let now = world.now();
+    let landing = world.gateway.land(sent.flight, &failed(), now).unwrap();
+    for waiting in [first, second] {
+        let step = world.gateway.resume(waiting, &landing, now);
+        assert_eq!(denied(step), denial(503, "user_info_unavailable"));
+    }
+}
+
+/// What is not kept serves those who waited for it, and nobody after.
+#[test]
+fn an_answer_that_is_not_kept_serves_those_who_waited() {
+    let mut world = World::new(&with_users([]), ENVOY);
+    let (sent, first) = awaits(world.get(&alice()));
+    let second = joins(world.get(&alice()));
+    let now = world.now();
+    let landing = world.gateway.land(sent.flight, &ok_cached("no-store", &spain()), now).unwrap();
+    for waiting in [first, second] {
+        forwarded(world.gateway.resume(waiting, &landing, now));
+    }
+    awaits(world.get(&alice()));
+}
+
+#[test]
+fn when_the_first_goes_away_the_next_asks() {
+    let mut world = World::new(&with_users([]), ENVOY);
+    let (sent, first) = awaits(world.get(&alice()));
+    let second = joins(world.get(&alice()));
+    let third = joins(world.get(&alice()));
+    drop(first);
+    world.gateway.abandon(sent.flight);
+    let now = world.now();
+    let (again, second) = awaits(world.gateway.retry(second, now));
+    assert_ne!(again.flight, sent.flight);
+    let third = joins(world.gateway.retry(third, now));
+    assert_eq!(third.flight(), again.flight);
+    assert!(world.gateway.land(sent.flight, &ok(&spain()), now).is_none(), "the reply comes late");
+    let landing = world.gateway.land(again.flight, &ok(&spain()), now).unwrap();
+    for waiting in [second, third] {
+        forwarded(world.gateway.resume(waiting, &landing, now));
+    }
+}
+
+/// A client that keeps going away cannot keep the others waiting for ever.
+#[test]
+fn a_request_waits_a_few_times_only() {
+    let mut world = World::new(&with_users([]), ENVOY);
+    let now = world.now();
+    let (mut sent, _) = awaits(world.get(&alice()));
+    let mut waiting = joins(world.get(&alice()));
+    for retries in 0.. {
+        world.gateway.abandon(sent.flight);
+        let step = world.gateway.retry(waiting, now);
+        match step {
+            gatepass::gateway::Step::Await(again, same) => {
+                (sent, waiting) = (again, same);
+                assert!(retries < 4);
+            }
+            step => {
+                assert_eq!(denied(step), denial(503, "identity_unavailable"));
+                break;
+            }
+        }
+    }
+    // The flight that was not sent is in nobody's way.
+    awaits(world.get(&alice()));
+}
+
+#[test]
+fn replies_that_nobody_awaits() {
+    for host in HOSTS {
+        let mut world = World::new(&with_users([]), host);
+        let (sent, waiting) = awaits(world.get(&alice()));
+        forwarded(world.land(sent.flight, waiting, &ok(&spain())));
+        let now = world.now();
+        let forged = ok(&json!({"address": {"country": "XX"}}));
+        assert!(world.gateway.land(sent.flight, &forged, now).is_none(), "twice");
+        let edits = world.forwarded(&alice());
+        assert_eq!(world.identity(&edits)["country"], "ES");
+    }
+}
+
+#[test]
+fn a_reply_that_never_comes_is_given_up() {
+    let mut world = World::new(&with_users([]), ENVOY);
+    let (sent, waiting) = awaits(world.get(&alice()));
+    // The time-out of 500 ms and two seconds.
+    world.millis += 2499;
+    let now = world.now();
+    assert!(world.gateway.tick(now).overdue.is_empty());
+    world.millis += 1;
+    let now = world.now();
+    assert_eq!(world.gateway.tick(now).overdue, [sent.flight]);
+    let step = world.land(sent.flight, waiting, &failed());
+    assert_eq!(denied(step), denial(503, "user_info_unavailable"));
+    let now = world.now();
+    assert!(world.gateway.tick(now).overdue.is_empty());
+}
+
+/// The request waited for keys, then for the user.
+#[test]
+fn one_wait_after_the_other() {
+    let mut config = with_users([]);
+    let keys = remote([]);
+    config["providers"] = keys["providers"].clone();
+    for host in HOSTS {
+        let mut world = World::new(&config, host);
+        let step = world.get(&alice());
+        let step = world.answer(step, &jwks(&[KEY_A.jwk("a")]));
+        let edits = forwarded(world.answer(step, &ok(&spain())));
+        assert_eq!(world.identity(&edits)["country"], "ES");
+    }
+}
+
+/// What ended while it waited is over.
+#[test]
+fn a_token_that_ends_while_the_request_waits_is_denied() {
+    let mut world = World::new(&with_users([]), ENVOY);
+    let (sent, waiting) = awaits(world.get(&token(json!({"exp": START + 10}))));
+    world.pass(70);
+    let step = world.land(sent.flight, waiting, &ok(&spain()));
+    assert_eq!(denied(step), denial(401, "token_expired"));
+}

@@ -1,0 +1,283 @@
+//! How a denial looks from outside.
+
+use gatepass::denial::Denial;
+use gatepass::verdict::{GrpcStatus, LocalReply};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+/// Every code that a request can be denied with today, on a gateway with these
+/// `errors`; `extra` fields are added to each request.
+fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, LocalReply)> {
+    let consumers = json!({"entries": [{"key": "web"}]});
+    let rules = json!([
+        {"match": {"path": "/scope"}, "requires": {"scopes_all": ["read", "write"]}},
+        {"match": {"path": "/group"}, "requires": {"groups_any": ["staff"]}},
+        {"match": {"path": "/claim"}, "requires": {"claims": {"role": ["admin"]}}},
+    ]);
+    let base = [("/errors", errors.clone()), ("/rules", rules), ("/consumers", consumers)];
+    let local = local(base.clone());
+    let lifetime = {
+        let mut config = local.clone();
+        put(&mut config, "/providers/shop/max_lifetime_seconds", 60.into());
+        config
+    };
+    let forbidden = {
+        let mut config = local.clone();
+        put(&mut config, "/identity_token/signing_keys/0/sign_from", (START + 1).into());
+        config
+    };
+    let users = with_users(base.clone());
+    let remote = remote(base);
+    let none = json!({});
+    let begin = |config: &Value, fields: &[(&str, &str)]| {
+        let mut world = World::new(config, KONG);
+        let mut fields = fields.to_vec();
+        fields.extend(extra);
+        (world.begin(head(&fields)), world)
+    };
+    let plain = |config: &Value, fields: &[(&str, &str)]| answered(begin(config, fields).0);
+    let with = |config: &Value, path: &str, token: &str| {
+        plain(config, &[(":path", path), ("authorization", &format!("Bearer {token}"))])
+    };
+    let deny = |changes: Value| with(&local, "/", &token(changes));
+    let signed = |header: &[u8]| {
+        let payload = claims(json!({})).to_string();
+        with(&local, "/", &KEY_A.sign(header, payload.as_bytes()))
+    };
+    let waited = |config: &Value, reply: &gatepass::callout::CalloutReply| {
+        let bearer = format!("Bearer {}", alice());
+        let (step, mut world) = begin(config, &[(":path", "/"), ("authorization", &bearer)]);
+        answered(world.answer(step, reply))
+    };
+    let refused = |denial: &Denial| {
+        let mut world = World::new(&local, KONG);
+        answered(world.gateway.refuse(denial))
+    };
+    let twice = [("x-consumer-id", "1"), ("x-consumer-id", "2")];
+    let tokens = [("authorization", "Bearer a,Bearer b")];
+    let exp = token(json!({"exp": START - 60}));
+    let forged = KEY_B.token("a", &claims(none.clone()));
+    vec![
+        ("header_repeated", plain(&local, &twice)),
+        ("headers_too_many", refused(&Denial::HeadersTooMany { limit: 90 })),
+        ("path_ambiguous", plain(&local, &[(":path", "/a//b")])),
+        ("token_missing", plain(&local, &[])),
+        ("token_multiple", plain(&local, &tokens)),
+        ("token_malformed", with(&local, "/", "opaque")),
+        ("token_too_large", with(&local, "/", &"a".repeat(8193))),
+        ("critical_header", signed(br#"{"alg":"EdDSA","crit":["x"]}"#)),
+        ("algorithm_not_allowed", signed(br#"{"alg":"none"}"#)),
+        ("token_type_mismatch", signed(br#"{"alg":"EdDSA","typ":"dpop+jwt"}"#)),
+        ("key_unknown", signed(br#"{"alg":"EdDSA","kid":"z"}"#)),
+        ("signature_invalid", with(&local, "/", &forged)),
+        ("issuer_unknown", deny(json!({"iss": "https://x"}))),
+        ("audience_mismatch", deny(json!({"aud": "x"}))),
+        ("token_expired", with(&local, "/", &exp)),
+        ("token_not_yet_valid", deny(json!({"nbf": START + 61}))),
+        ("lifetime_exceeded", with(&lifetime, "/", &alice())),
+        ("claim_missing", deny(json!({"sub": null}))),
+        ("claim_mismatch", deny(json!({"cnf": {}}))),
+        ("consumer_unknown", deny(json!({"azp": "x"}))),
+        ("insufficient_scope", with(&local, "/scope", &alice())),
+        ("group_forbidden", with(&local, "/group", &alice())),
+        ("claim_forbidden", with(&local, "/claim", &alice())),
+        ("user_unknown", waited(&users, &reply(404, b""))),
+        ("user_info_unavailable", waited(&users, &failed())),
+        ("keys_unavailable", waited(&remote, &failed())),
+        ("identity_unavailable", with(&forbidden, "/", &alice())),
+        ("configuration_invalid", refused(&Denial::ConfigurationInvalid)),
+    ]
+}
+
+/// Status and error of the challenge that a code must have (RFC 6750 section
+/// 3.1); no challenge at all where there is nothing to challenge for.
+fn expected(code: &str) -> (u16, Option<&'static str>) {
+    match code {
+        "header_repeated" | "path_ambiguous" | "token_multiple" => (400, Some("invalid_request")),
+        "headers_too_many" => (431, None),
+        "token_missing" => (401, Some("")),
+        "insufficient_scope" => (403, Some("insufficient_scope")),
+        "group_forbidden" | "claim_forbidden" | "user_unknown" => (403, None),
+        "user_info_unavailable"
+        | "keys_unavailable"
+        | "identity_unavailable"
+        | "configuration_invalid" => (503, None),
+        _ => (401, Some("invalid_token")),
+    }
+}
+
+#[test]
+fn problems() {
+    for (code, reply) in every_denial(&json!({"realm": "shop"}), &[]) {
+        let (status, error) = expected(code);
+        assert_eq!(reply.status, status, "{code}");
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(body["code"], code);
+        assert_eq!(body["status"], status, "{code}");
+        for text in ["title", "detail"] {
+            assert!(!body[text].as_str().unwrap().is_empty(), "{code}: {text}");
+        }
+        assert_eq!(body.as_object().unwrap().len(), 4, "{code}: nothing else");
+        assert_eq!(reply_field(&reply, "content-type"), Some("application/problem+json"));
+        assert_eq!(reply_field(&reply, "cache-control"), Some("no-store"), "{code}");
+        assert_eq!(reply_field(&reply, "retry-after").is_some(), status == 503, "{code}");
+        assert_eq!(reply.grpc, None, "{code}");
+        let challenge = reply_field(&reply, "www-authenticate");
+        match (challenge, error) {
+            (None, None) => {}
+            (Some(challenge), Some("")) => assert_eq!(challenge, "Bearer realm=\"shop\""),
+            (Some(challenge), Some(error)) => {
+                let start = format!("Bearer realm=\"shop\", error=\"{error}\", error_description=");
+                assert!(challenge.starts_with(&start), "{code}: {challenge}");
+                let scopes = challenge.ends_with(", scope=\"read write\"");
+                assert_eq!(scopes, code == "insufficient_scope", "{code}: {challenge}");
+            }
+            other => panic!("{code}: {other:?}"),
+        }
+        let mut names: Vec<_> = reply.headers.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), reply.headers.len(), "{code}: each header once");
+    }
+}
+
+/// The texts of Kong's jwt plugin, and the same status and challenge.
+#[test]
+fn bodies_as_kong_writes_them() {
+    let message = |text: &str| json!({ "message": text });
+    for (code, reply) in every_denial(&json!({"format": "kong"}), &[]) {
+        let expected_body = match code {
+            "header_repeated" | "path_ambiguous" => message("Bad request"),
+            "headers_too_many" => message("Request header or cookie too large"),
+            "token_missing" => message("Unauthorized"),
+            "token_multiple" => message("Multiple tokens provided"),
+            "token_malformed" | "token_too_large" | "critical_header" => {
+                message("Bad token; invalid JSON")
+            }
+            "algorithm_not_allowed" => message("Invalid algorithm"),
+            "key_unknown" | "issuer_unknown" | "consumer_unknown" => {
+                message("No credentials found for given 'iss'")
+            }
+            "signature_invalid" => message("Invalid signature"),
+            "token_expired" => json!({"exp": "token expired"}),
+            "token_not_yet_valid" => json!({"nbf": "token not valid yet"}),
+            "lifetime_exceeded" => json!({"exp": "exceeds maximum allowed expiration"}),
+            "claim_missing" => message("No mandatory 'sub' in claims"),
+            "audience_mismatch" | "claim_mismatch" | "token_type_mismatch" => {
+                message("Bad token; invalid claims")
+            }
+            "insufficient_scope" | "group_forbidden" | "claim_forbidden" | "user_unknown" => {
+                message("You cannot consume this service")
+            }
+            _ => message("An unexpected error occurred"),
+        };
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(body, expected_body, "{code}");
+        assert_eq!(reply.status, expected(code).0, "{code}");
+        let media_type = reply_field(&reply, "content-type").unwrap();
+        assert!(media_type.starts_with("application/json"), "{code}");
+        assert_eq!(reply_field(&reply, "cache-control"), Some("no-store"), "{code}");
+    }
+}
+
+#[test]
+fn grpc_calls_get_a_grpc_status() {
+    for media_type in ["application/grpc", "application/grpc+proto"] {
+        let denials = every_denial(&json!({}), &[("content-type", media_type)]);
+        // These two are answered before the head is known.
+        let unread = ["headers_too_many", "configuration_invalid"];
+        for (code, reply) in denials.into_iter().filter(|(code, _)| !unread.contains(code)) {
+            let status = match expected(code).0 {
+                400 => GrpcStatus::InvalidArgument,
+                401 => GrpcStatus::Unauthenticated,
+                403 => GrpcStatus::PermissionDenied,
+                503 => GrpcStatus::Unavailable,
+                other => panic!("{code}: {other}"),
+            };
+            assert_eq!(reply.grpc, Some((status, code)));
+            assert_eq!(reply_field(&reply, "content-type"), None, "{code}");
+        }
+    }
+    for media_type in ["application/grpcx", "application/json", "text/application/grpc"] {
+        for (code, reply) in every_denial(&json!({}), &[("content-type", media_type)]) {
+            assert_eq!(reply.grpc, None, "{code}, {media_type}");
+        }
+    }
+}
+
+fn login() -> Value {
+    json!({"login_redirect": {"to": "/login?app=1", "return_to_param": "back"}})
+}
+
+#[test]
+fn a_person_without_a_valid_token_is_sent_to_log_in() {
+    for (code, reply) in every_denial(&login(), &[("accept", "text/html,*/*;q=0.8")]) {
+        let is_sent = expected(code).0 == 401;
+        let location = reply_field(&reply, "location");
+        assert_eq!(reply.status == 302, is_sent, "{code}");
+        assert_eq!(location.is_some(), is_sent, "{code}");
+        if is_sent {
+            assert!(location.unwrap().starts_with("/login?app=1&back=%2F"), "{code}");
+            assert_eq!(reply_field(&reply, "cache-control"), Some("no-store"), "{code}");
+            assert!(reply.body.is_empty(), "{code}");
+        }
+    }
+    for (case, fields) in [
+        ("a script", &[("accept", "application/json")][..]),
+        ("no accept", &[]),
+        ("a form", &[("accept", "text/html"), (":method", "POST")]),
+        ("HEAD", &[("accept", "text/html"), (":method", "HEAD")]),
+    ] {
+        let mut world = World::new(&local([("/errors", login())]), ENVOY);
+        let step = world.begin(head(fields));
+        assert_eq!(denied(step), denial(401, "token_missing"), "{case}");
+    }
+}
+
+#[test]
+fn the_way_back_leads_nowhere_else() {
+    for (path, back) in [
+        ("/a/b?c=d&e=f", "%2Fa%2Fb%3Fc%3Dd%26e%3Df"),
+        ("/", "%2F"),
+        ("//evil.example", "%2F"),
+        ("/\\evil.example", "%2F"),
+        ("https://evil.example/", "%2F"),
+        ("javascript:alert(1)", "%2F"),
+        ("", "%2F"),
+        ("/a\r\nset-cookie: x=1", "%2Fa%0D%0Aset-cookie%3A%20x%3D1"),
+        ("/x&back=//evil.example#", "%2Fx%26back%3D%2F%2Fevil.example%23"),
+    ] {
+        let mut world = World::new(&local([("/errors", login())]), ENVOY);
+        let reply = answered(world.begin(head(&[(":path", path), ("accept", "text/html")])));
+        let expected = format!("/login?app=1&back={back}");
+        assert_eq!(reply_field(&reply, "location"), Some(expected.as_str()), "{path}");
+    }
+}
+
+/// Nothing of a token, a key or a reply is in what the client or the log gets.
+#[test]
+fn denials_tell_no_secrets() {
+    let secrets = ["opaque", "eyJ", "hunter2", "alice"];
+    for (code, reply) in every_denial(&json!({}), &[("cookie", "hunter2")]) {
+        let text = format!("{:?} {}", reply.headers, String::from_utf8_lossy(&reply.body));
+        assert!(!secrets.iter().any(|secret| text.contains(secret)), "{code}: {text}");
+    }
+    let mut world = World::new(&with_users([]), ENVOY);
+    for changes in [json!({"aud": "hunter2"}), json!({"iss": "hunter2"}), json!({"cnf": "hunter2"})]
+    {
+        world.denied(&token(changes));
+    }
+    let step = world.get(&alice());
+    denied(world.answer(step, &ok(&json!({"sub": "hunter2"}))));
+    let step = world.get(&alice());
+    denied(world.answer(step, &reply(200, b"{\"sub\": hunter2")));
+    let log = world.gateway.take_log();
+    assert_eq!(log.len(), 7, "one line for a denial, one for a failure");
+    for line in log {
+        let text = line.text;
+        assert!(serde_json::from_str::<Value>(&text).unwrap().is_object(), "{text}");
+        assert!(!text.contains('\n'), "{text}");
+        assert!(!secrets.iter().any(|secret| text.contains(secret)), "{text}");
+    }
+}

@@ -1,0 +1,286 @@
+//! The identity token: what it says, how long it is used, and the keys it is
+//! verified with.
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+/// The identity claims for a token with these changes.
+fn minted(config: &Value, changes: Value) -> Value {
+    let mut world = World::new(config, ENVOY);
+    let edits = world.forwarded(&token(changes));
+    world.identity(&edits)
+}
+
+#[test]
+fn claims_of_the_identity() {
+    let plain = local([]);
+    let several = local([("/identity_token/audiences", json!(["services", "reports"]))]);
+    let consumers = local([(
+        "/consumers",
+        json!({"entries": [{"key": "web", "id": "5c0c", "username": "w", "groups": ["g", "h"]}]}),
+    )]);
+    let copying = local([(
+        "/identity_token/claims",
+        json!({"copy": ["tenant", "scope", "act", "absent"], "set": {"env": "prod", "n": [1]}}),
+    )]);
+    let both = json!({"azp": "web", "client_id": "x"});
+    for (case, config, changes, claim, expected) in [
+        ("one audience", &plain, json!({}), "aud", json!("services")),
+        ("two audiences", &several, json!({}), "aud", json!(["services", "reports"])),
+        ("the client by azp", &plain, both, "client_id", json!("web")),
+        ("by client_id", &plain, json!({"azp": null, "client_id": "x"}), "client_id", json!("x")),
+        ("no client", &plain, json!({"azp": null}), "client_id", Value::Null),
+        ("no text", &plain, json!({"azp": 7}), "client_id", Value::Null),
+        ("scope", &plain, json!({"scope": "b a b"}), "scope", json!("b a")),
+        ("scp", &plain, json!({"scp": ["a", "b c", "d"]}), "scope", json!("a d")),
+        ("scopes", &plain, json!({"scopes": "a  b"}), "scope", json!("a b")),
+        ("no scope", &plain, json!({"scope": 7}), "scope", Value::Null),
+        ("a copied scope is normal", &copying, json!({"scope": ["a", "b"]}), "scope", json!("a b")),
+        ("a copied scope of no kind", &copying, json!({"scope": {"a": 1}}), "scope", Value::Null),
+        ("copied", &copying, json!({"tenant": {"id": 1}}), "tenant", json!({"id": 1})),
+        ("copied actor", &copying, json!({"act": {"sub": "x"}}), "act", json!({"sub": "x"})),
+        ("nothing to copy", &copying, json!({}), "absent", Value::Null),
+        ("set", &copying, json!({"env": "dev"}), "env", json!("prod")),
+        ("set, a list", &copying, json!({}), "n", json!([1])),
+        ("not copied", &plain, json!({"tenant": "x"}), "tenant", Value::Null),
+        ("no groups", &plain, json!({"groups": ["staff"]}), "groups", Value::Null),
+        ("groups", &consumers, json!({"groups": ["staff"]}), "groups", json!(["g", "h"])),
+        (
+            "consumer",
+            &consumers,
+            json!({"consumer": "x"}),
+            "consumer",
+            json!({"id": "5c0c", "username": "w"}),
+        ),
+        ("no consumer", &plain, json!({"consumer": "x"}), "consumer", Value::Null),
+        (
+            "enrichment is ours to say",
+            &plain,
+            json!({"enrichment": "x"}),
+            "enrichment",
+            Value::Null,
+        ),
+    ] {
+        assert_eq!(minted(config, changes)[claim], expected, "{case}");
+    }
+}
+
+/// A reply cannot decide who the user is: only mapped names go in.
+#[test]
+fn user_info_fills_mapped_claims_only() {
+    let mut world = World::new(&with_users([]), ENVOY);
+    let step = world.get(&alice());
+    let reply = json!({
+        "sub": "alice", "iss": "x", "aud": "x", "exp": 9, "groups": ["admin"], "scope": "admin",
+        "address": {"country": "ES"},
+    });
+    let edits = forwarded(world.answer(step, &ok(&reply)));
+    let claims = world.identity(&edits);
+    let mut names: Vec<_> = claims.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["aud", "client_id", "country", "exp", "iat", "iss", "jti", "nbf", "sub"]);
+}
+
+#[test]
+fn an_identity_does_not_outlive_the_token() {
+    let config = local([("/identity_token/ttl_seconds", 120.into())]);
+    for (case, exp, expected) in [
+        ("a longer token", json!(START + 121), START + 120),
+        ("as long", json!(START + 120), START + 120),
+        ("a shorter token", json!(START + 60), START + 60),
+        ("a fraction", json!(START as f64 + 60.9), START + 60),
+    ] {
+        let claims = minted(&config, json!({ "exp": exp }));
+        assert_eq!(claims["exp"], expected, "{case}");
+        assert_eq!((&claims["iat"], &claims["nbf"]), (&json!(START), &json!(START)), "{case}");
+    }
+    let mut endless = config;
+    put(&mut endless, "/providers/shop/require_expiration", false.into());
+    assert_eq!(minted(&endless, json!({"exp": null}))["exp"], START + 120, "no end");
+}
+
+/// The `jti` of the identity that a request gets.
+fn jti(world: &mut World, token: &str) -> String {
+    let edits = world.forwarded(token);
+    world.identity(&edits)["jti"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_identity_is_used_again_until_shortly_before_its_end() {
+    for (case, changes, life) in
+        [("its own end", json!({}), 300), ("the token's end", json!({"exp": START + 100}), 100)]
+    {
+        let mut world = World::new(&local([]), ENVOY);
+        let token = token(changes);
+        let first = jti(&mut world, &token);
+        world.millis += (life - 30) * 1000 - 1;
+        assert_eq!(jti(&mut world, &token), first, "{case}");
+        world.millis += 1;
+        assert_ne!(jti(&mut world, &token), first, "{case}");
+    }
+}
+
+#[test]
+fn an_identity_is_minted_anew_when_the_user_is_asked_again() {
+    let config = with_users([("/user_info/cache", json!({"ttl_seconds": 20}))]);
+    let mut world = World::new(&config, ENVOY);
+    let country = |country: &str| ok(&json!({"address": {"country": country}}));
+    let step = world.get(&alice());
+    forwarded(world.answer(step, &country("ES")));
+    world.millis += 19_999;
+    let edits = world.forwarded(&alice());
+    assert_eq!(world.identity(&edits)["country"], "ES");
+    world.millis += 1;
+    let step = world.get(&alice());
+    let edits = forwarded(world.answer(step, &country("FR")));
+    assert_eq!(world.identity(&edits)["country"], "FR");
+}
+
+#[test]
+fn mints_have_ids_of_their_own() {
+    let config = local([("/limits", json!({"token_cache_entries": 0}))]);
+    let mut world = World::new(&config, ENVOY);
+    let mut ids: Vec<_> = (0..100).map(|_| jti(&mut world, &alice())).collect();
+    // Another worker, at the same time, for the same token.
+    let mut other = World::new(&config, ENVOY);
+    let settings =
+        gatepass::config::load(config.to_string().as_bytes(), &|_| None, other.now()).unwrap();
+    other.gateway = gatepass::gateway::Gateway::new(settings, ENVOY, *b"another seed 16b");
+    ids.extend((0..100).map(|_| jti(&mut other, &alice())));
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 200);
+}
+
+/// ES256 now, EdDSA from a later time on, when ES256 retires a little later.
+fn rotating() -> Value {
+    local([(
+        "/identity_token/signing_keys",
+        json!([
+            {"algorithm": "EdDSA", "private_key": gateway_key("EdDSA"), "kid": "new",
+             "sign_from": START + 100},
+            {"algorithm": "ES256", "private_key": gateway_key("ES256"), "kid": "old",
+             "retire_at": START + 500},
+        ]),
+    )])
+}
+
+fn kid(edits: &gatepass::verdict::HeaderEdits) -> String {
+    let token = field(edits, "x-identity-token").unwrap();
+    jsonwebtoken::decode_header(&token).unwrap().kid.unwrap()
+}
+
+fn published(world: &mut World) -> Vec<String> {
+    let reply = answered(world.begin(head(&[(":path", JWKS_PATH)])));
+    let keys: Value = serde_json::from_slice(&reply.body).unwrap();
+    let keys = keys["keys"].as_array().unwrap().iter();
+    keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn signing_keys_take_turns() {
+    let mut world = World::new(&rotating(), ENVOY);
+    let old = world.forwarded(&alice());
+    for (case, millis, signs, keys) in [
+        ("at the start", 0, "old", &["new", "old"][..]),
+        ("before the new one", 99_999, "old", &["new", "old"]),
+        ("when the new one's time has come", 100_000, "new", &["new", "old"]),
+        ("before the old one retires", 499_999, "new", &["new", "old"]),
+        ("when it has retired", 500_000, "new", &["new"]),
+    ] {
+        world.millis = START * 1000 + millis;
+        let edits = world.forwarded(&alice());
+        assert_eq!(kid(&edits), signs, "{case}");
+        assert_eq!(published(&mut world), keys, "{case}");
+        world.identity(&edits);
+        if keys.len() == 2 {
+            world.identity(&old);
+        }
+    }
+}
+
+#[test]
+fn without_a_key_in_use_nothing_is_minted() {
+    for (case, span) in
+        [("too early", json!({"sign_from": START + 1})), ("too late", json!({"retire_at": START}))]
+    {
+        let mut config = local([]);
+        for (name, value) in span.as_object().unwrap() {
+            config["identity_token"]["signing_keys"][0][name] = value.clone();
+        }
+        let mut world = World::new(&config, ENVOY);
+        assert_eq!(world.denied(&alice()), denial(503, "identity_unavailable"), "{case}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_not_set_decides_nothing() {
+    let mut world = World::new(&local([]), ENVOY);
+    world.forwarded(&alice());
+    for seconds in [0, -1, 1_577_836_799] {
+        world.set_clock(seconds);
+        assert_eq!(world.denied(&alice()), denial(503, "identity_unavailable"), "{seconds}");
+    }
+}
+
+#[test]
+fn the_key_set_is_for_everybody() {
+    let mut world = World::new(&rotating(), KONG);
+    let forged = ("x-consumer-id", "1");
+    let get = answered(world.begin(head(&[(":path", JWKS_PATH), forged, forged])));
+    assert_eq!(get.status, 200);
+    let etag = reply_field(&get, "etag").unwrap().to_owned();
+    for (name, expected) in
+        [("content-type", "application/jwk-set+json"), ("cache-control", "public, max-age=300")]
+    {
+        assert_eq!(reply_field(&get, name), Some(expected));
+    }
+    let keys: Value = serde_json::from_slice(&get.body).unwrap();
+    let public = ["alg", "crv", "kid", "kty", "use", "x", "y"];
+    for key in keys["keys"].as_array().unwrap() {
+        for (name, _) in key.as_object().unwrap() {
+            assert!(public.contains(&name.as_str()), "{name}");
+        }
+    }
+
+    for (case, method, tags, status) in [
+        ("HEAD", "HEAD", None, 200),
+        ("with a query", "GET", None, 200),
+        ("known", "GET", Some(etag.clone()), 304),
+        ("known, weak", "GET", Some(format!("W/{etag}")), 304),
+        ("among others", "HEAD", Some(format!("\"x\", {etag}")), 304),
+        ("any", "GET", Some("*".to_owned()), 304),
+        ("another", "GET", Some("\"x\"".to_owned()), 200),
+        ("POST", "POST", None, 405),
+        ("PUT", "PUT", Some(etag.clone()), 405),
+        ("OPTIONS", "OPTIONS", None, 405),
+    ] {
+        let path = format!("{JWKS_PATH}?x");
+        let mut fields = vec![(":method", method), (":path", path.as_str())];
+        if let Some(tags) = &tags {
+            fields.push(("if-none-match", tags));
+        }
+        let reply = answered(world.begin(head(&fields)));
+        assert_eq!(reply.status, status, "{case}");
+        match status {
+            405 => assert_eq!(reply_field(&reply, "allow"), Some("GET, HEAD"), "{case}"),
+            _ => assert_eq!(reply_field(&reply, "etag"), Some(etag.as_str()), "{case}"),
+        }
+        assert_eq!(reply.body.is_empty(), status != 200, "{case}");
+    }
+    // Another set, another tag.
+    world.pass(500);
+    let later = answered(world.begin(head(&[(":path", JWKS_PATH), ("if-none-match", &etag)])));
+    assert_eq!(later.status, 200);
+}
+
+#[test]
+fn only_its_own_path_is_the_key_set() {
+    let mut world = World::new(&local([("/identity_token/jwks_path", "/keys".into())]), ENVOY);
+    assert_eq!(answered(world.begin(head(&[(":path", "/keys")]))).status, 200);
+    for path in [JWKS_PATH, "/keys/", "/KEYS", "/keysx", "/%6beys"] {
+        let step = world.begin(head(&[(":path", path)]));
+        assert_eq!(denied(step), denial(401, "token_missing"), "{path}");
+    }
+}

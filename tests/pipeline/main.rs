@@ -1,0 +1,28 @@
+//! The way of a request through the gateway, as scenarios without a host: what
+//! goes in is a request, the time and the replies of services; what comes out
+//! is checked as the upstream, the client or the service would see it.
+//!
+//! Public tokens are made and identity tokens verified by `jsonwebtoken`, never
+//! by our own code.
+
+// What fails here fails a test; clippy sees that in test functions only.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
+
+mod coalescing;
+mod denials;
+mod headers;
+mod hostile;
+mod identity;
+mod keys;
+mod regressions;
+mod rules;
+mod support;
+mod user_info;
+mod verifier;

@@ -1,0 +1,417 @@
+//! A gateway with a clock, and everybody it talks to.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
+use gatepass::callout::{Answer, CalloutFailure, CalloutReply};
+use gatepass::config;
+use gatepass::gateway::{FlightId, Gateway, HostTraits, Sent, Step, Waiting};
+use gatepass::http::RequestHead;
+use gatepass::time::UnixTime;
+use gatepass::verdict::{HeaderEdits, LocalReply, Verdict};
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Validation};
+use serde_json::{Value, json};
+
+/// When the scenarios begin, in seconds since the epoch.
+pub const START: i64 = 1_800_000_000;
+
+pub const ENVOY: HostTraits = HostTraits { removes_headers: true, resumes_others: true };
+pub const KONG: HostTraits = HostTraits { removes_headers: false, resumes_others: false };
+pub const HOSTS: [HostTraits; 2] = [ENVOY, KONG];
+
+pub const JWKS_PATH: &str = "/.well-known/gatepass/jwks.json";
+
+/// A key of the public issuer: an Ed25519 seed and its public part.
+pub struct IssuerKey {
+    seed: &'static str,
+    public: &'static str,
+}
+
+/// RFC 8037 appendix A.1.
+pub const KEY_A: IssuerKey = IssuerKey {
+    seed: "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+    public: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+};
+
+/// RFC 8032 section 7.1, test 2.
+pub const KEY_B: IssuerKey = IssuerKey {
+    seed: "TM0Imyj_ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U-4pvs",
+    public: "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw",
+};
+
+impl IssuerKey {
+    pub fn jwk(&self, kid: &str) -> Value {
+        json!({
+            "kty": "OKP", "crv": "Ed25519", "x": self.public,
+            "kid": kid, "use": "sig", "alg": "EdDSA",
+        })
+    }
+
+    fn encoding_key(&self) -> EncodingKey {
+        // PKCS#8 of RFC 8410 section 7 around the seed.
+        let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
+        der.extend(BASE64URL.decode(self.seed).unwrap());
+        EncodingKey::from_ed_der(&der)
+    }
+
+    /// A token with any header and any payload, signed.
+    pub fn sign(&self, header: &[u8], payload: &[u8]) -> String {
+        let input = format!("{}.{}", BASE64URL.encode(header), BASE64URL.encode(payload));
+        let key = self.encoding_key();
+        let signature =
+            jsonwebtoken::crypto::sign(input.as_bytes(), &key, Algorithm::EdDSA).unwrap();
+        format!("{input}.{signature}")
+    }
+
+    pub fn token(&self, kid: &str, claims: &Value) -> String {
+        let header = json!({"alg": "EdDSA", "kid": kid, "typ": "JWT"}).to_string();
+        self.sign(header.as_bytes(), claims.to_string().as_bytes())
+    }
+}
+
+/// The gateway's signing keys: private JWKs by algorithm.
+pub fn gateway_key(algorithm: &str) -> Value {
+    let fixtures: Value = serde_json::from_str(include_str!("../fixtures/tokens.json")).unwrap();
+    let keys = fixtures["signing"].as_array().unwrap();
+    keys.iter().find(|key| key["alg"] == algorithm).unwrap()["jwk"].clone()
+}
+
+/// The claims of alice's token, changed: `null` takes a claim away.
+pub fn claims(changes: Value) -> Value {
+    let mut claims = json!({
+        "iss": "https://auth.example", "aud": "shop-api", "sub": "alice",
+        "iat": START, "exp": START + 3600, "azp": "web",
+    });
+    merge(&mut claims, changes);
+    claims
+}
+
+/// Alice's token with changed claims.
+pub fn token(changes: Value) -> String {
+    KEY_A.token("a", &claims(changes))
+}
+
+pub fn alice() -> String {
+    token(json!({}))
+}
+
+fn merge(target: &mut Value, changes: Value) {
+    let Value::Object(changes) = changes else { panic!("changes are an object") };
+    for (name, value) in changes {
+        match value {
+            Value::Null => drop(target.as_object_mut().unwrap().remove(&name)),
+            value => target[name] = value,
+        }
+    }
+}
+
+/// A configuration with one provider and its keys; `edits` are JSON pointers
+/// with what to put there.
+pub fn local<const N: usize>(edits: [(&str, Value); N]) -> Value {
+    let mut config = json!({
+        "services": {
+            "auth": {"upstream": "auth", "timeout_ms": 1000},
+            "users": {"upstream": "users", "authority": "users.internal", "timeout_ms": 500},
+        },
+        "providers": {"shop": {
+            "issuer": "https://auth.example",
+            "audiences": ["shop-api", "shop-web"],
+            "local_jwks": {"keys": [KEY_A.jwk("a")]},
+        }},
+        "identity_token": {
+            "issuer": "https://gateway.internal",
+            "audiences": ["services"],
+            "signing_keys": [{"algorithm": "ES256", "private_key": gateway_key("ES256")}],
+        },
+    });
+    for (pointer, value) in edits {
+        put(&mut config, pointer, value);
+    }
+    config
+}
+
+/// Like [`local`], with a user-info service.
+pub fn with_users<const N: usize>(edits: [(&str, Value); N]) -> Value {
+    let mut config = local([(
+        "/user_info",
+        json!({
+            "service": "users", "path": "/users/{sub}",
+            "claims": {"country": "/address/country", "type": "/type"},
+            "cache": {"ttl_seconds": 60, "negative_ttl_seconds": 5, "stale_if_error_seconds": 300},
+        }),
+    )]);
+    for (pointer, value) in edits {
+        put(&mut config, pointer, value);
+    }
+    config
+}
+
+/// Like [`local`], with keys that are fetched.
+pub fn remote<const N: usize>(edits: [(&str, Value); N]) -> Value {
+    let mut config = local([
+        ("/providers/shop/local_jwks", Value::Null),
+        (
+            "/providers/shop/remote_jwks",
+            json!({
+                "service": "auth", "path": "/jwks.json", "cache_seconds": 600,
+                "max_stale_seconds": 3600, "unknown_kid_cooldown_seconds": 30,
+            }),
+        ),
+    ]);
+    for (pointer, value) in edits {
+        put(&mut config, pointer, value);
+    }
+    config
+}
+
+/// Puts a value at a JSON pointer; `null` counts as absent for the gateway.
+pub fn put(document: &mut Value, pointer: &str, value: Value) {
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let parent = document.pointer_mut(parent).unwrap_or_else(|| panic!("no {parent}"));
+    match parent {
+        Value::Array(items) => items[name.parse::<usize>().unwrap()] = value,
+        parent => parent[name] = value,
+    }
+}
+
+pub fn gateway(config: &Value, host: HostTraits) -> Gateway {
+    let settings =
+        config::load(config.to_string().as_bytes(), &|_| None, UnixTime::from_secs(START))
+            .unwrap_or_else(|problems| panic!("{problems}"));
+    Gateway::new(settings, host, *b"0123456789abcdef")
+}
+
+/// A request head; `:method` and `:path` are there unless given.
+pub fn head(fields: &[(&str, &str)]) -> RequestHead {
+    let pseudo = [(":method", "GET"), (":path", "/api"), (":authority", "shop.example")];
+    let missing = pseudo.iter().filter(|(name, _)| !fields.iter().any(|(other, _)| other == name));
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+    RequestHead::new(missing.chain(fields).map(owned))
+}
+
+pub fn bearer(token: &str) -> RequestHead {
+    head(&[("authorization", &format!("Bearer {token}"))])
+}
+
+/// A gateway and what time it is there, in milliseconds.
+pub struct World {
+    pub gateway: Gateway,
+    pub millis: i64,
+}
+
+impl World {
+    pub fn new(config: &Value, host: HostTraits) -> Self {
+        Self { gateway: gateway(config, host), millis: START * 1000 }
+    }
+
+    pub fn now(&self) -> UnixTime {
+        UnixTime::from_millis(self.millis)
+    }
+
+    /// Moves the clock, also backwards.
+    pub fn pass(&mut self, seconds: i64) {
+        self.millis += seconds * 1000;
+    }
+
+    pub fn set_clock(&mut self, seconds: i64) {
+        self.millis = seconds * 1000;
+    }
+
+    pub fn begin(&mut self, head: RequestHead) -> Step {
+        let now = self.now();
+        self.gateway.begin(head, now)
+    }
+
+    pub fn get(&mut self, token: &str) -> Step {
+        self.begin(bearer(token))
+    }
+
+    /// Lands a reply and goes on with the request that waits for it.
+    pub fn answer(&mut self, step: Step, reply: &CalloutReply) -> Step {
+        let (sent, waiting) = awaits(step);
+        self.land(sent.flight, waiting, reply)
+    }
+
+    pub fn land(&mut self, flight: FlightId, waiting: Waiting, reply: &CalloutReply) -> Step {
+        let now = self.now();
+        let landing = self.gateway.land(flight, reply, now).expect("an awaited flight");
+        self.gateway.resume(waiting, &landing, now)
+    }
+
+    /// Lets the gateway fetch what is due, with `reply`; gives how many fetches
+    /// there were.
+    pub fn tick(&mut self, reply: &CalloutReply) -> usize {
+        let now = self.now();
+        let tick = self.gateway.tick(now);
+        for sent in &tick.send {
+            assert!(self.gateway.land(sent.flight, reply, now).is_some());
+        }
+        tick.send.len()
+    }
+
+    /// A request of alice's that needs nobody else.
+    pub fn forwarded(&mut self, token: &str) -> HeaderEdits {
+        let step = self.get(token);
+        forwarded(step)
+    }
+
+    pub fn denied(&mut self, token: &str) -> (u16, String) {
+        let step = self.get(token);
+        denied(step)
+    }
+
+    /// The claims of the identity token in `edits`, verified with nothing but
+    /// the keys that the gateway publishes.
+    pub fn identity(&mut self, edits: &HeaderEdits) -> Value {
+        let text = field(edits, "x-identity-token").expect("an identity token");
+        self.verify_identity(&text)
+    }
+
+    pub fn verify_identity(&mut self, text: &str) -> Value {
+        let header = jsonwebtoken::decode_header(text).unwrap();
+        assert_eq!(header.typ.as_deref(), Some("identity+jwt"));
+        let step = self.begin(head(&[(":path", JWKS_PATH)]));
+        let keys: JwkSet = serde_json::from_slice(&answered(step).body).unwrap();
+        let key = keys.find(header.kid.as_deref().unwrap()).expect("a published key");
+        let algorithm = key.common.key_algorithm.unwrap().to_string().parse().unwrap();
+        assert_eq!(header.alg, algorithm, "alg is the key's");
+        let mut validation = Validation::new(algorithm);
+        // By the clock of the scenario, below.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.set_issuer(&["https://gateway.internal"]);
+        validation.set_audience(&["services"]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp", "nbf"]);
+        let key = DecodingKey::from_jwk(key).unwrap();
+        let claims = jsonwebtoken::decode::<Value>(text, &key, &validation).unwrap().claims;
+        let now = self.now().as_secs();
+        assert!(claims["nbf"].as_i64().unwrap() <= now, "valid already");
+        claims
+    }
+}
+
+pub fn awaits(step: Step) -> (Sent, Waiting) {
+    match step {
+        Step::Await(sent, waiting) => (sent, waiting),
+        other => panic!("a callout expected, not {other:?}"),
+    }
+}
+
+pub fn joins(step: Step) -> Waiting {
+    match step {
+        Step::Join(waiting) => waiting,
+        other => panic!("a request that joins expected, not {other:?}"),
+    }
+}
+
+pub fn forwarded(step: Step) -> HeaderEdits {
+    match step {
+        Step::Done(Verdict::Forward(edits)) => edits,
+        Step::Done(Verdict::Answer(reply)) => {
+            panic!("forwarded expected, not {}", String::from_utf8_lossy(&reply.body))
+        }
+        other => panic!("forwarded expected, not {other:?}"),
+    }
+}
+
+pub fn answered(step: Step) -> LocalReply {
+    match step {
+        Step::Done(Verdict::Answer(reply)) => reply,
+        other => panic!("an answer expected, not {other:?}"),
+    }
+}
+
+/// Status and code of a denial.
+pub fn denied(step: Step) -> (u16, String) {
+    let reply = answered(step);
+    let body: Value = serde_json::from_slice(&reply.body).unwrap();
+    (reply.status, body["code"].as_str().unwrap().to_owned())
+}
+
+pub fn denial(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
+
+/// The value that the filter sets for a header.
+pub fn field(edits: &HeaderEdits, name: &str) -> Option<String> {
+    let mut values = edits.set.iter().filter(|(other, _)| other.as_str() == name);
+    let value = values.next().map(|(_, value)| String::from_utf8(value.clone()).unwrap());
+    assert!(values.next().is_none(), "{name} is set once");
+    value
+}
+
+/// A header of a local reply.
+pub fn reply_field<'a>(reply: &'a LocalReply, name: &str) -> Option<&'a str> {
+    reply.headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
+}
+
+/// The fields of `head` after `edits`, names in lower case, sorted.
+pub fn upstream(head: &RequestHead, edits: &HeaderEdits) -> Vec<(String, String)> {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let mut fields: Vec<(String, String)> = head
+        .fields()
+        .iter()
+        .filter(|field| {
+            !edits.cleansing.clear.iter().any(|name| name.eq_ignore_ascii_case(&field.name))
+        })
+        .map(|field| (field.name.to_ascii_lowercase(), text(&field.value)))
+        .collect();
+    let mut replace = |name: &str, value: &[u8]| {
+        fields.retain(|(other, _)| other != name);
+        fields.push((name.to_owned(), text(value)));
+    };
+    for (name, value) in &edits.cleansing.rewrite {
+        replace(name, value);
+    }
+    if let Some(path) = &edits.cleansing.path {
+        replace(":path", path);
+    }
+    for (name, value) in &*edits.set {
+        replace(name.as_str(), value);
+    }
+    fields.sort();
+    fields
+}
+
+/// A JSON reply with status 200.
+pub fn ok(body: &Value) -> CalloutReply {
+    reply(200, body.to_string().as_bytes())
+}
+
+pub fn reply(status: u16, body: &[u8]) -> CalloutReply {
+    CalloutReply::Answer(Answer { status, cache_control: None, body: body.to_vec() })
+}
+
+pub fn ok_cached(cache_control: &str, body: &Value) -> CalloutReply {
+    let cache_control = Some(cache_control.as_bytes().to_vec());
+    CalloutReply::Answer(Answer { status: 200, cache_control, body: body.to_string().into_bytes() })
+}
+
+pub fn failed() -> CalloutReply {
+    CalloutReply::Failed(CalloutFailure::NoReply)
+}
+
+pub fn jwks(keys: &[Value]) -> CalloutReply {
+    ok(&json!({ "keys": keys }))
+}
+
+/// Numbers that look random and are the same in every run (SplitMix64).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
+    }
+
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.next().to_be_bytes()[0]).collect()
+    }
+}
