@@ -39,24 +39,9 @@ struct Account {
 }
 
 const ACCOUNTS: [Account; 3] = [
-    Account {
-        username: "alice",
-        password: "wonderland",
-        client: "web",
-        scope: "orders admin",
-    },
-    Account {
-        username: "bob",
-        password: "builder",
-        client: "web",
-        scope: "orders",
-    },
-    Account {
-        username: "carol",
-        password: "partner",
-        client: "partner",
-        scope: "orders",
-    },
+    Account { username: "alice", password: "wonderland", client: "web", scope: "orders admin" },
+    Account { username: "bob", password: "builder", client: "web", scope: "orders" },
+    Account { username: "carol", password: "partner", client: "partner", scope: "orders" },
 ];
 
 pub struct Auth {
@@ -79,10 +64,7 @@ impl Auth {
             .route("/fault", post(set_fault))
             .route("/calls", get(calls))
             .with_state(Arc::clone(&service));
-        Self {
-            service,
-            _server: Server::start(listener, router),
-        }
+        Self { service, _server: Server::start(listener, router) }
     }
 
     /// Signs any claims with the current key.
@@ -93,9 +75,7 @@ impl Auth {
     /// The claims that the user's next token would have.
     pub fn claims(username: &str) -> Option<Value> {
         let mut accounts = ACCOUNTS.iter();
-        accounts
-            .find(|account| account.username == username)
-            .map(Account::claims)
+        accounts.find(|account| account.username == username).map(Account::claims)
     }
 }
 

@@ -30,8 +30,7 @@ impl Client {
 
     pub async fn post(&self, url: &str, json: &Value) -> Result<Reply, Error> {
         let headers = [("content-type", "application/json")];
-        self.send(Method::POST, url, &headers, json.to_string().into())
-            .await
+        self.send(Method::POST, url, &headers, json.to_string().into()).await
     }
 
     async fn send(

@@ -49,12 +49,7 @@ impl Envoy {
             .arg("--config-path")
             .arg(options.config)
             .args(["--concurrency", &options.workers.to_string()])
-            .args([
-                "--log-level",
-                "warning",
-                "--component-log-level",
-                "wasm:info",
-            ])
+            .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
             // Or two of them on one machine meet in shared memory.
             .arg("--disable-hot-restart")
             .envs(options.environment.iter().copied())

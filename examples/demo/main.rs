@@ -100,13 +100,7 @@ async fn interrupted() {
 }
 
 fn instructions(ports: Ports) -> String {
-    let Ports {
-        listener,
-        auth,
-        users,
-        upstream,
-        admin,
-    } = ports;
+    let Ports { listener, auth, users, upstream, admin } = ports;
     let gateway = format!("http://127.0.0.1:{listener}");
     format!(
         r#"

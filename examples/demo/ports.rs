@@ -17,13 +17,8 @@ pub struct Ports {
 
 impl Ports {
     /// Those of `envoy/envoy.yaml`.
-    pub const BUNDLED: Self = Self {
-        listener: 10000,
-        auth: 10001,
-        users: 10002,
-        upstream: 10003,
-        admin: 9901,
-    };
+    pub const BUNDLED: Self =
+        Self { listener: 10000, auth: 10001, users: 10002, upstream: 10003, admin: 9901 };
 
     /// `first` and the four after it.
     pub fn from_first(first: u16) -> Option<Self> {
@@ -52,13 +47,7 @@ impl Ports {
     }
 
     fn all(self) -> [u16; 5] {
-        [
-            self.listener,
-            self.auth,
-            self.users,
-            self.upstream,
-            self.admin,
-        ]
+        [self.listener, self.auth, self.users, self.upstream, self.admin]
     }
 
     /// Those somebody else uses. Envoy must not be left to find out: it shares

@@ -3,10 +3,7 @@
 //! Made for the demo and the end-to-end tests alike: the tests include this
 //! file, take the same services on free ports and make them fail.
 
-#![allow(
-    dead_code,
-    reason = "shared; neither the demo nor a test uses all of it"
-)]
+#![allow(dead_code, reason = "shared; neither the demo nor a test uses all of it")]
 
 pub mod auth;
 pub mod client;
@@ -81,14 +78,7 @@ impl Stack {
             ],
         })?;
         envoy.ready(ports).await?;
-        Ok(Self {
-            auth,
-            users,
-            upstream,
-            envoy,
-            ports,
-            client: Client::new(),
-        })
+        Ok(Self { auth, users, upstream, envoy, ports, client: Client::new() })
     }
 
     /// Waits until a user could log in and call the upstream, which includes
@@ -116,20 +106,14 @@ impl Stack {
             .await
             .map_err(|error| error.to_string())?;
         let reply: Value = login.json().map_err(|_| login.to_string())?;
-        let token = reply["access_token"]
-            .as_str()
-            .ok_or_else(|| login.to_string())?;
+        let token = reply["access_token"].as_str().ok_or_else(|| login.to_string())?;
         let bearer = format!("Bearer {token}");
         let call = self
             .client
             .get(&gateway, &[("authorization", &bearer)])
             .await
             .map_err(|error| error.to_string())?;
-        if call.status.is_success() {
-            Ok(())
-        } else {
-            Err(call.to_string())
-        }
+        if call.status.is_success() { Ok(()) } else { Err(call.to_string()) }
     }
 }
 
@@ -156,11 +140,7 @@ impl fmt::Display for StartError {
         match self {
             Self::PortsTaken(ports) => {
                 let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-                let (noun, verb) = if ports.len() == 1 {
-                    ("port", "is")
-                } else {
-                    ("ports", "are")
-                };
+                let (noun, verb) = if ports.len() == 1 { ("port", "is") } else { ("ports", "are") };
                 write!(
                     f,
                     "{noun} {} {verb} in use; `make run PORT=20000` takes five from 20000 on, \

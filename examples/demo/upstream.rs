@@ -31,9 +31,7 @@ impl Upstream {
             keys: Mutex::new(JwkSet { keys: Vec::new() }),
         });
         let router = Router::new().fallback(echo).with_state(verifier);
-        Self {
-            _server: Server::start(listener, router),
-        }
+        Self { _server: Server::start(listener, router) }
     }
 }
 
@@ -110,12 +108,9 @@ impl Verifier {
         if keys.find(kid).is_none() {
             let reply = self.client.get(&self.jwks_url, &[]).await;
             let reply = reply.map_err(|error| error.to_string())?;
-            *keys = reply
-                .json()
-                .map_err(|error| format!("no JWKS at {}: {error}", self.jwks_url))?;
+            *keys =
+                reply.json().map_err(|error| format!("no JWKS at {}: {error}", self.jwks_url))?;
         }
-        keys.find(kid)
-            .cloned()
-            .ok_or_else(|| format!("the gateway publishes no key {kid}"))
+        keys.find(kid).cloned().ok_or_else(|| format!("the gateway publishes no key {kid}"))
     }
 }

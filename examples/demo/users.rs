@@ -72,19 +72,14 @@ pub struct Users {
 
 impl Users {
     pub fn start(listener: TcpListener, api_key: String) -> Self {
-        let service = Arc::new(Service {
-            api_key,
-            fault: Switch::default(),
-            calls: Mutex::default(),
-        });
+        let service =
+            Arc::new(Service { api_key, fault: Switch::default(), calls: Mutex::default() });
         let router = Router::new()
             .route("/users/{sub}", get(user))
             .route("/fault", post(set_fault))
             .route("/calls", get(calls))
             .with_state(service);
-        Self {
-            _server: Server::start(listener, router),
-        }
+        Self { _server: Server::start(listener, router) }
     }
 }
 
@@ -99,12 +94,7 @@ async fn user(
     Path(sub): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    *service
-        .calls
-        .lock()
-        .unwrap()
-        .entry(sub.clone())
-        .or_default() += 1;
+    *service.calls.lock().unwrap().entry(sub.clone()).or_default() += 1;
     let fault = service.fault.get();
     if let Fault::Answer(fault) = fault
         && let Some(failure) = fault.answer().await
@@ -112,18 +102,10 @@ async fn user(
         return failure;
     }
     if headers.get("x-api-key").map(|key| key.as_bytes()) != Some(service.api_key.as_bytes()) {
-        return (
-            StatusCode::UNAUTHORIZED,
-            Json(json!({"error": "wrong API key"})),
-        )
-            .into_response();
+        return (StatusCode::UNAUTHORIZED, Json(json!({"error": "wrong API key"}))).into_response();
     }
     let Some((_, name, country, kind)) = USERS.iter().find(|user| user.0 == sub) else {
-        return (
-            StatusCode::NOT_FOUND,
-            Json(json!({"error": "no such user"})),
-        )
-            .into_response();
+        return (StatusCode::NOT_FOUND, Json(json!({"error": "no such user"}))).into_response();
     };
     let mut user = json!({
         "sub": sub,
