@@ -17,6 +17,9 @@ async fn without_keys_requests_are_denied_until_they_arrive_by_themselves() {
         gateway.jwks_fault(json!({"kind": "none"})).await;
         gateway.ready().await;
         gateway.assert_serves("the keys arrived").await;
+        // That they were asked for in vain is no reason to wait with a new key.
+        gateway.post(gateway.ports.auth, "/rotate", &json!({})).await;
+        gateway.assert_serves("the keys were rotated").await;
     }
 }
 
