@@ -308,6 +308,7 @@ impl Gateway {
         for secret in self.secrets.lock().unwrap().iter() {
             assert!(!log.contains(secret), "{secret:?} is in the log:\n{log}");
         }
+        assert!(!log.contains("eyJ"), "a token that the gateway made is in the log:\n{log}");
         for sign in ["panicked", "RuntimeError", "in-VM backtrace", "[critical]", "host_error"] {
             assert!(!self.started || !log.contains(sign), "{sign:?} is in the log:\n{log}");
         }
