@@ -1,7 +1,8 @@
 //! The Envoy that loads the module.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
@@ -38,14 +39,22 @@ pub struct Options<'a> {
     pub config: &'a Path,
     pub workers: u32,
     pub environment: &'a [(&'a str, &'a str)],
+    /// Where it writes; to this process's output unless given.
+    pub log: Option<&'a Path>,
 }
 
-/// A running Envoy, killed when dropped. It writes to this process's output.
+/// A running Envoy, killed when dropped.
 pub struct Envoy(Child);
 
 impl Envoy {
     pub fn start(options: &Options<'_>) -> Result<Self, StartError> {
-        Command::new(options.executable)
+        let mut command = Command::new(options.executable);
+        if let Some(path) = options.log {
+            let file = File::create(path).map_err(StartError::io("write", path))?;
+            let both = file.try_clone().map_err(StartError::io("write", path))?;
+            command.stdout(Stdio::from(file)).stderr(Stdio::from(both));
+        }
+        command
             .arg("--config-path")
             .arg(options.config)
             .args(["--concurrency", &options.workers.to_string()])

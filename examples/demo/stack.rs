@@ -76,6 +76,7 @@ impl Stack {
                 ("GATEPASS_SIGNING_KEY", &signing_key),
                 ("USERS_API_KEY", &users_api_key),
             ],
+            log: None,
         })?;
         envoy.ready(ports).await?;
         Ok(Self { auth, users, upstream, envoy, ports, client: Client::new() })

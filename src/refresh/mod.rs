@@ -262,7 +262,8 @@ impl RemoteKeys {
     /// The fetch to make. From now on none is due for as long as the service
     /// may take to answer.
     pub fn fetch(&mut self, for_unknown_key: bool, now: UnixTime) -> Callout {
-        if for_unknown_key {
+        // Without any keys no id was looked for.
+        if for_unknown_key && self.current(now).is_some() {
             self.asked = Some(now);
         }
         self.lost = false;

@@ -33,8 +33,16 @@ pub struct HeaderSource {
 impl HeaderSource {
     /// What follows the scheme; `None` when the value is of another scheme.
     ///
-    /// Schemes are case-insensitive (RFC 9110 section 11.1).
+    /// A host may join repeated fields into one list. One that has the scheme
+    /// further behind is given whole, since it is no single token.
     fn credentials<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
+        let has_scheme = |element| !self.scheme.is_empty() && self.after_scheme(element).is_some();
+        let is_behind = || value.split(|byte| *byte == b',').skip(1).any(has_scheme);
+        self.after_scheme(value).or_else(|| is_behind().then_some(value))
+    }
+
+    /// Schemes are case-insensitive (RFC 9110 section 11.1).
+    fn after_scheme<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
         let value = value.trim_ascii();
         let (scheme, rest) = value.split_at_checked(self.scheme.len())?;
         if !scheme.eq_ignore_ascii_case(self.scheme.as_bytes()) {
@@ -64,7 +72,7 @@ impl TokenSources {
             }
         }
         let Some(token) = found else { return Ok(None) };
-        // A host may join repeated fields into one list.
+        // Repeated fields, joined.
         if token.contains(&b',') {
             return Err(Denial::TokenMultiple);
         }
@@ -215,6 +223,8 @@ mod tests {
             ("words after it", &[("authorization", "Bearer t u")], MALFORMED),
             ("not ASCII", &[("authorization", "Bearer é")], MALFORMED),
             ("a list", &[("authorization", "Bearer a,Bearer b")], MULTIPLE),
+            ("a list, ours behind", &[("authorization", "Basic dTpw, bearer b")], MULTIPLE),
+            ("a list without ours", &[("authorization", "Digest a=1, b=2")], Ok(None)),
             ("twice", &[("authorization", "Bearer a"), ("authorization", "Bearer b")], MULTIPLE),
             ("the same twice", &[("authorization", "Bearer a"), ("x-token", "a")], MULTIPLE),
             ("no scheme asked", &[("x-token", "t")], Ok(Some("t"))),
@@ -246,6 +256,11 @@ mod tests {
                 Cleansing { clear: vec!["authorization".into()], ..Cleansing::default() },
             ),
             ("another scheme stays", &[("authorization", "Basic x")], Cleansing::default()),
+            (
+                "bearer in a list",
+                &[("authorization", "Basic x,Bearer t")],
+                Cleansing { clear: vec!["authorization".into()], ..Cleansing::default() },
+            ),
             (
                 "cookie among others",
                 &[("cookie", "a=b; session=t; c=d")],

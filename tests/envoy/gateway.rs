@@ -1,0 +1,368 @@
+//! A gateway under test: Envoy with the module, and the demo's services.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, process, thread};
+
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::stack::StartError;
+use crate::stack::auth::Auth;
+use crate::stack::client::Client;
+use crate::stack::envoy::{self, Envoy};
+use crate::stack::keys;
+use crate::stack::ports::Ports;
+use crate::stack::upstream::Upstream;
+use crate::stack::users::Users;
+use crate::wire::{Answer, Connection, Request};
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A configuration to start Envoy with: the bundled one and changes to it.
+pub struct Setup {
+    config: String,
+    workers: u32,
+    jwks_fault: Value,
+    secrets: Vec<String>,
+}
+
+impl Setup {
+    /// `envoy/envoy.yaml` as it is.
+    pub fn bundled() -> Self {
+        let path = envoy::directory().join("envoy/envoy.yaml");
+        Self {
+            config: fs::read_to_string(path).expect("there is a bundled configuration"),
+            workers: 2,
+            jwks_fault: json!({"kind": "none"}),
+            secrets: Vec::new(),
+        }
+    }
+
+    /// Puts `new` in the place of `old`, which must be there once.
+    pub fn replace(mut self, old: &str, new: &str) -> Self {
+        assert_eq!(self.config.matches(old).count(), 1, "{old:?} in envoy/envoy.yaml");
+        self.config = self.config.replacen(old, new, 1);
+        self
+    }
+
+    /// Puts `new` in the place of a whole block: the line that starts with
+    /// `first`, and all lines below it that are indented deeper.
+    pub fn replace_block(mut self, first: &str, new: &str) -> Self {
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        let lines: Vec<&str> = self.config.lines().collect();
+        let start = lines.iter().position(|line| line.trim_start().starts_with(first));
+        let start = start.unwrap_or_else(|| panic!("no {first:?} in envoy/envoy.yaml"));
+        let depth = indent(lines[start]);
+        let inside = |line: &&&str| line.trim().is_empty() || indent(line) > depth;
+        let end = start + 1 + lines[start + 1..].iter().take_while(inside).count();
+        let new = new.lines().map(|line| format!("{:depth$}{line}", ""));
+        let before = lines[..start].iter().map(|line| (*line).to_owned());
+        let after = lines[end..].iter().map(|line| (*line).to_owned());
+        self.config = before.chain(new).chain(after).collect::<Vec<_>>().join("\n");
+        self
+    }
+
+    pub const fn workers(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// The JWKS endpoint fails from the start.
+    pub fn jwks_fault(mut self, fault: Value) -> Self {
+        self.jwks_fault = fault;
+        self
+    }
+
+    /// Something in the configuration that must not be logged.
+    pub fn secret(mut self, secret: impl Into<String>) -> Self {
+        self.secrets.push(secret.into());
+        self
+    }
+
+    /// Starts everything; Envoy must accept the configuration.
+    pub async fn start(self) -> Gateway {
+        let (gateway, outcome) = self.try_start().await;
+        if let Err(error) = outcome {
+            panic!("{error}\n{}", gateway.log());
+        }
+        gateway
+    }
+
+    /// Starts everything; Envoy must refuse the configuration. Gives its log.
+    pub async fn start_refused(self) -> String {
+        let (mut gateway, outcome) = self.try_start().await;
+        gateway.started = false;
+        match outcome {
+            Err(StartError::EnvoyEnded(status)) => assert!(!status.success(), "{status}"),
+            other => panic!("Envoy is {other:?}\n{}", gateway.log()),
+        }
+        gateway.log()
+    }
+
+    async fn try_start(self) -> (Gateway, Result<(), StartError>) {
+        let ports = next_ports();
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let config = directory.join(format!("envoy-{}.yaml", ports.listener));
+        let log = directory.join(format!("envoy-{}.log", ports.listener));
+        fs::write(&config, ports.render(&self.config)).expect("the directory can be written");
+
+        let (api_key, signing_key) = (keys::random_text(), keys::p256_pem());
+        let auth = Auth::start(ports.bind(ports.auth).await.unwrap());
+        let users = Users::start(ports.bind(ports.users).await.unwrap(), api_key.clone());
+        let upstream = Upstream::start(ports.bind(ports.upstream).await.unwrap(), ports.listener);
+        let client = Client::new();
+        let url = format!("http://127.0.0.1:{}/fault", ports.auth);
+        client.post(&url, &self.jwks_fault).await.unwrap();
+
+        let mut secrets: BTreeSet<String> = self.secrets.into_iter().collect();
+        secrets.insert(api_key.clone());
+        secrets.extend(signing_key.lines().filter(|line| !line.contains('-')).map(str::to_owned));
+        let mut envoy = Envoy::start(&envoy::Options {
+            executable: &executable(),
+            config: &config,
+            workers: self.workers,
+            environment: &[("GATEPASS_SIGNING_KEY", &signing_key), ("USERS_API_KEY", &api_key)],
+            log: Some(&log),
+        })
+        .unwrap();
+        let outcome = envoy.ready(ports).await;
+        let gateway = Gateway {
+            ports,
+            auth,
+            client,
+            log,
+            secrets: Mutex::new(secrets),
+            vms: outcome.is_ok().then(|| Vms::count(ports.admin)),
+            started: outcome.is_ok(),
+            workers: self.workers,
+            config,
+            envoy: Some(envoy),
+            _users: users,
+            _upstream: upstream,
+        };
+        (gateway, outcome)
+    }
+}
+
+/// The Envoy to test with: `$ENVOY`, else what `.ci/install-envoy` installs.
+fn executable() -> PathBuf {
+    let directory = envoy::directory();
+    assert!(
+        directory.join(envoy::MODULE).exists(),
+        "{} is missing: run `make test`, or `make wasm` before `cargo test`",
+        envoy::MODULE
+    );
+    if let Some(path) = env::var_os("ENVOY") {
+        return path.into();
+    }
+    let script = fs::read_to_string(directory.join(".ci/install-envoy")).unwrap_or_default();
+    let version = script.lines().find_map(|line| line.strip_prefix("version=")).unwrap_or_default();
+    let library = directory.join(format!("target/envoy-{version}/lib"));
+    let pythons = fs::read_dir(library).into_iter().flatten().flatten();
+    let mut found = pythons.map(|python| python.path().join("site-packages/envoy/_bin/envoy"));
+    found.find(|path| path.exists()).unwrap_or_else(|| {
+        panic!("no Envoy {version}: run `make test`, or `.ci/install-envoy` before `cargo test`")
+    })
+}
+
+/// Five ports that nobody uses, below those that the system gives to clients:
+/// these come and go, between finding a port free and listening on it.
+fn next_ports() -> Ports {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let taken = u32::from(NEXT.fetch_add(5, Ordering::Relaxed));
+        let first = 12_000 + (process::id() * 500 + taken) % 20_000;
+        let ports = Ports::from_first(u16::try_from(first).unwrap()).unwrap();
+        if ports.taken().is_empty() {
+            return ports;
+        }
+    }
+}
+
+/// Everything that runs. Dropping it stops it, and checks what is promised of
+/// every Envoy, whatever was done to it: no secret in its log, no filter that
+/// died, no request left behind.
+pub struct Gateway {
+    pub ports: Ports,
+    pub auth: Auth,
+    client: Client,
+    log: PathBuf,
+    secrets: Mutex<BTreeSet<String>>,
+    config: PathBuf,
+    started: bool,
+    workers: u32,
+    vms: Option<Vms>,
+    envoy: Option<Envoy>,
+    _users: Users,
+    _upstream: Upstream,
+}
+
+impl Gateway {
+    /// A new token of a user of the auth service.
+    pub fn token(&self, username: &str) -> String {
+        self.auth.sign(&Auth::claims(username).expect("the user has an account"))
+    }
+
+    /// Sends a request over a connection of its own; `None` if Envoy hangs up.
+    pub async fn try_send(&self, request: Request) -> Option<Answer> {
+        let bytes = request.into_bytes();
+        self.remember_tokens(&bytes);
+        let port = self.ports.listener;
+        spawn_blocking(move || Connection::open(port).send(&bytes)).await.unwrap()
+    }
+
+    pub async fn send(&self, request: Request) -> Answer {
+        self.try_send(request).await.expect("Envoy answers")
+    }
+
+    /// GET with a token.
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        self.send(Request::get(path).bearer(token)).await
+    }
+
+    /// A request with a token that was never seen is answered as ever.
+    pub async fn assert_serves(&self, after: &str) {
+        self.assert_serves_token(&self.token("alice"), after).await;
+    }
+
+    /// A request with a good token of alice's is answered as ever.
+    pub async fn assert_serves_token(&self, token: &str, after: &str) {
+        let answer = self.get("/orders", token).await;
+        assert_eq!(answer.status, 200, "after {after}: {answer}");
+        assert_eq!(answer.seen().identity()["sub"], "alice", "after {after}");
+    }
+
+    /// Waits until every worker fetched the auth service's keys. Nobody asks
+    /// for them; Envoy's main thread has a VM, too.
+    pub async fn ready(&self) {
+        until("every VM has the keys", || async {
+            self.stat("cluster.auth.upstream_rq_200").await > u64::from(self.workers)
+        })
+        .await;
+    }
+
+    pub async fn users_fault(&self, fault: Value) {
+        self.post(self.ports.users, "/fault", &fault).await;
+    }
+
+    pub async fn jwks_fault(&self, fault: Value) {
+        self.post(self.ports.auth, "/fault", &fault).await;
+    }
+
+    /// How often the user-info service was asked about a user.
+    pub async fn user_calls(&self, username: &str) -> u64 {
+        self.read(self.ports.users, "/calls").await["by_subject"][username].as_u64().unwrap_or(0)
+    }
+
+    /// How often the JWKS was fetched.
+    pub async fn jwks_calls(&self) -> u64 {
+        self.read(self.ports.auth, "/calls").await["jwks"].as_u64().unwrap()
+    }
+
+    /// One of Envoy's statistics.
+    pub async fn stat(&self, name: &str) -> u64 {
+        let stats = self.read(self.ports.admin, &format!("/stats?format=json&filter={name}")).await;
+        let stats = stats["stats"].as_array().unwrap().clone();
+        let found = stats.iter().find(|stat| stat["name"] == name);
+        found.and_then(|stat| stat["value"].as_u64()).unwrap_or(0)
+    }
+
+    pub async fn read(&self, port: u16, path: &str) -> Value {
+        let reply = self.client.get(&format!("http://127.0.0.1:{port}{path}"), &[]).await.unwrap();
+        reply.json().unwrap_or_else(|_| panic!("{reply}"))
+    }
+
+    pub async fn post(&self, port: u16, path: &str, body: &Value) {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        let reply = self.client.post(&url, body).await.unwrap();
+        assert!(reply.status.is_success(), "{reply}");
+    }
+
+    /// What Envoy wrote so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Notes whatever looks like a token, whole and in parts.
+    pub fn remember_tokens(&self, bytes: &[u8]) {
+        let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        let mut secrets = self.secrets.lock().unwrap();
+        for run in bytes.split(|byte| !is_token(byte)) {
+            let run = str::from_utf8(run).expect("ASCII");
+            if run.len() >= 40 && run.contains('.') {
+                let parts = run.split('.').skip(1).filter(|part| part.len() >= 16);
+                secrets.extend(parts.map(str::to_owned));
+            }
+        }
+    }
+
+    fn check_log(&self) {
+        let log = self.log();
+        for secret in self.secrets.lock().unwrap().iter() {
+            assert!(!log.contains(secret), "{secret:?} is in the log:\n{log}");
+        }
+        assert!(!log.contains("eyJ"), "a token that the gateway made is in the log:\n{log}");
+        for sign in ["panicked", "RuntimeError", "in-VM backtrace", "[critical]", "host_error"] {
+            assert!(!self.started || !log.contains(sign), "{sign:?} is in the log:\n{log}");
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- Envoy's log\n{}\n---", self.log());
+            return;
+        }
+        let vms = self.started.then(|| Vms::count(self.ports.admin));
+        drop(self.envoy.take());
+        self.check_log();
+        assert_eq!(vms, self.vms, "a filter died: {}", self.log());
+        for file in [&self.log, &self.config] {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+/// What Envoy counts of the VMs it runs filters in.
+#[derive(Debug, PartialEq)]
+struct Vms {
+    active: u64,
+    created: u64,
+    reloads: u64,
+}
+
+impl Vms {
+    /// Over a plain connection: this runs where nothing can be awaited.
+    fn count(admin: u16) -> Self {
+        let request = Request::get("/stats?filter=wasm").with("connection", "close").into_bytes();
+        let answer = Connection::open(admin).send(&request).expect("Envoy answers");
+        let stats = String::from_utf8_lossy(&answer.body).into_owned();
+        let stat = |name: &str| {
+            let mut lines = stats.lines().filter_map(|line| line.split_once(": "));
+            let found = lines.find(|(other, _)| *other == name);
+            found.unwrap_or_else(|| panic!("no {name} in {stats}")).1.parse().unwrap()
+        };
+        Self {
+            active: stat("wasm.envoy.wasm.runtime.v8.active"),
+            created: stat("wasm.envoy.wasm.runtime.v8.created"),
+            reloads: stat("wasm.gatepass.vm_reload"),
+        }
+    }
+}
+
+/// Waits until something is so.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let give_up = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < give_up, "waited in vain until {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,37 @@
+//! The built module in a real Envoy, with real services around it.
+//!
+//! Each test has an Envoy of its own, with the bundled configuration or an
+//! edited copy of it, and the services of the demo. When it ends, what Envoy
+//! wrote is searched for secrets, and what it counted for filters that died;
+//! see [`gateway::Gateway`].
+//!
+//! Needs `make wasm` and the Envoy of `.ci/install-envoy`, as `make test` does.
+
+// What fails here fails a test; clippy sees that in test functions only.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test may fail"
+)]
+
+mod denials;
+mod gateway;
+mod hostile_heads;
+mod hostile_paths;
+mod hostile_tokens;
+mod identity;
+mod keys;
+mod load;
+mod refused;
+mod tokens;
+mod user_info;
+mod wire;
+
+#[path = "../../examples/demo/stack.rs"]
+mod stack;

@@ -1,0 +1,75 @@
+//! Configurations that must not serve.
+
+use serde_json::json;
+
+use crate::gateway::Setup;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_with_mistakes_is_refused_with_all_of_them_in_one_line() {
+    let log = Setup::bundled()
+        .replace("algorithms: [RS256, ES256, EdDSA]", "algorithms: [RS256, none]")
+        .replace("service: users\n", "service: user\n")
+        .replace("failure_mode: deny", "failure_mode: allow")
+        .replace("ttl_seconds: 300\n", "ttl_seconds: 0\n")
+        .replace("required: [country]", "required: [county]")
+        .replace("errors: {realm: shop}", "errors: {realm: shop}\n                    erors: {}")
+        .start_refused()
+        .await;
+    let line = log.lines().find(|line| line.contains("invalid configuration"));
+    let line = line.unwrap_or_else(|| panic!("no such line:\n{log}"));
+    for part in [
+        "problem(s)",
+        "$.providers.shop.algorithms[1]",
+        "$.user_info.service",
+        "$.user_info.failure_mode",
+        "$.user_info.required[0]",
+        "$.identity_token.ttl_seconds",
+        "$.erors",
+        "accepted: deny | degrade",
+    ] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_configuration_is_refused() {
+    let kind = "\"@type\": type.googleapis.com/google.protobuf.Struct\nvalue: {}";
+    for configuration in [
+        format!("configuration:\n  {}", kind.replace('\n', "\n  ")),
+        "configuration:\n  \"@type\": type.googleapis.com/google.protobuf.StringValue\n  value: ''"
+            .to_owned(),
+        String::new(),
+    ] {
+        let log =
+            Setup::bundled().replace_block("configuration:", &configuration).start_refused().await;
+        assert!(log.contains("invalid configuration"), "{configuration}:\n{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_is_wrong_is_refused_and_not_shown() {
+    let secret = "hunter2-hunter2-hunter2";
+    let key =
+        json!({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "d": "aHVudGVyMi1odW50ZXIy"});
+    for (path, private_key) in [
+        ("text", json!(secret)),
+        (
+            "PEM",
+            json!(format!("-----BEGIN PRIVATE KEY-----\n{secret}\n-----END PRIVATE KEY-----\n")),
+        ),
+        ("JWK", key),
+        ("a list", json!([secret])),
+        ("absent", json!({"env": "NOT_THERE"})),
+    ] {
+        let log = Setup::bundled()
+            .replace(
+                "private_key: {env: GATEPASS_SIGNING_KEY}",
+                &format!("private_key: {private_key}"),
+            )
+            .secret(secret)
+            .secret("aHVudGVyMi1odW50ZXIy")
+            .start_refused()
+            .await;
+        assert!(log.contains("$.identity_token.signing_keys[0].private_key"), "{path}:\n{log}");
+    }
+}

@@ -1,0 +1,145 @@
+//! A user-info service that fails.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::gateway::{Gateway, Setup, until};
+use crate::tokens::alice;
+
+const KEEP_NOTHING: &str =
+    "cache: {ttl_seconds: 0, negative_ttl_seconds: 0, stale_if_error_seconds: 0}";
+
+/// The service is asked for each request.
+fn uncached() -> Setup {
+    Setup::bundled().replace_block("cache:", KEEP_NOTHING)
+}
+
+fn faults() -> Vec<Value> {
+    let kinds = [
+        "down",
+        "malformed",
+        "empty",
+        "html",
+        "array",
+        "huge",
+        "truncated",
+        "wrong_subject",
+        "incomplete",
+        "control_characters",
+    ];
+    let statuses = [500, 503, 429, 400, 401, 403, 301, 204];
+    let kinds = kinds.iter().map(|kind| json!({"kind": kind}));
+    let statuses = statuses.iter().map(|status| json!({"kind": "status", "status": status}));
+    kinds.chain(statuses).chain([json!({"kind": "slow", "delay_ms": 10_000})]).collect()
+}
+
+async fn mend(gateway: &Gateway, after: &Value) {
+    gateway.users_fault(json!({"kind": "none"})).await;
+    gateway.assert_serves(&after.to_string()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_info_service_that_fails_denies_with_503_and_no_longer_than_that() {
+    let gateway = uncached().start().await;
+    gateway.ready().await;
+    for fault in faults() {
+        gateway.users_fault(fault.clone()).await;
+        let start = Instant::now();
+        let answer = gateway.get("/orders", &gateway.token("alice")).await;
+        let took = start.elapsed();
+        assert_eq!(answer.outcome(), "503 user_info_unavailable", "{fault}: {answer}");
+        assert_eq!(answer.header("retry-after"), Some("1"), "{fault}");
+        assert!(took < Duration::from_millis(2500), "{fault} with a time-out of 500 ms: {took:?}");
+        mend(&gateway, &fault).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_info_service_that_fails_can_degrade_what_the_identity_says() {
+    let gateway = uncached().replace("failure_mode: deny", "failure_mode: degrade").start().await;
+    gateway.ready().await;
+    for fault in faults() {
+        gateway.users_fault(fault.clone()).await;
+        let seen = gateway.get("/orders", &gateway.token("alice")).await.seen();
+        let identity = seen.identity();
+        assert_eq!(identity["enrichment"], "none", "{fault}");
+        assert_eq!(identity["sub"], "alice", "{fault}");
+        assert!(identity["country"].is_null(), "{fault}");
+        assert!(seen.values("x-user-country").is_empty(), "{fault}");
+        mend(&gateway, &fault).await;
+    }
+    let country = gateway.get("/orders", &gateway.token("alice")).await.seen();
+    assert_eq!(country.values("x-user-country"), ["AT"]);
+    // Not known is not the same as no answer.
+    for status in [404, 410] {
+        gateway.users_fault(json!({"kind": "status", "status": status})).await;
+        let answer = gateway.get("/orders", &gateway.token("alice")).await;
+        assert_eq!(answer.outcome(), "403 user_unknown");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_that_is_not_known_is_denied_and_remembered_for_a_while() {
+    let gateway = Setup::bundled()
+        .workers(1)
+        .replace("negative_ttl_seconds: 5", "negative_ttl_seconds: 1")
+        .start()
+        .await;
+    gateway.ready().await;
+    let mallory = gateway.auth.sign(&alice(json!({"sub": "mallory"})));
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/orders", &mallory).await.outcome(), "403 user_unknown");
+    }
+    assert_eq!(gateway.user_calls("mallory").await, 1);
+    until("the service is asked again", || async {
+        assert_eq!(gateway.get("/orders", &mallory).await.outcome(), "403 user_unknown");
+        gateway.user_calls("mallory").await == 2
+    })
+    .await;
+    gateway.assert_serves("an unknown user").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_known_serves_while_the_service_fails() {
+    let gateway =
+        Setup::bundled().workers(1).replace("{ttl_seconds: 60", "{ttl_seconds: 1").start().await;
+    gateway.ready().await;
+    let token = gateway.token("alice");
+    assert_eq!(gateway.get("/orders", &token).await.status, 200);
+    gateway.users_fault(json!({"kind": "down"})).await;
+    // Each of these is after the time to live, since the service was asked.
+    for asked in 2..4 {
+        until("the service is asked again", || async {
+            let seen = gateway.get("/orders", &token).await.seen();
+            assert_eq!(seen.identity()["country"], "AT");
+            gateway.user_calls("alice").await == asked
+        })
+        .await;
+    }
+    let bob = gateway.get("/orders", &gateway.token("carol")).await;
+    assert_eq!(bob.outcome(), "503 user_info_unavailable", "who was never known is not served");
+    mend(&gateway, &json!("down")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_does_not_exist_is_a_service_that_fails() {
+    let gateway = Setup::bundled().replace("upstream: users,", "upstream: nobody,").start().await;
+    let token = gateway.token("alice");
+    until("the keys are there", || async {
+        gateway.get("/orders", &token).await.outcome() != "503 keys_unavailable"
+    })
+    .await;
+    for _ in 0..3 {
+        let answer = gateway.get("/orders", &token).await;
+        assert_eq!(answer.outcome(), "503 user_info_unavailable");
+    }
+    assert_eq!(gateway.get("/catalog", "a.b.c").await.outcome(), "401 token_malformed");
+    drop(gateway);
+
+    let gateway = Setup::bundled().replace("upstream: auth,", "upstream: nobody,").start().await;
+    for _ in 0..3 {
+        let answer = gateway.get("/orders", &gateway.token("alice")).await;
+        assert_eq!(answer.outcome(), "503 keys_unavailable");
+    }
+}
