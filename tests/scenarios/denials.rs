@@ -115,6 +115,7 @@ each_host!(a_grpc_call_gets_a_grpc_status, |host| {
     let request = host.send(call("/shop.Orders/List").header("authorization", &bearer("alice")));
     request.answer(Reply::failed());
     assert_grpc(host, &request, 14, "user_info_unavailable");
+    assert_grpc(host, &host.send(call("/a//b")), 3, "path_ambiguous");
 });
 
 each_host!(the_published_keys_need_no_token, |host| {

@@ -21,6 +21,7 @@ mod hygiene;
 mod keys;
 mod limits;
 mod main_path;
+mod paths;
 mod shop;
 mod user_info;
 mod waiting;
