@@ -296,7 +296,14 @@ impl Gateway {
     /// Gives up a flight whose request went away before the reply came. The
     /// requests that joined it are to be given to [`Gateway::retry`].
     pub fn abandon(&mut self, flight: FlightId) {
-        self.flights.close(flight);
+        let Some(Flight { purpose: Purpose::Keys(provider), .. }) = self.flights.close(flight)
+        else {
+            return;
+        };
+        let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
+        if let Some(remote) = source {
+            remote.give_up();
+        }
     }
 
     /// Goes on with a request whose flight was abandoned: it asks by itself.

@@ -119,6 +119,13 @@ impl RemoteKeys {
         }
     }
 
+    /// A [`RemoteKeys::fetch`] went away unanswered, with the client for whose
+    /// sake it was made: the next one is due at once, whoever makes it, so that
+    /// a client that leaves keeps no keys from the others.
+    pub const fn give_up(&mut self) {
+        self.due = UnixTime::from_millis(i64::MIN);
+    }
+
     /// Takes the reply to a [`RemoteKeys::fetch`]. Keys that serve are replaced
     /// only by keys that can serve; gives the keys of the set that cannot. `jitter`, 0 to 255, spreads the next fetch
     /// of many workers over a tenth of the time.

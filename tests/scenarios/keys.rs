@@ -140,3 +140,18 @@ each_host!(keys_that_cannot_be_asked_for_are_unavailable, |host| {
     assert_denied(&request, 503, "keys_unavailable");
     host.advance(2000);
 });
+
+each_host!(a_client_that_leaves_does_not_take_the_first_fetch_along, |host| {
+    shop::open(host, remote_keys());
+    let first = ask(host, &token("alice"));
+    let second = (!host.is_kong()).then(|| ask(host, &token("bob")));
+    first.reset();
+    host.tick();
+    host.background_callouts().remove(0).answer(issuer().jwks());
+    if let Some(second) = second {
+        host.tick();
+        host.callouts().remove(0).answer(user_reply("bob"));
+        assert!(second.is_forwarded());
+    }
+    assert_eq!(ask(host, &token("carol")).callout().path(), "/users/carol");
+});

@@ -190,3 +190,13 @@ each_host!(a_request_with_a_body_waits_like_any_other, |host| {
     request.answer(user_reply("alice"));
     assert!(request.is_forwarded());
 });
+
+each_host!(a_late_reply_to_a_key_fetch_is_harmless, |host| {
+    shop::open(host, shop::remote_keys());
+    let request = ask(host, &token("alice"));
+    let late = request.callout();
+    request.reset();
+    late.deliver_late(shop::issuer().jwks());
+    host.tick();
+    assert_eq!(host.background_callouts().len(), 1);
+});
