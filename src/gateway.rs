@@ -177,11 +177,27 @@ struct Flight {
     purpose: Purpose,
     /// When the token ends for whose sake it was sent.
     token_end: Option<UnixTime>,
+    sender: Sender,
     deadline: UnixTime,
 }
 
+impl Flight {
+    /// Whether a tick can end it. A request that nobody else can resume waits
+    /// until its host says that its callout is over, however late that is.
+    fn ends_at_tick(&self, host: HostTraits) -> bool {
+        host.resumes_others || self.sender == Sender::Tick
+    }
+}
+
+/// In whose callback a callout is sent, and its reply arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    Request,
+    Tick,
+}
+
 /// How long after a service's time-out a reply is given up for lost. The host
-/// reports time-outs itself; this is for hosts that do not.
+/// reports time-outs itself; this is for hosts that do not, or late.
 const GRACE: Span = Span::from_secs(2);
 
 impl Flights {
@@ -191,13 +207,14 @@ impl Flights {
         purpose: Purpose,
         callout: Callout,
         token_end: Option<UnixTime>,
+        sender: Sender,
         now: UnixTime,
     ) -> Sent {
         let flight = FlightId(self.next);
         self.next = self.next.wrapping_add(1);
         let deadline = now.plus(callout.service.timeout).plus(GRACE);
         self.latest.insert(purpose.clone(), flight);
-        self.open.insert(flight, Flight { purpose, token_end, deadline });
+        self.open.insert(flight, Flight { purpose, token_end, sender, deadline });
         Sent { flight, callout }
     }
 
@@ -214,9 +231,15 @@ impl Flights {
         Some(flight)
     }
 
-    fn overdue(&self, now: UnixTime) -> Vec<FlightId> {
-        let overdue = self.open.iter().filter(|(_, flight)| now >= flight.deadline);
-        overdue.map(|(id, _)| *id).collect()
+    fn overdue(&self, host: HostTraits, now: UnixTime) -> Vec<FlightId> {
+        let is_overdue = |flight: &Flight| now >= flight.deadline && flight.ends_at_tick(host);
+        self.open.iter().filter(|(_, flight)| is_overdue(flight)).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a flight asks the same, and is not one that may take for ever.
+    fn is_awaited(&self, purpose: &Purpose, host: HostTraits, now: UnixTime) -> bool {
+        let flight = self.find(purpose).and_then(|id| self.open.get(&id));
+        flight.is_some_and(|flight| now < flight.deadline || flight.ends_at_tick(host))
     }
 }
 
@@ -313,13 +336,13 @@ impl Gateway {
 
     /// To be called regularly, about ten times a second.
     pub fn tick(&mut self, now: UnixTime) -> Tick {
-        let mut tick = Tick { send: Vec::new(), overdue: self.flights.overdue(now) };
+        let mut tick = Tick { send: Vec::new(), overdue: self.flights.overdue(self.host, now) };
         for (position, source) in self.key_sources.iter_mut().enumerate() {
             let purpose = Purpose::Keys(ProviderId(position));
             let Some(remote) = source.as_remote_mut() else { continue };
-            if remote.is_due(now) && self.flights.find(&purpose).is_none() {
+            if remote.is_due(now) && !self.flights.is_awaited(&purpose, self.host, now) {
                 let callout = remote.fetch(false, now);
-                tick.send.push(self.flights.open(purpose, callout, None, now));
+                tick.send.push(self.flights.open(purpose, callout, None, Sender::Tick, now));
             }
         }
         tick

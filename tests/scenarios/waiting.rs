@@ -200,3 +200,28 @@ each_host!(a_late_reply_to_a_key_fetch_is_harmless, |host| {
     host.tick();
     assert_eq!(host.background_callouts().len(), 1);
 });
+
+each_host!(a_reply_that_drips_is_waited_for, on Kong, |host| {
+    shop::open(host, json!({}));
+    // Kong's time-out starts again with each read, so it may take any time; and
+    // a tick cannot answer a request there.
+    let request = ask(host, &token("alice"));
+    host.set_now(shop::START + 30);
+    host.tick();
+    assert!(request.is_paused());
+    assert!(is_guarded(host, &request));
+    request.answer(user_reply("alice"));
+    assert!(request.is_forwarded());
+});
+
+each_host!(a_key_fetch_that_drips_does_not_keep_others_from_fetching, on Kong, |host| {
+    shop::open(host, shop::remote_keys());
+    let request = ask(host, &token("alice"));
+    assert_eq!(request.callout().path(), "/jwks.json");
+    host.set_now(shop::START + 30);
+    host.tick();
+    host.background_callouts().remove(0).answer(shop::issuer().jwks());
+    assert!(ask(host, &token("bob")).is_paused(), "which waits for its user only");
+    request.answer(Reply::failed());
+    assert_eq!(request.callout().path(), "/users/alice");
+});
