@@ -16,12 +16,14 @@
 #[path = "../host/mod.rs"]
 mod host;
 
+mod configuration;
 mod denials;
 mod hygiene;
 mod keys;
 mod limits;
 mod main_path;
 mod paths;
+mod plugins;
 mod shop;
 mod user_info;
 mod waiting;
