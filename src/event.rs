@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::denial::Denial;
 use crate::http::RequestHead;
-use crate::identity::MintError;
+use crate::identity::{MintError, ScheduleGap};
 use crate::keys::SkippedKey;
 use crate::refresh::FetchError;
 use crate::user_info::UserInfoFailure;
@@ -78,6 +78,12 @@ impl LogLine {
         let text = json!({
             "event": "user_info_failed", "service": service, "cause": failure.to_string(),
         });
+        Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// There is a time at which no key may sign identity tokens.
+    pub fn nobody_signs(gap: ScheduleGap) -> Self {
+        let text = json!({ "event": "nobody_signs", "cause": gap.to_string() });
         Self { level: Level::Warn, text: text.to_string() }
     }
 

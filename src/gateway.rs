@@ -182,11 +182,27 @@ struct Flight {
     purpose: Purpose,
     /// When the token ends for whose sake it was sent.
     token_end: Option<UnixTime>,
+    sender: Sender,
     deadline: UnixTime,
 }
 
+impl Flight {
+    /// Whether a tick can end it. A request that nobody else can resume waits
+    /// until its host says that its callout is over, however late that is.
+    fn ends_at_tick(&self, host: HostTraits) -> bool {
+        host.resumes_others || self.sender == Sender::Tick
+    }
+}
+
+/// In whose callback a callout is sent, and its reply arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    Request,
+    Tick,
+}
+
 /// How long after a service's time-out a reply is given up for lost. The host
-/// reports time-outs itself; this is for hosts that do not.
+/// reports time-outs itself; this is for hosts that do not, or late.
 const GRACE: Span = Span::from_secs(2);
 
 impl Flights {
@@ -196,13 +212,14 @@ impl Flights {
         purpose: Purpose,
         callout: Callout,
         token_end: Option<UnixTime>,
+        sender: Sender,
         now: UnixTime,
     ) -> Sent {
         let flight = FlightId(self.next);
         self.next = self.next.wrapping_add(1);
         let deadline = now.plus(callout.service.timeout).plus(GRACE);
         self.latest.insert(purpose.clone(), flight);
-        self.open.insert(flight, Flight { purpose, token_end, deadline });
+        self.open.insert(flight, Flight { purpose, token_end, sender, deadline });
         Sent { flight, callout }
     }
 
@@ -219,9 +236,15 @@ impl Flights {
         Some(flight)
     }
 
-    fn overdue(&self, now: UnixTime) -> Vec<FlightId> {
-        let overdue = self.open.iter().filter(|(_, flight)| now >= flight.deadline);
-        overdue.map(|(id, _)| *id).collect()
+    fn overdue(&self, host: HostTraits, now: UnixTime) -> Vec<FlightId> {
+        let is_overdue = |flight: &Flight| now >= flight.deadline && flight.ends_at_tick(host);
+        self.open.iter().filter(|(_, flight)| is_overdue(flight)).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a flight asks the same, and is not one that may take for ever.
+    fn is_awaited(&self, purpose: &Purpose, host: HostTraits, now: UnixTime) -> bool {
+        let flight = self.find(purpose).and_then(|id| self.open.get(&id));
+        flight.is_some_and(|flight| now < flight.deadline || flight.ends_at_tick(host))
     }
 }
 
@@ -316,9 +339,8 @@ impl Gateway {
         else {
             return;
         };
-        if let Some(remote) =
-            self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut)
-        {
+        let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
+        if let Some(remote) = source {
             remote.give_up();
         }
     }
@@ -330,13 +352,14 @@ impl Gateway {
 
     /// To be called regularly, about ten times a second.
     pub fn tick(&mut self, now: UnixTime) -> Tick {
-        let mut tick = Tick { send: Vec::new(), overdue: self.flights.overdue(now) };
+        let overdue = self.flights.overdue(self.host, now);
+        let mut tick = Tick { send: Vec::new(), overdue };
         let (store, jitter) = (self.store.as_deref(), self.jitter());
         for (position, source) in self.key_sources.iter_mut().enumerate() {
             let provider = ProviderId(position);
             let purpose = Purpose::Keys(provider);
             let Some(remote) = source.as_remote_mut() else { continue };
-            if self.flights.find(&purpose).is_some() {
+            if self.flights.is_awaited(&purpose, self.host, now) {
                 continue;
             }
             match remote.poll(store, jitter, now) {
@@ -346,7 +369,7 @@ impl Gateway {
                     self.log.extend(skipped.iter().map(|key| LogLine::key_skipped(name, key)));
                 }
                 Poll::Fetch(callout) => {
-                    tick.send.push(self.flights.open(purpose, callout, None, now));
+                    tick.send.push(self.flights.open(purpose, callout, None, Sender::Tick, now));
                 }
             }
         }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use crate::denial::Denial;
 use crate::event::{LogLine, Trace};
-use crate::gateway::{Gateway, Outcome, Purpose, Sent, SharedKeys, Step, Waiting};
+use crate::gateway::{Gateway, Outcome, Purpose, Sender, Sent, SharedKeys, Step, Waiting};
 use crate::http::RequestHead;
 use crate::hygiene::{Cleansing, refuse_repeated};
 use crate::identity::{Authenticated, Enrichment, Identity, MintError};
@@ -234,7 +234,7 @@ impl Gateway {
             None if remote.is_lost() => Denial::KeysUnavailable.into(),
             None if remote.may_look_for_key(now) => {
                 let callout = remote.fetch(true, now);
-                Halt::Wait(self.flights.open(purpose, callout, None, now))
+                Halt::Wait(self.flights.open(purpose, callout, None, Sender::Request, now))
             }
             None => otherwise.into(),
         }
@@ -338,7 +338,13 @@ impl Gateway {
             Some(flight) if self.host.resumes_others => Err(Halt::Join(flight)),
             _ => {
                 let token_end = who.token().expires();
-                Err(Halt::Wait(self.flights.open(purpose, callout, token_end, now)))
+                Err(Halt::Wait(self.flights.open(
+                    purpose,
+                    callout,
+                    token_end,
+                    Sender::Request,
+                    now,
+                )))
             }
         }
     }

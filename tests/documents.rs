@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use gatepass::config;
-use gatepass::time::UnixTime;
 use serde_json::Value;
 
 const README: &str = include_str!("../README.md");
@@ -52,11 +51,7 @@ fn plugin(filter: &Value) -> &Value {
 }
 
 fn assert_loads(configuration: &Value) {
-    let loaded = config::load(
-        configuration.to_string().as_bytes(),
-        &environment,
-        UnixTime::from_secs(1_800_000_000),
-    );
+    let loaded = config::load(configuration.to_string().as_bytes(), &environment);
     if let Err(problems) = loaded {
         panic!("{problems}");
     }

@@ -29,7 +29,7 @@ pub struct MinterParts {
 const COPYABLE: [&str; 4] = ["scope", "client_id", "act", "txn"];
 
 /// Reads `identity_token`.
-pub fn minter(node: &Node<'_>, now: UnixTime) -> Option<MinterParts> {
+pub fn minter(node: &Node<'_>) -> Option<MinterParts> {
     let mut fields = node.fields()?;
     let header = fields.optional("header", header_name);
     let issuer = fields.required("issuer", "the iss of identity tokens", Node::text);
@@ -60,9 +60,6 @@ pub fn minter(node: &Node<'_>, now: UnixTime) -> Option<MinterParts> {
     let (copy, set) = claims?;
     let keys = IdentityKeys::new(keys, jwks_path?, Span::from_secs(ttl?));
     profile?;
-    if let Some(gap) = keys.gap(now) {
-        return whole.reject_as(gap, "signing_keys of which one signs, now and in between");
-    }
     Some(MinterParts {
         header,
         issuer: issuer?.to_owned(),

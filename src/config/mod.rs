@@ -20,16 +20,13 @@ use crate::gateway::{Limits, Settings};
 use crate::http::HeaderName;
 use crate::identity::USERNAME_CLAIMS;
 use crate::json;
-use crate::time::UnixTime;
 use crate::token::{ClaimPath, HeaderSource, TokenSources};
 
 /// Reads a configuration: JSON, or a binary `google.protobuf.Struct`, which is
-/// what Envoy makes of one. `environment` finds the values of `{env: NAME}`;
-/// `now` is what the times of signing keys are seen from.
+/// what Envoy makes of one. `environment` finds the values of `{env: NAME}`.
 pub fn load(
     text: &[u8],
     environment: &dyn Fn(&str) -> Option<String>,
-    now: UnixTime,
 ) -> Result<Settings, Problems> {
     let value = match json::parse(text) {
         Ok(value) => value,
@@ -43,14 +40,14 @@ pub fn load(
         },
     };
     let document = Document::new(environment);
-    let settings = settings(&document.root(&value), now);
+    let settings = settings(&document.root(&value));
     match (settings, document.into_problems()) {
         (Some(settings), problems) if problems.is_empty() => Ok(settings),
         (_, problems) => Err(Problems(problems)),
     }
 }
 
-fn settings(root: &Node<'_>, now: UnixTime) -> Option<Settings> {
+fn settings(root: &Node<'_>) -> Option<Settings> {
     let mut fields = root.fields()?;
     // All sections are read before any of them can end the reading: `?` comes
     // last, so that no problem hides another.
@@ -65,7 +62,7 @@ fn settings(root: &Node<'_>, now: UnixTime) -> Option<Settings> {
     let user_info = fields.optional("user_info", |node| services::user_info(node, services));
     let headers =
         fields.or("claim_to_headers", Vec::new(), |node| node.list(identity::claim_header));
-    let minter = fields.required("identity_token", "an object", |node| identity::minter(node, now));
+    let minter = fields.required("identity_token", "an object", identity::minter);
     let anonymous = consumers.as_ref().and_then(Option::as_ref);
     let rules = fields
         .or("rules", Vec::new(), |node| access::rules(node, provider_names.as_deref(), anonymous));

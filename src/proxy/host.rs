@@ -5,6 +5,7 @@
 //! | removing a header | removes every copy | hides it from the filter only |
 //! | setting a header | replaces every copy | replaces the first copy |
 //! | listing headers | all of them | panics the SDK above 100 |
+//! | `:path` | what goes upstream | decoded; the raw one is a property |
 //! | another request's context | can be entered | stays closed |
 //! | shared data | always there | traps unless a zone is configured |
 //! | `on_configure` says no | the listener is refused | the filter is skipped |
@@ -104,8 +105,22 @@ impl Host {
         if self == Self::NgxWasm && fields >= NGX_WASM_MAX_HEADERS {
             return Err(TooManyHeaders { limit: NGX_WASM_MAX_HEADERS });
         }
-        let fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
+        let mut fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
+        if self == Self::NgxWasm {
+            Self::restore_path(&mut fields);
+        }
         Ok(RequestHead::new(fields))
+    }
+
+    /// Puts the request target as received in the place of `:path`, which
+    /// ngx_wasm_module gives decoded and with its dot segments resolved: rules
+    /// would be matched against another path than the upstream gets.
+    fn restore_path(fields: &mut [(String, Vec<u8>)]) {
+        let raw = hostcalls::get_property(vec!["request", "path"]).ok().flatten();
+        let path = fields.iter_mut().find(|(name, _)| name == ":path");
+        if let (Some(raw), Some((_, path))) = (raw, path) {
+            *path = raw;
+        }
     }
 
     /// Makes the request what the upstream may see.
@@ -150,8 +165,9 @@ impl Host {
             Self::NgxWasm => {
                 let variable = || vec!["ngx", "upstream_uri"];
                 // Writing a variable that is not there would panic.
-                hostcalls::get_property(variable())?.ok_or(HostError)?;
-                Ok(hostcalls::set_property(variable(), Some(path))?)
+                let target = hostcalls::get_property(variable())?.ok_or(HostError)?;
+                let target = with_query_of(path, &target);
+                Ok(hostcalls::set_property(variable(), Some(&target))?)
             }
         }
     }
@@ -264,6 +280,14 @@ impl Host {
     pub(super) fn unguard(self, scheme: &[u8]) -> Result<(), HostError> {
         Ok(hostcalls::set_property(NGX_SCHEME.to_vec(), Some(scheme))?)
     }
+}
+
+/// The path of `target`, which the route may have changed, with the query of
+/// `path`.
+fn with_query_of(path: &[u8], target: &[u8]) -> Vec<u8> {
+    let mut changed: Vec<u8> = target.iter().copied().take_while(|byte| *byte != b'?').collect();
+    changed.extend(path.iter().skip_while(|byte| **byte != b'?'));
+    changed
 }
 
 const fn grpc_code(status: GrpcStatus) -> proxy_wasm::types::GrpcStatusCode {

@@ -11,6 +11,7 @@ use super::filter::{Filter, Plugin};
 use super::host::Host;
 use super::shared::{Shared, TICK_MS};
 use crate::config;
+use crate::event::LogLine;
 use crate::gateway::Gateway;
 
 /// The root context.
@@ -27,8 +28,11 @@ impl Root {
     fn configure(&self, host: Host, bytes: usize) -> Result<Shared, String> {
         let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, bytes);
         let text = text.ok().flatten().unwrap_or_default();
-        let settings = config::load(&text, &environment, host.now())
-            .map_err(|problems| problems.to_string())?;
+        let settings =
+            config::load(&text, &environment).map_err(|problems| problems.to_string())?;
+        if let Some(gap) = settings.minter.keys.gap(host.now()) {
+            log::warn!("{}", LogLine::nobody_signs(gap).text);
+        }
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| format!("no randomness: {error}"))?;
         let gateway = Gateway::new(settings, host.traits(), seed);

@@ -2,7 +2,6 @@
 
 use gatepass::config;
 use gatepass::gateway::Settings;
-use gatepass::time::UnixTime;
 use serde_json::{Value, json};
 
 pub const SECRETS: [&str; 4] = [
@@ -125,12 +124,9 @@ fn environment(name: &str) -> Option<String> {
     }
 }
 
-/// From when the times of signing keys are seen.
-const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
-
 /// What is wrong with a text: path, what was found, what is accepted.
 pub fn load(text: &str) -> Result<Settings, Vec<[String; 3]>> {
-    let loaded = config::load(text.as_bytes(), &environment, NOW);
+    let loaded = config::load(text.as_bytes(), &environment);
     loaded.map_err(|problems| {
         let shown = problems.to_string();
         assert!(!shown.contains('\n'), "one line: {shown}");

@@ -148,16 +148,6 @@ fn contradictions() {
             "one of local_jwks, remote_jwks and discovery",
         ),
         (
-            "no key that signs yet",
-            vec![
-                ("/identity_token/signing_keys/0/sign_from", json!("2028-01-01T00:00:00Z")),
-                ("/identity_token/signing_keys/0/retire_at", Value::Null),
-            ],
-            "$.identity_token",
-            "no key that signs from 2027-01-15T08:00:00Z to 2028-01-01T00:00:00Z",
-            "one signs, now and in between",
-        ),
-        (
             "no source of keys",
             vec![("/providers/shop/remote_jwks", Value::Null)],
             "$.providers.shop",

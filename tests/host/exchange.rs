@@ -92,6 +92,11 @@ impl Reply {
         Self::Response(Response { status, headers, body: Vec::new(), grpc_status: None })
     }
 
+    /// Kong: a call that failed may have headers, but never a `:status`.
+    pub fn without_status() -> Self {
+        Self::status(0)
+    }
+
     pub fn failed() -> Self {
         Self::Failed
     }

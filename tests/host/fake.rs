@@ -36,8 +36,18 @@ pub enum Step {
     Log,
 }
 
+/// One root context: the filter with one configuration.
+#[derive(Default)]
+pub struct Plugin {
+    pub configuration: Vec<u8>,
+    pub tick_period_ms: Option<u32>,
+    pub next_tick_ns: u64,
+}
+
 /// One client request and its context.
 pub struct Stream {
+    /// The root context it belongs to.
+    pub root: u32,
     pub headers: Headers,
     pub response: Option<Headers>,
     /// As the client sent it; Kong's `:path` is another thing.
@@ -84,17 +94,17 @@ pub struct LogLine {
 pub struct FakeHost {
     pub profile: Profile,
     pub now_ns: u64,
-    pub configuration: Vec<u8>,
+    pub plugins: BTreeMap<u32, Plugin>,
     pub environment: Vec<(String, String)>,
     pub clusters: BTreeSet<String>,
     pub properties: BTreeMap<String, Vec<u8>>,
     pub logs: Vec<LogLine>,
+    /// What no line of the log may hold.
+    pub secrets: BTreeSet<String>,
     pub violations: Vec<String>,
     pub streams: BTreeMap<u32, Stream>,
     pub pending: BTreeMap<u32, Pending>,
     pub next_token: u32,
-    pub tick_period_ms: Option<u32>,
-    pub next_tick_ns: u64,
     pub metrics: Metrics,
     pub shared: SharedData,
     pub step: Step,
@@ -106,7 +116,7 @@ pub struct FakeHost {
     pub random: u64,
 }
 
-/// The only root context; streams count on from here.
+/// The first root context; further ones and streams count on from here.
 pub const ROOT: u32 = 1;
 
 /// 2026-01-01T00:00:00Z, so that tests can write plain dates.
@@ -117,18 +127,17 @@ impl FakeHost {
         Self {
             profile,
             now_ns: START_NS,
-            configuration: Vec::new(),
+            plugins: BTreeMap::from([(ROOT, Plugin::default())]),
             environment: Vec::new(),
             clusters: BTreeSet::new(),
             properties: BTreeMap::new(),
             logs: Vec::new(),
+            secrets: BTreeSet::new(),
             violations: Vec::new(),
             streams: BTreeMap::new(),
             pending: BTreeMap::new(),
             // Envoy counts from 1; Kong from 0, so a token of 0 is a token.
             next_token: u32::from(profile == Profile::Envoy),
-            tick_period_ms: None,
-            next_tick_ns: 0,
             metrics: Metrics::default(),
             shared: SharedData::default(),
             step: Step::Start,
@@ -170,6 +179,28 @@ impl FakeHost {
 
     pub fn in_request(&self) -> bool {
         self.streams.contains_key(&self.context())
+    }
+
+    /// The tick that comes next, and when.
+    pub fn next_tick(&self) -> Option<(u32, u64)> {
+        let ticking = self.plugins.iter().filter(|(_, plugin)| plugin.tick_period_ms.is_some());
+        ticking.map(|(root, plugin)| (*root, plugin.next_tick_ns)).min_by_key(|(_, at)| *at)
+    }
+
+    /// Sets the clock. Timers don't go by it.
+    pub fn set_clock(&mut self, now_ns: u64) {
+        let moved = |at: u64, old: u64| now_ns + at.saturating_sub(old);
+        let old = std::mem::replace(&mut self.now_ns, now_ns);
+        for plugin in self.plugins.values_mut() {
+            plugin.next_tick_ns = moved(plugin.next_tick_ns, old);
+        }
+        for pending in self.pending.values_mut() {
+            pending.deadline_ns = moved(pending.deadline_ns, old);
+        }
+    }
+
+    pub fn is_root(&self, context: u32) -> bool {
+        self.plugins.contains_key(&context)
     }
 
     pub fn enter(&mut self, step: Step, context: u32) {
@@ -259,7 +290,8 @@ impl FakeHost {
             headers.insert(0, (":path".to_owned(), path));
             headers.insert(0, (":method".to_owned(), method));
         }
-        stream.outcome = Outcome::Forwarded { headers, failed_open };
+        stream.outcome = Outcome::Forwarded { headers: headers.clone(), failed_open };
+        self.keep_secrets_of(&headers);
     }
 
     /// Makes a reply readable; how many headers and bytes the callback is told of.
@@ -267,8 +299,9 @@ impl FakeHost {
         let (headers, body) = match reply {
             Reply::Failed => (None, Vec::new()),
             Reply::Response(response) => {
-                let status = response.status.to_string().into_bytes();
-                let mut pairs = vec![(":status".to_owned(), status)];
+                let status = Some(response.status).filter(|status| *status > 0);
+                let status = status.map(|status| (":status".to_owned(), status.to_string().into()));
+                let mut pairs: Vec<_> = status.into_iter().collect();
                 pairs.extend(response.headers);
                 (Some(Headers::of_reply(self.profile, &pairs)), response.body)
             }

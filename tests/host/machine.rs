@@ -11,7 +11,7 @@ use super::imports::properties::kong_defaults;
 use super::vm::{Engine, Export, SharedHost, Vm};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     New,
     Running,
     /// Envoy: the configuration was refused, there is no listener.
@@ -23,12 +23,12 @@ enum State {
 }
 
 pub struct Machine {
-    filter: Filter,
-    engine: Engine,
-    fake: SharedHost,
-    vm: Option<Box<dyn Vm>>,
-    state: State,
-    next_context: u32,
+    pub(super) filter: Filter,
+    pub(super) engine: Engine,
+    pub(super) fake: SharedHost,
+    pub(super) vm: Option<Box<dyn Vm>>,
+    pub(super) state: State,
+    pub(super) next_context: u32,
 }
 
 impl Machine {
@@ -49,7 +49,7 @@ impl Machine {
         self.fake.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn profile(&self) -> Profile {
+    pub(super) fn profile(&self) -> Profile {
         self.fake().profile
     }
 
@@ -57,55 +57,7 @@ impl Machine {
         self.state == State::New
     }
 
-    /// Loads and configures the filter; whether it accepted.
-    pub fn configure(&mut self, configuration: Vec<u8>) -> bool {
-        assert!(self.is_new(), "a host is configured once; use another for another configuration");
-        self.fake().configuration = configuration;
-        let accepted = self.boot(true);
-        self.state = match (accepted, self.profile()) {
-            (true, _) => State::Running,
-            (false, Profile::Envoy) => State::Refused,
-            (false, Profile::Kong) => State::Skipped,
-        };
-        accepted
-    }
-
-    pub fn configure_by_default(&mut self) {
-        if self.is_new() {
-            let configuration = (self.filter.configuration)(self.profile());
-            let accepted = self.configure(configuration.to_string().into_bytes());
-            assert!(accepted, "the default configuration was refused; {}", self.story());
-        }
-    }
-
-    /// A new instance; after a trap Kong makes one without `proxy_on_vm_start`.
-    fn boot(&mut self, first: bool) -> bool {
-        self.fake().tick_period_ms = None;
-        self.fake().enter(Step::Start, ROOT);
-        match self.engine.boot(&self.filter, Arc::clone(&self.fake)) {
-            Ok(vm) => self.vm = Some(vm),
-            Err(trap) => {
-                self.fake().violate(format!("the module does not load: {trap}"));
-                return false;
-            }
-        }
-        let size = self.fake().configuration.len() as u32;
-        self.invoke(Step::Start, ROOT, Export::Initialize, &[]).is_ok()
-            && self.invoke(Step::Start, ROOT, Export::ContextCreate, &[ROOT, 0]).is_ok()
-            && (!first || self.invoke(Step::Start, ROOT, Export::VmStart, &[ROOT, 0]) == Ok(1))
-            && self.invoke(Step::Configure, ROOT, Export::Configure, &[ROOT, size]) == Ok(1)
-    }
-
-    /// Makes sure that there is an instance to call.
-    fn ready(&mut self) -> bool {
-        self.configure_by_default();
-        match self.state {
-            State::Running => self.vm.is_some() || self.boot(false),
-            _ => false,
-        }
-    }
-
-    fn invoke(
+    pub(super) fn invoke(
         &mut self,
         step: Step,
         context: u32,
@@ -121,29 +73,12 @@ impl Machine {
         result
     }
 
-    /// An instance that trapped is never called again.
-    fn bury(&mut self, export: Export, trap: &Trap) {
-        self.vm = None;
-        let mut fake = self.fake();
-        let said = fake.logs.iter().rev().find(|line| line.level == 5);
-        let said = said.map(|line| format!(" ({})", line.text)).unwrap_or_default();
-        fake.violate(format!("{} trapped: {trap}{said}", export.name()));
-        for stream in fake.streams.values_mut() {
-            stream.open = false;
-        }
-        let envoy = fake.profile == Profile::Envoy;
-        drop(fake);
-        if envoy && self.state == State::Running {
-            self.state = State::Dead;
-        }
-    }
-
     /// A client's request, up to the end of `proxy_on_request_headers`.
-    pub fn request(&mut self, head: Head) -> u32 {
+    pub fn request(&mut self, root: u32, head: Head) -> u32 {
         let ready = self.ready();
         let context = self.next_context;
         self.next_context += 1;
-        self.admit(context, &head);
+        self.admit(root, context, &head);
         let refused = nginx_refuses(&head.headers).filter(|_| self.profile() == Profile::Kong);
         if let Some(why) = refused {
             self.fake().fail(context, 400, why);
@@ -161,15 +96,17 @@ impl Machine {
                 self.fake().forward(context, Some(why));
             }
             _ if !ready => self.fake().fail(context, 500, "no new instance".to_owned()),
-            _ => self.run_headers(context, head.has_body),
+            _ => self.run_headers(root, context, head.has_body),
         }
         context
     }
 
-    fn admit(&mut self, context: u32, head: &Head) {
+    fn admit(&mut self, root: u32, context: u32, head: &Head) {
         let mut fake = self.fake();
+        fake.keep_secrets_of(&head.headers);
         let path = head.headers.iter().find(|(name, _)| name == ":path");
         let mut stream = Stream {
+            root,
             headers: Headers::of_request(fake.profile, &head.headers),
             response: None,
             raw_path: path.map(|(_, path)| path.clone()).unwrap_or_default(),
@@ -180,12 +117,12 @@ impl Machine {
             open: false,
         };
         if fake.is_kong() {
-            kong_defaults(&mut stream);
+            kong_defaults(&mut stream, &fake.properties);
         }
         fake.streams.insert(context, stream);
     }
 
-    fn run_headers(&mut self, context: u32, has_body: bool) {
+    fn run_headers(&mut self, root: u32, context: u32, has_body: bool) {
         let (count, end_of_stream) = {
             let fake = self.fake();
             // Kong never says that a request has no body.
@@ -193,7 +130,7 @@ impl Machine {
         };
         let args = [context, count, u32::from(end_of_stream)];
         let created =
-            self.invoke(Step::Start, context, Export::ContextCreate, &[context, ROOT]).map(|_| {
+            self.invoke(Step::Start, context, Export::ContextCreate, &[context, root]).map(|_| {
                 if let Some(stream) = self.fake().streams.get_mut(&context) {
                     stream.open = true;
                 }
@@ -219,6 +156,11 @@ impl Machine {
         let Some(Pending { owner, .. }) = pending else {
             panic!("callout {token} is not pending any more");
         };
+        self.deliver(owner, token, reply);
+    }
+
+    /// Calls the filter with a reply, awaited or not.
+    pub fn deliver(&mut self, owner: u32, token: u32, reply: Reply) {
         // A dead VM hears nothing and its requests hang until the client leaves.
         if !self.ready() {
             return;
@@ -230,20 +172,21 @@ impl Machine {
         fake.reply = None;
         match result {
             Ok(_) => fake.settle(Some((owner, Flow::Answered))),
-            Err(trap) if fake.is_kong() && owner != ROOT => fake.fail_open(owner, &trap),
+            Err(trap) if fake.is_kong() && !fake.is_root(owner) => fake.fail_open(owner, &trap),
             Err(_) => {}
         }
     }
 
-    pub fn tick(&mut self) {
+    fn tick(&mut self, root: u32) {
         if !self.ready() {
             return;
         }
-        let Some(period) = self.fake().tick_period_ms else {
-            return;
-        };
-        self.fake().next_tick_ns += u64::from(period) * 1_000_000;
-        if self.invoke(Step::Tick, ROOT, Export::Tick, &[ROOT]).is_ok() {
+        let mut fake = self.fake();
+        let Some(plugin) = fake.plugins.get_mut(&root) else { return };
+        let Some(period) = plugin.tick_period_ms else { return };
+        plugin.next_tick_ns += u64::from(period) * 1_000_000;
+        drop(fake);
+        if self.invoke(Step::Tick, root, Export::Tick, &[root]).is_ok() {
             self.fake().settle(None);
         }
     }
@@ -254,18 +197,23 @@ impl Machine {
         let end = self.fake().now_ns + by_ms * 1_000_000;
         loop {
             let mut fake = self.fake();
-            let tick = fake.tick_period_ms.map(|_| fake.next_tick_ns);
+            let tick = fake.next_tick();
             let timeout = fake.pending.values().min_by_key(|pending| pending.deadline_ns).cloned();
             let deadline = timeout.as_ref().map(|pending| pending.deadline_ns);
-            let due = [tick, deadline].into_iter().flatten().min().filter(|due| *due <= end);
+            let due = [tick.map(|(_, at)| at), deadline]
+                .into_iter()
+                .flatten()
+                .min()
+                .filter(|due| *due <= end);
             fake.now_ns = due.unwrap_or(end).max(fake.now_ns);
             drop(fake);
-            match (due, timeout) {
-                (None, _) => return,
-                (due, Some(late)) if due == deadline => self.answer(late.token, Reply::Failed),
+            match (due, timeout, tick) {
+                (None, ..) => return,
+                (due, Some(late), _) if due == deadline => self.answer(late.token, Reply::Failed),
                 // Nothing moves in a host without an instance.
                 _ if !self.ready() => return self.fake().now_ns = end,
-                _ => self.tick(),
+                (_, _, Some((root, _))) => self.tick(root),
+                _ => return,
             }
         }
     }

@@ -68,10 +68,12 @@ mod exchange;
 mod fake;
 mod headers;
 pub mod imports;
+mod lifecycle;
 mod machine;
 mod module;
 mod native;
 mod scenario;
+mod secrets;
 pub mod surface;
 mod vm;
 mod wasi;
@@ -79,7 +81,7 @@ mod wasi;
 pub use exchange::{Call, Head, Outcome, Reply, Response};
 pub use fake::{LogLine, Profile};
 pub use module::built_module;
-pub use scenario::{Callout, Host, Request, run};
+pub use scenario::{Callout, Host, Plugin, Request, run};
 pub use vm::Engine;
 
 /// The filter under test: both of its forms, and how to start it.

@@ -56,6 +56,7 @@ impl Host {
         let machine = self.machine();
         assert!(machine.is_new(), "the environment is set before the filter starts");
         machine.fake().environment.push((name.to_owned(), value.to_owned()));
+        machine.fake().keep_secret(value);
     }
 
     /// Kong: gives nginx a zone for shared data, without which the calls trap.
@@ -87,7 +88,7 @@ impl Host {
 
     /// Sets the clock, back or forth, without letting anything happen.
     pub fn set_now(&self, seconds: u64) {
-        self.machine().fake().now_ns = seconds * 1_000_000_000;
+        self.machine().fake().set_clock(seconds * 1_000_000_000);
     }
 
     /// Lets time pass: ticks fire and callouts time out as they fall due.
@@ -101,8 +102,8 @@ impl Host {
         let due = {
             let machine = self.machine();
             let fake = machine.fake();
-            assert!(fake.tick_period_ms.is_some(), "the filter set no tick period");
-            fake.next_tick_ns.saturating_sub(fake.now_ns).div_ceil(1_000_000)
+            let (_, at) = fake.next_tick().expect("the filter set no tick period");
+            at.saturating_sub(fake.now_ns).div_ceil(1_000_000)
         };
         self.advance(due);
     }
@@ -110,7 +111,7 @@ impl Host {
     /// The period the filter asked for, if it did.
     pub fn tick_period_ms(&self) -> Option<u32> {
         self.machine().configure_by_default();
-        self.machine().fake().tick_period_ms
+        self.machine().fake().plugins[&ROOT].tick_period_ms
     }
 
     // Traffic.
@@ -122,8 +123,30 @@ impl Host {
 
     /// Any request.
     pub fn send(&self, head: Head) -> Request {
-        let context = self.machine().request(head);
+        self.send_to(ROOT, head)
+    }
+
+    fn send_to(&self, root: u32, head: Head) -> Request {
+        let context = self.machine().request(root, head);
         Request { host: self.clone(), context }
+    }
+
+    /// The filter once more in the same VM, with another configuration: another
+    /// route of Kong's, or Envoy's listener after an update. `None` if refused.
+    pub fn add(&self, configuration: serde_json::Value) -> Option<Plugin> {
+        let root = self.machine().add_plugin(configuration.to_string().into_bytes())?;
+        Some(Plugin { host: self.clone(), root })
+    }
+
+    /// The plugin that a host starts with.
+    pub fn first(&self) -> Plugin {
+        self.machine().configure_by_default();
+        Plugin { host: self.clone(), root: ROOT }
+    }
+
+    /// Another request traps the instance: a bug of another filter, no memory.
+    pub fn lose_instance(&self) {
+        self.machine().lose_instance();
     }
 
     /// Every callout that waits for its reply, oldest first.
@@ -133,7 +156,8 @@ impl Host {
 
     /// The callouts that the root context made (from its ticks).
     pub fn background_callouts(&self) -> Vec<Callout> {
-        self.callouts_of(|owner| owner == ROOT)
+        let roots: Vec<u32> = self.machine().fake().plugins.keys().copied().collect();
+        self.callouts_of(|owner| roots.contains(&owner))
     }
 
     fn callouts_of(&self, wanted: impl Fn(u32) -> bool) -> Vec<Callout> {
@@ -141,7 +165,12 @@ impl Host {
         let pending: Vec<Pending> = self.machine().fake().pending.values().cloned().collect();
         let callouts = pending.into_iter().filter(|pending| wanted(pending.owner));
         callouts
-            .map(|Pending { token, call, .. }| Callout { host: self.clone(), token, call })
+            .map(|Pending { token, owner, call, .. }| Callout {
+                host: self.clone(),
+                token,
+                owner,
+                call,
+            })
             .collect()
     }
 
@@ -185,8 +214,30 @@ impl Host {
             Request { host: self.clone(), context }.finish();
         }
         let machine = self.machine();
-        let clean = machine.fake().violations.is_empty();
-        assert!(clean, "the filter broke rules of its host\n{}", machine.story());
+        let leaks = machine.fake().leaks();
+        let clean = machine.fake().violations.is_empty() && leaks.is_empty();
+        assert!(clean, "the filter broke rules of its host\n{leaks:#?}{}", machine.story());
+    }
+}
+
+/// One root context of a VM.
+pub struct Plugin {
+    host: Host,
+    root: u32,
+}
+
+impl Plugin {
+    pub fn send(&self, head: Head) -> Request {
+        self.host.send_to(self.root, head)
+    }
+
+    pub fn callouts(&self) -> Vec<Callout> {
+        self.host.callouts_of(|owner| owner == self.root)
+    }
+
+    /// Envoy: the configuration was replaced.
+    pub fn retire(self) {
+        self.host.machine().retire(self.root);
     }
 }
 
@@ -204,6 +255,13 @@ impl Request {
 
     pub fn is_paused(&self) -> bool {
         self.outcome() == Outcome::Paused
+    }
+
+    /// A property of this request (Kong: a variable of nginx).
+    pub fn property(&self, name: &str) -> Option<String> {
+        let machine = self.host.machine();
+        let value = machine.fake().streams[&self.context].properties.get(name).cloned();
+        value.map(|value| String::from_utf8_lossy(&value).into_owned())
     }
 
     fn fail(&self, expected: &str) -> ! {
@@ -294,10 +352,18 @@ impl Request {
 pub struct Callout {
     host: Host,
     token: u32,
+    owner: u32,
     call: Call,
 }
 
 impl Callout {
+    /// Delivers a reply that the host no longer has a callout for, or never had.
+    pub fn deliver_late(&self, reply: Reply) {
+        let pending = self.host.machine().fake().pending.remove(&self.token);
+        let owner = pending.map_or(self.owner, |pending| pending.owner);
+        self.host.machine().deliver(owner, self.token, reply);
+    }
+
     #[track_caller]
     pub fn answer(self, reply: Reply) {
         self.host.machine().answer(self.token, reply);

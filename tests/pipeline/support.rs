@@ -175,9 +175,8 @@ pub fn put(document: &mut Value, pointer: &str, value: Value) {
 }
 
 pub fn gateway(config: &Value, host: HostTraits) -> Gateway {
-    let settings =
-        config::load(config.to_string().as_bytes(), &|_| None, UnixTime::from_secs(START))
-            .unwrap_or_else(|problems| panic!("{problems}"));
+    let settings = config::load(config.to_string().as_bytes(), &|_| None)
+        .unwrap_or_else(|problems| panic!("{problems}"));
     Gateway::new(settings, host, *b"0123456789abcdef")
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::abi::{Answer, Guest, Pairs, Status, Trap, decode_map};
 use super::super::exchange::{Call, Response};
-use super::super::fake::{FakeHost, Pending, ROOT, Step};
+use super::super::fake::{FakeHost, Pending, Step};
 use super::Args;
 
 const HTTP_REQUEST: u64 = 0;
@@ -18,13 +18,14 @@ pub fn dispatch(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> A
     for (name, value) in &call.headers {
         host.examine(name, value);
     }
+    host.keep_secrets_of(&call.headers);
     if host.is_kong() {
         kong_accepts(host.step, &call)?;
     } else if !envoy_accepts(host, &call) {
         return Ok(Status::BadArgument);
     }
     let owner = host.context();
-    if owner != ROOT && !host.streams.get(&owner).is_some_and(|stream| stream.undecided()) {
+    if !host.is_root(owner) && !host.streams.get(&owner).is_some_and(|stream| stream.undecided()) {
         host.violate("a callout was dispatched for a request that is over");
     }
     let token = host.next_token;

@@ -7,7 +7,7 @@ pub mod properties;
 pub mod shared;
 
 use super::abi::{Answer, Guest, Status, Trap};
-use super::fake::{FakeHost, LogLine, ROOT, Step};
+use super::fake::{FakeHost, LogLine, Step};
 
 /// The call's arguments, widened; pointers are addresses in the guest.
 pub type Args<'a> = &'a [u64];
@@ -86,15 +86,20 @@ fn log(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer {
 fn set_tick_period(host: &mut FakeHost, args: Args<'_>) -> Answer {
     let period = args[0] as u32;
     if host.is_kong() {
-        if host.actual != ROOT {
+        if !host.is_root(host.actual) {
             return Err(Trap::new("can only set tick_period in root context"));
         }
-        if period > 0 && host.tick_period_ms.is_some() {
+        if period > 0 && host.plugins[&host.actual].tick_period_ms.is_some() {
             return Err(Trap::new("tick_period already set"));
         }
     }
-    host.tick_period_ms = (period > 0).then_some(period);
-    host.next_tick_ns = host.now_ns + u64::from(period) * 1_000_000;
+    let (now_ns, context) = (host.now_ns, host.context());
+    let Some(plugin) = host.plugins.get_mut(&context) else {
+        host.violate("a tick period was set outside of a root context");
+        return Ok(Status::BadArgument);
+    };
+    plugin.tick_period_ms = (period > 0).then_some(period);
+    plugin.next_tick_ns = now_ns + u64::from(period) * 1_000_000;
     Ok(Status::Ok)
 }
 
@@ -104,7 +109,7 @@ fn set_effective_context(host: &mut FakeHost, args: Args<'_>) -> Status {
     }
     let context = args[0] as u32;
     let known = host.streams.get(&context).is_some_and(|stream| stream.open);
-    if context != ROOT && !known {
+    if !host.is_root(context) && !known {
         return Status::BadArgument;
     }
     host.effective = context;
@@ -126,7 +131,9 @@ fn get_buffer(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Ans
         },
         // The VM configuration is empty on Kong, and nobody needs one here.
         6 => Some(Vec::new()),
-        7 => (host.step == Step::Configure).then(|| host.configuration.clone()),
+        7 => {
+            (host.step == Step::Configure).then(|| host.plugins[&host.actual].configuration.clone())
+        }
         _ => None,
     };
     let Some(bytes) = bytes else {

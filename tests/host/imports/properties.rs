@@ -1,5 +1,7 @@
 //! Properties: how a filter learns which host it is in.
 
+use std::collections::BTreeMap;
+
 use super::super::abi::{Answer, Guest, Status};
 use super::super::fake::{FakeHost, Profile, Stream};
 use super::Args;
@@ -46,6 +48,10 @@ pub fn set(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer
         let readable = kong_value(host, &path).is_some();
         return Ok(if readable { Status::InternalFailure } else { Status::NotFound });
     }
+    // nginx writes it into the request line as it is.
+    if path == "ngx.upstream_uri" && value.iter().any(|byte| *byte <= b' ' || *byte == 0x7F) {
+        host.violate("ngx.upstream_uri would break the request line");
+    }
     match host.stream() {
         Some(stream) => stream.properties.insert(path, value),
         None => host.properties.insert(path, value),
@@ -90,12 +96,14 @@ fn kong_value(host: &mut FakeHost, path: &str) -> Option<Vec<u8>> {
 const KONG_WRITABLE: &[&str] = &["ngx.upstream_scheme", "ngx.upstream_uri", "ngx.upstream_host"];
 
 /// The values every request starts with on Kong.
-pub fn kong_defaults(stream: &mut Stream) {
+pub fn kong_defaults(stream: &mut Stream, set: &BTreeMap<String, Vec<u8>>) {
     let defaults = [("ngx.upstream_scheme", "http"), ("ngx.upstream_host", "upstream.example")];
     for (name, value) in defaults {
         stream.properties.insert(name.to_owned(), value.as_bytes().to_vec());
     }
     stream.properties.insert("ngx.upstream_uri".to_owned(), stream.raw_path.clone());
+    let chosen = set.iter().filter(|(name, _)| KONG_WRITABLE.contains(&name.as_str()));
+    stream.properties.extend(chosen.map(|(name, value)| (name.clone(), value.clone())));
 }
 
 fn mapped(path: &str) -> bool {

@@ -1,0 +1,166 @@
+//! Start: good, bad and empty configurations, and the forms they come in.
+
+use serde_json::{Value, json};
+
+use crate::host::{Head, Host, Outcome, each_host};
+use crate::shop::{self, served};
+
+/// Configures with bytes that cannot be accepted, and shows that nobody passes.
+fn assert_refused(host: &Host, bytes: &[u8], problem: &str) {
+    shop::set_environment(host);
+    let accepted = host.configure_bytes(bytes);
+    assert_eq!(accepted, host.is_kong(), "Envoy refuses, Kong would skip the filter");
+    let lines: Vec<_> = host.logs().into_iter().filter(|line| line.level >= 4).collect();
+    let [line] = lines.as_slice() else { panic!("one line, not {lines:#?}") };
+    assert!(line.text.contains(problem) && !line.text.contains('\n'), "{}", line.text);
+    if host.is_kong() {
+        let paths = ["/", "/login", "/catalog", shop::JWKS_PATH];
+        for path in paths {
+            let head = Head::get(path).header("authorization", &shop::bearer("alice"));
+            shop::assert_denied(&host.send(head), 503, "configuration_invalid");
+        }
+        assert_eq!(host.tick_period_ms(), None);
+        host.advance(1000);
+        assert!(host.callouts().is_empty());
+    }
+}
+
+each_host!(an_empty_configuration_lets_nobody_pass, |host| {
+    assert_refused(host, b"", "nothing")
+});
+
+each_host!(a_configuration_of_null_lets_nobody_pass, |host| {
+    assert_refused(host, b"null", "accepted: an object")
+});
+
+each_host!(a_configuration_that_is_no_json_lets_nobody_pass, |host| {
+    assert_refused(host, b"{\"services\": \xff\xfe", "a JSON object")
+});
+
+each_host!(every_problem_is_logged_in_one_line, |host| {
+    let patch = json!({
+        "rulez": [], "user_info": { "service": "nobody" }, "identity_token": { "ttl_seconds": 0 },
+    });
+    let configuration = shop::patched(host, patch).to_string();
+    assert_refused(host, configuration.as_bytes(), "3 problem(s)");
+    for path in ["$.rulez", "$.user_info.service", "$.identity_token.ttl_seconds"] {
+        assert!(host.logged(path), "{path}");
+    }
+});
+
+each_host!(a_secret_that_is_not_set_is_a_problem, |host| {
+    let key = json!({ "env": "SCENARIO_UNSET" });
+    let patch = json!({ "user_info": { "headers": { "x-api-key": key } } });
+    let configuration = shop::patched(host, patch).to_string();
+    assert_refused(host, configuration.as_bytes(), "SCENARIO_UNSET");
+});
+
+each_host!(a_problem_does_not_show_the_secret_it_is_about, |host| {
+    let key = json!([{ "algorithm": "EdDSA", "private_key": shop::SIGNING_KEY, "kid": 7 }]);
+    let patch = json!({ "identity_token": { "signing_keys": key } });
+    let configuration = shop::patched(host, patch).to_string();
+    assert_refused(host, configuration.as_bytes(), "$.identity_token.signing_keys[0]");
+    assert!(!host.logged("MIGH"));
+});
+
+/// The text that Kong's encoder makes: `/` escaped, whole numbers as floats.
+fn as_kong_writes(value: &Value) -> String {
+    value.to_string().replace('/', "\\/").replace("\"timeout_ms\":500", "\"timeout_ms\":5e2")
+}
+
+each_host!(an_empty_list_may_come_as_an_empty_object, |host| {
+    shop::set_environment(host);
+    let patch = json!({
+        "token": { "from_cookies": [], "from_params": [] },
+        "rules": [{ "match": {}, "requires": { "scopes_all": [], "groups_any": [] } }],
+        "identity_token": { "claims": { "copy": [] } },
+    });
+    let configuration = shop::patched(host, patch);
+    let configuration = as_kong_writes(&configuration).replace("[]", "{}");
+    assert!(host.configure_bytes(configuration.as_bytes()), "{:#?}", host.logs());
+    served(host, "alice");
+});
+
+/// The bytes of `google.protobuf.Value`; for a `Struct`, `fields` alone.
+mod protobuf {
+    use serde_json::{Map, Value};
+
+    fn varint(mut number: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while number >= 0x80 {
+            bytes.push((number % 0x80) as u8 | 0x80);
+            number /= 0x80;
+        }
+        bytes.push(number as u8);
+        bytes
+    }
+
+    fn delimited(field: u8, content: &[u8]) -> Vec<u8> {
+        [vec![field << 3 | 2], varint(content.len()), content.to_vec()].concat()
+    }
+
+    pub fn fields(object: &Map<String, Value>) -> Vec<u8> {
+        let entry = |(name, value): (&String, &Value)| {
+            delimited(
+                1,
+                &[delimited(1, name.as_bytes()), delimited(2, &self::value(value))].concat(),
+            )
+        };
+        object.iter().flat_map(entry).collect()
+    }
+
+    fn value(value: &Value) -> Vec<u8> {
+        match value {
+            Value::Null => vec![1 << 3, 0],
+            Value::Number(number) => {
+                [vec![2 << 3 | 1], number.as_f64().unwrap().to_le_bytes().to_vec()].concat()
+            }
+            Value::String(text) => delimited(3, text.as_bytes()),
+            Value::Bool(flag) => vec![4 << 3, u8::from(*flag)],
+            Value::Object(object) => delimited(5, &fields(object)),
+            Value::Array(items) => {
+                let items: Vec<u8> =
+                    items.iter().flat_map(|item| delimited(1, &self::value(item))).collect();
+                delimited(6, &items)
+            }
+        }
+    }
+}
+
+each_host!(a_binary_struct_is_read_like_json, |host| {
+    shop::set_environment(host);
+    let configuration = shop::configuration(host.profile());
+    let bytes = protobuf::fields(configuration.as_object().unwrap());
+    assert!(host.configure_bytes(&bytes), "{:#?}", host.logs());
+    let request = served(host, "alice");
+    assert_eq!(request.upstream_headers("x-consumer-username"), ["web-app"]);
+});
+
+each_host!(an_error_in_a_binary_struct_is_found_too, |host| {
+    let configuration = shop::patched(host, json!({ "rulez": [] }));
+    let bytes = protobuf::fields(configuration.as_object().unwrap());
+    assert_refused(host, &bytes, "$.rulez");
+});
+
+each_host!(the_tick_is_set_once_and_starts_nothing_by_itself, |host| {
+    shop::open(host, json!({}));
+    // A second time would trap on Kong, and a callout here would fail the start.
+    assert_eq!(host.tick_period_ms(), Some(100));
+    assert!(host.callouts().is_empty());
+    host.advance(10_000);
+    assert!(host.callouts().is_empty(), "with inline keys there is nothing to fetch");
+});
+
+each_host!(one_good_and_one_bad_configuration_in_one_vm, |host| {
+    shop::open(host, json!({}));
+    let bad = host.add(shop::patched(host, json!({ "rulez": [] })));
+    match bad {
+        None => assert!(!host.is_kong(), "Envoy keeps the old listener"),
+        Some(bad) => {
+            let request = bad.send(Head::get("/login"));
+            shop::assert_denied(&request, 503, "configuration_invalid");
+        }
+    }
+    let outcome = served(host, "alice").outcome();
+    assert!(matches!(outcome, Outcome::Forwarded { failed_open: None, .. }));
+});

@@ -1,0 +1,157 @@
+//! Keys that are fetched from the issuer.
+
+use serde_json::json;
+
+use crate::host::{Reply, each_host};
+use crate::shop::{self, ask, assert_denied, issuer, next_issuer, remote_keys, token, user_reply};
+
+each_host!(keys_are_fetched_before_anybody_asks, |host| {
+    shop::open(host, remote_keys());
+    assert!(host.callouts().is_empty(), "nothing is sent while the filter starts");
+    host.tick();
+    let mut fetches = host.background_callouts();
+    assert_eq!(fetches.len(), 1);
+    let fetch = fetches.remove(0);
+    assert_eq!(fetch.path(), "/jwks.json");
+    assert_eq!(fetch.header(":authority").as_deref(), Some("auth.internal"));
+    assert_eq!(fetch.header(":scheme").as_deref(), Some("http"));
+    fetch.answer(issuer().jwks());
+    let request = ask(host, &token("alice"));
+    assert_eq!(request.callout().path(), "/users/alice");
+    host.advance(60_000);
+    assert!(host.background_callouts().is_empty(), "and then only when they grow old");
+});
+
+each_host!(a_request_before_the_first_fetch_waits_for_it, |host| {
+    shop::open(host, remote_keys());
+    let request = ask(host, &token("alice"));
+    assert!(shop::is_guarded(host, &request));
+    assert_eq!(request.callout().path(), "/jwks.json");
+    request.answer(issuer().jwks());
+    assert_eq!(request.callout().path(), "/users/alice", "one wait after the other");
+    assert!(shop::is_guarded(host, &request));
+    request.answer(user_reply("alice"));
+    assert!(request.is_forwarded());
+});
+
+each_host!(a_request_during_the_first_fetch_joins_it, on Envoy, |host| {
+    shop::open(host, remote_keys());
+    host.tick();
+    let requests = [ask(host, &token("alice")), ask(host, &token("bob"))];
+    assert_eq!(host.callouts().len(), 1);
+    host.background_callouts().remove(0).answer(issuer().jwks());
+    host.tick();
+    let mut paths: Vec<_> = host.callouts().iter().map(|callout| callout.path()).collect();
+    paths.sort();
+    assert_eq!(paths, ["/users/alice", "/users/bob"]);
+    for callout in host.callouts() {
+        let sub = callout.path().replace("/users/", "");
+        callout.answer(user_reply(&sub));
+    }
+    assert!(requests.iter().all(|request| request.is_forwarded()));
+});
+
+each_host!(a_request_during_the_first_fetch_is_told_to_come_again, on Kong, |host| {
+    shop::open(host, remote_keys());
+    host.tick();
+    let request = ask(host, &token("alice"));
+    assert_denied(&request, 503, "keys_unavailable");
+    assert_eq!(request.reply().header("retry-after").as_deref(), Some("1"));
+});
+
+each_host!(an_unknown_key_id_makes_one_fetch_and_a_cooldown, |host| {
+    shop::open(host, remote_keys());
+    host.tick();
+    host.background_callouts().remove(0).answer(issuer().jwks());
+    // The issuer has changed its key.
+    let request = ask(host, &next_issuer().sign(&shop::claims("alice")));
+    assert_eq!(request.callout().path(), "/jwks.json");
+    request.answer(next_issuer().jwks());
+    request.answer(user_reply("alice"));
+    assert!(request.is_forwarded());
+    // The old key is withdrawn, and asking for it again has to wait.
+    let old = ask(host, &token("alice"));
+    assert_denied(&old, 401, "key_unknown");
+    host.advance(30_000);
+    let old = ask(host, &token("alice"));
+    assert_eq!(old.callout().path(), "/jwks.json");
+    old.answer(next_issuer().jwks());
+    assert_denied(&old, 401, "key_unknown");
+});
+
+each_host!(a_fetch_that_fails_takes_no_keys_away, |host| {
+    shop::open(host, remote_keys());
+    host.tick();
+    host.background_callouts().remove(0).answer(issuer().jwks());
+    let public = issuer().sign(&{
+        let mut claims = shop::claims("alice");
+        claims["exp"] = json!(shop::START + 20_000);
+        claims
+    });
+    ask(host, &public).answer(user_reply("alice"));
+    let replies = [
+        Reply::failed(),
+        Reply::without_status(),
+        Reply::status(500),
+        Reply::ok("no JSON"),
+        Reply::ok(r#"{"keys":[]}"#),
+    ];
+    host.advance(540_000);
+    for reply in replies {
+        while host.background_callouts().is_empty() {
+            host.tick();
+        }
+        host.background_callouts().remove(0).answer(reply);
+        let request = ask(host, &public);
+        if request.is_paused() {
+            request.answer(user_reply("alice"));
+        }
+        assert!(request.is_forwarded());
+    }
+    assert!(host.logged("keys_not_fetched"));
+    // But not for ever.
+    host.set_now(shop::START + 4200);
+    let request = ask(host, &public);
+    request.reset();
+    assert!(!request.is_forwarded());
+});
+
+each_host!(no_keys_at_all_is_unavailable_not_unauthorized, |host| {
+    shop::open(host, remote_keys());
+    let request = ask(host, &token("alice"));
+    request.answer(Reply::failed());
+    assert_denied(&request, 503, "keys_unavailable");
+    let next = ask(host, &token("alice"));
+    assert_denied(&next, 503, "keys_unavailable");
+    assert!(host.callouts().is_empty(), "a fetch that failed is not repeated at once");
+    host.advance(1100);
+    assert_eq!(host.background_callouts().len(), 1, "but soon");
+});
+
+each_host!(keys_that_cannot_be_asked_for_are_unavailable, |host| {
+    let mut patch = remote_keys();
+    patch["services"] = json!({ "auth": { "upstream": "nowhere" } });
+    shop::open(host, patch);
+    let request = ask(host, &token("alice"));
+    if host.is_kong() {
+        // A name that nobody can resolve is found out later there.
+        request.answer(Reply::failed());
+    }
+    assert_denied(&request, 503, "keys_unavailable");
+    host.advance(2000);
+});
+
+each_host!(a_client_that_leaves_does_not_take_the_first_fetch_along, |host| {
+    shop::open(host, remote_keys());
+    let first = ask(host, &token("alice"));
+    let second = (!host.is_kong()).then(|| ask(host, &token("bob")));
+    first.reset();
+    host.tick();
+    host.background_callouts().remove(0).answer(issuer().jwks());
+    if let Some(second) = second {
+        host.tick();
+        host.callouts().remove(0).answer(user_reply("bob"));
+        assert!(second.is_forwarded());
+    }
+    assert_eq!(ask(host, &token("carol")).callout().path(), "/users/carol");
+});

@@ -1,0 +1,227 @@
+//! A request that waits: whatever happens, it ends once and never passes by
+//! itself.
+
+use serde_json::json;
+
+use crate::host::{Head, Outcome, Reply, each_host};
+use crate::shop::{self, ask, assert_denied, is_guarded, served, token, user_reply};
+
+each_host!(a_waiting_request_is_guarded_until_it_may_pass, |host| {
+    shop::open(host, json!({}));
+    let request = ask(host, &token("alice"));
+    assert!(is_guarded(host, &request));
+    request.answer(user_reply("alice"));
+    assert!(request.is_forwarded());
+    if host.is_kong() {
+        assert_eq!(request.property("ngx.upstream_scheme").as_deref(), Some("http"));
+    }
+    // A denial leaves it on, and a request that never waits never had it.
+    let denied = ask(host, &token("bob"));
+    denied.answer(Reply::failed());
+    assert!(is_guarded(host, &denied));
+    let hit = ask(host, &token("alice"));
+    assert!(hit.is_forwarded());
+});
+
+each_host!(the_guard_gives_the_upstreams_scheme_back, on Kong, |host| {
+    shop::open(host, json!({}));
+    host.set_property("ngx.upstream_scheme", "https");
+    let request = served(host, "alice");
+    assert_eq!(request.property("ngx.upstream_scheme").as_deref(), Some("https"));
+});
+
+each_host!(a_trap_of_another_lets_no_waiting_request_pass, |host| {
+    shop::open(host, json!({}));
+    let waiting = [ask(host, &token("alice")), ask(host, &token("bob"))];
+    let callouts = host.callouts();
+    host.lose_instance();
+    for callout in callouts {
+        callout.answer(user_reply("alice"));
+    }
+    for request in waiting {
+        // Kong calls a new instance, which knows nothing of the reply and traps.
+        let expected = if host.is_kong() { "invalid URL prefix \"denied\"" } else { "" };
+        match request.outcome() {
+            Outcome::Failed { status: 500, why } if host.is_kong() => {
+                assert!(why.contains(expected), "{why}");
+            }
+            Outcome::Paused if !host.is_kong() => {}
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+    let broken = host.take_violations();
+    assert!(broken.iter().all(|what| what.contains("invalid token_id")), "{broken:#?}");
+    if host.is_kong() {
+        served(host, "alice");
+    } else {
+        assert_eq!(ask(host, &token("alice")).status(), 503, "FAIL_CLOSED");
+    }
+});
+
+each_host!(a_reply_that_never_comes_ends_in_503, |host| {
+    shop::open(host, json!({}));
+    let request = ask(host, &token("alice"));
+    host.advance(499);
+    assert!(request.is_paused());
+    assert!(is_guarded(host, &request));
+    host.advance(1);
+    assert_denied(&request, 503, "user_info_unavailable");
+    served(host, "alice");
+});
+
+each_host!(a_host_that_forgets_the_time_out_is_reminded, on Envoy, |host| {
+    shop::open(host, json!({}));
+    let request = ask(host, &token("alice"));
+    let joined = ask(host, &token("alice"));
+    // Past the service's 500 ms and the grace of 2 s, by the host's clock.
+    host.set_now(shop::START + 3);
+    let callout = request.callout();
+    host.tick();
+    assert_denied(&request, 503, "user_info_unavailable");
+    assert_denied(&joined, 503, "user_info_unavailable");
+    callout.deliver_late(user_reply("alice"));
+    served(host, "alice");
+});
+
+each_host!(a_late_reply_is_harmless, |host| {
+    shop::open(host, json!({}));
+    let request = ask(host, &token("alice"));
+    let late = request.callout();
+    request.reset();
+    late.deliver_late(user_reply("alice"));
+    assert!(!request.is_forwarded());
+    assert!(ask(host, &token("alice")).is_paused(), "and not believed");
+});
+
+each_host!(a_reply_twice_ends_nothing_twice, |host| {
+    shop::open(host, json!({}));
+    let request = ask(host, &token("alice"));
+    let callout = request.callout();
+    request.answer(user_reply("alice"));
+    assert!(request.is_forwarded());
+    // No host does that. The SDK traps on it, before the filter hears of it.
+    callout.deliver_late(user_reply("alice"));
+    assert!(request.is_forwarded());
+    let broken = host.take_violations();
+    assert!(broken.iter().all(|what| what.contains("invalid token_id")), "{broken:#?}");
+});
+
+each_host!(a_client_that_leaves_leaves_nothing_behind, |host| {
+    shop::open(host, json!({}));
+    for _ in 0..3 {
+        let request = ask(host, &token("alice"));
+        request.reset();
+        assert!(host.callouts().is_empty());
+    }
+    host.advance(5000);
+    assert!(host.callouts().is_empty());
+    served(host, "alice");
+});
+
+each_host!(requests_of_one_user_share_one_callout, on Envoy, |host| {
+    shop::open(host, json!({}));
+    let requests = ["alice", "alice", "alice"].map(|sub| ask(host, &token(sub)));
+    let other = ask(host, &token("bob"));
+    assert_eq!(host.callouts().len(), 2);
+    host.callouts().remove(0).answer(user_reply("alice"));
+    assert!(requests.iter().all(|request| request.is_forwarded()));
+    assert!(other.is_paused());
+    other.answer(user_reply("bob"));
+    for request in requests {
+        assert_eq!(request.upstream_headers("x-user-country"), ["NL"]);
+    }
+});
+
+each_host!(requests_of_one_user_ask_each_for_themselves, on Kong, |host| {
+    shop::open(host, json!({}));
+    let requests = ["alice", "alice", "alice"].map(|sub| ask(host, &token(sub)));
+    assert_eq!(host.callouts().len(), 3);
+    for request in &requests {
+        assert!(is_guarded(host, request));
+        request.answer(user_reply("alice"));
+        assert!(request.is_forwarded());
+    }
+});
+
+each_host!(a_failure_is_shared_like_an_answer, on Envoy, |host| {
+    shop::open(host, json!({}));
+    let requests = ["alice", "alice"].map(|sub| ask(host, &token(sub)));
+    host.callouts().remove(0).answer(Reply::failed());
+    requests.iter().for_each(|request| assert_denied(request, 503, "user_info_unavailable"));
+});
+
+each_host!(requests_that_joined_one_that_left_are_served_at_the_next_tick, on Envoy, |host| {
+    shop::open(host, json!({}));
+    let [first, second, third, gone] = ["alice"; 4].map(|sub| ask(host, &token(sub)));
+    first.reset();
+    gone.reset();
+    assert!(host.callouts().is_empty());
+    assert!(second.is_paused() && third.is_paused());
+    host.tick();
+    assert_eq!(host.callouts().len(), 1, "one callout for both");
+    host.callouts().remove(0).answer(user_reply("alice"));
+    assert!(second.is_forwarded() && third.is_forwarded());
+    host.advance(5000);
+    assert!(host.callouts().is_empty());
+});
+
+each_host!(nobody_is_left_when_all_that_joined_leave_too, on Envoy, |host| {
+    shop::open(host, json!({}));
+    let requests = ["alice"; 3].map(|sub| ask(host, &token(sub)));
+    requests.iter().for_each(|request| request.reset());
+    host.advance(1000);
+    assert!(host.callouts().is_empty());
+    served(host, "alice");
+});
+
+each_host!(a_token_that_ends_while_it_waits_is_refused, |host| {
+    shop::open(host, json!({}));
+    let request = ask(host, &token("alice"));
+    let callout = request.callout();
+    host.set_now(shop::START + 3600 + 60);
+    callout.answer(user_reply("alice"));
+    assert_denied(&request, 401, "token_expired");
+});
+
+each_host!(a_request_with_a_body_waits_like_any_other, |host| {
+    shop::open(host, json!({}));
+    let head = Head::get("/orders").method("POST");
+    let request = host.send(head.header("authorization", &shop::bearer("alice")));
+    request.answer(user_reply("alice"));
+    assert!(request.is_forwarded());
+});
+
+each_host!(a_late_reply_to_a_key_fetch_is_harmless, |host| {
+    shop::open(host, shop::remote_keys());
+    let request = ask(host, &token("alice"));
+    let late = request.callout();
+    request.reset();
+    late.deliver_late(shop::issuer().jwks());
+    host.tick();
+    assert_eq!(host.background_callouts().len(), 1);
+});
+
+each_host!(a_reply_that_drips_is_waited_for, on Kong, |host| {
+    shop::open(host, json!({}));
+    // Kong's time-out starts again with each read, so it may take any time; and
+    // a tick cannot answer a request there.
+    let request = ask(host, &token("alice"));
+    host.set_now(shop::START + 30);
+    host.tick();
+    assert!(request.is_paused());
+    assert!(is_guarded(host, &request));
+    request.answer(user_reply("alice"));
+    assert!(request.is_forwarded());
+});
+
+each_host!(a_key_fetch_that_drips_does_not_keep_others_from_fetching, on Kong, |host| {
+    shop::open(host, shop::remote_keys());
+    let request = ask(host, &token("alice"));
+    assert_eq!(request.callout().path(), "/jwks.json");
+    host.set_now(shop::START + 30);
+    host.tick();
+    host.background_callouts().remove(0).answer(shop::issuer().jwks());
+    assert!(ask(host, &token("bob")).is_paused(), "which waits for its user only");
+    request.answer(Reply::failed());
+    assert_eq!(request.callout().path(), "/users/alice");
+});
