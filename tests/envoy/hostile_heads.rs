@@ -122,6 +122,13 @@ async fn more_than_one_token_is_refused() {
         ],
     )
     .await;
+    // Envoy joins the two into one value that begins with the other scheme.
+    let basic_first = |path| Request::get(path).with("authorization", "Basic YTpi").bearer(&token);
+    let catalog = gateway.send(basic_first("/catalog")).await;
+    assert_eq!(catalog.outcome(), "400 token_multiple", "{catalog}");
+    let health = gateway.send(basic_first("/health")).await.seen();
+    assert!(health.values("authorization").is_empty(), "{}", health.0);
+    assert!(!health.0.to_string().contains(&token), "{}", health.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
