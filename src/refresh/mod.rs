@@ -339,6 +339,7 @@ impl RemoteKeys {
 
     fn load(&mut self, keys: KeySet, text: Vec<u8>, lifetime: Span, jitter: u8, at: UnixTime) {
         self.failures = 0;
+        self.lost = false;
         self.due = at.plus(shortened(lifetime, jitter));
         // The same set stays the same object, so that what was verified with
         // it need not be verified again.

@@ -197,6 +197,24 @@ fn unknown_keys_cause_one_fetch_a_cooldown() {
     assert!(keys.may_look_for_key(at(31)));
 }
 
+/// A client hung up on this worker's fetch; meanwhile another one has the keys.
+#[test]
+fn another_workers_set_makes_up_for_a_lost_fetch() {
+    let store = MapStore::default();
+    let store: &dyn SharedStore = &store;
+    let (mut here, mut there) = (fixed(), fixed());
+    there.share(store);
+    here.share(store);
+    here.fetch(true, at(0));
+    here.give_up();
+    assert!(fetches(&mut there, Some(store), at(0)).is_some());
+    there.settle(&ok(&jwks("1")), Some(store), 0, at(0)).unwrap();
+    assert_eq!(fetches(&mut here, Some(store), at(1)), None);
+    assert!(knows(&here, "1", at(1)), "taken over");
+    assert!(!here.is_lost());
+    assert_eq!(fetches(&mut here, Some(store), at(2)), None, "nothing to make up for");
+}
+
 #[test]
 fn one_worker_fetches_for_all() {
     let store = MapStore::default();

@@ -388,3 +388,40 @@ fn features_of_later_versions() {
         ("/crypto", json!("host"), "auto | module"),
     ]);
 }
+
+#[test]
+fn discovery() {
+    let with = |changes: Value| {
+        let mut discovery = json!({"service": "auth", "path": "/d", "jwks_service": "users"});
+        for (name, value) in changes.as_object().unwrap() {
+            discovery[name] = value.clone();
+        }
+        [("/providers/shop/remote_jwks", Value::Null), ("/providers/shop/discovery", discovery)]
+    };
+    assert_eq!(problems(&with(json!({}))), [] as [[String; 3]; 0]);
+    assert_eq!(
+        problems(&with(json!({"path": null, "jwks_service": null}))),
+        [] as [[String; 3]; 0]
+    );
+    for (field, value, accepted) in [
+        ("service", Value::Null, "the name of one of services"),
+        ("service", json!("x"), "one of services: auth, users"),
+        ("service", json!(7), "a string that is not empty"),
+        ("path", json!("d"), "a path that starts with /"),
+        ("jwks_service", json!("x"), "one of services: auth, users"),
+        ("cache_seconds", json!(0), "a whole number, 1 to 86400"),
+        ("max_stale_seconds", json!(-1), "a whole number, 0 to 31536000"),
+        ("unknown_kid_cooldown_seconds", json!(0), "a whole number, 1 to 3600"),
+        ("issuer", json!("x"), "only the fields service, path, jwks_service"),
+    ] {
+        let got = problems(&with(json!({ field: value })));
+        let [[at, _, what]] = got.as_slice() else { panic!("{field}: {got:#?}") };
+        assert_eq!(*at, format!("$.providers.shop.discovery.{field}"));
+        assert!(what.contains(accepted), "{field}: {what}");
+    }
+    // Without an issuer, which the document must name, its own problems are told.
+    let mut edits = with(json!({"path": "d"})).to_vec();
+    edits.push(("/providers/shop/issuer", Value::Null));
+    let paths: Vec<_> = problems(&edits).into_iter().map(|[path, ..]| path).collect();
+    assert_eq!(paths, ["$.providers.shop.issuer", "$.providers.shop.discovery.path"]);
+}
