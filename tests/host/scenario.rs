@@ -248,6 +248,12 @@ pub struct Request {
     context: u32,
 }
 
+impl PartialEq for Request {
+    fn eq(&self, other: &Self) -> bool {
+        self.context == other.context
+    }
+}
+
 impl Request {
     pub fn outcome(&self) -> Outcome {
         self.host.machine().fake().streams[&self.context].outcome.clone()
