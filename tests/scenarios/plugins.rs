@@ -42,7 +42,9 @@ each_host!(a_token_good_for_one_route_is_not_good_for_another, |host| {
 
 each_host!(each_configuration_fetches_its_own_keys, |host| {
     shop::open(host, remote_keys());
-    let second = host.add(shop::patched(host, remote_keys())).expect("accepted");
+    let mut elsewhere = remote_keys();
+    elsewhere["providers"]["shop"]["remote_jwks"]["path"] = json!("/other/jwks.json");
+    let second = host.add(shop::patched(host, elsewhere)).expect("accepted");
     host.advance(200);
     let (of_first, of_second) = (host.first().callouts(), second.callouts());
     assert_eq!((of_first.len(), of_second.len()), (1, 1));
