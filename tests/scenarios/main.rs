@@ -22,7 +22,7 @@
 //! | `:path` is decoded on Kong | `paths::*` |
 //! | one instance for all routes of Kong | `plugins::*` |
 //! | a byte above 0x7F traps the SDK's string getters (S1, S4) | `hygiene::a_byte_above_*`, `user_info::a_reply_may_hold_*` |
-//! | shared data traps or lies, other calls trap on Kong | the harness: none is called; `module_imports` |
+//! | shared data traps or lies, other calls trap on Kong | the harness: none is called there; `module_imports` |
 //! | WASI randomness is no secret | `signatures`: signing takes none |
 #![allow(
     clippy::arithmetic_side_effects,
