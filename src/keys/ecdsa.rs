@@ -1,69 +1,72 @@
-//! ECDSA on P-256 with SHA-256 (RFC 7518 section 3.4).
-
-use std::borrow::Cow;
-use std::num::NonZeroUsize;
+//! ECDSA on its four curves (RFC 7518 section 3.4, RFC 8812 section 3.2).
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jwt_compact::AlgorithmSignature;
-use p256::Sec1Point;
-use p256::ecdsa::signature::{Signer, Verifier};
-use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
+use ecdsa::elliptic_curve::array::ArraySize;
+use ecdsa::elliptic_curve::array::typenum::Unsigned;
+use ecdsa::elliptic_curve::sec1::{FromSec1Point, ModulusSize, ToSec1Point};
+use ecdsa::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize};
+use ecdsa::signature::{Signer, Verifier};
+use ecdsa::{DigestAlgorithm, EcdsaCurve, Signature, SignatureSize};
+use p256::NistP256;
+use p256::ecdsa::SigningKey;
 
 use super::error::KeyError;
 use super::jwk::Jwk;
 
-/// `ES256`.
-pub(super) struct Es256;
+/// A public key on the curve `C`, which decides the hash too.
+#[derive(Clone)]
+pub(super) struct EcKey<C: EcdsaCurve + CurveArithmetic>(ecdsa::VerifyingKey<C>);
 
-impl jwt_compact::Algorithm for Es256 {
-    type SigningKey = SigningKey;
-    type VerifyingKey = VerifyingKey;
-    type Signature = Es256Signature;
-
-    fn name(&self) -> Cow<'static, str> {
-        Cow::Borrowed("ES256")
+impl<C> EcKey<C>
+where
+    C: EcdsaCurve + CurveArithmetic + DigestAlgorithm,
+    AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
+    FieldBytesSize<C>: ModulusSize,
+    SignatureSize<C>: ArraySize,
+{
+    /// Reads `x` and `y` (RFC 7518 section 6.2.1): whole coordinates of a point
+    /// on the curve.
+    pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, KeyError> {
+        // SEC 1 section 2.3.3: a 4, then both coordinates.
+        let mut point = vec![4];
+        for member in ["x", "y"] {
+            point.extend(jwk.sized(member, FieldBytesSize::<C>::USIZE)?);
+        }
+        ecdsa::VerifyingKey::from_sec1_bytes(&point).map(Self).map_err(|_| KeyError::NotOnCurve)
     }
 
-    /// Deterministic (RFC 6979): the hosts offer no randomness to trust, and a
-    /// nonce that repeats gives the key away.
-    fn sign(&self, key: &SigningKey, message: &[u8]) -> Es256Signature {
-        Es256Signature(key.sign(message))
+    /// R and S must be whole and in `1..n`. Both halves of the range of S are
+    /// valid in a JWS, so a token text is no unique name for a token.
+    pub(super) fn verify(&self, signing_input: &[u8], signature: &[u8]) -> bool {
+        let Ok(mut signature) = Signature::<C>::from_slice(signature) else { return false };
+        if C::NORMALIZE_S {
+            // The crate of secp256k1 knows only the lower half, for the sake of
+            // Bitcoin.
+            signature = signature.normalize_s();
+        }
+        self.0.verify(signing_input, &signature).is_ok()
     }
 
-    fn verify_signature(
-        &self,
-        Es256Signature(signature): &Es256Signature,
-        key: &VerifyingKey,
-        message: &[u8],
-    ) -> bool {
-        key.verify(message, signature).is_ok()
+    /// `x` and `y` in base64url.
+    pub(super) fn coordinates(&self) -> [String; 2] {
+        let point = self.0.to_sec1_point(false);
+        [point.x(), point.y()].map(|coordinate| {
+            coordinate.map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes)).unwrap_or_default()
+        })
     }
 }
 
-/// R and S, each 32 bytes and in `1..n`; both halves of the range of S are
-/// valid in a JWS, so a token text is no unique name for a token.
-pub(super) struct Es256Signature(Signature);
-
-impl AlgorithmSignature for Es256Signature {
-    const LENGTH: Option<NonZeroUsize> = NonZeroUsize::new(64);
-
-    fn try_from_slice(bytes: &[u8]) -> anyhow::Result<Self> {
-        Signature::from_slice(bytes).map(Self).map_err(anyhow::Error::msg)
-    }
-
-    fn as_bytes(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.0.to_bytes().to_vec())
+impl<C: EcdsaCurve + CurveArithmetic> PartialEq for EcKey<C> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
     }
 }
 
-/// Reads `x` and `y` (RFC 7518 section 6.2.1): whole coordinates of a point on
-/// the curve.
-pub(super) fn verifying_key(jwk: Jwk<'_>) -> Result<VerifyingKey, KeyError> {
-    let x = jwk.array::<32>("x")?;
-    let y = jwk.array::<32>("y")?;
-    let point = Sec1Point::from_affine_coordinates(&x.into(), &y.into(), false);
-    VerifyingKey::from_sec1_point(&point).map_err(|_| KeyError::NotOnCurve)
+impl From<&SigningKey> for EcKey<NistP256> {
+    fn from(key: &SigningKey) -> Self {
+        Self(*key.verifying_key())
+    }
 }
 
 /// Reads `d` (RFC 7518 section 6.2.2); `None` if it is not in `1..n`.
@@ -72,17 +75,15 @@ pub(super) fn signing_key(jwk: Jwk<'_>) -> Result<Option<SigningKey>, KeyError> 
     Ok(SigningKey::from_bytes(&scalar.into()).ok())
 }
 
-/// `x` and `y` in base64url.
-pub(super) fn coordinates(key: &VerifyingKey) -> [String; 2] {
-    let point = key.to_sec1_point(false);
-    [point.x(), point.y()].map(|coordinate| {
-        coordinate.map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes)).unwrap_or_default()
-    })
+/// `ES256`, deterministic (RFC 6979): the hosts offer no randomness to trust,
+/// and a nonce that repeats gives the key away.
+pub(super) fn sign(key: &SigningKey, signing_input: &[u8]) -> Vec<u8> {
+    let signature: Signature<NistP256> = key.sign(signing_input);
+    signature.to_bytes().to_vec()
 }
 
 #[cfg(test)]
 mod tests {
-    use jwt_compact::Algorithm as _;
     use serde_json::{Value, json};
 
     use super::*;
@@ -91,7 +92,7 @@ mod tests {
     const Y: &str = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
 
     fn error(jwk: &Value) -> Option<KeyError> {
-        verifying_key(Jwk::new(jwk.as_object().unwrap())).err()
+        EcKey::<NistP256>::from_jwk(Jwk::new(jwk.as_object().unwrap())).err()
     }
 
     #[test]
@@ -146,9 +147,10 @@ mod tests {
         let d = "ya-p2EW6dRZrXCFXZ7HWk05Qw9s26JsSe4piKxIPZyE";
         let jwk = json!({"d": d});
         let key = signing_key(Jwk::new(jwk.as_object().unwrap()));
-        let signature = Es256.sign(&key.unwrap().unwrap(), b"sample");
+        let signature = sign(&key.unwrap().unwrap(), b"sample");
+        let hex: String = signature.iter().map(|byte| format!("{byte:02X}")).collect();
         assert_eq!(
-            format!("{:X}", signature.0),
+            hex,
             "EFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716\
              F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8"
         );

@@ -40,10 +40,13 @@ fn kind(info: &PrivateKeyInfoRef<'_>) -> KeyKind {
     match info.algorithm.oid {
         RSA => KeyKind::Known(Family::Rsa),
         ED25519 => KeyKind::Known(Family::Ed25519),
-        EC if info.algorithm.parameters_oid() == Ok(p256::NistP256::OID) => {
-            KeyKind::Known(Family::P256)
-        }
-        EC => KeyKind::OtherCurve,
+        EC => match info.algorithm.parameters_oid() {
+            Ok(p256::NistP256::OID) => KeyKind::Known(Family::P256),
+            Ok(p384::NistP384::OID) => KeyKind::Known(Family::P384),
+            Ok(p521::NistP521::OID) => KeyKind::Known(Family::P521),
+            Ok(k256::Secp256k1::OID) => KeyKind::Known(Family::Secp256k1),
+            _ => KeyKind::OtherCurve,
+        },
         _ => KeyKind::Other,
     }
 }

@@ -1,9 +1,5 @@
 //! RSA (RFC 7518 sections 3.3 and 3.5): verifying only.
 
-use std::borrow::Cow;
-use std::convert::Infallible;
-
-use jwt_compact::AlgorithmSignature;
 use rsa::pkcs1v15::Pkcs1v15Sign;
 use rsa::pss::Pss;
 use rsa::traits::PublicKeyParts;
@@ -13,7 +9,6 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 use super::Algorithm;
 use super::error::KeyError;
 use super::jwk::Jwk;
-use super::verifying::verify_as;
 
 /// Bits of a modulus: fewer are weak (RFC 7518 section 3.3), more cost the
 /// gateway milliseconds per token, which an attacker would not have to pay.
@@ -52,78 +47,41 @@ impl RsaKey {
         .map_err(|_| KeyError::Exponent)
     }
 
+    /// RFC 8017 sections 8.1.2 and 8.2.2.
     pub(super) fn verify(
         &self,
         algorithm: Algorithm,
         signing_input: &[u8],
         signature: &[u8],
     ) -> bool {
-        // RFC 8017 sections 8.1.2 and 8.2.2, step 1.
-        signature.len() == self.0.size()
-            && verify_as(&RsaSsa(algorithm), &self.0, signing_input, signature)
-    }
-}
-
-/// The two signature schemes of RFC 8017 section 8, by JWS algorithm.
-struct RsaSsa(Algorithm);
-
-impl jwt_compact::Algorithm for RsaSsa {
-    /// Nobody signs with RSA here: its arithmetic on private keys is not
-    /// constant in time (RUSTSEC-2023-0071).
-    type SigningKey = Infallible;
-    type VerifyingKey = RsaPublicKey;
-    type Signature = RsaSignature;
-
-    fn name(&self) -> Cow<'static, str> {
-        Cow::Borrowed(self.0.name())
-    }
-
-    fn sign(&self, key: &Infallible, _message: &[u8]) -> RsaSignature {
-        match *key {}
-    }
-
-    fn verify_signature(
-        &self,
-        RsaSignature(signature): &RsaSignature,
-        key: &RsaPublicKey,
-        message: &[u8],
-    ) -> bool {
+        // Step 1.
+        if signature.len() != self.0.size() {
+            return false;
+        }
+        let RsaKey(key) = self;
         // `Pss::new` expects a salt as long as the hash (RFC 7518 section 3.5).
-        let result = match self.0 {
+        let result = match algorithm {
             Algorithm::Rs256 => {
-                key.verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message), signature)
+                key.verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(signing_input), signature)
             }
             Algorithm::Rs384 => {
-                key.verify(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message), signature)
+                key.verify(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(signing_input), signature)
             }
             Algorithm::Rs512 => {
-                key.verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message), signature)
+                key.verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(signing_input), signature)
             }
             Algorithm::Ps256 => {
-                key.verify(Pss::<Sha256>::new(), &Sha256::digest(message), signature)
+                key.verify(Pss::<Sha256>::new(), &Sha256::digest(signing_input), signature)
             }
             Algorithm::Ps384 => {
-                key.verify(Pss::<Sha384>::new(), &Sha384::digest(message), signature)
+                key.verify(Pss::<Sha384>::new(), &Sha384::digest(signing_input), signature)
             }
             Algorithm::Ps512 => {
-                key.verify(Pss::<Sha512>::new(), &Sha512::digest(message), signature)
+                key.verify(Pss::<Sha512>::new(), &Sha512::digest(signing_input), signature)
             }
             _ => return false,
         };
         result.is_ok()
-    }
-}
-
-/// As long as the modulus, which [`RsaKey::verify`] has checked.
-struct RsaSignature(Vec<u8>);
-
-impl AlgorithmSignature for RsaSignature {
-    fn try_from_slice(bytes: &[u8]) -> anyhow::Result<Self> {
-        Ok(Self(bytes.to_vec()))
-    }
-
-    fn as_bytes(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.0)
     }
 }
 

@@ -1,14 +1,16 @@
 //! The keys that mint tokens.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jwt_compact::{AlgorithmExt as _, Claims, Header};
+use jwt_compact::{AlgorithmExt as _, AlgorithmSignature, Claims, Header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::ecdsa::EcKey;
 use super::error::{KeyKind, SignError, SigningKeyError};
 use super::jwk::Jwk;
 use super::verifying::Material;
@@ -57,7 +59,7 @@ impl SigningKey {
         let private = match algorithm {
             SigningAlgorithm::Es256 => {
                 let key = ecdsa::signing_key(jwk)?.ok_or(SigningKeyError::Malformed)?;
-                if key.verifying_key() != &ecdsa::verifying_key(jwk)? {
+                if EcKey::from(&key) != EcKey::from_jwk(jwk)? {
                     return Err(SigningKeyError::PublicMismatch);
                 }
                 PrivateKey::Es256(key)
@@ -111,7 +113,7 @@ impl SigningKey {
     /// The public half, to verify what was minted.
     pub fn verifying_key(&self) -> VerifyingKey {
         let material = match &self.private {
-            PrivateKey::Es256(key) => Material::P256(*key.verifying_key()),
+            PrivateKey::Es256(key) => Material::P256(key.into()),
             PrivateKey::EdDsa(key) => Material::Ed25519(key.verifying_key()),
         };
         VerifyingKey::new(self.algorithm().into(), material)
@@ -126,11 +128,14 @@ impl SigningKey {
         claims: &Claims<T>,
     ) -> Result<String, SignError> {
         let header = Header::empty().with_key_id(kid).with_token_type(typ);
-        match &self.private {
-            PrivateKey::Es256(key) => ecdsa::Es256.token(&header, claims, key),
-            PrivateKey::EdDsa(key) => eddsa::Ed25519.token(&header, claims, key),
-        }
-        .map_err(SignError::new)
+        let mut token = compose(self.algorithm().into(), &header, claims)?;
+        let signature = match &self.private {
+            PrivateKey::Es256(key) => ecdsa::sign(key, token.as_bytes()),
+            PrivateKey::EdDsa(key) => eddsa::sign(key, token.as_bytes()),
+        };
+        token.push('.');
+        BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
     }
 }
 
@@ -149,7 +154,7 @@ impl PrivateKey {
     fn public_members(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Es256(key) => {
-                let [x, y] = ecdsa::coordinates(key.verifying_key());
+                let [x, y] = EcKey::from(key).coordinates();
                 vec![("crv", "P-256".to_owned()), ("kty", "EC".to_owned()), ("x", x), ("y", y)]
             }
             Self::EdDsa(key) => vec![
@@ -159,6 +164,51 @@ impl PrivateKey {
             ],
         }
     }
+}
+
+/// The signing input (RFC 7515 section 5.1): header and claims, written by
+/// jwt-compact. Signed apart from that, since jwt-compact has no signing that
+/// may fail.
+fn compose<T: Serialize>(
+    algorithm: Algorithm,
+    header: &Header,
+    claims: &Claims<T>,
+) -> Result<String, SignError> {
+    struct Unsigned(Algorithm);
+    struct Nothing;
+
+    impl jwt_compact::Algorithm for Unsigned {
+        type SigningKey = ();
+        type VerifyingKey = ();
+        type Signature = Nothing;
+
+        fn name(&self) -> Cow<'static, str> {
+            Cow::Borrowed(self.0.name())
+        }
+
+        fn sign(&self, (): &(), _signing_input: &[u8]) -> Nothing {
+            Nothing
+        }
+
+        fn verify_signature(&self, _: &Nothing, (): &(), _signing_input: &[u8]) -> bool {
+            false
+        }
+    }
+
+    impl AlgorithmSignature for Nothing {
+        fn try_from_slice(_: &[u8]) -> anyhow::Result<Self> {
+            Ok(Self)
+        }
+
+        fn as_bytes(&self) -> Cow<'_, [u8]> {
+            Cow::Borrowed(&[])
+        }
+    }
+
+    let mut token = Unsigned(algorithm).token(header, claims, &()).map_err(SignError::Claims)?;
+    // The point before the signature, which is empty.
+    token.pop();
+    Ok(token)
 }
 
 /// RFC 7638 section 3; no member needs an escape.
@@ -269,7 +319,7 @@ mod tests {
                 "for another algorithm",
                 Es256,
                 json!({"alg": "ES384"}),
-                r#""alg" "ES384" is not a signature algorithm known here"#,
+                r#""alg" is ES384, which needs a P-384 key, but this is a P-256 key"#,
             ),
             ("zero", Es256, json!({"d": zero}), "not a well-formed private key"),
             (
