@@ -160,14 +160,18 @@ impl fmt::Display for Family {
 
 /// An algorithm we sign with.
 ///
-/// Both are deterministic, as the hosts offer no randomness to trust. RSA is
-/// not among them: it takes 12 ms in the module and its arithmetic leaks time.
+/// The first two are deterministic in the module, as not every host offers
+/// randomness to trust. RSA is for hosts only: in the module it takes 12 ms and
+/// its arithmetic leaks time (RUSTSEC-2023-0071). PS256 is not there, since no
+/// host signs with PSS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SigningAlgorithm {
     /// ECDSA on P-256 with SHA-256.
     Es256,
     /// EdDSA on Ed25519.
     EdDsa,
+    /// RSASSA-PKCS1-v1_5 with SHA-256, by the host.
+    Rs256,
 }
 
 impl From<SigningAlgorithm> for Algorithm {
@@ -175,6 +179,7 @@ impl From<SigningAlgorithm> for Algorithm {
         match algorithm {
             SigningAlgorithm::Es256 => Self::Es256,
             SigningAlgorithm::EdDsa => Self::EdDsa,
+            SigningAlgorithm::Rs256 => Self::Rs256,
         }
     }
 }

@@ -1,29 +1,41 @@
 //! ECDSA on its four curves (RFC 7518 section 3.4, RFC 8812 section 3.2).
 
+use std::ops::Add;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ecdsa::der::{MaxOverhead, MaxSize};
 use ecdsa::elliptic_curve::array::ArraySize;
 use ecdsa::elliptic_curve::array::typenum::Unsigned;
+use ecdsa::elliptic_curve::pkcs8::AssociatedOid;
 use ecdsa::elliptic_curve::sec1::{FromSec1Point, ModulusSize, ToSec1Point};
 use ecdsa::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize};
 use ecdsa::signature::{Signer, Verifier};
 use ecdsa::{DigestAlgorithm, EcdsaCurve, Signature, SignatureSize};
-use p256::NistP256;
 use p256::ecdsa::SigningKey;
+use p256::pkcs8::{EncodePrivateKey, SecretDocument};
+use p256::{NistP256, SecretKey};
 
+use super::Algorithm;
+use super::crypto::{Crypto, PublicKeyInfo};
 use super::error::KeyError;
 use super::jwk::Jwk;
 
 /// A public key on the curve `C`, which decides the hash too.
 #[derive(Clone)]
-pub(super) struct EcKey<C: EcdsaCurve + CurveArithmetic>(ecdsa::VerifyingKey<C>);
+pub(super) struct EcKey<C: EcdsaCurve + CurveArithmetic> {
+    point: ecdsa::VerifyingKey<C>,
+    info: PublicKeyInfo,
+}
 
 impl<C> EcKey<C>
 where
-    C: EcdsaCurve + CurveArithmetic + DigestAlgorithm,
+    C: EcdsaCurve + CurveArithmetic + DigestAlgorithm + AssociatedOid,
     AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
     FieldBytesSize<C>: ModulusSize,
     SignatureSize<C>: ArraySize,
+    MaxSize<C>: ArraySize,
+    <FieldBytesSize<C> as Add>::Output: Add<MaxOverhead> + ArraySize,
 {
     /// Reads `x` and `y` (RFC 7518 section 6.2.1): whole coordinates of a point
     /// on the curve.
@@ -33,24 +45,42 @@ where
         for member in ["x", "y"] {
             point.extend(jwk.sized(member, FieldBytesSize::<C>::USIZE)?);
         }
-        ecdsa::VerifyingKey::from_sec1_bytes(&point).map(Self).map_err(|_| KeyError::NotOnCurve)
+        let point = ecdsa::VerifyingKey::from_sec1_bytes(&point);
+        point.map(Self::new).map_err(|_| KeyError::NotOnCurve)
+    }
+
+    fn new(point: ecdsa::VerifyingKey<C>) -> Self {
+        let info = PublicKeyInfo::of(&ecdsa::elliptic_curve::PublicKey::<C>::from(point));
+        Self { point, info }
     }
 
     /// R and S must be whole and in `1..n`. Both halves of the range of S are
     /// valid in a JWS, so a token text is no unique name for a token.
-    pub(super) fn verify(&self, signing_input: &[u8], signature: &[u8]) -> bool {
-        let Ok(mut signature) = Signature::<C>::from_slice(signature) else { return false };
+    pub(super) fn verify(
+        &self,
+        crypto: &Crypto,
+        algorithm: Algorithm,
+        signing_input: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        let Ok(signature) = Signature::<C>::from_slice(signature) else { return false };
+        self.info
+            .verify(crypto, algorithm, signing_input, || signature.to_der())
+            .unwrap_or_else(|| self.verify_here(signing_input, signature))
+    }
+
+    fn verify_here(&self, signing_input: &[u8], mut signature: Signature<C>) -> bool {
         if C::NORMALIZE_S {
             // The crate of secp256k1 knows only the lower half, for the sake of
             // Bitcoin.
             signature = signature.normalize_s();
         }
-        self.0.verify(signing_input, &signature).is_ok()
+        self.point.verify(signing_input, &signature).is_ok()
     }
 
     /// `x` and `y` in base64url.
     pub(super) fn coordinates(&self) -> [String; 2] {
-        let point = self.0.to_sec1_point(false);
+        let point = self.point.to_sec1_point(false);
         [point.x(), point.y()].map(|coordinate| {
             coordinate.map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes)).unwrap_or_default()
         })
@@ -59,27 +89,52 @@ where
 
 impl<C: EcdsaCurve + CurveArithmetic> PartialEq for EcKey<C> {
     fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
+        self.point == other.point
     }
 }
 
-impl From<&SigningKey> for EcKey<NistP256> {
-    fn from(key: &SigningKey) -> Self {
-        Self(*key.verifying_key())
+/// A private key for `ES256`.
+pub(super) struct PrivateEcKey {
+    scalar: SigningKey,
+    /// As a host takes it; without it, the module alone signs.
+    pkcs8: Option<SecretDocument>,
+}
+
+impl PrivateEcKey {
+    /// Reads `d` (RFC 7518 section 6.2.2); `None` if it is not in `1..n`.
+    pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Option<Self>, KeyError> {
+        let scalar = jwk.array::<32>("d")?;
+        Ok(SecretKey::from_bytes(&scalar.into()).ok().map(Self::from))
+    }
+
+    pub(super) fn public(&self) -> EcKey<NistP256> {
+        EcKey::new(*self.scalar.verifying_key())
+    }
+
+    /// The host's signature, brought into the form of a JWS; whether the host is
+    /// trusted to sign is for `host` to say.
+    pub(super) fn sign_by_host(
+        &self,
+        host: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+    ) -> Option<Vec<u8>> {
+        let signature = host(self.pkcs8.as_ref()?.as_bytes())?;
+        let signature = Signature::<NistP256>::from_der(&signature).ok()?;
+        Some(signature.to_bytes().to_vec())
+    }
+
+    /// Deterministic (RFC 6979): the module has no randomness to trust on every
+    /// host, and a nonce that repeats gives the key away.
+    pub(super) fn sign_here(&self, signing_input: &[u8]) -> Vec<u8> {
+        let signature: Signature<NistP256> = self.scalar.sign(signing_input);
+        signature.to_bytes().to_vec()
     }
 }
 
-/// Reads `d` (RFC 7518 section 6.2.2); `None` if it is not in `1..n`.
-pub(super) fn signing_key(jwk: Jwk<'_>) -> Result<Option<SigningKey>, KeyError> {
-    let scalar = jwk.array::<32>("d")?;
-    Ok(SigningKey::from_bytes(&scalar.into()).ok())
-}
-
-/// `ES256`, deterministic (RFC 6979): the hosts offer no randomness to trust,
-/// and a nonce that repeats gives the key away.
-pub(super) fn sign(key: &SigningKey, signing_input: &[u8]) -> Vec<u8> {
-    let signature: Signature<NistP256> = key.sign(signing_input);
-    signature.to_bytes().to_vec()
+impl From<SecretKey> for PrivateEcKey {
+    fn from(key: SecretKey) -> Self {
+        let pkcs8 = key.to_pkcs8_der().ok();
+        Self { scalar: key.into(), pkcs8 }
+    }
 }
 
 #[cfg(test)]
@@ -146,8 +201,8 @@ mod tests {
     fn signing_is_deterministic() {
         let d = "ya-p2EW6dRZrXCFXZ7HWk05Qw9s26JsSe4piKxIPZyE";
         let jwk = json!({"d": d});
-        let key = signing_key(Jwk::new(jwk.as_object().unwrap()));
-        let signature = sign(&key.unwrap().unwrap(), b"sample");
+        let key = PrivateEcKey::from_jwk(Jwk::new(jwk.as_object().unwrap()));
+        let signature = key.unwrap().unwrap().sign_here(b"sample");
         let hex: String = signature.iter().map(|byte| format!("{byte:02X}")).collect();
         assert_eq!(
             hex,

@@ -232,12 +232,15 @@ impl std::error::Error for SigningKeyError {}
 pub enum SignError {
     /// The claims are not serialisable as a JSON object.
     Claims(CreationError),
+    /// The host, which alone can sign with such a key, did not.
+    Host,
 }
 
 impl fmt::Display for SignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Claims(error) => error.fmt(f),
+            Self::Host => f.write_str("the host did not sign"),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::crypto::Crypto;
 use super::ecdsa::EcKey;
 use super::error::KeyError;
 use super::hmac::HmacKey;
@@ -87,19 +88,27 @@ impl VerifyingKey {
 
     /// Whether `signature` is one of this key over `signing_input` (RFC 7515
     /// section 5.2, step 8); never, if the key does not admit `algorithm`.
+    ///
+    /// `crypto` says who computes; it changes no answer.
     #[must_use]
-    pub fn verify(&self, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> bool {
+    pub fn verify(
+        &self,
+        crypto: &Crypto,
+        algorithm: Algorithm,
+        signing_input: &[u8],
+        signature: &[u8],
+    ) -> bool {
         if !self.admits(algorithm) {
             return false;
         }
         // The algorithm is one of the material's family: it is admitted.
         match &self.material {
             Material::Hmac(key) => key.verify(algorithm, signing_input, signature),
-            Material::Rsa(key) => key.verify(algorithm, signing_input, signature),
-            Material::P256(key) => key.verify(signing_input, signature),
-            Material::P384(key) => key.verify(signing_input, signature),
-            Material::P521(key) => key.verify(signing_input, signature),
-            Material::Secp256k1(key) => key.verify(signing_input, signature),
+            Material::Rsa(key) => key.verify(crypto, algorithm, signing_input, signature),
+            Material::P256(key) => key.verify(crypto, algorithm, signing_input, signature),
+            Material::P384(key) => key.verify(crypto, algorithm, signing_input, signature),
+            Material::P521(key) => key.verify(crypto, algorithm, signing_input, signature),
+            Material::Secp256k1(key) => key.verify(crypto, algorithm, signing_input, signature),
             Material::Ed25519(key) => eddsa::verify(key, signing_input, signature),
         }
     }

@@ -12,6 +12,7 @@ use super::host::Host;
 use super::shared::{Shared, TICK_MS};
 use crate::config;
 use crate::gateway::Gateway;
+use crate::keys::Algorithm;
 
 /// The root context.
 pub(super) struct Root {
@@ -27,11 +28,16 @@ impl Root {
     fn configure(&self, host: Host, bytes: usize) -> Result<Shared, String> {
         let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, bytes);
         let text = text.ok().flatten().unwrap_or_default();
-        let settings =
-            config::load(&text, &environment).map_err(|problems| problems.to_string())?;
+        let settings = config::load(&text, &environment, host.crypto())
+            .map_err(|problems| problems.to_string())?;
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| format!("no randomness: {error}"))?;
         let gateway = Gateway::new(settings, host.traits(), seed);
+        for algorithm in Algorithm::ALL {
+            let by_host = gateway.crypto().host_verifies().contains(algorithm);
+            let name = format!("gatepass_crypto_host.algorithm.{algorithm}");
+            host.gauge(&name, by_host.into());
+        }
         Ok(Shared::new(self.context_id, host, gateway))
     }
 }

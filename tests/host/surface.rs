@@ -37,7 +37,8 @@ pub const ALLOWED_IMPORTS: &[&str] = &[
     "wasi_snapshot_preview1.random_get",
 ];
 
-/// Imports that both hosts provide and that the filter must not call.
+/// Imports that both hosts provide and that the filter must not call, but for
+/// `proxy_call_foreign_function`, which it calls on Envoy.
 ///
 /// Default methods of the SDK's traits refer to them, so every vtable of a
 /// context keeps them in the module. They trap on Kong when called (shared data
