@@ -4,12 +4,12 @@
 //! that a client chose freely, or what a service said of a user.
 
 use log::Level;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::denial::Denial;
 use crate::http::RequestHead;
 use crate::identity::{MintError, ScheduleGap};
-use crate::keys::SkippedKey;
+use crate::keys::{Algorithm, AlgorithmSet, Crypto, SkippedKey};
 use crate::refresh::FetchError;
 use crate::user_info::UserInfoFailure;
 
@@ -85,6 +85,24 @@ impl LogLine {
     pub fn nobody_signs(gap: ScheduleGap) -> Self {
         let text = json!({ "event": "nobody_signs", "cause": gap.to_string() });
         Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// Who computes the signatures that are verified, and those of the
+    /// algorithms in `signing`.
+    pub fn crypto(crypto: &Crypto, signing: AlgorithmSet) -> Self {
+        let by = |host: AlgorithmSet, all: AlgorithmSet| {
+            let all = all.iter().map(|algorithm| {
+                let by = if host.contains(algorithm) { "host" } else { "module" };
+                (algorithm.name().to_owned(), Value::from(by))
+            });
+            Value::Object(all.collect())
+        };
+        let text = json!({
+            "event": "crypto",
+            "verify": by(crypto.host_verifies(), Algorithm::ALL.into_iter().collect()),
+            "sign": by(crypto.host_signs(), signing),
+        });
+        Self { level: Level::Info, text: text.to_string() }
     }
 
     /// No identity token could be made.

@@ -15,6 +15,7 @@ use crate::event::LogLine;
 use crate::http::RequestHead;
 use crate::hygiene::OwnedHeaders;
 use crate::identity::Minter;
+use crate::keys::Crypto;
 use crate::refresh::{Fetched, KeySource, Poll, SharedStore};
 use crate::rules::Rules;
 use crate::session::Sessions;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether CORS preflights pass without a token.
     pub bypass_cors_preflight: bool,
+    /// Who computes signatures.
+    pub crypto: Crypto,
 }
 
 /// `limits` in the configuration.
@@ -83,6 +86,7 @@ pub struct Gateway {
     pub(crate) errors: ErrorSettings,
     pub(crate) limits: Limits,
     pub(crate) bypass_cors_preflight: bool,
+    pub(crate) crypto: Crypto,
     pub(crate) owned: OwnedHeaders,
     pub(crate) sessions: Sessions,
     pub(crate) flights: Flights,
@@ -255,6 +259,9 @@ impl Gateway {
         let (providers, key_sources) = settings.providers.into_iter().unzip();
         let headers = settings.minter.headers.owned();
         let owned = OwnedHeaders::new(headers.chain([settings.minter.header.clone()]));
+        let signing = settings.minter.keys.signing_keys();
+        let signing = signing.map(|key| key.algorithm().into()).collect();
+        let line = LogLine::crypto(&settings.crypto, signing);
         let lifetimes = settings.user_info.as_ref().map(|source| source.lifetimes);
         Self {
             providers: Providers::new(providers),
@@ -272,10 +279,11 @@ impl Gateway {
             sessions: Sessions::new(settings.limits.token_cache_entries),
             limits: settings.limits,
             bypass_cors_preflight: settings.bypass_cors_preflight,
+            crypto: settings.crypto,
             owned,
             flights: Flights::default(),
             host,
-            log: Vec::new(),
+            log: vec![line],
             store: None,
             seed,
             minted: 0,
@@ -379,6 +387,11 @@ impl Gateway {
     /// What there is to log since the last call.
     pub fn take_log(&mut self) -> Vec<LogLine> {
         std::mem::take(&mut self.log)
+    }
+
+    /// Who computes signatures.
+    pub const fn crypto(&self) -> &Crypto {
+        &self.crypto
     }
 
     /// The longest reply body to read.

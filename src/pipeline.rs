@@ -190,7 +190,7 @@ impl Gateway {
         let Some(keys) = self.current_keys(id, now) else {
             return Err(self.wait_for_keys(id, Denial::KeysUnavailable, learned, now));
         };
-        let verified = match provider.verify(id, token, &keys, now) {
+        let verified = match provider.verify(id, token, &keys, &self.crypto, now) {
             Err(Rejection::KeyUnknown) => {
                 let unknown = Denial::Token(Rejection::KeyUnknown);
                 return Err(self.wait_for_keys(id, unknown, learned, now));
@@ -259,7 +259,7 @@ impl Gateway {
         let enrichment = self.enrich(who, token, learned, now)?;
         self.authorize_user(&enrichment, requirements)?;
         let nonce = self.nonce(now);
-        match self.minter.mint(who, enrichment, &nonce, now) {
+        match self.minter.mint(&self.crypto, who, enrichment, &nonce, now) {
             Ok(identity) => {
                 let identity = Rc::new(identity);
                 session.keep(Rc::clone(&identity));

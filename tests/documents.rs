@@ -51,7 +51,7 @@ fn plugin(filter: &Value) -> &Value {
 }
 
 fn assert_loads(configuration: &Value) {
-    let loaded = config::load(configuration.to_string().as_bytes(), &environment);
+    let loaded = config::load(configuration.to_string().as_bytes(), &environment, None);
     if let Err(problems) = loaded {
         panic!("{problems}");
     }

@@ -16,7 +16,7 @@ const SIGNING_KEY: &str = r#"{"kty":"EC","crv":"P-256",
 
 fn load(configuration: &Value) -> Result<(), Problems> {
     let environment = |name: &str| (name == "GATEPASS_SIGNING_KEY").then(|| SIGNING_KEY.into());
-    config::load(configuration.to_string().as_bytes(), &environment).map(drop)
+    config::load(configuration.to_string().as_bytes(), &environment, None).map(drop)
 }
 
 fn schema() -> Value {
@@ -152,5 +152,38 @@ fn kong_refuses_what_the_filter_would_refuse() {
         configuration.pointer_mut(pointer).unwrap()[field] = value;
         assert!(!validator.is_valid(&configuration), "{case}: Kong accepts it");
         assert!(load(&configuration).is_err(), "{case}: the filter accepts it");
+    }
+}
+
+#[test]
+fn kong_knows_the_words_that_the_filter_knows() {
+    let (configuration, _) = everywhere();
+    let schema = schema();
+    for (pointer, in_schema) in [
+        ("/services/auth/scheme", "/properties/services/additionalProperties/properties/scheme"),
+        (
+            "/providers/shop/algorithms/0",
+            "/properties/providers/additionalProperties/properties/algorithms/items",
+        ),
+        ("/user_info/failure_mode", "/properties/user_info/properties/failure_mode"),
+        ("/claim_to_headers/0/format", "/properties/claim_to_headers/items/properties/format"),
+        ("/errors/format", "/properties/errors/properties/format"),
+        ("/mode", "/properties/mode"),
+        ("/identity_token/profile", "/properties/identity_token/properties/profile"),
+    ] {
+        let mut configuration = configuration.clone();
+        configuration["providers"]["shop"]["algorithms"] = json!(["RS256"]);
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        match configuration.pointer_mut(parent).unwrap() {
+            Value::Array(items) => items[0] = json!("?"),
+            object => object[name] = json!("?"),
+        }
+        let Problems(problems) = load(&configuration).expect_err(pointer);
+        let known: BTreeSet<_> = problems[0].accepted.split(" | ").collect();
+        let words = schema.pointer(in_schema).expect(in_schema)["enum"].as_array().unwrap();
+        let words: BTreeSet<_> = words.iter().map(|word| word.as_str().unwrap()).collect();
+        // Another name for EdDSA on Ed25519 (RFC 9864), not listed in messages.
+        let words: BTreeSet<_> = words.into_iter().filter(|word| *word != "Ed25519").collect();
+        assert_eq!(words, known, "{pointer}");
     }
 }

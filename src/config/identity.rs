@@ -9,7 +9,7 @@ use crate::http::HeaderName;
 use crate::identity::{
     ClaimHeader, FieldFormat, IdentityHeaders, IdentityKey, IdentityKeys, Minter, RESERVED_CLAIMS,
 };
-use crate::keys::{SigningAlgorithm, SigningKey};
+use crate::keys::{Crypto, SigningAlgorithm, SigningKey};
 use crate::refresh::KeySource;
 use crate::time::{Span, UnixTime};
 use crate::token::{ClaimPath, Provider, TokenSources};
@@ -28,8 +28,16 @@ pub struct MinterParts {
 /// public token has them.
 const COPYABLE: [&str; 4] = ["scope", "client_id", "act", "txn"];
 
-/// Reads `identity_token`.
-pub fn minter(node: &Node<'_>) -> Option<MinterParts> {
+impl MinterParts {
+    /// The keys to sign with.
+    pub fn signing_keys(&self) -> impl Iterator<Item = &SigningKey> + Clone {
+        self.keys.signing_keys()
+    }
+}
+
+/// Reads `identity_token`; `crypto`, if it could be read, tries the keys that
+/// only a host can sign with.
+pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<MinterParts> {
     let mut fields = node.fields()?;
     let header = fields.optional("header", header_name);
     let issuer = fields.required("issuer", "the iss of identity tokens", Node::text);
@@ -37,8 +45,9 @@ pub fn minter(node: &Node<'_>) -> Option<MinterParts> {
         .required("audiences", "a list of audiences", |node| node.full_list(|item| item.text()));
     let ttl = fields.or("ttl_seconds", 300, |node| node.integer(1..=3600));
     let claims = fields.or("claims", (Vec::new(), Map::new()), claims);
-    let keys =
-        fields.required("signing_keys", "a list of keys", |node| node.full_list(signing_key));
+    let keys = fields.required("signing_keys", "a list of keys", |node| {
+        node.full_list(|node| signing_key(node, crypto))
+    });
     let path = "/.well-known/gatepass/jwks.json".to_owned();
     let jwks_path = fields.or("jwks_path", path, |node| {
         let path = services::path(node)?;
@@ -100,10 +109,9 @@ fn claims(node: &Node<'_>) -> Option<(Vec<String>, Map<String, Value>)> {
     Some((copy?, set?.into_iter().collect()))
 }
 
-fn signing_key(node: &Node<'_>) -> Option<IdentityKey> {
+fn signing_key(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<IdentityKey> {
     let mut fields = node.fields()?;
-    let algorithms = [("ES256", SigningAlgorithm::Es256), ("EdDSA", SigningAlgorithm::EdDsa)];
-    let algorithm = fields.required("algorithm", "ES256 | EdDSA", |node| node.one_of(&algorithms));
+    let algorithm = fields.required("algorithm", "ES256 | EdDSA | RS256", signing_algorithm);
     let accepted = "a private JWK, a PKCS#8 PEM, or {env: NAME} that holds one";
     let key = fields.required("private_key", accepted, |node| {
         let algorithm = algorithm?;
@@ -118,6 +126,15 @@ fn signing_key(node: &Node<'_>) -> Option<IdentityKey> {
     let retire_at = fields.optional("retire_at", moment);
     let node = fields.node().clone();
     fields.finish()?;
+    if let (Some(SigningAlgorithm::Rs256), Some(key), Some(crypto)) = (algorithm, &key, crypto)
+        && !key.is_signed_with_by_host(crypto)
+    {
+        return node.member("algorithm")?.reject_as(
+            "RS256 with a key that no host signs with",
+            "ES256 | EdDSA; RS256 on Envoy only, with crypto auto or host: the module does not \
+             sign with RSA (RUSTSEC-2023-0071)",
+        );
+    }
     let (key, sign_from, retire_at) = (key?, sign_from?, retire_at?);
     if let (Some(start), Some(end)) = (sign_from, retire_at)
         && start >= end
@@ -126,6 +143,17 @@ fn signing_key(node: &Node<'_>) -> Option<IdentityKey> {
     }
     let id = id?.unwrap_or_else(|| key.thumbprint().to_owned());
     Some(IdentityKey { id, key, sign_from, retire_at })
+}
+
+fn signing_algorithm(node: &Node<'_>) -> Option<SigningAlgorithm> {
+    if node.value().as_str().is_some_and(|name| name.starts_with("PS")) {
+        return node.reject("ES256 | EdDSA | RS256: hosts sign with RSA by PKCS#1 v1.5 only");
+    }
+    node.one_of(&[
+        ("ES256", SigningAlgorithm::Es256),
+        ("EdDSA", SigningAlgorithm::EdDsa),
+        ("RS256", SigningAlgorithm::Rs256),
+    ])
 }
 
 /// A moment: RFC 3339 or seconds since 1970.

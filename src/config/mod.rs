@@ -5,11 +5,14 @@
 //! later version or a contradiction refuses the whole.
 
 mod access;
+mod crypto;
 mod identity;
 mod protobuf;
 mod providers;
 mod reader;
 mod services;
+
+use std::rc::Rc;
 
 use serde_json::Value;
 
@@ -20,13 +23,16 @@ use crate::gateway::{Limits, Settings};
 use crate::http::HeaderName;
 use crate::identity::USERNAME_CLAIMS;
 use crate::json;
+use crate::keys::HostCrypto;
 use crate::token::{ClaimPath, HeaderSource, TokenSources};
 
 /// Reads a configuration: JSON, or a binary `google.protobuf.Struct`, which is
-/// what Envoy makes of one. `environment` finds the values of `{env: NAME}`.
+/// what Envoy makes of one. `environment` finds the values of `{env: NAME}`;
+/// `host` is the cryptography of the host, if it has any, and is tried here.
 pub fn load(
     text: &[u8],
     environment: &dyn Fn(&str) -> Option<String>,
+    host: Option<Rc<dyn HostCrypto>>,
 ) -> Result<Settings, Problems> {
     let value = match json::parse(text) {
         Ok(value) => value,
@@ -40,14 +46,14 @@ pub fn load(
         },
     };
     let document = Document::new(environment);
-    let settings = settings(&document.root(&value));
+    let settings = settings(&document.root(&value), host);
     match (settings, document.into_problems()) {
         (Some(settings), problems) if problems.is_empty() => Ok(settings),
         (_, problems) => Err(Problems(problems)),
     }
 }
 
-fn settings(root: &Node<'_>) -> Option<Settings> {
+fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Settings> {
     let mut fields = root.fields()?;
     // All sections are read before any of them can end the reading: `?` comes
     // last, so that no problem hides another.
@@ -62,14 +68,15 @@ fn settings(root: &Node<'_>) -> Option<Settings> {
     let user_info = fields.optional("user_info", |node| services::user_info(node, services));
     let headers =
         fields.or("claim_to_headers", Vec::new(), |node| node.list(identity::claim_header));
-    let minter = fields.required("identity_token", "an object", identity::minter);
+    let crypto = crypto::read(fields.node_of("crypto").as_ref(), host);
+    let minter = fields
+        .required("identity_token", "an object", |node| identity::minter(node, crypto.as_ref()));
     let anonymous = consumers.as_ref().and_then(Option::as_ref);
     let rules = fields
         .or("rules", Vec::new(), |node| access::rules(node, provider_names.as_deref(), anonymous));
     let errors = fields.optional("errors", errors);
     let limits = fields.optional("limits", limits);
     let bypass_cors_preflight = fields.or("bypass_cors_preflight", true, Node::flag);
-    let crypto = fields.or("crypto", (), |node| node.one_of(&[("auto", ()), ("module", ())]));
     let mode = fields.or("mode", (), |node| node.one_of(&[("enforce", ())]));
     let revocation = fields.not_yet("revocation");
     let whole = fields.node().clone();
@@ -91,7 +98,7 @@ fn settings(root: &Node<'_>) -> Option<Settings> {
         source
     });
     let consumers = consumers?.map(|(directory, _)| directory).unwrap_or_default();
-    crypto?;
+    let crypto = crypto?.signing_with(minter.signing_keys());
     mode?;
     revocation?;
     known?;
@@ -106,6 +113,7 @@ fn settings(root: &Node<'_>) -> Option<Settings> {
         errors: errors?.unwrap_or_default(),
         limits: limits?.unwrap_or(DEFAULT_LIMITS),
         bypass_cors_preflight: bypass_cors_preflight?,
+        crypto,
     })
 }
 

@@ -91,6 +91,11 @@ impl IdentityKeys {
         &self.jwks_path
     }
 
+    /// Every key there is.
+    pub fn signing_keys(&self) -> impl Iterator<Item = &SigningKey> + Clone {
+        self.keys.iter().map(|key| &key.key)
+    }
+
     /// The key that signs: the first whose time has come and is not over.
     pub fn signing(&self, now: UnixTime) -> Option<&IdentityKey> {
         self.keys.iter().find(|key| key.signs(now))

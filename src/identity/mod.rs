@@ -18,7 +18,7 @@ pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders, USERNAME_CLAIM
 pub use self::keys::{IdentityKey, IdentityKeys, JwksDocument, ScheduleGap};
 use crate::consumer::Consumer;
 use crate::http::HeaderName;
-use crate::keys::SignError;
+use crate::keys::{Crypto, SignError};
 use crate::time::{Span, UnixTime};
 use crate::token::Verified;
 use crate::user_info::UserInfo;
@@ -170,6 +170,7 @@ impl Minter {
     /// becomes the `jti`.
     pub fn mint(
         &self,
+        crypto: &Crypto,
         who: &Authenticated,
         enrichment: Enrichment,
         nonce: &[u8],
@@ -179,7 +180,7 @@ impl Minter {
         let expires = now.plus(self.keys.ttl());
         let expires = who.token.expires().map_or(expires, |exp| exp.min(expires));
         let claims = self.claims(who, &enrichment, nonce);
-        let token = self.sign(key, claims.clone(), now, expires)?;
+        let token = self.sign(crypto, key, claims.clone(), now, expires)?;
         let fields = self.headers.render(&self.header, &token, who, &claims)?;
 
         let mut reusable_until = expires.minus(REUSE_MARGIN).min(self.keys.next_change(now));
@@ -247,6 +248,7 @@ impl Minter {
 
     fn sign(
         &self,
+        crypto: &Crypto,
         key: &IdentityKey,
         claims: Map<String, Value>,
         now: UnixTime,
@@ -256,7 +258,7 @@ impl Minter {
         claims.issued_at = date(now);
         claims.not_before = date(now);
         claims.expiration = date(expires);
-        key.key.mint(&key.id, "identity+jwt", &claims).map_err(MintError::Sign)
+        key.key.mint(crypto, &key.id, "identity+jwt", &claims).map_err(MintError::Sign)
     }
 }
 

@@ -30,6 +30,12 @@ pub enum Algorithm {
     Ps512,
     /// ECDSA on P-256 with SHA-256.
     Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// ECDSA on P-521 with SHA-512.
+    Es512,
+    /// ECDSA on secp256k1 with SHA-256 (RFC 8812 section 3.2).
+    Es256K,
     /// EdDSA; here always on Ed25519.
     EdDsa,
 }
@@ -43,13 +49,19 @@ pub enum Family {
     Rsa,
     /// `EC` on `P-256`.
     P256,
+    /// `EC` on `P-384`.
+    P384,
+    /// `EC` on `P-521`.
+    P521,
+    /// `EC` on `secp256k1`.
+    Secp256k1,
     /// `OKP` on `Ed25519`.
     Ed25519,
 }
 
 impl Algorithm {
     /// Every algorithm.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Hs256,
         Self::Hs384,
         Self::Hs512,
@@ -60,6 +72,9 @@ impl Algorithm {
         Self::Ps384,
         Self::Ps512,
         Self::Es256,
+        Self::Es384,
+        Self::Es512,
+        Self::Es256K,
         Self::EdDsa,
     ];
 
@@ -76,13 +91,22 @@ impl Algorithm {
             Self::Ps384 => "PS384",
             Self::Ps512 => "PS512",
             Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
+            Self::Es256K => "ES256K",
             Self::EdDsa => "EdDSA",
         }
     }
 
     /// The algorithm of that very name: the comparison is case-sensitive
     /// (RFC 7515 section 4.1.1).
+    ///
+    /// `Ed25519` is the newer name of EdDSA on that curve (RFC 9864 section
+    /// 2.2), which is the only one here.
     pub fn from_name(name: &str) -> Option<Self> {
+        if name == "Ed25519" {
+            return Some(Self::EdDsa);
+        }
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
@@ -94,6 +118,9 @@ impl Algorithm {
                 Family::Rsa
             }
             Self::Es256 => Family::P256,
+            Self::Es384 => Family::P384,
+            Self::Es512 => Family::P521,
+            Self::Es256K => Family::Secp256k1,
             Self::EdDsa => Family::Ed25519,
         }
     }
@@ -123,6 +150,9 @@ impl fmt::Display for Family {
             Self::Hmac => "a symmetric key",
             Self::Rsa => "an RSA key",
             Self::P256 => "a P-256 key",
+            Self::P384 => "a P-384 key",
+            Self::P521 => "a P-521 key",
+            Self::Secp256k1 => "a secp256k1 key",
             Self::Ed25519 => "an Ed25519 key",
         })
     }
@@ -130,14 +160,18 @@ impl fmt::Display for Family {
 
 /// An algorithm we sign with.
 ///
-/// Both are deterministic, as the hosts offer no randomness to trust. RSA is
-/// not among them: it takes 12 ms in the module and its arithmetic leaks time.
+/// The first two are deterministic in the module, as not every host offers
+/// randomness to trust. RSA is for hosts only: in the module it takes 12 ms and
+/// its arithmetic leaks time (RUSTSEC-2023-0071). PS256 is not there, since no
+/// host signs with PSS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SigningAlgorithm {
     /// ECDSA on P-256 with SHA-256.
     Es256,
     /// EdDSA on Ed25519.
     EdDsa,
+    /// RSASSA-PKCS1-v1_5 with SHA-256, by the host.
+    Rs256,
 }
 
 impl From<SigningAlgorithm> for Algorithm {
@@ -145,6 +179,7 @@ impl From<SigningAlgorithm> for Algorithm {
         match algorithm {
             SigningAlgorithm::Es256 => Self::Es256,
             SigningAlgorithm::EdDsa => Self::EdDsa,
+            SigningAlgorithm::Rs256 => Self::Rs256,
         }
     }
 }
@@ -245,6 +280,7 @@ mod tests {
         for algorithm in Algorithm::ALL {
             assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
         }
+        assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDsa));
         for (case, name) in [
             ("none", "none"),
             ("None", "None"),
@@ -255,6 +291,9 @@ mod tests {
             ("a NUL after", "RS256\0"),
             ("an encryption algorithm", "RSA-OAEP"),
             ("a hash nobody uses", "RS224"),
+            ("a misprint of RFC 7520", "ES521"),
+            ("a curve of EdDSA that is not here", "Ed448"),
+            ("the curve in lower case", "ed25519"),
         ] {
             assert_eq!(Algorithm::from_name(name), None, "{case}");
         }
@@ -283,13 +322,21 @@ mod tests {
         assert_eq!(set.to_string(), "RS256, ES256");
         assert_eq!(
             AlgorithmSet::asymmetric().to_string(),
-            "RS256, RS384, RS512, PS256, PS384, PS512, ES256, EdDSA"
+            "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, ES256K, EdDSA"
         );
     }
 
     #[test]
     fn families_divide_the_algorithms() {
-        let families = [Family::Hmac, Family::Rsa, Family::P256, Family::Ed25519];
+        let families = [
+            Family::Hmac,
+            Family::Rsa,
+            Family::P256,
+            Family::P384,
+            Family::P521,
+            Family::Secp256k1,
+            Family::Ed25519,
+        ];
         for algorithm in Algorithm::ALL {
             let homes = families.map(|family| family.algorithms().contains(algorithm));
             assert_eq!(homes.iter().filter(|home| **home).count(), 1, "{algorithm}");

@@ -1,88 +1,144 @@
-//! ECDSA on P-256 with SHA-256 (RFC 7518 section 3.4).
+//! ECDSA on its four curves (RFC 7518 section 3.4, RFC 8812 section 3.2).
 
-use std::borrow::Cow;
-use std::num::NonZeroUsize;
+use std::ops::Add;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jwt_compact::AlgorithmSignature;
-use p256::Sec1Point;
-use p256::ecdsa::signature::{Signer, Verifier};
-use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
+use ecdsa::der::{MaxOverhead, MaxSize};
+use ecdsa::elliptic_curve::array::ArraySize;
+use ecdsa::elliptic_curve::array::typenum::Unsigned;
+use ecdsa::elliptic_curve::pkcs8::AssociatedOid;
+use ecdsa::elliptic_curve::sec1::{FromSec1Point, ModulusSize, ToSec1Point};
+use ecdsa::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize};
+use ecdsa::signature::{Signer, Verifier};
+use ecdsa::{DigestAlgorithm, EcdsaCurve, Signature, SignatureSize};
+use p256::ecdsa::SigningKey;
+use p256::pkcs8::{EncodePrivateKey, SecretDocument};
+use p256::{NistP256, SecretKey};
 
+use super::Algorithm;
+use super::crypto::{Crypto, PublicKeyInfo};
 use super::error::KeyError;
 use super::jwk::Jwk;
 
-/// `ES256`.
-pub(super) struct Es256;
+/// A public key on the curve `C`, which decides the hash too.
+#[derive(Clone)]
+pub(super) struct EcKey<C: EcdsaCurve + CurveArithmetic> {
+    point: ecdsa::VerifyingKey<C>,
+    info: PublicKeyInfo,
+}
 
-impl jwt_compact::Algorithm for Es256 {
-    type SigningKey = SigningKey;
-    type VerifyingKey = VerifyingKey;
-    type Signature = Es256Signature;
-
-    fn name(&self) -> Cow<'static, str> {
-        Cow::Borrowed("ES256")
+impl<C> EcKey<C>
+where
+    C: EcdsaCurve + CurveArithmetic + DigestAlgorithm + AssociatedOid,
+    AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
+    FieldBytesSize<C>: ModulusSize,
+    SignatureSize<C>: ArraySize,
+    MaxSize<C>: ArraySize,
+    <FieldBytesSize<C> as Add>::Output: Add<MaxOverhead> + ArraySize,
+{
+    /// Reads `x` and `y` (RFC 7518 section 6.2.1): whole coordinates of a point
+    /// on the curve.
+    pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, KeyError> {
+        // SEC 1 section 2.3.3: a 4, then both coordinates.
+        let mut point = vec![4];
+        for member in ["x", "y"] {
+            point.extend(jwk.sized(member, FieldBytesSize::<C>::USIZE)?);
+        }
+        let point = ecdsa::VerifyingKey::from_sec1_bytes(&point);
+        point.map(Self::new).map_err(|_| KeyError::NotOnCurve)
     }
 
-    /// Deterministic (RFC 6979): the hosts offer no randomness to trust, and a
-    /// nonce that repeats gives the key away.
-    fn sign(&self, key: &SigningKey, message: &[u8]) -> Es256Signature {
-        Es256Signature(key.sign(message))
+    fn new(point: ecdsa::VerifyingKey<C>) -> Self {
+        let info = PublicKeyInfo::of(&ecdsa::elliptic_curve::PublicKey::<C>::from(point));
+        Self { point, info }
     }
 
-    fn verify_signature(
+    /// R and S must be whole and in `1..n`. Both halves of the range of S are
+    /// valid in a JWS, so a token text is no unique name for a token.
+    pub(super) fn verify(
         &self,
-        Es256Signature(signature): &Es256Signature,
-        key: &VerifyingKey,
-        message: &[u8],
+        crypto: &Crypto,
+        algorithm: Algorithm,
+        signing_input: &[u8],
+        signature: &[u8],
     ) -> bool {
-        key.verify(message, signature).is_ok()
+        let Ok(signature) = Signature::<C>::from_slice(signature) else { return false };
+        self.info
+            .verify(crypto, algorithm, signing_input, || signature.to_der())
+            .unwrap_or_else(|| self.verify_here(signing_input, signature))
+    }
+
+    fn verify_here(&self, signing_input: &[u8], mut signature: Signature<C>) -> bool {
+        if C::NORMALIZE_S {
+            // The crate of secp256k1 knows only the lower half, for the sake of
+            // Bitcoin.
+            signature = signature.normalize_s();
+        }
+        self.point.verify(signing_input, &signature).is_ok()
+    }
+
+    /// `x` and `y` in base64url.
+    pub(super) fn coordinates(&self) -> [String; 2] {
+        let point = self.point.to_sec1_point(false);
+        [point.x(), point.y()].map(|coordinate| {
+            coordinate.map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes)).unwrap_or_default()
+        })
     }
 }
 
-/// R and S, each 32 bytes and in `1..n`; both halves of the range of S are
-/// valid in a JWS, so a token text is no unique name for a token.
-pub(super) struct Es256Signature(Signature);
-
-impl AlgorithmSignature for Es256Signature {
-    const LENGTH: Option<NonZeroUsize> = NonZeroUsize::new(64);
-
-    fn try_from_slice(bytes: &[u8]) -> anyhow::Result<Self> {
-        Signature::from_slice(bytes).map(Self).map_err(anyhow::Error::msg)
-    }
-
-    fn as_bytes(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.0.to_bytes().to_vec())
+impl<C: EcdsaCurve + CurveArithmetic> PartialEq for EcKey<C> {
+    fn eq(&self, other: &Self) -> bool {
+        self.point == other.point
     }
 }
 
-/// Reads `x` and `y` (RFC 7518 section 6.2.1): whole coordinates of a point on
-/// the curve.
-pub(super) fn verifying_key(jwk: Jwk<'_>) -> Result<VerifyingKey, KeyError> {
-    let x = jwk.array::<32>("x")?;
-    let y = jwk.array::<32>("y")?;
-    let point = Sec1Point::from_affine_coordinates(&x.into(), &y.into(), false);
-    VerifyingKey::from_sec1_point(&point).map_err(|_| KeyError::NotOnCurve)
+/// A private key for `ES256`.
+pub(super) struct PrivateEcKey {
+    scalar: SigningKey,
+    /// As a host takes it; without it, the module alone signs.
+    pkcs8: Option<SecretDocument>,
 }
 
-/// Reads `d` (RFC 7518 section 6.2.2); `None` if it is not in `1..n`.
-pub(super) fn signing_key(jwk: Jwk<'_>) -> Result<Option<SigningKey>, KeyError> {
-    let scalar = jwk.array::<32>("d")?;
-    Ok(SigningKey::from_bytes(&scalar.into()).ok())
+impl PrivateEcKey {
+    /// Reads `d` (RFC 7518 section 6.2.2); `None` if it is not in `1..n`.
+    pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Option<Self>, KeyError> {
+        let scalar = jwk.array::<32>("d")?;
+        Ok(SecretKey::from_bytes(&scalar.into()).ok().map(Self::from))
+    }
+
+    pub(super) fn public(&self) -> EcKey<NistP256> {
+        EcKey::new(*self.scalar.verifying_key())
+    }
+
+    /// The host's signature, brought into the form of a JWS; whether the host is
+    /// trusted to sign is for `host` to say.
+    pub(super) fn sign_by_host(
+        &self,
+        host: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+    ) -> Option<Vec<u8>> {
+        let signature = host(self.pkcs8.as_ref()?.as_bytes())?;
+        let signature = Signature::<NistP256>::from_der(&signature).ok()?;
+        Some(signature.to_bytes().to_vec())
+    }
+
+    /// Deterministic (RFC 6979): the module has no randomness to trust on every
+    /// host, and a nonce that repeats gives the key away.
+    pub(super) fn sign_here(&self, signing_input: &[u8]) -> Vec<u8> {
+        let signature: Signature<NistP256> = self.scalar.sign(signing_input);
+        signature.to_bytes().to_vec()
+    }
 }
 
-/// `x` and `y` in base64url.
-pub(super) fn coordinates(key: &VerifyingKey) -> [String; 2] {
-    let point = key.to_sec1_point(false);
-    [point.x(), point.y()].map(|coordinate| {
-        coordinate.map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes)).unwrap_or_default()
-    })
+impl From<SecretKey> for PrivateEcKey {
+    fn from(key: SecretKey) -> Self {
+        let pkcs8 = key.to_pkcs8_der().ok();
+        Self { scalar: key.into(), pkcs8 }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use jwt_compact::Algorithm as _;
     use serde_json::{Value, json};
 
     use super::*;
@@ -91,7 +147,7 @@ mod tests {
     const Y: &str = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
 
     fn error(jwk: &Value) -> Option<KeyError> {
-        verifying_key(Jwk::new(jwk.as_object().unwrap())).err()
+        EcKey::<NistP256>::from_jwk(Jwk::new(jwk.as_object().unwrap())).err()
     }
 
     #[test]
@@ -145,10 +201,11 @@ mod tests {
     fn signing_is_deterministic() {
         let d = "ya-p2EW6dRZrXCFXZ7HWk05Qw9s26JsSe4piKxIPZyE";
         let jwk = json!({"d": d});
-        let key = signing_key(Jwk::new(jwk.as_object().unwrap()));
-        let signature = Es256.sign(&key.unwrap().unwrap(), b"sample");
+        let key = PrivateEcKey::from_jwk(Jwk::new(jwk.as_object().unwrap()));
+        let signature = key.unwrap().unwrap().sign_here(b"sample");
+        let hex: String = signature.iter().map(|byte| format!("{byte:02X}")).collect();
         assert_eq!(
-            format!("{:X}", signature.0),
+            hex,
             "EFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716\
              F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8"
         );

@@ -1,54 +1,20 @@
 //! EdDSA on Ed25519 (RFC 8037 section 3.1).
 
-use std::borrow::Cow;
-use std::num::NonZeroUsize;
-
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use jwt_compact::AlgorithmSignature;
 
 use super::error::KeyError;
 use super::jwk::Jwk;
 
-/// `EdDSA`.
-pub(super) struct Ed25519;
-
-impl jwt_compact::Algorithm for Ed25519 {
-    type SigningKey = SigningKey;
-    type VerifyingKey = VerifyingKey;
-    type Signature = Ed25519Signature;
-
-    fn name(&self) -> Cow<'static, str> {
-        Cow::Borrowed("EdDSA")
-    }
-
-    fn sign(&self, key: &SigningKey, message: &[u8]) -> Ed25519Signature {
-        Ed25519Signature(key.sign(message))
-    }
-
-    /// Strictly: S below the order, R canonical and neither point of small
-    /// order, so nobody can make a second signature from a first.
-    fn verify_signature(
-        &self,
-        Ed25519Signature(signature): &Ed25519Signature,
-        key: &VerifyingKey,
-        message: &[u8],
-    ) -> bool {
-        key.verify_strict(message, signature).is_ok()
-    }
+/// Strictly: S below the order, R canonical and neither point of small order,
+/// so nobody can make a second signature from a first.
+pub(super) fn verify(key: &VerifyingKey, signing_input: &[u8], signature: &[u8]) -> bool {
+    Signature::from_slice(signature)
+        .is_ok_and(|signature| key.verify_strict(signing_input, &signature).is_ok())
 }
 
-pub(super) struct Ed25519Signature(Signature);
-
-impl AlgorithmSignature for Ed25519Signature {
-    const LENGTH: Option<NonZeroUsize> = NonZeroUsize::new(64);
-
-    fn try_from_slice(bytes: &[u8]) -> anyhow::Result<Self> {
-        Signature::from_slice(bytes).map(Self).map_err(anyhow::Error::msg)
-    }
-
-    fn as_bytes(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.0.to_vec())
-    }
+/// `EdDSA`.
+pub(super) fn sign(key: &SigningKey, signing_input: &[u8]) -> Vec<u8> {
+    key.sign(signing_input).to_vec()
 }
 
 /// Reads `x` (RFC 8037 section 2).
@@ -74,7 +40,6 @@ pub(super) fn signing_key(jwk: Jwk<'_>) -> Result<SigningKey, KeyError> {
 mod tests {
     use base64::Engine as _;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-    use jwt_compact::Algorithm as _;
     use serde_json::json;
 
     use super::*;
@@ -135,9 +100,9 @@ mod tests {
         let jwk = json!({"d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"});
         let key = signing_key(Jwk::new(jwk.as_object().unwrap())).unwrap();
         let signing_input = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
-        let signature = Ed25519.sign(&key, signing_input.as_bytes());
+        let signature = sign(&key, signing_input.as_bytes());
         assert_eq!(
-            BASE64_URL_SAFE_NO_PAD.encode(signature.as_bytes()),
+            BASE64_URL_SAFE_NO_PAD.encode(signature),
             "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
         );
     }

@@ -113,7 +113,7 @@ impl fmt::Display for KeyError {
                 write!(f, "\"kty\" {found} is not one of oct, RSA, EC, OKP")
             }
             Self::UnsupportedCurve(found) => {
-                write!(f, "\"crv\" {found} is not one of P-256, Ed25519")
+                write!(f, "\"crv\" {found} is not one of P-256, P-384, P-521, secp256k1, Ed25519")
             }
             Self::UnsupportedAlgorithm(found) => {
                 write!(f, "\"alg\" {found} is not a signature algorithm known here")
@@ -227,19 +227,21 @@ impl fmt::Display for SigningKeyError {
 
 impl std::error::Error for SigningKeyError {}
 
-/// Why claims cannot be signed: they are not serialisable as a JSON object.
+/// Why no token could be signed.
 #[derive(Debug)]
-pub struct SignError(CreationError);
-
-impl SignError {
-    pub(super) const fn new(error: CreationError) -> Self {
-        Self(error)
-    }
+pub enum SignError {
+    /// The claims are not serialisable as a JSON object.
+    Claims(CreationError),
+    /// The host, which alone can sign with such a key, did not.
+    Host,
 }
 
 impl fmt::Display for SignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self {
+            Self::Claims(error) => error.fmt(f),
+            Self::Host => f.write_str("the host did not sign"),
+        }
     }
 }
 

@@ -64,6 +64,16 @@ impl<'a> Jwk<'a> {
         })
     }
 
+    /// A base64url member of exactly that many bytes.
+    pub(super) fn sized(self, member: &'static str, bytes: usize) -> Result<Vec<u8>, KeyError> {
+        let value = self.bytes(member)?;
+        if value.len() == bytes {
+            Ok(value)
+        } else {
+            Err(KeyError::WrongLength { member, expected: bytes, found: value.len() })
+        }
+    }
+
     /// `kid` (RFC 7517 section 4.5).
     pub(super) fn key_id(self) -> Result<Option<&'a str>, KeyError> {
         match self.text("kid")? {
@@ -74,13 +84,17 @@ impl<'a> Jwk<'a> {
         }
     }
 
-    /// `kty` and `crv` (RFC 7518 section 6, RFC 8037 section 2).
+    /// `kty` and `crv` (RFC 7518 section 6, RFC 8037 section 2, RFC 8812 section
+    /// 3.1).
     pub(super) fn family(self) -> Result<Family, KeyError> {
         match self.required("kty")? {
             "oct" => Ok(Family::Hmac),
             "RSA" => Ok(Family::Rsa),
             "EC" => match self.required("crv")? {
                 "P-256" => Ok(Family::P256),
+                "P-384" => Ok(Family::P384),
+                "P-521" => Ok(Family::P521),
+                "secp256k1" => Ok(Family::Secp256k1),
                 other => Err(KeyError::UnsupportedCurve(Excerpt::of(other))),
             },
             "OKP" => match self.required("crv")? {

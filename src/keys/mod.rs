@@ -7,17 +7,20 @@
 //!
 //! The rules for strength are applied where a key is made (RFC 7518 sections
 //! 3.2 to 3.5, RFC 8037 section 3), so no weak key exists as a value. The
-//! arithmetic is that of the RustCrypto crates and of dalek, reached through
-//! the trait [`jwt_compact::Algorithm`]; there is no cryptography in here.
+//! arithmetic is that of the RustCrypto crates, of dalek and of jwt-compact, or
+//! that of the host ([`HostCrypto`]); there is no cryptography in here. Which of
+//! them computes a signature is told by a [`Crypto`].
 //!
 //! Nothing here fetches keys, knows issuers or looks at claims.
 
 mod algorithm;
+mod crypto;
 mod ecdsa;
 mod eddsa;
 mod error;
 mod hmac;
 mod jwk;
+mod known_answers;
 mod pkcs8;
 mod rsa;
 mod set;
@@ -25,6 +28,7 @@ mod signing;
 mod verifying;
 
 pub use self::algorithm::{Algorithm, AlgorithmSet, Family, SigningAlgorithm};
+pub use self::crypto::{Crypto, Hash, HostCrypto};
 pub use self::error::{Excerpt, KeyError, KeyKind, SignError, SigningKeyError};
 pub use self::jwk::Origin;
 pub use self::set::{KeySet, KeySetError, MAX_CANDIDATES, MAX_KEYS, SkippedKey};

@@ -3,6 +3,7 @@
 use p256::pkcs8::{AssociatedOid, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
 
 use super::error::{KeyKind, SigningKeyError};
+use super::rsa::PrivateRsaKey;
 use super::signing::PrivateKey;
 use super::{Algorithm, Family, SigningAlgorithm};
 
@@ -26,6 +27,10 @@ pub(super) fn private_key(
         SigningAlgorithm::Es256 => p256::SecretKey::try_from(info)
             .map(|key| PrivateKey::Es256(key.into()))
             .map_err(|_| SigningKeyError::Malformed),
+        SigningAlgorithm::Rs256 => {
+            PrivateRsaKey::from_pkcs8(document.clone(), info.private_key.as_bytes())
+                .map(PrivateKey::Rs256)
+        }
         SigningAlgorithm::EdDsa => ed25519_dalek::SigningKey::try_from(info)
             .map(PrivateKey::EdDsa)
             .map_err(|_| SigningKeyError::Malformed),
@@ -40,10 +45,13 @@ fn kind(info: &PrivateKeyInfoRef<'_>) -> KeyKind {
     match info.algorithm.oid {
         RSA => KeyKind::Known(Family::Rsa),
         ED25519 => KeyKind::Known(Family::Ed25519),
-        EC if info.algorithm.parameters_oid() == Ok(p256::NistP256::OID) => {
-            KeyKind::Known(Family::P256)
-        }
-        EC => KeyKind::OtherCurve,
+        EC => match info.algorithm.parameters_oid() {
+            Ok(p256::NistP256::OID) => KeyKind::Known(Family::P256),
+            Ok(p384::NistP384::OID) => KeyKind::Known(Family::P384),
+            Ok(p521::NistP521::OID) => KeyKind::Known(Family::P521),
+            Ok(k256::Secp256k1::OID) => KeyKind::Known(Family::Secp256k1),
+            _ => KeyKind::OtherCurve,
+        },
         _ => KeyKind::Other,
     }
 }

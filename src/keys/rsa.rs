@@ -1,19 +1,23 @@
-//! RSA (RFC 7518 sections 3.3 and 3.5): verifying only.
+//! RSA (RFC 7518 sections 3.3 and 3.5): verifying, and signing by a host.
 
-use std::borrow::Cow;
-use std::convert::Infallible;
+use std::rc::Rc;
 
-use jwt_compact::AlgorithmSignature;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use rsa::pkcs1::RsaPrivateKeyRef;
 use rsa::pkcs1v15::Pkcs1v15Sign;
+use rsa::pkcs8::der::Decode;
+use rsa::pkcs8::der::asn1::{OctetStringRef, UintRef};
+use rsa::pkcs8::{PrivateKeyInfoRef, SecretDocument};
 use rsa::pss::Pss;
 use rsa::traits::PublicKeyParts;
 use rsa::{BoxedUint, RsaPublicKey};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use super::Algorithm;
-use super::error::KeyError;
+use super::crypto::{Crypto, PublicKeyInfo};
+use super::error::{KeyError, SigningKeyError};
 use super::jwk::Jwk;
-use super::verifying::verify_as;
 
 /// Bits of a modulus: fewer are weak (RFC 7518 section 3.3), more cost the
 /// gateway milliseconds per token, which an attacker would not have to pay.
@@ -21,7 +25,12 @@ const MODULUS_BITS: std::ops::RangeInclusive<u32> = 2048..=4096;
 
 /// A public key.
 #[derive(Clone)]
-pub(super) struct RsaKey(RsaPublicKey);
+pub(super) struct RsaKey {
+    key: RsaPublicKey,
+    /// Big-endian, without zeros in front.
+    modulus: Rc<[u8]>,
+    info: PublicKeyInfo,
+}
 
 impl RsaKey {
     /// Reads `n` and `e` (RFC 7518 section 6.3.1).
@@ -29,10 +38,12 @@ impl RsaKey {
     /// Zero bytes in front, which the RFC forbids and Java likes to write, are
     /// let pass: they change no number.
     pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, KeyError> {
-        let modulus = significant(&jwk.bytes("n")?).to_vec();
-        let exponent = significant(&jwk.bytes("e")?).to_vec();
+        Self::new(&jwk.bytes("n")?, &jwk.bytes("e")?)
+    }
 
-        let bits = bit_length(&modulus);
+    fn new(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
+        let (modulus, exponent) = (significant(modulus), significant(exponent));
+        let bits = bit_length(modulus);
         if !MODULUS_BITS.contains(&bits) {
             return Err(KeyError::ModulusSize { bits });
         }
@@ -44,69 +55,60 @@ impl RsaKey {
         if exponent.len() > 5 {
             return Err(KeyError::Exponent);
         }
-        RsaPublicKey::new(
-            BoxedUint::from_be_slice_vartime(&modulus),
-            BoxedUint::from_be_slice_vartime(&exponent),
-        )
-        .map(Self)
-        .map_err(|_| KeyError::Exponent)
+        let key = RsaPublicKey::new(
+            BoxedUint::from_be_slice_vartime(modulus),
+            BoxedUint::from_be_slice_vartime(exponent),
+        );
+        let key = key.map_err(|_| KeyError::Exponent)?;
+        let info = PublicKeyInfo::of(&key);
+        Ok(Self { key, modulus: modulus.into(), info })
     }
 
+    /// `n` and `e` in base64url.
+    pub(super) fn members(&self) -> [String; 2] {
+        let exponent = self.key.e().to_be_bytes_trimmed_vartime();
+        [&self.modulus[..], &exponent].map(|number| BASE64_URL_SAFE_NO_PAD.encode(number))
+    }
+
+    /// RFC 8017 sections 8.1.2 and 8.2.2.
     pub(super) fn verify(
         &self,
+        crypto: &Crypto,
         algorithm: Algorithm,
         signing_input: &[u8],
         signature: &[u8],
     ) -> bool {
-        // RFC 8017 sections 8.1.2 and 8.2.2, step 1.
-        signature.len() == self.0.size()
-            && verify_as(&RsaSsa(algorithm), &self.0, signing_input, signature)
-    }
-}
-
-/// The two signature schemes of RFC 8017 section 8, by JWS algorithm.
-struct RsaSsa(Algorithm);
-
-impl jwt_compact::Algorithm for RsaSsa {
-    /// Nobody signs with RSA here: its arithmetic on private keys is not
-    /// constant in time (RUSTSEC-2023-0071).
-    type SigningKey = Infallible;
-    type VerifyingKey = RsaPublicKey;
-    type Signature = RsaSignature;
-
-    fn name(&self) -> Cow<'static, str> {
-        Cow::Borrowed(self.0.name())
+        // Step 1, and that the number is below the modulus (section 5.2.2); both
+        // are big-endian.
+        if signature.len() != self.modulus.len() || signature >= &*self.modulus {
+            return false;
+        }
+        self.info
+            .verify(crypto, algorithm, signing_input, || signature)
+            .unwrap_or_else(|| self.verify_here(algorithm, signing_input, signature))
     }
 
-    fn sign(&self, key: &Infallible, _message: &[u8]) -> RsaSignature {
-        match *key {}
-    }
-
-    fn verify_signature(
-        &self,
-        RsaSignature(signature): &RsaSignature,
-        key: &RsaPublicKey,
-        message: &[u8],
-    ) -> bool {
+    fn verify_here(&self, algorithm: Algorithm, signing_input: &[u8], signature: &[u8]) -> bool {
+        let key = &self.key;
         // `Pss::new` expects a salt as long as the hash (RFC 7518 section 3.5).
-        let result = match self.0 {
+        let result = match algorithm {
             Algorithm::Rs256 => {
-                key.verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message), signature)
+                key.verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(signing_input), signature)
             }
             Algorithm::Rs384 => {
-                key.verify(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message), signature)
+                key.verify(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(signing_input), signature)
             }
             Algorithm::Rs512 => {
-                key.verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message), signature)
+                key.verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(signing_input), signature)
             }
             Algorithm::Ps256 => {
-                key.verify(Pss::<Sha256>::new(), &Sha256::digest(message), signature)
+                key.verify(Pss::<Sha256>::new(), &Sha256::digest(signing_input), signature)
             }
             Algorithm::Ps384 => {
-                key.verify(Pss::<Sha384>::new(), &Sha384::digest(message), signature)
+                key.verify(Pss::<Sha384>::new(), &Sha384::digest(signing_input), signature)
             }
             Algorithm::Ps512 => {
-                key.verify(Pss::<Sha512>::new(), &Sha512::digest(message), signature)
+                key.verify(Pss::<Sha512>::new(), &Sha512::digest(signing_input), signature)
             }
             _ => return false,
         };
@@ -114,17 +116,70 @@ impl jwt_compact::Algorithm for RsaSsa {
     }
 }
 
-/// As long as the modulus, which [`RsaKey::verify`] has checked.
-struct RsaSignature(Vec<u8>);
+/// A private key, for a host to sign with. It is never computed with in here:
+/// the arithmetic of the crate on private keys is not constant in time
+/// (RUSTSEC-2023-0071).
+pub(super) struct PrivateRsaKey {
+    public: RsaKey,
+    pkcs8: SecretDocument,
+}
 
-impl AlgorithmSignature for RsaSignature {
-    fn try_from_slice(bytes: &[u8]) -> anyhow::Result<Self> {
-        Ok(Self(bytes.to_vec()))
+impl PrivateRsaKey {
+    /// Reads `n` to `qi` (RFC 7518 section 6.3.2), of a key with two primes.
+    pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, SigningKeyError> {
+        let public = RsaKey::from_jwk(jwk)?;
+        let names = ["n", "e", "d", "p", "q", "dp", "dq", "qi"];
+        let mut numbers = Vec::with_capacity(names.len());
+        for name in names {
+            numbers.push(jwk.bytes(name)?);
+        }
+        let pkcs8 = private_key_info(&numbers).ok_or(SigningKeyError::Malformed)?;
+        Ok(Self { public, pkcs8 })
     }
 
-    fn as_bytes(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.0)
+    /// Reads the inside of a PKCS#8 document.
+    pub(super) fn from_pkcs8(
+        document: SecretDocument,
+        private_key: &[u8],
+    ) -> Result<Self, SigningKeyError> {
+        let key = RsaPrivateKeyRef::from_der(private_key);
+        let key = key.map_err(|_| SigningKeyError::Malformed)?;
+        let public = RsaKey::new(key.modulus.as_bytes(), key.public_exponent.as_bytes())?;
+        Ok(Self { public, pkcs8: document })
     }
+
+    pub(super) const fn public(&self) -> &RsaKey {
+        &self.public
+    }
+
+    /// The host's signature; whether the host is trusted to sign is for `host` to
+    /// say.
+    pub(super) fn sign_by_host(
+        &self,
+        host: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+    ) -> Option<Vec<u8>> {
+        host(self.pkcs8.as_bytes()).filter(|it| it.len() == self.public.modulus.len())
+    }
+}
+
+/// PKCS#8 of the numbers of RFC 8017 appendix A.1.2, in their order there.
+fn private_key_info(numbers: &[Vec<u8>]) -> Option<SecretDocument> {
+    let mut numbers = numbers.iter().map(|number| UintRef::new(number).ok());
+    let mut next = || numbers.next().flatten();
+    let key = RsaPrivateKeyRef {
+        modulus: next()?,
+        public_exponent: next()?,
+        private_exponent: next()?,
+        prime1: next()?,
+        prime2: next()?,
+        exponent1: next()?,
+        exponent2: next()?,
+        coefficient: next()?,
+        other_prime_infos: None,
+    };
+    let key = SecretDocument::encode_msg(&key).ok()?;
+    let key = OctetStringRef::new(key.as_bytes()).ok()?;
+    PrivateKeyInfoRef::new(rsa::pkcs1::ALGORITHM_ID, key).try_into().ok()
 }
 
 /// Without the zero bytes in front.
@@ -146,8 +201,6 @@ fn bit_length(number: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
     use serde_json::json;
 
     use super::*;
@@ -219,8 +272,14 @@ mod tests {
         let key = key(&modulus(2049), &[3]).unwrap_or_else(|error| panic!("{error}"));
         for algorithm in Algorithm::ALL {
             for length in [0, 1, 255, 256, 257, 258, 512, 4096] {
-                assert!(!key.verify(algorithm, b"", &vec![0; length]), "{length}");
-                assert!(!key.verify(algorithm, b"", &vec![0xff; length]), "{length}");
+                assert!(
+                    !key.verify(&Crypto::module(), algorithm, b"", &vec![0; length]),
+                    "{length}"
+                );
+                assert!(
+                    !key.verify(&Crypto::module(), algorithm, b"", &vec![0xff; length]),
+                    "{length}"
+                );
             }
         }
     }

@@ -1,18 +1,22 @@
 //! The keys that mint tokens.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jwt_compact::{AlgorithmExt as _, Claims, Header};
+use jwt_compact::{AlgorithmExt as _, AlgorithmSignature, Claims, Header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::crypto::Crypto;
+use super::ecdsa::{EcKey, PrivateEcKey};
 use super::error::{KeyKind, SignError, SigningKeyError};
 use super::jwk::Jwk;
+use super::rsa::PrivateRsaKey;
 use super::verifying::Material;
-use super::{Algorithm, SigningAlgorithm, VerifyingKey, ecdsa, eddsa, pkcs8};
+use super::{Algorithm, SigningAlgorithm, VerifyingKey, eddsa, pkcs8};
 use crate::json;
 
 /// A private key and the one algorithm it signs with.
@@ -22,7 +26,8 @@ pub struct SigningKey {
 }
 
 pub(super) enum PrivateKey {
-    Es256(p256::ecdsa::SigningKey),
+    Es256(PrivateEcKey),
+    Rs256(PrivateRsaKey),
     EdDsa(ed25519_dalek::SigningKey),
 }
 
@@ -56,12 +61,14 @@ impl SigningKey {
         jwk.algorithm(family)?;
         let private = match algorithm {
             SigningAlgorithm::Es256 => {
-                let key = ecdsa::signing_key(jwk)?.ok_or(SigningKeyError::Malformed)?;
-                if key.verifying_key() != &ecdsa::verifying_key(jwk)? {
+                let key = PrivateEcKey::from_jwk(jwk)?.ok_or(SigningKeyError::Malformed)?;
+                if key.public() != EcKey::from_jwk(jwk)? {
                     return Err(SigningKeyError::PublicMismatch);
                 }
                 PrivateKey::Es256(key)
             }
+            // That the parts belong together is seen when a host has signed.
+            SigningAlgorithm::Rs256 => PrivateKey::Rs256(PrivateRsaKey::from_jwk(jwk)?),
             SigningAlgorithm::EdDsa => {
                 let key = eddsa::signing_key(jwk)?;
                 if key.verifying_key() != eddsa::verifying_key(jwk)? {
@@ -82,6 +89,7 @@ impl SigningKey {
     pub const fn algorithm(&self) -> SigningAlgorithm {
         match self.private {
             PrivateKey::Es256(_) => SigningAlgorithm::Es256,
+            PrivateKey::Rs256(_) => SigningAlgorithm::Rs256,
             PrivateKey::EdDsa(_) => SigningAlgorithm::EdDsa,
         }
     }
@@ -111,7 +119,8 @@ impl SigningKey {
     /// The public half, to verify what was minted.
     pub fn verifying_key(&self) -> VerifyingKey {
         let material = match &self.private {
-            PrivateKey::Es256(key) => Material::P256(*key.verifying_key()),
+            PrivateKey::Es256(key) => Material::P256(key.public()),
+            PrivateKey::Rs256(key) => Material::Rsa(key.public().clone()),
             PrivateKey::EdDsa(key) => Material::Ed25519(key.verifying_key()),
         };
         VerifyingKey::new(self.algorithm().into(), material)
@@ -119,18 +128,49 @@ impl SigningKey {
 
     /// Signs `claims` as a token in compact form, with `alg`, `kid` and `typ`
     /// in its header.
+    ///
+    /// A host that `crypto` trusts signs; where it does not, the module does, but
+    /// for RS256, which fails then.
     pub fn mint<T: Serialize>(
         &self,
+        crypto: &Crypto,
         kid: &str,
         typ: &str,
         claims: &Claims<T>,
     ) -> Result<String, SignError> {
         let header = Header::empty().with_key_id(kid).with_token_type(typ);
+        let mut token = compose(self.algorithm().into(), &header, claims)?;
+        let signing_input = token.as_bytes();
+        let algorithm = self.algorithm().into();
+        let by_host = self.sign_by_host(|key| crypto.sign(algorithm, key, signing_input));
+        let signature = match (by_host, &self.private) {
+            (Some(signature), _) => signature,
+            (None, PrivateKey::Es256(key)) => key.sign_here(signing_input),
+            (None, PrivateKey::EdDsa(key)) => eddsa::sign(key, signing_input),
+            (None, PrivateKey::Rs256(_)) => return Err(SignError::Host),
+        };
+        token.push('.');
+        BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
+    }
+
+    /// Whether the host of `crypto` signs with this key so that the module takes
+    /// the signature for this key's.
+    pub fn is_signed_with_by_host(&self, crypto: &Crypto) -> bool {
+        const MESSAGE: &[u8] = b"gatepass";
+        let algorithm = self.algorithm().into();
+        self.sign_by_host(|key| crypto.try_sign(algorithm, key, MESSAGE)).is_some_and(|signature| {
+            let key = self.verifying_key();
+            key.verify(&Crypto::module(), algorithm, MESSAGE, &signature)
+        })
+    }
+
+    fn sign_by_host(&self, host: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
         match &self.private {
-            PrivateKey::Es256(key) => ecdsa::Es256.token(&header, claims, key),
-            PrivateKey::EdDsa(key) => eddsa::Ed25519.token(&header, claims, key),
+            PrivateKey::Es256(key) => key.sign_by_host(host),
+            PrivateKey::Rs256(key) => key.sign_by_host(host),
+            PrivateKey::EdDsa(_) => None,
         }
-        .map_err(SignError::new)
     }
 }
 
@@ -149,8 +189,12 @@ impl PrivateKey {
     fn public_members(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Es256(key) => {
-                let [x, y] = ecdsa::coordinates(key.verifying_key());
+                let [x, y] = key.public().coordinates();
                 vec![("crv", "P-256".to_owned()), ("kty", "EC".to_owned()), ("x", x), ("y", y)]
+            }
+            Self::Rs256(key) => {
+                let [n, e] = key.public().members();
+                vec![("e", e), ("kty", "RSA".to_owned()), ("n", n)]
             }
             Self::EdDsa(key) => vec![
                 ("crv", "Ed25519".to_owned()),
@@ -159,6 +203,51 @@ impl PrivateKey {
             ],
         }
     }
+}
+
+/// The signing input (RFC 7515 section 5.1): header and claims, written by
+/// jwt-compact. Signed apart from that, since jwt-compact has no signing that
+/// may fail.
+fn compose<T: Serialize>(
+    algorithm: Algorithm,
+    header: &Header,
+    claims: &Claims<T>,
+) -> Result<String, SignError> {
+    struct Unsigned(Algorithm);
+    struct Nothing;
+
+    impl jwt_compact::Algorithm for Unsigned {
+        type SigningKey = ();
+        type VerifyingKey = ();
+        type Signature = Nothing;
+
+        fn name(&self) -> Cow<'static, str> {
+            Cow::Borrowed(self.0.name())
+        }
+
+        fn sign(&self, (): &(), _signing_input: &[u8]) -> Nothing {
+            Nothing
+        }
+
+        fn verify_signature(&self, _: &Nothing, (): &(), _signing_input: &[u8]) -> bool {
+            false
+        }
+    }
+
+    impl AlgorithmSignature for Nothing {
+        fn try_from_slice(_: &[u8]) -> anyhow::Result<Self> {
+            Ok(Self)
+        }
+
+        fn as_bytes(&self) -> Cow<'_, [u8]> {
+            Cow::Borrowed(&[])
+        }
+    }
+
+    let mut token = Unsigned(algorithm).token(header, claims, &()).map_err(SignError::Claims)?;
+    // The point before the signature, which is empty.
+    token.pop();
+    Ok(token)
 }
 
 /// RFC 7638 section 3; no member needs an escape.
@@ -184,6 +273,7 @@ mod tests {
                 "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
                 "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
             }),
+            SigningAlgorithm::Rs256 => panic!("tests/crypto_paths.rs has those"),
             SigningAlgorithm::EdDsa => json!({
                 "kty": "OKP", "crv": "Ed25519",
                 "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
@@ -269,7 +359,7 @@ mod tests {
                 "for another algorithm",
                 Es256,
                 json!({"alg": "ES384"}),
-                r#""alg" "ES384" is not a signature algorithm known here"#,
+                r#""alg" is ES384, which needs a P-384 key, but this is a P-256 key"#,
             ),
             ("zero", Es256, json!({"d": zero}), "not a well-formed private key"),
             (
@@ -321,8 +411,9 @@ mod tests {
 
     #[test]
     fn claims_must_be_an_object() {
-        let error =
-            key(SigningAlgorithm::EdDsa).mint("one", "int+jwt", &Claims::new("text")).unwrap_err();
+        let error = key(SigningAlgorithm::EdDsa)
+            .mint(&Crypto::module(), "one", "int+jwt", &Claims::new("text"))
+            .unwrap_err();
         assert!(error.to_string().contains("claims"), "{error}");
     }
 }

@@ -10,6 +10,7 @@
 //! | shared data | always there | traps unless a zone is configured |
 //! | `on_configure` says no | the listener is refused | the filter is skipped |
 //! | a trap while a request waits | the request fails | the request passes |
+//! | a foreign function it does not know | answers so | traps |
 //!
 //! A host that is not known to be Envoy is taken for the second, whose rules
 //! are safe on both.
@@ -17,15 +18,18 @@
 //! Only the SDK's calls that take and give bytes are used: those that give
 //! strings panic on a byte above 0x7F, and a panic ends the whole VM.
 
+use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType, Status};
+use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 
+use super::crypto::EnvoyCrypto;
 use super::store::SharedData;
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply};
 use crate::gateway::HostTraits;
 use crate::http::RequestHead;
+use crate::keys::HostCrypto;
 use crate::refresh::SharedStore;
 use crate::time::UnixTime;
 use crate::verdict::{GrpcStatus, HeaderEdits, LocalReply};
@@ -81,6 +85,15 @@ impl Host {
         HostTraits { removes_headers: is_envoy, resumes_others: is_envoy }
     }
 
+    /// The cryptography of the host. Whether there is any is never found out by
+    /// calling: only Envoy survives that.
+    pub(super) fn crypto(self) -> Option<Rc<dyn HostCrypto>> {
+        match self {
+            Self::Envoy => Some(Rc::new(EnvoyCrypto)),
+            Self::NgxWasm => None,
+        }
+    }
+
     /// Whether a configuration that is refused keeps requests from passing. A
     /// host that would skip the filter gets one that denies everything.
     pub(super) const fn fails_closed_unconfigured(self) -> bool {
@@ -92,6 +105,15 @@ impl Host {
         match self {
             Self::Envoy => Some(Box::new(SharedData)),
             Self::NgxWasm => None,
+        }
+    }
+
+    /// Sets a gauge. To be called when the filter is configured: the value of a
+    /// name is the last that any worker set.
+    pub(super) fn gauge(self, name: &str, value: u64) {
+        // A metric is not worth a request.
+        if let Ok(metric) = hostcalls::define_metric(MetricType::Gauge, name) {
+            let _ = hostcalls::record_metric(metric, value);
         }
     }
 

@@ -9,8 +9,10 @@
 //! - `shared` is what they have in common: the gateway and who waits.
 //! - `host` is the one place that calls the host, with the table of what hosts
 //!   do differently.
+//! - `crypto` asks Envoy for the cryptography it has.
 //! - `store` is the data that workers share.
 
+mod crypto;
 mod filter;
 mod host;
 mod root;

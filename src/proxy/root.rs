@@ -13,6 +13,7 @@ use super::shared::{Shared, TICK_MS};
 use crate::config;
 use crate::event::LogLine;
 use crate::gateway::Gateway;
+use crate::keys::Algorithm;
 
 /// The root context.
 pub(super) struct Root {
@@ -28,8 +29,8 @@ impl Root {
     fn configure(&self, host: Host, bytes: usize) -> Result<Shared, String> {
         let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, bytes);
         let text = text.ok().flatten().unwrap_or_default();
-        let settings =
-            config::load(&text, &environment).map_err(|problems| problems.to_string())?;
+        let settings = config::load(&text, &environment, host.crypto())
+            .map_err(|problems| problems.to_string())?;
         if let Some(gap) = settings.minter.keys.gap(host.now()) {
             log::warn!("{}", LogLine::nobody_signs(gap).text);
         }
@@ -40,6 +41,11 @@ impl Root {
             Some(store) => gateway.sharing(store),
             None => gateway,
         };
+        for algorithm in Algorithm::ALL {
+            let by_host = gateway.crypto().host_verifies().contains(algorithm);
+            let name = format!("gatepass_crypto_host.algorithm.{algorithm}");
+            host.gauge(&name, by_host.into());
+        }
         Ok(Shared::new(self.context_id, host, gateway))
     }
 }

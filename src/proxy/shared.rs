@@ -43,7 +43,7 @@ pub(super) const TICK_MS: u64 = 100;
 
 impl Shared {
     pub(super) fn new(root_id: u32, host: Host, gateway: Gateway) -> Self {
-        Self {
+        let shared = Self {
             root_id,
             host,
             gateway: RefCell::new(gateway),
@@ -51,7 +51,10 @@ impl Shared {
             waiting: RefCell::default(),
             postponed: RefCell::default(),
             orphans: RefCell::default(),
-        }
+        };
+        // What there is to log of the configuration.
+        shared.with_gateway(|_| ());
+        shared
     }
 
     /// Begins the request in whose callback this is called.

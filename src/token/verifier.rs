@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use crate::keys::{Algorithm, AlgorithmSet, KeySet};
+use crate::keys::{Algorithm, AlgorithmSet, Crypto, KeySet};
 use crate::time::{Span, UnixTime};
 use crate::token::claims::numeric_date;
 use crate::token::{ClaimRule, Claims, TokenError, Untrusted};
@@ -196,6 +196,7 @@ impl Provider {
         id: ProviderId,
         token: Untrusted<'_>,
         keys: &KeySet,
+        crypto: &Crypto,
         now: UnixTime,
     ) -> Result<Verified, Rejection> {
         let algorithm = self.check_header(&token)?;
@@ -212,7 +213,7 @@ impl Provider {
         let expires = self.check_times(unverified, now)?;
         self.check_audience(unverified.get("aud"))?;
         let (input, signature) = (token.signing_input(), token.signature());
-        if !candidates.any(|key| key.verify(algorithm, input, signature)) {
+        if !candidates.any(|key| key.verify(crypto, algorithm, input, signature)) {
             return Err(Rejection::SignatureInvalid);
         }
         drop(candidates);

@@ -34,7 +34,7 @@ fn the_shortest_configuration() {
     let (provider, _) = &settings.providers[0];
     assert_eq!(
         provider.algorithms.to_string(),
-        "RS256, RS384, RS512, PS256, PS384, PS512, ES256, EdDSA"
+        "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, ES256K, EdDSA"
     );
     assert_eq!(provider.clock_skew.as_secs(), 60);
     assert!(provider.require_expiration && !provider.accept_unbound);

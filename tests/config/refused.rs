@@ -89,7 +89,7 @@ fn names_to_choose_from() {
         ("/identity_token/signing_keys/0/algorithm", "ES256 | EdDSA"),
         ("/claim_to_headers/0/format", "text | csv | json | json_base64"),
         ("/errors/format", "problem | kong"),
-        ("/crypto", "auto | module"),
+        ("/crypto", "auto | host | module"),
         ("/mode", "enforce"),
     ] {
         for value in [json!("other"), json!(""), json!("DENY"), json!(1), json!(true), json!([])] {
@@ -247,7 +247,7 @@ fn texts_of_a_certain_form() {
         ("/services/users/authority", json!("é"), "printable ASCII"),
         ("/providers/shop/algorithms/0", json!("none"), "RS256 | RS384"),
         ("/providers/shop/algorithms/0", json!("rs256"), "RS256 | RS384"),
-        ("/providers/shop/algorithms/0", json!("ES256K"), "ES256 | EdDSA"),
+        ("/providers/shop/algorithms/0", json!("ES224"), "ES256 | ES384"),
         ("/providers/shop/token_types/0", json!("identity+jwt"), "types of public tokens"),
         ("/providers/shop/token_types/0", json!("application/TxnToken+JWT"), "types of public"),
         ("/providers/shop/remote_jwks/service", json!("other"), "one of services: auth, users"),

@@ -126,7 +126,7 @@ fn environment(name: &str) -> Option<String> {
 
 /// What is wrong with a text: path, what was found, what is accepted.
 pub fn load(text: &str) -> Result<Settings, Vec<[String; 3]>> {
-    let loaded = config::load(text.as_bytes(), &environment);
+    let loaded = config::load(text.as_bytes(), &environment, None);
     loaded.map_err(|problems| {
         let shown = problems.to_string();
         assert!(!shown.contains('\n'), "one line: {shown}");

@@ -67,7 +67,7 @@ fn all_problems_at_once() {
         (
             "in the signing key",
             vec![
-                ("/identity_token/signing_keys/0/algorithm", json!("RS256")),
+                ("/identity_token/signing_keys/0/algorithm", json!("HS256")),
                 ("/identity_token/signing_keys/0/kid", json!("")),
                 ("/identity_token/signing_keys/0/sign_from", json!("x")),
                 ("/identity_token/signing_keys/0/retire_at", json!("x")),

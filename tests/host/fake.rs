@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::abi::Trap;
+use super::abi::{Status, Trap};
 use super::exchange::{Call, Outcome, Reply, Response};
 use super::headers::Headers;
 use super::imports::metrics::Metrics;
@@ -114,7 +114,12 @@ pub struct FakeHost {
     pub effective: u32,
     pub reply: Option<ActiveReply>,
     pub random: u64,
+    /// Envoy's foreign functions; Kong traps whatever the name.
+    pub foreign: Foreign,
 }
+
+/// Foreign functions by name; one that is not there answers `NotFound`.
+pub type Foreign = fn(name: &str, arguments: &[u8]) -> Result<Vec<u8>, Status>;
 
 /// The first root context; further ones and streams count on from here.
 pub const ROOT: u32 = 1;
@@ -145,6 +150,7 @@ impl FakeHost {
             effective: ROOT,
             reply: None,
             random: 0x9E37_79B9_7F4A_7C15,
+            foreign: |_, _| Err(Status::NotFound),
         }
     }
 

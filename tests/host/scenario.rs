@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::exchange::{Call, Head, Outcome, Reply};
-use super::fake::{LogLine, Pending, Profile, ROOT};
+use super::fake::{Foreign, LogLine, Pending, Profile, ROOT};
 use super::machine::Machine;
 use super::vm::Engine;
 use super::{Filter, Response};
@@ -62,6 +62,11 @@ impl Host {
     /// Kong: gives nginx a zone for shared data, without which the calls trap.
     pub fn with_shm_kv(&self) {
         self.machine().fake().shared.zone = true;
+    }
+
+    /// Envoy: the foreign functions it has. Kong has none.
+    pub fn with_foreign(&self, functions: Foreign) {
+        self.machine().fake().foreign = functions;
     }
 
     /// Envoy: one more cluster.

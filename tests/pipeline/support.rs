@@ -175,7 +175,7 @@ pub fn put(document: &mut Value, pointer: &str, value: Value) {
 }
 
 pub fn gateway(config: &Value, host: HostTraits) -> Gateway {
-    let settings = config::load(config.to_string().as_bytes(), &|_| None)
+    let settings = config::load(config.to_string().as_bytes(), &|_| None, None)
         .unwrap_or_else(|problems| panic!("{problems}"));
     Gateway::new(settings, host, *b"0123456789abcdef")
 }

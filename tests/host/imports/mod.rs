@@ -64,6 +64,7 @@ pub fn call(host: &mut FakeHost, guest: &mut dyn Guest, name: &str, args: Args<'
         "proxy_get_metric" => metrics::get(host, guest, args),
         "proxy_record_metric" => metrics::record(host, args),
         "proxy_increment_metric" => metrics::increment(host, args),
+        "proxy_call_foreign_function" => call_foreign_function(host, guest, args),
         // On Envoy only, and harmless there.
         "proxy_done" => Ok(Status::Ok),
         "proxy_get_log_level" => {
@@ -74,6 +75,18 @@ pub fn call(host: &mut FakeHost, guest: &mut dyn Guest, name: &str, args: Args<'
             host.violate(format!("{other} was called, which the fake host does not model"));
             Ok(Status::InternalFailure)
         }
+    }
+}
+
+fn call_foreign_function(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer {
+    let name = guest.text(args[0], args[1])?;
+    let arguments = guest.read(args[2], args[3])?;
+    match (host.foreign)(&name, &arguments) {
+        Ok(result) => {
+            guest.give(&result, args[4], args[5])?;
+            Ok(Status::Ok)
+        }
+        Err(status) => Ok(status),
     }
 }
 

@@ -1,0 +1,125 @@
+//! Envoy's cryptography (BoringSSL), by its foreign functions `verify_signature`
+//! and `sign`.
+//!
+//! Their arguments and results are protobuf messages of a few byte fields
+//! (source/extensions/common/wasm/ext/verify_signature.proto and sign.proto in
+//! Envoy), written and read here by hand.
+
+use proxy_wasm::hostcalls;
+
+use crate::keys::{Hash, HostCrypto};
+
+/// Only for a host that is known to be Envoy: on another the calls may trap.
+pub(super) struct EnvoyCrypto;
+
+/// What `verify_signature` answers to a good signature: `result` is true, and
+/// `error` empty.
+const TRUE: &[u8] = &[0x08, 0x01];
+
+/// How `error` starts for a bad one. Another error says that nothing was
+/// verified, such as one about the key.
+const BAD_SIGNATURE: &[u8] = b"Failed to verify";
+
+impl HostCrypto for EnvoyCrypto {
+    fn verify(&self, hash: Hash, key: &[u8], signature: &[u8], message: &[u8]) -> Option<bool> {
+        let fields = [(1, name(hash)), (2, key), (3, signature), (4, message)];
+        match call("verify_signature", &fields)?.as_slice() {
+            TRUE => Some(true),
+            // `result` is false, so it is left out; `error`, shorter than 128.
+            [0x12, _, error @ ..] if error.starts_with(BAD_SIGNATURE) => Some(false),
+            _ => None,
+        }
+    }
+
+    fn sign(&self, hash: Hash, key: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+        let result = call("sign", &[(1, name(hash)), (2, key), (3, message)])?;
+        let (length, signature) = length(result.strip_prefix(TRUE)?.strip_prefix(&[0x12])?)?;
+        // Nothing after it: `error` is empty.
+        (signature.len() == length).then(|| signature.to_vec())
+    }
+}
+
+const fn name(hash: Hash) -> &'static [u8] {
+    match hash {
+        Hash::Sha256 => b"sha256",
+        Hash::Sha384 => b"sha384",
+        Hash::Sha512 => b"sha512",
+    }
+}
+
+/// Calls a function with a message of these fields.
+#[allow(clippy::disallowed_methods)] // only Envoy gets here, which knows how to refuse
+fn call(function: &str, fields: &[(u8, &[u8])]) -> Option<Vec<u8>> {
+    let message = message(fields);
+    hostcalls::call_foreign_function(function, Some(&message)).ok().flatten()
+}
+
+/// A protobuf message of byte fields, numbered below 16.
+fn message(fields: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(1024);
+    for (number, value) in fields {
+        // Wire type 2: a length, then so many bytes.
+        message.push(number.wrapping_shl(3) | 2);
+        let mut length = value.len();
+        while length > 0x7F {
+            message.push(0x80 | (length & 0x7F) as u8);
+            length >>= 7;
+        }
+        message.push(length as u8);
+        message.extend_from_slice(value);
+    }
+    message
+}
+
+/// A protobuf length below 2^14, and what is behind it.
+fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    match bytes {
+        [length @ ..=0x7F, rest @ ..] => Some((usize::from(*length), rest)),
+        [low, high @ ..=0x7F, rest @ ..] => {
+            Some((usize::from(low & 0x7F) | usize::from(*high) << 7, rest))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_protobuf() {
+        for (case, fields, expected) in [
+            ("empty", vec![(1, &b""[..])], vec![0x0A, 0]),
+            (
+                "two fields",
+                vec![(1, &b"ab"[..]), (4, b"c")],
+                vec![0x0A, 2, b'a', b'b', 0x22, 1, b'c'],
+            ),
+            ("127 bytes", vec![(2, &[7; 127][..])], [&[0x12, 0x7F][..], &[7; 127]].concat()),
+            ("128 bytes", vec![(2, &[7; 128][..])], [&[0x12, 0x80, 1][..], &[7; 128]].concat()),
+            ("300 bytes", vec![(3, &[7; 300][..])], [&[0x1A, 0xAC, 2][..], &[7; 300]].concat()),
+            (
+                "2^14 bytes",
+                vec![(3, &[7; 16384][..])],
+                [&[0x1A, 0x80, 0x80, 1][..], &[7; 16384]].concat(),
+            ),
+        ] {
+            assert_eq!(message(&fields), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn lengths() {
+        for (bytes, expected) in [
+            (&[][..], None),
+            (&[0], Some(0)),
+            (&[0x7F], Some(127)),
+            (&[0x80], None),
+            (&[0x80, 1], Some(128)),
+            (&[0xFF, 0x7F], Some(16383)),
+            (&[0x80, 0x80, 1], None),
+        ] {
+            assert_eq!(length(bytes).map(|(length, _)| length), expected, "{bytes:?}");
+        }
+    }
+}

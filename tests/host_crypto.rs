@@ -1,0 +1,269 @@
+//! The filter in hosts with and without cryptography of their own: what it asks
+//! them, what it says of them, and that requests pass all the same.
+
+// What fails here fails a test; clippy sees that in test functions only.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    unsafe_code
+)]
+
+mod aws_lc;
+mod host;
+
+use aws_lc::AwsLc;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use gatepass as _;
+use gatepass::keys::{Algorithm, Crypto, Hash, HostCrypto, Origin, VerifyingKey};
+use host::abi::Status;
+use host::{Filter, Host, Profile, each_host};
+use serde_json::{Value, json};
+
+unsafe extern "C" {
+    safe fn _initialize();
+}
+
+extern "C" fn initialize() {
+    _initialize();
+}
+
+const FILTER: Filter = Filter {
+    initialize,
+    module: host::built_module,
+    configuration: |_| configuration("ES256", "auto"),
+    clusters: &[],
+};
+
+/// Envoy's `verify_signature` and `sign`, but for BoringSSL.
+fn envoy(name: &str, arguments: &[u8]) -> Result<Vec<u8>, Status> {
+    let fields = fields(arguments).ok_or(Status::BadArgument)?;
+    let field = |number: u8| {
+        let found = fields.iter().find(|(it, _)| *it == number);
+        found.map(|(_, value)| value.as_slice()).ok_or(Status::BadArgument)
+    };
+    let hash = match field(1)? {
+        b"sha256" => Hash::Sha256,
+        b"sha384" => Hash::Sha384,
+        b"sha512" => Hash::Sha512,
+        _ => return Err(Status::BadArgument),
+    };
+    let error = |text: &str| [&[0x12, text.len() as u8], text.as_bytes()].concat();
+    let host = AwsLc::default();
+    match name {
+        "verify_signature" => Ok(match host.verify(hash, field(2)?, field(3)?, field(4)?) {
+            Some(true) => vec![0x08, 0x01],
+            Some(false) => error("Failed to verify digest. Error code: 0"),
+            None => error("Failed to initialize digest verify."),
+        }),
+        "sign" => Ok(match host.sign(hash, field(2)?, field(3)?) {
+            Some(signature) if signature.len() < 128 => {
+                [&[0x08, 0x01, 0x12, signature.len() as u8], &signature[..]].concat()
+            }
+            Some(signature) => {
+                let (low, high) = (signature.len() & 0x7F | 0x80, signature.len() >> 7);
+                [&[0x08, 0x01, 0x12, low as u8, high as u8], &signature[..]].concat()
+            }
+            None => [&[0x1A, 4], &b"nope"[..]].concat(),
+        }),
+        _ => Err(Status::NotFound),
+    }
+}
+
+/// The byte fields of a protobuf message.
+fn fields(mut message: &[u8]) -> Option<Vec<(u8, Vec<u8>)>> {
+    let mut fields = Vec::new();
+    while let Some((tag, rest)) = message.split_first() {
+        if tag & 7 != 2 {
+            return None;
+        }
+        let varint = rest.iter().position(|byte| byte & 0x80 == 0)? + 1;
+        let digits = rest[..varint].iter().rev();
+        let length = digits.fold(0, |length, byte| length << 7 | usize::from(byte & 0x7F));
+        let value = rest.get(varint..varint + length)?;
+        fields.push((tag >> 3, value.to_vec()));
+        message = &rest[varint + length..];
+    }
+    Some(fields)
+}
+
+fn configuration(signing: &str, crypto: &str) -> Value {
+    let fixtures: Value = serde_json::from_str(include_str!("fixtures/tokens.json")).unwrap();
+    let keys = |alg: &str| {
+        let found = fixtures["signing"].as_array().unwrap().iter().find(|it| it["alg"] == alg);
+        found.unwrap().clone()
+    };
+    let public = |alg: &str| {
+        let mut jwk = keys(alg)["jwk"].clone();
+        for private in ["d", "p", "q", "dp", "dq", "qi"] {
+            jwk.as_object_mut().unwrap().remove(private);
+        }
+        jwk
+    };
+    json!({
+        "crypto": crypto,
+        "providers": {"shop": {
+            "issuer": "https://auth.example", "audiences": ["api"],
+            "local_jwks": {"keys": [public("RS256"), public("ES256")]},
+        }},
+        "identity_token": {
+            "issuer": "https://gateway.example", "audiences": ["services"],
+            "signing_keys": [{"algorithm": signing, "private_key": keys(signing)["pem"]}],
+        },
+    })
+}
+
+fn private_der(alg: &str) -> Vec<u8> {
+    let fixtures: Value = serde_json::from_str(include_str!("fixtures/tokens.json")).unwrap();
+    let found = fixtures["signing"].as_array().unwrap().iter().find(|it| it["alg"] == alg);
+    let pem = found.unwrap()["pem"].as_str().unwrap().to_owned();
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    BASE64_STANDARD.decode(body).unwrap()
+}
+
+/// A token of the issuer, good for some minutes.
+fn token(host: &Host, alg: &str) -> String {
+    let encode = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = json!({
+        "iss": "https://auth.example", "aud": "api", "sub": "alice", "exp": host.now() + 300,
+    });
+    let input = format!("{}.{}", encode(json!({"alg": alg})), encode(claims));
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    let signature = match alg {
+        "ES256" => {
+            let key = private_der(alg);
+            let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key).unwrap();
+            assert!(!key.public_key().as_ref().is_empty());
+            key.sign(&random, input.as_bytes()).unwrap().as_ref().to_vec()
+        }
+        _ => {
+            let key = RsaKeyPair::from_pkcs8(&private_der(alg)).unwrap();
+            let mut signature = vec![0; key.public_modulus_len()];
+            key.sign(&RSA_PKCS1_SHA256, &random, input.as_bytes(), &mut signature).unwrap();
+            signature
+        }
+    };
+    format!("{input}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// Good tokens pass with an identity that verifies, changed ones do not.
+fn assert_works(host: &Host, signing: &str) {
+    for alg in ["RS256", "ES256"] {
+        let token = token(host, alg);
+        let request = host.request([("authorization", &format!("Bearer {token}"))]);
+        let identity = request.upstream_headers("x-identity-token").remove(0);
+        let (input, signature) = identity.rsplit_once('.').unwrap();
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap();
+        let jwks = host.send(host::Head::get("/.well-known/gatepass/jwks.json")).reply().body;
+        let jwks: Value = serde_json::from_slice(&jwks).unwrap();
+        let jwk = jwks["keys"][0].as_object().unwrap();
+        let key = VerifyingKey::from_jwk(jwk, Origin::Remote).unwrap();
+        let algorithm = Algorithm::from_name(signing).unwrap();
+        assert!(key.verify(&Crypto::module(), algorithm, input.as_bytes(), &signature));
+
+        let (input, signature) = token.rsplit_once('.').unwrap();
+        let mut signature = BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap();
+        signature[40] ^= 1;
+        let token = format!("{input}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature));
+        let request = host.request([("authorization", &format!("Bearer {token}"))]);
+        assert_eq!(request.status(), 401, "{alg}, changed");
+        assert!(host.logged("signature_invalid"));
+    }
+}
+
+/// What the log line and the gauge say of an algorithm.
+fn assert_says(host: &Host, algorithm: &str, by_host: bool) {
+    let lines = host.logs().into_iter().filter(|line| line.text.contains(r#""event":"crypto""#));
+    let lines: Vec<Value> = lines.map(|it| serde_json::from_str(&it.text).unwrap()).collect();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["verify"][algorithm], if by_host { "host" } else { "module" });
+    let name = format!("gatepass_crypto_host.algorithm.{algorithm}");
+    assert!(host.metrics().contains_key(&name), "{name}");
+    assert_eq!(host.metric(&name), u64::from(by_host));
+}
+
+each_host!(a_host_without_cryptography_is_no_matter, |host| {
+    assert_works(host, "ES256");
+    for algorithm in Algorithm::ALL {
+        assert_says(host, algorithm.name(), false);
+    }
+});
+
+each_host!(envoy_does_what_it_can, |host| {
+    host.with_foreign(envoy);
+    assert_works(host, "ES256");
+    for algorithm in Algorithm::ALL {
+        let hosted = ["RS256", "RS384", "RS512", "ES256", "ES384"].contains(&algorithm.name());
+        assert_says(host, algorithm.name(), hosted && !host.is_kong());
+    }
+    let by = if host.is_kong() { "module" } else { "host" };
+    assert!(host.logged(&format!(r#""sign":{{"ES256":"{by}"}}"#)));
+});
+
+each_host!(envoy_signs_with_rsa, on Envoy, |host| {
+    host.with_foreign(envoy);
+    assert!(host.configure(configuration("RS256", "host")));
+    assert_works(host, "RS256");
+    assert!(host.logged(r#""sign":{"RS256":"host"}"#));
+});
+
+each_host!(the_module_is_enough_when_asked_for, |host| {
+    host.with_foreign(|name, _| panic!("{name} was called"));
+    assert!(host.configure(configuration("ES256", "module")));
+    assert_works(host, "ES256");
+    assert_says(host, "RS256", false);
+});
+
+each_host!(odd_answers_are_not_believed, on Envoy, |host| {
+    host.with_foreign(|name, arguments| match name {
+        // As `true`, but with more behind it.
+        "verify_signature" => envoy(name, arguments).map(|result| [&result[..], &[0x1A, 0]].concat()),
+        _ => Ok(vec![0x08, 0x01, 0x12, 200, 200, 200]),
+    });
+    assert_works(host, "ES256");
+    assert_says(host, "RS256", false);
+    assert!(host.logged(r#""sign":{"ES256":"module"}"#));
+});
+
+each_host!(crypto_of_the_host_is_insisted_on, |host| {
+    // Kong loads it all the same, and denies everything.
+    let accepted = host.configure(configuration("ES256", "host"));
+    assert_eq!(accepted, host.is_kong());
+    assert!(host.logged("$.crypto: found \"host\""));
+    if host.profile() == Profile::Kong {
+        assert_eq!(host.request([]).status(), 503);
+    }
+});
+
+each_host!(rsa_is_not_signed_with_in_the_module, |host| {
+    let accepted = host.configure(configuration("RS256", "auto"));
+    assert_eq!(accepted, host.is_kong());
+    assert!(host.logged("$.identity_token.signing_keys[0].algorithm: found RS256"));
+    if host.profile() == Profile::Kong {
+        assert_eq!(host.request([]).status(), 503);
+    }
+});
+
+each_host!(a_host_that_stops_signing_costs_no_wrong_token, on Envoy, |host| {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    // Natively and as a module, each with two trials of the key.
+    static SIGNED: AtomicU32 = AtomicU32::new(0);
+    host.with_foreign(|name, arguments| match name {
+        "sign" if SIGNED.fetch_add(1, Ordering::Relaxed) % 3 == 2 => Err(Status::InternalFailure),
+        _ => envoy(name, arguments),
+    });
+    if host.engine() == host::Engine::Module {
+        return; // the counter is for one run
+    }
+    assert!(host.configure(configuration("RS256", "auto")));
+    let token = token(host, "ES256");
+    let request = host.request([("authorization", &format!("Bearer {token}"))]);
+    assert_eq!(request.status(), 503);
+    assert!(host.logged("identity_unavailable"));
+    assert!(host.logged("the host did not sign"));
+});
