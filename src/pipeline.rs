@@ -216,16 +216,18 @@ impl Gateway {
         learned: Option<&Outcome>,
         now: UnixTime,
     ) -> Halt {
-        if let Some(Outcome::Keys { provider: asked, settled: true }) = learned
-            && *asked == provider
-        {
-            return otherwise.into();
-        }
         let purpose = Purpose::Keys(provider);
         let source = self.key_sources.get_mut(provider.0);
         let Some(remote) = source.and_then(KeySource::as_remote_mut) else {
             return otherwise.into();
         };
+        // A service that fails is no fault of the token.
+        let otherwise = if remote.is_failing() { Denial::KeysUnavailable } else { otherwise };
+        if let Some(Outcome::Keys { provider: asked, settled: true }) = learned
+            && *asked == provider
+        {
+            return otherwise.into();
+        }
         match self.flights.find(&purpose) {
             Some(flight) if self.host.resumes_others => Halt::Join(flight),
             // Whether the key exists is being found out: that is no reason to

@@ -228,6 +228,12 @@ impl RemoteKeys {
         Some(skipped)
     }
 
+    /// Whether the latest fetch failed: then nobody knows whether a key exists
+    /// that is not here.
+    pub const fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Whether a fetch was given up and not made up for yet.
     pub const fn is_lost(&self) -> bool {
         self.lost

@@ -180,8 +180,27 @@ fn an_unknown_key_is_looked_for_once_in_a_while() {
         assert_eq!(world.denied(&strange(0)), unknown);
         world.millis += 1;
         let step = world.get(&strange(0));
-        assert_eq!(denied(world.answer(step, &failed())), unknown);
+        assert_eq!(denied(world.answer(step, &a())), unknown);
         world.forwarded(&alice());
+    }
+}
+
+/// Whether the key exists is then not known, and no fault of the token.
+#[test]
+fn an_unknown_key_is_no_reason_to_refuse_a_token_while_fetches_fail() {
+    for host in HOSTS {
+        let mut world = World::new(&remote([]), host);
+        world.tick(&a());
+        let strange = KEY_B.token("x", &claims(json!({})));
+        let unavailable = denial(503, "keys_unavailable");
+        let step = world.get(&strange);
+        assert_eq!(denied(world.answer(step, &failed())), unavailable);
+        assert_eq!(world.denied(&strange), unavailable, "within the cooldown");
+        world.forwarded(&alice());
+        world.pass(30);
+        let step = world.get(&strange);
+        assert_eq!(denied(world.answer(step, &a())), denial(401, "key_unknown"), "asked again");
+        assert_eq!(world.denied(&strange), denial(401, "key_unknown"));
     }
 }
 

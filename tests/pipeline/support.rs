@@ -177,7 +177,10 @@ pub fn put(document: &mut Value, pointer: &str, value: Value) {
 pub fn gateway(config: &Value, host: HostTraits) -> Gateway {
     let settings = config::load(config.to_string().as_bytes(), &|_| None, None)
         .unwrap_or_else(|problems| panic!("{problems}"));
-    Gateway::new(settings, host, *b"0123456789abcdef")
+    let mut gateway = Gateway::new(settings, host, *b"0123456789abcdef");
+    // What it says of itself at the start is no request's business.
+    gateway.take_log();
+    gateway
 }
 
 /// A request head; `:method` and `:path` are there unless given.
