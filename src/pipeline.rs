@@ -198,7 +198,7 @@ impl Gateway {
             verified => verified?,
         };
         let consumer = self.consumers.resolve(verified.claims())?;
-        let session = Rc::new(Session::new(Authenticated::new(verified, consumer), keys));
+        let session = Rc::new(Session::new(Authenticated::new(verified, consumer), keys, now));
         self.sessions.insert(text, Rc::clone(&session));
         Ok(session)
     }

@@ -16,13 +16,14 @@ use crate::time::UnixTime;
 pub struct Session {
     who: Authenticated,
     keys: Rc<KeySet>,
+    verified_at: UnixTime,
     identity: RefCell<Option<Rc<Identity>>>,
 }
 
 impl Session {
     /// A token that was verified with one of `keys`.
-    pub const fn new(who: Authenticated, keys: Rc<KeySet>) -> Self {
-        Self { who, keys, identity: RefCell::new(None) }
+    pub const fn new(who: Authenticated, keys: Rc<KeySet>, verified_at: UnixTime) -> Self {
+        Self { who, keys, verified_at, identity: RefCell::new(None) }
     }
 
     /// The token's owner.
@@ -31,9 +32,11 @@ impl Session {
     }
 
     /// Whether the token would be accepted again `now`: it is not over, and its
-    /// issuer still publishes the same keys.
+    /// issuer still publishes the same keys. When the clock was set back nothing
+    /// is taken for granted.
     pub fn holds(&self, current: Option<&Rc<KeySet>>, now: UnixTime) -> bool {
         self.who.token().is_current(now)
+            && now >= self.verified_at
             && current.is_some_and(|current| Rc::ptr_eq(current, &self.keys))
     }
 

@@ -121,6 +121,7 @@ pub struct Minter {
 #[derive(Debug)]
 pub struct Identity {
     fields: Rc<[SetField]>,
+    minted_at: UnixTime,
     reusable_until: UnixTime,
     enrichment: Enrichment,
 }
@@ -133,7 +134,7 @@ impl Identity {
 
     /// Whether it may be sent again `now`, for the same public token.
     pub fn is_reusable(&self, now: UnixTime) -> bool {
-        now < self.reusable_until
+        self.minted_at <= now && now < self.reusable_until
     }
 
     /// What it says of the user.
@@ -190,7 +191,7 @@ impl Minter {
             // The next request asks the service again.
             Enrichment::None => reusable_until = now,
         }
-        Ok(Identity { fields: fields.into(), reusable_until, enrichment })
+        Ok(Identity { fields: fields.into(), minted_at: now, reusable_until, enrichment })
     }
 
     /// The claims beside `exp`, `nbf` and `iat`. What the gateway decides comes

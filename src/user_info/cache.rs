@@ -20,7 +20,15 @@ pub struct UserInfoCache {
 }
 
 #[derive(Debug)]
-enum Entry {
+struct Entry {
+    /// When the service said it. An entry from the future is one from before the
+    /// clock was set back: nobody knows how old it is, so it is not used.
+    since: UnixTime,
+    said: Said,
+}
+
+#[derive(Debug)]
+enum Said {
     Known {
         info: Rc<UserInfo>,
         fresh_until: UnixTime,
@@ -63,14 +71,14 @@ impl UserInfoCache {
     /// What is known about `key` now.
     pub fn get(&mut self, key: &UserKey, now: UnixTime) -> Cached {
         let Some(entries) = &mut self.entries else { return Cached::Miss };
-        match entries.get(key) {
-            Some(Entry::Known { info, fresh_until, .. }) if now < *fresh_until => {
+        match entries.get(key).filter(|entry| entry.since <= now).map(|entry| &entry.said) {
+            Some(Said::Known { info, fresh_until, .. }) if now < *fresh_until => {
                 Cached::Fresh(Rc::clone(info), *fresh_until)
             }
-            Some(Entry::Known { info, retry_at, .. }) if now < *retry_at => {
+            Some(Said::Known { info, retry_at, .. }) if now < *retry_at => {
                 Cached::Fresh(Rc::clone(info), *retry_at)
             }
-            Some(Entry::Unknown { until }) if now < *until => Cached::Unknown,
+            Some(Said::Unknown { until }) if now < *until => Cached::Unknown,
             _ => Cached::Miss,
         }
     }
@@ -78,8 +86,9 @@ impl UserInfoCache {
     /// Data that is no longer current, but serves while the service fails; and
     /// until when, before the service is asked again.
     pub fn stale(&mut self, key: &UserKey, now: UnixTime) -> Option<(Rc<UserInfo>, UnixTime)> {
-        match self.entries.as_mut()?.get_mut(key)? {
-            Entry::Known { info, stale_until, retry_at, .. } if now < *stale_until => {
+        let entry = self.entries.as_mut()?.get_mut(key).filter(|entry| entry.since <= now)?;
+        match &mut entry.said {
+            Said::Known { info, stale_until, retry_at, .. } if now < *stale_until => {
                 *retry_at = now.plus(RETRY_AFTER).min(*stale_until);
                 Some((Rc::clone(info), *retry_at))
             }
@@ -97,24 +106,22 @@ impl UserInfoCache {
         token_end: Option<UnixTime>,
         now: UnixTime,
     ) -> UnixTime {
-        let (entry, end) = match answer {
+        let (said, end) = match answer {
             UserInfoAnswer::Known(info, max_age) => {
                 let fresh_until = source.fresh_until(*max_age, token_end, now);
                 let stale_until = fresh_until.plus(self.lifetimes.stale_if_error);
-                (
-                    Entry::Known { info: Rc::clone(info), fresh_until, stale_until, retry_at: now },
-                    fresh_until,
-                )
+                let info = Rc::clone(info);
+                (Said::Known { info, fresh_until, stale_until, retry_at: now }, fresh_until)
             }
             UserInfoAnswer::Unknown => {
                 let until = now.plus(self.lifetimes.negative_ttl);
-                (Entry::Unknown { until }, until)
+                (Said::Unknown { until }, until)
             }
         };
         let is_forbidden = matches!(answer, UserInfoAnswer::Known(_, Some(Span::ZERO)));
         match &mut self.entries {
             Some(entries) if is_forbidden => drop(entries.pop(&key)),
-            Some(entries) => drop(entries.put(key, entry)),
+            Some(entries) => drop(entries.put(key, Entry { since: now, said })),
             None => {}
         }
         end

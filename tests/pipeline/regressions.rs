@@ -1,5 +1,6 @@
 //! What was wrong once.
 
+use gatepass::gateway::Step;
 use serde_json::json;
 
 use crate::support::*;
@@ -126,4 +127,19 @@ fn abandoned_fetches_do_not_multiply() {
         world.millis += 99;
     }
     assert_eq!(fetches, 2, "one that was abandoned, one that made up for it");
+}
+
+/// What was decided by a clock that was ahead is decided again.
+#[test]
+fn a_clock_set_back_extends_nothing() {
+    let mut world = World::new(&with_users([]), ENVOY);
+    let current = token(json!({}));
+    let step = world.get(&current);
+    forwarded(world.answer(step, &ok(&json!({"address": {"country": "ES"}}))));
+    world.forwarded(&current);
+    world.pass(-3600);
+    assert_eq!(world.denied(&current), denial(401, "token_not_yet_valid"), "not taken for granted");
+    // Data of the future would be current for an hour and a minute.
+    let step = world.get(&token(json!({"iat": null})));
+    assert!(matches!(step, Step::Await(..)), "asked again");
 }
