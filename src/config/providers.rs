@@ -87,6 +87,12 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     known?;
     let (keys, audiences) = (keys?, audiences?);
     let algorithms = algorithms?;
+    if let KeySource::Local(keys) = &keys
+        && keys.algorithms().intersection(algorithms).is_empty()
+    {
+        let found = format!("local_jwks with keys for {}", keys.algorithms());
+        return whole.reject_as(found, format_args!("a key for one of algorithms: {algorithms}"));
+    }
     let is_symmetric = algorithms.iter().any(Algorithm::is_symmetric);
     if is_symmetric && matches!(keys, KeySource::Remote(_)) {
         return whole.reject_as(

@@ -170,7 +170,7 @@ impl FieldFormat {
         let unprintable = |_| MintError::Unprintable(String::new());
         let text = match (self, value) {
             (_, Value::Null) => return Ok(None),
-            (Self::Json, value) => header_text(&value.to_string()).map_err(unprintable)?,
+            (Self::Json, value) => header_text(&json_text(value)).map_err(unprintable)?,
             (Self::JsonBase64, value) => STANDARD.encode(value.to_string()),
             (_, Value::Array(items)) => {
                 let words: Vec<_> = items.iter().map(plain).collect();
@@ -186,8 +186,18 @@ impl FieldFormat {
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        other => json_text(other),
     }
+}
+
+/// JSON in which every control character is escaped: JSON itself leaves DEL and
+/// the C1 controls as they are.
+fn json_text(value: &Value) -> String {
+    let escape = |char: char| match char {
+        control if control.is_control() => format!("\\u{:04x}", u32::from(control)),
+        other => other.to_string(),
+    };
+    value.to_string().chars().map(escape).collect()
 }
 
 /// Elements separated by commas, so that none can become two.
@@ -221,6 +231,13 @@ mod tests {
             ("single as list", Csv, json!("a"), Some("a")),
             ("JSON", Json, json!({"a": "é"}), Some(r#"{"a":"%C3%A9"}"#)),
             ("JSON escapes controls", Json, json!("a\r\nb"), Some(r#""a\r\nb""#)),
+            (
+                "JSON escapes all of them",
+                Json,
+                json!({"a": "\u{7f}\u{85}"}),
+                Some(r#"{"a":"\u007f\u0085"}"#),
+            ),
+            ("an object as text", Text, json!({"a": "\u{85}"}), Some(r#"{"a":"\u0085"}"#)),
             ("base64", JsonBase64, json!(["a"]), Some("WyJhIl0=")),
         ] {
             assert_eq!(format.write(&value).unwrap().as_deref(), expected, "{case}");

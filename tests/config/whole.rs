@@ -155,6 +155,13 @@ fn contradictions() {
             "one of local_jwks, remote_jwks and discovery",
         ),
         (
+            "keys that no algorithm uses",
+            vec![("/providers/legacy/algorithms", Value::Null)],
+            "$.providers.legacy",
+            "local_jwks with keys for HS256",
+            "a key for one of algorithms: RS256",
+        ),
+        (
             "no audiences",
             vec![("/providers/shop/audiences", Value::Null)],
             "$.providers.shop",
