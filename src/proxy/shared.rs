@@ -152,8 +152,9 @@ impl Shared {
     ) -> Action {
         match step {
             Step::Done(Verdict::Forward(edits)) => {
-                let unguarded = guard.map_or(Ok(()), |scheme| self.host.unguard(&scheme));
-                if unguarded.and_then(|()| self.host.apply(&edits)).is_ok() {
+                // The guard comes off last: not before the request may really go.
+                let unguard = || guard.map_or(Ok(()), |scheme| self.host.unguard(&scheme));
+                if self.host.apply(&edits).and_then(|()| unguard()).is_ok() {
                     return Action::Continue;
                 }
                 log::error!(
