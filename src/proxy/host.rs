@@ -137,11 +137,17 @@ impl Host {
     /// Puts the request target as received in the place of `:path`, which
     /// ngx_wasm_module gives decoded and with its dot segments resolved: rules
     /// would be matched against another path than the upstream gets.
+    ///
+    /// The query is the one that goes upstream: other plugins may have changed
+    /// it, and a token is taken out of what they made of it.
     fn restore_path(fields: &mut [(String, Vec<u8>)]) {
         let raw = hostcalls::get_property(vec!["request", "path"]).ok().flatten();
         let path = fields.iter_mut().find(|(name, _)| name == ":path");
         if let (Some(raw), Some((_, path))) = (raw, path) {
-            *path = raw;
+            let query = hostcalls::get_property(vec!["ngx", "args"]).ok().flatten();
+            let query = query.unwrap_or_default();
+            let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
+            *path = with_query_of(&[mark, &query].concat(), &raw);
         }
     }
 
