@@ -18,6 +18,8 @@
 //! Only the SDK's calls that take and give bytes are used: those that give
 //! strings panic on a byte above 0x7F, and a panic ends the whole VM.
 
+use std::net::Ipv6Addr;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -49,6 +51,9 @@ const NGX_WASM_MAX_HEADERS: usize = 90;
 /// this value in it nginx answers 500, should the request go on by itself.
 const NGX_SCHEME: [&str; 2] = ["ngx", "upstream_scheme"];
 const NGX_DENIED: &[u8] = b"denied";
+
+/// The length of `sun_path` on Linux.
+const NGX_MAX_SOCKET_PATH: usize = 108;
 
 /// The header map could not be listed: too many fields.
 #[derive(Debug)]
@@ -243,6 +248,9 @@ impl Host {
     /// Sends a callout; gives the token by which its reply is known.
     pub(super) fn dispatch(self, callout: &Callout) -> Result<u32, CalloutFailure> {
         let service = &callout.service;
+        if self == Self::NgxWasm && !is_nginx_address(&service.upstream) {
+            return Err(CalloutFailure::NotSent);
+        }
         let mut headers = vec![
             (":method", "GET"),
             (":path", callout.path.as_str()),
@@ -308,6 +316,28 @@ impl Host {
     pub(super) fn unguard(self, scheme: &[u8]) -> Result<(), HostError> {
         Ok(hostcalls::set_property(NGX_SCHEME.to_vec(), Some(scheme))?)
     }
+}
+
+/// Whether ngx_wasm_module can make an address of a service's `upstream`:
+/// `host`, `host:port`, `[v6]:port` or `unix:/path`. On anything else it traps,
+/// and a trap ends every request that waits.
+fn is_nginx_address(upstream: &str) -> bool {
+    if let Some(path) = upstream.strip_prefix("unix:") {
+        return path.starts_with('/') && path.len() < NGX_MAX_SOCKET_PATH;
+    }
+    let (host, port) = match upstream.rsplit_once(':') {
+        // An IPv6 address without a port.
+        _ if upstream.ends_with(']') => (upstream, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (upstream, None),
+    };
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(is_name_byte),
+    };
+    let is_port = |port: &str| !port.starts_with('+') && port.parse::<NonZeroU16>().is_ok();
+    is_host && port.is_none_or(is_port)
 }
 
 /// The path of `target`, which the route may have changed, with the query of
