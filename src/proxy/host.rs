@@ -6,6 +6,8 @@
 //! | setting a header | replaces every copy | replaces the first copy |
 //! | listing headers | all of them | panics the SDK above 100 |
 //! | `:path` | what goes upstream | decoded; the raw one is a property |
+//! | a callout to a bad address | refuses it | traps |
+//! | a callout's time-out | of the exchange | of each read, so it may never end |
 //! | another request's context | can be entered | stays closed |
 //! | shared data | always there | traps unless a zone is configured |
 //! | `on_configure` says no | the listener is refused | the filter is skipped |
