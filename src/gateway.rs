@@ -143,6 +143,9 @@ pub struct FlightId(u64);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
     Keys(ProviderId),
+    /// The same keys as a fetch under way: for a request that cannot be resumed
+    /// by that one.
+    KeysAgain(ProviderId),
     UserInfo(UserKey),
 }
 
@@ -230,6 +233,11 @@ impl Flights {
     /// The flight that asks the same.
     pub(crate) fn find(&self, purpose: &Purpose) -> Option<FlightId> {
         self.latest.get(purpose).copied()
+    }
+
+    /// How many ask this.
+    pub(crate) fn count(&self, purpose: &Purpose) -> usize {
+        self.open.values().filter(|flight| flight.purpose == *purpose).count()
     }
 
     fn close(&mut self, id: FlightId) -> Option<Flight> {
@@ -328,6 +336,10 @@ impl Gateway {
                 let settled = self.land_keys(provider, reply, now);
                 Outcome::Keys { provider, settled }
             }
+            Purpose::KeysAgain(provider) => {
+                self.land_keys_again(provider, reply, now);
+                Outcome::Keys { provider, settled: true }
+            }
             Purpose::UserInfo(key) => {
                 let answer = self.land_user_info(&key, flight.token_end, reply, now);
                 Outcome::UserInfo(key, answer)
@@ -413,6 +425,15 @@ impl Gateway {
             None => {}
         }
         true
+    }
+
+    /// Failures are told and counted by the fetch that this one went beside.
+    fn land_keys_again(&mut self, provider: ProviderId, reply: &CalloutReply, now: UnixTime) {
+        let jitter = self.jitter();
+        let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
+        let skipped = source.and_then(|remote| remote.settle_again(reply, jitter, now));
+        let name = self.providers.name(provider);
+        self.log.extend(skipped.iter().flatten().map(|key| LogLine::key_skipped(name, key)));
     }
 
     fn land_user_info(

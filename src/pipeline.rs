@@ -29,6 +29,11 @@ use crate::verdict::{HeaderEdits, LocalReply, Verdict};
 /// A request waits for at most its keys, its user, and each of them once more.
 const MAX_WAITS: u8 = 4;
 
+/// How many requests at once fetch the keys that another one is fetching
+/// already: enough for those that come in the moment a worker starts, and no
+/// burden for an issuer that is slow.
+const MAX_FETCHES_AGAIN: usize = 100;
+
 /// Earlier than any token this program can meet (2020-01-01): a clock that says
 /// so is not set, and nothing can be decided by it.
 const EARLIEST: UnixTime = UnixTime::from_secs(1_577_836_800);
@@ -230,9 +235,16 @@ impl Gateway {
         }
         match self.flights.find(&purpose) {
             Some(flight) if self.host.resumes_others => Halt::Join(flight),
-            // Whether the key exists is being found out: that is no reason to
-            // call the token bad.
-            Some(_) => Denial::KeysUnavailable.into(),
+            // Without any keys every request of a worker that has just started
+            // would be sent away, so each makes the fetch for itself.
+            Some(_) => match (remote.fetch_again(now), Purpose::KeysAgain(provider)) {
+                (Some(callout), again) if self.flights.count(&again) < MAX_FETCHES_AGAIN => {
+                    Halt::Wait(self.flights.open(again, callout, None, Sender::Request, now))
+                }
+                // Whether the key exists is being found out: that is no reason
+                // to call the token bad.
+                _ => Denial::KeysUnavailable.into(),
+            },
             None if remote.is_lost() => Denial::KeysUnavailable.into(),
             None if remote.may_look_for_key(now) => {
                 let callout = remote.fetch(true, now);

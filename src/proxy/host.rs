@@ -6,6 +6,8 @@
 //! | setting a header | replaces every copy | replaces the first copy |
 //! | listing headers | all of them | panics the SDK above 100 |
 //! | `:path` | what goes upstream | decoded; the raw one is a property |
+//! | a callout to a bad address | refuses it | traps |
+//! | a callout's time-out | of the exchange | of each read, so it may never end |
 //! | another request's context | can be entered | stays closed |
 //! | shared data | always there | traps unless a zone is configured |
 //! | `on_configure` says no | the listener is refused | the filter is skipped |
@@ -18,6 +20,8 @@
 //! Only the SDK's calls that take and give bytes are used: those that give
 //! strings panic on a byte above 0x7F, and a panic ends the whole VM.
 
+use std::net::Ipv6Addr;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -49,6 +53,9 @@ const NGX_WASM_MAX_HEADERS: usize = 90;
 /// this value in it nginx answers 500, should the request go on by itself.
 const NGX_SCHEME: [&str; 2] = ["ngx", "upstream_scheme"];
 const NGX_DENIED: &[u8] = b"denied";
+
+/// The length of `sun_path` on Linux.
+const NGX_MAX_SOCKET_PATH: usize = 108;
 
 /// The header map could not be listed: too many fields.
 #[derive(Debug)]
@@ -137,11 +144,17 @@ impl Host {
     /// Puts the request target as received in the place of `:path`, which
     /// ngx_wasm_module gives decoded and with its dot segments resolved: rules
     /// would be matched against another path than the upstream gets.
+    ///
+    /// The query is the one that goes upstream: other plugins may have changed
+    /// it, and a token is taken out of what they made of it.
     fn restore_path(fields: &mut [(String, Vec<u8>)]) {
         let raw = hostcalls::get_property(vec!["request", "path"]).ok().flatten();
         let path = fields.iter_mut().find(|(name, _)| name == ":path");
         if let (Some(raw), Some((_, path))) = (raw, path) {
-            *path = raw;
+            let query = hostcalls::get_property(vec!["ngx", "args"]).ok().flatten();
+            let query = query.unwrap_or_default();
+            let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
+            *path = with_query_of(&[mark, &query].concat(), &raw);
         }
     }
 
@@ -237,6 +250,9 @@ impl Host {
     /// Sends a callout; gives the token by which its reply is known.
     pub(super) fn dispatch(self, callout: &Callout) -> Result<u32, CalloutFailure> {
         let service = &callout.service;
+        if self == Self::NgxWasm && !is_nginx_address(&service.upstream) {
+            return Err(CalloutFailure::NotSent);
+        }
         let mut headers = vec![
             (":method", "GET"),
             (":path", callout.path.as_str()),
@@ -302,6 +318,28 @@ impl Host {
     pub(super) fn unguard(self, scheme: &[u8]) -> Result<(), HostError> {
         Ok(hostcalls::set_property(NGX_SCHEME.to_vec(), Some(scheme))?)
     }
+}
+
+/// Whether ngx_wasm_module can make an address of a service's `upstream`:
+/// `host`, `host:port`, `[v6]:port` or `unix:/path`. On anything else it traps,
+/// and a trap ends every request that waits.
+fn is_nginx_address(upstream: &str) -> bool {
+    if let Some(path) = upstream.strip_prefix("unix:") {
+        return path.starts_with('/') && path.len() < NGX_MAX_SOCKET_PATH;
+    }
+    let (host, port) = match upstream.rsplit_once(':') {
+        // An IPv6 address without a port.
+        _ if upstream.ends_with(']') => (upstream, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (upstream, None),
+    };
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(is_name_byte),
+    };
+    let is_port = |port: &str| !port.starts_with('+') && port.parse::<NonZeroU16>().is_ok();
+    is_host && port.is_none_or(is_port)
 }
 
 /// The path of `target`, which the route may have changed, with the query of

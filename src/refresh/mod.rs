@@ -317,6 +317,37 @@ impl RemoteKeys {
         settled
     }
 
+    /// The fetch under way once more, where there are no keys yet; `None` also
+    /// while it is not known where they are.
+    pub fn fetch_again(&self, now: UnixTime) -> Option<Callout> {
+        if self.current(now).is_some() {
+            return None;
+        }
+        let path = match (&self.endpoint.location, &self.discovered) {
+            (JwksLocation::Path(path), _) => path,
+            (_, found) => &found.as_ref()?.path,
+        };
+        let service = Rc::clone(&self.endpoint.service);
+        Some(Callout { service, path: path.clone(), headers: Vec::new() })
+    }
+
+    /// Takes the reply to a [`RemoteKeys::fetch_again`], if it brings the first
+    /// keys; gives those of the set that cannot be used.
+    pub fn settle_again(
+        &mut self,
+        reply: &CalloutReply,
+        jitter: u8,
+        now: UnixTime,
+    ) -> Option<Vec<SkippedKey>> {
+        if self.current(now).is_some() {
+            return None;
+        }
+        match self.settle_keys(answer(reply).ok()?, None, jitter, now) {
+            Ok(Fetched::Keys(skipped)) => Some(skipped),
+            _ => None,
+        }
+    }
+
     fn settle_discovery(&mut self, answer: &Answer, now: UnixTime) -> Result<Fetched, FetchError> {
         if let JwksLocation::Discovered { issuer, .. } = &self.endpoint.location {
             let path = discovery::jwks_path(&answer.body, issuer).map_err(FetchError::Discovery)?;

@@ -151,16 +151,31 @@ fn a_fetch_under_way_is_not_made_twice() {
     forwarded(world.land(first.send[0].flight, waiting, &a()));
 }
 
-/// Where no other request can be resumed, there is nothing to wait for: the
-/// client may try again.
+/// Where no other request can be resumed, a request that cannot do without
+/// makes the fetch for itself.
 #[test]
-fn where_a_fetch_cannot_be_joined_the_client_tries_again() {
+fn where_a_fetch_cannot_be_joined_it_is_made_again() {
     let mut world = World::new(&remote([]), KONG);
     let now = world.now();
     let tick = world.gateway.tick(now);
-    assert_eq!(world.denied(&alice()), denial(503, "keys_unavailable"));
+    let (again, waiting) = awaits(world.get(&alice()));
+    assert_eq!(again.callout.path, "/jwks.json");
+    forwarded(world.land(again.flight, waiting, &a()));
     assert!(world.gateway.land(tick.send[0].flight, &a(), now).is_some());
     world.forwarded(&alice());
+}
+
+/// What another request's fetch may bring for a key that is not known is not
+/// worth one of its own: the client may try again.
+#[test]
+fn where_a_fetch_cannot_be_joined_an_unknown_key_is_not_asked_for_twice() {
+    let mut world = World::new(&remote([]), KONG);
+    world.tick(&a());
+    let token = KEY_B.token("b", &claims(json!({})));
+    let (sent, waiting) = awaits(world.get(&token));
+    assert_eq!(world.denied(&token), denial(503, "keys_unavailable"));
+    forwarded(world.land(sent.flight, waiting, &jwks(&[KEY_B.jwk("b")])));
+    world.forwarded(&token);
 }
 
 #[test]

@@ -51,12 +51,50 @@ each_host!(a_request_during_the_first_fetch_joins_it, on Envoy, |host| {
     assert!(requests.iter().all(|request| request.is_forwarded()));
 });
 
-each_host!(a_request_during_the_first_fetch_is_told_to_come_again, on Kong, |host| {
+each_host!(requests_during_the_first_fetch_make_their_own, on Kong, |host| {
     shop::open(host, remote_keys());
     host.tick();
-    let request = ask(host, &token("alice"));
+    let requests = ["alice", "bob"].map(|sub| (sub, ask(host, &token(sub))));
+    for (sub, request) in &requests {
+        assert!(shop::is_guarded(host, request));
+        assert_eq!(request.callout().path(), "/jwks.json");
+        request.answer(issuer().jwks());
+        request.answer(user_reply(sub));
+        assert!(request.is_forwarded());
+    }
+    // The one that was first is still good for what it is.
+    host.background_callouts().remove(0).answer(issuer().jwks());
+    assert_eq!(ask(host, &token("carol")).callout().path(), "/users/carol");
+});
+
+each_host!(a_first_fetch_that_fails_many_counts_once, on Kong, |host| {
+    shop::open(host, remote_keys());
+    host.tick();
+    let requests = ["alice", "bob", "carol"].map(|sub| ask(host, &token(sub)));
+    host.background_callouts().remove(0).answer(Reply::status(500));
+    for request in &requests {
+        request.answer(Reply::status(500));
+        assert_denied(request, 503, "keys_unavailable");
+        assert_eq!(request.reply().header("retry-after").as_deref(), Some("1"));
+    }
+    let failures = host.logs().iter().filter(|l| l.text.contains("keys_not_fetched")).count();
+    assert_eq!(failures, 1);
+    assert_denied(&ask(host, &token("dave")), 503, "keys_unavailable");
+    host.advance(1100);
+    assert_eq!(host.background_callouts().len(), 1, "tried again after a second");
+});
+
+each_host!(requests_during_the_first_fetch_are_a_bounded_burden, on Kong, |host| {
+    shop::open(host, remote_keys());
+    host.tick();
+    let public = token("alice");
+    let waiting: Vec<_> = (0..100).map(|_| ask(host, &public)).collect();
+    let request = ask(host, &public);
     assert_denied(&request, 503, "keys_unavailable");
     assert_eq!(request.reply().header("retry-after").as_deref(), Some("1"));
+    assert_eq!(host.callouts().len(), 101);
+    waiting.iter().for_each(|request| request.reset());
+    assert!(ask(host, &public).is_paused(), "those that leave make room");
 });
 
 each_host!(an_unknown_key_id_makes_one_fetch_and_a_cooldown, |host| {

@@ -56,6 +56,17 @@ each_host!(stripping_a_token_keeps_what_the_route_made_of_the_path, on Kong, |ho
     assert_eq!(request.upstream_headers(":path"), ["/v1/orders?a=1"]);
 });
 
+each_host!(stripping_a_token_keeps_what_other_plugins_made_of_the_query, on Kong, |host| {
+    shop::open(host, json!({ "token": { "from_params": ["access_token"] } }));
+    let public = token("alice");
+    // A plugin took `debug` away and added `region`.
+    host.set_property("ngx.args", &format!("access_token={public}&region=eu"));
+    host.set_property("ngx.upstream_uri", &format!("/orders?access_token={public}&region=eu"));
+    let request = host.send(Head::get(&format!("/orders?debug=1&access_token={public}")));
+    request.answer(user_reply("alice"));
+    assert_eq!(request.upstream_headers(":path"), ["/orders?region=eu"]);
+});
+
 each_host!(a_request_without_pseudo_headers_is_no_trap, |host| {
     shop::open(host, json!({}));
     let head = Head::get("/").without(":path").without(":method").without(":authority");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::host::{Host, Reply, each_host};
+use crate::host::{Engine, Host, Profile, Reply, each_host};
 use crate::shop::{self, ask, assert_denied, identity, served, token, user_reply};
 
 /// Every way in which a reply is no answer about alice.
@@ -107,6 +107,50 @@ fn unreachable_service(host: &Host) {
     }
     assert_denied(&request, 503, "user_info_unavailable");
     assert!(host.callouts().is_empty());
+}
+
+#[test]
+fn an_address_that_nginx_cannot_read_is_no_trap() {
+    let users = |upstream: &str| {
+        let users = json!({ "upstream": upstream, "authority": "users.internal" });
+        json!({ "services": { "users": users } })
+    };
+    let long = format!("unix:/{}", "x".repeat(108));
+    for (upstream, is_address) in [
+        ("users", true),
+        ("users.internal:8080", true),
+        ("users_1:80", true),
+        ("127.0.0.1:80", true),
+        ("[::1]", true),
+        ("[::1]:80", true),
+        ("unix:/run/users.sock", true),
+        ("users:99999", false),
+        ("users:0", false),
+        ("users:+80", false),
+        ("users:http", false),
+        ("users:", false),
+        ("users:80:90", false),
+        (":80", false),
+        ("::1", false),
+        ("[::1", false),
+        ("[::1]80", false),
+        ("[users]:80", false),
+        ("users?x", false),
+        ("outbound|80||users", false),
+        (long.as_str(), false),
+    ] {
+        for engine in [Engine::Native, Engine::Module] {
+            let host = Host::new(crate::FILTER, engine, Profile::Kong);
+            shop::open(&host, users(upstream));
+            let request = ask(&host, &token("alice"));
+            assert_eq!(request.is_paused(), is_address, "{upstream}");
+            if !is_address {
+                assert_denied(&request, 503, "user_info_unavailable");
+                assert!(host.logged("could not send"), "{upstream}");
+            }
+            host.finish();
+        }
+    }
 }
 
 each_host!(a_service_that_cannot_be_called_is_503, |host| { unreachable_service(host) });

@@ -62,16 +62,21 @@ fn kong_accepts(step: Step, call: &Call) -> Result<(), Trap> {
     }
 }
 
+/// The size of `sun_path`.
+const SUN_PATH: usize = 108;
+
 /// `host[:port]`, `[v6]:port` or `unix:/path`; anything else is a trap.
 ///
 /// An Envoy cluster name is a host like any other here: it fails in DNS, later.
 fn nginx_accepts(upstream: &str) -> bool {
     if let Some(path) = upstream.strip_prefix("unix:") {
-        return path.starts_with('/');
+        return path.starts_with('/') && path.len() < SUN_PATH;
     }
     let (host, port) = match upstream.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
-            Some((host, port)) => (host, port.strip_prefix(':')),
+            Some((host, _)) if host.parse::<std::net::Ipv6Addr>().is_err() => return false,
+            Some((host, "")) => (host, None),
+            Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or_default())),
             None => return false,
         },
         None => match upstream.split_once(':') {
@@ -79,8 +84,12 @@ fn nginx_accepts(upstream: &str) -> bool {
             None => (upstream, None),
         },
     };
-    let host_fits = !host.is_empty() && !host.contains(['/', ' ', '\0']);
-    host_fits && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+    let host_fits = !host.is_empty() && !host.contains(['/', '?', ' ', '\0']);
+    let is_port = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit())
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    host_fits && port.is_none_or(is_port)
 }
 
 pub fn send_local_response(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer {

@@ -84,6 +84,13 @@ fn kong_value(host: &mut FakeHost, path: &str) -> Option<Vec<u8>> {
         "kong.version" => Some(b"3.9.3".to_vec()),
         "ngx.request_id" | "ngx.kong_request_id" => Some(format!("{context:032x}").into_bytes()),
         "request.path" | "ngx.request_uri" => Some(stream.raw_path.clone()),
+        // Of the raw target, as long as no other plugin changes it; nginx cuts
+        // it off at a fragment and has no value for an empty one.
+        "ngx.args" => {
+            let query = stream.raw_path.splitn(2, |byte| *byte == b'?').nth(1)?;
+            let query = query.split(|byte| *byte == b'#').next()?;
+            (!query.is_empty()).then(|| query.to_vec())
+        }
         "request.method" | "ngx.request_method" => header(":method"),
         "request.scheme" | "ngx.scheme" => header(":scheme"),
         "request.id" => header("x-request-id"),
