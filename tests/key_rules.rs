@@ -233,7 +233,7 @@ fn r09_secrets_come_from_the_configuration_only() {
     let remote = json!({
         "algorithms": ["HS256"], "remote_jwks": {"service": "auth", "path": "/jwks"},
     });
-    assert!(problems(&remote).contains("HS* algorithms with remote_jwks"));
+    assert!(problems(&remote).contains("HS* algorithms with keys that are fetched"));
 
     // The public key taken for a secret, in the forms it is published in.
     let jwk = public("RS256", json!({}));
