@@ -3,14 +3,18 @@
 //! Lines name what happened and to whom, never a token, a key, a header value
 //! that a client chose freely, or what a service said of a user.
 
+use std::rc::Rc;
+
 use log::Level;
 use serde_json::{Value, json};
 
+use crate::consumer::Consumer;
 use crate::denial::Denial;
 use crate::http::RequestHead;
 use crate::identity::{MintError, ScheduleGap};
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, SkippedKey};
 use crate::refresh::FetchError;
+use crate::token::Provider;
 use crate::user_info::UserInfoFailure;
 
 /// A line for the host's log.
@@ -22,15 +26,15 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// How far a request came.
+/// How far a request came. Made for every request, so it copies no text.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     /// Position of the rule that matched.
     pub rule: Option<usize>,
-    /// Name of the provider that the token is from.
-    pub provider: Option<String>,
-    /// Key of the consumer.
-    pub consumer: Option<String>,
+    /// The provider that the token is from.
+    pub provider: Option<Rc<Provider>>,
+    /// Whose the token is.
+    pub consumer: Option<Rc<Consumer>>,
 }
 
 /// Request ids are chosen by the client or the host; longer ones are cut.
@@ -48,8 +52,8 @@ impl LogLine {
             "code": denial.code(),
             "status": denial.status(),
             "rule": trace.rule,
-            "provider": trace.provider,
-            "consumer": trace.consumer,
+            "provider": trace.provider.as_ref().map(|provider| &provider.name),
+            "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
             "request_id": request_id,
         });
         // What the client did is no fault here; what a service did is.

@@ -5,13 +5,14 @@
 //! callouts under way. It does no IO and knows no host; what hosts cannot do is
 //! told by [`HostTraits`].
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::callout::{Callout, CalloutReply};
+use crate::callout::CalloutReply;
 use crate::consumer::ConsumerDirectory;
 use crate::denial::{Denial, ErrorSettings};
 use crate::event::LogLine;
+use crate::flights::{Flight, Flights, Purpose, Sender};
+pub use crate::flights::{FlightId, Sent};
 use crate::http::RequestHead;
 use crate::hygiene::OwnedHeaders;
 use crate::identity::Minter;
@@ -111,15 +112,6 @@ pub enum Step {
     Done(Verdict),
 }
 
-/// A callout to be sent, and the flight by which its reply is known.
-#[derive(Debug)]
-pub struct Sent {
-    /// What [`Gateway::land`] takes with the reply.
-    pub flight: FlightId,
-    /// The callout.
-    pub callout: Callout,
-}
-
 /// A request that waits for a callout.
 #[derive(Debug)]
 pub struct Waiting {
@@ -133,20 +125,6 @@ impl Waiting {
     pub const fn flight(&self) -> FlightId {
         self.flight
     }
-}
-
-/// Identifies a callout under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FlightId(u64);
-
-/// What a callout is for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Purpose {
-    Keys(ProviderId),
-    /// The same keys as a fetch under way: for a request that cannot be resumed
-    /// by that one.
-    KeysAgain(ProviderId),
-    UserInfo(UserKey),
 }
 
 /// What a callout brought: to be given to [`Gateway::resume`] for each request
@@ -173,91 +151,6 @@ pub struct Tick {
     pub send: Vec<Sent>,
     /// Flights whose reply will not come any more: to be landed as failed.
     pub overdue: Vec<FlightId>,
-}
-
-/// The callouts under way.
-#[derive(Debug, Default)]
-pub(crate) struct Flights {
-    next: u64,
-    open: HashMap<FlightId, Flight>,
-    /// The latest flight for each purpose.
-    latest: HashMap<Purpose, FlightId>,
-}
-
-#[derive(Debug)]
-struct Flight {
-    purpose: Purpose,
-    /// When the token ends for whose sake it was sent.
-    token_end: Option<UnixTime>,
-    sender: Sender,
-    deadline: UnixTime,
-}
-
-impl Flight {
-    /// Whether a tick can end it. A request that nobody else can resume waits
-    /// until its host says that its callout is over, however late that is.
-    fn ends_at_tick(&self, host: HostTraits) -> bool {
-        host.resumes_others || self.sender == Sender::Tick
-    }
-}
-
-/// In whose callback a callout is sent, and its reply arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sender {
-    Request,
-    Tick,
-}
-
-/// How long after a service's time-out a reply is given up for lost. The host
-/// reports time-outs itself; this is for hosts that do not, or late.
-const GRACE: Span = Span::from_secs(2);
-
-impl Flights {
-    /// Notes a callout that is about to be sent.
-    pub(crate) fn open(
-        &mut self,
-        purpose: Purpose,
-        callout: Callout,
-        token_end: Option<UnixTime>,
-        sender: Sender,
-        now: UnixTime,
-    ) -> Sent {
-        let flight = FlightId(self.next);
-        self.next = self.next.wrapping_add(1);
-        let deadline = now.plus(callout.service.timeout).plus(GRACE);
-        self.latest.insert(purpose.clone(), flight);
-        self.open.insert(flight, Flight { purpose, token_end, sender, deadline });
-        Sent { flight, callout }
-    }
-
-    /// The flight that asks the same.
-    pub(crate) fn find(&self, purpose: &Purpose) -> Option<FlightId> {
-        self.latest.get(purpose).copied()
-    }
-
-    /// How many ask this.
-    pub(crate) fn count(&self, purpose: &Purpose) -> usize {
-        self.open.values().filter(|flight| flight.purpose == *purpose).count()
-    }
-
-    fn close(&mut self, id: FlightId) -> Option<Flight> {
-        let flight = self.open.remove(&id)?;
-        if self.latest.get(&flight.purpose) == Some(&id) {
-            self.latest.remove(&flight.purpose);
-        }
-        Some(flight)
-    }
-
-    fn overdue(&self, host: HostTraits, now: UnixTime) -> Vec<FlightId> {
-        let is_overdue = |flight: &Flight| now >= flight.deadline && flight.ends_at_tick(host);
-        self.open.iter().filter(|(_, flight)| is_overdue(flight)).map(|(id, _)| *id).collect()
-    }
-
-    /// Whether a flight asks the same, and is not one that may take for ever.
-    fn is_awaited(&self, purpose: &Purpose, host: HostTraits, now: UnixTime) -> bool {
-        let flight = self.find(purpose).and_then(|id| self.open.get(&id));
-        flight.is_some_and(|flight| now < flight.deadline || flight.ends_at_tick(host))
-    }
 }
 
 impl Gateway {

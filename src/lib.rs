@@ -24,6 +24,7 @@ pub mod config;
 pub mod consumer;
 pub mod denial;
 pub mod event;
+mod flights;
 pub mod gateway;
 pub mod http;
 pub mod hygiene;

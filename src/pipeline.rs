@@ -14,7 +14,8 @@ use std::rc::Rc;
 
 use crate::denial::Denial;
 use crate::event::{LogLine, Trace};
-use crate::gateway::{Gateway, Outcome, Purpose, Sender, Sent, SharedKeys, Step, Waiting};
+use crate::flights::{FlightId, Purpose, Sender, Sent};
+use crate::gateway::{Gateway, Outcome, SharedKeys, Step, Waiting};
 use crate::http::RequestHead;
 use crate::hygiene::{Cleansing, refuse_repeated};
 use crate::identity::{Authenticated, Enrichment, Identity, MintError};
@@ -42,7 +43,7 @@ const EARLIEST: UnixTime = UnixTime::from_secs(1_577_836_800);
 enum Halt {
     Deny(Denial),
     Wait(Sent),
-    Join(crate::gateway::FlightId),
+    Join(FlightId),
 }
 
 impl From<Denial> for Halt {
@@ -126,7 +127,7 @@ impl Gateway {
             return Ok(Verdict::Forward(HeaderEdits::anonymous(cleansing, anonymous)));
         };
         let session = self.authenticate(&token, learned, trace, now)?;
-        trace.consumer = session.who().consumer().map(|consumer| consumer.key.clone());
+        trace.consumer = session.who().consumer().cloned();
         let identity = self.identify(&session, &token, requirements, learned, now)?;
         Ok(Verdict::Forward(HeaderEdits::identified(cleansing, &identity)))
     }
@@ -181,7 +182,7 @@ impl Gateway {
         }
         if let Some(session) = self.sessions.get(text) {
             let provider = session.who().token().provider();
-            trace.provider = Some(self.providers.name(provider).to_owned());
+            trace.provider = self.providers.get(provider).cloned();
             if session.holds(self.current_keys(provider, now).as_ref(), now) {
                 return Ok(session);
             }
@@ -190,7 +191,7 @@ impl Gateway {
         let token =
             Untrusted::parse(text, self.limits.max_token_bytes).map_err(Rejection::Unreadable)?;
         let (id, provider) = self.providers.issuer_of(&token)?;
-        trace.provider = Some(provider.name.clone());
+        trace.provider = Some(Rc::clone(&provider));
         provider.check_header(&token)?;
         let Some(keys) = self.current_keys(id, now) else {
             return Err(self.wait_for_keys(id, Denial::KeysUnavailable, learned, now));
@@ -297,7 +298,7 @@ impl Gateway {
         requirements: &Requirements,
     ) -> Result<(), Denial> {
         let from_user_info = |claim: &str| self.provided_by_user_info(claim);
-        requirements.check_token(who.token(), who.consumer(), from_user_info)
+        requirements.check_token(who.token(), who.consumer().map(Rc::as_ref), from_user_info)
     }
 
     fn authorize_user(

@@ -44,7 +44,7 @@ fn dependencies_point_inwards() {
         ("crate::proxy", &["proxy"]),
         ("crate::config", &["config", "proxy"]),
         ("crate::pipeline", &[]),
-        ("crate::gateway", &["config", "gateway.rs", "pipeline.rs", "proxy"]),
+        ("crate::gateway", &["config", "flights.rs", "gateway.rs", "pipeline.rs", "proxy"]),
         ("jwt_compact::", &["keys", "identity"]),
         ("p256::", &["keys"]),
         ("p384::", &["keys"]),

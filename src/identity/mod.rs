@@ -70,8 +70,8 @@ impl Authenticated {
     }
 
     /// The consumer.
-    pub fn consumer(&self) -> Option<&Consumer> {
-        self.consumer.as_deref()
+    pub const fn consumer(&self) -> Option<&Rc<Consumer>> {
+        self.consumer.as_ref()
     }
 }
 

@@ -336,8 +336,13 @@ impl Providers {
         Ok((ProviderId(position), Rc::clone(provider)))
     }
 
+    /// A provider by its position.
+    pub fn get(&self, id: ProviderId) -> Option<&Rc<Provider>> {
+        self.0.get(id.0)
+    }
+
     /// The provider's name, for logs.
     pub fn name(&self, id: ProviderId) -> &str {
-        self.0.get(id.0).map_or("", |provider| &provider.name)
+        self.get(id).map_or("", |provider| &provider.name)
     }
 }
