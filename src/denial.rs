@@ -17,7 +17,8 @@ use crate::verdict::{GrpcStatus, LocalReply};
 pub enum Denial {
     /// The filter has no configuration that it may trust.
     ConfigurationInvalid,
-    /// A header that the filter owns came more often than the host can replace.
+    /// A header that the filter owns came more often than the host can replace,
+    /// or in a spelling that it cannot.
     HeaderRepeated(String),
     /// More header fields than the host can list.
     HeadersTooMany {
@@ -319,7 +320,7 @@ impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ConfigurationInvalid => f.write_str("the gateway is not configured correctly"),
-            Self::HeaderRepeated(name) => write!(f, "the header {name} must not be repeated"),
+            Self::HeaderRepeated(name) => write!(f, "the header {name} must not be sent twice, or with _ for -"),
             Self::HeadersTooMany { limit } => {
                 write!(f, "a request may have fewer than {limit} header fields")
             }

@@ -54,6 +54,22 @@ impl OwnedHeaders {
         }
     }
 
+    /// Refuses a request in which one of the owned headers is spelled with `_`
+    /// for `-`.
+    ///
+    /// For hosts that cannot remove a header: blanked, it would stay beside the
+    /// one that the filter sets, and a server that takes both for one header
+    /// reads `,` and the value, or nothing.
+    pub fn refuse_misspelled(&self, cleansing: &Cleansing) -> Result<(), Denial> {
+        let is_misspelled = |name: &&String| {
+            self.owner_of(name).is_some_and(|own| !own.as_str().eq_ignore_ascii_case(name))
+        };
+        match cleansing.clear.iter().find(is_misspelled) {
+            Some(name) => Err(Denial::HeaderRepeated(name.to_ascii_lowercase())),
+            None => Ok(()),
+        }
+    }
+
     /// The options of a `Connection` value that name no owned header; `None`
     /// when none of them does.
     fn without_owned(&self, value: &[u8]) -> Option<Vec<u8>> {
@@ -149,6 +165,21 @@ mod tests {
             let mut cleansing = Cleansing::default();
             owned().cleanse(&head, &mut cleansing);
             assert_eq!(refuse_repeated(&head, &cleansing).is_err(), refused, "{case}");
+        }
+    }
+
+    #[test]
+    fn other_spellings_are_refused_where_they_cannot_be_removed() {
+        for (name, refused) in [
+            ("x-consumer-id", false),
+            ("X-Consumer-ID", false),
+            ("x_consumer_id", true),
+            ("X-Consumer_ID", true),
+            ("x_other", false),
+        ] {
+            let mut cleansing = Cleansing::default();
+            owned().cleanse(&head(&[(name, "1")]), &mut cleansing);
+            assert_eq!(owned().refuse_misspelled(&cleansing).is_err(), refused, "{name}");
         }
     }
 }

@@ -140,6 +140,7 @@ impl Gateway {
         self.sources.cleanse(head, &mut cleansing);
         if !self.host.removes_headers {
             refuse_repeated(head, &cleansing)?;
+            self.owned.refuse_misspelled(&cleansing)?;
         }
         Ok(cleansing)
     }

@@ -55,6 +55,10 @@ each_host!(a_forged_header_never_arrives, |host| {
         for spelling in spellings {
             for (way, head) in ways() {
                 let request = send(host, head.header(&spelling, "forged"));
+                if host.is_kong() && spelling.contains('_') {
+                    assert_denied(&request, 400, "header_repeated");
+                    continue;
+                }
                 let values = as_upstream_reads(&request, name);
                 assert!(!values.contains(&"forged".to_owned()), "{way}: {spelling} {values:?}");
                 // Kong can blank a header, not remove it.
