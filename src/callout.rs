@@ -80,17 +80,13 @@ impl Answer {
     /// zero where it forbids storing or reuse.
     pub fn max_age(&self) -> Option<Span> {
         let text = std::str::from_utf8(self.cache_control.as_deref()?).ok()?;
-        let mut directives = text.split(',').map(|directive| directive.trim().to_ascii_lowercase());
-        let mut max_age = None;
-        directives.by_ref().for_each(|directive| {
-            if directive == "no-store" || directive == "no-cache" {
-                max_age = Some(Span::ZERO);
-            } else if let Some(seconds) = directive.strip_prefix("max-age=") {
-                let seconds = seconds.trim_matches('"').parse().unwrap_or(0);
-                max_age = Some(max_age.unwrap_or(Span::from_secs(seconds)));
-            }
-        });
-        max_age
+        let directives = text.split(',').map(|directive| directive.trim().to_ascii_lowercase());
+        let directives: Vec<String> = directives.collect();
+        if directives.iter().any(|directive| directive == "no-store" || directive == "no-cache") {
+            return Some(Span::ZERO);
+        }
+        let seconds = directives.iter().find_map(|directive| directive.strip_prefix("max-age="))?;
+        Some(Span::from_secs(seconds.trim_matches('"').parse().unwrap_or(0)))
     }
 }
 

@@ -212,11 +212,7 @@ impl Denial {
         if !matches!(self.class(), Class::Missing | Class::Token) || !head.is_navigation() {
             return None;
         }
-        let is_local = match target {
-            [b'/', b'/' | b'\\', ..] => false,
-            [b'/', ..] => true,
-            _ => false,
-        };
+        let is_local = matches!(target, [b'/', rest @ ..] if !matches!(rest, [b'/' | b'\\', ..]));
         let back = percent_encode(if is_local { target } else { b"/" });
         let separator = if login.to.contains('?') { '&' } else { '?' };
         Some(format!("{}{separator}{}={back}", login.to, login.return_to_param))

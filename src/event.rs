@@ -109,6 +109,12 @@ impl LogLine {
         Self { level: Level::Info, text: text.to_string() }
     }
 
+    /// The host would not edit a request's headers; the request got 500.
+    pub fn headers_not_edited() -> Self {
+        let text = json!({ "event": "host_error", "cause": "headers could not be edited" });
+        Self { level: Level::Error, text: text.to_string() }
+    }
+
     /// No identity token could be made.
     pub fn not_minted(error: &MintError) -> Self {
         let text = json!({ "event": "identity_not_minted", "cause": error.to_string() });

@@ -20,7 +20,7 @@ use crate::keys::Crypto;
 use crate::refresh::{Fetched, KeySource, Poll, SharedStore};
 use crate::rules::Rules;
 use crate::session::Sessions;
-use crate::time::{Span, UnixTime};
+use crate::time::UnixTime;
 use crate::token::{Provider, ProviderId, Providers, TokenSources};
 use crate::user_info::{UserInfoAnswer, UserInfoCache, UserInfoSource, UserKey};
 use crate::verdict::Verdict;
@@ -356,24 +356,8 @@ impl Gateway {
     }
 
     /// Bytes that never repeat, for a `jti`.
-    pub(crate) fn nonce(&mut self, now: UnixTime) -> [u8; 32] {
+    pub(crate) fn nonce(&mut self, now: UnixTime) -> Vec<u8> {
         self.minted = self.minted.wrapping_add(1);
-        let mut nonce = [0; 32];
-        let parts = [&self.seed[..], &self.minted.to_be_bytes(), &now.as_millis().to_be_bytes()];
-        nonce.iter_mut().zip(parts.concat()).for_each(|(to, from)| *to = from);
-        nonce
+        [&self.seed[..], &self.minted.to_be_bytes(), &now.as_millis().to_be_bytes()].concat()
     }
 }
-
-impl Default for crate::user_info::Lifetimes {
-    fn default() -> Self {
-        Self {
-            ttl: Span::from_secs(60),
-            negative_ttl: Span::from_secs(5),
-            stale_if_error: Span::from_secs(300),
-        }
-    }
-}
-
-/// Shared with the pipeline, which only reads it.
-pub(crate) type SharedKeys = Rc<crate::keys::KeySet>;

@@ -144,10 +144,8 @@ impl RequestHead {
 
     /// Whether a person waits for a page: a GET that accepts HTML.
     pub fn is_navigation(&self) -> bool {
-        let accepts_html = |value: &[u8]| {
-            let find = |part: &[u8]| value.windows(part.len()).any(|window| window == part);
-            find(b"text/html")
-        };
+        let html = b"text/html";
+        let accepts_html = |value: &[u8]| value.windows(html.len()).any(|part| part == html);
         self.method() == b"GET" && self.first("accept").is_some_and(accepts_html)
     }
 

@@ -19,6 +19,7 @@
 //! replies of services are arguments, so each part runs natively in tests.
 //! [`config`] builds the domain's types and nothing of the domain knows it.
 
+mod bounded;
 pub mod callout;
 pub mod config;
 pub mod consumer;

@@ -15,10 +15,11 @@ use std::rc::Rc;
 use crate::denial::Denial;
 use crate::event::{LogLine, Trace};
 use crate::flights::{FlightId, Purpose, Sender, Sent};
-use crate::gateway::{Gateway, Outcome, SharedKeys, Step, Waiting};
+use crate::gateway::{Gateway, Outcome, Step, Waiting};
 use crate::http::RequestHead;
 use crate::hygiene::{Cleansing, refuse_repeated};
 use crate::identity::{Authenticated, Enrichment, Identity, MintError};
+use crate::keys::KeySet;
 use crate::refresh::KeySource;
 use crate::rules::{Access, Bypassed, Requirements};
 use crate::session::Session;
@@ -210,7 +211,7 @@ impl Gateway {
         Ok(session)
     }
 
-    fn current_keys(&self, provider: ProviderId, now: UnixTime) -> Option<SharedKeys> {
+    fn current_keys(&self, provider: ProviderId, now: UnixTime) -> Option<Rc<KeySet>> {
         self.key_sources.get(provider.0)?.current(now).cloned()
     }
 
@@ -348,20 +349,13 @@ impl Gateway {
             Cached::Unknown => return Err(Denial::UserUnknown.into()),
             Cached::Miss => {}
         }
-        let callout = source.callout(&key);
-        let purpose = Purpose::UserInfo(key);
-        match self.flights.find(&purpose) {
-            Some(flight) if self.host.resumes_others => Err(Halt::Join(flight)),
-            _ => {
-                let token_end = who.token().expires();
-                Err(Halt::Wait(self.flights.open(
-                    purpose,
-                    callout,
-                    token_end,
-                    Sender::Request,
-                    now,
-                )))
-            }
+        let purpose = Purpose::UserInfo(key.clone());
+        if self.host.resumes_others
+            && let Some(flight) = self.flights.find(&purpose)
+        {
+            return Err(Halt::Join(flight));
         }
+        let (callout, end) = (source.callout(&key), who.token().expires());
+        Err(Halt::Wait(self.flights.open(purpose, callout, end, Sender::Request, now)))
     }
 }

@@ -2,11 +2,9 @@
 //! for them.
 
 use std::cell::RefCell;
-use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-use lru::LruCache;
-
+use crate::bounded::Bounded;
 use crate::identity::{Authenticated, Identity};
 use crate::keys::KeySet;
 use crate::time::UnixTime;
@@ -57,36 +55,26 @@ impl Session {
 /// The key is the token itself and no hash of it: that two tokens share an
 /// entry is not unlikely but impossible.
 #[derive(Debug)]
-pub struct Sessions(Option<LruCache<Box<[u8]>, Rc<Session>>>);
+pub struct Sessions(Bounded<Box<[u8]>, Rc<Session>>);
 
 impl Sessions {
     /// Room for `max_entries`; none at all keeps nothing.
     pub fn new(max_entries: usize) -> Self {
-        // Grows as it fills: an idle worker holds no table for its maximum.
-        let bounded = |capacity: NonZeroUsize| {
-            let mut entries = LruCache::unbounded();
-            entries.resize(capacity);
-            entries
-        };
-        Self(NonZeroUsize::new(max_entries).map(bounded))
+        Self(Bounded::new(max_entries))
     }
 
     /// The session of a token.
     pub fn get(&mut self, token: &[u8]) -> Option<Rc<Session>> {
-        self.0.as_mut()?.get(token).cloned()
+        self.0.get_mut(token).map(|session| Rc::clone(session))
     }
 
     /// Keeps a session; only of a token that was verified.
     pub fn insert(&mut self, token: &[u8], session: Rc<Session>) {
-        if let Some(entries) = &mut self.0 {
-            entries.put(token.into(), session);
-        }
+        self.0.insert(token.into(), session);
     }
 
     /// Forgets a token.
     pub fn remove(&mut self, token: &[u8]) {
-        if let Some(entries) = &mut self.0 {
-            entries.pop(token);
-        }
+        self.0.remove(token);
     }
 }

@@ -133,3 +133,16 @@ fn readme_describes_every_field_of_the_example() {
     }
     assert_eq!(missing, Vec::<String>::new());
 }
+
+#[test]
+fn readme_names_every_event_of_the_log() {
+    let source = include_str!("../src/event.rs");
+    let events = source.split("\"event\": \"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let (_, log) = README.split_once("\n## Log\n").unwrap();
+    let log = log.split("\n## ").next().unwrap();
+    let events: Vec<_> = events.collect();
+    assert!(events.len() > 5, "events found in the source: {events:?}");
+    for event in events {
+        assert!(log.contains(&format!("`{event}`")), "{event}");
+    }
+}

@@ -181,7 +181,7 @@ impl Minter {
         let expires = now.plus(self.keys.ttl());
         let expires = who.token.expires().map_or(expires, |exp| exp.min(expires));
         let claims = self.claims(who, &enrichment, nonce);
-        let token = self.sign(crypto, key, claims.clone(), now, expires)?;
+        let token = self.sign(crypto, key, &claims, now, expires)?;
         let fields = self.headers.render(&self.header, &token, who, &claims)?;
 
         let mut reusable_until = expires.minus(REUSE_MARGIN).min(self.keys.next_change(now));
@@ -251,7 +251,7 @@ impl Minter {
         &self,
         crypto: &Crypto,
         key: &IdentityKey,
-        claims: Map<String, Value>,
+        claims: &Map<String, Value>,
         now: UnixTime,
         expires: UnixTime,
     ) -> Result<String, MintError> {

@@ -9,7 +9,7 @@ use proxy_wasm::types::{BufferType, ContextType};
 
 use super::filter::{Filter, Plugin};
 use super::host::Host;
-use super::shared::{Shared, TICK_MS};
+use super::shared::{Shared, TICK_MS, write_log};
 use crate::config;
 use crate::event::LogLine;
 use crate::gateway::Gateway;
@@ -32,7 +32,7 @@ impl Root {
         let settings = config::load(&text, &environment, host.crypto())
             .map_err(|problems| problems.to_string())?;
         if let Some(gap) = settings.minter.keys.gap(host.now()) {
-            log::warn!("{}", LogLine::nobody_signs(gap).text);
+            write_log(&LogLine::nobody_signs(gap));
         }
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| format!("no randomness: {error}"))?;

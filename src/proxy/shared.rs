@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::host::Host;
 use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
+use crate::event::LogLine;
 use crate::gateway::{FlightId, Gateway, Sent, Step, Waiting};
 use crate::verdict::{LocalReply, Verdict};
 use proxy_wasm::types::Action;
@@ -21,7 +22,7 @@ pub(super) struct Shared {
     gateway: RefCell<Gateway>,
     /// The flight of each callout under way, by the host's token.
     calls: RefCell<HashMap<u32, FlightId>>,
-    waiting: RefCell<HashMap<u32, Parked>>,
+    waiting: RefCell<Waiters>,
     /// Callouts that only the root context can send, at its next tick.
     postponed: RefCell<Vec<Sent>>,
     /// Requests whose callout went away with another request.
@@ -30,11 +31,50 @@ pub(super) struct Shared {
 
 /// A paused request.
 struct Parked {
+    context_id: u32,
     waiting: Waiting,
     /// What takes off the guard of [`Host::guard`].
     guard: Option<Vec<u8>>,
-    /// Whether the callout is this request's own, and ends with it.
-    owns_flight: bool,
+    /// The host's token of the callout, if it is this request's own and ends
+    /// with it.
+    call: Option<u32>,
+}
+
+/// The paused requests, found by what they wait for and by who they are, so
+/// that a reply costs the same however many requests wait for others.
+#[derive(Default)]
+struct Waiters {
+    by_flight: HashMap<FlightId, Vec<Parked>>,
+    flights: HashMap<u32, FlightId>,
+}
+
+impl Waiters {
+    fn insert(&mut self, parked: Parked) {
+        let flight = parked.waiting.flight();
+        self.flights.insert(parked.context_id, flight);
+        self.by_flight.entry(flight).or_default().push(parked);
+    }
+
+    /// All that wait for `flight`.
+    fn take(&mut self, flight: FlightId) -> Vec<Parked> {
+        let parked = self.by_flight.remove(&flight).unwrap_or_default();
+        for parked in &parked {
+            self.flights.remove(&parked.context_id);
+        }
+        parked
+    }
+
+    /// One request, wherever it waits.
+    fn remove(&mut self, context_id: u32) -> Option<Parked> {
+        let flight = self.flights.remove(&context_id)?;
+        let waiters = self.by_flight.get_mut(&flight)?;
+        let position = waiters.iter().position(|parked| parked.context_id == context_id)?;
+        let parked = waiters.swap_remove(position);
+        if waiters.is_empty() {
+            self.by_flight.remove(&flight);
+        }
+        Some(parked)
+    }
 }
 
 /// How often the core is asked what is due: small beside any time-out, and rare
@@ -102,15 +142,13 @@ impl Shared {
     /// again, at the next tick.
     pub(super) fn forget(&self, context_id: u32) {
         self.orphans.borrow_mut().remove(&context_id);
-        let Some(parked) = self.waiting.borrow_mut().remove(&context_id) else { return };
-        if !parked.owns_flight {
-            return;
-        }
+        let Some(parked) = self.waiting.borrow_mut().remove(context_id) else { return };
+        let Some(call) = parked.call else { return };
         let flight = parked.waiting.flight();
         self.gateway.borrow_mut().abandon(flight);
-        self.calls.borrow_mut().retain(|_, known| *known != flight);
-        for (orphan, parked) in self.take_waiting(flight) {
-            self.orphans.borrow_mut().insert(orphan, parked.waiting);
+        self.calls.borrow_mut().remove(&call);
+        for orphan in self.take_waiting(flight) {
+            self.orphans.borrow_mut().insert(orphan.context_id, orphan.waiting);
         }
     }
 
@@ -120,18 +158,16 @@ impl Shared {
         let Some(landing) = self.with_gateway(|gateway| gateway.land(flight, reply, now)) else {
             return;
         };
-        for (context_id, parked) in self.take_waiting(flight) {
+        for Parked { context_id, waiting, guard, .. } in self.take_waiting(flight) {
             if self.host.enter(context_id) {
-                let step =
-                    self.with_gateway(|gateway| gateway.resume(parked.waiting, &landing, now));
-                self.go_on(active, context_id, parked.guard, step);
+                let step = self.with_gateway(|gateway| gateway.resume(waiting, &landing, now));
+                self.go_on(active, context_id, guard, step);
             }
         }
     }
 
-    fn take_waiting(&self, flight: FlightId) -> Vec<(u32, Parked)> {
-        let waits = |_: &u32, parked: &mut Parked| parked.waiting.flight() == flight;
-        self.waiting.borrow_mut().extract_if(waits).collect()
+    fn take_waiting(&self, flight: FlightId) -> Vec<Parked> {
+        self.waiting.borrow_mut().take(flight)
     }
 
     /// Carries out a step of a request that was paused.
@@ -157,13 +193,11 @@ impl Shared {
                 if self.host.apply(&edits).and_then(|()| unguard()).is_ok() {
                     return Action::Continue;
                 }
-                log::error!(
-                    "{{\"event\":\"host_error\",\"cause\":\"headers could not be edited\"}}"
-                );
+                write_log(&LogLine::headers_not_edited());
                 self.host.reply(&LocalReply::new(500));
             }
             Step::Done(Verdict::Answer(reply)) => self.host.reply(&reply),
-            Step::Join(waiting) => self.park(context_id, waiting, guard, false),
+            Step::Join(waiting) => self.park(context_id, waiting, guard, None),
             Step::Await(sent, waiting) => {
                 return self.send(active, context_id, guard, sent, waiting);
             }
@@ -171,10 +205,9 @@ impl Shared {
         Action::Pause
     }
 
-    fn park(&self, context_id: u32, waiting: Waiting, guard: Option<Vec<u8>>, owns_flight: bool) {
+    fn park(&self, context_id: u32, waiting: Waiting, guard: Option<Vec<u8>>, call: Option<u32>) {
         let guard = guard.or_else(|| self.host.guard());
-        let parked = Parked { waiting, guard, owns_flight };
-        self.waiting.borrow_mut().insert(context_id, parked);
+        self.waiting.borrow_mut().insert(Parked { context_id, waiting, guard, call });
     }
 
     /// Sends a request's callout, from a callback of its own or of the root
@@ -189,14 +222,14 @@ impl Shared {
         waiting: Waiting,
     ) -> Action {
         if active != context_id {
-            self.park(context_id, waiting, guard, false);
+            self.park(context_id, waiting, guard, None);
             self.postponed.borrow_mut().push(sent);
             return Action::Pause;
         }
         match self.host.dispatch(&sent.callout) {
             Ok(token) => {
                 self.calls.borrow_mut().insert(token, sent.flight);
-                self.park(context_id, waiting, guard, true);
+                self.park(context_id, waiting, guard, Some(token));
                 Action::Pause
             }
             Err(failure) => {
@@ -234,9 +267,11 @@ impl Shared {
         let result = call(&mut gateway);
         let lines = gateway.take_log();
         drop(gateway);
-        for line in lines {
-            log::log!(line.level, "{}", line.text);
-        }
+        lines.iter().for_each(write_log);
         result
     }
+}
+
+pub(super) fn write_log(line: &LogLine) {
+    log::log!(line.level, "{}", line.text);
 }

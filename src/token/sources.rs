@@ -135,14 +135,19 @@ impl TokenSources {
 
     fn in_cookies<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
         let ours = |pair: &&[u8]| self.is_token_cookie(pair);
-        cookie_pairs(head)
-            .filter(move |pair| !self.cookies.is_empty() && ours(pair))
+        // Not split at all where no cookie is a source, as for most requests.
+        let head = (!self.cookies.is_empty()).then_some(head);
+        head.into_iter()
+            .flat_map(cookie_pairs)
+            .filter(ours)
             .map(|pair| Cow::Borrowed(value_of(pair)))
     }
 
     fn in_query<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
-        query_pairs(head)
-            .filter(|pair| !self.params.is_empty() && self.is_token_param(pair))
+        let head = (!self.params.is_empty()).then_some(head);
+        head.into_iter()
+            .flat_map(query_pairs)
+            .filter(|pair| self.is_token_param(pair))
             .map(|pair| percent_decode(value_of(pair)))
     }
 

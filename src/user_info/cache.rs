@@ -1,11 +1,9 @@
 //! Answers about users, kept for a while.
 
-use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-use lru::LruCache;
-
 use super::{Lifetimes, UserInfo, UserInfoAnswer, UserInfoSource, UserKey};
+use crate::bounded::Bounded;
 use crate::time::{Span, UnixTime};
 
 /// Answers by what was asked, at most a fixed number of them; the one not used
@@ -15,7 +13,7 @@ use crate::time::{Span, UnixTime};
 /// is never given as current at or after its end.
 #[derive(Debug)]
 pub struct UserInfoCache {
-    entries: Option<LruCache<UserKey, Entry>>,
+    entries: Bounded<UserKey, Entry>,
     lifetimes: Lifetimes,
 }
 
@@ -59,19 +57,12 @@ pub enum Cached {
 impl UserInfoCache {
     /// A cache of `max_entries`; none at all keeps nothing.
     pub fn new(max_entries: usize, lifetimes: Lifetimes) -> Self {
-        // Grows as it fills: an idle worker holds no table for its maximum.
-        let bounded = |capacity: NonZeroUsize| {
-            let mut entries = LruCache::unbounded();
-            entries.resize(capacity);
-            entries
-        };
-        Self { entries: NonZeroUsize::new(max_entries).map(bounded), lifetimes }
+        Self { entries: Bounded::new(max_entries), lifetimes }
     }
 
     /// What is known about `key` now.
     pub fn get(&mut self, key: &UserKey, now: UnixTime) -> Cached {
-        let Some(entries) = &mut self.entries else { return Cached::Miss };
-        match entries.get(key).filter(|entry| entry.since <= now).map(|entry| &entry.said) {
+        match self.said(key, now) {
             Some(Said::Known { info, fresh_until, .. }) if now < *fresh_until => {
                 Cached::Fresh(Rc::clone(info), *fresh_until)
             }
@@ -83,11 +74,15 @@ impl UserInfoCache {
         }
     }
 
+    fn said(&mut self, key: &UserKey, now: UnixTime) -> Option<&mut Said> {
+        let entry = self.entries.get_mut(key).filter(|entry| entry.since <= now)?;
+        Some(&mut entry.said)
+    }
+
     /// Data that is no longer current, but serves while the service fails; and
     /// until when, before the service is asked again.
     pub fn stale(&mut self, key: &UserKey, now: UnixTime) -> Option<(Rc<UserInfo>, UnixTime)> {
-        let entry = self.entries.as_mut()?.get_mut(key).filter(|entry| entry.since <= now)?;
-        match &mut entry.said {
+        match self.said(key, now)? {
             Said::Known { info, stale_until, retry_at, .. } if now < *stale_until => {
                 *retry_at = now.plus(RETRY_AFTER).min(*stale_until);
                 Some((Rc::clone(info), *retry_at))
@@ -119,10 +114,10 @@ impl UserInfoCache {
             }
         };
         let is_forbidden = matches!(answer, UserInfoAnswer::Known(_, Some(Span::ZERO)));
-        match &mut self.entries {
-            Some(entries) if is_forbidden => drop(entries.pop(&key)),
-            Some(entries) => drop(entries.put(key, Entry { since: now, said })),
-            None => {}
+        if is_forbidden {
+            self.entries.remove(&key);
+        } else {
+            self.entries.insert(key, Entry { since: now, said });
         }
         end
     }

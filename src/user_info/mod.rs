@@ -69,6 +69,16 @@ pub struct Lifetimes {
     pub stale_if_error: Span,
 }
 
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            ttl: Span::from_secs(60),
+            negative_ttl: Span::from_secs(5),
+            stale_if_error: Span::from_secs(300),
+        }
+    }
+}
+
 /// What an answer depends on: all that is sent that varies by user, and whom
 /// the answer must be about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

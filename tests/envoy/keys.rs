@@ -149,8 +149,7 @@ async fn made_up_key_ids_in_masses_cost_one_fetch_a_cooldown_and_worker() {
         let gateway = &gateway;
         async move {
             let token = Signer::es256("made-up").token(&alice(json!({})));
-            let (header, rest) = token.split_once('.').unwrap();
-            assert!(!header.is_empty());
+            let (_, rest) = token.split_once('.').unwrap();
             for n in 0..2_500 {
                 // Only the header is new: making keys would be most of the work.
                 let header =
