@@ -33,6 +33,8 @@ pub enum Denial {
     TokenMultiple,
     /// The token itself is not acceptable.
     Token(Rejection),
+    /// Its issuer says that the token is not active (RFC 7662).
+    TokenInactive,
     /// No consumer is configured for the token.
     ConsumerUnknown,
     /// The token lacks a scope; the scopes needed.
@@ -48,6 +50,8 @@ pub enum Denial {
     UserInfoUnavailable,
     /// The provider's keys could not be loaded.
     KeysUnavailable,
+    /// The provider could not be asked about a reference token.
+    IntrospectionUnavailable,
     /// No identity token could be made.
     IdentityUnavailable,
 }
@@ -134,6 +138,7 @@ impl Denial {
                 Rejection::ClaimMismatch(_) => "claim_mismatch",
                 Rejection::TypeMismatch => "token_type_mismatch",
             },
+            Self::TokenInactive => "token_inactive",
             Self::ConsumerUnknown => "consumer_unknown",
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::GroupForbidden => "group_forbidden",
@@ -141,6 +146,7 @@ impl Denial {
             Self::UserUnknown => "user_unknown",
             Self::UserInfoUnavailable => "user_info_unavailable",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::IdentityUnavailable => "identity_unavailable",
         }
     }
@@ -150,12 +156,13 @@ impl Denial {
             Self::HeaderRepeated(_) | Self::PathAmbiguous | Self::TokenMultiple => Class::Request,
             Self::HeadersTooMany { .. } => Class::TooLarge,
             Self::TokenMissing => Class::Missing,
-            Self::Token(_) | Self::ConsumerUnknown => Class::Token,
+            Self::Token(_) | Self::TokenInactive | Self::ConsumerUnknown => Class::Token,
             Self::InsufficientScope(_) => Class::Scope,
             Self::GroupForbidden | Self::ClaimForbidden(_) | Self::UserUnknown => Class::Forbidden,
             Self::ConfigurationInvalid
             | Self::UserInfoUnavailable
             | Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
             | Self::IdentityUnavailable => Class::Unavailable,
         }
     }
@@ -289,6 +296,7 @@ impl Denial {
                 | Rejection::ClaimMismatch(_)
                 | Rejection::TypeMismatch => "Bad token; invalid claims",
             },
+            Self::TokenInactive => "Bad token; invalid claims",
             Self::ConsumerUnknown => "No credentials found for given 'iss'",
             Self::InsufficientScope(_)
             | Self::GroupForbidden
@@ -297,6 +305,7 @@ impl Denial {
             Self::ConfigurationInvalid
             | Self::UserInfoUnavailable
             | Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
             | Self::IdentityUnavailable => "An unexpected error occurred",
         };
         json!({ "message": message }).to_string()
@@ -326,6 +335,7 @@ impl fmt::Display for Denial {
             Self::TokenMissing => f.write_str("no token was sent"),
             Self::TokenMultiple => f.write_str("more than one token was sent"),
             Self::Token(rejection) => rejection.fmt(f),
+            Self::TokenInactive => f.write_str("the token is not active"),
             Self::ConsumerUnknown => f.write_str("no consumer is registered for the token"),
             Self::InsufficientScope(scopes) => write!(f, "scope needed: {}", scopes.join(" ")),
             Self::GroupForbidden => f.write_str("the consumer is in none of the groups needed"),
@@ -335,6 +345,9 @@ impl fmt::Display for Denial {
             Self::UserUnknown => f.write_str("the user is not known"),
             Self::UserInfoUnavailable => f.write_str("the user's data could not be loaded"),
             Self::KeysUnavailable => f.write_str("the issuer's keys could not be loaded"),
+            Self::IntrospectionUnavailable => {
+                f.write_str("the issuer could not be asked about the token")
+            }
             Self::IdentityUnavailable => f.write_str("no identity token could be made"),
         }
     }

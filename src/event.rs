@@ -12,6 +12,7 @@ use crate::consumer::Consumer;
 use crate::denial::Denial;
 use crate::http::RequestHead;
 use crate::identity::{MintError, ScheduleGap};
+use crate::introspection::IntrospectionFailure;
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, SkippedKey};
 use crate::refresh::FetchError;
 use crate::token::Provider;
@@ -81,6 +82,14 @@ impl LogLine {
     pub fn user_info_failed(service: &str, failure: &UserInfoFailure) -> Self {
         let text = json!({
             "event": "user_info_failed", "service": service, "cause": failure.to_string(),
+        });
+        Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// A provider could not be asked about a reference token.
+    pub fn introspection_failed(provider: &str, failure: &IntrospectionFailure) -> Self {
+        let text = json!({
+            "event": "introspection_failed", "provider": provider, "cause": failure.to_string(),
         });
         Self { level: Level::Warn, text: text.to_string() }
     }

@@ -16,9 +16,11 @@ pub use crate::flights::{FlightId, Sent};
 use crate::http::RequestHead;
 use crate::hygiene::OwnedHeaders;
 use crate::identity::Minter;
+use crate::introspection::{Introspection, IntrospectionAnswer, IntrospectionEndpoint};
 use crate::keys::Crypto;
 use crate::refresh::{Fetched, KeySource, Poll, SharedStore};
 use crate::rules::Rules;
+use crate::secret::Secret;
 use crate::session::Sessions;
 use crate::time::UnixTime;
 use crate::token::{Provider, ProviderId, Providers, TokenSources};
@@ -30,6 +32,8 @@ use crate::verdict::Verdict;
 pub struct Settings {
     /// Who may issue public tokens, and their keys.
     pub providers: Vec<(Provider, KeySource)>,
+    /// Whom to ask about reference tokens, and how many answers are kept.
+    pub introspection: Option<(ProviderId, IntrospectionEndpoint, usize)>,
     /// Where tokens are found.
     pub sources: TokenSources,
     /// Who uses them.
@@ -78,6 +82,7 @@ pub struct HostTraits {
 pub struct Gateway {
     pub(crate) providers: Providers,
     pub(crate) key_sources: Vec<KeySource>,
+    pub(crate) introspection: Option<Introspection>,
     pub(crate) sources: TokenSources,
     pub(crate) consumers: ConsumerDirectory,
     pub(crate) user_info: Option<UserInfoSource>,
@@ -141,6 +146,8 @@ pub(crate) enum Outcome {
     },
     /// The answer and until when it is current; `None` for a failure.
     UserInfo(UserKey, Option<(UserInfoAnswer, UnixTime)>),
+    /// What the issuer says of a reference token; `None` for a failure.
+    Introspection(Secret<Box<[u8]>>, Option<IntrospectionAnswer>),
 }
 
 /// What is to be done at a tick.
@@ -167,6 +174,9 @@ impl Gateway {
         Self {
             providers: Providers::new(providers),
             key_sources,
+            introspection: settings.introspection.map(|(provider, endpoint, max_entries)| {
+                Introspection::new(provider, endpoint, max_entries)
+            }),
             sources: settings.sources,
             consumers: settings.consumers,
             user_infos: UserInfoCache::new(
@@ -236,6 +246,10 @@ impl Gateway {
             Purpose::UserInfo(key) => {
                 let answer = self.land_user_info(&key, flight.token_end, reply, now);
                 Outcome::UserInfo(key, answer)
+            }
+            Purpose::Introspection(token) => {
+                let answer = self.land_introspection(token.expose(), reply, now);
+                Outcome::Introspection(token, answer)
             }
         }))
     }
@@ -344,6 +358,28 @@ impl Gateway {
             }
             Err(failure) => {
                 self.log.push(LogLine::user_info_failed(&source.service.name, &failure));
+                None
+            }
+        }
+    }
+
+    fn land_introspection(
+        &mut self,
+        token: &[u8],
+        reply: &CalloutReply,
+        now: UnixTime,
+    ) -> Option<IntrospectionAnswer> {
+        let introspection = self.introspection.as_mut()?;
+        match IntrospectionEndpoint::read(reply) {
+            Ok(answer) => {
+                if matches!(answer, IntrospectionAnswer::Inactive) {
+                    introspection.keep(token, Err(Denial::TokenInactive), now);
+                }
+                Some(answer)
+            }
+            Err(failure) => {
+                let provider = self.providers.name(introspection.provider);
+                self.log.push(LogLine::introspection_failed(provider, &failure));
                 None
             }
         }

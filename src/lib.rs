@@ -30,6 +30,7 @@ pub mod gateway;
 pub mod http;
 pub mod hygiene;
 pub mod identity;
+pub mod introspection;
 pub mod json;
 pub mod keys;
 mod pipeline;

@@ -19,22 +19,29 @@ use crate::gateway::{Gateway, Outcome, Step, Waiting};
 use crate::http::RequestHead;
 use crate::hygiene::{Cleansing, refuse_repeated};
 use crate::identity::{Authenticated, Enrichment, Identity, MintError};
+use crate::introspection::{IntrospectionAnswer, is_reference};
 use crate::keys::KeySet;
 use crate::refresh::KeySource;
 use crate::rules::{Access, Bypassed, Requirements};
+use crate::secret::Secret;
 use crate::session::Session;
 use crate::time::UnixTime;
-use crate::token::{ProviderId, Rejection, Untrusted};
+use crate::token::{ProviderId, Rejection, TokenError, Untrusted};
 use crate::user_info::{Cached, FailureMode, UserInfoAnswer};
 use crate::verdict::{HeaderEdits, LocalReply, Verdict};
 
-/// A request waits for at most its keys, its user, and each of them once more.
+/// A request waits for at most its keys or its token's issuer, its user, and each
+/// of them once more.
 const MAX_WAITS: u8 = 4;
 
 /// How many requests at once fetch the keys that another one is fetching
 /// already: enough for those that come in the moment a worker starts, and no
 /// burden for an issuer that is slow.
 const MAX_FETCHES_AGAIN: usize = 100;
+
+/// How many callouts may be under way before no more reference tokens are asked
+/// about: made-up ones cost a client nothing.
+const MAX_CALLOUTS: usize = 1000;
 
 /// Earlier than any token this program can meet (2020-01-01): a clock that says
 /// so is not set, and nothing can be decided by it.
@@ -182,6 +189,9 @@ impl Gateway {
         if now < EARLIEST {
             return Err(Denial::IdentityUnavailable.into());
         }
+        if self.introspection.is_some() && is_reference(text) {
+            return self.introspect(text, learned, trace, now);
+        }
         if let Some(session) = self.sessions.get(text) {
             let provider = session.who().token().provider();
             trace.provider = self.providers.get(provider).cloned();
@@ -206,9 +216,63 @@ impl Gateway {
             verified => verified?,
         };
         let consumer = self.consumers.resolve(verified.claims())?;
-        let session = Rc::new(Session::new(Authenticated::new(verified, consumer), keys, now));
+        let session = Rc::new(Session::of_jwt(Authenticated::new(verified, consumer), keys, now));
         self.sessions.insert(text, Rc::clone(&session));
         Ok(session)
+    }
+
+    /// The session of a reference token, by what its issuer says of it.
+    fn introspect(
+        &mut self,
+        text: &[u8],
+        learned: Option<&Outcome>,
+        trace: &mut Trace,
+        now: UnixTime,
+    ) -> Result<Rc<Session>, Halt> {
+        let limit = self.limits.max_token_bytes;
+        let Some(introspection) = &mut self.introspection else {
+            return Err(Denial::IntrospectionUnavailable.into());
+        };
+        let id = introspection.provider;
+        let provider = self.providers.get(id).cloned().ok_or(Denial::IntrospectionUnavailable)?;
+        trace.provider = Some(Rc::clone(&provider));
+        if text.len() > limit {
+            return Err(Rejection::Unreadable(TokenError::TooLarge { limit }).into());
+        }
+        if let Some(decision) = introspection.decision(text, now) {
+            return decision.map_err(Halt::from);
+        }
+        if let Some(Outcome::Introspection(asked, answer)) = learned
+            && **asked.expose() == *text
+        {
+            let claims = match answer {
+                Some(IntrospectionAnswer::Active(claims)) => claims,
+                Some(IntrospectionAnswer::Inactive) => return Err(Denial::TokenInactive.into()),
+                None => return Err(Denial::IntrospectionUnavailable.into()),
+            };
+            let require_issuer = introspection.endpoint.require_issuer;
+            let decision = provider
+                .accept_introspected(id, claims, require_issuer, now)
+                .map_err(Denial::Token)
+                .and_then(|verified| {
+                    let consumer = self.consumers.resolve(verified.claims())?;
+                    let who = Authenticated::new(verified, consumer);
+                    Ok(Rc::new(Session::of_reference(who, now)))
+                });
+            introspection.keep(text, decision.clone(), now);
+            return decision.map_err(Halt::from);
+        }
+        let purpose = Purpose::Introspection(Secret::new(text.into()));
+        if self.host.resumes_others
+            && let Some(flight) = self.flights.find(&purpose)
+        {
+            return Err(Halt::Join(flight));
+        }
+        if self.flights.len() >= MAX_CALLOUTS {
+            return Err(Denial::IntrospectionUnavailable.into());
+        }
+        let callout = introspection.endpoint.callout(text);
+        Err(Halt::Wait(self.flights.open(purpose, callout, None, Sender::Request, now)))
     }
 
     fn current_keys(&self, provider: ProviderId, now: UnixTime) -> Option<Rc<KeySet>> {

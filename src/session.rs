@@ -13,15 +13,21 @@ use crate::time::UnixTime;
 #[derive(Debug)]
 pub struct Session {
     who: Authenticated,
-    keys: Rc<KeySet>,
+    /// The keys that it was verified with; none for a reference token.
+    keys: Option<Rc<KeySet>>,
     verified_at: UnixTime,
     identity: RefCell<Option<Rc<Identity>>>,
 }
 
 impl Session {
     /// A token that was verified with one of `keys`.
-    pub const fn new(who: Authenticated, keys: Rc<KeySet>, verified_at: UnixTime) -> Self {
-        Self { who, keys, verified_at, identity: RefCell::new(None) }
+    pub const fn of_jwt(who: Authenticated, keys: Rc<KeySet>, verified_at: UnixTime) -> Self {
+        Self { who, keys: Some(keys), verified_at, identity: RefCell::new(None) }
+    }
+
+    /// A reference token that its issuer said to be active.
+    pub const fn of_reference(who: Authenticated, verified_at: UnixTime) -> Self {
+        Self { who, keys: None, verified_at, identity: RefCell::new(None) }
     }
 
     /// The token's owner.
@@ -33,9 +39,10 @@ impl Session {
     /// issuer still publishes the same keys. When the clock was set back nothing
     /// is taken for granted.
     pub fn holds(&self, current: Option<&Rc<KeySet>>, now: UnixTime) -> bool {
+        let are_current = |keys| current.is_some_and(|current| Rc::ptr_eq(current, keys));
         self.who.token().is_current(now)
             && now >= self.verified_at
-            && current.is_some_and(|current| Rc::ptr_eq(current, &self.keys))
+            && self.keys.as_ref().is_none_or(are_current)
     }
 
     /// The identity minted before, if it can be sent again.

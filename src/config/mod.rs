@@ -7,6 +7,7 @@
 mod access;
 mod crypto;
 mod identity;
+mod introspection;
 mod protobuf;
 mod providers;
 mod reader;
@@ -83,6 +84,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let known = fields.finish();
 
     let (providers, minter, headers) = (providers?, minter?, headers?);
+    let providers::Configured { providers, introspection } = providers;
     let (user_info, sources) = (user_info?, sources?.unwrap_or_else(default_sources));
     identity::check_separation(&whole, &providers, &minter);
     identity::check_headers(&whole, &minter, &headers, &sources);
@@ -104,6 +106,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     known?;
     Some(Settings {
         providers,
+        introspection,
         sources,
         consumers,
         user_info,

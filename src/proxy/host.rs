@@ -254,7 +254,7 @@ impl Host {
             return Err(CalloutFailure::NotSent);
         }
         let mut headers = vec![
-            (":method", "GET"),
+            (":method", if callout.form.is_some() { "POST" } else { "GET" }),
             (":path", callout.path.as_str()),
             (":authority", service.authority.as_str()),
             (":scheme", service.scheme.as_str()),
@@ -262,9 +262,13 @@ impl Host {
         ];
         let own = callout.headers.iter();
         headers.extend(own.map(|(name, value)| (name.as_str(), value.expose().as_str())));
+        let form = callout.form.as_ref().map(|form| form.expose().as_bytes());
+        if form.is_some() {
+            headers.push(("content-type", "application/x-www-form-urlencoded"));
+        }
         let timeout = u64::try_from(service.timeout.as_millis()).unwrap_or(0);
         let timeout = Duration::from_millis(timeout);
-        hostcalls::dispatch_http_call(&service.upstream, headers, None, Vec::new(), timeout)
+        hostcalls::dispatch_http_call(&service.upstream, headers, form, Vec::new(), timeout)
             .map_err(|_| CalloutFailure::NotSent)
     }
 

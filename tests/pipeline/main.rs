@@ -20,6 +20,7 @@ mod denials;
 mod headers;
 mod hostile;
 mod identity;
+mod introspection;
 mod keys;
 mod regressions;
 mod rules;
