@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use crate::callout::Callout;
 use crate::gateway::HostTraits;
+use crate::revocation::ListId;
 use crate::secret::Secret;
 use crate::time::{Span, UnixTime};
 use crate::token::ProviderId;
@@ -34,6 +35,8 @@ pub(crate) enum Purpose {
     KeysAgain(ProviderId),
     UserInfo(UserKey),
     Introspection(Secret<Box<[u8]>>),
+    /// The feed of a list of tokens.
+    Tokens(ListId),
 }
 
 /// The callouts under way.

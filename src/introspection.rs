@@ -87,9 +87,7 @@ impl IntrospectionEndpoint {
         };
         let mut members = json::parse_object(&answer.body).map_err(IntrospectionFailure::Json)?;
         match members.remove("active") {
-            Some(Value::Bool(true)) => {
-                Ok(IntrospectionAnswer::Active(Claims::new(members)))
-            },
+            Some(Value::Bool(true)) => Ok(IntrospectionAnswer::Active(Claims::new(members))),
             Some(Value::Bool(false)) => Ok(IntrospectionAnswer::Inactive),
             _ => Err(IntrospectionFailure::NotSaid),
         }
@@ -155,11 +153,6 @@ impl Introspection {
             Err(_) => now.plus(self.endpoint.negative_ttl),
         };
         self.kept.insert(token.into(), Kept { decision, at: now, until });
-    }
-
-    /// Forgets a token.
-    pub(crate) fn forget(&mut self, token: &[u8]) {
-        self.kept.remove(token);
     }
 }
 

@@ -15,13 +15,14 @@ use std::rc::Rc;
 use crate::denial::Denial;
 use crate::event::{LogLine, Trace};
 use crate::flights::{FlightId, Purpose, Sender, Sent};
-use crate::gateway::{Gateway, Outcome, Step, Waiting};
+use crate::gateway::{Gateway, Outcome, Step, Submission, Waiting};
 use crate::http::RequestHead;
 use crate::hygiene::{Cleansing, refuse_repeated};
 use crate::identity::{Authenticated, Enrichment, Identity, MintError};
 use crate::introspection::{IntrospectionAnswer, is_reference};
 use crate::keys::KeySet;
 use crate::refresh::KeySource;
+use crate::revocation::RevocationEndpoint;
 use crate::rules::{Access, Bypassed, Requirements};
 use crate::secret::Secret;
 use crate::session::Session;
@@ -52,6 +53,8 @@ enum Halt {
     Deny(Denial),
     Wait(Sent),
     Join(FlightId),
+    /// It is for the gateway itself, which needs the body: this long.
+    Receive(HeaderEdits, usize),
 }
 
 impl From<Denial> for Halt {
@@ -92,6 +95,7 @@ impl Gateway {
                 Step::Await(sent, Waiting { flight, head, waits })
             }
             Halt::Join(flight) => Step::Join(Waiting { flight, head, waits }),
+            Halt::Receive(edits, bytes) => Step::Receive(Submission { head, trace, edits, bytes }),
         }
     }
 
@@ -117,6 +121,11 @@ impl Gateway {
             && let Some(bypassed) = Bypassed::preflight(head)
         {
             return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
+        }
+        let endpoint =
+            self.revocations.endpoint().filter(|own| own.path.as_bytes() == head.target().path);
+        if let Some(endpoint) = endpoint.cloned() {
+            return self.receive(head, cleansing, &endpoint, learned, trace, now);
         }
         let rules = Rc::clone(&self.rules);
         let rule = rules.find(head)?;
@@ -177,6 +186,76 @@ impl Gateway {
         reply.with_body(document.body.into_bytes())
     }
 
+    /// A request to revoke tokens: authorized like any other, then its body is
+    /// taken.
+    fn receive(
+        &mut self,
+        head: &RequestHead,
+        cleansing: Cleansing,
+        endpoint: &RevocationEndpoint,
+        learned: Option<&Outcome>,
+        trace: &mut Trace,
+        now: UnixTime,
+    ) -> Result<Verdict, Halt> {
+        if head.method() != b"POST" {
+            return Ok(Verdict::Answer(LocalReply::new(405).with_header("allow", "POST")));
+        }
+        let token = self.sources.find(head)?.ok_or(Denial::TokenMissing)?;
+        let session = self.authenticate(&token, learned, trace, now)?;
+        trace.consumer = session.who().consumer().cloned();
+        self.identify(&session, &token, &endpoint.requires, learned, now)?;
+        // The host may announce a body and never hand it over, unless its length
+        // is known (RFC 9110 section 15.5.12).
+        let length = head.first("content-length").and_then(|text| std::str::from_utf8(text).ok());
+        match length.and_then(|text| text.parse().ok()) {
+            Some(bytes) if bytes > self.limits.max_reply_bytes => {
+                Ok(Verdict::Answer(LocalReply::new(413)))
+            }
+            Some(bytes) if bytes > 0 => Err(Halt::Receive(HeaderEdits::withheld(cleansing), bytes)),
+            _ => Ok(Verdict::Answer(LocalReply::new(411))),
+        }
+    }
+
+    /// Whether a token that was verified before is revoked by now.
+    fn recheck(&self, session: &Session, now: UnixTime) -> Result<(), Denial> {
+        let token = session.who().token();
+        let checked = self.revocations.still_admits(token, session.clearance(), now);
+        match checked {
+            Ok(()) => session.clear_by(self.revocations.clearance()),
+            // The session stays: it is cheaper to refuse than a token unknown.
+            Err(_) => session.forget_identity(),
+        }
+        checked
+    }
+
+    /// Makes sure that it is known which tokens are revoked: at the start a
+    /// request waits for that.
+    fn wait_for_lists(&mut self, learned: Option<&Outcome>, now: UnixTime) -> Result<(), Halt> {
+        if let Some(store) = self.store.as_deref() {
+            self.revocations.catch_up(store, now);
+        }
+        let Some(list) = self.revocations.incomplete(now) else { return Ok(()) };
+        let purpose = Purpose::Tokens(list);
+        let unavailable = Err(Denial::RevocationUnavailable.into());
+        if matches!(learned, Some(Outcome::Tokens(asked)) if *asked == list) {
+            return unavailable;
+        }
+        if self.host.resumes_others
+            && let Some(flight) = self.flights.find(&purpose)
+        {
+            return Err(Halt::Join(flight));
+        }
+        if self.flights.count(&purpose) >= MAX_FETCHES_AGAIN {
+            return unavailable;
+        }
+        match self.revocations.ask(list, now) {
+            Some(callout) => {
+                Err(Halt::Wait(self.flights.open(purpose, callout, None, Sender::Request, now)))
+            }
+            None => unavailable,
+        }
+    }
+
     /// The session of a token: the one known, or a new one for a token that is
     /// verified now.
     fn authenticate(
@@ -189,13 +268,16 @@ impl Gateway {
         if now < EARLIEST {
             return Err(Denial::IdentityUnavailable.into());
         }
+        self.wait_for_lists(learned, now)?;
         if self.introspection.is_some() && is_reference(text) {
             return self.introspect(text, learned, trace, now);
         }
         if let Some(session) = self.sessions.get(text) {
             let provider = session.who().token().provider();
             trace.provider = self.providers.get(provider).cloned();
-            if session.holds(self.current_keys(provider, now).as_ref(), now) {
+            let keys = self.current_keys(provider, now);
+            if session.holds(keys.as_ref(), now) {
+                self.recheck(&session, now)?;
                 return Ok(session);
             }
             self.sessions.remove(text);
@@ -215,8 +297,11 @@ impl Gateway {
             }
             verified => verified?,
         };
-        let consumer = self.consumers.resolve(verified.claims())?;
-        let session = Rc::new(Session::of_jwt(Authenticated::new(verified, consumer), keys, now));
+        let unrevoked = self.revocations.admit(verified, now)?;
+        let consumer = self.consumers.resolve(unrevoked.token().claims())?;
+        let (who, clearance) =
+            (Authenticated::new(unrevoked, consumer), self.revocations.clearance());
+        let session = Rc::new(Session::of_jwt(who, clearance, keys, now));
         self.sessions.insert(text, Rc::clone(&session));
         Ok(session)
     }
@@ -240,7 +325,9 @@ impl Gateway {
             return Err(Rejection::Unreadable(TokenError::TooLarge { limit }).into());
         }
         if let Some(decision) = introspection.decision(text, now) {
-            return decision.map_err(Halt::from);
+            let session = decision?;
+            self.recheck(&session, now)?;
+            return Ok(session);
         }
         if let Some(Outcome::Introspection(asked, answer)) = learned
             && **asked.expose() == *text
@@ -255,9 +342,10 @@ impl Gateway {
                 .accept_introspected(id, claims, require_issuer, now)
                 .map_err(Denial::Token)
                 .and_then(|verified| {
-                    let consumer = self.consumers.resolve(verified.claims())?;
-                    let who = Authenticated::new(verified, consumer);
-                    Ok(Rc::new(Session::of_reference(who, now)))
+                    let unrevoked = self.revocations.admit(verified, now)?;
+                    let consumer = self.consumers.resolve(unrevoked.token().claims())?;
+                    let who = Authenticated::new(unrevoked, consumer);
+                    Ok(Rc::new(Session::of_reference(who, self.revocations.clearance(), now)))
                 });
             introspection.keep(text, decision.clone(), now);
             return decision.map_err(Halt::from);

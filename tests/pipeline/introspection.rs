@@ -68,7 +68,10 @@ fn the_question_is_that_of_the_rfc() {
     let form = sent.callout.form.as_ref().unwrap().expose();
     assert_eq!(form, "token=a%2Bb%2Fc%3D%3D&token_type_hint=access_token");
     let (name, value) = &sent.callout.headers[0];
-    assert_eq!((name.as_str(), value.expose().as_str()), ("authorization", "Basic Z2F0ZTpzM2NyZXQ="));
+    assert_eq!(
+        (name.as_str(), value.expose().as_str()),
+        ("authorization", "Basic Z2F0ZTpzM2NyZXQ=")
+    );
     let shown = format!("{sent:?}");
     assert!(!shown.contains("a%2Bb") && !shown.contains("Z2F0"), "{shown}");
 }
@@ -82,7 +85,11 @@ fn what_the_issuer_says_is_checked_like_a_jwt() {
         ("for nobody", json!({"aud": null}), Some((401, "claim_missing"))),
         ("another issuer", json!({"iss": "https://evil.example"}), Some((401, "issuer_unknown"))),
         ("no issuer", json!({"iss": null}), Some((401, "claim_missing"))),
-        ("an issuer that is no text", json!({"iss": ["https://auth.example"]}), Some((401, "token_malformed"))),
+        (
+            "an issuer that is no text",
+            json!({"iss": ["https://auth.example"]}),
+            Some((401, "token_malformed")),
+        ),
         ("no subject", json!({"sub": null}), Some((401, "claim_missing"))),
         ("an empty subject", json!({"sub": ""}), Some((401, "claim_missing"))),
         ("no end", json!({"exp": null}), Some((401, "claim_missing"))),

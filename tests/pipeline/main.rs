@@ -23,6 +23,7 @@ mod identity;
 mod introspection;
 mod keys;
 mod regressions;
+mod revocation;
 mod rules;
 mod support;
 mod user_info;
