@@ -16,7 +16,10 @@ const PATH: &str = "/.well-known/gatepass/revocations";
 
 /// Shared data as Envoy has it.
 #[derive(Clone, Debug, Default)]
-struct Store(Rc<RefCell<HashMap<String, (Vec<u8>, u32)>>>);
+struct Store(Rc<RefCell<Values>>);
+
+/// Values and their versions by key.
+type Values = HashMap<String, (Vec<u8>, u32)>;
 
 impl SharedStore for Store {
     fn read(&self, key: &str) -> Option<(Vec<u8>, u32)> {
