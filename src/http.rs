@@ -16,6 +16,11 @@ impl HeaderName {
         Self("authorization".into())
     }
 
+    /// The header that says what a body is (RFC 9110 section 8.3).
+    pub fn content_type() -> Self {
+        Self("content-type".into())
+    }
+
     /// Takes a field name (RFC 9110 section 5.1: a token) in any case.
     ///
     /// Refuses pseudo headers, and the names by which HTTP itself works: a

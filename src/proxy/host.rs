@@ -33,7 +33,7 @@ use super::crypto::EnvoyCrypto;
 use super::store::Store;
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply};
 use crate::gateway::{HostTraits, SharedData};
-use crate::http::RequestHead;
+use crate::http::{Field, RequestHead};
 use crate::keys::HostCrypto;
 use crate::refresh::SharedStore;
 use crate::time::UnixTime;
@@ -223,7 +223,7 @@ impl Host {
 
     pub(super) fn reply(self, reply: &LocalReply) {
         let headers: Vec<_> =
-            reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            reply.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str())).collect();
         let sent = match (reply.grpc, self) {
             (None, _) => {
                 hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body))
@@ -256,21 +256,20 @@ impl Host {
             return Err(CalloutFailure::NotSent);
         }
         let mut headers = vec![
-            (":method", if callout.form.is_some() { "POST" } else { "GET" }),
+            (":method", callout.method),
             (":path", callout.path.as_str()),
             (":authority", service.authority.as_str()),
             (":scheme", service.scheme.as_str()),
-            ("accept", "application/json"),
         ];
         let own = callout.headers.iter();
         headers.extend(own.map(|(name, value)| (name.as_str(), value.expose().as_str())));
-        let form = callout.form.as_ref().map(|form| form.expose().as_bytes());
-        if form.is_some() {
-            headers.push(("content-type", "application/x-www-form-urlencoded"));
+        if !headers.iter().any(|(name, _)| *name == "accept") {
+            headers.push(("accept", "application/json"));
         }
+        let body = callout.body.as_ref().map(|body| body.expose().as_slice());
         let timeout = u64::try_from(service.timeout.as_millis()).unwrap_or(0);
         let timeout = Duration::from_millis(timeout);
-        hostcalls::dispatch_http_call(&service.upstream, headers, form, Vec::new(), timeout)
+        hostcalls::dispatch_http_call(&service.upstream, headers, body, Vec::new(), timeout)
             .map_err(|_| CalloutFailure::NotSent)
     }
 
@@ -281,6 +280,7 @@ impl Host {
         headers: usize,
         body_bytes: usize,
         max_bytes: usize,
+        wants_fields: bool,
     ) -> CalloutReply {
         let header = |name| {
             hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten()
@@ -293,17 +293,26 @@ impl Host {
         if body_bytes > max_bytes {
             return CalloutReply::Failed(CalloutFailure::TooLarge { limit: max_bytes });
         }
+        let limit = NGX_WASM_MAX_HEADERS;
+        if wants_fields && self == Self::NgxWasm && headers >= limit {
+            return CalloutReply::Failed(CalloutFailure::TooManyFields { limit });
+        }
+        let fields = match wants_fields {
+            true => hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders),
+            false => Ok(Vec::new()),
+        };
         let body = match body_bytes {
             0 => Ok(None),
             _ => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_bytes),
         };
-        match body {
-            Ok(body) => CalloutReply::Answer(Answer {
+        match (fields, body) {
+            (Ok(fields), Ok(body)) => CalloutReply::Answer(Answer {
                 status,
                 cache_control: header("cache-control"),
+                fields: fields.into_iter().map(|(name, value)| Field { name, value }).collect(),
                 body: body.unwrap_or_default(),
             }),
-            Err(_) => CalloutReply::Failed(CalloutFailure::NoReply),
+            _ => CalloutReply::Failed(CalloutFailure::NoReply),
         }
     }
 

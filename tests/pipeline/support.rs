@@ -381,12 +381,18 @@ pub fn ok(body: &Value) -> CalloutReply {
 }
 
 pub fn reply(status: u16, body: &[u8]) -> CalloutReply {
-    CalloutReply::Answer(Answer { status, cache_control: None, body: body.to_vec() })
+    CalloutReply::Answer(Answer {
+        status,
+        cache_control: None,
+        fields: vec![],
+        body: body.to_vec(),
+    })
 }
 
 pub fn ok_cached(cache_control: &str, body: &Value) -> CalloutReply {
     let cache_control = Some(cache_control.as_bytes().to_vec());
-    CalloutReply::Answer(Answer { status: 200, cache_control, body: body.to_string().into_bytes() })
+    let body = body.to_string().into_bytes();
+    CalloutReply::Answer(Answer { status: 200, cache_control, fields: vec![], body })
 }
 
 pub fn failed() -> CalloutReply {
