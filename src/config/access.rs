@@ -93,7 +93,8 @@ fn rule(
     Some(Rule { matcher: matcher?, access })
 }
 
-fn matcher(node: &Node<'_>) -> Option<Matcher> {
+/// Reads what requests something is for.
+pub fn matcher(node: &Node<'_>) -> Option<Matcher> {
     let mut fields = node.fields()?;
     let exact = fields.optional("path", rule_path);
     let prefix = fields.optional("path_prefix", rule_path);

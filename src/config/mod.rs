@@ -12,6 +12,7 @@ mod protobuf;
 mod providers;
 mod reader;
 mod revocation;
+mod sealing;
 mod services;
 
 use std::rc::Rc;
@@ -80,6 +81,8 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let revocation = fields.optional("revocation", |node| {
         revocation::read(node, services, provider_names.as_deref(), anonymous)
     });
+    let sealed_tokens =
+        fields.optional("sealed_tokens", |node| sealing::read(node, services, sources.as_ref()));
     let errors = fields.optional("errors", errors);
     let limits = fields.optional("limits", limits);
     let bypass_cors_preflight = fields.or("bypass_cors_preflight", true, Node::flag);
@@ -109,7 +112,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let consumers = consumers?.map(|(directory, _)| directory).unwrap_or_default();
     let crypto = crypto?.signing_with(minter.signing_keys());
     mode?;
-    let revocation = revocation?;
+    let (revocation, sealed_tokens) = (revocation?, sealed_tokens?);
     known?;
     Some(Settings {
         providers,
@@ -126,6 +129,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         bypass_cors_preflight: bypass_cors_preflight?,
         crypto,
         shared_data: shared_data?,
+        sealed_tokens,
     })
 }
 

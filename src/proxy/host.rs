@@ -14,6 +14,8 @@
 //! | `on_configure` says no | the listener is refused | the filter is skipped |
 //! | a trap while a request waits | the request fails | the request passes |
 //! | a foreign function it does not know | answers so | traps |
+//! | several fields of one name in a reply | sends all | sends the last |
+//! | `X-Forwarded-*` | its own, if it is the edge | what the client sent |
 //!
 //! A host that is not known to be Envoy is taken for the second, whose rules
 //! are safe on both.
@@ -90,7 +92,12 @@ impl Host {
 
     pub(super) const fn traits(self) -> HostTraits {
         let is_envoy = matches!(self, Self::Envoy);
-        HostTraits { removes_headers: is_envoy, resumes_others: is_envoy }
+        HostTraits {
+            removes_headers: is_envoy,
+            resumes_others: is_envoy,
+            repeats_reply_fields: is_envoy,
+            writes_forwarded: is_envoy,
+        }
     }
 
     /// The cryptography of the host. Whether there is any is never found out by

@@ -25,7 +25,7 @@ pub(super) struct Shared {
     waiting: RefCell<Waiters>,
     /// Callouts that only the root context can send, at its next tick.
     postponed: RefCell<Vec<Sent>>,
-    /// Authorized requests to the gateway itself, whose body is coming in.
+    /// Requests that the gateway itself answers, whose body is coming in.
     submissions: RefCell<HashMap<u32, Submission>>,
     /// Requests whose callout went away with another request.
     orphans: RefCell<HashMap<u32, Waiting>>,
@@ -137,8 +137,7 @@ impl Shared {
                 };
                 let body = self.host.request_body(bytes);
                 let now = self.host.now();
-                let step =
-                    self.with_gateway(|gateway| gateway.submit(&submission, body.as_deref(), now));
+                let step = self.with_gateway(|gateway| gateway.submit(submission, body, now));
                 self.carry_out(context_id, context_id, None, step)
             }
             Some(_) => Action::Pause,
