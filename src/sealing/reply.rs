@@ -31,7 +31,7 @@ pub struct SealedReply<'a> {
 pub enum LoginFailure {
     /// No reply.
     NoAnswer(CalloutFailure),
-    /// A status with which the filter cannot answer.
+    /// A status that is no answer of the service, or none to answer with.
     Status(u16),
     /// Compressed, or otherwise encoded.
     Encoded,
@@ -93,7 +93,9 @@ impl SealedReply<'_> {
             CalloutReply::Answer(answer) => answer,
             CalloutReply::Failed(failure) => return Err(LoginFailure::NoAnswer(*failure)),
         };
-        if !(200..=599).contains(&answer.status) {
+        // What a proxy says that did not reach the service, Envoy among them, or
+        // what the filter cannot answer with.
+        if matches!(answer.status, 502..=504) || !(200..=599).contains(&answer.status) {
             return Err(LoginFailure::Status(answer.status));
         }
         let is_encoded = |value: &[u8]| !value.trim_ascii().eq_ignore_ascii_case(b"identity");

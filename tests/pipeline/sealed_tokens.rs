@@ -152,7 +152,7 @@ fn other_replies_pass_as_they_are() {
         ("an empty token", 200, &[JSON], r#"{"access_token":""}"#),
         ("a page", 200, &[("content-type", "text/html")], "<form>Who are you?</form>"),
         ("nothing", 204, &[], ""),
-        ("an error that is no JSON", 502, &[JSON], "Bad gateway"),
+        ("an error that is no JSON", 500, &[JSON], "Bad gateway"),
         ("logged out", 303, &[("set-cookie", "shop_token=; Max-Age=0")], ""),
         ("another cookie", 200, &[("set-cookie", "theme=dark; Path=/")], ""),
         ("a cookie without a name", 200, &[("set-cookie", "dark")], ""),
@@ -241,6 +241,8 @@ fn nothing_goes_out_in_which_a_token_could_be_left() {
             json!({}),
         ),
         ("a line break", 200, vec![("x-a", "a\r\nset-cookie: b")], json!({})),
+        ("nobody was there", 503, vec![], json!("upstream connect error")),
+        ("nobody answered in time", 504, vec![], json!("upstream request timeout")),
         ("a status of none", 101, vec![], json!({})),
         ("another status of none", 600, vec![], json!({})),
     ] {
