@@ -43,12 +43,21 @@ const MAX_REQUEST_ID: usize = 64;
 impl LogLine {
     /// A request was denied.
     pub fn denied(head: &RequestHead, denial: &Denial, trace: &Trace) -> Self {
+        Self::decided("denied", head, denial, trace)
+    }
+
+    /// A request was forwarded that is denied outside of shadow mode.
+    pub fn would_deny(head: &RequestHead, denial: &Denial, trace: &Trace) -> Self {
+        Self::decided("would_deny", head, denial, trace)
+    }
+
+    fn decided(event: &str, head: &RequestHead, denial: &Denial, trace: &Trace) -> Self {
         let request_id = head.first("x-request-id").map(|id| {
             let id: Vec<u8> = id.iter().copied().take(MAX_REQUEST_ID).collect();
             String::from_utf8_lossy(&id).into_owned()
         });
         let text = json!({
-            "event": "denied",
+            "event": event,
             "code": denial.code(),
             "status": denial.status(),
             "rule": trace.rule,
@@ -88,6 +97,13 @@ impl LogLine {
     /// There is a time at which no key may sign identity tokens.
     pub fn nobody_signs(gap: ScheduleGap) -> Self {
         let text = json!({ "event": "nobody_signs", "cause": gap.to_string() });
+        Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// Nothing is enforced.
+    pub fn shadow_mode() -> Self {
+        let cause = "requests that would be denied are forwarded without identity";
+        let text = json!({ "event": "shadow_mode", "cause": cause });
         Self { level: Level::Warn, text: text.to_string() }
     }
 

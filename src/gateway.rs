@@ -7,27 +7,30 @@
 
 use std::rc::Rc;
 
-use crate::callout::CalloutReply;
+use crate::callout::{CalloutReply, Service};
 use crate::consumer::ConsumerDirectory;
 use crate::denial::{Denial, ErrorSettings};
 use crate::event::LogLine;
 use crate::flights::{Flight, Flights, Purpose, Sender};
 pub use crate::flights::{FlightId, Sent};
-use crate::http::RequestHead;
+use crate::http::{HeaderName, RequestHead};
 use crate::hygiene::OwnedHeaders;
 use crate::identity::Minter;
 use crate::keys::Crypto;
+use crate::metrics::{Cache, Reading, Series, Tally};
 use crate::refresh::{Fetched, KeySource, Poll, SharedStore};
 use crate::rules::Rules;
 use crate::session::Sessions;
 use crate::time::UnixTime;
 use crate::token::{Provider, ProviderId, Providers, TokenSources};
 use crate::user_info::{UserInfoAnswer, UserInfoCache, UserInfoSource, UserKey};
-use crate::verdict::Verdict;
+use crate::verdict::{Mode, Verdict};
 
 /// What a valid configuration comes to.
 #[derive(Debug)]
 pub struct Settings {
+    /// The services that may be called.
+    pub services: Vec<Rc<Service>>,
     /// Who may issue public tokens, and their keys.
     pub providers: Vec<(Provider, KeySource)>,
     /// Where tokens are found.
@@ -50,6 +53,8 @@ pub struct Settings {
     pub bypass_cors_preflight: bool,
     /// Who computes signatures.
     pub crypto: Crypto,
+    /// What becomes of requests that are to be denied.
+    pub mode: Mode,
 }
 
 /// `limits` in the configuration.
@@ -93,9 +98,13 @@ pub struct Gateway {
     pub(crate) flights: Flights,
     pub(crate) host: HostTraits,
     pub(crate) log: Vec<LogLine>,
+    pub(crate) tally: Tally,
+    pub(crate) mode: Mode,
     store: Option<Box<dyn SharedStore>>,
     seed: [u8; 16],
     minted: u64,
+    /// The first tick: how old keys are that never came.
+    since: Option<UnixTime>,
 }
 
 /// What the caller must do next. Every request ends with exactly one `Done`.
@@ -157,12 +166,24 @@ impl Gateway {
     /// A gateway on a host. `seed` must be different for each one: it makes the
     /// `jti` of identity tokens unique, and spreads their fetches over time.
     pub fn new(settings: Settings, host: HostTraits, seed: [u8; 16]) -> Self {
+        let remote = settings.providers.iter().filter(|(_, keys)| keys.is_remote());
+        let tally = Tally::new(
+            settings.mode,
+            settings.services.iter(),
+            remote.map(|(provider, _)| provider.name.as_str()),
+            settings.crypto.host_verifies(),
+        );
         let (providers, key_sources) = settings.providers.into_iter().unzip();
         let headers = settings.minter.headers.owned();
-        let owned = OwnedHeaders::new(headers.chain([settings.minter.header.clone()]));
+        // A transaction token from outside is never one of the gateway's.
+        let tokens = [settings.minter.header.clone(), HeaderName::txn_token()];
+        let owned = OwnedHeaders::new(headers.chain(tokens));
         let signing = settings.minter.keys.signing_keys();
         let signing = signing.map(|key| key.algorithm().into()).collect();
-        let line = LogLine::crypto(&settings.crypto, signing);
+        let mut log = vec![LogLine::crypto(&settings.crypto, signing)];
+        if settings.mode == Mode::Shadow {
+            log.push(LogLine::shadow_mode());
+        }
         let lifetimes = settings.user_info.as_ref().map(|source| source.lifetimes);
         Self {
             providers: Providers::new(providers),
@@ -184,10 +205,13 @@ impl Gateway {
             owned,
             flights: Flights::default(),
             host,
-            log: vec![line],
+            log,
+            tally,
+            mode: settings.mode,
             store: None,
             seed,
             minted: 0,
+            since: None,
         }
     }
 
@@ -207,7 +231,8 @@ impl Gateway {
         self.advance(head, 0, None, now)
     }
 
-    /// Denies a request whose head could not be listed.
+    /// Denies a request whose head could not be listed, in shadow mode too: who
+    /// cannot see its headers cannot cleanse it.
     pub fn refuse(&mut self, denial: &Denial) -> Step {
         self.deny(&RequestHead::default(), denial, &crate::event::Trace::default())
     }
@@ -224,6 +249,7 @@ impl Gateway {
         now: UnixTime,
     ) -> Option<Landing> {
         let flight = self.flights.close(flight)?;
+        self.tally.called(&flight.service, reply, flight.sent, now);
         Some(Landing(match flight.purpose {
             Purpose::Keys(provider) => {
                 let settled = self.land_keys(provider, reply, now);
@@ -286,7 +312,30 @@ impl Gateway {
                 }
             }
         }
+        self.gauge_keys(now);
         tick
+    }
+
+    /// Notes how old the keys are; those never fetched, since the start.
+    fn gauge_keys(&mut self, now: UnixTime) {
+        let since = *self.since.get_or_insert(now);
+        for (position, source) in self.key_sources.iter_mut().enumerate() {
+            let Some(remote) = source.as_remote_mut() else { continue };
+            let name = self.providers.name(ProviderId(position));
+            self.tally.keys_age(name, now.since(remote.loaded_at().unwrap_or(since)));
+        }
+    }
+
+    /// What [`Gateway::take_metrics`] gives readings of.
+    pub fn metrics(&self) -> Vec<Series> {
+        self.tally.series()
+    }
+
+    /// What was counted since the last call.
+    pub fn take_metrics(&mut self) -> Vec<Reading> {
+        self.tally.evicted(Cache::Token, self.sessions.take_evicted());
+        self.tally.evicted(Cache::UserInfo, self.user_infos.take_evicted());
+        self.tally.take()
     }
 
     /// What there is to log since the last call.

@@ -16,6 +16,12 @@ impl HeaderName {
         Self("authorization".into())
     }
 
+    /// The header of transaction tokens (draft-ietf-oauth-transaction-tokens,
+    /// "Txn-Token HTTP Header").
+    pub fn txn_token() -> Self {
+        Self("txn-token".into())
+    }
+
     /// Takes a field name (RFC 9110 section 5.1: a token) in any case.
     ///
     /// Refuses pseudo headers, and the names by which HTTP itself works: a

@@ -32,6 +32,7 @@ pub mod hygiene;
 pub mod identity;
 pub mod json;
 pub mod keys;
+pub mod metrics;
 mod pipeline;
 pub mod proxy;
 pub mod refresh;

@@ -20,6 +20,7 @@ use crate::http::RequestHead;
 use crate::hygiene::{Cleansing, refuse_repeated};
 use crate::identity::{Authenticated, Enrichment, Identity, MintError};
 use crate::keys::KeySet;
+use crate::metrics::{Cache, CacheUse, Ending};
 use crate::refresh::KeySource;
 use crate::rules::{Access, Bypassed, Requirements};
 use crate::session::Session;
@@ -75,10 +76,10 @@ impl Gateway {
         };
         let waits = waits.saturating_add(1);
         match halt {
-            Halt::Deny(denial) => self.deny(&head, &denial, &trace),
+            Halt::Deny(denial) => self.turn_down(&head, &denial, &trace),
             Halt::Wait(sent) if waits > MAX_WAITS => {
                 self.abandon(sent.flight);
-                self.deny(&head, &Denial::IdentityUnavailable, &trace)
+                self.turn_down(&head, &Denial::IdentityUnavailable, &trace)
             }
             Halt::Wait(sent) => {
                 let flight = sent.flight;
@@ -88,8 +89,22 @@ impl Gateway {
         }
     }
 
+    /// Ends a request that is not to pass: with a denial, but for shadow mode,
+    /// in which it is forwarded without identity if it can be cleansed.
+    fn turn_down(&mut self, head: &RequestHead, denial: &Denial, trace: &Trace) -> Step {
+        if let Some(shadowed) = self.mode.shadowed()
+            && let Ok(cleansing) = self.cleanse(head)
+        {
+            self.tally.ended(Ending::Shadow(denial.code()));
+            self.log.push(LogLine::would_deny(head, denial, trace));
+            return Step::Done(Verdict::Forward(HeaderEdits::shadowed(cleansing, shadowed)));
+        }
+        self.deny(head, denial, trace)
+    }
+
     /// Ends a request with a denial.
     pub(crate) fn deny(&mut self, head: &RequestHead, denial: &Denial, trace: &Trace) -> Step {
+        self.tally.ended(Ending::Denied(denial.code()));
         self.log.push(LogLine::denied(head, denial, trace));
         let target = self.sources.target_without_token(head);
         Step::Done(Verdict::Answer(denial.reply(head, &target, &self.errors)))
@@ -103,12 +118,14 @@ impl Gateway {
         now: UnixTime,
     ) -> Result<Verdict, Halt> {
         if head.target().path == self.minter.keys.jwks_path().as_bytes() {
+            self.tally.ended(Ending::Jwks);
             return Ok(Verdict::Answer(self.serve_jwks(head, now)));
         }
         let cleansing = self.cleanse(head)?;
         if self.bypass_cors_preflight
             && let Some(bypassed) = Bypassed::preflight(head)
         {
+            self.tally.ended(Ending::Bypassed);
             return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
         }
         let rules = Rc::clone(&self.rules);
@@ -118,6 +135,7 @@ impl Gateway {
         let requirements = match rule.map(|(_, rule)| &rule.access) {
             Some(access @ Access::Bypass) => {
                 let bypassed = Bypassed::by(access).ok_or(Denial::ConfigurationInvalid)?;
+                self.tally.ended(Ending::Bypassed);
                 return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
             }
             Some(Access::Requires(requirements)) => requirements,
@@ -125,11 +143,13 @@ impl Gateway {
         };
         let Some(token) = self.sources.find(head)? else {
             let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
+            self.tally.ended(Ending::Anonymous);
             return Ok(Verdict::Forward(HeaderEdits::anonymous(cleansing, anonymous)));
         };
         let session = self.authenticate(&token, learned, trace, now)?;
         trace.consumer = session.who().consumer().cloned();
         let identity = self.identify(&session, &token, requirements, learned, now)?;
+        self.tally.ended(Ending::Allowed);
         Ok(Verdict::Forward(HeaderEdits::identified(cleansing, &identity)))
     }
 
@@ -186,10 +206,12 @@ impl Gateway {
             let provider = session.who().token().provider();
             trace.provider = self.providers.get(provider).cloned();
             if session.holds(self.current_keys(provider, now).as_ref(), now) {
+                self.count_token(CacheUse::Hit, learned);
                 return Ok(session);
             }
             self.sessions.remove(text);
         }
+        self.count_token(CacheUse::Miss, learned);
         let token =
             Untrusted::parse(text, self.limits.max_token_bytes).map_err(Rejection::Unreadable)?;
         let (id, provider) = self.providers.issuer_of(&token)?;
@@ -209,6 +231,13 @@ impl Gateway {
         let session = Rc::new(Session::new(Authenticated::new(verified, consumer), keys, now));
         self.sessions.insert(text, Rc::clone(&session));
         Ok(session)
+    }
+
+    /// Counts a request's use of the cache once, though it may come here again.
+    fn count_token(&mut self, used: CacheUse, learned: Option<&Outcome>) {
+        if learned.is_none() {
+            self.tally.cache(Cache::Token, used);
+        }
     }
 
     fn current_keys(&self, provider: ProviderId, now: UnixTime) -> Option<Rc<KeySet>> {
@@ -278,6 +307,7 @@ impl Gateway {
         let nonce = self.nonce(now);
         match self.minter.mint(&self.crypto, who, enrichment, &nonce, now) {
             Ok(identity) => {
+                self.tally.minted();
                 let identity = Rc::new(identity);
                 session.keep(Rc::clone(&identity));
                 Ok(identity)
@@ -338,13 +368,19 @@ impl Gateway {
                 }
                 Some((UserInfoAnswer::Unknown, _)) => Err(Denial::UserUnknown.into()),
                 None => match (self.user_infos.stale(&key, now), source.failure_mode) {
-                    (Some((info, end)), _) => Ok(Enrichment::Known(info, end)),
+                    (Some((info, end)), _) => {
+                        self.tally.cache(Cache::UserInfo, CacheUse::Stale);
+                        Ok(Enrichment::Known(info, end))
+                    }
                     (None, FailureMode::Degrade) => Ok(Enrichment::None),
                     (None, FailureMode::Deny) => Err(Denial::UserInfoUnavailable.into()),
                 },
             };
         }
-        match self.user_infos.get(&key, now) {
+        let cached = self.user_infos.get(&key, now);
+        let is_hit = !matches!(cached, Cached::Miss);
+        self.tally.cache(Cache::UserInfo, if is_hit { CacheUse::Hit } else { CacheUse::Miss });
+        match cached {
             Cached::Fresh(info, end) => return Ok(Enrichment::Known(info, end)),
             Cached::Unknown => return Err(Denial::UserUnknown.into()),
             Cached::Miss => {}

@@ -73,6 +73,11 @@ impl Sessions {
         self.0.insert(token.into(), session);
     }
 
+    /// How many tokens were forgotten for want of room, since the last call.
+    pub const fn take_evicted(&mut self) -> u64 {
+        self.0.take_evicted()
+    }
+
     /// Forgets a token.
     pub fn remove(&mut self, token: &[u8]) {
         self.0.remove(token);

@@ -9,6 +9,30 @@ use crate::hygiene::Cleansing;
 use crate::identity::Identity;
 use crate::rules::{Anonymous, Bypassed};
 
+/// What becomes of a request that is to be denied: `mode` in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is denied.
+    #[default]
+    Enforce,
+    /// It is forwarded without identity.
+    Shadow,
+}
+
+/// The configuration's word that a request is forwarded which would be denied.
+#[derive(Debug)]
+pub struct Shadowed(());
+
+impl Mode {
+    /// The word, in shadow mode.
+    pub const fn shadowed(self) -> Option<Shadowed> {
+        match self {
+            Self::Enforce => None,
+            Self::Shadow => Some(Shadowed(())),
+        }
+    }
+}
+
 /// The end of a request, as far as the filter goes.
 #[derive(Debug)]
 pub enum Verdict {
@@ -91,6 +115,11 @@ pub struct HeaderEdits {
 impl HeaderEdits {
     /// For a request that needs no identity.
     pub fn bypassed(cleansing: Cleansing, _: Bypassed) -> Self {
+        Self { cleansing, set: Rc::from([]) }
+    }
+
+    /// For a request that would be denied, in shadow mode.
+    pub fn shadowed(cleansing: Cleansing, _: Shadowed) -> Self {
         Self { cleansing, set: Rc::from([]) }
     }
 

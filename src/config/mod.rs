@@ -25,6 +25,7 @@ use crate::identity::USERNAME_CLAIMS;
 use crate::json;
 use crate::keys::HostCrypto;
 use crate::token::{ClaimPath, HeaderSource, TokenSources};
+use crate::verdict::Mode;
 
 /// Reads a configuration: JSON, or a binary `google.protobuf.Struct`, which is
 /// what Envoy makes of one. `environment` finds the values of `{env: NAME}`;
@@ -77,7 +78,8 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let errors = fields.optional("errors", errors);
     let limits = fields.optional("limits", limits);
     let bypass_cors_preflight = fields.or("bypass_cors_preflight", true, Node::flag);
-    let mode = fields.or("mode", (), |node| node.one_of(&[("enforce", ())]));
+    let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
+    let mode = fields.or("mode", Mode::Enforce, |node| node.one_of(&modes));
     let revocation = fields.not_yet("revocation");
     let whole = fields.node().clone();
     let known = fields.finish();
@@ -99,10 +101,10 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     });
     let consumers = consumers?.map(|(directory, _)| directory).unwrap_or_default();
     let crypto = crypto?.signing_with(minter.signing_keys());
-    mode?;
     revocation?;
     known?;
     Some(Settings {
+        services: services.into_iter().flat_map(|it| it.values().flatten().cloned()).collect(),
         providers,
         sources,
         consumers,
@@ -114,6 +116,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         limits: limits?.unwrap_or(DEFAULT_LIMITS),
         bypass_cors_preflight: bypass_cors_preflight?,
         crypto,
+        mode: mode?,
     })
 }
 

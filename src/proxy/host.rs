@@ -13,6 +13,7 @@
 //! | `on_configure` says no | the listener is refused | the filter is skipped |
 //! | a trap while a request waits | the request fails | the request passes |
 //! | a foreign function it does not know | answers so | traps |
+//! | a metric defined twice | has two ids | has one id, a hash of its name |
 //!
 //! A host that is not known to be Envoy is taken for the second, whose rules
 //! are safe on both.
@@ -34,6 +35,7 @@ use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply};
 use crate::gateway::HostTraits;
 use crate::http::RequestHead;
 use crate::keys::HostCrypto;
+use crate::metrics::Kind;
 use crate::refresh::SharedStore;
 use crate::time::UnixTime;
 use crate::verdict::{GrpcStatus, HeaderEdits, LocalReply};
@@ -56,6 +58,24 @@ const NGX_DENIED: &[u8] = b"denied";
 
 /// The length of `sun_path` on Linux.
 const NGX_MAX_SOCKET_PATH: usize = 108;
+
+/// ngx_wasm_module takes 256 bytes, its own prefix with the filter's name
+/// included.
+const MAX_METRIC_NAME: usize = 200;
+
+/// A metric that the host knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Metric {
+    id: u32,
+    kind: Kind,
+}
+
+impl Metric {
+    /// Whether the host takes both for one.
+    pub(super) const fn is(self, other: Self) -> bool {
+        self.id == other.id
+    }
+}
 
 /// The header map could not be listed: too many fields.
 #[derive(Debug)]
@@ -115,13 +135,31 @@ impl Host {
         }
     }
 
-    /// Sets a gauge. To be called when the filter is configured: the value of a
-    /// name is the last that any worker set.
-    pub(super) fn gauge(self, name: &str, value: u64) {
-        // A metric is not worth a request.
-        if let Ok(metric) = hostcalls::define_metric(MetricType::Gauge, name) {
-            let _ = hostcalls::record_metric(metric, value);
+    /// Defines a metric. To be called when the filter is configured: on
+    /// ngx_wasm_module a name that is too long traps.
+    pub(super) fn define(self, kind: Kind, name: &str) -> Option<Metric> {
+        let sort = match kind {
+            Kind::Counter => MetricType::Counter,
+            Kind::Gauge => MetricType::Gauge,
+            Kind::Histogram => MetricType::Histogram,
+        };
+        if name.len() > MAX_METRIC_NAME {
+            return None;
         }
+        hostcalls::define_metric(sort, name).ok().map(|id| Metric { id, kind })
+    }
+
+    /// Puts an amount to a metric, as its kind is fed: ngx_wasm_module traps on
+    /// the other way.
+    pub(super) fn measure(self, metric: Metric, amount: u64) {
+        // A metric is not worth a request.
+        let _ = match metric.kind {
+            Kind::Counter => {
+                let amount = i64::try_from(amount).unwrap_or(i64::MAX);
+                hostcalls::increment_metric(metric.id, amount)
+            }
+            Kind::Gauge | Kind::Histogram => hostcalls::record_metric(metric.id, amount),
+        };
     }
 
     pub(super) fn now(self) -> UnixTime {

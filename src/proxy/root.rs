@@ -11,9 +11,10 @@ use super::filter::{Filter, Plugin};
 use super::host::Host;
 use super::shared::{Shared, TICK_MS, write_log};
 use crate::config;
+use crate::denial::Denial;
 use crate::event::LogLine;
 use crate::gateway::Gateway;
-use crate::keys::Algorithm;
+use crate::metrics;
 
 /// The root context.
 pub(super) struct Root {
@@ -23,7 +24,7 @@ pub(super) struct Root {
 
 impl Root {
     pub(super) const fn new(context_id: u32) -> Self {
-        Self { context_id, plugin: Plugin::Closed(Host::UNKNOWN) }
+        Self { context_id, plugin: Plugin::Closed(Host::UNKNOWN, None) }
     }
 
     fn configure(&self, host: Host, bytes: usize) -> Result<Shared, String> {
@@ -41,11 +42,6 @@ impl Root {
             Some(store) => gateway.sharing(store),
             None => gateway,
         };
-        for algorithm in Algorithm::ALL {
-            let by_host = gateway.crypto().host_verifies().contains(algorithm);
-            let name = format!("gatepass_crypto_host.algorithm.{algorithm}");
-            host.gauge(&name, by_host.into());
-        }
         Ok(Shared::new(self.context_id, host, gateway))
     }
 }
@@ -71,7 +67,9 @@ impl RootContext for Root {
             Ok(shared) => self.plugin = Plugin::Ready(Rc::new(shared)),
             Err(problems) => {
                 log::error!("{problems}");
-                self.plugin = Plugin::Closed(host);
+                let denials = metrics::denials(Denial::ConfigurationInvalid.code());
+                let denials = host.define(denials.kind, &denials.name);
+                self.plugin = Plugin::Closed(host, denials);
                 return !host.fails_closed_unconfigured();
             }
         }

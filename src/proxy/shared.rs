@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::host::Host;
+use super::metrics::Metrics;
 use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::LogLine;
@@ -20,6 +21,7 @@ pub(super) struct Shared {
     root_id: u32,
     host: Host,
     gateway: RefCell<Gateway>,
+    metrics: Metrics,
     /// The flight of each callout under way, by the host's token.
     calls: RefCell<HashMap<u32, FlightId>>,
     waiting: RefCell<Waiters>,
@@ -86,14 +88,15 @@ impl Shared {
         let shared = Self {
             root_id,
             host,
+            metrics: Metrics::define(host, &gateway.metrics()),
             gateway: RefCell::new(gateway),
             calls: RefCell::default(),
             waiting: RefCell::default(),
             postponed: RefCell::default(),
             orphans: RefCell::default(),
         };
-        // What there is to log of the configuration.
-        shared.with_gateway(|_| ());
+        // What there is to log and to show of the configuration.
+        shared.feed_metrics();
         shared
     }
 
@@ -136,6 +139,12 @@ impl Shared {
         }
         self.postponed.borrow_mut().extend(tick.send);
         self.send_postponed();
+        self.feed_metrics();
+    }
+
+    fn feed_metrics(&self) {
+        let readings = self.with_gateway(Gateway::take_metrics);
+        self.metrics.feed(&readings);
     }
 
     /// Forgets a request that is over. Those that waited for its callout ask

@@ -384,7 +384,7 @@ fn features_of_later_versions() {
         ("/revocation", json!({"failure_mode": "deny"}), later),
         ("/providers/shop/introspection", json!({"service": "auth"}), later),
         ("/identity_token/profile", json!("txn_token"), "identity"),
-        ("/mode", json!("shadow"), "enforce"),
+        ("/mode", json!("observe"), "enforce | shadow"),
         ("/crypto", json!("host"), "auto | module"),
     ]);
 }
