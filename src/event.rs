@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use crate::consumer::Consumer;
 use crate::denial::Denial;
-use crate::http::RequestHead;
 use crate::identity::{MintError, ScheduleGap};
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, SkippedKey};
 use crate::refresh::FetchError;
 use crate::token::Provider;
 use crate::user_info::UserInfoFailure;
+use crate::verdict::AccessNote;
 
 /// A line for the host's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,27 +35,22 @@ pub struct Trace {
     pub provider: Option<Rc<Provider>>,
     /// Whose the token is.
     pub consumer: Option<Rc<Consumer>>,
+    /// What the access log may print.
+    pub note: AccessNote,
 }
-
-/// Request ids are chosen by the client or the host; longer ones are cut.
-const MAX_REQUEST_ID: usize = 64;
 
 impl LogLine {
     /// A request was denied.
-    pub fn denied(head: &RequestHead, denial: &Denial, trace: &Trace) -> Self {
-        Self::decided("denied", head, denial, trace)
+    pub fn denied(request_id: Option<&str>, denial: &Denial, trace: &Trace) -> Self {
+        Self::decided("denied", request_id, denial, trace)
     }
 
     /// A request was forwarded that is denied outside of shadow mode.
-    pub fn would_deny(head: &RequestHead, denial: &Denial, trace: &Trace) -> Self {
-        Self::decided("would_deny", head, denial, trace)
+    pub fn would_deny(request_id: Option<&str>, denial: &Denial, trace: &Trace) -> Self {
+        Self::decided("would_deny", request_id, denial, trace)
     }
 
-    fn decided(event: &str, head: &RequestHead, denial: &Denial, trace: &Trace) -> Self {
-        let request_id = head.first("x-request-id").map(|id| {
-            let id: Vec<u8> = id.iter().copied().take(MAX_REQUEST_ID).collect();
-            String::from_utf8_lossy(&id).into_owned()
-        });
+    fn decided(event: &str, request_id: Option<&str>, denial: &Denial, trace: &Trace) -> Self {
         let text = json!({
             "event": event,
             "code": denial.code(),

@@ -5,6 +5,7 @@
 //! callouts under way. It does no IO and knows no host; what hosts cannot do is
 //! told by [`HostTraits`].
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::callout::{CalloutReply, Service};
@@ -55,6 +56,9 @@ pub struct Settings {
     pub crypto: Crypto,
     /// What becomes of requests that are to be denied.
     pub mode: Mode,
+    /// Whether the access log is told what it may print; as the host likes it
+    /// if `None`.
+    pub access_log_properties: Option<bool>,
 }
 
 /// `limits` in the configuration.
@@ -78,6 +82,20 @@ pub struct HostTraits {
     pub resumes_others: bool,
 }
 
+/// What the host knows of the request that is being decided, and its head does
+/// not say or says as the client wants it. Asked only when it is needed.
+pub trait HostFacts: std::fmt::Debug {
+    /// The id under which the host logs the request, if that is not the head's
+    /// `x-request-id`.
+    fn request_id(&self) -> Option<Vec<u8>>;
+
+    /// The client's address, behind the proxies that the host trusts.
+    fn client_address(&self) -> Option<IpAddr>;
+}
+
+/// Request ids are chosen by the client or the host; longer ones are cut.
+const MAX_REQUEST_ID: usize = 64;
+
 /// The core: configuration and shared state of one filter.
 #[derive(Debug)]
 pub struct Gateway {
@@ -100,6 +118,8 @@ pub struct Gateway {
     pub(crate) log: Vec<LogLine>,
     pub(crate) tally: Tally,
     pub(crate) mode: Mode,
+    pub(crate) publishes: bool,
+    pub(crate) facts: Option<Box<dyn HostFacts>>,
     store: Option<Box<dyn SharedStore>>,
     seed: [u8; 16],
     minted: u64,
@@ -208,6 +228,8 @@ impl Gateway {
             log,
             tally,
             mode: settings.mode,
+            publishes: settings.access_log_properties.unwrap_or_default(),
+            facts: None,
             store: None,
             seed,
             minted: 0,
@@ -223,6 +245,21 @@ impl Gateway {
         }
         self.store = Some(store);
         self
+    }
+
+    /// Lets it ask the host about requests.
+    #[must_use]
+    pub fn asking(mut self, facts: Box<dyn HostFacts>) -> Self {
+        self.facts = Some(facts);
+        self
+    }
+
+    /// The id of the request that is being decided.
+    pub(crate) fn request_id(&self, head: &RequestHead) -> Option<String> {
+        let told = self.facts.as_ref().and_then(|facts| facts.request_id());
+        let id = told.or_else(|| head.first("x-request-id").map(<[u8]>::to_vec))?;
+        let id: Vec<u8> = id.into_iter().take(MAX_REQUEST_ID).collect();
+        Some(String::from_utf8_lossy(&id).into_owned())
     }
 
     /// Begins a request: to be called once, with its whole head, before any of

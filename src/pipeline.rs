@@ -27,7 +27,7 @@ use crate::session::Session;
 use crate::time::UnixTime;
 use crate::token::{ProviderId, Rejection, Untrusted};
 use crate::user_info::{Cached, FailureMode, UserInfoAnswer};
-use crate::verdict::{HeaderEdits, LocalReply, Verdict};
+use crate::verdict::{AccessNote, HeaderEdits, LocalReply, Verdict};
 
 /// A request waits for at most its keys, its user, and each of them once more.
 const MAX_WAITS: u8 = 4;
@@ -71,7 +71,7 @@ impl Gateway {
     ) -> Step {
         let mut trace = Trace::default();
         let halt = match self.decide(&head, learned, &mut trace, now) {
-            Ok(verdict) => return Step::Done(verdict),
+            Ok(verdict) => return Step::Done(self.noting(verdict, trace.note)),
             Err(halt) => halt,
         };
         let waits = waits.saturating_add(1);
@@ -96,8 +96,10 @@ impl Gateway {
             && let Ok(cleansing) = self.cleanse(head)
         {
             self.tally.ended(Ending::Shadow(denial.code()));
-            self.log.push(LogLine::would_deny(head, denial, trace));
-            return Step::Done(Verdict::Forward(HeaderEdits::shadowed(cleansing, shadowed)));
+            let request_id = self.request_id(head);
+            self.log.push(LogLine::would_deny(request_id.as_deref(), denial, trace));
+            let verdict = Verdict::Forward(HeaderEdits::shadowed(cleansing, shadowed));
+            return Step::Done(self.noting_denial(verdict, denial, trace));
         }
         self.deny(head, denial, trace)
     }
@@ -105,9 +107,19 @@ impl Gateway {
     /// Ends a request with a denial.
     pub(crate) fn deny(&mut self, head: &RequestHead, denial: &Denial, trace: &Trace) -> Step {
         self.tally.ended(Ending::Denied(denial.code()));
-        self.log.push(LogLine::denied(head, denial, trace));
+        let request_id = self.request_id(head);
+        self.log.push(LogLine::denied(request_id.as_deref(), denial, trace));
         let target = self.sources.target_without_token(head);
-        Step::Done(Verdict::Answer(denial.reply(head, &target, &self.errors)))
+        let verdict = Verdict::Answer(denial.reply(head, &target, &self.errors));
+        Step::Done(self.noting_denial(verdict, denial, trace))
+    }
+
+    fn noting_denial(&self, verdict: Verdict, denial: &Denial, trace: &Trace) -> Verdict {
+        self.noting(verdict, AccessNote { code: Some(denial.code()), ..trace.note.clone() })
+    }
+
+    fn noting(&self, verdict: Verdict, note: AccessNote) -> Verdict {
+        if self.publishes { verdict.noting(note) } else { verdict }
     }
 
     fn decide(
@@ -148,6 +160,7 @@ impl Gateway {
         };
         let session = self.authenticate(&token, learned, trace, now)?;
         trace.consumer = session.who().consumer().cloned();
+        trace.note = session.note().clone();
         let identity = self.identify(&session, &token, requirements, learned, now)?;
         self.tally.ended(Ending::Allowed);
         Ok(Verdict::Forward(HeaderEdits::identified(cleansing, &identity)))

@@ -5,9 +5,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::bounded::Bounded;
+use crate::http::log_word;
 use crate::identity::{Authenticated, Identity};
 use crate::keys::KeySet;
 use crate::time::UnixTime;
+use crate::verdict::AccessNote;
 
 /// What is known of one public token.
 #[derive(Debug)]
@@ -16,12 +18,23 @@ pub struct Session {
     keys: Rc<KeySet>,
     verified_at: UnixTime,
     identity: RefCell<Option<Rc<Identity>>>,
+    note: AccessNote,
 }
 
 impl Session {
     /// A token that was verified with one of `keys`.
-    pub const fn new(who: Authenticated, keys: Rc<KeySet>, verified_at: UnixTime) -> Self {
-        Self { who, keys, verified_at, identity: RefCell::new(None) }
+    pub fn new(who: Authenticated, keys: Rc<KeySet>, verified_at: UnixTime) -> Self {
+        let note = AccessNote {
+            consumer: who.consumer().map(|consumer| log_word(&consumer.key).into()),
+            subject: Some(log_word(who.token().subject()).into()),
+            ..AccessNote::EMPTY
+        };
+        Self { who, keys, verified_at, identity: RefCell::new(None), note }
+    }
+
+    /// What the access log may print of its requests.
+    pub const fn note(&self) -> &AccessNote {
+        &self.note
     }
 
     /// The token's owner.

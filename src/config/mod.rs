@@ -80,6 +80,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let bypass_cors_preflight = fields.or("bypass_cors_preflight", true, Node::flag);
     let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
     let mode = fields.or("mode", Mode::Enforce, |node| node.one_of(&modes));
+    let access_log_properties = fields.optional("access_log", access_log);
     let revocation = fields.not_yet("revocation");
     let whole = fields.node().clone();
     let known = fields.finish();
@@ -117,6 +118,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         bypass_cors_preflight: bypass_cors_preflight?,
         crypto,
         mode: mode?,
+        access_log_properties: access_log_properties?.flatten(),
     })
 }
 
@@ -200,6 +202,14 @@ fn login_redirect(node: &Node<'_>) -> Option<LoginRedirect> {
     let return_to_param = fields.or("return_to_param", "return_to".to_owned(), token_name);
     fields.finish()?;
     Some(LoginRedirect { to: to?, return_to_param: return_to_param? })
+}
+
+#[allow(clippy::option_option)] // as Fields::optional
+fn access_log(node: &Node<'_>) -> Option<Option<bool>> {
+    let mut fields = node.fields()?;
+    let properties = fields.optional("properties", Node::flag);
+    fields.finish()?;
+    properties
 }
 
 const DEFAULT_LIMITS: Limits =

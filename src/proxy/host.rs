@@ -38,7 +38,7 @@ use crate::keys::HostCrypto;
 use crate::metrics::Kind;
 use crate::refresh::SharedStore;
 use crate::time::UnixTime;
-use crate::verdict::{GrpcStatus, HeaderEdits, LocalReply};
+use crate::verdict::{AccessNote, GrpcStatus, HeaderEdits, LocalReply};
 
 /// The host this VM runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,6 +336,59 @@ impl Host {
                 body: body.unwrap_or_default(),
             }),
             Err(_) => CalloutReply::Failed(CalloutFailure::NoReply),
+        }
+    }
+
+    /// The id under which the host logs the request, where that is not the
+    /// header `x-request-id`.
+    pub(super) fn request_id(self) -> Option<Vec<u8>> {
+        let variable = |name| hostcalls::get_property(vec!["ngx", name]).ok().flatten();
+        match self {
+            Self::Envoy => None,
+            // Kong's own, else that of any nginx.
+            Self::NgxWasm => variable("kong_request_id").or_else(|| variable("request_id")),
+        }
+    }
+
+    /// The client's address; on Envoy with the port.
+    pub(super) fn client_address(self) -> Option<Vec<u8>> {
+        hostcalls::get_property(vec!["source", "address"]).ok().flatten()
+    }
+
+    /// Whether the access log is told without being asked for: only where that
+    /// is known to be cheap.
+    pub(super) const fn notes_by_default(self) -> bool {
+        matches!(self, Self::Envoy)
+    }
+
+    /// Whether this host's access log can be told something. To be called in a
+    /// request: a root context must not ask.
+    pub(super) fn takes_notes(self) -> bool {
+        match self {
+            Self::Envoy => true,
+            // Without Kong around it the runtime has no such property, and
+            // writing one that is not there would panic.
+            Self::NgxWasm => {
+                let version = hostcalls::get_property(vec!["kong", "version"]);
+                version.is_ok_and(|version| version.is_some())
+            }
+        }
+    }
+
+    /// Tells the access log what it may print of the request: on Envoy as
+    /// filter state `wasm.gatepass.<name>`, on Kong as
+    /// `kong.ctx.shared.gatepass_<name>`. Only where it [takes
+    /// notes](Self::takes_notes).
+    pub(super) fn note(self, note: &AccessNote) {
+        for (name, value) in note.entries() {
+            let _ = match self {
+                Self::Envoy => hostcalls::set_property(vec![name], Some(value.as_bytes())),
+                Self::NgxWasm => {
+                    let name = name.replace('.', "_");
+                    let path = vec!["kong", "ctx", "shared", &name];
+                    hostcalls::set_property(path, Some(value.as_bytes()))
+                }
+            };
         }
     }
 

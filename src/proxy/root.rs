@@ -7,6 +7,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
+use super::facts::Facts;
 use super::filter::{Filter, Plugin};
 use super::host::Host;
 use super::shared::{Shared, TICK_MS, write_log};
@@ -30,14 +31,15 @@ impl Root {
     fn configure(&self, host: Host, bytes: usize) -> Result<Shared, String> {
         let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, bytes);
         let text = text.ok().flatten().unwrap_or_default();
-        let settings = config::load(&text, &environment, host.crypto())
+        let mut settings = config::load(&text, &environment, host.crypto())
             .map_err(|problems| problems.to_string())?;
         if let Some(gap) = settings.minter.keys.gap(host.now()) {
             write_log(&LogLine::nobody_signs(gap));
         }
+        settings.access_log_properties.get_or_insert(host.notes_by_default());
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| format!("no randomness: {error}"))?;
-        let gateway = Gateway::new(settings, host.traits(), seed);
+        let gateway = Gateway::new(settings, host.traits(), seed).asking(Box::new(Facts(host)));
         let gateway = match host.shared_store() {
             Some(store) => gateway.sharing(store),
             None => gateway,

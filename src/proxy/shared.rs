@@ -1,6 +1,6 @@
 //! The gateway of one plugin, and the requests that wait for its callouts.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
 use super::host::Host;
@@ -9,7 +9,7 @@ use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::LogLine;
 use crate::gateway::{FlightId, Gateway, Sent, Step, Waiting};
-use crate::verdict::{LocalReply, Verdict};
+use crate::verdict::{AccessNote, LocalReply, Verdict};
 use proxy_wasm::types::Action;
 
 /// What the root context and its requests share.
@@ -22,6 +22,8 @@ pub(super) struct Shared {
     host: Host,
     gateway: RefCell<Gateway>,
     metrics: Metrics,
+    /// Found out in the first request that has something to note.
+    takes_notes: OnceCell<bool>,
     /// The flight of each callout under way, by the host's token.
     calls: RefCell<HashMap<u32, FlightId>>,
     waiting: RefCell<Waiters>,
@@ -89,6 +91,7 @@ impl Shared {
             root_id,
             host,
             metrics: Metrics::define(host, &gateway.metrics()),
+            takes_notes: OnceCell::new(),
             gateway: RefCell::new(gateway),
             calls: RefCell::default(),
             waiting: RefCell::default(),
@@ -195,6 +198,9 @@ impl Shared {
         guard: Option<Vec<u8>>,
         step: Step,
     ) -> Action {
+        if let Step::Done(verdict) = &step {
+            self.note(verdict.note());
+        }
         match step {
             Step::Done(Verdict::Forward(edits)) => {
                 // The guard comes off last: not before the request may really go.
@@ -212,6 +218,16 @@ impl Shared {
             }
         }
         Action::Pause
+    }
+
+    /// Tells the access log what it may print, if it can be told.
+    fn note(&self, note: &AccessNote) {
+        if *note != AccessNote::EMPTY {
+            let takes_notes = || self.host.takes_notes();
+            if *self.takes_notes.get_or_init(takes_notes) {
+                self.host.note(note);
+            }
+        }
     }
 
     fn park(&self, context_id: u32, waiting: Waiting, guard: Option<Vec<u8>>, call: Option<u32>) {

@@ -29,6 +29,7 @@ fn flags() {
         "/rules/0/bypass",
         "/rules/2/requires/allow_missing",
         "/bypass_cors_preflight",
+        "/access_log/properties",
     ] {
         for value in [json!("true"), json!(1), json!([]), json!({})] {
             refused(&[(pointer, value, "true or false")]);
@@ -128,6 +129,7 @@ fn sections_are_objects() {
         "/errors",
         "/errors/login_redirect",
         "/limits",
+        "/access_log",
     ] {
         for value in [json!("text"), json!(1), json!(true), json!([])] {
             refused(&[(pointer, value, "an object")]);
@@ -368,6 +370,7 @@ fn unknown_fields_at_every_level() {
         ("/errors", "realm, format"),
         ("/errors/login_redirect", "to, return_to_param"),
         ("/limits", "max_token_bytes"),
+        ("/access_log", "properties"),
     ] {
         let pointer = format!("{parent}/no_such_field");
         let got = problems(&[(&pointer, json!(1))]);

@@ -110,6 +110,7 @@ pub fn complete() -> Value {
         "bypass_cors_preflight": true,
         "crypto": "auto",
         "mode": "enforce",
+        "access_log": {"properties": true},
     })
 }
 

@@ -108,3 +108,27 @@ fn would_deny(gateway: &Gateway) -> Vec<Value> {
     let lines = lines.filter_map(|line| serde_json::from_str(line).ok());
     lines.filter(|line: &Value| line["event"] == "would_deny").collect()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_access_log_prints_who_it_was_and_why_not() {
+    let setup = Setup::bundled().replace("default_value: 400", "default_value: 200");
+    let gateway = setup.start().await;
+    gateway.ready().await;
+    assert_eq!(gateway.get("/orders", &gateway.token("alice")).await.status, 200);
+    assert_eq!(gateway.get("/admin", &gateway.token("bob")).await.status, 403);
+    assert_eq!(gateway.send(Request::get("/nobody")).await.status, 401);
+    assert_eq!(gateway.send(Request::get("/health")).await.status, 200);
+    for (path, expected) in [
+        ("/orders", "200 via_upstream - web alice "),
+        ("/admin", "insufficient_scope web bob "),
+        ("/nobody", "token_missing - - "),
+        ("/health", "200 via_upstream - - - "),
+    ] {
+        let written = || async {
+            let log = gateway.log();
+            let mut lines = log.lines().filter(|line| line.contains(&format!("GET {path} ")));
+            lines.any(|line| line.contains(expected))
+        };
+        until(&format!("{path} is in the access log: {}", gateway.log()), written).await;
+    }
+}

@@ -37,6 +37,7 @@
 #[path = "../host/mod.rs"]
 mod host;
 
+mod access_log;
 mod configuration;
 mod denials;
 mod hygiene;
