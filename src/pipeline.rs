@@ -18,7 +18,7 @@ use crate::flights::{FlightId, Purpose, Sender, Sent};
 use crate::gateway::{Gateway, Outcome, Step, Waiting};
 use crate::http::RequestHead;
 use crate::hygiene::{Cleansing, refuse_repeated};
-use crate::identity::{Authenticated, Enrichment, Identity, MintError};
+use crate::identity::{Authenticated, Enrichment, Identity, MintError, Profile, RequestContext};
 use crate::keys::KeySet;
 use crate::metrics::{Cache, CacheUse, Ending};
 use crate::refresh::KeySource;
@@ -161,7 +161,8 @@ impl Gateway {
         let session = self.authenticate(&token, learned, trace, now)?;
         trace.consumer = session.who().consumer().cloned();
         trace.note = session.note().clone();
-        let identity = self.identify(&session, &token, requirements, learned, now)?;
+        let identity = self.identify(head, &session, &token, requirements, learned, now)?;
+        trace.note.txn = identity.txn();
         self.tally.ended(Ending::Allowed);
         Ok(Verdict::Forward(HeaderEdits::identified(cleansing, &identity)))
     }
@@ -303,6 +304,7 @@ impl Gateway {
     /// rule asks is asked each time, whatever is cached.
     fn identify(
         &mut self,
+        head: &RequestHead,
         session: &Session,
         token: &[u8],
         requirements: &Requirements,
@@ -317,18 +319,31 @@ impl Gateway {
         }
         let enrichment = self.enrich(who, token, learned, now)?;
         self.authorize_user(&enrichment, requirements)?;
-        let nonce = self.nonce(now);
-        match self.minter.mint(&self.crypto, who, enrichment, &nonce, now) {
+        let (context, nonce) = (self.request_context(head), self.nonce(now));
+        match self.minter.mint(&self.crypto, who, enrichment, context, &nonce, now) {
             Ok(identity) => {
                 self.tally.minted();
                 let identity = Rc::new(identity);
-                session.keep(Rc::clone(&identity));
+                if identity.is_reusable(now) {
+                    session.keep(Rc::clone(&identity));
+                }
                 Ok(identity)
             }
             Err(MintError::Unprintable(claim)) => Err(Rejection::ClaimMismatch(claim).into()),
             Err(error) => {
                 self.log.push(LogLine::not_minted(&error));
                 Err(Denial::IdentityUnavailable.into())
+            }
+        }
+    }
+
+    /// The circumstances of a request, where its identity token tells them.
+    fn request_context(&self, head: &RequestHead) -> RequestContext {
+        match self.minter.profile {
+            Profile::Identity => RequestContext::default(),
+            Profile::Transaction { .. } => {
+                let address = self.facts.as_ref().and_then(|facts| facts.client_address());
+                RequestContext::of(head, address, self.request_id(head))
             }
         }
     }

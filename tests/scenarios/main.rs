@@ -50,6 +50,7 @@ mod plugins;
 mod random;
 mod shadow;
 mod shop;
+mod txn_token;
 mod user_info;
 mod waiting;
 
