@@ -11,8 +11,11 @@ use serde_json::{Value, json};
 use crate::consumer::Consumer;
 use crate::denial::Denial;
 use crate::identity::{MintError, ScheduleGap};
+use crate::introspection::IntrospectionFailure;
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, SkippedKey};
 use crate::refresh::FetchError;
+use crate::revocation::{FeedError, ListId};
+use crate::session::Session;
 use crate::token::Provider;
 use crate::user_info::UserInfoFailure;
 use crate::verdict::AccessNote;
@@ -37,6 +40,14 @@ pub struct Trace {
     pub consumer: Option<Rc<Consumer>>,
     /// What the access log may print.
     pub note: AccessNote,
+}
+
+impl Trace {
+    /// Notes whose token it is, found to be valid at some time.
+    pub fn knows(&mut self, session: &Session) {
+        self.consumer = session.who().consumer().cloned();
+        self.note = session.note().clone();
+    }
 }
 
 impl LogLine {
@@ -87,6 +98,34 @@ impl LogLine {
             "event": "user_info_failed", "service": service, "cause": failure.to_string(),
         });
         Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// A provider could not be asked about a reference token.
+    pub fn introspection_failed(provider: &str, failure: &IntrospectionFailure) -> Self {
+        let text = json!({
+            "event": "introspection_failed", "provider": provider, "cause": failure.to_string(),
+        });
+        Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// The feed of a list of tokens could not be read.
+    pub fn tokens_not_listed(list: ListId, error: &FeedError) -> Self {
+        let text = json!({
+            "event": "tokens_not_listed", "list": list.name(), "cause": error.to_string(),
+        });
+        Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// Somebody who may revoked tokens.
+    pub fn revoked(entries: usize, request_id: Option<&str>, trace: &Trace) -> Self {
+        let text = json!({
+            "event": "revoked",
+            "entries": entries,
+            "provider": trace.provider.as_ref().map(|provider| &provider.name),
+            "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
+            "request_id": request_id,
+        });
+        Self { level: Level::Info, text: text.to_string() }
     }
 
     /// There is a time at which no key may sign identity tokens.

@@ -8,6 +8,8 @@ use std::rc::Rc;
 
 use crate::callout::{Callout, Service};
 use crate::gateway::HostTraits;
+use crate::revocation::ListId;
+use crate::secret::Secret;
 use crate::time::{Span, UnixTime};
 use crate::token::ProviderId;
 use crate::user_info::UserKey;
@@ -33,6 +35,9 @@ pub(crate) enum Purpose {
     /// by that one.
     KeysAgain(ProviderId),
     UserInfo(UserKey),
+    Introspection(Secret<Box<[u8]>>),
+    /// The feed of a list of tokens.
+    Tokens(ListId),
 }
 
 /// The callouts under way.
@@ -103,6 +108,11 @@ impl Flights {
     /// How many ask this.
     pub(crate) fn count(&self, purpose: &Purpose) -> usize {
         self.open.values().filter(|flight| flight.purpose == *purpose).count()
+    }
+
+    /// How many are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
     }
 
     pub(crate) fn close(&mut self, id: FlightId) -> Option<Flight> {

@@ -38,6 +38,8 @@ pub enum Ending {
     Bypassed,
     /// Answered with the gateway's key set.
     Jwks,
+    /// Answered by the endpoint that takes revocations, other than by a denial.
+    Revocation,
     /// Denied.
     Denied(&'static str),
     /// Forwarded without identity, since the mode is shadow; else denied.
@@ -51,6 +53,8 @@ pub enum Cache {
     Token,
     /// Answers about users.
     UserInfo,
+    /// What was decided on reference tokens.
+    Introspection,
 }
 
 /// What a cache was good for.
@@ -191,9 +195,11 @@ impl Tally {
             Counter::Requests(Ending::Bypassed),
             Counter::Requests(Ending::Anonymous),
             Counter::Requests(Ending::Jwks),
+            Counter::Requests(Ending::Revocation),
             Counter::Cache(Cache::Token, Miss),
             Counter::Cache(Cache::Token, Eviction),
         ];
+        counters.extend([Hit, Miss, Eviction].map(|it| Counter::Cache(Cache::Introspection, it)));
         counters.extend([Hit, Miss, Stale, Eviction].map(|it| Counter::Cache(Cache::UserInfo, it)));
         counters.push(Counter::Minted);
         let services = Labels::new(services.map(|service| service.name.as_str()));
@@ -244,6 +250,7 @@ impl Tally {
                     Ending::Anonymous => ("anonymous", "none"),
                     Ending::Bypassed => ("bypassed", "none"),
                     Ending::Jwks => ("jwks", "none"),
+                    Ending::Revocation => ("revocation", "none"),
                     Ending::Denied(code) => ("denied", code),
                     Ending::Shadow(code) => ("shadow", code),
                 };
@@ -253,6 +260,7 @@ impl Tally {
                 let cache = match cache {
                     Cache::Token => "token",
                     Cache::UserInfo => "user_info",
+                    Cache::Introspection => "introspection",
                 };
                 let what = match used {
                     CacheUse::Hit => "hits",

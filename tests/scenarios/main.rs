@@ -48,6 +48,8 @@ mod metrics;
 mod paths;
 mod plugins;
 mod random;
+mod reference_tokens;
+mod revocation;
 mod shadow;
 mod shop;
 mod txn_token;

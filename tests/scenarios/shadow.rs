@@ -104,6 +104,25 @@ each_host!(a_spoofed_header_that_cannot_be_removed_is_denied_all_the_same, on Ko
     assert_eq!(host.metric("gatepass_requests_total.outcome.denied.code.headers_too_many"), 1);
 });
 
+// Whoever may not revoke tokens may not in shadow mode either, and nobody behind
+// is asked instead.
+each_host!(the_gateways_own_endpoint_is_guarded_as_ever, |host| {
+    if host.is_kong() {
+        host.with_shm_kv();
+    }
+    let endpoint = json!({ "endpoint": { "requires": { "scopes_all": ["revoke"] } } });
+    shadow(host, json!({ "shared_data": "on", "revocation": endpoint }));
+    let path = "/.well-known/gatepass/revocations";
+    let body = r#"{"entries":[{"sub":"alice"}]}"#;
+    assert_denied(&host.send(Head::get(path).post(body)), 401, "token_missing");
+    let head = Head::get(path).post(body).header("authorization", &bearer("bob"));
+    assert_denied(&host.send(head), 403, "insufficient_scope");
+    let request = served(host, "alice");
+    assert_eq!(identity(host, &request)["sub"], "alice", "not revoked");
+    host.tick();
+    assert_eq!(host.metric("gatepass_requests_total.outcome.denied.code.token_missing"), 1);
+});
+
 each_host!(an_invalid_configuration_is_not_made_good, |host| {
     shop::set_environment(host);
     let patch = json!({ "mode": "shadow", "rulez": [] });
