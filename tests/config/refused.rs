@@ -245,7 +245,7 @@ fn texts() {
 fn texts_of_a_certain_form() {
     refused(&[
         ("/services/users/upstream", json!("http://users"), "Envoy: the name of a cluster"),
-        ("/services/users/upstream", json!("users/x"), "host:port"),
+        ("/services/users/upstream", json!("users:80/x"), "host:port"),
         ("/services/users/upstream", json!("us ers"), "host:port"),
         ("/services/users/upstream", json!("u\"s"), "printable ASCII"),
         ("/services/users/authority", json!("a/b"), "host or host:port"),
