@@ -1,4 +1,4 @@
-.PHONY: help wasm run test clean
+.PHONY: help wasm oci run test clean
 
 # First port of the demo: Envoy, then auth, users, upstream and Envoy's admin
 # interface on the four after it. Unset: the ports of envoy/envoy.yaml.
@@ -7,11 +7,15 @@ PORT ?=
 help:
 	@echo 'make run    build the module, install Envoy and start the demo (PORT=18000 for other ports)'
 	@echo 'make wasm   build target/wasm32-wasip1/release/gatepass.wasm'
+	@echo 'make oci    write the module as an OCI image layout to target/oci'
 	@echo 'make test   run every check and test'
 	@echo 'make clean  remove everything built'
 
 wasm:
 	@.ci/build-wasm
+
+oci: wasm
+	@.ci/oci
 
 run: wasm
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && \
