@@ -9,7 +9,7 @@ use log::Level;
 use serde_json::{Value, json};
 
 use crate::consumer::Consumer;
-use crate::denial::Denial;
+use crate::denial::{Denial, ErrorFormat};
 use crate::http::RequestHead;
 use crate::identity::{MintError, ScheduleGap};
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, SkippedKey};
@@ -42,7 +42,8 @@ const MAX_REQUEST_ID: usize = 64;
 
 impl LogLine {
     /// A request was denied.
-    pub fn denied(head: &RequestHead, denial: &Denial, trace: &Trace) -> Self {
+    pub fn denied(head: &RequestHead, denial: &Denial, format: ErrorFormat, trace: &Trace) -> Self {
+        let status = denial.status(format);
         let request_id = head.first("x-request-id").map(|id| {
             let id: Vec<u8> = id.iter().copied().take(MAX_REQUEST_ID).collect();
             String::from_utf8_lossy(&id).into_owned()
@@ -50,14 +51,14 @@ impl LogLine {
         let text = json!({
             "event": "denied",
             "code": denial.code(),
-            "status": denial.status(),
+            "status": status,
             "rule": trace.rule,
             "provider": trace.provider.as_ref().map(|provider| &provider.name),
-            "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
+            "consumer": trace.consumer.as_ref().map(|consumer| consumer.name()),
             "request_id": request_id,
         });
         // What the client did is no fault here; what a service did is.
-        let level = if denial.status() >= 500 { Level::Warn } else { Level::Info };
+        let level = if status >= 500 { Level::Warn } else { Level::Info };
         Self { level, text: text.to_string() }
     }
 

@@ -90,7 +90,7 @@ impl Gateway {
 
     /// Ends a request with a denial.
     pub(crate) fn deny(&mut self, head: &RequestHead, denial: &Denial, trace: &Trace) -> Step {
-        self.log.push(LogLine::denied(head, denial, trace));
+        self.log.push(LogLine::denied(head, denial, self.errors.format, trace));
         let target = self.sources.target_without_token(head);
         Step::Done(Verdict::Answer(denial.reply(head, &target, &self.errors)))
     }
@@ -114,14 +114,13 @@ impl Gateway {
         let rules = Rc::clone(&self.rules);
         let rule = rules.find(head)?;
         trace.rule = rule.map(|(position, _)| position);
-        let no_requirements = Requirements::default();
         let requirements = match rule.map(|(_, rule)| &rule.access) {
             Some(access @ Access::Bypass) => {
                 let bypassed = Bypassed::by(access).ok_or(Denial::ConfigurationInvalid)?;
                 return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
             }
             Some(Access::Requires(requirements)) => requirements,
-            None => &no_requirements,
+            None => rules.otherwise(),
         };
         let Some(token) = self.sources.find(head)? else {
             let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
@@ -205,7 +204,7 @@ impl Gateway {
             }
             verified => verified?,
         };
-        let consumer = self.consumers.resolve(verified.claims())?;
+        let consumer = self.consumers.resolve(&verified)?;
         let session = Rc::new(Session::new(Authenticated::new(verified, consumer), keys, now));
         self.sessions.insert(text, Rc::clone(&session));
         Ok(session)

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use super::kong_jwt::{self, KongJwt};
 use super::reader::{Fields, Node, is_env};
 use super::services::{self, Services};
 use super::{access, seconds};
@@ -11,19 +12,30 @@ use crate::json::kind;
 use crate::keys::{Algorithm, AlgorithmSet, KeySet, Origin};
 use crate::refresh::{JwksEndpoint, JwksLocation, KeySource, RemoteKeys};
 use crate::time::Span;
-use crate::token::{IDENTITY_TYPES, Provider};
+use crate::token::{IDENTITY_TYPES, Issuance, Provider};
 
 type Configured = (Provider, KeySource);
 
-/// Reads `providers`.
-pub fn read(node: &Node<'_>, services: Option<&Services>) -> Option<Vec<Configured>> {
-    let providers = node.entries(|name, node| provider(name, node, services))?;
+/// Reads `providers`. The one of the kind kong_jwt, if any, has been read, and its
+/// keys are the `credentials` of consumers.
+pub fn read(
+    node: &Node<'_>,
+    services: Option<&Services>,
+    kong_jwt: Option<&KongJwt>,
+    credentials: Option<&Rc<KeySet>>,
+) -> Option<Vec<Configured>> {
+    let providers = node.entries(|name, node| {
+        if kong_jwt::is_kind(node) {
+            // What is wrong with it has been told.
+            return Some((kong_jwt?.provider(), KeySource::Local(Rc::clone(credentials?))));
+        }
+        provider(name, node, services)
+    })?;
     if providers.is_empty() {
         return node.reject("at least one provider");
     }
-    let issuers: Vec<_> = providers.iter().map(|(provider, _)| &provider.issuer).collect();
-    let is_repeated =
-        |issuer: &&&String| issuers.iter().filter(|other| other == issuer).count() > 1;
+    let issuers: Vec<_> = providers.iter().filter_map(|(provider, _)| provider.issuer()).collect();
+    let is_repeated = |issuer: &&&str| issuers.iter().filter(|other| other == issuer).count() > 1;
     if let Some(issuer) = issuers.iter().find(is_repeated) {
         return node.reject_as(
             format_args!("the issuer {issuer:?} in two providers"),
@@ -42,6 +54,7 @@ pub fn names(node: &Node<'_>) -> Option<Vec<String>> {
 
 fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<Configured> {
     let mut fields = node.fields()?;
+    let kind = fields.or("kind", (), |node| node.one_of(&[("jwt", ()), ("kong_jwt", ())]));
     let issuer = fields.required("issuer", "the iss of its tokens", Node::text);
     let any_audience = fields.or("allow_any_audience", false, Node::flag);
     let audiences = fields.optional("audiences", |node| node.full_list(|item| item.text()));
@@ -83,6 +96,7 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
         }
         _ => None,
     };
+    kind?;
     introspection?;
     known?;
     let (keys, audiences) = (keys?, audiences?);
@@ -102,11 +116,12 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     }
     let provider = Provider {
         name: name.to_owned(),
-        issuer: issuer?.to_owned(),
+        issuance: Issuance::Issuer(issuer?.to_owned()),
         audiences,
         algorithms,
         clock_skew: Span::from_secs(clock_skew?),
         require_expiration: require_expiration?,
+        require_not_before: false,
         max_lifetime: max_lifetime?.map(Span::from_secs),
         token_types: token_types?,
         required_claims: required_claims?,

@@ -311,6 +311,11 @@ impl<'a> Fields<'a> {
         self.optional(name, read).map(|value| value.unwrap_or(default))
     }
 
+    /// A field that Kong writes and that means nothing here.
+    pub fn of_kong(&mut self, name: &'static str) {
+        let _ = self.node_of(name);
+    }
+
     /// A field that this version does not do yet. It is refused rather than
     /// ignored: who wrote it counts on it.
     pub fn not_yet(&mut self, name: &'static str) -> Option<()> {
