@@ -6,6 +6,8 @@
 
 mod access;
 mod consumers;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod convert;
 mod crypto;
 mod identity;
 mod kong_jwt;

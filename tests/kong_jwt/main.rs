@@ -3,7 +3,7 @@
 //!
 //! `plugin` has the behaviours of the plugin, `spec` the cases of its own test
 //! suite (spec/03-plugins/16-jwt/03-access_spec.lua), `credentials` what makes a
-//! credential, `abuse` how one could be turned against the gateway. Tokens are
+//! credential, `convert` how a kong.yml becomes a configuration, `abuse` how one could be turned against the gateway. Tokens are
 //! made by AWS-LC, never by our own code.
 
 // What fails here fails a test; clippy sees that in test functions only.
@@ -16,6 +16,7 @@
 )]
 
 mod abuse;
+mod convert;
 mod credentials;
 mod keys;
 mod plugin;
