@@ -91,7 +91,11 @@ fn call_foreign_function(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<
 }
 
 fn log(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer {
-    let text = guest.text(args[1], args[2])?;
+    let mut text = guest.text(args[1], args[2])?;
+    if host.is_kong() {
+        // NGX_MAX_ERROR_STR, less what nginx writes before the message.
+        text.truncate(text.floor_char_boundary(2048 - 120));
+    }
     host.logs.push(LogLine { level: args[0] as u32, text });
     Ok(Status::Ok)
 }
