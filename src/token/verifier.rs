@@ -69,8 +69,9 @@ pub struct CredentialClaim {
 
 /// A token whose signature, algorithm, issuer, audience and times were checked.
 ///
-/// Only [`Provider::verify`] makes one, so what takes a `Verified` cannot be
-/// reached by a token nobody checked.
+/// Only [`Provider::verify`] makes one, and [`Provider::accept_introspected`] of a
+/// reference token, so what takes a `Verified` cannot be reached by a token nobody
+/// checked.
 #[derive(Debug)]
 pub struct Verified {
     provider: ProviderId,
@@ -305,7 +306,30 @@ impl Provider {
         }
     }
 
-    /// The rest of the checks, on claims that are signed.
+    /// Checks what the provider says of a reference token, in full, like the
+    /// claims of a JWT. With `require_issuer` it has to name itself.
+    pub fn accept_introspected(
+        &self,
+        id: ProviderId,
+        claims: &Claims,
+        require_issuer: bool,
+        now: UnixTime,
+    ) -> Result<Verified, Rejection> {
+        let mut members = claims.members().clone();
+        let own = self.issuer().ok_or(Rejection::IssuerUnknown)?;
+        match members.get("iss") {
+            None if require_issuer => return Err(Rejection::ClaimMissing("iss".into())),
+            None => drop(members.insert("iss".into(), own.into())),
+            Some(Value::String(issuer)) if issuer == own => {}
+            Some(Value::String(_)) => return Err(Rejection::IssuerUnknown),
+            Some(_) => return Err(Rejection::ClaimMalformed("iss")),
+        }
+        let expires = self.check_times(&members, now)?;
+        self.check_audience(members.get("aud"))?;
+        self.accept(id, None, members, expires)
+    }
+
+    /// The rest of the checks, on claims that the provider vouches for.
     fn accept(
         &self,
         id: ProviderId,
@@ -352,10 +376,11 @@ impl Provider {
     /// What the holder of a credential may say. The subject is the credential
     /// itself, unless the holders are trusted to name others.
     fn claims_that_count(&self, key: &str, mut claims: Map<String, Value>) -> Map<String, Value> {
-        let is_trusted =
-            matches!(&self.issuance, Issuance::Credentials(claim) if claim.trust_claims);
-        if !is_trusted {
-            claims.retain(|name, _| ["exp", "nbf", "iat", "jti"].contains(&name.as_str()));
+        if let Issuance::Credentials(claim) = &self.issuance
+            && !claim.trust_claims
+        {
+            let counts = ["exp", "nbf", "iat", "jti", claim.name.as_str()];
+            claims.retain(|name, _| counts.contains(&name.as_str()));
         }
         claims.entry("sub").or_insert_with(|| key.into());
         claims
