@@ -73,6 +73,7 @@ pub const REQUIRED_EXPORTS: &[&[&str]] = &[
     &["proxy_on_context_create"],
     &["proxy_on_delete"],
     &["proxy_on_http_call_response"],
+    &["proxy_on_request_body"],
     &["proxy_on_request_headers"],
     &["proxy_on_tick"],
     &["proxy_on_vm_start"],
