@@ -3,7 +3,7 @@
 use super::reader::Node;
 use super::services::{self, Services};
 use super::{access, token_name};
-use crate::rules::{Access, Matcher, Rule, Rules};
+use crate::rules::{Access, Matcher, Requirements, Rule, Rules};
 use crate::sealing::{InvalidSealKeys, Login, Logins, SealKey, SealKeys, SealedTokens};
 use crate::token::TokenSources;
 
@@ -27,7 +27,10 @@ pub fn read(
         );
     }
     let (rules, logins) = logins?.into_iter().unzip();
-    Some(SealedTokens { keys: keys?, logins: Logins::new(Rules::new(rules), logins) })
+    Some(SealedTokens {
+        keys: keys?,
+        logins: Logins::new(Rules::new(rules, Requirements::default()), logins),
+    })
 }
 
 fn keys(node: &Node<'_>) -> Option<SealKeys> {

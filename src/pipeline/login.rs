@@ -11,7 +11,8 @@ use crate::flights::{Purpose, Sender, Sent};
 use crate::gateway::{Gateway, Outcome, Recipient, Step, Waiting};
 use crate::http::RequestHead;
 use crate::hygiene::Cleansing;
-use crate::sealing::{Login, LoginError, Logins, SealedReply, is_sealed};
+use crate::metrics::Ending;
+use crate::sealing::{Client, Login, LoginError, Logins, SealedReply, is_sealed};
 use crate::time::UnixTime;
 use crate::token::{Rejection, TokenError};
 use crate::verdict::{HeaderEdits, LocalReply, Verdict};
@@ -35,6 +36,12 @@ impl Gateway {
         opened.map(Cow::Owned).map_err(|_| Denial::TokenUnsealable)
     }
 
+    /// Whether a request is for a login.
+    pub(super) fn is_login(&self, head: &RequestHead) -> bool {
+        let found = self.sealed_tokens.as_ref().map(|sealed| sealed.logins.find(head));
+        matches!(found, Some(Ok(Some(_))))
+    }
+
     /// A request to a login: sent on to its service by the gateway, which alone
     /// gets to see the token. `None` if it is for no login.
     pub(super) fn log_in(
@@ -48,20 +55,22 @@ impl Gateway {
         let Some((position, login)) = sealed_tokens.logins.find(head)? else { return Ok(None) };
         if let Some(Outcome::Login(reply)) = learned {
             let reply = reply.clone().ok_or(Denial::IssuerUnavailable)?;
+            self.tally.ended(Ending::Login);
             return Ok(Some(Verdict::Answer(reply)));
         }
-        let answer = |status| Ok(Some(Verdict::Answer(LocalReply::new(status))));
         match Login::body_length(head) {
-            Ok(bytes) if bytes > self.limits.max_reply_bytes => answer(413),
+            Ok(bytes) if bytes > self.limits.max_reply_bytes => {
+                Ok(Some(self.refuse_login(&LoginError::TooLarge)?))
+            }
             Ok(0) => match self.ask_issuer(position, login, head, cleansing, None, now) {
                 Ok(sent) => Err(Halt::Wait(sent)),
-                Err(refusal) => Ok(Some(refusal?)),
+                Err(error) => Ok(Some(self.refuse_login(&error)?)),
             },
             Ok(bytes) => {
-                let edits = HeaderEdits::withheld(cleansing.clone());
+                let edits = Box::new(HeaderEdits::withheld(cleansing.clone()));
                 Err(Halt::Receive(Recipient::Login(position), edits, bytes))
             }
-            Err(error) => Ok(Some(refuse(&error)?)),
+            Err(error) => Ok(Some(self.refuse_login(&error)?)),
         }
     }
 
@@ -76,21 +85,22 @@ impl Gateway {
     ) -> Step {
         let sealed_tokens = self.sealed_tokens.clone();
         let login = sealed_tokens.as_ref().and_then(|sealed| sealed.logins.get(position));
-        let sent = match login {
-            Some(login) => self.ask_issuer(position, login, &head, cleansing, Some(body), now),
-            None => Err(Err(Denial::IssuerUnavailable)),
+        let Some(login) = login else {
+            return self.deny(&head, &Denial::IssuerUnavailable, &Trace::default());
         };
-        match sent {
+        match self.ask_issuer(position, login, &head, cleansing, Some(body), now) {
             Ok(sent) => {
                 let flight = sent.flight;
                 Step::Await(sent, Waiting { flight, head, waits: 1 })
             }
-            Err(Ok(verdict)) => Step::Done(verdict),
-            Err(Err(denial)) => self.deny(&head, &denial, &Trace::default()),
+            Err(error) => match self.refuse_login(&error) {
+                Ok(verdict) => Step::Done(verdict),
+                Err(denial) => self.deny(&head, &denial, &Trace::default()),
+            },
         }
     }
 
-    /// The request to a login's service; else how the client is refused.
+    /// The request to a login's service.
     fn ask_issuer(
         &mut self,
         position: usize,
@@ -99,12 +109,15 @@ impl Gateway {
         cleansing: &Cleansing,
         body: Option<Vec<u8>>,
         now: UnixTime,
-    ) -> Result<Sent, Result<Verdict, Denial>> {
+    ) -> Result<Sent, LoginError> {
         if self.flights.len() >= MAX_CALLOUTS {
-            return Err(Err(Denial::IssuerUnavailable));
+            return Err(LoginError::TooMany);
         }
-        let callout = login.callout(head, cleansing, body, self.host.writes_forwarded);
-        let callout = callout.map_err(|error| refuse(&error))?;
+        let client = match self.host.writes_forwarded {
+            true => Client::AsForwarded,
+            false => Client::At(self.facts.as_ref().and_then(|facts| facts.client_address())),
+        };
+        let callout = login.callout(head, cleansing, body, client)?;
         Ok(self.flights.open(Purpose::Login(position), callout, None, Sender::Request, now))
     }
 
@@ -132,15 +145,17 @@ impl Gateway {
             }
         }
     }
-}
 
-fn refuse(error: &LoginError) -> Result<Verdict, Denial> {
-    let answer = |status| LocalReply::new(status).with_header("cache-control", "no-store");
-    match error {
-        LoginError::Method => {
-            Ok(Verdict::Answer(answer(405).with_header("allow", Logins::methods())))
-        }
-        LoginError::LengthMissing => Ok(Verdict::Answer(answer(411))),
-        LoginError::Path => Err(Denial::PathAmbiguous),
+    fn refuse_login(&mut self, error: &LoginError) -> Result<Verdict, Denial> {
+        let answer = |status| LocalReply::new(status).with_header("cache-control", "no-store");
+        let reply = match error {
+            LoginError::Method => answer(405).with_header("allow", Logins::methods()),
+            LoginError::LengthMissing => answer(411),
+            LoginError::TooLarge => answer(413),
+            LoginError::TooMany => return Err(Denial::IssuerUnavailable),
+            LoginError::Path => return Err(Denial::PathAmbiguous),
+        };
+        self.tally.ended(Ending::Login);
+        Ok(Verdict::Answer(reply))
     }
 }

@@ -2,6 +2,7 @@
 //! service behind one: the gateway asks in the client's place, so that it has the
 //! reply in its hands before the client has.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::callout::{Callout, Service};
@@ -37,6 +38,10 @@ pub enum LoginError {
     Method,
     /// The length of the body is not known beforehand (411).
     LengthMissing,
+    /// The body is longer than what is read (413).
+    TooLarge,
+    /// Too many requests wait for services.
+    TooMany,
     /// The path has bytes that no request may have.
     Path,
 }
@@ -60,7 +65,16 @@ const PASSED: [&str; 8] = [
     "x-request-id",
 ];
 
-/// Who the client is, where the host says it and not the client.
+/// How it is known who the client is: never by what it says itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Client {
+    /// The host wrote the fields that say it.
+    AsForwarded,
+    /// The host knows its address, or does not.
+    At(Option<IpAddr>),
+}
+
+/// Who the client is, where the host wrote it.
 const FORWARDED: [&str; 2] = ["x-forwarded-for", "x-forwarded-proto"];
 
 impl Logins {
@@ -104,8 +118,7 @@ impl Login {
     }
 
     /// The request to the service; `cleansing` says what of the client's must go
-    /// no further, and `believes_forwarded` whether the host wrote the fields
-    /// about the client itself.
+    /// no further.
     ///
     /// Only what is named here is sent, and of that nothing that the filter owns
     /// and no public token. `Authorization` is for clients that have a secret of
@@ -115,7 +128,7 @@ impl Login {
         head: &RequestHead,
         cleansing: &Cleansing,
         body: Option<Vec<u8>>,
-        believes_forwarded: bool,
+        client: Client,
     ) -> Result<Callout, LoginError> {
         let (method, _) = method(head)?;
         let target = cleansing.path.as_deref().or_else(|| head.first(":path"));
@@ -131,7 +144,10 @@ impl Login {
                 headers.push((name, Secret::new(text.to_owned())));
             }
         };
-        let forwarded: &[&str] = if believes_forwarded { &FORWARDED } else { &[] };
+        let forwarded: &[&str] = match client {
+            Client::AsForwarded => &FORWARDED,
+            Client::At(_) => &[],
+        };
         for name in PASSED.iter().chain(forwarded) {
             // A list may be in several fields (RFC 9110 section 5.3).
             send(name, &head.values(name).collect::<Vec<_>>().join(&b", "[..]));
@@ -142,6 +158,9 @@ impl Login {
         }
         if let Some(value) = head.first("authorization").filter(|value| is_basic(value)) {
             send("authorization", value);
+        }
+        if let Client::At(Some(address)) = client {
+            send("x-forwarded-for", address.to_string().as_bytes());
         }
         // A compressed reply could not be looked into.
         send("accept-encoding", b"identity");

@@ -11,7 +11,7 @@ mod login;
 mod reply;
 
 pub use self::keys::{InvalidSealKey, InvalidSealKeys, SealKey, SealKeys, Unsealable, is_sealed};
-pub use self::login::{Login, LoginError, Logins};
+pub use self::login::{Client, Login, LoginError, Logins};
 pub use self::reply::{LoginFailure, SealedReply};
 
 /// `sealed_tokens` in the configuration.

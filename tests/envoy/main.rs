@@ -29,6 +29,7 @@ mod identity;
 mod keys;
 mod load;
 mod login_service;
+mod observability;
 mod reference_tokens;
 mod refused;
 mod revocation;
