@@ -10,7 +10,7 @@ use crate::token::{ClaimPath, Claims};
 /// Someone who was given access: an application, a partner, a device.
 ///
 /// The names are Kong's; each becomes an `X-Consumer-*` header.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
     /// The value of the selecting claim.
     pub key: String,
@@ -22,6 +22,8 @@ pub struct Consumer {
     pub custom_id: Option<String>,
     /// `X-Consumer-Groups`; what rules ask for.
     pub groups: Vec<String>,
+    /// Whether it has access at the moment.
+    pub enabled: bool,
 }
 
 /// The consumers by key: `consumers` in the configuration.
@@ -39,12 +41,14 @@ impl ConsumerDirectory {
     /// The consumer that a token's claims select.
     ///
     /// Only the first claim that is present counts: a token cannot fall back on
-    /// a weaker claim when its stronger one is unknown.
+    /// a weaker claim when its stronger one is unknown. A consumer that is
+    /// disabled is not known either, but never taken for one that needs no entry.
     pub fn resolve(&self, claims: &Claims) -> Result<Option<Rc<Consumer>>, Denial> {
         let selecting = self.claims.iter().find_map(|path| path.find(claims.members()));
         let key = selecting.and_then(|value| value.as_str());
         match key.and_then(|key| self.entries.get(key)) {
-            Some(consumer) => Ok(Some(Rc::clone(consumer))),
+            Some(consumer) if consumer.enabled => Ok(Some(Rc::clone(consumer))),
+            Some(_) => Err(Denial::ConsumerUnknown),
             None if self.entries.is_empty() || self.optional => Ok(None),
             None => Err(Denial::ConsumerUnknown),
         }
@@ -69,10 +73,12 @@ mod tests {
             username: Some("web-app".into()),
             custom_id: None,
             groups: vec![],
+            enabled: true,
         };
+        let gone = Consumer { key: "gone".into(), enabled: false, ..web.clone() };
         ConsumerDirectory {
             claims: vec![ClaimPath::dotted("azp"), ClaimPath::dotted("iss")],
-            entries: HashMap::from([("web".to_owned(), Rc::new(web))]),
+            entries: [web, gone].map(|it| (it.key.clone(), Rc::new(it))).into(),
             optional,
         }
     }
@@ -91,6 +97,8 @@ mod tests {
             ("none present", json!({}), false, Err(())),
             ("not text", json!({"azp": 7}), false, Err(())),
             ("unknown, optional", json!({"azp": "x"}), true, Ok(None)),
+            ("disabled", json!({"azp": "gone"}), false, Err(())),
+            ("disabled, optional", json!({"azp": "gone"}), true, Err(())),
         ] {
             let claims = Claims::new(claims.as_object().unwrap().clone());
             let consumer = directory(optional).resolve(&claims);

@@ -27,17 +27,19 @@ pub enum Denial {
     },
     /// A path that servers read differently, so no rule can be sure of it.
     PathAmbiguous,
+    /// A host that is no host name, where a rule asks for it.
+    HostAmbiguous,
     /// No token where one is needed.
     TokenMissing,
     /// More than one token (RFC 6750 section 2).
     TokenMultiple,
     /// The token itself is not acceptable.
     Token(Rejection),
-    /// No consumer is configured for the token.
+    /// No consumer is configured for the token, or it is disabled.
     ConsumerUnknown,
     /// The token lacks a scope; the scopes needed.
     InsufficientScope(Vec<String>),
-    /// The consumer is in none of the groups needed.
+    /// The consumer is not one of those that may pass, by name or by group.
     GroupForbidden,
     /// The token is not from a provider that the rule accepts, or a claim does
     /// not have a value that it accepts; the claim.
@@ -115,6 +117,7 @@ impl Denial {
             Self::HeaderRepeated(_) => "header_repeated",
             Self::HeadersTooMany { .. } => "headers_too_many",
             Self::PathAmbiguous => "path_ambiguous",
+            Self::HostAmbiguous => "host_ambiguous",
             Self::TokenMissing => "token_missing",
             Self::TokenMultiple => "token_multiple",
             Self::Token(rejection) => match rejection {
@@ -147,7 +150,10 @@ impl Denial {
 
     const fn class(&self) -> Class {
         match self {
-            Self::HeaderRepeated(_) | Self::PathAmbiguous | Self::TokenMultiple => Class::Request,
+            Self::HeaderRepeated(_)
+            | Self::PathAmbiguous
+            | Self::HostAmbiguous
+            | Self::TokenMultiple => Class::Request,
             Self::HeadersTooMany { .. } => Class::TooLarge,
             Self::TokenMissing => Class::Missing,
             Self::Token(_) | Self::ConsumerUnknown => Class::Token,
@@ -264,7 +270,7 @@ impl Denial {
         let message = match self {
             Self::TokenMissing => "Unauthorized",
             Self::TokenMultiple => "Multiple tokens provided",
-            Self::HeaderRepeated(_) | Self::PathAmbiguous => "Bad request",
+            Self::HeaderRepeated(_) | Self::PathAmbiguous | Self::HostAmbiguous => "Bad request",
             Self::HeadersTooMany { .. } => "Request header or cookie too large",
             Self::Token(rejection) => match rejection {
                 Rejection::Expired { .. } => return json!({"exp": "token expired"}).to_string(),
@@ -323,12 +329,13 @@ impl fmt::Display for Denial {
             Self::PathAmbiguous => f.write_str(
                 "the path holds an encoded slash, dot segment, backslash, semicolon or empty segment",
             ),
+            Self::HostAmbiguous => f.write_str("the request does not name its host plainly"),
             Self::TokenMissing => f.write_str("no token was sent"),
             Self::TokenMultiple => f.write_str("more than one token was sent"),
             Self::Token(rejection) => rejection.fmt(f),
             Self::ConsumerUnknown => f.write_str("no consumer is registered for the token"),
             Self::InsufficientScope(scopes) => write!(f, "scope needed: {}", scopes.join(" ")),
-            Self::GroupForbidden => f.write_str("the consumer is in none of the groups needed"),
+            Self::GroupForbidden => f.write_str("the consumer is not one of those allowed"),
             Self::ClaimForbidden(claim) => {
                 write!(f, "claim {claim:?} does not have a value that is allowed here")
             }

@@ -128,6 +128,16 @@ impl RequestHead {
         self.first(":method").unwrap_or_default()
     }
 
+    /// The host that the request is for, as the upstream will see it; `None` if
+    /// it is not said, or not as a host and a port (RFC 9110 section 7.2).
+    pub fn authority(&self) -> Option<Authority<'_>> {
+        let mut values = self.values(":authority");
+        match (values.next(), values.next()) {
+            (Some(only), None) => Authority::parse(only),
+            _ => None,
+        }
+    }
+
     /// The request target: path and query; empty when the host gave none.
     pub fn target(&self) -> Target<'_> {
         let raw = self.first(":path").unwrap_or_default();
@@ -161,6 +171,40 @@ impl RequestHead {
 impl fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.fields.iter().map(|field| &field.name)).finish()
+    }
+}
+
+/// A host and maybe a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authority<'a> {
+    /// The host, in any case; without the dot that may end a name, which leads
+    /// to the same server.
+    pub host: &'a [u8],
+    /// The port, digits.
+    pub port: Option<&'a [u8]>,
+}
+
+impl<'a> Authority<'a> {
+    /// `host`, `host:port`, `[IPv6]` or `[IPv6]:port`; no user information, no
+    /// escapes.
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        let end = text.iter().rposition(|byte| *byte == b':');
+        // A colon within brackets is the address's own.
+        let end = end.filter(|end| !text.get(*end..).unwrap_or_default().contains(&b']'));
+        let (host, port) = match end.and_then(|end| text.split_at_checked(end)) {
+            Some((host, [_, port @ ..])) => (host, Some(port)),
+            _ => (text, None),
+        };
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
+        let is_address = |byte: &u8| byte.is_ascii_hexdigit() || b":.".contains(byte);
+        let is_host = match host {
+            [b'[', address @ .., b']'] => address.iter().all(is_address),
+            name => name.iter().all(is_name),
+        };
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        let port = port.filter(|port| !port.is_empty());
+        let is_port = port.is_none_or(|port| port.iter().all(u8::is_ascii_digit));
+        (is_host && is_port && !host.is_empty()).then_some(Self { host, port })
     }
 }
 

@@ -50,7 +50,9 @@ fn everywhere() -> (Value, Vec<&'static str>) {
     configuration["user_info"]["cache"] = json!({});
     configuration["identity_token"]["claims"] = json!({});
     configuration["claim_to_headers"] = json!([{"header": "x-a", "claim": "a"}]);
-    configuration["rules"][0] = json!({"match": {"path": "/a"}, "requires": {}});
+    let headers = json!([{"name": "x-a", "present": true}]);
+    configuration["rules"][0] = json!({"match": {"path": "/a", "headers": headers}, "requires": {"claims": {"a": "absent"}}});
+    configuration["policies"] = json!({"staff": {}});
     configuration["errors"]["login_redirect"] = json!({"to": "/login"});
     configuration["limits"] = json!({});
     let objects = vec![
@@ -72,7 +74,9 @@ fn everywhere() -> (Value, Vec<&'static str>) {
         "/claim_to_headers/0",
         "/rules/0",
         "/rules/0/match",
+        "/rules/0/match/headers/0",
         "/rules/0/requires",
+        "/policies/staff",
         "/errors",
         "/errors/login_redirect",
         "/limits",
@@ -146,6 +150,12 @@ fn kong_refuses_what_the_filter_would_refuse() {
         ("a list that is none", "/providers/shop", "audiences", json!("shop-api")),
         ("an unknown algorithm", "/providers/shop", "algorithms", json!(["none"])),
         ("a path without a slash", "/identity_token", "jwks_path", json!("jwks.json")),
+        (
+            "a word of no meaning for a claim",
+            "",
+            "policies",
+            json!({"staff": {"claims": {"act": "there"}}}),
+        ),
         ("a secret that is a number", "/user_info", "headers", json!({"x-api-key": 7})),
     ] {
         let mut configuration = example();

@@ -10,6 +10,7 @@ mod identity;
 mod protobuf;
 mod providers;
 mod reader;
+mod rules;
 mod services;
 
 use std::rc::Rc;
@@ -24,6 +25,7 @@ use crate::http::HeaderName;
 use crate::identity::USERNAME_CLAIMS;
 use crate::json;
 use crate::keys::HostCrypto;
+use crate::rules::Rules;
 use crate::token::{ClaimPath, HeaderSource, TokenSources};
 
 /// Reads a configuration: JSON, or a binary `google.protobuf.Struct`, which is
@@ -71,11 +73,14 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let crypto = crypto::read(fields.node_of("crypto").as_ref(), host);
     let minter = fields
         .required("identity_token", "an object", |node| identity::minter(node, crypto.as_ref()));
-    let anonymous = consumers.as_ref().and_then(Option::as_ref);
-    let rules = fields
-        .or("rules", Vec::new(), |node| access::rules(node, provider_names.as_deref(), anonymous));
+    let names = rules::Names {
+        providers: provider_names.as_deref(),
+        consumers: consumers.as_ref().map(Option::as_ref),
+    };
+    let policies = fields.or("policies", Vec::new(), |node| rules::policies(node, names));
+    let rules = fields.or("rules", Vec::new(), |node| rules::rules(node, names, policies.as_ref()));
     let errors = fields.optional("errors", errors);
-    let limits = fields.optional("limits", limits);
+    let limits = fields.or("limits", DEFAULT_LIMITS, limits);
     let bypass_cors_preflight = fields.or("bypass_cors_preflight", true, Node::flag);
     let mode = fields.or("mode", (), |node| node.one_of(&[("enforce", ())]));
     let revocation = fields.not_yet("revocation");
@@ -99,6 +104,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     });
     let consumers = consumers?.map(|(directory, _)| directory).unwrap_or_default();
     let crypto = crypto?.signing_with(minter.signing_keys());
+    let limits = limits?;
     mode?;
     revocation?;
     known?;
@@ -109,9 +115,9 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         user_info,
         user_info_entries,
         minter: identity::finish(minter, headers)?,
-        rules: rules.map(crate::rules::Rules::new)?,
+        rules: Rules::new(rules?, limits.allow_ambiguous_paths),
         errors: errors?.unwrap_or_default(),
-        limits: limits?.unwrap_or(DEFAULT_LIMITS),
+        limits,
         bypass_cors_preflight: bypass_cors_preflight?,
         crypto,
     })
@@ -199,8 +205,12 @@ fn login_redirect(node: &Node<'_>) -> Option<LoginRedirect> {
     Some(LoginRedirect { to: to?, return_to_param: return_to_param? })
 }
 
-const DEFAULT_LIMITS: Limits =
-    Limits { max_token_bytes: 8192, token_cache_entries: 10_000, max_reply_bytes: 262_144 };
+const DEFAULT_LIMITS: Limits = Limits {
+    max_token_bytes: 8192,
+    token_cache_entries: 10_000,
+    max_reply_bytes: 262_144,
+    allow_ambiguous_paths: false,
+};
 
 fn limits(node: &Node<'_>) -> Option<Limits> {
     let mut fields = node.fields()?;
@@ -213,11 +223,13 @@ fn limits(node: &Node<'_>) -> Option<Limits> {
         size("token_cache_entries", DEFAULT_LIMITS.token_cache_entries, 0..=1_000_000);
     let max_reply_bytes =
         size("max_reply_bytes", DEFAULT_LIMITS.max_reply_bytes, 1024..=16_777_216);
+    let allow_ambiguous_paths = fields.or("allow_ambiguous_paths", false, Node::flag);
     fields.finish()?;
     Some(Limits {
         max_token_bytes: max_token_bytes?,
         token_cache_entries: token_cache_entries?,
         max_reply_bytes: max_reply_bytes?,
+        allow_ambiguous_paths: allow_ambiguous_paths?,
     })
 }
 

@@ -14,6 +14,7 @@ fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, Lo
         {"match": {"path": "/scope"}, "requires": {"scopes_all": ["read", "write"]}},
         {"match": {"path": "/group"}, "requires": {"groups_any": ["staff"]}},
         {"match": {"path": "/claim"}, "requires": {"claims": {"role": ["admin"]}}},
+        {"match": {"path": "/host", "hosts": ["a.example"]}, "bypass": true},
     ]);
     let base = [("/errors", errors.clone()), ("/rules", rules), ("/consumers", consumers)];
     let local = local(base.clone());
@@ -79,6 +80,7 @@ fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, Lo
         ("claim_missing", deny(json!({"sub": null}))),
         ("claim_mismatch", deny(json!({"cnf": {}}))),
         ("consumer_unknown", deny(json!({"azp": "x"}))),
+        ("host_ambiguous", plain(&local, &[(":path", "/host"), (":authority", "a@b")])),
         ("insufficient_scope", with(&local, "/scope", &alice())),
         ("group_forbidden", with(&local, "/group", &alice())),
         ("claim_forbidden", with(&local, "/claim", &alice())),
@@ -94,7 +96,9 @@ fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, Lo
 /// 3.1); no challenge at all where there is nothing to challenge for.
 fn expected(code: &str) -> (u16, Option<&'static str>) {
     match code {
-        "header_repeated" | "path_ambiguous" | "token_multiple" => (400, Some("invalid_request")),
+        "header_repeated" | "path_ambiguous" | "host_ambiguous" | "token_multiple" => {
+            (400, Some("invalid_request"))
+        }
         "headers_too_many" => (431, None),
         "token_missing" => (401, Some("")),
         "insufficient_scope" => (403, Some("insufficient_scope")),
@@ -148,7 +152,7 @@ fn bodies_as_kong_writes_them() {
     let message = |text: &str| json!({ "message": text });
     for (code, reply) in every_denial(&json!({"format": "kong"}), &[]) {
         let expected_body = match code {
-            "header_repeated" | "path_ambiguous" => message("Bad request"),
+            "header_repeated" | "path_ambiguous" | "host_ambiguous" => message("Bad request"),
             "headers_too_many" => message("Request header or cookie too large"),
             "token_missing" => message("Unauthorized"),
             "token_multiple" => message("Multiple tokens provided"),
