@@ -9,6 +9,7 @@ use std::fmt;
 use serde_json::json;
 
 use crate::http::{RequestHead, percent_encode};
+use crate::rules::is_unambiguous;
 use crate::token::{Rejection, TokenError};
 use crate::verdict::{GrpcStatus, LocalReply};
 
@@ -205,9 +206,12 @@ impl Denial {
     /// Where a browser goes to log in (302), when that is what would help: a
     /// navigation without a token that is valid.
     ///
+    /// Someone whose token is good and who is no consumer is not sent: after the
+    /// next login they would be where they are.
+    ///
     /// The way back is a path on this host, percent-encoded as one query value;
-    /// a target that a browser could read as another host (`//`, `/\`) is
-    /// replaced by `/`.
+    /// a target that a browser could read as another host (`//`, `/\`), or that
+    /// anyone could read as another path, is replaced by `/`.
     fn login_location(
         &self,
         head: &RequestHead,
@@ -215,10 +219,13 @@ impl Denial {
         settings: &ErrorSettings,
     ) -> Option<String> {
         let login = settings.login_redirect.as_ref()?;
-        if !matches!(self.class(), Class::Missing | Class::Token) || !head.is_navigation() {
+        let can_help =
+            matches!(self.class(), Class::Missing | Class::Token) && *self != Self::ConsumerUnknown;
+        if !can_help || !head.is_navigation() {
             return None;
         }
-        let is_local = matches!(target, [b'/', rest @ ..] if !matches!(rest, [b'/' | b'\\', ..]));
+        let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let is_local = path.starts_with(b"/") && is_unambiguous(path);
         let back = percent_encode(if is_local { target } else { b"/" });
         let separator = if login.to.contains('?') { '&' } else { '?' };
         Some(format!("{}{separator}{}={back}", login.to, login.return_to_param))

@@ -152,11 +152,12 @@ impl RequestHead {
         })
     }
 
-    /// Whether a person waits for a page: a GET that accepts HTML.
+    /// Whether a person waits for a page: a GET that accepts HTML by name, and
+    /// that no script made (`Sec-Fetch-Mode`, Fetch Metadata section 2.2).
     pub fn is_navigation(&self) -> bool {
-        let html = b"text/html";
-        let accepts_html = |value: &[u8]| value.windows(html.len()).any(|part| part == html);
-        self.method() == b"GET" && self.first("accept").is_some_and(accepts_html)
+        self.method() == b"GET"
+            && self.values("accept").any(accepts_html)
+            && self.first("sec-fetch-mode").is_none_or(|mode| mode == b"navigate")
     }
 
     /// Whether this is a CORS preflight (Fetch standard, "CORS-preflight
@@ -172,6 +173,20 @@ impl fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.fields.iter().map(|field| &field.name)).finish()
     }
+}
+
+/// Whether an `Accept` value names HTML, at a quality above 0 (RFC 9110
+/// section 12.5.1).
+fn accepts_html(value: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|range| {
+        let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"text/html"));
+        let is_none = |part: &[u8]| {
+            let quality = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
+            quality.is_some_and(|value| value.iter().all(|byte| b"0.".contains(byte)))
+        };
+        is_html && !parts.any(is_none)
+    })
 }
 
 /// A host and maybe a port.

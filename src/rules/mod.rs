@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 pub use self::conditions::{Conditions, HeaderCondition, HeaderTest, HostPattern};
 use self::index::PathIndex;
-pub use self::path::{InvalidPattern, PathPattern};
+pub use self::path::{InvalidPattern, PathPattern, is_unambiguous};
 use self::path::{canonical_path, unambiguous_start};
 pub use self::requirements::Requirements;
 use crate::denial::Denial;

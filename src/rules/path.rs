@@ -187,6 +187,11 @@ pub(super) fn canonical_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(decoded)
 }
 
+/// Whether a path is one that every server reads the same way.
+pub fn is_unambiguous(path: &[u8]) -> bool {
+    canonical_path(path).is_some()
+}
+
 /// A path, percent-decoded; `None` for one that no server should be given.
 fn decoded_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     if !path.starts_with(b"/") || has_bad_escape(path) {
