@@ -45,6 +45,8 @@ pub enum Denial {
     /// The token is not from a provider that the rule accepts, or a claim does
     /// not have a value that it accepts; the claim.
     ClaimForbidden(String),
+    /// A cookie came with a request that another site may have made.
+    OriginForbidden,
     /// The user-info service does not know the user.
     UserUnknown,
     /// The user-info service gave no usable answer.
@@ -142,6 +144,7 @@ impl Denial {
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::GroupForbidden => "group_forbidden",
             Self::ClaimForbidden(_) => "claim_forbidden",
+            Self::OriginForbidden => "origin_forbidden",
             Self::UserUnknown => "user_unknown",
             Self::UserInfoUnavailable => "user_info_unavailable",
             Self::KeysUnavailable => "keys_unavailable",
@@ -159,7 +162,10 @@ impl Denial {
             Self::TokenMissing => Class::Missing,
             Self::Token(_) | Self::ConsumerUnknown => Class::Token,
             Self::InsufficientScope(_) => Class::Scope,
-            Self::GroupForbidden | Self::ClaimForbidden(_) | Self::UserUnknown => Class::Forbidden,
+            Self::GroupForbidden
+            | Self::ClaimForbidden(_)
+            | Self::OriginForbidden
+            | Self::UserUnknown => Class::Forbidden,
             Self::ConfigurationInvalid
             | Self::UserInfoUnavailable
             | Self::KeysUnavailable
@@ -306,6 +312,7 @@ impl Denial {
             Self::InsufficientScope(_)
             | Self::GroupForbidden
             | Self::ClaimForbidden(_)
+            | Self::OriginForbidden
             | Self::UserUnknown => "You cannot consume this service",
             Self::ConfigurationInvalid
             | Self::UserInfoUnavailable
@@ -346,6 +353,9 @@ impl fmt::Display for Denial {
             Self::ClaimForbidden(claim) => {
                 write!(f, "claim {claim:?} does not have a value that is allowed here")
             }
+            Self::OriginForbidden => f.write_str(
+                "a request with the session cookie must come from a page of this site",
+            ),
             Self::UserUnknown => f.write_str("the user is not known"),
             Self::UserInfoUnavailable => f.write_str("the user's data could not be loaded"),
             Self::KeysUnavailable => f.write_str("the issuer's keys could not be loaded"),

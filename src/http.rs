@@ -160,6 +160,12 @@ impl RequestHead {
             && self.first("sec-fetch-mode").is_none_or(|mode| mode == b"navigate")
     }
 
+    /// Whether the connection is to become another one, such as a WebSocket
+    /// (RFC 9110 section 7.8).
+    pub fn is_upgrade(&self) -> bool {
+        self.has("upgrade")
+    }
+
     /// Whether this is a CORS preflight (Fetch standard, "CORS-preflight
     /// request"): OPTIONS with both of its headers.
     pub fn is_cors_preflight(&self) -> bool {

@@ -123,13 +123,16 @@ impl Gateway {
             Some(Access::Requires(requirements)) => requirements,
             None => &no_requirements,
         };
-        let Some(token) = self.sources.find(head)? else {
+        let Some(found) = self.sources.find(head)? else {
             let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
             return Ok(Verdict::Forward(HeaderEdits::anonymous(cleansing, anonymous)));
         };
-        let session = self.authenticate(&token, learned, trace, now)?;
+        if found.in_cookie {
+            self.sources.origins.check(head)?;
+        }
+        let session = self.authenticate(&found.text, learned, trace, now)?;
         trace.consumer = session.who().consumer().cloned();
-        let identity = self.identify(&session, &token, requirements, learned, now)?;
+        let identity = self.identify(&session, &found.text, requirements, learned, now)?;
         Ok(Verdict::Forward(HeaderEdits::identified(cleansing, &identity)))
     }
 

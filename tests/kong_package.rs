@@ -53,6 +53,7 @@ fn everywhere() -> (Value, Vec<&'static str>) {
     let headers = json!([{"name": "x-a", "present": true}]);
     configuration["rules"][0] = json!({"match": {"path": "/a", "headers": headers}, "requires": {"claims": {"a": "absent"}}});
     configuration["policies"] = json!({"staff": {}});
+    configuration["token"]["csrf"] = json!({"allowed_origins": ["https://app.example"]});
     configuration["errors"]["login_redirect"] = json!({"to": "/login"});
     configuration["limits"] = json!({});
     let objects = vec![
@@ -64,6 +65,7 @@ fn everywhere() -> (Value, Vec<&'static str>) {
         "/providers/inline/local_jwks",
         "/token",
         "/token/from_headers/0",
+        "/token/csrf",
         "/consumers",
         "/consumers/entries/0",
         "/user_info",
@@ -150,6 +152,12 @@ fn kong_refuses_what_the_filter_would_refuse() {
         ("a list that is none", "/providers/shop", "audiences", json!("shop-api")),
         ("an unknown algorithm", "/providers/shop", "algorithms", json!(["none"])),
         ("a path without a slash", "/identity_token", "jwks_path", json!("jwks.json")),
+        (
+            "an origin with a path",
+            "",
+            "token",
+            json!({"csrf": {"allowed_origins": ["https://a.example/"]}}),
+        ),
         (
             "a word of no meaning for a claim",
             "",

@@ -21,12 +21,12 @@ use self::reader::{Document, Fields, Node};
 pub use self::reader::{Problem, Problems};
 use crate::denial::{ErrorFormat, ErrorSettings, LoginRedirect};
 use crate::gateway::{Limits, Settings};
-use crate::http::HeaderName;
+use crate::http::{Authority, HeaderName};
 use crate::identity::USERNAME_CLAIMS;
 use crate::json;
 use crate::keys::HostCrypto;
 use crate::rules::Rules;
-use crate::token::{ClaimPath, HeaderSource, TokenSources};
+use crate::token::{ClaimPath, HeaderSource, OriginPolicy, TokenSources};
 
 /// Reads a configuration: JSON, or a binary `google.protobuf.Struct`, which is
 /// what Envoy makes of one. `environment` finds the values of `{env: NAME}`;
@@ -129,7 +129,12 @@ fn default_sources() -> TokenSources {
         cookies: Vec::new(),
         params: Vec::new(),
         forward: false,
+        origins: default_origins(),
     }
+}
+
+const fn default_origins() -> OriginPolicy {
+    OriginPolicy { enforce: true, allowed: Vec::new() }
 }
 
 fn token_sources(node: &Node<'_>) -> Option<TokenSources> {
@@ -139,14 +144,42 @@ fn token_sources(node: &Node<'_>) -> Option<TokenSources> {
     let cookies = fields.or("from_cookies", Vec::new(), |node| node.list(token_name));
     let params = fields.or("from_params", Vec::new(), |node| node.list(token_name));
     let forward = fields.or("forward", false, Node::flag);
+    let origins = fields.or("csrf", default_origins(), origin_policy);
     let node = fields.node().clone();
     fields.finish()?;
-    let sources =
-        TokenSources { headers: headers?, cookies: cookies?, params: params?, forward: forward? };
+    let sources = TokenSources {
+        headers: headers?,
+        cookies: cookies?,
+        params: params?,
+        forward: forward?,
+        origins: origins?,
+    };
     if sources.headers.is_empty() && sources.cookies.is_empty() && sources.params.is_empty() {
         return node.reject("at least one of from_headers, from_cookies and from_params");
     }
     Some(sources)
+}
+
+fn origin_policy(node: &Node<'_>) -> Option<OriginPolicy> {
+    let mut fields = node.fields()?;
+    let enforce = fields.or("enforce", true, Node::flag);
+    let allowed = fields.or("allowed_origins", Vec::new(), |node| node.list(origin));
+    fields.finish()?;
+    Some(OriginPolicy { enforce: enforce?, allowed: allowed? })
+}
+
+/// An origin as browsers write it: no path, no default port.
+fn origin(node: &Node<'_>) -> Option<String> {
+    let is_origin = |text: &&str| {
+        let (scheme, authority) = text.split_once("://").unwrap_or_default();
+        let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        let default: &[u8] = if scheme.eq_ignore_ascii_case("http") { b"80" } else { b"443" };
+        let authority = Authority::parse(authority.as_bytes());
+        is_scheme && authority.is_some_and(|authority| authority.port != Some(default))
+    };
+    let origin = node.value().as_str().filter(is_origin).map(str::to_owned);
+    origin.or_else(|| node.reject("an origin such as https://app.example, without a path"))
 }
 
 fn header_source(node: &Node<'_>) -> Option<HeaderSource> {

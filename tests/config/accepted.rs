@@ -70,6 +70,13 @@ fn other_good_values() {
             "hosts of every kind",
             vec![("/rules/3/match/hosts", json!(["API.shop.example", "*.shop.example", "[::1]"]))],
         ),
+        (
+            "origins of every kind",
+            vec![(
+                "/token/csrf/allowed_origins",
+                json!(["http://localhost:3000", "capacitor://localhost", "https://[::1]:8443"]),
+            )],
+        ),
         ("an empty value prefix", vec![("/token/from_headers/0/value_prefix", json!(""))]),
         (
             "a login page elsewhere",

@@ -166,6 +166,7 @@ fn lists_are_lists() {
         ("/rules/2/requires/groups_none", false),
         ("/rules/3/match/hosts", true),
         ("/rules/3/match/headers", true),
+        ("/token/csrf/allowed_origins", false),
     ] {
         for value in [json!("text"), json!(1), json!(true), json!({"0": "a"})] {
             refused(&[(pointer, value, "a list")]);
@@ -317,6 +318,13 @@ fn texts_of_a_certain_form() {
         ("/rules/3/match/headers/0/value", json!(" read"), "a header value"),
         ("/rules/3/match/headers/0/value", json!("a\nb"), "a header value"),
         ("/rules/3/policy", json!("nobody"), "one of policies: staff"),
+        ("/token/csrf/allowed_origins/0", json!("app.shop.example"), "an origin"),
+        ("/token/csrf/allowed_origins/0", json!("https://app.shop.example/"), "an origin"),
+        ("/token/csrf/allowed_origins/0", json!("https://app.shop.example:443"), "an origin"),
+        ("/token/csrf/allowed_origins/0", json!("http://app.shop.example:80"), "an origin"),
+        ("/token/csrf/allowed_origins/0", json!("https://*.shop.example"), "an origin"),
+        ("/token/csrf/allowed_origins/0", json!("*"), "an origin"),
+        ("/token/csrf/allowed_origins/0", json!("null"), "an origin"),
         ("/errors/realm", json!("a\"b"), "without quotes"),
         ("/errors/realm", json!("a".repeat(257)), "up to 256 bytes"),
         ("/errors/login_redirect/to", json!("//evil.example"), "starts with one slash"),

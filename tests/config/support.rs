@@ -58,6 +58,7 @@ pub fn complete() -> Value {
             "from_cookies": ["session"],
             "from_params": ["access_token"],
             "forward": false,
+            "csrf": {"enforce": true, "allowed_origins": ["https://app.shop.example"]},
         },
         "consumers": {
             "claim": ["azp", "client_id", "iss"],

@@ -28,6 +28,11 @@ fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, Lo
         put(&mut config, "/identity_token/signing_keys/0/sign_from", (START + 1).into());
         config
     };
+    let cookies = {
+        let mut config = local.clone();
+        put(&mut config, "/token", json!({"from_cookies": ["session"]}));
+        config
+    };
     let users = with_users(base.clone());
     let remote = remote(base);
     let none = json!({});
@@ -81,6 +86,7 @@ fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, Lo
         ("claim_mismatch", deny(json!({"cnf": {}}))),
         ("consumer_unknown", deny(json!({"azp": "x"}))),
         ("host_ambiguous", plain(&local, &[(":path", "/host"), (":authority", "a@b")])),
+        ("origin_forbidden", plain(&cookies, &[(":method", "POST"), ("cookie", "session=a.b.c")])),
         ("insufficient_scope", with(&local, "/scope", &alice())),
         ("group_forbidden", with(&local, "/group", &alice())),
         ("claim_forbidden", with(&local, "/claim", &alice())),
@@ -102,7 +108,7 @@ fn expected(code: &str) -> (u16, Option<&'static str>) {
         "headers_too_many" => (431, None),
         "token_missing" => (401, Some("")),
         "insufficient_scope" => (403, Some("insufficient_scope")),
-        "group_forbidden" | "claim_forbidden" | "user_unknown" => (403, None),
+        "group_forbidden" | "claim_forbidden" | "origin_forbidden" | "user_unknown" => (403, None),
         "user_info_unavailable"
         | "keys_unavailable"
         | "identity_unavailable"
@@ -171,9 +177,8 @@ fn bodies_as_kong_writes_them() {
             "audience_mismatch" | "claim_mismatch" | "token_type_mismatch" => {
                 message("Bad token; invalid claims")
             }
-            "insufficient_scope" | "group_forbidden" | "claim_forbidden" | "user_unknown" => {
-                message("You cannot consume this service")
-            }
+            "insufficient_scope" | "group_forbidden" | "claim_forbidden" | "origin_forbidden"
+            | "user_unknown" => message("You cannot consume this service"),
             _ => message("An unexpected error occurred"),
         };
         let body: Value = serde_json::from_slice(&reply.body).unwrap();

@@ -1,9 +1,10 @@
-//! Rules see the host and the headers that each host shows in its own way.
+//! Rules see the host, the headers and the cookies that each host shows in its
+//! own way.
 
 use serde_json::{Value, json};
 
 use crate::host::{Head, Host, each_host};
-use crate::shop::{self, assert_denied, bearer, user_reply};
+use crate::shop::{self, assert_denied, bearer, token, user_reply};
 
 fn with_rules(rules: Value) -> Value {
     json!({ "rules": rules })
@@ -63,6 +64,26 @@ each_host!(a_header_that_came_twice_evades_no_rule, |host| {
         &[("x_mode", "write")],
     ] {
         assert_denied(&host.send(with(hidden)), 400, "header_repeated");
+    }
+});
+
+each_host!(a_cookie_is_for_pages_of_the_site, |host| {
+    shop::open(host, json!({ "token": { "from_cookies": ["session"] } }));
+    let session = format!("session={}", token("alice"));
+    let get = || Head::get("/orders").header("cookie", &session);
+    let posts = || get().method("POST");
+    assert_passes(host, get());
+    assert_passes(host, posts().header("Origin", "https://api.example"));
+    assert_passes(host, posts().header("Sec-Fetch-Site", "same-origin"));
+    for hostile in [
+        posts(),
+        posts().header("Origin", "https://evil.example"),
+        // The name of nginx itself, which a rule must not take for the host's.
+        posts().header("Origin", "http://kong:8000"),
+        posts().header("Sec-Fetch-Site", "cross-site"),
+        get().header("Upgrade", "websocket").header("Origin", "https://evil.example"),
+    ] {
+        assert_denied(&host.send(hostile), 403, "origin_forbidden");
     }
 });
 
