@@ -11,7 +11,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A request, written as it is given.
 #[derive(Clone)]
-pub struct Request(Vec<u8>);
+pub struct Request(Vec<u8>, Vec<u8>);
 
 impl Request {
     pub fn get(target: &str) -> Self {
@@ -25,7 +25,7 @@ impl Request {
 
     /// A request line.
     pub fn bare(line: impl AsRef<[u8]>) -> Self {
-        Self([line.as_ref(), b"\r\n"].concat())
+        Self([line.as_ref(), b"\r\n"].concat(), Vec::new())
     }
 
     pub fn with(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
@@ -39,9 +39,14 @@ impl Request {
         self.with("authorization", format!("Bearer {token}"))
     }
 
-    pub fn into_bytes(mut self) -> Vec<u8> {
-        self.0.extend(b"\r\n");
-        self.0
+    /// With a body, of which the head says how long it is.
+    pub fn followed_by(mut self, body: &str) -> Self {
+        self.1.extend(body.as_bytes());
+        self
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        [&self.0[..], b"\r\n", &self.1].concat()
     }
 }
 
