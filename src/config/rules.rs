@@ -154,7 +154,8 @@ fn header_value(node: &Node<'_>) -> Option<Vec<u8>> {
     }
 }
 
-fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
+/// What is asked of a token and its consumer.
+pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
     let mut fields = node.fields()?;
     let providers =
         fields.or("providers", Vec::new(), |node| node.list(|item| provider(item, names)));

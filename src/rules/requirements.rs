@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::Anonymous;
 use crate::consumer::Consumer;
 use crate::denial::Denial;
-use crate::token::{ClaimRule, ProviderId, Verified};
+use crate::token::{ClaimRule, ClaimTest, ProviderId, Verified};
 
 /// What a rule asks of a token and its consumer. Empty lists ask nothing.
 #[derive(Debug, Default)]
@@ -32,6 +32,17 @@ pub struct Requirements {
 }
 
 impl Requirements {
+    /// Whether a valid token meets them that has nothing to show: who keeps some
+    /// out, by a group or by the absence of a claim, lets all others in.
+    pub fn asks_nothing(&self) -> bool {
+        self.providers.is_empty()
+            && self.scopes_all.is_empty()
+            && self.scopes_any.is_empty()
+            && self.consumers.is_empty()
+            && self.groups_any.is_empty()
+            && self.claims.iter().all(|rule| matches!(rule.test, ClaimTest::Absent))
+    }
+
     /// What the token and its consumer alone can decide: asked before any
     /// callout is made. Claims in `from_user_info` are left for
     /// [`Requirements::check_claims`].

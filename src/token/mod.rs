@@ -13,9 +13,9 @@ mod origin;
 mod sources;
 mod verifier;
 
-pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims};
+pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims, numeric_date};
 pub use self::compact::Untrusted;
 pub use self::error::{Malformed, Part, TokenError};
 pub use self::origin::OriginPolicy;
-pub use self::sources::{Found, HeaderSource, TokenSources};
+pub use self::sources::{HeaderSource, TokenSources};
 pub use self::verifier::{IDENTITY_TYPES, Provider, ProviderId, Providers, Rejection, Verified};

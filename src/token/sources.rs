@@ -23,12 +23,10 @@ pub struct TokenSources {
 }
 
 /// A token, as it was sent.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Found<'a> {
-    /// The token.
-    pub text: Cow<'a, [u8]>,
+struct Found<'a> {
+    text: Cow<'a, [u8]>,
     /// Whether the browser sent it by itself.
-    pub in_cookie: bool,
+    in_cookie: bool,
 }
 
 /// A header field that carries a token after a prefix.
@@ -73,7 +71,8 @@ impl TokenSources {
     ///
     /// More than one is refused, also when they are the same: two readers could
     /// take different ones (RFC 6750 section 2).
-    pub fn find<'a>(&self, head: &'a RequestHead) -> Result<Option<Found<'a>>, Denial> {
+    /// One in a cookie is no token of a request that another site may have made.
+    pub fn find<'a>(&self, head: &'a RequestHead) -> Result<Option<Cow<'a, [u8]>>, Denial> {
         let with = |in_cookie| move |text| Found { text, in_cookie };
         let in_headers = self.in_headers(head).map(with(false));
         let in_cookies = self.in_cookies(head).map(with(true));
@@ -84,8 +83,10 @@ impl TokenSources {
                 return Err(Denial::TokenMultiple);
             }
         }
-        let Some(found) = found else { return Ok(None) };
-        let token = &found.text;
+        let Some(Found { text: token, in_cookie }) = found else { return Ok(None) };
+        if in_cookie {
+            self.origins.check(head)?;
+        }
         // Repeated fields, joined.
         if token.contains(&b',') {
             return Err(Denial::TokenMultiple);
@@ -94,7 +95,7 @@ impl TokenSources {
             let malformed = TokenError::Malformed(Malformed::NotABearerToken);
             return Err(Denial::Token(Rejection::Unreadable(malformed)));
         }
-        Ok(Some(found))
+        Ok(Some(token))
     }
 
     /// Notes where `head` carries tokens, so that they go no further; nothing
@@ -226,7 +227,10 @@ mod tests {
 
     fn head(fields: &[(&str, &str)]) -> RequestHead {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
-        RequestHead::new(fields.iter().map(owned))
+        // A request that only reads, unless it says otherwise.
+        let reads = !fields.iter().any(|(name, _)| *name == ":method");
+        let method = reads.then_some(&(":method", "GET"));
+        RequestHead::new(method.into_iter().chain(fields).map(owned))
     }
 
     #[test]
@@ -252,6 +256,12 @@ mod tests {
             ("cookie", &[("cookie", "a=b; session=t;c=d")], Ok(Some("t"))),
             ("cookie, another case", &[("cookie", "Session=t")], Ok(None)),
             ("cookie twice", &[("cookie", "session=t; session=u")], MULTIPLE),
+            (
+                "cookie, sent by another site",
+                &[(":method", "POST"), ("cookie", "session=t")],
+                Err("origin_forbidden"),
+            ),
+            ("header, sent by any site", &[(":method", "POST"), ("x-token", "t")], Ok(Some("t"))),
             ("cookie, spaces around", &[("cookie", "session = t ")], Ok(Some("t"))),
             ("cookie twice, one with spaces", &[("cookie", "session=t; session =u")], MULTIPLE),
             ("cookie, quoted", &[("cookie", "session=\"t\"")], MALFORMED),
@@ -266,9 +276,8 @@ mod tests {
         ] {
             let head = head(fields);
             let found = sources().find(&head);
-            let text = found
-                .as_ref()
-                .map(|it| it.as_ref().map(|it| std::str::from_utf8(&it.text).unwrap()));
+            let text =
+                found.as_ref().map(|it| it.as_ref().map(|it| std::str::from_utf8(it).unwrap()));
             assert_eq!(text.map_err(Denial::code), expected, "{case}");
         }
     }

@@ -32,10 +32,7 @@ async fn a_cookie_from_the_login_is_used_by_the_site_alone() {
     let gateway = with_websockets().start().await;
     gateway.ready().await;
     let body = json!({"username": "alice", "password": "wonderland"}).to_string();
-    let login = Request::new("POST /login HTTP/1.1")
-        .with("content-type", "application/json")
-        .with("content-length", body.len().to_string())
-        .followed_by(&body);
+    let login = Request::post("/login", &body).with("content-type", "application/json");
     let answer = gateway.send(login).await;
     let cookie = answer.header("set-cookie").expect("the login sets a cookie").to_owned();
     for attribute in ["Secure", "HttpOnly", "SameSite=Lax", "Path=/"] {

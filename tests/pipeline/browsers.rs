@@ -142,3 +142,19 @@ fn a_tossed_cookie_is_never_preferred() {
         assert_eq!(denied(step).1, expected, "{case}");
     }
 }
+
+/// The gateway's own endpoint is no exception.
+#[test]
+fn another_site_revokes_nothing() {
+    let mut config = config(json!({}));
+    let endpoint = json!({"path": "/revoke", "requires": {"claims": {"sub": ["alice"]}}});
+    config["revocation"] = json!({"endpoint": endpoint});
+    let cookie = cookie();
+    let fields = [(":method", "POST"), (":path", "/revoke"), ("cookie", cookie.as_str())];
+    let from = |site| [&fields[..], &[("sec-fetch-site", site)]].concat();
+    let mut world = World::new(&config, ENVOY);
+    let step = world.begin(head(&from("cross-site")));
+    assert_eq!(denied(step), denial(403, "origin_forbidden"));
+    let reply = answered(world.begin(head(&from("same-origin"))));
+    assert_eq!(reply.status, 411, "as far as the length");
+}
