@@ -63,6 +63,7 @@ fn everywhere() -> (Value, Vec<&'static str>) {
     configuration["token"]["csrf"] = json!({"allowed_origins": ["https://app.example"]});
     configuration["errors"]["login_redirect"] = json!({"to": "/login"});
     configuration["limits"] = json!({});
+    configuration["access_log"] = json!({});
     let objects = vec![
         "",
         "/services/auth",
@@ -96,6 +97,7 @@ fn everywhere() -> (Value, Vec<&'static str>) {
         "/errors",
         "/errors/login_redirect",
         "/limits",
+        "/access_log",
     ];
     (configuration, objects)
 }
