@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
-use super::access::{Consumers, claim_rules};
+use super::access::claim_rules;
+use super::consumers::Consumers;
 use super::header_name;
 use super::reader::Node;
+use crate::consumer::Consumer;
 use crate::http::Authority;
 use crate::identity::IdentityHeaders;
 use crate::rules::{
@@ -168,7 +170,11 @@ pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
     let claims = fields.or("claims", Vec::new(), claim_rules);
     let allow_missing = fields.or("allow_missing", false, Node::flag);
     fields.finish()?;
-    let anonymous = if allow_missing? { Some(Rc::new(anonymous(node, names)?)) } else { None };
+    let anonymous = if allow_missing? {
+        Some(Rc::new(anonymous(node, names.consumers.flatten())?))
+    } else {
+        None
+    };
     Some(Requirements {
         providers: providers?,
         scopes_all: scopes_all?,
@@ -190,29 +196,25 @@ fn provider(node: &Node<'_>, names: Names<'_>) -> Option<ProviderId> {
         .or_else(|| node.reject(format_args!("one of providers: {}", providers.join(", "))))
 }
 
-/// A consumer by its key.
+/// A consumer by its name, which must be nobody else's.
 fn consumer(node: &Node<'_>, names: Names<'_>) -> Option<String> {
-    let key = node.text()?;
-    let is_known = |(directory, _): &Consumers| directory.entries.contains_key(key);
-    if names.consumers?.is_some_and(is_known) {
-        Some(key.to_owned())
+    let name = node.text()?;
+    let is_one = |consumers: &Consumers| consumers.directory.count(name) == 1;
+    if names.consumers?.is_some_and(is_one) {
+        Some(name.to_owned())
     } else {
-        node.reject("the key of one of consumers.entries")
+        node.reject("the key of one of consumers.entries, of one without a key its username")
     }
 }
 
-/// How someone without a token is announced: under the configured name, with
-/// the rest of that consumer's entry if it has one.
-fn anonymous(node: &Node<'_>, names: Names<'_>) -> Option<Anonymous> {
-    let consumers = names.consumers.flatten();
-    let username = consumers.and_then(|(_, anonymous)| anonymous.as_deref()).unwrap_or_default();
-    let entry = consumers.and_then(|(directory, _)| directory.by_username(username));
-    let fields = IdentityHeaders::new(Vec::new())?.anonymous(
-        username,
-        entry.and_then(|entry| entry.id.as_deref()),
-        entry.and_then(|entry| entry.custom_id.as_deref()),
-        entry.map_or(&[], |entry| &entry.groups),
-    );
+/// How someone without a token is announced.
+pub fn anonymous(node: &Node<'_>, consumers: Option<&Consumers>) -> Option<Anonymous> {
+    let anonymous = consumers.and_then(|consumers| consumers.anonymous.as_ref());
+    let consumer = match anonymous {
+        Some(consumer) => consumer,
+        None => &Consumer::default(),
+    };
+    let fields = IdentityHeaders::new(Vec::new())?.anonymous(consumer);
     match fields {
         Ok(fields) => Some(Anonymous::new(fields)),
         Err(error) => node.reject_as(error, "printable names of consumers"),

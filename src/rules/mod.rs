@@ -27,6 +27,7 @@ use crate::verdict::SetField;
 #[derive(Debug, Default)]
 pub struct Rules {
     rules: Vec<Rule>,
+    otherwise: Requirements,
     index: PathIndex,
     allow_ambiguous_paths: bool,
 }
@@ -82,11 +83,17 @@ impl Anonymous {
 }
 
 impl Rules {
-    /// These rules, in this order. A path that servers read differently is
-    /// refused, or with `allow_ambiguous_paths` matched as far as it is clear.
-    pub fn new(rules: Vec<Rule>, allow_ambiguous_paths: bool) -> Self {
+    /// These rules, in this order, and what a request needs that none matches. A
+    /// path that servers read differently is refused, or with
+    /// `allow_ambiguous_paths` matched as far as it is clear.
+    pub fn new(rules: Vec<Rule>, otherwise: Requirements, allow_ambiguous_paths: bool) -> Self {
         let index = PathIndex::new(rules.iter().map(|rule| rule.matcher.path.as_ref()));
-        Self { rules, index, allow_ambiguous_paths }
+        Self { rules, otherwise, index, allow_ambiguous_paths }
+    }
+
+    /// What a request needs that no rule matches.
+    pub const fn otherwise(&self) -> &Requirements {
+        &self.otherwise
     }
 
     /// The first rule that matches, with its position.

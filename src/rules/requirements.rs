@@ -18,7 +18,7 @@ pub struct Requirements {
     pub scopes_all: Vec<String>,
     /// Scopes of which the token must have one.
     pub scopes_any: Vec<String>,
-    /// Keys of the consumers, of which it must be one.
+    /// Names of the consumers of which it must be one.
     pub consumers: Vec<String>,
     /// Groups of which the consumer must be in one.
     pub groups_any: Vec<String>,
@@ -69,7 +69,8 @@ impl Requirements {
 
     /// Someone who is no consumer is in no group.
     fn check_consumer(&self, consumer: Option<&Consumer>) -> Result<(), Denial> {
-        let is_named = consumer.is_some_and(|consumer| self.consumers.contains(&consumer.key));
+        let is_named = consumer
+            .is_some_and(|consumer| self.consumers.iter().any(|own| own == consumer.name()));
         let groups = consumer.map_or(&[][..], |consumer| &consumer.groups);
         let is_in = |group: &String| groups.contains(group);
         let is_allowed = (self.consumers.is_empty() || is_named)

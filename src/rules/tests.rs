@@ -24,6 +24,10 @@ fn position(rules: &Rules, head: &RequestHead) -> Result<Option<usize>, &'static
     rules.find(head).map(|found| found.map(|(position, _)| position)).map_err(|it| it.code())
 }
 
+fn of(rules: Vec<Rule>, allow_ambiguous_paths: bool) -> Rules {
+    Rules::new(rules, Requirements::default(), allow_ambiguous_paths)
+}
+
 fn exact(path: &str) -> PathPattern {
     PathPattern::exact(path).unwrap()
 }
@@ -49,7 +53,7 @@ fn first_match_wins() {
         prefix("/b/"),
     ]);
     rules[0].matcher.conditions.methods = vec!["GET".to_owned()];
-    let rules = Rules::new(rules, false);
+    let rules = of(rules, false);
     for (method, path, expected) in [
         ("GET", "/health", Some(0)),
         ("GET", "/health?full=1", Some(0)),
@@ -123,7 +127,7 @@ fn patterns_that_no_path_has_are_refused() {
 
 #[test]
 fn ambiguous_paths_are_refused() {
-    let rules = Rules::new(with_paths(vec![prefix("/login")]), false);
+    let rules = of(with_paths(vec![prefix("/login")]), false);
     for path in [
         "/login/../admin",
         "/login/%2e%2e/admin",
@@ -162,7 +166,7 @@ fn an_ambiguous_path_passes_where_its_start_decides() {
         prefix("/shop"),
     ]);
     rules[1].matcher.conditions.methods = vec!["POST".to_owned()];
-    let rules = Rules::new(rules, true);
+    let rules = of(rules, true);
     const REFUSED: Result<Option<usize>, &str> = Err("path_ambiguous");
     for (path, expected) in [
         ("/projects/group%2Fname", Ok(Some(0))),
@@ -208,7 +212,7 @@ fn an_ambiguous_path_passes_where_its_start_decides() {
     ] {
         assert_eq!(position(&rules, &get(path)), expected, "{path}");
     }
-    let everything = Rules::new(with_paths(vec![prefix("/")]), true);
+    let everything = of(with_paths(vec![prefix("/")]), true);
     assert_eq!(position(&everything, &get("//x")), Ok(Some(0)), "every path starts with /");
 }
 
@@ -223,7 +227,7 @@ fn hosts(patterns: &[&str]) -> Conditions {
 #[test]
 fn hosts_are_matched_as_the_upstream_sees_them() {
     let patterns = ["api.example.com", "*.shop.example", "[::1]"];
-    let rules = Rules::new(vec![rule(None, hosts(&patterns))], false);
+    let rules = of(vec![rule(None, hosts(&patterns))], false);
     const AMBIGUOUS: Result<Option<usize>, &str> = Err("host_ambiguous");
     for (host, expected) in [
         ("api.example.com", Ok(Some(0))),
@@ -273,7 +277,7 @@ fn header(name: &str, test: HeaderTest) -> Conditions {
 #[test]
 fn a_header_that_readers_take_differently_decides_nothing() {
     const REPEATED: Result<Option<usize>, &str> = Err("header_repeated");
-    let rules = |test| Rules::new(vec![rule(None, header("x-mode", test))], false);
+    let rules = |test| of(vec![rule(None, header("x-mode", test))], false);
     let equals = rules(HeaderTest::Equals(b"read".to_vec()));
     let present = rules(HeaderTest::Present);
     let absent = rules(HeaderTest::Absent);
@@ -309,7 +313,7 @@ fn a_rule_that_fails_for_certain_asks_no_more() {
     let mode = || header("x-mode", HeaderTest::Equals(b"a".to_vec()));
     let rules = |conditions| {
         let open = rule(None, Conditions::default());
-        Rules::new(vec![rule(Some(prefix("/")), conditions), open], false)
+        of(vec![rule(Some(prefix("/")), conditions), open], false)
     };
     let post = Conditions { methods: vec!["POST".to_owned()], ..mode() };
     let mut other = mode();
@@ -318,7 +322,7 @@ fn a_rule_that_fails_for_certain_asks_no_more() {
     assert_eq!(position(&rules(other), &head(&twice)), Ok(Some(1)));
     assert_eq!(position(&rules(mode()), &head(&twice)), Err("header_repeated"));
     let first = vec![rule(None, Conditions::default()), rule(None, mode())];
-    assert_eq!(position(&Rules::new(first, false), &head(&twice)), Ok(Some(0)));
+    assert_eq!(position(&of(first, false), &head(&twice)), Ok(Some(0)));
 }
 
 /// Rules for other paths are not even looked at.
@@ -327,7 +331,7 @@ fn the_cost_is_that_of_the_rules_for_the_path() {
     let paths = (0..10_000).flat_map(|i| {
         [exact(&format!("/a/{i}")), prefix(&format!("/b/{i}/c")), prefix(&format!("/{i}"))]
     });
-    let rules = Rules::new(with_paths(paths.chain([prefix("/b")]).collect()), false);
+    let rules = of(with_paths(paths.chain([prefix("/b")]).collect()), false);
     for (path, expected) in
         [("/a/7", &[21][..]), ("/b/7/c/d/e", &[22, 30_000]), ("/b/x", &[30_000]), ("/x/y/z", &[])]
     {
@@ -435,7 +439,7 @@ fn the_index_finds_what_a_linear_search_finds() {
                 rule(written.pattern(), conditions)
             })
             .collect();
-        let rules = Rules::new(rules, false);
+        let rules = of(rules, false);
         for _ in 0..50 {
             let path = random.path(&["a", "b", "c", "d"]) + random.pick(&["", "/"]);
             let method = random.pick(&["GET", "POST"]);
@@ -505,9 +509,9 @@ fn a_path_that_may_pass_is_decided_alike_in_every_reading() {
         let written: Vec<_> = (0..random.below(6)).map(|_| Written::random(&mut random)).collect();
         let rules: Vec<_> =
             written.iter().map(|it| rule(it.pattern(), Conditions::default())).collect();
-        let (strict, lax) = (Rules::new(rules, false), {
+        let (strict, lax) = (of(rules, false), {
             let rules = written.iter().map(|it| rule(it.pattern(), Conditions::default()));
-            Rules::new(rules.collect(), true)
+            of(rules.collect(), true)
         });
         for _ in 0..50 {
             let path = random.path(&PARTS);

@@ -30,7 +30,7 @@ struct Found<'a> {
 }
 
 /// A header field that carries a token after a prefix.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HeaderSource {
     /// The field.
     pub name: HeaderName,

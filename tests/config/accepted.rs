@@ -8,10 +8,10 @@ use crate::support::*;
 fn the_complete_configuration() {
     let settings = load(&complete().to_string()).unwrap_or_else(|problems| panic!("{problems:#?}"));
     assert_eq!(settings.providers.len(), 2);
-    assert_eq!(settings.consumers.entries.len(), 1);
+    assert!(settings.consumers.by_username("web-app").is_some());
     assert_eq!(settings.user_info_entries, 10_000);
     assert_eq!(settings.limits.max_reply_bytes, 262_144);
-    assert_eq!(settings.errors.realm, "shop");
+    assert_eq!(settings.errors.realm.as_deref(), Some("shop"));
     assert!(settings.bypass_cors_preflight);
     assert_eq!(settings.minter.audiences, ["shop-services"]);
 }
@@ -57,6 +57,10 @@ fn other_good_values() {
     for (case, edits) in [
         ("a socket", vec![("/services/users/upstream", json!("unix:/run/users.sock"))]),
         ("an address", vec![("/services/users/upstream", json!("[::1]:8080"))]),
+        (
+            "a cluster of Envoy Gateway",
+            vec![("/services/users/upstream", json!("httproute/shop/users/rule/0"))],
+        ),
         ("no authority", vec![("/services/users/authority", Value::Null)]),
         (
             "the whole reply as a claim",

@@ -249,7 +249,7 @@ fn texts() {
 fn texts_of_a_certain_form() {
     refused(&[
         ("/services/users/upstream", json!("http://users"), "Envoy: the name of a cluster"),
-        ("/services/users/upstream", json!("users/x"), "host:port"),
+        ("/services/users/upstream", json!("users:80/x"), "host:port"),
         ("/services/users/upstream", json!("us ers"), "host:port"),
         ("/services/users/upstream", json!("u\"s"), "printable ASCII"),
         ("/services/users/authority", json!("a/b"), "host or host:port"),
@@ -388,9 +388,9 @@ fn what_must_be_there() {
 #[test]
 fn unknown_fields_at_every_level() {
     for (parent, known) in [
-        ("", "services, providers"),
+        ("", "services, consumers"),
         ("/services/users", "upstream, authority"),
-        ("/providers/shop", "issuer"),
+        ("/providers/shop", "kind, issuer"),
         ("/providers/shop/remote_jwks", "service, path"),
         ("/providers/legacy/local_jwks", "keys"),
         ("/token", "from_headers"),
