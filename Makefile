@@ -1,4 +1,4 @@
-.PHONY: help wasm run test clean
+.PHONY: help wasm cli run test clean
 
 # First port of the demo: Envoy, then auth, users, upstream and Envoy's admin
 # interface on the four after it. Unset: the ports of envoy/envoy.yaml.
@@ -7,11 +7,16 @@ PORT ?=
 help:
 	@echo 'make run    build the module, install Envoy and start the demo (PORT=18000 for other ports)'
 	@echo 'make wasm   build target/wasm32-wasip1/release/gatepass.wasm'
+	@echo 'make cli    build the command, target/release/gatepass'
 	@echo 'make test   run every check and test'
 	@echo 'make clean  remove everything built'
 
 wasm:
 	@.ci/build-wasm
+
+# To install it: cargo install --locked --path . --features cli
+cli:
+	@cargo build --locked --release --features cli --bin gatepass
 
 run: wasm
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && \
