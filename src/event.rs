@@ -9,7 +9,7 @@ use log::Level;
 use serde_json::{Value, json};
 
 use crate::consumer::Consumer;
-use crate::denial::Denial;
+use crate::denial::{Denial, ErrorFormat};
 use crate::http::RequestHead;
 use crate::identity::{MintError, ScheduleGap};
 use crate::introspection::IntrospectionFailure;
@@ -49,18 +49,19 @@ fn request_id(head: &RequestHead) -> Option<String> {
 
 impl LogLine {
     /// A request was denied.
-    pub fn denied(head: &RequestHead, denial: &Denial, trace: &Trace) -> Self {
+    pub fn denied(head: &RequestHead, denial: &Denial, format: ErrorFormat, trace: &Trace) -> Self {
+        let status = denial.status(format);
         let text = json!({
             "event": "denied",
             "code": denial.code(),
-            "status": denial.status(),
+            "status": status,
             "rule": trace.rule,
             "provider": trace.provider.as_ref().map(|provider| &provider.name),
-            "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
+            "consumer": trace.consumer.as_ref().map(|consumer| consumer.name()),
             "request_id": request_id(head),
         });
         // What the client did is no fault here; what a service did is.
-        let level = if denial.status() >= 500 { Level::Warn } else { Level::Info };
+        let level = if status >= 500 { Level::Warn } else { Level::Info };
         Self { level, text: text.to_string() }
     }
 

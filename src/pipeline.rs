@@ -101,7 +101,7 @@ impl Gateway {
 
     /// Ends a request with a denial.
     pub(crate) fn deny(&mut self, head: &RequestHead, denial: &Denial, trace: &Trace) -> Step {
-        self.log.push(LogLine::denied(head, denial, trace));
+        self.log.push(LogLine::denied(head, denial, self.errors.format, trace));
         let target = self.sources.target_without_token(head);
         Step::Done(Verdict::Answer(denial.reply(head, &target, &self.errors)))
     }
@@ -130,14 +130,13 @@ impl Gateway {
         let rules = Rc::clone(&self.rules);
         let rule = rules.find(head)?;
         trace.rule = rule.map(|(position, _)| position);
-        let no_requirements = Requirements::default();
         let requirements = match rule.map(|(_, rule)| &rule.access) {
             Some(access @ Access::Bypass) => {
                 let bypassed = Bypassed::by(access).ok_or(Denial::ConfigurationInvalid)?;
                 return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
             }
             Some(Access::Requires(requirements)) => requirements,
-            None => &no_requirements,
+            None => rules.otherwise(),
         };
         let Some(token) = self.sources.find(head)? else {
             let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
@@ -298,7 +297,7 @@ impl Gateway {
             verified => verified?,
         };
         let unrevoked = self.revocations.admit(verified, now)?;
-        let consumer = self.consumers.resolve(unrevoked.token().claims())?;
+        let consumer = self.consumers.resolve(unrevoked.token())?;
         let (who, clearance) =
             (Authenticated::new(unrevoked, consumer), self.revocations.clearance());
         let session = Rc::new(Session::of_jwt(who, clearance, keys, now));
@@ -343,7 +342,7 @@ impl Gateway {
                 .map_err(Denial::Token)
                 .and_then(|verified| {
                     let unrevoked = self.revocations.admit(verified, now)?;
-                    let consumer = self.consumers.resolve(unrevoked.token().claims())?;
+                    let consumer = self.consumers.resolve(unrevoked.token())?;
                     let who = Authenticated::new(unrevoked, consumer);
                     Ok(Rc::new(Session::of_reference(who, self.revocations.clearance(), now)))
                 });

@@ -21,7 +21,7 @@ pub struct TokenSources {
 }
 
 /// A header field that carries a token after a prefix.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HeaderSource {
     /// The field.
     pub name: HeaderName,
