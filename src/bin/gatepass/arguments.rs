@@ -38,7 +38,8 @@ pub enum Command {
     /// Decides on a request as the filter does, and says which rule matched, how far
     /// the request came, what services would be asked, and what the upstream would
     /// get. Nothing is sent: the services' replies are given as options, and where one
-    /// is missing it stops and says what would be asked.
+    /// is missing it stops and says what would be asked. A REPLY is a file with the body
+    /// of a 200, or another status such as 404, or `failed` for none at all.
     #[command(after_help = ENDINGS)]
     Explain(Explain),
     /// Verify a public token as the gateway does, or an identity token as a service does
@@ -65,6 +66,12 @@ pub enum Command {
     Jwks(Jwks),
     /// Print the JSON Schema of the configuration (2020-12)
     Schema,
+    /// Convert a kong.yml with the jwt and acl plugins
+    ///
+    /// Prints a configuration of Gatepass that accepts the same tokens, with the secrets
+    /// of the kong.yml; and on standard error what is different.
+    #[command(after_help = ENDINGS)]
+    Convert(Convert),
     /// Print a script that completes arguments in a shell
     Completions {
         /// The shell
@@ -158,8 +165,7 @@ pub struct Explain {
     pub json: bool,
 }
 
-/// What services reply. A REPLY is a file with the body of a 200, or another
-/// status, or `failed` for no reply at all.
+/// What services reply.
 #[derive(Args, Debug, Default)]
 pub struct Replies {
     /// The issuer's key set; PROVIDER=REPLY for one provider of several
@@ -249,6 +255,16 @@ pub struct Mint {
     /// `iat`: RFC 3339, or seconds since 1970 [default: now]
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct Convert {
+    /// The declarative configuration of Kong, of the format 3.0
+    #[arg(value_name = "KONG.YML")]
+    pub file: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args, Debug)]

@@ -90,8 +90,10 @@ pub fn configurations(documents: &[Value]) -> Vec<Located> {
             });
             continue;
         }
-        let is_kong = members.contains_key("_format_version");
-        let host = if is_kong { HostKind::Kong } else { HostKind::Envoy };
+        let host = match members.get("_format_version") {
+            Some(_) => HostKind::Kong,
+            None => HostKind::Envoy,
+        };
         search(document, &path, host, &mut found);
     }
     found

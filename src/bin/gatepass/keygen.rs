@@ -6,7 +6,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use gatepass::keys::{Crypto, SigningAlgorithm, SigningKey};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use p256::pkcs8::EncodePrivateKey as _;
+use p256::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::{EncodeRsaPrivateKey as _, RsaPrivateKeyRef};
 use rsa::pkcs8::SecretDocument;
@@ -30,7 +30,9 @@ pub fn run(arguments: &Keygen) -> Result<Output, Failure> {
     let key = NewKey::generate(arguments.algorithm)?;
     match (arguments.format, &key.pkcs8) {
         (KeyFormat::Jwk, _) => Ok(Output::good(key.jwk(arguments.kid.as_deref()).to_string())),
-        (KeyFormat::Pem, Some(document)) => Ok(Output::good(pem(document.as_bytes()))),
+        (KeyFormat::Pem, Some(document)) => {
+            Ok(Output::good(pem("PRIVATE KEY", document.as_bytes())))
+        }
         (KeyFormat::Pem, None) => Err(Failure::Argument {
             name: "--format",
             found: "pem for a secret".to_owned(),
@@ -185,14 +187,45 @@ impl NewKey {
     }
 }
 
+/// The public half of a new key for `algorithm`, in PEM.
+pub fn public_pem(algorithm: &str) -> Result<String, Failure> {
+    let der = match algorithm {
+        "ES256" => p256::SecretKey::from_slice(&small::<32>()?)
+            .ok()
+            .and_then(|key| key.public_key().to_public_key_der().ok()),
+        "ES384" => p384::SecretKey::from_slice(&small::<48>()?)
+            .ok()
+            .and_then(|key| key.public_key().to_public_key_der().ok()),
+        "ES512" => p521::SecretKey::from_slice(&small::<66>()?)
+            .ok()
+            .and_then(|key| key.public_key().to_public_key_der().ok()),
+        "EdDSA" => {
+            let key = ed25519_dalek::SigningKey::from_bytes(&outside::random()?);
+            key.verifying_key().to_public_key_der().ok()
+        }
+        _ => {
+            let key = RsaPrivateKey::new(&mut UnwrapErr(SysRng), 2048);
+            key.ok().and_then(|key| key.to_public_key().to_public_key_der().ok())
+        }
+    };
+    der.map(|der| pem("PUBLIC KEY", der.as_bytes())).ok_or(Failure::Random)
+}
+
+/// A random number that is below the order of every curve, for made-up keys.
+fn small<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut number = outside::random()?;
+    number.iter_mut().take(2).for_each(|byte| *byte = 0);
+    Ok(number)
+}
+
 /// PEM (RFC 7468).
-fn pem(der: &[u8]) -> String {
+fn pem(label: &str, der: &[u8]) -> String {
     let body = BASE64_STANDARD.encode(der);
-    let mut text = "-----BEGIN PRIVATE KEY-----\n".to_owned();
+    let mut text = format!("-----BEGIN {label}-----\n");
     for line in body.as_bytes().chunks(64) {
         text.push_str(&String::from_utf8_lossy(line));
         text.push('\n');
     }
-    text.push_str("-----END PRIVATE KEY-----\n");
+    text.push_str(&format!("-----END {label}-----\n"));
     text
 }

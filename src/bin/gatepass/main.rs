@@ -10,6 +10,7 @@ mod arguments;
 mod callouts;
 mod check;
 mod configuration;
+mod convert;
 mod document;
 mod explain;
 mod failure;
@@ -93,6 +94,7 @@ fn run(command: &Command) -> Result<Output, Failure> {
         Command::Mint(arguments) => mint::run(arguments),
         Command::Keygen(arguments) => keygen::run(arguments),
         Command::Jwks(arguments) => keygen::jwks(arguments),
+        Command::Convert(arguments) => convert::run(arguments),
         Command::Schema => schema::run(),
         Command::Completions { shell } => Ok(shell::completions(*shell)),
         Command::Man { directory } => shell::manual(directory.as_deref()),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::arguments::KeyAlgorithm;
 use crate::failure::Failure;
-use crate::keygen::NewKey;
+use crate::keygen::{self, NewKey};
 
 /// A value for any secret that is text: also a secret of 64 bytes in base64url,
 /// long enough for HS512.
@@ -35,6 +35,9 @@ fn visit(value: &mut Value) -> Result<(), Failure> {
                         _ => KeyAlgorithm::Es256,
                     };
                     *member = NewKey::generate(algorithm)?.jwk(None);
+                } else if name == "rsa_public_key" && member.get("env").is_some() {
+                    let algorithm = algorithm.as_deref().unwrap_or_default();
+                    *member = keygen::public_pem(algorithm)?.into();
                 } else {
                     visit(member)?;
                 }

@@ -25,7 +25,7 @@ pub fn manual(directory: Option<&Path>) -> Result<Output, Failure> {
         return Ok(Output::good(String::from_utf8_lossy(&page.1)));
     };
     outside::make_directory(directory)?;
-    let below = command.get_subcommands().filter(|below| !below.is_hide_set()).cloned();
+    let below = command.get_subcommands().filter(|below| below.get_name() != "help").cloned();
     let commands: Vec<_> = below.collect();
     for command in std::iter::once(command).chain(commands) {
         let (name, page) = page(command)?;
