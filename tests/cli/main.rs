@@ -16,5 +16,6 @@ mod check;
 mod explain;
 mod keys;
 mod misuse;
+mod readme;
 mod support;
 mod tokens;

@@ -53,7 +53,7 @@ fn what_cannot_be_done() {
         (&["mint", "-c", "gatepass.yaml"], "the configuration has no secret to sign with"),
         (
             &["mint", "-c", "gatepass.yaml", "--key", "issuer.jwk", "--provider", "x"],
-            "no \"x\", only shop",
+            "--provider: found x, accepted: shop",
         ),
         (&["mint", "--key", "issuer.jwk", "--claim", "x"], "--claim: found x"),
         (&["verify", "token"], "required"),

@@ -170,6 +170,7 @@ pub fn changed<const N: usize>(changes: [(&str, Value); N]) -> Value {
         let (parent, name) = pointer.rsplit_once('/').unwrap();
         match configuration.pointer_mut(parent).expect(parent) {
             Value::Object(members) if value.is_null() => drop(members.remove(name)),
+            Value::Array(items) => items[name.parse::<usize>().unwrap()] = value,
             parent => parent[name] = value,
         }
     }

@@ -26,8 +26,10 @@ pub enum Failure {
     Invalid { file: String, path: String, problems: Problems },
     /// An argument has a value that cannot be used.
     Argument { name: &'static str, found: String, accepted: &'static str },
-    /// Something has to be said by an argument.
-    Needed { what: String },
+    /// An argument is missing that only sometimes is needed.
+    Missing { name: &'static str, why: &'static str },
+    /// No provider was named, or none that there is.
+    Provider { found: Option<String>, known: Vec<String> },
     /// A file holds no key to sign with.
     Key { file: String, cause: SigningKeyError },
     /// Signing failed.
@@ -70,7 +72,12 @@ impl fmt::Display for Failure {
             Self::Argument { name, found, accepted } => {
                 write!(f, "{name}: found {}, accepted: {accepted}", Plain(found))
             }
-            Self::Needed { what } => f.write_str(what),
+            Self::Missing { name, why } => write!(f, "{name} is needed: {why}"),
+            Self::Provider { found, known } => {
+                let found = found.as_ref().map_or("nothing", String::as_str);
+                let known = known.join(", ");
+                write!(f, "--provider: found {}, accepted: {}", Plain(found), Plain(&known))
+            }
             Self::Key { file, cause } => {
                 write!(f, "{}: {}", Plain(file), Plain(&cause.to_string()))
             }

@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use gatepass::keys::{Crypto, SigningAlgorithm, SigningKey};
+use gatepass::keys::{Crypto, SigningAlgorithm, SigningKey, SigningKeyError};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use p256::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
@@ -59,27 +59,15 @@ pub fn jwks(arguments: &Jwks) -> Result<Output, Failure> {
 /// Reads a private key of any of the algorithms.
 pub fn signing_key(file: &str, text: &str) -> Result<SigningKey, Failure> {
     use SigningAlgorithm::{EdDsa, Es256, Rs256};
-    let mut first = None;
-    for algorithm in [Es256, EdDsa, Rs256] {
-        match SigningKey::parse(text, algorithm) {
-            Ok(key) => return Ok(key),
-            Err(cause) => {
-                use gatepass::keys::SigningKeyError::WrongKind;
-                // What is wrong with it is said by the algorithm that it is for.
-                let says_more = !matches!(cause, WrongKind { .. });
-                if first.is_none() || says_more {
-                    first = Some(cause);
-                }
-                if says_more {
-                    break;
-                }
-            }
-        }
-    }
-    match first {
-        Some(cause) => Err(Failure::Key { file: file.to_owned(), cause }),
-        None => Err(Failure::Needed { what: "a key".to_owned() }),
-    }
+    use SigningKeyError::WrongKind;
+    let read = |algorithm| SigningKey::parse(text, algorithm);
+    // A key of another kind is tried as that; what is wrong otherwise is told.
+    let other = |error, algorithm| match error {
+        WrongKind { .. } => read(algorithm),
+        error => Err(error),
+    };
+    let key = read(Rs256).or_else(|error| other(error, EdDsa)).or_else(|error| other(error, Es256));
+    key.map_err(|cause| Failure::Key { file: file.to_owned(), cause })
 }
 
 /// The `kid` in a JWK.

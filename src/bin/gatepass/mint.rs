@@ -22,6 +22,9 @@ enum Signer {
     Secret { jwk: Map<String, Value>, secret: Vec<u8> },
 }
 
+const NO_KEY: Failure =
+    Failure::Missing { name: "--key", why: "the configuration has no secret to sign with" };
+
 const DEFAULT_LIFETIME: u32 = 300;
 
 /// `mint`.
@@ -38,7 +41,7 @@ pub fn run(arguments: &Mint) -> Result<Output, Failure> {
     let signer = match (&arguments.key, &configuration) {
         (Some(file), _) => Signer::of_file(file)?,
         (None, Some(configuration)) => Signer::of_provider(&provider, configuration)?,
-        (None, None) => return Err(Failure::Needed { what: "mint: --key is needed".to_owned() }),
+        (None, None) => return Err(NO_KEY),
     };
     let limit = provider.get("max_lifetime_seconds").and_then(Value::as_u64);
     let usual =
@@ -90,18 +93,15 @@ fn provider<'a>(
     name: Option<&str>,
 ) -> Result<&'a Value, Failure> {
     let providers = configuration.document.get("providers").and_then(Value::as_object);
-    let names: Vec<_> = providers.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-    let name = match (name, names.as_slice()) {
-        (Some(name), _) => name,
-        (None, [only]) => only,
-        (None, _) => {
-            let what = format!("mint: --provider is needed, one of {}", names.join(", "));
-            return Err(Failure::Needed { what });
-        }
+    let known: Vec<_> = providers.into_iter().flatten().map(|(name, _)| name.clone()).collect();
+    let name = match (name, known.as_slice()) {
+        (Some(name), _) => Some(name),
+        (None, [only]) => Some(only.as_str()),
+        (None, _) => None,
     };
-    providers.and_then(|providers| providers.get(name)).ok_or_else(|| Failure::Needed {
-        what: format!("--provider: no {name:?}, only {}", names.join(", ")),
-    })
+    let provider = name.and_then(|name| providers?.get(name));
+    let found = name.map(str::to_owned);
+    provider.ok_or(Failure::Provider { found, known })
 }
 
 /// Puts a claim where its path leads.
@@ -136,9 +136,7 @@ impl Signer {
         let keys = provider.pointer("/local_jwks/keys").and_then(Value::as_array);
         let is_secret = |key: &&Value| key.get("kty").is_some_and(|kty| kty == "oct");
         let key = keys.and_then(|keys| keys.iter().find(is_secret)).and_then(Value::as_object);
-        let mut jwk = key.cloned().ok_or_else(|| Failure::Needed {
-            what: "mint: --key is needed: the configuration has no secret to sign with".to_owned(),
-        })?;
+        let mut jwk = key.cloned().ok_or(NO_KEY)?;
         let secret = jwk.get("k").and_then(|secret| configuration.secret(secret));
         jwk.insert("k".to_owned(), secret.unwrap_or_default().into());
         Self::of_secret(jwk, &configuration.file)

@@ -183,9 +183,7 @@ fn identity(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, F
             (jwks, Some(minter.issuer), minter.audiences)
         }
         (None, None) => {
-            return Err(Failure::Needed {
-                what: "verify: --jwks or --config is needed".to_owned(),
-            });
+            return Err(Failure::Missing { name: "--jwks", why: "there is no --config" });
         }
     };
     let (keys, _) =
