@@ -1,4 +1,4 @@
-.PHONY: help wasm cli package run test clean
+.PHONY: help wasm cli oci package run test bench clean
 
 # First port of the demo: Envoy, then auth, users, upstream and Envoy's admin
 # interface on the four after it. Unset: the ports of envoy/envoy.yaml.
@@ -8,8 +8,10 @@ help:
 	@echo 'make run      build the module, install Envoy and start the demo (PORT=18000 for other ports)'
 	@echo 'make wasm     build target/wasm32-wasip1/release/gatepass.wasm'
 	@echo 'make cli      build the command, target/release/gatepass'
+	@echo 'make oci      put it into an OCI image layout, in target/oci'
 	@echo 'make package  put it with all that a host needs into one archive for each host, in dist/'
 	@echo 'make test     run every check and test'
+	@echo 'make bench    measure it beside what else does the job (12 minutes; QUICK=1: 2 minutes)'
 	@echo 'make clean    remove everything built'
 
 wasm:
@@ -18,6 +20,9 @@ wasm:
 # To install it: cargo install --locked --path . --features cli
 cli:
 	@cargo build --locked --release --features cli --bin gatepass
+
+oci: wasm
+	@.ci/oci
 
 package: wasm
 	@.ci/package
@@ -29,6 +34,9 @@ run: wasm
 
 test:
 	@.ci/test
+
+bench: wasm
+	@ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench gateways
 
 clean:
 	cargo clean

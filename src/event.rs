@@ -10,14 +10,15 @@ use serde_json::{Value, json};
 
 use crate::consumer::Consumer;
 use crate::denial::{Denial, ErrorFormat};
-use crate::http::RequestHead;
 use crate::identity::{MintError, ScheduleGap};
 use crate::introspection::IntrospectionFailure;
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, SkippedKey};
 use crate::refresh::FetchError;
 use crate::revocation::{FeedError, ListId};
+use crate::session::Session;
 use crate::token::Provider;
 use crate::user_info::UserInfoFailure;
+use crate::verdict::AccessNote;
 
 /// A line for the host's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,28 +38,55 @@ pub struct Trace {
     pub provider: Option<Rc<Provider>>,
     /// Whose the token is.
     pub consumer: Option<Rc<Consumer>>,
+    /// What the access log may print.
+    pub note: AccessNote,
 }
 
-/// Request ids are chosen by the client or the host; longer ones are cut.
-const MAX_REQUEST_ID: usize = 64;
-
-fn request_id(head: &RequestHead) -> Option<String> {
-    let id: Vec<u8> = head.first("x-request-id")?.iter().copied().take(MAX_REQUEST_ID).collect();
-    Some(String::from_utf8_lossy(&id).into_owned())
+impl Trace {
+    /// Notes whose token it is, found to be valid at some time.
+    pub fn knows(&mut self, session: &Session) {
+        self.consumer = session.who().consumer().cloned();
+        self.note = session.note().clone();
+    }
 }
 
 impl LogLine {
     /// A request was denied.
-    pub fn denied(head: &RequestHead, denial: &Denial, format: ErrorFormat, trace: &Trace) -> Self {
+    pub fn denied(
+        request_id: Option<&str>,
+        denial: &Denial,
+        format: ErrorFormat,
+        trace: &Trace,
+    ) -> Self {
+        Self::decided("denied", request_id, denial, format, trace)
+    }
+
+    /// A request was forwarded that is denied outside of shadow mode.
+    pub fn would_deny(
+        request_id: Option<&str>,
+        denial: &Denial,
+        format: ErrorFormat,
+        trace: &Trace,
+    ) -> Self {
+        Self::decided("would_deny", request_id, denial, format, trace)
+    }
+
+    fn decided(
+        event: &str,
+        request_id: Option<&str>,
+        denial: &Denial,
+        format: ErrorFormat,
+        trace: &Trace,
+    ) -> Self {
         let status = denial.status(format);
         let text = json!({
-            "event": "denied",
+            "event": event,
             "code": denial.code(),
             "status": status,
             "rule": trace.rule,
             "provider": trace.provider.as_ref().map(|provider| &provider.name),
             "consumer": trace.consumer.as_ref().map(|consumer| consumer.name()),
-            "request_id": request_id(head),
+            "request_id": request_id,
         });
         // What the client did is no fault here; what a service did is.
         let level = if status >= 500 { Level::Warn } else { Level::Info };
@@ -106,13 +134,13 @@ impl LogLine {
     }
 
     /// Somebody who may revoked tokens.
-    pub fn revoked(entries: usize, head: &RequestHead, trace: &Trace) -> Self {
+    pub fn revoked(entries: usize, request_id: Option<&str>, trace: &Trace) -> Self {
         let text = json!({
             "event": "revoked",
             "entries": entries,
             "provider": trace.provider.as_ref().map(|provider| &provider.name),
             "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
-            "request_id": request_id(head),
+            "request_id": request_id,
         });
         Self { level: Level::Info, text: text.to_string() }
     }
@@ -120,6 +148,13 @@ impl LogLine {
     /// There is a time at which no key may sign identity tokens.
     pub fn nobody_signs(gap: ScheduleGap) -> Self {
         let text = json!({ "event": "nobody_signs", "cause": gap.to_string() });
+        Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// Nothing is enforced.
+    pub fn shadow_mode() -> Self {
+        let cause = "requests that would be denied are forwarded without identity";
+        let text = json!({ "event": "shadow_mode", "cause": cause });
         Self { level: Level::Warn, text: text.to_string() }
     }
 

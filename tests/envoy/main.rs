@@ -28,6 +28,7 @@ mod hostile_tokens;
 mod identity;
 mod keys;
 mod load;
+mod observability;
 mod reference_tokens;
 mod refused;
 mod revocation;

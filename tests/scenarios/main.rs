@@ -38,6 +38,7 @@
 #[path = "../host/mod.rs"]
 mod host;
 
+mod access_log;
 mod configuration;
 mod denials;
 mod hygiene;
@@ -45,12 +46,15 @@ mod keys;
 mod kong_jwt;
 mod limits;
 mod main_path;
+mod metrics;
 mod paths;
 mod plugins;
 mod random;
 mod reference_tokens;
 mod revocation;
+mod shadow;
 mod shop;
+mod txn_token;
 mod user_info;
 mod waiting;
 
