@@ -289,6 +289,33 @@ fn denials_keep_the_configured_form_and_say_why() {
 }
 
 #[test]
+fn shadow_mode_is_told_apart() {
+    let desk = Desk::furnished(&changed([("/mode", json!("shadow"))]));
+    let report = desk.explain(&["--path", "/orders", "-H", "X-Consumer-ID: root"]);
+    let report = report.ended(0).json();
+    assert_eq!(report["outcome"], "forwarded");
+    assert_eq!(report["removed"], json!(["x-consumer-id"]));
+    assert_eq!(report["set"], json!({}));
+    assert_eq!(report["denial"]["code"], "token_missing");
+    assert_eq!(report["denial"]["detail"], "no token was sent");
+    let run = desk.run(&["explain", "-c", "gatepass.yaml", "--path", "/orders"]).ended(0);
+    assert!(run.out.contains("in shadow mode; else denied: token_missing"), "{run:?}");
+    let run = desk.run(&["check", "gatepass.yaml"]).ended(0);
+    assert!(run.out.contains("$.mode: warning: nothing is enforced"), "{run:?}");
+}
+
+#[test]
+fn transaction_tokens() {
+    let desk = Desk::furnished(&changed([
+        ("/identity_token/profile", json!("txn_token")),
+        ("/identity_token/header", json!("txn-token")),
+    ]));
+    let report = desk.explain(&[&TOKEN[..], &KEYS, &USER].concat()).ended(0).json();
+    assert_eq!(report["identity"]["header"]["typ"], "txntoken+jwt");
+    assert_eq!(report["identity"]["claims"]["sub"], "alice");
+}
+
+#[test]
 fn every_code_of_a_denial_has_its_step() {
     let denials = include_str!("../../src/denial.rs");
     let codes = denials.split("const fn code").nth(1).unwrap();

@@ -1,7 +1,6 @@
 //! `explain`: what becomes of a request, decided by the gateway itself.
 
 use gatepass::callout::{Callout, CalloutReply};
-use gatepass::denial::ErrorSettings;
 use gatepass::gateway::{Gateway, Settings, Step};
 use gatepass::http::RequestHead;
 use gatepass::time::UnixTime;
@@ -67,9 +66,13 @@ pub fn run(arguments: &Explain) -> Result<Output, Failure> {
     let (settings, head) = (configuration.settings()?, head(arguments)?);
     let mut explanation = decide(&configuration, settings, head.clone(), &arguments.replies, now)?;
     if explanation.denied.is_some() {
-        // The configuration may want other words, or a login page instead.
-        let mut settings = configuration.settings()?;
-        settings.errors = ErrorSettings::default();
+        // The configuration may want other words, a login page, or no denials.
+        let settings = configuration.changed(|document| {
+            if let Value::Object(members) = document {
+                members.remove("errors");
+                members.remove("mode");
+            }
+        })?;
         let plain = decide(&configuration, settings, head, &arguments.replies, now)?;
         explanation.detail = plain.detail();
     }
