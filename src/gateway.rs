@@ -94,6 +94,9 @@ pub struct Limits {
     pub token_cache_entries: usize,
     /// The longest body of a service's reply.
     pub max_reply_bytes: usize,
+    /// Whether paths that servers read differently may pass where all readings
+    /// come to the same rule.
+    pub allow_ambiguous_paths: bool,
 }
 
 /// What a host can do, where hosts differ in what it means for a decision.
@@ -202,6 +205,13 @@ pub struct Submission {
     pub edits: HeaderEdits,
     /// The length of the body.
     pub bytes: usize,
+}
+
+impl Submission {
+    /// Whether it is a login, and not for the gateway alone.
+    pub const fn is_login(&self) -> bool {
+        matches!(self.recipient, Recipient::Login(_))
+    }
 }
 
 /// Who gets the body of a [`Submission`].

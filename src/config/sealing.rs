@@ -2,17 +2,19 @@
 
 use super::reader::Node;
 use super::services::{self, Services};
-use super::{access, token_name};
+use super::{rules, token_name};
+use crate::gateway::Limits;
 use crate::rules::{Access, Matcher, Requirements, Rule, Rules};
 use crate::sealing::{InvalidSealKeys, Login, Logins, SealKey, SealKeys, SealedTokens};
 use crate::token::TokenSources;
 
 /// Reads `sealed_tokens`; `sources` says where tokens come back, if that is
-/// configured.
+/// configured, and `limits` what is done with a path that is ambiguous.
 pub fn read(
     node: &Node<'_>,
     services: Option<&Services>,
     sources: Option<&Option<TokenSources>>,
+    limits: Option<&Limits>,
 ) -> Option<SealedTokens> {
     let mut fields = node.fields()?;
     let keys = fields.required("keys", "a list of keys", keys);
@@ -27,10 +29,9 @@ pub fn read(
         );
     }
     let (rules, logins) = logins?.into_iter().unzip();
-    Some(SealedTokens {
-        keys: keys?,
-        logins: Logins::new(Rules::new(rules, Requirements::default()), logins),
-    })
+    let allows_ambiguous = limits.is_some_and(|limits| limits.allow_ambiguous_paths);
+    let rules = Rules::new(rules, Requirements::default(), allows_ambiguous);
+    Some(SealedTokens { keys: keys?, logins: Logins::new(rules, logins) })
 }
 
 fn keys(node: &Node<'_>) -> Option<SealKeys> {
@@ -48,9 +49,9 @@ fn keys(node: &Node<'_>) -> Option<SealKeys> {
 }
 
 fn login(node: &Node<'_>, services: Option<&Services>) -> Option<(Rule, Login)> {
-    const MATCH: &str = "an object with path or path_prefix, and methods";
+    const MATCH: &str = "an object with path, path_prefix or path_template";
     let mut fields = node.fields()?;
-    let matcher = fields.required("match", MATCH, |node| match access::matcher(node)? {
+    let matcher = fields.required("match", MATCH, |node| match rules::matcher(node)? {
         // All of them would go to one service, and need no token.
         Matcher { path: None, .. } => node.reject(MATCH),
         matcher => Some(matcher),
