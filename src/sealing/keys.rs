@@ -131,8 +131,8 @@ impl SealKeys {
         Ok(Self { first, others: keys.collect() })
     }
 
-    /// Seals a token. `random` should differ for each call; see
-    /// [`SealKey::nonce`] for when it does not.
+    /// Seals a token. `random` should differ for each call; where it does not, it
+    /// shows that one token was sealed twice, and nothing else.
     ///
     /// `None` for what cannot be opened again: a token that is sealed already.
     pub fn seal(&self, token: &[u8], random: &[u8]) -> Option<String> {

@@ -610,6 +610,32 @@ fn keys_are_changed_without_a_client_noticing() {
 }
 
 #[test]
+fn shadow_mode_lets_no_login_go_by_unsealed() {
+    let mut world = World::new(&config([("/mode", json!("shadow"))]), ENVOY);
+    let step = world.begin(login(&[]));
+    assert_eq!(code(&answered(world.answer(step, &failed()))), "503 issuer_unavailable");
+    let step = world.begin(login(&[]));
+    let says = service_says(200, &[JSON], &json!({"access_token": alice()}).to_string());
+    let reply: Value = serde_json::from_slice(&answered(world.answer(step, &says)).body).unwrap();
+    forwarded(world.get(reply["access_token"].as_str().unwrap()));
+}
+
+#[test]
+fn ambiguous_paths_that_are_allowed_are_no_logins() {
+    let limits = json!({"allow_ambiguous_paths": true});
+    let mut world = World::new(&config([("/limits", limits)]), ENVOY);
+    for (path, expected) in [
+        ("/projects/a%2Fb", "token_missing"),
+        ("/login%2Fx", "path_ambiguous"),
+        ("//login", "path_ambiguous"),
+        ("/x/../login", "path_ambiguous"),
+    ] {
+        let (_, code) = denied(world.begin(head(&[(":path", path)])));
+        assert_eq!(code, expected, "{path}");
+    }
+}
+
+#[test]
 fn any_bytes_are_refused_and_break_nothing() {
     let mut world = World::new(&config([]), ENVOY);
     let mut random = Random(7);
