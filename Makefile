@@ -19,8 +19,8 @@ oci: wasm
 
 run: wasm
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && \
-	    cargo build --locked --quiet --example demo && \
-	    exec "$${CARGO_TARGET_DIR:-target}/debug/examples/demo" $(if $(PORT),--port $(PORT))
+	    cargo build --locked --quiet --example shop && \
+	    exec "$${CARGO_TARGET_DIR:-target}/debug/examples/shop" $(if $(PORT),--port $(PORT))
 
 test:
 	@.ci/test

@@ -37,5 +37,5 @@ mod tokens;
 mod user_info;
 mod wire;
 
-#[path = "../../examples/demo/stack.rs"]
+#[path = "../../examples/shop/stack.rs"]
 mod stack;

@@ -28,7 +28,7 @@ use stack::ports::Ports;
 use stack::{Options, Stack, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
-const USAGE: &str = "usage: demo [--port FIRST]
+const USAGE: &str = "usage: shop [--port FIRST]
 
   --port FIRST  Envoy listens on FIRST; auth, users, upstream and Envoy's admin
                 interface on the four ports after it; 0 takes any free ports.
@@ -74,7 +74,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("demo: {error}");
+            eprintln!("shop: {error}");
             ExitCode::FAILURE
         }
     }
