@@ -1,10 +1,15 @@
-//! The five ports of the demo.
+//! The ports of the shop.
 
 use std::net::{Ipv4Addr, TcpListener as StdTcpListener};
+use std::process;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tokio::net::TcpListener;
 
 use super::StartError;
+
+/// How many there are.
+pub const COUNT: u16 = 11;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
@@ -13,41 +18,118 @@ pub struct Ports {
     pub users: u16,
     pub upstream: u16,
     pub admin: u16,
+    pub catalogue: u16,
+    pub recommendations: u16,
+    pub promotions: u16,
+    pub reviews: u16,
+    pub basket: u16,
+    /// The listener without the filter, which is not in `envoy/envoy.yaml`.
+    pub backstage: u16,
 }
 
 impl Ports {
     /// Those of `envoy/envoy.yaml`.
-    pub const BUNDLED: Self =
-        Self { listener: 10000, auth: 10001, users: 10002, upstream: 10003, admin: 9901 };
+    pub const BUNDLED: Self = Self {
+        listener: 10000,
+        auth: 10001,
+        users: 10002,
+        upstream: 10003,
+        admin: 9901,
+        catalogue: 10004,
+        recommendations: 10005,
+        promotions: 10006,
+        reviews: 10007,
+        basket: 10008,
+        backstage: 10009,
+    };
 
-    /// `first` and the four after it.
+    /// `first` and those after it.
     pub fn from_first(first: u16) -> Option<Self> {
-        Some(Self {
-            listener: first,
-            auth: first.checked_add(1)?,
-            users: first.checked_add(2)?,
-            upstream: first.checked_add(3)?,
-            admin: first.checked_add(4)?,
-        })
+        first.checked_add(COUNT - 1)?;
+        Some(Self::from_all(std::array::from_fn(|index| first + index as u16)))
     }
 
-    /// Five that nobody uses at this moment.
+    /// Some that nobody uses at this moment.
     pub fn free() -> std::io::Result<Self> {
-        let bind = || StdTcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let bind = |_| StdTcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         // All are held until all are known, so no two are the same.
-        let held = [bind()?, bind()?, bind()?, bind()?, bind()?];
-        let port = |index: usize| held[index].local_addr().map(|address| address.port());
-        Ok(Self {
-            listener: port(0)?,
-            auth: port(1)?,
-            users: port(2)?,
-            upstream: port(3)?,
-            admin: port(4)?,
-        })
+        let held = (0..COUNT).map(bind).collect::<Result<Vec<_>, _>>()?;
+        let mut ports = [0; COUNT as usize];
+        for (port, listener) in ports.iter_mut().zip(&held) {
+            *port = listener.local_addr()?.port();
+        }
+        Ok(Self::from_all(ports))
     }
 
-    fn all(self) -> [u16; 5] {
-        [self.listener, self.auth, self.users, self.upstream, self.admin]
+    /// Some that nobody uses, for a test: below those that the system gives to
+    /// clients, which come and go between finding a port free and listening on it.
+    pub fn unused() -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        loop {
+            let taken = u32::from(NEXT.fetch_add(COUNT, Ordering::Relaxed));
+            let first = 12_000 + (process::id() * 500 + taken) % 20_000;
+            let ports = u16::try_from(first).ok().and_then(Self::from_first);
+            if let Some(ports) = ports.filter(|ports| ports.taken().is_empty()) {
+                return ports;
+            }
+        }
+    }
+
+    /// One service in the place of all behind the gateway: it sees every path.
+    pub const fn with_one_upstream(self) -> Self {
+        Self {
+            catalogue: self.upstream,
+            recommendations: self.upstream,
+            promotions: self.upstream,
+            reviews: self.upstream,
+            basket: self.upstream,
+            ..self
+        }
+    }
+
+    const fn from_all(ports: [u16; COUNT as usize]) -> Self {
+        let [
+            listener,
+            auth,
+            users,
+            upstream,
+            admin,
+            catalogue,
+            recommendations,
+            promotions,
+            reviews,
+            basket,
+            backstage,
+        ] = ports;
+        Self {
+            listener,
+            auth,
+            users,
+            upstream,
+            admin,
+            catalogue,
+            recommendations,
+            promotions,
+            reviews,
+            basket,
+            backstage,
+        }
+    }
+
+    const fn all(self) -> [u16; COUNT as usize] {
+        [
+            self.listener,
+            self.auth,
+            self.users,
+            self.upstream,
+            self.admin,
+            self.catalogue,
+            self.recommendations,
+            self.promotions,
+            self.reviews,
+            self.basket,
+            self.backstage,
+        ]
     }
 
     /// Those somebody else uses. Envoy must not be left to find out: it shares
@@ -65,7 +147,7 @@ impl Ports {
             .map_err(|_| StartError::PortsTaken(vec![port]))
     }
 
-    /// The bundled configuration with these ports in the places of its own.
+    /// A configuration with these ports in the places of the bundled ones.
     pub fn render(self, config: &str) -> String {
         const MARK: &str = "port_value: ";
         let mut parts = config.split(MARK);

@@ -1,49 +1,124 @@
-//! The service behind the gateway: tells what it received, and what it can
-//! know of the caller from the identity token and the gateway's JWKS alone.
+//! The service behind the gateway that takes every path no other takes.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /` by a browser | the shop's page |
+//! | `GET /assets/...` | what the pages are made of |
+//! | `GET /home` | the home page's content, composed from the services |
+//! | `GET /views` | how often that was done, with the filter and without |
+//! | anything else | what it received, and the identity it verified |
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
-use jsonwebtoken::jwk::{Jwk, JwkSet};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
 
-use super::client::Client;
+use super::page;
 use super::server::Server;
-
-const IDENTITY_HEADER: &str = "x-identity-token";
+use super::service::{Problem, Reply, Service, Trust, Visit};
 
 pub struct Upstream {
     _server: Server,
 }
 
 impl Upstream {
-    /// `gateway` is the port at which the gateway publishes its keys.
-    pub fn start(listener: TcpListener, gateway: u16) -> Self {
-        let verifier = Arc::new(Verifier {
-            jwks_url: format!("http://127.0.0.1:{gateway}/.well-known/gatepass/jwks.json"),
-            client: Client::new(),
-            keys: Mutex::new(JwkSet { keys: Vec::new() }),
-        });
-        let router = Router::new().fallback(echo).with_state(verifier);
+    pub fn start(listener: TcpListener, trust: Arc<Trust>) -> Self {
+        let router = Router::new()
+            .route("/", get(front).fallback(echo))
+            .route("/assets/shop.css", get(page::style))
+            .route("/assets/shop.js", get(page::script))
+            .route("/assets/icon.svg", get(page::icon))
+            .route("/home", get(home))
+            .route("/views", get(counted))
+            .fallback(echo)
+            .layer(Extension(Arc::new(Views::default())))
+            .with_state(Service { name: "home", trust });
         Self { _server: Server::start(listener, router) }
     }
 }
 
-async fn echo(State(verifier): State<Arc<Verifier>>, request: Request) -> Response {
-    let identity = match request.headers().get(IDENTITY_HEADER) {
+async fn front(service: State<Service>, headers: HeaderMap, request: Request) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if request.method() == Method::GET && accept.contains("text/html") {
+        return page::home(service.trust.ports).into_response();
+    }
+    echo(service, request).await
+}
+
+/// How often the home page was composed.
+#[derive(Default)]
+struct Views {
+    with_gateway: AtomicU64,
+    without_gateway: AtomicU64,
+}
+
+async fn home(
+    State(service): State<Service>,
+    Extension(views): Extension<Arc<Views>>,
+    mut visit: Visit,
+) -> Result<Response, Problem> {
+    visit.user()?;
+    let ports = service.trust.ports;
+    let (catalogue, recommendations, promotion, reviews, basket) = tokio::join!(
+        visit.ask(ports.catalogue, "/catalogue"),
+        visit.ask(ports.recommendations, "/recommendations"),
+        visit.ask(ports.promotions, "/promotions"),
+        visit.ask(ports.reviews, "/reviews"),
+        visit.ask(ports.basket, "/basket"),
+    );
+    let viewed =
+        if visit.is_without_gateway() { &views.without_gateway } else { &views.with_gateway };
+    viewed.fetch_add(1, Ordering::Relaxed);
+
+    // A page with a gap is better than none.
+    let mut part = |answer: Result<Reply, Problem>| match answer {
+        Ok(reply) => visit.take(reply),
+        Err(_) => Value::Null,
+    };
+    let mut content = json!({
+        "catalogue": part(catalogue),
+        "recommendations": part(recommendations),
+        "promotion": part(promotion),
+        "reviews": part(reviews),
+        "basket": part(basket),
+    });
+    content["user"] = json!({
+        "sub": visit.claim("sub"),
+        "name": visit.claim("name"),
+        "country": visit.claim("country"),
+        "customer_type": visit.claim("customer_type"),
+    });
+    Ok(visit.answer(content))
+}
+
+async fn counted(
+    State(service): State<Service>,
+    Extension(views): Extension<Arc<Views>>,
+) -> Json<Value> {
+    Json(json!({
+        "with": views.with_gateway.load(Ordering::Relaxed),
+        "without": views.without_gateway.load(Ordering::Relaxed),
+        "public_tokens_verified": service.trust.public_tokens_verified.load(Ordering::Relaxed),
+    }))
+}
+
+async fn echo(State(service): State<Service>, request: Request) -> Response {
+    let identity = match request.headers().get("x-identity-token").map(|token| token.to_str()) {
         None => Value::Null,
-        Some(token) => match verifier.verify(token.as_bytes()).await {
+        Some(Err(_)) => json!({"verified": false, "reason": "not ASCII"}),
+        Some(Ok(token)) => match service.trust.identity.verify(token).await {
             Ok(claims) => json!({"verified": true, "claims": claims}),
             Err(reason) => json!({"verified": false, "reason": reason}),
         },
     };
-    let json = [(header::CONTENT_TYPE, "application/json")];
+    let json = [(CONTENT_TYPE, "application/json")];
     (json, layout(&request, &identity)).into_response()
 }
 
@@ -65,52 +140,4 @@ fn layout(request: &Request, identity: &Value) -> String {
         headers.join(",\n"),
         format!("{identity:#}").replace('\n', "\n  "),
     )
-}
-
-/// What a service in Rust needs to trust the gateway's identity tokens.
-struct Verifier {
-    jwks_url: String,
-    client: Client,
-    keys: Mutex<JwkSet>,
-}
-
-impl Verifier {
-    async fn verify(&self, token: &[u8]) -> Result<Value, String> {
-        let header = decode_header(token).map_err(|error| error.to_string())?;
-        // Any other token of the gateway, or of others, is not an identity.
-        if header.typ.as_deref() != Some("identity+jwt") {
-            return Err(format!("typ is {:?}", header.typ));
-        }
-        let kid = header.kid.ok_or("no kid")?;
-        let jwk = self.key(&kid).await?;
-        let key = DecodingKey::from_jwk(&jwk).map_err(|error| error.to_string())?;
-
-        // The key decides the algorithm, not the token.
-        let algorithm = match jwk.common.key_algorithm {
-            Some(algorithm) => algorithm.to_string().parse(),
-            None => Ok(Algorithm::ES256),
-        };
-        let mut validation = Validation::new(algorithm.map_err(|error| error.to_string())?);
-        validation.set_issuer(&["https://gateway.shop.internal"]);
-        validation.set_audience(&["shop-services"]);
-        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        validation.validate_nbf = true;
-        validation.leeway = 5;
-        decode::<Value>(token, &key, &validation)
-            .map(|token| token.claims)
-            .map_err(|error| error.to_string())
-    }
-
-    /// The gateway announces a key before it signs, so that only a new one is
-    /// worth another fetch.
-    async fn key(&self, kid: &str) -> Result<Jwk, String> {
-        let mut keys = self.keys.lock().await;
-        if keys.find(kid).is_none() {
-            let reply = self.client.get(&self.jwks_url, &[]).await;
-            let reply = reply.map_err(|error| error.to_string())?;
-            *keys =
-                reply.json().map_err(|error| format!("no JWKS at {}: {error}", self.jwks_url))?;
-        }
-        keys.find(kid).cloned().ok_or_else(|| format!("the gateway publishes no key {kid}"))
-    }
 }

@@ -112,15 +112,14 @@ async fn a_feed_reaches_every_worker_within_a_poll() {
     let gateway = Setup::bundled()
         .workers(2)
         .service("tokens", service.port)
-        .replace(
-            "revocation:",
-            "revocation:\n                      \
-             feed: {service: tokens, path: /revocations, poll_seconds: 1, max_stale_seconds: 3}",
+        .replace_block(
+            "feed:",
+            "feed: {service: tokens, path: /revocations, poll_seconds: 1, max_stale_seconds: 3}",
         )
         .start()
         .await;
     let (alice, carol) = (gateway.token("alice"), gateway.token("carol"));
-    assert_eq!(gateway.get("/orders", &carol).await.outcome(), "401 token_revoked", "at once");
+    assert_eq!(gateway.get("/catalogue", &carol).await.outcome(), "401 token_revoked", "at once");
     assert_eq!(gateway.get("/orders", &alice).await.status, 200);
     let start = Instant::now();
     service.revoke(json!({"sub": "alice", "issued_before": 4_000_000_000_u64}));
