@@ -1,7 +1,13 @@
 //! What is in `examples/` beside the shop is true: configurations are accepted,
 //! metrics and codes are those that there are.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 mod manifests;
 mod operations;
