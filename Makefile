@@ -1,4 +1,4 @@
-.PHONY: help wasm oci package run test bench clean
+.PHONY: help wasm cli oci package run test bench clean
 
 # First port of the shop: Envoy, then auth, users, upstream, Envoy's admin
 # interface and the other services on the ten after it. Unset: the ports of
@@ -8,6 +8,7 @@ PORT ?=
 help:
 	@echo 'make run      build the module, install Envoy and start the shop (PORT=18000 for other ports)'
 	@echo 'make wasm     build target/wasm32-wasip1/release/gatepass.wasm'
+	@echo 'make cli      build the command, target/release/gatepass'
 	@echo 'make oci      put it into an OCI image layout, in target/oci'
 	@echo 'make package  put it with all that a host needs into one archive for each host, in dist/'
 	@echo 'make test     run every check and test'
@@ -16,6 +17,10 @@ help:
 
 wasm:
 	@.ci/build-wasm
+
+# To install it: cargo install --locked --path . --features cli
+cli:
+	@cargo build --locked --release --features cli --bin gatepass
 
 oci: wasm
 	@.ci/oci

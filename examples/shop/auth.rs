@@ -3,8 +3,8 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /login?return_to=` | the login page |
-//! | `POST /login` `{"username", "password"}` | an access token (RFC 9068) |
-//! | `POST /login` from the page | the same as a cookie, and back to where one came from |
+//! | `POST /login` `{"username", "password"}` | an access token (RFC 9068), also as a cookie |
+//! | `POST /login` from the page | the cookie, and back to where one came from |
 //! | `POST /logout` | the cookie is gone |
 //! | `GET /.well-known/jwks.json` | the public keys |
 //! | `GET /revocations?since=` | who was locked out since then |
@@ -55,10 +55,11 @@ struct Account {
     scope: &'static str,
 }
 
-const ACCOUNTS: [Account; 3] = [
+const ACCOUNTS: [Account; 4] = [
     Account { username: "alice", password: "wonderland", client: "web", scope: "orders admin" },
     Account { username: "bob", password: "builder", client: "web", scope: "orders" },
-    Account { username: "carol", password: "partner", client: "partner", scope: "catalogue" },
+    Account { username: "carol", password: "partner", client: "partner", scope: "orders" },
+    Account { username: "dave", password: "delivery", client: "courier", scope: "orders" },
 ];
 
 /// The service itself, as the gateway's client: nobody logs in as this.

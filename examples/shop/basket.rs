@@ -51,8 +51,8 @@ async fn change(
     Json(change): Json<Change>,
 ) -> Result<Response, Problem> {
     let user = visit.user()?.to_owned();
-    let catalogue = visit.ask(service.trust.ports.catalogue, "/catalogue").await?;
-    if find(catalogue.content(), &change.product).is_none() {
+    let catalog = visit.ask(service.trust.ports.catalog, "/catalog").await?;
+    if find(catalog.content(), &change.product).is_none() {
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no such product"));
     }
     {
@@ -72,8 +72,8 @@ async fn answer(
     mut visit: Visit,
 ) -> Result<Response, Problem> {
     let ports = service.trust.ports;
-    let catalogue = visit.ask(ports.catalogue, "/catalogue").await?;
-    let catalogue = visit.take(catalogue);
+    let catalog = visit.ask(ports.catalog, "/catalog").await?;
+    let catalog = visit.take(catalog);
     let promotion = visit.ask(ports.promotions, "/promotions").await?;
     let promotion = visit.take(promotion);
 
@@ -82,11 +82,11 @@ async fn answer(
     let mut total = 0;
     let mut lines = Vec::new();
     for (id, quantity) in basket {
-        let Some(product) = find(&catalogue, &id) else { continue };
+        let Some(product) = find(&catalog, &id) else { continue };
         total += product["price"]["amount"].as_u64().unwrap_or(0) * u64::from(quantity);
         lines.push(json!({"id": id, "name": product["name"], "quantity": quantity}));
     }
-    let currency = catalogue[0]["price"]["currency"].clone();
+    let currency = catalog[0]["price"]["currency"].clone();
     Ok(visit.answer(json!({
         "lines": lines,
         "percent_off": percent,
@@ -94,6 +94,6 @@ async fn answer(
     })))
 }
 
-fn find<'a>(catalogue: &'a Value, id: &str) -> Option<&'a Value> {
-    catalogue.as_array()?.iter().find(|product| product["id"] == id)
+fn find<'a>(catalog: &'a Value, id: &str) -> Option<&'a Value> {
+    catalog.as_array()?.iter().find(|product| product["id"] == id)
 }

@@ -109,7 +109,8 @@ fn instructions(ports: Ports) -> String {
         r#"
 The shop is open: {gateway}
 Users: alice/wonderland (premium, Spain), bob/builder (standard, Japan),
-carol/partner (a partner's developer: the catalogue alone).
+carol/partner (by a partner's application), dave/delivery (by an application that may
+only GET /catalog).
 Behind Gatepass: auth :{auth}, users :{users}, upstream :{upstream}; Envoy's admin interface :{admin}.
 
 Or without a browser:

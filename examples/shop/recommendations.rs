@@ -16,14 +16,14 @@ pub fn router() -> Router<Service> {
 
 async fn list(State(service): State<Service>, mut visit: Visit) -> Result<Response, Problem> {
     visit.user()?;
-    let catalogue = visit.ask(service.trust.ports.catalogue, "/catalogue").await?;
-    let catalogue = visit.take(catalogue);
+    let catalog = visit.ask(service.trust.ports.catalog, "/catalog").await?;
+    let catalog = visit.take(catalog);
     let ordered = visit.list("order_history");
     let favourite = match visit.claim("country") {
         "JP" => "tea",
         _ => "coffee",
     };
-    let products = catalogue.as_array().cloned().unwrap_or_default();
+    let products = catalog.as_array().cloned().unwrap_or_default();
     let (known, mut others): (Vec<Value>, Vec<Value>) = products
         .into_iter()
         .partition(|product| ordered.contains(&product["id"].as_str().unwrap_or_default()));

@@ -74,18 +74,18 @@ pub fn router() -> Router<Service> {
 
 async fn list(State(service): State<Service>, mut visit: Visit) -> Result<Response, Problem> {
     visit.user()?;
-    // Of the product it knows the id; the catalogue knows its name.
-    let catalogue = visit.ask(service.trust.ports.catalogue, "/catalogue").await?;
-    let catalogue = visit.take(catalogue);
+    // Of the product it knows the id; the catalog knows its name.
+    let catalog = visit.ask(service.trust.ports.catalog, "/catalog").await?;
+    let catalog = visit.take(catalog);
     let country = visit.claim("country");
     let of_country = REVIEWS.iter().filter(|review| review.country == country);
-    let reviews: Vec<Value> = of_country.map(|review| review.on(&catalogue)).collect();
+    let reviews: Vec<Value> = of_country.map(|review| review.on(&catalog)).collect();
     Ok(visit.answer(json!(reviews)))
 }
 
 impl Review {
-    fn on(&self, catalogue: &Value) -> Value {
-        let mut products = catalogue.as_array().into_iter().flatten();
+    fn on(&self, catalog: &Value) -> Value {
+        let mut products = catalog.as_array().into_iter().flatten();
         let product = products.find(|product| product["id"] == self.product);
         json!({
             "product": product.map(|product| &product["name"]),

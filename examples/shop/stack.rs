@@ -7,7 +7,7 @@
 
 pub mod auth;
 pub mod basket;
-pub mod catalogue;
+pub mod catalog;
 pub mod client;
 pub mod envoy;
 pub mod fault;
@@ -142,7 +142,7 @@ impl Stack {
 
 fn services_behind(ports: Ports) -> [(&'static str, u16, Router<Service>); 5] {
     [
-        ("catalogue", ports.catalogue, catalogue::router()),
+        ("catalog", ports.catalog, catalog::router()),
         ("recommendations", ports.recommendations, recommendations::router()),
         ("promotions", ports.promotions, promotions::router()),
         ("reviews", ports.reviews, reviews::router()),

@@ -66,8 +66,8 @@ async fn home(
 ) -> Result<Response, Problem> {
     visit.user()?;
     let ports = service.trust.ports;
-    let (catalogue, recommendations, promotion, reviews, basket) = tokio::join!(
-        visit.ask(ports.catalogue, "/catalogue"),
+    let (catalog, recommendations, promotion, reviews, basket) = tokio::join!(
+        visit.ask(ports.catalog, "/catalog"),
         visit.ask(ports.recommendations, "/recommendations"),
         visit.ask(ports.promotions, "/promotions"),
         visit.ask(ports.reviews, "/reviews"),
@@ -83,7 +83,7 @@ async fn home(
         Err(_) => Value::Null,
     };
     let mut content = json!({
-        "catalogue": part(catalogue),
+        "catalog": part(catalog),
         "recommendations": part(recommendations),
         "promotion": part(promotion),
         "reviews": part(reviews),

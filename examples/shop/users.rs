@@ -30,7 +30,7 @@ struct User {
     orders: &'static [&'static str],
 }
 
-const USERS: [User; 4] = [
+const USERS: [User; 5] = [
     User {
         sub: "alice",
         name: "Alice Romero",
@@ -46,6 +46,7 @@ const USERS: [User; 4] = [
         orders: &["matcha-bowl"],
     },
     User { sub: "carol", name: "Carol Reyes", country: "US", kind: "standard", orders: &[] },
+    User { sub: "dave", name: "Dave Bakker", country: "NL", kind: "standard", orders: &[] },
     // Of whoever revokes, the gateway asks who that is, as of anyone.
     User { sub: "auth", name: "Auth service", country: "ES", kind: "service", orders: &[] },
 ];

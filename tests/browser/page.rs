@@ -41,14 +41,14 @@ async fn each_user_sees_the_page_that_the_services_made_for_them() {
         visit.screenshot(&name.to_lowercase()).await;
     }
 
-    visit.log_in("Carol").await;
+    visit.log_in("Dave").await;
     assert_eq!(visit.text("#problem").await, "403 group_forbidden");
     assert_eq!(visit.script("return document.querySelectorAll('[data-product]').length").await, 8);
     assert_eq!(
         visit.script("return document.querySelectorAll('[data-product] button').length").await,
         0
     );
-    visit.screenshot("carol").await;
+    visit.screenshot("dave").await;
 
     // No script can read the token, and none of it is in what was received.
     assert_eq!(visit.script("return document.cookie").await, "");

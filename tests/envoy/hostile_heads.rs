@@ -124,7 +124,7 @@ async fn more_than_one_token_is_refused() {
     .await;
     // Envoy joins the two into one value that begins with the other scheme.
     let basic_first = |path| Request::get(path).with("authorization", "Basic YTpi").bearer(&token);
-    let catalog = gateway.send(basic_first("/catalogue")).await;
+    let catalog = gateway.send(basic_first("/catalog")).await;
     assert_eq!(catalog.outcome(), "400 token_multiple", "{catalog}");
     let health = gateway.send(basic_first("/health")).await.seen();
     assert!(health.values("authorization").is_empty(), "{}", health.0);
@@ -209,7 +209,7 @@ async fn what_only_the_gateway_says_cannot_be_forged_on_any_path() {
     let gateway = Setup::bundled().start().await;
     gateway.ready().await;
     let token = gateway.token("alice");
-    for path in ["/orders", "/health", "/catalogue"] {
+    for path in ["/orders", "/health", "/catalog"] {
         let seen = gateway.send(forged(path, as_is).bearer(&token)).await.seen();
         assert_not_forged(path, &seen);
         for spelling in [&underscores as &dyn Fn(&str) -> String, &mixed] {
@@ -218,13 +218,13 @@ async fn what_only_the_gateway_says_cannot_be_forged_on_any_path() {
         }
         gateway.assert_serves(path).await;
     }
-    assert_not_forged("anonymous", &gateway.send(forged("/catalogue", as_is)).await.seen());
+    assert_not_forged("anonymous", &gateway.send(forged("/catalog", as_is)).await.seen());
     drop(gateway);
 
     let gateway = lax().start().await;
     gateway.ready().await;
     let token = gateway.token("alice");
-    for path in ["/orders", "/health", "/catalogue"] {
+    for path in ["/orders", "/health", "/catalog"] {
         for spelling in [&as_is as &dyn Fn(&str) -> String, &underscores, &mixed] {
             let seen = gateway.send(forged(path, spelling).bearer(&token)).await.seen();
             assert_not_forged(path, &seen);
@@ -234,7 +234,7 @@ async fn what_only_the_gateway_says_cannot_be_forged_on_any_path() {
         gateway.assert_serves(path).await;
     }
     for spelling in [&as_is as &dyn Fn(&str) -> String, &underscores, &mixed] {
-        assert_not_forged("anonymous", &gateway.send(forged("/catalogue", spelling)).await.seen());
+        assert_not_forged("anonymous", &gateway.send(forged("/catalog", spelling)).await.seen());
     }
 }
 

@@ -67,7 +67,7 @@ async fn odd_targets_and_methods_are_refused_or_need_a_token() {
     .await;
 }
 
-/// The bundled rules: /health is open to GET, /catalogue to everybody, /admin
+/// The bundled rules: /health is open to GET, /catalog to everybody, /admin
 /// needs a scope that bob does not have. No spelling of /admin gets him in, not
 /// even where Envoy leaves the path as it is. The answers of the bundled Envoy
 /// and of a lax one, to bob.
@@ -99,8 +99,8 @@ const SPELLINGS: [(&str, &str, &str); 31] = [
     ("/.;/admin", DENIED, REFUSED),
     ("/admin/.", DENIED, REFUSED),
     ("/admin//users", DENIED, REFUSED),
-    ("/catalogue/../admin", DENIED, REFUSED),
-    ("/catalogue/..%2fadmin", "400", REFUSED),
+    ("/catalog/../admin", DENIED, REFUSED),
+    ("/catalog/..%2fadmin", "400", REFUSED),
     // Another resource to every server that decodes a path once.
     ("/health/%252e%252e/admin", "200", "200"),
     ("/health?/../admin", "200", "200"),

@@ -56,7 +56,7 @@ async fn a_service_receives_an_identity_it_can_verify_and_not_the_public_token()
     assert!(identity["enrichment"].is_null());
 
     // Another user from another application.
-    let seen = gateway.get("/catalogue/shoes", &gateway.token("carol")).await.seen();
+    let seen = gateway.get("/orders", &gateway.token("carol")).await.seen();
     assert_eq!(seen.identity()["sub"], "carol");
     assert_eq!(seen.values("x-consumer-username"), ["partner-app"]);
     assert_eq!(seen.values("x-user-country"), ["US"]);
@@ -105,18 +105,16 @@ async fn rules_open_paths_and_ask_for_scopes() {
     assert_eq!(gateway.get("/admin", &token).await.outcome(), "200");
     let bob = gateway.get("/admin", &gateway.token("bob")).await;
     assert_eq!(bob.outcome(), "403 insufficient_scope");
-    let partner = gateway.get("/orders", &gateway.token("carol")).await;
-    assert_eq!(partner.outcome(), "403 group_forbidden");
     assert_eq!(gateway.send(Request::get("/orders")).await.outcome(), "401 token_missing");
 
-    let guest = gateway.send(Request::get("/catalogue/shoes")).await.seen();
+    let guest = gateway.send(Request::get("/catalog/shoes")).await.seen();
     assert!(guest.is_anonymous());
     assert_eq!(guest.values("x-anonymous-consumer"), ["true"]);
     assert_eq!(guest.values("x-consumer-username"), ["guest"]);
-    let known = gateway.get("/catalogue/shoes", &token).await.seen();
+    let known = gateway.get("/catalog/shoes", &token).await.seen();
     assert_eq!(known.identity()["sub"], "alice");
     assert!(known.values("x-anonymous-consumer").is_empty());
-    let bad = gateway.get("/catalogue/shoes", "a.b.c").await;
+    let bad = gateway.get("/catalog/shoes", "a.b.c").await;
     assert_eq!(bad.outcome(), "401 token_malformed", "a bad token is not a missing one");
 
     let preflight = Request::new("OPTIONS /orders HTTP/1.1")
@@ -194,7 +192,7 @@ async fn names_that_are_not_ascii_arrive_encoded() {
     gateway.ready().await;
     gateway.users_fault(json!({"kind": "non_ascii"})).await;
     let token = gateway.auth.sign(&alice(json!({"azp": null, "client_id": null})));
-    let seen = gateway.get("/catalogue", &token).await.seen();
+    let seen = gateway.get("/orders", &token).await.seen();
     assert_eq!(seen.values("x-user-country"), ["%C3%96sterreich 100%25"]);
     assert_eq!(seen.identity()["country"], "Österreich 100%");
     assert_eq!(seen.values("x-consumer-username"), ["alice"]);

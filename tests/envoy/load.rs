@@ -19,7 +19,7 @@ async fn a_thousand_requests_by_four_clients_ask_once_per_user_and_worker() {
     for _ in 0..4 {
         let port = gateway.ports.listener;
         let requests = ["alice", "bob", "carol"].map(|user| {
-            let request = Request::get("/catalogue").bearer(&gateway.token(user)).into_bytes();
+            let request = Request::get("/orders").bearer(&gateway.token(user)).into_bytes();
             gateway.remember_tokens(&request);
             (user, request)
         });
@@ -119,12 +119,12 @@ async fn two_hundred_clients_that_leave_leave_nothing_behind() {
     gateway.users_fault(json!({"kind": "slow", "delay_ms": 400})).await;
     let (alice, carol) = (gateway.token("alice"), gateway.token("carol"));
     let requests = [&alice, &carol].map(|token| {
-        let request = Request::get("/catalogue").bearer(token).into_bytes();
+        let request = Request::get("/orders").bearer(token).into_bytes();
         gateway.remember_tokens(&request);
         request
     });
     let stayed = ["alice", "carol"].map(|user| {
-        let request = Request::get("/catalogue").bearer(&gateway.token(user));
+        let request = Request::get("/orders").bearer(&gateway.token(user));
         tokio::spawn(send(&gateway, request))
     });
     for wave in 0..4 {

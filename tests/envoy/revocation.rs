@@ -119,7 +119,7 @@ async fn a_feed_reaches_every_worker_within_a_poll() {
         .start()
         .await;
     let (alice, carol) = (gateway.token("alice"), gateway.token("carol"));
-    assert_eq!(gateway.get("/catalogue", &carol).await.outcome(), "401 token_revoked", "at once");
+    assert_eq!(gateway.get("/orders", &carol).await.outcome(), "401 token_revoked", "at once");
     assert_eq!(gateway.get("/orders", &alice).await.status, 200);
     let start = Instant::now();
     service.revoke(json!({"sub": "alice", "issued_before": 4_000_000_000_u64}));

@@ -117,7 +117,7 @@ async fn what_was_known_serves_while_the_service_fails() {
         })
         .await;
     }
-    let bob = gateway.get("/catalogue", &gateway.token("carol")).await;
+    let bob = gateway.get("/orders", &gateway.token("carol")).await;
     assert_eq!(bob.outcome(), "503 user_info_unavailable", "who was never known is not served");
     mend(&gateway, &json!("down")).await;
 }
@@ -134,7 +134,7 @@ async fn a_cluster_that_does_not_exist_is_a_service_that_fails() {
         let answer = gateway.get("/orders", &token).await;
         assert_eq!(answer.outcome(), "503 user_info_unavailable");
     }
-    assert_eq!(gateway.get("/catalogue", "a.b.c").await.outcome(), "401 token_malformed");
+    assert_eq!(gateway.get("/catalog", "a.b.c").await.outcome(), "401 token_malformed");
     drop(gateway);
 
     let nobody = Setup::bundled().replace("upstream: auth,", "upstream: nobody,");

@@ -3,17 +3,23 @@
 use axum::http::header::{COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName};
 
-/// As `token.from_cookies` in `envoy/envoy.yaml`.
+/// As `token.from_cookies` in `envoy/envoy.yaml`. The prefix keeps every other
+/// host, siblings included, from setting a cookie of that name; browsers take such
+/// a cookie only by TLS.
+const SECURE_NAME: &str = "__Host-session";
 const NAME: &str = "shop_token";
 
 /// For no script, and for no request that another site makes but a link.
 pub fn set(token: &str, seconds: u64, headers: &HeaderMap) -> String {
     // Envoy says how the browser came.
-    let secure = match text(headers, HeaderName::from_static("x-forwarded-proto")) {
-        Some("https") => "; Secure",
-        _ => "",
-    };
-    format!("{NAME}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+    match text(headers, HeaderName::from_static("x-forwarded-proto")) {
+        Some("https") => set_secure(token, seconds),
+        _ => format!("{NAME}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax"),
+    }
+}
+
+pub fn set_secure(token: &str, seconds: u64) -> String {
+    format!("{SECURE_NAME}={token}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax")
 }
 
 pub fn clear(headers: &HeaderMap) -> String {
@@ -24,7 +30,10 @@ pub fn clear(headers: &HeaderMap) -> String {
 pub fn token(headers: &HeaderMap) -> Option<&str> {
     let fields = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let mut cookies = fields.flat_map(|field| field.split(';'));
-    cookies.find_map(|cookie| cookie.trim().strip_prefix(NAME)?.strip_prefix('='))
+    cookies.find_map(|cookie| {
+        let (name, value) = cookie.trim().split_once('=')?;
+        [SECURE_NAME, NAME].contains(&name).then_some(value)
+    })
 }
 
 /// Whether the form that was sent stood on a page of ours: no other site may

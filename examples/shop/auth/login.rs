@@ -64,13 +64,15 @@ impl Service {
             let body = json!({"error": "invalid_grant", "error_description": "wrong username or password"});
             return (StatusCode::UNAUTHORIZED, Json(body)).into_response();
         };
-        Json(json!({
-            "access_token": self.issue(account).await,
+        let token = self.issue(account).await;
+        let cookie = cookie::set_secure(&token, TOKEN_SECONDS);
+        let reply = Json(json!({
+            "access_token": token,
             "token_type": "Bearer",
             "expires_in": TOKEN_SECONDS,
             "scope": account.scope,
-        }))
-        .into_response()
+        }));
+        ([(SET_COOKIE, cookie)], reply).into_response()
     }
 
     async fn log_in_browser(&self, credentials: &Credentials, headers: &HeaderMap) -> Response {

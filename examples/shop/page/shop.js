@@ -39,7 +39,7 @@ const products = {
   "tea-tin": "M14 16h20v24H14zM16 10h16v6H16zM19 24h10v8H19z",
 };
 const picture = (id) => drawing("0 0 48 48", [["path", { d: products[id] ?? "M10 10h28v28H10z" }]]);
-const countries = { ES: "Spain", JP: "Japan", US: "the United States" };
+const countries = { ES: "Spain", JP: "Japan", US: "the United States", NL: "the Netherlands" };
 const price = ({ amount, currency }) => {
   const money = new Intl.NumberFormat("en", { style: "currency", currency });
   return money.format(amount / 10 ** money.resolvedOptions().maximumFractionDigits);
@@ -83,7 +83,7 @@ async function load() {
   let denied = null;
   if (home.status === 403 && mode === "with") {
     denied = home;
-    home = await call(base, "/catalogue");
+    home = await call(base, "/catalog");
   }
   const [token, calls, views] = await Promise.all([call(backstage, "/auth/token"), userCalls(), call(backstage, "/views")]);
   const asked = calls.gateway - before.gateway;
@@ -91,7 +91,7 @@ async function load() {
 
   showFlow(home, token.json, trace, asked, calls.isDown);
   if (!home.ok) showProblem(home);
-  else if (denied) showCatalogue(home.json.content, denied);
+  else if (denied) showCatalog(home.json.content, denied);
   else showHome(home.json.content);
   showCounts(views.json, calls);
   showToken(token.json);
@@ -174,18 +174,18 @@ function product(item, canBuy) {
     canBuy ? el("button", { onclick: () => change(item.id, item.name) }, "Add", el("span", { class: "sr" }, ` ${item.name} to the basket`)) : null);
 }
 
-function showCatalogue(items, denied) {
-  by("who").textContent = "a partner's developer";
+function showCatalog(items, denied) {
+  by("who").textContent = "a courier's developer";
   by("shop").replaceChildren(
-    el("section", {}, el("h1", { id: "shop-title" }, "The catalogue"),
-      el("div", { class: "notice info" }, el("p", {}, "For the rest of the shop the gateway says ", el("code", { id: "problem" }, `${denied.status} ${denied.json.code}`), ": this client may only GET /catalogue."))),
-    el("section", {}, head("Products", "catalogue"), el("ul", { class: "grid" }, items.map((item) => product(item, false)))));
+    el("section", {}, el("h1", { id: "shop-title" }, "The catalog"),
+      el("div", { class: "notice info" }, el("p", {}, "For the rest of the shop the gateway says ", el("code", { id: "problem" }, `${denied.status} ${denied.json.code}`), ": this client may only GET /catalog."))),
+    el("section", {}, head("Products", "catalog"), el("ul", { class: "grid" }, items.map((item) => product(item, false)))));
 }
 
 function showHome(home) {
   const { name, country, customer_type: type } = home.user;
   by("who").textContent = `${name}, ${type}, ${countries[country] ?? country}`;
-  const { promotion, recommendations, reviews, catalogue, basket } = home;
+  const { promotion, recommendations, reviews, catalog, basket } = home;
   const picks = recommendations?.map((item) => el("li", { class: "pick", "data-pick": item.id }, picture(item.id),
     el("strong", {}, item.name), el("span", { class: "price" }, price(item.price)),
     el("span", { class: "because" }, item.because.ordered ? `because you have the ${item.because.ordered.toLowerCase()}` : `popular in ${countries[item.because.popular_in] ?? "your country"}`)));
@@ -200,7 +200,7 @@ function showHome(home) {
           el("p", { class: "stars" }, el("span", { "aria-hidden": "true" }, "★".repeat(review.stars) + "☆".repeat(5 - review.stars)), el("span", { class: "sr" }, `${review.stars} of 5 stars`)),
           el("p", { lang: review.language }, review.text),
           el("p", { class: "note" }, `${review.author}, on the ${review.product.toLowerCase()}`))))) : gap("reviews"))),
-    el("section", { "aria-label": "Catalogue" }, head("All products", "catalogue, prices by country"), catalogue ? el("ul", { class: "grid" }, catalogue.map((item) => product(item, true))) : gap("catalogue")));
+    el("section", { "aria-label": "Catalog" }, head("All products", "catalog, prices by country"), catalog ? el("ul", { class: "grid" }, catalog.map((item) => product(item, true))) : gap("catalog")));
 }
 
 function basketOf({ lines, percent_off: off, total }) {

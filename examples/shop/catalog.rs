@@ -1,13 +1,14 @@
-//! The catalogue: what there is, priced in the currency of the caller's country.
+//! The catalog: what there is, priced in the currency of the caller's country.
 //! Open to all.
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::service::{Service, Visit};
+use super::service::{Problem, Service, Visit};
 
 struct Product {
     id: &'static str,
@@ -29,13 +30,24 @@ const PRODUCTS: [Product; 8] = [
 ];
 
 pub fn router() -> Router<Service> {
-    Router::new().route("/catalogue", get(list))
+    Router::new().route("/catalog", get(list)).route("/catalog/{id}", get(one))
 }
 
 async fn list(State(_): State<Service>, visit: Visit) -> Response {
     let country = visit.claim("country");
     let products: Vec<Value> = PRODUCTS.iter().map(|product| product.in_country(country)).collect();
     visit.answer(json!(products))
+}
+
+async fn one(
+    State(_): State<Service>,
+    Path(id): Path<String>,
+    visit: Visit,
+) -> Result<Response, Problem> {
+    let product = PRODUCTS.iter().find(|product| product.id == id);
+    let product = product.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no such product"))?;
+    let content = product.in_country(visit.claim("country"));
+    Ok(visit.answer(content))
 }
 
 impl Product {
