@@ -1,11 +1,12 @@
 .PHONY: help wasm cli oci package run test bench clean
 
-# First port of the demo: Envoy, then auth, users, upstream and Envoy's admin
-# interface on the four after it. Unset: the ports of envoy/envoy.yaml.
+# First port of the shop: Envoy, then auth, users, upstream, Envoy's admin
+# interface and the other services on the ten after it. Unset: the ports of
+# envoy/envoy.yaml.
 PORT ?=
 
 help:
-	@echo 'make run      build the module, install Envoy and start the demo (PORT=18000 for other ports)'
+	@echo 'make run      build the module, install Envoy and start the shop (PORT=18000 for other ports)'
 	@echo 'make wasm     build target/wasm32-wasip1/release/gatepass.wasm'
 	@echo 'make cli      build the command, target/release/gatepass'
 	@echo 'make oci      put it into an OCI image layout, in target/oci'
@@ -29,8 +30,8 @@ package: wasm
 
 run: wasm
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && \
-	    cargo build --locked --quiet --example demo && \
-	    exec "$${CARGO_TARGET_DIR:-target}/debug/examples/demo" $(if $(PORT),--port $(PORT))
+	    cargo build --locked --quiet --example shop && \
+	    exec "$${CARGO_TARGET_DIR:-target}/debug/examples/shop" $(if $(PORT),--port $(PORT))
 
 test:
 	@.ci/test

@@ -1,12 +1,11 @@
-//! A gateway under test: Envoy with the module, and the demo's services.
+//! A gateway under test: Envoy with the module, and the shop's services.
 
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use std::{env, fs, process, thread};
+use std::{fs, thread};
 
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
@@ -18,6 +17,7 @@ use crate::stack::client::Client;
 use crate::stack::envoy::{self, Envoy};
 use crate::stack::keys;
 use crate::stack::ports::Ports;
+use crate::stack::service::Trust;
 use crate::stack::upstream::Upstream;
 use crate::stack::users::Users;
 use crate::wire::{Answer, Connection, Request};
@@ -127,16 +127,18 @@ impl Setup {
     }
 
     async fn try_start(self) -> (Gateway, Result<(), StartError>) {
-        let ports = next_ports();
+        // One service for all paths: it tells what it received.
+        let ports = Ports::unused().with_one_upstream();
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let config = directory.join(format!("envoy-{}.yaml", ports.listener));
         let log = directory.join(format!("envoy-{}.log", ports.listener));
         fs::write(&config, ports.render(&self.config)).expect("the directory can be written");
 
         let (api_key, signing_key) = (keys::random_text(), keys::p256_pem());
-        let auth = Auth::start(ports.bind(ports.auth).await.unwrap());
+        let auth = Auth::start(ports.bind(ports.auth).await.unwrap(), ports.listener);
         let users = Users::start(ports.bind(ports.users).await.unwrap(), api_key.clone());
-        let upstream = Upstream::start(ports.bind(ports.upstream).await.unwrap(), ports.listener);
+        let trust = Arc::new(Trust::new(ports, api_key.clone()));
+        let upstream = Upstream::start(ports.bind(ports.upstream).await.unwrap(), trust);
         let client = Client::new();
         let url = format!("http://127.0.0.1:{}/fault", ports.auth);
         client.post(&url, &self.jwks_fault).await.unwrap();
@@ -145,8 +147,9 @@ impl Setup {
         secrets.insert(api_key.clone());
         secrets.extend(signing_key.lines().filter(|line| !line.contains('-')).map(str::to_owned));
         let mut envoy = Envoy::start(&envoy::Options {
-            executable: &executable(),
+            executable: &envoy::installed(),
             config: &config,
+            more_config: None,
             workers: self.workers,
             environment: &[("GATEPASS_SIGNING_KEY", &signing_key), ("USERS_API_KEY", &api_key)],
             log: Some(&log),
@@ -167,41 +170,6 @@ impl Setup {
             _upstream: upstream,
         };
         (gateway, outcome)
-    }
-}
-
-/// The Envoy to test with: `$ENVOY`, else what `.ci/install-envoy` installs.
-fn executable() -> PathBuf {
-    let directory = envoy::directory();
-    assert!(
-        directory.join(envoy::MODULE).exists(),
-        "{} is missing: run `make test`, or `make wasm` before `cargo test`",
-        envoy::MODULE
-    );
-    if let Some(path) = env::var_os("ENVOY") {
-        return path.into();
-    }
-    let script = fs::read_to_string(directory.join(".ci/install-envoy")).unwrap_or_default();
-    let version = script.lines().find_map(|line| line.strip_prefix("version=")).unwrap_or_default();
-    let library = directory.join(format!("target/envoy-{version}/lib"));
-    let pythons = fs::read_dir(library).into_iter().flatten().flatten();
-    let mut found = pythons.map(|python| python.path().join("site-packages/envoy/_bin/envoy"));
-    found.find(|path| path.exists()).unwrap_or_else(|| {
-        panic!("no Envoy {version}: run `make test`, or `.ci/install-envoy` before `cargo test`")
-    })
-}
-
-/// Five ports that nobody uses, below those that the system gives to clients:
-/// these come and go, between finding a port free and listening on it.
-fn next_ports() -> Ports {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let taken = u32::from(NEXT.fetch_add(5, Ordering::Relaxed));
-        let first = 12_000 + (process::id() * 500 + taken) % 20_000;
-        let ports = Ports::from_first(u16::try_from(first).unwrap()).unwrap();
-        if ports.taken().is_empty() {
-            return ports;
-        }
     }
 }
 
@@ -262,7 +230,7 @@ impl Gateway {
     /// them over at a tick, which shows nowhere.
     pub async fn ready(&self) {
         until("somebody fetched the keys", || async {
-            self.stat("cluster.auth.upstream_rq_200").await > 0
+            self.read(self.ports.auth, "/calls").await["jwks_served"].as_u64() > Some(0)
         })
         .await;
         sleep(Duration::from_millis(500)).await;

@@ -255,7 +255,7 @@ async fn connection_cannot_name_what_the_gateway_says() {
             let seen = gateway.send(request).await.seen();
             assert_eq!(seen.identity()["sub"], "alice", "{value}");
             assert_eq!(seen.values("x-consumer-username"), ["web-app"], "{value}");
-            assert_eq!(seen.values("x-user-country"), ["AT"], "{value}");
+            assert_eq!(seen.values("x-user-country"), ["ES"], "{value}");
             let left = seen.values("connection").join(",").to_ascii_lowercase();
             assert!(!left.contains("consumer") && !left.contains("identity"), "{value}: {left}");
         }
@@ -297,7 +297,7 @@ async fn an_envoy_without_limits_leaves_the_filter_standing() {
         ],
     )
     .await;
-    // The demo's upstream reads no more than 100 fields and some 400 KB: what
+    // The shop's upstream reads no more than 100 fields and some 400 KB: what
     // it answers shows that the filter let them pass.
     check(
         &gateway,

@@ -26,7 +26,7 @@ async fn a_service_receives_an_identity_it_can_verify_and_not_the_public_token()
         ("x-consumer-custom-id", "web"),
         ("x-consumer-groups", "first-party"),
         ("x-credential-identifier", "web"),
-        ("x-user-country", "AT"),
+        ("x-user-country", "ES"),
     ] {
         assert_eq!(seen.values(name), [expected], "{name}");
     }
@@ -44,8 +44,8 @@ async fn a_service_receives_an_identity_it_can_verify_and_not_the_public_token()
         ("client_id", json!("web")),
         ("scope", json!("orders admin")),
         ("groups", json!(["first-party"])),
-        ("country", json!("AT")),
-        ("customer_type", json!("business")),
+        ("country", json!("ES")),
+        ("customer_type", json!("premium")),
         ("preferred_username", json!("alice")),
         ("env", json!("demo")),
     ] {
@@ -131,8 +131,8 @@ async fn rules_open_paths_and_ask_for_scopes() {
 /// Wherever the token was, the rest of it stays as it came.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_from_a_cookie_parameter_or_header_goes_no_further() {
-    let sources = "token: {from_headers: [{name: authorization, value_prefix: 'Bearer '}, {name: x-token}], from_cookies: [session], from_params: [access_token]}\nerrors: {realm: shop}";
-    let gateway = Setup::bundled().replace_block("errors:", sources).start().await;
+    let sources = "token: {from_headers: [{name: authorization, value_prefix: 'Bearer '}, {name: x-token}], from_cookies: [session], from_params: [access_token]}";
+    let gateway = Setup::bundled().replace_block("token:", sources).start().await;
     gateway.ready().await;
     let token = &gateway.token("alice");
     let get = Request::get;
@@ -174,8 +174,8 @@ async fn a_token_from_a_cookie_parameter_or_header_goes_no_further() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_public_token_is_forwarded_on_request_only() {
-    let forward = "token: {forward: true}\nerrors: {realm: shop}";
-    let gateway = Setup::bundled().replace_block("errors:", forward).start().await;
+    let forward = "token: {forward: true}";
+    let gateway = Setup::bundled().replace_block("token:", forward).start().await;
     gateway.ready().await;
     let token = gateway.token("alice");
     let seen = gateway.get("/orders", &token).await.seen();
@@ -224,7 +224,7 @@ async fn each_request_has_a_transaction_token_of_its_own() {
         let claims = decode::<Value>(text, &key.unwrap(), &validation).unwrap().claims;
         assert_eq!(claims["sub"], "alice");
         assert_eq!(claims["req_wl"], "https://gateway.shop.internal");
-        assert_eq!(claims["tctx"]["country"], "AT");
+        assert_eq!(claims["tctx"]["country"], "ES");
         let context = &claims["rctx"];
         assert_eq!(context["path"], format!("/orders/{n}"));
         assert_eq!((&context["method"], &context["req_ip"]), (&json!("GET"), &json!("127.0.0.1")));

@@ -1,7 +1,7 @@
 //! The built module in a real Envoy, with real services around it.
 //!
 //! Each test has an Envoy of its own, with the bundled configuration or an
-//! edited copy of it, and the services of the demo. When it ends, what Envoy
+//! edited copy of it, and the services of the shop. When it ends, what Envoy
 //! wrote is searched for secrets, and what it counted for filters that died;
 //! see [`gateway::Gateway`].
 //!
@@ -36,10 +36,11 @@ mod reference_tokens;
 mod refused;
 mod revocation;
 mod sealed_tokens;
+mod shop;
 mod token_service;
 mod tokens;
 mod user_info;
 mod wire;
 
-#[path = "../../examples/demo/stack.rs"]
+#[path = "../../examples/shop/stack.rs"]
 mod stack;

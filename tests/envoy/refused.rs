@@ -12,7 +12,7 @@ async fn a_configuration_with_mistakes_is_refused_with_all_of_them_in_one_line()
         .replace("failure_mode: deny", "failure_mode: allow")
         .replace("ttl_seconds: 300\n", "ttl_seconds: 0\n")
         .replace("required: [country]", "required: [county]")
-        .replace("errors: {realm: shop}", "errors: {realm: shop}\n                    erors: {}")
+        .replace_block("errors:", "errors: {realm: shop}\nerors: {}")
         .start_refused()
         .await;
     let line = log.lines().find(|line| line.contains("invalid configuration"));

@@ -112,10 +112,9 @@ async fn a_feed_reaches_every_worker_within_a_poll() {
     let gateway = Setup::bundled()
         .workers(2)
         .service("tokens", service.port)
-        .replace(
-            "revocation:",
-            "revocation:\n                      \
-             feed: {service: tokens, path: /revocations, poll_seconds: 1, max_stale_seconds: 3}",
+        .replace_block(
+            "feed:",
+            "feed: {service: tokens, path: /revocations, poll_seconds: 1, max_stale_seconds: 3}",
         )
         .start()
         .await;

@@ -1,4 +1,4 @@
-//! What is in `examples/` beside the demo is true: configurations are accepted,
+//! What is in `examples/` beside the shop is true: configurations are accepted,
 //! metrics and codes are those that there are.
 
 #![allow(

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /users/{sub}` with `X-API-Key` | the user, or 404 |
 //! | `POST /fault` | makes it fail, see [`Fault`] |
-//! | `GET /calls` | how often it was asked, in all and by subject |
+//! | `GET /calls` | how often it was asked, in all, by subject and by caller |
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -21,12 +21,34 @@ use tokio::net::TcpListener;
 use super::fault::{self, Switch};
 use super::server::Server;
 
-/// Name, country and type by subject.
-const USERS: [(&str, &str, &str, &str); 4] = [
-    ("alice", "Alice Liddell", "AT", "business"),
-    ("bob", "Bob Baumeister", "DE", "private"),
-    ("carol", "Carol Danvers", "US", "private"),
-    ("dave", "Dave Bowman", "NL", "business"),
+struct User {
+    sub: &'static str,
+    name: &'static str,
+    country: &'static str,
+    kind: &'static str,
+    /// What they ordered before.
+    orders: &'static [&'static str],
+}
+
+const USERS: [User; 5] = [
+    User {
+        sub: "alice",
+        name: "Alice Romero",
+        country: "ES",
+        kind: "premium",
+        orders: &["moka-pot", "hand-grinder"],
+    },
+    User {
+        sub: "bob",
+        name: "Bob Tanaka",
+        country: "JP",
+        kind: "standard",
+        orders: &["matcha-bowl"],
+    },
+    User { sub: "carol", name: "Carol Reyes", country: "US", kind: "standard", orders: &[] },
+    User { sub: "dave", name: "Dave Bakker", country: "NL", kind: "standard", orders: &[] },
+    // Of whoever revokes, the gateway asks who that is, as of anyone.
+    User { sub: "auth", name: "Auth service", country: "ES", kind: "service", orders: &[] },
 ];
 
 /// How it fails: as any service may, or with a user that is not right.
@@ -62,7 +84,7 @@ impl WrongUser {
             Self::WrongSubject => user["sub"] = json!("mallory"),
             Self::Incomplete => user["address"] = json!({}),
             Self::NonAscii => user["address"]["country"] = json!("Österreich 100%"),
-            Self::ControlCharacters => user["address"]["country"] = json!("AT\r\nX-Admin: yes"),
+            Self::ControlCharacters => user["address"]["country"] = json!("ES\r\nX-Admin: yes"),
         }
     }
 }
@@ -87,7 +109,23 @@ impl Users {
 struct Service {
     api_key: String,
     fault: Switch<Fault>,
-    calls: Mutex<BTreeMap<String, u64>>,
+    calls: Mutex<Calls>,
+}
+
+#[derive(Default)]
+struct Calls {
+    by_subject: BTreeMap<String, u64>,
+    by_caller: BTreeMap<String, u64>,
+}
+
+impl Service {
+    /// The services name themselves when they ask; the gateway does not.
+    fn count(&self, sub: &str, headers: &HeaderMap) {
+        let caller = headers.get("x-caller").and_then(|name| name.to_str().ok());
+        let mut calls = self.calls.lock().unwrap();
+        *calls.by_subject.entry(sub.to_owned()).or_default() += 1;
+        *calls.by_caller.entry(caller.unwrap_or("gateway").to_owned()).or_default() += 1;
+    }
 }
 
 async fn user(
@@ -95,7 +133,7 @@ async fn user(
     Path(sub): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    *service.calls.lock().unwrap().entry(sub.clone()).or_default() += 1;
+    service.count(&sub, &headers);
     let fault = service.fault.get();
     if let Fault::Answer(fault) = fault
         && let Some(failure) = fault.answer().await
@@ -105,15 +143,16 @@ async fn user(
     if headers.get("x-api-key").map(|key| key.as_bytes()) != Some(service.api_key.as_bytes()) {
         return (StatusCode::UNAUTHORIZED, Json(json!({"error": "wrong API key"}))).into_response();
     }
-    let Some((_, name, country, kind)) = USERS.iter().find(|user| user.0 == sub) else {
+    let Some(user) = USERS.iter().find(|user| user.sub == sub) else {
         return (StatusCode::NOT_FOUND, Json(json!({"error": "no such user"}))).into_response();
     };
     let mut user = json!({
         "sub": sub,
-        "name": name,
+        "name": user.name,
         "preferred_username": sub,
-        "type": kind,
-        "address": {"country": country},
+        "type": user.kind,
+        "address": {"country": user.country},
+        "order_history": user.orders,
     });
     if let Fault::User(wrong) = fault {
         wrong.spoil(&mut user);
@@ -128,6 +167,11 @@ async fn set_fault(State(service): State<Arc<Service>>, Json(fault): Json<Fault>
 
 async fn calls(State(service): State<Arc<Service>>) -> Json<Value> {
     let calls = service.calls.lock().unwrap();
-    let total: u64 = calls.values().sum();
-    Json(json!({"calls": total, "by_subject": *calls}))
+    let total: u64 = calls.by_subject.values().sum();
+    Json(json!({
+        "calls": total,
+        "by_subject": calls.by_subject,
+        "by_caller": calls.by_caller,
+        "is_down": matches!(service.fault.get(), Fault::Answer(fault::Fault::Down)),
+    }))
 }

@@ -2,27 +2,43 @@
 //!
 //! | request | answer |
 //! |---|---|
+//! | `GET /login?return_to=` | the login page |
 //! | `POST /login` `{"username", "password"}` | an access token (RFC 9068), also as a cookie |
+//! | `POST /login` from the page | the cookie, and back to where one came from |
+//! | `POST /logout` | the cookie is gone |
 //! | `GET /.well-known/jwks.json` | the public keys |
+//! | `GET /revocations?since=` | who was locked out since then |
+//! | `POST /revoke` `{"sub"}` | locks a user out; the gateway is told at once |
 //! | `POST /rotate` | new tokens are signed by a new key; the old one stays published |
+//! | `POST /renew` with the cookie | a new token in its place |
+//! | `GET /token` with the cookie | what is in the token; nothing that protects something has this |
 //! | `POST /fault` | makes the JWKS fail, see [`Fault`] |
 //! | `GET /calls` | how often anyone logged in or fetched the JWKS |
+
+pub mod cookie;
+mod login;
+mod revocations;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::{Query, State};
 use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
+    get_current_timestamp,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use self::revocations::Revocations;
+use super::client::Client;
 use super::fault::{Fault, Switch};
 use super::keys;
 use super::server::Server;
@@ -46,23 +62,37 @@ const ACCOUNTS: [Account; 4] = [
     Account { username: "dave", password: "delivery", client: "courier", scope: "orders" },
 ];
 
+/// The service itself, as the gateway's client: nobody logs in as this.
+const ADMINISTRATOR: Account =
+    Account { username: "auth", password: "", client: "auth", scope: "revoke" };
+
 pub struct Auth {
     service: Arc<Service>,
     _server: Server,
 }
 
 impl Auth {
-    pub fn start(listener: TcpListener) -> Self {
+    /// `gateway` is the port of a gateway to tell who is locked out.
+    pub fn start(listener: TcpListener, gateway: u16) -> Self {
         let service = Arc::new(Service {
+            gateway,
+            client: Client::new(),
+            revocations: Mutex::new(Revocations::new()),
             keys: Mutex::new(vec![Key::generate()]),
             jwks_fault: Switch::default(),
             logins: AtomicU64::new(0),
             jwks_fetches: AtomicU64::new(0),
+            jwks_served: AtomicU64::new(0),
         });
         let router = Router::new()
-            .route("/login", post(login))
+            .route("/login", get(login::page).post(login::log_in))
+            .route("/logout", post(login::log_out))
             .route("/.well-known/jwks.json", get(jwks))
+            .route("/revocations", get(revocations))
+            .route("/revoke", post(revoke))
             .route("/rotate", post(rotate))
+            .route("/renew", post(renew))
+            .route("/token", get(token))
             .route("/fault", post(set_fault))
             .route("/calls", get(calls))
             .with_state(Arc::clone(&service));
@@ -99,11 +129,15 @@ impl Account {
 }
 
 struct Service {
+    gateway: u16,
+    client: Client,
+    revocations: Mutex<Revocations>,
     /// Oldest first; the last one signs.
     keys: Mutex<Vec<Key>>,
     jwks_fault: Switch<Fault>,
     logins: AtomicU64,
     jwks_fetches: AtomicU64,
+    jwks_served: AtomicU64,
 }
 
 impl Service {
@@ -114,6 +148,20 @@ impl Service {
         header.typ = Some("at+jwt".to_owned());
         header.kid.clone_from(&key.public.common.key_id);
         encode(&header, claims, &key.private).expect("claims are JSON")
+    }
+
+    /// The claims of a token that is from here, not over, and not revoked.
+    fn verify(&self, token: &str) -> Option<Value> {
+        let kid = decode_header(token).ok()?.kid;
+        let keys = self.keys.lock().unwrap();
+        let key = keys.iter().find(|key| key.public.common.key_id == kid)?;
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        let key = DecodingKey::from_jwk(&key.public).ok()?;
+        let claims = decode::<Value>(token, &key, &validation).ok()?.claims;
+        let not_before = self.revocations.lock().unwrap().not_before(claims["sub"].as_str()?);
+        (claims["iat"].as_u64()? >= not_before).then_some(claims)
     }
 }
 
@@ -133,45 +181,12 @@ impl Key {
     }
 }
 
-#[derive(Deserialize)]
-struct Credentials {
-    username: String,
-    password: String,
-}
-
-async fn login(
-    State(service): State<Arc<Service>>,
-    Json(credentials): Json<Credentials>,
-) -> Response {
-    service.logins.fetch_add(1, Ordering::Relaxed);
-    let account = ACCOUNTS.iter().find(|account| {
-        account.username == credentials.username && account.password == credentials.password
-    });
-    let Some(account) = account else {
-        let body =
-            json!({"error": "invalid_grant", "error_description": "wrong username or password"});
-        return (StatusCode::UNAUTHORIZED, Json(body)).into_response();
-    };
-    let token = service.sign(&account.claims());
-    // For browsers. The prefix keeps every other host, siblings included, from
-    // setting a cookie of that name.
-    let cookie = format!(
-        "__Host-session={token}; Path=/; Max-Age={TOKEN_SECONDS}; Secure; HttpOnly; SameSite=Lax"
-    );
-    let reply = Json(json!({
-        "access_token": token,
-        "token_type": "Bearer",
-        "expires_in": TOKEN_SECONDS,
-        "scope": account.scope,
-    }));
-    ([(SET_COOKIE, cookie)], reply).into_response()
-}
-
 async fn jwks(State(service): State<Arc<Service>>) -> Response {
     service.jwks_fetches.fetch_add(1, Ordering::Relaxed);
     if let Some(failure) = service.jwks_fault.get().answer().await {
         return failure;
     }
+    service.jwks_served.fetch_add(1, Ordering::Relaxed);
     let keys = service.keys.lock().unwrap();
     let keys = keys.iter().map(|key| key.public.clone()).collect();
     Json(JwkSet { keys }).into_response()
@@ -184,6 +199,59 @@ async fn rotate(State(service): State<Arc<Service>>) -> Json<Value> {
     Json(json!({"kid": kid}))
 }
 
+#[derive(Deserialize)]
+struct Since {
+    since: Option<String>,
+}
+
+async fn revocations(
+    State(service): State<Arc<Service>>,
+    Query(query): Query<Since>,
+) -> Json<Value> {
+    Json(service.revocations.lock().unwrap().since(query.since.as_deref()))
+}
+
+#[derive(Deserialize)]
+struct Who {
+    sub: String,
+}
+
+/// The list is for all gateways, soon; the one that is told knows at once.
+async fn revoke(State(service): State<Arc<Service>>, Json(who): Json<Who>) -> Json<Value> {
+    let entry = service.revocations.lock().unwrap().revoke(&who.sub, TOKEN_SECONDS);
+    let token = service.sign(&ADMINISTRATOR.claims());
+    let bearer = format!("Bearer {token}");
+    let url = format!("http://127.0.0.1:{}/.well-known/gatepass/revocations", service.gateway);
+    let headers = [("authorization", bearer.as_str())];
+    let entries = json!({"entries": [entry]});
+    let told = service.client.send(Method::POST, &url, &headers, Some(&entries)).await;
+    let is_told = told.is_ok_and(|reply| reply.status.is_success());
+    Json(json!({"entry": entry, "gateway_told": is_told}))
+}
+
+/// A token signed by the current key, for whoever has one already.
+async fn renew(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response {
+    let claims = cookie::token(&headers).and_then(|token| service.verify(token));
+    let username = claims.as_ref().and_then(|claims| claims["sub"].as_str());
+    let Some(claims) = username.and_then(Auth::claims) else {
+        return StatusCode::UNAUTHORIZED.into_response();
+    };
+    let cookie = cookie::set(&service.sign(&claims), TOKEN_SECONDS, &headers);
+    (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
+}
+
+async fn token(headers: HeaderMap) -> Response {
+    let parts = |token| {
+        let header = decode_header(token).ok()?;
+        let claims = jsonwebtoken::dangerous::insecure_decode::<Value>(token).ok()?.claims;
+        Some(Json(json!({"header": header, "claims": claims, "bytes": str::len(token)})))
+    };
+    match cookie::token(&headers).and_then(parts) {
+        Some(parts) => parts.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
 async fn set_fault(State(service): State<Arc<Service>>, Json(fault): Json<Fault>) -> StatusCode {
     service.jwks_fault.set(fault);
     StatusCode::NO_CONTENT
@@ -193,5 +261,6 @@ async fn calls(State(service): State<Arc<Service>>) -> Json<Value> {
     Json(json!({
         "logins": service.logins.load(Ordering::Relaxed),
         "jwks": service.jwks_fetches.load(Ordering::Relaxed),
+        "jwks_served": service.jwks_served.load(Ordering::Relaxed),
     }))
 }

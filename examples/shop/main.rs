@@ -1,5 +1,6 @@
-//! Gatepass at work: Envoy with `envoy/envoy.yaml`, and around it an auth
-//! service, a user-info service and an echoing upstream.
+//! A shop with Gatepass in front: Envoy with `envoy/envoy.yaml`, an auth service,
+//! a user-info service, and the services that the shop is made of, which ask
+//! nobody who their user is.
 //!
 //! `make run` builds the module, installs Envoy and starts this. The services
 //! can also be made to fail, see [`fault`](stack::fault).
@@ -13,7 +14,7 @@
     clippy::unwrap_used,
     missing_docs,
     unreachable_pub,
-    reason = "the rules of the filter, which must not fail; a demo may"
+    reason = "the rules of the filter, which must not fail; an example may"
 )]
 
 // The path makes the module's files those beside this one, for the tests too.
@@ -28,11 +29,12 @@ use stack::ports::Ports;
 use stack::{Options, Stack, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
-const USAGE: &str = "usage: demo [--port FIRST]
+const USAGE: &str = "usage: shop [--port FIRST]
 
-  --port FIRST  Envoy listens on FIRST; auth, users, upstream and Envoy's admin
-                interface on the four ports after it; 0 takes any free ports.
-                Without it, the ports of envoy/envoy.yaml are used.
+  --port FIRST  Envoy listens on FIRST; auth, users, upstream, Envoy's admin
+                interface and the shop's other services on the ten ports after
+                it; 0 takes any free ports. Without it, the ports of
+                envoy/envoy.yaml are used.
 
 environment:
   ENVOY                 path of the Envoy to start; default: envoy on PATH
@@ -64,6 +66,7 @@ async fn main() -> ExitCode {
         envoy: env::var_os("ENVOY").map_or_else(|| PathBuf::from("envoy"), PathBuf::from),
         signing_key: env::var("GATEPASS_SIGNING_KEY").ok(),
         users_api_key: env::var("USERS_API_KEY").ok(),
+        envoy_log: None,
     };
     // Leaving the block drops the stack, and with it Envoy, wherever it is.
     let outcome = tokio::select! {
@@ -74,7 +77,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("demo: {error}");
+            eprintln!("shop: {error}");
             ExitCode::FAILURE
         }
     }
@@ -100,14 +103,17 @@ async fn interrupted() {
 }
 
 fn instructions(ports: Ports) -> String {
-    let Ports { listener, auth, users, upstream, admin } = ports;
+    let Ports { listener, auth, users, upstream, admin, .. } = ports;
     let gateway = format!("http://127.0.0.1:{listener}");
     format!(
         r#"
-Gatepass runs at {gateway}
-(auth :{auth}, users :{users}, upstream :{upstream}, Envoy's admin interface :{admin}).
-Users: alice/wonderland (scope admin), bob/builder, carol/partner (from another app),
-dave/delivery (from an app that may only GET /catalog).
+The shop is open: {gateway}
+Users: alice/wonderland (premium, Spain), bob/builder (standard, Japan),
+carol/partner (by a partner's application), dave/delivery (by an application that may
+only GET /catalog).
+Behind Gatepass: auth :{auth}, users :{users}, upstream :{upstream}; Envoy's admin interface :{admin}.
+
+Or without a browser:
 
 1. Log in; the client gets a public token:
 

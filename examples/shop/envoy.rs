@@ -1,5 +1,6 @@
 //! The Envoy that loads the module.
 
+use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -34,9 +35,36 @@ pub fn config(ports: Ports) -> Result<PathBuf, StartError> {
     Ok(copy)
 }
 
+/// What the shop has beside the bundled configuration: a listener without the
+/// filter, and the switches of its page.
+pub fn backstage(ports: Ports) -> String {
+    ports.render(include_str!("backstage.yaml")).replace("{listener}", &ports.listener.to_string())
+}
+
+/// The Envoy to test with: `$ENVOY`, else what `.ci/install-envoy` installs.
+pub fn installed() -> PathBuf {
+    assert!(
+        directory().join(MODULE).exists(),
+        "{MODULE} is missing: run `make test`, or `make wasm` before `cargo test`"
+    );
+    if let Some(path) = env::var_os("ENVOY") {
+        return path.into();
+    }
+    let script = fs::read_to_string(directory().join(".ci/install-envoy")).unwrap_or_default();
+    let version = script.lines().find_map(|line| line.strip_prefix("version=")).unwrap_or_default();
+    let library = directory().join(format!("target/envoy-{version}/lib"));
+    let pythons = fs::read_dir(library).into_iter().flatten().flatten();
+    let mut found = pythons.map(|python| python.path().join("site-packages/envoy/_bin/envoy"));
+    found.find(|path| path.exists()).unwrap_or_else(|| {
+        panic!("no Envoy {version}: run `make test`, or `.ci/install-envoy` before `cargo test`")
+    })
+}
+
 pub struct Options<'a> {
     pub executable: &'a Path,
     pub config: &'a Path,
+    /// Merged into `config`.
+    pub more_config: Option<&'a str>,
     pub workers: u32,
     pub environment: &'a [(&'a str, &'a str)],
     /// Where it writes; to this process's output unless given.
@@ -53,6 +81,9 @@ impl Envoy {
             let file = File::create(path).map_err(StartError::io("write", path))?;
             let both = file.try_clone().map_err(StartError::io("write", path))?;
             command.stdout(Stdio::from(file)).stderr(Stdio::from(both));
+        }
+        if let Some(yaml) = options.more_config {
+            command.args(["--config-yaml", yaml]);
         }
         command
             .arg("--config-path")

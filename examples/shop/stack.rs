@@ -1,25 +1,35 @@
 //! The services around the gateway, and the gateway's Envoy.
 //!
-//! Made for the demo and the end-to-end tests alike: the tests include this
+//! Made for the shop and the end-to-end tests alike: the tests include this
 //! file, take the same services on free ports and make them fail.
 
-#![allow(dead_code, reason = "shared; neither the demo nor a test uses all of it")]
+#![allow(dead_code, reason = "shared; neither the shop nor a test uses all of it")]
 
 pub mod auth;
+pub mod basket;
+pub mod catalog;
 pub mod client;
 pub mod envoy;
 pub mod fault;
 pub mod keys;
+pub mod page;
 pub mod ports;
+pub mod promotions;
+pub mod recommendations;
+pub mod reviews;
 pub mod server;
+pub mod service;
 pub mod upstream;
 pub mod users;
+pub mod verifier;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -27,6 +37,8 @@ use self::auth::Auth;
 use self::client::Client;
 use self::envoy::Envoy;
 use self::ports::Ports;
+use self::server::Server;
+use self::service::{Service, Trust};
 use self::upstream::Upstream;
 use self::users::Users;
 
@@ -38,6 +50,8 @@ pub struct Options {
     pub signing_key: Option<String>,
     /// A new one unless given.
     pub users_api_key: Option<String>,
+    /// Where Envoy writes; to this process's output unless given.
+    pub envoy_log: Option<PathBuf>,
 }
 
 /// Everything that runs. Dropping it stops it.
@@ -46,7 +60,8 @@ pub struct Stack {
     pub users: Users,
     pub upstream: Upstream,
     pub envoy: Envoy,
-    ports: Ports,
+    pub ports: Ports,
+    services: Vec<Server>,
     client: Client,
 }
 
@@ -64,22 +79,29 @@ impl Stack {
 
         let users_api_key = options.users_api_key.unwrap_or_else(keys::random_text);
         let signing_key = options.signing_key.unwrap_or_else(keys::p256_pem);
-        let auth = Auth::start(ports.bind(ports.auth).await?);
+        let trust = Arc::new(Trust::new(ports, users_api_key.clone()));
+        let auth = Auth::start(ports.bind(ports.auth).await?, ports.listener);
         let users = Users::start(ports.bind(ports.users).await?, users_api_key.clone());
-        let upstream = Upstream::start(ports.bind(ports.upstream).await?, ports.listener);
+        let upstream = Upstream::start(ports.bind(ports.upstream).await?, Arc::clone(&trust));
+        let mut services = Vec::new();
+        for (name, port, router) in services_behind(ports) {
+            let router = router.with_state(Service { name, trust: Arc::clone(&trust) });
+            services.push(Server::start(ports.bind(port).await?, router));
+        }
 
         let mut envoy = Envoy::start(&envoy::Options {
             executable: &options.envoy,
             config: &envoy::config(ports)?,
+            more_config: Some(&envoy::backstage(ports)),
             workers: 2,
             environment: &[
                 ("GATEPASS_SIGNING_KEY", &signing_key),
                 ("USERS_API_KEY", &users_api_key),
             ],
-            log: None,
+            log: options.envoy_log.as_deref(),
         })?;
         envoy.ready(ports).await?;
-        Ok(Self { auth, users, upstream, envoy, ports, client: Client::new() })
+        Ok(Self { auth, users, upstream, services, envoy, ports, client: Client::new() })
     }
 
     /// Waits until a user could log in and call the upstream, which includes
@@ -111,14 +133,24 @@ impl Stack {
         let bearer = format!("Bearer {token}");
         let call = self
             .client
-            .get(&gateway, &[("authorization", &bearer)])
+            .get(&format!("{gateway}/home"), &[("authorization", &bearer)])
             .await
             .map_err(|error| error.to_string())?;
         if call.status.is_success() { Ok(()) } else { Err(call.to_string()) }
     }
 }
 
-/// Why the demo does not run.
+fn services_behind(ports: Ports) -> [(&'static str, u16, Router<Service>); 5] {
+    [
+        ("catalog", ports.catalog, catalog::router()),
+        ("recommendations", ports.recommendations, recommendations::router()),
+        ("promotions", ports.promotions, promotions::router()),
+        ("reviews", ports.reviews, reviews::router()),
+        ("basket", ports.basket, basket::router()),
+    ]
+}
+
+/// Why the shop does not run.
 #[derive(Debug)]
 pub enum StartError {
     PortsTaken(Vec<u16>),
@@ -144,7 +176,7 @@ impl fmt::Display for StartError {
                 let (noun, verb) = if ports.len() == 1 { ("port", "is") } else { ("ports", "are") };
                 write!(
                     f,
-                    "{noun} {} {verb} in use; `make run PORT=20000` takes five from 20000 on, \
+                    "{noun} {} {verb} in use; `make run PORT=20000` takes eleven from 20000 on, \
                      `make run PORT=0` any free ones",
                     ports.join(", ")
                 )

@@ -25,25 +25,31 @@ impl Client {
     }
 
     pub async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Reply, Error> {
-        self.send(Method::GET, url, headers, Body::empty()).await
+        self.send(Method::GET, url, headers, None).await
     }
 
     pub async fn post(&self, url: &str, json: &Value) -> Result<Reply, Error> {
-        let headers = [("content-type", "application/json")];
-        self.send(Method::POST, url, &headers, json.to_string().into()).await
+        self.send(Method::POST, url, &[], Some(json)).await
     }
 
-    async fn send(
+    pub async fn send(
         &self,
         method: Method,
         url: &str,
         headers: &[(&str, &str)],
-        body: Body,
+        json: Option<&Value>,
     ) -> Result<Reply, Error> {
         let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        let body = match json {
+            None => Body::empty(),
+            Some(json) => {
+                request = request.header("content-type", "application/json");
+                json.to_string().into()
+            }
+        };
         let request = request.body(body)?;
         timeout(TIMEOUT, async {
             let response = self.0.request(request).await?;

@@ -1,0 +1,197 @@
+//! A shop, and a browser that visits it.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
+use fantoccini::{Client, ClientBuilder, Locator};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+use crate::stack::ports::Ports;
+use crate::stack::{Options, Stack, envoy};
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The keys that the tests press, as WebDriver calls them.
+pub const TAB: char = '\u{e004}';
+pub const ENTER: char = '\u{e007}';
+pub const SPACE: char = ' ';
+pub const RIGHT: char = '\u{e014}';
+
+pub struct Visit {
+    pub browser: Client,
+    shop: String,
+    /// Both end when dropped.
+    _driver: Child,
+    _stack: Stack,
+}
+
+impl Visit {
+    /// A new shop, and a browser of this width at its door.
+    pub async fn start(width: u32) -> Self {
+        let ports = Ports::unused();
+        let log = format!("{}/browser-{}.log", env!("CARGO_TARGET_TMPDIR"), ports.listener);
+        let stack = Stack::start(Options {
+            ports,
+            envoy: envoy::installed(),
+            signing_key: None,
+            users_api_key: None,
+            envoy_log: Some(log.into()),
+        });
+        let stack = stack.await.unwrap();
+        stack.ready().await.unwrap();
+
+        let port =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("chromedriver is installed, as by `make test`");
+        let arguments = [
+            "--headless=new",
+            // Root, as which continuous integration often runs, has no sandbox.
+            "--no-sandbox",
+            // Small in containers.
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            &format!("--window-size={width},1000"),
+        ];
+        let capabilities = json!({
+            "goog:chromeOptions": {"args": arguments},
+            "goog:loggingPrefs": {"browser": "ALL"},
+        });
+        let mut builder =
+            ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
+        builder.capabilities(capabilities.as_object().unwrap().clone());
+        let url = format!("http://127.0.0.1:{port}");
+        let until = Instant::now() + PATIENCE;
+        let browser = loop {
+            match builder.connect(&url).await {
+                Ok(browser) => break browser,
+                Err(error) if Instant::now() > until => panic!("no browser: {error}"),
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
+        };
+        let shop = format!("http://127.0.0.1:{}", ports.listener);
+        Self { browser, shop, _driver: driver, _stack: stack }
+    }
+
+    /// Goes to a path of the shop.
+    pub async fn go(&self, path: &str) {
+        self.browser.goto(&format!("{}{path}", self.shop)).await.unwrap();
+    }
+
+    /// Logs in by the button with the user's name.
+    pub async fn log_in(&self, name: &str) {
+        self.go("/login").await;
+        let button = format!("//button[strong='{name}']");
+        self.browser.find(Locator::XPath(&button)).await.unwrap().click().await.unwrap();
+        self.until_shown().await;
+    }
+
+    pub async fn until_shown(&self) {
+        until("the page is there", || async {
+            self.script(
+                "return document.querySelector('main:not([hidden]) h1#shop-title') !== null",
+            )
+            .await
+                == true
+        })
+        .await;
+    }
+
+    /// Presses a button of the console, and gives what the page says then.
+    pub async fn press(&self, id: &str) -> String {
+        self.script("document.getElementById('status').textContent = ''").await;
+        self.browser.find(Locator::Id(id)).await.unwrap().click().await.unwrap();
+        self.said().await
+    }
+
+    /// Loads the page with the filter, or without it.
+    pub async fn choose(&self, mode: &str) -> String {
+        self.script("document.getElementById('status').textContent = ''").await;
+        let label = format!("//label[input[@value='{mode}']]");
+        self.browser.find(Locator::XPath(&label)).await.unwrap().click().await.unwrap();
+        self.said().await
+    }
+
+    /// What the page says next.
+    pub async fn said(&self) -> String {
+        until("the page says something", || async { !self.text("#status").await.is_empty() }).await;
+        self.text("#status").await
+    }
+
+    /// The text that an element holds; nothing if there is none.
+    pub async fn text(&self, selector: &str) -> String {
+        let script = "return document.querySelector(arguments[0])?.textContent ?? ''";
+        let text = self.browser.execute(script, vec![json!(selector)]).await.unwrap();
+        text.as_str().unwrap().to_owned()
+    }
+
+    pub async fn number(&self, selector: &str) -> u64 {
+        self.text(selector).await.parse().unwrap()
+    }
+
+    pub async fn script(&self, script: &str) -> Value {
+        self.browser.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// Keys as a person presses them, wherever the focus is.
+    pub async fn keys(&self, keys: &[char]) {
+        let presses = keys.iter().fold(KeyActions::new("keyboard".to_owned()), |actions, key| {
+            actions.then(KeyAction::Down { value: *key }).then(KeyAction::Up { value: *key })
+        });
+        self.browser.perform_actions(presses).await.unwrap();
+    }
+
+    /// Goes on by Tab until an element has the focus, as it must at some time.
+    pub async fn tab_to(&self, selector: &str) {
+        for _ in 0..60 {
+            let script = "return document.activeElement.matches(arguments[0]) && document.activeElement.matches(':focus-visible')";
+            if self.browser.execute(script, vec![json!(selector)]).await.unwrap() == true {
+                return;
+            }
+            self.keys(&[TAB]).await;
+        }
+        panic!("{selector} cannot be reached by Tab");
+    }
+
+    /// How far things jumped about while the page was loaded (0: not at all).
+    pub async fn layout_shift(&self) -> f64 {
+        let script = "const done = arguments[0]; let sum = 0;
+            new PerformanceObserver((list) => { for (const shift of list.getEntries()) sum += shift.value; })
+                .observe({type: 'layout-shift', buffered: true});
+            setTimeout(() => done(sum), 500);";
+        self.browser.execute_async(script, Vec::new()).await.unwrap().as_f64().unwrap()
+    }
+
+    pub async fn screenshot(&self, name: &str) {
+        if let Some(directory) = env::var_os("SCREENSHOTS") {
+            let path = PathBuf::from(directory).join(format!("{name}.png"));
+            fs::write(path, self.browser.screenshot().await.unwrap()).unwrap();
+        }
+    }
+
+    pub async fn end(self) {
+        self.browser.close().await.unwrap();
+    }
+}
+
+/// Waits until something is so.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let give_up = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < give_up, "never: {what}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}

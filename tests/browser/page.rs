@@ -1,0 +1,192 @@
+//! What the page shows, and that it can be used.
+
+use fantoccini::Locator;
+
+use crate::browser::{ENTER, RIGHT, SPACE, Visit};
+
+const WIDE: u32 = 1440;
+const NARROW: u32 = 390;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_user_sees_the_page_that_the_services_made_for_them() {
+    let visit = Visit::start(WIDE).await;
+    visit.go("/").await;
+    let url = visit.browser.current_url().await.unwrap();
+    assert_eq!((url.path(), url.query()), ("/login", Some("return_to=%2F")));
+    visit.screenshot("login").await;
+
+    for (name, who, promotion, language, price, recommended) in [
+        ("Alice", "Alice Romero, premium, Spain", "15% off", "es", "€34.00", "espresso-cups"),
+        ("Bob", "Bob Tanaka, standard, Japan", "Become premium", "ja", "¥5,610", "matcha-whisk"),
+    ] {
+        visit.log_in(name).await;
+        assert_eq!(visit.text("h1").await, format!("Welcome, {name}"));
+        assert_eq!(visit.text("#who").await, who);
+        assert!(visit.text("#promotion").await.contains(promotion), "{name}");
+        assert_eq!(visit.text("[data-product=moka-pot] .price").await, price);
+        let shown = visit.script("return document.querySelector('blockquote [lang]').lang").await;
+        assert_eq!(shown, language, "{name}");
+        let first = visit.script("return document.querySelector('[data-pick]').dataset.pick").await;
+        assert_eq!(first, recommended, "{name}");
+        assert_eq!(
+            visit.script("return document.querySelectorAll('#trace details').length").await,
+            10
+        );
+        let received = visit.text("#trace [data-service=home]").await;
+        for part in ["x-identity-token", "x-consumer-username", "customer_type", "order_history"] {
+            assert!(received.contains(part), "{part} in {received}");
+        }
+        assert!(visit.text("#public").await.contains("at+jwt"), "the public token, decoded");
+        assert!(visit.layout_shift().await < 0.01, "{name}: things jump about");
+        visit.screenshot(&name.to_lowercase()).await;
+    }
+
+    visit.log_in("Dave").await;
+    assert_eq!(visit.text("#problem").await, "403 group_forbidden");
+    assert_eq!(visit.script("return document.querySelectorAll('[data-product]').length").await, 8);
+    assert_eq!(
+        visit.script("return document.querySelectorAll('[data-product] button').length").await,
+        0
+    );
+    visit.screenshot("dave").await;
+
+    // No script can read the token, and none of it is in what was received.
+    assert_eq!(visit.script("return document.cookie").await, "");
+    assert!(!visit.browser.source().await.unwrap().contains("eyJ"));
+    visit
+        .browser
+        .find(Locator::Css("form[action='/logout'] button"))
+        .await
+        .unwrap()
+        .click()
+        .await
+        .unwrap();
+    assert_eq!(visit.browser.current_url().await.unwrap().path(), "/login");
+    visit.go("/").await;
+    assert_eq!(visit.browser.current_url().await.unwrap().path(), "/login");
+    visit.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_counts_who_asked_the_user_service() {
+    let visit = Visit::start(WIDE).await;
+    visit.log_in("Alice").await;
+    for _ in 0..4 {
+        visit.press("again").await;
+    }
+    // What was asked for before the page was opened counts as well.
+    assert!(visit.number("#views-with").await >= 5);
+    assert!(visit.number("#calls-with").await <= 2, "once a worker");
+    assert_eq!(visit.number("#calls-without").await, 0);
+    assert_eq!(visit.text("#asked").await, "not asked");
+
+    visit.choose("without").await;
+    visit.screenshot("without").await;
+    assert_eq!(visit.text("#asked").await, "asked 10 times");
+    visit.press("again").await;
+    assert_eq!(visit.number("#views-without").await, 2);
+    assert_eq!(visit.number("#calls-without").await, 20);
+    assert_eq!(visit.number("#checks-without").await, 20);
+    assert_eq!(visit.text("h1").await, "Welcome, Alice", "the same page, at another price");
+    assert!(visit.number("#calls-with").await <= 2);
+    visit.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_user_is_out_at_once_and_a_new_key_puts_nobody_out() {
+    let visit = Visit::start(WIDE).await;
+    visit.log_in("Alice").await;
+    let kid = visit.text("#public dd").await;
+    let said = visit.press("rotate").await;
+    assert!(said.contains("was replaced") && said.contains("still loads"), "{said}");
+    assert_ne!(visit.text("#public dd").await, kid);
+    assert_eq!(visit.text("h1").await, "Welcome, Alice");
+
+    let said = visit.press("revoke").await;
+    assert!(said.contains("refuses the token"), "{said}");
+    assert_eq!(visit.text("h1").await, "You are locked out");
+    assert_eq!(visit.text("#problem").await, "401 token_revoked");
+    visit.screenshot("revoked").await;
+    // Without the filter nobody would know.
+    visit.choose("without").await;
+    assert_eq!(visit.text("h1").await, "Welcome, Alice");
+    visit.go("/").await;
+    assert_eq!(visit.browser.current_url().await.unwrap().path(), "/login");
+    visit.log_in("Bob").await;
+    assert_eq!(visit.text("h1").await, "Welcome, Bob", "others were not revoked");
+    visit.log_in("Alice").await;
+    assert_eq!(visit.text("h1").await, "Welcome, Alice", "a new login is a new token");
+    visit.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_that_the_gateway_knows_outlive_the_user_service() {
+    let visit = Visit::start(WIDE).await;
+    visit.log_in("Alice").await;
+    // So that both workers know her, whichever connections they got.
+    for _ in 0..8 {
+        visit.log_in("Alice").await;
+        visit.press("again").await;
+    }
+    let said = visit.press("users").await;
+    assert!(said.contains("is down") && said.contains("still loads"), "{said}");
+    assert_eq!(visit.text("h1").await, "Welcome, Alice");
+    visit.screenshot("users-down").await;
+    visit.choose("without").await;
+    assert_eq!(visit.text("h1").await, "The shop cannot serve you now");
+    assert!(visit.text("#problem").await.starts_with("503"));
+    visit.choose("with").await;
+    assert_eq!(visit.text("h1").await, "Welcome, Alice");
+    let said = visit.press("users").await;
+    assert!(said.contains("is back"), "{said}");
+    visit.choose("without").await;
+    assert_eq!(visit.text("h1").await, "Welcome, Alice");
+    visit.end().await;
+}
+
+/// Every step by Tab, Enter, Space and the arrows; the focus shows all the way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shop_needs_no_mouse() {
+    let visit = Visit::start(NARROW).await;
+    visit.go("/login?return_to=/").await;
+    visit.tab_to("#username").await;
+    visit.keys(&['a', 'l', 'i', 'c', 'e']).await;
+    visit.tab_to("#password").await;
+    visit.keys(&['n', 'o', ENTER]).await;
+    crate::browser::until("the password is wrong", || async {
+        visit.text("#problem").await.contains("do not go together")
+    })
+    .await;
+    let kept = visit.script("return document.getElementById('username').value").await;
+    assert_eq!(kept, "alice");
+    visit.tab_to("#password").await;
+    visit.keys(&"wonderland".chars().collect::<Vec<_>>()).await;
+    visit.keys(&[ENTER]).await;
+    visit.until_shown().await;
+    assert_eq!(visit.text("h1").await, "Welcome, Alice");
+    assert!(visit.layout_shift().await < 0.01, "things jump about");
+    visit.screenshot("narrow").await;
+    let fits = visit.script("return document.documentElement.scrollWidth <= innerWidth").await;
+    assert_eq!(fits, true, "nothing is wider than the window");
+
+    visit.tab_to("input[value=with]").await;
+    visit.keys(&[RIGHT]).await;
+    let said = visit.said().await;
+    assert!(said.contains("asks the user service"), "{said}");
+    visit.tab_to("#again").await;
+    visit.keys(&[ENTER]).await;
+    visit.tab_to("[data-product=tea-tin] button").await;
+    visit.keys(&[SPACE]).await;
+    crate::browser::until("it is in the basket", || async {
+        visit.text("#basket").await.contains("1 × Tea tin")
+    })
+    .await;
+    let focus = visit
+        .script("return document.activeElement.closest('[data-product]')?.dataset.product")
+        .await;
+    assert_eq!(focus, "tea-tin", "the focus stays where one was");
+    visit.tab_to("#trace summary").await;
+    visit.keys(&[ENTER]).await;
+    assert!(visit.text("#trace details[open]").await.contains("Header fields"));
+    visit.end().await;
+}
