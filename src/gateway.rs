@@ -16,7 +16,7 @@ pub use crate::flights::{FlightId, Sent};
 use crate::http::RequestHead;
 use crate::hygiene::OwnedHeaders;
 use crate::identity::Minter;
-use crate::keys::Crypto;
+use crate::keys::{Crypto, SigningKey, VerifyingKey};
 use crate::refresh::{Fetched, KeySource, Poll, SharedStore};
 use crate::rules::Rules;
 use crate::session::Sessions;
@@ -157,7 +157,13 @@ impl Gateway {
     /// A gateway on a host. `seed` must be different for each one: it makes the
     /// `jti` of identity tokens unique, and spreads their fetches over time.
     pub fn new(settings: Settings, host: HostTraits, seed: [u8; 16]) -> Self {
-        let (providers, key_sources) = settings.providers.into_iter().unzip();
+        let (providers, mut key_sources): (_, Vec<KeySource>) =
+            settings.providers.into_iter().unzip();
+        let own = settings.minter.keys.signing_keys().map(SigningKey::verifying_key);
+        let own: Rc<[VerifyingKey]> = own.collect();
+        for remote in key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
+            remote.refuse(Rc::clone(&own));
+        }
         let headers = settings.minter.headers.owned();
         let owned = OwnedHeaders::new(headers.chain([settings.minter.header.clone()]));
         let signing = settings.minter.keys.signing_keys();

@@ -197,6 +197,16 @@ fn contradictions() {
             "audience",
         ),
         (
+            "the gateway's key is public",
+            vec![
+                ("/providers/legacy/algorithms", json!(["ES256"])),
+                ("/providers/legacy/local_jwks/keys/0", signing_key()),
+            ],
+            "$",
+            "a signing key of the gateway in provider \"legacy\"",
+            "nobody else has",
+        ),
+        (
             "the identity header is Kong's",
             vec![("/identity_token/header", json!("X-Consumer-ID"))],
             "$",
