@@ -206,13 +206,15 @@ fn check_all<'a, 'v>(
 ///
 /// `None` for a path that servers read differently: with an encoded slash,
 /// backslash, dot segment or control character, with an escape that is none,
-/// with `//`, `;`, `\` or a fragment, or one that does not start with `/`
+/// with `//`, `;`, `\`, a space or a fragment, or one that does not start with `/`
 /// (`OPTIONS *` is the exception).
 fn canonical_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     if path == b"*" {
         return Some(Cow::Borrowed(path));
     }
-    if !path.starts_with(b"/") || has_bad_escape(path) {
+    // A space ends the target in a request line of HTTP/1, and parsers of URLs
+    // cut it off at the end.
+    if !path.starts_with(b"/") || path.contains(&b' ') || has_bad_escape(path) {
         return None;
     }
     let is_ambiguous = |byte: &u8| b"\\;#".contains(byte) || byte.is_ascii_control();
@@ -271,6 +273,7 @@ mod tests {
             ("GET", "/%61dmin/users", Some(1)),
             ("GET", "/administrator", None),
             ("GET", "/caf%C3%A9/menu", Some(3)),
+            ("GET", "/admin/a%20b", Some(1)),
             ("GET", "/", None),
             ("OPTIONS", "*", None),
         ] {
@@ -302,6 +305,8 @@ mod tests {
             "/login%",
             "/login%2",
             "/login%zz",
+            "/login ",
+            "/login HTTP/1.1",
             "login",
             "http://other.example/login",
             "",

@@ -36,6 +36,8 @@
 
 #[path = "../host/mod.rs"]
 mod host;
+#[path = "../protobuf/mod.rs"]
+mod protobuf;
 
 mod configuration;
 mod denials;
