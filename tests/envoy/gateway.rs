@@ -151,7 +151,7 @@ impl Setup {
 }
 
 /// The Envoy to test with: `$ENVOY`, else what `.ci/install-envoy` installs.
-fn executable() -> PathBuf {
+pub fn executable() -> PathBuf {
     let directory = envoy::directory();
     assert!(
         directory.join(envoy::MODULE).exists(),

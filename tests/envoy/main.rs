@@ -22,6 +22,7 @@
 
 mod denials;
 mod gateway;
+mod host_settings;
 mod hostile_heads;
 mod hostile_paths;
 mod hostile_tokens;
