@@ -43,10 +43,11 @@ const MAX_REQUEST_ID: usize = 64;
 impl LogLine {
     /// A request was denied.
     pub fn denied(head: &RequestHead, denial: &Denial, trace: &Trace) -> Self {
-        let request_id = head.first("x-request-id").map(|id| {
-            let id: Vec<u8> = id.iter().copied().take(MAX_REQUEST_ID).collect();
-            String::from_utf8_lossy(&id).into_owned()
-        });
+        // JSON leaves some line breaks of Unicode as they are.
+        let shown = |byte: &u8| if byte.is_ascii_graphic() { char::from(*byte) } else { '?' };
+        let request_id: Option<String> = head
+            .first("x-request-id")
+            .map(|id| id.iter().take(MAX_REQUEST_ID).map(shown).collect());
         let text = json!({
             "event": "denied",
             "code": denial.code(),
@@ -119,5 +120,29 @@ impl LogLine {
     pub fn not_minted(error: &MintError) -> Self {
         let text = json!({ "event": "identity_not_minted", "cause": error.to_string() });
         Self { level: Level::Error, text: text.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line() {
+        for (case, id, expected) in [
+            ("an id", "9c3f-1", "9c3f-1"),
+            ("a line more", "1\r\n{\"event\":1}", "1??{\\\"event\\\":1}"),
+            ("a line of Unicode", "1\u{85}2\u{2028}3\u{7f}", "1??2???3?"),
+            ("escape codes", "\u{1b}[2J", "?[2J"),
+        ] {
+            let head = RequestHead::new([("x-request-id".to_owned(), id.as_bytes().to_vec())]);
+            let line = LogLine::denied(&head, &Denial::TokenMissing, &Trace::default());
+            let shown = format!("\"request_id\":\"{expected}\"");
+            assert!(line.text.contains(&shown), "{case}: {}", line.text);
+            assert!(!line.text.chars().any(char::is_control), "{case}");
+        }
+        let head = RequestHead::new([("x-request-id".to_owned(), vec![b'a'; 1000])]);
+        let line = LogLine::denied(&head, &Denial::TokenMissing, &Trace::default());
+        assert!(line.text.contains(&"a".repeat(64)) && !line.text.contains(&"a".repeat(65)));
     }
 }

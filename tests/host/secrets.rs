@@ -3,7 +3,7 @@
 //! A scenario declares nothing: whatever looks like a credential in what the
 //! client sends, in the environment, in a callout and in what the upstream
 //! receives is remembered, and every log line and every answer of the filter is
-//! searched for it at the end.
+//! searched for it at the end, and the name of every metric.
 
 use super::abi::Pairs;
 use super::exchange::Outcome;
@@ -36,6 +36,7 @@ impl FakeHost {
     /// Where something leaked; the lines themselves are in the log.
     pub fn leaks(&self) -> Vec<String> {
         let lines = self.logs.iter().map(|line| ("a log line", line.text.clone()));
+        let metrics = self.metrics.values.keys().map(|name| ("a metric", name.clone()));
         let answers = self.streams.values().filter_map(|stream| match &stream.outcome {
             Outcome::Replied(response) => {
                 let headers = response.headers.iter();
@@ -44,7 +45,7 @@ impl FakeHost {
             }
             _ => None,
         });
-        let leaks = lines.chain(answers).filter(|(_, text)| {
+        let leaks = lines.chain(metrics).chain(answers).filter(|(_, text)| {
             // The start of a JSON object in base64url: a token, or a piece of one.
             text.contains("eyJ") || self.secrets.iter().any(|secret| text.contains(secret))
         });
