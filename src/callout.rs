@@ -44,7 +44,7 @@ impl Scheme {
     }
 }
 
-/// A GET to be sent to a service.
+/// A request to be sent to a service: a GET, or a POST of a form.
 #[derive(Clone, Debug)]
 pub struct Callout {
     /// Whom to ask.
@@ -53,6 +53,15 @@ pub struct Callout {
     pub path: String,
     /// Header fields beside the pseudo headers; their values may be secret.
     pub headers: Vec<(HeaderName, Secret<String>)>,
+    /// What to POST, `application/x-www-form-urlencoded`.
+    pub form: Option<Secret<String>>,
+}
+
+impl Callout {
+    /// A GET without header fields of its own.
+    pub fn get(service: &Rc<Service>, path: String) -> Self {
+        Self { service: Rc::clone(service), path, headers: Vec::new(), form: None }
+    }
 }
 
 /// What came of a [`Callout`].

@@ -33,6 +33,12 @@ pub enum Denial {
     TokenMultiple,
     /// The token itself is not acceptable.
     Token(Rejection),
+    /// Its issuer says that the token is not active (RFC 7662).
+    TokenInactive,
+    /// The token is revoked, or not on the allowlist.
+    TokenRevoked,
+    /// What was sent to be revoked cannot be read; why.
+    EntriesInvalid(String),
     /// No consumer is configured for the token.
     ConsumerUnknown,
     /// The token lacks a scope; the scopes needed.
@@ -48,6 +54,10 @@ pub enum Denial {
     UserInfoUnavailable,
     /// The provider's keys could not be loaded.
     KeysUnavailable,
+    /// The provider could not be asked about a reference token.
+    IntrospectionUnavailable,
+    /// Which tokens are revoked is not known, or could not be noted.
+    RevocationUnavailable,
     /// No identity token could be made.
     IdentityUnavailable,
 }
@@ -134,6 +144,9 @@ impl Denial {
                 Rejection::ClaimMismatch(_) => "claim_mismatch",
                 Rejection::TypeMismatch => "token_type_mismatch",
             },
+            Self::TokenInactive => "token_inactive",
+            Self::TokenRevoked => "token_revoked",
+            Self::EntriesInvalid(_) => "entries_invalid",
             Self::ConsumerUnknown => "consumer_unknown",
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::GroupForbidden => "group_forbidden",
@@ -141,21 +154,30 @@ impl Denial {
             Self::UserUnknown => "user_unknown",
             Self::UserInfoUnavailable => "user_info_unavailable",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
+            Self::RevocationUnavailable => "revocation_unavailable",
             Self::IdentityUnavailable => "identity_unavailable",
         }
     }
 
     const fn class(&self) -> Class {
         match self {
-            Self::HeaderRepeated(_) | Self::PathAmbiguous | Self::TokenMultiple => Class::Request,
+            Self::HeaderRepeated(_)
+            | Self::PathAmbiguous
+            | Self::TokenMultiple
+            | Self::EntriesInvalid(_) => Class::Request,
             Self::HeadersTooMany { .. } => Class::TooLarge,
             Self::TokenMissing => Class::Missing,
-            Self::Token(_) | Self::ConsumerUnknown => Class::Token,
+            Self::Token(_) | Self::TokenInactive | Self::TokenRevoked | Self::ConsumerUnknown => {
+                Class::Token
+            }
             Self::InsufficientScope(_) => Class::Scope,
             Self::GroupForbidden | Self::ClaimForbidden(_) | Self::UserUnknown => Class::Forbidden,
             Self::ConfigurationInvalid
             | Self::UserInfoUnavailable
             | Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::RevocationUnavailable
             | Self::IdentityUnavailable => Class::Unavailable,
         }
     }
@@ -250,6 +272,9 @@ impl Denial {
     /// The code in words; plain ASCII without quotes, fit for a challenge.
     const fn title(&self) -> &'static str {
         match self.class() {
+            Class::Request if matches!(self, Self::EntriesInvalid(_)) => {
+                "The entries cannot be read"
+            }
             Class::Request => "The request is ambiguous",
             Class::TooLarge => "Too many header fields",
             Class::Missing => "A token is required",
@@ -289,6 +314,8 @@ impl Denial {
                 | Rejection::ClaimMismatch(_)
                 | Rejection::TypeMismatch => "Bad token; invalid claims",
             },
+            Self::TokenInactive | Self::TokenRevoked => "Bad token; invalid claims",
+            Self::EntriesInvalid(why) => why,
             Self::ConsumerUnknown => "No credentials found for given 'iss'",
             Self::InsufficientScope(_)
             | Self::GroupForbidden
@@ -297,6 +324,8 @@ impl Denial {
             Self::ConfigurationInvalid
             | Self::UserInfoUnavailable
             | Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::RevocationUnavailable
             | Self::IdentityUnavailable => "An unexpected error occurred",
         };
         json!({ "message": message }).to_string()
@@ -326,6 +355,9 @@ impl fmt::Display for Denial {
             Self::TokenMissing => f.write_str("no token was sent"),
             Self::TokenMultiple => f.write_str("more than one token was sent"),
             Self::Token(rejection) => rejection.fmt(f),
+            Self::TokenInactive => f.write_str("the token is not active"),
+            Self::TokenRevoked => f.write_str("the token is revoked"),
+            Self::EntriesInvalid(why) => f.write_str(why),
             Self::ConsumerUnknown => f.write_str("no consumer is registered for the token"),
             Self::InsufficientScope(scopes) => write!(f, "scope needed: {}", scopes.join(" ")),
             Self::GroupForbidden => f.write_str("the consumer is in none of the groups needed"),
@@ -335,6 +367,12 @@ impl fmt::Display for Denial {
             Self::UserUnknown => f.write_str("the user is not known"),
             Self::UserInfoUnavailable => f.write_str("the user's data could not be loaded"),
             Self::KeysUnavailable => f.write_str("the issuer's keys could not be loaded"),
+            Self::IntrospectionUnavailable => {
+                f.write_str("the issuer could not be asked about the token")
+            }
+            Self::RevocationUnavailable => {
+                f.write_str("which tokens are revoked is not known at the moment")
+            }
             Self::IdentityUnavailable => f.write_str("no identity token could be made"),
         }
     }

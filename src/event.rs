@@ -12,8 +12,10 @@ use crate::consumer::Consumer;
 use crate::denial::Denial;
 use crate::http::RequestHead;
 use crate::identity::{MintError, ScheduleGap};
+use crate::introspection::IntrospectionFailure;
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, SkippedKey};
 use crate::refresh::FetchError;
+use crate::revocation::{FeedError, ListId};
 use crate::token::Provider;
 use crate::user_info::UserInfoFailure;
 
@@ -40,14 +42,16 @@ pub struct Trace {
 /// Request ids are chosen by the client or the host; longer ones are cut.
 const MAX_REQUEST_ID: usize = 64;
 
+fn request_id(head: &RequestHead) -> Option<String> {
+    // JSON leaves some line breaks of Unicode as they are.
+    let shown = |byte: &u8| if byte.is_ascii_graphic() { char::from(*byte) } else { '?' };
+    let id = head.first("x-request-id")?;
+    Some(id.iter().take(MAX_REQUEST_ID).map(shown).collect())
+}
+
 impl LogLine {
     /// A request was denied.
     pub fn denied(head: &RequestHead, denial: &Denial, trace: &Trace) -> Self {
-        // JSON leaves some line breaks of Unicode as they are.
-        let shown = |byte: &u8| if byte.is_ascii_graphic() { char::from(*byte) } else { '?' };
-        let request_id: Option<String> = head
-            .first("x-request-id")
-            .map(|id| id.iter().take(MAX_REQUEST_ID).map(shown).collect());
         let text = json!({
             "event": "denied",
             "code": denial.code(),
@@ -55,7 +59,7 @@ impl LogLine {
             "rule": trace.rule,
             "provider": trace.provider.as_ref().map(|provider| &provider.name),
             "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
-            "request_id": request_id,
+            "request_id": request_id(head),
         });
         // What the client did is no fault here; what a service did is.
         let level = if denial.status() >= 500 { Level::Warn } else { Level::Info };
@@ -84,6 +88,34 @@ impl LogLine {
             "event": "user_info_failed", "service": service, "cause": failure.to_string(),
         });
         Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// A provider could not be asked about a reference token.
+    pub fn introspection_failed(provider: &str, failure: &IntrospectionFailure) -> Self {
+        let text = json!({
+            "event": "introspection_failed", "provider": provider, "cause": failure.to_string(),
+        });
+        Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// The feed of a list of tokens could not be read.
+    pub fn tokens_not_listed(list: ListId, error: &FeedError) -> Self {
+        let text = json!({
+            "event": "tokens_not_listed", "list": list.name(), "cause": error.to_string(),
+        });
+        Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// Somebody who may revoked tokens.
+    pub fn revoked(entries: usize, head: &RequestHead, trace: &Trace) -> Self {
+        let text = json!({
+            "event": "revoked",
+            "entries": entries,
+            "provider": trace.provider.as_ref().map(|provider| &provider.name),
+            "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
+            "request_id": request_id(head),
+        });
+        Self { level: Level::Info, text: text.to_string() }
     }
 
     /// There is a time at which no key may sign identity tokens.

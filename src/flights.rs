@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use crate::callout::Callout;
 use crate::gateway::HostTraits;
+use crate::revocation::ListId;
+use crate::secret::Secret;
 use crate::time::{Span, UnixTime};
 use crate::token::ProviderId;
 use crate::user_info::UserKey;
@@ -32,6 +34,9 @@ pub(crate) enum Purpose {
     /// by that one.
     KeysAgain(ProviderId),
     UserInfo(UserKey),
+    Introspection(Secret<Box<[u8]>>),
+    /// The feed of a list of tokens.
+    Tokens(ListId),
 }
 
 /// The callouts under way.
@@ -97,6 +102,11 @@ impl Flights {
     /// How many ask this.
     pub(crate) fn count(&self, purpose: &Purpose) -> usize {
         self.open.values().filter(|flight| flight.purpose == *purpose).count()
+    }
+
+    /// How many are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
     }
 
     pub(crate) fn close(&mut self, id: FlightId) -> Option<Flight> {

@@ -10,30 +10,37 @@ use std::rc::Rc;
 use crate::callout::CalloutReply;
 use crate::consumer::ConsumerDirectory;
 use crate::denial::{Denial, ErrorSettings};
-use crate::event::LogLine;
+use crate::event::{LogLine, Trace};
 use crate::flights::{Flight, Flights, Purpose, Sender};
 pub use crate::flights::{FlightId, Sent};
 use crate::http::RequestHead;
 use crate::hygiene::OwnedHeaders;
 use crate::identity::Minter;
+use crate::introspection::{Introspection, IntrospectionAnswer, IntrospectionEndpoint};
 use crate::keys::{Crypto, SigningKey, VerifyingKey};
 use crate::refresh::{Fetched, KeySource, Poll, SharedStore};
+use crate::revocation::{ListId, Revocations};
 use crate::rules::Rules;
+use crate::secret::Secret;
 use crate::session::Sessions;
 use crate::time::UnixTime;
 use crate::token::{Provider, ProviderId, Providers, TokenSources};
 use crate::user_info::{UserInfoAnswer, UserInfoCache, UserInfoSource, UserKey};
-use crate::verdict::Verdict;
+use crate::verdict::{HeaderEdits, LocalReply, Verdict};
 
 /// What a valid configuration comes to.
 #[derive(Debug)]
 pub struct Settings {
     /// Who may issue public tokens, and their keys.
     pub providers: Vec<(Provider, KeySource)>,
+    /// Whom to ask about reference tokens, and how many answers are kept.
+    pub introspection: Option<(ProviderId, IntrospectionEndpoint, usize)>,
     /// Where tokens are found.
     pub sources: TokenSources,
     /// Who uses them.
     pub consumers: ConsumerDirectory,
+    /// Which tokens are revoked.
+    pub revocations: Revocations,
     /// What is asked about their users.
     pub user_info: Option<UserInfoSource>,
     /// How many users' data is kept.
@@ -50,6 +57,20 @@ pub struct Settings {
     pub bypass_cors_preflight: bool,
     /// Who computes signatures.
     pub crypto: Crypto,
+    /// Whether workers share what they learn.
+    pub shared_data: SharedData,
+}
+
+/// `shared_data` in the configuration: whether the host's shared data is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SharedData {
+    /// Where it is always there.
+    #[default]
+    Auto,
+    /// Also where it has to be set up, without which the host would trap.
+    On,
+    /// Never.
+    Off,
 }
 
 /// `limits` in the configuration.
@@ -78,8 +99,10 @@ pub struct HostTraits {
 pub struct Gateway {
     pub(crate) providers: Providers,
     pub(crate) key_sources: Vec<KeySource>,
+    pub(crate) introspection: Option<Introspection>,
     pub(crate) sources: TokenSources,
     pub(crate) consumers: ConsumerDirectory,
+    pub(crate) revocations: Revocations,
     pub(crate) user_info: Option<UserInfoSource>,
     pub(crate) user_infos: UserInfoCache,
     pub(crate) minter: Minter,
@@ -93,7 +116,7 @@ pub struct Gateway {
     pub(crate) flights: Flights,
     pub(crate) host: HostTraits,
     pub(crate) log: Vec<LogLine>,
-    store: Option<Box<dyn SharedStore>>,
+    pub(crate) store: Option<Box<dyn SharedStore>>,
     seed: [u8; 16],
     minted: u64,
 }
@@ -108,6 +131,9 @@ pub enum Step {
     /// Keep the request: the callout it waits for is already under way. Only
     /// where [`HostTraits::resumes_others`].
     Join(Waiting),
+    /// Take the public headers off the request, keep it from the upstream, read
+    /// its whole body and give that to [`Gateway::submit`].
+    Receive(Submission),
     /// Carry out the verdict; the request is decided.
     Done(Verdict),
 }
@@ -127,6 +153,17 @@ impl Waiting {
     }
 }
 
+/// An authorized request to the gateway itself, whose body is to be read.
+#[derive(Debug)]
+pub struct Submission {
+    pub(crate) head: RequestHead,
+    pub(crate) trace: Trace,
+    /// What the client sent and must not reach an upstream.
+    pub edits: HeaderEdits,
+    /// The length of the body.
+    pub bytes: usize,
+}
+
 /// What a callout brought: to be given to [`Gateway::resume`] for each request
 /// that waits for its flight.
 #[derive(Debug)]
@@ -141,6 +178,10 @@ pub(crate) enum Outcome {
     },
     /// The answer and until when it is current; `None` for a failure.
     UserInfo(UserKey, Option<(UserInfoAnswer, UnixTime)>),
+    /// What the issuer says of a reference token; `None` for a failure.
+    Introspection(Secret<Box<[u8]>>, Option<IntrospectionAnswer>),
+    /// The feed of a list answered, or failed.
+    Tokens(ListId),
 }
 
 /// What is to be done at a tick.
@@ -173,8 +214,12 @@ impl Gateway {
         Self {
             providers: Providers::new(providers),
             key_sources,
+            introspection: settings.introspection.map(|(provider, endpoint, max_entries)| {
+                Introspection::new(provider, endpoint, max_entries)
+            }),
             sources: settings.sources,
             consumers: settings.consumers,
+            revocations: settings.revocations,
             user_infos: UserInfoCache::new(
                 settings.user_info_entries,
                 lifetimes.unwrap_or_default(),
@@ -203,6 +248,7 @@ impl Gateway {
         for remote in self.key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
             remote.share(store.as_ref());
         }
+        self.revocations.share(store.as_ref());
         self.store = Some(store);
         self
     }
@@ -215,7 +261,7 @@ impl Gateway {
 
     /// Denies a request whose head could not be listed.
     pub fn refuse(&mut self, denial: &Denial) -> Step {
-        self.deny(&RequestHead::default(), denial, &crate::event::Trace::default())
+        self.deny(&RequestHead::default(), denial, &Trace::default())
     }
 
     /// Takes the reply to a callout. `None` if it is not awaited: late, or
@@ -243,12 +289,41 @@ impl Gateway {
                 let answer = self.land_user_info(&key, flight.token_end, reply, now);
                 Outcome::UserInfo(key, answer)
             }
+            Purpose::Introspection(token) => {
+                let answer = self.land_introspection(token.expose(), reply, now);
+                Outcome::Introspection(token, answer)
+            }
+            Purpose::Tokens(list) => {
+                let store = self.store.as_deref();
+                if let Err(error) = self.revocations.settle(list, reply, store, now) {
+                    self.log.push(LogLine::tokens_not_listed(list, &error));
+                }
+                Outcome::Tokens(list)
+            }
         }))
     }
 
     /// Goes on with a request whose callout has landed.
     pub fn resume(&mut self, waiting: Waiting, landing: &Landing, now: UnixTime) -> Step {
         self.advance(waiting.head, waiting.waits, Some(&landing.0), now)
+    }
+
+    /// Takes the body of an authorized request to the gateway itself; `None` if
+    /// it is more than the host can read (413).
+    pub fn submit(&mut self, submission: &Submission, body: Option<&[u8]>, now: UnixTime) -> Step {
+        let Submission { head, trace, .. } = submission;
+        let store = self.store.as_deref();
+        let Some(body) = body else {
+            return Step::Done(Verdict::Answer(LocalReply::new(413)));
+        };
+        match self.revocations.submit(body, store, now) {
+            Ok(entries) => {
+                self.log.push(LogLine::revoked(entries, head, trace));
+                let reply = LocalReply::new(204).with_header("cache-control", "no-store");
+                Step::Done(Verdict::Answer(reply))
+            }
+            Err(denial) => self.deny(head, &denial, trace),
+        }
     }
 
     /// Gives up a flight whose request went away before the reply came. The
@@ -290,6 +365,15 @@ impl Gateway {
                 Poll::Fetch(callout) => {
                     tick.send.push(self.flights.open(purpose, callout, None, Sender::Tick, now));
                 }
+            }
+        }
+        for list in ListId::ALL {
+            let purpose = Purpose::Tokens(list);
+            if self.flights.is_awaited(&purpose, self.host, now) {
+                continue;
+            }
+            if let Some(callout) = self.revocations.poll(list, store, now) {
+                tick.send.push(self.flights.open(purpose, callout, None, Sender::Tick, now));
             }
         }
         tick
@@ -350,6 +434,28 @@ impl Gateway {
             }
             Err(failure) => {
                 self.log.push(LogLine::user_info_failed(&source.service.name, &failure));
+                None
+            }
+        }
+    }
+
+    fn land_introspection(
+        &mut self,
+        token: &[u8],
+        reply: &CalloutReply,
+        now: UnixTime,
+    ) -> Option<IntrospectionAnswer> {
+        let introspection = self.introspection.as_mut()?;
+        match IntrospectionEndpoint::read(reply) {
+            Ok(answer) => {
+                if matches!(answer, IntrospectionAnswer::Inactive) {
+                    introspection.keep(token, Err(Denial::TokenInactive), now);
+                }
+                Some(answer)
+            }
+            Err(failure) => {
+                let provider = self.providers.name(introspection.provider);
+                self.log.push(LogLine::introspection_failed(provider, &failure));
                 None
             }
         }

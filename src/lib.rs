@@ -8,9 +8,10 @@
 //!               |                      |
 //!   gateway   begin / resume / land / tick     (state that requests share)
 //!               |
-//!   pipeline  cleanse -> rule -> token -> verify -> consumer -> authorize
-//!               |         -> user info -> mint -> forward, or deny
-//!   domain    hygiene rules token keys consumer user_info identity denial
+//!   pipeline  cleanse -> rule -> token -> verify -> revoked? -> consumer
+//!               |         -> authorize -> user info -> mint -> forward, or deny
+//!   domain    hygiene rules token keys introspection revocation consumer
+//!               |     user_info identity denial
 //!               |
 //!   leaves    http callout json secret time
 //! ```
@@ -30,11 +31,13 @@ pub mod gateway;
 pub mod http;
 pub mod hygiene;
 pub mod identity;
+pub mod introspection;
 pub mod json;
 pub mod keys;
 mod pipeline;
 pub mod proxy;
 pub mod refresh;
+pub mod revocation;
 pub mod rules;
 pub mod secret;
 mod session;

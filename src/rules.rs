@@ -152,6 +152,15 @@ impl PathMatch {
 }
 
 impl Requirements {
+    /// Whether every valid token meets them.
+    pub const fn asks_nothing(&self) -> bool {
+        self.providers.is_empty()
+            && self.scopes_all.is_empty()
+            && self.scopes_any.is_empty()
+            && self.groups_any.is_empty()
+            && self.claims.is_empty()
+    }
+
     /// What the token and its consumer alone can decide: asked before any
     /// callout is made. Claims in `from_user_info` are left for
     /// [`Requirements::check_claims`].

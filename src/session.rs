@@ -1,27 +1,41 @@
 //! Tokens seen before: what their verification found, and the identity minted
 //! for them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::bounded::Bounded;
 use crate::identity::{Authenticated, Identity};
 use crate::keys::KeySet;
+use crate::revocation::Clearance;
 use crate::time::UnixTime;
 
 /// What is known of one public token.
 #[derive(Debug)]
 pub struct Session {
     who: Authenticated,
-    keys: Rc<KeySet>,
+    /// The keys that it was verified with; none for a reference token.
+    keys: Option<Rc<KeySet>>,
     verified_at: UnixTime,
+    clearance: Cell<Clearance>,
     identity: RefCell<Option<Rc<Identity>>>,
 }
 
 impl Session {
     /// A token that was verified with one of `keys`.
-    pub const fn new(who: Authenticated, keys: Rc<KeySet>, verified_at: UnixTime) -> Self {
-        Self { who, keys, verified_at, identity: RefCell::new(None) }
+    pub fn of_jwt(
+        who: Authenticated,
+        clearance: Clearance,
+        keys: Rc<KeySet>,
+        verified_at: UnixTime,
+    ) -> Self {
+        Self { keys: Some(keys), ..Self::of_reference(who, clearance, verified_at) }
+    }
+
+    /// A reference token that its issuer said to be active.
+    pub fn of_reference(who: Authenticated, clearance: Clearance, verified_at: UnixTime) -> Self {
+        let clearance = Cell::new(clearance);
+        Self { who, keys: None, verified_at, clearance, identity: RefCell::new(None) }
     }
 
     /// The token's owner.
@@ -33,14 +47,30 @@ impl Session {
     /// issuer still publishes the same keys. When the clock was set back nothing
     /// is taken for granted.
     pub fn holds(&self, current: Option<&Rc<KeySet>>, now: UnixTime) -> bool {
+        let are_current = |keys| current.is_some_and(|current| Rc::ptr_eq(current, keys));
         self.who.token().is_current(now)
             && now >= self.verified_at
-            && current.is_some_and(|current| Rc::ptr_eq(current, &self.keys))
+            && self.keys.as_ref().is_none_or(are_current)
+    }
+
+    /// The lists by which the token was last found not to be revoked.
+    pub const fn clearance(&self) -> Clearance {
+        self.clearance.get()
+    }
+
+    /// Notes by which lists it was found not to be revoked.
+    pub fn clear_by(&self, clearance: Clearance) {
+        self.clearance.set(clearance);
     }
 
     /// The identity minted before, if it can be sent again.
     pub fn identity(&self, now: UnixTime) -> Option<Rc<Identity>> {
         self.identity.borrow().as_ref().filter(|identity| identity.is_reusable(now)).cloned()
+    }
+
+    /// Forgets the identity minted before.
+    pub fn forget_identity(&self) {
+        self.identity.take();
     }
 
     /// Keeps an identity for the next request.

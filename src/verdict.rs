@@ -94,6 +94,11 @@ impl HeaderEdits {
         Self { cleansing, set: Rc::from([]) }
     }
 
+    /// For a request to the gateway itself, which no upstream is to answer.
+    pub fn withheld(cleansing: Cleansing) -> Self {
+        Self { cleansing, set: Rc::from([]) }
+    }
+
     /// For a request without a token, where the rule allows that.
     pub fn anonymous(cleansing: Cleansing, anonymous: &Anonymous) -> Self {
         Self { cleansing, set: anonymous.fields() }

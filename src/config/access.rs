@@ -127,7 +127,8 @@ fn method(node: &Node<'_>) -> Option<String> {
     method.or_else(|| node.reject("a method in upper case, such as GET"))
 }
 
-fn requirements(
+/// Reads what a rule, or the gateway itself, requires.
+pub fn requirements(
     node: &Node<'_>,
     providers: Option<&[String]>,
     consumers: Option<&Consumers>,

@@ -7,9 +7,11 @@
 mod access;
 mod crypto;
 mod identity;
+mod introspection;
 mod protobuf;
 mod providers;
 mod reader;
+mod revocation;
 mod services;
 
 use std::rc::Rc;
@@ -19,11 +21,12 @@ use serde_json::Value;
 use self::reader::{Document, Fields, Node};
 pub use self::reader::{Problem, Problems};
 use crate::denial::{ErrorFormat, ErrorSettings, LoginRedirect};
-use crate::gateway::{Limits, Settings};
+use crate::gateway::{Limits, Settings, SharedData};
 use crate::http::HeaderName;
 use crate::identity::USERNAME_CLAIMS;
 use crate::json;
 use crate::keys::HostCrypto;
+use crate::revocation::Revocations;
 use crate::token::{ClaimPath, HeaderSource, TokenSources};
 
 /// Reads a configuration: JSON, or a binary `google.protobuf.Struct`, which is
@@ -74,15 +77,21 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let anonymous = consumers.as_ref().and_then(Option::as_ref);
     let rules = fields
         .or("rules", Vec::new(), |node| access::rules(node, provider_names.as_deref(), anonymous));
+    let revocation = fields.optional("revocation", |node| {
+        revocation::read(node, services, provider_names.as_deref(), anonymous)
+    });
     let errors = fields.optional("errors", errors);
     let limits = fields.optional("limits", limits);
     let bypass_cors_preflight = fields.or("bypass_cors_preflight", true, Node::flag);
+    let shared_data =
+        [("auto", SharedData::Auto), ("on", SharedData::On), ("off", SharedData::Off)];
+    let shared_data = fields.or("shared_data", SharedData::Auto, |node| node.one_of(&shared_data));
     let mode = fields.or("mode", (), |node| node.one_of(&[("enforce", ())]));
-    let revocation = fields.not_yet("revocation");
     let whole = fields.node().clone();
     let known = fields.finish();
 
     let (providers, minter, headers) = (providers?, minter?, headers?);
+    let providers::Configured { providers, introspection } = providers;
     let (user_info, sources) = (user_info?, sources?.unwrap_or_else(default_sources));
     identity::check_separation(&whole, &providers, &minter);
     identity::check_headers(&whole, &minter, &headers, &sources);
@@ -100,12 +109,14 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let consumers = consumers?.map(|(directory, _)| directory).unwrap_or_default();
     let crypto = crypto?.signing_with(minter.signing_keys());
     mode?;
-    revocation?;
+    let revocation = revocation?;
     known?;
     Some(Settings {
         providers,
+        introspection,
         sources,
         consumers,
+        revocations: revocation.map(Revocations::new).unwrap_or_default(),
         user_info,
         user_info_entries,
         minter: identity::finish(minter, headers)?,
@@ -114,6 +125,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         limits: limits?.unwrap_or(DEFAULT_LIMITS),
         bypass_cors_preflight: bypass_cors_preflight?,
         crypto,
+        shared_data: shared_data?,
     })
 }
 

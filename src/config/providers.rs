@@ -6,22 +6,30 @@ use serde_json::{Map, Value};
 
 use super::reader::{Fields, Node, is_env};
 use super::services::{self, Services};
-use super::{access, seconds};
+use super::{access, introspection, seconds};
+use crate::introspection::IntrospectionEndpoint;
 use crate::json::kind;
 use crate::keys::{Algorithm, AlgorithmSet, KeySet, Origin};
 use crate::refresh::{JwksEndpoint, JwksLocation, KeySource, RemoteKeys};
 use crate::time::Span;
-use crate::token::{IDENTITY_TYPES, Provider};
+use crate::token::{IDENTITY_TYPES, Provider, ProviderId};
 
-type Configured = (Provider, KeySource);
+/// What `providers` comes to.
+pub struct Configured {
+    /// The providers and their keys.
+    pub providers: Vec<(Provider, KeySource)>,
+    /// Which of them is asked about reference tokens, and how many answers are
+    /// kept.
+    pub introspection: Option<(ProviderId, IntrospectionEndpoint, usize)>,
+}
 
 /// Reads `providers`.
-pub fn read(node: &Node<'_>, services: Option<&Services>) -> Option<Vec<Configured>> {
+pub fn read(node: &Node<'_>, services: Option<&Services>) -> Option<Configured> {
     let providers = node.entries(|name, node| provider(name, node, services))?;
     if providers.is_empty() {
         return node.reject("at least one provider");
     }
-    let issuers: Vec<_> = providers.iter().map(|(provider, _)| &provider.issuer).collect();
+    let issuers: Vec<_> = providers.iter().map(|(provider, ..)| &provider.issuer).collect();
     let is_repeated =
         |issuer: &&&String| issuers.iter().filter(|other| other == issuer).count() > 1;
     if let Some(issuer) = issuers.iter().find(is_repeated) {
@@ -30,7 +38,21 @@ pub fn read(node: &Node<'_>, services: Option<&Services>) -> Option<Vec<Configur
             "each issuer in one provider",
         );
     }
-    Some(providers)
+    let mut configured = Configured { providers: Vec::new(), introspection: None };
+    for (provider, keys, introspection) in providers {
+        if let Some((endpoint, max_entries)) = introspection {
+            let id = ProviderId(configured.providers.len());
+            let other = configured.introspection.replace((id, endpoint, max_entries));
+            if other.is_some() {
+                return node.reject_as(
+                    "introspection in two providers",
+                    "introspection in one provider: a reference token does not say whose it is",
+                );
+            }
+        }
+        configured.providers.push((provider, keys));
+    }
+    Some(configured)
 }
 
 /// Names in order, for references from rules; those of providers that cannot be
@@ -40,7 +62,10 @@ pub fn names(node: &Node<'_>) -> Option<Vec<String>> {
     (!names.is_empty()).then_some(names)
 }
 
-fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<Configured> {
+/// A provider, its keys, and where it is asked about reference tokens.
+type OneProvider = (Provider, KeySource, Option<introspection::Configured>);
+
+fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<OneProvider> {
     let mut fields = node.fields()?;
     let issuer = fields.required("issuer", "the iss of its tokens", Node::text);
     let any_audience = fields.or("allow_any_audience", false, Node::flag);
@@ -52,19 +77,25 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     let token_types = fields.optional("token_types", token_types);
     let required_claims = fields.or("required_claims", Vec::new(), access::claim_rules);
     let accept_unbound = fields.or("accept_unbound", false, Node::flag);
-    let introspection = fields.not_yet("introspection");
+    let introspection =
+        fields.optional("introspection", |node| introspection::read(node, services));
     let local = fields.optional("local_jwks", local_jwks);
     let remote = fields.optional("remote_jwks", |node| remote_jwks(node, services));
     let discovery = fields.optional("discovery", |node| discovery(node, services, issuer));
     let whole = fields.node().clone();
     let known = fields.finish();
 
-    const ONE: &str = "one of local_jwks, remote_jwks and discovery";
+    const ONE: &str = "one of local_jwks, remote_jwks and discovery, or introspection";
+    let has_introspection = !matches!(introspection, Some(None));
     let keys = match (local, remote, discovery) {
         (Some(Some(keys)), Some(None), Some(None)) => Some(KeySource::Local(keys.into())),
         (Some(None), Some(Some(endpoint)), Some(None))
         | (Some(None), Some(None), Some(Some(endpoint))) => {
             Some(KeySource::Remote(Box::new(RemoteKeys::new(endpoint))))
+        }
+        // Its tokens are references: a JWT that names it has a key unknown here.
+        (Some(None), Some(None), Some(None)) if has_introspection => {
+            Some(KeySource::Local(Rc::default()))
         }
         (Some(None), Some(None), Some(None)) => whole.reject_as("no source of keys", ONE),
         (Some(_), Some(_), Some(_)) => whole.reject_as("more than one source of keys", ONE),
@@ -83,11 +114,11 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
         }
         _ => None,
     };
-    introspection?;
     known?;
-    let (keys, audiences) = (keys?, audiences?);
+    let (keys, audiences, introspection) = (keys?, audiences?, introspection?);
     let algorithms = algorithms?;
     if let KeySource::Local(keys) = &keys
+        && !keys.algorithms().is_empty()
         && keys.algorithms().intersection(algorithms).is_empty()
     {
         let found = format!("local_jwks with keys for {}", keys.algorithms());
@@ -112,7 +143,7 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
         required_claims: required_claims?,
         accept_unbound: accept_unbound?,
     };
-    Some((provider, keys))
+    Some((provider, keys, introspection))
 }
 
 fn algorithms(node: &Node<'_>) -> Option<AlgorithmSet> {

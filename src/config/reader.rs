@@ -317,15 +317,6 @@ impl<'a> Fields<'a> {
         self.optional(name, read).map(|value| value.unwrap_or(default))
     }
 
-    /// A field that this version does not do yet. It is refused rather than
-    /// ignored: who wrote it counts on it.
-    pub fn not_yet(&mut self, name: &'static str) -> Option<()> {
-        match self.node_of(name) {
-            Some(node) => node.reject_as(kind(node.value), "nothing: not in this version yet"),
-            None => Some(()),
-        }
-    }
-
     /// Notes the fields that nobody asked for. To be called when all are read.
     pub fn finish(self) -> Option<()> {
         let unknown: Vec<_> =

@@ -19,6 +19,7 @@ pub use self::keys::{IdentityKey, IdentityKeys, JwksDocument, ScheduleGap};
 use crate::consumer::Consumer;
 use crate::http::HeaderName;
 use crate::keys::{Crypto, SignError};
+use crate::revocation::Unrevoked;
 use crate::time::{Span, UnixTime};
 use crate::token::Verified;
 use crate::user_info::UserInfo;
@@ -49,9 +50,10 @@ pub const RESERVED_CLAIMS: [&str; 16] = [
 /// last service of a chain of calls.
 const REUSE_MARGIN: Span = Span::from_secs(30);
 
-/// A token's owner, as far as it is known: verified, with its consumer.
+/// A token's owner, as far as it is known: verified, not revoked, with its
+/// consumer.
 ///
-/// Made by [`Authenticated::new`] from a [`Verified`] token only.
+/// Made by [`Authenticated::new`] from an [`Unrevoked`] token only.
 #[derive(Debug)]
 pub struct Authenticated {
     token: Verified,
@@ -59,9 +61,9 @@ pub struct Authenticated {
 }
 
 impl Authenticated {
-    /// A verified token and the consumer it selects.
-    pub const fn new(token: Verified, consumer: Option<Rc<Consumer>>) -> Self {
-        Self { token, consumer }
+    /// A token and the consumer it selects.
+    pub fn new(token: Unrevoked, consumer: Option<Rc<Consumer>>) -> Self {
+        Self { token: token.into_token(), consumer }
     }
 
     /// The public token.

@@ -15,8 +15,9 @@ pub const MAX_KEYS: usize = 100;
 /// sender of the token does not pay for.
 pub const MAX_CANDIDATES: usize = 4;
 
-/// The usable keys of a JWK Set (RFC 7517 section 5); at least one.
-#[derive(Clone, Debug)]
+/// The usable keys of a JWK Set (RFC 7517 section 5), at least one; the default
+/// has none and verifies nothing.
+#[derive(Clone, Debug, Default)]
 pub struct KeySet {
     /// Those with an id first, so that the limit on candidates never hides the
     /// key a token names behind others that name nothing.

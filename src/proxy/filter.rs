@@ -54,6 +54,14 @@ impl HttpContext for Filter {
             }
         }
     }
+
+    fn on_http_request_body(&mut self, bytes: usize, _end_of_stream: bool) -> Action {
+        match &self.plugin {
+            Plugin::Ready(shared) => shared.body(self.context_id, bytes),
+            // Answered already.
+            Plugin::Closed(_) => Action::Pause,
+        }
+    }
 }
 
 impl Drop for Filter {

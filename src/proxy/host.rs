@@ -10,6 +10,7 @@
 //! | a callout's time-out | of the exchange | of each read, so it may never end |
 //! | another request's context | can be entered | stays closed |
 //! | shared data | always there | traps unless a zone is configured |
+//! | writing it without a version | replaces the value | only creates one |
 //! | `on_configure` says no | the listener is refused | the filter is skipped |
 //! | a trap while a request waits | the request fails | the request passes |
 //! | a foreign function it does not know | answers so | traps |
@@ -29,9 +30,9 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 
 use super::crypto::EnvoyCrypto;
-use super::store::SharedData;
+use super::store::Store;
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply};
-use crate::gateway::HostTraits;
+use crate::gateway::{HostTraits, SharedData};
 use crate::http::RequestHead;
 use crate::keys::HostCrypto;
 use crate::refresh::SharedStore;
@@ -107,11 +108,12 @@ impl Host {
         matches!(self, Self::Envoy)
     }
 
-    /// Data that workers share, where it can be used without asking first.
-    pub(super) fn shared_store(self) -> Option<Box<dyn SharedStore>> {
-        match self {
-            Self::Envoy => Some(Box::new(SharedData)),
-            Self::NgxWasm => None,
+    /// Data that workers share, where it is there.
+    pub(super) fn shared_store(self, wanted: SharedData) -> Option<Box<dyn SharedStore>> {
+        match (self, wanted) {
+            (_, SharedData::Off) | (Self::NgxWasm, SharedData::Auto) => None,
+            (Self::Envoy, _) => Some(Box::new(Store { creates_only: false })),
+            (Self::NgxWasm, SharedData::On) => Some(Box::new(Store { creates_only: true })),
         }
     }
 
@@ -254,7 +256,7 @@ impl Host {
             return Err(CalloutFailure::NotSent);
         }
         let mut headers = vec![
-            (":method", "GET"),
+            (":method", if callout.form.is_some() { "POST" } else { "GET" }),
             (":path", callout.path.as_str()),
             (":authority", service.authority.as_str()),
             (":scheme", service.scheme.as_str()),
@@ -262,9 +264,13 @@ impl Host {
         ];
         let own = callout.headers.iter();
         headers.extend(own.map(|(name, value)| (name.as_str(), value.expose().as_str())));
+        let form = callout.form.as_ref().map(|form| form.expose().as_bytes());
+        if form.is_some() {
+            headers.push(("content-type", "application/x-www-form-urlencoded"));
+        }
         let timeout = u64::try_from(service.timeout.as_millis()).unwrap_or(0);
         let timeout = Duration::from_millis(timeout);
-        hostcalls::dispatch_http_call(&service.upstream, headers, None, Vec::new(), timeout)
+        hostcalls::dispatch_http_call(&service.upstream, headers, form, Vec::new(), timeout)
             .map_err(|_| CalloutFailure::NotSent)
     }
 
@@ -299,6 +305,12 @@ impl Host {
             }),
             Err(_) => CalloutReply::Failed(CalloutFailure::NoReply),
         }
+    }
+
+    /// The body of the request in whose callback this is called; `None` if the
+    /// host cannot give it, as nginx does not when it is in a file.
+    pub(super) fn request_body(self, bytes: usize) -> Option<Vec<u8>> {
+        hostcalls::get_buffer(BufferType::HttpRequestBody, 0, bytes).ok().flatten()
     }
 
     /// Guards a request that is about to wait, where the host would let it pass

@@ -36,8 +36,9 @@ impl Root {
         }
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| format!("no randomness: {error}"))?;
+        let store = host.shared_store(settings.shared_data);
         let gateway = Gateway::new(settings, host.traits(), seed);
-        let gateway = match host.shared_store() {
+        let gateway = match store {
             Some(store) => gateway.sharing(store),
             None => gateway,
         };

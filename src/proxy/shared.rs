@@ -7,7 +7,7 @@ use super::host::Host;
 use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::LogLine;
-use crate::gateway::{FlightId, Gateway, Sent, Step, Waiting};
+use crate::gateway::{FlightId, Gateway, Sent, Step, Submission, Waiting};
 use crate::verdict::{LocalReply, Verdict};
 use proxy_wasm::types::Action;
 
@@ -25,6 +25,8 @@ pub(super) struct Shared {
     waiting: RefCell<Waiters>,
     /// Callouts that only the root context can send, at its next tick.
     postponed: RefCell<Vec<Sent>>,
+    /// Authorized requests to the gateway itself, whose body is coming in.
+    submissions: RefCell<HashMap<u32, Submission>>,
     /// Requests whose callout went away with another request.
     orphans: RefCell<HashMap<u32, Waiting>>,
 }
@@ -90,6 +92,7 @@ impl Shared {
             calls: RefCell::default(),
             waiting: RefCell::default(),
             postponed: RefCell::default(),
+            submissions: RefCell::default(),
             orphans: RefCell::default(),
         };
         // What there is to log of the configuration.
@@ -108,6 +111,32 @@ impl Shared {
             }
         };
         self.carry_out(context_id, context_id, None, step)
+    }
+
+    /// Takes the body of a request, of which `bytes` have come in. Only the
+    /// gateway's own requests are read, and nothing of one that waits passes.
+    pub(super) fn body(&self, context_id: u32, bytes: usize) -> Action {
+        let wanted = self.submissions.borrow().get(&context_id).map(|submission| submission.bytes);
+        match wanted {
+            Some(wanted) if bytes >= wanted => {
+                let Some(submission) = self.submissions.borrow_mut().remove(&context_id) else {
+                    return Action::Pause;
+                };
+                let body = self.host.request_body(bytes);
+                let now = self.host.now();
+                let step =
+                    self.with_gateway(|gateway| gateway.submit(&submission, body.as_deref(), now));
+                self.carry_out(context_id, context_id, None, step)
+            }
+            Some(_) => Action::Pause,
+            None if self.is_waiting(context_id) => Action::Pause,
+            None => Action::Continue,
+        }
+    }
+
+    fn is_waiting(&self, context_id: u32) -> bool {
+        self.waiting.borrow().flights.contains_key(&context_id)
+            || self.orphans.borrow().contains_key(&context_id)
     }
 
     /// Takes the reply that a callback of `active` announces.
@@ -142,6 +171,7 @@ impl Shared {
     /// again, at the next tick.
     pub(super) fn forget(&self, context_id: u32) {
         self.orphans.borrow_mut().remove(&context_id);
+        self.submissions.borrow_mut().remove(&context_id);
         let Some(parked) = self.waiting.borrow_mut().remove(context_id) else { return };
         let Some(call) = parked.call else { return };
         let flight = parked.waiting.flight();
@@ -197,6 +227,19 @@ impl Shared {
                 self.host.reply(&LocalReply::new(500));
             }
             Step::Done(Verdict::Answer(reply)) => self.host.reply(&reply),
+            Step::Receive(submission) => {
+                // The headers have to go on for the body to come in. The guard
+                // stays on: nothing behind may answer.
+                if guard.is_none() {
+                    self.host.guard();
+                }
+                if self.host.apply(&submission.edits).is_ok() {
+                    self.submissions.borrow_mut().insert(context_id, submission);
+                    return Action::Continue;
+                }
+                write_log(&LogLine::headers_not_edited());
+                self.host.reply(&LocalReply::new(500));
+            }
             Step::Join(waiting) => self.park(context_id, waiting, guard, None),
             Step::Await(sent, waiting) => {
                 return self.send(active, context_id, guard, sent, waiting);

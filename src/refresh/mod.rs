@@ -293,8 +293,7 @@ impl RemoteKeys {
                 (Stage::Discovery, service, path)
             }
         };
-        let callout =
-            Callout { service: Rc::clone(service), path: path.clone(), headers: Vec::new() };
+        let callout = Callout::get(service, path.clone());
         self.stage = stage;
         self.due = now.plus(callout.service.timeout).plus(Span::from_millis(MIN_BACKOFF_MS));
         callout
@@ -336,8 +335,7 @@ impl RemoteKeys {
             (JwksLocation::Path(path), _) => path,
             (_, found) => &found.as_ref()?.path,
         };
-        let service = Rc::clone(&self.endpoint.service);
-        Some(Callout { service, path: path.clone(), headers: Vec::new() })
+        Some(Callout::get(&self.endpoint.service, path.clone()))
     }
 
     /// Takes the reply to a [`RemoteKeys::fetch_again`], if it brings the first

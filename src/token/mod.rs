@@ -12,7 +12,7 @@ mod header;
 mod sources;
 mod verifier;
 
-pub use self::claims::{ClaimPath, ClaimRule, Claims};
+pub use self::claims::{ClaimPath, ClaimRule, Claims, numeric_date};
 pub use self::compact::Untrusted;
 pub use self::error::{Malformed, Part, TokenError};
 pub use self::sources::{HeaderSource, TokenSources};

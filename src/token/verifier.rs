@@ -45,8 +45,9 @@ pub struct Provider {
 
 /// A token whose signature, algorithm, issuer, audience and times were checked.
 ///
-/// Only [`Provider::verify`] makes one, so what takes a `Verified` cannot be
-/// reached by a token nobody checked.
+/// Only [`Provider::verify`] makes one, and [`Provider::accept_introspected`] of a
+/// reference token, so what takes a `Verified` cannot be reached by a token nobody
+/// checked.
 #[derive(Debug)]
 pub struct Verified {
     provider: ProviderId,
@@ -220,7 +221,29 @@ impl Provider {
         self.accept(id, Claims::new(token.into_claims()), expires)
     }
 
-    /// The rest of the checks, on claims that are signed.
+    /// Checks what the provider says of a reference token, in full, like the
+    /// claims of a JWT. With `require_issuer` it has to name itself.
+    pub fn accept_introspected(
+        &self,
+        id: ProviderId,
+        claims: &Claims,
+        require_issuer: bool,
+        now: UnixTime,
+    ) -> Result<Verified, Rejection> {
+        let mut members = claims.members().clone();
+        match members.get("iss") {
+            None if require_issuer => return Err(Rejection::ClaimMissing("iss".into())),
+            None => drop(members.insert("iss".into(), self.issuer.as_str().into())),
+            Some(Value::String(issuer)) if *issuer == self.issuer => {}
+            Some(Value::String(_)) => return Err(Rejection::IssuerUnknown),
+            Some(_) => return Err(Rejection::ClaimMalformed("iss")),
+        }
+        let expires = self.check_times(&members, now)?;
+        self.check_audience(members.get("aud"))?;
+        self.accept(id, Claims::new(members), expires)
+    }
+
+    /// The rest of the checks, on claims that the provider vouches for.
     fn accept(
         &self,
         id: ProviderId,

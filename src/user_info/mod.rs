@@ -128,7 +128,7 @@ impl UserInfoSource {
             let bearer = format!("Bearer {}", token.expose());
             headers.push((HeaderName::authorization(), Secret::new(bearer)));
         }
-        Callout { service: Rc::clone(&self.service), path: key.path.expose().clone(), headers }
+        Callout { headers, ..Callout::get(&self.service, key.path.expose().clone()) }
     }
 
     /// Reads a reply to the request with this `key`.

@@ -48,6 +48,10 @@ fn numbers() {
         ("/providers/shop/remote_jwks/cache_seconds", 1, day),
         ("/providers/shop/remote_jwks/max_stale_seconds", 0, year),
         ("/providers/shop/remote_jwks/unknown_kid_cooldown_seconds", 1, 3600),
+        ("/providers/shop/introspection/cache/ttl_seconds", 0, day),
+        ("/providers/shop/introspection/cache/negative_ttl_seconds", 0, 3600),
+        ("/providers/shop/introspection/cache/max_entries", 0, 1_000_000),
+        ("/revocation/max_entries", 1, 1_000_000),
         ("/user_info/cache/ttl_seconds", 0, day),
         ("/user_info/cache/negative_ttl_seconds", 0, 3600),
         ("/user_info/cache/stale_if_error_seconds", 0, day),
@@ -379,13 +383,50 @@ fn unknown_fields_at_every_level() {
 
 #[test]
 fn features_of_later_versions() {
-    let later = "not in this version yet";
     refused(&[
-        ("/revocation", json!({"failure_mode": "deny"}), later),
-        ("/providers/shop/introspection", json!({"service": "auth"}), later),
         ("/identity_token/profile", json!("txn_token"), "identity"),
         ("/mode", json!("shadow"), "enforce"),
         ("/crypto", json!("host"), "auto | module"),
+    ]);
+}
+
+#[test]
+fn introspection() {
+    refused(&[
+        ("/providers/shop/introspection/service", json!("x"), "one of services"),
+        ("/providers/shop/introspection/path", json!("i"), "a path that starts with /"),
+        ("/providers/shop/introspection/client_id", json!(""), "not empty"),
+        ("/providers/shop/introspection/client_secret", json!({"env": "NONE"}), "set in the VM"),
+        ("/providers/shop/introspection/token_type_hint", json!("a\"b"), "printable ASCII"),
+        ("/providers/shop/introspection/require_issuer", json!(0), "true or false"),
+        ("/providers/shop/introspection/secret", json!("x"), "only the fields service, path"),
+    ]);
+    let other = with(&[]).pointer("/providers/shop/introspection").cloned().unwrap();
+    let got = problems(&[("/providers/legacy/introspection", other)]);
+    let [[at, found, _]] = got.as_slice() else { panic!("{got:#?}") };
+    assert_eq!((at.as_str(), found.as_str()), ("$.providers", "introspection in two providers"));
+}
+
+#[test]
+fn revocation() {
+    refused(&[
+        ("/revocation/feed/service", json!("x"), "one of services"),
+        ("/revocation/feed/path", json!("r"), "a path that starts with /"),
+        (
+            "/revocation/feed",
+            json!({"service": "auth", "path": "/r", "poll_seconds": 300}),
+            "above poll_seconds",
+        ),
+        ("/revocation/endpoint/path", json!("/r?x=1"), "a path without a query"),
+        ("/revocation/endpoint/requires", json!({}), "who may revoke"),
+        (
+            "/revocation/endpoint/requires",
+            json!({"scopes_all": ["a"], "allow_missing": true}),
+            "who may revoke",
+        ),
+        ("/revocation/failure_mode", json!("ignore"), "deny | allow"),
+        ("/revocation", json!({"failure_mode": "deny"}), "feed, allowlist or endpoint"),
+        ("/shared_data", json!(true), "auto | on | off"),
     ]);
 }
 

@@ -4,11 +4,12 @@ use gatepass::config;
 use gatepass::gateway::Settings;
 use serde_json::{Value, json};
 
-pub const SECRETS: [&str; 4] = [
+pub const SECRETS: [&str; 5] = [
     "inline-api-key-hunter2",
     "aW5saW5lLXNoYXJlZC1zZWNyZXQtaHVudGVyMi1pbmxpbmUtc2hhcmVk",
     "env-api-key-hunter2",
     "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
+    "introspection-hunter2-hunter2",
 ];
 
 /// RFC 7515 appendix A.3.
@@ -45,6 +46,10 @@ pub fn complete() -> Value {
                 "token_types": ["at+jwt"],
                 "required_claims": {"tenant": ["acme", "umbrella"], "x.y": []},
                 "accept_unbound": false,
+                "introspection": {"service": "auth", "path": "/introspect", "client_id": "gateway",
+                    "client_secret": SECRETS[4], "token_type_hint": "access_token",
+                    "require_issuer": true, "cache": {"ttl_seconds": 30,
+                    "negative_ttl_seconds": 5, "max_entries": 10000}},
             },
             "legacy": {
                 "issuer": "legacy",
@@ -103,12 +108,22 @@ pub fn complete() -> Value {
                 "providers": ["shop"], "scopes_all": ["admin"], "scopes_any": ["a"],
                 "groups_any": ["staff"], "claims": {"role": ["admin"]}, "allow_missing": false}},
         ],
+        "revocation": {
+            "feed": {"service": "auth", "path": "/revocations", "poll_seconds": 10,
+                "max_stale_seconds": 300},
+            "allowlist": {"service": "auth", "path": "/allowed"},
+            "endpoint": {"path": "/.well-known/gatepass/revocations",
+                "requires": {"scopes_all": ["revoke"]}},
+            "failure_mode": "deny",
+            "max_entries": 100_000,
+        },
         "errors": {"realm": "shop", "format": "problem",
             "login_redirect": {"to": "/login", "return_to_param": "return_to"}},
         "limits": {"max_token_bytes": 8192, "token_cache_entries": 10000,
             "max_reply_bytes": 262144},
         "bypass_cors_preflight": true,
         "crypto": "auto",
+        "shared_data": "auto",
         "mode": "enforce",
     })
 }

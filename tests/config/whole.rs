@@ -159,7 +159,10 @@ fn contradictions() {
         ),
         (
             "no source of keys",
-            vec![("/providers/shop/remote_jwks", Value::Null)],
+            vec![
+                ("/providers/shop/remote_jwks", Value::Null),
+                ("/providers/shop/introspection", Value::Null),
+            ],
             "$.providers.shop",
             "no source of keys",
             "one of local_jwks, remote_jwks and discovery",

@@ -69,6 +69,26 @@ impl Setup {
         self
     }
 
+    /// One more service, at a port of this machine.
+    pub fn service(self, name: &str, port: u16) -> Self {
+        let service = format!(
+            "services:\n                      {name}: {{upstream: {name}, timeout_ms: 1000}}"
+        );
+        let cluster = format!(
+            "  clusters:\n  - name: {name}\n    type: STATIC\n    connect_timeout: 1s\n    \
+             load_assignment:\n      cluster_name: {name}\n      endpoints:\n      - lb_endpoints:\n        \
+             - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}"
+        );
+        self.replace("services:", &service).replace("  clusters:", &cluster)
+    }
+
+    /// One more field of the provider.
+    pub fn provider_field(self, field: &str) -> Self {
+        let own = "max_lifetime_seconds: 86400";
+        let fields = format!("{own}\n                        {field}");
+        self.replace(own, &fields)
+    }
+
     pub const fn workers(mut self, workers: u32) -> Self {
         self.workers = workers;
         self

@@ -11,7 +11,10 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A request, written as it is given.
 #[derive(Clone)]
-pub struct Request(Vec<u8>);
+pub struct Request {
+    head: Vec<u8>,
+    body: Vec<u8>,
+}
 
 impl Request {
     pub fn get(target: &str) -> Self {
@@ -25,12 +28,12 @@ impl Request {
 
     /// A request line.
     pub fn bare(line: impl AsRef<[u8]>) -> Self {
-        Self([line.as_ref(), b"\r\n"].concat())
+        Self { head: [line.as_ref(), b"\r\n"].concat(), body: Vec::new() }
     }
 
     pub fn with(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         for part in [name.as_ref(), b": ", value.as_ref(), b"\r\n"] {
-            self.0.extend(part);
+            self.head.extend(part);
         }
         self
     }
@@ -39,9 +42,17 @@ impl Request {
         self.with("authorization", format!("Bearer {token}"))
     }
 
+    /// A POST of this.
+    pub fn post(target: &str, body: &str) -> Self {
+        let request = Self::new(format!("POST {target} HTTP/1.1"));
+        let request = request.with("content-length", body.len().to_string());
+        Self { body: body.as_bytes().to_vec(), ..request }
+    }
+
     pub fn into_bytes(mut self) -> Vec<u8> {
-        self.0.extend(b"\r\n");
-        self.0
+        self.head.extend(b"\r\n");
+        self.head.extend(self.body);
+        self.head
     }
 }
 
@@ -105,7 +116,7 @@ impl Connection {
     }
 
     fn read_body(&mut self, answer: &Answer) -> Vec<u8> {
-        if answer.status == 304 || answer.status < 200 {
+        if matches!(answer.status, 204 | 304) || answer.status < 200 {
             return Vec::new();
         }
         if let Some(length) = answer.header("content-length") {

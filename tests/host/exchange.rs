@@ -9,6 +9,8 @@ use super::abi::Pairs;
 pub struct Head {
     pub(super) headers: Pairs,
     pub(super) has_body: bool,
+    /// What comes in once the headers have passed.
+    pub(super) body: Option<Vec<u8>>,
 }
 
 impl Head {
@@ -19,12 +21,19 @@ impl Head {
             (":scheme", "http"),
             (":authority", "api.example"),
         ];
-        Self { headers: Vec::new(), has_body: false }.headers(pseudo)
+        Self { headers: Vec::new(), has_body: false, body: None }.headers(pseudo)
     }
 
     pub fn method(mut self, method: &str) -> Self {
         self.has_body = matches!(method, "POST" | "PUT" | "PATCH");
         self.headers([(":method", method)])
+    }
+
+    /// A POST of this.
+    pub fn post(self, body: impl AsRef<[u8]>) -> Self {
+        let body = body.as_ref().to_vec();
+        let head = self.method("POST").header("content-length", &body.len().to_string());
+        Self { body: Some(body), ..head }
     }
 
     pub fn header(self, name: &str, value: &str) -> Self {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::abi::{Status, Trap};
+use super::abi::{Pairs, Status, Trap};
 use super::exchange::{Call, Outcome, Reply, Response};
 use super::headers::Headers;
 use super::imports::metrics::Metrics;
@@ -29,6 +29,7 @@ pub enum Step {
     Configure,
     Tick,
     RequestHeaders,
+    RequestBody,
     CallResponse,
     ResponseHeaders,
     /// `proxy_on_done` and `proxy_on_delete`.
@@ -54,6 +55,12 @@ pub struct Stream {
     pub raw_path: Vec<u8>,
     pub properties: BTreeMap<String, Vec<u8>>,
     pub resumed: bool,
+    /// What the client sends after its headers.
+    pub body: Option<Vec<u8>>,
+    /// What of it the filter can read now.
+    pub body_read: Vec<u8>,
+    /// What the upstream has seen of the headers before the body came in.
+    pub headers_passed: Option<Pairs>,
     pub local_response: Option<Response>,
     pub outcome: Outcome,
     /// The filter's context exists (it is not yet deleted).
@@ -268,7 +275,14 @@ impl FakeHost {
             Some(Flow::Answered) if kong => waiting == 0,
             _ => stream.resumed && (!kong || waiting == 0),
         };
-        if goes_on && waiting > 0 && kong {
+        let goes_on = match stream.headers_passed {
+            Some(_) => flow == Some(Flow::Continue),
+            None => goes_on,
+        };
+        if goes_on && stream.body.is_some() && stream.headers_passed.is_none() {
+            stream.headers_passed = Some(stream.headers.sent());
+            stream.resumed = false;
+        } else if goes_on && waiting > 0 && kong {
             let crash = self.worker_crash("dispatch, then Continue");
             self.fail(context, 502, crash.0);
         } else if goes_on {

@@ -112,6 +112,9 @@ impl Machine {
             raw_path: path.map(|(_, path)| path.clone()).unwrap_or_default(),
             properties: Default::default(),
             resumed: false,
+            body: head.body.clone(),
+            body_read: Vec::new(),
+            headers_passed: None,
             local_response: None,
             outcome: Outcome::Paused,
             open: false,
@@ -142,6 +145,7 @@ impl Machine {
             Ok(action) => {
                 let flow = if action == 0 { Flow::Continue } else { Flow::Pause };
                 self.fake().settle(Some((context, flow)));
+                self.deliver_bodies();
             }
             Err(trap) => {
                 let status = if self.profile() == Profile::Kong { 500 } else { 503 };
@@ -171,7 +175,11 @@ impl Machine {
         let mut fake = self.fake();
         fake.reply = None;
         match result {
-            Ok(_) => fake.settle(Some((owner, Flow::Answered))),
+            Ok(_) => {
+                fake.settle(Some((owner, Flow::Answered)));
+                drop(fake);
+                self.deliver_bodies();
+            }
             Err(trap) if fake.is_kong() && !fake.is_root(owner) => fake.fail_open(owner, &trap),
             Err(_) => {}
         }
@@ -188,6 +196,47 @@ impl Machine {
         drop(fake);
         if self.invoke(Step::Tick, root, Export::Tick, &[root]).is_ok() {
             self.fake().settle(None);
+            self.deliver_bodies();
+        }
+    }
+
+    /// Hands in the bodies of the requests whose headers have passed: on Envoy in
+    /// two pieces, on Kong as a whole.
+    fn deliver_bodies(&mut self) {
+        let mut fake = self.fake();
+        let kong = fake.is_kong();
+        let is_due = |stream: &&mut Stream| stream.headers_passed.is_some();
+        let due = fake.streams.iter_mut().map(|(context, stream)| (*context, stream));
+        let due: Vec<(u32, Vec<u8>)> = due
+            .filter(|(_, stream)| is_due(stream))
+            .filter_map(|(context, stream)| Some((context, stream.body.take()?)))
+            .collect();
+        drop(fake);
+        for (context, body) in due {
+            let half = if kong { body.len() } else { body.len() / 2 };
+            let mut flow = self.deliver_body(context, &body[..half], kong);
+            if !kong {
+                // What was held back is seen again, as one piece with the rest.
+                let from = if flow == Some(Flow::Pause) { 0 } else { half };
+                flow = self.deliver_body(context, &body[from..], true);
+            }
+            self.fake().settle(flow.map(|flow| (context, flow)));
+        }
+    }
+
+    fn deliver_body(&mut self, context: u32, body: &[u8], is_last: bool) -> Option<Flow> {
+        let kong = self.profile() == Profile::Kong;
+        if let Some(stream) = self.fake().streams.get_mut(&context) {
+            stream.body_read = body.to_vec();
+        }
+        // Kong never says that a body has ended.
+        let args = [context, body.len() as u32, u32::from(is_last && !kong)];
+        match self.invoke(Step::RequestBody, context, Export::RequestBody, &args) {
+            Ok(action) => Some(if action == 0 { Flow::Continue } else { Flow::Pause }),
+            Err(trap) => {
+                self.fake().fail(context, if kong { 500 } else { 503 }, trap.0);
+                None
+            }
         }
     }
 

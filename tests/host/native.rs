@@ -271,6 +271,7 @@ unsafe extern "C" {
     safe fn proxy_on_configure(context: u32, size: usize) -> bool;
     safe fn proxy_on_tick(context: u32);
     safe fn proxy_on_request_headers(context: u32, count: usize, end_of_stream: bool) -> u32;
+    safe fn proxy_on_request_body(context: u32, size: usize, end_of_stream: bool) -> u32;
     safe fn proxy_on_response_headers(context: u32, count: usize, end_of_stream: bool) -> u32;
     safe fn proxy_on_http_call_response(
         context: u32,
@@ -293,6 +294,7 @@ fn enter(initialize: extern "C" fn(), export: Export, args: &[u32]) -> u32 {
         Export::Configure => return proxy_on_configure(args[0], size(1)).into(),
         Export::Tick => proxy_on_tick(args[0]),
         Export::RequestHeaders => return proxy_on_request_headers(args[0], size(1), args[2] == 1),
+        Export::RequestBody => return proxy_on_request_body(args[0], size(1), args[2] == 1),
         Export::ResponseHeaders => {
             return proxy_on_response_headers(args[0], size(1), args[2] == 1);
         }

@@ -330,6 +330,14 @@ impl Request {
         named.map(|(_, value)| value).collect()
     }
 
+    /// What an upstream has seen of the headers before the body came in.
+    pub fn headers_passed(&self) -> Option<Vec<(String, String)>> {
+        let machine = self.host.machine();
+        let passed = machine.fake().streams[&self.context].headers_passed.clone()?;
+        let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
+        Some(passed.into_iter().map(|(name, value)| (name, text(value))).collect())
+    }
+
     /// The callouts this request waits for.
     pub fn callouts(&self) -> Vec<Callout> {
         self.host.callouts_of(|owner| owner == self.context)

@@ -48,6 +48,8 @@ mod main_path;
 mod paths;
 mod plugins;
 mod random;
+mod reference_tokens;
+mod revocation;
 mod shop;
 mod user_info;
 mod waiting;

@@ -27,11 +27,11 @@ pub struct Target {
 }
 
 pub const TARGETS: [Target; 7] = [
-    Target { name: "tokens", run: tokens::run, rounds: 6000 },
+    Target { name: "tokens", run: tokens::run, rounds: 3000 },
     Target { name: "key_sets", run: key_sets::run, rounds: 20_000 },
-    Target { name: "user_info", run: user_info::run, rounds: 2500 },
+    Target { name: "user_info", run: user_info::run, rounds: 1200 },
     Target { name: "extraction", run: extraction::run, rounds: 60_000 },
     Target { name: "rules", run: rules::run, rounds: 100_000 },
-    Target { name: "configuration", run: configuration::run, rounds: 2500 },
+    Target { name: "configuration", run: configuration::run, rounds: 1200 },
     Target { name: "requests", run: requests::run, rounds: 600 },
 ];

@@ -39,6 +39,7 @@ impl Run {
                 assert!(self.sent.iter().any(|(sent, _)| *sent == flight), "joined nothing");
                 self.waiting.push((user, waiting));
             }
+            Step::Receive(_) => panic!("nobody may revoke here"),
             Step::Done(Verdict::Forward(edits)) => {
                 self.ended += 1;
                 self.check(user, &edits);

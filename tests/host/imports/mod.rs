@@ -134,6 +134,12 @@ fn get_buffer(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Ans
         return Err(Trap::new("arity"));
     };
     let bytes = match kind {
+        0 if host.step == Step::RequestBody => {
+            host.streams.get(&host.actual).map(|stream| stream.body_read.clone())
+        }
+        0 if host.is_kong() => {
+            return Err(Trap::new("can only get request body during on_request_body"));
+        }
         4 => match (&host.reply, host.step) {
             (Some(reply), Step::CallResponse) => Some(reply.body.clone()),
             _ if host.is_kong() => {

@@ -1,0 +1,84 @@
+//! `revocation`: which tokens are not accepted although they are valid.
+
+use super::access::{self, Consumers};
+use super::reader::Node;
+use super::services::{self, Services};
+use crate::revocation::{FailureMode, FeedEndpoint, RevocationEndpoint, RevocationSettings};
+use crate::time::Span;
+
+/// Reads `revocation`.
+pub fn read(
+    node: &Node<'_>,
+    services: Option<&Services>,
+    providers: Option<&[String]>,
+    consumers: Option<&Consumers>,
+) -> Option<RevocationSettings> {
+    let mut fields = node.fields()?;
+    let feed = fields.optional("feed", |node| feed(node, services));
+    let allowlist = fields.optional("allowlist", |node| self::feed(node, services));
+    let endpoint = fields.optional("endpoint", |node| endpoint(node, providers, consumers));
+    let modes = [("deny", FailureMode::Deny), ("allow", FailureMode::Allow)];
+    let failure_mode = fields.or("failure_mode", FailureMode::Deny, |node| node.one_of(&modes));
+    let max_entries = fields.or("max_entries", 100_000, |node| node.integer(1..=1_000_000));
+    let node = fields.node().clone();
+    fields.finish()?;
+    let (feed, allowlist, endpoint) = (feed?, allowlist?, endpoint?);
+    if feed.is_none() && allowlist.is_none() && endpoint.is_none() {
+        return node.reject_as("no source of entries", "feed, allowlist or endpoint");
+    }
+    Some(RevocationSettings {
+        feed,
+        allowlist,
+        endpoint,
+        failure_mode: failure_mode?,
+        max_entries: max_entries? as usize,
+    })
+}
+
+fn feed(node: &Node<'_>, services: Option<&Services>) -> Option<FeedEndpoint> {
+    let mut fields = node.fields()?;
+    let service = services::reference(&mut fields, "service", services);
+    let path = fields.required("path", "a path that starts with /", services::path);
+    let poll = fields.or("poll_seconds", 10, |node| node.integer(1..=3600));
+    let max_stale = fields.or("max_stale_seconds", 300, |node| node.integer(1..=86_400));
+    let node = fields.node().clone();
+    fields.finish()?;
+    let (poll, max_stale) = (poll?, max_stale?);
+    if max_stale <= poll {
+        return node.reject_as(
+            format_args!("max_stale_seconds {max_stale} with poll_seconds {poll}"),
+            "max_stale_seconds above poll_seconds: a feed is as old as its latest poll",
+        );
+    }
+    Some(FeedEndpoint {
+        service: service?,
+        path: path?,
+        poll: Span::from_secs(poll),
+        max_stale: Span::from_secs(max_stale),
+    })
+}
+
+/// The path at which this proxy takes revocations.
+const DEFAULT_PATH: &str = "/.well-known/gatepass/revocations";
+
+fn endpoint(
+    node: &Node<'_>,
+    providers: Option<&[String]>,
+    consumers: Option<&Consumers>,
+) -> Option<RevocationEndpoint> {
+    const WHO: &str = "who may revoke: providers, scopes, groups or claims, of which at least one";
+    let mut fields = node.fields()?;
+    let path = fields.or("path", DEFAULT_PATH.to_owned(), |node| {
+        let path = services::path(node)?;
+        if path.contains('?') { node.reject("a path without a query") } else { Some(path) }
+    });
+    let requires = fields.required("requires", WHO, |node| {
+        let requires = access::requirements(node, providers, consumers)?;
+        if requires.anonymous.is_some() || requires.asks_nothing() {
+            return node.reject_as("what anybody can meet", WHO);
+        }
+        Some(requires)
+    });
+    fields.finish()?;
+    Some(RevocationEndpoint { path: path?, requires: requires? })
+}

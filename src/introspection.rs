@@ -1,0 +1,211 @@
+//! Reference tokens: tokens that say nothing by themselves, and what their
+//! issuer says of them when asked (RFC 7662).
+//!
+//! Owns the question, the strict reading of the answer, and how long answers
+//! are kept. What an answer says of a token is checked like the claims of a JWT;
+//! see [`Provider::accept_introspected`](crate::token::Provider).
+
+use std::fmt;
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::bounded::Bounded;
+use crate::callout::{Callout, CalloutFailure, CalloutReply, Service};
+use crate::denial::Denial;
+use crate::http::{HeaderName, percent_encode};
+use crate::json::{self, JsonError};
+use crate::secret::Secret;
+use crate::session::Session;
+use crate::time::{Span, UnixTime};
+use crate::token::{Claims, ProviderId};
+
+/// Where and how to ask: `introspection` of a provider in the configuration.
+#[derive(Debug)]
+pub struct IntrospectionEndpoint {
+    /// The service to ask.
+    pub service: Rc<Service>,
+    /// Its path.
+    pub path: String,
+    /// `Authorization` of the gateway itself.
+    pub authorization: Secret<String>,
+    /// `token_type_hint` (RFC 7662 section 2.1).
+    pub token_type_hint: Option<String>,
+    /// Whether an answer must name its issuer. Only the provider's own endpoint
+    /// is asked, so one that names none may be trusted to be the provider.
+    pub require_issuer: bool,
+    /// How long an answer is kept, at most.
+    pub ttl: Span,
+    /// How long it is kept that a token is not active.
+    pub negative_ttl: Span,
+}
+
+/// What an issuer says of a token.
+#[derive(Clone, Debug)]
+pub enum IntrospectionAnswer {
+    /// It is active; the claims.
+    Active(Claims),
+    /// It is not: over, revoked, or never issued.
+    Inactive,
+}
+
+impl IntrospectionEndpoint {
+    /// `Authorization` for a client (RFC 6749 section 2.3.1: both parts are
+    /// form-encoded first).
+    pub fn basic(client_id: &str, client_secret: &Secret<String>) -> Secret<String> {
+        let secret = percent_encode(client_secret.expose().as_bytes());
+        let pair = format!("{}:{secret}", percent_encode(client_id.as_bytes()));
+        Secret::new(format!("Basic {}", STANDARD.encode(pair)))
+    }
+
+    /// The request that asks about `token`.
+    pub fn callout(&self, token: &[u8]) -> Callout {
+        let mut form = format!("token={}", percent_encode(token));
+        if let Some(hint) = &self.token_type_hint {
+            form.push_str("&token_type_hint=");
+            form.push_str(&percent_encode(hint.as_bytes()));
+        }
+        Callout {
+            service: Rc::clone(&self.service),
+            path: self.path.clone(),
+            headers: vec![(HeaderName::authorization(), self.authorization.clone())],
+            form: Some(Secret::new(form)),
+        }
+    }
+
+    /// Reads a reply: 200 with a JSON object whose `active` is a boolean (RFC
+    /// 7662 section 2.2). Anything else says nothing of the token.
+    pub fn read(reply: &CalloutReply) -> Result<IntrospectionAnswer, IntrospectionFailure> {
+        let answer = match reply {
+            CalloutReply::Answer(answer) if answer.status == 200 => answer,
+            CalloutReply::Answer(answer) => {
+                return Err(IntrospectionFailure::Status(answer.status));
+            }
+            CalloutReply::Failed(failure) => return Err(IntrospectionFailure::NoAnswer(*failure)),
+        };
+        let mut members = json::parse_object(&answer.body).map_err(IntrospectionFailure::Json)?;
+        match members.remove("active") {
+            Some(Value::Bool(true)) => Ok(IntrospectionAnswer::Active(Claims::new(members))),
+            Some(Value::Bool(false)) => Ok(IntrospectionAnswer::Inactive),
+            _ => Err(IntrospectionFailure::NotSaid),
+        }
+    }
+}
+
+/// Whether a token is a reference: one that is no compact JWS by its form, which
+/// has exactly two dots. Its bytes are those of RFC 6750 section 2.1.
+pub fn is_reference(token: &[u8]) -> bool {
+    let is_b64token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    token.iter().filter(|byte| **byte == b'.').count() != 2
+        && !token.is_empty()
+        && token.iter().all(is_b64token)
+}
+
+/// A provider's endpoint, and what it said lately.
+#[derive(Debug)]
+pub(crate) struct Introspection {
+    pub provider: ProviderId,
+    pub endpoint: IntrospectionEndpoint,
+    kept: Bounded<Box<[u8]>, Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    decision: Decision,
+    at: UnixTime,
+    until: UnixTime,
+}
+
+/// What became of a token: its session, or why it has none.
+pub(crate) type Decision = Result<Rc<Session>, Denial>;
+
+impl Introspection {
+    /// Room for `max_entries` tokens.
+    pub(crate) fn new(
+        provider: ProviderId,
+        endpoint: IntrospectionEndpoint,
+        max_entries: usize,
+    ) -> Self {
+        Self { provider, endpoint, kept: Bounded::new(max_entries) }
+    }
+
+    /// What was decided on `token`, if that still holds. A decision from the
+    /// future, after the clock was set back, does not.
+    pub(crate) fn decision(&mut self, token: &[u8], now: UnixTime) -> Option<Decision> {
+        let kept = self.kept.get_mut(token)?;
+        if kept.at <= now && now < kept.until {
+            return Some(kept.decision.clone());
+        }
+        self.kept.remove(token);
+        None
+    }
+
+    /// Keeps a decision: a refusal too, or a client that repeats a bad token
+    /// would have it asked about each time.
+    pub(crate) fn keep(&mut self, token: &[u8], decision: Decision, now: UnixTime) {
+        let until = match &decision {
+            Ok(session) => {
+                let end = now.plus(self.endpoint.ttl);
+                session.who().token().expires().map_or(end, |exp| exp.min(end))
+            }
+            Err(_) => now.plus(self.endpoint.negative_ttl),
+        };
+        self.kept.insert(token.into(), Kept { decision, at: now, until });
+    }
+}
+
+/// Why nothing is known of a token.
+#[derive(Debug)]
+pub enum IntrospectionFailure {
+    /// No reply.
+    NoAnswer(CalloutFailure),
+    /// A status that is no answer; 401 if it is the gateway's credentials that
+    /// are wrong.
+    Status(u16),
+    /// Not an acceptable JSON object.
+    Json(JsonError),
+    /// `active` is missing, or no boolean.
+    NotSaid,
+}
+
+impl fmt::Display for IntrospectionFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAnswer(failure) => failure.fmt(f),
+            Self::Status(401) => f.write_str("status 401: the gateway's own credentials"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Json(error) => write!(f, "not acceptable JSON: {error}"),
+            Self::NotSaid => f.write_str("the reply has no boolean \"active\""),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_by_their_form() {
+        for (case, token, expected) in [
+            ("opaque", "tGzv3JOkF0XG5Qx2TlKWIA", true),
+            ("with one dot", "ory_at.x1", true),
+            ("five parts", "a.b.c.d.e", true),
+            ("padded", "abc+/==", true),
+            ("a JWS", "a.b.c", false),
+            ("an empty JWS", "..", false),
+            ("nothing", "", false),
+            ("not a token", "abc def", false),
+            ("not ASCII", "abc\u{e9}", false),
+        ] {
+            assert_eq!(is_reference(token.as_bytes()), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_form_encoded() {
+        let basic = IntrospectionEndpoint::basic("gate way", &Secret::new("p:%+ä".into()));
+        assert_eq!(basic.expose(), "Basic Z2F0ZSUyMHdheTpwJTNBJTI1JTJCJUMzJUE0");
+    }
+}

@@ -1,0 +1,146 @@
+//! Users that are locked out: by one request to the gateway, and by a feed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::gateway::{Gateway, Setup, until};
+use crate::stack::auth::Auth;
+use crate::token_service::TokenService;
+use crate::wire::{Connection, Request};
+
+const PATH: &str = "/.well-known/gatepass/revocations";
+
+fn admin(gateway: &Gateway) -> String {
+    let mut claims = Auth::claims("bob").unwrap();
+    claims["scope"] = json!("revoke");
+    gateway.auth.sign(&claims)
+}
+
+fn post(token: &str, entries: Value) -> Request {
+    Request::post(PATH, &json!({ "entries": entries }).to_string()).bearer(token)
+}
+
+async fn upstream_requests(gateway: &Gateway) -> u64 {
+    gateway.stat("cluster.upstream.upstream_rq_total").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_of_a_user_is_accepted_after_the_204() {
+    let gateway = Setup::bundled().workers(2).start().await;
+    gateway.ready().await;
+    let token = gateway.token("alice");
+    let request = Request::get("/orders").bearer(&token).into_bytes();
+    gateway.remember_tokens(&request);
+    let revoked = Arc::new(AtomicBool::new(false));
+    let counts: Arc<[AtomicU64; 2]> = Arc::default();
+    let mut clients = JoinSet::new();
+    for _ in 0..4 {
+        let (request, revoked, counts) = (request.clone(), revoked.clone(), counts.clone());
+        let port = gateway.ports.listener;
+        clients.spawn_blocking(move || {
+            let mut refused = 0;
+            while refused < 50 {
+                // A connection now and then, so that both workers are met.
+                let mut connection = Connection::open(port);
+                for _ in 0..10 {
+                    let is_after = revoked.load(Ordering::SeqCst);
+                    match connection.send(&request).expect("an answer").status {
+                        200 => counts[usize::from(is_after)].fetch_add(1, Ordering::Relaxed),
+                        401 => {
+                            refused += 1;
+                            0
+                        }
+                        status => panic!("{status}"),
+                    };
+                }
+            }
+        });
+    }
+    until("the clients are served", || async { counts[0].load(Ordering::Relaxed) > 200 }).await;
+    let answer = gateway.send(post(&admin(&gateway), json!([{"sub": "alice"}]))).await;
+    revoked.store(true, Ordering::SeqCst);
+    assert_eq!((answer.status, answer.body.len()), (204, 0), "{answer}");
+    clients.join_all().await;
+    let [before, after] = [0, 1].map(|index: usize| counts[index].load(Ordering::Relaxed));
+    println!("{before} requests of 4 clients accepted before the 204, {after} sent after it");
+    assert_eq!(after, 0, "accepted after the 204");
+    let answer = gateway.get("/orders", &gateway.token("bob")).await;
+    assert_eq!(answer.status, 200, "others go on: {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_upstream_never_sees_a_request_to_revoke() {
+    let gateway = Setup::bundled().workers(1).start().await;
+    gateway.ready().await;
+    let admin = admin(&gateway);
+    assert_eq!(gateway.send(post(&admin, json!([]))).await.status, 204);
+    let seen = upstream_requests(&gateway).await;
+    for (case, request, expected) in [
+        ("accepted", post(&admin, json!([{"sub": "mallory"}])), "204"),
+        ("no entry", post(&admin, json!([{"sub": 7}])), "400 entries_invalid"),
+        ("no JSON", Request::post(PATH, "x").bearer(&admin), "400 entries_invalid"),
+        ("empty", Request::post(PATH, "").bearer(&admin), "411"),
+        ("GET", Request::get(PATH).bearer(&admin), "405"),
+        ("no right", post(&gateway.token("alice"), json!([])), "403 insufficient_scope"),
+        ("no token", Request::post(PATH, "{}"), "401 token_missing"),
+    ] {
+        let answer = gateway.send(request).await;
+        let outcome =
+            if answer.body.is_empty() { answer.status.to_string() } else { answer.outcome() };
+        assert_eq!(outcome, expected, "{case}");
+    }
+    let slow = post(&admin, json!([{"sub": "mallory"}])).into_bytes();
+    gateway.remember_tokens(&slow);
+    let (head, rest) = slow.split_at(slow.len() - 5);
+    let mut connection = Connection::open(gateway.ports.listener);
+    connection.write(head);
+    sleep(Duration::from_millis(300)).await;
+    connection.write(rest);
+    assert_eq!(connection.read_answer().unwrap().status, 204, "in two pieces");
+    assert_eq!(upstream_requests(&gateway).await, seen);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_reaches_every_worker_within_a_poll() {
+    let service = TokenService::start().await;
+    service.revoke(json!({"sub": "carol"}));
+    let gateway = Setup::bundled()
+        .workers(2)
+        .service("tokens", service.port)
+        .replace(
+            "revocation:",
+            "revocation:\n                      \
+             feed: {service: tokens, path: /revocations, poll_seconds: 1, max_stale_seconds: 3}",
+        )
+        .start()
+        .await;
+    let (alice, carol) = (gateway.token("alice"), gateway.token("carol"));
+    assert_eq!(gateway.get("/orders", &carol).await.outcome(), "401 token_revoked", "at once");
+    assert_eq!(gateway.get("/orders", &alice).await.status, 200);
+    let start = Instant::now();
+    service.revoke(json!({"sub": "alice", "issued_before": 4_000_000_000_u64}));
+    until("alice is locked out", || async {
+        gateway.get("/orders", &alice).await.outcome() == "401 token_revoked"
+    })
+    .await;
+    for _ in 0..20 {
+        let outcome = gateway.get("/orders", &alice).await.outcome();
+        assert_eq!(outcome, "401 token_revoked", "on every worker");
+    }
+    println!("locked out after {} ms with a poll each second", start.elapsed().as_millis());
+    let polls = service.polls();
+    sleep(Duration::from_secs(3)).await;
+    let polls = service.polls() - polls;
+    assert!((1..=5).contains(&polls), "{polls} polls in 3 s: one worker asks for all");
+    drop(service);
+    until("the list is too old", || async {
+        gateway.get("/orders", &gateway.token("bob")).await.outcome()
+            == "503 revocation_unavailable"
+    })
+    .await;
+}

@@ -1,0 +1,501 @@
+//! Tokens that are valid and not accepted: revoked at the gateway, by a feed, or
+//! on no allowlist.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use gatepass::gateway::{Step, Submission};
+use gatepass::refresh::SharedStore;
+use gatepass::verdict::LocalReply;
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+const PATH: &str = "/.well-known/gatepass/revocations";
+
+/// Shared data as Envoy has it.
+#[derive(Clone, Debug, Default)]
+struct Store(Rc<RefCell<Values>>);
+
+/// Values and their versions by key.
+type Values = HashMap<String, (Vec<u8>, u32)>;
+
+impl SharedStore for Store {
+    fn read(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.0.borrow().get(key).cloned()
+    }
+
+    fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        let mut entries = self.0.borrow_mut();
+        let current = entries.get(key).map_or(0, |(_, version)| *version);
+        let fits = version.is_none_or(|version| version == current);
+        if fits {
+            entries.insert(key.to_owned(), (value.to_vec(), current + 1));
+        }
+        fits
+    }
+}
+
+/// A configuration in which clients with the scope `revoke` may revoke.
+fn config(revocation: Value) -> Value {
+    local([("/revocation", revocation)])
+}
+
+fn endpoint() -> Value {
+    json!({"endpoint": {"requires": {"scopes_all": ["revoke"]}}})
+}
+
+fn feed(changes: Value) -> Value {
+    let mut feed = json!({"service": "auth", "path": "/revocations", "poll_seconds": 10});
+    for (name, value) in changes.as_object().unwrap() {
+        feed[name] = value.clone();
+    }
+    json!({ "feed": feed })
+}
+
+fn page(cursor: &str, entries: Value) -> gatepass::callout::CalloutReply {
+    ok(&json!({"cursor": cursor, "entries": entries}))
+}
+
+fn admin() -> String {
+    token(json!({"sub": "root", "scope": "revoke"}))
+}
+
+fn request(token: &str, body: &str) -> gatepass::http::RequestHead {
+    let length = body.len().to_string();
+    head(&[
+        (":method", "POST"),
+        (":path", PATH),
+        ("authorization", &format!("Bearer {token}")),
+        ("content-length", &length),
+    ])
+}
+
+fn receives(step: Step) -> Submission {
+    match step {
+        Step::Receive(submission) => submission,
+        other => panic!("a body expected, not {other:?}"),
+    }
+}
+
+/// Sends a request to revoke; the gateway's reply.
+fn submit(world: &mut World, token: &str, body: &str) -> LocalReply {
+    match world.begin(request(token, body)) {
+        Step::Receive(submission) => {
+            assert_eq!(submission.bytes, body.len());
+            let now = world.now();
+            answered(world.gateway.submit(&submission, Some(body.as_bytes()), now))
+        }
+        step => answered(step),
+    }
+}
+
+fn revoke(world: &mut World, entry: Value) {
+    let body = json!({"entries": [entry]}).to_string();
+    let reply = submit(world, &admin(), &body);
+    assert_eq!((reply.status, reply.body.len()), (204, 0), "{reply:?}");
+}
+
+fn code(reply: &LocalReply) -> (u16, String) {
+    let body: Value = serde_json::from_slice(&reply.body).unwrap();
+    (reply.status, body["code"].as_str().unwrap().to_owned())
+}
+
+fn revoked() -> (u16, String) {
+    denial(401, "token_revoked")
+}
+
+/// A worker that shares with others.
+fn worker(config: &Value, store: &Store) -> World {
+    let mut world = World::new(config, ENVOY);
+    world.gateway = gateway(config, ENVOY).sharing(Box::new(store.clone()));
+    world.gateway.take_log();
+    world
+}
+
+#[test]
+fn one_request_locks_a_user_out() {
+    let mut world = World::new(&config(endpoint()), ENVOY);
+    let (alice, bob) = (alice(), token(json!({"sub": "bob"})));
+    world.forwarded(&alice);
+    world.forwarded(&bob);
+    revoke(&mut world, json!({"sub": "alice"}));
+    assert_eq!(world.denied(&alice), revoked(), "although cached");
+    assert_eq!(world.denied(&alice), revoked(), "and again");
+    assert_eq!(world.denied(&token(json!({"jti": "new"}))), revoked(), "a token not seen before");
+    world.forwarded(&bob);
+    let log: Vec<_> = world.gateway.take_log().into_iter().map(|line| line.text).collect();
+    assert!(log.iter().any(|line| line.contains(r#""event":"revoked""#)), "{log:?}");
+}
+
+#[test]
+fn entries_select_by_what_a_token_says() {
+    let base = json!({"jti": "t1", "sid": "s1", "azp": "web", "iat": START - 10});
+    for (case, entry, changes, expected) in [
+        ("its id", json!({"jti": "t1"}), json!({}), true),
+        ("another id", json!({"jti": "t2"}), json!({}), false),
+        ("its session", json!({"sid": "s1"}), json!({}), true),
+        ("its client", json!({"client_id": "web"}), json!({}), true),
+        (
+            "its client by the other name",
+            json!({"client_id": "app"}),
+            json!({"client_id": "app"}),
+            true,
+        ),
+        ("a user of that name", json!({"sub": "web"}), json!({}), false),
+        ("issued before", json!({"sub": "alice", "issued_before": START - 9}), json!({}), true),
+        ("issued then", json!({"sub": "alice", "issued_before": START - 10}), json!({}), false),
+        (
+            "issued nobody knows when",
+            json!({"sub": "alice", "issued_before": 1}),
+            json!({"iat": null}),
+            true,
+        ),
+        ("its issuer", json!({"sub": "alice", "iss": "https://auth.example"}), json!({}), true),
+        (
+            "another issuer",
+            json!({"sub": "alice", "iss": "https://other.example"}),
+            json!({}),
+            false,
+        ),
+        ("until later", json!({"sub": "alice", "until": START + 1}), json!({}), true),
+        ("until now", json!({"sub": "alice", "until": START}), json!({}), false),
+    ] {
+        let mut world = World::new(&config(endpoint()), ENVOY);
+        let mut all = base.clone();
+        for (name, value) in changes.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        let token = token(all);
+        world.forwarded(&token);
+        revoke(&mut world, entry);
+        if expected {
+            assert_eq!(world.denied(&token), revoked(), "{case}");
+        } else {
+            world.forwarded(&token);
+        }
+    }
+}
+
+#[test]
+fn an_entry_ends_when_it_says() {
+    let mut world = World::new(&config(endpoint()), ENVOY);
+    let alice = alice();
+    revoke(&mut world, json!({"sub": "alice", "until": START + 60}));
+    revoke(&mut world, json!({"sub": "alice", "issued_before": START - 5, "until": START + 600}));
+    world.pass(59);
+    assert_eq!(world.denied(&alice), revoked());
+    world.pass(1);
+    world.forwarded(&alice);
+    let older = token(json!({"iat": START - 6}));
+    assert_eq!(world.denied(&older), revoked(), "the entry that goes on is not lost");
+}
+
+#[test]
+fn who_may_revoke() {
+    let mut world = World::new(&config(endpoint()), ENVOY);
+    let body = r#"{"entries":[{"sub":"alice"}]}"#;
+    let answer = submit(&mut world, &alice(), body);
+    assert_eq!(code(&answer), denial(403, "insufficient_scope"));
+    assert_eq!(code(&submit(&mut world, "nonsense", body)), denial(401, "token_malformed"));
+    let anonymous = head(&[(":method", "POST"), (":path", PATH), ("content-length", "2")]);
+    assert_eq!(denied(world.begin(anonymous)), denial(401, "token_missing"));
+    world.forwarded(&alice());
+    revoke(&mut world, json!({"sub": "root"}));
+    assert_eq!(code(&submit(&mut world, &admin(), body)), revoked(), "who is revoked cannot");
+}
+
+#[test]
+fn what_is_no_request_to_revoke() {
+    let mut world = World::new(&config(endpoint()), ENVOY);
+    for (method, length, status) in [
+        ("GET", "2", 405),
+        ("PUT", "2", 405),
+        ("POST", "0", 411),
+        ("POST", "", 411),
+        ("POST", "-1", 411),
+        ("POST", "999999999999999999999999", 411),
+        ("POST", "262145", 413),
+    ] {
+        let bearer = format!("Bearer {}", admin());
+        let mut fields =
+            vec![(":method", method), (":path", PATH), ("authorization", bearer.as_str())];
+        if !length.is_empty() {
+            fields.push(("content-length", length));
+        }
+        let reply = answered(world.begin(head(&fields)));
+        assert_eq!(reply.status, status, "{method} {length}");
+    }
+    for body in [
+        "x",
+        "[]",
+        "{}",
+        r#"{"entries":{}}"#,
+        r#"{"entries":[],"other":1}"#,
+        r#"{"entries":[{}]}"#,
+        r#"{"entries":[{"sub":"alice"},{"sub":7}]}"#,
+        r#"{"entries":[{"sub":"alice","sub":"bob"}]}"#,
+    ] {
+        let reply = submit(&mut world, &admin(), body);
+        assert_eq!(code(&reply), denial(400, "entries_invalid"), "{body}");
+    }
+    world.forwarded(&alice());
+    let unread = receives(world.begin(request(&admin(), "{}")));
+    let now = world.now();
+    assert_eq!(answered(world.gateway.submit(&unread, None, now)).status, 413);
+    assert_eq!(submit(&mut world, &admin(), r#"{"entries":[]}"#).status, 204, "nobody");
+}
+
+#[test]
+fn nothing_of_the_sender_goes_on_to_an_upstream() {
+    let mut world = World::new(&config(endpoint()), ENVOY);
+    let submission = receives(world.begin(request(&admin(), "{}")));
+    let cleared = &submission.edits.cleansing.clear;
+    assert!(cleared.iter().any(|name| name == "authorization"), "{cleared:?}");
+    assert!(submission.edits.set.is_empty(), "no identity");
+}
+
+#[test]
+fn a_full_list_takes_no_more() {
+    let mut settings = endpoint();
+    settings["max_entries"] = json!(2);
+    let mut world = World::new(&config(settings), ENVOY);
+    revoke(&mut world, json!({"sub": "a", "until": START + 10}));
+    revoke(&mut world, json!({"sub": "b"}));
+    revoke(&mut world, json!({"sub": "b", "until": START + 10}));
+    let body = r#"{"entries":[{"sub":"alice"}]}"#;
+    assert_eq!(code(&submit(&mut world, &admin(), body)), denial(503, "revocation_unavailable"));
+    world.forwarded(&alice());
+    world.pass(10);
+    assert_eq!(submit(&mut world, &admin(), body).status, 204, "an entry that ended made room");
+    assert_eq!(world.denied(&alice()), revoked());
+}
+
+#[test]
+fn all_workers_know_at_once() {
+    let (config, store) = (config(endpoint()), Store::default());
+    let mut workers: Vec<World> = (0..3).map(|_| worker(&config, &store)).collect();
+    let alice = alice();
+    for worker in &mut workers {
+        worker.forwarded(&alice);
+    }
+    revoke(&mut workers[1], json!({"sub": "alice"}));
+    for worker in &mut workers {
+        assert_eq!(worker.denied(&alice), revoked());
+    }
+    assert_eq!(worker(&config, &store).denied(&alice), revoked(), "one that starts later");
+    let other =
+        self::config(json!({"endpoint": {"path": "/revoke", "requires": {"scopes_all": ["x"]}}}));
+    worker(&other, &store).forwarded(&alice);
+}
+
+#[test]
+fn a_shared_list_is_written_anew_when_most_of_it_ended() {
+    let (config, store) = (config(endpoint()), Store::default());
+    let (mut one, mut two) = (worker(&config, &store), worker(&config, &store));
+    let size = |store: &Store| store.0.borrow().values().map(|(value, _)| value.len()).max();
+    revoke(&mut one, json!({"sub": "alice"}));
+    let mut largest = 0;
+    for round in 0..40 {
+        let entries: Vec<_> = (0..100)
+            .map(|number| json!({"jti": format!("{round}-{number}"), "until": one.now().as_secs() + 5}))
+            .collect();
+        let body = json!({"entries": entries}).to_string();
+        assert_eq!(submit(&mut one, &admin(), &body).status, 204);
+        let ended = token(json!({"jti": format!("{round}-7"), "sub": "bob"}));
+        assert_eq!(two.denied(&ended), revoked(), "{round}");
+        one.pass(10);
+        two.pass(10);
+        one.tick(&failed());
+        two.forwarded(&ended);
+        largest = largest.max(size(&store).unwrap());
+    }
+    assert!(largest < 100_000, "{largest}");
+    assert_eq!(two.denied(&alice()), revoked(), "what goes on was kept");
+}
+
+#[test]
+fn a_feed_is_read_from_where_it_was_left() {
+    let mut world = World::new(&config(feed(json!({}))), ENVOY);
+    let now = world.now();
+    let tick = world.gateway.tick(now);
+    assert_eq!(tick.send[0].callout.path, "/revocations");
+    let reply = page("a&1", json!([{"sub": "alice"}]));
+    world.gateway.land(tick.send[0].flight, &reply, now).unwrap();
+    assert_eq!(world.denied(&alice()), revoked());
+    assert_eq!(world.gateway.tick(now).send.len(), 0, "not due");
+    world.pass(10);
+    let now = world.now();
+    let tick = world.gateway.tick(now);
+    assert_eq!(tick.send[0].callout.path, "/revocations?since=a%261");
+    world.gateway.land(tick.send[0].flight, &page("2", json!([])), now).unwrap();
+    assert_eq!(world.denied(&alice()), revoked(), "entries stay");
+}
+
+#[test]
+fn pages_are_read_one_after_the_other() {
+    let mut world = World::new(&config(feed(json!({}))), ENVOY);
+    let more = ok(&json!({"cursor": "1", "entries": [{"sub": "a"}], "more": true}));
+    assert_eq!(world.tick(&more), 1);
+    assert_eq!(world.tick(&page("2", json!([{"sub": "alice"}]))), 1, "at once");
+    assert_eq!(world.tick(&failed()), 0);
+    assert_eq!(world.denied(&alice()), revoked());
+}
+
+#[test]
+fn a_request_waits_until_it_is_known_who_is_revoked() {
+    let mut world = World::new(&config(feed(json!({}))), ENVOY);
+    let (sent, first) = awaits(world.get(&alice()));
+    let second = joins(world.get(&token(json!({"sub": "bob"}))));
+    let now = world.now();
+    let landing = world.gateway.land(sent.flight, &page("1", json!([{"sub": "alice"}])), now);
+    let landing = landing.unwrap();
+    assert_eq!(denied(world.gateway.resume(first, &landing, now)), revoked());
+    forwarded(world.gateway.resume(second, &landing, now));
+    // Where one cannot resume another, each asks for itself.
+    let mut world = World::new(&config(feed(json!({}))), KONG);
+    awaits(world.get(&alice()));
+    awaits(world.get(&alice()));
+}
+
+#[test]
+fn without_a_feed_that_can_be_relied_on() {
+    for (mode, cold, stale) in [("deny", true, true), ("allow", false, false)] {
+        let mut settings = feed(json!({"max_stale_seconds": 300}));
+        settings["failure_mode"] = json!(mode);
+        let mut world = World::new(&config(settings), ENVOY);
+        let unavailable = denial(503, "revocation_unavailable");
+        assert_eq!(world.tick(&failed()), 1);
+        if cold {
+            assert_eq!(world.denied(&alice()), unavailable);
+            assert_eq!(world.denied("nonsense"), unavailable, "no worse than before");
+        } else {
+            world.forwarded(&alice());
+        }
+        world.pass(60);
+        assert_eq!(world.tick(&page("1", json!([{"sub": "bob"}]))), 1);
+        for _ in 0..29 {
+            world.pass(10);
+            world.tick(&reply(500, b""));
+            world.forwarded(&alice());
+        }
+        world.pass(10);
+        world.tick(&failed());
+        if stale {
+            assert_eq!(world.denied(&alice()), unavailable);
+        } else {
+            world.forwarded(&alice());
+        }
+        assert_eq!(world.denied(&token(json!({"sub": "bob"}))).0, if stale { 503 } else { 401 });
+    }
+}
+
+#[test]
+fn what_is_no_page_is_a_failure() {
+    for (case, answer) in [
+        ("500", reply(500, br#"{"cursor":"1","entries":[]}"#)),
+        ("no JSON", reply(200, b"x")),
+        ("no cursor", ok(&json!({"entries": []}))),
+        ("a cursor that is no text", ok(&json!({"cursor": 1, "entries": []}))),
+        ("no entries", ok(&json!({"cursor": "1"}))),
+        ("one that cannot be read", page("1", json!([{"sub": "bob"}, {"sub": 7}]))),
+        ("more than true", ok(&json!({"cursor": "1", "entries": [], "more": 1}))),
+    ] {
+        let mut world = World::new(&config(feed(json!({}))), ENVOY);
+        world.tick(&answer);
+        assert_eq!(world.denied(&alice()), denial(503, "revocation_unavailable"), "{case}");
+        let log = world.gateway.take_log();
+        assert!(log.iter().any(|line| line.text.contains("tokens_not_listed")), "{case}");
+    }
+    let mut settings = feed(json!({}));
+    settings["max_entries"] = json!(1);
+    let mut world = World::new(&config(settings), ENVOY);
+    world.tick(&page("1", json!([{"sub": "a"}, {"sub": "b"}])));
+    assert_eq!(world.denied(&alice()), denial(503, "revocation_unavailable"), "too many");
+}
+
+#[test]
+fn one_worker_reads_the_feed_for_all() {
+    let (config, store) = (config(feed(json!({}))), Store::default());
+    let (mut one, mut two) = (worker(&config, &store), worker(&config, &store));
+    let now = one.now();
+    let tick = one.gateway.tick(now);
+    assert_eq!((tick.send.len(), two.gateway.tick(now).send.len()), (1, 0), "a lease");
+    one.gateway.land(tick.send[0].flight, &page("1", json!([{"sub": "alice"}])), now).unwrap();
+    assert_eq!(two.denied(&alice()), revoked());
+    two.forwarded(&token(json!({"sub": "bob"})));
+    for _ in 0..20 {
+        one.pass(5);
+        two.pass(5);
+        let answer = page("1", json!([]));
+        let asked = two.tick(&answer) + one.tick(&answer);
+        assert!(asked <= 1, "{asked}");
+        two.forwarded(&token(json!({"sub": "bob"})));
+    }
+    // The one that held the lease went away: another one takes over.
+    one.pass(11);
+    two.pass(11);
+    let now = one.now();
+    assert_eq!(one.gateway.tick(now).send.len(), 1);
+    two.pass(3);
+    assert_eq!(two.tick(&page("2", json!([]))), 1);
+}
+
+#[test]
+fn an_odd_store_is_worse_for_nobody() {
+    let (config, store) = (config(feed(json!({}))), Store::default());
+    let mut world = worker(&config, &store);
+    for (value, _) in store.0.borrow_mut().values_mut() {
+        *value = b"another filter's".to_vec();
+    }
+    assert_eq!(world.tick(&page("1", json!([{"sub": "alice"}]))), 1);
+    assert_eq!(world.denied(&alice()), denial(503, "revocation_unavailable"), "not told to others");
+}
+
+#[test]
+fn only_what_is_on_the_allowlist_passes() {
+    let settings =
+        json!({"allowlist": {"service": "auth", "path": "/allowed", "poll_seconds": 10}});
+    let mut world = World::new(&config(settings), ENVOY);
+    assert_eq!(world.tick(&page("1", json!([{"client_id": "web", "until": START + 15}]))), 1);
+    let stranger = token(json!({"azp": "stranger"}));
+    world.forwarded(&alice());
+    assert_eq!(world.denied(&stranger), revoked());
+    world.pass(10);
+    world.tick(&page("2", json!([{"jti": "t1"}])));
+    world.forwarded(&token(json!({"azp": "stranger", "jti": "t1"})));
+    world.forwarded(&alice());
+    world.pass(5);
+    assert_eq!(world.denied(&alice()), revoked(), "an entry ends, for tokens in the cache too");
+    world.pass(5);
+    world.tick(&page("3", json!([{"jti": "t1", "until": START}])));
+    let denied = world.denied(&token(json!({"azp": "stranger", "jti": "t1"})));
+    assert_eq!(denied, revoked(), "and can be taken back");
+}
+
+#[test]
+fn reference_tokens_are_revoked_too() {
+    let mut config = config(endpoint());
+    config["providers"]["shop"]["introspection"] = json!({
+        "service": "auth", "path": "/introspect", "client_id": "g", "client_secret": "s",
+    });
+    let mut world = World::new(&config, ENVOY);
+    let mut answer = claims(json!({}));
+    answer["active"] = json!(true);
+    let step = world.get("reference");
+    forwarded(world.answer(step, &ok(&answer)));
+    world.forwarded("reference");
+    revoke(&mut world, json!({"sub": "alice"}));
+    assert_eq!(world.denied("reference"), revoked());
+}
+
+#[test]
+fn requests_without_a_token_need_no_list() {
+    let mut config = config(feed(json!({})));
+    config["rules"] = json!([{"match": {"path": "/health"}, "bypass": true}]);
+    let mut world = World::new(&config, ENVOY);
+    world.tick(&failed());
+    forwarded(world.begin(head(&[(":path", "/health")])));
+    assert_eq!(denied(world.begin(head(&[]))), denial(401, "token_missing"));
+}

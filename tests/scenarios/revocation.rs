@@ -1,0 +1,157 @@
+//! Tokens that are valid and not accepted.
+
+use serde_json::json;
+
+use crate::host::{Head, Host, Reply, Request, each_host};
+use crate::shop::{
+    self, ask, assert_denied, claims, is_guarded, issuer, served, token, user_reply,
+};
+
+const PATH: &str = "/.well-known/gatepass/revocations";
+
+fn open(host: &Host) {
+    if host.is_kong() {
+        host.with_shm_kv();
+    }
+    shop::open(host, settings());
+}
+
+fn settings() -> serde_json::Value {
+    json!({
+        "shared_data": "on",
+        "revocation": {"endpoint": {"requires": {"scopes_all": ["revoke"]}}},
+    })
+}
+
+fn admin() -> String {
+    let mut claims = claims("root");
+    claims["scope"] = json!("revoke");
+    issuer().sign(&claims)
+}
+
+fn post(token: &str, body: &str) -> Head {
+    Head::get(PATH).post(body).header("authorization", &format!("Bearer {token}"))
+}
+
+/// Sends a request to revoke, user info and all.
+fn revoke(host: &Host, body: &str) -> Request {
+    let request = host.send(post(&admin(), body));
+    if request.is_paused() && !request.callouts().is_empty() {
+        request.answer(user_reply("root"));
+    }
+    request
+}
+
+each_host!(one_post_locks_a_user_out, |host| {
+    open(host);
+    served(host, "alice");
+    served(host, "bob");
+    let request = revoke(host, r#"{"entries":[{"sub":"alice"}]}"#);
+    assert_eq!((request.status(), request.reply().body), (204, Vec::new()));
+    assert_denied(&ask(host, &token("alice")), 401, "token_revoked");
+    assert!(ask(host, &token("bob")).is_forwarded());
+    assert!(host.logged(r#""event":"revoked""#));
+});
+
+each_host!(every_plugin_of_the_same_configuration_knows, |host| {
+    open(host);
+    served(host, "alice");
+    let other = host.add(shop::patched(host, settings())).unwrap();
+    let with_token =
+        || Head::get("/").header("authorization", &format!("Bearer {}", token("alice")));
+    let request = other.send(with_token());
+    request.answer(user_reply("alice"));
+    assert!(request.is_forwarded());
+    revoke(host, r#"{"entries":[{"sub":"alice"}]}"#);
+    assert_denied(&other.send(with_token()), 401, "token_revoked");
+});
+
+each_host!(nothing_passes_while_the_body_comes_in, |host| {
+    open(host);
+    let head = post(&admin(), r#"{"entries":[]}"#)
+        .header("x-consumer-username", "root")
+        .header("x-identity-token", "forged");
+    let request = host.send(head);
+    assert!(is_guarded(host, &request));
+    request.answer(user_reply("root"));
+    let passed = request.headers_passed().expect("the headers go on, or the body would not come");
+    for (name, value) in passed {
+        let is_ours = name.starts_with("x-") || name.eq_ignore_ascii_case("authorization");
+        assert!(!is_ours || value.is_empty(), "{name}: {value}");
+    }
+    assert_eq!(request.status(), 204);
+});
+
+each_host!(who_may_not_revoke_is_told_before_the_body_comes_in, |host| {
+    open(host);
+    let body = r#"{"entries":[{"sub":"alice"}]}"#;
+    for (case, head, status, code) in [
+        ("no token", Head::get(PATH).post(body), 401, "token_missing"),
+        ("no right", post(&token("alice"), body), 403, "insufficient_scope"),
+        ("no token that is valid", post("x.y.z", body), 401, "token_malformed"),
+    ] {
+        let request = host.send(head);
+        assert_eq!(shop::denial(&request), (status, code.to_owned()), "{case}");
+        assert_eq!(request.headers_passed(), None, "{case}");
+    }
+    served(host, "alice");
+});
+
+each_host!(a_body_that_says_nothing_is_400, |host| {
+    open(host);
+    assert_denied(&revoke(host, "not JSON"), 400, "entries_invalid");
+    assert_denied(&revoke(host, r#"{"entries":[{"sub":""}]}"#), 400, "entries_invalid");
+    assert_eq!(host.send(post(&admin(), "")).status(), 411);
+    assert_eq!(host.send(post(&admin(), &"x".repeat(5000))).status(), 413);
+});
+
+each_host!(other_bodies_pass_unread, |host| {
+    open(host);
+    served(host, "alice");
+    let head = Head::get("/orders").post("anything");
+    let request = host.send(head.header("authorization", &format!("Bearer {}", token("alice"))));
+    assert!(request.is_forwarded());
+    let denied = host.send(Head::get("/orders").post("anything"));
+    assert_denied(&denied, 401, "token_missing");
+});
+
+each_host!(a_client_that_leaves_leaves_nothing, |host| {
+    open(host);
+    let request = host.send(post(&admin(), r#"{"entries":[{"sub":"alice"}]}"#));
+    request.reset();
+    served(host, "alice");
+});
+
+each_host!(a_feed_is_read_in_the_background, |host| {
+    let feed = json!({"service": "auth", "path": "/revocations", "poll_seconds": 5});
+    shop::open(host, json!({"revocation": {"feed": feed}}));
+    host.tick();
+    let callouts = host.background_callouts();
+    let [callout] = callouts.as_slice() else { panic!("{} callouts", callouts.len()) };
+    assert_eq!(callout.path(), "/revocations");
+    for callout in callouts {
+        callout.answer(Reply::ok(r#"{"cursor":"7","entries":[{"sub":"alice"}]}"#));
+    }
+    assert_denied(&ask(host, &token("alice")), 401, "token_revoked");
+    served(host, "bob");
+    host.advance(5000);
+    let callouts = host.background_callouts();
+    assert_eq!(callouts.len(), 1);
+    for callout in callouts {
+        assert_eq!(callout.path(), "/revocations?since=7");
+        callout.answer(Reply::failed());
+    }
+    served(host, "bob");
+    assert!(host.logged("tokens_not_listed"));
+});
+
+each_host!(a_request_at_the_start_waits_for_the_feed, |host| {
+    let feed = json!({"service": "auth", "path": "/revocations"});
+    shop::open(host, json!({"revocation": {"feed": feed}}));
+    let request = ask(host, &token("alice"));
+    request.answer(Reply::ok(r#"{"cursor":"1","entries":[{"sub":"alice"}]}"#));
+    assert_denied(&request, 401, "token_revoked");
+    let silent = ask(host, &token("bob"));
+    silent.answer(user_reply("bob"));
+    assert!(silent.is_forwarded());
+});
