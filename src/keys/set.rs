@@ -291,6 +291,11 @@ mod tests {
             assert_eq!(error.to_string(), expected, "{case}");
         }
         assert_eq!(set(&vec![okp(&json!({})); MAX_KEYS]).0.keys().len(), 100);
+        for (bad, tells_of_more) in [(3, false), (4, true)] {
+            let keys = vec![json!(null); bad];
+            let error = KeySet::from_jwks(&json!({ "keys": keys }), Origin::Remote).unwrap_err();
+            assert_eq!(error.to_string().ends_with("; and more"), tells_of_more, "{bad} keys");
+        }
     }
 
     #[test]
