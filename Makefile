@@ -1,4 +1,4 @@
-.PHONY: help wasm run test fuzz mutants clean
+.PHONY: help wasm oci run test fuzz mutants clean
 
 # First port of the demo: Envoy, then auth, users, upstream and Envoy's admin
 # interface on the four after it. Unset: the ports of envoy/envoy.yaml.
@@ -10,6 +10,7 @@ SECONDS ?= 60
 help:
 	@echo 'make run    build the module, install Envoy and start the demo (PORT=18000 for other ports)'
 	@echo 'make wasm   build target/wasm32-wasip1/release/gatepass.wasm'
+	@echo 'make oci    write the module as an OCI image layout to target/oci'
 	@echo 'make test   run every check and test'
 	@echo 'make fuzz   look for inputs that break what must hold (SECONDS=60 for each target)'
 	@echo 'make mutants  look for changes of the code that no test notices'
@@ -17,6 +18,9 @@ help:
 
 wasm:
 	@.ci/build-wasm
+
+oci: wasm
+	@.ci/oci
 
 run: wasm
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && \

@@ -9,7 +9,11 @@ use lru::LruCache;
 /// Values by key, at most a fixed number of them; the one not used for longest
 /// goes first. With room for none it keeps nothing.
 #[derive(Debug)]
-pub(crate) struct Bounded<K: Hash + Eq, V>(Option<LruCache<K, V>>);
+pub(crate) struct Bounded<K: Hash + Eq, V> {
+    entries: Option<LruCache<K, V>>,
+    /// How many went to make room, since that was last asked.
+    evicted: u64,
+}
 
 impl<K: Hash + Eq, V> Bounded<K, V> {
     /// Room for `max_entries`. The table grows as it fills: an idle worker holds
@@ -20,7 +24,7 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
             entries.resize(capacity);
             entries
         };
-        Self(NonZeroUsize::new(max_entries).map(bounded))
+        Self { entries: NonZeroUsize::new(max_entries).map(bounded), evicted: 0 }
     }
 
     /// The value of `key`, which counts as used.
@@ -28,14 +32,22 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.0.as_mut()?.get_mut(key)
+        self.entries.as_mut()?.get_mut(key)
     }
 
     /// Keeps a value, in place of the one that `key` had.
     pub(crate) fn insert(&mut self, key: K, value: V) {
-        if let Some(entries) = &mut self.0 {
+        if let Some(entries) = &mut self.entries {
+            if entries.len() == entries.cap().get() && !entries.contains(&key) {
+                self.evicted = self.evicted.saturating_add(1);
+            }
             entries.put(key, value);
         }
+    }
+
+    /// How many entries went to make room, since the last call.
+    pub(crate) const fn take_evicted(&mut self) -> u64 {
+        std::mem::replace(&mut self.evicted, 0)
     }
 
     /// Forgets a key.
@@ -43,7 +55,7 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
     where
         K: Borrow<Q>,
     {
-        if let Some(entries) = &mut self.0 {
+        if let Some(entries) = &mut self.entries {
             entries.pop(key);
         }
     }
@@ -59,7 +71,11 @@ mod tests {
         entries.insert("a", 1);
         entries.insert("b", 2);
         assert_eq!(entries.get_mut("a"), Some(&mut 1));
+        assert_eq!(entries.take_evicted(), 0);
+        entries.insert("a", 1);
+        assert_eq!(entries.take_evicted(), 0, "replaced");
         entries.insert("c", 3);
+        assert_eq!((entries.take_evicted(), entries.take_evicted()), (1, 0));
         assert_eq!(entries.get_mut("b"), None);
         assert_eq!((entries.get_mut("a").is_some(), entries.get_mut("c").is_some()), (true, true));
         entries.remove("a");

@@ -118,6 +118,43 @@ pub struct LoginRedirect {
 }
 
 impl Denial {
+    /// Every code: what is counted.
+    pub const CODES: [&'static str; 33] = [
+        "configuration_invalid",
+        "header_repeated",
+        "headers_too_many",
+        "path_ambiguous",
+        "token_missing",
+        "token_malformed",
+        "token_multiple",
+        "token_too_large",
+        "algorithm_not_allowed",
+        "key_unknown",
+        "signature_invalid",
+        "issuer_unknown",
+        "audience_mismatch",
+        "token_expired",
+        "token_not_yet_valid",
+        "lifetime_exceeded",
+        "claim_missing",
+        "claim_mismatch",
+        "token_type_mismatch",
+        "critical_header",
+        "token_inactive",
+        "token_revoked",
+        "entries_invalid",
+        "consumer_unknown",
+        "insufficient_scope",
+        "group_forbidden",
+        "claim_forbidden",
+        "user_unknown",
+        "user_info_unavailable",
+        "keys_unavailable",
+        "introspection_unavailable",
+        "revocation_unavailable",
+        "identity_unavailable",
+    ];
+
     /// The stable code, the same in bodies and logs.
     pub const fn code(&self) -> &'static str {
         match self {

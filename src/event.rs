@@ -10,14 +10,15 @@ use serde_json::{Value, json};
 
 use crate::consumer::Consumer;
 use crate::denial::Denial;
-use crate::http::RequestHead;
 use crate::identity::{MintError, ScheduleGap};
 use crate::introspection::IntrospectionFailure;
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, SkippedKey};
 use crate::refresh::FetchError;
 use crate::revocation::{FeedError, ListId};
+use crate::session::Session;
 use crate::token::Provider;
 use crate::user_info::UserInfoFailure;
+use crate::verdict::AccessNote;
 
 /// A line for the host's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,29 +38,38 @@ pub struct Trace {
     pub provider: Option<Rc<Provider>>,
     /// Whose the token is.
     pub consumer: Option<Rc<Consumer>>,
+    /// What the access log may print.
+    pub note: AccessNote,
 }
 
-/// Request ids are chosen by the client or the host; longer ones are cut.
-const MAX_REQUEST_ID: usize = 64;
-
-fn request_id(head: &RequestHead) -> Option<String> {
-    // JSON leaves some line breaks of Unicode as they are.
-    let shown = |byte: &u8| if byte.is_ascii_graphic() { char::from(*byte) } else { '?' };
-    let id = head.first("x-request-id")?;
-    Some(id.iter().take(MAX_REQUEST_ID).map(shown).collect())
+impl Trace {
+    /// Notes whose token it is, found to be valid at some time.
+    pub fn knows(&mut self, session: &Session) {
+        self.consumer = session.who().consumer().cloned();
+        self.note = session.note().clone();
+    }
 }
 
 impl LogLine {
     /// A request was denied.
-    pub fn denied(head: &RequestHead, denial: &Denial, trace: &Trace) -> Self {
+    pub fn denied(request_id: Option<&str>, denial: &Denial, trace: &Trace) -> Self {
+        Self::decided("denied", request_id, denial, trace)
+    }
+
+    /// A request was forwarded that is denied outside of shadow mode.
+    pub fn would_deny(request_id: Option<&str>, denial: &Denial, trace: &Trace) -> Self {
+        Self::decided("would_deny", request_id, denial, trace)
+    }
+
+    fn decided(event: &str, request_id: Option<&str>, denial: &Denial, trace: &Trace) -> Self {
         let text = json!({
-            "event": "denied",
+            "event": event,
             "code": denial.code(),
             "status": denial.status(),
             "rule": trace.rule,
             "provider": trace.provider.as_ref().map(|provider| &provider.name),
             "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
-            "request_id": request_id(head),
+            "request_id": request_id,
         });
         // What the client did is no fault here; what a service did is.
         let level = if denial.status() >= 500 { Level::Warn } else { Level::Info };
@@ -107,13 +117,13 @@ impl LogLine {
     }
 
     /// Somebody who may revoked tokens.
-    pub fn revoked(entries: usize, head: &RequestHead, trace: &Trace) -> Self {
+    pub fn revoked(entries: usize, request_id: Option<&str>, trace: &Trace) -> Self {
         let text = json!({
             "event": "revoked",
             "entries": entries,
             "provider": trace.provider.as_ref().map(|provider| &provider.name),
             "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
-            "request_id": request_id(head),
+            "request_id": request_id,
         });
         Self { level: Level::Info, text: text.to_string() }
     }
@@ -121,6 +131,13 @@ impl LogLine {
     /// There is a time at which no key may sign identity tokens.
     pub fn nobody_signs(gap: ScheduleGap) -> Self {
         let text = json!({ "event": "nobody_signs", "cause": gap.to_string() });
+        Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// Nothing is enforced.
+    pub fn shadow_mode() -> Self {
+        let cause = "requests that would be denied are forwarded without identity";
+        let text = json!({ "event": "shadow_mode", "cause": cause });
         Self { level: Level::Warn, text: text.to_string() }
     }
 
@@ -152,29 +169,5 @@ impl LogLine {
     pub fn not_minted(error: &MintError) -> Self {
         let text = json!({ "event": "identity_not_minted", "cause": error.to_string() });
         Self { level: Level::Error, text: text.to_string() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_one_line() {
-        for (case, id, expected) in [
-            ("an id", "9c3f-1", "9c3f-1"),
-            ("a line more", "1\r\n{\"event\":1}", "1??{\\\"event\\\":1}"),
-            ("a line of Unicode", "1\u{85}2\u{2028}3\u{7f}", "1??2???3?"),
-            ("escape codes", "\u{1b}[2J", "?[2J"),
-        ] {
-            let head = RequestHead::new([("x-request-id".to_owned(), id.as_bytes().to_vec())]);
-            let line = LogLine::denied(&head, &Denial::TokenMissing, &Trace::default());
-            let shown = format!("\"request_id\":\"{expected}\"");
-            assert!(line.text.contains(&shown), "{case}: {}", line.text);
-            assert!(!line.text.chars().any(char::is_control), "{case}");
-        }
-        let head = RequestHead::new([("x-request-id".to_owned(), vec![b'a'; 1000])]);
-        let line = LogLine::denied(&head, &Denial::TokenMissing, &Trace::default());
-        assert!(line.text.contains(&"a".repeat(64)) && !line.text.contains(&"a".repeat(65)));
     }
 }

@@ -4,8 +4,9 @@
 //! resume the others.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use crate::callout::Callout;
+use crate::callout::{Callout, Service};
 use crate::gateway::HostTraits;
 use crate::revocation::ListId;
 use crate::secret::Secret;
@@ -53,6 +54,9 @@ pub(crate) struct Flight {
     pub purpose: Purpose,
     /// When the token ends for whose sake it was sent.
     pub token_end: Option<UnixTime>,
+    /// Who is asked, and since when.
+    pub service: Rc<Service>,
+    pub sent: UnixTime,
     sender: Sender,
     deadline: UnixTime,
 }
@@ -90,7 +94,9 @@ impl Flights {
         self.next = self.next.wrapping_add(1);
         let deadline = now.plus(callout.service.timeout).plus(GRACE);
         self.latest.insert(purpose.clone(), flight);
-        self.open.insert(flight, Flight { purpose, token_end, sender, deadline });
+        let service = Rc::clone(&callout.service);
+        let opened = Flight { purpose, token_end, service, sent: now, sender, deadline };
+        self.open.insert(flight, opened);
         Sent { flight, callout }
     }
 

@@ -5,19 +5,21 @@
 //! callouts under way. It does no IO and knows no host; what hosts cannot do is
 //! told by [`HostTraits`].
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
-use crate::callout::CalloutReply;
+use crate::callout::{CalloutReply, Service};
 use crate::consumer::ConsumerDirectory;
 use crate::denial::{Denial, ErrorSettings};
 use crate::event::{LogLine, Trace};
 use crate::flights::{Flight, Flights, Purpose, Sender};
 pub use crate::flights::{FlightId, Sent};
-use crate::http::RequestHead;
+use crate::http::{HeaderName, RequestHead};
 use crate::hygiene::OwnedHeaders;
 use crate::identity::Minter;
 use crate::introspection::{Introspection, IntrospectionAnswer, IntrospectionEndpoint};
 use crate::keys::{Crypto, SigningKey, VerifyingKey};
+use crate::metrics::{Cache, Ending, Reading, Series, Tally};
 use crate::refresh::{Fetched, KeySource, Poll, SharedStore};
 use crate::revocation::{ListId, Revocations};
 use crate::rules::Rules;
@@ -26,11 +28,13 @@ use crate::session::Sessions;
 use crate::time::UnixTime;
 use crate::token::{Provider, ProviderId, Providers, TokenSources};
 use crate::user_info::{UserInfoAnswer, UserInfoCache, UserInfoSource, UserKey};
-use crate::verdict::{HeaderEdits, LocalReply, Verdict};
+use crate::verdict::{HeaderEdits, LocalReply, Mode, Verdict};
 
 /// What a valid configuration comes to.
 #[derive(Debug)]
 pub struct Settings {
+    /// The services that may be called.
+    pub services: Vec<Rc<Service>>,
     /// Who may issue public tokens, and their keys.
     pub providers: Vec<(Provider, KeySource)>,
     /// Whom to ask about reference tokens, and how many answers are kept.
@@ -57,6 +61,11 @@ pub struct Settings {
     pub bypass_cors_preflight: bool,
     /// Who computes signatures.
     pub crypto: Crypto,
+    /// What becomes of requests that are to be denied.
+    pub mode: Mode,
+    /// Whether the access log is told what it may print; as the host likes it
+    /// if `None`.
+    pub access_log_properties: Option<bool>,
     /// Whether workers share what they learn.
     pub shared_data: SharedData,
 }
@@ -94,6 +103,20 @@ pub struct HostTraits {
     pub resumes_others: bool,
 }
 
+/// What the host knows of the request that is being decided, and its head does
+/// not say or says as the client wants it. Asked only when it is needed.
+pub trait HostFacts: std::fmt::Debug {
+    /// The id under which the host logs the request, if that is not the head's
+    /// `x-request-id`.
+    fn request_id(&self) -> Option<Vec<u8>>;
+
+    /// The client's address, behind the proxies that the host trusts.
+    fn client_address(&self) -> Option<IpAddr>;
+}
+
+/// Request ids are chosen by the client or the host; longer ones are cut.
+const MAX_REQUEST_ID: usize = 64;
+
 /// The core: configuration and shared state of one filter.
 #[derive(Debug)]
 pub struct Gateway {
@@ -116,9 +139,15 @@ pub struct Gateway {
     pub(crate) flights: Flights,
     pub(crate) host: HostTraits,
     pub(crate) log: Vec<LogLine>,
+    pub(crate) tally: Tally,
+    pub(crate) mode: Mode,
+    pub(crate) publishes: bool,
+    pub(crate) facts: Option<Box<dyn HostFacts>>,
     pub(crate) store: Option<Box<dyn SharedStore>>,
     seed: [u8; 16],
     minted: u64,
+    /// The first tick: how old keys are that never came.
+    since: Option<UnixTime>,
 }
 
 /// What the caller must do next. Every request ends with exactly one `Done`.
@@ -198,6 +227,13 @@ impl Gateway {
     /// A gateway on a host. `seed` must be different for each one: it makes the
     /// `jti` of identity tokens unique, and spreads their fetches over time.
     pub fn new(settings: Settings, host: HostTraits, seed: [u8; 16]) -> Self {
+        let remote = settings.providers.iter().filter(|(_, keys)| keys.is_remote());
+        let tally = Tally::new(
+            settings.mode,
+            settings.services.iter(),
+            remote.map(|(provider, _)| provider.name.as_str()),
+            settings.crypto.host_verifies(),
+        );
         let (providers, mut key_sources): (_, Vec<KeySource>) =
             settings.providers.into_iter().unzip();
         let own = settings.minter.keys.signing_keys().map(SigningKey::verifying_key);
@@ -206,10 +242,15 @@ impl Gateway {
             remote.refuse(Rc::clone(&own));
         }
         let headers = settings.minter.headers.owned();
-        let owned = OwnedHeaders::new(headers.chain([settings.minter.header.clone()]));
+        // A transaction token from outside is never one of the gateway's.
+        let tokens = [settings.minter.header.clone(), HeaderName::txn_token()];
+        let owned = OwnedHeaders::new(headers.chain(tokens));
         let signing = settings.minter.keys.signing_keys();
         let signing = signing.map(|key| key.algorithm().into()).collect();
-        let line = LogLine::crypto(&settings.crypto, signing);
+        let mut log = vec![LogLine::crypto(&settings.crypto, signing)];
+        if settings.mode == Mode::Shadow {
+            log.push(LogLine::shadow_mode());
+        }
         let lifetimes = settings.user_info.as_ref().map(|source| source.lifetimes);
         Self {
             providers: Providers::new(providers),
@@ -235,10 +276,15 @@ impl Gateway {
             owned,
             flights: Flights::default(),
             host,
-            log: vec![line],
+            log,
+            tally,
+            mode: settings.mode,
+            publishes: settings.access_log_properties.unwrap_or_default(),
+            facts: None,
             store: None,
             seed,
             minted: 0,
+            since: None,
         }
     }
 
@@ -253,13 +299,28 @@ impl Gateway {
         self
     }
 
+    /// Lets it ask the host about requests.
+    #[must_use]
+    pub fn asking(mut self, facts: Box<dyn HostFacts>) -> Self {
+        self.facts = Some(facts);
+        self
+    }
+
+    /// The id of the request that is being decided.
+    pub(crate) fn request_id(&self, head: &RequestHead) -> Option<String> {
+        let told = self.facts.as_ref().and_then(|facts| facts.request_id());
+        let id = told.or_else(|| head.first("x-request-id").map(<[u8]>::to_vec))?;
+        Some(id.into_iter().take(MAX_REQUEST_ID).map(visible).collect())
+    }
+
     /// Begins a request: to be called once, with its whole head, before any of
     /// it goes upstream.
     pub fn begin(&mut self, head: RequestHead, now: UnixTime) -> Step {
         self.advance(head, 0, None, now)
     }
 
-    /// Denies a request whose head could not be listed.
+    /// Denies a request whose head could not be listed, in shadow mode too: who
+    /// cannot see its headers cannot cleanse it.
     pub fn refuse(&mut self, denial: &Denial) -> Step {
         self.deny(&RequestHead::default(), denial, &Trace::default())
     }
@@ -276,6 +337,7 @@ impl Gateway {
         now: UnixTime,
     ) -> Option<Landing> {
         let flight = self.flights.close(flight)?;
+        self.tally.called(&flight.service, reply, flight.sent, now);
         Some(Landing(match flight.purpose {
             Purpose::Keys(provider) => {
                 let settled = self.land_keys(provider, reply, now);
@@ -314,11 +376,14 @@ impl Gateway {
         let Submission { head, trace, .. } = submission;
         let store = self.store.as_deref();
         let Some(body) = body else {
+            self.tally.ended(Ending::Revocation);
             return Step::Done(Verdict::Answer(LocalReply::new(413)));
         };
         match self.revocations.submit(body, store, now) {
             Ok(entries) => {
-                self.log.push(LogLine::revoked(entries, head, trace));
+                self.tally.ended(Ending::Revocation);
+                let request_id = self.request_id(head);
+                self.log.push(LogLine::revoked(entries, request_id.as_deref(), trace));
                 let reply = LocalReply::new(204).with_header("cache-control", "no-store");
                 Step::Done(Verdict::Answer(reply))
             }
@@ -376,7 +441,32 @@ impl Gateway {
                 tick.send.push(self.flights.open(purpose, callout, None, Sender::Tick, now));
             }
         }
+        self.gauge_keys(now);
         tick
+    }
+
+    /// Notes how old the keys are; those never fetched, since the start.
+    fn gauge_keys(&mut self, now: UnixTime) {
+        let since = *self.since.get_or_insert(now);
+        for (position, source) in self.key_sources.iter_mut().enumerate() {
+            let Some(remote) = source.as_remote_mut() else { continue };
+            let name = self.providers.name(ProviderId(position));
+            self.tally.keys_age(name, now.since(remote.loaded_at().unwrap_or(since)));
+        }
+    }
+
+    /// What [`Gateway::take_metrics`] gives readings of.
+    pub fn metrics(&self) -> Vec<Series> {
+        self.tally.series()
+    }
+
+    /// What was counted since the last call.
+    pub fn take_metrics(&mut self) -> Vec<Reading> {
+        self.tally.evicted(Cache::Token, self.sessions.take_evicted());
+        self.tally.evicted(Cache::UserInfo, self.user_infos.take_evicted());
+        let introspected = self.introspection.as_mut().map_or(0, Introspection::take_evicted);
+        self.tally.evicted(Cache::Introspection, introspected);
+        self.tally.take()
     }
 
     /// What there is to log since the last call.
@@ -472,4 +562,10 @@ impl Gateway {
         self.minted = self.minted.wrapping_add(1);
         [&self.seed[..], &self.minted.to_be_bytes(), &now.as_millis().to_be_bytes()].concat()
     }
+}
+
+/// A byte of what a client chose, fit for a line of a log: JSON leaves some line
+/// breaks of Unicode as they are.
+fn visible(byte: u8) -> char {
+    if byte.is_ascii_graphic() { char::from(byte) } else { '?' }
 }

@@ -16,6 +16,12 @@ impl HeaderName {
         Self("authorization".into())
     }
 
+    /// The header of transaction tokens (draft-ietf-oauth-transaction-tokens,
+    /// "Txn-Token HTTP Header").
+    pub fn txn_token() -> Self {
+        Self("txn-token".into())
+    }
+
     /// Takes a field name (RFC 9110 section 5.1: a token) in any case.
     ///
     /// Refuses pseudo headers, and the names by which HTTP itself works: a
@@ -201,6 +207,28 @@ pub fn header_text(text: &str) -> Result<String, ControlCharacter> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct ControlCharacter;
 
+/// Text as one word of a log line, at most [`MAX_LOG_WORD`] bytes: all but
+/// visible ASCII, quotes, backslashes and `%` itself become `%XX`, so that it
+/// can neither end the line nor the field it stands in.
+pub fn log_word(text: &str) -> String {
+    let mut word = String::new();
+    for byte in text.bytes() {
+        // Room for an escape, so that none is cut in two.
+        if word.len().saturating_add(3) > MAX_LOG_WORD {
+            break;
+        }
+        match byte {
+            b'%' | b'"' | b'\\' | b'\'' => push_percent(&mut word, byte),
+            byte if byte.is_ascii_graphic() => word.push(char::from(byte)),
+            byte => push_percent(&mut word, byte),
+        }
+    }
+    word
+}
+
+/// The longest [`log_word`].
+pub const MAX_LOG_WORD: usize = 128;
+
 /// Text as one path segment or query value: all but the unreserved characters
 /// of RFC 3986 section 2.3 is percent-encoded.
 ///
@@ -304,6 +332,24 @@ mod tests {
         ] {
             assert_eq!(header_text(text).as_deref(), expected.as_ref().map(|text| *text), "{case}");
         }
+    }
+
+    #[test]
+    fn log_words_stay_in_their_field() {
+        for (text, expected) in [
+            ("alice", "alice"),
+            ("auth0|5f7@x.org", "auth0|5f7@x.org"),
+            ("a b", "a%20b"),
+            ("a\r\nfake: line", "a%0D%0Afake:%20line"),
+            (r#"a"b\c%"#, "a%22b%5Cc%25"),
+            ("é\u{2028}", "%C3%A9%E2%80%A8"),
+            ("", ""),
+        ] {
+            assert_eq!(log_word(text), expected, "{text}");
+        }
+        assert_eq!(log_word(&"a".repeat(1000)).len(), 126);
+        let cut = log_word(&"é".repeat(1000));
+        assert!(cut.len() <= MAX_LOG_WORD && cut.ends_with("%A9"), "no half escape: {cut}");
     }
 
     #[test]

@@ -142,6 +142,11 @@ impl Introspection {
         None
     }
 
+    /// How many decisions were forgotten for want of room, since the last call.
+    pub(crate) const fn take_evicted(&mut self) -> u64 {
+        self.kept.take_evicted()
+    }
+
     /// Keeps a decision: a refusal too, or a client that repeats a bad token
     /// would have it asked about each time.
     pub(crate) fn keep(&mut self, token: &[u8], decision: Decision, now: UnixTime) {

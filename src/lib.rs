@@ -34,6 +34,7 @@ pub mod identity;
 pub mod introspection;
 pub mod json;
 pub mod keys;
+pub mod metrics;
 mod pipeline;
 pub mod proxy;
 pub mod refresh;

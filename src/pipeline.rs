@@ -18,9 +18,10 @@ use crate::flights::{FlightId, Purpose, Sender, Sent};
 use crate::gateway::{Gateway, Outcome, Step, Submission, Waiting};
 use crate::http::RequestHead;
 use crate::hygiene::{Cleansing, refuse_repeated};
-use crate::identity::{Authenticated, Enrichment, Identity, MintError};
+use crate::identity::{Authenticated, Enrichment, Identity, MintError, Profile, RequestContext};
 use crate::introspection::{IntrospectionAnswer, is_reference};
 use crate::keys::KeySet;
+use crate::metrics::{Cache, CacheUse, Ending};
 use crate::refresh::KeySource;
 use crate::revocation::RevocationEndpoint;
 use crate::rules::{Access, Bypassed, Requirements};
@@ -29,7 +30,7 @@ use crate::session::Session;
 use crate::time::UnixTime;
 use crate::token::{ProviderId, Rejection, TokenError, Untrusted};
 use crate::user_info::{Cached, FailureMode, UserInfoAnswer};
-use crate::verdict::{HeaderEdits, LocalReply, Verdict};
+use crate::verdict::{AccessNote, HeaderEdits, LocalReply, Verdict};
 
 /// A request waits for at most its keys or its token's issuer, its user, and each
 /// of them once more.
@@ -54,7 +55,7 @@ enum Halt {
     Wait(Sent),
     Join(FlightId),
     /// It is for the gateway itself, which needs the body: this long.
-    Receive(HeaderEdits, usize),
+    Receive(Box<HeaderEdits>, usize),
 }
 
 impl From<Denial> for Halt {
@@ -80,30 +81,66 @@ impl Gateway {
     ) -> Step {
         let mut trace = Trace::default();
         let halt = match self.decide(&head, learned, &mut trace, now) {
-            Ok(verdict) => return Step::Done(verdict),
+            Ok(verdict) => return Step::Done(self.noting(verdict, trace.note)),
             Err(halt) => halt,
         };
         let waits = waits.saturating_add(1);
         match halt {
-            Halt::Deny(denial) => self.deny(&head, &denial, &trace),
+            Halt::Deny(denial) => self.turn_down(&head, &denial, &trace),
             Halt::Wait(sent) if waits > MAX_WAITS => {
                 self.abandon(sent.flight);
-                self.deny(&head, &Denial::IdentityUnavailable, &trace)
+                self.turn_down(&head, &Denial::IdentityUnavailable, &trace)
             }
             Halt::Wait(sent) => {
                 let flight = sent.flight;
                 Step::Await(sent, Waiting { flight, head, waits })
             }
             Halt::Join(flight) => Step::Join(Waiting { flight, head, waits }),
-            Halt::Receive(edits, bytes) => Step::Receive(Submission { head, trace, edits, bytes }),
+            Halt::Receive(edits, bytes) => {
+                Step::Receive(Submission { head, trace, edits: *edits, bytes })
+            }
         }
+    }
+
+    /// Ends a request that is not to pass: with a denial, but for shadow mode,
+    /// in which it is forwarded without identity if it can be cleansed.
+    fn turn_down(&mut self, head: &RequestHead, denial: &Denial, trace: &Trace) -> Step {
+        if let Some(shadowed) = self.mode.shadowed()
+            && !self.is_for_gateway(head)
+            && let Ok(cleansing) = self.cleanse(head)
+        {
+            self.tally.ended(Ending::Shadow(denial.code()));
+            let request_id = self.request_id(head);
+            self.log.push(LogLine::would_deny(request_id.as_deref(), denial, trace));
+            let verdict = Verdict::Forward(HeaderEdits::shadowed(cleansing, shadowed));
+            return Step::Done(self.noting_denial(verdict, denial, trace));
+        }
+        self.deny(head, denial, trace)
+    }
+
+    /// Whether a request is for the endpoint that takes revocations, which is
+    /// nobody else's to answer.
+    fn is_for_gateway(&self, head: &RequestHead) -> bool {
+        let own = self.revocations.endpoint();
+        own.is_some_and(|own| own.path.as_bytes() == head.target().path)
     }
 
     /// Ends a request with a denial.
     pub(crate) fn deny(&mut self, head: &RequestHead, denial: &Denial, trace: &Trace) -> Step {
-        self.log.push(LogLine::denied(head, denial, trace));
+        self.tally.ended(Ending::Denied(denial.code()));
+        let request_id = self.request_id(head);
+        self.log.push(LogLine::denied(request_id.as_deref(), denial, trace));
         let target = self.sources.target_without_token(head);
-        Step::Done(Verdict::Answer(denial.reply(head, &target, &self.errors)))
+        let verdict = Verdict::Answer(denial.reply(head, &target, &self.errors));
+        Step::Done(self.noting_denial(verdict, denial, trace))
+    }
+
+    fn noting_denial(&self, verdict: Verdict, denial: &Denial, trace: &Trace) -> Verdict {
+        self.noting(verdict, AccessNote { code: Some(denial.code()), ..trace.note.clone() })
+    }
+
+    fn noting(&self, verdict: Verdict, note: AccessNote) -> Verdict {
+        if self.publishes { verdict.noting(note) } else { verdict }
     }
 
     fn decide(
@@ -114,12 +151,14 @@ impl Gateway {
         now: UnixTime,
     ) -> Result<Verdict, Halt> {
         if head.target().path == self.minter.keys.jwks_path().as_bytes() {
+            self.tally.ended(Ending::Jwks);
             return Ok(Verdict::Answer(self.serve_jwks(head, now)));
         }
         let cleansing = self.cleanse(head)?;
         if self.bypass_cors_preflight
             && let Some(bypassed) = Bypassed::preflight(head)
         {
+            self.tally.ended(Ending::Bypassed);
             return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
         }
         let endpoint =
@@ -134,6 +173,7 @@ impl Gateway {
         let requirements = match rule.map(|(_, rule)| &rule.access) {
             Some(access @ Access::Bypass) => {
                 let bypassed = Bypassed::by(access).ok_or(Denial::ConfigurationInvalid)?;
+                self.tally.ended(Ending::Bypassed);
                 return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
             }
             Some(Access::Requires(requirements)) => requirements,
@@ -141,11 +181,14 @@ impl Gateway {
         };
         let Some(token) = self.sources.find(head)? else {
             let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
+            self.tally.ended(Ending::Anonymous);
             return Ok(Verdict::Forward(HeaderEdits::anonymous(cleansing, anonymous)));
         };
         let session = self.authenticate(&token, learned, trace, now)?;
-        trace.consumer = session.who().consumer().cloned();
-        let identity = self.identify(&session, &token, requirements, learned, now)?;
+        trace.knows(&session);
+        let identity = self.identify(head, &session, &token, requirements, learned, now)?;
+        trace.note.txn = identity.txn();
+        self.tally.ended(Ending::Allowed);
         Ok(Verdict::Forward(HeaderEdits::identified(cleansing, &identity)))
     }
 
@@ -198,21 +241,28 @@ impl Gateway {
         now: UnixTime,
     ) -> Result<Verdict, Halt> {
         if head.method() != b"POST" {
+            self.tally.ended(Ending::Revocation);
             return Ok(Verdict::Answer(LocalReply::new(405).with_header("allow", "POST")));
         }
         let token = self.sources.find(head)?.ok_or(Denial::TokenMissing)?;
         let session = self.authenticate(&token, learned, trace, now)?;
-        trace.consumer = session.who().consumer().cloned();
-        self.identify(&session, &token, &endpoint.requires, learned, now)?;
+        trace.knows(&session);
+        self.identify(head, &session, &token, &endpoint.requires, learned, now)?;
         // The host may announce a body and never hand it over, unless its length
         // is known (RFC 9110 section 15.5.12).
         let length = head.first("content-length").and_then(|text| std::str::from_utf8(text).ok());
         match length.and_then(|text| text.parse().ok()) {
             Some(bytes) if bytes > self.limits.max_reply_bytes => {
+                self.tally.ended(Ending::Revocation);
                 Ok(Verdict::Answer(LocalReply::new(413)))
             }
-            Some(bytes) if bytes > 0 => Err(Halt::Receive(HeaderEdits::withheld(cleansing), bytes)),
-            _ => Ok(Verdict::Answer(LocalReply::new(411))),
+            Some(bytes) if bytes > 0 => {
+                Err(Halt::Receive(Box::new(HeaderEdits::withheld(cleansing)), bytes))
+            }
+            _ => {
+                self.tally.ended(Ending::Revocation);
+                Ok(Verdict::Answer(LocalReply::new(411)))
+            }
         }
     }
 
@@ -277,11 +327,14 @@ impl Gateway {
             trace.provider = self.providers.get(provider).cloned();
             let keys = self.current_keys(provider, now);
             if session.holds(keys.as_ref(), now) {
+                self.count(Cache::Token, CacheUse::Hit, learned);
+                trace.knows(&session);
                 self.recheck(&session, now)?;
                 return Ok(session);
             }
             self.sessions.remove(text);
         }
+        self.count(Cache::Token, CacheUse::Miss, learned);
         let token =
             Untrusted::parse(text, self.limits.max_token_bytes).map_err(Rejection::Unreadable)?;
         let (id, provider) = self.providers.issuer_of(&token)?;
@@ -306,6 +359,13 @@ impl Gateway {
         Ok(session)
     }
 
+    /// Counts a request's use of a cache once, though it may come here again.
+    fn count(&mut self, cache: Cache, used: CacheUse, learned: Option<&Outcome>) {
+        if learned.is_none() {
+            self.tally.cache(cache, used);
+        }
+    }
+
     /// The session of a reference token, by what its issuer says of it.
     fn introspect(
         &mut self,
@@ -324,8 +384,15 @@ impl Gateway {
         if text.len() > limit {
             return Err(Rejection::Unreadable(TokenError::TooLarge { limit }).into());
         }
-        if let Some(decision) = introspection.decision(text, now) {
+        let decision = introspection.decision(text, now);
+        if learned.is_none() {
+            let is_hit = decision.is_some();
+            let used = if is_hit { CacheUse::Hit } else { CacheUse::Miss };
+            self.tally.cache(Cache::Introspection, used);
+        }
+        if let Some(decision) = decision {
             let session = decision?;
+            trace.knows(&session);
             self.recheck(&session, now)?;
             return Ok(session);
         }
@@ -413,6 +480,7 @@ impl Gateway {
     /// rule asks is asked each time, whatever is cached.
     fn identify(
         &mut self,
+        head: &RequestHead,
         session: &Session,
         token: &[u8],
         requirements: &Requirements,
@@ -427,17 +495,31 @@ impl Gateway {
         }
         let enrichment = self.enrich(who, token, learned, now)?;
         self.authorize_user(&enrichment, requirements)?;
-        let nonce = self.nonce(now);
-        match self.minter.mint(&self.crypto, who, enrichment, &nonce, now) {
+        let (context, nonce) = (self.request_context(head), self.nonce(now));
+        match self.minter.mint(&self.crypto, who, enrichment, context, &nonce, now) {
             Ok(identity) => {
+                self.tally.minted();
                 let identity = Rc::new(identity);
-                session.keep(Rc::clone(&identity));
+                if identity.is_reusable(now) {
+                    session.keep(Rc::clone(&identity));
+                }
                 Ok(identity)
             }
             Err(MintError::Unprintable(claim)) => Err(Rejection::ClaimMismatch(claim).into()),
             Err(error) => {
                 self.log.push(LogLine::not_minted(&error));
                 Err(Denial::IdentityUnavailable.into())
+            }
+        }
+    }
+
+    /// The circumstances of a request, where its identity token tells them.
+    fn request_context(&self, head: &RequestHead) -> RequestContext {
+        match self.minter.profile {
+            Profile::Identity => RequestContext::default(),
+            Profile::Transaction { .. } => {
+                let address = self.facts.as_ref().and_then(|facts| facts.client_address());
+                RequestContext::of(head, address, self.request_id(head))
             }
         }
     }
@@ -490,13 +572,19 @@ impl Gateway {
                 }
                 Some((UserInfoAnswer::Unknown, _)) => Err(Denial::UserUnknown.into()),
                 None => match (self.user_infos.stale(&key, now), source.failure_mode) {
-                    (Some((info, end)), _) => Ok(Enrichment::Known(info, end)),
+                    (Some((info, end)), _) => {
+                        self.tally.cache(Cache::UserInfo, CacheUse::Stale);
+                        Ok(Enrichment::Known(info, end))
+                    }
                     (None, FailureMode::Degrade) => Ok(Enrichment::None),
                     (None, FailureMode::Deny) => Err(Denial::UserInfoUnavailable.into()),
                 },
             };
         }
-        match self.user_infos.get(&key, now) {
+        let cached = self.user_infos.get(&key, now);
+        let is_hit = !matches!(cached, Cached::Miss);
+        self.tally.cache(Cache::UserInfo, if is_hit { CacheUse::Hit } else { CacheUse::Miss });
+        match cached {
             Cached::Fresh(info, end) => return Ok(Enrichment::Known(info, end)),
             Cached::Unknown => return Err(Denial::UserUnknown.into()),
             Cached::Miss => {}

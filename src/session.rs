@@ -5,10 +5,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::bounded::Bounded;
+use crate::http::log_word;
 use crate::identity::{Authenticated, Identity};
 use crate::keys::KeySet;
 use crate::revocation::Clearance;
 use crate::time::UnixTime;
+use crate::verdict::AccessNote;
 
 /// What is known of one public token.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub struct Session {
     verified_at: UnixTime,
     clearance: Cell<Clearance>,
     identity: RefCell<Option<Rc<Identity>>>,
+    note: AccessNote,
 }
 
 impl Session {
@@ -35,7 +38,17 @@ impl Session {
     /// A reference token that its issuer said to be active.
     pub fn of_reference(who: Authenticated, clearance: Clearance, verified_at: UnixTime) -> Self {
         let clearance = Cell::new(clearance);
-        Self { who, keys: None, verified_at, clearance, identity: RefCell::new(None) }
+        let note = AccessNote {
+            consumer: who.consumer().map(|consumer| log_word(&consumer.key).into()),
+            subject: Some(log_word(who.token().subject()).into()),
+            ..AccessNote::EMPTY
+        };
+        Self { who, keys: None, verified_at, clearance, identity: RefCell::new(None), note }
+    }
+
+    /// What the access log may print of its requests.
+    pub const fn note(&self) -> &AccessNote {
+        &self.note
     }
 
     /// The token's owner.
@@ -101,6 +114,11 @@ impl Sessions {
     /// Keeps a session; only of a token that was verified.
     pub fn insert(&mut self, token: &[u8], session: Rc<Session>) {
         self.0.insert(token.into(), session);
+    }
+
+    /// How many tokens were forgotten for want of room, since the last call.
+    pub const fn take_evicted(&mut self) -> u64 {
+        self.0.take_evicted()
     }
 
     /// Forgets a token.

@@ -9,6 +9,30 @@ use crate::hygiene::Cleansing;
 use crate::identity::Identity;
 use crate::rules::{Anonymous, Bypassed};
 
+/// What becomes of a request that is to be denied: `mode` in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is denied.
+    #[default]
+    Enforce,
+    /// It is forwarded without identity.
+    Shadow,
+}
+
+/// The configuration's word that a request is forwarded which would be denied.
+#[derive(Debug)]
+pub struct Shadowed(());
+
+impl Mode {
+    /// The word, in shadow mode.
+    pub const fn shadowed(self) -> Option<Shadowed> {
+        match self {
+            Self::Enforce => None,
+            Self::Shadow => Some(Shadowed(())),
+        }
+    }
+}
+
 /// The end of a request, as far as the filter goes.
 #[derive(Debug)]
 pub enum Verdict {
@@ -16,6 +40,56 @@ pub enum Verdict {
     Forward(HeaderEdits),
     /// Answer it here.
     Answer(LocalReply),
+}
+
+/// What the host's access log may print of a request: verified, and each one
+/// [word](crate::http::log_word).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessNote {
+    /// The consumer's key.
+    pub consumer: Option<Rc<str>>,
+    /// Whose the token is.
+    pub subject: Option<Rc<str>>,
+    /// The code of the denial, in shadow mode too.
+    pub code: Option<&'static str>,
+    /// The transaction, with the profile `txn_token`.
+    pub txn: Option<Rc<str>>,
+}
+
+impl AccessNote {
+    /// Nothing to print.
+    pub const EMPTY: Self = Self { consumer: None, subject: None, code: None, txn: None };
+
+    /// What there is to print, by name.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let entries = [
+            ("gatepass.consumer", self.consumer.as_deref()),
+            ("gatepass.subject", self.subject.as_deref()),
+            ("gatepass.code", self.code),
+            ("gatepass.txn", self.txn.as_deref()),
+        ];
+        entries.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+impl Verdict {
+    /// With what the access log may print.
+    #[must_use]
+    pub fn noting(mut self, noted: AccessNote) -> Self {
+        match &mut self {
+            Self::Forward(edits) => edits.note = noted,
+            Self::Answer(reply) => reply.note = noted,
+        }
+        self
+    }
+
+    /// What the access log may print.
+    pub const fn note(&self) -> &AccessNote {
+        match self {
+            Self::Forward(edits) => &edits.note,
+            Self::Answer(reply) => &reply.note,
+        }
+    }
 }
 
 /// A response made by the filter.
@@ -30,6 +104,8 @@ pub struct LocalReply {
     /// For a gRPC call: its status and message, which take the place of
     /// `status` and `body`.
     pub grpc: Option<(GrpcStatus, &'static str)>,
+    /// For the access log.
+    pub note: AccessNote,
 }
 
 /// The gRPC status codes that denials map to.
@@ -49,7 +125,8 @@ pub enum GrpcStatus {
 impl LocalReply {
     /// A reply with `status`, no headers and no body.
     pub const fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), grpc: None }
+        let note = AccessNote::EMPTY;
+        Self { status, headers: Vec::new(), body: Vec::new(), grpc: None, note }
     }
 
     /// Adds a header field.
@@ -86,26 +163,33 @@ pub struct HeaderEdits {
     /// What the filter says instead. Shared, because a cached identity sets the
     /// same fields each time.
     pub set: Rc<[SetField]>,
+    /// For the access log.
+    pub note: AccessNote,
 }
 
 impl HeaderEdits {
     /// For a request that needs no identity.
     pub fn bypassed(cleansing: Cleansing, _: Bypassed) -> Self {
-        Self { cleansing, set: Rc::from([]) }
+        Self { cleansing, set: Rc::from([]), note: AccessNote::EMPTY }
+    }
+
+    /// For a request that would be denied, in shadow mode.
+    pub fn shadowed(cleansing: Cleansing, _: Shadowed) -> Self {
+        Self { cleansing, set: Rc::from([]), note: AccessNote::EMPTY }
     }
 
     /// For a request to the gateway itself, which no upstream is to answer.
     pub fn withheld(cleansing: Cleansing) -> Self {
-        Self { cleansing, set: Rc::from([]) }
+        Self { cleansing, set: Rc::from([]), note: AccessNote::EMPTY }
     }
 
     /// For a request without a token, where the rule allows that.
     pub fn anonymous(cleansing: Cleansing, anonymous: &Anonymous) -> Self {
-        Self { cleansing, set: anonymous.fields() }
+        Self { cleansing, set: anonymous.fields(), note: AccessNote::EMPTY }
     }
 
     /// For a request with an identity.
     pub fn identified(cleansing: Cleansing, identity: &Identity) -> Self {
-        Self { cleansing, set: identity.fields() }
+        Self { cleansing, set: identity.fields(), note: AccessNote::EMPTY }
     }
 }

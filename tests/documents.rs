@@ -114,6 +114,8 @@ fn readme_lists_every_denial_code() {
     let codes: BTreeSet<String> = codes.split('"').skip(1).step_by(2).map(str::to_owned).collect();
     assert!(codes.len() > 20, "codes found in the source: {codes:?}");
     assert_eq!(first_cells("## Denials"), codes);
+    let counted = gatepass::denial::Denial::CODES.into_iter().map(str::to_owned);
+    assert_eq!(counted.collect::<BTreeSet<_>>(), codes, "and every code is counted");
 }
 
 #[test]

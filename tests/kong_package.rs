@@ -60,6 +60,7 @@ fn everywhere() -> (Value, Vec<&'static str>) {
     configuration["rules"][0] = json!({"match": {"path": "/a"}, "requires": {}});
     configuration["errors"]["login_redirect"] = json!({"to": "/login"});
     configuration["limits"] = json!({});
+    configuration["access_log"] = json!({});
     let objects = vec![
         "",
         "/services/auth",
@@ -90,6 +91,7 @@ fn everywhere() -> (Value, Vec<&'static str>) {
         "/errors",
         "/errors/login_redirect",
         "/limits",
+        "/access_log",
     ];
     (configuration, objects)
 }

@@ -7,7 +7,8 @@ use super::reader::{Node, is_env};
 use super::{HEADER_NAME, header_name, services};
 use crate::http::HeaderName;
 use crate::identity::{
-    ClaimHeader, FieldFormat, IdentityHeaders, IdentityKey, IdentityKeys, Minter, RESERVED_CLAIMS,
+    ClaimHeader, FieldFormat, IdentityHeaders, IdentityKey, IdentityKeys, Minter, Profile,
+    RESERVED_CLAIMS,
 };
 use crate::keys::{Crypto, SigningAlgorithm, SigningKey};
 use crate::refresh::KeySource;
@@ -22,6 +23,7 @@ pub struct MinterParts {
     copy: Vec<String>,
     set: Map<String, Value>,
     keys: IdentityKeys,
+    profile: Profile,
 }
 
 /// Claims that may be copied although they are reserved: they go through as the
@@ -39,7 +41,7 @@ impl MinterParts {
 /// only a host can sign with.
 pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<MinterParts> {
     let mut fields = node.fields()?;
-    let header = fields.optional("header", header_name);
+    let header_given = fields.optional("header", header_name);
     let issuer = fields.required("issuer", "the iss of identity tokens", Node::text);
     let audiences = fields
         .required("audiences", "a list of audiences", |node| node.full_list(|item| item.text()));
@@ -53,7 +55,10 @@ pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<MinterParts> {
         let path = services::path(node)?;
         if path.contains('?') { node.reject("a path without a query") } else { Some(path) }
     });
-    let profile = fields.or("profile", (), |node| node.one_of(&[("identity", ())]));
+    let profiles = [("identity", false), ("txn_token", true)];
+    let is_transaction = fields.or("profile", false, |node| node.one_of(&profiles));
+    let requesting_workload =
+        fields.optional("req_wl", |node| node.plain_text().map(str::to_owned));
     let whole = fields.node().clone();
     fields.finish()?;
 
@@ -62,28 +67,50 @@ pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<MinterParts> {
     if let Some(id) = ids.iter().find(|id| ids.iter().filter(|other| other == id).count() > 1) {
         return whole.reject_as(format_args!("the kid {id:?} twice"), "each kid once");
     }
-    let header = match header? {
-        Some(header) => header,
-        None => HeaderName::parse("x-identity-token").ok()?,
-    };
     let (copy, set) = claims?;
     let keys = IdentityKeys::new(keys, jwks_path?, Span::from_secs(ttl?));
-    profile?;
-    Some(MinterParts {
-        header,
-        issuer: issuer?.to_owned(),
-        audiences: audiences?.into_iter().map(str::to_owned).collect(),
-        copy,
-        set,
-        keys,
-    })
+    let (issuer, requesting_workload) = (issuer?.to_owned(), requesting_workload?);
+    let audiences: Vec<_> = audiences?.into_iter().map(str::to_owned).collect();
+    let (header, profile) = if is_transaction? {
+        check_transaction(&whole, &audiences, &copy)?;
+        let requesting_workload = requesting_workload.unwrap_or_else(|| issuer.clone());
+        (HeaderName::txn_token(), Profile::Transaction { requesting_workload })
+    } else {
+        if requesting_workload.is_some() {
+            return whole.member("req_wl")?.reject("nothing, but with profile txn_token");
+        }
+        (HeaderName::parse("x-identity-token").ok()?, Profile::Identity)
+    };
+    let header = match header_given? {
+        Some(given) if profile != Profile::Identity && given != header => {
+            return whole.member("header")?.reject("txn-token, which the profile txn_token fixes");
+        }
+        given => given.unwrap_or(header),
+    };
+    Some(MinterParts { header, issuer, audiences, copy, set, keys, profile })
+}
+
+/// What the draft asks of a transaction token: an audience that is the trust
+/// domain, and a `txn` of its own.
+fn check_transaction(whole: &Node<'_>, audiences: &[String], copy: &[String]) -> Option<()> {
+    if audiences.len() != 1 {
+        let found = format_args!("{} audiences", audiences.len());
+        return whole.member("audiences")?.reject_as(found, "one audience: the trust domain");
+    }
+    if copy.iter().any(|claim| claim == "txn") {
+        let claims = whole.member("claims")?;
+        return claims
+            .member("copy")?
+            .reject_as("txn", "claims without txn, which is the gateway's");
+    }
+    Some(())
 }
 
 /// Puts both parts together.
 pub fn finish(parts: MinterParts, headers: Vec<ClaimHeader>) -> Option<Minter> {
-    let MinterParts { header, issuer, audiences, copy, set, keys } = parts;
+    let MinterParts { header, issuer, audiences, copy, set, keys, profile } = parts;
     let headers = IdentityHeaders::new(headers)?;
-    Some(Minter { header, issuer, audiences, copy, set, keys, headers })
+    Some(Minter { header, issuer, audiences, copy, set, keys, headers, profile })
 }
 
 fn claims(node: &Node<'_>) -> Option<(Vec<String>, Map<String, Value>)> {
@@ -230,6 +257,10 @@ pub fn check_headers(
     let Some(kong) = IdentityHeaders::new(Vec::new()) else { return };
     let mut taken: Vec<HeaderName> = kong.owned().collect();
     taken.extend(sources.headers.iter().map(|source| source.name.clone()));
+    if minter.profile == Profile::Identity {
+        // Who trusts this header takes what is in it for a transaction token.
+        taken.push(HeaderName::txn_token());
+    }
     let names = headers.iter().map(|header| &header.name);
     for name in std::iter::once(&minter.header).chain(names) {
         if taken.iter().any(|taken| taken.is_spelled(name.as_str())) {

@@ -28,6 +28,7 @@ use crate::json;
 use crate::keys::HostCrypto;
 use crate::revocation::Revocations;
 use crate::token::{ClaimPath, HeaderSource, TokenSources};
+use crate::verdict::Mode;
 
 /// Reads a configuration: JSON, or a binary `google.protobuf.Struct`, which is
 /// what Envoy makes of one. `environment` finds the values of `{env: NAME}`;
@@ -86,7 +87,9 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let shared_data =
         [("auto", SharedData::Auto), ("on", SharedData::On), ("off", SharedData::Off)];
     let shared_data = fields.or("shared_data", SharedData::Auto, |node| node.one_of(&shared_data));
-    let mode = fields.or("mode", (), |node| node.one_of(&[("enforce", ())]));
+    let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
+    let mode = fields.or("mode", Mode::Enforce, |node| node.one_of(&modes));
+    let access_log_properties = fields.optional("access_log", access_log);
     let whole = fields.node().clone();
     let known = fields.finish();
 
@@ -108,10 +111,10 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     });
     let consumers = consumers?.map(|(directory, _)| directory).unwrap_or_default();
     let crypto = crypto?.signing_with(minter.signing_keys());
-    mode?;
     let revocation = revocation?;
     known?;
     Some(Settings {
+        services: services.into_iter().flat_map(|it| it.values().flatten().cloned()).collect(),
         providers,
         introspection,
         sources,
@@ -125,6 +128,8 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         limits: limits?.unwrap_or(DEFAULT_LIMITS),
         bypass_cors_preflight: bypass_cors_preflight?,
         crypto,
+        mode: mode?,
+        access_log_properties: access_log_properties?.flatten(),
         shared_data: shared_data?,
     })
 }
@@ -209,6 +214,14 @@ fn login_redirect(node: &Node<'_>) -> Option<LoginRedirect> {
     let return_to_param = fields.or("return_to_param", "return_to".to_owned(), token_name);
     fields.finish()?;
     Some(LoginRedirect { to: to?, return_to_param: return_to_param? })
+}
+
+#[allow(clippy::option_option)] // as Fields::optional
+fn access_log(node: &Node<'_>) -> Option<Option<bool>> {
+    let mut fields = node.fields()?;
+    let properties = fields.optional("properties", Node::flag);
+    fields.finish()?;
+    properties
 }
 
 const DEFAULT_LIMITS: Limits =

@@ -25,8 +25,10 @@ fn service(name: &str, node: &Node<'_>) -> Option<Rc<Service>> {
     let upstream = "Envoy: the name of a cluster; Kong: host:port";
     let upstream = fields.required("upstream", upstream, |node| {
         let text = node.plain_text()?;
-        // ngx_wasm_module traps on a URL; Envoy has no such cluster.
-        if text.contains("://") || text.contains([' ', '/']) && !text.starts_with("unix:/") {
+        // ngx_wasm_module traps on a URL; Envoy has no such cluster. A slash alone is
+        // fine: names that Envoy Gateway makes have some.
+        let has_path = text.contains(':') && text.contains('/') && !text.starts_with("unix:/");
+        if has_path || text.contains(' ') {
             return node.reject(upstream);
         }
         Some(text.to_owned())

@@ -6,6 +6,7 @@
 
 mod fields;
 mod keys;
+mod transaction;
 
 use std::rc::Rc;
 
@@ -16,6 +17,8 @@ use sha2::{Digest, Sha256};
 
 pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders, USERNAME_CLAIMS};
 pub use self::keys::{IdentityKey, IdentityKeys, JwksDocument, ScheduleGap};
+use self::transaction::TXN_TOKEN_TYPE;
+pub use self::transaction::{Profile, RequestContext};
 use crate::consumer::Consumer;
 use crate::http::HeaderName;
 use crate::keys::{Crypto, SignError};
@@ -115,6 +118,8 @@ pub struct Minter {
     pub keys: IdentityKeys,
     /// The plain-text headers beside the token.
     pub headers: IdentityHeaders,
+    /// What kind of token it is.
+    pub profile: Profile,
 }
 
 /// A minted identity: the header fields that carry it.
@@ -126,9 +131,15 @@ pub struct Identity {
     minted_at: UnixTime,
     reusable_until: UnixTime,
     enrichment: Enrichment,
+    txn: Option<Rc<str>>,
 }
 
 impl Identity {
+    /// The transaction, if it is the identity of one.
+    pub fn txn(&self) -> Option<Rc<str>> {
+        self.txn.clone()
+    }
+
     /// The header fields to set upstream.
     pub fn fields(&self) -> Rc<[SetField]> {
         Rc::clone(&self.fields)
@@ -170,20 +181,30 @@ impl std::fmt::Display for MintError {
 
 impl Minter {
     /// Mints an identity for `who`. `nonce` must differ for each call: it
-    /// becomes the `jti`.
+    /// becomes the `jti`, or the `txn` of a transaction token, which alone has
+    /// use for `context`.
     pub fn mint(
         &self,
         crypto: &Crypto,
         who: &Authenticated,
         enrichment: Enrichment,
+        context: RequestContext,
         nonce: &[u8],
         now: UnixTime,
     ) -> Result<Identity, MintError> {
         let key = self.keys.signing(now).ok_or(MintError::NoKey)?;
         let expires = now.plus(self.keys.ttl());
         let expires = who.token.expires().map_or(expires, |exp| exp.min(expires));
-        let claims = self.claims(who, &enrichment, nonce);
-        let token = self.sign(crypto, key, &claims, now, expires)?;
+        let id = jti(nonce);
+        let claims = self.claims(who, &enrichment, &id);
+        let sign = |typ, claims: &_| sign(crypto, key, typ, claims, now, expires);
+        let token = match &self.profile {
+            Profile::Identity => sign("identity+jwt", &claims)?,
+            Profile::Transaction { requesting_workload } => {
+                let claims = transaction::claims(claims.clone(), requesting_workload, context);
+                sign(TXN_TOKEN_TYPE, &claims)?
+            }
+        };
         let fields = self.headers.render(&self.header, &token, who, &claims)?;
 
         let mut reusable_until = expires.minus(REUSE_MARGIN).min(self.keys.next_change(now));
@@ -193,17 +214,19 @@ impl Minter {
             // The next request asks the service again.
             Enrichment::None => reusable_until = now,
         }
-        Ok(Identity { fields: fields.into(), minted_at: now, reusable_until, enrichment })
+        let txn = match self.profile {
+            Profile::Identity => None,
+            Profile::Transaction { .. } => {
+                reusable_until = now;
+                Some(id.into())
+            }
+        };
+        Ok(Identity { fields: fields.into(), minted_at: now, reusable_until, enrichment, txn })
     }
 
     /// The claims beside `exp`, `nbf` and `iat`. What the gateway decides comes
     /// last, so nothing configured or fetched can take its place.
-    fn claims(
-        &self,
-        who: &Authenticated,
-        enrichment: &Enrichment,
-        nonce: &[u8],
-    ) -> Map<String, Value> {
+    fn claims(&self, who: &Authenticated, enrichment: &Enrichment, id: &str) -> Map<String, Value> {
         let public = who.token.claims();
         let mut claims = Map::new();
         let copied =
@@ -222,7 +245,7 @@ impl Minter {
         claims.insert("iss".into(), self.issuer.as_str().into());
         claims.insert("aud".into(), audience);
         claims.insert("sub".into(), who.token.subject().into());
-        claims.insert("jti".into(), jti(nonce).into());
+        claims.insert("jti".into(), id.into());
         if let Some(client) = public.text("azp").or_else(|| public.text("client_id")) {
             claims.insert("client_id".into(), client.into());
         }
@@ -248,23 +271,23 @@ impl Minter {
         }
         claims
     }
+}
 
-    fn sign(
-        &self,
-        crypto: &Crypto,
-        key: &IdentityKey,
-        claims: &Map<String, Value>,
-        now: UnixTime,
-        expires: UnixTime,
-    ) -> Result<String, MintError> {
-        let mut claims = JwtClaims::new(claims);
-        claims.issued_at = date(now);
-        // A token taken within the clock skew is over already: what is minted
-        // for it is valid at its last moment, for verifiers with a skew as well.
-        claims.not_before = date(now.min(expires));
-        claims.expiration = date(expires);
-        key.key.mint(crypto, &key.id, "identity+jwt", &claims).map_err(MintError::Sign)
-    }
+fn sign(
+    crypto: &Crypto,
+    key: &IdentityKey,
+    typ: &'static str,
+    claims: &Map<String, Value>,
+    now: UnixTime,
+    expires: UnixTime,
+) -> Result<String, MintError> {
+    let mut claims = JwtClaims::new(claims);
+    claims.issued_at = date(now);
+    // A token taken within the clock skew is over already: what is minted for it
+    // is valid at its last moment, for verifiers with a skew as well.
+    claims.not_before = date(now.min(expires));
+    claims.expiration = date(expires);
+    key.key.mint(crypto, &key.id, typ, &claims).map_err(MintError::Sign)
 }
 
 fn date(time: UnixTime) -> Option<DateTime<Utc>> {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use super::host::Host;
+use super::host::{Host, Metric};
 use super::shared::Shared;
 use crate::denial::{Denial, ErrorSettings};
 use crate::http::RequestHead;
@@ -21,8 +21,8 @@ pub(super) struct Filter {
 pub(super) enum Plugin {
     /// A gateway.
     Ready(Rc<Shared>),
-    /// No valid configuration: every request is denied.
-    Closed(Host),
+    /// No valid configuration: every request is denied, and counted.
+    Closed(Host, Option<Metric>),
 }
 
 impl Filter {
@@ -43,7 +43,10 @@ impl HttpContext for Filter {
     fn on_http_request_headers(&mut self, fields: usize, _end_of_stream: bool) -> Action {
         match &self.plugin {
             Plugin::Ready(shared) => shared.begin(self.context_id, fields),
-            Plugin::Closed(host) => {
+            Plugin::Closed(host, denials) => {
+                if let Some(denials) = denials {
+                    host.measure(*denials, 1);
+                }
                 let reply = Denial::ConfigurationInvalid.reply(
                     &RequestHead::default(),
                     b"",
@@ -59,7 +62,7 @@ impl HttpContext for Filter {
         match &self.plugin {
             Plugin::Ready(shared) => shared.body(self.context_id, bytes),
             // Answered already.
-            Plugin::Closed(_) => Action::Pause,
+            Plugin::Closed(..) => Action::Pause,
         }
     }
 }

@@ -14,6 +14,7 @@
 //! | `on_configure` says no | the listener is refused | the filter is skipped |
 //! | a trap while a request waits | the request fails | the request passes |
 //! | a foreign function it does not know | answers so | traps |
+//! | a metric defined twice | has two ids | has one id, a hash of its name |
 //!
 //! A host that is not known to be Envoy is taken for the second, whose rules
 //! are safe on both.
@@ -35,9 +36,10 @@ use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply};
 use crate::gateway::{HostTraits, SharedData};
 use crate::http::RequestHead;
 use crate::keys::HostCrypto;
+use crate::metrics::Kind;
 use crate::refresh::SharedStore;
 use crate::time::UnixTime;
-use crate::verdict::{GrpcStatus, HeaderEdits, LocalReply};
+use crate::verdict::{AccessNote, GrpcStatus, HeaderEdits, LocalReply};
 
 /// The host this VM runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,24 @@ const NGX_DENIED: &[u8] = b"denied";
 
 /// The length of `sun_path` on Linux.
 const NGX_MAX_SOCKET_PATH: usize = 108;
+
+/// ngx_wasm_module takes 256 bytes, its own prefix with the filter's name
+/// included.
+const MAX_METRIC_NAME: usize = 200;
+
+/// A metric that the host knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Metric {
+    id: u32,
+    kind: Kind,
+}
+
+impl Metric {
+    /// Whether the host takes both for one.
+    pub(super) const fn is(self, other: Self) -> bool {
+        self.id == other.id
+    }
+}
 
 /// The header map could not be listed: too many fields.
 #[derive(Debug)]
@@ -117,13 +137,31 @@ impl Host {
         }
     }
 
-    /// Sets a gauge. To be called when the filter is configured: the value of a
-    /// name is the last that any worker set.
-    pub(super) fn gauge(self, name: &str, value: u64) {
-        // A metric is not worth a request.
-        if let Ok(metric) = hostcalls::define_metric(MetricType::Gauge, name) {
-            let _ = hostcalls::record_metric(metric, value);
+    /// Defines a metric. To be called when the filter is configured: on
+    /// ngx_wasm_module a name that is too long traps.
+    pub(super) fn define(self, kind: Kind, name: &str) -> Option<Metric> {
+        let sort = match kind {
+            Kind::Counter => MetricType::Counter,
+            Kind::Gauge => MetricType::Gauge,
+            Kind::Histogram => MetricType::Histogram,
+        };
+        if name.len() > MAX_METRIC_NAME {
+            return None;
         }
+        hostcalls::define_metric(sort, name).ok().map(|id| Metric { id, kind })
+    }
+
+    /// Puts an amount to a metric, as its kind is fed: ngx_wasm_module traps on
+    /// the other way.
+    pub(super) fn measure(self, metric: Metric, amount: u64) {
+        // A metric is not worth a request.
+        let _ = match metric.kind {
+            Kind::Counter => {
+                let amount = i64::try_from(amount).unwrap_or(i64::MAX);
+                hostcalls::increment_metric(metric.id, amount)
+            }
+            Kind::Gauge | Kind::Histogram => hostcalls::record_metric(metric.id, amount),
+        };
     }
 
     pub(super) fn now(self) -> UnixTime {
@@ -304,6 +342,59 @@ impl Host {
                 body: body.unwrap_or_default(),
             }),
             Err(_) => CalloutReply::Failed(CalloutFailure::NoReply),
+        }
+    }
+
+    /// The id under which the host logs the request, where that is not the
+    /// header `x-request-id`.
+    pub(super) fn request_id(self) -> Option<Vec<u8>> {
+        let variable = |name| hostcalls::get_property(vec!["ngx", name]).ok().flatten();
+        match self {
+            Self::Envoy => None,
+            // Kong's own, else that of any nginx.
+            Self::NgxWasm => variable("kong_request_id").or_else(|| variable("request_id")),
+        }
+    }
+
+    /// The client's address; on Envoy with the port.
+    pub(super) fn client_address(self) -> Option<Vec<u8>> {
+        hostcalls::get_property(vec!["source", "address"]).ok().flatten()
+    }
+
+    /// Whether the access log is told without being asked for: only where that
+    /// is known to be cheap.
+    pub(super) const fn notes_by_default(self) -> bool {
+        matches!(self, Self::Envoy)
+    }
+
+    /// Whether this host's access log can be told something. To be called in a
+    /// request: a root context must not ask.
+    pub(super) fn takes_notes(self) -> bool {
+        match self {
+            Self::Envoy => true,
+            // Without Kong around it the runtime has no such property, and
+            // writing one that is not there would panic.
+            Self::NgxWasm => {
+                let version = hostcalls::get_property(vec!["kong", "version"]);
+                version.is_ok_and(|version| version.is_some())
+            }
+        }
+    }
+
+    /// Tells the access log what it may print of the request: on Envoy as
+    /// filter state `wasm.gatepass.<name>`, on Kong as
+    /// `kong.ctx.shared.gatepass_<name>`. Only where it [takes
+    /// notes](Self::takes_notes).
+    pub(super) fn note(self, note: &AccessNote) {
+        for (name, value) in note.entries() {
+            let _ = match self {
+                Self::Envoy => hostcalls::set_property(vec![name], Some(value.as_bytes())),
+                Self::NgxWasm => {
+                    let name = name.replace('.', "_");
+                    let path = vec!["kong", "ctx", "shared", &name];
+                    hostcalls::set_property(path, Some(value.as_bytes()))
+                }
+            };
         }
     }
 

@@ -7,13 +7,15 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
+use super::facts::Facts;
 use super::filter::{Filter, Plugin};
 use super::host::Host;
 use super::shared::{Shared, TICK_MS, write_log};
 use crate::config;
+use crate::denial::Denial;
 use crate::event::LogLine;
 use crate::gateway::Gateway;
-use crate::keys::Algorithm;
+use crate::metrics;
 
 /// The root context.
 pub(super) struct Root {
@@ -23,30 +25,26 @@ pub(super) struct Root {
 
 impl Root {
     pub(super) const fn new(context_id: u32) -> Self {
-        Self { context_id, plugin: Plugin::Closed(Host::UNKNOWN) }
+        Self { context_id, plugin: Plugin::Closed(Host::UNKNOWN, None) }
     }
 
     fn configure(&self, host: Host, bytes: usize) -> Result<Shared, String> {
         let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, bytes);
         let text = text.ok().flatten().unwrap_or_default();
-        let settings = config::load(&text, &environment, host.crypto())
+        let mut settings = config::load(&text, &environment, host.crypto())
             .map_err(|problems| problems.to_string())?;
         if let Some(gap) = settings.minter.keys.gap(host.now()) {
             write_log(&LogLine::nobody_signs(gap));
         }
+        settings.access_log_properties.get_or_insert(host.notes_by_default());
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| format!("no randomness: {error}"))?;
         let store = host.shared_store(settings.shared_data);
-        let gateway = Gateway::new(settings, host.traits(), seed);
+        let gateway = Gateway::new(settings, host.traits(), seed).asking(Box::new(Facts(host)));
         let gateway = match store {
             Some(store) => gateway.sharing(store),
             None => gateway,
         };
-        for algorithm in Algorithm::ALL {
-            let by_host = gateway.crypto().host_verifies().contains(algorithm);
-            let name = format!("gatepass_crypto_host.algorithm.{algorithm}");
-            host.gauge(&name, by_host.into());
-        }
         Ok(Shared::new(self.context_id, host, gateway))
     }
 }
@@ -72,7 +70,9 @@ impl RootContext for Root {
             Ok(shared) => self.plugin = Plugin::Ready(Rc::new(shared)),
             Err(problems) => {
                 log::error!("{problems}");
-                self.plugin = Plugin::Closed(host);
+                let denials = metrics::denials(Denial::ConfigurationInvalid.code());
+                let denials = host.define(denials.kind, &denials.name);
+                self.plugin = Plugin::Closed(host, denials);
                 return !host.fails_closed_unconfigured();
             }
         }

@@ -1,14 +1,15 @@
 //! The gateway of one plugin, and the requests that wait for its callouts.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
 use super::host::Host;
+use super::metrics::Metrics;
 use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::LogLine;
 use crate::gateway::{FlightId, Gateway, Sent, Step, Submission, Waiting};
-use crate::verdict::{LocalReply, Verdict};
+use crate::verdict::{AccessNote, LocalReply, Verdict};
 use proxy_wasm::types::Action;
 
 /// What the root context and its requests share.
@@ -20,6 +21,9 @@ pub(super) struct Shared {
     root_id: u32,
     host: Host,
     gateway: RefCell<Gateway>,
+    metrics: Metrics,
+    /// Found out in the first request that has something to note.
+    takes_notes: OnceCell<bool>,
     /// The flight of each callout under way, by the host's token.
     calls: RefCell<HashMap<u32, FlightId>>,
     waiting: RefCell<Waiters>,
@@ -88,6 +92,8 @@ impl Shared {
         let shared = Self {
             root_id,
             host,
+            metrics: Metrics::define(host, &gateway.metrics()),
+            takes_notes: OnceCell::new(),
             gateway: RefCell::new(gateway),
             calls: RefCell::default(),
             waiting: RefCell::default(),
@@ -95,8 +101,8 @@ impl Shared {
             submissions: RefCell::default(),
             orphans: RefCell::default(),
         };
-        // What there is to log of the configuration.
-        shared.with_gateway(|_| ());
+        // What there is to log and to show of the configuration.
+        shared.feed_metrics();
         shared
     }
 
@@ -165,6 +171,12 @@ impl Shared {
         }
         self.postponed.borrow_mut().extend(tick.send);
         self.send_postponed();
+        self.feed_metrics();
+    }
+
+    fn feed_metrics(&self) {
+        let readings = self.with_gateway(Gateway::take_metrics);
+        self.metrics.feed(&readings);
     }
 
     /// Forgets a request that is over. Those that waited for its callout ask
@@ -216,6 +228,9 @@ impl Shared {
         guard: Option<Vec<u8>>,
         step: Step,
     ) -> Action {
+        if let Step::Done(verdict) = &step {
+            self.note(verdict.note());
+        }
         match step {
             Step::Done(Verdict::Forward(edits)) => {
                 // The guard comes off last: not before the request may really go.
@@ -246,6 +261,16 @@ impl Shared {
             }
         }
         Action::Pause
+    }
+
+    /// Tells the access log what it may print, if it can be told.
+    fn note(&self, note: &AccessNote) {
+        if *note != AccessNote::EMPTY {
+            let takes_notes = || self.host.takes_notes();
+            if *self.takes_notes.get_or_init(takes_notes) {
+                self.host.note(note);
+            }
+        }
     }
 
     fn park(&self, context_id: u32, waiting: Waiting, guard: Option<Vec<u8>>, call: Option<u32>) {

@@ -153,6 +153,11 @@ impl KeySource {
         }
     }
 
+    /// Whether the keys are fetched.
+    pub const fn is_remote(&self) -> bool {
+        matches!(self, Self::Remote(_))
+    }
+
     /// The source, if it can be asked for more.
     pub fn as_remote_mut(&mut self) -> Option<&mut RemoteKeys> {
         match self {
@@ -235,6 +240,11 @@ impl RemoteKeys {
         let lifetime = self.endpoint.cache;
         self.load(keys, entry.text.clone(), lifetime, jitter, entry.at);
         Some(skipped)
+    }
+
+    /// When the keys were fetched, here or by another worker.
+    pub fn loaded_at(&self) -> Option<UnixTime> {
+        self.loaded.as_ref().map(|loaded| loaded.at)
     }
 
     /// Whether the latest fetch failed: then nobody knows whether a key exists

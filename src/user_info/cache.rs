@@ -91,6 +91,11 @@ impl UserInfoCache {
         }
     }
 
+    /// How many answers were forgotten for want of room, since the last call.
+    pub const fn take_evicted(&mut self) -> u64 {
+        self.entries.take_evicted()
+    }
+
     /// Keeps an answer, unless the service forbids that (`no-store`); gives
     /// until when it is current.
     pub fn insert(

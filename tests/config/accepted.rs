@@ -57,6 +57,10 @@ fn other_good_values() {
     for (case, edits) in [
         ("a socket", vec![("/services/users/upstream", json!("unix:/run/users.sock"))]),
         ("an address", vec![("/services/users/upstream", json!("[::1]:8080"))]),
+        (
+            "a cluster of Envoy Gateway",
+            vec![("/services/users/upstream", json!("httproute/shop/users/rule/0"))],
+        ),
         ("no authority", vec![("/services/users/authority", Value::Null)]),
         (
             "the whole reply as a claim",

@@ -29,6 +29,7 @@ fn flags() {
         "/rules/0/bypass",
         "/rules/2/requires/allow_missing",
         "/bypass_cors_preflight",
+        "/access_log/properties",
     ] {
         for value in [json!("true"), json!(1), json!([]), json!({})] {
             refused(&[(pointer, value, "true or false")]);
@@ -132,6 +133,7 @@ fn sections_are_objects() {
         "/errors",
         "/errors/login_redirect",
         "/limits",
+        "/access_log",
     ] {
         for value in [json!("text"), json!(1), json!(true), json!([])] {
             refused(&[(pointer, value, "an object")]);
@@ -243,7 +245,7 @@ fn texts() {
 fn texts_of_a_certain_form() {
     refused(&[
         ("/services/users/upstream", json!("http://users"), "Envoy: the name of a cluster"),
-        ("/services/users/upstream", json!("users/x"), "host:port"),
+        ("/services/users/upstream", json!("users:80/x"), "host:port"),
         ("/services/users/upstream", json!("us ers"), "host:port"),
         ("/services/users/upstream", json!("u\"s"), "printable ASCII"),
         ("/services/users/authority", json!("a/b"), "host or host:port"),
@@ -372,6 +374,7 @@ fn unknown_fields_at_every_level() {
         ("/errors", "realm, format"),
         ("/errors/login_redirect", "to, return_to_param"),
         ("/limits", "max_token_bytes"),
+        ("/access_log", "properties"),
     ] {
         let pointer = format!("{parent}/no_such_field");
         let got = problems(&[(&pointer, json!(1))]);
@@ -384,10 +387,46 @@ fn unknown_fields_at_every_level() {
 #[test]
 fn features_of_later_versions() {
     refused(&[
-        ("/identity_token/profile", json!("txn_token"), "identity"),
-        ("/mode", json!("shadow"), "enforce"),
+        ("/identity_token/profile", json!("passport"), "identity | txn_token"),
+        ("/mode", json!("observe"), "enforce | shadow"),
         ("/crypto", json!("host"), "auto | module"),
     ]);
+}
+
+#[test]
+fn transaction_tokens() {
+    let with = |pointer: &'static str, value: Value| {
+        [
+            ("/identity_token/profile", json!("txn_token")),
+            ("/identity_token/header", Value::Null),
+            ("/identity_token/audiences", json!(["shop.internal"])),
+            (pointer, value),
+        ]
+    };
+    for (pointer, value, at, accepted) in [
+        ("/identity_token/header", json!("x-identity-token"), "header", "txn-token"),
+        ("/identity_token/header", json!("authorization"), "header", "txn-token"),
+        ("/identity_token/audiences", json!(["a.internal", "b.internal"]), "audiences", "one"),
+        ("/identity_token/claims/copy", json!(["txn"]), "claims.copy", "claims without txn"),
+        ("/identity_token/req_wl", json!("a\"b"), "req_wl", "printable"),
+    ] {
+        let got = problems(&with(pointer, value));
+        let [[path, _, what]] = got.as_slice() else { panic!("{pointer}: {got:#?}") };
+        assert_eq!(*path, format!("$.identity_token.{at}"), "{pointer}");
+        assert!(what.contains(accepted), "{pointer}: {what}");
+    }
+    for (pointer, value) in [
+        ("/identity_token/header", json!("Txn-Token")),
+        ("/identity_token/req_wl", json!("apigateway.shop.internal")),
+        ("/identity_token/claims/copy", json!(["act", "azp"])),
+    ] {
+        assert_eq!(problems(&with(pointer, value)), [] as [[String; 3]; 0], "{pointer}");
+    }
+    refused(&[("/identity_token/req_wl", json!("gateway"), "nothing, but with profile txn_token")]);
+    for pointer in ["/identity_token/header", "/claim_to_headers/0/header"] {
+        let got = problems(&[(pointer, json!("txn-token"))]);
+        assert!(got.iter().any(|[_, found, _]| found.contains("for two things")), "{got:?}");
+    }
 }
 
 #[test]

@@ -125,6 +125,7 @@ pub fn complete() -> Value {
         "crypto": "auto",
         "shared_data": "auto",
         "mode": "enforce",
+        "access_log": {"properties": true},
     })
 }
 

@@ -41,7 +41,7 @@ fn all_problems_at_once() {
                 ("/providers/shop/issuer", json!(7)),
                 ("/user_info/failure_mode", json!("open")),
                 ("/rules/2/requires/scopes_all/0", json!("a b")),
-                ("/mode", json!("shadow")),
+                ("/mode", json!("observe")),
             ],
         ),
         (

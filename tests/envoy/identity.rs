@@ -1,6 +1,10 @@
 //! What a service behind the gateway receives.
 
-use serde_json::json;
+use std::collections::BTreeSet;
+
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
+use serde_json::{Value, json};
 
 use crate::gateway::Setup;
 use crate::tokens::alice;
@@ -194,4 +198,39 @@ async fn names_that_are_not_ascii_arrive_encoded() {
     assert_eq!(seen.values("x-consumer-username"), ["alice"]);
     assert_eq!(seen.values("x-consumer-custom-id"), ["alice"]);
     assert!(seen.values("x-consumer-id").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_request_has_a_transaction_token_of_its_own() {
+    let setup =
+        Setup::bundled().workers(1).replace("header: x-identity-token", "profile: txn_token");
+    let gateway = setup.start().await;
+    gateway.ready().await;
+    let jwks = gateway.send(Request::get(JWKS)).await.json();
+    let jwks: JwkSet = serde_json::from_value(jwks).unwrap();
+    let token = gateway.token("alice");
+    let mut transactions = BTreeSet::new();
+    for n in 0..5 {
+        let request = Request::get(&format!("/orders/{n}?secret=1")).bearer(&token);
+        let seen = gateway.send(request.with("Txn-Token", "forged")).await.seen();
+        assert!(seen.values("x-identity-token").is_empty());
+        let values = seen.values("txn-token");
+        let [text] = values.as_slice() else { panic!("{values:?}") };
+        let header = decode_header(text).unwrap();
+        assert_eq!(header.typ.as_deref(), Some("txntoken+jwt"));
+        let key = DecodingKey::from_jwk(jwks.find(header.kid.as_deref().unwrap()).unwrap());
+        let mut validation = Validation::new(header.alg);
+        validation.set_audience(&["shop-services"]);
+        let claims = decode::<Value>(text, &key.unwrap(), &validation).unwrap().claims;
+        assert_eq!(claims["sub"], "alice");
+        assert_eq!(claims["req_wl"], "https://gateway.shop.internal");
+        assert_eq!(claims["tctx"]["country"], "AT");
+        let context = &claims["rctx"];
+        assert_eq!(context["path"], format!("/orders/{n}"));
+        assert_eq!((&context["method"], &context["req_ip"]), (&json!("GET"), &json!("127.0.0.1")));
+        assert_eq!(context["request_id"].as_str().map(str::len), Some(36), "Envoy's: {context}");
+        transactions.insert(claims["txn"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(transactions.len(), 5);
+    assert_eq!(gateway.user_calls("alice").await, 1, "only the token is new each time");
 }

@@ -29,6 +29,7 @@ mod hostile_tokens;
 mod identity;
 mod keys;
 mod load;
+mod observability;
 mod reference_tokens;
 mod refused;
 mod revocation;

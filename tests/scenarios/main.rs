@@ -39,18 +39,22 @@ mod host;
 #[path = "../protobuf/mod.rs"]
 mod protobuf;
 
+mod access_log;
 mod configuration;
 mod denials;
 mod hygiene;
 mod keys;
 mod limits;
 mod main_path;
+mod metrics;
 mod paths;
 mod plugins;
 mod random;
 mod reference_tokens;
 mod revocation;
+mod shadow;
 mod shop;
+mod txn_token;
 mod user_info;
 mod waiting;
 

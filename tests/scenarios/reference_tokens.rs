@@ -40,6 +40,10 @@ each_host!(the_upstream_gets_the_identity_and_never_the_reference, |host| {
     let authorization = request.upstream_headers("authorization");
     assert!(authorization.iter().all(String::is_empty), "{authorization:?}");
     assert!(ask(host, REFERENCE).is_forwarded(), "from the cache");
+    host.tick();
+    assert_eq!(host.metric("gatepass_cache_misses_total.cache.introspection"), 1);
+    assert_eq!(host.metric("gatepass_cache_hits_total.cache.introspection"), 1);
+    assert_eq!(host.metric("gatepass_fetches_total.service.auth.result.2xx"), 1);
 });
 
 each_host!(an_inactive_token_is_401_and_a_silent_issuer_503, |host| {

@@ -51,6 +51,9 @@ each_host!(one_post_locks_a_user_out, |host| {
     assert_denied(&ask(host, &token("alice")), 401, "token_revoked");
     assert!(ask(host, &token("bob")).is_forwarded());
     assert!(host.logged(r#""event":"revoked""#));
+    host.tick();
+    assert_eq!(host.metric("gatepass_requests_total.outcome.revocation.code.none"), 1);
+    assert_eq!(host.metric("gatepass_requests_total.outcome.denied.code.token_revoked"), 1);
 });
 
 each_host!(every_plugin_of_the_same_configuration_knows, |host| {

@@ -44,7 +44,12 @@ impl Issuer {
     }
 
     pub fn sign(&self, claims: &Value) -> String {
-        let mut header = Header::new(Algorithm::ES256);
+        self.sign_as(&Header::new(Algorithm::ES256), claims)
+    }
+
+    /// Signs with any other header.
+    pub fn sign_as(&self, header: &Header, claims: &Value) -> String {
+        let mut header = header.clone();
         header.kid.clone_from(&self.public.common.key_id);
         jsonwebtoken::encode(&header, claims, &self.private).unwrap()
     }

@@ -6,7 +6,7 @@ use gatepass::config;
 use gatepass::gateway::{Gateway, Settings, Step};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::complete::{SECRETS, complete, signing_key};
 use super::protobuf;
@@ -164,7 +164,6 @@ pub fn run(data: &[u8]) {
         assert_eq!(count(&as_json), count(&as_struct), "{document}");
     }
     if let Ok(settings) = as_json {
-        assert_ne!(document["mode"], json!("shadow"));
         serve(settings, u);
     }
 }

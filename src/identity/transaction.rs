@@ -1,0 +1,94 @@
+//! Transaction tokens (draft-ietf-oauth-transaction-tokens): an identity token
+//! that is of one request alone.
+//!
+//! A receiver may take each `txn` once, so a token is signed for each request and
+//! never kept. The `txn` is the gateway's own: a request id can be the client's
+//! choice, and who could choose it could have a token taken for a replay. The id
+//! is in `rctx`, by which both are found together.
+
+use std::net::IpAddr;
+
+use serde_json::{Map, Value, json};
+
+use crate::http::RequestHead;
+
+/// `typ` of transaction tokens.
+pub const TXN_TOKEN_TYPE: &str = "txntoken+jwt";
+
+/// A longer path is left out: a header has to carry it, and a part of a path is
+/// another path.
+const MAX_PATH: usize = 1024;
+
+/// Claims that stay beside `tctx`: those with a meaning of their own in the
+/// draft, in RFC 7519 and in RFC 8693.
+const REGISTERED: [&str; 6] = ["iss", "sub", "aud", "scope", "client_id", "act"];
+
+/// What kind of token the services get: `profile` in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// The gateway's own kind, which serves for several requests.
+    Identity,
+    /// A transaction token.
+    Transaction {
+        /// `req_wl`: the workload that asked for the token, which is the
+        /// gateway.
+        requesting_workload: String,
+    },
+}
+
+/// The circumstances of a request: `rctx`. Nothing of it was verified but that
+/// it came so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestContext {
+    /// The method.
+    pub method: Option<String>,
+    /// The path as received, without the query, which may hold secrets.
+    pub path: Option<String>,
+    /// The client's address.
+    pub address: Option<IpAddr>,
+    /// The id under which the host knows the request.
+    pub request_id: Option<String>,
+}
+
+impl RequestContext {
+    /// The circumstances of a request, and what the host knows of it.
+    pub fn of(head: &RequestHead, address: Option<IpAddr>, request_id: Option<String>) -> Self {
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+        let path = head.target().path;
+        let path = text(path).filter(|path| path.len() <= MAX_PATH);
+        Self { method: text(head.method()), path, address, request_id }
+    }
+
+    fn claim(self) -> Value {
+        let members = [
+            ("method", self.method),
+            ("path", self.path),
+            ("req_ip", self.address.map(|address| address.to_string())),
+            ("request_id", self.request_id),
+        ];
+        let members = members.into_iter();
+        members.filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?)))).collect()
+    }
+}
+
+/// The claims of a transaction token: those of an identity token, of which
+/// all that is the gateway's word about the user goes into `tctx`.
+pub(super) fn claims(
+    mut identity: Map<String, Value>,
+    requesting_workload: &str,
+    context: RequestContext,
+) -> Map<String, Value> {
+    let mut claims = Map::new();
+    for name in REGISTERED {
+        if let Some(value) = identity.remove(name) {
+            claims.insert(name.to_owned(), value);
+        }
+    }
+    if let Some(id) = identity.remove("jti") {
+        claims.insert("txn".to_owned(), id);
+    }
+    claims.insert("req_wl".to_owned(), json!(requesting_workload));
+    claims.insert("rctx".to_owned(), context.claim());
+    claims.insert("tctx".to_owned(), Value::Object(identity));
+    claims
+}

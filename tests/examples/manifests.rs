@@ -1,0 +1,159 @@
+//! `examples/kubernetes`: what is deployed is a configuration that the filter
+//! accepts, and a host that fails closed.
+
+use serde_json::{Value, json};
+
+use crate::{documents, load, read};
+
+fn of_kind<'a>(documents: &'a [Value], kind: &str) -> &'a Value {
+    let mut found = documents.iter().filter(|document| document["kind"] == kind);
+    let first = found.next().unwrap_or_else(|| panic!("no {kind}"));
+    assert!(found.next().is_none(), "one {kind}");
+    first
+}
+
+/// The names in all `{env: NAME}` of a configuration.
+fn environment(configuration: &Value) -> Vec<&str> {
+    let mut names: Vec<&str> = match configuration {
+        Value::Object(members) if members.len() == 1 && members.contains_key("env") => {
+            vec![members["env"].as_str().unwrap()]
+        }
+        Value::Object(members) => members.values().flat_map(environment).collect(),
+        Value::Array(items) => items.iter().flat_map(environment).collect(),
+        _ => Vec::new(),
+    };
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn istio() {
+    let documents = documents("examples/kubernetes/istio.yaml");
+    let plugin = &of_kind(&documents, "WasmPlugin")["spec"];
+    load(&plugin["pluginConfig"]);
+    assert_eq!(
+        (&plugin["failStrategy"], &plugin["phase"]),
+        (&json!("FAIL_RELOAD"), &json!("AUTHN"))
+    );
+    let mut given: Vec<&str> = plugin["vmConfig"]["env"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|variable| {
+            assert_eq!(variable["valueFrom"], "HOST", "no secret in the manifest");
+            variable["name"].as_str().unwrap()
+        })
+        .collect();
+    given.sort_unstable();
+    assert_eq!(given, environment(&plugin["pluginConfig"]));
+    // What the services are told is what Istio checks.
+    let rule = &of_kind(&documents, "RequestAuthentication")["spec"]["jwtRules"][0];
+    let identity = &plugin["pluginConfig"]["identity_token"];
+    assert_eq!(rule["issuer"], identity["issuer"]);
+    assert_eq!(rule["audiences"], identity["audiences"]);
+    assert!(rule["jwksUri"].as_str().unwrap().ends_with("/.well-known/gatepass/jwks.json"));
+    let policy = &of_kind(&documents, "AuthorizationPolicy")["spec"]["rules"][0]["from"][0];
+    let principal = format!("{}/*", identity["issuer"].as_str().unwrap());
+    assert_eq!(policy["source"]["requestPrincipals"], json!([principal]));
+}
+
+#[test]
+fn envoy_gateway() {
+    let documents = documents("examples/kubernetes/envoy-gateway.yaml");
+    let policy =
+        documents.iter().find(|document| document["kind"] == "EnvoyExtensionPolicy").unwrap();
+    let wasm = &policy["spec"]["wasm"][0];
+    let settings = load(&wasm["config"]);
+    assert_eq!(wasm["failOpen"], false);
+    let mut given: Vec<&str> =
+        wasm["env"]["hostKeys"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    given.sort_unstable();
+    assert_eq!(given, environment(&wasm["config"]));
+    let proxy = &of_kind(&documents, "EnvoyProxy")["spec"]["provider"]["kubernetes"];
+    let variables = proxy["envoyDeployment"]["container"]["env"].as_array().unwrap();
+    let mut set: Vec<&str> =
+        variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
+    set.sort_unstable();
+    assert_eq!(set, given);
+    // Each service that is called has the route whose cluster it names.
+    let namespace = policy["metadata"]["namespace"].as_str().unwrap();
+    let routes: Vec<String> = documents
+        .iter()
+        .filter(|document| document["kind"] == "HTTPRoute")
+        .map(|route| {
+            format!("httproute/{namespace}/{}/rule/0", route["metadata"]["name"].as_str().unwrap())
+        })
+        .collect();
+    for (name, service) in wasm["config"]["services"].as_object().unwrap() {
+        let upstream = service["upstream"].as_str().unwrap();
+        assert!(routes.iter().any(|route| route == upstream), "{name}: {upstream}");
+    }
+    assert!(settings.user_info.is_some());
+}
+
+#[test]
+fn kubernetes() {
+    let documents = documents("examples/kubernetes/envoy.yaml");
+    let pod = &of_kind(&documents, "Deployment")["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let script = read(".ci/install-envoy");
+    let version = script.lines().find_map(|line| line.strip_prefix("version=")).unwrap();
+    assert_eq!(container["image"], format!("envoyproxy/envoy:v{version}"), "the one tested with");
+    let bundled = read("envoy/envoy.yaml");
+    let probe = container["readinessProbe"]["httpGet"]["path"].as_str().unwrap();
+    assert!(bundled.contains(&format!("jwks_path: {probe}")), "{probe}");
+    assert!(bundled.contains("host_env_keys: [GATEPASS_SIGNING_KEY, USERS_API_KEY]"));
+    let makefile = read("Makefile");
+    assert!(makefile.contains("oci:"), "`make oci` makes the image");
+}
+
+/// The image that Istio and Envoy Gateway pull: what its parts say of each other
+/// is so, and its one layer holds the module under the name that they look for.
+#[test]
+fn oci_image() {
+    let layout = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/oci");
+    let script = std::process::Command::new(".ci/oci")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("bash runs");
+    assert!(script.status.success(), "{}", String::from_utf8_lossy(&script.stderr));
+    let blob = |descriptor: &Value| {
+        let digest = descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+        let bytes = std::fs::read(layout.join("blobs/sha256").join(digest)).unwrap();
+        assert_eq!(bytes.len() as u64, descriptor["size"].as_u64().unwrap());
+        assert_eq!(sha256(&bytes), digest);
+        bytes
+    };
+    let read = |name: &str| std::fs::read(layout.join(name)).unwrap();
+    let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+    assert_eq!(json(&read("oci-layout"))["imageLayoutVersion"], "1.0.0");
+    let manifest = json(&blob(&json(&read("index.json"))["manifests"][0]));
+    let configuration = json(&blob(&manifest["config"]));
+    assert_eq!(configuration["os"], "wasip1");
+    let layers = manifest["layers"].as_array().unwrap();
+    let [layer] = layers.as_slice() else { panic!("{} layers", layers.len()) };
+    assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
+    let packed = blob(layer);
+    let unpacked = std::process::Command::new("gzip")
+        .args(["--decompress", "--stdout"])
+        .arg(layout.join("blobs/sha256").join(sha256(&packed)))
+        .output()
+        .expect("gzip runs")
+        .stdout;
+    assert_eq!(
+        configuration["rootfs"]["diff_ids"],
+        json!([format!("sha256:{}", sha256(&unpacked))])
+    );
+    // The header of a tar entry, and what follows it.
+    assert!(unpacked.starts_with(b"plugin.wasm\0"));
+    let module = std::fs::read(
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("target/wasm32-wasip1/release/gatepass.wasm"),
+    );
+    assert_eq!(unpacked.get(512..512 + module.as_ref().unwrap().len()), Some(&module.unwrap()[..]));
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
