@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::denial::Denial;
-use crate::token::{ClaimPath, Claims};
+use crate::token::{ClaimPath, Claims, Verified};
 
 /// Someone who was given access: an application, a partner, a device.
 ///
 /// The names are Kong's; each becomes an `X-Consumer-*` header.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Consumer {
-    /// The value of the selecting claim.
-    pub key: String,
+    /// The value of the selecting claim; `None` for one who is known by
+    /// credentials only.
+    pub key: Option<String>,
     /// `X-Consumer-ID`.
     pub id: Option<String>,
     /// `X-Consumer-Username`.
@@ -24,28 +25,70 @@ pub struct Consumer {
     pub groups: Vec<String>,
 }
 
-/// The consumers by key: `consumers` in the configuration.
+impl Consumer {
+    /// What to call it in a log.
+    pub fn name(&self) -> &str {
+        let names = [&self.key, &self.username, &self.custom_id, &self.id];
+        names.into_iter().find_map(Option::as_deref).unwrap_or_default()
+    }
+}
+
+/// The consumers, as tokens find them: `consumers` in the configuration.
 #[derive(Debug, Default)]
 pub struct ConsumerDirectory {
-    /// Claims that may select an entry; the first one present does.
-    pub claims: Vec<ClaimPath>,
-    /// The consumers by key.
-    pub entries: HashMap<String, Rc<Consumer>>,
-    /// Whether a token that selects no entry may pass.
-    pub optional: bool,
+    /// Claims that may select a consumer; the first one present does.
+    claims: Vec<ClaimPath>,
+    /// Whether a token that selects no consumer may pass.
+    optional: bool,
+    everyone: Vec<Rc<Consumer>>,
+    by_key: HashMap<String, Rc<Consumer>>,
+    by_credential: HashMap<String, Rc<Consumer>>,
 }
 
 impl ConsumerDirectory {
-    /// The consumer that a token's claims select.
-    ///
+    /// No consumers yet.
+    pub fn new(claims: Vec<ClaimPath>, optional: bool) -> Self {
+        Self { claims, optional, ..Self::default() }
+    }
+
+    /// Adds a consumer and the keys of its credentials; a key that another one
+    /// has already is given back.
+    pub fn add(&mut self, consumer: Consumer, credentials: Vec<String>) -> Result<(), String> {
+        let consumer = Rc::new(consumer);
+        if let Some(key) = consumer.key.clone()
+            && self.by_key.insert(key.clone(), Rc::clone(&consumer)).is_some()
+        {
+            return Err(key);
+        }
+        for key in credentials {
+            if self.by_credential.insert(key.clone(), Rc::clone(&consumer)).is_some() {
+                return Err(key);
+            }
+        }
+        self.everyone.push(consumer);
+        Ok(())
+    }
+
+    /// The consumer of a token: the owner of its credential, else the one that
+    /// its claims select.
+    pub fn resolve(&self, token: &Verified) -> Result<Option<Rc<Consumer>>, Denial> {
+        match token.credential() {
+            Some(key) => match self.by_credential.get(key) {
+                Some(consumer) => Ok(Some(Rc::clone(consumer))),
+                None => Err(Denial::ConsumerUnknown),
+            },
+            None => self.select(token.claims()),
+        }
+    }
+
     /// Only the first claim that is present counts: a token cannot fall back on
     /// a weaker claim when its stronger one is unknown.
-    pub fn resolve(&self, claims: &Claims) -> Result<Option<Rc<Consumer>>, Denial> {
+    fn select(&self, claims: &Claims) -> Result<Option<Rc<Consumer>>, Denial> {
         let selecting = self.claims.iter().find_map(|path| path.find(claims.members()));
         let key = selecting.and_then(|value| value.as_str());
-        match key.and_then(|key| self.entries.get(key)) {
+        match key.and_then(|key| self.by_key.get(key)) {
             Some(consumer) => Ok(Some(Rc::clone(consumer))),
-            None if self.entries.is_empty() || self.optional => Ok(None),
+            None if self.everyone.is_empty() || self.optional => Ok(None),
             None => Err(Denial::ConsumerUnknown),
         }
     }
@@ -53,7 +96,13 @@ impl ConsumerDirectory {
     /// The consumer with this username.
     pub fn by_username(&self, username: &str) -> Option<&Consumer> {
         let is_called = |consumer: &&Rc<Consumer>| consumer.username.as_deref() == Some(username);
-        self.entries.values().find(is_called).map(Rc::as_ref)
+        self.everyone.iter().find(is_called).map(Rc::as_ref)
+    }
+
+    /// The consumer with this id.
+    pub fn by_id(&self, id: &str) -> Option<&Consumer> {
+        let is_called = |consumer: &&Rc<Consumer>| consumer.id.as_deref() == Some(id);
+        self.everyone.iter().find(is_called).map(Rc::as_ref)
     }
 }
 
@@ -64,17 +113,32 @@ mod tests {
 
     fn directory(optional: bool) -> ConsumerDirectory {
         let web = Consumer {
-            key: "web".into(),
+            key: Some("web".into()),
             id: Some("1".into()),
             username: Some("web-app".into()),
             custom_id: None,
             groups: vec![],
         };
-        ConsumerDirectory {
-            claims: vec![ClaimPath::dotted("azp"), ClaimPath::dotted("iss")],
-            entries: HashMap::from([("web".to_owned(), Rc::new(web))]),
-            optional,
-        }
+        let claims = vec![ClaimPath::dotted("azp"), ClaimPath::dotted("iss")];
+        let mut directory = ConsumerDirectory::new(claims, optional);
+        directory.add(web, vec!["credential".to_owned()]).unwrap();
+        directory
+    }
+
+    #[test]
+    fn each_key_is_of_one_consumer() {
+        let other = |key: Option<&str>| Consumer {
+            key: key.map(str::to_owned),
+            id: None,
+            username: Some("other".into()),
+            custom_id: None,
+            groups: vec![],
+        };
+        let mut directory = directory(false);
+        assert_eq!(directory.add(other(Some("web")), vec![]), Err("web".into()));
+        let credential = vec!["credential".to_owned()];
+        assert_eq!(directory.add(other(None), credential), Err("credential".into()));
+        assert_eq!(directory.add(other(None), vec!["web".to_owned()]), Ok(()), "other namespaces");
     }
 
     #[test]
@@ -93,11 +157,12 @@ mod tests {
             ("unknown, optional", json!({"azp": "x"}), true, Ok(None)),
         ] {
             let claims = Claims::new(claims.as_object().unwrap().clone());
-            let consumer = directory(optional).resolve(&claims);
-            let key = consumer.as_ref().map(|found| found.as_deref().map(|c| c.key.as_str()));
+            let consumer = directory(optional).select(&claims);
+            let key =
+                consumer.as_ref().map(|found| found.as_deref().and_then(|c| c.key.as_deref()));
             assert_eq!(key.map_err(|_| ()), expected, "{case}");
         }
         let claims = Claims::new(serde_json::Map::new());
-        assert_eq!(ConsumerDirectory::default().resolve(&claims), Ok(None), "no entries");
+        assert_eq!(ConsumerDirectory::default().select(&claims), Ok(None), "no entries");
     }
 }

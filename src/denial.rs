@@ -6,10 +6,10 @@
 
 use std::fmt;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::http::{RequestHead, percent_encode};
-use crate::token::{Rejection, TokenError};
+use crate::token::{Malformed, Part, Rejection, TokenError};
 use crate::verdict::{GrpcStatus, LocalReply};
 
 /// A reason to deny a request.
@@ -85,7 +85,7 @@ enum Class {
 #[derive(Clone, Debug)]
 pub struct ErrorSettings {
     /// `realm` of the challenge.
-    pub realm: String,
+    pub realm: Option<String>,
     /// The form of the body.
     pub format: ErrorFormat,
     /// Where to send a person who is not logged in.
@@ -94,7 +94,7 @@ pub struct ErrorSettings {
 
 impl Default for ErrorSettings {
     fn default() -> Self {
-        let realm = "gatepass".to_owned();
+        let realm = Some("gatepass".to_owned());
         Self { realm, format: ErrorFormat::Problem, login_redirect: None }
     }
 }
@@ -169,15 +169,18 @@ impl Denial {
                 Rejection::Unreadable(TokenError::Malformed(_)) => "token_malformed",
                 Rejection::Unreadable(TokenError::CriticalHeader { .. }) => "critical_header",
                 Rejection::ClaimMalformed(_) => "token_malformed",
-                Rejection::AlgorithmNotAllowed => "algorithm_not_allowed",
-                Rejection::KeyUnknown => "key_unknown",
+                Rejection::CredentialMalformed(_) => "token_malformed",
+                Rejection::AlgorithmUnknown | Rejection::AlgorithmNotAllowed => {
+                    "algorithm_not_allowed"
+                }
+                Rejection::KeyUnknown | Rejection::CredentialUnknown(_) => "key_unknown",
                 Rejection::SignatureInvalid => "signature_invalid",
                 Rejection::IssuerUnknown => "issuer_unknown",
                 Rejection::AudienceMismatch => "audience_mismatch",
                 Rejection::Expired { .. } => "token_expired",
                 Rejection::NotYetValid { .. } => "token_not_yet_valid",
                 Rejection::LifetimeExceeded { .. } => "lifetime_exceeded",
-                Rejection::ClaimMissing(_) => "claim_missing",
+                Rejection::ClaimMissing(_) | Rejection::NotDates(_) => "claim_missing",
                 Rejection::ClaimMismatch(_) => "claim_mismatch",
                 Rejection::TypeMismatch => "token_type_mismatch",
             },
@@ -219,9 +222,15 @@ impl Denial {
         }
     }
 
-    /// The HTTP status.
-    pub const fn status(&self) -> u16 {
+    /// The HTTP status. Kong's plugin answers 401 to whatever is wrong with
+    /// tokens, also to their number.
+    pub const fn status(&self, format: ErrorFormat) -> u16 {
         match self.class() {
+            Class::Request
+                if matches!((self, format), (Self::TokenMultiple, ErrorFormat::Kong)) =>
+            {
+                401
+            }
             Class::Request => 400,
             Class::Missing | Class::Token => 401,
             Class::Scope | Class::Forbidden => 403,
@@ -242,11 +251,11 @@ impl Denial {
             ErrorFormat::Problem => ("application/problem+json", self.problem()),
             ErrorFormat::Kong => ("application/json; charset=utf-8", self.kong_body()),
         };
-        let mut reply = LocalReply::new(self.status())
+        let mut reply = LocalReply::new(self.status(settings.format))
             .with_header("content-type", media_type)
             .with_header("cache-control", "no-store")
             .with_body(body.into_bytes());
-        if let Some(challenge) = self.challenge(&settings.realm) {
+        if let Some(challenge) = self.challenge(settings) {
             reply = reply.with_header("www-authenticate", challenge);
         }
         if self.class() == Class::Unavailable {
@@ -277,29 +286,39 @@ impl Denial {
         Some(format!("{}{separator}{}={back}", login.to, login.return_to_param))
     }
 
-    /// `WWW-Authenticate` (RFC 6750 section 3).
-    fn challenge(&self, realm: &str) -> Option<String> {
+    /// `WWW-Authenticate` (RFC 6750 section 3), in Kong's format without a
+    /// description.
+    fn challenge(&self, settings: &ErrorSettings) -> Option<String> {
         let error = match self.class() {
-            Class::Missing => return Some(format!("Bearer realm=\"{realm}\"")),
-            Class::Request => "invalid_request",
-            Class::Token => "invalid_token",
-            Class::Scope => "insufficient_scope",
+            Class::Missing => None,
+            Class::Request if self.status(settings.format) == 400 => Some("invalid_request"),
+            Class::Request | Class::Token => Some("invalid_token"),
+            Class::Scope => Some("insufficient_scope"),
             Class::TooLarge | Class::Forbidden | Class::Unavailable => return None,
         };
+        let described = error.filter(|_| settings.format == ErrorFormat::Problem);
         let scope = match self {
-            Self::InsufficientScope(scopes) => format!(", scope=\"{}\"", scopes.join(" ")),
-            _ => String::new(),
+            Self::InsufficientScope(scopes) => Some(scopes.join(" ")),
+            _ => None,
         };
-        Some(format!(
-            "Bearer realm=\"{realm}\", error=\"{error}\", error_description=\"{}\"{scope}",
-            self.title()
-        ))
+        let parameters = [
+            ("realm", settings.realm.as_deref()),
+            ("error", error),
+            ("error_description", described.map(|_| self.title())),
+            ("scope", scope.as_deref()),
+        ];
+        let parameters: Vec<_> = parameters
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}=\"{}\"", value?)))
+            .collect();
+        let separator = if parameters.is_empty() { "" } else { " " };
+        Some(format!("Bearer{separator}{}", parameters.join(", ")))
     }
 
     fn problem(&self) -> String {
         json!({
             "title": self.title(),
-            "status": self.status(),
+            "status": self.status(ErrorFormat::Problem),
             "code": self.code(),
             "detail": self.to_string(),
         })
@@ -336,9 +355,22 @@ impl Denial {
                 Rejection::LifetimeExceeded { .. } => {
                     return json!({"exp": "exceeds maximum allowed expiration"}).to_string();
                 }
-                Rejection::Unreadable(_) => "Bad token; invalid JSON",
+                Rejection::NotDates(claims) => {
+                    let texts =
+                        claims.iter().map(|claim| ((*claim).to_owned(), "must be a number".into()));
+                    return Value::Object(texts.collect()).to_string();
+                }
+                Rejection::Unreadable(error) => unreadable(*error),
                 Rejection::ClaimMalformed(_) => "Bad token; invalid claims",
+                Rejection::AlgorithmUnknown => "Bad token; invalid alg",
                 Rejection::AlgorithmNotAllowed => "Invalid algorithm",
+                Rejection::CredentialMalformed(claim) => {
+                    return json!({"message": format!("Invalid '{claim}' in claims")}).to_string();
+                }
+                Rejection::CredentialUnknown(claim) => {
+                    let message = format!("No credentials found for given '{claim}'");
+                    return json!({"message": message}).to_string();
+                }
                 Rejection::KeyUnknown | Rejection::IssuerUnknown => {
                     "No credentials found for given 'iss'"
                 }
@@ -375,6 +407,22 @@ impl Denial {
             Class::Request | Class::TooLarge => GrpcStatus::InvalidArgument,
             Class::Unavailable => GrpcStatus::Unavailable,
         }
+    }
+}
+
+/// What Kong's plugin says of a token that it cannot read.
+const fn unreadable(error: TokenError) -> &'static str {
+    let TokenError::Malformed(malformed) = error else { return "Bad token; invalid JSON" };
+    match malformed {
+        Malformed::Missing { .. } | Malformed::NotAString { .. } => "Bad token; invalid alg",
+        Malformed::NotBase64Url(Part::Payload)
+        | Malformed::NotJsonObject(Part::Payload)
+        | Malformed::Empty(Part::Payload) => "Bad token; invalid claims",
+        Malformed::NotBase64Url(Part::Signature) | Malformed::MoreThanThreeParts => {
+            "Bad token; invalid signature"
+        }
+        Malformed::Empty(Part::Signature) => "Invalid signature",
+        _ => "Bad token; invalid JSON",
     }
 }
 

@@ -9,7 +9,7 @@ use log::Level;
 use serde_json::{Value, json};
 
 use crate::consumer::Consumer;
-use crate::denial::Denial;
+use crate::denial::{Denial, ErrorFormat};
 use crate::identity::{MintError, ScheduleGap};
 use crate::introspection::IntrospectionFailure;
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, SkippedKey};
@@ -52,27 +52,44 @@ impl Trace {
 
 impl LogLine {
     /// A request was denied.
-    pub fn denied(request_id: Option<&str>, denial: &Denial, trace: &Trace) -> Self {
-        Self::decided("denied", request_id, denial, trace)
+    pub fn denied(
+        request_id: Option<&str>,
+        denial: &Denial,
+        format: ErrorFormat,
+        trace: &Trace,
+    ) -> Self {
+        Self::decided("denied", request_id, denial, format, trace)
     }
 
     /// A request was forwarded that is denied outside of shadow mode.
-    pub fn would_deny(request_id: Option<&str>, denial: &Denial, trace: &Trace) -> Self {
-        Self::decided("would_deny", request_id, denial, trace)
+    pub fn would_deny(
+        request_id: Option<&str>,
+        denial: &Denial,
+        format: ErrorFormat,
+        trace: &Trace,
+    ) -> Self {
+        Self::decided("would_deny", request_id, denial, format, trace)
     }
 
-    fn decided(event: &str, request_id: Option<&str>, denial: &Denial, trace: &Trace) -> Self {
+    fn decided(
+        event: &str,
+        request_id: Option<&str>,
+        denial: &Denial,
+        format: ErrorFormat,
+        trace: &Trace,
+    ) -> Self {
+        let status = denial.status(format);
         let text = json!({
             "event": event,
             "code": denial.code(),
-            "status": denial.status(),
+            "status": status,
             "rule": trace.rule,
             "provider": trace.provider.as_ref().map(|provider| &provider.name),
-            "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
+            "consumer": trace.consumer.as_ref().map(|consumer| consumer.name()),
             "request_id": request_id,
         });
         // What the client did is no fault here; what a service did is.
-        let level = if denial.status() >= 500 { Level::Warn } else { Level::Info };
+        let level = if status >= 500 { Level::Warn } else { Level::Info };
         Self { level, text: text.to_string() }
     }
 

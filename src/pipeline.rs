@@ -111,7 +111,12 @@ impl Gateway {
         {
             self.tally.ended(Ending::Shadow(denial.code()));
             let request_id = self.request_id(head);
-            self.log.push(LogLine::would_deny(request_id.as_deref(), denial, trace));
+            self.log.push(LogLine::would_deny(
+                request_id.as_deref(),
+                denial,
+                self.errors.format,
+                trace,
+            ));
             let verdict = Verdict::Forward(HeaderEdits::shadowed(cleansing, shadowed));
             return Step::Done(self.noting_denial(verdict, denial, trace));
         }
@@ -129,7 +134,8 @@ impl Gateway {
     pub(crate) fn deny(&mut self, head: &RequestHead, denial: &Denial, trace: &Trace) -> Step {
         self.tally.ended(Ending::Denied(denial.code()));
         let request_id = self.request_id(head);
-        self.log.push(LogLine::denied(request_id.as_deref(), denial, trace));
+        let format = self.errors.format;
+        self.log.push(LogLine::denied(request_id.as_deref(), denial, format, trace));
         let target = self.sources.target_without_token(head);
         let verdict = Verdict::Answer(denial.reply(head, &target, &self.errors));
         Step::Done(self.noting_denial(verdict, denial, trace))
@@ -169,7 +175,6 @@ impl Gateway {
         let rules = Rc::clone(&self.rules);
         let rule = rules.find(head)?;
         trace.rule = rule.map(|(position, _)| position);
-        let no_requirements = Requirements::default();
         let requirements = match rule.map(|(_, rule)| &rule.access) {
             Some(access @ Access::Bypass) => {
                 let bypassed = Bypassed::by(access).ok_or(Denial::ConfigurationInvalid)?;
@@ -177,7 +182,7 @@ impl Gateway {
                 return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
             }
             Some(Access::Requires(requirements)) => requirements,
-            None => &no_requirements,
+            None => rules.otherwise(),
         };
         let Some(token) = self.sources.find(head)? else {
             let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
@@ -351,7 +356,7 @@ impl Gateway {
             verified => verified?,
         };
         let unrevoked = self.revocations.admit(verified, now)?;
-        let consumer = self.consumers.resolve(unrevoked.token().claims())?;
+        let consumer = self.consumers.resolve(unrevoked.token())?;
         let (who, clearance) =
             (Authenticated::new(unrevoked, consumer), self.revocations.clearance());
         let session = Rc::new(Session::of_jwt(who, clearance, keys, now));
@@ -410,7 +415,7 @@ impl Gateway {
                 .map_err(Denial::Token)
                 .and_then(|verified| {
                     let unrevoked = self.revocations.admit(verified, now)?;
-                    let consumer = self.consumers.resolve(unrevoked.token().claims())?;
+                    let consumer = self.consumers.resolve(unrevoked.token())?;
                     let who = Authenticated::new(unrevoked, consumer);
                     Ok(Rc::new(Session::of_reference(who, self.revocations.clearance(), now)))
                 });

@@ -16,6 +16,7 @@ use crate::verdict::SetField;
 #[derive(Debug, Default)]
 pub struct Rules {
     rules: Vec<Rule>,
+    otherwise: Requirements,
 }
 
 /// One rule: what it matches, and what it asks for.
@@ -96,9 +97,14 @@ impl Anonymous {
 }
 
 impl Rules {
-    /// These rules, in this order.
-    pub const fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+    /// These rules, in this order, and what a request needs that none matches.
+    pub const fn new(rules: Vec<Rule>, otherwise: Requirements) -> Self {
+        Self { rules, otherwise }
+    }
+
+    /// What a request needs that no rule matches.
+    pub const fn otherwise(&self) -> &Requirements {
+        &self.otherwise
     }
 
     /// The first rule that matches, with its position.
@@ -264,9 +270,13 @@ mod tests {
         Rule { matcher: Matcher { path: Some(path), methods }, access: Access::Bypass }
     }
 
+    fn of(rules: Vec<Rule>) -> Rules {
+        Rules::new(rules, Requirements::default())
+    }
+
     #[test]
     fn first_match_wins() {
-        let rules = Rules::new(vec![
+        let rules = of(vec![
             rule(PathMatch::Exact(b"/health".to_vec()), &["GET"]),
             rule(PathMatch::Prefix(b"/admin".to_vec()), &[]),
             rule(PathMatch::Prefix(b"/admin/public/".to_vec()), &[]),
@@ -293,7 +303,7 @@ mod tests {
 
     #[test]
     fn ambiguous_paths_are_refused() {
-        let rules = Rules::new(vec![rule(PathMatch::Prefix(b"/login".to_vec()), &[])]);
+        let rules = of(vec![rule(PathMatch::Prefix(b"/login".to_vec()), &[])]);
         for path in [
             "/login/../admin",
             "/login/%2e%2e/admin",

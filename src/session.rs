@@ -39,7 +39,7 @@ impl Session {
     pub fn of_reference(who: Authenticated, clearance: Clearance, verified_at: UnixTime) -> Self {
         let clearance = Cell::new(clearance);
         let note = AccessNote {
-            consumer: who.consumer().map(|consumer| log_word(&consumer.key).into()),
+            consumer: who.consumer().map(|consumer| log_word(consumer.name()).into()),
             subject: Some(log_word(who.token().subject()).into()),
             ..AccessNote::EMPTY
         };

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 const ENVOY: &str = include_str!("../envoy/envoy.yaml");
 const ENVOY_TLS: &str = include_str!("../envoy/envoy-tls.yaml");
-const KONG: &str = include_str!("../kong/kong.conf");
+const KONG: &str =
+    concat!(include_str!("../kong/kong.conf"), include_str!("../kong/production.conf"));
 
 fn yaml(text: &str) -> Value {
     serde_norway::from_str(text).expect("YAML")

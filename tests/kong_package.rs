@@ -46,6 +46,10 @@ fn everywhere() -> (Value, Vec<&'static str>) {
         "issuer": "https://inline.example", "audiences": ["a"],
         "local_jwks": {"keys": [{"kty": "oct", "k": "A".repeat(43)}]}, "algorithms": ["HS256"],
     });
+    configuration["providers"]["legacy"] = json!({"kind": "kong_jwt"});
+    let credential = json!({"key": "legacy-web", "secret": "A".repeat(32)});
+    configuration["consumers"]["entries"][0]["jwt_secrets"] = json!([credential]);
+    configuration["consumers"]["entries"][0]["acls"] = json!([{"group": "partners"}]);
     configuration["providers"]["shop"]["introspection"] = json!({
         "service": "auth", "path": "/i", "client_id": "g", "client_secret": "s", "cache": {},
     });
@@ -70,10 +74,13 @@ fn everywhere() -> (Value, Vec<&'static str>) {
         "/providers/shop/introspection/cache",
         "/providers/found/discovery",
         "/providers/inline/local_jwks",
+        "/providers/legacy",
         "/token",
         "/token/from_headers/0",
         "/consumers",
         "/consumers/entries/0",
+        "/consumers/entries/0/jwt_secrets/0",
+        "/consumers/entries/0/acls/0",
         "/user_info",
         "/user_info/cache",
         "/identity_token",
@@ -122,6 +129,12 @@ fn fields_in_schema(object: &str) -> (BTreeSet<String>, bool) {
             (.., free @ Value::Object(_)) => free,
             _ => panic!("{object}: the schema has nothing for {step}"),
         };
+        // Providers are of two kinds.
+        if let (Value::Array(kinds), "legacy") = (&node["oneOf"], step) {
+            node = &kinds[1];
+        } else if let (Value::Array(kinds), true) = (&node["oneOf"], object.starts_with("/prov")) {
+            node = &kinds[0];
+        }
     }
     let fields = node["properties"].as_object().unwrap().keys().cloned().collect();
     (fields, node["additionalProperties"] != json!(false))
@@ -160,6 +173,17 @@ fn kong_refuses_what_the_filter_would_refuse() {
         ("a list that is none", "/providers/shop", "audiences", json!("shop-api")),
         ("an unknown algorithm", "/providers/shop", "algorithms", json!(["none"])),
         ("a path without a slash", "/identity_token", "jwks_path", json!("jwks.json")),
+        ("an unknown kind", "/providers/shop", "kind", json!("oauth2")),
+        ("an issuer of Kong's plugin", "/providers/shop", "kind", json!("kong_jwt")),
+        (
+            "a date that is none",
+            "/providers",
+            "legacy",
+            json!({
+                "kind": "kong_jwt", "claims_to_verify": ["iat"],
+            }),
+        ),
+        ("a consumer without a name", "/consumers/entries/0", "key", Value::Null),
         ("a secret that is a number", "/user_info", "headers", json!({"x-api-key": 7})),
     ] {
         let mut configuration = example();
@@ -177,7 +201,16 @@ fn kong_knows_the_words_that_the_filter_knows() {
         ("/services/auth/scheme", "/properties/services/additionalProperties/properties/scheme"),
         (
             "/providers/shop/algorithms/0",
-            "/properties/providers/additionalProperties/properties/algorithms/items",
+            "/properties/providers/additionalProperties/oneOf/0/properties/algorithms/items",
+        ),
+        (
+            "/consumers/entries/0/jwt_secrets/0/algorithm",
+            "/properties/consumers/properties/entries/items/properties/jwt_secrets/items\
+             /properties/algorithm",
+        ),
+        (
+            "/providers/legacy/claims_to_verify/0",
+            "/properties/providers/additionalProperties/oneOf/1/properties/claims_to_verify/items",
         ),
         ("/user_info/failure_mode", "/properties/user_info/properties/failure_mode"),
         ("/claim_to_headers/0/format", "/properties/claim_to_headers/items/properties/format"),
@@ -189,6 +222,7 @@ fn kong_knows_the_words_that_the_filter_knows() {
     ] {
         let mut configuration = configuration.clone();
         configuration["providers"]["shop"]["algorithms"] = json!(["RS256"]);
+        configuration["providers"]["legacy"]["claims_to_verify"] = json!(["exp"]);
         let (parent, name) = pointer.rsplit_once('/').unwrap();
         match configuration.pointer_mut(parent).unwrap() {
             Value::Array(items) => items[0] = json!("?"),

@@ -28,6 +28,7 @@ const MODULE: &str = r#"(module
         (drop (call $log (i32.const 2) (i32.const 100) (i32.const 5)))
         i32.const 1)
     (func (export "proxy_on_tick") (param i32))
+    (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) i32.const 0)
     (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
         (drop (call $call (i32.const 200) (i32.const 8) (i32.const 300) (i32.const 61)
             (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)

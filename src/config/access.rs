@@ -1,66 +1,16 @@
-//! `consumers`, `rules`, and what both of them ask of claims.
+//! `rules`, and what they and others ask of claims.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use serde_json::Value;
 
+use super::consumers::Consumers;
 use super::reader::Node;
-use crate::consumer::{Consumer, ConsumerDirectory};
-use crate::http::{header_text, percent_decode};
+use crate::consumer::Consumer;
+use crate::http::percent_decode;
 use crate::identity::IdentityHeaders;
 use crate::rules::{Access, Anonymous, Matcher, PathMatch, Requirements, Rule};
 use crate::token::{ClaimPath, ClaimRule, ProviderId};
-
-/// The directory, and the username of whoever comes without a token.
-pub type Consumers = (ConsumerDirectory, Option<String>);
-
-/// Reads `consumers`.
-pub fn consumers(node: &Node<'_>) -> Option<Consumers> {
-    let mut fields = node.fields()?;
-    let default = ["azp", "client_id", "iss"].map(ClaimPath::dotted).to_vec();
-    let claims = fields.or("claim", default, |node| node.full_list(claim_path));
-    let entries = fields.or("entries", Vec::new(), |node| node.list(consumer));
-    let optional = fields.or("optional", false, Node::flag);
-    let anonymous = fields.optional("anonymous", printable);
-    let node = fields.node().clone();
-    fields.finish()?;
-    let mut directory =
-        ConsumerDirectory { claims: claims?, entries: HashMap::new(), optional: optional? };
-    for consumer in entries? {
-        let key = consumer.key.clone();
-        if directory.entries.insert(key.clone(), Rc::new(consumer)).is_some() {
-            return node.reject_as(format_args!("the key {key:?} twice"), "each key once");
-        }
-    }
-    Some((directory, anonymous?))
-}
-
-fn consumer(node: &Node<'_>) -> Option<Consumer> {
-    let mut fields = node.fields()?;
-    let key = fields.required("key", "the value of the selecting claim", printable);
-    let id = fields.optional("id", printable);
-    let username = fields.optional("username", printable);
-    let custom_id = fields.optional("custom_id", printable);
-    let groups = fields.or("groups", Vec::new(), |node| node.list(printable));
-    fields.finish()?;
-    Some(Consumer {
-        key: key?,
-        id: id?,
-        username: username?,
-        custom_id: custom_id?,
-        groups: groups?,
-    })
-}
-
-/// Text that a header can carry.
-fn printable(node: &Node<'_>) -> Option<String> {
-    let text = node.text()?;
-    match header_text(text) {
-        Ok(_) => Some(text.to_owned()),
-        Err(_) => node.reject("text without control characters"),
-    }
-}
 
 /// Reads `rules`.
 pub fn rules(
@@ -162,17 +112,14 @@ pub fn requirements(
     })
 }
 
-/// How someone without a token is announced: under the configured name, with
-/// the rest of that consumer's entry if it has one.
-fn anonymous(node: &Node<'_>, consumers: Option<&Consumers>) -> Option<Anonymous> {
-    let username = consumers.and_then(|(_, anonymous)| anonymous.as_deref()).unwrap_or_default();
-    let entry = consumers.and_then(|(directory, _)| directory.by_username(username));
-    let fields = IdentityHeaders::new(Vec::new())?.anonymous(
-        username,
-        entry.and_then(|entry| entry.id.as_deref()),
-        entry.and_then(|entry| entry.custom_id.as_deref()),
-        entry.map_or(&[], |entry| &entry.groups),
-    );
+/// How someone without a token is announced.
+pub fn anonymous(node: &Node<'_>, consumers: Option<&Consumers>) -> Option<Anonymous> {
+    let anonymous = consumers.and_then(|consumers| consumers.anonymous.as_ref());
+    let consumer = match anonymous {
+        Some(consumer) => consumer,
+        None => &Consumer::default(),
+    };
+    let fields = IdentityHeaders::new(Vec::new())?.anonymous(consumer);
     match fields {
         Ok(fields) => Some(Anonymous::new(fields)),
         Err(error) => node.reject_as(error, "printable names of consumers"),
@@ -200,6 +147,6 @@ pub fn claim_rules(node: &Node<'_>) -> Option<Vec<ClaimRule>> {
 }
 
 /// A claim by its name, with dots between the members of objects.
-fn claim_path(node: &Node<'_>) -> Option<ClaimPath> {
+pub fn claim_path(node: &Node<'_>) -> Option<ClaimPath> {
     node.text().map(ClaimPath::dotted)
 }

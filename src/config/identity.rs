@@ -31,6 +31,11 @@ pub struct MinterParts {
 const COPYABLE: [&str; 4] = ["scope", "client_id", "act", "txn"];
 
 impl MinterParts {
+    /// `iss` of identity tokens.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// The keys to sign with.
     pub fn signing_keys(&self) -> impl Iterator<Item = &SigningKey> + Clone {
         self.keys.signing_keys()
@@ -231,7 +236,7 @@ pub fn check_separation(
             let found = format!("a signing key of the gateway in provider {:?}", provider.name);
             let _: Option<()> = whole.reject_as(found, "signing keys that nobody else has");
         }
-        if provider.issuer == minter.issuer {
+        if provider.issuer() == Some(&minter.issuer) {
             let found =
                 format!("the issuer of provider {:?} as identity_token.issuer", provider.name);
             let _: Option<()> = whole.reject_as(found, "an issuer of the gateway's own");

@@ -5,9 +5,13 @@
 //! later version or a contradiction refuses the whole.
 
 mod access;
+mod consumers;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod convert;
 mod crypto;
 mod identity;
 mod introspection;
+mod kong_jwt;
 mod protobuf;
 mod providers;
 mod reader;
@@ -18,6 +22,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use self::kong_jwt::PluginOptions;
 use self::reader::{Document, Fields, Node};
 pub use self::reader::{Problem, Problems};
 use crate::denial::{ErrorFormat, ErrorSettings, LoginRedirect};
@@ -27,6 +32,7 @@ use crate::identity::USERNAME_CLAIMS;
 use crate::json;
 use crate::keys::HostCrypto;
 use crate::revocation::Revocations;
+use crate::rules::{Requirements, Rules};
 use crate::token::{ClaimPath, HeaderSource, TokenSources};
 use crate::verdict::Mode;
 
@@ -64,11 +70,16 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let services = fields.or("services", services::Services::default(), services::read);
     let services = services.as_ref();
     let provider_names = fields.node().member("providers").and_then(|node| providers::names(&node));
+    let found = fields.node().member("providers").map_or(Some(None), |node| kong_jwt::find(&node));
+    let kong_jwt = found.as_ref().and_then(Option::as_ref);
+    let plugin = kong_jwt.map(|kong_jwt| &kong_jwt.plugin);
+    let consumers = fields.optional("consumers", |node| consumers::read(node, plugin));
+    let credentials =
+        consumers.as_ref().and_then(|consumers| consumers.as_ref()?.credentials.as_ref());
     let providers = fields.required("providers", "an object of providers by name", |node| {
-        providers::read(node, services)
+        providers::read(node, services, kong_jwt, credentials)
     });
-    let sources = fields.optional("token", token_sources);
-    let consumers = fields.optional("consumers", access::consumers);
+    let sources = fields.optional("token", |node| token_sources(node, plugin));
     let user_info = fields.optional("user_info", |node| services::user_info(node, services));
     let headers =
         fields.or("claim_to_headers", Vec::new(), |node| node.list(identity::claim_header));
@@ -81,9 +92,9 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let revocation = fields.optional("revocation", |node| {
         revocation::read(node, services, provider_names.as_deref(), anonymous)
     });
-    let errors = fields.optional("errors", errors);
+    let errors = fields.optional("errors", |node| errors(node, plugin));
     let limits = fields.optional("limits", limits);
-    let bypass_cors_preflight = fields.or("bypass_cors_preflight", true, Node::flag);
+    let bypass_cors_preflight = fields.optional("bypass_cors_preflight", Node::flag);
     let shared_data =
         [("auto", SharedData::Auto), ("on", SharedData::On), ("off", SharedData::Off)];
     let shared_data = fields.or("shared_data", SharedData::Auto, |node| node.one_of(&shared_data));
@@ -93,10 +104,16 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let whole = fields.node().clone();
     let known = fields.finish();
 
+    if let (Some(found), Some(consumers)) = (&found, &consumers) {
+        kong_jwt::check_use(&whole, found.as_ref(), consumers.as_ref());
+    }
     let (providers, minter, headers) = (providers?, minter?, headers?);
     let providers::Configured { providers, introspection } = providers;
-    let (user_info, sources) = (user_info?, sources?.unwrap_or_else(default_sources));
+    let (user_info, sources) = (user_info?, sources?.unwrap_or_else(|| default_sources(plugin)));
     identity::check_separation(&whole, &providers, &minter);
+    if let (Some(kong_jwt), Some(credentials)) = (kong_jwt, credentials) {
+        kong_jwt.check_separation(&whole, credentials, &providers, &minter);
+    }
     identity::check_headers(&whole, &minter, &headers, &sources);
     let (user_info, user_info_entries) = match user_info {
         Some((source, max_entries)) => (Some(source), max_entries),
@@ -109,7 +126,23 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
             configured.chain(usernames).filter(|path| source.provides(path.first())).collect();
         source
     });
-    let consumers = consumers?.map(|(directory, _)| directory).unwrap_or_default();
+    let otherwise = match plugin.and_then(|plugin| plugin.anonymous.as_ref()) {
+        Some(_) => Requirements {
+            anonymous: Some(Rc::new(access::anonymous(&whole, anonymous)?)),
+            ..Requirements::default()
+        },
+        None => Requirements::default(),
+    };
+    let bypass_cors_preflight = match (bypass_cors_preflight?, plugin) {
+        (Some(_), Some(PluginOptions { run_on_preflight: Some(_), .. })) => {
+            return consumers::twice(&whole, "bypass_cors_preflight, which is run_on_preflight,");
+        }
+        (Some(flag), _) => flag,
+        // The plugin runs on preflights unless told otherwise.
+        (None, Some(plugin)) => !plugin.run_on_preflight.unwrap_or(true),
+        (None, None) => true,
+    };
+    let consumers = consumers?.map(|consumers| consumers.directory).unwrap_or_default();
     let crypto = crypto?.signing_with(minter.signing_keys());
     let revocation = revocation?;
     known?;
@@ -123,10 +156,10 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         user_info,
         user_info_entries,
         minter: identity::finish(minter, headers)?,
-        rules: rules.map(crate::rules::Rules::new)?,
-        errors: errors?.unwrap_or_default(),
+        rules: rules.map(|rules| Rules::new(rules, otherwise))?,
+        errors: errors?.unwrap_or_else(|| default_errors(plugin)),
         limits: limits?.unwrap_or(DEFAULT_LIMITS),
-        bypass_cors_preflight: bypass_cors_preflight?,
+        bypass_cors_preflight,
         crypto,
         mode: mode?,
         access_log_properties: access_log_properties?.flatten(),
@@ -134,26 +167,41 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     })
 }
 
-fn default_sources() -> TokenSources {
-    TokenSources {
-        headers: vec![HeaderSource { name: HeaderName::authorization(), scheme: "Bearer".into() }],
-        cookies: Vec::new(),
-        params: Vec::new(),
-        forward: false,
-    }
+/// Where tokens are unless `token` says: the `Authorization` header, or where
+/// Kong's plugin looks for them.
+fn default_sources(plugin: Option<&PluginOptions>) -> TokenSources {
+    let own = (vec![kong_jwt::bearer(HeaderName::authorization())], Vec::new(), Vec::new());
+    let (headers, cookies, params) = match plugin {
+        Some(plugin) => (
+            plugin.headers.clone().unwrap_or(own.0),
+            plugin.cookies.clone().unwrap_or(own.1),
+            plugin.params.clone().unwrap_or_else(|| vec!["jwt".to_owned()]),
+        ),
+        None => own,
+    };
+    TokenSources { headers, cookies, params, forward: false }
 }
 
-fn token_sources(node: &Node<'_>) -> Option<TokenSources> {
+fn token_sources(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<TokenSources> {
     let mut fields = node.fields()?;
-    let headers =
-        fields.or("from_headers", default_sources().headers, |node| node.list(header_source));
-    let cookies = fields.or("from_cookies", Vec::new(), |node| node.list(token_name));
-    let params = fields.or("from_params", Vec::new(), |node| node.list(token_name));
+    let headers = fields.optional("from_headers", |node| node.list(header_source));
+    let cookies = fields.optional("from_cookies", |node| node.list(token_name));
+    let params = fields.optional("from_params", |node| node.list(token_name));
     let forward = fields.or("forward", false, Node::flag);
     let node = fields.node().clone();
     fields.finish()?;
-    let sources =
-        TokenSources { headers: headers?, cookies: cookies?, params: params?, forward: forward? };
+    let (headers, cookies, params) = (headers?, cookies?, params?);
+    let names_sources = headers.is_some() || cookies.is_some() || params.is_some();
+    if names_sources && plugin.is_some_and(PluginOptions::names_sources) {
+        return consumers::twice(&node, "where tokens are");
+    }
+    let default = default_sources(plugin.filter(|_| !names_sources));
+    let sources = TokenSources {
+        headers: headers.unwrap_or(default.headers),
+        cookies: cookies.unwrap_or(default.cookies),
+        params: params.unwrap_or(default.params),
+        forward: forward?,
+    };
     if sources.headers.is_empty() && sources.cookies.is_empty() && sources.params.is_empty() {
         return node.reject("at least one of from_headers, from_cookies and from_params");
     }
@@ -189,15 +237,31 @@ fn token_name(node: &Node<'_>) -> Option<String> {
     name.or_else(|| node.reject("a name of letters, digits and -._~"))
 }
 
-fn errors(node: &Node<'_>) -> Option<ErrorSettings> {
-    let mut fields = node.fields()?;
+fn default_errors(plugin: Option<&PluginOptions>) -> ErrorSettings {
     let default = ErrorSettings::default();
-    let realm = fields.or("realm", default.realm, |node| node.plain_text().map(str::to_owned));
+    let realm = plugin.and_then(|plugin| plugin.realm.clone()).or(default.realm);
+    ErrorSettings { realm, ..default }
+}
+
+fn errors(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<ErrorSettings> {
+    let mut fields = node.fields()?;
+    let default = default_errors(plugin);
+    let realm = fields.optional("realm", |node| node.plain_text().map(str::to_owned));
     let formats = [("problem", ErrorFormat::Problem), ("kong", ErrorFormat::Kong)];
     let format = fields.or("format", default.format, |node| node.one_of(&formats));
     let login_redirect = fields.optional("login_redirect", login_redirect);
+    let node = fields.node().clone();
     fields.finish()?;
-    Some(ErrorSettings { realm: realm?, format: format?, login_redirect: login_redirect? })
+    let (realm, format) = (realm?, format?);
+    let by_plugin = plugin.and_then(|plugin| plugin.realm.clone());
+    let realm = match (realm, by_plugin, format) {
+        (Some(_), Some(_), _) => return consumers::twice(&node, "realm"),
+        (Some(realm), None, _) | (None, Some(realm), _) => Some(realm),
+        // Kong's plugin names no realm unless told one.
+        (None, None, ErrorFormat::Kong) => None,
+        (None, None, ErrorFormat::Problem) => default.realm,
+    };
+    Some(ErrorSettings { realm, format, login_redirect: login_redirect? })
 }
 
 fn login_redirect(node: &Node<'_>) -> Option<LoginRedirect> {

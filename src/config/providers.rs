@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use super::kong_jwt::{self, KongJwt};
 use super::reader::{Fields, Node, is_env};
 use super::services::{self, Services};
 use super::{access, introspection, seconds};
@@ -12,7 +13,7 @@ use crate::json::kind;
 use crate::keys::{Algorithm, AlgorithmSet, KeySet, Origin};
 use crate::refresh::{JwksEndpoint, JwksLocation, KeySource, RemoteKeys};
 use crate::time::Span;
-use crate::token::{IDENTITY_TYPES, Provider, ProviderId};
+use crate::token::{IDENTITY_TYPES, Issuance, Provider, ProviderId};
 
 /// What `providers` comes to.
 pub struct Configured {
@@ -23,15 +24,26 @@ pub struct Configured {
     pub introspection: Option<(ProviderId, IntrospectionEndpoint, usize)>,
 }
 
-/// Reads `providers`.
-pub fn read(node: &Node<'_>, services: Option<&Services>) -> Option<Configured> {
-    let providers = node.entries(|name, node| provider(name, node, services))?;
+/// Reads `providers`. The one of the kind kong_jwt, if any, has been read, and its
+/// keys are the `credentials` of consumers.
+pub fn read(
+    node: &Node<'_>,
+    services: Option<&Services>,
+    kong_jwt: Option<&KongJwt>,
+    credentials: Option<&Rc<KeySet>>,
+) -> Option<Configured> {
+    let providers = node.entries(|name, node| {
+        if kong_jwt::is_kind(node) {
+            // What is wrong with it has been told.
+            return Some((kong_jwt?.provider(), KeySource::Local(Rc::clone(credentials?)), None));
+        }
+        provider(name, node, services)
+    })?;
     if providers.is_empty() {
         return node.reject("at least one provider");
     }
-    let issuers: Vec<_> = providers.iter().map(|(provider, ..)| &provider.issuer).collect();
-    let is_repeated =
-        |issuer: &&&String| issuers.iter().filter(|other| other == issuer).count() > 1;
+    let issuers: Vec<_> = providers.iter().filter_map(|(provider, ..)| provider.issuer()).collect();
+    let is_repeated = |issuer: &&&str| issuers.iter().filter(|other| other == issuer).count() > 1;
     if let Some(issuer) = issuers.iter().find(is_repeated) {
         return node.reject_as(
             format_args!("the issuer {issuer:?} in two providers"),
@@ -67,6 +79,7 @@ type OneProvider = (Provider, KeySource, Option<introspection::Configured>);
 
 fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<OneProvider> {
     let mut fields = node.fields()?;
+    let kind = fields.or("kind", (), |node| node.one_of(&[("jwt", ()), ("kong_jwt", ())]));
     let issuer = fields.required("issuer", "the iss of its tokens", Node::text);
     let any_audience = fields.or("allow_any_audience", false, Node::flag);
     let audiences = fields.optional("audiences", |node| node.full_list(|item| item.text()));
@@ -114,6 +127,7 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
         }
         _ => None,
     };
+    kind?;
     known?;
     let (keys, audiences, introspection) = (keys?, audiences?, introspection?);
     let algorithms = algorithms?;
@@ -133,11 +147,12 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     }
     let provider = Provider {
         name: name.to_owned(),
-        issuer: issuer?.to_owned(),
+        issuance: Issuance::Issuer(issuer?.to_owned()),
         audiences,
         algorithms,
         clock_skew: Span::from_secs(clock_skew?),
         require_expiration: require_expiration?,
+        require_not_before: false,
         max_lifetime: max_lifetime?.map(Span::from_secs),
         token_types: token_types?,
         required_claims: required_claims?,

@@ -39,14 +39,32 @@ impl fmt::Display for Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
+impl Problems {
+    /// All of them for a log: one line, or as few as there can be where the host
+    /// cuts lines that are longer than `limit` bytes.
+    pub fn lines(&self, limit: usize) -> Vec<String> {
+        let count = self.0.len();
+        let mut lines = Vec::new();
+        let mut line = format!("invalid configuration, {count} problem(s)");
+        let mut separator = ": ";
+        for problem in self.0.iter().map(Problem::to_string) {
+            let length = line.len().saturating_add(problem.len()).saturating_add(separator.len());
+            if separator == "; " && length > limit {
+                lines.push(std::mem::replace(&mut line, "invalid configuration, continued".into()));
+                separator = ": ";
+            }
+            line.push_str(separator);
+            line.push_str(&problem);
+            separator = "; ";
+        }
+        lines.push(line);
+        lines
+    }
+}
+
 impl fmt::Display for Problems {
-    /// One line, since hosts cut or split longer messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid configuration, {} problem(s)", self.0.len())?;
-        self.0.iter().enumerate().try_for_each(|(position, problem)| {
-            let separator = if position == 0 { ": " } else { "; " };
-            write!(f, "{separator}{problem}")
-        })
+        f.write_str(&self.lines(usize::MAX).concat())
     }
 }
 
@@ -315,6 +333,11 @@ impl<'a> Fields<'a> {
         read: impl FnOnce(&Node<'a>) -> Option<T>,
     ) -> Option<T> {
         self.optional(name, read).map(|value| value.unwrap_or(default))
+    }
+
+    /// A field that Kong writes and that means nothing here.
+    pub fn of_kong(&mut self, name: &'static str) {
+        let _ = self.node_of(name);
     }
 
     /// Notes the fields that nobody asked for. To be called when all are read.

@@ -1,6 +1,7 @@
 //! `revocation`: which tokens are not accepted although they are valid.
 
-use super::access::{self, Consumers};
+use super::access;
+use super::consumers::Consumers;
 use super::reader::Node;
 use super::services::{self, Services};
 use crate::revocation::{FailureMode, FeedEndpoint, RevocationEndpoint, RevocationSettings};

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::{Authenticated, MintError};
+use crate::consumer::Consumer;
 use crate::http::{HeaderName, header_text};
 use crate::token::ClaimPath;
 use crate::verdict::SetField;
@@ -106,7 +107,8 @@ impl IdentityHeaders {
                 put(&self.names.id, "consumer", consumer.id.as_deref())?;
                 put(&self.names.username, "consumer", consumer.username.as_deref())?;
                 put(&self.names.custom_id, "consumer", consumer.custom_id.as_deref())?;
-                put(&self.names.credential, "consumer", Some(&consumer.key))?;
+                let credential = who.token().credential().or(consumer.key.as_deref());
+                put(&self.names.credential, "consumer", credential)?;
                 if !consumer.groups.is_empty() {
                     let groups = csv(consumer.groups.iter().map(String::as_str))?;
                     fields.push((self.names.groups.clone(), groups.into_bytes()));
@@ -132,22 +134,17 @@ impl IdentityHeaders {
     }
 
     /// The fields that announce an anonymous consumer.
-    pub fn anonymous(
-        &self,
-        username: &str,
-        id: Option<&str>,
-        custom_id: Option<&str>,
-        groups: &[String],
-    ) -> Result<Vec<SetField>, MintError> {
+    pub fn anonymous(&self, consumer: &Consumer) -> Result<Vec<SetField>, MintError> {
+        let Consumer { username, id, custom_id, groups, .. } = consumer;
         let unprintable = |_| MintError::Unprintable("consumer".into());
         let mut fields = vec![(self.names.anonymous.clone(), b"true".to_vec())];
         let named = [
-            (&self.names.username, Some(username)),
+            (&self.names.username, username),
             (&self.names.id, id),
             (&self.names.custom_id, custom_id),
         ];
         for (name, value) in named {
-            let text = header_text(value.unwrap_or_default()).map_err(unprintable)?;
+            let text = header_text(value.as_deref().unwrap_or_default()).map_err(unprintable)?;
             if !text.is_empty() {
                 fields.push((name.clone(), text.into_bytes()));
             }

@@ -87,6 +87,8 @@ pub enum KeyError {
     ModulusEven,
     /// The RSA exponent is even, below 3 or above 2^33.
     Exponent,
+    /// Not a public key in PEM.
+    NotPublicPem,
     /// The point is not on the curve.
     NotOnCurve,
     /// The point is of small order, or not in its only canonical form.
@@ -145,6 +147,9 @@ impl fmt::Display for KeyError {
             Self::ModulusEven => f.write_str("the RSA modulus is even"),
             Self::Exponent => {
                 f.write_str("the RSA exponent must be odd, at least 3 and below 2^33")
+            }
+            Self::NotPublicPem => {
+                f.write_str("not a PEM block \"PUBLIC KEY\" (openssl pkey -pubout makes one)")
             }
             Self::NotOnCurve => f.write_str("the point is not on the curve"),
             Self::WeakPoint => {

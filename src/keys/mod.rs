@@ -14,6 +14,7 @@
 //! Nothing here fetches keys, knows issuers or looks at claims.
 
 mod algorithm;
+mod credential;
 mod crypto;
 mod ecdsa;
 mod eddsa;

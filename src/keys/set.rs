@@ -1,5 +1,6 @@
 //! The keys of one issuer, found by key id.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -15,13 +16,17 @@ pub const MAX_KEYS: usize = 100;
 /// sender of the token does not pay for.
 pub const MAX_CANDIDATES: usize = 4;
 
-/// The usable keys of a JWK Set (RFC 7517 section 5), at least one; the default
-/// has none and verifies nothing.
+/// The usable keys of a JWK Set (RFC 7517 section 5), or of credentials, at least
+/// one; the default has none and verifies nothing.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
     /// Those with an id first, so that the limit on candidates never hides the
     /// key a token names behind others that name nothing.
     keys: Vec<VerifyingKey>,
+    /// How many of them have an id.
+    named: usize,
+    /// Their places by id.
+    places: HashMap<String, Vec<usize>>,
 }
 
 /// A key of a set that is not used, and why.
@@ -82,8 +87,25 @@ impl KeySet {
         if keys.is_empty() {
             return Err(KeySetError::NoUsableKey { skipped });
         }
+        Ok((Self::of(keys), skipped))
+    }
+
+    /// The keys of credentials, each with the credential's key as its id; `None`
+    /// if there are none.
+    pub fn from_credentials(keys: Vec<VerifyingKey>) -> Option<Self> {
+        (!keys.is_empty()).then(|| Self::of(keys))
+    }
+
+    fn of(mut keys: Vec<VerifyingKey>) -> Self {
         keys.sort_by_key(|key| key.id().is_none());
-        Ok((Self { keys }, skipped))
+        let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+        for (place, key) in keys.iter().enumerate() {
+            if let Some(id) = key.id() {
+                places.entry(id.to_owned()).or_default().push(place);
+            }
+        }
+        let named = keys.iter().filter(|key| key.id().is_some()).count();
+        Self { keys, named, places }
     }
 
     /// The keys to try for a token, at most [`MAX_CANDIDATES`].
@@ -94,22 +116,23 @@ impl KeySet {
     /// it for different algorithms, and each is the issuer's.
     pub fn candidates<'a>(
         &'a self,
-        kid: Option<&'a str>,
+        kid: Option<&str>,
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &'a VerifyingKey> {
-        self.keys
-            .iter()
-            .filter(move |key| match (key.id(), kid) {
-                (Some(id), Some(kid)) => id == kid,
-                _ => true,
-            })
+        let (named, unnamed) = self.keys.split_at_checked(self.named).unwrap_or_default();
+        let places = kid.and_then(|kid| self.places.get(kid)).map(Vec::as_slice);
+        let exact = places.unwrap_or_default().iter().filter_map(|place| named.get(*place));
+        let others = if kid.is_none() { named } else { &[] };
+        exact
+            .chain(others)
+            .chain(unnamed)
             .filter(move |key| key.admits(algorithm))
             .take(MAX_CANDIDATES)
     }
 
     /// Whether a key has that id; if not, it may be worth to fetch the set anew.
     pub fn knows(&self, kid: &str) -> bool {
-        self.keys.iter().any(|key| key.id() == Some(kid))
+        self.places.contains_key(kid)
     }
 
     /// Whether a key of the set is the same as this one, whatever its id.

@@ -13,6 +13,7 @@
 //! | writing it without a version | replaces the value | only creates one |
 //! | `on_configure` says no | the listener is refused | the filter is skipped |
 //! | a trap while a request waits | the request fails | the request passes |
+//! | a long line of the log | kept | cut at 2048 bytes |
 //! | a foreign function it does not know | answers so | traps |
 //! | a metric defined twice | has two ids | has one id, a hash of its name |
 //!
@@ -126,6 +127,15 @@ impl Host {
     /// host that would skip the filter gets one that denies everything.
     pub(super) const fn fails_closed_unconfigured(self) -> bool {
         matches!(self, Self::Envoy)
+    }
+
+    /// The longest line of the log that is kept whole.
+    pub(super) const fn max_log_line(self) -> usize {
+        match self {
+            Self::Envoy => usize::MAX,
+            // 2048 with the time and the request that nginx puts around it.
+            Self::NgxWasm => 1700,
+        }
     }
 
     /// Data that workers share, where it is there.

@@ -28,17 +28,17 @@ impl Root {
         Self { context_id, plugin: Plugin::Closed(Host::UNKNOWN, None) }
     }
 
-    fn configure(&self, host: Host, bytes: usize) -> Result<Shared, String> {
+    fn configure(&self, host: Host, bytes: usize) -> Result<Shared, Vec<String>> {
         let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, bytes);
         let text = text.ok().flatten().unwrap_or_default();
         let mut settings = config::load(&text, &environment, host.crypto())
-            .map_err(|problems| problems.to_string())?;
+            .map_err(|problems| problems.lines(host.max_log_line()))?;
         if let Some(gap) = settings.minter.keys.gap(host.now()) {
             write_log(&LogLine::nobody_signs(gap));
         }
         settings.access_log_properties.get_or_insert(host.notes_by_default());
         let mut seed = [0; 16];
-        getrandom::fill(&mut seed).map_err(|error| format!("no randomness: {error}"))?;
+        getrandom::fill(&mut seed).map_err(|error| vec![format!("no randomness: {error}")])?;
         let store = host.shared_store(settings.shared_data);
         let gateway = Gateway::new(settings, host.traits(), seed).asking(Box::new(Facts(host)));
         let gateway = match store {
@@ -69,7 +69,7 @@ impl RootContext for Root {
         match self.configure(host, bytes) {
             Ok(shared) => self.plugin = Plugin::Ready(Rc::new(shared)),
             Err(problems) => {
-                log::error!("{problems}");
+                problems.iter().for_each(|line| log::error!("{line}"));
                 let denials = metrics::denials(Denial::ConfigurationInvalid.code());
                 let denials = host.define(denials.kind, &denials.name);
                 self.plugin = Plugin::Closed(host, denials);

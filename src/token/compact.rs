@@ -32,8 +32,7 @@ impl<'a> Untrusted<'a> {
         if text.len() > max_bytes {
             return Err(TokenError::TooLarge { limit: max_bytes });
         }
-        let [signing_input, header, payload, signature] =
-            split(text).ok_or(Malformed::NotThreeParts)?;
+        let [signing_input, header, payload, signature] = split(text)?;
         for (part, text) in
             [(Part::Header, header), (Part::Payload, payload), (Part::Signature, signature)]
         {
@@ -62,6 +61,11 @@ impl<'a> Untrusted<'a> {
     /// `typ`, if there.
     pub fn typ(&self) -> Option<&str> {
         self.header.typ.as_deref()
+    }
+
+    /// A parameter of the header, if there: as little to be trusted as the rest.
+    pub fn header_parameter(&self, name: &str) -> Option<&Value> {
+        self.header.members.get(name)
     }
 
     /// The claims, of which nobody has said yet that they hold.
@@ -98,16 +102,21 @@ impl fmt::Debug for Untrusted<'_> {
 
 /// The signing input, the header, the payload and the signature, if there are
 /// exactly two dots.
-fn split(text: &[u8]) -> Option<[&[u8]; 4]> {
+fn split(text: &[u8]) -> Result<[&[u8]; 4], Malformed> {
     let is_dot = |byte: &u8| *byte == b'.';
-    if text.iter().filter(|byte| is_dot(byte)).count() != 2 {
-        return None;
+    if text.iter().filter(|byte| is_dot(byte)).count() > 2 {
+        return Err(Malformed::MoreThanThreeParts);
     }
     let mut halves = text.rsplitn(2, is_dot);
-    let signature = halves.next()?;
-    let signing_input = halves.next()?;
+    let signature = halves.next();
+    let signing_input = halves.next().unwrap_or_default();
     let mut parts = signing_input.splitn(2, is_dot);
-    Some([signing_input, parts.next()?, parts.next()?, signature])
+    match (parts.next(), parts.next(), signature) {
+        (Some(header), Some(payload), Some(signature)) => {
+            Ok([signing_input, header, payload, signature])
+        }
+        _ => Err(Malformed::NotThreeParts),
+    }
 }
 
 fn object(part: Part, text: &[u8]) -> Result<Map<String, Value>, Malformed> {
@@ -160,9 +169,9 @@ mod tests {
             ("nothing", String::new(), Malformed::NotThreeParts),
             ("an opaque token", "2YotnFZFEjr1zCsicMWpAA".into(), Malformed::NotThreeParts),
             ("two parts", format!("{h}.{p}"), Malformed::NotThreeParts),
-            ("four parts", format!("{h}.{p}.c2ln.c2ln"), Malformed::NotThreeParts),
-            ("a dot after", format!("{h}.{p}.c2ln."), Malformed::NotThreeParts),
-            ("five parts, encrypted", format!("{h}.e.i.c.t"), Malformed::NotThreeParts),
+            ("four parts", format!("{h}.{p}.c2ln.c2ln"), Malformed::MoreThanThreeParts),
+            ("a dot after", format!("{h}.{p}.c2ln."), Malformed::MoreThanThreeParts),
+            ("five parts, encrypted", format!("{h}.e.i.c.t"), Malformed::MoreThanThreeParts),
             ("JSON serialization", r#"{"payload":"e30"}"#.into(), Malformed::NotThreeParts),
             ("only dots", "..".into(), Malformed::Empty(Part::Header)),
             ("no header", format!(".{p}.c2ln"), Malformed::Empty(Part::Header)),
@@ -215,6 +224,6 @@ mod tests {
     fn the_size_comes_first() {
         let text = vec![b'.'; LIMIT + 1];
         assert_eq!(error(&text), Some(TokenError::TooLarge { limit: LIMIT }));
-        assert_eq!(error(&text[..LIMIT]), Some(Malformed::NotThreeParts.into()));
+        assert_eq!(error(&text[..LIMIT]), Some(Malformed::MoreThanThreeParts.into()));
     }
 }

@@ -26,8 +26,10 @@ pub enum TokenError {
 pub enum Malformed {
     /// Not one bearer token: empty, or with bytes that none has.
     NotABearerToken,
-    /// Not three parts: an opaque token, an encrypted one (five parts), JSON.
+    /// Fewer than three parts: an opaque token, JSON.
     NotThreeParts,
+    /// More than three parts: an encrypted token has five.
+    MoreThanThreeParts,
     /// A part is empty, as in unsecured and detached JWS.
     Empty(Part),
     /// A part is not base64url in its one spelling.
@@ -86,7 +88,9 @@ impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotABearerToken => f.write_str("credentials are not one bearer token"),
-            Self::NotThreeParts => f.write_str("token is not three parts with dots between"),
+            Self::NotThreeParts | Self::MoreThanThreeParts => {
+                f.write_str("token is not three parts with dots between")
+            }
             Self::Empty(part) => write!(f, "{part} of the token is empty"),
             Self::NotBase64Url(part) => {
                 write!(f, "{part} of the token is not base64url without padding")

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::error::{Malformed, TokenError};
 use crate::keys::MAX_KEY_ID_BYTES;
 
-/// The three header parameters that mean something to us.
+/// A header, with the three parameters that mean something to everybody.
 ///
 /// `jwk`, `jku`, `x5u` and `x5c` are not read at all: a token does not get to
 /// say which key it is verified with (RFC 8725 section 3.10).
@@ -13,6 +13,7 @@ pub(super) struct JoseHeader {
     pub(super) algorithm: String,
     pub(super) key_id: Option<String>,
     pub(super) typ: Option<String>,
+    pub(super) members: Map<String, Value>,
 }
 
 impl JoseHeader {
@@ -22,7 +23,7 @@ impl JoseHeader {
     /// extension (RFC 7515 section 4.1.11, RFC 7797 section 7); so are the
     /// marks of encrypted (`enc`, `zip`) and nested (`cty`) tokens (RFC 7516
     /// section 4.1, RFC 7519 section 5.2).
-    pub(super) fn from_members(mut members: Map<String, Value>) -> Result<Self, TokenError> {
+    pub(super) fn from_members(members: Map<String, Value>) -> Result<Self, TokenError> {
         for parameter in ["crit", "b64"] {
             if members.contains_key(parameter) {
                 return Err(TokenError::CriticalHeader { parameter });
@@ -33,25 +34,24 @@ impl JoseHeader {
                 return Err(Malformed::NotPlainlySigned { parameter }.into());
             }
         }
-        let algorithm =
-            take_string(&mut members, "alg")?.ok_or(Malformed::Missing { parameter: "alg" })?;
-        let key_id = take_string(&mut members, "kid")?;
+        let algorithm = string(&members, "alg")?.ok_or(Malformed::Missing { parameter: "alg" })?;
+        let key_id = string(&members, "kid")?;
         if key_id.as_ref().is_some_and(|id| id.len() > MAX_KEY_ID_BYTES) {
             return Err(Malformed::KeyIdTooLong.into());
         }
-        let typ = take_string(&mut members, "typ")?;
-        Ok(Self { algorithm, key_id, typ })
+        let typ = string(&members, "typ")?;
+        Ok(Self { algorithm, key_id, typ, members })
     }
 }
 
 /// A string, if there; `null` is not absent but of the wrong type.
-fn take_string(
-    members: &mut Map<String, Value>,
+fn string(
+    members: &Map<String, Value>,
     parameter: &'static str,
 ) -> Result<Option<String>, Malformed> {
-    match members.remove(parameter) {
+    match members.get(parameter) {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(Malformed::NotAString { parameter }),
     }
 }

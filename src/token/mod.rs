@@ -16,4 +16,6 @@ pub use self::claims::{ClaimPath, ClaimRule, Claims, numeric_date};
 pub use self::compact::Untrusted;
 pub use self::error::{Malformed, Part, TokenError};
 pub use self::sources::{HeaderSource, TokenSources};
-pub use self::verifier::{IDENTITY_TYPES, Provider, ProviderId, Providers, Rejection, Verified};
+pub use self::verifier::{
+    CredentialClaim, IDENTITY_TYPES, Issuance, Provider, ProviderId, Providers, Rejection, Verified,
+};

@@ -21,8 +21,8 @@ pub struct ProviderId(pub usize);
 pub struct Provider {
     /// Its name in the configuration.
     pub name: String,
-    /// `iss`, compared byte for byte (RFC 8725 section 3.8).
-    pub issuer: String,
+    /// By what its tokens are known.
+    pub issuance: Issuance,
     /// Accepted `aud`, any of them; `None` accepts any audience.
     pub audiences: Option<Vec<String>>,
     /// Accepted algorithms.
@@ -31,7 +31,10 @@ pub struct Provider {
     pub clock_skew: Span,
     /// Whether a token without `exp` is refused.
     pub require_expiration: bool,
-    /// The longest `exp - iat` accepted.
+    /// Whether a token without `nbf` is refused.
+    pub require_not_before: bool,
+    /// The longest `exp - iat` accepted; of credentials, `exp` less the time it
+    /// is checked.
     pub max_lifetime: Option<Span>,
     /// Accepted `typ` in lower case, without `application/`; `None` stands for
     /// absent, `jwt` or `at+jwt`.
@@ -43,6 +46,27 @@ pub struct Provider {
     pub accept_unbound: bool,
 }
 
+/// By what a provider's tokens are known, and so what they prove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Issuance {
+    /// By this `iss`, compared byte for byte (RFC 8725 section 3.8): an
+    /// authorization server, whose word about its users counts.
+    Issuer(String),
+    /// By the credential that a claim names, as Kong's jwt plugin knows them:
+    /// one key of one algorithm, of one consumer.
+    Credentials(CredentialClaim),
+}
+
+/// Where a token names its credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialClaim {
+    /// The claim or, where the claims have none, the header parameter.
+    pub name: String,
+    /// Whether the other claims count. A credential proves whose it is and no
+    /// more: who holds it writes what `sub` and `scope` they like.
+    pub trust_claims: bool,
+}
+
 /// A token whose signature, algorithm, issuer, audience and times were checked.
 ///
 /// Only [`Provider::verify`] makes one, and [`Provider::accept_introspected`] of a
@@ -51,6 +75,7 @@ pub struct Provider {
 #[derive(Debug)]
 pub struct Verified {
     provider: ProviderId,
+    credential: Option<String>,
     claims: Claims,
     subject: String,
     scopes: Vec<String>,
@@ -64,7 +89,13 @@ impl Verified {
         self.provider
     }
 
-    /// Its claims.
+    /// The key of the credential it was made with, if its provider knows its
+    /// tokens by credentials.
+    pub fn credential(&self) -> Option<&str> {
+        self.credential.as_deref()
+    }
+
+    /// Its claims, as far as they count.
     pub const fn claims(&self) -> &Claims {
         &self.claims
     }
@@ -97,10 +128,16 @@ pub enum Rejection {
     Unreadable(TokenError),
     /// A claim has a value of the wrong kind; the claim.
     ClaimMalformed(&'static str),
-    /// Its `alg` is not one of the provider's.
+    /// Its `alg` is none that there is.
+    AlgorithmUnknown,
+    /// Its `alg` is not one of the provider's, or not the credential's.
     AlgorithmNotAllowed,
     /// No key of the provider fits its `kid` and `alg`.
     KeyUnknown,
+    /// The claim that names its credential, by its name, holds no name.
+    CredentialMalformed(String),
+    /// There is no credential of the name that this claim holds.
+    CredentialUnknown(String),
     /// No fitting key made its signature.
     SignatureInvalid,
     /// No provider has its `iss`.
@@ -121,6 +158,8 @@ pub enum Rejection {
         /// The time it was checked.
         now: UnixTime,
     },
+    /// These claims are not the dates that they must be, or are not there.
+    NotDates(Vec<&'static str>),
     /// It is valid for longer than the provider allows.
     LifetimeExceeded {
         /// The longest allowed.
@@ -139,13 +178,24 @@ impl fmt::Display for Rejection {
         match self {
             Self::Unreadable(error) => error.fmt(f),
             Self::ClaimMalformed(claim) => write!(f, "claim {claim:?} is malformed"),
-            Self::AlgorithmNotAllowed => f.write_str("the token's algorithm is not allowed"),
+            Self::AlgorithmUnknown | Self::AlgorithmNotAllowed => {
+                f.write_str("the token's algorithm is not allowed")
+            }
             Self::KeyUnknown => f.write_str("the token's key is not known"),
+            Self::CredentialMalformed(claim) => {
+                write!(f, "claim {claim:?} does not name a credential")
+            }
+            Self::CredentialUnknown(claim) => {
+                write!(f, "no credential is known by claim {claim:?}")
+            }
             Self::SignatureInvalid => f.write_str("the token's signature is not valid"),
             Self::IssuerUnknown => f.write_str("the token's issuer is not known"),
             Self::AudienceMismatch => f.write_str("the token is for another audience"),
             Self::Expired { exp, now } => write!(f, "token expired at {exp}, it is {now}"),
             Self::NotYetValid { from, now } => write!(f, "token valid from {from}, it is {now}"),
+            Self::NotDates(claims) => {
+                write!(f, "not a number of seconds: claim {}", claims.join(", claim "))
+            }
             Self::LifetimeExceeded { limit } => {
                 write!(f, "the token is valid for more than {} seconds", limit.as_secs())
             }
@@ -164,25 +214,38 @@ pub const IDENTITY_TYPES: [&str; 2] = ["identity+jwt", "txntoken+jwt"];
 const MAX_SUBJECT_BYTES: usize = 512;
 
 impl Provider {
-    /// Whether `token` says that this provider issued it. Nothing else may be
-    /// done with what it says before [`Provider::verify`].
+    /// Its `iss`, if its tokens are known by that.
+    pub fn issuer(&self) -> Option<&str> {
+        match &self.issuance {
+            Issuance::Issuer(issuer) => Some(issuer),
+            Issuance::Credentials(_) => None,
+        }
+    }
+
+    /// Whether `token` says in `iss` that this provider issued it. Nothing else
+    /// may be done with what it says before [`Provider::verify`].
     pub fn claims_to_issue(&self, token: &Untrusted<'_>) -> bool {
-        token.unverified_claims().get("iss").and_then(Value::as_str) == Some(&self.issuer)
+        let issuer = token.unverified_claims().get("iss").and_then(Value::as_str);
+        issuer.is_some() && issuer == self.issuer()
     }
 
     /// What can be told without a key: whether the header asks for something
     /// this provider never issues. Costs no cryptography, so that hostile
     /// tokens cost none either.
     pub fn check_header(&self, token: &Untrusted<'_>) -> Result<Algorithm, Rejection> {
-        let algorithm = Algorithm::from_name(token.algorithm_name())
-            .filter(|algorithm| self.algorithms.contains(*algorithm))
-            .ok_or(Rejection::AlgorithmNotAllowed)?;
+        let algorithm =
+            Algorithm::from_name(token.algorithm_name()).ok_or(Rejection::AlgorithmUnknown)?;
+        if !self.algorithms.contains(algorithm) {
+            return Err(Rejection::AlgorithmNotAllowed);
+        }
         let typ = token.typ().map(|typ| {
             let typ = typ.to_ascii_lowercase();
             typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ)
         });
         let accepted = match (&self.token_types, typ.as_deref()) {
             (_, Some(typ)) if IDENTITY_TYPES.contains(&typ) => false,
+            // Whoever holds a credential makes tokens of one sort.
+            _ if self.issuer().is_none() => true,
             (None, typ) => matches!(typ, None | Some("jwt" | "at+jwt")),
             (Some(types), Some(typ)) => types.iter().any(|accepted| accepted == typ),
             (Some(_), None) => false,
@@ -201,14 +264,24 @@ impl Provider {
         now: UnixTime,
     ) -> Result<Verified, Rejection> {
         let algorithm = self.check_header(&token)?;
-        let mut candidates = keys.candidates(token.key_id(), algorithm).peekable();
+        let credential = self.credential_of(&token)?;
+        let key_id = credential.as_deref().or_else(|| token.key_id());
+        let mut candidates = keys.candidates(key_id, algorithm).peekable();
         if candidates.peek().is_none() {
-            return Err(Rejection::KeyUnknown);
+            return Err(match (&self.issuance, key_id) {
+                (Issuance::Issuer(_), _) => Rejection::KeyUnknown,
+                (Issuance::Credentials(_), Some(key)) if keys.knows(key) => {
+                    Rejection::AlgorithmNotAllowed
+                }
+                (Issuance::Credentials(claim), _) => {
+                    Rejection::CredentialUnknown(claim.name.clone())
+                }
+            });
         }
         // Before the signature, since that is what costs: a flood of tokens
         // that are over or for somebody else needs no cryptography.
         let unverified = token.unverified_claims();
-        if !self.claims_to_issue(&token) {
+        if self.issuer().is_some() && !self.claims_to_issue(&token) {
             return Err(Rejection::IssuerUnknown);
         }
         let expires = self.check_times(unverified, now)?;
@@ -218,7 +291,19 @@ impl Provider {
             return Err(Rejection::SignatureInvalid);
         }
         drop(candidates);
-        self.accept(id, Claims::new(token.into_claims()), expires)
+        self.accept(id, credential, token.into_claims(), expires)
+    }
+
+    /// The key of the credential that the token names, where the provider knows
+    /// its tokens by that.
+    fn credential_of(&self, token: &Untrusted<'_>) -> Result<Option<String>, Rejection> {
+        let Issuance::Credentials(claim) = &self.issuance else { return Ok(None) };
+        let in_claims = token.unverified_claims().get(&claim.name);
+        match in_claims.or_else(|| token.header_parameter(&claim.name)) {
+            None => Err(Rejection::ClaimMissing(claim.name.clone())),
+            Some(Value::String(key)) if !key.is_empty() => Ok(Some(key.clone())),
+            Some(_) => Err(Rejection::CredentialMalformed(claim.name.clone())),
+        }
     }
 
     /// Checks what the provider says of a reference token, in full, like the
@@ -231,25 +316,34 @@ impl Provider {
         now: UnixTime,
     ) -> Result<Verified, Rejection> {
         let mut members = claims.members().clone();
+        let own = self.issuer().ok_or(Rejection::IssuerUnknown)?;
         match members.get("iss") {
             None if require_issuer => return Err(Rejection::ClaimMissing("iss".into())),
-            None => drop(members.insert("iss".into(), self.issuer.as_str().into())),
-            Some(Value::String(issuer)) if *issuer == self.issuer => {}
+            None => drop(members.insert("iss".into(), own.into())),
+            Some(Value::String(issuer)) if issuer == own => {}
             Some(Value::String(_)) => return Err(Rejection::IssuerUnknown),
             Some(_) => return Err(Rejection::ClaimMalformed("iss")),
         }
         let expires = self.check_times(&members, now)?;
         self.check_audience(members.get("aud"))?;
-        self.accept(id, Claims::new(members), expires)
+        self.accept(id, None, members, expires)
     }
 
     /// The rest of the checks, on claims that the provider vouches for.
     fn accept(
         &self,
         id: ProviderId,
-        claims: Claims,
+        credential: Option<String>,
+        claims: Map<String, Value>,
         expires: Option<UnixTime>,
     ) -> Result<Verified, Rejection> {
+        if claims.contains_key("cnf") && !self.accept_unbound {
+            return Err(Rejection::ClaimMismatch("cnf".into()));
+        }
+        let claims = Claims::new(match &credential {
+            Some(key) => self.claims_that_count(key, claims),
+            None => claims,
+        });
         let subject = match claims.get("sub") {
             None => return Err(Rejection::ClaimMissing("sub".into())),
             Some(Value::String(sub)) if sub.is_empty() => {
@@ -258,9 +352,6 @@ impl Provider {
             Some(Value::String(sub)) if sub.len() <= MAX_SUBJECT_BYTES => sub.clone(),
             Some(_) => return Err(Rejection::ClaimMalformed("sub")),
         };
-        if claims.get("cnf").is_some() && !self.accept_unbound {
-            return Err(Rejection::ClaimMismatch("cnf".into()));
-        }
         for rule in &self.required_claims {
             let found = rule.path.find(claims.members());
             if !rule.accepts(found) {
@@ -273,12 +364,26 @@ impl Provider {
         }
         Ok(Verified {
             provider: id,
+            credential,
             subject,
             scopes: claims.scopes(),
             expires,
             usable_until: expires.map(|exp| exp.plus(self.clock_skew)),
             claims,
         })
+    }
+
+    /// What the holder of a credential may say. The subject is the credential
+    /// itself, unless the holders are trusted to name others.
+    fn claims_that_count(&self, key: &str, mut claims: Map<String, Value>) -> Map<String, Value> {
+        if let Issuance::Credentials(claim) = &self.issuance
+            && !claim.trust_claims
+        {
+            let counts = ["exp", "nbf", "iat", "jti", claim.name.as_str()];
+            claims.retain(|name, _| counts.contains(&name.as_str()));
+        }
+        claims.entry("sub").or_insert_with(|| key.into());
+        claims
     }
 
     /// `exp`, `nbf` and `iat` (RFC 7519 section 4.1); gives `exp`.
@@ -290,6 +395,9 @@ impl Provider {
         let date = |name: &'static str| {
             numeric_date(claims, name).map_err(|_| Rejection::ClaimMalformed(name))
         };
+        if self.issuer().is_none() {
+            self.check_dates(claims)?;
+        }
         let (exp, nbf, iat) = (date("exp")?, date("nbf")?, date("iat")?);
         match exp {
             Some(exp) if now >= exp.plus(self.clock_skew) => {
@@ -303,17 +411,30 @@ impl Provider {
         if iat.is_some_and(|iat| iat.as_millis() < 0) {
             return Err(Rejection::ClaimMalformed("iat"));
         }
-        for from in [nbf, iat].into_iter().flatten() {
+        // Those who hold credentials have clocks of their own, and Kong never
+        // compared this one.
+        let issued = iat.filter(|_| self.issuer().is_some());
+        for from in [nbf, issued].into_iter().flatten() {
             if now < from.minus(self.clock_skew) {
                 return Err(Rejection::NotYetValid { from, now });
             }
         }
         if let Some(limit) = self.max_lifetime
-            && exp.is_none_or(|exp| exp.since(iat.unwrap_or(now)) > limit)
+            && exp.is_none_or(|exp| exp.since(issued.unwrap_or(now)) > limit)
         {
             return Err(Rejection::LifetimeExceeded { limit });
         }
         Ok(exp)
+    }
+
+    /// The dates that must be there, and those that are, all at once.
+    fn check_dates(&self, claims: &Map<String, Value>) -> Result<(), Rejection> {
+        let wanted = [("exp", self.require_expiration), ("nbf", self.require_not_before)];
+        let is_no_date = |(name, required): &(&'static str, bool)| {
+            numeric_date(claims, name).map_or(true, |date| date.is_none() && *required)
+        };
+        let failed: Vec<_> = wanted.into_iter().filter(is_no_date).map(|(name, _)| name).collect();
+        if failed.is_empty() { Ok(()) } else { Err(Rejection::NotDates(failed)) }
     }
 
     /// `aud`: one text or a list of texts, one of them accepted (RFC 7519
@@ -343,20 +464,23 @@ impl Providers {
         Self(providers.into_iter().map(Rc::new).collect())
     }
 
-    /// The provider that `token` says it is from.
+    /// The provider that `token` says it is from: the one of its `iss`, else the
+    /// one that knows its tokens by credentials.
     pub fn issuer_of(
         &self,
         token: &Untrusted<'_>,
     ) -> Result<(ProviderId, Rc<Provider>), Rejection> {
-        let issuer = token.unverified_claims().get("iss");
-        match issuer {
-            None => return Err(Rejection::ClaimMissing("iss".into())),
-            Some(Value::String(_)) => {}
-            Some(_) => return Err(Rejection::ClaimMalformed("iss")),
+        let find = |fits: &dyn Fn(&Provider) -> bool| {
+            self.0.iter().enumerate().find(|(_, provider)| fits(provider))
+        };
+        let found = find(&|provider| provider.claims_to_issue(token))
+            .or_else(|| find(&|provider| provider.issuer().is_none()));
+        match (found, token.unverified_claims().get("iss")) {
+            (Some((position, provider)), _) => Ok((ProviderId(position), Rc::clone(provider))),
+            (None, None) => Err(Rejection::ClaimMissing("iss".into())),
+            (None, Some(Value::String(_))) => Err(Rejection::IssuerUnknown),
+            (None, Some(_)) => Err(Rejection::ClaimMalformed("iss")),
         }
-        let found = self.0.iter().enumerate().find(|(_, provider)| provider.claims_to_issue(token));
-        let (position, provider) = found.ok_or(Rejection::IssuerUnknown)?;
-        Ok((ProviderId(position), Rc::clone(provider)))
     }
 
     /// A provider by its position.

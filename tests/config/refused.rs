@@ -353,9 +353,9 @@ fn what_must_be_there() {
 #[test]
 fn unknown_fields_at_every_level() {
     for (parent, known) in [
-        ("", "services, providers"),
+        ("", "services, consumers"),
         ("/services/users", "upstream, authority"),
-        ("/providers/shop", "issuer"),
+        ("/providers/shop", "kind, issuer"),
         ("/providers/shop/remote_jwks", "service, path"),
         ("/providers/legacy/local_jwks", "keys"),
         ("/token", "from_headers"),

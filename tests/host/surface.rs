@@ -62,7 +62,8 @@ pub const CARRIED_IMPORTS: &[&str] = &[
     "env.proxy_set_shared_data",
 ];
 
-/// Each line: names of which one must be exported.
+/// Each line: names of which one must be exported. Nothing else may be: hosts call
+/// every callback that they find.
 pub const REQUIRED_EXPORTS: &[&[&str]] = &[
     &["_initialize"],
     &["memory"],
@@ -72,6 +73,7 @@ pub const REQUIRED_EXPORTS: &[&[&str]] = &[
     &["proxy_on_context_create"],
     &["proxy_on_delete"],
     &["proxy_on_http_call_response"],
+    &["proxy_on_request_body"],
     &["proxy_on_request_headers"],
     &["proxy_on_tick"],
     &["proxy_on_vm_start"],
@@ -91,5 +93,10 @@ pub fn objections(wasm: &[u8]) -> Vec<String> {
         .iter()
         .filter(|names| names.iter().all(|name| module.get_export(name).is_none()))
         .map(|names| format!("exports no {}", names.join(" or ")));
-    foreign.chain(missing).collect()
+    let exports: Vec<&str> = module.exports().map(|export| export.name()).collect();
+    let needless = exports
+        .iter()
+        .filter(|name| !REQUIRED_EXPORTS.iter().any(|names| names.contains(name)))
+        .map(|name| format!("exports {name}, which each host would call for nothing"));
+    foreign.chain(missing).chain(needless).collect()
 }

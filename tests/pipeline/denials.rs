@@ -155,7 +155,7 @@ fn bodies_as_kong_writes_them() {
             "token_malformed" | "token_too_large" | "critical_header" => {
                 message("Bad token; invalid JSON")
             }
-            "algorithm_not_allowed" => message("Invalid algorithm"),
+            "algorithm_not_allowed" => message("Bad token; invalid alg"),
             "key_unknown" | "issuer_unknown" | "consumer_unknown" => {
                 message("No credentials found for given 'iss'")
             }
@@ -174,7 +174,9 @@ fn bodies_as_kong_writes_them() {
         };
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(body, expected_body, "{code}");
-        assert_eq!(reply.status, expected(code).0, "{code}");
+        // Kong's plugin has 401 for everything about tokens.
+        let status = if code == "token_multiple" { 401 } else { expected(code).0 };
+        assert_eq!(reply.status, status, "{code}");
         let media_type = reply_field(&reply, "content-type").unwrap();
         assert!(media_type.starts_with("application/json"), "{code}");
         assert_eq!(reply_field(&reply, "cache-control"), Some("no-store"), "{code}");

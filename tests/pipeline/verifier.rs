@@ -2,7 +2,7 @@
 
 use gatepass::keys::AlgorithmSet;
 use gatepass::time::Span;
-use gatepass::token::{Provider, Rejection, Untrusted};
+use gatepass::token::{Issuance, Provider, Rejection, Untrusted};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -360,11 +360,12 @@ fn the_gateways_types_are_refused_whatever_a_provider_takes() {
     let types = ["identity+jwt", "txntoken+jwt"];
     let provider = Provider {
         name: "shop".into(),
-        issuer: "https://auth.example".into(),
+        issuance: Issuance::Issuer("https://auth.example".into()),
         audiences: None,
         algorithms: AlgorithmSet::asymmetric(),
         clock_skew: Span::from_secs(60),
         require_expiration: true,
+        require_not_before: false,
         max_lifetime: None,
         token_types: Some(types.map(str::to_owned).to_vec()),
         required_claims: Vec::new(),

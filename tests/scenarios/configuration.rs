@@ -49,6 +49,20 @@ each_host!(every_problem_is_logged_in_one_line, |host| {
     }
 });
 
+each_host!(many_problems_are_all_logged, |host| {
+    let configuration = shop::patched(host, json!({ "rules": vec![json!({"rul": 1}); 60] }));
+    shop::set_environment(host);
+    host.configure_bytes(configuration.to_string().as_bytes());
+    let lines: Vec<_> = host.logs().into_iter().filter(|line| line.level >= 4).collect();
+    assert_eq!(lines.len() > 1, host.is_kong(), "nginx cuts lines: {lines:#?}");
+    assert!(lines[0].text.contains("invalid configuration, 120 problem(s): "));
+    for rule in 0..60 {
+        for field in ["rul: found an unknown field", "match: found nothing"] {
+            assert!(host.logged(&format!("$.rules[{rule}].{field}, accepted: ")), "{rule} {field}");
+        }
+    }
+});
+
 each_host!(a_secret_that_is_not_set_is_a_problem, |host| {
     let key = json!({ "env": "SCENARIO_UNSET" });
     let patch = json!({ "user_info": { "headers": { "x-api-key": key } } });

@@ -20,6 +20,7 @@
 //! | no end of stream on headers (K4) | `waiting::a_request_with_a_body_*` |
 //! | a second local reply traps (K5) | the harness; `random::*` |
 //! | `:path` is decoded on Kong | `paths::*` |
+//! | nginx cuts lines of its log | `configuration::many_problems_*` |
 //! | one instance for all routes of Kong | `plugins::*` |
 //! | a byte above 0x7F traps the SDK's string getters (S1, S4) | `hygiene::a_byte_above_*`, `user_info::a_reply_may_hold_*` |
 //! | shared data traps or lies, other calls trap on Kong | the harness: none is called there; `module_imports` |
@@ -44,6 +45,7 @@ mod configuration;
 mod denials;
 mod hygiene;
 mod keys;
+mod kong_jwt;
 mod limits;
 mod main_path;
 mod metrics;

@@ -30,6 +30,7 @@ fn rules() -> Rules {
                 access: Access::Requires(Requirements::default()),
             })
             .collect(),
+        Requirements::default(),
     )
 }
 

@@ -91,7 +91,14 @@ fn call_foreign_function(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<
 }
 
 fn log(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer {
-    let text = guest.text(args[1], args[2])?;
+    let mut text = guest.text(args[1], args[2])?;
+    if host.is_kong() {
+        // NGX_MAX_ERROR_STR, less what nginx writes before the message.
+        let kept = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= 2048 - 120).last();
+        if text.len() > 2048 - 120 {
+            text.truncate(kept.unwrap_or_default());
+        }
+    }
     host.logs.push(LogLine { level: args[0] as u32, text });
     Ok(Status::Ok)
 }

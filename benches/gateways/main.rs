@@ -1,0 +1,153 @@
+//! Gatepass beside what else does the job, on a real Envoy: `make bench`.
+//!
+//! All targets are measured in one run, in short slices by turns, and compared
+//! with a baseline that runs between them, because a machine's speed drifts:
+//! ratios hold where absolute numbers don't. The gateway has one CPU and one
+//! worker; the client and the services have another CPU and one thread.
+//!
+//! `QUICK=1` shows in two minutes that everything works. Results go to
+//! `benches/`, or with `QUICK` to `target/`. Needs `make wasm` and an Envoy in
+//! `$ENVOY`.
+//!
+//! For whoever works on the filter: `ONLY=requests` (or `cryptography`, `memory`,
+//! `growth`) leaves out the rest, and `ONLY=requests COMPARE=other.wasm` shows what
+//! two builds of the module add to a request whose token was seen before.
+
+// What fails here fails the benchmark.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    unreachable_pub,
+    reason = "a benchmark may fail"
+)]
+
+mod crypto;
+mod envoy;
+mod growth;
+mod load;
+mod peers;
+mod plot;
+mod process;
+mod report;
+mod requests;
+mod services;
+mod stats;
+mod tokens;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use std::{env, fs};
+
+use tokio::task::LocalSet;
+
+use crate::envoy::Machine;
+use crate::process::{Cpus, pin};
+
+/// How much time is spent on being exact.
+pub struct Effort {
+    quick: bool,
+}
+
+impl Effort {
+    /// How often targets take turns.
+    pub fn rounds(&self, full: usize) -> usize {
+        if self.quick { full.div_ceil(8) } else { full }
+    }
+
+    /// How many of something are used.
+    pub fn of(&self, full: u64) -> u64 {
+        if self.quick { full / 8 } else { full }
+    }
+
+    /// The most tokens that caches are filled with.
+    pub fn tokens(&self) -> u64 {
+        if self.quick { 10_000 } else { 1_000_000 }
+    }
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    LocalSet::new().block_on(&runtime.expect("a runtime"), run());
+}
+
+async fn run() {
+    let start = Instant::now();
+    let quick = env::var("QUICK").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
+    let effort = Effort { quick };
+    let cpus = Cpus::of_this_machine();
+    pin(&[cpus.client]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let module = env::var_os("GATEPASS_WASM")
+        .map_or_else(|| root.join("target/wasm32-wasip1/release/gatepass.wasm"), PathBuf::from);
+    assert!(module.exists(), "{} is missing: run `make bench`", module.display());
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench");
+    fs::create_dir_all(&directory).expect("a directory");
+    let (services, seen) = services::start().await;
+    let envoy = env::var_os("ENVOY").expect("$ENVOY says which Envoy: run `make bench`").into();
+    let machine = Machine { envoy, module, directory: directory.clone(), cpus, services };
+
+    let only = env::var("ONLY").unwrap_or_default();
+    let wanted = |name: &str| only.is_empty() || only == name;
+    let results = if quick || !only.is_empty() { directory } else { root.join("benches") };
+    let mut sections = Vec::new();
+    if wanted("requests") {
+        sections.push(requests::run(&machine, &seen, &effort).await);
+        progress(&sections, start);
+    }
+    if wanted("cryptography") {
+        sections.push(crypto::run(&machine, &effort).await);
+        progress(&sections, start);
+    }
+    if wanted("memory") {
+        sections.push(growth::memory(&machine, &effort).await);
+        progress(&sections, start);
+    }
+    if wanted("growth") {
+        let (section, curves) = growth::curves(&machine, &effort).await;
+        sections.push(section);
+        progress(&sections, start);
+        write(&results.join("growth.svg"), &plot::curves(&curves));
+    }
+
+    let command = if quick { "make bench QUICK=1" } else { "make bench" };
+    let mut document = format!("# Benchmarks\n\n`{command}` on {}.\n", report::machine());
+    for section in &sections {
+        document += &format!("\n## {}\n\n{}", section.title, section.text);
+        if !section.bars.is_empty() {
+            let title = "CPU time added to a request, microseconds of a worker";
+            let is_own = |name: &str| name.starts_with("Gatepass");
+            write(&results.join("requests.svg"), &plot::bars(title, &section.bars, is_own));
+        }
+    }
+    write(&results.join("results.md"), &document);
+    if !quick && only.is_empty() {
+        let readme = root.join("README.md");
+        let text = fs::read_to_string(&readme).expect("the README");
+        let summary: String =
+            sections.iter().take(3).map(|section| section.text.as_str()).collect();
+        let summary = format!("On {}:\n\n{summary}", report::machine());
+        if let Some(text) = report::splice(&text, "benchmark", &summary) {
+            write(&readme, &text);
+        }
+    }
+    println!("{:.0} s in all; results in {}", start.elapsed().as_secs_f64(), results.display());
+}
+
+fn progress(sections: &[report::Section], start: Instant) {
+    if let Some(section) = sections.last() {
+        println!(
+            "## {} ({:.0} s)\n\n{}",
+            section.title,
+            start.elapsed().as_secs_f64(),
+            section.text
+        );
+    }
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}

@@ -1,0 +1,61 @@
+//! Results as Markdown.
+
+use std::fmt;
+use std::fs;
+
+/// A part of the results.
+pub struct Section {
+    pub title: &'static str,
+    pub text: String,
+    /// What its plot shows, if it has one.
+    pub bars: Vec<(String, f64)>,
+}
+
+/// A Markdown table.
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub fn new(header: &[&str]) -> Self {
+        Self { rows: vec![header.iter().map(|cell| (*cell).to_owned()).collect()] }
+    }
+
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, row) in self.rows.iter().enumerate() {
+            writeln!(f, "| {} |", row.join(" | "))?;
+            if position == 0 {
+                let rule =
+                    row.iter().enumerate().map(|(at, _)| if at == 0 { "---" } else { "---:" });
+                writeln!(f, "|{}|", rule.collect::<Vec<_>>().join("|"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The machine, for whoever compares with another one.
+pub fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let model = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("model name"));
+        line.map(|line| line.trim_start_matches(['\t', ' ', ':']).to_owned())
+    };
+    let model = model(&read("/proc/cpuinfo")).unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{model}, {cores} CPUs, Linux {}", read("/proc/sys/kernel/osrelease").trim())
+}
+
+/// Puts `text` between the marks `<!-- name -->` and `<!-- end of name -->`.
+pub fn splice(document: &str, name: &str, text: &str) -> Option<String> {
+    let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+    let (before, rest) = document.split_once(&start)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{start}\n{text}\n{end}{after}"))
+}

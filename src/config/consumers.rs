@@ -1,0 +1,132 @@
+//! `consumers`: who uses the tokens, known by a claim or by credentials.
+
+use std::rc::Rc;
+
+use super::access::claim_path;
+use super::kong_jwt::{self, PluginOptions};
+use super::reader::Node;
+use crate::consumer::{Consumer, ConsumerDirectory};
+use crate::http::header_text;
+use crate::keys::{KeySet, VerifyingKey};
+use crate::token::ClaimPath;
+
+/// `consumers` in the configuration.
+pub struct Consumers {
+    /// The consumers.
+    pub directory: ConsumerDirectory,
+    /// Whoever comes without a token, where a rule allows that.
+    pub anonymous: Option<Consumer>,
+    /// The keys of their credentials.
+    pub credentials: Option<Rc<KeySet>>,
+}
+
+/// Reads `consumers`; `plugin` says how its credentials are written and who is
+/// anonymous.
+pub fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<Consumers> {
+    let mut fields = node.fields()?;
+    let default = ["azp", "client_id", "iss"].map(ClaimPath::dotted).to_vec();
+    let claims = fields.or("claim", default, |node| node.full_list(claim_path));
+    let entries = fields.or("entries", Vec::new(), |node| node.list(|item| consumer(item, plugin)));
+    let optional = fields.or("optional", false, Node::flag);
+    let anonymous = fields.optional("anonymous", printable);
+    let node = fields.node().clone();
+    fields.finish()?;
+    let mut directory = ConsumerDirectory::new(claims?, optional?);
+    let mut credentials = Vec::new();
+    for (consumer, keys) in entries? {
+        let ids = keys.iter().filter_map(|key| key.id().map(str::to_owned)).collect();
+        if let Err(key) = directory.add(consumer, ids) {
+            return node.reject_as(format_args!("the key {key:?} twice"), "each key once");
+        }
+        credentials.extend(keys);
+    }
+    let by_plugin = plugin.and_then(|plugin| plugin.anonymous.as_ref());
+    let anonymous = match (anonymous?, by_plugin) {
+        (Some(_), Some(_)) => return twice(&node, "anonymous"),
+        (Some(name), None) => {
+            let nobody = || Consumer { username: Some(name.clone()), ..Consumer::default() };
+            Some(directory.by_username(&name).cloned().unwrap_or_else(nobody))
+        }
+        // Kong takes an id as well, and answers 500 when there is no such consumer.
+        (None, Some(name)) => {
+            let known = directory.by_id(name).or_else(|| directory.by_username(name));
+            match known {
+                Some(consumer) => Some(consumer.clone()),
+                None => {
+                    let found = format_args!("no consumer with the id or username {name:?}");
+                    return node.reject_as(found, "an entry for the provider's anonymous");
+                }
+            }
+        }
+        (None, None) => None,
+    };
+    let credentials = KeySet::from_credentials(credentials).map(Rc::new);
+    Some(Consumers { directory, anonymous, credentials })
+}
+
+/// Refuses an option that a provider of kind kong_jwt sets already.
+pub fn twice<T>(node: &Node<'_>, option: &str) -> Option<T> {
+    let found = format_args!("{option} here and in the provider of the kind kong_jwt");
+    node.reject_as(found, "one of the two")
+}
+
+/// A consumer and the keys of its credentials.
+fn consumer(
+    node: &Node<'_>,
+    plugin: Option<&PluginOptions>,
+) -> Option<(Consumer, Vec<VerifyingKey>)> {
+    let mut fields = node.fields()?;
+    // Kong's consumers have none.
+    let may_lack_key = plugin.is_some() || fields.node().member("jwt_secrets").is_some();
+    let key = if may_lack_key {
+        fields.optional("key", printable)
+    } else {
+        fields.required("key", "the value of the selecting claim", printable).map(Some)
+    };
+    let id = fields.optional("id", printable);
+    let username = fields.optional("username", printable);
+    let custom_id = fields.optional("custom_id", printable);
+    let groups = fields.or("groups", Vec::new(), |node| node.list(printable));
+    let acls = fields.or("acls", Vec::new(), |node| node.list(acl));
+    let is_base64 = plugin.is_some_and(|plugin| plugin.secret_is_base64);
+    let credentials = fields.or("jwt_secrets", Vec::new(), |node| {
+        node.list(|item| kong_jwt::credential(item, is_base64))
+    });
+    fields.of_kong("tags");
+    let node = fields.node().clone();
+    fields.finish()?;
+    let mut groups = groups?;
+    groups.extend(acls?);
+    let mut known = Vec::with_capacity(groups.len());
+    groups.retain(|group| {
+        !known.contains(group) && {
+            known.push(group.clone());
+            true
+        }
+    });
+    let consumer =
+        Consumer { key: key?, id: id?, username: username?, custom_id: custom_id?, groups };
+    if consumer.key.is_none() && consumer.username.is_none() && consumer.custom_id.is_none() {
+        return node.reject_as("no name", "at least one of key, username and custom_id");
+    }
+    Some((consumer, credentials?))
+}
+
+/// A group, as Kong's acl plugin has it.
+fn acl(node: &Node<'_>) -> Option<String> {
+    let mut fields = node.fields()?;
+    let group = fields.required("group", "the name of a group", printable);
+    fields.of_kong("id");
+    fields.of_kong("tags");
+    fields.finish()?;
+    group
+}
+
+/// Text that a header can carry.
+pub fn printable(node: &Node<'_>) -> Option<String> {
+    let text = node.text()?;
+    match header_text(text) {
+        Ok(_) => Some(text.to_owned()),
+        Err(_) => node.reject("text without control characters"),
+    }
+}
