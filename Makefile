@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 .PHONY: help wasm oci package run test bench fuzz mutants clean
+=======
+.PHONY: help wasm cli oci package run test bench clean
+>>>>>>> main
 
 # First port of the demo: Envoy, then auth, users, upstream and Envoy's admin
 # interface on the four after it. Unset: the ports of envoy/envoy.yaml.
@@ -10,6 +14,7 @@ SECONDS ?= 60
 help:
 	@echo 'make run      build the module, install Envoy and start the demo (PORT=18000 for other ports)'
 	@echo 'make wasm     build target/wasm32-wasip1/release/gatepass.wasm'
+	@echo 'make cli      build the command, target/release/gatepass'
 	@echo 'make oci      put it into an OCI image layout, in target/oci'
 	@echo 'make package  put it with all that a host needs into one archive for each host, in dist/'
 	@echo 'make test     run every check and test'
@@ -20,6 +25,10 @@ help:
 
 wasm:
 	@.ci/build-wasm
+
+# To install it: cargo install --locked --path . --features cli
+cli:
+	@cargo build --locked --release --features cli --bin gatepass
 
 oci: wasm
 	@.ci/oci

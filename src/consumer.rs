@@ -23,10 +23,12 @@ pub struct Consumer {
     pub custom_id: Option<String>,
     /// `X-Consumer-Groups`; what rules ask for.
     pub groups: Vec<String>,
+    /// Whether it has no access at the moment.
+    pub disabled: bool,
 }
 
 impl Consumer {
-    /// What to call it in a log.
+    /// What to call it, in a log and in rules.
     pub fn name(&self) -> &str {
         let names = [&self.key, &self.username, &self.custom_id, &self.id];
         names.into_iter().find_map(Option::as_deref).unwrap_or_default()
@@ -71,26 +73,35 @@ impl ConsumerDirectory {
 
     /// The consumer of a token: the owner of its credential, else the one that
     /// its claims select.
+    ///
+    /// A consumer that is disabled is not known either, but never taken for one
+    /// that needs no entry.
     pub fn resolve(&self, token: &Verified) -> Result<Option<Rc<Consumer>>, Denial> {
-        match token.credential() {
-            Some(key) => match self.by_credential.get(key) {
-                Some(consumer) => Ok(Some(Rc::clone(consumer))),
-                None => Err(Denial::ConsumerUnknown),
-            },
-            None => self.select(token.claims()),
+        let consumer = match token.credential() {
+            Some(key) => Some(self.by_credential.get(key).ok_or(Denial::ConsumerUnknown)?),
+            None => self.select(token.claims())?,
+        };
+        match consumer {
+            Some(consumer) if consumer.disabled => Err(Denial::ConsumerUnknown),
+            consumer => Ok(consumer.cloned()),
         }
     }
 
     /// Only the first claim that is present counts: a token cannot fall back on
     /// a weaker claim when its stronger one is unknown.
-    fn select(&self, claims: &Claims) -> Result<Option<Rc<Consumer>>, Denial> {
+    fn select(&self, claims: &Claims) -> Result<Option<&Rc<Consumer>>, Denial> {
         let selecting = self.claims.iter().find_map(|path| path.find(claims.members()));
         let key = selecting.and_then(|value| value.as_str());
         match key.and_then(|key| self.by_key.get(key)) {
-            Some(consumer) => Ok(Some(Rc::clone(consumer))),
+            Some(consumer) => Ok(Some(consumer)),
             None if self.everyone.is_empty() || self.optional => Ok(None),
             None => Err(Denial::ConsumerUnknown),
         }
+    }
+
+    /// How many consumers go by this name.
+    pub fn count(&self, name: &str) -> usize {
+        self.everyone.iter().filter(|consumer| consumer.name() == name).count()
     }
 
     /// The consumer with this username.
@@ -118,6 +129,7 @@ mod tests {
             username: Some("web-app".into()),
             custom_id: None,
             groups: vec![],
+            disabled: false,
         };
         let claims = vec![ClaimPath::dotted("azp"), ClaimPath::dotted("iss")];
         let mut directory = ConsumerDirectory::new(claims, optional);
@@ -133,6 +145,7 @@ mod tests {
             username: Some("other".into()),
             custom_id: None,
             groups: vec![],
+            disabled: false,
         };
         let mut directory = directory(false);
         assert_eq!(directory.add(other(Some("web")), vec![]), Err("web".into()));
@@ -157,9 +170,9 @@ mod tests {
             ("unknown, optional", json!({"azp": "x"}), true, Ok(None)),
         ] {
             let claims = Claims::new(claims.as_object().unwrap().clone());
-            let consumer = directory(optional).select(&claims);
-            let key =
-                consumer.as_ref().map(|found| found.as_deref().and_then(|c| c.key.as_deref()));
+            let directory = directory(optional);
+            let consumer = directory.select(&claims);
+            let key = consumer.as_ref().map(|found| found.and_then(|c| c.key.as_deref()));
             assert_eq!(key.map_err(|_| ()), expected, "{case}");
         }
         let claims = Claims::new(serde_json::Map::new());

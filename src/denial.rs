@@ -9,6 +9,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::http::{RequestHead, percent_encode};
+use crate::rules::is_unambiguous;
 use crate::token::{Malformed, Part, Rejection, TokenError};
 use crate::verdict::{GrpcStatus, LocalReply};
 
@@ -27,6 +28,8 @@ pub enum Denial {
     },
     /// A path that servers read differently, so no rule can be sure of it.
     PathAmbiguous,
+    /// A host that is no host name, where a rule asks for it.
+    HostAmbiguous,
     /// No token where one is needed.
     TokenMissing,
     /// More than one token (RFC 6750 section 2).
@@ -39,15 +42,17 @@ pub enum Denial {
     TokenRevoked,
     /// What was sent to be revoked cannot be read; why.
     EntriesInvalid(String),
-    /// No consumer is configured for the token.
+    /// No consumer is configured for the token, or it is disabled.
     ConsumerUnknown,
     /// The token lacks a scope; the scopes needed.
     InsufficientScope(Vec<String>),
-    /// The consumer is in none of the groups needed.
+    /// The consumer is not one of those that may pass, by name or by group.
     GroupForbidden,
     /// The token is not from a provider that the rule accepts, or a claim does
     /// not have a value that it accepts; the claim.
     ClaimForbidden(String),
+    /// A cookie came with a request that another site may have made.
+    OriginForbidden,
     /// The user-info service does not know the user.
     UserUnknown,
     /// The user-info service gave no usable answer.
@@ -119,11 +124,12 @@ pub struct LoginRedirect {
 
 impl Denial {
     /// Every code: what is counted.
-    pub const CODES: [&'static str; 33] = [
+    pub const CODES: [&'static str; 35] = [
         "configuration_invalid",
         "header_repeated",
         "headers_too_many",
         "path_ambiguous",
+        "host_ambiguous",
         "token_missing",
         "token_malformed",
         "token_multiple",
@@ -147,6 +153,7 @@ impl Denial {
         "insufficient_scope",
         "group_forbidden",
         "claim_forbidden",
+        "origin_forbidden",
         "user_unknown",
         "user_info_unavailable",
         "keys_unavailable",
@@ -162,6 +169,7 @@ impl Denial {
             Self::HeaderRepeated(_) => "header_repeated",
             Self::HeadersTooMany { .. } => "headers_too_many",
             Self::PathAmbiguous => "path_ambiguous",
+            Self::HostAmbiguous => "host_ambiguous",
             Self::TokenMissing => "token_missing",
             Self::TokenMultiple => "token_multiple",
             Self::Token(rejection) => match rejection {
@@ -191,6 +199,7 @@ impl Denial {
             Self::InsufficientScope(_) => "insufficient_scope",
             Self::GroupForbidden => "group_forbidden",
             Self::ClaimForbidden(_) => "claim_forbidden",
+            Self::OriginForbidden => "origin_forbidden",
             Self::UserUnknown => "user_unknown",
             Self::UserInfoUnavailable => "user_info_unavailable",
             Self::KeysUnavailable => "keys_unavailable",
@@ -204,6 +213,7 @@ impl Denial {
         match self {
             Self::HeaderRepeated(_)
             | Self::PathAmbiguous
+            | Self::HostAmbiguous
             | Self::TokenMultiple
             | Self::EntriesInvalid(_) => Class::Request,
             Self::HeadersTooMany { .. } => Class::TooLarge,
@@ -212,7 +222,10 @@ impl Denial {
                 Class::Token
             }
             Self::InsufficientScope(_) => Class::Scope,
-            Self::GroupForbidden | Self::ClaimForbidden(_) | Self::UserUnknown => Class::Forbidden,
+            Self::GroupForbidden
+            | Self::ClaimForbidden(_)
+            | Self::OriginForbidden
+            | Self::UserUnknown => Class::Forbidden,
             Self::ConfigurationInvalid
             | Self::UserInfoUnavailable
             | Self::KeysUnavailable
@@ -267,9 +280,12 @@ impl Denial {
     /// Where a browser goes to log in (302), when that is what would help: a
     /// navigation without a token that is valid.
     ///
+    /// Someone whose token is good and who is no consumer is not sent: after the
+    /// next login they would be where they are.
+    ///
     /// The way back is a path on this host, percent-encoded as one query value;
-    /// a target that a browser could read as another host (`//`, `/\`) is
-    /// replaced by `/`.
+    /// a target that a browser could read as another host (`//`, `/\`), or that
+    /// anyone could read as another path, is replaced by `/`.
     fn login_location(
         &self,
         head: &RequestHead,
@@ -277,10 +293,13 @@ impl Denial {
         settings: &ErrorSettings,
     ) -> Option<String> {
         let login = settings.login_redirect.as_ref()?;
-        if !matches!(self.class(), Class::Missing | Class::Token) || !head.is_navigation() {
+        let can_help =
+            matches!(self.class(), Class::Missing | Class::Token) && *self != Self::ConsumerUnknown;
+        if !can_help || !head.is_navigation() {
             return None;
         }
-        let is_local = matches!(target, [b'/', rest @ ..] if !matches!(rest, [b'/' | b'\\', ..]));
+        let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let is_local = path.starts_with(b"/") && is_unambiguous(path);
         let back = percent_encode(if is_local { target } else { b"/" });
         let separator = if login.to.contains('?') { '&' } else { '?' };
         Some(format!("{}{separator}{}={back}", login.to, login.return_to_param))
@@ -345,7 +364,7 @@ impl Denial {
         let message = match self {
             Self::TokenMissing => "Unauthorized",
             Self::TokenMultiple => "Multiple tokens provided",
-            Self::HeaderRepeated(_) | Self::PathAmbiguous => "Bad request",
+            Self::HeaderRepeated(_) | Self::PathAmbiguous | Self::HostAmbiguous => "Bad request",
             Self::HeadersTooMany { .. } => "Request header or cookie too large",
             Self::Token(rejection) => match rejection {
                 Rejection::Expired { .. } => return json!({"exp": "token expired"}).to_string(),
@@ -389,6 +408,7 @@ impl Denial {
             Self::InsufficientScope(_)
             | Self::GroupForbidden
             | Self::ClaimForbidden(_)
+            | Self::OriginForbidden
             | Self::UserUnknown => "You cannot consume this service",
             Self::ConfigurationInvalid
             | Self::UserInfoUnavailable
@@ -437,6 +457,7 @@ impl fmt::Display for Denial {
             Self::PathAmbiguous => f.write_str(
                 "the path holds an encoded slash, dot segment, backslash, semicolon or empty segment",
             ),
+            Self::HostAmbiguous => f.write_str("the request does not name its host plainly"),
             Self::TokenMissing => f.write_str("no token was sent"),
             Self::TokenMultiple => f.write_str("more than one token was sent"),
             Self::Token(rejection) => rejection.fmt(f),
@@ -445,10 +466,13 @@ impl fmt::Display for Denial {
             Self::EntriesInvalid(why) => f.write_str(why),
             Self::ConsumerUnknown => f.write_str("no consumer is registered for the token"),
             Self::InsufficientScope(scopes) => write!(f, "scope needed: {}", scopes.join(" ")),
-            Self::GroupForbidden => f.write_str("the consumer is in none of the groups needed"),
+            Self::GroupForbidden => f.write_str("the consumer is not one of those allowed"),
             Self::ClaimForbidden(claim) => {
                 write!(f, "claim {claim:?} does not have a value that is allowed here")
             }
+            Self::OriginForbidden => f.write_str(
+                "a request with the session cookie must come from a page of this site",
+            ),
             Self::UserUnknown => f.write_str("the user is not known"),
             Self::UserInfoUnavailable => f.write_str("the user's data could not be loaded"),
             Self::KeysUnavailable => f.write_str("the issuer's keys could not be loaded"),

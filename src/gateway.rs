@@ -91,6 +91,9 @@ pub struct Limits {
     pub token_cache_entries: usize,
     /// The longest body of a service's reply.
     pub max_reply_bytes: usize,
+    /// Whether paths that servers read differently may pass where all readings
+    /// come to the same rule.
+    pub allow_ambiguous_paths: bool,
 }
 
 /// What a host can do, where hosts differ in what it means for a decision.

@@ -134,6 +134,16 @@ impl RequestHead {
         self.first(":method").unwrap_or_default()
     }
 
+    /// The host that the request is for, as the upstream will see it; `None` if
+    /// it is not said, or not as a host and a port (RFC 9110 section 7.2).
+    pub fn authority(&self) -> Option<Authority<'_>> {
+        let mut values = self.values(":authority");
+        match (values.next(), values.next()) {
+            (Some(only), None) => Authority::parse(only),
+            _ => None,
+        }
+    }
+
     /// The request target: path and query; empty when the host gave none.
     pub fn target(&self) -> Target<'_> {
         let raw = self.first(":path").unwrap_or_default();
@@ -148,11 +158,18 @@ impl RequestHead {
         })
     }
 
-    /// Whether a person waits for a page: a GET that accepts HTML.
+    /// Whether a person waits for a page: a GET that accepts HTML by name, and
+    /// that no script made (`Sec-Fetch-Mode`, Fetch Metadata section 2.2).
     pub fn is_navigation(&self) -> bool {
-        let html = b"text/html";
-        let accepts_html = |value: &[u8]| value.windows(html.len()).any(|part| part == html);
-        self.method() == b"GET" && self.first("accept").is_some_and(accepts_html)
+        self.method() == b"GET"
+            && self.values("accept").any(accepts_html)
+            && self.first("sec-fetch-mode").is_none_or(|mode| mode == b"navigate")
+    }
+
+    /// Whether the connection is to become another one, such as a WebSocket
+    /// (RFC 9110 section 7.8).
+    pub fn is_upgrade(&self) -> bool {
+        self.has("upgrade")
     }
 
     /// Whether this is a CORS preflight (Fetch standard, "CORS-preflight
@@ -167,6 +184,54 @@ impl RequestHead {
 impl fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.fields.iter().map(|field| &field.name)).finish()
+    }
+}
+
+/// Whether an `Accept` value names HTML, at a quality above 0 (RFC 9110
+/// section 12.5.1).
+fn accepts_html(value: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|range| {
+        let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"text/html"));
+        let is_none = |part: &[u8]| {
+            let quality = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
+            quality.is_some_and(|value| value.iter().all(|byte| b"0.".contains(byte)))
+        };
+        is_html && !parts.any(is_none)
+    })
+}
+
+/// A host and maybe a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authority<'a> {
+    /// The host, in any case; without the dot that may end a name, which leads
+    /// to the same server.
+    pub host: &'a [u8],
+    /// The port, digits.
+    pub port: Option<&'a [u8]>,
+}
+
+impl<'a> Authority<'a> {
+    /// `host`, `host:port`, `[IPv6]` or `[IPv6]:port`; no user information, no
+    /// escapes.
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        let end = text.iter().rposition(|byte| *byte == b':');
+        // A colon within brackets is the address's own.
+        let end = end.filter(|end| !text.get(*end..).unwrap_or_default().contains(&b']'));
+        let (host, port) = match end.and_then(|end| text.split_at_checked(end)) {
+            Some((host, [_, port @ ..])) => (host, Some(port)),
+            _ => (text, None),
+        };
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
+        let is_address = |byte: &u8| byte.is_ascii_hexdigit() || b":.".contains(byte);
+        let is_host = match host {
+            [b'[', address @ .., b']'] => address.iter().all(is_address),
+            name => name.iter().all(is_name),
+        };
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        let port = port.filter(|port| !port.is_empty());
+        let is_port = port.is_none_or(|port| port.iter().all(u8::is_ascii_digit));
+        (is_host && is_port && !host.is_empty()).then_some(Self { host, port })
     }
 }
 

@@ -552,9 +552,10 @@ impl Gateway {
             Enrichment::NotConfigured => Ok(()),
             Enrichment::Known(info, _) => requirements.check_claims(info.claims(), from_user_info),
             // Not known is not the same as not allowed.
-            Enrichment::None => requirements
-                .check_claims(&serde_json::Map::new(), from_user_info)
-                .map_err(|_| Denial::UserInfoUnavailable),
+            Enrichment::None if requirements.asks_user_info(from_user_info) => {
+                Err(Denial::UserInfoUnavailable)
+            }
+            Enrichment::None => Ok(()),
         }
     }
 

@@ -106,6 +106,14 @@ fn first_cells(heading: &str) -> BTreeSet<String> {
     rows.map(|row| row.split('|').nth(1).unwrap().trim().trim_matches('`').to_owned()).collect()
 }
 
+/// What the README tells to try is what `make run` starts.
+#[test]
+fn readme_tells_of_the_bundled_rules() {
+    let (wasm, _) = bundled();
+    let rules = &plugin(&wasm)["configuration"]["value"]["rules"];
+    assert_eq!(&yaml(&snippets("yaml rules")[0]), rules);
+}
+
 #[test]
 fn readme_lists_every_denial_code() {
     // One of each, so that a new denial has to be added here and there.

@@ -61,7 +61,10 @@ fn everywhere() -> (Value, Vec<&'static str>) {
     configuration["user_info"]["cache"] = json!({});
     configuration["identity_token"]["claims"] = json!({});
     configuration["claim_to_headers"] = json!([{"header": "x-a", "claim": "a"}]);
-    configuration["rules"][0] = json!({"match": {"path": "/a"}, "requires": {}});
+    let headers = json!([{"name": "x-a", "present": true}]);
+    configuration["rules"][0] = json!({"match": {"path": "/a", "headers": headers}, "requires": {"claims": {"a": "absent"}}});
+    configuration["policies"] = json!({"staff": {}});
+    configuration["token"]["csrf"] = json!({"allowed_origins": ["https://app.example"]});
     configuration["errors"]["login_redirect"] = json!({"to": "/login"});
     configuration["limits"] = json!({});
     configuration["access_log"] = json!({});
@@ -77,6 +80,7 @@ fn everywhere() -> (Value, Vec<&'static str>) {
         "/providers/legacy",
         "/token",
         "/token/from_headers/0",
+        "/token/csrf",
         "/consumers",
         "/consumers/entries/0",
         "/consumers/entries/0/jwt_secrets/0",
@@ -89,7 +93,9 @@ fn everywhere() -> (Value, Vec<&'static str>) {
         "/claim_to_headers/0",
         "/rules/0",
         "/rules/0/match",
+        "/rules/0/match/headers/0",
         "/rules/0/requires",
+        "/policies/staff",
         "/revocation",
         "/revocation/feed",
         "/revocation/allowlist",
@@ -173,6 +179,18 @@ fn kong_refuses_what_the_filter_would_refuse() {
         ("a list that is none", "/providers/shop", "audiences", json!("shop-api")),
         ("an unknown algorithm", "/providers/shop", "algorithms", json!(["none"])),
         ("a path without a slash", "/identity_token", "jwks_path", json!("jwks.json")),
+        (
+            "an origin with a path",
+            "",
+            "token",
+            json!({"csrf": {"allowed_origins": ["https://a.example/"]}}),
+        ),
+        (
+            "a word of no meaning for a claim",
+            "",
+            "policies",
+            json!({"staff": {"claims": {"act": "there"}}}),
+        ),
         ("an unknown kind", "/providers/shop", "kind", json!("oauth2")),
         ("an issuer of Kong's plugin", "/providers/shop", "kind", json!("kong_jwt")),
         (

@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `POST /login` `{"username", "password"}` | an access token (RFC 9068) |
+//! | `POST /login` `{"username", "password"}` | an access token (RFC 9068), also as a cookie |
 //! | `GET /.well-known/jwks.json` | the public keys |
 //! | `POST /rotate` | new tokens are signed by a new key; the old one stays published |
 //! | `POST /fault` | makes the JWKS fail, see [`Fault`] |
@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -38,10 +39,11 @@ struct Account {
     scope: &'static str,
 }
 
-const ACCOUNTS: [Account; 3] = [
+const ACCOUNTS: [Account; 4] = [
     Account { username: "alice", password: "wonderland", client: "web", scope: "orders admin" },
     Account { username: "bob", password: "builder", client: "web", scope: "orders" },
     Account { username: "carol", password: "partner", client: "partner", scope: "orders" },
+    Account { username: "dave", password: "delivery", client: "courier", scope: "orders" },
 ];
 
 pub struct Auth {
@@ -150,13 +152,19 @@ async fn login(
             json!({"error": "invalid_grant", "error_description": "wrong username or password"});
         return (StatusCode::UNAUTHORIZED, Json(body)).into_response();
     };
-    Json(json!({
-        "access_token": service.sign(&account.claims()),
+    let token = service.sign(&account.claims());
+    // For browsers. The prefix keeps every other host, siblings included, from
+    // setting a cookie of that name.
+    let cookie = format!(
+        "__Host-session={token}; Path=/; Max-Age={TOKEN_SECONDS}; Secure; HttpOnly; SameSite=Lax"
+    );
+    let reply = Json(json!({
+        "access_token": token,
         "token_type": "Bearer",
         "expires_in": TOKEN_SECONDS,
         "scope": account.scope,
-    }))
-    .into_response()
+    }));
+    ([(SET_COOKIE, cookie)], reply).into_response()
 }
 
 async fn jwks(State(service): State<Arc<Service>>) -> Response {

@@ -106,7 +106,8 @@ fn instructions(ports: Ports) -> String {
         r#"
 Gatepass runs at {gateway}
 (auth :{auth}, users :{users}, upstream :{upstream}, Envoy's admin interface :{admin}).
-Users: alice/wonderland (scope admin), bob/builder, carol/partner (from another app).
+Users: alice/wonderland (scope admin), bob/builder, carol/partner (from another app),
+dave/delivery (from an app that may only GET /catalog).
 
 1. Log in; the client gets a public token:
 

@@ -22,10 +22,11 @@ use super::fault::{self, Switch};
 use super::server::Server;
 
 /// Name, country and type by subject.
-const USERS: [(&str, &str, &str, &str); 3] = [
+const USERS: [(&str, &str, &str, &str); 4] = [
     ("alice", "Alice Liddell", "AT", "business"),
     ("bob", "Bob Baumeister", "DE", "private"),
     ("carol", "Carol Danvers", "US", "private"),
+    ("dave", "Dave Bowman", "NL", "business"),
 ];
 
 /// How it fails: as any service may, or with a user that is not right.

@@ -60,6 +60,9 @@ pub fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<Consumers
         }
         (None, None) => None,
     };
+    if anonymous.as_ref().is_some_and(|anonymous: &Consumer| anonymous.disabled) {
+        return node.reject_as("a disabled consumer as anonymous", "one that is enabled");
+    }
     let credentials = KeySet::from_credentials(credentials).map(Rc::new);
     Some(Consumers { directory, anonymous, credentials })
 }
@@ -88,6 +91,7 @@ fn consumer(
     let custom_id = fields.optional("custom_id", printable);
     let groups = fields.or("groups", Vec::new(), |node| node.list(printable));
     let acls = fields.or("acls", Vec::new(), |node| node.list(acl));
+    let enabled = fields.or("enabled", true, Node::flag);
     let is_base64 = plugin.is_some_and(|plugin| plugin.secret_is_base64);
     let credentials = fields.or("jwt_secrets", Vec::new(), |node| {
         node.list(|item| kong_jwt::credential(item, is_base64))
@@ -104,8 +108,8 @@ fn consumer(
             true
         }
     });
-    let consumer =
-        Consumer { key: key?, id: id?, username: username?, custom_id: custom_id?, groups };
+    let (key, id, username, custom_id) = (key?, id?, username?, custom_id?);
+    let consumer = Consumer { key, id, username, custom_id, groups, disabled: !enabled? };
     if consumer.key.is_none() && consumer.username.is_none() && consumer.custom_id.is_none() {
         return node.reject_as("no name", "at least one of key, username and custom_id");
     }

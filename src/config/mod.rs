@@ -16,6 +16,7 @@ mod protobuf;
 mod providers;
 mod reader;
 mod revocation;
+mod rules;
 mod services;
 
 use std::rc::Rc;
@@ -27,13 +28,13 @@ use self::reader::{Document, Fields, Node};
 pub use self::reader::{Problem, Problems};
 use crate::denial::{ErrorFormat, ErrorSettings, LoginRedirect};
 use crate::gateway::{Limits, Settings, SharedData};
-use crate::http::HeaderName;
+use crate::http::{Authority, HeaderName};
 use crate::identity::USERNAME_CLAIMS;
 use crate::json;
 use crate::keys::HostCrypto;
 use crate::revocation::Revocations;
 use crate::rules::{Requirements, Rules};
-use crate::token::{ClaimPath, HeaderSource, TokenSources};
+use crate::token::{ClaimPath, HeaderSource, OriginPolicy, TokenSources};
 use crate::verdict::Mode;
 
 /// Reads a configuration: JSON, or a binary `google.protobuf.Struct`, which is
@@ -87,13 +88,15 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let minter = fields
         .required("identity_token", "an object", |node| identity::minter(node, crypto.as_ref()));
     let anonymous = consumers.as_ref().and_then(Option::as_ref);
-    let rules = fields
-        .or("rules", Vec::new(), |node| access::rules(node, provider_names.as_deref(), anonymous));
-    let revocation = fields.optional("revocation", |node| {
-        revocation::read(node, services, provider_names.as_deref(), anonymous)
-    });
+    let names = rules::Names {
+        providers: provider_names.as_deref(),
+        consumers: consumers.as_ref().map(Option::as_ref),
+    };
+    let policies = fields.or("policies", Vec::new(), |node| rules::policies(node, names));
+    let rules = fields.or("rules", Vec::new(), |node| rules::rules(node, names, policies.as_ref()));
+    let revocation = fields.optional("revocation", |node| revocation::read(node, services, names));
     let errors = fields.optional("errors", |node| errors(node, plugin));
-    let limits = fields.optional("limits", limits);
+    let limits = fields.or("limits", DEFAULT_LIMITS, limits);
     let bypass_cors_preflight = fields.optional("bypass_cors_preflight", Node::flag);
     let shared_data =
         [("auto", SharedData::Auto), ("on", SharedData::On), ("off", SharedData::Off)];
@@ -128,7 +131,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     });
     let otherwise = match plugin.and_then(|plugin| plugin.anonymous.as_ref()) {
         Some(_) => Requirements {
-            anonymous: Some(Rc::new(access::anonymous(&whole, anonymous)?)),
+            anonymous: Some(Rc::new(rules::anonymous(&whole, anonymous)?)),
             ..Requirements::default()
         },
         None => Requirements::default(),
@@ -144,6 +147,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     };
     let consumers = consumers?.map(|consumers| consumers.directory).unwrap_or_default();
     let crypto = crypto?.signing_with(minter.signing_keys());
+    let limits = limits?;
     let revocation = revocation?;
     known?;
     Some(Settings {
@@ -156,9 +160,9 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         user_info,
         user_info_entries,
         minter: identity::finish(minter, headers)?,
-        rules: rules.map(|rules| Rules::new(rules, otherwise))?,
+        rules: Rules::new(rules?, otherwise, limits.allow_ambiguous_paths),
         errors: errors?.unwrap_or_else(|| default_errors(plugin)),
-        limits: limits?.unwrap_or(DEFAULT_LIMITS),
+        limits,
         bypass_cors_preflight,
         crypto,
         mode: mode?,
@@ -179,7 +183,11 @@ fn default_sources(plugin: Option<&PluginOptions>) -> TokenSources {
         ),
         None => own,
     };
-    TokenSources { headers, cookies, params, forward: false }
+    TokenSources { headers, cookies, params, forward: false, origins: default_origins() }
+}
+
+const fn default_origins() -> OriginPolicy {
+    OriginPolicy { enforce: true, allowed: Vec::new() }
 }
 
 fn token_sources(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<TokenSources> {
@@ -188,6 +196,7 @@ fn token_sources(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<Toke
     let cookies = fields.optional("from_cookies", |node| node.list(token_name));
     let params = fields.optional("from_params", |node| node.list(token_name));
     let forward = fields.or("forward", false, Node::flag);
+    let origins = fields.or("csrf", default_origins(), origin_policy);
     let node = fields.node().clone();
     fields.finish()?;
     let (headers, cookies, params) = (headers?, cookies?, params?);
@@ -201,11 +210,34 @@ fn token_sources(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<Toke
         cookies: cookies.unwrap_or(default.cookies),
         params: params.unwrap_or(default.params),
         forward: forward?,
+        origins: origins?,
     };
     if sources.headers.is_empty() && sources.cookies.is_empty() && sources.params.is_empty() {
         return node.reject("at least one of from_headers, from_cookies and from_params");
     }
     Some(sources)
+}
+
+fn origin_policy(node: &Node<'_>) -> Option<OriginPolicy> {
+    let mut fields = node.fields()?;
+    let enforce = fields.or("enforce", true, Node::flag);
+    let allowed = fields.or("allowed_origins", Vec::new(), |node| node.list(origin));
+    fields.finish()?;
+    Some(OriginPolicy { enforce: enforce?, allowed: allowed? })
+}
+
+/// An origin as browsers write it: no path, no default port.
+fn origin(node: &Node<'_>) -> Option<String> {
+    let is_origin = |text: &&str| {
+        let (scheme, authority) = text.split_once("://").unwrap_or_default();
+        let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        let default: &[u8] = if scheme.eq_ignore_ascii_case("http") { b"80" } else { b"443" };
+        let authority = Authority::parse(authority.as_bytes());
+        is_scheme && authority.is_some_and(|authority| authority.port != Some(default))
+    };
+    let origin = node.value().as_str().filter(is_origin).map(str::to_owned);
+    origin.or_else(|| node.reject("an origin such as https://app.example, without a path"))
 }
 
 fn header_source(node: &Node<'_>) -> Option<HeaderSource> {
@@ -288,8 +320,12 @@ fn access_log(node: &Node<'_>) -> Option<Option<bool>> {
     properties
 }
 
-const DEFAULT_LIMITS: Limits =
-    Limits { max_token_bytes: 8192, token_cache_entries: 10_000, max_reply_bytes: 262_144 };
+const DEFAULT_LIMITS: Limits = Limits {
+    max_token_bytes: 8192,
+    token_cache_entries: 10_000,
+    max_reply_bytes: 262_144,
+    allow_ambiguous_paths: false,
+};
 
 fn limits(node: &Node<'_>) -> Option<Limits> {
     let mut fields = node.fields()?;
@@ -302,11 +338,13 @@ fn limits(node: &Node<'_>) -> Option<Limits> {
         size("token_cache_entries", DEFAULT_LIMITS.token_cache_entries, 0..=1_000_000);
     let max_reply_bytes =
         size("max_reply_bytes", DEFAULT_LIMITS.max_reply_bytes, 1024..=16_777_216);
+    let allow_ambiguous_paths = fields.or("allow_ambiguous_paths", false, Node::flag);
     fields.finish()?;
     Some(Limits {
         max_token_bytes: max_token_bytes?,
         token_cache_entries: token_cache_entries?,
         max_reply_bytes: max_reply_bytes?,
+        allow_ambiguous_paths: allow_ambiguous_paths?,
     })
 }
 

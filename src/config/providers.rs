@@ -88,7 +88,7 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     let require_expiration = fields.or("require_expiration", true, Node::flag);
     let max_lifetime = fields.optional("max_lifetime_seconds", |node| node.integer(1..=31_536_000));
     let token_types = fields.optional("token_types", token_types);
-    let required_claims = fields.or("required_claims", Vec::new(), access::claim_rules);
+    let required_claims = fields.or("required_claims", Vec::new(), access::required_claims);
     let accept_unbound = fields.or("accept_unbound", false, Node::flag);
     let introspection =
         fields.optional("introspection", |node| introspection::read(node, services));

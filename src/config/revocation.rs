@@ -1,8 +1,7 @@
 //! `revocation`: which tokens are not accepted although they are valid.
 
-use super::access;
-use super::consumers::Consumers;
 use super::reader::Node;
+use super::rules::{self, Names};
 use super::services::{self, Services};
 use crate::revocation::{FailureMode, FeedEndpoint, RevocationEndpoint, RevocationSettings};
 use crate::time::Span;
@@ -11,13 +10,12 @@ use crate::time::Span;
 pub fn read(
     node: &Node<'_>,
     services: Option<&Services>,
-    providers: Option<&[String]>,
-    consumers: Option<&Consumers>,
+    names: Names<'_>,
 ) -> Option<RevocationSettings> {
     let mut fields = node.fields()?;
     let feed = fields.optional("feed", |node| feed(node, services));
     let allowlist = fields.optional("allowlist", |node| self::feed(node, services));
-    let endpoint = fields.optional("endpoint", |node| endpoint(node, providers, consumers));
+    let endpoint = fields.optional("endpoint", |node| endpoint(node, names));
     let modes = [("deny", FailureMode::Deny), ("allow", FailureMode::Allow)];
     let failure_mode = fields.or("failure_mode", FailureMode::Deny, |node| node.one_of(&modes));
     let max_entries = fields.or("max_entries", 100_000, |node| node.integer(1..=1_000_000));
@@ -62,19 +60,16 @@ fn feed(node: &Node<'_>, services: Option<&Services>) -> Option<FeedEndpoint> {
 /// The path at which this proxy takes revocations.
 const DEFAULT_PATH: &str = "/.well-known/gatepass/revocations";
 
-fn endpoint(
-    node: &Node<'_>,
-    providers: Option<&[String]>,
-    consumers: Option<&Consumers>,
-) -> Option<RevocationEndpoint> {
-    const WHO: &str = "who may revoke: providers, scopes, groups or claims, of which at least one";
+fn endpoint(node: &Node<'_>, names: Names<'_>) -> Option<RevocationEndpoint> {
+    const WHO: &str =
+        "who may revoke: providers, scopes, consumers, groups or claims, of which at least one";
     let mut fields = node.fields()?;
     let path = fields.or("path", DEFAULT_PATH.to_owned(), |node| {
         let path = services::path(node)?;
         if path.contains('?') { node.reject("a path without a query") } else { Some(path) }
     });
     let requires = fields.required("requires", WHO, |node| {
-        let requires = access::requirements(node, providers, consumers)?;
+        let requires = rules::requirements(node, names)?;
         if requires.anonymous.is_some() || requires.asks_nothing() {
             return node.reject_as("what anybody can meet", WHO);
         }

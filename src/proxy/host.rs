@@ -6,6 +6,7 @@
 //! | setting a header | replaces every copy | replaces the first copy |
 //! | listing headers | all of them | panics the SDK above 100 |
 //! | `:path` | what goes upstream | decoded; the raw one is a property |
+//! | `:authority` | what goes upstream | the server's name; there is `Host` |
 //! | a callout to a bad address | refuses it | traps |
 //! | a callout's time-out | of the exchange | of each read, so it may never end |
 //! | another request's context | can be entered | stays closed |
@@ -187,6 +188,7 @@ impl Host {
         let mut fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
         if self == Self::NgxWasm {
             Self::restore_path(&mut fields);
+            Self::restore_authority(&mut fields);
         }
         Ok(RequestHead::new(fields))
     }
@@ -206,6 +208,16 @@ impl Host {
             let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
             *path = with_query_of(&[mark, &query].concat(), &raw);
         }
+    }
+
+    /// Puts `Host` in the place of `:authority`, which is the name of the nginx
+    /// server and not the host that the client asked for.
+    fn restore_authority(fields: &mut Vec<(String, Vec<u8>)>) {
+        let hosts = fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let hosts: Vec<_> =
+            hosts.map(|(_, host)| (":authority".to_owned(), host.clone())).collect();
+        fields.retain(|(name, _)| name != ":authority");
+        fields.extend(hosts);
     }
 
     /// Makes the request what the upstream may see.

@@ -75,12 +75,17 @@ pub struct NotADate;
 
 /// The way to a claim: member names, outermost first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimPath(Vec<String>);
+pub struct ClaimPath {
+    names: Vec<String>,
+    /// The same as one name.
+    dotted: String,
+}
 
 impl ClaimPath {
     /// A path of member names; `None` when there are none.
     pub fn new(names: Vec<String>) -> Option<Self> {
-        (!names.is_empty()).then_some(Self(names))
+        let dotted = names.join(".");
+        (!names.is_empty()).then_some(Self { names, dotted })
     }
 
     /// A path written as one name, with `.` between members.
@@ -88,50 +93,64 @@ impl ClaimPath {
     /// Claims named by a URL hold dots, so a claim of exactly that name is
     /// taken first; see [`ClaimPath::find`].
     pub fn dotted(text: &str) -> Self {
-        Self(text.split('.').map(str::to_owned).collect())
+        Self { names: text.split('.').map(str::to_owned).collect(), dotted: text.to_owned() }
     }
 
     /// The claim that the path leads to.
     pub fn find<'a>(&self, members: &'a Map<String, Value>) -> Option<&'a Value> {
-        if let Some(value) = members.get(&self.0.join(".")) {
+        if let Some(value) = members.get(&self.dotted) {
             return Some(value);
         }
-        let (first, rest) = self.0.split_first()?;
+        let (first, rest) = self.names.split_first()?;
         let start = members.get(first)?;
         rest.iter().try_fold(start, |value, name| value.as_object()?.get(name))
     }
 
     /// The outermost member's name.
     pub fn first(&self) -> &str {
-        self.0.first().map_or("", String::as_str)
+        self.names.first().map_or("", String::as_str)
     }
 }
 
 impl fmt::Display for ClaimPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("."))
+        f.write_str(&self.dotted)
     }
 }
 
-/// A claim and the values that are fine for it.
+/// A claim and what it must be.
 #[derive(Clone, Debug)]
 pub struct ClaimRule {
     /// Where the claim is.
     pub path: ClaimPath,
-    /// Accepted values; with none the claim must only be there.
-    pub accepted: Vec<Value>,
+    /// What it must be.
+    pub test: ClaimTest,
+}
+
+/// What a claim must be. `null` is as good as absent.
+#[derive(Clone, Debug)]
+pub enum ClaimTest {
+    /// There.
+    Present,
+    /// Not there.
+    Absent,
+    /// One of these values.
+    AnyOf(Vec<Value>),
 }
 
 impl ClaimRule {
     /// Whether the claim found at the path, if any, is fine. A list is fine
     /// when one of its elements is.
     pub fn accepts(&self, found: Option<&Value>) -> bool {
-        let is_accepted = |value: &Value| self.accepted.contains(value);
-        match found {
-            None | Some(Value::Null) => false,
-            Some(_) if self.accepted.is_empty() => true,
-            Some(Value::Array(items)) => items.iter().any(is_accepted),
-            Some(value) => is_accepted(value),
+        let found = found.filter(|value| !value.is_null());
+        match (&self.test, found) {
+            (ClaimTest::Absent, found) => found.is_none(),
+            (_, None) => false,
+            (ClaimTest::Present, Some(_)) => true,
+            (ClaimTest::AnyOf(accepted), Some(Value::Array(items))) => {
+                items.iter().any(|value| accepted.contains(value))
+            }
+            (ClaimTest::AnyOf(accepted), Some(value)) => accepted.contains(value),
         }
     }
 }
@@ -197,21 +216,25 @@ mod tests {
 
     #[test]
     fn accepted_values() {
-        let rule = |accepted: &[Value]| ClaimRule {
-            path: ClaimPath::dotted("role"),
-            accepted: accepted.to_vec(),
-        };
-        for (case, accepted, found, expected) in [
-            ("equal", &[json!("a")][..], Some(json!("a")), true),
-            ("another", &[json!("a")], Some(json!("b")), false),
-            ("one of a list", &[json!("a")], Some(json!(["b", "a"])), true),
-            ("none of a list", &[json!("a")], Some(json!(["b"])), false),
-            ("number is not text", &[json!(1)], Some(json!("1")), false),
-            ("present", &[], Some(json!("x")), true),
-            ("null is not present", &[], Some(Value::Null), false),
-            ("absent", &[], None, false),
+        let any = |value: Value| ClaimTest::AnyOf(vec![value]);
+        for (case, test, found, expected) in [
+            ("equal", any(json!("a")), Some(json!("a")), true),
+            ("another", any(json!("a")), Some(json!("b")), false),
+            ("one of a list", any(json!("a")), Some(json!(["b", "a"])), true),
+            ("none of a list", any(json!("a")), Some(json!(["b"])), false),
+            ("number is not text", any(json!(1)), Some(json!("1")), false),
+            ("not there at all", any(json!("a")), None, false),
+            ("present", ClaimTest::Present, Some(json!("x")), true),
+            ("an empty list is present", ClaimTest::Present, Some(json!([])), true),
+            ("null is not present", ClaimTest::Present, Some(Value::Null), false),
+            ("absent is not present", ClaimTest::Present, None, false),
+            ("absent", ClaimTest::Absent, None, true),
+            ("null is absent", ClaimTest::Absent, Some(Value::Null), true),
+            ("false is not absent", ClaimTest::Absent, Some(json!(false)), false),
+            ("an empty list is not absent", ClaimTest::Absent, Some(json!([])), false),
         ] {
-            assert_eq!(rule(accepted).accepts(found.as_ref()), expected, "{case}");
+            let rule = ClaimRule { path: ClaimPath::dotted("role"), test };
+            assert_eq!(rule.accepts(found.as_ref()), expected, "{case}");
         }
     }
 }

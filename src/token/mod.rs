@@ -9,12 +9,14 @@ mod claims;
 mod compact;
 mod error;
 mod header;
+mod origin;
 mod sources;
 mod verifier;
 
-pub use self::claims::{ClaimPath, ClaimRule, Claims, numeric_date};
+pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims, numeric_date};
 pub use self::compact::Untrusted;
 pub use self::error::{Malformed, Part, TokenError};
+pub use self::origin::OriginPolicy;
 pub use self::sources::{HeaderSource, TokenSources};
 pub use self::verifier::{
     CredentialClaim, IDENTITY_TYPES, Issuance, Provider, ProviderId, Providers, Rejection, Verified,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::denial::Denial;
 use crate::http::{HeaderName, RequestHead, percent_decode};
 use crate::hygiene::{Cleansing, note};
-use crate::token::{Malformed, Rejection, TokenError};
+use crate::token::{Malformed, OriginPolicy, Rejection, TokenError};
 
 /// Where to look for a token: `token` in the configuration.
 #[derive(Debug)]
@@ -18,6 +18,15 @@ pub struct TokenSources {
     pub params: Vec<String>,
     /// Whether the upstream gets to see the public token.
     pub forward: bool,
+    /// From where requests with a cookie may come.
+    pub origins: OriginPolicy,
+}
+
+/// A token, as it was sent.
+struct Found<'a> {
+    text: Cow<'a, [u8]>,
+    /// Whether the browser sent it by itself.
+    in_cookie: bool,
 }
 
 /// A header field that carries a token after a prefix.
@@ -62,16 +71,23 @@ impl TokenSources {
     ///
     /// More than one is refused, also when they are the same: two readers could
     /// take different ones (RFC 6750 section 2).
+    ///
+    /// One in a cookie is no token of a request that another site may have made.
     pub fn find<'a>(&self, head: &'a RequestHead) -> Result<Option<Cow<'a, [u8]>>, Denial> {
+        let with = |in_cookie| move |text| Found { text, in_cookie };
+        let in_headers = self.in_headers(head).map(with(false));
+        let in_cookies = self.in_cookies(head).map(with(true));
+        let in_query = self.in_query(head).map(with(false));
         let mut found = None;
-        for candidate in
-            self.in_headers(head).chain(self.in_cookies(head)).chain(self.in_query(head))
-        {
+        for candidate in in_headers.chain(in_cookies).chain(in_query) {
             if found.replace(candidate).is_some() {
                 return Err(Denial::TokenMultiple);
             }
         }
-        let Some(token) = found else { return Ok(None) };
+        let Some(Found { text: token, in_cookie }) = found else { return Ok(None) };
+        if in_cookie {
+            self.origins.check(head)?;
+        }
         if !token.is_empty() && token.iter().all(|&byte| is_token_byte(byte)) {
             return Ok(Some(token));
         }
@@ -140,7 +156,7 @@ impl TokenSources {
         head.into_iter()
             .flat_map(cookie_pairs)
             .filter(ours)
-            .map(|pair| Cow::Borrowed(value_of(pair)))
+            .map(|pair| Cow::Borrowed(value_of(pair).trim_ascii()))
     }
 
     fn in_query<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
@@ -152,8 +168,9 @@ impl TokenSources {
     }
 
     fn is_token_cookie(&self, pair: &[u8]) -> bool {
-        // Cookie names are exact, case included (RFC 6265 section 4.1.1).
-        self.cookies.iter().any(|name| name.as_bytes() == name_of(pair))
+        // Cookie names are exact, case included (RFC 6265 section 4.1.1); white
+        // space around them is none of theirs (section 5.2).
+        self.cookies.iter().any(|name| name.as_bytes() == name_of(pair).trim_ascii())
     }
 
     fn is_token_param(&self, pair: &[u8]) -> bool {
@@ -207,12 +224,16 @@ mod tests {
             cookies: vec!["session".into()],
             params: vec!["access_token".into()],
             forward: false,
+            origins: OriginPolicy { enforce: true, allowed: Vec::new() },
         }
     }
 
     fn head(fields: &[(&str, &str)]) -> RequestHead {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
-        RequestHead::new(fields.iter().map(owned))
+        // A request that only reads, unless it says otherwise.
+        let reads = !fields.iter().any(|(name, _)| *name == ":method");
+        let method = reads.then_some(&(":method", "GET"));
+        RequestHead::new(method.into_iter().chain(fields).map(owned))
     }
 
     #[test]
@@ -238,6 +259,18 @@ mod tests {
             ("cookie", &[("cookie", "a=b; session=t;c=d")], Ok(Some("t"))),
             ("cookie, another case", &[("cookie", "Session=t")], Ok(None)),
             ("cookie twice", &[("cookie", "session=t; session=u")], MULTIPLE),
+            (
+                "cookie, sent by another site",
+                &[(":method", "POST"), ("cookie", "session=t")],
+                Err("origin_forbidden"),
+            ),
+            ("header, sent by any site", &[(":method", "POST"), ("x-token", "t")], Ok(Some("t"))),
+            ("cookie, spaces around", &[("cookie", "session = t ")], Ok(Some("t"))),
+            ("cookie twice, one with spaces", &[("cookie", "session=t; session =u")], MULTIPLE),
+            ("cookie, quoted", &[("cookie", "session=\"t\"")], MALFORMED),
+            ("cookie, empty", &[("cookie", "session=")], MALFORMED),
+            ("cookie, a prefix of its name", &[("cookie", "__Host-session=t; sess=u")], Ok(None)),
+            ("cookie and header", &[("cookie", "session=t"), ("x-token", "t")], MULTIPLE),
             ("cookie in two fields", &[("cookie", "session=t"), ("cookie", "session=t")], MULTIPLE),
             ("parameter", &[(":path", "/a?x=1&access_token=t")], Ok(Some("t"))),
             ("parameter, escaped", &[(":path", "/a?access%5Ftoken=%74")], Ok(Some("t"))),
@@ -246,9 +279,8 @@ mod tests {
         ] {
             let head = head(fields);
             let found = sources().find(&head);
-            let text = found
-                .as_ref()
-                .map(|token| token.as_ref().map(|token| std::str::from_utf8(token).unwrap()));
+            let text =
+                found.as_ref().map(|it| it.as_ref().map(|it| std::str::from_utf8(it).unwrap()));
             assert_eq!(text.map_err(Denial::code), expected, "{case}");
         }
     }

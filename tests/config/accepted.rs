@@ -69,6 +69,18 @@ fn other_good_values() {
         ("a path with a query", vec![("/user_info/path", json!("/u?id={sub}&t={org.tenant}"))]),
         ("a claim as text", vec![("/claim_to_headers/0/claim", json!("address.country"))]),
         ("a rule for everything", vec![("/rules/0", json!({"match": {}}))]),
+        ("a rule for a consumer", vec![("/rules/2/requires/consumers", json!(["web"]))]),
+        (
+            "hosts of every kind",
+            vec![("/rules/3/match/hosts", json!(["API.shop.example", "*.shop.example", "[::1]"]))],
+        ),
+        (
+            "origins of every kind",
+            vec![(
+                "/token/csrf/allowed_origins",
+                json!(["http://localhost:3000", "capacitor://localhost", "https://[::1]:8443"]),
+            )],
+        ),
         ("an empty value prefix", vec![("/token/from_headers/0/value_prefix", json!(""))]),
         (
             "a login page elsewhere",

@@ -63,12 +63,13 @@ pub fn complete() -> Value {
             "from_cookies": ["session"],
             "from_params": ["access_token"],
             "forward": false,
+            "csrf": {"enforce": true, "allowed_origins": ["https://app.shop.example"]},
         },
         "consumers": {
             "claim": ["azp", "client_id", "iss"],
             "entries": [
                 {"key": "web", "id": "5c0c", "username": "web-app", "custom_id": "web",
-                    "groups": ["first-party"]},
+                    "groups": ["first-party"], "enabled": true},
             ],
             "optional": false,
             "anonymous": "guest",
@@ -101,12 +102,19 @@ pub fn complete() -> Value {
         "claim_to_headers": [
             {"header": "x-user-country", "claim": ["country"], "format": "text"},
         ],
+        "policies": {
+            "staff": {"groups_any": ["staff"], "claims": {"act": "absent", "role": "present"}},
+        },
         "rules": [
             {"match": {"path_prefix": "/login"}, "bypass": true},
             {"match": {"path": "/health", "methods": ["GET"]}, "bypass": true},
             {"match": {"path_prefix": "/admin"}, "requires": {
                 "providers": ["shop"], "scopes_all": ["admin"], "scopes_any": ["a"],
-                "groups_any": ["staff"], "claims": {"role": ["admin"]}, "allow_missing": false}},
+                "consumers": [], "groups_any": ["staff"], "groups_none": ["partner"],
+                "claims": {"role": ["admin"]}, "allow_missing": false}},
+            {"match": {"path_template": "/users/{id}/**", "hosts": ["api.shop.example"],
+                "headers": [{"name": "x-mode", "value": "read"},
+                    {"name": "x-debug", "present": false}]}, "policy": "staff"},
         ],
         "revocation": {
             "feed": {"service": "auth", "path": "/revocations", "poll_seconds": 10,
@@ -120,7 +128,7 @@ pub fn complete() -> Value {
         "errors": {"realm": "shop", "format": "problem",
             "login_redirect": {"to": "/login", "return_to_param": "return_to"}},
         "limits": {"max_token_bytes": 8192, "token_cache_entries": 10000,
-            "max_reply_bytes": 262144},
+            "max_reply_bytes": 262144, "allow_ambiguous_paths": false},
         "bypass_cors_preflight": true,
         "crypto": "auto",
         "shared_data": "auto",

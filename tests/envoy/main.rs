@@ -20,6 +20,8 @@
     reason = "a test may fail"
 )]
 
+mod access;
+mod browsers;
 mod denials;
 mod gateway;
 mod host_settings;

@@ -195,3 +195,20 @@ fn there_may_be_many_credentials() {
         assert_eq!(field(&edits, "x-consumer-username").as_deref(), Some(expected.as_str()));
     }
 }
+
+/// Shut out by its entry, whatever its credential; and known to rules by name.
+#[test]
+fn a_disabled_consumer_is_shut_out_with_its_credentials() {
+    let rule = |name: &str| json!([{"match": {}, "requires": {"consumers": [name]}}]);
+    let token = hs256(json!({}));
+    let mut world = World::new(&beside(&[("/rules", rule("alice"))]), ENVOY);
+    world.forwarded(&token);
+    let config = beside(&[
+        ("/consumers/entries/0/enabled", json!(false)),
+        ("/consumers/optional", json!(true)),
+    ]);
+    for host in HOSTS {
+        let mut world = World::new(&config, host);
+        assert_eq!(answered(world.get(&token)).status, 401);
+    }
+}

@@ -14,6 +14,7 @@ fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, Lo
         {"match": {"path": "/scope"}, "requires": {"scopes_all": ["read", "write"]}},
         {"match": {"path": "/group"}, "requires": {"groups_any": ["staff"]}},
         {"match": {"path": "/claim"}, "requires": {"claims": {"role": ["admin"]}}},
+        {"match": {"path": "/host", "hosts": ["a.example"]}, "bypass": true},
     ]);
     let base = [("/errors", errors.clone()), ("/rules", rules), ("/consumers", consumers)];
     let local = local(base.clone());
@@ -25,6 +26,11 @@ fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, Lo
     let forbidden = {
         let mut config = local.clone();
         put(&mut config, "/identity_token/signing_keys/0/sign_from", (START + 1).into());
+        config
+    };
+    let cookies = {
+        let mut config = local.clone();
+        put(&mut config, "/token", json!({"from_cookies": ["session"]}));
         config
     };
     let users = with_users(base.clone());
@@ -79,6 +85,8 @@ fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, Lo
         ("claim_missing", deny(json!({"sub": null}))),
         ("claim_mismatch", deny(json!({"cnf": {}}))),
         ("consumer_unknown", deny(json!({"azp": "x"}))),
+        ("host_ambiguous", plain(&local, &[(":path", "/host"), (":authority", "a@b")])),
+        ("origin_forbidden", plain(&cookies, &[(":method", "POST"), ("cookie", "session=a.b.c")])),
         ("insufficient_scope", with(&local, "/scope", &alice())),
         ("group_forbidden", with(&local, "/group", &alice())),
         ("claim_forbidden", with(&local, "/claim", &alice())),
@@ -94,11 +102,13 @@ fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, Lo
 /// 3.1); no challenge at all where there is nothing to challenge for.
 fn expected(code: &str) -> (u16, Option<&'static str>) {
     match code {
-        "header_repeated" | "path_ambiguous" | "token_multiple" => (400, Some("invalid_request")),
+        "header_repeated" | "path_ambiguous" | "host_ambiguous" | "token_multiple" => {
+            (400, Some("invalid_request"))
+        }
         "headers_too_many" => (431, None),
         "token_missing" => (401, Some("")),
         "insufficient_scope" => (403, Some("insufficient_scope")),
-        "group_forbidden" | "claim_forbidden" | "user_unknown" => (403, None),
+        "group_forbidden" | "claim_forbidden" | "origin_forbidden" | "user_unknown" => (403, None),
         "user_info_unavailable"
         | "keys_unavailable"
         | "identity_unavailable"
@@ -148,7 +158,7 @@ fn bodies_as_kong_writes_them() {
     let message = |text: &str| json!({ "message": text });
     for (code, reply) in every_denial(&json!({"format": "kong"}), &[]) {
         let expected_body = match code {
-            "header_repeated" | "path_ambiguous" => message("Bad request"),
+            "header_repeated" | "path_ambiguous" | "host_ambiguous" => message("Bad request"),
             "headers_too_many" => message("Request header or cookie too large"),
             "token_missing" => message("Unauthorized"),
             "token_multiple" => message("Multiple tokens provided"),
@@ -167,9 +177,8 @@ fn bodies_as_kong_writes_them() {
             "audience_mismatch" | "claim_mismatch" | "token_type_mismatch" => {
                 message("Bad token; invalid claims")
             }
-            "insufficient_scope" | "group_forbidden" | "claim_forbidden" | "user_unknown" => {
-                message("You cannot consume this service")
-            }
+            "insufficient_scope" | "group_forbidden" | "claim_forbidden" | "origin_forbidden"
+            | "user_unknown" => message("You cannot consume this service"),
             _ => message("An unexpected error occurred"),
         };
         let body: Value = serde_json::from_slice(&reply.body).unwrap();
@@ -215,7 +224,8 @@ fn login() -> Value {
 #[test]
 fn a_person_without_a_valid_token_is_sent_to_log_in() {
     for (code, reply) in every_denial(&login(), &[("accept", "text/html,*/*;q=0.8")]) {
-        let is_sent = expected(code).0 == 401;
+        // Logging in does not make a consumer.
+        let is_sent = expected(code).0 == 401 && code != "consumer_unknown";
         let location = reply_field(&reply, "location");
         assert_eq!(reply.status == 302, is_sent, "{code}");
         assert_eq!(location.is_some(), is_sent, "{code}");
@@ -230,6 +240,10 @@ fn a_person_without_a_valid_token_is_sent_to_log_in() {
         ("no accept", &[]),
         ("a form", &[("accept", "text/html"), (":method", "POST")]),
         ("HEAD", &[("accept", "text/html"), (":method", "HEAD")]),
+        ("a namesake of HTML", &[("accept", "text/html-template, */*")]),
+        ("HTML is refused", &[("accept", "application/json, text/html;q=0.0")]),
+        ("a script that takes HTML", &[("accept", "text/html"), ("sec-fetch-mode", "cors")]),
+        ("a handshake", &[("upgrade", "websocket"), ("sec-fetch-mode", "websocket")]),
     ] {
         let mut world = World::new(&local([("/errors", login())]), ENVOY);
         let step = world.begin(head(fields));
@@ -247,8 +261,14 @@ fn the_way_back_leads_nowhere_else() {
         ("https://evil.example/", "%2F"),
         ("javascript:alert(1)", "%2F"),
         ("", "%2F"),
-        ("/a\r\nset-cookie: x=1", "%2Fa%0D%0Aset-cookie%3A%20x%3D1"),
-        ("/x&back=//evil.example#", "%2Fx%26back%3D%2F%2Fevil.example%23"),
+        ("/\t/evil.example", "%2F"),
+        ("/a\r\nset-cookie: x=1", "%2F"),
+        ("/./%2Fevil.example", "%2F"),
+        ("/..//evil.example", "%2F"),
+        ("/%5Cevil.example", "%2F"),
+        ("/x&back=//evil.example#", "%2F"),
+        ("/x&back=1", "%2Fx%26back%3D1"),
+        ("/x?to=//evil.example\n", "%2Fx%3Fto%3D%2F%2Fevil.example%0A"),
     ] {
         let mut world = World::new(&local([("/errors", login())]), ENVOY);
         let reply = answered(world.begin(head(&[(":path", path), ("accept", "text/html")])));

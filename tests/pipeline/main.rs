@@ -15,6 +15,7 @@
     clippy::unwrap_used
 )]
 
+mod browsers;
 mod coalescing;
 mod denials;
 mod headers;

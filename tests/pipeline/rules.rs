@@ -7,7 +7,11 @@ use crate::support::*;
 fn with_rules(rules: Value) -> Value {
     let mut config = local([("/rules", rules)]);
     config["consumers"] = json!({
-        "entries": [{"key": "web", "username": "web-app", "groups": ["first-party", "staff"]}],
+        "entries": [
+            {"key": "web", "username": "web-app", "groups": ["first-party", "staff"]},
+            {"key": "app", "username": "app"},
+            {"key": "gone", "username": "gone", "enabled": false},
+        ],
         "optional": true, "anonymous": "guest",
     });
     config["providers"]["partner"] = json!({
@@ -93,6 +97,35 @@ fn what_a_token_must_have() {
         ("no such claim", json!({"claims": {"role": ["admin"]}}), json!({}), claim),
         ("only there", json!({"claims": {"role": []}}), json!({"role": 0}), None),
         ("not even there", json!({"claims": {"role": []}}), json!({}), claim),
+        ("present, in a word", json!({"claims": {"role": "present"}}), json!({"role": 0}), None),
+        ("absent", json!({"claims": {"act": "absent"}}), json!({}), None),
+        ("null is absent", json!({"claims": {"azp.x": "absent"}}), json!({"azp.x": null}), None),
+        ("not absent", json!({"claims": {"act": "absent"}}), json!({"act": {"sub": "x"}}), claim),
+        (
+            "not absent, by its dotted name",
+            json!({"claims": {"a.b": "absent"}}),
+            json!({"a.b": 1}),
+            claim,
+        ),
+        ("not absent, within", json!({"claims": {"a.b": "absent"}}), json!({"a": {"b": 1}}), claim),
+        ("the consumer", json!({"consumers": ["web", "app"]}), json!({}), None),
+        ("another consumer", json!({"consumers": ["app"]}), json!({}), group),
+        ("none of the consumers", json!({"consumers": ["web"]}), json!({"azp": "x"}), group),
+        (
+            "who calls itself by the name",
+            json!({"consumers": ["web"]}),
+            json!({"azp": "x", "username": "web-app", "client_id": "web"}),
+            group,
+        ),
+        ("in a group that may not", json!({"groups_none": ["staff"]}), json!({}), group),
+        ("in no such group", json!({"groups_none": ["x"]}), json!({}), None),
+        ("in no group at all", json!({"groups_none": ["staff"]}), json!({"azp": "x"}), None),
+        (
+            "denied beats allowed",
+            json!({"groups_any": ["first-party"], "groups_none": ["staff"]}),
+            json!({}),
+            group,
+        ),
         ("the provider", json!({"providers": ["shop"]}), json!({}), None),
         ("another provider", json!({"providers": ["shop"]}), partner.clone(), claim),
         ("one of both", json!({"providers": ["partner", "shop"]}), partner, None),
@@ -108,6 +141,167 @@ fn what_a_token_must_have() {
                 (step, None) => drop(forwarded(step)),
                 (step, Some(code)) => assert_eq!(denied(step), denial(403, code), "{case}"),
             }
+        }
+    }
+}
+
+/// A rule asks the same whether it says so itself or by the name of a policy.
+#[test]
+fn a_policy_asks_what_its_requirements_ask() {
+    let mut config = with_rules(json!([
+        {"match": {"path": "/a"}, "policy": "staff"},
+        {"match": {"path": "/b"}, "policy": "staff"},
+        {"match": {"path": "/open"}, "policy": "guests"},
+    ]));
+    config["policies"] = json!({
+        "staff": {"scopes_all": ["admin"]}, "guests": {"allow_missing": true}, "unused": {},
+    });
+    let mut world = World::new(&config, ENVOY);
+    let admin = token(json!({"scope": "admin"}));
+    for path in ["/a", "/b"] {
+        let with =
+            |token: &str| head(&[(":path", path), ("authorization", &format!("Bearer {token}"))]);
+        assert_eq!(denied(world.begin(with(&alice()))), denial(403, "insufficient_scope"));
+        forwarded(world.begin(with(&admin)));
+        assert_eq!(denied(world.begin(head(&[(":path", path)]))), denial(401, "token_missing"));
+    }
+    forwarded(world.begin(head(&[(":path", "/open")])));
+}
+
+/// What clients say of the path, the host or the method that they mean is for
+/// others to believe (CVE-2023-27487, CVE-2026-33495).
+#[test]
+fn rules_believe_no_header_that_speaks_of_another_request() {
+    let config = with_rules(json!([
+        {"match": {"path": "/health", "methods": ["GET"], "hosts": ["open.example"]},
+            "bypass": true},
+        {"match": {"methods": ["DELETE"]}, "requires": {"scopes_all": ["delete"]}},
+        {"match": {"path_prefix": "/admin"}, "requires": {"scopes_all": ["admin"]}},
+        {"match": {"hosts": ["admin.example"]}, "requires": {"scopes_all": ["admin"]}},
+    ]));
+    let says_path = [
+        "x-original-url",
+        "x-rewrite-url",
+        "x-envoy-original-path",
+        "x-forwarded-uri",
+        "x-original-uri",
+        "x-forwarded-path",
+        "x-forwarded-prefix",
+        "x-accel-redirect",
+    ];
+    let says_host = [
+        "host",
+        "x-forwarded-host",
+        "x-host",
+        "x-original-host",
+        "forwarded",
+        "x-forwarded-server",
+        "x-http-host-override",
+    ];
+    let says_method = ["x-http-method-override", "x-http-method", "x-method-override"];
+    let bearer = format!("Bearer {}", alice());
+    let mut world = World::new(&config, ENVOY);
+    for (names, open, closed) in [
+        (&says_path[..], "/health", "/admin"),
+        (&says_host, "open.example", "admin.example"),
+        (&says_method, "GET", "DELETE"),
+    ] {
+        for name in names {
+            for value in [open, closed] {
+                let base = [(":authority", "shop.example"), (*name, value)];
+                let with = |extra: &[(&str, &str)]| head(&[&base[..], extra].concat());
+                let step = world.begin(with(&[(":path", "/health")]));
+                let case = format!("{name}: {value}");
+                assert_eq!(denied(step), denial(401, "token_missing"), "{case} opens nothing");
+                let token = ("authorization", bearer.as_str());
+                forwarded(world.begin(with(&[(":path", "/x"), token])));
+                let step = world.begin(with(&[(":path", "/admin"), token]));
+                assert_eq!(denied(step), denial(403, "insufficient_scope"), "{case} helps nobody");
+                let step = world.begin(with(&[(":path", "/x"), (":method", "DELETE"), token]));
+                assert_eq!(denied(step), denial(403, "insufficient_scope"), "{case} helps nobody");
+            }
+        }
+    }
+}
+
+#[test]
+fn rules_by_host_header_and_template() {
+    let config = with_rules(json!([
+        {"match": {"hosts": ["status.example"], "methods": ["GET"]}, "bypass": true},
+        {"match": {"path_template": "/users/{id}/public/**"}, "bypass": true},
+        {"match": {"headers": [{"name": "x-mode", "value": "write"}]},
+            "requires": {"scopes_all": ["write"]}},
+        {"match": {"headers": [{"name": "X-Preview", "present": true}]},
+            "requires": {"scopes_all": ["preview"]}},
+    ]));
+    let scope = Some(denial(403, "insufficient_scope"));
+    let repeated = Some(denial(400, "header_repeated"));
+    let host = Some(denial(400, "host_ambiguous"));
+    let missing = Some(denial(401, "token_missing"));
+    for (case, fields, with_token, expected) in [
+        ("the host", &[(":authority", "STATUS.example:8443")][..], false, None),
+        ("below the host", &[(":authority", "a.status.example")], false, missing.clone()),
+        ("no host name", &[(":authority", "x@status.example")], true, host),
+        ("template", &[(":path", "/users/7/public/a/b")], false, None),
+        ("template, to its end", &[(":path", "/users/7/public")], false, None),
+        ("template, too short", &[(":path", "/users/public")], false, missing.clone()),
+        (
+            "template, an empty id",
+            &[(":path", "/users//public")],
+            true,
+            Some(denial(400, "path_ambiguous")),
+        ),
+        ("template, two ids", &[(":path", "/users/7/8/public")], false, missing),
+        ("a header", &[("x-mode", "write")], true, scope.clone()),
+        ("another value", &[("x-mode", "read")], true, None),
+        (
+            "hidden behind another",
+            &[("x-mode", "read"), ("x-mode", "write")],
+            true,
+            repeated.clone(),
+        ),
+        ("hidden in a list", &[("x-mode", "read,write")], true, repeated.clone()),
+        ("hidden by an underscore", &[("x_mode", "write")], true, repeated),
+        ("another header", &[("x-preview", "")], true, scope.clone()),
+        ("another header, twice", &[("x-preview", "1"), ("x-preview", "2")], true, scope),
+    ] {
+        let bearer = format!("Bearer {}", alice());
+        let mut fields = fields.to_vec();
+        fields.extend(with_token.then_some(("authorization", bearer.as_str())));
+        let step = World::new(&config, ENVOY).begin(head(&fields));
+        match expected {
+            None => drop(forwarded(step)),
+            Some(expected) => assert_eq!(denied(step), expected, "{case}"),
+        }
+    }
+}
+
+#[test]
+fn ambiguous_paths_where_they_are_allowed() {
+    let mut config = with_rules(json!([
+        {"match": {"path_prefix": "/login"}, "bypass": true},
+        {"match": {"path_prefix": "/admin"}, "requires": {"scopes_all": ["admin"]}},
+        {"match": {"path_prefix": "/projects"}, "requires": {}},
+    ]));
+    config["limits"] = json!({"allow_ambiguous_paths": true});
+    let bearer = format!("Bearer {}", alice());
+    for (path, expected) in [
+        ("/projects/group%2Fname", None),
+        ("/projects/a;v=1", None),
+        ("/projects//a", None),
+        ("/login%2f..%2fadmin", Some(denial(400, "path_ambiguous"))),
+        ("/login/..;/admin", Some(denial(400, "path_ambiguous"))),
+        ("/projects/..%2Fadmin", Some(denial(400, "path_ambiguous"))),
+        ("//admin", Some(denial(400, "path_ambiguous"))),
+        ("/admin//x", Some(denial(403, "insufficient_scope"))),
+        ("/admin;x/y", Some(denial(400, "path_ambiguous"))),
+        ("/elsewhere/x;y", None),
+    ] {
+        let mut world = World::new(&config, ENVOY);
+        let step = world.begin(head(&[(":path", path), ("authorization", &bearer)]));
+        match expected {
+            None => drop(forwarded(step)),
+            Some(expected) => assert_eq!(denied(step), expected, "{path}"),
         }
     }
 }
@@ -202,6 +396,28 @@ fn claims_from_user_info_are_decided_when_it_is_there() {
     }
 }
 
+/// A claim that nobody could be asked about is not absent.
+#[test]
+fn what_is_not_known_of_a_user_is_not_absent() {
+    let rules = json!([{"match": {}, "requires": {"claims": {"country": "absent"}}}]);
+    let deny = Some(denial(403, "claim_forbidden"));
+    let unavailable = Some(denial(503, "user_info_unavailable"));
+    for (case, reply, expected) in [
+        ("absent", ok(&json!({})), None),
+        ("there", ok(&json!({"address": {"country": "ES"}})), deny),
+        ("not known", failed(), unavailable),
+    ] {
+        let edits = [("/rules", rules.clone()), ("/user_info/failure_mode", json!("degrade"))];
+        let mut world = World::new(&with_users(edits), ENVOY);
+        let step = world.get(&alice());
+        let step = world.answer(step, &reply);
+        match expected {
+            None => drop(forwarded(step)),
+            Some(expected) => assert_eq!(denied(step), expected, "{case}"),
+        }
+    }
+}
+
 #[test]
 fn preflights() {
     let preflight = [
@@ -224,13 +440,17 @@ fn preflights() {
 
 #[test]
 fn consumers() {
-    let entries = json!([{"key": "web", "username": "web-app"}]);
+    let entries = json!([
+        {"key": "web", "username": "web-app"}, {"key": "gone", "enabled": false},
+    ]);
     let unknown = Some(denial(401, "consumer_unknown"));
     for (case, optional, changes, expected) in [
         ("known", false, json!({}), None),
         ("unknown", false, json!({"azp": "x"}), unknown.clone()),
-        ("unknown, but the issuer is not asked", false, json!({"azp": 1}), unknown),
+        ("unknown, but the issuer is not asked", false, json!({"azp": 1}), unknown.clone()),
         ("unknown, optional", true, json!({"azp": "x"}), None),
+        ("disabled", false, json!({"azp": "gone"}), unknown.clone()),
+        ("disabled, optional", true, json!({"azp": "gone"}), unknown.clone()),
         ("by the second claim", false, json!({"azp": null, "client_id": "web"}), None),
     ] {
         let consumers = json!({"entries": entries, "optional": optional});

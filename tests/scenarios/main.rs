@@ -19,7 +19,7 @@
 //! | upstream is a cluster or `host:port`, TLS by `:scheme` (K3) | `main_path::user_info_is_asked_*` |
 //! | no end of stream on headers (K4) | `waiting::a_request_with_a_body_*` |
 //! | a second local reply traps (K5) | the harness; `random::*` |
-//! | `:path` is decoded on Kong | `paths::*` |
+//! | `:path` is decoded on Kong, `:authority` its own name | `paths::*`, `access::*` |
 //! | nginx cuts lines of its log | `configuration::many_problems_*` |
 //! | one instance for all routes of Kong | `plugins::*` |
 //! | a byte above 0x7F traps the SDK's string getters (S1, S4) | `hygiene::a_byte_above_*`, `user_info::a_reply_may_hold_*` |
@@ -40,6 +40,7 @@ mod host;
 #[path = "../protobuf/mod.rs"]
 mod protobuf;
 
+mod access;
 mod access_log;
 mod configuration;
 mod denials;

@@ -31,6 +31,8 @@ pub struct Note {
     pub place: String,
     /// What about it.
     pub text: String,
+    /// Whether something is not as it was, or only to be known.
+    pub is_change: bool,
 }
 
 impl fmt::Display for Note {
@@ -99,7 +101,7 @@ pub fn from_kong(text: &str) -> Result<Converted, ConvertError> {
     let anonymous = anonymous(&plugins, &entries, &mut notes);
     let rules = routes::rules(&routes, anonymous.as_ref(), &mut notes)?;
     other_plugins(&routes, &mut notes);
-    notes.add(
+    notes.tell(
         "identity_token",
         "is new: choose issuer and audiences, and put a signing key in GATEPASS_SIGNING_KEY",
     );
@@ -128,8 +130,17 @@ pub fn from_kong(text: &str) -> Result<Converted, ConvertError> {
 struct Notes(Vec<Note>);
 
 impl Notes {
+    /// Notes that something is not as it was.
     fn add(&mut self, place: &str, text: impl fmt::Display) {
-        let note = Note { place: place.to_owned(), text: text.to_string() };
+        self.note(Note { place: place.to_owned(), text: text.to_string(), is_change: true });
+    }
+
+    /// Notes something to be known.
+    fn tell(&mut self, place: &str, text: impl fmt::Display) {
+        self.note(Note { place: place.to_owned(), text: text.to_string(), is_change: false });
+    }
+
+    fn note(&mut self, note: Note) {
         if !self.0.contains(&note) {
             self.0.push(note);
         }

@@ -194,7 +194,8 @@ pub(super) fn rules(
             let paths = if paths.is_empty() { vec![None] } else { paths };
             told.extend(paths.into_iter().map(|path| (route, path)));
         } else if is_protected && route.plugins.acl.is_some() {
-            by_hand.push(Note { place: route.place.clone(), text: NO_RULE.to_owned() });
+            let (place, text) = (route.place.clone(), NO_RULE.to_owned());
+            by_hand.push(Note { place, text, is_change: true });
         } else {
             notes.add(&route.place, format_args!("{NO_RULE}; a valid token is needed"));
         }
@@ -234,7 +235,7 @@ pub(super) fn rules(
             );
             continue;
         } else {
-            notes.add(&route.place, "has no jwt plugin: it passes without a token, as before");
+            notes.tell(&route.place, "has no jwt plugin: it passes without a token, as before");
             json!({ "match": route.matching(path), "bypass": true })
         };
         rules.push(access);

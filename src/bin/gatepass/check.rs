@@ -1,0 +1,138 @@
+//! `check`: every problem of every configuration in some files.
+
+use std::fmt::Write as _;
+
+use gatepass::config::{Problem, Problems};
+use serde_json::{Value, json};
+
+use crate::arguments::Check;
+use crate::configuration::Configuration;
+use crate::failure::{Failure, placed};
+use crate::text::Plain;
+use crate::warnings::{self, Warning};
+use crate::{Ending, Output, outside};
+
+/// What was found of one configuration.
+struct Finding {
+    file: String,
+    path: String,
+    host: &'static str,
+    problems: Vec<Problem>,
+    warnings: Vec<Warning>,
+}
+
+impl Finding {
+    fn of(configuration: &Configuration) -> Self {
+        let now = outside::now();
+        let (mut problems, warnings) = match configuration.read() {
+            Ok(settings) => (Vec::new(), warnings::all(configuration, &settings, now)),
+            Err(Problems(problems)) => {
+                let placed = problems.iter().map(|problem| placed(&configuration.path, problem));
+                (placed.collect(), Vec::new())
+            }
+        };
+        problems.extend(hidden_variables(configuration));
+        Self {
+            file: configuration.file.clone(),
+            path: configuration.path.clone(),
+            host: configuration.host.name(),
+            problems,
+            warnings,
+        }
+    }
+
+    fn write(&self, text: &mut String) {
+        let file = Plain(&self.file).to_string();
+        for problem in &self.problems {
+            let _ = writeln!(text, "{file}: {}", Plain(&problem.to_string()));
+        }
+        for warning in &self.warnings {
+            let Warning { path, text: about } = warning;
+            let _ = writeln!(text, "{file}: {}: warning: {}", Plain(path), Plain(about));
+        }
+        if self.problems.is_empty() {
+            let _ = writeln!(text, "{file}: {}: valid, for {}", Plain(&self.path), self.host);
+        }
+    }
+
+    fn json(&self) -> Value {
+        let problems = self.problems.iter().map(|Problem { path, found, accepted }| {
+            json!({ "path": path, "found": found, "accepted": accepted })
+        });
+        let warnings = self
+            .warnings
+            .iter()
+            .map(|Warning { path, text }| json!({ "path": path, "text": text }));
+        json!({
+            "file": self.file,
+            "path": self.path,
+            "host": self.host,
+            "valid": self.problems.is_empty(),
+            "problems": problems.collect::<Vec<_>>(),
+            "warnings": warnings.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// `check`.
+pub fn run(arguments: &Check) -> Result<Output, Failure> {
+    let mut findings = Vec::new();
+    for file in &arguments.files {
+        findings.extend(Configuration::all(file, &arguments.reading)?.iter().map(Finding::of));
+    }
+    let is_bad = |finding: &Finding| {
+        !finding.problems.is_empty() || arguments.strict && !finding.warnings.is_empty()
+    };
+    let ending = if findings.iter().any(is_bad) { Ending::Bad } else { Ending::Good };
+    if arguments.json {
+        let findings: Vec<_> = findings.iter().map(Finding::json).collect();
+        return Ok(Output::new(json!({ "configurations": findings }).to_string(), ending));
+    }
+    let mut text = String::new();
+    findings.iter().for_each(|finding| finding.write(&mut text));
+    let mut output = Output::new(text, ending);
+    let problems = findings.iter().flat_map(|finding| &finding.problems);
+    if problems.into_iter().any(|problem| problem.found.ends_with("which is not set")) {
+        output.notes = "gatepass: --no-env checks without the secrets\n".to_owned();
+    }
+    Ok(output)
+}
+
+/// Variables that the configuration names and the host's file keeps from the
+/// filter: set or not, it would not see them.
+fn hidden_variables(configuration: &Configuration) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if let Some(visible) = &configuration.frame.environment {
+        let read = configuration.variables();
+        let mut named = Vec::new();
+        variables(&configuration.document, &configuration.path, &mut named);
+        named.retain(|(_, name)| read.contains(name) && !visible.contains(name));
+        for (path, name) in named {
+            problems.push(Problem {
+                path,
+                found: format!("{{env: {name}}}, which the filter does not get to see"),
+                accepted: "a variable that the host's file passes on to the filter".to_owned(),
+            });
+        }
+    }
+    problems
+}
+
+/// Every `{env: NAME}`, with its path; also those that are no secrets, but a
+/// claim of that name.
+fn variables(value: &Value, path: &str, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(members) => match members.get("env") {
+            Some(Value::String(name)) if members.len() == 1 => {
+                found.push((path.to_owned(), name.clone()));
+            }
+            _ => members.iter().for_each(|(name, member)| {
+                variables(member, &crate::document::step(path, name), found);
+            }),
+        },
+        Value::Array(items) => items.iter().enumerate().for_each(|(position, item)| {
+            variables(item, &format!("{path}[{position}]"), found);
+        }),
+        _ => {}
+    }
+}

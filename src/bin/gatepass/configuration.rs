@@ -1,0 +1,152 @@
+//! The configuration that a command works with.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use gatepass::config::{self, Problems};
+use gatepass::gateway::{HostTraits, Settings};
+use gatepass::keys::HostCrypto;
+use serde_json::Value;
+
+use crate::arguments::{HostKind, Reading};
+use crate::document::{self, Frame, Located};
+use crate::failure::Failure;
+use crate::signer::Boring;
+use crate::{outside, placeholders};
+
+/// A configuration and where it is from.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The file.
+    pub file: String,
+    /// Its place in the file.
+    pub path: String,
+    /// The host that it is for.
+    pub host: HostKind,
+    /// What the host's file says of the filter.
+    pub frame: Frame,
+    /// As written, secrets included.
+    pub document: Value,
+    /// As read: with made-up secrets, if it is read without the environment.
+    filled: Value,
+    no_env: bool,
+}
+
+impl Configuration {
+    /// All configurations in a file.
+    pub fn all(file: &str, reading: &Reading) -> Result<Vec<Self>, Failure> {
+        let text = outside::read(file)?;
+        let documents = document::parse(&text)
+            .map_err(|cause| Failure::Format { file: file.to_owned(), cause })?;
+        let found = document::configurations(&documents);
+        if found.is_empty() {
+            return Err(Failure::NoConfiguration { file: file.to_owned() });
+        }
+        let paths: Vec<_> = found.iter().map(|located| located.path.clone()).collect();
+        let chosen: Vec<Located> = match &reading.at_path {
+            Some(path) => found.into_iter().filter(|located| located.path == *path).collect(),
+            None => found,
+        };
+        if let (Some(path), []) = (&reading.at_path, chosen.as_slice()) {
+            return Err(Failure::NotThere { file: file.to_owned(), path: path.clone(), paths });
+        }
+        chosen.into_iter().map(|located| Self::new(file, located, reading)).collect()
+    }
+
+    /// The only one, or the one named.
+    pub fn one(file: &str, reading: &Reading) -> Result<Self, Failure> {
+        let mut all = Self::all(file, reading)?;
+        match (all.pop(), all.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (None, _) => Err(Failure::NoConfiguration { file: file.to_owned() }),
+            (Some(last), false) => {
+                let paths = all.into_iter().chain([last]).map(|one| one.path).collect();
+                Err(Failure::SeveralConfigurations { file: file.to_owned(), paths })
+            }
+        }
+    }
+
+    fn new(file: &str, located: Located, reading: &Reading) -> Result<Self, Failure> {
+        let Located { path, value, host, frame } = located;
+        let filled =
+            if reading.no_env { placeholders::fill(value.clone())? } else { value.clone() };
+        Ok(Self {
+            file: file.to_owned(),
+            path,
+            host: reading.host.unwrap_or(host),
+            frame,
+            document: value,
+            filled,
+            no_env: reading.no_env,
+        })
+    }
+
+    /// What it comes to.
+    pub fn read(&self) -> Result<Settings, Problems> {
+        self.read_as(&self.filled)
+    }
+
+    /// Like [`Configuration::read`], where a command cannot go on without.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        self.read().map_err(|problems| self.invalid(problems))
+    }
+
+    /// What it comes to with changes.
+    pub fn changed(&self, change: impl FnOnce(&mut Value)) -> Result<Settings, Failure> {
+        let mut document = self.filled.clone();
+        change(&mut document);
+        self.read_as(&document).map_err(|problems| self.invalid(problems))
+    }
+
+    fn read_as(&self, document: &Value) -> Result<Settings, Problems> {
+        // Only Envoy has cryptography to offer.
+        let host: Option<Rc<dyn HostCrypto>> = match self.host {
+            HostKind::Envoy => Some(Rc::new(Boring)),
+            HostKind::Kong => None,
+        };
+        let made_up = |_: &str| Some(placeholders::TEXT.to_owned());
+        let environment: &dyn Fn(&str) -> Option<String> =
+            if self.no_env { &made_up } else { &outside::environment };
+        config::load(document.to_string().as_bytes(), environment, host)
+    }
+
+    /// The names of the variables that its secrets are in.
+    pub fn variables(&self) -> Vec<String> {
+        let asked = RefCell::new(Vec::new());
+        let note = |name: &str| {
+            asked.borrow_mut().push(name.to_owned());
+            None
+        };
+        // Refused, since all of them are missing.
+        let _ = config::load(self.document.to_string().as_bytes(), &note, None);
+        asked.into_inner()
+    }
+
+    /// The secret that an object of the configuration is or names.
+    pub fn secret(&self, value: &Value) -> Option<String> {
+        match value.get("env").and_then(Value::as_str) {
+            Some(name) => outside::environment(name),
+            None => value.as_str().map(str::to_owned),
+        }
+    }
+
+    fn invalid(&self, problems: Problems) -> Failure {
+        Failure::Invalid { file: self.file.clone(), path: self.path.clone(), problems }
+    }
+}
+
+impl HostKind {
+    /// What it can do.
+    pub const fn traits(self) -> HostTraits {
+        let can = matches!(self, Self::Envoy);
+        HostTraits { removes_headers: can, resumes_others: can }
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Envoy => "envoy",
+            Self::Kong => "kong",
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! `explain`: what becomes of a request, decided by the gateway itself.
+
+use gatepass::callout::{Callout, CalloutReply};
+use gatepass::gateway::{Gateway, Settings, Step};
+use gatepass::http::RequestHead;
+use gatepass::time::UnixTime;
+use gatepass::token::Untrusted;
+use gatepass::verdict::Verdict;
+use serde_json::{Map, Value};
+
+use crate::arguments::{Explain, HostKind, Replies};
+use crate::callouts::Kind;
+use crate::configuration::Configuration;
+use crate::failure::Failure;
+use crate::{Output, outside, report, text};
+
+/// What became of a request, and how.
+pub struct Explanation {
+    /// The method, and the target as it was asked for.
+    pub request: (String, String),
+    /// The position of the rule that matched.
+    pub rule: Option<usize>,
+    /// What its token is like.
+    pub token: Option<TokenForm>,
+    /// Every callout, in order.
+    pub callouts: Vec<Exchange>,
+    /// What the gateway logs, but for the denial itself.
+    pub log: Vec<Value>,
+    /// The line about the denial.
+    pub denied: Option<Value>,
+    /// Why it is denied, in words.
+    pub detail: Option<String>,
+    /// The end of it; `None` if a reply is missing.
+    pub verdict: Option<Verdict>,
+    /// Whether it is authorized and its body would be read, to revoke tokens.
+    pub is_received: bool,
+}
+
+/// A token, as far as it may be shown.
+pub struct TokenForm {
+    /// Its length.
+    pub bytes: usize,
+    /// The lengths of its parts.
+    pub parts: Vec<usize>,
+    /// `alg`, `kid` and `typ`, if it is a JWT.
+    pub header: Map<String, Value>,
+    /// What nobody verified: the claims that decide whether it is accepted.
+    pub claims: Map<String, Value>,
+}
+
+/// A callout and its reply.
+pub struct Exchange {
+    /// What it is for.
+    pub kind: Option<Kind>,
+    /// What is sent.
+    pub callout: Callout,
+    /// What came back, and from where; `None` if nobody says.
+    pub reply: Option<(CalloutReply, String)>,
+}
+
+/// `explain`.
+pub fn run(arguments: &Explain) -> Result<Output, Failure> {
+    let source = &arguments.source;
+    let configuration = Configuration::one(&source.config, &source.reading)?;
+    let now = arguments.at.as_deref().map_or_else(|| Ok(outside::now()), text::moment)?;
+    let (settings, head) = (configuration.settings()?, head(arguments)?);
+    let mut explanation = decide(&configuration, settings, head.clone(), &arguments.replies, now)?;
+    if explanation.denied.is_some() {
+        // The configuration may want other words, a login page, or no denials.
+        let settings = configuration.changed(|document| {
+            if let Value::Object(members) = document {
+                members.remove("errors");
+                members.remove("mode");
+            }
+        })?;
+        let plain = decide(&configuration, settings, head, &arguments.replies, now)?;
+        explanation.detail = plain.detail();
+    }
+    let report = report::Report { configuration: &configuration, explanation: &explanation };
+    Ok(if arguments.json {
+        report.json(arguments.show_tokens)
+    } else {
+        report.text(arguments.show_tokens)
+    })
+}
+
+impl Explanation {
+    /// The code of the denial.
+    pub fn code(&self) -> Option<&str> {
+        self.denied.as_ref()?.get("code")?.as_str()
+    }
+
+    /// The words of the denial's body, in the form of RFC 9457.
+    pub fn detail(&self) -> Option<String> {
+        let Some(Verdict::Answer(reply)) = &self.verdict else { return None };
+        let body: Value = serde_json::from_slice(&reply.body).ok()?;
+        body.get("detail")?.as_str().map(str::to_owned)
+    }
+}
+
+/// Lets a gateway decide on a request.
+pub fn decide(
+    configuration: &Configuration,
+    settings: Settings,
+    head: RequestHead,
+    replies: &Replies,
+    now: UnixTime,
+) -> Result<Explanation, Failure> {
+    // Always the same, so that the same request is told in the same words.
+    const SEED: [u8; 16] = *b"gatepass explain";
+    let document = &configuration.document;
+    let mut explanation = Explanation {
+        request: (lossy(head.method()), lossy(head.first(":path").unwrap_or_default())),
+        rule: settings.rules.find(&head).ok().flatten().map(|(position, _)| position),
+        token: settings.sources.find(&head).ok().flatten().map(|token| TokenForm::of(&token)),
+        callouts: Vec::new(),
+        log: Vec::new(),
+        denied: None,
+        detail: None,
+        verdict: None,
+        is_received: false,
+    };
+    let mut gateway = Gateway::new(settings, configuration.host.traits(), SEED);
+    gateway.take_log();
+    let mut step = gateway.begin(head, now);
+    loop {
+        let (sent, waiting) = match step {
+            Step::Await(sent, waiting) => (sent, waiting),
+            Step::Done(verdict) => {
+                explanation.verdict = Some(verdict);
+                break;
+            }
+            Step::Receive(_) => {
+                explanation.is_received = true;
+                break;
+            }
+            // Nobody else is there whose callout could be joined.
+            Step::Join(_) => break,
+        };
+        let kind = Kind::of(&sent.callout, document);
+        let given = match &kind {
+            Some(kind) => replies.to(kind, document)?,
+            None => None,
+        };
+        let reply = given.map(|given| (given.reply, given.from));
+        let landing = reply
+            .as_ref()
+            .and_then(|(reply, _)| gateway.land(sent.flight, &bounded(reply, &gateway), now));
+        explanation.callouts.push(Exchange { kind, callout: sent.callout, reply });
+        let Some(landing) = landing else { break };
+        step = gateway.resume(waiting, &landing, now);
+    }
+    let lines = gateway.take_log();
+    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
+    let (denied, log) = lines.partition(|line| {
+        matches!(line.get("event").and_then(Value::as_str), Some("denied" | "would_deny"))
+    });
+    let denied: Vec<Value> = denied;
+    (explanation.denied, explanation.log) = (denied.into_iter().next(), log);
+    Ok(explanation)
+}
+
+/// A reply as a host hands it over: not if it is too long.
+fn bounded(reply: &CalloutReply, gateway: &Gateway) -> CalloutReply {
+    use gatepass::callout::CalloutFailure::TooLarge;
+    let limit = gateway.max_reply_bytes();
+    match reply {
+        CalloutReply::Answer(answer) if answer.body.len() > limit => {
+            CalloutReply::Failed(TooLarge { limit })
+        }
+        reply => reply.clone(),
+    }
+}
+
+/// The head of the request that the options describe.
+fn head(arguments: &Explain) -> Result<RequestHead, Failure> {
+    let pseudo = [
+        (":method", &arguments.method),
+        (":path", &arguments.path),
+        (":authority", &arguments.authority),
+        (":scheme", &"https".to_owned()),
+    ];
+    let mut fields: Vec<_> =
+        pseudo.map(|(name, value)| (name.to_owned(), value.clone().into_bytes())).to_vec();
+    for header in &arguments.headers {
+        let field = header.split_once(':').filter(|(name, _)| !name.trim().is_empty());
+        let (name, value) = field.ok_or_else(|| Failure::Argument {
+            name: "--header",
+            // It may hold a token.
+            found: format!("{} bytes without a name and a colon", header.len()),
+            accepted: "Name: value",
+        })?;
+        let name = match arguments.source.reading.host {
+            // As the client wrote it.
+            Some(HostKind::Kong) => name.trim().to_owned(),
+            _ => name.trim().to_ascii_lowercase(),
+        };
+        fields.push((name, value.trim().as_bytes().to_vec()));
+    }
+    if let Some(file) = &arguments.token {
+        let token = outside::read(file)?;
+        let value = format!("Bearer {}", token.trim()).into_bytes();
+        fields.push(("authorization".to_owned(), value));
+    }
+    Ok(RequestHead::new(fields))
+}
+
+impl TokenForm {
+    /// What a token is like, not whether it is any good.
+    fn of(token: &[u8]) -> Self {
+        let parts = token.split(|byte| *byte == b'.').map(<[u8]>::len).collect();
+        let mut form = Self { bytes: token.len(), parts, header: Map::new(), claims: Map::new() };
+        if let Ok(token) = Untrusted::parse(token, usize::MAX) {
+            let header = [
+                ("alg", Some(token.algorithm_name())),
+                ("kid", token.key_id()),
+                ("typ", token.typ()),
+            ];
+            let header = header
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?))));
+            form.header = header.collect();
+            let claims = token.unverified_claims();
+            let shown = ["iss", "aud", "exp", "nbf", "iat"].into_iter();
+            let shown = shown.filter_map(|name| Some((name.to_owned(), claims.get(name)?.clone())));
+            form.claims = shown.collect();
+        }
+        form
+    }
+}
+
+/// The steps of a request, in order.
+pub const STEPS: [&str; 9] =
+    ["head", "rule", "token", "verify", "revocation", "consumer", "authorize", "user info", "mint"];
+
+/// The step that denies with a code, and why it does so.
+pub fn step_of(code: &str, detail: &str, configuration: &Value) -> &'static str {
+    match code {
+        "header_repeated" | "headers_too_many" => "head",
+        "path_ambiguous" => "rule",
+        "token_missing" | "token_multiple" => "token",
+        // Of a claim that the user service is asked by.
+        "claim_missing" | "claim_mismatch" if is_asked_by(detail, configuration) => "user info",
+        "token_malformed"
+        | "token_too_large"
+        | "critical_header"
+        | "algorithm_not_allowed"
+        | "key_unknown"
+        | "signature_invalid"
+        | "issuer_unknown"
+        | "audience_mismatch"
+        | "token_expired"
+        | "token_not_yet_valid"
+        | "lifetime_exceeded"
+        | "claim_missing"
+        | "claim_mismatch"
+        | "token_type_mismatch"
+        | "token_inactive"
+        | "keys_unavailable"
+        | "introspection_unavailable" => "verify",
+        "token_revoked" | "revocation_unavailable" | "entries_invalid" => "revocation",
+        "consumer_unknown" => "consumer",
+        "insufficient_scope" | "group_forbidden" | "claim_forbidden" => "authorize",
+        "user_unknown" | "user_info_unavailable" => "user info",
+        "identity_unavailable" => "mint",
+        _ => "",
+    }
+}
+
+/// Whether a claim that `detail` names is in the path of `user_info`.
+fn is_asked_by(detail: &str, configuration: &Value) -> bool {
+    let path = configuration.pointer("/user_info/path").and_then(Value::as_str).unwrap_or_default();
+    let claim = detail.split('"').nth(1).unwrap_or_default();
+    claim != "sub" && !claim.is_empty() && path.contains(&format!("{{{claim}}}"))
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,94 @@
+//! Why a command could not do what it was asked to.
+
+use std::fmt;
+use std::io;
+
+use gatepass::config::{Problem, Problems};
+use gatepass::keys::SigningKeyError;
+
+use crate::document::Unreadable;
+use crate::text::Plain;
+
+/// Why there is no result; the command ends with 2.
+#[derive(Debug)]
+pub enum Failure {
+    /// A file cannot be read or written.
+    File { file: String, cause: io::Error },
+    /// A file is no text of the kind it should be.
+    Format { file: String, cause: Unreadable },
+    /// No configuration of Gatepass is in a file.
+    NoConfiguration { file: String },
+    /// Several are, and it was not said which one.
+    SeveralConfigurations { file: String, paths: Vec<String> },
+    /// There is none at the place that was named.
+    NotThere { file: String, path: String, paths: Vec<String> },
+    /// The configuration is not accepted.
+    Invalid { file: String, path: String, problems: Problems },
+    /// An argument has a value that cannot be used.
+    Argument { name: &'static str, found: String, accepted: &'static str },
+    /// An argument is missing that only sometimes is needed.
+    Missing { name: &'static str, why: &'static str },
+    /// No provider was named, or none that there is.
+    Provider { found: Option<String>, known: Vec<String> },
+    /// A file holds no key to sign with.
+    Key { file: String, cause: SigningKeyError },
+    /// Signing failed.
+    Sign(String),
+    /// The machine gave no random bytes.
+    Random,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { file, cause } => write!(f, "{}: {cause}", Plain(file)),
+            Self::Format { file, cause } => write!(f, "{}: {cause}", Plain(file)),
+            Self::NoConfiguration { file } => write!(
+                f,
+                "{}: no configuration found: neither Gatepass's own nor a filter named gatepass \
+                 in a configuration of Envoy, Istio or Kong",
+                Plain(file)
+            ),
+            Self::SeveralConfigurations { file, paths } => write!(
+                f,
+                "{}: more than one configuration, choose one with --at-path:\n  {}",
+                Plain(file),
+                Plain(&paths.join("\n  "))
+            ),
+            Self::NotThere { file, path, paths } => write!(
+                f,
+                "{}: no configuration at {}, only at:\n  {}",
+                Plain(file),
+                Plain(path),
+                Plain(&paths.join("\n  "))
+            ),
+            Self::Invalid { file, path, problems } => {
+                let Problems(problems) = problems;
+                write!(f, "{}: the configuration is not accepted", Plain(file))?;
+                problems.iter().try_for_each(|problem| {
+                    write!(f, "\n  {}", Plain(&placed(path, problem).to_string()))
+                })
+            }
+            Self::Argument { name, found, accepted } => {
+                write!(f, "{name}: found {}, accepted: {accepted}", Plain(found))
+            }
+            Self::Missing { name, why } => write!(f, "{name} is needed: {why}"),
+            Self::Provider { found, known } => {
+                let found = found.as_ref().map_or("nothing", String::as_str);
+                let known = known.join(", ");
+                write!(f, "--provider: found {}, accepted: {}", Plain(found), Plain(&known))
+            }
+            Self::Key { file, cause } => {
+                write!(f, "{}: {}", Plain(file), Plain(&cause.to_string()))
+            }
+            Self::Sign(cause) => write!(f, "could not sign: {cause}"),
+            Self::Random => f.write_str("the machine gave no random bytes"),
+        }
+    }
+}
+
+/// A problem with its place in the whole file.
+pub fn placed(path: &str, problem: &Problem) -> Problem {
+    let below = problem.path.strip_prefix('$').unwrap_or(&problem.path);
+    Problem { path: format!("{path}{below}"), ..problem.clone() }
+}

@@ -1,0 +1,422 @@
+//! An explanation, for people and for programs.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use gatepass::callout::CalloutReply;
+use gatepass::token::IDENTITY_TYPES;
+use gatepass::verdict::{HeaderEdits, LocalReply, Verdict};
+use serde_json::{Map, Value, json};
+
+use crate::callouts::Kind;
+use crate::configuration::Configuration;
+use crate::explain::{Exchange, Explanation, STEPS, step_of};
+use crate::text::Plain;
+use crate::{Ending, Output};
+
+/// What there is to tell.
+pub struct Report<'a> {
+    /// The configuration.
+    pub configuration: &'a Configuration,
+    /// What became of the request.
+    pub explanation: &'a Explanation,
+}
+
+/// How far a step was gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Passed,
+    Denied,
+    Waiting,
+}
+
+impl Progress {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Denied => "denied",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+/// What became of the request, in one word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Forwarded,
+    Denied,
+    Answered,
+    Undecided,
+}
+
+impl Report<'_> {
+    /// For programs.
+    pub fn json(&self, show_tokens: bool) -> Output {
+        let it = self.explanation;
+        let rule =
+            it.rule.map(|position| json!({ "position": position, "rule": self.rule(position) }));
+        let token = it.token.as_ref().map(|token| {
+            json!({
+                "bytes": token.bytes, "parts": token.parts,
+                "header": token.header, "claims": token.claims,
+            })
+        });
+        let steps = self.steps();
+        let steps =
+            steps.iter().map(|(name, progress)| json!({ "step": name, "result": progress.name() }));
+        let mut report = json!({
+            "outcome": self.outcome_name(),
+            "request": { "method": it.request.0, "path": self.target() },
+            "rule": rule,
+            "token": token,
+            "provider": self.provider(),
+            "steps": steps.collect::<Vec<_>>(),
+            "callouts": it.callouts.iter().map(exchange_json).collect::<Vec<_>>(),
+            "log": it.log,
+        });
+        let more = match &it.verdict {
+            Some(Verdict::Forward(edits)) => forwarded_json(edits, show_tokens),
+            Some(Verdict::Answer(reply)) => json!({ "answer": answer_json(reply) }),
+            None => json!({}),
+        };
+        if let (Value::Object(report), Value::Object(more)) = (&mut report, more) {
+            report.extend(more);
+            if let Some(code) = it.code() {
+                let denial = json!({
+                    "code": code, "detail": it.detail,
+                    "step": self.denying_step(), "consumer": self.denied_consumer(),
+                });
+                report.insert("denial".to_owned(), denial);
+            }
+        }
+        Output::new(report.to_string(), self.ending())
+    }
+
+    /// For people.
+    pub fn text(&self, show_tokens: bool) -> Output {
+        let it = self.explanation;
+        let mut text = String::new();
+        let mut line = |name: &str, value: &str| {
+            let _ = writeln!(text, "{name:<9} {}", Plain(value));
+        };
+        line("request", &format!("{} {}", it.request.0, self.target()));
+        match it.rule {
+            Some(position) => {
+                line("rule", &format!("{position}: {}", self.rule(position).unwrap_or_default()));
+            }
+            None if matches!(self.outcome(), Outcome::Answered) => {}
+            None if matches!(self.denying_step(), "head" | "rule") => {}
+            None => line("rule", "none matches: a valid token is needed"),
+        }
+        match &it.token {
+            Some(token) => {
+                let parts: Vec<_> = token.parts.iter().map(ToString::to_string).collect();
+                line("token", &format!("{} bytes ({})", token.bytes, parts.join(".")));
+                if !token.header.is_empty() {
+                    line("", &format!("header {}", Value::from(token.header.clone())));
+                    line("", &format!("claims {}", Value::from(token.claims.clone())));
+                }
+            }
+            None => line("token", "none, or none that can be read"),
+        }
+        if let Some(provider) = self.provider() {
+            line("provider", provider);
+        }
+        for exchange in &it.callouts {
+            line("callout", &exchange_text(exchange));
+        }
+        for entry in &it.log {
+            line("log", &entry.to_string());
+        }
+        let steps = self.steps();
+        let steps = steps.iter().map(|(name, progress)| match progress {
+            Progress::Passed => (*name).to_owned(),
+            other => format!("{name}: {}", other.name().to_uppercase()),
+        });
+        line("steps", &steps.collect::<Vec<_>>().join(", "));
+        text.push('\n');
+        self.end(&mut text, show_tokens);
+        Output::new(text, self.ending())
+    }
+
+    fn end(&self, text: &mut String, show_tokens: bool) {
+        let it = self.explanation;
+        match &it.verdict {
+            Some(Verdict::Forward(edits)) => {
+                match it.code() {
+                    Some(code) => {
+                        let _ = writeln!(text, "forwarded in shadow mode; else denied: {code}");
+                    }
+                    None => text.push_str("forwarded\n"),
+                }
+                forwarded_text(edits, show_tokens, text);
+            }
+            Some(Verdict::Answer(reply)) => {
+                let _ = match (it.code(), &it.detail) {
+                    (Some(code), Some(detail)) => {
+                        writeln!(text, "denied: {} {code}: {}", reply.status, Plain(detail))
+                    }
+                    (Some(code), None) => writeln!(text, "denied: {} {code}", reply.status),
+                    (None, _) => writeln!(text, "answered by the gateway: {}", reply.status),
+                };
+                answer_text(reply, text);
+            }
+            None if it.is_received => {
+                text.push_str("authorized: the gateway reads the body and revokes what it says\n");
+            }
+            None => {
+                let missing = it.callouts.last().and_then(|exchange| exchange.kind.as_ref());
+                let option = missing.map_or("an option", Kind::option);
+                let _ = writeln!(
+                    text,
+                    "undecided: depends on the reply, to be given with {option} \
+                     (a file, a status, or `failed`)"
+                );
+            }
+        }
+    }
+
+    const fn outcome(&self) -> Outcome {
+        match &self.explanation.verdict {
+            Some(Verdict::Forward(_)) => Outcome::Forwarded,
+            Some(Verdict::Answer(_)) if self.explanation.denied.is_some() => Outcome::Denied,
+            Some(Verdict::Answer(_)) => Outcome::Answered,
+            None if self.explanation.is_received => Outcome::Answered,
+            None => Outcome::Undecided,
+        }
+    }
+
+    const fn outcome_name(&self) -> &'static str {
+        match self.outcome() {
+            Outcome::Forwarded => "forwarded",
+            Outcome::Denied => "denied",
+            Outcome::Answered => "answered",
+            Outcome::Undecided => "undecided",
+        }
+    }
+
+    const fn ending(&self) -> Ending {
+        match self.outcome() {
+            Outcome::Forwarded | Outcome::Answered => Ending::Good,
+            Outcome::Denied => Ending::Bad,
+            Outcome::Undecided => Ending::Partial,
+        }
+    }
+
+    /// The steps that were taken. Where a step has nothing to do it passes.
+    fn steps(&self) -> Vec<(&'static str, Progress)> {
+        let it = self.explanation;
+        let is_bypassed = |rule: usize| {
+            self.rule(rule).and_then(|rule| rule.get("bypass")) == Some(&Value::Bool(true))
+        };
+        let last = match self.outcome() {
+            Outcome::Denied => (self.denying_step(), Progress::Denied),
+            Outcome::Undecided => (self.waiting_step(), Progress::Waiting),
+            Outcome::Answered if !it.is_received => ("head", Progress::Passed),
+            Outcome::Answered => ("authorize", Progress::Passed),
+            Outcome::Forwarded => match (&it.denied, it.rule, &it.token) {
+                (Some(_), ..) => (self.denying_step(), Progress::Denied),
+                (None, Some(rule), _) if is_bypassed(rule) => ("rule", Progress::Passed),
+                (None, _, None) => ("token", Progress::Passed),
+                _ => ("mint", Progress::Passed),
+            },
+        };
+        let mut steps: Vec<_> = STEPS.into_iter().map(|step| (step, Progress::Passed)).collect();
+        let end = steps.iter().position(|(step, _)| *step == last.0).unwrap_or_default();
+        steps.truncate(end);
+        // Claims of the user are looked at when they are there.
+        let knows_user = it
+            .callouts
+            .iter()
+            .any(|exchange| exchange.kind == Some(Kind::UserInfo) && exchange.reply.is_some());
+        if last == ("authorize", Progress::Denied) && knows_user {
+            steps.push(("user info", Progress::Passed));
+        }
+        steps.push(last);
+        steps
+    }
+
+    fn denying_step(&self) -> &'static str {
+        let it = self.explanation;
+        let detail = it.detail.as_deref().unwrap_or_default();
+        step_of(it.code().unwrap_or_default(), detail, &self.configuration.document)
+    }
+
+    fn waiting_step(&self) -> &'static str {
+        match self.explanation.callouts.last().and_then(|exchange| exchange.kind.as_ref()) {
+            Some(Kind::UserInfo) => "user info",
+            Some(Kind::RevocationFeed | Kind::Allowlist) => "revocation",
+            _ => "verify",
+        }
+    }
+
+    fn rule(&self, position: usize) -> Option<&Value> {
+        self.configuration.document.get("rules")?.get(position)
+    }
+
+    /// The provider that the token says it is from.
+    fn provider(&self) -> Option<&str> {
+        let issuer = self.explanation.token.as_ref()?.claims.get("iss")?;
+        let providers = self.configuration.document.get("providers")?.as_object()?;
+        let mut own = providers.iter().filter(|(_, it)| it.get("issuer") == Some(issuer));
+        own.next().map(|(name, _)| name.as_str())
+    }
+
+    fn denied_consumer(&self) -> Option<&Value> {
+        self.explanation.denied.as_ref()?.get("consumer")
+    }
+
+    /// Path and query; values in the query may be tokens.
+    fn target(&self) -> String {
+        let target = &self.explanation.request.1;
+        match target.split_once('?') {
+            Some((path, query)) => {
+                let names = query.split('&').map(|pair| match pair.split_once('=') {
+                    Some((name, _)) => format!("{name}=..."),
+                    None => "...".to_owned(),
+                });
+                format!("{path}?{}", names.collect::<Vec<_>>().join("&"))
+            }
+            None => target.clone(),
+        }
+    }
+}
+
+fn exchange_json(exchange: &Exchange) -> Value {
+    let Exchange { kind, callout, reply } = exchange;
+    let headers: Vec<_> = callout.headers.iter().map(|(name, _)| name.as_str()).collect();
+    let reply = reply.as_ref().map(|(reply, from)| match reply {
+        CalloutReply::Answer(answer) => {
+            json!({ "status": answer.status, "bytes": answer.body.len(), "from": from })
+        }
+        CalloutReply::Failed(failure) => json!({ "failed": failure.to_string(), "from": from }),
+    });
+    json!({
+        "for": kind.as_ref().map(Kind::name),
+        "service": callout.service.name,
+        "method": if callout.form.is_some() { "POST" } else { "GET" },
+        "authority": callout.service.authority,
+        "path": callout.path,
+        "headers": headers,
+        "reply": reply,
+    })
+}
+
+fn exchange_text(exchange: &Exchange) -> String {
+    let Exchange { kind, callout, reply } = exchange;
+    let service = &callout.service;
+    let mut text = format!(
+        "{}: {} {}://{}{}",
+        kind.as_ref().map_or("unknown", Kind::name),
+        if callout.form.is_some() { "POST" } else { "GET" },
+        service.scheme.as_str(),
+        service.authority,
+        callout.path,
+    );
+    if !callout.headers.is_empty() {
+        let names: Vec<_> = callout.headers.iter().map(|(name, _)| name.as_str()).collect();
+        let _ = write!(text, ", with {}", names.join(", "));
+    }
+    let _ = match reply {
+        Some((CalloutReply::Answer(answer), from)) => {
+            write!(text, " -> {}, {} bytes ({from})", answer.status, answer.body.len())
+        }
+        Some((CalloutReply::Failed(failure), from)) => write!(text, " -> {failure} ({from})"),
+        None => write!(text, " -> ?"),
+    };
+    text
+}
+
+fn forwarded_json(edits: &HeaderEdits, show_tokens: bool) -> Value {
+    let cleansing = &edits.cleansing;
+    let mut set = Map::new();
+    let mut identity = Value::Null;
+    for (name, value) in edits.set.iter() {
+        let text = String::from_utf8_lossy(value);
+        if let Some(token) = identity_token(&text) {
+            identity = token;
+        }
+        set.insert(name.to_string(), shown(&text, show_tokens).into());
+    }
+    let rewritten: Vec<_> = cleansing.rewrite.iter().map(|(name, _)| *name).collect();
+    let path = cleansing.path.as_ref().map(|_| true);
+    json!({
+        "removed": cleansing.clear, "rewritten": rewritten,
+        "query_rewritten": path.unwrap_or_default(),
+        "set": set, "identity": identity,
+    })
+}
+
+fn forwarded_text(edits: &HeaderEdits, show_tokens: bool, text: &mut String) {
+    let cleansing = &edits.cleansing;
+    for name in &cleansing.clear {
+        let _ = writeln!(text, "  removed    {}", Plain(name));
+    }
+    for (name, _) in &cleansing.rewrite {
+        let _ = writeln!(text, "  rewritten  {name}");
+    }
+    if cleansing.path.is_some() {
+        text.push_str("  rewritten  the query, without the token\n");
+    }
+    for (name, value) in edits.set.iter() {
+        let value = String::from_utf8_lossy(value);
+        let _ = writeln!(text, "  set        {name}: {}", Plain(&shown(&value, show_tokens)));
+        if let Some(token) = identity_token(&value) {
+            let _ = writeln!(
+                text,
+                "               header {}",
+                token.get("header").unwrap_or(&Value::Null)
+            );
+            let claims = token.get("claims").and_then(Value::as_object);
+            for (claim, value) in claims.into_iter().flatten() {
+                let line = format!("{claim}: {value}");
+                let _ = writeln!(text, "               {}", Plain(&line));
+            }
+        }
+    }
+}
+
+/// A header's value; of a token its length, unless it is to be shown.
+fn shown(value: &str, show_tokens: bool) -> String {
+    if identity_token(value).is_some() && !show_tokens {
+        format!("(identity token, {} bytes)", value.len())
+    } else {
+        value.to_owned()
+    }
+}
+
+/// The header and the claims of an identity token.
+pub fn identity_token(text: &str) -> Option<Value> {
+    let mut parts = text.split('.');
+    let decoded = |part: Option<&str>| {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(part?).ok()?;
+        serde_json::from_slice::<Value>(&bytes).ok()
+    };
+    let (header, claims) = (decoded(parts.next())?, decoded(parts.next())?);
+    let typ = header.get("typ")?.as_str()?;
+    IDENTITY_TYPES.contains(&typ).then(|| json!({ "header": header, "claims": claims }))
+}
+
+fn answer_json(reply: &LocalReply) -> Value {
+    let headers: Map<_, _> =
+        reply.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let grpc =
+        reply.grpc.map(|(status, message)| json!({ "status": status as u8, "message": message }));
+    json!({
+        "status": reply.status, "headers": headers,
+        "body": String::from_utf8_lossy(&reply.body), "grpc": grpc,
+    })
+}
+
+fn answer_text(reply: &LocalReply, text: &mut String) {
+    for (name, value) in &reply.headers {
+        let _ = writeln!(text, "  {name}: {}", Plain(value));
+    }
+    if let Some((status, message)) = reply.grpc {
+        let _ = writeln!(text, "  grpc-status: {}", status as u8);
+        let _ = writeln!(text, "  grpc-message: {message}");
+    } else if !reply.body.is_empty() {
+        let _ = writeln!(text, "  {}", Plain(&String::from_utf8_lossy(&reply.body)));
+    }
+}

@@ -1,0 +1,253 @@
+//! `verify`: a public token as the gateway takes it, or an identity token as a
+//! service behind it should.
+
+use gatepass::http::RequestHead;
+use gatepass::keys::{Algorithm, Crypto, KeySet, Origin};
+use gatepass::time::UnixTime;
+use gatepass::token::{IDENTITY_TYPES, Untrusted, numeric_date};
+use gatepass::verdict::Verdict;
+use serde_json::{Map, Value, json};
+
+use crate::arguments::{KeyAlgorithm, Replies, Verify};
+use crate::callouts::Kind;
+use crate::configuration::Configuration;
+use crate::document::{Unreadable, texts};
+use crate::failure::Failure;
+use crate::keygen::NewKey;
+use crate::text::{Plain, date, moment};
+use crate::{Ending, Output, explain, outside};
+
+/// What was found.
+enum Finding {
+    Valid {
+        provider: Option<String>,
+        claims: Map<String, Value>,
+    },
+    Invalid {
+        code: &'static str,
+        reason: String,
+    },
+    Denied {
+        code: String,
+        reason: String,
+    },
+    /// The option that is missing.
+    Undecided(&'static str),
+}
+
+/// `verify`.
+pub fn run(arguments: &Verify) -> Result<Output, Failure> {
+    let now = arguments.at.as_deref().map_or_else(|| Ok(outside::now()), moment)?;
+    let token = match arguments.token.strip_prefix('@') {
+        Some(file) => outside::read(file)?,
+        None if arguments.token == "-" => outside::read("-")?,
+        None => arguments.token.clone(),
+    };
+    let token = token.trim();
+    let is_identity = arguments.identity || arguments.config.is_none();
+    let finding =
+        if is_identity { identity(arguments, token, now)? } else { public(arguments, token, now)? };
+    Ok(finding.output(arguments.json, if is_identity { "identity" } else { "public" }))
+}
+
+impl Finding {
+    fn output(&self, as_json: bool, kind: &str) -> Output {
+        let (ending, text, report) = match self {
+            Self::Valid { provider, claims } => {
+                let of = provider.as_ref().map(|name| format!(", provider {name}"));
+                let text =
+                    |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
+                let until = numeric_date(claims, "exp").ok().flatten().map(date);
+                (
+                    Ending::Good,
+                    format!(
+                        "valid: {kind} token{}, sub {:?}, until {}",
+                        of.unwrap_or_default(),
+                        text("sub"),
+                        until.unwrap_or_else(|| "ever".to_owned()),
+                    ),
+                    json!({ "valid": true, "kind": kind, "provider": provider, "claims": claims }),
+                )
+            }
+            Self::Invalid { code, reason } => bad(code, reason, kind),
+            Self::Denied { code, reason } => bad(code, reason, kind),
+            Self::Undecided(option) => (
+                Ending::Partial,
+                format!("undecided: depends on a reply, to be given with {option}"),
+                json!({ "valid": null, "kind": kind, "missing": option }),
+            ),
+        };
+        if as_json {
+            Output::new(report.to_string(), ending)
+        } else {
+            Output::new(Plain(&text).to_string(), ending)
+        }
+    }
+}
+
+fn bad(code: &str, reason: &str, kind: &str) -> (Ending, String, Value) {
+    let text = format!("not valid: {code}: {reason}");
+    let report = json!({ "valid": false, "kind": kind, "code": code, "reason": reason });
+    (Ending::Bad, text, report)
+}
+
+/// By a gateway with this configuration's providers and nothing else that could
+/// deny.
+fn public(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Failure> {
+    let file = arguments.config.as_deref().unwrap_or_default();
+    let configuration = Configuration::one(file, &arguments.reading)?;
+    let key = NewKey::generate(KeyAlgorithm::EdDsa)?.jwk(None);
+    let settings = configuration.changed(|document| {
+        let Value::Object(members) = document else { return };
+        for section in ["token", "rules", "user_info", "claim_to_headers", "revocation", "mode"] {
+            members.remove(section);
+        }
+        // Its consumers may have keys; that a token is nobody's is not asked.
+        if let Some(Value::Object(consumers)) = members.get_mut("consumers") {
+            consumers.insert("optional".to_owned(), true.into());
+        }
+        if let Some(Value::Object(identity)) = members.get_mut("identity_token") {
+            let key = json!([{ "algorithm": "EdDSA", "private_key": key }]);
+            identity.insert("signing_keys".to_owned(), key);
+            identity.remove("claims");
+        }
+        members.remove("errors");
+    })?;
+    let head = [(":method", "GET"), (":path", "/"), (":authority", "localhost")];
+    let bearer = ("authorization".to_owned(), format!("Bearer {token}").into_bytes());
+    let head = head.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    let head = RequestHead::new(head.into_iter().chain([bearer]));
+    let replies = Replies {
+        jwks: arguments.jwks.clone(),
+        introspection: arguments.introspection.clone(),
+        ..Replies::default()
+    };
+    let explanation = explain::decide(&configuration, settings, head, &replies, now)?;
+    Ok(match &explanation.verdict {
+        Some(Verdict::Forward(_)) => {
+            let claims = claims(token, &explanation);
+            let issuer = claims.get("iss");
+            let providers = configuration.document.get("providers").and_then(Value::as_object);
+            let mut own = providers
+                .into_iter()
+                .flatten()
+                .filter(|(_, provider)| issuer.is_some() && provider.get("issuer") == issuer);
+            Finding::Valid { provider: own.next().map(|(name, _)| name.clone()), claims }
+        }
+        Some(Verdict::Answer(_)) => Finding::Denied {
+            code: explanation.code().unwrap_or_default().to_owned(),
+            reason: explanation.detail().unwrap_or_default(),
+        },
+        None => {
+            let kind = explanation.callouts.last().and_then(|exchange| exchange.kind.as_ref());
+            Finding::Undecided(kind.map_or("an option", Kind::option))
+        }
+    })
+}
+
+/// The claims of an accepted token: its own, or what its issuer says of it.
+fn claims(token: &str, explanation: &explain::Explanation) -> Map<String, Value> {
+    if let Ok(token) = Untrusted::parse(token.as_bytes(), usize::MAX) {
+        return token.into_claims();
+    }
+    let answers = explanation.callouts.iter().filter_map(|exchange| exchange.reply.as_ref());
+    let mut bodies = answers.filter_map(|(reply, _)| match reply {
+        gatepass::callout::CalloutReply::Answer(answer) => Some(answer.body.as_slice()),
+        gatepass::callout::CalloutReply::Failed(_) => None,
+    });
+    bodies.next_back().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default()
+}
+
+/// What a service should do, with the gateway's key set: `typ`, the key by
+/// `kid`, its algorithm, the signature, the times, `iss` and `aud`.
+fn identity(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Failure> {
+    let configuration = match &arguments.config {
+        Some(file) => Some(Configuration::one(file, &arguments.reading)?),
+        None => None,
+    };
+    let (keys, issuer, audiences) = match (&configuration, arguments.jwks.first()) {
+        (configuration, Some(file)) => {
+            let text = outside::read(file)?;
+            let jwks = gatepass::json::parse(text.as_bytes()).map_err(|cause| Failure::Format {
+                file: file.clone(),
+                cause: Unreadable::Json(cause),
+            })?;
+            let identity = configuration.as_ref().and_then(|it| it.document.get("identity_token"));
+            let issuer = identity.and_then(|it| it.get("issuer")).and_then(Value::as_str);
+            let audiences = texts(identity.and_then(|it| it.get("audiences")));
+            (jwks, issuer.map(str::to_owned), audiences)
+        }
+        (Some(configuration), None) => {
+            let minter = configuration.settings()?.minter;
+            let jwks = serde_json::from_str(&minter.keys.jwks(now).body).unwrap_or_default();
+            (jwks, Some(minter.issuer), minter.audiences)
+        }
+        (None, None) => {
+            return Err(Failure::Missing { name: "--jwks", why: "there is no --config" });
+        }
+    };
+    let (keys, _) =
+        KeySet::from_jwks(&keys, Origin::Remote).map_err(|cause| Failure::Argument {
+            name: "--jwks",
+            found: cause.to_string(),
+            accepted: "a key set (RFC 7517 section 5)",
+        })?;
+    let issuer = arguments.issuer.clone().or(issuer);
+    let audiences = arguments.audience.clone().map_or(audiences, |audience| vec![audience]);
+    Ok(match checked(token, &keys, issuer.as_deref(), &audiences, now) {
+        Ok(claims) => Finding::Valid { provider: None, claims },
+        Err((code, reason)) => Finding::Invalid { code, reason },
+    })
+}
+
+fn checked(
+    token: &str,
+    keys: &KeySet,
+    issuer: Option<&str>,
+    audiences: &[String],
+    now: UnixTime,
+) -> Result<Map<String, Value>, (&'static str, String)> {
+    let malformed = |error: gatepass::token::TokenError| ("token_malformed", error.to_string());
+    let token = Untrusted::parse(token.as_bytes(), usize::MAX).map_err(malformed)?;
+    if !token.typ().is_some_and(|typ| IDENTITY_TYPES.contains(&typ)) {
+        let reason = format!("typ is {:?}, not identity+jwt", token.typ().unwrap_or_default());
+        return Err(("token_type_mismatch", reason));
+    }
+    let algorithm = Algorithm::from_name(token.algorithm_name())
+        .ok_or_else(|| ("algorithm_not_allowed", "alg is not one of the gateway's".to_owned()))?;
+    let mut candidates = keys.candidates(token.key_id(), algorithm).peekable();
+    if candidates.peek().is_none() {
+        return Err(("key_unknown", "no key of the set fits kid and alg".to_owned()));
+    }
+    let (input, signature) = (token.signing_input(), token.signature());
+    if !candidates.any(|key| key.verify(&Crypto::module(), algorithm, input, signature)) {
+        return Err(("signature_invalid", "no key of the set made the signature".to_owned()));
+    }
+    drop(candidates);
+    let claims = token.into_claims();
+    let moment = |name: &'static str| match numeric_date(&claims, name) {
+        Ok(Some(moment)) => Ok(moment),
+        _ => Err(("claim_missing", format!("{name} is missing or no date"))),
+    };
+    let (from, until) = (moment("nbf")?, moment("exp")?);
+    if now >= until {
+        let reason = format!("ended at {}, it is {}", date(until), date(now));
+        return Err(("token_expired", reason));
+    }
+    if now < from {
+        let reason = format!("valid from {}, it is {}", date(from), date(now));
+        return Err(("token_not_yet_valid", reason));
+    }
+    let named = claims.get("iss").and_then(Value::as_str);
+    if let Some(issuer) = issuer.filter(|issuer| named != Some(issuer)) {
+        let reason = format!("iss is {:?}, not {issuer:?}", named.unwrap_or_default());
+        return Err(("issuer_unknown", reason));
+    }
+    let mut meant = texts(claims.get("aud"));
+    meant.extend(claims.get("aud").and_then(Value::as_str).map(str::to_owned));
+    if !audiences.is_empty() && !meant.iter().any(|own| audiences.contains(own)) {
+        let reason = format!("aud is {meant:?}, none of {audiences:?}");
+        return Err(("audience_mismatch", reason));
+    }
+    Ok(claims)
+}

@@ -1,0 +1,172 @@
+//! What a valid configuration is warned of: few things, each with what to do.
+
+use gatepass::gateway::Settings;
+use gatepass::time::UnixTime;
+use serde_json::Value;
+
+use crate::configuration::Configuration;
+use crate::document::{step, texts};
+
+/// Something allowed that may not be meant.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Where, as a JSON path in the file.
+    pub path: String,
+    /// What about it.
+    pub text: String,
+}
+
+/// All warnings about a configuration that is accepted.
+pub fn all(configuration: &Configuration, settings: &Settings, now: UnixTime) -> Vec<Warning> {
+    let mut list = List { root: &configuration.path, warnings: Vec::new() };
+    let document = &configuration.document;
+    if let Some(path) = &configuration.frame.fails_open {
+        list.warnings.push(Warning {
+            path: path.clone(),
+            text: "every request passes when the filter fails: use FAIL_RELOAD".to_owned(),
+        });
+    }
+    list.providers(document);
+    list.tokens(document);
+    list.signing_keys(document, settings, now);
+    list.rules(document);
+    if document.get("mode").is_some_and(|mode| mode == "shadow") {
+        list.add(".mode", "nothing is enforced: requests that would be denied pass");
+    }
+    let revocation = document.get("revocation").and_then(|it| it.get("failure_mode"));
+    if revocation.is_some_and(|mode| mode == "allow") {
+        list.add(".revocation.failure_mode", "revoked tokens pass while the feed fails");
+    }
+    list.warnings
+}
+
+struct List<'a> {
+    root: &'a str,
+    warnings: Vec<Warning>,
+}
+
+impl List<'_> {
+    fn add(&mut self, below: &str, text: &str) {
+        self.warnings
+            .push(Warning { path: format!("{}{below}", self.root), text: text.to_owned() });
+    }
+
+    fn providers(&mut self, document: &Value) {
+        let has_revocation = document.get("revocation").is_some();
+        let providers = document.get("providers").and_then(Value::as_object);
+        for (name, provider) in providers.into_iter().flatten() {
+            let path = step(".providers", name);
+            let is = |field: &str, value: bool| provider.get(field) == Some(&Value::Bool(value));
+            if texts(provider.get("algorithms")).iter().any(|name| name.starts_with("HS")) {
+                let text = "whoever can verify HS* tokens can make them: prefer a key pair";
+                self.add(&format!("{path}.algorithms"), text);
+            }
+            if is("allow_any_audience", true) {
+                let text = "tokens that the issuer made for other services are accepted";
+                self.add(&format!("{path}.allow_any_audience"), text);
+            }
+            if is("require_expiration", false) {
+                self.add(&format!("{path}.require_expiration"), "tokens may be valid for ever");
+            }
+            if is("accept_unbound", true) {
+                let text = "tokens bound to a key pass without proof of it";
+                self.add(&format!("{path}.accept_unbound"), text);
+            }
+            // Of a reference token the issuer is asked again.
+            let asks = provider.get("introspection").is_some();
+            let of_own_kind = provider.get("kind").is_none_or(|kind| kind == "jwt");
+            let is_bounded = provider.get("max_lifetime_seconds").is_some();
+            if of_own_kind && !is_bounded && !has_revocation && !asks {
+                let text = "a stolen token is good for as long as the issuer made it: set \
+                            max_lifetime_seconds, or revocation";
+                self.add(&path, text);
+            }
+        }
+    }
+
+    fn tokens(&mut self, document: &Value) {
+        let Some(token) = document.get("token") else { return };
+        if !texts(token.get("from_params")).is_empty() {
+            let text = "tokens in URLs end up in logs, histories and Referer";
+            self.add(".token.from_params", text);
+        }
+        if token.get("forward") == Some(&Value::Bool(true)) {
+            self.add(".token.forward", "services get the public token and can use it themselves");
+        }
+    }
+
+    fn signing_keys(&mut self, document: &Value, settings: &Settings, now: UnixTime) {
+        const KEYS: &str = ".identity_token.signing_keys";
+        if let Some(gap) = settings.minter.keys.gap(now) {
+            self.add(KEYS, &format!("{gap}: requests are answered 503 then"));
+        }
+        let keys = document.pointer("/identity_token/signing_keys").and_then(Value::as_array);
+        for (position, key) in keys.into_iter().flatten().enumerate() {
+            if key.get("private_key").is_some_and(|key| key.get("env").is_none()) {
+                let text = "a private key in a file: use {env: NAME}";
+                self.add(&format!("{KEYS}[{position}].private_key"), text);
+            }
+        }
+    }
+
+    /// Rules that no request comes to.
+    fn rules(&mut self, document: &Value) {
+        let rules = document.get("rules").and_then(Value::as_array);
+        let matches = rules.into_iter().flatten().map(|rule| rule.get("match"));
+        let matches: Vec<_> = matches.collect();
+        for (position, later) in matches.iter().enumerate() {
+            let earlier = matches.iter().take(position);
+            let hider = earlier.enumerate().find(|(_, earlier)| covers(**earlier, *later));
+            if let Some((hider, _)) = hider {
+                let text = format!("never reached: rule {hider} matches all that it does");
+                self.add(&format!(".rules[{position}]"), &text);
+            }
+        }
+    }
+}
+
+/// Whether all that `later` matches is certainly matched by `earlier`, too.
+fn covers(earlier: Option<&Value>, later: Option<&Value>) -> bool {
+    let (Some(earlier), Some(later)) = (earlier, later) else { return false };
+    let Some(conditions) = earlier.as_object() else { return false };
+    let mut names = conditions.keys().map(String::as_str);
+    match (names.next(), names.next()) {
+        (None, _) => true,
+        (Some("path_prefix"), None) => {
+            let prefix = conditions.get("path_prefix").and_then(Value::as_str);
+            let path = later.get("path").or_else(|| later.get("path_prefix"));
+            matches!((prefix, path.and_then(Value::as_str)), (Some(prefix), Some(path))
+            if path.strip_prefix(prefix).is_some_and(|rest| {
+                rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/')
+            }))
+        }
+        _ => earlier == later,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_no_request_comes_to() {
+        for (case, earlier, later, expected) in [
+            ("everything before", json!({}), json!({"path": "/a"}), true),
+            ("the same", json!({"path": "/a"}), json!({"path": "/a"}), true),
+            ("below", json!({"path_prefix": "/a"}), json!({"path": "/a/b"}), true),
+            ("the prefix itself", json!({"path_prefix": "/a"}), json!({"path_prefix": "/a"}), true),
+            ("only alike", json!({"path_prefix": "/a"}), json!({"path": "/ab"}), false),
+            ("above", json!({"path_prefix": "/a/b"}), json!({"path_prefix": "/a"}), false),
+            (
+                "some methods",
+                json!({"path_prefix": "/a", "methods": ["GET"]}),
+                json!({"path": "/a"}),
+                false,
+            ),
+            ("any path", json!({"path_prefix": "/"}), json!({"methods": ["GET"]}), false),
+        ] {
+            assert_eq!(covers(Some(&earlier), Some(&later)), expected, "{case}");
+        }
+    }
+}

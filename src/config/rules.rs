@@ -1,0 +1,231 @@
+//! `rules` and `policies`: which requests need what.
+
+use std::rc::Rc;
+
+use super::access::claim_rules;
+use super::consumers::Consumers;
+use super::header_name;
+use super::reader::Node;
+use crate::consumer::Consumer;
+use crate::http::Authority;
+use crate::identity::IdentityHeaders;
+use crate::rules::{
+    Access, Anonymous, Conditions, HeaderCondition, HeaderTest, HostPattern, InvalidPattern,
+    Matcher, PathPattern, Requirements, Rule,
+};
+use crate::token::ProviderId;
+
+/// What rules refer to by name; `None` for what cannot be accepted, about which
+/// enough has been said.
+#[derive(Clone, Copy)]
+pub struct Names<'a> {
+    /// Names of providers.
+    pub providers: Option<&'a [String]>,
+    /// The consumers, if there are any.
+    pub consumers: Option<Option<&'a Consumers>>,
+}
+
+/// Requirements by the name under which rules refer to them; `None` for those
+/// that cannot be accepted.
+pub type Policies = Vec<(String, Option<Rc<Requirements>>)>;
+
+/// Reads `policies`.
+pub fn policies(node: &Node<'_>, names: Names<'_>) -> Option<Policies> {
+    let policies = node.named(|_, node| requirements(node, names).map(Rc::new))?;
+    Some(policies.into_iter().map(|(name, policy)| (name.to_owned(), policy)).collect())
+}
+
+/// Reads `rules`.
+pub fn rules(node: &Node<'_>, names: Names<'_>, policies: Option<&Policies>) -> Option<Vec<Rule>> {
+    node.list(|item| rule(item, names, policies))
+}
+
+fn rule(node: &Node<'_>, names: Names<'_>, policies: Option<&Policies>) -> Option<Rule> {
+    let mut fields = node.fields()?;
+    let matcher = fields.required(
+        "match",
+        "an object with path, path_prefix or path_template, methods, hosts and headers",
+        matcher,
+    );
+    let bypass = fields.or("bypass", false, Node::flag);
+    let requires = fields.optional("requires", |node| requirements(node, names).map(Rc::new));
+    let policy = fields.optional("policy", |node| policy(node, policies));
+    let node = fields.node().clone();
+    fields.finish()?;
+    const ONE: &str = "one of bypass, requires and policy";
+    let access = match (bypass?, requires?, policy?) {
+        (true, None, None) => Access::Bypass,
+        (true, Some(_), None) => return node.reject_as("both bypass and requires", ONE),
+        (true, _, Some(_)) => return node.reject_as("both bypass and policy", ONE),
+        (false, Some(_), Some(_)) => return node.reject_as("both requires and policy", ONE),
+        (false, requires, policy) => Access::Requires(requires.or(policy).unwrap_or_default()),
+    };
+    Some(Rule { matcher: matcher?, access })
+}
+
+fn policy(node: &Node<'_>, policies: Option<&Policies>) -> Option<Rc<Requirements>> {
+    let name = node.text()?;
+    let policies = policies?;
+    match policies.iter().find(|(known, _)| known == name) {
+        Some((_, policy)) => policy.clone(),
+        None => {
+            let known: Vec<_> = policies.iter().map(|(known, _)| known.as_str()).collect();
+            node.reject(format_args!("one of policies: {}", known.join(", ")))
+        }
+    }
+}
+
+fn matcher(node: &Node<'_>) -> Option<Matcher> {
+    const PATH: &str = "a path that starts with /, without a query, //, dot segments, ;, \\, *, { \
+                        or an encoded slash";
+    const TEMPLATE: &str = "a path such as /users/{id}/orders or /files/**";
+    let mut fields = node.fields()?;
+    let pattern = |accepted, parse: fn(&str) -> Result<PathPattern, InvalidPattern>| {
+        move |node: &Node<'_>| {
+            let text = node.text()?;
+            parse(text).ok().or_else(|| node.reject(accepted))
+        }
+    };
+    let exact = fields.optional("path", pattern(PATH, PathPattern::exact));
+    let prefix = fields.optional("path_prefix", pattern(PATH, PathPattern::prefix));
+    let template = fields.optional("path_template", pattern(TEMPLATE, PathPattern::template));
+    let methods = fields.or("methods", Vec::new(), |node| node.full_list(method));
+    let hosts = fields.or("hosts", Vec::new(), |node| node.full_list(host));
+    let headers = fields.or("headers", Vec::new(), |node| node.full_list(header));
+    let node = fields.node().clone();
+    fields.finish()?;
+    let mut paths = [exact?, prefix?, template?].into_iter().flatten();
+    let path = paths.next();
+    if paths.next().is_some() {
+        return node.reject_as("more than one path", "one of path, path_prefix and path_template");
+    }
+    let conditions = Conditions { methods: methods?, hosts: hosts?, headers: headers? };
+    Some(Matcher { path, conditions })
+}
+
+fn method(node: &Node<'_>) -> Option<String> {
+    let is_method =
+        |text: &&str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    let method = node.value().as_str().filter(is_method).map(str::to_owned);
+    method.or_else(|| node.reject("a method in upper case, such as GET"))
+}
+
+fn host(node: &Node<'_>) -> Option<HostPattern> {
+    let text = node.value().as_str().unwrap_or_default().to_ascii_lowercase();
+    let (parent, is_below) = match text.strip_prefix("*.") {
+        Some(parent) => (parent, true),
+        None => (text.as_str(), false),
+    };
+    let is_host = |host: &&str| {
+        let authority = Authority::parse(host.as_bytes());
+        authority.is_some_and(|authority| authority.host == host.as_bytes())
+            && !(is_below && host.starts_with(['[', '.']))
+    };
+    match Some(parent).filter(is_host).map(str::to_owned) {
+        Some(parent) if is_below => Some(HostPattern::Below(parent)),
+        Some(host) => Some(HostPattern::Exact(host)),
+        None => node.reject("a host such as api.example.com or *.example.com, without a port"),
+    }
+}
+
+fn header(node: &Node<'_>) -> Option<HeaderCondition> {
+    let mut fields = node.fields()?;
+    let name = fields.required("name", super::HEADER_NAME, header_name);
+    let value = fields.optional("value", header_value);
+    let present = fields.optional("present", Node::flag);
+    let node = fields.node().clone();
+    fields.finish()?;
+    let test = match (value?, present?) {
+        (Some(value), None) => HeaderTest::Equals(value),
+        (None, Some(true)) => HeaderTest::Present,
+        (None, Some(false)) => HeaderTest::Absent,
+        (Some(_), Some(_)) => return node.reject_as("both value and present", "one of the two"),
+        (None, None) => return node.reject_as("neither value nor present", "one of the two"),
+    };
+    Some(HeaderCondition { name: name?, test })
+}
+
+fn header_value(node: &Node<'_>) -> Option<Vec<u8>> {
+    let is_value = |text: &&str| {
+        !text.is_empty() && text.trim() == *text && !text.contains(|c: char| c.is_control())
+    };
+    let value = node.value().as_str().filter(is_value);
+    match value {
+        Some(value) => Some(value.as_bytes().to_vec()),
+        None => node.reject("a header value, not empty, without spaces around it"),
+    }
+}
+
+/// What is asked of a token and its consumer.
+pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
+    let mut fields = node.fields()?;
+    let providers =
+        fields.or("providers", Vec::new(), |node| node.list(|item| provider(item, names)));
+    let scopes_all = fields.or("scopes_all", Vec::new(), |node| node.list(scope));
+    let scopes_any = fields.or("scopes_any", Vec::new(), |node| node.list(scope));
+    let consumers =
+        fields.or("consumers", Vec::new(), |node| node.list(|item| consumer(item, names)));
+    let groups_any = fields.or("groups_any", Vec::new(), Node::texts);
+    let groups_none = fields.or("groups_none", Vec::new(), Node::texts);
+    let claims = fields.or("claims", Vec::new(), claim_rules);
+    let allow_missing = fields.or("allow_missing", false, Node::flag);
+    fields.finish()?;
+    let anonymous = if allow_missing? {
+        Some(Rc::new(anonymous(node, names.consumers.flatten())?))
+    } else {
+        None
+    };
+    Some(Requirements {
+        providers: providers?,
+        scopes_all: scopes_all?,
+        scopes_any: scopes_any?,
+        consumers: consumers?,
+        groups_any: groups_any?,
+        groups_none: groups_none?,
+        claims: claims?,
+        anonymous,
+    })
+}
+
+fn provider(node: &Node<'_>, names: Names<'_>) -> Option<ProviderId> {
+    let name = node.text()?;
+    let providers = names.providers?;
+    let position = providers.iter().position(|known| known == name);
+    position
+        .map(ProviderId)
+        .or_else(|| node.reject(format_args!("one of providers: {}", providers.join(", "))))
+}
+
+/// A consumer by its name, which must be nobody else's.
+fn consumer(node: &Node<'_>, names: Names<'_>) -> Option<String> {
+    let name = node.text()?;
+    let is_one = |consumers: &Consumers| consumers.directory.count(name) == 1;
+    if names.consumers?.is_some_and(is_one) {
+        Some(name.to_owned())
+    } else {
+        node.reject("the key of one of consumers.entries, of one without a key its username")
+    }
+}
+
+/// How someone without a token is announced.
+pub fn anonymous(node: &Node<'_>, consumers: Option<&Consumers>) -> Option<Anonymous> {
+    let anonymous = consumers.and_then(|consumers| consumers.anonymous.as_ref());
+    let consumer = match anonymous {
+        Some(consumer) => consumer,
+        None => &Consumer::default(),
+    };
+    let fields = IdentityHeaders::new(Vec::new())?.anonymous(consumer);
+    match fields {
+        Ok(fields) => Some(Anonymous::new(fields)),
+        Err(error) => node.reject_as(error, "printable names of consumers"),
+    }
+}
+
+/// One scope (RFC 6749 section 3.3).
+fn scope(node: &Node<'_>) -> Option<String> {
+    let is_scope = |text: &&str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+    };
+    let scope = node.value().as_str().filter(is_scope).map(str::to_owned);
+    scope.or_else(|| node.reject("one scope, without spaces"))
+}

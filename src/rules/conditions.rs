@@ -1,0 +1,137 @@
+//! What a rule asks of a request besides its path: method, host and headers.
+//!
+//! A rule must be chosen for what the service behind will see. Where that is
+//! not certain, because a header came twice or a host is no host, neither "it
+//! matches" nor "it does not" is safe: the next rule may ask less. Such a request
+//! is refused.
+
+use crate::denial::Denial;
+use crate::http::{HeaderName, RequestHead};
+
+/// What must be true of a request. Empty lists ask nothing.
+#[derive(Debug, Default)]
+pub struct Conditions {
+    /// Methods, upper case, of which it is one.
+    pub methods: Vec<String>,
+    /// Hosts of which it is for one.
+    pub hosts: Vec<HostPattern>,
+    /// Header fields that it all has.
+    pub headers: Vec<HeaderCondition>,
+}
+
+/// Hosts, in lower case.
+#[derive(Debug, PartialEq, Eq)]
+pub enum HostPattern {
+    /// This one.
+    Exact(String),
+    /// All below this one; `*.example.com` is below `example.com`.
+    Below(String),
+}
+
+/// What a header field must be.
+#[derive(Debug)]
+pub struct HeaderCondition {
+    /// Its name.
+    pub name: HeaderName,
+    /// What it must be.
+    pub test: HeaderTest,
+}
+
+/// What a header field must be.
+#[derive(Debug)]
+pub enum HeaderTest {
+    /// There.
+    Present,
+    /// Not there.
+    Absent,
+    /// There once, with this value, byte for byte.
+    Equals(Vec<u8>),
+}
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Yes,
+    No,
+    /// It depends on who reads the request.
+    Unsure,
+}
+
+impl Conditions {
+    /// Whether all of them hold; a denial where that depends on who reads the
+    /// request.
+    pub fn hold(&self, head: &RequestHead) -> Result<bool, Denial> {
+        let method = head.method();
+        if !self.methods.is_empty() && !self.methods.iter().any(|own| own.as_bytes() == method) {
+            return Ok(false);
+        }
+        let host = if self.hosts.is_empty() { Holds::Yes } else { self.host_holds(head) };
+        let headers = self.headers.iter().map(|header| (header, header.holds(head)));
+        let headers: Vec<_> = headers.collect();
+        // What certainly fails settles it, whatever else is not certain.
+        if host == Holds::No || headers.iter().any(|(_, holds)| *holds == Holds::No) {
+            return Ok(false);
+        }
+        if host == Holds::Unsure {
+            return Err(Denial::HostAmbiguous);
+        }
+        match headers.iter().find(|(_, holds)| *holds == Holds::Unsure) {
+            Some((header, _)) => Err(Denial::HeaderRepeated(header.name.as_str().to_owned())),
+            None => Ok(true),
+        }
+    }
+
+    fn host_holds(&self, head: &RequestHead) -> Holds {
+        match head.authority() {
+            None => Holds::Unsure,
+            Some(authority) if self.hosts.iter().any(|host| host.matches(authority.host)) => {
+                Holds::Yes
+            }
+            Some(_) => Holds::No,
+        }
+    }
+}
+
+impl HostPattern {
+    fn matches(&self, host: &[u8]) -> bool {
+        match self {
+            Self::Exact(own) => host.eq_ignore_ascii_case(own.as_bytes()),
+            Self::Below(parent) => {
+                let start = host.len().saturating_sub(parent.len());
+                let (below, end) = host.split_at(start);
+                end.eq_ignore_ascii_case(parent.as_bytes()) && matches!(below, [_, .., b'.'])
+            }
+        }
+    }
+}
+
+impl HeaderCondition {
+    /// Repeated fields are one list (RFC 9110 section 5.3), of which a service
+    /// may take the first element, the last, or the whole; and a service may take
+    /// `x_mode` for `x-mode`.
+    fn holds(&self, head: &RequestHead) -> Holds {
+        let name = self.name.as_str();
+        let mut fields =
+            head.fields().iter().filter(|field| self.name.is_spelled(&field.name)).peekable();
+        if fields.peek().is_none() {
+            return if matches!(self.test, HeaderTest::Absent) { Holds::Yes } else { Holds::No };
+        }
+        let is_own = head.has(name);
+        match &self.test {
+            HeaderTest::Present | HeaderTest::Absent if !is_own => Holds::Unsure,
+            HeaderTest::Present => Holds::Yes,
+            HeaderTest::Absent => Holds::No,
+            HeaderTest::Equals(own) => {
+                let fields: Vec<_> = fields.map(|field| field.value.trim_ascii()).collect();
+                let mut elements =
+                    fields.iter().flat_map(|value| value.split(|byte| *byte == b','));
+                match fields.as_slice() {
+                    [value] if value == own && is_own => Holds::Yes,
+                    _ if fields.contains(&own.as_slice()) => Holds::Unsure,
+                    _ if elements.any(|element| element.trim_ascii() == own) => Holds::Unsure,
+                    _ => Holds::No,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Finds the rules for a path without trying each of them.
+//!
+//! A tree of path segments: walking down it by the segments of a path passes
+//! every rule that matches the path, and few others. Its cost depends on the
+//! length of the path and on the rules for that path, not on how many rules
+//! there are.
+
+use std::collections::HashMap;
+
+use super::path::{Extent, PathPattern, Segment, Start};
+
+/// Positions of rules by the paths they are for.
+#[derive(Debug, Default)]
+pub struct PathIndex {
+    root: Node,
+    /// Rules for any path.
+    everywhere: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literals: HashMap<Box<[u8]>, Node>,
+    any: Option<Box<Node>>,
+    /// Rules for the path that ends here.
+    here: Vec<usize>,
+    /// Rules for that and the paths below it.
+    from_here: Vec<usize>,
+    /// Rules for the paths below it.
+    below: Vec<usize>,
+}
+
+impl PathIndex {
+    /// The patterns of rules in their order; `None` for a rule for any path.
+    pub fn new<'a>(patterns: impl Iterator<Item = Option<&'a PathPattern>>) -> Self {
+        let mut index = Self::default();
+        for (position, pattern) in patterns.enumerate() {
+            let Some(PathPattern { segments, extent }) = pattern else {
+                index.everywhere.push(position);
+                continue;
+            };
+            let node = segments.iter().fold(&mut index.root, |node, segment| match segment {
+                Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
+                Segment::Any => node.any.get_or_insert_default(),
+            });
+            match extent {
+                Extent::Nothing => node.here.push(position),
+                Extent::Anything => node.from_here.push(position),
+                Extent::Something => node.below.push(position),
+            }
+        }
+        index
+    }
+
+    /// The rules whose pattern matches `path`, in their order.
+    pub fn matching(&self, path: &[u8]) -> Vec<usize> {
+        let mut found = self.everywhere.clone();
+        // `*`, the target of a request to the server as a whole, is no path.
+        if let Some(path) = path.strip_prefix(b"/") {
+            self.root.collect(segments(path), &mut found);
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// The rules whose pattern matches `start` with whatever may follow it, and
+    /// those whose pattern matches with something that may; in their order, with
+    /// whether it is one of the first.
+    pub fn matching_below(&self, start: &Start) -> Vec<(usize, bool)> {
+        let (mut always, mut perhaps) = (self.everywhere.clone(), Vec::new());
+        let names = start.path.strip_prefix(b"/").map(segments).into_iter().flatten();
+        self.root.collect_below(names, start.goes_on, &mut always, &mut perhaps);
+        let always = always.into_iter().map(|position| (position, true));
+        let perhaps = perhaps.into_iter().map(|position| (position, false));
+        let mut found: Vec<_> = always.chain(perhaps).collect();
+        found.sort_unstable();
+        found
+    }
+}
+
+/// The segments of a path without its first slash.
+fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    path.split(|byte| *byte == b'/')
+}
+
+impl Node {
+    /// Each node is reached by one way only, so that no path, however it was
+    /// made, visits more of them than there are; no deeper than a pattern.
+    fn collect<'a>(
+        &self,
+        mut segments: impl Iterator<Item = &'a [u8]> + Clone,
+        found: &mut Vec<usize>,
+    ) {
+        found.extend(&self.from_here);
+        let Some(segment) = segments.next() else {
+            found.extend(&self.here);
+            return;
+        };
+        found.extend(&self.below);
+        if let Some(node) = self.literals.get(segment) {
+            node.collect(segments.clone(), found);
+        }
+        if let Some(node) = self.any.as_deref().filter(|_| !segment.is_empty()) {
+            node.collect(segments, found);
+        }
+    }
+
+    fn collect_below<'a>(
+        &self,
+        mut segments: impl Iterator<Item = &'a [u8]> + Clone,
+        goes_on: bool,
+        always: &mut Vec<usize>,
+        perhaps: &mut Vec<usize>,
+    ) {
+        always.extend(&self.from_here);
+        let Some(segment) = segments.next() else {
+            if goes_on { &mut *always } else { &mut *perhaps }.extend(&self.below);
+            perhaps.extend(&self.here);
+            self.children().for_each(|child| child.collect_all(perhaps));
+            return;
+        };
+        always.extend(&self.below);
+        if let Some(node) = self.literals.get(segment) {
+            node.collect_below(segments.clone(), goes_on, always, perhaps);
+        }
+        if let Some(node) = &self.any {
+            node.collect_below(segments, goes_on, always, perhaps);
+        }
+    }
+
+    fn collect_all(&self, found: &mut Vec<usize>) {
+        found.extend(self.here.iter().chain(&self.from_here).chain(&self.below));
+        self.children().for_each(|child| child.collect_all(found));
+    }
+
+    fn children(&self) -> impl Iterator<Item = &Self> {
+        self.literals.values().chain(self.any.as_deref())
+    }
+}

@@ -1,0 +1,156 @@
+//! Which requests need what: the first rule that matches decides, and a request
+//! that none matches needs a valid token.
+//!
+//! A rule sees the method, the path, the host and the header fields that it
+//! names, as the service behind will see them, and nothing else: no header in
+//! which a client says that it meant another path, host or method.
+
+mod conditions;
+mod index;
+mod path;
+mod requirements;
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+
+pub use self::conditions::{Conditions, HeaderCondition, HeaderTest, HostPattern};
+use self::index::PathIndex;
+pub use self::path::{InvalidPattern, PathPattern, is_unambiguous};
+use self::path::{canonical_path, unambiguous_start};
+pub use self::requirements::Requirements;
+use crate::denial::Denial;
+use crate::http::RequestHead;
+use crate::verdict::SetField;
+
+/// The rules, in the order in which they are tried.
+#[derive(Debug, Default)]
+pub struct Rules {
+    rules: Vec<Rule>,
+    otherwise: Requirements,
+    index: PathIndex,
+    allow_ambiguous_paths: bool,
+}
+
+/// One rule: what it matches, and what it asks for.
+#[derive(Debug)]
+pub struct Rule {
+    /// The requests it is for: those that all of it matches.
+    pub matcher: Matcher,
+    /// What they need.
+    pub access: Access,
+}
+
+/// The requests a rule is for.
+#[derive(Debug, Default)]
+pub struct Matcher {
+    /// Their paths; any if `None`.
+    pub path: Option<PathPattern>,
+    /// What else must be true of them.
+    pub conditions: Conditions,
+}
+
+/// What a request needs to pass.
+#[derive(Debug)]
+pub enum Access {
+    /// Nothing: it passes without identity.
+    Bypass,
+    /// A valid token that meets these requirements. Shared by the rules that
+    /// name one policy.
+    Requires(Rc<Requirements>),
+}
+
+/// A rule's word that a request needs no identity.
+#[derive(Debug)]
+pub struct Bypassed(());
+
+/// Whoever comes without a token where a rule allows that.
+#[derive(Debug)]
+pub struct Anonymous {
+    fields: Rc<[SetField]>,
+}
+
+impl Anonymous {
+    /// Announced upstream with `fields`.
+    pub fn new(fields: Vec<SetField>) -> Self {
+        Self { fields: fields.into() }
+    }
+
+    /// The header fields that say so upstream.
+    pub fn fields(&self) -> Rc<[SetField]> {
+        Rc::clone(&self.fields)
+    }
+}
+
+impl Rules {
+    /// These rules, in this order, and what a request needs that none matches. A
+    /// path that servers read differently is refused, or with
+    /// `allow_ambiguous_paths` matched as far as it is clear.
+    pub fn new(rules: Vec<Rule>, otherwise: Requirements, allow_ambiguous_paths: bool) -> Self {
+        let index = PathIndex::new(rules.iter().map(|rule| rule.matcher.path.as_ref()));
+        Self { rules, otherwise, index, allow_ambiguous_paths }
+    }
+
+    /// What a request needs that no rule matches.
+    pub const fn otherwise(&self) -> &Requirements {
+        &self.otherwise
+    }
+
+    /// The first rule that matches, with its position.
+    ///
+    /// A path that two servers could read as two paths is refused, since the
+    /// rule might be chosen for one and the request served by the other; with
+    /// no rules there is nothing to get around.
+    pub fn find(&self, head: &RequestHead) -> Result<Option<(usize, &Rule)>, Denial> {
+        if self.rules.is_empty() {
+            return Ok(None);
+        }
+        let path = head.target().path;
+        match canonical_path(path) {
+            Some(path) => {
+                let matching = self.index.matching(&path).into_iter();
+                self.decide(matching.map(|position| (position, true)), head)
+            }
+            None if self.allow_ambiguous_paths => {
+                let start = unambiguous_start(path).ok_or(Denial::PathAmbiguous)?;
+                self.decide(self.index.matching_below(&start).into_iter(), head)
+            }
+            None => Err(Denial::PathAmbiguous),
+        }
+    }
+
+    /// The first of `matching` whose conditions hold. One that matches only in
+    /// some readings of the path must not be passed over and must not decide.
+    fn decide(
+        &self,
+        matching: impl Iterator<Item = (usize, bool)>,
+        head: &RequestHead,
+    ) -> Result<Option<(usize, &Rule)>, Denial> {
+        for (position, in_every_reading) in matching {
+            let Some(rule) = self.rules.get(position) else { continue };
+            match rule.matcher.conditions.hold(head) {
+                Ok(false) => {}
+                _ if !in_every_reading => return Err(Denial::PathAmbiguous),
+                Ok(true) => return Ok(Some((position, rule))),
+                Err(denial) => return Err(denial),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Bypassed {
+    /// Made where the access of the rule that matched is [`Access::Bypass`].
+    pub(crate) const fn by(access: &Access) -> Option<Self> {
+        match access {
+            Access::Bypass => Some(Self(())),
+            Access::Requires(_) => None,
+        }
+    }
+
+    /// A CORS preflight carries no credentials by design (Fetch standard), so
+    /// it can be let through to the upstream, without any identity.
+    pub(crate) fn preflight(head: &RequestHead) -> Option<Self> {
+        head.is_cors_preflight().then_some(Self(()))
+    }
+}

@@ -1,0 +1,247 @@
+//! The paths that rules are written for, and the path that a request means.
+
+use std::borrow::Cow;
+
+use crate::http::{escaped_byte, percent_decode};
+
+/// The paths that a rule is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPattern {
+    pub(super) segments: Vec<Segment>,
+    pub(super) extent: Extent,
+}
+
+/// What one segment of a path must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Segment {
+    /// This text, percent-decoded.
+    Literal(Box<[u8]>),
+    /// Anything but nothing.
+    Any,
+}
+
+/// What may follow the segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Nothing.
+    Nothing,
+    /// Anything: `/a` matches `/a` and `/a/b`, not `/ab`.
+    Anything,
+    /// At least a slash: `/a/` matches `/a/` and `/a/b`, not `/a`.
+    Something,
+}
+
+/// A rule's path that no request could have, or that is no pattern.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidPattern;
+
+/// Bounds the depth of the index, and with it the stack.
+const MAX_SEGMENTS: usize = 64;
+
+impl PathPattern {
+    /// This path and no other.
+    pub fn exact(path: &str) -> Result<Self, InvalidPattern> {
+        let segments = literals(path)?;
+        Ok(Self { segments, extent: Extent::Nothing })
+    }
+
+    /// The path, or its first segments.
+    pub fn prefix(path: &str) -> Result<Self, InvalidPattern> {
+        let mut segments = literals(path)?;
+        let ends_in_slash = segments.pop_if(is_empty).is_some();
+        // Every path starts with a slash.
+        let extent = match segments.as_slice() {
+            [_, ..] if ends_in_slash => Extent::Something,
+            _ => Extent::Anything,
+        };
+        Ok(Self { segments, extent })
+    }
+
+    /// A path in which segments may vary, in the operators of Envoy's
+    /// `uri_template`: `{name}`, `{name=*}` or `*` is exactly one segment that is
+    /// not empty; a last `**` or `{name=**}` is any number of them, none
+    /// included.
+    pub fn template(text: &str) -> Result<Self, InvalidPattern> {
+        let mut segments = Vec::new();
+        let mut extent = Extent::Nothing;
+        let mut names = Vec::new();
+        // The path with something in the place of each variable.
+        let mut sample = String::new();
+        for part in split(text)? {
+            if extent != Extent::Nothing {
+                return Err(InvalidPattern);
+            }
+            match operator(part)? {
+                Some((name, operator)) => {
+                    if name.is_some_and(|name| names.contains(&name)) {
+                        return Err(InvalidPattern);
+                    }
+                    names.extend(name);
+                    match operator {
+                        Operator::One => segments.push(Segment::Any),
+                        Operator::Rest => extent = Extent::Anything,
+                    }
+                    sample.push_str("/x");
+                }
+                None => {
+                    segments.push(literal(part));
+                    sample.push('/');
+                    sample.push_str(part);
+                }
+            }
+        }
+        if is_canonical(sample.as_bytes()) {
+            Ok(Self { segments, extent })
+        } else {
+            Err(InvalidPattern)
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Operator {
+    One,
+    Rest,
+}
+
+/// The variable that a segment of a template is; `None` if it is a text.
+fn operator(part: &str) -> Result<Option<(Option<&str>, Operator)>, InvalidPattern> {
+    let braced = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    let (name, operator) = match (part, braced) {
+        (_, Some(inner)) => {
+            let (name, operator) = inner.split_once('=').unwrap_or((inner, "*"));
+            let is_name = |name: &str| {
+                name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+                    && name.chars().all(|other| other.is_ascii_alphanumeric() || other == '_')
+            };
+            if !is_name(name) {
+                return Err(InvalidPattern);
+            }
+            (Some(name), operator)
+        }
+        ("*" | "**", None) => (None, part),
+        (_, None) if has_operator(part) => return Err(InvalidPattern),
+        (_, None) => return Ok(None),
+    };
+    match operator {
+        "*" => Ok(Some((name, Operator::One))),
+        "**" => Ok(Some((name, Operator::Rest))),
+        _ => Err(InvalidPattern),
+    }
+}
+
+fn has_operator(text: &str) -> bool {
+    text.contains(['{', '}', '*'])
+}
+
+/// The segments of a path that has no operators: who writes `/users/{id}` as a
+/// path means a template, and the rule would never match.
+fn literals(path: &str) -> Result<Vec<Segment>, InvalidPattern> {
+    if has_operator(path) || !is_canonical(path.as_bytes()) {
+        return Err(InvalidPattern);
+    }
+    Ok(split(path)?.into_iter().map(literal).collect())
+}
+
+fn is_canonical(path: &[u8]) -> bool {
+    !path.contains(&b'?') && canonical_path(path).is_some()
+}
+
+fn literal(part: &str) -> Segment {
+    Segment::Literal(percent_decode(part.as_bytes()).into())
+}
+
+fn is_empty(segment: &mut Segment) -> bool {
+    matches!(segment, Segment::Literal(text) if text.is_empty())
+}
+
+fn split(path: &str) -> Result<Vec<&str>, InvalidPattern> {
+    let parts: Vec<_> = path.strip_prefix('/').ok_or(InvalidPattern)?.split('/').collect();
+    if parts.len() > MAX_SEGMENTS { Err(InvalidPattern) } else { Ok(parts) }
+}
+
+/// The path as every server reads it: percent-decoded once.
+///
+/// `None` for a path that servers read differently: with an encoded slash,
+/// backslash, dot segment or control character, with an escape that is none,
+/// with `//`, `;`, `\` or a fragment, or one that does not start with `/`
+/// (`OPTIONS *` is the exception).
+pub(super) fn canonical_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if path == b"*" {
+        return Some(Cow::Borrowed(path));
+    }
+    let decoded = decoded_path(path)?;
+    let is_ambiguous = |byte: &u8| b"\\;".contains(byte);
+    // An encoded slash is found by there being more slashes once decoded.
+    let slashes = |path: &[u8]| path.iter().filter(|byte| **byte == b'/').count();
+    if decoded.iter().any(is_ambiguous) || slashes(&decoded) != slashes(path) {
+        return None;
+    }
+    let mut segments = decoded.split(|byte| *byte == b'/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        if matches!(segment, b"." | b"..") || (segment.is_empty() && !is_last) {
+            return None;
+        }
+    }
+    Some(decoded)
+}
+
+/// Whether a path is one that every server reads the same way.
+pub fn is_unambiguous(path: &[u8]) -> bool {
+    canonical_path(path).is_some()
+}
+
+/// A path, percent-decoded; `None` for one that no server should be given.
+fn decoded_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if !path.starts_with(b"/") || has_bad_escape(path) {
+        return None;
+    }
+    let decoded = percent_decode(path);
+    let is_bad = |byte: &u8| *byte == b'#' || byte.is_ascii_control();
+    if decoded.iter().any(is_bad) { None } else { Some(decoded) }
+}
+
+fn has_bad_escape(path: &[u8]) -> bool {
+    let starts = path.iter().enumerate().filter(|(_, byte)| **byte == b'%').map(|(at, _)| at);
+    starts.into_iter().any(|at| path.get(at..).and_then(escaped_byte).is_none())
+}
+
+/// The start of an ambiguous path that every server reads the same way.
+pub(super) struct Start {
+    /// Its first segments, up to one that can be read differently: an empty one,
+    /// one with a separator that is encoded, `\` or `;`.
+    pub path: Vec<u8>,
+    /// Whether something follows in every reading, and not only a slash or a
+    /// parameter.
+    pub goes_on: bool,
+}
+
+/// What is certain of an ambiguous path: it is its start, or below it.
+///
+/// `None` for a path that may lead elsewhere or be no path at all: with a dot
+/// segment in any spelling, an escape that is none, an escaped `%`, a control
+/// character, a fragment.
+pub(super) fn unambiguous_start(path: &[u8]) -> Option<Start> {
+    let decoded = decoded_path(path)?;
+    // Some servers ignore dots and spaces at the end of a name.
+    let may_climb = |part: &[u8]| part.contains(&b'.') && part.iter().all(|b| b". ".contains(b));
+    let mut parts = decoded.split(|byte| b"/\\;".contains(byte));
+    if decoded.contains(&b'%') || parts.any(may_climb) {
+        return None;
+    }
+    let mut segments = path.split(|byte| *byte == b'/').skip(1).map(percent_decode).peekable();
+    let is_clear = |segment: &Cow<'_, [u8]>| {
+        !segment.is_empty() && !segment.iter().any(|byte| b"/\\;".contains(byte))
+    };
+    let mut start = Vec::with_capacity(path.len());
+    while let Some(segment) = segments.next_if(is_clear) {
+        start.push(b'/');
+        start.extend_from_slice(&segment);
+    }
+    let has_name = |segment: Cow<'_, [u8]>| {
+        let mut names = segment.split(|byte| b"/\\".contains(byte));
+        names.any(|name| !matches!(name, [] | [b';', ..]))
+    };
+    Some(Start { path: start, goes_on: segments.any(has_name) })
+}

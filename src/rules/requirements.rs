@@ -1,0 +1,107 @@
+//! What a rule asks of a token and its consumer.
+
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
+
+use super::Anonymous;
+use crate::consumer::Consumer;
+use crate::denial::Denial;
+use crate::token::{ClaimRule, ClaimTest, ProviderId, Verified};
+
+/// What a rule asks of a token and its consumer. Empty lists ask nothing.
+#[derive(Debug, Default)]
+pub struct Requirements {
+    /// Providers, one of which must have issued the token.
+    pub providers: Vec<ProviderId>,
+    /// Scopes that the token must all have.
+    pub scopes_all: Vec<String>,
+    /// Scopes of which the token must have one.
+    pub scopes_any: Vec<String>,
+    /// Names of the consumers of which it must be one.
+    pub consumers: Vec<String>,
+    /// Groups of which the consumer must be in one.
+    pub groups_any: Vec<String>,
+    /// Groups of which the consumer must be in none.
+    pub groups_none: Vec<String>,
+    /// Claims that must all be as they are asked to be.
+    pub claims: Vec<ClaimRule>,
+    /// Who passes without a token; `None` if nobody. A token that is sent must
+    /// be valid all the same.
+    pub anonymous: Option<Rc<Anonymous>>,
+}
+
+impl Requirements {
+    /// Whether a valid token meets them that has nothing to show: who keeps some
+    /// out, by a group or by the absence of a claim, lets all others in.
+    pub fn asks_nothing(&self) -> bool {
+        self.providers.is_empty()
+            && self.scopes_all.is_empty()
+            && self.scopes_any.is_empty()
+            && self.consumers.is_empty()
+            && self.groups_any.is_empty()
+            && self.claims.iter().all(|rule| matches!(rule.test, ClaimTest::Absent))
+    }
+
+    /// What the token and its consumer alone can decide: asked before any
+    /// callout is made. Claims in `from_user_info` are left for
+    /// [`Requirements::check_claims`].
+    pub fn check_token(
+        &self,
+        token: &Verified,
+        consumer: Option<&Consumer>,
+        from_user_info: impl Fn(&str) -> bool,
+    ) -> Result<(), Denial> {
+        if !self.providers.is_empty() && !self.providers.contains(&token.provider()) {
+            return Err(Denial::ClaimForbidden("iss".into()));
+        }
+        let has = |scope: &String| token.scopes().contains(scope);
+        if !self.scopes_all.iter().all(has) {
+            return Err(Denial::InsufficientScope(self.scopes_all.clone()));
+        }
+        if !self.scopes_any.is_empty() && !self.scopes_any.iter().any(has) {
+            return Err(Denial::InsufficientScope(self.scopes_any.clone()));
+        }
+        self.check_consumer(consumer)?;
+        let by_token = self.claims.iter().filter(|rule| !from_user_info(rule.path.first()));
+        check_all(by_token, |rule| rule.path.find(token.claims().members()))
+    }
+
+    /// Someone who is no consumer is in no group.
+    fn check_consumer(&self, consumer: Option<&Consumer>) -> Result<(), Denial> {
+        let is_named = consumer
+            .is_some_and(|consumer| self.consumers.iter().any(|own| own == consumer.name()));
+        let groups = consumer.map_or(&[][..], |consumer| &consumer.groups);
+        let is_in = |group: &String| groups.contains(group);
+        let is_allowed = (self.consumers.is_empty() || is_named)
+            && (self.groups_any.is_empty() || self.groups_any.iter().any(is_in))
+            && !self.groups_none.iter().any(is_in);
+        if is_allowed { Ok(()) } else { Err(Denial::GroupForbidden) }
+    }
+
+    /// The claims that come from user info.
+    pub fn check_claims(
+        &self,
+        user_claims: &Map<String, Value>,
+        from_user_info: impl Fn(&str) -> bool,
+    ) -> Result<(), Denial> {
+        let by_user = self.claims.iter().filter(|rule| from_user_info(rule.path.first()));
+        check_all(by_user, |rule| rule.path.find(user_claims))
+    }
+
+    /// Whether any claim that comes from user info is asked about, be it only
+    /// for its absence.
+    pub fn asks_user_info(&self, from_user_info: impl Fn(&str) -> bool) -> bool {
+        self.claims.iter().any(|rule| from_user_info(rule.path.first()))
+    }
+}
+
+fn check_all<'a, 'v>(
+    mut rules: impl Iterator<Item = &'a ClaimRule>,
+    find: impl Fn(&ClaimRule) -> Option<&'v Value>,
+) -> Result<(), Denial> {
+    match rules.find(|rule| !rule.accepts(find(rule))) {
+        Some(failed) => Err(Denial::ClaimForbidden(failed.path.to_string())),
+        None => Ok(()),
+    }
+}

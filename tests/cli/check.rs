@@ -1,0 +1,315 @@
+//! `check`, `schema` and `convert`.
+
+use serde_json::{Value, json};
+
+use crate::support::{API_KEY, Desk, SIGNING_KEY, changed, configuration};
+
+#[test]
+fn a_valid_configuration_in_every_form() {
+    let desk = Desk::new();
+    let own = configuration();
+    let envoy = json!({"static_resources": {"listeners": [{"filter": {"config": {
+        "name": "gatepass", "failure_policy": "FAIL_RELOAD",
+        "vm_config": {"vm_id": "gatepass",
+            "environment_variables": {"host_env_keys": ["API_KEY"], "key_values": {"SIGNING_KEY": "x"}}},
+        "configuration": {"@type": "type.googleapis.com/google.protobuf.Struct", "value": own},
+    }}}]}});
+    let kong = json!({"_format_version": "3.0", "services": [{"filter_chains": [{"filters": [
+        {"name": "gatepass", "config": own.to_string()},
+    ]}]}]});
+    let istio = json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin",
+        "spec": {"url": "oci://r/gatepass:1", "pluginConfig": own,
+            "vmConfig": {"env": [{"name": "API_KEY"}, {"name": "SIGNING_KEY"}]}}});
+    for (name, document, path, host) in [
+        ("own.json", own.clone(), "$", "envoy"),
+        (
+            "envoy.json",
+            envoy,
+            "$.static_resources.listeners[0].filter.config.configuration.value",
+            "envoy",
+        ),
+        ("kong.json", kong, "$.services[0].filter_chains[0].filters[0].config", "kong"),
+        ("istio.json", istio, "$.spec.pluginConfig", "envoy"),
+    ] {
+        desk.put(name, &document.to_string());
+        let run = desk.run(&["check", name, "--json"]).ended(0);
+        let found = &run.json()["configurations"];
+        assert_eq!(found.as_array().unwrap().len(), 1, "{name}");
+        assert_eq!(found[0]["path"], path, "{name}");
+        assert_eq!(found[0]["host"], host, "{name}");
+        assert_eq!(found[0]["problems"], json!([]), "{name}");
+        assert_eq!(found[0]["warnings"], json!([]), "{name}");
+        let yaml = serde_norway::to_string(&document).unwrap();
+        desk.put("same.yaml", &yaml);
+        assert_eq!(
+            desk.run(&["check", "same.yaml"]).ended(0).out,
+            format!("same.yaml: {path}: valid, for {host}\n")
+        );
+    }
+}
+
+#[test]
+fn every_problem_with_its_place() {
+    let desk = Desk::new();
+    let mut own = changed([
+        ("/providers/shop/audiences", Value::Null),
+        ("/identity_token/ttl_seconds", json!(0)),
+        ("/identity_token/signing_keys/0/private_key", json!("hunter2")),
+    ]);
+    own["surplus"] = json!(1);
+    desk.put(
+        "kong.yml",
+        &json!({"_format_version": "3.0", "plugins": [{"name": "gatepass", "config": own}]})
+            .to_string(),
+    );
+    let run = desk.run(&["check", "kong.yml", "--json"]).ended(1);
+    let found = &run.json()["configurations"][0];
+    assert_eq!(found["valid"], false);
+    let paths: Vec<_> = found["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["path"].as_str().unwrap())
+        .collect();
+    for below in [
+        "providers.shop",
+        "identity_token.ttl_seconds",
+        "identity_token.signing_keys[0].private_key",
+        "surplus",
+    ] {
+        let path = format!("$.plugins[0].config.{below}");
+        assert!(paths.contains(&path.as_str()), "{path} in {paths:?}");
+    }
+    let text = desk.run(&["check", "kong.yml"]).ended(1);
+    assert_eq!(text.out.lines().count(), paths.len());
+    assert!(
+        text.out.lines().all(|line| line.starts_with("kong.yml: $.plugins[0].config")),
+        "{text:?}"
+    );
+    assert!(!text.out.contains("hunter2") && !run.out.contains("hunter2"), "{text:?}");
+}
+
+#[test]
+fn without_the_secrets() {
+    let desk = Desk::new();
+    let key =
+        |algorithm: &str, name: &str| json!({"algorithm": algorithm, "private_key": {"env": name}});
+    let own = changed([
+        (
+            "/identity_token/signing_keys",
+            json!([key("ES256", "A"), key("EdDSA", "B"), key("RS256", "C"), key("ES256", "A")]),
+        ),
+        ("/providers/shop/remote_jwks", Value::Null),
+        ("/providers/shop/algorithms", json!(["HS512"])),
+        ("/providers/shop/local_jwks", json!({"keys": [{"kty": "oct", "k": {"env": "D"}}]})),
+        (
+            "/providers/shop/introspection",
+            json!({"service": "auth", "path": "/i", "client_id": "g", "client_secret": {"env": "E"}}),
+        ),
+    ]);
+    desk.put("own.json", &own.to_string());
+    let missing = desk.run_with(&["check", "own.json"], &[], "").ended(1);
+    assert!(missing.out.contains("found {env: API_KEY}, which is not set"), "{missing:?}");
+    assert!(missing.err.contains("--no-env"), "{missing:?}");
+    let run = desk.run_with(&["check", "--no-env", "own.json", "--json"], &[], "").ended(0);
+    assert_eq!(run.json()["configurations"][0]["valid"], true);
+    // Only Envoy signs with RSA.
+    let run = desk.run_with(&["check", "--no-env", "--host", "kong", "own.json"], &[], "").ended(1);
+    assert!(run.out.contains("RS256 with a key that no host signs with"), "{run:?}");
+    // What is wrong is still found.
+    desk.put("own.json", &changed([("/user_info/service", json!("nobody"))]).to_string());
+    desk.run_with(&["check", "--no-env", "own.json"], &[], "").ended(1);
+}
+
+#[test]
+fn secrets_of_kongs_credentials_are_made_up_as_well() {
+    let desk = Desk::new();
+    let algorithms = ["ES256", "ES384", "ES512", "EdDSA", "RS256", "PS512"];
+    let secrets = algorithms.iter().map(|algorithm| {
+        json!({"key": algorithm, "algorithm": algorithm, "rsa_public_key": {"env": algorithm}})
+    });
+    let mut secrets: Vec<_> = secrets.collect();
+    secrets.push(json!({"key": "HS512", "algorithm": "HS512", "secret": {"env": "S"}}));
+    let own = json!({
+        "providers": {"legacy": {"kind": "kong_jwt", "secret_is_base64": true}},
+        "consumers": {"entries": [{"username": "acme", "jwt_secrets": secrets}]},
+        "identity_token": configuration()["identity_token"],
+    });
+    desk.put("own.json", &own.to_string());
+    let run = desk.run_with(&["check", "--no-env", "own.json"], &[], "").ended(0);
+    assert_eq!(run.out, "own.json: $: valid, for envoy\n");
+}
+
+#[test]
+fn variables_that_the_host_keeps_to_itself() {
+    let desk = Desk::new();
+    let envoy = |keys: Value, policy: &str| {
+        json!({"config": {
+            "name": "gatepass", "failure_policy": policy,
+            "vm_config": {"environment_variables": {"host_env_keys": keys}},
+            "configuration": {"@type": "t", "value": configuration()},
+        }})
+    };
+    desk.put("envoy.json", &envoy(json!(["API_KEY"]), "FAIL_RELOAD").to_string());
+    let run = desk.run(&["check", "envoy.json"]).ended(1);
+    // The claim `env` of identity tokens is none.
+    assert_eq!(run.out.lines().count(), 1, "{run:?}");
+    assert!(
+        run.out.starts_with(
+            "envoy.json: $.config.configuration.value.identity_token.signing_keys[0].private_key: \
+             found {env: SIGNING_KEY}, which the filter does not get to see"
+        ),
+        "{run:?}"
+    );
+    desk.put("envoy.json", &envoy(json!(["API_KEY", "SIGNING_KEY"]), "FAIL_OPEN").to_string());
+    let run = desk.run(&["check", "envoy.json"]).ended(0);
+    assert!(run.out.contains("$.config.failure_policy: warning:"), "{run:?}");
+    desk.run(&["check", "--strict", "envoy.json"]).ended(1);
+}
+
+#[test]
+fn warnings() {
+    let desk = Desk::new();
+    let secret = json!({"keys": [{"kty": "oct", "k": "A".repeat(43)}]});
+    for (case, own, path) in [
+        (
+            "no end",
+            changed([("/providers/shop/max_lifetime_seconds", Value::Null)]),
+            "$.providers.shop",
+        ),
+        (
+            "a shared secret",
+            changed([
+                ("/providers/shop/remote_jwks", Value::Null),
+                ("/providers/shop/local_jwks", secret),
+                ("/providers/shop/algorithms", json!(["HS256"])),
+            ]),
+            "$.providers.shop.algorithms",
+        ),
+        (
+            "any audience",
+            changed([
+                ("/providers/shop/audiences", Value::Null),
+                ("/providers/shop/allow_any_audience", json!(true)),
+            ]),
+            "$.providers.shop.allow_any_audience",
+        ),
+        (
+            "tokens in URLs",
+            changed([("/token", json!({"from_params": ["t"]}))]),
+            "$.token.from_params",
+        ),
+        ("forwarded tokens", changed([("/token", json!({"forward": true}))]), "$.token.forward"),
+        (
+            "a key in the file",
+            changed([("/identity_token/signing_keys/0/private_key", json!(SIGNING_KEY))]),
+            "$.identity_token.signing_keys[0].private_key",
+        ),
+        (
+            "nobody signs",
+            changed([("/identity_token/signing_keys/0/retire_at", json!("2020-01-01T00:00:00Z"))]),
+            "$.identity_token.signing_keys",
+        ),
+        (
+            "a rule that is not reached",
+            changed([("/rules/3", json!({"match": {"path": "/login/x"}, "requires": {}}))]),
+            "$.rules[3]",
+        ),
+    ] {
+        desk.put("own.json", &own.to_string());
+        let run = desk.run(&["check", "own.json", "--json"]).ended(0);
+        let warnings = run.json()["configurations"][0]["warnings"].clone();
+        assert_eq!(warnings.as_array().unwrap().len(), 1, "{case}: {warnings}");
+        assert_eq!(warnings[0]["path"], path, "{case}");
+        desk.run(&["check", "own.json", "--strict"]).ended(1);
+        for secret in [API_KEY, "jpsQnnGQmL"] {
+            assert!(!run.out.contains(secret), "{case}");
+        }
+    }
+}
+
+#[test]
+fn the_shipped_examples_are_valid() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let desk = Desk::new();
+    for name in ["envoy/envoy.yaml", "kong/kong.yml"] {
+        let file = format!("{root}/{name}");
+        desk.run_with(&["check", "--no-env", &file], &[], "").ended(0);
+    }
+}
+
+#[test]
+fn the_schema_takes_what_the_filter_takes() {
+    let desk = Desk::new();
+    let schema = desk.run(&["schema"]).ended(0).json();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    jsonschema::meta::validate(&schema).expect("a schema of its own kind");
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    assert!(validator.is_valid(&configuration()));
+    for (case, wrong) in [
+        ("an unknown field", changed([("/surplus", json!(1))])),
+        ("a number out of range", changed([("/identity_token/ttl_seconds", json!(0))])),
+        ("a field missing", changed([("/identity_token/issuer", Value::Null)])),
+    ] {
+        assert!(!validator.is_valid(&wrong), "{case}");
+    }
+}
+
+#[test]
+fn a_kong_yml_is_converted() {
+    let desk = Desk::new();
+    let kong = |options: Value| {
+        json!({
+            "_format_version": "3.0",
+            "services": [{"name": "shop", "url": "http://shop", "plugins": [{"name": "jwt", "config": options}],
+                "routes": [{"name": "orders", "paths": ["/orders"]}]}],
+            "consumers": [{"id": "a1", "username": "alice",
+                "jwt_secrets": [{"key": "k1", "secret": "s".repeat(40)}]}],
+        })
+    };
+    desk.put("kong.yml", &kong(json!({"claims_to_verify": ["exp"]})).to_string());
+    let run = desk.run(&["convert", "kong.yml"]).ended(0);
+    assert!(run.err.contains("kong.yml: identity_token: is new"), "{run:?}");
+    desk.put("gatepass.yaml", &run.out);
+    desk.run_with(&["check", "--no-env", "gatepass.yaml"], &[], "").ended(0);
+    let json = desk.run(&["convert", "--json", "kong.yml"]).ended(0).json();
+    let yaml: Value = serde_norway::from_str(&run.out).unwrap();
+    assert_eq!(json["configuration"], yaml);
+
+    // A token of alice's gets through.
+    let key = json!({"kty": "oct", "k": base64_of(&"s".repeat(40))}).to_string();
+    desk.put("alice.jwk", &key);
+    let token = desk.run(&["mint", "--key", "alice.jwk", "--claim", "iss=k1"]).ended(0).out;
+    desk.put("token", &token);
+    let run = desk.run_with(
+        &[
+            "explain",
+            "-c",
+            "gatepass.yaml",
+            "--no-env",
+            "--token",
+            "token",
+            "--path",
+            "/orders",
+            "--json",
+        ],
+        &[],
+        "",
+    );
+    let run = run.ended(0).json();
+    assert_eq!(run["set"]["x-consumer-username"], "alice");
+    // The file with a secret in it is not told.
+    assert!(!run.to_string().contains("ssss"));
+
+    desk.put("kong.yml", &kong(json!({})).to_string());
+    let run = desk.run(&["convert", "kong.yml"]).ended(3);
+    assert!(run.err.contains("did not check exp"), "{run:?}");
+    desk.put("kong.yml", r#"{"_format_version": "3.0"}"#);
+    let run = desk.run(&["convert", "kong.yml"]).ended(1);
+    assert_eq!((run.out.as_str(), run.err.as_str()), ("", "kong.yml: no jwt plugin is enabled\n"));
+}
+
+fn base64_of(text: &str) -> String {
+    use base64::Engine as _;
+    base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(text)
+}

@@ -1,0 +1,21 @@
+//! The command as people and scripts use it: the built binary, its files, its
+//! exit status and what it prints.
+//!
+//! What it signs is checked with `jsonwebtoken`, never by our own code.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    clippy::disallowed_methods
+)]
+
+mod check;
+mod explain;
+mod keys;
+mod misuse;
+mod readme;
+mod support;
+mod tokens;

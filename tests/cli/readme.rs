@@ -1,0 +1,105 @@
+//! What the README shows of the command is what it prints.
+
+use std::collections::BTreeSet;
+
+use crate::support::Desk;
+
+const README: &str = include_str!("../../README.md");
+
+fn blocks(info: &str) -> Vec<&'static str> {
+    let start = format!("\n```{info}\n");
+    README.split(start.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+/// Commands and what the README says that they print.
+fn session() -> Vec<(Vec<String>, String)> {
+    let mut session: Vec<(Vec<String>, String)> = Vec::new();
+    for line in blocks("console gatepass").iter().flat_map(|block| block.lines()) {
+        match line.strip_prefix("$ ") {
+            Some(command) => {
+                session.push((command.split(' ').map(str::to_owned).collect(), String::new()));
+            }
+            None => {
+                let (_, output) = session.last_mut().expect("a command before its output");
+                output.push_str(line);
+                output.push('\n');
+            }
+        }
+    }
+    session
+}
+
+/// Without what is new each time: thumbprints, `jti`, times.
+fn lasting(text: &str) -> String {
+    fn shown(word: &str) -> String {
+        let is_date = word.len() == 20 && word.ends_with('Z');
+        let is_time = word.len() == 10 && word.bytes().all(|byte| byte.is_ascii_digit());
+        let is_id = [22, 43].contains(&word.len());
+        match word.split_once(':') {
+            _ if is_date || is_time || is_id => "...".to_owned(),
+            Some((first, rest)) => format!("{}:{}", shown(first), shown(rest)),
+            None => word.to_owned(),
+        }
+    }
+    let is_end = |character: char| !character.is_ascii_alphanumeric() && !"-_:".contains(character);
+    let words = text.split_inclusive(is_end);
+    words
+        .map(|word| {
+            let bare = word.trim_end_matches(is_end);
+            shown(bare) + &word[bare.len()..]
+        })
+        .collect()
+}
+
+#[test]
+fn the_session_in_the_readme() {
+    let desk = Desk::new();
+    desk.put("gatepass.yaml", blocks("yaml gatepass")[0]);
+    let session = session();
+    assert!(session.len() > 5, "{session:?}");
+    for (command, expected) in session {
+        let words: Vec<_> = command.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["cat", file] => desk.put(file, &expected),
+            ["gatepass", arguments @ .., ">", file] => {
+                let run = desk.run_with(arguments, &[], "").ended(0);
+                desk.put(file, &run.out);
+            }
+            ["gatepass", arguments @ ..] => {
+                let run = desk.run_with(arguments, &[], "");
+                assert_eq!(lasting(&run.out), lasting(&expected), "{command:?}: {}", run.err);
+            }
+            other => panic!("not a command of a session: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_command_is_in_the_readme() {
+    let help = Desk::new().run(&["--help"]).ended(0).out;
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let commands = commands.lines().take_while(|line| !line.is_empty());
+    let names: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() > 8, "{names:?}");
+    let (_, section) = README.split_once("\n## The command\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    for name in names.into_iter().filter(|name| *name != "help") {
+        let is_named =
+            [format!("`{name}`"), format!("`{name} ")].iter().any(|it| section.contains(it));
+        assert!(is_named, "{name}");
+    }
+}
+
+#[test]
+fn there_is_help_for_every_code() {
+    let (_, section) = README.split_once("\n## Troubleshooting\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    let helped: BTreeSet<_> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let denials = include_str!("../../src/denial.rs").split("const fn code").nth(1).unwrap();
+    let codes = denials.split("const fn class").next().unwrap();
+    let codes: BTreeSet<_> = codes.split('"').skip(1).step_by(2).collect();
+    assert!(codes.len() > 20, "{codes:?}");
+    assert_eq!(helped, codes);
+}
