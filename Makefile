@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-.PHONY: help wasm oci package run test bench fuzz mutants clean
-=======
-.PHONY: help wasm cli oci package run test bench clean
->>>>>>> main
+.PHONY: help wasm cli oci package run test bench fuzz mutants clean
 
 # First port of the demo: Envoy, then auth, users, upstream and Envoy's admin
 # interface on the four after it. Unset: the ports of envoy/envoy.yaml.

@@ -4,7 +4,7 @@
 use arbitrary::Unstructured;
 use gatepass::http::{HeaderName, RequestHead};
 use gatepass::hygiene::{Cleansing, OwnedHeaders, refuse_repeated};
-use gatepass::token::{HeaderSource, TokenSources};
+use gatepass::token::{HeaderSource, OriginPolicy, TokenSources};
 
 use super::shapes::{below, bytes, one_of};
 
@@ -77,6 +77,7 @@ fn sources() -> TokenSources {
         cookies: vec!["session".into()],
         params: vec!["access_token".into()],
         forward: false,
+        origins: OriginPolicy { enforce: false, allowed: Vec::new() },
     }
 }
 

@@ -3,7 +3,7 @@
 
 use arbitrary::Unstructured;
 use gatepass::http::{RequestHead, percent_decode};
-use gatepass::rules::{Access, Matcher, PathMatch, Requirements, Rule, Rules};
+use gatepass::rules::{Access, Conditions, Matcher, PathPattern, Requirements, Rule, Rules};
 use url::Url;
 
 use super::shapes::{below, bytes, one_of};
@@ -16,22 +16,17 @@ const PIECES: [&str; 30] = [
 
 fn rules() -> Rules {
     let paths = [
-        PathMatch::Exact(b"/open/exact".to_vec()),
-        PathMatch::Prefix(b"/admin".to_vec()),
-        PathMatch::Prefix(b"/open".to_vec()),
-        PathMatch::Prefix(b"/open%/".to_vec()),
-        PathMatch::Prefix("/é".as_bytes().to_vec()),
+        PathPattern::exact("/open/exact"),
+        PathPattern::prefix("/admin"),
+        PathPattern::prefix("/open"),
+        PathPattern::prefix("/open%25/"),
+        PathPattern::prefix("/%C3%A9"),
     ];
-    Rules::new(
-        paths
-            .into_iter()
-            .map(|path| Rule {
-                matcher: Matcher { path: Some(path), methods: Vec::new() },
-                access: Access::Requires(Requirements::default()),
-            })
-            .collect(),
-        Requirements::default(),
-    )
+    let rule = |path: Result<PathPattern, _>| Rule {
+        matcher: Matcher { path: Some(path.unwrap()), conditions: Conditions::default() },
+        access: Access::Bypass,
+    };
+    Rules::new(paths.map(rule).into(), Requirements::default(), false)
 }
 
 fn head(path: &[u8]) -> RequestHead {
