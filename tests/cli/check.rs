@@ -232,7 +232,13 @@ fn warnings() {
 fn the_shipped_examples_are_valid() {
     let root = env!("CARGO_MANIFEST_DIR");
     let desk = Desk::new();
-    for name in ["envoy/envoy.yaml", "kong/kong.yml"] {
+    for name in [
+        "envoy/envoy.yaml",
+        "kong/kong.yml",
+        "examples/kubernetes/istio.yaml",
+        "examples/kubernetes/envoy-gateway.yaml",
+        "examples/providers/keycloak.yaml",
+    ] {
         let file = format!("{root}/{name}");
         desk.run_with(&["check", "--no-env", &file], &[], "").ended(0);
     }
