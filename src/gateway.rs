@@ -77,9 +77,9 @@ pub enum SharedData {
     #[default]
     Auto,
     /// Also where it has to be set up, without which the host would trap.
-    On,
-    /// Never.
-    Off,
+    Always,
+    /// Nowhere.
+    Never,
 }
 
 /// `limits` in the configuration.

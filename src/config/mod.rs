@@ -99,7 +99,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let limits = fields.or("limits", DEFAULT_LIMITS, limits);
     let bypass_cors_preflight = fields.optional("bypass_cors_preflight", Node::flag);
     let shared_data =
-        [("auto", SharedData::Auto), ("on", SharedData::On), ("off", SharedData::Off)];
+        [("auto", SharedData::Auto), ("always", SharedData::Always), ("never", SharedData::Never)];
     let shared_data = fields.or("shared_data", SharedData::Auto, |node| node.one_of(&shared_data));
     let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
     let mode = fields.or("mode", Mode::Enforce, |node| node.one_of(&modes));

@@ -142,9 +142,9 @@ impl Host {
     /// Data that workers share, where it is there.
     pub(super) fn shared_store(self, wanted: SharedData) -> Option<Box<dyn SharedStore>> {
         match (self, wanted) {
-            (_, SharedData::Off) | (Self::NgxWasm, SharedData::Auto) => None,
+            (_, SharedData::Never) | (Self::NgxWasm, SharedData::Auto) => None,
             (Self::Envoy, _) => Some(Box::new(Store { creates_only: false })),
-            (Self::NgxWasm, SharedData::On) => Some(Box::new(Store { creates_only: true })),
+            (Self::NgxWasm, SharedData::Always) => Some(Box::new(Store { creates_only: true })),
         }
     }
 

@@ -502,7 +502,7 @@ fn revocation() {
         ),
         ("/revocation/failure_mode", json!("ignore"), "deny | allow"),
         ("/revocation", json!({"failure_mode": "deny"}), "feed, allowlist or endpoint"),
-        ("/shared_data", json!(true), "auto | on | off"),
+        ("/shared_data", json!("on"), "auto | always | never"),
     ]);
 }
 

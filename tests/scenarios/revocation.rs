@@ -18,7 +18,7 @@ fn open(host: &Host) {
 
 fn settings() -> serde_json::Value {
     json!({
-        "shared_data": "on",
+        "shared_data": "always",
         "revocation": {"endpoint": {"requires": {"scopes_all": ["revoke"]}}},
     })
 }

@@ -111,7 +111,7 @@ each_host!(the_gateways_own_endpoint_is_guarded_as_ever, |host| {
         host.with_shm_kv();
     }
     let endpoint = json!({ "endpoint": { "requires": { "scopes_all": ["revoke"] } } });
-    shadow(host, json!({ "shared_data": "on", "revocation": endpoint }));
+    shadow(host, json!({ "shared_data": "always", "revocation": endpoint }));
     let path = "/.well-known/gatepass/revocations";
     let body = r#"{"entries":[{"sub":"alice"}]}"#;
     assert_denied(&host.send(Head::get(path).post(body)), 401, "token_missing");

@@ -237,8 +237,8 @@ pub const STEPS: [&str; 9] =
 pub fn step_of(code: &str, detail: &str, configuration: &Value) -> &'static str {
     match code {
         "header_repeated" | "headers_too_many" => "head",
-        "path_ambiguous" => "rule",
-        "token_missing" | "token_multiple" => "token",
+        "path_ambiguous" | "host_ambiguous" => "rule",
+        "token_missing" | "token_multiple" | "origin_forbidden" => "token",
         // Of a claim that the user service is asked by.
         "claim_missing" | "claim_mismatch" if is_asked_by(detail, configuration) => "user info",
         "token_malformed"
