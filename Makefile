@@ -1,9 +1,12 @@
-.PHONY: help wasm cli oci package run test bench clean
+.PHONY: help wasm cli oci package run test bench fuzz mutants clean
 
 # First port of the shop: Envoy, then auth, users, upstream, Envoy's admin
 # interface and the other services on the ten after it. Unset: the ports of
 # envoy/envoy.yaml.
 PORT ?=
+
+# Of fuzzing, for each target.
+SECONDS ?= 60
 
 help:
 	@echo 'make run      build the module, install Envoy and start the shop (PORT=18000 for other ports)'
@@ -13,6 +16,8 @@ help:
 	@echo 'make package  put it with all that a host needs into one archive for each host, in dist/'
 	@echo 'make test     run every check and test'
 	@echo 'make bench    measure it beside what else does the job (12 minutes; QUICK=1: 2 minutes)'
+	@echo 'make fuzz     look for inputs that break what must hold (SECONDS=60 for each target)'
+	@echo 'make mutants  look for changes of the code that no test notices'
 	@echo 'make clean    remove everything built'
 
 wasm:
@@ -35,6 +40,12 @@ run: wasm
 
 test:
 	@.ci/test
+
+fuzz:
+	@.ci/fuzz $(SECONDS)
+
+mutants:
+	@.ci/mutants
 
 bench: wasm
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench gateways

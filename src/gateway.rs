@@ -18,7 +18,7 @@ use crate::http::{HeaderName, RequestHead};
 use crate::hygiene::OwnedHeaders;
 use crate::identity::Minter;
 use crate::introspection::{Introspection, IntrospectionAnswer, IntrospectionEndpoint};
-use crate::keys::Crypto;
+use crate::keys::{Crypto, SigningKey, VerifyingKey};
 use crate::metrics::{Cache, Ending, Reading, Series, Tally};
 use crate::refresh::{Fetched, KeySource, Poll, SharedStore};
 use crate::revocation::{ListId, Revocations};
@@ -275,7 +275,13 @@ impl Gateway {
             remote.map(|(provider, _)| provider.name.as_str()),
             settings.crypto.host_verifies(),
         );
-        let (providers, key_sources) = settings.providers.into_iter().unzip();
+        let (providers, mut key_sources): (_, Vec<KeySource>) =
+            settings.providers.into_iter().unzip();
+        let own = settings.minter.keys.signing_keys().map(SigningKey::verifying_key);
+        let own: Rc<[VerifyingKey]> = own.collect();
+        for remote in key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
+            remote.refuse(Rc::clone(&own));
+        }
         let headers = settings.minter.headers.owned();
         // A transaction token from outside is never one of the gateway's.
         let tokens = [settings.minter.header.clone(), HeaderName::txn_token()];
@@ -346,8 +352,7 @@ impl Gateway {
     pub(crate) fn request_id(&self, head: &RequestHead) -> Option<String> {
         let told = self.facts.as_ref().and_then(|facts| facts.request_id());
         let id = told.or_else(|| head.first("x-request-id").map(<[u8]>::to_vec))?;
-        let id: Vec<u8> = id.into_iter().take(MAX_REQUEST_ID).collect();
-        Some(String::from_utf8_lossy(&id).into_owned())
+        Some(id.into_iter().take(MAX_REQUEST_ID).map(visible).collect())
     }
 
     /// Begins a request: to be called once, with its whole head, before any of
@@ -615,4 +620,10 @@ impl Gateway {
         self.minted = self.minted.wrapping_add(1);
         [&self.seed[..], &self.minted.to_be_bytes(), &now.as_millis().to_be_bytes()].concat()
     }
+}
+
+/// A byte of what a client chose, fit for a line of a log: JSON leaves some line
+/// breaks of Unicode as they are.
+fn visible(byte: u8) -> char {
+    if byte.is_ascii_graphic() { char::from(byte) } else { '?' }
 }

@@ -13,12 +13,15 @@
 mod aws_lc;
 mod host;
 
+use std::sync::OnceLock;
+
 use aws_lc::AwsLc;
+use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
 use base64::Engine as _;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gatepass as _;
 use gatepass::keys::{Algorithm, Crypto, Hash, HostCrypto, Origin, VerifyingKey};
 use host::abi::Status;
@@ -98,18 +101,11 @@ fn configuration(signing: &str, crypto: &str) -> Value {
         let found = fixtures["signing"].as_array().unwrap().iter().find(|it| it["alg"] == alg);
         found.unwrap().clone()
     };
-    let public = |alg: &str| {
-        let mut jwk = keys(alg)["jwk"].clone();
-        for private in ["d", "p", "q", "dp", "dq", "qi"] {
-            jwk.as_object_mut().unwrap().remove(private);
-        }
-        jwk
-    };
     json!({
         "crypto": crypto,
         "providers": {"shop": {
             "issuer": "https://auth.example", "audiences": ["api"],
-            "local_jwks": {"keys": [public("RS256"), public("ES256")]},
+            "local_jwks": {"keys": issuer().jwks()},
         }},
         "identity_token": {
             "issuer": "https://gateway.example", "audiences": ["services"],
@@ -118,12 +114,33 @@ fn configuration(signing: &str, crypto: &str) -> Value {
     })
 }
 
-fn private_der(alg: &str) -> Vec<u8> {
-    let fixtures: Value = serde_json::from_str(include_str!("fixtures/tokens.json")).unwrap();
-    let found = fixtures["signing"].as_array().unwrap().iter().find(|it| it["alg"] == alg);
-    let pem = found.unwrap()["pem"].as_str().unwrap().to_owned();
-    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-    BASE64_STANDARD.decode(body).unwrap()
+/// The issuer's own keys: the gateway does not take one of its own for them.
+struct Issuer {
+    rsa: RsaKeyPair,
+    ec: EcdsaKeyPair,
+}
+
+fn issuer() -> &'static Issuer {
+    static ISSUER: OnceLock<Issuer> = OnceLock::new();
+    ISSUER.get_or_init(|| Issuer {
+        rsa: RsaKeyPair::generate(KeySize::Rsa2048).unwrap(),
+        ec: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
+    })
+}
+
+impl Issuer {
+    fn jwks(&self) -> Value {
+        let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        let rsa = self.rsa.public_key();
+        let (modulus, exponent) = (rsa.modulus(), rsa.exponent());
+        let [n, e] = [modulus, exponent].map(|it| encode(it.big_endian_without_leading_zero()));
+        // Not compressed: a 4, then both coordinates.
+        let (x, y) = self.ec.public_key().as_ref()[1..].split_at(32);
+        json!([
+            {"kty": "RSA", "n": n, "e": e},
+            {"kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y)},
+        ])
+    }
 }
 
 /// A token of the issuer, good for some minutes.
@@ -136,13 +153,11 @@ fn token(host: &Host, alg: &str) -> String {
     let random = aws_lc_rs::rand::SystemRandom::new();
     let signature = match alg {
         "ES256" => {
-            let key = private_der(alg);
-            let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key).unwrap();
-            assert!(!key.public_key().as_ref().is_empty());
+            let key = &issuer().ec;
             key.sign(&random, input.as_bytes()).unwrap().as_ref().to_vec()
         }
         _ => {
-            let key = RsaKeyPair::from_pkcs8(&private_der(alg)).unwrap();
+            let key = &issuer().rsa;
             let mut signature = vec![0; key.public_modulus_len()];
             key.sign(&RSA_PKCS1_SHA256, &random, input.as_bytes(), &mut signature).unwrap();
             signature

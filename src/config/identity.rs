@@ -222,13 +222,20 @@ pub fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {
 }
 
 /// Public and identity tokens must not be exchangeable (RFC 8725 section 3.12):
-/// no issuer and no audience may be both.
+/// no issuer, no audience and no key may be both. Keys that are fetched are
+/// compared when they come.
 pub fn check_separation(
     whole: &Node<'_>,
     providers: &[(Provider, KeySource)],
     minter: &MinterParts,
 ) {
-    for (provider, _) in providers {
+    for (provider, keys) in providers {
+        if let KeySource::Local(keys) = keys
+            && minter.signing_keys().any(|own| keys.holds(&own.verifying_key()))
+        {
+            let found = format!("a signing key of the gateway in provider {:?}", provider.name);
+            let _: Option<()> = whole.reject_as(found, "signing keys that nobody else has");
+        }
         if provider.issuer() == Some(&minter.issuer) {
             let found =
                 format!("the issuer of provider {:?} as identity_token.issuer", provider.name);

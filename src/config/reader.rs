@@ -4,7 +4,7 @@
 //! with its place. A reading function that returns `None` has noted why.
 
 use std::cell::RefCell;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
@@ -24,8 +24,14 @@ pub struct Problem {
 }
 
 impl fmt::Display for Problem {
+    /// On one line: names in a configuration may hold line breaks and the codes
+    /// by which terminals are led.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: found {}, accepted: {}", self.path, self.found, self.accepted)
+        let text = format!("{}: found {}, accepted: {}", self.path, self.found, self.accepted);
+        text.chars().try_for_each(|char| match char {
+            char if char.is_control() => char.escape_unicode().try_for_each(|c| f.write_char(c)),
+            char => f.write_char(char),
+        })
     }
 }
 

@@ -283,7 +283,9 @@ fn sign(
 ) -> Result<String, MintError> {
     let mut claims = JwtClaims::new(claims);
     claims.issued_at = date(now);
-    claims.not_before = date(now);
+    // A token taken within the clock skew is over already: what is minted for it
+    // is valid at its last moment, for verifiers with a skew as well.
+    claims.not_before = date(now.min(expires));
     claims.expiration = date(expires);
     key.key.mint(crypto, &key.id, typ, &claims).map_err(MintError::Sign)
 }

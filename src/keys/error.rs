@@ -93,6 +93,8 @@ pub enum KeyError {
     NotOnCurve,
     /// The point is of small order, or not in its only canonical form.
     WeakPoint,
+    /// It is one of the keys by which the gateway itself signs.
+    GatewaysOwn,
 }
 
 impl fmt::Display for KeyError {
@@ -153,6 +155,7 @@ impl fmt::Display for KeyError {
             Self::WeakPoint => {
                 f.write_str("the Ed25519 point is of small order or not in canonical form")
             }
+            Self::GatewaysOwn => f.write_str("it is the gateway's own signing key"),
         }
     }
 }

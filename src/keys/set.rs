@@ -48,6 +48,17 @@ impl KeySet {
     /// section 5). A set without any usable key is an error, so that it never
     /// takes the place of a good one.
     pub fn from_jwks(jwks: &Value, origin: Origin) -> Result<(Self, Vec<SkippedKey>), KeySetError> {
+        Self::from_jwks_without(jwks, origin, &[])
+    }
+
+    /// Reads a JWK Set and skips the keys that are the gateway's `own`: a token
+    /// of its own must never pass for a public one, whoever publishes its keys
+    /// (RFC 8725 section 3.12).
+    pub fn from_jwks_without(
+        jwks: &Value,
+        origin: Origin,
+        own: &[VerifyingKey],
+    ) -> Result<(Self, Vec<SkippedKey>), KeySetError> {
         let members =
             jwks.as_object().ok_or_else(|| KeySetError::NotAnObject { found: json::kind(jwks) })?;
         let entries = match members.get("keys") {
@@ -64,7 +75,7 @@ impl KeySet {
         let mut keys = Vec::with_capacity(entries.len());
         let mut skipped = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
-            match key(entry, origin) {
+            match key(entry, origin, own) {
                 Ok(key) => keys.push(key),
                 Err(reason) => skipped.push(SkippedKey {
                     index,
@@ -124,6 +135,11 @@ impl KeySet {
         self.places.contains_key(kid)
     }
 
+    /// Whether a key of the set is the same as this one, whatever its id.
+    pub fn holds(&self, key: &VerifyingKey) -> bool {
+        self.keys.iter().any(|known| known.is_same_as(key))
+    }
+
     /// Every algorithm that some key of the set may serve.
     pub fn algorithms(&self) -> AlgorithmSet {
         self.keys.iter().fold(AlgorithmSet::EMPTY, |all, key| all.union(key.algorithms()))
@@ -135,13 +151,17 @@ impl KeySet {
     }
 }
 
-fn key(entry: &Value, origin: Origin) -> Result<VerifyingKey, KeyError> {
+fn key(entry: &Value, origin: Origin, own: &[VerifyingKey]) -> Result<VerifyingKey, KeyError> {
     let members: &Map<String, Value> = entry.as_object().ok_or_else(|| KeyError::WrongType {
         member: "key",
         expected: "an object",
         found: json::kind(entry),
     })?;
-    VerifyingKey::from_jwk(members, origin)
+    let key = VerifyingKey::from_jwk(members, origin)?;
+    if own.iter().any(|own| own.is_same_as(&key)) {
+        return Err(KeyError::GatewaysOwn);
+    }
+    Ok(key)
 }
 
 impl fmt::Display for SkippedKey {
@@ -294,6 +314,11 @@ mod tests {
             assert_eq!(error.to_string(), expected, "{case}");
         }
         assert_eq!(set(&vec![okp(&json!({})); MAX_KEYS]).0.keys().len(), 100);
+        for (bad, tells_of_more) in [(3, false), (4, true)] {
+            let keys = vec![json!(null); bad];
+            let error = KeySet::from_jwks(&json!({ "keys": keys }), Origin::Remote).unwrap_err();
+            assert_eq!(error.to_string().ends_with("; and more"), tells_of_more, "{bad} keys");
+        }
     }
 
     #[test]

@@ -86,6 +86,20 @@ impl VerifyingKey {
         self.algorithms.contains(algorithm)
     }
 
+    /// Whether whoever can sign for one of the two can sign for the other. Ids
+    /// and algorithms are names only; secrets have no public half to compare.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match (&self.material, &other.material) {
+            (Material::Rsa(key), Material::Rsa(other)) => key.members() == other.members(),
+            (Material::P256(key), Material::P256(other)) => key == other,
+            (Material::P384(key), Material::P384(other)) => key == other,
+            (Material::P521(key), Material::P521(other)) => key == other,
+            (Material::Secp256k1(key), Material::Secp256k1(other)) => key == other,
+            (Material::Ed25519(key), Material::Ed25519(other)) => key == other,
+            _ => false,
+        }
+    }
+
     /// Whether `signature` is one of this key over `signing_input` (RFC 7515
     /// section 5.2, step 8); never, if the key does not admit `algorithm`.
     ///

@@ -14,7 +14,7 @@ pub use self::store::SharedStore;
 use self::store::{Entry, Shelf};
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply, Service};
 use crate::json::{self, JsonError};
-use crate::keys::{KeySet, KeySetError, Origin, SkippedKey};
+use crate::keys::{KeySet, KeySetError, Origin, SkippedKey, VerifyingKey};
 use crate::time::{Span, UnixTime};
 
 /// Where a provider's keys come from.
@@ -85,6 +85,8 @@ pub struct RemoteKeys {
     failures: u32,
     /// Whether the latest fetch went away with the request that made it.
     lost: bool,
+    /// The gateway's own keys, which no issuer may have.
+    own: Rc<[VerifyingKey]>,
 }
 
 #[derive(Debug)]
@@ -180,7 +182,14 @@ impl RemoteKeys {
             asked: None,
             failures: 0,
             lost: false,
+            own: Rc::from([]),
         }
+    }
+
+    /// Says which keys are the gateway's own: they are skipped in what is
+    /// fetched.
+    pub fn refuse(&mut self, own: Rc<[VerifyingKey]>) {
+        self.own = own;
     }
 
     /// Makes a place for the keys in a store that workers share.
@@ -227,7 +236,7 @@ impl RemoteKeys {
         if entry.text.is_empty() || !is_newer || !is_current {
             return None;
         }
-        let (keys, skipped) = read_keys(&entry.text).ok()?;
+        let (keys, skipped) = read_keys(&entry.text, &self.own).ok()?;
         let lifetime = self.endpoint.cache;
         self.load(keys, entry.text.clone(), lifetime, jitter, entry.at);
         Some(skipped)
@@ -372,7 +381,7 @@ impl RemoteKeys {
         jitter: u8,
         now: UnixTime,
     ) -> Result<Fetched, FetchError> {
-        let (keys, skipped) = read_keys(&answer.body)?;
+        let (keys, skipped) = read_keys(&answer.body, &self.own)?;
         let bounded = |age: Span| age.max(MIN_CACHE).min(self.endpoint.cache);
         let lifetime = answer.max_age().map_or(self.endpoint.cache, bounded);
         self.load(keys, answer.body.clone(), lifetime, jitter, now);
@@ -412,9 +421,9 @@ fn answer(reply: &CalloutReply) -> Result<&Answer, FetchError> {
     }
 }
 
-fn read_keys(text: &[u8]) -> Result<(KeySet, Vec<SkippedKey>), FetchError> {
+fn read_keys(text: &[u8], own: &[VerifyingKey]) -> Result<(KeySet, Vec<SkippedKey>), FetchError> {
     let document = json::parse(text).map_err(FetchError::Json)?;
-    KeySet::from_jwks(&document, Origin::Remote).map_err(FetchError::Keys)
+    KeySet::from_jwks_without(&document, Origin::Remote, own).map_err(FetchError::Keys)
 }
 
 /// Why a fetch brought no keys.

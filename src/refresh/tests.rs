@@ -247,6 +247,22 @@ fn one_worker_fetches_for_all() {
 }
 
 #[test]
+fn a_gateways_own_key_is_not_taken_over_from_another_worker() {
+    let store = MapStore::default();
+    let now = UnixTime::from_secs(1_700_000_000);
+    let shelf = fixed().shelf;
+    shelf.publish(&store, jwks("a").as_bytes(), now);
+    let key = || read_keys(jwks("b").as_bytes(), &[]).unwrap().0.keys().to_vec();
+    let mut other = fixed();
+    assert!(matches!(other.poll(Some(&store), 0, now), Poll::Adopted(_)));
+    let mut own = fixed();
+    own.refuse(key().into());
+    assert!(matches!(own.poll(Some(&store), 0, now), Poll::Fetch(_)));
+    assert!(own.settle(&ok(&jwks("a")), Some(&store), 0, now).is_err());
+    assert!(own.current(now).is_none());
+}
+
+#[test]
 fn a_worker_that_dies_with_the_lease_holds_nobody_up() {
     let store = MapStore::default();
     let store: &dyn SharedStore = &store;

@@ -164,7 +164,7 @@ fn split(path: &str) -> Result<Vec<&str>, InvalidPattern> {
 ///
 /// `None` for a path that servers read differently: with an encoded slash,
 /// backslash, dot segment or control character, with an escape that is none,
-/// with `//`, `;`, `\` or a fragment, or one that does not start with `/`
+/// with `//`, `;`, `\`, a space or a fragment, or one that does not start with `/`
 /// (`OPTIONS *` is the exception).
 pub(super) fn canonical_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     if path == b"*" {
@@ -194,7 +194,9 @@ pub fn is_unambiguous(path: &[u8]) -> bool {
 
 /// A path, percent-decoded; `None` for one that no server should be given.
 fn decoded_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
-    if !path.starts_with(b"/") || has_bad_escape(path) {
+    // A space ends the target in a request line of HTTP/1, and parsers of URLs
+    // cut it off at the end.
+    if !path.starts_with(b"/") || path.contains(&b' ') || has_bad_escape(path) {
         return None;
     }
     let decoded = percent_decode(path);

@@ -148,6 +148,8 @@ fn ambiguous_paths_are_refused() {
         "/login%",
         "/login%2",
         "/login%zz",
+        "/login ",
+        "/login HTTP/1.1",
         "login",
         "http://other.example/login",
         "",

@@ -103,6 +103,16 @@ fn all_problems_at_once() {
     }
 }
 
+/// A name may hold anything, the log has one line.
+#[test]
+fn names_with_line_breaks_stay_on_the_line() {
+    let edits = [("/identity_token/claims", json!({"a\r\n\u{1b}[2Jb": 1}))];
+    let loaded = gatepass::config::load(with(&edits).to_string().as_bytes(), &|_| None, None);
+    let shown = loaded.expect_err("an unknown field").to_string();
+    assert!(!shown.chars().any(char::is_control), "{shown:?}");
+    assert!(shown.contains(r"$.identity_token.claims.a\u{d}\u{a}\u{1b}[2Jb: "), "{shown}");
+}
+
 /// The problems of a provider's fields do not hide those between its fields.
 #[test]
 fn contradictions_in_a_provider_are_told_together() {
@@ -198,6 +208,16 @@ fn contradictions() {
             "$",
             "shop-api",
             "audience",
+        ),
+        (
+            "the gateway's key is public",
+            vec![
+                ("/providers/legacy/algorithms", json!(["ES256"])),
+                ("/providers/legacy/local_jwks/keys/0", signing_key()),
+            ],
+            "$",
+            "a signing key of the gateway in provider \"legacy\"",
+            "nobody else has",
         ),
         (
             "the identity header is Kong's",

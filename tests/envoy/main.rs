@@ -24,6 +24,7 @@ mod access;
 mod browsers;
 mod denials;
 mod gateway;
+mod host_settings;
 mod hostile_heads;
 mod hostile_paths;
 mod hostile_tokens;

@@ -211,6 +211,15 @@ impl Host {
         std::mem::take(&mut self.machine().fake().violations)
     }
 
+    /// The secrets that leaked so far, which then don't fail the test any more.
+    #[must_use]
+    pub fn take_leaks(&self) -> Vec<String> {
+        let machine = self.machine();
+        let leaks = machine.fake().leaks();
+        machine.fake().secrets.clear();
+        leaks
+    }
+
     /// Closes every request and panics if the filter broke a rule of its host.
     pub fn finish(self) {
         self.machine().configure_by_default();

@@ -3,7 +3,7 @@
 //! A scenario declares nothing: whatever looks like a credential in what the
 //! client sends, in the environment, in a callout and in what the upstream
 //! receives is remembered, and every log line and every answer of the filter is
-//! searched for it at the end.
+//! searched for it at the end, and the name of every metric.
 
 use super::abi::Pairs;
 use super::exchange::Outcome;
@@ -37,6 +37,7 @@ impl FakeHost {
     /// token is a secret that an answer may hold: the one that issues it.
     pub fn leaks(&self) -> Vec<String> {
         let lines = self.logs.iter().map(|line| ("a log line", line.text.clone()));
+        let metrics = self.metrics.values.keys().map(|name| ("a metric", name.clone()));
         let answers = self.streams.values().filter_map(|stream| match &stream.outcome {
             Outcome::Replied(response) => {
                 let headers = response.headers.iter();
@@ -45,7 +46,7 @@ impl FakeHost {
             }
             _ => None,
         });
-        let leaks = lines.chain(answers).filter(|(place, text)| {
+        let leaks = lines.chain(metrics).chain(answers).filter(|(place, text)| {
             let is_given = |secret: &str| *place == "an answer" && secret.contains("gps_");
             let shows = |secret: &String| text.contains(secret) && !is_given(secret);
             // The start of a JSON object in base64url: a token, or a piece of one.

@@ -161,3 +161,23 @@ fn a_broken_rule_fails_the_test() {
     let _ = host.request([("x-do", "break")]);
     host.finish();
 }
+
+#[test]
+fn what_leaks_is_found() {
+    const SECRET: &str = "a-secret-of-the-client-0123456789";
+    for (place, script) in [
+        ("nowhere", "get accept"),
+        ("a log line", "get authorization"),
+        ("a metric", &format!("count {SECRET}")),
+    ] {
+        both(|host| {
+            let bearer = format!("Bearer {SECRET}");
+            let _ = host.request([("authorization", &*bearer), ("accept", "x"), ("x-do", script)]);
+            let leaks = host.take_leaks();
+            let found: Vec<_> =
+                leaks.iter().map(|leak| leak.split(" holds").next().unwrap()).collect();
+            let expected: &[&str] = if place == "nowhere" { &[] } else { &[place] };
+            assert_eq!(found, expected, "{script}");
+        });
+    }
+}

@@ -303,3 +303,24 @@ fn denials_tell_no_secrets() {
         assert!(!secrets.iter().any(|secret| text.contains(secret)), "{text}");
     }
 }
+
+/// A request id is whatever the client likes, the log has one line for it.
+#[test]
+fn a_line_of_the_log_is_one_line() {
+    let long = "a".repeat(1000);
+    for (case, id, expected) in [
+        ("an id", "9c3f-1", "9c3f-1"),
+        ("a line more", "1\r\n{\"event\":1}", "1??{\"event\":1}"),
+        ("a line of Unicode", "1\u{85}2\u{2028}3\u{7f}", "1??2???3?"),
+        ("escape codes", "\u{1b}[2J", "?[2J"),
+        ("no end", long.as_str(), &long[..64]),
+    ] {
+        let mut world = World::new(&local([]), ENVOY);
+        denied(world.begin(head(&[("x-request-id", id)])));
+        let log = world.gateway.take_log();
+        let [line] = log.as_slice() else { panic!("{case}: {log:?}") };
+        assert!(!line.text.chars().any(char::is_control), "{case}: {}", line.text);
+        let line: Value = serde_json::from_str(&line.text).unwrap();
+        assert_eq!(line["request_id"], expected, "{case}");
+    }
+}

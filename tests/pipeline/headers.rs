@@ -369,3 +369,18 @@ fn more_than_one_token_is_none() {
         assert_eq!(denied(step), denial(400, "token_multiple"), "{case}");
     }
 }
+
+/// RFC 6750 section 2.3: what is in a query is in logs and histories.
+#[test]
+fn a_token_in_the_query_is_not_looked_at_unless_configured() {
+    let path = format!("/api?access_token={}", alice());
+    let head = head(&[(":path", &path)]);
+    for host in HOSTS {
+        let step = World::new(&local([]), host).begin(head.clone());
+        assert_eq!(denied(step), denial(401, "token_missing"));
+        let sources = json!({"from_headers": [], "from_params": ["access_token"]});
+        let step = World::new(&local([("/token", sources)]), host).begin(head.clone());
+        let edits = forwarded(step);
+        assert!(upstream(&head, &edits).contains(&(":path".into(), "/api".into())));
+    }
+}

@@ -95,6 +95,10 @@ fn an_identity_does_not_outlive_the_token() {
         assert_eq!(claims["exp"], expected, "{case}");
         assert_eq!((&claims["iat"], &claims["nbf"]), (&json!(START), &json!(START)), "{case}");
     }
+    // Accepted within the clock skew, 60 s, and not extended by it.
+    let late = minted(&config, json!({"iat": START - 600, "exp": START - 59}));
+    let times = ["iat", "nbf", "exp"].map(|name| late[name].as_i64().unwrap());
+    assert_eq!(times, [START, START - 59, START - 59]);
     let mut endless = config;
     put(&mut endless, "/providers/shop/require_expiration", false.into());
     assert_eq!(minted(&endless, json!({"exp": null}))["exp"], START + 120, "no end");

@@ -46,6 +46,28 @@ fn what_needs_no_key_fetches_none() {
     }
 }
 
+/// An issuer, or who writes in its name, publishes the gateway's own key: what
+/// the gateway signs is not the issuer's for that.
+#[test]
+fn the_gateways_own_key_is_nobodys_public_key() {
+    let own = json!([{"algorithm": "EdDSA", "private_key": KEY_A.private_jwk()}]);
+    let config = remote([("/identity_token/signing_keys", own)]);
+    let forged = KEY_A.token("a", &claims(json!({})));
+    let both = jwks(&[KEY_A.jwk("a"), KEY_B.jwk("b")]);
+    for host in HOSTS {
+        let mut world = World::new(&config, host);
+        assert_eq!(world.tick(&both), 1);
+        let step = world.get(&forged);
+        let denied = denied(world.answer(step, &both));
+        assert_eq!(denied, denial(401, "key_unknown"));
+        world.forwarded(&KEY_B.token("b", &claims(json!({}))));
+
+        let mut alone = World::new(&config, host);
+        alone.tick(&jwks(&[KEY_A.jwk("x")]));
+        assert_eq!(alone.denied(&forged), denial(503, "keys_unavailable"));
+    }
+}
+
 #[test]
 fn fetches_that_bring_nothing() {
     let private = {

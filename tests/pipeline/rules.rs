@@ -45,7 +45,7 @@ fn the_first_rule_that_matches_decides() {
         ("GET", "/%61", None),
         ("GET", "/b/c", None),
         ("GET", "/b", missing),
-        ("GET", "/a b", None),
+        ("GET", "/a b", Some("path_ambiguous")),
         ("GET", "/a%20b", None),
         ("TRACE", "/c", None),
         ("GET", "/c", missing),
@@ -459,6 +459,66 @@ fn consumers() {
         match expected {
             None => drop(forwarded(step)),
             Some(expected) => assert_eq!(denied(step), expected, "{case}"),
+        }
+    }
+}
+
+/// RFC 8693 section 4.1: who acts is told to the services, and is nobody whose
+/// claims count.
+#[test]
+fn an_actor_is_passed_on_and_has_no_rights() {
+    let act = json!({
+        "sub": "root", "role": "admin", "scope": "admin", "azp": "web",
+        "act": {"sub": "robot", "role": "admin"},
+    });
+    let mut config = with_rules(json!([
+        {"match": {"path": "/role"}, "requires": {"claims": {"role": ["admin"]}}},
+        {"match": {"path": "/scope"}, "requires": {"scopes_all": ["admin"]}},
+        {"match": {"path": "/group"}, "requires": {"groups_any": ["staff"]}},
+    ]));
+    put(&mut config, "/identity_token/claims", json!({"copy": ["act"]}));
+    let token = token(json!({"act": act, "azp": "x"}));
+    let mut world = World::new(&config, ENVOY);
+    for (path, code) in [
+        ("/role", "claim_forbidden"),
+        ("/scope", "insufficient_scope"),
+        ("/group", "group_forbidden"),
+    ] {
+        let bearer = format!("Bearer {token}");
+        let step = world.begin(head(&[(":path", path), ("authorization", &bearer)]));
+        assert_eq!(denied(step), denial(403, code));
+    }
+    let edits = world.forwarded(&token);
+    let identity = world.identity(&edits);
+    assert_eq!((&identity["act"], &identity["sub"]), (&act, &json!("alice")));
+}
+
+/// What a request becomes later is no matter: it needs its token first.
+#[test]
+fn upgrades_and_tunnels_are_requests_like_others() {
+    let config = with_rules(json!([{"match": {"path": "/open"}, "bypass": true}]));
+    let bearer = format!("Bearer {}", alice());
+    let websocket = [("connection", "Upgrade"), ("upgrade", "websocket")];
+    for (case, fields) in [
+        ("an upgrade", [&[(":path", "/ws")][..], &websocket].concat()),
+        (
+            "an extended CONNECT",
+            vec![(":method", "CONNECT"), (":protocol", "websocket"), (":path", "/ws")],
+        ),
+        ("CONNECT to a port", vec![(":method", "CONNECT"), (":path", "/ws")]),
+    ] {
+        for host in HOSTS {
+            let mut world = World::new(&config, host);
+            let step = world.begin(head(&fields));
+            assert_eq!(denied(step), denial(401, "token_missing"), "{case}");
+            let with_token = [&fields[..], &[("authorization", &*bearer)]].concat();
+            let head = head(&with_token);
+            let edits = forwarded(world.begin(head.clone()));
+            assert!(field(&edits, "x-identity-token").is_some(), "{case}");
+            for (name, value) in &fields {
+                let kept = ((*name).to_owned(), (*value).to_owned());
+                assert!(upstream(&head, &edits).contains(&kept), "{case}: {name}");
+            }
         }
     }
 }

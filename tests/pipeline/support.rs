@@ -57,6 +57,10 @@ impl IssuerKey {
         })
     }
 
+    pub fn private_jwk(&self) -> Value {
+        json!({"kty": "OKP", "crv": "Ed25519", "x": self.public, "d": self.seed})
+    }
+
     fn encoding_key(&self) -> EncodingKey {
         // PKCS#8 of RFC 8410 section 7 around the seed.
         let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();

@@ -1,5 +1,8 @@
 //! Which public tokens are accepted, claim by claim.
 
+use gatepass::keys::AlgorithmSet;
+use gatepass::time::Span;
+use gatepass::token::{Issuance, Provider, Rejection, Untrusted};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -348,5 +351,30 @@ fn two_issuers_do_not_share_keys() {
     ] {
         let token = key.token("a", &claims(changes));
         assert_eq!(verdict(&config, &token).as_deref(), expected, "{case}");
+    }
+}
+
+/// Also where a provider's types came past the configuration, which refuses them.
+#[test]
+fn the_gateways_types_are_refused_whatever_a_provider_takes() {
+    let types = ["identity+jwt", "txntoken+jwt"];
+    let provider = Provider {
+        name: "shop".into(),
+        issuance: Issuance::Issuer("https://auth.example".into()),
+        audiences: None,
+        algorithms: AlgorithmSet::asymmetric(),
+        clock_skew: Span::from_secs(60),
+        require_expiration: true,
+        require_not_before: false,
+        max_lifetime: None,
+        token_types: Some(types.map(str::to_owned).to_vec()),
+        required_claims: Vec::new(),
+        accept_unbound: false,
+    };
+    for typ in types {
+        let header = json!({"alg": "EdDSA", "kid": "a", "typ": typ}).to_string();
+        let text = KEY_A.sign(header.as_bytes(), claims(json!({})).to_string().as_bytes());
+        let token = Untrusted::parse(text.as_bytes(), text.len()).unwrap();
+        assert_eq!(provider.check_header(&token), Err(Rejection::TypeMismatch), "{typ}");
     }
 }

@@ -38,6 +38,8 @@
 
 #[path = "../host/mod.rs"]
 mod host;
+#[path = "../protobuf/mod.rs"]
+mod protobuf;
 
 mod access;
 mod access_log;

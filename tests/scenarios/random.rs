@@ -1,11 +1,14 @@
 //! A thousand requests in random order with everything that can happen between
 //! them. The dice are the same in each run; natively the jitter of fetches is not.
 
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::host::{Callout, Head, Host, Outcome, Reply, Request, each_host};
+use crate::FILTER;
+use crate::host::{Callout, Engine, Head, Host, Outcome, Profile, Reply, Request, each_host};
 use crate::shop::{self, issuer, next_issuer, remote_keys, token, user_reply};
 
 const REQUESTS: usize = 1000;
@@ -229,3 +232,28 @@ each_host!(a_thousand_requests_with_keys_that_come_and_go, |host| {
     patch["user_info"] = restless()["user_info"].clone();
     traffic(host, 0xB00C, patch);
 });
+
+/// Other orders of events: a few of them, or as many as there is time for (`make
+/// fuzz`). The dice are printed when one fails; `GATEPASS_FUZZ_SEED` throws them
+/// again.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test may look at the clock")]
+fn thousands_of_requests_in_other_orders() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seconds: Option<u64> = number("GATEPASS_FUZZ_SECONDS");
+    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(0));
+    let new = || seconds.map_or(1, |_| UNIX_EPOCH.elapsed().unwrap().as_secs());
+    let first = number("GATEPASS_FUZZ_SEED").unwrap_or_else(new);
+    for seed in first.. {
+        for profile in [Profile::Envoy, Profile::Kong] {
+            println!("GATEPASS_FUZZ_SEED={seed}, {profile:?}");
+            let host = Host::new(FILTER, Engine::Native, profile);
+            traffic(&host, seed.wrapping_mul(0x9E37_79B9_7F4A_7C15), restless());
+            host.finish();
+        }
+        if Instant::now() >= until {
+            println!("{} thousand requests", (seed - first + 1) * 2);
+            return;
+        }
+    }
+}

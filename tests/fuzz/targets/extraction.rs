@@ -1,0 +1,168 @@
+//! Tokens and forged headers anywhere in a head: what is found, and that none of
+//! it goes further.
+
+use arbitrary::Unstructured;
+use gatepass::http::{HeaderName, RequestHead};
+use gatepass::hygiene::{Cleansing, OwnedHeaders, refuse_repeated};
+use gatepass::token::{HeaderSource, OriginPolicy, TokenSources};
+
+use super::shapes::{below, bytes, one_of};
+
+const NAMES: [&str; 16] = [
+    "authorization",
+    "Authorization",
+    "AUTHORIZATION",
+    "x-token",
+    "X_Token",
+    "cookie",
+    "Cookie",
+    "connection",
+    "x-consumer-id",
+    "X-Consumer-Id",
+    "x_consumer_id",
+    "X-Consumer_ID",
+    "x-identity-token",
+    "x-consumer-id ",
+    "accept",
+    ":path",
+];
+const PIECES: [&str; 26] = [
+    "Bearer ",
+    "bearer\t",
+    "Bearer",
+    "Basic ",
+    "abc.def.ghi",
+    "x",
+    ",",
+    ";",
+    " ",
+    "=",
+    "session",
+    "session=",
+    "Session=",
+    "access_token",
+    "access_token=",
+    "access%5ftoken=",
+    "access_token%3d",
+    "?",
+    "&",
+    "%26",
+    "+",
+    "/path",
+    "#",
+    "close",
+    "x-consumer-id",
+    "\"",
+];
+
+fn noise(u: &mut Unstructured<'_>) -> Vec<u8> {
+    let mut value = Vec::new();
+    for _ in 0..below(u, 8) {
+        match below(u, 8) {
+            0 => value.extend(bytes(u, 6)),
+            _ => value.extend(one_of(u, &PIECES).as_bytes()),
+        }
+    }
+    // No host lets these through.
+    value.retain(|byte| !b"\r\n\0".contains(byte));
+    value
+}
+
+fn sources() -> TokenSources {
+    TokenSources {
+        headers: vec![
+            HeaderSource { name: HeaderName::authorization(), scheme: "Bearer".into() },
+            HeaderSource { name: HeaderName::parse("x-token").unwrap(), scheme: String::new() },
+        ],
+        cookies: vec!["session".into()],
+        params: vec!["access_token".into()],
+        forward: false,
+        origins: OriginPolicy { enforce: false, allowed: Vec::new() },
+    }
+}
+
+/// The head as the upstream gets it.
+fn cleansed(head: &RequestHead, cleansing: &Cleansing) -> RequestHead {
+    let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
+    for field in head.fields() {
+        let is_cleared = cleansing.clear.iter().any(|name| name.eq_ignore_ascii_case(&field.name));
+        let is_rewritten =
+            cleansing.rewrite.iter().any(|(name, _)| name.eq_ignore_ascii_case(&field.name));
+        match &cleansing.path {
+            Some(path) if field.name == ":path" => fields.push((":path".into(), path.clone())),
+            _ if !is_cleared && !is_rewritten => {
+                fields.push((field.name.clone(), field.value.clone()));
+            }
+            _ => {}
+        }
+    }
+    // Setting a header replaces every field of its name: the last one stays.
+    for (at, (name, value)) in cleansing.rewrite.iter().enumerate() {
+        if !cleansing.rewrite[at + 1..].iter().any(|(later, _)| later == name) {
+            fields.push(((*name).to_owned(), value.clone()));
+        }
+    }
+    RequestHead::new(fields)
+}
+
+/// The values of a parameter as the URL standard's form parser sees them.
+fn form_values(head: &RequestHead, name: &str) -> usize {
+    let target = head.first(":path").unwrap_or_default();
+    let query = target.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default();
+    url::form_urlencoded::parse(query).filter(|(found, _)| found == name).count()
+}
+
+/// The values of a cookie, read as RFC 6265 section 5.4 lets a server do.
+fn cookies(head: &RequestHead, name: &str) -> usize {
+    let values = head.fields().iter().filter(|field| field.name.eq_ignore_ascii_case("cookie"));
+    let pairs = values.flat_map(|field| field.value.split(|byte| *byte == b';'));
+    pairs
+        .filter(|pair| {
+            let found = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+            found.trim_ascii() == name.as_bytes() && pair.contains(&b'=')
+        })
+        .count()
+}
+
+pub fn run(data: &[u8]) {
+    let u = &mut Unstructured::new(data);
+    let mut fields = Vec::new();
+    for _ in 0..below(u, 6) {
+        fields.push(((*one_of(u, &NAMES)).to_owned(), noise(u)));
+    }
+    // A request has one target.
+    let mut has_target = false;
+    fields.retain(|(name, _)| name != ":path" || !std::mem::replace(&mut has_target, true));
+    let head = RequestHead::new(fields);
+    let sources = sources();
+    let names = ["x-consumer-id", "x-identity-token"];
+    let owned = OwnedHeaders::new(names.map(|name| HeaderName::parse(name).unwrap()));
+
+    if let Ok(Some(token)) = sources.find(&head) {
+        let is_token_byte = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b);
+        assert!(!token.is_empty() && token.iter().all(is_token_byte), "{token:?}");
+        assert!(
+            form_values(&head, "access_token") + cookies(&head, "session") <= 1,
+            "of several tokens one was taken"
+        );
+    }
+
+    let mut cleansing = Cleansing::default();
+    owned.cleanse(&head, &mut cleansing);
+    sources.cleanse(&head, &mut cleansing);
+    let _ = refuse_repeated(&head, &cleansing);
+    let upstream = cleansed(&head, &cleansing);
+    assert!(matches!(sources.find(&upstream), Ok(None)), "a token goes on: {upstream:?}");
+    assert_eq!(form_values(&upstream, "access_token"), 0, "{:?}", upstream.first(":path"));
+    assert_eq!(cookies(&upstream, "session"), 0);
+    let fold = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+    for field in upstream.fields() {
+        assert!(!names.contains(&fold(&field.name).as_str()), "{} goes on", field.name);
+        if field.name.eq_ignore_ascii_case("connection") {
+            let options = field.value.split(|byte| *byte == b',');
+            for option in options.filter_map(|option| std::str::from_utf8(option).ok()) {
+                assert!(!names.contains(&fold(option.trim()).as_str()), "Connection: {option}");
+            }
+        }
+    }
+}
