@@ -6,7 +6,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use crate::http::HeaderName;
+use crate::http::{Field, HeaderName};
 use crate::secret::Secret;
 use crate::time::Span;
 
@@ -44,23 +44,43 @@ impl Scheme {
     }
 }
 
-/// A request to be sent to a service: a GET, or a POST of a form.
+/// A request to be sent to a service.
 #[derive(Clone, Debug)]
 pub struct Callout {
     /// Whom to ask.
     pub service: Rc<Service>,
+    /// The request method.
+    pub method: &'static str,
     /// Path and query.
     pub path: String,
     /// Header fields beside the pseudo headers; their values may be secret.
+    /// Without an `accept` among them JSON is asked for.
     pub headers: Vec<(HeaderName, Secret<String>)>,
-    /// What to POST, `application/x-www-form-urlencoded`.
-    pub form: Option<Secret<String>>,
+    /// The body, whose type is among the header fields.
+    pub body: Option<Secret<Vec<u8>>>,
+    /// Whether the header fields of the reply are to be read: all of them cost
+    /// more than the body, and only a reply that is passed on needs them.
+    pub wants_fields: bool,
 }
 
 impl Callout {
     /// A GET without header fields of its own.
     pub fn get(service: &Rc<Service>, path: String) -> Self {
-        Self { service: Rc::clone(service), path, headers: Vec::new(), form: None }
+        Self::new(service, "GET", path)
+    }
+
+    /// A POST of a form.
+    pub fn post_form(service: &Rc<Service>, path: String, form: String) -> Self {
+        let media_type = "application/x-www-form-urlencoded".to_owned();
+        let headers = vec![(HeaderName::content_type(), Secret::new(media_type))];
+        let body = Some(Secret::new(form.into_bytes()));
+        Self { headers, body, ..Self::new(service, "POST", path) }
+    }
+
+    /// A request without header fields and body.
+    pub fn new(service: &Rc<Service>, method: &'static str, path: String) -> Self {
+        let (service, headers) = (Rc::clone(service), Vec::new());
+        Self { service, method, path, headers, body: None, wants_fields: false }
     }
 }
 
@@ -80,6 +100,8 @@ pub struct Answer {
     pub status: u16,
     /// The first `Cache-Control` header.
     pub cache_control: Option<Vec<u8>>,
+    /// The header fields, if [`Callout::wants_fields`] asked for them.
+    pub fields: Vec<Field>,
     /// The body, at most `limits.max_reply_bytes`.
     pub body: Vec<u8>,
 }
@@ -111,6 +133,11 @@ pub enum CalloutFailure {
         /// That limit.
         limit: usize,
     },
+    /// More header fields than the host can list.
+    TooManyFields {
+        /// The first number that is too many.
+        limit: usize,
+    },
 }
 
 impl fmt::Display for CalloutFailure {
@@ -119,6 +146,9 @@ impl fmt::Display for CalloutFailure {
             Self::NotSent => f.write_str("the host could not send the request"),
             Self::NoReply => f.write_str("no reply, or not in time"),
             Self::TooLarge { limit } => write!(f, "the reply is over {limit} bytes"),
+            Self::TooManyFields { limit } => {
+                write!(f, "the reply has {limit} header fields or more")
+            }
         }
     }
 }
@@ -139,7 +169,7 @@ mod tests {
             ("only others", Some("private"), None),
         ] {
             let cache_control = header.map(|text| text.as_bytes().to_vec());
-            let answer = Answer { status: 200, cache_control, body: vec![] };
+            let answer = Answer { status: 200, cache_control, fields: vec![], body: vec![] };
             assert_eq!(answer.max_age().map(Span::as_secs), expected, "{case}");
         }
     }

@@ -36,6 +36,8 @@ pub enum Denial {
     TokenMultiple,
     /// The token itself is not acceptable.
     Token(Rejection),
+    /// None of the keys opens the sealed token.
+    TokenUnsealable,
     /// Its issuer says that the token is not active (RFC 7662).
     TokenInactive,
     /// The token is revoked, or not on the allowlist.
@@ -63,6 +65,8 @@ pub enum Denial {
     IntrospectionUnavailable,
     /// Which tokens are revoked is not known, or could not be noted.
     RevocationUnavailable,
+    /// The login's service gave no reply that may be passed on.
+    IssuerUnavailable,
     /// No identity token could be made.
     IdentityUnavailable,
 }
@@ -124,7 +128,7 @@ pub struct LoginRedirect {
 
 impl Denial {
     /// Every code: what is counted.
-    pub const CODES: [&'static str; 35] = [
+    pub const CODES: [&'static str; 37] = [
         "configuration_invalid",
         "header_repeated",
         "headers_too_many",
@@ -146,6 +150,7 @@ impl Denial {
         "claim_mismatch",
         "token_type_mismatch",
         "critical_header",
+        "token_unsealable",
         "token_inactive",
         "token_revoked",
         "entries_invalid",
@@ -159,6 +164,7 @@ impl Denial {
         "keys_unavailable",
         "introspection_unavailable",
         "revocation_unavailable",
+        "issuer_unavailable",
         "identity_unavailable",
     ];
 
@@ -192,6 +198,7 @@ impl Denial {
                 Rejection::ClaimMismatch(_) => "claim_mismatch",
                 Rejection::TypeMismatch => "token_type_mismatch",
             },
+            Self::TokenUnsealable => "token_unsealable",
             Self::TokenInactive => "token_inactive",
             Self::TokenRevoked => "token_revoked",
             Self::EntriesInvalid(_) => "entries_invalid",
@@ -205,6 +212,7 @@ impl Denial {
             Self::KeysUnavailable => "keys_unavailable",
             Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::RevocationUnavailable => "revocation_unavailable",
+            Self::IssuerUnavailable => "issuer_unavailable",
             Self::IdentityUnavailable => "identity_unavailable",
         }
     }
@@ -218,9 +226,11 @@ impl Denial {
             | Self::EntriesInvalid(_) => Class::Request,
             Self::HeadersTooMany { .. } => Class::TooLarge,
             Self::TokenMissing => Class::Missing,
-            Self::Token(_) | Self::TokenInactive | Self::TokenRevoked | Self::ConsumerUnknown => {
-                Class::Token
-            }
+            Self::Token(_)
+            | Self::TokenUnsealable
+            | Self::TokenInactive
+            | Self::TokenRevoked
+            | Self::ConsumerUnknown => Class::Token,
             Self::InsufficientScope(_) => Class::Scope,
             Self::GroupForbidden
             | Self::ClaimForbidden(_)
@@ -231,6 +241,7 @@ impl Denial {
             | Self::KeysUnavailable
             | Self::IntrospectionUnavailable
             | Self::RevocationUnavailable
+            | Self::IssuerUnavailable
             | Self::IdentityUnavailable => Class::Unavailable,
         }
     }
@@ -402,6 +413,7 @@ impl Denial {
                 | Rejection::ClaimMismatch(_)
                 | Rejection::TypeMismatch => "Bad token; invalid claims",
             },
+            Self::TokenUnsealable => "Bad token; invalid JSON",
             Self::TokenInactive | Self::TokenRevoked => "Bad token; invalid claims",
             Self::EntriesInvalid(why) => why,
             Self::ConsumerUnknown => "No credentials found for given 'iss'",
@@ -415,6 +427,7 @@ impl Denial {
             | Self::KeysUnavailable
             | Self::IntrospectionUnavailable
             | Self::RevocationUnavailable
+            | Self::IssuerUnavailable
             | Self::IdentityUnavailable => "An unexpected error occurred",
         };
         json!({ "message": message }).to_string()
@@ -461,6 +474,7 @@ impl fmt::Display for Denial {
             Self::TokenMissing => f.write_str("no token was sent"),
             Self::TokenMultiple => f.write_str("more than one token was sent"),
             Self::Token(rejection) => rejection.fmt(f),
+            Self::TokenUnsealable => f.write_str("the sealed token cannot be opened"),
             Self::TokenInactive => f.write_str("the token is not active"),
             Self::TokenRevoked => f.write_str("the token is revoked"),
             Self::EntriesInvalid(why) => f.write_str(why),
@@ -481,6 +495,9 @@ impl fmt::Display for Denial {
             }
             Self::RevocationUnavailable => {
                 f.write_str("which tokens are revoked is not known at the moment")
+            }
+            Self::IssuerUnavailable => {
+                f.write_str("the login service gave no answer that can be passed on")
             }
             Self::IdentityUnavailable => f.write_str("no identity token could be made"),
         }

@@ -15,6 +15,7 @@ use crate::introspection::IntrospectionFailure;
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, SkippedKey};
 use crate::refresh::FetchError;
 use crate::revocation::{FeedError, ListId};
+use crate::sealing::LoginFailure;
 use crate::session::Session;
 use crate::token::Provider;
 use crate::user_info::UserInfoFailure;
@@ -129,6 +130,14 @@ impl LogLine {
     pub fn tokens_not_listed(list: ListId, error: &FeedError) -> Self {
         let text = json!({
             "event": "tokens_not_listed", "list": list.name(), "cause": error.to_string(),
+        });
+        Self { level: Level::Warn, text: text.to_string() }
+    }
+
+    /// The service of a login gave no reply that may be passed on.
+    pub fn login_failed(service: &str, failure: &LoginFailure) -> Self {
+        let text = json!({
+            "event": "login_failed", "service": service, "cause": failure.to_string(),
         });
         Self { level: Level::Warn, text: text.to_string() }
     }

@@ -38,6 +38,8 @@ pub(crate) enum Purpose {
     Introspection(Secret<Box<[u8]>>),
     /// The feed of a list of tokens.
     Tokens(ListId),
+    /// A client's request to the login at this position.
+    Login(usize),
 }
 
 /// The callouts under way.

@@ -23,6 +23,7 @@ use crate::metrics::{Cache, Ending, Reading, Series, Tally};
 use crate::refresh::{Fetched, KeySource, Poll, SharedStore};
 use crate::revocation::{ListId, Revocations};
 use crate::rules::Rules;
+use crate::sealing::SealedTokens;
 use crate::secret::Secret;
 use crate::session::Sessions;
 use crate::time::UnixTime;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub access_log_properties: Option<bool>,
     /// Whether workers share what they learn.
     pub shared_data: SharedData,
+    /// Tokens that clients hold only sealed.
+    pub sealed_tokens: Option<SealedTokens>,
 }
 
 /// `shared_data` in the configuration: whether the host's shared data is used.
@@ -104,6 +107,12 @@ pub struct HostTraits {
     pub removes_headers: bool,
     /// Whether one request's callback can resume another request.
     pub resumes_others: bool,
+    /// Whether a reply of the filter can have several fields of one name; else
+    /// only the last of them is sent.
+    pub repeats_reply_fields: bool,
+    /// Whether `X-Forwarded-For` and `X-Forwarded-Proto`, as the filter sees
+    /// them, are the host's own; else they are what the client sent.
+    pub writes_forwarded: bool,
 }
 
 /// What the host knows of the request that is being decided, and its head does
@@ -147,6 +156,7 @@ pub struct Gateway {
     pub(crate) publishes: bool,
     pub(crate) facts: Option<Box<dyn HostFacts>>,
     pub(crate) store: Option<Box<dyn SharedStore>>,
+    pub(crate) sealed_tokens: Option<Rc<SealedTokens>>,
     seed: [u8; 16],
     minted: u64,
     /// The first tick: how old keys are that never came.
@@ -185,15 +195,41 @@ impl Waiting {
     }
 }
 
-/// An authorized request to the gateway itself, whose body is to be read.
+/// A request that the gateway itself answers, whose body is to be read.
 #[derive(Debug)]
 pub struct Submission {
+    pub(crate) recipient: Recipient,
     pub(crate) head: RequestHead,
     pub(crate) trace: Trace,
     /// What the client sent and must not reach an upstream.
     pub edits: HeaderEdits,
     /// The length of the body.
     pub bytes: usize,
+}
+
+impl Submission {
+    /// Whether it is a login, and not for the gateway alone.
+    pub const fn is_login(&self) -> bool {
+        matches!(self.recipient, Recipient::Login(_))
+    }
+}
+
+/// Who gets the body of a [`Submission`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Recipient {
+    /// The list of revoked tokens, from somebody who may write it.
+    Revocations,
+    /// The service of the login at this position.
+    Login(usize),
+}
+
+impl Recipient {
+    const fn ending(self) -> Ending {
+        match self {
+            Self::Revocations => Ending::Revocation,
+            Self::Login(_) => Ending::Login,
+        }
+    }
 }
 
 /// What a callout brought: to be given to [`Gateway::resume`] for each request
@@ -214,6 +250,8 @@ pub(crate) enum Outcome {
     Introspection(Secret<Box<[u8]>>, Option<IntrospectionAnswer>),
     /// The feed of a list answered, or failed.
     Tokens(ListId),
+    /// What the client of a login gets; `None` for a failure.
+    Login(Option<LocalReply>),
 }
 
 /// What is to be done at a tick.
@@ -279,6 +317,7 @@ impl Gateway {
             publishes: settings.access_log_properties.unwrap_or_default(),
             facts: None,
             store: None,
+            sealed_tokens: settings.sealed_tokens.map(Rc::new),
             seed,
             minted: 0,
             since: None,
@@ -360,6 +399,7 @@ impl Gateway {
                 }
                 Outcome::Tokens(list)
             }
+            Purpose::Login(position) => Outcome::Login(self.land_login(position, reply, now)),
         }))
     }
 
@@ -368,15 +408,30 @@ impl Gateway {
         self.advance(waiting.head, waiting.waits, Some(&landing.0), now)
     }
 
-    /// Takes the body of an authorized request to the gateway itself; `None` if
-    /// it is more than the host can read (413).
-    pub fn submit(&mut self, submission: &Submission, body: Option<&[u8]>, now: UnixTime) -> Step {
-        let Submission { head, trace, .. } = submission;
-        let store = self.store.as_deref();
+    /// Takes the body of a request that the gateway itself answers; `None` if it
+    /// is more than the host can read (413).
+    pub fn submit(&mut self, submission: Submission, body: Option<Vec<u8>>, now: UnixTime) -> Step {
+        let Submission { recipient, head, trace, edits, .. } = submission;
         let Some(body) = body else {
-            self.tally.ended(Ending::Revocation);
+            self.tally.ended(recipient.ending());
             return Step::Done(Verdict::Answer(LocalReply::new(413)));
         };
+        match recipient {
+            Recipient::Revocations => self.submit_revocations(&head, &trace, &body, now),
+            Recipient::Login(position) => {
+                self.submit_login(position, head, &edits.cleansing, body, now)
+            }
+        }
+    }
+
+    fn submit_revocations(
+        &mut self,
+        head: &RequestHead,
+        trace: &Trace,
+        body: &[u8],
+        now: UnixTime,
+    ) -> Step {
+        let store = self.store.as_deref();
         match self.revocations.submit(body, store, now) {
             Ok(entries) => {
                 self.tally.ended(Ending::Revocation);

@@ -16,6 +16,11 @@ impl HeaderName {
         Self("authorization".into())
     }
 
+    /// The header that says what a body is (RFC 9110 section 8.3).
+    pub fn content_type() -> Self {
+        Self("content-type".into())
+    }
+
     /// The header of transaction tokens (draft-ietf-oauth-transaction-tokens,
     /// "Txn-Token HTTP Header").
     pub fn txn_token() -> Self {

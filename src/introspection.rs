@@ -67,12 +67,9 @@ impl IntrospectionEndpoint {
             form.push_str("&token_type_hint=");
             form.push_str(&percent_encode(hint.as_bytes()));
         }
-        Callout {
-            service: Rc::clone(&self.service),
-            path: self.path.clone(),
-            headers: vec![(HeaderName::authorization(), self.authorization.clone())],
-            form: Some(Secret::new(form)),
-        }
+        let mut callout = Callout::post_form(&self.service, self.path.clone(), form);
+        callout.headers.push((HeaderName::authorization(), self.authorization.clone()));
+        callout
     }
 
     /// Reads a reply: 200 with a JSON object whose `active` is a boolean (RFC

@@ -10,8 +10,8 @@
 //!               |
 //!   pipeline  cleanse -> rule -> token -> verify -> revoked? -> consumer
 //!               |         -> authorize -> user info -> mint -> forward, or deny
-//!   domain    hygiene rules token keys introspection revocation consumer
-//!               |     user_info identity denial
+//!   domain    hygiene rules sealing token keys introspection revocation
+//!               |     consumer user_info identity denial
 //!               |
 //!   leaves    http callout json secret time
 //! ```
@@ -41,6 +41,7 @@ pub mod proxy;
 pub mod refresh;
 pub mod revocation;
 pub mod rules;
+pub mod sealing;
 pub mod secret;
 mod session;
 pub mod time;

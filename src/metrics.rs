@@ -40,6 +40,8 @@ pub enum Ending {
     Jwks,
     /// Answered by the endpoint that takes revocations, other than by a denial.
     Revocation,
+    /// Answered with what a login's service said, or refused before it was asked.
+    Login,
     /// Denied.
     Denied(&'static str),
     /// Forwarded without identity, since the mode is shadow; else denied.
@@ -174,7 +176,9 @@ const fn result(reply: &CalloutReply) -> &'static str {
         },
         CalloutReply::Failed(CalloutFailure::NotSent) => "not_sent",
         CalloutReply::Failed(CalloutFailure::NoReply) => "no_reply",
-        CalloutReply::Failed(CalloutFailure::TooLarge { .. }) => "too_large",
+        CalloutReply::Failed(
+            CalloutFailure::TooLarge { .. } | CalloutFailure::TooManyFields { .. },
+        ) => "too_large",
     }
 }
 
@@ -196,6 +200,7 @@ impl Tally {
             Counter::Requests(Ending::Anonymous),
             Counter::Requests(Ending::Jwks),
             Counter::Requests(Ending::Revocation),
+            Counter::Requests(Ending::Login),
             Counter::Cache(Cache::Token, Miss),
             Counter::Cache(Cache::Token, Eviction),
         ];
@@ -251,6 +256,7 @@ impl Tally {
                     Ending::Bypassed => ("bypassed", "none"),
                     Ending::Jwks => ("jwks", "none"),
                     Ending::Revocation => ("revocation", "none"),
+                    Ending::Login => ("login", "none"),
                     Ending::Denied(code) => ("denied", code),
                     Ending::Shadow(code) => ("shadow", code),
                 };
@@ -387,7 +393,7 @@ mod tests {
         tally.ended(Ending::Denied("token_missing"));
         tally.evicted(Cache::Token, 3);
         tally.evicted(Cache::UserInfo, 0);
-        let answer = Answer { status: 404, cache_control: None, body: vec![] };
+        let answer = Answer { status: 404, cache_control: None, fields: vec![], body: vec![] };
         let (sent, now) = (UnixTime::from_millis(1000), UnixTime::from_millis(1012));
         tally.called(&users, &CalloutReply::Answer(answer), sent, now);
         let failed = CalloutReply::Failed(CalloutFailure::NoReply);

@@ -2,6 +2,7 @@
 //!
 //! Edits that let a request pass can be made only from what proves that it may.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::http::HeaderName;
@@ -97,8 +98,9 @@ impl Verdict {
 pub struct LocalReply {
     /// The HTTP status.
     pub status: u16,
-    /// Header fields, each name once: Kong keeps only the last of a kind.
-    pub headers: Vec<(&'static str, String)>,
+    /// Header fields, each name once: Kong keeps only the last of a kind. See
+    /// [`HostTraits::repeats_reply_fields`](crate::gateway::HostTraits).
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// The body.
     pub body: Vec<u8>,
     /// For a gRPC call: its status and message, which take the place of
@@ -131,8 +133,12 @@ impl LocalReply {
 
     /// Adds a header field.
     #[must_use]
-    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+    pub fn with_header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+    ) -> Self {
+        self.headers.push((name.into(), value.into()));
         self
     }
 

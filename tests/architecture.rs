@@ -47,7 +47,7 @@ fn dependencies_point_inwards() {
         ("crate::proxy", &["proxy"]),
         ("crate::config", &["config", "proxy", COMMAND]),
         ("crate::pipeline", &[]),
-        ("crate::gateway", &["config", "flights.rs", "gateway.rs", "pipeline.rs", "proxy"]),
+        ("crate::gateway", &["config", "flights.rs", "gateway.rs", "pipeline", "proxy"]),
         ("jwt_compact::", &["keys", "identity", "bin/gatepass/mint.rs"]),
         // Keys are made by the command alone.
         ("p256::", &["keys", "bin/gatepass/keygen.rs"]),
@@ -57,6 +57,7 @@ fn dependencies_point_inwards() {
         ("ecdsa::", &["keys"]),
         ("rsa::", &["keys", "bin/gatepass/keygen.rs", "bin/gatepass/signer.rs"]),
         ("ed25519_dalek::", &["keys", "bin/gatepass/keygen.rs"]),
+        ("chacha20poly1305::", &["sealing"]),
         // A trap on Kong: the one place is for a host that is known to be Envoy.
         ("call_foreign_function", &["proxy/crypto.rs"]),
         ("std::env", &["proxy", "bin/gatepass/outside.rs"]),

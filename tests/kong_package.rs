@@ -15,7 +15,11 @@ const SIGNING_KEY: &str = r#"{"kty":"EC","crv":"P-256",
     "d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#;
 
 fn load(configuration: &Value) -> Result<(), Problems> {
-    let environment = |name: &str| (name == "GATEPASS_SIGNING_KEY").then(|| SIGNING_KEY.into());
+    let environment = |name: &str| match name {
+        "GATEPASS_SIGNING_KEY" => Some(SIGNING_KEY.to_owned()),
+        "GATEPASS_SEAL_KEY" => Some(format!("{}8", "_".repeat(42))),
+        _ => None,
+    };
     config::load(configuration.to_string().as_bytes(), &environment, None).map(drop)
 }
 
@@ -56,6 +60,10 @@ fn everywhere() -> (Value, Vec<&'static str>) {
     configuration["revocation"] = json!({
         "feed": lifetimes, "allowlist": lifetimes,
         "endpoint": {"requires": {"scopes_all": ["revoke"]}},
+    });
+    configuration["sealed_tokens"] = json!({
+        "keys": ["A".repeat(43), {"env": "GATEPASS_SEAL_KEY"}],
+        "logins": [{"match": {"path": "/login"}, "service": "auth", "json": ["/access_token"]}],
     });
     configuration["token"] = json!({"from_headers": [{"name": "authorization"}]});
     configuration["user_info"]["cache"] = json!({});
@@ -101,6 +109,9 @@ fn everywhere() -> (Value, Vec<&'static str>) {
         "/revocation/allowlist",
         "/revocation/endpoint",
         "/revocation/endpoint/requires",
+        "/sealed_tokens",
+        "/sealed_tokens/logins/0",
+        "/sealed_tokens/logins/0/match",
         "/errors",
         "/errors/login_redirect",
         "/limits",

@@ -17,6 +17,7 @@ mod providers;
 mod reader;
 mod revocation;
 mod rules;
+mod sealing;
 mod services;
 
 use std::rc::Rc;
@@ -97,6 +98,9 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let revocation = fields.optional("revocation", |node| revocation::read(node, services, names));
     let errors = fields.optional("errors", |node| errors(node, plugin));
     let limits = fields.or("limits", DEFAULT_LIMITS, limits);
+    let sealed_tokens = fields.optional("sealed_tokens", |node| {
+        sealing::read(node, services, sources.as_ref(), limits.as_ref())
+    });
     let bypass_cors_preflight = fields.optional("bypass_cors_preflight", Node::flag);
     let shared_data =
         [("auto", SharedData::Auto), ("always", SharedData::Always), ("never", SharedData::Never)];
@@ -148,7 +152,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let consumers = consumers?.map(|consumers| consumers.directory).unwrap_or_default();
     let crypto = crypto?.signing_with(minter.signing_keys());
     let limits = limits?;
-    let revocation = revocation?;
+    let (revocation, sealed_tokens) = (revocation?, sealed_tokens?);
     known?;
     Some(Settings {
         services: services.into_iter().flat_map(|it| it.values().flatten().cloned()).collect(),
@@ -168,6 +172,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         mode: mode?,
         access_log_properties: access_log_properties?.flatten(),
         shared_data: shared_data?,
+        sealed_tokens,
     })
 }
 

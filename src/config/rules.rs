@@ -75,7 +75,8 @@ fn policy(node: &Node<'_>, policies: Option<&Policies>) -> Option<Rc<Requirement
     }
 }
 
-fn matcher(node: &Node<'_>) -> Option<Matcher> {
+/// Reads what requests something is for.
+pub fn matcher(node: &Node<'_>) -> Option<Matcher> {
     const PATH: &str = "a path that starts with /, without a query, //, dot segments, ;, \\, *, { \
                         or an encoded slash";
     const TEMPLATE: &str = "a path such as /users/{id}/orders or /files/**";

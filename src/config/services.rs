@@ -155,7 +155,7 @@ pub fn user_info(node: &Node<'_>, services: Option<&Services>) -> Option<(UserIn
 }
 
 /// A JSON pointer (RFC 6901 section 3).
-fn pointer(node: &Node<'_>) -> Option<String> {
+pub fn pointer(node: &Node<'_>) -> Option<String> {
     const ACCEPTED: &str = "a JSON pointer such as /address/country";
     let text = node.value().as_str().filter(|text| text.starts_with('/'));
     text.map(str::to_owned).or_else(|| node.reject(ACCEPTED))

@@ -16,6 +16,8 @@
 //! | a trap while a request waits | the request fails | the request passes |
 //! | a long line of the log | kept | cut at 2048 bytes |
 //! | a foreign function it does not know | answers so | traps |
+//! | several fields of one name in a reply | sends all | sends the last |
+//! | `X-Forwarded-*` | its own, if it is the edge | what the client sent |
 //! | a metric defined twice | has two ids | has one id, a hash of its name |
 //!
 //! A host that is not known to be Envoy is taken for the second, whose rules
@@ -36,7 +38,7 @@ use super::crypto::EnvoyCrypto;
 use super::store::Store;
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply};
 use crate::gateway::{HostTraits, SharedData};
-use crate::http::RequestHead;
+use crate::http::{Field, RequestHead};
 use crate::keys::HostCrypto;
 use crate::metrics::Kind;
 use crate::refresh::SharedStore;
@@ -112,7 +114,12 @@ impl Host {
 
     pub(super) const fn traits(self) -> HostTraits {
         let is_envoy = matches!(self, Self::Envoy);
-        HostTraits { removes_headers: is_envoy, resumes_others: is_envoy }
+        HostTraits {
+            removes_headers: is_envoy,
+            resumes_others: is_envoy,
+            repeats_reply_fields: is_envoy,
+            writes_forwarded: is_envoy,
+        }
     }
 
     /// The cryptography of the host. Whether there is any is never found out by
@@ -283,7 +290,7 @@ impl Host {
 
     pub(super) fn reply(self, reply: &LocalReply) {
         let headers: Vec<_> =
-            reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            reply.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str())).collect();
         let sent = match (reply.grpc, self) {
             (None, _) => {
                 hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body))
@@ -316,21 +323,20 @@ impl Host {
             return Err(CalloutFailure::NotSent);
         }
         let mut headers = vec![
-            (":method", if callout.form.is_some() { "POST" } else { "GET" }),
+            (":method", callout.method),
             (":path", callout.path.as_str()),
             (":authority", service.authority.as_str()),
             (":scheme", service.scheme.as_str()),
-            ("accept", "application/json"),
         ];
         let own = callout.headers.iter();
         headers.extend(own.map(|(name, value)| (name.as_str(), value.expose().as_str())));
-        let form = callout.form.as_ref().map(|form| form.expose().as_bytes());
-        if form.is_some() {
-            headers.push(("content-type", "application/x-www-form-urlencoded"));
+        if !headers.iter().any(|(name, _)| *name == "accept") {
+            headers.push(("accept", "application/json"));
         }
+        let body = callout.body.as_ref().map(|body| body.expose().as_slice());
         let timeout = u64::try_from(service.timeout.as_millis()).unwrap_or(0);
         let timeout = Duration::from_millis(timeout);
-        hostcalls::dispatch_http_call(&service.upstream, headers, form, Vec::new(), timeout)
+        hostcalls::dispatch_http_call(&service.upstream, headers, body, Vec::new(), timeout)
             .map_err(|_| CalloutFailure::NotSent)
     }
 
@@ -341,6 +347,7 @@ impl Host {
         headers: usize,
         body_bytes: usize,
         max_bytes: usize,
+        wants_fields: bool,
     ) -> CalloutReply {
         let header = |name| {
             hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten()
@@ -353,17 +360,26 @@ impl Host {
         if body_bytes > max_bytes {
             return CalloutReply::Failed(CalloutFailure::TooLarge { limit: max_bytes });
         }
+        let limit = NGX_WASM_MAX_HEADERS;
+        if wants_fields && self == Self::NgxWasm && headers >= limit {
+            return CalloutReply::Failed(CalloutFailure::TooManyFields { limit });
+        }
+        let fields = match wants_fields {
+            true => hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders),
+            false => Ok(Vec::new()),
+        };
         let body = match body_bytes {
             0 => Ok(None),
             _ => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_bytes),
         };
-        match body {
-            Ok(body) => CalloutReply::Answer(Answer {
+        match (fields, body) {
+            (Ok(fields), Ok(body)) => CalloutReply::Answer(Answer {
                 status,
                 cache_control: header("cache-control"),
+                fields: fields.into_iter().map(|(name, value)| Field { name, value }).collect(),
                 body: body.unwrap_or_default(),
             }),
-            Err(_) => CalloutReply::Failed(CalloutFailure::NoReply),
+            _ => CalloutReply::Failed(CalloutFailure::NoReply),
         }
     }
 

@@ -21,18 +21,31 @@ pub(super) struct Shared {
     root_id: u32,
     host: Host,
     gateway: RefCell<Gateway>,
+    /// Each callout under way, by the host's token.
+    calls: RefCell<HashMap<u32, Call>>,
     metrics: Metrics,
     /// Found out in the first request that has something to note.
     takes_notes: OnceCell<bool>,
-    /// The flight of each callout under way, by the host's token.
-    calls: RefCell<HashMap<u32, FlightId>>,
     waiting: RefCell<Waiters>,
     /// Callouts that only the root context can send, at its next tick.
     postponed: RefCell<Vec<Sent>>,
-    /// Authorized requests to the gateway itself, whose body is coming in.
+    /// Requests that the gateway itself answers, whose body is coming in.
     submissions: RefCell<HashMap<u32, Submission>>,
     /// Requests whose callout went away with another request.
     orphans: RefCell<HashMap<u32, Waiting>>,
+}
+
+/// A callout under way.
+struct Call {
+    flight: FlightId,
+    /// Whether all header fields of the reply are to be read.
+    wants_fields: bool,
+}
+
+impl Call {
+    const fn of(sent: &Sent) -> Self {
+        Self { flight: sent.flight, wants_fields: sent.callout.wants_fields }
+    }
 }
 
 /// A paused request.
@@ -130,8 +143,7 @@ impl Shared {
                 };
                 let body = self.host.request_body(bytes);
                 let now = self.host.now();
-                let step =
-                    self.with_gateway(|gateway| gateway.submit(&submission, body.as_deref(), now));
+                let step = self.with_gateway(|gateway| gateway.submit(submission, body, now));
                 self.carry_out(context_id, context_id, None, step)
             }
             Some(_) => Action::Pause,
@@ -147,10 +159,10 @@ impl Shared {
 
     /// Takes the reply that a callback of `active` announces.
     pub(super) fn reply(&self, active: u32, token: u32, headers: usize, body_bytes: usize) {
-        let Some(flight) = self.calls.borrow_mut().remove(&token) else { return };
+        let Some(call) = self.calls.borrow_mut().remove(&token) else { return };
         let max_bytes = self.gateway.borrow().max_reply_bytes();
-        let reply = self.host.callout_reply(headers, body_bytes, max_bytes);
-        self.land(active, flight, &reply);
+        let reply = self.host.callout_reply(headers, body_bytes, max_bytes, call.wants_fields);
+        self.land(active, call.flight, &reply);
         if active == self.root_id {
             self.send_postponed();
         }
@@ -296,7 +308,7 @@ impl Shared {
         }
         match self.host.dispatch(&sent.callout) {
             Ok(token) => {
-                self.calls.borrow_mut().insert(token, sent.flight);
+                self.calls.borrow_mut().insert(token, Call::of(&sent));
                 self.park(context_id, waiting, guard, Some(token));
                 Action::Pause
             }
@@ -321,7 +333,7 @@ impl Shared {
         while let Some(sent) = next() {
             self.host.enter(self.root_id);
             match self.host.dispatch(&sent.callout) {
-                Ok(token) => drop(self.calls.borrow_mut().insert(token, sent.flight)),
+                Ok(token) => drop(self.calls.borrow_mut().insert(token, Call::of(&sent))),
                 Err(failure) => {
                     self.land(self.root_id, sent.flight, &CalloutReply::Failed(failure))
                 }

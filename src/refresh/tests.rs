@@ -69,7 +69,12 @@ fn jwks(kid: &str) -> String {
 }
 
 fn ok(body: &str) -> CalloutReply {
-    CalloutReply::Answer(Answer { status: 200, cache_control: None, body: body.into() })
+    CalloutReply::Answer(Answer {
+        status: 200,
+        cache_control: None,
+        fields: vec![],
+        body: body.into(),
+    })
 }
 
 fn failed() -> CalloutReply {
@@ -117,7 +122,7 @@ fn a_reply_says_how_long_it_is_current_within_bounds() {
         let mut keys = fixed();
         assert!(fetches(&mut keys, None, at(0)).is_some());
         let cache_control = Some(header.as_bytes().to_vec());
-        let answer = Answer { status: 200, cache_control, body: jwks("1").into() };
+        let answer = Answer { status: 200, cache_control, fields: vec![], body: jwks("1").into() };
         keys.settle(&CalloutReply::Answer(answer), None, 0, at(0)).unwrap();
         assert_eq!(fetches(&mut keys, None, at(due - 1)), None, "{case}: before");
         assert!(fetches(&mut keys, None, at(due)).is_some(), "{case}: then");
@@ -151,7 +156,12 @@ fn failures_are_retried_with_growing_waits_and_take_no_keys_away() {
 #[test]
 fn replies_that_are_no_key_set_take_no_keys_away() {
     let status = |status| {
-        CalloutReply::Answer(Answer { status, cache_control: None, body: jwks("2").into() })
+        CalloutReply::Answer(Answer {
+            status,
+            cache_control: None,
+            fields: vec![],
+            body: jwks("2").into(),
+        })
     };
     for (case, reply) in [
         ("no reply", failed()),

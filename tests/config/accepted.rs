@@ -115,7 +115,15 @@ fn other_good_values() {
                 ("/limits", Value::Null),
                 ("/token", Value::Null),
                 ("/revocation", Value::Null),
+                ("/sealed_tokens", Value::Null),
             ],
+        ),
+        ("no login here", vec![("/sealed_tokens/logins", Value::Null)]),
+        ("a cookie alone", vec![("/sealed_tokens/logins/0/json", json!([]))]),
+        ("a member alone", vec![("/sealed_tokens/logins/0/cookies", json!([]))]),
+        (
+            "logins below a path",
+            vec![("/sealed_tokens/logins/0/match", json!({"path_prefix": "/"}))],
         ),
         (
             "copied although reserved",

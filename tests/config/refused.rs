@@ -542,3 +542,38 @@ fn discovery() {
     let paths: Vec<_> = problems(&edits).into_iter().map(|[path, ..]| path).collect();
     assert_eq!(paths, ["$.providers.shop.issuer", "$.providers.shop.discovery.path"]);
 }
+
+#[test]
+fn sealed_tokens() {
+    let form = "32 bytes in base64";
+    let login = "/sealed_tokens/logins/0";
+    let at = |field: &str| format!("{login}/{field}");
+    refused(&[
+        ("/sealed_tokens", json!([]), "an object"),
+        ("/sealed_tokens/keys", json!(null), "a list of keys"),
+        ("/sealed_tokens/keys", json!([]), "at least one element"),
+        ("/sealed_tokens/keys", json!([SECRETS[5], SECRETS[5]]), "each key once"),
+        ("/sealed_tokens/keys/0", json!("c2hvcnQ="), form),
+        ("/sealed_tokens/keys/0", json!("A".repeat(44)), form),
+        ("/sealed_tokens/keys/0", json!("hunter2"), form),
+        ("/sealed_tokens/keys/0", json!({"env": "USERS_API_KEY"}), form),
+        ("/sealed_tokens/keys/0", json!({"env": "NOT_SET"}), "{env: NAME}"),
+        ("/sealed_tokens/keys/0", json!(7), "{env: NAME}"),
+        ("/sealed_tokens/logins", json!("x"), "a list"),
+        (&at("match"), json!(null), "path, path_prefix or path_template"),
+        (&at("match"), json!({}), "path, path_prefix or path_template"),
+        (&at("match"), json!({"methods": ["POST"]}), "path, path_prefix or path_template"),
+        (&at("service"), json!("other"), "one of services"),
+        (&at("service"), json!(null), "the name of one of services"),
+        (&at("json/0"), json!("access_token"), "a JSON pointer"),
+        (&at("json"), json!(["/a", "/a"]), "each place once"),
+        (&at("cookies/0"), json!("a=b"), "a name of letters"),
+        (&at("cookies"), json!(["a", "a"]), "each place once"),
+    ]);
+    let nowhere = json!({"match": {"path": "/login"}, "service": "auth"});
+    refused(&[(login, nowhere, "where the tokens are")]);
+    let got = problems(&[("/token/forward", json!(true))]);
+    let [[path, _, accepted]] = got.as_slice() else { panic!("{got:#?}") };
+    assert_eq!(path, "$.sealed_tokens");
+    assert!(accepted.contains("without token.forward"), "{accepted}");
+}

@@ -77,6 +77,9 @@ fn misplaced_secrets_are_not_shown() {
         "/identity_token/signing_keys/0",
         "/identity_token/signing_keys/0/private_key",
         "/identity_token/signing_keys/0/secret",
+        "/sealed_tokens",
+        "/sealed_tokens/keys",
+        "/sealed_tokens/keys/0",
         "/providers/legacy/local_jwks",
         "/providers/legacy/local_jwks/keys",
         "/providers/legacy/local_jwks/keys/0",
@@ -104,7 +107,12 @@ fn settings_print_no_secrets() {
     }
     let gateway = gatepass::gateway::Gateway::new(
         settings,
-        gatepass::gateway::HostTraits { removes_headers: true, resumes_others: true },
+        gatepass::gateway::HostTraits {
+            removes_headers: true,
+            resumes_others: true,
+            repeats_reply_fields: true,
+            writes_forwarded: true,
+        },
         [0; 16],
     );
     let text = format!("{gateway:?}");

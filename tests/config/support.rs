@@ -4,12 +4,13 @@ use gatepass::config;
 use gatepass::gateway::Settings;
 use serde_json::{Value, json};
 
-pub const SECRETS: [&str; 5] = [
+pub const SECRETS: [&str; 6] = [
     "inline-api-key-hunter2",
     "aW5saW5lLXNoYXJlZC1zZWNyZXQtaHVudGVyMi1pbmxpbmUtc2hhcmVk",
     "env-api-key-hunter2",
     "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
     "introspection-hunter2-hunter2",
+    "c2VhbC1rZXktaHVudGVyMi1zZWFsLWtleS1odW50ZXI=",
 ];
 
 /// RFC 7515 appendix A.3.
@@ -125,6 +126,11 @@ pub fn complete() -> Value {
             "failure_mode": "deny",
             "max_entries": 100_000,
         },
+        "sealed_tokens": {
+            "keys": [SECRETS[5], {"env": "SEAL_KEY"}],
+            "logins": [{"match": {"path": "/login", "methods": ["POST"]}, "service": "auth",
+                "json": ["/access_token"], "cookies": ["session"]}],
+        },
         "errors": {"realm": "shop", "format": "problem",
             "login_redirect": {"to": "/login", "return_to_param": "return_to"}},
         "limits": {"max_token_bytes": 8192, "token_cache_entries": 10000,
@@ -142,6 +148,7 @@ fn environment(name: &str) -> Option<String> {
         "USERS_API_KEY" => Some(SECRETS[2].to_owned()),
         "SIGNING_KEY" => Some(signing_key().to_string()),
         "SHARED_SECRET" => Some(SECRETS[1].to_owned()),
+        "SEAL_KEY" => Some("A".repeat(43)),
         "EMPTY" => Some(String::new()),
         "TWO_LINES" => Some(format!("{}\n{}", SECRETS[2], SECRETS[2])),
         _ => None,

@@ -278,6 +278,11 @@ impl Gateway {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// Notes what must not be logged.
+    pub fn keep_secret(&self, secret: &str) {
+        self.secrets.lock().unwrap().insert(secret.to_owned());
+    }
+
     /// Notes whatever looks like a token, whole and in parts.
     pub fn remember_tokens(&self, bytes: &[u8]) {
         let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);

@@ -19,7 +19,12 @@ use crate::{load, read};
 
 const NOW: i64 = 1_767_225_600;
 
-const HOST: HostTraits = HostTraits { removes_headers: true, resumes_others: true };
+const HOST: HostTraits = HostTraits {
+    removes_headers: true,
+    resumes_others: true,
+    repeats_reply_fields: true,
+    writes_forwarded: true,
+};
 
 struct Issuer(EncodingKey);
 

@@ -33,7 +33,8 @@ impl FakeHost {
         }
     }
 
-    /// Where something leaked; the lines themselves are in the log.
+    /// Where something leaked; the lines themselves are in the log. A sealed
+    /// token is a secret that an answer may hold: the one that issues it.
     pub fn leaks(&self) -> Vec<String> {
         let lines = self.logs.iter().map(|line| ("a log line", line.text.clone()));
         let answers = self.streams.values().filter_map(|stream| match &stream.outcome {
@@ -44,9 +45,11 @@ impl FakeHost {
             }
             _ => None,
         });
-        let leaks = lines.chain(answers).filter(|(_, text)| {
+        let leaks = lines.chain(answers).filter(|(place, text)| {
+            let is_given = |secret: &str| *place == "an answer" && secret.contains("gps_");
+            let shows = |secret: &String| text.contains(secret) && !is_given(secret);
             // The start of a JSON object in base64url: a token, or a piece of one.
-            text.contains("eyJ") || self.secrets.iter().any(|secret| text.contains(secret))
+            text.contains("eyJ") || self.secrets.iter().any(shows)
         });
         leaks.map(|(place, text)| format!("{place} holds a secret: {text}")).collect()
     }

@@ -145,7 +145,7 @@ fn problems() {
             }
             other => panic!("{code}: {other:?}"),
         }
-        let mut names: Vec<_> = reply.headers.iter().map(|(name, _)| *name).collect();
+        let mut names: Vec<_> = reply.headers.iter().map(|(name, _)| name.as_ref()).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), reply.headers.len(), "{code}: each header once");

@@ -65,13 +65,16 @@ fn the_question_is_that_of_the_rfc() {
     let mut world = World::new(&config([]), ENVOY);
     let (sent, _) = awaits(world.get("a+b/c=="));
     assert_eq!(sent.callout.path, "/introspect");
-    let form = sent.callout.form.as_ref().unwrap().expose();
-    assert_eq!(form, "token=a%2Bb%2Fc%3D%3D&token_type_hint=access_token");
-    let (name, value) = &sent.callout.headers[0];
-    assert_eq!(
-        (name.as_str(), value.expose().as_str()),
-        ("authorization", "Basic Z2F0ZTpzM2NyZXQ=")
-    );
+    let form = sent.callout.body.as_ref().unwrap().expose();
+    assert_eq!(form, b"token=a%2Bb%2Fc%3D%3D&token_type_hint=access_token");
+    let headers = sent.callout.headers.iter();
+    let headers: Vec<_> =
+        headers.map(|(name, value)| (name.as_str(), value.expose().as_str())).collect();
+    let expected = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("authorization", "Basic Z2F0ZTpzM2NyZXQ="),
+    ];
+    assert_eq!((sent.callout.method, headers.as_slice()), ("POST", &expected[..]));
     let shown = format!("{sent:?}");
     assert!(!shown.contains("a%2Bb") && !shown.contains("Z2F0"), "{shown}");
 }

@@ -26,6 +26,7 @@ mod keys;
 mod regressions;
 mod revocation;
 mod rules;
+mod sealed_tokens;
 mod support;
 mod user_info;
 mod verifier;

@@ -85,7 +85,7 @@ fn submit(world: &mut World, token: &str, body: &str) -> LocalReply {
         Step::Receive(submission) => {
             assert_eq!(submission.bytes, body.len());
             let now = world.now();
-            answered(world.gateway.submit(&submission, Some(body.as_bytes()), now))
+            answered(world.gateway.submit(submission, Some(body.as_bytes().to_vec()), now))
         }
         step => answered(step),
     }
@@ -243,7 +243,7 @@ fn what_is_no_request_to_revoke() {
     world.forwarded(&alice());
     let unread = receives(world.begin(request(&admin(), "{}")));
     let now = world.now();
-    assert_eq!(answered(world.gateway.submit(&unread, None, now)).status, 413);
+    assert_eq!(answered(world.gateway.submit(unread, None, now)).status, 413);
     assert_eq!(submit(&mut world, &admin(), r#"{"entries":[]}"#).status, 204, "nobody");
 }
 

@@ -15,8 +15,18 @@ use serde_json::{Value, json};
 /// When the scenarios begin, in seconds since the epoch.
 pub const START: i64 = 1_800_000_000;
 
-pub const ENVOY: HostTraits = HostTraits { removes_headers: true, resumes_others: true };
-pub const KONG: HostTraits = HostTraits { removes_headers: false, resumes_others: false };
+pub const ENVOY: HostTraits = HostTraits {
+    removes_headers: true,
+    resumes_others: true,
+    repeats_reply_fields: true,
+    writes_forwarded: true,
+};
+pub const KONG: HostTraits = HostTraits {
+    removes_headers: false,
+    resumes_others: false,
+    repeats_reply_fields: false,
+    writes_forwarded: false,
+};
 pub const HOSTS: [HostTraits; 2] = [ENVOY, KONG];
 
 pub const JWKS_PATH: &str = "/.well-known/gatepass/jwks.json";
@@ -381,12 +391,18 @@ pub fn ok(body: &Value) -> CalloutReply {
 }
 
 pub fn reply(status: u16, body: &[u8]) -> CalloutReply {
-    CalloutReply::Answer(Answer { status, cache_control: None, body: body.to_vec() })
+    CalloutReply::Answer(Answer {
+        status,
+        cache_control: None,
+        fields: vec![],
+        body: body.to_vec(),
+    })
 }
 
 pub fn ok_cached(cache_control: &str, body: &Value) -> CalloutReply {
     let cache_control = Some(cache_control.as_bytes().to_vec());
-    CalloutReply::Answer(Answer { status: 200, cache_control, body: body.to_string().into_bytes() })
+    let body = body.to_string().into_bytes();
+    CalloutReply::Answer(Answer { status: 200, cache_control, fields: vec![], body })
 }
 
 pub fn failed() -> CalloutReply {

@@ -23,6 +23,7 @@
 //! | nginx cuts lines of its log | `configuration::many_problems_*` |
 //! | one instance for all routes of Kong | `plugins::*` |
 //! | a byte above 0x7F traps the SDK's string getters (S1, S4) | `hygiene::a_byte_above_*`, `user_info::a_reply_may_hold_*` |
+//! | a reply of the filter has one field of a name on Kong | `sealed_tokens::more_than_one_cookie` |
 //! | shared data traps or lies, other calls trap on Kong | the harness: none is called there; `module_imports` |
 //! | WASI randomness is no secret | `signatures`: signing takes none |
 #![allow(
@@ -53,6 +54,7 @@ mod plugins;
 mod random;
 mod reference_tokens;
 mod revocation;
+mod sealed_tokens;
 mod shadow;
 mod shop;
 mod txn_token;

@@ -51,7 +51,7 @@ impl Kind {
 
     /// What a callout of the gateway with this configuration is for.
     pub fn of(callout: &Callout, configuration: &Value) -> Option<Self> {
-        if callout.form.is_some() {
+        if callout.body.is_some() {
             return Some(Self::Introspection);
         }
         let is_asked = |endpoint: Option<&Value>, service: &str, usual: Option<&str>| {
@@ -158,12 +158,17 @@ fn reply(text: &str) -> Result<CalloutReply, Failure> {
         return Ok(CalloutReply::Failed(CalloutFailure::NoReply));
     }
     if let Some(status) = text.parse().ok().filter(|status| (100..=599).contains(status)) {
-        let answer = Answer { status, cache_control: None, body: Vec::new() };
+        let answer = Answer { status, cache_control: None, fields: Vec::new(), body: Vec::new() };
         return Ok(CalloutReply::Answer(answer));
     }
     Ok(ok(outside::read(text)?))
 }
 
 fn ok(body: String) -> CalloutReply {
-    CalloutReply::Answer(Answer { status: 200, cache_control: None, body: body.into_bytes() })
+    CalloutReply::Answer(Answer {
+        status: 200,
+        cache_control: None,
+        fields: Vec::new(),
+        body: body.into_bytes(),
+    })
 }

@@ -139,7 +139,12 @@ impl HostKind {
     /// What it can do.
     pub const fn traits(self) -> HostTraits {
         let can = matches!(self, Self::Envoy);
-        HostTraits { removes_headers: can, resumes_others: can }
+        HostTraits {
+            removes_headers: can,
+            resumes_others: can,
+            repeats_reply_fields: can,
+            writes_forwarded: can,
+        }
     }
 
     /// Its name.

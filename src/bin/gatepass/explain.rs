@@ -34,6 +34,8 @@ pub struct Explanation {
     pub verdict: Option<Verdict>,
     /// Whether it is authorized and its body would be read, to revoke tokens.
     pub is_received: bool,
+    /// Whether it is a login, whose service only the gateway can ask.
+    pub is_login: bool,
 }
 
 /// A token, as far as it may be shown.
@@ -119,6 +121,7 @@ pub fn decide(
         detail: None,
         verdict: None,
         is_received: false,
+        is_login: false,
     };
     let mut gateway = Gateway::new(settings, configuration.host.traits(), SEED);
     gateway.take_log();
@@ -130,13 +133,20 @@ pub fn decide(
                 explanation.verdict = Some(verdict);
                 break;
             }
-            Step::Receive(_) => {
-                explanation.is_received = true;
+            Step::Receive(submission) => {
+                explanation.is_login = submission.is_login();
+                explanation.is_received = !explanation.is_login;
                 break;
             }
             // Nobody else is there whose callout could be joined.
             Step::Join(_) => break,
         };
+        // The only reply that is passed on.
+        explanation.is_login = sent.callout.wants_fields;
+        if explanation.is_login {
+            explanation.callouts.push(Exchange { kind: None, callout: sent.callout, reply: None });
+            break;
+        }
         let kind = Kind::of(&sent.callout, document);
         let given = match &kind {
             Some(kind) => replies.to(kind, document)?,
@@ -255,6 +265,7 @@ pub fn step_of(code: &str, detail: &str, configuration: &Value) -> &'static str 
         | "claim_missing"
         | "claim_mismatch"
         | "token_type_mismatch"
+        | "token_unsealable"
         | "token_inactive"
         | "keys_unavailable"
         | "introspection_unavailable" => "verify",
@@ -262,6 +273,7 @@ pub fn step_of(code: &str, detail: &str, configuration: &Value) -> &'static str 
         "consumer_unknown" => "consumer",
         "insufficient_scope" | "group_forbidden" | "claim_forbidden" => "authorize",
         "user_unknown" | "user_info_unavailable" => "user info",
+        "issuer_unavailable" => "head",
         "identity_unavailable" => "mint",
         _ => "",
     }

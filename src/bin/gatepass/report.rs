@@ -162,6 +162,11 @@ impl Report<'_> {
                 };
                 answer_text(reply, text);
             }
+            None if it.is_login => {
+                text.push_str(
+                    "a login: the service is asked, and the tokens it issues are sealed\n",
+                );
+            }
             None if it.is_received => {
                 text.push_str("authorized: the gateway reads the body and revokes what it says\n");
             }
@@ -182,7 +187,7 @@ impl Report<'_> {
             Some(Verdict::Forward(_)) => Outcome::Forwarded,
             Some(Verdict::Answer(_)) if self.explanation.denied.is_some() => Outcome::Denied,
             Some(Verdict::Answer(_)) => Outcome::Answered,
-            None if self.explanation.is_received => Outcome::Answered,
+            None if self.explanation.is_received || self.explanation.is_login => Outcome::Answered,
             None => Outcome::Undecided,
         }
     }
@@ -295,7 +300,7 @@ fn exchange_json(exchange: &Exchange) -> Value {
     json!({
         "for": kind.as_ref().map(Kind::name),
         "service": callout.service.name,
-        "method": if callout.form.is_some() { "POST" } else { "GET" },
+        "method": callout.method,
         "authority": callout.service.authority,
         "path": callout.path,
         "headers": headers,
@@ -309,7 +314,7 @@ fn exchange_text(exchange: &Exchange) -> String {
     let mut text = format!(
         "{}: {} {}://{}{}",
         kind.as_ref().map_or("unknown", Kind::name),
-        if callout.form.is_some() { "POST" } else { "GET" },
+        callout.method,
         service.scheme.as_str(),
         service.authority,
         callout.path,
@@ -400,7 +405,7 @@ pub fn identity_token(text: &str) -> Option<Value> {
 
 fn answer_json(reply: &LocalReply) -> Value {
     let headers: Map<_, _> =
-        reply.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        reply.headers.iter().map(|(name, value)| (name.to_string(), json!(value))).collect();
     let grpc =
         reply.grpc.map(|(status, message)| json!({ "status": status as u8, "message": message }));
     json!({

@@ -45,7 +45,9 @@ fn envoy_accepts(host: &FakeHost, call: &Call) -> bool {
 }
 
 fn kong_accepts(step: Step, call: &Call) -> Result<(), Trap> {
-    if !matches!(step, Step::RequestHeaders | Step::CallResponse | Step::Tick) {
+    let may_send =
+        [Step::RequestHeaders, Step::RequestBody, Step::CallResponse, Step::Tick].contains(&step);
+    if !may_send {
         return Err(Trap::new(format!(
             "can only send HTTP dispatch during request steps, calls and ticks, not {step:?}"
         )));

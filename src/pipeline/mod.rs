@@ -10,12 +10,15 @@
 //! for; the steps before cost little the second time, and whatever changed
 //! meanwhile (a token that ended, a key that was withdrawn) is seen.
 
+mod login;
+
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::denial::Denial;
 use crate::event::{LogLine, Trace};
 use crate::flights::{FlightId, Purpose, Sender, Sent};
-use crate::gateway::{Gateway, Outcome, Step, Submission, Waiting};
+use crate::gateway::{Gateway, Outcome, Recipient, Step, Submission, Waiting};
 use crate::http::RequestHead;
 use crate::hygiene::{Cleansing, refuse_repeated};
 use crate::identity::{Authenticated, Enrichment, Identity, MintError, Profile, RequestContext};
@@ -54,8 +57,8 @@ enum Halt {
     Deny(Denial),
     Wait(Sent),
     Join(FlightId),
-    /// It is for the gateway itself, which needs the body: this long.
-    Receive(Box<HeaderEdits>, usize),
+    /// The gateway itself needs the body: this long.
+    Receive(Recipient, Box<HeaderEdits>, usize),
 }
 
 impl From<Denial> for Halt {
@@ -96,8 +99,8 @@ impl Gateway {
                 Step::Await(sent, Waiting { flight, head, waits })
             }
             Halt::Join(flight) => Step::Join(Waiting { flight, head, waits }),
-            Halt::Receive(edits, bytes) => {
-                Step::Receive(Submission { head, trace, edits: *edits, bytes })
+            Halt::Receive(recipient, edits, bytes) => {
+                Step::Receive(Submission { recipient, head, trace, edits: *edits, bytes })
             }
         }
     }
@@ -123,11 +126,11 @@ impl Gateway {
         self.deny(head, denial, trace)
     }
 
-    /// Whether a request is for the endpoint that takes revocations, which is
-    /// nobody else's to answer.
+    /// Whether a request is for the endpoint that takes revocations, or a login:
+    /// they are nobody else's to answer.
     fn is_for_gateway(&self, head: &RequestHead) -> bool {
         let own = self.revocations.endpoint();
-        own.is_some_and(|own| own.path.as_bytes() == head.target().path)
+        own.is_some_and(|own| own.path.as_bytes() == head.target().path) || self.is_login(head)
     }
 
     /// Ends a request with a denial.
@@ -171,6 +174,9 @@ impl Gateway {
             self.revocations.endpoint().filter(|own| own.path.as_bytes() == head.target().path);
         if let Some(endpoint) = endpoint.cloned() {
             return self.receive(head, cleansing, &endpoint, learned, trace, now);
+        }
+        if let Some(verdict) = self.log_in(head, &cleansing, learned, now)? {
+            return Ok(verdict);
         }
         let rules = Rc::clone(&self.rules);
         let rule = rules.find(head)?;
@@ -262,7 +268,8 @@ impl Gateway {
                 Ok(Verdict::Answer(LocalReply::new(413)))
             }
             Some(bytes) if bytes > 0 => {
-                Err(Halt::Receive(Box::new(HeaderEdits::withheld(cleansing)), bytes))
+                let edits = Box::new(HeaderEdits::withheld(cleansing));
+                Err(Halt::Receive(Recipient::Revocations, edits, bytes))
             }
             _ => {
                 self.tally.ended(Ending::Revocation);
@@ -324,7 +331,7 @@ impl Gateway {
             return Err(Denial::IdentityUnavailable.into());
         }
         self.wait_for_lists(learned, now)?;
-        if self.introspection.is_some() && is_reference(text) {
+        if self.introspection.is_some() && is_reference(text) && !self.is_sealed(text) {
             return self.introspect(text, learned, trace, now);
         }
         if let Some(session) = self.sessions.get(text) {
@@ -339,9 +346,13 @@ impl Gateway {
             }
             self.sessions.remove(text);
         }
+        let opened = self.open(text)?;
+        if self.introspection.is_some() && self.is_sealed(text) && is_reference(&opened) {
+            return self.introspect(&opened, learned, trace, now);
+        }
         self.count(Cache::Token, CacheUse::Miss, learned);
-        let token =
-            Untrusted::parse(text, self.limits.max_token_bytes).map_err(Rejection::Unreadable)?;
+        let token = Untrusted::parse(&opened, self.limits.max_token_bytes)
+            .map_err(Rejection::Unreadable)?;
         let (id, provider) = self.providers.issuer_of(&token)?;
         trace.provider = Some(Rc::clone(&provider));
         provider.check_header(&token)?;
@@ -568,7 +579,9 @@ impl Gateway {
         now: UnixTime,
     ) -> Result<Enrichment, Halt> {
         let Some(source) = &self.user_info else { return Ok(Enrichment::NotConfigured) };
-        let key = source.key(who.token(), text)?;
+        // Only what goes out with the token needs it opened.
+        let text = if source.forward_token { self.open(text)? } else { Cow::Borrowed(text) };
+        let key = source.key(who.token(), &text)?;
         if let Some(Outcome::UserInfo(asked, answer)) = learned
             && *asked == key
         {

@@ -1,0 +1,161 @@
+//! Sealed tokens on the way of a request: where they are issued, and where they
+//! come back.
+
+use std::borrow::Cow;
+
+use super::{Halt, MAX_CALLOUTS};
+use crate::callout::CalloutReply;
+use crate::denial::Denial;
+use crate::event::{LogLine, Trace};
+use crate::flights::{Purpose, Sender, Sent};
+use crate::gateway::{Gateway, Outcome, Recipient, Step, Waiting};
+use crate::http::RequestHead;
+use crate::hygiene::Cleansing;
+use crate::metrics::Ending;
+use crate::sealing::{Client, Login, LoginError, Logins, SealedReply, is_sealed};
+use crate::time::UnixTime;
+use crate::token::{Rejection, TokenError};
+use crate::verdict::{HeaderEdits, LocalReply, Verdict};
+
+impl Gateway {
+    /// Whether a token is one that this gateway may have sealed.
+    pub(super) fn is_sealed(&self, token: &[u8]) -> bool {
+        self.sealed_tokens.is_some() && is_sealed(token)
+    }
+
+    /// The token itself, if it came sealed.
+    pub(super) fn open<'a>(&self, token: &'a [u8]) -> Result<Cow<'a, [u8]>, Denial> {
+        let Some(sealed_tokens) = self.sealed_tokens.as_ref().filter(|_| is_sealed(token)) else {
+            return Ok(Cow::Borrowed(token));
+        };
+        let limit = self.limits.max_token_bytes;
+        if token.len() > limit {
+            return Err(Denial::Token(Rejection::Unreadable(TokenError::TooLarge { limit })));
+        }
+        let opened = sealed_tokens.keys.open(token);
+        opened.map(Cow::Owned).map_err(|_| Denial::TokenUnsealable)
+    }
+
+    /// Whether a request is for a login.
+    pub(super) fn is_login(&self, head: &RequestHead) -> bool {
+        let found = self.sealed_tokens.as_ref().map(|sealed| sealed.logins.find(head));
+        matches!(found, Some(Ok(Some(_))))
+    }
+
+    /// A request to a login: sent on to its service by the gateway, which alone
+    /// gets to see the token. `None` if it is for no login.
+    pub(super) fn log_in(
+        &mut self,
+        head: &RequestHead,
+        cleansing: &Cleansing,
+        learned: Option<&Outcome>,
+        now: UnixTime,
+    ) -> Result<Option<Verdict>, Halt> {
+        let Some(sealed_tokens) = self.sealed_tokens.clone() else { return Ok(None) };
+        let Some((position, login)) = sealed_tokens.logins.find(head)? else { return Ok(None) };
+        if let Some(Outcome::Login(reply)) = learned {
+            let reply = reply.clone().ok_or(Denial::IssuerUnavailable)?;
+            self.tally.ended(Ending::Login);
+            return Ok(Some(Verdict::Answer(reply)));
+        }
+        match Login::body_length(head) {
+            Ok(bytes) if bytes > self.limits.max_reply_bytes => {
+                Ok(Some(self.refuse_login(&LoginError::TooLarge)?))
+            }
+            Ok(0) => match self.ask_issuer(position, login, head, cleansing, None, now) {
+                Ok(sent) => Err(Halt::Wait(sent)),
+                Err(error) => Ok(Some(self.refuse_login(&error)?)),
+            },
+            Ok(bytes) => {
+                let edits = Box::new(HeaderEdits::withheld(cleansing.clone()));
+                Err(Halt::Receive(Recipient::Login(position), edits, bytes))
+            }
+            Err(error) => Ok(Some(self.refuse_login(&error)?)),
+        }
+    }
+
+    /// Goes on with a login whose body has come in.
+    pub(crate) fn submit_login(
+        &mut self,
+        position: usize,
+        head: RequestHead,
+        cleansing: &Cleansing,
+        body: Vec<u8>,
+        now: UnixTime,
+    ) -> Step {
+        let sealed_tokens = self.sealed_tokens.clone();
+        let login = sealed_tokens.as_ref().and_then(|sealed| sealed.logins.get(position));
+        let Some(login) = login else {
+            return self.deny(&head, &Denial::IssuerUnavailable, &Trace::default());
+        };
+        match self.ask_issuer(position, login, &head, cleansing, Some(body), now) {
+            Ok(sent) => {
+                let flight = sent.flight;
+                Step::Await(sent, Waiting { flight, head, waits: 1 })
+            }
+            Err(error) => match self.refuse_login(&error) {
+                Ok(verdict) => Step::Done(verdict),
+                Err(denial) => self.deny(&head, &denial, &Trace::default()),
+            },
+        }
+    }
+
+    /// The request to a login's service.
+    fn ask_issuer(
+        &mut self,
+        position: usize,
+        login: &Login,
+        head: &RequestHead,
+        cleansing: &Cleansing,
+        body: Option<Vec<u8>>,
+        now: UnixTime,
+    ) -> Result<Sent, LoginError> {
+        if self.flights.len() >= MAX_CALLOUTS {
+            return Err(LoginError::TooMany);
+        }
+        let client = match self.host.writes_forwarded {
+            true => Client::AsForwarded,
+            false => Client::At(self.facts.as_ref().and_then(|facts| facts.client_address())),
+        };
+        let callout = login.callout(head, cleansing, body, client)?;
+        Ok(self.flights.open(Purpose::Login(position), callout, None, Sender::Request, now))
+    }
+
+    /// What the client of a login gets for its service's reply: nothing of it,
+    /// if a token could be left in there.
+    pub(crate) fn land_login(
+        &mut self,
+        position: usize,
+        reply: &CalloutReply,
+        now: UnixTime,
+    ) -> Option<LocalReply> {
+        let sealed_tokens = self.sealed_tokens.clone()?;
+        let login = sealed_tokens.logins.get(position)?;
+        let seal = SealedReply {
+            keys: &sealed_tokens.keys,
+            random: &self.nonce(now),
+            max_token_bytes: self.limits.max_token_bytes,
+            repeats_fields: self.host.repeats_reply_fields,
+        };
+        match seal.read(login, reply) {
+            Ok(reply) => Some(reply),
+            Err(failure) => {
+                self.log.push(LogLine::login_failed(&login.service.name, &failure));
+                None
+            }
+        }
+    }
+
+    fn refuse_login(&mut self, error: &LoginError) -> Result<Verdict, Denial> {
+        let answer = |status| LocalReply::new(status).with_header("cache-control", "no-store");
+        let reply = match error {
+            LoginError::Method => answer(405).with_header("allow", Logins::methods()),
+            LoginError::LengthMissing => answer(411),
+            LoginError::TooLarge => answer(413),
+            LoginError::TooMany => return Err(Denial::IssuerUnavailable),
+            LoginError::Path => return Err(Denial::PathAmbiguous),
+        };
+        self.tally.ended(Ending::Login);
+        Ok(Verdict::Answer(reply))
+    }
+}

@@ -1,0 +1,173 @@
+//! Whether a text that is about to reach a client holds a token after all.
+//!
+//! Wrong in one direction only: a text without a token may be held back, which
+//! an operator sees and mends; a token that goes out cannot be called back.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+
+use crate::http::percent_decode;
+
+/// Whether something in `text` looks like a JWT, percent-encoded or not.
+pub fn shows_jwt(text: &[u8]) -> bool {
+    has_jwt(text) || matches!(percent_decode(text), Cow::Owned(decoded) if has_jwt(&decoded))
+}
+
+/// Whether something in `text` looks like a JWT: a part that decodes to what
+/// could be a JSON object with `alg`, a dot, and a part behind it.
+///
+/// Two parts are enough, since some split a token over two cookies; what is
+/// before or behind them does not matter, nor that there are five (JWE).
+fn has_jwt(text: &[u8]) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    let mut parts = text.split(|byte| *byte == b'.').peekable();
+    while let Some(part) = parts.next() {
+        let is_followed = parts.peek().and_then(|next| next.first()).is_some_and(is_part);
+        if !is_followed {
+            continue;
+        }
+        let length = part.iter().rev().take_while(|byte| is_part(byte)).count();
+        let header = part.get(part.len().saturating_sub(length)..).unwrap_or_default();
+        if ends_with_jose_header(header) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether base64url text, from some character on to its end, is a JOSE header.
+///
+/// The characters before it need not belong to it (`token-eyJ...`). Each of the
+/// four alignments is decoded once, so that this takes no time that grows with
+/// the square of the text.
+fn ends_with_jose_header(text: &[u8]) -> bool {
+    (0..4).filter_map(|start| text.get(start..)).any(|text| {
+        let whole = text.len().saturating_sub(usize::from(text.len() % 4 == 1));
+        let decoded = text.get(..whole).and_then(|text| LENIENT.decode(text).ok());
+        decoded.is_some_and(|decoded| ends_with_header(&decoded))
+    })
+}
+
+/// Base64url as careless readers take it: the unused bits may be anything.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    NO_PAD
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Whether bytes, from some `{` on, name the member `alg`, in any spelling that
+/// JSON has for it.
+fn ends_with_header(bytes: &[u8]) -> bool {
+    const ESCAPES: [(&str, &str); 4] =
+        [("\\u0061", "a"), ("\\u006c", "l"), ("\\u006C", "l"), ("\\u0067", "g")];
+    let object = bytes.iter().position(|byte| *byte == b'{').and_then(|at| bytes.get(at..));
+    let text = String::from_utf8_lossy(object.unwrap_or_default());
+    let unescape = |text: String, (escape, letter): (&str, &str)| text.replace(escape, letter);
+    let text = match text.contains("\\u00") {
+        true => ESCAPES.into_iter().fold(text.into_owned(), unescape).into(),
+        false => text,
+    };
+    text.contains("\"alg\"")
+}
+
+/// Texts shorter than this are not looked for: they may be anything.
+const LEAST: usize = 16;
+
+/// What of a token must not go out beside its sealed form: all of it, and each
+/// part that says something of it or proves it.
+pub fn revealing(token: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let parts = token.split(|byte| *byte == b'.').skip(1);
+    std::iter::once(token).chain(parts).filter(|part| part.len() >= LEAST)
+}
+
+/// Whether `part` is in `text`.
+pub fn contains(text: &[u8], part: &[u8]) -> bool {
+    !part.is_empty() && text.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    fn encode(text: &str) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(text)
+    }
+
+    #[test]
+    fn what_looks_like_a_jwt() {
+        let h = encode(r#"{"alg":"ES256","kid":"1"}"#);
+        let p = encode(r#"{"sub":"alice"}"#);
+        let jwt = format!("{h}.{p}.c2ln");
+        for (case, text, expected) in [
+            ("nothing", String::new(), false),
+            ("prose", "Welcome. You are logged in.".into(), false),
+            ("a JWT", jwt.clone(), true),
+            ("in JSON", format!(r#"{{"access_token":"{jwt}"}}"#), true),
+            ("in a URL", format!("https://shop.example/cb#token={jwt}&x=1"), true),
+            ("in a path", format!("/cb/{jwt}/x"), true),
+            ("its dots escaped", format!("/cb?t={}", jwt.replace('.', "%2E")), true),
+            ("in a cookie", format!("session=\"{jwt}\"; Path=/"), true),
+            ("behind other characters of its alphabet", format!("token-{jwt}"), true),
+            ("behind a word", format!("x{jwt}"), true),
+            ("behind two", format!("xy{jwt}"), true),
+            ("after a sentence", format!("Well. Done.{jwt}"), true),
+            ("without its signature", format!("{h}.{p}"), true),
+            ("unsecured", format!("{h}.{p}."), true),
+            ("encrypted", format!("{}.k.i.c.t", encode(r#"{"alg":"dir","enc":"A128GCM"}"#)), true),
+            ("a header with spaces", format!("{}.{p}.c2ln", encode(" {\n \"alg\" : \"x\"}")), true),
+            ("alg twice", format!("{}.{p}.s", encode(r#"{"alg":"x","alg":"y"}"#)), true),
+            (
+                "unused bits set",
+                format!("{}.{p}.s", encode(r#"{"alg":"a"}"#).replace("fQ", "fR")),
+                true,
+            ),
+            ("a header alone", h.clone(), false),
+            ("a header and a full stop", format!("{h}. {p}"), false),
+            ("an object without alg", format!("{p}.{p}.{p}"), false),
+            ("a signed cookie", format!("{}.Z0xT.c2ln", encode(r#"{"name":"Jos\u00e9"}"#)), false),
+            ("a version", "1.2.3".into(), false),
+            ("a host", "auth.shop.example".into(), false),
+            ("sealed", format!("gps_{}", encode("anything")), false),
+        ] {
+            assert_eq!(shows_jwt(text.as_bytes()), expected, "{case}: {text}");
+        }
+        assert!(!shows_jwt(b"\xff.\xff.\xff"), "not text");
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // the test takes the time, not the code
+    fn long_texts_take_no_long_time() {
+        const LENGTH: usize = 262_144;
+        let nested = r#"{"a":["#.repeat(60) + &"1,".repeat(LENGTH / 3);
+        for (case, text) in [
+            ("openings", encode("{").repeat(LENGTH / 2) + ".x"),
+            ("objects", encode(r#"{"a":{"#).repeat(LENGTH / 8) + ".x"),
+            ("strings", encode(r#"{"a{"a"#).repeat(LENGTH / 8) + ".x"),
+            ("deep, then long", encode(&nested) + ".x"),
+            ("dots", ".e".repeat(LENGTH / 2)),
+            ("spaces", encode(&" ".repeat(LENGTH)) + ".x"),
+        ] {
+            let start = Instant::now();
+            assert!(!shows_jwt(text.as_bytes()), "{case}");
+            assert!(start.elapsed().as_secs() < 20, "{case}: {:?}", start.elapsed());
+        }
+    }
+
+    #[test]
+    fn what_gives_a_token_away() {
+        let token = b"aaaaaaaaaaaaaaaaaaaa.bbbbbbbbbbbbbbbbbbbb.cc";
+        let parts: Vec<_> = revealing(token).collect();
+        assert_eq!(parts, [&token[..], b"bbbbbbbbbbbbbbbbbbbb"]);
+        assert_eq!(revealing(b"short").count(), 0);
+        assert!(contains(b"abcd", b"bc") && !contains(b"abcd", b"bd") && !contains(b"", b"a"));
+    }
+}

@@ -1,0 +1,180 @@
+//! The routes on which tokens are issued, and the request that goes to the
+//! service behind one: the gateway asks in the client's place, so that it has the
+//! reply in its hands before the client has.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use crate::callout::{Callout, Service};
+use crate::denial::Denial;
+use crate::http::{HeaderName, RequestHead};
+use crate::hygiene::Cleansing;
+use crate::rules::Rules;
+use crate::secret::Secret;
+
+/// The logins, in the order in which they are tried.
+#[derive(Debug, Default)]
+pub struct Logins {
+    /// What each of them matches, in their order.
+    rules: Rules,
+    logins: Vec<Login>,
+}
+
+/// A route on which tokens are issued.
+#[derive(Debug)]
+pub struct Login {
+    /// Who issues them.
+    pub service: Rc<Service>,
+    /// Where in a JSON body there are tokens (RFC 6901).
+    pub json: Vec<String>,
+    /// The cookies that hold one.
+    pub cookies: Vec<String>,
+}
+
+/// Why a request cannot be sent to a login's service.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LoginError {
+    /// With this method there are no logins (405).
+    Method,
+    /// The length of the body is not known beforehand (411).
+    LengthMissing,
+    /// The body is longer than what is read (413).
+    TooLarge,
+    /// Too many requests wait for services.
+    TooMany,
+    /// The path has bytes that no request may have.
+    Path,
+}
+
+/// The methods that may log in, and whether a request has a body also when
+/// nothing says so.
+const METHODS: [(&str, bool); 5] =
+    [("GET", false), ("POST", true), ("PUT", true), ("PATCH", true), ("DELETE", false)];
+
+/// What of a request the service gets to see, beside method, target, body and
+/// cookies.
+const PASSED: [&str; 8] = [
+    "accept",
+    "accept-language",
+    "content-type",
+    // A service that guards against forged requests looks at these.
+    "origin",
+    "referer",
+    "sec-fetch-site",
+    "user-agent",
+    "x-request-id",
+];
+
+/// How it is known who the client is: never by what it says itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Client {
+    /// The host wrote the fields that say it.
+    AsForwarded,
+    /// The host knows its address, or does not.
+    At(Option<IpAddr>),
+}
+
+/// Who the client is, where the host wrote it.
+const FORWARDED: [&str; 2] = ["x-forwarded-for", "x-forwarded-proto"];
+
+impl Logins {
+    /// The logins, each of which is for what the rule of its position matches.
+    pub const fn new(rules: Rules, logins: Vec<Login>) -> Self {
+        Self { rules, logins }
+    }
+
+    /// The methods that may log in, for `Allow`.
+    pub fn methods() -> String {
+        METHODS.map(|(method, _)| method).join(", ")
+    }
+
+    /// The login that a request is for, with its position.
+    ///
+    /// A path that servers read differently is refused, as by the rules: its
+    /// reply would go by unsealed.
+    pub fn find(&self, head: &RequestHead) -> Result<Option<(usize, &Login)>, Denial> {
+        let found = self.rules.find(head)?;
+        Ok(found.and_then(|(position, _)| Some((position, self.get(position)?))))
+    }
+
+    /// The login at a position.
+    pub fn get(&self, position: usize) -> Option<&Login> {
+        self.logins.get(position)
+    }
+}
+
+impl Login {
+    /// How long the body of a request is. What has no length may never end, and
+    /// a host may announce a body and not hand it over (RFC 9110 section 15.5.12).
+    pub fn body_length(head: &RequestHead) -> Result<usize, LoginError> {
+        let (_, expects_body) = method(head)?;
+        let length = head.first("content-length");
+        let Some(length) = length else {
+            let has_body = expects_body || head.has("transfer-encoding");
+            return if has_body { Err(LoginError::LengthMissing) } else { Ok(0) };
+        };
+        let length = std::str::from_utf8(length).ok().and_then(|text| text.parse().ok());
+        length.ok_or(LoginError::LengthMissing)
+    }
+
+    /// The request to the service; `cleansing` says what of the client's must go
+    /// no further.
+    ///
+    /// Only what is named here is sent, and of that nothing that the filter owns
+    /// and no public token. `Authorization` is for clients that have a secret of
+    /// their own (RFC 6749 section 2.3.1).
+    pub fn callout(
+        &self,
+        head: &RequestHead,
+        cleansing: &Cleansing,
+        body: Option<Vec<u8>>,
+        client: Client,
+    ) -> Result<Callout, LoginError> {
+        let (method, _) = method(head)?;
+        let target = cleansing.path.as_deref().or_else(|| head.first(":path"));
+        let target = target.and_then(|target| std::str::from_utf8(target).ok());
+        let is_plain = |target: &&str| target.bytes().all(|byte| byte.is_ascii_graphic());
+        let path = target.filter(is_plain).ok_or(LoginError::Path)?.to_owned();
+        let mut headers = Vec::new();
+        let mut send = |name: &str, value: &[u8]| {
+            let is_withheld = cleansing.clear.iter().any(|own| own.eq_ignore_ascii_case(name));
+            let text = std::str::from_utf8(value).ok();
+            let text = text.filter(|text| !is_withheld && !text.is_empty());
+            if let (Ok(name), Some(text)) = (HeaderName::parse(name), text) {
+                headers.push((name, Secret::new(text.to_owned())));
+            }
+        };
+        let forwarded: &[&str] = match client {
+            Client::AsForwarded => &FORWARDED,
+            Client::At(_) => &[],
+        };
+        for name in PASSED.iter().chain(forwarded) {
+            // A list may be in several fields (RFC 9110 section 5.3).
+            send(name, &head.values(name).collect::<Vec<_>>().join(&b", "[..]));
+        }
+        match cleansing.rewrite.iter().find(|(name, _)| *name == "cookie") {
+            Some((_, others)) => send("cookie", others),
+            None => send("cookie", &head.values("cookie").collect::<Vec<_>>().join(&b"; "[..])),
+        }
+        if let Some(value) = head.first("authorization").filter(|value| is_basic(value)) {
+            send("authorization", value);
+        }
+        if let Client::At(Some(address)) = client {
+            send("x-forwarded-for", address.to_string().as_bytes());
+        }
+        // A compressed reply could not be looked into.
+        send("accept-encoding", b"identity");
+        let body = body.map(Secret::new);
+        let callout = Callout::new(&self.service, method, path);
+        Ok(Callout { headers, body, wants_fields: true, ..callout })
+    }
+}
+
+fn method(head: &RequestHead) -> Result<(&'static str, bool), LoginError> {
+    let known = METHODS.iter().find(|(method, _)| method.as_bytes() == head.method());
+    known.copied().ok_or(LoginError::Method)
+}
+
+fn is_basic(value: &[u8]) -> bool {
+    value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+}

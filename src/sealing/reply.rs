@@ -1,0 +1,258 @@
+//! The reply of a login's service, as a client may see it: its tokens sealed,
+//! and nothing passed on in which one is left.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::keys::SealKeys;
+use super::leak::{contains, revealing, shows_jwt};
+use super::login::Login;
+use crate::callout::{Answer, CalloutFailure, CalloutReply};
+use crate::http::Field;
+use crate::json::{self, JsonError};
+use crate::verdict::LocalReply;
+
+/// How the tokens of a reply are sealed, and what the host can send.
+#[derive(Clone, Copy)]
+pub struct SealedReply<'a> {
+    /// The keys.
+    pub keys: &'a SealKeys,
+    /// Bytes that should differ for each reply.
+    pub random: &'a [u8],
+    /// The longest token that is taken when it comes back.
+    pub max_token_bytes: usize,
+    /// Whether a reply of the filter can have two fields of one name.
+    pub repeats_fields: bool,
+}
+
+/// Why a reply cannot be passed on. Nothing here holds a value.
+#[derive(Debug)]
+pub enum LoginFailure {
+    /// No reply.
+    NoAnswer(CalloutFailure),
+    /// A status that is no answer of the service, or none to answer with.
+    Status(u16),
+    /// Compressed, or otherwise encoded.
+    Encoded,
+    /// It claims to be JSON.
+    Json(JsonError),
+    /// What stands there is no token; a JSON pointer or the name of a cookie.
+    NotAToken(String),
+    /// Sealed, the token is longer than what is accepted; where it stands.
+    TooLarge(String),
+    /// A token is left in the body.
+    TokenInBody,
+    /// A token is left in a header field; its name.
+    TokenInField(String),
+    /// A header field that cannot be passed on; its name.
+    Field(String),
+    /// More than one cookie, on a host that sends only one.
+    Cookies,
+}
+
+impl fmt::Display for LoginFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAnswer(failure) => failure.fmt(f),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Encoded => f.write_str("the reply has a content-encoding"),
+            Self::Json(error) => write!(f, "not acceptable JSON: {error}"),
+            Self::NotAToken(at) => write!(f, "what the reply has at {at:?} is no token"),
+            Self::TooLarge(at) => write!(f, "the token at {at:?} is too long when sealed"),
+            Self::TokenInBody => f.write_str("a token is left in the body"),
+            Self::TokenInField(name) => write!(f, "a token is left in the header {name:?}"),
+            Self::Field(name) => write!(f, "the header {name:?} cannot be passed on"),
+            Self::Cookies => f.write_str("more than one cookie, and this host can send only one"),
+        }
+    }
+}
+
+/// Header fields that are about the exchange with the service (RFC 9110 section
+/// 7.6.1), or that the host writes itself.
+const WITHHELD: [&str; 13] = [
+    "connection",
+    "content-length",
+    "date",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-connection",
+    "server",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-envoy-upstream-service-time",
+];
+
+impl SealedReply<'_> {
+    /// What the client gets for a service's reply.
+    pub fn read(&self, login: &Login, reply: &CalloutReply) -> Result<LocalReply, LoginFailure> {
+        let answer = match reply {
+            CalloutReply::Answer(answer) => answer,
+            CalloutReply::Failed(failure) => return Err(LoginFailure::NoAnswer(*failure)),
+        };
+        // What a proxy says that did not reach the service, Envoy among them, or
+        // what the filter cannot answer with.
+        if matches!(answer.status, 502..=504) || !(200..=599).contains(&answer.status) {
+            return Err(LoginFailure::Status(answer.status));
+        }
+        let is_encoded = |value: &[u8]| !value.trim_ascii().eq_ignore_ascii_case(b"identity");
+        if values(answer, "content-encoding").any(is_encoded) {
+            return Err(LoginFailure::Encoded);
+        }
+        let mut tokens = Vec::new();
+        let mut reply = LocalReply::new(answer.status);
+        for (name, value) in self.fields(login, answer, &mut tokens)? {
+            reply = reply.with_header(name, value);
+        }
+        let reply = reply.with_body(self.body(login, answer, &mut tokens)?);
+        refuse_leaks(&reply, &tokens)?;
+        // RFC 6749 section 5.1, for services that forget it.
+        let is_said = reply.headers.iter().any(|(name, _)| name == "cache-control");
+        Ok(if is_said { reply } else { reply.with_header("cache-control", "no-store") })
+    }
+
+    /// The sealed form of a token that stands `at` some place.
+    fn seal(&self, token: &str, at: &str) -> Result<String, LoginFailure> {
+        let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        let is_token = !token.is_empty() && token.bytes().all(is_token_byte);
+        let sealed = is_token.then(|| self.keys.seal(token.as_bytes(), self.random)).flatten();
+        let sealed = sealed.ok_or_else(|| LoginFailure::NotAToken(at.to_owned()))?;
+        if sealed.len() > self.max_token_bytes {
+            return Err(LoginFailure::TooLarge(at.to_owned()));
+        }
+        Ok(sealed)
+    }
+
+    fn body(
+        &self,
+        login: &Login,
+        answer: &Answer,
+        tokens: &mut Vec<String>,
+    ) -> Result<Vec<u8>, LoginFailure> {
+        let is_success = (200..=299).contains(&answer.status);
+        let looks_like_json = matches!(answer.body.trim_ascii_start(), [b'{' | b'[', ..]);
+        let claims_json = claims_json(answer);
+        if answer.body.is_empty() || !claims_json && !looks_like_json {
+            return Ok(answer.body.clone());
+        }
+        let mut document = match json::parse(&answer.body) {
+            Ok(document) => document,
+            Err(error) if is_success && claims_json => return Err(LoginFailure::Json(error)),
+            Err(_) => return Ok(answer.body.clone()),
+        };
+        for pointer in &login.json {
+            match document.pointer_mut(pointer) {
+                None | Some(Value::Null) => {}
+                // Nothing is said of a token.
+                Some(Value::String(text)) if text.is_empty() => {}
+                Some(Value::String(text)) => {
+                    let sealed = self.seal(text, pointer)?;
+                    tokens.push(std::mem::replace(text, sealed));
+                }
+                Some(_) => return Err(LoginFailure::NotAToken(pointer.clone())),
+            }
+        }
+        // Written anew, so that there is one spelling of each character to look
+        // for what is left.
+        Ok(document.to_string().into_bytes())
+    }
+
+    fn fields(
+        &self,
+        login: &Login,
+        answer: &Answer,
+        tokens: &mut Vec<String>,
+    ) -> Result<Vec<(String, String)>, LoginFailure> {
+        let mut fields: Vec<(String, String)> = Vec::new();
+        for Field { name, value } in &answer.fields {
+            let name = name.to_ascii_lowercase();
+            let is_withheld = name.starts_with(':') || WITHHELD.contains(&name.as_str());
+            if is_withheld || is_of_connection(&name, answer) {
+                continue;
+            }
+            let text = std::str::from_utf8(value).ok();
+            let text = text.filter(|text| !text.chars().any(|c| c.is_control() && c != '\t'));
+            let text = text.ok_or_else(|| LoginFailure::Field(name.clone()))?;
+            if name == "set-cookie" {
+                fields.push((name, self.cookie(login, text, tokens)?));
+                continue;
+            }
+            let known = fields.iter_mut().find(|(other, _)| *other == name);
+            match known.filter(|_| !self.repeats_fields) {
+                Some((_, list)) => *list = format!("{list}, {text}"),
+                None => fields.push((name, text.to_owned())),
+            }
+        }
+        let cookies = fields.iter().filter(|(name, _)| name == "set-cookie").count();
+        if cookies > 1 && !self.repeats_fields {
+            return Err(LoginFailure::Cookies);
+        }
+        Ok(fields)
+    }
+
+    /// `Set-Cookie` (RFC 6265 section 4.1.1) with its token sealed, if it is one
+    /// of the cookies that hold one. An empty value takes a cookie back.
+    fn cookie(
+        &self,
+        login: &Login,
+        field: &str,
+        tokens: &mut Vec<String>,
+    ) -> Result<String, LoginFailure> {
+        let (pair, attributes) = match field.split_once(';') {
+            Some((pair, attributes)) => (pair, Some(attributes)),
+            None => (field, None),
+        };
+        let (name, value) = pair.split_once('=').unwrap_or(("", pair));
+        let (name, value) = (name.trim(), value.trim());
+        let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        let value = unquoted.unwrap_or(value);
+        if value.is_empty() || !login.cookies.iter().any(|cookie| cookie == name) {
+            return Ok(field.to_owned());
+        }
+        let sealed = self.seal(value, name)?;
+        tokens.push(value.to_owned());
+        let attributes = attributes.map(|attributes| format!(";{attributes}"));
+        Ok(format!("{name}={sealed}{}", attributes.unwrap_or_default()))
+    }
+}
+
+/// Refuses a reply in which a token is left: one of those that were sealed or a
+/// part of it, or anything that looks like a JWT.
+fn refuse_leaks(reply: &LocalReply, tokens: &[String]) -> Result<(), LoginFailure> {
+    let leaks = |text: &[u8]| {
+        let mut parts = tokens.iter().flat_map(|token| revealing(token.as_bytes()));
+        parts.any(|part| contains(text, part)) || shows_jwt(text)
+    };
+    if leaks(&reply.body) {
+        return Err(LoginFailure::TokenInBody);
+    }
+    match reply.headers.iter().find(|(_, value)| leaks(value.as_bytes())) {
+        Some((name, _)) => Err(LoginFailure::TokenInField(name.to_string())),
+        None => Ok(()),
+    }
+}
+
+fn values<'a>(answer: &'a Answer, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let same = move |field: &&Field| field.name.eq_ignore_ascii_case(name);
+    answer.fields.iter().filter(same).map(|field| field.value.as_slice())
+}
+
+/// Whether `Connection` names this field: it is for the next hop only.
+fn is_of_connection(name: &str, answer: &Answer) -> bool {
+    let mut options =
+        values(answer, "connection").flat_map(|value| value.split(|byte| *byte == b','));
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// `application/json`, or a type whose name ends in `+json`.
+fn claims_json(answer: &Answer) -> bool {
+    let is_json = |value: &[u8]| {
+        let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default();
+        let media_type = media_type.trim_ascii().to_ascii_lowercase();
+        media_type == b"application/json" || media_type.ends_with(b"+json")
+    };
+    values(answer, "content-type").any(is_json)
+}
