@@ -2,7 +2,7 @@
 
 use fantoccini::Locator;
 
-use crate::browser::{ENTER, RIGHT, SPACE, Visit};
+use crate::browser::{ENTER, RIGHT, SPACE, Visit, until};
 
 const WIDE: u32 = 1440;
 const NARROW: u32 = 390;
@@ -61,7 +61,10 @@ async fn each_user_sees_the_page_that_the_services_made_for_them() {
         .click()
         .await
         .unwrap();
-    assert_eq!(visit.browser.current_url().await.unwrap().path(), "/login");
+    until("the login page is back", || async {
+        visit.browser.current_url().await.unwrap().path() == "/login"
+    })
+    .await;
     visit.go("/").await;
     assert_eq!(visit.browser.current_url().await.unwrap().path(), "/login");
     visit.end().await;
@@ -153,7 +156,7 @@ async fn the_shop_needs_no_mouse() {
     visit.keys(&['a', 'l', 'i', 'c', 'e']).await;
     visit.tab_to("#password").await;
     visit.keys(&['n', 'o', ENTER]).await;
-    crate::browser::until("the password is wrong", || async {
+    until("the password is wrong", || async {
         visit.text("#problem").await.contains("do not go together")
     })
     .await;
@@ -177,10 +180,8 @@ async fn the_shop_needs_no_mouse() {
     visit.keys(&[ENTER]).await;
     visit.tab_to("[data-product=tea-tin] button").await;
     visit.keys(&[SPACE]).await;
-    crate::browser::until("it is in the basket", || async {
-        visit.text("#basket").await.contains("1 × Tea tin")
-    })
-    .await;
+    until("it is in the basket", || async { visit.text("#basket").await.contains("1 × Tea tin") })
+        .await;
     let focus = visit
         .script("return document.activeElement.closest('[data-product]')?.dataset.product")
         .await;
