@@ -30,7 +30,7 @@ struct User {
     orders: &'static [&'static str],
 }
 
-const USERS: [User; 5] = [
+const USERS: [User; 4] = [
     User {
         sub: "alice",
         name: "Alice Romero",
@@ -47,8 +47,6 @@ const USERS: [User; 5] = [
     },
     User { sub: "carol", name: "Carol Reyes", country: "US", kind: "standard", orders: &[] },
     User { sub: "dave", name: "Dave Bakker", country: "NL", kind: "standard", orders: &[] },
-    // Of whoever revokes, the gateway asks who that is, as of anyone.
-    User { sub: "auth", name: "Auth service", country: "ES", kind: "service", orders: &[] },
 ];
 
 /// How it fails: as any service may, or with a user that is not right.

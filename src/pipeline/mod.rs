@@ -258,7 +258,13 @@ impl Gateway {
         let token = self.sources.find(head)?.ok_or(Denial::TokenMissing)?;
         let session = self.authenticate(&token, learned, trace, now)?;
         trace.knows(&session);
-        self.identify(head, &session, &token, &endpoint.requires, learned, now)?;
+        self.authorize_token(session.who(), &endpoint.requires)?;
+        // The user is asked about only if that decides something: a user service
+        // that is down is no time to be unable to lock somebody out.
+        if endpoint.requires.asks_user_info(|claim| self.provided_by_user_info(claim)) {
+            let enrichment = self.enrich(session.who(), &token, learned, now)?;
+            self.authorize_user(&enrichment, &endpoint.requires)?;
+        }
         // The host may announce a body and never hand it over, unless its length
         // is known (RFC 9110 section 15.5.12).
         let length = head.first("content-length").and_then(|text| std::str::from_utf8(text).ok());

@@ -207,6 +207,25 @@ fn who_may_revoke() {
 }
 
 #[test]
+fn the_user_service_is_asked_only_if_that_decides_who_may_revoke() {
+    let mut plain = config(endpoint());
+    plain["user_info"] = with_users([])["user_info"].clone();
+    let mut world = World::new(&plain, ENVOY);
+    receives(world.begin(request(&admin(), "{}")));
+    let mut by_type = plain.clone();
+    by_type["revocation"]["endpoint"]["requires"] = json!({"claims": {"type": ["staff"]}});
+    for (kind, expected) in [("staff", None), ("guest", Some(denial(403, "claim_forbidden")))] {
+        let mut world = World::new(&by_type, ENVOY);
+        let step = world.begin(request(&admin(), "{}"));
+        let step = world.answer(step, &ok(&json!({"sub": "root", "type": kind})));
+        match expected {
+            None => drop(receives(step)),
+            Some(expected) => assert_eq!(denied(step), expected),
+        }
+    }
+}
+
+#[test]
 fn what_is_no_request_to_revoke() {
     let mut world = World::new(&config(endpoint()), ENVOY);
     for (method, length, status) in [
