@@ -260,7 +260,7 @@ fn configuration(algorithm: &str, crypto: Option<&str>) -> Value {
     let mut configuration = json!({
         "providers": {"shop": {
             "issuer": "https://auth.example", "audiences": ["api"],
-            "local_jwks": {"keys": [fixtures["tokens"][3]["jwk"]]},
+            "local_jwks": {"keys": [fixtures["tokens"][15]["jwk"]]},
         }},
         "identity_token": {
             "issuer": "https://gateway.example", "audiences": ["services"],
