@@ -257,10 +257,16 @@ fn configuration(algorithm: &str, crypto: Option<&str>) -> Value {
     let fixtures = fixtures();
     let kind = if algorithm.starts_with("PS") { "RS256" } else { algorithm };
     let example = fixtures["signing"].as_array().unwrap().iter().find(|it| it["alg"] == kind);
+    // RFC 7515 appendix A.3.1: none of the gateway's own.
+    let another_key = json!({
+        "kty": "EC", "crv": "P-256",
+        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    });
     let mut configuration = json!({
         "providers": {"shop": {
             "issuer": "https://auth.example", "audiences": ["api"],
-            "local_jwks": {"keys": [fixtures["tokens"][15]["jwk"]]},
+            "local_jwks": {"keys": [another_key]},
         }},
         "identity_token": {
             "issuer": "https://gateway.example", "audiences": ["services"],

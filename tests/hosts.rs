@@ -111,7 +111,8 @@ fn each_setting_of_envoy_is_there() {
     }
 }
 
-/// The form for production is the one that is tested all the time, and TLS.
+/// The form for production is the one that is tested all the time, and TLS:
+/// `.ci/envoy-tls` writes it.
 #[test]
 fn the_form_with_tls_differs_by_tls_alone() {
     let mut plain = yaml(ENVOY);
@@ -145,7 +146,7 @@ fn the_form_with_tls_differs_by_tls_alone() {
         let schemes: Vec<_> = services.values_mut().map(|it| it["scheme"].take()).collect();
         assert!(schemes.iter().all(|scheme| *scheme == schemes[0]), "{schemes:?}");
     }
-    assert_eq!(plain_listener, tls_listener);
+    assert_eq!(plain_listener, tls_listener, "run .ci/envoy-tls");
 
     let clusters = |envoy: &mut Value| envoy["static_resources"]["clusters"].take();
     let (mut plain_clusters, mut tls_clusters) = (clusters(&mut plain), clusters(&mut tls));
@@ -165,7 +166,7 @@ fn the_form_with_tls_differs_by_tls_alone() {
             cluster["type"] = Value::Null;
         }
     }
-    assert_eq!(plain_clusters, tls_clusters);
+    assert_eq!(plain_clusters, tls_clusters, "run .ci/envoy-tls");
     assert_eq!(plain, tls);
 }
 

@@ -114,8 +114,10 @@ each_host!(other_bodies_pass_unread, |host| {
 });
 
 each_host!(a_client_that_leaves_leaves_nothing, |host| {
-    open(host);
+    let requires = json!({"claims": {"customer_type": ["gold"]}});
+    shop::open(host, json!({"revocation": {"endpoint": {"requires": requires}}}));
     let request = host.send(post(&admin(), r#"{"entries":[{"sub":"alice"}]}"#));
+    assert!(request.is_paused(), "who asks is being found out");
     request.reset();
     served(host, "alice");
 });
