@@ -5,10 +5,12 @@
 //! callouts under way. It does no IO and knows no host; what hosts cannot do is
 //! told by [`HostTraits`].
 
-use std::net::IpAddr;
+mod landing;
+mod settings;
+
 use std::rc::Rc;
 
-use crate::callout::{CalloutReply, Service};
+pub use self::settings::{HostFacts, HostTraits, Limits, Settings, SharedData};
 use crate::consumer::ConsumerDirectory;
 use crate::denial::{Denial, ErrorSettings};
 use crate::event::{LogLine, Trace};
@@ -17,114 +19,19 @@ pub use crate::flights::{FlightId, Sent};
 use crate::http::{HeaderName, RequestHead};
 use crate::hygiene::OwnedHeaders;
 use crate::identity::Minter;
-use crate::introspection::{Introspection, IntrospectionAnswer, IntrospectionEndpoint};
+use crate::introspection::{Introspection, IntrospectionAnswer};
 use crate::keys::{Crypto, SigningKey, VerifyingKey};
 use crate::metrics::{Cache, Ending, Reading, Series, Tally};
-use crate::refresh::{Fetched, KeySource, Poll, SharedStore};
+use crate::refresh::{KeySource, Poll, SharedStore};
 use crate::revocation::{ListId, Revocations};
 use crate::rules::Rules;
 use crate::sealing::SealedTokens;
 use crate::secret::Secret;
 use crate::session::Sessions;
 use crate::time::UnixTime;
-use crate::token::{Provider, ProviderId, Providers, TokenSources};
+use crate::token::{ProviderId, Providers, TokenSources};
 use crate::user_info::{UserInfoAnswer, UserInfoCache, UserInfoSource, UserKey};
 use crate::verdict::{HeaderEdits, LocalReply, Mode, Verdict};
-
-/// What a valid configuration comes to.
-#[derive(Debug)]
-pub struct Settings {
-    /// The services that may be called.
-    pub services: Vec<Rc<Service>>,
-    /// Who may issue public tokens, and their keys.
-    pub providers: Vec<(Provider, KeySource)>,
-    /// Whom to ask about reference tokens, and how many answers are kept.
-    pub introspection: Option<(ProviderId, IntrospectionEndpoint, usize)>,
-    /// Where tokens are found.
-    pub sources: TokenSources,
-    /// Who uses them.
-    pub consumers: ConsumerDirectory,
-    /// Which tokens are revoked.
-    pub revocations: Revocations,
-    /// What is asked about their users.
-    pub user_info: Option<UserInfoSource>,
-    /// How many users' data is kept.
-    pub user_info_entries: usize,
-    /// What is told to the services behind.
-    pub minter: Minter,
-    /// What each request needs.
-    pub rules: Rules,
-    /// How denials look.
-    pub errors: ErrorSettings,
-    /// Limits of size.
-    pub limits: Limits,
-    /// Whether CORS preflights pass without a token.
-    pub bypass_cors_preflight: bool,
-    /// Who computes signatures.
-    pub crypto: Crypto,
-    /// What becomes of requests that are to be denied.
-    pub mode: Mode,
-    /// Whether the access log is told what it may print; as the host likes it
-    /// if `None`.
-    pub access_log_properties: Option<bool>,
-    /// Whether workers share what they learn.
-    pub shared_data: SharedData,
-    /// Tokens that clients hold only sealed.
-    pub sealed_tokens: Option<SealedTokens>,
-}
-
-/// `shared_data` in the configuration: whether the host's shared data is used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SharedData {
-    /// Where it is always there.
-    #[default]
-    Auto,
-    /// Also where it has to be set up, without which the host would trap.
-    Always,
-    /// Nowhere.
-    Never,
-}
-
-/// `limits` in the configuration.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// The longest token that is looked at.
-    pub max_token_bytes: usize,
-    /// How many tokens are remembered.
-    pub token_cache_entries: usize,
-    /// The longest body of a service's reply.
-    pub max_reply_bytes: usize,
-    /// Whether paths that servers read differently may pass where all readings
-    /// come to the same rule.
-    pub allow_ambiguous_paths: bool,
-}
-
-/// What a host can do, where hosts differ in what it means for a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HostTraits {
-    /// Whether it can remove header fields, however often they occur; else only
-    /// the first of a name can be overwritten.
-    pub removes_headers: bool,
-    /// Whether one request's callback can resume another request.
-    pub resumes_others: bool,
-    /// Whether a reply of the filter can have several fields of one name; else
-    /// only the last of them is sent.
-    pub repeats_reply_fields: bool,
-    /// Whether `X-Forwarded-For` and `X-Forwarded-Proto`, as the filter sees
-    /// them, are the host's own; else they are what the client sent.
-    pub writes_forwarded: bool,
-}
-
-/// What the host knows of the request that is being decided, and its head does
-/// not say or says as the client wants it. Asked only when it is needed.
-pub trait HostFacts: std::fmt::Debug {
-    /// The id under which the host logs the request, if that is not the head's
-    /// `x-request-id`.
-    fn request_id(&self) -> Option<Vec<u8>>;
-
-    /// The client's address, behind the proxies that the host trusts.
-    fn client_address(&self) -> Option<IpAddr>;
-}
 
 /// Request ids are chosen by the client or the host; longer ones are cut.
 const MAX_REQUEST_ID: usize = 64;
@@ -367,47 +274,6 @@ impl Gateway {
         self.deny(&RequestHead::default(), denial, &Trace::default())
     }
 
-    /// Takes the reply to a callout. `None` if it is not awaited: late, or
-    /// twice.
-    ///
-    /// To be called before the requests that wait for it are resumed; it may
-    /// well be that none does any more.
-    pub fn land(
-        &mut self,
-        flight: FlightId,
-        reply: &CalloutReply,
-        now: UnixTime,
-    ) -> Option<Landing> {
-        let flight = self.flights.close(flight)?;
-        self.tally.called(&flight.service, reply, flight.sent, now);
-        Some(Landing(match flight.purpose {
-            Purpose::Keys(provider) => {
-                let settled = self.land_keys(provider, reply, now);
-                Outcome::Keys { provider, settled }
-            }
-            Purpose::KeysAgain(provider) => {
-                self.land_keys_again(provider, reply, now);
-                Outcome::Keys { provider, settled: true }
-            }
-            Purpose::UserInfo(key) => {
-                let answer = self.land_user_info(&key, flight.token_end, reply, now);
-                Outcome::UserInfo(key, answer)
-            }
-            Purpose::Introspection(token) => {
-                let answer = self.land_introspection(token.expose(), reply, now);
-                Outcome::Introspection(token, answer)
-            }
-            Purpose::Tokens(list) => {
-                let store = self.store.as_deref();
-                if let Err(error) = self.revocations.settle(list, reply, store, now) {
-                    self.log.push(LogLine::tokens_not_listed(list, &error));
-                }
-                Outcome::Tokens(list)
-            }
-            Purpose::Login(position) => Outcome::Login(self.land_login(position, reply, now)),
-        }))
-    }
-
     /// Goes on with a request whose callout has landed.
     pub fn resume(&mut self, waiting: Waiting, landing: &Landing, now: UnixTime) -> Step {
         self.advance(waiting.head, waiting.waits, Some(&landing.0), now)
@@ -540,73 +406,6 @@ impl Gateway {
     /// The longest reply body to read.
     pub const fn max_reply_bytes(&self) -> usize {
         self.limits.max_reply_bytes
-    }
-
-    /// Whether the fetch is over.
-    fn land_keys(&mut self, provider: ProviderId, reply: &CalloutReply, now: UnixTime) -> bool {
-        let (store, jitter) = (self.store.as_deref(), self.jitter());
-        let name = self.providers.name(provider);
-        let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
-        match source.map(|remote| remote.settle(reply, store, jitter, now)) {
-            Some(Ok(Fetched::Location)) => return false,
-            Some(Ok(Fetched::Keys(skipped))) => {
-                self.log.extend(skipped.iter().map(|key| LogLine::key_skipped(name, key)));
-            }
-            Some(Err(error)) => self.log.push(LogLine::keys_not_fetched(name, &error)),
-            None => {}
-        }
-        true
-    }
-
-    /// Failures are told and counted by the fetch that this one went beside.
-    fn land_keys_again(&mut self, provider: ProviderId, reply: &CalloutReply, now: UnixTime) {
-        let jitter = self.jitter();
-        let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
-        let skipped = source.and_then(|remote| remote.settle_again(reply, jitter, now));
-        let name = self.providers.name(provider);
-        self.log.extend(skipped.iter().flatten().map(|key| LogLine::key_skipped(name, key)));
-    }
-
-    fn land_user_info(
-        &mut self,
-        key: &UserKey,
-        token_end: Option<UnixTime>,
-        reply: &CalloutReply,
-        now: UnixTime,
-    ) -> Option<(UserInfoAnswer, UnixTime)> {
-        let source = self.user_info.as_ref()?;
-        match source.read(reply, key) {
-            Ok(answer) => {
-                let end = self.user_infos.insert(key.clone(), &answer, source, token_end, now);
-                Some((answer, end))
-            }
-            Err(failure) => {
-                self.log.push(LogLine::user_info_failed(&source.service.name, &failure));
-                None
-            }
-        }
-    }
-
-    fn land_introspection(
-        &mut self,
-        token: &[u8],
-        reply: &CalloutReply,
-        now: UnixTime,
-    ) -> Option<IntrospectionAnswer> {
-        let introspection = self.introspection.as_mut()?;
-        match IntrospectionEndpoint::read(reply) {
-            Ok(answer) => {
-                if matches!(answer, IntrospectionAnswer::Inactive) {
-                    introspection.keep(token, Err(Denial::TokenInactive), now);
-                }
-                Some(answer)
-            }
-            Err(failure) => {
-                let provider = self.providers.name(introspection.provider);
-                self.log.push(LogLine::introspection_failed(provider, &failure));
-                None
-            }
-        }
     }
 
     /// Differs between workers, so that they do not fetch all at once.

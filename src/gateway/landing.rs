@@ -1,0 +1,122 @@
+//! What the replies to callouts bring.
+
+use super::{FlightId, Gateway, Landing, Outcome};
+use crate::callout::CalloutReply;
+use crate::denial::Denial;
+use crate::event::LogLine;
+use crate::flights::Purpose;
+use crate::introspection::{IntrospectionAnswer, IntrospectionEndpoint};
+use crate::refresh::{Fetched, KeySource};
+use crate::time::UnixTime;
+use crate::token::ProviderId;
+use crate::user_info::{UserInfoAnswer, UserKey};
+
+impl Gateway {
+    /// Takes the reply to a callout. `None` if it is not awaited: late, or
+    /// twice.
+    ///
+    /// To be called before the requests that wait for it are resumed; it may
+    /// well be that none does any more.
+    pub fn land(
+        &mut self,
+        flight: FlightId,
+        reply: &CalloutReply,
+        now: UnixTime,
+    ) -> Option<Landing> {
+        let flight = self.flights.close(flight)?;
+        self.tally.called(&flight.service, reply, flight.sent, now);
+        Some(Landing(match flight.purpose {
+            Purpose::Keys(provider) => {
+                let settled = self.land_keys(provider, reply, now);
+                Outcome::Keys { provider, settled }
+            }
+            Purpose::KeysAgain(provider) => {
+                self.land_keys_again(provider, reply, now);
+                Outcome::Keys { provider, settled: true }
+            }
+            Purpose::UserInfo(key) => {
+                let answer = self.land_user_info(&key, flight.token_end, reply, now);
+                Outcome::UserInfo(key, answer)
+            }
+            Purpose::Introspection(token) => {
+                let answer = self.land_introspection(token.expose(), reply, now);
+                Outcome::Introspection(token, answer)
+            }
+            Purpose::Tokens(list) => {
+                let store = self.store.as_deref();
+                if let Err(error) = self.revocations.settle(list, reply, store, now) {
+                    self.log.push(LogLine::tokens_not_listed(list, &error));
+                }
+                Outcome::Tokens(list)
+            }
+            Purpose::Login(position) => Outcome::Login(self.land_login(position, reply, now)),
+        }))
+    }
+
+    /// Whether the fetch is over.
+    fn land_keys(&mut self, provider: ProviderId, reply: &CalloutReply, now: UnixTime) -> bool {
+        let (store, jitter) = (self.store.as_deref(), self.jitter());
+        let name = self.providers.name(provider);
+        let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
+        match source.map(|remote| remote.settle(reply, store, jitter, now)) {
+            Some(Ok(Fetched::Location)) => return false,
+            Some(Ok(Fetched::Keys(skipped))) => {
+                self.log.extend(skipped.iter().map(|key| LogLine::key_skipped(name, key)));
+            }
+            Some(Err(error)) => self.log.push(LogLine::keys_not_fetched(name, &error)),
+            None => {}
+        }
+        true
+    }
+
+    /// Failures are told and counted by the fetch that this one went beside.
+    fn land_keys_again(&mut self, provider: ProviderId, reply: &CalloutReply, now: UnixTime) {
+        let jitter = self.jitter();
+        let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
+        let skipped = source.and_then(|remote| remote.settle_again(reply, jitter, now));
+        let name = self.providers.name(provider);
+        self.log.extend(skipped.iter().flatten().map(|key| LogLine::key_skipped(name, key)));
+    }
+
+    fn land_user_info(
+        &mut self,
+        key: &UserKey,
+        token_end: Option<UnixTime>,
+        reply: &CalloutReply,
+        now: UnixTime,
+    ) -> Option<(UserInfoAnswer, UnixTime)> {
+        let source = self.user_info.as_ref()?;
+        match source.read(reply, key) {
+            Ok(answer) => {
+                let end = self.user_infos.insert(key.clone(), &answer, source, token_end, now);
+                Some((answer, end))
+            }
+            Err(failure) => {
+                self.log.push(LogLine::user_info_failed(&source.service.name, &failure));
+                None
+            }
+        }
+    }
+
+    fn land_introspection(
+        &mut self,
+        token: &[u8],
+        reply: &CalloutReply,
+        now: UnixTime,
+    ) -> Option<IntrospectionAnswer> {
+        let introspection = self.introspection.as_mut()?;
+        match IntrospectionEndpoint::read(reply) {
+            Ok(answer) => {
+                if matches!(answer, IntrospectionAnswer::Inactive) {
+                    introspection.keep(token, Err(Denial::TokenInactive), now);
+                }
+                Some(answer)
+            }
+            Err(failure) => {
+                let provider = self.providers.name(introspection.provider);
+                self.log.push(LogLine::introspection_failed(provider, &failure));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What the services are told of a token's owner: enriched with user info,
+//! authorized for the rule, minted. May wait for the user service.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::Halt;
+use crate::denial::Denial;
+use crate::event::LogLine;
+use crate::flights::{Purpose, Sender};
+use crate::gateway::{Gateway, Outcome};
+use crate::http::RequestHead;
+use crate::identity::{Authenticated, Enrichment, Identity, MintError, Profile, RequestContext};
+use crate::metrics::{Cache, CacheUse};
+use crate::rules::Requirements;
+use crate::session::Session;
+use crate::time::UnixTime;
+use crate::token::Rejection;
+use crate::user_info::{Cached, FailureMode, UserInfoAnswer};
+
+impl Gateway {
+    /// The identity of a session: the one minted before, or a new one. What the
+    /// rule asks is asked each time, whatever is cached.
+    pub(super) fn identify(
+        &mut self,
+        head: &RequestHead,
+        session: &Session,
+        token: &[u8],
+        requirements: &Requirements,
+        learned: Option<&Outcome>,
+        now: UnixTime,
+    ) -> Result<Rc<Identity>, Halt> {
+        let who = session.who();
+        self.authorize_token(who, requirements)?;
+        if let Some(identity) = session.identity(now) {
+            self.authorize_user(identity.enrichment(), requirements)?;
+            return Ok(identity);
+        }
+        let enrichment = self.enrich(who, token, learned, now)?;
+        self.authorize_user(&enrichment, requirements)?;
+        let (context, nonce) = (self.request_context(head), self.nonce(now));
+        match self.minter.mint(&self.crypto, who, enrichment, context, &nonce, now) {
+            Ok(identity) => {
+                self.tally.minted();
+                let identity = Rc::new(identity);
+                if identity.is_reusable(now) {
+                    session.keep(Rc::clone(&identity));
+                }
+                Ok(identity)
+            }
+            Err(MintError::Unprintable(claim)) => Err(Rejection::ClaimMismatch(claim).into()),
+            Err(error) => {
+                self.log.push(LogLine::not_minted(&error));
+                Err(Denial::IdentityUnavailable.into())
+            }
+        }
+    }
+
+    /// The circumstances of a request, where its identity token tells them.
+    pub(super) fn request_context(&self, head: &RequestHead) -> RequestContext {
+        match self.minter.profile {
+            Profile::Identity => RequestContext::default(),
+            Profile::Transaction { .. } => {
+                let address = self.facts.as_ref().and_then(|facts| facts.client_address());
+                RequestContext::of(head, address, self.request_id(head))
+            }
+        }
+    }
+
+    pub(super) fn provided_by_user_info(&self, claim: &str) -> bool {
+        self.user_info.as_ref().is_some_and(|source| source.provides(claim))
+    }
+
+    pub(super) fn authorize_token(
+        &self,
+        who: &Authenticated,
+        requirements: &Requirements,
+    ) -> Result<(), Denial> {
+        let from_user_info = |claim: &str| self.provided_by_user_info(claim);
+        requirements.check_token(who.token(), who.consumer().map(Rc::as_ref), from_user_info)
+    }
+
+    pub(super) fn authorize_user(
+        &self,
+        enrichment: &Enrichment,
+        requirements: &Requirements,
+    ) -> Result<(), Denial> {
+        let from_user_info = |claim: &str| self.provided_by_user_info(claim);
+        match enrichment {
+            Enrichment::NotConfigured => Ok(()),
+            Enrichment::Known(info, _) => requirements.check_claims(info.claims(), from_user_info),
+            // Not known is not the same as not allowed.
+            Enrichment::None if requirements.asks_user_info(from_user_info) => {
+                Err(Denial::UserInfoUnavailable)
+            }
+            Enrichment::None => Ok(()),
+        }
+    }
+
+    /// What is known of the user, from the cache or by asking.
+    pub(super) fn enrich(
+        &mut self,
+        who: &Authenticated,
+        text: &[u8],
+        learned: Option<&Outcome>,
+        now: UnixTime,
+    ) -> Result<Enrichment, Halt> {
+        let Some(source) = &self.user_info else { return Ok(Enrichment::NotConfigured) };
+        // Only what goes out with the token needs it opened.
+        let text = if source.forward_token { self.open(text)? } else { Cow::Borrowed(text) };
+        let key = source.key(who.token(), &text)?;
+        if let Some(Outcome::UserInfo(asked, answer)) = learned
+            && *asked == key
+        {
+            return match answer {
+                Some((UserInfoAnswer::Known(info, _), end)) => {
+                    Ok(Enrichment::Known(Rc::clone(info), *end))
+                }
+                Some((UserInfoAnswer::Unknown, _)) => Err(Denial::UserUnknown.into()),
+                None => match (self.user_infos.stale(&key, now), source.failure_mode) {
+                    (Some((info, end)), _) => {
+                        self.tally.cache(Cache::UserInfo, CacheUse::Stale);
+                        Ok(Enrichment::Known(info, end))
+                    }
+                    (None, FailureMode::Degrade) => Ok(Enrichment::None),
+                    (None, FailureMode::Deny) => Err(Denial::UserInfoUnavailable.into()),
+                },
+            };
+        }
+        let cached = self.user_infos.get(&key, now);
+        let is_hit = !matches!(cached, Cached::Miss);
+        self.tally.cache(Cache::UserInfo, if is_hit { CacheUse::Hit } else { CacheUse::Miss });
+        match cached {
+            Cached::Fresh(info, end) => return Ok(Enrichment::Known(info, end)),
+            Cached::Unknown => return Err(Denial::UserUnknown.into()),
+            Cached::Miss => {}
+        }
+        let purpose = Purpose::UserInfo(key.clone());
+        if self.host.resumes_others
+            && let Some(flight) = self.flights.find(&purpose)
+        {
+            return Err(Halt::Join(flight));
+        }
+        let (callout, end) = (source.callout(&key), who.token().expires());
+        Err(Halt::Wait(self.flights.open(purpose, callout, end, Sender::Request, now)))
+    }
+}
