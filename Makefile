@@ -15,7 +15,7 @@ help:
 	@echo 'make oci      put it into an OCI image layout, in target/oci'
 	@echo 'make package  put it with all that a host needs into one archive for each host, in dist/'
 	@echo 'make test     run every check and test'
-	@echo 'make bench    measure it beside what else does the job (12 minutes; QUICK=1: 2 minutes)'
+	@echo 'make bench    measure it beside what else does the job (7 minutes; QUICK=1: 2 minutes)'
 	@echo 'make fuzz     look for inputs that break what must hold (SECONDS=60 for each target)'
 	@echo 'make mutants  look for changes of the code that no test notices'
 	@echo 'make clean    remove everything built'

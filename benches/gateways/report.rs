@@ -48,7 +48,8 @@ pub fn machine() -> String {
         line.map(|line| line.trim_start_matches(['\t', ' ', ':']).to_owned())
     };
     let model = model(&read("/proc/cpuinfo")).unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // All of them: this program keeps to one.
+    let cores = read("/proc/cpuinfo").lines().filter(|line| line.starts_with("processor")).count();
     format!("{model}, {cores} CPUs, Linux {}", read("/proc/sys/kernel/osrelease").trim())
 }
 
