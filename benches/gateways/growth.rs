@@ -47,9 +47,6 @@ pub async fn memory(machine: &Machine, effort: &Effort) -> Section {
     table.row(["Envoy, no filter".into(), format!("{plain:.0}"), "-".into(), "-".into()]);
     let mut config = config(&signer);
     config["limits"] = json!({"token_cache_entries": 100_000});
-    if config_knows_bytes(machine, &config).await {
-        config["limits"]["token_cache_bytes"] = json!(512 * 1024 * 1024);
-    }
     let mut setup = Setup::new(machine);
     let port = setup.gatepass(&config);
     let envoy = setup.start(1).await;
@@ -95,11 +92,6 @@ pub async fn memory(machine: &Machine, effort: &Effort) -> Section {
         with - without
     );
     Section { title: "Memory and start", text, bars: Vec::new() }
-}
-
-/// Whether the module bounds its cache by bytes too.
-async fn config_knows_bytes(_machine: &Machine, _config: &Value) -> bool {
-    false
 }
 
 /// One point of a curve: what a request costs there.
