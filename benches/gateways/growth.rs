@@ -46,7 +46,7 @@ pub async fn memory(machine: &Machine, effort: &Effort) -> Section {
     };
     table.row(["Envoy, no filter".into(), format!("{plain:.0}"), "-".into(), "-".into()]);
     let mut config = config(&signer);
-    config["limits"] = json!({"token_cache_entries": 100_000});
+    config["limits"] = json!({"token_cache_entries": 100_000, "token_cache_bytes": 805_306_368});
     let mut setup = Setup::new(machine);
     let port = setup.gatepass(&config);
     let envoy = setup.start(1).await;

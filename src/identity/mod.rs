@@ -24,7 +24,7 @@ use crate::http::HeaderName;
 use crate::keys::{Crypto, SignError};
 use crate::revocation::Unrevoked;
 use crate::time::{Span, UnixTime};
-use crate::token::Verified;
+use crate::token::{Verified, text_of};
 use crate::user_info::UserInfo;
 use crate::verdict::SetField;
 
@@ -150,6 +150,13 @@ impl Identity {
         self.minted_at <= now && now < self.reusable_until
     }
 
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        // The value, and what an allocation has around it.
+        let of_field = |(_, value): &SetField| value.len().saturating_add(32);
+        self.fields.iter().map(of_field).fold(0, usize::saturating_add)
+    }
+
     /// What it says of the user.
     pub const fn enrichment(&self) -> &Enrichment {
         &self.enrichment
@@ -227,7 +234,7 @@ impl Minter {
     /// The claims beside `exp`, `nbf` and `iat`. What the gateway decides comes
     /// last, so nothing configured or fetched can take its place.
     fn claims(&self, who: &Authenticated, enrichment: &Enrichment, id: &str) -> Map<String, Value> {
-        let public = who.token.claims();
+        let public = who.token.claims().members();
         let mut claims = Map::new();
         let copied =
             self.copy.iter().filter_map(|name| Some((name.clone(), public.get(name)?.clone())));
@@ -246,7 +253,7 @@ impl Minter {
         claims.insert("aud".into(), audience);
         claims.insert("sub".into(), who.token.subject().into());
         claims.insert("jti".into(), id.into());
-        if let Some(client) = public.text("azp").or_else(|| public.text("client_id")) {
+        if let Some(client) = text_of(&public, "azp").or_else(|| text_of(&public, "client_id")) {
             claims.insert("client_id".into(), client.into());
         }
         let scopes = who.token.scopes();
