@@ -71,8 +71,8 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
 
 /// Values by a whole text, such as a token, at most a fixed number of them.
 ///
-/// A text is looked for by its hash, under a key that each VM makes up for
-/// itself, and found only if all of it is the same: no text can ever get the
+/// A text is looked for by a hash of its end, under a key that each VM makes up
+/// for itself, and found only if all of it is the same: no text can ever get the
 /// value of another. Two with the same hash take each other's place.
 pub(crate) struct ByText<V> {
     entries: Bounded<u64, (Box<[u8]>, V)>,
@@ -87,19 +87,25 @@ impl<V> ByText<V> {
 
     /// The value of `text`, which counts as used.
     pub(crate) fn get_mut(&mut self, text: &[u8]) -> Option<&mut V> {
-        let (own, value) = self.entries.get_mut(&self.hashes.hash_one(text))?;
+        let (own, value) = self.entries.get_mut(&self.hash(text))?;
         is_same(own, text).then_some(value)
     }
 
     /// Keeps a value, in place of the one that `text` had.
     pub(crate) fn insert(&mut self, text: &[u8], value: V) {
-        self.entries.insert(self.hashes.hash_one(text), (text.into(), value));
+        self.entries.insert(self.hash(text), (text.into(), value));
+    }
+
+    /// The end of a token is its signature, or all of it is random: no two have
+    /// the same, and the rest need not be hashed.
+    fn hash(&self, text: &[u8]) -> u64 {
+        self.hashes.hash_one(text.last_chunk::<64>().map_or(text, <[u8; 64]>::as_slice))
     }
 
     /// Forgets a text.
     pub(crate) fn remove(&mut self, text: &[u8]) {
         if self.get_mut(text).is_some() {
-            self.entries.remove(&self.hashes.hash_one(text));
+            self.entries.remove(&self.hash(text));
         }
     }
 
@@ -155,7 +161,7 @@ mod tests {
         let mut entries = ByText::new(2);
         entries.insert(b"a", 1);
         // As if the hash of "b" were that of "a".
-        let hash = entries.hashes.hash_one(&b"b"[..]);
+        let hash = entries.hash(b"b");
         entries.entries.insert(hash, (b"a"[..].into(), 1));
         assert_eq!(entries.get_mut(b"b"), None);
         entries.remove(b"b");

@@ -21,6 +21,7 @@ use self::transaction::TXN_TOKEN_TYPE;
 pub use self::transaction::{Profile, RequestContext};
 use crate::consumer::Consumer;
 use crate::http::HeaderName;
+use crate::json;
 use crate::keys::{Crypto, SignError};
 use crate::revocation::Unrevoked;
 use crate::time::{Span, UnixTime};
@@ -271,7 +272,7 @@ impl Minter {
             let named = named.into_iter().filter_map(|(name, value)| {
                 Some((name.to_owned(), Value::from(value.as_deref()?)))
             });
-            claims.insert("consumer".into(), Value::Object(named.collect()));
+            claims.insert("consumer".into(), Value::Object(json::object(named)));
             if !consumer.groups.is_empty() {
                 claims.insert("groups".into(), json!(consumer.groups));
             }
