@@ -32,6 +32,7 @@ pub enum Step {
     RequestBody,
     CallResponse,
     ResponseHeaders,
+    ResponseBody,
     /// `proxy_on_done` and `proxy_on_delete`.
     Close,
     Log,

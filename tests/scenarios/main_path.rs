@@ -160,3 +160,15 @@ each_host!(without_user_info_there_is_no_wait, |host| {
     assert_eq!(claims["sub"], "alice");
     assert_eq!(claims.get("enrichment"), None);
 });
+
+// Kong's runtime calls the filter for every response, its own replies included,
+// whether or not the module exports what it calls.
+each_host!(responses_pass_through_the_filter, |host| {
+    shop::open(host, json!({}));
+    let forwarded = served(host, "alice");
+    assert!(forwarded.is_forwarded(), "{:?}", forwarded.outcome());
+    forwarded.finish();
+    let denied = host.send(Head::get("/"));
+    assert_eq!(denied.status(), 401);
+    denied.finish();
+});
