@@ -242,15 +242,14 @@ impl Gateway {
         }
     }
 
-    /// Lets it share what it fetches with the other workers of the proxy.
-    #[must_use]
-    pub fn sharing(mut self, store: Box<dyn SharedStore>) -> Self {
+    /// Lets it share what it fetches with the other workers of the proxy. To be
+    /// called before it fetches anything.
+    pub fn share(&mut self, store: Box<dyn SharedStore>) {
         for remote in self.key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
             remote.share(store.as_ref());
         }
         self.revocations.share(store.as_ref());
         self.store = Some(store);
-        self
     }
 
     /// Lets it ask the host about requests.

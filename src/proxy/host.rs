@@ -147,6 +147,14 @@ impl Host {
         }
     }
 
+    /// Whether the workers' data may be used when the filter is configured.
+    /// ngx_wasm_module traps without a zone for them: there Kong would skip the
+    /// filters of every route, and in a tick the worker would do nothing but
+    /// trap. In a request that is a 500.
+    pub(super) const fn shares_when_configured(self) -> bool {
+        matches!(self, Self::Envoy)
+    }
+
     /// Data that workers share, where it is there.
     pub(super) fn shared_store(self, wanted: SharedData) -> Option<Box<dyn SharedStore>> {
         match (self, wanted) {

@@ -109,7 +109,8 @@ fn revoked() -> (u16, String) {
 /// A worker that shares with others.
 fn worker(config: &Value, store: &Store) -> World {
     let mut world = World::new(config, ENVOY);
-    world.gateway = gateway(config, ENVOY).sharing(Box::new(store.clone()));
+    world.gateway = gateway(config, ENVOY);
+    world.gateway.share(Box::new(store.clone()));
     world.gateway.take_log();
     world
 }

@@ -176,16 +176,17 @@ each_host!(plugins_of_one_vm_count_together, |host| {
 /// each is searched for behind what the one before it found, and the name ends
 /// where the first is.
 fn as_kong_reads(metric: &str, labels: &[&str]) -> (String, Vec<(String, String)>) {
-    let (mut found, mut at, mut end) = (Vec::new(), 0, metric.len());
+    let (mut found, mut name, mut rest) = (Vec::new(), metric, metric);
     for label in labels {
-        let mark = format!(".{label}.");
-        let Some(start) = metric[at..].find(&mark).map(|start| at + start) else { continue };
-        let value = metric[start + mark.len()..].split('.').next().unwrap();
+        let Some((before, after)) = rest.split_once(&format!(".{label}.")) else { continue };
+        if found.is_empty() {
+            name = before;
+        }
+        let value = after.split('.').next().unwrap();
         found.push(((*label).to_owned(), value.to_owned()));
-        at = start + mark.len() + value.len();
-        end = end.min(start);
+        rest = after.strip_prefix(value).unwrap();
     }
-    (format!("pw_gatepass_{}", &metric[..end]), found)
+    (format!("pw_gatepass_{name}"), found)
 }
 
 /// Kong shows labels by the patterns in the filter's metadata, which are those of
