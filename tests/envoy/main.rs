@@ -33,6 +33,7 @@ mod keys;
 mod load;
 mod login_service;
 mod observability;
+mod rate_limit;
 mod reference_tokens;
 mod refused;
 mod revocation;
