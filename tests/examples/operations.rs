@@ -167,6 +167,12 @@ fn runbook_names_codes_and_events_that_there_are() {
     for code in codes {
         assert!(readme.contains(&format!("| `{code}` |")), "{code}");
     }
+    // What GatepassUnavailable matches.
+    let missing = gatepass::denial::Denial::CODES;
+    let missing = missing.into_iter().filter(|code| code.ends_with("_unavailable"));
+    for code in missing.chain(["configuration_invalid"]) {
+        assert!(runbook.contains(&format!("\n| `{code}` |")), "{code} is not in the runbook");
+    }
     for event in
         ["keys_not_fetched", "user_info_failed", "tokens_not_listed", "nobody_signs", "would_deny"]
     {
