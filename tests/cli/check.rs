@@ -365,3 +365,15 @@ fn a_service_where_there_are_none() {
         "$.user_info.service: found \"users\", accepted: one of services, of which there are none";
     assert!(run.out.contains(told), "{run:?}");
 }
+
+#[test]
+fn what_may_have_been_meant() {
+    let desk = Desk::new();
+    let mut own = configuration();
+    own["rule"] = json!([]);
+    desk.put("own.json", &own.to_string());
+    let run = desk.run(&["check", "own.json"]).ended(1);
+    assert!(run.out.trim_end().ends_with("(perhaps rules?)"), "{run:?}");
+    let json = desk.run(&["check", "own.json", "--json"]).ended(1).json();
+    assert_eq!(json["configurations"][0]["problems"][0]["perhaps"], "rules");
+}

@@ -10,7 +10,7 @@ use crate::configuration::Configuration;
 use crate::failure::{Failure, placed};
 use crate::text::Plain;
 use crate::warnings::{self, Warning};
-use crate::{Ending, Output, outside};
+use crate::{Ending, Output, outside, suggestion};
 
 /// What was found of one configuration.
 struct Finding {
@@ -44,7 +44,9 @@ impl Finding {
     fn write(&self, text: &mut String) {
         let file = Plain(&self.file).to_string();
         for problem in &self.problems {
-            let _ = writeln!(text, "{file}: {}", Plain(&problem.to_string()));
+            let meant = suggestion::of(problem).map(|field| format!(" (perhaps {field}?)"));
+            let meant = meant.unwrap_or_default();
+            let _ = writeln!(text, "{file}: {}{meant}", Plain(&problem.to_string()));
         }
         for warning in &self.warnings {
             let Warning { path, text: about } = warning;
@@ -56,8 +58,10 @@ impl Finding {
     }
 
     fn json(&self) -> Value {
-        let problems = self.problems.iter().map(|Problem { path, found, accepted }| {
-            json!({ "path": path, "found": found, "accepted": accepted })
+        let problems = self.problems.iter().map(|problem| {
+            let Problem { path, found, accepted } = problem;
+            let meant = suggestion::of(problem);
+            json!({ "path": path, "found": found, "accepted": accepted, "perhaps": meant })
         });
         let warnings = self
             .warnings
