@@ -30,6 +30,7 @@ mod hostile_paths;
 mod hostile_tokens;
 mod identity;
 mod keys;
+mod kubernetes;
 mod load;
 mod login_service;
 mod observability;
