@@ -1,4 +1,4 @@
-.PHONY: help wasm cli oci package run test bench fuzz mutants clean
+.PHONY: help wasm cli oci package run test bench fuzz mutants coverage clean
 
 # First port of the shop: Envoy, then auth, users, upstream, Envoy's admin
 # interface and the other services on the ten after it. Unset: the ports of
@@ -18,6 +18,7 @@ help:
 	@echo 'make bench    measure it beside what else does the job (7 minutes; QUICK=1: 2 minutes)'
 	@echo 'make fuzz     look for inputs that break what must hold (SECONDS=60 for each target)'
 	@echo 'make mutants  look for changes of the code that no test notices'
+	@echo 'make coverage say which lines the tests reach'
 	@echo 'make clean    remove everything built'
 
 wasm:
@@ -46,6 +47,9 @@ fuzz:
 
 mutants:
 	@.ci/mutants
+
+coverage:
+	@.ci/coverage
 
 bench: wasm
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench gateways
