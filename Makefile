@@ -1,4 +1,4 @@
-.PHONY: help wasm cli oci package run test bench fuzz mutants clean
+.PHONY: help wasm cli oci package run test bench fuzz mutants coverage clean
 
 # First port of the shop: Envoy, then auth, users, upstream, Envoy's admin
 # interface and the other services on the ten after it. Unset: the ports of
@@ -19,6 +19,7 @@ help:
 	@echo '              ONLY=fleet: several proxies instead)'
 	@echo 'make fuzz     look for inputs that break what must hold (SECONDS=60 for each target)'
 	@echo 'make mutants  look for changes of the code that no test notices'
+	@echo 'make coverage say which lines the tests reach'
 	@echo 'make clean    remove everything built'
 
 wasm:
@@ -47,6 +48,9 @@ fuzz:
 
 mutants:
 	@.ci/mutants
+
+coverage:
+	@.ci/coverage
 
 bench: wasm
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench gateways

@@ -213,6 +213,11 @@ pub const IDENTITY_TYPES: [&str; 2] = ["identity+jwt", "txntoken+jwt"];
 /// are no identifiers.
 const MAX_SUBJECT_BYTES: usize = 512;
 
+/// What a revocation names a token or its session by. A token in which one of
+/// them is no text could not be named, and so not be revoked; RFC 7519 section
+/// 4.1.7 and OpenID Connect Front-Channel Logout section 3 have them texts.
+const NAMES: [&str; 2] = ["jti", "sid"];
+
 impl Provider {
     /// Its `iss`, if its tokens are known by that.
     pub fn issuer(&self) -> Option<&str> {
@@ -352,6 +357,11 @@ impl Provider {
             Some(Value::String(sub)) if sub.len() <= MAX_SUBJECT_BYTES => sub.clone(),
             Some(_) => return Err(Rejection::ClaimMalformed("sub")),
         };
+        let is_unnameable =
+            |name: &&str| claims.get(*name).is_some_and(|it| !it.is_string() && !it.is_null());
+        if let Some(name) = NAMES.into_iter().find(is_unnameable) {
+            return Err(Rejection::ClaimMalformed(name));
+        }
         for rule in &self.required_claims {
             let found = rule.path.find(&claims);
             if !rule.accepts(found) {

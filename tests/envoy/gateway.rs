@@ -201,7 +201,12 @@ impl Gateway {
         let bytes = request.into_bytes();
         self.remember_tokens(&bytes);
         let port = self.ports.listener;
-        spawn_blocking(move || Connection::open(port).send(&bytes)).await.unwrap()
+        let answer = spawn_blocking(move || Connection::open(port).send(&bytes)).await.unwrap();
+        // The shop's upstream tells what it received, which is for it alone.
+        if let Some(answer) = answer.as_ref().filter(|answer| answer.status != 200) {
+            self.assert_silent("an answer", &answer.to_string());
+        }
+        answer
     }
 
     pub async fn send(&self, request: Request) -> Answer {
@@ -296,12 +301,18 @@ impl Gateway {
         }
     }
 
+    /// Looks for every secret and every part of a token that was used so far,
+    /// and for whatever else looks like a token.
+    fn assert_silent(&self, place: &str, text: &str) {
+        for secret in self.secrets.lock().unwrap().iter() {
+            assert!(!text.contains(secret), "{secret:?} is in {place}:\n{text}");
+        }
+        assert!(!text.contains("eyJ"), "a token that the gateway made is in {place}:\n{text}");
+    }
+
     fn check_log(&self) {
         let log = self.log();
-        for secret in self.secrets.lock().unwrap().iter() {
-            assert!(!log.contains(secret), "{secret:?} is in the log:\n{log}");
-        }
-        assert!(!log.contains("eyJ"), "a token that the gateway made is in the log:\n{log}");
+        self.assert_silent("the log", &log);
         for sign in ["panicked", "RuntimeError", "in-VM backtrace", "[critical]", "host_error"] {
             assert!(!self.started || !log.contains(sign), "{sign:?} is in the log:\n{log}");
         }
@@ -315,6 +326,9 @@ impl Drop for Gateway {
             return;
         }
         let vms = self.started.then(|| Vms::count(self.ports.admin));
+        if self.started {
+            self.assert_silent("a metric", &read_stats(self.ports.admin, "/stats"));
+        }
         drop(self.envoy.take());
         self.check_log();
         assert_eq!(vms, self.vms, "a filter died: {}", self.log());
@@ -322,6 +336,14 @@ impl Drop for Gateway {
             let _ = fs::remove_file(file);
         }
     }
+}
+
+/// Envoy's statistics, over a plain connection: this runs where nothing can be
+/// awaited.
+fn read_stats(admin: u16, path: &str) -> String {
+    let request = Request::get(path).with("connection", "close").into_bytes();
+    let answer = Connection::open(admin).send(&request).expect("Envoy answers");
+    String::from_utf8_lossy(&answer.body).into_owned()
 }
 
 /// What Envoy counts of the VMs it runs filters in.
@@ -333,11 +355,8 @@ struct Vms {
 }
 
 impl Vms {
-    /// Over a plain connection: this runs where nothing can be awaited.
     fn count(admin: u16) -> Self {
-        let request = Request::get("/stats?filter=wasm").with("connection", "close").into_bytes();
-        let answer = Connection::open(admin).send(&request).expect("Envoy answers");
-        let stats = String::from_utf8_lossy(&answer.body).into_owned();
+        let stats = read_stats(admin, "/stats?filter=wasm");
         let stat = |name: &str| {
             let mut lines = stats.lines().filter_map(|line| line.split_once(": "));
             let found = lines.find(|(other, _)| *other == name);

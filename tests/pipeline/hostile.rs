@@ -346,7 +346,7 @@ fn no_more_tokens_are_remembered_than_configured() {
     for (entries, remembered) in [(0, 0), (1, 1), (3, 3)] {
         let config = local([("/limits", json!({"token_cache_entries": entries}))]);
         let mut world = World::new(&config, ENVOY);
-        let tokens: Vec<_> = (0..6).map(|n| token(json!({ "jti": n }))).collect();
+        let tokens: Vec<_> = (0..6).map(|n| token(json!({ "jti": n.to_string() }))).collect();
         let identity = |world: &mut World, token: &String| {
             let edits = world.forwarded(token);
             field(&edits, "x-identity-token").unwrap()
@@ -384,8 +384,8 @@ fn rejected_tokens_are_not_remembered() {
     let mut world = World::new(&config, ENVOY);
     let first = field(&world.forwarded(&alice()), "x-identity-token");
     for n in 0..10 {
-        world.denied(&KEY_B.token("a", &claims(json!({ "jti": n }))));
-        world.denied(&token(json!({"jti": n, "aud": "other"})));
+        world.denied(&KEY_B.token("a", &claims(json!({ "jti": n.to_string() }))));
+        world.denied(&token(json!({"jti": n.to_string(), "aud": "other"})));
     }
     assert_eq!(field(&world.forwarded(&alice()), "x-identity-token"), first);
 }
