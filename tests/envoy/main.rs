@@ -23,6 +23,7 @@
 mod access;
 mod browsers;
 mod denials;
+#[allow(dead_code, reason = "shared with tests/faults")]
 mod gateway;
 mod host_settings;
 mod hostile_heads;
