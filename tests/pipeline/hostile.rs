@@ -364,7 +364,7 @@ fn tokens_are_remembered_up_to_so_many_bytes() {
     let limits = json!({"token_cache_bytes": 1_048_576, "max_token_bytes": 65_536});
     let mut world = World::new(&local([("/limits", limits)]), ENVOY);
     let tokens: Vec<String> =
-        (0..60).map(|n| token(json!({"jti": n, "pad": "x".repeat(15_000)}))).collect();
+        (0..60).map(|n| token(json!({"jti": n.to_string(), "pad": "x".repeat(15_000)}))).collect();
     let identity = |world: &mut World, token: &String| {
         let edits = world.forwarded(token);
         field(&edits, "x-identity-token").unwrap()

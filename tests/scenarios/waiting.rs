@@ -66,6 +66,9 @@ each_host!(a_reply_that_never_comes_ends_in_503, |host| {
     assert!(is_guarded(host, &request));
     host.advance(1);
     assert_denied(&request, 503, "user_info_unavailable");
+    // Who waited in vain is not asked about again for a second.
+    assert_denied(&ask(host, &token("alice")), 503, "user_info_unavailable");
+    host.advance(1000);
     served(host, "alice");
 });
 
@@ -80,6 +83,7 @@ each_host!(a_host_that_forgets_the_time_out_is_reminded, on Envoy, |host| {
     assert_denied(&request, 503, "user_info_unavailable");
     assert_denied(&joined, 503, "user_info_unavailable");
     callout.deliver_late(user_reply("alice"));
+    host.advance(1000);
     served(host, "alice");
 });
 
