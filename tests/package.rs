@@ -14,7 +14,7 @@ use serde_json::Value;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Files of an archive by name, and where they are in the tree.
-const KONG: [(&str, &str); 8] = [
+const KONG: [(&str, &str); 9] = [
     ("CHANGELOG.md", "CHANGELOG.md"),
     ("LICENSE", "LICENSE"),
     ("README.md", "kong/README.md"),
@@ -23,6 +23,7 @@ const KONG: [(&str, &str); 8] = [
     ("gatepass.meta.json", "kong/gatepass.meta.json"),
     ("kong.conf", "kong/kong.conf"),
     ("kong.yml", "kong/kong.yml"),
+    ("production.conf", "kong/production.conf"),
 ];
 const ENVOY: [(&str, &str); 3] =
     [("CHANGELOG.md", "CHANGELOG.md"), ("LICENSE", "LICENSE"), ("README.md", "README.md")];
@@ -179,5 +180,17 @@ fn the_instructions_name_what_there_is() {
     }
     for key in settings().keys().filter(|key| *key != "wasm" && *key != "log_level") {
         assert!(readme.contains(key.as_str()), "{key}");
+    }
+}
+
+/// Whoever unpacks the archive finds every file that its README links to.
+#[test]
+fn the_links_of_the_instructions_lead_to_files_of_the_archive() {
+    let readme = fs::read_to_string(tree("kong/README.md")).unwrap();
+    let links = readme.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    let files: Vec<_> = links.filter(|link| !link.starts_with('#')).collect();
+    assert!(files.contains(&"production.conf"), "{files:?}");
+    for file in files {
+        assert!(KONG.iter().any(|(name, _)| *name == file), "{file}");
     }
 }

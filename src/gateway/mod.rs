@@ -199,6 +199,7 @@ impl Gateway {
         if settings.mode == Mode::Shadow {
             log.push(LogLine::shadow_mode());
         }
+        let asks_claims = settings.rules.asks_claims() || settings.revocations.asks_each_time();
         let lifetimes = settings.user_info.as_ref().map(|source| source.lifetimes);
         Self {
             providers: Providers::new(providers),
@@ -217,7 +218,11 @@ impl Gateway {
             minter: settings.minter,
             rules: Rc::new(settings.rules),
             errors: settings.errors,
-            sessions: Sessions::new(settings.limits.token_cache_entries),
+            sessions: Sessions::new(
+                settings.limits.token_cache_entries,
+                settings.limits.token_cache_bytes,
+                asks_claims,
+            ),
             limits: settings.limits,
             bypass_cors_preflight: settings.bypass_cors_preflight,
             crypto: settings.crypto,
@@ -237,15 +242,14 @@ impl Gateway {
         }
     }
 
-    /// Lets it share what it fetches with the other workers of the proxy.
-    #[must_use]
-    pub fn sharing(mut self, store: Box<dyn SharedStore>) -> Self {
+    /// Lets it share what it fetches with the other workers of the proxy. To be
+    /// called before it fetches anything.
+    pub fn share(&mut self, store: Box<dyn SharedStore>) {
         for remote in self.key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
             remote.share(store.as_ref());
         }
         self.revocations.share(store.as_ref());
         self.store = Some(store);
-        self
     }
 
     /// Lets it ask the host about requests.

@@ -40,12 +40,15 @@ impl Root {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| vec![format!("no randomness: {error}")])?;
         let store = host.shared_store(settings.shared_data);
-        let gateway = Gateway::new(settings, host.traits(), seed).asking(Box::new(Facts(host)));
-        let gateway = match store {
-            Some(store) => gateway.sharing(store),
-            None => gateway,
+        let mut gateway = Gateway::new(settings, host.traits(), seed).asking(Box::new(Facts(host)));
+        let later = match store {
+            Some(store) if host.shares_when_configured() => {
+                gateway.share(store);
+                None
+            }
+            store => store,
         };
-        Ok(Shared::new(self.context_id, host, gateway))
+        Ok(Shared::new(self.context_id, host, gateway, later))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::LogLine;
 use crate::gateway::{FlightId, Gateway, Sent, Step, Submission, Waiting};
+use crate::refresh::SharedStore;
 use crate::verdict::{AccessNote, LocalReply, Verdict};
 use proxy_wasm::types::Action;
 
@@ -21,6 +22,9 @@ pub(super) struct Shared {
     root_id: u32,
     host: Host,
     gateway: RefCell<Gateway>,
+    /// The workers' data, if it waits for a request: see
+    /// [`Host::shares_when_configured`].
+    store: RefCell<Option<Box<dyn SharedStore>>>,
     /// Each callout under way, by the host's token.
     calls: RefCell<HashMap<u32, Call>>,
     metrics: Metrics,
@@ -101,13 +105,19 @@ impl Waiters {
 pub(super) const TICK_MS: u64 = 100;
 
 impl Shared {
-    pub(super) fn new(root_id: u32, host: Host, gateway: Gateway) -> Self {
+    pub(super) fn new(
+        root_id: u32,
+        host: Host,
+        gateway: Gateway,
+        store: Option<Box<dyn SharedStore>>,
+    ) -> Self {
         let shared = Self {
             root_id,
             host,
             metrics: Metrics::define(host, &gateway.metrics()),
             takes_notes: OnceCell::new(),
             gateway: RefCell::new(gateway),
+            store: RefCell::new(store),
             calls: RefCell::default(),
             waiting: RefCell::default(),
             postponed: RefCell::default(),
@@ -119,8 +129,17 @@ impl Shared {
         shared
     }
 
+    /// Gives the gateway the workers' data, if it does not have them yet.
+    fn share(&self) {
+        let store = self.store.borrow_mut().take();
+        if let Some(store) = store {
+            self.gateway.borrow_mut().share(store);
+        }
+    }
+
     /// Begins the request in whose callback this is called.
     pub(super) fn begin(&self, context_id: u32, fields: usize) -> Action {
+        self.share();
         let now = self.host.now();
         let step = match self.host.request_head(fields) {
             Ok(head) => self.with_gateway(|gateway| gateway.begin(head, now)),
@@ -170,6 +189,10 @@ impl Shared {
 
     /// Does what is due, in a callback of the root context.
     pub(super) fn tick(&self) {
+        // What it fetched now would not be shared.
+        if self.store.borrow().is_some() {
+            return;
+        }
         let now = self.host.now();
         let tick = self.with_gateway(|gateway| gateway.tick(now));
         for flight in tick.overdue {
@@ -194,6 +217,10 @@ impl Shared {
     /// Forgets a request that is over. Those that waited for its callout ask
     /// again, at the next tick.
     pub(super) fn forget(&self, context_id: u32) {
+        // Most requests never waited.
+        if self.is_idle() {
+            return;
+        }
         self.orphans.borrow_mut().remove(&context_id);
         self.submissions.borrow_mut().remove(&context_id);
         let Some(parked) = self.waiting.borrow_mut().remove(context_id) else { return };
@@ -204,6 +231,13 @@ impl Shared {
         for orphan in self.take_waiting(flight) {
             self.orphans.borrow_mut().insert(orphan.context_id, orphan.waiting);
         }
+    }
+
+    /// Whether no request waits for anything.
+    fn is_idle(&self) -> bool {
+        self.orphans.borrow().is_empty()
+            && self.submissions.borrow().is_empty()
+            && self.waiting.borrow().flights.is_empty()
     }
 
     /// Resumes every request that waits for `flight`, in a callback of `active`.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::entry::{Entry, Selector, Term};
 use crate::time::UnixTime;
-use crate::token::{Verified, numeric_date};
+use crate::token::{Verified, numeric_date, text_of};
 
 /// Entries by the value they name, at most a fixed number of them.
 #[derive(Debug)]
@@ -86,16 +86,17 @@ impl Register {
         if self.len == 0 {
             return false;
         }
-        let claims = token.claims();
+        let claims = token.claims().members();
+        let text = |name| text_of(&claims, name);
         let values = [
-            (Selector::TokenId, claims.text("jti")),
+            (Selector::TokenId, text("jti")),
             (Selector::Subject, Some(token.subject())),
-            (Selector::SessionId, claims.text("sid")),
-            (Selector::Client, claims.text("azp")),
-            (Selector::Client, claims.text("client_id")),
+            (Selector::SessionId, text("sid")),
+            (Selector::Client, text("azp")),
+            (Selector::Client, text("client_id")),
         ];
-        let issuer = claims.text("iss");
-        let issued = numeric_date(claims.members(), "iat").ok().flatten();
+        let issuer = text("iss");
+        let issued = numeric_date(&claims, "iat").ok().flatten();
         values.into_iter().any(|(selector, value)| {
             let terms = value.and_then(|value| self.terms.get(selector as usize)?.get(value));
             terms.into_iter().flatten().any(|term| term.applies(issuer, issued, now))

@@ -215,6 +215,12 @@ fn part(token: &str, position: usize, edit: impl Fn(&str) -> String) -> String {
     parts.join(".")
 }
 
+/// A text with another one inside.
+fn within(text: &str, inside: &str) -> String {
+    let (start, end) = text.split_at(text.len().min(8));
+    format!("{start}{inside}{end}")
+}
+
 fn changes() -> Vec<Change> {
     let at = now();
     let mut changes = vec![
@@ -363,10 +369,10 @@ fn changes() -> Vec<Change> {
         token("padding", "of the header", |token| part(&token, 0, |part| format!("{part}="))),
         token("white space", "behind", |token| format!("{token} ")),
         token("white space", "a line break inside", |token| {
-            part(&token, 2, |part| format!("{}\n{}", &part[..8], &part[8..]))
+            part(&token, 2, |part| within(part, "\n"))
         }),
         token("foreign characters", "inside", |token| {
-            part(&token, 2, |part| format!("{}!{}", &part[..8], &part[8..]))
+            part(&token, 2, |part| within(part, "!"))
         }),
         token("the other alphabet", "of the signature", |token| {
             part(&token, 2, |part| part.replace('-', "+").replace('_', "/"))

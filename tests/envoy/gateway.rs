@@ -37,12 +37,12 @@ impl Setup {
     /// `envoy/envoy.yaml` as it is.
     pub fn bundled() -> Self {
         let path = envoy::directory().join("envoy/envoy.yaml");
-        Self {
-            config: fs::read_to_string(path).expect("there is a bundled configuration"),
-            workers: 2,
-            jwks_fault: json!({"kind": "none"}),
-            secrets: Vec::new(),
-        }
+        Self::of(fs::read_to_string(path).expect("there is a bundled configuration"))
+    }
+
+    /// Another configuration, with the ports of the bundled one.
+    pub fn of(config: String) -> Self {
+        Self { config, workers: 2, jwks_fault: json!({"kind": "none"}), secrets: Vec::new() }
     }
 
     /// Puts `new` in the place of `old`, which must be there once.
@@ -267,6 +267,15 @@ impl Gateway {
         found.and_then(|stat| stat["value"].as_u64()).unwrap_or(0)
     }
 
+    /// The memory that Envoy has in use, with everything in it.
+    pub fn resident_mib(&self) -> f64 {
+        let pid = self.envoy.as_ref().and_then(Envoy::pid).expect("Envoy runs");
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = resident.and_then(|text| text.trim().strip_suffix(" kB")).expect("a size");
+        kib.parse::<f64>().expect("a number") / 1024.0
+    }
+
     pub async fn read(&self, port: u16, path: &str) -> Value {
         let reply = self.client.get(&format!("http://127.0.0.1:{port}{path}"), &[]).await.unwrap();
         reply.json().unwrap_or_else(|_| panic!("{reply}"))
@@ -348,14 +357,14 @@ fn read_stats(admin: u16, path: &str) -> String {
 
 /// What Envoy counts of the VMs it runs filters in.
 #[derive(Debug, PartialEq)]
-struct Vms {
+pub struct Vms {
     active: u64,
     created: u64,
     reloads: u64,
 }
 
 impl Vms {
-    fn count(admin: u16) -> Self {
+    pub fn count(admin: u16) -> Self {
         let stats = read_stats(admin, "/stats?filter=wasm");
         let stat = |name: &str| {
             let mut lines = stats.lines().filter_map(|line| line.split_once(": "));
@@ -367,6 +376,11 @@ impl Vms {
             created: stat("wasm.envoy.wasm.runtime.v8.created"),
             reloads: stat("wasm.gatepass.vm_reload"),
         }
+    }
+
+    /// How many were started anew until later.
+    pub fn restarts_until(&self, later: &Self) -> u64 {
+        (later.created - self.created).max(later.reloads - self.reloads)
     }
 }
 

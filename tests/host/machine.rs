@@ -288,12 +288,14 @@ impl Machine {
             if action == Ok(1) {
                 self.fake().violate("the filter paused the response headers");
             }
+            // In one piece, which is its last.
+            let args = [context, 2, 1];
+            let action = self.invoke(Step::ResponseBody, context, Export::ResponseBody, &args);
+            if action == Ok(1) {
+                self.fake().violate("the filter paused the response body");
+            }
         }
-        let order = match self.profile() {
-            Profile::Envoy => [Export::Done, Export::Log, Export::Delete],
-            Profile::Kong => [Export::Log, Export::Done, Export::Delete],
-        };
-        for export in order {
+        for export in [Export::Done, Export::Log, Export::Delete] {
             let step = if export == Export::Log { Step::Log } else { Step::Close };
             match self.invoke(step, context, export, &[context]) {
                 Ok(0) if export == Export::Done => {

@@ -85,7 +85,12 @@ impl ModuleVm {
 impl Vm for ModuleVm {
     fn call(&mut self, export: Export, args: &[u32]) -> Result<u32, Trap> {
         let Some(func) = self.instance.get_func(&self.store, export.name()) else {
-            // Hosts skip the callbacks that a module doesn't export.
+            let mut host = self.store.data().lock().unwrap();
+            if host.is_kong() && export != Export::Initialize {
+                let what = format!("it calls {}, which the module does not export", export.name());
+                return Err(host.worker_crash(&what));
+            }
+            // Envoy skips the callbacks that a module doesn't export.
             return Ok(u32::from(matches!(export, Export::VmStart | Export::Done)));
         };
         let args: Vec<Val> = args.iter().map(|arg| Val::I32(*arg as i32)).collect();

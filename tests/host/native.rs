@@ -273,6 +273,7 @@ unsafe extern "C" {
     safe fn proxy_on_request_headers(context: u32, count: usize, end_of_stream: bool) -> u32;
     safe fn proxy_on_request_body(context: u32, size: usize, end_of_stream: bool) -> u32;
     safe fn proxy_on_response_headers(context: u32, count: usize, end_of_stream: bool) -> u32;
+    safe fn proxy_on_response_body(context: u32, size: usize, end_of_stream: bool) -> u32;
     safe fn proxy_on_http_call_response(
         context: u32,
         token: u32,
@@ -298,6 +299,7 @@ fn enter(initialize: extern "C" fn(), export: Export, args: &[u32]) -> u32 {
         Export::ResponseHeaders => {
             return proxy_on_response_headers(args[0], size(1), args[2] == 1);
         }
+        Export::ResponseBody => return proxy_on_response_body(args[0], size(1), args[2] == 1),
         Export::HttpCallResponse => {
             proxy_on_http_call_response(args[0], args[1], size(2), size(3), size(4));
         }

@@ -62,8 +62,12 @@ pub const CARRIED_IMPORTS: &[&str] = &[
     "env.proxy_set_shared_data",
 ];
 
-/// Each line: names of which one must be exported. Nothing else may be: hosts call
-/// every callback that they find.
+/// Each line: names of which one must be exported. Nothing else may be: Envoy calls
+/// every callback that it finds.
+///
+/// Kong's runtime calls those of a request and a response whether they are there
+/// or not, and one that is not is a null pointer: the worker dies at the first
+/// response.
 pub const REQUIRED_EXPORTS: &[&[&str]] = &[
     &["_initialize"],
     &["memory"],
@@ -72,9 +76,13 @@ pub const REQUIRED_EXPORTS: &[&[&str]] = &[
     &["proxy_on_configure"],
     &["proxy_on_context_create"],
     &["proxy_on_delete"],
+    &["proxy_on_done"],
     &["proxy_on_http_call_response"],
+    &["proxy_on_log"],
     &["proxy_on_request_body"],
     &["proxy_on_request_headers"],
+    &["proxy_on_response_body"],
+    &["proxy_on_response_headers"],
     &["proxy_on_tick"],
     &["proxy_on_vm_start"],
 ];
@@ -97,6 +105,6 @@ pub fn objections(wasm: &[u8]) -> Vec<String> {
     let needless = exports
         .iter()
         .filter(|name| !REQUIRED_EXPORTS.iter().any(|names| names.contains(name)))
-        .map(|name| format!("exports {name}, which each host would call for nothing"));
+        .map(|name| format!("exports {name}, which a host would call for nothing"));
     foreign.chain(missing).chain(needless).collect()
 }

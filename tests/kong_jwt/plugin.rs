@@ -18,11 +18,29 @@ fn the_plugins_behaviour() {
             let fields = passes(&plain(), &[(":path", &path)], host);
             assert_eq!(value(&fields, "x-consumer-username"), Some("alice"));
         }),
-        same(1, "a token in a cookie, others empty", move |host| {
+        same(1, "a token in a cookie", move |host| {
             let options = json!({"cookie_names": ["a", "b"]});
             let cookie = format!("b={}", hs256(json!({})));
             passes(&options, &[("cookie", &cookie)], host);
         }),
+        differs(
+            1,
+            "an empty cookie, an empty parameter",
+            "what is sent must be a token, and one only; Kong skips empty ones",
+            move |host| {
+                let token = hs256(json!({}));
+                let (cookie, bearer) = (format!("a=; b={token}"), format!("Bearer {token}"));
+                let options = json!({"cookie_names": ["a", "b"]});
+                for fields in [
+                    &[("cookie", cookie.as_str())][..],
+                    &[(":path", "/api?jwt="), ("authorization", &bearer)],
+                ] {
+                    let got = denied_with(&options, fields, host);
+                    assert_eq!(got.1, json!({"message": "Multiple tokens provided"}));
+                }
+                assert_message(&options, "", "Bad token; invalid JSON", host);
+            },
+        ),
         differs(
             2,
             "Bearer is anchored",
@@ -42,10 +60,15 @@ fn the_plugins_behaviour() {
                 passes(&plain(), &[("authorization", &loud)], host);
             },
         ),
-        same(2, "the rest of the line is the token", move |host| {
-            let more = format!("{} foo", hs256(json!({})));
-            assert_message(&plain(), &more, "Bad token; invalid JSON", host);
-        }),
+        differs(
+            2,
+            "the rest of the line is the token",
+            "refused as in Kong, which reads it as far as its signature and says that of it",
+            move |host| {
+                let more = format!("{} foo", hs256(json!({})));
+                assert_message(&plain(), &more, "Bad token; invalid JSON", host);
+            },
+        ),
         same(3, "no token", move |host| {
             let unauthorized = json!({"message": "Unauthorized"});
             let expected = (401, unauthorized.clone(), "Bearer".to_owned());
@@ -93,24 +116,34 @@ fn the_plugins_behaviour() {
         same(7, "a payload or a signature that cannot be read", move |host| {
             let token = hs256(json!({}));
             let [header, _, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
-            let no_object = BASE64URL.encode("[]");
-            for payload in ["e", &no_object] {
+            for payload in ["", "e", &BASE64URL.encode("hello")] {
                 let token = format!("{header}.{payload}.{signature}");
-                assert_message(&plain(), &token, "Bad token; invalid claims", host);
+                assert_message(&plain(), &token, "Bad token; invalid JSON", host);
             }
             let (signed, _) = token.rsplit_once('.').unwrap();
-            for token in [format!("{signed}.%"), format!("{token}.c2ln")] {
-                let got =
-                    denied_with(&plain(), &[("authorization", &format!("Bearer {token}"))], host);
-                // `%` is in no bearer token, which is told before.
-                let text = got.1["message"].as_str().unwrap();
-                assert!(
-                    ["Bad token; invalid signature", "Bad token; invalid JSON"].contains(&text)
-                );
+            for token in [format!("{signed}.c"), format!("{token}.c2ln")] {
+                assert_message(&plain(), &token, "Bad token; invalid signature", host);
             }
-            let token = format!("{signed}.c");
-            assert_message(&plain(), &token, "Bad token; invalid signature", host);
         }),
+        differs(
+            7,
+            "a payload that is no object, a signature that no bearer token has",
+            "Kong looks for iss in texts and lists too, and answers 500 to a number; \
+             `%` is in no bearer token (RFC 6750 section 2.1), which is told before",
+            move |host| {
+                let token = hs256(json!({}));
+                let [header, _, signature] =
+                    token.split('.').collect::<Vec<_>>().try_into().unwrap();
+                for payload in ["[]", "\"text\"", "7", "null"] {
+                    let payload = BASE64URL.encode(payload);
+                    let token = format!("{header}.{payload}.{signature}");
+                    assert_message(&plain(), &token, "Bad token; invalid JSON", host);
+                }
+                let (signed, _) = token.rsplit_once('.').unwrap();
+                let token = format!("{signed}.%");
+                assert_message(&plain(), &token, "Bad token; invalid JSON", host);
+            },
+        ),
         same(8, "no key claim", move |host| {
             let token = hs256(json!({"iss": null}));
             assert_message(&plain(), &token, "No mandatory 'iss' in claims", host);
@@ -124,9 +157,9 @@ fn the_plugins_behaviour() {
         differs(
             10,
             "a key claim that is no text",
-            "Kong answers 500: it is the token that is wrong",
+            "Kong answers 500, or to false as if there were none: it is the token that is wrong",
             move |host| {
-                for iss in [json!(7), json!(["key-HS256"]), json!({"a": 1})] {
+                for iss in [json!(7), json!(["key-HS256"]), json!({"a": 1}), json!(false)] {
                     let token = hs256(json!({ "iss": iss }));
                     assert_message(&plain(), &token, "Invalid 'iss' in claims", host);
                 }
@@ -195,6 +228,18 @@ fn the_plugins_behaviour() {
             let precise = bearer(json!({"exp": START as f64 + 0.5, "nbf": START}));
             passes(&both, &[("authorization", &precise)], host);
         }),
+        differs(
+            15,
+            "a token that has ended and has not begun",
+            "the first that is wrong is told; Kong names both",
+            move |host| {
+                let never =
+                    format!("Bearer {}", hs256(json!({"exp": START - 1, "nbf": START + 1})));
+                let both = json!({"claims_to_verify": ["exp", "nbf"]});
+                let got = denied_with(&both, &[("authorization", &never)], host);
+                assert_eq!((got.0, got.1), (401, json!({"exp": "token expired"})));
+            },
+        ),
         differs(
             15,
             "exp is checked unless told otherwise, and always when it is there",

@@ -24,10 +24,7 @@ fn every_token_with_one_bit_changed_is_denied() {
             let mut changed = good.clone().into_bytes();
             changed[position] ^= 1 << bit;
             let value = [b"Bearer ", changed.as_slice()].concat();
-            let mut fields = head(&[]).fields().to_vec();
-            fields.push(gatepass::http::Field { name: "authorization".into(), value });
-            let pairs = fields.into_iter().map(|field| (field.name, field.value));
-            let step = world.begin(RequestHead::new(pairs));
+            let step = world.begin(head_with(&value));
             let Step::Done(Verdict::Answer(reply)) = step else {
                 panic!("byte {position}, bit {bit}: {step:?}")
             };
@@ -359,6 +356,25 @@ fn no_more_tokens_are_remembered_than_configured() {
         let same = latest.filter(|(token, first)| identity(&mut world, token) == *first).count();
         assert_eq!(same, remembered, "{entries} entries");
     }
+}
+
+/// Long tokens are remembered too, as far as the memory for them goes.
+#[test]
+fn tokens_are_remembered_up_to_so_many_bytes() {
+    let limits = json!({"token_cache_bytes": 1_048_576, "max_token_bytes": 65_536});
+    let mut world = World::new(&local([("/limits", limits)]), ENVOY);
+    let tokens: Vec<String> =
+        (0..60).map(|n| token(json!({"jti": n, "pad": "x".repeat(15_000)}))).collect();
+    let identity = |world: &mut World, token: &String| {
+        let edits = world.forwarded(token);
+        field(&edits, "x-identity-token").unwrap()
+    };
+    let first: Vec<_> = tokens.iter().map(|token| identity(&mut world, token)).collect();
+    let latest = tokens.iter().zip(first).rev();
+    let remembered = latest.take_while(|(token, first)| identity(&mut world, token) == *first);
+    // About 30 kB each: the token of 20 kB, its claims, its identity.
+    let remembered = remembered.count();
+    assert!((25..=40).contains(&remembered), "{remembered}");
 }
 
 /// Tokens that were not accepted take nobody's place.

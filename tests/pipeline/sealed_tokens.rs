@@ -3,7 +3,7 @@
 
 use gatepass::callout::{Answer, CalloutReply};
 use gatepass::gateway::{HostTraits, Sent, Step};
-use gatepass::http::{Field, RequestHead};
+use gatepass::http::RequestHead;
 use gatepass::verdict::LocalReply;
 use serde_json::{Value, json};
 
@@ -51,11 +51,7 @@ fn login(fields: &[(&str, &str)]) -> RequestHead {
 
 /// What the login service answers.
 fn service_says(status: u16, fields: &[(&str, &str)], body: &str) -> CalloutReply {
-    let field = |(name, value): &(&str, &str)| Field {
-        name: (*name).to_owned(),
-        value: value.as_bytes().to_vec(),
-    };
-    let fields = fields.iter().map(field).collect();
+    let fields = fields.iter().copied().collect();
     CalloutReply::Answer(Answer { status, cache_control: None, fields, body: body.into() })
 }
 

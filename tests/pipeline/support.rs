@@ -227,6 +227,12 @@ pub fn bearer(token: &str) -> RequestHead {
     head(&[("authorization", &format!("Bearer {token}"))])
 }
 
+/// A request whose `authorization` may be any bytes.
+pub fn head_with(authorization: &[u8]) -> RequestHead {
+    let pairs = [(":method", &b"GET"[..]), (":path", b"/api"), (":authority", b"shop.example")];
+    RequestHead::new(pairs.into_iter().chain([("authorization", authorization)]))
+}
+
 /// Shared data as Envoy has it.
 #[derive(Clone, Debug, Default)]
 pub struct Store(pub Rc<RefCell<Values>>);
@@ -270,7 +276,7 @@ impl World {
     /// One that shares what it fetches with other workers.
     pub fn sharing(config: &Value, host: HostTraits, store: &Store) -> Self {
         let mut world = Self::new(config, host);
-        world.gateway = gateway(config, host).sharing(Box::new(store.clone()));
+        world.gateway.share(Box::new(store.clone()));
         world
     }
 
@@ -453,7 +459,7 @@ pub fn denial(status: u16, code: &str) -> (u16, String) {
 /// The value that the filter sets for a header.
 pub fn field(edits: &HeaderEdits, name: &str) -> Option<String> {
     let mut values = edits.set.iter().filter(|(other, _)| other.as_str() == name);
-    let value = values.next().map(|(_, value)| String::from_utf8(value.clone()).unwrap());
+    let value = values.next().map(|(_, value)| String::from_utf8(value.to_vec()).unwrap());
     assert!(values.next().is_none(), "{name} is set once");
     value
 }
@@ -468,11 +474,10 @@ pub fn upstream(head: &RequestHead, edits: &HeaderEdits) -> Vec<(String, String)
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let mut fields: Vec<(String, String)> = head
         .fields()
-        .iter()
-        .filter(|field| {
-            !edits.cleansing.clear.iter().any(|name| name.eq_ignore_ascii_case(&field.name))
+        .map(|field| (text(field.name).to_ascii_lowercase(), text(field.value)))
+        .filter(|(name, _)| {
+            !edits.cleansing.clear.iter().any(|cleared| cleared.eq_ignore_ascii_case(name))
         })
-        .map(|field| (field.name.to_ascii_lowercase(), text(&field.value)))
         .collect();
     let mut replace = |name: &str, value: &[u8]| {
         fields.retain(|(other, _)| other != name);
@@ -500,7 +505,7 @@ pub fn reply(status: u16, body: &[u8]) -> CalloutReply {
     CalloutReply::Answer(Answer {
         status,
         cache_control: None,
-        fields: vec![],
+        fields: gatepass::http::Fields::default(),
         body: body.to_vec(),
     })
 }
@@ -508,7 +513,12 @@ pub fn reply(status: u16, body: &[u8]) -> CalloutReply {
 pub fn ok_cached(cache_control: &str, body: &Value) -> CalloutReply {
     let cache_control = Some(cache_control.as_bytes().to_vec());
     let body = body.to_string().into_bytes();
-    CalloutReply::Answer(Answer { status: 200, cache_control, fields: vec![], body })
+    CalloutReply::Answer(Answer {
+        status: 200,
+        cache_control,
+        fields: gatepass::http::Fields::default(),
+        body,
+    })
 }
 
 pub fn failed() -> CalloutReply {

@@ -133,3 +133,42 @@ each_host!(one_good_and_one_bad_configuration_in_one_vm, |host| {
     let outcome = served(host, "alice").outcome();
     assert!(matches!(outcome, Outcome::Forwarded { failed_open: None, .. }));
 });
+
+// A trap while it is configured would have Kong skip the filters of every route, and
+// one in a tick would keep the worker from everything else.
+each_host!(shared_data_without_a_zone_let_nobody_pass, on Kong, |host| {
+    let mut patch = shop::remote_keys();
+    patch["shared_data"] = json!("always");
+    shop::open(host, patch);
+    host.advance(1000);
+    for authorization in ["", &shop::bearer("alice")] {
+        let head = Head::get("/").header("authorization", authorization);
+        let request = host.send(head);
+        assert!(matches!(request.outcome(), Outcome::Failed { status: 500, .. }));
+        host.advance(1000);
+    }
+    let broken = host.take_violations();
+    assert_eq!(broken.len(), 2, "one each request: {broken:#?}");
+    assert!(broken.iter().all(|what| what.contains("no shm_kv")), "{broken:#?}");
+});
+
+each_host!(with_a_zone_workers_share_from_the_first_request_on, on Kong, |host| {
+    host.with_shm_kv();
+    let mut patch = shop::remote_keys();
+    patch["shared_data"] = json!("always");
+    shop::open(host, patch);
+    host.advance(1000);
+    assert!(host.background_callouts().is_empty(), "nothing that would not be shared");
+    let alice = || Head::get("/").header("authorization", &shop::bearer("alice"));
+    let request = host.send(alice());
+    request.answer(shop::issuer().jwks());
+    request.answer(shop::user_reply("alice"));
+    assert!(request.is_forwarded(), "{:?}", request.outcome());
+    // Another worker finds the keys, once it had a request.
+    host.lose_instance();
+    shop::assert_denied(&host.send(Head::get("/")), 401, "token_missing");
+    host.tick();
+    let request = host.send(alice());
+    request.answer(shop::user_reply("alice"));
+    assert!(request.is_forwarded(), "{:?}", request.outcome());
+});

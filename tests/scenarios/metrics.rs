@@ -171,18 +171,60 @@ each_host!(plugins_of_one_vm_count_together, |host| {
     assert_eq!(host.metric("gatepass_requests_total.outcome.denied.code.token_missing"), 2);
 });
 
-/// Kong shows labels by the patterns in the filter's metadata.
-#[test]
-fn kong_is_told_the_labels() {
+/// The name and the labels that Kong's prometheus plugin makes of a metric by the
+/// patterns in the filter's metadata (Kong 3.9.3, plugins/prometheus/wasmx.lua):
+/// each is searched for behind what the one before it found, and the name ends
+/// where the first is.
+fn as_kong_reads(metric: &str, labels: &[&str]) -> (String, Vec<(String, String)>) {
+    let (mut found, mut name, mut rest) = (Vec::new(), metric, metric);
+    for label in labels {
+        let Some((before, after)) = rest.split_once(&format!(".{label}.")) else { continue };
+        if found.is_empty() {
+            name = before;
+        }
+        let value = after.split('.').next().unwrap();
+        found.push(((*label).to_owned(), value.to_owned()));
+        rest = after.strip_prefix(value).unwrap();
+    }
+    (format!("pw_gatepass_{name}"), found)
+}
+
+/// Kong shows labels by the patterns in the filter's metadata, which are those of
+/// PCRE: two captures, the label with its name and its value.
+fn labels_of_kong() -> Vec<String> {
     let metadata: Value =
         serde_json::from_str(include_str!("../../kong/gatepass.meta.json")).unwrap();
     let patterns = metadata["metrics"]["label_patterns"].as_array().unwrap();
-    let labels: Vec<_> = patterns.iter().map(|it| it["label"].as_str().unwrap()).collect();
-    assert_eq!(labels, ["outcome", "code", "cache", "service", "result", "provider", "algorithm"]);
-    for pattern in patterns {
-        // Two captures, as Kong's prometheus plugin reads them: the label with
-        // its name, by which the metric's own name is cut off, and its value.
-        let label = pattern["label"].as_str().unwrap();
-        assert_eq!(pattern["pattern"], format!("(%.{label}%.([^.]+))"));
-    }
+    let label = |pattern: &Value| {
+        let label = pattern["label"].as_str().unwrap().to_owned();
+        assert_eq!(pattern["pattern"], format!(r"(\.{label}\.([^.]+))"));
+        label
+    };
+    patterns.iter().map(label).collect()
 }
+
+// A dot that is left in a name makes Prometheus refuse the whole page, Kong's own
+// metrics included.
+each_host!(kong_makes_labels_of_every_name, |host| {
+    shop::open(host, json!({}));
+    served(host, "alice");
+    host.send(Head::get("/"));
+    host.tick();
+    let labels = labels_of_kong();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let metrics = host.metrics();
+    assert!(metrics.len() > 20, "{metrics:?}");
+    for metric in metrics.keys() {
+        let (name, _) = as_kong_reads(metric, &labels);
+        let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        assert!(is_plain, "{metric}: {name}");
+    }
+    let denied = "gatepass_requests_total.outcome.denied.code.token_missing";
+    assert!(metrics.contains_key(denied), "{metrics:?}");
+    let expected = [("outcome", "denied"), ("code", "token_missing")]
+        .map(|(label, value)| (label.to_owned(), value.to_owned()));
+    assert_eq!(
+        as_kong_reads(denied, &labels),
+        ("pw_gatepass_gatepass_requests_total".to_owned(), expected.to_vec())
+    );
+});

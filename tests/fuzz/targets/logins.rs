@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::callout::{Answer, CalloutReply};
 use gatepass::gateway::Step;
-use gatepass::http::Field;
+use gatepass::http::Fields;
 use gatepass::verdict::{LocalReply, Verdict};
 use serde_json::{Value, json};
 
 use super::shapes::{below, bytes, change, one_of, rarely, value, written};
 use super::support::{
-    HOSTS, SEAL_KEY, World, alice, awaits, bearer, failed, head, local, seal_keys,
+    HOSTS, SEAL_KEY, World, alice, awaits, failed, head, head_with, local, seal_keys,
 };
 
 const REFERENCE: &str = "opaque-reference-0123456789";
@@ -106,16 +106,15 @@ fn reply(u: &mut Unstructured<'_>, token: &str) -> CalloutReply {
         1 => u.arbitrary().unwrap_or(200),
         _ => 200,
     };
-    let field = |name: &str, value: Vec<u8>| Field { name: name.to_owned(), value };
-    let mut fields = Vec::new();
+    let mut fields = Fields::default();
     if !rarely(u, 4) {
         let types = ["application/json", "text/html", "application/a+json; charset=utf-8"];
-        fields.push(field("content-type", (*one_of(u, &types)).into()));
+        fields.push("content-type", one_of(u, &types).as_bytes());
     }
     while rarely(u, 3) {
         let value = if rarely(u, 4) { bytes(u, 40) } else { spelled(u, token).into_bytes() };
         let name = *one_of(u, &FIELDS);
-        fields.push(field(name, value));
+        fields.push(name, &value);
     }
     CalloutReply::Answer(Answer { status, cache_control: None, body: body(u, token), fields })
 }
@@ -246,11 +245,7 @@ fn come_back(u: &mut Unstructured<'_>) {
     // Twice: a sealed token is remembered by its sealed form.
     for token in [&good, &changed, &changed] {
         let value = [b"Bearer ", token.as_slice()].concat();
-        let mut fields = bearer("").fields().to_vec();
-        fields.retain(|field| field.name != "authorization");
-        fields.push(Field { name: "authorization".into(), value });
-        let pairs = fields.into_iter().map(|field| (field.name, field.value));
-        match world.begin(gatepass::http::RequestHead::new(pairs)) {
+        match world.begin(head_with(&value)) {
             Step::Done(Verdict::Forward(_)) => assert_eq!(token.trim_ascii(), good),
             Step::Done(Verdict::Answer(reply)) => {
                 assert_ne!(*token, good, "a good one was refused");

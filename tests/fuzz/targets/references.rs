@@ -85,7 +85,7 @@ fn reply(u: &mut Unstructured<'_>) -> (CalloutReply, Said, bool) {
     let is_good = status == 200 && body == good().to_string().into_bytes();
     let said = Said::read(status, &body);
     let cache_control = rarely(u, 4).then(|| b"no-store".to_vec());
-    let answer = Answer { status, cache_control, body, fields: Vec::new() };
+    let answer = Answer { status, cache_control, body, fields: gatepass::http::Fields::default() };
     (CalloutReply::Answer(answer), said, is_good)
 }
 

@@ -147,7 +147,8 @@ impl Run {
         let status = if rarely(u, 8) { u.arbitrary().unwrap_or(200) } else { 200 };
         let is_plain = status == 200 && body == page.to_string().into_bytes();
         let read: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let answer = Answer { status, cache_control: None, body, fields: Vec::new() };
+        let answer =
+            Answer { status, cache_control: None, body, fields: gatepass::http::Fields::default() };
         let now = self.world.now();
         assert!(self.world.gateway.land(sent, &CalloutReply::Answer(answer), now).is_some());
 
