@@ -371,9 +371,7 @@ fn changes() -> Vec<Change> {
         token("white space", "a line break inside", |token| {
             part(&token, 2, |part| within(part, "\n"))
         }),
-        token("foreign characters", "inside", |token| {
-            part(&token, 2, |part| within(part, "!"))
-        }),
+        token("foreign characters", "inside", |token| part(&token, 2, |part| within(part, "!"))),
         token("the other alphabet", "of the signature", |token| {
             part(&token, 2, |part| part.replace('-', "+").replace('_', "/"))
         }),
