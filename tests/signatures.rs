@@ -85,6 +85,24 @@ fn tokens_of_another_implementation_are_accepted() {
     }
 }
 
+/// A gateway's own key is known again by this, whatever somebody calls it who
+/// publishes it as his.
+#[test]
+fn a_key_is_known_again_by_what_it_is() {
+    let material = |jwk: &Value| ["n", "crv", "x"].map(|member| jwk[member].clone());
+    let public: Vec<_> = tokens().into_iter().filter(|it| it.jwk["kty"] != "oct").collect();
+    for one in &public {
+        let mut renamed = one.jwk.clone();
+        renamed["kid"] = "another name".into();
+        let renamed = VerifyingKey::from_jwk(renamed.as_object().unwrap(), Origin::Remote).unwrap();
+        assert!(one.key.is_same_as(&renamed), "{}", one.name);
+        for other in &public {
+            let expected = material(&one.jwk) == material(&other.jwk);
+            assert_eq!(one.key.is_same_as(&other.key), expected, "{} {}", one.name, other.name);
+        }
+    }
+}
+
 #[test]
 fn examples_of_the_rfcs_verify() {
     let examples = serde_json::from_str(include_str!("fixtures/rfc_examples.json")).unwrap();

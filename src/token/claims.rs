@@ -189,6 +189,13 @@ mod tests {
     }
 
     #[test]
+    fn names_are_shown_and_values_are_not() {
+        let shown = format!("{:?}", claims(json!({"sub": "alice"})));
+        assert_eq!(shown, r#"{"sub"}"#);
+        assert_eq!(ClaimPath::dotted("address.country").to_string(), "address.country");
+    }
+
+    #[test]
     fn dates() {
         for (case, value, expected) in [
             ("whole", json!(1_700_000_000), Ok(Some(UnixTime::from_secs(1_700_000_000)))),

@@ -261,6 +261,22 @@ fn a_full_list_takes_no_more() {
 }
 
 #[test]
+fn the_identity_of_a_revoked_token_is_forgotten() {
+    let mut world = World::new(&config(endpoint()), ENVOY);
+    let alice = alice();
+    let jti = |world: &mut World| {
+        let edits = world.forwarded(&alice);
+        world.identity(&edits)["jti"].clone()
+    };
+    let first = jti(&mut world);
+    assert_eq!(jti(&mut world), first, "remembered");
+    revoke(&mut world, json!({"sub": "alice", "until": START + 5}));
+    assert_eq!(world.denied(&alice), revoked());
+    world.pass(5);
+    assert_ne!(jti(&mut world), first, "when the entry has ended");
+}
+
+#[test]
 fn all_workers_know_at_once() {
     let (config, store) = (config(endpoint()), Store::default());
     let mut workers: Vec<World> = (0..3).map(|_| worker(&config, &store)).collect();
