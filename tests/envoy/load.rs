@@ -161,7 +161,7 @@ async fn clients_that_leave_while_a_service_hangs_leave_nothing_behind() {
     gateway.users_fault(json!({"kind": "slow", "delay_ms": 60_000})).await;
     let mut outcomes = BTreeSet::new();
     // Who waited in vain is not asked about again for a second.
-    for user in ["alice", "bob", "dave"] {
+    for user in ["alice", "bob", "carol"] {
         let token = gateway.token(user);
         let request = Request::get("/orders").bearer(&token).into_bytes();
         gateway.remember_tokens(&request);
