@@ -1,4 +1,4 @@
-.PHONY: help wasm cli oci package run test bench fuzz mutants clean
+.PHONY: help wasm cli oci package run test bench fuzz mutants coverage clean
 
 # First port of the shop: Envoy, then auth, users, upstream, Envoy's admin
 # interface and the other services on the ten after it. Unset: the ports of
@@ -15,9 +15,11 @@ help:
 	@echo 'make oci      put it into an OCI image layout, in target/oci'
 	@echo 'make package  put it with all that a host needs into one archive for each host, in dist/'
 	@echo 'make test     run every check and test'
-	@echo 'make bench    measure it beside what else does the job (7 minutes; QUICK=1: 2 minutes)'
+	@echo 'make bench    measure it beside what else does the job (7 minutes; QUICK=1: 2 minutes;'
+	@echo '              ONLY=fleet: several proxies instead)'
 	@echo 'make fuzz     look for inputs that break what must hold (SECONDS=60 for each target)'
 	@echo 'make mutants  look for changes of the code that no test notices'
+	@echo 'make coverage say which lines the tests reach'
 	@echo 'make clean    remove everything built'
 
 wasm:
@@ -46,6 +48,9 @@ fuzz:
 
 mutants:
 	@.ci/mutants
+
+coverage:
+	@.ci/coverage
 
 bench: wasm
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench gateways

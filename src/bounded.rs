@@ -1,7 +1,8 @@
 //! A map of bounded size, for what may be forgotten.
 
 use std::borrow::Borrow;
-use std::hash::Hash;
+use std::fmt;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
@@ -50,6 +51,13 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
         std::mem::replace(&mut self.evicted, 0)
     }
 
+    /// Forgets the value not used for longest; false if there is none.
+    pub(crate) fn forget_oldest(&mut self) -> bool {
+        let is_gone = self.entries.as_mut().is_some_and(|entries| entries.pop_lru().is_some());
+        self.evicted = self.evicted.saturating_add(is_gone.into());
+        is_gone
+    }
+
     /// Forgets a key.
     pub(crate) fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q)
     where
@@ -61,9 +69,111 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
     }
 }
 
+/// Values by a whole text, such as a token, at most a fixed number of them.
+///
+/// A text is looked for by a hash of its end, under a key that each VM makes up
+/// for itself, and found only if all of it is the same: no text can ever get the
+/// value of another. Two with the same hash take each other's place.
+pub(crate) struct ByText<V> {
+    entries: Bounded<u64, (Box<[u8]>, V)>,
+    hashes: RandomState,
+}
+
+impl<V> ByText<V> {
+    /// Room for `max_entries`.
+    pub(crate) fn new(max_entries: usize) -> Self {
+        Self { entries: Bounded::new(max_entries), hashes: RandomState::new() }
+    }
+
+    /// The value of `text`, which counts as used.
+    pub(crate) fn get_mut(&mut self, text: &[u8]) -> Option<&mut V> {
+        let (own, value) = self.entries.get_mut(&self.hash(text))?;
+        is_same(own, text).then_some(value)
+    }
+
+    /// Keeps a value, in place of the one that `text` had.
+    pub(crate) fn insert(&mut self, text: &[u8], value: V) {
+        self.entries.insert(self.hash(text), (text.into(), value));
+    }
+
+    /// The end of a token is its signature, or all of it is random: no two have
+    /// the same, and the rest need not be hashed.
+    fn hash(&self, text: &[u8]) -> u64 {
+        self.hashes.hash_one(text.last_chunk::<64>().map_or(text, <[u8; 64]>::as_slice))
+    }
+
+    /// Forgets a text.
+    pub(crate) fn remove(&mut self, text: &[u8]) {
+        if self.get_mut(text).is_some() {
+            self.entries.remove(&self.hash(text));
+        }
+    }
+
+    /// Forgets the text not used for longest; false if there is none.
+    pub(crate) fn forget_oldest(&mut self) -> bool {
+        self.entries.forget_oldest()
+    }
+
+    /// How many entries went to make room, since the last call.
+    pub(crate) const fn take_evicted(&mut self) -> u64 {
+        self.entries.take_evicted()
+    }
+}
+
+impl<V> fmt::Debug for ByText<V> {
+    /// Texts are tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByText").finish_non_exhaustive()
+    }
+}
+
+/// Whether two texts are the same. Eight bytes at a time: what `==` comes to in
+/// WebAssembly goes byte by byte, and tokens are long.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let ((words, rest), (other_words, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
+    let mut pairs = words.iter().zip(other_words);
+    one.len() == other.len()
+        && pairs.all(|(one, other)| u64::from_ne_bytes(*one) == u64::from_ne_bytes(*other))
+        && rest == other_rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_compared_as_a_whole() {
+        let long = b"abcdefghijklmnopqrst";
+        for length in 0..=long.len() {
+            let text = &long[..length];
+            assert!(is_same(text, text), "{length} bytes");
+            for position in 0..length {
+                let mut other = text.to_vec();
+                other[position] ^= 1;
+                assert!(!is_same(text, &other), "{length} bytes, another at {position}");
+            }
+            assert!(length == 0 || !is_same(text, &long[..length - 1]), "{length} bytes and fewer");
+        }
+    }
+
+    #[test]
+    fn another_text_of_the_same_hash_is_not_found() {
+        let mut entries = ByText::new(2);
+        entries.insert(b"a", 1);
+        // As if the hash of "b" were that of "a".
+        let hash = entries.hash(b"b");
+        entries.entries.insert(hash, (b"a"[..].into(), 1));
+        assert_eq!(entries.get_mut(b"b"), None);
+        entries.remove(b"b");
+        assert!(entries.entries.get_mut(&hash).is_some(), "it is not forgotten for another");
+        assert_eq!(entries.get_mut(b"a"), Some(&mut 1));
+        entries.insert(b"b", 2);
+        assert_eq!(entries.get_mut(b"b"), Some(&mut 2));
+        entries.remove(b"a");
+        assert_eq!(entries.get_mut(b"a"), None);
+        assert_eq!(entries.get_mut(b"b"), Some(&mut 2));
+        assert!(entries.forget_oldest() && !entries.forget_oldest());
+    }
 
     #[test]
     fn the_one_not_used_for_longest_goes_first() {

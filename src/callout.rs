@@ -6,7 +6,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use crate::http::{Field, HeaderName};
+use crate::http::{Fields, HeaderName};
 use crate::secret::Secret;
 use crate::time::Span;
 
@@ -101,7 +101,7 @@ pub struct Answer {
     /// The first `Cache-Control` header.
     pub cache_control: Option<Vec<u8>>,
     /// The header fields, if [`Callout::wants_fields`] asked for them.
-    pub fields: Vec<Field>,
+    pub fields: Fields,
     /// The body, at most `limits.max_reply_bytes`.
     pub body: Vec<u8>,
 }
@@ -169,7 +169,8 @@ mod tests {
             ("only others", Some("private"), None),
         ] {
             let cache_control = header.map(|text| text.as_bytes().to_vec());
-            let answer = Answer { status: 200, cache_control, fields: vec![], body: vec![] };
+            let answer =
+                Answer { status: 200, cache_control, fields: Fields::default(), body: vec![] };
             assert_eq!(answer.max_age().map(Span::as_secs), expected, "{case}");
         }
     }

@@ -90,7 +90,8 @@ impl ConsumerDirectory {
     /// Only the first claim that is present counts: a token cannot fall back on
     /// a weaker claim when its stronger one is unknown.
     fn select(&self, claims: &Claims) -> Result<Option<&Rc<Consumer>>, Denial> {
-        let selecting = self.claims.iter().find_map(|path| path.find(claims.members()));
+        let members = claims.members();
+        let selecting = self.claims.iter().find_map(|path| path.find(&members));
         let key = selecting.and_then(|value| value.as_str());
         match key.and_then(|key| self.by_key.get(key)) {
             Some(consumer) => Ok(Some(consumer)),

@@ -34,7 +34,7 @@ impl OwnedHeaders {
         Self { names }
     }
 
-    fn owner_of(&self, name: &str) -> Option<&HeaderName> {
+    fn owner_of(&self, name: &[u8]) -> Option<&HeaderName> {
         self.names.iter().find(|owned| owned.is_spelled(name))
     }
 
@@ -44,10 +44,10 @@ impl OwnedHeaders {
     /// 9110 section 7.6.1).
     pub fn cleanse(&self, head: &RequestHead, cleansing: &mut Cleansing) {
         for field in head.fields() {
-            if self.owner_of(&field.name).is_some() {
-                note(&mut cleansing.clear, &field.name);
-            } else if field.name.eq_ignore_ascii_case("connection")
-                && let Some(rest) = self.without_owned(&field.value)
+            if self.owner_of(field.name).is_some() {
+                note(&mut cleansing.clear, field.name);
+            } else if field.name.eq_ignore_ascii_case(b"connection")
+                && let Some(rest) = self.without_owned(field.value)
             {
                 cleansing.rewrite.push(("connection", rest));
             }
@@ -62,7 +62,8 @@ impl OwnedHeaders {
     /// reads `,` and the value, or nothing.
     pub fn refuse_misspelled(&self, cleansing: &Cleansing) -> Result<(), Denial> {
         let is_misspelled = |name: &&String| {
-            self.owner_of(name).is_some_and(|own| !own.as_str().eq_ignore_ascii_case(name))
+            let owner = self.owner_of(name.as_bytes());
+            owner.is_some_and(|own| !own.as_str().eq_ignore_ascii_case(name))
         };
         match cleansing.clear.iter().find(is_misspelled) {
             Some(name) => Err(Denial::HeaderRepeated(name.to_ascii_lowercase())),
@@ -73,9 +74,7 @@ impl OwnedHeaders {
     /// The options of a `Connection` value that name no owned header; `None`
     /// when none of them does.
     fn without_owned(&self, value: &[u8]) -> Option<Vec<u8>> {
-        let is_owned = |option: &&[u8]| {
-            std::str::from_utf8(option.trim_ascii()).is_ok_and(|name| self.owner_of(name).is_some())
-        };
+        let is_owned = |option: &&[u8]| self.owner_of(option.trim_ascii()).is_some();
         let options = || value.split(|byte| *byte == b',');
         options().any(|option| is_owned(&option)).then(|| {
             let kept: Vec<_> = options().filter(|option| !is_owned(option)).collect();
@@ -93,8 +92,8 @@ pub fn refuse_repeated(head: &RequestHead, cleansing: &Cleansing) -> Result<(), 
     let cleared = cleansing.clear.iter().map(String::as_str);
     let rewritten = cleansing.rewrite.iter().map(|(name, _)| *name);
     for name in cleared.chain(rewritten) {
-        let same = |field: &&Field| is_spelled(name, &field.name);
-        if head.fields().iter().filter(same).count() > 1 {
+        let same = |field: &Field<'_>| is_spelled(name.as_bytes(), field.name);
+        if head.fields().filter(same).count() > 1 {
             return Err(Denial::HeaderRepeated(name.to_ascii_lowercase()));
         }
     }
@@ -102,9 +101,10 @@ pub fn refuse_repeated(head: &RequestHead, cleansing: &Cleansing) -> Result<(), 
 }
 
 /// Adds a name once, whatever its case.
-pub fn note(names: &mut Vec<String>, name: &str) {
-    if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-        names.push(name.to_owned());
+pub fn note(names: &mut Vec<String>, name: &[u8]) {
+    if !names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
+        // Spelled like one of ours, so it is ASCII.
+        names.push(String::from_utf8_lossy(name).into_owned());
     }
 }
 

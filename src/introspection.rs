@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::bounded::Bounded;
+use crate::bounded::ByText;
 use crate::callout::{Callout, CalloutFailure, CalloutReply, Service};
 use crate::denial::Denial;
 use crate::http::{HeaderName, percent_encode};
@@ -105,7 +105,7 @@ pub fn is_reference(token: &[u8]) -> bool {
 pub(crate) struct Introspection {
     pub provider: ProviderId,
     pub endpoint: IntrospectionEndpoint,
-    kept: Bounded<Box<[u8]>, Kept>,
+    kept: ByText<Kept>,
 }
 
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Introspection {
         endpoint: IntrospectionEndpoint,
         max_entries: usize,
     ) -> Self {
-        Self { provider, endpoint, kept: Bounded::new(max_entries) }
+        Self { provider, endpoint, kept: ByText::new(max_entries) }
     }
 
     /// What was decided on `token`, if that still holds. A decision from the
@@ -154,7 +154,7 @@ impl Introspection {
             }
             Err(_) => now.plus(self.endpoint.negative_ttl),
         };
-        self.kept.insert(token.into(), Kept { decision, at: now, until });
+        self.kept.insert(token, Kept { decision, at: now, until });
     }
 }
 

@@ -34,6 +34,19 @@ pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, JsonError> {
     }
 }
 
+/// An object of these members.
+///
+/// One by one: to collect them, the standard library sorts them first, with a
+/// copy of its sorting for each place that does so, and hosts compile all of it
+/// when the module starts.
+pub fn object(members: impl IntoIterator<Item = (String, Value)>) -> Map<String, Value> {
+    let mut object = Map::new();
+    for (name, value) in members {
+        object.insert(name, value);
+    }
+    object
+}
+
 /// What sort of value this is, with its article, for messages.
 pub fn kind(value: &Value) -> &'static str {
     match value {

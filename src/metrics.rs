@@ -393,7 +393,12 @@ mod tests {
         tally.ended(Ending::Denied("token_missing"));
         tally.evicted(Cache::Token, 3);
         tally.evicted(Cache::UserInfo, 0);
-        let answer = Answer { status: 404, cache_control: None, fields: vec![], body: vec![] };
+        let answer = Answer {
+            status: 404,
+            cache_control: None,
+            fields: crate::http::Fields::default(),
+            body: vec![],
+        };
         let (sent, now) = (UnixTime::from_millis(1000), UnixTime::from_millis(1012));
         tally.called(&users, &CalloutReply::Answer(answer), sent, now);
         let failed = CalloutReply::Failed(CalloutFailure::NoReply);

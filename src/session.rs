@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::bounded::Bounded;
+use crate::bounded::ByText;
 use crate::http::log_word;
 use crate::identity::{Authenticated, Identity};
 use crate::keys::KeySet;
@@ -22,28 +22,26 @@ pub struct Session {
     clearance: Cell<Clearance>,
     identity: RefCell<Option<Rc<Identity>>>,
     note: AccessNote,
+    memory: Share,
 }
 
 impl Session {
-    /// A token that was verified with one of `keys`.
-    pub fn of_jwt(
+    /// A token: one that was verified with one of `keys`, or a reference token,
+    /// without keys, that its issuer said to be active.
+    fn new(
         who: Authenticated,
         clearance: Clearance,
-        keys: Rc<KeySet>,
+        keys: Option<Rc<KeySet>>,
         verified_at: UnixTime,
+        memory: Share,
     ) -> Self {
-        Self { keys: Some(keys), ..Self::of_reference(who, clearance, verified_at) }
-    }
-
-    /// A reference token that its issuer said to be active.
-    pub fn of_reference(who: Authenticated, clearance: Clearance, verified_at: UnixTime) -> Self {
         let clearance = Cell::new(clearance);
         let note = AccessNote {
             consumer: who.consumer().map(|consumer| log_word(consumer.name()).into()),
             subject: Some(log_word(who.token().subject()).into()),
             ..AccessNote::EMPTY
         };
-        Self { who, keys: None, verified_at, clearance, identity: RefCell::new(None), note }
+        Self { who, keys, verified_at, clearance, identity: RefCell::new(None), note, memory }
     }
 
     /// What the access log may print of its requests.
@@ -86,43 +84,145 @@ impl Session {
         self.identity.take();
     }
 
-    /// Keeps an identity for the next request.
+    /// Keeps an identity for the next request. The token's claims have served,
+    /// unless requests ask for them.
     pub fn keep(&self, identity: Rc<Identity>) {
+        if !self.memory.of.asks_claims {
+            self.who.token().claims().fold();
+        }
+        self.memory.set_extra(identity.bytes());
         self.identity.replace(Some(identity));
     }
 }
 
-/// Sessions by their whole token, at most a fixed number of them; the one not
-/// used for longest goes first.
-///
-/// The key is the token itself and no hash of it: that two tokens share an
-/// entry is not unlikely but impossible.
+/// Sessions by their whole token, at most a fixed number of them, and of the
+/// bytes that they take; the one not used for longest goes first.
 #[derive(Debug)]
-pub struct Sessions(Bounded<Box<[u8]>, Rc<Session>>);
+pub struct Sessions {
+    known: ByText<Rc<Session>>,
+    memory: Rc<Memory>,
+    max_bytes: usize,
+}
 
 impl Sessions {
-    /// Room for `max_entries`; none at all keeps nothing.
-    pub fn new(max_entries: usize) -> Self {
-        Self(Bounded::new(max_entries))
+    /// Room for `max_entries` in about `max_bytes`; none at all keeps nothing.
+    /// `asks_claims` says that requests whose token is known ask for its claims.
+    pub fn new(max_entries: usize, max_bytes: usize, asks_claims: bool) -> Self {
+        let memory = Rc::new(Memory { used: Cell::new(0), asks_claims });
+        Self { known: ByText::new(max_entries), memory, max_bytes }
     }
 
     /// The session of a token.
     pub fn get(&mut self, token: &[u8]) -> Option<Rc<Session>> {
-        self.0.get_mut(token).map(|session| Rc::clone(session))
+        self.known.get_mut(token).map(|session| Rc::clone(session))
     }
 
-    /// Keeps a session; only of a token that was verified.
-    pub fn insert(&mut self, token: &[u8], session: Rc<Session>) {
-        self.0.insert(token.into(), session);
+    /// Makes and keeps the session of a token that was verified with one of
+    /// `keys`.
+    pub fn of_jwt(
+        &mut self,
+        token: &[u8],
+        who: Authenticated,
+        clearance: Clearance,
+        keys: Rc<KeySet>,
+        now: UnixTime,
+    ) -> Rc<Session> {
+        let memory = Share::of(&self.memory, token.len());
+        let session = Rc::new(Session::new(who, clearance, Some(keys), now, memory));
+        self.known.insert(token, Rc::clone(&session));
+        self.make_room();
+        session
+    }
+
+    /// Makes the session of a reference token, which is kept elsewhere, but in
+    /// the same memory.
+    pub fn of_reference(
+        &mut self,
+        token: &[u8],
+        who: Authenticated,
+        clearance: Clearance,
+        now: UnixTime,
+    ) -> Rc<Session> {
+        let memory = Share::of(&self.memory, token.len());
+        let session = Rc::new(Session::new(who, clearance, None, now, memory));
+        self.make_room();
+        session
+    }
+
+    fn make_room(&mut self) {
+        while self.memory.used.get() > self.max_bytes && self.known.forget_oldest() {}
     }
 
     /// How many tokens were forgotten for want of room, since the last call.
     pub const fn take_evicted(&mut self) -> u64 {
-        self.0.take_evicted()
+        self.known.take_evicted()
     }
 
     /// Forgets a token.
     pub fn remove(&mut self, token: &[u8]) {
-        self.0.remove(token);
+        self.known.remove(token);
+    }
+}
+
+/// About how many bytes all sessions take, those included that were forgotten
+/// and are still in use.
+#[derive(Debug)]
+struct Memory {
+    used: Cell<usize>,
+    /// Whether claims stay as they are read, which takes several times as much.
+    asks_claims: bool,
+}
+
+/// What a session takes of it, until it is dropped.
+#[derive(Debug)]
+struct Share {
+    of: Rc<Memory>,
+    own: usize,
+    extra: Cell<usize>,
+}
+
+impl Share {
+    /// What a session takes beside texts: its parts and their places in tables.
+    const SESSION: usize = 512;
+
+    /// The share of a token of `length` bytes: it is kept as it came, and its
+    /// claims, which are less than half of it.
+    fn of(memory: &Rc<Memory>, length: usize) -> Self {
+        let claims = if memory.asks_claims { length.saturating_mul(2) } else { length / 2 };
+        let own = length.saturating_add(claims).saturating_add(Self::SESSION);
+        memory.used.set(memory.used.get().saturating_add(own));
+        Self { of: Rc::clone(memory), own, extra: Cell::new(0) }
+    }
+
+    fn set_extra(&self, bytes: usize) {
+        let others = self.of.used.get().saturating_sub(self.extra.replace(bytes));
+        self.of.used.set(others.saturating_add(bytes));
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set_extra(0);
+        self.of.used.set(self.of.used.get().saturating_sub(self.own));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_go_back() {
+        let memory = Rc::new(Memory { used: Cell::new(0), asks_claims: false });
+        let (one, two) = (Share::of(&memory, 100), Share::of(&memory, 200));
+        assert_eq!(memory.used.get(), 2 * Share::SESSION + 450);
+        one.set_extra(1000);
+        one.set_extra(50);
+        two.set_extra(7);
+        assert_eq!(memory.used.get(), 2 * Share::SESSION + 507);
+        drop(one);
+        assert_eq!(memory.used.get(), Share::SESSION + 307);
+        drop(two);
+        assert_eq!(memory.used.get(), 0);
     }
 }

@@ -159,7 +159,7 @@ impl LocalReply {
 }
 
 /// A header field to set upstream; it replaces every field of its name.
-pub type SetField = (HeaderName, Vec<u8>);
+pub type SetField = (HeaderName, Box<[u8]>);
 
 /// The edits that turn a public request into an internal one.
 #[derive(Debug)]

@@ -1,9 +1,17 @@
 //! What is shipped for reading and copying is true: the README's snippets and
 //! tables, and the bundled configuration of Envoy.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use gatepass::config;
 use serde_json::Value;
@@ -144,6 +152,59 @@ fn readme_describes_every_field_of_the_example() {
         }
     }
     assert_eq!(missing, Vec::<String>::new());
+}
+
+/// A heading's anchor, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let kept = |character: &char| character.is_alphanumeric() || " -_".contains(*character);
+    heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
+}
+
+/// The lines of a page that are not code.
+fn prose(page: &str) -> Vec<&str> {
+    let mut is_code = false;
+    let is_prose = |line: &&str| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    };
+    page.lines().filter(is_prose).collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = [
+        "README.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "kong/README.md",
+        "examples/operations/README.md",
+        "tests/requirements.md",
+        "tests/differential/explained.md",
+    ];
+    let mut followed = 0;
+    for page in pages {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        for line in prose(&text) {
+            let links = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+            for link in links.filter(|link| !link.starts_with("http")) {
+                followed += 1;
+                let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+                let here = root.join(page);
+                let target = if file.is_empty() { here } else { here.with_file_name(file) };
+                assert!(target.exists(), "{page}: {link}");
+                if !heading.is_empty() {
+                    let text = fs::read_to_string(&target).unwrap();
+                    let headings = prose(&text).into_iter().filter(|line| line.starts_with('#'));
+                    let mut headings =
+                        headings.map(|line| anchor(line.trim_start_matches(['#', ' '])));
+                    assert!(headings.any(|it| it == heading), "{page}: no heading for {link}");
+                }
+            }
+        }
+    }
+    assert!(followed > 80, "{followed} links");
 }
 
 #[test]

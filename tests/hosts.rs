@@ -97,7 +97,6 @@ fn each_setting_of_envoy_is_there() {
             ),
         ] {
             assert_eq!(envoy.pointer(&at), Some(&expected), "{at}");
-            // That of the VM's name is in the failure policy's comment.
             assert!(has_reason(file, setting), "{setting} has a reason");
         }
         for cluster in envoy.pointer("/static_resources/clusters").unwrap().as_array().unwrap() {
@@ -105,9 +104,40 @@ fn each_setting_of_envoy_is_there() {
             for limit in ["max_connections", "max_pending_requests", "max_requests"] {
                 assert!(thresholds[limit].as_u64() <= Some(1024), "{} {limit}", cluster["name"]);
             }
+            assert_eq!(thresholds["max_retries"], 3, "{}", cluster["name"]);
             assert_eq!(cluster["per_connection_buffer_limit_bytes"], 32768, "{}", cluster["name"]);
+            let within = ["0.25s", "1s"].map(Value::from);
+            assert!(within.contains(&cluster["connect_timeout"]), "{}", cluster["name"]);
         }
         assert!(!file.contains("FAIL_OPEN\n"), "never");
+        // A query may hold secrets, and so may most headers.
+        let format = "/access_log/0/typed_config/log_format/text_format_source/inline_string";
+        let format = envoy.pointer(&manager(format)).and_then(Value::as_str).unwrap();
+        assert!(format.contains("%PATH(NQ)%"), "{format}");
+        assert_eq!(format.matches("%REQ(").count(), 2, "method and request id: {format}");
+        // What a request to revoke may hold: as much as the filter reads.
+        let buffer = "/http_filters/1/typed_config/max_request_bytes";
+        assert_eq!(envoy.pointer(&manager(buffer)), Some(&json!(262_144)));
+    }
+}
+
+/// A setting that is added is added above: these say what the manager is for.
+#[test]
+fn no_setting_of_envoys_connection_manager_is_without_a_test() {
+    const PURPOSE: [&str; 5] =
+        ["@type", "stat_prefix", "access_log", "http_filters", "route_config"];
+    let source = include_str!("hosts.rs");
+    let mut settings = Vec::new();
+    for (name, value) in yaml(ENVOY).pointer(MANAGER).unwrap().as_object().unwrap() {
+        match value.as_object() {
+            _ if PURPOSE.contains(&name.as_str()) => {}
+            Some(group) => settings.extend(group.keys().map(|own| format!("/{name}/{own}"))),
+            None => settings.push(format!("/{name}")),
+        }
+    }
+    assert!(settings.len() > 10, "{settings:?}");
+    for setting in settings {
+        assert!(source.contains(&format!("manager(\"{setting}\")")), "{setting}");
     }
 }
 
@@ -181,11 +211,12 @@ fn kong() -> BTreeMap<&'static str, &'static str> {
 
 #[test]
 fn each_setting_of_kong_is_there() {
-    let kong = kong();
-    for (setting, expected) in [
+    let expected = BTreeMap::from([
         ("wasm", "on"),
+        ("wasm_filters_path", "/usr/local/kong/wasm"),
         ("nginx_wasm_proxy_wasm_lua_resolver", "on"),
         ("nginx_main_env", "GATEPASS_SIGNING_KEY"),
+        ("log_level", "info"),
         ("nginx_proxy_underscores_in_headers", "off"),
         ("nginx_proxy_ignore_invalid_headers", "on"),
         ("nginx_proxy_client_header_timeout", "10s"),
@@ -194,10 +225,15 @@ fn each_setting_of_kong_is_there() {
         ("headers", "off"),
         ("admin_listen", "127.0.0.1:8001"),
         ("proxy_listen", "0.0.0.0:8443 ssl http2"),
+        ("ssl_cert", "/etc/kong/tls/gateway.crt"),
+        ("ssl_cert_key", "/etc/kong/tls/gateway.key"),
         ("ssl_cipher_suite", "intermediate"),
+        // That of production.conf: it comes behind the other.
+        ("lua_ssl_trusted_certificate", "/etc/kong/tls/services-ca.crt"),
         ("lua_ssl_verify_depth", "2"),
-    ] {
-        assert_eq!(kong.get(setting), Some(&expected), "{setting}");
+    ]);
+    assert_eq!(kong(), expected);
+    for setting in expected.keys() {
         assert!(has_reason(KONG, &format!("{setting} =")), "{setting} has a reason");
     }
 }

@@ -37,6 +37,10 @@ const MODULE: &str = r#"(module
     (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32)
         (if (i32.eqz (local.get 2)) (then unreachable))
         (drop (call $continue (i32.const 0))))
+    (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) i32.const 0)
+    (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32) i32.const 0)
+    (func (export "proxy_on_done") (param i32) (result i32) i32.const 1)
+    (func (export "proxy_on_log") (param i32))
     (func (export "proxy_on_delete") (param i32))
 )"#;
 

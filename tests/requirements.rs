@@ -170,3 +170,32 @@ fn what_may_panic_does_not_compile() {
     assert!(release.contains("overflow-checks = true") && release.contains("panic = \"abort\""));
     assert!(manifest.contains("unsafe_code = \"deny\""));
 }
+
+/// Each advisory that is passed over has a reason and a date, in both files.
+#[test]
+fn exceptions_of_advisories_have_a_reason_and_a_date() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let ids = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let ids = lines.flat_map(|line| line.split('"')).filter(|it| it.starts_with("RUSTSEC-"));
+        ids.map(str::to_owned).collect()
+    };
+    let is_date = |word: &str| {
+        let digits = word.split('-').map(str::len).collect::<Vec<_>>();
+        digits == [4, 2, 2] && word.starts_with("20")
+    };
+    let (deny, audit) = (read("deny.toml"), read(".cargo/audit.toml"));
+    assert_eq!(ids(&deny), ids(&audit));
+    let mut comment = String::new();
+    for line in deny.lines().map(str::trim) {
+        match line.strip_prefix('#') {
+            Some(text) => comment.push_str(text),
+            None if line.contains("\"RUSTSEC-") => {
+                assert!(comment.split_whitespace().any(is_date), "a date: {comment} {line}");
+                let reason = line.split("reason = \"").nth(1).expect("a reason");
+                assert!(reason.len() > 20, "{line}");
+            }
+            None => comment.clear(),
+        }
+    }
+}

@@ -10,8 +10,9 @@
 //! `$ENVOY`.
 //!
 //! For whoever works on the filter: `ONLY=requests` (or `cryptography`, `memory`,
-//! `growth`) leaves out the rest, and `ONLY=requests COMPARE=other.wasm` shows what
-//! two builds of the module add to a request whose token was seen before.
+//! `growth`) leaves out the rest, `ONLY=fleet` measures several proxies, which the
+//! rest does not, and `ONLY=requests COMPARE=other.wasm` shows what two builds of the
+//! module add to a request whose token was seen before.
 
 // What fails here fails the benchmark.
 #![allow(
@@ -27,6 +28,7 @@
 
 mod crypto;
 mod envoy;
+mod fleet;
 mod growth;
 mod load;
 mod peers;
@@ -111,6 +113,12 @@ async fn run() {
         sections.push(section);
         progress(&sections, start);
         write(&results.join("growth.svg"), &plot::curves(&curves));
+    }
+
+    // Apart from the rest: what it tells has to do with no other gateway.
+    if only == "fleet" {
+        sections.push(fleet::run(&machine, &effort).await);
+        progress(&sections, start);
     }
 
     let command = if quick { "make bench QUICK=1" } else { "make bench" };

@@ -23,15 +23,15 @@ pub struct Ports {
     pub enrichment: u16,
 }
 
-type Headers<'a> = httparse::Request<'a, 'a>;
+pub type Headers<'a> = httparse::Request<'a, 'a>;
 
-struct Reply {
+pub struct Reply {
     after: Duration,
     bytes: Rc<[u8]>,
 }
 
 impl Reply {
-    fn new(headers: &[(&str, &str)], body: &str) -> Self {
+    pub fn new(headers: &[(&str, &str)], body: &str) -> Self {
         let mut text = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n".to_owned();
         for (name, value) in headers {
             text += &format!("{name}: {value}\r\n");
@@ -69,7 +69,7 @@ pub async fn start() -> (Ports, Seen) {
 }
 
 /// `GET /users/{sub}`; a subject `slow-<ms>-...` is answered after that time.
-fn user(request: &Headers<'_>) -> Reply {
+pub fn user(request: &Headers<'_>) -> Reply {
     let subject = request.path.and_then(|path| path.rsplit('/').next()).unwrap_or_default();
     let mut slow = subject.split('-').skip_while(|part| *part != "slow").skip(1);
     let delay = slow.next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
@@ -107,7 +107,7 @@ fn enrich() -> impl Fn(&Headers<'_>) -> Reply {
     }
 }
 
-async fn serve(answer: impl Fn(&Headers<'_>) -> Reply + 'static) -> u16 {
+pub async fn serve(answer: impl Fn(&Headers<'_>) -> Reply + 'static) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     let answer = Rc::new(answer);

@@ -101,12 +101,17 @@ impl Envoy {
             .map_err(StartError::io("start", options.executable))
     }
 
+    /// Its process, unless it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.0.id()
+    }
+
     /// Waits until every worker listens.
     pub async fn ready(&mut self, ports: Ports) -> Result<(), StartError> {
         let client = Client::new();
         let url = format!("http://127.0.0.1:{}/ready", ports.admin);
         // Compiling the module takes Envoy some seconds.
-        let give_up = Instant::now() + Duration::from_secs(60);
+        let give_up = Instant::now() + Duration::from_secs(120);
         loop {
             if let Ok(Some(status)) = self.0.try_wait() {
                 return Err(StartError::EnvoyEnded(status));

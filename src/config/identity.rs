@@ -268,7 +268,7 @@ pub fn check_headers(
     }
     let names = headers.iter().map(|header| &header.name);
     for name in std::iter::once(&minter.header).chain(names) {
-        if taken.iter().any(|taken| taken.is_spelled(name.as_str())) {
+        if taken.iter().any(|taken| taken.is_spelled(name.as_str().as_bytes())) {
             let found = format!("the header {name} for two things");
             let _: Option<()> = whole.reject_as(found, "each header once, none of Kong's own");
         }

@@ -328,6 +328,7 @@ fn access_log(node: &Node<'_>) -> Option<Option<bool>> {
 const DEFAULT_LIMITS: Limits = Limits {
     max_token_bytes: 8192,
     token_cache_entries: 10_000,
+    token_cache_bytes: 67_108_864,
     max_reply_bytes: 262_144,
     allow_ambiguous_paths: false,
 };
@@ -341,6 +342,8 @@ fn limits(node: &Node<'_>) -> Option<Limits> {
     let max_token_bytes = size("max_token_bytes", DEFAULT_LIMITS.max_token_bytes, 256..=65_536);
     let token_cache_entries =
         size("token_cache_entries", DEFAULT_LIMITS.token_cache_entries, 0..=1_000_000);
+    let token_cache_bytes =
+        size("token_cache_bytes", DEFAULT_LIMITS.token_cache_bytes, 1_048_576..=805_306_368);
     let max_reply_bytes =
         size("max_reply_bytes", DEFAULT_LIMITS.max_reply_bytes, 1024..=16_777_216);
     let allow_ambiguous_paths = fields.or("allow_ambiguous_paths", false, Node::flag);
@@ -348,6 +351,7 @@ fn limits(node: &Node<'_>) -> Option<Limits> {
     Some(Limits {
         max_token_bytes: max_token_bytes?,
         token_cache_entries: token_cache_entries?,
+        token_cache_bytes: token_cache_bytes?,
         max_reply_bytes: max_reply_bytes?,
         allow_ambiguous_paths: allow_ambiguous_paths?,
     })

@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::kong_jwt::{self, KongJwt};
 use super::reader::{Fields, Node, is_env};
 use super::services::{self, Services};
 use super::{access, introspection, seconds};
 use crate::introspection::IntrospectionEndpoint;
-use crate::json::kind;
+use crate::json::{self, kind};
 use crate::keys::{Algorithm, AlgorithmSet, KeySet, Origin};
 use crate::refresh::{JwksEndpoint, JwksLocation, KeySource, RemoteKeys};
 use crate::time::Span;
@@ -242,7 +242,7 @@ fn local_jwks(node: &Node<'_>) -> Option<KeySet> {
     let keys = fields.required("keys", "a list of JWKs", |node| node.full_list(resolved_jwk));
     let node = fields.node().clone();
     fields.finish()?;
-    let document = Value::Object(Map::from_iter([("keys".to_owned(), Value::Array(keys?))]));
+    let document = Value::Object(json::object([("keys".to_owned(), Value::Array(keys?))]));
     match KeySet::from_jwks(&document, Origin::Local) {
         Ok((keys, skipped)) if skipped.is_empty() => Some(keys),
         Ok((_, skipped)) => {

@@ -2,6 +2,10 @@
 //!
 //! serde stops at the first error; an operator wants all of them at once, each
 //! with its place. A reading function that returns `None` has noted why.
+//!
+//! What reads a field is never inlined: the compiler would make one function of
+//! the whole configuration, which a host's compiler, when the module starts,
+//! takes longer for than for all the cryptography.
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
@@ -117,6 +121,12 @@ impl<'a> Node<'a> {
 
     /// Notes that something else would be accepted here; always `None`.
     pub fn reject<T>(&self, accepted: impl fmt::Display) -> Option<T> {
+        self.note_found(&accepted);
+        None
+    }
+
+    #[cold]
+    fn note_found(&self, accepted: &dyn fmt::Display) {
         let found = match self.value {
             Value::String(text) if text.len() <= SHOWN => format!("{text:?}"),
             Value::String(text) => format!("a string of {} bytes", text.len()),
@@ -124,30 +134,38 @@ impl<'a> Node<'a> {
             Value::Bool(flag) => flag.to_string(),
             other => kind(other).to_owned(),
         };
-        self.reject_as(found, accepted)
+        self.note(&found, accepted);
     }
 
     /// Like [`Node::reject`], for values that must not be shown.
     pub fn reject_as<T>(&self, found: impl fmt::Display, accepted: impl fmt::Display) -> Option<T> {
+        self.note(&found, &accepted);
+        None
+    }
+
+    #[cold]
+    fn note(&self, found: &dyn fmt::Display, accepted: &dyn fmt::Display) {
         self.document.note(Problem {
             path: self.path.clone(),
             found: found.to_string(),
             accepted: accepted.to_string(),
         });
-        None
     }
 
-    fn child(&self, value: &'a Value, step: impl fmt::Display) -> Node<'a> {
+    #[inline(never)]
+    fn child(&self, value: &'a Value, step: fmt::Arguments<'_>) -> Node<'a> {
         Node { document: self.document, path: format!("{}{step}", self.path), value }
     }
 
     /// A member of an object.
+    #[inline(never)]
     pub fn member(&self, name: &str) -> Option<Node<'a>> {
         let value = self.value.as_object()?.get(name)?;
         Some(self.child(value, format_args!(".{name}")))
     }
 
     /// A string that is not empty.
+    #[inline(never)]
     pub fn text(&self) -> Option<&'a str> {
         match self.value {
             Value::String(text) if !text.is_empty() => Some(text),
@@ -157,6 +175,7 @@ impl<'a> Node<'a> {
 
     /// A string of visible ASCII, at most 256 bytes, that needs no escape in a
     /// header.
+    #[inline(never)]
     pub fn plain_text(&self) -> Option<&'a str> {
         let is_plain = |text: &str| {
             text.len() <= 256
@@ -175,6 +194,7 @@ impl<'a> Node<'a> {
 
     /// A whole number in a range. Hosts write whole numbers as `600`, `600.0`
     /// or `6e2`.
+    #[inline(never)]
     pub fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
         let whole = self.value.as_f64().filter(|number| number.fract() == 0.0);
         let in_range = |number: &f64| {
@@ -188,6 +208,7 @@ impl<'a> Node<'a> {
     }
 
     /// One of some names.
+    #[inline(never)]
     pub fn one_of<T: Copy>(&self, names: &[(&str, T)]) -> Option<T> {
         let text = self.value.as_str().unwrap_or_default();
         let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
@@ -199,6 +220,7 @@ impl<'a> Node<'a> {
 
     /// A list, each element read by `read`; every element's problems are noted.
     /// Kong's JSON encoder writes an empty list as `{}`.
+    #[inline(never)]
     pub fn list<T>(&self, read: impl Fn(&Node<'a>) -> Option<T>) -> Option<Vec<T>> {
         let items = match self.value {
             Value::Array(items) => items.as_slice(),
@@ -218,6 +240,7 @@ impl<'a> Node<'a> {
     }
 
     /// A list of strings that are not empty.
+    #[inline(never)]
     pub fn texts(&self) -> Option<Vec<String>> {
         self.list(|item| item.text().map(str::to_owned))
     }
@@ -229,6 +252,7 @@ impl<'a> Node<'a> {
 
     /// Like [`Node::entries`], with the names, those of values that cannot be
     /// accepted included: what refers to one by its name is not wrong for that.
+    #[inline(never)]
     pub fn named<T>(
         &self,
         read: impl Fn(&'a str, &Node<'a>) -> Option<T>,
@@ -253,6 +277,7 @@ impl<'a> Node<'a> {
     }
 
     /// A secret: inline, or `{env: NAME}` for one from the environment.
+    #[inline(never)]
     pub fn secret(&self) -> Option<Secret<String>> {
         const ACCEPTED: &str = "a string, or {env: NAME} with NAME set in the VM's environment";
         match self.value {
@@ -289,6 +314,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field, if it is there; `null` counts as absent.
+    #[inline(never)]
     pub fn node_of(&mut self, name: &'static str) -> Option<Node<'a>> {
         self.known.push(name);
         let value = self.members.get(name).filter(|value| !value.is_null())?;
@@ -296,6 +322,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that must be there.
+    #[inline(never)]
     pub fn required<T>(
         &mut self,
         name: &'static str,
@@ -314,6 +341,7 @@ impl<'a> Fields<'a> {
     /// A field that may be absent. The outer `None` says that it is there and
     /// cannot be accepted.
     #[allow(clippy::option_option)]
+    #[inline(never)]
     pub fn optional<T>(
         &mut self,
         name: &'static str,
@@ -341,6 +369,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Notes the fields that nobody asked for. To be called when all are read.
+    #[inline(never)]
     pub fn finish(self) -> Option<()> {
         let unknown: Vec<_> =
             self.members.iter().filter(|(name, _)| !self.known.contains(&name.as_str())).collect();

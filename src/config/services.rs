@@ -68,7 +68,10 @@ pub fn named(node: &Node<'_>, services: Option<&Services>) -> Option<Rc<Service>
         Some(service) => service.clone(),
         None => {
             let known: Vec<_> = services.keys().map(String::as_str).collect();
-            node.reject(format_args!("one of services: {}", known.join(", ")))
+            match known.as_slice() {
+                [] => node.reject(format_args!("one of services, of which there are none")),
+                known => node.reject(format_args!("one of services: {}", known.join(", "))),
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::event::LogLine;
 use crate::flights::Purpose;
 use crate::introspection::{IntrospectionAnswer, IntrospectionEndpoint};
 use crate::refresh::{Fetched, KeySource};
-use crate::time::UnixTime;
+use crate::time::{Span, UnixTime};
 use crate::token::ProviderId;
 use crate::user_info::{UserInfoAnswer, UserKey};
 
@@ -35,7 +35,8 @@ impl Gateway {
                 Outcome::Keys { provider, settled: true }
             }
             Purpose::UserInfo(key) => {
-                let answer = self.land_user_info(&key, flight.token_end, reply, now);
+                let waited = now.since(flight.sent);
+                let answer = self.land_user_info(&key, flight.token_end, reply, waited, now);
                 Outcome::UserInfo(key, answer)
             }
             Purpose::Introspection(token) => {
@@ -83,6 +84,7 @@ impl Gateway {
         key: &UserKey,
         token_end: Option<UnixTime>,
         reply: &CalloutReply,
+        waited: Span,
         now: UnixTime,
     ) -> Option<(UserInfoAnswer, UnixTime)> {
         let source = self.user_info.as_ref()?;
@@ -93,6 +95,11 @@ impl Gateway {
             }
             Err(failure) => {
                 self.log.push(LogLine::user_info_failed(&source.service.name, &failure));
+                // A failure that comes at once costs little the next time.
+                let timeout = source.service.timeout.as_millis();
+                if waited.as_millis().saturating_mul(2) >= timeout {
+                    self.user_infos.note_unanswered(key.clone(), now);
+                }
                 None
             }
         }

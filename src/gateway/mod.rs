@@ -199,6 +199,7 @@ impl Gateway {
         if settings.mode == Mode::Shadow {
             log.push(LogLine::shadow_mode());
         }
+        let asks_claims = settings.rules.asks_claims() || settings.revocations.asks_each_time();
         let lifetimes = settings.user_info.as_ref().map(|source| source.lifetimes);
         Self {
             providers: Providers::new(providers),
@@ -217,7 +218,11 @@ impl Gateway {
             minter: settings.minter,
             rules: Rc::new(settings.rules),
             errors: settings.errors,
-            sessions: Sessions::new(settings.limits.token_cache_entries),
+            sessions: Sessions::new(
+                settings.limits.token_cache_entries,
+                settings.limits.token_cache_bytes,
+                asks_claims,
+            ),
             limits: settings.limits,
             bypass_cors_preflight: settings.bypass_cors_preflight,
             crypto: settings.crypto,

@@ -78,6 +78,8 @@ pub struct Limits {
     pub max_token_bytes: usize,
     /// How many tokens are remembered.
     pub token_cache_entries: usize,
+    /// In about how much memory.
+    pub token_cache_bytes: usize,
     /// The longest body of a service's reply.
     pub max_reply_bytes: usize,
     /// Whether paths that servers read differently may pass where all readings

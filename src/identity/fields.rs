@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Authenticated, MintError};
 use crate::consumer::Consumer;
 use crate::http::{HeaderName, header_text};
-use crate::token::ClaimPath;
+use crate::token::{ClaimPath, text_of};
 use crate::verdict::SetField;
 
 /// Which claims become headers: `claim_to_headers` in the configuration, and
@@ -93,12 +93,12 @@ impl IdentityHeaders {
         claims: &Map<String, Value>,
     ) -> Result<Vec<SetField>, MintError> {
         let subject = who.token().subject();
-        let mut fields = vec![(header.clone(), token.as_bytes().to_vec())];
+        let mut fields = vec![(header.clone(), Box::from(token.as_bytes()))];
         let mut put = |name: &HeaderName, claim: &str, value: Option<&str>| {
             let Some(value) = value else { return Ok(()) };
             let text = header_text(value).map_err(|_| MintError::Unprintable(claim.into()))?;
             if !text.is_empty() {
-                fields.push((name.clone(), text.into_bytes()));
+                fields.push((name.clone(), text.into_bytes().into()));
             }
             Ok(())
         };
@@ -111,13 +111,14 @@ impl IdentityHeaders {
                 put(&self.names.credential, "consumer", credential)?;
                 if !consumer.groups.is_empty() {
                     let groups = csv(consumer.groups.iter().map(String::as_str))?;
-                    fields.push((self.names.groups.clone(), groups.into_bytes()));
+                    fields.push((self.names.groups.clone(), groups.into_bytes().into()));
                 }
             }
             None => {
-                let name = USERNAME_CLAIMS.into_iter().find_map(|name| {
-                    text(claims, name).or_else(|| who.token().claims().text(name))
-                });
+                let public = who.token().claims().members();
+                let name = USERNAME_CLAIMS
+                    .into_iter()
+                    .find_map(|name| text_of(claims, name).or_else(|| text_of(&public, name)));
                 put(&self.names.username, "preferred_username", name)?;
                 put(&self.names.custom_id, "sub", Some(subject))?;
                 put(&self.names.credential, "sub", Some(subject))?;
@@ -127,7 +128,7 @@ impl IdentityHeaders {
             let value = claim.path.find(claims);
             if let Some(text) = value.and_then(|value| claim.format.write(value).transpose()) {
                 let text = text.map_err(|_| MintError::Unprintable(claim.path.to_string()))?;
-                fields.push((claim.name.clone(), text.into_bytes()));
+                fields.push((claim.name.clone(), text.into_bytes().into()));
             }
         }
         Ok(fields)
@@ -137,7 +138,7 @@ impl IdentityHeaders {
     pub fn anonymous(&self, consumer: &Consumer) -> Result<Vec<SetField>, MintError> {
         let Consumer { username, id, custom_id, groups, .. } = consumer;
         let unprintable = |_| MintError::Unprintable("consumer".into());
-        let mut fields = vec![(self.names.anonymous.clone(), b"true".to_vec())];
+        let mut fields = vec![(self.names.anonymous.clone(), Box::from(&b"true"[..]))];
         let named = [
             (&self.names.username, username),
             (&self.names.id, id),
@@ -146,19 +147,15 @@ impl IdentityHeaders {
         for (name, value) in named {
             let text = header_text(value.as_deref().unwrap_or_default()).map_err(unprintable)?;
             if !text.is_empty() {
-                fields.push((name.clone(), text.into_bytes()));
+                fields.push((name.clone(), text.into_bytes().into()));
             }
         }
         if !groups.is_empty() {
             let groups = csv(groups.iter().map(String::as_str))?;
-            fields.push((self.names.groups.clone(), groups.into_bytes()));
+            fields.push((self.names.groups.clone(), groups.into_bytes().into()));
         }
         Ok(fields)
     }
-}
-
-fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
 impl FieldFormat {

@@ -21,10 +21,11 @@ use self::transaction::TXN_TOKEN_TYPE;
 pub use self::transaction::{Profile, RequestContext};
 use crate::consumer::Consumer;
 use crate::http::HeaderName;
+use crate::json;
 use crate::keys::{Crypto, SignError};
 use crate::revocation::Unrevoked;
 use crate::time::{Span, UnixTime};
-use crate::token::Verified;
+use crate::token::{Verified, text_of};
 use crate::user_info::UserInfo;
 use crate::verdict::SetField;
 
@@ -150,6 +151,13 @@ impl Identity {
         self.minted_at <= now && now < self.reusable_until
     }
 
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        // The value, and what an allocation has around it.
+        let of_field = |(_, value): &SetField| value.len().saturating_add(32);
+        self.fields.iter().map(of_field).fold(0, usize::saturating_add)
+    }
+
     /// What it says of the user.
     pub const fn enrichment(&self) -> &Enrichment {
         &self.enrichment
@@ -227,7 +235,7 @@ impl Minter {
     /// The claims beside `exp`, `nbf` and `iat`. What the gateway decides comes
     /// last, so nothing configured or fetched can take its place.
     fn claims(&self, who: &Authenticated, enrichment: &Enrichment, id: &str) -> Map<String, Value> {
-        let public = who.token.claims();
+        let public = who.token.claims().members();
         let mut claims = Map::new();
         let copied =
             self.copy.iter().filter_map(|name| Some((name.clone(), public.get(name)?.clone())));
@@ -246,7 +254,7 @@ impl Minter {
         claims.insert("aud".into(), audience);
         claims.insert("sub".into(), who.token.subject().into());
         claims.insert("jti".into(), id.into());
-        if let Some(client) = public.text("azp").or_else(|| public.text("client_id")) {
+        if let Some(client) = text_of(&public, "azp").or_else(|| text_of(&public, "client_id")) {
             claims.insert("client_id".into(), client.into());
         }
         let scopes = who.token.scopes();
@@ -264,7 +272,7 @@ impl Minter {
             let named = named.into_iter().filter_map(|(name, value)| {
                 Some((name.to_owned(), Value::from(value.as_deref()?)))
             });
-            claims.insert("consumer".into(), Value::Object(named.collect()));
+            claims.insert("consumer".into(), Value::Object(json::object(named)));
             if !consumer.groups.is_empty() {
                 claims.insert("groups".into(), json!(consumer.groups));
             }

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 
 use crate::http::RequestHead;
+use crate::json;
 
 /// `typ` of transaction tokens.
 pub const TXN_TOKEN_TYPE: &str = "txntoken+jwt";
@@ -67,7 +68,8 @@ impl RequestContext {
             ("request_id", self.request_id),
         ];
         let members = members.into_iter();
-        members.filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?)))).collect()
+        let member = |(name, value): (&str, Option<String>)| Some((name.to_owned(), value?.into()));
+        Value::Object(json::object(members.filter_map(member)))
     }
 }
 

@@ -103,7 +103,8 @@ impl SigningKey {
     /// The public half as a JWK to publish; it has no private member.
     pub fn public_jwk(&self, kid: &str) -> Value {
         let algorithm = Algorithm::from(self.algorithm()).name();
-        self.private
+        let members = self
+            .private
             .public_members()
             .into_iter()
             .chain([
@@ -111,9 +112,8 @@ impl SigningKey {
                 ("use", "sig".to_owned()),
                 ("alg", algorithm.to_owned()),
             ])
-            .map(|(member, value)| (member.to_owned(), Value::String(value)))
-            .collect::<Map<_, _>>()
-            .into()
+            .map(|(member, value)| (member.to_owned(), Value::String(value)));
+        Value::Object(json::object(members))
     }
 
     /// The public half, to verify what was minted.

@@ -17,7 +17,7 @@ use crate::refresh::KeySource;
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::time::UnixTime;
-use crate::token::{ProviderId, Rejection, TokenError, Untrusted};
+use crate::token::{ProviderId, Rejection, TokenError, Untrusted, check_form};
 
 /// How many requests at once fetch the keys that another one is fetching
 /// already: enough for those that come in the moment a worker starts, and no
@@ -85,11 +85,15 @@ impl Gateway {
         if now < EARLIEST {
             return Err(Denial::IdentityUnavailable.into());
         }
+        let known = self.sessions.get(text);
+        if known.is_none() {
+            check_form(text)?;
+        }
         self.wait_for_lists(learned, now)?;
         if self.introspection.is_some() && is_reference(text) && !self.is_sealed(text) {
             return self.introspect(text, learned, trace, now);
         }
-        if let Some(session) = self.sessions.get(text) {
+        if let Some(session) = known {
             let provider = session.who().token().provider();
             trace.provider = self.providers.get(provider).cloned();
             let keys = self.current_keys(provider, now);
@@ -125,9 +129,7 @@ impl Gateway {
         let consumer = self.consumers.resolve(unrevoked.token())?;
         let (who, clearance) =
             (Authenticated::new(unrevoked, consumer), self.revocations.clearance());
-        let session = Rc::new(Session::of_jwt(who, clearance, keys, now));
-        self.sessions.insert(text, Rc::clone(&session));
-        Ok(session)
+        Ok(self.sessions.of_jwt(text, who, clearance, keys, now))
     }
 
     /// Counts a request's use of a cache once, though it may come here again.
@@ -183,7 +185,8 @@ impl Gateway {
                     let unrevoked = self.revocations.admit(verified, now)?;
                     let consumer = self.consumers.resolve(unrevoked.token())?;
                     let who = Authenticated::new(unrevoked, consumer);
-                    Ok(Rc::new(Session::of_reference(who, self.revocations.clearance(), now)))
+                    let clearance = self.revocations.clearance();
+                    Ok(self.sessions.of_reference(text, who, clearance, now))
                 });
             introspection.keep(text, decision.clone(), now);
             return decision.map_err(Halt::from);

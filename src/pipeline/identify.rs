@@ -16,7 +16,7 @@ use crate::rules::Requirements;
 use crate::session::Session;
 use crate::time::UnixTime;
 use crate::token::Rejection;
-use crate::user_info::{Cached, FailureMode, UserInfoAnswer};
+use crate::user_info::{Cached, FailureMode, UserInfoAnswer, UserKey};
 
 impl Gateway {
     /// The identity of a session: the one minted before, or a new one. What the
@@ -117,22 +117,22 @@ impl Gateway {
                     Ok(Enrichment::Known(Rc::clone(info), *end))
                 }
                 Some((UserInfoAnswer::Unknown, _)) => Err(Denial::UserUnknown.into()),
-                None => match (self.user_infos.stale(&key, now), source.failure_mode) {
-                    (Some((info, end)), _) => {
-                        self.tally.cache(Cache::UserInfo, CacheUse::Stale);
-                        Ok(Enrichment::Known(info, end))
-                    }
-                    (None, FailureMode::Degrade) => Ok(Enrichment::None),
-                    (None, FailureMode::Deny) => Err(Denial::UserInfoUnavailable.into()),
-                },
+                None => {
+                    let mode = source.failure_mode;
+                    self.without_answer(&key, mode, now).map_err(Halt::from)
+                }
             };
         }
         let cached = self.user_infos.get(&key, now);
-        let is_hit = !matches!(cached, Cached::Miss);
+        let is_hit = matches!(cached, Cached::Fresh(..) | Cached::Unknown);
         self.tally.cache(Cache::UserInfo, if is_hit { CacheUse::Hit } else { CacheUse::Miss });
         match cached {
             Cached::Fresh(info, end) => return Ok(Enrichment::Known(info, end)),
             Cached::Unknown => return Err(Denial::UserUnknown.into()),
+            Cached::Unanswered => {
+                let mode = source.failure_mode;
+                return self.without_answer(&key, mode, now).map_err(Halt::from);
+            }
             Cached::Miss => {}
         }
         let purpose = Purpose::UserInfo(key.clone());
@@ -143,5 +143,23 @@ impl Gateway {
         }
         let (callout, end) = (source.callout(&key), who.token().expires());
         Err(Halt::Wait(self.flights.open(purpose, callout, end, Sender::Request, now)))
+    }
+
+    /// What becomes of a request whose user service failed: it gets what was
+    /// known before, or what the configuration says.
+    fn without_answer(
+        &mut self,
+        key: &UserKey,
+        mode: FailureMode,
+        now: UnixTime,
+    ) -> Result<Enrichment, Denial> {
+        match (self.user_infos.stale(key, now), mode) {
+            (Some((info, end)), _) => {
+                self.tally.cache(Cache::UserInfo, CacheUse::Stale);
+                Ok(Enrichment::Known(info, end))
+            }
+            (None, FailureMode::Degrade) => Ok(Enrichment::None),
+            (None, FailureMode::Deny) => Err(Denial::UserInfoUnavailable),
+        }
     }
 }

@@ -34,11 +34,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 
+use super::abi;
 use super::crypto::EnvoyCrypto;
 use super::store::Store;
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply};
 use crate::gateway::{HostTraits, SharedData};
-use crate::http::{Field, RequestHead};
+use crate::http::{Fields, RequestHead};
 use crate::keys::HostCrypto;
 use crate::metrics::Kind;
 use crate::refresh::SharedStore;
@@ -200,12 +201,14 @@ impl Host {
         if self == Self::NgxWasm && fields >= NGX_WASM_MAX_HEADERS {
             return Err(TooManyHeaders { limit: NGX_WASM_MAX_HEADERS });
         }
-        let mut fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
+        // Who cannot see its headers cannot cleanse it.
+        let fields = abi::header_fields(MapType::HttpRequestHeaders);
+        let mut fields = fields.ok_or(TooManyHeaders { limit: NGX_WASM_MAX_HEADERS })?;
         if self == Self::NgxWasm {
             Self::restore_path(&mut fields);
             Self::restore_authority(&mut fields);
         }
-        Ok(RequestHead::new(fields))
+        Ok(fields.into())
     }
 
     /// Puts the request target as received in the place of `:path`, which
@@ -214,25 +217,26 @@ impl Host {
     ///
     /// The query is the one that goes upstream: other plugins may have changed
     /// it, and a token is taken out of what they made of it.
-    fn restore_path(fields: &mut [(String, Vec<u8>)]) {
+    fn restore_path(fields: &mut Fields) {
         let raw = hostcalls::get_property(vec!["request", "path"]).ok().flatten();
-        let path = fields.iter_mut().find(|(name, _)| name == ":path");
-        if let (Some(raw), Some((_, path))) = (raw, path) {
+        if let (Some(raw), true) = (raw, fields.first(":path").is_some()) {
             let query = hostcalls::get_property(vec!["ngx", "args"]).ok().flatten();
             let query = query.unwrap_or_default();
             let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
-            *path = with_query_of(&[mark, &query].concat(), &raw);
+            let path = with_query_of(&[mark, &query].concat(), &raw);
+            fields.remove(":path");
+            fields.push(":path", &path);
         }
     }
 
     /// Puts `Host` in the place of `:authority`, which is the name of the nginx
     /// server and not the host that the client asked for.
-    fn restore_authority(fields: &mut Vec<(String, Vec<u8>)>) {
-        let hosts = fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("host"));
-        let hosts: Vec<_> =
-            hosts.map(|(_, host)| (":authority".to_owned(), host.clone())).collect();
-        fields.retain(|(name, _)| name != ":authority");
-        fields.extend(hosts);
+    fn restore_authority(fields: &mut Fields) {
+        let hosts: Vec<Vec<u8>> = fields.values("host").map(<[u8]>::to_vec).collect();
+        fields.remove(":authority");
+        for host in hosts {
+            fields.push(":authority", &host);
+        }
     }
 
     /// Makes the request what the upstream may see.
@@ -373,18 +377,18 @@ impl Host {
             return CalloutReply::Failed(CalloutFailure::TooManyFields { limit });
         }
         let fields = match wants_fields {
-            true => hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders),
-            false => Ok(Vec::new()),
+            true => abi::header_fields(MapType::HttpCallResponseHeaders),
+            false => Some(Fields::default()),
         };
         let body = match body_bytes {
             0 => Ok(None),
             _ => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_bytes),
         };
         match (fields, body) {
-            (Ok(fields), Ok(body)) => CalloutReply::Answer(Answer {
+            (Some(fields), Ok(body)) => CalloutReply::Answer(Answer {
                 status,
                 cache_control: header("cache-control"),
-                fields: fields.into_iter().map(|(name, value)| Field { name, value }).collect(),
+                fields,
                 body: body.unwrap_or_default(),
             }),
             _ => CalloutReply::Failed(CalloutFailure::NoReply),
@@ -433,12 +437,12 @@ impl Host {
     /// notes](Self::takes_notes).
     pub(super) fn note(self, note: &AccessNote) {
         for (name, value) in note.entries() {
+            // What the log may print is not worth a request.
             let _ = match self {
-                Self::Envoy => hostcalls::set_property(vec![name], Some(value.as_bytes())),
+                Self::Envoy => abi::set_property(name, value.as_bytes()),
                 Self::NgxWasm => {
-                    let name = name.replace('.', "_");
-                    let path = vec!["kong", "ctx", "shared", &name];
-                    hostcalls::set_property(path, Some(value.as_bytes()))
+                    let path = format!("kong\0ctx\0shared\0{}", name.replace('.', "_"));
+                    abi::set_property(&path, value.as_bytes())
                 }
             };
         }

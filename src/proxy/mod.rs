@@ -9,11 +9,14 @@
 //! - `shared` is what they have in common: the gateway and who waits.
 //! - `host` is the one place that calls the host, with the table of what hosts
 //!   do differently.
+//! - `abi` is the part of that which every request needs, and which the SDK makes
+//!   costly.
 //! - `facts` is what the host knows of a request.
 //! - `metrics` defines the host's metrics and feeds them.
 //! - `crypto` asks Envoy for the cryptography it has.
 //! - `store` is the data that workers share.
 
+mod abi;
 mod crypto;
 mod facts;
 mod filter;

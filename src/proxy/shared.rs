@@ -217,6 +217,10 @@ impl Shared {
     /// Forgets a request that is over. Those that waited for its callout ask
     /// again, at the next tick.
     pub(super) fn forget(&self, context_id: u32) {
+        // Most requests never waited.
+        if self.is_idle() {
+            return;
+        }
         self.orphans.borrow_mut().remove(&context_id);
         self.submissions.borrow_mut().remove(&context_id);
         let Some(parked) = self.waiting.borrow_mut().remove(context_id) else { return };
@@ -227,6 +231,13 @@ impl Shared {
         for orphan in self.take_waiting(flight) {
             self.orphans.borrow_mut().insert(orphan.context_id, orphan.waiting);
         }
+    }
+
+    /// Whether no request waits for anything.
+    fn is_idle(&self) -> bool {
+        self.orphans.borrow().is_empty()
+            && self.submissions.borrow().is_empty()
+            && self.waiting.borrow().flights.is_empty()
     }
 
     /// Resumes every request that waits for `flight`, in a callback of `active`.

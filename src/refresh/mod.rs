@@ -133,6 +133,10 @@ pub enum Fetched {
 const MIN_BACKOFF_MS: u32 = 1000;
 const MAX_BACKOFF: Span = Span::from_secs(30);
 
+/// The longest wait while there are no keys: every request with a token is denied
+/// until then, however long its issuer is back.
+const MAX_BACKOFF_WITHOUT_KEYS: Span = Span::from_secs(5);
+
 /// A set is fetched no more often than this for the sake of its
 /// `Cache-Control`.
 const MIN_CACHE: Span = Span::from_secs(30);
@@ -329,7 +333,9 @@ impl RemoteKeys {
             self.stage = Stage::Keys;
             let doubled = MIN_BACKOFF_MS.saturating_mul(1 << self.failures.min(5));
             self.failures = self.failures.saturating_add(1);
-            let wait = Span::from_millis(doubled).min(MAX_BACKOFF);
+            let serves = self.current(now).is_some();
+            let longest = if serves { MAX_BACKOFF } else { MAX_BACKOFF_WITHOUT_KEYS };
+            let wait = Span::from_millis(doubled).min(longest);
             self.due = now.plus(shortened(wait, jitter));
         }
         settled

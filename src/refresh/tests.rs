@@ -72,7 +72,7 @@ fn ok(body: &str) -> CalloutReply {
     CalloutReply::Answer(Answer {
         status: 200,
         cache_control: None,
-        fields: vec![],
+        fields: crate::http::Fields::default(),
         body: body.into(),
     })
 }
@@ -122,7 +122,12 @@ fn a_reply_says_how_long_it_is_current_within_bounds() {
         let mut keys = fixed();
         assert!(fetches(&mut keys, None, at(0)).is_some());
         let cache_control = Some(header.as_bytes().to_vec());
-        let answer = Answer { status: 200, cache_control, fields: vec![], body: jwks("1").into() };
+        let answer = Answer {
+            status: 200,
+            cache_control,
+            fields: crate::http::Fields::default(),
+            body: jwks("1").into(),
+        };
         keys.settle(&CalloutReply::Answer(answer), None, 0, at(0)).unwrap();
         assert_eq!(fetches(&mut keys, None, at(due - 1)), None, "{case}: before");
         assert!(fetches(&mut keys, None, at(due)).is_some(), "{case}: then");
@@ -159,7 +164,7 @@ fn replies_that_are_no_key_set_take_no_keys_away() {
         CalloutReply::Answer(Answer {
             status,
             cache_control: None,
-            fields: vec![],
+            fields: crate::http::Fields::default(),
             body: jwks("2").into(),
         })
     };

@@ -185,6 +185,11 @@ impl Revocations {
         self.check(token, now)
     }
 
+    /// Whether [`Revocations::still_admits`] looks at the claims of each token.
+    pub const fn asks_each_time(&self) -> bool {
+        self.allowed.is_some()
+    }
+
     fn check(&self, token: &Verified, now: UnixTime) -> Result<(), Denial> {
         if self.revoked.as_ref().is_some_and(|list| list.names(token, now)) {
             return Err(Denial::TokenRevoked);

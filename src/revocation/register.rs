@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::entry::{Entry, Selector, Term};
 use crate::time::UnixTime;
-use crate::token::{Verified, numeric_date};
+use crate::token::{Verified, numeric_date, text_of};
 
 /// Entries by the value they name, at most a fixed number of them.
 #[derive(Debug)]
@@ -86,16 +86,17 @@ impl Register {
         if self.len == 0 {
             return false;
         }
-        let claims = token.claims();
+        let claims = token.claims().members();
+        let text = |name| text_of(&claims, name);
         let values = [
-            (Selector::TokenId, claims.text("jti")),
+            (Selector::TokenId, text("jti")),
             (Selector::Subject, Some(token.subject())),
-            (Selector::SessionId, claims.text("sid")),
-            (Selector::Client, claims.text("azp")),
-            (Selector::Client, claims.text("client_id")),
+            (Selector::SessionId, text("sid")),
+            (Selector::Client, text("azp")),
+            (Selector::Client, text("client_id")),
         ];
-        let issuer = claims.text("iss");
-        let issued = numeric_date(claims.members(), "iat").ok().flatten();
+        let issuer = text("iss");
+        let issued = numeric_date(&claims, "iat").ok().flatten();
         values.into_iter().any(|(selector, value)| {
             let terms = value.and_then(|value| self.terms.get(selector as usize)?.get(value));
             terms.into_iter().flatten().any(|term| term.applies(issuer, issued, now))
@@ -133,5 +134,50 @@ impl Register {
                 })
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn entry(value: &serde_json::Value) -> Entry {
+        Entry::read(value).unwrap()
+    }
+
+    #[test]
+    fn entries_are_counted_as_they_come_and_go() {
+        let now = UnixTime::from_secs(0);
+        for (policy, counts) in
+            [(Policy::Add, [1, 2, 3, 2, 3, 4]), (Policy::Replace, [1, 1, 2, 2, 3, 4])]
+        {
+            let mut register = Register::new(policy, 4);
+            assert_eq!(register.len(), 0);
+            for (entry, count) in [
+                json!({"sub": "a", "issued_before": 5}),
+                json!({"sub": "a", "until": 9}),
+                json!({"jti": "a", "until": 9}),
+                // About all that the first two are about.
+                json!({"sub": "a"}),
+                json!({"sub": "b"}),
+                json!({"sid": "a"}),
+            ]
+            .iter()
+            .map(entry)
+            .zip(counts)
+            {
+                register.add(entry.clone(), now).unwrap();
+                assert_eq!(register.len(), count, "{entry:?}");
+                assert!(register.knows(&entry));
+            }
+            assert!(register.add(entry(&json!({"sub": "c"})), now).is_err(), "full");
+            let later = UnixTime::from_secs(9);
+            register.add(entry(&json!({"sub": "c"})), later).unwrap();
+            assert_eq!(register.len(), 4, "in place of one that has ended");
+            register.clear();
+            assert_eq!((register.len(), register.entries().count()), (0, 0));
+        }
     }
 }

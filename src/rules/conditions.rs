@@ -6,7 +6,7 @@
 //! is refused.
 
 use crate::denial::Denial;
-use crate::http::{HeaderName, RequestHead};
+use crate::http::{Field, HeaderName, RequestHead};
 
 /// What must be true of a request. Empty lists ask nothing.
 #[derive(Debug, Default)]
@@ -111,8 +111,8 @@ impl HeaderCondition {
     /// `x_mode` for `x-mode`.
     fn holds(&self, head: &RequestHead) -> Holds {
         let name = self.name.as_str();
-        let mut fields =
-            head.fields().iter().filter(|field| self.name.is_spelled(&field.name)).peekable();
+        let is_spelled = |field: &Field<'_>| self.name.is_spelled(field.name);
+        let mut fields = head.fields().filter(is_spelled).peekable();
         if fields.peek().is_none() {
             return if matches!(self.test, HeaderTest::Absent) { Holds::Yes } else { Holds::No };
         }

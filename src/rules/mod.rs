@@ -139,6 +139,17 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// Whether what a request needs may depend on a claim.
+    pub fn asks_claims(&self) -> bool {
+        let accesses = self.rules.iter().filter_map(|rule| match &rule.access {
+            Access::Requires(requirements) => Some(requirements.as_ref()),
+            Access::Bypass => None,
+        });
+        accesses.chain([&self.otherwise]).any(|requirements| !requirements.claims.is_empty())
+    }
+}
+
 impl Bypassed {
     /// Made where the access of the rule that matched is [`Access::Bypass`].
     pub(crate) const fn by(access: &Access) -> Option<Self> {

@@ -167,8 +167,8 @@ impl SealedReply<'_> {
         tokens: &mut Vec<String>,
     ) -> Result<Vec<(String, String)>, LoginFailure> {
         let mut fields: Vec<(String, String)> = Vec::new();
-        for Field { name, value } in &answer.fields {
-            let name = name.to_ascii_lowercase();
+        for Field { name, value } in answer.fields.iter() {
+            let name = String::from_utf8_lossy(name).to_ascii_lowercase();
             let is_withheld = name.starts_with(':') || WITHHELD.contains(&name.as_str());
             if is_withheld || is_of_connection(&name, answer) {
                 continue;
@@ -236,8 +236,7 @@ fn refuse_leaks(reply: &LocalReply, tokens: &[String]) -> Result<(), LoginFailur
 }
 
 fn values<'a>(answer: &'a Answer, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    let same = move |field: &&Field| field.name.eq_ignore_ascii_case(name);
-    answer.fields.iter().filter(same).map(|field| field.value.as_slice())
+    answer.fields.values(name)
 }
 
 /// Whether `Connection` names this field: it is for the next hop only.

@@ -1,35 +1,53 @@
 //! Claims of a token, and how to find one in them.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use crate::json;
 use crate::time::UnixTime;
 
 /// The members of a JWT claims set or of an introspection reply.
-#[derive(Clone, PartialEq)]
-pub struct Claims(Map<String, Value>);
+#[derive(Clone)]
+pub struct Claims(RefCell<Form>);
+
+#[derive(Clone)]
+enum Form {
+    Members(Rc<Map<String, Value>>),
+    /// The same as JSON: a fifth of the memory, to be read again when it is
+    /// needed.
+    Folded(Box<str>),
+}
 
 impl Claims {
     /// These claims.
-    pub const fn new(members: Map<String, Value>) -> Self {
-        Self(members)
+    pub fn new(members: Map<String, Value>) -> Self {
+        Self(RefCell::new(Form::Members(Rc::new(members))))
     }
 
-    /// The claim called `name`.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+    /// All members.
+    pub fn members(&self) -> Rc<Map<String, Value>> {
+        match &*self.0.borrow() {
+            Form::Members(members) => Rc::clone(members),
+            // Written by `fold`, so it can be read.
+            Form::Folded(text) => Rc::new(json::parse_object(text.as_bytes()).unwrap_or_default()),
+        }
     }
 
-    /// The claim called `name`, if it is a string that is not empty.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+    /// Keeps them in little memory, for a token that is remembered and whose
+    /// claims nobody asks for in the next requests.
+    pub fn fold(&self) {
+        let Ok(text) = serde_json::to_string(&*self.members()) else { return };
+        self.0.replace(Form::Folded(text.into()));
     }
 
     /// The scopes, in the token's order, each once: from `scope` (RFC 8693
     /// section 4.2), else `scp` or `scopes`, as a list or separated by spaces.
     pub fn scopes(&self) -> Vec<String> {
-        let claim = ["scope", "scp", "scopes"].into_iter().find_map(|name| self.get(name));
+        let members = self.members();
+        let claim = ["scope", "scp", "scopes"].into_iter().find_map(|name| members.get(name));
         let words: Vec<&str> = match claim {
             Some(Value::String(text)) => text.split(' ').collect(),
             Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
@@ -47,18 +65,24 @@ impl Claims {
         }
         scopes
     }
+}
 
-    /// All members.
-    pub const fn members(&self) -> &Map<String, Value> {
-        &self.0
+impl PartialEq for Claims {
+    fn eq(&self, other: &Self) -> bool {
+        self.members() == other.members()
     }
 }
 
 impl fmt::Debug for Claims {
     /// Names only: the values are personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.members().keys()).finish()
     }
+}
+
+/// The claim called `name`, if it is a string that is not empty.
+pub fn text_of<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
 /// A NumericDate (RFC 7519 section 2), or that there is none. A claim that is
@@ -175,12 +199,25 @@ mod tests {
             ("too large", json!(1e300), Err(NotADate)),
         ] {
             assert_eq!(
-                numeric_date(claims(json!({ "exp": value })).members(), "exp"),
+                numeric_date(&claims(json!({ "exp": value })).members(), "exp"),
                 expected,
                 "{case}"
             );
         }
         assert_eq!(numeric_date(&Map::new(), "exp"), Ok(None), "absent");
+    }
+
+    #[test]
+    fn folding_changes_nothing() {
+        let members = json!({
+            "sub": "al\"ice\u{85}é", "exp": 1_700_000_000.5, "n": 18_446_744_073_709_551_615_u64,
+            "list": [1, -1, null, {"a": true}], "empty": "",
+        });
+        let (plain, folded) = (claims(members.clone()), claims(members));
+        folded.fold();
+        folded.fold();
+        assert_eq!(folded.members(), plain.members());
+        assert_eq!(format!("{folded:?}"), format!("{plain:?}"));
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl HeaderSource {
 }
 
 impl TokenSources {
-    /// The request's only token, if it has one.
+    /// The request's only token, if it has one: any bytes, see [`check_form`].
     ///
     /// More than one is refused, also when they are the same: two readers could
     /// take different ones (RFC 6750 section 2).
@@ -88,15 +88,7 @@ impl TokenSources {
         if in_cookie {
             self.origins.check(head)?;
         }
-        if !token.is_empty() && token.iter().all(|&byte| is_token_byte(byte)) {
-            return Ok(Some(token));
-        }
-        // Repeated fields, joined.
-        if token.contains(&b',') {
-            return Err(Denial::TokenMultiple);
-        }
-        let malformed = TokenError::Malformed(Malformed::NotABearerToken);
-        Err(Denial::Token(Rejection::Unreadable(malformed)))
+        Ok(Some(token))
     }
 
     /// Notes where `head` carries tokens, so that they go no further; nothing
@@ -111,10 +103,10 @@ impl TokenSources {
             // A spelling that we do not read is not a token to us, but it may be
             // to the upstream.
             let is_read = |source: &HeaderSource| {
-                source.name.is_spelled(&field.name) && source.credentials(&field.value).is_some()
+                source.name.is_spelled(field.name) && source.credentials(field.value).is_some()
             };
             if self.headers.iter().any(is_read) {
-                note(&mut cleansing.clear, &field.name);
+                note(&mut cleansing.clear, field.name);
             }
         }
         if self.in_cookies(head).next().is_some() {
@@ -142,9 +134,8 @@ impl TokenSources {
     fn in_headers<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
         self.headers.iter().flat_map(move |source| {
             head.fields()
-                .iter()
-                .filter(|field| field.name.eq_ignore_ascii_case(source.name.as_str()))
-                .filter_map(|field| source.credentials(&field.value))
+                .filter(|field| field.name.eq_ignore_ascii_case(source.name.as_str().as_bytes()))
+                .filter_map(|field| source.credentials(field.value))
                 .map(Cow::Borrowed)
         })
     }
@@ -184,7 +175,20 @@ impl TokenSources {
     }
 }
 
-/// The characters of a bearer token (`b64token`, RFC 6750 section 2.1).
+/// Refuses what is no bearer token by its characters (`b64token`, RFC 6750
+/// section 2.1). To be asked of every token that was not seen before.
+pub fn check_form(token: &[u8]) -> Result<(), Denial> {
+    if !token.is_empty() && token.iter().all(|&byte| is_token_byte(byte)) {
+        return Ok(());
+    }
+    // Repeated fields, joined.
+    if token.contains(&b',') {
+        return Err(Denial::TokenMultiple);
+    }
+    let malformed = TokenError::Malformed(Malformed::NotABearerToken);
+    Err(Denial::Token(Rejection::Unreadable(malformed)))
+}
+
 fn is_token_byte(byte: u8) -> bool {
     // A match becomes a bit test; this runs for every byte of every token.
     matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
@@ -278,7 +282,10 @@ mod tests {
             ("header and parameter", &[("x-token", "t"), (":path", "/?access_token=t")], MULTIPLE),
         ] {
             let head = head(fields);
-            let found = sources().find(&head);
+            let found = sources().find(&head).and_then(|token| {
+                token.as_deref().map_or(Ok(()), check_form)?;
+                Ok(token)
+            });
             let text =
                 found.as_ref().map(|it| it.as_ref().map(|it| std::str::from_utf8(it).unwrap()));
             assert_eq!(text.map_err(Denial::code), expected, "{case}");

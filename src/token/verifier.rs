@@ -213,6 +213,11 @@ pub const IDENTITY_TYPES: [&str; 2] = ["identity+jwt", "txntoken+jwt"];
 /// are no identifiers.
 const MAX_SUBJECT_BYTES: usize = 512;
 
+/// What a revocation names a token or its session by. A token in which one of
+/// them is no text could not be named, and so not be revoked; RFC 7519 section
+/// 4.1.7 and OpenID Connect Front-Channel Logout section 3 have them texts.
+const NAMES: [&str; 2] = ["jti", "sid"];
+
 impl Provider {
     /// Its `iss`, if its tokens are known by that.
     pub fn issuer(&self) -> Option<&str> {
@@ -315,7 +320,7 @@ impl Provider {
         require_issuer: bool,
         now: UnixTime,
     ) -> Result<Verified, Rejection> {
-        let mut members = claims.members().clone();
+        let mut members = (*claims.members()).clone();
         let own = self.issuer().ok_or(Rejection::IssuerUnknown)?;
         match members.get("iss") {
             None if require_issuer => return Err(Rejection::ClaimMissing("iss".into())),
@@ -340,10 +345,10 @@ impl Provider {
         if claims.contains_key("cnf") && !self.accept_unbound {
             return Err(Rejection::ClaimMismatch("cnf".into()));
         }
-        let claims = Claims::new(match &credential {
+        let claims = match &credential {
             Some(key) => self.claims_that_count(key, claims),
             None => claims,
-        });
+        };
         let subject = match claims.get("sub") {
             None => return Err(Rejection::ClaimMissing("sub".into())),
             Some(Value::String(sub)) if sub.is_empty() => {
@@ -352,8 +357,13 @@ impl Provider {
             Some(Value::String(sub)) if sub.len() <= MAX_SUBJECT_BYTES => sub.clone(),
             Some(_) => return Err(Rejection::ClaimMalformed("sub")),
         };
+        let is_unnameable =
+            |name: &&str| claims.get(*name).is_some_and(|it| !it.is_string() && !it.is_null());
+        if let Some(name) = NAMES.into_iter().find(is_unnameable) {
+            return Err(Rejection::ClaimMalformed(name));
+        }
         for rule in &self.required_claims {
-            let found = rule.path.find(claims.members());
+            let found = rule.path.find(&claims);
             if !rule.accepts(found) {
                 let claim = rule.path.to_string();
                 return Err(match found {
@@ -362,6 +372,7 @@ impl Provider {
                 });
             }
         }
+        let claims = Claims::new(claims);
         Ok(Verified {
             provider: id,
             credential,

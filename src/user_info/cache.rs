@@ -14,7 +14,17 @@ use crate::time::{Span, UnixTime};
 #[derive(Debug)]
 pub struct UserInfoCache {
     entries: Bounded<UserKey, Entry>,
+    /// Questions that were waited for in vain. Apart from the answers: while a
+    /// service hangs, those who ask must not push out what still serves.
+    unanswered: Bounded<UserKey, Pause>,
     lifetimes: Lifetimes,
+}
+
+/// A time in which the service is not asked.
+#[derive(Debug)]
+struct Pause {
+    since: UnixTime,
+    until: UnixTime,
 }
 
 #[derive(Debug)]
@@ -39,9 +49,13 @@ enum Said {
     },
 }
 
-/// How long stale data serves before a service that failed is asked again, so
-/// that a service that hangs does not hold up each request.
+/// How long until a service that failed is asked again: where stale data serves
+/// meanwhile, and where the service let a request wait in vain, so that one that
+/// hangs does not hold up each request.
 const RETRY_AFTER: Span = Span::from_secs(1);
+
+/// The most questions that are noted as waited for in vain.
+const MAX_UNANSWERED: usize = 1000;
 
 /// What the cache has to say.
 #[derive(Clone, Debug)]
@@ -50,6 +64,8 @@ pub enum Cached {
     Fresh(Rc<UserInfo>, UnixTime),
     /// The service said that there is no such user.
     Unknown,
+    /// Nothing, and the service has just let a request wait in vain.
+    Unanswered,
     /// Nothing that could be used without asking.
     Miss,
 }
@@ -57,7 +73,8 @@ pub enum Cached {
 impl UserInfoCache {
     /// A cache of `max_entries`; none at all keeps nothing.
     pub fn new(max_entries: usize, lifetimes: Lifetimes) -> Self {
-        Self { entries: Bounded::new(max_entries), lifetimes }
+        let unanswered = Bounded::new(max_entries.min(MAX_UNANSWERED));
+        Self { entries: Bounded::new(max_entries), unanswered, lifetimes }
     }
 
     /// What is known about `key` now.
@@ -70,8 +87,18 @@ impl UserInfoCache {
                 Cached::Fresh(Rc::clone(info), *retry_at)
             }
             Some(Said::Unknown { until }) if now < *until => Cached::Unknown,
-            _ => Cached::Miss,
+            _ => match self.unanswered.get_mut(key) {
+                Some(pause) if pause.since <= now && now < pause.until => Cached::Unanswered,
+                _ => Cached::Miss,
+            },
         }
+    }
+
+    /// Notes that the service let a request wait in vain. Never longer than a
+    /// user that is not known is kept: who keeps no refusals keeps none of these.
+    pub fn note_unanswered(&mut self, key: UserKey, now: UnixTime) {
+        let until = now.plus(RETRY_AFTER.min(self.lifetimes.negative_ttl));
+        self.unanswered.insert(key, Pause { since: now, until });
     }
 
     fn said(&mut self, key: &UserKey, now: UnixTime) -> Option<&mut Said> {
@@ -118,6 +145,7 @@ impl UserInfoCache {
                 (Said::Unknown { until }, until)
             }
         };
+        self.unanswered.remove(&key);
         let is_forbidden = matches!(answer, UserInfoAnswer::Known(_, Some(Span::ZERO)));
         if is_forbidden {
             self.entries.remove(&key);

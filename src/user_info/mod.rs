@@ -175,12 +175,12 @@ impl UserInfoSource {
 
     fn map(&self, reply: Value) -> Map<String, Value> {
         if self.claims.is_empty() {
-            return Map::from_iter([(WHOLE_REPLY_CLAIM.to_owned(), reply)]);
+            return json::object([(WHOLE_REPLY_CLAIM.to_owned(), reply)]);
         }
         let filled = |(name, pointer): &(String, String)| {
             Some((name.clone(), reply.pointer(pointer)?.clone()))
         };
-        self.claims.iter().filter_map(filled).collect()
+        json::object(self.claims.iter().filter_map(filled))
     }
 
     /// Whether the identity claim `name` comes from user info.

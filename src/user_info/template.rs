@@ -51,7 +51,7 @@ impl PathTemplate {
     /// The path for a token with these claims, each percent-encoded as one
     /// segment, so that no claim can lead elsewhere.
     pub fn fill(&self, claims: &Claims) -> Result<String, TemplateError> {
-        let mut path = String::new();
+        let (mut path, members) = (String::new(), claims.members());
         for part in &self.0 {
             let claim = match part {
                 Part::Text(text) => {
@@ -60,7 +60,7 @@ impl PathTemplate {
                 }
                 Part::Claim(claim) => claim,
             };
-            let text = match claim.find(claims.members()) {
+            let text = match claim.find(&members) {
                 None | Some(Value::Null) => return Err(TemplateError::Missing(claim.to_string())),
                 Some(Value::String(text)) => path_segment(text),
                 Some(Value::Number(number)) => path_segment(&number.to_string()),

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
+use hyper::Method;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
+use url::Url;
 
 use crate::stack::ports::Ports;
 use crate::stack::{Options, Stack, envoy};
@@ -146,6 +149,18 @@ impl Visit {
         self.browser.execute(script, Vec::new()).await.unwrap()
     }
 
+    /// Looks at the page through a window of this width, in light or dark.
+    pub async fn look_through(&self, width: u32, scheme: &str) {
+        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.devtools("Emulation.setEmulatedMedia", media).await;
+        let size = json!({"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    async fn devtools(&self, command: &'static str, parameters: Value) {
+        self.browser.issue_cmd(Devtools { command, parameters }).await.unwrap();
+    }
+
     /// Keys as a person presses them, wherever the focus is.
     pub async fn keys(&self, keys: &[char]) {
         let presses = keys.iter().fold(KeyActions::new("keyboard".to_owned()), |actions, key| {
@@ -184,6 +199,23 @@ impl Visit {
 
     pub async fn end(self) {
         self.browser.close().await.unwrap();
+    }
+}
+
+/// A command of Chromium's own.
+#[derive(Debug)]
+struct Devtools {
+    command: &'static str,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for Devtools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({"cmd": self.command, "params": self.parameters}).to_string()))
     }
 }
 

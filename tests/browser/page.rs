@@ -1,6 +1,7 @@
 //! What the page shows, and that it can be used.
 
 use fantoccini::Locator;
+use serde_json::json;
 
 use crate::browser::{ENTER, RIGHT, SPACE, Visit, until};
 
@@ -144,6 +145,75 @@ async fn users_that_the_gateway_knows_outlive_the_user_service() {
     assert!(said.contains("is back"), "{said}");
     visit.choose("without").await;
     assert_eq!(visit.text("h1").await, "Welcome, Alice");
+    visit.end().await;
+}
+
+/// What sticks out of the window, or of the card that it is in.
+const STICKS_OUT: &str = r#"
+    const edge = (element) => element.getBoundingClientRect().right + 0.5;
+    const shown = [...document.querySelectorAll("body *:not(.skip, .sr, .sr *, svg *)")]
+        .filter((element) => element.getClientRects().length);
+    return shown
+        .filter((element) => edge(element) > document.documentElement.clientWidth + 1
+            || edge(element) > edge(element.closest("aside, .node, .product, .pick") ?? document.body) + 1)
+        .map((element) => `${element.tagName} ${element.className} ${element.textContent}`);
+"#;
+
+/// Values of the tokens and headers that have room for less than ten letters.
+const CRAMPED: &str = r#"
+    return [...document.querySelectorAll("dd")]
+        .filter((each) => each.getClientRects().length && each.clientWidth < 80)
+        .map((each) => each.previousElementSibling.textContent);
+"#;
+
+/// Text whose contrast to what is behind it is below 4.5 (WCAG 2.2, 1.4.3).
+const FAINT: &str = r#"
+    const numbers = (colour) => colour.match(/[\d.]+/g).map(Number);
+    const light = (colour) => {
+        const [r, g, b] = colour.map((part) => part / 255)
+            .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const above = (element) => { const all = []; for (let it = element; it; it = it.parentElement) all.push(it); return all; };
+    const contrast = (element) => {
+        const painted = above(element).map((it) => numbers(getComputedStyle(it).backgroundColor));
+        const behind = (painted.find((colour) => colour.length === 3 || colour[3] > 0) ?? [255, 255, 255]).slice(0, 3);
+        const opacity = above(element).reduce((product, it) => product * getComputedStyle(it).opacity, 1);
+        const text = numbers(getComputedStyle(element).color).slice(0, 3)
+            .map((part, index) => part * opacity + behind[index] * (1 - opacity));
+        const [dark, bright] = [light(text), light(behind)].sort((a, b) => a - b);
+        return (bright + 0.05) / (dark + 0.05);
+    };
+    const says = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    return [...document.querySelectorAll("body *:not(.skip, .sr, .sr *)")]
+        .filter((element) => says(element) && element.getClientRects().length && contrast(element) < 4.5)
+        .map((element) => `${element.tagName} ${element.className} ${contrast(element).toFixed(2)}`);
+"#;
+
+/// In every window, light and dark: nothing sticks out, is squeezed, or is faint.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_can_be_read_in_every_window() {
+    let visit = Visit::start(WIDE).await;
+    for (width, scheme) in
+        [(WIDE, "light"), (1024, "dark"), (NARROW, "dark"), (NARROW, "light"), (320, "light")]
+    {
+        visit.look_through(width, scheme).await;
+        visit.go("/login").await;
+        for check in [STICKS_OUT, FAINT] {
+            assert_eq!(visit.script(check).await, json!([]), "login, {width} {scheme}");
+        }
+        visit.log_in("Alice").await;
+        for mode in ["without", "with"] {
+            visit.choose(mode).await;
+            let open =
+                "for (const each of document.querySelectorAll('#trace details')) each.open = true";
+            visit.script(open).await;
+            visit.screenshot(&format!("{mode}-{width}-{scheme}")).await;
+            for check in [STICKS_OUT, CRAMPED, FAINT] {
+                assert_eq!(visit.script(check).await, json!([]), "{mode}, {width} {scheme}");
+            }
+        }
+    }
     visit.end().await;
 }
 

@@ -319,3 +319,61 @@ fn base64_of(text: &str) -> String {
     use base64::Engine as _;
     base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(text)
 }
+
+/// One file that cannot be read hides nothing of the others.
+#[test]
+fn every_file_is_looked_at() {
+    let desk = Desk::new();
+    desk.put("good.json", &configuration().to_string());
+    desk.put("bad.json", &changed([("/identity_token/ttl_seconds", json!(0))]).to_string());
+    desk.put("service.yaml", "{apiVersion: v1, kind: Service}");
+    let files = ["nowhere.yaml", "good.json", "service.yaml", "bad.json"];
+    let run = desk.run(&[&["check"], &files[..]].concat()).ended(2);
+    assert!(run.out.contains("good.json: $: valid, for envoy\n"), "{run:?}");
+    assert!(run.out.contains("bad.json: $.identity_token.ttl_seconds: found 0"), "{run:?}");
+    for told in ["nowhere.yaml: No such file", "service.yaml: no configuration found"] {
+        assert!(run.err.contains(told), "{run:?}");
+    }
+    let json = desk.run(&[&["check", "--json"], &files[..]].concat()).ended(2).json();
+    assert_eq!(json["configurations"].as_array().unwrap().len(), 2, "{json}");
+    assert_eq!(json["failures"].as_array().unwrap().len(), 2, "{json}");
+    let json = desk.run(&["check", "--json", "good.json"]).ended(0).json();
+    assert_eq!(json["failures"], json!([]));
+}
+
+/// A host that lets requests pass is told of also while there are other mistakes.
+#[test]
+fn a_host_that_fails_open_is_told_of_first_of_all() {
+    let desk = Desk::new();
+    let wrong = changed([("/identity_token/ttl_seconds", json!(0))]);
+    let istio = json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": "TrafficExtension",
+        "spec": {"wasm": {"url": "oci://r/gatepass:1", "failStrategy": "FAIL_OPEN",
+            "pluginConfig": wrong,
+            "vmConfig": {"env": [{"name": "API_KEY"}, {"name": "SIGNING_KEY"}]}}}});
+    desk.put("istio.json", &istio.to_string());
+    let run = desk.run(&["check", "istio.json"]).ended(1);
+    assert!(run.out.contains("$.spec.wasm.failStrategy: warning: every request passes"), "{run:?}");
+    assert!(run.out.contains("$.spec.wasm.pluginConfig.identity_token.ttl_seconds: found 0"));
+}
+
+#[test]
+fn a_service_where_there_are_none() {
+    let desk = Desk::new();
+    desk.put("own.json", &changed([("/services", Value::Null)]).to_string());
+    let run = desk.run(&["check", "own.json"]).ended(1);
+    let told =
+        "$.user_info.service: found \"users\", accepted: one of services, of which there are none";
+    assert!(run.out.contains(told), "{run:?}");
+}
+
+#[test]
+fn what_may_have_been_meant() {
+    let desk = Desk::new();
+    let mut own = configuration();
+    own["rule"] = json!([]);
+    desk.put("own.json", &own.to_string());
+    let run = desk.run(&["check", "own.json"]).ended(1);
+    assert!(run.out.trim_end().ends_with("(perhaps rules?)"), "{run:?}");
+    let json = desk.run(&["check", "own.json", "--json"]).ended(1).json();
+    assert_eq!(json["configurations"][0]["problems"][0]["perhaps"], "rules");
+}

@@ -134,3 +134,14 @@ fn the_two_kinds_of_token_are_not_exchangeable() {
     // `mint` makes none.
     desk.run(&["mint", "--key", "issuer.jwk", "--typ", "identity+jwt"]).ended(2);
 }
+
+/// The name of a file in the place of a token is told to be one.
+#[test]
+fn a_file_without_its_mark() {
+    let desk = Desk::furnished(&configuration());
+    let verify = ["verify", "-c", "gatepass.yaml", "--jwks", "issuer.jwks", "--at", LATER];
+    let run = desk.run(&[&verify[..], &["alice.token"]].concat()).ended(1);
+    assert!(run.err.contains("@alice.token reads the token in it"), "{run:?}");
+    let run = desk.run(&[&verify[..], &["@alice.token"]].concat()).ended(0);
+    assert_eq!(run.err, "");
+}

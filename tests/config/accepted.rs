@@ -48,6 +48,7 @@ fn the_shortest_configuration() {
     assert_eq!(settings.minter.keys.jwks_path(), "/.well-known/gatepass/jwks.json");
     assert_eq!(settings.limits.max_token_bytes, 8192);
     assert_eq!(settings.limits.token_cache_entries, 10_000);
+    assert_eq!(settings.limits.token_cache_bytes, 64 * 1024 * 1024);
 }
 
 #[test]

@@ -60,6 +60,7 @@ fn numbers() {
         ("/identity_token/ttl_seconds", 1, 3600),
         ("/limits/max_token_bytes", 256, 65_536),
         ("/limits/token_cache_entries", 0, 1_000_000),
+        ("/limits/token_cache_bytes", 1_048_576, 805_306_368),
         ("/limits/max_reply_bytes", 1024, 16_777_216),
     ] {
         for good in [json!(least), json!(greatest), json!(f64::from(greatest))] {

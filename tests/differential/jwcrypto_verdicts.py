@@ -1,5 +1,6 @@
-"""What jwcrypto says of tokens: reads {keys, issuer, audience, tokens} from the
-standard input, writes a list of booleans, true for a token that it accepts."""
+"""What jwcrypto says of tokens: reads {issuers: [{issuer, keys, algorithms}], audience,
+tokens} from the standard input, writes a list of booleans, true for a token that it
+accepts from one of the issuers."""
 
 import json
 import sys
@@ -7,13 +8,15 @@ import sys
 from jwcrypto import jwk, jwt
 
 given = json.load(sys.stdin)
-keys = jwk.JWKSet.from_json(json.dumps({"keys": given["keys"]}))
-claims = {"iss": given["issuer"], "aud": given["audience"], "sub": None, "exp": None}
+issuers = [
+    (jwk.JWKSet.from_json(json.dumps({"keys": it["keys"]})), it) for it in given["issuers"]
+]
 
 
-def accepts(token):
+def accepts(token, keys, issuer):
+    claims = {"iss": issuer["issuer"], "aud": given["audience"], "sub": None, "exp": None}
     try:
-        verified = jwt.JWT(check_claims=claims, algs=given["algorithms"])
+        verified = jwt.JWT(check_claims=claims, algs=issuer["algorithms"])
         verified.leeway = 60
         verified.deserialize(token, keys)
         return True
@@ -21,4 +24,5 @@ def accepts(token):
         return False
 
 
-json.dump([accepts(token) for token in given["tokens"]], sys.stdout)
+verdicts = [any(accepts(token, *it) for it in issuers) for token in given["tokens"]]
+json.dump(verdicts, sys.stdout)

@@ -31,7 +31,12 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Value, json};
 
-use tokens::{AUDIENCE, Case, ISSUER, now, published};
+use tokens::{AUDIENCE, Case, ISSUER, SECRET_ISSUER, now, published, shared_secrets};
+
+/// The issuers with their keys.
+fn issuers() -> [(&'static str, Vec<Value>); 2] {
+    [(ISSUER, published()), (SECRET_ISSUER, shared_secrets())]
+}
 
 fn configuration() -> Value {
     let signing = tokens::private("ES256")["jwk"].clone();
@@ -43,6 +48,9 @@ fn configuration() -> Value {
     json!({
         "providers": {"shop": {
             "issuer": ISSUER, "audiences": [AUDIENCE], "local_jwks": {"keys": published()},
+        }, "internal": {
+            "issuer": SECRET_ISSUER, "audiences": [AUDIENCE], "algorithms": ["HS256"],
+            "local_jwks": {"keys": shared_secrets()},
         }},
         "identity_token": {
             "issuer": "https://gateway.internal", "audiences": ["services"],
@@ -73,8 +81,11 @@ fn gateway_accepts(cases: &[Case]) -> Vec<bool> {
 }
 
 fn jsonwebtoken_accepts(cases: &[Case]) -> Vec<bool> {
-    let keys: JwkSet = serde_json::from_value(json!({ "keys": published() })).unwrap();
-    let accepts = |token: &str| {
+    let issuers = issuers().map(|(issuer, keys)| {
+        let keys: JwkSet = serde_json::from_value(json!({ "keys": keys })).unwrap();
+        (issuer, keys)
+    });
+    let accepts = |token: &str, (issuer, keys): &(&str, JwkSet)| {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let is_for = |key: &&jsonwebtoken::jwk::Jwk| {
             let algorithm = key.common.key_algorithm.map(|algorithm| algorithm.to_string());
@@ -86,7 +97,7 @@ fn jsonwebtoken_accepts(cases: &[Case]) -> Vec<bool> {
         };
         let algorithm = key.common.key_algorithm?.to_string().parse().ok()?;
         let mut validation = Validation::new(algorithm);
-        validation.set_issuer(&[ISSUER]);
+        validation.set_issuer(&[*issuer]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
         validation.validate_nbf = true;
@@ -94,7 +105,9 @@ fn jsonwebtoken_accepts(cases: &[Case]) -> Vec<bool> {
         let key = DecodingKey::from_jwk(key).ok()?;
         jsonwebtoken::decode::<Value>(token, &key, &validation).ok()
     };
-    let safely = |case: &Case| panic::catch_unwind(|| accepts(&case.token).is_some());
+    let safely = |case: &Case| {
+        panic::catch_unwind(|| issuers.iter().any(|it| accepts(&case.token, it).is_some()))
+    };
     cases.iter().map(|case| safely(case).unwrap_or(false)).collect()
 }
 
@@ -121,10 +134,11 @@ fn jwcrypto_accepts(cases: &[Case]) -> Vec<bool> {
         .spawn()
         .expect("Python starts");
     let tokens: Vec<_> = cases.iter().map(|case| &case.token).collect();
-    let given = json!({
-        "keys": published(), "issuer": ISSUER, "audience": AUDIENCE,
-        "algorithms": ["ES256", "RS256", "EdDSA"], "tokens": tokens,
+    let issuers = issuers().map(|(issuer, keys)| {
+        let algorithms: Vec<_> = keys.iter().map(|key| key["alg"].clone()).collect();
+        json!({"issuer": issuer, "keys": keys, "algorithms": algorithms})
     });
+    let given = json!({"issuers": issuers, "audience": AUDIENCE, "tokens": tokens});
     let mut stdin = child.stdin.take().unwrap();
     let writer = thread::spawn(move || stdin.write_all(given.to_string().as_bytes()));
     let output = child.wait_with_output().unwrap();

@@ -1,18 +1,22 @@
 //! Tokens with what clients, issuers and attackers change in them.
 
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair,
 };
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 pub const ISSUER: &str = "https://auth.example";
+/// An issuer that shares a secret: nobody accepts secrets beside public keys.
+pub const SECRET_ISSUER: &str = "https://internal.example";
 pub const AUDIENCE: &str = "shop-api";
 
 /// A token, and what was changed in it.
@@ -34,18 +38,38 @@ pub fn private(alg: &str) -> Value {
     keys.iter().find(|key| key["alg"] == alg).unwrap().clone()
 }
 
-const KEYS: [&str; 3] = ["ES256", "RS256", "EdDSA"];
+/// Of each kind one, the RSA key as two.
+const KEYS: [&str; 6] = ["ES256", "ES384", "RS256", "PS256", "EdDSA", SECRET];
+const SECRET: &str = "HS256";
 
-/// The issuer's key set.
+/// Made for each run.
+static P384: LazyLock<EcdsaKeyPair> =
+    LazyLock::new(|| EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap());
+
+/// The key set of the issuer with public keys.
 pub fn published() -> Vec<Value> {
-    let public = |alg: &str| {
-        let mut jwk = private(alg)["jwk"].clone();
+    let public = |alg: &&str| {
+        let mut jwk = match *alg {
+            "ES384" => {
+                let encode = |bytes| json!(BASE64_URL_SAFE_NO_PAD.encode(bytes));
+                let (x, y) = P384.public_key().as_ref()[1..].split_at(48);
+                json!({"kty": "EC", "crv": "P-384", "x": encode(x), "y": encode(y)})
+            }
+            "PS256" => private("RS256")["jwk"].clone(),
+            alg => private(alg)["jwk"].clone(),
+        };
         let members = jwk.as_object_mut().unwrap();
         members.retain(|name, _| ["kty", "crv", "x", "y", "n", "e"].contains(&name.as_str()));
         members.extend([("kid".into(), json!(alg)), ("alg".into(), json!(alg))]);
         jwk
     };
-    KEYS.map(public).to_vec()
+    KEYS.iter().filter(|alg| **alg != SECRET).map(public).collect()
+}
+
+/// That of the other one.
+pub fn shared_secrets() -> Vec<Value> {
+    let secret = BASE64_URL_SAFE_NO_PAD.encode([7; 32]);
+    vec![json!({"kty": "oct", "k": secret, "kid": SECRET, "alg": SECRET})]
 }
 
 fn der(alg: &str) -> Vec<u8> {
@@ -61,11 +85,18 @@ fn sign(alg: &str, input: &[u8]) -> Vec<u8> {
             let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der(alg));
             key.unwrap().sign(&random, input).unwrap().as_ref().to_vec()
         }
-        "RS256" => {
-            let key = RsaKeyPair::from_pkcs8(&der(alg)).unwrap();
+        "ES384" => P384.sign(&random, input).unwrap().as_ref().to_vec(),
+        "RS256" | "PS256" => {
+            let key = RsaKeyPair::from_pkcs8(&der("RS256")).unwrap();
+            let encoding: &dyn RsaEncoding =
+                if alg == "RS256" { &RSA_PKCS1_SHA256 } else { &RSA_PSS_SHA256 };
             let mut signature = vec![0; key.public_modulus_len()];
-            key.sign(&RSA_PKCS1_SHA256, &random, input, &mut signature).unwrap();
+            key.sign(encoding, &random, input, &mut signature).unwrap();
             signature
+        }
+        SECRET => {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+            hmac::sign(&key, input).as_ref().to_vec()
         }
         "EdDSA" => {
             let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der(alg)).unwrap();
@@ -79,7 +110,7 @@ fn sign(alg: &str, input: &[u8]) -> Vec<u8> {
         }
         // A public key as a shared secret.
         _ => {
-            let secret = published()[1].to_string();
+            let secret = published()[0].to_string();
             let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
             hmac::sign(&key, input).as_ref().to_vec()
         }
@@ -104,8 +135,9 @@ struct Draft {
 impl Draft {
     fn good(key: &'static str) -> Self {
         let header = json!({"alg": key, "kid": key, "typ": "JWT"});
+        let issuer = if key == SECRET { SECRET_ISSUER } else { ISSUER };
         let claims = json!({
-            "iss": ISSUER, "aud": AUDIENCE, "sub": "alice",
+            "iss": issuer, "aud": AUDIENCE, "sub": "alice",
             "iat": now() - 10, "exp": now() + 3600,
         });
         let (on_header, on_claims) = (Vec::new(), Vec::new());
@@ -183,6 +215,12 @@ fn part(token: &str, position: usize, edit: impl Fn(&str) -> String) -> String {
     parts.join(".")
 }
 
+/// A text with another one inside.
+fn within(text: &str, inside: &str) -> String {
+    let (start, end) = text.split_at(text.len().min(8));
+    format!("{start}{inside}{end}")
+}
+
 fn changes() -> Vec<Change> {
     let at = now();
     let mut changes = vec![
@@ -200,12 +238,25 @@ fn changes() -> Vec<Change> {
         without("algorithm", "alg"),
         change("forged", "HS256 by the public key", |draft| {
             draft.header["alg"] = json!("HS256");
-            draft.key = "HS256";
+            draft.key = "the public key";
+        }),
+        change("algorithm that is not the key's", "PS256 by that of RS256", |draft| {
+            draft.header["alg"] = json!("PS256");
+            draft.header["kid"] = json!("RS256");
+            draft.key = "PS256";
+        }),
+        change("forged", "with the secret of another issuer", |draft| {
+            draft.claims["iss"] = json!(ISSUER);
+            draft.header["alg"] = json!(SECRET);
+            draft.header["kid"] = json!("ES256");
+            draft.key = SECRET;
         }),
         change("forged", "a stranger's signature", |draft| draft.key = "stranger"),
         // Key ids.
         header("key id", "kid", json!("unknown")),
         header("key id", "kid", json!("")),
+        header("key id of another type", "kid", json!(["ES256"])),
+        header("key id of another key", "kid", json!("ES384")),
         header("key id of another type", "kid", json!(null)),
         header("key id of another type", "kid", json!(1)),
         header("key id", "kid", json!("../ES256")),
@@ -283,6 +334,9 @@ fn changes() -> Vec<Change> {
         claim("subject that is empty", "sub", json!("")),
         claim("subject of another type", "sub", json!(7)),
         claim("subject of another type", "sub", json!(["alice"])),
+        claim("id of another type", "jti", json!(7)),
+        claim("id of another type", "sid", json!(["s1"])),
+        claim("more claims", "jti", json!("7")),
         claim("subject too long", "sub", json!("a".repeat(600))),
         without("no subject", "sub"),
         claim("bound to a key", "cnf", json!({"jkt": "x"})),
@@ -315,18 +369,16 @@ fn changes() -> Vec<Change> {
         token("padding", "of the header", |token| part(&token, 0, |part| format!("{part}="))),
         token("white space", "behind", |token| format!("{token} ")),
         token("white space", "a line break inside", |token| {
-            part(&token, 2, |part| format!("{}\n{}", &part[..8], &part[8..]))
+            part(&token, 2, |part| within(part, "\n"))
         }),
-        token("foreign characters", "inside", |token| {
-            part(&token, 2, |part| format!("{}!{}", &part[..8], &part[8..]))
-        }),
+        token("foreign characters", "inside", |token| part(&token, 2, |part| within(part, "!"))),
         token("the other alphabet", "of the signature", |token| {
             part(&token, 2, |part| part.replace('-', "+").replace('_', "/"))
         }),
         token("unused bits", "of the signature", |token| {
             let last = token.chars().last().unwrap();
             let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-            let next = alphabet.chars().nth(alphabet.find(last).unwrap() + 1).unwrap();
+            let next = alphabet.chars().nth((alphabet.find(last).unwrap() + 1) % 64).unwrap();
             format!("{}{next}", &token[..token.len() - 1])
         }),
         // Form.
@@ -391,7 +443,7 @@ pub fn cases() -> Vec<Case> {
         at = (at * 31 + step + 7) % (changes.len() * changes.len());
         let (first, second) = (&changes[at / changes.len()], &changes[at % changes.len()]);
         if first.class != second.class && !first.class.contains("JSON ser") {
-            add(KEYS[step % 3], &[first, second]);
+            add(KEYS[step % KEYS.len()], &[first, second]);
         }
     }
     cases

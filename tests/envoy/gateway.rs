@@ -37,12 +37,12 @@ impl Setup {
     /// `envoy/envoy.yaml` as it is.
     pub fn bundled() -> Self {
         let path = envoy::directory().join("envoy/envoy.yaml");
-        Self {
-            config: fs::read_to_string(path).expect("there is a bundled configuration"),
-            workers: 2,
-            jwks_fault: json!({"kind": "none"}),
-            secrets: Vec::new(),
-        }
+        Self::of(fs::read_to_string(path).expect("there is a bundled configuration"))
+    }
+
+    /// Another configuration, with the ports of the bundled one.
+    pub fn of(config: String) -> Self {
+        Self { config, workers: 2, jwks_fault: json!({"kind": "none"}), secrets: Vec::new() }
     }
 
     /// Puts `new` in the place of `old`, which must be there once.
@@ -201,7 +201,12 @@ impl Gateway {
         let bytes = request.into_bytes();
         self.remember_tokens(&bytes);
         let port = self.ports.listener;
-        spawn_blocking(move || Connection::open(port).send(&bytes)).await.unwrap()
+        let answer = spawn_blocking(move || Connection::open(port).send(&bytes)).await.unwrap();
+        // The shop's upstream tells what it received, which is for it alone.
+        if let Some(answer) = answer.as_ref().filter(|answer| answer.status != 200) {
+            self.assert_silent("an answer", &answer.to_string());
+        }
+        answer
     }
 
     pub async fn send(&self, request: Request) -> Answer {
@@ -262,6 +267,15 @@ impl Gateway {
         found.and_then(|stat| stat["value"].as_u64()).unwrap_or(0)
     }
 
+    /// The memory that Envoy has in use, with everything in it.
+    pub fn resident_mib(&self) -> f64 {
+        let pid = self.envoy.as_ref().and_then(Envoy::pid).expect("Envoy runs");
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = resident.and_then(|text| text.trim().strip_suffix(" kB")).expect("a size");
+        kib.parse::<f64>().expect("a number") / 1024.0
+    }
+
     pub async fn read(&self, port: u16, path: &str) -> Value {
         let reply = self.client.get(&format!("http://127.0.0.1:{port}{path}"), &[]).await.unwrap();
         reply.json().unwrap_or_else(|_| panic!("{reply}"))
@@ -296,12 +310,18 @@ impl Gateway {
         }
     }
 
+    /// Looks for every secret and every part of a token that was used so far,
+    /// and for whatever else looks like a token.
+    fn assert_silent(&self, place: &str, text: &str) {
+        for secret in self.secrets.lock().unwrap().iter() {
+            assert!(!text.contains(secret), "{secret:?} is in {place}:\n{text}");
+        }
+        assert!(!text.contains("eyJ"), "a token that the gateway made is in {place}:\n{text}");
+    }
+
     fn check_log(&self) {
         let log = self.log();
-        for secret in self.secrets.lock().unwrap().iter() {
-            assert!(!log.contains(secret), "{secret:?} is in the log:\n{log}");
-        }
-        assert!(!log.contains("eyJ"), "a token that the gateway made is in the log:\n{log}");
+        self.assert_silent("the log", &log);
         for sign in ["panicked", "RuntimeError", "in-VM backtrace", "[critical]", "host_error"] {
             assert!(!self.started || !log.contains(sign), "{sign:?} is in the log:\n{log}");
         }
@@ -315,6 +335,9 @@ impl Drop for Gateway {
             return;
         }
         let vms = self.started.then(|| Vms::count(self.ports.admin));
+        if self.started {
+            self.assert_silent("a metric", &read_stats(self.ports.admin, "/stats"));
+        }
         drop(self.envoy.take());
         self.check_log();
         assert_eq!(vms, self.vms, "a filter died: {}", self.log());
@@ -324,20 +347,25 @@ impl Drop for Gateway {
     }
 }
 
+/// Envoy's statistics, over a plain connection: this runs where nothing can be
+/// awaited.
+fn read_stats(admin: u16, path: &str) -> String {
+    let request = Request::get(path).with("connection", "close").into_bytes();
+    let answer = Connection::open(admin).send(&request).expect("Envoy answers");
+    String::from_utf8_lossy(&answer.body).into_owned()
+}
+
 /// What Envoy counts of the VMs it runs filters in.
 #[derive(Debug, PartialEq)]
-struct Vms {
+pub struct Vms {
     active: u64,
     created: u64,
     reloads: u64,
 }
 
 impl Vms {
-    /// Over a plain connection: this runs where nothing can be awaited.
-    fn count(admin: u16) -> Self {
-        let request = Request::get("/stats?filter=wasm").with("connection", "close").into_bytes();
-        let answer = Connection::open(admin).send(&request).expect("Envoy answers");
-        let stats = String::from_utf8_lossy(&answer.body).into_owned();
+    pub fn count(admin: u16) -> Self {
+        let stats = read_stats(admin, "/stats?filter=wasm");
         let stat = |name: &str| {
             let mut lines = stats.lines().filter_map(|line| line.split_once(": "));
             let found = lines.find(|(other, _)| *other == name);
@@ -348,6 +376,11 @@ impl Vms {
             created: stat("wasm.envoy.wasm.runtime.v8.created"),
             reloads: stat("wasm.gatepass.vm_reload"),
         }
+    }
+
+    /// How many were started anew until later.
+    pub fn restarts_until(&self, later: &Self) -> u64 {
+        (later.created - self.created).max(later.reloads - self.reloads)
     }
 }
 

@@ -1,10 +1,12 @@
-//! The configuration with TLS, which needs names and certificates of its users.
+//! Configurations with TLS, which need names and certificates of their users.
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs};
 
 use rcgen::{CertificateParams, Issuer, KeyPair};
+use serde_json::{Value, json};
 
 use crate::stack::{envoy, keys};
 
@@ -24,7 +26,9 @@ fn certificates(directory: &Path) {
 
 /// Whether Envoy accepts a configuration, and what it says.
 fn validate(configuration: &str) -> (bool, String) {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tls");
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls-{count}"));
     fs::create_dir_all(&directory).unwrap();
     certificates(&directory);
     let file = directory.join("envoy.yaml");
@@ -51,4 +55,28 @@ fn the_form_with_tls_is_accepted_by_envoy() {
     assert!(!accepted && said.contains("absent.crt"), "{said}");
     let (accepted, said) = validate(&bundled.replace("tls_params:", "tls_parms:"));
     assert!(!accepted, "{said}");
+}
+
+/// The cluster that the README shows, for a provider somewhere else.
+#[test]
+fn the_cluster_of_a_provider_is_accepted_by_envoy_and_verifies_whom_it_talks_to() {
+    let readme = fs::read_to_string(envoy::directory().join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("\n```yaml cluster\n").expect("the example");
+    let cluster: Value = serde_norway::from_str(rest.split("\n```").next().unwrap()).unwrap();
+    let tls = &cluster["transport_socket"]["typed_config"];
+    let verification = &tls["common_tls_context"]["validation_context"];
+    let authorities = verification["trusted_ca"]["filename"].as_str().expect("who is trusted");
+    let host = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
+        ["socket_address"]["address"];
+    assert_eq!(&tls["sni"], host);
+    assert_eq!(&verification["match_typed_subject_alt_names"][0]["matcher"]["exact"], host);
+    // The host and the cluster of the example that it is for.
+    let example = envoy::directory().join("examples/providers/auth0.yaml");
+    let example: Value = serde_norway::from_str(&fs::read_to_string(example).unwrap()).unwrap();
+    assert_eq!(&example["services"]["auth0"]["upstream"], &cluster["name"]);
+    assert_eq!(&example["services"]["auth0"]["authority"], host);
+    let bootstrap = json!({"static_resources": {"clusters": [cluster]}}).to_string();
+    let bootstrap = bootstrap.replace(authorities, "/etc/envoy/tls/services-ca.crt");
+    let (accepted, said) = validate(&bootstrap);
+    assert!(accepted, "{said}");
 }

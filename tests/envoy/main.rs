@@ -23,6 +23,7 @@
 mod access;
 mod browsers;
 mod denials;
+#[allow(dead_code, reason = "shared with tests/faults")]
 mod gateway;
 mod host_settings;
 mod hostile_heads;
@@ -30,9 +31,11 @@ mod hostile_paths;
 mod hostile_tokens;
 mod identity;
 mod keys;
+mod kubernetes;
 mod load;
 mod login_service;
 mod observability;
+mod rate_limit;
 mod reference_tokens;
 mod refused;
 mod revocation;

@@ -1,12 +1,16 @@
 //! What operators see of the filter: metrics, log lines, and requests that are
 //! forwarded in shadow mode.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::time::Duration;
 
+use regex::Regex;
 use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::gateway::{Gateway, Setup, until};
+use crate::stack::envoy;
 use crate::wire::{Connection, Request};
 
 /// What Prometheus scrapes, the filter's part of it.
@@ -19,6 +23,152 @@ async fn scrape(gateway: &Gateway) -> Vec<String> {
     let answer = tokio::task::spawn_blocking(read).await.unwrap();
     let text = String::from_utf8(answer.body.clone()).unwrap();
     text.lines().filter(|line| line.contains("gatepass_")).map(str::to_owned).collect()
+}
+
+/// A series: its name, and its labels.
+type Named = (String, BTreeMap<String, String>);
+
+/// The series that a scrape has.
+fn named(lines: &[String]) -> BTreeSet<Named> {
+    let label = Regex::new(r#"(\w+)="([^"]*)""#).unwrap();
+    let lines = lines.iter().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (name, rest) = line.split_once('{').unwrap_or_else(|| panic!("labels in {line}"));
+            let labels = label.captures_iter(rest);
+            let labels = labels.map(|found| (found[1].to_owned(), found[2].to_owned()));
+            (name.to_owned(), labels.collect())
+        })
+        .collect()
+}
+
+fn example(name: &str) -> String {
+    let path = envoy::directory().join("examples/operations").join(name);
+    fs::read_to_string(path).unwrap()
+}
+
+/// What Prometheus makes of a series by the rules of `prometheus.yaml`, whose action
+/// is to replace.
+fn relabelled((name, labels): Named, rules: &Value) -> Named {
+    let mut labels = labels;
+    labels.insert("__name__".to_owned(), name);
+    for rule in rules.as_array().unwrap() {
+        assert!(rule["action"].is_null(), "{rule}");
+        let sources = rule["source_labels"].as_array().unwrap().iter();
+        let values = sources.map(|source| labels[source.as_str().unwrap()].clone());
+        let value = values.collect::<Vec<_>>().join(";");
+        let regex = Regex::new(&format!("^(?:{})$", rule["regex"].as_str().unwrap())).unwrap();
+        if let Some(found) = regex.captures(&value) {
+            let mut replaced = String::new();
+            found.expand(rule["replacement"].as_str().unwrap(), &mut replaced);
+            labels.insert(rule["target_label"].as_str().unwrap().to_owned(), replaced);
+        }
+    }
+    (labels.remove("__name__").unwrap(), labels)
+}
+
+/// A request or two of each kind, and what was counted of them.
+async fn scrape_after_traffic(setup: Setup) -> Vec<String> {
+    let gateway = setup.workers(1).start().await;
+    gateway.ready().await;
+    let token = gateway.token("alice");
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/orders", &token).await.status, 200);
+    }
+    gateway.send(Request::get("/orders")).await;
+    assert_eq!(gateway.send(Request::get("/health")).await.status, 200);
+    let minted =
+        || async { scrape(&gateway).await.iter().any(|line| line == "gatepass_minted_total{} 1") };
+    until("what was counted is there", minted).await;
+    scrape(&gateway).await
+}
+
+/// Every metric and label that alerts and dashboard speak of is one that Envoy has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_and_dashboard_ask_for_what_there_is() {
+    let mut lines = scrape_after_traffic(Setup::bundled()).await;
+    // What would be denied is counted in shadow mode alone.
+    let shadow = Setup::bundled().replace_block("errors:", "mode: shadow");
+    lines.extend(scrape_after_traffic(shadow).await);
+    let found = named(&lines);
+    let dashboard: Value = serde_json::from_str(&example("dashboard.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let mut queries: Vec<String> = panels
+        .flat_map(|panel| panel["targets"].as_array().unwrap())
+        .map(|target| target["expr"].as_str().unwrap().to_owned())
+        .collect();
+    let alerts: Value = serde_norway::from_str(&example("alerts.yaml")).unwrap();
+    let alerts = alerts["groups"][0]["rules"].as_array().unwrap().iter();
+    queries.extend(alerts.map(|rule| rule["expr"].as_str().unwrap().to_owned()));
+    let selector = Regex::new(r"\b(gatepass_\w+)(?:\{([^}]*)\})?").unwrap();
+    let matcher = Regex::new(r#"(\w+)\s*(=~|=|!~|!=)\s*"([^"]*)""#).unwrap();
+    let grouped = Regex::new(r"\bby \(([^)]*)\)").unwrap();
+    let mut asked = 0;
+    // `instance` is Prometheus's own.
+    let is_own = |label: &str| !matches!(label, "instance" | "__name__");
+    for query in &queries {
+        let by = grouped.captures_iter(query).map(|found| found[1].to_owned());
+        let by: Vec<String> = by
+            .flat_map(|labels| labels.split(',').map(|it| it.trim().to_owned()).collect::<Vec<_>>())
+            .collect();
+        for selected in selector.captures_iter(query).filter(|it| &it[1] != "gatepass_vm_reload") {
+            asked += 1;
+            let series: Vec<&Named> =
+                found.iter().filter(|(name, _)| *name == selected[1]).collect();
+            assert!(!series.is_empty(), "no {} of {query} in {lines:#?}", &selected[1]);
+            let matchers = selected.get(2).map_or("", |it| it.as_str());
+            for matcher in matcher.captures_iter(matchers).filter(|it| is_own(&it[1])) {
+                let values: Vec<&str> = series
+                    .iter()
+                    .filter_map(|(_, labels)| labels.get(&matcher[1]).map(String::as_str))
+                    .collect();
+                assert!(!values.is_empty(), "no label {} of {query}", &matcher[1]);
+                // Each of the values that it names.
+                for value in matcher[3].split('|').filter(|value| !value.contains('*')) {
+                    assert!(
+                        values.contains(&value),
+                        "no {}={value} of {query} in {values:?}",
+                        &matcher[1]
+                    );
+                }
+            }
+            for label in by.iter().filter(|label| is_own(label)) {
+                assert!(
+                    series.iter().any(|(_, labels)| labels.contains_key(label)),
+                    "no label {label} of {query}"
+                );
+            }
+        }
+        if query.contains("vm_reload") {
+            assert!(
+                lines.iter().any(|line| line.starts_with("envoy_wasm_gatepass_vm_reload{")),
+                "{lines:#?}"
+            );
+        }
+    }
+    assert!(asked > 20, "{queries:#?}");
+}
+
+/// Where Envoy's own labels are not to be had, Prometheus makes the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prometheus_makes_the_labels_that_envoy_was_not_told_of() {
+    let expected = named(&scrape_after_traffic(Setup::bundled()).await);
+    let bare = Setup::bundled().replace_block("stats_config:", "");
+    let bare = named(&scrape_after_traffic(bare).await);
+    assert_ne!(bare, expected);
+    let config: Value = serde_norway::from_str(&example("prometheus.yaml")).unwrap();
+    let rules = &config["scrape_configs"][0]["metric_relabel_configs"];
+    let made: BTreeSet<Named> = bare.into_iter().map(|series| relabelled(series, rules)).collect();
+    assert_eq!(made, expected);
+    // What has its labels stays as it is, and Kong's gets the same names.
+    for (name, labels) in &expected {
+        let same = (name.clone(), labels.clone());
+        assert_eq!(relabelled(same.clone(), rules), same);
+        let of_kong = (name.replacen("gatepass_", "pw_gatepass_", 1), labels.clone());
+        if name.starts_with("gatepass_") {
+            assert_eq!(relabelled(of_kong, rules), same);
+        }
+    }
 }
 
 /// A series with its labels in order, and its value.

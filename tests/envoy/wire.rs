@@ -162,6 +162,8 @@ impl Connection {
                 true
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            // A machine that was stopped and goes on.
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
             Err(error) => panic!("no answer: {error}"),
         }
     }

@@ -26,15 +26,11 @@ fn environment(configuration: &Value) -> Vec<&str> {
     names
 }
 
-#[test]
-fn istio() {
-    let documents = documents("examples/kubernetes/istio.yaml");
-    let plugin = &of_kind(&documents, "WasmPlugin")["spec"];
+/// What loads the module in Istio: a resource's own fields, or those below `wasm`.
+fn assert_istio_loads(plugin: &Value) {
     load(&plugin["pluginConfig"]);
-    assert_eq!(
-        (&plugin["failStrategy"], &plugin["phase"]),
-        (&json!("FAIL_RELOAD"), &json!("AUTHN"))
-    );
+    assert_eq!(plugin["failStrategy"], "FAIL_RELOAD");
+    assert_eq!(plugin["url"], "oci://registry.shop.example/gatepass:0.1.0");
     let mut given: Vec<&str> = plugin["vmConfig"]["env"]
         .as_array()
         .unwrap()
@@ -46,6 +42,15 @@ fn istio() {
         .collect();
     given.sort_unstable();
     assert_eq!(given, environment(&plugin["pluginConfig"]));
+}
+
+#[test]
+fn istio() {
+    let documents = documents("examples/kubernetes/istio.yaml");
+    let extension = &of_kind(&documents, "TrafficExtension")["spec"];
+    assert_eq!(extension["phase"], "AUTHN");
+    let plugin = &extension["wasm"];
+    assert_istio_loads(plugin);
     // What the services are told is what Istio checks.
     let rule = &of_kind(&documents, "RequestAuthentication")["spec"]["jwtRules"][0];
     let identity = &plugin["pluginConfig"]["identity_token"];
@@ -58,12 +63,26 @@ fn istio() {
 }
 
 #[test]
+fn istio_before_1_30() {
+    let of_today = documents("examples/kubernetes/istio.yaml");
+    let of_today = &of_kind(&of_today, "TrafficExtension")["spec"];
+    let documents = documents("examples/kubernetes/istio-wasmplugin.yaml");
+    let plugin = &of_kind(&documents, "WasmPlugin")["spec"];
+    assert_istio_loads(plugin);
+    for field in ["selector", "phase"] {
+        assert_eq!(plugin[field], of_today[field], "{field}");
+    }
+    for (field, value) in of_today["wasm"].as_object().unwrap() {
+        assert_eq!(&plugin[field], value, "{field}");
+    }
+}
+
+#[test]
 fn envoy_gateway() {
     let documents = documents("examples/kubernetes/envoy-gateway.yaml");
-    let policy =
-        documents.iter().find(|document| document["kind"] == "EnvoyExtensionPolicy").unwrap();
-    let wasm = &policy["spec"]["wasm"][0];
+    let wasm = &of_kind(&documents, "EnvoyExtensionPolicy")["spec"]["wasm"][0];
     let settings = load(&wasm["config"]);
+    assert!(settings.user_info.is_some());
     assert_eq!(wasm["failOpen"], false);
     let mut given: Vec<&str> =
         wasm["env"]["hostKeys"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
@@ -75,20 +94,42 @@ fn envoy_gateway() {
         variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
     set.sort_unstable();
     assert_eq!(set, given);
-    // Each service that is called has the route whose cluster it names.
+    let gateway = of_kind(&documents, "Gateway");
+    let of_gateway = &gateway["spec"]["infrastructure"]["parametersRef"]["name"];
+    assert_eq!(of_gateway, &of_kind(&documents, "EnvoyProxy")["metadata"]["name"]);
+}
+
+/// Envoy Gateway makes clusters of a Gateway's own routes, and runs the filter on
+/// them alone.
+#[test]
+fn envoy_gateway_routes() {
+    let documents = documents("examples/kubernetes/envoy-gateway.yaml");
+    let gateway = &of_kind(&documents, "Gateway")["metadata"]["name"];
+    let policy = of_kind(&documents, "EnvoyExtensionPolicy");
+    assert_eq!(&policy["spec"]["targetRefs"][0]["name"], gateway);
     let namespace = policy["metadata"]["namespace"].as_str().unwrap();
-    let routes: Vec<String> = documents
-        .iter()
-        .filter(|document| document["kind"] == "HTTPRoute")
-        .map(|route| {
-            format!("httproute/{namespace}/{}/rule/0", route["metadata"]["name"].as_str().unwrap())
-        })
-        .collect();
-    for (name, service) in wasm["config"]["services"].as_object().unwrap() {
-        let upstream = service["upstream"].as_str().unwrap();
-        assert!(routes.iter().any(|route| route == upstream), "{name}: {upstream}");
+    let routes: Vec<&Value> =
+        documents.iter().filter(|document| document["kind"] == "HTTPRoute").collect();
+    let mut clusters = Vec::new();
+    for route in &routes {
+        let name = route["metadata"]["name"].as_str().unwrap();
+        assert_eq!(&route["spec"]["parentRefs"][0]["name"], gateway, "{name}");
+        clusters.push(format!("httproute/{namespace}/{name}/rule/0"));
     }
-    assert!(settings.user_info.is_some());
+    for (name, service) in policy["spec"]["wasm"][0]["config"]["services"].as_object().unwrap() {
+        let upstream = service["upstream"].as_str().unwrap();
+        assert!(clusters.iter().any(|cluster| cluster == upstream), "{name}: {upstream}");
+    }
+    // The user service is for the filter alone.
+    let closed = &of_kind(&documents, "SecurityPolicy")["spec"];
+    assert_eq!(closed["targetRefs"][0]["name"], "users");
+    assert_eq!(closed["authorization"], json!({"defaultAction": "Deny"}));
+    // Else nobody could fetch the gateway's keys.
+    let is_for_all = |route: &&&Value| {
+        let spec = &route["spec"];
+        spec["hostnames"].is_null() && spec["rules"][0]["matches"].is_null()
+    };
+    assert_eq!(routes.iter().filter(is_for_all).count(), 1, "a route for all paths");
 }
 
 #[test]

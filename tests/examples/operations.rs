@@ -1,11 +1,86 @@
-//! `examples/operations`: alerts, dashboard and runbook speak of metrics and
-//! codes that there are, and each alert has its section.
+//! `examples/operations`: Prometheus takes the alerts, and they fire when they
+//! should; alerts, dashboard and runbook speak of metrics and codes that there are,
+//! and each alert has its section.
+//!
+//! Needs the promtool of `.ci/install-promtool`, as `make test` does. That a real
+//! Envoy has the metrics is tested in `tests/envoy`.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{documents, read};
+
+/// The promtool to ask: `$PROMTOOL`, else what `.ci/install-promtool` installs.
+fn promtool() -> Command {
+    let installed = || {
+        let on_path = env::split_paths(&env::var_os("PATH").unwrap_or_default())
+            .map(|directory| directory.join("promtool"))
+            .find(|path| path.exists());
+        let path = on_path.unwrap_or_else(|| {
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("target/promtool/promtool")
+        });
+        let hint = "run `make test`, or `.ci/install-promtool` before `cargo test`";
+        assert!(path.exists(), "no promtool: {hint}");
+        path
+    };
+    let path = env::var_os("PROMTOOL").map_or_else(installed, PathBuf::from);
+    let mut command = Command::new(path);
+    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/operations"));
+    command
+}
+
+#[track_caller]
+fn assert_taken(arguments: &[&str]) {
+    let run = promtool().args(arguments).output().expect("promtool runs");
+    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "promtool {arguments:?}: {out}{err}");
+}
+
+#[test]
+fn prometheus_takes_the_alerts_and_they_fire_when_they_should() {
+    assert_taken(&["check", "rules", "alerts.yaml"]);
+    assert_taken(&["check", "config", "prometheus.yaml"]);
+    assert_taken(&["test", "rules", "alerts.test.yaml"]);
+    // Each of them was seen firing.
+    let tested = read("examples/operations/alerts.test.yaml");
+    let tests = &documents("examples/operations/alerts.test.yaml")[0]["tests"];
+    let cases = tests.as_array().unwrap().iter().flat_map(|test| {
+        test["alert_rule_test"].as_array().unwrap().iter().filter(|case| {
+            case["exp_alerts"].as_array().is_some_and(|expected| !expected.is_empty())
+        })
+    });
+    let fired: BTreeSet<&str> = cases.filter_map(|case| case["alertname"].as_str()).collect();
+    let groups = documents("examples/operations/alerts.yaml");
+    for rule in groups[0]["groups"][0]["rules"].as_array().unwrap() {
+        let name = rule["alert"].as_str().unwrap();
+        assert!(fired.contains(name), "{name} never fires in\n{tested}");
+    }
+}
+
+/// What the panels ask for is PromQL.
+#[test]
+fn prometheus_takes_the_queries_of_the_dashboard() {
+    let dashboard: Value =
+        serde_json::from_str(&read("examples/operations/dashboard.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let queries = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let rules: Vec<Value> = queries
+        .enumerate()
+        .map(|(number, target)| {
+            let query = target["expr"].as_str().unwrap().replace("$__rate_interval", "1m");
+            json!({"record": format!("panel:{number}"), "expr": query})
+        })
+        .collect();
+    assert!(rules.len() > 10, "{rules:?}");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard-queries.yaml");
+    let rules = json!({"groups": [{"name": "dashboard", "rules": rules}]});
+    fs::write(&file, rules.to_string()).unwrap();
+    assert_taken(&["check", "rules", file.to_str().unwrap()]);
+}
 
 /// Words of a text that start so.
 fn words<'a>(text: &'a str, start: &str) -> BTreeSet<&'a str> {
@@ -23,7 +98,9 @@ fn metrics() -> BTreeSet<String> {
 
 fn assert_known(text: &str, place: &str) {
     let known = metrics();
-    for metric in words(text, "gatepass_") {
+    // Of Envoy itself, and in Istio with more before it.
+    let of_host = "gatepass_vm_reload";
+    for metric in words(text, "gatepass_").into_iter().filter(|metric| *metric != of_host) {
         // A histogram has series of its own.
         let name = ["_bucket", "_sum", "_count"]
             .iter()
@@ -89,6 +166,12 @@ fn runbook_names_codes_and_events_that_there_are() {
     let codes = runbook.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     for code in codes {
         assert!(readme.contains(&format!("| `{code}` |")), "{code}");
+    }
+    // What GatepassUnavailable matches.
+    let missing = gatepass::denial::Denial::CODES;
+    let missing = missing.into_iter().filter(|code| code.ends_with("_unavailable"));
+    for code in missing.chain(["configuration_invalid"]) {
+        assert!(runbook.contains(&format!("\n| `{code}` |")), "{code} is not in the runbook");
     }
     for event in
         ["keys_not_fetched", "user_info_failed", "tokens_not_listed", "nobody_signs", "would_deny"]

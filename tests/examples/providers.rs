@@ -224,6 +224,18 @@ fn cognito() {
         ),
         ("another app client", "/", json!({"client_id": "other"}), "claim_mismatch"),
         (
+            "for another resource",
+            "/",
+            json!({"aud": "https://other.shop.example"}),
+            "claim_forbidden",
+        ),
+        (
+            "for another resource, with the group",
+            "/admin",
+            json!({"aud": "https://other.shop.example", "cognito:groups": ["admin"]}),
+            "claim_forbidden",
+        ),
+        (
             "another pool",
             "/",
             json!({"iss": "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Zz"}),

@@ -128,6 +128,21 @@ fn rules() {
 }
 
 #[test]
+fn references() {
+    short("references");
+}
+
+#[test]
+fn revocations() {
+    short("revocations");
+}
+
+#[test]
+fn logins() {
+    short("logins");
+}
+
+#[test]
 fn configuration() {
     short("configuration");
 }

@@ -124,6 +124,8 @@ pub struct FakeHost {
     pub random: u64,
     /// Envoy's foreign functions; Kong traps whatever the name.
     pub foreign: Foreign,
+    /// How often each host function was called.
+    pub calls: BTreeMap<String, u32>,
 }
 
 /// Foreign functions by name; one that is not there answers `NotFound`.
@@ -159,6 +161,7 @@ impl FakeHost {
             reply: None,
             random: 0x9E37_79B9_7F4A_7C15,
             foreign: |_, _| Err(Status::NotFound),
+            calls: BTreeMap::new(),
         }
     }
 

@@ -205,6 +205,12 @@ impl Host {
         self.metrics().get(name).copied().unwrap_or(0)
     }
 
+    /// How often each host function was called since this was last asked.
+    #[must_use]
+    pub fn take_calls(&self) -> BTreeMap<String, u32> {
+        std::mem::take(&mut self.machine().fake().calls)
+    }
+
     /// The broken rules so far, which then don't fail the test any more.
     #[must_use]
     pub fn take_violations(&self) -> Vec<String> {

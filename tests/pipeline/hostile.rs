@@ -24,10 +24,7 @@ fn every_token_with_one_bit_changed_is_denied() {
             let mut changed = good.clone().into_bytes();
             changed[position] ^= 1 << bit;
             let value = [b"Bearer ", changed.as_slice()].concat();
-            let mut fields = head(&[]).fields().to_vec();
-            fields.push(gatepass::http::Field { name: "authorization".into(), value });
-            let pairs = fields.into_iter().map(|field| (field.name, field.value));
-            let step = world.begin(RequestHead::new(pairs));
+            let step = world.begin(head_with(&value));
             let Step::Done(Verdict::Answer(reply)) = step else {
                 panic!("byte {position}, bit {bit}: {step:?}")
             };
@@ -349,7 +346,7 @@ fn no_more_tokens_are_remembered_than_configured() {
     for (entries, remembered) in [(0, 0), (1, 1), (3, 3)] {
         let config = local([("/limits", json!({"token_cache_entries": entries}))]);
         let mut world = World::new(&config, ENVOY);
-        let tokens: Vec<_> = (0..6).map(|n| token(json!({ "jti": n }))).collect();
+        let tokens: Vec<_> = (0..6).map(|n| token(json!({ "jti": n.to_string() }))).collect();
         let identity = |world: &mut World, token: &String| {
             let edits = world.forwarded(token);
             field(&edits, "x-identity-token").unwrap()
@@ -361,6 +358,25 @@ fn no_more_tokens_are_remembered_than_configured() {
     }
 }
 
+/// Long tokens are remembered too, as far as the memory for them goes.
+#[test]
+fn tokens_are_remembered_up_to_so_many_bytes() {
+    let limits = json!({"token_cache_bytes": 1_048_576, "max_token_bytes": 65_536});
+    let mut world = World::new(&local([("/limits", limits)]), ENVOY);
+    let tokens: Vec<String> =
+        (0..60).map(|n| token(json!({"jti": n, "pad": "x".repeat(15_000)}))).collect();
+    let identity = |world: &mut World, token: &String| {
+        let edits = world.forwarded(token);
+        field(&edits, "x-identity-token").unwrap()
+    };
+    let first: Vec<_> = tokens.iter().map(|token| identity(&mut world, token)).collect();
+    let latest = tokens.iter().zip(first).rev();
+    let remembered = latest.take_while(|(token, first)| identity(&mut world, token) == *first);
+    // About 30 kB each: the token of 20 kB, its claims, its identity.
+    let remembered = remembered.count();
+    assert!((25..=40).contains(&remembered), "{remembered}");
+}
+
 /// Tokens that were not accepted take nobody's place.
 #[test]
 fn rejected_tokens_are_not_remembered() {
@@ -368,8 +384,8 @@ fn rejected_tokens_are_not_remembered() {
     let mut world = World::new(&config, ENVOY);
     let first = field(&world.forwarded(&alice()), "x-identity-token");
     for n in 0..10 {
-        world.denied(&KEY_B.token("a", &claims(json!({ "jti": n }))));
-        world.denied(&token(json!({"jti": n, "aud": "other"})));
+        world.denied(&KEY_B.token("a", &claims(json!({ "jti": n.to_string() }))));
+        world.denied(&token(json!({"jti": n.to_string(), "aud": "other"})));
     }
     assert_eq!(field(&world.forwarded(&alice()), "x-identity-token"), first);
 }

@@ -141,6 +141,31 @@ fn an_identity_is_minted_anew_when_the_user_is_asked_again() {
     assert_eq!(world.identity(&edits)["country"], "FR");
 }
 
+/// The token's claims are put away after the first mint: the next one needs
+/// them again.
+#[test]
+fn later_identities_say_the_same() {
+    let claims = json!({"claims": {"copy": ["azp", "roles"]}, "ttl_seconds": 60});
+    let merged = ["claims", "ttl_seconds"]
+        .map(|name| (format!("/identity_token/{name}"), claims[name].clone()));
+    let config = local(merged.each_ref().map(|(path, value)| (path.as_str(), value.clone())));
+    let mut world = World::new(&config, ENVOY);
+    let token = token(json!({"azp": "web", "roles": [{"a": 1.5}, null], "scope": "a b"}));
+    let mut say = || {
+        let edits = world.forwarded(&token);
+        let mut identity = world.identity(&edits);
+        world.pass(40);
+        for changing in ["jti", "iat", "nbf", "exp"] {
+            assert!(identity.as_object_mut().unwrap().remove(changing).is_some());
+        }
+        identity
+    };
+    let first = say();
+    assert_eq!(first["roles"], json!([{"a": 1.5}, null]));
+    assert_eq!((&first["client_id"], &first["scope"]), (&json!("web"), &json!("a b")));
+    assert_eq!([say(), say()], [first.clone(), first]);
+}
+
 #[test]
 fn mints_have_ids_of_their_own() {
     let config = local([("/limits", json!({"token_cache_entries": 0}))]);

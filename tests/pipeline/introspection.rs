@@ -239,6 +239,42 @@ fn made_up_references_cannot_pile_up() {
 }
 
 #[test]
+fn what_is_forgotten_for_want_of_room_is_counted() {
+    let cache = ("/providers/shop/introspection/cache/max_entries", json!(1));
+    let mut world = World::new(&config([cache]), ENVOY);
+    let evicted = |world: &mut World| {
+        let series = world.gateway.metrics();
+        let position = series
+            .iter()
+            .position(|it| it.name == "gatepass_cache_evictions_total.cache.introspection")
+            .expect("a series");
+        let readings = world.gateway.take_metrics();
+        readings.iter().filter(|(series, _)| *series == position).map(|(_, by)| by).sum::<u64>()
+    };
+    for (reference, expected) in [("first", 0), ("second", 1), ("second", 0), ("first", 1)] {
+        if let step @ Step::Await(..) = world.get(reference) {
+            forwarded(world.answer(step, &active(json!({}))));
+        }
+        assert_eq!(evicted(&mut world), expected, "{reference}");
+    }
+}
+
+#[test]
+fn why_nothing_is_known_is_logged() {
+    for (case, answer, expected) in [
+        ("no reply", failed(), "no reply"),
+        ("its own credentials", reply(401, b"{}"), "status 401: the gateway's own credentials"),
+        ("an error", reply(500, b""), "status 500"),
+        ("no JSON", reply(200, b"x"), "not acceptable JSON"),
+        ("no answer", reply(200, b"{}"), "no boolean"),
+    ] {
+        let (mut world, _) = having_asked(&config([]), &answer);
+        let log: Vec<_> = world.gateway.take_log().into_iter().map(|line| line.text).collect();
+        assert!(log.iter().any(|line| line.contains(expected)), "{case}: {log:?}");
+    }
+}
+
+#[test]
 fn user_info_is_asked_next() {
     let mut both = config([]);
     both["user_info"] = json!({"service": "users", "path": "/users/{sub}"});

@@ -1,41 +1,13 @@
 //! Tokens that are valid and not accepted: revoked at the gateway, by a feed, or
 //! on no allowlist.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::rc::Rc;
-
 use gatepass::gateway::{Step, Submission};
-use gatepass::refresh::SharedStore;
 use gatepass::verdict::LocalReply;
 use serde_json::{Value, json};
 
 use crate::support::*;
 
 const PATH: &str = "/.well-known/gatepass/revocations";
-
-/// Shared data as Envoy has it.
-#[derive(Clone, Debug, Default)]
-struct Store(Rc<RefCell<Values>>);
-
-/// Values and their versions by key.
-type Values = HashMap<String, (Vec<u8>, u32)>;
-
-impl SharedStore for Store {
-    fn read(&self, key: &str) -> Option<(Vec<u8>, u32)> {
-        self.0.borrow().get(key).cloned()
-    }
-
-    fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
-        let mut entries = self.0.borrow_mut();
-        let current = entries.get(key).map_or(0, |(_, version)| *version);
-        let fits = version.is_none_or(|version| version == current);
-        if fits {
-            entries.insert(key.to_owned(), (value.to_vec(), current + 1));
-        }
-        fits
-    }
-}
 
 /// A configuration in which clients with the scope `revoke` may revoke.
 fn config(revocation: Value) -> Value {
@@ -108,11 +80,7 @@ fn revoked() -> (u16, String) {
 
 /// A worker that shares with others.
 fn worker(config: &Value, store: &Store) -> World {
-    let mut world = World::new(config, ENVOY);
-    world.gateway = gateway(config, ENVOY);
-    world.gateway.share(Box::new(store.clone()));
-    world.gateway.take_log();
-    world
+    World::sharing(config, ENVOY, store)
 }
 
 #[test]
@@ -315,7 +283,16 @@ fn a_shared_list_is_written_anew_when_most_of_it_ended() {
     let (config, store) = (config(endpoint()), Store::default());
     let (mut one, mut two) = (worker(&config, &store), worker(&config, &store));
     let size = |store: &Store| store.0.borrow().values().map(|(value, _)| value.len()).max();
+    // How often the list was written anew stands in its second line.
+    let rewrites = |store: &Store| {
+        let values = store.0.borrow();
+        let list = values.iter().find(|(key, _)| key.ends_with("/list")).unwrap().1;
+        let text = String::from_utf8_lossy(&list.0).into_owned();
+        text.lines().nth(1).unwrap().parse::<u64>().unwrap()
+    };
     revoke(&mut one, json!({"sub": "alice"}));
+    revoke(&mut one, json!({"sub": "carol"}));
+    assert_eq!(rewrites(&store), 0, "a short one is added to");
     let mut largest = 0;
     for round in 0..40 {
         let entries: Vec<_> = (0..100)
@@ -332,6 +309,7 @@ fn a_shared_list_is_written_anew_when_most_of_it_ended() {
         largest = largest.max(size(&store).unwrap());
     }
     assert!(largest < 100_000, "{largest}");
+    assert!((1..10).contains(&rewrites(&store)), "{}", rewrites(&store));
     assert_eq!(two.denied(&alice()), revoked(), "what goes on was kept");
 }
 
@@ -463,6 +441,58 @@ fn one_worker_reads_the_feed_for_all() {
 }
 
 #[test]
+fn workers_ask_when_it_is_time_and_not_before() {
+    let (config, store) = (config(feed(json!({}))), Store::default());
+    let (mut one, mut two) = (worker(&config, &store), worker(&config, &store));
+    assert_eq!(one.tick(&page("1", json!([]))), 1);
+    two.pass(9);
+    assert_eq!(two.tick(&page("2", json!([]))), 0, "the other one's poll is new");
+    two.pass(1);
+    assert_eq!(two.tick(&page("2", json!([]))), 1, "ten seconds later");
+    // Who asks has time to answer, and no longer.
+    one.pass(20);
+    two.pass(10);
+    let now = one.now();
+    assert_eq!(one.gateway.tick(now).send.len(), 1);
+    two.pass(1);
+    assert_eq!(two.tick(&page("3", json!([]))), 0, "the other one may still be answered");
+    two.pass(1);
+    assert_eq!(two.tick(&page("3", json!([]))), 1, "it is not");
+}
+
+#[test]
+fn entries_are_taken_all_or_none() {
+    let mut settings = endpoint();
+    settings["max_entries"] = json!(2);
+    let mut world = World::new(&config(settings), ENVOY);
+    revoke(&mut world, json!({"sub": "bob"}));
+    let body = r#"{"entries":[{"sub":"alice"},{"sub":"carol"}]}"#;
+    assert_eq!(code(&submit(&mut world, &admin(), body)), denial(503, "revocation_unavailable"));
+    world.forwarded(&alice());
+    revoke(&mut world, json!({"sub": "alice"}));
+    assert_eq!(world.denied(&alice()), revoked());
+}
+
+#[test]
+fn a_worker_without_room_for_what_others_know_relies_on_nothing() {
+    let roomy = config(endpoint());
+    let mut settings = endpoint();
+    settings["max_entries"] = json!(1);
+    let (narrow, store) = (config(settings), Store::default());
+    let (mut one, mut two) = (worker(&roomy, &store), worker(&narrow, &store));
+    let bob = token(json!({"sub": "bob"}));
+    revoke(&mut one, json!({"sub": "somebody", "until": START + 5}));
+    two.forwarded(&bob);
+    one.pass(10);
+    two.pass(10);
+    revoke(&mut one, json!({"sub": "alice"}));
+    assert_eq!(two.denied(&alice()), revoked(), "what ended made room");
+    two.forwarded(&bob);
+    revoke(&mut one, json!({"sub": "carol"}));
+    assert_eq!(two.denied(&bob), denial(503, "revocation_unavailable"));
+}
+
+#[test]
 fn an_odd_store_is_worse_for_nobody() {
     let (config, store) = (config(feed(json!({}))), Store::default());
     let mut world = worker(&config, &store);
@@ -492,6 +522,24 @@ fn only_what_is_on_the_allowlist_passes() {
     world.tick(&page("3", json!([{"jti": "t1", "until": START}])));
     let denied = world.denied(&token(json!({"azp": "stranger", "jti": "t1"})));
     assert_eq!(denied, revoked(), "and can be taken back");
+}
+
+#[test]
+fn an_allowlist_counts_once_something_was_read() {
+    let in_part = json!({"cursor": "1", "entries": [{"sub": "bob"}], "more": true});
+    for (case, answer, passes) in [
+        ("never read", failed(), true),
+        ("empty", page("1", json!([])), false),
+        ("read in part", ok(&in_part), false),
+    ] {
+        let list = json!({"service": "auth", "path": "/allowed"});
+        let settings = json!({"allowlist": list, "failure_mode": "allow"});
+        let mut world = World::new(&config(settings), ENVOY);
+        world.tick(&answer);
+        let step = world.get(&alice());
+        let is_forwarded = matches!(step, Step::Done(gatepass::verdict::Verdict::Forward(_)));
+        assert_eq!(is_forwarded, passes, "{case}: {step:?}");
+    }
 }
 
 #[test]

@@ -3,14 +3,12 @@
 
 use gatepass::callout::{Answer, CalloutReply};
 use gatepass::gateway::{HostTraits, Sent, Step};
-use gatepass::http::{Field, RequestHead};
-use gatepass::sealing::{SealKey, SealKeys};
+use gatepass::http::RequestHead;
 use gatepass::verdict::LocalReply;
 use serde_json::{Value, json};
 
 use crate::support::*;
 
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const NEXT_KEY: &str = "__________________________________________8";
 
 /// A configuration with one login for JSON and cookies.
@@ -19,7 +17,7 @@ fn config<const N: usize>(edits: [(&str, Value); N]) -> Value {
         (
             "/sealed_tokens",
             json!({
-                "keys": [KEY],
+                "keys": [SEAL_KEY],
                 "logins": [{
                     "match": {"path": "/login", "methods": ["GET", "POST"]}, "service": "auth",
                     "json": ["/access_token"], "cookies": ["shop_token"],
@@ -39,17 +37,11 @@ fn config<const N: usize>(edits: [(&str, Value); N]) -> Value {
 }
 
 fn sealed_with(key: &str, token: &str) -> String {
-    let keys = SealKeys::new(vec![SealKey::parse(key).unwrap()]).unwrap();
-    keys.seal(token.as_bytes(), b"random").unwrap()
-}
-
-fn sealed(token: &str) -> String {
-    sealed_with(KEY, token)
+    seal_keys(key).seal(token.as_bytes(), b"random").unwrap()
 }
 
 fn opened(text: &str) -> String {
-    let keys = SealKeys::new(vec![SealKey::parse(KEY).unwrap()]).unwrap();
-    String::from_utf8(keys.open(text.as_bytes()).unwrap()).unwrap()
+    String::from_utf8(seal_keys(SEAL_KEY).open(text.as_bytes()).unwrap()).unwrap()
 }
 
 /// A request to log in without a body.
@@ -59,11 +51,7 @@ fn login(fields: &[(&str, &str)]) -> RequestHead {
 
 /// What the login service answers.
 fn service_says(status: u16, fields: &[(&str, &str)], body: &str) -> CalloutReply {
-    let field = |(name, value): &(&str, &str)| Field {
-        name: (*name).to_owned(),
-        value: value.as_bytes().to_vec(),
-    };
-    let fields = fields.iter().map(field).collect();
+    let fields = fields.iter().copied().collect();
     CalloutReply::Answer(Answer { status, cache_control: None, fields, body: body.into() })
 }
 
@@ -542,7 +530,7 @@ fn without_sealing_it_is_a_token_as_any() {
     let form = String::from_utf8(sent.callout.body.unwrap().expose().clone()).unwrap();
     assert_eq!(form, format!("token={text}"));
     // With it, what is inside is asked about.
-    introspected["sealed_tokens"] = json!({"keys": [KEY]});
+    introspected["sealed_tokens"] = json!({"keys": [SEAL_KEY]});
     let mut world = World::new(&introspected, ENVOY);
     let reference = sealed("opaque-reference");
     let (sent, waiting) = awaits(world.get(&reference));
@@ -590,14 +578,14 @@ fn a_revoked_token_is_revoked_in_every_form() {
     let Step::Receive(submission) = world.begin(request) else { panic!("no body wanted") };
     let now = world.now();
     assert_eq!(answered(world.gateway.submit(submission, Some(body.to_vec()), now)).status, 204);
-    for token in [text, sealed_with(KEY, &token(json!({"jti": "2"}))), alice()] {
+    for token in [text, sealed_with(SEAL_KEY, &token(json!({"jti": "2"}))), alice()] {
         assert_eq!(world.denied(&token), denial(401, "token_revoked"));
     }
 }
 
 #[test]
 fn keys_are_changed_without_a_client_noticing() {
-    let both = config([("/sealed_tokens/keys", json!([NEXT_KEY, KEY]))]);
+    let both = config([("/sealed_tokens/keys", json!([NEXT_KEY, SEAL_KEY]))]);
     let mut world = World::new(&both, ENVOY);
     forwarded(world.get(&sealed(&alice())));
     let step = world.begin(login(&[]));

@@ -1,11 +1,17 @@
 //! A gateway with a clock, and everybody it talks to.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::callout::{Answer, CalloutFailure, CalloutReply};
 use gatepass::config;
 use gatepass::gateway::{FlightId, Gateway, HostTraits, Sent, Step, Waiting};
 use gatepass::http::RequestHead;
+use gatepass::refresh::SharedStore;
+use gatepass::sealing::{SealKey, SealKeys};
 use gatepass::time::UnixTime;
 use gatepass::verdict::{HeaderEdits, LocalReply, Verdict};
 use jsonwebtoken::jwk::JwkSet;
@@ -205,19 +211,101 @@ pub fn head(fields: &[(&str, &str)]) -> RequestHead {
     RequestHead::new(missing.chain(fields).map(owned))
 }
 
+/// The key that tokens are sealed with.
+pub const SEAL_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+pub fn seal_keys(key: &str) -> SealKeys {
+    SealKeys::new(vec![SealKey::parse(key).unwrap()]).unwrap()
+}
+
+/// A token as the gateway gives it to a client.
+pub fn sealed(token: &str) -> String {
+    seal_keys(SEAL_KEY).seal(token.as_bytes(), b"random").unwrap()
+}
+
 pub fn bearer(token: &str) -> RequestHead {
     head(&[("authorization", &format!("Bearer {token}"))])
 }
 
-/// A gateway and what time it is there, in milliseconds.
+/// A request whose `authorization` may be any bytes.
+pub fn head_with(authorization: &[u8]) -> RequestHead {
+    let pairs = [(":method", &b"GET"[..]), (":path", b"/api"), (":authority", b"shop.example")];
+    RequestHead::new(pairs.into_iter().chain([("authorization", authorization)]))
+}
+
+/// Shared data as Envoy has it.
+#[derive(Clone, Debug, Default)]
+pub struct Store(pub Rc<RefCell<Values>>);
+
+/// Values and their versions by key.
+pub type Values = HashMap<String, (Vec<u8>, u32)>;
+
+impl SharedStore for Store {
+    fn read(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.0.borrow().get(key).cloned()
+    }
+
+    fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        let mut entries = self.0.borrow_mut();
+        let current = entries.get(key).map_or(0, |(_, version)| *version);
+        let fits = version.is_none_or(|version| version == current);
+        if fits {
+            entries.insert(key.to_owned(), (value.to_vec(), current + 1));
+        }
+        fits
+    }
+}
+
+/// A gateway and what time it is there, in milliseconds. At its end its log and
+/// its metrics are searched for what clients sent to prove who they are, as its
+/// answers are when they are given.
 pub struct World {
     pub gateway: Gateway,
     pub millis: i64,
+    secrets: Vec<String>,
 }
+
+/// Shorter words are names, not credentials.
+const SHORTEST_SECRET: usize = 20;
 
 impl World {
     pub fn new(config: &Value, host: HostTraits) -> Self {
-        Self { gateway: gateway(config, host), millis: START * 1000 }
+        Self { gateway: gateway(config, host), millis: START * 1000, secrets: Vec::new() }
+    }
+
+    /// One that shares what it fetches with other workers.
+    pub fn sharing(config: &Value, host: HostTraits, store: &Store) -> Self {
+        let mut world = Self::new(config, host);
+        world.gateway.share(Box::new(store.clone()));
+        world
+    }
+
+    fn keep_secrets_of(&mut self, head: &RequestHead) {
+        let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~+".contains(byte);
+        for value in head.values("authorization").chain(head.values("cookie")) {
+            let words = value.split(|byte| !is_token(byte));
+            let words = words.filter(|word| word.len() >= SHORTEST_SECRET);
+            // The header of a token is no secret.
+            let parts = words.flat_map(|word| word.splitn(2, |byte| *byte == b'.').last());
+            let parts = parts.filter(|part| part.len() >= SHORTEST_SECRET);
+            self.secrets.extend(parts.map(|part| String::from_utf8_lossy(part).into_owned()));
+        }
+    }
+
+    fn assert_silent(&self, place: &str, text: &str) {
+        assert!(!text.contains("eyJ"), "a token is in {place}: {text}");
+        for secret in &self.secrets {
+            assert!(!text.contains(secret), "{secret:?} is in {place}: {text}");
+        }
+    }
+
+    fn looked_at(&self, step: Step) -> Step {
+        if let Step::Done(Verdict::Answer(reply)) = &step {
+            let values = reply.headers.iter().map(|(_, value)| value.as_str());
+            self.assert_silent("a header of an answer", &values.collect::<String>());
+            self.assert_silent("an answer", &String::from_utf8_lossy(&reply.body));
+        }
+        step
     }
 
     pub fn now(&self) -> UnixTime {
@@ -234,8 +322,10 @@ impl World {
     }
 
     pub fn begin(&mut self, head: RequestHead) -> Step {
+        self.keep_secrets_of(&head);
         let now = self.now();
-        self.gateway.begin(head, now)
+        let step = self.gateway.begin(head, now);
+        self.looked_at(step)
     }
 
     pub fn get(&mut self, token: &str) -> Step {
@@ -251,7 +341,8 @@ impl World {
     pub fn land(&mut self, flight: FlightId, waiting: Waiting, reply: &CalloutReply) -> Step {
         let now = self.now();
         let landing = self.gateway.land(flight, reply, now).expect("an awaited flight");
-        self.gateway.resume(waiting, &landing, now)
+        let step = self.gateway.resume(waiting, &landing, now);
+        self.looked_at(step)
     }
 
     /// Lets the gateway fetch what is due, with `reply`; gives how many fetches
@@ -306,6 +397,23 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for line in self.gateway.take_log() {
+            // What a client calls its request is its own.
+            let mut line: Value = serde_json::from_str(&line.text).unwrap_or(json!(line.text));
+            line.as_object_mut().and_then(|line| line.remove("request_id"));
+            self.assert_silent("the log", &line.to_string());
+        }
+        for series in self.gateway.metrics() {
+            self.assert_silent("a metric", &format!("{series:?}"));
+        }
+    }
+}
+
 pub fn awaits(step: Step) -> (Sent, Waiting) {
     match step {
         Step::Await(sent, waiting) => (sent, waiting),
@@ -351,7 +459,7 @@ pub fn denial(status: u16, code: &str) -> (u16, String) {
 /// The value that the filter sets for a header.
 pub fn field(edits: &HeaderEdits, name: &str) -> Option<String> {
     let mut values = edits.set.iter().filter(|(other, _)| other.as_str() == name);
-    let value = values.next().map(|(_, value)| String::from_utf8(value.clone()).unwrap());
+    let value = values.next().map(|(_, value)| String::from_utf8(value.to_vec()).unwrap());
     assert!(values.next().is_none(), "{name} is set once");
     value
 }
@@ -366,11 +474,10 @@ pub fn upstream(head: &RequestHead, edits: &HeaderEdits) -> Vec<(String, String)
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let mut fields: Vec<(String, String)> = head
         .fields()
-        .iter()
-        .filter(|field| {
-            !edits.cleansing.clear.iter().any(|name| name.eq_ignore_ascii_case(&field.name))
+        .map(|field| (text(field.name).to_ascii_lowercase(), text(field.value)))
+        .filter(|(name, _)| {
+            !edits.cleansing.clear.iter().any(|cleared| cleared.eq_ignore_ascii_case(name))
         })
-        .map(|field| (field.name.to_ascii_lowercase(), text(&field.value)))
         .collect();
     let mut replace = |name: &str, value: &[u8]| {
         fields.retain(|(other, _)| other != name);
@@ -398,7 +505,7 @@ pub fn reply(status: u16, body: &[u8]) -> CalloutReply {
     CalloutReply::Answer(Answer {
         status,
         cache_control: None,
-        fields: vec![],
+        fields: gatepass::http::Fields::default(),
         body: body.to_vec(),
     })
 }
@@ -406,7 +513,12 @@ pub fn reply(status: u16, body: &[u8]) -> CalloutReply {
 pub fn ok_cached(cache_control: &str, body: &Value) -> CalloutReply {
     let cache_control = Some(cache_control.as_bytes().to_vec());
     let body = body.to_string().into_bytes();
-    CalloutReply::Answer(Answer { status: 200, cache_control, fields: vec![], body })
+    CalloutReply::Answer(Answer {
+        status: 200,
+        cache_control,
+        fields: gatepass::http::Fields::default(),
+        body,
+    })
 }
 
 pub fn failed() -> CalloutReply {

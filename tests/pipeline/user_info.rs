@@ -116,6 +116,76 @@ fn stale_data_serves_while_the_service_fails() {
     }
 }
 
+/// A request that waited in vain is enough for a moment: those after it are
+/// answered without waiting, and a service in trouble is left alone.
+#[test]
+fn a_service_that_let_a_user_wait_in_vain_is_left_alone_for_a_second() {
+    for (mode, host) in [("deny", ENVOY), ("degrade", ENVOY), ("deny", KONG), ("degrade", KONG)] {
+        let answered_at_once = |world: &mut World| match (world.get(&alice()), mode) {
+            (Step::Await(..), _) => false,
+            (step, "deny") => {
+                assert_eq!(denied(step), denial(503, "user_info_unavailable"));
+                true
+            }
+            (step, _) => {
+                let edits = forwarded(step);
+                assert_eq!(world.identity(&edits)["enrichment"], "none");
+                true
+            }
+        };
+        for (case, waited, millis, expected) in [
+            ("at once", 500, 0, true),
+            ("just before its end", 500, 999, true),
+            ("at its end", 500, 1000, false),
+            ("after half of the time-out", 250, 0, true),
+            ("after a failure that cost no time", 249, 0, false),
+        ] {
+            let mut world = World::new(&strict(mode), host);
+            let step = world.get(&alice());
+            world.millis += waited;
+            let _ = world.answer(step, &failed());
+            world.millis += millis;
+            assert_eq!(answered_at_once(&mut world), expected, "{case}, {mode}");
+        }
+        let mut world = World::new(&strict(mode), host);
+        let step = world.get(&alice());
+        world.millis += 500;
+        let _ = world.answer(step, &failed());
+        awaits(world.get(&token(json!({"sub": "carol"}))));
+        assert!(answered_at_once(&mut world), "that another user is asked about changes nothing");
+        world.millis -= 600;
+        assert!(!answered_at_once(&mut world), "a clock set back extends nothing");
+    }
+}
+
+#[test]
+fn who_keeps_no_refusals_asks_a_service_that_hangs_each_time() {
+    let config = with_users([("/user_info/cache", json!({"negative_ttl_seconds": 0}))]);
+    let mut world = World::new(&config, ENVOY);
+    for _ in 0..3 {
+        let step = world.get(&alice());
+        world.millis += 500;
+        assert_eq!(denied(world.answer(step, &failed())), denial(503, "user_info_unavailable"));
+    }
+}
+
+/// Users who are waited for in vain push nobody out whose old answer serves.
+#[test]
+fn a_service_that_hangs_costs_nobody_an_answer() {
+    let mut config = strict("deny");
+    put(&mut config, "/user_info/cache", json!({"max_entries": 2}));
+    let mut world = knowing_alice(&config, &ok(&spain()));
+    world.pass(60);
+    for n in 0..100 {
+        let step = world.get(&token(json!({"sub": format!("user-{n}")})));
+        world.millis += 500;
+        assert_eq!(denied(world.answer(step, &failed())), denial(503, "user_info_unavailable"));
+    }
+    let step = world.get(&alice());
+    let edits = forwarded(world.answer(step, &failed()));
+    assert_eq!(world.identity(&edits)["country"], "ES");
+}
+
 #[test]
 fn stale_data_has_an_end() {
     for (case, seconds, serves) in [("before", 359, true), ("at its end", 360, false)] {

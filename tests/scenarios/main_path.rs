@@ -26,6 +26,30 @@ each_host!(the_upstream_learns_who_it_is_and_never_sees_the_public_token, |host|
     assert_eq!(request.upstream_headers("authorization"), expected);
 });
 
+each_host!(a_known_token_costs_the_fewest_host_calls, |host| {
+    shop::open(host, json!({}));
+    let public = token("alice");
+    ask(host, &public).answer(user_reply("alice"));
+    let _ = host.take_calls();
+    let request = ask(host, &public);
+    let calls = host.take_calls();
+    assert!(request.is_forwarded());
+    let call = |name: &str, times| (format!("proxy_{name}"), times);
+    let mut expected = vec![
+        call("get_current_time_nanoseconds", 1),
+        call("get_header_map_pairs", 1),
+        // One for each header that the upstream gets.
+        call("replace_header_map_value", 7),
+    ];
+    match host.is_kong() {
+        // The path and the query as they came; a header is blanked.
+        true => expected.extend([call("get_property", 2), call("replace_header_map_value", 8)]),
+        // Consumer and subject for the access log.
+        false => expected.extend([call("remove_header_map_value", 1), call("set_property", 2)]),
+    }
+    assert_eq!(calls, expected.into_iter().collect());
+});
+
 each_host!(the_identity_token_verifies_with_nothing_but_the_published_keys, |host| {
     shop::open(host, json!({}));
     let request = served(host, "alice");

@@ -232,6 +232,7 @@ function showCounts({ with: filtered = 0, without = 0, public_tokens_verified: v
 }
 
 const count = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
+const time = (micros) => (micros < 1000 ? `${micros} µs` : `${(micros / 1000).toFixed(1)} ms`);
 const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
 function value(key, value) {
   if (["iat", "exp", "nbf"].includes(key)) return `${value} (${clock(value)})`;
@@ -256,7 +257,7 @@ function showTrace(trace) {
     const calls = hop.user_service_calls;
     const details = el("details", { "data-key": key, "data-service": hop.service },
       el("summary", {}, el("span", { class: "to" }, hop.service), el("span", { class: "from" }, `from ${from}`),
-        el("span", { class: "cost" }, `${calls ? `asked ${calls}×, ` : ""}${hop.micros} µs`), el("span", { class: `pill ${hop.token}` }, hop.token)),
+        el("span", { class: "cost" }, `${calls ? (calls > 1 ? `asked ${calls}×, ` : "asked, ") : ""}${time(hop.micros)}`), el("span", { class: `pill ${hop.token}` }, hop.token)),
       el("div", { class: "inside" },
         el("p", {}, hop.token === "public" ? "Claims: the public token's, and what it asked for" : hop.token === "identity" ? "Claims of the identity token" : "No claims"), list(Object.entries(hop.claims)),
         el("p", {}, "Header fields"), list(hop.headers, "wide")));

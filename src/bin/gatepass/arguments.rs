@@ -190,7 +190,7 @@ pub struct Replies {
 
 #[derive(Args, Debug)]
 pub struct Verify {
-    /// The token, or a file with it
+    /// The token; @FILE reads it from a file, - from standard input
     #[arg(value_name = "TOKEN")]
     pub token: String,
     /// The configuration, or a file it is in

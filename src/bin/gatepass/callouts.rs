@@ -158,7 +158,12 @@ fn reply(text: &str) -> Result<CalloutReply, Failure> {
         return Ok(CalloutReply::Failed(CalloutFailure::NoReply));
     }
     if let Some(status) = text.parse().ok().filter(|status| (100..=599).contains(status)) {
-        let answer = Answer { status, cache_control: None, fields: Vec::new(), body: Vec::new() };
+        let answer = Answer {
+            status,
+            cache_control: None,
+            fields: gatepass::http::Fields::default(),
+            body: Vec::new(),
+        };
         return Ok(CalloutReply::Answer(answer));
     }
     Ok(ok(outside::read(text)?))
@@ -168,7 +173,7 @@ fn ok(body: String) -> CalloutReply {
     CalloutReply::Answer(Answer {
         status: 200,
         cache_control: None,
-        fields: Vec::new(),
+        fields: gatepass::http::Fields::default(),
         body: body.into_bytes(),
     })
 }

@@ -10,7 +10,7 @@ use crate::configuration::Configuration;
 use crate::failure::{Failure, placed};
 use crate::text::Plain;
 use crate::warnings::{self, Warning};
-use crate::{Ending, Output, outside};
+use crate::{Ending, Output, outside, suggestion};
 
 /// What was found of one configuration.
 struct Finding {
@@ -28,7 +28,7 @@ impl Finding {
             Ok(settings) => (Vec::new(), warnings::all(configuration, &settings, now)),
             Err(Problems(problems)) => {
                 let placed = problems.iter().map(|problem| placed(&configuration.path, problem));
-                (placed.collect(), Vec::new())
+                (placed.collect(), warnings::of_frame(configuration))
             }
         };
         problems.extend(hidden_variables(configuration));
@@ -44,7 +44,9 @@ impl Finding {
     fn write(&self, text: &mut String) {
         let file = Plain(&self.file).to_string();
         for problem in &self.problems {
-            let _ = writeln!(text, "{file}: {}", Plain(&problem.to_string()));
+            let meant = suggestion::of(problem).map(|field| format!(" (perhaps {field}?)"));
+            let meant = meant.unwrap_or_default();
+            let _ = writeln!(text, "{file}: {}{meant}", Plain(&problem.to_string()));
         }
         for warning in &self.warnings {
             let Warning { path, text: about } = warning;
@@ -56,8 +58,10 @@ impl Finding {
     }
 
     fn json(&self) -> Value {
-        let problems = self.problems.iter().map(|Problem { path, found, accepted }| {
-            json!({ "path": path, "found": found, "accepted": accepted })
+        let problems = self.problems.iter().map(|problem| {
+            let Problem { path, found, accepted } = problem;
+            let meant = suggestion::of(problem);
+            json!({ "path": path, "found": found, "accepted": accepted, "perhaps": meant })
         });
         let warnings = self
             .warnings
@@ -76,24 +80,34 @@ impl Finding {
 
 /// `check`.
 pub fn run(arguments: &Check) -> Result<Output, Failure> {
-    let mut findings = Vec::new();
+    let (mut findings, mut failures) = (Vec::new(), Vec::new());
     for file in &arguments.files {
-        findings.extend(Configuration::all(file, &arguments.reading)?.iter().map(Finding::of));
+        match Configuration::all(file, &arguments.reading) {
+            Ok(found) => findings.extend(found.iter().map(Finding::of)),
+            // The other files are worth a look all the same.
+            Err(failure) => failures.push(failure.to_string()),
+        }
     }
     let is_bad = |finding: &Finding| {
         !finding.problems.is_empty() || arguments.strict && !finding.warnings.is_empty()
     };
-    let ending = if findings.iter().any(is_bad) { Ending::Bad } else { Ending::Good };
+    let ending = match () {
+        () if !failures.is_empty() => Ending::Failed,
+        () if findings.iter().any(is_bad) => Ending::Bad,
+        () => Ending::Good,
+    };
+    let notes: String = failures.iter().map(|failure| format!("gatepass: {failure}\n")).collect();
     if arguments.json {
         let findings: Vec<_> = findings.iter().map(Finding::json).collect();
-        return Ok(Output::new(json!({ "configurations": findings }).to_string(), ending));
+        let found = json!({ "configurations": findings, "failures": failures });
+        return Ok(Output { notes, ..Output::new(found.to_string(), ending) });
     }
     let mut text = String::new();
     findings.iter().for_each(|finding| finding.write(&mut text));
-    let mut output = Output::new(text, ending);
+    let mut output = Output { notes, ..Output::new(text, ending) };
     let problems = findings.iter().flat_map(|finding| &finding.problems);
     if problems.into_iter().any(|problem| problem.found.ends_with("which is not set")) {
-        output.notes = "gatepass: --no-env checks without the secrets\n".to_owned();
+        output.notes += "gatepass: --no-env checks without the secrets\n";
     }
     Ok(output)
 }

@@ -132,8 +132,8 @@ fn search(value: &Value, path: &str, host: HostKind, found: &mut Vec<Located>) {
 /// The configuration in an object by which a host loads a filter, if it is
 /// Gatepass that it loads.
 fn filter(members: &Map<String, Value>, path: &str, host: HostKind) -> Option<Located> {
-    // Envoy's PluginConfig; Istio's WasmPlugin; a filter of Kong, or the wasm
-    // extension of Envoy Gateway.
+    // Envoy's PluginConfig; Istio's WasmPlugin and TrafficExtension; a filter of
+    // Kong, or the wasm extension of Envoy Gateway.
     let (field, value, environment) = if members.contains_key("vm_config") {
         let vm = members.get("vm_config");
         let environment = vm.and_then(|vm| vm.get("environment_variables"));
@@ -263,6 +263,12 @@ mod tests {
                 "kind: Service\n---\n{apiVersion: a, kind: WasmPlugin, spec: {pluginName: gatepass, \
                  pluginConfig: {a: 1}}}",
                 &["$[1].spec.pluginConfig"],
+            ),
+            (
+                "Istio's from 1.30 on",
+                "{apiVersion: a, kind: TrafficExtension, spec: {wasm: {url: 'oci://r/gatepass:1', \
+                 pluginConfig: {a: 1}}}}",
+                &["$.spec.wasm.pluginConfig"],
             ),
             (
                 "Envoy Gateway's",

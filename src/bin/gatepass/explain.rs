@@ -4,7 +4,7 @@ use gatepass::callout::{Callout, CalloutReply};
 use gatepass::gateway::{Gateway, Settings, Step};
 use gatepass::http::RequestHead;
 use gatepass::time::UnixTime;
-use gatepass::token::Untrusted;
+use gatepass::token::{Untrusted, check_form};
 use gatepass::verdict::Verdict;
 use serde_json::{Map, Value};
 
@@ -111,10 +111,11 @@ pub fn decide(
     // Always the same, so that the same request is told in the same words.
     const SEED: [u8; 16] = *b"gatepass explain";
     let document = &configuration.document;
+    let found = settings.sources.find(&head).ok().flatten();
     let mut explanation = Explanation {
         request: (lossy(head.method()), lossy(head.first(":path").unwrap_or_default())),
         rule: settings.rules.find(&head).ok().flatten().map(|(position, _)| position),
-        token: settings.sources.find(&head).ok().flatten().map(|token| TokenForm::of(&token)),
+        token: found.filter(|token| check_form(token).is_ok()).map(|token| TokenForm::of(&token)),
         callouts: Vec::new(),
         log: Vec::new(),
         denied: None,

@@ -46,7 +46,7 @@ impl fmt::Display for Failure {
             Self::NoConfiguration { file } => write!(
                 f,
                 "{}: no configuration found: neither Gatepass's own nor a filter named gatepass \
-                 in a configuration of Envoy, Istio or Kong",
+                 in a file for Envoy, Istio, Envoy Gateway or Kong",
                 Plain(file)
             ),
             Self::SeveralConfigurations { file, paths } => write!(

@@ -22,6 +22,7 @@ mod report;
 mod schema;
 mod shell;
 mod signer;
+mod suggestion;
 mod text;
 mod verify;
 mod warnings;

@@ -22,6 +22,11 @@ pub fn read(file: &str) -> Result<String, Failure> {
     text.map_err(|cause| Failure::File { file: file.to_owned(), cause })
 }
 
+/// Whether there is a file of this name.
+pub fn exists(file: &str) -> bool {
+    Path::new(file).exists()
+}
+
 /// Writes a file anew.
 pub fn write(file: &Path, content: &[u8]) -> Result<(), Failure> {
     let written = std::fs::write(file, content);

@@ -148,8 +148,24 @@ fn words(header: &[String], cells: &[&str]) -> String {
         "required" => "Required.".to_owned(),
         default => format!("Default: {default}."),
     });
-    let about = Some(about.to_owned()).filter(|about| !about.is_empty());
-    about.into_iter().chain(default).collect::<Vec<_>>().join(" ").replace('`', "")
+    let about = Some(without_links(about)).filter(|about| !about.is_empty());
+    let separator = if default.is_some() { ". " } else { "" };
+    format!("{}{separator}{}", about.as_deref().unwrap_or_default(), default.unwrap_or_default())
+        .trim_start_matches(". ")
+        .replace('`', "")
+}
+
+/// A text whose links are the words that they stand on: editors show no Markdown.
+fn without_links(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("](") {
+        let Some((lead, words)) = before.rsplit_once('[') else { break };
+        plain += lead;
+        plain += words;
+        rest = after.split_once(')').map_or("", |(_, rest)| rest);
+    }
+    plain + rest
 }
 
 /// The texts in backquotes.
@@ -228,11 +244,23 @@ mod tests {
         assert_eq!(
             rows(readme),
             [
-                row(&[&["a"]], &[&["b"]], "of b Required."),
+                row(&[&["a"]], &[&["b"]], "of b. Required."),
                 row(&[&["a"]], &[&["c", "d"], &["c", "e"]], "Default: 5."),
                 row(&[&["a", "f"], &["a", "g"]], &[&["h"]], "text"),
             ]
         );
+    }
+
+    #[test]
+    fn links_become_words() {
+        for (text, expected) in [
+            ("see [Access log](#access-log), [b](c) too", "see Access log, b too"),
+            ("`[]`: must be there", "`[]`: must be there"),
+            ("a list `[x]` as in [rules](#rules)", "a list `[x]` as in rules"),
+            ("", ""),
+        ] {
+            assert_eq!(without_links(text), expected);
+        }
     }
 
     #[test]

@@ -38,6 +38,7 @@ enum Finding {
 /// `verify`.
 pub fn run(arguments: &Verify) -> Result<Output, Failure> {
     let now = arguments.at.as_deref().map_or_else(|| Ok(outside::now()), moment)?;
+    let is_file = !arguments.token.starts_with(['@', '-']) && outside::exists(&arguments.token);
     let token = match arguments.token.strip_prefix('@') {
         Some(file) => outside::read(file)?,
         None if arguments.token == "-" => outside::read("-")?,
@@ -47,7 +48,13 @@ pub fn run(arguments: &Verify) -> Result<Output, Failure> {
     let is_identity = arguments.identity || arguments.config.is_none();
     let finding =
         if is_identity { identity(arguments, token, now)? } else { public(arguments, token, now)? };
-    Ok(finding.output(arguments.json, if is_identity { "identity" } else { "public" }))
+    let mut output =
+        finding.output(arguments.json, if is_identity { "identity" } else { "public" });
+    if is_file {
+        let file = Plain(&arguments.token);
+        output.notes += &format!("gatepass: {file} is a file too: @{file} reads the token in it\n");
+    }
+    Ok(output)
 }
 
 impl Finding {

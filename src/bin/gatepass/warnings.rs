@@ -16,16 +16,17 @@ pub struct Warning {
     pub text: String,
 }
 
+/// Warnings about the host's file around a configuration, accepted or not.
+pub fn of_frame(configuration: &Configuration) -> Vec<Warning> {
+    let fails_open = configuration.frame.fails_open.iter();
+    let text = "every request passes when the filter fails: use FAIL_RELOAD";
+    fails_open.map(|path| Warning { path: path.clone(), text: text.to_owned() }).collect()
+}
+
 /// All warnings about a configuration that is accepted.
 pub fn all(configuration: &Configuration, settings: &Settings, now: UnixTime) -> Vec<Warning> {
-    let mut list = List { root: &configuration.path, warnings: Vec::new() };
+    let mut list = List { root: &configuration.path, warnings: of_frame(configuration) };
     let document = &configuration.document;
-    if let Some(path) = &configuration.frame.fails_open {
-        list.warnings.push(Warning {
-            path: path.clone(),
-            text: "every request passes when the filter fails: use FAIL_RELOAD".to_owned(),
-        });
-    }
     list.providers(document);
     list.tokens(document);
     list.signing_keys(document, settings, now);

@@ -1,14 +1,18 @@
 //! What is done with the bytes, and what must hold then.
 
+mod claims;
 #[allow(dead_code, reason = "shared with the configuration's tests")]
 #[path = "../../config/support.rs"]
 mod complete;
 mod configuration;
 mod extraction;
 mod key_sets;
+mod logins;
 #[path = "../../protobuf/mod.rs"]
 mod protobuf;
+mod references;
 mod requests;
+mod revocations;
 mod rules;
 pub mod shapes;
 #[allow(dead_code, reason = "shared with the pipeline's tests")]
@@ -26,12 +30,15 @@ pub struct Target {
     pub rounds: usize,
 }
 
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "tokens", run: tokens::run, rounds: 3000 },
     Target { name: "key_sets", run: key_sets::run, rounds: 20_000 },
     Target { name: "user_info", run: user_info::run, rounds: 1200 },
     Target { name: "extraction", run: extraction::run, rounds: 60_000 },
     Target { name: "rules", run: rules::run, rounds: 100_000 },
+    Target { name: "references", run: references::run, rounds: 1500 },
+    Target { name: "revocations", run: revocations::run, rounds: 400 },
+    Target { name: "logins", run: logins::run, rounds: 800 },
     Target { name: "configuration", run: configuration::run, rounds: 1200 },
     Target { name: "requests", run: requests::run, rounds: 600 },
 ];

@@ -1,195 +1,381 @@
-//! The gateway with requests, replies, ticks and clocks in any order: late and
-//! duplicate replies, clients that leave, services that lie.
+//! Two workers of a gateway with requests, replies, ticks and clocks in any
+//! order: late and duplicate replies, clients that leave, bodies that come late
+//! or never, services that lie.
+
+use std::collections::BTreeSet;
 
 use arbitrary::Unstructured;
 use gatepass::callout::{Callout, CalloutReply};
-use gatepass::gateway::{FlightId, Step, Waiting};
-use gatepass::verdict::{HeaderEdits, Verdict};
+use gatepass::gateway::{FlightId, Step, Submission, Waiting};
+use gatepass::http::RequestHead;
+use gatepass::verdict::{HeaderEdits, LocalReply, Verdict};
 use serde_json::{Value, json};
 
+use super::logins;
 use super::shapes::{below, one_of, rarely};
 use super::support::{
-    HOSTS, KEY_A, KEY_B, START, World, bearer, claims, failed, field, jwks, ok, ok_cached, remote,
-    reply, with_users,
+    HOSTS, KEY_A, KEY_B, START, Store, World, bearer, claims, failed, field, head, jwks, ok,
+    ok_cached, remote, reply, sealed, with_users,
 };
 
 const USERS: [&str; 3] = ["alice", "bob", "mallory"];
+const REVOCATIONS: &str = "/.well-known/gatepass/revocations";
+
+/// What a request may come to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// Forwarded as this user, or denied.
+    User(&'static str),
+    /// Denied.
+    Nobody,
+    /// Answered by the login's service, or denied.
+    Login,
+    /// This user revoked, or denied.
+    Revocation(&'static str),
+}
+
+/// What waits, at which worker.
+struct Parked<T> {
+    worker: usize,
+    kind: Kind,
+    it: T,
+}
 
 struct Run {
-    world: World,
-    /// With the user whose token it carries; nobody for one that must not pass.
-    waiting: Vec<(Option<&'static str>, Waiting)>,
-    sent: Vec<(FlightId, Callout)>,
+    workers: Vec<World>,
+    waiting: Vec<Parked<Waiting>>,
+    bodies: Vec<Parked<Submission>>,
+    sent: Vec<(usize, FlightId, Callout)>,
     /// Replies may come again.
-    landed: Vec<FlightId>,
+    landed: Vec<(usize, FlightId)>,
+    /// Those whom no worker may let pass any more.
+    revoked: BTreeSet<&'static str>,
     begun: usize,
     ended: usize,
     left: usize,
 }
 
 impl Run {
-    fn take(&mut self, user: Option<&'static str>, step: Step) {
+    fn take(&mut self, worker: usize, kind: Kind, step: Step) {
         match step {
             Step::Await(sent, waiting) => {
-                self.sent.push((sent.flight, sent.callout));
-                self.waiting.push((user, waiting));
+                self.sent.push((worker, sent.flight, sent.callout));
+                self.waiting.push(Parked { worker, kind, it: waiting });
             }
             Step::Join(waiting) => {
                 let flight = waiting.flight();
-                assert!(self.sent.iter().any(|(sent, _)| *sent == flight), "joined nothing");
-                self.waiting.push((user, waiting));
+                let is_it =
+                    |(at, sent, _): &(usize, FlightId, Callout)| (*at, *sent) == (worker, flight);
+                assert!(self.sent.iter().any(is_it), "joined nothing");
+                self.waiting.push(Parked { worker, kind, it: waiting });
             }
-            Step::Receive(_) => panic!("nobody may revoke here"),
+            Step::Receive(submission) => {
+                assert!(matches!(kind, Kind::Login | Kind::Revocation(_)), "{kind:?}");
+                assert_eq!(submission.is_login(), kind == Kind::Login);
+                assert!(submission.edits.set.is_empty(), "no identity on the way to nobody");
+                self.bodies.push(Parked { worker, kind, it: submission });
+            }
             Step::Done(Verdict::Forward(edits)) => {
                 self.ended += 1;
-                self.check(user, &edits);
+                self.check(worker, kind, &edits);
             }
             Step::Done(Verdict::Answer(reply)) => {
                 self.ended += 1;
-                assert!([400, 401, 403, 503].contains(&reply.status), "{}", reply.status);
+                self.check_answer(kind, &reply);
             }
         }
     }
 
-    fn check(&mut self, user: Option<&'static str>, edits: &HeaderEdits) {
+    fn check(&mut self, worker: usize, kind: Kind, edits: &HeaderEdits) {
+        let Kind::User(user) = kind else { panic!("{kind:?} was forwarded") };
+        assert!(!self.revoked.contains(user), "{user} is revoked");
         let text = field(edits, "x-identity-token").expect("every path needs a token");
-        let now = self.world.now().as_secs();
+        let now = self.workers[worker].now().as_secs();
         assert!(now < START + 3660, "accepted after its end, at {now}");
         let payload = text.split('.').nth(1).unwrap();
         let payload = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, payload);
         let identity: Value = serde_json::from_slice(&payload.unwrap()).unwrap();
-        assert_eq!(identity["sub"], user.expect("a token that nobody may have"));
+        assert_eq!(identity["sub"], user);
         assert!(identity["exp"].as_i64().unwrap() <= START + 3600);
         if identity["enrichment"] != "none" {
-            assert_eq!(identity["name"], user.unwrap(), "the data of another user");
+            assert_eq!(identity["name"], user, "the data of another user");
+        }
+    }
+
+    fn check_answer(&mut self, kind: Kind, reply: &LocalReply) {
+        match (kind, reply.status) {
+            // What the service said, without its token.
+            (Kind::Login, 200 | 401 | 500) => {
+                assert!(!String::from_utf8_lossy(&reply.body).contains("eyJ"), "{reply:?}");
+            }
+            (Kind::Login, 413 | 503) => {}
+            (Kind::Revocation(user), 204) => drop(self.revoked.insert(user)),
+            (Kind::Revocation(_), 413) => {}
+            (_, status) => assert!([400, 401, 403, 503].contains(&status), "{status}"),
         }
     }
 
     fn send(&mut self, u: &mut Unstructured<'_>) {
         self.begun += 1;
-        let user = *one_of(u, &USERS);
-        let claims = claims(json!({ "sub": user }));
-        let (allowed, token) = match below(u, 5) {
-            0 => (Some(user), KEY_B.token("b", &claims)),
-            // Never published under this id.
-            1 => (None, KEY_B.token("a", &claims)),
-            _ => (Some(user), KEY_A.token("a", &claims)),
-        };
-        let step = self.world.begin(bearer(&token));
-        self.take(allowed, step);
+        let worker = below(u, self.workers.len());
+        let (kind, head) = request(u);
+        let step = self.workers[worker].begin(head);
+        self.take(worker, kind, step);
     }
 
-    fn answer(u: &mut Unstructured<'_>, callout: &Callout) -> CalloutReply {
-        let user = callout.path.strip_prefix("/users/");
-        match (below(u, 10), user) {
-            (0, _) => failed(),
-            (1, _) => reply(500, b""),
-            (2, _) => reply(200, b"["),
-            (3, Some(_)) => reply(404, b""),
-            (4, Some(_)) => ok(&json!({"sub": "somebody", "name": "somebody"})),
-            (5, Some(user)) => ok_cached("no-store", &json!({"sub": user, "name": user})),
-            (_, Some(user)) => ok(&json!({"sub": user, "name": user})),
-            (3, None) => jwks(&[]),
-            (4, None) => jwks(&[KEY_A.jwk("a")]),
-            (5, None) => jwks(&[KEY_B.jwk("b")]),
-            (_, None) => jwks(&[KEY_A.jwk("a"), KEY_B.jwk("b")]),
+    fn answer(&mut self, u: &mut Unstructured<'_>) {
+        let (worker, flight, callout) = self.sent[below(u, self.sent.len())].clone();
+        let (reply, revokes) = reply_to(u, &callout);
+        if self.land(worker, flight, &reply)
+            && let Some(user) = revokes
+        {
+            self.revoked.insert(user);
         }
     }
 
-    /// Lands a reply, as an adapter does it: all that wait for it go on.
-    fn land(&mut self, flight: FlightId, reply: &CalloutReply) {
-        self.sent.retain(|(sent, _)| *sent != flight);
-        let now = self.world.now();
-        let landing = self.world.gateway.land(flight, reply, now);
-        assert!(landing.is_none() || !self.landed.contains(&flight), "landed twice");
-        self.landed.push(flight);
-        let Some(landing) = landing else { return };
+    /// Lands a reply, as an adapter does it: all that wait for it go on. Whether
+    /// anybody took it.
+    fn land(&mut self, worker: usize, flight: FlightId, reply: &CalloutReply) -> bool {
+        self.sent.retain(|(at, sent, _)| (*at, *sent) != (worker, flight));
+        let world = &mut self.workers[worker];
+        let now = world.now();
+        let landing = world.gateway.land(flight, reply, now);
+        assert!(landing.is_none() || !self.landed.contains(&(worker, flight)), "landed twice");
+        self.landed.push((worker, flight));
+        let Some(landing) = landing else { return false };
+        for Parked { worker, kind, it } in self.drain(worker, flight) {
+            let step = self.workers[worker].gateway.resume(it, &landing, now);
+            self.take(worker, kind, step);
+        }
+        true
+    }
+
+    /// Those who wait for a flight.
+    fn drain(&mut self, worker: usize, flight: FlightId) -> Vec<Parked<Waiting>> {
         let all = std::mem::take(&mut self.waiting);
-        for (user, waiting) in all {
-            if waiting.flight() == flight {
-                let step = self.world.gateway.resume(waiting, &landing, now);
-                self.take(user, step);
-            } else {
-                self.waiting.push((user, waiting));
-            }
-        }
+        let is_due = |it: &Parked<Waiting>| it.worker == worker && it.it.flight() == flight;
+        let (due, others) = all.into_iter().partition(is_due);
+        self.waiting = others;
+        due
+    }
+
+    /// A body comes in, or is more than the host can read.
+    fn submit(&mut self, u: &mut Unstructured<'_>) {
+        let Parked { worker, kind, it } = self.bodies.swap_remove(below(u, self.bodies.len()));
+        let body = match kind {
+            Kind::Revocation(user) => json!({"entries": [{"sub": user}]}).to_string(),
+            _ => r#"{"username":"alice"}"#.to_owned(),
+        };
+        let body = (!rarely(u, 6)).then(|| body.into_bytes());
+        let world = &mut self.workers[worker];
+        let now = world.now();
+        let step = world.gateway.submit(it, body, now);
+        self.take(worker, kind, step);
     }
 
     /// A client leaves; those who joined it ask for themselves.
     fn leave(&mut self, u: &mut Unstructured<'_>) {
+        if !self.bodies.is_empty() && rarely(u, 2) {
+            self.bodies.swap_remove(below(u, self.bodies.len()));
+            self.left += 1;
+            return;
+        }
         if self.waiting.is_empty() {
             return;
         }
-        let (_, gone) = self.waiting.swap_remove(below(u, self.waiting.len()));
+        let gone = self.waiting.swap_remove(below(u, self.waiting.len()));
         self.left += 1;
-        let flight = gone.flight();
-        if rarely(u, 2) && self.waiting.iter().any(|(_, other)| other.flight() == flight) {
+        let (worker, flight) = (gone.worker, gone.it.flight());
+        let is_same =
+            |other: &Parked<Waiting>| (other.worker, other.it.flight()) == (worker, flight);
+        if rarely(u, 2) && self.waiting.iter().any(is_same) {
             // It had joined: its going concerns nobody else.
             return;
         }
-        self.world.gateway.abandon(flight);
-        self.sent.retain(|(sent, _)| *sent != flight);
-        let now = self.world.now();
-        let all = std::mem::take(&mut self.waiting);
-        for (user, waiting) in all {
-            if waiting.flight() == flight {
-                let step = self.world.gateway.retry(waiting, now);
-                self.take(user, step);
-            } else {
-                self.waiting.push((user, waiting));
-            }
+        self.workers[worker].gateway.abandon(flight);
+        self.sent.retain(|(at, sent, _)| (*at, *sent) != (worker, flight));
+        // Its reply may come all the same.
+        self.landed.push((worker, flight));
+        for Parked { worker, kind, it } in self.drain(worker, flight) {
+            let world = &mut self.workers[worker];
+            let now = world.now();
+            let step = world.gateway.retry(it, now);
+            self.take(worker, kind, step);
         }
     }
 
-    fn tick(&mut self) {
-        let now = self.world.now();
-        let tick = self.world.gateway.tick(now);
-        self.sent.extend(tick.send.into_iter().map(|sent| (sent.flight, sent.callout)));
+    fn tick(&mut self, worker: usize) {
+        let world = &mut self.workers[worker];
+        let now = world.now();
+        let tick = world.gateway.tick(now);
+        let sent = tick.send.into_iter();
+        self.sent.extend(sent.map(|sent| (worker, sent.flight, sent.callout)));
         for flight in tick.overdue {
-            self.land(flight, &failed());
+            self.land(worker, flight, &failed());
+        }
+    }
+
+    /// The clock that all workers look at.
+    fn pass(&mut self, millis: i64) {
+        for world in &mut self.workers {
+            world.millis += millis;
         }
     }
 }
 
-pub fn run(data: &[u8]) {
-    let u = &mut Unstructured::new(data);
+/// Somebody's request.
+fn request(u: &mut Unstructured<'_>) -> (Kind, RequestHead) {
+    let user = *one_of(u, &USERS);
+    let token = |key: &super::support::IssuerKey, kid| {
+        key.token(kid, &claims(json!({"sub": user, "scope": "revoke"})))
+    };
+    match below(u, 12) {
+        0 => (Kind::User(user), bearer(&token(&KEY_B, "b"))),
+        // Never published under this id.
+        1 => (Kind::Nobody, bearer(&token(&KEY_B, "a"))),
+        2 | 3 => (Kind::User(user), bearer(&format!("reference-of-{user}"))),
+        4 => (Kind::Nobody, bearer("reference-of-nobody")),
+        5 | 6 => (Kind::User(user), bearer(&sealed(&token(&KEY_A, "a")))),
+        7 => (Kind::Nobody, bearer(&sealed(&token(&KEY_A, "a")).replace("gps_A", "gps_B"))),
+        8 => {
+            let post = [(":method", "POST"), (":path", "/login"), ("content-length", "20")];
+            let get = [(":path", "/login")];
+            (Kind::Login, head(if rarely(u, 2) { &post } else { &get }))
+        }
+        9 => {
+            let token = format!("Bearer {}", token(&KEY_A, "a"));
+            let whom = *one_of(u, &USERS);
+            let post = [
+                (":method", "POST"),
+                (":path", REVOCATIONS),
+                ("content-length", "20"),
+                ("authorization", &*token),
+            ];
+            (Kind::Revocation(whom), head(&post))
+        }
+        _ => (Kind::User(user), bearer(&token(&KEY_A, "a"))),
+    }
+}
+
+/// A reply of the service that a callout is for, and whom it revokes if it is
+/// taken.
+fn reply_to(u: &mut Unstructured<'_>, callout: &Callout) -> (CalloutReply, Option<&'static str>) {
+    match below(u, 10) {
+        0 => return (failed(), None),
+        1 => return (reply(500, b""), None),
+        2 => return (reply(200, b"["), None),
+        _ => {}
+    }
+    let way = below(u, 6);
+    let reply = match callout.path.split('?').next().unwrap_or_default() {
+        "/introspect" => {
+            let form = callout.body.as_ref().unwrap().expose();
+            let user = USERS.into_iter().find(|user| form.ends_with(user.as_bytes()));
+            match (way, user) {
+                (0, _) | (_, None) => ok(&json!({"active": false})),
+                (1, Some(_)) => ok(&json!({"active": "true", "sub": "mallory"})),
+                (_, Some(user)) => ok(&claims(json!({"active": true, "sub": user}))),
+            }
+        }
+        "/revocations" => {
+            let user = (way == 0).then(|| *one_of(u, &USERS));
+            let entries: Vec<_> = user.iter().map(|user| json!({ "sub": user })).collect();
+            let more = way == 1;
+            let page =
+                json!({"cursor": format!("c{}", below(u, 4)), "entries": entries, "more": more});
+            return (ok(&page), user);
+        }
+        "/login" => match way {
+            0 => reply(401, b"{}"),
+            1 => ok(&json!({"jwt": KEY_A.token("a", &claims(json!({})))})),
+            _ => ok(&json!({"access_token": KEY_A.token("a", &claims(json!({})))})),
+        },
+        "/jwks.json" => match way {
+            0 => jwks(&[]),
+            1 => jwks(&[KEY_A.jwk("a")]),
+            2 => jwks(&[KEY_B.jwk("b")]),
+            _ => jwks(&[KEY_A.jwk("a"), KEY_B.jwk("b")]),
+        },
+        path => {
+            let user = path.strip_prefix("/users/").expect("a service of ours");
+            match way {
+                0 => reply(404, b""),
+                1 => ok(&json!({"sub": "somebody", "name": "somebody"})),
+                2 => ok_cached("no-store", &json!({"sub": user, "name": user})),
+                _ => ok(&json!({"sub": user, "name": user})),
+            }
+        }
+    };
+    (reply, None)
+}
+
+fn config(u: &mut Unstructured<'_>) -> Value {
     let mut config = with_users([
         ("/user_info/claims", json!({"name": "/name"})),
         ("/user_info/required", json!(["name"])),
         ("/user_info/failure_mode", json!(*one_of(u, &["deny", "degrade"]))),
         ("/user_info/cache/max_entries", json!(below(u, 3))),
         ("/limits", json!({ "token_cache_entries": below(u, 3) })),
+        (
+            "/revocation",
+            json!({
+                "feed": {"service": "auth", "path": "/revocations"},
+                "endpoint": {"path": REVOCATIONS, "requires": {"scopes_all": ["revoke"]}},
+                "failure_mode": *one_of(u, &["deny", "allow"]),
+            }),
+        ),
+        ("/sealed_tokens", logins::config()["sealed_tokens"].clone()),
     ]);
     config["providers"] = remote([])["providers"].clone();
-    let world = World::new(&config, *one_of(u, &HOSTS));
-    let (sent, landed, waiting) = (Vec::new(), Vec::new(), Vec::new());
-    let mut run = Run { world, waiting, sent, landed, begun: 0, ended: 0, left: 0 };
+    config["providers"]["shop"]["introspection"] = json!({
+        "service": "auth", "path": "/introspect", "client_id": "gate", "client_secret": "s3cret",
+        "cache": {"max_entries": 1 + below(u, 2)},
+    });
+    config
+}
+
+pub fn run(data: &[u8]) {
+    let u = &mut Unstructured::new(data);
+    let config = config(u);
+    let host = *one_of(u, &HOSTS);
+    let store = Store::default();
+    let worker = |_| World::sharing(&config, host, &store);
+    let mut run = Run {
+        workers: (0..2).map(worker).collect(),
+        waiting: Vec::new(),
+        bodies: Vec::new(),
+        sent: Vec::new(),
+        landed: Vec::new(),
+        revoked: BTreeSet::new(),
+        begun: 0,
+        ended: 0,
+        left: 0,
+    };
     while !u.is_empty() && run.begun < 60 {
-        match below(u, 8) {
+        match below(u, 9) {
             0..=2 => run.send(u),
-            3 | 4 if !run.sent.is_empty() => {
-                let (flight, callout) = run.sent[below(u, run.sent.len())].clone();
-                let reply = Run::answer(u, &callout);
-                run.land(flight, &reply);
-            }
+            3 | 4 if !run.sent.is_empty() => run.answer(u),
             5 if !run.landed.is_empty() => {
-                let again = run.landed[below(u, run.landed.len())];
-                run.land(again, &jwks(&[KEY_B.jwk("a")]));
+                let (worker, again) = run.landed[below(u, run.landed.len())];
+                run.land(worker, again, &jwks(&[KEY_B.jwk("a")]));
             }
             5 => run.leave(u),
-            6 => run.tick(),
+            6 => run.tick(below(u, 2)),
+            7 if !run.bodies.is_empty() => run.submit(u),
             _ => {
                 let jumps = [1, 100, 1000, 3000, 61_000, 700_000, -5000, 3_700_000];
-                run.world.millis += one_of(u, &jumps);
+                run.pass(*one_of(u, &jumps));
             }
         }
     }
     // Every callout ends, one way or another, and then nobody waits any more.
     for _ in 0..20 {
-        for (flight, _) in run.sent.clone() {
-            run.land(flight, &failed());
+        for (worker, flight, _) in run.sent.clone() {
+            run.land(worker, flight, &failed());
         }
     }
+    // Some bodies never come.
+    run.left += run.bodies.len();
     assert!(run.waiting.is_empty(), "{} wait for ever", run.waiting.len());
     assert_eq!(run.begun, run.ended + run.left, "each request ends once");
 }

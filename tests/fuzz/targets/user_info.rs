@@ -59,7 +59,12 @@ fn reply(u: &mut Unstructured<'_>) -> (CalloutReply, Option<Value>) {
         .contains(&status)
         .then(|| serde_json::from_slice::<Value>(&body).ok().filter(Value::is_object));
     (
-        CalloutReply::Answer(Answer { status, cache_control, body, fields: Vec::new() }),
+        CalloutReply::Answer(Answer {
+            status,
+            cache_control,
+            body,
+            fields: gatepass::http::Fields::default(),
+        }),
         object.flatten(),
     )
 }
@@ -107,7 +112,7 @@ pub fn run(data: &[u8]) {
                 for (name, value) in &*edits.set {
                     let is_fine = |byte: &u8| (0x20..0x7F).contains(byte);
                     assert!(!value.is_empty() && value.iter().all(is_fine), "{name}: {value:?}");
-                    assert_eq!(value.trim_ascii(), value.as_slice(), "{name}");
+                    assert_eq!(value.trim_ascii(), &**value, "{name}");
                 }
                 let identity = world.identity(&edits);
                 assert_eq!(identity["sub"], "alice");

@@ -39,6 +39,7 @@ pub fn call(host: &mut FakeHost, guest: &mut dyn Guest, name: &str, args: Args<'
     if host.is_kong() && KONG_TRAPS.contains(&name) {
         return Err(Trap::new(format!("{name} is not implemented by Kong's runtime")));
     }
+    *host.calls.entry(name.to_owned()).or_default() += 1;
     match name {
         "proxy_log" => log(host, guest, args),
         "proxy_get_current_time_nanoseconds" => {

@@ -1,14 +1,22 @@
-//! HTTP as the host shows it: names are text, values are bytes.
+//! HTTP as the host shows it.
 //!
-//! Owns the request head and the two encodings that carry claims over HTTP: a
-//! header value and a path segment. It never decides anything about a request.
+//! Owns the request head, header names and the two encodings that carry claims
+//! over HTTP: a header value and a path segment. It never decides anything about
+//! a request.
+
+mod head;
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::rc::Rc;
+
+pub use self::head::{Authority, Field, Fields, RequestHead, Span, Target};
 
 /// A header field name in lower case.
+///
+/// Shared: an identity that is kept has half a dozen of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HeaderName(Box<str>);
+pub struct HeaderName(Rc<str>);
 
 impl HeaderName {
     /// The header that carries bearer tokens (RFC 6750 section 2.1).
@@ -47,16 +55,15 @@ impl HeaderName {
 
     /// Whether an upstream may take `name` for this header: any case, and `_`
     /// for `-`, as CGI and WSGI servers do.
-    pub fn is_spelled(&self, name: &str) -> bool {
-        is_spelled(&self.0, name)
+    pub fn is_spelled(&self, name: &[u8]) -> bool {
+        is_spelled(self.0.as_bytes(), name)
     }
 }
 
 /// Whether an upstream may take the header `name` for `own`; see
 /// [`HeaderName::is_spelled`].
-pub fn is_spelled(own: &str, name: &str) -> bool {
-    own.len() == name.len()
-        && own.bytes().zip(name.bytes()).all(|(own, other)| fold(own) == fold(other))
+pub fn is_spelled(own: &[u8], name: &[u8]) -> bool {
+    own.len() == name.len() && own.iter().zip(name).all(|(own, other)| fold(*own) == fold(*other))
 }
 
 const RESERVED: [&str; 9] = [
@@ -88,166 +95,6 @@ impl fmt::Display for HeaderName {
 /// Not a header name that a filter may own or read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidHeaderName;
-
-/// One header field of a request, as the client sent it.
-#[derive(Clone)]
-pub struct Field {
-    /// The name; in lower case on Envoy, in the client's case on Kong.
-    pub name: String,
-    /// The value; any bytes but CR, LF and NUL.
-    pub value: Vec<u8>,
-}
-
-/// The head of a request: every header field, pseudo headers included.
-///
-/// `Debug` shows names only, since values hold credentials.
-#[derive(Clone, Default)]
-pub struct RequestHead {
-    fields: Vec<Field>,
-}
-
-impl RequestHead {
-    /// The head with these fields, in the order received.
-    pub fn new(fields: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
-        let fields = fields.into_iter().map(|(name, value)| Field { name, value }).collect();
-        Self { fields }
-    }
-
-    /// Every field, in the order received.
-    pub fn fields(&self) -> &[Field] {
-        &self.fields
-    }
-
-    /// The values of the fields called `name` (lower case), any case of theirs.
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        let same = move |field: &&Field| field.name.eq_ignore_ascii_case(name);
-        self.fields.iter().filter(same).map(|field| field.value.as_slice())
-    }
-
-    /// The first value of `name`.
-    pub fn first<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
-        self.values(name).next()
-    }
-
-    /// Whether there is a field called `name`.
-    pub fn has(&self, name: &str) -> bool {
-        self.first(name).is_some()
-    }
-
-    /// The request method; empty when the host gave none.
-    pub fn method(&self) -> &[u8] {
-        self.first(":method").unwrap_or_default()
-    }
-
-    /// The host that the request is for, as the upstream will see it; `None` if
-    /// it is not said, or not as a host and a port (RFC 9110 section 7.2).
-    pub fn authority(&self) -> Option<Authority<'_>> {
-        let mut values = self.values(":authority");
-        match (values.next(), values.next()) {
-            (Some(only), None) => Authority::parse(only),
-            _ => None,
-        }
-    }
-
-    /// The request target: path and query; empty when the host gave none.
-    pub fn target(&self) -> Target<'_> {
-        let raw = self.first(":path").unwrap_or_default();
-        let mut parts = raw.splitn(2, |byte| *byte == b'?');
-        Target { path: parts.next().unwrap_or_default(), query: parts.next() }
-    }
-
-    /// Whether this is a gRPC call, whose errors have a form of their own.
-    pub fn is_grpc(&self) -> bool {
-        self.first("content-type").is_some_and(|value| {
-            value == b"application/grpc" || value.starts_with(b"application/grpc+")
-        })
-    }
-
-    /// Whether a person waits for a page: a GET that accepts HTML by name, and
-    /// that no script made (`Sec-Fetch-Mode`, Fetch Metadata section 2.2).
-    pub fn is_navigation(&self) -> bool {
-        self.method() == b"GET"
-            && self.values("accept").any(accepts_html)
-            && self.first("sec-fetch-mode").is_none_or(|mode| mode == b"navigate")
-    }
-
-    /// Whether the connection is to become another one, such as a WebSocket
-    /// (RFC 9110 section 7.8).
-    pub fn is_upgrade(&self) -> bool {
-        self.has("upgrade")
-    }
-
-    /// Whether this is a CORS preflight (Fetch standard, "CORS-preflight
-    /// request"): OPTIONS with both of its headers.
-    pub fn is_cors_preflight(&self) -> bool {
-        self.method() == b"OPTIONS"
-            && self.has("origin")
-            && self.has("access-control-request-method")
-    }
-}
-
-impl fmt::Debug for RequestHead {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.fields.iter().map(|field| &field.name)).finish()
-    }
-}
-
-/// Whether an `Accept` value names HTML, at a quality above 0 (RFC 9110
-/// section 12.5.1).
-fn accepts_html(value: &[u8]) -> bool {
-    value.split(|byte| *byte == b',').any(|range| {
-        let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"text/html"));
-        let is_none = |part: &[u8]| {
-            let quality = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
-            quality.is_some_and(|value| value.iter().all(|byte| b"0.".contains(byte)))
-        };
-        is_html && !parts.any(is_none)
-    })
-}
-
-/// A host and maybe a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Authority<'a> {
-    /// The host, in any case; without the dot that may end a name, which leads
-    /// to the same server.
-    pub host: &'a [u8],
-    /// The port, digits.
-    pub port: Option<&'a [u8]>,
-}
-
-impl<'a> Authority<'a> {
-    /// `host`, `host:port`, `[IPv6]` or `[IPv6]:port`; no user information, no
-    /// escapes.
-    pub fn parse(text: &'a [u8]) -> Option<Self> {
-        let end = text.iter().rposition(|byte| *byte == b':');
-        // A colon within brackets is the address's own.
-        let end = end.filter(|end| !text.get(*end..).unwrap_or_default().contains(&b']'));
-        let (host, port) = match end.and_then(|end| text.split_at_checked(end)) {
-            Some((host, [_, port @ ..])) => (host, Some(port)),
-            _ => (text, None),
-        };
-        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
-        let is_address = |byte: &u8| byte.is_ascii_hexdigit() || b":.".contains(byte);
-        let is_host = match host {
-            [b'[', address @ .., b']'] => address.iter().all(is_address),
-            name => name.iter().all(is_name),
-        };
-        let host = host.strip_suffix(b".").unwrap_or(host);
-        let port = port.filter(|port| !port.is_empty());
-        let is_port = port.is_none_or(|port| port.iter().all(u8::is_ascii_digit));
-        (is_host && is_port && !host.is_empty()).then_some(Self { host, port })
-    }
-}
-
-/// A request target, split at its first `?`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target<'a> {
-    /// The path, as received.
-    pub path: &'a [u8],
-    /// The query without its `?`, if there is one.
-    pub query: Option<&'a [u8]>,
-}
 
 /// Text as a header value, so that a receiver can undo it.
 ///
@@ -381,7 +228,7 @@ mod tests {
             ("x-consumer-idx", false),
             ("x.consumer.id", false),
         ] {
-            assert_eq!(name.is_spelled(spelling), same, "{spelling}");
+            assert_eq!(name.is_spelled(spelling.as_bytes()), same, "{spelling}");
         }
     }
 
@@ -444,23 +291,5 @@ mod tests {
         {
             assert_eq!(percent_decode(text.as_bytes()).as_ref(), expected.as_bytes(), "{text}");
         }
-    }
-
-    #[test]
-    fn debug_of_a_head_shows_no_values() {
-        let head = RequestHead::new([("authorization".to_owned(), b"Bearer s3cret".to_vec())]);
-        assert_eq!(format!("{head:?}"), r#"["authorization"]"#);
-    }
-
-    #[test]
-    fn targets() {
-        let target = |path: &str| {
-            let head = RequestHead::new([(":path".to_owned(), path.as_bytes().to_vec())]);
-            let Target { path, query } = head.target();
-            (path.to_vec(), query.map(<[u8]>::to_vec))
-        };
-        assert_eq!(target("/a?b=c?d"), (b"/a".to_vec(), Some(b"b=c?d".to_vec())));
-        assert_eq!(target("/a"), (b"/a".to_vec(), None));
-        assert_eq!(target(""), (vec![], None));
     }
 }

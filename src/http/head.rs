@@ -1,0 +1,276 @@
+//! The head of a request, as the host lists it: names and values are bytes.
+
+use std::fmt;
+use std::ops::Range;
+
+/// One header field.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// The name; in lower case on Envoy, in the client's case on Kong.
+    pub name: &'a [u8],
+    /// The value; any bytes but CR, LF and NUL.
+    pub value: &'a [u8],
+}
+
+/// Where a field's name and value are in the bytes of [`Fields`].
+pub type Span = (Range<usize>, Range<usize>);
+
+/// Header fields, in the order received.
+///
+/// All of them in one piece of memory, as hosts hand them over: a request has a
+/// dozen, and an allocation for each name and value would cost more than reading
+/// them. `Debug` shows names only, since values hold credentials.
+#[derive(Clone, Default)]
+pub struct Fields {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl Fields {
+    /// The fields that `spans` mark in `bytes`; what lies outside is empty.
+    pub const fn of(bytes: Vec<u8>, spans: Vec<Span>) -> Self {
+        Self { bytes, spans }
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Each of them, in the order received.
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
+        let slice = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
+        self.spans.iter().map(move |(name, value)| Field { name: slice(name), value: slice(value) })
+    }
+
+    /// The values of the fields called `name`, any case of theirs.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let same = move |field: &Field<'_>| field.name.eq_ignore_ascii_case(name.as_bytes());
+        self.iter().filter(same).map(|field| field.value)
+    }
+
+    /// The first value of `name`.
+    pub fn first<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        self.values(name).next()
+    }
+
+    /// Adds a field behind the others.
+    pub fn push(&mut self, name: &str, value: &[u8]) {
+        let name = self.append(name.as_bytes());
+        let value = self.append(value);
+        self.spans.push((name, value));
+    }
+
+    /// Drops the fields called `name`, any case of theirs.
+    pub fn remove(&mut self, name: &str) {
+        let bytes = &self.bytes;
+        self.spans.retain(|(own, _)| {
+            !bytes.get(own.clone()).unwrap_or_default().eq_ignore_ascii_case(name.as_bytes())
+        });
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
+    fn from_iter<T: IntoIterator<Item = (N, V)>>(pairs: T) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in pairs {
+            fields.push(name.as_ref(), value.as_ref());
+        }
+        fields
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.iter().map(|field| String::from_utf8_lossy(field.name)))
+            .finish()
+    }
+}
+
+/// The head of a request: every header field, pseudo headers included.
+#[derive(Clone, Default)]
+pub struct RequestHead {
+    fields: Fields,
+}
+
+impl From<Fields> for RequestHead {
+    fn from(fields: Fields) -> Self {
+        Self { fields }
+    }
+}
+
+impl RequestHead {
+    /// The head with these fields, in the order received.
+    pub fn new<N: AsRef<str>, V: AsRef<[u8]>>(fields: impl IntoIterator<Item = (N, V)>) -> Self {
+        Self { fields: fields.into_iter().collect() }
+    }
+
+    /// Every field, in the order received.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
+        self.fields.iter()
+    }
+
+    /// The values of the fields called `name`, any case of theirs.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields.values(name)
+    }
+
+    /// The first value of `name`.
+    pub fn first<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        self.values(name).next()
+    }
+
+    /// Whether there is a field called `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.first(name).is_some()
+    }
+
+    /// The request method; empty when the host gave none.
+    pub fn method(&self) -> &[u8] {
+        self.first(":method").unwrap_or_default()
+    }
+
+    /// The host that the request is for, as the upstream will see it; `None` if
+    /// it is not said, or not as a host and a port (RFC 9110 section 7.2).
+    pub fn authority(&self) -> Option<Authority<'_>> {
+        let mut values = self.values(":authority");
+        match (values.next(), values.next()) {
+            (Some(only), None) => Authority::parse(only),
+            _ => None,
+        }
+    }
+
+    /// The request target: path and query; empty when the host gave none.
+    pub fn target(&self) -> Target<'_> {
+        let raw = self.first(":path").unwrap_or_default();
+        let mut parts = raw.splitn(2, |byte| *byte == b'?');
+        Target { path: parts.next().unwrap_or_default(), query: parts.next() }
+    }
+
+    /// Whether this is a gRPC call, whose errors have a form of their own.
+    pub fn is_grpc(&self) -> bool {
+        self.first("content-type").is_some_and(|value| {
+            value == b"application/grpc" || value.starts_with(b"application/grpc+")
+        })
+    }
+
+    /// Whether a person waits for a page: a GET that accepts HTML by name, and
+    /// that no script made (`Sec-Fetch-Mode`, Fetch Metadata section 2.2).
+    pub fn is_navigation(&self) -> bool {
+        self.method() == b"GET"
+            && self.values("accept").any(accepts_html)
+            && self.first("sec-fetch-mode").is_none_or(|mode| mode == b"navigate")
+    }
+
+    /// Whether the connection is to become another one, such as a WebSocket
+    /// (RFC 9110 section 7.8).
+    pub fn is_upgrade(&self) -> bool {
+        self.has("upgrade")
+    }
+
+    /// Whether this is a CORS preflight (Fetch standard, "CORS-preflight
+    /// request"): OPTIONS with both of its headers.
+    pub fn is_cors_preflight(&self) -> bool {
+        self.method() == b"OPTIONS"
+            && self.has("origin")
+            && self.has("access-control-request-method")
+    }
+}
+
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fields.fmt(f)
+    }
+}
+
+/// Whether an `Accept` value names HTML, at a quality above 0 (RFC 9110
+/// section 12.5.1).
+fn accepts_html(value: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|range| {
+        let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"text/html"));
+        let is_none = |part: &[u8]| {
+            let quality = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
+            quality.is_some_and(|value| value.iter().all(|byte| b"0.".contains(byte)))
+        };
+        is_html && !parts.any(is_none)
+    })
+}
+
+/// A host and maybe a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authority<'a> {
+    /// The host, in any case; without the dot that may end a name, which leads
+    /// to the same server.
+    pub host: &'a [u8],
+    /// The port, digits.
+    pub port: Option<&'a [u8]>,
+}
+
+impl<'a> Authority<'a> {
+    /// `host`, `host:port`, `[IPv6]` or `[IPv6]:port`; no user information, no
+    /// escapes.
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        let end = text.iter().rposition(|byte| *byte == b':');
+        // A colon within brackets is the address's own.
+        let end = end.filter(|end| !text.get(*end..).unwrap_or_default().contains(&b']'));
+        let (host, port) = match end.and_then(|end| text.split_at_checked(end)) {
+            Some((host, [_, port @ ..])) => (host, Some(port)),
+            _ => (text, None),
+        };
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
+        let is_address = |byte: &u8| byte.is_ascii_hexdigit() || b":.".contains(byte);
+        let is_host = match host {
+            [b'[', address @ .., b']'] => address.iter().all(is_address),
+            name => name.iter().all(is_name),
+        };
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        let port = port.filter(|port| !port.is_empty());
+        let is_port = port.is_none_or(|port| port.iter().all(u8::is_ascii_digit));
+        (is_host && is_port && !host.is_empty()).then_some(Self { host, port })
+    }
+}
+
+/// A request target, split at its first `?`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The path, as received.
+    pub path: &'a [u8],
+    /// The query without its `?`, if there is one.
+    pub query: Option<&'a [u8]>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_a_head_shows_no_values() {
+        let head = RequestHead::new([("authorization", "Bearer s3cret")]);
+        assert_eq!(format!("{head:?}"), r#"["authorization"]"#);
+    }
+
+    #[test]
+    fn targets() {
+        let target = |path: &str| {
+            let head = RequestHead::new([(":path", path)]);
+            let Target { path, query } = head.target();
+            (path.to_vec(), query.map(<[u8]>::to_vec))
+        };
+        assert_eq!(target("/a?b=c?d"), (b"/a".to_vec(), Some(b"b=c?d".to_vec())));
+        assert_eq!(target("/a"), (b"/a".to_vec(), None));
+        assert_eq!(target(""), (vec![], None));
+    }
+}

@@ -1,0 +1,77 @@
+//! A client of either protocol, at any address of this machine.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use axum::body::{self, Body};
+use axum::http::{Method, Request, header};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpSocket;
+use tokio::time::timeout;
+
+use crate::contract::Protocol;
+use crate::wire::Answer;
+
+/// Much longer than the gateway may take.
+const TIME_OUT: Duration = Duration::from_secs(20);
+
+/// Sends a request over a connection of its own.
+pub async fn send(
+    source: Ipv4Addr,
+    port: u16,
+    protocol: Protocol,
+    path: &str,
+    token: Option<&str>,
+) -> Answer {
+    let exchange = async {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((source, 0).into())?;
+        let stream = TokioIo::new(socket.connect((Ipv4Addr::LOCALHOST, port).into()).await?);
+        let request = request(protocol, path, token);
+        let response = match protocol {
+            Protocol::Http => {
+                let (mut sender, connection) = http1::handshake(stream).await?;
+                tokio::spawn(connection);
+                sender.send_request(request).await?
+            }
+            Protocol::Grpc => {
+                let (mut sender, connection) =
+                    http2::handshake(TokioExecutor::new(), stream).await?;
+                tokio::spawn(connection);
+                sender.send_request(request).await?
+            }
+        };
+        let (head, body) = response.into_parts();
+        let body = body::to_bytes(Body::new(body), usize::MAX).await?;
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let headers = head.headers.iter();
+        let headers = headers.map(|(name, value)| (name.to_string(), text(value.as_bytes())));
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Answer {
+            status: head.status.as_u16(),
+            headers: headers.collect(),
+            body: body.to_vec(),
+        })
+    };
+    match timeout(TIME_OUT, exchange).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => panic!("{path} from {source} by {protocol:?}: {error}"),
+        Err(_) => panic!("{path} from {source} by {protocol:?}: no answer"),
+    }
+}
+
+fn request(protocol: Protocol, path: &str, token: Option<&str>) -> Request<Body> {
+    let request = match protocol {
+        Protocol::Http => Request::get(path).header(header::HOST, "shop.example"),
+        Protocol::Grpc => Request::builder()
+            .method(Method::POST)
+            .uri(format!("http://shop.example{path}"))
+            .header(header::CONTENT_TYPE, "application/grpc")
+            .header(header::TE, "trailers"),
+    };
+    let request = match token {
+        Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+        None => request,
+    };
+    request.body(Body::empty()).expect("a request")
+}

@@ -1,0 +1,42 @@
+//! Services that fail, and clients that mean no good, on a real Envoy.
+//!
+//! [`matrix`] has every fault of every service in every state, each with the
+//! outcome that [`contract`] derives; [`load`] has many requests at once.
+//!
+//! Needs `make wasm` and the Envoy of `.ci/install-envoy`, as `make test` does.
+
+// What fails here fails a test; clippy sees that in test functions only.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test may fail"
+)]
+
+mod client;
+mod contract;
+mod fault;
+mod load;
+mod matrix;
+#[allow(dead_code, reason = "shared with benches/faults")]
+mod service;
+mod setup;
+#[allow(dead_code, reason = "shared with benches/faults")]
+mod traffic;
+
+#[path = "../envoy/gateway.rs"]
+#[allow(dead_code, reason = "shared")]
+mod gateway;
+#[path = "../../examples/shop/stack.rs"]
+mod stack;
+#[path = "../envoy/tokens.rs"]
+#[allow(dead_code, reason = "shared")]
+mod tokens;
+#[path = "../envoy/wire.rs"]
+#[allow(dead_code, reason = "shared")]
+mod wire;

@@ -1,0 +1,280 @@
+//! The matrix: every service with every fault, in every state, for every rule and
+//! protocol.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::client::send;
+use crate::contract::{BEFORE, cells, expected, groups};
+use crate::contract::{Cell, Group, Outcome, Protocol, Service, State, Visit};
+use crate::fault::{Fault, TIME_OUT};
+use crate::gateway::until;
+use crate::service::{Moment, SHORT_LIFE, claims, issuer, reference};
+use crate::setup::{ABSENT, Matrix, VANISHING};
+use crate::wire::Answer;
+
+/// Requests at once: as many as keep Envoy busy, or, where services are slow, as
+/// many as wait without keeping each other.
+const BUSY: usize = 8;
+const WAITING: usize = 64;
+
+/// How long any request may take: it waits for one service that fails, on a
+/// machine that may be busy.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// How long services may take to be believed again: the longest pause between
+/// two tries of the feed and the keys, and some time.
+const RECOVERY: Duration = Duration::from_secs(20);
+
+#[test]
+fn there_are_a_thousand_cells_and_each_has_its_own_name() {
+    let names: BTreeSet<String> = cells().map(|cell| cell.to_string()).collect();
+    assert_eq!(names.len(), cells().count());
+    assert!(cells().count() >= 1000, "{}", cells().count());
+    assert!(Fault::ALL.len() >= 22);
+    for cell in cells() {
+        assert_eq!(Group::of(&cell.to_string()), Some(cell.group), "{cell}");
+    }
+    // Each way in which a cell can end does occur.
+    let outcomes: BTreeSet<Outcome> = cells().map(|cell| expected(cell).0).collect();
+    assert_eq!(outcomes.len(), 11, "{outcomes:?}");
+}
+
+/// The token of a cell's request, for its own user.
+fn token(matrix: &Matrix, cell: Cell) -> Option<String> {
+    let name = cell.to_string();
+    match (cell.visit, cell.group.service) {
+        (Visit::AllowMissingWithout, _) => None,
+        (_, Service::Introspection) => Some(reference(&name)),
+        _ => Some(matrix.signer.token(&claims(&name, &issuer(cell.group)))),
+    }
+}
+
+async fn ask(matrix: &Matrix, cell: Cell, path: &str) -> Answer {
+    let token = token(matrix, cell);
+    match &token {
+        Some(token) if cell.group.service == Service::Introspection => {
+            matrix.gateway.keep_secret(token);
+        }
+        Some(token) => matrix.gateway.remember_tokens(token.as_bytes()),
+        None => {}
+    }
+    let (source, port) = (matrix.source(cell.group), matrix.gateway.ports.listener);
+    send(source, port, cell.protocol, path, token.as_deref()).await
+}
+
+/// Runs something for each cell, many at once.
+async fn for_each<F>(
+    concurrency: usize,
+    cells: impl Iterator<Item = Cell>,
+    run: impl Fn(Cell) -> F + Send + Sync + 'static,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let permits = Arc::new(Semaphore::new(concurrency));
+    let mut running = JoinSet::new();
+    for cell in cells {
+        let permit = Arc::clone(&permits).acquire_owned().await.unwrap();
+        let cell = run(cell);
+        running.spawn(async move {
+            cell.await;
+            drop(permit);
+        });
+    }
+    while let Some(result) = running.join_next().await {
+        result.unwrap();
+    }
+}
+
+/// What is wrong with a cell's answer.
+fn check(cell: Cell, answer: &Answer) -> Result<(), String> {
+    let (outcome, clause) = expected(cell);
+    let wrong = |what: &str| Err(format!("{cell}: {what}; {outcome:?} by {clause}: {answer}"));
+    let (status, code) = match outcome {
+        Outcome::Denied { status, code } => (status, code),
+        _ if answer.status != 200 || answer.header("grpc-status").is_some() => {
+            return wrong("denied");
+        }
+        Outcome::Identified { country } => {
+            let seen = answer.seen();
+            let subject = cell.to_string();
+            if seen.is_anonymous() {
+                return wrong("no identity");
+            }
+            let identity = seen.identity();
+            return if identity["sub"] != subject.as_str() {
+                wrong("the identity of another")
+            } else if identity["country"] != country || seen.values("x-user-country") != [country] {
+                wrong("another country")
+            } else {
+                Ok(())
+            };
+        }
+        Outcome::Anonymous | Outcome::Bypassed => {
+            let seen = answer.seen();
+            let anonymous = seen.values("x-anonymous-consumer");
+            let is_marked = anonymous == ["true"];
+            return if !seen.is_anonymous() || !seen.values("x-user-country").is_empty() {
+                wrong("an identity")
+            } else if is_marked != (outcome == Outcome::Anonymous) {
+                wrong("marked as anonymous or not")
+            } else {
+                Ok(())
+            };
+        }
+    };
+    match cell.protocol {
+        Protocol::Http if answer.outcome() != format!("{status} {code}") => {
+            wrong("another outcome")
+        }
+        Protocol::Http if (answer.header("retry-after") == Some("1")) != (status == 503) => {
+            wrong("Retry-After")
+        }
+        Protocol::Grpc
+            if answer.status != 200
+                || answer.header("grpc-status") != Some(Outcome::grpc_status(status))
+                || answer.header("grpc-message") != Some(code) =>
+        {
+            wrong("another gRPC status")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Lets the filter learn what the cells' states say that it knows.
+async fn prepare(matrix: &Arc<Matrix>) {
+    let prepared = cells().filter(|cell| {
+        cell.group.state != State::Cold
+            && matches!(cell.visit, Visit::Required | Visit::AllowMissing)
+    });
+    let shared = Arc::clone(matrix);
+    for_each(BUSY, prepared, move |cell| {
+        let matrix = Arc::clone(&shared);
+        async move { assert_eq!(until_served(&matrix, cell).await, BEFORE, "{cell}") }
+    })
+    .await;
+}
+
+/// Asks until a cell's user is served, as all are while services work: from some
+/// it takes time to be believed. Gives the user's country.
+async fn until_served(matrix: &Matrix, cell: Cell) -> String {
+    let start = Instant::now();
+    loop {
+        let answer = ask(matrix, cell, Visit::Required.path()).await;
+        if answer.status == 200 && answer.header("grpc-status").is_none() {
+            let seen = answer.seen();
+            let identity = seen.identity();
+            assert_eq!(identity["sub"], cell.to_string().as_str());
+            return identity["country"].as_str().expect("a country").to_owned();
+        }
+        assert!(start.elapsed() < RECOVERY, "{cell} is not served: {answer}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits until of the clusters that are not always there these are.
+async fn offer(matrix: &Matrix, clusters: &[&str]) {
+    matrix.offer(clusters);
+    until("the clusters changed", || async {
+        let (port, path) = (matrix.gateway.ports.admin, "/clusters?format=json");
+        let all = matrix.gateway.read(port, path).await;
+        let all = all["cluster_statuses"].as_array().unwrap();
+        let is_there = |name: &str| all.iter().any(|cluster| cluster["name"] == name);
+        [VANISHING, ABSENT].iter().all(|name| is_there(name) == clusters.contains(name))
+    })
+    .await;
+}
+
+/// Whether every group met its fault, and none that had no reason to ask.
+fn check_faults(matrix: &Matrix) {
+    for group in groups() {
+        let since = if group.state == State::Cold { Moment::Before } else { Moment::Meanwhile };
+        let calls: u64 = [Moment::Before, Moment::Meanwhile]
+            .into_iter()
+            .filter(|moment| *moment >= since)
+            .map(|moment| matrix.services.calls(moment, group))
+            .sum();
+        let is_reached = !matches!(group.fault, Fault::Refused | Fault::Vanished);
+        assert_eq!(calls > 0, group.is_asked() && is_reached, "{group}: asked {calls} times");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_cell_ends_as_the_contract_says() {
+    let start = Instant::now();
+    let mut matrix = Matrix::start().await;
+    offer(&matrix, &[VANISHING]).await;
+    println!("{} filters after {:.1} s", matrix.filters(), start.elapsed().as_secs_f64());
+    let shared = Arc::new(matrix);
+    prepare(&shared).await;
+    println!("prepared after {:.1} s", start.elapsed().as_secs_f64());
+
+    matrix = Arc::into_inner(shared).expect("nobody else has it");
+    matrix.services.fail().await;
+    offer(&matrix, &[]).await;
+    // Now everything that is to go stale does.
+    sleep(Duration::from_secs(SHORT_LIFE + 1)).await;
+    let upstream = "cluster.upstream.upstream_rq_total";
+    let before = matrix.gateway.stat(upstream).await;
+    let shared = Arc::new(matrix);
+    let (results, mut received) = tokio::sync::mpsc::unbounded_channel();
+    for (is_slow, concurrency) in [(true, WAITING), (false, BUSY)] {
+        let (asking, results) = (Arc::clone(&shared), results.clone());
+        let some = cells().filter(move |cell| cell.group.fault.is_slow() == is_slow);
+        for_each(concurrency, some, move |cell| {
+            let (matrix, results) = (Arc::clone(&asking), results.clone());
+            async move {
+                let start = Instant::now();
+                let answer = ask(&matrix, cell, cell.visit.path()).await;
+                results.send((cell, answer, start.elapsed())).unwrap();
+            }
+        })
+        .await;
+    }
+    drop(results);
+    let matrix = Arc::into_inner(shared).expect("nobody else has it");
+
+    let mut wrong = Vec::new();
+    let mut ends: BTreeMap<Outcome, u32> = BTreeMap::new();
+    while let Some((cell, answer, took)) = received.recv().await {
+        wrong.extend(check(cell, &answer).err());
+        if took > LONGEST {
+            wrong.push(format!("{cell}: took {took:?} with a time-out of {TIME_OUT:?}"));
+        }
+        *ends.entry(expected(cell).0).or_default() += 1;
+    }
+    wrong.sort();
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    let count: u32 = ends.values().sum();
+    assert_eq!(count as usize, cells().count());
+    check_faults(&matrix);
+    let passed: u32 =
+        ends.iter().filter(|(end, _)| end.reaches_upstream()).map(|(_, count)| count).sum();
+    let reached = matrix.gateway.stat(upstream).await - before;
+    assert_eq!(reached, u64::from(passed), "requests that reached the upstream");
+    let took = start.elapsed().as_secs_f64();
+    println!("{count} cells after {took:.1} s, each as the contract says:");
+    ends.iter().for_each(|(outcome, count)| println!("{count:6}  {outcome:?}"));
+
+    recover(matrix).await;
+    println!("all services are believed again after {:.1} s", start.elapsed().as_secs_f64());
+}
+
+/// When services work again, so does everything.
+async fn recover(mut matrix: Matrix) {
+    matrix.services.recover().await;
+    offer(&matrix, &[VANISHING, ABSENT]).await;
+    let matrix = Arc::new(matrix);
+    let all =
+        cells().filter(|cell| cell.visit == Visit::Required && cell.protocol == Protocol::Http);
+    for_each(WAITING, all, move |cell| {
+        let matrix = Arc::clone(&matrix);
+        async move { drop(until_served(&matrix, cell).await) }
+    })
+    .await;
+}

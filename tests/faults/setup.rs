@@ -1,0 +1,300 @@
+//! One Envoy with a filter for each set of services that fail, told apart by the
+//! address that a request comes from.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::{fs, process};
+
+use serde_json::{Value, json};
+
+use crate::contract::{Group, Service, State, groups};
+use crate::fault::{Fault, TIME_OUT};
+use crate::gateway::{Gateway, Setup};
+use crate::service::{AUDIENCE, SHOP, Services, issuer};
+use crate::tokens::Signer;
+
+/// How long what is to go stale is current.
+const SHORT_SECONDS: u64 = 1;
+const LONG_SECONDS: u64 = 3600;
+
+/// The cluster of a service, by how it fails.
+fn cluster(fault: Fault, state: State) -> &'static str {
+    match (fault, state) {
+        (Fault::Refused, State::Cold) => "late",
+        (Fault::Refused, _) => "closing",
+        (Fault::Vanished, State::Cold) => ABSENT,
+        (Fault::Vanished, _) => VANISHING,
+        _ => "faulty",
+    }
+}
+
+/// A cluster that vanishes, and comes back.
+pub const VANISHING: &str = "vanishing";
+/// One that is not there until the other one comes back.
+pub const ABSENT: &str = "absent";
+
+/// Groups that one filter can have, in one name. A filter has one list of revoked
+/// tokens; for the others it matters only where their service is and how long
+/// its answers are kept.
+fn filter_name(group: Group) -> String {
+    match group.service {
+        Service::Feed => group.to_string(),
+        service => format!("{service:?}.{}.{:?}", cluster(group.fault, group.state), group.state),
+    }
+}
+
+/// Envoy and the services around it.
+pub struct Matrix {
+    pub gateway: Gateway,
+    pub services: Services,
+    pub signer: Signer,
+    sources: BTreeMap<String, Ipv4Addr>,
+    clusters: PathBuf,
+}
+
+impl Matrix {
+    pub async fn start() -> Self {
+        let signer = Signer::es256("public");
+        let services = Services::start(signer.jwk.clone()).await;
+        let mut filters: BTreeMap<String, Vec<Group>> = BTreeMap::new();
+        for group in groups() {
+            filters.entry(filter_name(group)).or_default().push(group);
+        }
+        let sources: BTreeMap<String, Ipv4Addr> = filters
+            .keys()
+            .zip(1_u16..)
+            .map(|(name, number)| {
+                let [high, low] = number.to_be_bytes();
+                (name.clone(), Ipv4Addr::new(127, 1, high, low))
+            })
+            .collect();
+        let chains = filters.iter().map(|(name, groups)| {
+            let source = json!([{"address_prefix": sources[name].to_string(), "prefix_len": 32}]);
+            let mut chain = chain(&filter(groups, &signer));
+            chain["name"] = json!(name);
+            chain["filter_chain_match"] = json!({"source_prefix_ranges": source});
+            chain
+        });
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let clusters = directory.join(format!("clusters-{}.yaml", process::id()));
+        offer(&clusters, services.port, &[VANISHING]);
+        let any = groups().next().unwrap();
+        let config = json!({
+            "node": {"id": "faults", "cluster": "faults"},
+            "admin": {"address": address(9901)},
+            "dynamic_resources": {
+                "cds_config": {"path_config_source": {"path": clusters}},
+            },
+            "static_resources": {
+                "listeners": [{
+                    "name": "public",
+                    "address": address(10000),
+                    "filter_chains": chains.collect::<Vec<_>>(),
+                    // For whoever wants the gateway's keys.
+                    "default_filter_chain": chain(&filter(&[any], &signer)),
+                }],
+                "clusters": [
+                    static_cluster("upstream", 10003),
+                    static_cluster("healthy", services.port),
+                    static_cluster("faulty", services.port),
+                    static_cluster("closing", services.closing_port),
+                    static_cluster("late", services.late_port),
+                ],
+            },
+        });
+        let gateway = Setup::of(serde_norway::to_string(&config).unwrap()).workers(1).start().await;
+        Self { gateway, services, signer, sources, clusters }
+    }
+
+    /// Where requests of this group have to come from.
+    pub fn source(&self, group: Group) -> Ipv4Addr {
+        self.sources[&filter_name(group)]
+    }
+
+    pub fn filters(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Tells Envoy which of the clusters that are not always there are there.
+    pub fn offer(&self, clusters: &[&str]) {
+        offer(&self.clusters, self.services.port, clusters);
+    }
+}
+
+impl Drop for Matrix {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.clusters);
+    }
+}
+
+fn address(port: u16) -> Value {
+    json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
+}
+
+fn static_cluster(name: &str, port: u16) -> Value {
+    let thresholds = json!([{
+        "max_connections": 10_000, "max_pending_requests": 10_000, "max_requests": 10_000,
+    }]);
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "10s",
+        "circuit_breakers": {"thresholds": thresholds},
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(port)}}]}],
+        },
+    })
+}
+
+/// Writes the file in which Envoy finds the clusters that are not always there. It
+/// watches for files that are moved into place.
+fn offer(path: &Path, port: u16, clusters: &[&str]) {
+    let resource = |name: &&str| {
+        let mut cluster = static_cluster(name, port);
+        cluster["@type"] = json!("type.googleapis.com/envoy.config.cluster.v3.Cluster");
+        cluster
+    };
+    let resources: Vec<_> = clusters.iter().map(resource).collect();
+    let new = path.with_extension("new.yaml");
+    fs::write(&new, serde_norway::to_string(&json!({"resources": resources})).unwrap()).unwrap();
+    fs::rename(&new, path).unwrap();
+}
+
+fn chain(configuration: &Value) -> Value {
+    let typed = |kind: &str, mut config: Value| {
+        config["@type"] = json!(format!("type.googleapis.com/{kind}"));
+        config
+    };
+    let wasm = typed(
+        "envoy.extensions.filters.http.wasm.v3.Wasm",
+        json!({"config": {
+            "name": "gatepass",
+            "failure_policy": "FAIL_RELOAD",
+            "vm_config": {
+                "vm_id": "gatepass",
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": crate::stack::envoy::MODULE}},
+                "environment_variables": {"host_env_keys": ["GATEPASS_SIGNING_KEY"]},
+            },
+            "configuration": typed(
+                "google.protobuf.Struct",
+                json!({"value": configuration}),
+            ),
+        }}),
+    );
+    let router = typed("envoy.extensions.filters.http.router.v3.Router", json!({}));
+    let manager = typed(
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        json!({
+            "stat_prefix": "public",
+            "normalize_path": true,
+            "http_filters": [
+                {"name": "envoy.filters.http.wasm", "typed_config": wasm},
+                {"name": "envoy.filters.http.router", "typed_config": router},
+            ],
+            "route_config": {"virtual_hosts": [{
+                "name": "all",
+                "domains": ["*"],
+                "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}],
+            }]},
+        }),
+    );
+    json!({"filters": [
+        {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager},
+    ]})
+}
+
+/// The configuration of a filter. Everything but the groups' own service is
+/// healthy.
+fn filter(groups: &[Group], signer: &Signer) -> Value {
+    let Group { service, fault, state } = groups[0];
+    let user_info = match service {
+        Service::Users => "faulty",
+        _ => "healthy",
+    };
+    let mut config = json!({
+        "services": {
+            "faulty": {"upstream": cluster(fault, state), "timeout_ms": TIME_OUT.as_millis() as u64},
+            "healthy": {"upstream": "healthy", "timeout_ms": 20_000},
+        },
+        "providers": providers(groups, signer),
+        "consumers": {"claim": ["azp"], "entries": [{"key": "web", "id": "1", "username": "web"}],
+                      "anonymous": "guest"},
+        "user_info": {
+            "service": user_info,
+            "path": "/users/{sub}",
+            "claims": {"country": "/country"},
+            "required": ["country"],
+            "cache": cache(service, state),
+        },
+        "identity_token": {
+            "issuer": "https://gateway.shop.internal",
+            "audiences": ["shop-services"],
+            "signing_keys": [
+                {"algorithm": "ES256", "private_key": {"env": "GATEPASS_SIGNING_KEY"}},
+            ],
+        },
+        "claim_to_headers": [{"header": "x-user-country", "claim": ["country"]}],
+        "rules": [
+            {"match": {"path_prefix": "/open"}, "bypass": true},
+            {"match": {"path_prefix": "/catalog"}, "requires": {"allow_missing": true}},
+        ],
+    });
+    if service == Service::Feed {
+        let (poll, max_stale) = match state {
+            State::Cold | State::Stale => (SHORT_SECONDS, LONG_SECONDS),
+            State::Warm => (LONG_SECONDS - 1, LONG_SECONDS),
+            State::Expired => (SHORT_SECONDS, SHORT_SECONDS + 1),
+        };
+        config["revocation"] = json!({"feed": {
+            "service": "faulty", "path": format!("/feed/{}", groups[0]),
+            "poll_seconds": poll, "max_stale_seconds": max_stale,
+        }});
+    }
+    config
+}
+
+/// How long the user service's answers are kept.
+fn cache(service: Service, state: State) -> Value {
+    let (ttl, stale) = match (service, state) {
+        (Service::Users, State::Stale) => (SHORT_SECONDS, LONG_SECONDS),
+        (Service::Users, State::Expired) => (SHORT_SECONDS, 0),
+        _ => (LONG_SECONDS, 0),
+    };
+    json!({"ttl_seconds": ttl, "stale_if_error_seconds": stale})
+}
+
+fn providers(groups: &[Group], signer: &Signer) -> Value {
+    let Group { service, state, .. } = groups[0];
+    let provider = |group: Group| json!({"issuer": issuer(group), "audiences": [AUDIENCE], "clock_skew_seconds": 0});
+    if service == Service::Keys {
+        let (cache, max_stale) = match state {
+            State::Cold | State::Warm => (LONG_SECONDS, LONG_SECONDS),
+            State::Stale => (SHORT_SECONDS, LONG_SECONDS),
+            State::Expired => (SHORT_SECONDS, 0),
+        };
+        let providers = groups.iter().map(|group| {
+            let mut provider = provider(*group);
+            provider["remote_jwks"] = json!({
+                "service": "faulty", "path": format!("/keys/{group}"),
+                "cache_seconds": cache, "max_stale_seconds": max_stale,
+            });
+            (group.fault.name(), provider)
+        });
+        return providers.collect::<serde_json::Map<_, _>>().into();
+    }
+    let mut shop = provider(groups[0]);
+    assert_eq!(shop["issuer"], SHOP);
+    shop["local_jwks"] = json!({"keys": [signer.jwk]});
+    if service == Service::Introspection {
+        let ttl = if state == State::Stale { SHORT_SECONDS } else { LONG_SECONDS };
+        shop["introspection"] = json!({
+            "service": "faulty", "path": "/introspect",
+            "client_id": "gateway", "client_secret": "a-secret-of-the-gateway",
+            "cache": {"ttl_seconds": ttl},
+        });
+    }
+    json!({"shop": shop})
+}
