@@ -143,6 +143,7 @@ fn the_compose_file_has_the_settings_of_kong_conf() {
     let kong = &compose["services"]["kong"];
     let settings = settings();
     assert!(settings.len() > 4, "{settings:?}");
+    assert_ne!(settings["wasm_filters_path"], "/usr/local/kong/wasm", "Kong's own filters");
     for (key, value) in &settings {
         let variable = format!("KONG_{}", key.to_uppercase());
         assert_eq!(kong["environment"][&variable].as_str(), Some(value.as_str()), "{variable}");

@@ -11,7 +11,7 @@ use super::facts::Facts;
 use super::filter::{Filter, Plugin};
 use super::host::Host;
 use super::shared::{Shared, TICK_MS, write_log};
-use crate::config;
+use crate::config::{self, Problem, Problems};
 use crate::denial::Denial;
 use crate::event::LogLine;
 use crate::gateway::Gateway;
@@ -40,6 +40,9 @@ impl Root {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| vec![format!("no randomness: {error}")])?;
         let store = host.shared_store(settings.shared_data);
+        if store.is_none() && settings.revocations.endpoint().is_some() {
+            return Err(Problems(vec![unshared_endpoint()]).lines(host.max_log_line()));
+        }
         let mut gateway = Gateway::new(settings, host.traits(), seed).asking(Box::new(Facts(host)));
         let later = match store {
             Some(store) if host.shares_when_configured() => {
@@ -49,6 +52,15 @@ impl Root {
             store => store,
         };
         Ok(Shared::new(self.context_id, host, gateway, later))
+    }
+}
+
+/// Whoever revokes is told that every worker knows, which they cannot.
+fn unshared_endpoint() -> Problem {
+    Problem {
+        path: "$.revocation.endpoint".to_owned(),
+        found: "workers that share no data".to_owned(),
+        accepted: "shared_data: always (in Kong with a zone: nginx_wasm_shm_kv)".to_owned(),
     }
 }
 

@@ -113,9 +113,32 @@ each_host!(other_bodies_pass_unread, |host| {
     assert_denied(&denied, 401, "token_missing");
 });
 
+// 204 says that every worker knows.
+each_host!(workers_that_share_nothing_have_no_endpoint, |host| {
+    let mut patch = settings();
+    // What `auto` comes to on Kong.
+    patch["shared_data"] = json!("never");
+    shop::set_environment(host);
+    let accepted = host.configure(shop::patched(host, patch));
+    assert_eq!(accepted, host.is_kong(), "Envoy refuses, Kong would skip the filter");
+    assert!(host.logged("$.revocation.endpoint: found workers that share no data"));
+    if host.is_kong() {
+        assert_denied(
+            &revoke(host, r#"{"entries":[{"sub":"alice"}]}"#),
+            503,
+            "configuration_invalid",
+        );
+    }
+});
+
 each_host!(a_client_that_leaves_leaves_nothing, |host| {
     let requires = json!({"claims": {"customer_type": ["gold"]}});
-    shop::open(host, json!({"revocation": {"endpoint": {"requires": requires}}}));
+    let mut patch = settings();
+    patch["revocation"]["endpoint"]["requires"] = requires;
+    if host.is_kong() {
+        host.with_shm_kv();
+    }
+    shop::open(host, patch);
     let request = host.send(post(&admin(), r#"{"entries":[{"sub":"alice"}]}"#));
     assert!(request.is_paused(), "who asks is being found out");
     request.reset();
