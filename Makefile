@@ -1,12 +1,12 @@
-.PHONY: help wasm cli oci package run test bench fuzz mutants coverage clean
+.PHONY: help wasm cli oci package run test bench faults soak fuzz mutants coverage clean
 
 # First port of the shop: Envoy, then auth, users, upstream, Envoy's admin
 # interface and the other services on the ten after it. Unset: the ports of
 # envoy/envoy.yaml.
 PORT ?=
 
-# Of fuzzing, for each target.
-SECONDS ?= 60
+# Of fuzzing, for each target, 60 unless given; of the soak, 1200.
+SECONDS ?=
 
 help:
 	@echo 'make run      build the module, install Envoy and start the shop (PORT=18000 for other ports)'
@@ -17,6 +17,8 @@ help:
 	@echo 'make test     run every check and test'
 	@echo 'make bench    measure it beside what else does the job (7 minutes; QUICK=1: 2 minutes;'
 	@echo '              ONLY=fleet: several proxies instead)'
+	@echo 'make faults   measure what hostile clients and failing services cost (QUICK=1: a short run)'
+	@echo 'make soak     run all of that at once for 20 minutes (SECONDS=1200), and fail if anything does'
 	@echo 'make fuzz     look for inputs that break what must hold (SECONDS=60 for each target)'
 	@echo 'make mutants  look for changes of the code that no test notices'
 	@echo 'make coverage say which lines the tests reach'
@@ -44,7 +46,7 @@ test:
 	@.ci/test
 
 fuzz:
-	@.ci/fuzz $(SECONDS)
+	@.ci/fuzz $(or $(SECONDS),60)
 
 mutants:
 	@.ci/mutants
@@ -54,6 +56,13 @@ coverage:
 
 bench: wasm
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench gateways
+
+faults: wasm
+	@ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench faults
+
+soak: wasm
+	@ENVOY=$$(.ci/install-envoy) && export ENVOY && \
+	    SOAK=$(or $(SECONDS),1200) cargo bench --locked --profile dev --bench faults
 
 clean:
 	cargo clean

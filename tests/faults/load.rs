@@ -119,7 +119,7 @@ async fn many_times_as_many_tokens_as_are_remembered_take_no_more_memory() {
 async fn ten_thousand_clients_that_leave_while_they_wait_leave_nothing_behind() {
     const WAVES: usize = 40;
     const EACH: usize = 250;
-    // A callout that requests shared outlives them, until it is answered or over.
+    // Envoy lets a callout go on whose request is gone, until it is answered or over.
     let gateway = Setup::bundled().replace("timeout_ms: 500", "timeout_ms: 5000").start().await;
     gateway.ready().await;
     gateway.users_fault(json!({"kind": "slow", "delay_ms": 60_000})).await;
