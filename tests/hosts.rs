@@ -213,7 +213,7 @@ fn kong() -> BTreeMap<&'static str, &'static str> {
 fn each_setting_of_kong_is_there() {
     let expected = BTreeMap::from([
         ("wasm", "on"),
-        ("wasm_filters_path", "/usr/local/kong/wasm"),
+        ("wasm_filters_path", "/etc/kong/wasm"),
         ("nginx_wasm_proxy_wasm_lua_resolver", "on"),
         ("nginx_main_env", "GATEPASS_SIGNING_KEY"),
         ("log_level", "info"),
