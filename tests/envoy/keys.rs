@@ -21,6 +21,9 @@ async fn without_keys_requests_are_denied_until_they_arrive_by_themselves() {
         }
         gateway.jwks_fault(json!({"kind": "none"})).await;
         gateway.ready().await;
+        // A worker that asked in vain asks again, or looks for what another one
+        // found, a second later.
+        sleep(Duration::from_millis(1500)).await;
         gateway.assert_serves("the keys arrived").await;
         // That they were asked for in vain is no reason to wait with a new key.
         gateway.post(gateway.ports.auth, "/rotate", &json!({})).await;
