@@ -190,7 +190,7 @@ pub fn check_form(token: &[u8]) -> Result<(), Denial> {
 }
 
 fn is_token_byte(byte: u8) -> bool {
-    // A match becomes a bit test; this runs for every byte of every token.
+    // A match becomes a bit test; this runs for every byte of a new token.
     matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
         || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
 }
