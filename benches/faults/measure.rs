@@ -199,18 +199,19 @@ async fn endless_tokens(count: u64) -> String {
 /// Clients that reset their connection while their request waits.
 async fn leaving(count: usize) -> String {
     const WAVE: usize = 250;
-    let gateway = Setup::bundled().replace("timeout_ms: 500", "timeout_ms: 10000").start().await;
+    let gateway = Setup::bundled().replace("timeout_ms: 500", "timeout_ms: 30000").start().await;
     gateway.ready().await;
     gateway.users_fault(json!({"kind": "slow", "delay_ms": 60_000})).await;
     let port = gateway.ports.listener;
+    let requests: Vec<_> = (0..WAVE)
+        .map(|n| {
+            let claims = alice(json!({"sub": format!("stranger-{n}")}));
+            orders(&gateway.auth.sign(&claims)).into_bytes()
+        })
+        .collect();
     let mut table = Table::new(&["clients that left", "requests left", "callouts left", "MiB"]);
     for wave in 0..count / WAVE {
-        let requests: Vec<_> = (0..WAVE)
-            .map(|n| {
-                let claims = alice(json!({"sub": format!("stranger-{wave}-{n}")}));
-                orders(&gateway.auth.sign(&claims)).into_bytes()
-            })
-            .collect();
+        let requests = requests.clone();
         let leaving = spawn_blocking(move || {
             let leaving = requests.iter().map(|request| {
                 let mut connection = Connection::open(port);
@@ -235,12 +236,12 @@ async fn leaving(count: usize) -> String {
         }
     }
     gateway.users_fault(json!({"kind": "none"})).await;
-    // Until then they may fill the circuit breaker: its answer is 503.
     let callouts = || gateway.stat("cluster.users.upstream_rq_active");
     until("no callout is left", || async { callouts().await == 0 }).await;
     gateway.assert_serves("clients that left").await;
     format!(
-        "## Clients that leave while they wait\n\nTwo workers, a user each. Envoy lets a callout go \
-         on whose request is gone, until it is answered or over, after 10 s here.\n\n{table}"
+        "## Clients that leave while they wait\n\nTwo workers, {WAVE} users. Envoy lets a callout go \
+         on whose request is gone, until it is answered or over, after 30 s here; whoever comes \
+         meanwhile waits for the same one.\n\n{table}"
     )
 }

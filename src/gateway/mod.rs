@@ -319,8 +319,7 @@ impl Gateway {
         }
     }
 
-    /// Gives up a flight whose request went away before the reply came. The
-    /// requests that joined it are to be given to [`Gateway::retry`].
+    /// Gives up a flight that ended with the request that sent it.
     pub fn abandon(&mut self, flight: FlightId) {
         let Some(Flight { purpose: Purpose::Keys(provider), .. }) = self.flights.close(flight)
         else {
@@ -330,11 +329,6 @@ impl Gateway {
         if let Some(remote) = source {
             remote.give_up();
         }
-    }
-
-    /// Goes on with a request whose flight was abandoned: it asks by itself.
-    pub fn retry(&mut self, waiting: Waiting, now: UnixTime) -> Step {
-        self.advance(waiting.head, waiting.waits, None, now)
     }
 
     /// To be called regularly, about ten times a second.

@@ -1,10 +1,13 @@
-//! The calls of the proxy-wasm ABI (0.2.1) that every request makes, without the
-//! SDK between.
+//! What the proxy-wasm ABI (0.2.1) has and the SDK does not give, or gives dearly.
 //!
-//! The SDK makes a `String` of each header name and a `Vec` of each value: for a
+//! Of the calls that every request makes: the SDK makes a `String` of each header name and a `Vec` of each value: for a
 //! request with a dozen fields that is a third of what the filter costs when the
 //! token is known. It also panics on a name that is not UTF-8, and on a map that
 //! ends early, which ngx_wasm_module gives out above 100 fields.
+//!
+//! Of callouts: a reply belongs to the root context on Envoy, whichever context
+//! sent the callout. The SDK keeps it for the one whose callback ran meanwhile,
+//! and drops it if that is gone. So the root context's callback is made to run.
 
 use proxy_wasm::types::MapType;
 
@@ -35,6 +38,15 @@ mod host {
         ) -> u32;
     }
 
+    // The SDK's: what the host calls when a queue has something.
+    unsafe extern "C" {
+        safe fn proxy_on_queue_ready(context_id: u32, queue_id: u32);
+    }
+
+    pub(super) fn queue_ready(context_id: u32) {
+        proxy_on_queue_ready(context_id, 0);
+    }
+
     /// All fields of a map, serialized.
     pub(super) fn header_map_pairs(map: MapType) -> Option<Vec<u8>> {
         let (mut data, mut size) = (null_mut(), 0);
@@ -56,6 +68,12 @@ mod host {
             unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) };
         status == OK
     }
+}
+
+/// Calls `on_queue_ready` of a root context, as the host would. Not from a callback
+/// of its own, which is what the SDK lets run once at a time.
+pub(super) fn call_root(context_id: u32) {
+    host::queue_ready(context_id);
 }
 
 /// The fields of a map; `None` if the host gives none, or what it gives is no

@@ -10,6 +10,7 @@
 //! | a callout to a bad address | refuses it | traps |
 //! | a callout's time-out | of the exchange | of each read, so it may never end |
 //! | another request's context | can be entered | stays closed |
+//! | a callout whose request is over | goes on | ends |
 //! | shared data | always there | traps unless a zone is configured |
 //! | writing it without a version | replaces the value | only creates one |
 //! | `on_configure` says no | the listener is refused | the filter is skipped |

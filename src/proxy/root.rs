@@ -100,6 +100,13 @@ impl RootContext for Root {
         }
     }
 
+    /// Called by [`abi::call_root`](super::abi::call_root) only.
+    fn on_queue_ready(&mut self, _queue: u32) {
+        if let Plugin::Ready(shared) = &self.plugin {
+            shared.run_errand();
+        }
+    }
+
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
         Some(Box::new(Filter::new(context_id, self.plugin.clone())))
     }

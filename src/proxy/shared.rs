@@ -1,11 +1,12 @@
 //! The gateway of one plugin, and the requests that wait for its callouts.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 
+use super::abi;
 use super::host::Host;
 use super::metrics::Metrics;
-use crate::callout::{CalloutFailure, CalloutReply};
+use crate::callout::{Callout, CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::LogLine;
 use crate::gateway::{FlightId, Gateway, Sent, Step, Submission, Waiting};
@@ -15,9 +16,11 @@ use proxy_wasm::types::Action;
 
 /// What the root context and its requests share.
 ///
-/// A callout belongs to the context whose callback sends it: there its reply
-/// arrives, and with it the callout ends. A request joined to another one's
-/// callout is resumed from that one's callback.
+/// A reply arrives in the context whose callback sent the callout. Where requests
+/// can be resumed from there, that is always the root context: no reply is lost
+/// with the client for whose sake it was asked for, since others may wait for it,
+/// and whoever comes next need not ask again. Elsewhere each request sends its
+/// own callout, which ends with it.
 pub(super) struct Shared {
     root_id: u32,
     host: Host,
@@ -31,12 +34,11 @@ pub(super) struct Shared {
     /// Found out in the first request that has something to note.
     takes_notes: OnceCell<bool>,
     waiting: RefCell<Waiters>,
-    /// Callouts that only the root context can send, at its next tick.
-    postponed: RefCell<Vec<Sent>>,
+    /// What a request lets the root context send, and what came of it.
+    errand: RefCell<Option<Callout>>,
+    dispatched: Cell<Option<Result<u32, CalloutFailure>>>,
     /// Requests that the gateway itself answers, whose body is coming in.
     submissions: RefCell<HashMap<u32, Submission>>,
-    /// Requests whose callout went away with another request.
-    orphans: RefCell<HashMap<u32, Waiting>>,
 }
 
 /// A callout under way.
@@ -120,9 +122,9 @@ impl Shared {
             store: RefCell::new(store),
             calls: RefCell::default(),
             waiting: RefCell::default(),
-            postponed: RefCell::default(),
+            errand: RefCell::default(),
+            dispatched: Cell::default(),
             submissions: RefCell::default(),
-            orphans: RefCell::default(),
         };
         // What there is to log and to show of the configuration.
         shared.feed_metrics();
@@ -173,7 +175,6 @@ impl Shared {
 
     fn is_waiting(&self, context_id: u32) -> bool {
         self.waiting.borrow().flights.contains_key(&context_id)
-            || self.orphans.borrow().contains_key(&context_id)
     }
 
     /// Takes the reply that a callback of `active` announces.
@@ -182,9 +183,6 @@ impl Shared {
         let max_bytes = self.gateway.borrow().max_reply_bytes();
         let reply = self.host.callout_reply(headers, body_bytes, max_bytes, call.wants_fields);
         self.land(active, call.flight, &reply);
-        if active == self.root_id {
-            self.send_postponed();
-        }
     }
 
     /// Does what is due, in a callback of the root context.
@@ -198,14 +196,12 @@ impl Shared {
         for flight in tick.overdue {
             self.land(self.root_id, flight, &CalloutReply::Failed(CalloutFailure::NoReply));
         }
-        for (context_id, waiting) in self.orphans.take() {
-            if self.host.enter(context_id) {
-                let step = self.with_gateway(|gateway| gateway.retry(waiting, now));
-                self.go_on(self.root_id, context_id, None, step);
+        for sent in tick.send {
+            let flight = sent.flight;
+            if let Err(failure) = self.dispatch(self.root_id, sent) {
+                self.land(self.root_id, flight, &CalloutReply::Failed(failure));
             }
         }
-        self.postponed.borrow_mut().extend(tick.send);
-        self.send_postponed();
         self.feed_metrics();
     }
 
@@ -214,30 +210,23 @@ impl Shared {
         self.metrics.feed(&readings);
     }
 
-    /// Forgets a request that is over. Those that waited for its callout ask
-    /// again, at the next tick.
+    /// Forgets a request that is over, and its callout if that ended with it.
     pub(super) fn forget(&self, context_id: u32) {
         // Most requests never waited.
         if self.is_idle() {
             return;
         }
-        self.orphans.borrow_mut().remove(&context_id);
         self.submissions.borrow_mut().remove(&context_id);
         let Some(parked) = self.waiting.borrow_mut().remove(context_id) else { return };
-        let Some(call) = parked.call else { return };
-        let flight = parked.waiting.flight();
-        self.gateway.borrow_mut().abandon(flight);
-        self.calls.borrow_mut().remove(&call);
-        for orphan in self.take_waiting(flight) {
-            self.orphans.borrow_mut().insert(orphan.context_id, orphan.waiting);
+        if let Some(call) = parked.call {
+            self.gateway.borrow_mut().abandon(parked.waiting.flight());
+            self.calls.borrow_mut().remove(&call);
         }
     }
 
     /// Whether no request waits for anything.
     fn is_idle(&self) -> bool {
-        self.orphans.borrow().is_empty()
-            && self.submissions.borrow().is_empty()
-            && self.waiting.borrow().flights.is_empty()
+        self.submissions.borrow().is_empty() && self.waiting.borrow().flights.is_empty()
     }
 
     /// Resumes every request that waits for `flight`, in a callback of `active`.
@@ -246,16 +235,13 @@ impl Shared {
         let Some(landing) = self.with_gateway(|gateway| gateway.land(flight, reply, now)) else {
             return;
         };
-        for Parked { context_id, waiting, guard, .. } in self.take_waiting(flight) {
+        let waiting = self.waiting.borrow_mut().take(flight);
+        for Parked { context_id, waiting, guard, .. } in waiting {
             if self.host.enter(context_id) {
                 let step = self.with_gateway(|gateway| gateway.resume(waiting, &landing, now));
                 self.go_on(active, context_id, guard, step);
             }
         }
-    }
-
-    fn take_waiting(&self, flight: FlightId) -> Vec<Parked> {
-        self.waiting.borrow_mut().take(flight)
     }
 
     /// Carries out a step of a request that was paused.
@@ -324,9 +310,7 @@ impl Shared {
         self.waiting.borrow_mut().insert(Parked { context_id, waiting, guard, call });
     }
 
-    /// Sends a request's callout, from a callback of its own or of the root
-    /// context. From another request's it cannot be sent: the reply would go
-    /// there.
+    /// Sends a request's callout, in a callback of its own or of the root context.
     fn send(
         &self,
         active: u32,
@@ -335,21 +319,17 @@ impl Shared {
         sent: Sent,
         waiting: Waiting,
     ) -> Action {
-        if active != context_id {
-            self.park(context_id, waiting, guard, None);
-            self.postponed.borrow_mut().push(sent);
-            return Action::Pause;
-        }
-        match self.host.dispatch(&sent.callout) {
+        let flight = sent.flight;
+        match self.dispatch(active, sent) {
             Ok(token) => {
-                self.calls.borrow_mut().insert(token, Call::of(&sent));
-                self.park(context_id, waiting, guard, Some(token));
+                let is_own = !self.host.traits().resumes_others;
+                self.park(context_id, waiting, guard, is_own.then_some(token));
                 Action::Pause
             }
             Err(failure) => {
                 let (now, reply) = (self.host.now(), CalloutReply::Failed(failure));
                 let step = self.with_gateway(|gateway| {
-                    let landing = gateway.land(sent.flight, &reply, now)?;
+                    let landing = gateway.land(flight, &reply, now)?;
                     Some(gateway.resume(waiting, &landing, now))
                 });
                 match step {
@@ -360,18 +340,24 @@ impl Shared {
         }
     }
 
-    /// Sends what was left to the root context, in a callback of its own.
-    fn send_postponed(&self) {
-        // One that cannot be sent lands at once, and may postpone another.
-        let next = || self.postponed.borrow_mut().pop();
-        while let Some(sent) = next() {
-            self.host.enter(self.root_id);
-            match self.host.dispatch(&sent.callout) {
-                Ok(token) => drop(self.calls.borrow_mut().insert(token, Call::of(&sent))),
-                Err(failure) => {
-                    self.land(self.root_id, sent.flight, &CalloutReply::Failed(failure))
-                }
-            }
+    /// Sends a callout, in a callback of `active`; gives the host's token.
+    fn dispatch(&self, active: u32, sent: Sent) -> Result<u32, CalloutFailure> {
+        let call = Call::of(&sent);
+        let token = if active == self.root_id || !self.host.traits().resumes_others {
+            self.host.dispatch(&sent.callout)?
+        } else {
+            self.errand.replace(Some(sent.callout));
+            abi::call_root(self.root_id);
+            self.dispatched.take().unwrap_or(Err(CalloutFailure::NotSent))?
+        };
+        self.calls.borrow_mut().insert(token, call);
+        Ok(token)
+    }
+
+    /// Sends what a request wants sent, in a callback of the root context.
+    pub(super) fn run_errand(&self) {
+        if let Some(callout) = self.errand.take() {
+            self.dispatched.set(Some(self.host.dispatch(&callout)));
         }
     }
 

@@ -31,6 +31,7 @@ pub struct Setup {
     workers: u32,
     jwks_fault: Value,
     secrets: Vec<String>,
+    file: Option<(PathBuf, String)>,
 }
 
 impl Setup {
@@ -42,7 +43,8 @@ impl Setup {
 
     /// Another configuration, with the ports of the bundled one.
     pub fn of(config: String) -> Self {
-        Self { config, workers: 2, jwks_fault: json!({"kind": "none"}), secrets: Vec::new() }
+        let jwks_fault = json!({"kind": "none"});
+        Self { config, workers: 2, jwks_fault, secrets: Vec::new(), file: None }
     }
 
     /// Puts `new` in the place of `old`, which must be there once.
@@ -94,6 +96,12 @@ impl Setup {
         self
     }
 
+    /// A file that the configuration names, with the ports of the bundled one.
+    pub fn file(mut self, path: &Path, text: String) -> Self {
+        self.file = Some((path.to_owned(), text));
+        self
+    }
+
     /// The JWKS endpoint fails from the start.
     pub fn jwks_fault(mut self, fault: Value) -> Self {
         self.jwks_fault = fault;
@@ -132,7 +140,10 @@ impl Setup {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let config = directory.join(format!("envoy-{}.yaml", ports.listener));
         let log = directory.join(format!("envoy-{}.log", ports.listener));
-        fs::write(&config, ports.render(&self.config)).expect("the directory can be written");
+        let written = [(config.clone(), self.config)].into_iter().chain(self.file);
+        for (path, text) in written {
+            fs::write(&path, ports.render(&text)).expect("the directory can be written");
+        }
 
         let (api_key, signing_key) = (keys::random_text(), keys::p256_pem());
         let auth = Auth::start(ports.bind(ports.auth).await.unwrap(), ports.listener);
@@ -213,6 +224,17 @@ impl Gateway {
         self.try_send(request).await.expect("Envoy answers")
     }
 
+    /// A request beside others; its outcome.
+    pub fn send_beside(&self, request: Request) -> impl Future<Output = String> + use<> {
+        let port = self.ports.listener;
+        let bytes = request.into_bytes();
+        self.remember_tokens(&bytes);
+        async move {
+            let answer = spawn_blocking(move || Connection::open(port).send(&bytes)).await.unwrap();
+            answer.expect("an answer").outcome()
+        }
+    }
+
     /// GET with a token.
     pub async fn get(&self, path: &str, token: &str) -> Answer {
         self.send(Request::get(path).bearer(token)).await
@@ -239,6 +261,13 @@ impl Gateway {
         })
         .await;
         sleep(Duration::from_millis(500)).await;
+    }
+
+    /// Envoy tried a new configuration in a VM of its own.
+    pub fn expect_one_more_vm(&mut self) {
+        if let Some(vms) = &mut self.vms {
+            vms.created += 1;
+        }
     }
 
     pub async fn users_fault(&self, fault: Value) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 
 use crate::gateway::{Gateway, Setup, until};
 use crate::wire::{Connection, Request};
@@ -59,7 +59,7 @@ async fn first_requests_of_one_user_ask_together() {
     for n in 0..40 {
         // Some with the same token, some with one of their own.
         let token = if n % 2 == 0 { token.clone() } else { gateway.token("alice") };
-        waiting.spawn(send(&gateway, Request::get("/orders").bearer(&token)));
+        waiting.spawn(gateway.send_beside(Request::get("/orders").bearer(&token)));
     }
     while let Some(answer) = waiting.join_next().await {
         assert_eq!(answer.unwrap(), "200");
@@ -70,17 +70,6 @@ async fn first_requests_of_one_user_ask_together() {
 /// A busy machine must not turn a slow service into one that is too slow.
 fn patient() -> Setup {
     Setup::bundled().replace("timeout_ms: 500", "timeout_ms: 10000")
-}
-
-/// A request beside others; its outcome.
-fn send(gateway: &Gateway, request: Request) -> impl Future<Output = String> + use<> {
-    let port = gateway.ports.listener;
-    let bytes = request.into_bytes();
-    gateway.remember_tokens(&bytes);
-    async move {
-        let answer = spawn_blocking(move || Connection::open(port).send(&bytes)).await.unwrap();
-        answer.expect("an answer").outcome()
-    }
 }
 
 async fn active(gateway: &Gateway) -> u64 {
@@ -101,14 +90,14 @@ async fn a_client_that_leaves_does_not_take_the_answer_of_others_with_it() {
     until("the service is asked", || async { gateway.user_calls("alice").await == 1 }).await;
     let mut others = JoinSet::new();
     for _ in 0..10 {
-        others.spawn(send(&gateway, request.clone()));
+        others.spawn(gateway.send_beside(request.clone()));
     }
     until("the others wait", || async { active(&gateway).await == 11 }).await;
     drop(first);
     while let Some(outcome) = others.join_next().await {
         assert_eq!(outcome.unwrap(), "200");
     }
-    assert_eq!(gateway.user_calls("alice").await, 2, "those who stayed asked once more, together");
+    assert_eq!(gateway.user_calls("alice").await, 1, "the answer is for whoever stays");
     gateway.assert_serves("a client left").await;
 }
 
@@ -125,7 +114,7 @@ async fn two_hundred_clients_that_leave_leave_nothing_behind() {
     });
     let stayed = ["alice", "carol"].map(|user| {
         let request = Request::get("/orders").bearer(&gateway.token(user));
-        tokio::spawn(send(&gateway, request))
+        tokio::spawn(gateway.send_beside(request))
     });
     for wave in 0..4 {
         let mut leaving = Vec::new();
@@ -168,7 +157,7 @@ async fn clients_that_leave_while_a_service_hangs_leave_nothing_behind() {
         let mut leaving: Vec<_> =
             (0..20).map(|_| Connection::open(gateway.ports.listener)).collect();
         leaving.iter_mut().for_each(|connection| connection.write(&request));
-        let stays = tokio::spawn(send(&gateway, Request::get("/orders").bearer(&token)));
+        let stays = tokio::spawn(gateway.send_beside(Request::get("/orders").bearer(&token)));
         until("they wait", || async { active(&gateway).await >= 21 }).await;
         leaving.into_iter().for_each(Connection::reset);
         let outcome = tokio::time::timeout(Duration::from_secs(5), stays).await;

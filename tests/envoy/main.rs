@@ -38,6 +38,7 @@ mod observability;
 mod rate_limit;
 mod reference_tokens;
 mod refused;
+mod replaced;
 mod revocation;
 mod sealed_tokens;
 mod shop;

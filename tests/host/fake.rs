@@ -79,8 +79,10 @@ impl Stream {
 #[derive(Clone, Debug)]
 pub struct Pending {
     pub token: u32,
-    /// The context that will hear the reply.
+    /// The context that will hear the reply, and with which the callout ends.
     pub owner: u32,
+    /// The context that sent it.
+    pub sender: u32,
     pub call: Call,
     pub deadline_ns: u64,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::abi::Trap;
-use super::fake::{Plugin, Profile, ROOT, Step};
+use super::fake::{Plugin, Profile, ROOT, Step, Stream};
 use super::machine::{Machine, State};
 use super::vm::Export;
 
@@ -39,10 +39,13 @@ impl Machine {
         self.start_plugin(root, true).then_some(root)
     }
 
-    /// Envoy: the listener of this root context was replaced. (Kong doesn't say
-    /// so to the old one, which just gets no more requests.)
+    /// Envoy: the listener of this root context was replaced, and its last request
+    /// is over. (Kong doesn't say so to the old one, which just gets no more
+    /// requests.)
     pub fn retire(&mut self, root: u32) {
         assert_eq!(self.profile(), Profile::Envoy, "Kong keeps old root contexts");
+        let is_its = |stream: &Stream| stream.root == root && stream.undecided();
+        assert!(!self.fake().streams.values().any(is_its), "Envoy waits for its requests");
         self.fake().cancel_callouts(root);
         let closed = self.invoke(Step::Close, root, Export::Done, &[root]);
         if closed.is_ok() && self.invoke(Step::Close, root, Export::Delete, &[root]).is_ok() {

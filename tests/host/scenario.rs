@@ -162,13 +162,13 @@ impl Host {
     /// The callouts that the root context made (from its ticks).
     pub fn background_callouts(&self) -> Vec<Callout> {
         let roots: Vec<u32> = self.machine().fake().plugins.keys().copied().collect();
-        self.callouts_of(|owner| roots.contains(&owner))
+        self.callouts_of(|sender| roots.contains(&sender))
     }
 
     fn callouts_of(&self, wanted: impl Fn(u32) -> bool) -> Vec<Callout> {
         self.machine().configure_by_default();
         let pending: Vec<Pending> = self.machine().fake().pending.values().cloned().collect();
-        let callouts = pending.into_iter().filter(|pending| wanted(pending.owner));
+        let callouts = pending.into_iter().filter(|pending| wanted(pending.sender));
         callouts
             .map(|Pending { token, owner, call, .. }| Callout {
                 host: self.clone(),
@@ -252,7 +252,7 @@ impl Plugin {
     }
 
     pub fn callouts(&self) -> Vec<Callout> {
-        self.host.callouts_of(|owner| owner == self.root)
+        self.host.callouts_of(|sender| sender == self.root)
     }
 
     /// Envoy: the configuration was replaced.
@@ -346,7 +346,7 @@ impl Request {
 
     /// The callouts this request waits for.
     pub fn callouts(&self) -> Vec<Callout> {
-        self.host.callouts_of(|owner| owner == self.context)
+        self.host.callouts_of(|sender| sender == self.context)
     }
 
     /// The only callout this request waits for.
@@ -365,7 +365,7 @@ impl Request {
         self.callout().answer(reply);
     }
 
-    /// The client goes away: its callouts are cancelled, its context deleted.
+    /// The client goes away: its context is deleted, and what ends with it.
     pub fn reset(&self) {
         self.host.machine().close(self.context, None);
     }

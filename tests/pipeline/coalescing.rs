@@ -72,48 +72,48 @@ fn an_answer_that_is_not_kept_serves_those_who_waited() {
 }
 
 #[test]
-fn when_the_first_goes_away_the_next_asks() {
+fn when_the_first_goes_away_the_others_get_its_answer() {
     let mut world = World::new(&with_users([]), ENVOY);
     let (sent, first) = awaits(world.get(&alice()));
     let second = joins(world.get(&alice()));
-    let third = joins(world.get(&alice()));
     drop(first);
-    world.gateway.abandon(sent.flight);
+    let third = joins(world.get(&alice()));
     let now = world.now();
-    let (again, second) = awaits(world.gateway.retry(second, now));
-    assert_ne!(again.flight, sent.flight);
-    let third = joins(world.gateway.retry(third, now));
-    assert_eq!(third.flight(), again.flight);
-    assert!(world.gateway.land(sent.flight, &ok(&spain()), now).is_none(), "the reply comes late");
-    let landing = world.gateway.land(again.flight, &ok(&spain()), now).unwrap();
+    let landing = world.gateway.land(sent.flight, &ok(&spain()), now).unwrap();
     for waiting in [second, third] {
         forwarded(world.gateway.resume(waiting, &landing, now));
     }
+    world.forwarded(&alice());
 }
 
-/// A client that keeps going away cannot keep the others waiting for ever.
+/// Keys and user info that keep ending while it waits for the other of the two.
 #[test]
 fn a_request_waits_a_few_times_only() {
-    let mut world = World::new(&with_users([]), ENVOY);
-    let now = world.now();
-    let (mut sent, _) = awaits(world.get(&alice()));
-    let mut waiting = joins(world.get(&alice()));
-    for retries in 0.. {
-        world.gateway.abandon(sent.flight);
-        let step = world.gateway.retry(waiting, now);
-        match step {
-            gatepass::gateway::Step::Await(again, same) => {
-                (sent, waiting) = (again, same);
-                assert!(retries < 4);
-            }
-            step => {
-                assert_eq!(denied(step), denial(503, "identity_unavailable"));
-                break;
-            }
+    let config = remote([(
+        "/user_info",
+        json!({"service": "users", "path": "/users/{sub}", "cache": {"ttl_seconds": 60}}),
+    )]);
+    let mut world = World::new(&config, ENVOY);
+    let long = token(json!({"exp": START + 86_400}));
+    let mut step = world.get(&long);
+    let mut asked = Vec::new();
+    let denied_with = loop {
+        let gatepass::gateway::Step::Await(sent, waiting) = step else { break denied(step) };
+        asked.push(sent.callout.path.clone());
+        let is_for_keys = sent.callout.path == "/jwks.json";
+        let reply = if is_for_keys { jwks(&[KEY_A.jwk("a")]) } else { ok(&spain()) };
+        let landing = world.gateway.land(sent.flight, &reply, world.now()).unwrap();
+        if !is_for_keys {
+            // The host takes its time: both have ended before the request goes on.
+            world.millis += 2 * 3_600_000;
         }
-    }
-    // The flight that was not sent is in nobody's way.
-    awaits(world.get(&alice()));
+        step = world.gateway.resume(waiting, &landing, world.now());
+    };
+    assert_eq!(denied_with, denial(503, "identity_unavailable"));
+    assert_eq!(asked.len(), 4, "{asked:?}");
+    // The fetch that was not sent is in nobody's way.
+    assert_eq!(world.tick(&jwks(&[KEY_A.jwk("a")])), 1);
+    awaits(world.get(&long));
 }
 
 #[test]

@@ -185,10 +185,11 @@ each_host!(a_client_that_leaves_does_not_take_the_first_fetch_along, |host| {
     let second = (!host.is_kong()).then(|| ask(host, &token("bob")));
     first.reset();
     host.tick();
-    host.background_callouts().remove(0).answer(issuer().jwks());
+    // On Kong it ended with the request, and the gateway asks again.
+    assert_eq!(host.callouts().len(), 1);
+    host.callouts().remove(0).answer(issuer().jwks());
     if let Some(second) = second {
-        host.tick();
-        host.callouts().remove(0).answer(user_reply("bob"));
+        second.answer(user_reply("bob"));
         assert!(second.is_forwarded());
     }
     assert_eq!(ask(host, &token("carol")).callout().path(), "/users/carol");

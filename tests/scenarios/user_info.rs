@@ -78,7 +78,8 @@ each_host!(stale_data_serves_while_the_service_fails, |host| {
     host.advance(1000);
     let again = ask(host, &token("alice"));
     assert!(again.is_paused());
-    again.reset();
+    again.answer(Reply::status(500));
+    assert!(again.is_forwarded());
     host.set_now(shop::START + 360);
     let request = ask(host, &token("alice"));
     request.answer(Reply::status(500));

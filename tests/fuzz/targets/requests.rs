@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use arbitrary::Unstructured;
 use gatepass::callout::{Callout, CalloutReply};
-use gatepass::gateway::{FlightId, Step, Submission, Waiting};
+use gatepass::gateway::{FlightId, HostTraits, Step, Submission, Waiting};
 use gatepass::http::RequestHead;
 use gatepass::verdict::{HeaderEdits, LocalReply, Verdict};
 use serde_json::{Value, json};
@@ -42,6 +42,7 @@ struct Parked<T> {
 }
 
 struct Run {
+    host: HostTraits,
     workers: Vec<World>,
     waiting: Vec<Parked<Waiting>>,
     bodies: Vec<Parked<Submission>>,
@@ -173,7 +174,7 @@ impl Run {
         self.take(worker, kind, step);
     }
 
-    /// A client leaves; those who joined it ask for themselves.
+    /// A client leaves. Its callout ends with it where each request has its own.
     fn leave(&mut self, u: &mut Unstructured<'_>) {
         if !self.bodies.is_empty() && rarely(u, 2) {
             self.bodies.swap_remove(below(u, self.bodies.len()));
@@ -185,23 +186,14 @@ impl Run {
         }
         let gone = self.waiting.swap_remove(below(u, self.waiting.len()));
         self.left += 1;
-        let (worker, flight) = (gone.worker, gone.it.flight());
-        let is_same =
-            |other: &Parked<Waiting>| (other.worker, other.it.flight()) == (worker, flight);
-        if rarely(u, 2) && self.waiting.iter().any(is_same) {
-            // It had joined: its going concerns nobody else.
+        if self.host.resumes_others {
             return;
         }
+        let (worker, flight) = (gone.worker, gone.it.flight());
         self.workers[worker].gateway.abandon(flight);
         self.sent.retain(|(at, sent, _)| (*at, *sent) != (worker, flight));
         // Its reply may come all the same.
         self.landed.push((worker, flight));
-        for Parked { worker, kind, it } in self.drain(worker, flight) {
-            let world = &mut self.workers[worker];
-            let now = world.now();
-            let step = world.gateway.retry(it, now);
-            self.take(worker, kind, step);
-        }
     }
 
     fn tick(&mut self, worker: usize) {
@@ -341,6 +333,7 @@ pub fn run(data: &[u8]) {
     let store = Store::default();
     let worker = |_| World::sharing(&config, host, &store);
     let mut run = Run {
+        host,
         workers: (0..2).map(worker).collect(),
         waiting: Vec::new(),
         bodies: Vec::new(),

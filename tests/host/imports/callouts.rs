@@ -24,8 +24,14 @@ pub fn dispatch(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> A
     } else if !envoy_accepts(host, &call) {
         return Ok(Status::BadArgument);
     }
-    let owner = host.context();
-    if !host.is_root(owner) && !host.streams.get(&owner).is_some_and(|stream| stream.undecided()) {
+    let sender = host.context();
+    let stream = host.streams.get(&sender);
+    // To Envoy all callouts are the root context's.
+    let owner = match stream {
+        Some(stream) if !host.is_kong() => stream.root,
+        _ => sender,
+    };
+    if !host.is_root(sender) && !stream.is_some_and(|stream| stream.undecided()) {
         host.violate("a callout was dispatched for a request that is over");
     }
     let token = host.next_token;
@@ -33,7 +39,7 @@ pub fn dispatch(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> A
     // Kong takes 0 as its default of 60 s; Envoy as no timeout at all.
     let wait_ms = if call.timeout_ms == 0 { 60_000 } else { call.timeout_ms };
     let deadline_ns = host.now_ns + u64::from(wait_ms) * 1_000_000;
-    host.pending.insert(token, Pending { token, owner, call, deadline_ns });
+    host.pending.insert(token, Pending { token, owner, sender, call, deadline_ns });
     guest.write_u32(args[9], token)?;
     Ok(Status::Ok)
 }

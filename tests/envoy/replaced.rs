@@ -1,0 +1,90 @@
+//! A configuration that is replaced while Envoy runs.
+
+use std::path::{Path, PathBuf};
+use std::{fs, process};
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::gateway::{Gateway, Setup, until};
+use crate::wire::Request;
+
+/// The bundled configuration, whose listeners come from a file.
+struct Replaceable {
+    gateway: Gateway,
+    listeners: Value,
+    path: PathBuf,
+}
+
+impl Replaceable {
+    async fn start() -> Self {
+        let mut config: Value =
+            serde_norway::from_str(include_str!("../../envoy/envoy.yaml")).unwrap();
+        let listeners = config["static_resources"]["listeners"].take();
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let path = directory.join(format!("listeners-{}.yaml", process::id()));
+        fs::write(&path, "resources: []").unwrap();
+        config["static_resources"]["listeners"] = json!([]);
+        config["node"] = json!({"id": "gateway", "cluster": "gateway"});
+        config["dynamic_resources"] = json!({"lds_config": {"path_config_source": {"path": path}}});
+        let setup = Setup::of(serde_norway::to_string(&config).unwrap());
+        let setup = setup.workers(1).file(&path, resources(&listeners, "shop"));
+        let gateway = setup.start().await;
+        gateway.ready().await;
+        Self { gateway, listeners, path }
+    }
+
+    /// Gives Envoy the listener with another realm, by which it is told apart, and
+    /// waits until it answers.
+    async fn replace(&self, realm: &str) {
+        let new = self.path.with_extension("new.yaml");
+        let text = resources(&self.listeners, realm);
+        fs::write(&new, self.gateway.ports.render(&text)).unwrap();
+        // Envoy watches for files that are moved into place.
+        fs::rename(&new, &self.path).unwrap();
+        let expected = format!("realm=\"{realm}\"");
+        until("the new configuration answers", || async {
+            let answer = self.gateway.send(Request::get("/orders")).await;
+            answer.header("www-authenticate").is_some_and(|challenge| challenge.contains(&expected))
+        })
+        .await;
+    }
+}
+
+fn resources(listeners: &Value, realm: &str) -> String {
+    let mut listeners = listeners.as_array().unwrap().clone();
+    for listener in &mut listeners {
+        listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    }
+    let text = serde_norway::to_string(&json!({"resources": listeners})).unwrap();
+    let text = text.replace("timeout_ms: 500", "timeout_ms: 10000");
+    text.replace("realm: shop", &format!("realm: {realm}"))
+}
+
+impl Drop for Replaceable {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_wait_while_the_configuration_is_replaced_are_served() {
+    let mut envoy = Replaceable::start().await;
+    let gateway = &envoy.gateway;
+    gateway.users_fault(json!({"kind": "slow", "delay_ms": 4000})).await;
+    let mut waiting = JoinSet::new();
+    for user in ["alice", "alice", "bob"] {
+        waiting.spawn(gateway.send_beside(Request::get("/orders").bearer(&gateway.token(user))));
+    }
+    let active = || gateway.stat("http.public.downstream_rq_active");
+    until("all wait", || async { active().await == 3 }).await;
+    envoy.replace("market").await;
+    assert_eq!(waiting.len(), 3);
+    assert!(waiting.try_join_next().is_none(), "they wait for the old one's callouts");
+    while let Some(outcome) = waiting.join_next().await {
+        assert_eq!(outcome.unwrap(), "200");
+    }
+    gateway.users_fault(json!({"kind": "none"})).await;
+    gateway.assert_serves("the configuration was replaced").await;
+    envoy.gateway.expect_one_more_vm();
+}
