@@ -199,7 +199,9 @@ async fn endless_tokens(count: u64) -> String {
 /// Clients that reset their connection while their request waits.
 async fn leaving(count: usize) -> String {
     const WAVE: usize = 250;
-    let gateway = Setup::bundled().replace("timeout_ms: 500", "timeout_ms: 30000").start().await;
+    const TIME_OUT: Duration = Duration::from_secs(30);
+    let timeout = format!("timeout_ms: {}", TIME_OUT.as_millis());
+    let gateway = Setup::bundled().replace("timeout_ms: 500", &timeout).start().await;
     gateway.ready().await;
     gateway.users_fault(json!({"kind": "slow", "delay_ms": 60_000})).await;
     let port = gateway.ports.listener;
@@ -237,11 +239,13 @@ async fn leaving(count: usize) -> String {
     }
     gateway.users_fault(json!({"kind": "none"})).await;
     let callouts = || gateway.stat("cluster.users.upstream_rq_active");
+    sleep(TIME_OUT).await;
     until("no callout is left", || async { callouts().await == 0 }).await;
     gateway.assert_serves("clients that left").await;
     format!(
         "## Clients that leave while they wait\n\nTwo workers, {WAVE} users. Envoy lets a callout go \
-         on whose request is gone, until it is answered or over, after 30 s here; whoever comes \
-         meanwhile waits for the same one.\n\n{table}"
+         on whose request is gone, until it is answered or over, after {} s here; whoever comes \
+         meanwhile waits for the same one.\n\n{table}",
+        TIME_OUT.as_secs()
     )
 }
