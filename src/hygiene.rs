@@ -6,7 +6,7 @@
 //! whether it is authenticated, anonymous or bypassed.
 
 use crate::denial::Denial;
-use crate::http::{Field, HeaderName, RequestHead, is_spelled};
+use crate::http::{Field, HeaderName, RequestHead, is_spelled, is_token_byte};
 
 /// What must not reach the upstream as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,15 +72,31 @@ impl OwnedHeaders {
     }
 
     /// The options of a `Connection` value that name no owned header; `None`
-    /// when none of them does.
+    /// when none of them does. Whatever a lenient proxy may take for space or a
+    /// quote around a name is no part of it.
     fn without_owned(&self, value: &[u8]) -> Option<Vec<u8>> {
-        let is_owned = |option: &&[u8]| self.owner_of(option.trim_ascii()).is_some();
+        let is_owned = |option: &&[u8]| self.owner_of(trim_to_token(option)).is_some();
         let options = || value.split(|byte| *byte == b',');
         options().any(|option| is_owned(&option)).then(|| {
             let kept: Vec<_> = options().filter(|option| !is_owned(option)).collect();
             kept.join(&b',').trim_ascii().to_vec()
         })
     }
+}
+
+/// Without what cannot begin or end a token (RFC 9110 section 5.6.2).
+fn trim_to_token(mut option: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = option
+        && !is_token_byte(*first)
+    {
+        option = rest;
+    }
+    while let [rest @ .., last] = option
+        && !is_token_byte(*last)
+    {
+        option = rest;
+    }
+    option
 }
 
 /// Refuses a request in which one of `cleansing`'s headers occurs more than
@@ -145,6 +161,10 @@ mod tests {
             ("harmless", "keep-alive, upgrade", None),
             ("alone", "X-Identity-Token", Some("")),
             ("among others", "keep-alive, X_Consumer_ID ,upgrade", Some("keep-alive,upgrade")),
+            ("with what is no space", "close,\u{b}x-consumer-id\u{a0}", Some("close")),
+            ("quoted", "\"x-consumer-id\", close", Some("close")),
+            ("a part of another name", "x-consumer-id-2, my-x-consumer-id", None),
+            ("nothing", " ,\u{b}", None),
         ] {
             let mut cleansing = Cleansing::default();
             owned().cleanse(&head(&[("connection", value)]), &mut cleansing);

@@ -78,7 +78,7 @@ const RESERVED: [&str; 9] = [
     "upgrade",
 ];
 
-fn is_token_byte(byte: u8) -> bool {
+pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
