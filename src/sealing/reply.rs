@@ -9,7 +9,7 @@ use super::keys::SealKeys;
 use super::leak::{contains, revealing, shows_jwt};
 use super::login::Login;
 use crate::callout::{Answer, CalloutFailure, CalloutReply};
-use crate::http::Field;
+use crate::http::{Field, percent_decode};
 use crate::json::{self, JsonError};
 use crate::verdict::LocalReply;
 
@@ -220,11 +220,12 @@ impl SealedReply<'_> {
 }
 
 /// Refuses a reply in which a token is left: one of those that were sealed or a
-/// part of it, or anything that looks like a JWT.
+/// part of it, or anything that looks like a JWT; percent-encoded or not.
 fn refuse_leaks(reply: &LocalReply, tokens: &[String]) -> Result<(), LoginFailure> {
     let leaks = |text: &[u8]| {
+        let decoded = percent_decode(text);
         let mut parts = tokens.iter().flat_map(|token| revealing(token.as_bytes()));
-        parts.any(|part| contains(text, part)) || shows_jwt(text)
+        parts.any(|part| contains(text, part) || contains(&decoded, part)) || shows_jwt(text)
     };
     if leaks(&reply.body) {
         return Err(LoginFailure::TokenInBody);

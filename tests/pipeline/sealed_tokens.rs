@@ -209,6 +209,12 @@ fn nothing_goes_out_in_which_a_token_could_be_left() {
             vec![JSON],
             json!({"access_token": reference, "token": reference}),
         ),
+        (
+            "a reference twice, escaped",
+            200,
+            vec![JSON, ("x-token", "opaque%2dreference%2D0123456789")],
+            json!({"access_token": reference}),
+        ),
         ("a header", 200, vec![JSON, ("x-token", &token)], json!({"access_token": token})),
         ("a header alone", 200, vec![("authorization", &token)], json!({})),
         ("a redirect", 302, vec![("location", &format!("/#t={token}"))], json!("")),
