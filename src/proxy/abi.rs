@@ -1,13 +1,14 @@
 //! What the proxy-wasm ABI (0.2.1) has and the SDK does not give, or gives dearly.
 //!
-//! Of the calls that every request makes: the SDK makes a `String` of each header name and a `Vec` of each value: for a
-//! request with a dozen fields that is a third of what the filter costs when the
-//! token is known. It also panics on a name that is not UTF-8, and on a map that
-//! ends early, which ngx_wasm_module gives out above 100 fields.
+//! Calls that every request makes: the SDK makes a `String` of each header name and
+//! a `Vec` of each value, which for a request with a dozen fields is a third of what
+//! the filter costs when the token is known. It also panics on a name that is not
+//! UTF-8, and on a map that ends early, which ngx_wasm_module gives out above 100
+//! fields.
 //!
-//! Of callouts: a reply belongs to the root context on Envoy, whichever context
-//! sent the callout. The SDK keeps it for the one whose callback ran meanwhile,
-//! and drops it if that is gone. So the root context's callback is made to run.
+//! Callouts: on Envoy a reply belongs to the root context, whichever context sent
+//! the callout. The SDK keeps it for the one whose callback ran meanwhile, and
+//! drops it if that is gone. So a callback of the root context is made to run.
 
 use proxy_wasm::types::MapType;
 
