@@ -44,7 +44,8 @@ fn rule(node: &Node<'_>, names: Names<'_>, policies: Option<&Policies>) -> Optio
     let mut fields = node.fields()?;
     let matcher = fields.required(
         "match",
-        "an object with path, path_prefix or path_template, methods, hosts and headers",
+        "an object with path, path_prefix, path_starts_with or path_template, methods, hosts and \
+         headers",
         matcher,
     );
     let bypass = fields.or("bypass", false, Node::flag);
@@ -89,16 +90,20 @@ pub fn matcher(node: &Node<'_>) -> Option<Matcher> {
     };
     let exact = fields.optional("path", pattern(PATH, PathPattern::exact));
     let prefix = fields.optional("path_prefix", pattern(PATH, PathPattern::prefix));
+    let beginning = fields.optional("path_starts_with", pattern(PATH, PathPattern::beginning));
     let template = fields.optional("path_template", pattern(TEMPLATE, PathPattern::template));
     let methods = fields.or("methods", Vec::new(), |node| node.full_list(method));
     let hosts = fields.or("hosts", Vec::new(), |node| node.full_list(host));
     let headers = fields.or("headers", Vec::new(), |node| node.full_list(header));
     let node = fields.node().clone();
     fields.finish()?;
-    let mut paths = [exact?, prefix?, template?].into_iter().flatten();
+    let mut paths = [exact?, prefix?, beginning?, template?].into_iter().flatten();
     let path = paths.next();
     if paths.next().is_some() {
-        return node.reject_as("more than one path", "one of path, path_prefix and path_template");
+        return node.reject_as(
+            "more than one path",
+            "one of path, path_prefix, path_starts_with and path_template",
+        );
     }
     let conditions = Conditions { methods: methods?, hosts: hosts?, headers: headers? };
     Some(Matcher { path, conditions })

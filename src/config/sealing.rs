@@ -49,7 +49,7 @@ fn keys(node: &Node<'_>) -> Option<SealKeys> {
 }
 
 fn login(node: &Node<'_>, services: Option<&Services>) -> Option<(Rule, Login)> {
-    const MATCH: &str = "an object with path, path_prefix or path_template";
+    const MATCH: &str = "an object with path, path_prefix, path_starts_with or path_template";
     let mut fields = node.fields()?;
     let matcher = fields.required("match", MATCH, |node| match rules::matcher(node)? {
         // All of them would go to one service, and need no token.

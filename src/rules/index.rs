@@ -27,6 +27,8 @@ struct Node {
     from_here: Vec<usize>,
     /// Rules for the paths below it.
     below: Vec<usize>,
+    /// Rules for the paths below it whose next segment begins with a text.
+    within: Vec<(Box<[u8]>, usize)>,
 }
 
 impl PathIndex {
@@ -46,6 +48,7 @@ impl PathIndex {
                 Extent::Nothing => node.here.push(position),
                 Extent::Anything => node.from_here.push(position),
                 Extent::Something => node.below.push(position),
+                Extent::Within(text) => node.within.push((text.clone(), position)),
             }
         }
         index
@@ -96,6 +99,7 @@ impl Node {
             return;
         };
         found.extend(&self.below);
+        found.extend(self.within(segment));
         if let Some(node) = self.literals.get(segment) {
             node.collect(segments.clone(), found);
         }
@@ -115,10 +119,12 @@ impl Node {
         let Some(segment) = segments.next() else {
             if goes_on { &mut *always } else { &mut *perhaps }.extend(&self.below);
             perhaps.extend(&self.here);
+            perhaps.extend(self.within.iter().map(|(_, position)| position));
             self.children().for_each(|child| child.collect_all(perhaps));
             return;
         };
         always.extend(&self.below);
+        always.extend(self.within(segment));
         if let Some(node) = self.literals.get(segment) {
             node.collect_below(segments.clone(), goes_on, always, perhaps);
         }
@@ -129,7 +135,14 @@ impl Node {
 
     fn collect_all(&self, found: &mut Vec<usize>) {
         found.extend(self.here.iter().chain(&self.from_here).chain(&self.below));
+        found.extend(self.within.iter().map(|(_, position)| position));
         self.children().for_each(|child| child.collect_all(found));
+    }
+
+    /// Rules for paths whose next segment begins as `segment` does.
+    fn within(&self, segment: &[u8]) -> impl Iterator<Item = &usize> {
+        let begins = move |(text, _): &&(Box<[u8]>, usize)| segment.starts_with(text);
+        self.within.iter().filter(begins).map(|(_, position)| position)
     }
 
     fn children(&self) -> impl Iterator<Item = &Self> {

@@ -21,7 +21,7 @@ pub(super) enum Segment {
 }
 
 /// What may follow the segments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
     /// Nothing.
     Nothing,
@@ -29,6 +29,9 @@ pub(super) enum Extent {
     Anything,
     /// At least a slash: `/a/` matches `/a/` and `/a/b`, not `/a`.
     Something,
+    /// A segment that begins with this text, percent-decoded, and anything after
+    /// it: `/a` matches `/a`, `/ab` and `/ab/c`.
+    Within(Box<[u8]>),
 }
 
 /// A rule's path that no request could have, or that is no pattern.
@@ -52,6 +55,19 @@ impl PathPattern {
         // Every path starts with a slash.
         let extent = match segments.as_slice() {
             [_, ..] if ends_in_slash => Extent::Something,
+            _ => Extent::Anything,
+        };
+        Ok(Self { segments, extent })
+    }
+
+    /// The paths that begin with this text, as Kong's router and Envoy's `prefix`
+    /// read theirs.
+    pub fn beginning(path: &str) -> Result<Self, InvalidPattern> {
+        let mut segments = literals(path)?;
+        let extent = match (segments.pop(), segments.as_slice()) {
+            (Some(Segment::Literal(text)), _) if !text.is_empty() => Extent::Within(text),
+            // A slash at the end stands for all that is below.
+            (_, [_, ..]) => Extent::Something,
             _ => Extent::Anything,
         };
         Ok(Self { segments, extent })

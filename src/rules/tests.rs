@@ -85,17 +85,50 @@ fn first_match_wins() {
 }
 
 #[test]
+fn paths_that_begin_with_a_text() {
+    let beginning = |path| PathPattern::beginning(path).unwrap();
+    let rules =
+        of(with_paths(vec![beginning("/admin"), beginning("/a/b/"), beginning("/caf%C3")]), false);
+    for (path, expected) in [
+        ("/admin", Some(0)),
+        ("/admin/", Some(0)),
+        ("/administrator/x", Some(0)),
+        ("/%61dmin%2b", Some(0)),
+        ("/adm", None),
+        ("/x/admin", None),
+        ("/a/b", None),
+        ("/a/b/", Some(1)),
+        ("/a/b/c", Some(1)),
+        ("/caf%c3%a9/menu", Some(2)),
+    ] {
+        assert_eq!(position(&rules, &get(path)), Ok(expected), "{path}");
+    }
+    assert_eq!(beginning("/"), prefix("/"));
+    let lax = of(with_paths(vec![beginning("/admin")]), true);
+    for (path, expected) in [
+        ("/adminx//y", Ok(Some(0))),
+        ("/admin;x", Err("path_ambiguous")),
+        ("//x", Err("path_ambiguous")),
+        ("/b//x", Ok(None)),
+    ] {
+        assert_eq!(position(&lax, &get(path)), expected, "{path}");
+    }
+}
+
+#[test]
 fn patterns_that_no_path_has_are_refused() {
     for path in
         ["", "a", "/a//b", "/a/../b", "/./a", "/a;b", "/a\\b", "/a%2Fb", "/a%", "/a?b", "/a#b"]
     {
         assert_eq!(PathPattern::exact(path), Err(InvalidPattern), "{path}");
         assert_eq!(PathPattern::prefix(path), Err(InvalidPattern), "{path}");
+        assert_eq!(PathPattern::beginning(path), Err(InvalidPattern), "{path}");
         assert_eq!(PathPattern::template(path), Err(InvalidPattern), "{path}");
     }
     for path in ["/users/{id}", "/users/*", "/**", "/{a", "/a}"] {
         assert_eq!(PathPattern::exact(path), Err(InvalidPattern), "{path} is a template");
         assert_eq!(PathPattern::prefix(path), Err(InvalidPattern), "{path} is a template");
+        assert_eq!(PathPattern::beginning(path), Err(InvalidPattern), "{path} is a template");
     }
     for path in [
         "/{}",
@@ -367,6 +400,7 @@ impl Random {
 #[derive(Debug)]
 enum Written {
     Exact(String),
+    Beginning(String),
     Prefix(String),
     Template(String),
     Everywhere,
@@ -379,7 +413,8 @@ impl Written {
         match random.below(10) {
             0 => Self::Everywhere,
             1..4 => Self::Exact(literal),
-            4..7 => Self::Prefix(if random.below(8) == 0 { "/".to_owned() } else { literal }),
+            4..6 => Self::Prefix(if random.below(8) == 0 { "/".to_owned() } else { literal }),
+            6..8 => Self::Beginning(literal),
             _ => {
                 let rest = random.pick(&["", "", "/", "/**"]);
                 Self::Template(random.path(&["a", "b", "*"]) + rest)
@@ -391,6 +426,7 @@ impl Written {
         match self {
             Self::Exact(path) => Some(exact(path)),
             Self::Prefix(path) => Some(prefix(path)),
+            Self::Beginning(path) => Some(PathPattern::beginning(path).unwrap()),
             Self::Template(path) => Some(template(path)),
             Self::Everywhere => None,
         }
@@ -403,6 +439,7 @@ impl Written {
         match self {
             Self::Everywhere => true,
             Self::Exact(own) => path == own,
+            Self::Beginning(own) => path.starts_with(own.as_str()),
             Self::Prefix(own) if own.ends_with('/') => path.starts_with(own.as_str()),
             Self::Prefix(own) => below(own, path),
             Self::Template(own) => {
@@ -443,7 +480,7 @@ fn the_index_finds_what_a_linear_search_finds() {
             .collect();
         let rules = of(rules, false);
         for _ in 0..50 {
-            let path = random.path(&["a", "b", "c", "d"]) + random.pick(&["", "/"]);
+            let path = random.path(&["a", "b", "c", "ab"]) + random.pick(&["", "/", "d"]);
             let method = random.pick(&["GET", "POST"]);
             let naive = written.iter().zip(&rules.rules).position(|(written, rule)| {
                 let methods = &rule.matcher.conditions.methods;

@@ -367,7 +367,7 @@ fn what_must_be_there() {
         ),
         ("/claim_to_headers/0/header", "a header name"),
         ("/claim_to_headers/0/claim", "a claim"),
-        ("/rules/0/match", "path, path_prefix or path_template"),
+        ("/rules/0/match", "path, path_prefix, path_starts_with or path_template"),
         ("/errors/login_redirect/to", "a path that starts with one slash, or an https URL"),
     ] {
         for absent in [Some(Value::Null), None] {
@@ -405,7 +405,10 @@ fn unknown_fields_at_every_level() {
         ("/identity_token/signing_keys/0", "algorithm, private_key"),
         ("/claim_to_headers/0", "header, claim, format"),
         ("/rules/0", "match, bypass, requires, policy"),
-        ("/rules/0/match", "path, path_prefix, path_template, methods, hosts, headers"),
+        (
+            "/rules/0/match",
+            "path, path_prefix, path_starts_with, path_template, methods, hosts, headers",
+        ),
         ("/rules/2/requires", "providers, scopes_all"),
         ("/errors", "realm, format"),
         ("/errors/login_redirect", "to, return_to_param"),
@@ -561,9 +564,13 @@ fn sealed_tokens() {
         ("/sealed_tokens/keys/0", json!({"env": "NOT_SET"}), "{env: NAME}"),
         ("/sealed_tokens/keys/0", json!(7), "{env: NAME}"),
         ("/sealed_tokens/logins", json!("x"), "a list"),
-        (&at("match"), json!(null), "path, path_prefix or path_template"),
-        (&at("match"), json!({}), "path, path_prefix or path_template"),
-        (&at("match"), json!({"methods": ["POST"]}), "path, path_prefix or path_template"),
+        (&at("match"), json!(null), "path, path_prefix, path_starts_with or path_template"),
+        (&at("match"), json!({}), "path, path_prefix, path_starts_with or path_template"),
+        (
+            &at("match"),
+            json!({"methods": ["POST"]}),
+            "path, path_prefix, path_starts_with or path_template",
+        ),
         (&at("service"), json!("other"), "one of services"),
         (&at("service"), json!(null), "the name of one of services"),
         (&at("json/0"), json!("access_token"), "a JSON pointer"),

@@ -336,7 +336,7 @@ fn contradictions() {
             vec![("/rules/0/match/path", json!("/x"))],
             "$.rules[0].match",
             "more than one path",
-            "one of path, path_prefix and path_template",
+            "one of path, path_prefix, path_starts_with and path_template",
         ),
         (
             "a kid twice",
