@@ -8,10 +8,10 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::http::{RequestHead, percent_encode};
+use crate::http::{GrpcProtocol, RequestHead, percent_encode};
 use crate::rules::is_unambiguous;
 use crate::token::{Malformed, Part, Rejection, TokenError};
-use crate::verdict::{GrpcStatus, LocalReply};
+use crate::verdict::LocalReply;
 
 /// A reason to deny a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,20 @@ enum Class {
     Forbidden,
     /// 503 with `Retry-After`.
     Unavailable,
+}
+
+/// The gRPC status codes that denials map to.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum GrpcStatus {
+    /// The request is malformed.
+    InvalidArgument = 3,
+    /// Known, but not allowed.
+    PermissionDenied = 7,
+    /// Cannot be decided now.
+    Unavailable = 14,
+    /// Not known.
+    Unauthenticated = 16,
 }
 
 /// How denials are presented: `errors` in the configuration.
@@ -264,28 +278,66 @@ impl Denial {
     }
 
     /// The reply to a request with this `head`. `target` is where it wanted to
-    /// go, without any token: what a login page may see.
-    pub fn reply(&self, head: &RequestHead, target: &[u8], settings: &ErrorSettings) -> LocalReply {
+    /// go, without any token: what a login page may see. `frames_grpc`: see
+    /// [`HostTraits::frames_grpc_replies`](crate::gateway::HostTraits).
+    pub fn reply(
+        &self,
+        head: &RequestHead,
+        target: &[u8],
+        settings: &ErrorSettings,
+        frames_grpc: bool,
+    ) -> LocalReply {
         if let Some(location) = self.login_location(head, target, settings) {
             return LocalReply::new(302)
                 .with_header("location", location)
                 .with_header("cache-control", "no-store");
         }
-        let (media_type, body) = match settings.format {
-            ErrorFormat::Problem => ("application/problem+json", self.problem()),
-            ErrorFormat::Kong => ("application/json; charset=utf-8", self.kong_body()),
+        let mut reply = match head.grpc() {
+            None | Some(GrpcProtocol::Transcoded) => self.http_reply(settings),
+            Some(protocol) => self.grpc_reply(protocol, settings, frames_grpc),
         };
-        let mut reply = LocalReply::new(self.status(settings.format))
-            .with_header("content-type", media_type)
-            .with_header("cache-control", "no-store")
-            .with_body(body.into_bytes());
+        reply = reply.with_header("cache-control", "no-store");
         if let Some(challenge) = self.challenge(settings) {
             reply = reply.with_header("www-authenticate", challenge);
         }
         if self.class() == Class::Unavailable {
             reply = reply.with_header("retry-after", "1");
         }
-        if head.is_grpc() { reply.for_grpc(self.grpc_status(), self.code()) } else { reply }
+        reply
+    }
+
+    fn http_reply(&self, settings: &ErrorSettings) -> LocalReply {
+        let (media_type, body) = match settings.format {
+            ErrorFormat::Problem => ("application/problem+json", self.problem()),
+            ErrorFormat::Kong => ("application/json; charset=utf-8", self.kong_body()),
+        };
+        LocalReply::new(self.status(settings.format))
+            .with_header("content-type", media_type)
+            .with_body(body.into_bytes())
+    }
+
+    /// A gRPC reply without messages, its status among the header fields (gRPC
+    /// over HTTP/2, "Trailers-Only"; gRPC-Web does likewise).
+    ///
+    /// The HTTP status says the same. Where the client speaks gRPC the host makes
+    /// it 200; a client of gRPC-Web, or of a filter that made gRPC of its request,
+    /// goes by it, and would take 200 for success.
+    fn grpc_reply(
+        &self,
+        protocol: GrpcProtocol,
+        settings: &ErrorSettings,
+        frames_grpc: bool,
+    ) -> LocalReply {
+        let (media_type, is_framed) = match protocol {
+            GrpcProtocol::Web => ("application/grpc-web+proto", true),
+            GrpcProtocol::WebText => ("application/grpc-web-text+proto", true),
+            GrpcProtocol::Grpc | GrpcProtocol::Transcoded => ("application/grpc", frames_grpc),
+        };
+        let status = if is_framed { self.status(settings.format) } else { 200 };
+        LocalReply::new(status)
+            .with_header("content-type", media_type)
+            .with_header("grpc-status", (self.grpc_status() as u8).to_string())
+            .with_header("grpc-message", self.code())
     }
 
     /// Where a browser goes to log in (302), when that is what would help: a

@@ -103,32 +103,15 @@ pub struct LocalReply {
     pub headers: Vec<(Cow<'static, str>, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// For a gRPC call: its status and message, which take the place of
-    /// `status` and `body`.
-    pub grpc: Option<(GrpcStatus, &'static str)>,
     /// For the access log.
     pub note: AccessNote,
-}
-
-/// The gRPC status codes that denials map to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum GrpcStatus {
-    /// The request is malformed.
-    InvalidArgument = 3,
-    /// Known, but not allowed.
-    PermissionDenied = 7,
-    /// Cannot be decided now.
-    Unavailable = 14,
-    /// Not known.
-    Unauthenticated = 16,
 }
 
 impl LocalReply {
     /// A reply with `status`, no headers and no body.
     pub const fn new(status: u16) -> Self {
         let note = AccessNote::EMPTY;
-        Self { status, headers: Vec::new(), body: Vec::new(), grpc: None, note }
+        Self { status, headers: Vec::new(), body: Vec::new(), note }
     }
 
     /// Adds a header field.
@@ -146,14 +129,6 @@ impl LocalReply {
     #[must_use]
     pub fn with_body(mut self, body: Vec<u8>) -> Self {
         self.body = body;
-        self
-    }
-
-    /// Gives the reply the form of a gRPC error.
-    #[must_use]
-    pub fn for_grpc(mut self, status: GrpcStatus, message: &'static str) -> Self {
-        self.headers.retain(|(name, _)| *name != "content-type");
-        self.grpc = Some((status, message));
         self
     }
 }

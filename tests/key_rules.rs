@@ -131,12 +131,7 @@ fn judge(provider: &Value, token: &str) -> String {
     let text = configuration(provider).to_string();
     let settings = config::load(text.as_bytes(), &|_| None, None);
     let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
-    let traits = HostTraits {
-        removes_headers: true,
-        resumes_others: true,
-        repeats_reply_fields: true,
-        writes_forwarded: true,
-    };
+    let traits = HostTraits::ENVOY;
     let mut gateway = Gateway::new(settings, traits, [7; 16]);
     let _ = gateway.take_log();
     let fields = [

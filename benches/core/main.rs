@@ -57,12 +57,7 @@ fn gateway(signer: &Signer, change: impl FnOnce(&mut Value)) -> Gateway {
     change(&mut config);
     let settings = config::load(config.to_string().as_bytes(), &|_| None, None);
     let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
-    let host = HostTraits {
-        removes_headers: true,
-        resumes_others: true,
-        repeats_reply_fields: true,
-        writes_forwarded: true,
-    };
+    let host = HostTraits::ENVOY;
     Gateway::new(settings, host, [7; 16])
 }
 

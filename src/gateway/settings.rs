@@ -101,6 +101,29 @@ pub struct HostTraits {
     /// Whether `X-Forwarded-For` and `X-Forwarded-Proto`, as the filter sees
     /// them, are the host's own; else they are what the client sent.
     pub writes_forwarded: bool,
+    /// Whether it gives the reply to a gRPC call the HTTP status 200 itself, and
+    /// keeps the reply's own for filters that made gRPC of something else.
+    pub frames_grpc_replies: bool,
+}
+
+impl HostTraits {
+    /// Envoy.
+    pub const ENVOY: Self = Self {
+        removes_headers: true,
+        resumes_others: true,
+        repeats_reply_fields: true,
+        writes_forwarded: true,
+        frames_grpc_replies: true,
+    };
+
+    /// ngx_wasm_module, as Kong has it.
+    pub const NGX_WASM: Self = Self {
+        removes_headers: false,
+        resumes_others: false,
+        repeats_reply_fields: false,
+        writes_forwarded: false,
+        frames_grpc_replies: false,
+    };
 }
 
 /// What the host knows of the request that is being decided, and its head does

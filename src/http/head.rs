@@ -99,6 +99,20 @@ impl fmt::Debug for Fields {
     }
 }
 
+/// How a gRPC call came, by its `Content-Type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrpcProtocol {
+    /// As gRPC over HTTP/2.
+    Grpc,
+    /// As HTTP and JSON, which a filter before this one made gRPC of. The client
+    /// gets what this filter says, as HTTP.
+    Transcoded,
+    /// As gRPC-Web.
+    Web,
+    /// As gRPC-Web in base64.
+    WebText,
+}
+
 /// The head of a request: every header field, pseudo headers included.
 #[derive(Clone, Default)]
 pub struct RequestHead {
@@ -159,11 +173,20 @@ impl RequestHead {
         Target { path: parts.next().unwrap_or_default(), query: parts.next() }
     }
 
-    /// Whether this is a gRPC call, whose errors have a form of their own.
-    pub fn is_grpc(&self) -> bool {
-        self.first("content-type").is_some_and(|value| {
-            value == b"application/grpc" || value.starts_with(b"application/grpc+")
-        })
+    /// The gRPC protocol that the request is a call of: their errors have forms
+    /// of their own.
+    pub fn grpc(&self) -> Option<GrpcProtocol> {
+        let rest = self.first("content-type")?.strip_prefix(b"application/grpc")?;
+        match rest {
+            // Envoy's gRPC-JSON transcoder alone writes this field.
+            [] | [b'+', ..] if self.has("x-envoy-original-method") => {
+                Some(GrpcProtocol::Transcoded)
+            }
+            [] | [b'+', ..] => Some(GrpcProtocol::Grpc),
+            rest if rest.starts_with(b"-web-text") => Some(GrpcProtocol::WebText),
+            rest if rest.starts_with(b"-web") => Some(GrpcProtocol::Web),
+            _ => None,
+        }
     }
 
     /// Whether a person waits for a page: a GET that accepts HTML by name, and

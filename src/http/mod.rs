@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::rc::Rc;
 
-pub use self::head::{Authority, Field, Fields, RequestHead, Span, Target};
+pub use self::head::{Authority, Field, Fields, GrpcProtocol, RequestHead, Span, Target};
 
 /// A header field name in lower case.
 ///

@@ -125,7 +125,12 @@ impl Gateway {
         let format = self.errors.format;
         self.log.push(LogLine::denied(request_id.as_deref(), denial, format, trace));
         let target = self.sources.target_without_token(head);
-        let verdict = Verdict::Answer(denial.reply(head, &target, &self.errors));
+        let verdict = Verdict::Answer(denial.reply(
+            head,
+            &target,
+            &self.errors,
+            self.host.frames_grpc_replies,
+        ));
         Step::Done(self.noting_denial(verdict, denial, trace))
     }
 

@@ -51,6 +51,7 @@ impl HttpContext for Filter {
                     &RequestHead::default(),
                     b"",
                     &ErrorSettings::default(),
+                    false,
                 );
                 host.reply(&reply);
                 Action::Pause

@@ -45,7 +45,7 @@ use crate::keys::HostCrypto;
 use crate::metrics::Kind;
 use crate::refresh::SharedStore;
 use crate::time::UnixTime;
-use crate::verdict::{AccessNote, GrpcStatus, HeaderEdits, LocalReply};
+use crate::verdict::{AccessNote, HeaderEdits, LocalReply};
 
 /// The host this VM runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,12 +115,9 @@ impl Host {
     }
 
     pub(super) const fn traits(self) -> HostTraits {
-        let is_envoy = matches!(self, Self::Envoy);
-        HostTraits {
-            removes_headers: is_envoy,
-            resumes_others: is_envoy,
-            repeats_reply_fields: is_envoy,
-            writes_forwarded: is_envoy,
+        match self {
+            Self::Envoy => HostTraits::ENVOY,
+            Self::NgxWasm => HostTraits::NGX_WASM,
         }
     }
 
@@ -304,29 +301,12 @@ impl Host {
     pub(super) fn reply(self, reply: &LocalReply) {
         let headers: Vec<_> =
             reply.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str())).collect();
-        let sent = match (reply.grpc, self) {
-            (None, _) => {
-                hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body))
-            }
-            // Envoy writes the form of the reply that the client needs.
-            (Some((status, message)), Self::Envoy) => {
-                let metadata = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
-                let metadata = metadata.collect();
-                hostcalls::send_grpc_response(grpc_code(status), Some(message), metadata)
-            }
-            (Some((status, message)), Self::NgxWasm) => {
-                let code = (status as u8).to_string();
-                let mut headers = headers;
-                headers.extend([
-                    ("content-type", "application/grpc"),
-                    ("grpc-status", code.as_str()),
-                    ("grpc-message", message),
-                ]);
-                hostcalls::send_http_response(200, headers, None)
-            }
-        };
         // Nothing else can be sent; the request stays paused and never passes.
-        let _ = sent;
+        let _ = hostcalls::send_http_response(
+            u32::from(reply.status),
+            headers,
+            Some(&reply.body).filter(|body| !body.is_empty()).map(Vec::as_slice),
+        );
     }
 
     /// Sends a callout; gives the token by which its reply is known.
@@ -502,14 +482,4 @@ fn with_query_of(path: &[u8], target: &[u8]) -> Vec<u8> {
     let mut changed: Vec<u8> = target.iter().copied().take_while(|byte| *byte != b'?').collect();
     changed.extend(path.iter().skip_while(|byte| **byte != b'?'));
     changed
-}
-
-const fn grpc_code(status: GrpcStatus) -> proxy_wasm::types::GrpcStatusCode {
-    use proxy_wasm::types::GrpcStatusCode as Code;
-    match status {
-        GrpcStatus::InvalidArgument => Code::InvalidArgument,
-        GrpcStatus::PermissionDenied => Code::PermissionDenied,
-        GrpcStatus::Unavailable => Code::Unavailable,
-        GrpcStatus::Unauthenticated => Code::Unauthenticated,
-    }
 }

@@ -62,12 +62,7 @@ fn configuration() -> Value {
 fn gateway_accepts(cases: &[Case]) -> Vec<bool> {
     let settings = config::load(configuration().to_string().as_bytes(), &|_| None, None);
     let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
-    let host = HostTraits {
-        removes_headers: true,
-        resumes_others: true,
-        repeats_reply_fields: true,
-        writes_forwarded: true,
-    };
+    let host = HostTraits::ENVOY;
     let mut gateway = Gateway::new(settings, host, [1; 16]);
     let mut accepts = |case: &Case| {
         let bearer = format!("Bearer {}", case.token).into_bytes();

@@ -22,9 +22,11 @@
 
 mod access;
 mod browsers;
+mod chains;
 mod denials;
 #[allow(dead_code, reason = "shared with tests/faults")]
 mod gateway;
+mod grpc_filters;
 mod host_settings;
 mod hostile_heads;
 mod hostile_paths;
@@ -47,5 +49,8 @@ mod tokens;
 mod user_info;
 mod wire;
 
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../protobuf/mod.rs"]
+mod protobuf;
 #[path = "../../examples/shop/stack.rs"]
 mod stack;

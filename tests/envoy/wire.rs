@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -64,7 +64,11 @@ pub struct Connection {
 
 impl Connection {
     pub fn open(port: u16) -> Self {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("Envoy listens");
+        Self::to(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+    }
+
+    pub fn to(address: SocketAddrV4) -> Self {
+        let stream = TcpStream::connect(address).expect("Envoy listens");
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, received: Vec::new() }

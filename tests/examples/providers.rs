@@ -19,12 +19,7 @@ use crate::{load, read};
 
 const NOW: i64 = 1_767_225_600;
 
-const HOST: HostTraits = HostTraits {
-    removes_headers: true,
-    resumes_others: true,
-    repeats_reply_fields: true,
-    writes_forwarded: true,
-};
+const HOST: HostTraits = HostTraits::ENVOY;
 
 struct Issuer(EncodingKey);
 

@@ -1,7 +1,7 @@
 //! Rows of behaviour: what is configured and sent, and what comes of it.
 
 use gatepass::gateway::HostTraits;
-use gatepass::verdict::{GrpcStatus, LocalReply};
+use gatepass::verdict::LocalReply;
 use serde_json::{Value, json};
 
 use crate::keys::{ASYMMETRIC, SECRET_32, SECRET_64, public_pem, token_of};
@@ -176,8 +176,8 @@ pub fn assert_consumer(
 }
 
 /// The gRPC status of a denial.
-pub fn grpc(step: gatepass::gateway::Step) -> Option<GrpcStatus> {
-    answered(step).grpc.map(|(status, _)| status)
+pub fn grpc(step: gatepass::gateway::Step) -> Option<String> {
+    reply_field(&answered(step), "grpc-status").map(str::to_owned)
 }
 
 /// The problems of a configuration that is refused.

@@ -1,14 +1,23 @@
 //! How a denial looks from outside.
 
 use gatepass::denial::Denial;
-use gatepass::verdict::{GrpcStatus, LocalReply};
+use gatepass::gateway::HostTraits;
+use gatepass::verdict::LocalReply;
 use serde_json::{Value, json};
 
 use crate::support::*;
 
+fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, LocalReply)> {
+    every_denial_on(KONG, errors, extra)
+}
+
 /// Every code that a request can be denied with today, on a gateway with these
 /// `errors`; `extra` fields are added to each request.
-fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, LocalReply)> {
+fn every_denial_on(
+    host: HostTraits,
+    errors: &Value,
+    extra: &[(&str, &str)],
+) -> Vec<(&'static str, LocalReply)> {
     let consumers = json!({"entries": [{"key": "web"}]});
     let rules = json!([
         {"match": {"path": "/scope"}, "requires": {"scopes_all": ["read", "write"]}},
@@ -37,7 +46,7 @@ fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, Lo
     let remote = remote(base);
     let none = json!({});
     let begin = |config: &Value, fields: &[(&str, &str)]| {
-        let mut world = World::new(config, KONG);
+        let mut world = World::new(config, host);
         let mut fields = fields.to_vec();
         fields.extend(extra);
         (world.begin(head(&fields)), world)
@@ -57,7 +66,7 @@ fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, Lo
         answered(world.answer(step, reply))
     };
     let refused = |denial: &Denial| {
-        let mut world = World::new(&local, KONG);
+        let mut world = World::new(&local, host);
         answered(world.gateway.refuse(denial))
     };
     let twice = [("x-consumer-id", "1"), ("x-consumer-id", "2")];
@@ -132,7 +141,7 @@ fn problems() {
         assert_eq!(reply_field(&reply, "content-type"), Some("application/problem+json"));
         assert_eq!(reply_field(&reply, "cache-control"), Some("no-store"), "{code}");
         assert_eq!(reply_field(&reply, "retry-after").is_some(), status == 503, "{code}");
-        assert_eq!(reply.grpc, None, "{code}");
+        assert_eq!(reply_field(&reply, "grpc-status"), None, "{code}");
         let challenge = reply_field(&reply, "www-authenticate");
         match (challenge, error) {
             (None, None) => {}
@@ -192,27 +201,52 @@ fn bodies_as_kong_writes_them() {
     }
 }
 
+/// The HTTP status is the denial's own but for a gRPC call on a host that sends
+/// it as it is.
 #[test]
 fn grpc_calls_get_a_grpc_status() {
-    for media_type in ["application/grpc", "application/grpc+proto"] {
-        let denials = every_denial(&json!({}), &[("content-type", media_type)]);
-        // These two are answered before the head is known.
-        let unread = ["headers_too_many", "configuration_invalid"];
-        for (code, reply) in denials.into_iter().filter(|(code, _)| !unread.contains(code)) {
-            let status = match expected(code).0 {
-                400 => GrpcStatus::InvalidArgument,
-                401 => GrpcStatus::Unauthenticated,
-                403 => GrpcStatus::PermissionDenied,
-                503 => GrpcStatus::Unavailable,
-                other => panic!("{code}: {other}"),
-            };
-            assert_eq!(reply.grpc, Some((status, code)));
-            assert_eq!(reply_field(&reply, "content-type"), None, "{code}");
+    // These two are answered before the head is known, the third is Kong's alone.
+    let unread = ["headers_too_many", "configuration_invalid", "header_repeated"];
+    for (media_type, answered) in [
+        ("application/grpc", "application/grpc"),
+        ("application/grpc+proto", "application/grpc"),
+        ("application/grpc-web", "application/grpc-web+proto"),
+        ("application/grpc-web+proto", "application/grpc-web+proto"),
+        ("application/grpc-web-text", "application/grpc-web-text+proto"),
+        ("application/grpc-web-text+proto", "application/grpc-web-text+proto"),
+    ] {
+        for host in HOSTS {
+            let denials = every_denial_on(host, &json!({}), &[("content-type", media_type)]);
+            for (code, reply) in denials.into_iter().filter(|(code, _)| !unread.contains(code)) {
+                let case = format!("{code}, {media_type}");
+                let status = expected(code).0;
+                let grpc_status = match status {
+                    400 => "3",
+                    401 => "16",
+                    403 => "7",
+                    503 => "14",
+                    other => panic!("{case}: {other}"),
+                };
+                let is_plain = answered == "application/grpc" && host == KONG;
+                assert_eq!(reply.status, if is_plain { 200 } else { status }, "{case}");
+                assert_eq!(reply_field(&reply, "grpc-status"), Some(grpc_status), "{case}");
+                assert_eq!(reply_field(&reply, "grpc-message"), Some(code), "{case}");
+                assert_eq!(reply_field(&reply, "content-type"), Some(answered), "{case}");
+                assert_eq!(reply.body, b"", "{case}");
+            }
         }
     }
-    for media_type in ["application/grpcx", "application/json", "text/application/grpc"] {
-        for (code, reply) in every_denial(&json!({}), &[("content-type", media_type)]) {
-            assert_eq!(reply.grpc, None, "{code}, {media_type}");
+    let transcoded =
+        [("content-type", "application/grpc"), ("x-envoy-original-method", "GET")].as_slice();
+    for fields in [
+        &[("content-type", "application/grpcx")][..],
+        &[("content-type", "application/json")],
+        &[("content-type", "text/application/grpc")],
+        transcoded,
+    ] {
+        for (code, reply) in every_denial(&json!({}), fields) {
+            assert_eq!(reply_field(&reply, "grpc-status"), None, "{code}, {fields:?}");
+            assert!(!reply.body.is_empty(), "{code}, {fields:?}");
         }
     }
 }

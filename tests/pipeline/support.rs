@@ -21,18 +21,8 @@ use serde_json::{Value, json};
 /// When the scenarios begin, in seconds since the epoch.
 pub const START: i64 = 1_800_000_000;
 
-pub const ENVOY: HostTraits = HostTraits {
-    removes_headers: true,
-    resumes_others: true,
-    repeats_reply_fields: true,
-    writes_forwarded: true,
-};
-pub const KONG: HostTraits = HostTraits {
-    removes_headers: false,
-    resumes_others: false,
-    repeats_reply_fields: false,
-    writes_forwarded: false,
-};
+pub const ENVOY: HostTraits = HostTraits::ENVOY;
+pub const KONG: HostTraits = HostTraits::NGX_WASM;
 pub const HOSTS: [HostTraits; 2] = [ENVOY, KONG];
 
 pub const JWKS_PATH: &str = "/.well-known/gatepass/jwks.json";

@@ -13,8 +13,8 @@ fn varint(mut number: usize) -> Vec<u8> {
     bytes
 }
 
-fn delimited(field: u8, content: &[u8]) -> Vec<u8> {
-    [vec![field << 3 | 2], varint(content.len()), content.to_vec()].concat()
+pub fn delimited(field: usize, content: &[u8]) -> Vec<u8> {
+    [varint(field << 3 | 2), varint(content.len()), content.to_vec()].concat()
 }
 
 pub fn fields(object: &Map<String, Value>) -> Vec<u8> {

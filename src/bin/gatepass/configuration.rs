@@ -138,12 +138,9 @@ impl Configuration {
 impl HostKind {
     /// What it can do.
     pub const fn traits(self) -> HostTraits {
-        let can = matches!(self, Self::Envoy);
-        HostTraits {
-            removes_headers: can,
-            resumes_others: can,
-            repeats_reply_fields: can,
-            writes_forwarded: can,
+        match self {
+            Self::Envoy => HostTraits::ENVOY,
+            Self::Kong => HostTraits::NGX_WASM,
         }
     }
 

@@ -406,11 +406,9 @@ pub fn identity_token(text: &str) -> Option<Value> {
 fn answer_json(reply: &LocalReply) -> Value {
     let headers: Map<_, _> =
         reply.headers.iter().map(|(name, value)| (name.to_string(), json!(value))).collect();
-    let grpc =
-        reply.grpc.map(|(status, message)| json!({ "status": status as u8, "message": message }));
     json!({
         "status": reply.status, "headers": headers,
-        "body": String::from_utf8_lossy(&reply.body), "grpc": grpc,
+        "body": String::from_utf8_lossy(&reply.body),
     })
 }
 
@@ -418,10 +416,7 @@ fn answer_text(reply: &LocalReply, text: &mut String) {
     for (name, value) in &reply.headers {
         let _ = writeln!(text, "  {name}: {}", Plain(value));
     }
-    if let Some((status, message)) = reply.grpc {
-        let _ = writeln!(text, "  grpc-status: {}", status as u8);
-        let _ = writeln!(text, "  grpc-message: {message}");
-    } else if !reply.body.is_empty() {
+    if !reply.body.is_empty() {
         let _ = writeln!(text, "  {}", Plain(&String::from_utf8_lossy(&reply.body)));
     }
 }
