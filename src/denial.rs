@@ -512,7 +512,7 @@ impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ConfigurationInvalid => f.write_str("the gateway is not configured correctly"),
-            Self::HeaderRepeated(name) => write!(f, "the header {name} must not be sent twice, or with _ for -"),
+            Self::HeaderRepeated(name) => write!(f, "the header {name} must not be sent twice, nor in another spelling"),
             Self::HeadersTooMany { limit } => {
                 write!(f, "a request may have fewer than {limit} header fields")
             }

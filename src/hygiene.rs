@@ -42,20 +42,29 @@ impl OwnedHeaders {
     /// every spelling that an upstream may take for them, and their names in
     /// `Connection`, by which a client could have the next proxy drop them (RFC
     /// 9110 section 7.6.1).
-    pub fn cleanse(&self, head: &RequestHead, cleansing: &mut Cleansing) {
+    pub fn cleanse(&self, head: &RequestHead, cleansing: &mut Cleansing) -> Result<(), Denial> {
         for field in head.fields() {
             if self.owner_of(field.name).is_some() {
-                note(&mut cleansing.clear, field.name);
+                note(&mut cleansing.clear, field.name)?;
             } else if field.name.eq_ignore_ascii_case(b"connection")
                 && let Some(rest) = self.without_owned(field.value)
             {
                 cleansing.rewrite.push(("connection", rest));
             }
         }
+        Ok(())
     }
 
-    /// Refuses a request in which one of the owned headers is spelled with `_`
-    /// for `-`.
+    /// Whether a trailer must not reach the upstream, which may take it for a
+    /// header: an owned one, or one that no trailer may be (RFC 9110 section
+    /// 6.5.1) and that says who asks or how the message is to be read.
+    pub fn forbids_trailer(&self, name: &[u8]) -> bool {
+        let mut never = NO_TRAILERS.iter();
+        self.owner_of(name).is_some() || never.any(|own| is_spelled(own.as_bytes(), name))
+    }
+
+    /// Refuses a request in which one of the owned headers is spelled with
+    /// another byte for `-`.
     ///
     /// For hosts that cannot remove a header: blanked, it would stay beside the
     /// one that the filter sets, and a server that takes both for one header
@@ -116,12 +125,34 @@ pub fn refuse_repeated(head: &RequestHead, cleansing: &Cleansing) -> Result<(), 
     Ok(())
 }
 
-/// Adds a name once, whatever its case.
-pub fn note(names: &mut Vec<String>, name: &[u8]) {
-    if !names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
-        // Spelled like one of ours, so it is ASCII.
-        names.push(String::from_utf8_lossy(name).into_owned());
+/// What no trailer may be, beside the headers that the filter owns.
+const NO_TRAILERS: [&str; 12] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "cookie",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Adds a name once, whatever its case. Refuses one by which no host could find
+/// the field, because it is no token (RFC 9110 section 5.1).
+pub fn note(names: &mut Vec<String>, name: &[u8]) -> Result<(), Denial> {
+    if names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
+        return Ok(());
     }
+    let text = String::from_utf8_lossy(name).into_owned();
+    if !name.iter().copied().all(is_token_byte) {
+        return Err(Denial::HeaderRepeated(text.to_ascii_lowercase().escape_debug().to_string()));
+    }
+    names.push(text);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -146,11 +177,13 @@ mod tests {
             ("another case", &[("X-Consumer-ID", "1")], &["X-Consumer-ID"]),
             ("underscores", &[("x_consumer_username", "r")], &["x_consumer_username"]),
             ("mixed", &[("x-consumer_id", "1")], &["x-consumer_id"]),
+            ("dots", &[("X.Consumer.Id", "1")], &["X.Consumer.Id"]),
+            ("whatever is no letter", &[("x~consumer!id", "1")], &["x~consumer!id"]),
             ("repeated", &[("x-consumer-id", "1"), ("x-consumer-id", "2")], &["x-consumer-id"]),
             ("longer name", &[("x-consumer-id-2", "1")], &[]),
         ] {
             let mut cleansing = Cleansing::default();
-            owned().cleanse(&head(fields), &mut cleansing);
+            owned().cleanse(&head(fields), &mut cleansing).unwrap();
             assert_eq!(cleansing.clear, expected, "{case}");
         }
     }
@@ -161,13 +194,14 @@ mod tests {
             ("harmless", "keep-alive, upgrade", None),
             ("alone", "X-Identity-Token", Some("")),
             ("among others", "keep-alive, X_Consumer_ID ,upgrade", Some("keep-alive,upgrade")),
+            ("with dots", "x.consumer.id, close", Some("close")),
             ("with what is no space", "close,\u{b}x-consumer-id\u{a0}", Some("close")),
             ("quoted", "\"x-consumer-id\", close", Some("close")),
             ("a part of another name", "x-consumer-id-2, my-x-consumer-id", None),
             ("nothing", " ,\u{b}", None),
         ] {
             let mut cleansing = Cleansing::default();
-            owned().cleanse(&head(&[("connection", value)]), &mut cleansing);
+            owned().cleanse(&head(&[("connection", value)]), &mut cleansing).unwrap();
             let rewritten = cleansing.rewrite.first().map(|(_, value)| value.as_slice());
             assert_eq!(rewritten, expected.map(str::as_bytes), "{case}");
         }
@@ -183,7 +217,7 @@ mod tests {
         ] {
             let head = head(fields);
             let mut cleansing = Cleansing::default();
-            owned().cleanse(&head, &mut cleansing);
+            owned().cleanse(&head, &mut cleansing).unwrap();
             assert_eq!(refuse_repeated(&head, &cleansing).is_err(), refused, "{case}");
         }
     }
@@ -195,10 +229,11 @@ mod tests {
             ("X-Consumer-ID", false),
             ("x_consumer_id", true),
             ("X-Consumer_ID", true),
+            ("x.consumer.id", true),
             ("x_other", false),
         ] {
             let mut cleansing = Cleansing::default();
-            owned().cleanse(&head(&[(name, "1")]), &mut cleansing);
+            owned().cleanse(&head(&[(name, "1")]), &mut cleansing).unwrap();
             assert_eq!(owned().refuse_misspelled(&cleansing).is_err(), refused, "{name}");
         }
     }

@@ -31,6 +31,7 @@ const MODULE: &str = r#"(module
         i32.const 1)
     (func (export "proxy_on_tick") (param i32))
     (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) i32.const 0)
+    (func (export "proxy_on_request_trailers") (param i32 i32) (result i32) i32.const 0)
     (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
         (global.set $request (local.get 0))
         (drop (call $call (i32.const 200) (i32.const 8) (i32.const 300) (i32.const 61)

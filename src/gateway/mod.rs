@@ -299,6 +299,13 @@ impl Gateway {
         }
     }
 
+    /// Ends a request whose body was shorter than it announced (RFC 9110 section
+    /// 8.6).
+    pub fn cut_short(&mut self, submission: &Submission) -> Step {
+        self.tally.ended(submission.recipient.ending());
+        Step::Done(Verdict::Answer(LocalReply::new(400).with_header("cache-control", "no-store")))
+    }
+
     fn submit_revocations(
         &mut self,
         head: &RequestHead,

@@ -53,8 +53,9 @@ impl HeaderName {
         &self.0
     }
 
-    /// Whether an upstream may take `name` for this header: any case, and `_`
-    /// for `-`, as CGI and WSGI servers do.
+    /// Whether an upstream may take `name` for this header: any case, and any
+    /// byte that is no letter or digit for `-`. CGI and WSGI make `_` of `-`, PHP
+    /// of `.` too, and lighttpd of every such byte.
     pub fn is_spelled(&self, name: &[u8]) -> bool {
         is_spelled(self.0.as_bytes(), name)
     }
@@ -82,8 +83,8 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-fn fold(byte: u8) -> u8 {
-    if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
+const fn fold(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
 }
 
 impl fmt::Display for HeaderName {
@@ -226,7 +227,10 @@ mod tests {
             ("x_consumer_id", true),
             ("X_Consumer-Id", true),
             ("x-consumer-idx", false),
-            ("x.consumer.id", false),
+            ("x.consumer.id", true),
+            ("x~consumer!id", true),
+            ("x-consumer\u{b}id", true),
+            ("x.consumerid", false),
         ] {
             assert_eq!(name.is_spelled(spelling.as_bytes()), same, "{spelling}");
         }

@@ -20,8 +20,8 @@ use crate::denial::Denial;
 use crate::event::{LogLine, Trace};
 use crate::flights::{FlightId, Sent};
 use crate::gateway::{Gateway, Outcome, Recipient, Step, Submission, Waiting};
-use crate::http::RequestHead;
-use crate::hygiene::{Cleansing, refuse_repeated};
+use crate::http::{Field, Fields, RequestHead};
+use crate::hygiene::{Cleansing, note, refuse_repeated};
 use crate::metrics::Ending;
 use crate::revocation::RevocationEndpoint;
 use crate::rules::{Access, Bypassed};
@@ -197,13 +197,36 @@ impl Gateway {
     /// header, the request is refused.
     fn cleanse(&self, head: &RequestHead) -> Result<Cleansing, Denial> {
         let mut cleansing = Cleansing::default();
-        self.owned.cleanse(head, &mut cleansing);
-        self.sources.cleanse(head, &mut cleansing);
+        self.owned.cleanse(head, &mut cleansing)?;
+        self.sources.cleanse(head, &mut cleansing)?;
         if !self.host.removes_headers {
             refuse_repeated(head, &cleansing)?;
             self.owned.refuse_misspelled(&cleansing)?;
         }
         Ok(cleansing)
+    }
+
+    /// The trailers of a request that must not reach the upstream, to be taken
+    /// out: what the filter owns, what may carry a token, what rules ask for. On
+    /// a host that cannot, a request with one of them is refused.
+    pub fn cleanse_trailers(&self, trailers: &Fields) -> Result<Vec<String>, Denial> {
+        let logins = self.sealed_tokens.as_ref().map(|sealed| sealed.logins.rules());
+        let asked = |name: &[u8]| {
+            [Some(&*self.rules), logins].into_iter().flatten().any(|rules| rules.ask_header(name))
+        };
+        let mut unwanted = Vec::new();
+        for Field { name, .. } in trailers.iter() {
+            let is_ours = self.owned.forbids_trailer(name) || self.sources.names_header(name);
+            if is_ours || name.starts_with(b":") || asked(name) {
+                note(&mut unwanted, name)?;
+            }
+        }
+        match unwanted.first() {
+            Some(name) if !self.host.removes_headers => {
+                Err(Denial::HeaderRepeated(name.to_ascii_lowercase()))
+            }
+            _ => Ok(unwanted),
+        }
     }
 
     /// The gateway's own JWKS, for everybody (RFC 9110 section 13.1.2 for the

@@ -59,9 +59,18 @@ impl HttpContext for Filter {
         }
     }
 
-    fn on_http_request_body(&mut self, bytes: usize, _end_of_stream: bool) -> Action {
+    fn on_http_request_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
         match &self.plugin {
-            Plugin::Ready(shared) => shared.body(self.context_id, bytes),
+            Plugin::Ready(shared) => shared.body(self.context_id, bytes, end_of_stream),
+            // Answered already.
+            Plugin::Closed(..) => Action::Pause,
+        }
+    }
+
+    /// Without this callback the SDK lets a request go on, whatever it waits for.
+    fn on_http_request_trailers(&mut self, _fields: usize) -> Action {
+        match &self.plugin {
+            Plugin::Ready(shared) => shared.trailers(self.context_id),
             // Answered already.
             Plugin::Closed(..) => Action::Pause,
         }

@@ -286,6 +286,20 @@ impl Host {
         }
     }
 
+    /// The trailers of the request in whose callback this is called.
+    pub(super) fn request_trailers(self) -> Result<Fields, TooManyHeaders> {
+        let fields = abi::header_fields(MapType::HttpRequestTrailers);
+        fields.ok_or(TooManyHeaders { limit: NGX_WASM_MAX_HEADERS })
+    }
+
+    /// Takes trailers out of the request in whose callback this is called.
+    pub(super) fn remove_trailers(self, names: &[String]) -> Result<(), HostError> {
+        for name in names {
+            hostcalls::set_map_value_bytes(MapType::HttpRequestTrailers, name, None)?;
+        }
+        Ok(())
+    }
+
     /// Lets a request go on that was paused.
     pub(super) fn resume(self) {
         // Cannot fail where it matters: on a stream that is gone.

@@ -1,7 +1,7 @@
 //! The gateway of one plugin, and the requests that wait for its callouts.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::abi;
 use super::host::Host;
@@ -39,6 +39,9 @@ pub(super) struct Shared {
     dispatched: Cell<Option<Result<u32, CalloutFailure>>>,
     /// Requests that the gateway itself answers, whose body is coming in.
     submissions: RefCell<HashMap<u32, Submission>>,
+    /// Requests that may go upstream. Of every other one nothing does, whatever
+    /// the host calls back for.
+    passing: RefCell<HashSet<u32>>,
 }
 
 /// A callout under way.
@@ -125,6 +128,7 @@ impl Shared {
             errand: RefCell::default(),
             dispatched: Cell::default(),
             submissions: RefCell::default(),
+            passing: RefCell::default(),
         };
         // What there is to log and to show of the configuration.
         shared.feed_metrics();
@@ -153,9 +157,9 @@ impl Shared {
         self.carry_out(context_id, context_id, None, step)
     }
 
-    /// Takes the body of a request, of which `bytes` have come in. Only the
-    /// gateway's own requests are read, and nothing of one that waits passes.
-    pub(super) fn body(&self, context_id: u32, bytes: usize) -> Action {
+    /// Takes the body of a request, of which `bytes` have come in; `is_whole` if
+    /// no more will. Only the gateway's own requests are read.
+    pub(super) fn body(&self, context_id: u32, bytes: usize, is_whole: bool) -> Action {
         let wanted = self.submissions.borrow().get(&context_id).map(|submission| submission.bytes);
         match wanted {
             Some(wanted) if bytes >= wanted => {
@@ -167,14 +171,49 @@ impl Shared {
                 let step = self.with_gateway(|gateway| gateway.submit(submission, body, now));
                 self.carry_out(context_id, context_id, None, step)
             }
+            Some(_) if is_whole => self.cut_short(context_id),
             Some(_) => Action::Pause,
-            None if self.is_waiting(context_id) => Action::Pause,
-            None => Action::Continue,
+            None => self.as_decided(context_id),
         }
     }
 
-    fn is_waiting(&self, context_id: u32) -> bool {
-        self.waiting.borrow().flights.contains_key(&context_id)
+    /// Takes the trailers of a request. They are cleansed whether it passes now
+    /// or waits: the host does not show them again.
+    pub(super) fn trailers(&self, context_id: u32) -> Action {
+        if self.submissions.borrow().contains_key(&context_id) {
+            return self.cut_short(context_id);
+        }
+        let removed = match self.host.request_trailers() {
+            Ok(fields) => self.with_gateway(|gateway| gateway.cleanse_trailers(&fields)),
+            Err(too_many) => Err(Denial::HeadersTooMany { limit: too_many.limit }),
+        };
+        let step = match removed.map(|names| self.host.remove_trailers(&names)) {
+            Ok(Ok(())) => return self.as_decided(context_id),
+            Ok(Err(_)) => {
+                write_log(&LogLine::headers_not_edited());
+                Step::Done(Verdict::Answer(LocalReply::new(500)))
+            }
+            Err(denial) => self.with_gateway(|gateway| gateway.refuse(&denial)),
+        };
+        self.forget(context_id);
+        self.carry_out(context_id, context_id, None, step)
+    }
+
+    /// Ends a request whose body is shorter than announced.
+    fn cut_short(&self, context_id: u32) -> Action {
+        let Some(submission) = self.submissions.borrow_mut().remove(&context_id) else {
+            return Action::Pause;
+        };
+        let step = self.with_gateway(|gateway| gateway.cut_short(&submission));
+        self.carry_out(context_id, context_id, None, step)
+    }
+
+    /// What becomes of the rest of a request.
+    fn as_decided(&self, context_id: u32) -> Action {
+        match self.passing.borrow().contains(&context_id) {
+            true => Action::Continue,
+            false => Action::Pause,
+        }
     }
 
     /// Takes the reply that a callback of `active` announces.
@@ -212,21 +251,13 @@ impl Shared {
 
     /// Forgets a request that is over, and its callout if that ended with it.
     pub(super) fn forget(&self, context_id: u32) {
-        // Most requests never waited.
-        if self.is_idle() {
-            return;
-        }
+        self.passing.borrow_mut().remove(&context_id);
         self.submissions.borrow_mut().remove(&context_id);
         let Some(parked) = self.waiting.borrow_mut().remove(context_id) else { return };
         if let Some(call) = parked.call {
             self.gateway.borrow_mut().abandon(parked.waiting.flight());
             self.calls.borrow_mut().remove(&call);
         }
-    }
-
-    /// Whether no request waits for anything.
-    fn is_idle(&self) -> bool {
-        self.submissions.borrow().is_empty() && self.waiting.borrow().flights.is_empty()
     }
 
     /// Resumes every request that waits for `flight`, in a callback of `active`.
@@ -268,6 +299,7 @@ impl Shared {
                 // The guard comes off last: not before the request may really go.
                 let unguard = || guard.map_or(Ok(()), |scheme| self.host.unguard(&scheme));
                 if self.host.apply(&edits).and_then(|()| unguard()).is_ok() {
+                    self.passing.borrow_mut().insert(context_id);
                     return Action::Continue;
                 }
                 write_log(&LogLine::headers_not_edited());

@@ -140,6 +140,12 @@ impl Rules {
 }
 
 impl Rules {
+    /// Whether a rule asks for the header `name`, in any spelling of it.
+    pub fn ask_header(&self, name: &[u8]) -> bool {
+        let mut headers = self.rules.iter().flat_map(|rule| &rule.matcher.conditions.headers);
+        headers.any(|header| header.name.is_spelled(name))
+    }
+
     /// Whether what a request needs may depend on a claim.
     pub fn asks_claims(&self) -> bool {
         let accesses = self.rules.iter().filter_map(|rule| match &rule.access {

@@ -97,6 +97,11 @@ impl Logins {
         Ok(found.and_then(|(position, _)| Some((position, self.get(position)?))))
     }
 
+    /// What each of them matches.
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// The login at a position.
     pub fn get(&self, position: usize) -> Option<&Login> {
         self.logins.get(position)

@@ -95,9 +95,9 @@ impl TokenSources {
     /// if they are to be forwarded.
     ///
     /// `Authorization` with another scheme is not ours and stays.
-    pub fn cleanse(&self, head: &RequestHead, cleansing: &mut Cleansing) {
+    pub fn cleanse(&self, head: &RequestHead, cleansing: &mut Cleansing) -> Result<(), Denial> {
         if self.forward {
-            return;
+            return Ok(());
         }
         for field in head.fields() {
             // A spelling that we do not read is not a token to us, but it may be
@@ -106,7 +106,7 @@ impl TokenSources {
                 source.name.is_spelled(field.name) && source.credentials(field.value).is_some()
             };
             if self.headers.iter().any(is_read) {
-                note(&mut cleansing.clear, field.name);
+                note(&mut cleansing.clear, field.name)?;
             }
         }
         if self.in_cookies(head).next().is_some() {
@@ -115,6 +115,12 @@ impl TokenSources {
         if self.in_query(head).next().is_some() {
             cleansing.path = Some(self.target_without_token(head));
         }
+        Ok(())
+    }
+
+    /// Whether a field of this name may carry a token.
+    pub fn names_header(&self, name: &[u8]) -> bool {
+        self.headers.iter().any(|source| source.name.is_spelled(name))
     }
 
     /// The request target without the query parameters that carry tokens.
@@ -327,7 +333,7 @@ mod tests {
             ),
         ] {
             let mut cleansing = Cleansing::default();
-            sources().cleanse(&head(fields), &mut cleansing);
+            sources().cleanse(&head(fields), &mut cleansing).unwrap();
             assert_eq!(cleansing, expected, "{case}");
         }
     }
@@ -336,7 +342,7 @@ mod tests {
     fn the_token_is_forwarded_only_on_request() {
         let sources = TokenSources { forward: true, ..sources() };
         let mut cleansing = Cleansing::default();
-        sources.cleanse(&head(&[("authorization", "Bearer t")]), &mut cleansing);
+        sources.cleanse(&head(&[("authorization", "Bearer t")]), &mut cleansing).unwrap();
         assert_eq!(cleansing, Cleansing::default());
     }
 }

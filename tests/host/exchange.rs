@@ -11,6 +11,8 @@ pub struct Head {
     pub(super) has_body: bool,
     /// What comes in once the headers have passed.
     pub(super) body: Option<Vec<u8>>,
+    /// What comes last; nginx drops it.
+    pub(super) trailers: Pairs,
 }
 
 impl Head {
@@ -21,7 +23,8 @@ impl Head {
             (":scheme", "http"),
             (":authority", "api.example"),
         ];
-        Self { headers: Vec::new(), has_body: false, body: None }.headers(pseudo)
+        Self { headers: Vec::new(), has_body: false, body: None, trailers: Vec::new() }
+            .headers(pseudo)
     }
 
     pub fn method(mut self, method: &str) -> Self {
@@ -34,6 +37,11 @@ impl Head {
         let body = body.as_ref().to_vec();
         let head = self.method("POST").header("content-length", &body.len().to_string());
         Self { body: Some(body), ..head }
+    }
+
+    /// This body, whatever the headers say of it.
+    pub fn body(self, body: &str) -> Self {
+        Self { has_body: true, body: Some(body.as_bytes().to_vec()), ..self }
     }
 
     pub fn header(self, name: &str, value: &str) -> Self {
@@ -52,6 +60,12 @@ impl Head {
             Some(old) => *old = pair,
             None => self.headers.push(pair),
         }
+        self
+    }
+
+    /// A trailer.
+    pub fn trailer(mut self, name: &str, value: &str) -> Self {
+        self.trailers.push((name.to_owned(), value.as_bytes().to_vec()));
         self
     }
 

@@ -30,6 +30,7 @@ pub enum Step {
     Tick,
     RequestHeaders,
     RequestBody,
+    RequestTrailers,
     CallResponse,
     ResponseHeaders,
     ResponseBody,
@@ -60,6 +61,8 @@ pub struct Stream {
     pub body: Option<Vec<u8>>,
     /// What of it the filter can read now.
     pub body_read: Vec<u8>,
+    /// What the client sends after its body, and what the filter leaves of it.
+    pub trailers: Option<Headers>,
     /// What the upstream has seen of the headers before the body came in.
     pub headers_passed: Option<Pairs>,
     pub local_response: Option<Response>,

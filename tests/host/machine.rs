@@ -114,11 +114,15 @@ impl Machine {
             resumed: false,
             body: head.body.clone(),
             body_read: Vec::new(),
+            trailers: None,
             headers_passed: None,
             local_response: None,
             outcome: Outcome::Paused,
             open: false,
         };
+        if !fake.is_kong() && !head.trailers.is_empty() {
+            stream.trailers = Some(Headers::of_request(fake.profile, &head.trailers));
+        }
         if fake.is_kong() {
             kong_defaults(&mut stream, &fake.properties);
         }
@@ -146,6 +150,7 @@ impl Machine {
                 let flow = if action == 0 { Flow::Continue } else { Flow::Pause };
                 self.fake().settle(Some((context, flow)));
                 self.deliver_bodies();
+                self.deliver_trailers(context);
             }
             Err(trap) => {
                 let status = if self.profile() == Profile::Kong { 500 } else { 503 };
@@ -218,7 +223,8 @@ impl Machine {
             if !kong {
                 // What was held back is seen again, as one piece with the rest.
                 let from = if flow == Some(Flow::Pause) { 0 } else { half };
-                flow = self.deliver_body(context, &body[from..], true);
+                let is_last = self.fake().streams[&context].trailers.is_none();
+                flow = self.deliver_body(context, &body[from..], is_last);
             }
             self.fake().settle(flow.map(|flow| (context, flow)));
         }
@@ -237,6 +243,38 @@ impl Machine {
                 self.fake().fail(context, if kong { 500 } else { 503 }, trap.0);
                 None
             }
+        }
+    }
+
+    /// Envoy: hands in the trailers, whatever the request waits for. A filter that
+    /// continues with them lets everything go on that it held back.
+    fn deliver_trailers(&mut self, context: u32) {
+        let count = {
+            let fake = self.fake();
+            let stream = &fake.streams[&context];
+            let answered = matches!(stream.outcome, Outcome::Replied(_) | Outcome::Failed { .. });
+            match &stream.trailers {
+                Some(trailers) if !answered => trailers.count() as u32,
+                _ => return,
+            }
+        };
+        match self.invoke(
+            Step::RequestTrailers,
+            context,
+            Export::RequestTrailers,
+            &[context, count],
+        ) {
+            Ok(action) => {
+                let flow = if action == 0 { Flow::Continue } else { Flow::Pause };
+                let mut fake = self.fake();
+                if let Some(stream) = fake.streams.get_mut(&context) {
+                    // Nothing holds the body back any more.
+                    stream.headers_passed = stream.headers_passed.take().filter(|_| action != 0);
+                    stream.body = stream.body.take().filter(|_| action != 0);
+                }
+                fake.settle(Some((context, flow)));
+            }
+            Err(trap) => self.fake().fail(context, 503, trap.0),
         }
     }
 

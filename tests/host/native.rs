@@ -272,6 +272,7 @@ unsafe extern "C" {
     safe fn proxy_on_tick(context: u32);
     safe fn proxy_on_request_headers(context: u32, count: usize, end_of_stream: bool) -> u32;
     safe fn proxy_on_request_body(context: u32, size: usize, end_of_stream: bool) -> u32;
+    safe fn proxy_on_request_trailers(context: u32, count: usize) -> u32;
     safe fn proxy_on_response_headers(context: u32, count: usize, end_of_stream: bool) -> u32;
     safe fn proxy_on_response_body(context: u32, size: usize, end_of_stream: bool) -> u32;
     safe fn proxy_on_http_call_response(
@@ -296,6 +297,7 @@ fn enter(initialize: extern "C" fn(), export: Export, args: &[u32]) -> u32 {
         Export::Tick => proxy_on_tick(args[0]),
         Export::RequestHeaders => return proxy_on_request_headers(args[0], size(1), args[2] == 1),
         Export::RequestBody => return proxy_on_request_body(args[0], size(1), args[2] == 1),
+        Export::RequestTrailers => return proxy_on_request_trailers(args[0], size(1)),
         Export::ResponseHeaders => {
             return proxy_on_response_headers(args[0], size(1), args[2] == 1);
         }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::exchange::{Call, Head, Outcome, Reply};
 use super::fake::{Foreign, LogLine, Pending, Profile, ROOT};
+use super::headers::Headers;
 use super::machine::Machine;
 use super::vm::Engine;
 use super::{Filter, Response};
@@ -342,6 +343,18 @@ impl Request {
         let passed = machine.fake().streams[&self.context].headers_passed.clone()?;
         let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
         Some(passed.into_iter().map(|(name, value)| (name, text(value))).collect())
+    }
+
+    /// Every trailer that the upstream receives.
+    #[track_caller]
+    pub fn upstream_trailers(&self) -> Vec<(String, String)> {
+        if !self.is_forwarded() {
+            self.fail("forwarded by the filter");
+        }
+        let machine = self.host.machine();
+        let sent = machine.fake().streams[&self.context].trailers.as_ref().map(Headers::sent);
+        let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
+        sent.unwrap_or_default().into_iter().map(|(name, value)| (name, text(value))).collect()
     }
 
     /// The callouts this request waits for.

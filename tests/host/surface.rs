@@ -81,6 +81,7 @@ pub const REQUIRED_EXPORTS: &[&[&str]] = &[
     &["proxy_on_log"],
     &["proxy_on_request_body"],
     &["proxy_on_request_headers"],
+    &["proxy_on_request_trailers"],
     &["proxy_on_response_body"],
     &["proxy_on_response_headers"],
     &["proxy_on_tick"],

@@ -1,5 +1,6 @@
 //! What the upstream sees, and that nobody but the gateway could have said it.
 
+use gatepass::http::Fields;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -382,5 +383,34 @@ fn a_token_in_the_query_is_not_looked_at_unless_configured() {
         let step = World::new(&local([("/token", sources)]), host).begin(head.clone());
         let edits = forwarded(step);
         assert!(upstream(&head, &edits).contains(&(":path".into(), "/api".into())));
+    }
+}
+
+#[test]
+fn trailers_say_nothing_that_headers_may_not() {
+    let matches = json!({"path": "/x", "headers": [{"name": "x-mode", "value": "a"}]});
+    let rule = json!([{"match": matches, "bypass": true}]);
+    let source = json!([{"name": "x-token", "value_prefix": ""}]);
+    let config = local([("/rules", rule), ("/token", json!({"from_headers": source}))]);
+    for (case, name, is_unwanted) in [
+        ("owned", "x-consumer-id", true),
+        ("another spelling", "X.Consumer_ID", true),
+        ("a token's", "x_token", true),
+        ("credentials", "Authorization", true),
+        ("asked for by a rule", "X-Mode", true),
+        ("framing", "content-length", true),
+        ("a pseudo header", ":path", true),
+        ("any other", "x-checksum", false),
+    ] {
+        let trailers: Fields = [(name, "1"), ("x-other", "2")].into_iter().collect();
+        let removed = World::new(&config, ENVOY).gateway.cleanse_trailers(&trailers);
+        let refused = World::new(&config, KONG).gateway.cleanse_trailers(&trailers);
+        let unnameable = name.starts_with(':');
+        if unnameable {
+            assert!(removed.is_err(), "{case}");
+        } else {
+            assert_eq!(removed.unwrap(), if is_unwanted { vec![name] } else { vec![] }, "{case}");
+        }
+        assert_eq!(refused.is_err(), is_unwanted, "{case}");
     }
 }

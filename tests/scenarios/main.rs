@@ -59,6 +59,7 @@ mod revocation;
 mod sealed_tokens;
 mod shadow;
 mod shop;
+mod trailers;
 mod txn_token;
 mod user_info;
 mod waiting;

@@ -8,7 +8,7 @@ use crate::shop::{self, ask, assert_denied, bearer, identity, is_guarded, token,
 const KEY: &str = "c2NlbmFyaW8tc2VhbC1rZXktMDEyMzQ1Njc4OTAxMjM=";
 const CREDENTIALS: &str = r#"{"username":"alice","password":"wonderland-0123456789"}"#;
 
-fn open(host: &Host) {
+pub fn open(host: &Host) {
     host.env("SCENARIO_SEAL_KEY", KEY);
     let login = json!({
         "match": {"path": "/login", "methods": ["GET", "POST"]}, "service": "auth",

@@ -152,8 +152,11 @@ pub fn run(data: &[u8]) {
     }
 
     let mut cleansing = Cleansing::default();
-    owned.cleanse(&head, &mut cleansing);
-    sources.cleanse(&head, &mut cleansing);
+    let cleansed_of =
+        owned.cleanse(&head, &mut cleansing).and_then(|()| sources.cleanse(&head, &mut cleansing));
+    if cleansed_of.is_err() {
+        return;
+    }
     let _ = refuse_repeated(&head, &cleansing);
     let upstream = cleansed(&head, &cleansing);
     assert!(matches!(sources.find(&upstream), Ok(None)), "a token goes on: {upstream:?}");

@@ -6,6 +6,7 @@ use super::super::headers::{Edit, Headers, Listing};
 use super::Args;
 
 const REQUEST: u64 = 0;
+const TRAILERS: u64 = 1;
 const RESPONSE: u64 = 2;
 const CALL_RESPONSE: u64 = 6;
 
@@ -22,6 +23,9 @@ fn readable(host: &mut FakeHost, map: u64) -> Result<Option<&Headers>, Trap> {
             // Envoy lets go of the map when the request goes on.
             .filter(|stream| kong || logging || stream.undecided())
             .map(|stream| &stream.headers),
+        TRAILERS if host.step == Step::RequestTrailers => {
+            host.stream().and_then(|stream| stream.trailers.as_ref())
+        }
         RESPONSE => host.stream().and_then(|stream| stream.response.as_ref()),
         CALL_RESPONSE => host.reply.as_ref().and_then(|reply| reply.headers.as_ref()),
         _ => None,
@@ -81,6 +85,9 @@ fn writable(host: &mut FakeHost, map: u64) -> Result<Result<&mut Headers, Status
         REQUEST if stream.undecided() => Ok(Ok(&mut stream.headers)),
         REQUEST if kong => {
             Err(Trap::new("can only set request headers before response is produced"))
+        }
+        TRAILERS if step == Step::RequestTrailers => {
+            Ok(stream.trailers.as_mut().ok_or(Status::BadArgument))
         }
         RESPONSE if step == Step::ResponseHeaders => {
             Ok(stream.response.as_mut().ok_or(Status::BadArgument))
