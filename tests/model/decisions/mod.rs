@@ -1,0 +1,311 @@
+//! Every verdict of the gateway beside that of an evaluator that was written from
+//! the contract's text, for configurations, requests and tokens at random: who
+//! passes, with what denial, what arrives upstream and what the identity says,
+//! verified by another implementation of JOSE.
+//!
+//! A difference is made smaller, by leaving out parts of the configuration, the
+//! request and the token for as long as there still is one, and printed with its
+//! seed.
+
+mod configuration;
+mod evaluate;
+mod identity;
+pub mod request;
+mod rules;
+mod upstream;
+mod verification;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use gatepass::config;
+use gatepass::gateway::{Gateway, Step};
+use gatepass::http::RequestHead;
+use gatepass::time::UnixTime;
+use gatepass::verdict::Verdict;
+use serde_json::Value;
+
+use self::evaluate::{Expected, Model, NOW};
+use self::request::Request;
+use super::json::{Json, written};
+use super::support::{self, ENVOY, Random};
+use super::{jose, rounds};
+
+/// Chances.
+pub struct Dice(pub Random);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        random.next();
+        Self(random)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0.below(end)
+    }
+
+    /// Once in `n` times.
+    pub fn chance(&mut self, n: usize) -> bool {
+        self.0.below(n) == 0
+    }
+
+    pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.0.below(items.len())]
+    }
+
+    /// Some of them, at least `least`, in their order.
+    pub fn some<'a>(&mut self, items: &[&'a str], least: usize) -> Vec<&'a str> {
+        loop {
+            let some: Vec<&str> = items.iter().filter(|_| self.0.below(2) == 0).copied().collect();
+            if some.len() >= least {
+                return some;
+            }
+        }
+    }
+}
+
+/// What the user service answers, the same each time for the same path.
+#[derive(Default)]
+pub struct UserService {
+    seed: u64,
+    known: RefCell<HashMap<String, (u16, Value)>>,
+}
+
+impl UserService {
+    pub fn new(seed: u64) -> Self {
+        Self { seed, known: RefCell::default() }
+    }
+
+    pub fn answer(&self, path: &str) -> (u16, Value) {
+        let mut known = self.known.borrow_mut();
+        let made = || {
+            let hash = path.bytes().fold(self.seed, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+            });
+            let mut dice = Dice::new(hash);
+            let last = path.split('?').next().expect("a path").rsplit('/').next();
+            let subject = last.expect("a subject").replace("%20", " ");
+            let subject = subject.replace("%C3%BC", "ü").replace("%2F", "/");
+            request::user_reply(&mut dice, &subject.replace("%C3%B6", "ö"))
+        };
+        known.entry(path.to_owned()).or_insert_with(made).clone()
+    }
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Seen {
+    Denied(u16, String),
+    Forwarded(Vec<(String, String)>, Option<Json>),
+}
+
+pub fn gateway(config: &Value) -> Option<Gateway> {
+    let settings = config::load(written(config).as_bytes(), &|_| None, None).ok()?;
+    Some(Gateway::new(settings, ENVOY, *b"0123456789abcdef"))
+}
+
+/// Sends a request through a gateway, whose user service is `users`.
+pub fn send(
+    gateway: &mut Gateway,
+    users: &UserService,
+    sent: &[(String, String)],
+    now: i64,
+) -> Seen {
+    let now = UnixTime::from_secs(now);
+    let head = RequestHead::new(sent.iter().map(|(name, value)| (name, value)));
+    let copy = RequestHead::new(sent.iter().map(|(name, value)| (name, value)));
+    let mut step = gateway.begin(head, now);
+    loop {
+        match step {
+            Step::Done(Verdict::Forward(edits)) => {
+                let fields = support::upstream(&copy, &edits);
+                let (token, fields): (Vec<_>, Vec<_>) =
+                    fields.into_iter().partition(|(name, _)| name == "x-identity-token");
+                assert!(token.len() < 2, "one identity token: {token:?}");
+                let identity = token.first().map(|(_, token)| jose::verified(gateway, token, now));
+                return Seen::Forwarded(fields, identity);
+            }
+            Step::Done(Verdict::Answer(reply)) => {
+                let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
+                let code = body["code"].as_str().expect("a code").to_owned();
+                return Seen::Denied(reply.status, code);
+            }
+            Step::Await(sent, waiting) => {
+                let (status, body) = users.answer(&sent.callout.path);
+                let reply = support::reply(status, written(&body).as_bytes());
+                let landing = gateway.land(sent.flight, &reply, now).expect("a flight");
+                step = gateway.resume(waiting, &landing, now);
+            }
+            other => panic!("nothing to wait for: {other:?}"),
+        }
+    }
+}
+
+/// How the gateway and the model differ in a request.
+fn difference(
+    gateway: &mut Gateway,
+    config: &Value,
+    users: &UserService,
+    request: &Request,
+) -> Option<String> {
+    let config = Json::from(config);
+    let answers = |path: &str| {
+        let (status, body) = users.answer(path);
+        (status, Json::from(&body))
+    };
+    let model = Model { config: &config, users: &answers, now: NOW };
+    let expected = model.decide(&request.fields, &request.token);
+    let seen = catch_unwind(AssertUnwindSafe(|| send(gateway, users, &request.sent(), NOW)));
+    let Ok(seen) = seen else { return Some("the gateway panicked".to_owned()) };
+    let same = match (&expected, &seen) {
+        (Expected::Denied(status, codes), Seen::Denied(found, code)) => {
+            status == found && codes.contains(&code.as_str())
+        }
+        (Expected::Forwarded(fields, identity), Seen::Forwarded(found, said)) => {
+            let token = request.token.text();
+            let fields: Vec<(String, String)> = fields
+                .iter()
+                .map(|(name, value)| (name.clone(), value.replace("{token}", &token)))
+                .collect();
+            fields == *found && is_same_identity(identity.as_ref(), said.as_ref())
+        }
+        _ => false,
+    };
+    (!same).then(|| format!("expected {expected:#?}\nseen {seen:#?}"))
+}
+
+fn is_same_identity(expected: Option<&Json>, seen: Option<&Json>) -> bool {
+    match (expected, seen) {
+        (Some(Json::Object(expected)), Some(Json::Object(seen))) => {
+            let mut seen = seen.clone();
+            let before = seen.len();
+            seen.retain(|(name, _)| name != "jti");
+            seen.len() + 1 == before && Json::Object(expected.clone()).is(&Json::Object(seen))
+        }
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// One of everything that can be left out.
+fn smaller(value: &Value) -> Vec<Value> {
+    let mut found = Vec::new();
+    match value {
+        Value::Object(members) => {
+            for name in members.keys() {
+                let mut less = members.clone();
+                less.remove(name);
+                found.push(less.into());
+                for inner in smaller(&members[name]) {
+                    let mut less = members.clone();
+                    less.insert(name.clone(), inner);
+                    found.push(less.into());
+                }
+            }
+        }
+        Value::Array(items) => {
+            for at in 0..items.len() {
+                let mut less = items.clone();
+                less.remove(at);
+                found.push(less.into());
+                for inner in smaller(&items[at]) {
+                    let mut less = items.clone();
+                    less[at] = inner;
+                    found.push(less.into());
+                }
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+/// Leaves out what can be left out of a difference.
+fn shrink(mut config: Value, seed: u64, mut request: Request) -> String {
+    let differs = |config: &Value, request: &Request| {
+        let mut gateway = gateway(config)?;
+        let found = catch_unwind(AssertUnwindSafe(|| {
+            difference(&mut gateway, config, &UserService::new(seed), request)
+        }));
+        found.ok().flatten()
+    };
+    let Some(mut last) = differs(&config, &request) else {
+        return "only after the requests before it".to_owned();
+    };
+    // Another difference is another matter.
+    let shape = |found: &str| -> String {
+        found.lines().filter(|line| !line.contains("\"x")).take(8).collect()
+    };
+    let first = shape(&last);
+    loop {
+        let mut requests = Vec::new();
+        for at in 3..request.fields.len() {
+            let mut less = request.clone();
+            less.fields.remove(at);
+            requests.push(less);
+        }
+        for claims in smaller(&request.token.claims) {
+            let mut less = request.clone();
+            less.token.claims = claims;
+            requests.push(less);
+        }
+        let configs = smaller(&config).into_iter().map(|config| (config, request.clone()));
+        let requests = requests.into_iter().map(|request| (config.clone(), request));
+        let mut candidates = configs.chain(requests).collect::<Vec<_>>().into_iter();
+        let found = candidates.find_map(|(config, request)| {
+            let found = differs(&config, &request)?;
+            (shape(&found) == first).then_some((config, request, found))
+        });
+        match found {
+            Some((less, fewer, found)) => (config, request, last) = (less, fewer, found),
+            None => break,
+        }
+    }
+    format!(
+        "configuration {}\nrequest {:?}\ntoken {} {} by key {}\n{last}",
+        written(&config),
+        request.fields,
+        request.token.header,
+        written(&request.token.claims),
+        request.token.key,
+    )
+}
+
+/// Requests for each configuration.
+const REQUESTS: usize = 24;
+
+#[test]
+fn every_verdict_is_that_of_the_model() {
+    let (mut denied, mut forwarded, mut codes) = (0, 0, HashMap::<String, usize>::new());
+    rounds("decisions", 6, |seed| {
+        let mut dice = Dice::new(seed);
+        let config = configuration::configuration(&mut dice);
+        let Some(mut gateway) = gateway(&config) else {
+            let problems = config::load(written(&config).as_bytes(), &|_| None, None);
+            panic!("seed {seed}: {}\n{}", problems.expect_err("problems"), written(&config));
+        };
+        let users = UserService::new(seed);
+        let providers = config["providers"].as_object().expect("providers").len();
+        for _ in 0..REQUESTS {
+            let request = request::request(&mut dice, providers);
+            if let Some(found) = difference(&mut gateway, &config, &users, &request) {
+                let small = shrink(config.clone(), seed, request);
+                panic!("seed {seed}: {found}\n\nsmaller: {small}");
+            }
+            match send(&mut gateway, &users, &request.sent(), NOW) {
+                Seen::Denied(_, code) => {
+                    denied += 1;
+                    *codes.entry(code).or_default() += 1;
+                }
+                Seen::Forwarded(..) => forwarded += 1,
+            }
+        }
+    });
+    println!("{forwarded} forwarded, {denied} denied: {codes:?}");
+    assert!(forwarded > denied / 10 && denied > forwarded / 10, "{forwarded}, {denied}: {codes:?}");
+    for code in ["insufficient_scope", "claim_forbidden", "group_forbidden", "user_unknown"] {
+        assert!(codes.contains_key(code), "{code} is among {codes:?}");
+    }
+}
