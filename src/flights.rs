@@ -1,4 +1,4 @@
-//! The callouts under way: who asks what, since when, and who waits for it.
+//! The callouts in flight: what each asks, since when, and for whom.
 //!
 //! Requests that ask the same share a flight where the host lets one of them
 //! resume the others.
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::callout::{Callout, Service};
-use crate::gateway::HostTraits;
+use crate::gateway::{Answers, HostTraits};
 use crate::revocation::ListId;
 use crate::secret::Secret;
 use crate::time::{Span, UnixTime};
@@ -23,7 +23,7 @@ pub struct Sent {
     pub callout: Callout,
 }
 
-/// Identifies a callout under way.
+/// Identifies a callout in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlightId(u64);
 
@@ -31,7 +31,7 @@ pub struct FlightId(u64);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
     Keys(ProviderId),
-    /// The same keys as a fetch under way: for a request that cannot be resumed
+    /// The same keys as a fetch in flight: for a request that cannot be resumed
     /// by that one.
     KeysAgain(ProviderId),
     UserInfo(UserKey),
@@ -42,18 +42,53 @@ pub(crate) enum Purpose {
     Login(usize),
 }
 
-/// The callouts under way.
-#[derive(Debug, Default)]
-pub(crate) struct Flights {
+/// How many requests at once fetch what another one is fetching already: enough
+/// for those that come in the moment a worker starts, and no burden for a service
+/// that is slow.
+const MAX_DUPLICATES: usize = 100;
+
+/// How many callouts may be in flight before no more reference tokens are asked
+/// about: made-up ones cost a client nothing.
+const MAX_CALLOUTS: usize = 1000;
+
+impl Purpose {
+    /// How many answers a request waits for: one, but a provider's keys may come
+    /// in two steps, the second after a discovery document.
+    pub(crate) const fn most_answers(&self) -> usize {
+        match self {
+            Self::Keys(_) | Self::KeysAgain(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// Whether one reply serves all requests that ask this.
+    const fn is_shared(&self) -> bool {
+        !matches!(self, Self::Login(_))
+    }
+}
+
+/// What became of the wish for a callout.
+#[derive(Debug)]
+pub(crate) enum Requested {
+    /// One in flight asks the same.
+    Joined(FlightId),
+    /// A new one is to be sent.
+    Opened(Sent),
+}
+
+/// The callouts in flight.
+#[derive(Debug)]
+pub(crate) struct Callouts {
+    host: HostTraits,
     next: u64,
     open: HashMap<FlightId, Flight>,
     /// The latest flight for each purpose.
-    latest: HashMap<Purpose, FlightId>,
+    latest: HashMap<Rc<Purpose>, FlightId>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Flight {
-    pub purpose: Purpose,
+    pub purpose: Rc<Purpose>,
     /// When the token ends for whose sake it was sent.
     pub token_end: Option<UnixTime>,
     /// Who is asked, and since when.
@@ -73,18 +108,59 @@ impl Flight {
 
 /// In whose callback a callout is sent, and its reply arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sender {
+enum Sender {
     Request,
     Tick,
 }
 
-/// How long after a service's time-out a reply is given up for lost. The host
-/// reports time-outs itself; this is for hosts that do not, or late.
+/// How long after a service's timeout a missing reply counts as failed. The host
+/// reports timeouts itself; this is for hosts that do not, or late.
 const GRACE: Span = Span::from_secs(2);
 
-impl Flights {
-    /// Notes a callout that is about to be sent.
-    pub(crate) fn open(
+impl Callouts {
+    pub(crate) fn new(host: HostTraits) -> Self {
+        Self { host, next: 0, open: HashMap::new(), latest: HashMap::new() }
+    }
+
+    /// A callout for a request that has `answers` already: joins the one in
+    /// flight that asks the same, or opens the one that `make` gives. `None` if
+    /// `make` gives none, if there are too many, or if the request has all the
+    /// answers there can be.
+    pub(crate) fn request(
+        &mut self,
+        purpose: Purpose,
+        answers: &Answers,
+        token_end: Option<UnixTime>,
+        now: UnixTime,
+        make: impl FnOnce() -> Option<Callout>,
+    ) -> Option<Requested> {
+        if answers.have_all(&purpose) {
+            return None;
+        }
+        if self.host.resumes_others
+            && purpose.is_shared()
+            && let Some(flight) = self.find(&purpose)
+        {
+            return Some(Requested::Joined(flight));
+        }
+        if !self.has_room(&purpose) {
+            return None;
+        }
+        let callout = make()?;
+        Some(Requested::Opened(self.open(purpose, callout, token_end, Sender::Request, now)))
+    }
+
+    /// A callout that no request waits for yet.
+    pub(crate) fn open_at_tick(
+        &mut self,
+        purpose: Purpose,
+        callout: Callout,
+        now: UnixTime,
+    ) -> Sent {
+        self.open(purpose, callout, None, Sender::Tick, now)
+    }
+
+    fn open(
         &mut self,
         purpose: Purpose,
         callout: Callout,
@@ -95,26 +171,31 @@ impl Flights {
         let flight = FlightId(self.next);
         self.next = self.next.wrapping_add(1);
         let deadline = now.plus(callout.service.timeout).plus(GRACE);
-        self.latest.insert(purpose.clone(), flight);
-        let service = Rc::clone(&callout.service);
+        let (purpose, service) = (Rc::new(purpose), Rc::clone(&callout.service));
+        self.latest.insert(Rc::clone(&purpose), flight);
         let opened = Flight { purpose, token_end, service, sent: now, sender, deadline };
         self.open.insert(flight, opened);
         Sent { flight, callout }
     }
 
-    /// The flight that asks the same.
-    pub(crate) fn find(&self, purpose: &Purpose) -> Option<FlightId> {
+    fn has_room(&self, purpose: &Purpose) -> bool {
+        match purpose {
+            Purpose::Keys(_) | Purpose::UserInfo(_) => true,
+            Purpose::KeysAgain(_) | Purpose::Tokens(_) => {
+                let same = self.open.values().filter(|flight| *flight.purpose == *purpose);
+                same.count() < MAX_DUPLICATES
+            }
+            Purpose::Introspection(_) | Purpose::Login(_) => self.open.len() < MAX_CALLOUTS,
+        }
+    }
+
+    fn find(&self, purpose: &Purpose) -> Option<FlightId> {
         self.latest.get(purpose).copied()
     }
 
-    /// How many ask this.
-    pub(crate) fn count(&self, purpose: &Purpose) -> usize {
-        self.open.values().filter(|flight| flight.purpose == *purpose).count()
-    }
-
-    /// How many are under way.
-    pub(crate) fn len(&self) -> usize {
-        self.open.len()
+    /// Whether a callout in flight asks this.
+    pub(crate) fn is_in_flight(&self, purpose: &Purpose) -> bool {
+        self.latest.contains_key(purpose)
     }
 
     pub(crate) fn close(&mut self, id: FlightId) -> Option<Flight> {
@@ -125,14 +206,14 @@ impl Flights {
         Some(flight)
     }
 
-    pub(crate) fn overdue(&self, host: HostTraits, now: UnixTime) -> Vec<FlightId> {
-        let is_overdue = |flight: &Flight| now >= flight.deadline && flight.ends_at_tick(host);
+    pub(crate) fn overdue(&self, now: UnixTime) -> Vec<FlightId> {
+        let is_overdue = |flight: &Flight| now >= flight.deadline && flight.ends_at_tick(self.host);
         self.open.iter().filter(|(_, flight)| is_overdue(flight)).map(|(id, _)| *id).collect()
     }
 
     /// Whether a flight asks the same, and is not one that may take for ever.
-    pub(crate) fn is_awaited(&self, purpose: &Purpose, host: HostTraits, now: UnixTime) -> bool {
+    pub(crate) fn is_awaited(&self, purpose: &Purpose, now: UnixTime) -> bool {
         let flight = self.find(purpose).and_then(|id| self.open.get(&id));
-        flight.is_some_and(|flight| now < flight.deadline || flight.ends_at_tick(host))
+        flight.is_some_and(|flight| now < flight.deadline || flight.ends_at_tick(self.host))
     }
 }

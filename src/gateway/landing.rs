@@ -1,5 +1,7 @@
 //! What the replies to callouts bring.
 
+use std::rc::Rc;
+
 use super::{FlightId, Gateway, Landing, Outcome};
 use crate::callout::CalloutReply;
 use crate::denial::Denial;
@@ -23,9 +25,10 @@ impl Gateway {
         reply: &CalloutReply,
         now: UnixTime,
     ) -> Option<Landing> {
-        let flight = self.flights.close(flight)?;
+        let flight = self.callouts.close(flight)?;
         self.tally.called(&flight.service, reply, flight.sent, now);
-        Some(Landing(match flight.purpose {
+        let purpose = Rc::unwrap_or_clone(flight.purpose);
+        Some(Landing(Rc::new(match purpose {
             Purpose::Keys(provider) => {
                 let settled = self.land_keys(provider, reply, now);
                 Outcome::Keys { provider, settled }
@@ -41,7 +44,7 @@ impl Gateway {
             }
             Purpose::Introspection(token) => {
                 let answer = self.land_introspection(token.expose(), reply, now);
-                Outcome::Introspection(token, answer)
+                Outcome::Introspection(token, answer, now)
             }
             Purpose::Tokens(list) => {
                 let store = self.store.as_deref();
@@ -51,7 +54,7 @@ impl Gateway {
                 Outcome::Tokens(list)
             }
             Purpose::Login(position) => Outcome::Login(self.land_login(position, reply, now)),
-        }))
+        })))
     }
 
     /// Whether the fetch is over.

@@ -2,35 +2,37 @@
 //! request, tick.
 //!
 //! Owns the state that requests share: sessions, user info, key sets and the
-//! callouts under way. It does no IO and knows no host; what hosts cannot do is
+//! callouts in flight. It does no IO and knows no host; what hosts cannot do is
 //! told by [`HostTraits`].
 
+mod answers;
 mod landing;
 mod settings;
 
 use std::rc::Rc;
 
+pub use self::answers::Landing;
+pub(crate) use self::answers::{Answers, Outcome};
 pub use self::settings::{HostFacts, HostTraits, Limits, Settings, SharedData};
 use crate::consumer::ConsumerDirectory;
 use crate::denial::{Denial, ErrorSettings};
 use crate::event::{LogLine, Trace};
-use crate::flights::{Flight, Flights, Purpose, Sender};
+use crate::flights::{Callouts, Flight, Purpose};
 pub use crate::flights::{FlightId, Sent};
 use crate::http::{HeaderName, RequestHead};
 use crate::hygiene::OwnedHeaders;
 use crate::identity::Minter;
-use crate::introspection::{Introspection, IntrospectionAnswer};
+use crate::introspection::Introspection;
 use crate::keys::{Crypto, SigningKey, VerifyingKey};
 use crate::metrics::{Cache, Ending, Reading, Series, Tally};
 use crate::refresh::{KeySource, Poll, SharedStore};
 use crate::revocation::{ListId, Revocations};
 use crate::rules::Rules;
 use crate::sealing::SealedTokens;
-use crate::secret::Secret;
 use crate::session::Sessions;
 use crate::time::UnixTime;
 use crate::token::{ProviderId, Providers, TokenSources};
-use crate::user_info::{UserInfoAnswer, UserInfoCache, UserInfoSource, UserKey};
+use crate::user_info::{UserInfoCache, UserInfoSource};
 use crate::verdict::{HeaderEdits, LocalReply, Mode, Verdict};
 
 /// Request ids are chosen by the client or the host; longer ones are cut.
@@ -55,7 +57,7 @@ pub struct Gateway {
     pub(crate) crypto: Crypto,
     pub(crate) owned: OwnedHeaders,
     pub(crate) sessions: Sessions,
-    pub(crate) flights: Flights,
+    pub(crate) callouts: Callouts,
     pub(crate) host: HostTraits,
     pub(crate) log: Vec<LogLine>,
     pub(crate) tally: Tally,
@@ -92,7 +94,7 @@ pub enum Step {
 pub struct Waiting {
     pub(crate) flight: FlightId,
     pub(crate) head: RequestHead,
-    pub(crate) waits: u8,
+    pub(crate) answers: Answers,
 }
 
 impl Waiting {
@@ -137,28 +139,6 @@ impl Recipient {
             Self::Login(_) => Ending::Login,
         }
     }
-}
-
-/// What a callout brought: to be given to [`Gateway::resume`] for each request
-/// that waits for its flight.
-#[derive(Debug)]
-pub struct Landing(pub(crate) Outcome);
-
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Keys {
-        provider: ProviderId,
-        /// Whether it is over: a discovery document only says where to go on.
-        settled: bool,
-    },
-    /// The answer and until when it is current; `None` for a failure.
-    UserInfo(UserKey, Option<(UserInfoAnswer, UnixTime)>),
-    /// What the issuer says of a reference token; `None` for a failure.
-    Introspection(Secret<Box<[u8]>>, Option<IntrospectionAnswer>),
-    /// The feed of a list answered, or failed.
-    Tokens(ListId),
-    /// What the client of a login gets; `None` for a failure.
-    Login(Option<LocalReply>),
 }
 
 /// What is to be done at a tick.
@@ -227,7 +207,7 @@ impl Gateway {
             bypass_cors_preflight: settings.bypass_cors_preflight,
             crypto: settings.crypto,
             owned,
-            flights: Flights::default(),
+            callouts: Callouts::new(host),
             host,
             log,
             tally,
@@ -269,7 +249,7 @@ impl Gateway {
     /// Begins a request: to be called once, with its whole head, before any of
     /// it goes upstream.
     pub fn begin(&mut self, head: RequestHead, now: UnixTime) -> Step {
-        self.advance(head, 0, None, now)
+        self.advance(head, Answers::default(), now)
     }
 
     /// Denies a request whose head could not be listed, in shadow mode too: who
@@ -280,7 +260,9 @@ impl Gateway {
 
     /// Goes on with a request whose callout has landed.
     pub fn resume(&mut self, waiting: Waiting, landing: &Landing, now: UnixTime) -> Step {
-        self.advance(waiting.head, waiting.waits, Some(&landing.0), now)
+        let Waiting { head, mut answers, .. } = waiting;
+        answers.add(landing);
+        self.advance(head, answers, now)
     }
 
     /// Takes the body of a request that the gateway itself answers; `None` if it
@@ -328,10 +310,8 @@ impl Gateway {
 
     /// Gives up a flight that ended with the request that sent it.
     pub fn abandon(&mut self, flight: FlightId) {
-        let Some(Flight { purpose: Purpose::Keys(provider), .. }) = self.flights.close(flight)
-        else {
-            return;
-        };
+        let Some(Flight { purpose, .. }) = self.callouts.close(flight) else { return };
+        let Purpose::Keys(provider) = *purpose else { return };
         let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
         if let Some(remote) = source {
             remote.give_up();
@@ -340,14 +320,14 @@ impl Gateway {
 
     /// To be called regularly, about ten times a second.
     pub fn tick(&mut self, now: UnixTime) -> Tick {
-        let overdue = self.flights.overdue(self.host, now);
+        let overdue = self.callouts.overdue(now);
         let mut tick = Tick { send: Vec::new(), overdue };
         let (store, jitter) = (self.store.as_deref(), self.jitter());
         for (position, source) in self.key_sources.iter_mut().enumerate() {
             let provider = ProviderId(position);
             let purpose = Purpose::Keys(provider);
             let Some(remote) = source.as_remote_mut() else { continue };
-            if self.flights.is_awaited(&purpose, self.host, now) {
+            if self.callouts.is_awaited(&purpose, now) {
                 continue;
             }
             match remote.poll(store, jitter, now) {
@@ -357,17 +337,17 @@ impl Gateway {
                     self.log.extend(skipped.iter().map(|key| LogLine::key_skipped(name, key)));
                 }
                 Poll::Fetch(callout) => {
-                    tick.send.push(self.flights.open(purpose, callout, None, Sender::Tick, now));
+                    tick.send.push(self.callouts.open_at_tick(purpose, callout, now));
                 }
             }
         }
         for list in ListId::ALL {
             let purpose = Purpose::Tokens(list);
-            if self.flights.is_awaited(&purpose, self.host, now) {
+            if self.callouts.is_awaited(&purpose, now) {
                 continue;
             }
             if let Some(callout) = self.revocations.poll(list, store, now) {
-                tick.send.push(self.flights.open(purpose, callout, None, Sender::Tick, now));
+                tick.send.push(self.callouts.open_at_tick(purpose, callout, now));
             }
         }
         self.gauge_keys(now);

@@ -4,10 +4,10 @@
 
 use std::rc::Rc;
 
-use super::{Halt, MAX_CALLOUTS};
+use super::Halt;
+use super::attempt::Attempt;
 use crate::denial::Denial;
-use crate::event::Trace;
-use crate::flights::{Purpose, Sender};
+use crate::flights::Purpose;
 use crate::gateway::{Gateway, Outcome};
 use crate::identity::Authenticated;
 use crate::introspection::{IntrospectionAnswer, is_reference};
@@ -18,11 +18,6 @@ use crate::secret::Secret;
 use crate::session::Session;
 use crate::time::UnixTime;
 use crate::token::{ProviderId, Rejection, TokenError, Untrusted, check_form};
-
-/// How many requests at once fetch the keys that another one is fetching
-/// already: enough for those that come in the moment a worker starts, and no
-/// burden for an issuer that is slow.
-const MAX_FETCHES_AGAIN: usize = 100;
 
 /// Earlier than any token this program can meet (2020-01-01): a clock that says
 /// so is not set, and nothing can be decided by it.
@@ -43,45 +38,26 @@ impl Gateway {
 
     /// Makes sure that it is known which tokens are revoked: at the start a
     /// request waits for that.
-    pub(super) fn wait_for_lists(
-        &mut self,
-        learned: Option<&Outcome>,
-        now: UnixTime,
-    ) -> Result<(), Halt> {
+    fn wait_for_lists(&mut self, attempt: &Attempt<'_>) -> Result<(), Halt> {
+        let now = attempt.now;
         if let Some(store) = self.store.as_deref() {
             self.revocations.catch_up(store, now);
         }
         let Some(list) = self.revocations.incomplete(now) else { return Ok(()) };
         let purpose = Purpose::Tokens(list);
-        let unavailable = Err(Denial::RevocationUnavailable.into());
-        if matches!(learned, Some(Outcome::Tokens(asked)) if *asked == list) {
-            return unavailable;
-        }
-        if self.host.resumes_others
-            && let Some(flight) = self.flights.find(&purpose)
-        {
-            return Err(Halt::Join(flight));
-        }
-        if self.flights.count(&purpose) >= MAX_FETCHES_AGAIN {
-            return unavailable;
-        }
-        match self.revocations.ask(list, now) {
-            Some(callout) => {
-                Err(Halt::Wait(self.flights.open(purpose, callout, None, Sender::Request, now)))
-            }
-            None => unavailable,
-        }
+        let make = || self.revocations.ask(list, now);
+        let requested = self.callouts.request(purpose, &attempt.answers, None, now, make);
+        Err(Halt::wait_or(requested, Denial::RevocationUnavailable))
     }
 
     /// The session of a token: the one known, or a new one for a token that is
     /// verified now.
     pub(super) fn authenticate(
         &mut self,
+        attempt: &mut Attempt<'_>,
         text: &[u8],
-        learned: Option<&Outcome>,
-        trace: &mut Trace,
-        now: UnixTime,
     ) -> Result<Rc<Session>, Halt> {
+        let now = attempt.now;
         if now < EARLIEST {
             return Err(Denial::IdentityUnavailable.into());
         }
@@ -89,17 +65,17 @@ impl Gateway {
         if known.is_none() {
             check_form(text)?;
         }
-        self.wait_for_lists(learned, now)?;
+        self.wait_for_lists(attempt)?;
         if self.introspection.is_some() && is_reference(text) && !self.is_sealed(text) {
-            return self.introspect(text, learned, trace, now);
+            return self.introspect(attempt, text);
         }
         if let Some(session) = known {
             let provider = session.who().token().provider();
-            trace.provider = self.providers.get(provider).cloned();
+            attempt.trace.provider = self.providers.get(provider).cloned();
             let keys = self.current_keys(provider, now);
             if session.holds(keys.as_ref(), now) {
-                self.count(Cache::Token, CacheUse::Hit, learned);
-                trace.knows(&session);
+                attempt.count(&mut self.tally, Cache::Token, CacheUse::Hit);
+                attempt.trace.knows(&session);
                 self.recheck(&session, now)?;
                 return Ok(session);
             }
@@ -107,21 +83,21 @@ impl Gateway {
         }
         let opened = self.open(text)?;
         if self.introspection.is_some() && self.is_sealed(text) && is_reference(&opened) {
-            return self.introspect(&opened, learned, trace, now);
+            return self.introspect(attempt, &opened);
         }
-        self.count(Cache::Token, CacheUse::Miss, learned);
+        attempt.count(&mut self.tally, Cache::Token, CacheUse::Miss);
         let token = Untrusted::parse(&opened, self.limits.max_token_bytes)
             .map_err(Rejection::Unreadable)?;
         let (id, provider) = self.providers.issuer_of(&token)?;
-        trace.provider = Some(Rc::clone(&provider));
+        attempt.trace.provider = Some(Rc::clone(&provider));
         provider.check_header(&token)?;
         let Some(keys) = self.current_keys(id, now) else {
-            return Err(self.wait_for_keys(id, Denial::KeysUnavailable, learned, now));
+            return Err(self.wait_for_keys(attempt, id, Denial::KeysUnavailable));
         };
         let verified = match provider.verify(id, token, &keys, &self.crypto, now) {
             Err(Rejection::KeyUnknown) => {
                 let unknown = Denial::Token(Rejection::KeyUnknown);
-                return Err(self.wait_for_keys(id, unknown, learned, now));
+                return Err(self.wait_for_keys(attempt, id, unknown));
             }
             verified => verified?,
         };
@@ -132,76 +108,55 @@ impl Gateway {
         Ok(self.sessions.of_jwt(text, who, clearance, keys, now))
     }
 
-    /// Counts a request's use of a cache once, though it may come here again.
-    pub(super) fn count(&mut self, cache: Cache, used: CacheUse, learned: Option<&Outcome>) {
-        if learned.is_none() {
-            self.tally.cache(cache, used);
-        }
-    }
-
     /// The session of a reference token, by what its issuer says of it.
     pub(super) fn introspect(
         &mut self,
+        attempt: &mut Attempt<'_>,
         text: &[u8],
-        learned: Option<&Outcome>,
-        trace: &mut Trace,
-        now: UnixTime,
     ) -> Result<Rc<Session>, Halt> {
+        let now = attempt.now;
         let limit = self.limits.max_token_bytes;
-        let Some(introspection) = &mut self.introspection else {
-            return Err(Denial::IntrospectionUnavailable.into());
-        };
+        let unavailable = Denial::IntrospectionUnavailable;
+        let Some(introspection) = &mut self.introspection else { return Err(unavailable.into()) };
         let id = introspection.provider;
-        let provider = self.providers.get(id).cloned().ok_or(Denial::IntrospectionUnavailable)?;
-        trace.provider = Some(Rc::clone(&provider));
+        let provider = self.providers.get(id).cloned().ok_or_else(|| unavailable.clone())?;
+        attempt.trace.provider = Some(Rc::clone(&provider));
         if text.len() > limit {
             return Err(Rejection::Unreadable(TokenError::TooLarge { limit }).into());
         }
         let decision = introspection.decision(text, now);
-        if learned.is_none() {
-            let is_hit = decision.is_some();
-            let used = if is_hit { CacheUse::Hit } else { CacheUse::Miss };
-            self.tally.cache(Cache::Introspection, used);
-        }
+        let used = if decision.is_some() { CacheUse::Hit } else { CacheUse::Miss };
+        attempt.count(&mut self.tally, Cache::Introspection, used);
         if let Some(decision) = decision {
             let session = decision?;
-            trace.knows(&session);
+            attempt.trace.knows(&session);
             self.recheck(&session, now)?;
             return Ok(session);
         }
-        if let Some(Outcome::Introspection(asked, answer)) = learned
-            && **asked.expose() == *text
-        {
-            let claims = match answer {
-                Some(IntrospectionAnswer::Active(claims)) => claims,
-                Some(IntrospectionAnswer::Inactive) => return Err(Denial::TokenInactive.into()),
-                None => return Err(Denial::IntrospectionUnavailable.into()),
-            };
-            let require_issuer = introspection.endpoint.require_issuer;
-            let decision = provider
-                .accept_introspected(id, claims, require_issuer, now)
-                .map_err(Denial::Token)
-                .and_then(|verified| {
-                    let unrevoked = self.revocations.admit(verified, now)?;
-                    let consumer = self.consumers.resolve(unrevoked.token())?;
-                    let who = Authenticated::new(unrevoked, consumer);
-                    let clearance = self.revocations.clearance();
-                    Ok(self.sessions.of_reference(text, who, clearance, now))
-                });
-            introspection.keep(text, decision.clone(), now);
-            return decision.map_err(Halt::from);
-        }
         let purpose = Purpose::Introspection(Secret::new(text.into()));
-        if self.host.resumes_others
-            && let Some(flight) = self.flights.find(&purpose)
-        {
-            return Err(Halt::Join(flight));
-        }
-        if self.flights.len() >= MAX_CALLOUTS {
-            return Err(Denial::IntrospectionUnavailable.into());
-        }
-        let callout = introspection.endpoint.callout(text);
-        Err(Halt::Wait(self.flights.open(purpose, callout, None, Sender::Request, now)))
+        let Some(Outcome::Introspection(_, answer, at)) = attempt.answer_for(&purpose) else {
+            let make = || Some(introspection.endpoint.callout(text));
+            let requested = self.callouts.request(purpose, &attempt.answers, None, now, make);
+            return Err(Halt::wait_or(requested, unavailable));
+        };
+        let claims = match answer {
+            Some(IntrospectionAnswer::Active(claims)) => claims,
+            Some(IntrospectionAnswer::Inactive) => return Err(Denial::TokenInactive.into()),
+            None => return Err(unavailable.into()),
+        };
+        let require_issuer = introspection.endpoint.require_issuer;
+        let decision = provider
+            .accept_introspected(id, claims, require_issuer, now)
+            .map_err(Denial::Token)
+            .and_then(|verified| {
+                let unrevoked = self.revocations.admit(verified, now)?;
+                let consumer = self.consumers.resolve(unrevoked.token())?;
+                let who = Authenticated::new(unrevoked, consumer);
+                let clearance = self.revocations.clearance();
+                Ok(self.sessions.of_reference(text, who, clearance, now))
+            });
+        introspection.keep(text, decision.clone(), *at);
+        decision.map_err(Halt::from)
     }
 
     pub(super) fn current_keys(&self, provider: ProviderId, now: UnixTime) -> Option<Rc<KeySet>> {
@@ -212,11 +167,11 @@ impl Gateway {
     /// the answer when no fetch is allowed or it brought nothing.
     pub(super) fn wait_for_keys(
         &mut self,
+        attempt: &Attempt<'_>,
         provider: ProviderId,
         otherwise: Denial,
-        learned: Option<&Outcome>,
-        now: UnixTime,
     ) -> Halt {
+        let now = attempt.now;
         let purpose = Purpose::Keys(provider);
         let source = self.key_sources.get_mut(provider.0);
         let Some(remote) = source.and_then(KeySource::as_remote_mut) else {
@@ -224,29 +179,29 @@ impl Gateway {
         };
         // A service that fails is no fault of the token.
         let otherwise = if remote.is_failing() { Denial::KeysUnavailable } else { otherwise };
-        if let Some(Outcome::Keys { provider: asked, settled: true }) = learned
-            && *asked == provider
-        {
+        let answer = attempt.answer_for(&purpose);
+        if matches!(answer, Some(Outcome::Keys { settled: true, .. })) {
             return otherwise.into();
         }
-        match self.flights.find(&purpose) {
-            Some(flight) if self.host.resumes_others => Halt::Join(flight),
-            // Without any keys every request of a worker that has just started
-            // would be sent away, so each makes the fetch for itself.
-            Some(_) => match (remote.fetch_again(now), Purpose::KeysAgain(provider)) {
-                (Some(callout), again) if self.flights.count(&again) < MAX_FETCHES_AGAIN => {
-                    Halt::Wait(self.flights.open(again, callout, None, Sender::Request, now))
-                }
-                // Whether the key exists is being found out: that is no reason
-                // to call the token bad.
-                _ => Denial::KeysUnavailable.into(),
-            },
-            None if remote.is_lost() => Denial::KeysUnavailable.into(),
-            None if remote.may_look_for_key(now) => {
-                let callout = remote.fetch(true, now);
-                Halt::Wait(self.flights.open(purpose, callout, None, Sender::Request, now))
+        let answers = &attempt.answers;
+        let requested = if self.callouts.is_in_flight(&purpose) {
+            if self.host.resumes_others {
+                self.callouts.request(purpose, answers, None, now, || None)
+            } else {
+                // Without any keys every request of a worker that has just started
+                // would be sent away, so each makes the fetch for itself.
+                let again = Purpose::KeysAgain(provider);
+                self.callouts.request(again, answers, None, now, || remote.fetch_again(now))
             }
-            None => otherwise.into(),
-        }
+        } else if remote.is_lost() {
+            None
+        } else if remote.may_look_for_key(now) {
+            self.callouts.request(purpose, answers, None, now, || Some(remote.fetch(true, now)))
+        } else {
+            return otherwise.into();
+        };
+        // Whether the key exists is being found out: that is no reason to call
+        // the token bad.
+        Halt::wait_or(requested, Denial::KeysUnavailable)
     }
 }

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::Halt;
+use super::attempt::Attempt;
 use crate::denial::Denial;
 use crate::event::LogLine;
-use crate::flights::{Purpose, Sender};
+use crate::flights::Purpose;
 use crate::gateway::{Gateway, Outcome};
 use crate::http::RequestHead;
 use crate::identity::{Authenticated, Enrichment, Identity, MintError, Profile, RequestContext};
@@ -23,22 +24,21 @@ impl Gateway {
     /// rule asks is asked each time, whatever is cached.
     pub(super) fn identify(
         &mut self,
-        head: &RequestHead,
+        attempt: &mut Attempt<'_>,
         session: &Session,
         token: &[u8],
         requirements: &Requirements,
-        learned: Option<&Outcome>,
-        now: UnixTime,
     ) -> Result<Rc<Identity>, Halt> {
+        let now = attempt.now;
         let who = session.who();
         self.authorize_token(who, requirements)?;
         if let Some(identity) = session.identity(now) {
             self.authorize_user(identity.enrichment(), requirements)?;
             return Ok(identity);
         }
-        let enrichment = self.enrich(who, token, learned, now)?;
+        let enrichment = self.enrich(attempt, who, token)?;
         self.authorize_user(&enrichment, requirements)?;
-        let (context, nonce) = (self.request_context(head), self.nonce(now));
+        let (context, nonce) = (self.request_context(attempt.head), self.nonce(now));
         match self.minter.mint(&self.crypto, who, enrichment, context, &nonce, now) {
             Ok(identity) => {
                 self.tally.minted();
@@ -100,49 +100,41 @@ impl Gateway {
     /// What is known of the user, from the cache or by asking.
     pub(super) fn enrich(
         &mut self,
+        attempt: &mut Attempt<'_>,
         who: &Authenticated,
         text: &[u8],
-        learned: Option<&Outcome>,
-        now: UnixTime,
     ) -> Result<Enrichment, Halt> {
+        let now = attempt.now;
         let Some(source) = &self.user_info else { return Ok(Enrichment::NotConfigured) };
         // Only what goes out with the token needs it opened.
         let text = if source.forward_token { self.open(text)? } else { Cow::Borrowed(text) };
         let key = source.key(who.token(), &text)?;
-        if let Some(Outcome::UserInfo(asked, answer)) = learned
-            && *asked == key
-        {
+        let mode = source.failure_mode;
+        let purpose = Purpose::UserInfo(key.clone());
+        if let Some(Outcome::UserInfo(_, answer)) = attempt.answer_for(&purpose) {
             return match answer {
                 Some((UserInfoAnswer::Known(info, _), end)) => {
                     Ok(Enrichment::Known(Rc::clone(info), *end))
                 }
                 Some((UserInfoAnswer::Unknown, _)) => Err(Denial::UserUnknown.into()),
-                None => {
-                    let mode = source.failure_mode;
-                    self.without_answer(&key, mode, now).map_err(Halt::from)
-                }
+                None => self.without_answer(&key, mode, now).map_err(Halt::from),
             };
         }
         let cached = self.user_infos.get(&key, now);
         let is_hit = matches!(cached, Cached::Fresh(..) | Cached::Unknown);
-        self.tally.cache(Cache::UserInfo, if is_hit { CacheUse::Hit } else { CacheUse::Miss });
+        let used = if is_hit { CacheUse::Hit } else { CacheUse::Miss };
+        attempt.count(&mut self.tally, Cache::UserInfo, used);
         match cached {
             Cached::Fresh(info, end) => return Ok(Enrichment::Known(info, end)),
             Cached::Unknown => return Err(Denial::UserUnknown.into()),
             Cached::Unanswered => {
-                let mode = source.failure_mode;
                 return self.without_answer(&key, mode, now).map_err(Halt::from);
             }
             Cached::Miss => {}
         }
-        let purpose = Purpose::UserInfo(key.clone());
-        if self.host.resumes_others
-            && let Some(flight) = self.flights.find(&purpose)
-        {
-            return Err(Halt::Join(flight));
-        }
-        let (callout, end) = (source.callout(&key), who.token().expires());
-        Err(Halt::Wait(self.flights.open(purpose, callout, end, Sender::Request, now)))
+        let (end, make) = (who.token().expires(), || Some(source.callout(&key)));
+        let requested = self.callouts.request(purpose, &attempt.answers, end, now, make);
+        Err(Halt::wait_or(requested, Denial::UserInfoUnavailable))
     }
 
     /// What becomes of a request whose user service failed: it gets what was

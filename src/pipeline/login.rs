@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 
-use super::{Halt, MAX_CALLOUTS};
+use super::Halt;
+use super::attempt::Attempt;
 use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::{LogLine, Trace};
-use crate::flights::{Purpose, Sender, Sent};
-use crate::gateway::{Gateway, Outcome, Recipient, Step, Waiting};
+use crate::flights::{Purpose, Requested, Sent};
+use crate::gateway::{Answers, Gateway, Outcome, Recipient, Step, Waiting};
 use crate::http::RequestHead;
 use crate::hygiene::Cleansing;
 use crate::metrics::Ending;
@@ -46,14 +47,13 @@ impl Gateway {
     /// gets to see the token. `None` if it is for no login.
     pub(super) fn log_in(
         &mut self,
-        head: &RequestHead,
+        attempt: &Attempt<'_>,
         cleansing: &Cleansing,
-        learned: Option<&Outcome>,
-        now: UnixTime,
     ) -> Result<Option<Verdict>, Halt> {
+        let (head, now) = (attempt.head, attempt.now);
         let Some(sealed_tokens) = self.sealed_tokens.clone() else { return Ok(None) };
         let Some((position, login)) = sealed_tokens.logins.find(head)? else { return Ok(None) };
-        if let Some(Outcome::Login(reply)) = learned {
+        if let Some(Outcome::Login(reply)) = attempt.answer_for(&Purpose::Login(position)) {
             let reply = reply.clone().ok_or(Denial::IssuerUnavailable)?;
             self.tally.ended(Ending::Login);
             return Ok(Some(Verdict::Answer(reply)));
@@ -91,7 +91,7 @@ impl Gateway {
         match self.ask_issuer(position, login, &head, cleansing, Some(body), now) {
             Ok(sent) => {
                 let flight = sent.flight;
-                Step::Await(sent, Waiting { flight, head, waits: 1 })
+                Step::Await(sent, Waiting { flight, head, answers: Answers::default() })
             }
             Err(error) => match self.refuse_login(&error) {
                 Ok(verdict) => Step::Done(verdict),
@@ -110,15 +110,16 @@ impl Gateway {
         body: Option<Vec<u8>>,
         now: UnixTime,
     ) -> Result<Sent, LoginError> {
-        if self.flights.len() >= MAX_CALLOUTS {
-            return Err(LoginError::TooMany);
-        }
         let client = match self.host.writes_forwarded {
             true => Client::AsForwarded,
             false => Client::At(self.facts.as_ref().and_then(|facts| facts.client_address())),
         };
         let callout = login.callout(head, cleansing, body, client)?;
-        Ok(self.flights.open(Purpose::Login(position), callout, None, Sender::Request, now))
+        let (purpose, answers) = (Purpose::Login(position), Answers::default());
+        match self.callouts.request(purpose, &answers, None, now, || Some(callout)) {
+            Some(Requested::Opened(sent)) => Ok(sent),
+            Some(Requested::Joined(_)) | None => Err(LoginError::TooMany),
+        }
     }
 
     /// What the client of a login gets for its service's reply: nothing of it,

@@ -7,19 +7,21 @@
 //!
 //! Each step may deny. Two may wait for a callout: verifying, for the issuer's
 //! keys, and user info. A request that waited starts over with what it waited
-//! for; the steps before cost little the second time, and whatever changed
+//! for, every answer of it; the steps before cost little the second time, and whatever changed
 //! meanwhile (a token that ended, a key that was withdrawn) is seen.
 
+mod attempt;
 mod authenticate;
 mod identify;
 mod login;
 
 use std::rc::Rc;
 
+use self::attempt::Attempt;
 use crate::denial::Denial;
 use crate::event::{LogLine, Trace};
-use crate::flights::{FlightId, Sent};
-use crate::gateway::{Gateway, Outcome, Recipient, Step, Submission, Waiting};
+use crate::flights::{FlightId, Requested, Sent};
+use crate::gateway::{Answers, Gateway, Recipient, Step, Submission, Waiting};
 use crate::http::{Field, Fields, RequestHead};
 use crate::hygiene::{Cleansing, note, refuse_repeated};
 use crate::metrics::Ending;
@@ -29,14 +31,6 @@ use crate::time::UnixTime;
 use crate::token::Rejection;
 use crate::verdict::{AccessNote, HeaderEdits, LocalReply, Verdict};
 
-/// A request waits for at most its keys or its token's issuer, its user, and each
-/// of them once more.
-const MAX_WAITS: u8 = 4;
-
-/// How many callouts may be under way before no more reference tokens are asked
-/// about: made-up ones cost a client nothing.
-const MAX_CALLOUTS: usize = 1000;
-
 /// Why a step does not hand on to the next one.
 enum Halt {
     Deny(Denial),
@@ -44,6 +38,17 @@ enum Halt {
     Join(FlightId),
     /// The gateway itself needs the body: this long.
     Receive(Recipient, Box<HeaderEdits>, usize),
+}
+
+impl Halt {
+    /// Waits for a callout that was asked for, or denies without one.
+    fn wait_or(requested: Option<Requested>, unavailable: Denial) -> Self {
+        match requested {
+            Some(Requested::Joined(flight)) => Self::Join(flight),
+            Some(Requested::Opened(sent)) => Self::Wait(sent),
+            None => Self::Deny(unavailable),
+        }
+    }
 }
 
 impl From<Denial> for Halt {
@@ -59,31 +64,23 @@ impl From<Rejection> for Halt {
 }
 
 impl Gateway {
-    /// Takes a request as far as it goes. `learned` is what it waited for.
-    pub(crate) fn advance(
-        &mut self,
-        head: RequestHead,
-        waits: u8,
-        learned: Option<&Outcome>,
-        now: UnixTime,
-    ) -> Step {
-        let mut trace = Trace::default();
-        let halt = match self.decide(&head, learned, &mut trace, now) {
+    /// Runs the pipeline until it decides or must wait, with the answers that the
+    /// request waited for before.
+    pub(crate) fn advance(&mut self, head: RequestHead, answers: Answers, now: UnixTime) -> Step {
+        let mut attempt = Attempt::new(&head, answers, now);
+        let decided = self.decide(&mut attempt);
+        let Attempt { answers, trace, .. } = attempt;
+        let halt = match decided {
             Ok(verdict) => return Step::Done(self.noting(verdict, trace.note)),
             Err(halt) => halt,
         };
-        let waits = waits.saturating_add(1);
         match halt {
             Halt::Deny(denial) => self.turn_down(&head, &denial, &trace),
-            Halt::Wait(sent) if waits > MAX_WAITS => {
-                self.abandon(sent.flight);
-                self.turn_down(&head, &Denial::IdentityUnavailable, &trace)
-            }
             Halt::Wait(sent) => {
                 let flight = sent.flight;
-                Step::Await(sent, Waiting { flight, head, waits })
+                Step::Await(sent, Waiting { flight, head, answers })
             }
-            Halt::Join(flight) => Step::Join(Waiting { flight, head, waits }),
+            Halt::Join(flight) => Step::Join(Waiting { flight, head, answers }),
             Halt::Receive(recipient, edits, bytes) => {
                 Step::Receive(Submission { recipient, head, trace, edits: *edits, bytes })
             }
@@ -142,16 +139,11 @@ impl Gateway {
         if self.publishes { verdict.noting(note) } else { verdict }
     }
 
-    fn decide(
-        &mut self,
-        head: &RequestHead,
-        learned: Option<&Outcome>,
-        trace: &mut Trace,
-        now: UnixTime,
-    ) -> Result<Verdict, Halt> {
+    fn decide(&mut self, attempt: &mut Attempt<'_>) -> Result<Verdict, Halt> {
+        let head = attempt.head;
         if head.target().path == self.minter.keys.jwks_path().as_bytes() {
             self.tally.ended(Ending::Jwks);
-            return Ok(Verdict::Answer(self.serve_jwks(head, now)));
+            return Ok(Verdict::Answer(self.serve_jwks(head, attempt.now)));
         }
         let cleansing = self.cleanse(head)?;
         if self.bypass_cors_preflight
@@ -163,14 +155,14 @@ impl Gateway {
         let endpoint =
             self.revocations.endpoint().filter(|own| own.path.as_bytes() == head.target().path);
         if let Some(endpoint) = endpoint.cloned() {
-            return self.receive(head, cleansing, &endpoint, learned, trace, now);
+            return self.receive(attempt, cleansing, &endpoint);
         }
-        if let Some(verdict) = self.log_in(head, &cleansing, learned, now)? {
+        if let Some(verdict) = self.log_in(attempt, &cleansing)? {
             return Ok(verdict);
         }
         let rules = Rc::clone(&self.rules);
         let rule = rules.find(head)?;
-        trace.rule = rule.map(|(position, _)| position);
+        attempt.trace.rule = rule.map(|(position, _)| position);
         let requirements = match rule.map(|(_, rule)| &rule.access) {
             Some(access @ Access::Bypass) => {
                 let bypassed = Bypassed::by(access).ok_or(Denial::ConfigurationInvalid)?;
@@ -185,10 +177,10 @@ impl Gateway {
             self.tally.ended(Ending::Anonymous);
             return Ok(Verdict::Forward(HeaderEdits::anonymous(cleansing, anonymous)));
         };
-        let session = self.authenticate(&token, learned, trace, now)?;
-        trace.knows(&session);
-        let identity = self.identify(head, &session, &token, requirements, learned, now)?;
-        trace.note.txn = identity.txn();
+        let session = self.authenticate(attempt, &token)?;
+        attempt.trace.knows(&session);
+        let identity = self.identify(attempt, &session, &token, requirements)?;
+        attempt.trace.note.txn = identity.txn();
         self.tally.ended(Ending::Allowed);
         Ok(Verdict::Forward(HeaderEdits::identified(cleansing, &identity)))
     }
@@ -257,25 +249,23 @@ impl Gateway {
     /// taken.
     fn receive(
         &mut self,
-        head: &RequestHead,
+        attempt: &mut Attempt<'_>,
         cleansing: Cleansing,
         endpoint: &RevocationEndpoint,
-        learned: Option<&Outcome>,
-        trace: &mut Trace,
-        now: UnixTime,
     ) -> Result<Verdict, Halt> {
+        let head = attempt.head;
         if head.method() != b"POST" {
             self.tally.ended(Ending::Revocation);
             return Ok(Verdict::Answer(LocalReply::new(405).with_header("allow", "POST")));
         }
         let token = self.sources.find(head)?.ok_or(Denial::TokenMissing)?;
-        let session = self.authenticate(&token, learned, trace, now)?;
-        trace.knows(&session);
+        let session = self.authenticate(attempt, &token)?;
+        attempt.trace.knows(&session);
         self.authorize_token(session.who(), &endpoint.requires)?;
         // The user is asked about only if that decides something: a user service
         // that is down is no time to be unable to lock somebody out.
         if endpoint.requires.asks_user_info(|claim| self.provided_by_user_info(claim)) {
-            let enrichment = self.enrich(session.who(), &token, learned, now)?;
+            let enrichment = self.enrich(attempt, session.who(), &token)?;
             self.authorize_user(&enrichment, &endpoint.requires)?;
         }
         // The host may announce a body and never hand it over, unless its length

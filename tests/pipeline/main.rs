@@ -30,3 +30,4 @@ mod sealed_tokens;
 mod support;
 mod user_info;
 mod verifier;
+mod waiting;

@@ -1,0 +1,39 @@
+//! One run of a request through the pipeline.
+
+use crate::event::Trace;
+use crate::flights::Purpose;
+use crate::gateway::{Answers, Outcome};
+use crate::http::RequestHead;
+use crate::metrics::{Cache, CacheUse, Tally};
+use crate::time::UnixTime;
+
+/// A run of the pipeline, from its start to a decision or to the next answer
+/// that the request must wait for.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    pub head: &'a RequestHead,
+    /// What the runs before this one waited for.
+    pub answers: Answers,
+    /// How far the request came, for the log.
+    pub trace: Trace,
+    pub now: UnixTime,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(head: &'a RequestHead, answers: Answers, now: UnixTime) -> Self {
+        Self { head, answers, trace: Trace::default(), now }
+    }
+
+    /// The answer to what `purpose` asks, if the request waited for it.
+    pub(super) fn answer_for(&self, purpose: &Purpose) -> Option<&Outcome> {
+        self.answers.latest(purpose)
+    }
+
+    /// Counts a hit or a miss of a cache: once for each request, whose later
+    /// runs come by again.
+    pub(super) fn count(&mut self, tally: &mut Tally, cache: Cache, used: CacheUse) {
+        if self.answers.counts(cache) {
+            tally.cache(cache, used);
+        }
+    }
+}
