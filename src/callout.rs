@@ -6,12 +6,14 @@
 use std::fmt;
 use std::rc::Rc;
 
+use serde_json::{Value, json};
+
 use crate::http::{Fields, HeaderName};
 use crate::secret::Secret;
 use crate::time::Span;
 
 /// A service that the filter may call.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// Its name in the configuration.
     pub name: String,
@@ -23,6 +25,19 @@ pub struct Service {
     pub scheme: Scheme,
     /// How long an exchange may take.
     pub timeout: Span,
+}
+
+impl Service {
+    /// All that decides who answers, and with what: what is known from one
+    /// service is known of another only if this is the same. Its name is not in
+    /// it (two configurations may call different services the same), nor is its
+    /// timeout.
+    ///
+    /// Each field is named here, so that a new one cannot be forgotten.
+    pub fn identity(&self) -> Value {
+        let Self { name: _, upstream, authority, scheme, timeout: _ } = self;
+        json!([upstream, authority, scheme.as_str()])
+    }
 }
 
 /// The scheme of a service's URL.
@@ -98,7 +113,8 @@ pub enum CalloutReply {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The first `Cache-Control` header.
+    /// The values of all `Cache-Control` fields, joined by commas (RFC 9110
+    /// section 5.3).
     pub cache_control: Option<Vec<u8>>,
     /// The header fields, if [`Callout::wants_fields`] asked for them.
     pub fields: Fields,
@@ -108,17 +124,24 @@ pub struct Answer {
 
 impl Answer {
     /// `max-age` of the reply's `Cache-Control` (RFC 9111 section 5.2.2.1);
-    /// zero where it forbids storing or reuse.
+    /// zero where it forbids storing or reuse. Of several the shortest counts,
+    /// and what is no number is none (section 4.2.1).
     pub fn max_age(&self) -> Option<Span> {
-        let text = std::str::from_utf8(self.cache_control.as_deref()?).ok()?;
-        let directives = text.split(',').map(|directive| directive.trim().to_ascii_lowercase());
-        let directives: Vec<String> = directives.collect();
-        if directives.iter().any(|directive| directive == "no-store" || directive == "no-cache") {
+        let text = String::from_utf8_lossy(self.cache_control.as_deref()?).to_ascii_lowercase();
+        let directives = || text.split(',').map(str::trim);
+        if directives().any(|directive| matches!(directive, "no-store" | "no-cache")) {
             return Some(Span::ZERO);
         }
-        let seconds = directives.iter().find_map(|directive| directive.strip_prefix("max-age="))?;
-        Some(Span::from_secs(seconds.trim_matches('"').parse().unwrap_or(0)))
+        let ages = directives().filter_map(|directive| directive.strip_prefix("max-age="));
+        ages.map(|age| Span::from_secs(delta_seconds(age.trim_matches('"')))).min()
     }
+}
+
+/// A number of seconds: the largest there is for one that is larger still (RFC
+/// 9111 section 1.2.2), none for what is no number.
+fn delta_seconds(text: &str) -> u32 {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { text.parse().unwrap_or(u32::MAX) } else { 0 }
 }
 
 /// Why a callout brought no answer.
@@ -165,7 +188,14 @@ mod tests {
             ("among others", Some("private, Max-Age=5"), Some(5)),
             ("no-store wins", Some("max-age=60, no-store"), Some(0)),
             ("no-cache wins", Some("no-cache, max-age=60"), Some(0)),
+            ("in another field", Some("max-age=60, private,no-store"), Some(0)),
+            ("beside what is no text", Some("max-age=60, \u{fffd}, No-Store"), Some(0)),
             ("not a number", Some("max-age=soon"), Some(0)),
+            ("signed", Some("max-age=+5"), Some(0)),
+            ("no digits", Some("max-age="), Some(0)),
+            ("over 32 bits", Some("max-age=31536000000"), Some(u32::MAX.into())),
+            ("over 64 bits", Some("max-age=99999999999999999999999"), Some(u32::MAX.into())),
+            ("two of them", Some("max-age=60, max-age=5"), Some(5)),
             ("only others", Some("private"), None),
         ] {
             let cache_control = header.map(|text| text.as_bytes().to_vec());
@@ -173,5 +203,12 @@ mod tests {
                 Answer { status: 200, cache_control, fields: Fields::default(), body: vec![] };
             assert_eq!(answer.max_age().map(Span::as_secs), expected, "{case}");
         }
+        let answer = Answer {
+            status: 200,
+            cache_control: Some(b"max-age=60, \xff, no-store".to_vec()),
+            fields: Fields::default(),
+            body: vec![],
+        };
+        assert_eq!(answer.max_age(), Some(Span::ZERO), "bytes that are no text hide nothing");
     }
 }

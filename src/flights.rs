@@ -206,7 +206,14 @@ impl Callouts {
         Some(flight)
     }
 
-    pub(crate) fn overdue(&self, now: UnixTime) -> Vec<FlightId> {
+    /// The flights whose reply will not come any more. One that was sent in the
+    /// future, before the clock was set back, has its whole time from now on: it
+    /// is not lost for that, and not waited for until then.
+    pub(crate) fn overdue(&mut self, now: UnixTime) -> Vec<FlightId> {
+        for flight in self.open.values_mut().filter(|flight| now < flight.sent) {
+            flight.sent = now;
+            flight.deadline = now.plus(flight.service.timeout).plus(GRACE);
+        }
         let is_overdue = |flight: &Flight| now >= flight.deadline && flight.ends_at_tick(self.host);
         self.open.iter().filter(|(_, flight)| is_overdue(flight)).map(|(id, _)| *id).collect()
     }

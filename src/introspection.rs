@@ -19,7 +19,7 @@ use crate::http::{HeaderName, percent_encode};
 use crate::json::{self, JsonError};
 use crate::secret::Secret;
 use crate::session::Session;
-use crate::time::{Span, UnixTime};
+use crate::time::{Period, Span, UnixTime};
 use crate::token::{Claims, ProviderId};
 
 /// Where and how to ask: `introspection` of a provider in the configuration.
@@ -111,8 +111,7 @@ pub(crate) struct Introspection {
 #[derive(Debug)]
 struct Kept {
     decision: Decision,
-    at: UnixTime,
-    until: UnixTime,
+    serves: Period,
 }
 
 /// What became of a token: its session, or why it has none.
@@ -132,7 +131,7 @@ impl Introspection {
     /// future, after the clock was set back, does not.
     pub(crate) fn decision(&mut self, token: &[u8], now: UnixTime) -> Option<Decision> {
         let kept = self.kept.get_mut(token)?;
-        if kept.at <= now && now < kept.until {
+        if kept.serves.contains(now) {
             return Some(kept.decision.clone());
         }
         self.kept.remove(token);
@@ -154,7 +153,7 @@ impl Introspection {
             }
             Err(_) => now.plus(self.endpoint.negative_ttl),
         };
-        self.kept.insert(token, Kept { decision, at: now, until });
+        self.kept.insert(token, Kept { decision, serves: Period::new(now, until) });
     }
 }
 

@@ -64,6 +64,15 @@ impl UnixTime {
         Self(self.0.saturating_sub(span.0))
     }
 
+    /// A moment that was noted, maybe by another worker, as seen `now`: `None`
+    /// for one from the future, whose age is not known after a clock was set
+    /// back. Workers read their clocks at slightly different moments, so up to a
+    /// second ahead counts as now.
+    pub fn as_noted(self, now: Self) -> Option<Self> {
+        const AHEAD: Span = Span::from_secs(1);
+        (self <= now.plus(AHEAD)).then(|| self.min(now))
+    }
+
     /// How long after `earlier` this moment is; zero when it is not after it,
     /// as happens when a clock is set back.
     #[must_use]
@@ -105,9 +114,80 @@ impl Span {
     }
 }
 
+/// From a moment at which something was so, until that counts no longer.
+///
+/// Every cached value, pause, lease and timeout is one of these, and none is a
+/// mere end: when a clock is set back, an end alone would move into the distance
+/// by as much. A period whose start is yet to come holds nothing. How long ago it
+/// really began is not known, so what it kept is asked for again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Period {
+    from: UnixTime,
+    until: UnixTime,
+}
+
+impl Period {
+    /// From `from` until before `until`.
+    pub const fn new(from: UnixTime, until: UnixTime) -> Self {
+        Self { from, until }
+    }
+
+    /// So long, beginning at `from`.
+    pub const fn of(from: UnixTime, length: Span) -> Self {
+        Self::new(from, from.plus(length))
+    }
+
+    /// Its start.
+    pub const fn from(self) -> UnixTime {
+        self.from
+    }
+
+    /// Its end, which is not part of it.
+    pub const fn until(self) -> UnixTime {
+        self.until
+    }
+
+    /// Whether `now` is in it.
+    pub fn contains(self, now: UnixTime) -> bool {
+        self.from <= now && now < self.until
+    }
+
+    /// Whether `now` is in it, if another worker may have noted its start: see
+    /// [`UnixTime::as_noted`].
+    pub fn contains_as_noted(self, now: UnixTime) -> bool {
+        self.from.as_noted(now).is_some() && now < self.until
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_period_holds_neither_before_its_start_nor_at_its_end() {
+        let at = UnixTime::from_secs;
+        let period = Period::of(at(100), Span::from_secs(10));
+        for (case, now, expected) in [
+            ("at the start", at(100), true),
+            ("just before the end", UnixTime::from_millis(109_999), true),
+            ("at the end", at(110), false),
+            ("the clock was set back", UnixTime::from_millis(99_999), false),
+        ] {
+            assert_eq!(period.contains(now), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn workers_read_their_clocks_at_different_moments() {
+        let now = UnixTime::from_secs(100);
+        for (case, noted, expected) in [
+            ("earlier", UnixTime::from_secs(7), Some(UnixTime::from_secs(7))),
+            ("a moment ahead", UnixTime::from_millis(100_900), Some(now)),
+            ("from the future", UnixTime::from_millis(101_001), None),
+        ] {
+            assert_eq!(noted.as_noted(now), expected, "{case}");
+        }
+    }
 
     #[test]
     fn numeric_dates() {

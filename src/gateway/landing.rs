@@ -30,11 +30,11 @@ impl Gateway {
         let purpose = Rc::unwrap_or_clone(flight.purpose);
         Some(Landing(Rc::new(match purpose {
             Purpose::Keys(provider) => {
-                let settled = self.land_keys(provider, reply, now);
+                let settled = self.land_keys(provider, reply, flight.sent, now);
                 Outcome::Keys { provider, settled }
             }
             Purpose::KeysAgain(provider) => {
-                self.land_keys_again(provider, reply, now);
+                self.land_keys_again(provider, reply, flight.sent, now);
                 Outcome::Keys { provider, settled: true }
             }
             Purpose::UserInfo(key) => {
@@ -58,11 +58,17 @@ impl Gateway {
     }
 
     /// Whether the fetch is over.
-    fn land_keys(&mut self, provider: ProviderId, reply: &CalloutReply, now: UnixTime) -> bool {
+    fn land_keys(
+        &mut self,
+        provider: ProviderId,
+        reply: &CalloutReply,
+        sent: UnixTime,
+        now: UnixTime,
+    ) -> bool {
         let (store, jitter) = (self.store.as_deref(), self.jitter());
         let name = self.providers.name(provider);
         let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
-        match source.map(|remote| remote.settle(reply, store, jitter, now)) {
+        match source.map(|remote| remote.settle(reply, store, jitter, sent, now)) {
             Some(Ok(Fetched::Location)) => return false,
             Some(Ok(Fetched::Keys(skipped))) => {
                 self.log.extend(skipped.iter().map(|key| LogLine::key_skipped(name, key)));
@@ -74,10 +80,16 @@ impl Gateway {
     }
 
     /// Failures are told and counted by the fetch that this one went beside.
-    fn land_keys_again(&mut self, provider: ProviderId, reply: &CalloutReply, now: UnixTime) {
+    fn land_keys_again(
+        &mut self,
+        provider: ProviderId,
+        reply: &CalloutReply,
+        sent: UnixTime,
+        now: UnixTime,
+    ) {
         let jitter = self.jitter();
         let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
-        let skipped = source.and_then(|remote| remote.settle_again(reply, jitter, now));
+        let skipped = source.and_then(|remote| remote.settle_again(reply, jitter, sent, now));
         let name = self.providers.name(provider);
         self.log.extend(skipped.iter().flatten().map(|key| LogLine::key_skipped(name, key)));
     }

@@ -25,11 +25,12 @@ use crate::identity::Minter;
 use crate::introspection::Introspection;
 use crate::keys::{Crypto, SigningKey, VerifyingKey};
 use crate::metrics::{Cache, Ending, Reading, Series, Tally};
-use crate::refresh::{KeySource, Poll, SharedStore};
+use crate::refresh::{KeySource, Poll};
 use crate::revocation::{ListId, Revocations};
 use crate::rules::Rules;
 use crate::sealing::SealedTokens;
 use crate::session::Sessions;
+use crate::shared_data::SharedStore;
 use crate::time::UnixTime;
 use crate::token::{ProviderId, Providers, TokenSources};
 use crate::user_info::{UserInfoCache, UserInfoSource};
@@ -356,7 +357,9 @@ impl Gateway {
 
     /// Notes how old the keys are; those never fetched, since the start.
     fn gauge_keys(&mut self, now: UnixTime) {
-        let since = *self.since.get_or_insert(now);
+        // Not the future: the clock may have been set back since.
+        let since = self.since.map_or(now, |since| since.min(now));
+        self.since = Some(since);
         for (position, source) in self.key_sources.iter_mut().enumerate() {
             let Some(remote) = source.as_remote_mut() else { continue };
             let name = self.providers.name(ProviderId(position));

@@ -24,7 +24,7 @@ use crate::http::HeaderName;
 use crate::json;
 use crate::keys::{Crypto, SignError};
 use crate::revocation::Unrevoked;
-use crate::time::{Span, UnixTime};
+use crate::time::{Period, Span, UnixTime};
 use crate::token::{Verified, text_of};
 use crate::user_info::UserInfo;
 use crate::verdict::SetField;
@@ -129,8 +129,8 @@ pub struct Minter {
 #[derive(Debug)]
 pub struct Identity {
     fields: Rc<[SetField]>,
-    minted_at: UnixTime,
-    reusable_until: UnixTime,
+    /// When it may be sent again for the same public token.
+    reusable: Period,
     enrichment: Enrichment,
     txn: Option<Rc<str>>,
 }
@@ -148,7 +148,7 @@ impl Identity {
 
     /// Whether it may be sent again `now`, for the same public token.
     pub fn is_reusable(&self, now: UnixTime) -> bool {
-        self.minted_at <= now && now < self.reusable_until
+        self.reusable.contains(now)
     }
 
     /// About how much memory it takes.
@@ -229,7 +229,8 @@ impl Minter {
                 Some(id.into())
             }
         };
-        Ok(Identity { fields: fields.into(), minted_at: now, reusable_until, enrichment, txn })
+        let reusable = Period::new(now, reusable_until);
+        Ok(Identity { fields: fields.into(), reusable, enrichment, txn })
     }
 
     /// The claims beside `exp`, `nbf` and `iat`. What the gateway decides comes

@@ -43,7 +43,7 @@ use crate::gateway::{HostTraits, SharedData};
 use crate::http::{Fields, RequestHead};
 use crate::keys::HostCrypto;
 use crate::metrics::Kind;
-use crate::refresh::SharedStore;
+use crate::shared_data::SharedStore;
 use crate::time::UnixTime;
 use crate::verdict::{AccessNote, HeaderEdits, LocalReply};
 
@@ -382,12 +382,24 @@ impl Host {
         match (fields, body) {
             (Some(fields), Ok(body)) => CalloutReply::Answer(Answer {
                 status,
-                cache_control: header("cache-control"),
+                cache_control: self.cache_control(headers),
                 fields,
                 body: body.unwrap_or_default(),
             }),
             _ => CalloutReply::Failed(CalloutFailure::NoReply),
         }
+    }
+
+    /// All that a reply says of its storing. Only a whole list of its fields has
+    /// the second field of a name, and only a reply that has a first one needs
+    /// that list. Where it cannot be had, nothing is to be stored.
+    fn cache_control(self, headers: usize) -> Option<Vec<u8>> {
+        let (map, name) = (MapType::HttpCallResponseHeaders, "cache-control");
+        hostcalls::get_map_value_bytes(map, name).ok().flatten()?;
+        let is_listable = self == Self::Envoy || headers < NGX_WASM_MAX_HEADERS;
+        let fields = if is_listable { abi::header_fields(map) } else { None };
+        let values = fields.map(|fields| fields.values(name).collect::<Vec<_>>().join(&b", "[..]));
+        values.or_else(|| Some(b"no-store".to_vec()))
     }
 
     /// The id under which the host logs the request, where that is not the

@@ -10,7 +10,7 @@ use crate::callout::{Callout, CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::LogLine;
 use crate::gateway::{FlightId, Gateway, Sent, Step, Submission, Waiting};
-use crate::refresh::SharedStore;
+use crate::shared_data::SharedStore;
 use crate::verdict::{AccessNote, LocalReply, Verdict};
 use proxy_wasm::types::Action;
 

@@ -3,7 +3,7 @@
 
 use proxy_wasm::hostcalls;
 
-use crate::refresh::SharedStore;
+use crate::shared_data::SharedStore;
 
 /// Shared data: on Envoy that of the VM's `vm_id`, on Kong that of nginx.
 #[derive(Debug)]

@@ -9,13 +9,16 @@ mod store;
 use std::fmt;
 use std::rc::Rc;
 
+use serde_json::{Value, json};
+
 pub use self::discovery::DiscoveryError;
-pub use self::store::SharedStore;
-use self::store::{Entry, Shelf};
+use self::store::{Shelf, StoredSet};
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply, Service};
 use crate::json::{self, JsonError};
 use crate::keys::{KeySet, KeySetError, Origin, SkippedKey, VerifyingKey};
-use crate::time::{Span, UnixTime};
+use crate::schedule::{Schedule, shortened};
+use crate::shared_data::SharedStore;
+use crate::time::{Period, Span, UnixTime};
 
 /// Where a provider's keys come from.
 #[derive(Debug)]
@@ -59,10 +62,18 @@ pub enum JwksLocation {
 }
 
 impl JwksEndpoint {
-    /// The configured path, of the keys or of what leads to them.
-    fn location(&self) -> &String {
-        match &self.location {
-            JwksLocation::Path(path) | JwksLocation::Discovered { path, .. } => path,
+    /// All that decides which keys are fetched. The times only say when.
+    ///
+    /// Each field is named here, so that a new one cannot be forgotten.
+    fn identity(&self) -> Value {
+        let Self { service, location, cache: _, max_stale: _, unknown_kid_cooldown: _ } = self;
+        let keys = service.identity();
+        match location {
+            JwksLocation::Path(path) => json!({"service": keys, "path": path}),
+            JwksLocation::Discovered { service, path, issuer } => json!({
+                "service": keys,
+                "discovery": {"service": service.identity(), "path": path, "issuer": issuer},
+            }),
         }
     }
 }
@@ -77,12 +88,11 @@ pub struct RemoteKeys {
     /// What the request under way asks for.
     stage: Stage,
     /// When to fetch next, if nothing else asks for it.
-    due: UnixTime,
-    /// When to look next for what other workers fetched.
-    peek_at: UnixTime,
-    /// When a key id was last looked for in vain.
-    asked: Option<UnixTime>,
-    failures: u32,
+    schedule: Schedule,
+    /// Until when not to look for what other workers fetched.
+    looked: Option<Period>,
+    /// Until when not to look for a key id again: since one was, in vain.
+    cooldown: Option<Period>,
     /// Whether the latest fetch went away with the request that made it.
     lost: bool,
     /// The gateway's own keys, which no issuer may have.
@@ -93,13 +103,14 @@ pub struct RemoteKeys {
 struct Loaded {
     keys: Rc<KeySet>,
     text: Vec<u8>,
+    /// When they were asked for: what was said then may be that old.
     at: UnixTime,
 }
 
 #[derive(Debug)]
 struct Discovered {
     path: String,
-    at: UnixTime,
+    serves: Period,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,8 +140,7 @@ pub enum Fetched {
     Keys(Vec<SkippedKey>),
 }
 
-/// The first wait after a fetch that failed; it doubles up to [`MAX_BACKOFF`].
-const MIN_BACKOFF_MS: u32 = 1000;
+/// The longest wait after a fetch that failed.
 const MAX_BACKOFF: Span = Span::from_secs(30);
 
 /// The longest wait while there are no keys: every request with a token is denied
@@ -174,17 +184,15 @@ impl KeySource {
 impl RemoteKeys {
     /// Keys to be fetched from `endpoint`, as soon as anybody asks.
     pub fn new(endpoint: JwksEndpoint) -> Self {
-        const NOW: UnixTime = UnixTime::from_millis(i64::MIN);
         Self {
             shelf: Shelf::of(&endpoint),
             endpoint,
             loaded: None,
             discovered: None,
             stage: Stage::Keys,
-            due: NOW,
-            peek_at: NOW,
-            asked: None,
-            failures: 0,
+            schedule: Schedule::default(),
+            looked: None,
+            cooldown: None,
             lost: false,
             own: Rc::from([]),
         }
@@ -201,32 +209,43 @@ impl RemoteKeys {
         self.shelf.prepare(store);
     }
 
+    /// The keys, if they are not too old. Of those that were asked for in the
+    /// future, before the clock was set back, nobody knows how old they are.
     fn current(&self, now: UnixTime) -> Option<&Rc<KeySet>> {
         let loaded = self.loaded.as_ref()?;
-        let end = loaded.at.plus(self.endpoint.cache).plus(self.endpoint.max_stale);
+        let at = loaded.at.as_noted(now)?;
+        let end = at.plus(self.endpoint.cache).plus(self.endpoint.max_stale);
         (now < end).then_some(&loaded.keys)
+    }
+
+    /// Whether keys that were asked for at this time are newer than those here.
+    fn is_newer(&self, at: UnixTime, now: UnixTime) -> bool {
+        let here = self.loaded.as_ref().and_then(|loaded| loaded.at.as_noted(now));
+        here.is_none_or(|here| at > here)
     }
 
     /// What is due: taking over what another worker fetched, or fetching, if
     /// none of them does.
     pub fn poll(&mut self, store: Option<&dyn SharedStore>, jitter: u8, now: UnixTime) -> Poll {
-        let is_due = self.lost || now >= self.due;
-        if !is_due && (store.is_none() || now < self.peek_at) {
+        let is_due = self.lost || self.schedule.is_due(now);
+        let has_looked = self.looked.is_some_and(|looked| looked.contains(now));
+        if !is_due && (store.is_none() || has_looked) {
             return Poll::Idle;
         }
-        self.peek_at = now.plus(PEEK_INTERVAL);
+        self.looked = Some(Period::of(now, PEEK_INTERVAL));
         let stored = store.and_then(|store| Some((store, self.shelf.read(store)?)));
         let Some((store, (entry, version))) = stored else {
             return if is_due { Poll::Fetch(self.fetch(false, now)) } else { Poll::Idle };
         };
-        if let Some(skipped) = self.adopt(&entry, jitter, now) {
+        if let Some(skipped) = entry.set.as_ref().and_then(|set| self.adopt(set, jitter, now)) {
             return Poll::Adopted(skipped);
         }
-        if !is_due || now < entry.leased_until {
+        let is_leased = entry.lease.is_some_and(|lease| lease.contains_as_noted(now));
+        if !is_due || is_leased {
             return Poll::Idle;
         }
-        let until = now.plus(self.endpoint.service.timeout).plus(Span::from_millis(MIN_BACKOFF_MS));
-        if self.shelf.lease(store, entry, version, until) {
+        let lease = Schedule::attempt(self.endpoint.service.timeout, now);
+        if self.shelf.lease(store, &entry, version, lease) {
             Poll::Fetch(self.fetch(false, now))
         } else {
             Poll::Idle
@@ -234,15 +253,20 @@ impl RemoteKeys {
     }
 
     /// Takes over a set that is newer than the one here, and current.
-    fn adopt(&mut self, entry: &Entry, jitter: u8, now: UnixTime) -> Option<Vec<SkippedKey>> {
-        let is_newer = self.loaded.as_ref().is_none_or(|loaded| entry.at > loaded.at);
-        let is_current = entry.at <= now && now < entry.at.plus(self.endpoint.cache);
-        if entry.text.is_empty() || !is_newer || !is_current {
+    fn adopt(&mut self, set: &StoredSet, jitter: u8, now: UnixTime) -> Option<Vec<SkippedKey>> {
+        let at = set.at.as_noted(now)?;
+        let until = set.until.min(at.plus(self.endpoint.cache));
+        if !self.is_newer(set.at, now) || now >= until {
             return None;
         }
-        let (keys, skipped) = read_keys(&entry.text, &self.own).ok()?;
-        let lifetime = self.endpoint.cache;
-        self.load(keys, entry.text.clone(), lifetime, jitter, entry.at);
+        // The other worker was led to other keys: which of the two is out of
+        // date is found out by asking again.
+        if self.discovered.as_ref().is_some_and(|found| Some(&found.path) != set.path.as_ref()) {
+            self.discovered = None;
+            return None;
+        }
+        let (keys, skipped) = read_keys(&set.text, &self.own).ok()?;
+        self.load(keys, set.text.clone(), Period::new(at, until), jitter);
         Some(skipped)
     }
 
@@ -254,7 +278,7 @@ impl RemoteKeys {
     /// Whether the latest fetch failed: then nobody knows whether a key exists
     /// that is not here.
     pub const fn is_failing(&self) -> bool {
-        self.failures > 0
+        self.schedule.is_failing()
     }
 
     /// Whether a fetch was given up and not made up for yet.
@@ -277,10 +301,9 @@ impl RemoteKeys {
         if self.is_halfway() {
             return true;
         }
-        match (self.current(now), self.asked) {
-            (None, _) => now >= self.due,
-            (Some(_), None) => true,
-            (Some(_), Some(asked)) => now >= asked.plus(self.endpoint.unknown_kid_cooldown),
+        match self.current(now) {
+            None => self.schedule.is_due(now),
+            Some(_) => self.cooldown.is_none_or(|cooldown| !cooldown.contains(now)),
         }
     }
 
@@ -293,11 +316,10 @@ impl RemoteKeys {
     pub fn fetch(&mut self, for_unknown_key: bool, now: UnixTime) -> Callout {
         // Without any keys no id was looked for.
         if for_unknown_key && self.current(now).is_some() {
-            self.asked = Some(now);
+            self.cooldown = Some(Period::of(now, self.endpoint.unknown_kid_cooldown));
         }
         self.lost = false;
-        let stale = |found: &Discovered| now >= found.at.plus(DISCOVERY_LIFETIME);
-        if self.discovered.as_ref().is_some_and(stale) {
+        if self.discovered.as_ref().is_some_and(|found| !found.serves.contains(now)) {
             self.discovered = None;
         }
         let (stage, service, path) = match (&self.endpoint.location, &self.discovered) {
@@ -309,34 +331,33 @@ impl RemoteKeys {
         };
         let callout = Callout::get(service, path.clone());
         self.stage = stage;
-        self.due = now.plus(callout.service.timeout).plus(Span::from_millis(MIN_BACKOFF_MS));
+        self.schedule.asked(callout.service.timeout, now);
         callout
     }
 
-    /// Takes the reply to a [`RemoteKeys::fetch`]. Keys that serve are replaced
-    /// only by keys that can serve. `jitter`, 0 to 255, spreads the next fetch
-    /// of many workers over a tenth of the time.
+    /// Takes the reply to a [`RemoteKeys::fetch`] that was sent at `sent`. Keys
+    /// that serve are replaced only by keys that can serve, and that were asked
+    /// for later. `jitter`, 0 to 255, spreads the next fetch of many workers over
+    /// a tenth of the time.
     pub fn settle(
         &mut self,
         reply: &CalloutReply,
         store: Option<&dyn SharedStore>,
         jitter: u8,
+        sent: UnixTime,
         now: UnixTime,
     ) -> Result<Fetched, FetchError> {
         let settled = answer(reply).and_then(|answer| match self.stage {
             Stage::Discovery => self.settle_discovery(answer, now),
-            Stage::Keys => self.settle_keys(answer, store, jitter, now),
+            Stage::Keys => self.settle_keys(answer, store, jitter, sent, now),
         });
         if settled.is_err() {
             // Keys that moved are found again by asking where they are.
             self.discovered = None;
             self.stage = Stage::Keys;
-            let doubled = MIN_BACKOFF_MS.saturating_mul(1 << self.failures.min(5));
-            self.failures = self.failures.saturating_add(1);
             let serves = self.current(now).is_some();
             let longest = if serves { MAX_BACKOFF } else { MAX_BACKOFF_WITHOUT_KEYS };
-            let wait = Span::from_millis(doubled).min(longest);
-            self.due = now.plus(shortened(wait, jitter));
+            self.schedule.failed(longest, jitter, now);
         }
         settled
     }
@@ -360,12 +381,13 @@ impl RemoteKeys {
         &mut self,
         reply: &CalloutReply,
         jitter: u8,
+        sent: UnixTime,
         now: UnixTime,
     ) -> Option<Vec<SkippedKey>> {
         if self.current(now).is_some() {
             return None;
         }
-        match self.settle_keys(answer(reply).ok()?, None, jitter, now) {
+        match self.settle_keys(answer(reply).ok()?, None, jitter, sent, now) {
             Ok(Fetched::Keys(skipped)) => Some(skipped),
             _ => None,
         }
@@ -374,9 +396,10 @@ impl RemoteKeys {
     fn settle_discovery(&mut self, answer: &Answer, now: UnixTime) -> Result<Fetched, FetchError> {
         if let JwksLocation::Discovered { issuer, .. } = &self.endpoint.location {
             let path = discovery::jwks_path(&answer.body, issuer).map_err(FetchError::Discovery)?;
-            self.discovered = Some(Discovered { path, at: now });
+            let serves = Period::of(now, DISCOVERY_LIFETIME);
+            self.discovered = Some(Discovered { path, serves });
         }
-        self.due = now;
+        self.schedule.hurry();
         Ok(Fetched::Location)
     }
 
@@ -385,22 +408,31 @@ impl RemoteKeys {
         answer: &Answer,
         store: Option<&dyn SharedStore>,
         jitter: u8,
+        sent: UnixTime,
         now: UnixTime,
     ) -> Result<Fetched, FetchError> {
         let (keys, skipped) = read_keys(&answer.body, &self.own)?;
+        // Sent before the clock was set back: at some time until now.
+        let at = sent.min(now);
+        if !self.is_newer(at, now) && self.loaded.as_ref().is_some_and(|loaded| loaded.at != at) {
+            return Ok(Fetched::Keys(Vec::new()));
+        }
         let bounded = |age: Span| age.max(MIN_CACHE).min(self.endpoint.cache);
         let lifetime = answer.max_age().map_or(self.endpoint.cache, bounded);
-        self.load(keys, answer.body.clone(), lifetime, jitter, now);
+        let serves = Period::of(at, lifetime);
+        self.load(keys, answer.body.clone(), serves, jitter);
         if let Some(store) = store {
-            self.shelf.publish(store, &answer.body, now);
+            let path = self.discovered.as_ref().map(|found| found.path.clone());
+            let text = answer.body.clone();
+            self.shelf.publish(store, StoredSet { at, until: serves.until(), path, text }, now);
         }
         Ok(Fetched::Keys(skipped))
     }
 
-    fn load(&mut self, keys: KeySet, text: Vec<u8>, lifetime: Span, jitter: u8, at: UnixTime) {
-        self.failures = 0;
+    fn load(&mut self, keys: KeySet, text: Vec<u8>, serves: Period, jitter: u8) {
         self.lost = false;
-        self.due = at.plus(shortened(lifetime, jitter));
+        let (at, lifetime) = (serves.from(), serves.until().since(serves.from()));
+        self.schedule.answered(Period::of(at, shortened(lifetime, jitter)));
         // The same set stays the same object, so that what was verified with
         // it need not be verified again.
         let keys = match &self.loaded {
@@ -409,14 +441,6 @@ impl RemoteKeys {
         };
         self.loaded = Some(Loaded { keys, text, at });
     }
-}
-
-/// `span` less up to a tenth of it.
-fn shortened(span: Span, jitter: u8) -> Span {
-    let tenth = span.as_millis().div_euclid(10);
-    let off = tenth.saturating_mul(i64::from(jitter)).div_euclid(255);
-    let rest = span.as_millis().saturating_sub(off);
-    Span::from_millis(u32::try_from(rest).unwrap_or(u32::MAX))
 }
 
 fn answer(reply: &CalloutReply) -> Result<&Answer, FetchError> {

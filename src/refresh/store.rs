@@ -5,101 +5,112 @@
 //! brings. Nothing depends on it: a worker that cannot read the store, or finds
 //! anything odd in it, fetches by itself.
 
-use sha2::{Digest, Sha256};
+use serde_json::{Value, json};
 
 use super::JwksEndpoint;
-use crate::time::UnixTime;
-
-/// Data that all workers of a proxy see.
-///
-/// Versions are the host's: a write succeeds only if nobody wrote since the
-/// version was read.
-pub trait SharedStore: std::fmt::Debug {
-    /// The value of `key` and its version.
-    fn read(&self, key: &str) -> Option<(Vec<u8>, u32)>;
-
-    /// Replaces the value of `key` that had `version`; false if it has another
-    /// one by now. Without a version it is replaced whatever it is.
-    fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool;
-}
+use crate::json;
+use crate::shared_data::{SharedStore, Slot};
+use crate::time::{Period, UnixTime};
 
 /// What is stored of one key set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// When the set was fetched.
+    /// None before the first fetch.
+    pub set: Option<StoredSet>,
+    /// While a worker is fetching it.
+    pub lease: Option<Period>,
+}
+
+/// A set as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StoredSet {
+    /// When it was asked for.
     pub at: UnixTime,
-    /// Until when a worker is fetching it.
-    pub leased_until: UnixTime,
-    /// The set as it came; empty before the first fetch.
+    /// Until when it is current by what its issuer says.
+    pub until: UnixTime,
+    /// Where a discovery document said that it is.
+    pub path: Option<String>,
+    /// The JWKS.
     pub text: Vec<u8>,
 }
 
-/// The place of one key set in a store.
+/// The place of one key set in a store: for all who fetch it from the same
+/// place, found in the same way.
 #[derive(Clone, Debug)]
-pub(super) struct Shelf(String);
-
-const NEVER: UnixTime = UnixTime::from_millis(i64::MIN);
+pub(super) struct Shelf(Slot);
 
 impl Shelf {
-    /// The place for the set of an endpoint: another configuration of the same
-    /// filter may have another endpoint.
+    /// The place for the set of an endpoint.
     pub(super) fn of(endpoint: &JwksEndpoint) -> Self {
-        let service = &endpoint.service;
-        let parts = [&service.upstream, &service.authority, endpoint.location()];
-        let digest = Sha256::digest(parts.map(String::as_str).join("\n"));
-        let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("gatepass/jwks/{hex}"))
+        Self(Slot::new("jwks", &endpoint.identity()))
     }
 
-    /// Makes the entry if there is none, so that there is a version to compare
-    /// with. To be done while nobody else does it: when the filter starts.
+    /// Makes the entry if there is none.
     pub(super) fn prepare(&self, store: &dyn SharedStore) {
-        if store.read(&self.0).is_none() {
-            let empty = Entry { at: NEVER, leased_until: NEVER, text: Vec::new() };
-            store.write(&self.0, &self.encode(&empty), None);
-        }
+        self.0.prepare(store, &Entry::default().encode());
     }
 
     /// The entry and its version.
     pub(super) fn read(&self, store: &dyn SharedStore) -> Option<(Entry, u32)> {
-        let (value, version) = store.read(&self.0)?;
-        Some((self.decode(&value)?, version))
+        let (value, version) = self.0.read(store)?;
+        Some((Entry::decode(&value)?, version))
     }
 
     /// Takes the lease; false if another worker was faster.
     pub(super) fn lease(
         &self,
         store: &dyn SharedStore,
-        entry: Entry,
+        entry: &Entry,
         version: u32,
-        until: UnixTime,
+        lease: Period,
     ) -> bool {
-        let leased = Entry { leased_until: until, ..entry };
-        store.write(&self.0, &self.encode(&leased), Some(version))
+        let leased = Entry { lease: Some(lease), set: entry.set.clone() };
+        self.0.write(store, &leased.encode(), version)
     }
 
-    /// Stores a set, which ends the lease.
-    pub(super) fn publish(&self, store: &dyn SharedStore, text: &[u8], at: UnixTime) {
-        let entry = Entry { at, leased_until: NEVER, text: text.to_vec() };
-        store.write(&self.0, &self.encode(&entry), None);
+    /// Stores a set, which ends the lease, unless there is one that was asked for
+    /// later: a slow reply is no newer than the one that overtook it.
+    pub(super) fn publish(&self, store: &dyn SharedStore, set: StoredSet, now: UnixTime) {
+        let entry = Entry { set: Some(set), lease: None };
+        // Without room for it the other workers fetch by themselves.
+        let _ = self.0.update(store, |value| {
+            let stored = value.and_then(Entry::decode).and_then(|stored| stored.set);
+            let stored_at = stored.and_then(|set| set.at.as_noted(now));
+            let is_newer = stored_at > entry.set.as_ref().map(|set| set.at);
+            (!is_newer).then(|| (entry.encode(), ()))
+        });
+    }
+}
+
+impl Entry {
+    /// A line of JSON, and the set as it came.
+    fn encode(&self) -> Vec<u8> {
+        let millis = |time: UnixTime| time.as_millis();
+        let lease = self.lease.map(|lease| [lease.from(), lease.until()].map(millis));
+        let set = self.set.as_ref();
+        let about = set.map(|set| json!([millis(set.at), millis(set.until), set.path]));
+        let line = json!({"lease": lease, "set": about}).to_string();
+        let text = set.map_or(&[][..], |set| &set.text);
+        [line.as_bytes(), b"\n", text].concat()
     }
 
-    /// The key stands in the value too: some hosts compare keys by a checksum
-    /// only (ngx_wasm_module).
-    fn encode(&self, entry: &Entry) -> Vec<u8> {
-        let (at, until) = (entry.at.as_millis(), entry.leased_until.as_millis());
-        [format!("{}\n{at}\n{until}\n", self.0).as_bytes(), &entry.text].concat()
-    }
-
-    fn decode(&self, value: &[u8]) -> Option<Entry> {
-        let mut parts = value.splitn(4, |byte| *byte == b'\n');
-        let mut next_text = || std::str::from_utf8(parts.next()?).ok();
-        if next_text()? != self.0 {
-            return None;
-        }
-        let mut moment = || next_text()?.parse().ok().map(UnixTime::from_millis);
-        let (at, leased_until) = (moment()?, moment()?);
-        Some(Entry { at, leased_until, text: parts.next()?.to_vec() })
+    fn decode(value: &[u8]) -> Option<Self> {
+        let end = value.iter().position(|byte| *byte == b'\n')?;
+        let line = json::parse(value.get(..end)?).ok()?;
+        let text = value.get(end.checked_add(1)?..)?.to_vec();
+        let moment = |value: &Value| value.as_i64().map(UnixTime::from_millis);
+        let lease = match line.get("lease")?.as_array().map(Vec::as_slice) {
+            Some([from, until]) => Some(Period::new(moment(from)?, moment(until)?)),
+            _ => None,
+        };
+        let set = match line.get("set")?.as_array().map(Vec::as_slice) {
+            Some([at, until, path]) => {
+                let path = path.as_str().map(str::to_owned);
+                Some(StoredSet { at: moment(at)?, until: moment(until)?, path, text })
+            }
+            _ => None,
+        };
+        Some(Self { set, lease })
     }
 }
 
@@ -109,16 +120,24 @@ mod tests {
 
     #[test]
     fn entries_survive_the_way_through_the_store() {
-        let shelf = Shelf("gatepass/jwks/1".into());
-        let entry = Entry {
-            at: UnixTime::from_secs(5),
-            leased_until: NEVER,
+        let at = UnixTime::from_secs;
+        let set = StoredSet {
+            at: at(5),
+            until: at(65),
+            path: Some("/keys?v=\"1\"".into()),
             text: b"{\n\"keys\": []}\n".to_vec(),
         };
-        let encoded = shelf.encode(&entry);
-        assert_eq!(shelf.decode(&encoded), Some(entry));
-        assert_eq!(Shelf("gatepass/jwks/2".into()).decode(&encoded), None, "another key's value");
-        assert_eq!(shelf.decode(b"gatepass/jwks/1\n1"), None, "cut short");
-        assert_eq!(shelf.decode(b"gatepass/jwks/1\nx\n1\n"), None, "no number");
+        let lease = Some(Period::new(at(7), at(9)));
+        for entry in [
+            Entry::default(),
+            Entry { set: None, lease },
+            Entry { set: Some(set.clone()), lease },
+            Entry { set: Some(StoredSet { path: None, ..set }), lease: None },
+        ] {
+            assert_eq!(Entry::decode(&entry.encode()), Some(entry));
+        }
+        for odd in [&b""[..], b"{}", b"{}\n", b"{\"lease\":null}\n", b"\xff\n{}"] {
+            assert_eq!(Entry::decode(odd), None, "{odd:?}");
+        }
     }
 }

@@ -85,6 +85,12 @@ fn at(seconds: i64) -> UnixTime {
     UnixTime::from_secs(1_800_000_000 + seconds)
 }
 
+/// A set with this key, as a worker that asked for it at `at` stores it.
+fn stored(kid: &str, at: UnixTime) -> StoredSet {
+    let until = at.plus(Span::from_secs(600));
+    StoredSet { at, until, path: None, text: jwks(kid).into() }
+}
+
 /// The path that a poll wants to be fetched.
 fn fetches(
     keys: &mut RemoteKeys,
@@ -106,7 +112,7 @@ fn a_set_is_fetched_again_when_its_time_is_over() {
     let mut keys = fixed();
     assert_eq!(fetches(&mut keys, None, at(0)).as_deref(), Some("/jwks"), "at once");
     assert_eq!(fetches(&mut keys, None, at(1)), None, "while the reply is awaited");
-    keys.settle(&ok(&jwks("1")), None, 0, at(1)).unwrap();
+    keys.settle(&ok(&jwks("1")), None, 0, at(1), at(1)).unwrap();
     assert_eq!(fetches(&mut keys, None, at(600)), None, "while it is current");
     assert_eq!(fetches(&mut keys, None, at(601)).as_deref(), Some("/jwks"));
 }
@@ -128,28 +134,21 @@ fn a_reply_says_how_long_it_is_current_within_bounds() {
             fields: crate::http::Fields::default(),
             body: jwks("1").into(),
         };
-        keys.settle(&CalloutReply::Answer(answer), None, 0, at(0)).unwrap();
+        keys.settle(&CalloutReply::Answer(answer), None, 0, at(0), at(0)).unwrap();
         assert_eq!(fetches(&mut keys, None, at(due - 1)), None, "{case}: before");
         assert!(fetches(&mut keys, None, at(due)).is_some(), "{case}: then");
     }
 }
 
 #[test]
-fn jitter_only_shortens_and_by_a_tenth_at_most() {
-    let span = Span::from_secs(600);
-    assert_eq!(shortened(span, 0), span);
-    assert_eq!(shortened(span, 255), Span::from_secs(540));
-}
-
-#[test]
 fn failures_are_retried_with_growing_waits_and_take_no_keys_away() {
     let mut keys = fixed();
     assert!(fetches(&mut keys, None, at(0)).is_some());
-    keys.settle(&ok(&jwks("1")), None, 0, at(0)).unwrap();
+    keys.settle(&ok(&jwks("1")), None, 0, at(0), at(0)).unwrap();
     let mut now = 600;
     for wait in [1, 2, 4, 8, 16, 30, 30] {
         assert!(fetches(&mut keys, None, at(now)).is_some(), "after {now} s");
-        keys.settle(&failed(), None, 0, at(now)).unwrap_err();
+        keys.settle(&failed(), None, 0, at(now), at(now)).unwrap_err();
         assert_eq!(fetches(&mut keys, None, at(now + wait - 1)), None, "wait of {wait} s");
         assert!(knows(&keys, "1", at(now)), "the last good set");
         now += wait;
@@ -180,9 +179,9 @@ fn replies_that_are_no_key_set_take_no_keys_away() {
     ] {
         let mut keys = fixed();
         assert!(fetches(&mut keys, None, at(0)).is_some());
-        keys.settle(&ok(&jwks("1")), None, 0, at(0)).unwrap();
+        keys.settle(&ok(&jwks("1")), None, 0, at(0), at(0)).unwrap();
         assert!(fetches(&mut keys, None, at(600)).is_some());
-        keys.settle(&reply, None, 0, at(600)).unwrap_err();
+        keys.settle(&reply, None, 0, at(600), at(600)).unwrap_err();
         assert!(knows(&keys, "1", at(600)), "{case}");
     }
 }
@@ -191,11 +190,11 @@ fn replies_that_are_no_key_set_take_no_keys_away() {
 fn the_same_set_stays_the_same_object() {
     let mut keys = fixed();
     assert!(fetches(&mut keys, None, at(0)).is_some());
-    keys.settle(&ok(&jwks("1")), None, 0, at(0)).unwrap();
+    keys.settle(&ok(&jwks("1")), None, 0, at(0), at(0)).unwrap();
     let first = Rc::clone(keys.current(at(0)).unwrap());
-    keys.settle(&ok(&jwks("1")), None, 0, at(600)).unwrap();
+    keys.settle(&ok(&jwks("1")), None, 0, at(600), at(600)).unwrap();
     assert!(Rc::ptr_eq(&first, keys.current(at(600)).unwrap()), "unchanged");
-    keys.settle(&ok(&jwks("2")), None, 0, at(1200)).unwrap();
+    keys.settle(&ok(&jwks("2")), None, 0, at(1200), at(1200)).unwrap();
     assert!(!Rc::ptr_eq(&first, keys.current(at(1200)).unwrap()), "changed");
 }
 
@@ -204,10 +203,10 @@ fn unknown_keys_cause_one_fetch_a_cooldown() {
     let mut keys = fixed();
     assert!(keys.may_look_for_key(at(0)), "no keys yet");
     keys.fetch(true, at(0));
-    keys.settle(&ok(&jwks("1")), None, 0, at(0)).unwrap();
+    keys.settle(&ok(&jwks("1")), None, 0, at(0), at(0)).unwrap();
     assert!(keys.may_look_for_key(at(1)), "the first fetch looked for no id");
     keys.fetch(true, at(1));
-    keys.settle(&ok(&jwks("1")), None, 0, at(1)).unwrap();
+    keys.settle(&ok(&jwks("1")), None, 0, at(1), at(1)).unwrap();
     assert!(!keys.may_look_for_key(at(30)));
     assert!(keys.may_look_for_key(at(31)));
 }
@@ -223,7 +222,7 @@ fn another_workers_set_makes_up_for_a_lost_fetch() {
     here.fetch(true, at(0));
     here.give_up();
     assert!(fetches(&mut there, Some(store), at(0)).is_some());
-    there.settle(&ok(&jwks("1")), Some(store), 0, at(0)).unwrap();
+    there.settle(&ok(&jwks("1")), Some(store), 0, at(0), at(0)).unwrap();
     assert_eq!(fetches(&mut here, Some(store), at(1)), None);
     assert!(knows(&here, "1", at(1)), "taken over");
     assert!(!here.is_lost());
@@ -239,14 +238,14 @@ fn one_worker_fetches_for_all() {
     let fetching: Vec<_> =
         workers.iter_mut().map(|worker| fetches(worker, Some(store), at(0)).is_some()).collect();
     assert_eq!(fetching, [true, false, false]);
-    workers[0].settle(&ok(&jwks("1")), Some(store), 0, at(0)).unwrap();
+    workers[0].settle(&ok(&jwks("1")), Some(store), 0, at(0), at(0)).unwrap();
     for worker in &mut workers[1..] {
         assert_eq!(fetches(worker, Some(store), at(1)), None);
         assert!(knows(worker, "1", at(1)), "taken over");
     }
     // What one finds for an unknown key soon serves all.
     workers[2].fetch(true, at(100));
-    workers[2].settle(&ok(&jwks("2")), Some(store), 0, at(100)).unwrap();
+    workers[2].settle(&ok(&jwks("2")), Some(store), 0, at(100), at(100)).unwrap();
     assert_eq!(fetches(&mut workers[0], Some(store), at(102)), None);
     assert!(knows(&workers[0], "2", at(102)));
 }
@@ -255,15 +254,14 @@ fn one_worker_fetches_for_all() {
 fn a_gateways_own_key_is_not_taken_over_from_another_worker() {
     let store = MapStore::default();
     let now = UnixTime::from_secs(1_700_000_000);
-    let shelf = fixed().shelf;
-    shelf.publish(&store, jwks("a").as_bytes(), now);
+    fixed().shelf.publish(&store, stored("a", now), now);
     let key = || read_keys(jwks("b").as_bytes(), &[]).unwrap().0.keys().to_vec();
     let mut other = fixed();
     assert!(matches!(other.poll(Some(&store), 0, now), Poll::Adopted(_)));
     let mut own = fixed();
     own.refuse(key().into());
     assert!(matches!(own.poll(Some(&store), 0, now), Poll::Fetch(_)));
-    assert!(own.settle(&ok(&jwks("a")), Some(&store), 0, now).is_err());
+    assert!(own.settle(&ok(&jwks("a")), Some(&store), 0, now, now).is_err());
     assert!(own.current(now).is_none());
 }
 
@@ -280,12 +278,26 @@ fn a_worker_that_dies_with_the_lease_holds_nobody_up() {
 
 #[test]
 fn a_store_that_cannot_be_trusted_is_not_used() {
-    for (case, value) in [("garbage", &b"\xff\n1\n2\n{}"[..]), ("another key", b"x\n1\n2\n{}")] {
+    let head = |store: &MapStore, key: &str| {
+        let value = store.0.borrow()[key].0.clone();
+        value.split_inclusive(|byte| *byte == b'\n').next().unwrap().to_vec()
+    };
+    for (case, keep, rest) in [
+        ("garbage", false, &b"\xff\n1\n2\n{}"[..]),
+        ("what is for another", false, b"jwks {}\n{\"lease\":null,\"set\":null}\n"),
+        ("a line that is no JSON", true, b"x\n"),
+        (
+            "a set that is none",
+            true,
+            b"{\"lease\":null,\"set\":[1800000000000,1800000600000,null]}\nx",
+        ),
+    ] {
         let store = MapStore::default();
         let mut keys = fixed();
         keys.share(&store);
         let key = store.0.borrow().keys().next().unwrap().clone();
-        store.write(&key, value, None);
+        let head = if keep { head(&store, &key) } else { Vec::new() };
+        store.write(&key, &[&head, rest].concat(), None);
         assert!(fetches(&mut keys, Some(&store), at(0)).is_some(), "{case}");
     }
     // Nor is a set from the future, as a clock set back would make it.
@@ -293,7 +305,7 @@ fn a_store_that_cannot_be_trusted_is_not_used() {
     let [mut ahead, mut behind] = [fixed(), fixed()];
     ahead.share(&store);
     ahead.fetch(false, at(5000));
-    ahead.settle(&ok(&jwks("1")), Some(&store), 0, at(5000)).unwrap();
+    ahead.settle(&ok(&jwks("1")), Some(&store), 0, at(5000), at(5000)).unwrap();
     assert!(fetches(&mut behind, Some(&store), at(0)).is_some(), "from the future");
 }
 
@@ -305,18 +317,199 @@ fn discovery_leads_to_the_keys() {
     let callout = keys.fetch(true, at(0));
     assert_eq!(callout.service.name, "issuer");
     assert_eq!(callout.path, "/.well-known/openid-configuration");
-    let fetched = keys.settle(&ok(&document), None, 0, at(0)).unwrap();
+    let fetched = keys.settle(&ok(&document), None, 0, at(0), at(0)).unwrap();
     assert!(matches!(fetched, Fetched::Location));
     assert!(keys.may_look_for_key(at(0)), "the second half, in spite of the cooldown");
     let callout = keys.fetch(true, at(0));
     assert_eq!((callout.service.name.as_str(), callout.path.as_str()), ("keys", "/k"));
-    keys.settle(&ok(&jwks("1")), None, 0, at(0)).unwrap();
+    keys.settle(&ok(&jwks("1")), None, 0, at(0), at(0)).unwrap();
     assert!(knows(&keys, "1", at(0)));
     assert_eq!(fetches(&mut keys, None, at(600)).as_deref(), Some("/k"), "found once");
 
-    keys.settle(&failed(), None, 0, at(600)).unwrap_err();
+    keys.settle(&failed(), None, 0, at(600), at(600)).unwrap_err();
     let again = fetches(&mut keys, None, at(601));
     assert_eq!(again.as_deref(), Some("/.well-known/openid-configuration"), "it may have moved");
-    keys.settle(&ok("{}"), None, 0, at(601)).unwrap_err();
+    keys.settle(&ok("{}"), None, 0, at(601), at(601)).unwrap_err();
     assert!(knows(&keys, "1", at(601)), "a bad document takes no keys away");
+}
+
+/// A key that is withdrawn must not come back with a reply that was slow.
+#[test]
+fn a_slow_reply_replaces_nothing_newer() {
+    let store = MapStore::default();
+    let store: &dyn SharedStore = &store;
+    let [mut slow, mut other, mut third] = [fixed(), fixed(), fixed()];
+    slow.share(store);
+    slow.fetch(true, at(0));
+    other.fetch(true, at(5));
+    other.settle(&ok(&jwks("new")), Some(store), 0, at(5), at(6)).unwrap();
+    slow.settle(&ok(&jwks("old")), Some(store), 0, at(0), at(7)).unwrap();
+    assert_eq!(fetches(&mut third, Some(store), at(8)), None);
+    assert!(knows(&third, "new", at(8)), "in the store");
+    assert_eq!(fetches(&mut slow, Some(store), at(8)), None);
+    assert!(knows(&slow, "new", at(8)), "taken over");
+    // Nor within a worker, where its set came by way of another.
+    slow.fetch(true, at(10));
+    other.fetch(true, at(11));
+    other.settle(&ok(&jwks("newer")), Some(store), 0, at(11), at(12)).unwrap();
+    assert_eq!(fetches(&mut slow, Some(store), at(13)), None);
+    assert!(knows(&slow, "newer", at(13)));
+    slow.settle(&ok(&jwks("old")), Some(store), 0, at(10), at(14)).unwrap();
+    assert!(knows(&slow, "newer", at(14)), "here");
+    // The second of two fetches side by side was faster.
+    let mut alone = fixed();
+    alone.fetch(true, at(0));
+    assert!(alone.settle_again(&ok(&jwks("new")), 0, at(1), at(2)).is_some());
+    alone.settle(&ok(&jwks("old")), None, 0, at(0), at(3)).unwrap();
+    assert!(knows(&alone, "new", at(3)), "side by side");
+}
+
+/// Nobody knows how old a set is that was fetched in the future.
+#[test]
+fn a_clock_that_is_set_back_extends_nothing() {
+    const HOUR: i64 = 3600;
+    let store = MapStore::default();
+    for shared in [None, Some(&store as &dyn SharedStore)] {
+        let mut keys = fixed();
+        if let Some(store) = shared {
+            keys.share(store);
+        }
+        assert!(fetches(&mut keys, shared, at(HOUR)).is_some());
+        keys.settle(&ok(&jwks("withdrawn")), shared, 0, at(HOUR), at(HOUR)).unwrap();
+        keys.fetch(true, at(HOUR));
+        assert!(!knows(&keys, "withdrawn", at(0)), "of unknown age");
+        assert!(fetches(&mut keys, shared, at(0)).is_some(), "asked for at once");
+        keys.settle(&ok(&jwks("2")), shared, 0, at(0), at(1)).unwrap();
+        assert!(knows(&keys, "2", at(1)) && !knows(&keys, "withdrawn", at(1)));
+        assert!(keys.may_look_for_key(at(1)), "the cooldown is not an hour long");
+        // A failure, a lease and what was found out are no more lasting.
+        keys.fetch(false, at(2 * HOUR));
+        keys.settle(&failed(), shared, 0, at(2 * HOUR), at(2 * HOUR)).unwrap_err();
+        assert!(fetches(&mut keys, shared, at(HOUR)).is_some(), "the pause");
+        assert!(fetches(&mut keys, shared, at(0)).is_some(), "the lease");
+    }
+    // A step of less than a second is none: clocks are set right that way.
+    let mut keys = fixed();
+    keys.fetch(false, at(1));
+    keys.settle(&ok(&jwks("1")), None, 0, at(1), at(1)).unwrap();
+    assert!(knows(&keys, "1", at(0)));
+}
+
+#[test]
+fn failed_fetches_of_workers_are_not_repeated_in_step() {
+    let due = |jitter: u8| {
+        let mut keys = fixed();
+        keys.fetch(false, at(0));
+        keys.settle(&failed(), None, jitter, at(0), at(0)).unwrap_err();
+        let is_due = |millis: &i64| {
+            let now = at(0).plus(Span::from_millis(u32::try_from(*millis).unwrap()));
+            matches!(keys.poll(None, jitter, now), Poll::Fetch(_))
+        };
+        (0..2000).find(is_due).unwrap()
+    };
+    assert_eq!([due(0), due(255)], [1000, 900]);
+}
+
+#[test]
+fn a_set_taken_over_is_current_for_as_long_as_its_issuer_says() {
+    let store = MapStore::default();
+    let store: &dyn SharedStore = &store;
+    let [mut one, mut two] = [fixed(), fixed()];
+    one.share(store);
+    one.fetch(false, at(0));
+    let answer = Answer {
+        status: 200,
+        cache_control: Some(b"max-age=60".to_vec()),
+        fields: crate::http::Fields::default(),
+        body: jwks("1").into(),
+    };
+    one.settle(&CalloutReply::Answer(answer), Some(store), 0, at(0), at(0)).unwrap();
+    assert_eq!(fetches(&mut two, Some(store), at(1)), None);
+    assert!(fetches(&mut two, Some(store), at(60)).is_some(), "not 600 s later");
+}
+
+/// Two endpoints that differ in one part share nothing, whatever the part.
+#[test]
+fn a_set_is_shared_by_those_who_fetch_it_in_the_same_way_only() {
+    type Change = fn(&mut Service);
+    let changes: [(&str, Change); 3] = [
+        ("upstream", |it| it.upstream = "other".into()),
+        ("authority", |it| it.authority = "other.internal".into()),
+        ("scheme", |it| it.scheme = Scheme::Https),
+    ];
+    let changed = |name: &str, change: Option<Change>| {
+        let mut service = Rc::unwrap_or_clone(service(name));
+        change.into_iter().for_each(|change| change(&mut service));
+        Rc::new(service)
+    };
+    let path = |service, path: &str| JwksEndpoint {
+        service,
+        ..endpoint(JwksLocation::Path(path.to_owned()))
+    };
+    let found = |keys, service, path: &str, issuer: &str| {
+        let (path, issuer) = (path.to_owned(), issuer.to_owned());
+        JwksEndpoint {
+            service: keys,
+            ..endpoint(JwksLocation::Discovered { service, path, issuer })
+        }
+    };
+    let same = || (service("keys"), service("issuer"));
+    let mut endpoints = vec![
+        ("a path".to_owned(), path(service("keys"), "/a")),
+        ("another path".to_owned(), path(service("keys"), "/b")),
+        ("discovery".to_owned(), found(same().0, same().1, "/a", "https://id.example")),
+        ("its path".to_owned(), found(same().0, same().1, "/b", "https://id.example")),
+        ("its issuer".to_owned(), found(same().0, same().1, "/a", "https://other.example")),
+    ];
+    for (part, change) in changes {
+        let (keys, issuer) = (changed("keys", Some(change)), changed("issuer", Some(change)));
+        endpoints.push((format!("{part}, a path"), path(Rc::clone(&keys), "/a")));
+        let id = "https://id.example";
+        endpoints.push((format!("{part}, found"), found(keys, same().1, "/a", id)));
+        endpoints.push((format!("{part} of discovery"), found(same().0, issuer, "/a", id)));
+    }
+    for (case, endpoint) in &endpoints {
+        let store = MapStore::default();
+        Shelf::of(endpoint).publish(&store, stored("1", at(0)), at(0));
+        for (other_case, other) in &endpoints {
+            let is_found = Shelf::of(other).read(&store).is_some();
+            assert_eq!(is_found, case == other_case, "{case}, {other_case}");
+        }
+        let mut renamed = Rc::unwrap_or_clone(Rc::clone(&endpoint.service));
+        renamed.name = "by another name".into();
+        renamed.timeout = Span::from_secs(9);
+        let location = match &endpoint.location {
+            JwksLocation::Path(path) => JwksLocation::Path(path.clone()),
+            JwksLocation::Discovered { service, path, issuer } => JwksLocation::Discovered {
+                service: Rc::clone(service),
+                path: path.clone(),
+                issuer: issuer.clone(),
+            },
+        };
+        let renamed = JwksEndpoint { service: renamed.into(), ..self::endpoint(location) };
+        assert!(Shelf::of(&renamed).read(&store).is_some(), "{case}: the name says nothing");
+    }
+}
+
+#[test]
+fn a_set_that_was_found_elsewhere_is_not_taken_over() {
+    let store = MapStore::default();
+    let store: &dyn SharedStore = &store;
+    let document =
+        json!({"issuer": "https://id.example", "jwks_uri": "https://id.example/new"}).to_string();
+    let mut keys = discovering();
+    keys.share(store);
+    assert!(fetches(&mut keys, Some(store), at(0)).is_some());
+    keys.settle(&ok(&document), Some(store), 0, at(0), at(0)).unwrap();
+    let elsewhere = StoredSet { path: Some("/old".into()), ..stored("old", at(0)) };
+    keys.shelf.publish(store, elsewhere, at(0));
+    let asked = fetches(&mut keys, Some(store), at(0));
+    assert_eq!(asked.as_deref(), Some("/.well-known/openid-configuration"), "where is it?");
+    assert!(!knows(&keys, "old", at(0)));
+    keys.settle(&ok(&document), Some(store), 0, at(1), at(1)).unwrap();
+    assert_eq!(keys.fetch(false, at(1)).path, "/new");
+    keys.settle(&ok(&jwks("new")), Some(store), 0, at(1), at(1)).unwrap();
+    let mut other = discovering();
+    assert_eq!(fetches(&mut other, Some(store), at(2)), None);
+    assert!(knows(&other, "new", at(2)));
 }

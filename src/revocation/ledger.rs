@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::entry::Entry;
 use crate::json;
-use crate::refresh::SharedStore;
+use crate::shared_data::SharedStore;
 use crate::time::UnixTime;
 
 /// What is known of a list beside its entries.

@@ -6,7 +6,7 @@ use super::feed::{Feed, FeedEndpoint, FeedError, Page};
 use super::ledger::{Ledger, State};
 use super::register::{Policy, Register};
 use crate::callout::{Callout, CalloutReply};
-use crate::refresh::SharedStore;
+use crate::shared_data::SharedStore;
 use crate::time::{Span, UnixTime};
 use crate::token::Verified;
 

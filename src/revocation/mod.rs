@@ -21,8 +21,8 @@ use self::register::Policy;
 use crate::callout::{Callout, CalloutReply};
 use crate::denial::Denial;
 use crate::json;
-use crate::refresh::SharedStore;
 use crate::rules::Requirements;
+use crate::shared_data::SharedStore;
 use crate::time::UnixTime;
 use crate::token::Verified;
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{Lifetimes, UserInfo, UserInfoAnswer, UserInfoSource, UserKey};
 use crate::bounded::Bounded;
-use crate::time::{Span, UnixTime};
+use crate::time::{Period, Span, UnixTime};
 
 /// Answers by what was asked, at most a fixed number of them; the one not used
 /// for longest goes first.
@@ -13,40 +13,25 @@ use crate::time::{Span, UnixTime};
 /// is never given as current at or after its end.
 #[derive(Debug)]
 pub struct UserInfoCache {
-    entries: Bounded<UserKey, Entry>,
-    /// Questions that were waited for in vain. Apart from the answers: while a
-    /// service hangs, those who ask must not push out what still serves.
-    unanswered: Bounded<UserKey, Pause>,
+    entries: Bounded<UserKey, Said>,
+    /// Questions that were waited for in vain, and until when the service is not
+    /// asked again. Apart from the answers: while a service hangs, those who ask
+    /// must not push out what still serves.
+    unanswered: Bounded<UserKey, Period>,
     lifetimes: Lifetimes,
-}
-
-/// A time in which the service is not asked.
-#[derive(Debug)]
-struct Pause {
-    since: UnixTime,
-    until: UnixTime,
-}
-
-#[derive(Debug)]
-struct Entry {
-    /// When the service said it. An entry from the future is one from before the
-    /// clock was set back: nobody knows how old it is, so it is not used.
-    since: UnixTime,
-    said: Said,
 }
 
 #[derive(Debug)]
 enum Said {
     Known {
         info: Rc<UserInfo>,
-        fresh_until: UnixTime,
-        stale_until: UnixTime,
-        /// While the service fails: when to ask it again.
-        retry_at: UnixTime,
+        fresh: Period,
+        /// While it serves if the service fails; as long as it is fresh, and on.
+        usable: Period,
+        /// While the service fails: until when not to ask it again.
+        pause: Option<Period>,
     },
-    Unknown {
-        until: UnixTime,
-    },
+    Unknown(Period),
 }
 
 /// How long until a service that failed is asked again: where stale data serves
@@ -79,16 +64,16 @@ impl UserInfoCache {
 
     /// What is known about `key` now.
     pub fn get(&mut self, key: &UserKey, now: UnixTime) -> Cached {
-        match self.said(key, now) {
-            Some(Said::Known { info, fresh_until, .. }) if now < *fresh_until => {
-                Cached::Fresh(Rc::clone(info), *fresh_until)
+        match self.entries.get_mut(key) {
+            Some(Said::Known { info, fresh, .. }) if fresh.contains(now) => {
+                Cached::Fresh(Rc::clone(info), fresh.until())
             }
-            Some(Said::Known { info, retry_at, .. }) if now < *retry_at => {
-                Cached::Fresh(Rc::clone(info), *retry_at)
+            Some(Said::Known { info, pause: Some(pause), .. }) if pause.contains(now) => {
+                Cached::Fresh(Rc::clone(info), pause.until())
             }
-            Some(Said::Unknown { until }) if now < *until => Cached::Unknown,
+            Some(Said::Unknown(period)) if period.contains(now) => Cached::Unknown,
             _ => match self.unanswered.get_mut(key) {
-                Some(pause) if pause.since <= now && now < pause.until => Cached::Unanswered,
+                Some(pause) if pause.contains(now) => Cached::Unanswered,
                 _ => Cached::Miss,
             },
         }
@@ -97,22 +82,18 @@ impl UserInfoCache {
     /// Notes that the service let a request wait in vain. Never longer than a
     /// user that is not known is kept: who keeps no refusals keeps none of these.
     pub fn note_unanswered(&mut self, key: UserKey, now: UnixTime) {
-        let until = now.plus(RETRY_AFTER.min(self.lifetimes.negative_ttl));
-        self.unanswered.insert(key, Pause { since: now, until });
-    }
-
-    fn said(&mut self, key: &UserKey, now: UnixTime) -> Option<&mut Said> {
-        let entry = self.entries.get_mut(key).filter(|entry| entry.since <= now)?;
-        Some(&mut entry.said)
+        let pause = Period::of(now, RETRY_AFTER.min(self.lifetimes.negative_ttl));
+        self.unanswered.insert(key, pause);
     }
 
     /// Data that is no longer current, but serves while the service fails; and
     /// until when, before the service is asked again.
     pub fn stale(&mut self, key: &UserKey, now: UnixTime) -> Option<(Rc<UserInfo>, UnixTime)> {
-        match self.said(key, now)? {
-            Said::Known { info, stale_until, retry_at, .. } if now < *stale_until => {
-                *retry_at = now.plus(RETRY_AFTER).min(*stale_until);
-                Some((Rc::clone(info), *retry_at))
+        match self.entries.get_mut(key)? {
+            Said::Known { info, usable, pause, .. } if usable.contains(now) => {
+                let until = now.plus(RETRY_AFTER).min(usable.until());
+                *pause = Some(Period::new(now, until));
+                Some((Rc::clone(info), until))
             }
             _ => None,
         }
@@ -135,14 +116,14 @@ impl UserInfoCache {
     ) -> UnixTime {
         let (said, end) = match answer {
             UserInfoAnswer::Known(info, max_age) => {
-                let fresh_until = source.fresh_until(*max_age, token_end, now);
-                let stale_until = fresh_until.plus(self.lifetimes.stale_if_error);
-                let info = Rc::clone(info);
-                (Said::Known { info, fresh_until, stale_until, retry_at: now }, fresh_until)
+                let end = source.fresh_until(*max_age, token_end, now);
+                let usable = Period::new(now, end.plus(self.lifetimes.stale_if_error));
+                let (info, fresh) = (Rc::clone(info), Period::new(now, end));
+                (Said::Known { info, fresh, usable, pause: None }, end)
             }
             UserInfoAnswer::Unknown => {
-                let until = now.plus(self.lifetimes.negative_ttl);
-                (Said::Unknown { until }, until)
+                let period = Period::of(now, self.lifetimes.negative_ttl);
+                (Said::Unknown(period), period.until())
             }
         };
         self.unanswered.remove(&key);
@@ -150,7 +131,7 @@ impl UserInfoCache {
         if is_forbidden {
             self.entries.remove(&key);
         } else {
-            self.entries.insert(key, Entry { since: now, said });
+            self.entries.insert(key, said);
         }
         end
     }

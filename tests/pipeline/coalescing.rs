@@ -147,6 +147,21 @@ fn a_reply_that_never_comes_is_given_up() {
     assert!(world.gateway.tick(now).overdue.is_empty());
 }
 
+/// A reply that is lost holds nobody up for as long as the clock was set back.
+#[test]
+fn a_clock_set_back_delays_no_timeout() {
+    let mut world = World::new(&with_users([]), ENVOY);
+    let (sent, waiting) = awaits(world.get(&token(json!({"iat": null}))));
+    world.pass(-1800);
+    let now = world.now();
+    assert!(world.gateway.tick(now).overdue.is_empty(), "it may still come");
+    world.millis += 2500;
+    let now = world.now();
+    assert_eq!(world.gateway.tick(now).overdue, [sent.flight]);
+    let step = world.land(sent.flight, waiting, &failed());
+    assert_eq!(denied(step), denial(503, "user_info_unavailable"));
+}
+
 /// The request waited for keys, then for the user.
 #[test]
 fn one_wait_after_the_other() {

@@ -201,6 +201,32 @@ fn stale_data_has_an_end() {
     }
 }
 
+/// In the second before its end too, though a service that failed is left alone
+/// for a second.
+#[test]
+fn stale_data_is_not_stretched_by_the_pause_after_a_failure() {
+    let mut world = knowing_alice(&strict("deny"), &ok(&spain()));
+    world.millis += 359_500;
+    let step = world.get(&alice());
+    forwarded(world.answer(step, &failed()));
+    world.millis += 499;
+    world.forwarded(&alice());
+    world.millis += 1;
+    let step = world.get(&alice());
+    assert_eq!(denied(world.answer(step, &failed())), denial(503, "user_info_unavailable"));
+}
+
+#[test]
+fn a_clock_set_back_prolongs_no_pause() {
+    let mut world = knowing_alice(&strict("deny"), &ok(&spain()));
+    world.pass(100);
+    let step = world.get(&alice());
+    forwarded(world.answer(step, &failed()));
+    world.forwarded(&alice());
+    world.pass(-30);
+    awaits(world.get(&alice()));
+}
+
 #[test]
 fn unknown_users() {
     for status in [404, 410] {
@@ -249,6 +275,16 @@ fn an_answer_serves_for_its_time() {
 #[test]
 fn what_must_not_be_kept_does_not_serve_stale() {
     let mut world = knowing_alice(&strict("deny"), &ok_cached("no-store", &spain()));
+    let step = world.get(&alice());
+    assert_eq!(denied(world.answer(step, &failed())), denial(503, "user_info_unavailable"));
+}
+
+#[test]
+fn what_was_known_before_does_not_serve_once_nothing_may_be_kept() {
+    let mut world = knowing_alice(&strict("deny"), &ok(&spain()));
+    world.pass(60);
+    let step = world.get(&alice());
+    forwarded(world.answer(step, &ok_cached("no-store", &spain())));
     let step = world.get(&alice());
     assert_eq!(denied(world.answer(step, &failed())), denial(503, "user_info_unavailable"));
 }

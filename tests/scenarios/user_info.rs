@@ -168,6 +168,17 @@ each_host!(a_reply_may_say_how_long_it_holds, |host| {
     assert!(ask(host, &token("alice")).is_paused(), "no-store is obeyed");
 });
 
+each_host!(every_field_of_a_reply_counts, |host| {
+    shop::open(host, json!({}));
+    let reply = || user_reply("alice").header("cache-control", "max-age=50");
+    ask(host, &token("alice")).answer(reply().header("Cache-Control", "private, no-store"));
+    let again = ask(host, &token("alice"));
+    assert!(again.is_paused(), "the second field says no-store");
+    again.answer(reply().header("cache-control", "max-age=10"));
+    host.advance(10_000);
+    assert!(ask(host, &token("alice")).is_paused(), "the shortest counts");
+});
+
 each_host!(a_reply_may_hold_any_bytes, |host| {
     shop::open(host, json!({}));
     let reply = user_reply("alice")

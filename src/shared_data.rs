@@ -1,0 +1,167 @@
+//! Data that all workers of a proxy see, and the place that a value has in it.
+//!
+//! The host keeps it for every configuration of the filter at once, and some
+//! hosts find values by a checksum of their key (ngx_wasm_module). So a value
+//! says itself all that it depends on, and is read only by those for whom that
+//! is the same.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// The host's store.
+///
+/// Versions are the host's: a write succeeds only if nobody wrote since the
+/// version was read.
+pub trait SharedStore: std::fmt::Debug {
+    /// The value of `key` and its version.
+    fn read(&self, key: &str) -> Option<(Vec<u8>, u32)>;
+
+    /// Replaces the value of `key` that had `version`; false if it has another
+    /// one by now. Without a version it is replaced whatever it is.
+    fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool;
+}
+
+/// The place of one value.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    key: String,
+    /// The first line of the value.
+    head: Vec<u8>,
+}
+
+/// How often a write is tried while others write too.
+const MAX_TRIES: u8 = 100;
+
+/// Part of every key; to be changed with the form of the values, since two
+/// versions of the filter may share a store.
+const FORM: u8 = 2;
+
+impl Slot {
+    /// The place of what `kind` names, for those whose `identity`, all that the
+    /// value depends on, is the same.
+    pub(crate) fn new(kind: &str, identity: &Value) -> Self {
+        // JSON has no line break of its own.
+        let head = format!("{kind} {identity}\n").into_bytes();
+        let hex: String = Sha256::digest(&head).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { key: format!("gatepass/{FORM}/{kind}/{hex}"), head }
+    }
+
+    /// The value and its version; `None` also for a value of another identity.
+    pub(crate) fn read(&self, store: &dyn SharedStore) -> Option<(Vec<u8>, u32)> {
+        let (mut value, version) = store.read(&self.key)?;
+        if !value.starts_with(&self.head) {
+            return None;
+        }
+        value.drain(..self.head.len());
+        Some((value, version))
+    }
+
+    /// Replaces the value that had this version; false if another worker was
+    /// faster.
+    pub(crate) fn write(&self, store: &dyn SharedStore, value: &[u8], version: u32) -> bool {
+        self.put(store, value, Some(version))
+    }
+
+    fn put(&self, store: &dyn SharedStore, value: &[u8], version: Option<u32>) -> bool {
+        store.write(&self.key, &[&self.head, value].concat(), version)
+    }
+
+    /// Makes the value if there is none, so that there is a version to compare
+    /// with. To be done while nobody else does it: when the filter starts.
+    pub(crate) fn prepare(&self, store: &dyn SharedStore, initial: &[u8]) {
+        if store.read(&self.key).is_none() {
+            self.put(store, initial, None);
+        }
+    }
+
+    /// Replaces the value by what `change` makes of it, again and again while
+    /// other workers write too; a value that the host has lost is `None`. Gives
+    /// what `change` gave beside, if it gave something and that was written.
+    pub(crate) fn update<T>(
+        &self,
+        store: &dyn SharedStore,
+        change: impl Fn(Option<&[u8]>) -> Option<(Vec<u8>, T)>,
+    ) -> Option<T> {
+        for _ in 0..MAX_TRIES {
+            let current = match self.read(store) {
+                None if store.read(&self.key).is_some() => return None,
+                current => current,
+            };
+            let (value, version) =
+                current.map_or((None, None), |(v, version)| (Some(v), Some(version)));
+            let (value, result) = change(value.as_deref())?;
+            if self.put(store, &value, version) {
+                return Some(result);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// A store that takes every key for the same.
+    #[derive(Debug, Default)]
+    struct OneValue(RefCell<Option<(Vec<u8>, u32)>>);
+
+    impl SharedStore for OneValue {
+        fn read(&self, _: &str) -> Option<(Vec<u8>, u32)> {
+            self.0.borrow().clone()
+        }
+
+        fn write(&self, _: &str, value: &[u8], version: Option<u32>) -> bool {
+            let mut current = self.0.borrow_mut();
+            let known = current.as_ref().map_or(0, |(_, version)| *version);
+            let fits = version.is_none_or(|version| version == known);
+            if fits {
+                *current = Some((value.to_vec(), known.saturating_add(1)));
+            }
+            fits
+        }
+    }
+
+    #[test]
+    fn a_value_is_read_only_by_those_it_is_for() {
+        let store = OneValue::default();
+        let slot = Slot::new("keys", &json!(["a", "b"]));
+        slot.prepare(&store, b"1\n2");
+        assert_eq!(slot.read(&store), Some((b"1\n2".to_vec(), 1)));
+        for (case, other) in [
+            ("another identity", Slot::new("keys", &json!(["a", "c"]))),
+            ("the same text in other parts", Slot::new("keys", &json!(["a,b"]))),
+            ("another kind", Slot::new("list", &json!(["a", "b"]))),
+            ("less of it", Slot::new("keys", &json!(["a"]))),
+        ] {
+            assert_eq!(other.read(&store), None, "{case}");
+            other.prepare(&store, b"other");
+            assert!(slot.read(&store).is_some(), "{case}: not overwritten");
+            assert_ne!(slot.key, other.key, "{case}");
+        }
+    }
+
+    #[test]
+    fn an_update_is_made_of_what_is_there() {
+        let store = OneValue::default();
+        let slot = Slot::new("count", &json!(null));
+        let made = slot.update(&store, |value| Some((b"1".to_vec(), value.is_none())));
+        assert_eq!(made, Some(true), "one that the host has lost");
+        let tries = std::cell::Cell::new(0);
+        let updated = slot.update(&store, |value| {
+            if tries.replace(tries.get() + 1) == 0 {
+                slot.put(&store, b"another worker's", None);
+            }
+            Some((b"2".to_vec(), value.map(<[u8]>::to_vec)))
+        });
+        assert_eq!(updated.flatten().as_deref(), Some(&b"another worker's"[..]));
+        assert_eq!(slot.update(&store, |_| None::<(Vec<u8>, ())>), None, "not wanted");
+        assert_eq!(slot.read(&store).map(|(value, _)| value), Some(b"2".to_vec()));
+        let other = Slot::new("count", &json!(1));
+        assert_eq!(other.update(&store, |_| Some((vec![], ()))), None, "somebody else's place");
+    }
+}
