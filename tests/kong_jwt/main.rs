@@ -19,6 +19,7 @@ mod abuse;
 mod convert;
 mod credentials;
 mod keys;
+mod opens;
 mod plugin;
 mod spec;
 #[allow(dead_code)]

@@ -1,5 +1,8 @@
 //! `convert`: from a kong.yml with the jwt and acl plugins to a configuration.
 
+use std::fmt;
+
+use gatepass::config;
 use gatepass::config::convert::{ConvertError, Converted, from_kong};
 use serde_json::json;
 
@@ -7,7 +10,7 @@ use crate::arguments::Convert;
 use crate::document::Unreadable;
 use crate::failure::Failure;
 use crate::text::Plain;
-use crate::{Ending, Output, outside};
+use crate::{Ending, Output, outside, placeholders};
 
 /// `convert`.
 pub fn run(arguments: &Convert) -> Result<Output, Failure> {
@@ -18,12 +21,14 @@ pub fn run(arguments: &Convert) -> Result<Output, Failure> {
         Err(ConvertError::NotYaml(cause)) => {
             return Err(Failure::Format { file: file.clone(), cause: Unreadable::Yaml(cause) });
         }
-        Err(error) => {
-            let mut output = Output::new("", Ending::Bad);
-            output.notes = format!("{}: {}\n", Plain(file), Plain(&error.to_string()));
-            return Ok(output);
-        }
+        Err(error) => return Ok(refused(file, &error)),
     };
+    // A configuration that is not accepted is of no use, whatever it was made from.
+    let sample = placeholders::fill(configuration.clone())?.to_string();
+    let made_up = |_: &str| Some(placeholders::TEXT.to_owned());
+    if let Err(problems) = config::load(sample.as_bytes(), &made_up, None) {
+        return Ok(refused(file, &format_args!("what it comes to is not accepted: {problems}")));
+    }
     let is_whole = notes.iter().all(|note| !note.is_change);
     let ending = if is_whole { Ending::Good } else { Ending::Partial };
     if arguments.json {
@@ -36,4 +41,11 @@ pub fn run(arguments: &Convert) -> Result<Output, Failure> {
     let text = serde_norway::to_string(&configuration).unwrap_or_default();
     let notes = notes.iter().map(|note| format!("{}: {}\n", Plain(file), Plain(&note.to_string())));
     Ok(Output { text, notes: notes.collect(), ending })
+}
+
+/// There is no configuration.
+fn refused(file: &str, why: &dyn fmt::Display) -> Output {
+    let mut output = Output::new("", Ending::Bad);
+    output.notes = format!("{}: {}\n", Plain(file), Plain(&why.to_string()));
+    output
 }

@@ -1,251 +1,271 @@
-//! Routes with the jwt and acl plugins as rules.
+//! Routes as rules, none of which asks less than Kong does.
+//!
+//! A rule may decide requests that Kong has for another route: one that no rule
+//! can tell, one of the same rank, one that is matched byte for byte. Each rule
+//! asks what all of those need together, and a last rule what is needed of
+//! requests that no other rule matches.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Anonymous, ConvertError, Note, Notes, list, text};
+use super::kong::{Kong, Route};
+use super::plugins::{Access, Applied, Jwt, Lookup, Need, is_harmless};
+use super::router::Entry;
+use super::{Anonymous, Notes, PROVIDER};
+use crate::rules::is_unambiguous;
 
-/// A route and the plugins that apply to it.
-pub(super) struct Route {
-    pub(super) place: String,
-    pub(super) plugins: Plugins,
-    paths: Vec<String>,
-    methods: Vec<String>,
-    hosts: Vec<String>,
-    headers: usize,
+/// A group that a rule asks for and forbids, so that nobody passes.
+const NOBODY: &str = "closed-by-convert";
+
+/// What all routes have in common.
+pub(super) struct Common<'k> {
+    /// The first jwt plugin's way to find tokens and keys.
+    pub(super) lookup: &'k Lookup,
+    pub(super) anonymous: Option<&'k Anonymous>,
 }
 
-/// The plugins that apply: the route's, else the service's, else the global.
-#[derive(Clone, Default)]
-pub(super) struct Plugins {
-    pub(super) jwt: Option<Map<String, Value>>,
-    acl: Option<Map<String, Value>>,
-    pub(super) others: Vec<String>,
-}
-
-/// Every route.
-pub(super) fn all(kong: &Value, notes: &mut Notes) -> Vec<Route> {
-    let beside: Vec<&Value> = list(kong, "plugins").collect();
-    let global = Plugins::default().with(
-        beside.iter().copied().filter(|plugin| {
-            ["service", "route"].iter().all(|scope| plugin.get(scope).is_none_or(Value::is_null))
-        }),
-        notes,
-    );
+/// The routes of which Kong's router knows, with their plugins.
+pub(super) fn in_use<'k>(kong: &'k Kong, notes: &mut Notes) -> Vec<(usize, &'k Route)> {
     let mut routes = Vec::new();
-    for service in list(kong, "services") {
-        let plugins = global.clone().with(of(service, "service", &beside), notes);
-        let nested = list(service, "routes");
-        let beside_it = list(kong, "routes").filter(|route| refers(route, "service", service));
-        routes.extend(
-            nested.chain(beside_it).map(|route| Route::read(route, &plugins, &beside, notes)),
-        );
+    for (position, route) in kong.routes.iter().enumerate() {
+        let service = route.service.and_then(|service| kong.services.get(service));
+        let is_of_streams = |protocol: &String| {
+            ["tcp", "tls", "udp", "tls_passthrough"].contains(&protocol.as_str())
+        };
+        if service.is_some_and(|service| !service.is_enabled) {
+            notes.tell(&route.place, "is left out: its service is disabled");
+        } else if route.protocols.first().is_some_and(is_of_streams) {
+            notes.tell(&route.place, "is left out: it is not for HTTP");
+        } else {
+            routes.push((position, route));
+        }
     }
-    let alone =
-        list(kong, "routes").filter(|route| route.get("service").is_none_or(Value::is_null));
-    routes.extend(alone.map(|route| Route::read(route, &global, &beside, notes)));
     routes
 }
 
-/// The plugins of an entity: in it, or beside it with its name.
-fn of<'a>(
-    entity: &'a Value,
-    kind: &'static str,
-    beside: &'a [&'a Value],
-) -> impl Iterator<Item = &'a Value> {
-    let attached = beside.iter().copied().filter(move |plugin| refers(plugin, kind, entity));
-    list(entity, "plugins").chain(attached)
+/// What each route needs.
+pub(super) fn needs(
+    kong: &Kong,
+    routes: &[(usize, &Route)],
+    common: &Common<'_>,
+    notes: &mut Notes,
+) -> Vec<Need> {
+    let need = |(position, route): &(usize, &Route)| {
+        let applied = Applied::to(kong, *position, route);
+        let mut need = of_plugins(applied, &route.place, common, notes);
+        for plugin in Applied::others(kong, *position, route) {
+            let name = &plugin.name;
+            if plugin.scope.consumer.is_none() && !is_harmless(name) {
+                need = Need::Nobody;
+                let text = "may refuse requests, and is not carried over: nobody passes, until \
+                            you write what stands for it";
+                notes.add(&route.place, format_args!("{name} {text}"));
+            } else if applied.jwt.is_some() {
+                notes.add(
+                    &format!("plugin {name}"),
+                    "runs before the filter: it sees no consumer where jwt found one",
+                );
+            }
+        }
+        for plugin in kong.plugins.iter().filter(|plugin| !plugin.is_enabled) {
+            if plugin.scope.route == Some(*position) && plugin.name == "jwt" {
+                let text = "its jwt plugin is disabled, so that of its service or of all holds";
+                notes.tell(&route.place, text);
+            }
+        }
+        about_protocols(route, notes);
+        need
+    };
+    routes.iter().map(need).collect()
 }
 
-fn refers(item: &Value, kind: &str, entity: &Value) -> bool {
-    let Some(reference) = item.get(kind) else { return false };
-    let name =
-        reference.as_str().or_else(|| text(reference, "id")).or_else(|| text(reference, "name"));
-    name.is_some() && (text(entity, "name") == name || text(entity, "id") == name)
-}
-
-impl Plugins {
-    fn with<'a>(mut self, plugins: impl Iterator<Item = &'a Value>, notes: &mut Notes) -> Self {
-        for plugin in plugins {
-            let name = text(plugin, "name").unwrap_or_default();
-            let is_enabled = plugin.get("enabled") != Some(&json!(false));
-            let is_of_consumer = ["consumer", "consumer_group"]
-                .iter()
-                .any(|scope| plugin.get(scope).is_some_and(|it| !it.is_null()));
-            let config =
-                plugin.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
-            match name {
-                "jwt" | "acl" if is_of_consumer => {
-                    notes
-                        .add(&format!("plugin {name}"), "for a consumer alone is not carried over");
-                }
-                // One that is disabled takes away that of the service.
-                "jwt" => self.jwt = is_enabled.then_some(config),
-                "acl" => self.acl = is_enabled.then_some(config),
-                _ if is_enabled => self.others.push(name.to_owned()),
-                _ => {}
-            }
-        }
-        self
+fn about_protocols(route: &Route, notes: &mut Notes) {
+    let names = |wanted: &[&str]| route.protocols.iter().any(|it| wanted.contains(&it.as_str()));
+    if !route.protocols.is_empty() && !names(&["http"]) {
+        let protocols = route.protocols.join(", ");
+        notes.add(
+            &route.place,
+            format_args!("is for {protocols} only: the filter does not ask how a request came"),
+        );
     }
 }
 
-impl Route {
-    fn read(route: &Value, plugins: &Plugins, beside: &[&Value], notes: &mut Notes) -> Self {
-        let texts =
-            |field| list(route, field).filter_map(Value::as_str).map(str::to_owned).collect();
-        let name = text(route, "name").or_else(|| text(route, "id")).unwrap_or("without a name");
-        let conditions = ["headers", "snis", "sources", "destinations", "expression"];
-        Self {
-            place: format!("route {name}"),
-            plugins: plugins.clone().with(of(route, "route", beside), notes),
-            paths: texts("paths"),
-            methods: texts("methods"),
-            hosts: texts("hosts"),
-            headers: conditions
-                .iter()
-                .filter(|it| route.get(it).is_some_and(|v| !v.is_null()))
-                .count(),
+fn of_plugins(applied: Applied<'_>, place: &str, common: &Common<'_>, notes: &mut Notes) -> Need {
+    let Some(jwt) = applied.jwt else {
+        if applied.acl.is_none() {
+            return Need::Open;
         }
+        notes.add(place, "acl without jwt lets nobody pass");
+        return Need::Nobody;
+    };
+    if jwt.lookup != *common.lookup {
+        notes.add(
+            place,
+            "its jwt plugin finds tokens or keys in another way than the first one, whose is \
+             taken: nobody passes; give it a filter chain of its own",
+        );
+        return Need::Nobody;
     }
+    let mut access = match applied.acl.map_or(Ok(Access::default()), |acl| acl.need()) {
+        Ok(access) => access,
+        Err(why) => {
+            notes.add(place, format_args!("{why}: nobody passes"));
+            return Need::Nobody;
+        }
+    };
+    if applied.acl.is_some_and(|acl| acl.is_partial()) {
+        notes.add(place, "acl allows other groups, too, which are not known here");
+    }
+    if applied.acl.is_some_and(|acl| acl.hides_groups) {
+        notes.add(place, "X-Consumer-Groups is sent: hide_groups_header is not known");
+    }
+    access.is_for_anonymous = takes_anonymous(jwt, &access, place, common, notes);
+    Need::Token(access)
+}
 
-    /// Whether rules can tell its requests: not by regular expressions, and by
-    /// no other condition than path, method and host.
-    fn can_be_told(&self) -> bool {
-        let is_plain = |path: &String| !path.starts_with('~');
-        let is_name = |host: &String| !host.ends_with(".*") && !host.contains(':');
-        self.headers == 0 && self.paths.iter().all(is_plain) && self.hosts.iter().all(is_name)
+fn takes_anonymous(
+    jwt: &Jwt,
+    access: &Access,
+    place: &str,
+    common: &Common<'_>,
+    notes: &mut Notes,
+) -> bool {
+    let Some(anonymous) = common.anonymous else { return false };
+    if jwt.anonymous.as_deref() != Some(anonymous.named.as_str()) {
+        return false;
     }
-
-    /// Kong's router tries routes with more conditions first, then hosts without
-    /// a wildcard, then the longest path.
-    fn precedence(&self, path: Option<&str>) -> (usize, bool, usize) {
-        let conditions = [!self.paths.is_empty(), !self.methods.is_empty(), !self.hosts.is_empty()];
-        let count = conditions.iter().filter(|it| **it).count();
-        let is_exact = !self.hosts.iter().any(|host| host.contains('*'));
-        (count, is_exact, path.map_or(0, str::len))
+    let is_in = |groups: &BTreeSet<String>| anonymous.groups.iter().any(|it| groups.contains(it));
+    let passes = access.allow.as_ref().is_none_or(is_in) && !is_in(&access.deny);
+    if !passes {
+        notes.add(place, "without a token 401, not 403: anonymous has not its groups");
     }
-
-    fn matching(&self, path: Option<&str>) -> Value {
-        let mut matching = Map::new();
-        if let Some(path) = path {
-            matching.insert("path_prefix".into(), path.into());
-        }
-        if !self.methods.is_empty() {
-            matching.insert("methods".into(), json!(self.methods));
-        }
-        if !self.hosts.is_empty() {
-            matching.insert("hosts".into(), json!(self.hosts));
-        }
-        Value::Object(matching)
-    }
-
-    fn requires(&self, anonymous: Option<&Anonymous>, notes: &mut Notes) -> Value {
-        let mut requires = Map::from_iter([("providers".to_owned(), json!(["kong"]))]);
-        let groups = |option: &str| -> Vec<String> {
-            let acl = self.plugins.acl.as_ref().and_then(|acl| acl.get(option)?.as_array());
-            acl.into_iter().flatten().filter_map(|it| Some(it.as_str()?.to_owned())).collect()
-        };
-        let (allow, deny) = (groups("allow"), groups("deny"));
-        for (option, value) in self.plugins.acl.iter().flatten() {
-            let is_read = ["allow", "deny", "hide_groups_header"].contains(&option.as_str());
-            if !is_read && !matches!(value, Value::Null | Value::Bool(false)) {
-                notes.add(&self.place, format_args!("acl's {option} is not carried over"));
-            }
-            if option == "hide_groups_header" && *value == json!(true) {
-                notes
-                    .add(&self.place, "X-Consumer-Groups is sent: hide_groups_header is not known");
-            }
-        }
-        for (field, names) in [("groups_any", &allow), ("groups_none", &deny)] {
-            if !names.is_empty() {
-                requires.insert(field.to_owned(), json!(names));
-            }
-        }
-        let wanted = self.plugins.jwt.as_ref().and_then(|jwt| jwt.get("anonymous")?.as_str());
-        if let (Some(anonymous), Some(wanted)) = (anonymous, wanted)
-            && anonymous.named == wanted
-        {
-            let has = |names: &[String]| names.iter().any(|it| anonymous.groups.contains(it));
-            if (allow.is_empty() || has(&allow)) && !has(&deny) {
-                requires.insert("allow_missing".into(), json!(true));
-            } else {
-                notes
-                    .add(&self.place, "without a token 401, not 403: anonymous has not its groups");
-            }
-        }
-        Value::Object(requires)
-    }
+    passes
 }
 
 /// The rules, in the order of Kong's router.
-pub(super) fn rules(
-    routes: &[Route],
-    anonymous: Option<&Anonymous>,
-    notes: &mut Notes,
-) -> Result<Vec<Value>, ConvertError> {
-    const NO_RULE: &str = "its conditions (a regular expression, headers, a host with a port or \
-                           a wildcard at its end, or others) are none that a rule can have";
-    let mut by_hand = Vec::new();
-    let mut told = Vec::new();
-    for route in routes {
-        let is_protected = route.plugins.jwt.is_some();
-        if route.can_be_told() {
-            let paths: Vec<_> = route.paths.iter().map(|path| Some(path.as_str())).collect();
-            let paths = if paths.is_empty() { vec![None] } else { paths };
-            told.extend(paths.into_iter().map(|path| (route, path)));
-        } else if is_protected && route.plugins.acl.is_some() {
-            let (place, text) = (route.place.clone(), NO_RULE.to_owned());
-            by_hand.push(Note { place, text, is_change: true });
-        } else {
-            notes.add(&route.place, format_args!("{NO_RULE}; a valid token is needed"));
-        }
-    }
-    if !by_hand.is_empty() {
-        return Err(ConvertError::Routes(by_hand));
-    }
-    let is_hidden = routes.iter().any(|route| !route.can_be_told() && route.plugins.jwt.is_some());
-    told.sort_by_key(|(route, path)| std::cmp::Reverse(route.precedence(*path)));
-    let protected: Vec<_> =
-        told.iter().filter(|(route, _)| route.plugins.jwt.is_some()).copied().collect();
+pub(super) fn rules(routes: &[(usize, &Route)], needs: &[Need], notes: &mut Notes) -> Vec<Value> {
+    let entries = routes.iter().zip(needs).flat_map(|((_, route), need)| Entry::of(route, need));
+    let mut entries: Vec<_> = entries.collect();
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.order()));
     let mut rules = Vec::new();
-    for (route, path) in &told {
-        let (route, path) = (*route, *path);
-        let below = protected.iter().find(|(other, longer)| {
-            goes_on(path, *longer) && other.plugins.acl.as_ref() != route.plugins.acl.as_ref()
-                || goes_on(path, *longer) && route.plugins.jwt.is_none()
-        });
-        let access = if route.plugins.jwt.is_some() {
-            if let Some((other, longer)) = below {
-                notes.add(
-                    &route.place,
-                    format_args!(
-                        "a path that goes on after {} without a slash is this route's here; in \
-                         Kong it is that of {}",
-                        longer.unwrap_or("/"),
-                        other.place
-                    ),
-                );
-            }
-            json!({ "match": route.matching(path), "requires": route.requires(anonymous, notes) })
-        } else if is_hidden || below.is_some() {
-            notes.add(
-                &route.place,
-                "has no jwt plugin, but shares its paths with protected routes: a valid token is \
-                 needed, until you write a rule with bypass",
-            );
+    for (position, entry) in entries.iter().enumerate() {
+        let Some(matching) = &entry.matching else {
+            about_untold(entry, notes);
             continue;
-        } else {
-            notes.tell(&route.place, "has no jwt plugin: it passes without a token, as before");
-            json!({ "match": route.matching(path), "bypass": true })
         };
-        rules.push(access);
+        let shared: Vec<_> = entries
+            .iter()
+            .enumerate()
+            .filter(|(other_position, other)| {
+                !entry.need.covers(&other.need)
+                    && entry.may_decide_for(other, position < *other_position)
+            })
+            .map(|(_, other)| other)
+            .collect();
+        let need = shared.iter().fold(entry.need.clone(), |need, other| need.and(&other.need));
+        about(entry, &shared, &need, notes);
+        rules.push(rule(matching.clone(), &need));
     }
-    Ok(rules)
+    rules.extend(last(&entries, notes));
+    rules
 }
 
-/// Whether `longer` begins with `path`, and could go on within a segment: paths
-/// of Kong are prefixes of the text, those of rules of whole segments.
-fn goes_on(path: Option<&str>, longer: Option<&str>) -> bool {
-    let (path, longer) = (path.unwrap_or("/"), longer.unwrap_or("/"));
-    longer.len() > path.len() && longer.starts_with(path) && !longer.ends_with('/')
+/// A rule for the requests that no other one matches, where they need more than
+/// a valid token.
+fn last(entries: &[Entry<'_>], notes: &mut Notes) -> Option<Value> {
+    let token = Need::Token(Access::default());
+    let missed = entries.iter().filter(|entry| !entry.is_covered() && !token.covers(&entry.need));
+    let missed: Vec<_> = missed.collect();
+    let need = missed.iter().fold(token.clone(), |need, entry| need.and(&entry.need));
+    (need != token).then(|| {
+        let asks = asked(&need);
+        let others = places(&missed);
+        notes.add(
+            "the last rule",
+            format_args!("{asks} of all requests that no other rule matches: some are {others}'s"),
+        );
+        rule(json!({ "path_prefix": "/" }), &need)
+    })
+}
+
+fn about_untold(entry: &Entry<'_>, notes: &mut Notes) {
+    let place = &entry.route.place;
+    let paths = &entry.route.paths;
+    if let Some(path) = paths.iter().find(|path| !path.starts_with('~') && !is_canonical(path)) {
+        let path = Value::from(path.as_str());
+        notes.add(place, format_args!("no request that is let in has its path {path}"));
+    }
+    notes.add(
+        place,
+        "its conditions (a regular expression, a path with other than plain segments, headers, a \
+         host with a port or a wildcard at its end, or others) are none that a rule can have; a \
+         valid token is needed, and what else its requests need is asked where they may be",
+    );
+}
+
+fn is_canonical(path: &str) -> bool {
+    is_unambiguous(path.as_bytes())
+}
+
+fn about(entry: &Entry<'_>, shared: &[&Entry<'_>], need: &Need, notes: &mut Notes) {
+    let place = &entry.route.place;
+    match (&entry.need, need) {
+        (Need::Open, Need::Open) => {
+            notes.tell(place, "has no jwt plugin: it passes without a token, as before");
+        }
+        (Need::Open, _) => notes.add(
+            place,
+            format_args!(
+                "has no jwt plugin, but may share requests with {}: {}, until you write a rule \
+                 with bypass",
+                places(shared),
+                asked(need),
+            ),
+        ),
+        (own, need) if own != need => notes.add(
+            place,
+            format_args!("may share requests with {}: {}", places(shared), asked(need)),
+        ),
+        _ => {}
+    }
+}
+
+fn places(entries: &[&Entry<'_>]) -> String {
+    let places: BTreeSet<_> = entries.iter().map(|entry| entry.route.place.as_str()).collect();
+    places.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+fn asked(need: &Need) -> &'static str {
+    match need {
+        Need::Open => "nothing is asked",
+        Need::Nobody => "nobody passes",
+        Need::Token(Access { allow: None, deny, .. }) if deny.is_empty() => {
+            "a valid token is needed"
+        }
+        Need::Token(_) => "a valid token is needed, and what all of them ask of groups",
+    }
+}
+
+fn rule(matching: Value, need: &Need) -> Value {
+    let mut requires = Map::from_iter([("providers".to_owned(), json!([PROVIDER]))]);
+    match need {
+        Need::Open => return json!({ "match": matching, "bypass": true }),
+        Need::Nobody => {
+            requires.insert("groups_any".to_owned(), json!([NOBODY]));
+            requires.insert("groups_none".to_owned(), json!([NOBODY]));
+        }
+        Need::Token(Access { allow, deny, is_for_anonymous }) => {
+            if let Some(allow) = allow {
+                requires.insert("groups_any".to_owned(), json!(allow));
+            }
+            if !deny.is_empty() {
+                requires.insert("groups_none".to_owned(), json!(deny));
+            }
+            if *is_for_anonymous {
+                requires.insert("allow_missing".to_owned(), json!(true));
+            }
+        }
+    }
+    json!({ "match": matching, "requires": requires })
 }

@@ -1,0 +1,146 @@
+//! Consumers with their credentials and groups.
+
+use serde_json::{Map, Value, json};
+
+use super::super::kong_jwt;
+use super::super::reader::Document;
+use super::kong::{Consumer, Kong};
+use super::placeholder::{environment, is_secret, is_template};
+use super::plugins::{Settings, is_harmless};
+use super::{ConvertError, ISSUER, Notes};
+use crate::http::header_text;
+
+/// The entries, each with what is its own.
+pub(super) fn entries(
+    kong: &Kong,
+    is_base64: bool,
+    notes: &mut Notes,
+) -> Result<Vec<Value>, ConvertError> {
+    let mut entries = Vec::new();
+    let mut keys = Vec::new();
+    for (position, consumer) in kong.consumers.iter().enumerate() {
+        let names = [consumer.username(), consumer.custom_id.as_deref(), consumer.id()];
+        let name = names.iter().flatten().next().unwrap_or(&"without a name");
+        let place = format!("consumer {name}");
+        for secret in &consumer.secrets {
+            let key = secret.get("key").and_then(Value::as_str);
+            if key.is_some_and(|key| keys.contains(&key)) {
+                let text = "a credential has the key of another one".to_owned();
+                return Err(ConvertError::Refused { place, text });
+            }
+            keys.extend(key);
+        }
+        if names.into_iter().flatten().any(|name| is_template(name) || header_text(name).is_err()) {
+            notes.add(&place, "is left out: of a name there is only a placeholder");
+            continue;
+        }
+        if consumer.id().is_none() {
+            notes.add(&place, "has no id, so X-Consumer-ID is not sent for it");
+        }
+        if consumer.username().is_none() && consumer.custom_id.is_none() {
+            notes.add(&place, "is left out: it has neither username nor custom_id");
+            continue;
+        }
+        for field in &consumer.others {
+            notes.add(&place, format_args!("its {field} stay in Kong"));
+        }
+        let mut entry = Map::new();
+        for (field, value) in ["username", "custom_id", "id"].into_iter().zip(names) {
+            entry.extend(value.map(|value| (field.to_owned(), value.into())));
+        }
+        let secrets = consumer.secrets.iter();
+        let secrets: Vec<_> =
+            secrets.filter_map(|secret| credential(secret, is_base64, &place, notes)).collect();
+        if !secrets.is_empty() {
+            entry.insert("jwt_secrets".to_owned(), secrets.into());
+        }
+        groups(consumer, &place, &mut entry, notes);
+        for plugin in kong.plugins.iter().filter(|it| it.scope.consumer == Some(position)) {
+            let decides = plugin.is_enabled && !is_harmless(&plugin.name);
+            if decides && matches!(plugin.settings, Settings::Other) {
+                shut(&mut entry);
+                let text = "may refuse its requests, and is not carried over: it is shut out";
+                notes.add(&place, format_args!("{} {text}", plugin.name));
+            }
+        }
+        entries.push(Value::Object(entry));
+    }
+    Ok(entries)
+}
+
+/// Who is in a group of which the name is not known, may be in one that is
+/// denied.
+fn groups(consumer: &Consumer, place: &str, entry: &mut Map<String, Value>, notes: &mut Notes) {
+    let name = |acl: &Value| acl.get("group").and_then(Value::as_str).map(str::to_owned);
+    let names: Vec<_> = consumer.groups.iter().map(name).collect();
+    let is_known = |name: &&String| !is_template(name) && header_text(name).is_ok();
+    let known: Vec<_> = names.iter().flatten().filter(is_known).collect();
+    if known.len() < names.len() {
+        shut(entry);
+        notes.add(place, "is shut out: of a group there is only a placeholder");
+    }
+    if !known.is_empty() {
+        let groups: Vec<_> = known.into_iter().map(|name| json!({ "group": name })).collect();
+        entry.insert("acls".to_owned(), groups.into());
+    }
+}
+
+fn shut(entry: &mut Map<String, Value>) {
+    entry.insert("enabled".to_owned(), json!(false));
+}
+
+/// A credential as the filter reads it, unless it could not be used.
+fn credential(secret: &Value, is_base64: bool, place: &str, notes: &mut Notes) -> Option<Value> {
+    let text = |field: &str| secret.get(field).and_then(Value::as_str);
+    let key = text("key").unwrap_or("without a key");
+    let mut leave_out = |why: &str| {
+        notes.add(place, format_args!("credential {key} is left out: {why}"));
+        None
+    };
+    if is_template(key) {
+        return leave_out("of its key there is only a placeholder");
+    }
+    if key == ISSUER {
+        return leave_out("its key is the issuer of identity tokens");
+    }
+    let algorithm = text("algorithm").unwrap_or("HS256");
+    // Kong makes up a secret for each, and ignores a public key of HS*.
+    let field = if algorithm.starts_with("HS") { "secret" } else { "rsa_public_key" };
+    let mut credential = Map::new();
+    for field in ["key", "algorithm"] {
+        credential.extend(text(field).map(|value| (field.to_owned(), value.into())));
+    }
+    let value = text(field).map(|value| (value, environment(value)));
+    match value {
+        Some((_, Some(variable))) => drop(credential.insert(field.to_owned(), variable)),
+        Some((value, None)) if value.trim_start().starts_with("{vault:") => {
+            return leave_out(
+                "its value is in a vault that the filter cannot read; use {env: NAME}",
+            );
+        }
+        Some((value, None)) if !is_secret(value) => {
+            return leave_out("of its value there is only a placeholder; use {env: NAME}");
+        }
+        Some((value, None)) => drop(credential.insert(field.to_owned(), value.into())),
+        None => {}
+    }
+    let is_here = credential.get(field).is_none_or(Value::is_string);
+    let credential = Value::Object(credential);
+    let mut sample = credential.clone();
+    if let (false, Some(member)) = (is_here, sample.get_mut(field)) {
+        // Nothing is known of it but that it is there. What it is instead is held
+        // against the other fields when the filter starts.
+        *member = "0".repeat(86).into();
+    }
+    let nothing = |_: &str| None;
+    let document = Document::new(&nothing);
+    let is_read = kong_jwt::credential(&document.root(&sample), is_base64).is_some();
+    let problems = document.into_problems();
+    // Only that a made-up value is no public key, says nothing.
+    let is_made_up = |path: &str| !is_here && path.ends_with(field);
+    match problems.iter().find(|problem| !is_made_up(&problem.path)) {
+        None if is_read || !is_here => Some(credential),
+        None => None,
+        Some(problem) => leave_out(&problem.found),
+    }
+}

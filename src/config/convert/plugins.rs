@@ -1,0 +1,344 @@
+//! Which plugins apply to a route, and what they need of a request.
+//!
+//! Of a plugin one instance runs: that of the route and its service together,
+//! else that of the route, else that of the service, else the global one. Those
+//! that are disabled do not count (kong/runloop/plugins_iterator.lua).
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::super::reader::Node;
+use super::kong::{Kong, Plugin, Route, plain};
+use super::placeholder::is_template;
+
+/// What a plugin is set to.
+pub(super) enum Settings {
+    Jwt(Box<Jwt>),
+    Acl(Acl),
+    /// Another plugin.
+    Other,
+}
+
+/// How a token is found and looked up. A filter does it in one way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lookup {
+    key_claim_name: String,
+    pub(super) secret_is_base64: bool,
+    uri_param_names: Option<Vec<String>>,
+    cookie_names: Option<Vec<String>>,
+    header_names: Option<Vec<String>>,
+}
+
+/// The jwt plugin.
+#[derive(Clone)]
+pub(super) struct Jwt {
+    pub(super) lookup: Lookup,
+    pub(super) claims_to_verify: Option<Vec<String>>,
+    pub(super) maximum_expiration: u32,
+    pub(super) run_on_preflight: bool,
+    pub(super) realm: Option<String>,
+    pub(super) anonymous: Option<String>,
+}
+
+/// The acl plugin.
+pub(super) struct Acl {
+    allow: Groups,
+    deny: Groups,
+    /// Groups of consumer groups count as well.
+    counts_consumer_groups: bool,
+    pub(super) hides_groups: bool,
+}
+
+#[derive(Default)]
+struct Groups {
+    known: BTreeSet<String>,
+    /// Whether there are others, of which only a placeholder is known.
+    has_unknown: bool,
+}
+
+/// Plugins that do not decide who passes: they log, measure, limit the rate,
+/// change a request or answer a preflight.
+const HARMLESS: [&str; 34] = [
+    "ai-prompt-decorator",
+    "ai-prompt-template",
+    "ai-proxy",
+    "ai-request-transformer",
+    "ai-response-transformer",
+    "acme",
+    "aws-lambda",
+    "azure-functions",
+    "correlation-id",
+    "cors",
+    "datadog",
+    "file-log",
+    "grpc-gateway",
+    "grpc-web",
+    "http-log",
+    "kafka-log",
+    "loggly",
+    "opentelemetry",
+    "prometheus",
+    "proxy-cache",
+    "rate-limiting",
+    "rate-limiting-advanced",
+    "request-size-limiting",
+    "request-transformer",
+    "request-transformer-advanced",
+    "response-ratelimiting",
+    "response-transformer",
+    "response-transformer-advanced",
+    "standard-webhooks",
+    "statsd",
+    "syslog",
+    "tcp-log",
+    "udp-log",
+    "zipkin",
+];
+
+/// Whether a plugin lets everybody pass. One that is not known may not.
+pub(super) fn is_harmless(name: &str) -> bool {
+    HARMLESS.contains(&name)
+}
+
+/// Reads the `config` of a plugin, if it is one that is carried over.
+pub(super) fn read(name: &str, config: Option<&Node<'_>>) -> Option<Settings> {
+    match (name, config) {
+        ("jwt", Some(config)) => jwt(config).map(Box::new).map(Settings::Jwt),
+        ("jwt", None) => Some(Settings::Jwt(Box::default())),
+        ("acl", Some(config)) => acl(config).map(Settings::Acl),
+        ("acl", None) => Some(Settings::Acl(Acl {
+            allow: Groups::default(),
+            deny: Groups::default(),
+            counts_consumer_groups: false,
+            hides_groups: false,
+        })),
+        _ => Some(Settings::Other),
+    }
+}
+
+impl Default for Jwt {
+    fn default() -> Self {
+        Self {
+            lookup: Lookup {
+                key_claim_name: "iss".to_owned(),
+                secret_is_base64: false,
+                uri_param_names: None,
+                cookie_names: None,
+                header_names: None,
+            },
+            claims_to_verify: None,
+            maximum_expiration: 0,
+            run_on_preflight: true,
+            realm: None,
+            anonymous: None,
+        }
+    }
+}
+
+fn jwt(config: &Node<'_>) -> Option<Jwt> {
+    let mut fields = config.fields()?;
+    let names = |node: &Node<'_>| node.list(plain);
+    let dates = [("exp", "exp"), ("nbf", "nbf")];
+    let key_claim_name = fields.or("key_claim_name", "iss".to_owned(), plain);
+    let secret_is_base64 = fields.or("secret_is_base64", false, Node::flag);
+    let uri_param_names = fields.optional("uri_param_names", names);
+    let cookie_names = fields.optional("cookie_names", names);
+    let header_names = fields.optional("header_names", names);
+    let claims_to_verify = fields.optional("claims_to_verify", |node| {
+        node.list(|item| item.one_of(&dates).map(str::to_owned))
+    });
+    let maximum_expiration =
+        fields.or("maximum_expiration", 0, |node| node.integer(0..=31_536_000));
+    let run_on_preflight = fields.or("run_on_preflight", true, Node::flag);
+    let realm = fields.optional("realm", plain);
+    let anonymous = fields.optional("anonymous", plain);
+    fields.finish()?;
+    Some(Jwt {
+        lookup: Lookup {
+            key_claim_name: key_claim_name?,
+            secret_is_base64: secret_is_base64?,
+            uri_param_names: uri_param_names?,
+            cookie_names: cookie_names?,
+            header_names: header_names?,
+        },
+        claims_to_verify: claims_to_verify?,
+        maximum_expiration: maximum_expiration?,
+        run_on_preflight: run_on_preflight?,
+        realm: realm?,
+        anonymous: anonymous?,
+    })
+}
+
+fn acl(config: &Node<'_>) -> Option<Acl> {
+    let mut fields = config.fields()?;
+    let allow = fields.or("allow", Groups::default(), groups);
+    let deny = fields.or("deny", Groups::default(), groups);
+    let hides_groups = fields.or("hide_groups_header", false, Node::flag);
+    // Without another plugin that authenticates there are none but the consumer's.
+    let _ = fields.or("always_use_authenticated_groups", false, Node::flag);
+    let counts_consumer_groups = fields.or("include_consumer_groups", false, Node::flag);
+    fields.finish()?;
+    let (allow, deny) = (allow?, deny?);
+    if !allow.is_empty() && !deny.is_empty() {
+        return config.reject_as("both allow and deny", "one of the two");
+    }
+    Some(Acl {
+        allow,
+        deny,
+        counts_consumer_groups: counts_consumer_groups?,
+        hides_groups: hides_groups?,
+    })
+}
+
+fn groups(node: &Node<'_>) -> Option<Groups> {
+    let names = node.list(|item| item.text().map(str::to_owned))?;
+    let (unknown, known): (Vec<_>, _) = names.into_iter().partition(|name| is_template(name));
+    Some(Groups { known: known.into_iter().collect(), has_unknown: !unknown.is_empty() })
+}
+
+impl Groups {
+    fn is_empty(&self) -> bool {
+        self.known.is_empty() && !self.has_unknown
+    }
+}
+
+impl Lookup {
+    /// The options of a provider that are not the defaults.
+    pub(super) fn options(&self) -> Map<String, Value> {
+        let options = [
+            ("key_claim_name", (self.key_claim_name != "iss").then(|| json!(self.key_claim_name))),
+            ("secret_is_base64", self.secret_is_base64.then_some(Value::Bool(true))),
+            ("uri_param_names", self.uri_param_names.as_ref().map(|names| json!(names))),
+            ("cookie_names", self.cookie_names.as_ref().map(|names| json!(names))),
+            ("header_names", self.header_names.as_ref().map(|names| json!(names))),
+        ];
+        let given = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        given.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// The plugins that run for the requests of a route.
+#[derive(Clone, Copy)]
+pub(super) struct Applied<'k> {
+    pub(super) jwt: Option<&'k Jwt>,
+    pub(super) acl: Option<&'k Acl>,
+}
+
+impl<'k> Applied<'k> {
+    pub(super) fn to(kong: &'k Kong, position: usize, route: &Route) -> Self {
+        let find = |name: &str| {
+            let (service, own) = (route.service, Some(position));
+            let scopes = [(service, own), (None, own), (service, None), (None, None)];
+            scopes.into_iter().find_map(|scope| {
+                kong.plugins.iter().find(|plugin| {
+                    plugin.is_enabled
+                        && plugin.name == name
+                        && (plugin.scope.service, plugin.scope.route) == scope
+                })
+            })
+        };
+        Self {
+            jwt: find("jwt").and_then(|plugin| match &plugin.settings {
+                Settings::Jwt(jwt) => Some(jwt.as_ref()),
+                _ => None,
+            }),
+            acl: find("acl").and_then(|plugin| match &plugin.settings {
+                Settings::Acl(acl) => Some(acl),
+                _ => None,
+            }),
+        }
+    }
+
+    /// The other plugins that may run for a route, for any consumer.
+    pub(super) fn others(
+        kong: &'k Kong,
+        position: usize,
+        route: &Route,
+    ) -> impl Iterator<Item = &'k Plugin> {
+        let service = route.service;
+        kong.plugins.iter().filter(move |plugin| {
+            let scope = plugin.scope;
+            matches!(plugin.settings, Settings::Other)
+                && plugin.is_enabled
+                && (scope.route.is_none() || scope.route == Some(position))
+                && (scope.service.is_none() || scope.service == service)
+        })
+    }
+}
+
+/// What the requests of a route need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing.
+    Open,
+    /// A valid token, and what its consumer must be.
+    Token(Access),
+    /// Nobody passes.
+    Nobody,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Access {
+    /// Groups of which the consumer is in one; any if `None`.
+    pub(super) allow: Option<BTreeSet<String>>,
+    /// Groups of which it is in none.
+    pub(super) deny: BTreeSet<String>,
+    /// Whether one passes without a token, as the anonymous consumer.
+    pub(super) is_for_anonymous: bool,
+}
+
+impl Need {
+    /// What is needed where both hold.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Open, need) | (need, Self::Open) => need.clone(),
+            (Self::Nobody, _) | (_, Self::Nobody) => Self::Nobody,
+            (Self::Token(one), Self::Token(two)) => {
+                let allow = match (&one.allow, &two.allow) {
+                    (Some(one), Some(two)) => Some(one.intersection(two).cloned().collect()),
+                    (one, two) => one.as_ref().or(two.as_ref()).cloned(),
+                };
+                if allow.as_ref().is_some_and(BTreeSet::is_empty) {
+                    return Self::Nobody;
+                }
+                Self::Token(Access {
+                    allow,
+                    deny: one.deny.union(&two.deny).cloned().collect(),
+                    is_for_anonymous: one.is_for_anonymous && two.is_for_anonymous,
+                })
+            }
+        }
+    }
+
+    /// Whether whatever passes this one passes the other.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.and(other) == *self
+    }
+}
+
+impl Acl {
+    /// What is needed besides a token; an error says why nobody passes.
+    pub(super) fn need(&self) -> Result<Access, &'static str> {
+        let Self { allow, deny, counts_consumer_groups, .. } = self;
+        match () {
+            () if allow.is_empty() && deny.is_empty() => Err("acl allows nobody"),
+            () if deny.has_unknown => {
+                Err("acl denies a group of which only a placeholder is there")
+            }
+            () if !deny.is_empty() && *counts_consumer_groups => {
+                Err("acl denies consumer groups, which are not read")
+            }
+            () if !deny.is_empty() => Ok(Access { deny: deny.known.clone(), ..Access::default() }),
+            () if allow.known.is_empty() => {
+                Err("acl allows only groups of which there are placeholders")
+            }
+            () => Ok(Access { allow: Some(allow.known.clone()), ..Access::default() }),
+        }
+    }
+
+    /// Whether a part of what it allows is left out.
+    pub(super) const fn is_partial(&self) -> bool {
+        self.allow.has_unknown || self.counts_consumer_groups
+    }
+}
