@@ -82,7 +82,7 @@ impl LogLine {
         let status = denial.status(format);
         let text = json!({
             "event": event,
-            "code": denial.code(),
+            "code": denial.code().name(),
             "status": status,
             "rule": trace.rule,
             "provider": trace.provider.as_ref().map(|provider| &provider.name),

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use crate::callout::{CalloutFailure, CalloutReply, Service};
-use crate::denial::Denial;
+use crate::denial::Code;
 use crate::keys::{Algorithm, AlgorithmSet};
 use crate::time::{Span, UnixTime};
 use crate::verdict::Mode;
@@ -43,9 +43,9 @@ pub enum Ending {
     /// Answered with what a login's service said, or refused before it was asked.
     Login,
     /// Denied.
-    Denied(&'static str),
+    Denied(Code),
     /// Forwarded without identity, since the mode is shadow; else denied.
-    Shadow(&'static str),
+    Shadow(Code),
 }
 
 /// The caches.
@@ -157,7 +157,7 @@ fn label(name: &str) -> String {
 const REQUESTS: &str = "gatepass_requests_total";
 
 /// The series of a denial, for a filter that has no gateway.
-pub fn denials(code: &str) -> Series {
+pub fn denials(code: Code) -> Series {
     Series { kind: Kind::Counter, name: format!("{REQUESTS}.outcome.denied.code.{code}") }
 }
 
@@ -211,7 +211,7 @@ impl Tally {
         for position in 0..services.labels.len() {
             counters.extend(RESULTS.map(|result| Counter::Callouts(position, result)));
         }
-        let codes = || Denial::CODES.into_iter();
+        let codes = || Code::ALL.iter().copied();
         counters.extend(codes().map(|code| Counter::Requests(Ending::Denied(code))));
         if mode == Mode::Shadow {
             counters.extend(codes().map(|code| Counter::Requests(Ending::Shadow(code))));
@@ -257,8 +257,8 @@ impl Tally {
                     Ending::Jwks => ("jwks", "none"),
                     Ending::Revocation => ("revocation", "none"),
                     Ending::Login => ("login", "none"),
-                    Ending::Denied(code) => ("denied", code),
-                    Ending::Shadow(code) => ("shadow", code),
+                    Ending::Denied(code) => ("denied", code.name()),
+                    Ending::Shadow(code) => ("shadow", code.name()),
                 };
                 write!(name, "{REQUESTS}.outcome.{outcome}.code.{code}")
             }
@@ -390,7 +390,7 @@ mod tests {
         let mut tally = tally(Mode::Enforce, &[service("auth"), Rc::clone(&users)], &["shop"]);
         tally.ended(Ending::Allowed);
         tally.ended(Ending::Allowed);
-        tally.ended(Ending::Denied("token_missing"));
+        tally.ended(Ending::Denied(Code::TokenMissing));
         tally.evicted(Cache::Token, 3);
         tally.evicted(Cache::UserInfo, 0);
         let answer = Answer {
@@ -443,7 +443,6 @@ mod tests {
             let now = UnixTime::from_secs(1);
             tally.called(&service("s499"), &failed, now, now);
             tally.keys_age("p499", Span::from_secs(1));
-            tally.ended(Ending::Denied("no_such_code"));
             let name = "gatepass_fetches_total.service.others.result.not_sent";
             let counted: Vec<_> = taken(&mut tally).into_iter().map(|(name, _)| name).collect();
             let age = "gatepass_jwks_age_seconds.provider.others";
@@ -456,7 +455,7 @@ mod tests {
 
     #[test]
     fn shadow_has_series_in_shadow_mode_only() {
-        for (mode, expected) in [(Mode::Enforce, 0), (Mode::Shadow, Denial::CODES.len())] {
+        for (mode, expected) in [(Mode::Enforce, 0), (Mode::Shadow, Code::ALL.len())] {
             let series = tally(mode, &[], &[]).series();
             let shadow = series.iter().filter(|series| series.name.contains("outcome.shadow"));
             assert_eq!(shadow.count(), expected, "{mode:?}");

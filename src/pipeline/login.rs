@@ -54,7 +54,7 @@ impl Gateway {
         let Some(sealed_tokens) = self.sealed_tokens.clone() else { return Ok(None) };
         let Some((position, login)) = sealed_tokens.logins.find(head)? else { return Ok(None) };
         if let Some(Outcome::Login(reply)) = attempt.answer_for(&Purpose::Login(position)) {
-            let reply = reply.clone().ok_or(Denial::IssuerUnavailable)?;
+            let reply = reply.clone().ok_or(Denial::LoginUnavailable)?;
             self.tally.ended(Ending::Login);
             return Ok(Some(Verdict::Answer(reply)));
         }
@@ -86,7 +86,7 @@ impl Gateway {
         let sealed_tokens = self.sealed_tokens.clone();
         let login = sealed_tokens.as_ref().and_then(|sealed| sealed.logins.get(position));
         let Some(login) = login else {
-            return self.deny(&head, &Denial::IssuerUnavailable, &Trace::default());
+            return self.deny(&head, &Denial::LoginUnavailable, &Trace::default());
         };
         match self.ask_issuer(position, login, &head, cleansing, Some(body), now) {
             Ok(sent) => {
@@ -153,7 +153,7 @@ impl Gateway {
             LoginError::Method => answer(405).with_header("allow", Logins::methods()),
             LoginError::LengthMissing => answer(411),
             LoginError::TooLarge => answer(413),
-            LoginError::TooMany => return Err(Denial::IssuerUnavailable),
+            LoginError::TooMany => return Err(Denial::LoginUnavailable),
             LoginError::Path => return Err(Denial::PathAmbiguous),
         };
         self.tally.ended(Ending::Login);

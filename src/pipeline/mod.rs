@@ -132,7 +132,7 @@ impl Gateway {
     }
 
     fn noting_denial(&self, verdict: Verdict, denial: &Denial, trace: &Trace) -> Verdict {
-        self.noting(verdict, AccessNote { code: Some(denial.code()), ..trace.note.clone() })
+        self.noting(verdict, AccessNote { code: Some(denial.code().name()), ..trace.note.clone() })
     }
 
     fn noting(&self, verdict: Verdict, note: AccessNote) -> Verdict {

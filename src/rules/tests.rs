@@ -21,7 +21,7 @@ fn with_paths(paths: Vec<PathPattern>) -> Vec<Rule> {
 }
 
 fn position(rules: &Rules, head: &RequestHead) -> Result<Option<usize>, &'static str> {
-    rules.find(head).map(|found| found.map(|(position, _)| position)).map_err(|it| it.code())
+    rules.find(head).map(|found| found.map(|(position, _)| position)).map_err(|it| it.code().name())
 }
 
 fn of(rules: Vec<Rule>, allow_ambiguous_paths: bool) -> Rules {

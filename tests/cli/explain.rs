@@ -317,9 +317,7 @@ fn transaction_tokens() {
 
 #[test]
 fn every_code_of_a_denial_has_its_step() {
-    let denials = include_str!("../../src/denial.rs");
-    let codes = denials.split("const fn code").nth(1).unwrap();
-    let codes = codes.split("const fn class").next().unwrap().split('"').skip(1).step_by(2);
+    let codes = gatepass::denial::Code::ALL.iter().map(|code| code.name());
     let steps = include_str!("../../src/bin/gatepass/explain.rs");
     let steps = steps.split("fn step_of").nth(1).unwrap();
     let steps = steps.split("fn is_asked_by").next().unwrap();

@@ -180,7 +180,7 @@ async fn logins_that_fail_and_pages_that_pass() {
     let token = gateway.token("alice");
     service.issue(&token);
     let answer = gateway.send(Request::get("/login/leak")).await;
-    assert_eq!(answer.outcome(), "503 issuer_unavailable", "{answer}");
+    assert_eq!(answer.outcome(), "503 login_unavailable", "{answer}");
     assert_hides(&answer, &token);
     let answer = gateway.send(Request::get("/login/page")).await;
     assert_eq!(answer.body, "<form>caf\u{e9}</form>".as_bytes(), "{answer}");
@@ -203,6 +203,6 @@ async fn logins_that_fail_and_pages_that_pass() {
     }
     given(&gateway.send(log_in()).await);
     drop(service);
-    assert_eq!(gateway.send(log_in()).await.outcome(), "503 issuer_unavailable");
+    assert_eq!(gateway.send(log_in()).await.outcome(), "503 login_unavailable");
     gateway.assert_serves("logins that failed").await;
 }

@@ -1,7 +1,8 @@
 //! How a denial looks from outside.
 
-use gatepass::denial::Denial;
-use gatepass::gateway::HostTraits;
+use gatepass::callout::CalloutReply;
+use gatepass::denial::{Code, Denial};
+use gatepass::gateway::{HostTraits, Step};
 use gatepass::verdict::LocalReply;
 use serde_json::{Value, json};
 
@@ -42,6 +43,22 @@ fn every_denial_on(
         put(&mut config, "/token", json!({"from_cookies": ["session"]}));
         config
     };
+    let reference = {
+        let mut config = local.clone();
+        let asked = json!({
+            "service": "auth", "path": "/introspect", "client_id": "gate", "client_secret": "s",
+        });
+        put(&mut config, "/providers/shop/introspection", asked);
+        config
+    };
+    let (mut listed, mut endpoint, mut sealing) = (local.clone(), local.clone(), local.clone());
+    put(&mut listed, "/revocation", json!({"feed": {"service": "auth", "path": "/revocations"}}));
+    let requires = json!({"endpoint": {"requires": {"scopes_all": ["revoke"]}}});
+    put(&mut endpoint, "/revocation", requires);
+    let logins = json!([{
+        "match": {"path": "/login", "methods": ["GET"]}, "service": "auth", "json": ["/token"],
+    }]);
+    put(&mut sealing, "/sealed_tokens", json!({"keys": [SEAL_KEY], "logins": logins}));
     let users = with_users(base.clone());
     let remote = remote(base);
     let none = json!({});
@@ -60,11 +77,34 @@ fn every_denial_on(
         let payload = claims(json!({})).to_string();
         with(&local, "/", &KEY_A.sign(header, payload.as_bytes()))
     };
-    let waited = |config: &Value, reply: &gatepass::callout::CalloutReply| {
-        let bearer = format!("Bearer {}", alice());
+    let waited_with = |config: &Value, token: &str, reply: &CalloutReply| {
+        let bearer = format!("Bearer {token}");
         let (step, mut world) = begin(config, &[(":path", "/"), ("authorization", &bearer)]);
         answered(world.answer(step, reply))
     };
+    let waited = |config: &Value, reply: &CalloutReply| waited_with(config, &alice(), reply);
+    let entries = |body: &str| {
+        let bearer = format!("Bearer {}", token(json!({"scope": "revoke"})));
+        let (path, length) = ("/.well-known/gatepass/revocations", body.len().to_string());
+        let fields = [
+            (":path", path),
+            (":method", "POST"),
+            ("authorization", &bearer),
+            ("content-length", &length),
+        ];
+        let (Step::Receive(submission), mut world) = begin(&endpoint, &fields) else {
+            panic!("a body expected")
+        };
+        let now = world.now();
+        answered(world.gateway.submit(submission, Some(body.into()), now))
+    };
+    let login = |reply: &CalloutReply| {
+        let (step, mut world) = begin(&sealing, &[(":path", "/login"), (":method", "GET")]);
+        answered(world.answer(step, reply))
+    };
+    let of_another_key =
+        seal_keys("__________________________________________8").seal(b"a.b.c", b"").unwrap();
+    let alice_is_revoked = ok(&json!({"cursor": "1", "entries": [{"sub": "alice"}]}));
     let refused = |denial: &Denial| {
         let mut world = World::new(&local, host);
         answered(world.gateway.refuse(denial))
@@ -73,7 +113,7 @@ fn every_denial_on(
     let tokens = [("authorization", "Bearer a,Bearer b")];
     let exp = token(json!({"exp": START - 60}));
     let forged = KEY_B.token("a", &claims(none.clone()));
-    vec![
+    let denials = vec![
         ("header_repeated", plain(&local, &twice)),
         ("headers_too_many", refused(&Denial::HeadersTooMany { limit: 90 })),
         ("path_ambiguous", plain(&local, &[(":path", "/a//b")])),
@@ -104,22 +144,37 @@ fn every_denial_on(
         ("keys_unavailable", waited(&remote, &failed())),
         ("identity_unavailable", with(&forbidden, "/", &alice())),
         ("configuration_invalid", refused(&Denial::ConfigurationInvalid)),
-    ]
+        ("token_unsealable", with(&sealing, "/", &of_another_key)),
+        ("token_inactive", waited_with(&reference, "opaque", &ok(&json!({"active": false})))),
+        ("introspection_unavailable", waited_with(&reference, "opaque", &failed())),
+        ("token_revoked", waited(&listed, &alice_is_revoked)),
+        ("revocation_unavailable", waited(&listed, &failed())),
+        ("entries_invalid", entries("{}")),
+        ("login_unavailable", login(&failed())),
+    ];
+    let mut codes: Vec<_> = denials.iter().map(|(code, _)| *code).collect();
+    codes.sort_unstable();
+    let mut all: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
+    all.sort_unstable();
+    assert_eq!(codes, all, "each code once");
+    denials
 }
 
 /// Status and error of the challenge that a code must have (RFC 6750 section
 /// 3.1); no challenge at all where there is nothing to challenge for.
 fn expected(code: &str) -> (u16, Option<&'static str>) {
     match code {
-        "header_repeated" | "path_ambiguous" | "host_ambiguous" | "token_multiple" => {
-            (400, Some("invalid_request"))
-        }
+        "header_repeated" | "path_ambiguous" | "host_ambiguous" | "token_multiple"
+        | "entries_invalid" => (400, Some("invalid_request")),
         "headers_too_many" => (431, None),
         "token_missing" => (401, Some("")),
         "insufficient_scope" => (403, Some("insufficient_scope")),
         "group_forbidden" | "claim_forbidden" | "origin_forbidden" | "user_unknown" => (403, None),
         "user_info_unavailable"
         | "keys_unavailable"
+        | "introspection_unavailable"
+        | "revocation_unavailable"
+        | "login_unavailable"
         | "identity_unavailable"
         | "configuration_invalid" => (503, None),
         _ => (401, Some("invalid_token")),
@@ -171,7 +226,7 @@ fn bodies_as_kong_writes_them() {
             "headers_too_many" => message("Request header or cookie too large"),
             "token_missing" => message("Unauthorized"),
             "token_multiple" => message("Multiple tokens provided"),
-            "token_malformed" | "token_too_large" | "critical_header" => {
+            "token_malformed" | "token_too_large" | "critical_header" | "token_unsealable" => {
                 message("Bad token; invalid JSON")
             }
             "algorithm_not_allowed" => message("Bad token; invalid alg"),
@@ -183,9 +238,12 @@ fn bodies_as_kong_writes_them() {
             "token_not_yet_valid" => json!({"nbf": "token not valid yet"}),
             "lifetime_exceeded" => json!({"exp": "exceeds maximum allowed expiration"}),
             "claim_missing" => message("No mandatory 'sub' in claims"),
-            "audience_mismatch" | "claim_mismatch" | "token_type_mismatch" => {
-                message("Bad token; invalid claims")
-            }
+            "audience_mismatch"
+            | "claim_mismatch"
+            | "token_type_mismatch"
+            | "token_inactive"
+            | "token_revoked" => message("Bad token; invalid claims"),
+            "entries_invalid" => message("\"entries\" is nothing, not a list"),
             "insufficient_scope" | "group_forbidden" | "claim_forbidden" | "origin_forbidden"
             | "user_unknown" => message("You cannot consume this service"),
             _ => message("An unexpected error occurred"),

@@ -245,7 +245,7 @@ fn nothing_goes_out_in_which_a_token_could_be_left() {
             let step = world.begin(login(&[]));
             let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
             let reply = answered(world.answer(step, &service_says(status, &fields, &body)));
-            assert_eq!(code(&reply), "503 issuer_unavailable", "{case}");
+            assert_eq!(code(&reply), "503 login_unavailable", "{case}");
             let log = format!("{:?}", world.gateway.take_log());
             assert!(log.contains("login_failed"), "{case}: {log}");
             assert!(!log.contains(payload) && !log.contains(reference), "{case}: {log}");
@@ -260,7 +260,7 @@ fn nothing_goes_out_in_which_a_token_could_be_left() {
             ["application/json", "Application/JSON; charset=utf-8", "application/a+json"]
         {
             let says = service_says(200, &[("content-type", media_type)], &body);
-            assert_eq!(code(&logged_in(ENVOY, &says)), "503 issuer_unavailable", "{case}");
+            assert_eq!(code(&logged_in(ENVOY, &says)), "503 login_unavailable", "{case}");
         }
     }
 }
@@ -284,21 +284,21 @@ fn a_second_cookie_needs_a_host_that_can_send_it() {
     let reply = logged_in(ENVOY, &says);
     let cookies = reply.headers.iter().filter(|(name, _)| name == "set-cookie");
     assert_eq!(cookies.count(), 2);
-    assert_eq!(code(&logged_in(KONG, &says)), "503 issuer_unavailable");
+    assert_eq!(code(&logged_in(KONG, &says)), "503 login_unavailable");
 }
 
 #[test]
 fn a_service_that_fails_is_503() {
     for host in HOSTS {
         let reply = logged_in(host, &failed());
-        assert_eq!(code(&reply), "503 issuer_unavailable");
+        assert_eq!(code(&reply), "503 login_unavailable");
         assert_eq!(reply_field(&reply, "retry-after"), Some("1"));
     }
     let mut world = World::new(&config([]), ENVOY);
     for _ in 0..1000 {
         awaits(world.begin(login(&[])));
     }
-    assert_eq!(denied(world.begin(login(&[]))), denial(503, "issuer_unavailable"), "overload");
+    assert_eq!(denied(world.begin(login(&[]))), denial(503, "login_unavailable"), "overload");
 }
 
 #[test]
@@ -607,7 +607,7 @@ fn keys_are_changed_without_a_client_noticing() {
 fn shadow_mode_lets_no_login_go_by_unsealed() {
     let mut world = World::new(&config([("/mode", json!("shadow"))]), ENVOY);
     let step = world.begin(login(&[]));
-    assert_eq!(code(&answered(world.answer(step, &failed()))), "503 issuer_unavailable");
+    assert_eq!(code(&answered(world.answer(step, &failed()))), "503 login_unavailable");
     let step = world.begin(login(&[]));
     let says = service_says(200, &[JSON], &json!({"access_token": alice()}).to_string());
     let reply: Value = serde_json::from_slice(&answered(world.answer(step, &says)).body).unwrap();

@@ -114,7 +114,7 @@ each_host!(more_than_one_cookie, |host| {
     let reply = Reply::status(200).header("set-cookie", &cookie).header("set-cookie", "theme=dark");
     request.answer(reply);
     if host.is_kong() {
-        assert_denied(&request, 503, "issuer_unavailable");
+        assert_denied(&request, 503, "login_unavailable");
         assert!(host.logged("more than one cookie"));
     } else {
         let headers = request.reply().headers;
@@ -137,7 +137,7 @@ each_host!(a_reply_of_more_fields_than_the_host_can_list, |host| {
         let request = host.send(post());
         request.answer(with(fields));
         if host.is_kong() {
-            assert_denied(&request, 503, "issuer_unavailable");
+            assert_denied(&request, 503, "login_unavailable");
         } else {
             given(&request);
         }
@@ -153,7 +153,7 @@ each_host!(a_reply_may_hold_any_bytes, |host| {
     assert!(body.starts_with(b"caf\xe9\0\xff"), "{body:?}");
     let request = host.send(Head::get("/login"));
     request.answer(Reply::status(200).raw_header("x-name", b"caf\xe9"));
-    assert_denied(&request, 503, "issuer_unavailable");
+    assert_denied(&request, 503, "login_unavailable");
     let request = host.send(Head::get("/login"));
     request.answer(Reply::status(200).header("x-name", "café"));
     assert_eq!(request.reply().header("x-name").as_deref(), Some("café"));
@@ -163,7 +163,7 @@ each_host!(a_reply_in_which_a_token_is_left, |host| {
     open(host);
     let request = host.send(post());
     request.answer(issued(&token("alice")).header("x-token", &token("alice")));
-    assert_denied(&request, 503, "issuer_unavailable");
+    assert_denied(&request, 503, "login_unavailable");
     assert!(host.logged(r#""event":"login_failed""#));
     assert!(host.logged("a token is left in the header"));
 });
@@ -173,11 +173,11 @@ each_host!(a_service_that_fails, |host| {
     for reply in [Reply::failed(), Reply::without_status(), issued(&"x".repeat(5000))] {
         let request = host.send(post());
         request.answer(reply);
-        assert_denied(&request, 503, "issuer_unavailable");
+        assert_denied(&request, 503, "login_unavailable");
     }
     let silent = host.send(post());
     host.advance(1100);
-    assert_denied(&silent, 503, "issuer_unavailable");
+    assert_denied(&silent, 503, "login_unavailable");
     let wrong = host.send(post());
     wrong.answer(Reply::status(401).header("www-authenticate", "Basic realm=\"shop\""));
     assert_eq!(wrong.status(), 401, "its own refusals pass");

@@ -274,7 +274,7 @@ pub fn step_of(code: &str, detail: &str, configuration: &Value) -> &'static str 
         "consumer_unknown" => "consumer",
         "insufficient_scope" | "group_forbidden" | "claim_forbidden" => "authorize",
         "user_unknown" | "user_info_unavailable" => "user info",
-        "issuer_unavailable" => "head",
+        "login_unavailable" => "head",
         "identity_unavailable" => "mint",
         _ => "",
     }

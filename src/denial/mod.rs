@@ -4,10 +4,14 @@
 //! Texts name what was wrong with the request, never what a token, a key or a
 //! service's reply held.
 
+mod code;
+
 use std::fmt;
 
 use serde_json::{Value, json};
 
+use self::code::Class;
+pub use self::code::Code;
 use crate::http::{GrpcProtocol, RequestHead, percent_encode};
 use crate::rules::is_unambiguous;
 use crate::token::{Malformed, Part, Rejection, TokenError};
@@ -66,28 +70,9 @@ pub enum Denial {
     /// Which tokens are revoked is not known, or could not be noted.
     RevocationUnavailable,
     /// The login's service gave no reply that may be passed on.
-    IssuerUnavailable,
+    LoginUnavailable,
     /// No identity token could be made.
     IdentityUnavailable,
-}
-
-/// What kind of failure it is: decides status, challenge and gRPC status.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    /// The request itself is wrong: 400 with `invalid_request`.
-    Request,
-    /// 431, which has no challenge.
-    TooLarge,
-    /// No credentials: 401 with a bare challenge (RFC 6750 section 3.1).
-    Missing,
-    /// 401 with `invalid_token`.
-    Token,
-    /// 403 with `insufficient_scope`.
-    Scope,
-    /// 403; another token would not be asked for.
-    Forbidden,
-    /// 503 with `Retry-After`.
-    Unavailable,
 }
 
 /// The gRPC status codes that denials map to.
@@ -141,123 +126,57 @@ pub struct LoginRedirect {
 }
 
 impl Denial {
-    /// Every code: what is counted.
-    pub const CODES: [&'static str; 37] = [
-        "configuration_invalid",
-        "header_repeated",
-        "headers_too_many",
-        "path_ambiguous",
-        "host_ambiguous",
-        "token_missing",
-        "token_malformed",
-        "token_multiple",
-        "token_too_large",
-        "algorithm_not_allowed",
-        "key_unknown",
-        "signature_invalid",
-        "issuer_unknown",
-        "audience_mismatch",
-        "token_expired",
-        "token_not_yet_valid",
-        "lifetime_exceeded",
-        "claim_missing",
-        "claim_mismatch",
-        "token_type_mismatch",
-        "critical_header",
-        "token_unsealable",
-        "token_inactive",
-        "token_revoked",
-        "entries_invalid",
-        "consumer_unknown",
-        "insufficient_scope",
-        "group_forbidden",
-        "claim_forbidden",
-        "origin_forbidden",
-        "user_unknown",
-        "user_info_unavailable",
-        "keys_unavailable",
-        "introspection_unavailable",
-        "revocation_unavailable",
-        "issuer_unavailable",
-        "identity_unavailable",
-    ];
-
     /// The stable code, the same in bodies and logs.
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> Code {
         match self {
-            Self::ConfigurationInvalid => "configuration_invalid",
-            Self::HeaderRepeated(_) => "header_repeated",
-            Self::HeadersTooMany { .. } => "headers_too_many",
-            Self::PathAmbiguous => "path_ambiguous",
-            Self::HostAmbiguous => "host_ambiguous",
-            Self::TokenMissing => "token_missing",
-            Self::TokenMultiple => "token_multiple",
+            Self::ConfigurationInvalid => Code::ConfigurationInvalid,
+            Self::HeaderRepeated(_) => Code::HeaderRepeated,
+            Self::HeadersTooMany { .. } => Code::HeadersTooMany,
+            Self::PathAmbiguous => Code::PathAmbiguous,
+            Self::HostAmbiguous => Code::HostAmbiguous,
+            Self::TokenMissing => Code::TokenMissing,
+            Self::TokenMultiple => Code::TokenMultiple,
             Self::Token(rejection) => match rejection {
-                Rejection::Unreadable(TokenError::TooLarge { .. }) => "token_too_large",
-                Rejection::Unreadable(TokenError::Malformed(_)) => "token_malformed",
-                Rejection::Unreadable(TokenError::CriticalHeader { .. }) => "critical_header",
-                Rejection::ClaimMalformed(_) => "token_malformed",
-                Rejection::CredentialMalformed(_) => "token_malformed",
+                Rejection::Unreadable(TokenError::TooLarge { .. }) => Code::TokenTooLarge,
+                Rejection::Unreadable(TokenError::Malformed(_)) => Code::TokenMalformed,
+                Rejection::Unreadable(TokenError::CriticalHeader { .. }) => Code::CriticalHeader,
+                Rejection::ClaimMalformed(_) => Code::TokenMalformed,
+                Rejection::CredentialMalformed(_) => Code::TokenMalformed,
                 Rejection::AlgorithmUnknown | Rejection::AlgorithmNotAllowed => {
-                    "algorithm_not_allowed"
+                    Code::AlgorithmNotAllowed
                 }
-                Rejection::KeyUnknown | Rejection::CredentialUnknown(_) => "key_unknown",
-                Rejection::SignatureInvalid => "signature_invalid",
-                Rejection::IssuerUnknown => "issuer_unknown",
-                Rejection::AudienceMismatch => "audience_mismatch",
-                Rejection::Expired { .. } => "token_expired",
-                Rejection::NotYetValid { .. } => "token_not_yet_valid",
-                Rejection::LifetimeExceeded { .. } => "lifetime_exceeded",
-                Rejection::ClaimMissing(_) | Rejection::NotDates(_) => "claim_missing",
-                Rejection::ClaimMismatch(_) => "claim_mismatch",
-                Rejection::TypeMismatch => "token_type_mismatch",
+                Rejection::KeyUnknown | Rejection::CredentialUnknown(_) => Code::KeyUnknown,
+                Rejection::SignatureInvalid => Code::SignatureInvalid,
+                Rejection::IssuerUnknown => Code::IssuerUnknown,
+                Rejection::AudienceMismatch => Code::AudienceMismatch,
+                Rejection::Expired { .. } => Code::TokenExpired,
+                Rejection::NotYetValid { .. } => Code::TokenNotYetValid,
+                Rejection::LifetimeExceeded { .. } => Code::LifetimeExceeded,
+                Rejection::ClaimMissing(_) | Rejection::NotDates(_) => Code::ClaimMissing,
+                Rejection::ClaimMismatch(_) => Code::ClaimMismatch,
+                Rejection::TypeMismatch => Code::TokenTypeMismatch,
             },
-            Self::TokenUnsealable => "token_unsealable",
-            Self::TokenInactive => "token_inactive",
-            Self::TokenRevoked => "token_revoked",
-            Self::EntriesInvalid(_) => "entries_invalid",
-            Self::ConsumerUnknown => "consumer_unknown",
-            Self::InsufficientScope(_) => "insufficient_scope",
-            Self::GroupForbidden => "group_forbidden",
-            Self::ClaimForbidden(_) => "claim_forbidden",
-            Self::OriginForbidden => "origin_forbidden",
-            Self::UserUnknown => "user_unknown",
-            Self::UserInfoUnavailable => "user_info_unavailable",
-            Self::KeysUnavailable => "keys_unavailable",
-            Self::IntrospectionUnavailable => "introspection_unavailable",
-            Self::RevocationUnavailable => "revocation_unavailable",
-            Self::IssuerUnavailable => "issuer_unavailable",
-            Self::IdentityUnavailable => "identity_unavailable",
+            Self::TokenUnsealable => Code::TokenUnsealable,
+            Self::TokenInactive => Code::TokenInactive,
+            Self::TokenRevoked => Code::TokenRevoked,
+            Self::EntriesInvalid(_) => Code::EntriesInvalid,
+            Self::ConsumerUnknown => Code::ConsumerUnknown,
+            Self::InsufficientScope(_) => Code::InsufficientScope,
+            Self::GroupForbidden => Code::GroupForbidden,
+            Self::ClaimForbidden(_) => Code::ClaimForbidden,
+            Self::OriginForbidden => Code::OriginForbidden,
+            Self::UserUnknown => Code::UserUnknown,
+            Self::UserInfoUnavailable => Code::UserInfoUnavailable,
+            Self::KeysUnavailable => Code::KeysUnavailable,
+            Self::IntrospectionUnavailable => Code::IntrospectionUnavailable,
+            Self::RevocationUnavailable => Code::RevocationUnavailable,
+            Self::LoginUnavailable => Code::LoginUnavailable,
+            Self::IdentityUnavailable => Code::IdentityUnavailable,
         }
     }
 
     const fn class(&self) -> Class {
-        match self {
-            Self::HeaderRepeated(_)
-            | Self::PathAmbiguous
-            | Self::HostAmbiguous
-            | Self::TokenMultiple
-            | Self::EntriesInvalid(_) => Class::Request,
-            Self::HeadersTooMany { .. } => Class::TooLarge,
-            Self::TokenMissing => Class::Missing,
-            Self::Token(_)
-            | Self::TokenUnsealable
-            | Self::TokenInactive
-            | Self::TokenRevoked
-            | Self::ConsumerUnknown => Class::Token,
-            Self::InsufficientScope(_) => Class::Scope,
-            Self::GroupForbidden
-            | Self::ClaimForbidden(_)
-            | Self::OriginForbidden
-            | Self::UserUnknown => Class::Forbidden,
-            Self::ConfigurationInvalid
-            | Self::UserInfoUnavailable
-            | Self::KeysUnavailable
-            | Self::IntrospectionUnavailable
-            | Self::RevocationUnavailable
-            | Self::IssuerUnavailable
-            | Self::IdentityUnavailable => Class::Unavailable,
-        }
+        self.code().class()
     }
 
     /// The HTTP status. Kong's plugin answers 401 to whatever is wrong with
@@ -337,7 +256,7 @@ impl Denial {
         LocalReply::new(status)
             .with_header("content-type", media_type)
             .with_header("grpc-status", (self.grpc_status() as u8).to_string())
-            .with_header("grpc-message", self.code())
+            .with_header("grpc-message", self.code().name())
     }
 
     /// Where a browser goes to log in (302), when that is what would help: a
@@ -401,7 +320,7 @@ impl Denial {
         json!({
             "title": self.title(),
             "status": self.status(ErrorFormat::Problem),
-            "code": self.code(),
+            "code": self.code().name(),
             "detail": self.to_string(),
         })
         .to_string()
@@ -479,7 +398,7 @@ impl Denial {
             | Self::KeysUnavailable
             | Self::IntrospectionUnavailable
             | Self::RevocationUnavailable
-            | Self::IssuerUnavailable
+            | Self::LoginUnavailable
             | Self::IdentityUnavailable => "An unexpected error occurred",
         };
         json!({ "message": message }).to_string()
@@ -545,7 +464,7 @@ impl fmt::Display for Denial {
             Self::RevocationUnavailable => {
                 f.write_str("which tokens are revoked is not known at the moment")
             }
-            Self::IssuerUnavailable => {
+            Self::LoginUnavailable => {
                 f.write_str("the login service gave no answer that can be passed on")
             }
             Self::IdentityUnavailable => f.write_str("no identity token could be made"),
