@@ -34,7 +34,7 @@ use crate::identity::USERNAME_CLAIMS;
 use crate::json;
 use crate::keys::HostCrypto;
 use crate::revocation::Revocations;
-use crate::rules::{Requirements, Rules};
+use crate::rules::{Requirements, Rules, is_unambiguous};
 use crate::token::{ClaimPath, HeaderSource, OriginPolicy, TokenSources};
 use crate::verdict::Mode;
 
@@ -309,6 +309,10 @@ fn login_redirect(node: &Node<'_>) -> Option<LoginRedirect> {
         let is_path = text.starts_with('/') && !text.starts_with("//");
         if !is_path && !text.starts_with("https://") || text.contains(['#', ' ']) {
             return node.reject(ACCEPTED);
+        }
+        // A browser may ask for another path than this, and be sent on and on.
+        if is_path && !text.split('?').next().is_some_and(|path| is_unambiguous(path.as_bytes())) {
+            return node.reject("a path without dot segments, empty segments or encoded slashes");
         }
         Some(text.to_owned())
     });

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use self::code::Class;
 pub use self::code::Code;
-use crate::http::{GrpcProtocol, RequestHead, percent_encode};
+use crate::http::{Authority, GrpcProtocol, RequestHead, percent_decode, percent_encode};
 use crate::rules::is_unambiguous;
 use crate::token::{Malformed, Part, Rejection, TokenError};
 use crate::verdict::LocalReply;
@@ -123,6 +123,30 @@ pub struct LoginRedirect {
     pub to: String,
     /// Query parameter that takes the path to return to.
     pub return_to_param: String,
+}
+
+impl LoginRedirect {
+    /// Whether a request is for the login page itself.
+    fn is_target_of(&self, head: &RequestHead) -> bool {
+        let (authority, rest) = match self.to.strip_prefix("https://") {
+            Some(url) => url.split_at(url.find(['/', '?']).unwrap_or(url.len())),
+            None => ("", self.to.as_str()),
+        };
+        let path = rest.split('?').next().filter(|path| !path.is_empty()).unwrap_or("/");
+        percent_decode(path.as_bytes()) == percent_decode(head.target().path)
+            && (authority.is_empty() || is_same_host(authority, head))
+    }
+}
+
+/// Whether a request is for the host of an https URL.
+fn is_same_host(authority: &str, head: &RequestHead) -> bool {
+    let (Some(own), Some(asked)) = (Authority::parse(authority.as_bytes()), head.authority())
+    else {
+        return false;
+    };
+    // A request behind a proxy may have the port of neither.
+    own.host.eq_ignore_ascii_case(asked.host)
+        && asked.port.is_none_or(|port| port == own.port.unwrap_or(b"443"))
 }
 
 impl Denial {
@@ -263,7 +287,8 @@ impl Denial {
     /// navigation without a token that is valid.
     ///
     /// Someone whose token is good and who is no consumer is not sent: after the
-    /// next login they would be where they are.
+    /// next login they would be where they are. Nor is a request for the login
+    /// page itself: it would come back, each time with a longer address.
     ///
     /// The way back is a path on this host, percent-encoded as one query value;
     /// a target that a browser could read as another host (`//`, `/\`), or that
@@ -277,7 +302,7 @@ impl Denial {
         let login = settings.login_redirect.as_ref()?;
         let can_help =
             matches!(self.class(), Class::Missing | Class::Token) && *self != Self::ConsumerUnknown;
-        if !can_help || !head.is_navigation() {
+        if !can_help || !head.is_navigation() || login.is_target_of(head) {
             return None;
         }
         let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();

@@ -139,11 +139,42 @@ impl Rules {
     }
 }
 
+/// What a GET without a token may get at a path, whatever else is true of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Openness {
+    /// It may pass, with any token or none.
+    Open,
+    /// It may pass without a token; one that is not valid is denied.
+    Anonymous,
+    /// It is denied.
+    Closed,
+}
+
 impl Rules {
     /// Whether a rule asks for the header `name`, in any spelling of it.
     pub fn ask_header(&self, name: &[u8]) -> bool {
         let mut headers = self.rules.iter().flat_map(|rule| &rule.matcher.conditions.headers);
         headers.any(|header| header.name.is_spelled(name))
+    }
+
+    /// What a GET of `path` without a token may get: by the first rule that is
+    /// certainly for it, or one before that whose other conditions might hold.
+    pub fn openness(&self, path: &[u8]) -> Openness {
+        let Some(path) = canonical_path(path) else { return Openness::Closed };
+        for position in self.index.matching(&path) {
+            let Some(Rule { matcher, access }) = self.rules.get(position) else { continue };
+            let Conditions { methods, hosts, headers } = &matcher.conditions;
+            if !methods.is_empty() && !methods.iter().any(|method| method == "GET") {
+                continue;
+            }
+            match access {
+                Access::Bypass => return Openness::Open,
+                Access::Requires(needs) if needs.anonymous.is_some() => return Openness::Anonymous,
+                Access::Requires(_) if hosts.is_empty() && headers.is_empty() => break,
+                Access::Requires(_) => {}
+            }
+        }
+        Openness::Closed
     }
 
     /// Whether what a request needs may depend on a claim.

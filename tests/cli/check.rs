@@ -48,6 +48,52 @@ fn a_valid_configuration_in_every_form() {
     }
 }
 
+/// A browser would be sent from the login page to the login page.
+#[test]
+fn a_login_page_that_needs_a_token_is_refused() {
+    let desk = Desk::new();
+    let closed = json!({"match": {"path": "/login"}});
+    let open = json!({"match": {"path": "/login", "methods": ["GET"]}, "bypass": true});
+    let posts = json!({"match": {"path": "/login", "methods": ["POST"]}, "bypass": true});
+    let anonymous =
+        json!({"match": {"path_prefix": "/login"}, "requires": {"allow_missing": true}});
+    let staff = json!({"match": {"path": "/login", "hosts": ["staff.example"]}});
+    let on_staff = json!({"match": {"path": "/login", "hosts": ["staff.example"]}, "bypass": true});
+    let sealed = json!({"keys": ["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="], "logins": [
+        {"match": {"path": "/login", "methods": ["GET", "POST"]}, "service": "auth",
+         "json": ["/token"]},
+    ]});
+    for (case, to, rules, more, expected) in [
+        ("a bypass", "/login?app=1", json!([open]), json!({}), Ok("")),
+        ("no rule", "/login", json!([]), json!({}), Err(())),
+        ("a rule that asks", "/login", json!([closed]), json!({}), Err(())),
+        ("another method", "/login", json!([posts]), json!({}), Err(())),
+        ("too late", "/login", json!([closed, open]), json!({}), Err(())),
+        ("for some host", "/login", json!([staff, open]), json!({}), Ok("")),
+        ("on some host", "/login", json!([on_staff]), json!({}), Ok("")),
+        ("anonymous", "/login", json!([anonymous]), json!({}), Ok("cookie has ended")),
+        ("elsewhere", "https://login.example/login", json!([]), json!({}), Ok("")),
+        ("a sealed login", "/login", json!([]), json!({ "sealed_tokens": sealed }), Ok("")),
+    ] {
+        let mut own = changed([("/rules", rules)]);
+        own["errors"] = json!({ "login_redirect": { "to": to } });
+        for (name, section) in more.as_object().unwrap() {
+            own[name] = section.clone();
+        }
+        desk.put("own.json", &own.to_string());
+        let run = desk.run(&["check", "own.json"]).ended(i32::from(expected.is_err()));
+        let place = "own.json: $.errors.login_redirect.to: ";
+        match expected {
+            Ok("") => assert!(!run.out.contains(place), "{case}: {}", run.out),
+            Ok(warning) => assert!(run.out.contains(warning), "{case}: {}", run.out),
+            Err(()) => {
+                let problem = format!("{place}found {to:?}, which needs a token itself");
+                assert!(run.out.starts_with(&problem), "{case}: {}", run.out);
+            }
+        }
+    }
+}
+
 #[test]
 fn every_problem_with_its_place() {
     let desk = Desk::new();

@@ -339,6 +339,8 @@ fn texts_of_a_certain_form() {
         ("/errors/login_redirect/to", json!("http://login.example"), "an https URL"),
         ("/errors/login_redirect/to", json!("javascript:alert(1)"), "an https URL"),
         ("/errors/login_redirect/to", json!("/login#x"), "an https URL"),
+        ("/errors/login_redirect/to", json!("/a/../login"), "without dot segments"),
+        ("/errors/login_redirect/to", json!("/a//login?a=b"), "without dot segments"),
         ("/errors/login_redirect/return_to_param", json!("a&b"), "a name of letters"),
     ]);
 }

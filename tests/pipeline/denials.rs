@@ -343,6 +343,35 @@ fn a_person_without_a_valid_token_is_sent_to_log_in() {
     }
 }
 
+/// Where the login page itself needs a token, nobody is sent on and on.
+#[test]
+fn a_login_page_that_needs_a_token_is_denied_as_such() {
+    for (case, to, host, path, is_sent) in [
+        ("elsewhere", "/login?app=1", "shop.example", "/orders", true),
+        ("the page", "/login?app=1", "shop.example", "/login", false),
+        ("on its way", "/login", "shop.example", "/login?return_to=%2Flogin", false),
+        ("encoded", "/login", "shop.example", "/%6Cogin", false),
+        ("encoded itself", "/%6Cogin", "shop.example", "/login", false),
+        ("another page", "/login", "shop.example", "/login/help", true),
+        ("the whole host", "https://shop.example", "shop.example", "/", false),
+        ("with a query", "https://shop.example?a=/b", "shop.example", "/", false),
+        ("by its URL", "https://Shop.example/login", "shop.example:443", "/login?x=1", false),
+        ("a port unsaid", "https://shop.example:8443/login", "shop.example", "/login", false),
+        ("another port", "https://shop.example/login", "shop.example:8443", "/login", true),
+        ("another host", "https://login.example/login", "shop.example", "/login", true),
+    ] {
+        let errors = json!({ "login_redirect": { "to": to } });
+        let ended = format!("Bearer {}", token(json!({"exp": START - 61})));
+        for token in [None, Some(("authorization", ended.as_str()))] {
+            let mut fields = vec![(":path", path), (":authority", host), ("accept", "text/html")];
+            fields.extend(token);
+            let mut world = World::new(&local([("/errors", errors.clone())]), ENVOY);
+            let reply = answered(world.begin(head(&fields)));
+            assert_eq!(reply.status, if is_sent { 302 } else { 401 }, "{case}: {reply:?}");
+        }
+    }
+}
+
 #[test]
 fn the_way_back_leads_nowhere_else() {
     for (path, back) in [

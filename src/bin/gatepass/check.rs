@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 
 use gatepass::config::{Problem, Problems};
+use gatepass::gateway::Settings;
+use gatepass::http::RequestHead;
+use gatepass::rules::Openness;
 use serde_json::{Value, json};
 
 use crate::arguments::Check;
@@ -25,7 +28,10 @@ impl Finding {
     fn of(configuration: &Configuration) -> Self {
         let now = outside::now();
         let (mut problems, warnings) = match configuration.read() {
-            Ok(settings) => (Vec::new(), warnings::all(configuration, &settings, now)),
+            Ok(settings) => (
+                Vec::from_iter(closed_login(configuration, &settings)),
+                warnings::all(configuration, &settings, now),
+            ),
             Err(Problems(problems)) => {
                 let placed = problems.iter().map(|problem| placed(&configuration.path, problem));
                 (placed.collect(), warnings::of_frame(configuration))
@@ -110,6 +116,25 @@ pub fn run(arguments: &Check) -> Result<Output, Failure> {
         output.notes += "gatepass: --no-env checks without the secrets\n";
     }
     Ok(output)
+}
+
+/// A login page that nobody gets to see who needs it. The filter does not refuse
+/// that: it may stand where no request for the page comes.
+fn closed_login(configuration: &Configuration, settings: &Settings) -> Option<Problem> {
+    let login = settings.errors.login_redirect.as_ref()?;
+    let path = warnings::login_path(login)?;
+    let head = RequestHead::new([(":method", "GET"), (":path", path)]);
+    let sealed = settings.sealed_tokens.as_ref();
+    let is_login = sealed.is_some_and(|sealed| !matches!(sealed.logins.find(&head), Ok(None)));
+    if is_login || settings.rules.openness(path.as_bytes()) != Openness::Closed {
+        return None;
+    }
+    Some(Problem {
+        path: format!("{}.errors.login_redirect.to", configuration.path),
+        found: format!("{:?}, which needs a token itself", login.to),
+        accepted: "a page that a rule lets pass (bypass: true), or an https URL elsewhere"
+            .to_owned(),
+    })
 }
 
 /// Variables that the configuration names and the host's file keeps from the

@@ -1,6 +1,8 @@
 //! What a valid configuration is warned of: few things, each with what to do.
 
+use gatepass::denial::LoginRedirect;
 use gatepass::gateway::Settings;
+use gatepass::rules::Openness;
 use gatepass::time::UnixTime;
 use serde_json::Value;
 
@@ -31,6 +33,11 @@ pub fn all(configuration: &Configuration, settings: &Settings, now: UnixTime) ->
     list.tokens(document);
     list.signing_keys(document, settings, now);
     list.rules(document);
+    let login = settings.errors.login_redirect.as_ref().and_then(login_path);
+    if login.is_some_and(|path| settings.rules.openness(path.as_bytes()) == Openness::Anonymous) {
+        let text = "the page is denied to a browser whose cookie has ended: use bypass for it";
+        list.add(".errors.login_redirect.to", text);
+    }
     if document.get("mode").is_some_and(|mode| mode == "shadow") {
         list.add(".mode", "nothing is enforced: requests that would be denied pass");
     }
@@ -39,6 +46,11 @@ pub fn all(configuration: &Configuration, settings: &Settings, now: UnixTime) ->
         list.add(".revocation.failure_mode", "revoked tokens pass while the feed fails");
     }
     list.warnings
+}
+
+/// The path of a login page that is behind the filter itself.
+pub fn login_path(login: &LoginRedirect) -> Option<&str> {
+    login.to.starts_with('/').then(|| login.to.split('?').next())?
 }
 
 struct List<'a> {
