@@ -198,6 +198,11 @@ impl Callouts {
         self.latest.contains_key(purpose)
     }
 
+    /// How many are in flight.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     pub(crate) fn close(&mut self, id: FlightId) -> Option<Flight> {
         let flight = self.open.remove(&id)?;
         if self.latest.get(&flight.purpose) == Some(&id) {

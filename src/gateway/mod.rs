@@ -367,6 +367,11 @@ impl Gateway {
         }
     }
 
+    /// How many callouts are under way.
+    pub fn in_flight(&self) -> usize {
+        self.callouts.len()
+    }
+
     /// What [`Gateway::take_metrics`] gives readings of.
     pub fn metrics(&self) -> Vec<Series> {
         self.tally.series()

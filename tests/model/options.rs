@@ -24,9 +24,6 @@ pub const MALFORMED_PREFLIGHTS: bool = false;
 /// Tokens that ended within the clock skew. They get an identity.
 pub const ENDED_WITHIN_SKEW: bool = false;
 
-/// Headers spelled with another character than `-` or `_`.
-pub const OTHER_SPELLINGS: bool = false;
-
 /// A token and user info that both name the user.
 pub const TWO_USERNAMES: bool = false;
 
@@ -41,3 +38,11 @@ pub const UPGRADES: bool = false;
 /// Paths that lead elsewhere after a second decoding, or as some servers read
 /// them. They count as plain.
 pub const TWICE_DECODED_PATHS: bool = false;
+
+/// A clock that is set back, by less than the facts are old or by more. What was
+/// learned at a time that is still to come is taken for new.
+pub const CLOCKS_SET_BACK: bool = false;
+
+/// Configurations that are replaced by ones with other paths. They forget what was
+/// revoked.
+pub const LEDGERS_OUTLIVE_CONFIGURATIONS: bool = false;

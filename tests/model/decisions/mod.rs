@@ -279,7 +279,7 @@ const REQUESTS: usize = 24;
 #[test]
 fn every_verdict_is_that_of_the_model() {
     let (mut denied, mut forwarded, mut codes) = (0, 0, HashMap::<String, usize>::new());
-    rounds("decisions", 6, |seed| {
+    rounds("decisions", 200, |seed| {
         let mut dice = Dice::new(seed);
         let config = configuration::configuration(&mut dice);
         let Some(mut gateway) = gateway(&config) else {

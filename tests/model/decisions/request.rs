@@ -160,7 +160,7 @@ fn forged(dice: &mut Dice, fields: &mut Vec<(&str, String)>) {
     if dice.chance(3) {
         fields.push((dice.pick(&names), "forged".into()));
     }
-    if options::OTHER_SPELLINGS && dice.chance(4) {
+    if dice.chance(4) {
         fields.push((dice.pick(&odd), "forged".into()));
     }
 }

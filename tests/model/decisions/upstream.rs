@@ -5,7 +5,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::super::json::Json;
-use super::super::options;
 use super::rules::lookup;
 
 /// Where a token stands in a request.
@@ -62,11 +61,7 @@ fn is_token_header(config: &Json, name: &str, value: &str) -> bool {
 
 /// A name as a service behind may read it.
 fn spelling(name: &str) -> String {
-    let one = |c: char| match c {
-        '_' => '-',
-        c if options::OTHER_SPELLINGS && !c.is_ascii_alphanumeric() => '-',
-        c => c.to_ascii_lowercase(),
-    };
+    let one = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     name.chars().map(one).collect()
 }
 

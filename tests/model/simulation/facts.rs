@@ -1,0 +1,212 @@
+//! What the model knows: when which worker heard what, and what follows for a
+//! request that passes.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::super::json::Json;
+use super::outside::{
+    CACHE_MS, FEED_STALE_MS, Fact, ISSUERS, MAX_STALE_MS, USER_STALE_MS, USER_TTL_MS, listener_of,
+};
+
+/// A public token, as its maker knows it.
+#[derive(Clone, Debug)]
+pub struct Public {
+    pub text: String,
+    pub issuer: usize,
+    pub kid: usize,
+    /// The number of the key that signed it.
+    pub key: u64,
+    pub sub: &'static str,
+    pub jti: String,
+    pub iat: i64,
+    pub exp: i64,
+}
+
+/// Something that a worker heard.
+#[derive(Debug)]
+pub struct Heard {
+    pub worker: usize,
+    pub fact: Fact,
+    /// What the worker's clock said when it came, and when it was asked for.
+    pub clock: i64,
+    pub asked_clock: i64,
+    /// When it was asked for, in real time.
+    pub asked: i64,
+}
+
+/// How far ahead a time may be that counts as now.
+const AHEAD_MS: i64 = 1000;
+
+impl Heard {
+    /// Whether it may still decide something, by its age on the clock.
+    fn is_within(&self, most: i64, clock: i64) -> bool {
+        let counts = |then: i64| then <= clock + AHEAD_MS && clock < then + most;
+        counts(self.clock) || counts(self.asked_clock)
+    }
+}
+
+/// An entry that every worker of a listener must know by now.
+#[derive(Debug)]
+struct Revoked {
+    listener: usize,
+    entry: Value,
+    /// The furthest that the clock came since.
+    clock: i64,
+}
+
+#[derive(Default)]
+pub struct Facts {
+    heard: Vec<Heard>,
+    revoked: Vec<Revoked>,
+    /// By `jti`: the worker and the token.
+    identities: HashMap<String, (usize, String)>,
+    /// When the clock jumped last, in real time.
+    pub jumped: i64,
+    /// Whether every answer counts that is newer than those before it. On Kong
+    /// requests fetch keys beside one another, and only the first keys count.
+    pub is_ordered: bool,
+}
+
+impl Facts {
+    pub fn hear(&mut self, heard: Heard) {
+        self.heard.push(heard);
+    }
+
+    /// Notes how far the clock came.
+    pub fn see(&mut self, clock: i64) {
+        for revoked in &mut self.revoked {
+            revoked.clock = revoked.clock.max(clock);
+        }
+    }
+
+    pub fn revoke(&mut self, listener: usize, entries: &[Value], clock: i64) {
+        let all = entries.iter().cloned();
+        self.revoked.extend(all.map(|entry| Revoked { listener, entry, clock }));
+    }
+
+    /// Whether a token is named by an entry that everybody must know.
+    fn is_revoked(&self, token: &Public) -> bool {
+        self.revoked.iter().any(|revoked| {
+            let ended = revoked.entry["until"].as_i64();
+            revoked.listener == listener_of(token.issuer)
+                && ended.is_none_or(|until| revoked.clock / 1000 < until)
+                && names(&revoked.entry, token)
+        })
+    }
+
+    /// Whether any entry gives a reason to call a token revoked.
+    pub fn may_be_revoked(
+        &self,
+        token: &Public,
+        feed: &[Value],
+        posted: &[(usize, Value)],
+    ) -> bool {
+        let listener = listener_of(token.issuer);
+        let posted = posted.iter().filter(|(own, _)| *own == listener).map(|(_, entry)| entry);
+        let feed = if listener == 0 { feed } else { &[] };
+        feed.iter().chain(posted).any(|entry| names(entry, token))
+    }
+
+    /// What is wrong with a request that passed with this token and identity.
+    pub fn check(
+        &mut self,
+        worker: usize,
+        token: &Public,
+        identity: &Json,
+        clock: i64,
+    ) -> Result<(), String> {
+        let wrong = |what: &str| Err(format!("{what}: {token:?} at {clock}, {identity}"));
+        if token.exp * 1000 <= clock {
+            return wrong("a token that is over passed");
+        }
+        if self.is_revoked(token) {
+            return wrong("a revoked token passed");
+        }
+        let own = self.heard.iter().filter(
+            |heard| matches!(&heard.fact, Fact::Keys(issuer, _) if *issuer == token.issuer),
+        );
+        let own: Vec<&Heard> = own.collect();
+        // The latest of what this worker asked for itself; others may know more.
+        let latest = own.iter().filter(|heard| heard.worker == worker);
+        let latest = latest.map(|heard| heard.asked).max();
+        let latest = latest.filter(|latest| self.is_ordered && *latest > self.jumped);
+        let is_newest = |heard: &Heard| latest.is_none_or(|latest| heard.asked >= latest);
+        let has = |heard: &Heard| matches!(&heard.fact, Fact::Keys(_, keys) if keys.contains(&(token.kid, token.key)));
+        let mut valid = own.iter().filter(|heard| heard.is_within(CACHE_MS + MAX_STALE_MS, clock));
+        if !valid.any(|heard| has(heard) && is_newest(heard)) {
+            let what = "no key set of its issuer that may count now has the token's key";
+            return wrong(&format!("{what}: worker {worker}, {own:#?}"));
+        }
+        if listener_of(token.issuer) == 0 {
+            let mut pages =
+                self.heard.iter().filter(|heard| matches!(heard.fact, Fact::Page(_, true)));
+            if !pages.any(|heard| heard.is_within(FEED_STALE_MS, clock)) {
+                return wrong("the list of revoked tokens was not read");
+            }
+        }
+        self.check_user(worker, token, identity, clock).or_else(|what| wrong(&what))?;
+        self.check_identity(worker, token, identity, clock).or_else(|what| wrong(&what))
+    }
+
+    fn check_user(
+        &self,
+        worker: usize,
+        token: &Public,
+        identity: &Json,
+        clock: i64,
+    ) -> Result<(), String> {
+        let as_of = identity.get("as_of").and_then(Json::integer).ok_or("no user")?;
+        let path = identity.get("path").and_then(Json::text).ok_or("no user")?;
+        let expected = format!(
+            "/users/{}/{}",
+            ISSUERS[token.issuer].replace(':', "%3A").replace('/', "%2F"),
+            token.sub
+        );
+        if path != expected {
+            return Err(format!("another user, not {expected}"));
+        }
+        let most = USER_TTL_MS + USER_STALE_MS;
+        let is_it = |heard: &&Heard| {
+            let Fact::User(known, at) = &heard.fact else { return false };
+            heard.worker == worker && known == path && *at == as_of
+        };
+        let mut heard = self.heard.iter().filter(is_it);
+        if heard.any(|heard| heard.is_within(most, clock)) {
+            Ok(())
+        } else {
+            Err("the user's data is too old".to_owned())
+        }
+    }
+
+    fn check_identity(
+        &mut self,
+        worker: usize,
+        token: &Public,
+        identity: &Json,
+        clock: i64,
+    ) -> Result<(), String> {
+        let number = |name: &str| identity.get(name).and_then(Json::integer);
+        let (iat, exp) = (number("iat").ok_or("no iat")?, number("exp").ok_or("no exp")?);
+        if exp > token.exp || iat * 1000 > clock + AHEAD_MS || exp * 1000 <= clock {
+            return Err("its times".to_owned());
+        }
+        if identity.get("sub").and_then(Json::text) != Some(token.sub) {
+            return Err("its subject".to_owned());
+        }
+        let jti = identity.get("jti").and_then(Json::text).ok_or("no jti")?;
+        let of = (worker, token.text.clone());
+        let known = self.identities.entry(jti.to_owned()).or_insert_with(|| of.clone());
+        if *known == of { Ok(()) } else { Err("its jti is another one's".to_owned()) }
+    }
+}
+
+fn names(entry: &Value, token: &Public) -> bool {
+    let is_named = entry["sub"] == token.sub
+        || entry["jti"] == token.jti.as_str()
+        || entry["client_id"] == "web";
+    let is_from = entry.get("iss").is_none_or(|issuer| issuer == ISSUERS[token.issuer]);
+    let is_before = entry["issued_before"].as_i64().is_none_or(|before| token.iat < before);
+    is_named && is_from && is_before
+}

@@ -1,0 +1,220 @@
+//! Everybody around the workers: issuers with keys that change, a user service, a
+//! feed. Each reply comes with what it is about, for the model.
+
+use ed25519_dalek::{Signer, SigningKey};
+use gatepass::callout::{Callout, CalloutReply};
+use serde_json::{Value, json};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
+
+use super::super::options;
+use super::super::support::{self, START};
+
+/// What a reply is about.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// The keys of an issuer: key id and number.
+    Keys(usize, Vec<(usize, u64)>),
+    /// A user's data: the path, and when it was so.
+    User(String, i64),
+    /// The feed up to this entry, and whether that is its end.
+    Page(usize, bool),
+    /// Something that says nothing about any of these.
+    Nothing,
+}
+
+/// The issuers: two behind one cluster for the first listener, two with their own
+/// discovery services and one service of keys for the second.
+pub const ISSUERS: [&str; 4] =
+    ["https://a.example", "https://b.example", "https://d.example", "https://e.example"];
+
+/// The listener at which an issuer's tokens are good.
+pub const fn listener_of(issuer: usize) -> usize {
+    issuer / 2
+}
+
+pub const CACHE_MS: i64 = 20_000;
+pub const MAX_STALE_MS: i64 = 40_000;
+pub const USER_TTL_MS: i64 = 5_000;
+pub const USER_STALE_MS: i64 = 10_000;
+pub const FEED_STALE_MS: i64 = 20_000;
+
+/// Where a version of the configurations takes revocations.
+pub const fn endpoint(version: usize) -> &'static str {
+    if version == 0 { "/revoke" } else { "/withdraw" }
+}
+
+/// The configuration of a listener, in one of its versions.
+pub fn configuration(listener: usize, version: usize) -> Value {
+    let times = |mut endpoint: Value| {
+        endpoint["cache_seconds"] = (CACHE_MS / 1000).into();
+        endpoint["max_stale_seconds"] = (MAX_STALE_MS / 1000).into();
+        endpoint["unknown_kid_cooldown_seconds"] = 3.into();
+        endpoint
+    };
+    let provider = |issuer: usize, kind: &str, endpoint: Value| {
+        json!({
+            "issuer": ISSUERS[issuer], "audiences": ["api"], "clock_skew_seconds": 0,
+            kind: times(endpoint),
+        })
+    };
+    // They differ in nothing but the service of their documents.
+    let discovery = |service: &str| json!({"service": service, "jwks_service": "keys"});
+    let providers = match listener {
+        0 => json!({
+            "a": provider(0, "remote_jwks", json!({"service": "idp", "path": "/a.json"})),
+            "b": provider(1, "discovery", json!({"service": "idp", "path": "/b/openid"})),
+        }),
+        _ => json!({
+            "d": provider(2, "discovery", discovery("idp-d")),
+            "e": provider(3, "discovery", discovery("idp-e")),
+        }),
+    };
+    let path = endpoint(version);
+    let requires = json!({"scopes_all": ["admin"]});
+    let mut config = json!({
+        "services": {},
+        "providers": providers,
+        "user_info": {
+            "service": "users", "path": "/users/{iss}/{sub}",
+            "claims": {"as_of": "/as_of", "path": "/path"},
+            "cache": {"ttl_seconds": USER_TTL_MS / 1000, "negative_ttl_seconds": 1,
+                "stale_if_error_seconds": USER_STALE_MS / 1000, "max_entries": 6},
+        },
+        "identity_token": {
+            "issuer": "https://gateway.internal", "audiences": ["services"], "ttl_seconds": 60,
+            "signing_keys": [{"algorithm": "EdDSA", "private_key": support::gateway_key("EdDSA")}],
+        },
+        "revocation": {"endpoint": {"path": path, "requires": requires}},
+        "limits": {"token_cache_entries": 8},
+    });
+    for service in ["idp", "idp-d", "idp-e", "keys", "users", "feeds"] {
+        config["services"][service] = json!({"upstream": service, "timeout_ms": 1000});
+    }
+    if listener == 0 {
+        config["revocation"]["feed"] = json!({
+            "service": "feeds", "path": if version == 0 { "/list" } else { "/entries" },
+            "poll_seconds": 3, "max_stale_seconds": FEED_STALE_MS / 1000,
+        });
+    }
+    if options::PROVIDERS_TOLD_APART {
+        config["identity_token"]["subject"] = "{sub}".into();
+    }
+    config
+}
+
+fn secret(number: u64) -> SigningKey {
+    let mut seed = [7; 32];
+    seed[..8].copy_from_slice(&number.to_be_bytes());
+    SigningKey::from_bytes(&seed)
+}
+
+/// A token with these claims, signed by a key.
+pub fn signed(kid: usize, number: u64, claims: &Value) -> String {
+    let header = json!({"alg": "EdDSA", "kid": format!("k{kid}"), "typ": "JWT"}).to_string();
+    let input = format!("{}.{}", BASE64URL.encode(header), BASE64URL.encode(claims.to_string()));
+    let signature = secret(number).sign(input.as_bytes());
+    format!("{input}.{}", BASE64URL.encode(signature.to_bytes()))
+}
+
+/// The services.
+pub struct Outside {
+    /// The keys that each issuer publishes.
+    pub keys: [Vec<(usize, u64)>; 4],
+    /// Those that it has withdrawn.
+    pub withdrawn: [Vec<(usize, u64)>; 4],
+    next_key: u64,
+    /// The feed's entries.
+    pub feed: Vec<Value>,
+}
+
+impl Outside {
+    pub fn new() -> Self {
+        let mut outside = Self {
+            keys: Default::default(),
+            withdrawn: Default::default(),
+            next_key: 0,
+            feed: Vec::new(),
+        };
+        (0..4).for_each(|issuer| outside.add_key(issuer, 0));
+        outside
+    }
+
+    /// A number that no issuer has published a key of.
+    pub const fn unpublished(&self) -> u64 {
+        self.next_key + 1_000_000
+    }
+
+    /// Publishes a new key, in the place of one with the same id.
+    pub fn add_key(&mut self, issuer: usize, kid: usize) {
+        self.withdraw(issuer, kid);
+        self.keys[issuer].push((kid, self.next_key));
+        self.next_key += 1;
+    }
+
+    /// Withdraws the key with an id.
+    pub fn withdraw(&mut self, issuer: usize, kid: usize) {
+        let gone = self.keys[issuer].iter().position(|(known, _)| *known == kid);
+        if let Some(at) = gone {
+            let key = self.keys[issuer].remove(at);
+            self.withdrawn[issuer].push(key);
+        }
+    }
+
+    /// The answer to a callout.
+    pub fn answer(&self, callout: &Callout, real: i64) -> (Fact, CalloutReply) {
+        let path = callout.path.as_str();
+        let leads = |issuer: usize, to: &str| {
+            let document =
+                json!({"issuer": ISSUERS[issuer], "jwks_uri": format!("https://idp{to}")});
+            (Fact::Nothing, support::ok(&document))
+        };
+        match (callout.service.upstream.as_str(), path) {
+            ("idp", "/a.json") => self.key_set(0),
+            ("idp", "/b/openid") => leads(1, "/b.json"),
+            ("idp", "/b.json") => self.key_set(1),
+            ("idp-d", _) => leads(2, "/d.json"),
+            ("idp-e", _) => leads(3, "/e.json"),
+            ("keys", "/d.json") => self.key_set(2),
+            ("keys", "/e.json") => self.key_set(3),
+            ("users", path) => {
+                let sub = path.rsplit('/').next().expect("a subject");
+                let body = json!({"sub": sub, "as_of": real, "path": path});
+                (Fact::User(path.to_owned(), real), support::ok(&body))
+            }
+            ("feeds", path) => {
+                let since = path.split_once("since=").map_or(0, |(_, at)| at.parse().unwrap());
+                let end = self.feed.len().min(since + 2);
+                let page = json!({
+                    "cursor": end.to_string(), "entries": self.feed[since..end],
+                    "more": end < self.feed.len(),
+                });
+                (Fact::Page(end, end == self.feed.len()), support::ok(&page))
+            }
+            other => panic!("nobody has {other:?}"),
+        }
+    }
+
+    fn key_set(&self, issuer: usize) -> (Fact, CalloutReply) {
+        let jwk = |(kid, number): &(usize, u64)| {
+            let public = secret(*number).verifying_key();
+            json!({
+                "kty": "OKP", "crv": "Ed25519", "x": BASE64URL.encode(public.to_bytes()),
+                "kid": format!("k{kid}"), "use": "sig",
+            })
+        };
+        let keys: Vec<Value> = self.keys[issuer].iter().map(jwk).collect();
+        // A set without a key is no answer: the one before it goes on.
+        let fact = match keys.is_empty() {
+            true => Fact::Nothing,
+            false => Fact::Keys(issuer, self.keys[issuer].clone()),
+        };
+        (fact, support::jwks(&keys))
+    }
+}
+
+/// The issuers' clocks, in seconds: they are right.
+pub const fn issuer_time(real: i64) -> i64 {
+    START + real / 1000
+}
