@@ -13,7 +13,7 @@ use crate::identity::Authenticated;
 use crate::introspection::{IntrospectionAnswer, is_reference};
 use crate::keys::KeySet;
 use crate::metrics::{Cache, CacheUse};
-use crate::refresh::KeySource;
+use crate::refresh::{KeySource, Lookup, Wanted};
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::time::UnixTime;
@@ -92,12 +92,15 @@ impl Gateway {
         attempt.trace.provider = Some(Rc::clone(&provider));
         provider.check_header(&token)?;
         let Some(keys) = self.current_keys(id, now) else {
-            return Err(self.wait_for_keys(attempt, id, Denial::KeysUnavailable));
+            return Err(self.wait_for_keys(attempt, id, &Wanted::Any));
         };
+        let key_id = token.key_id().map(str::to_owned);
         let verified = match provider.verify(id, token, &keys, &self.crypto, now) {
             Err(Rejection::KeyUnknown) => {
-                let unknown = Denial::Token(Rejection::KeyUnknown);
-                return Err(self.wait_for_keys(attempt, id, unknown));
+                return Err(self.wait_for_keys(attempt, id, &Wanted::Key(key_id)));
+            }
+            Err(Rejection::SignatureInvalid) => {
+                return Err(self.wait_for_keys(attempt, id, &Wanted::Replacement(key_id)));
             }
             verified => verified?,
         };
@@ -163,25 +166,24 @@ impl Gateway {
         self.key_sources.get(provider.0)?.current(now).cloned()
     }
 
-    /// Waits for a fetch that may bring the key that is missing; `otherwise` is
-    /// the answer when no fetch is allowed or it brought nothing.
-    pub(super) fn wait_for_keys(
+    /// Waits for a fetch that may bring the key that is wanted, if there is one in
+    /// flight or one may be spent.
+    fn wait_for_keys(
         &mut self,
         attempt: &Attempt<'_>,
         provider: ProviderId,
-        otherwise: Denial,
+        wanted: &Wanted,
     ) -> Halt {
         let now = attempt.now;
         let purpose = Purpose::Keys(provider);
         let source = self.key_sources.get_mut(provider.0);
         let Some(remote) = source.and_then(KeySource::as_remote_mut) else {
-            return otherwise.into();
+            return wanted.missing().into();
         };
-        // A service that fails is no fault of the token.
-        let otherwise = if remote.is_failing() { Denial::KeysUnavailable } else { otherwise };
+        let missing = if remote.is_failing() { wanted.unanswered() } else { wanted.missing() };
         let answer = attempt.answer_for(&purpose);
         if matches!(answer, Some(Outcome::Keys { settled: true, .. })) {
-            return otherwise.into();
+            return missing.into();
         }
         let answers = &attempt.answers;
         let requested = if self.callouts.is_in_flight(&purpose) {
@@ -195,13 +197,16 @@ impl Gateway {
             }
         } else if remote.is_lost() {
             None
-        } else if remote.may_look_for_key(now) {
-            self.callouts.request(purpose, answers, None, now, || Some(remote.fetch(true, now)))
         } else {
-            return otherwise.into();
+            match remote.look_for(wanted, now) {
+                Lookup::Answered => return missing.into(),
+                Lookup::Later => None,
+                Lookup::Fetch => {
+                    let make = || Some(remote.fetch(Some(wanted), now));
+                    self.callouts.request(purpose, answers, None, now, make)
+                }
+            }
         };
-        // Whether the key exists is being found out: that is no reason to call
-        // the token bad.
-        Halt::wait_or(requested, Denial::KeysUnavailable)
+        Halt::wait_or(requested, wanted.unanswered())
     }
 }

@@ -5,6 +5,7 @@
 
 mod discovery;
 mod store;
+mod wanted;
 
 use std::fmt;
 use std::rc::Rc;
@@ -13,6 +14,8 @@ use serde_json::{Value, json};
 
 pub use self::discovery::DiscoveryError;
 use self::store::{Shelf, StoredSet};
+use self::wanted::Lookups;
+pub use self::wanted::{Lookup, Wanted};
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply, Service};
 use crate::json::{self, JsonError};
 use crate::keys::{KeySet, KeySetError, Origin, SkippedKey, VerifyingKey};
@@ -41,7 +44,8 @@ pub struct JwksEndpoint {
     pub cache: Span,
     /// How long it is used beyond that while fetches fail.
     pub max_stale: Span,
-    /// The least time between fetches for the sake of unknown key ids.
+    /// How long it is settled that a key id is unknown, for which the set was
+    /// fetched.
     pub unknown_kid_cooldown: Span,
 }
 
@@ -91,8 +95,7 @@ pub struct RemoteKeys {
     schedule: Schedule,
     /// Until when not to look for what other workers fetched.
     looked: Option<Period>,
-    /// Until when not to look for a key id again: since one was, in vain.
-    cooldown: Option<Period>,
+    lookups: Lookups,
     /// Whether the latest fetch went away with the request that made it.
     lost: bool,
     /// The gateway's own keys, which no issuer may have.
@@ -186,13 +189,13 @@ impl RemoteKeys {
     pub fn new(endpoint: JwksEndpoint) -> Self {
         Self {
             shelf: Shelf::of(&endpoint),
+            lookups: Lookups::new(endpoint.unknown_kid_cooldown),
             endpoint,
             loaded: None,
             discovered: None,
             stage: Stage::Keys,
             schedule: Schedule::default(),
             looked: None,
-            cooldown: None,
             lost: false,
             own: Rc::from([]),
         }
@@ -235,7 +238,7 @@ impl RemoteKeys {
         self.looked = Some(Period::of(now, PEEK_INTERVAL));
         let stored = store.and_then(|store| Some((store, self.shelf.read(store)?)));
         let Some((store, (entry, version))) = stored else {
-            return if is_due { Poll::Fetch(self.fetch(false, now)) } else { Poll::Idle };
+            return if is_due { Poll::Fetch(self.fetch(None, now)) } else { Poll::Idle };
         };
         if let Some(skipped) = entry.set.as_ref().and_then(|set| self.adopt(set, jitter, now)) {
             return Poll::Adopted(skipped);
@@ -246,7 +249,7 @@ impl RemoteKeys {
         }
         let lease = Schedule::attempt(self.endpoint.service.timeout, now);
         if self.shelf.lease(store, &entry, version, lease) {
-            Poll::Fetch(self.fetch(false, now))
+            Poll::Fetch(self.fetch(None, now))
         } else {
             Poll::Idle
         }
@@ -293,17 +296,16 @@ impl RemoteKeys {
         self.lost = true;
     }
 
-    /// Whether a fetch may be made now for a key that is not known: at once
-    /// when there are no keys at all (unless fetches keep failing), else once a
+    /// Whether a fetch may be made now for what a token wants: at once when there
+    /// are no keys at all (unless fetches keep failing), else a few times in a
     /// cooldown, whatever ids hostile tokens make up.
-    pub fn may_look_for_key(&self, now: UnixTime) -> bool {
-        // A discovery document came in: what it leads to was asked for.
-        if self.is_halfway() {
-            return true;
-        }
+    pub fn look_for(&self, wanted: &Wanted, now: UnixTime) -> Lookup {
         match self.current(now) {
-            None => self.schedule.is_due(now),
-            Some(_) => self.cooldown.is_none_or(|cooldown| !cooldown.contains(now)),
+            // A discovery document came in: what it leads to was asked for.
+            _ if self.is_halfway() => Lookup::Fetch,
+            Some(_) => self.lookups.look(wanted, now),
+            None if self.schedule.is_due(now) => Lookup::Fetch,
+            None => Lookup::Later,
         }
     }
 
@@ -311,12 +313,15 @@ impl RemoteKeys {
         self.stage == Stage::Discovery && self.discovered.is_some()
     }
 
-    /// The fetch to make. From now on none is due for as long as the service
-    /// may take to answer.
-    pub fn fetch(&mut self, for_unknown_key: bool, now: UnixTime) -> Callout {
+    /// The fetch to make, for what a token wants or because it is due. From now
+    /// on none is due for as long as the service may take to answer.
+    pub fn fetch(&mut self, wanted: Option<&Wanted>, now: UnixTime) -> Callout {
         // Without any keys no id was looked for.
-        if for_unknown_key && self.current(now).is_some() {
-            self.cooldown = Some(Period::of(now, self.endpoint.unknown_kid_cooldown));
+        if let Some(wanted) = wanted
+            && self.current(now).is_some()
+            && !self.is_halfway()
+        {
+            self.lookups.spend(wanted, now);
         }
         self.lost = false;
         if self.discovered.as_ref().is_some_and(|found| !found.serves.contains(now)) {

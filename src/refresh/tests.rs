@@ -62,6 +62,9 @@ fn discovering() -> RemoteKeys {
     }))
 }
 
+/// A token without `kid`.
+const WANTED: Wanted = Wanted::Key(None);
+
 /// A set with the key of RFC 8037 appendix A.2 under this id.
 fn jwks(kid: &str) -> String {
     let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
@@ -201,14 +204,14 @@ fn the_same_set_stays_the_same_object() {
 #[test]
 fn unknown_keys_cause_one_fetch_a_cooldown() {
     let mut keys = fixed();
-    assert!(keys.may_look_for_key(at(0)), "no keys yet");
-    keys.fetch(true, at(0));
+    assert_eq!(keys.look_for(&WANTED, at(0)), Lookup::Fetch, "no keys yet");
+    keys.fetch(Some(&WANTED), at(0));
     keys.settle(&ok(&jwks("1")), None, 0, at(0), at(0)).unwrap();
-    assert!(keys.may_look_for_key(at(1)), "the first fetch looked for no id");
-    keys.fetch(true, at(1));
+    assert_eq!(keys.look_for(&WANTED, at(1)), Lookup::Fetch, "the first fetch looked for no id");
+    keys.fetch(Some(&WANTED), at(1));
     keys.settle(&ok(&jwks("1")), None, 0, at(1), at(1)).unwrap();
-    assert!(!keys.may_look_for_key(at(30)));
-    assert!(keys.may_look_for_key(at(31)));
+    assert_eq!(keys.look_for(&WANTED, at(30)), Lookup::Answered);
+    assert_eq!(keys.look_for(&WANTED, at(31)), Lookup::Fetch);
 }
 
 /// A client hung up on this worker's fetch; meanwhile another one has the keys.
@@ -219,7 +222,7 @@ fn another_workers_set_makes_up_for_a_lost_fetch() {
     let (mut here, mut there) = (fixed(), fixed());
     there.share(store);
     here.share(store);
-    here.fetch(true, at(0));
+    here.fetch(Some(&WANTED), at(0));
     here.give_up();
     assert!(fetches(&mut there, Some(store), at(0)).is_some());
     there.settle(&ok(&jwks("1")), Some(store), 0, at(0), at(0)).unwrap();
@@ -244,7 +247,7 @@ fn one_worker_fetches_for_all() {
         assert!(knows(worker, "1", at(1)), "taken over");
     }
     // What one finds for an unknown key soon serves all.
-    workers[2].fetch(true, at(100));
+    workers[2].fetch(Some(&WANTED), at(100));
     workers[2].settle(&ok(&jwks("2")), Some(store), 0, at(100), at(100)).unwrap();
     assert_eq!(fetches(&mut workers[0], Some(store), at(102)), None);
     assert!(knows(&workers[0], "2", at(102)));
@@ -304,7 +307,7 @@ fn a_store_that_cannot_be_trusted_is_not_used() {
     let store = MapStore::default();
     let [mut ahead, mut behind] = [fixed(), fixed()];
     ahead.share(&store);
-    ahead.fetch(false, at(5000));
+    ahead.fetch(None, at(5000));
     ahead.settle(&ok(&jwks("1")), Some(&store), 0, at(5000), at(5000)).unwrap();
     assert!(fetches(&mut behind, Some(&store), at(0)).is_some(), "from the future");
 }
@@ -314,13 +317,13 @@ fn discovery_leads_to_the_keys() {
     let document =
         json!({"issuer": "https://id.example", "jwks_uri": "https://id.example/k"}).to_string();
     let mut keys = discovering();
-    let callout = keys.fetch(true, at(0));
+    let callout = keys.fetch(Some(&WANTED), at(0));
     assert_eq!(callout.service.name, "issuer");
     assert_eq!(callout.path, "/.well-known/openid-configuration");
     let fetched = keys.settle(&ok(&document), None, 0, at(0), at(0)).unwrap();
     assert!(matches!(fetched, Fetched::Location));
-    assert!(keys.may_look_for_key(at(0)), "the second half, in spite of the cooldown");
-    let callout = keys.fetch(true, at(0));
+    assert_eq!(keys.look_for(&WANTED, at(0)), Lookup::Fetch, "the second half, at once");
+    let callout = keys.fetch(Some(&WANTED), at(0));
     assert_eq!((callout.service.name.as_str(), callout.path.as_str()), ("keys", "/k"));
     keys.settle(&ok(&jwks("1")), None, 0, at(0), at(0)).unwrap();
     assert!(knows(&keys, "1", at(0)));
@@ -340,8 +343,8 @@ fn a_slow_reply_replaces_nothing_newer() {
     let store: &dyn SharedStore = &store;
     let [mut slow, mut other, mut third] = [fixed(), fixed(), fixed()];
     slow.share(store);
-    slow.fetch(true, at(0));
-    other.fetch(true, at(5));
+    slow.fetch(Some(&WANTED), at(0));
+    other.fetch(Some(&WANTED), at(5));
     other.settle(&ok(&jwks("new")), Some(store), 0, at(5), at(6)).unwrap();
     slow.settle(&ok(&jwks("old")), Some(store), 0, at(0), at(7)).unwrap();
     assert_eq!(fetches(&mut third, Some(store), at(8)), None);
@@ -349,8 +352,8 @@ fn a_slow_reply_replaces_nothing_newer() {
     assert_eq!(fetches(&mut slow, Some(store), at(8)), None);
     assert!(knows(&slow, "new", at(8)), "taken over");
     // Nor within a worker, where its set came by way of another.
-    slow.fetch(true, at(10));
-    other.fetch(true, at(11));
+    slow.fetch(Some(&WANTED), at(10));
+    other.fetch(Some(&WANTED), at(11));
     other.settle(&ok(&jwks("newer")), Some(store), 0, at(11), at(12)).unwrap();
     assert_eq!(fetches(&mut slow, Some(store), at(13)), None);
     assert!(knows(&slow, "newer", at(13)));
@@ -358,7 +361,7 @@ fn a_slow_reply_replaces_nothing_newer() {
     assert!(knows(&slow, "newer", at(14)), "here");
     // The second of two fetches side by side was faster.
     let mut alone = fixed();
-    alone.fetch(true, at(0));
+    alone.fetch(Some(&WANTED), at(0));
     assert!(alone.settle_again(&ok(&jwks("new")), 0, at(1), at(2)).is_some());
     alone.settle(&ok(&jwks("old")), None, 0, at(0), at(3)).unwrap();
     assert!(knows(&alone, "new", at(3)), "side by side");
@@ -376,21 +379,25 @@ fn a_clock_that_is_set_back_extends_nothing() {
         }
         assert!(fetches(&mut keys, shared, at(HOUR)).is_some());
         keys.settle(&ok(&jwks("withdrawn")), shared, 0, at(HOUR), at(HOUR)).unwrap();
-        keys.fetch(true, at(HOUR));
+        keys.fetch(Some(&WANTED), at(HOUR));
         assert!(!knows(&keys, "withdrawn", at(0)), "of unknown age");
         assert!(fetches(&mut keys, shared, at(0)).is_some(), "asked for at once");
         keys.settle(&ok(&jwks("2")), shared, 0, at(0), at(1)).unwrap();
         assert!(knows(&keys, "2", at(1)) && !knows(&keys, "withdrawn", at(1)));
-        assert!(keys.may_look_for_key(at(1)), "the cooldown is not an hour long");
+        assert_eq!(
+            keys.look_for(&WANTED, at(1)),
+            Lookup::Fetch,
+            "the cooldown is not an hour long"
+        );
         // A failure, a lease and what was found out are no more lasting.
-        keys.fetch(false, at(2 * HOUR));
+        keys.fetch(None, at(2 * HOUR));
         keys.settle(&failed(), shared, 0, at(2 * HOUR), at(2 * HOUR)).unwrap_err();
         assert!(fetches(&mut keys, shared, at(HOUR)).is_some(), "the pause");
         assert!(fetches(&mut keys, shared, at(0)).is_some(), "the lease");
     }
     // A step of less than a second is none: clocks are set right that way.
     let mut keys = fixed();
-    keys.fetch(false, at(1));
+    keys.fetch(None, at(1));
     keys.settle(&ok(&jwks("1")), None, 0, at(1), at(1)).unwrap();
     assert!(knows(&keys, "1", at(0)));
 }
@@ -399,7 +406,7 @@ fn a_clock_that_is_set_back_extends_nothing() {
 fn failed_fetches_of_workers_are_not_repeated_in_step() {
     let due = |jitter: u8| {
         let mut keys = fixed();
-        keys.fetch(false, at(0));
+        keys.fetch(None, at(0));
         keys.settle(&failed(), None, jitter, at(0), at(0)).unwrap_err();
         let is_due = |millis: &i64| {
             let now = at(0).plus(Span::from_millis(u32::try_from(*millis).unwrap()));
@@ -416,7 +423,7 @@ fn a_set_taken_over_is_current_for_as_long_as_its_issuer_says() {
     let store: &dyn SharedStore = &store;
     let [mut one, mut two] = [fixed(), fixed()];
     one.share(store);
-    one.fetch(false, at(0));
+    one.fetch(None, at(0));
     let answer = Answer {
         status: 200,
         cache_control: Some(b"max-age=60".to_vec()),
@@ -507,7 +514,7 @@ fn a_set_that_was_found_elsewhere_is_not_taken_over() {
     assert_eq!(asked.as_deref(), Some("/.well-known/openid-configuration"), "where is it?");
     assert!(!knows(&keys, "old", at(0)));
     keys.settle(&ok(&document), Some(store), 0, at(1), at(1)).unwrap();
-    assert_eq!(keys.fetch(false, at(1)).path, "/new");
+    assert_eq!(keys.fetch(None, at(1)).path, "/new");
     keys.settle(&ok(&jwks("new")), Some(store), 0, at(1), at(1)).unwrap();
     let mut other = discovering();
     assert_eq!(fetches(&mut other, Some(store), at(2)), None);

@@ -269,6 +269,10 @@ impl Provider {
         now: UnixTime,
     ) -> Result<Verified, Rejection> {
         let algorithm = self.check_header(&token)?;
+        // A token that is over or for somebody else is worth no cryptography, and
+        // no fetch of keys.
+        let is_issued = self.issuer().is_some();
+        let checked = is_issued.then(|| self.check_unverified(&token, now)).transpose()?;
         let credential = self.credential_of(&token)?;
         let key_id = credential.as_deref().or_else(|| token.key_id());
         let mut candidates = keys.candidates(key_id, algorithm).peekable();
@@ -283,20 +287,30 @@ impl Provider {
                 }
             });
         }
-        // Before the signature, since that is what costs: a flood of tokens
-        // that are over or for somebody else needs no cryptography.
-        let unverified = token.unverified_claims();
-        if self.issuer().is_some() && !self.claims_to_issue(&token) {
-            return Err(Rejection::IssuerUnknown);
-        }
-        let expires = self.check_times(unverified, now)?;
-        self.check_audience(unverified.get("aud"))?;
+        // Of a credential it is told first whether it is known.
+        let expires = checked.map_or_else(|| self.check_unverified(&token, now), Ok)?;
         let (input, signature) = (token.signing_input(), token.signature());
         if !candidates.any(|key| key.verify(crypto, algorithm, input, signature)) {
             return Err(Rejection::SignatureInvalid);
         }
         drop(candidates);
         self.accept(id, credential, token.into_claims(), expires)
+    }
+
+    /// Checks the claims that say for when and for whom a token is, before its
+    /// signature, which is what costs; gives `exp`.
+    fn check_unverified(
+        &self,
+        token: &Untrusted<'_>,
+        now: UnixTime,
+    ) -> Result<Option<UnixTime>, Rejection> {
+        if self.issuer().is_some() && !self.claims_to_issue(token) {
+            return Err(Rejection::IssuerUnknown);
+        }
+        let claims = token.unverified_claims();
+        let expires = self.check_times(claims, now)?;
+        self.check_audience(claims.get("aud"))?;
+        Ok(expires)
     }
 
     /// The key of the credential that the token names, where the provider knows

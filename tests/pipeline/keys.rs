@@ -1,6 +1,7 @@
 //! Keys of an issuer that are fetched: when, how often, and for how long they
 //! serve.
 
+use gatepass::gateway::Step;
 use serde_json::json;
 
 use crate::support::*;
@@ -214,11 +215,15 @@ fn an_unknown_key_is_looked_for_once_in_a_while() {
         world.tick(&a());
         let unknown = denial(401, "key_unknown");
         let strange = |n: usize| KEY_B.token(&format!("x{n}"), &claims(json!({})));
-        let step = world.get(&strange(0));
-        assert_eq!(denied(world.answer(step, &a())), unknown);
-        // Whatever ids hostile tokens make up.
-        for n in 1..50 {
-            assert_eq!(world.denied(&strange(n)), unknown, "{n}");
+        for n in 0..2 {
+            let step = world.get(&strange(n));
+            assert_eq!(denied(world.answer(step, &a())), unknown, "its own question is answered");
+            assert_eq!(world.denied(&strange(n)), unknown);
+        }
+        // Whatever ids hostile tokens make up, only so many fetches are spent on
+        // them; what nobody looked for is not called unknown.
+        for n in 2..50 {
+            assert_eq!(world.denied(&strange(n)), denial(503, "keys_unavailable"), "{n}");
         }
         world.millis += 29_999;
         assert_eq!(world.denied(&strange(0)), unknown);
@@ -227,6 +232,56 @@ fn an_unknown_key_is_looked_for_once_in_a_while() {
         assert_eq!(denied(world.answer(step, &a())), unknown);
         world.forwarded(&alice());
     }
+}
+
+/// An issuer begins to use a new key just after somebody made up a key's id.
+#[test]
+fn a_made_up_key_keeps_no_new_one_from_being_found() {
+    let both = jwks(&[KEY_A.jwk("a"), KEY_B.jwk("b")]);
+    for host in HOSTS {
+        let made_up = format!("{}AAAA", KEY_B.sign(br#"{"alg":"EdDSA","kid":"x"}"#, b"{}"));
+        let unsigned = KEY_B.token("x", &claims(json!({})));
+        let bobs = KEY_B.token("b", &claims(json!({"sub": "bob"})));
+        let mut world = World::new(&remote([]), host);
+        world.tick(&a());
+        denied(world.get(&made_up));
+        let step = world.get(&unsigned);
+        denied(world.answer(step, &a()));
+        let step = world.get(&bobs);
+        forwarded(world.answer(step, &both));
+
+        // A flood of them delays it by a quarter of the cooldown, and nobody is
+        // told that his token is bad.
+        let mut world = World::new(&remote([]), host);
+        world.tick(&a());
+        for n in 0..100 {
+            let strange = KEY_B.token(&format!("x{n}"), &claims(json!({})));
+            if let step @ Step::Await(..) = world.get(&strange) {
+                denied(world.answer(step, &a()));
+            }
+        }
+        let reply = answered(world.get(&bobs));
+        assert_eq!((reply.status, reply_field(&reply, "retry-after")), (503, Some("1")));
+        world.millis += 7_500;
+        let step = world.get(&bobs);
+        forwarded(world.answer(step, &both));
+    }
+}
+
+/// What can be told without a key is told, and no fetch is spent on it.
+#[test]
+fn no_key_is_looked_for_for_a_token_that_is_not_accepted_anyway() {
+    let mut world = loaded();
+    for (changes, code) in [
+        (json!({"exp": START - 100}), "token_expired"),
+        (json!({"exp": null}), "claim_missing"),
+        (json!({"aud": "bank"}), "audience_mismatch"),
+        (json!({"nbf": START + 100}), "token_not_yet_valid"),
+    ] {
+        let strange = KEY_B.token("x", &claims(changes));
+        assert_eq!(world.denied(&strange), denial(401, code));
+    }
+    awaits(world.get(&KEY_B.token("x", &claims(json!({})))));
 }
 
 /// Whether the key exists is then not known, and no fault of the token.
@@ -273,7 +328,31 @@ fn a_key_replaced_under_its_id_serves_no_more() {
     world.forwarded(&alice());
     world.pass(600);
     assert_eq!(world.tick(&jwks(&[KEY_B.jwk("a")])), 1);
-    assert_eq!(world.denied(&alice()), denial(401, "signature_invalid"));
+    let step = world.get(&alice());
+    let again = jwks(&[KEY_B.jwk("a")]);
+    assert_eq!(denied(world.answer(step, &again)), denial(401, "signature_invalid"));
+}
+
+/// The other way round: the issuer's new tokens come before the gateway's next
+/// fetch. A signature that fails is worth one in a cooldown.
+#[test]
+fn a_key_replaced_under_its_id_is_found() {
+    let bobs = KEY_B.token("a", &claims(json!({"sub": "bob"})));
+    let mut world = loaded();
+    let step = world.get(&bobs);
+    forwarded(world.answer(step, &jwks(&[KEY_B.jwk("a")])));
+
+    let mut world = loaded();
+    let forged = denial(401, "signature_invalid");
+    let step = world.get(&bobs);
+    assert_eq!(denied(world.answer(step, &a())), forged);
+    for _ in 0..10 {
+        assert_eq!(world.denied(&bobs), forged);
+    }
+    world.pass(30);
+    let step = world.get(&bobs);
+    assert_eq!(denied(world.answer(step, &failed())), forged, "forged all the same");
+    assert_eq!(world.denied(&bobs), forged);
 }
 
 #[test]

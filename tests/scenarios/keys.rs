@@ -107,7 +107,10 @@ each_host!(an_unknown_key_id_makes_one_fetch_and_a_cooldown, |host| {
     request.answer(next_issuer().jwks());
     request.answer(user_reply("alice"));
     assert!(request.is_forwarded());
-    // The old key is withdrawn, and asking for it again has to wait.
+    // The old key is withdrawn; after one fetch, asking for it again has to wait.
+    let old = ask(host, &token("alice"));
+    old.answer(next_issuer().jwks());
+    assert_denied(&old, 401, "key_unknown");
     let old = ask(host, &token("alice"));
     assert_denied(&old, 401, "key_unknown");
     host.advance(30_000);

@@ -1,0 +1,157 @@
+//! What is wanted of a key set that it does not have, and how many fetches that
+//! is worth.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+
+use crate::denial::Denial;
+use crate::time::{Period, Span, UnixTime};
+use crate::token::Rejection;
+
+/// Why a key set is wanted anew.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// There are no keys.
+    Any,
+    /// None fits a token that names this key, or none.
+    Key(Option<String>),
+    /// The one that a token names did not make its signature: another one may
+    /// have taken its place.
+    Replacement(Option<String>),
+}
+
+impl Wanted {
+    /// What a token is denied with for which it was not found.
+    pub const fn missing(&self) -> Denial {
+        match self {
+            Self::Any => Denial::KeysUnavailable,
+            Self::Key(_) => Denial::Token(Rejection::KeyUnknown),
+            Self::Replacement(_) => Denial::Token(Rejection::SignatureInvalid),
+        }
+    }
+
+    /// What a token is denied with while that is not known. A signature that
+    /// fails is nearly always forged; a key that is unknown may well be new, and
+    /// a service that fails is no fault of the token.
+    pub const fn unanswered(&self) -> Denial {
+        match self {
+            Self::Any | Self::Key(_) => Denial::KeysUnavailable,
+            Self::Replacement(_) => self.missing(),
+        }
+    }
+}
+
+/// What looking for a key comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// The set is to be fetched.
+    Fetch,
+    /// It was fetched for this lately, in vain.
+    Answered,
+    /// No fetch may be spent on it yet.
+    Later,
+}
+
+/// Fetches for the sake of tokens: each question is worth one in a cooldown, and
+/// all of them together only so many, since tokens can be made up. What one
+/// client asks is no answer to another one.
+#[derive(Debug)]
+pub(super) struct Lookups {
+    cooldown: Span,
+    /// The questions of the last cooldown, by a hash under a key of this VM.
+    asked: VecDeque<(u64, Period)>,
+    hashes: RandomState,
+    /// As long as the fetches made last at the pace of [`Lookups::interval`].
+    paced: Option<Period>,
+}
+
+/// How many fetches in a cooldown are kept up.
+const FETCHES_IN_COOLDOWN: u32 = 4;
+
+impl Lookups {
+    pub(super) fn new(cooldown: Span) -> Self {
+        let (asked, hashes) = (VecDeque::new(), RandomState::new());
+        Self { cooldown, asked, hashes, paced: None }
+    }
+
+    /// The time between fetches, but for one that may come early: a single
+    /// made-up token delays nobody.
+    fn interval(&self) -> Span {
+        let millis = self.cooldown.as_millis().div_euclid(FETCHES_IN_COOLDOWN.into());
+        Span::from_millis(u32::try_from(millis).unwrap_or(u32::MAX))
+    }
+
+    /// Whether a fetch may be spent on this.
+    pub(super) fn look(&self, wanted: &Wanted, now: UnixTime) -> Lookup {
+        let question = self.hashes.hash_one(wanted);
+        let mut standing = self.asked.iter().filter(|(_, period)| period.contains(now));
+        if standing.any(|(asked, _)| *asked == question) {
+            return Lookup::Answered;
+        }
+        let early = now.plus(self.interval());
+        let is_ahead = |paced: Period| paced.contains(now) && early < paced.until();
+        if self.paced.is_some_and(is_ahead) { Lookup::Later } else { Lookup::Fetch }
+    }
+
+    /// Notes that a fetch is spent on this.
+    pub(super) fn spend(&mut self, wanted: &Wanted, now: UnixTime) {
+        self.asked.retain(|(_, period)| period.contains(now));
+        let asked = self.hashes.hash_one(wanted);
+        self.asked.push_back((asked, Period::of(now, self.cooldown)));
+        let paced = self.paced.filter(|paced| paced.contains(now)).map_or(now, Period::until);
+        self.paced = Some(Period::new(now, paced.plus(self.interval())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> UnixTime {
+        UnixTime::from_millis(1_800_000_000_000_i64.saturating_add(millis))
+    }
+
+    #[test]
+    fn each_question_is_worth_one_fetch_and_all_of_them_a_few() {
+        let mut lookups = Lookups::new(Span::from_secs(30));
+        let key = |name: &str| Wanted::Key(Some(name.to_owned()));
+        for (millis, name, expected) in [
+            (0, "a", Lookup::Fetch),
+            (1, "a", Lookup::Answered),
+            (1, "b", Lookup::Fetch),
+            (2, "c", Lookup::Later),
+            (7_499, "c", Lookup::Later),
+            (7_500, "c", Lookup::Fetch),
+            (7_501, "d", Lookup::Later),
+            (15_000, "d", Lookup::Fetch),
+            (29_999, "a", Lookup::Answered),
+            (30_000, "a", Lookup::Fetch),
+            // The clock was set back.
+            (-86_400_000, "d", Lookup::Fetch),
+        ] {
+            assert_eq!(lookups.look(&key(name), at(millis)), expected, "{name} at {millis}");
+            if expected == Lookup::Fetch {
+                lookups.spend(&key(name), at(millis));
+            }
+        }
+        let mut fetches = 0;
+        for millis in 0..300_000 {
+            let made_up = key(&millis.to_string());
+            if lookups.look(&made_up, at(millis)) == Lookup::Fetch {
+                lookups.spend(&made_up, at(millis));
+                fetches += 1;
+                assert!(lookups.asked.len() < 8);
+            }
+        }
+        assert_eq!(fetches, 41, "a burst of two, then four in 30 s");
+    }
+
+    #[test]
+    fn a_replacement_is_another_question_than_a_key() {
+        let mut lookups = Lookups::new(Span::from_secs(30));
+        let name = || Some("a".to_owned());
+        lookups.spend(&Wanted::Replacement(name()), at(0));
+        assert_eq!(lookups.look(&Wanted::Replacement(name()), at(1)), Lookup::Answered);
+        assert_eq!(lookups.look(&Wanted::Key(name()), at(1)), Lookup::Fetch);
+    }
+}
