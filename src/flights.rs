@@ -42,15 +42,6 @@ pub(crate) enum Purpose {
     Login(usize),
 }
 
-/// How many requests at once fetch what another one is fetching already: enough
-/// for those that come in the moment a worker starts, and no burden for a service
-/// that is slow.
-const MAX_DUPLICATES: usize = 100;
-
-/// How many callouts may be in flight before no more reference tokens are asked
-/// about: made-up ones cost a client nothing.
-const MAX_CALLOUTS: usize = 1000;
-
 impl Purpose {
     /// How many answers a request waits for: one, but a provider's keys may come
     /// in two steps, the second after a discovery document.
@@ -64,6 +55,81 @@ impl Purpose {
     /// Whether one reply serves all requests that ask this.
     const fn is_shared(&self) -> bool {
         !matches!(self, Self::Login(_))
+    }
+
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Keys(_) => Kind::Keys,
+            Self::KeysAgain(_) => Kind::KeysAgain,
+            Self::Tokens(_) => Kind::Tokens,
+            Self::UserInfo(_) => Kind::UserInfo,
+            Self::Introspection(_) => Kind::Introspection,
+            Self::Login(_) => Kind::Login,
+        }
+    }
+
+    /// About how many bytes it takes to remember what is asked.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Introspection(token) => token.expose().len(),
+            Self::UserInfo(key) => key.bytes(),
+            Self::Keys(_) | Self::KeysAgain(_) | Self::Tokens(_) | Self::Login(_) => 0,
+        }
+    }
+}
+
+/// Each kind of callout has a budget of its own: what one service has to bear,
+/// or does not answer, is no reason to refuse what another one is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Keys,
+    KeysAgain,
+    Tokens,
+    UserInfo,
+    Introspection,
+    Login,
+}
+
+/// How many kinds there are.
+const KINDS: usize = 6;
+
+/// What callouts in flight take of their budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Load {
+    /// Those that a request waits for.
+    awaited: usize,
+    /// Those whose requests are gone, and which go on for the sake of their
+    /// answer.
+    abandoned: usize,
+    /// What they hold, with their bodies.
+    bytes: usize,
+}
+
+impl Load {
+    /// How many requests at once fetch what another one is fetching already:
+    /// enough for those that come in the moment a worker starts, and no burden
+    /// for a service that is slow.
+    const MAX_DUPLICATES: usize = 100;
+
+    /// How many callouts of a kind are awaited before no more are made: what is
+    /// made up costs a client nothing.
+    const MAX_AWAITED: usize = 1000;
+
+    /// A client that leaves at once can make more callouts than one that stays,
+    /// so its callouts take less from the others: so many count as one.
+    const ABANDONED_AS_ONE: usize = 4;
+
+    /// What the callouts of a kind may hold.
+    const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+    /// Whether there is room for one more.
+    const fn has_room(self, kind: Kind, bytes: usize) -> bool {
+        let most = match kind {
+            Kind::KeysAgain | Kind::Tokens => Self::MAX_DUPLICATES,
+            _ => Self::MAX_AWAITED,
+        };
+        let number = self.awaited.saturating_add(self.abandoned / Self::ABANDONED_AS_ONE);
+        number < most && self.bytes.saturating_add(bytes) <= Self::MAX_BYTES
     }
 }
 
@@ -84,6 +150,8 @@ pub(crate) struct Callouts {
     open: HashMap<FlightId, Flight>,
     /// The latest flight for each purpose.
     latest: HashMap<Rc<Purpose>, FlightId>,
+    /// By kind.
+    loads: [Load; KINDS],
 }
 
 #[derive(Debug)]
@@ -96,6 +164,9 @@ pub(crate) struct Flight {
     pub sent: UnixTime,
     sender: Sender,
     deadline: UnixTime,
+    /// How many requests wait for it.
+    waiters: usize,
+    bytes: usize,
 }
 
 impl Flight {
@@ -119,7 +190,13 @@ const GRACE: Span = Span::from_secs(2);
 
 impl Callouts {
     pub(crate) fn new(host: HostTraits) -> Self {
-        Self { host, next: 0, open: HashMap::new(), latest: HashMap::new() }
+        Self {
+            host,
+            next: 0,
+            open: HashMap::new(),
+            latest: HashMap::new(),
+            loads: [Load::default(); KINDS],
+        }
     }
 
     /// A callout for a request that has `answers` already: joins the one in
@@ -141,12 +218,17 @@ impl Callouts {
             && purpose.is_shared()
             && let Some(flight) = self.find(&purpose)
         {
+            self.set_waiters(flight, |waiters| waiters.saturating_add(1));
             return Some(Requested::Joined(flight));
         }
-        if !self.has_room(&purpose) {
+        if !self.load(&purpose).has_room(purpose.kind(), purpose.bytes()) {
             return None;
         }
         let callout = make()?;
+        let body = callout.body.as_ref().map_or(0, |body| body.expose().len());
+        if !self.load(&purpose).has_room(purpose.kind(), purpose.bytes().saturating_add(body)) {
+            return None;
+        }
         Some(Requested::Opened(self.open(purpose, callout, token_end, Sender::Request, now)))
     }
 
@@ -173,19 +255,44 @@ impl Callouts {
         let deadline = now.plus(callout.service.timeout).plus(GRACE);
         let (purpose, service) = (Rc::new(purpose), Rc::clone(&callout.service));
         self.latest.insert(Rc::clone(&purpose), flight);
-        let opened = Flight { purpose, token_end, service, sent: now, sender, deadline };
+        let waiters = usize::from(sender == Sender::Request);
+        let body = callout.body.as_ref().map_or(0, |body| body.expose().len());
+        let bytes = purpose.bytes().saturating_add(body);
+        let opened =
+            Flight { purpose, token_end, service, sent: now, sender, deadline, waiters, bytes };
+        self.count(&opened, usize::saturating_add);
         self.open.insert(flight, opened);
         Sent { flight, callout }
     }
 
-    fn has_room(&self, purpose: &Purpose) -> bool {
-        match purpose {
-            Purpose::Keys(_) | Purpose::UserInfo(_) => true,
-            Purpose::KeysAgain(_) | Purpose::Tokens(_) => {
-                let same = self.open.values().filter(|flight| *flight.purpose == *purpose);
-                same.count() < MAX_DUPLICATES
-            }
-            Purpose::Introspection(_) | Purpose::Login(_) => self.open.len() < MAX_CALLOUTS,
+    fn load(&self, purpose: &Purpose) -> Load {
+        self.loads.get(purpose.kind() as usize).copied().unwrap_or_default()
+    }
+
+    /// Adds a flight to the load of its kind, or takes it off.
+    fn count(&mut self, flight: &Flight, change: fn(usize, usize) -> usize) {
+        let Some(load) = self.loads.get_mut(flight.purpose.kind() as usize) else { return };
+        let number = if flight.waiters > 0 { &mut load.awaited } else { &mut load.abandoned };
+        *number = change(*number, 1);
+        load.bytes = change(load.bytes, flight.bytes);
+    }
+
+    fn set_waiters(&mut self, id: FlightId, change: impl FnOnce(usize) -> usize) {
+        let Some(mut flight) = self.open.remove(&id) else { return };
+        self.count(&flight, usize::saturating_sub);
+        flight.waiters = change(flight.waiters);
+        self.count(&flight, usize::saturating_add);
+        self.open.insert(id, flight);
+    }
+
+    /// Notes that a request which waited for a flight is gone. Gives the flight
+    /// if it ends with it.
+    pub(crate) fn leave(&mut self, id: FlightId) -> Option<Flight> {
+        if self.host.resumes_others {
+            self.set_waiters(id, |waiters| waiters.saturating_sub(1));
+            None
+        } else {
+            self.close(id)
         }
     }
 
@@ -205,6 +312,7 @@ impl Callouts {
 
     pub(crate) fn close(&mut self, id: FlightId) -> Option<Flight> {
         let flight = self.open.remove(&id)?;
+        self.count(&flight, usize::saturating_sub);
         if self.latest.get(&flight.purpose) == Some(&id) {
             self.latest.remove(&flight.purpose);
         }

@@ -309,9 +309,10 @@ impl Gateway {
         }
     }
 
-    /// Gives up a flight that ended with the request that sent it.
+    /// Notes that a request which waited for this flight is gone, and the flight
+    /// with it unless [`HostTraits::resumes_others`].
     pub fn abandon(&mut self, flight: FlightId) {
-        let Some(Flight { purpose, .. }) = self.callouts.close(flight) else { return };
+        let Some(Flight { purpose, .. }) = self.callouts.leave(flight) else { return };
         let Purpose::Keys(provider) = *purpose else { return };
         let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
         if let Some(remote) = source {

@@ -254,8 +254,8 @@ impl Shared {
         self.passing.borrow_mut().remove(&context_id);
         self.submissions.borrow_mut().remove(&context_id);
         let Some(parked) = self.waiting.borrow_mut().remove(context_id) else { return };
+        self.gateway.borrow_mut().abandon(parked.waiting.flight());
         if let Some(call) = parked.call {
-            self.gateway.borrow_mut().abandon(parked.waiting.flight());
             self.calls.borrow_mut().remove(&call);
         }
     }

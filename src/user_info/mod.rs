@@ -88,6 +88,15 @@ pub struct UserKey {
     subject: Secret<String>,
 }
 
+impl UserKey {
+    /// About how many bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let token = self.token.as_ref().map_or(0, |token| token.expose().len());
+        let texts = [self.path.expose().len(), self.subject.expose().len(), token];
+        texts.into_iter().fold(0, usize::saturating_add)
+    }
+}
+
 /// A user's data, mapped to identity claims.
 pub struct UserInfo {
     claims: Map<String, Value>,

@@ -1,7 +1,7 @@
 //! Reference tokens: asked about at their issuer, then treated like any other.
 
 use gatepass::callout::CalloutReply;
-use gatepass::gateway::Step;
+use gatepass::gateway::{Sent, Step, Waiting};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -228,14 +228,70 @@ fn a_reference_needs_a_provider_that_knows_it() {
     assert_eq!(world.denied("caf\u{e9}"), denial(401, "token_malformed"), "no bearer token");
 }
 
+/// Made-up references, as many as are asked about at once.
+fn flooded(config: &Value) -> (World, Vec<(Sent, Waiting)>) {
+    let mut world = World::new(config, ENVOY);
+    let asked = (0..1000).map(|number| awaits(world.get(&format!("made-up-{number}")))).collect();
+    assert_eq!(world.denied("one-more"), denial(503, "introspection_unavailable"));
+    (world, asked)
+}
+
 #[test]
 fn made_up_references_cannot_pile_up() {
-    let mut world = World::new(&config([]), ENVOY);
-    for number in 0..1000 {
-        awaits(world.get(&format!("made-up-{number}")));
+    let (mut world, _) = flooded(&config([]));
+    forwarded(world.get(&alice()));
+}
+
+/// Each kind of callout has a budget of its own.
+#[test]
+fn made_up_references_keep_nothing_else_from_being_asked() {
+    let mut everything = config([(
+        "/sealed_tokens",
+        json!({
+            "keys": [SEAL_KEY],
+            "logins": [{
+                "match": {"path": "/login", "methods": ["GET"]}, "service": "auth",
+                "json": ["/access_token"],
+            }],
+        }),
+    )]);
+    everything["user_info"] = json!({"service": "users", "path": "/users/{sub}"});
+    let (mut world, _) = flooded(&everything);
+    let (sent, _) = awaits(world.get(&alice()));
+    assert_eq!(sent.callout.path, "/users/alice");
+    let (sent, _) = awaits(world.begin(head(&[(":path", "/login")])));
+    assert_eq!(sent.callout.path, "/login");
+}
+
+/// Their callouts go on, but take less from those who stay.
+#[test]
+fn clients_that_leave_at_once_count_less() {
+    let (mut world, asked) = flooded(&config([]));
+    for (sent, _) in &asked {
+        world.gateway.abandon(sent.flight);
+    }
+    for number in 0..750 {
+        awaits(world.get(&format!("good-{number}")));
     }
     assert_eq!(world.denied("one-more"), denial(503, "introspection_unavailable"));
-    forwarded(world.get(&alice()));
+    // Somebody asks for one of those.
+    joins(world.get("made-up-0"));
+    let answered = world.gateway.land(asked[1].0.flight, &inactive(), world.now());
+    assert!(answered.is_some());
+    let now = world.now();
+    for (sent, _) in asked {
+        world.gateway.land(sent.flight, &inactive(), now);
+    }
+    awaits(world.get("one-more"));
+}
+
+#[test]
+fn what_callouts_hold_is_bounded() {
+    let mut world = World::new(&config([]), ENVOY);
+    let long = |number: usize| format!("{number:08}").repeat(1024);
+    let asked = (0..1000).take_while(|n| matches!(world.get(&long(*n)), Step::Await(..))).count();
+    assert!((400..600).contains(&asked), "{asked} of 8 KiB in 8 MiB, each with its body");
+    awaits(world.get(REFERENCE));
 }
 
 #[test]
