@@ -3,8 +3,10 @@
 //!
 //! `plugin` has the behaviours of the plugin, `spec` the cases of its own test
 //! suite (spec/03-plugins/16-jwt/03-access_spec.lua), `credentials` what makes a
-//! credential, `convert` how a kong.yml becomes a configuration, `abuse` how one could be turned against the gateway. Tokens are
-//! made by AWS-LC, never by our own code.
+//! credential, `convert` how a kong.yml becomes a configuration, `opens` what must
+//! stay protected in one, `model` the same for files and requests at random,
+//! `abuse` how one could be turned against the gateway. Tokens are made by AWS-LC,
+//! never by our own code.
 
 // What fails here fails a test; clippy sees that in test functions only.
 #![allow(
@@ -19,6 +21,7 @@ mod abuse;
 mod convert;
 mod credentials;
 mod keys;
+mod model;
 mod opens;
 mod plugin;
 mod spec;

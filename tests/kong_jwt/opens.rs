@@ -400,10 +400,30 @@ fn escapes_open_nothing() {
     assert!(notes.iter().any(|note| note.starts_with("route plus: has no jwt plugin, but may")));
 }
 
+/// Kong's ranks, where one that is taken for lower would open a route.
+#[test]
+fn ranks_of_routes() {
+    let file = |protected: &str, open: &str| {
+        let services = format!(
+            "- {{name: s, plugins: [{JWT}, {{name: acl, config: {{allow: [admins]}}}}], \
+             routes: [{{name: r, {protected}}}]}}\n\
+             - {{name: t, routes: [{{name: open, {open}}}]}}"
+        );
+        converted(&kong_with(&services, "")).0
+    };
+    let exact = "hosts: [x.example], paths: [/a]";
+    let mut world = file(exact, "hosts: ['*.example'], paths: [/a/b]");
+    let request = head(&[(":path", "/a/b"), (":authority", "x.example")]);
+    assert_eq!(answered(world.begin(request)).status, 401, "hosts without a wildcard first");
+    let mut world = file("paths: ['~/ab?']", "paths: [/a]");
+    assert_eq!(statuses(&mut world, "/a"), [401, 403], "an expression may match less than it has");
+}
+
 #[test]
 fn options_of_several_plugins_are_as_strict_as_the_strictest() {
     let services = "- {name: s, plugins: [{name: jwt, config: {claims_to_verify: [exp], \
-                    run_on_preflight: false}}], routes: [{name: a, paths: [/a]}]}\n\
+                    run_on_preflight: false, maximum_expiration: 600}}], \
+                    routes: [{name: a, paths: [/a]}]}\n\
                     - {name: t, plugins: [{name: jwt, config: {claims_to_verify: [exp, nbf], \
                     maximum_expiration: 300}}], routes: [{name: b, paths: [/b]}]}";
     let converted = from_kong(&kong_with(services, "")).unwrap();

@@ -195,21 +195,24 @@ struct Anonymous {
 /// strictest of them.
 fn provider(plugins: &[(&str, &Jwt)], needs: &[Need], notes: &mut Notes) -> Map<String, Value> {
     let place = "plugin jwt";
-    let Some((_, first)) = plugins.first() else { return Map::new() };
+    let Some((first_route, first)) = plugins.first() else { return Map::new() };
+    // The routes of the others are closed.
+    let alike = |(_, jwt): &&(&str, &Jwt)| jwt.lookup == first.lookup;
+    let plugins: Vec<_> = plugins.iter().filter(alike).copied().collect();
     let mut provider = Map::from_iter([("kind".to_owned(), json!("kong_jwt"))]);
     provider.extend(first.lookup.options());
-    let alike = |jwt: &Jwt| {
+    let checks = |jwt: &Jwt| {
         let dates = jwt.claims_to_verify.clone().unwrap_or_default();
         let has = |date: &str| dates.iter().any(|it| it == date);
         (has("exp"), has("nbf"), jwt.maximum_expiration, jwt.run_on_preflight)
     };
-    for (route, jwt) in plugins.iter().filter(|(_, jwt)| alike(jwt) != alike(first)) {
-        if jwt.lookup == first.lookup {
-            notes.add(
-                route,
-                "its jwt plugin has other options than the first one: the stricter hold for both",
-            );
-        }
+    for (route, _) in plugins.iter().filter(|(_, jwt)| checks(jwt) != checks(first)) {
+        notes.add(
+            place,
+            format_args!(
+                "has other options for {route} than for {first_route}: the stricter hold for both"
+            ),
+        );
     }
     let of_all = plugins.iter().filter_map(|(_, jwt)| jwt.claims_to_verify.as_ref());
     let dates = ["exp", "nbf"]
@@ -239,6 +242,7 @@ fn provider(plugins: &[(&str, &Jwt)], needs: &[Need], notes: &mut Notes) -> Map<
             notes.add(place, "run_on_preflight is true: acl refuses preflights in Kong");
         } else {
             provider.insert("run_on_preflight".to_owned(), json!(false));
+            notes.add(place, "run_on_preflight false: of OPTIONS only CORS preflights pass");
         }
     }
     let realm = first.realm.as_ref().map(|realm| ("realm".to_owned(), json!(realm)));
@@ -264,6 +268,8 @@ fn anonymous(plugins: &[(&str, &Jwt)], entries: &[Value], notes: &mut Notes) -> 
         );
         return None;
     };
+    let text = "anonymous is for requests without a token: one that is not valid is refused";
+    notes.add("plugin jwt", text);
     let acls = entry.get("acls").and_then(Value::as_array).into_iter().flatten();
     let groups = acls.filter_map(|acl| Some(acl.get("group")?.as_str()?.to_owned())).collect();
     Some(Anonymous { named, username: username.to_owned(), groups })
