@@ -151,6 +151,8 @@ pub enum CalloutFailure {
     NotSent,
     /// Refused, reset, timed out: the host does not always say which.
     NoReply,
+    /// A reply that broke off: the host announced more than it could give.
+    Broken,
     /// The reply's body is over `limits.max_reply_bytes`.
     TooLarge {
         /// That limit.
@@ -168,6 +170,7 @@ impl fmt::Display for CalloutFailure {
         match self {
             Self::NotSent => f.write_str("the host could not send the request"),
             Self::NoReply => f.write_str("no reply, or not in time"),
+            Self::Broken => f.write_str("the reply broke off"),
             Self::TooLarge { limit } => write!(f, "the reply is over {limit} bytes"),
             Self::TooManyFields { limit } => {
                 write!(f, "the reply has {limit} header fields or more")

@@ -185,9 +185,9 @@ impl LogLine {
         Self { level: Level::Info, text: text.to_string() }
     }
 
-    /// The host would not edit a request's headers; the request got 500.
-    pub fn headers_not_edited() -> Self {
-        let text = json!({ "event": "host_error", "cause": "headers could not be edited" });
+    /// The host would not do what a request needs; the request got 500.
+    pub fn host_error(cause: &str) -> Self {
+        let text = json!({ "event": "host_error", "cause": cause });
         Self { level: Level::Error, text: text.to_string() }
     }
 

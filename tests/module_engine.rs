@@ -4,6 +4,9 @@
 
 mod host;
 
+// What a test binary links natively, and these never run.
+use gatepass as _;
+
 use host::{Engine, Filter, Host, Outcome, Profile, Reply, surface};
 
 /// Logs on configure, dispatches and pauses on request headers, and traps on a

@@ -5,8 +5,7 @@
 //! (source/extensions/common/wasm/ext/verify_signature.proto and sign.proto in
 //! Envoy), written and read here by hand.
 
-use proxy_wasm::hostcalls;
-
+use super::abi;
 use crate::keys::{Hash, HostCrypto};
 
 /// Only for a host that is known to be Envoy: on another the calls may trap.
@@ -48,10 +47,8 @@ const fn name(hash: Hash) -> &'static [u8] {
 }
 
 /// Calls a function with a message of these fields.
-#[allow(clippy::disallowed_methods)] // only Envoy gets here, which knows how to refuse
 fn call(function: &str, fields: &[(u8, &[u8])]) -> Option<Vec<u8>> {
-    let message = message(fields);
-    hostcalls::call_foreign_function(function, Some(&message)).ok().flatten()
+    abi::call_foreign_function(function, &message(fields)).ok()
 }
 
 /// A protobuf message of byte fields, numbered below 16.

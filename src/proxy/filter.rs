@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
-
+use super::callbacks::Action;
 use super::host::{Host, Metric};
 use super::shared::Shared;
 use crate::denial::{Denial, ErrorSettings};
 use crate::http::RequestHead;
+use crate::verdict::LocalReply;
 
 /// The context of one request.
 pub(super) struct Filter {
@@ -29,18 +28,8 @@ impl Filter {
     pub(super) const fn new(context_id: u32, plugin: Plugin) -> Self {
         Self { context_id, plugin }
     }
-}
 
-impl Context for Filter {
-    fn on_http_call_response(&mut self, token: u32, headers: usize, body_bytes: usize, _: usize) {
-        if let Plugin::Ready(shared) = &self.plugin {
-            shared.reply(self.context_id, token, headers, body_bytes);
-        }
-    }
-}
-
-impl HttpContext for Filter {
-    fn on_http_request_headers(&mut self, fields: usize, _end_of_stream: bool) -> Action {
+    pub(super) fn on_http_request_headers(&self, fields: usize) -> Action {
         match &self.plugin {
             Plugin::Ready(shared) => shared.begin(self.context_id, fields),
             Plugin::Closed(host, denials) => {
@@ -59,7 +48,7 @@ impl HttpContext for Filter {
         }
     }
 
-    fn on_http_request_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
+    pub(super) fn on_http_request_body(&self, bytes: usize, end_of_stream: bool) -> Action {
         match &self.plugin {
             Plugin::Ready(shared) => shared.body(self.context_id, bytes, end_of_stream),
             // Answered already.
@@ -67,14 +56,26 @@ impl HttpContext for Filter {
         }
     }
 
-    /// Without this callback the SDK lets a request go on, whatever it waits for.
-    fn on_http_request_trailers(&mut self, _fields: usize) -> Action {
+    pub(super) fn on_http_request_trailers(&self, fields: usize) -> Action {
         match &self.plugin {
-            Plugin::Ready(shared) => shared.trailers(self.context_id),
+            Plugin::Ready(shared) => shared.trailers(self.context_id, fields),
             // Answered already.
             Plugin::Closed(..) => Action::Pause,
         }
     }
+
+    pub(super) fn on_http_call_response(&self, token: u32, fields: usize, body_bytes: usize) {
+        if let Plugin::Ready(shared) = &self.plugin {
+            shared.reply(token, fields, body_bytes);
+        }
+    }
+}
+
+/// Answers a request that the filter knows nothing of: the host did not say that
+/// it begins, or never configured the plugin.
+pub(super) fn refuse() -> Action {
+    Host::UNKNOWN.reply(&LocalReply::new(500));
+    Action::Pause
 }
 
 impl Drop for Filter {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | removing a header | removes every copy | hides it from the filter only |
 //! | setting a header | replaces every copy | replaces the first copy |
-//! | listing headers | all of them | panics the SDK above 100 |
+//! | listing headers | all of them | no map above 100 |
 //! | `:path` | what goes upstream | decoded; the raw one is a property |
 //! | `:authority` | what goes upstream | the server's name; there is `Host` |
 //! | a callout to a bad address | refuses it | traps |
@@ -24,21 +24,16 @@
 //! A host that is not known to be Envoy is taken for the second, whose rules
 //! are safe on both.
 //!
-//! Only the SDK's calls that take and give bytes are used: those that give
-//! strings panic on a byte above 0x7F, and a panic ends the whole VM.
+//! Each call may fail: [`abi`] says what becomes of it then.
 
-use std::net::Ipv6Addr;
-use std::num::NonZeroU16;
 use std::rc::Rc;
-use std::time::{Duration, UNIX_EPOCH};
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
-
-use super::abi;
+use super::abi::{self, Buffer, LocalResponse, Map, MetricKind, Status};
 use super::crypto::EnvoyCrypto;
+use super::nginx;
 use super::store::Store;
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply};
+use crate::config::Problem;
 use crate::gateway::{HostTraits, SharedData};
 use crate::http::{Fields, RequestHead};
 use crate::keys::HostCrypto;
@@ -58,14 +53,6 @@ pub(super) enum Host {
 /// gives out at most 100, four of them pseudo headers.
 const NGX_WASM_MAX_HEADERS: usize = 90;
 
-/// The nginx variable that a request waiting for a callout is guarded by: with
-/// this value in it nginx answers 500, should the request go on by itself.
-const NGX_SCHEME: [&str; 2] = ["ngx", "upstream_scheme"];
-const NGX_DENIED: &[u8] = b"denied";
-
-/// The length of `sun_path` on Linux.
-const NGX_MAX_SOCKET_PATH: usize = 108;
-
 /// ngx_wasm_module takes 256 bytes, its own prefix with the filter's name
 /// included.
 const MAX_METRIC_NAME: usize = 200;
@@ -84,10 +71,13 @@ impl Metric {
     }
 }
 
-/// The header map could not be listed: too many fields.
+/// Why a request's headers cannot be read.
 #[derive(Debug)]
-pub(super) struct TooManyHeaders {
-    pub limit: usize,
+pub(super) enum Unreadable {
+    /// There are more than the host can list: the first number that is too many.
+    TooMany { limit: usize },
+    /// The host does not give them.
+    Host,
 }
 
 /// The host would not do what the verdict needs.
@@ -100,6 +90,12 @@ impl From<Status> for HostError {
     }
 }
 
+/// What keeps a request that waits from passing by itself, should the VM trap
+/// meanwhile: the value to put back. None on Envoy, where such a request fails, and
+/// on an nginx without the variable.
+#[derive(Debug)]
+pub(super) struct Guard(Option<Vec<u8>>);
+
 impl Host {
     /// A host that may be either: the rules of the second are safe on both.
     pub(super) const UNKNOWN: Self = Self::NgxWasm;
@@ -108,7 +104,7 @@ impl Host {
     /// not be read here: ngx_wasm_module crashes on some of them in a root
     /// context.
     pub(super) fn detect() -> Self {
-        match hostcalls::get_property(vec!["xds", "node"]) {
+        match abi::property("xds\0node") {
             Ok(Some(node)) if !node.is_empty() => Self::Envoy,
             _ => Self::UNKNOWN,
         }
@@ -146,19 +142,41 @@ impl Host {
     }
 
     /// Whether the workers' data may be used when the filter is configured.
-    /// ngx_wasm_module traps without a zone for them: there Kong would skip the
-    /// filters of every route, and in a tick the worker would do nothing but
-    /// trap. In a request that is a 500.
+    /// ngx_wasm_module traps without a zone for them, and whether there is one can
+    /// be asked in a request only.
     pub(super) const fn shares_when_configured(self) -> bool {
         matches!(self, Self::Envoy)
     }
 
     /// Data that workers share, where it is there.
     pub(super) fn shared_store(self, wanted: SharedData) -> Option<Box<dyn SharedStore>> {
-        match (self, wanted) {
-            (_, SharedData::Never) | (Self::NgxWasm, SharedData::Auto) => None,
-            (Self::Envoy, _) => Some(Box::new(Store { creates_only: false })),
-            (Self::NgxWasm, SharedData::Always) => Some(Box::new(Store { creates_only: true })),
+        let store = match (self, wanted) {
+            (_, SharedData::Never) | (Self::NgxWasm, SharedData::Auto) => return None,
+            (Self::Envoy, _) => Store { creates_only: false },
+            (Self::NgxWasm, SharedData::Always) => Store { creates_only: true },
+        };
+        let is_there = !self.shares_when_configured() || store.answers();
+        is_there.then(|| Box::new(store) as Box<dyn SharedStore>)
+    }
+
+    /// What of the configuration this host cannot do, asked in a request: a root
+    /// context must not ask. `shares` is whether workers are to share data.
+    pub(super) fn misfit(self, shares: bool) -> Option<Problem> {
+        match self {
+            Self::Envoy => None,
+            // An Envoy that keeps its properties back, most likely.
+            Self::NgxWasm if !nginx::is_nginx() => Some(Problem {
+                path: "$".to_owned(),
+                found: "a host that cannot be told, since it gives no properties".to_owned(),
+                accepted: "nginx, or an Envoy that lets the filter call proxy_get_property"
+                    .to_owned(),
+            }),
+            Self::NgxWasm if shares && !nginx::has_zone() => Some(Problem {
+                path: "$.shared_data".to_owned(),
+                found: "always, and no zone for it".to_owned(),
+                accepted: "always with nginx_wasm_shm_kv in kong.conf; or auto, never".to_owned(),
+            }),
+            Self::NgxWasm => None,
         }
     }
 
@@ -166,14 +184,14 @@ impl Host {
     /// ngx_wasm_module a name that is too long traps.
     pub(super) fn define(self, kind: Kind, name: &str) -> Option<Metric> {
         let sort = match kind {
-            Kind::Counter => MetricType::Counter,
-            Kind::Gauge => MetricType::Gauge,
-            Kind::Histogram => MetricType::Histogram,
+            Kind::Counter => MetricKind::Counter,
+            Kind::Gauge => MetricKind::Gauge,
+            Kind::Histogram => MetricKind::Histogram,
         };
         if name.len() > MAX_METRIC_NAME {
             return None;
         }
-        hostcalls::define_metric(sort, name).ok().map(|id| Metric { id, kind })
+        abi::define_metric(sort, name).ok().map(|id| Metric { id, kind })
     }
 
     /// Puts an amount to a metric, as its kind is fed: ngx_wasm_module traps on
@@ -183,65 +201,44 @@ impl Host {
         let _ = match metric.kind {
             Kind::Counter => {
                 let amount = i64::try_from(amount).unwrap_or(i64::MAX);
-                hostcalls::increment_metric(metric.id, amount)
+                abi::add_to_metric(metric.id, amount)
             }
-            Kind::Gauge | Kind::Histogram => hostcalls::record_metric(metric.id, amount),
+            Kind::Gauge | Kind::Histogram => abi::record_metric(metric.id, amount),
         };
     }
 
-    pub(super) fn now(self) -> UnixTime {
-        let now = hostcalls::get_current_time().unwrap_or(UNIX_EPOCH);
-        let millis = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        UnixTime::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+    /// The time. Without it nothing can be decided: no token would ever end.
+    pub(super) fn now(self) -> Result<UnixTime, HostError> {
+        let millis = abi::now_nanos()?.checked_div(1_000_000).unwrap_or_default();
+        Ok(UnixTime::from_millis(i64::try_from(millis).unwrap_or(i64::MAX)))
     }
 
-    pub(super) fn request_head(self, fields: usize) -> Result<RequestHead, TooManyHeaders> {
+    /// Has the root context called regularly.
+    pub(super) fn tick_every(self, millis: u32) -> Result<(), HostError> {
+        abi::set_tick_period(millis).map_err(HostError::from)
+    }
+
+    /// The plugin's configuration, of so many bytes.
+    pub(super) fn configuration(self, bytes: usize) -> Result<Vec<u8>, Status> {
+        abi::buffer(Buffer::Configuration, bytes)
+    }
+
+    /// Whoever cannot see all headers of a request cannot cleanse it.
+    pub(super) fn request_head(self, fields: usize) -> Result<RequestHead, Unreadable> {
         if self == Self::NgxWasm && fields >= NGX_WASM_MAX_HEADERS {
-            return Err(TooManyHeaders { limit: NGX_WASM_MAX_HEADERS });
+            return Err(Unreadable::TooMany { limit: NGX_WASM_MAX_HEADERS });
         }
-        // Who cannot see its headers cannot cleanse it.
-        let fields = abi::header_fields(MapType::HttpRequestHeaders);
-        let mut fields = fields.ok_or(TooManyHeaders { limit: NGX_WASM_MAX_HEADERS })?;
+        let mut fields = abi::header_fields(Map::Request, fields).map_err(|_| Unreadable::Host)?;
         if self == Self::NgxWasm {
-            Self::restore_path(&mut fields);
-            Self::restore_authority(&mut fields);
+            nginx::restore_path(&mut fields).map_err(|_| Unreadable::Host)?;
+            nginx::restore_authority(&mut fields);
         }
         Ok(fields.into())
     }
 
-    /// Puts the request target as received in the place of `:path`, which
-    /// ngx_wasm_module gives decoded and with its dot segments resolved: rules
-    /// would be matched against another path than the upstream gets.
-    ///
-    /// The query is the one that goes upstream: other plugins may have changed
-    /// it, and a token is taken out of what they made of it.
-    fn restore_path(fields: &mut Fields) {
-        let raw = hostcalls::get_property(vec!["request", "path"]).ok().flatten();
-        if let (Some(raw), true) = (raw, fields.first(":path").is_some()) {
-            let query = hostcalls::get_property(vec!["ngx", "args"]).ok().flatten();
-            let query = query.unwrap_or_default();
-            let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
-            let path = with_query_of(&[mark, &query].concat(), &raw);
-            fields.remove(":path");
-            fields.push(":path", &path);
-        }
-    }
-
-    /// Puts `Host` in the place of `:authority`, which is the name of the nginx
-    /// server and not the host that the client asked for.
-    fn restore_authority(fields: &mut Fields) {
-        let hosts: Vec<Vec<u8>> = fields.values("host").map(<[u8]>::to_vec).collect();
-        fields.remove(":authority");
-        for host in hosts {
-            fields.push(":authority", &host);
-        }
-    }
-
     /// Makes the request what the upstream may see.
     pub(super) fn apply(self, edits: &HeaderEdits) -> Result<(), HostError> {
-        let set = |name: &str, value: &[u8]| {
-            hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value))
-        };
+        let set = |name: &str, value: &[u8]| abi::set_header(Map::Request, name, value);
         for name in &edits.cleansing.clear {
             // Set below, which replaces it.
             if edits.set.iter().any(|(set, _)| set.as_str().eq_ignore_ascii_case(name)) {
@@ -262,71 +259,68 @@ impl Host {
     }
 
     fn clear(self, name: &str) -> Result<(), HostError> {
-        let blank: &[u8] = b"";
-        let value = match self {
-            Self::Envoy => None,
-            Self::NgxWasm => Some(blank),
+        let cleared = match self {
+            Self::Envoy => abi::remove_header(Map::Request, name),
+            Self::NgxWasm => abi::set_header(Map::Request, name, b""),
         };
-        Ok(hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, value)?)
+        cleared.map_err(HostError::from)
     }
 
     fn set_path(self, path: &[u8]) -> Result<(), HostError> {
-        match self {
-            Self::Envoy => {
-                let map = MapType::HttpRequestHeaders;
-                Ok(hostcalls::set_map_value_bytes(map, ":path", Some(path))?)
-            }
-            Self::NgxWasm => {
-                let variable = || vec!["ngx", "upstream_uri"];
-                // Writing a variable that is not there would panic.
-                let target = hostcalls::get_property(variable())?.ok_or(HostError)?;
-                let target = with_query_of(path, &target);
-                Ok(hostcalls::set_property(variable(), Some(&target))?)
-            }
-        }
+        let set = match self {
+            Self::Envoy => abi::set_header(Map::Request, ":path", path),
+            Self::NgxWasm => nginx::set_upstream_path(path),
+        };
+        set.map_err(HostError::from)
     }
 
     /// The trailers of the request in whose callback this is called.
-    pub(super) fn request_trailers(self) -> Result<Fields, TooManyHeaders> {
-        let fields = abi::header_fields(MapType::HttpRequestTrailers);
-        fields.ok_or(TooManyHeaders { limit: NGX_WASM_MAX_HEADERS })
+    pub(super) fn request_trailers(self, announced: usize) -> Result<Fields, HostError> {
+        abi::header_fields(Map::Trailers, announced).map_err(HostError::from)
     }
 
     /// Takes trailers out of the request in whose callback this is called.
     pub(super) fn remove_trailers(self, names: &[String]) -> Result<(), HostError> {
         for name in names {
-            hostcalls::set_map_value_bytes(MapType::HttpRequestTrailers, name, None)?;
+            abi::remove_header(Map::Trailers, name)?;
         }
         Ok(())
     }
 
     /// Lets a request go on that was paused.
-    pub(super) fn resume(self) {
-        // Cannot fail where it matters: on a stream that is gone.
-        let _ = hostcalls::resume_http_request();
+    pub(super) fn resume(self) -> Result<(), HostError> {
+        abi::continue_request().map_err(HostError::from)
     }
 
     /// Enters another request's context, so that header edits and replies go to
     /// it; false if it is gone.
     pub(super) fn enter(self, context_id: u32) -> bool {
-        hostcalls::set_effective_context(context_id).is_ok()
+        abi::enter_context(context_id).is_ok()
     }
 
+    /// Answers the request whose context is entered.
     pub(super) fn reply(self, reply: &LocalReply) {
+        if self.try_reply(reply).is_err() {
+            // Perhaps the host does not like what is in it. If it does not take
+            // this either, the request stays paused and never passes.
+            let _ = self.try_reply(&LocalReply::new(500));
+        }
+    }
+
+    fn try_reply(self, reply: &LocalReply) -> Result<(), Status> {
         let headers: Vec<_> =
             reply.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str())).collect();
-        // Nothing else can be sent; the request stays paused and never passes.
-        let _ = hostcalls::send_http_response(
-            u32::from(reply.status),
-            headers,
-            Some(&reply.body).filter(|body| !body.is_empty()).map(Vec::as_slice),
-        );
+        abi::send_local_response(&LocalResponse {
+            status: reply.status,
+            headers: &headers,
+            body: &reply.body,
+        })
     }
 
     /// Sends a callout; gives the token by which its reply is known.
     pub(super) fn dispatch(self, callout: &Callout) -> Result<u32, CalloutFailure> {
         let service = &callout.service;
-        if self == Self::NgxWasm && !is_nginx_address(&service.upstream) {
+        if self == Self::NgxWasm && !nginx::is_address(&service.upstream) {
             return Err(CalloutFailure::NotSent);
         }
         let mut headers = vec![
@@ -340,10 +334,9 @@ impl Host {
         if !headers.iter().any(|(name, _)| *name == "accept") {
             headers.push(("accept", "application/json"));
         }
-        let body = callout.body.as_ref().map(|body| body.expose().as_slice());
-        let timeout = u64::try_from(service.timeout.as_millis()).unwrap_or(0);
-        let timeout = Duration::from_millis(timeout);
-        hostcalls::dispatch_http_call(&service.upstream, headers, body, Vec::new(), timeout)
+        let body = callout.body.as_ref().map(|body| body.expose().as_slice()).unwrap_or_default();
+        let timeout = u32::try_from(service.timeout.as_millis()).unwrap_or(u32::MAX);
+        abi::dispatch(&service.upstream, &headers, body, timeout)
             .map_err(|_| CalloutFailure::NotSent)
     }
 
@@ -356,66 +349,76 @@ impl Host {
         max_bytes: usize,
         wants_fields: bool,
     ) -> CalloutReply {
-        let header = |name| {
-            hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten()
-        };
-        let status = (headers > 0).then(|| header(":status")).flatten();
+        match self.read_reply(headers, body_bytes, max_bytes, wants_fields) {
+            Ok(answer) => CalloutReply::Answer(answer),
+            Err(failure) => CalloutReply::Failed(failure),
+        }
+    }
+
+    fn read_reply(
+        self,
+        headers: usize,
+        body_bytes: usize,
+        max_bytes: usize,
+        wants_fields: bool,
+    ) -> Result<Answer, CalloutFailure> {
+        // What the host announces and does not give was cut off on the way to it.
+        let broken = |_: Status| CalloutFailure::Broken;
+        let header = |name| abi::header_value(Map::Reply, name);
+        if headers == 0 {
+            return Err(CalloutFailure::NoReply);
+        }
+        let status = header(":status").map_err(broken)?;
         let status = status.and_then(|digits| std::str::from_utf8(&digits).ok()?.parse().ok());
-        let Some(status) = status else {
-            return CalloutReply::Failed(CalloutFailure::NoReply);
-        };
+        let status = status.ok_or(CalloutFailure::NoReply)?;
         if body_bytes > max_bytes {
-            return CalloutReply::Failed(CalloutFailure::TooLarge { limit: max_bytes });
+            return Err(CalloutFailure::TooLarge { limit: max_bytes });
         }
         let limit = NGX_WASM_MAX_HEADERS;
         if wants_fields && self == Self::NgxWasm && headers >= limit {
-            return CalloutReply::Failed(CalloutFailure::TooManyFields { limit });
+            return Err(CalloutFailure::TooManyFields { limit });
         }
         let fields = match wants_fields {
-            true => abi::header_fields(MapType::HttpCallResponseHeaders),
-            false => Some(Fields::default()),
+            true => abi::header_fields(Map::Reply, headers).map_err(broken)?,
+            false => Fields::default(),
         };
-        let body = match body_bytes {
-            0 => Ok(None),
-            _ => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_bytes),
-        };
-        match (fields, body) {
-            (Some(fields), Ok(body)) => CalloutReply::Answer(Answer {
-                status,
-                cache_control: self.cache_control(headers),
-                fields,
-                body: body.unwrap_or_default(),
-            }),
-            _ => CalloutReply::Failed(CalloutFailure::NoReply),
-        }
+        let cache_control = self.cache_control(headers).map_err(broken)?;
+        let body = abi::buffer(Buffer::ReplyBody, body_bytes).map_err(broken)?;
+        Ok(Answer { status, cache_control, fields, body })
     }
 
     /// All that a reply says of its storing. Only a whole list of its fields has
     /// the second field of a name, and only a reply that has a first one needs
     /// that list. Where it cannot be had, nothing is to be stored.
-    fn cache_control(self, headers: usize) -> Option<Vec<u8>> {
-        let (map, name) = (MapType::HttpCallResponseHeaders, "cache-control");
-        hostcalls::get_map_value_bytes(map, name).ok().flatten()?;
+    fn cache_control(self, headers: usize) -> Result<Option<Vec<u8>>, Status> {
+        let name = "cache-control";
+        if abi::header_value(Map::Reply, name)?.is_none() {
+            return Ok(None);
+        }
         let is_listable = self == Self::Envoy || headers < NGX_WASM_MAX_HEADERS;
-        let fields = if is_listable { abi::header_fields(map) } else { None };
-        let values = fields.map(|fields| fields.values(name).collect::<Vec<_>>().join(&b", "[..]));
-        values.or_else(|| Some(b"no-store".to_vec()))
+        if !is_listable {
+            return Ok(Some(b"no-store".to_vec()));
+        }
+        let fields = abi::header_fields(Map::Reply, headers)?;
+        Ok(Some(fields.values(name).collect::<Vec<_>>().join(&b", "[..])))
     }
 
     /// The id under which the host logs the request, where that is not the
     /// header `x-request-id`.
     pub(super) fn request_id(self) -> Option<Vec<u8>> {
-        let variable = |name| hostcalls::get_property(vec!["ngx", name]).ok().flatten();
+        let variable = |path| abi::property(path).ok().flatten();
         match self {
             Self::Envoy => None,
             // Kong's own, else that of any nginx.
-            Self::NgxWasm => variable("kong_request_id").or_else(|| variable("request_id")),
+            Self::NgxWasm => {
+                variable("ngx\0kong_request_id").or_else(|| variable("ngx\0request_id"))
+            }
         }
     }
 
     /// The client's address; on Envoy with the port.
     pub(super) fn client_address(self) -> Option<Vec<u8>> {
-        hostcalls::get_property(vec!["source", "address"]).ok().flatten()
+        abi::property("source\0address").ok().flatten()
     }
 
     /// Whether the access log is told without being asked for: only where that
@@ -429,12 +432,8 @@ impl Host {
     pub(super) fn takes_notes(self) -> bool {
         match self {
             Self::Envoy => true,
-            // Without Kong around it the runtime has no such property, and
-            // writing one that is not there would panic.
-            Self::NgxWasm => {
-                let version = hostcalls::get_property(vec!["kong", "version"]);
-                version.is_ok_and(|version| version.is_some())
-            }
+            // Without Kong around it the runtime has no such property.
+            Self::NgxWasm => nginx::is_kong(),
         }
     }
 
@@ -458,54 +457,23 @@ impl Host {
     /// The body of the request in whose callback this is called; `None` if the
     /// host cannot give it, as nginx does not when it is in a file.
     pub(super) fn request_body(self, bytes: usize) -> Option<Vec<u8>> {
-        hostcalls::get_buffer(BufferType::HttpRequestBody, 0, bytes).ok().flatten()
+        abi::buffer(Buffer::RequestBody, bytes).ok()
     }
 
-    /// Guards a request that is about to wait, where the host would let it pass
-    /// should the VM trap meanwhile. Gives what [`Host::unguard`] needs.
-    pub(super) fn guard(self) -> Option<Vec<u8>> {
-        if self == Self::Envoy {
-            return None;
+    /// Guards a request that is about to wait. One that cannot be guarded where it
+    /// should be must not wait.
+    pub(super) fn guard(self) -> Result<Guard, HostError> {
+        match self {
+            Self::Envoy => Ok(Guard(None)),
+            Self::NgxWasm => Ok(Guard(nginx::deny_upstream()?)),
         }
-        let scheme = hostcalls::get_property(NGX_SCHEME.to_vec()).ok().flatten()?;
-        if scheme != NGX_DENIED {
-            hostcalls::set_property(NGX_SCHEME.to_vec(), Some(NGX_DENIED)).ok()?;
-        }
-        Some(scheme)
     }
 
     /// Takes the guard off a request that may pass.
-    pub(super) fn unguard(self, scheme: &[u8]) -> Result<(), HostError> {
-        Ok(hostcalls::set_property(NGX_SCHEME.to_vec(), Some(scheme))?)
+    pub(super) fn unguard(self, guard: &Guard) -> Result<(), HostError> {
+        match &guard.0 {
+            Some(scheme) => nginx::restore_scheme(scheme).map_err(HostError::from),
+            None => Ok(()),
+        }
     }
-}
-
-/// Whether ngx_wasm_module can make an address of a service's `upstream`:
-/// `host`, `host:port`, `[v6]:port` or `unix:/path`. On anything else it traps,
-/// and a trap ends every request that waits.
-fn is_nginx_address(upstream: &str) -> bool {
-    if let Some(path) = upstream.strip_prefix("unix:") {
-        return path.starts_with('/') && path.len() < NGX_MAX_SOCKET_PATH;
-    }
-    let (host, port) = match upstream.rsplit_once(':') {
-        // An IPv6 address without a port.
-        _ if upstream.ends_with(']') => (upstream, None),
-        Some((host, port)) => (host, Some(port)),
-        None => (upstream, None),
-    };
-    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(is_name_byte),
-    };
-    let is_port = |port: &str| !port.starts_with('+') && port.parse::<NonZeroU16>().is_ok();
-    is_host && port.is_none_or(is_port)
-}
-
-/// The path of `target`, which the route may have changed, with the query of
-/// `path`.
-fn with_query_of(path: &[u8], target: &[u8]) -> Vec<u8> {
-    let mut changed: Vec<u8> = target.iter().copied().take_while(|byte| *byte != b'?').collect();
-    changed.extend(path.iter().skip_while(|byte| **byte != b'?'));
-    changed
 }

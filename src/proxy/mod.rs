@@ -4,41 +4,37 @@
 //! step that comes back. It decides nothing by itself but how a step is done on
 //! this host.
 //!
-//! - `root` is the plugin: configuration, ticks, replies to its own callouts.
+//! - `callbacks` is what the host calls, and knows the contexts.
+//! - `root` is the plugin: configuration, ticks, replies.
 //! - `filter` is one request.
 //! - `shared` is what they have in common: the gateway and who waits.
+//! - `waiters` are the requests that wait.
 //! - `host` is the one place that calls the host, with the table of what hosts
-//!   do differently.
-//! - `abi` is the part of that which every request needs, and which the SDK makes
-//!   costly.
+//!   do differently; `nginx` is what only one of them needs.
+//! - `abi` declares the host's functions, each of which may fail.
 //! - `facts` is what the host knows of a request.
 //! - `metrics` defines the host's metrics and feeds them.
 //! - `crypto` asks Envoy for the cryptography it has.
 //! - `store` is the data that workers share.
 
 mod abi;
+mod callbacks;
 mod crypto;
 mod facts;
 mod filter;
 mod host;
 mod metrics;
+mod nginx;
 mod root;
 mod shared;
 mod store;
+mod waiters;
 
-/// What the host calls first.
-mod start {
-    #![allow(missing_docs)] // the macro makes a public function
+pub use waiters::Held;
 
-    use proxy_wasm::traits::RootContext;
-    use proxy_wasm::types::LogLevel;
-
-    use super::root::Root;
-
-    proxy_wasm::main! {{
-        proxy_wasm::set_log_level(LogLevel::Info);
-        proxy_wasm::set_root_context(|context_id| -> Box<dyn RootContext> {
-            Box::new(Root::new(context_id))
-        });
-    }}
+/// What the VM of this thread keeps of requests, for tests: nothing once they are
+/// over.
+#[doc(hidden)]
+pub fn held() -> Held {
+    callbacks::held()
 }

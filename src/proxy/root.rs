@@ -1,47 +1,94 @@
 //! The plugin: configured once, asked for a context by every request.
 
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{BufferType, ContextType};
-
+use super::abi::Status;
 use super::facts::Facts;
 use super::filter::{Filter, Plugin};
 use super::host::Host;
 use super::shared::{Shared, TICK_MS, write_log};
+use super::waiters::Held;
 use crate::config::{self, Problem, Problems};
 use crate::denial::Denial;
 use crate::event::LogLine;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, SharedData};
 use crate::metrics;
 
 /// The root context.
 pub(super) struct Root {
-    context_id: u32,
-    plugin: Plugin,
+    plugin: RefCell<Plugin>,
 }
 
 impl Root {
-    pub(super) const fn new(context_id: u32) -> Self {
-        Self { context_id, plugin: Plugin::Closed(Host::UNKNOWN, None) }
+    pub(super) const fn new() -> Self {
+        Self { plugin: RefCell::new(Plugin::Closed(Host::UNKNOWN, None)) }
     }
 
-    fn configure(&self, host: Host, bytes: usize) -> Result<Shared, Vec<String>> {
-        let text = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, bytes);
-        let text = text.ok().flatten().unwrap_or_default();
+    /// The context of one request.
+    pub(super) fn request(&self, context_id: u32) -> Filter {
+        Filter::new(context_id, self.plugin.borrow().clone())
+    }
+
+    pub(super) fn on_configure(&self, bytes: usize) -> bool {
+        let host = Host::detect();
+        match Self::configure(host, bytes) {
+            Ok(shared) => {
+                self.plugin.replace(Plugin::Ready(Rc::new(shared)));
+                true
+            }
+            Err(problems) => {
+                problems.iter().for_each(|line| log::error!("{line}"));
+                let denials = metrics::denials(Denial::ConfigurationInvalid.code());
+                let denials = host.define(denials.kind, &denials.name);
+                self.plugin.replace(Plugin::Closed(host, denials));
+                !host.fails_closed_unconfigured()
+            }
+        }
+    }
+
+    pub(super) fn on_tick(&self) {
+        if let Some(shared) = self.ready() {
+            shared.tick();
+        }
+    }
+
+    pub(super) fn on_http_call_response(&self, token: u32, fields: usize, body_bytes: usize) {
+        if let Some(shared) = self.ready() {
+            shared.reply(token, fields, body_bytes);
+        }
+    }
+
+    /// What its requests hold.
+    pub(super) fn held(&self) -> Held {
+        self.ready().map(|shared| shared.held()).unwrap_or_default()
+    }
+
+    fn ready(&self) -> Option<Rc<Shared>> {
+        match &*self.plugin.borrow() {
+            Plugin::Ready(shared) => Some(Rc::clone(shared)),
+            Plugin::Closed(..) => None,
+        }
+    }
+
+    fn configure(host: Host, bytes: usize) -> Result<Shared, Vec<String>> {
+        let refused = |problem| Problems(vec![problem]).lines(host.max_log_line());
+        let text = host.configuration(bytes).map_err(|status| refused(unread(status)))?;
         let mut settings = config::load(&text, &environment, host.crypto())
             .map_err(|problems| problems.lines(host.max_log_line()))?;
-        if let Some(gap) = settings.minter.keys.gap(host.now()) {
+        let now = host.now().map_err(|_| refused(no_clock()))?;
+        if let Some(gap) = settings.minter.keys.gap(now) {
             write_log(&LogLine::nobody_signs(gap));
         }
         settings.access_log_properties.get_or_insert(host.notes_by_default());
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| vec![format!("no randomness: {error}")])?;
         let store = host.shared_store(settings.shared_data);
+        if store.is_none() && settings.shared_data == SharedData::Always {
+            return Err(refused(no_store()));
+        }
         if store.is_none() && settings.revocations.endpoint().is_some() {
-            return Err(Problems(vec![unshared_endpoint()]).lines(host.max_log_line()));
+            return Err(refused(unshared_endpoint()));
         }
         let mut gateway = Gateway::new(settings, host.traits(), seed).asking(Box::new(Facts(host)));
         let later = match store {
@@ -51,7 +98,39 @@ impl Root {
             }
             store => store,
         };
-        Ok(Shared::new(self.context_id, host, gateway, later))
+        // Without it keys would never be fetched, and no callout be overdue.
+        host.tick_every(TICK_MS).map_err(|_| refused(no_tick()))?;
+        Ok(Shared::new(host, gateway, later))
+    }
+}
+
+/// What the host keeps from the filter. Envoy does so to functions that
+/// `capability_restriction_config` does not list.
+fn kept_back(found: &str, function: &str) -> Problem {
+    Problem {
+        path: "$".to_owned(),
+        found: format!("a host that {found}"),
+        accepted: format!("one that lets the filter call {function}"),
+    }
+}
+
+fn unread(status: Status) -> Problem {
+    let found = format!("does not give the configuration ({status})");
+    kept_back(&found, "proxy_get_buffer_bytes")
+}
+
+fn no_clock() -> Problem {
+    kept_back("does not tell the time", "proxy_get_current_time_nanoseconds")
+}
+
+fn no_tick() -> Problem {
+    kept_back("sets no timer", "proxy_set_tick_period_milliseconds")
+}
+
+fn no_store() -> Problem {
+    Problem {
+        path: "$.shared_data".to_owned(),
+        ..kept_back("gives no shared data", "proxy_get_shared_data and proxy_set_shared_data")
     }
 }
 
@@ -68,50 +147,4 @@ fn unshared_endpoint() -> Problem {
 #[allow(clippy::disallowed_methods)] // the adapter is where the environment is read
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-impl Context for Root {
-    fn on_http_call_response(&mut self, token: u32, headers: usize, body_bytes: usize, _: usize) {
-        if let Plugin::Ready(shared) = &self.plugin {
-            shared.reply(self.context_id, token, headers, body_bytes);
-        }
-    }
-}
-
-impl RootContext for Root {
-    fn on_configure(&mut self, bytes: usize) -> bool {
-        let host = Host::detect();
-        match self.configure(host, bytes) {
-            Ok(shared) => self.plugin = Plugin::Ready(Rc::new(shared)),
-            Err(problems) => {
-                problems.iter().for_each(|line| log::error!("{line}"));
-                let denials = metrics::denials(Denial::ConfigurationInvalid.code());
-                let denials = host.define(denials.kind, &denials.name);
-                self.plugin = Plugin::Closed(host, denials);
-                return !host.fails_closed_unconfigured();
-            }
-        }
-        hostcalls::set_tick_period(Duration::from_millis(TICK_MS)).is_ok()
-    }
-
-    fn on_tick(&mut self) {
-        if let Plugin::Ready(shared) = &self.plugin {
-            shared.tick();
-        }
-    }
-
-    /// Called by [`abi::call_root`](super::abi::call_root) only.
-    fn on_queue_ready(&mut self, _queue: u32) {
-        if let Plugin::Ready(shared) = &self.plugin {
-            shared.run_errand();
-        }
-    }
-
-    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Filter::new(context_id, self.plugin.clone())))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
 }

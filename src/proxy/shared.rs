@@ -1,28 +1,25 @@
 //! The gateway of one plugin, and the requests that wait for its callouts.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 
-use super::abi;
-use super::host::Host;
+use super::callbacks::Action;
+use super::host::{Guard, Host, Unreadable};
 use super::metrics::Metrics;
-use crate::callout::{Callout, CalloutFailure, CalloutReply};
+use super::waiters::{Held, Parked, Waiters};
+use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::LogLine;
 use crate::gateway::{FlightId, Gateway, Sent, Step, Submission, Waiting};
 use crate::shared_data::SharedStore;
 use crate::verdict::{AccessNote, LocalReply, Verdict};
-use proxy_wasm::types::Action;
-
 /// What the root context and its requests share.
 ///
-/// A reply arrives in the context whose callback sent the callout. Where requests
-/// can be resumed from there, that is always the root context: no reply is lost
-/// with the client for whose sake it was asked for, since others may wait for it,
-/// and whoever comes next need not ask again. Elsewhere each request sends its
-/// own callout, which ends with it.
+/// A reply arrives in the root context. Where other requests can be resumed from
+/// there, no reply is lost with the client for whose sake it was asked for, since
+/// others may wait for it, and whoever comes next need not ask again. Elsewhere
+/// each request sends its own callout, which ends with it.
 pub(super) struct Shared {
-    root_id: u32,
     host: Host,
     gateway: RefCell<Gateway>,
     /// The workers' data, if it waits for a request: see
@@ -34,14 +31,14 @@ pub(super) struct Shared {
     /// Found out in the first request that has something to note.
     takes_notes: OnceCell<bool>,
     waiting: RefCell<Waiters>,
-    /// What a request lets the root context send, and what came of it.
-    errand: RefCell<Option<Callout>>,
-    dispatched: Cell<Option<Result<u32, CalloutFailure>>>,
     /// Requests that the gateway itself answers, whose body is coming in.
     submissions: RefCell<HashMap<u32, Submission>>,
     /// Requests that may go upstream. Of every other one nothing does, whatever
     /// the host calls back for.
     passing: RefCell<HashSet<u32>>,
+    /// Whether the host has what the configuration needs, as the first request
+    /// finds out.
+    fits: OnceCell<bool>,
 }
 
 /// A callout under way.
@@ -57,67 +54,16 @@ impl Call {
     }
 }
 
-/// A paused request.
-struct Parked {
-    context_id: u32,
-    waiting: Waiting,
-    /// What takes off the guard of [`Host::guard`].
-    guard: Option<Vec<u8>>,
-    /// The host's token of the callout, if it is this request's own and ends
-    /// with it.
-    call: Option<u32>,
-}
-
-/// The paused requests, found by what they wait for and by who they are, so
-/// that a reply costs the same however many requests wait for others.
-#[derive(Default)]
-struct Waiters {
-    by_flight: HashMap<FlightId, Vec<Parked>>,
-    flights: HashMap<u32, FlightId>,
-}
-
-impl Waiters {
-    fn insert(&mut self, parked: Parked) {
-        let flight = parked.waiting.flight();
-        self.flights.insert(parked.context_id, flight);
-        self.by_flight.entry(flight).or_default().push(parked);
-    }
-
-    /// All that wait for `flight`.
-    fn take(&mut self, flight: FlightId) -> Vec<Parked> {
-        let parked = self.by_flight.remove(&flight).unwrap_or_default();
-        for parked in &parked {
-            self.flights.remove(&parked.context_id);
-        }
-        parked
-    }
-
-    /// One request, wherever it waits.
-    fn remove(&mut self, context_id: u32) -> Option<Parked> {
-        let flight = self.flights.remove(&context_id)?;
-        let waiters = self.by_flight.get_mut(&flight)?;
-        let position = waiters.iter().position(|parked| parked.context_id == context_id)?;
-        let parked = waiters.swap_remove(position);
-        if waiters.is_empty() {
-            self.by_flight.remove(&flight);
-        }
-        Some(parked)
-    }
-}
-
 /// How often the core is asked what is due: small beside any time-out, and rare
 /// beside the requests. Set once, since ngx_wasm_module traps on a second time.
-pub(super) const TICK_MS: u64 = 100;
+pub(super) const TICK_MS: u32 = 100;
+
+const NO_CLOCK: &str = "the time could not be read";
+const NO_GUARD: &str = "the request could not be guarded while it waits";
 
 impl Shared {
-    pub(super) fn new(
-        root_id: u32,
-        host: Host,
-        gateway: Gateway,
-        store: Option<Box<dyn SharedStore>>,
-    ) -> Self {
+    pub(super) fn new(host: Host, gateway: Gateway, store: Option<Box<dyn SharedStore>>) -> Self {
         let shared = Self {
-            root_id,
             host,
             metrics: Metrics::define(host, &gateway.metrics()),
             takes_notes: OnceCell::new(),
@@ -125,14 +71,38 @@ impl Shared {
             store: RefCell::new(store),
             calls: RefCell::default(),
             waiting: RefCell::default(),
-            errand: RefCell::default(),
-            dispatched: Cell::default(),
             submissions: RefCell::default(),
             passing: RefCell::default(),
+            fits: OnceCell::new(),
         };
         // What there is to log and to show of the configuration.
         shared.feed_metrics();
         shared
+    }
+
+    /// What it holds for requests.
+    pub(super) fn held(&self) -> Held {
+        let (waiting, flights) = self.waiting.borrow().count();
+        Held {
+            contexts: 0,
+            waiting,
+            flights,
+            submissions: self.submissions.borrow().len(),
+            passing: self.passing.borrow().len(),
+            calls: self.calls.borrow().len(),
+        }
+    }
+
+    /// Whether the host has what the configuration needs. If not, that is logged
+    /// once, and every request is denied.
+    fn fits(&self) -> bool {
+        *self.fits.get_or_init(|| {
+            let misfit = self.host.misfit(self.store.borrow().is_some());
+            if let Some(misfit) = &misfit {
+                log::error!("{misfit}");
+            }
+            misfit.is_none()
+        })
     }
 
     /// Gives the gateway the workers' data, if it does not have them yet.
@@ -145,16 +115,29 @@ impl Shared {
 
     /// Begins the request in whose callback this is called.
     pub(super) fn begin(&self, context_id: u32, fields: usize) -> Action {
+        if !self.fits() {
+            let denial = Denial::ConfigurationInvalid;
+            let step = self.with_gateway(|gateway| gateway.refuse(&denial));
+            return self.carry_out(context_id, None, step);
+        }
         self.share();
-        let now = self.host.now();
+        let Ok(now) = self.host.now() else { return self.fail(NO_CLOCK) };
         let step = match self.host.request_head(fields) {
             Ok(head) => self.with_gateway(|gateway| gateway.begin(head, now)),
-            Err(too_many) => {
-                let denial = Denial::HeadersTooMany { limit: too_many.limit };
+            Err(Unreadable::TooMany { limit }) => {
+                let denial = Denial::HeadersTooMany { limit };
                 self.with_gateway(|gateway| gateway.refuse(&denial))
             }
+            Err(Unreadable::Host) => return self.fail("headers could not be read"),
         };
-        self.carry_out(context_id, context_id, None, step)
+        self.carry_out(context_id, None, step)
+    }
+
+    /// Answers a request with which the host does not help.
+    fn fail(&self, cause: &str) -> Action {
+        write_log(&LogLine::host_error(cause));
+        self.host.reply(&LocalReply::new(500));
+        Action::Pause
     }
 
     /// Takes the body of a request, of which `bytes` have come in; `is_whole` if
@@ -166,10 +149,10 @@ impl Shared {
                 let Some(submission) = self.submissions.borrow_mut().remove(&context_id) else {
                     return Action::Pause;
                 };
+                let Ok(now) = self.host.now() else { return self.fail(NO_CLOCK) };
                 let body = self.host.request_body(bytes);
-                let now = self.host.now();
                 let step = self.with_gateway(|gateway| gateway.submit(submission, body, now));
-                self.carry_out(context_id, context_id, None, step)
+                self.carry_out(context_id, None, step)
             }
             Some(_) if is_whole => self.cut_short(context_id),
             Some(_) => Action::Pause,
@@ -179,24 +162,30 @@ impl Shared {
 
     /// Takes the trailers of a request. They are cleansed whether it passes now
     /// or waits: the host does not show them again.
-    pub(super) fn trailers(&self, context_id: u32) -> Action {
+    pub(super) fn trailers(&self, context_id: u32, fields: usize) -> Action {
         if self.submissions.borrow().contains_key(&context_id) {
             return self.cut_short(context_id);
         }
-        let removed = match self.host.request_trailers() {
+        let removed = match self.host.request_trailers(fields) {
             Ok(fields) => self.with_gateway(|gateway| gateway.cleanse_trailers(&fields)),
-            Err(too_many) => Err(Denial::HeadersTooMany { limit: too_many.limit }),
+            Err(_) => return self.end(context_id, "trailers could not be read"),
         };
-        let step = match removed.map(|names| self.host.remove_trailers(&names)) {
-            Ok(Ok(())) => return self.as_decided(context_id),
-            Ok(Err(_)) => {
-                write_log(&LogLine::headers_not_edited());
-                Step::Done(Verdict::Answer(LocalReply::new(500)))
+        match removed.map(|names| self.host.remove_trailers(&names)) {
+            Ok(Ok(())) => self.as_decided(context_id),
+            Ok(Err(_)) => self.end(context_id, "trailers could not be edited"),
+            Err(denial) => {
+                self.forget(context_id);
+                let step = self.with_gateway(|gateway| gateway.refuse(&denial));
+                self.carry_out(context_id, None, step)
             }
-            Err(denial) => self.with_gateway(|gateway| gateway.refuse(&denial)),
-        };
+        }
+    }
+
+    /// Answers a request that waited or passed, and with which the host does not
+    /// help.
+    fn end(&self, context_id: u32, cause: &str) -> Action {
         self.forget(context_id);
-        self.carry_out(context_id, context_id, None, step)
+        self.fail(cause)
     }
 
     /// Ends a request whose body is shorter than announced.
@@ -205,7 +194,7 @@ impl Shared {
             return Action::Pause;
         };
         let step = self.with_gateway(|gateway| gateway.cut_short(&submission));
-        self.carry_out(context_id, context_id, None, step)
+        self.carry_out(context_id, None, step)
     }
 
     /// What becomes of the rest of a request.
@@ -216,12 +205,13 @@ impl Shared {
         }
     }
 
-    /// Takes the reply that a callback of `active` announces.
-    pub(super) fn reply(&self, active: u32, token: u32, headers: usize, body_bytes: usize) {
+    /// Takes the reply that a callback announces. One to a callout that is not
+    /// under way, such as the second to one, is nobody's.
+    pub(super) fn reply(&self, token: u32, headers: usize, body_bytes: usize) {
         let Some(call) = self.calls.borrow_mut().remove(&token) else { return };
         let max_bytes = self.gateway.borrow().max_reply_bytes();
         let reply = self.host.callout_reply(headers, body_bytes, max_bytes, call.wants_fields);
-        self.land(active, call.flight, &reply);
+        self.land(call.flight, &reply);
     }
 
     /// Does what is due, in a callback of the root context.
@@ -230,15 +220,15 @@ impl Shared {
         if self.store.borrow().is_some() {
             return;
         }
-        let now = self.host.now();
+        let Ok(now) = self.host.now() else { return };
         let tick = self.with_gateway(|gateway| gateway.tick(now));
         for flight in tick.overdue {
-            self.land(self.root_id, flight, &CalloutReply::Failed(CalloutFailure::NoReply));
+            self.land(flight, &CalloutReply::Failed(CalloutFailure::NoReply));
         }
         for sent in tick.send {
             let flight = sent.flight;
-            if let Err(failure) = self.dispatch(self.root_id, sent) {
-                self.land(self.root_id, flight, &CalloutReply::Failed(failure));
+            if let Err(failure) = self.dispatch(&sent) {
+                self.land(flight, &CalloutReply::Failed(failure));
             }
         }
         self.feed_metrics();
@@ -260,9 +250,9 @@ impl Shared {
         }
     }
 
-    /// Resumes every request that waits for `flight`, in a callback of `active`.
-    fn land(&self, active: u32, flight: FlightId, reply: &CalloutReply) {
-        let now = self.host.now();
+    /// Resumes every request that waits for `flight`.
+    fn land(&self, flight: FlightId, reply: &CalloutReply) {
+        let Ok(now) = self.host.now() else { return self.give_up(flight) };
         let Some(landing) = self.with_gateway(|gateway| gateway.land(flight, reply, now)) else {
             return;
         };
@@ -270,61 +260,73 @@ impl Shared {
         for Parked { context_id, waiting, guard, .. } in waiting {
             if self.host.enter(context_id) {
                 let step = self.with_gateway(|gateway| gateway.resume(waiting, &landing, now));
-                self.go_on(active, context_id, guard, step);
+                self.go_on(context_id, guard, step);
+            }
+        }
+    }
+
+    /// Answers every request that waits for `flight`, of which nothing can come:
+    /// the host does not tell the time.
+    fn give_up(&self, flight: FlightId) {
+        let waiting = self.waiting.borrow_mut().take(flight);
+        for Parked { context_id, call, .. } in waiting {
+            if call.is_some() {
+                self.gateway.borrow_mut().abandon(flight);
+            }
+            if self.host.enter(context_id) {
+                self.fail(NO_CLOCK);
             }
         }
     }
 
     /// Carries out a step of a request that was paused.
-    fn go_on(&self, active: u32, context_id: u32, guard: Option<Vec<u8>>, step: Step) {
-        if self.carry_out(active, context_id, guard, step) == Action::Continue {
-            self.host.resume();
+    fn go_on(&self, context_id: u32, guard: Guard, step: Step) {
+        if self.carry_out(context_id, Some(guard), step) == Action::Continue
+            && self.host.resume().is_err()
+        {
+            self.end(context_id, "the request could not go on");
         }
     }
 
-    /// Carries out a step of `context_id`, whose context is entered, in a
-    /// callback of `active`.
-    fn carry_out(
-        &self,
-        active: u32,
-        context_id: u32,
-        guard: Option<Vec<u8>>,
-        step: Step,
-    ) -> Action {
+    /// Carries out a step of `context_id`, whose context is entered.
+    fn carry_out(&self, context_id: u32, guard: Option<Guard>, step: Step) -> Action {
         if let Step::Done(verdict) = &step {
             self.note(verdict.note());
         }
         match step {
             Step::Done(Verdict::Forward(edits)) => {
                 // The guard comes off last: not before the request may really go.
-                let unguard = || guard.map_or(Ok(()), |scheme| self.host.unguard(&scheme));
-                if self.host.apply(&edits).and_then(|()| unguard()).is_ok() {
-                    self.passing.borrow_mut().insert(context_id);
-                    return Action::Continue;
+                let unguard = || guard.map_or(Ok(()), |guard| self.host.unguard(&guard));
+                match self.host.apply(&edits).and_then(|()| unguard()) {
+                    Ok(()) => {
+                        self.passing.borrow_mut().insert(context_id);
+                        Action::Continue
+                    }
+                    Err(_) => self.fail("headers could not be edited"),
                 }
-                write_log(&LogLine::headers_not_edited());
-                self.host.reply(&LocalReply::new(500));
             }
-            Step::Done(Verdict::Answer(reply)) => self.host.reply(&reply),
+            Step::Done(Verdict::Answer(reply)) => {
+                self.host.reply(&reply);
+                Action::Pause
+            }
             Step::Receive(submission) => {
                 // The headers have to go on for the body to come in. The guard
                 // stays on: nothing behind may answer.
-                if guard.is_none() {
-                    self.host.guard();
+                let guarded = guard.map_or_else(|| self.host.guard(), Ok);
+                match guarded.and_then(|_| self.host.apply(&submission.edits)) {
+                    Ok(()) => {
+                        self.submissions.borrow_mut().insert(context_id, submission);
+                        Action::Continue
+                    }
+                    Err(_) => self.fail("headers could not be edited"),
                 }
-                if self.host.apply(&submission.edits).is_ok() {
-                    self.submissions.borrow_mut().insert(context_id, submission);
-                    return Action::Continue;
-                }
-                write_log(&LogLine::headers_not_edited());
-                self.host.reply(&LocalReply::new(500));
             }
-            Step::Join(waiting) => self.park(context_id, waiting, guard, None),
-            Step::Await(sent, waiting) => {
-                return self.send(active, context_id, guard, sent, waiting);
-            }
+            Step::Join(waiting) => match guard.map_or_else(|| self.host.guard(), Ok) {
+                Ok(guard) => self.park(Parked { context_id, waiting, guard, call: None }),
+                Err(_) => self.fail(NO_GUARD),
+            },
+            Step::Await(sent, waiting) => self.send(context_id, guard, &sent, waiting),
         }
-        Action::Pause
     }
 
     /// Tells the access log what it may print, if it can be told.
@@ -337,59 +339,54 @@ impl Shared {
         }
     }
 
-    fn park(&self, context_id: u32, waiting: Waiting, guard: Option<Vec<u8>>, call: Option<u32>) {
-        let guard = guard.or_else(|| self.host.guard());
-        self.waiting.borrow_mut().insert(Parked { context_id, waiting, guard, call });
+    fn park(&self, parked: Parked) -> Action {
+        self.waiting.borrow_mut().insert(parked);
+        Action::Pause
     }
 
-    /// Sends a request's callout, in a callback of its own or of the root context.
-    fn send(
-        &self,
-        active: u32,
-        context_id: u32,
-        guard: Option<Vec<u8>>,
-        sent: Sent,
-        waiting: Waiting,
-    ) -> Action {
+    /// Sends a request's callout. The guard is on before: a request that cannot
+    /// be guarded must not wait.
+    fn send(&self, context_id: u32, guard: Option<Guard>, sent: &Sent, waiting: Waiting) -> Action {
         let flight = sent.flight;
-        match self.dispatch(active, sent) {
+        let Ok(guard) = guard.map_or_else(|| self.host.guard(), Ok) else {
+            self.gateway.borrow_mut().abandon(flight);
+            return self.fail(NO_GUARD);
+        };
+        match self.dispatch(sent) {
             Ok(token) => {
                 let is_own = !self.host.traits().resumes_others;
-                self.park(context_id, waiting, guard, is_own.then_some(token));
-                Action::Pause
+                let call = is_own.then_some(token);
+                self.park(Parked { context_id, waiting, guard, call })
             }
             Err(failure) => {
-                let (now, reply) = (self.host.now(), CalloutReply::Failed(failure));
-                let step = self.with_gateway(|gateway| {
-                    let landing = gateway.land(flight, &reply, now)?;
-                    Some(gateway.resume(waiting, &landing, now))
+                let reply = CalloutReply::Failed(failure);
+                let step = self.host.now().ok().and_then(|now| {
+                    self.with_gateway(|gateway| {
+                        let landing = gateway.land(flight, &reply, now)?;
+                        Some(gateway.resume(waiting, &landing, now))
+                    })
                 });
                 match step {
-                    Some(step) => self.carry_out(active, context_id, guard, step),
-                    None => Action::Pause,
+                    Some(step) => self.carry_out(context_id, Some(guard), step),
+                    None => {
+                        self.gateway.borrow_mut().abandon(flight);
+                        self.fail(NO_CLOCK)
+                    }
                 }
             }
         }
     }
 
-    /// Sends a callout, in a callback of `active`; gives the host's token.
-    fn dispatch(&self, active: u32, sent: Sent) -> Result<u32, CalloutFailure> {
-        let call = Call::of(&sent);
-        let token = if active == self.root_id || !self.host.traits().resumes_others {
-            self.host.dispatch(&sent.callout)?
-        } else {
-            self.errand.replace(Some(sent.callout));
-            abi::call_root(self.root_id);
-            self.dispatched.take().unwrap_or(Err(CalloutFailure::NotSent))?
-        };
-        self.calls.borrow_mut().insert(token, call);
-        Ok(token)
-    }
-
-    /// Sends what a request wants sent, in a callback of the root context.
-    pub(super) fn run_errand(&self) {
-        if let Some(callout) = self.errand.take() {
-            self.dispatched.set(Some(self.host.dispatch(&callout)));
+    /// Sends a callout; gives the host's token.
+    fn dispatch(&self, sent: &Sent) -> Result<u32, CalloutFailure> {
+        let token = self.host.dispatch(&sent.callout)?;
+        // A token that is still in use: whose reply it brings, nobody could say.
+        match self.calls.borrow_mut().insert(token, Call::of(sent)) {
+            None => Ok(token),
+            Some(_) => {
+                self.calls.borrow_mut().remove(&token);
+                Err(CalloutFailure::NotSent)
+            }
         }
     }
 

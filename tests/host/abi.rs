@@ -1,7 +1,42 @@
 //! What crosses the border between host and filter: statuses, traps, guest
 //! memory and the wire form of header maps.
 
-pub use proxy_wasm::types::Status;
+/// How a host call ends: all that the ABI knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Status {
+    Ok = 0,
+    NotFound = 1,
+    BadArgument = 2,
+    SerializationFailure = 3,
+    ParseFailure = 4,
+    BadExpression = 5,
+    InvalidMemoryAccess = 6,
+    Empty = 7,
+    CasMismatch = 8,
+    ResultMismatch = 9,
+    InternalFailure = 10,
+    BrokenConnection = 11,
+    Unimplemented = 12,
+}
+
+impl Status {
+    /// Every way to fail.
+    pub const FAILURES: [Self; 12] = [
+        Self::NotFound,
+        Self::BadArgument,
+        Self::SerializationFailure,
+        Self::ParseFailure,
+        Self::BadExpression,
+        Self::InvalidMemoryAccess,
+        Self::Empty,
+        Self::CasMismatch,
+        Self::ResultMismatch,
+        Self::InternalFailure,
+        Self::BrokenConnection,
+        Self::Unimplemented,
+    ];
+}
 
 /// The filter was stopped by the host, or stopped itself (a panic).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +48,7 @@ impl Trap {
     }
 }
 
-/// What a host function gives back: a status the SDK sees, or a trap it never does.
+/// What a host function gives back: a status the filter sees, or a trap it never does.
 pub type Answer = Result<Status, Trap>;
 
 /// The filter's memory, wherever it runs.

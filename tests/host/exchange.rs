@@ -102,6 +102,9 @@ pub enum Reply {
     Response(Response),
     /// Refused, reset, timed out: the filter hears of 0 headers.
     Failed,
+    /// Broken off in the body. Kong announces all of what came and gives nothing
+    /// of it; Envoy says that the call failed.
+    BrokenOff(Response),
 }
 
 impl Reply {
@@ -122,6 +125,14 @@ impl Reply {
 
     pub fn failed() -> Self {
         Self::Failed
+    }
+
+    /// The same, ended within its body.
+    pub fn broken_off(self) -> Self {
+        match self {
+            Self::Response(response) => Self::BrokenOff(response),
+            other => other,
+        }
     }
 
     pub fn header(self, name: &str, value: &str) -> Self {

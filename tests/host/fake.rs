@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::abi::{Pairs, Status, Trap};
 use super::exchange::{Call, Outcome, Reply, Response};
+use super::faults::Faults;
 use super::headers::Headers;
 use super::imports::metrics::Metrics;
 use super::imports::shared::SharedData;
@@ -94,7 +95,8 @@ pub struct Pending {
 pub struct ActiveReply {
     /// `None`: the call failed.
     pub headers: Option<Headers>,
-    pub body: Vec<u8>,
+    /// `None`: it broke off.
+    pub body: Option<Vec<u8>>,
 }
 
 /// One line of the filter's log.
@@ -131,6 +133,8 @@ pub struct FakeHost {
     pub foreign: Foreign,
     /// How often each host function was called.
     pub calls: BTreeMap<String, u32>,
+    /// Calls that fail.
+    pub faults: Faults,
 }
 
 /// Foreign functions by name; one that is not there answers `NotFound`.
@@ -167,6 +171,7 @@ impl FakeHost {
             random: 0x9E37_79B9_7F4A_7C15,
             foreign: |_, _| Err(Status::NotFound),
             calls: BTreeMap::new(),
+            faults: Faults::default(),
         }
     }
 
@@ -325,9 +330,11 @@ impl FakeHost {
 
     /// Makes a reply readable; how many headers and bytes the callback is told of.
     pub fn receive(&mut self, reply: Reply) -> (usize, usize) {
+        let is_whole = !matches!(reply, Reply::BrokenOff(_));
         let (headers, body) = match reply {
             Reply::Failed => (None, Vec::new()),
-            Reply::Response(response) => {
+            Reply::BrokenOff(_) if !self.is_kong() => (None, Vec::new()),
+            Reply::BrokenOff(response) | Reply::Response(response) => {
                 let status = Some(response.status).filter(|status| *status > 0);
                 let status = status.map(|status| (":status".to_owned(), status.to_string().into()));
                 let mut pairs: Vec<_> = status.into_iter().collect();
@@ -336,7 +343,7 @@ impl FakeHost {
             }
         };
         let told = (headers.as_ref().map_or(0, Headers::count), body.len());
-        self.reply = Some(ActiveReply { headers, body });
+        self.reply = Some(ActiveReply { headers, body: is_whole.then_some(body) });
         told
     }
 

@@ -175,7 +175,9 @@ impl Machine {
             return;
         }
         let (count, body) = self.fake().receive(reply);
-        let args = [owner, token, count as u32, body as u32, 0];
+        // Both hosts name the root context, whosever callout it was.
+        let root = self.fake().streams.get(&owner).map_or(owner, |stream| stream.root);
+        let args = [root, token, count as u32, body as u32, 0];
         let result = self.invoke(Step::CallResponse, owner, Export::HttpCallResponse, &args);
         let mut fake = self.fake();
         fake.reply = None;

@@ -66,6 +66,7 @@
 pub mod abi;
 mod exchange;
 mod fake;
+pub mod faults;
 mod headers;
 pub mod imports;
 mod lifecycle;
@@ -78,6 +79,7 @@ pub mod surface;
 mod vm;
 mod wasi;
 
+pub use abi::Status;
 pub use exchange::{Call, Head, Outcome, Reply, Response};
 pub use fake::{LogLine, Profile};
 pub use module::built_module;

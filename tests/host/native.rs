@@ -1,7 +1,7 @@
 //! The filter linked into the test binary.
 //!
-//! The SDK declares its imports as `extern "C"` functions; this file defines
-//! them as symbols. Its dispatcher is thread-local, so a thread of its own is a
+//! The filter declares its imports as `extern "C"` functions; this file defines
+//! them as symbols. Its contexts are thread-local, so a thread of its own is a
 //! VM of its own. That thread also makes traps possible: unwinding out of an
 //! `extern "C"` function would abort the whole test binary, so a host trap or a
 //! panic of the filter reports itself and then stops the thread for good,
@@ -35,7 +35,7 @@ pub struct NativeVm {
 
 impl NativeVm {
     pub fn boot(filter: &Filter, host: SharedHost) -> Self {
-        install_panic_hook();
+        install_panic_hook(filter.initialize);
         set_environment(&host);
         let initialize = filter.initialize;
         let (calls, inbox) = channel::<(Export, Vec<u32>)>();
@@ -77,13 +77,13 @@ fn set_environment(host: &SharedHost) {
 }
 
 /// Makes a panic of the filter a trap, and leaves a test's own panics alone.
-fn install_panic_hook() {
+fn install_panic_hook(initialize: extern "C" fn()) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let test_hook = panic::take_hook();
-        // The SDK installs its logger and hook at the first call of this and
-        // checks that without a lock, so let it happen once, here.
-        proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
+        // A filter installs its logger and its hook once for a process, so let
+        // that happen here.
+        initialize();
         panic::set_hook(Box::new(move |info| {
             let vm = RESULTS.try_with(|results| results.borrow().is_some()).unwrap_or(false);
             if vm {
@@ -158,13 +158,13 @@ impl Guest for NativeGuest {
         if len == 0 {
             return Ok(Vec::new());
         }
-        // SAFETY: the SDK passes a pointer and length of one of its own slices,
+        // SAFETY: the filter passes a pointer and length of one of its own slices,
         // alive until the host call returns.
         Ok(unsafe { std::slice::from_raw_parts(at as *const u8, len as usize) }.to_vec())
     }
 
     fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Trap> {
-        // SAFETY: `at` is an out pointer of the SDK, or was just allocated with
+        // SAFETY: `at` is an out pointer of the filter, or was just allocated with
         // at least this length.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at as *mut u8, bytes.len()) };
         Ok(())
@@ -182,7 +182,7 @@ impl Guest for NativeGuest {
 fn host_call(name: &str, args: &[u64]) -> u32 {
     let host = HOST.try_with(|host| host.borrow().clone()).ok().flatten();
     let Some(host) = host else {
-        // The SDK's logger is global: a log line from outside of any VM.
+        // The filter's logger is global: a log line from outside of any VM.
         let _ = writeln!(std::io::stderr(), "{name} called outside of a VM");
         return Status::InternalFailure as u32;
     };
@@ -197,7 +197,7 @@ fn host_call(name: &str, args: &[u64]) -> u32 {
     }
 }
 
-/// Defines one symbol per import; the types are the SDK's, as the C ABI sees them.
+/// Defines one symbol per import; the types are the filter's, as the C ABI sees them.
 macro_rules! imports {
     ($(fn $name:ident($($arg:ident: $type:ty),* $(,)?);)*) => {$(
         #[unsafe(no_mangle)]
@@ -263,7 +263,7 @@ imports! {
     fn proxy_increment_metric(id: u32, offset: i64);
 }
 
-// What the SDK exports; these declarations also make the linker keep it.
+// What the filter exports; these declarations also make the linker keep it.
 unsafe extern "C" {
     safe fn proxy_on_memory_allocate(size: usize) -> *mut u8;
     safe fn proxy_on_context_create(context: u32, root: u32);

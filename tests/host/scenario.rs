@@ -4,8 +4,10 @@ use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::abi::Status;
 use super::exchange::{Call, Head, Outcome, Reply};
 use super::fake::{Foreign, LogLine, Pending, Profile, ROOT};
+use super::faults::Faults;
 use super::headers::Headers;
 use super::machine::Machine;
 use super::vm::Engine;
@@ -73,6 +75,32 @@ impl Host {
     /// Envoy: one more cluster.
     pub fn with_cluster(&self, name: &str) {
         self.machine().fake().clusters.insert(name.to_owned());
+    }
+
+    /// Envoy's `capability_restriction_config`, or any other reason: from now on
+    /// this function fails.
+    pub fn refuse_calls(&self, function: &str, status: Status) {
+        self.machine().fake().faults.refuse(function, status);
+    }
+
+    /// No function fails any more.
+    pub fn allow_calls(&self) {
+        self.machine().fake().faults = Faults::default();
+    }
+
+    /// Which calls fail.
+    pub fn with_faults(&self, faults: Faults) {
+        self.machine().fake().faults = faults;
+    }
+
+    /// How many calls that may fail there were since the faults were set.
+    pub fn calls_counted(&self) -> usize {
+        self.machine().fake().faults.counted()
+    }
+
+    /// Whether a call failed that should not have, since the faults were set.
+    pub fn faults_hit(&self) -> Vec<String> {
+        self.machine().fake().faults.hit().to_vec()
     }
 
     /// Starts the filter; whether it accepted. Without this, the first thing

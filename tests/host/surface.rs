@@ -6,16 +6,14 @@ use wasmi::{Engine, Module};
 /// filter may call on both.
 ///
 /// `proxy_get_log_level` must never join either list: its type on Kong differs
-/// from the SDK's, so the module would not even load there.
+/// from the ABI's, so the module would not even load there.
 pub const ALLOWED_IMPORTS: &[&str] = &[
-    "env.proxy_add_header_map_value",
     "env.proxy_continue_stream",
     "env.proxy_define_metric",
     "env.proxy_get_buffer_bytes",
     "env.proxy_get_current_time_nanoseconds",
     "env.proxy_get_header_map_pairs",
     "env.proxy_get_header_map_value",
-    "env.proxy_get_metric",
     "env.proxy_get_property",
     "env.proxy_http_call",
     "env.proxy_increment_metric",
@@ -24,7 +22,7 @@ pub const ALLOWED_IMPORTS: &[&str] = &[
     "env.proxy_remove_header_map_value",
     "env.proxy_replace_header_map_value",
     "env.proxy_send_local_response",
-    // A no-op on Kong. The SDK's dispatcher calls it before every call reply.
+    // A no-op on Kong.
     "env.proxy_set_effective_context",
     "env.proxy_set_property",
     "env.proxy_set_tick_period_milliseconds",
@@ -37,30 +35,11 @@ pub const ALLOWED_IMPORTS: &[&str] = &[
     "wasi_snapshot_preview1.random_get",
 ];
 
-/// Imports that both hosts provide and that the filter must not call on Kong.
-///
-/// Default methods of the SDK's traits refer to them, so every vtable of a
-/// context keeps them in the module. They trap on Kong when called (shared data
-/// without `shm_kv`), which the scenarios on the Kong profile would show.
-pub const CARRIED_IMPORTS: &[&str] = &[
-    "env.proxy_call_foreign_function",
-    "env.proxy_close_stream",
-    "env.proxy_dequeue_shared_queue",
-    "env.proxy_done",
-    "env.proxy_enqueue_shared_queue",
-    "env.proxy_get_shared_data",
-    "env.proxy_get_status",
-    "env.proxy_grpc_call",
-    "env.proxy_grpc_cancel",
-    "env.proxy_grpc_close",
-    "env.proxy_grpc_send",
-    "env.proxy_grpc_stream",
-    "env.proxy_register_shared_queue",
-    "env.proxy_resolve_shared_queue",
-    "env.proxy_set_buffer_bytes",
-    "env.proxy_set_header_map_pairs",
-    "env.proxy_set_shared_data",
-];
+/// Imports that both hosts provide and that the filter must not call on Kong, where
+/// they trap (shared data without `shm_kv`), which the scenarios on the Kong profile
+/// would show.
+pub const ENVOY_IMPORTS: &[&str] =
+    &["env.proxy_call_foreign_function", "env.proxy_get_shared_data", "env.proxy_set_shared_data"];
 
 /// Each line: names of which one must be exported. Nothing else may be: Envoy calls
 /// every callback that it finds.
@@ -96,7 +75,7 @@ pub fn objections(wasm: &[u8]) -> Vec<String> {
     };
     let imports = module.imports().map(|import| format!("{}.{}", import.module(), import.name()));
     let foreign = imports
-        .filter(|import| ![ALLOWED_IMPORTS, CARRIED_IMPORTS].concat().contains(&import.as_str()))
+        .filter(|import| ![ALLOWED_IMPORTS, ENVOY_IMPORTS].concat().contains(&import.as_str()))
         .map(|import| format!("imports {import}, which is on no list"));
     let missing = REQUIRED_EXPORTS
         .iter()

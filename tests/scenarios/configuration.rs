@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::host::{Head, Host, Outcome, each_host};
+use crate::host::{Head, Host, Outcome, Status, each_host};
 use crate::protobuf;
 use crate::shop::{self, served};
 
@@ -134,8 +134,8 @@ each_host!(one_good_and_one_bad_configuration_in_one_vm, |host| {
     assert!(matches!(outcome, Outcome::Forwarded { failed_open: None, .. }));
 });
 
-// A trap while it is configured would have Kong skip the filters of every route, and
-// one in a tick would keep the worker from everything else.
+// A worker dies of a trap while a request waits, so asking for shared data is no way
+// to find out whether there are any.
 each_host!(shared_data_without_a_zone_let_nobody_pass, on Kong, |host| {
     let mut patch = shop::remote_keys();
     patch["shared_data"] = json!("always");
@@ -143,13 +143,43 @@ each_host!(shared_data_without_a_zone_let_nobody_pass, on Kong, |host| {
     host.advance(1000);
     for authorization in ["", &shop::bearer("alice")] {
         let head = Head::get("/").header("authorization", authorization);
-        let request = host.send(head);
-        assert!(matches!(request.outcome(), Outcome::Failed { status: 500, .. }));
+        shop::assert_denied(&host.send(head), 503, "configuration_invalid");
         host.advance(1000);
     }
-    let broken = host.take_violations();
-    assert_eq!(broken.len(), 2, "one each request: {broken:#?}");
-    assert!(broken.iter().all(|what| what.contains("no shm_kv")), "{broken:#?}");
+    let problem = "$.shared_data: found always, and no zone for it";
+    let lines = host.logs().into_iter().filter(|line| line.text.contains(problem)).count();
+    assert_eq!(lines, 1, "{:?}", host.logs());
+    assert_eq!(host.take_calls().get("proxy_get_shared_data"), None, "which would trap");
+});
+
+// `capability_restriction_config` may leave out what tells Envoy from others.
+each_host!(an_envoy_without_properties_is_not_taken_for_kong, on Envoy, |host| {
+    host.refuse_calls("proxy_get_property", Status::InternalFailure);
+    shop::open(host, json!({}));
+    for _ in 0..2 {
+        let head = Head::get("/").header("authorization", &shop::bearer("alice"));
+        shop::assert_denied(&host.send(head), 503, "configuration_invalid");
+    }
+    assert!(host.logged("an Envoy that lets the filter call proxy_get_property"));
+});
+
+each_host!(what_the_host_keeps_back_is_said_when_it_is_configured, |host| {
+    shop::open(host, json!({}));
+    let (clock, timer) =
+        ("proxy_get_current_time_nanoseconds", "proxy_set_tick_period_milliseconds");
+    for call in ["proxy_get_buffer_bytes", clock, timer] {
+        host.refuse_calls(call, Status::InternalFailure);
+        match host.add(shop::patched(host, json!({"shared_data": "never"}))) {
+            None => assert!(!host.is_kong(), "{call}: Kong would skip the filter"),
+            Some(plugin) => {
+                assert!(host.is_kong(), "{call}: the listener is refused");
+                let denied = plugin.send(Head::get("/health"));
+                shop::assert_denied(&denied, 503, "configuration_invalid");
+            }
+        }
+        assert!(host.logged(&format!("one that lets the filter call {call}")), "{call}");
+        host.allow_calls();
+    }
 });
 
 each_host!(with_a_zone_workers_share_from_the_first_request_on, on Kong, |host| {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::host::{Reply, each_host};
+use crate::host::{Head, Host, Plugin, Reply, each_host};
 use crate::shop::{self, ask, assert_denied, issuer, next_issuer, remote_keys, token, user_reply};
 
 each_host!(keys_are_fetched_before_anybody_asks, |host| {
@@ -196,4 +196,37 @@ each_host!(a_client_that_leaves_does_not_take_the_first_fetch_along, |host| {
         assert!(second.is_forwarded());
     }
     assert_eq!(ask(host, &token("carol")).callout().path(), "/users/carol");
+});
+
+/// How many fetches there are within ten seconds, none of which succeeds.
+fn fetches_in_vain(host: &Host, plugin: &Plugin, reply: &Reply) -> usize {
+    let mut fetches = 0;
+    for _ in 0..100 {
+        host.tick();
+        for fetch in plugin.callouts() {
+            fetch.answer(reply.clone());
+            fetches += 1;
+        }
+    }
+    fetches
+}
+
+// Kong announces what came of the body and then gives nothing of it.
+each_host!(a_reply_that_breaks_off_is_one_that_failed, |host| {
+    let discovery = json!({"service": "auth", "path": "/.well-known/openid-configuration"});
+    let discovered = json!({"providers": {"shop": {"local_jwks": null, "discovery": discovery}}});
+    let feed = json!({"service": "auth", "path": "/revocations"});
+    let read = json!({"revocation": {"feed": feed}});
+    shop::open(host, json!({}));
+    for (case, patch) in [("keys", remote_keys()), ("discovery", discovered), ("feed", read)] {
+        let plugin = host.add(shop::patched(host, patch)).unwrap();
+        let reply = Reply::ok("{}").broken_off();
+        let fetches = fetches_in_vain(host, &plugin, &reply);
+        assert!((2..=8).contains(&fetches), "{case}: {fetches} fetches in ten seconds");
+        let request = plugin.send(Head::get("/").header("authorization", &shop::bearer("alice")));
+        for callout in request.callouts() {
+            callout.answer(reply.clone());
+        }
+        assert_eq!(request.status(), 503, "{case}");
+    }
 });

@@ -54,6 +54,7 @@ each_host!(an_inactive_token_is_401_and_a_silent_issuer_503, |host| {
     for (case, reply) in [
         ("failed", Reply::failed()),
         ("no status", Reply::without_status()),
+        ("broken off", active("alice").broken_off()),
         ("its own 401", Reply::status(401)),
         ("not JSON", Reply::ok("yes")),
     ] {

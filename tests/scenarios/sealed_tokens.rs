@@ -211,10 +211,9 @@ each_host!(a_changed_token_is_401, |host| {
     request.answer(issued(&token("alice")));
     let sealed = given(&request);
     let last = sealed.len() - 1;
-    for (position, byte) in [(4, b'z'), (10, b'-'), (60, b'_'), (last - 1, b'-')] {
+    for position in [4, 10, 60, last - 1] {
         let mut changed = sealed.clone().into_bytes();
-        assert_ne!(changed[position], byte);
-        changed[position] = byte;
+        changed[position] = if changed[position] == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(changed).unwrap();
         assert_denied(&ask(host, &changed), 401, "token_unsealable");
     }

@@ -9,6 +9,7 @@ use crate::shop::{self, ask, assert_denied, identity, served, token, user_reply}
 fn failures() -> Vec<(&'static str, Reply)> {
     vec![
         ("no reply", Reply::failed()),
+        ("broken off", user_reply("alice").broken_off()),
         ("no :status", Reply::without_status().body(shop::user("alice").to_string())),
         ("500", Reply::status(500).body(shop::user("alice").to_string())),
         ("401", Reply::status(401)),

@@ -1,4 +1,4 @@
-//! Every host function that SDK 0.2.5 declares, once, for both engines.
+//! Every host function of ABI 0.2.1, once, for both engines.
 
 pub mod callouts;
 pub mod maps;
@@ -7,14 +7,15 @@ pub mod properties;
 pub mod shared;
 
 use super::abi::{Answer, Guest, Status, Trap};
-use super::fake::{FakeHost, LogLine, Step};
+use super::fake::{ActiveReply, FakeHost, LogLine, Step};
+use super::faults::Fault;
 
 /// The call's arguments, widened; pointers are addresses in the guest.
 pub type Args<'a> = &'a [u64];
 
 /// What Kong binds to its "not yet implemented" function: a trap when called.
 ///
-/// `proxy_get_log_level` is worse, its declared type differs from the SDK's, so
+/// `proxy_get_log_level` is worse, its declared type differs from the ABI's, so
 /// a module that imports it is not even instantiated.
 pub const KONG_TRAPS: &[&str] = &[
     "proxy_call_foreign_function",
@@ -40,6 +41,59 @@ pub fn call(host: &mut FakeHost, guest: &mut dyn Guest, name: &str, args: Args<'
         return Err(Trap::new(format!("{name} is not implemented by Kong's runtime")));
     }
     *host.calls.entry(name.to_owned()).or_default() += 1;
+    match host.faults.next(name) {
+        Some(Fault::Fails(status)) => return Ok(status),
+        Some(Fault::Empty) if result_at(name).is_some() => {
+            return give_less(guest, name, args, None);
+        }
+        Some(Fault::Short) if result_at(name).is_some() => {
+            let status = run(host, guest, name, args)?;
+            return match status {
+                Status::Ok => give_less(guest, name, args, Some(1)),
+                status => Ok(status),
+            };
+        }
+        _ => {}
+    }
+    run(host, guest, name, args)
+}
+
+/// Where a function leaves what it gives: address and length.
+fn result_at(name: &str) -> Option<usize> {
+    match name {
+        "proxy_get_buffer_bytes" | "proxy_get_header_map_value" => Some(3),
+        "proxy_get_header_map_pairs" => Some(1),
+        "proxy_get_property" | "proxy_get_shared_data" => Some(2),
+        "proxy_call_foreign_function" => Some(4),
+        _ => None,
+    }
+}
+
+/// Makes of what a function gave nothing, or that much less.
+fn give_less(guest: &mut dyn Guest, name: &str, args: Args<'_>, by: Option<usize>) -> Answer {
+    let Some(at) = result_at(name) else { return Ok(Status::Ok) };
+    let width = guest.pointer_width() as u64;
+    let mut number = |at: u64| {
+        let mut bytes = guest.read(at, width)?;
+        bytes.resize(8, 0);
+        Ok::<u64, Trap>(u64::from_le_bytes(bytes.try_into().unwrap_or_default()))
+    };
+    match by {
+        None => guest.give_null(args[at], args[at + 1])?,
+        Some(by) => {
+            let (address, length) = (number(args[at])?, number(args[at + 1])?);
+            let length = length.saturating_sub(by as u64);
+            if address > 0 {
+                let bytes = guest.read(address, length)?;
+                // The memory of the whole is lost: the filter owns as much as it is told of.
+                guest.give(&bytes, args[at], args[at + 1])?;
+            }
+        }
+    }
+    Ok(Status::Ok)
+}
+
+fn run(host: &mut FakeHost, guest: &mut dyn Guest, name: &str, args: Args<'_>) -> Answer {
     match name {
         "proxy_log" => log(host, guest, args),
         "proxy_get_current_time_nanoseconds" => {
@@ -149,7 +203,10 @@ fn get_buffer(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Ans
             return Err(Trap::new("can only get request body during on_request_body"));
         }
         4 => match (&host.reply, host.step) {
-            (Some(reply), Step::CallResponse) => Some(reply.body.clone()),
+            (Some(ActiveReply { body: None, .. }), Step::CallResponse) => {
+                return Ok(Status::BadArgument);
+            }
+            (Some(reply), Step::CallResponse) => reply.body.clone(),
             _ if host.is_kong() => {
                 let why = "can only get dispatch response body during on_http_dispatch_response";
                 return Err(Trap::new(why));

@@ -43,7 +43,6 @@ pub fn set(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer
         let known = path.starts_with("ngx.") || path.starts_with("kong.") || mapped(&path);
         return Ok(if known { Status::InternalFailure } else { Status::NotFound });
     }
-    // The SDK panics on either refusal, so both are traps for the filter.
     if kong && !path.starts_with("kong.ctx.shared.") && !KONG_WRITABLE.contains(&path.as_str()) {
         let readable = kong_value(host, &path).is_some();
         return Ok(if readable { Status::InternalFailure } else { Status::NotFound });
@@ -75,6 +74,7 @@ fn kong(host: &mut FakeHost, path: &str) -> Option<Vec<u8>> {
 fn kong_value(host: &mut FakeHost, path: &str) -> Option<Vec<u8>> {
     let context = host.context();
     let everywhere = host.properties.get(path).cloned();
+    let zone = host.shared.zone;
     let stream: &mut Stream = host.stream()?;
     if let Some(own) = stream.properties.get(path) {
         return Some(own.clone());
@@ -82,6 +82,7 @@ fn kong_value(host: &mut FakeHost, path: &str) -> Option<Vec<u8>> {
     let header = |name: &str| stream.headers.first(name).map(<[u8]>::to_vec);
     everywhere.or_else(|| match path {
         "kong.version" => Some(b"3.9.3".to_vec()),
+        "kong.configuration.nginx_wasm_shm_kv" => zone.then(|| b"12m".to_vec()),
         "ngx.request_id" | "ngx.kong_request_id" => Some(format!("{context:032x}").into_bytes()),
         "request.path" | "ngx.request_uri" => Some(stream.raw_path.clone()),
         // Of the raw target, as long as no other plugin changes it; nginx cuts

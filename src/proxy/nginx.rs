@@ -1,0 +1,119 @@
+//! What nginx with ngx_wasm_module needs done in its own way: variables in the
+//! place of headers, and addresses that must be right.
+//!
+//! Properties are asked for in requests only: in a root context some of them end
+//! the worker.
+
+use std::net::Ipv6Addr;
+use std::num::NonZeroU16;
+
+use super::abi::{self, Status};
+use crate::http::Fields;
+
+/// The nginx variable that a request waiting for a callout is guarded by: with
+/// this value in it nginx answers 500, should the request go on by itself.
+const SCHEME: &str = "ngx\0upstream_scheme";
+const DENIED: &[u8] = b"denied";
+
+const UPSTREAM_URI: &str = "ngx\0upstream_uri";
+
+/// The length of `sun_path` on Linux.
+const MAX_SOCKET_PATH: usize = 108;
+
+/// Puts the request target as received in the place of `:path`, which
+/// ngx_wasm_module gives decoded and with its dot segments resolved: rules
+/// would be matched against another path than the upstream gets.
+///
+/// The query is the one that goes upstream: other plugins may have changed
+/// it, and a token is taken out of what they made of it.
+pub(super) fn restore_path(fields: &mut Fields) -> Result<(), Status> {
+    let raw = abi::property("request\0path")?;
+    if let (Some(raw), true) = (raw, fields.first(":path").is_some()) {
+        let query = abi::property("ngx\0args")?.unwrap_or_default();
+        let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
+        let path = with_query_of(&[mark, &query].concat(), &raw);
+        fields.remove(":path");
+        fields.push(":path", &path);
+    }
+    Ok(())
+}
+
+/// Puts `Host` in the place of `:authority`, which is the name of the nginx
+/// server and not the host that the client asked for.
+pub(super) fn restore_authority(fields: &mut Fields) {
+    let hosts: Vec<Vec<u8>> = fields.values("host").map(<[u8]>::to_vec).collect();
+    fields.remove(":authority");
+    for host in hosts {
+        fields.push(":authority", &host);
+    }
+}
+
+/// Sets the query that goes upstream to that of `path`.
+pub(super) fn set_upstream_path(path: &[u8]) -> Result<(), Status> {
+    let target = abi::property(UPSTREAM_URI)?.ok_or(Status::NOT_FOUND)?;
+    abi::set_property(UPSTREAM_URI, &with_query_of(path, &target))
+}
+
+/// Makes the request one that nginx answers with 500, and gives what undoes it;
+/// `None` where nginx does not have the variable.
+pub(super) fn deny_upstream() -> Result<Option<Vec<u8>>, Status> {
+    let Some(scheme) = abi::property(SCHEME)? else { return Ok(None) };
+    if scheme != DENIED {
+        abi::set_property(SCHEME, DENIED)?;
+    }
+    Ok(Some(scheme))
+}
+
+/// Undoes it.
+pub(super) fn restore_scheme(scheme: &[u8]) -> Result<(), Status> {
+    abi::set_property(SCHEME, scheme)
+}
+
+/// Whether Kong is around the runtime.
+pub(super) fn is_kong() -> bool {
+    matches!(abi::property("kong\0version"), Ok(Some(_)))
+}
+
+/// Whether this is nginx at all: it knows each request by an id.
+pub(super) fn is_nginx() -> bool {
+    matches!(abi::property("ngx\0request_id"), Ok(Some(_)))
+}
+
+/// Whether Kong's configuration has a zone for shared data, without which asking
+/// for some traps. Without Kong nobody can say, and the operator is believed.
+pub(super) fn has_zone() -> bool {
+    let is_set = |path| matches!(abi::property(path), Ok(Some(_)));
+    !is_kong()
+        || is_set("kong\0configuration\0nginx_wasm_shm_kv")
+        || is_set("kong\0configuration\0nginx_wasm_shm_kv_gatepass")
+}
+
+/// Whether ngx_wasm_module can make an address of a service's `upstream`:
+/// `host`, `host:port`, `[v6]:port` or `unix:/path`. On anything else it traps,
+/// and a trap ends every request that waits.
+pub(super) fn is_address(upstream: &str) -> bool {
+    if let Some(path) = upstream.strip_prefix("unix:") {
+        return path.starts_with('/') && path.len() < MAX_SOCKET_PATH;
+    }
+    let (host, port) = match upstream.rsplit_once(':') {
+        // An IPv6 address without a port.
+        _ if upstream.ends_with(']') => (upstream, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (upstream, None),
+    };
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(is_name_byte),
+    };
+    let is_port = |port: &str| !port.starts_with('+') && port.parse::<NonZeroU16>().is_ok();
+    is_host && port.is_none_or(is_port)
+}
+
+/// The path of `target`, which the route may have changed, with the query of
+/// `path`.
+fn with_query_of(path: &[u8], target: &[u8]) -> Vec<u8> {
+    let mut changed: Vec<u8> = target.iter().copied().take_while(|byte| *byte != b'?').collect();
+    changed.extend(path.iter().skip_while(|byte| **byte != b'?'));
+    changed
+}
