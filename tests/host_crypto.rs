@@ -38,6 +38,7 @@ extern "C" fn initialize() {
 
 const FILTER: Filter = Filter {
     initialize,
+    held: || 0,
     module: host::built_module,
     configuration: |_| configuration("ES256", "auto"),
     clusters: &[],

@@ -58,6 +58,7 @@ extern "C" fn initialize() {
 
 const FILTER: Filter = Filter {
     initialize,
+    held: || 0,
     module: || Ok(MODULE.as_bytes().to_vec()),
     configuration: |_| "".into(),
     clusters: &["known:80"],

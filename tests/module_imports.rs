@@ -2,6 +2,8 @@
 //! lacks, and exports what they call.
 #![allow(clippy::expect_used, clippy::panic, unsafe_code, reason = "test code may fail loudly")]
 
+#[path = "../src/bin/gatepass/capabilities.rs"]
+mod capabilities;
 mod host;
 
 // What a test binary links natively, and these never run.
@@ -13,12 +15,38 @@ extern "C" fn initialize() {
     panic!("nothing runs here")
 }
 
-const FILTER: Filter =
-    Filter { initialize, module: host::built_module, configuration: |_| "".into(), clusters: &[] };
+const FILTER: Filter = Filter {
+    initialize,
+    held: || 0,
+    module: host::built_module,
+    configuration: |_| "".into(),
+    clusters: &[],
+};
 
 #[test]
 fn the_module_fits_both_hosts() {
     let module = host::built_module().unwrap_or_else(|why| panic!("{why}"));
     let objections = surface::objections(&module);
     assert!(objections.is_empty(), "{objections:#?}");
+}
+
+/// What `check` and the README say that Envoy must allow is what the module has.
+#[test]
+fn envoy_must_allow_what_the_module_calls_and_is_called_for() {
+    let module = host::built_module().unwrap_or_else(|why| panic!("{why}"));
+    let module = wasmi::Module::new(&wasmi::Engine::default(), &module[..]).expect("a module");
+    let mut imports: Vec<_> = module.imports().map(|import| import.name()).collect();
+    let mut needed = capabilities::FUNCTIONS.to_vec();
+    imports.sort_unstable();
+    needed.sort_unstable();
+    assert_eq!(imports, needed);
+    let exports: Vec<_> = module.exports().map(|export| export.name()).collect();
+    for callback in capabilities::CALLBACKS {
+        assert!(exports.contains(callback), "{callback}");
+    }
+    let readme = include_str!("../README.md");
+    let (_, section) = readme.split_once("What Envoy must allow").expect("the section");
+    for name in [capabilities::FUNCTIONS, capabilities::CALLBACKS].concat() {
+        assert!(section.contains(&format!("`{name}`")), "{name} is not in the README");
+    }
 }

@@ -300,10 +300,11 @@ impl Host {
 
     /// Answers the request whose context is entered.
     pub(super) fn reply(self, reply: &LocalReply) {
-        if self.try_reply(reply).is_err() {
-            // Perhaps the host does not like what is in it. If it does not take
-            // this either, the request stays paused and never passes.
-            let _ = self.try_reply(&LocalReply::new(500));
+        // Perhaps the host does not like what is in it.
+        let sent = self.try_reply(reply).or_else(|_| self.try_reply(&LocalReply::new(500)));
+        if sent.is_err() {
+            // The request stays paused, and never passes by itself.
+            let _ = self.guard();
         }
     }
 

@@ -27,14 +27,15 @@ const MAX_SOCKET_PATH: usize = 108;
 /// The query is the one that goes upstream: other plugins may have changed
 /// it, and a token is taken out of what they made of it.
 pub(super) fn restore_path(fields: &mut Fields) -> Result<(), Status> {
-    let raw = abi::property("request\0path")?;
-    if let (Some(raw), true) = (raw, fields.first(":path").is_some()) {
-        let query = abi::property("ngx\0args")?.unwrap_or_default();
-        let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
-        let path = with_query_of(&[mark, &query].concat(), &raw);
-        fields.remove(":path");
-        fields.push(":path", &path);
+    if fields.first(":path").is_none() {
+        return Ok(());
     }
+    let raw = abi::property("request\0path")?.ok_or(Status::NOT_FOUND)?;
+    let query = abi::property("ngx\0args")?.unwrap_or_default();
+    let mark: &[u8] = if query.is_empty() { b"" } else { b"?" };
+    let path = with_query_of(&[mark, &query].concat(), &raw);
+    fields.remove(":path");
+    fields.push(":path", &path);
     Ok(())
 }
 
@@ -55,9 +56,11 @@ pub(super) fn set_upstream_path(path: &[u8]) -> Result<(), Status> {
 }
 
 /// Makes the request one that nginx answers with 500, and gives what undoes it;
-/// `None` where nginx does not have the variable.
+/// `None` where nginx does not have the variable. Kong's always has.
 pub(super) fn deny_upstream() -> Result<Option<Vec<u8>>, Status> {
-    let Some(scheme) = abi::property(SCHEME)? else { return Ok(None) };
+    let Some(scheme) = abi::property(SCHEME)? else {
+        return if is_kong() { Err(Status::NOT_FOUND) } else { Ok(None) };
+    };
     if scheme != DENIED {
         abi::set_property(SCHEME, DENIED)?;
     }

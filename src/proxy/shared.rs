@@ -1,6 +1,6 @@
 //! The gateway of one plugin, and the requests that wait for its callouts.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 
 use super::callbacks::Action;
@@ -33,12 +33,14 @@ pub(super) struct Shared {
     waiting: RefCell<Waiters>,
     /// Requests that the gateway itself answers, whose body is coming in.
     submissions: RefCell<HashMap<u32, Submission>>,
+    /// Callouts whose reply came when the host did not tell the time.
+    lost: RefCell<Vec<FlightId>>,
     /// Requests that may go upstream. Of every other one nothing does, whatever
     /// the host calls back for.
     passing: RefCell<HashSet<u32>>,
-    /// Whether the host has what the configuration needs, as the first request
-    /// finds out.
-    fits: OnceCell<bool>,
+    /// Whether the host has what the configuration needs, as far as a request found
+    /// out.
+    fits: Cell<Option<bool>>,
 }
 
 /// A callout under way.
@@ -72,8 +74,9 @@ impl Shared {
             calls: RefCell::default(),
             waiting: RefCell::default(),
             submissions: RefCell::default(),
+            lost: RefCell::default(),
             passing: RefCell::default(),
-            fits: OnceCell::new(),
+            fits: Cell::new(None),
         };
         // What there is to log and to show of the configuration.
         shared.feed_metrics();
@@ -94,15 +97,18 @@ impl Shared {
     }
 
     /// Whether the host has what the configuration needs. If not, that is logged
-    /// once, and every request is denied.
+    /// once, every request is denied, and the next one asks again: the host may
+    /// just have failed to answer.
     fn fits(&self) -> bool {
-        *self.fits.get_or_init(|| {
-            let misfit = self.host.misfit(self.store.borrow().is_some());
-            if let Some(misfit) = &misfit {
-                log::error!("{misfit}");
-            }
-            misfit.is_none()
-        })
+        if self.fits.get() == Some(true) {
+            return true;
+        }
+        let misfit = self.host.misfit(self.store.borrow().is_some());
+        if let (Some(misfit), None) = (&misfit, self.fits.get()) {
+            log::error!("{misfit}");
+        }
+        self.fits.set(Some(misfit.is_none()));
+        misfit.is_none()
     }
 
     /// Gives the gateway the workers' data, if it does not have them yet.
@@ -222,7 +228,7 @@ impl Shared {
         }
         let Ok(now) = self.host.now() else { return };
         let tick = self.with_gateway(|gateway| gateway.tick(now));
-        for flight in tick.overdue {
+        for flight in self.lost.take().into_iter().chain(tick.overdue) {
             self.land(flight, &CalloutReply::Failed(CalloutFailure::NoReply));
         }
         for sent in tick.send {
@@ -268,11 +274,9 @@ impl Shared {
     /// Answers every request that waits for `flight`, of which nothing can come:
     /// the host does not tell the time.
     fn give_up(&self, flight: FlightId) {
+        self.lost.borrow_mut().push(flight);
         let waiting = self.waiting.borrow_mut().take(flight);
-        for Parked { context_id, call, .. } in waiting {
-            if call.is_some() {
-                self.gateway.borrow_mut().abandon(flight);
-            }
+        for Parked { context_id, .. } in waiting {
             if self.host.enter(context_id) {
                 self.fail(NO_CLOCK);
             }
@@ -284,6 +288,7 @@ impl Shared {
         if self.carry_out(context_id, Some(guard), step) == Action::Continue
             && self.host.resume().is_err()
         {
+            let _ = self.host.guard();
             self.end(context_id, "the request could not go on");
         }
     }

@@ -423,3 +423,27 @@ fn what_may_have_been_meant() {
     let json = desk.run(&["check", "own.json", "--json"]).ended(1).json();
     assert_eq!(json["configurations"][0]["problems"][0]["perhaps"], "rules");
 }
+
+#[test]
+fn an_envoy_that_keeps_something_from_the_filter_is_found() {
+    let desk = Desk::new();
+    let envoy = |allowed: Value| {
+        json!({"config": {
+            "name": "gatepass", "vm_config": {"environment_variables":
+                {"host_env_keys": ["API_KEY", "SIGNING_KEY"]}},
+            "capability_restriction_config": {"allowed_capabilities": allowed},
+            "configuration": {
+                "@type": "type.googleapis.com/google.protobuf.Struct", "value": configuration()},
+        }})
+    };
+    desk.put("some.json", &envoy(json!({"proxy_log": {}, "proxy_on_tick": {}})).to_string());
+    let run = desk.run(&["check", "some.json", "--json"]).ended(1);
+    let problem = &run.json()["configurations"][0]["problems"][0];
+    let path = "$.config.capability_restriction_config.allowed_capabilities";
+    assert_eq!(problem["path"], path);
+    let found = problem["found"].as_str().unwrap();
+    assert!(found.contains("proxy_on_request_headers"), "{found}");
+    assert!(found.contains("proxy_get_property") && !found.contains("proxy_log"), "{found}");
+    desk.put("none.json", &envoy(json!({})).to_string());
+    desk.run(&["check", "none.json"]).ended(0);
+}

@@ -9,7 +9,8 @@ pub enum Fault {
     Fails(Status),
     /// It says that all is well, and gives nothing.
     Empty,
-    /// It gives a byte less than there is.
+    /// It gives a byte less than there is, where the host has said how much there
+    /// is: of a buffer and a map.
     Short,
 }
 

@@ -37,14 +37,14 @@ impl NativeVm {
     pub fn boot(filter: &Filter, host: SharedHost) -> Self {
         install_panic_hook(filter.initialize);
         set_environment(&host);
-        let initialize = filter.initialize;
+        let filter = *filter;
         let (calls, inbox) = channel::<(Export, Vec<u32>)>();
         let (outbox, results) = channel();
         let vm = move || {
             HOST.set(Some(host));
             RESULTS.set(Some(outbox.clone()));
             while let Ok((export, args)) = inbox.recv() {
-                if outbox.send(Ok(enter(initialize, export, &args))).is_err() {
+                if outbox.send(Ok(enter(&filter, export, &args))).is_err() {
                     break;
                 }
             }
@@ -287,10 +287,11 @@ unsafe extern "C" {
     safe fn proxy_on_delete(context: u32);
 }
 
-fn enter(initialize: extern "C" fn(), export: Export, args: &[u32]) -> u32 {
+fn enter(filter: &Filter, export: Export, args: &[u32]) -> u32 {
     let size = |n: usize| args[n] as usize;
     match export {
-        Export::Initialize => initialize(),
+        Export::Initialize => (filter.initialize)(),
+        Export::Held => return (filter.held)() as u32,
         Export::ContextCreate => proxy_on_context_create(args[0], args[1]),
         Export::VmStart => return proxy_on_vm_start(args[0], size(1)).into(),
         Export::Configure => return proxy_on_configure(args[0], size(1)).into(),

@@ -255,6 +255,11 @@ impl Host {
         leaks
     }
 
+    /// How much the filter holds for requests; natively only.
+    pub fn held(&self) -> usize {
+        self.machine().held()
+    }
+
     /// Closes every request and panics if the filter broke a rule of its host.
     pub fn finish(self) {
         self.machine().configure_by_default();
@@ -437,6 +442,11 @@ impl Callout {
         let pending = self.host.machine().fake().pending.remove(&self.token);
         let owner = pending.map_or(self.owner, |pending| pending.owner);
         self.host.machine().deliver(owner, self.token, reply);
+    }
+
+    /// Whether both are one callout.
+    pub fn is(&self, other: &Self) -> bool {
+        self.token == other.token
     }
 
     #[track_caller]

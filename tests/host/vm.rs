@@ -52,6 +52,8 @@ pub enum Export {
     Done,
     Log,
     Delete,
+    /// None of the host's: how much the filter holds for requests, natively.
+    Held,
 }
 
 impl Export {
@@ -71,6 +73,7 @@ impl Export {
             Self::Done => "proxy_on_done",
             Self::Log => "proxy_on_log",
             Self::Delete => "proxy_on_delete",
+            Self::Held => "what it holds",
         }
     }
 }

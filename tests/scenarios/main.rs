@@ -45,6 +45,7 @@ mod access;
 mod access_log;
 mod configuration;
 mod denials;
+mod host_failures;
 mod hygiene;
 mod keys;
 mod kong_jwt;
@@ -75,9 +76,16 @@ extern "C" fn initialize() {
     _initialize();
 }
 
+fn held() -> usize {
+    let gatepass::proxy::Held { contexts, waiting, flights, submissions, passing, .. } =
+        gatepass::proxy::held();
+    contexts + waiting + flights + submissions + passing
+}
+
 /// What `mod host` tests.
 const FILTER: Filter = Filter {
     initialize,
+    held,
     module: host::built_module,
     configuration: |_: Profile| panic!("a scenario starts with shop::open"),
     clusters: &["auth", "users"],

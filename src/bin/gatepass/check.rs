@@ -38,6 +38,7 @@ impl Finding {
             }
         };
         problems.extend(hidden_variables(configuration));
+        problems.extend(withheld_capabilities(configuration));
         Self {
             file: configuration.file.clone(),
             path: configuration.path.clone(),
@@ -155,6 +156,17 @@ fn hidden_variables(configuration: &Configuration) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// What the filter needs of Envoy and does not get. No warning: without some of it
+/// every request passes.
+fn withheld_capabilities(configuration: &Configuration) -> Option<Problem> {
+    let (path, names) = configuration.frame.withheld.as_ref()?;
+    Some(Problem {
+        path: path.clone(),
+        found: format!("a list without {}", names.join(", ")),
+        accepted: "all that the filter needs: the list is in the README".to_owned(),
+    })
 }
 
 /// Every `{env: NAME}`, with its path; also those that are no secrets, but a

@@ -7,6 +7,7 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use crate::arguments::HostKind;
+use crate::capabilities;
 
 /// A configuration of Gatepass in a file.
 #[derive(Clone, Debug)]
@@ -28,6 +29,9 @@ pub struct Frame {
     pub environment: Option<Vec<String>>,
     /// Where the file lets requests pass when the filter fails.
     pub fails_open: Option<String>,
+    /// Where the file says what the filter may call and be called for, and what it
+    /// needs of that and does not get.
+    pub withheld: Option<(String, Vec<&'static str>)>,
 }
 
 /// Why a text cannot be read.
@@ -155,7 +159,11 @@ fn filter(members: &Map<String, Value>, path: &str, host: HostKind) -> Option<Lo
         return None;
     }
     let environment = environment.filter(|_| host == HostKind::Envoy);
-    let frame = Frame { environment, fails_open: fails_open(members, path) };
+    let frame = Frame {
+        environment,
+        fails_open: fails_open(members, path),
+        withheld: withheld(members, path),
+    };
     let path = format!("{}{below}", step(path, field));
     Some(Located { path, value, host, frame })
 }
@@ -186,6 +194,17 @@ fn fails_open(members: &Map<String, Value>, path: &str) -> Option<String> {
         _ => false,
     };
     members.iter().find(opens).map(|(name, _)| step(path, name))
+}
+
+/// An empty list of Envoy's restricts nothing.
+fn withheld(members: &Map<String, Value>, path: &str) -> Option<(String, Vec<&'static str>)> {
+    let field = "capability_restriction_config";
+    let allowed = members.get(field)?.get("allowed_capabilities")?.as_object()?;
+    let needed = [capabilities::FUNCTIONS, capabilities::CALLBACKS].concat();
+    let is_withheld = |name: &&str| !allowed.is_empty() && !allowed.contains_key(*name);
+    let withheld: Vec<_> = needed.into_iter().filter(is_withheld).collect();
+    (!withheld.is_empty())
+        .then(|| (format!("{}.allowed_capabilities", step(path, field)), withheld))
 }
 
 fn envoy_environment(variables: Option<&Value>) -> Vec<String> {

@@ -8,6 +8,7 @@
 
 mod arguments;
 mod callouts;
+mod capabilities;
 mod check;
 mod configuration;
 mod convert;
