@@ -16,6 +16,7 @@
 )]
 
 mod decisions;
+mod differences;
 mod jose;
 mod json;
 mod options;

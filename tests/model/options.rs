@@ -43,6 +43,7 @@ pub const TWICE_DECODED_PATHS: bool = false;
 /// learned at a time that is still to come is taken for new.
 pub const CLOCKS_SET_BACK: bool = false;
 
-/// Configurations that are replaced by ones with other paths. They forget what was
-/// revoked.
-pub const LEDGERS_OUTLIVE_CONFIGURATIONS: bool = false;
+/// Ledgers of revocations that are one for those with the same providers. They go
+/// by the paths of feed and endpoint: another path forgets what was revoked, and
+/// listeners with other issuers share it.
+pub const LEDGERS_BY_PROVIDERS: bool = false;

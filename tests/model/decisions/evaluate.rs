@@ -105,7 +105,9 @@ impl Model<'_> {
     fn origin(&self, method: &str, host: &str, head: impl Fn(&str) -> Option<String>) -> Step<()> {
         let nothing = Json::Object(Vec::new());
         let csrf = self.config.at(&["token", "csrf"]).unwrap_or(&nothing);
-        if !csrf.flag("enforce", true) || ["GET", "HEAD", "OPTIONS", "TRACE"].contains(&method) {
+        let only_reads = ["GET", "HEAD", "OPTIONS", "TRACE"].contains(&method);
+        let is_open = head("upgrade").is_some_and(|protocol| protocol == "websocket");
+        if !csrf.flag("enforce", true) || only_reads && !is_open {
             return Ok(());
         }
         let origin = head("origin");

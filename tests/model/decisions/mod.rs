@@ -7,7 +7,7 @@
 //! request and the token for as long as there still is one, and printed with its
 //! seed.
 
-mod configuration;
+pub mod configuration;
 mod evaluate;
 mod identity;
 pub mod request;

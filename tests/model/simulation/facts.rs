@@ -81,9 +81,15 @@ impl Facts {
         }
     }
 
+    /// Everybody must know these entries from now on. One that had ended by the
+    /// clock once may be forgotten, though the clock is set back.
     pub fn revoke(&mut self, listener: usize, entries: &[Value], clock: i64) {
-        let all = entries.iter().cloned();
-        self.revoked.extend(all.map(|entry| Revoked { listener, entry, clock }));
+        for entry in entries {
+            let is_it = |known: &Revoked| known.listener == listener && known.entry == *entry;
+            if !self.revoked.iter().any(is_it) {
+                self.revoked.push(Revoked { listener, entry: entry.clone(), clock });
+            }
+        }
     }
 
     /// Whether a token is named by an entry that everybody must know.

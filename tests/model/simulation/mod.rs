@@ -10,8 +10,8 @@
 //! A failure prints its seed and the fewest events that still show it.
 
 mod facts;
-mod outside;
-mod stores;
+pub mod outside;
+pub mod stores;
 mod worker;
 mod world;
 

@@ -110,6 +110,15 @@ fn secret(number: u64) -> SigningKey {
     SigningKey::from_bytes(&seed)
 }
 
+/// The public half of a key.
+pub fn jwk(kid: usize, number: u64) -> Value {
+    let public = secret(number).verifying_key();
+    json!({
+        "kty": "OKP", "crv": "Ed25519", "x": BASE64URL.encode(public.to_bytes()),
+        "kid": format!("k{kid}"), "use": "sig",
+    })
+}
+
 /// A token with these claims, signed by a key.
 pub fn signed(kid: usize, number: u64, claims: &Value) -> String {
     let header = json!({"alg": "EdDSA", "kid": format!("k{kid}"), "typ": "JWT"}).to_string();
@@ -197,14 +206,8 @@ impl Outside {
     }
 
     fn key_set(&self, issuer: usize) -> (Fact, CalloutReply) {
-        let jwk = |(kid, number): &(usize, u64)| {
-            let public = secret(*number).verifying_key();
-            json!({
-                "kty": "OKP", "crv": "Ed25519", "x": BASE64URL.encode(public.to_bytes()),
-                "kid": format!("k{kid}"), "use": "sig",
-            })
-        };
-        let keys: Vec<Value> = self.keys[issuer].iter().map(jwk).collect();
+        let keys: Vec<Value> =
+            self.keys[issuer].iter().map(|(kid, number)| jwk(*kid, *number)).collect();
         // A set without a key is no answer: the one before it goes on.
         let fact = match keys.is_empty() {
             true => Fact::Nothing,

@@ -345,7 +345,7 @@ impl World {
             }
             94 if b.is_multiple_of(4) => {
                 let listener = a % 2;
-                if options::LEDGERS_OUTLIVE_CONFIGURATIONS {
+                if options::LEDGERS_BY_PROVIDERS {
                     self.versions[listener] ^= 1;
                 }
                 let of_it = |at: &usize| self.workers[*at].listener == listener;

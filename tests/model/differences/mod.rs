@@ -1,0 +1,4 @@
+//! Two of everything, which differ in one thing.
+
+mod configurations;
+mod requests;
