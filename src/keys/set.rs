@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::algorithm::Family;
 use super::error::{Excerpt, KeyError};
 use super::{Algorithm, AlgorithmSet, Origin, VerifyingKey};
 use crate::json;
@@ -12,9 +13,21 @@ use crate::json;
 /// The most keys a set may hold.
 pub const MAX_KEYS: usize = 100;
 
-/// The most keys tried for one token: each costs a verification that the
-/// sender of the token does not pay for.
+/// The most keys tried for one token: each costs a verification that the sender
+/// of the token does not pay for.
 pub const MAX_CANDIDATES: usize = 4;
+
+/// How many keys may be tried for a token of this algorithm: fewer where each
+/// costs more than one of RSA or on a curve of 256 bits.
+const fn max_candidates(algorithm: Algorithm) -> usize {
+    match algorithm.family() {
+        Family::Hmac | Family::Rsa | Family::P256 | Family::Secp256k1 | Family::Ed25519 => {
+            MAX_CANDIDATES
+        }
+        Family::P384 => 2,
+        Family::P521 => 1,
+    }
+}
 
 /// The usable keys of a JWK Set (RFC 7517 section 5), or of credentials, at least
 /// one; the default has none and verifies nothing.
@@ -108,7 +121,8 @@ impl KeySet {
         Self { keys, named, places }
     }
 
-    /// The keys to try for a token, at most [`MAX_CANDIDATES`].
+    /// The keys to try for a token, at most [`MAX_CANDIDATES`], and fewer of the
+    /// dear ones.
     ///
     /// A key with an id serves the tokens that name it and those that name no
     /// key; a key without an id serves every token. Ids are compared byte for
@@ -127,7 +141,7 @@ impl KeySet {
             .chain(others)
             .chain(unnamed)
             .filter(move |key| key.admits(algorithm))
-            .take(MAX_CANDIDATES)
+            .take(max_candidates(algorithm))
     }
 
     /// Whether a key has that id; if not, it may be worth to fetch the set anew.
@@ -344,6 +358,21 @@ mod tests {
             assert_eq!(ids, expected, "{case}");
         }
         assert_eq!(set.algorithms().to_string(), "ES256, EdDSA");
+    }
+
+    /// What a forged token without `kid` costs must not grow with the curve.
+    #[test]
+    fn fewer_keys_are_tried_where_each_costs_more() {
+        let fixtures: Value =
+            serde_json::from_str(include_str!("../../tests/fixtures/tokens.json")).unwrap();
+        for (name, expected) in [("RS256", 4), ("ES256", 4), ("ES384", 2), ("ES512", 1)] {
+            let algorithm = Algorithm::from_name(name).unwrap();
+            let keys = fixtures["tokens"].as_array().unwrap();
+            let key = keys.iter().find(|key| key["alg"] == name).unwrap()["jwk"].clone();
+            let jwks = json!({"keys": vec![key; 10]});
+            let (set, _) = KeySet::from_jwks(&jwks, Origin::Remote).unwrap();
+            assert_eq!(set.candidates(None, algorithm).count(), expected, "{name}");
+        }
     }
 
     #[test]
