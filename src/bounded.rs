@@ -7,25 +7,38 @@ use std::num::NonZeroUsize;
 
 use lru::LruCache;
 
-/// Values by key, at most a fixed number of them; the one not used for longest
-/// goes first. With room for none it keeps nothing.
+/// Values by key, at most a fixed number of them and of the bytes that they take;
+/// the one not used for longest goes first. With room for none it keeps nothing.
 #[derive(Debug)]
 pub(crate) struct Bounded<K: Hash + Eq, V> {
-    entries: Option<LruCache<K, V>>,
+    entries: Option<LruCache<K, Weighed<V>>>,
+    max_bytes: usize,
+    bytes: usize,
     /// How many went to make room, since that was last asked.
     evicted: u64,
 }
 
+/// A value, and about how many bytes it takes.
+#[derive(Debug)]
+struct Weighed<V> {
+    value: V,
+    bytes: usize,
+}
+
+/// What an entry takes beside its texts: its place in the tables.
+const ENTRY: usize = 128;
+
 impl<K: Hash + Eq, V> Bounded<K, V> {
-    /// Room for `max_entries`. The table grows as it fills: an idle worker holds
-    /// none for its maximum.
-    pub(crate) fn new(max_entries: usize) -> Self {
+    /// Room for `max_entries` in about `max_bytes`. The table grows as it fills:
+    /// an idle worker holds none for its maximum.
+    pub(crate) fn new(max_entries: usize, max_bytes: usize) -> Self {
         let bounded = |capacity: NonZeroUsize| {
             let mut entries = LruCache::unbounded();
             entries.resize(capacity);
             entries
         };
-        Self { entries: NonZeroUsize::new(max_entries).map(bounded), evicted: 0 }
+        let entries = NonZeroUsize::new(max_entries).map(bounded);
+        Self { entries, max_bytes, bytes: 0, evicted: 0 }
     }
 
     /// The value of `key`, which counts as used.
@@ -33,17 +46,23 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.entries.as_mut()?.get_mut(key)
+        self.entries.as_mut()?.get_mut(key).map(|weighed| &mut weighed.value)
     }
 
-    /// Keeps a value, in place of the one that `key` had.
-    pub(crate) fn insert(&mut self, key: K, value: V) {
-        if let Some(entries) = &mut self.entries {
-            if entries.len() == entries.cap().get() && !entries.contains(&key) {
-                self.evicted = self.evicted.saturating_add(1);
-            }
-            entries.put(key, value);
+    /// Keeps a value whose texts and whose key's take `bytes`, in place of the one
+    /// that `key` had.
+    pub(crate) fn insert(&mut self, key: K, value: V, bytes: usize) {
+        self.remove(&key);
+        let bytes = bytes.saturating_add(ENTRY);
+        let Some(entries) = self.entries.as_mut().filter(|_| bytes <= self.max_bytes) else {
+            return;
+        };
+        if let Some((_, oldest)) = entries.push(key, Weighed { value, bytes }) {
+            self.bytes = self.bytes.saturating_sub(oldest.bytes);
+            self.evicted = self.evicted.saturating_add(1);
         }
+        self.bytes = self.bytes.saturating_add(bytes);
+        while self.bytes > self.max_bytes && self.forget_oldest() {}
     }
 
     /// How many entries went to make room, since the last call.
@@ -53,9 +72,11 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
 
     /// Forgets the value not used for longest; false if there is none.
     pub(crate) fn forget_oldest(&mut self) -> bool {
-        let is_gone = self.entries.as_mut().is_some_and(|entries| entries.pop_lru().is_some());
-        self.evicted = self.evicted.saturating_add(is_gone.into());
-        is_gone
+        let oldest = self.entries.as_mut().and_then(LruCache::pop_lru);
+        let Some((_, oldest)) = oldest else { return false };
+        self.bytes = self.bytes.saturating_sub(oldest.bytes);
+        self.evicted = self.evicted.saturating_add(1);
+        true
     }
 
     /// Forgets a key.
@@ -63,13 +84,13 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
     where
         K: Borrow<Q>,
     {
-        if let Some(entries) = &mut self.entries {
-            entries.pop(key);
-        }
+        let removed = self.entries.as_mut().and_then(|entries| entries.pop(key));
+        self.bytes = self.bytes.saturating_sub(removed.map_or(0, |removed| removed.bytes));
     }
 }
 
-/// Values by a whole text, such as a token, at most a fixed number of them.
+/// Values by a whole text, such as a token, at most a fixed number of them and of
+/// the bytes that they take.
 ///
 /// A text is looked for by a hash of its end, under a key that each VM makes up
 /// for itself, and found only if all of it is the same: no text can ever get the
@@ -80,9 +101,9 @@ pub(crate) struct ByText<V> {
 }
 
 impl<V> ByText<V> {
-    /// Room for `max_entries`.
-    pub(crate) fn new(max_entries: usize) -> Self {
-        Self { entries: Bounded::new(max_entries), hashes: RandomState::new() }
+    /// Room for `max_entries` in about `max_bytes`.
+    pub(crate) fn new(max_entries: usize, max_bytes: usize) -> Self {
+        Self { entries: Bounded::new(max_entries, max_bytes), hashes: RandomState::new() }
     }
 
     /// The value of `text`, which counts as used.
@@ -93,7 +114,7 @@ impl<V> ByText<V> {
 
     /// Keeps a value, in place of the one that `text` had.
     pub(crate) fn insert(&mut self, text: &[u8], value: V) {
-        self.entries.insert(self.hash(text), (text.into(), value));
+        self.entries.insert(self.hash(text), (text.into(), value), text.len());
     }
 
     /// The end of a token is its signature, or all of it is random: no two have
@@ -158,11 +179,11 @@ mod tests {
 
     #[test]
     fn another_text_of_the_same_hash_is_not_found() {
-        let mut entries = ByText::new(2);
+        let mut entries = ByText::new(2, usize::MAX);
         entries.insert(b"a", 1);
         // As if the hash of "b" were that of "a".
         let hash = entries.hash(b"b");
-        entries.entries.insert(hash, (b"a"[..].into(), 1));
+        entries.entries.insert(hash, (b"a"[..].into(), 1), 1);
         assert_eq!(entries.get_mut(b"b"), None);
         entries.remove(b"b");
         assert!(entries.entries.get_mut(&hash).is_some(), "it is not forgotten for another");
@@ -177,14 +198,14 @@ mod tests {
 
     #[test]
     fn the_one_not_used_for_longest_goes_first() {
-        let mut entries = Bounded::new(2);
-        entries.insert("a", 1);
-        entries.insert("b", 2);
+        let mut entries = Bounded::new(2, usize::MAX);
+        entries.insert("a", 1, 0);
+        entries.insert("b", 2, 0);
         assert_eq!(entries.get_mut("a"), Some(&mut 1));
         assert_eq!(entries.take_evicted(), 0);
-        entries.insert("a", 1);
+        entries.insert("a", 1, 0);
         assert_eq!(entries.take_evicted(), 0, "replaced");
-        entries.insert("c", 3);
+        entries.insert("c", 3, 0);
         assert_eq!((entries.take_evicted(), entries.take_evicted()), (1, 0));
         assert_eq!(entries.get_mut("b"), None);
         assert_eq!((entries.get_mut("a").is_some(), entries.get_mut("c").is_some()), (true, true));
@@ -193,9 +214,27 @@ mod tests {
     }
 
     #[test]
+    fn what_entries_take_is_bounded() {
+        let mut entries = Bounded::new(1000, 10 * (ENTRY + 100));
+        for number in 0..20 {
+            entries.insert(number, number, 100);
+            assert!(entries.bytes <= entries.max_bytes);
+        }
+        let kept = (0..20).filter(|number| entries.get_mut(number).is_some()).count();
+        assert_eq!((kept, entries.take_evicted()), (10, 10));
+        entries.insert(19, 19, 1000);
+        assert!(entries.bytes <= entries.max_bytes, "replaced by a larger one");
+        entries.insert(20, 20, entries.max_bytes);
+        assert_eq!(entries.get_mut(&20), None, "larger than all the room");
+        assert_eq!(entries.get_mut(&19), Some(&mut 19), "which cost the others nothing");
+        (0..20).for_each(|number| entries.remove(&number));
+        assert_eq!(entries.bytes, 0, "what is counted can be freed");
+    }
+
+    #[test]
     fn room_for_none_keeps_nothing() {
-        let mut entries = Bounded::new(0);
-        entries.insert("a", 1);
+        let mut entries = Bounded::new(0, usize::MAX);
+        entries.insert("a", 1, 0);
         assert_eq!(entries.get_mut("a"), None);
     }
 }

@@ -18,9 +18,8 @@ use crate::denial::Denial;
 use crate::http::{HeaderName, percent_encode};
 use crate::json::{self, JsonError};
 use crate::secret::Secret;
-use crate::session::Session;
 use crate::time::{Period, Span, UnixTime};
-use crate::token::{Claims, ProviderId};
+use crate::token::{Claims, ProviderId, Verified};
 
 /// Where and how to ask: `introspection` of a provider in the configuration.
 #[derive(Debug)]
@@ -100,60 +99,51 @@ pub fn is_reference(token: &[u8]) -> bool {
         && token.iter().all(is_b64token)
 }
 
-/// A provider's endpoint, and what it said lately.
+/// A provider's endpoint, and which tokens were refused lately by what it said.
+/// Those that were accepted are among the sessions.
 #[derive(Debug)]
 pub(crate) struct Introspection {
     pub provider: ProviderId,
     pub endpoint: IntrospectionEndpoint,
-    kept: ByText<Kept>,
+    /// Apart from what is good, and in little room: anybody can make them up.
+    refused: ByText<(Denial, Period)>,
 }
 
-#[derive(Debug)]
-struct Kept {
-    decision: Decision,
-    serves: Period,
-}
-
-/// What became of a token: its session, or why it has none.
-pub(crate) type Decision = Result<Rc<Session>, Denial>;
+/// What refused tokens may take.
+const MAX_REFUSED_BYTES: usize = 1024 * 1024;
 
 impl Introspection {
-    /// Room for `max_entries` tokens.
+    /// Room for at most `max_entries` tokens that are refused.
     pub(crate) fn new(
         provider: ProviderId,
         endpoint: IntrospectionEndpoint,
         max_entries: usize,
     ) -> Self {
-        Self { provider, endpoint, kept: ByText::new(max_entries) }
+        Self { provider, endpoint, refused: ByText::new(max_entries, MAX_REFUSED_BYTES) }
     }
 
-    /// What was decided on `token`, if that still holds. A decision from the
-    /// future, after the clock was set back, does not.
-    pub(crate) fn decision(&mut self, token: &[u8], now: UnixTime) -> Option<Decision> {
-        let kept = self.kept.get_mut(token)?;
-        if kept.serves.contains(now) {
-            return Some(kept.decision.clone());
+    /// Why `token` was refused, if that still holds. A refusal from the future,
+    /// after the clock was set back, does not.
+    pub(crate) fn refusal(&mut self, token: &[u8], now: UnixTime) -> Option<Denial> {
+        let (denial, holds) = self.refused.get_mut(token)?;
+        if holds.contains(now) {
+            return Some(denial.clone());
         }
-        self.kept.remove(token);
+        self.refused.remove(token);
         None
     }
 
-    /// How many decisions were forgotten for want of room, since the last call.
-    pub(crate) const fn take_evicted(&mut self) -> u64 {
-        self.kept.take_evicted()
+    /// Keeps a refusal, or a client that repeats a bad token would have it asked
+    /// about each time.
+    pub(crate) fn refuse(&mut self, token: &[u8], denial: Denial, now: UnixTime) {
+        let holds = Period::of(now, self.endpoint.negative_ttl);
+        self.refused.insert(token, (denial, holds));
     }
 
-    /// Keeps a decision: a refusal too, or a client that repeats a bad token
-    /// would have it asked about each time.
-    pub(crate) fn keep(&mut self, token: &[u8], decision: Decision, now: UnixTime) {
-        let until = match &decision {
-            Ok(session) => {
-                let end = now.plus(self.endpoint.ttl);
-                session.who().token().expires().map_or(end, |exp| exp.min(end))
-            }
-            Err(_) => now.plus(self.endpoint.negative_ttl),
-        };
-        self.kept.insert(token, Kept { decision, serves: Period::new(now, until) });
+    /// How long an answer serves that was given `at` this time.
+    pub(crate) fn serves(&self, token: &Verified, at: UnixTime) -> Period {
+        let end = at.plus(self.endpoint.ttl);
+        Period::new(at, token.expires().map_or(end, |exp| exp.min(end)))
     }
 }
 

@@ -47,6 +47,44 @@ pub fn object(members: impl IntoIterator<Item = (String, Value)>) -> Map<String,
     object
 }
 
+/// About how many bytes the members of an object take in memory.
+pub fn memory(members: &Map<String, Value>) -> usize {
+    let of = |(name, value): (&String, &Value)| {
+        name.len().saturating_add(memory_of(value)).saturating_add(VALUE)
+    };
+    members.iter().map(of).fold(0, usize::saturating_add)
+}
+
+/// How many bytes the texts in an object have: less than its JSON.
+pub fn text_bytes(members: &Map<String, Value>) -> usize {
+    let of = |(name, value): (&String, &Value)| name.len().saturating_add(text_bytes_of(value));
+    members.iter().map(of).fold(0, usize::saturating_add)
+}
+
+fn text_bytes_of(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(text_bytes_of).fold(0, usize::saturating_add),
+        Value::Object(members) => text_bytes(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
+/// What a value takes beside its text, with its place in a list or an object.
+const VALUE: usize = 64;
+
+fn memory_of(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => {
+            let of = |item| memory_of(item).saturating_add(VALUE);
+            items.iter().map(of).fold(0, usize::saturating_add)
+        }
+        Value::Object(members) => memory(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
 /// What sort of value this is, with its article, for messages.
 pub fn kind(value: &Value) -> &'static str {
     match value {

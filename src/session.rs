@@ -7,9 +7,10 @@ use std::rc::Rc;
 use crate::bounded::ByText;
 use crate::http::log_word;
 use crate::identity::{Authenticated, Identity};
+use crate::json;
 use crate::keys::KeySet;
 use crate::revocation::Clearance;
-use crate::time::UnixTime;
+use crate::time::{Period, UnixTime};
 use crate::verdict::AccessNote;
 
 /// What is known of one public token.
@@ -89,32 +90,62 @@ impl Session {
     pub fn keep(&self, identity: Rc<Identity>) {
         if !self.memory.of.asks_claims {
             self.who.token().claims().fold();
+            self.memory.fold();
         }
-        self.memory.set_extra(identity.bytes());
+        self.memory.set_identity(identity.bytes());
         self.identity.replace(Some(identity));
     }
 }
 
 /// Sessions by their whole token, at most a fixed number of them, and of the
 /// bytes that they take; the one not used for longest goes first.
+///
+/// JWTs and reference tokens are kept apart, but in the same memory: when it is
+/// full, those make room that take more of it.
 #[derive(Debug)]
 pub struct Sessions {
-    known: ByText<Rc<Session>>,
-    memory: Rc<Memory>,
+    jwts: ByText<Rc<Session>>,
+    jwt_memory: Rc<Memory>,
+    /// With the time in which the issuer's answer serves.
+    references: ByText<(Rc<Session>, Period)>,
+    reference_memory: Rc<Memory>,
     max_bytes: usize,
 }
 
 impl Sessions {
-    /// Room for `max_entries` in about `max_bytes`; none at all keeps nothing.
+    /// Room for so many tokens in about `max_bytes`; none at all keeps nothing.
     /// `asks_claims` says that requests whose token is known ask for its claims.
-    pub fn new(max_entries: usize, max_bytes: usize, asks_claims: bool) -> Self {
-        let memory = Rc::new(Memory { used: Cell::new(0), asks_claims });
-        Self { known: ByText::new(max_entries), memory, max_bytes }
+    pub fn new(
+        max_jwts: usize,
+        max_references: usize,
+        max_bytes: usize,
+        asks_claims: bool,
+    ) -> Self {
+        let memory = || Rc::new(Memory { used: Cell::new(0), asks_claims });
+        // What a session takes grows when an identity is minted, so their
+        // memory is counted here.
+        Self {
+            jwts: ByText::new(max_jwts, usize::MAX),
+            jwt_memory: memory(),
+            references: ByText::new(max_references, usize::MAX),
+            reference_memory: memory(),
+            max_bytes,
+        }
     }
 
-    /// The session of a token.
+    /// The session of a JWT.
     pub fn get(&mut self, token: &[u8]) -> Option<Rc<Session>> {
-        self.known.get_mut(token).map(|session| Rc::clone(session))
+        self.jwts.get_mut(token).map(|session| Rc::clone(session))
+    }
+
+    /// The session of a reference token, while its issuer's answer serves.
+    pub fn reference(&mut self, token: &[u8], now: UnixTime) -> Option<Rc<Session>> {
+        let (session, serves) = self.references.get_mut(token)?;
+        if serves.contains(now) {
+            return Some(Rc::clone(session));
+        }
+        self.references.remove(token);
+        None
     }
 
     /// Makes and keeps the session of a token that was verified with one of
@@ -127,40 +158,61 @@ impl Sessions {
         keys: Rc<KeySet>,
         now: UnixTime,
     ) -> Rc<Session> {
-        let memory = Share::of(&self.memory, token.len());
+        let memory = Share::of(&self.jwt_memory, token, &who);
         let session = Rc::new(Session::new(who, clearance, Some(keys), now, memory));
-        self.known.insert(token, Rc::clone(&session));
+        self.jwts.insert(token, Rc::clone(&session));
         self.make_room();
         session
     }
 
-    /// Makes the session of a reference token, which is kept elsewhere, but in
-    /// the same memory.
+    /// Makes the session of a reference token, and keeps it as long as the
+    /// issuer's answer `serves`.
     pub fn of_reference(
         &mut self,
         token: &[u8],
         who: Authenticated,
         clearance: Clearance,
+        serves: Period,
         now: UnixTime,
     ) -> Rc<Session> {
-        let memory = Share::of(&self.memory, token.len());
+        let memory = Share::of(&self.reference_memory, token, &who);
         let session = Rc::new(Session::new(who, clearance, None, now, memory));
-        self.make_room();
+        if serves.contains(now) {
+            self.references.insert(token, (Rc::clone(&session), serves));
+            self.make_room();
+        }
         session
     }
 
     fn make_room(&mut self) {
-        while self.memory.used.get() > self.max_bytes && self.known.forget_oldest() {}
+        loop {
+            let (jwts, references) = (self.jwt_memory.used.get(), self.reference_memory.used.get());
+            if jwts.saturating_add(references) <= self.max_bytes {
+                return;
+            }
+            let is_gone = jwts >= references && self.jwts.forget_oldest()
+                || self.references.forget_oldest()
+                || self.jwts.forget_oldest();
+            if !is_gone {
+                return;
+            }
+        }
     }
 
-    /// How many tokens were forgotten for want of room, since the last call.
+    /// How many JWTs were forgotten for want of room, since the last call.
     pub const fn take_evicted(&mut self) -> u64 {
-        self.known.take_evicted()
+        self.jwts.take_evicted()
     }
 
-    /// Forgets a token.
+    /// How many reference tokens were forgotten for want of room, since the last
+    /// call.
+    pub const fn take_evicted_references(&mut self) -> u64 {
+        self.references.take_evicted()
+    }
+
+    /// Forgets a JWT.
     pub fn remove(&mut self, token: &[u8]) {
-        self.known.remove(token);
+        self.jwts.remove(token);
     }
 }
 
@@ -173,37 +225,65 @@ struct Memory {
     asks_claims: bool,
 }
 
+impl Memory {
+    fn add(&self, bytes: usize) {
+        self.used.set(self.used.get().saturating_add(bytes));
+    }
+
+    fn remove(&self, bytes: usize) {
+        self.used.set(self.used.get().saturating_sub(bytes));
+    }
+}
+
 /// What a session takes of it, until it is dropped.
 #[derive(Debug)]
 struct Share {
     of: Rc<Memory>,
-    own: usize,
-    extra: Cell<usize>,
+    token: usize,
+    claims: Cell<usize>,
+    /// What the claims take as JSON.
+    folded: usize,
+    identity: Cell<usize>,
 }
 
 impl Share {
     /// What a session takes beside texts: its parts and their places in tables.
     const SESSION: usize = 512;
 
-    /// The share of a token of `length` bytes: it is kept as it came, and its
-    /// claims, which are less than half of it.
-    fn of(memory: &Rc<Memory>, length: usize) -> Self {
-        let claims = if memory.asks_claims { length.saturating_mul(2) } else { length / 2 };
-        let own = length.saturating_add(claims).saturating_add(Self::SESSION);
-        memory.used.set(memory.used.get().saturating_add(own));
-        Self { of: Rc::clone(memory), own, extra: Cell::new(0) }
+    /// The share of a token: it is kept as it came, and its claims, which come
+    /// from elsewhere if it is a reference.
+    fn of(memory: &Rc<Memory>, token: &[u8], who: &Authenticated) -> Self {
+        let claims = who.token().claims().members();
+        Self::new(memory, token.len(), json::memory(&claims), json::text_bytes(&claims))
     }
 
-    fn set_extra(&self, bytes: usize) {
-        let others = self.of.used.get().saturating_sub(self.extra.replace(bytes));
-        self.of.used.set(others.saturating_add(bytes));
+    fn new(memory: &Rc<Memory>, token: usize, claims: usize, folded: usize) -> Self {
+        let token = token.saturating_add(Self::SESSION);
+        let (of, claims) = (Rc::clone(memory), Cell::new(claims));
+        let share = Self { of, token, claims, folded, identity: Cell::new(0) };
+        share.of.add(token.saturating_add(share.claims.get()));
+        share
+    }
+
+    /// The claims were folded.
+    fn fold(&self) {
+        self.set(&self.claims, self.folded);
+    }
+
+    fn set_identity(&self, bytes: usize) {
+        self.set(&self.identity, bytes);
+    }
+
+    fn set(&self, part: &Cell<usize>, bytes: usize) {
+        self.of.remove(part.replace(bytes));
+        self.of.add(bytes);
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.set_extra(0);
-        self.of.used.set(self.of.used.get().saturating_sub(self.own));
+        let parts = [self.token, self.claims.get(), self.identity.get()];
+        parts.into_iter().for_each(|part| self.of.remove(part));
     }
 }
 
@@ -214,14 +294,15 @@ mod tests {
     #[test]
     fn shares_go_back() {
         let memory = Rc::new(Memory { used: Cell::new(0), asks_claims: false });
-        let (one, two) = (Share::of(&memory, 100), Share::of(&memory, 200));
-        assert_eq!(memory.used.get(), 2 * Share::SESSION + 450);
-        one.set_extra(1000);
-        one.set_extra(50);
-        two.set_extra(7);
-        assert_eq!(memory.used.get(), 2 * Share::SESSION + 507);
+        let (one, two) = (Share::new(&memory, 100, 400, 100), Share::new(&memory, 200, 0, 0));
+        assert_eq!(memory.used.get(), 2 * Share::SESSION + 700);
+        one.fold();
+        one.set_identity(1000);
+        one.set_identity(50);
+        two.set_identity(7);
+        assert_eq!(memory.used.get(), 2 * Share::SESSION + 457);
         drop(one);
-        assert_eq!(memory.used.get(), Share::SESSION + 307);
+        assert_eq!(memory.used.get(), Share::SESSION + 207);
         drop(two);
         assert_eq!(memory.used.get(), 0);
     }

@@ -112,10 +112,10 @@ fn check_transaction(whole: &Node<'_>, audiences: &[String], copy: &[String]) ->
 }
 
 /// Puts both parts together.
-pub fn finish(parts: MinterParts, headers: Vec<ClaimHeader>) -> Option<Minter> {
+pub fn finish(parts: MinterParts, headers: Vec<ClaimHeader>, max_bytes: usize) -> Option<Minter> {
     let MinterParts { header, issuer, audiences, copy, set, keys, profile } = parts;
     let headers = IdentityHeaders::new(headers)?;
-    Some(Minter { header, issuer, audiences, copy, set, keys, headers, profile })
+    Some(Minter { header, issuer, audiences, copy, set, keys, headers, profile, max_bytes })
 }
 
 fn claims(node: &Node<'_>) -> Option<(Vec<String>, Map<String, Value>)> {

@@ -122,9 +122,9 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         kong_jwt.check_separation(&whole, credentials, &providers, &minter);
     }
     identity::check_headers(&whole, &minter, &headers, &sources);
-    let (user_info, user_info_entries) = match user_info {
-        Some((source, max_entries)) => (Some(source), max_entries),
-        None => (None, 0),
+    let (user_info, user_info_entries, user_info_bytes) = match user_info {
+        Some((source, max_entries, max_bytes)) => (Some(source), max_entries, max_bytes),
+        None => (None, 0, 0),
     };
     let user_info = user_info.map(|mut source| {
         let configured = headers.iter().map(|header| header.path.clone());
@@ -163,7 +163,8 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         revocations: revocation.map(Revocations::new).unwrap_or_default(),
         user_info,
         user_info_entries,
-        minter: identity::finish(minter, headers)?,
+        user_info_bytes,
+        minter: identity::finish(minter, headers, limits.max_identity_bytes)?,
         rules: Rules::new(rules?, otherwise, limits.allow_ambiguous_paths),
         errors: errors?.unwrap_or_else(|| default_errors(plugin)),
         limits,
@@ -334,6 +335,7 @@ const DEFAULT_LIMITS: Limits = Limits {
     token_cache_entries: 10_000,
     token_cache_bytes: 67_108_864,
     max_reply_bytes: 262_144,
+    max_identity_bytes: 7168,
     allow_ambiguous_paths: false,
 };
 
@@ -350,6 +352,8 @@ fn limits(node: &Node<'_>) -> Option<Limits> {
         size("token_cache_bytes", DEFAULT_LIMITS.token_cache_bytes, 1_048_576..=805_306_368);
     let max_reply_bytes =
         size("max_reply_bytes", DEFAULT_LIMITS.max_reply_bytes, 1024..=16_777_216);
+    let max_identity_bytes =
+        size("max_identity_bytes", DEFAULT_LIMITS.max_identity_bytes, 1024..=1_048_576);
     let allow_ambiguous_paths = fields.or("allow_ambiguous_paths", false, Node::flag);
     fields.finish()?;
     Some(Limits {
@@ -357,6 +361,7 @@ fn limits(node: &Node<'_>) -> Option<Limits> {
         token_cache_entries: token_cache_entries?,
         token_cache_bytes: token_cache_bytes?,
         max_reply_bytes: max_reply_bytes?,
+        max_identity_bytes: max_identity_bytes?,
         allow_ambiguous_paths: allow_ambiguous_paths?,
     })
 }

@@ -86,9 +86,14 @@ pub fn path(node: &Node<'_>) -> Option<String> {
 }
 
 const DEFAULT_ENTRIES: u32 = 10_000;
+const DEFAULT_BYTES: u32 = 16_777_216;
 
-/// Reads `user_info`; with it, how many users' data is kept.
-pub fn user_info(node: &Node<'_>, services: Option<&Services>) -> Option<(UserInfoSource, usize)> {
+/// Reads `user_info`; with it, how many users' data is kept, and in how many
+/// bytes.
+pub fn user_info(
+    node: &Node<'_>,
+    services: Option<&Services>,
+) -> Option<(UserInfoSource, usize, usize)> {
     let mut fields = node.fields()?;
     let service = reference(&mut fields, "service", services);
     let accepted = "a path such as /users/{sub}, with claims in braces";
@@ -140,8 +145,8 @@ pub fn user_info(node: &Node<'_>, services: Option<&Services>) -> Option<(UserIn
     let modes = [("deny", FailureMode::Deny), ("degrade", FailureMode::Degrade)];
     let failure_mode = fields.or("failure_mode", FailureMode::Deny, |node| node.one_of(&modes));
     fields.finish()?;
-    let (lifetimes, max_entries) =
-        cache?.unwrap_or_else(|| (Lifetimes::default(), DEFAULT_ENTRIES as usize));
+    let default = || (Lifetimes::default(), DEFAULT_ENTRIES as usize, DEFAULT_BYTES as usize);
+    let (lifetimes, max_entries, max_bytes) = cache?.unwrap_or_else(default);
     let source = UserInfoSource {
         service: service?,
         path: path?,
@@ -154,7 +159,7 @@ pub fn user_info(node: &Node<'_>, services: Option<&Services>) -> Option<(UserIn
         failure_mode: failure_mode?,
         lifetimes,
     };
-    Some((source, max_entries))
+    Some((source, max_entries, max_bytes))
 }
 
 /// A JSON pointer (RFC 6901 section 3).
@@ -164,18 +169,20 @@ pub fn pointer(node: &Node<'_>) -> Option<String> {
     text.map(str::to_owned).or_else(|| node.reject(ACCEPTED))
 }
 
-fn cache(node: &Node<'_>) -> Option<(Lifetimes, usize)> {
+fn cache(node: &Node<'_>) -> Option<(Lifetimes, usize, usize)> {
     const DAY: u32 = 86_400;
     let mut fields = node.fields()?;
     let ttl = seconds(&mut fields, "ttl_seconds", 60, DAY);
     let negative_ttl = seconds(&mut fields, "negative_ttl_seconds", 5, 3600);
     let stale_if_error = seconds(&mut fields, "stale_if_error_seconds", 300, DAY);
     let max_entries = fields.or("max_entries", DEFAULT_ENTRIES, |node| node.integer(0..=1_000_000));
+    let bytes = 1_048_576..=805_306_368;
+    let max_bytes = fields.or("max_bytes", DEFAULT_BYTES, |node| node.integer(bytes));
     fields.finish()?;
     let lifetimes = Lifetimes {
         ttl: Span::from_secs(ttl?),
         negative_ttl: Span::from_secs(negative_ttl?),
         stale_if_error: Span::from_secs(stale_if_error?),
     };
-    Some((lifetimes, max_entries? as usize))
+    Some((lifetimes, max_entries? as usize, max_bytes? as usize))
 }

@@ -130,7 +130,7 @@ impl Gateway {
         match IntrospectionEndpoint::read(reply) {
             Ok(answer) => {
                 if matches!(answer, IntrospectionAnswer::Inactive) {
-                    introspection.keep(token, Err(Denial::TokenInactive), now);
+                    introspection.refuse(token, Denial::TokenInactive, now);
                 }
                 Some(answer)
             }

@@ -181,6 +181,7 @@ impl Gateway {
             log.push(LogLine::shadow_mode());
         }
         let asks_claims = settings.rules.asks_claims() || settings.revocations.asks_each_time();
+        let references = settings.introspection.as_ref().map_or(0, |(.., entries)| *entries);
         let lifetimes = settings.user_info.as_ref().map(|source| source.lifetimes);
         Self {
             providers: Providers::new(providers),
@@ -193,6 +194,7 @@ impl Gateway {
             revocations: settings.revocations,
             user_infos: UserInfoCache::new(
                 settings.user_info_entries,
+                settings.user_info_bytes,
                 lifetimes.unwrap_or_default(),
             ),
             user_info: settings.user_info,
@@ -201,6 +203,7 @@ impl Gateway {
             errors: settings.errors,
             sessions: Sessions::new(
                 settings.limits.token_cache_entries,
+                references,
                 settings.limits.token_cache_bytes,
                 asks_claims,
             ),
@@ -382,8 +385,7 @@ impl Gateway {
     pub fn take_metrics(&mut self) -> Vec<Reading> {
         self.tally.evicted(Cache::Token, self.sessions.take_evicted());
         self.tally.evicted(Cache::UserInfo, self.user_infos.take_evicted());
-        let introspected = self.introspection.as_mut().map_or(0, Introspection::take_evicted);
-        self.tally.evicted(Cache::Introspection, introspected);
+        self.tally.evicted(Cache::Introspection, self.sessions.take_evicted_references());
         self.tally.take()
     }
 

@@ -36,6 +36,8 @@ pub struct Settings {
     pub user_info: Option<UserInfoSource>,
     /// How many users' data is kept.
     pub user_info_entries: usize,
+    /// In about how much memory.
+    pub user_info_bytes: usize,
     /// What is told to the services behind.
     pub minter: Minter,
     /// What each request needs.
@@ -82,6 +84,8 @@ pub struct Limits {
     pub token_cache_bytes: usize,
     /// The longest body of a service's reply.
     pub max_reply_bytes: usize,
+    /// The most bytes of headers that services get of an identity.
+    pub max_identity_bytes: usize,
     /// Whether paths that servers read differently may pass where all readings
     /// come to the same rule.
     pub allow_ambiguous_paths: bool,

@@ -121,6 +121,8 @@ pub struct Minter {
     pub headers: IdentityHeaders,
     /// What kind of token it is.
     pub profile: Profile,
+    /// What all of its headers may come to.
+    pub max_bytes: usize,
 }
 
 /// A minted identity: the header fields that carry it.
@@ -155,7 +157,13 @@ impl Identity {
     pub fn bytes(&self) -> usize {
         // The value, and what an allocation has around it.
         let of_field = |(_, value): &SetField| value.len().saturating_add(32);
-        self.fields.iter().map(of_field).fold(0, usize::saturating_add)
+        let fields = self.fields.iter().map(of_field).fold(0, usize::saturating_add);
+        // The same data may be kept for several identities; counted for each, they
+        // are never more than is counted.
+        match &self.enrichment {
+            Enrichment::Known(info, _) => fields.saturating_add(info.bytes()),
+            Enrichment::NotConfigured | Enrichment::None => fields,
+        }
     }
 
     /// What it says of the user.
@@ -173,6 +181,13 @@ pub enum MintError {
     Sign(SignError),
     /// A claim cannot be carried by a header; the claim.
     Unprintable(String),
+    /// It would be more than services take.
+    TooLarge {
+        /// What its headers come to, or its claims alone, if these are too much.
+        bytes: usize,
+        /// The most that is configured.
+        limit: usize,
+    },
 }
 
 impl std::fmt::Display for MintError {
@@ -182,6 +197,12 @@ impl std::fmt::Display for MintError {
             Self::Sign(error) => error.fmt(f),
             Self::Unprintable(claim) => {
                 write!(f, "claim {claim:?} has control characters, which no header can carry")
+            }
+            Self::TooLarge { bytes, limit } => {
+                write!(
+                    f,
+                    "its headers have {bytes} bytes, more than limits.max_identity_bytes ({limit})"
+                )
             }
         }
     }
@@ -205,6 +226,9 @@ impl Minter {
         let expires = who.token.expires().map_or(expires, |exp| exp.min(expires));
         let id = jti(nonce);
         let claims = self.claims(who, &enrichment, &id);
+        // Before it is signed, which is what costs: in base64url a third is added.
+        let texts = json::text_bytes(&claims);
+        self.check_size(texts.saturating_add(texts / 3))?;
         let sign = |typ, claims: &_| sign(crypto, key, typ, claims, now, expires);
         let token = match &self.profile {
             Profile::Identity => sign("identity+jwt", &claims)?,
@@ -214,6 +238,8 @@ impl Minter {
             }
         };
         let fields = self.headers.render(&self.header, &token, who, &claims)?;
+        let of_field = |(name, value): &SetField| name.as_str().len().saturating_add(value.len());
+        self.check_size(fields.iter().map(of_field).fold(0, usize::saturating_add))?;
 
         let mut reusable_until = expires.minus(REUSE_MARGIN).min(self.keys.next_change(now));
         match &enrichment {
@@ -231,6 +257,13 @@ impl Minter {
         };
         let reusable = Period::new(now, reusable_until);
         Ok(Identity { fields: fields.into(), reusable, enrichment, txn })
+    }
+
+    /// Services refuse a request whose headers are too large, in words of their
+    /// own and without a line in this log.
+    const fn check_size(&self, bytes: usize) -> Result<(), MintError> {
+        let limit = self.max_bytes;
+        if bytes > limit { Err(MintError::TooLarge { bytes, limit }) } else { Ok(()) }
     }
 
     /// The claims beside `exp`, `nbf` and `iat`. What the gateway decides comes

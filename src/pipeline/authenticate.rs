@@ -127,11 +127,12 @@ impl Gateway {
         if text.len() > limit {
             return Err(Rejection::Unreadable(TokenError::TooLarge { limit }).into());
         }
-        let decision = introspection.decision(text, now);
-        let used = if decision.is_some() { CacheUse::Hit } else { CacheUse::Miss };
+        let known = self.sessions.reference(text, now).map(Ok);
+        let known = known.or_else(|| introspection.refusal(text, now).map(Err));
+        let used = if known.is_some() { CacheUse::Hit } else { CacheUse::Miss };
         attempt.count(&mut self.tally, Cache::Introspection, used);
-        if let Some(decision) = decision {
-            let session = decision?;
+        if let Some(known) = known {
+            let session = known?;
             attempt.trace.knows(&session);
             self.recheck(&session, now)?;
             return Ok(session);
@@ -156,9 +157,12 @@ impl Gateway {
                 let consumer = self.consumers.resolve(unrevoked.token())?;
                 let who = Authenticated::new(unrevoked, consumer);
                 let clearance = self.revocations.clearance();
-                Ok(self.sessions.of_reference(text, who, clearance, now))
+                let serves = introspection.serves(who.token(), *at);
+                Ok(self.sessions.of_reference(text, who, clearance, serves, now))
             });
-        introspection.keep(text, decision.clone(), *at);
+        if let Err(denial) = &decision {
+            introspection.refuse(text, denial.clone(), *at);
+        }
         decision.map_err(Halt::from)
     }
 

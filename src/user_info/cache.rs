@@ -6,32 +6,37 @@ use super::{Lifetimes, UserInfo, UserInfoAnswer, UserInfoSource, UserKey};
 use crate::bounded::Bounded;
 use crate::time::{Period, Span, UnixTime};
 
-/// Answers by what was asked, at most a fixed number of them; the one not used
-/// for longest goes first.
+/// Answers by what was asked, at most a fixed number of them and of the bytes that
+/// they take; the one not used for longest goes first.
 ///
 /// Forgetting early is safe (one more callout). Serving late is not: an entry
 /// is never given as current at or after its end.
 #[derive(Debug)]
 pub struct UserInfoCache {
-    entries: Bounded<UserKey, Said>,
-    /// Questions that were waited for in vain, and until when the service is not
-    /// asked again. Apart from the answers: while a service hangs, those who ask
-    /// must not push out what still serves.
-    unanswered: Bounded<UserKey, Period>,
+    entries: Bounded<UserKey, Known>,
+    /// What was asked in vain, and how long that is not asked again. Apart from
+    /// the answers, and in little room: while a service hangs, those who ask must
+    /// not push out what still serves.
+    refusals: Bounded<UserKey, (Refusal, Period)>,
     lifetimes: Lifetimes,
 }
 
 #[derive(Debug)]
-enum Said {
-    Known {
-        info: Rc<UserInfo>,
-        fresh: Period,
-        /// While it serves if the service fails; as long as it is fresh, and on.
-        usable: Period,
-        /// While the service fails: until when not to ask it again.
-        pause: Option<Period>,
-    },
-    Unknown(Period),
+struct Known {
+    info: Rc<UserInfo>,
+    fresh: Period,
+    /// While it serves if the service fails; as long as it is fresh, and on.
+    usable: Period,
+    /// While the service fails: until when not to ask it again.
+    pause: Option<Period>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    /// There is no such user.
+    Unknown,
+    /// The service let a request wait.
+    Unanswered,
 }
 
 /// How long until a service that failed is asked again: where stale data serves
@@ -39,8 +44,8 @@ enum Said {
 /// hangs does not hold up each request.
 const RETRY_AFTER: Span = Span::from_secs(1);
 
-/// The most questions that are noted as waited for in vain.
-const MAX_UNANSWERED: usize = 1000;
+/// What questions may take that were asked in vain.
+const MAX_REFUSAL_BYTES: usize = 1024 * 1024;
 
 /// What the cache has to say.
 #[derive(Clone, Debug)]
@@ -56,47 +61,48 @@ pub enum Cached {
 }
 
 impl UserInfoCache {
-    /// A cache of `max_entries`; none at all keeps nothing.
-    pub fn new(max_entries: usize, lifetimes: Lifetimes) -> Self {
-        let unanswered = Bounded::new(max_entries.min(MAX_UNANSWERED));
-        Self { entries: Bounded::new(max_entries), unanswered, lifetimes }
+    /// A cache of `max_entries` in about `max_bytes`; none at all keeps nothing.
+    pub fn new(max_entries: usize, max_bytes: usize, lifetimes: Lifetimes) -> Self {
+        let entries = Bounded::new(max_entries, max_bytes);
+        Self { entries, refusals: Bounded::new(max_entries, MAX_REFUSAL_BYTES), lifetimes }
     }
 
     /// What is known about `key` now.
     pub fn get(&mut self, key: &UserKey, now: UnixTime) -> Cached {
         match self.entries.get_mut(key) {
-            Some(Said::Known { info, fresh, .. }) if fresh.contains(now) => {
+            Some(Known { info, fresh, .. }) if fresh.contains(now) => {
                 Cached::Fresh(Rc::clone(info), fresh.until())
             }
-            Some(Said::Known { info, pause: Some(pause), .. }) if pause.contains(now) => {
+            Some(Known { info, pause: Some(pause), .. }) if pause.contains(now) => {
                 Cached::Fresh(Rc::clone(info), pause.until())
             }
-            Some(Said::Unknown(period)) if period.contains(now) => Cached::Unknown,
-            _ => match self.unanswered.get_mut(key) {
-                Some(pause) if pause.contains(now) => Cached::Unanswered,
+            _ => match self.refusals.get_mut(key) {
+                Some((Refusal::Unknown, holds)) if holds.contains(now) => Cached::Unknown,
+                Some((Refusal::Unanswered, holds)) if holds.contains(now) => Cached::Unanswered,
                 _ => Cached::Miss,
             },
         }
     }
 
-    /// Notes that the service let a request wait in vain. Never longer than a
-    /// user that is not known is kept: who keeps no refusals keeps none of these.
+    /// Records a timeout of the service. Kept for at most `negative_ttl`; with 0,
+    /// not at all.
     pub fn note_unanswered(&mut self, key: UserKey, now: UnixTime) {
         let pause = Period::of(now, RETRY_AFTER.min(self.lifetimes.negative_ttl));
-        self.unanswered.insert(key, pause);
+        self.refuse(key, Refusal::Unanswered, pause);
+    }
+
+    fn refuse(&mut self, key: UserKey, refusal: Refusal, holds: Period) {
+        let bytes = key.bytes();
+        self.refusals.insert(key, (refusal, holds), bytes);
     }
 
     /// Data that is no longer current, but serves while the service fails; and
     /// until when, before the service is asked again.
     pub fn stale(&mut self, key: &UserKey, now: UnixTime) -> Option<(Rc<UserInfo>, UnixTime)> {
-        match self.entries.get_mut(key)? {
-            Said::Known { info, usable, pause, .. } if usable.contains(now) => {
-                let until = now.plus(RETRY_AFTER).min(usable.until());
-                *pause = Some(Period::new(now, until));
-                Some((Rc::clone(info), until))
-            }
-            _ => None,
-        }
+        let known = self.entries.get_mut(key).filter(|known| known.usable.contains(now))?;
+        let until = now.plus(RETRY_AFTER).min(known.usable.until());
+        known.pause = Some(Period::new(now, until));
+        Some((Rc::clone(&known.info), until))
     }
 
     /// How many answers were forgotten for want of room, since the last call.
@@ -114,25 +120,26 @@ impl UserInfoCache {
         token_end: Option<UnixTime>,
         now: UnixTime,
     ) -> UnixTime {
-        let (said, end) = match answer {
+        match answer {
             UserInfoAnswer::Known(info, max_age) => {
                 let end = source.fresh_until(*max_age, token_end, now);
+                self.refusals.remove(&key);
+                if *max_age == Some(Span::ZERO) {
+                    self.entries.remove(&key);
+                    return end;
+                }
                 let usable = Period::new(now, end.plus(self.lifetimes.stale_if_error));
                 let (info, fresh) = (Rc::clone(info), Period::new(now, end));
-                (Said::Known { info, fresh, usable, pause: None }, end)
+                let bytes = key.bytes().saturating_add(info.bytes());
+                self.entries.insert(key, Known { info, fresh, usable, pause: None }, bytes);
+                end
             }
             UserInfoAnswer::Unknown => {
-                let period = Period::of(now, self.lifetimes.negative_ttl);
-                (Said::Unknown(period), period.until())
+                let holds = Period::of(now, self.lifetimes.negative_ttl);
+                self.entries.remove(&key);
+                self.refuse(key, Refusal::Unknown, holds);
+                holds.until()
             }
-        };
-        self.unanswered.remove(&key);
-        let is_forbidden = matches!(answer, UserInfoAnswer::Known(_, Some(Span::ZERO)));
-        if is_forbidden {
-            self.entries.remove(&key);
-        } else {
-            self.entries.insert(key, said);
         }
-        end
     }
 }

@@ -219,6 +219,11 @@ impl UserInfo {
     pub const fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
+
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        json::memory(&self.claims)
+    }
 }
 
 impl fmt::Debug for UserInfo {

@@ -9,7 +9,8 @@ fn the_complete_configuration() {
     let settings = load(&complete().to_string()).unwrap_or_else(|problems| panic!("{problems:#?}"));
     assert_eq!(settings.providers.len(), 2);
     assert!(settings.consumers.by_username("web-app").is_some());
-    assert_eq!(settings.user_info_entries, 10_000);
+    assert_eq!((settings.user_info_entries, settings.user_info_bytes), (10_000, 16 * 1024 * 1024));
+    assert_eq!(settings.limits.max_identity_bytes, 7168);
     assert_eq!(settings.limits.max_reply_bytes, 262_144);
     assert_eq!(settings.errors.realm.as_deref(), Some("shop"));
     assert!(settings.bypass_cors_preflight);

@@ -57,11 +57,13 @@ fn numbers() {
         ("/user_info/cache/negative_ttl_seconds", 0, 3600),
         ("/user_info/cache/stale_if_error_seconds", 0, day),
         ("/user_info/cache/max_entries", 0, 1_000_000),
+        ("/user_info/cache/max_bytes", 1_048_576, 805_306_368),
         ("/identity_token/ttl_seconds", 1, 3600),
         ("/limits/max_token_bytes", 256, 65_536),
         ("/limits/token_cache_entries", 0, 1_000_000),
         ("/limits/token_cache_bytes", 1_048_576, 805_306_368),
         ("/limits/max_reply_bytes", 1024, 16_777_216),
+        ("/limits/max_identity_bytes", 1024, 1_048_576),
     ] {
         for good in [json!(least), json!(greatest), json!(f64::from(greatest))] {
             assert_eq!(

@@ -84,7 +84,7 @@ pub fn complete() -> Value {
             "claims": {"country": "/address/country", "customer_type": "/type"},
             "required": ["country"],
             "cache": {"ttl_seconds": 60, "negative_ttl_seconds": 5,
-                "stale_if_error_seconds": 300, "max_entries": 10000},
+                "stale_if_error_seconds": 300, "max_entries": 10000, "max_bytes": 16_777_216},
             "failure_mode": "deny",
         },
         "identity_token": {
@@ -133,7 +133,8 @@ pub fn complete() -> Value {
         },
         "errors": {"realm": "shop", "format": "problem",
             "login_redirect": {"to": "/login", "return_to_param": "return_to"}},
-        "limits": {"max_token_bytes": 8192, "token_cache_entries": 10000, "token_cache_bytes": 67_108_864,
+        "limits": {"max_token_bytes": 8192, "token_cache_entries": 10000,
+            "token_cache_bytes": 67_108_864, "max_identity_bytes": 7168,
             "max_reply_bytes": 262144, "allow_ambiguous_paths": false},
         "bypass_cors_preflight": true,
         "crypto": "auto",

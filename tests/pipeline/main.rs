@@ -23,6 +23,7 @@ mod hostile;
 mod identity;
 mod introspection;
 mod keys;
+mod memory;
 mod regressions;
 mod revocation;
 mod rules;

@@ -1,0 +1,125 @@
+//! What clients and services can make the gateway remember or send is bounded in
+//! bytes.
+
+use gatepass::gateway::Step;
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+fn references<const N: usize>(edits: [(&str, Value); N]) -> Value {
+    let mut config = local([(
+        "/providers/shop/introspection",
+        json!({
+            "service": "auth", "path": "/introspect", "client_id": "gate", "client_secret": "s3cret",
+            "cache": {"ttl_seconds": 300, "negative_ttl_seconds": 300},
+        }),
+    )]);
+    for (pointer, value) in edits {
+        put(&mut config, pointer, value);
+    }
+    config
+}
+
+/// A token of 8 kB that says nothing.
+fn reference(number: usize) -> String {
+    format!("{number:08}").repeat(1000)
+}
+
+/// How many of these tokens are known without asking.
+fn remembered(world: &mut World, tokens: impl Iterator<Item = String>) -> usize {
+    let mut known = 0;
+    for token in tokens {
+        match world.get(&token) {
+            Step::Await(sent, _) => {
+                let now = world.now();
+                world.gateway.land(sent.flight, &failed(), now).unwrap();
+            }
+            Step::Done(_) => known += 1,
+            step => panic!("{step:?}"),
+        }
+    }
+    known
+}
+
+#[test]
+fn refused_references_have_a_small_place_of_their_own() {
+    let limits = ("/limits", json!({"token_cache_bytes": 1_048_576}));
+    let mut world = World::new(&references([limits]), ENVOY);
+    world.forwarded(&alice());
+    let step = world.get("good");
+    forwarded(world.answer(step, &ok(&claims(json!({"active": true})))));
+    for number in 0..1000 {
+        let step = world.get(&reference(number));
+        assert_eq!(
+            denied(world.answer(step, &ok(&json!({"active": false})))),
+            denial(401, "token_inactive")
+        );
+    }
+    world.forwarded(&alice());
+    world.forwarded("good");
+    let known = remembered(&mut world, (0..1000).map(reference));
+    assert!((100..=130).contains(&known), "{known} of 8 kB in 1 MiB");
+}
+
+#[test]
+fn references_that_are_accepted_make_room_for_others() {
+    let limits = ("/limits", json!({"token_cache_bytes": 1_048_576}));
+    let mut world = World::new(&references([limits]), ENVOY);
+    let jwt = field(&world.forwarded(&alice()), "x-identity-token");
+    for number in 0..200 {
+        let step = world.get(&format!("reference-{number}"));
+        // A token of a few bytes, about which much is said.
+        let said = claims(json!({"active": true, "roles": vec!["x".repeat(100); 200]}));
+        forwarded(world.answer(step, &ok(&said)));
+    }
+    let known = remembered(&mut world, (0..200).map(|number| format!("reference-{number}")));
+    assert!((10..160).contains(&known), "{known} of 8 to 33 kB in 1 MiB");
+    assert_eq!(field(&world.forwarded(&alice()), "x-identity-token"), jwt, "and for no JWT");
+}
+
+#[test]
+fn what_is_known_of_users_is_bounded() {
+    let config = with_users([("/user_info/cache", json!({"max_bytes": 1_048_576}))]);
+    let mut world = World::new(&config, ENVOY);
+    let of_user = |number: usize, jti: &str| {
+        token(json!({"sub": format!("user-{number}"), "jti": format!("{number} {jti}")}))
+    };
+    for number in 0..400 {
+        let step = world.get(&of_user(number, "first"));
+        let user = json!({"sub": format!("user-{number}"), "type": "x".repeat(4000)});
+        forwarded(world.answer(step, &ok(&user)));
+    }
+    let known = remembered(&mut world, (0..400).map(|number| of_user(number, "second")));
+    assert!((200..=260).contains(&known), "{known} of 4 kB in 1 MiB");
+}
+
+/// Services answer 431 to a request whose headers are too large.
+#[test]
+fn an_identity_that_services_would_refuse_is_not_sent() {
+    let user = |length: usize| ok(&json!({"sub": "alice", "type": "x".repeat(length)}));
+    for (length, limit, passes) in
+        [(4500, 7168, true), (6000, 7168, false), (200_000, 7168, false), (200_000, 300_000, true)]
+    {
+        let config = with_users([("/limits", json!({"max_identity_bytes": limit}))]);
+        let mut world = World::new(&config, ENVOY);
+        let step = world.get(&alice());
+        let step = world.answer(step, &user(length));
+        if passes {
+            let identity = field(&forwarded(step), "x-identity-token").unwrap();
+            assert!(identity.len() < limit);
+            continue;
+        }
+        assert_eq!(denied(step), denial(503, "identity_unavailable"), "{length}");
+        let log: Vec<_> = world.gateway.take_log().into_iter().map(|line| line.text).collect();
+        let says = |line: &String| {
+            line.contains("max_identity_bytes (7168)") && line.contains("bytes, more than")
+        };
+        assert!(log.iter().any(says), "{log:?}");
+    }
+    // The limit is for all headers together.
+    let mut config = with_users([("/limits", json!({"max_identity_bytes": 7168}))]);
+    config["claim_to_headers"] = json!([{"header": "x-type", "claim": ["type"], "format": "text"}]);
+    let mut world = World::new(&config, ENVOY);
+    let step = world.get(&alice());
+    assert_eq!(denied(world.answer(step, &user(4500))), denial(503, "identity_unavailable"));
+}
