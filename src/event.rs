@@ -14,7 +14,7 @@ use crate::identity::{MintError, ScheduleGap};
 use crate::introspection::IntrospectionFailure;
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, SkippedKey};
 use crate::refresh::FetchError;
-use crate::revocation::{FeedError, ListId};
+use crate::revocation::{FeedError, ListId, Submitted};
 use crate::sealing::LoginFailure;
 use crate::session::Session;
 use crate::token::Provider;
@@ -142,13 +142,24 @@ impl LogLine {
         Self { level: Level::Warn, text: text.to_string() }
     }
 
-    /// Somebody who may revoked tokens.
-    pub fn revoked(entries: usize, request_id: Option<&str>, trace: &Trace) -> Self {
+    /// An entry of a feed has a member that says nothing to the gateway.
+    pub fn member_ignored(list: ListId, member: &str) -> Self {
+        let text = json!({
+            "event": "entry_member_ignored", "list": list.name(), "member": member,
+        });
+        Self { level: Level::Info, text: text.to_string() }
+    }
+
+    /// Somebody who may revoked tokens, or took a revocation back.
+    pub fn revoked(submitted: &Submitted, request_id: Option<&str>, trace: &Trace) -> Self {
         let text = json!({
             "event": "revoked",
-            "entries": entries,
+            "entries": submitted.entries,
+            "names": submitted.names,
+            "taken_back": submitted.taken_back,
             "provider": trace.provider.as_ref().map(|provider| &provider.name),
             "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
+            "subject": trace.note.subject.as_deref(),
             "request_id": request_id,
         });
         Self { level: Level::Info, text: text.to_string() }

@@ -36,8 +36,8 @@ pub(crate) enum Purpose {
     KeysAgain(ProviderId),
     UserInfo(UserKey),
     Introspection(Secret<Box<[u8]>>),
-    /// The feed of a list of tokens.
-    Tokens(ListId),
+    /// The feed of a list of tokens, from this cursor on.
+    Tokens(ListId, Rc<str>),
     /// A client's request to the login at this position.
     Login(usize),
 }
@@ -61,7 +61,7 @@ impl Purpose {
         match self {
             Self::Keys(_) => Kind::Keys,
             Self::KeysAgain(_) => Kind::KeysAgain,
-            Self::Tokens(_) => Kind::Tokens,
+            Self::Tokens(..) => Kind::Tokens,
             Self::UserInfo(_) => Kind::UserInfo,
             Self::Introspection(_) => Kind::Introspection,
             Self::Login(_) => Kind::Login,
@@ -73,7 +73,7 @@ impl Purpose {
         match self {
             Self::Introspection(token) => token.expose().len(),
             Self::UserInfo(key) => key.bytes(),
-            Self::Keys(_) | Self::KeysAgain(_) | Self::Tokens(_) | Self::Login(_) => 0,
+            Self::Keys(_) | Self::KeysAgain(_) | Self::Tokens(..) | Self::Login(_) => 0,
         }
     }
 }

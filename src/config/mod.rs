@@ -33,7 +33,7 @@ use crate::http::{Authority, HeaderName};
 use crate::identity::USERNAME_CLAIMS;
 use crate::json;
 use crate::keys::HostCrypto;
-use crate::revocation::Revocations;
+use crate::revocation::{GatewayIdentity, Revocations};
 use crate::rules::{Requirements, Rules, is_unambiguous};
 use crate::token::{ClaimPath, HeaderSource, OriginPolicy, TokenSources};
 use crate::verdict::Mode;
@@ -153,6 +153,13 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let crypto = crypto?.signing_with(minter.signing_keys());
     let limits = limits?;
     let (revocation, sealed_tokens) = (revocation?, sealed_tokens?);
+    let gateway = GatewayIdentity {
+        providers: providers
+            .iter()
+            .map(|(provider, _)| (provider.name.clone(), provider.issuer().map(str::to_owned)))
+            .collect(),
+        clock_skew: providers.iter().map(|(it, _)| it.clock_skew).max().unwrap_or_default(),
+    };
     known?;
     Some(Settings {
         services: services.into_iter().flat_map(|it| it.values().flatten().cloned()).collect(),
@@ -160,7 +167,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         introspection,
         sources,
         consumers,
-        revocations: revocation.map(Revocations::new).unwrap_or_default(),
+        revocations: revocation.map(|it| Revocations::new(it, gateway)).unwrap_or_default(),
         user_info,
         user_info_entries,
         user_info_bytes,

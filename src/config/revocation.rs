@@ -19,6 +19,7 @@ pub fn read(
     let modes = [("deny", FailureMode::Deny), ("allow", FailureMode::Allow)];
     let failure_mode = fields.or("failure_mode", FailureMode::Deny, |node| node.one_of(&modes));
     let max_entries = fields.or("max_entries", 100_000, |node| node.integer(1..=1_000_000));
+    let ledger = fields.optional("ledger", |node| node.text().map(str::to_owned));
     let node = fields.node().clone();
     fields.finish()?;
     let (feed, allowlist, endpoint) = (feed?, allowlist?, endpoint?);
@@ -31,6 +32,7 @@ pub fn read(
         endpoint,
         failure_mode: failure_mode?,
         max_entries: max_entries? as usize,
+        ledger: ledger?,
     })
 }
 

@@ -46,7 +46,7 @@ impl Outcome {
             }
             (Self::UserInfo(key, _), Purpose::UserInfo(asked)) => key == asked,
             (Self::Introspection(token, ..), Purpose::Introspection(asked)) => token == asked,
-            (Self::Tokens(list), Purpose::Tokens(asked)) => list == asked,
+            (Self::Tokens(list), Purpose::Tokens(asked, _)) => list == asked,
             (Self::Login(_), Purpose::Login(_)) => true,
             _ => false,
         }

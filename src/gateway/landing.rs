@@ -46,10 +46,13 @@ impl Gateway {
                 let answer = self.land_introspection(token.expose(), reply, now);
                 Outcome::Introspection(token, answer, now)
             }
-            Purpose::Tokens(list) => {
-                let store = self.store.as_deref();
-                if let Err(error) = self.revocations.settle(list, reply, store, now) {
-                    self.log.push(LogLine::tokens_not_listed(list, &error));
+            Purpose::Tokens(list, since) => {
+                let (store, jitter) = (self.store.as_deref(), self.jitter());
+                let asked = (&*since, flight.sent);
+                match self.revocations.settle(list, reply, asked, store, jitter, now) {
+                    Ok(None) => {}
+                    Ok(Some(ignored)) => self.log.push(LogLine::member_ignored(list, &ignored)),
+                    Err(error) => self.log.push(LogLine::tokens_not_listed(list, &error)),
                 }
                 Outcome::Tokens(list)
             }

@@ -301,10 +301,10 @@ impl Gateway {
     ) -> Step {
         let store = self.store.as_deref();
         match self.revocations.submit(body, store, now) {
-            Ok(entries) => {
+            Ok(submitted) => {
                 self.tally.ended(Ending::Revocation);
                 let request_id = self.request_id(head);
-                self.log.push(LogLine::revoked(entries, request_id.as_deref(), trace));
+                self.log.push(LogLine::revoked(&submitted, request_id.as_deref(), trace));
                 let reply = LocalReply::new(204).with_header("cache-control", "no-store");
                 Step::Done(Verdict::Answer(reply))
             }
@@ -347,11 +347,13 @@ impl Gateway {
             }
         }
         for list in ListId::ALL {
-            let purpose = Purpose::Tokens(list);
+            let purpose = Purpose::Tokens(list, self.revocations.cursor(list));
             if self.callouts.is_awaited(&purpose, now) {
                 continue;
             }
             if let Some(callout) = self.revocations.poll(list, store, now) {
+                // Another worker may have read on.
+                let purpose = Purpose::Tokens(list, self.revocations.cursor(list));
                 tick.send.push(self.callouts.open_at_tick(purpose, callout, now));
             }
         }

@@ -44,7 +44,7 @@ impl Gateway {
             self.revocations.catch_up(store, now);
         }
         let Some(list) = self.revocations.incomplete(now) else { return Ok(()) };
-        let purpose = Purpose::Tokens(list);
+        let purpose = Purpose::Tokens(list, self.revocations.cursor(list));
         let make = || self.revocations.ask(list, now);
         let requested = self.callouts.request(purpose, &attempt.answers, None, now, make);
         Err(Halt::wait_or(requested, Denial::RevocationUnavailable))

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
+use crate::http::log_word;
 use crate::json::kind;
 use crate::time::UnixTime;
 use crate::token::numeric_date;
@@ -61,30 +62,146 @@ pub struct Term {
 /// Longer values are no identifiers.
 const MAX_VALUE_BYTES: usize = 512;
 
+/// Later dates, and earlier ones than its negative, are no seconds (they reach
+/// the year 5138) but milliseconds, which would lock a user out for ever.
+const MAX_SECONDS: f64 = 1e11;
+
+/// What to do with members of an entry that are not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// They refuse the entry: its sender is told.
+    Refused,
+    /// Those that are plainly notes for people are ignored, others refuse the
+    /// entry: without what they restrict, it would let others in.
+    NotesOnly,
+    /// They are ignored, but for those that look as if they restrict the entry:
+    /// without that it would lock others out.
+    UnlessTheyRestrict,
+}
+
+impl Unknown {
+    fn accepts(self, name: &str) -> bool {
+        match self {
+            Self::Refused => false,
+            Self::NotesOnly => NOTES.contains(&name),
+            Self::UnlessTheyRestrict => NOTES.contains(&name) || !may_restrict(name),
+        }
+    }
+}
+
+const NOTES: [&str; 15] = [
+    "added_at",
+    "added_by",
+    "by",
+    "comment",
+    "created_at",
+    "created_by",
+    "description",
+    "id",
+    "note",
+    "notes",
+    "reason",
+    "revoked_at",
+    "revoked_by",
+    "ticket",
+    "updated_at",
+];
+
+/// Members beside the name that the entry restricts its tokens by.
+const CONDITIONS: [&str; 3] = ["iss", "issued_before", "until"];
+
+/// Whether an unknown member may say which of the tokens are meant: a claim, a
+/// word for a condition, or a slip of the pen in one that is known.
+fn may_restrict(name: &str) -> bool {
+    const CLAIMS: [&str; 28] = [
+        "act",
+        "after",
+        "aud",
+        "audience",
+        "audiences",
+        "azp",
+        "before",
+        "claim",
+        "claims",
+        "cnf",
+        "email",
+        "except",
+        "exp",
+        "groups",
+        "iat",
+        "ip",
+        "issuer",
+        "nbf",
+        "org",
+        "provider",
+        "providers",
+        "roles",
+        "scope",
+        "scopes",
+        "scp",
+        "tenant",
+        "tid",
+        "value",
+    ];
+    const BEGINNINGS: [&str; 7] = ["issued", "not_", "only", "unless", "valid", "expire", "client"];
+    let name = name.to_ascii_lowercase();
+    CLAIMS.contains(&name.as_str())
+        || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+        || ["until", "issued_before"].iter().any(|known| differs_little(&name, known))
+}
+
+/// Whether two names are the same but for a letter or two in one place.
+fn differs_little(one: &str, other: &str) -> bool {
+    let same = |(one, other): &(u8, u8)| one == other;
+    let start = one.bytes().zip(other.bytes()).take_while(same).count();
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let (one, other) = (one.get(start..).unwrap_or(&[]), other.get(start..).unwrap_or(&[]));
+    let backwards = one.iter().rev().copied().zip(other.iter().rev().copied());
+    let end = backwards.take_while(same).count();
+    one.len().max(other.len()).saturating_sub(end) <= 2
+}
+
 impl Entry {
-    /// Reads an entry. Members that are not known are refused: what they were to
-    /// restrict would be revoked, or let in, without that restriction.
+    /// Reads an entry of which every member must be known.
     pub fn read(value: &Value) -> Result<Self, EntryError> {
+        Self::read_with(value, Unknown::Refused).map(|(entry, _)| entry)
+    }
+
+    /// Reads an entry; with the name of a member that was ignored, if there is
+    /// one.
+    pub(super) fn read_with(
+        value: &Value,
+        unknown: Unknown,
+    ) -> Result<(Self, Option<String>), EntryError> {
         let members = value.as_object().ok_or_else(|| EntryError::Kind(kind(value)))?;
         let mut named = Selector::ALL.into_iter().filter(|s| members.contains_key(s.member()));
         let (selector, None) = (named.next().ok_or(EntryError::Unnamed)?, named.next()) else {
             return Err(EntryError::NamedTwice);
         };
-        const OTHERS: [&str; 3] = ["iss", "issued_before", "until"];
-        let is_known = |name: &&String| *name == selector.member() || OTHERS.contains(&&***name);
-        if let Some(unknown) = members.keys().find(|name| !is_known(name)) {
-            return Err(EntryError::Unknown(unknown.chars().take(40).collect()));
+        let mut ignored = None;
+        for name in members.keys() {
+            if *name == selector.member() || CONDITIONS.contains(&name.as_str()) {
+                continue;
+            }
+            let name: String = name.chars().take(40).collect();
+            if !unknown.accepts(&name) {
+                return Err(EntryError::Unknown(name));
+            }
+            ignored = Some(name);
         }
         let issued_before = date(members, "issued_before")?;
         if selector == Selector::TokenId && issued_before.is_some() {
             return Err(EntryError::Pointless);
         }
         let issuer = members.get("iss").map(|_| text(members, "iss")).transpose()?;
-        Ok(Self {
-            selector,
-            value: text(members, selector.member())?,
-            term: Term { issuer, issued_before, until: date(members, "until")? },
-        })
+        let value = text(members, selector.member())?;
+        let term = Term { issuer, issued_before, until: date(members, "until")? };
+        Ok((Self { selector, value, term }, ignored))
+    }
+
+    /// What it names, short enough for a line of the log.
+    pub(super) fn summary(&self) -> String {
+        format!("{} {}", self.selector.member(), log_word(&self.value))
     }
 
     /// The entry as JSON; what [`Entry::read`] reads.
@@ -112,8 +229,17 @@ impl Term {
     }
 
     /// Whether it is about a token with this issuer and `iat`.
+    ///
+    /// An `iat` in whole seconds says no more than that: a token that was issued
+    /// in the second in which `issued_before` lies counts as issued after it.
+    /// Else nobody who logs in again at once could.
     pub fn applies(&self, issuer: Option<&str>, issued: Option<UnixTime>, now: UnixTime) -> bool {
-        let is_before = |before| issued.is_none_or(|issued| issued < before);
+        let is_before = |before: UnixTime| {
+            issued.is_none_or(|issued| match issued.as_millis().rem_euclid(1000) {
+                0 => issued.as_secs() < before.as_secs(),
+                _ => issued < before,
+            })
+        };
         !self.has_ended(now)
             && self.issuer.as_deref().is_none_or(|wanted| issuer == Some(wanted))
             && self.issued_before.is_none_or(is_before)
@@ -121,14 +247,27 @@ impl Term {
 
     /// Whether it is about every token that `other` is about, for as long.
     pub fn covers(&self, other: &Self) -> bool {
-        let is_as_late = |own: Option<UnixTime>, other: Option<UnixTime>| match (own, other) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(own), Some(other)) => own >= other,
-        };
+        self.covers_tokens_of(other) && is_as_late(self.until, other.until)
+    }
+
+    /// Whether it takes `other` back: it is about the same tokens, and said to
+    /// have ended, earlier than `other` does.
+    pub fn ends(&self, other: &Self) -> bool {
+        self.covers_tokens_of(other) && !is_as_late(self.until, other.until)
+    }
+
+    fn covers_tokens_of(&self, other: &Self) -> bool {
         (self.issuer.is_none() || self.issuer == other.issuer)
             && is_as_late(self.issued_before, other.issued_before)
-            && is_as_late(self.until, other.until)
+    }
+}
+
+/// Whether a moment, or never, comes no earlier than another.
+fn is_as_late(own: Option<UnixTime>, other: Option<UnixTime>) -> bool {
+    match (own, other) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(own), Some(other)) => own >= other,
     }
 }
 
@@ -142,6 +281,10 @@ fn text(members: &Map<String, Value>, name: &'static str) -> Result<String, Entr
 }
 
 fn date(members: &Map<String, Value>, name: &'static str) -> Result<Option<UnixTime>, EntryError> {
+    let is_seconds = |value: &Value| value.as_f64().is_none_or(|it| it.abs() <= MAX_SECONDS);
+    if !members.get(name).is_none_or(is_seconds) {
+        return Err(EntryError::NoSeconds(name));
+    }
     numeric_date(members, name).map_err(|_| EntryError::NoDate(name))
 }
 
@@ -162,6 +305,8 @@ pub enum EntryError {
     NoText(&'static str),
     /// A member is no NumericDate.
     NoDate(&'static str),
+    /// A member is beyond 10^11, as a time in milliseconds is.
+    NoSeconds(&'static str),
 }
 
 impl fmt::Display for EntryError {
@@ -176,6 +321,9 @@ impl fmt::Display for EntryError {
                 write!(f, "{name:?} is no string of 1 to {MAX_VALUE_BYTES} bytes")
             }
             Self::NoDate(name) => write!(f, "{name:?} is no number of seconds since 1970"),
+            Self::NoSeconds(name) => {
+                write!(f, "{name:?} is beyond 10^11: seconds since 1970, not milliseconds")
+            }
         }
     }
 }
@@ -199,7 +347,23 @@ mod tests {
             ("long", json!({"sub": "x".repeat(513)}), Err(EntryError::NoText("sub"))),
             ("no issuer", json!({"sub": "a", "iss": null}), Err(EntryError::NoText("iss"))),
             ("no date", json!({"sub": "a", "until": "9"}), Err(EntryError::NoDate("until"))),
+            (
+                "milliseconds",
+                json!({"sub": "a", "until": 1_795_864_624_537_i64}),
+                Err(EntryError::NoSeconds("until")),
+            ),
+            (
+                "far back",
+                json!({"sub": "a", "issued_before": -1e12}),
+                Err(EntryError::NoSeconds("issued_before")),
+            ),
+            ("the last second", json!({"sub": "a", "until": 1e11}), Ok(())),
             ("unknown", json!({"sub": "a", "unitl": 9}), Err(EntryError::Unknown("unitl".into()))),
+            (
+                "a note",
+                json!({"sub": "a", "reason": "x"}),
+                Err(EntryError::Unknown("reason".into())),
+            ),
             ("pointless", json!({"jti": "1", "issued_before": 9}), Err(EntryError::Pointless)),
         ] {
             let read = Entry::read(&entry);
@@ -208,6 +372,65 @@ mod tests {
             }
             assert_eq!(read.map(drop), expected, "{case}");
         }
+    }
+
+    #[test]
+    fn members_that_are_not_known() {
+        for (name, on_feed, on_allowlist) in [
+            ("reason", true, true),
+            ("revoked_at", true, true),
+            ("x-severity", true, false),
+            ("jira", true, false),
+            ("aud", false, false),
+            ("tenant", false, false),
+            ("ip", false, false),
+            ("issued_after", false, false),
+            ("not_before", false, false),
+            ("unitl", false, false),
+            ("untill", false, false),
+            ("Until", false, false),
+            ("issued_befor", false, false),
+            ("issuer", false, false),
+        ] {
+            let entry = json!({"sub": "a", (name): 9});
+            for (unknown, expected) in [
+                (Unknown::UnlessTheyRestrict, on_feed),
+                (Unknown::NotesOnly, on_allowlist),
+                (Unknown::Refused, false),
+            ] {
+                let read = Entry::read_with(&entry, unknown);
+                assert_eq!(read.is_ok(), expected, "{name}, {unknown:?}");
+                if let Ok((entry, ignored)) = read {
+                    assert_eq!((entry.term.until, ignored.as_deref()), (None, Some(name)));
+                }
+            }
+        }
+    }
+
+    /// Who logs out and in again within a second gets a token of that second.
+    #[test]
+    fn a_whole_second_counts_as_its_end() {
+        let at = UnixTime::from_millis;
+        for (case, issued, before, expected) in [
+            ("the second before", 99_000, 100_400, true),
+            ("the same second", 100_000, 100_400, false),
+            ("a whole one", 100_000, 101_000, true),
+            ("then", 100_000, 100_000, false),
+            ("a fraction before", 100_200, 100_400, true),
+            ("a fraction after", 100_500, 100_400, false),
+        ] {
+            let term = Term { issuer: None, issued_before: Some(at(before)), until: None };
+            assert_eq!(term.applies(None, Some(at(issued)), at(0)), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_term_is_about_its_own_issuer() {
+        let term =
+            |issuer: &str| Term { issuer: Some(issuer.into()), issued_before: None, until: None };
+        assert!(!term("a").covers(&term("b")) && term("a").covers(&term("a")));
+        let ended = Term { until: Some(UnixTime::from_secs(1)), ..term("a") };
+        assert!(ended.ends(&term("a")) && !ended.ends(&term("b")) && !ended.ends(&ended));
     }
 
     #[test]

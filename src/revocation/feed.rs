@@ -1,15 +1,18 @@
 //! A feed of entries: when to ask for more, and the strict reading of a reply.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::rc::Rc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::entry::{Entry, EntryError};
+use super::entry::{Entry, EntryError, Unknown};
+use super::register::Policy;
 use crate::callout::{Callout, CalloutFailure, CalloutReply, Service};
 use crate::http::percent_encode;
 use crate::json::{self, JsonError, kind};
-use crate::time::{Span, UnixTime};
+use crate::schedule::Schedule;
+use crate::time::{Period, Span, UnixTime};
 
 /// Where entries come from: `feed` or `allowlist` in the configuration.
 #[derive(Clone, Debug)]
@@ -24,6 +27,17 @@ pub struct FeedEndpoint {
     pub max_stale: Span,
 }
 
+impl FeedEndpoint {
+    /// All that decides what a reader gets: how far one has read says something
+    /// only to those for whom this is the same.
+    ///
+    /// Each field is named here, so that a new one cannot be forgotten.
+    pub(super) fn identity(&self) -> Value {
+        let Self { service, path, poll: _, max_stale: _ } = self;
+        json!({"service": service.identity(), "path": path})
+    }
+}
+
 /// One page of a feed.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -31,83 +45,146 @@ pub(super) struct Page {
     pub entries: Vec<Entry>,
     /// Whether there is another page already.
     pub more: bool,
+    /// A member of an entry that was ignored.
+    pub ignored: Option<String>,
+}
+
+/// How far a feed was read; the workers of a proxy share it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// Where the feed goes on; empty at its start.
+    pub cursor: Rc<str>,
+    /// When the reply was asked for with which it was last read to its end.
+    pub fresh_at: Option<UnixTime>,
+    /// Whether it was ever read to its end.
+    pub is_loaded: bool,
+}
+
+impl Progress {
+    /// Goes on to where a page ends that was asked for at `asked`.
+    pub(super) fn pass(&mut self, page: &Page, since: &str, policy: Policy, asked: UnixTime) {
+        self.cursor = Rc::from(page.cursor.as_str());
+        if !page.more {
+            self.fresh_at = Some(asked);
+            self.is_loaded = true;
+        } else if since.is_empty() && policy == Policy::Replace {
+            // The old list is gone, and this is only the start of the new one.
+            self.fresh_at = None;
+        }
+    }
 }
 
 /// A feed and how far it was read.
 #[derive(Debug)]
 pub(super) struct Feed {
     pub endpoint: FeedEndpoint,
-    pub cursor: String,
-    /// When it was last read to its end.
-    pub fresh_at: Option<UnixTime>,
-    /// When to ask next.
-    pub due: UnixTime,
-    failures: u32,
+    pub progress: Progress,
+    pub schedule: Schedule,
+    /// The cursors since the end was last reached: one that comes back goes round
+    /// in circles.
+    passed: HashSet<Rc<str>>,
+    /// Whether it was read from the start anew since then.
+    has_restarted: bool,
 }
 
-/// The first wait after a failure; it doubles, up to the time between polls or
-/// half a minute.
-const MIN_BACKOFF: Span = Span::from_millis(1000);
+/// The longest pause after failures.
 const MAX_BACKOFF: Span = Span::from_secs(30);
 
+/// How many pages may follow each other at once.
+const MAX_PAGES: usize = 10_000;
+
 impl Feed {
-    pub(super) const fn new(endpoint: FeedEndpoint) -> Self {
-        const NOW: UnixTime = UnixTime::from_millis(i64::MIN);
-        Self { endpoint, cursor: String::new(), fresh_at: None, due: NOW, failures: 0 }
+    pub(super) fn new(endpoint: FeedEndpoint) -> Self {
+        Self {
+            endpoint,
+            progress: Progress::default(),
+            schedule: Schedule::default(),
+            passed: HashSet::new(),
+            has_restarted: false,
+        }
     }
 
-    /// Whether the list may be relied on.
+    /// Whether the list may be relied on. A list that was read in the future,
+    /// before the clock was set back, is of unknown age.
     pub(super) fn is_fresh(&self, now: UnixTime) -> bool {
-        self.fresh_at.is_some_and(|at| now < at.plus(self.endpoint.max_stale))
+        let at = self.progress.fresh_at.and_then(|at| at.as_noted(now));
+        at.is_some_and(|at| now < at.plus(self.endpoint.max_stale))
     }
 
-    /// Whether the latest request failed.
-    pub(super) const fn is_failing(&self) -> bool {
-        self.failures > 0
+    /// Whether it goes on after a page with this cursor, and not in circles.
+    pub(super) fn goes_on(&self, cursor: &str) -> bool {
+        *self.progress.cursor != *cursor
+            && !self.passed.contains(cursor)
+            && self.passed.len() < MAX_PAGES
+    }
+
+    /// Whether a cursor is a smaller number than the one before: a feed that was
+    /// set up anew counts from its start, and what it says next would be missed.
+    pub(super) fn is_behind(&self, cursor: &str) -> bool {
+        let number = |text: &str| {
+            let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            if is_number { text.parse::<u128>().ok() } else { None }
+        };
+        let both = number(cursor).zip(number(&self.progress.cursor));
+        both.is_some_and(|(next, current)| next < current)
     }
 
     /// The request for what comes after the cursor. None is due for as long as
     /// the service may take to answer.
     pub(super) fn ask(&mut self, now: UnixTime) -> Callout {
-        let Self { endpoint, cursor, .. } = self;
+        let Self { endpoint, progress: Progress { cursor, .. }, .. } = self;
         let mut path = endpoint.path.clone();
         if !cursor.is_empty() {
             path.push(if path.contains('?') { '&' } else { '?' });
             path.push_str("since=");
             path.push_str(&percent_encode(cursor.as_bytes()));
         }
-        self.due = now.plus(endpoint.service.timeout).plus(MIN_BACKOFF);
+        self.schedule.asked(endpoint.service.timeout, now);
         Callout::get(&endpoint.service, path)
     }
 
     /// Notes a page that was taken in.
-    pub(super) fn advance(&mut self, cursor: String, more: bool, now: UnixTime) {
-        self.failures = 0;
-        self.cursor = cursor;
-        self.due = if more { now } else { now.plus(self.endpoint.poll) };
-        if !more {
-            self.fresh_at = Some(now);
+    pub(super) fn advance(&mut self, progress: Progress, more: bool, now: UnixTime) {
+        self.progress = progress;
+        self.schedule.answered(Period::of(now, self.endpoint.poll));
+        if more {
+            self.passed.insert(Rc::clone(&self.progress.cursor));
+            self.schedule.hurry();
+        } else {
+            self.passed.clear();
+            self.has_restarted = false;
         }
     }
 
-    /// Notes a failure.
-    pub(super) fn fail(&mut self, now: UnixTime) {
-        let longest = self.endpoint.poll.max(MIN_BACKOFF).min(MAX_BACKOFF);
-        let doubled = 1000_u32.saturating_mul(1 << self.failures.min(5));
-        self.failures = self.failures.saturating_add(1);
-        self.due = now.plus(Span::from_millis(doubled).min(longest));
+    /// Notes a failure. A feed that has to be read from its start again is asked
+    /// for that at once, but not again and again.
+    pub(super) fn fail(&mut self, error: &FeedError, jitter: u8, now: UnixTime) {
+        self.passed.clear();
+        if error.needs_restart() && !std::mem::replace(&mut self.has_restarted, true) {
+            self.schedule.hurry();
+        } else {
+            self.schedule.failed(self.endpoint.poll.min(MAX_BACKOFF), jitter, now);
+        }
     }
 }
 
 impl Page {
     /// Reads a reply. One entry that cannot be read refuses the page: what it
-    /// revokes would stay valid.
-    pub(super) fn read(reply: &CalloutReply) -> Result<Self, FeedError> {
+    /// revokes would stay valid. `since` is the cursor that was asked with.
+    pub(super) fn read(
+        reply: &CalloutReply,
+        since: &str,
+        unknown: Unknown,
+    ) -> Result<Self, FeedError> {
         let answer = match reply {
-            CalloutReply::Answer(answer) if answer.status == 200 => answer,
-            CalloutReply::Answer(answer) => return Err(FeedError::Status(answer.status)),
+            CalloutReply::Answer(answer) => answer,
             CalloutReply::Failed(failure) => return Err(FeedError::NoAnswer(*failure)),
         };
+        match answer.status {
+            200 => {}
+            status @ (400 | 410) if !since.is_empty() => return Err(FeedError::Gone(status)),
+            status => return Err(FeedError::Status(status)),
+        }
         let members = json::parse_object(&answer.body).map_err(FeedError::Json)?;
         let cursor = match members.get("cursor") {
             Some(Value::String(cursor)) if cursor.len() <= MAX_CURSOR_BYTES => cursor.clone(),
@@ -118,24 +195,34 @@ impl Page {
             Some(Value::Bool(true)) => true,
             Some(_) => return Err(FeedError::More),
         };
-        let entries = read_entries(members.get("entries")).map_err(FeedError::Entries)?;
-        Ok(Self { cursor, entries, more })
+        let (entries, ignored) =
+            read_entries(members.get("entries"), unknown).map_err(FeedError::Entries)?;
+        Ok(Self { cursor, entries, more, ignored })
     }
 }
 
 const MAX_CURSOR_BYTES: usize = 512;
 
-/// The list `entries`, in a feed's page or in a request.
-pub(super) fn read_entries(entries: Option<&Value>) -> Result<Vec<Entry>, EntriesError> {
+/// The list `entries`, in a feed's page or in a request; with the name of a
+/// member that was ignored, if there is one.
+pub(super) fn read_entries(
+    entries: Option<&Value>,
+    unknown: Unknown,
+) -> Result<(Vec<Entry>, Option<String>), EntriesError> {
     let entries = match entries {
         Some(Value::Array(entries)) => entries,
         Some(other) => return Err(EntriesError::NoList(kind(other))),
         None => return Err(EntriesError::NoList("nothing")),
     };
+    let mut ignored = None;
     let read = |(position, entry)| {
-        Entry::read(entry).map_err(|error| EntriesError::Entry { position, error })
+        let (entry, unknown) = Entry::read_with(entry, unknown)
+            .map_err(|error| EntriesError::Entry { position, error })?;
+        ignored = ignored.take().or(unknown);
+        Ok(entry)
     };
-    entries.iter().enumerate().map(read).collect()
+    let entries = entries.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+    Ok((entries, ignored))
 }
 
 /// Why something holds no entries.
@@ -174,6 +261,12 @@ pub enum FeedError {
     NoAnswer(CalloutFailure),
     /// A status other than 200.
     Status(u16),
+    /// A status that says that the feed does not know the cursor any more.
+    Gone(u16),
+    /// The cursor is a smaller number than before.
+    SetBack,
+    /// There is more, always the same.
+    Circle,
     /// Not an acceptable JSON object.
     Json(JsonError),
     /// `cursor` is no string of up to 512 bytes.
@@ -188,11 +281,25 @@ pub enum FeedError {
     NotShared,
 }
 
+impl FeedError {
+    /// Whether the feed is to be read from its start.
+    pub(super) const fn needs_restart(&self) -> bool {
+        matches!(self, Self::Gone(_) | Self::SetBack)
+    }
+}
+
 impl fmt::Display for FeedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoAnswer(failure) => failure.fmt(f),
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Gone(status) => {
+                write!(f, "status {status} to an old cursor: the feed is read from its start")
+            }
+            Self::SetBack => {
+                f.write_str("\"cursor\" is less than before: the feed is read from its start")
+            }
+            Self::Circle => f.write_str("\"more\" with a \"cursor\" that was there before"),
             Self::Json(error) => write!(f, "not acceptable JSON: {error}"),
             Self::NoCursor => {
                 write!(f, "\"cursor\" is no string of up to {MAX_CURSOR_BYTES} bytes")

@@ -2,37 +2,46 @@
 //! by all, at their next request.
 //!
 //! Two values in the host's store. The *state* is small and read for every
-//! request; it changes when the list does. The *list* holds the entries, a line
-//! each, in the order in which they came, so that a worker reads only what is
-//! new to it; once in a while it is written anew without those that have ended,
-//! under another epoch.
+//! request; it changes when the list does, and says how far its feeds were read.
+//! The *list* holds the changes, a line each, in the order in which they came, so
+//! that a worker reads only what is new to it; once in a while it is written anew
+//! without those that have ended, under another epoch.
 
-use serde_json::Value;
-use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use super::entry::Entry;
+use serde_json::{Value, json};
+
+use super::change::Change;
+use super::feed::Progress;
 use crate::json;
-use crate::shared_data::SharedStore;
-use crate::time::UnixTime;
+use crate::shared_data::{SharedStore, Slot};
+use crate::time::{Period, UnixTime};
 
 /// What is known of a list beside its entries.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     /// Changes whenever the list does.
     pub generation: u64,
-    /// When the feed was last read to its end.
-    pub fresh_at: Option<UnixTime>,
-    /// Until when a worker is reading the feed.
-    pub leased_until: UnixTime,
-    /// Where the feed goes on; empty at its start.
-    pub cursor: String,
+    /// By the identity of the feed: gateways that share a list may read different
+    /// ones.
+    feeds: BTreeMap<String, Reading>,
+}
+
+/// How far a feed was read, and while a worker reads on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub progress: Progress,
+    pub lease: Option<Period>,
 }
 
 /// The place of one list in a store, and how far this worker has read it.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    state_key: String,
-    list_key: String,
+    state: Slot,
+    list: Slot,
+    /// The feed that this gateway reads; empty without one.
+    feed: String,
     /// The state as it was last read.
     seen: Vec<u8>,
     generation: Option<u64>,
@@ -43,27 +52,21 @@ pub(super) struct Ledger {
 
 /// What is in the list that this worker did not know.
 pub(super) struct News {
-    /// Whether the entries are the whole list and not only what was added.
+    /// Whether the changes are the whole list and not only what was added.
     pub whole: bool,
-    pub entries: Vec<Entry>,
+    pub changes: Vec<Change>,
     /// The version of the value that they are from.
     pub version: u32,
 }
 
-const NEVER: UnixTime = UnixTime::from_millis(i64::MIN);
-
-/// How often a write is tried while others write too.
-const MAX_TRIES: u8 = 100;
-
 impl Ledger {
-    /// The place of the list that `name` identifies, the same for all workers of
-    /// a configuration.
-    pub(super) fn new(name: &str) -> Self {
-        let digest = Sha256::digest(name);
-        let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    /// The place of the list of this `identity`, the same for all gateways of a
+    /// proxy that share it, and the feed from which this one reads.
+    pub(super) fn new(identity: &Value, feed: Option<&Value>) -> Self {
         Self {
-            state_key: format!("gatepass/tokens/{hex}/state"),
-            list_key: format!("gatepass/tokens/{hex}/list"),
+            state: Slot::new("tokens-state", identity),
+            list: Slot::new("tokens-list", identity),
+            feed: feed.map(Value::to_string).unwrap_or_default(),
             seen: Vec::new(),
             generation: None,
             epoch: None,
@@ -72,16 +75,10 @@ impl Ledger {
         }
     }
 
-    /// Makes the values if they are not there, so that there are versions to
-    /// compare with. To be done while nobody else does it: when the filter
-    /// starts.
+    /// Makes the values if they are not there.
     pub(super) fn prepare(&self, store: &dyn SharedStore) {
-        if store.read(&self.state_key).is_none() {
-            store.write(&self.list_key, self.list_head(0).as_bytes(), None);
-            let start =
-                State { generation: 0, fresh_at: None, leased_until: NEVER, cursor: String::new() };
-            store.write(&self.state_key, &self.encode(&start), None);
-        }
+        self.list.prepare(store, list_head(0).as_bytes());
+        self.state.prepare(store, &State::default().encode());
     }
 
     /// How many lines the list has that this worker has read.
@@ -91,11 +88,11 @@ impl Ledger {
 
     /// The state, if it is not the one seen before.
     pub(super) fn changed_state(&mut self, store: &dyn SharedStore) -> Option<State> {
-        let (value, _) = store.read(&self.state_key)?;
+        let (value, _) = self.state.read(store)?;
         if value == self.seen {
             return None;
         }
-        let state = self.decode(&value)?;
+        let state = State::decode(&value)?;
         self.seen = value;
         Some(state)
     }
@@ -105,25 +102,36 @@ impl Ledger {
         self.seen.clear();
     }
 
-    /// The state and its version.
-    pub(super) fn state(&self, store: &dyn SharedStore) -> Option<(State, u32)> {
-        let (value, version) = store.read(&self.state_key)?;
-        Some((self.decode(&value)?, version))
+    /// Whether there is a state that this gateway can read.
+    pub(super) fn is_readable(&self, store: &dyn SharedStore) -> bool {
+        self.state.read(store).is_some_and(|(value, _)| State::decode(&value).is_some())
     }
 
-    /// Replaces a state; false if another worker was faster.
-    pub(super) fn put(&self, store: &dyn SharedStore, state: &State, version: u32) -> bool {
-        store.write(&self.state_key, &self.encode(state), Some(version))
+    /// How far this gateway's feed was read.
+    pub(super) fn reading(&self, state: &State) -> Reading {
+        state.feeds.get(&self.feed).cloned().unwrap_or_default()
     }
 
-    /// Changes the state, whoever else does; false if that keeps failing.
-    pub(super) fn update(&self, store: &dyn SharedStore, change: impl Fn(&mut State)) -> bool {
-        (0..MAX_TRIES).any(|_| {
-            self.state(store).is_some_and(|(mut state, version)| {
-                change(&mut state);
-                self.put(store, &state, version)
-            })
-        })
+    /// Changes the state and how far this gateway's feed was read, if `change`
+    /// wants that of what they are now. False if it does not, or if that keeps
+    /// failing.
+    pub(super) fn update(
+        &self,
+        store: &dyn SharedStore,
+        change: impl Fn(&mut State, &mut Reading) -> bool,
+    ) -> bool {
+        let updated = self.state.update(store, |value| {
+            let mut state = State::decode(value?)?;
+            let mut reading = self.reading(&state);
+            if !change(&mut state, &mut reading) {
+                return None;
+            }
+            if !self.feed.is_empty() {
+                state.feeds.insert(self.feed.clone(), reading);
+            }
+            Some((state.encode(), ()))
+        });
+        updated.is_some()
     }
 
     /// Whether the list is another one than this worker has read.
@@ -138,80 +146,117 @@ impl Ledger {
 
     /// What is new in the list. `None` if there is none that can be read.
     pub(super) fn news(&mut self, store: &dyn SharedStore) -> Option<News> {
-        let (value, version) = store.read(&self.list_key)?;
-        let (epoch, start) = self.decode_list_head(&value)?;
+        let (value, version) = self.list.read(store)?;
+        let (epoch, start) = decode_list_head(&value)?;
         let whole = self.epoch != Some(epoch) || value.len() < self.bytes_read;
         let from = if whole { start } else { self.bytes_read };
         let lines = value.get(from..)?.split(|byte| *byte == b'\n');
         let lines = lines.filter(|line| !line.is_empty());
-        let entries: Option<Vec<Entry>> =
-            lines.map(|line| Entry::read(&json::parse(line).ok()?).ok()).collect();
-        let entries = entries?;
+        let changes: Option<Vec<Change>> =
+            lines.map(|line| Change::read(&json::parse(line).ok()?)).collect();
+        let changes = changes?;
         let known = if whole { 0 } else { self.lines_read };
         self.epoch = Some(epoch);
         self.bytes_read = value.len();
-        self.lines_read = known.saturating_add(entries.len());
-        Some(News { whole, entries, version })
+        self.lines_read = known.saturating_add(changes.len());
+        Some(News { whole, changes, version })
     }
 
-    /// Adds entries to the list of this version; false if another worker was
+    /// Adds changes to the list of this version; false if another worker was
     /// faster.
-    pub(super) fn append(&self, store: &dyn SharedStore, entries: &[Entry], version: u32) -> bool {
-        let Some((mut value, current)) = store.read(&self.list_key) else { return false };
-        push_lines(&mut value, entries);
-        current == version && store.write(&self.list_key, &value, Some(version))
+    pub(super) fn append(&self, store: &dyn SharedStore, changes: &[Change], version: u32) -> bool {
+        let Some((mut value, current)) = self.list.read(store) else { return false };
+        push_lines(&mut value, changes);
+        current == version && self.list.write(store, &value, version)
     }
 
     /// Writes the list of this version anew; false if another worker was faster.
-    pub(super) fn rewrite(&self, store: &dyn SharedStore, entries: &[Entry], version: u32) -> bool {
+    pub(super) fn rewrite(
+        &self,
+        store: &dyn SharedStore,
+        changes: &[Change],
+        version: u32,
+    ) -> bool {
         let epoch = self.epoch.unwrap_or(0).wrapping_add(1);
-        let mut value = self.list_head(epoch).into_bytes();
-        push_lines(&mut value, entries);
-        store.write(&self.list_key, &value, Some(version))
-    }
-
-    fn list_head(&self, epoch: u64) -> String {
-        format!("{}\n{epoch}\n", self.list_key)
-    }
-
-    /// The epoch, and where the entries start.
-    fn decode_list_head(&self, value: &[u8]) -> Option<(u64, usize)> {
-        let rest = value.strip_prefix(self.list_key.as_bytes())?.strip_prefix(b"\n")?;
-        let end = rest.iter().position(|byte| *byte == b'\n')?;
-        let epoch = std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()?;
-        let start = value.len().checked_sub(rest.len())?.checked_add(end)?.checked_add(1)?;
-        Some((epoch, start))
-    }
-
-    /// The key stands in the value too: some hosts compare keys by a checksum
-    /// only (ngx_wasm_module).
-    fn encode(&self, state: &State) -> Vec<u8> {
-        let State { generation, fresh_at, leased_until, cursor } = state;
-        let fresh_at = fresh_at.unwrap_or(NEVER).as_millis();
-        let leased_until = leased_until.as_millis();
-        format!("{}\n{generation}\n{fresh_at}\n{leased_until}\n{cursor}", self.state_key)
-            .into_bytes()
-    }
-
-    fn decode(&self, value: &[u8]) -> Option<State> {
-        let text = std::str::from_utf8(value).ok()?;
-        let rest = text.strip_prefix(self.state_key.as_str())?.strip_prefix('\n')?;
-        let mut parts = rest.splitn(4, '\n');
-        let generation = parts.next()?.parse().ok()?;
-        let mut moment = || parts.next()?.parse().ok().map(UnixTime::from_millis);
-        let (fresh_at, leased_until) = (moment()?, moment()?);
-        Some(State {
-            generation,
-            fresh_at: (fresh_at != NEVER).then_some(fresh_at),
-            leased_until,
-            cursor: parts.next()?.to_owned(),
-        })
+        let mut value = list_head(epoch).into_bytes();
+        push_lines(&mut value, changes);
+        self.list.write(store, &value, version)
     }
 }
 
-fn push_lines(value: &mut Vec<u8>, entries: &[Entry]) {
-    for entry in entries.iter().map(Entry::to_json) {
-        value.extend_from_slice(Value::to_string(&entry).as_bytes());
+fn list_head(epoch: u64) -> String {
+    format!("{epoch}\n")
+}
+
+/// The epoch, and where the changes start.
+fn decode_list_head(value: &[u8]) -> Option<(u64, usize)> {
+    let end = value.iter().position(|byte| *byte == b'\n')?;
+    let epoch = std::str::from_utf8(value.get(..end)?).ok()?.parse().ok()?;
+    Some((epoch, end.checked_add(1)?))
+}
+
+fn push_lines(value: &mut Vec<u8>, changes: &[Change]) {
+    for change in changes.iter().map(Change::to_json) {
+        value.extend_from_slice(Value::to_string(&change).as_bytes());
         value.push(b'\n');
+    }
+}
+
+impl State {
+    fn encode(&self) -> Vec<u8> {
+        let feeds = self.feeds.iter().map(|(feed, reading)| {
+            let Reading { progress, lease } = reading;
+            let lease = lease.map(|lease| [lease.from(), lease.until()].map(UnixTime::as_millis));
+            let fresh_at = progress.fresh_at.map(UnixTime::as_millis);
+            let value = json!([*progress.cursor, fresh_at, progress.is_loaded, lease]);
+            (feed.clone(), value)
+        });
+        json!([self.generation, json::object(feeds)]).to_string().into_bytes()
+    }
+
+    fn decode(value: &[u8]) -> Option<Self> {
+        let value = json::parse(value).ok()?;
+        let [generation, feeds] = value.as_array()?.as_slice() else { return None };
+        let feeds = feeds.as_object()?.iter();
+        let feeds = feeds.map(|(feed, value)| Some((feed.clone(), Reading::decode(value)?)));
+        Some(Self { generation: generation.as_u64()?, feeds: feeds.collect::<Option<_>>()? })
+    }
+}
+
+impl Reading {
+    fn decode(value: &Value) -> Option<Self> {
+        let [cursor, fresh_at, is_loaded, lease] = value.as_array()?.as_slice() else {
+            return None;
+        };
+        let moment = |value: &Value| value.as_i64().map(UnixTime::from_millis);
+        let lease = match lease.as_array().map(Vec::as_slice) {
+            Some([from, until]) => Some(Period::new(moment(from)?, moment(until)?)),
+            _ => None,
+        };
+        let progress = Progress {
+            cursor: Rc::from(cursor.as_str()?),
+            fresh_at: moment(fresh_at),
+            is_loaded: is_loaded.as_bool()?,
+        };
+        Some(Self { progress, lease })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_survive_the_way_through_the_store() {
+        let at = UnixTime::from_secs;
+        let progress = Progress { cursor: "a\n\"1".into(), fresh_at: Some(at(5)), is_loaded: true };
+        let reading = Reading { progress, lease: Some(Period::new(at(6), at(8))) };
+        let feeds = [("one".to_owned(), reading), ("two".to_owned(), Reading::default())];
+        for state in [State::default(), State { generation: u64::MAX, feeds: feeds.into() }] {
+            assert_eq!(State::decode(&state.encode()), Some(state));
+        }
+        for odd in [&b""[..], b"[]", b"[1]", b"[1,{\"x\":[]}]", b"x"] {
+            assert_eq!(State::decode(odd), None, "{odd:?}");
+        }
     }
 }

@@ -1,13 +1,19 @@
 //! One list: its entries, the feed that they come from, and what it shares with
 //! the other workers.
 
-use super::entry::Entry;
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::change::{Change, Effect, Source};
+use super::entry::{Entry, Unknown};
 use super::feed::{Feed, FeedEndpoint, FeedError, Page};
-use super::ledger::{Ledger, State};
+use super::ledger::{Ledger, Reading, State};
 use super::register::{Policy, Register};
 use crate::callout::{Callout, CalloutReply};
+use crate::schedule::Schedule;
 use crate::shared_data::SharedStore;
-use crate::time::{Span, UnixTime};
+use crate::time::{Period, Span, UnixTime};
 use crate::token::Verified;
 
 /// Entries that tokens are compared with.
@@ -30,6 +36,23 @@ pub(super) enum NotTaken {
     NotShared,
 }
 
+/// A reply of a feed, and the request that it is for.
+#[derive(Clone, Copy)]
+pub(super) struct FeedReply<'a> {
+    pub reply: &'a CalloutReply,
+    /// The cursor that was asked with.
+    pub since: &'a str,
+    pub sent: UnixTime,
+}
+
+/// Entries to be taken in, all of them or none.
+struct Batch<'a> {
+    entries: &'a [Entry],
+    source: Source,
+    /// They are what the feed says from its start on.
+    from_start: bool,
+}
+
 /// How often workers try to write before they give up.
 const MAX_TRIES: u8 = 100;
 
@@ -37,19 +60,20 @@ const MAX_TRIES: u8 = 100;
 /// its entries.
 const SLACK_LINES: usize = 1000;
 
-const NEVER: UnixTime = UnixTime::from_millis(i64::MIN);
-
 impl List {
+    /// The list of this `identity`.
     pub(super) fn new(
-        name: &str,
+        identity: &Value,
         policy: Policy,
         feed: Option<FeedEndpoint>,
         max_entries: usize,
+        skew: Span,
     ) -> Self {
+        let source = feed.as_ref().map(FeedEndpoint::identity);
         Self {
-            register: Register::new(policy, max_entries),
+            register: Register::new(policy, max_entries, skew),
             feed: feed.map(Feed::new),
-            ledger: Ledger::new(name),
+            ledger: Ledger::new(identity, source.as_ref()),
             max_entries,
             overflowed: false,
         }
@@ -65,19 +89,24 @@ impl List {
         self.register.names(token, now)
     }
 
-    /// Changes whenever an entry was added.
+    /// Changes whenever an entry was added or taken back.
     pub(super) const fn generation(&self) -> u64 {
         self.register.generation()
     }
 
-    /// Whether there are no entries.
-    pub(super) const fn is_empty(&self) -> bool {
-        self.register.len() == 0
+    /// Whether nothing at all was ever read: no entry, and no end of the feed.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.register.len() == 0 && self.feed.as_ref().is_none_or(|it| !it.progress.is_loaded)
     }
 
     /// Whether everything is known that should be.
     pub(super) fn is_complete(&self, now: UnixTime) -> bool {
         !self.overflowed && self.feed.as_ref().is_none_or(|feed| feed.is_fresh(now))
+    }
+
+    /// How far the feed was read: what its next request is for.
+    pub(super) fn cursor(&self) -> Rc<str> {
+        self.feed.as_ref().map(|feed| Rc::clone(&feed.progress.cursor)).unwrap_or_default()
     }
 
     /// Takes in what other workers added. Costs one small read when that is
@@ -92,8 +121,13 @@ impl List {
             self.ledger.caught_up(state.generation);
         }
         if let Some(feed) = &mut self.feed {
-            feed.cursor = state.cursor;
-            feed.fresh_at = state.fresh_at.max(feed.fresh_at);
+            let Reading { progress, .. } = self.ledger.reading(&state);
+            let noted = |at: Option<UnixTime>| at.and_then(|at| at.as_noted(now));
+            let (theirs, own) = (noted(progress.fresh_at), noted(feed.progress.fresh_at));
+            if let Some(at) = theirs.filter(|_| theirs > own) {
+                feed.schedule.answered(Period::of(at, feed.endpoint.poll));
+            }
+            feed.progress = progress;
         }
     }
 
@@ -106,18 +140,16 @@ impl List {
         if let Some(store) = store {
             self.catch_up(store, now);
         }
-        let feed = self.feed.as_mut().filter(|feed| now >= feed.due)?;
-        let shared = store.and_then(|store| Some((store, self.ledger.state(store)?)));
-        if let Some((store, (state, version))) = shared {
-            let next = state.fresh_at.map(|at| at.plus(feed.endpoint.poll));
-            if let Some(next) = next.filter(|next| now < *next) {
-                feed.due = next;
-                return None;
-            }
-            let leased_until =
-                now.plus(feed.endpoint.service.timeout).plus(Span::from_millis(1000));
-            let leased = State { leased_until, ..state.clone() };
-            if now < state.leased_until || !self.ledger.put(store, &leased, version) {
+        let feed = self.feed.as_mut().filter(|feed| feed.schedule.is_due(now))?;
+        if let Some(store) = store {
+            let lease = Schedule::attempt(feed.endpoint.service.timeout, now);
+            // Where the state cannot be read each worker asks for itself.
+            let is_free = |_: &mut State, reading: &mut Reading| {
+                let is_leased = reading.lease.is_some_and(|lease| lease.contains_as_noted(now));
+                reading.lease = Some(lease);
+                !is_leased
+            };
+            if self.ledger.is_readable(store) && !self.ledger.update(store, is_free) {
                 return None;
             }
         }
@@ -128,97 +160,178 @@ impl List {
     /// be decided without. While the service fails its pauses are kept.
     pub(super) fn ask(&mut self, now: UnixTime) -> Option<Callout> {
         let feed = self.feed.as_mut()?;
-        (!feed.is_failing() || now >= feed.due).then(|| feed.ask(now))
+        (!feed.schedule.is_failing() || feed.schedule.is_due(now)).then(|| feed.ask(now))
     }
 
-    /// Takes the reply to a request to the feed.
+    /// Takes the reply to a request to the feed; gives the name of a member of an
+    /// entry that was ignored, if there is one. A reply to a cursor beyond which
+    /// the feed was read meanwhile is late, and says nothing new.
     pub(super) fn settle(
         &mut self,
-        reply: &CalloutReply,
+        page: FeedReply<'_>,
         store: Option<&dyn SharedStore>,
+        jitter: u8,
         now: UnixTime,
-    ) -> Result<(), FeedError> {
-        let taken = Page::read(reply).and_then(|page| {
-            let Page { cursor, entries, more } = page;
-            let note = |state: &mut State| {
-                state.cursor.clone_from(&cursor);
-                state.leased_until = NEVER;
-                if !more {
-                    state.fresh_at = Some(now);
-                }
-            };
-            self.extend(&entries, store, now, note).map_err(|error| match error {
-                NotTaken::Full => FeedError::Full,
-                NotTaken::NotShared => FeedError::NotShared,
-            })?;
-            Ok((cursor, more))
-        });
-        let Some(feed) = &mut self.feed else { return Ok(()) };
-        match taken {
-            Ok((cursor, more)) => {
-                feed.advance(cursor, more, now);
-                Ok(())
-            }
-            Err(error) => {
-                feed.fail(now);
-                Err(error)
-            }
+    ) -> Result<Option<String>, FeedError> {
+        if let Some(store) = store {
+            self.catch_up(store, now);
         }
+        if *self.cursor() != *page.since {
+            return Ok(None);
+        }
+        let taken = self.take_page(page, store, now);
+        if let (Err(error), Some(feed)) = (&taken, &mut self.feed) {
+            feed.fail(error, jitter, now);
+        }
+        taken
     }
 
-    /// Takes entries in, all of them or none, for every worker. `note` is what
-    /// changes of the state beside.
-    pub(super) fn extend(
+    fn take_page(
+        &mut self,
+        FeedReply { reply, since, sent }: FeedReply<'_>,
+        store: Option<&dyn SharedStore>,
+        now: UnixTime,
+    ) -> Result<Option<String>, FeedError> {
+        let unknown = match self.register.policy() {
+            Policy::Add => Unknown::UnlessTheyRestrict,
+            Policy::Replace => Unknown::NotesOnly,
+        };
+        let page = match Page::read(reply, since, unknown) {
+            Err(error) if error.needs_restart() => return self.start_over(since, store, error),
+            page => page?,
+        };
+        let Some(feed) = &self.feed else { return Ok(None) };
+        // What such a page says counts, but not for where the feed goes on.
+        let problem = match (feed.is_behind(&page.cursor), feed.goes_on(&page.cursor)) {
+            (true, _) => Some(FeedError::SetBack),
+            (_, false) if page.more => Some(FeedError::Circle),
+            _ => None,
+        };
+        let mut progress = feed.progress.clone();
+        if problem.is_none() {
+            progress.pass(&page, since, self.register.policy(), sent.min(now));
+        }
+        let next = progress.clone();
+        let note = |reading: &mut Reading| {
+            let is_late = *reading.progress.cursor != *since;
+            *reading = Reading { progress: next.clone(), lease: None };
+            !is_late
+        };
+        let from_start = since.is_empty();
+        let batch = Batch { entries: &page.entries, source: Source::Feed, from_start };
+        if let Err(error) = self.extend(&batch, store, now, note) {
+            // Another worker may have been faster by a moment.
+            store.into_iter().for_each(|store| self.catch_up(store, now));
+            let is_late = *self.cursor() != *since;
+            return if is_late { Ok(None) } else { Err(error.into()) };
+        }
+        match problem {
+            Some(error) if error.needs_restart() => return self.start_over(since, store, error),
+            Some(error) => return Err(error),
+            None => {}
+        }
+        if let Some(feed) = &mut self.feed {
+            feed.advance(progress, page.more, now);
+        }
+        Ok(page.ignored)
+    }
+
+    /// Lets the feed be read from its start by every worker, if it is still where
+    /// it was.
+    fn start_over<T>(
+        &mut self,
+        since: &str,
+        store: Option<&dyn SharedStore>,
+        error: FeedError,
+    ) -> Result<T, FeedError> {
+        if let Some(store) = store {
+            let _ = self.ledger.update(store, |_, reading| {
+                let is_there = *reading.progress.cursor == *since;
+                reading.progress.cursor = Rc::default();
+                reading.lease = None;
+                is_there
+            });
+        }
+        if let Some(feed) = &mut self.feed {
+            feed.progress.cursor = Rc::default();
+        }
+        Err(error)
+    }
+
+    /// Takes entries in that were sent to this proxy, all of them or none, for
+    /// every worker. Gives what they changed.
+    pub(super) fn submit(
         &mut self,
         entries: &[Entry],
         store: Option<&dyn SharedStore>,
         now: UnixTime,
-        note: impl Fn(&mut State),
-    ) -> Result<(), NotTaken> {
+    ) -> Result<Vec<Change>, NotTaken> {
+        let batch = Batch { entries, source: Source::Here, from_start: false };
+        self.extend(&batch, store, now, |_| true)
+    }
+
+    /// Takes entries in. `note` is what changes of the feed's reading beside, and
+    /// whether it may.
+    fn extend(
+        &mut self,
+        batch: &Batch<'_>,
+        store: Option<&dyn SharedStore>,
+        now: UnixTime,
+        note: impl Fn(&mut Reading) -> bool,
+    ) -> Result<Vec<Change>, NotTaken> {
         let Some(store) = store else {
-            let news = self.new_among(entries, now)?;
-            for entry in news {
-                self.register.add(entry, now).map_err(|_| NotTaken::Full)?;
+            let changes = self.changes(batch, now)?;
+            if self.replaces(batch) {
+                self.register.clear();
             }
-            return Ok(());
+            for change in &changes {
+                self.register.apply(change.clone(), now).map_err(|_| NotTaken::Full)?;
+            }
+            return Ok(changes);
         };
-        if !entries.is_empty() {
-            self.publish(entries, store, now)?;
-        }
-        let update = |state: &mut State| {
-            note(state);
-            if !entries.is_empty() {
+        let changes = self.publish(batch, store, now)?;
+        let update = |state: &mut State, reading: &mut Reading| {
+            if !batch.entries.is_empty() || self.replaces(batch) {
                 state.generation = state.generation.wrapping_add(1);
             }
+            note(reading)
         };
-        if self.ledger.update(store, update) { Ok(()) } else { Err(NotTaken::NotShared) }
+        if self.ledger.update(store, update) { Ok(changes) } else { Err(NotTaken::NotShared) }
+    }
+
+    /// Whether what was in the list before counts no more: an allowlist that is
+    /// read from its start is what it says now.
+    fn replaces(&self, batch: &Batch<'_>) -> bool {
+        batch.from_start && self.register.policy() == Policy::Replace
     }
 
     /// Writes entries to the shared list, and reads them from there.
     fn publish(
         &mut self,
-        entries: &[Entry],
+        batch: &Batch<'_>,
         store: &dyn SharedStore,
         now: UnixTime,
-    ) -> Result<(), NotTaken> {
+    ) -> Result<Vec<Change>, NotTaken> {
         for _ in 0..MAX_TRIES {
             let version = self.read_news(store, now).ok_or(NotTaken::NotShared)?;
-            let news = self.new_among(entries, now)?;
-            if news.is_empty() {
-                return Ok(());
+            let changes = self.changes(batch, now)?;
+            if changes.is_empty() && !self.replaces(batch) {
+                return Ok(changes);
             }
             let lines = self.ledger.lines().saturating_sub(SLACK_LINES);
             if lines > 0 {
                 self.register.drop_ended(now);
             }
-            let is_written = if lines > self.register.len().saturating_mul(2) {
-                let all: Vec<_> = self.register.entries().chain(news).collect();
+            let is_written = if self.replaces(batch) {
+                self.ledger.rewrite(store, &changes, version)
+            } else if lines > self.register.len().saturating_mul(2) {
+                let all: Vec<_> = self.register.entries().chain(changes.iter().cloned()).collect();
                 self.ledger.rewrite(store, &all, version)
             } else {
-                self.ledger.append(store, &news, version)
+                self.ledger.append(store, &changes, version)
             };
             if is_written {
-                return self.read_news(store, now).map(drop).ok_or(NotTaken::NotShared);
+                return self.read_news(store, now).map(|_| changes).ok_or(NotTaken::NotShared);
             }
         }
         Err(NotTaken::NotShared)
@@ -231,20 +344,36 @@ impl List {
             self.register.clear();
             self.overflowed = false;
         }
-        for entry in news.entries {
-            self.overflowed |= self.register.add(entry, now).is_err();
+        for change in news.changes {
+            self.overflowed |= self.register.apply(change, now).is_err();
         }
         Some(news.version)
     }
 
-    /// Those that say something new, for which there is room.
-    fn new_among(&mut self, entries: &[Entry], now: UnixTime) -> Result<Vec<Entry>, NotTaken> {
-        let news = entries.iter().filter(|entry| !self.register.knows(entry)).cloned();
-        let news: Vec<Entry> = news.collect();
-        let is_room = |len: usize| len.saturating_add(news.len()) <= self.max_entries;
-        if !is_room(self.register.len()) {
+    /// What the entries change, for which there must be room.
+    fn changes(&mut self, batch: &Batch<'_>, now: UnixTime) -> Result<Vec<Change>, NotTaken> {
+        let Batch { entries, source, from_start } = *batch;
+        let empty = Register::new(Policy::Replace, self.max_entries, Span::ZERO);
+        let (register, held) = match self.replaces(batch) {
+            true => (&empty, 0),
+            false => (&self.register, self.register.len()),
+        };
+        let changes = register.changes(entries, source, from_start, now);
+        let added = changes.iter().filter(|change| change.effect == Effect::Add).count();
+        let is_room = |len: usize| len.saturating_add(added) <= self.max_entries;
+        if !is_room(held) && held > 0 {
             self.register.drop_ended(now);
         }
-        if is_room(self.register.len()) { Ok(news) } else { Err(NotTaken::Full) }
+        let held = held.min(self.register.len());
+        if is_room(held) { Ok(changes) } else { Err(NotTaken::Full) }
+    }
+}
+
+impl From<NotTaken> for FeedError {
+    fn from(error: NotTaken) -> Self {
+        match error {
+            NotTaken::Full => Self::Full,
+            NotTaken::NotShared => Self::NotShared,
+        }
     }
 }

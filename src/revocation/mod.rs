@@ -5,6 +5,7 @@
 //! learn of them. An entry counts from the moment it is taken in, for tokens in
 //! the caches too.
 
+mod change;
 mod entry;
 mod feed;
 mod ledger;
@@ -13,17 +14,21 @@ mod register;
 
 use std::rc::Rc;
 
+use serde_json::{Value, json};
+
+use self::change::{Change, Effect};
+use self::entry::Unknown;
 pub use self::entry::{Entry, EntryError, Selector, Term};
 use self::feed::read_entries;
 pub use self::feed::{EntriesError, FeedEndpoint, FeedError};
-use self::list::{List, NotTaken};
+use self::list::{FeedReply, List};
 use self::register::Policy;
 use crate::callout::{Callout, CalloutReply};
 use crate::denial::Denial;
 use crate::json;
 use crate::rules::Requirements;
 use crate::shared_data::SharedStore;
-use crate::time::UnixTime;
+use crate::time::{Span, UnixTime};
 use crate::token::Verified;
 
 /// `revocation` in the configuration.
@@ -39,6 +44,44 @@ pub struct RevocationSettings {
     pub failure_mode: FailureMode,
     /// How many entries a list may have.
     pub max_entries: usize,
+    /// What the gateways of a proxy are called that share what was revoked.
+    pub ledger: Option<String>,
+}
+
+/// What makes two configurations of a proxy the same gateway, for what was
+/// revoked at one of them.
+///
+/// Paths, feeds, rules and listeners come and go; what was revoked there holds on.
+/// Only a gateway with other providers is another one, unless both have the same
+/// `revocation.ledger`.
+#[derive(Clone, Debug)]
+pub struct GatewayIdentity {
+    /// The providers, by name and `iss`.
+    pub providers: Vec<(String, Option<String>)>,
+    /// The largest clock skew of them: for so long a token is accepted beyond its
+    /// end, and an entry that ends with it holds.
+    pub clock_skew: Span,
+}
+
+impl GatewayIdentity {
+    fn name(mut self, ledger: Option<&str>) -> Value {
+        self.providers.sort();
+        match ledger {
+            Some(name) => json!({ "ledger": name }),
+            None => json!({ "providers": self.providers }),
+        }
+    }
+}
+
+/// What a request changed.
+#[derive(Debug)]
+pub struct Submitted {
+    /// How many entries it had.
+    pub entries: usize,
+    /// Their names, the first few.
+    pub names: Vec<String>,
+    /// How many took something back.
+    pub taken_back: usize,
 }
 
 /// A path at which the gateway takes revocations, and who may send them.
@@ -105,6 +148,9 @@ impl Unrevoked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clearance(u64);
 
+/// How many entries of a request are named in the log.
+const MAX_NAMES: usize = 8;
+
 /// The lists of one gateway; by default there are none, and every token passes.
 #[derive(Debug, Default)]
 pub struct Revocations {
@@ -116,21 +162,23 @@ pub struct Revocations {
 
 impl Revocations {
     /// The lists of a configuration.
-    pub fn new(settings: RevocationSettings) -> Self {
-        let RevocationSettings { feed, allowlist, endpoint, failure_mode, max_entries } = settings;
-        // The same for all workers, and another one for another configuration.
-        let name = |id: ListId, feed: Option<&FeedEndpoint>| {
-            let feed =
-                feed.map(|feed| (&feed.service.upstream, &feed.service.authority, &feed.path));
-            let endpoint = endpoint.as_ref().map(|endpoint| &endpoint.path);
-            format!("{} {feed:?} {endpoint:?}", id.name())
+    ///
+    /// What is allowed depends on the feed too: the allowlist of another one says
+    /// nothing here. What is revoked does not, and stays when the feed changes.
+    pub fn new(settings: RevocationSettings, gateway: GatewayIdentity) -> Self {
+        let RevocationSettings { feed, allowlist, endpoint, failure_mode, max_entries, ledger } =
+            settings;
+        let clock_skew = gateway.clock_skew;
+        let gateway = gateway.name(ledger.as_deref());
+        let revoked = json!({"list": ListId::Revoked.name(), "gateway": gateway});
+        let allowed = |feed: FeedEndpoint| {
+            let (list, identity) = (ListId::Allowed.name(), feed.identity());
+            let identity = json!({"list": list, "gateway": gateway, "feed": identity});
+            List::new(&identity, Policy::Replace, Some(feed), max_entries, Span::ZERO)
         };
-        let revoked = name(ListId::Revoked, feed.as_ref());
-        let allowed = name(ListId::Allowed, allowlist.as_ref());
         Self {
-            revoked: Some(List::new(&revoked, Policy::Add, feed, max_entries)),
-            allowed: allowlist
-                .map(|feed| List::new(&allowed, Policy::Replace, Some(feed), max_entries)),
+            revoked: Some(List::new(&revoked, Policy::Add, feed, max_entries, clock_skew)),
+            allowed: allowlist.map(allowed),
             endpoint: endpoint.map(Rc::new),
             failure_mode,
         }
@@ -195,10 +243,14 @@ impl Revocations {
             return Err(Denial::TokenRevoked);
         }
         // One that was never loaded is no list; whether that lets requests pass
-        // is decided by `incomplete`.
-        let is_listed =
-            |list: &List| list.names(token, now) || list.is_empty() && !list.is_complete(now);
+        // is decided by `incomplete`. One that was, and is empty, allows nobody.
+        let is_listed = |list: &List| list.names(token, now) || list.is_unknown();
         if self.allowed.as_ref().is_none_or(is_listed) { Ok(()) } else { Err(Denial::TokenRevoked) }
+    }
+
+    /// How far the feed of a list was read: what its next request is for.
+    pub fn cursor(&self, id: ListId) -> Rc<str> {
+        self.list(id).map(List::cursor).unwrap_or_default()
     }
 
     /// The request that is due for a list, if no other worker makes it.
@@ -216,37 +268,46 @@ impl Revocations {
         self.list_mut(id)?.ask(now)
     }
 
-    /// Takes the reply of a list's feed.
+    /// Takes the reply of a list's feed to a request that was sent at `sent`, with
+    /// the cursor `since`; gives the name of a member of an entry that was
+    /// ignored, if there is one.
     pub fn settle(
         &mut self,
         id: ListId,
         reply: &CalloutReply,
+        (since, sent): (&str, UnixTime),
         store: Option<&dyn SharedStore>,
+        jitter: u8,
         now: UnixTime,
-    ) -> Result<(), FeedError> {
-        self.list_mut(id).map_or(Ok(()), |list| list.settle(reply, store, now))
+    ) -> Result<Option<String>, FeedError> {
+        let page = FeedReply { reply, since, sent };
+        self.list_mut(id).map_or(Ok(None), |list| list.settle(page, store, jitter, now))
     }
 
-    /// Takes in the entries of a request's body, all or none, for every worker;
-    /// gives how many. The request must have been authorized.
+    /// Takes in the entries of a request's body, all or none, for every worker.
+    /// The request must have been authorized.
     pub fn submit(
         &mut self,
         body: &[u8],
         store: Option<&dyn SharedStore>,
         now: UnixTime,
-    ) -> Result<usize, Denial> {
-        let entries = json::parse_object(body)
+    ) -> Result<Submitted, Denial> {
+        let (entries, _) = json::parse_object(body)
             .map_err(EntriesError::Json)
             .and_then(|members| match members.keys().find(|name| *name != "entries") {
                 Some(name) => Err(EntriesError::Unknown(name.chars().take(40).collect())),
-                None => read_entries(members.get("entries")),
+                None => read_entries(members.get("entries"), Unknown::Refused),
             })
             .map_err(|error| Denial::EntriesInvalid(error.to_string()))?;
         let list = self.revoked.as_mut().ok_or(Denial::RevocationUnavailable)?;
-        match list.extend(&entries, store, now, |_| ()) {
-            Ok(()) => Ok(entries.len()),
-            Err(NotTaken::Full | NotTaken::NotShared) => Err(Denial::RevocationUnavailable),
-        }
+        let changes =
+            list.submit(&entries, store, now).map_err(|_| Denial::RevocationUnavailable)?;
+        let is_back = |change: &&Change| change.effect != Effect::Add;
+        Ok(Submitted {
+            entries: entries.len(),
+            names: entries.iter().take(MAX_NAMES).map(Entry::summary).collect(),
+            taken_back: changes.iter().filter(is_back).count(),
+        })
     }
 
     fn lists(&self) -> impl Iterator<Item = &List> {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::change::{Change, Effect, Source};
 use super::entry::{Entry, Selector, Term};
-use crate::time::UnixTime;
+use crate::time::{Span, UnixTime};
 use crate::token::{Verified, numeric_date, text_of};
 
 /// Entries by the value they name, at most a fixed number of them.
@@ -11,17 +12,27 @@ use crate::token::{Verified, numeric_date, text_of};
 pub(super) struct Register {
     policy: Policy,
     /// By position in [`Selector::ALL`].
-    terms: [HashMap<String, Vec<Term>>; Selector::ALL.len()],
+    terms: [HashMap<String, Vec<Held>>; Selector::ALL.len()],
     len: usize,
     max_entries: usize,
+    /// How long an entry holds beyond its end.
+    skew: Span,
     /// Changes with every entry that says something new.
     generation: u64,
+}
+
+/// A term, and who said so.
+#[derive(Clone, Debug)]
+struct Held {
+    term: Term,
+    source: Source,
 }
 
 /// What a second entry for the same value does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Policy {
-    /// Both hold: nothing that was revoked is given back.
+    /// Both hold: nothing that was revoked is given back, unless by an entry that
+    /// says so.
     Add,
     /// It takes the place of the first: what was allowed can be taken away.
     Replace,
@@ -32,11 +43,18 @@ pub(super) enum Policy {
 pub(super) struct Full;
 
 impl Register {
-    pub(super) fn new(policy: Policy, max_entries: usize) -> Self {
-        Self { policy, terms: Default::default(), len: 0, max_entries, generation: 0 }
+    /// Room for `max_entries`. Each holds for `skew` beyond its `until`: as long
+    /// as a token is accepted beyond its own end.
+    pub(super) fn new(policy: Policy, max_entries: usize, skew: Span) -> Self {
+        Self { policy, terms: Default::default(), len: 0, max_entries, skew, generation: 0 }
     }
 
-    /// Changes whenever an entry was added.
+    /// Its policy.
+    pub(super) const fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Changes whenever an entry was added or taken back.
     pub(super) const fn generation(&self) -> u64 {
         self.generation
     }
@@ -46,9 +64,73 @@ impl Register {
         self.len
     }
 
-    /// Takes an entry in. When there is no room, those that have ended go first.
-    pub(super) fn add(&mut self, entry: Entry, now: UnixTime) -> Result<(), Full> {
-        if self.knows(&entry) {
+    /// What entries change, in their order: those that say nothing new change
+    /// nothing. `from_start` says that the feed repeats what it said long ago.
+    pub(super) fn changes(
+        &self,
+        entries: &[Entry],
+        source: Source,
+        from_start: bool,
+        now: UnixTime,
+    ) -> Vec<Change> {
+        let back = if from_start { Effect::TakeBackFed } else { Effect::TakeBack };
+        // Each is decided by what those before it leave of the same name.
+        let mut scratch = Self::new(self.policy, usize::MAX, self.skew);
+        let mut changes = Vec::new();
+        for entry in entries {
+            scratch.copy(entry, self);
+            let effect = if scratch.takes_back(entry, back, now) {
+                back
+            } else if scratch.knows(entry, source) || self.is_over(&entry.term, now) {
+                continue;
+            } else {
+                Effect::Add
+            };
+            let change = Change { entry: entry.clone(), source, effect };
+            changes.push(change.clone());
+            // There is room for all.
+            let _ = scratch.apply(change, now);
+        }
+        changes
+    }
+
+    /// Takes over what another register holds of a name, unless it is here.
+    fn copy(&mut self, entry: &Entry, from: &Self) {
+        if let Some(terms) = self.terms.get_mut(entry.selector as usize)
+            && !terms.contains_key(&entry.value)
+        {
+            terms.insert(entry.value.clone(), from.held(entry).to_vec());
+        }
+    }
+
+    /// Whether an entry says that what was revoked by name is not any more: its
+    /// end has passed, and what it is about has not ended before.
+    fn takes_back(&self, entry: &Entry, effect: Effect, now: UnixTime) -> bool {
+        let is_ended = |held: &Held| effect.reaches(held.source) && entry.term.ends(&held.term);
+        self.policy == Policy::Add
+            && entry.term.has_ended(now)
+            && self.held(entry).iter().any(is_ended)
+    }
+
+    /// Carries a change out. When there is no room, entries that have ended go
+    /// first.
+    pub(super) fn apply(&mut self, change: Change, now: UnixTime) -> Result<(), Full> {
+        let Change { entry, source, effect } = change;
+        if effect == Effect::Add {
+            return self.add(entry, source, now);
+        }
+        let Some(terms) = self.terms.get_mut(entry.selector as usize) else { return Ok(()) };
+        if let Some(held) = terms.get_mut(&entry.value) {
+            let before = held.len();
+            held.retain(|held| !(effect.reaches(held.source) && entry.term.ends(&held.term)));
+            self.len = self.len.saturating_sub(before).saturating_add(held.len());
+            self.generation = self.generation.wrapping_add(1);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, entry: Entry, source: Source, now: UnixTime) -> Result<(), Full> {
+        if self.knows(&entry, source) {
             return Ok(());
         }
         if self.len >= self.max_entries {
@@ -62,23 +144,28 @@ impl Register {
         let terms = terms.entry(value).or_default();
         let before = terms.len();
         match self.policy {
-            Policy::Add => terms.retain(|known| !term.covers(known)),
+            Policy::Add => {
+                terms.retain(|held| !(term.covers(&held.term) && source.outranks(held.source)))
+            }
             Policy::Replace => terms.clear(),
         }
-        terms.push(term);
+        terms.push(Held { term, source });
         self.len = self.len.saturating_sub(before).saturating_add(terms.len());
         self.generation = self.generation.wrapping_add(1);
         Ok(())
     }
 
-    /// Whether an entry would say nothing new.
-    pub(super) fn knows(&self, entry: &Entry) -> bool {
+    fn held(&self, entry: &Entry) -> &[Held] {
         let terms = self.terms.get(entry.selector as usize).and_then(|t| t.get(&entry.value));
-        let is_known = |known: &Term| match self.policy {
-            Policy::Add => known.covers(&entry.term),
-            Policy::Replace => *known == entry.term,
-        };
-        terms.is_some_and(|terms| terms.iter().any(is_known))
+        terms.map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether an entry would say nothing new.
+    fn knows(&self, entry: &Entry, source: Source) -> bool {
+        self.held(entry).iter().any(|held| match self.policy {
+            Policy::Add => held.term.covers(&entry.term) && held.source.outranks(source),
+            Policy::Replace => held.term == entry.term,
+        })
     }
 
     /// Whether an entry is about this token.
@@ -86,6 +173,7 @@ impl Register {
         if self.len == 0 {
             return false;
         }
+        let now = now.minus(self.skew);
         let claims = token.claims().members();
         let text = |name| text_of(&claims, name);
         let values = [
@@ -99,16 +187,23 @@ impl Register {
         let issued = numeric_date(&claims, "iat").ok().flatten();
         values.into_iter().any(|(selector, value)| {
             let terms = value.and_then(|value| self.terms.get(selector as usize)?.get(value));
-            terms.into_iter().flatten().any(|term| term.applies(issuer, issued, now))
+            terms.into_iter().flatten().any(|held| held.term.applies(issuer, issued, now))
         })
+    }
+
+    /// Whether a term holds no longer. One that takes an entry off an allowlist
+    /// has an end that has passed, and is kept until there is no room.
+    fn is_over(&self, term: &Term, now: UnixTime) -> bool {
+        self.policy == Policy::Add && term.has_ended(now.minus(self.skew))
     }
 
     /// Forgets the entries that have ended.
     pub(super) fn drop_ended(&mut self, now: UnixTime) {
+        let now = now.minus(self.skew);
         let mut len = 0_usize;
         for terms in &mut self.terms {
             terms.retain(|_, terms| {
-                terms.retain(|term| !term.has_ended(now));
+                terms.retain(|held| !held.term.has_ended(now));
                 len = len.saturating_add(terms.len());
                 !terms.is_empty()
             });
@@ -123,14 +218,14 @@ impl Register {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// All entries.
-    pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
+    /// All entries, as what makes an empty register the same.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Change> {
         Selector::ALL.into_iter().zip(&self.terms).flat_map(|(selector, terms)| {
             terms.iter().flat_map(move |(value, terms)| {
-                terms.iter().map(move |term| Entry {
-                    selector,
-                    value: value.clone(),
-                    term: term.clone(),
+                terms.iter().map(move |held| {
+                    let (value, term) = (value.clone(), held.term.clone());
+                    let entry = Entry { selector, value, term };
+                    Change { entry, source: held.source, effect: Effect::Add }
                 })
             })
         })
@@ -150,10 +245,11 @@ mod tests {
     #[test]
     fn entries_are_counted_as_they_come_and_go() {
         let now = UnixTime::from_secs(0);
+        let added = |entry| Change { entry, source: Source::Feed, effect: Effect::Add };
         for (policy, counts) in
             [(Policy::Add, [1, 2, 3, 2, 3, 4]), (Policy::Replace, [1, 1, 2, 2, 3, 4])]
         {
-            let mut register = Register::new(policy, 4);
+            let mut register = Register::new(policy, 4, Span::ZERO);
             assert_eq!(register.len(), 0);
             for (entry, count) in [
                 json!({"sub": "a", "issued_before": 5}),
@@ -168,16 +264,89 @@ mod tests {
             .map(entry)
             .zip(counts)
             {
-                register.add(entry.clone(), now).unwrap();
+                register.apply(added(entry.clone()), now).unwrap();
                 assert_eq!(register.len(), count, "{entry:?}");
-                assert!(register.knows(&entry));
+                assert!(register.knows(&entry, Source::Feed));
             }
-            assert!(register.add(entry(&json!({"sub": "c"})), now).is_err(), "full");
+            assert!(register.apply(added(entry(&json!({"sub": "c"}))), now).is_err(), "full");
             let later = UnixTime::from_secs(9);
-            register.add(entry(&json!({"sub": "c"})), later).unwrap();
+            register.apply(added(entry(&json!({"sub": "c"}))), later).unwrap();
             assert_eq!(register.len(), 4, "in place of one that has ended");
             register.clear();
             assert_eq!((register.len(), register.entries().count()), (0, 0));
+        }
+    }
+
+    /// What is left of entries in their order, each from the endpoint or a feed.
+    fn left(said: &[(serde_json::Value, Source, bool)]) -> usize {
+        let now = UnixTime::from_secs(100);
+        let mut register = Register::new(Policy::Add, 10, Span::from_secs(10));
+        for (value, source, from_start) in said {
+            for change in register.changes(&[entry(value)], *source, *from_start, now) {
+                register.apply(change, now).unwrap();
+            }
+        }
+        register.len()
+    }
+
+    #[test]
+    fn an_entry_that_has_ended_takes_its_name_back() {
+        let here = |value| (value, Source::Here, false);
+        let fed = |value| (value, Source::Feed, false);
+        let again = |value| (value, Source::Feed, true);
+        let alice = || json!({"sub": "alice"});
+        let ended = || json!({"sub": "alice", "until": 99});
+        let before = |end: i64| json!({"sub": "alice", "issued_before": 50, "until": end});
+        for (case, said, expected) in [
+            ("at the endpoint", vec![here(alice()), here(ended())], 0),
+            ("on the feed", vec![fed(alice()), fed(ended())], 0),
+            ("of either", vec![here(alice()), fed(ended())], 0),
+            ("both", vec![here(alice()), fed(alice()), here(ended())], 0),
+            ("an older one", vec![here(before(500)), here(ended())], 0),
+            ("not a wider one", vec![here(alice()), here(before(99))], 1),
+            ("and again", vec![here(alice()), here(ended()), here(alice())], 1),
+            ("another user", vec![here(json!({"sub": "bob"})), here(ended())], 2),
+            (
+                "of one issuer",
+                vec![here(alice()), here(json!({"sub": "alice", "iss": "i", "until": 1}))],
+                1,
+            ),
+            ("nothing there, long ago", vec![here(json!({"sub": "alice", "until": 90}))], 0),
+            ("nothing there, within the skew", vec![here(ended())], 1),
+            ("once more, within the skew", vec![here(ended()), here(ended())], 1),
+            ("an end put off", vec![here(json!({"sub": "alice", "until": 95})), here(ended())], 1),
+            ("a feed read anew", vec![again(alice()), again(ended())], 0),
+            ("what was said since", vec![here(alice()), again(alice()), again(ended())], 1),
+        ] {
+            assert_eq!(left(&said), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn entries_of_one_request_follow_each_other() {
+        let now = UnixTime::from_secs(100);
+        for (policy, revoked_first, revoked_last) in [(Policy::Add, 0, 1), (Policy::Replace, 1, 1)]
+        {
+            for (entries, expected) in [
+                ([json!({"sub": "a"}), json!({"sub": "a", "until": 1})], revoked_first),
+                ([json!({"sub": "a", "until": 1}), json!({"sub": "a"})], revoked_last),
+            ] {
+                let mut register = Register::new(policy, 10, Span::ZERO);
+                let known = Change {
+                    entry: entry(&json!({"sub": "a"})),
+                    source: Source::Here,
+                    effect: Effect::Add,
+                };
+                register.apply(known, now).unwrap();
+                let entries = entries.each_ref().map(entry);
+                for change in register.changes(&entries, Source::Here, false, now) {
+                    register.apply(change, now).unwrap();
+                }
+                assert_eq!(register.len(), expected, "{policy:?}, {entries:?}");
+                let last = entries[1].term.until.is_none();
+                let holds = register.entries().any(|held| held.entry.term.until.is_none());
+                assert_eq!(holds, last, "{policy:?}, {entries:?}");
+            }
         }
     }
 }

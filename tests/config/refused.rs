@@ -508,6 +508,7 @@ fn revocation() {
             json!({"scopes_all": ["a"], "allow_missing": true}),
             "who may revoke",
         ),
+        ("/revocation/ledger", json!(""), "a string that is not empty"),
         ("/revocation/failure_mode", json!("ignore"), "deny | allow"),
         ("/revocation", json!({"failure_mode": "deny"}), "feed, allowlist or endpoint"),
         ("/shared_data", json!("on"), "auto | always | never"),

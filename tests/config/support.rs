@@ -125,6 +125,7 @@ pub fn complete() -> Value {
                 "requires": {"scopes_all": ["revoke"]}},
             "failure_mode": "deny",
             "max_entries": 100_000,
+            "ledger": "shop",
         },
         "sealed_tokens": {
             "keys": [SECRETS[5], {"env": "SEAL_KEY"}],

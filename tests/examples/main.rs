@@ -9,6 +9,7 @@
     clippy::unwrap_used
 )]
 
+mod feed;
 mod manifests;
 mod operations;
 mod providers;

@@ -9,9 +9,10 @@ use crate::support::*;
 
 const PATH: &str = "/.well-known/gatepass/revocations";
 
-/// A configuration in which clients with the scope `revoke` may revoke.
+/// A configuration in which clients with the scope `revoke` may revoke. Without
+/// clock skew, entries end when they say.
 fn config(revocation: Value) -> Value {
-    local([("/revocation", revocation)])
+    local([("/revocation", revocation), ("/providers/shop/clock_skew_seconds", json!(0))])
 }
 
 fn endpoint() -> Value {
@@ -95,7 +96,9 @@ fn one_request_locks_a_user_out() {
     assert_eq!(world.denied(&token(json!({"jti": "new"}))), revoked(), "a token not seen before");
     world.forwarded(&bob);
     let log: Vec<_> = world.gateway.take_log().into_iter().map(|line| line.text).collect();
-    assert!(log.iter().any(|line| line.contains(r#""event":"revoked""#)), "{log:?}");
+    let line = log.iter().find(|line| line.contains(r#""event":"revoked""#)).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!((&line["subject"], &line["names"]), (&json!("root"), &json!(["sub alice"])));
 }
 
 #[test]
@@ -289,9 +292,6 @@ fn all_workers_know_at_once() {
         assert_eq!(worker.denied(&alice), revoked());
     }
     assert_eq!(worker(&config, &store).denied(&alice), revoked(), "one that starts later");
-    let other =
-        self::config(json!({"endpoint": {"path": "/revoke", "requires": {"scopes_all": ["x"]}}}));
-    worker(&other, &store).forwarded(&alice);
 }
 
 #[test]
@@ -299,10 +299,10 @@ fn a_shared_list_is_written_anew_when_most_of_it_ended() {
     let (config, store) = (config(endpoint()), Store::default());
     let (mut one, mut two) = (worker(&config, &store), worker(&config, &store));
     let size = |store: &Store| store.0.borrow().values().map(|(value, _)| value.len()).max();
-    // How often the list was written anew stands in its second line.
+    // How often the list was written anew stands in its second line, after its name.
     let rewrites = |store: &Store| {
         let values = store.0.borrow();
-        let list = values.iter().find(|(key, _)| key.ends_with("/list")).unwrap().1;
+        let list = values.iter().find(|(key, _)| key.contains("tokens-list")).unwrap().1;
         let text = String::from_utf8_lossy(&list.0).into_owned();
         text.lines().nth(1).unwrap().parse::<u64>().unwrap()
     };
@@ -582,4 +582,329 @@ fn requests_without_a_token_need_no_list() {
     world.tick(&failed());
     forwarded(world.begin(head(&[(":path", "/health")])));
     assert_eq!(denied(world.begin(head(&[]))), denial(401, "token_missing"));
+}
+
+/// A token is accepted beyond its `exp` for the clock skew, and what names it holds
+/// for as long.
+#[test]
+fn an_entry_outlives_the_token_that_it_ends_with() {
+    let patch = [("/revocation", endpoint()), ("/providers/shop/clock_skew_seconds", json!(45))];
+    let mut world = World::new(&local(patch), ENVOY);
+    let short = token(json!({"jti": "t1", "exp": START + 30}));
+    world.forwarded(&short);
+    revoke(&mut world, json!({"jti": "t1", "until": START + 30}));
+    for pass in [30, 40, 4] {
+        assert_eq!(world.denied(&short), revoked(), "at {}", world.now());
+        world.pass(pass);
+        if pass == 40 {
+            // So does an entry that comes in only now.
+            let body = json!({"entries": [{"jti": "t2", "until": START + 30}]}).to_string();
+            assert_eq!(submit(&mut world, &admin(), &body).status, 204);
+            let other = token(json!({"jti": "t2", "exp": START + 30}));
+            assert_eq!(world.denied(&other), revoked());
+        }
+    }
+    assert_eq!(world.denied(&short), revoked(), "the last second");
+    world.pass(1);
+    assert_eq!(world.denied(&short), denial(401, "token_expired"));
+}
+
+#[test]
+fn an_allowlist_that_was_loaded_and_is_empty_allows_nobody() {
+    let list = json!({"service": "auth", "path": "/allowed", "max_stale_seconds": 300});
+    let settings = config(json!({"allowlist": list, "failure_mode": "allow"}));
+    let store = Store::default();
+    let mut world = worker(&settings, &store);
+    world.tick(&page("1", json!([])));
+    assert_eq!(world.denied(&alice()), revoked());
+    world.pass(1000);
+    world.tick(&failed());
+    assert_eq!(world.denied(&alice()), revoked(), "what is known is that nobody is allowed");
+    let mut later = worker(&settings, &store);
+    later.pass(1000);
+    assert_eq!(later.denied(&alice()), revoked(), "a worker that starts later");
+}
+
+#[test]
+fn a_clock_set_back_stops_no_polling() {
+    for store in [None, Some(Store::default())] {
+        let settings = config(feed(json!({})));
+        let mut world = match &store {
+            Some(store) => worker(&settings, store),
+            None => World::new(&settings, ENVOY),
+        };
+        let alice = token(json!({"iat": null}));
+        assert_eq!(world.tick(&page("1", json!([]))), 1);
+        world.forwarded(&alice);
+        world.pass(-3600);
+        awaits(world.get(&alice));
+        let now = world.now();
+        let asked = world.gateway.tick(now).send;
+        assert!(asked.is_empty(), "the request asked already");
+        world.millis += 3000;
+        let now = world.now();
+        for flight in world.gateway.tick(now).overdue {
+            drop(world.gateway.land(flight, &failed(), now));
+        }
+        world.pass(2);
+        assert_eq!(world.tick(&page("2", json!([{"sub": "alice"}]))), 1, "not an hour later");
+        assert_eq!(world.denied(&alice), revoked());
+        world.pass(10);
+        assert_eq!(world.tick(&page("3", json!([]))), 1, "and so on");
+    }
+}
+
+#[test]
+fn who_logs_out_can_log_in_within_the_second() {
+    let mut world = World::new(&config(endpoint()), ENVOY);
+    revoke(&mut world, json!({"sub": "alice", "issued_before": START as f64 - 9.6}));
+    assert_eq!(world.denied(&token(json!({"iat": START - 11}))), revoked());
+    world.forwarded(&token(json!({"iat": START - 10})));
+}
+
+#[test]
+fn times_in_milliseconds_lock_nobody_out() {
+    let mut world = World::new(&config(endpoint()), ENVOY);
+    for member in ["until", "issued_before"] {
+        let entry = json!({"sub": "alice", (member): 1_795_864_624_537_i64});
+        let reply = submit(&mut world, &admin(), &json!({"entries": [entry]}).to_string());
+        assert_eq!(code(&reply), denial(400, "entries_invalid"), "{member}");
+        let detail = String::from_utf8(reply.body).unwrap();
+        assert!(detail.contains("milliseconds"), "{detail}");
+    }
+    world.forwarded(&alice());
+}
+
+#[test]
+fn a_revocation_can_be_taken_back() {
+    for shared in [false, true] {
+        let (settings, store) = (config(endpoint()), Store::default());
+        let mut workers: Vec<World> = match shared {
+            true => (0..2).map(|_| worker(&settings, &store)).collect(),
+            false => vec![World::new(&settings, ENVOY)],
+        };
+        let alice = alice();
+        for _ in 0..2 {
+            workers.iter_mut().for_each(|world| drop(world.forwarded(&alice)));
+            revoke(&mut workers[0], json!({"sub": "alice"}));
+            revoke(
+                &mut workers[0],
+                json!({"sub": "alice", "issued_before": START, "until": START + 60}),
+            );
+            for world in &mut workers {
+                assert_eq!(world.denied(&alice), revoked());
+            }
+            revoke(&mut workers[0], json!({"sub": "alice", "until": START - 1}));
+        }
+        let log = workers[0].gateway.take_log();
+        assert!(log.iter().any(|line| line.text.contains(r#""taken_back":1"#)), "{log:?}");
+        let mut later = if shared { worker(&settings, &store) } else { workers.remove(0) };
+        later.forwarded(&alice);
+    }
+}
+
+#[test]
+fn a_feed_takes_back_what_it_said() {
+    let mut world = World::new(&config(feed(json!({}))), ENVOY);
+    world.tick(&page("1", json!([{"sub": "alice"}])));
+    assert_eq!(world.denied(&alice()), revoked());
+    world.pass(10);
+    world.tick(&page("2", json!([{"sub": "alice", "until": 0}])));
+    world.forwarded(&alice());
+}
+
+/// The issuer's word on one user is not about another issuer's.
+#[test]
+fn an_entry_for_one_issuer_keeps_that_of_another() {
+    let mut world = World::new(&config(endpoint()), ENVOY);
+    revoke(&mut world, json!({"sub": "alice", "iss": "https://auth.example"}));
+    revoke(&mut world, json!({"sub": "alice", "iss": "https://other.example"}));
+    assert_eq!(world.denied(&alice()), revoked());
+}
+
+fn paths(world: &mut World, reply: &gatepass::callout::CalloutReply) -> Vec<String> {
+    let now = world.now();
+    let sent = world.gateway.tick(now).send;
+    for sent in &sent {
+        assert!(world.gateway.land(sent.flight, reply, now).is_some());
+    }
+    sent.into_iter().map(|sent| sent.callout.path).collect()
+}
+
+fn causes(world: &mut World) -> Vec<String> {
+    let lines = world.gateway.take_log().into_iter();
+    let lines = lines.filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
+    lines.filter_map(|line| line["cause"].as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_feed_that_goes_round_in_circles_is_a_failure() {
+    let more = |cursor: &str, sub: &str| {
+        ok(&json!({"cursor": cursor, "entries": [{"sub": sub}], "more": true}))
+    };
+    for (case, cursors) in [("stands still", &["a"][..]), ("a longer way", &["a", "b", "c"])] {
+        let mut world = World::new(&config(feed(json!({}))), ENVOY);
+        for cursor in cursors {
+            assert_eq!(world.tick(&more(cursor, "bob")), 1);
+        }
+        assert_eq!(world.tick(&more("a", "alice")), 1);
+        let log = causes(&mut world);
+        assert!(log.iter().any(|cause| cause.contains("there before")), "{case}: {log:?}");
+        assert_eq!(world.tick(&failed()), 0, "{case}: a pause");
+        world.pass(1);
+        assert_eq!(world.tick(&page("d", json!([]))), 1, "{case}");
+        assert_eq!(world.denied(&alice()), revoked(), "{case}: what it said counts");
+    }
+}
+
+#[test]
+fn a_cursor_that_a_feed_has_forgotten_is_given_up() {
+    for status in [400, 410] {
+        let mut world = World::new(&config(feed(json!({}))), ENVOY);
+        world.tick(&page("7", json!([{"sub": "alice"}])));
+        world.pass(10);
+        assert_eq!(paths(&mut world, &reply(status, b"")), ["/revocations?since=7"]);
+        assert!(causes(&mut world)[0].contains("from its start"));
+        assert_eq!(world.denied(&alice()), revoked(), "meanwhile");
+        let anew = page("1", json!([{"sub": "bob"}]));
+        assert_eq!(paths(&mut world, &anew), ["/revocations"], "at once");
+        assert_eq!(world.denied(&alice()), revoked(), "nothing is given back");
+        assert_eq!(world.denied(&token(json!({"sub": "bob"}))), revoked());
+        world.pass(10);
+        assert_eq!(paths(&mut world, &page("2", json!([]))), ["/revocations?since=1"]);
+        // One that knows none of its own cursors is a failure like any other.
+        let mut world = World::new(&config(feed(json!({}))), ENVOY);
+        let first = ok(&json!({"cursor": "1", "entries": [], "more": true}));
+        assert_eq!(paths(&mut world, &first).len(), 1);
+        assert_eq!(paths(&mut world, &reply(status, b"")).len(), 1);
+        assert_eq!(paths(&mut world, &first), ["/revocations"]);
+        assert_eq!(paths(&mut world, &reply(status, b"")), ["/revocations?since=1"]);
+        assert_eq!(paths(&mut world, &first), [""; 0], "a pause");
+    }
+    let mut world = World::new(&config(feed(json!({}))), ENVOY);
+    assert_eq!(paths(&mut world, &reply(410, b"")), ["/revocations"]);
+    assert_eq!(paths(&mut world, &reply(410, b"")), [""; 0], "there was no cursor to forget");
+}
+
+#[test]
+fn a_feed_that_counts_from_its_start_again_is_read_from_there() {
+    let store = Store::default();
+    let settings = config(feed(json!({})));
+    let (mut world, mut other) = (worker(&settings, &store), worker(&settings, &store));
+    world.tick(&page("1000", json!([{"sub": "bob"}])));
+    world.pass(10);
+    other.pass(10);
+    assert_eq!(paths(&mut world, &page("3", json!([]))), ["/revocations?since=1000"]);
+    let anew = page("3", json!([{"sub": "alice"}]));
+    assert_eq!(paths(&mut other, &anew), ["/revocations"], "whichever worker it is");
+    for world in [&mut world, &mut other] {
+        assert_eq!(world.denied(&alice()), revoked());
+        assert_eq!(world.denied(&token(json!({"sub": "bob"}))), revoked());
+    }
+    world.pass(10);
+    assert_eq!(paths(&mut world, &page("20", json!([]))), ["/revocations?since=3"]);
+    world.pass(10);
+    assert_eq!(paths(&mut world, &page("100", json!([]))), ["/revocations?since=20"], "numbers");
+}
+
+/// What the proxy was told since must not go when a feed repeats its history.
+#[test]
+fn a_feed_that_is_read_anew_takes_back_only_its_own() {
+    let mut settings = feed(json!({}));
+    settings["endpoint"] = endpoint()["endpoint"].clone();
+    let mut world = World::new(&config(settings), ENVOY);
+    let history = json!([{"sub": "alice"}, {"sub": "alice", "until": START - 100}]);
+    world.tick(&page("2", history.clone()));
+    world.forwarded(&alice());
+    revoke(&mut world, json!({"sub": "alice"}));
+    world.pass(10);
+    world.tick(&reply(410, b""));
+    world.tick(&page("2", history));
+    assert_eq!(world.denied(&alice()), revoked());
+    world.pass(10);
+    world.tick(&page("3", json!([{"sub": "alice", "until": START}])));
+    world.forwarded(&alice());
+}
+
+#[test]
+fn an_allowlist_that_is_read_anew_is_what_it_says_now() {
+    for shared in [None, Some(Store::default())] {
+        let list = json!({"service": "auth", "path": "/allowed"});
+        let settings = config(json!({"allowlist": list}));
+        let mut world = match &shared {
+            Some(store) => worker(&settings, store),
+            None => World::new(&settings, ENVOY),
+        };
+        let bob = token(json!({"sub": "bob"}));
+        world.tick(&page("5", json!([{"sub": "alice"}])));
+        world.forwarded(&alice());
+        world.pass(10);
+        world.tick(&reply(410, b""));
+        world.forwarded(&alice());
+        let first = ok(&json!({"cursor": "1", "entries": [{"sub": "bob"}], "more": true}));
+        world.tick(&first);
+        awaits(world.get(&bob));
+        let now = world.now();
+        world.millis += 5000;
+        let later = world.now();
+        for flight in world.gateway.tick(later).overdue {
+            drop(world.gateway.land(flight, &page("2", json!([])), now));
+        }
+        world.forwarded(&bob);
+        assert_eq!(world.denied(&alice()), revoked());
+    }
+}
+
+#[test]
+fn a_reply_that_comes_late_takes_nothing_back() {
+    for host in [ENVOY, KONG] {
+        let list = json!({"service": "auth", "path": "/allowed"});
+        let store = Store::default();
+        let settings = config(json!({"allowlist": list}));
+        let (mut slow, mut fast) = (worker(&settings, &store), worker(&settings, &store));
+        slow.gateway = gateway(&settings, host);
+        slow.gateway.share(Box::new(store.clone()));
+        let (sent, waiting) = awaits(slow.get(&alice()));
+        for world in [&mut slow, &mut fast] {
+            world.pass(1);
+        }
+        fast.pass(2);
+        fast.tick(&page("5", json!([{"sub": "alice"}])));
+        fast.pass(10);
+        fast.tick(&page("6", json!([{"sub": "alice", "until": 0}])));
+        slow.pass(12);
+        let late = page("5", json!([{"sub": "alice"}]));
+        assert_eq!(denied(slow.land(sent.flight, waiting, &late)), revoked());
+        assert_eq!(fast.denied(&alice()), revoked());
+        fast.pass(10);
+        assert_eq!(paths(&mut fast, &page("7", json!([]))), ["/allowed?since=6"]);
+    }
+}
+
+#[test]
+fn members_that_a_feed_adds_are_notes() {
+    let entry = json!({"sub": "alice", "reason": "left", "x-ticket": 7});
+    let mut world = World::new(&config(feed(json!({}))), ENVOY);
+    world.tick(&page("1", json!([entry.clone()])));
+    let log = world.gateway.take_log();
+    assert!(log.iter().any(|line| line.text.contains("entry_member_ignored")), "{log:?}");
+    assert_eq!(world.denied(&alice()), revoked());
+    world.forwarded(&token(json!({"sub": "bob"})));
+    for (list, entry, passes) in [
+        ("feed", json!({"sub": "alice", "tenant": "acme"}), false),
+        ("allowlist", json!({"sub": "alice", "note": "x"}), true),
+        ("allowlist", json!({"sub": "alice", "network": "10.0.0.0/8"}), false),
+    ] {
+        let list = json!({(list): {"service": "auth", "path": "/list"}});
+        let mut world = World::new(&config(list), ENVOY);
+        world.tick(&page("1", json!([entry])));
+        if passes {
+            world.forwarded(&alice());
+        } else {
+            assert_eq!(world.denied(&alice()), denial(503, "revocation_unavailable"), "{entry}");
+        }
+    }
+    let mut world = World::new(&config(endpoint()), ENVOY);
+    let body = json!({"entries": [entry]}).to_string();
+    assert_eq!(code(&submit(&mut world, &admin(), &body)), denial(400, "entries_invalid"));
 }

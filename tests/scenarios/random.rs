@@ -227,8 +227,8 @@ each_host!(a_thousand_requests_end_once_each, |host| {
 each_host!(a_thousand_requests_with_keys_that_come_and_go, |host| {
     let mut patch = remote_keys();
     let keys = &mut patch["providers"]["shop"]["remote_jwks"];
-    keys["cache_seconds"] = json!(4);
-    keys["max_stale_seconds"] = json!(4);
+    keys["cache_seconds"] = json!(6);
+    keys["max_stale_seconds"] = json!(6);
     keys["unknown_kid_cooldown_seconds"] = json!(1);
     patch["user_info"] = restless()["user_info"].clone();
     traffic(host, 0xB00C, patch);

@@ -61,10 +61,11 @@ fn selector(entry: &Value) -> Option<&'static str> {
     let mut named = SELECTORS.into_iter().filter(|name| members.contains_key(*name));
     let (selector, None) = (named.next()?, named.next()) else { return None };
     let is_text = |value: &Value| value.as_str().is_some_and(|it| (1..=512).contains(&it.len()));
+    let is_date = |value: &Value| value.as_f64().is_some_and(|it| it.abs() <= 1e11);
     let is_fine = members.iter().all(|(name, value)| match name.as_str() {
         "iss" => is_text(value),
-        "issued_before" => value.is_number() && selector != "jti",
-        "until" => value.is_number(),
+        "issued_before" => is_date(value) && selector != "jti",
+        "until" => is_date(value),
         name => name == selector && is_text(value),
     });
     is_fine.then_some(selector)
@@ -76,32 +77,85 @@ fn is_about(entry: &Value, claims: &Value, now: f64) -> bool {
     let names: &[&str] = if selector == "client_id" { &["azp", "client_id"] } else { &[selector] };
     names.iter().any(|name| claims.get(name) == Some(&entry[selector]))
         && entry["until"].as_f64().is_none_or(|until| now < until)
-        && entry["issued_before"]
-            .as_f64()
-            .is_none_or(|before| claims["iat"].as_f64().is_none_or(|issued| issued < before))
+        && entry["issued_before"].as_f64().is_none_or(|before| {
+            claims["iat"].as_f64().is_none_or(|issued| match issued.fract() {
+                // A whole second says no more.
+                0.0 => issued < before.floor(),
+                _ => issued < before,
+            })
+        })
         && entry.get("iss").is_none_or(|issuer| *issuer == claims["iss"])
+}
+
+/// How much longer than its end an entry holds: the clock skew of the provider.
+const SKEW: f64 = 60.0;
+
+/// Whether a time, or never, is no earlier than another.
+fn is_as_late(one: &Value, other: &Value) -> bool {
+    one.as_f64().is_none_or(|one| other.as_f64().is_some_and(|other| one >= other))
+}
+
+/// Whether an entry is about all tokens that another one is about.
+fn is_about_all_of(entry: &Value, other: &Value) -> bool {
+    let name = |entry: &Value| selector(entry).map(|name| (name, entry[name].clone()));
+    name(entry) == name(other)
+        && (entry["iss"].is_null() || entry["iss"] == other["iss"])
+        && is_as_late(&entry["issued_before"], &other["issued_before"])
+}
+
+/// What is revoked, and whether the feed said so.
+#[derive(Default)]
+struct Revoked(Vec<(Value, bool)>);
+
+impl Revoked {
+    /// Takes entries in one after the other, from the feed (from its start on) or
+    /// a request.
+    fn take(&mut self, entries: &[Value], is_fed: bool, from_start: bool, now: f64) {
+        for entry in entries {
+            let until = entry["until"].as_f64().unwrap_or(f64::INFINITY);
+            if until <= now {
+                let before = self.0.len();
+                let is_taken_back = |(held, held_is_fed): &(Value, bool)| {
+                    is_about_all_of(entry, held)
+                        && !is_as_late(&entry["until"], &held["until"])
+                        && (*held_is_fed || !from_start)
+                };
+                self.0.retain(|held| !is_taken_back(held));
+                if self.0.len() < before || until + SKEW <= now {
+                    continue;
+                }
+            }
+            let covers = |one: &Value, other: &Value| {
+                is_about_all_of(one, other) && is_as_late(&one["until"], &other["until"])
+            };
+            if self.0.iter().any(|(held, it_is)| covers(held, entry) && (is_fed || !it_is)) {
+                continue;
+            }
+            self.0.retain(|(held, it_is)| !(covers(entry, held) && (*it_is || !is_fed)));
+            self.0.push((entry.clone(), is_fed));
+        }
+    }
 }
 
 /// What the gateway should know by now.
 struct Model {
     /// Whether the feed lists what alone may pass, and not what may not.
     allows: bool,
-    /// The feed's, in their order.
+    /// What the allowlist says, in its order.
     fed: Vec<Value>,
     /// Whether the feed was once read to its end.
     is_complete: bool,
-    /// What requests brought.
-    submitted: Vec<Value>,
+    revoked: Revoked,
 }
 
 impl Model {
     fn is_revoked(&self, claims: &Value, now: f64) -> bool {
-        let about = |entry: &&Value| is_about(entry, claims, now);
-        if self.submitted.iter().any(|entry| about(&entry)) {
+        let about = |entry: &Value, now: f64| is_about(entry, claims, now);
+        if self.revoked.0.iter().any(|(entry, _)| about(entry, now - SKEW)) {
             return true;
         }
         if !self.allows {
-            return self.fed.iter().any(|entry| about(&entry));
+            return false;
         }
         // Of the entries for one value the last counts.
         let of = |entry: &Value| {
@@ -133,7 +187,7 @@ impl Run {
     /// next.
     fn feed(&mut self, u: &mut Unstructured<'_>) {
         self.world.pass(POLL);
-        let sent = self.poll();
+        let (sent, from_start) = self.poll();
         self.cursor += 1;
         let cursor = format!("c{}", self.cursor);
         let mut page = json!({"cursor": cursor, "entries": entries(u)});
@@ -153,13 +207,13 @@ impl Run {
         assert!(self.world.gateway.land(sent, &CalloutReply::Answer(answer), now).is_some());
 
         self.world.pass(40);
-        let now = self.world.now();
-        let tick = self.world.gateway.tick(now);
+        let later = self.world.now();
+        let tick = self.world.gateway.tick(later);
         let [next] = &tick.send[..] else { panic!("one request: {tick:?}") };
         let asks_for = next.callout.path.split_once("since=").map(|(_, cursor)| cursor);
         let is_taken = asks_for == Some(cursor.as_str());
         // Nobody answers that one.
-        self.world.gateway.land(next.flight, &super::support::failed(), now);
+        self.world.gateway.land(next.flight, &super::support::failed(), later);
 
         let listed = all_entries(&read["entries"]);
         let is_page = status == 200
@@ -175,17 +229,26 @@ impl Run {
         assert!(!is_taken || is_page, "taken: {read}");
         assert!(is_taken || !is_plain || !is_page, "not taken: {read}");
         if is_taken {
-            self.model.fed.extend(listed.into_iter().flatten().cloned());
+            let listed = listed.map(Vec::as_slice).unwrap_or_default();
+            if !self.model.allows {
+                self.model.revoked.take(listed, true, from_start, now.as_millis() as f64 / 1000.0);
+            } else if from_start {
+                // It is what it says now.
+                self.model.fed = listed.to_vec();
+            } else {
+                self.model.fed.extend_from_slice(listed);
+            }
             self.model.is_complete |= read["more"] != json!(true);
         }
     }
 
-    fn poll(&mut self) -> gatepass::gateway::FlightId {
+    /// The request that is due, and whether it asks from the start.
+    fn poll(&mut self) -> (gatepass::gateway::FlightId, bool) {
         for _ in 0..10 {
             let now = self.world.now();
             let tick = self.world.gateway.tick(now);
             if let [sent] = &tick.send[..] {
-                return sent.flight;
+                return (sent.flight, !sent.callout.path.contains("since="));
             }
             self.world.pass(POLL);
         }
@@ -222,7 +285,7 @@ impl Run {
                 let listed = listed.filter(|_| read.as_object().is_some_and(is_known));
                 if reply.status == 204 {
                     let listed = listed.unwrap_or_else(|| panic!("taken: {read}"));
-                    self.model.submitted.extend(listed.iter().cloned());
+                    self.model.revoked.take(listed, false, false, now.as_millis() as f64 / 1000.0);
                 } else {
                     assert_eq!(reply.status, 400);
                     assert!(!is_plain || listed.is_none(), "not taken: {read}");
@@ -285,7 +348,7 @@ pub fn run(data: &[u8]) {
         }),
     )]);
     let world = World::new(&config, *one_of(u, &HOSTS));
-    let model = Model { allows, fed: Vec::new(), is_complete: false, submitted: Vec::new() };
+    let model = Model { allows, fed: Vec::new(), is_complete: false, revoked: Revoked::default() };
     let mut run = Run { world, model, cursor: 0 };
     let tokens = tokens();
     for _ in 0..12 {

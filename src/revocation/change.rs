@@ -1,0 +1,108 @@
+//! What an entry does to a list, as it is written for other workers.
+
+use serde_json::{Value, json};
+
+use super::entry::Entry;
+
+/// One change of a list.
+///
+/// Whether an entry revokes or takes back is decided once, by the worker that
+/// takes it in: another one may read it when the entry has ended meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub entry: Entry,
+    pub source: Source,
+    pub effect: Effect,
+}
+
+/// Who said so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A feed, which can be read from its start again.
+    Feed,
+    /// A request to this proxy: said once.
+    Here,
+}
+
+/// What becomes of the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It holds.
+    Add,
+    /// What it names holds no longer.
+    TakeBack,
+    /// What it names holds no longer as far as feeds said so: a feed that is read
+    /// from its start says nothing of what this proxy was told since.
+    TakeBackFed,
+}
+
+impl Source {
+    /// Whether this one's word makes the same of the other one superfluous.
+    pub(super) const fn outranks(self, other: Self) -> bool {
+        matches!((self, other), (Self::Here, _) | (Self::Feed, Self::Feed))
+    }
+}
+
+impl Effect {
+    /// Whether it takes back what `source` said.
+    pub(super) const fn reaches(self, source: Source) -> bool {
+        match self {
+            Self::Add => false,
+            Self::TakeBack => true,
+            Self::TakeBackFed => matches!(source, Source::Feed),
+        }
+    }
+}
+
+impl Change {
+    /// As a line of the shared list.
+    pub(super) fn to_json(&self) -> Value {
+        let source = match self.source {
+            Source::Feed => "feed",
+            Source::Here => "here",
+        };
+        let effect = match self.effect {
+            Effect::Add => "add",
+            Effect::TakeBack => "back",
+            Effect::TakeBackFed => "back_fed",
+        };
+        json!([effect, source, self.entry.to_json()])
+    }
+
+    /// What [`Change::to_json`] wrote.
+    pub(super) fn read(value: &Value) -> Option<Self> {
+        let [effect, source, entry] = value.as_array()?.as_slice() else { return None };
+        let source = match source.as_str()? {
+            "feed" => Source::Feed,
+            "here" => Source::Here,
+            _ => return None,
+        };
+        let effect = match effect.as_str()? {
+            "add" => Effect::Add,
+            "back" => Effect::TakeBack,
+            "back_fed" => Effect::TakeBackFed,
+            _ => return None,
+        };
+        Some(Self { entry: Entry::read(entry).ok()?, source, effect })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_survive_the_way_through_the_store() {
+        let entry = Entry::read(&json!({"sub": "a", "iss": "i", "until": 7.5})).unwrap();
+        for source in [Source::Feed, Source::Here] {
+            for effect in [Effect::Add, Effect::TakeBack, Effect::TakeBackFed] {
+                let change = Change { entry: entry.clone(), source, effect };
+                assert_eq!(Change::read(&change.to_json()), Some(change));
+            }
+        }
+        for odd in [json!({"sub": "a"}), json!(["add", "feed"]), json!(["x", "feed", {"sub": "a"}])]
+        {
+            assert_eq!(Change::read(&odd), None, "{odd}");
+        }
+    }
+}
