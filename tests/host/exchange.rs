@@ -13,6 +13,8 @@ pub struct Head {
     pub(super) body: Option<Vec<u8>>,
     /// What comes last; nginx drops it.
     pub(super) trailers: Pairs,
+    /// Whether body and trailers come when the scenario says so.
+    pub(super) by_hand: bool,
 }
 
 impl Head {
@@ -23,8 +25,14 @@ impl Head {
             (":scheme", "http"),
             (":authority", "api.example"),
         ];
-        Self { headers: Vec::new(), has_body: false, body: None, trailers: Vec::new() }
-            .headers(pseudo)
+        Self {
+            headers: Vec::new(),
+            has_body: false,
+            body: None,
+            trailers: Vec::new(),
+            by_hand: false,
+        }
+        .headers(pseudo)
     }
 
     pub fn method(mut self, method: &str) -> Self {
@@ -61,6 +69,12 @@ impl Head {
             None => self.headers.push(pair),
         }
         self
+    }
+
+    /// Body and trailers come by [`Request::piece`](super::Request::piece) and
+    /// [`Request::trailers`](super::Request::trailers), in any state.
+    pub fn by_hand(self) -> Self {
+        Self { by_hand: true, ..self }
     }
 
     /// A trailer.

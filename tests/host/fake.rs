@@ -60,6 +60,8 @@ pub struct Stream {
     pub resumed: bool,
     /// What the client sends after its headers.
     pub body: Option<Vec<u8>>,
+    /// It comes when the scenario says so.
+    pub by_hand: bool,
     /// What of it the filter can read now.
     pub body_read: Vec<u8>,
     /// What the client sends after its body, and what the filter leaves of it.

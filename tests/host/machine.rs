@@ -113,6 +113,7 @@ impl Machine {
             properties: Default::default(),
             resumed: false,
             body: head.body.clone(),
+            by_hand: head.by_hand,
             body_read: Vec::new(),
             trailers: None,
             headers_passed: None,
@@ -212,7 +213,7 @@ impl Machine {
     fn deliver_bodies(&mut self) {
         let mut fake = self.fake();
         let kong = fake.is_kong();
-        let is_due = |stream: &&mut Stream| stream.headers_passed.is_some();
+        let is_due = |stream: &&mut Stream| stream.headers_passed.is_some() && !stream.by_hand;
         let due = fake.streams.iter_mut().map(|(context, stream)| (*context, stream));
         let due: Vec<(u32, Vec<u8>)> = due
             .filter(|(_, stream)| is_due(stream))
@@ -246,6 +247,31 @@ impl Machine {
                 None
             }
         }
+    }
+
+    /// A piece of the body, in whatever state the request is; whether it went on.
+    pub fn piece(&mut self, context: u32, body: &[u8], is_last: bool) -> Option<bool> {
+        if !self.fake().streams.get(&context).is_some_and(|stream| stream.open) {
+            return None;
+        }
+        let flow = self.deliver_body(context, body, is_last)?;
+        self.fake().settle(Some((context, flow)).filter(|_| is_last));
+        Some(flow == Flow::Continue)
+    }
+
+    /// Envoy: the trailers, in whatever state the request is; whether it went on.
+    pub fn trailers(&mut self, context: u32, trailers: &Pairs) -> Option<bool> {
+        let mut fake = self.fake();
+        let profile = fake.profile;
+        let stream = fake.streams.get_mut(&context).filter(|stream| stream.open)?;
+        stream.trailers = Some(Headers::of_request(profile, trailers));
+        drop(fake);
+        let args = [context, trailers.len() as u32];
+        let action =
+            self.invoke(Step::RequestTrailers, context, Export::RequestTrailers, &args).ok()?;
+        let flow = if action == 0 { Flow::Continue } else { Flow::Pause };
+        self.fake().settle(Some((context, flow)));
+        Some(action == 0)
     }
 
     /// Envoy: hands in the trailers, whatever the request waits for. A filter that

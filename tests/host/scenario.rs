@@ -412,6 +412,17 @@ impl Request {
     }
 
     /// The client goes away: its context is deleted, and what ends with it.
+    /// A piece of a body that comes by hand; whether the filter let it go on.
+    pub fn piece(&self, body: &[u8], is_last: bool) -> Option<bool> {
+        self.host.machine().piece(self.context, body, is_last)
+    }
+
+    /// The trailers of a request whose body comes by hand.
+    pub fn trailers(&self, trailers: &[(&str, &str)]) -> Option<bool> {
+        let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+        self.host.machine().trailers(self.context, &trailers.iter().map(pair).collect())
+    }
+
     pub fn reset(&self) {
         self.host.machine().close(self.context, None);
     }

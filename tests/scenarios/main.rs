@@ -43,6 +43,7 @@ mod protobuf;
 
 mod access;
 mod access_log;
+mod any_order;
 mod configuration;
 mod denials;
 mod host_failures;

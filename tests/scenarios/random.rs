@@ -15,22 +15,22 @@ const REQUESTS: usize = 1000;
 const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
 /// xorshift64*
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub fn roll(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % sides
     }
 
-    fn one_of<T: Clone>(&mut self, items: &[T]) -> T {
+    pub fn one_of<T: Clone>(&mut self, items: &[T]) -> T {
         items[self.roll(items.len())].clone()
     }
 
     /// Takes one out.
-    fn draw<T>(&mut self, items: &mut Vec<T>) -> Option<T> {
+    pub fn draw<T>(&mut self, items: &mut Vec<T>) -> Option<T> {
         (!items.is_empty()).then(|| items.swap_remove(self.roll(items.len())))
     }
 }
