@@ -302,7 +302,8 @@ impl Denial {
         let login = settings.login_redirect.as_ref()?;
         let can_help =
             matches!(self.class(), Class::Missing | Class::Token) && *self != Self::ConsumerUnknown;
-        if !can_help || !head.is_navigation() || login.is_target_of(head) {
+        let is_page = head.is_navigation() && head.grpc().is_none();
+        if !can_help || !is_page || login.is_target_of(head) {
             return None;
         }
         let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();

@@ -341,6 +341,12 @@ fn a_person_without_a_valid_token_is_sent_to_log_in() {
         let step = world.begin(head(fields));
         assert_eq!(denied(step), denial(401, "token_missing"), "{case}");
     }
+    for kind in ["application/grpc", "application/grpc-web"] {
+        let mut world = World::new(&local([("/errors", login())]), ENVOY);
+        let fields = [("accept", "text/html"), ("content-type", kind)];
+        let reply = answered(world.begin(head(&fields)));
+        assert_eq!((reply.status, reply_field(&reply, "grpc-status")), (401, Some("16")), "{kind}");
+    }
 }
 
 /// Where the login page itself needs a token, nobody is sent on and on.

@@ -12,7 +12,7 @@ use crate::arguments::{Explain, HostKind, Replies};
 use crate::callouts::Kind;
 use crate::configuration::Configuration;
 use crate::failure::Failure;
-use crate::{Output, outside, report, text};
+use crate::{Output, envoy, outside, report, text};
 
 /// What became of a request, and how.
 pub struct Explanation {
@@ -32,6 +32,8 @@ pub struct Explanation {
     pub detail: Option<String>,
     /// The end of it; `None` if a reply is missing.
     pub verdict: Option<Verdict>,
+    /// The status with which the host answers it, and the filter never sees it.
+    pub refused: Option<u16>,
     /// Whether it is authorized and its body would be read, to revoke tokens.
     pub is_received: bool,
     /// Whether it is a login, whose service only the gateway can ask.
@@ -65,8 +67,27 @@ pub fn run(arguments: &Explain) -> Result<Output, Failure> {
     let source = &arguments.source;
     let configuration = Configuration::one(&source.config, &source.reading)?;
     let now = arguments.at.as_deref().map_or_else(|| Ok(outside::now()), text::moment)?;
-    let (settings, head) = (configuration.settings()?, head(arguments)?);
+    let (settings, fields) = (configuration.settings()?, fields(arguments)?);
+    let asked = RequestHead::new(fields.clone());
+    let request = (lossy(asked.method()), lossy(asked.first(":path").unwrap_or_default()));
+    let received = match configuration.host {
+        HostKind::Envoy => envoy::received(fields),
+        HostKind::Kong => Ok(fields),
+    };
+    let head = match received {
+        Ok(fields) => RequestHead::new(fields),
+        Err(status) => {
+            let explanation = Explanation { refused: Some(status), ..Explanation::of(request) };
+            return Ok(output(arguments, &configuration, &explanation));
+        }
+    };
     let mut explanation = decide(&configuration, settings, head.clone(), &arguments.replies, now)?;
+    explanation.request = request;
+    if let (HostKind::Envoy, Some(Verdict::Answer(reply))) =
+        (configuration.host, &mut explanation.verdict)
+    {
+        envoy::sent(reply, &head);
+    }
     if explanation.denied.is_some() {
         // The configuration may want other words, a login page, or no denials.
         let settings = configuration.changed(|document| {
@@ -78,15 +99,36 @@ pub fn run(arguments: &Explain) -> Result<Output, Failure> {
         let plain = decide(&configuration, settings, head, &arguments.replies, now)?;
         explanation.detail = plain.detail();
     }
-    let report = report::Report { configuration: &configuration, explanation: &explanation };
-    Ok(if arguments.json {
+    Ok(output(arguments, &configuration, &explanation))
+}
+
+fn output(arguments: &Explain, configuration: &Configuration, explanation: &Explanation) -> Output {
+    let report = report::Report { configuration, explanation };
+    if arguments.json {
         report.json(arguments.show_tokens)
     } else {
         report.text(arguments.show_tokens)
-    })
+    }
 }
 
 impl Explanation {
+    /// Of a request of which nothing is known yet.
+    const fn of(request: (String, String)) -> Self {
+        Self {
+            request,
+            rule: None,
+            token: None,
+            callouts: Vec::new(),
+            log: Vec::new(),
+            denied: None,
+            detail: None,
+            verdict: None,
+            refused: None,
+            is_received: false,
+            is_login: false,
+        }
+    }
+
     /// The code of the denial.
     pub fn code(&self) -> Option<&str> {
         self.denied.as_ref()?.get("code")?.as_str()
@@ -113,16 +155,9 @@ pub fn decide(
     let document = &configuration.document;
     let found = settings.sources.find(&head).ok().flatten();
     let mut explanation = Explanation {
-        request: (lossy(head.method()), lossy(head.first(":path").unwrap_or_default())),
         rule: settings.rules.find(&head).ok().flatten().map(|(position, _)| position),
         token: found.filter(|token| check_form(token).is_ok()).map(|token| TokenForm::of(&token)),
-        callouts: Vec::new(),
-        log: Vec::new(),
-        denied: None,
-        detail: None,
-        verdict: None,
-        is_received: false,
-        is_login: false,
+        ..Explanation::of((lossy(head.method()), lossy(head.first(":path").unwrap_or_default())))
     };
     let mut gateway = Gateway::new(settings, configuration.host.traits(), SEED);
     gateway.take_log();
@@ -183,8 +218,8 @@ fn bounded(reply: &CalloutReply, gateway: &Gateway) -> CalloutReply {
     }
 }
 
-/// The head of the request that the options describe.
-fn head(arguments: &Explain) -> Result<RequestHead, Failure> {
+/// The header fields of the request that the options describe, as it is sent.
+fn fields(arguments: &Explain) -> Result<Vec<envoy::Field>, Failure> {
     let pseudo = [
         (":method", &arguments.method),
         (":path", &arguments.path),
@@ -213,7 +248,7 @@ fn head(arguments: &Explain) -> Result<RequestHead, Failure> {
         let value = format!("Bearer {}", token.trim()).into_bytes();
         fields.push(("authorization".to_owned(), value));
     }
-    Ok(RequestHead::new(fields))
+    Ok(fields)
 }
 
 impl TokenForm {

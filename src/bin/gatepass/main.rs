@@ -13,6 +13,7 @@ mod check;
 mod configuration;
 mod convert;
 mod document;
+mod envoy;
 mod explain;
 mod failure;
 mod keygen;

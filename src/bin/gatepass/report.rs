@@ -48,6 +48,7 @@ enum Outcome {
     Denied,
     Answered,
     Undecided,
+    Refused,
 }
 
 impl Report<'_> {
@@ -78,7 +79,10 @@ impl Report<'_> {
         let more = match &it.verdict {
             Some(Verdict::Forward(edits)) => forwarded_json(edits, show_tokens),
             Some(Verdict::Answer(reply)) => json!({ "answer": answer_json(reply) }),
-            None => json!({}),
+            None => match it.refused {
+                Some(status) => json!({ "answer": { "status": status } }),
+                None => json!({}),
+            },
         };
         if let (Value::Object(report), Value::Object(more)) = (&mut report, more) {
             report.extend(more);
@@ -105,7 +109,7 @@ impl Report<'_> {
             Some(position) => {
                 line("rule", &format!("{position}: {}", self.rule(position).unwrap_or_default()));
             }
-            None if matches!(self.outcome(), Outcome::Answered) => {}
+            None if matches!(self.outcome(), Outcome::Answered | Outcome::Refused) => {}
             None if matches!(self.denying_step(), "head" | "rule") => {}
             None => line("rule", "none matches: a valid token is needed"),
         }
@@ -142,6 +146,11 @@ impl Report<'_> {
 
     fn end(&self, text: &mut String, show_tokens: bool) {
         let it = self.explanation;
+        if let Some(status) = it.refused {
+            let host = self.configuration.host.name();
+            let _ = writeln!(text, "refused by {host} itself: {status}; the filter never sees it");
+            return;
+        }
         match &it.verdict {
             Some(Verdict::Forward(edits)) => {
                 match it.code() {
@@ -184,6 +193,7 @@ impl Report<'_> {
 
     const fn outcome(&self) -> Outcome {
         match &self.explanation.verdict {
+            _ if self.explanation.refused.is_some() => Outcome::Refused,
             Some(Verdict::Forward(_)) => Outcome::Forwarded,
             Some(Verdict::Answer(_)) if self.explanation.denied.is_some() => Outcome::Denied,
             Some(Verdict::Answer(_)) => Outcome::Answered,
@@ -198,13 +208,14 @@ impl Report<'_> {
             Outcome::Denied => "denied",
             Outcome::Answered => "answered",
             Outcome::Undecided => "undecided",
+            Outcome::Refused => "refused",
         }
     }
 
     const fn ending(&self) -> Ending {
         match self.outcome() {
             Outcome::Forwarded | Outcome::Answered => Ending::Good,
-            Outcome::Denied => Ending::Bad,
+            Outcome::Denied | Outcome::Refused => Ending::Bad,
             Outcome::Undecided => Ending::Partial,
         }
     }
@@ -216,6 +227,7 @@ impl Report<'_> {
             self.rule(rule).and_then(|rule| rule.get("bypass")) == Some(&Value::Bool(true))
         };
         let last = match self.outcome() {
+            Outcome::Refused => return Vec::new(),
             Outcome::Denied => (self.denying_step(), Progress::Denied),
             Outcome::Undecided => (self.waiting_step(), Progress::Waiting),
             Outcome::Answered if !it.is_received => ("head", Progress::Passed),
