@@ -5,6 +5,8 @@
 //! That holds only if it holds on every path, so each request is cleansed,
 //! whether it is authenticated, anonymous or bypassed.
 
+use std::borrow::Cow;
+
 use crate::denial::Denial;
 use crate::http::{Field, HeaderName, RequestHead, is_spelled, is_token_byte};
 
@@ -14,7 +16,7 @@ pub struct Cleansing {
     /// Names of header fields to clear, spelled as the client did.
     pub clear: Vec<String>,
     /// Header fields that keep a part of their value.
-    pub rewrite: Vec<(&'static str, Vec<u8>)>,
+    pub rewrite: Vec<(Cow<'static, str>, Vec<u8>)>,
     /// `:path` without a token in its query.
     pub path: Option<Vec<u8>>,
 }
@@ -49,7 +51,7 @@ impl OwnedHeaders {
             } else if field.name.eq_ignore_ascii_case(b"connection")
                 && let Some(rest) = self.without_owned(field.value)
             {
-                cleansing.rewrite.push(("connection", rest));
+                cleansing.rewrite.push(("connection".into(), rest));
             }
         }
         Ok(())
@@ -115,7 +117,7 @@ fn trim_to_token(mut option: &[u8]) -> &[u8] {
 /// occurrence (ngx_wasm_module): the second would reach the upstream.
 pub fn refuse_repeated(head: &RequestHead, cleansing: &Cleansing) -> Result<(), Denial> {
     let cleared = cleansing.clear.iter().map(String::as_str);
-    let rewritten = cleansing.rewrite.iter().map(|(name, _)| *name);
+    let rewritten = cleansing.rewrite.iter().map(|(name, _)| name.as_ref());
     for name in cleared.chain(rewritten) {
         let same = |field: &Field<'_>| is_spelled(name.as_bytes(), field.name);
         if head.fields().filter(same).count() > 1 {

@@ -55,6 +55,7 @@ codes! {
     ConfigurationInvalid: "configuration_invalid", Unavailable;
     HeaderRepeated: "header_repeated", Request;
     HeadersTooMany: "headers_too_many", TooLarge;
+    MethodAmbiguous: "method_ambiguous", Request;
     PathAmbiguous: "path_ambiguous", Request;
     HostAmbiguous: "host_ambiguous", Request;
     TokenMissing: "token_missing", Missing;

@@ -30,6 +30,8 @@ pub enum Denial {
         /// The first number that is too many.
         limit: usize,
     },
+    /// A method that those behind may take for another one.
+    MethodAmbiguous,
     /// A path that servers read differently, so no rule can be sure of it.
     PathAmbiguous,
     /// A host that is no host name, where a rule asks for it.
@@ -156,6 +158,7 @@ impl Denial {
             Self::ConfigurationInvalid => Code::ConfigurationInvalid,
             Self::HeaderRepeated(_) => Code::HeaderRepeated,
             Self::HeadersTooMany { .. } => Code::HeadersTooMany,
+            Self::MethodAmbiguous => Code::MethodAmbiguous,
             Self::PathAmbiguous => Code::PathAmbiguous,
             Self::HostAmbiguous => Code::HostAmbiguous,
             Self::TokenMissing => Code::TokenMissing,
@@ -372,7 +375,10 @@ impl Denial {
         let message = match self {
             Self::TokenMissing => "Unauthorized",
             Self::TokenMultiple => "Multiple tokens provided",
-            Self::HeaderRepeated(_) | Self::PathAmbiguous | Self::HostAmbiguous => "Bad request",
+            Self::HeaderRepeated(_)
+            | Self::MethodAmbiguous
+            | Self::PathAmbiguous
+            | Self::HostAmbiguous => "Bad request",
             Self::HeadersTooMany { .. } => "Request header or cookie too large",
             Self::Token(rejection) => match rejection {
                 Rejection::Expired { .. } => return json!({"exp": "token expired"}).to_string(),
@@ -461,6 +467,9 @@ impl fmt::Display for Denial {
             Self::HeadersTooMany { limit } => {
                 write!(f, "a request may have fewer than {limit} header fields")
             }
+            Self::MethodAmbiguous => f.write_str(
+                "a method in capitals is needed, and GET for an upgrade of the connection",
+            ),
             Self::PathAmbiguous => f.write_str(
                 "the path holds an encoded slash, dot segment, backslash, semicolon or empty segment",
             ),

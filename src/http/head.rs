@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::is_token_byte;
+
 /// One header field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -159,11 +161,7 @@ impl RequestHead {
     /// The host that the request is for, as the upstream will see it; `None` if
     /// it is not said, or not as a host and a port (RFC 9110 section 7.2).
     pub fn authority(&self) -> Option<Authority<'_>> {
-        let mut values = self.values(":authority");
-        match (values.next(), values.next()) {
-            (Some(only), None) => Authority::parse(only),
-            _ => None,
-        }
+        self.sole(":authority").and_then(Authority::parse)
     }
 
     /// The request target: path and query; empty when the host gave none.
@@ -198,17 +196,45 @@ impl RequestHead {
     }
 
     /// Whether the connection is to become another one, such as a WebSocket
-    /// (RFC 9110 section 7.8).
+    /// (RFC 9110 section 7.8, RFC 8441 section 4).
     pub fn is_upgrade(&self) -> bool {
-        self.has("upgrade")
+        self.has("upgrade") || self.has(":protocol")
+    }
+
+    /// Whether everybody behind takes the request for one of the same method.
+    ///
+    /// A method in small letters is one of its own (RFC 9110 section 9.1), but
+    /// frameworks make capitals of it. An upgrade becomes an extended CONNECT
+    /// towards HTTP/2 whatever its method was, and the next proxy makes GET of
+    /// that.
+    pub fn has_plain_method(&self) -> bool {
+        let is_capital = |byte: &u8| is_token_byte(*byte) && !byte.is_ascii_lowercase();
+        let Some(method) = self.sole(":method") else { return false };
+        let is_token = !method.is_empty() && method.iter().all(is_capital);
+        let fits = match (self.has(":protocol"), self.has("upgrade")) {
+            (true, _) => method == b"CONNECT",
+            (false, true) => method == b"GET",
+            (false, false) => true,
+        };
+        is_token && fits
     }
 
     /// Whether this is a CORS preflight (Fetch standard, "CORS-preflight
-    /// request"): OPTIONS with both of its headers.
+    /// request"): OPTIONS with an origin and a method to ask for, each once, and
+    /// no upgrade.
     pub fn is_cors_preflight(&self) -> bool {
+        let is_token = |value: &[u8]| !value.is_empty() && value.iter().copied().all(is_token_byte);
+        let is_origin = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_graphic);
         self.method() == b"OPTIONS"
-            && self.has("origin")
-            && self.has("access-control-request-method")
+            && !self.is_upgrade()
+            && self.sole("origin").is_some_and(is_origin)
+            && self.sole("access-control-request-method").is_some_and(is_token)
+    }
+
+    /// The value of a field that is there once.
+    fn sole<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        let mut values = self.values(name);
+        values.next().filter(|_| values.next().is_none())
     }
 }
 
@@ -283,6 +309,32 @@ mod tests {
     fn debug_of_a_head_shows_no_values() {
         let head = RequestHead::new([("authorization", "Bearer s3cret")]);
         assert_eq!(format!("{head:?}"), r#"["authorization"]"#);
+    }
+
+    #[test]
+    fn methods_that_everybody_reads_alike() {
+        const UPGRADE: (&str, &str) = ("Upgrade", "websocket");
+        const PROTOCOL: (&str, &str) = (":protocol", "websocket");
+        for (case, method, fields, expected) in [
+            ("a method", "GET", &[][..], true),
+            ("of another name", "VERSION-CONTROL", &[], true),
+            ("small letters", "get", &[], false),
+            ("a small letter", "POSt", &[], false),
+            ("no token", "GET ", &[], false),
+            ("none", "", &[], false),
+            ("not ASCII", "G\u{c9}T", &[], false),
+            ("twice", "GET", &[(":method", "GET")], false),
+            ("a handshake", "GET", &[UPGRADE], true),
+            ("a handshake of another method", "OPTIONS", &[UPGRADE], false),
+            ("an empty one", "POST", &[("upgrade", "")], false),
+            ("an extended CONNECT", "CONNECT", &[PROTOCOL], true),
+            ("as read by a proxy", "GET", &[PROTOCOL], false),
+            ("a tunnel", "CONNECT", &[], true),
+            ("a tunnel that upgrades", "CONNECT", &[UPGRADE], false),
+        ] {
+            let head = RequestHead::new([&[(":method", method)], fields].concat());
+            assert_eq!(head.has_plain_method(), expected, "{case}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! wait for the issuer's keys, its word on a reference token, or a list of revoked
 //! tokens.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::Halt;
@@ -9,6 +10,7 @@ use super::attempt::Attempt;
 use crate::denial::Denial;
 use crate::flights::Purpose;
 use crate::gateway::{Gateway, Outcome};
+use crate::http::RequestHead;
 use crate::identity::Authenticated;
 use crate::introspection::{IntrospectionAnswer, is_reference};
 use crate::keys::KeySet;
@@ -17,13 +19,42 @@ use crate::refresh::{KeySource, Lookup, Wanted};
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::time::UnixTime;
-use crate::token::{ProviderId, Rejection, TokenError, Untrusted, check_form};
+use crate::token::{ProviderId, Rejection, TokenError, Untrusted, Worth, check_form, numeric_date};
 
 /// Earlier than any token this program can meet (2020-01-01): a clock that says
 /// so is not set, and nothing can be decided by it.
 const EARLIEST: UnixTime = UnixTime::from_secs(1_577_836_800);
 
 impl Gateway {
+    /// The request's token, if it has one. Of several in cookies those do not
+    /// count that have ended or that nobody here could read.
+    pub(super) fn token_of<'a>(
+        &self,
+        head: &'a RequestHead,
+        now: UnixTime,
+    ) -> Result<Option<Cow<'a, [u8]>>, Denial> {
+        self.sources.find(head, &|token| self.worth_of(token, now))
+    }
+
+    /// What a token is worth by what it says itself, which may be a lie: to be
+    /// asked only where that makes it worth less than another.
+    fn worth_of(&self, token: &[u8], now: UnixTime) -> Worth {
+        let Ok(opened) = check_form(token).and_then(|()| self.open(token)) else {
+            return Worth::Unreadable;
+        };
+        if self.introspection.is_some() && is_reference(&opened) {
+            return Worth::Live;
+        }
+        let Ok(parsed) = Untrusted::parse(&opened, self.limits.max_token_bytes) else {
+            return Worth::Unreadable;
+        };
+        match numeric_date(parsed.unverified_claims(), "exp") {
+            Ok(Some(end)) if end <= now => Worth::Ended,
+            Ok(_) => Worth::Live,
+            Err(_) => Worth::Unreadable,
+        }
+    }
+
     /// Whether a token that was verified before is revoked by now.
     pub(super) fn recheck(&self, session: &Session, now: UnixTime) -> Result<(), Denial> {
         let token = session.who().token();

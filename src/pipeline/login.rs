@@ -37,10 +37,12 @@ impl Gateway {
         opened.map(Cow::Owned).map_err(|_| Denial::TokenUnsealable)
     }
 
-    /// Whether a request is for a login.
-    pub(super) fn is_login(&self, head: &RequestHead) -> bool {
-        let found = self.sealed_tokens.as_ref().map(|sealed| sealed.logins.find(head));
-        matches!(found, Some(Ok(Some(_))))
+    /// Whether a request is for a login, or could be taken for one behind.
+    pub(super) fn may_be_login(&self, head: &RequestHead) -> bool {
+        let Some(sealed_tokens) = &self.sealed_tokens else { return false };
+        let logins = &sealed_tokens.logins;
+        let is_doubtful = !logins.is_empty() && !head.has_plain_method();
+        is_doubtful || !matches!(logins.find(head), Ok(None))
     }
 
     /// A request to a login: sent on to its service by the gateway, which alone

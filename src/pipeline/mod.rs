@@ -108,11 +108,11 @@ impl Gateway {
         self.deny(head, denial, trace)
     }
 
-    /// Whether a request is for the endpoint that takes revocations, or a login:
-    /// they are nobody else's to answer.
+    /// Whether a request may be for the endpoint that takes revocations, or a
+    /// login: they are nobody else's to answer.
     fn is_for_gateway(&self, head: &RequestHead) -> bool {
         let own = self.revocations.endpoint();
-        own.is_some_and(|own| own.path.as_bytes() == head.target().path) || self.is_login(head)
+        own.is_some_and(|own| own.path.as_bytes() == head.target().path) || self.may_be_login(head)
     }
 
     /// Ends a request with a denial.
@@ -141,6 +141,9 @@ impl Gateway {
 
     fn decide(&mut self, attempt: &mut Attempt<'_>) -> Result<Verdict, Halt> {
         let head = attempt.head;
+        if !head.has_plain_method() {
+            return Err(Denial::MethodAmbiguous.into());
+        }
         if head.target().path == self.minter.keys.jwks_path().as_bytes() {
             self.tally.ended(Ending::Jwks);
             return Ok(Verdict::Answer(self.serve_jwks(head, attempt.now)));
@@ -172,7 +175,7 @@ impl Gateway {
             Some(Access::Requires(requirements)) => requirements,
             None => rules.otherwise(),
         };
-        let Some(token) = self.sources.find(head)? else {
+        let Some(token) = self.token_of(head, attempt.now)? else {
             let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
             self.tally.ended(Ending::Anonymous);
             return Ok(Verdict::Forward(HeaderEdits::anonymous(cleansing, anonymous)));
@@ -258,7 +261,7 @@ impl Gateway {
             self.tally.ended(Ending::Revocation);
             return Ok(Verdict::Answer(LocalReply::new(405).with_header("allow", "POST")));
         }
-        let token = self.sources.find(head)?.ok_or(Denial::TokenMissing)?;
+        let token = self.token_of(head, attempt.now)?.ok_or(Denial::TokenMissing)?;
         let session = self.authenticate(attempt, &token)?;
         attempt.trace.knows(&session);
         self.authorize_token(session.who(), &endpoint.requires)?;

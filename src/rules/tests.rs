@@ -181,6 +181,30 @@ fn ambiguous_paths_are_refused() {
         "/login%",
         "/login%2",
         "/login%zz",
+        "/login/%252e%252e/admin",
+        "/login/..%252fadmin",
+        "/login/%25252e",
+        "/login/%25u002e",
+        "/%256cogin",
+        "/login/..%20/admin",
+        "/login/%20../admin",
+        "/login/.../admin",
+        "/login/%e2%80%8b../admin",
+        "/login/..%c2%ad/admin",
+        "/login/..%80/admin",
+        "/login/%c0%ae%c0%ae/admin",
+        "/login/%e0%80%ae%e0%80%ae/admin",
+        "/login/%f0%80%80%ae/admin",
+        "/login%c0%afadmin",
+        "/login%c1%9cadmin",
+        "/login/..%ef%bc%8fadmin",
+        "/login/%ef%bc%8e%ef%bc%8e/admin",
+        "/login/%e2%80%a5/admin",
+        "/login/%ef%bc%852e%ef%bc%852e/admin",
+        "/login/..%ef%bc%bcadmin",
+        "/login/%e2%80%a6/admin",
+        "/login/..%ef%bc%9bx/admin",
+        "/login%c2%85",
         "/login ",
         "/login HTTP/1.1",
         "login",
@@ -190,6 +214,24 @@ fn ambiguous_paths_are_refused() {
         assert_eq!(position(&rules, &get(path)), Err("path_ambiguous"), "{path}");
     }
     assert!(Rules::default().find(&get("//")).is_ok(), "no rules, nothing to evade");
+    let lax = of(with_paths(vec![prefix("/login")]), true);
+    for path in [
+        "/login",
+        "/login/100%25",
+        "/login/100%25%20",
+        "/login/caf%C3%A9",
+        "/login/caf%E9",
+        "/login/m%FCller",
+        "/login/...x",
+        "/login/.well-known",
+        "/login/a..b",
+        "/login/to%20be%20continued%E2%80%A6",
+        "/login/U.S.",
+        "/login/%E4%BD%A0%EF%BC%9F",
+    ] {
+        assert_eq!(position(&rules, &get(path)), Ok(Some(0)), "{path}");
+        assert_eq!(position(&lax, &get(path)), Ok(Some(0)), "{path}, lax");
+    }
 }
 
 #[test]

@@ -83,6 +83,11 @@ impl Logins {
         Self { rules, logins }
     }
 
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.logins.is_empty()
+    }
+
     /// The methods that may log in, for `Allow`.
     pub fn methods() -> String {
         METHODS.map(|(method, _)| method).join(", ")
@@ -149,18 +154,21 @@ impl Login {
                 headers.push((name, Secret::new(text.to_owned())));
             }
         };
+        // What the client sent under a name, without a token in it.
+        let left_of = |name: &str, separator: &[u8]| {
+            let rewritten = cleansing.rewrite.iter().find(|(other, _)| other == name);
+            let whole = || head.values(name).collect::<Vec<_>>().join(separator);
+            rewritten.map_or_else(whole, |(_, rest)| rest.clone())
+        };
         let forwarded: &[&str] = match client {
             Client::AsForwarded => &FORWARDED,
             Client::At(_) => &[],
         };
         for name in PASSED.iter().chain(forwarded) {
             // A list may be in several fields (RFC 9110 section 5.3).
-            send(name, &head.values(name).collect::<Vec<_>>().join(&b", "[..]));
+            send(name, &left_of(name, b", "));
         }
-        match cleansing.rewrite.iter().find(|(name, _)| *name == "cookie") {
-            Some((_, others)) => send("cookie", others),
-            None => send("cookie", &head.values("cookie").collect::<Vec<_>>().join(&b"; "[..])),
-        }
+        send("cookie", &left_of("cookie", b"; "));
         if let Some(value) = head.first("authorization").filter(|value| is_basic(value)) {
             send("authorization", value);
         }

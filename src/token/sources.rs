@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::denial::Denial;
-use crate::http::{HeaderName, RequestHead, percent_decode};
+use crate::http::{Field, HeaderName, RequestHead, percent_decode};
 use crate::hygiene::{Cleansing, note};
 use crate::token::{Malformed, OriginPolicy, Rejection, TokenError};
 
@@ -20,6 +20,17 @@ pub struct TokenSources {
     pub forward: bool,
     /// From where requests with a cookie may come.
     pub origins: OriginPolicy,
+}
+
+/// What a token is worth that came in a cookie, by what it says itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Worth {
+    /// It has ended.
+    Ended,
+    /// It is no token that could be read.
+    Unreadable,
+    /// It may be good.
+    Live,
 }
 
 /// A token, as it was sent.
@@ -72,19 +83,47 @@ impl TokenSources {
     /// More than one is refused, also when they are the same: two readers could
     /// take different ones (RFC 6750 section 2).
     ///
+    /// A browser sends cookies until somebody takes them back, so an empty one
+    /// is none, and one that `worth` says is worth less than another token does
+    /// not count beside it: the request could never succeed otherwise. A token
+    /// that has ended or cannot be read is of no use to anybody; but where tokens
+    /// go on, two that are read differently are two.
+    ///
     /// One in a cookie is no token of a request that another site may have made.
-    pub fn find<'a>(&self, head: &'a RequestHead) -> Result<Option<Cow<'a, [u8]>>, Denial> {
+    pub fn find<'a>(
+        &self,
+        head: &'a RequestHead,
+        worth: &dyn Fn(&[u8]) -> Worth,
+    ) -> Result<Option<Cow<'a, [u8]>>, Denial> {
+        let rank = |found: &Found<'_>| match found.in_cookie.then(|| worth(&found.text)) {
+            None => Worth::Live,
+            Some(Worth::Unreadable) if self.forward => Worth::Live,
+            Some(worth) => worth,
+        };
         let with = |in_cookie| move |text| Found { text, in_cookie };
         let in_headers = self.in_headers(head).map(with(false));
         let in_cookies = self.in_cookies(head).map(with(true));
         let in_query = self.in_query(head).map(with(false));
-        let mut found = None;
-        for candidate in in_headers.chain(in_cookies).chain(in_query) {
-            if found.replace(candidate).is_some() {
-                return Err(Denial::TokenMultiple);
+        let mut candidates = in_headers
+            .chain(in_cookies)
+            .chain(in_query)
+            .filter(|found| !(found.in_cookie && found.text.is_empty()));
+        let Some(mut best) = candidates.next() else { return Ok(None) };
+        let mut is_tied = false;
+        // Almost always there is only one, whose worth nobody asks for.
+        let mut best_rank = None;
+        for candidate in candidates {
+            let (rank, known) = (rank(&candidate), *best_rank.get_or_insert_with(|| rank(&best)));
+            if rank > known {
+                (best, best_rank, is_tied) = (candidate, Some(rank), false);
+            } else if rank == known {
+                is_tied |= rank != Worth::Ended;
             }
         }
-        let Some(Found { text: token, in_cookie }) = found else { return Ok(None) };
+        if is_tied {
+            return Err(Denial::TokenMultiple);
+        }
+        let Found { text: token, in_cookie } = best;
         if in_cookie {
             self.origins.check(head)?;
         }
@@ -110,10 +149,41 @@ impl TokenSources {
             }
         }
         if self.in_cookies(head).next().is_some() {
-            cleansing.rewrite.push(("cookie", self.other_cookies(head)));
+            cleansing.rewrite.push(("cookie".into(), self.other_cookies(head)));
         }
         if self.in_query(head).next().is_some() {
             cleansing.path = Some(self.target_without_token(head));
+        }
+        self.cleanse_urls(head, cleansing)
+    }
+
+    /// Takes tokens out of the fields that repeat a URL with its query: `Referer`,
+    /// and whatever else a client or a proxy in front may have put one into.
+    fn cleanse_urls(&self, head: &RequestHead, cleansing: &mut Cleansing) -> Result<(), Denial> {
+        if self.params.is_empty() {
+            return Ok(());
+        }
+        let is_url = |field: &Field<'_>| {
+            !field.name.starts_with(b":") && !field.name.eq_ignore_ascii_case(b"cookie")
+        };
+        let without = |value: &[u8]| without_pairs(value, |pair| self.is_token_param(pair));
+        for field in head.fields().filter(is_url) {
+            if without(field.value).is_none() {
+                continue;
+            }
+            let mut name = Vec::new();
+            note(&mut name, &field.name.to_ascii_lowercase())?;
+            let Some(name) = name.pop() else { continue };
+            // What is removed must not come back by being rewritten.
+            let is_cleared = cleansing.clear.iter().any(|own| own.eq_ignore_ascii_case(&name));
+            if is_cleared || cleansing.rewrite.iter().any(|(other, _)| *other == name) {
+                continue;
+            }
+            // Setting a field replaces all of its name.
+            let values = head.values(&name);
+            let values: Vec<_> =
+                values.map(|value| without(value).unwrap_or_else(|| value.to_vec())).collect();
+            cleansing.rewrite.push((name.clone().into(), values.join(&b", "[..])));
         }
         Ok(())
     }
@@ -213,6 +283,40 @@ fn query_pairs(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
     query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty())
 }
 
+/// A text with a URL in it, without the pairs of the URL's query that are
+/// `unwanted`; `None` if there is none.
+fn without_pairs(text: &[u8], unwanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    let ends = |byte: &u8| b"&#<>\"' \t".contains(byte);
+    let mut kept = Vec::with_capacity(text.len());
+    let mut is_changed = false;
+    let mut rest = text;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        kept.push(*byte);
+        if !b"?&".contains(byte) {
+            continue;
+        }
+        loop {
+            let end = rest.iter().position(ends).unwrap_or(rest.len());
+            let (pair, behind) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+            if !unwanted(pair) {
+                break;
+            }
+            is_changed = true;
+            match behind {
+                [b'&', next @ ..] => rest = next,
+                end => {
+                    rest = end;
+                    // Nothing follows the `?` or `&` now.
+                    kept.pop();
+                    break;
+                }
+            }
+        }
+    }
+    is_changed.then_some(kept)
+}
+
 fn name_of(pair: &[u8]) -> &[u8] {
     pair.splitn(2, |byte| *byte == b'=').next().unwrap_or_default()
 }
@@ -244,6 +348,55 @@ mod tests {
         let reads = !fields.iter().any(|(name, _)| *name == ":method");
         let method = reads.then_some(&(":method", "GET"));
         RequestHead::new(method.into_iter().chain(fields).map(owned))
+    }
+
+    fn worth(token: &[u8]) -> Worth {
+        match token {
+            _ if token.starts_with(b"ended") => Worth::Ended,
+            _ if check_form(token).is_err() => Worth::Unreadable,
+            _ => Worth::Live,
+        }
+    }
+
+    #[test]
+    fn tokens_that_go_on_are_not_chosen_from_what_cannot_be_read() {
+        let sources = TokenSources { forward: true, ..sources() };
+        let head = head(&[("cookie", "session=\"x\"; session=t")]);
+        assert_eq!(sources.find(&head, &worth), Err(Denial::TokenMultiple));
+    }
+
+    #[test]
+    fn urls_in_headers_lose_the_token() {
+        for (case, value, expected) in [
+            ("none", "https://shop.example/a?x=1", None),
+            ("alone", "https://shop.example/a?access_token=t", Some("https://shop.example/a")),
+            ("first", "/a?access_token=t&x=1", Some("/a?x=1")),
+            ("last", "/a?x=1&access_token=t", Some("/a?x=1")),
+            ("twice", "/a?access_token=t&access_token=u&x=1&access_token=v", Some("/a?x=1")),
+            ("escaped name", "/a?access%5Ftoken=t#f", Some("/a#f")),
+            (
+                "in a list",
+                "<https://a.example/?access_token=t>; rel=x",
+                Some("<https://a.example/>; rel=x"),
+            ),
+            ("two URLs", "/a?access_token=t, /b?access_token=u", Some("/a /b")),
+            ("no query", "access_token=t", None),
+            ("a longer name", "/a?my_access_token=t", None),
+        ] {
+            for name in ["Referer", "x-original-url", "X-Rewrite-URL", "forwarded-uri", "x-any"] {
+                let mut cleansing = Cleansing::default();
+                sources().cleanse(&head(&[(name, value)]), &mut cleansing).unwrap();
+                let expected = expected.map(|text| (name.to_ascii_lowercase().into(), text.into()));
+                assert_eq!(cleansing.rewrite, Vec::from_iter(expected), "{case}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_removed_is_not_rewritten() {
+        let mut cleansing = Cleansing { clear: vec!["X-Own".into()], ..Cleansing::default() };
+        sources().cleanse(&head(&[("x-own", "/?access_token=t")]), &mut cleansing).unwrap();
+        assert!(cleansing.rewrite.is_empty());
     }
 
     #[test]
@@ -278,7 +431,42 @@ mod tests {
             ("cookie, spaces around", &[("cookie", "session = t ")], Ok(Some("t"))),
             ("cookie twice, one with spaces", &[("cookie", "session=t; session =u")], MULTIPLE),
             ("cookie, quoted", &[("cookie", "session=\"t\"")], MALFORMED),
-            ("cookie, empty", &[("cookie", "session=")], MALFORMED),
+            ("cookie, empty", &[("cookie", "session=")], Ok(None)),
+            (
+                "cookie, empty, and header",
+                &[("cookie", "session="), ("x-token", "t")],
+                Ok(Some("t")),
+            ),
+            ("cookie, ended", &[("cookie", "session=ended")], Ok(Some("ended"))),
+            (
+                "cookie, ended twice",
+                &[("cookie", "session=ended; session=ended2")],
+                Ok(Some("ended")),
+            ),
+            ("ended, then good", &[("cookie", "session=ended; session=t")], Ok(Some("t"))),
+            ("good, then ended", &[("cookie", "session=t; session=ended")], Ok(Some("t"))),
+            (
+                "good among unreadable",
+                &[("cookie", "session=\"x\"; session=t; session=!")],
+                Ok(Some("t")),
+            ),
+            (
+                "good twice, and ended",
+                &[("cookie", "session=t; session=ended; session=u")],
+                MULTIPLE,
+            ),
+            ("unreadable twice", &[("cookie", "session=\"x\"; session=\"y\"")], MULTIPLE),
+            (
+                "ended, and a header",
+                &[("cookie", "session=ended"), ("x-token", "t")],
+                Ok(Some("t")),
+            ),
+            ("ended headers are two", &[("x-token", "ended"), ("x-token", "t")], MULTIPLE),
+            (
+                "a cookie beside another scheme, sent by another site",
+                &[(":method", "POST"), ("authorization", "Basic dTpw"), ("cookie", "session=t")],
+                Err("origin_forbidden"),
+            ),
             ("cookie, a prefix of its name", &[("cookie", "__Host-session=t; sess=u")], Ok(None)),
             ("cookie and header", &[("cookie", "session=t"), ("x-token", "t")], MULTIPLE),
             ("cookie in two fields", &[("cookie", "session=t"), ("cookie", "session=t")], MULTIPLE),
@@ -288,7 +476,7 @@ mod tests {
             ("header and parameter", &[("x-token", "t"), (":path", "/?access_token=t")], MULTIPLE),
         ] {
             let head = head(fields);
-            let found = sources().find(&head).and_then(|token| {
+            let found = sources().find(&head, &worth).and_then(|token| {
                 token.as_deref().map_or(Ok(()), check_form)?;
                 Ok(token)
             });
@@ -317,7 +505,7 @@ mod tests {
                 "cookie among others",
                 &[("cookie", "a=b; session=t; c=d")],
                 Cleansing {
-                    rewrite: vec![("cookie", b"a=b; c=d".to_vec())],
+                    rewrite: vec![("cookie".into(), b"a=b; c=d".to_vec())],
                     ..Cleansing::default()
                 },
             ),

@@ -170,7 +170,11 @@ fn every_changed_bit_is_denied() {
             let mut bytes = token.clone().into_bytes();
             bytes[at] ^= 1 << bit;
             let value = [b"Bearer ", bytes.as_slice()].concat();
-            let fields = [("authorization".to_owned(), value), (":path".to_owned(), b"/".to_vec())];
+            let fields = [
+                (":method".to_owned(), b"GET".to_vec()),
+                (":path".to_owned(), b"/".to_vec()),
+                ("authorization".to_owned(), value),
+            ];
             let step = world.begin(gatepass::http::RequestHead::new(fields));
             assert_eq!(answered(step).status, 401, "byte {at}, bit {bit}");
         }

@@ -43,6 +43,10 @@ fn another_site_can_do_nothing_with_a_cookie() {
             ("a WebSocket", &[("upgrade", "websocket"), ("origin", "https://evil.example")]),
             ("a WebSocket of nobody's", &[("upgrade", "WebSocket"), ("connection", "Upgrade")]),
             ("a WebSocket over HTTP/2", &[(":method", "CONNECT"), (":protocol", "websocket")]),
+            (
+                "with credentials of another kind",
+                &[(":method", "POST"), ("authorization", "Basic dTpw")],
+            ),
             ("where no token is needed", &[(":method", "POST"), (":path", "/guests")]),
             (
                 "that says it was another method",
@@ -79,7 +83,7 @@ fn a_page_of_the_site_can() {
         let step = World::new(&config(csrf), ENVOY).begin(head(&fields));
         let edits = forwarded(step);
         assert_eq!(field(&edits, "x-consumer-custom-id").as_deref(), Some("alice"), "{case}");
-        assert_eq!(edits.cleansing.rewrite, [("cookie", b"theme=dark".to_vec())], "{case}");
+        assert_eq!(edits.cleansing.rewrite, [("cookie".into(), b"theme=dark".to_vec())], "{case}");
     }
 }
 
@@ -104,7 +108,7 @@ fn a_bypassed_request_carries_no_cookie_on() {
     let fields = [(":method", "POST"), (":path", "/open"), ("cookie", cookie.as_str())];
     let edits = forwarded(World::new(&config(json!({})), ENVOY).begin(head(&fields)));
     assert!(edits.set.is_empty());
-    assert_eq!(edits.cleansing.rewrite, [("cookie", b"theme=dark".to_vec())]);
+    assert_eq!(edits.cleansing.rewrite, [("cookie".into(), b"theme=dark".to_vec())]);
 }
 
 /// A sibling host can set cookies for its whole domain, and a shorter-lived page
@@ -125,7 +129,6 @@ fn a_tossed_cookie_is_never_preferred() {
             &[("cookie", &format!("{COOKIE} ={tossed}; {COOKIE}={own}"))],
             "token_multiple",
         ),
-        ("empty beside it", &[("cookie", &format!("{COOKIE}=; {COOKIE}={own}"))], "token_multiple"),
         ("quoted", &[("cookie", &format!("{COOKIE}=\"{own}\""))], "token_malformed"),
         (
             "beside a header",
@@ -157,4 +160,49 @@ fn another_site_revokes_nothing() {
     assert_eq!(denied(step), denial(403, "origin_forbidden"));
     let reply = answered(world.begin(head(&from("same-origin"))));
     assert_eq!(reply.status, 411, "as far as the length");
+}
+
+/// A browser sends what it has: what is over must not stand in the way of what
+/// is not.
+#[test]
+fn a_cookie_that_has_ended_is_no_dead_end() {
+    let good = alice();
+    let over = token(json!({"exp": START - 600}));
+    let just_over = token(json!({"exp": START}));
+    let bearer = format!("Bearer {good}");
+    let config = config(json!({}));
+    for (case, cookies, authorization) in [
+        ("ended, good", format!("{COOKIE}={over}; {COOKIE}={good}"), None),
+        ("good, ended", format!("{COOKIE}={good}; a=b; {COOKIE}={just_over}"), None),
+        ("two ended", format!("{COOKIE}={over}; {COOKIE}={good}; {COOKIE}={over}"), None),
+        ("empty, good", format!("{COOKIE}=; {COOKIE}={good}"), None),
+        ("of an older kind", format!("{COOKIE}=s%3Aold.xyz; {COOKIE}={good}"), None),
+        ("empty, and a header", format!("{COOKIE}="), Some(&bearer)),
+        ("ended, and a header", format!("{COOKIE}={over}"), Some(&bearer)),
+    ] {
+        for host in HOSTS {
+            let mut fields = vec![("cookie", cookies.as_str())];
+            fields.extend(authorization.map(|value| ("authorization", value.as_str())));
+            let mut world = World::new(&config, host);
+            let edits = forwarded(world.begin(head(&fields)));
+            assert_eq!(world.identity(&edits)["sub"], "alice", "{case}");
+            let seen = upstream(&head(&fields), &edits);
+            assert!(!seen.iter().any(|(_, value)| value.contains(COOKIE)), "{case}: {seen:?}");
+        }
+    }
+    for (case, cookies, expected) in [
+        ("ended alone", format!("{COOKIE}={over}"), denial(401, "token_expired")),
+        ("ended twice", format!("{COOKIE}={over}; {COOKIE}={over}"), denial(401, "token_expired")),
+        ("empty alone", format!("{COOKIE}="), denial(401, "token_missing")),
+        ("two users'", format!("{COOKIE}={good}; {COOKIE}={good}"), denial(400, "token_multiple")),
+    ] {
+        let step = World::new(&config, ENVOY).begin(head(&[("cookie", &cookies)]));
+        assert_eq!(denied(step), expected, "{case}");
+    }
+    // It is still a cookie, whatever is beside it.
+    let cookies = format!("{COOKIE}={over}; {COOKIE}={good}");
+    let fields =
+        [(":method", "POST"), ("cookie", cookies.as_str()), ("authorization", "Basic dTpw")];
+    let step = World::new(&config, ENVOY).begin(head(&fields));
+    assert_eq!(denied(step), denial(403, "origin_forbidden"));
 }

@@ -116,6 +116,7 @@ fn every_denial_on(
     let denials = vec![
         ("header_repeated", plain(&local, &twice)),
         ("headers_too_many", refused(&Denial::HeadersTooMany { limit: 90 })),
+        ("method_ambiguous", plain(&local, &[(":method", "get")])),
         ("path_ambiguous", plain(&local, &[(":path", "/a//b")])),
         ("token_missing", plain(&local, &[])),
         ("token_multiple", plain(&local, &tokens)),
@@ -164,8 +165,8 @@ fn every_denial_on(
 /// 3.1); no challenge at all where there is nothing to challenge for.
 fn expected(code: &str) -> (u16, Option<&'static str>) {
     match code {
-        "header_repeated" | "path_ambiguous" | "host_ambiguous" | "token_multiple"
-        | "entries_invalid" => (400, Some("invalid_request")),
+        "header_repeated" | "method_ambiguous" | "path_ambiguous" | "host_ambiguous"
+        | "token_multiple" | "entries_invalid" => (400, Some("invalid_request")),
         "headers_too_many" => (431, None),
         "token_missing" => (401, Some("")),
         "insufficient_scope" => (403, Some("insufficient_scope")),
@@ -222,7 +223,9 @@ fn bodies_as_kong_writes_them() {
     let message = |text: &str| json!({ "message": text });
     for (code, reply) in every_denial(&json!({"format": "kong"}), &[]) {
         let expected_body = match code {
-            "header_repeated" | "path_ambiguous" | "host_ambiguous" => message("Bad request"),
+            "header_repeated" | "method_ambiguous" | "path_ambiguous" | "host_ambiguous" => {
+                message("Bad request")
+            }
             "headers_too_many" => message("Request header or cookie too large"),
             "token_missing" => message("Unauthorized"),
             "token_multiple" => message("Multiple tokens provided"),

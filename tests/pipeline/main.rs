@@ -17,6 +17,7 @@
 
 mod browsers;
 mod coalescing;
+mod counterparts;
 mod denials;
 mod headers;
 mod hostile;

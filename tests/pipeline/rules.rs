@@ -37,7 +37,7 @@ fn the_first_rule_that_matches_decides() {
         ("GET", "/a?x=/b/", None),
         ("HEAD", "/a", None),
         ("POST", "/a", missing),
-        ("get", "/a", missing),
+        ("get", "/a", Some("method_ambiguous")),
         ("GET", "/a/", missing),
         ("GET", "/a/open", missing),
         ("GET", "/ab", missing),
@@ -418,6 +418,43 @@ fn what_is_not_known_of_a_user_is_not_absent() {
     }
 }
 
+/// On every way out, also where no token is asked for.
+#[test]
+fn a_method_that_may_be_another_one_is_refused() {
+    let rules = json!([
+        {"match": {"path": "/open"}, "bypass": true},
+        {"match": {"path": "/guests"}, "requires": {"allow_missing": true}},
+    ]);
+    let config = local([("/rules", rules), ("/consumers", json!({"anonymous": "guest"}))]);
+    let token = format!("Bearer {}", alice());
+    for host in HOSTS {
+        let mut world = World::new(&config, host);
+        for path in ["/open", "/guests", "/api", JWKS_PATH] {
+            for fields in [
+                &[(":method", "get")][..],
+                &[(":method", "Get")],
+                &[(":method", "")],
+                &[(":method", "POST"), ("upgrade", "websocket"), ("connection", "Upgrade")],
+                &[
+                    (":method", "OPTIONS"),
+                    ("upgrade", "websocket"),
+                    ("origin", "https://a.example"),
+                    ("access-control-request-method", "GET"),
+                ],
+                &[(":method", "GET"), (":protocol", "websocket")],
+            ] {
+                let fields = [fields, &[(":path", path), ("authorization", &token)]].concat();
+                let step = world.begin(head(&fields));
+                assert_eq!(denied(step), denial(400, "method_ambiguous"), "{fields:?}");
+            }
+        }
+        let handshake = [("upgrade", "websocket"), ("authorization", token.as_str())];
+        forwarded(world.begin(head(&handshake)));
+        let handshake = [(":method", "CONNECT"), (":protocol", "websocket"), (":path", "/open")];
+        forwarded(world.begin(head(&handshake)));
+    }
+}
+
 #[test]
 fn preflights() {
     let preflight = [
@@ -432,6 +469,25 @@ fn preflights() {
         fields.remove(without);
         let step = world.begin(head(&fields));
         assert_eq!(denied(step), denial(401, "token_missing"), "without {:?}", preflight[without]);
+    }
+    for (case, name, value) in [
+        ("no method asked for", "access-control-request-method", ""),
+        ("no method", "access-control-request-method", "GE T"),
+        ("a list", "access-control-request-method", "GET, PUT"),
+        ("no origin", "origin", ""),
+        ("two origins", "origin", "https://a.example https://b.example"),
+    ] {
+        let mut fields = preflight.to_vec();
+        let field = fields.iter_mut().find(|(other, _)| *other == name).unwrap();
+        field.1 = value;
+        assert_eq!(denied(world.begin(head(&fields))), denial(401, "token_missing"), "{case}");
+    }
+    for (case, field) in [
+        ("an origin twice", ("origin", "https://b.example")),
+        ("a method twice", ("access-control-request-method", "GET")),
+    ] {
+        let fields = [&preflight[..], &[field]].concat();
+        assert_eq!(denied(world.begin(head(&fields))), denial(401, "token_missing"), "{case}");
     }
     let mut world = World::new(&local([("/bypass_cors_preflight", false.into())]), ENVOY);
     let step = world.begin(head(&preflight));

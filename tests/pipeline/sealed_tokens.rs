@@ -129,7 +129,7 @@ fn a_token_in_a_cookie_is_sealed_with_its_attributes_kept() {
     let cookie = format!("theme=dark; shop_token={}", sealed(&token));
     let edits = forwarded(world.begin(head(&[("cookie", &cookie)])));
     assert_eq!(world.identity(&edits)["sub"], "alice");
-    assert_eq!(edits.cleansing.rewrite, [("cookie", b"theme=dark".to_vec())]);
+    assert_eq!(edits.cleansing.rewrite, [("cookie".into(), b"theme=dark".to_vec())]);
 }
 
 #[test]

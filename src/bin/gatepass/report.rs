@@ -356,7 +356,7 @@ fn forwarded_json(edits: &HeaderEdits, show_tokens: bool) -> Value {
         }
         set.insert(name.to_string(), shown(&text, show_tokens).into());
     }
-    let rewritten: Vec<_> = cleansing.rewrite.iter().map(|(name, _)| *name).collect();
+    let rewritten: Vec<_> = cleansing.rewrite.iter().map(|(name, _)| name.as_ref()).collect();
     let path = cleansing.path.as_ref().map(|_| true);
     json!({
         "removed": cleansing.clear, "rewritten": rewritten,
