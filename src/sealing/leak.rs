@@ -3,26 +3,19 @@
 //! Wrong in one direction only: a text without a token may be held back, which
 //! an operator sees and mends; a token that goes out cannot be called back.
 
-use std::borrow::Cow;
+use std::collections::HashSet;
 
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 
-use crate::http::percent_decode;
-
-/// Whether something in `text` looks like a JWT, percent-encoded or not.
-pub fn shows_jwt(text: &[u8]) -> bool {
-    has_jwt(text) || matches!(percent_decode(text), Cow::Owned(decoded) if has_jwt(&decoded))
-}
-
 /// Whether something in `text` looks like a JWT: a part that decodes to what
 /// could be a JSON object with `alg`, a dot, and a part behind it.
 ///
 /// Two parts are enough, since some split a token over two cookies; what is
 /// before or behind them does not matter, nor that there are five (JWE).
-fn has_jwt(text: &[u8]) -> bool {
+pub fn has_jwt(text: &[u8]) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
     let mut parts = text.split(|byte| *byte == b'.').peekable();
     while let Some(part) = parts.next() {
@@ -44,7 +37,7 @@ fn has_jwt(text: &[u8]) -> bool {
 /// The characters before it need not belong to it (`token-eyJ...`). Each of the
 /// four alignments is decoded once, so that this takes no time that grows with
 /// the square of the text.
-fn ends_with_jose_header(text: &[u8]) -> bool {
+pub fn ends_with_jose_header(text: &[u8]) -> bool {
     (0..4).filter_map(|start| text.get(start..)).any(|text| {
         let whole = text.len().saturating_sub(usize::from(text.len() % 4 == 1));
         let decoded = text.get(..whole).and_then(|text| LENIENT.decode(text).ok());
@@ -78,16 +71,42 @@ fn ends_with_header(bytes: &[u8]) -> bool {
 /// Texts shorter than this are not looked for: they may be anything.
 const LEAST: usize = 16;
 
-/// What of a token must not go out beside its sealed form: all of it, and each
-/// part that says something of it or proves it.
-pub fn revealing(token: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let parts = token.split(|byte| *byte == b'.').skip(1);
-    std::iter::once(token).chain(parts).filter(|part| part.len() >= LEAST)
+/// A piece of a token of this length is taken for it, so that one that is cut
+/// up is found too.
+const PIECE: usize = 20;
+
+/// What of the tokens of a reply must not go out beside their sealed form: any
+/// piece that says something of them or proves them.
+#[derive(Default)]
+pub struct Pieces<'a> {
+    long: HashSet<&'a [u8]>,
+    short: Vec<&'a [u8]>,
 }
 
-/// Whether `part` is in `text`.
-pub fn contains(text: &[u8], part: &[u8]) -> bool {
-    !part.is_empty() && text.windows(part.len()).any(|window| window == part)
+impl<'a> Pieces<'a> {
+    /// The pieces of `tokens`. The header of a JWT is the same in many.
+    pub fn of(tokens: &'a [String]) -> Self {
+        let mut pieces = Self::default();
+        for token in tokens {
+            let rest = token
+                .split_once('.')
+                .filter(|(header, _)| ends_with_jose_header(header.as_bytes()));
+            let secret = rest.map_or(token.as_bytes(), |(_, rest)| rest.as_bytes());
+            match secret.len() {
+                PIECE.. => pieces.long.extend(secret.windows(PIECE)),
+                LEAST.. => pieces.short.push(secret),
+                _ => {}
+            }
+        }
+        pieces
+    }
+
+    /// Whether one of them is in `text`.
+    pub fn are_in(&self, text: &[u8]) -> bool {
+        let is_long = |window: &[u8]| self.long.contains(window);
+        (!self.long.is_empty() && text.windows(PIECE).any(is_long))
+            || self.short.iter().any(|piece| text.windows(piece.len()).any(|at| at == *piece))
+    }
 }
 
 #[cfg(test)]
@@ -96,7 +115,12 @@ mod tests {
 
     use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
+    use super::super::reading::each_reading;
     use super::*;
+
+    fn shows_jwt(text: &[u8]) -> bool {
+        each_reading(text, &mut |reading| has_jwt(reading))
+    }
 
     fn encode(text: &str) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(text)
@@ -164,10 +188,20 @@ mod tests {
 
     #[test]
     fn what_gives_a_token_away() {
-        let token = b"aaaaaaaaaaaaaaaaaaaa.bbbbbbbbbbbbbbbbbbbb.cc";
-        let parts: Vec<_> = revealing(token).collect();
-        assert_eq!(parts, [&token[..], b"bbbbbbbbbbbbbbbbbbbb"]);
-        assert_eq!(revealing(b"short").count(), 0);
-        assert!(contains(b"abcd", b"bc") && !contains(b"abcd", b"bd") && !contains(b"", b"a"));
+        let header = encode(r#"{"alg":"ES256"}"#);
+        let tokens = [format!("{header}.0123456789abcdefghijklmn.cc"), "opaque-0123456789".into()];
+        let pieces = Pieces::of(&tokens);
+        for (text, expected) in [
+            (tokens[0].as_str(), true),
+            (header.as_str(), false),
+            ("x0123456789abcdefghijx", true),
+            ("x0123456789abcdefghix", false),
+            ("<opaque-0123456789>", true),
+            ("opaque-012345678", false),
+            ("", false),
+        ] {
+            assert_eq!(pieces.are_in(text.as_bytes()), expected, "{text}");
+        }
+        assert!(!Pieces::of(&["short".to_owned()]).are_in(b"short"));
     }
 }

@@ -8,7 +8,9 @@
 mod keys;
 mod leak;
 mod login;
+mod reading;
 mod reply;
+mod shape;
 
 pub use self::keys::{InvalidSealKey, InvalidSealKeys, SealKey, SealKeys, Unsealable, is_sealed};
 pub use self::login::{Client, Login, LoginError, Logins};

@@ -6,8 +6,10 @@ use std::fmt;
 use serde_json::Value;
 
 use super::keys::SealKeys;
-use super::leak::{contains, revealing, shows_jwt};
+use super::leak::{Pieces, ends_with_jose_header, has_jwt};
 use super::login::Login;
+use super::reading::{each_reading, hides_compressed};
+use super::shape::Shape;
 use crate::callout::{Answer, CalloutFailure, CalloutReply};
 use crate::http::{Field, percent_decode};
 use crate::json::{self, JsonError};
@@ -41,6 +43,10 @@ pub enum LoginFailure {
     NotAToken(String),
     /// Sealed, the token is longer than what is accepted; where it stands.
     TooLarge(String),
+    /// The body is of a kind in which a token would not be known for one.
+    Unreadable,
+    /// A header field has something compressed in it; its name.
+    Compressed(String),
     /// A token is left in the body.
     TokenInBody,
     /// A token is left in a header field; its name.
@@ -60,6 +66,8 @@ impl fmt::Display for LoginFailure {
             Self::Json(error) => write!(f, "not acceptable JSON: {error}"),
             Self::NotAToken(at) => write!(f, "what the reply has at {at:?} is no token"),
             Self::TooLarge(at) => write!(f, "the token at {at:?} is too long when sealed"),
+            Self::Unreadable => f.write_str("the body is neither JSON nor a text for people"),
+            Self::Compressed(name) => write!(f, "the header {name:?} has compressed data in it"),
             Self::TokenInBody => f.write_str("a token is left in the body"),
             Self::TokenInField(name) => write!(f, "a token is left in the header {name:?}"),
             Self::Field(name) => write!(f, "the header {name:?} cannot be passed on"),
@@ -132,17 +140,16 @@ impl SealedReply<'_> {
         answer: &Answer,
         tokens: &mut Vec<String>,
     ) -> Result<Vec<u8>, LoginFailure> {
-        let is_success = (200..=299).contains(&answer.status);
-        let looks_like_json = matches!(answer.body.trim_ascii_start(), [b'{' | b'[', ..]);
-        let claims_json = claims_json(answer);
-        if answer.body.is_empty() || !claims_json && !looks_like_json {
-            return Ok(answer.body.clone());
+        if answer.body.is_empty() {
+            return Ok(Vec::new());
         }
-        let mut document = match json::parse(&answer.body) {
-            Ok(document) => document,
-            Err(error) if is_success && claims_json => return Err(LoginFailure::Json(error)),
-            Err(_) => return Ok(answer.body.clone()),
-        };
+        let names = login.json.iter().filter_map(|pointer| pointer.rsplit('/').next());
+        match Shape::of(answer, names.filter(|name| !name.is_empty())) {
+            Shape::Json => {}
+            Shape::Text => return Ok(answer.body.clone()),
+            Shape::Unreadable => return Err(LoginFailure::Unreadable),
+        }
+        let mut document = json::parse(&answer.body).map_err(LoginFailure::Json)?;
         for pointer in &login.json {
             match document.pointer_mut(pointer) {
                 None | Some(Value::Null) => {}
@@ -219,21 +226,45 @@ impl SealedReply<'_> {
     }
 }
 
-/// Refuses a reply in which a token is left: one of those that were sealed or a
-/// part of it, or anything that looks like a JWT; percent-encoded or not.
+/// Refuses a reply in which a token is left: a piece of one of those that were
+/// sealed, or anything that looks like a JWT, in whatever encoding; also if it is
+/// spread over several cookies.
 fn refuse_leaks(reply: &LocalReply, tokens: &[String]) -> Result<(), LoginFailure> {
-    let leaks = |text: &[u8]| {
-        let decoded = percent_decode(text);
-        let mut parts = tokens.iter().flat_map(|token| revealing(token.as_bytes()));
-        parts.any(|part| contains(text, part) || contains(&decoded, part)) || shows_jwt(text)
-    };
+    let pieces = Pieces::of(tokens);
+    let leaks =
+        |text: &[u8]| each_reading(text, &mut |reading| pieces.are_in(reading) || has_jwt(reading));
     if leaks(&reply.body) {
         return Err(LoginFailure::TokenInBody);
     }
-    match reply.headers.iter().find(|(_, value)| leaks(value.as_bytes())) {
-        Some((name, _)) => Err(LoginFailure::TokenInField(name.to_string())),
-        None => Ok(()),
+    let cookies: Vec<&str> = reply
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "set-cookie")
+        .filter_map(|(_, field)| field.split(';').next()?.split_once('='))
+        .map(|(_, value)| value.trim().trim_matches('"'))
+        .collect();
+    // Some keep header, payload and signature apart, others cut it up by length.
+    let spread = [cookies.concat(), cookies.join(".")];
+    if spread.iter().any(|text| leaks(text.as_bytes())) {
+        return Err(LoginFailure::TokenInField("set-cookie".to_owned()));
     }
+    let is_header = |text: &str| ends_with_jose_header(&percent_decode(text.as_bytes()));
+    let shows = |name: &str, value: &str| {
+        let is_alone = match name {
+            "set-cookie" => cookies.iter().any(|value| is_header(value)),
+            _ => is_header(value),
+        };
+        is_alone || leaks(value.as_bytes())
+    };
+    for (name, value) in &reply.headers {
+        if shows(name, value) {
+            return Err(LoginFailure::TokenInField(name.to_string()));
+        }
+        if hides_compressed(value.as_bytes()) {
+            return Err(LoginFailure::Compressed(name.to_string()));
+        }
+    }
+    Ok(())
 }
 
 fn values<'a>(answer: &'a Answer, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
@@ -245,14 +276,4 @@ fn is_of_connection(name: &str, answer: &Answer) -> bool {
     let mut options =
         values(answer, "connection").flat_map(|value| value.split(|byte| *byte == b','));
     options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
-}
-
-/// `application/json`, or a type whose name ends in `+json`.
-fn claims_json(answer: &Answer) -> bool {
-    let is_json = |value: &[u8]| {
-        let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default();
-        let media_type = media_type.trim_ascii().to_ascii_lowercase();
-        media_type == b"application/json" || media_type.ends_with(b"+json")
-    };
-    values(answer, "content-type").any(is_json)
 }

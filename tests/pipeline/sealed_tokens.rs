@@ -1,6 +1,8 @@
 //! Sealed tokens: issued by a login that the gateway makes in the client's
 //! place, and opened when they come back.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::callout::{Answer, CalloutReply};
 use gatepass::gateway::{HostTraits, Sent, Step};
 use gatepass::http::RequestHead;
@@ -26,7 +28,7 @@ fn config<const N: usize>(edits: [(&str, Value); N]) -> Value {
         ),
         (
             "/token",
-            json!({"from_cookies": ["shop_token"], "from_headers": [
+            json!({"from_cookies": ["shop_token"], "from_params": ["access_token"], "from_headers": [
             {"name": "authorization", "value_prefix": "Bearer "}]}),
         ),
     ]);
@@ -56,6 +58,8 @@ fn service_says(status: u16, fields: &[(&str, &str)], body: &str) -> CalloutRepl
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const TEXT: (&str, &str) = ("content-type", "text/plain");
 
 /// What a client gets for a service's reply.
 fn logged_in(host: HostTraits, reply: &CalloutReply) -> LocalReply {
@@ -190,6 +194,8 @@ fn nothing_goes_out_in_which_a_token_could_be_left() {
     let payload = token.split('.').nth(1).unwrap();
     let jwe = format!("{}.k.i.c.t", token.split('.').next().unwrap());
     let html = ("content-type", "text/html");
+    let flask = |token: &str| BASE64URL.encode(json!({"token": token}).to_string());
+    let zlib = BASE64URL.encode([&[0x78, 0x9C][..], &[7; 40]].concat());
     for (case, status, fields, body) in [
         ("another member", 200, vec![JSON], json!({"access_token": token, "id_token": alice()})),
         ("only another member", 200, vec![JSON], json!({"jwt": token})),
@@ -234,6 +240,52 @@ fn nothing_goes_out_in_which_a_token_could_be_left() {
             vec![("content-encoding", "identity"), ("content-encoding", "br")],
             json!({}),
         ),
+        (
+            "in base64 in a cookie, as Flask's sessions",
+            200,
+            vec![JSON, ("set-cookie", &format!("session={}.Z0xT.c2ln", flask(reference)))],
+            json!({"access_token": reference}),
+        ),
+        (
+            "a JWT in base64 in a cookie",
+            302,
+            vec![("set-cookie", &format!("session={}.Z0xT.c2ln; Path=/", flask(&token)))],
+            json!(""),
+        ),
+        (
+            "compressed in a cookie",
+            302,
+            vec![("set-cookie", &format!("session=.{zlib}.Z0xT.c2ln"))],
+            json!(""),
+        ),
+        (
+            "the header of a JWT in a cookie alone",
+            200,
+            vec![JSON, ("set-cookie", &format!("h={}", token.split('.').next().unwrap()))],
+            json!({}),
+        ),
+        (
+            "a piece of a reference",
+            200,
+            vec![JSON, ("set-cookie", &format!("a={}", &reference[..22]))],
+            json!({"access_token": reference}),
+        ),
+        (
+            "escaped in a page",
+            200,
+            vec![html],
+            json!(format!("'{}'", token.replace('.', "\\u002e"))),
+        ),
+        ("a form", 200, vec![FORM], json!("access_token=opaque-reference-1&scope=a")),
+        ("a form that refuses", 400, vec![FORM], json!("access_token=opaque-reference-1")),
+        ("a token alone", 200, vec![TEXT], json!(reference)),
+        ("something else", 200, vec![("content-type", "application/xml")], json!("<t>x</t>")),
+        (
+            "a script with a token",
+            200,
+            vec![("content-type", "text/javascript")],
+            json!(format!("login({{access_token: '{reference}'}})")),
+        ),
         ("a line break", 200, vec![("x-a", "a\r\nset-cookie: b")], json!({})),
         ("nobody was there", 503, vec![], json!("upstream connect error")),
         ("nobody answered in time", 504, vec![], json!("upstream request timeout")),
@@ -255,14 +307,57 @@ fn nothing_goes_out_in_which_a_token_could_be_left() {
         ("cut off", format!(r#"{{"access_token":"{reference}""#)),
         ("a member twice", format!(r#"{{"access_token":"x","access_token":"{reference}"}}"#)),
         ("UTF-16", "{\0}\0".to_owned()),
+        ("behind a BOM", format!("\u{feff}{{\"access_token\":\"{reference}\"}}")),
+        ("guarded", format!(")]}}'\n{{\"access_token\":\"{reference}\"}}")),
     ] {
-        for media_type in
-            ["application/json", "Application/JSON; charset=utf-8", "application/a+json"]
-        {
-            let says = service_says(200, &[("content-type", media_type)], &body);
-            assert_eq!(code(&logged_in(ENVOY, &says)), "503 login_unavailable", "{case}");
+        for media_type in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/a+json",
+            "text/plain",
+            "application/javascript",
+            "application/octet-stream",
+        ] {
+            if case == "UTF-16" && media_type.ends_with("javascript") {
+                continue;
+            }
+            for status in [200, 400, 500] {
+                let says = service_says(status, &[("content-type", media_type)], &body);
+                let got = code(&logged_in(ENVOY, &says));
+                assert_eq!(got, "503 login_unavailable", "{case}: {status} {media_type}");
+            }
         }
     }
+}
+
+#[test]
+fn a_token_that_is_spread_over_cookies_is_found() {
+    let token = alice();
+    let by_part: Vec<_> = token.split('.').collect();
+    let by_length: Vec<_> = token
+        .as_bytes()
+        .chunks(token.len() / 3 + 1)
+        .map(|it| str::from_utf8(it).unwrap())
+        .collect();
+    for parts in [by_part, by_length] {
+        let cookies: Vec<_> =
+            parts.iter().enumerate().map(|(n, part)| format!("c{n}={part}; Path=/")).collect();
+        let fields: Vec<_> = cookies.iter().map(|cookie| ("set-cookie", cookie.as_str())).collect();
+        let reply = logged_in(ENVOY, &service_says(302, &fields, ""));
+        assert_eq!(code(&reply), "503 login_unavailable", "{parts:?}");
+    }
+}
+
+#[test]
+fn one_token_sealed_twice_is_two_texts() {
+    let mut world = World::new(&config([]), ENVOY);
+    let says = service_says(200, &[JSON], &json!({"access_token": alice()}).to_string());
+    let mut given = || {
+        let step = world.begin(login(&[]));
+        let reply = answered(world.answer(step, &says));
+        String::from_utf8(reply.body).unwrap()
+    };
+    assert_ne!(given(), given(), "nobody sees that they are the same");
 }
 
 #[test]
@@ -317,6 +412,7 @@ fn what_the_service_gets_to_see() {
         ("x-forwarded-for", "192.0.2.1"),
         ("x-forwarded-proto", "https"),
         ("accept-encoding", "gzip"),
+        ("referer", "https://shop.example/a?access_token=opaque-reference-1&x=1"),
         ("x-identity-token", "forged"),
         ("x-consumer-id", "forged"),
         ("x-anything", "else"),
@@ -341,16 +437,18 @@ fn what_the_service_gets_to_see() {
             "authorization",
             "cookie",
             "origin",
+            "referer",
             "user-agent",
             "x-request-id",
         ];
         if host.writes_forwarded {
-            expected.splice(7..7, ["x-forwarded-for", "x-forwarded-proto"]);
+            expected.splice(8..8, ["x-forwarded-for", "x-forwarded-proto"]);
         }
         assert_eq!(names, expected);
         for (name, value) in [
             ("accept", "text/html, application/json"),
             ("accept-encoding", "identity"),
+            ("referer", "https://shop.example/a?x=1"),
             ("cookie", "csrf=1; theme=dark"),
             ("authorization", "Basic d2ViOnNlY3JldA=="),
         ] {
@@ -606,6 +704,22 @@ fn keys_are_changed_without_a_client_noticing() {
 #[test]
 fn shadow_mode_lets_no_login_go_by_unsealed() {
     let mut world = World::new(&config([("/mode", json!("shadow"))]), ENVOY);
+    for (method, path) in [
+        ("GET", "//login"),
+        ("GET", "/login;x"),
+        ("GET", "/./login"),
+        ("GET", "/x/../login"),
+        ("GET", "/login%2F"),
+        ("GET", "/x/%252e%252e/login"),
+        ("get", "/login"),
+        ("Post", "/login"),
+    ] {
+        let (status, _) = denied(world.begin(head(&[(":method", method), (":path", path)])));
+        assert_eq!(status, 400, "{method} {path}");
+    }
+    let upgrade = [(":method", "OPTIONS"), (":path", "/login"), ("upgrade", "websocket")];
+    assert_eq!(denied(world.begin(head(&upgrade))), denial(400, "method_ambiguous"));
+    forwarded(world.begin(head(&[(":path", "/other")])));
     let step = world.begin(login(&[]));
     assert_eq!(code(&answered(world.answer(step, &failed()))), "503 login_unavailable");
     let step = world.begin(login(&[]));

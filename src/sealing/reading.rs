@@ -1,0 +1,175 @@
+//! What a reader may make of a text: as it is, and decoded in the ways that
+//! services encode what they put into cookies and pages.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+
+use crate::http::percent_decode;
+
+/// How often a text is decoded: base64 within JSON within base64.
+const DEPTH: u8 = 3;
+
+/// No shorter text is looked for, so none is decoded.
+const SHORTEST: usize = 16;
+
+/// How much is decoded of one text, in bytes; what there is more of cannot be
+/// read.
+const BUDGET: usize = 8 << 20;
+
+/// Base64 in either alphabet, as careless readers take it: the unused bits may
+/// be anything, and the padding may be missing.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    NO_PAD
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Whether `finds` is true of `text` in some reading, or there are too many
+/// readings to be sure that it is not.
+pub fn each_reading(text: &[u8], finds: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+    search(text, finds, DEPTH, &mut BUDGET.clone())
+}
+
+fn search(
+    text: &[u8],
+    finds: &mut dyn FnMut(&[u8]) -> bool,
+    depth: u8,
+    budget: &mut usize,
+) -> bool {
+    if finds(text) {
+        return true;
+    }
+    let Some(deeper) = depth.checked_sub(1) else { return false };
+    let mut descend = |decoded: &[u8]| {
+        let Some(left) = budget.checked_sub(decoded.len()) else { return true };
+        *budget = left;
+        search(decoded, finds, deeper, budget)
+    };
+    if let Cow::Owned(decoded) = percent_decode(text)
+        && decoded != text
+        && descend(&decoded)
+    {
+        return true;
+    }
+    if text.contains(&b'\\') && descend(&without_escapes(text)) {
+        return true;
+    }
+    // UTF-16, as far as it is ASCII.
+    if text.contains(&0) {
+        let plain: Vec<_> = text.iter().copied().filter(|byte| *byte != 0).collect();
+        if descend(&plain) {
+            return true;
+        }
+    }
+    runs(text).any(|run| {
+        // What is before the text may be of the same alphabet.
+        (0..4).filter_map(|start| run.get(start..)).any(|run| {
+            decode(run).is_some_and(|decoded| may_say_something(&decoded) && descend(&decoded))
+        })
+    })
+}
+
+/// What `\/` and `\u002e` stand for, in JSON and in scripts.
+fn without_escapes(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [byte, after @ ..] = rest {
+        let (read, behind) = match rest {
+            [b'\\', b'u', b'0', b'0', high, low, behind @ ..] => {
+                let escape = [b'%', *high, *low];
+                (percent_decode(&escape).first().copied().unwrap_or(*byte), behind)
+            }
+            [b'\\', escaped, behind @ ..] => (*escaped, behind),
+            _ => (*byte, after),
+        };
+        plain.push(read);
+        rest = behind;
+    }
+    plain
+}
+
+/// Each stretch of the text that may be base64, in the alphabet for URLs.
+fn runs(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
+    let stretches = text.split(move |byte| !is_base64(byte)).filter(|run| run.len() > SHORTEST);
+    stretches.map(|run| {
+        let url_safe = |byte: &u8| match byte {
+            b'+' => b'-',
+            b'/' => b'_',
+            other => *other,
+        };
+        run.iter().map(url_safe).collect()
+    })
+}
+
+fn decode(run: &[u8]) -> Option<Vec<u8>> {
+    let whole = run.len().saturating_sub(usize::from(run.len() % 4 == 1));
+    LENIENT.decode(run.get(..whole)?).ok()
+}
+
+/// Whether there is any text in it that is long enough to be a token.
+fn may_say_something(decoded: &[u8]) -> bool {
+    decoded.split(|byte| !byte.is_ascii_graphic()).any(|word| word.len() >= SHORTEST)
+}
+
+/// Whether base64 in `text` holds what is compressed, which cannot be searched:
+/// gzip (RFC 1952), zlib (RFC 1950) as Flask's sessions are, or Zstandard.
+pub fn hides_compressed(text: &[u8]) -> bool {
+    runs(&percent_decode(text)).filter_map(|run| decode(&run)).any(|bytes| {
+        let is_compressed = matches!(
+            bytes.as_slice(),
+            [0x1F, 0x8B, 0x08, ..]
+                | [0x78, 0x01 | 0x5E | 0x9C | 0xDA, ..]
+                | [0x28, 0xB5, 0x2F, 0xFD, ..]
+        );
+        is_compressed && bytes.len() > SHORTEST
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+
+    use super::*;
+
+    #[test]
+    fn a_word_is_found_however_it_is_encoded() {
+        const WORD: &str = "opaque?reference>0123456789~";
+        let found = |text: &str| {
+            each_reading(text.as_bytes(), &mut |reading| {
+                reading.windows(WORD.len()).any(|window| window == WORD.as_bytes())
+            })
+        };
+        let json = format!(r#"{{"token":"{WORD}"}}"#);
+        let once = BASE64_URL_SAFE_NO_PAD.encode(&json);
+        for (case, text) in [
+            ("as it is", WORD.to_owned()),
+            ("percent-encoded", "opaque%3Freference%3e0123456789~".to_owned()),
+            ("escaped", r"opaque\u003freference\u003E0123456789~".replace("\\\\", "\\")),
+            ("UTF-16", WORD.chars().flat_map(|c| [c, '\0']).collect()),
+            ("base64url", format!("session={once}.Z0xT.c2ln")),
+            ("base64", format!("session={}", BASE64_STANDARD.encode(&json))),
+            ("its padding escaped", BASE64_STANDARD.encode(&json).replace('=', "%3D")),
+            ("twice", BASE64_URL_SAFE_NO_PAD.encode(format!(r#"{{"a":"{once}"}}"#))),
+            ("behind a word", format!("v1{once}")),
+        ] {
+            assert!(found(&text), "{case}: {text}");
+        }
+        assert!(!found(&BASE64_URL_SAFE_NO_PAD.encode("opaque?reference<0123456789~")));
+    }
+
+    #[test]
+    fn what_is_compressed_is_no_text() {
+        let zlib = [&[0x78, 0x9C][..], &[7; 30]].concat();
+        assert!(hides_compressed(
+            format!(".{}.Z0xT.c2ln", BASE64_URL_SAFE_NO_PAD.encode(&zlib)).as_bytes()
+        ));
+        assert!(!hides_compressed(BASE64_URL_SAFE_NO_PAD.encode([7; 30]).as_bytes()));
+        assert!(!hides_compressed(b"theme=dark"));
+    }
+}
