@@ -32,6 +32,7 @@ mod host_settings;
 mod hostile_heads;
 mod hostile_paths;
 mod hostile_tokens;
+mod http2;
 mod identity;
 mod keys;
 mod kubernetes;

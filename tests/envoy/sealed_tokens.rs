@@ -35,7 +35,7 @@ const ROUTE: &str = "\
       \"@type\": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute
       buffer: {max_request_bytes: 262144}";
 
-async fn start(service: &LoginService) -> Gateway {
+pub async fn start(service: &LoginService) -> Gateway {
     let gateway = Setup::bundled()
         .workers(1)
         .service("login", service.port)
