@@ -19,7 +19,7 @@ use crate::refresh::{KeySource, Lookup, Wanted};
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::time::UnixTime;
-use crate::token::{ProviderId, Rejection, TokenError, Untrusted, Worth, check_form, numeric_date};
+use crate::token::{ProviderId, Rejection, TokenError, Untrusted, check_form, numeric_date};
 
 /// Earlier than any token this program can meet (2020-01-01): a clock that says
 /// so is not set, and nothing can be decided by it.
@@ -27,32 +27,24 @@ const EARLIEST: UnixTime = UnixTime::from_secs(1_577_836_800);
 
 impl Gateway {
     /// The request's token, if it has one. Of several in cookies those do not
-    /// count that have ended or that nobody here could read.
+    /// count that have ended.
     pub(super) fn token_of<'a>(
         &self,
         head: &'a RequestHead,
         now: UnixTime,
     ) -> Result<Option<Cow<'a, [u8]>>, Denial> {
-        self.sources.find(head, &|token| self.worth_of(token, now))
+        self.sources.find(head, &|token| self.has_ended(token, now))
     }
 
-    /// What a token is worth by what it says itself, which may be a lie: to be
-    /// asked only where that makes it worth less than another.
-    fn worth_of(&self, token: &[u8], now: UnixTime) -> Worth {
-        let Ok(opened) = check_form(token).and_then(|()| self.open(token)) else {
-            return Worth::Unreadable;
-        };
-        if self.introspection.is_some() && is_reference(&opened) {
-            return Worth::Live;
-        }
+    /// Whether a token says itself that it has ended, which may be a lie: to be
+    /// asked only where it makes the token worth less than another.
+    fn has_ended(&self, token: &[u8], now: UnixTime) -> bool {
+        let Ok(opened) = self.open(token) else { return false };
         let Ok(parsed) = Untrusted::parse(&opened, self.limits.max_token_bytes) else {
-            return Worth::Unreadable;
+            return false;
         };
-        match numeric_date(parsed.unverified_claims(), "exp") {
-            Ok(Some(end)) if end <= now => Worth::Ended,
-            Ok(_) => Worth::Live,
-            Err(_) => Worth::Unreadable,
-        }
+        let end = numeric_date(parsed.unverified_claims(), "exp");
+        matches!(end, Ok(Some(end)) if end <= now)
     }
 
     /// Whether a token that was verified before is revoked by now.

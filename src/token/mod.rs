@@ -17,7 +17,7 @@ pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims, numeric_date, te
 pub use self::compact::Untrusted;
 pub use self::error::{Malformed, Part, TokenError};
 pub use self::origin::OriginPolicy;
-pub use self::sources::{HeaderSource, TokenSources, Worth, check_form};
+pub use self::sources::{HeaderSource, TokenSources, check_form};
 pub use self::verifier::{
     CredentialClaim, IDENTITY_TYPES, Issuance, Provider, ProviderId, Providers, Rejection, Verified,
 };

@@ -22,17 +22,6 @@ pub struct TokenSources {
     pub origins: OriginPolicy,
 }
 
-/// What a token is worth that came in a cookie, by what it says itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Worth {
-    /// It has ended.
-    Ended,
-    /// It is no token that could be read.
-    Unreadable,
-    /// It may be good.
-    Live,
-}
-
 /// A token, as it was sent.
 struct Found<'a> {
     text: Cow<'a, [u8]>,
@@ -84,22 +73,17 @@ impl TokenSources {
     /// take different ones (RFC 6750 section 2).
     ///
     /// A browser sends cookies until somebody takes them back, so an empty one
-    /// is none, and one that `worth` says is worth less than another token does
-    /// not count beside it: the request could never succeed otherwise. A token
-    /// that has ended or cannot be read is of no use to anybody; but where tokens
-    /// go on, two that are read differently are two.
+    /// is none, and one of which `has_ended` is true does not count beside another
+    /// token: the request could never succeed otherwise, and a token that has
+    /// ended is of no use to anybody.
     ///
     /// One in a cookie is no token of a request that another site may have made.
     pub fn find<'a>(
         &self,
         head: &'a RequestHead,
-        worth: &dyn Fn(&[u8]) -> Worth,
+        has_ended: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Option<Cow<'a, [u8]>>, Denial> {
-        let rank = |found: &Found<'_>| match found.in_cookie.then(|| worth(&found.text)) {
-            None => Worth::Live,
-            Some(Worth::Unreadable) if self.forward => Worth::Live,
-            Some(worth) => worth,
-        };
+        let is_over = |found: &Found<'_>| found.in_cookie && has_ended(&found.text);
         let with = |in_cookie| move |text| Found { text, in_cookie };
         let in_headers = self.in_headers(head).map(with(false));
         let in_cookies = self.in_cookies(head).map(with(true));
@@ -109,19 +93,12 @@ impl TokenSources {
             .chain(in_query)
             .filter(|found| !(found.in_cookie && found.text.is_empty()));
         let Some(mut best) = candidates.next() else { return Ok(None) };
-        let mut is_tied = false;
-        // Almost always there is only one, whose worth nobody asks for.
-        let mut best_rank = None;
         for candidate in candidates {
-            let (rank, known) = (rank(&candidate), *best_rank.get_or_insert_with(|| rank(&best)));
-            if rank > known {
-                (best, best_rank, is_tied) = (candidate, Some(rank), false);
-            } else if rank == known {
-                is_tied |= rank != Worth::Ended;
+            match (is_over(&candidate), is_over(&best)) {
+                (true, _) => {}
+                (false, true) => best = candidate,
+                (false, false) => return Err(Denial::TokenMultiple),
             }
-        }
-        if is_tied {
-            return Err(Denial::TokenMultiple);
         }
         let Found { text: token, in_cookie } = best;
         if in_cookie {
@@ -350,19 +327,8 @@ mod tests {
         RequestHead::new(method.into_iter().chain(fields).map(owned))
     }
 
-    fn worth(token: &[u8]) -> Worth {
-        match token {
-            _ if token.starts_with(b"ended") => Worth::Ended,
-            _ if check_form(token).is_err() => Worth::Unreadable,
-            _ => Worth::Live,
-        }
-    }
-
-    #[test]
-    fn tokens_that_go_on_are_not_chosen_from_what_cannot_be_read() {
-        let sources = TokenSources { forward: true, ..sources() };
-        let head = head(&[("cookie", "session=\"x\"; session=t")]);
-        assert_eq!(sources.find(&head, &worth), Err(Denial::TokenMultiple));
+    fn has_ended(token: &[u8]) -> bool {
+        token.starts_with(b"ended")
     }
 
     #[test]
@@ -445,11 +411,7 @@ mod tests {
             ),
             ("ended, then good", &[("cookie", "session=ended; session=t")], Ok(Some("t"))),
             ("good, then ended", &[("cookie", "session=t; session=ended")], Ok(Some("t"))),
-            (
-                "good among unreadable",
-                &[("cookie", "session=\"x\"; session=t; session=!")],
-                Ok(Some("t")),
-            ),
+            ("good and unreadable", &[("cookie", "session=t; session=!")], MULTIPLE),
             (
                 "good twice, and ended",
                 &[("cookie", "session=t; session=ended; session=u")],
@@ -476,7 +438,7 @@ mod tests {
             ("header and parameter", &[("x-token", "t"), (":path", "/?access_token=t")], MULTIPLE),
         ] {
             let head = head(fields);
-            let found = sources().find(&head, &worth).and_then(|token| {
+            let found = sources().find(&head, &has_ended).and_then(|token| {
                 token.as_deref().map_or(Ok(()), check_form)?;
                 Ok(token)
             });

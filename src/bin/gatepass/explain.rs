@@ -4,7 +4,7 @@ use gatepass::callout::{Callout, CalloutReply};
 use gatepass::gateway::{Gateway, Settings, Step};
 use gatepass::http::RequestHead;
 use gatepass::time::UnixTime;
-use gatepass::token::{Untrusted, Worth, check_form};
+use gatepass::token::{Untrusted, check_form};
 use gatepass::verdict::Verdict;
 use serde_json::{Map, Value};
 
@@ -153,7 +153,7 @@ pub fn decide(
     // Always the same, so that the same request is told in the same words.
     const SEED: [u8; 16] = *b"gatepass explain";
     let document = &configuration.document;
-    let found = settings.sources.find(&head, &|_| Worth::Live).ok().flatten();
+    let found = settings.sources.find(&head, &|_| false).ok().flatten();
     let mut explanation = Explanation {
         rule: settings.rules.find(&head).ok().flatten().map(|(position, _)| position),
         token: found.filter(|token| check_form(token).is_ok()).map(|token| TokenForm::of(&token)),

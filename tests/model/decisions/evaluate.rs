@@ -88,22 +88,19 @@ impl Model<'_> {
                     self.origin(&method, &host, head)?;
                 }
             }
-            // What has ended or cannot be read does not count in a cookie.
+            // What has ended does not count in a cookie.
             [one, other]
                 if (*one == upstream::Place::Cookie) != (*other == upstream::Place::Cookie)
-                    && self.is_spent(token) => {}
+                    && self.has_ended(token) => {}
             _ => return Err(vec!["token_multiple"]),
         }
         self.identify(token, requires)
     }
 
-    fn is_spent(&self, token: &Token) -> bool {
-        let claims = Json::from(&token.claims);
-        let is_unreadable = Json::from(&token.header).get("crit").is_some()
-            || claims.get("exp").is_some() && self.exp(&claims).is_none();
-        // An upstream that gets both might read the other.
-        let forward = self.config.get("token").is_some_and(|token| token.flag("forward", false));
-        (is_unreadable && !forward) || self.exp(&claims).is_some_and(|exp| exp <= self.now)
+    fn has_ended(&self, token: &Token) -> bool {
+        let is_readable = Json::from(&token.header).get("crit").is_none();
+        let end = self.exp(&Json::from(&token.claims));
+        is_readable && end.is_some_and(|exp| exp <= self.now)
     }
 
     fn requires<'a>(&'a self, rule: &'a Json, nothing: &'a Json) -> &'a Json {
