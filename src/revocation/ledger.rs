@@ -88,7 +88,14 @@ impl Ledger {
 
     /// The state, if it is not the one seen before.
     pub(super) fn changed_state(&mut self, store: &dyn SharedStore) -> Option<State> {
-        let (value, _) = self.state.read(store)?;
+        let Some((value, _)) = self.state.read(store) else {
+            // The host may have failed when the filter started. What was there
+            // once and is gone is not made anew: that would give everything back.
+            if self.generation.is_none() {
+                self.prepare(store);
+            }
+            return None;
+        };
         if value == self.seen {
             return None;
         }

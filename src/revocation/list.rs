@@ -116,6 +116,10 @@ impl List {
         if self.ledger.is_behind(&state) {
             if self.read_news(store, now).is_none() {
                 self.ledger.forget_state();
+                // Nothing was ever added: the list could not be made at the start.
+                if state.generation == 0 {
+                    self.ledger.prepare(store);
+                }
                 return;
             }
             self.ledger.caught_up(state.generation);

@@ -908,3 +908,22 @@ fn members_that_a_feed_adds_are_notes() {
     let body = json!({"entries": [entry]}).to_string();
     assert_eq!(code(&submit(&mut world, &admin(), &body)), denial(400, "entries_invalid"));
 }
+
+/// What could not be made when the filter started is made later.
+#[test]
+fn a_store_that_failed_at_the_start_is_used_later() {
+    for lost in ["tokens-list", "tokens-state", "tokens-"] {
+        let store = Store::default();
+        let settings = config(feed(json!({})));
+        let (mut one, mut two) = (worker(&settings, &store), worker(&settings, &store));
+        store.0.borrow_mut().retain(|key, _| !key.contains(lost));
+        for _ in 0..3 {
+            one.tick(&page("1", json!([{"sub": "alice"}])));
+            one.pass(10);
+            two.pass(10);
+        }
+        one.tick(&page("1", json!([])));
+        assert_eq!(one.denied(&alice()), revoked(), "{lost}");
+        assert_eq!(two.denied(&alice()), revoked(), "{lost}");
+    }
+}
