@@ -38,12 +38,3 @@ pub const UPGRADES: bool = false;
 /// Paths that lead elsewhere after a second decoding, or as some servers read
 /// them. They count as plain.
 pub const TWICE_DECODED_PATHS: bool = false;
-
-/// A clock that is set back, by less than the facts are old or by more. What was
-/// learned at a time that is still to come is taken for new.
-pub const CLOCKS_SET_BACK: bool = false;
-
-/// Ledgers of revocations that are one for those with the same providers. They go
-/// by the paths of feed and endpoint: another path forgets what was revoked, and
-/// listeners with other issuers share it.
-pub const LEDGERS_BY_PROVIDERS: bool = false;

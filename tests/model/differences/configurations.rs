@@ -9,7 +9,6 @@ use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
-use super::super::options;
 use super::super::simulation::outside::{jwk, signed};
 use super::super::simulation::stores::{Kind, Store};
 use super::super::support::{self, ENVOY, START};
@@ -197,13 +196,12 @@ fn compare(leaf: &str, value: &Value, own: Own, has_discovery: bool) {
         }
         let bobs = twin.token("bob", key);
         match own {
-            Own::All if options::LEDGERS_BY_PROVIDERS => {
+            Own::All => {
                 assert_eq!(twin.send(&bobs, None, at), 200, "{case}: the other one's list, {at}");
             }
-            _ if own != Own::All && options::LEDGERS_BY_PROVIDERS => {
+            _ => {
                 assert_eq!(twin.send(&bobs, None, at), 401, "{case}: revoked, {at}");
             }
-            _ => {}
         }
         let carols = twin.token("carol", key);
         assert_eq!(twin.send(&carols, None, at), 200, "{case}: nothing is amiss, {at}");

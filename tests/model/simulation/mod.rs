@@ -9,6 +9,7 @@
 //!
 //! A failure prints its seed and the fewest events that still show it.
 
+mod ending;
 mod facts;
 pub mod outside;
 pub mod stores;

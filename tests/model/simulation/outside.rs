@@ -36,6 +36,7 @@ pub const fn listener_of(issuer: usize) -> usize {
 
 pub const CACHE_MS: i64 = 20_000;
 pub const MAX_STALE_MS: i64 = 40_000;
+pub const COOLDOWN_MS: i64 = 10_000;
 pub const USER_TTL_MS: i64 = 5_000;
 pub const USER_STALE_MS: i64 = 10_000;
 pub const FEED_STALE_MS: i64 = 20_000;
@@ -50,7 +51,7 @@ pub fn configuration(listener: usize, version: usize) -> Value {
     let times = |mut endpoint: Value| {
         endpoint["cache_seconds"] = (CACHE_MS / 1000).into();
         endpoint["max_stale_seconds"] = (MAX_STALE_MS / 1000).into();
-        endpoint["unknown_kid_cooldown_seconds"] = 3.into();
+        endpoint["unknown_kid_cooldown_seconds"] = (COOLDOWN_MS / 1000).into();
         endpoint
     };
     let provider = |issuer: usize, kind: &str, endpoint: Value| {
@@ -133,7 +134,8 @@ pub struct Outside {
     pub keys: [Vec<(usize, u64)>; 4],
     /// Those that it has withdrawn.
     pub withdrawn: [Vec<(usize, u64)>; 4],
-    next_key: u64,
+    /// When each key was published, in real time, by its number.
+    published: Vec<i64>,
     /// The feed's entries.
     pub feed: Vec<Value>,
 }
@@ -143,23 +145,28 @@ impl Outside {
         let mut outside = Self {
             keys: Default::default(),
             withdrawn: Default::default(),
-            next_key: 0,
+            published: Vec::new(),
             feed: Vec::new(),
         };
-        (0..4).for_each(|issuer| outside.add_key(issuer, 0));
+        (0..4).for_each(|issuer| outside.add_key(issuer, 0, 0));
         outside
     }
 
     /// A number that no issuer has published a key of.
-    pub const fn unpublished(&self) -> u64 {
-        self.next_key + 1_000_000
-    }
+    pub const UNPUBLISHED: u64 = 1_000_000;
 
     /// Publishes a new key, in the place of one with the same id.
-    pub fn add_key(&mut self, issuer: usize, kid: usize) {
+    pub fn add_key(&mut self, issuer: usize, kid: usize, real: i64) {
         self.withdraw(issuer, kid);
-        self.keys[issuer].push((kid, self.next_key));
-        self.next_key += 1;
+        self.keys[issuer].push((kid, u64::try_from(self.published.len()).expect("few")));
+        self.published.push(real);
+    }
+
+    /// For how long a key has been published, if it is now.
+    pub fn published_for(&self, issuer: usize, key: (usize, u64), real: i64) -> Option<i64> {
+        let is_there = self.keys[issuer].contains(&key);
+        let since = self.published.get(usize::try_from(key.1).expect("few"))?;
+        is_there.then(|| real - since)
     }
 
     /// Withdraws the key with an id.
@@ -215,6 +222,12 @@ impl Outside {
         };
         (fact, support::jwks(&keys))
     }
+}
+
+/// A page of the feed that says there is more, where it was asked to go on.
+pub fn stuck(callout: &Callout) -> CalloutReply {
+    let since = callout.path.split_once("since=").map_or("", |(_, cursor)| cursor);
+    support::ok(&json!({"cursor": since, "entries": [], "more": true}))
 }
 
 /// The issuers' clocks, in seconds: they are right.

@@ -1,6 +1,6 @@
 //! The workers, all around them, and what can happen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use gatepass::callout::CalloutReply;
 use gatepass::gateway::HostTraits;
@@ -8,10 +8,10 @@ use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
+use super::super::jose;
 use super::super::support::{self, ENVOY, KONG, START};
-use super::super::{jose, options};
 use super::facts::{Facts, Heard, Public};
-use super::outside::{self, Fact, ISSUERS, Outside, issuer_time, listener_of};
+use super::outside::{self, COOLDOWN_MS, Fact, ISSUERS, Outside, issuer_time, listener_of};
 use super::stores::{Kind, Store};
 use super::worker::{Client, End, Worker};
 
@@ -26,30 +26,35 @@ pub struct Event {
 
 const USERS: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "frank"];
 
+/// The longest callout, and the tick that ends it.
+const SLOW_MS: i64 = 5000;
+
 /// Workers of each listener.
 const WORKERS: usize = 2;
 
 pub struct World {
-    host: HostTraits,
-    store: Store,
-    kind: Kind,
-    workers: Vec<Worker>,
-    outside: Outside,
-    facts: Facts,
-    tokens: Vec<Public>,
+    pub host: HostTraits,
+    pub store: Store,
+    pub kind: Kind,
+    pub workers: Vec<Worker>,
+    pub outside: Outside,
+    pub facts: Facts,
+    pub tokens: Vec<Public>,
     /// What was sent to be revoked, by listener.
-    posted: Vec<(usize, Value)>,
+    pub posted: Vec<(usize, Value)>,
+    /// Which key ids each worker was asked about, of which issuer and when.
+    pub asked: HashMap<usize, Vec<(usize, usize, i64)>>,
     /// Milliseconds since the start, and how far the clock is from that.
-    real: i64,
-    offset: i64,
-    next: usize,
-    versions: [usize; 2],
-    begun: usize,
-    ended: usize,
-    left: usize,
+    pub real: i64,
+    pub offset: i64,
+    pub next: usize,
+    pub versions: [usize; 2],
+    pub begun: usize,
+    pub ended: usize,
+    pub left: usize,
     pub passed: usize,
     /// The code of the last denial, and how often there was each.
-    last: String,
+    pub last: String,
     pub codes: BTreeMap<String, usize>,
 }
 
@@ -68,6 +73,7 @@ impl World {
             facts: Facts::default(),
             tokens: Vec::new(),
             posted: Vec::new(),
+            asked: HashMap::new(),
             real: 0,
             offset: 0,
             next: 0,
@@ -103,7 +109,7 @@ impl World {
     }
 
     /// A new token: of a key that is published, that was, or that never is.
-    fn token(&mut self, issuer: usize, choice: usize, lifetime: i64) -> Public {
+    pub fn token(&mut self, issuer: usize, choice: usize, lifetime: i64) -> Public {
         let published = &self.outside.keys[issuer];
         let foreign = &self.outside.keys[issuer ^ 1];
         let from = |keys: &[(usize, u64)]| keys.get(choice / 16 % keys.len().max(1)).copied();
@@ -111,7 +117,8 @@ impl World {
             0 => from(&self.outside.withdrawn[issuer]),
             1 => from(foreign),
             2 => from(&self.outside.keys[(issuer + 2) % 4]),
-            3 => Some((9, self.outside.unpublished())),
+            // Ids that somebody makes up, another one each time.
+            3 => Some((9 + choice / 16 % 90, Outside::UNPUBLISHED)),
             _ => from(published),
         };
         let (kid, key) = key.or_else(|| from(published)).unwrap_or((0, 0));
@@ -155,6 +162,9 @@ impl World {
                 if code == "token_revoked" && !has_reason {
                     return Err(format!("nobody revoked {:?}", client.token));
                 }
+                if code == "key_unknown" && self.must_be_known(at, &client.token) {
+                    return Err(format!("a key that is published is unknown: {:?}", client.token));
+                }
                 if ![401, 403, 503].contains(&reply.status) {
                     return Err(format!("{} {code}", reply.status));
                 }
@@ -163,13 +173,32 @@ impl World {
         }
     }
 
+    /// Whether a worker has no reason to refuse a token for its key: the key has been
+    /// published for some time, and nobody asked for its id in vain before.
+    fn must_be_known(&self, at: usize, token: &Public) -> bool {
+        let key = (token.kid, token.key);
+        let Some(published) = self.outside.published_for(token.issuer, key, self.real) else {
+            return false;
+        };
+        let since = self.real - COOLDOWN_MS - SLOW_MS;
+        let asked = &self.asked[&self.workers[at].id];
+        let is_question = |(issuer, kid, then): &(usize, usize, i64)| {
+            (*issuer, *kid) == (token.issuer, token.kid)
+                && (since..=self.real - published + SLOW_MS).contains(then)
+        };
+        published > SLOW_MS && self.facts.jumped < since && !asked.iter().any(is_question)
+    }
+
     /// Lands the callout at `flight` of a worker.
-    fn land(&mut self, at: usize, flight: usize, how: usize) -> Found {
+    pub fn land(&mut self, at: usize, flight: usize, how: usize) -> Found {
         let (now, real) = (self.now(), self.real);
         let worker = &mut self.workers[at];
         let open = &worker.open[flight];
+        let is_feed = open.callout.service.upstream == "feeds";
         let (fact, reply) = match how % 16 {
             0 => (Fact::Nothing, support::failed()),
+            // A feed that says there is more, and does not go on.
+            2 if is_feed => (Fact::Nothing, outside::stuck(&open.callout)),
             1 => (Fact::Nothing, support::reply(500, b"")),
             2 => (Fact::Nothing, support::reply(200, b"{\"keys\": [")),
             3..6 => open.then.clone(),
@@ -190,7 +219,7 @@ impl World {
     }
 
     /// Fails what the host or the gateway gives up, and asks for what is due.
-    fn tick(&mut self, at: usize) -> Found {
+    pub fn tick(&mut self, at: usize) -> Found {
         let (now, real) = (self.now(), self.real);
         let tick = self.workers[at].gateway.tick(now);
         for sent in tick.send {
@@ -219,26 +248,25 @@ impl World {
         ends.into_iter().try_for_each(|end| self.end(at, end))
     }
 
-    fn pass(&mut self, ms: i64) {
+    pub fn pass(&mut self, ms: i64) {
         self.real += ms;
         self.facts.see(self.clock());
     }
 
     fn jump(&mut self, ms: i64) {
-        if ms < 0 && !options::CLOCKS_SET_BACK {
-            return;
-        }
         self.offset += ms;
         self.facts.jumped = self.real;
         self.facts.see(self.clock());
     }
 
-    fn begin(&mut self, at: usize, client: Client) -> Found {
+    pub fn begin(&mut self, at: usize, client: Client) -> Found {
         self.begun += 1;
         if let Some(entry) = &client.entry {
             self.posted.push((self.workers[at].listener, entry.clone()));
         }
         let (now, real) = (self.now(), self.real);
+        let asked = self.asked.entry(self.workers[at].id).or_default();
+        asked.push((client.token.issuer, client.token.kid, real));
         match self.workers[at].begin(client, now, real, &self.outside) {
             Some(end) => self.end(at, end),
             None => Ok(()),
@@ -300,23 +328,23 @@ impl World {
                 self.pass(i64::try_from(a % 1000).expect("small"));
                 (0..self.workers.len()).try_for_each(|at| self.tick(at))
             }
-            78 => {
+            78 if a.is_multiple_of(3) => {
                 let far = [-3_600_000, -20_000, -2000, -300, 500, 5000, 3_600_000];
                 let near = [300, 500, 1500];
                 self.jump(match b % 3 {
                     // As a time service sets it right.
                     0 => -self.offset,
-                    1 if options::CLOCKS_SET_BACK => far[a % far.len()],
+                    1 => far[a % far.len()],
                     _ => near[a % near.len()],
                 });
                 Ok(())
             }
             79..82 => {
-                self.outside.add_key(a % 4, b % 3);
+                self.outside.add_key(a % 4, b % 6, self.real);
                 Ok(())
             }
             82 => {
-                self.outside.withdraw(a % 4, b % 3);
+                self.outside.withdraw(a % 4, b % 6);
                 Ok(())
             }
             83 | 84 => {
@@ -345,16 +373,29 @@ impl World {
             }
             94 if b.is_multiple_of(4) => {
                 let listener = a % 2;
-                if options::LEDGERS_BY_PROVIDERS {
-                    self.versions[listener] ^= 1;
-                }
+                self.versions[listener] ^= 1;
                 let of_it = |at: &usize| self.workers[*at].listener == listener;
                 let all: Vec<usize> = (0..self.workers.len()).filter(of_it).collect();
                 all.into_iter().for_each(|at| self.replace(at));
                 Ok(())
             }
+            95 => self.misbehave(a),
             _ => Ok(()),
         }
+    }
+
+    /// Every service fails at once when it is asked, for three seconds.
+    fn misbehave(&mut self, how: usize) -> Found {
+        for _ in 0..30 {
+            self.pass(100);
+            for at in 0..self.workers.len() {
+                self.tick(at)?;
+                while !self.workers[at].open.is_empty() {
+                    self.land(at, 0, how % 3)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A reply comes again.
@@ -369,7 +410,7 @@ impl World {
     }
 
     /// The body of a request to revoke comes in, or its client has left.
-    fn hand_over(&mut self, at: usize, which: usize, has_left: bool) -> Found {
+    pub fn hand_over(&mut self, at: usize, which: usize, has_left: bool) -> Found {
         let (now, real) = (self.now(), self.real);
         let worker = &mut self.workers[at];
         if worker.submissions.is_empty() {
@@ -393,68 +434,5 @@ impl World {
         self.left += old.waiting.values().map(Vec::len).sum::<usize>() + old.submissions.len();
         let listener = old.listener;
         self.workers[at] = self.worker(listener);
-    }
-
-    /// Everything under way comes to its end.
-    pub fn drain(&mut self, how: usize) -> Found {
-        for _ in 0..100 {
-            for at in 0..self.workers.len() {
-                while !self.workers[at].open.is_empty() {
-                    self.land(at, 0, how)?;
-                }
-                while !self.workers[at].submissions.is_empty() {
-                    self.hand_over(at, 0, false)?;
-                }
-            }
-        }
-        for worker in &self.workers {
-            if worker.gateway.in_flight() + worker.waiting.len() + worker.open.len() > 0 {
-                return Err(format!("{} are left", worker.gateway.in_flight()));
-            }
-        }
-        if self.begun != self.ended + self.left {
-            return Err(format!("{} of {} had a verdict", self.ended, self.begun - self.left));
-        }
-        Ok(())
-    }
-
-    /// Once the services are well again, so is everybody.
-    pub fn recover(&mut self) -> Found {
-        for issuer in 0..4 {
-            if self.outside.keys[issuer].is_empty() {
-                self.outside.add_key(issuer, 0);
-            }
-        }
-        for _ in 0..80 {
-            self.pass(1000);
-            for at in 0..self.workers.len() {
-                self.tick(at)?;
-            }
-            self.drain(15)?;
-        }
-        for at in 0..self.workers.len() {
-            let listener = self.workers[at].listener;
-            for issuer in [2 * listener, 2 * listener + 1] {
-                // An entry may name the users, and the token must be of the clock's time.
-                if self.offset != 0 || self.kind == Kind::Colliding {
-                    continue;
-                }
-                let token = self.token(issuer, 5, 300);
-                let feed = &self.outside.feed;
-                if self.facts.may_be_revoked(&token, feed, &self.posted) {
-                    continue;
-                }
-                let before = self.passed;
-                self.begin(at, Client { token, entry: None })?;
-                self.drain(15)?;
-                if self.passed == before {
-                    return Err(format!(
-                        "not served: {} at {at}, {:?}",
-                        ISSUERS[issuer], self.last
-                    ));
-                }
-            }
-        }
-        Ok(())
     }
 }
