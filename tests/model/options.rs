@@ -15,12 +15,6 @@ pub const NULLS: bool = false;
 /// Replies of the user service without the subject. They are accepted.
 pub const REPLIES_WITHOUT_SUBJECT: bool = false;
 
-/// Methods in lower case. They are compared byte for byte and passed on.
-pub const METHODS_IN_ANY_CASE: bool = false;
-
-/// Preflights whose requested method is none.
-pub const MALFORMED_PREFLIGHTS: bool = false;
-
 /// Tokens that ended within the clock skew. They get an identity.
 pub const ENDED_WITHIN_SKEW: bool = false;
 
@@ -30,11 +24,3 @@ pub const TWO_USERNAMES: bool = false;
 /// Two providers that must be told apart: `consumers.entries[].providers` and
 /// `identity_token.subject`, which the configuration does not know.
 pub const PROVIDERS_TOLD_APART: bool = false;
-
-/// Requests to change to another protocol, whatever their method. They pass as
-/// what their method says.
-pub const UPGRADES: bool = false;
-
-/// Paths that lead elsewhere after a second decoding, or as some servers read
-/// them. They count as plain.
-pub const TWICE_DECODED_PATHS: bool = false;

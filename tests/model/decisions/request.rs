@@ -68,13 +68,9 @@ pub fn request(dice: &mut Dice, providers: usize) -> Request {
     if dice.chance(12) {
         method = "OPTIONS".to_owned();
         fields.push(("origin", "https://app.example".into()));
-        let wanted = if options::MALFORMED_PREFLIGHTS {
-            dice.pick(&["PUT", "", "get out", "GET, PUT"])
-        } else {
-            "PUT"
-        };
+        let wanted = dice.pick(&["PUT", "", "get out", "GET, PUT"]);
         fields.push(("access-control-request-method", wanted.into()));
-    } else if options::METHODS_IN_ANY_CASE && dice.chance(20) {
+    } else if dice.chance(20) {
         method = method.to_lowercase();
     }
     let mut path: String =
@@ -88,7 +84,7 @@ pub fn request(dice: &mut Dice, providers: usize) -> Request {
         5 => format!("{path}%2Fa"),
         6 => format!("{path};x/a"),
         7 => format!("{path}%5Ca"),
-        8..12 if options::TWICE_DECODED_PATHS => format!("{path}{}", dice.pick(&CLIMBS)),
+        8..12 => format!("{path}{}", dice.pick(&CLIMBS)),
         _ => path,
     };
     if dice.chance(4) {
@@ -121,7 +117,7 @@ pub fn request(dice: &mut Dice, providers: usize) -> Request {
     if let Some((name, value)) = by_origin.get(origin).filter(|_| method != "OPTIONS") {
         fields.push((name, (*value).into()));
     }
-    if options::UPGRADES && dice.chance(12) {
+    if dice.chance(12) {
         fields.push(("connection", "Upgrade".into()));
         fields.push(("upgrade", dice.pick(&["websocket", "h2c"]).into()));
     }
