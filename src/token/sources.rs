@@ -148,6 +148,11 @@ impl TokenSources {
             if without(field.value).is_none() {
                 continue;
             }
+            // What is left of it could be read as a token.
+            if self.names_header(field.name) {
+                note(&mut cleansing.clear, field.name)?;
+                continue;
+            }
             let mut name = Vec::new();
             note(&mut name, &field.name.to_ascii_lowercase())?;
             let Some(name) = name.pop() else { continue };
@@ -363,6 +368,9 @@ mod tests {
         let mut cleansing = Cleansing { clear: vec!["X-Own".into()], ..Cleansing::default() };
         sources().cleanse(&head(&[("x-own", "/?access_token=t")]), &mut cleansing).unwrap();
         assert!(cleansing.rewrite.is_empty());
+        let field = ("X-Token", "&access_token=t Bearer u");
+        sources().cleanse(&head(&[field]), &mut cleansing).unwrap();
+        assert!(cleansing.rewrite.is_empty() && cleansing.clear.contains(&"X-Token".into()));
     }
 
     #[test]

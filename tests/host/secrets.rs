@@ -49,8 +49,11 @@ impl FakeHost {
         let leaks = lines.chain(metrics).chain(answers).filter(|(place, text)| {
             let is_given = |secret: &str| *place == "an answer" && secret.contains("gps_");
             let shows = |secret: &String| text.contains(secret) && !is_given(secret);
-            // The start of a JSON object in base64url: a token, or a piece of one.
-            text.contains("eyJ") || self.secrets.iter().any(shows)
+            // The start of a JSON object in base64url: a token, or a piece of one. In a
+            // sealed one the three letters come by chance.
+            let is_word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            let mut words = text.split(|c| !is_word(c)).filter(|word| !word.starts_with("gps_"));
+            words.any(|word| word.contains("eyJ")) || self.secrets.iter().any(shows)
         });
         leaks.map(|(place, text)| format!("{place} holds a secret: {text}")).collect()
     }
