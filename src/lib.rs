@@ -20,6 +20,28 @@
 //! replies of services are arguments, so each part runs natively in tests.
 //! [`config`] builds the domain's types and nothing of the domain knows it. The
 //! command in `src/bin/gatepass` asks the same [`gateway`], natively.
+//!
+//! # What is kept, and what it depends on
+//!
+//! A gateway is one configuration: what it keeps itself depends on that
+//! configuration too, and ends with it. What workers share outlives it, and is
+//! found by other configurations, so each value in a
+//! [`Slot`](shared_data) says all that it depends on.
+//!
+//! | kept | where | key | and what it depends on besides |
+//! |---|---|---|---|
+//! | sessions | gateway | the whole token | its provider's key set (the same object as now), the lists of revoked tokens (asked again when they change), the end of the token |
+//! | identities | session | that session | the user info it was made of, until that ends; the signing key, until another one signs |
+//! | decisions on reference tokens | gateway | the whole token | the one provider that is asked; the lists; `ttl_seconds` |
+//! | user info, and failures to get it | gateway | path, subject, and the token where it is sent on | the one service that is asked, its headers; the end of the token; `Cache-Control` |
+//! | callouts in flight | gateway | what is asked: provider, user, token, or list and cursor | when they were sent |
+//! | a provider's keys | gateway | the provider | as the shared value; the gateway's own keys, which it refuses |
+//! | **keys** | shared | the address (upstream, authority, scheme) of the service and the path; or for `discovery` the address of both services, the document's path and the issuer | in the value: when it was asked for, until when it is current, and the path that the document led to, which a worker that was led elsewhere refuses |
+//! | **revoked tokens** | shared | `revocation.ledger`, or the names and issuers of the providers | the order in which entries came |
+//! | **tokens that alone may pass** | shared | the same, and the feed | |
+//! | **how far a feed was read** | shared | within the list: the feed's address and path | when it was asked |
+//!
+//! `tests/pipeline/isolation.rs` holds pairs of configurations against this table.
 
 mod bounded;
 pub mod callout;

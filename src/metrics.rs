@@ -331,6 +331,16 @@ impl Tally {
         }
     }
 
+    /// Takes the ages of all keys back: nobody fetches them here any more, and
+    /// the host keeps a gauge for as long as it runs.
+    pub fn retire(&mut self) {
+        for label in 0..self.providers.labels.len() {
+            if let Some((_, value, told)) = self.gauges.get_mut(label) {
+                (*value, *told) = (0, false);
+            }
+        }
+    }
+
     fn add(&mut self, counter: Counter, amount: u64) {
         if let Some((_, count)) = self.counters.iter_mut().find(|(known, _)| *known == counter) {
             *count = count.saturating_add(amount);
@@ -418,6 +428,9 @@ mod tests {
         assert_eq!(taken(&mut tally), []);
         tally.keys_age("shop", Span::from_secs(7));
         assert_eq!(taken(&mut tally), [], "a gauge that did not move");
+        tally.retire();
+        let age = "gatepass_jwks_age_seconds.provider.shop".to_owned();
+        assert_eq!(taken(&mut tally), [(age, 0)], "nobody is to be paged for it");
     }
 
     #[test]

@@ -361,6 +361,12 @@ impl Gateway {
         tick
     }
 
+    /// To be called when its configuration is not in use any more, before the last
+    /// [`Gateway::take_metrics`].
+    pub fn retire(&mut self) {
+        self.tally.retire();
+    }
+
     /// Notes how old the keys are; those never fetched, since the start.
     fn gauge_keys(&mut self, now: UnixTime) {
         // Not the future: the clock may have been set back since.

@@ -199,7 +199,8 @@ extern "C" fn proxy_on_http_call_response(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_done(_context_id: u32) -> bool {
+extern "C" fn proxy_on_done(context_id: u32) -> bool {
+    with_root(context_id, Root::on_done);
     true
 }
 

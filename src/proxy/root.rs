@@ -53,6 +53,13 @@ impl Root {
         }
     }
 
+    /// The configuration is not in use any more.
+    pub(super) fn on_done(&self) {
+        if let Some(shared) = self.ready() {
+            shared.retire();
+        }
+    }
+
     pub(super) fn on_http_call_response(&self, token: u32, fields: usize, body_bytes: usize) {
         if let Some(shared) = self.ready() {
             shared.reply(token, fields, body_bytes);

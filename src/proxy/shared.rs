@@ -245,6 +245,13 @@ impl Shared {
         self.metrics.feed(&readings);
     }
 
+    /// Takes back what gauges say of a configuration that is over. Where a new one
+    /// has the same providers, its next tick says it again.
+    pub(super) fn retire(&self) {
+        self.with_gateway(Gateway::retire);
+        self.feed_metrics();
+    }
+
     /// Forgets a request that is over, and its callout if that ended with it.
     pub(super) fn forget(&self, context_id: u32) {
         self.passing.borrow_mut().remove(&context_id);

@@ -244,7 +244,8 @@ impl RemoteKeys {
             return Poll::Adopted(skipped);
         }
         let is_leased = entry.lease.is_some_and(|lease| lease.contains_as_noted(now));
-        if !is_due || is_leased {
+        // The lease is this worker's own, if it knows now where the keys are.
+        if !is_due || is_leased && !self.is_halfway() {
             return Poll::Idle;
         }
         let lease = Schedule::attempt(self.endpoint.service.timeout, now);

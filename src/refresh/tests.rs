@@ -520,3 +520,17 @@ fn a_set_that_was_found_elsewhere_is_not_taken_over() {
     assert_eq!(fetches(&mut other, Some(store), at(2)), None);
     assert!(knows(&other, "new", at(2)));
 }
+
+#[test]
+fn the_worker_with_the_lease_goes_on_to_the_keys_at_once() {
+    let store = MapStore::default();
+    let store: &dyn SharedStore = &store;
+    let document =
+        json!({"issuer": "https://id.example", "jwks_uri": "https://id.example/k"}).to_string();
+    let [mut one, mut two] = [discovering(), discovering()];
+    one.share(store);
+    assert!(fetches(&mut one, Some(store), at(0)).is_some());
+    one.settle(&ok(&document), Some(store), 0, at(0), at(0)).unwrap();
+    assert_eq!(fetches(&mut two, Some(store), at(0)), None, "leased");
+    assert_eq!(fetches(&mut one, Some(store), at(0)).as_deref(), Some("/k"));
+}

@@ -23,6 +23,7 @@ mod headers;
 mod hostile;
 mod identity;
 mod introspection;
+mod isolation;
 mod keys;
 mod memory;
 mod regressions;
