@@ -1,11 +1,11 @@
 //! Consumers: the parties that were given access, known by a claim of their
 //! tokens.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::denial::Denial;
-use crate::token::{ClaimPath, Claims, Verified};
+use crate::token::{ClaimPath, Claims, ProviderId, Verified};
 
 /// Someone who was given access: an application, a partner, a device.
 ///
@@ -43,8 +43,58 @@ pub struct ConsumerDirectory {
     /// Whether a token that selects no consumer may pass.
     optional: bool,
     everyone: Vec<Rc<Consumer>>,
-    by_key: HashMap<String, Rc<Consumer>>,
+    by_key: HashMap<String, Vec<Selectable>>,
     by_credential: HashMap<String, Rc<Consumer>>,
+}
+
+/// A consumer, and the providers whose tokens may be its own: what one provider
+/// writes into a claim is no word of another.
+#[derive(Debug)]
+struct Selectable {
+    /// `None` where there is one provider only.
+    providers: Option<Vec<ProviderId>>,
+    consumer: Rc<Consumer>,
+}
+
+impl Selectable {
+    fn is_for(&self, provider: ProviderId) -> bool {
+        self.providers.as_ref().is_none_or(|providers| providers.contains(&provider))
+    }
+
+    fn overlaps(&self, others: Option<&[ProviderId]>) -> bool {
+        others.is_none_or(|others| others.iter().any(|provider| self.is_for(*provider)))
+    }
+}
+
+/// The names of configured consumers, as headers carry them. Somebody without an
+/// entry is not called by one of them, whatever the token or user info says.
+#[derive(Debug, Default)]
+pub struct TakenNames {
+    /// `X-Consumer-Username`.
+    pub usernames: NameSet,
+    /// `X-Consumer-Custom-ID`.
+    pub custom_ids: NameSet,
+    /// `X-Credential-Identifier`.
+    pub credentials: NameSet,
+}
+
+/// Names, in any case: services compare them without it, or their databases do.
+#[derive(Debug, Default)]
+pub struct NameSet(HashSet<String>);
+
+impl NameSet {
+    fn of<'a>(names: impl Iterator<Item = &'a String>) -> Self {
+        Self(names.map(|name| folded(name)).collect())
+    }
+
+    /// Whether `name` is one of them.
+    pub fn holds(&self, name: &str) -> bool {
+        !self.0.is_empty() && self.0.contains(&folded(name))
+    }
+}
+
+fn folded(name: &str) -> String {
+    name.trim().to_lowercase()
 }
 
 impl ConsumerDirectory {
@@ -53,14 +103,22 @@ impl ConsumerDirectory {
         Self { claims, optional, ..Self::default() }
     }
 
-    /// Adds a consumer and the keys of its credentials; a key that another one
-    /// has already is given back.
-    pub fn add(&mut self, consumer: Consumer, credentials: Vec<String>) -> Result<(), String> {
+    /// Adds a consumer, the providers whose claims may select it (`None` for the
+    /// only one) and the keys of its credentials; a key that another one has
+    /// already is given back.
+    pub fn add(
+        &mut self,
+        consumer: Consumer,
+        providers: Option<Vec<ProviderId>>,
+        credentials: Vec<String>,
+    ) -> Result<(), String> {
         let consumer = Rc::new(consumer);
-        if let Some(key) = consumer.key.clone()
-            && self.by_key.insert(key.clone(), Rc::clone(&consumer)).is_some()
-        {
-            return Err(key);
+        if let Some(key) = consumer.key.clone() {
+            let selectable = self.by_key.entry(key.clone()).or_default();
+            if selectable.iter().any(|other| other.overlaps(providers.as_deref())) {
+                return Err(key);
+            }
+            selectable.push(Selectable { providers, consumer: Rc::clone(&consumer) });
         }
         for key in credentials {
             if self.by_credential.insert(key.clone(), Rc::clone(&consumer)).is_some() {
@@ -79,7 +137,7 @@ impl ConsumerDirectory {
     pub fn resolve(&self, token: &Verified) -> Result<Option<Rc<Consumer>>, Denial> {
         let consumer = match token.credential() {
             Some(key) => Some(self.by_credential.get(key).ok_or(Denial::ConsumerUnknown)?),
-            None => self.select(token.claims())?,
+            None => self.select(token.provider(), token.claims())?,
         };
         match consumer {
             Some(consumer) if consumer.disabled => Err(Denial::ConsumerUnknown),
@@ -89,14 +147,29 @@ impl ConsumerDirectory {
 
     /// Only the first claim that is present counts: a token cannot fall back on
     /// a weaker claim when its stronger one is unknown.
-    fn select(&self, claims: &Claims) -> Result<Option<&Rc<Consumer>>, Denial> {
+    fn select(
+        &self,
+        provider: ProviderId,
+        claims: &Claims,
+    ) -> Result<Option<&Rc<Consumer>>, Denial> {
         let members = claims.members();
         let selecting = self.claims.iter().find_map(|path| path.find(&members));
         let key = selecting.and_then(|value| value.as_str());
-        match key.and_then(|key| self.by_key.get(key)) {
-            Some(consumer) => Ok(Some(consumer)),
+        let known = key.and_then(|key| self.by_key.get(key)).into_iter().flatten();
+        match known.into_iter().find(|known| known.is_for(provider)) {
+            Some(known) => Ok(Some(&known.consumer)),
             None if self.everyone.is_empty() || self.optional => Ok(None),
             None => Err(Denial::ConsumerUnknown),
+        }
+    }
+
+    /// The names that only consumers bear.
+    pub fn taken_names(&self) -> TakenNames {
+        let everyone = || self.everyone.iter();
+        TakenNames {
+            usernames: NameSet::of(everyone().filter_map(|consumer| consumer.username.as_ref())),
+            custom_ids: NameSet::of(everyone().filter_map(|consumer| consumer.custom_id.as_ref())),
+            credentials: NameSet::of(self.by_key.keys().chain(self.by_credential.keys())),
         }
     }
 
@@ -134,7 +207,8 @@ mod tests {
         };
         let claims = vec![ClaimPath::dotted("azp"), ClaimPath::dotted("iss")];
         let mut directory = ConsumerDirectory::new(claims, optional);
-        directory.add(web, vec!["credential".to_owned()]).unwrap();
+        let shop = Some(vec![ProviderId(0)]);
+        directory.add(web, shop, vec!["credential".to_owned()]).unwrap();
         directory
     }
 
@@ -149,10 +223,15 @@ mod tests {
             disabled: false,
         };
         let mut directory = directory(false);
-        assert_eq!(directory.add(other(Some("web")), vec![]), Err("web".into()));
+        let (shop, partner) = (Some(vec![ProviderId(0)]), Some(vec![ProviderId(1)]));
+        assert_eq!(directory.add(other(Some("web")), None, vec![]), Err("web".into()));
+        assert_eq!(directory.add(other(Some("web")), shop, vec![]), Err("web".into()));
         let credential = vec!["credential".to_owned()];
-        assert_eq!(directory.add(other(None), credential), Err("credential".into()));
-        assert_eq!(directory.add(other(None), vec!["web".to_owned()]), Ok(()), "other namespaces");
+        assert_eq!(directory.add(other(None), None, credential), Err("credential".into()));
+        let web = vec!["web".to_owned()];
+        assert_eq!(directory.add(other(None), None, web), Ok(()), "other namespaces");
+        let of_partner = directory.add(other(Some("web")), partner, vec![]);
+        assert_eq!(of_partner, Ok(()), "of another provider");
     }
 
     #[test]
@@ -172,11 +251,28 @@ mod tests {
         ] {
             let claims = Claims::new(claims.as_object().unwrap().clone());
             let directory = directory(optional);
-            let consumer = directory.select(&claims);
+            let consumer = directory.select(ProviderId(0), &claims);
             let key = consumer.as_ref().map(|found| found.and_then(|c| c.key.as_deref()));
             assert_eq!(key.map_err(|_| ()), expected, "{case}");
         }
         let claims = Claims::new(serde_json::Map::new());
-        assert_eq!(ConsumerDirectory::default().select(&claims), Ok(None), "no entries");
+        let none = ConsumerDirectory::default();
+        assert_eq!(none.select(ProviderId(0), &claims), Ok(None), "no entries");
+    }
+
+    #[test]
+    fn a_provider_selects_its_own_consumers() {
+        let claims = Claims::new(json!({"azp": "web"}).as_object().unwrap().clone());
+        let strict = directory(false);
+        assert!(matches!(strict.select(ProviderId(1), &claims), Err(Denial::ConsumerUnknown)));
+        assert_eq!(directory(true).select(ProviderId(1), &claims), Ok(None), "optional");
+    }
+
+    #[test]
+    fn names_are_taken_in_any_case() {
+        let taken = directory(true).taken_names();
+        assert!(taken.usernames.holds("web-app") && taken.usernames.holds(" Web-APP "));
+        assert!(taken.credentials.holds("web") && taken.credentials.holds("credential"));
+        assert!(!taken.usernames.holds("web") && !taken.custom_ids.holds("web"));
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! Two readers of a document with a repeated member may see two different
 //! documents (RFC 7515 section 4 requires to reject it in a JOSE header; the
-//! same is done for claims, replies and configuration).
+//! same is done for claims, replies and configuration). Numbers keep the text
+//! that the document has for them, and are compared by value: a double would
+//! make one tenant of two whose numbers are long.
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Arrays and objects within each other, at most.
@@ -17,21 +19,136 @@ pub const MAX_DEPTH: usize = 32;
 /// Reads one JSON text: UTF-8, nothing before or after it, no repeated member,
 /// at most [`MAX_DEPTH`] levels.
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(JsonError)?;
-    reader.end().map_err(JsonError)?;
-    Ok(value)
+    read(text, Strict { depth: 0, keeps_null: true })
+}
+
+/// Reads one JSON text of a token, a key or a reply: as [`parse`], but a member
+/// that is `null` is absent. Nobody downstream has to tell the two apart.
+pub fn parse_present(text: &[u8]) -> Result<Value, JsonError> {
+    read(text, Strict { depth: 0, keeps_null: false })
+}
+
+/// Reads one JSON text that must be an object; see [`parse_present`].
+pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, JsonError> {
+    object_of(parse_present(text)?)
 }
 
 /// Reads one JSON text that must be an object; see [`parse`].
-pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, JsonError> {
-    match parse(text)? {
+pub fn parse_whole_object(text: &[u8]) -> Result<Map<String, Value>, JsonError> {
+    object_of(parse(text)?)
+}
+
+fn object_of(value: Value) -> Result<Map<String, Value>, JsonError> {
+    match value {
         Value::Object(members) => Ok(members),
         other => Err(JsonError(serde_json::Error::custom(format_args!(
             "expected an object, found {}",
             kind(&other)
         )))),
     }
+}
+
+fn read(text: &[u8], strict: Strict) -> Result<Value, JsonError> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = strict.deserialize(&mut reader).map_err(JsonError)?;
+    reader.end().map_err(JsonError)?;
+    Ok(value)
+}
+
+/// The members that are not `null`, of a document that was read with them.
+pub fn present(members: &Map<String, Value>) -> Map<String, Value> {
+    let present = members.iter().filter(|(_, member)| !member.is_null());
+    object(present.map(|(name, member)| (name.clone(), member.clone())))
+}
+
+/// Whether two values are the same; numbers by their exact value, so `3` is
+/// `3.0`.
+pub fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => Decimal::of(one) == Decimal::of(other),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .all(|(name, value)| other.get(name).is_some_and(|other| is_same(value, other)))
+        }
+        (one, other) => one == other,
+    }
+}
+
+/// Whether a number of a configuration may be another one than was written:
+/// Envoy and Kong hold configurations as doubles, and write a whole number that
+/// those round with a fraction or an exponent.
+pub fn may_be_rounded(number: &Number) -> bool {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let is_long = number.as_f64().is_none_or(|number| number.abs() > EXACT);
+    is_long && number.as_str().contains(['.', 'e', 'E'])
+}
+
+/// The number times a thousand, cut to a whole one: seconds in milliseconds.
+pub fn thousandfold(number: &Number) -> Option<i64> {
+    Decimal::of(number).cut(3)
+}
+
+/// The number, if it is a whole one, however it is written: `600`, `600.0`,
+/// `6e2`.
+pub fn whole(number: &Number) -> Option<i64> {
+    let decimal = Decimal::of(number);
+    if decimal.exponent < 0 { None } else { decimal.cut(0) }
+}
+
+/// The exact value of a number: its digits, without zeros at either end, times a
+/// power of ten. Zero has no digits and no sign.
+#[derive(Debug, PartialEq, Eq)]
+struct Decimal {
+    is_negative: bool,
+    digits: String,
+    exponent: i64,
+}
+
+impl Decimal {
+    fn of(number: &Number) -> Self {
+        let text = number.as_str();
+        let (is_negative, text) = match text.strip_prefix('-') {
+            Some(text) => (true, text),
+            None => (false, text),
+        };
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = [whole, fraction].concat();
+        let significant = digits.trim_start_matches('0').trim_end_matches('0');
+        if significant.is_empty() {
+            return Self { is_negative: false, digits: String::new(), exponent: 0 };
+        }
+        let zeros = digits.len().saturating_sub(digits.trim_end_matches('0').len());
+        let shift = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+        // Always in range: see `is_in_range`.
+        let exponent = exponent.trim_start_matches('+').parse().unwrap_or(i64::MAX);
+        let exponent = exponent.saturating_sub(shift(fraction.len())).saturating_add(shift(zeros));
+        Self { is_negative, digits: significant.to_owned(), exponent }
+    }
+
+    /// The number times ten to the power of `places`, cut to a whole one.
+    fn cut(&self, places: i64) -> Option<i64> {
+        let exponent = self.exponent.saturating_add(places);
+        let length = i64::try_from(self.digits.len()).ok()?.saturating_add(exponent);
+        let length = usize::try_from(length.max(0)).ok().filter(|length| *length <= 19)?;
+        let digits = self.digits.chars().chain(std::iter::repeat('0')).take(length);
+        let sign = if self.is_negative { '-' } else { '+' };
+        let text: String = std::iter::once(sign).chain(digits).collect();
+        if length == 0 { Some(0) } else { text.parse().ok() }
+    }
+}
+
+/// Whether a number is one that services read too: most have doubles only, and
+/// refuse a whole document for one that is beyond all of them.
+fn is_in_range(number: &Number) -> bool {
+    let exponent = number.as_str().split_once(['e', 'E']).map_or("0", |(_, exponent)| exponent);
+    number.as_f64().is_some() && exponent.trim_start_matches('+').parse::<i16>().is_ok()
 }
 
 /// An object of these members.
@@ -113,6 +230,8 @@ impl std::error::Error for JsonError {}
 #[derive(Clone, Copy)]
 struct Strict {
     depth: usize,
+    /// Whether members that are `null` stay.
+    keeps_null: bool,
 }
 
 impl Strict {
@@ -121,7 +240,7 @@ impl Strict {
         if depth > MAX_DEPTH {
             return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels")));
         }
-        Ok(Self { depth })
+        Ok(Self { depth, ..self })
     }
 }
 
@@ -156,10 +275,6 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Value::Number(value.into()))
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
-    }
-
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
         Ok(Value::String(value.to_owned()))
     }
@@ -177,17 +292,59 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Value::Array(array))
     }
 
+    /// An object, or a number that is no 64-bit integer: serde_json hands over its
+    /// text as a map of one member, whose name [`MemberName`] tells from a real one.
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let deeper = self.deeper()?;
         let mut object = Map::new();
-        while let Some(name) = members.next_key::<String>()? {
-            let value = members.next_value_seed(deeper)?;
+        while let Some(name) = members.next_key_seed(MemberName)? {
+            let Some(name) = name else {
+                let text: String = members.next_value()?;
+                let number = text.parse::<Number>().ok().filter(is_in_range);
+                return number
+                    .map(Value::Number)
+                    .ok_or_else(|| A::Error::custom("number out of range"));
+            };
+            let value = members.next_value_seed(self.deeper()?)?;
             if object.contains_key(&name) {
                 return Err(A::Error::custom(format_args!("member {name:?} appears twice")));
             }
             object.insert(name, value);
         }
+        if !self.keeps_null {
+            object.retain(|_, value| !value.is_null());
+        }
         Ok(Value::Object(object))
+    }
+}
+
+/// The name of a member; `None` for the one that serde_json makes up to hand
+/// over a number.
+///
+/// Its text cannot tell them apart, since a document may have a member of that
+/// very name. But only a name in a document can be read as an option.
+struct MemberName;
+
+impl<'de> DeserializeSeed<'de> for MemberName {
+    type Value = Option<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for MemberName {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member name")
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        de::Deserialize::deserialize(deserializer).map(Some)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
     }
 }
 
@@ -208,11 +365,98 @@ mod tests {
             ("a byte order mark", "\u{feff}{}", false),
             ("a lone surrogate", r#""\ud800""#, false),
             ("a number too large", "1e999", false),
+            ("a number too small", "1e-99999999999999999999", false),
             ("nothing", "", false),
         ] {
             assert_eq!(parse(text.as_bytes()).is_ok(), accepted, "{case}");
         }
         assert!(parse(b"\"\xff\"").is_err(), "not UTF-8");
+    }
+
+    #[test]
+    fn numbers_are_kept_as_they_are() {
+        for text in [
+            "123456789012345678901",
+            "-0.10000000000000000001",
+            "3.0",
+            "3.00",
+            "1e+2",
+            "-0",
+            "18446744073709551616",
+        ] {
+            let document = format!(r#"{{"n":{text}}}"#);
+            assert_eq!(parse(document.as_bytes()).unwrap().to_string(), document);
+        }
+        // What serde_json takes for a number by its name stays what it is.
+        for text in [
+            r#"{"$serde_json::private::Number":"1"}"#,
+            r#"{"$serde_json::private::Number":"x"}"#,
+            r#"{"\u0024serde_json::private::Number":7}"#,
+        ] {
+            assert!(parse(text.as_bytes()).unwrap().is_object(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_compared_by_value() {
+        let value = |text: &str| parse(text.as_bytes()).unwrap();
+        for (one, other, expected) in [
+            ("3", "3.0", true),
+            ("3", "3.00", true),
+            ("100", "1e2", true),
+            ("100", "0.1E+3", true),
+            ("0", "-0.0", true),
+            ("0", "0e7", true),
+            ("-3", "3", false),
+            ("123456789012345678901", "123456789012345678902", false),
+            ("123456789012345678901", "123456789012345678901.0", true),
+            ("0.1", "0.10000000000000000001", false),
+            ("9007199254740993", "9007199254740992.0", false),
+            ("1e300", "1e301", false),
+            ("1e-400", "0", false),
+            (r#"[1,{"a":2}]"#, r#"[1.0,{"a":2.0}]"#, true),
+            (r#"{"a":1}"#, r#"{"b":1}"#, false),
+            ("[1]", "[1,1]", false),
+            ("1", r#""1""#, false),
+        ] {
+            assert_eq!(is_same(&value(one), &value(other)), expected, "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_cut_exactly() {
+        let number = |text: &str| text.parse::<Number>().unwrap();
+        for (text, thousand, is_whole) in [
+            ("1", Some(1000), Some(1)),
+            ("1.5", Some(1500), None),
+            ("1.0019999999999999999999", Some(1001), None),
+            ("-1.0019", Some(-1001), None),
+            ("0.0001", Some(0), None),
+            ("1.79586462e9", Some(1_795_864_620_000), Some(1_795_864_620)),
+            ("600.0", Some(600_000), Some(600)),
+            ("600.0000000000000000000001", Some(600_000), None),
+            ("9223372036854775.807", Some(i64::MAX), None),
+            ("9223372036854775.808", None, None),
+            ("9223372036854775807", None, Some(i64::MAX)),
+            ("1e300", None, None),
+            ("1e-300", Some(0), None),
+            ("0e300", Some(0), Some(0)),
+        ] {
+            assert_eq!(thousandfold(&number(text)), thousand, "{text}");
+            assert_eq!(whole(&number(text)), is_whole, "{text}");
+        }
+    }
+
+    #[test]
+    fn null_is_absent_where_it_says_so() {
+        let text = br#"{"a":null,"b":[null,{"c":null}],"d":{"e":null,"f":1}}"#;
+        let read = Value::Object(parse_object(text).unwrap());
+        assert_eq!(read.to_string(), r#"{"b":[null,{}],"d":{"f":1}}"#);
+        assert_eq!(parse(text).unwrap().to_string().as_bytes(), text);
+        let given = serde_json::json!({"kid": null, "kty": "EC"});
+        let kept = serde_json::json!({"kty": "EC"});
+        assert_eq!(Value::Object(present(given.as_object().unwrap())), kept);
+        assert!(parse_object(br#"{"a":null,"a":1}"#).is_err(), "a member twice all the same");
     }
 
     #[test]

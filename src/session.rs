@@ -39,7 +39,7 @@ impl Session {
         let clearance = Cell::new(clearance);
         let note = AccessNote {
             consumer: who.consumer().map(|consumer| log_word(consumer.name()).into()),
-            subject: Some(log_word(who.token().subject()).into()),
+            subject: Some(log_word(who.token().unique_subject()).into()),
             ..AccessNote::EMPTY
         };
         Self { who, keys, verified_at, clearance, identity: RefCell::new(None), note, memory }

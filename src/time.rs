@@ -5,6 +5,10 @@
 
 use std::fmt;
 
+use serde_json::Number;
+
+use crate::json;
+
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// All arithmetic saturates, so no claim, however far away, can overflow.
@@ -15,9 +19,9 @@ pub struct UnixTime(i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(i64);
 
-/// The largest NumericDate accepted, 2^53 seconds: beyond it a JSON number is
-/// no longer exact.
-const MAX_NUMERIC_DATE: f64 = 9_007_199_254_740_992.0;
+/// The largest NumericDate accepted, 2^53 seconds in milliseconds: beyond it many
+/// services no longer read the number exactly.
+const MAX_NUMERIC_DATE: i64 = 9_007_199_254_740_992_000;
 
 impl UnixTime {
     /// The moment `seconds` after the epoch.
@@ -32,14 +36,11 @@ impl UnixTime {
 
     /// A NumericDate (RFC 7519 section 2): seconds, possibly with a fraction.
     ///
-    /// `None` for a number that is not finite or beyond ±2^53: the caller must
-    /// treat that as a malformed claim, never as an absent one.
-    pub fn from_numeric_date(seconds: f64) -> Option<Self> {
-        if !seconds.is_finite() || seconds.abs() > MAX_NUMERIC_DATE {
-            return None;
-        }
-        #[allow(clippy::cast_possible_truncation)] // in range, checked above
-        Some(Self((seconds * 1000.0) as i64))
+    /// `None` for a number beyond ±2^53: the caller must treat that as a
+    /// malformed claim, never as an absent one.
+    pub fn from_numeric_date(seconds: &Number) -> Option<Self> {
+        let millis = json::thousandfold(seconds)?;
+        (-MAX_NUMERIC_DATE..=MAX_NUMERIC_DATE).contains(&millis).then_some(Self(millis))
     }
 
     /// Whole seconds since the epoch, rounded down.
@@ -192,15 +193,17 @@ mod tests {
     #[test]
     fn numeric_dates() {
         for (case, seconds, expected) in [
-            ("whole", 1_700_000_000.0, Some(1_700_000_000_000)),
-            ("fraction", 1_700_000_000.5, Some(1_700_000_000_500)),
-            ("negative", -1.0, Some(-1000)),
-            ("largest exact", 9_007_199_254_740_992.0, Some(9_007_199_254_740_992_000)),
-            ("beyond exact", 9_007_199_254_740_994.0, None),
-            ("infinite", f64::INFINITY, None),
-            ("not a number", f64::NAN, None),
+            ("whole", "1700000000", Some(1_700_000_000_000)),
+            ("whole, with an exponent", "1.7e9", Some(1_700_000_000_000)),
+            ("fraction", "1700000000.5", Some(1_700_000_000_500)),
+            ("a fraction that no double has", "1700000000.001", Some(1_700_000_000_001)),
+            ("negative", "-1.0", Some(-1000)),
+            ("largest", "9007199254740992", Some(9_007_199_254_740_992_000)),
+            ("beyond", "9007199254740992.001", None),
+            ("beyond all", "1e300", None),
         ] {
-            let got = UnixTime::from_numeric_date(seconds).map(UnixTime::as_millis);
+            let got =
+                UnixTime::from_numeric_date(&seconds.parse().unwrap()).map(UnixTime::as_millis);
             assert_eq!(got, expected, "{case}");
         }
     }

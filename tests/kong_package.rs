@@ -65,6 +65,8 @@ fn everywhere() -> (Value, Vec<&'static str>) {
         "keys": ["A".repeat(43), {"env": "GATEPASS_SEAL_KEY"}],
         "logins": [{"match": {"path": "/login"}, "service": "auth", "json": ["/access_token"]}],
     });
+    configuration["consumers"]["entries"][0]["providers"] = json!(["shop", "legacy"]);
+    configuration["identity_token"]["subject"] = json!("{provider}:{sub}");
     configuration["token"] = json!({"from_headers": [{"name": "authorization"}]});
     configuration["user_info"]["cache"] = json!({});
     configuration["identity_token"]["claims"] = json!({});

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::reader::Node;
+use crate::json;
 use crate::token::{ClaimPath, ClaimRule, ClaimTest};
 
 /// Claims with what they must be: a list of accepted values, of which none at
@@ -15,26 +16,42 @@ pub fn claim_rules(node: &Node<'_>) -> Option<Vec<ClaimRule>> {
             Value::String(_) => ClaimTest::Absent,
             _ => accepted_values(node)?,
         };
-        Some(ClaimRule { path: ClaimPath::dotted(claim), test })
+        Some(ClaimRule { path: named_claim(claim, node)?, test })
     })
 }
 
 /// Claims with the values that are accepted for them.
 pub fn required_claims(node: &Node<'_>) -> Option<Vec<ClaimRule>> {
     node.entries(|claim, node| {
-        Some(ClaimRule { path: ClaimPath::dotted(claim), test: accepted_values(node)? })
+        Some(ClaimRule { path: named_claim(claim, node)?, test: accepted_values(node)? })
     })
 }
 
 fn accepted_values(node: &Node<'_>) -> Option<ClaimTest> {
     let accepted = node.list(|item| match item.value() {
+        Value::Number(number) if json::may_be_rounded(number) => {
+            item.reject("a number up to 2^53: hosts hand over larger ones rounded")
+        }
         Value::String(_) | Value::Number(_) | Value::Bool(_) => Some(item.value().clone()),
         _ => item.reject("a string, a number, true or false"),
     })?;
     Some(if accepted.is_empty() { ClaimTest::Present } else { ClaimTest::AnyOf(accepted) })
 }
 
-/// A claim by its name, with dots between the members of objects.
+/// What [`claim_path`] accepts.
+pub const CLAIM: &str = "a claim: its name, with dots into objects, a JSON pointer such as \
+                         /kubernetes.io/namespace, or a list of member names";
+
+/// A claim, as it is named wherever one is; see [`ClaimPath`].
 pub fn claim_path(node: &Node<'_>) -> Option<ClaimPath> {
-    node.text().map(ClaimPath::dotted)
+    match node.value() {
+        Value::String(text) => ClaimPath::parse(text).or_else(|| node.reject(CLAIM)),
+        _ => node.full_list(|item| item.text().map(str::to_owned)).and_then(ClaimPath::new),
+    }
+}
+
+/// The claim that is the name of a member, whose value is at `node`.
+fn named_claim(name: &str, node: &Node<'_>) -> Option<ClaimPath> {
+    let path = ClaimPath::parse(name);
+    path.or_else(|| node.reject_as(format_args!("the claim {name:?}"), CLAIM))
 }

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use super::access::claim_path;
-use super::kong_jwt::{self, PluginOptions};
-use super::reader::Node;
+use super::kong_jwt::{self, KongJwt};
+use super::providers;
+use super::reader::{Fields, Node};
 use crate::consumer::{Consumer, ConsumerDirectory};
 use crate::http::header_text;
 use crate::keys::{KeySet, VerifyingKey};
-use crate::token::ClaimPath;
+use crate::token::{ClaimPath, ProviderId};
 
 /// `consumers` in the configuration.
 pub struct Consumers {
@@ -20,27 +21,36 @@ pub struct Consumers {
     pub credentials: Option<Rc<KeySet>>,
 }
 
-/// Reads `consumers`; `plugin` says how its credentials are written and who is
-/// anonymous.
-pub fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<Consumers> {
+/// Reads `consumers`; `kong_jwt` says how their credentials are written and who is
+/// anonymous, `providers` are the names of all providers.
+pub fn read(
+    node: &Node<'_>,
+    kong_jwt: Option<&KongJwt>,
+    providers: Option<&[String]>,
+) -> Option<Consumers> {
+    let issuers = Issuers { kong_jwt, names: providers };
     let mut fields = node.fields()?;
     let default = ["azp", "client_id", "iss"].map(ClaimPath::dotted).to_vec();
     let claims = fields.or("claim", default, |node| node.full_list(claim_path));
-    let entries = fields.or("entries", Vec::new(), |node| node.list(|item| consumer(item, plugin)));
+    let entries =
+        fields.or("entries", Vec::new(), |node| node.list(|item| consumer(item, issuers)));
     let optional = fields.or("optional", false, Node::flag);
     let anonymous = fields.optional("anonymous", printable);
     let node = fields.node().clone();
     fields.finish()?;
     let mut directory = ConsumerDirectory::new(claims?, optional?);
     let mut credentials = Vec::new();
-    for (consumer, keys) in entries? {
+    for (consumer, providers, keys) in entries? {
         let ids = keys.iter().filter_map(|key| key.id().map(str::to_owned)).collect();
-        if let Err(key) = directory.add(consumer, ids) {
-            return node.reject_as(format_args!("the key {key:?} twice"), "each key once");
+        if let Err(key) = directory.add(consumer, providers, ids) {
+            return node.reject_as(
+                format_args!("the key {key:?} twice"),
+                "each key once for each provider",
+            );
         }
         credentials.extend(keys);
     }
-    let by_plugin = plugin.and_then(|plugin| plugin.anonymous.as_ref());
+    let by_plugin = kong_jwt.and_then(|kong_jwt| kong_jwt.plugin.anonymous.as_ref());
     let anonymous = match (anonymous?, by_plugin) {
         (Some(_), Some(_)) => return twice(&node, "anonymous"),
         (Some(name), None) => {
@@ -73,26 +83,36 @@ pub fn twice<T>(node: &Node<'_>, option: &str) -> Option<T> {
     node.reject_as(found, "one of the two")
 }
 
-/// A consumer and the keys of its credentials.
-fn consumer(
-    node: &Node<'_>,
-    plugin: Option<&PluginOptions>,
-) -> Option<(Consumer, Vec<VerifyingKey>)> {
+/// Who may issue the tokens of consumers.
+#[derive(Clone, Copy)]
+struct Issuers<'a> {
+    kong_jwt: Option<&'a KongJwt>,
+    /// The names of all providers, if they could be read.
+    names: Option<&'a [String]>,
+}
+
+/// A consumer, the providers whose claims may select it, and the keys of its
+/// credentials.
+type Entry = (Consumer, Option<Vec<ProviderId>>, Vec<VerifyingKey>);
+
+fn consumer(node: &Node<'_>, issuers: Issuers<'_>) -> Option<Entry> {
     let mut fields = node.fields()?;
     // Kong's consumers have none.
-    let may_lack_key = plugin.is_some() || fields.node().member("jwt_secrets").is_some();
+    let has_credentials = fields.node().member("jwt_secrets").is_some();
+    let may_lack_key = issuers.kong_jwt.is_some() || has_credentials;
     let key = if may_lack_key {
         fields.optional("key", printable)
     } else {
         fields.required("key", "the value of the selecting claim", printable).map(Some)
     };
+    let providers = providers_of(&mut fields, issuers);
     let id = fields.optional("id", printable);
     let username = fields.optional("username", printable);
     let custom_id = fields.optional("custom_id", printable);
     let groups = fields.or("groups", Vec::new(), |node| node.list(printable));
     let acls = fields.or("acls", Vec::new(), |node| node.list(acl));
     let enabled = fields.or("enabled", true, Node::flag);
-    let is_base64 = plugin.is_some_and(|plugin| plugin.secret_is_base64);
+    let is_base64 = issuers.kong_jwt.is_some_and(|kong_jwt| kong_jwt.plugin.secret_is_base64);
     let credentials = fields.or("jwt_secrets", Vec::new(), |node| {
         node.list(|item| kong_jwt::credential(item, is_base64))
     });
@@ -113,7 +133,33 @@ fn consumer(
     if consumer.key.is_none() && consumer.username.is_none() && consumer.custom_id.is_none() {
         return node.reject_as("no name", "at least one of key, username and custom_id");
     }
-    Some((consumer, credentials?))
+    Some((consumer, providers?, credentials?))
+}
+
+/// Whose tokens may be a consumer's. With two providers or more each entry has to
+/// say so: else what a partner's issuer writes into `azp` makes its users the
+/// first party. An entry without a key is known by its credentials, which are of
+/// the provider of the kind kong_jwt anyway.
+#[allow(clippy::option_option)] // as Fields::optional
+fn providers_of(fields: &mut Fields<'_>, issuers: Issuers<'_>) -> Option<Option<Vec<ProviderId>>> {
+    const ACCEPTED: &str = "the names of the providers whose tokens may be this consumer's";
+    let read = |node: &Node<'_>| node.full_list(|item| providers::reference(item, issuers.names));
+    let has_key = fields.node().member("key").is_some();
+    let has_credentials = fields.node().member("jwt_secrets").is_some();
+    let are_several = issuers.names.is_some_and(|names| names.len() > 1);
+    let listed = if are_several && has_key {
+        Some(fields.required("providers", ACCEPTED, read)?)
+    } else {
+        fields.optional("providers", read)?
+    };
+    if let (Some(listed), Some(kong_jwt), true) = (&listed, issuers.kong_jwt, has_credentials) {
+        let is_listed = listed.iter().filter_map(|id| issuers.names?.get(id.0));
+        if !is_listed.into_iter().any(|name| *name == kong_jwt.name) {
+            let found = format_args!("jwt_secrets, but not the provider {:?}", kong_jwt.name);
+            return fields.node().member("providers")?.reject_as(found, ACCEPTED);
+        }
+    }
+    Some(listed)
 }
 
 /// A group, as Kong's acl plugin has it.

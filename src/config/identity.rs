@@ -3,27 +3,31 @@
 use chrono::DateTime;
 use serde_json::{Map, Value};
 
-use super::reader::{Node, is_env};
-use super::{HEADER_NAME, header_name, services};
+use super::reader::{Fields, Node, is_env};
+use super::{HEADER_NAME, access, header_name, services};
+use crate::consumer::TakenNames;
 use crate::http::HeaderName;
 use crate::identity::{
     ClaimHeader, FieldFormat, IdentityHeaders, IdentityKey, IdentityKeys, Minter, Profile,
-    RESERVED_CLAIMS,
+    is_reserved,
 };
+use crate::json;
 use crate::keys::{Crypto, SigningAlgorithm, SigningKey};
 use crate::refresh::KeySource;
 use crate::time::{Span, UnixTime};
 use crate::token::{ClaimPath, Provider, TokenSources};
+use crate::user_info::UserClaimNames;
 
 /// `identity_token` before the headers beside it are known.
 pub struct MinterParts {
     header: HeaderName,
     issuer: String,
     audiences: Vec<String>,
-    copy: Vec<String>,
+    copy: Vec<ClaimPath>,
     set: Map<String, Value>,
     keys: IdentityKeys,
     profile: Profile,
+    names_subjects: bool,
 }
 
 /// Claims that may be copied although they are reserved: they go through as the
@@ -36,6 +40,11 @@ impl MinterParts {
         &self.issuer
     }
 
+    /// Whether `sub` has the provider's name before it.
+    pub const fn names_subjects(&self) -> bool {
+        self.names_subjects
+    }
+
     /// The keys to sign with.
     pub fn signing_keys(&self) -> impl Iterator<Item = &SigningKey> + Clone {
         self.keys.signing_keys()
@@ -43,10 +52,12 @@ impl MinterParts {
 }
 
 /// Reads `identity_token`; `crypto`, if it could be read, tries the keys that
-/// only a host can sign with.
-pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<MinterParts> {
+/// only a host can sign with. `are_several` says that there are two providers or
+/// more.
+pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>, are_several: bool) -> Option<MinterParts> {
     let mut fields = node.fields()?;
-    let header_given = fields.optional("header", header_name);
+    let header_given = fields.optional("header", owned_header);
+    let names_subjects = subject(&mut fields, are_several);
     let issuer = fields.required("issuer", "the iss of identity tokens", Node::text);
     let audiences = fields
         .required("audiences", "a list of audiences", |node| node.full_list(|item| item.text()));
@@ -92,17 +103,32 @@ pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<MinterParts> {
         }
         given => given.unwrap_or(header),
     };
-    Some(MinterParts { header, issuer, audiences, copy, set, keys, profile })
+    let names_subjects = names_subjects?;
+    Some(MinterParts { header, issuer, audiences, copy, set, keys, profile, names_subjects })
+}
+
+/// How `sub` is written. Two issuers may have the same `sub` for two users, so
+/// with two providers or more it has to be said.
+fn subject(fields: &mut Fields<'_>, are_several: bool) -> Option<bool> {
+    const FORMS: [(&str, bool); 2] = [("{provider}:{sub}", true), ("{sub}", false)];
+    const ACCEPTED: &str = "{provider}:{sub}, or {sub} where no two providers have the same sub \
+                            for two users";
+    let read = |node: &Node<'_>| node.one_of(&FORMS);
+    if are_several {
+        fields.required("subject", ACCEPTED, read)
+    } else {
+        fields.or("subject", false, read)
+    }
 }
 
 /// What the draft asks of a transaction token: an audience that is the trust
 /// domain, and a `txn` of its own.
-fn check_transaction(whole: &Node<'_>, audiences: &[String], copy: &[String]) -> Option<()> {
+fn check_transaction(whole: &Node<'_>, audiences: &[String], copy: &[ClaimPath]) -> Option<()> {
     if audiences.len() != 1 {
         let found = format_args!("{} audiences", audiences.len());
         return whole.member("audiences")?.reject_as(found, "one audience: the trust domain");
     }
-    if copy.iter().any(|claim| claim == "txn") {
+    if copy.iter().any(|claim| claim.starts_at(|name| name == "txn")) {
         let claims = whole.member("claims")?;
         return claims
             .member("copy")?
@@ -111,27 +137,57 @@ fn check_transaction(whole: &Node<'_>, audiences: &[String], copy: &[String]) ->
     Some(())
 }
 
-/// Puts both parts together.
-pub fn finish(parts: MinterParts, headers: Vec<ClaimHeader>, max_bytes: usize) -> Option<Minter> {
-    let MinterParts { header, issuer, audiences, copy, set, keys, profile } = parts;
-    let headers = IdentityHeaders::new(headers)?;
-    Some(Minter { header, issuer, audiences, copy, set, keys, headers, profile, max_bytes })
+/// What an identity says beside `identity_token`, from the rest of the
+/// configuration.
+pub struct Surroundings {
+    /// `claim_to_headers`.
+    pub headers: Vec<ClaimHeader>,
+    /// The claims from user info.
+    pub user_claims: UserClaimNames,
+    /// The names of the providers, if there are two or more.
+    pub origins: Vec<String>,
+    /// The names of the consumers.
+    pub taken: TakenNames,
+    /// `limits.max_identity_bytes`.
+    pub max_bytes: usize,
 }
 
-fn claims(node: &Node<'_>) -> Option<(Vec<String>, Map<String, Value>)> {
+/// Puts both parts together.
+pub fn finish(parts: MinterParts, surroundings: Surroundings) -> Option<Minter> {
+    let MinterParts { header, issuer, audiences, copy, set, keys, profile, .. } = parts;
+    let Surroundings { headers, user_claims, origins, taken, max_bytes } = surroundings;
+    let mut headers = IdentityHeaders::new(headers)?;
+    headers.taken = taken;
+    Some(Minter {
+        header,
+        issuer,
+        audiences,
+        copy,
+        set,
+        user_claims,
+        origins,
+        keys,
+        headers,
+        profile,
+        max_bytes,
+    })
+}
+
+fn claims(node: &Node<'_>) -> Option<(Vec<ClaimPath>, Map<String, Value>)> {
     let mut fields = node.fields()?;
     let copy = fields.or("copy", Vec::new(), |node| {
         node.list(|item| {
-            let name = item.text()?;
-            if RESERVED_CLAIMS.contains(&name) && !COPYABLE.contains(&name) {
+            let path = access::claim_path(item)?;
+            let name = path.to_string();
+            if is_reserved(&name) && !COPYABLE.contains(&name.as_str()) {
                 return item.reject("claims that the gateway does not decide itself");
             }
-            Some(name.to_owned())
+            Some(path)
         })
     });
     let set = fields.or("set", Vec::new(), |node| {
         node.entries(|name, value| {
-            if RESERVED_CLAIMS.contains(&name) {
+            if is_reserved(name) {
                 return value.reject("claims that the gateway does not decide itself");
             }
             Some((name.to_owned(), value.value().clone()))
@@ -148,7 +204,9 @@ fn signing_key(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<IdentityKey> 
     let key = fields.required("private_key", accepted, |node| {
         let algorithm = algorithm?;
         let key = match node.value() {
-            Value::Object(jwk) if !is_env(jwk) => SigningKey::from_jwk(jwk, algorithm),
+            Value::Object(jwk) if !is_env(jwk) => {
+                SigningKey::from_jwk(&json::present(jwk), algorithm)
+            }
             _ => SigningKey::parse(node.secret()?.expose(), algorithm),
         };
         key.map_err(|error| node.reject_as::<()>(error, accepted)).ok()
@@ -194,22 +252,65 @@ fn moment(node: &Node<'_>) -> Option<UnixTime> {
         Value::String(text) => {
             DateTime::parse_from_rfc3339(text).ok().map(|at| UnixTime::from_secs(at.timestamp()))
         }
-        Value::Number(number) => number.as_f64().and_then(UnixTime::from_numeric_date),
+        Value::Number(number) => UnixTime::from_numeric_date(number),
         _ => None,
     };
     moment.or_else(|| node.reject("a time such as 2026-01-31T12:00:00Z, or seconds since 1970"))
 }
 
+/// A header that the gateway sets upstream. Not one by which HTTP, browsers or the
+/// proxies before and behind say something else: the gateway would take away what
+/// it says, or a claim would say it.
+fn owned_header(node: &Node<'_>) -> Option<HeaderName> {
+    let name = header_name(node)?;
+    if FOREIGN.iter().any(|foreign| name.is_spelled(foreign.as_bytes())) {
+        return node.reject("a header that HTTP and proxies have no meaning for");
+    }
+    Some(name)
+}
+
+/// Headers with a meaning of their own, beside those that [`HeaderName::parse`]
+/// refuses.
+const FOREIGN: [&str; 32] = [
+    "accept",
+    "accept-encoding",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "alt-svc",
+    "content-encoding",
+    "content-range",
+    "content-type",
+    "cookie",
+    "cookie2",
+    "date",
+    "expect",
+    "forwarded",
+    "http2-settings",
+    "if-match",
+    "if-none-match",
+    "max-forwards",
+    "origin",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "range",
+    "referer",
+    "set-cookie",
+    "trailers",
+    "via",
+    "www-authenticate",
+    "x-envoy-original-path",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-http-method-override",
+];
+
 /// Reads an element of `claim_to_headers`.
 pub fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {
     let mut fields = node.fields()?;
-    let name = fields.required("header", HEADER_NAME, header_name);
-    let path = fields.required("claim", "a claim, or a list that leads to one", |node| match node
-        .value()
-    {
-        Value::String(_) => node.text().map(ClaimPath::dotted),
-        _ => node.full_list(|item| item.text().map(str::to_owned)).and_then(ClaimPath::new),
-    });
+    let name = fields.required("header", HEADER_NAME, owned_header);
+    let path = fields.required("claim", access::CLAIM, access::claim_path);
     let formats = [
         ("text", FieldFormat::Text),
         ("csv", FieldFormat::Csv),

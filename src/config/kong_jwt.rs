@@ -175,6 +175,7 @@ impl KongJwt {
             token_types: None,
             required_claims: Vec::new(),
             accept_unbound: false,
+            names_subjects: false,
         }
     }
 

@@ -75,7 +75,8 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let found = fields.node().member("providers").map_or(Some(None), |node| kong_jwt::find(&node));
     let kong_jwt = found.as_ref().and_then(Option::as_ref);
     let plugin = kong_jwt.map(|kong_jwt| &kong_jwt.plugin);
-    let consumers = fields.optional("consumers", |node| consumers::read(node, plugin));
+    let consumers = fields
+        .optional("consumers", |node| consumers::read(node, kong_jwt, provider_names.as_deref()));
     let credentials =
         consumers.as_ref().and_then(|consumers| consumers.as_ref()?.credentials.as_ref());
     let providers = fields.required("providers", "an object of providers by name", |node| {
@@ -86,8 +87,10 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
     let headers =
         fields.or("claim_to_headers", Vec::new(), |node| node.list(identity::claim_header));
     let crypto = crypto::read(fields.node_of("crypto").as_ref(), host);
-    let minter = fields
-        .required("identity_token", "an object", |node| identity::minter(node, crypto.as_ref()));
+    let are_several = provider_names.as_ref().is_some_and(|names| names.len() > 1);
+    let minter = fields.required("identity_token", "an object", |node| {
+        identity::minter(node, crypto.as_ref(), are_several)
+    });
     let anonymous = consumers.as_ref().and_then(Option::as_ref);
     let names = rules::Names {
         providers: provider_names.as_deref(),
@@ -115,8 +118,9 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         kong_jwt::check_use(&whole, found.as_ref(), consumers.as_ref());
     }
     let (providers, minter, headers) = (providers?, minter?, headers?);
-    let providers::Configured { providers, introspection } = providers;
+    let providers::Configured { mut providers, introspection } = providers;
     let (user_info, sources) = (user_info?, sources?.unwrap_or_else(|| default_sources(plugin)));
+    providers::name_subjects(&whole, &mut providers, &minter);
     identity::check_separation(&whole, &providers, &minter);
     if let (Some(kong_jwt), Some(credentials)) = (kong_jwt, credentials) {
         kong_jwt.check_separation(&whole, credentials, &providers, &minter);
@@ -130,7 +134,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         let configured = headers.iter().map(|header| header.path.clone());
         let usernames = USERNAME_CLAIMS.map(ClaimPath::dotted);
         source.header_claims =
-            configured.chain(usernames).filter(|path| source.provides(path.first())).collect();
+            configured.chain(usernames).filter(|path| source.names.decide(path)).collect();
         source
     });
     let otherwise = match plugin.and_then(|plugin| plugin.anonymous.as_ref()) {
@@ -150,8 +154,16 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         (None, None) => true,
     };
     let consumers = consumers?.map(|consumers| consumers.directory).unwrap_or_default();
-    let crypto = crypto?.signing_with(minter.signing_keys());
+    let names = providers.iter().map(|(provider, _)| provider.name.clone());
     let limits = limits?;
+    let surroundings = identity::Surroundings {
+        headers,
+        user_claims: user_info.as_ref().map(|source| source.names.clone()).unwrap_or_default(),
+        origins: if are_several { names.collect() } else { Vec::new() },
+        taken: consumers.taken_names(),
+        max_bytes: limits.max_identity_bytes,
+    };
+    let crypto = crypto?.signing_with(minter.signing_keys());
     let (revocation, sealed_tokens) = (revocation?, sealed_tokens?);
     let gateway = GatewayIdentity {
         providers: providers
@@ -171,7 +183,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         user_info,
         user_info_entries,
         user_info_bytes,
-        minter: identity::finish(minter, headers, limits.max_identity_bytes)?,
+        minter: identity::finish(minter, surroundings)?,
         rules: Rules::new(rules?, otherwise, limits.allow_ambiguous_paths),
         errors: errors?.unwrap_or_else(|| default_errors(plugin)),
         limits,

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use super::identity::MinterParts;
 use super::kong_jwt::{self, KongJwt};
 use super::reader::{Fields, Node, is_env};
 use super::services::{self, Services};
@@ -72,6 +73,35 @@ pub fn read(
 pub fn names(node: &Node<'_>) -> Option<Vec<String>> {
     let names: Vec<_> = node.value().as_object()?.keys().cloned().collect();
     (!names.is_empty()).then_some(names)
+}
+
+/// Has the subjects named after their providers, if `identity_token` says so. The
+/// first colon then ends the name, so no name has one.
+pub fn name_subjects(
+    whole: &Node<'_>,
+    providers: &mut [(Provider, KeySource)],
+    minter: &MinterParts,
+) {
+    for (provider, _) in providers.iter_mut().filter(|_| minter.names_subjects()) {
+        if provider.name.contains(':') {
+            let found =
+                format_args!("the name {:?} with subject {{provider}}:{{sub}}", provider.name);
+            let node = whole.member("providers");
+            let _: Option<()> =
+                node.and_then(|node| node.reject_as(found, "names without a colon"));
+        }
+        provider.names_subjects = true;
+    }
+}
+
+/// A reference to a provider, by its name.
+pub fn reference(node: &Node<'_>, names: Option<&[String]>) -> Option<ProviderId> {
+    let name = node.text()?;
+    let names = names?;
+    let position = names.iter().position(|known| known == name);
+    position
+        .map(ProviderId)
+        .or_else(|| node.reject(format_args!("one of providers: {}", names.join(", "))))
 }
 
 /// A provider, its keys, and where it is asked about reference tokens.
@@ -157,6 +187,7 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
         token_types: token_types?,
         required_claims: required_claims?,
         accept_unbound: accept_unbound?,
+        names_subjects: false,
     };
     Some((provider, keys, introspection))
 }
@@ -258,7 +289,7 @@ fn resolved_jwk(node: &Node<'_>) -> Option<Value> {
     let Value::Object(members) = node.value() else {
         return node.reject_as(kind(node.value()), "a JWK, which is an object");
     };
-    let mut members = members.clone();
+    let mut members = json::present(members);
     if members.get("k").and_then(Value::as_object).is_some_and(is_env) {
         let secret = node.member("k")?.secret()?;
         members.insert("k".to_owned(), Value::String(secret.expose().clone()));

@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::json::kind;
+use crate::json::{kind, whole};
 use crate::secret::Secret;
 
 /// Something in the configuration that cannot be accepted.
@@ -196,13 +196,11 @@ impl<'a> Node<'a> {
     /// or `6e2`.
     #[inline(never)]
     pub fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
-        let whole = self.value.as_f64().filter(|number| number.fract() == 0.0);
-        let in_range = |number: &f64| {
-            f64::from(*range.start()) <= *number && *number <= f64::from(*range.end())
+        let whole = match self.value {
+            Value::Number(number) => whole(number).and_then(|number| u32::try_from(number).ok()),
+            _ => None,
         };
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in the range of u32
-        let number = whole.filter(in_range).map(|number| number as u32);
-        number.or_else(|| {
+        whole.filter(|number| range.contains(number)).or_else(|| {
             self.reject(format_args!("a whole number, {} to {}", range.start(), range.end()))
         })
     }

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::access::claim_rules;
 use super::consumers::Consumers;
-use super::header_name;
 use super::reader::Node;
+use super::{header_name, providers};
 use crate::consumer::Consumer;
 use crate::http::Authority;
 use crate::identity::IdentityHeaders;
@@ -13,7 +13,6 @@ use crate::rules::{
     Access, Anonymous, Conditions, HeaderCondition, HeaderTest, HostPattern, InvalidPattern,
     Matcher, PathPattern, Requirements, Rule,
 };
-use crate::token::ProviderId;
 
 /// What rules refer to by name; `None` for what cannot be accepted, about which
 /// enough has been said.
@@ -165,8 +164,9 @@ fn header_value(node: &Node<'_>) -> Option<Vec<u8>> {
 /// What is asked of a token and its consumer.
 pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
     let mut fields = node.fields()?;
-    let providers =
-        fields.or("providers", Vec::new(), |node| node.list(|item| provider(item, names)));
+    let providers = fields.or("providers", Vec::new(), |node| {
+        node.list(|item| providers::reference(item, names.providers))
+    });
     let scopes_all = fields.or("scopes_all", Vec::new(), |node| node.list(scope));
     let scopes_any = fields.or("scopes_any", Vec::new(), |node| node.list(scope));
     let consumers =
@@ -191,15 +191,6 @@ pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
         claims: claims?,
         anonymous,
     })
-}
-
-fn provider(node: &Node<'_>, names: Names<'_>) -> Option<ProviderId> {
-    let name = node.text()?;
-    let providers = names.providers?;
-    let position = providers.iter().position(|known| known == name);
-    position
-        .map(ProviderId)
-        .or_else(|| node.reject(format_args!("one of providers: {}", providers.join(", "))))
 }
 
 /// A consumer by its name, which must be nobody else's.

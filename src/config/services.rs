@@ -7,9 +7,11 @@ use super::reader::{Fields, Node};
 use super::{HEADER_NAME, seconds};
 use crate::callout::{Scheme, Service};
 use crate::http::HeaderName;
-use crate::identity::RESERVED_CLAIMS;
+use crate::identity::is_reserved;
 use crate::time::Span;
-use crate::user_info::{FailureMode, Lifetimes, PathTemplate, UserInfoSource, WHOLE_REPLY_CLAIM};
+use crate::user_info::{
+    FailureMode, Lifetimes, PathTemplate, UserClaimNames, UserInfoSource, WHOLE_REPLY_CLAIM,
+};
 
 /// The services by name; `None` for one that cannot be accepted.
 pub type Services = BTreeMap<String, Option<Rc<Service>>>;
@@ -115,10 +117,12 @@ pub fn user_info(
         })
     });
     let forward_token = fields.or("forward_token", false, Node::flag);
+    // Here `null` says something: that the reply need not name its user.
+    let is_waived = fields.node().member("subject_pointer").is_some_and(|it| it.value().is_null());
     let subject_pointer = fields.or("subject_pointer", "/sub".to_owned(), pointer);
     let claims = fields.or("claims", Vec::new(), |node| {
         node.entries(|name, value| {
-            if RESERVED_CLAIMS.contains(&name) {
+            if is_reserved(name) {
                 return value.reject_as(
                     format_args!("the claim {name}, which the gateway decides"),
                     "names of other claims",
@@ -147,13 +151,16 @@ pub fn user_info(
     fields.finish()?;
     let default = || (Lifetimes::default(), DEFAULT_ENTRIES as usize, DEFAULT_BYTES as usize);
     let (lifetimes, max_entries, max_bytes) = cache?.unwrap_or_else(default);
+    subject_pointer.as_ref()?;
+    let claims = claims?;
     let source = UserInfoSource {
         service: service?,
         path: path?,
         headers: headers?,
         forward_token: forward_token?,
-        subject_pointer: subject_pointer?,
-        claims: claims?,
+        subject_pointer: subject_pointer.filter(|_| !is_waived),
+        names: UserClaimNames::of(&claims),
+        claims,
         required: required?,
         header_claims: Vec::new(),
         failure_mode: failure_mode?,

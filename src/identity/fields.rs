@@ -6,9 +6,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::{Authenticated, MintError};
-use crate::consumer::Consumer;
+use crate::consumer::{Consumer, TakenNames};
 use crate::http::{HeaderName, header_text};
 use crate::token::{ClaimPath, text_of};
+use crate::user_info::UserClaimNames;
 use crate::verdict::SetField;
 
 /// Which claims become headers: `claim_to_headers` in the configuration, and
@@ -17,7 +18,38 @@ use crate::verdict::SetField;
 pub struct IdentityHeaders {
     /// The configured ones.
     pub claims: Vec<ClaimHeader>,
+    /// The names of configured consumers, which nobody else is called by.
+    pub taken: TakenNames,
     names: KongNames,
+}
+
+/// What is said of a token's owner.
+#[derive(Clone, Copy)]
+pub(super) struct Said<'a> {
+    /// The claims of the identity token.
+    pub own: &'a Map<String, Value>,
+    /// Those of them that are from user info, where it was asked.
+    pub by_user: Option<&'a Map<String, Value>>,
+    /// The names of these.
+    pub names: &'a UserClaimNames,
+}
+
+impl<'a> Said<'a> {
+    /// The claim that `path` leads to; in user info alone, if that decides it.
+    fn find(self, path: &ClaimPath) -> Option<&'a Value> {
+        if self.names.decide(path) { path.find(self.by_user?) } else { path.find(self.own) }
+    }
+
+    /// What a user is called who is no configured consumer: as user info says, if
+    /// it says that of users at all.
+    fn username(self, public: &'a Map<String, Value>) -> Option<&'a str> {
+        let is_decided = |name: &&str| self.names.decide(&ClaimPath::dotted(name));
+        if USERNAME_CLAIMS.iter().any(is_decided) {
+            return USERNAME_CLAIMS.into_iter().find_map(|name| text_of(self.by_user?, name));
+        }
+        let own = |name| text_of(self.own, name).or_else(|| text_of(public, name));
+        USERNAME_CLAIMS.into_iter().find_map(own)
+    }
 }
 
 /// A header that holds a claim.
@@ -36,7 +68,8 @@ pub struct ClaimHeader {
 pub enum FieldFormat {
     /// Text as it is, numbers and booleans as JSON writes them, lists as `Csv`.
     Text,
-    /// The elements separated by commas; a comma in one is percent-encoded.
+    /// The elements separated by commas; a comma in one is percent-encoded. What is
+    /// no list is one element.
     Csv,
     /// JSON.
     Json,
@@ -73,7 +106,7 @@ impl IdentityHeaders {
             credential: name("x-credential-identifier")?,
             anonymous: name("x-anonymous-consumer")?,
         };
-        Some(Self { claims, names })
+        Some(Self { claims, taken: TakenNames::default(), names })
     }
 
     /// Every header that may be set, beside the identity token's.
@@ -90,9 +123,9 @@ impl IdentityHeaders {
         header: &HeaderName,
         token: &str,
         who: &Authenticated,
-        claims: &Map<String, Value>,
+        said: Said<'_>,
     ) -> Result<Vec<SetField>, MintError> {
-        let subject = who.token().subject();
+        let subject = who.token().unique_subject();
         let mut fields = vec![(header.clone(), Box::from(token.as_bytes()))];
         let mut put = |name: &HeaderName, claim: &str, value: Option<&str>| {
             let Some(value) = value else { return Ok(()) };
@@ -116,16 +149,17 @@ impl IdentityHeaders {
             }
             None => {
                 let public = who.token().claims().members();
-                let name = USERNAME_CLAIMS
-                    .into_iter()
-                    .find_map(|name| text_of(claims, name).or_else(|| text_of(&public, name)));
+                let TakenNames { usernames, custom_ids, credentials } = &self.taken;
+                let name = said.username(&public).filter(|name| !usernames.holds(name));
                 put(&self.names.username, "preferred_username", name)?;
-                put(&self.names.custom_id, "sub", Some(subject))?;
-                put(&self.names.credential, "sub", Some(subject))?;
+                let custom_id = Some(subject).filter(|subject| !custom_ids.holds(subject));
+                put(&self.names.custom_id, "sub", custom_id)?;
+                let credential = Some(subject).filter(|subject| !credentials.holds(subject));
+                put(&self.names.credential, "sub", credential)?;
             }
         }
         for claim in &self.claims {
-            let value = claim.path.find(claims);
+            let value = said.find(&claim.path);
             if let Some(text) = value.and_then(|value| claim.format.write(value).transpose()) {
                 let text = text.map_err(|_| MintError::Unprintable(claim.path.to_string()))?;
                 fields.push((claim.name.clone(), text.into_bytes().into()));
@@ -170,6 +204,7 @@ impl FieldFormat {
                 let words: Vec<_> = items.iter().map(plain).collect();
                 csv(words.iter().map(String::as_str))?
             }
+            (Self::Csv, value) => csv(std::iter::once(plain(value).as_str()))?,
             (_, value) => header_text(&plain(value)).map_err(unprintable)?,
         };
         Ok(Some(text).filter(|text| !text.is_empty()))
@@ -223,6 +258,9 @@ mod tests {
             ("list", Csv, json!(["a,b", "c", 1]), Some("a%2Cb,c,1")),
             ("empty list", Csv, json!([]), None),
             ("single as list", Csv, json!("a"), Some("a")),
+            ("a comma in a single one", Csv, json!("a,b"), Some("a%2Cb")),
+            ("a comma in an object", Csv, json!({"a": 1, "b": 2}), Some(r#"{"a":1%2C"b":2}"#)),
+            ("a comma in a text", Text, json!("a,b"), Some("a,b")),
             ("JSON", Json, json!({"a": "é"}), Some(r#"{"a":"%C3%A9"}"#)),
             ("JSON escapes controls", Json, json!("a\r\nb"), Some(r#""a\r\nb""#)),
             (

@@ -15,6 +15,7 @@ use jwt_compact::Claims as JwtClaims;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use self::fields::Said;
 pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders, USERNAME_CLAIMS};
 pub use self::keys::{IdentityKey, IdentityKeys, JwksDocument, ScheduleGap};
 use self::transaction::TXN_TOKEN_TYPE;
@@ -25,13 +26,13 @@ use crate::json;
 use crate::keys::{Crypto, SignError};
 use crate::revocation::Unrevoked;
 use crate::time::{Period, Span, UnixTime};
-use crate::token::{Verified, text_of};
-use crate::user_info::UserInfo;
+use crate::token::{ClaimPath, Verified, text_of};
+use crate::user_info::{UserClaimNames, UserInfo};
 use crate::verdict::SetField;
 
 /// Claims that the gateway alone decides; configuration and user info cannot
 /// name them.
-pub const RESERVED_CLAIMS: [&str; 16] = [
+pub const RESERVED_CLAIMS: [&str; 17] = [
     "iss",
     "sub",
     "aud",
@@ -46,9 +47,17 @@ pub const RESERVED_CLAIMS: [&str; 16] = [
     "enrichment",
     "cnf",
     "act",
+    "origin",
     "txn",
     "tctx",
 ];
+
+/// Whether the gateway alone decides the claim `name`, or one that it could be
+/// taken for: `consumer.id` leads to the member `id` of `consumer` too.
+pub fn is_reserved(name: &str) -> bool {
+    let first = name.split('.').next().unwrap_or_default();
+    RESERVED_CLAIMS.iter().any(|reserved| *reserved == name || *reserved == first)
+}
 
 /// An identity token is not reused in its last seconds: it has to reach the
 /// last service of a chain of calls.
@@ -111,10 +120,15 @@ pub struct Minter {
     pub issuer: String,
     /// `aud`; more than one becomes a list.
     pub audiences: Vec<String>,
-    /// Claims of the public token to copy.
-    pub copy: Vec<String>,
+    /// Claims of the public token to copy, under the names they are given there.
+    pub copy: Vec<ClaimPath>,
     /// Claims with fixed values.
     pub set: Map<String, Value>,
+    /// Claims that user info decides, whatever else says so.
+    pub user_claims: UserClaimNames,
+    /// Where the public token is from, by position of its provider; of one
+    /// provider alone nothing is said.
+    pub origins: Vec<String>,
     /// The keys to sign with.
     pub keys: IdentityKeys,
     /// The plain-text headers beside the token.
@@ -188,6 +202,8 @@ pub enum MintError {
         /// The most that is configured.
         limit: usize,
     },
+    /// The public token has ended, be it within the clock skew.
+    Ended(UnixTime),
 }
 
 impl std::fmt::Display for MintError {
@@ -195,6 +211,7 @@ impl std::fmt::Display for MintError {
         match self {
             Self::NoKey => f.write_str("no signing key is in use: see sign_from and retire_at"),
             Self::Sign(error) => error.fmt(f),
+            Self::Ended(exp) => write!(f, "the public token has ended at {exp}"),
             Self::Unprintable(claim) => {
                 write!(f, "claim {claim:?} has control characters, which no header can carry")
             }
@@ -221,6 +238,9 @@ impl Minter {
         nonce: &[u8],
         now: UnixTime,
     ) -> Result<Identity, MintError> {
+        if let Some(exp) = who.token.ended(now) {
+            return Err(MintError::Ended(exp));
+        }
         let key = self.keys.signing(now).ok_or(MintError::NoKey)?;
         let expires = now.plus(self.keys.ttl());
         let expires = who.token.expires().map_or(expires, |exp| exp.min(expires));
@@ -237,7 +257,8 @@ impl Minter {
                 sign(TXN_TOKEN_TYPE, &claims)?
             }
         };
-        let fields = self.headers.render(&self.header, &token, who, &claims)?;
+        let said = Said { own: &claims, by_user: enrichment.claims(), names: &self.user_claims };
+        let fields = self.headers.render(&self.header, &token, who, said)?;
         let of_field = |(name, value): &SetField| name.as_str().len().saturating_add(value.len());
         self.check_size(fields.iter().map(of_field).fold(0, usize::saturating_add))?;
 
@@ -271,8 +292,9 @@ impl Minter {
     fn claims(&self, who: &Authenticated, enrichment: &Enrichment, id: &str) -> Map<String, Value> {
         let public = who.token.claims().members();
         let mut claims = Map::new();
+        let copied = self.copy.iter().filter(|path| !self.user_claims.decide(path));
         let copied =
-            self.copy.iter().filter_map(|name| Some((name.clone(), public.get(name)?.clone())));
+            copied.filter_map(|path| Some((path.to_string(), path.find(&public)?.clone())));
         claims.extend(copied);
         claims.extend(self.set.clone());
         match enrichment {
@@ -286,7 +308,10 @@ impl Minter {
         };
         claims.insert("iss".into(), self.issuer.as_str().into());
         claims.insert("aud".into(), audience);
-        claims.insert("sub".into(), who.token.subject().into());
+        claims.insert("sub".into(), who.token.unique_subject().into());
+        if let Some(origin) = self.origin(who, &public) {
+            claims.insert("origin".into(), origin);
+        }
         claims.insert("jti".into(), id.into());
         if let Some(client) = text_of(&public, "azp").or_else(|| text_of(&public, "client_id")) {
             claims.insert("client_id".into(), client.into());
@@ -313,6 +338,16 @@ impl Minter {
         }
         claims
     }
+
+    /// Whose user it is, where there are several providers.
+    fn origin(&self, who: &Authenticated, public: &Map<String, Value>) -> Option<Value> {
+        let provider = self.origins.get(who.token.provider().0)?;
+        // The key of a credential is no issuer.
+        let issuer = public.get("iss").filter(|_| who.token.credential().is_none());
+        let members = [("iss", issuer.cloned()), ("provider", Some(provider.as_str().into()))];
+        let member = |(name, value): (&str, Option<Value>)| Some((name.to_owned(), value?));
+        Some(Value::Object(json::object(members.into_iter().filter_map(member))))
+    }
 }
 
 fn sign(
@@ -325,9 +360,7 @@ fn sign(
 ) -> Result<String, MintError> {
     let mut claims = JwtClaims::new(claims);
     claims.issued_at = date(now);
-    // A token taken within the clock skew is over already: what is minted for it
-    // is valid at its last moment, for verifiers with a skew as well.
-    claims.not_before = date(now.min(expires));
+    claims.not_before = date(now);
     claims.expiration = date(expires);
     key.key.mint(crypto, &key.id, typ, &claims).map_err(MintError::Sign)
 }

@@ -16,7 +16,7 @@ use crate::metrics::{Cache, CacheUse};
 use crate::rules::Requirements;
 use crate::session::Session;
 use crate::time::UnixTime;
-use crate::token::Rejection;
+use crate::token::{ClaimPath, Rejection};
 use crate::user_info::{Cached, FailureMode, UserInfoAnswer, UserKey};
 
 impl Gateway {
@@ -36,6 +36,10 @@ impl Gateway {
             self.authorize_user(identity.enrichment(), requirements)?;
             return Ok(identity);
         }
+        // The service is not asked about a user for whom nothing can be minted.
+        if let Some(exp) = who.token().ended(now) {
+            return Err(Rejection::Expired { exp, now }.into());
+        }
         let enrichment = self.enrich(attempt, who, token)?;
         self.authorize_user(&enrichment, requirements)?;
         let (context, nonce) = (self.request_context(attempt.head), self.nonce(now));
@@ -48,6 +52,7 @@ impl Gateway {
                 }
                 Ok(identity)
             }
+            Err(MintError::Ended(exp)) => Err(Rejection::Expired { exp, now }.into()),
             Err(MintError::Unprintable(claim)) => Err(Rejection::ClaimMismatch(claim).into()),
             Err(error) => {
                 self.log.push(LogLine::not_minted(&error));
@@ -67,8 +72,8 @@ impl Gateway {
         }
     }
 
-    pub(super) fn provided_by_user_info(&self, claim: &str) -> bool {
-        self.user_info.as_ref().is_some_and(|source| source.provides(claim))
+    pub(super) fn decided_by_user_info(&self, claim: &ClaimPath) -> bool {
+        self.user_info.as_ref().is_some_and(|source| source.names.decide(claim))
     }
 
     pub(super) fn authorize_token(
@@ -76,7 +81,7 @@ impl Gateway {
         who: &Authenticated,
         requirements: &Requirements,
     ) -> Result<(), Denial> {
-        let from_user_info = |claim: &str| self.provided_by_user_info(claim);
+        let from_user_info = |claim: &ClaimPath| self.decided_by_user_info(claim);
         requirements.check_token(who.token(), who.consumer().map(Rc::as_ref), from_user_info)
     }
 
@@ -85,7 +90,7 @@ impl Gateway {
         enrichment: &Enrichment,
         requirements: &Requirements,
     ) -> Result<(), Denial> {
-        let from_user_info = |claim: &str| self.provided_by_user_info(claim);
+        let from_user_info = |claim: &ClaimPath| self.decided_by_user_info(claim);
         match enrichment {
             Enrichment::NotConfigured => Ok(()),
             Enrichment::Known(info, _) => requirements.check_claims(info.claims(), from_user_info),

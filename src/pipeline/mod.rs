@@ -267,7 +267,7 @@ impl Gateway {
         self.authorize_token(session.who(), &endpoint.requires)?;
         // The user is asked about only if that decides something: a user service
         // that is down is no time to be unable to lock somebody out.
-        if endpoint.requires.asks_user_info(|claim| self.provided_by_user_info(claim)) {
+        if endpoint.requires.asks_user_info(|claim| self.decided_by_user_info(claim)) {
             let enrichment = self.enrich(attempt, session.who(), &token)?;
             self.authorize_user(&enrichment, &endpoint.requires)?;
         }

@@ -458,7 +458,7 @@ fn answer(reply: &CalloutReply) -> Result<&Answer, FetchError> {
 }
 
 fn read_keys(text: &[u8], own: &[VerifyingKey]) -> Result<(KeySet, Vec<SkippedKey>), FetchError> {
-    let document = json::parse(text).map_err(FetchError::Json)?;
+    let document = json::parse_present(text).map_err(FetchError::Json)?;
     KeySet::from_jwks_without(&document, Origin::Remote, own).map_err(FetchError::Keys)
 }
 

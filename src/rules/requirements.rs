@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::Anonymous;
 use crate::consumer::Consumer;
 use crate::denial::Denial;
-use crate::token::{ClaimRule, ClaimTest, ProviderId, Verified};
+use crate::token::{ClaimPath, ClaimRule, ClaimTest, ProviderId, Verified};
 
 /// What a rule asks of a token and its consumer. Empty lists ask nothing.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl Requirements {
         &self,
         token: &Verified,
         consumer: Option<&Consumer>,
-        from_user_info: impl Fn(&str) -> bool,
+        from_user_info: impl Fn(&ClaimPath) -> bool,
     ) -> Result<(), Denial> {
         if !self.providers.is_empty() && !self.providers.contains(&token.provider()) {
             return Err(Denial::ClaimForbidden("iss".into()));
@@ -63,8 +63,7 @@ impl Requirements {
             return Err(Denial::InsufficientScope(self.scopes_any.clone()));
         }
         self.check_consumer(consumer)?;
-        let mut by_token =
-            self.claims.iter().filter(|rule| !from_user_info(rule.path.first())).peekable();
+        let mut by_token = self.claims.iter().filter(|rule| !from_user_info(&rule.path)).peekable();
         if by_token.peek().is_none() {
             return Ok(());
         }
@@ -88,16 +87,16 @@ impl Requirements {
     pub fn check_claims(
         &self,
         user_claims: &Map<String, Value>,
-        from_user_info: impl Fn(&str) -> bool,
+        from_user_info: impl Fn(&ClaimPath) -> bool,
     ) -> Result<(), Denial> {
-        let by_user = self.claims.iter().filter(|rule| from_user_info(rule.path.first()));
+        let by_user = self.claims.iter().filter(|rule| from_user_info(&rule.path));
         check_all(by_user, |rule| rule.path.find(user_claims))
     }
 
     /// Whether any claim that comes from user info is asked about, be it only
     /// for its absence.
-    pub fn asks_user_info(&self, from_user_info: impl Fn(&str) -> bool) -> bool {
-        self.claims.iter().any(|rule| from_user_info(rule.path.first()))
+    pub fn asks_user_info(&self, from_user_info: impl Fn(&ClaimPath) -> bool) -> bool {
+        self.claims.iter().any(|rule| from_user_info(&rule.path))
     }
 }
 

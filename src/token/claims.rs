@@ -47,7 +47,9 @@ impl Claims {
     /// section 4.2), else `scp` or `scopes`, as a list or separated by spaces.
     pub fn scopes(&self) -> Vec<String> {
         let members = self.members();
-        let claim = ["scope", "scp", "scopes"].into_iter().find_map(|name| members.get(name));
+        let claim = ["scope", "scp", "scopes"]
+            .into_iter()
+            .find_map(|name| members.get(name).filter(|value| !value.is_null()));
         let words: Vec<&str> = match claim {
             Some(Value::String(text)) => text.split(' ').collect(),
             Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
@@ -88,57 +90,81 @@ pub fn text_of<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a st
 /// A NumericDate (RFC 7519 section 2), or that there is none. A claim that is
 /// there but no such date is an error, never absent.
 pub fn numeric_date(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixTime>, NotADate> {
-    let Some(value) = claims.get(name) else { return Ok(None) };
-    let seconds = value.as_f64().ok_or(NotADate)?;
-    UnixTime::from_numeric_date(seconds).map(Some).ok_or(NotADate)
+    match claims.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Number(seconds)) => {
+            UnixTime::from_numeric_date(seconds).map(Some).ok_or(NotADate)
+        }
+        Some(_) => Err(NotADate),
+    }
 }
 
 /// A claim that should be a NumericDate and is not.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotADate;
 
-/// The way to a claim: member names, outermost first.
+/// How a claim is named, wherever one is.
+///
+/// Texts with dots are ambiguous, since claims named by a URL hold dots: `a.b` is
+/// the member `a.b` if there is one, else the member `b` of `a`. A list of member
+/// names and a JSON pointer (RFC 6901) say it exactly. `null` is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimPath {
+    /// Member names, outermost first; never empty.
     names: Vec<String>,
-    /// The same as one name.
-    dotted: String,
+    /// The same as the name of one member, which is tried first.
+    whole: Option<String>,
 }
 
 impl ClaimPath {
-    /// A path of member names; `None` when there are none.
+    /// A path of exactly these member names; `None` when there are none.
     pub fn new(names: Vec<String>) -> Option<Self> {
-        let dotted = names.join(".");
-        (!names.is_empty()).then_some(Self { names, dotted })
+        (!names.is_empty()).then_some(Self { names, whole: None })
+    }
+
+    /// A path as a text has it: a JSON pointer if it starts with `/`, else a name
+    /// in which dots may lead into objects.
+    pub fn parse(text: &str) -> Option<Self> {
+        let Some(pointer) = text.strip_prefix('/') else {
+            return (!text.is_empty()).then(|| Self::dotted(text));
+        };
+        let is_escaped = |name: &str| name.split('~').skip(1).all(|it| it.starts_with(['0', '1']));
+        let names: Vec<_> = pointer.split('/').collect();
+        if !names.iter().all(|name| is_escaped(name)) {
+            return None;
+        }
+        Self::new(names.iter().map(|name| name.replace("~1", "/").replace("~0", "~")).collect())
     }
 
     /// A path written as one name, with `.` between members.
-    ///
-    /// Claims named by a URL hold dots, so a claim of exactly that name is
-    /// taken first; see [`ClaimPath::find`].
     pub fn dotted(text: &str) -> Self {
-        Self { names: text.split('.').map(str::to_owned).collect(), dotted: text.to_owned() }
+        Self { names: text.split('.').map(str::to_owned).collect(), whole: Some(text.to_owned()) }
     }
 
     /// The claim that the path leads to.
     pub fn find<'a>(&self, members: &'a Map<String, Value>) -> Option<&'a Value> {
-        if let Some(value) = members.get(&self.dotted) {
-            return Some(value);
-        }
-        let (first, rest) = self.names.split_first()?;
-        let start = members.get(first)?;
-        rest.iter().try_fold(start, |value, name| value.as_object()?.get(name))
+        let whole = self.whole.as_ref().and_then(|whole| members.get(whole));
+        whole.filter(|value| !value.is_null()).or_else(|| {
+            let (first, rest) = self.names.split_first()?;
+            let start = members.get(first)?;
+            let found = rest.iter().try_fold(start, |value, name| value.as_object()?.get(name));
+            found.filter(|value| !value.is_null())
+        })
     }
 
-    /// The outermost member's name.
-    pub fn first(&self) -> &str {
-        self.names.first().map_or("", String::as_str)
+    /// Whether the path leads to, or into, a member of which `is_member` is true.
+    pub fn starts_at(&self, is_member: impl Fn(&str) -> bool) -> bool {
+        self.whole
+            .as_deref()
+            .into_iter()
+            .chain(self.names.first().map(String::as_str))
+            .any(is_member)
     }
 }
 
 impl fmt::Display for ClaimPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.dotted)
+        f.write_str(&self.names.join("."))
     }
 }
 
@@ -172,11 +198,15 @@ impl ClaimRule {
             (_, None) => false,
             (ClaimTest::Present, Some(_)) => true,
             (ClaimTest::AnyOf(accepted), Some(Value::Array(items))) => {
-                items.iter().any(|value| accepted.contains(value))
+                items.iter().any(|value| is_one_of(value, accepted))
             }
-            (ClaimTest::AnyOf(accepted), Some(value)) => accepted.contains(value),
+            (ClaimTest::AnyOf(accepted), Some(value)) => is_one_of(value, accepted),
         }
     }
+}
+
+fn is_one_of(value: &Value, accepted: &[Value]) -> bool {
+    accepted.iter().any(|accepted| json::is_same(value, accepted))
 }
 
 #[cfg(test)]
@@ -201,7 +231,7 @@ mod tests {
             ("whole", json!(1_700_000_000), Ok(Some(UnixTime::from_secs(1_700_000_000)))),
             ("fraction", json!(1.5), Ok(Some(UnixTime::from_millis(1500)))),
             ("text", json!("1700000000"), Err(NotADate)),
-            ("null", Value::Null, Err(NotADate)),
+            ("null", Value::Null, Ok(None)),
             ("boolean", json!(true), Err(NotADate)),
             ("too large", json!(1e300), Err(NotADate)),
         ] {
@@ -245,7 +275,10 @@ mod tests {
 
     #[test]
     fn paths() {
-        let value = json!({"a": {"b": [1]}, "https://acme.example/t": "x", "a.c": 2});
+        let value = json!({
+            "a": {"b": [1], "c": 3, "n": null, "e.f": 4}, "https://acme.example/t": "x", "a.c": 2,
+            "a.b": null, "x/y": {"~": 5}, "null": null,
+        });
         let members = value.as_object().unwrap();
         for (path, expected) in [
             ("a.b", Some(json!([1]))),
@@ -253,8 +286,25 @@ mod tests {
             ("a.c", Some(json!(2))),
             ("a.b.c", None),
             ("b", None),
+            ("a.n", None),
+            ("null", None),
+            ("a.e.f", None),
+            ("/a/c", Some(json!(3))),
+            ("/a.c", Some(json!(2))),
+            ("/a/e.f", Some(json!(4))),
+            ("/x~1y/~0", Some(json!(5))),
+            ("/a/b/0", None),
         ] {
-            assert_eq!(ClaimPath::dotted(path).find(members), expected.as_ref(), "{path}");
+            let found = ClaimPath::parse(path).unwrap();
+            assert_eq!(found.find(members), expected.as_ref(), "{path}");
+        }
+        let listed = |names: &[&str]| {
+            ClaimPath::new(names.iter().map(|&name| name.to_owned()).collect()).unwrap()
+        };
+        assert_eq!(listed(&["a", "c"]).find(members), Some(&json!(3)));
+        assert_eq!(listed(&["a.c"]).find(members), Some(&json!(2)));
+        for malformed in ["", "/a~", "/a~2"] {
+            assert_eq!(ClaimPath::parse(malformed), None, "{malformed}");
         }
     }
 
@@ -267,6 +317,8 @@ mod tests {
             ("one of a list", any(json!("a")), Some(json!(["b", "a"])), true),
             ("none of a list", any(json!("a")), Some(json!(["b"])), false),
             ("number is not text", any(json!(1)), Some(json!("1")), false),
+            ("a number by its value", any(json!(3)), Some(json!(3.0)), true),
+            ("a long number", any(json!(10_u64.pow(18))), Some(json!(1e18)), true),
             ("not there at all", any(json!("a")), None, false),
             ("present", ClaimTest::Present, Some(json!("x")), true),
             ("an empty list is present", ClaimTest::Present, Some(json!([])), true),

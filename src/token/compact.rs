@@ -119,8 +119,14 @@ fn split(text: &[u8]) -> Result<[&[u8]; 4], Malformed> {
     }
 }
 
+/// A header keeps the members that are `null`: of some the name alone counts.
 fn object(part: Part, text: &[u8]) -> Result<Map<String, Value>, Malformed> {
-    json::parse_object(&decode(part, text)?).map_err(|_| Malformed::NotJsonObject(part))
+    let text = decode(part, text)?;
+    let object = match part {
+        Part::Header => json::parse_whole_object(&text),
+        Part::Payload | Part::Signature => json::parse_object(&text),
+    };
+    object.map_err(|_| Malformed::NotJsonObject(part))
 }
 
 /// Base64url without padding and white space, the unused bits zero (RFC 7515

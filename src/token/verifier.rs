@@ -44,6 +44,8 @@ pub struct Provider {
     /// Whether a token bound to a key of the client (`cnf`) is accepted without
     /// proof of that key.
     pub accept_unbound: bool,
+    /// Whether its name is put before `sub`, which other providers may use too.
+    pub names_subjects: bool,
 }
 
 /// By what a provider's tokens are known, and so what they prove.
@@ -78,6 +80,7 @@ pub struct Verified {
     credential: Option<String>,
     claims: Claims,
     subject: String,
+    unique_subject: Option<String>,
     scopes: Vec<String>,
     expires: Option<UnixTime>,
     usable_until: Option<UnixTime>,
@@ -105,6 +108,12 @@ impl Verified {
         &self.subject
     }
 
+    /// The subject as services know it: different for different users, whoever
+    /// issued their tokens, if the configuration says so.
+    pub fn unique_subject(&self) -> &str {
+        self.unique_subject.as_deref().unwrap_or(&self.subject)
+    }
+
     /// The scopes, see [`Claims::scopes`].
     pub fn scopes(&self) -> &[String] {
         &self.scopes
@@ -113,6 +122,12 @@ impl Verified {
     /// `exp`.
     pub const fn expires(&self) -> Option<UnixTime> {
         self.expires
+    }
+
+    /// Its `exp`, if it has passed, clock skew or not: what is minted for the
+    /// token would be over. In whole seconds, as the minted `exp` is.
+    pub fn ended(&self, now: UnixTime) -> Option<UnixTime> {
+        self.expires.filter(|exp| exp.as_secs() <= now.as_secs())
     }
 
     /// Whether it is still accepted `now`, clock skew included.
@@ -390,6 +405,7 @@ impl Provider {
         Ok(Verified {
             provider: id,
             credential,
+            unique_subject: self.names_subjects.then(|| format!("{}:{subject}", self.name)),
             subject,
             scopes: claims.scopes(),
             expires,

@@ -19,7 +19,7 @@ use crate::http::HeaderName;
 use crate::json::{self, JsonError};
 use crate::secret::Secret;
 use crate::time::{Span, UnixTime};
-use crate::token::{ClaimPath, Rejection, Verified};
+use crate::token::{ClaimPath, ProviderId, Rejection, Verified};
 
 /// How to ask for a user and what to keep of the answer: `user_info` in the
 /// configuration.
@@ -34,11 +34,13 @@ pub struct UserInfoSource {
     /// Whether to send the public token as bearer token (OpenID Connect Core
     /// section 5.3.1).
     pub forward_token: bool,
-    /// Where the reply names its user.
-    pub subject_pointer: String,
+    /// Where the reply must name its user; `None` where it need not.
+    pub subject_pointer: Option<String>,
     /// Identity claims to take from the reply, by JSON pointer (RFC 6901); when
     /// there are none, the whole reply becomes the claim `user`.
     pub claims: Vec<(String, String)>,
+    /// The names of the claims that are taken from it.
+    pub names: UserClaimNames,
     /// Identity claims that the reply must fill.
     pub required: Vec<String>,
     /// Identity claims that become headers, which control characters cannot.
@@ -83,6 +85,7 @@ impl Default for Lifetimes {
 /// the answer must be about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UserKey {
+    provider: ProviderId,
     path: Secret<String>,
     token: Option<Secret<String>>,
     subject: Secret<String>,
@@ -94,6 +97,28 @@ impl UserKey {
         let token = self.token.as_ref().map_or(0, |token| token.expose().len());
         let texts = [self.path.expose().len(), self.subject.expose().len(), token];
         texts.into_iter().fold(0, usize::saturating_add)
+    }
+}
+
+/// Names of the identity claims that come from user info.
+///
+/// They are decided there alone: where the reply has none, the token's claim of
+/// the same name does not take its place.
+#[derive(Clone, Debug, Default)]
+pub struct UserClaimNames(Rc<[String]>);
+
+impl UserClaimNames {
+    /// The names of these claims, or of the one that holds the whole reply.
+    pub fn of(claims: &[(String, String)]) -> Self {
+        match claims {
+            [] => Self(Rc::new([WHOLE_REPLY_CLAIM.to_owned()])),
+            claims => Self(claims.iter().map(|(name, _)| name.clone()).collect()),
+        }
+    }
+
+    /// Whether user info decides the claim that `path` leads to.
+    pub fn decide(&self, path: &ClaimPath) -> bool {
+        path.starts_at(|name| self.0.iter().any(|own| own == name))
     }
 }
 
@@ -124,6 +149,7 @@ impl UserInfoSource {
         })?;
         let token_text = self.forward_token.then(|| String::from_utf8_lossy(text).into_owned());
         Ok(UserKey {
+            provider: token.provider(),
             path: Secret::new(path),
             token: token_text.map(Secret::new),
             subject: Secret::new(token.subject().to_owned()),
@@ -164,9 +190,12 @@ impl UserInfoSource {
     fn read_user(&self, answer: &Answer, subject: &str) -> Result<UserInfoAnswer, UserInfoFailure> {
         let reply = json::parse_object(&answer.body).map_err(UserInfoFailure::Json)?;
         let reply = Value::Object(reply);
-        let named = reply.pointer(&self.subject_pointer);
-        if named.is_some_and(|named| named.as_str() != Some(subject)) {
-            return Err(UserInfoFailure::AnotherUser);
+        if let Some(pointer) = &self.subject_pointer {
+            match reply.pointer(pointer) {
+                Some(Value::String(named)) if named == subject => {}
+                Some(_) => return Err(UserInfoFailure::AnotherUser),
+                None => return Err(UserInfoFailure::NoSubject(pointer.clone())),
+            }
         }
         let claims = self.map(reply);
         for name in &self.required {
@@ -190,14 +219,6 @@ impl UserInfoSource {
             Some((name.clone(), reply.pointer(pointer)?.clone()))
         };
         json::object(self.claims.iter().filter_map(filled))
-    }
-
-    /// Whether the identity claim `name` comes from user info.
-    pub fn provides(&self, name: &str) -> bool {
-        match self.claims.as_slice() {
-            [] => name == WHOLE_REPLY_CLAIM,
-            claims => claims.iter().any(|(claim, _)| claim == name),
-        }
     }
 
     /// Until when an answer to a token that is valid until `token_end` is
@@ -253,6 +274,8 @@ pub enum UserInfoFailure {
     Json(JsonError),
     /// The reply is about somebody else.
     AnotherUser,
+    /// The reply does not say whom it is about; where it should.
+    NoSubject(String),
     /// A required claim is not in the reply.
     Missing(String),
     /// A claim for a header has control characters.
@@ -266,6 +289,9 @@ impl fmt::Display for UserInfoFailure {
             Self::Status(status) => write!(f, "status {status}"),
             Self::Json(error) => write!(f, "not acceptable JSON: {error}"),
             Self::AnotherUser => f.write_str("the reply is about another user"),
+            Self::NoSubject(pointer) => {
+                write!(f, "the reply has no subject at {pointer:?}: see subject_pointer")
+            }
             Self::Missing(claim) => write!(f, "the reply has no value for claim {claim:?}"),
             Self::ControlCharacter(claim) => {
                 write!(f, "claim {claim:?} has control characters, which no header can carry")

@@ -38,7 +38,7 @@ impl PathTemplate {
                 return None;
             }
             parts.push(Part::Text(before.to_owned()));
-            parts.push(Part::Claim(ClaimPath::dotted(claim)));
+            parts.push(Part::Claim(ClaimPath::parse(claim)?));
             rest = after;
         }
         if rest.contains('}') {
@@ -61,7 +61,7 @@ impl PathTemplate {
                 Part::Claim(claim) => claim,
             };
             let text = match claim.find(&members) {
-                None | Some(Value::Null) => return Err(TemplateError::Missing(claim.to_string())),
+                None => return Err(TemplateError::Missing(claim.to_string())),
                 Some(Value::String(text)) => path_segment(text),
                 Some(Value::Number(number)) => path_segment(&number.to_string()),
                 Some(_) => None,

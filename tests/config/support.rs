@@ -70,7 +70,7 @@ pub fn complete() -> Value {
             "claim": ["azp", "client_id", "iss"],
             "entries": [
                 {"key": "web", "id": "5c0c", "username": "web-app", "custom_id": "web",
-                    "groups": ["first-party"], "enabled": true},
+                    "providers": ["shop"], "groups": ["first-party"], "enabled": true},
             ],
             "optional": false,
             "anonymous": "guest",
@@ -92,6 +92,7 @@ pub fn complete() -> Value {
             "issuer": "https://gateway.shop.internal",
             "audiences": ["shop-services"],
             "ttl_seconds": 300,
+            "subject": "{provider}:{sub}",
             "claims": {"copy": ["scope", "azp"], "set": {"env": "prod"}},
             "signing_keys": [{
                 "algorithm": "ES256", "private_key": signing_key(), "kid": "one",

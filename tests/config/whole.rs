@@ -267,7 +267,13 @@ fn contradictions() {
         ),
         (
             "a consumer twice",
-            vec![("/consumers/entries", json!([{"key": "a"}, {"key": "b"}, {"key": "a"}]))],
+            vec![(
+                "/consumers/entries",
+                json!([
+                    {"key": "a", "providers": ["shop"]}, {"key": "b", "providers": ["shop"]},
+                    {"key": "a", "providers": ["legacy", "shop"]},
+                ]),
+            )],
             "$.consumers",
             "the key \"a\" twice",
             "each key once",

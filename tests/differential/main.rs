@@ -53,7 +53,7 @@ fn configuration() -> Value {
             "local_jwks": {"keys": shared_secrets()},
         }},
         "identity_token": {
-            "issuer": "https://gateway.internal", "audiences": ["services"],
+            "issuer": "https://gateway.internal", "audiences": ["services"], "subject": "{sub}",
             "signing_keys": [{"algorithm": "ES256", "private_key": own}],
         },
     })

@@ -103,7 +103,7 @@ impl Matrix {
                 ],
             },
         });
-        let gateway = Setup::of(serde_norway::to_string(&config).unwrap()).workers(1).start().await;
+        let gateway = Setup::of(config.to_string()).workers(1).start().await;
         Self { gateway, services, signer, sources, clusters }
     }
 
@@ -158,7 +158,7 @@ fn offer(path: &Path, port: u16, clusters: &[&str]) {
     };
     let resources: Vec<_> = clusters.iter().map(resource).collect();
     let new = path.with_extension("new.yaml");
-    fs::write(&new, serde_norway::to_string(&json!({"resources": resources})).unwrap()).unwrap();
+    fs::write(&new, json!({"resources": resources}).to_string()).unwrap();
     fs::rename(&new, path).unwrap();
 }
 

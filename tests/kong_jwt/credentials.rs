@@ -275,5 +275,6 @@ fn contradictions() {
     // The issuer of another provider would take the tokens.
     let mut config = edit("/providers/shop", shop);
     put(&mut config, "/consumers/entries/0/jwt_secrets/0/key", json!("https://auth.example"));
+    put(&mut config, "/identity_token/subject", json!("{provider}:{sub}"));
     assert!(refused(&config)[0].contains("the issuer \"https://auth.example\""));
 }

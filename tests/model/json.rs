@@ -82,6 +82,18 @@ impl Json {
         value
     }
 
+    /// The same without the members that are `null`.
+    pub fn present(&self) -> Self {
+        match self {
+            Self::Object(members) => {
+                let there = members.iter().filter(|(_, value)| *value != Self::Null);
+                Self::Object(there.map(|(name, value)| (name.clone(), value.present())).collect())
+            }
+            Self::List(items) => Self::List(items.iter().map(Self::present).collect()),
+            value => value.clone(),
+        }
+    }
+
     pub fn get(&self, name: &str) -> Option<&Self> {
         let Self::Object(members) = self else { return None };
         members.iter().find(|(other, _)| other == name).map(|(_, value)| value)

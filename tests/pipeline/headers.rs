@@ -177,7 +177,8 @@ fn claims_as_headers() {
         ]);
         let mut world = World::new(&config, ENVOY);
         let step = world.get(&alice());
-        let edits = forwarded(world.answer(step, &ok(&json!({"deep": {"v": value}}))));
+        let edits =
+            forwarded(world.answer(step, &ok(&json!({"sub": "alice", "deep": {"v": value}}))));
         assert_eq!(field(&edits, "x-deep").as_deref(), expected, "{case}");
     }
 }

@@ -16,6 +16,7 @@
 )]
 
 mod browsers;
+mod claims;
 mod coalescing;
 mod counterparts;
 mod denials;
@@ -31,6 +32,7 @@ mod revocation;
 mod rules;
 mod sealed_tokens;
 mod support;
+mod two_providers;
 mod user_info;
 mod verifier;
 mod waiting;

@@ -45,7 +45,7 @@ fn a_username_from_user_info_with_control_characters_is_a_failure_of_user_info()
         ]);
         let mut world = World::new(&config, ENVOY);
         let step = world.get(&alice());
-        let step = world.answer(step, &ok(&json!({"name": "a\r\nb"})));
+        let step = world.answer(step, &ok(&json!({"sub": "alice", "name": "a\r\nb"})));
         match expected {
             Some(expected) => assert_eq!(denied(step), expected, "{claim}, {mode}"),
             None => assert_eq!(field(&forwarded(step), "x-consumer-username"), None),
@@ -133,7 +133,7 @@ fn a_clock_set_back_extends_nothing() {
     let mut world = World::new(&with_users([]), ENVOY);
     let current = token(json!({}));
     let step = world.get(&current);
-    forwarded(world.answer(step, &ok(&json!({"address": {"country": "ES"}}))));
+    forwarded(world.answer(step, &ok(&json!({"sub": "alice", "address": {"country": "ES"}}))));
     world.forwarded(&current);
     world.pass(-3600);
     assert_eq!(world.denied(&current), denial(401, "token_not_yet_valid"), "not taken for granted");

@@ -8,12 +8,13 @@ fn with_rules(rules: Value) -> Value {
     let mut config = local([("/rules", rules)]);
     config["consumers"] = json!({
         "entries": [
-            {"key": "web", "username": "web-app", "groups": ["first-party", "staff"]},
-            {"key": "app", "username": "app"},
-            {"key": "gone", "username": "gone", "enabled": false},
+            {"key": "web", "username": "web-app", "providers": ["shop", "partner"], "groups": ["first-party", "staff"]},
+            {"key": "app", "username": "app", "providers": ["shop"]},
+            {"key": "gone", "username": "gone", "enabled": false, "providers": ["shop"]},
         ],
         "optional": true, "anonymous": "guest",
     });
+    config["identity_token"]["subject"] = "{sub}".into();
     config["providers"]["partner"] = json!({
         "issuer": "https://partner.example", "audiences": ["shop-api"],
         "local_jwks": {"keys": [KEY_B.jwk("b")]},
@@ -319,7 +320,7 @@ fn a_cached_identity_passes_no_rule_by_itself() {
     put(&mut config, "/user_info/cache", json!({"ttl_seconds": 60}));
     let mut world = World::new(&config, ENVOY);
     let step = world.get(&alice());
-    forwarded(world.answer(step, &ok(&json!({"address": {"country": "ES"}}))));
+    forwarded(world.answer(step, &ok(&json!({"sub": "alice", "address": {"country": "ES"}}))));
     let bearer = format!("Bearer {}", alice());
     for (path, code) in [("/scope", "insufficient_scope"), ("/claim", "claim_forbidden")] {
         let step = world.begin(head(&[(":path", path), ("authorization", &bearer)]));
@@ -376,11 +377,16 @@ fn what_the_token_decides_is_decided_before_any_callout() {
 #[test]
 fn claims_from_user_info_are_decided_when_it_is_there() {
     let rules = json!([{"match": {}, "requires": {"claims": {"country": ["ES"]}}}]);
-    let at_home = |country: &str| ok(&json!({"address": {"country": country}}));
+    let at_home = |country: &str| ok(&json!({"sub": "alice", "address": {"country": country}}));
     for (case, mode, reply, expected) in [
         ("allowed", "deny", at_home("ES"), None),
         ("another value", "deny", at_home("FR"), Some(denial(403, "claim_forbidden"))),
-        ("not in the reply", "deny", ok(&json!({})), Some(denial(403, "claim_forbidden"))),
+        (
+            "not in the reply",
+            "deny",
+            ok(&json!({"sub": "alice"})),
+            Some(denial(403, "claim_forbidden")),
+        ),
         ("no reply", "degrade", failed(), Some(denial(503, "user_info_unavailable"))),
     ] {
         let config =
@@ -403,8 +409,8 @@ fn what_is_not_known_of_a_user_is_not_absent() {
     let deny = Some(denial(403, "claim_forbidden"));
     let unavailable = Some(denial(503, "user_info_unavailable"));
     for (case, reply, expected) in [
-        ("absent", ok(&json!({})), None),
-        ("there", ok(&json!({"address": {"country": "ES"}})), deny),
+        ("absent", ok(&json!({"sub": "alice"})), None),
+        ("there", ok(&json!({"sub": "alice", "address": {"country": "ES"}})), deny),
         ("not known", failed(), unavailable),
     ] {
         let edits = [("/rules", rules.clone()), ("/user_info/failure_mode", json!("degrade"))];

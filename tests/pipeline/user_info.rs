@@ -47,6 +47,9 @@ fn failures() -> Vec<(&'static str, CalloutReply)> {
         ("not UTF-8", reply(200, b"{\"sub\":\"\xff\"}")),
         ("a member twice", reply(200, br#"{"sub":"alice","sub":"alice"}"#)),
         ("too deep", reply(200, format!("{{\"a\":{}", "[".repeat(1000)).as_bytes())),
+        ("no subject", ok(&json!({"id": "alice", "address": {"country": "ES"}}))),
+        ("no subject but null", ok(&json!({"sub": null, "address": {"country": "ES"}}))),
+        ("a number as subject", ok(&json!({"sub": 1, "address": {"country": "ES"}}))),
         ("another user", ok(&json!({"sub": "bob", "address": {"country": "ES"}}))),
         ("another user, by case", ok(&json!({"sub": "Alice", "address": {"country": "ES"}}))),
         ("a user that is no text", ok(&json!({"sub": 7, "address": {"country": "ES"}}))),
@@ -109,7 +112,7 @@ fn stale_data_serves_while_the_service_fails() {
             world.forwarded(&alice());
             world.pass(1);
             let step = world.get(&alice());
-            let fresh = json!({"address": {"country": "FR"}});
+            let fresh = json!({"sub": "alice", "address": {"country": "FR"}});
             let edits = forwarded(world.answer(step, &ok(&fresh)));
             assert_eq!(world.identity(&edits)["country"], "FR", "{case}, {mode}");
         }
@@ -424,9 +427,9 @@ fn no_more_users_are_kept_than_configured() {
         ]);
         let mut world = World::new(&config, ENVOY);
         let users: Vec<_> = (0..5).map(|n| token(json!({"sub": format!("u{n}")}))).collect();
-        for user in &users {
+        for (position, user) in users.iter().enumerate() {
             let step = world.get(user);
-            forwarded(world.answer(step, &ok(&json!({}))));
+            forwarded(world.answer(step, &ok(&json!({"sub": format!("u{position}")}))));
         }
         // The latest first, so that asking does not push out what is counted.
         let is_kept = |user: &&String| !asks(&mut world, user);

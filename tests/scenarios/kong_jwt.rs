@@ -29,6 +29,7 @@ fn plugin() -> Value {
             "jwt_secrets": [{ "key": "acme-key", "secret": SECRET }],
         }] },
         "user_info": null, "claim_to_headers": null,
+        "identity_token": { "subject": "{provider}:{sub}" },
         "errors": { "realm": null, "format": "kong" },
     })
 }
@@ -49,7 +50,7 @@ each_host!(a_consumer_of_kongs_plugin_gets_through, |host| {
         assert_eq!(request.upstream_headers(name), [value], "{name}");
     }
     let claims = identity(host, &request);
-    assert_eq!(claims["sub"], "acme-key", "the credential, not whom its holder names");
+    assert_eq!(claims["sub"], "legacy:acme-key", "the credential, not whom its holder names");
     assert_eq!(claims["consumer"]["username"], "acme");
 });
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use gatepass::config;
 use gatepass::config::convert::{ConvertError, Converted, from_kong};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::arguments::Convert;
 use crate::document::Unreadable;
@@ -38,7 +38,7 @@ pub fn run(arguments: &Convert) -> Result<Output, Failure> {
         let report = json!({ "configuration": configuration, "notes": notes.collect::<Vec<_>>() });
         return Ok(Output::new(report.to_string(), ending));
     }
-    let text = serde_norway::to_string(&configuration).unwrap_or_default();
+    let text = serde_norway::to_string(&yaml(&configuration)).unwrap_or_default();
     let notes = notes.iter().map(|note| format!("{}: {}\n", Plain(file), Plain(&note.to_string())));
     Ok(Output { text, notes: notes.collect(), ending })
 }
@@ -48,4 +48,24 @@ fn refused(file: &str, why: &dyn fmt::Display) -> Output {
     let mut output = Output::new("", Ending::Bad);
     output.notes = format!("{}: {}\n", Plain(file), Plain(&why.to_string()));
     output
+}
+
+/// A value as YAML has it: the numbers of serde_json keep their text, which other
+/// formats do not know how to write.
+fn yaml(value: &Value) -> serde_norway::Value {
+    match value {
+        Value::Null => serde_norway::Value::Null,
+        Value::Bool(flag) => (*flag).into(),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => whole.into(),
+            (None, Some(number)) => number.into(),
+            (None, None) => number.to_string().into(),
+        },
+        Value::String(text) => text.as_str().into(),
+        Value::Array(items) => serde_norway::Value::Sequence(items.iter().map(yaml).collect()),
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, value)| (name.as_str().into(), yaml(value)));
+            serde_norway::Value::Mapping(members.collect())
+        }
+    }
 }

@@ -18,7 +18,7 @@ pub fn are_acceptable(claims: &Value) -> bool {
         && claims["iss"] == "https://auth.example"
         && is_for_us
         && claims["sub"].as_str().is_some_and(|sub| !sub.is_empty() && sub.len() <= 512)
-        && seconds("exp").is_some_and(|exp| now < exp + skew && exp < 9.1e15)
+        && seconds("exp").is_some_and(|exp| now < exp && exp < 9.1e15)
         && ["nbf", "iat"].iter().all(|name| {
             claims.get(name).is_none() || seconds(name).is_some_and(|from| now >= from - skew)
         })

@@ -136,6 +136,15 @@ fn serve(settings: Settings, u: &mut Unstructured<'_>) {
     let _ = gateway.tick(now);
 }
 
+fn has_long_number(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64().is_none_or(|number| number.abs() > 9.0e15),
+        Value::Array(items) => items.iter().any(has_long_number),
+        Value::Object(members) => members.values().any(has_long_number),
+        _ => false,
+    }
+}
+
 pub fn run(data: &[u8]) {
     let u = &mut Unstructured::new(data);
     if below(u, 4) == 1 {
@@ -157,7 +166,9 @@ pub fn run(data: &[u8]) {
     }
     let document = changed(u);
     let as_json = load(document.to_string().as_bytes());
-    if let Some(members) = document.as_object().filter(|members| !members.is_empty()) {
+    let members = document.as_object().filter(|members| !members.is_empty());
+    // A struct has doubles only, and a claim's value that is rounded is refused.
+    if let Some(members) = members.filter(|_| !has_long_number(&document)) {
         let as_struct = load(&protobuf::fields(members));
         // Numbers of a struct are doubles, so texts may differ where they are shown.
         let count = |loaded: &Result<Settings, Vec<String>>| loaded.as_ref().err().map(Vec::len);

@@ -8,7 +8,7 @@ use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
 use super::claims::are_acceptable;
-use super::shapes::{below, bytes, change, one_of, rarely, value, written};
+use super::shapes::{below, bytes, change, one_of, present, rarely, value, written};
 use super::support::{HOSTS, START, World, claims, failed, field, local};
 
 const REFERENCE: &str = "tGzv3JOkF0XG5Qx2TlKWIA";
@@ -45,6 +45,7 @@ enum Said {
 impl Said {
     fn read(status: u16, body: &[u8]) -> Self {
         let object = serde_json::from_slice::<Value>(body).ok().filter(Value::is_object);
+        let object = object.map(present);
         match object.filter(|_| status == 200) {
             Some(object) if object["active"] == json!(true) => Self::Active(object),
             Some(object) if object["active"] == json!(false) => Self::Inactive,

@@ -7,7 +7,7 @@ use gatepass::gateway::Step;
 use gatepass::verdict::Verdict;
 use serde_json::{Map, Value, json};
 
-use super::shapes::{below, bytes, change, one_of, rarely, value, written};
+use super::shapes::{below, bytes, change, one_of, present, rarely, value, written};
 use super::support::{HOSTS, START, World, claims, denial, denied, head, local, token};
 
 const PATH: &str = "/.well-known/gatepass/revocations";
@@ -200,7 +200,7 @@ impl Run {
         let body = if rarely(u, 12) { bytes(u, 100) } else { written(u, &page) };
         let status = if rarely(u, 8) { u.arbitrary().unwrap_or(200) } else { 200 };
         let is_plain = status == 200 && body == page.to_string().into_bytes();
-        let read: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let read: Value = present(serde_json::from_slice(&body).unwrap_or_default());
         let answer =
             Answer { status, cache_control: None, body, fields: gatepass::http::Fields::default() };
         let now = self.world.now();
@@ -271,7 +271,7 @@ impl Run {
             ("authorization", &format!("Bearer {sender}")),
             ("content-length", &length),
         ]);
-        let read: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let read: Value = present(serde_json::from_slice(&body).unwrap_or_default());
         let is_plain = body == object.to_string().into_bytes();
         let step = match self.world.begin(request) {
             Step::Receive(submission) => {

@@ -58,6 +58,18 @@ pub fn change(u: &mut Unstructured<'_>, object: &mut Value, names: &[&str], text
     }
 }
 
+/// The same without the members that are `null`: they are absent.
+pub fn present(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let there = members.into_iter().filter(|(_, member)| !member.is_null());
+            Value::Object(there.map(|(name, member)| (name, present(member))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(present).collect()),
+        value => value,
+    }
+}
+
 /// The JSON text of an object, sometimes not as it should be written.
 pub fn written(u: &mut Unstructured<'_>, object: &Value) -> Vec<u8> {
     let mut text = object.to_string();

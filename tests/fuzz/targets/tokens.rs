@@ -9,7 +9,7 @@ use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
 use super::claims::are_acceptable;
-use super::shapes::{below, bytes, change, one_of, rarely, written};
+use super::shapes::{below, bytes, change, one_of, present, rarely, written};
 use super::support::{ENVOY, KEY_A, KEY_B, START, World, claims, local};
 
 const HEADER: [&str; 12] =
@@ -52,6 +52,10 @@ fn is_acceptable(token: &str) -> bool {
     let (Some(header_members), Some(claims)) = (object(header), object(payload)) else {
         return false;
     };
+    // These mean something whatever they are.
+    let marks = ["crit", "b64", "enc", "zip", "cty"];
+    let has_none = marks.iter().all(|name| header_members.get(name).is_none());
+    let (header_members, claims) = (present(header_members), present(claims));
     let input = format!("{header}.{payload}");
     let public = BASE64URL.decode(KEY_A.jwk("a")["x"].as_str().unwrap()).unwrap();
     let is_signed = decode(signature).is_some_and(|signature| {
@@ -64,7 +68,7 @@ fn is_acceptable(token: &str) -> bool {
         && (header_members["alg"] == "EdDSA" || header_members["alg"] == "Ed25519")
         && (header_members["kid"] == "a" || header_members.get("kid").is_none())
         && (matches!(typ, Some("jwt" | "at+jwt")) || header_members.get("typ").is_none())
-        && ["crit", "b64", "enc", "zip", "cty"].iter().all(|n| header_members.get(n).is_none())
+        && has_none
         && are_acceptable(&claims)
 }
 

@@ -142,7 +142,7 @@ impl Model<'_> {
     }
 
     fn identify(&self, token: &Token, requires: &Json) -> Step<Said> {
-        let claims = Json::from(&token.claims);
+        let claims = Json::from(&token.claims).present();
         let name = self.verify(token, &claims)?;
         let consumer = self.consumer(name, &claims)?;
         let scopes = scopes(&claims);
@@ -159,6 +159,9 @@ impl Model<'_> {
         if !codes.is_empty() {
             return Err(codes);
         }
+        if self.exp(&claims).is_some_and(|exp| exp <= self.now) {
+            return Err(vec!["token_expired"]);
+        }
         let user = self.user(&claims)?;
         match &user {
             User::Known(members) => {
@@ -172,16 +175,13 @@ impl Model<'_> {
             }
             User::Failed | User::NotAsked => {}
         }
-        if self.exp(&claims).is_some_and(|exp| exp <= self.now) {
-            return Err(vec!["token_expired"]);
-        }
         let identity = self.identity(&claims, name, consumer, &scopes, &user);
-        let set = upstream::identity_fields(self.config, &claims, consumer, &identity);
+        let set = upstream::identity_fields(self, &claims, consumer, &identity, &user);
         Ok((set, Some(identity)))
     }
 
     /// Whether rules find this claim in what user info says.
-    fn is_user_claim(&self, path: &str) -> bool {
+    pub fn is_user_claim(&self, path: &str) -> bool {
         let Some(info) = self.config.get("user_info") else { return false };
         let first = path.split('.').next().expect("a name");
         match info.get("claims") {
@@ -195,6 +195,7 @@ impl Model<'_> {
         let template = info.get("path").and_then(Json::text).expect("a path");
         let path = upstream::fill(template, claims)?;
         let (status, reply) = (self.users)(&path);
+        let reply = reply.present();
         let failed = match info.get("failure_mode").and_then(Json::text) {
             Some("degrade") => Ok(User::Failed),
             _ => Err(vec!["user_info_unavailable"]),

@@ -22,7 +22,8 @@ impl Model<'_> {
         let text = |text: &str| Json::Text(text.to_owned());
         let claims_of = token.get("claims");
         for name in claims_of.map(|claims| claims.texts("copy")).unwrap_or_default() {
-            if let Some(value) = claims.get(name).filter(|_| name != "scope") {
+            let is_own = name != "scope" && !self.is_user_claim(name);
+            if let Some(value) = lookup(claims, name).filter(|_| is_own) {
                 put(name, value.clone());
             }
         }
@@ -78,7 +79,7 @@ impl Model<'_> {
                 put("groups", Json::List(entry.list("groups").to_vec()));
             }
         }
-        if token.get("subject").is_some() {
+        if self.config.get("providers").expect("providers").members().len() > 1 {
             let issuer = claims.get("iss").expect("an issuer").clone();
             put(
                 "origin",

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::super::json::Json;
+use super::evaluate::{Model, User};
 use super::rules::lookup;
 
 /// Where a token stands in a request.
@@ -114,11 +115,15 @@ pub fn fields(
 
 /// What the gateway says of an identity in plain text.
 pub fn identity_fields(
-    config: &Json,
+    model: &Model<'_>,
     claims: &Json,
     consumer: Option<&Json>,
     identity: &Json,
+    user: &User,
 ) -> Vec<(String, String)> {
+    let config = model.config;
+    let nothing = Json::Object(Vec::new());
+    let by_user = if let User::Known(said) = user { said } else { &nothing };
     let mut set: Vec<(String, String)> = Vec::new();
     let mut put = |name: &str, value: Option<&str>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -139,14 +144,28 @@ pub fn identity_fields(
             }
         }
         None => {
-            let name = ["preferred_username", "username"].iter().find_map(|name| {
-                let said = lookup(identity, name).or_else(|| lookup(claims, name));
+            let names = ["preferred_username", "username"];
+            let is_decided = names.iter().any(|name| model.is_user_claim(name));
+            let name = names.iter().find_map(|name| {
+                let said = if is_decided {
+                    lookup(by_user, name)
+                } else {
+                    lookup(identity, name).or_else(|| lookup(claims, name))
+                };
                 said.and_then(Json::text)
             });
-            put("x-consumer-username", name);
+            // Nobody else bears what names a consumer.
+            let entries = config.get("consumers").map_or(&[][..], |it| it.list("entries"));
+            let free = |field: &str, name: Option<&'_ str>| {
+                let of_entries = entries.iter().filter_map(|entry| entry.get(field)?.text());
+                let mut taken = of_entries.map(str::to_lowercase);
+                let name = name?.to_owned();
+                (!taken.any(|taken| taken == name.to_lowercase())).then_some(name)
+            };
+            put("x-consumer-username", free("username", name).as_deref());
             let subject = identity.get("sub").and_then(Json::text);
-            put("x-consumer-custom-id", subject);
-            put("x-credential-identifier", subject);
+            put("x-consumer-custom-id", free("custom_id", subject).as_deref());
+            put("x-credential-identifier", free("key", subject).as_deref());
         }
     }
     for one in config.list("claim_to_headers") {
@@ -155,7 +174,11 @@ pub fn identity_fields(
             Json::List(names) => {
                 identity.at(&names.iter().filter_map(Json::text).collect::<Vec<_>>())
             }
-            name => lookup(identity, name.text().expect("a name")),
+            name => {
+                let name = name.text().expect("a name");
+                let said = if model.is_user_claim(name) { by_user } else { identity };
+                lookup(said, name)
+            }
         };
         let name = one.get("header").and_then(Json::text).expect("a header");
         let format = one.get("format").and_then(Json::text).unwrap_or("text");
@@ -174,6 +197,7 @@ fn rendered(format: &str, value: &Json) -> Option<String> {
             let one = |item: &Json| plain(item).replace(',', "%2C");
             items.iter().map(one).collect::<Vec<_>>().join(",")
         }
+        ("csv", value) => plain(value).replace(',', "%2C"),
         (_, value) => plain(value),
     };
     (!text.is_empty()).then_some(text)
