@@ -101,8 +101,11 @@ struct Load {
     /// Those whose requests are gone, and which go on for the sake of their
     /// answer.
     abandoned: usize,
-    /// What they hold, with their bodies.
-    bytes: usize,
+    /// What the small ones hold, with their bodies.
+    small_bytes: usize,
+    /// What the others hold: few clients with large bodies take no room from those
+    /// whose logins are a name and a password.
+    large_bytes: usize,
 }
 
 impl Load {
@@ -119,17 +122,26 @@ impl Load {
     /// so its callouts take less from the others: so many count as one.
     const ABANDONED_AS_ONE: usize = 4;
 
-    /// What the callouts of a kind may hold.
+    /// What the small callouts of a kind may hold, and what the large ones.
     const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-    /// Whether there is room for one more.
+    /// The most that a small one holds.
+    const SMALL_BYTES: usize = 16 * 1024;
+
+    /// Whether there is room for one more. One without others has it whatever its
+    /// size: a body within its own limit would never pass else.
     const fn has_room(self, kind: Kind, bytes: usize) -> bool {
         let most = match kind {
             Kind::KeysAgain | Kind::Tokens => Self::MAX_DUPLICATES,
             _ => Self::MAX_AWAITED,
         };
         let number = self.awaited.saturating_add(self.abandoned / Self::ABANDONED_AS_ONE);
-        number < most && self.bytes.saturating_add(bytes) <= Self::MAX_BYTES
+        let held = if Self::is_small(bytes) { self.small_bytes } else { self.large_bytes };
+        number < most && (held == 0 || held.saturating_add(bytes) <= Self::MAX_BYTES)
+    }
+
+    const fn is_small(bytes: usize) -> bool {
+        bytes <= Self::SMALL_BYTES
     }
 }
 
@@ -274,7 +286,12 @@ impl Callouts {
         let Some(load) = self.loads.get_mut(flight.purpose.kind() as usize) else { return };
         let number = if flight.waiters > 0 { &mut load.awaited } else { &mut load.abandoned };
         *number = change(*number, 1);
-        load.bytes = change(load.bytes, flight.bytes);
+        let held = if Load::is_small(flight.bytes) {
+            &mut load.small_bytes
+        } else {
+            &mut load.large_bytes
+        };
+        *held = change(*held, flight.bytes);
     }
 
     fn set_waiters(&mut self, id: FlightId, change: impl FnOnce(usize) -> usize) {

@@ -21,7 +21,7 @@ use crate::tokens::{self, Signer};
 
 const VERIFIED: [&str; 8] =
     ["RS256", "ES256", "ES384", "PS256", "EdDSA", "ES256K", "ES512", "HS256"];
-const BY_HOST: [&str; 3] = ["RS256", "ES256", "ES384"];
+const BY_HOST: [&str; 4] = ["RS256", "ES256", "ES384", "ES512"];
 const MINTED: [(&str, &str); 4] =
     [("ES256", "host"), ("ES256", "module"), ("EdDSA", "module"), ("RS256", "host")];
 

@@ -26,7 +26,7 @@ pub enum Hash {
 }
 
 /// A host that computes signatures faster than the module can: RSA with PKCS#1
-/// v1.5 (never PSS) and ECDSA on P-256 and P-384, which the key tells.
+/// v1.5 (never PSS) and ECDSA on the curves of NIST, which the key tells.
 ///
 /// `None` says that the host did not decide, for whatever reason. ECDSA
 /// signatures are in DER (RFC 3279 section 2.2.3).
@@ -127,7 +127,7 @@ impl Hash {
         match algorithm {
             Algorithm::Rs256 | Algorithm::Es256 => Some(Self::Sha256),
             Algorithm::Rs384 | Algorithm::Es384 => Some(Self::Sha384),
-            Algorithm::Rs512 => Some(Self::Sha512),
+            Algorithm::Rs512 | Algorithm::Es512 => Some(Self::Sha512),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@
 //! away:
 //!
 //! ```sh
-//! openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048   # or EC, P-256, P-384
+//! openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048   # or EC, P-256 to P-521
 //! openssl pkey -pubout -outform DER
 //! printf gatepass | openssl dgst -sha256 -sign key.pem           # or sha384, sha512
 //! ```
@@ -42,12 +42,13 @@ impl KnownAnswer {
 }
 
 /// One for each algorithm that a host may verify.
-pub(super) const KNOWN_ANSWERS: [KnownAnswer; 5] = [
+pub(super) const KNOWN_ANSWERS: [KnownAnswer; 6] = [
     KnownAnswer { algorithm: Algorithm::Rs256, key: RSA_KEY, signature: RS256 },
     KnownAnswer { algorithm: Algorithm::Rs384, key: RSA_KEY, signature: RS384 },
     KnownAnswer { algorithm: Algorithm::Rs512, key: RSA_KEY, signature: RS512 },
     KnownAnswer { algorithm: Algorithm::Es256, key: P256_KEY, signature: ES256 },
     KnownAnswer { algorithm: Algorithm::Es384, key: P384_KEY, signature: ES384 },
+    KnownAnswer { algorithm: Algorithm::Es512, key: P521_KEY, signature: ES512 },
 ];
 
 const RSA_KEY: &str = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAk2rLsxJ6zSfz8t/CNCC3J3Wo39uF1PoX2S4HRMnXLZ1S\
@@ -59,6 +60,9 @@ const P256_KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEiG0T1nMHoGQP+Fg32Go1
     5k2qsdbSzJHVxgdSIRv1D7SPlfIQ5I53qA==";
 const P384_KEY: &str = "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEYDIzgvkdxK+05D7LO6BBLeaKHHl/Z93xGV+3pDeFtrWuDkYBOXfFojRN\
     kdw5n7v5wLlxLH24tn9cEnDhq/V/wxbklEhSuDOzL5J3IYLQ/jmbv/Vu2iAS4oU3gV7IzHCw";
+const P521_KEY: &str = "MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQBKS+nUqbOWyLfYSdkfvuvPtwPwVOBSmgTOZOdmd6qdVzgg2Ul2k5h\
+    jBzAz29ZE7ODxlAuB5uya+zBJy1H4uFa6/sBPydVEtlhPUwrUrsQgtOVyuzUUBjtdznZKpBIdmy1broj+pA9rodB\
+    sRFVHckFgxgXDESJpJAVGX0hejnchFl21gY=";
 const RS256: &str = "XXNrvJJ+9JXlP+GNDSlpLY5cO2RM9raZ4Ycx6Q2ZQslHr39PJTEXQj3zkC/jaqBxJAaHslqwTq+O6m3vOYmCJtRa\
     L9IJm0L6ZPf0gUOzK6T/kzX6bCfH5GNL6owM1OoVFrGBNg76qu6lf06g73bwdUTFZLlBc3tV1NGhmG5AgDew4aj2\
     CrDxhegtJDX/j8pqqZaHPwGwGgVVXIo/XkD7Fy4kd6wwIosISXIHCcCYVqrJBvgVEv+QQ6FL2fQz4/pXFSGAyt3Z\
@@ -75,3 +79,6 @@ const ES256: &str = "MEUCIE7hU/fa7tCG3rnox1UXbDOZ+zXJ4PbFdYjRqNmTMyEyAiEA3UlJvDh
     IFZ2vR8=";
 const ES384: &str = "MGUCMQDLPlTu/JzvWu20+HwMRQPmhmob9nsN/GuFxNARThDUPszmPhTo963a0E1EWlTdV3ICMGWDU8tGhbydFF+W\
     K4CWaWmpZbpTDRaD5PJdr5gwk0pD5Kv7JdSJBgH39HKU5TE2yQ==";
+const ES512: &str = "MIGHAkEvT4jKsAsfOb6hXrnYLjlY0k4+X4IZcnfl83alj7kalwkOtnfXtJatEONasam8RncoR3wAvoJ/4PyHBZln\
+    okISNgJCAbgnCzaVLOq+A4kon1CTTH8ycw+cAFzxxWOQcDPAKTnQezQ0fyUhgXnRf5Yb2+Q8xHtmSzHzAqjj/HWS\
+    EYFScaGT";

@@ -29,10 +29,17 @@ pub(super) struct RsaKey {
     key: RsaPublicKey,
     /// Big-endian, without zeros in front.
     modulus: Rc<[u8]>,
+    bits: u32,
     info: PublicKeyInfo,
 }
 
 impl RsaKey {
+    /// Whether a verification costs more than with the moduli in common use: the
+    /// cost grows with more than the square of the length.
+    pub(super) const fn is_large(&self) -> bool {
+        self.bits > 3072
+    }
+
     /// Reads `n` and `e` (RFC 7518 section 6.3.1).
     ///
     /// Zero bytes in front, which the RFC forbids and Java likes to write, are
@@ -61,7 +68,7 @@ impl RsaKey {
         );
         let key = key.map_err(|_| KeyError::Exponent)?;
         let info = PublicKeyInfo::of(&key);
-        Ok(Self { key, modulus: modulus.into(), info })
+        Ok(Self { key, modulus: modulus.into(), bits, info })
     }
 
     /// `n` and `e` in base64url.

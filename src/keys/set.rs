@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::algorithm::Family;
 use super::error::{Excerpt, KeyError};
 use super::{Algorithm, AlgorithmSet, Origin, VerifyingKey};
 use crate::json;
@@ -14,20 +13,9 @@ use crate::json;
 pub const MAX_KEYS: usize = 100;
 
 /// The most keys tried for one token: each costs a verification that the sender
-/// of the token does not pay for.
+/// of the token does not pay for. Fewer, where a verification
+/// [costs](VerifyingKey::cost) more than one on a curve of 256 bits.
 pub const MAX_CANDIDATES: usize = 4;
-
-/// How many keys may be tried for a token of this algorithm: fewer where each
-/// costs more than one of RSA or on a curve of 256 bits.
-const fn max_candidates(algorithm: Algorithm) -> usize {
-    match algorithm.family() {
-        Family::Hmac | Family::Rsa | Family::P256 | Family::Secp256k1 | Family::Ed25519 => {
-            MAX_CANDIDATES
-        }
-        Family::P384 => 2,
-        Family::P521 => 1,
-    }
-}
 
 /// The usable keys of a JWK Set (RFC 7517 section 5), or of credentials, at least
 /// one; the default has none and verifies nothing.
@@ -137,11 +125,13 @@ impl KeySet {
         let places = kid.and_then(|kid| self.places.get(kid)).map(Vec::as_slice);
         let exact = places.unwrap_or_default().iter().filter_map(|place| named.get(*place));
         let others = if kid.is_none() { named } else { &[] };
-        exact
-            .chain(others)
-            .chain(unnamed)
-            .filter(move |key| key.admits(algorithm))
-            .take(max_candidates(algorithm))
+        exact.chain(others).chain(unnamed).filter(move |key| key.admits(algorithm)).scan(
+            MAX_CANDIDATES,
+            |budget, key| {
+                *budget = budget.checked_sub(key.cost())?;
+                Some(key)
+            },
+        )
     }
 
     /// Whether a key has that id; if not, it may be worth to fetch the set anew.
@@ -244,6 +234,8 @@ impl std::error::Error for KeySetError {}
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
     use serde_json::json;
 
     use super::*;
@@ -360,7 +352,8 @@ mod tests {
         assert_eq!(set.algorithms().to_string(), "ES256, EdDSA");
     }
 
-    /// What a forged token without `kid` costs must not grow with the curve.
+    /// What a forged token without `kid` costs must not grow with the curve, or with
+    /// the modulus.
     #[test]
     fn fewer_keys_are_tried_where_each_costs_more() {
         let fixtures: Value =
@@ -372,6 +365,12 @@ mod tests {
             let jwks = json!({"keys": vec![key; 10]});
             let (set, _) = KeySet::from_jwks(&jwks, Origin::Remote).unwrap();
             assert_eq!(set.candidates(None, algorithm).count(), expected, "{name}");
+        }
+        for (bits, expected) in [(2048, 4), (3072, 4), (3080, 2), (4096, 2)] {
+            let n = BASE64_URL_SAFE_NO_PAD.encode(vec![0xFF; bits / 8]);
+            let jwks = json!({"keys": vec![json!({"kty": "RSA", "n": n, "e": "AQAB"}); 10]});
+            let (set, _) = KeySet::from_jwks(&jwks, Origin::Remote).unwrap();
+            assert_eq!(set.candidates(None, Algorithm::Ps512).count(), expected, "{bits} bits");
         }
     }
 

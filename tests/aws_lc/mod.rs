@@ -8,9 +8,10 @@ use std::rc::Rc;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1, EcdsaKeyPair,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
-    RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1,
+    ECDSA_P521_SHA512_ASN1, EcdsaKeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
+    VerificationAlgorithm,
 };
 use gatepass::keys::{Crypto, Hash, HostCrypto};
 
@@ -25,6 +26,7 @@ pub struct AwsLc {
 const RSA: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01];
 const P256: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
 const P384: &[u8] = &[0x2B, 0x81, 0x04, 0x00, 0x22];
+const P521: &[u8] = &[0x2B, 0x81, 0x04, 0x00, 0x23];
 
 fn names(key: &[u8], identifier: &[u8]) -> bool {
     key.windows(identifier.len()).take(40).any(|window| window == identifier)
@@ -38,6 +40,7 @@ impl HostCrypto for AwsLc {
             Hash::Sha512 if names(key, RSA) => &RSA_PKCS1_2048_8192_SHA512,
             Hash::Sha256 if names(key, P256) => &ECDSA_P256_SHA256_ASN1,
             Hash::Sha384 if names(key, P384) => &ECDSA_P384_SHA384_ASN1,
+            Hash::Sha512 if names(key, P521) => &ECDSA_P521_SHA512_ASN1,
             _ => return None,
         };
         self.verified.set(self.verified.get() + 1);

@@ -93,6 +93,40 @@ fn what_is_known_of_users_is_bounded() {
     assert!((200..=260).contains(&known), "{known} of 4 kB in 1 MiB");
 }
 
+/// A login is a name and a password; what is large is somebody else's.
+#[test]
+fn large_bodies_leave_room_for_small_ones_and_one_alone_always_has_it() {
+    let config = local([
+        ("/limits", json!({"max_reply_bytes": 16_777_216})),
+        (
+            "/sealed_tokens",
+            json!({
+                "keys": [SEAL_KEY],
+                "logins": [{"match": {"path": "/login"}, "service": "auth", "json": ["/access_token"]}],
+            }),
+        ),
+    ]);
+    let login = |world: &mut World, bytes: usize| {
+        let length = bytes.to_string();
+        let fields = [(":method", "POST"), (":path", "/login"), ("content-length", &*length)];
+        let Step::Receive(submission) = world.begin(head(&fields)) else {
+            panic!("no body wanted")
+        };
+        let now = world.now();
+        world.gateway.submit(submission, Some(vec![b'x'; bytes]), now)
+    };
+    let mut world = World::new(&config, ENVOY);
+    let large = (0..100).take_while(|_| matches!(login(&mut world, 262_144), Step::Await(..)));
+    assert_eq!(large.count(), 32, "8 MiB");
+    let small = (0..1000).take_while(|_| matches!(login(&mut world, 16_384), Step::Await(..)));
+    assert_eq!(small.count(), 512, "8 MiB");
+
+    let mut world = World::new(&config, ENVOY);
+    awaits(login(&mut world, 16_777_216));
+    awaits(login(&mut world, 100));
+    assert_eq!(denied(login(&mut world, 16_777_216)), denial(503, "login_unavailable"));
+}
+
 /// Services answer 431 to a request whose headers are too large.
 #[test]
 fn an_identity_that_services_would_refuse_is_not_sent() {
