@@ -16,7 +16,7 @@ help:
 	@echo 'make package  put it with all that a host needs into one archive for each host, in dist/'
 	@echo 'make test     run every check and test'
 	@echo 'make bench    measure it beside what else does the job (7 minutes; QUICK=1: 2 minutes;'
-	@echo '              ONLY=fleet: several proxies instead)'
+	@echo '              ONLY=fleet: several proxies; ONLY=dearest: the dearest request)'
 	@echo 'make faults   measure what hostile clients and failing services cost (QUICK=1: a short run)'
 	@echo 'make soak     run all of that at once for 20 minutes (SECONDS=1200), and fail if anything does'
 	@echo 'make fuzz     look for inputs that break what must hold (SECONDS=60 for each target)'

@@ -10,7 +10,8 @@
 //! `$ENVOY`.
 //!
 //! For whoever works on the filter: `ONLY=requests` (or `cryptography`, `memory`,
-//! `growth`) leaves out the rest, `ONLY=fleet` measures several proxies, which the
+//! `growth`) leaves out the rest, `ONLY=fleet` measures several proxies and
+//! `ONLY=dearest` looks for the dearest request that a client can make, which the
 //! rest does not, and `ONLY=requests COMPARE=other.wasm` shows what two builds of the
 //! module add to a request whose token was seen before.
 
@@ -27,6 +28,7 @@
 )]
 
 mod crypto;
+mod dearest;
 mod envoy;
 mod fleet;
 mod growth;
@@ -118,6 +120,11 @@ async fn run() {
     // Apart from the rest: what it tells has to do with no other gateway.
     if only == "fleet" {
         sections.push(fleet::run(&machine, &effort).await);
+        progress(&sections, start);
+    }
+
+    if only == "dearest" {
+        sections.push(dearest::run(&machine, &effort).await);
         progress(&sections, start);
     }
 
