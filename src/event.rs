@@ -3,16 +3,17 @@
 //! Lines name what happened and to whom, never a token, a key, a header value
 //! that a client chose freely, or what a service said of a user.
 
+use std::fmt;
 use std::rc::Rc;
 
 use log::Level;
 use serde_json::{Value, json};
 
 use crate::consumer::Consumer;
-use crate::denial::{Denial, ErrorFormat};
+use crate::denial::Code;
 use crate::identity::{MintError, ScheduleGap};
 use crate::introspection::IntrospectionFailure;
-use crate::keys::{Algorithm, AlgorithmSet, Crypto, SkippedKey};
+use crate::keys::{Algorithm, AlgorithmSet, SkippedKey};
 use crate::refresh::FetchError;
 use crate::revocation::{FeedError, ListId, Submitted};
 use crate::sealing::LoginFailure;
@@ -21,18 +22,69 @@ use crate::token::Provider;
 use crate::user_info::UserInfoFailure;
 use crate::verdict::AccessNote;
 
-/// A line for the host's log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogLine {
-    /// How bad it is.
-    pub level: Level,
-    /// A JSON object in one line.
-    pub text: String,
+/// The steps that a request takes, in order. Where one has nothing to do, the
+/// request comes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Its head: what a client may not say, and what the gateway itself answers.
+    #[default]
+    Head,
+    /// The rule that it falls under.
+    Rule,
+    /// Its token: where it is, and that there is one.
+    Token,
+    /// Whether the token is genuine and holds; its issuer may say so.
+    Verify,
+    /// Whether the token is revoked.
+    Revocation,
+    /// Whose the token is.
+    Consumer,
+    /// What the rule asks of the token and the consumer.
+    Authorize,
+    /// What the user service says.
+    UserInfo,
+    /// What the rule asks of the user.
+    AuthorizeUser,
+    /// Its identity token.
+    Mint,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 10] = [
+        Self::Head,
+        Self::Rule,
+        Self::Token,
+        Self::Verify,
+        Self::Revocation,
+        Self::Consumer,
+        Self::Authorize,
+        Self::UserInfo,
+        Self::AuthorizeUser,
+        Self::Mint,
+    ];
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Rule => "rule",
+            Self::Token => "token",
+            Self::Verify => "verify",
+            Self::Revocation => "revocation",
+            Self::Consumer => "consumer",
+            Self::Authorize | Self::AuthorizeUser => "authorize",
+            Self::UserInfo => "user info",
+            Self::Mint => "mint",
+        }
+    }
 }
 
 /// How far a request came. Made for every request, so it copies no text.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
+    /// The step that it is at, or that ended it.
+    pub stage: Stage,
     /// Position of the rule that matched.
     pub rule: Option<usize>,
     /// The provider that the token is from.
@@ -51,160 +103,170 @@ impl Trace {
     }
 }
 
-impl LogLine {
+/// A request that was denied, or would be.
+#[derive(Debug)]
+pub struct DeniedRequest {
+    /// Why.
+    pub code: Code,
+    /// The status of the reply.
+    pub status: u16,
+    /// How far it came.
+    pub trace: Trace,
+    /// What the host or the client calls it.
+    pub request_id: Option<String>,
+}
+
+/// Something that operators are told. It is text only where it is written.
+#[derive(Debug)]
+pub enum Event {
     /// A request was denied.
-    pub fn denied(
-        request_id: Option<&str>,
-        denial: &Denial,
-        format: ErrorFormat,
-        trace: &Trace,
-    ) -> Self {
-        Self::decided("denied", request_id, denial, format, trace)
-    }
-
+    Denied(DeniedRequest),
     /// A request was forwarded that is denied outside of shadow mode.
-    pub fn would_deny(
-        request_id: Option<&str>,
-        denial: &Denial,
-        format: ErrorFormat,
-        trace: &Trace,
-    ) -> Self {
-        Self::decided("would_deny", request_id, denial, format, trace)
-    }
-
-    fn decided(
-        event: &str,
-        request_id: Option<&str>,
-        denial: &Denial,
-        format: ErrorFormat,
-        trace: &Trace,
-    ) -> Self {
-        let status = denial.status(format);
-        let text = json!({
-            "event": event,
-            "code": denial.code().name(),
-            "status": status,
-            "rule": trace.rule,
-            "provider": trace.provider.as_ref().map(|provider| &provider.name),
-            "consumer": trace.consumer.as_ref().map(|consumer| consumer.name()),
-            "request_id": request_id,
-        });
-        // What the client did is no fault here; what a service did is.
-        let level = if status >= 500 { Level::Warn } else { Level::Info };
-        Self { level, text: text.to_string() }
-    }
-
+    WouldDeny(DeniedRequest),
     /// A fetch of a provider's keys failed.
-    pub fn keys_not_fetched(provider: &str, error: &FetchError) -> Self {
-        let text = json!({
-            "event": "keys_not_fetched", "provider": provider, "cause": error.to_string(),
-        });
-        Self { level: Level::Warn, text: text.to_string() }
-    }
-
+    KeysNotFetched(String, FetchError),
     /// A key of a provider's set cannot be used.
-    pub fn key_skipped(provider: &str, key: &SkippedKey) -> Self {
-        let text = json!({
-            "event": "key_skipped", "provider": provider, "cause": key.to_string(),
-        });
-        Self { level: Level::Debug, text: text.to_string() }
-    }
-
+    KeySkipped(String, SkippedKey),
     /// The user-info service gave no usable answer.
-    pub fn user_info_failed(service: &str, failure: &UserInfoFailure) -> Self {
-        let text = json!({
-            "event": "user_info_failed", "service": service, "cause": failure.to_string(),
-        });
-        Self { level: Level::Warn, text: text.to_string() }
-    }
-
+    UserInfoFailed(String, UserInfoFailure),
     /// A provider could not be asked about a reference token.
-    pub fn introspection_failed(provider: &str, failure: &IntrospectionFailure) -> Self {
-        let text = json!({
-            "event": "introspection_failed", "provider": provider, "cause": failure.to_string(),
-        });
-        Self { level: Level::Warn, text: text.to_string() }
-    }
-
+    IntrospectionFailed(String, IntrospectionFailure),
     /// The feed of a list of tokens could not be read.
-    pub fn tokens_not_listed(list: ListId, error: &FeedError) -> Self {
-        let text = json!({
-            "event": "tokens_not_listed", "list": list.name(), "cause": error.to_string(),
-        });
-        Self { level: Level::Warn, text: text.to_string() }
-    }
-
+    TokensNotListed(ListId, FeedError),
     /// The service of a login gave no reply that may be passed on.
-    pub fn login_failed(service: &str, failure: &LoginFailure) -> Self {
-        let text = json!({
-            "event": "login_failed", "service": service, "cause": failure.to_string(),
-        });
-        Self { level: Level::Warn, text: text.to_string() }
-    }
-
+    LoginFailed(String, LoginFailure),
     /// An entry of a feed has a member that says nothing to the gateway.
-    pub fn member_ignored(list: ListId, member: &str) -> Self {
-        let text = json!({
-            "event": "entry_member_ignored", "list": list.name(), "member": member,
-        });
-        Self { level: Level::Info, text: text.to_string() }
-    }
-
+    MemberIgnored(ListId, String),
     /// Somebody who may revoked tokens, or took a revocation back.
-    pub fn revoked(submitted: &Submitted, request_id: Option<&str>, trace: &Trace) -> Self {
-        let text = json!({
-            "event": "revoked",
-            "entries": submitted.entries,
-            "names": submitted.names,
-            "taken_back": submitted.taken_back,
-            "provider": trace.provider.as_ref().map(|provider| &provider.name),
-            "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
-            "subject": trace.note.subject.as_deref(),
-            "request_id": request_id,
-        });
-        Self { level: Level::Info, text: text.to_string() }
-    }
-
+    Revoked {
+        /// What changed.
+        submitted: Submitted,
+        /// Whose request it was.
+        trace: Trace,
+        /// What the host or the client calls the request.
+        request_id: Option<String>,
+    },
     /// There is a time at which no key may sign identity tokens.
-    pub fn nobody_signs(gap: ScheduleGap) -> Self {
-        let text = json!({ "event": "nobody_signs", "cause": gap.to_string() });
-        Self { level: Level::Warn, text: text.to_string() }
-    }
-
+    NobodySigns(ScheduleGap),
     /// Nothing is enforced.
-    pub fn shadow_mode() -> Self {
-        let cause = "requests that would be denied are forwarded without identity";
-        let text = json!({ "event": "shadow_mode", "cause": cause });
-        Self { level: Level::Warn, text: text.to_string() }
-    }
-
-    /// Who computes the signatures that are verified, and those of the
-    /// algorithms in `signing`.
-    pub fn crypto(crypto: &Crypto, signing: AlgorithmSet) -> Self {
-        let by = |host: AlgorithmSet, all: AlgorithmSet| {
-            let all = all.iter().map(|algorithm| {
-                let by = if host.contains(algorithm) { "host" } else { "module" };
-                (algorithm.name().to_owned(), Value::from(by))
-            });
-            Value::Object(all.collect())
-        };
-        let text = json!({
-            "event": "crypto",
-            "verify": by(crypto.host_verifies(), Algorithm::ALL.into_iter().collect()),
-            "sign": by(crypto.host_signs(), signing),
-        });
-        Self { level: Level::Info, text: text.to_string() }
-    }
-
+    ShadowMode,
+    /// Who computes the signatures.
+    Crypto {
+        /// The algorithms that the host verifies; the module verifies the others.
+        host_verifies: AlgorithmSet,
+        /// The algorithms that the host signs with.
+        host_signs: AlgorithmSet,
+        /// The algorithms that identity tokens are signed with.
+        signing: AlgorithmSet,
+    },
     /// The host would not do what a request needs; the request got 500.
-    pub fn host_error(cause: &str) -> Self {
-        let text = json!({ "event": "host_error", "cause": cause });
-        Self { level: Level::Error, text: text.to_string() }
+    HostError(&'static str),
+    /// No identity token could be made.
+    NotMinted(MintError),
+}
+
+impl Event {
+    /// How bad it is.
+    pub const fn level(&self) -> Level {
+        match self {
+            // What the client did is no fault here; what a service did is.
+            Self::Denied(it) | Self::WouldDeny(it) if it.status < 500 => Level::Info,
+            Self::KeySkipped(..) => Level::Debug,
+            Self::MemberIgnored(..) | Self::Revoked { .. } | Self::Crypto { .. } => Level::Info,
+            Self::Denied(_)
+            | Self::WouldDeny(_)
+            | Self::KeysNotFetched(..)
+            | Self::UserInfoFailed(..)
+            | Self::IntrospectionFailed(..)
+            | Self::TokensNotListed(..)
+            | Self::LoginFailed(..)
+            | Self::NobodySigns(_)
+            | Self::ShadowMode => Level::Warn,
+            Self::HostError(_) | Self::NotMinted(_) => Level::Error,
+        }
     }
 
-    /// No identity token could be made.
-    pub fn not_minted(error: &MintError) -> Self {
-        let text = json!({ "event": "identity_not_minted", "cause": error.to_string() });
-        Self { level: Level::Error, text: text.to_string() }
+    /// Its `event` in the log.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Denied(_) => "denied",
+            Self::WouldDeny(_) => "would_deny",
+            Self::KeysNotFetched(..) => "keys_not_fetched",
+            Self::KeySkipped(..) => "key_skipped",
+            Self::UserInfoFailed(..) => "user_info_failed",
+            Self::IntrospectionFailed(..) => "introspection_failed",
+            Self::TokensNotListed(..) => "tokens_not_listed",
+            Self::LoginFailed(..) => "login_failed",
+            Self::MemberIgnored(..) => "entry_member_ignored",
+            Self::Revoked { .. } => "revoked",
+            Self::NobodySigns(_) => "nobody_signs",
+            Self::ShadowMode => "shadow_mode",
+            Self::Crypto { .. } => "crypto",
+            Self::HostError(_) => "host_error",
+            Self::NotMinted(_) => "identity_not_minted",
+        }
     }
+
+    /// The object that is its line in the log.
+    pub fn json(&self) -> Value {
+        let event = self.name();
+        let caused =
+            |cause: &dyn fmt::Display| json!({ "event": event, "cause": cause.to_string() });
+        let failed = |of: &str, name: &str, cause: &dyn fmt::Display| json!({ "event": event, (of): name, "cause": cause.to_string() });
+        match self {
+            Self::Denied(it) | Self::WouldDeny(it) => json!({
+                "event": event,
+                "code": it.code.name(),
+                "status": it.status,
+                "rule": it.trace.rule,
+                "provider": it.trace.provider.as_ref().map(|provider| &provider.name),
+                "consumer": it.trace.consumer.as_ref().map(|consumer| consumer.name()),
+                "request_id": it.request_id,
+            }),
+            Self::KeysNotFetched(provider, error) => failed("provider", provider, error),
+            Self::KeySkipped(provider, key) => failed("provider", provider, key),
+            Self::UserInfoFailed(service, failure) => failed("service", service, failure),
+            Self::IntrospectionFailed(provider, failure) => failed("provider", provider, failure),
+            Self::TokensNotListed(list, error) => failed("list", list.name(), error),
+            Self::LoginFailed(service, failure) => failed("service", service, failure),
+            Self::MemberIgnored(list, member) => {
+                json!({ "event": event, "list": list.name(), "member": member })
+            }
+            Self::Revoked { submitted, trace, request_id } => json!({
+                "event": event,
+                "entries": submitted.entries,
+                "names": submitted.names,
+                "taken_back": submitted.taken_back,
+                "provider": trace.provider.as_ref().map(|provider| &provider.name),
+                "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
+                "subject": trace.note.subject.as_deref(),
+                "request_id": request_id,
+            }),
+            Self::NobodySigns(gap) => caused(gap),
+            Self::ShadowMode => {
+                caused(&"requests that would be denied are forwarded without identity")
+            }
+            Self::Crypto { host_verifies, host_signs, signing } => json!({
+                "event": event,
+                "verify": computed(Algorithm::ALL, *host_verifies),
+                "sign": computed(signing.iter(), *host_signs),
+            }),
+            Self::HostError(cause) => caused(cause),
+            Self::NotMinted(error) => caused(error),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    /// Its line in the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.json().fmt(f)
+    }
+}
+
+/// Who computes with each of some algorithms.
+fn computed(algorithms: impl IntoIterator<Item = Algorithm>, host: AlgorithmSet) -> Value {
+    let by = |algorithm| if host.contains(algorithm) { "host" } else { "module" };
+    let algorithms = algorithms.into_iter();
+    Value::Object(algorithms.map(|it| (it.name().to_owned(), by(it).into())).collect())
 }

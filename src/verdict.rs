@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::denial::Denial;
 use crate::http::HeaderName;
 use crate::hygiene::Cleansing;
 use crate::identity::Identity;
@@ -39,8 +40,21 @@ impl Mode {
 pub enum Verdict {
     /// Send it on with these edits.
     Forward(HeaderEdits),
-    /// Answer it here.
+    /// Deny it, with this reply.
+    Deny(Denial, LocalReply),
+    /// Answer it here: it is for the gateway itself.
     Answer(LocalReply),
+}
+
+impl Verdict {
+    /// Why the request is denied, or would be outside of shadow mode.
+    pub fn denial(&self) -> Option<&Denial> {
+        match self {
+            Self::Forward(edits) => edits.denial.as_deref(),
+            Self::Deny(denial, _) => Some(denial),
+            Self::Answer(_) => None,
+        }
+    }
 }
 
 /// What the host's access log may print of a request: verified, and each one
@@ -73,26 +87,6 @@ impl AccessNote {
     }
 }
 
-impl Verdict {
-    /// With what the access log may print.
-    #[must_use]
-    pub fn noting(mut self, noted: AccessNote) -> Self {
-        match &mut self {
-            Self::Forward(edits) => edits.note = noted,
-            Self::Answer(reply) => reply.note = noted,
-        }
-        self
-    }
-
-    /// What the access log may print.
-    pub const fn note(&self) -> &AccessNote {
-        match self {
-            Self::Forward(edits) => &edits.note,
-            Self::Answer(reply) => &reply.note,
-        }
-    }
-}
-
 /// A response made by the filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalReply {
@@ -103,15 +97,12 @@ pub struct LocalReply {
     pub headers: Vec<(Cow<'static, str>, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// For the access log.
-    pub note: AccessNote,
 }
 
 impl LocalReply {
     /// A reply with `status`, no headers and no body.
     pub const fn new(status: u16) -> Self {
-        let note = AccessNote::EMPTY;
-        Self { status, headers: Vec::new(), body: Vec::new(), note }
+        Self { status, headers: Vec::new(), body: Vec::new() }
     }
 
     /// Adds a header field.
@@ -137,40 +128,44 @@ impl LocalReply {
 pub type SetField = (HeaderName, Box<[u8]>);
 
 /// The edits that turn a public request into an internal one.
+///
+/// Only this file makes them, from what proves that the request may pass.
 #[derive(Debug)]
 pub struct HeaderEdits {
-    /// What the client sent and must not reach the upstream; to be done first.
-    pub cleansing: Cleansing,
-    /// What the filter says instead. Shared, because a cached identity sets the
-    /// same fields each time.
-    pub set: Rc<[SetField]>,
-    /// For the access log.
-    pub note: AccessNote,
+    cleansing: Cleansing,
+    // Shared: a cached identity sets the same fields each time.
+    set: Rc<[SetField]>,
+    denial: Option<Box<Denial>>,
 }
 
 impl HeaderEdits {
     /// For a request that needs no identity.
-    pub fn bypassed(cleansing: Cleansing, _: Bypassed) -> Self {
-        Self { cleansing, set: Rc::from([]), note: AccessNote::EMPTY }
+    pub(crate) fn bypassed(cleansing: Cleansing, _: Bypassed) -> Self {
+        Self { cleansing, set: Rc::from([]), denial: None }
     }
 
     /// For a request that would be denied, in shadow mode.
-    pub fn shadowed(cleansing: Cleansing, _: Shadowed) -> Self {
-        Self { cleansing, set: Rc::from([]), note: AccessNote::EMPTY }
-    }
-
-    /// For a request to the gateway itself, which no upstream is to answer.
-    pub fn withheld(cleansing: Cleansing) -> Self {
-        Self { cleansing, set: Rc::from([]), note: AccessNote::EMPTY }
+    pub(crate) fn shadowed(cleansing: Cleansing, _: Shadowed, denial: Denial) -> Self {
+        Self { cleansing, set: Rc::from([]), denial: Some(Box::new(denial)) }
     }
 
     /// For a request without a token, where the rule allows that.
-    pub fn anonymous(cleansing: Cleansing, anonymous: &Anonymous) -> Self {
-        Self { cleansing, set: anonymous.fields(), note: AccessNote::EMPTY }
+    pub(crate) fn anonymous(cleansing: Cleansing, anonymous: &Anonymous) -> Self {
+        Self { cleansing, set: anonymous.fields(), denial: None }
     }
 
     /// For a request with an identity.
-    pub fn identified(cleansing: Cleansing, identity: &Identity) -> Self {
-        Self { cleansing, set: identity.fields(), note: AccessNote::EMPTY }
+    pub(crate) fn identified(cleansing: Cleansing, identity: &Identity) -> Self {
+        Self { cleansing, set: identity.fields(), denial: None }
+    }
+
+    /// What the client sent and must not reach the upstream; to be done first.
+    pub const fn cleansing(&self) -> &Cleansing {
+        &self.cleansing
+    }
+
+    /// What the filter says instead.
+    pub fn set(&self) -> &[SetField] {
+        &self.set
     }
 }

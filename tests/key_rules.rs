@@ -142,9 +142,9 @@ fn judge(provider: &Value, token: &str) -> String {
     ];
     let fields = fields.map(|(name, value)| (name.to_owned(), value.into_bytes()));
     match gateway.begin(RequestHead::new(fields), UnixTime::from_secs(NOW)) {
-        Step::Done(Verdict::Forward(_)) => "passed".to_owned(),
-        Step::Done(Verdict::Answer(_)) => {
-            let line: Value = serde_json::from_str(&gateway.take_log()[0].text).unwrap();
+        Step::Done(Verdict::Forward(_), _) => "passed".to_owned(),
+        Step::Done(Verdict::Deny(_, _) | Verdict::Answer(_), _) => {
+            let line: Value = serde_json::from_str(&gateway.take_log()[0].to_string()).unwrap();
             line["code"].as_str().unwrap().to_owned()
         }
         step => panic!("{step:?}"),

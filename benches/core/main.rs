@@ -82,7 +82,7 @@ fn head(token: &str) -> RequestHead {
 /// A whole request; it must be forwarded.
 fn pass(gateway: &mut Gateway, head: RequestHead, now: UnixTime) {
     let step = gateway.begin(head, now);
-    assert!(matches!(step, Step::Done(Verdict::Forward(_))), "{step:?}");
+    assert!(matches!(step, Step::Done(Verdict::Forward(_), _)), "{step:?}");
 }
 
 /// Requests by `bencher`, with the tokens in turn.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{FlightId, Gateway, Landing, Outcome};
 use crate::callout::CalloutReply;
 use crate::denial::Denial;
-use crate::event::LogLine;
+use crate::event::Event;
 use crate::flights::Purpose;
 use crate::introspection::{IntrospectionAnswer, IntrospectionEndpoint};
 use crate::refresh::{Fetched, KeySource};
@@ -51,8 +51,8 @@ impl Gateway {
                 let asked = (&*since, flight.sent);
                 match self.revocations.settle(list, reply, asked, store, jitter, now) {
                     Ok(None) => {}
-                    Ok(Some(ignored)) => self.log.push(LogLine::member_ignored(list, &ignored)),
-                    Err(error) => self.log.push(LogLine::tokens_not_listed(list, &error)),
+                    Ok(Some(ignored)) => self.log.push(Event::MemberIgnored(list, ignored)),
+                    Err(error) => self.log.push(Event::TokensNotListed(list, error)),
                 }
                 Outcome::Tokens(list)
             }
@@ -74,9 +74,10 @@ impl Gateway {
         match source.map(|remote| remote.settle(reply, store, jitter, sent, now)) {
             Some(Ok(Fetched::Location)) => return false,
             Some(Ok(Fetched::Keys(skipped))) => {
-                self.log.extend(skipped.iter().map(|key| LogLine::key_skipped(name, key)));
+                self.log
+                    .extend(skipped.into_iter().map(|key| Event::KeySkipped(name.to_owned(), key)));
             }
-            Some(Err(error)) => self.log.push(LogLine::keys_not_fetched(name, &error)),
+            Some(Err(error)) => self.log.push(Event::KeysNotFetched(name.to_owned(), error)),
             None => {}
         }
         true
@@ -94,7 +95,8 @@ impl Gateway {
         let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
         let skipped = source.and_then(|remote| remote.settle_again(reply, jitter, sent, now));
         let name = self.providers.name(provider);
-        self.log.extend(skipped.iter().flatten().map(|key| LogLine::key_skipped(name, key)));
+        let skipped = skipped.into_iter().flatten();
+        self.log.extend(skipped.map(|key| Event::KeySkipped(name.to_owned(), key)));
     }
 
     fn land_user_info(
@@ -112,7 +114,8 @@ impl Gateway {
                 Some((answer, end))
             }
             Err(failure) => {
-                self.log.push(LogLine::user_info_failed(&source.service.name, &failure));
+                let service = source.service.name.clone();
+                self.log.push(Event::UserInfoFailed(service, failure));
                 // A failure that comes at once costs little the next time.
                 let timeout = source.service.timeout.as_millis();
                 if waited.as_millis().saturating_mul(2) >= timeout {
@@ -139,7 +142,7 @@ impl Gateway {
             }
             Err(failure) => {
                 let provider = self.providers.name(introspection.provider);
-                self.log.push(LogLine::introspection_failed(provider, &failure));
+                self.log.push(Event::IntrospectionFailed(provider.to_owned(), failure));
                 None
             }
         }

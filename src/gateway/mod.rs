@@ -16,11 +16,11 @@ pub(crate) use self::answers::{Answers, Outcome};
 pub use self::settings::{HostFacts, HostTraits, Limits, Settings, SharedData};
 use crate::consumer::ConsumerDirectory;
 use crate::denial::{Denial, ErrorSettings};
-use crate::event::{LogLine, Trace};
+use crate::event::{Event, Stage, Trace};
 use crate::flights::{Callouts, Flight, Purpose};
 pub use crate::flights::{FlightId, Sent};
 use crate::http::{HeaderName, RequestHead};
-use crate::hygiene::OwnedHeaders;
+use crate::hygiene::{Cleansing, OwnedHeaders};
 use crate::identity::Minter;
 use crate::introspection::Introspection;
 use crate::keys::{Crypto, SigningKey, VerifyingKey};
@@ -34,7 +34,7 @@ use crate::shared_data::SharedStore;
 use crate::time::UnixTime;
 use crate::token::{ProviderId, Providers, TokenSources};
 use crate::user_info::{UserInfoCache, UserInfoSource};
-use crate::verdict::{HeaderEdits, LocalReply, Mode, Verdict};
+use crate::verdict::{AccessNote, LocalReply, Mode, Verdict};
 
 /// Request ids are chosen by the client or the host; longer ones are cut.
 const MAX_REQUEST_ID: usize = 64;
@@ -60,7 +60,7 @@ pub struct Gateway {
     pub(crate) sessions: Sessions,
     pub(crate) callouts: Callouts,
     pub(crate) host: HostTraits,
-    pub(crate) log: Vec<LogLine>,
+    pub(crate) log: Vec<Event>,
     pub(crate) tally: Tally,
     pub(crate) mode: Mode,
     pub(crate) publishes: bool,
@@ -86,8 +86,8 @@ pub enum Step {
     /// Take the public headers off the request, keep it from the upstream, read
     /// its whole body and give that to [`Gateway::submit`].
     Receive(Submission),
-    /// Carry out the verdict; the request is decided.
-    Done(Verdict),
+    /// Carry out the verdict: the request is decided, having come this far.
+    Done(Verdict, Trace),
 }
 
 /// A request that waits for a callout.
@@ -96,12 +96,18 @@ pub struct Waiting {
     pub(crate) flight: FlightId,
     pub(crate) head: RequestHead,
     pub(crate) answers: Answers,
+    pub(crate) trace: Trace,
 }
 
 impl Waiting {
     /// What it waits for.
     pub const fn flight(&self) -> FlightId {
         self.flight
+    }
+
+    /// How far it came.
+    pub const fn trace(&self) -> &Trace {
+        &self.trace
     }
 }
 
@@ -111,8 +117,9 @@ pub struct Submission {
     pub(crate) recipient: Recipient,
     pub(crate) head: RequestHead,
     pub(crate) trace: Trace,
-    /// What the client sent and must not reach an upstream.
-    pub edits: HeaderEdits,
+    /// What the client sent and must not reach an upstream. There is nothing to
+    /// set: no upstream is to answer.
+    pub cleansing: Cleansing,
     /// The length of the body.
     pub bytes: usize,
 }
@@ -121,6 +128,11 @@ impl Submission {
     /// Whether it is a login, and not for the gateway alone.
     pub const fn is_login(&self) -> bool {
         matches!(self.recipient, Recipient::Login(_))
+    }
+
+    /// How far it came.
+    pub const fn trace(&self) -> &Trace {
+        &self.trace
     }
 }
 
@@ -176,9 +188,13 @@ impl Gateway {
         let owned = OwnedHeaders::new(headers.chain(tokens));
         let signing = settings.minter.keys.signing_keys();
         let signing = signing.map(|key| key.algorithm().into()).collect();
-        let mut log = vec![LogLine::crypto(&settings.crypto, signing)];
+        let mut log = vec![Event::Crypto {
+            host_verifies: settings.crypto.host_verifies(),
+            host_signs: settings.crypto.host_signs(),
+            signing,
+        }];
         if settings.mode == Mode::Shadow {
-            log.push(LogLine::shadow_mode());
+            log.push(Event::ShadowMode);
         }
         let asks_claims = settings.rules.asks_claims() || settings.revocations.asks_each_time();
         let references = settings.introspection.as_ref().map_or(0, |(.., entries)| *entries);
@@ -258,8 +274,8 @@ impl Gateway {
 
     /// Denies a request whose head could not be listed, in shadow mode too: who
     /// cannot see its headers cannot cleanse it.
-    pub fn refuse(&mut self, denial: &Denial) -> Step {
-        self.deny(&RequestHead::default(), denial, &Trace::default())
+    pub fn refuse(&mut self, denial: Denial) -> Step {
+        self.deny(&RequestHead::default(), denial, Trace::default())
     }
 
     /// Goes on with a request whose callout has landed.
@@ -272,30 +288,30 @@ impl Gateway {
     /// Takes the body of a request that the gateway itself answers; `None` if it
     /// is more than the host can read (413).
     pub fn submit(&mut self, submission: Submission, body: Option<Vec<u8>>, now: UnixTime) -> Step {
-        let Submission { recipient, head, trace, edits, .. } = submission;
+        let Submission { recipient, head, trace, cleansing, .. } = submission;
         let Some(body) = body else {
             self.tally.ended(recipient.ending());
-            return Step::Done(Verdict::Answer(LocalReply::new(413)));
+            return answered(LocalReply::new(413), trace);
         };
         match recipient {
-            Recipient::Revocations => self.submit_revocations(&head, &trace, &body, now),
+            Recipient::Revocations => self.submit_revocations(&head, trace, &body, now),
             Recipient::Login(position) => {
-                self.submit_login(position, head, &edits.cleansing, body, now)
+                self.submit_login(position, head, &cleansing, trace, body, now)
             }
         }
     }
 
     /// Ends a request whose body was shorter than it announced (RFC 9110 section
     /// 8.6).
-    pub fn cut_short(&mut self, submission: &Submission) -> Step {
+    pub fn cut_short(&mut self, submission: Submission) -> Step {
         self.tally.ended(submission.recipient.ending());
-        Step::Done(Verdict::Answer(LocalReply::new(400).with_header("cache-control", "no-store")))
+        answered(LocalReply::new(400).with_header("cache-control", "no-store"), submission.trace)
     }
 
     fn submit_revocations(
         &mut self,
         head: &RequestHead,
-        trace: &Trace,
+        mut trace: Trace,
         body: &[u8],
         now: UnixTime,
     ) -> Step {
@@ -304,11 +320,13 @@ impl Gateway {
             Ok(submitted) => {
                 self.tally.ended(Ending::Revocation);
                 let request_id = self.request_id(head);
-                self.log.push(LogLine::revoked(&submitted, request_id.as_deref(), trace));
-                let reply = LocalReply::new(204).with_header("cache-control", "no-store");
-                Step::Done(Verdict::Answer(reply))
+                self.log.push(Event::Revoked { submitted, trace: trace.clone(), request_id });
+                answered(LocalReply::new(204).with_header("cache-control", "no-store"), trace)
             }
-            Err(denial) => self.deny(head, &denial, trace),
+            Err(denial) => {
+                trace.stage = Stage::Revocation;
+                self.deny(head, denial, trace)
+            }
         }
     }
 
@@ -339,7 +357,9 @@ impl Gateway {
                 Poll::Idle => {}
                 Poll::Adopted(skipped) => {
                     let name = self.providers.name(provider);
-                    self.log.extend(skipped.iter().map(|key| LogLine::key_skipped(name, key)));
+                    self.log.extend(
+                        skipped.into_iter().map(|key| Event::KeySkipped(name.to_owned(), key)),
+                    );
                 }
                 Poll::Fetch(callout) => {
                     tick.send.push(self.callouts.open_at_tick(purpose, callout, now));
@@ -398,7 +418,7 @@ impl Gateway {
     }
 
     /// What there is to log since the last call.
-    pub fn take_log(&mut self) -> Vec<LogLine> {
+    pub fn take_log(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.log)
     }
 
@@ -423,6 +443,12 @@ impl Gateway {
         self.minted = self.minted.wrapping_add(1);
         [&self.seed[..], &self.minted.to_be_bytes(), &now.as_millis().to_be_bytes()].concat()
     }
+}
+
+/// The end of a request whose body was read, of which the access log is told
+/// nothing.
+fn answered(reply: LocalReply, trace: Trace) -> Step {
+    Step::Done(Verdict::Answer(reply), Trace { note: AccessNote::EMPTY, ..trace })
 }
 
 /// A byte of what a client chose, fit for a line of a log: JSON leaves some line

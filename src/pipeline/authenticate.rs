@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::Halt;
 use super::attempt::Attempt;
 use crate::denial::Denial;
+use crate::event::Stage;
 use crate::flights::Purpose;
 use crate::gateway::{Gateway, Outcome};
 use crate::http::RequestHead;
@@ -61,12 +62,13 @@ impl Gateway {
 
     /// Makes sure that it is known which tokens are revoked: at the start a
     /// request waits for that.
-    fn wait_for_lists(&mut self, attempt: &Attempt<'_>) -> Result<(), Halt> {
+    fn wait_for_lists(&mut self, attempt: &mut Attempt<'_>) -> Result<(), Halt> {
         let now = attempt.now;
         if let Some(store) = self.store.as_deref() {
             self.revocations.catch_up(store, now);
         }
         let Some(list) = self.revocations.incomplete(now) else { return Ok(()) };
+        attempt.trace.stage = Stage::Revocation;
         let purpose = Purpose::Tokens(list, self.revocations.cursor(list));
         let make = || self.revocations.ask(list, now);
         let requested = self.callouts.request(purpose, &attempt.answers, None, now, make);
@@ -80,6 +82,7 @@ impl Gateway {
         attempt: &mut Attempt<'_>,
         text: &[u8],
     ) -> Result<Rc<Session>, Halt> {
+        attempt.trace.stage = Stage::Verify;
         let now = attempt.now;
         if now < EARLIEST {
             return Err(Denial::IdentityUnavailable.into());
@@ -99,6 +102,7 @@ impl Gateway {
             if session.holds(keys.as_ref(), now) {
                 attempt.count(&mut self.tally, Cache::Token, CacheUse::Hit);
                 attempt.trace.knows(&session);
+                attempt.trace.stage = Stage::Revocation;
                 self.recheck(&session, now)?;
                 return Ok(session);
             }
@@ -127,7 +131,9 @@ impl Gateway {
             }
             verified => verified?,
         };
+        attempt.trace.stage = Stage::Revocation;
         let unrevoked = self.revocations.admit(verified, now)?;
+        attempt.trace.stage = Stage::Consumer;
         let consumer = self.consumers.resolve(unrevoked.token())?;
         let (who, clearance) =
             (Authenticated::new(unrevoked, consumer), self.revocations.clearance());
@@ -157,6 +163,7 @@ impl Gateway {
         if let Some(known) = known {
             let session = known?;
             attempt.trace.knows(&session);
+            attempt.trace.stage = Stage::Revocation;
             self.recheck(&session, now)?;
             return Ok(session);
         }
@@ -171,21 +178,25 @@ impl Gateway {
             Some(IntrospectionAnswer::Inactive) => return Err(Denial::TokenInactive.into()),
             None => return Err(unavailable.into()),
         };
+        let (at, mut stage) = (*at, Stage::Verify);
         let require_issuer = introspection.endpoint.require_issuer;
         let decision = provider
             .accept_introspected(id, claims, require_issuer, now)
             .map_err(Denial::Token)
             .and_then(|verified| {
+                stage = Stage::Revocation;
                 let unrevoked = self.revocations.admit(verified, now)?;
+                stage = Stage::Consumer;
                 let consumer = self.consumers.resolve(unrevoked.token())?;
                 let who = Authenticated::new(unrevoked, consumer);
                 let clearance = self.revocations.clearance();
-                let serves = introspection.serves(who.token(), *at);
+                let serves = introspection.serves(who.token(), at);
                 Ok(self.sessions.of_reference(text, who, clearance, serves, now))
             });
         if let Err(denial) = &decision {
-            introspection.refuse(text, denial.clone(), *at);
+            introspection.refuse(text, denial.clone(), at);
         }
+        attempt.trace.stage = stage;
         decision.map_err(Halt::from)
     }
 

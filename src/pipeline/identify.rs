@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::Halt;
 use super::attempt::Attempt;
 use crate::denial::Denial;
-use crate::event::LogLine;
+use crate::event::{Event, Stage};
 use crate::flights::Purpose;
 use crate::gateway::{Gateway, Outcome};
 use crate::http::RequestHead;
@@ -31,17 +31,20 @@ impl Gateway {
     ) -> Result<Rc<Identity>, Halt> {
         let now = attempt.now;
         let who = session.who();
-        self.authorize_token(who, requirements)?;
+        self.authorize_token(attempt, who, requirements)?;
         if let Some(identity) = session.identity(now) {
-            self.authorize_user(identity.enrichment(), requirements)?;
+            self.authorize_user(attempt, identity.enrichment(), requirements)?;
+            attempt.trace.stage = Stage::Mint;
             return Ok(identity);
         }
         // The service is not asked about a user for whom nothing can be minted.
         if let Some(exp) = who.token().ended(now) {
+            attempt.trace.stage = Stage::Mint;
             return Err(Rejection::Expired { exp, now }.into());
         }
         let enrichment = self.enrich(attempt, who, token)?;
-        self.authorize_user(&enrichment, requirements)?;
+        self.authorize_user(attempt, &enrichment, requirements)?;
+        attempt.trace.stage = Stage::Mint;
         let (context, nonce) = (self.request_context(attempt.head), self.nonce(now));
         match self.minter.mint(&self.crypto, who, enrichment, context, &nonce, now) {
             Ok(identity) => {
@@ -55,7 +58,7 @@ impl Gateway {
             Err(MintError::Ended(exp)) => Err(Rejection::Expired { exp, now }.into()),
             Err(MintError::Unprintable(claim)) => Err(Rejection::ClaimMismatch(claim).into()),
             Err(error) => {
-                self.log.push(LogLine::not_minted(&error));
+                self.log.push(Event::NotMinted(error));
                 Err(Denial::IdentityUnavailable.into())
             }
         }
@@ -78,22 +81,28 @@ impl Gateway {
 
     pub(super) fn authorize_token(
         &self,
+        attempt: &mut Attempt<'_>,
         who: &Authenticated,
         requirements: &Requirements,
     ) -> Result<(), Denial> {
+        attempt.trace.stage = Stage::Authorize;
         let from_user_info = |claim: &ClaimPath| self.decided_by_user_info(claim);
         requirements.check_token(who.token(), who.consumer().map(Rc::as_ref), from_user_info)
     }
 
     pub(super) fn authorize_user(
         &self,
+        attempt: &mut Attempt<'_>,
         enrichment: &Enrichment,
         requirements: &Requirements,
     ) -> Result<(), Denial> {
         let from_user_info = |claim: &ClaimPath| self.decided_by_user_info(claim);
         match enrichment {
             Enrichment::NotConfigured => Ok(()),
-            Enrichment::Known(info, _) => requirements.check_claims(info.claims(), from_user_info),
+            Enrichment::Known(info, _) => {
+                attempt.trace.stage = Stage::AuthorizeUser;
+                requirements.check_claims(info.claims(), from_user_info)
+            }
             // Not known is not the same as not allowed.
             Enrichment::None if requirements.asks_user_info(from_user_info) => {
                 Err(Denial::UserInfoUnavailable)
@@ -111,6 +120,7 @@ impl Gateway {
     ) -> Result<Enrichment, Halt> {
         let now = attempt.now;
         let Some(source) = &self.user_info else { return Ok(Enrichment::NotConfigured) };
+        attempt.trace.stage = Stage::UserInfo;
         // Only what goes out with the token needs it opened.
         let text = if source.forward_token { self.open(text)? } else { Cow::Borrowed(text) };
         let key = source.key(who.token(), &text)?;

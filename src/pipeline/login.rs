@@ -7,7 +7,7 @@ use super::Halt;
 use super::attempt::Attempt;
 use crate::callout::CalloutReply;
 use crate::denial::Denial;
-use crate::event::{LogLine, Trace};
+use crate::event::{Event, Trace};
 use crate::flights::{Purpose, Requested, Sent};
 use crate::gateway::{Answers, Gateway, Outcome, Recipient, Step, Waiting};
 use crate::http::RequestHead;
@@ -16,7 +16,7 @@ use crate::metrics::Ending;
 use crate::sealing::{Client, Login, LoginError, Logins, SealedReply, is_sealed};
 use crate::time::UnixTime;
 use crate::token::{Rejection, TokenError};
-use crate::verdict::{HeaderEdits, LocalReply, Verdict};
+use crate::verdict::{LocalReply, Verdict};
 
 impl Gateway {
     /// Whether a token is one that this gateway may have sealed.
@@ -69,8 +69,8 @@ impl Gateway {
                 Err(error) => Ok(Some(self.refuse_login(&error)?)),
             },
             Ok(bytes) => {
-                let edits = Box::new(HeaderEdits::withheld(cleansing.clone()));
-                Err(Halt::Receive(Recipient::Login(position), edits, bytes))
+                let cleansing = Box::new(cleansing.clone());
+                Err(Halt::Receive(Recipient::Login(position), cleansing, bytes))
             }
             Err(error) => Ok(Some(self.refuse_login(&error)?)),
         }
@@ -82,22 +82,23 @@ impl Gateway {
         position: usize,
         head: RequestHead,
         cleansing: &Cleansing,
+        trace: Trace,
         body: Vec<u8>,
         now: UnixTime,
     ) -> Step {
         let sealed_tokens = self.sealed_tokens.clone();
         let login = sealed_tokens.as_ref().and_then(|sealed| sealed.logins.get(position));
         let Some(login) = login else {
-            return self.deny(&head, &Denial::LoginUnavailable, &Trace::default());
+            return self.deny(&head, Denial::LoginUnavailable, trace);
         };
         match self.ask_issuer(position, login, &head, cleansing, Some(body), now) {
             Ok(sent) => {
                 let flight = sent.flight;
-                Step::Await(sent, Waiting { flight, head, answers: Answers::default() })
+                Step::Await(sent, Waiting { flight, head, answers: Answers::default(), trace })
             }
             Err(error) => match self.refuse_login(&error) {
-                Ok(verdict) => Step::Done(verdict),
-                Err(denial) => self.deny(&head, &denial, &Trace::default()),
+                Ok(verdict) => Step::Done(verdict, trace),
+                Err(denial) => self.deny(&head, denial, trace),
             },
         }
     }
@@ -143,7 +144,7 @@ impl Gateway {
         match seal.read(login, reply) {
             Ok(reply) => Some(reply),
             Err(failure) => {
-                self.log.push(LogLine::login_failed(&login.service.name, &failure));
+                self.log.push(Event::LoginFailed(login.service.name.clone(), failure));
                 None
             }
         }

@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 use self::attempt::Attempt;
 use crate::denial::Denial;
-use crate::event::{LogLine, Trace};
+use crate::event::{DeniedRequest, Event, Stage, Trace};
 use crate::flights::{FlightId, Requested, Sent};
 use crate::gateway::{Answers, Gateway, Recipient, Step, Submission, Waiting};
 use crate::http::{Field, Fields, RequestHead};
@@ -37,7 +37,7 @@ enum Halt {
     Wait(Sent),
     Join(FlightId),
     /// The gateway itself needs the body: this long.
-    Receive(Recipient, Box<HeaderEdits>, usize),
+    Receive(Recipient, Box<Cleansing>, usize),
 }
 
 impl Halt {
@@ -71,39 +71,34 @@ impl Gateway {
         let decided = self.decide(&mut attempt);
         let Attempt { answers, trace, .. } = attempt;
         let halt = match decided {
-            Ok(verdict) => return Step::Done(self.noting(verdict, trace.note)),
+            Ok(verdict) => return self.end(verdict, trace),
             Err(halt) => halt,
         };
         match halt {
-            Halt::Deny(denial) => self.turn_down(&head, &denial, &trace),
+            Halt::Deny(denial) => self.turn_down(&head, denial, trace),
             Halt::Wait(sent) => {
                 let flight = sent.flight;
-                Step::Await(sent, Waiting { flight, head, answers })
+                Step::Await(sent, Waiting { flight, head, answers, trace })
             }
-            Halt::Join(flight) => Step::Join(Waiting { flight, head, answers }),
-            Halt::Receive(recipient, edits, bytes) => {
-                Step::Receive(Submission { recipient, head, trace, edits: *edits, bytes })
+            Halt::Join(flight) => Step::Join(Waiting { flight, head, answers, trace }),
+            Halt::Receive(recipient, cleansing, bytes) => {
+                Step::Receive(Submission { recipient, head, trace, cleansing: *cleansing, bytes })
             }
         }
     }
 
     /// Ends a request that is not to pass: with a denial, but for shadow mode,
     /// in which it is forwarded without identity if it can be cleansed.
-    fn turn_down(&mut self, head: &RequestHead, denial: &Denial, trace: &Trace) -> Step {
+    fn turn_down(&mut self, head: &RequestHead, denial: Denial, trace: Trace) -> Step {
         if let Some(shadowed) = self.mode.shadowed()
             && !self.is_for_gateway(head)
             && let Ok(cleansing) = self.cleanse(head)
         {
             self.tally.ended(Ending::Shadow(denial.code()));
-            let request_id = self.request_id(head);
-            self.log.push(LogLine::would_deny(
-                request_id.as_deref(),
-                denial,
-                self.errors.format,
-                trace,
-            ));
-            let verdict = Verdict::Forward(HeaderEdits::shadowed(cleansing, shadowed));
-            return Step::Done(self.noting_denial(verdict, denial, trace));
+            let event = Event::WouldDeny(self.denied_request(head, &denial, &trace));
+            self.log.push(event);
+            let edits = HeaderEdits::shadowed(cleansing, shadowed, denial);
+            return self.end(Verdict::Forward(edits), trace);
         }
         self.deny(head, denial, trace)
     }
@@ -116,27 +111,32 @@ impl Gateway {
     }
 
     /// Ends a request with a denial.
-    pub(crate) fn deny(&mut self, head: &RequestHead, denial: &Denial, trace: &Trace) -> Step {
+    pub(crate) fn deny(&mut self, head: &RequestHead, denial: Denial, trace: Trace) -> Step {
         self.tally.ended(Ending::Denied(denial.code()));
-        let request_id = self.request_id(head);
-        let format = self.errors.format;
-        self.log.push(LogLine::denied(request_id.as_deref(), denial, format, trace));
+        let event = Event::Denied(self.denied_request(head, &denial, &trace));
+        self.log.push(event);
         let target = self.sources.target_without_token(head);
-        let verdict = Verdict::Answer(denial.reply(
-            head,
-            &target,
-            &self.errors,
-            self.host.frames_grpc_replies,
-        ));
-        Step::Done(self.noting_denial(verdict, denial, trace))
+        let reply = denial.reply(head, &target, &self.errors, self.host.frames_grpc_replies);
+        self.end(Verdict::Deny(denial, reply), trace)
     }
 
-    fn noting_denial(&self, verdict: Verdict, denial: &Denial, trace: &Trace) -> Verdict {
-        self.noting(verdict, AccessNote { code: Some(denial.code().name()), ..trace.note.clone() })
+    fn denied_request(&self, head: &RequestHead, denial: &Denial, trace: &Trace) -> DeniedRequest {
+        DeniedRequest {
+            code: denial.code(),
+            status: denial.status(self.errors.format),
+            trace: trace.clone(),
+            request_id: self.request_id(head),
+        }
     }
 
-    fn noting(&self, verdict: Verdict, note: AccessNote) -> Verdict {
-        if self.publishes { verdict.noting(note) } else { verdict }
+    /// Ends a request, with what its access log may print.
+    fn end(&self, verdict: Verdict, mut trace: Trace) -> Step {
+        if self.publishes {
+            trace.note.code = verdict.denial().map(|denial| denial.code().name());
+        } else {
+            trace.note = AccessNote::EMPTY;
+        }
+        Step::Done(verdict, trace)
     }
 
     fn decide(&mut self, attempt: &mut Attempt<'_>) -> Result<Verdict, Halt> {
@@ -160,6 +160,7 @@ impl Gateway {
         if let Some(endpoint) = endpoint.cloned() {
             return self.receive(attempt, cleansing, &endpoint);
         }
+        attempt.trace.stage = Stage::Rule;
         if let Some(verdict) = self.log_in(attempt, &cleansing)? {
             return Ok(verdict);
         }
@@ -175,6 +176,7 @@ impl Gateway {
             Some(Access::Requires(requirements)) => requirements,
             None => rules.otherwise(),
         };
+        attempt.trace.stage = Stage::Token;
         let Some(token) = self.token_of(head, attempt.now)? else {
             let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
             self.tally.ended(Ending::Anonymous);
@@ -261,15 +263,16 @@ impl Gateway {
             self.tally.ended(Ending::Revocation);
             return Ok(Verdict::Answer(LocalReply::new(405).with_header("allow", "POST")));
         }
+        attempt.trace.stage = Stage::Token;
         let token = self.token_of(head, attempt.now)?.ok_or(Denial::TokenMissing)?;
         let session = self.authenticate(attempt, &token)?;
         attempt.trace.knows(&session);
-        self.authorize_token(session.who(), &endpoint.requires)?;
+        self.authorize_token(attempt, session.who(), &endpoint.requires)?;
         // The user is asked about only if that decides something: a user service
         // that is down is no time to be unable to lock somebody out.
         if endpoint.requires.asks_user_info(|claim| self.decided_by_user_info(claim)) {
             let enrichment = self.enrich(attempt, session.who(), &token)?;
-            self.authorize_user(&enrichment, &endpoint.requires)?;
+            self.authorize_user(attempt, &enrichment, &endpoint.requires)?;
         }
         // The host may announce a body and never hand it over, unless its length
         // is known (RFC 9110 section 15.5.12).
@@ -280,8 +283,7 @@ impl Gateway {
                 Ok(Verdict::Answer(LocalReply::new(413)))
             }
             Some(bytes) if bytes > 0 => {
-                let edits = Box::new(HeaderEdits::withheld(cleansing));
-                Err(Halt::Receive(Recipient::Revocations, edits, bytes))
+                Err(Halt::Receive(Recipient::Revocations, Box::new(cleansing), bytes))
             }
             _ => {
                 self.tally.ended(Ending::Revocation);

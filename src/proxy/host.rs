@@ -36,11 +36,12 @@ use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply};
 use crate::config::Problem;
 use crate::gateway::{HostTraits, SharedData};
 use crate::http::{Fields, RequestHead};
+use crate::hygiene::Cleansing;
 use crate::keys::HostCrypto;
 use crate::metrics::Kind;
 use crate::shared_data::SharedStore;
 use crate::time::UnixTime;
-use crate::verdict::{AccessNote, HeaderEdits, LocalReply};
+use crate::verdict::{AccessNote, LocalReply, SetField};
 
 /// The host this VM runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,23 +237,24 @@ impl Host {
         Ok(fields.into())
     }
 
-    /// Makes the request what the upstream may see.
-    pub(super) fn apply(self, edits: &HeaderEdits) -> Result<(), HostError> {
+    /// Makes the request what the upstream may see: without what is to be taken
+    /// off it, then with the fields `fields`.
+    pub(super) fn apply(self, cleansing: &Cleansing, fields: &[SetField]) -> Result<(), HostError> {
         let set = |name: &str, value: &[u8]| abi::set_header(Map::Request, name, value);
-        for name in &edits.cleansing.clear {
+        for name in &cleansing.clear {
             // Set below, which replaces it.
-            if edits.set.iter().any(|(set, _)| set.as_str().eq_ignore_ascii_case(name)) {
+            if fields.iter().any(|(set, _)| set.as_str().eq_ignore_ascii_case(name)) {
                 continue;
             }
             self.clear(name)?;
         }
-        for (name, value) in &edits.cleansing.rewrite {
+        for (name, value) in &cleansing.rewrite {
             if value.is_empty() { self.clear(name)? } else { set(name, value)? }
         }
-        if let Some(path) = &edits.cleansing.path {
+        if let Some(path) = &cleansing.path {
             self.set_path(path)?;
         }
-        for (name, value) in edits.set.iter() {
+        for (name, value) in fields {
             set(name.as_str(), value)?;
         }
         Ok(())

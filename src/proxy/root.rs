@@ -11,7 +11,7 @@ use super::shared::{Shared, TICK_MS, write_log};
 use super::waiters::Held;
 use crate::config::{self, Problem, Problems};
 use crate::denial::Denial;
-use crate::event::LogLine;
+use crate::event::Event;
 use crate::gateway::{Gateway, SharedData};
 use crate::metrics;
 
@@ -85,7 +85,7 @@ impl Root {
             .map_err(|problems| problems.lines(host.max_log_line()))?;
         let now = host.now().map_err(|_| refused(no_clock()))?;
         if let Some(gap) = settings.minter.keys.gap(now) {
-            write_log(&LogLine::nobody_signs(gap));
+            write_log(&Event::NobodySigns(gap));
         }
         settings.access_log_properties.get_or_insert(host.notes_by_default());
         let mut seed = [0; 16];

@@ -9,7 +9,7 @@ use super::metrics::Metrics;
 use super::waiters::{Held, Parked, Waiters};
 use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
-use crate::event::LogLine;
+use crate::event::Event;
 use crate::gateway::{FlightId, Gateway, Sent, Step, Submission, Waiting};
 use crate::shared_data::SharedStore;
 use crate::verdict::{AccessNote, LocalReply, Verdict};
@@ -123,7 +123,7 @@ impl Shared {
     pub(super) fn begin(&self, context_id: u32, fields: usize) -> Action {
         if !self.fits() {
             let denial = Denial::ConfigurationInvalid;
-            let step = self.with_gateway(|gateway| gateway.refuse(&denial));
+            let step = self.with_gateway(|gateway| gateway.refuse(denial));
             return self.carry_out(context_id, None, step);
         }
         self.share();
@@ -132,7 +132,7 @@ impl Shared {
             Ok(head) => self.with_gateway(|gateway| gateway.begin(head, now)),
             Err(Unreadable::TooMany { limit }) => {
                 let denial = Denial::HeadersTooMany { limit };
-                self.with_gateway(|gateway| gateway.refuse(&denial))
+                self.with_gateway(|gateway| gateway.refuse(denial))
             }
             Err(Unreadable::Host) => return self.fail("headers could not be read"),
         };
@@ -140,8 +140,8 @@ impl Shared {
     }
 
     /// Answers a request with which the host does not help.
-    fn fail(&self, cause: &str) -> Action {
-        write_log(&LogLine::host_error(cause));
+    fn fail(&self, cause: &'static str) -> Action {
+        write_log(&Event::HostError(cause));
         self.host.reply(&LocalReply::new(500));
         Action::Pause
     }
@@ -181,7 +181,7 @@ impl Shared {
             Ok(Err(_)) => self.end(context_id, "trailers could not be edited"),
             Err(denial) => {
                 self.forget(context_id);
-                let step = self.with_gateway(|gateway| gateway.refuse(&denial));
+                let step = self.with_gateway(|gateway| gateway.refuse(denial));
                 self.carry_out(context_id, None, step)
             }
         }
@@ -189,7 +189,7 @@ impl Shared {
 
     /// Answers a request that waited or passed, and with which the host does not
     /// help.
-    fn end(&self, context_id: u32, cause: &str) -> Action {
+    fn end(&self, context_id: u32, cause: &'static str) -> Action {
         self.forget(context_id);
         self.fail(cause)
     }
@@ -199,7 +199,7 @@ impl Shared {
         let Some(submission) = self.submissions.borrow_mut().remove(&context_id) else {
             return Action::Pause;
         };
-        let step = self.with_gateway(|gateway| gateway.cut_short(&submission));
+        let step = self.with_gateway(|gateway| gateway.cut_short(submission));
         self.carry_out(context_id, None, step)
     }
 
@@ -302,14 +302,14 @@ impl Shared {
 
     /// Carries out a step of `context_id`, whose context is entered.
     fn carry_out(&self, context_id: u32, guard: Option<Guard>, step: Step) -> Action {
-        if let Step::Done(verdict) = &step {
-            self.note(verdict.note());
+        if let Step::Done(_, trace) = &step {
+            self.note(&trace.note);
         }
         match step {
-            Step::Done(Verdict::Forward(edits)) => {
+            Step::Done(Verdict::Forward(edits), _) => {
                 // The guard comes off last: not before the request may really go.
                 let unguard = || guard.map_or(Ok(()), |guard| self.host.unguard(&guard));
-                match self.host.apply(&edits).and_then(|()| unguard()) {
+                match self.host.apply(edits.cleansing(), edits.set()).and_then(|()| unguard()) {
                     Ok(()) => {
                         self.passing.borrow_mut().insert(context_id);
                         Action::Continue
@@ -317,7 +317,7 @@ impl Shared {
                     Err(_) => self.fail("headers could not be edited"),
                 }
             }
-            Step::Done(Verdict::Answer(reply)) => {
+            Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
                 self.host.reply(&reply);
                 Action::Pause
             }
@@ -325,7 +325,7 @@ impl Shared {
                 // The headers have to go on for the body to come in. The guard
                 // stays on: nothing behind may answer.
                 let guarded = guard.map_or_else(|| self.host.guard(), Ok);
-                match guarded.and_then(|_| self.host.apply(&submission.edits)) {
+                match guarded.and_then(|_| self.host.apply(&submission.cleansing, &[])) {
                     Ok(()) => {
                         self.submissions.borrow_mut().insert(context_id, submission);
                         Action::Continue
@@ -406,13 +406,13 @@ impl Shared {
     fn with_gateway<T>(&self, call: impl FnOnce(&mut Gateway) -> T) -> T {
         let mut gateway = self.gateway.borrow_mut();
         let result = call(&mut gateway);
-        let lines = gateway.take_log();
+        let events = gateway.take_log();
         drop(gateway);
-        lines.iter().for_each(write_log);
+        events.iter().for_each(write_log);
         result
     }
 }
 
-pub(super) fn write_log(line: &LogLine) {
-    log::log!(line.level, "{}", line.text);
+pub(super) fn write_log(event: &Event) {
+    log::log!(event.level(), "{event}");
 }

@@ -72,7 +72,7 @@ pub struct Anonymous {
 
 impl Anonymous {
     /// Announced upstream with `fields`.
-    pub fn new(fields: Vec<SetField>) -> Self {
+    pub(crate) fn new(fields: Vec<SetField>) -> Self {
         Self { fields: fields.into() }
     }
 

@@ -70,7 +70,7 @@ fn gateway_accepts(cases: &[Case]) -> Vec<bool> {
         let fields = fields.into_iter().chain([("authorization", bearer)]);
         let head = RequestHead::new(fields.map(|(name, value)| (name.to_owned(), value)));
         let step = gateway.begin(head, UnixTime::from_secs(now()));
-        matches!(step, Step::Done(Verdict::Forward(_)))
+        matches!(step, Step::Done(Verdict::Forward(_), _))
     };
     cases.iter().map(&mut accepts).collect()
 }

@@ -72,8 +72,8 @@ fn outcome(gateway: &mut Gateway, path: &str, token: &str) -> String {
         ("authorization".to_owned(), format!("Bearer {token}").into_bytes()),
     ]);
     match gateway.begin(head, UnixTime::from_secs(NOW)) {
-        Step::Done(Verdict::Forward(_)) => "200".to_owned(),
-        Step::Done(Verdict::Answer(reply)) => {
+        Step::Done(Verdict::Forward(_), _) => "200".to_owned(),
+        Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
             let body: Value = serde_json::from_slice(&reply.body).unwrap();
             body["code"].as_str().unwrap().to_owned()
         }

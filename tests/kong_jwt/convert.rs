@@ -80,7 +80,10 @@ fn every_consumer_gets_through() {
             let mut status = |path: &str| {
                 let request = head(&[(":path", path), ("authorization", &bearer)]);
                 match world.begin(request) {
-                    gatepass::gateway::Step::Done(gatepass::verdict::Verdict::Forward(edits)) => {
+                    gatepass::gateway::Step::Done(
+                        gatepass::verdict::Verdict::Forward(edits),
+                        _,
+                    ) => {
                         let found = field(&edits, "x-consumer-username");
                         assert_eq!(found.as_deref(), Some(consumer), "{algorithm} {path}");
                         200

@@ -36,7 +36,7 @@ fn statuses(world: &mut World, path: &str) -> [u16; 2] {
         let mut fields = vec![(":path", path)];
         fields.extend(token.as_deref().map(|token| ("authorization", token)));
         match world.begin(head(&fields)) {
-            Step::Done(Verdict::Forward(_)) => 200,
+            Step::Done(Verdict::Forward(_), _) => 200,
             step => answered(step).status,
         }
     })

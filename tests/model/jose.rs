@@ -17,7 +17,7 @@ pub fn verified(gateway: &mut Gateway, token: &str, now: UnixTime) -> Json {
     let header = jsonwebtoken::decode_header(token).expect("a header");
     assert_eq!(header.typ.as_deref(), Some("identity+jwt"));
     let head = support::head(&[(":path", support::JWKS_PATH)]);
-    let Step::Done(Verdict::Answer(reply)) = gateway.begin(head, now) else {
+    let Step::Done(Verdict::Answer(reply), _) = gateway.begin(head, now) else {
         panic!("the gateway's keys");
     };
     let keys: JwkSet = serde_json::from_slice(&reply.body).expect("keys");

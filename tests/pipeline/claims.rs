@@ -21,7 +21,7 @@ fn decided(config: &Value, token: &str, reply: Option<&Value>) -> Option<String>
         None => step,
     };
     match step {
-        gatepass::gateway::Step::Done(gatepass::verdict::Verdict::Forward(_)) => None,
+        gatepass::gateway::Step::Done(gatepass::verdict::Verdict::Forward(_), _) => None,
         step => Some(denied(step).1),
     }
 }

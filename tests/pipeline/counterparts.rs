@@ -38,7 +38,7 @@ impl Request {
         let mut fields = vec![(":method", self.method.as_str()), (":path", self.path.as_str())];
         fields.extend(self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let head = head(&fields);
-        let Step::Done(Verdict::Forward(edits)) = world.begin(head.clone()) else { return None };
+        let Step::Done(Verdict::Forward(edits), _) = world.begin(head.clone()) else { return None };
         let trailers: Fields = self.trailers.iter().map(|(name, value)| (name, value)).collect();
         let removed = world.gateway.cleanse_trailers(&trailers).ok()?;
         let is_kept = |(name, _): &&(String, String)| {

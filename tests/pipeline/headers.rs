@@ -287,7 +287,7 @@ fn repeated_headers_are_refused_where_they_cannot_be_removed() {
             let mut world = World::new(&config, ENVOY);
             let step = world.begin(head(&fields));
             let is_refused = matches!(&step, gatepass::gateway::Step::Done(
-                gatepass::verdict::Verdict::Answer(reply)) if reply.status == 400);
+                gatepass::verdict::Verdict::Deny(_, reply), _) if reply.status == 400);
             assert!(!is_refused, "{case}, {path}: where they are removed");
         }
     }

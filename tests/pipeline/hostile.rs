@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 fn is_forwarded(step: &Step) -> bool {
-    matches!(step, Step::Done(Verdict::Forward(_)))
+    matches!(step, Step::Done(Verdict::Forward(_), _))
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn every_token_with_one_bit_changed_is_denied() {
             changed[position] ^= 1 << bit;
             let value = [b"Bearer ", changed.as_slice()].concat();
             let step = world.begin(head_with(&value));
-            let Step::Done(Verdict::Answer(reply)) = step else {
+            let Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) = step else {
                 panic!("byte {position}, bit {bit}: {step:?}")
             };
             assert!([400, 401].contains(&reply.status), "byte {position}, bit {bit}");
@@ -142,12 +142,12 @@ fn any_request_is_decided() {
             });
             let step = world.begin(RequestHead::new(fields));
             match step {
-                Step::Done(Verdict::Forward(edits)) => {
+                Step::Done(Verdict::Forward(edits), _) => {
                     forwards += 1;
                     let identity = field(&edits, "x-identity-token");
                     assert!(identity.is_none() || had_token, "round {round}");
                 }
-                Step::Done(Verdict::Answer(reply)) => {
+                Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
                     assert!((200..=503).contains(&reply.status), "round {round}");
                 }
                 Step::Await(sent, waiting) => {
@@ -155,7 +155,7 @@ fn any_request_is_decided() {
                     assert!(had_token, "round {round}");
                     let body = noise(&mut random, r#"{"sub":"alice"}"#);
                     let step = world.land(sent.flight, waiting, &reply(200, &body));
-                    assert!(matches!(step, Step::Done(_)), "round {round}");
+                    assert!(matches!(step, Step::Done(..)), "round {round}");
                 }
                 Step::Join(_) => panic!("round {round}: nothing is under way"),
                 Step::Receive(_) => panic!("round {round}: the gateway has no endpoint"),
@@ -229,7 +229,7 @@ fn any_signed_token_is_decided() {
         }
         let token = KEY_A.sign(header.to_string().as_bytes(), claims.to_string().as_bytes());
         match world.get(&token) {
-            Step::Done(Verdict::Forward(edits)) => {
+            Step::Done(Verdict::Forward(edits), _) => {
                 let identity = world.identity(&edits);
                 assert_eq!(identity["sub"], claims["sub"]);
                 codes.insert("forwarded".to_owned());
@@ -271,7 +271,7 @@ fn any_key_set_and_any_reply_is_survived() {
             let body = json_of(&mut random, 4).to_string();
             let status = [200, 204, 404, 500, 65535][random.below(5)];
             let step = world.land(sent.flight, waiting, &reply(status, body.as_bytes()));
-            assert!(matches!(step, Step::Done(_)), "round {round}");
+            assert!(matches!(step, Step::Done(..)), "round {round}");
         }
     }
 }
@@ -332,12 +332,12 @@ fn any_clock_is_survived() {
                     outcomes[0] += 1;
                     waiting.push(request);
                 }
-                Step::Done(Verdict::Forward(_)) => {
+                Step::Done(Verdict::Forward(_), _) => {
                     outcomes[1] += 1;
                     let end = UnixTime::from_secs(START + 3600);
                     assert!(now < end, "accepted at {now}");
                 }
-                Step::Done(Verdict::Answer(_)) => outcomes[2] += 1,
+                Step::Done(Verdict::Deny(_, _) | Verdict::Answer(_), _) => outcomes[2] += 1,
                 Step::Receive(_) => panic!("the gateway has no endpoint"),
             }
         }

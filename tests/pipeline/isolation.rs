@@ -154,7 +154,7 @@ impl Worker {
     fn is_revoked(&mut self, sub: &str) -> bool {
         let token = self.token(sub);
         match self.world.get(&token) {
-            Step::Done(Verdict::Forward(_)) => false,
+            Step::Done(Verdict::Forward(_), _) => false,
             step => {
                 assert_eq!(denied(step), denial(401, "token_revoked"));
                 true
@@ -213,7 +213,7 @@ fn an_allowlist_is_shared_by_those_who_read_the_same() {
         one.forwarded(&alice());
         let mut other = World::sharing(&other, ENVOY, &store);
         let step = other.get(&alice());
-        assert_eq!(matches!(step, Step::Done(Verdict::Forward(_))), expected, "{step:?}");
+        assert_eq!(matches!(step, Step::Done(Verdict::Forward(_), _)), expected, "{step:?}");
     }
 }
 
@@ -238,7 +238,11 @@ fn user_info_is_for_the_user_it_was_asked_for() {
         let step = world.get(&token(first.clone()));
         forwarded(world.answer(step, &ok(&json!({"sub": "alice"}))));
         let step = world.get(&token(other));
-        assert_eq!(matches!(step, Step::Done(Verdict::Forward(_))), is_known, "{case}: {step:?}");
+        assert_eq!(
+            matches!(step, Step::Done(Verdict::Forward(_), _)),
+            is_known,
+            "{case}: {step:?}"
+        );
     }
 }
 

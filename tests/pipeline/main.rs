@@ -31,6 +31,7 @@ mod regressions;
 mod revocation;
 mod rules;
 mod sealed_tokens;
+mod stages;
 mod support;
 mod two_providers;
 mod user_info;

@@ -83,7 +83,7 @@ fn a_denial_of_a_known_consumer_is_logged_with_the_consumer() {
     for _ in 0..2 {
         world.denied(&alice());
         let log = world.gateway.take_log();
-        let line: serde_json::Value = serde_json::from_str(&log[0].text).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&log[0].to_string()).unwrap();
         assert_eq!(line["consumer"], "web");
         assert_eq!(line["provider"], "shop");
         assert_eq!(line["rule"], 0);

@@ -61,7 +61,7 @@ fn the_first_rule_that_matches_decides() {
         let mut world = World::new(&config, ENVOY);
         let step = world.begin(head(&[(":method", method), (":path", path)]));
         match expected {
-            None => assert!(forwarded(step).set.is_empty(), "{method} {path}"),
+            None => assert!(forwarded(step).set().is_empty(), "{method} {path}"),
             Some(code) => assert_eq!(denied(step).1, code, "{method} {path}"),
         }
     }
@@ -338,7 +338,7 @@ fn a_missing_token_may_be_allowed() {
         let mut world = World::new(&config, host);
         let guest = head(&[(":path", "/guests")]);
         let edits = forwarded(world.begin(guest));
-        let fields = edits.set.iter().map(|(name, value)| (name.as_str(), &value[..]));
+        let fields = edits.set().iter().map(|(name, value)| (name.as_str(), &value[..]));
         let fields: Vec<_> = fields.collect();
         assert_eq!(
             fields,
@@ -469,7 +469,7 @@ fn preflights() {
         ("access-control-request-method", "PUT"),
     ];
     let mut world = World::new(&local([]), ENVOY);
-    assert!(forwarded(world.begin(head(&preflight))).set.is_empty());
+    assert!(forwarded(world.begin(head(&preflight))).set().is_empty());
     for without in 0..preflight.len() {
         let mut fields = preflight.to_vec();
         fields.remove(without);

@@ -290,7 +290,7 @@ impl World {
     }
 
     fn looked_at(&self, step: Step) -> Step {
-        if let Step::Done(Verdict::Answer(reply)) = &step {
+        if let Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) = &step {
             let values = reply.headers.iter().map(|(_, value)| value.as_str());
             self.assert_silent("a header of an answer", &values.collect::<String>());
             self.assert_silent("an answer", &String::from_utf8_lossy(&reply.body));
@@ -394,7 +394,7 @@ impl Drop for World {
         }
         for line in self.gateway.take_log() {
             // What a client calls its request is its own.
-            let mut line: Value = serde_json::from_str(&line.text).unwrap_or(json!(line.text));
+            let mut line = line.json();
             line.as_object_mut().and_then(|line| line.remove("request_id"));
             self.assert_silent("the log", &line.to_string());
         }
@@ -420,8 +420,8 @@ pub fn joins(step: Step) -> Waiting {
 
 pub fn forwarded(step: Step) -> HeaderEdits {
     match step {
-        Step::Done(Verdict::Forward(edits)) => edits,
-        Step::Done(Verdict::Answer(reply)) => {
+        Step::Done(Verdict::Forward(edits), _) => edits,
+        Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
             panic!("forwarded expected, not {}", String::from_utf8_lossy(&reply.body))
         }
         other => panic!("forwarded expected, not {other:?}"),
@@ -430,16 +430,25 @@ pub fn forwarded(step: Step) -> HeaderEdits {
 
 pub fn answered(step: Step) -> LocalReply {
     match step {
-        Step::Done(Verdict::Answer(reply)) => reply,
+        Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => reply,
         other => panic!("an answer expected, not {other:?}"),
     }
 }
 
-/// Status and code of a denial.
+/// Status and code of a denial, which the verdict and the reply agree on.
 pub fn denied(step: Step) -> (u16, String) {
-    let reply = answered(step);
+    let Step::Done(Verdict::Deny(denial, reply), _) = step else {
+        panic!("a denial expected, not {step:?}")
+    };
     let body: Value = serde_json::from_slice(&reply.body).unwrap();
-    (reply.status, body["code"].as_str().unwrap().to_owned())
+    assert_eq!(body["code"], denial.code().name());
+    assert_eq!(body["detail"], denial.to_string());
+    (reply.status, denial.code().name().to_owned())
+}
+
+/// What there is to log since the last call.
+pub fn logged(gateway: &mut Gateway) -> String {
+    gateway.take_log().iter().map(|event| format!("{event}\n")).collect()
 }
 
 pub fn denial(status: u16, code: &str) -> (u16, String) {
@@ -448,7 +457,7 @@ pub fn denial(status: u16, code: &str) -> (u16, String) {
 
 /// The value that the filter sets for a header.
 pub fn field(edits: &HeaderEdits, name: &str) -> Option<String> {
-    let mut values = edits.set.iter().filter(|(other, _)| other.as_str() == name);
+    let mut values = edits.set().iter().filter(|(other, _)| other.as_str() == name);
     let value = values.next().map(|(_, value)| String::from_utf8(value.to_vec()).unwrap());
     assert!(values.next().is_none(), "{name} is set once");
     value
@@ -466,20 +475,20 @@ pub fn upstream(head: &RequestHead, edits: &HeaderEdits) -> Vec<(String, String)
         .fields()
         .map(|field| (text(field.name).to_ascii_lowercase(), text(field.value)))
         .filter(|(name, _)| {
-            !edits.cleansing.clear.iter().any(|cleared| cleared.eq_ignore_ascii_case(name))
+            !edits.cleansing().clear.iter().any(|cleared| cleared.eq_ignore_ascii_case(name))
         })
         .collect();
     let mut replace = |name: &str, value: &[u8]| {
         fields.retain(|(other, _)| other != name);
         fields.push((name.to_owned(), text(value)));
     };
-    for (name, value) in &edits.cleansing.rewrite {
+    for (name, value) in &edits.cleansing().rewrite {
         replace(name, value);
     }
-    if let Some(path) = &edits.cleansing.path {
+    if let Some(path) = &edits.cleansing().path {
         replace(":path", path);
     }
-    for (name, value) in &*edits.set {
+    for (name, value) in edits.set() {
         replace(name.as_str(), value);
     }
     fields.sort();

@@ -1,6 +1,7 @@
 //! Two issuers: whose user it is, and whose consumer.
 
-use gatepass::verdict::HeaderEdits;
+use gatepass::gateway::Step;
+use gatepass::verdict::{HeaderEdits, Verdict};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -69,8 +70,9 @@ fn the_log_has_the_unique_subject() {
     let mut config = two([("/user_info", Value::Null)]);
     config["access_log"] = json!({"properties": true});
     let mut world = World::new(&config, ENVOY);
-    let edits = world.forwarded(&partners(json!({})));
-    assert_eq!(edits.note.subject.as_deref(), Some("partner:alice"));
+    let step = world.get(&partners(json!({})));
+    let Step::Done(Verdict::Forward(_), trace) = step else { panic!("forwarded, not {step:?}") };
+    assert_eq!(trace.note.subject.as_deref(), Some("partner:alice"));
 }
 
 /// What a partner writes into `azp` does not make its users the first party.

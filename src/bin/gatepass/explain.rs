@@ -1,6 +1,8 @@
 //! `explain`: what becomes of a request, decided by the gateway itself.
 
 use gatepass::callout::{Callout, CalloutReply};
+use gatepass::denial::Denial;
+use gatepass::event::{Event, Trace};
 use gatepass::gateway::{Gateway, Settings, Step};
 use gatepass::http::RequestHead;
 use gatepass::time::UnixTime;
@@ -18,18 +20,14 @@ use crate::{Output, envoy, outside, report, text};
 pub struct Explanation {
     /// The method, and the target as it was asked for.
     pub request: (String, String),
-    /// The position of the rule that matched.
-    pub rule: Option<usize>,
+    /// How far it came.
+    pub trace: Trace,
     /// What its token is like.
     pub token: Option<TokenForm>,
     /// Every callout, in order.
     pub callouts: Vec<Exchange>,
     /// What the gateway logs, but for the denial itself.
     pub log: Vec<Value>,
-    /// The line about the denial.
-    pub denied: Option<Value>,
-    /// Why it is denied, in words.
-    pub detail: Option<String>,
     /// The end of it; `None` if a reply is missing.
     pub verdict: Option<Verdict>,
     /// The status with which the host answers it, and the filter never sees it.
@@ -83,21 +81,10 @@ pub fn run(arguments: &Explain) -> Result<Output, Failure> {
     };
     let mut explanation = decide(&configuration, settings, head.clone(), &arguments.replies, now)?;
     explanation.request = request;
-    if let (HostKind::Envoy, Some(Verdict::Answer(reply))) =
+    if let (HostKind::Envoy, Some(Verdict::Deny(_, reply) | Verdict::Answer(reply))) =
         (configuration.host, &mut explanation.verdict)
     {
         envoy::sent(reply, &head);
-    }
-    if explanation.denied.is_some() {
-        // The configuration may want other words, a login page, or no denials.
-        let settings = configuration.changed(|document| {
-            if let Value::Object(members) = document {
-                members.remove("errors");
-                members.remove("mode");
-            }
-        })?;
-        let plain = decide(&configuration, settings, head, &arguments.replies, now)?;
-        explanation.detail = plain.detail();
     }
     Ok(output(arguments, &configuration, &explanation))
 }
@@ -113,15 +100,13 @@ fn output(arguments: &Explain, configuration: &Configuration, explanation: &Expl
 
 impl Explanation {
     /// Of a request of which nothing is known yet.
-    const fn of(request: (String, String)) -> Self {
+    fn of(request: (String, String)) -> Self {
         Self {
             request,
-            rule: None,
+            trace: Trace::default(),
             token: None,
             callouts: Vec::new(),
             log: Vec::new(),
-            denied: None,
-            detail: None,
             verdict: None,
             refused: None,
             is_received: false,
@@ -129,16 +114,9 @@ impl Explanation {
         }
     }
 
-    /// The code of the denial.
-    pub fn code(&self) -> Option<&str> {
-        self.denied.as_ref()?.get("code")?.as_str()
-    }
-
-    /// The words of the denial's body, in the form of RFC 9457.
-    pub fn detail(&self) -> Option<String> {
-        let Some(Verdict::Answer(reply)) = &self.verdict else { return None };
-        let body: Value = serde_json::from_slice(&reply.body).ok()?;
-        body.get("detail")?.as_str().map(str::to_owned)
+    /// Why it is denied, or would be outside of shadow mode.
+    pub fn denial(&self) -> Option<&Denial> {
+        self.verdict.as_ref()?.denial()
     }
 }
 
@@ -155,7 +133,6 @@ pub fn decide(
     let document = &configuration.document;
     let found = settings.sources.find(&head, &|_| false).ok().flatten();
     let mut explanation = Explanation {
-        rule: settings.rules.find(&head).ok().flatten().map(|(position, _)| position),
         token: found.filter(|token| check_form(token).is_ok()).map(|token| TokenForm::of(&token)),
         ..Explanation::of((lossy(head.method()), lossy(head.first(":path").unwrap_or_default())))
     };
@@ -165,11 +142,12 @@ pub fn decide(
     loop {
         let (sent, waiting) = match step {
             Step::Await(sent, waiting) => (sent, waiting),
-            Step::Done(verdict) => {
-                explanation.verdict = Some(verdict);
+            Step::Done(verdict, trace) => {
+                (explanation.verdict, explanation.trace) = (Some(verdict), trace);
                 break;
             }
             Step::Receive(submission) => {
+                explanation.trace = submission.trace().clone();
                 explanation.is_login = submission.is_login();
                 explanation.is_received = !explanation.is_login;
                 break;
@@ -177,6 +155,7 @@ pub fn decide(
             // Nobody else is there whose callout could be joined.
             Step::Join(_) => break,
         };
+        explanation.trace = waiting.trace().clone();
         // The only reply that is passed on.
         explanation.is_login = sent.callout.wants_fields;
         if explanation.is_login {
@@ -196,13 +175,9 @@ pub fn decide(
         let Some(landing) = landing else { break };
         step = gateway.resume(waiting, &landing, now);
     }
-    let lines = gateway.take_log();
-    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
-    let (denied, log) = lines.partition(|line| {
-        matches!(line.get("event").and_then(Value::as_str), Some("denied" | "would_deny"))
-    });
-    let denied: Vec<Value> = denied;
-    (explanation.denied, explanation.log) = (denied.into_iter().next(), log);
+    let events = gateway.take_log().into_iter();
+    let others = events.filter(|event| !matches!(event, Event::Denied(_) | Event::WouldDeny(_)));
+    explanation.log = others.map(|event| event.json()).collect();
     Ok(explanation)
 }
 
@@ -273,53 +248,6 @@ impl TokenForm {
         }
         form
     }
-}
-
-/// The steps of a request, in order.
-pub const STEPS: [&str; 9] =
-    ["head", "rule", "token", "verify", "revocation", "consumer", "authorize", "user info", "mint"];
-
-/// The step that denies with a code, and why it does so.
-pub fn step_of(code: &str, detail: &str, configuration: &Value) -> &'static str {
-    match code {
-        "header_repeated" | "headers_too_many" | "method_ambiguous" => "head",
-        "path_ambiguous" | "host_ambiguous" => "rule",
-        "token_missing" | "token_multiple" | "origin_forbidden" => "token",
-        // Of a claim that the user service is asked by.
-        "claim_missing" | "claim_mismatch" if is_asked_by(detail, configuration) => "user info",
-        "token_malformed"
-        | "token_too_large"
-        | "critical_header"
-        | "algorithm_not_allowed"
-        | "key_unknown"
-        | "signature_invalid"
-        | "issuer_unknown"
-        | "audience_mismatch"
-        | "token_expired"
-        | "token_not_yet_valid"
-        | "lifetime_exceeded"
-        | "claim_missing"
-        | "claim_mismatch"
-        | "token_type_mismatch"
-        | "token_unsealable"
-        | "token_inactive"
-        | "keys_unavailable"
-        | "introspection_unavailable" => "verify",
-        "token_revoked" | "revocation_unavailable" | "entries_invalid" => "revocation",
-        "consumer_unknown" => "consumer",
-        "insufficient_scope" | "group_forbidden" | "claim_forbidden" => "authorize",
-        "user_unknown" | "user_info_unavailable" => "user info",
-        "login_unavailable" => "head",
-        "identity_unavailable" => "mint",
-        _ => "",
-    }
-}
-
-/// Whether a claim that `detail` names is in the path of `user_info`.
-fn is_asked_by(detail: &str, configuration: &Value) -> bool {
-    let path = configuration.pointer("/user_info/path").and_then(Value::as_str).unwrap_or_default();
-    let claim = detail.split('"').nth(1).unwrap_or_default();
-    claim != "sub" && !claim.is_empty() && path.contains(&format!("{{{claim}}}"))
 }
 
 fn lossy(bytes: &[u8]) -> String {

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gatepass::callout::CalloutReply;
+use gatepass::event::Stage;
 use gatepass::token::IDENTITY_TYPES;
 use gatepass::verdict::{HeaderEdits, LocalReply, Verdict};
 use serde_json::{Map, Value, json};
 
 use crate::callouts::Kind;
 use crate::configuration::Configuration;
-use crate::explain::{Exchange, Explanation, STEPS, step_of};
+use crate::explain::{Exchange, Explanation};
 use crate::text::Plain;
 use crate::{Ending, Output};
 
@@ -55,8 +56,9 @@ impl Report<'_> {
     /// For programs.
     pub fn json(&self, show_tokens: bool) -> Output {
         let it = self.explanation;
+        let rule = it.trace.rule;
         let rule =
-            it.rule.map(|position| json!({ "position": position, "rule": self.rule(position) }));
+            rule.map(|position| json!({ "position": position, "rule": self.rule(position) }));
         let token = it.token.as_ref().map(|token| {
             json!({
                 "bytes": token.bytes, "parts": token.parts,
@@ -78,7 +80,9 @@ impl Report<'_> {
         });
         let more = match &it.verdict {
             Some(Verdict::Forward(edits)) => forwarded_json(edits, show_tokens),
-            Some(Verdict::Answer(reply)) => json!({ "answer": answer_json(reply) }),
+            Some(Verdict::Deny(_, reply) | Verdict::Answer(reply)) => {
+                json!({ "answer": answer_json(reply) })
+            }
             None => match it.refused {
                 Some(status) => json!({ "answer": { "status": status } }),
                 None => json!({}),
@@ -86,10 +90,11 @@ impl Report<'_> {
         };
         if let (Value::Object(report), Value::Object(more)) = (&mut report, more) {
             report.extend(more);
-            if let Some(code) = it.code() {
+            if let Some(denial) = it.denial() {
                 let denial = json!({
-                    "code": code, "detail": it.detail,
-                    "step": self.denying_step(), "consumer": self.denied_consumer(),
+                    "code": denial.code().name(), "detail": denial.to_string(),
+                    "step": it.trace.stage.name(),
+                    "consumer": it.trace.consumer.as_ref().map(|consumer| consumer.name()),
                 });
                 report.insert("denial".to_owned(), denial);
             }
@@ -105,12 +110,12 @@ impl Report<'_> {
             let _ = writeln!(text, "{name:<9} {}", Plain(value));
         };
         line("request", &format!("{} {}", it.request.0, self.target()));
-        match it.rule {
+        match it.trace.rule {
             Some(position) => {
                 line("rule", &format!("{position}: {}", self.rule(position).unwrap_or_default()));
             }
             None if matches!(self.outcome(), Outcome::Answered | Outcome::Refused) => {}
-            None if matches!(self.denying_step(), "head" | "rule") => {}
+            None if it.trace.stage <= Stage::Rule => {}
             None => line("rule", "none matches: a valid token is needed"),
         }
         match &it.token {
@@ -153,22 +158,22 @@ impl Report<'_> {
         }
         match &it.verdict {
             Some(Verdict::Forward(edits)) => {
-                match it.code() {
-                    Some(code) => {
+                match it.denial() {
+                    Some(denial) => {
+                        let code = denial.code();
                         let _ = writeln!(text, "forwarded in shadow mode; else denied: {code}");
                     }
                     None => text.push_str("forwarded\n"),
                 }
                 forwarded_text(edits, show_tokens, text);
             }
+            Some(Verdict::Deny(denial, reply)) => {
+                let (code, detail) = (denial.code(), denial.to_string());
+                let _ = writeln!(text, "denied: {} {code}: {}", reply.status, Plain(&detail));
+                answer_text(reply, text);
+            }
             Some(Verdict::Answer(reply)) => {
-                let _ = match (it.code(), &it.detail) {
-                    (Some(code), Some(detail)) => {
-                        writeln!(text, "denied: {} {code}: {}", reply.status, Plain(detail))
-                    }
-                    (Some(code), None) => writeln!(text, "denied: {} {code}", reply.status),
-                    (None, _) => writeln!(text, "answered by the gateway: {}", reply.status),
-                };
+                let _ = writeln!(text, "answered by the gateway: {}", reply.status);
                 answer_text(reply, text);
             }
             None if it.is_login => {
@@ -195,7 +200,7 @@ impl Report<'_> {
         match &self.explanation.verdict {
             _ if self.explanation.refused.is_some() => Outcome::Refused,
             Some(Verdict::Forward(_)) => Outcome::Forwarded,
-            Some(Verdict::Answer(_)) if self.explanation.denied.is_some() => Outcome::Denied,
+            Some(Verdict::Deny(..)) => Outcome::Denied,
             Some(Verdict::Answer(_)) => Outcome::Answered,
             None if self.explanation.is_received || self.explanation.is_login => Outcome::Answered,
             None => Outcome::Undecided,
@@ -223,49 +228,20 @@ impl Report<'_> {
     /// The steps that were taken. Where a step has nothing to do it passes.
     fn steps(&self) -> Vec<(&'static str, Progress)> {
         let it = self.explanation;
-        let is_bypassed = |rule: usize| {
-            self.rule(rule).and_then(|rule| rule.get("bypass")) == Some(&Value::Bool(true))
-        };
-        let last = match self.outcome() {
+        let progress = match self.outcome() {
             Outcome::Refused => return Vec::new(),
-            Outcome::Denied => (self.denying_step(), Progress::Denied),
-            Outcome::Undecided => (self.waiting_step(), Progress::Waiting),
-            Outcome::Answered if !it.is_received => ("head", Progress::Passed),
-            Outcome::Answered => ("authorize", Progress::Passed),
-            Outcome::Forwarded => match (&it.denied, it.rule, &it.token) {
-                (Some(_), ..) => (self.denying_step(), Progress::Denied),
-                (None, Some(rule), _) if is_bypassed(rule) => ("rule", Progress::Passed),
-                (None, _, None) => ("token", Progress::Passed),
-                _ => ("mint", Progress::Passed),
-            },
+            Outcome::Undecided => Progress::Waiting,
+            _ if it.denial().is_some() => Progress::Denied,
+            _ => Progress::Passed,
         };
-        let mut steps: Vec<_> = STEPS.into_iter().map(|step| (step, Progress::Passed)).collect();
-        let end = steps.iter().position(|(step, _)| *step == last.0).unwrap_or_default();
-        steps.truncate(end);
-        // Claims of the user are looked at when they are there.
-        let knows_user = it
-            .callouts
-            .iter()
-            .any(|exchange| exchange.kind == Some(Kind::UserInfo) && exchange.reply.is_some());
-        if last == ("authorize", Progress::Denied) && knows_user {
-            steps.push(("user info", Progress::Passed));
-        }
-        steps.push(last);
-        steps
-    }
-
-    fn denying_step(&self) -> &'static str {
-        let it = self.explanation;
-        let detail = it.detail.as_deref().unwrap_or_default();
-        step_of(it.code().unwrap_or_default(), detail, &self.configuration.document)
-    }
-
-    fn waiting_step(&self) -> &'static str {
-        match self.explanation.callouts.last().and_then(|exchange| exchange.kind.as_ref()) {
-            Some(Kind::UserInfo) => "user info",
-            Some(Kind::RevocationFeed | Kind::Allowlist) => "revocation",
-            _ => "verify",
-        }
+        let last = it.trace.stage;
+        // Authorizing is told once, where it ended.
+        let is_told = |stage: &Stage| {
+            *stage < last && stage.name() != last.name() && *stage != Stage::AuthorizeUser
+        };
+        let passed = Stage::ALL.into_iter().filter(is_told);
+        let passed = passed.map(|stage| (stage.name(), Progress::Passed));
+        passed.chain([(last.name(), progress)]).collect()
     }
 
     fn rule(&self, position: usize) -> Option<&Value> {
@@ -278,10 +254,6 @@ impl Report<'_> {
         let providers = self.configuration.document.get("providers")?.as_object()?;
         let mut own = providers.iter().filter(|(_, it)| it.get("issuer") == Some(issuer));
         own.next().map(|(name, _)| name.as_str())
-    }
-
-    fn denied_consumer(&self) -> Option<&Value> {
-        self.explanation.denied.as_ref()?.get("consumer")
     }
 
     /// Path and query; values in the query may be tokens.
@@ -346,10 +318,10 @@ fn exchange_text(exchange: &Exchange) -> String {
 }
 
 fn forwarded_json(edits: &HeaderEdits, show_tokens: bool) -> Value {
-    let cleansing = &edits.cleansing;
+    let cleansing = edits.cleansing();
     let mut set = Map::new();
     let mut identity = Value::Null;
-    for (name, value) in edits.set.iter() {
+    for (name, value) in edits.set() {
         let text = String::from_utf8_lossy(value);
         if let Some(token) = identity_token(&text) {
             identity = token;
@@ -366,7 +338,7 @@ fn forwarded_json(edits: &HeaderEdits, show_tokens: bool) -> Value {
 }
 
 fn forwarded_text(edits: &HeaderEdits, show_tokens: bool, text: &mut String) {
-    let cleansing = &edits.cleansing;
+    let cleansing = edits.cleansing();
     for name in &cleansing.clear {
         let _ = writeln!(text, "  removed    {}", Plain(name));
     }
@@ -376,7 +348,7 @@ fn forwarded_text(edits: &HeaderEdits, show_tokens: bool, text: &mut String) {
     if cleansing.path.is_some() {
         text.push_str("  rewritten  the query, without the token\n");
     }
-    for (name, value) in edits.set.iter() {
+    for (name, value) in edits.set() {
         let value = String::from_utf8_lossy(value);
         let _ = writeln!(text, "  set        {name}: {}", Plain(&shown(&value, show_tokens)));
         if let Some(token) = identity_token(&value) {

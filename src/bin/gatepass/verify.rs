@@ -27,10 +27,6 @@ enum Finding {
         code: &'static str,
         reason: String,
     },
-    Denied {
-        code: String,
-        reason: String,
-    },
     /// The option that is missing.
     Undecided(&'static str),
 }
@@ -77,7 +73,6 @@ impl Finding {
                 )
             }
             Self::Invalid { code, reason } => bad(code, reason, kind),
-            Self::Denied { code, reason } => bad(code, reason, kind),
             Self::Undecided(option) => (
                 Ending::Partial,
                 format!("undecided: depends on a reply, to be given with {option}"),
@@ -106,7 +101,9 @@ fn public(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Fai
     let key = NewKey::generate(KeyAlgorithm::EdDsa)?.jwk(None);
     let settings = configuration.changed(|document| {
         let Value::Object(members) = document else { return };
-        for section in ["token", "rules", "user_info", "claim_to_headers", "revocation", "mode"] {
+        const OTHERS: [&str; 7] =
+            ["token", "rules", "user_info", "claim_to_headers", "revocation", "mode", "errors"];
+        for section in OTHERS {
             members.remove(section);
         }
         // Its consumers may have keys; that a token is nobody's is not asked.
@@ -118,7 +115,6 @@ fn public(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Fai
             identity.insert("signing_keys".to_owned(), key);
             identity.remove("claims");
         }
-        members.remove("errors");
     })?;
     let head = [(":method", "GET"), (":path", "/"), (":authority", "localhost")];
     let bearer = ("authorization".to_owned(), format!("Bearer {token}").into_bytes());
@@ -141,11 +137,10 @@ fn public(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Fai
                 .filter(|(_, provider)| issuer.is_some() && provider.get("issuer") == issuer);
             Finding::Valid { provider: own.next().map(|(name, _)| name.clone()), claims }
         }
-        Some(Verdict::Answer(_)) => Finding::Denied {
-            code: explanation.code().unwrap_or_default().to_owned(),
-            reason: explanation.detail().unwrap_or_default(),
-        },
-        None => {
+        Some(Verdict::Deny(denial, _)) => {
+            Finding::Invalid { code: denial.code().name(), reason: denial.to_string() }
+        }
+        Some(Verdict::Answer(_)) | None => {
             let kind = explanation.callouts.last().and_then(|exchange| exchange.kind.as_ref());
             Finding::Undecided(kind.map_or("an option", Kind::option))
         }

@@ -187,7 +187,9 @@ fn log_in(u: &mut Unstructured<'_>) {
     let now = world.now();
     let landing = world.gateway.land(sent.flight, &says, now).expect("an awaited flight");
     let step = world.gateway.resume(waiting, &landing, now);
-    let Step::Done(Verdict::Answer(got)) = step else { panic!("a login is answered: {step:?}") };
+    let Step::Done(Verdict::Deny(_, got) | Verdict::Answer(got), _) = step else {
+        panic!("a login is answered: {step:?}")
+    };
     let readings = readings(&got);
     let mut sealed: Vec<_> = readings.iter().flat_map(|text| sealed_in(text)).collect();
     sealed.sort_unstable();
@@ -214,7 +216,7 @@ fn log_in(u: &mut Unstructured<'_>) {
     for sealed in sealed {
         if open(&sealed) == alice().as_bytes() {
             let step = world.get(&sealed);
-            assert!(matches!(step, Step::Done(Verdict::Forward(_))), "{step:?}");
+            assert!(matches!(step, Step::Done(Verdict::Forward(_), _)), "{step:?}");
         }
     }
     for (name, value) in &got.headers {
@@ -253,8 +255,8 @@ fn come_back(u: &mut Unstructured<'_>) {
     for token in [&good, &changed, &changed] {
         let value = [b"Bearer ", token.as_slice()].concat();
         match world.begin(head_with(&value)) {
-            Step::Done(Verdict::Forward(_)) => assert_eq!(token.trim_ascii(), good),
-            Step::Done(Verdict::Answer(reply)) => {
+            Step::Done(Verdict::Forward(_), _) => assert_eq!(token.trim_ascii(), good),
+            Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
                 assert_ne!(*token, good, "a good one was refused");
                 assert!([400, 401].contains(&reply.status), "{}", reply.status);
             }

@@ -113,17 +113,17 @@ pub fn run(data: &[u8]) {
         }
         let now = world.now().as_secs();
         let (step, said) = match world.get(REFERENCE) {
-            step @ Step::Done(_) => {
+            step @ Step::Done(..) => {
                 let (passes, at) = known.expect("what is known was said");
                 let kept = if passes { TTL } else { NEGATIVE_TTL };
                 assert!((at..at + kept).contains(&now), "kept from {at} to {now}");
-                assert_eq!(matches!(step, Step::Done(Verdict::Forward(_))), passes);
+                assert_eq!(matches!(step, Step::Done(Verdict::Forward(_), _)), passes);
                 (step, None)
             }
             step => {
                 let (reply, said, is_good) = reply(u);
                 let step = world.answer(step, &reply);
-                let passes = matches!(step, Step::Done(Verdict::Forward(_)));
+                let passes = matches!(step, Step::Done(Verdict::Forward(_), _));
                 assert!(!passes || said.may_pass(requires_issuer), "{said:?}");
                 assert!(passes || !is_good || now != START, "a good one was refused: {step:?}");
                 known = (said != Said::Nothing).then_some((passes, now));
@@ -131,7 +131,7 @@ pub fn run(data: &[u8]) {
             }
         };
         match step {
-            Step::Done(Verdict::Forward(edits)) => {
+            Step::Done(Verdict::Forward(edits), _) => {
                 let text = field(&edits, "x-identity-token").expect("an identity token");
                 let identity = world.verify_identity(&text);
                 assert!(identity.get("active").is_none(), "the answer's own member");
@@ -140,7 +140,7 @@ pub fn run(data: &[u8]) {
                     assert_eq!(identity["sub"], claims["sub"]);
                 }
             }
-            Step::Done(Verdict::Answer(reply)) => {
+            Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
                 // What says nothing of the token says nothing against it. What
                 // another reader takes for an answer may be none here.
                 assert!([401, 503].contains(&reply.status), "{}", reply.status);

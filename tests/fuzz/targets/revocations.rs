@@ -278,7 +278,9 @@ impl Run {
                 assert_eq!((scope, submission.bytes), ("revoke", body.len()));
                 let now = self.world.now();
                 let step = self.world.gateway.submit(submission, Some(body), now);
-                let Step::Done(Verdict::Answer(reply)) = step else { panic!("{step:?}") };
+                let Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) = step else {
+                    panic!("{step:?}")
+                };
                 let is_known =
                     |members: &Map<String, Value>| members.keys().all(|name| name == "entries");
                 let listed = all_entries(&read["entries"]);
@@ -295,7 +297,9 @@ impl Run {
             step => step,
         };
         // Of no length, from somebody who may not, or from somebody locked out.
-        let Step::Done(Verdict::Answer(reply)) = step else { panic!("{step:?}") };
+        let Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) = step else {
+            panic!("{step:?}")
+        };
         assert!([401, 403, 411].contains(&reply.status), "{}", reply.status);
     }
 
@@ -303,7 +307,7 @@ impl Run {
         let (claims, token) = one_of(u, tokens);
         let now = self.world.millis as f64 / 1000.0;
         let step = self.world.get(token);
-        let passes = matches!(step, Step::Done(Verdict::Forward(_)));
+        let passes = matches!(step, Step::Done(Verdict::Forward(_), _));
         assert_eq!(passes, !self.model.is_revoked(claims, now), "{claims} by {:?}", self.model.fed);
         if !passes {
             assert_eq!(denied(step), denial(401, "token_revoked"));

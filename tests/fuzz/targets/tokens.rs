@@ -102,14 +102,14 @@ pub fn run(data: &[u8]) {
     // Twice: the second answer may come from what was remembered.
     for _ in 0..2 {
         match world.begin(super::support::head_with(&value)) {
-            Step::Done(Verdict::Forward(edits)) => {
+            Step::Done(Verdict::Forward(edits), _) => {
                 let text = std::str::from_utf8(token.trim_ascii()).expect("a token is text");
                 assert!(is_acceptable(text), "accepted: {text}");
                 let identity = world.identity(&edits);
                 let end = identity["exp"].as_i64().unwrap();
                 assert!(end <= START + 300, "no longer than its own life");
             }
-            Step::Done(Verdict::Answer(reply)) => {
+            Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
                 assert!([400, 401].contains(&reply.status), "{}", reply.status);
                 assert_ne!(token, good.as_bytes(), "a good token was refused");
                 let body = String::from_utf8(reply.body).unwrap();

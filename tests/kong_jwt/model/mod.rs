@@ -159,7 +159,7 @@ fn sends(world: &mut World, request: &Request, tokens: &mut HashMap<String, Stri
         (token.header, format!("Bearer {text}"))
     });
     fields.extend(token.as_ref().map(|(name, value)| (*name, value.as_str())));
-    matches!(world.begin(head(&fields)), Step::Done(Verdict::Forward(_)))
+    matches!(world.begin(head(&fields)), Step::Done(Verdict::Forward(_), _))
 }
 
 fn made(token: &Token) -> String {

@@ -119,7 +119,7 @@ pub fn send(
     let mut step = gateway.begin(head, now);
     loop {
         match step {
-            Step::Done(Verdict::Forward(edits)) => {
+            Step::Done(Verdict::Forward(edits), _) => {
                 let fields = support::upstream(&copy, &edits);
                 let (token, fields): (Vec<_>, Vec<_>) =
                     fields.into_iter().partition(|(name, _)| name == "x-identity-token");
@@ -127,7 +127,7 @@ pub fn send(
                 let identity = token.first().map(|(_, token)| jose::verified(gateway, token, now));
                 return Seen::Forwarded(fields, identity);
             }
-            Step::Done(Verdict::Answer(reply)) => {
+            Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
                 let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
                 let code = body["code"].as_str().expect("a code").to_owned();
                 return Seen::Denied(reply.status, code);

@@ -156,8 +156,10 @@ impl Twin {
         let mut step = self.gateway.begin(head, now);
         loop {
             step = match step {
-                Step::Done(Verdict::Forward(_)) => return 200,
-                Step::Done(Verdict::Answer(reply)) => return reply.status,
+                Step::Done(Verdict::Forward(_), _) => return 200,
+                Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
+                    return reply.status;
+                }
                 Step::Await(sent, waiting) => {
                     let reply = self.answer(&sent.callout);
                     let landing = self.gateway.land(sent.flight, &reply, now).expect("a flight");

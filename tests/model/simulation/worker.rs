@@ -97,7 +97,7 @@ impl Worker {
         outside: &outside::Outside,
     ) -> Option<End> {
         match step {
-            Step::Done(verdict) => return Some((client, verdict)),
+            Step::Done(verdict, _) => return Some((client, verdict)),
             Step::Await(sent, waiting) => {
                 assert_eq!(sent.flight, waiting.flight());
                 self.send(sent, now, real, outside);

@@ -152,9 +152,9 @@ impl World {
                 self.facts.revoke(listener, &[entry], clock);
                 Ok(())
             }
-            Verdict::Answer(reply) => {
-                let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-                let code = body["code"].as_str().unwrap_or_default();
+            Verdict::Answer(reply) => Err(format!("answered with {}", reply.status)),
+            Verdict::Deny(denial, reply) => {
+                let code = denial.code().name();
                 code.clone_into(&mut self.last);
                 *self.codes.entry(code.to_owned()).or_default() += 1;
                 let (feed, posted) = (&self.outside.feed, &self.posted);
@@ -211,7 +211,7 @@ impl World {
         worker.gateway.take_log();
         let ends = worker.land(flight, &reply, now, real, &self.outside);
         let log = worker.gateway.take_log();
-        let is_taken = !log.iter().any(|line| line.text.contains("tokens_not_listed"));
+        let is_taken = !log.iter().any(|line| line.to_string().contains("tokens_not_listed"));
         if let (Fact::Page(end, _), true, CalloutReply::Answer(_)) = (&fact, is_taken, &reply) {
             self.facts.revoke(listener, &self.outside.feed[..*end], clock);
         }
