@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use self::kong_jwt::PluginOptions;
 use self::reader::{Document, Fields, Node};
-pub use self::reader::{Problem, Problems};
+pub use self::reader::{Problem, ProblemKind, Problems};
 use crate::denial::{ErrorFormat, ErrorSettings, LoginRedirect};
 use crate::gateway::{Limits, Settings, SharedData};
 use crate::http::{Authority, HeaderName};
@@ -52,8 +52,7 @@ pub fn load(
             Some(members) if !text.is_empty() => Value::Object(members),
             _ => {
                 let found = if text.is_empty() { "nothing".into() } else { error.to_string() };
-                let accepted = "a JSON object".to_owned();
-                return Err(Problems(vec![Problem { path: "$".into(), found, accepted }]));
+                return Err(Problems(vec![Problem::new("$", found, "a JSON object")]));
             }
         },
     };

@@ -25,6 +25,44 @@ pub struct Problem {
     pub found: String,
     /// What would be accepted.
     pub accepted: String,
+    /// What is wrong, for programs.
+    pub kind: ProblemKind,
+}
+
+/// What kind of problem it is, where that helps to solve it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// A field that there is not.
+    UnknownField {
+        /// Its name.
+        name: String,
+        /// The names of those that there are.
+        known: Vec<&'static str>,
+    },
+    /// A variable of the environment that is not set.
+    VariableUnset,
+    /// Any other.
+    #[default]
+    Other,
+}
+
+impl Problem {
+    /// A problem of no kind that is told apart.
+    pub fn new(
+        path: impl Into<String>,
+        found: impl Into<String>,
+        accepted: impl Into<String>,
+    ) -> Self {
+        let (path, found, accepted) = (path.into(), found.into(), accepted.into());
+        Self { path, found, accepted, kind: ProblemKind::Other }
+    }
+
+    /// Tells it apart.
+    #[must_use]
+    pub fn of_kind(mut self, kind: ProblemKind) -> Self {
+        self.kind = kind;
+        self
+    }
 }
 
 impl fmt::Display for Problem {
@@ -134,22 +172,19 @@ impl<'a> Node<'a> {
             Value::Bool(flag) => flag.to_string(),
             other => kind(other).to_owned(),
         };
-        self.note(&found, accepted);
+        self.note(&found, accepted, ProblemKind::Other);
     }
 
     /// Like [`Node::reject`], for values that must not be shown.
     pub fn reject_as<T>(&self, found: impl fmt::Display, accepted: impl fmt::Display) -> Option<T> {
-        self.note(&found, &accepted);
+        self.note(&found, &accepted, ProblemKind::Other);
         None
     }
 
     #[cold]
-    fn note(&self, found: &dyn fmt::Display, accepted: &dyn fmt::Display) {
-        self.document.note(Problem {
-            path: self.path.clone(),
-            found: found.to_string(),
-            accepted: accepted.to_string(),
-        });
+    fn note(&self, found: &dyn fmt::Display, accepted: &dyn fmt::Display, kind: ProblemKind) {
+        let (found, accepted) = (found.to_string(), accepted.to_string());
+        self.document.note(Problem { path: self.path.clone(), found, accepted, kind });
     }
 
     #[inline(never)]
@@ -284,7 +319,9 @@ impl<'a> Node<'a> {
                 let name = members.get("env").and_then(Value::as_str).unwrap_or_default();
                 let value = (self.document.environment)(name).filter(|value| !value.is_empty());
                 value.map(Secret::new).or_else(|| {
-                    self.reject_as(format_args!("{{env: {name}}}, which is not set"), ACCEPTED)
+                    let found = format!("{{env: {name}}}, which is not set");
+                    self.note(&found, &ACCEPTED, ProblemKind::VariableUnset);
+                    None
                 })
             }
             other => self.reject_as(kind(other), ACCEPTED),
@@ -374,7 +411,9 @@ impl<'a> Fields<'a> {
         for (name, value) in &unknown {
             let node = self.node.child(value, format_args!(".{name}"));
             let accepted = format!("only the fields {}", self.known.join(", "));
-            let _: Option<()> = node.reject_as("an unknown field", accepted);
+            let (name, known) = ((*name).clone(), self.known.clone());
+            let kind = ProblemKind::UnknownField { name, known };
+            node.note(&"an unknown field", &accepted, kind);
         }
         unknown.is_empty().then_some(())
     }

@@ -166,17 +166,16 @@ impl Host {
         match self {
             Self::Envoy => None,
             // An Envoy that keeps its properties back, most likely.
-            Self::NgxWasm if !nginx::is_nginx() => Some(Problem {
-                path: "$".to_owned(),
-                found: "a host that cannot be told, since it gives no properties".to_owned(),
-                accepted: "nginx, or an Envoy that lets the filter call proxy_get_property"
-                    .to_owned(),
-            }),
-            Self::NgxWasm if shares && !nginx::has_zone() => Some(Problem {
-                path: "$.shared_data".to_owned(),
-                found: "always, and no zone for it".to_owned(),
-                accepted: "always with nginx_wasm_shm_kv in kong.conf; or auto, never".to_owned(),
-            }),
+            Self::NgxWasm if !nginx::is_nginx() => Some(Problem::new(
+                "$",
+                "a host that cannot be told, since it gives no properties",
+                "nginx, or an Envoy that lets the filter call proxy_get_property",
+            )),
+            Self::NgxWasm if shares && !nginx::has_zone() => Some(Problem::new(
+                "$.shared_data",
+                "always, and no zone for it",
+                "always with nginx_wasm_shm_kv in kong.conf; or auto, never",
+            )),
             Self::NgxWasm => None,
         }
     }

@@ -114,11 +114,11 @@ impl Root {
 /// What the host keeps from the filter. Envoy does so to functions that
 /// `capability_restriction_config` does not list.
 fn kept_back(found: &str, function: &str) -> Problem {
-    Problem {
-        path: "$".to_owned(),
-        found: format!("a host that {found}"),
-        accepted: format!("one that lets the filter call {function}"),
-    }
+    Problem::new(
+        "$",
+        format!("a host that {found}"),
+        format!("one that lets the filter call {function}"),
+    )
 }
 
 fn unread(status: Status) -> Problem {
@@ -143,11 +143,11 @@ fn no_store() -> Problem {
 
 /// Whoever revokes is told that every worker knows, which they cannot.
 fn unshared_endpoint() -> Problem {
-    Problem {
-        path: "$.revocation.endpoint".to_owned(),
-        found: "workers that share no data".to_owned(),
-        accepted: "shared_data: always (in Kong with a zone: nginx_wasm_shm_kv)".to_owned(),
-    }
+    Problem::new(
+        "$.revocation.endpoint",
+        "workers that share no data",
+        "shared_data: always (in Kong with a zone: nginx_wasm_shm_kv)",
+    )
 }
 
 /// The VM's environment, which holds only what the host's configuration names.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use gatepass::config::{Problem, Problems};
+use gatepass::config::{Problem, ProblemKind, Problems};
 use gatepass::gateway::Settings;
 use gatepass::http::RequestHead;
 use gatepass::rules::Openness;
@@ -66,7 +66,7 @@ impl Finding {
 
     fn json(&self) -> Value {
         let problems = self.problems.iter().map(|problem| {
-            let Problem { path, found, accepted } = problem;
+            let Problem { path, found, accepted, .. } = problem;
             let meant = suggestion::of(problem);
             json!({ "path": path, "found": found, "accepted": accepted, "perhaps": meant })
         });
@@ -113,7 +113,7 @@ pub fn run(arguments: &Check) -> Result<Output, Failure> {
     findings.iter().for_each(|finding| finding.write(&mut text));
     let mut output = Output { notes, ..Output::new(text, ending) };
     let problems = findings.iter().flat_map(|finding| &finding.problems);
-    if problems.into_iter().any(|problem| problem.found.ends_with("which is not set")) {
+    if problems.into_iter().any(|problem| problem.kind == ProblemKind::VariableUnset) {
         output.notes += "gatepass: --no-env checks without the secrets\n";
     }
     Ok(output)
@@ -130,12 +130,11 @@ fn closed_login(configuration: &Configuration, settings: &Settings) -> Option<Pr
     if is_login || settings.rules.openness(path.as_bytes()) != Openness::Closed {
         return None;
     }
-    Some(Problem {
-        path: format!("{}.errors.login_redirect.to", configuration.path),
-        found: format!("{:?}, which needs a token itself", login.to),
-        accepted: "a page that a rule lets pass (bypass: true), or an https URL elsewhere"
-            .to_owned(),
-    })
+    Some(Problem::new(
+        format!("{}.errors.login_redirect.to", configuration.path),
+        format!("{:?}, which needs a token itself", login.to),
+        "a page that a rule lets pass (bypass: true), or an https URL elsewhere",
+    ))
 }
 
 /// Variables that the configuration names and the host's file keeps from the
@@ -148,11 +147,11 @@ fn hidden_variables(configuration: &Configuration) -> Vec<Problem> {
         variables(&configuration.document, &configuration.path, &mut named);
         named.retain(|(_, name)| read.contains(name) && !visible.contains(name));
         for (path, name) in named {
-            problems.push(Problem {
+            problems.push(Problem::new(
                 path,
-                found: format!("{{env: {name}}}, which the filter does not get to see"),
-                accepted: "a variable that the host's file passes on to the filter".to_owned(),
-            });
+                format!("{{env: {name}}}, which the filter does not get to see"),
+                "a variable that the host's file passes on to the filter",
+            ));
         }
     }
     problems
@@ -162,11 +161,11 @@ fn hidden_variables(configuration: &Configuration) -> Vec<Problem> {
 /// every request passes.
 fn withheld_capabilities(configuration: &Configuration) -> Option<Problem> {
     let (path, names) = configuration.frame.withheld.as_ref()?;
-    Some(Problem {
-        path: path.clone(),
-        found: format!("a list without {}", names.join(", ")),
-        accepted: "all that the filter needs: the list is in the README".to_owned(),
-    })
+    Some(Problem::new(
+        path,
+        format!("a list without {}", names.join(", ")),
+        "all that the filter needs: the list is in the README",
+    ))
 }
 
 /// Every `{env: NAME}`, with its path; also those that are no secrets, but a

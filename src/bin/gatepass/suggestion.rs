@@ -1,22 +1,15 @@
 //! What may have been meant by a field that there is not.
 
-use gatepass::config::Problem;
-
-use crate::document;
+use gatepass::config::{Problem, ProblemKind};
 
 /// The field that is most like the one that a problem is about, if it is about an
 /// unknown one.
-pub fn of(problem: &Problem) -> Option<&str> {
-    let known = problem.accepted.strip_prefix("only the fields ")?;
-    let written = problem.path.rsplit('.').next()?;
-    // A path that could be read in another way would have brackets.
-    if document::step("$", written) != format!("$.{written}") {
-        return None;
-    }
-    let near = known.split(", ").map(|field| (distance(written, field), field)).min()?;
+pub fn of(problem: &Problem) -> Option<&'static str> {
+    let ProblemKind::UnknownField { name, known } = &problem.kind else { return None };
+    let near = known.iter().map(|field| (distance(name, field), *field)).min()?;
     // One letter in three, or the beginning of it.
-    let is_near = near.0 <= (written.len() / 3).min(3);
-    let longer = || known.split(", ").find(|field| field.starts_with(written));
+    let is_near = near.0 <= (name.len() / 3).min(3);
+    let longer = || known.iter().copied().find(|field| field.starts_with(name.as_str()));
     if is_near { Some(near.1) } else { longer() }
 }
 
@@ -41,25 +34,21 @@ mod tests {
 
     #[test]
     fn fields_that_may_have_been_meant() {
-        for (path, known, expected) in [
+        for (name, known, expected) in [
             (
-                "$.providers.shop.audience",
-                "issuer, allow_any_audience, audiences",
+                "audience",
+                &["issuer", "allow_any_audience", "audiences"] as &[&'static str],
                 Some("audiences"),
             ),
-            ("$.identity_token.ttl", "header, ttl_seconds, claims", Some("ttl_seconds")),
-            ("$.rule", "rules, providers", Some("rules")),
-            ("$.rules[4].requires.scope_all", "scopes_any, scopes_all", Some("scopes_all")),
-            ("$.limits.maximum", "max_token_bytes, max_reply_bytes", None),
-            ("$.x", "a, b", None),
-            (r#"$.a["b.audience"]"#, "audiences", None),
+            ("ttl", &["header", "ttl_seconds", "claims"], Some("ttl_seconds")),
+            ("rule", &["rules", "providers"], Some("rules")),
+            ("scope_all", &["scopes_any", "scopes_all"], Some("scopes_all")),
+            ("maximum", &["max_token_bytes", "max_reply_bytes"], None),
+            ("x", &["a", "b"], None),
         ] {
-            let problem = Problem {
-                path: path.to_owned(),
-                found: "an unknown field".to_owned(),
-                accepted: format!("only the fields {known}"),
-            };
-            assert_eq!(of(&problem), expected, "{path}");
+            let kind = ProblemKind::UnknownField { name: name.to_owned(), known: known.to_vec() };
+            let problem = Problem::new("$", "an unknown field", "others").of_kind(kind);
+            assert_eq!(of(&problem), expected, "{name}");
         }
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
@@ -67,11 +56,6 @@ mod tests {
 
     #[test]
     fn other_problems_have_none() {
-        let problem = Problem {
-            path: "$.rules".to_owned(),
-            found: "text".to_owned(),
-            accepted: "a list".to_owned(),
-        };
-        assert_eq!(of(&problem), None);
+        assert_eq!(of(&Problem::new("$.rules", "text", "a list")), None);
     }
 }

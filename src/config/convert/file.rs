@@ -95,11 +95,11 @@ fn fill(plugin: &mut Value, path: &str, shared: &Map<String, Value>) -> Option<P
         *own = Value::Object(Map::new());
     }
     let (Some(base), Value::Object(own)) = (base, own) else {
-        return Some(Problem {
-            path: format!("{path}._config"),
-            found: source.to_string(),
-            accepted: "the name of one of _plugin_configs".to_owned(),
-        });
+        return Some(Problem::new(
+            format!("{path}._config"),
+            source.to_string(),
+            "the name of one of _plugin_configs",
+        ));
     };
     for (name, value) in base {
         own.entry(name).or_insert_with(|| value.clone());
