@@ -8,6 +8,7 @@
 mod conditions;
 mod index;
 mod path;
+mod reading;
 mod requirements;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ pub use self::conditions::{Conditions, HeaderCondition, HeaderTest, HostPattern}
 use self::index::PathIndex;
 pub use self::path::{InvalidPattern, PathPattern, is_unambiguous};
 use self::path::{canonical_path, unambiguous_start};
+use self::reading::lenient_readings;
 pub use self::requirements::Requirements;
 use crate::denial::Denial;
 use crate::http::RequestHead;
@@ -108,15 +110,36 @@ impl Rules {
         let path = head.target().path;
         match canonical_path(path) {
             Some(path) => {
-                let matching = self.index.matching(&path).into_iter();
-                self.decide(matching.map(|position| (position, true)), head)
+                let found = self.decide_canonical(&path, head)?;
+                let position = found.map(|(position, _)| position);
+                for reading in lenient_readings(&path) {
+                    let other = self.decide_canonical(&reading, head)?;
+                    if other.map(|(position, _)| position) != position {
+                        return Err(Denial::PathAmbiguous);
+                    }
+                }
+                Ok(found)
             }
             None if self.allow_ambiguous_paths => {
                 let start = unambiguous_start(path).ok_or(Denial::PathAmbiguous)?;
+                // Two doubts at once are one too many.
+                if !lenient_readings(&start.path).is_empty() {
+                    return Err(Denial::PathAmbiguous);
+                }
                 self.decide(self.index.matching_below(&start).into_iter(), head)
             }
             None => Err(Denial::PathAmbiguous),
         }
+    }
+
+    /// The first rule for a path that is taken as it is.
+    fn decide_canonical(
+        &self,
+        path: &[u8],
+        head: &RequestHead,
+    ) -> Result<Option<(usize, &Rule)>, Denial> {
+        let matching = self.index.matching(path).into_iter();
+        self.decide(matching.map(|position| (position, true)), head)
     }
 
     /// The first of `matching` whose conditions hold. One that matches only in

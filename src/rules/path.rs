@@ -259,7 +259,7 @@ fn is_disguised(decoded: &[u8]) -> bool {
 }
 
 /// The ASCII character that normalisation or a code page makes of one.
-const fn plain(character: char) -> char {
+pub(super) fn plain(character: char) -> char {
     match character {
         '\u{2024}'..='\u{2026}' | '\u{fe19}' | '\u{fe30}' | '\u{fe52}' | '\u{ff0e}' => '.',
         // With a slash of their own, like the sign for `care of`.
@@ -268,6 +268,10 @@ const fn plain(character: char) -> char {
         '\u{2216}' | '\u{29f5}' | '\u{29f9}' | '\u{fe68}' | '\u{ff3c}' => '\\',
         '\u{fe6a}' | '\u{ff05}' => '%',
         '\u{37e}' | '\u{fe14}' | '\u{fe54}' | '\u{ff1b}' => ';',
+        '\u{ff01}'..='\u{ff5e}' => {
+            let code = u32::from(character).checked_sub(0xFEE0);
+            code.and_then(char::from_u32).unwrap_or(character)
+        }
         other => other,
     }
 }
@@ -288,7 +292,7 @@ fn may_climb(part: &[u8]) -> bool {
 }
 
 /// Whether readers may leave out a character.
-fn is_blank(character: char) -> bool {
+pub(super) fn is_blank(character: char) -> bool {
     let is_ignorable = matches!(
         character,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'

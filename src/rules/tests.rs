@@ -235,6 +235,53 @@ fn ambiguous_paths_are_refused() {
 }
 
 #[test]
+fn a_path_that_lenient_readers_take_to_another_rule_is_refused() {
+    let paths = vec![prefix("/admin"), template("/users/{id}/keys"), prefix("/wiki")];
+    for lax in [false, true] {
+        let rules = of(with_paths(paths.clone()), lax);
+        for path in [
+            // Decoded once more, what follows is a query.
+            "/admin%3fx",
+            "/admin%3Fx/y",
+            "/admin%3f",
+            "/users/1/keys%3f",
+            // Windows.
+            "/admin.",
+            "/admin%20",
+            "/admin%2e/x",
+            "/%20admin",
+            "/admin.%20.",
+            // Normalised, or what is not visible left out.
+            "/%ef%bd%81dmin",
+            "/ad%e2%80%8bmin",
+            "/admin%c2%ad/x",
+            "/admin%ef%bc%8e",
+            "/admin%ef%bc%9bx",
+            "/admin%e3%80%80",
+            "/%e2%80%8b/admin",
+            "/users/1/keys.",
+            "/users/1%3f/%ef%bd%8beys",
+        ] {
+            assert_eq!(position(&rules, &get(path)), Err("path_ambiguous"), "{path}");
+        }
+        for (path, expected) in [
+            ("/wiki/Inc.", Some(2)),
+            ("/wiki/What%3F", Some(2)),
+            ("/wiki/%ef%bc%a1%ef%bc%9f", Some(2)),
+            ("/wiki/a%20b", Some(2)),
+            ("/What%3F", None),
+            ("/users/J.R./keys", Some(1)),
+            ("/users/admin./x", None),
+        ] {
+            assert_eq!(position(&rules, &get(path)), Ok(expected), "{path}");
+        }
+    }
+    let doubly = of(with_paths(paths), true);
+    assert_eq!(position(&doubly, &get("/wiki/a%2Fb")), Ok(Some(2)));
+    assert_eq!(position(&doubly, &get("/admin./a%2Fb")), Err("path_ambiguous"));
+}
+
+#[test]
 fn an_ambiguous_path_passes_where_its_start_decides() {
     let mut rules = with_paths(vec![
         prefix("/projects/"),

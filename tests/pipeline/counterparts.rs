@@ -12,6 +12,7 @@
 //! | overlong UTF-8, what is no UTF-8 left out | old decoders |
 //! | fullwidth and the like are ASCII | NFKC, best-fit code pages |
 //! | dots and spaces at the end ignored, `\` a slash, `;...` cut off | Windows, Tomcat |
+//! | `%3f` and `%23` end the path | proxies that pass on what they decoded |
 //! | `//` and dot segments resolved | almost all |
 //! | every character of a header's name but letters and digits is one | CGI, WSGI, PHP, lighttpd |
 //! | trailers are headers | libraries that merge them |
@@ -115,6 +116,9 @@ fn readings(path: &str) -> Vec<String> {
         for text in [strict(bytes), lenient(bytes)] {
             for is_windows in [false, true] {
                 found.push(resolve(&text, is_windows));
+                // Who decodes and passes on what came out makes a query of `%3f`.
+                let cut = text.split(['?', '#']).next().unwrap();
+                found.push(resolve(cut, is_windows));
             }
         }
     }
@@ -210,6 +214,9 @@ fn resolve(text: &str, is_windows: bool) -> String {
             "" | "." => {}
             ".." => drop(segments.pop()),
             dots if is_windows && is_dots && dots.len() > 2 => drop(segments.pop()),
+            _ if is_windows => {
+                segments.push(name.trim_start_matches(' ').trim_end_matches(['.', ' ']).to_owned());
+            }
             _ => segments.push(name.to_owned()),
         }
     }
@@ -258,8 +265,8 @@ fn config(lax: bool) -> Value {
     ])
 }
 
-const OPENINGS: [&str; 8] =
-    ["/assets", "/files", "/mode", "/guests", "/api", "/admin", "/api/keys", "/%61ssets"];
+const OPENINGS: [&str; 9] =
+    ["", "/assets", "/files", "/mode", "/guests", "/api", "/admin", "/api/keys", "/%61ssets"];
 const STEPS: [&str; 34] = [
     "/..",
     "/%2e%2e",
@@ -296,8 +303,25 @@ const STEPS: [&str; 34] = [
     "/..x",
     "/%5f",
 ];
-const ENDS: [&str; 8] =
-    ["/admin", "/admin/console", "/api/keys", "/files/1", "", "/", "/mode", "/x"];
+const ENDS: [&str; 17] = [
+    "/admin",
+    "/admin/console",
+    "/api/keys",
+    "/files/1",
+    "",
+    "/",
+    "/mode",
+    "/x",
+    "/admin.",
+    "/admin%20",
+    "/admin%3fx",
+    "/admin%3f/x",
+    "/%ef%bd%81dmin",
+    "/ad%e2%80%8bmin/x",
+    "/admin%ef%bc%8e",
+    "/api/keys%3f",
+    "/What%3f",
+];
 const METHODS: [&str; 10] =
     ["GET", "POST", "OPTIONS", "get", "Post", "PUT", "gET", "HEAD", "CONNECT", "DELETE "];
 const NAMES: [&str; 16] = [
