@@ -9,6 +9,7 @@ use std::rc::Rc;
 use log::Level;
 use serde_json::{Value, json};
 
+use crate::access_log::AccessNote;
 use crate::consumer::Consumer;
 use crate::denial::Code;
 use crate::identity::{MintError, ScheduleGap};
@@ -20,7 +21,6 @@ use crate::sealing::LoginFailure;
 use crate::session::Session;
 use crate::token::Provider;
 use crate::user_info::UserInfoFailure;
-use crate::verdict::AccessNote;
 
 /// The steps that a request takes, in order. Where one has nothing to do, the
 /// request comes by.

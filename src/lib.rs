@@ -10,10 +10,10 @@
 //!               |
 //!   pipeline  cleanse -> rule -> token -> verify -> revoked? -> consumer
 //!               |         -> authorize -> user info -> mint -> forward, or deny
-//!   domain    hygiene rules sealing token keys introspection revocation
+//!   domain    bearer rules sealing token keys introspection revocation
 //!               |     consumer user_info identity denial
 //!               |
-//!   leaves    http callout json secret time
+//!   leaves    http host callout json secret time
 //! ```
 //!
 //! Everything but [`proxy`] is sans-IO: time, environment, randomness and the
@@ -43,17 +43,19 @@
 //!
 //! `tests/pipeline/isolation.rs` holds pairs of configurations against this table.
 
+pub mod access_log;
+pub mod bearer;
 mod bounded;
 pub mod callout;
 pub mod config;
 pub mod consumer;
 pub mod denial;
 pub mod event;
-mod flights;
 pub mod gateway;
+pub mod host;
 pub mod http;
-pub mod hygiene;
 pub mod identity;
+mod in_flight;
 pub mod introspection;
 pub mod json;
 pub mod keys;

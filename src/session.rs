@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use crate::access_log::AccessNote;
 use crate::bounded::ByText;
 use crate::http::log_word;
 use crate::identity::{Authenticated, Identity};
@@ -11,7 +12,6 @@ use crate::json;
 use crate::keys::KeySet;
 use crate::revocation::Clearance;
 use crate::time::{Period, UnixTime};
-use crate::verdict::AccessNote;
 
 /// What is known of one public token.
 #[derive(Debug)]

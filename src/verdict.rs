@@ -2,12 +2,11 @@
 //!
 //! Edits that let a request pass can be made only from what proves that it may.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::bearer::Cleansing;
 use crate::denial::Denial;
-use crate::http::HeaderName;
-use crate::hygiene::Cleansing;
+use crate::http::{LocalReply, SetField};
 use crate::identity::Identity;
 use crate::rules::{Anonymous, Bypassed};
 
@@ -56,76 +55,6 @@ impl Verdict {
         }
     }
 }
-
-/// What the host's access log may print of a request: verified, and each one
-/// [word](crate::http::log_word).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AccessNote {
-    /// The consumer's key.
-    pub consumer: Option<Rc<str>>,
-    /// Whose the token is.
-    pub subject: Option<Rc<str>>,
-    /// The code of the denial, in shadow mode too.
-    pub code: Option<&'static str>,
-    /// The transaction, with the profile `txn_token`.
-    pub txn: Option<Rc<str>>,
-}
-
-impl AccessNote {
-    /// Nothing to print.
-    pub const EMPTY: Self = Self { consumer: None, subject: None, code: None, txn: None };
-
-    /// What there is to print, by name.
-    pub fn entries(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let entries = [
-            ("gatepass.consumer", self.consumer.as_deref()),
-            ("gatepass.subject", self.subject.as_deref()),
-            ("gatepass.code", self.code),
-            ("gatepass.txn", self.txn.as_deref()),
-        ];
-        entries.into_iter().filter_map(|(name, value)| Some((name, value?)))
-    }
-}
-
-/// A response made by the filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocalReply {
-    /// The HTTP status.
-    pub status: u16,
-    /// Header fields, each name once: Kong keeps only the last of a kind. See
-    /// [`HostTraits::repeats_reply_fields`](crate::gateway::HostTraits).
-    pub headers: Vec<(Cow<'static, str>, String)>,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-impl LocalReply {
-    /// A reply with `status`, no headers and no body.
-    pub const fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new() }
-    }
-
-    /// Adds a header field.
-    #[must_use]
-    pub fn with_header(
-        mut self,
-        name: impl Into<Cow<'static, str>>,
-        value: impl Into<String>,
-    ) -> Self {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-
-    /// Sets the body.
-    #[must_use]
-    pub fn with_body(mut self, body: Vec<u8>) -> Self {
-        self.body = body;
-        self
-    }
-}
-
-/// A header field to set upstream; it replaces every field of its name.
-pub type SetField = (HeaderName, Box<[u8]>);
 
 /// The edits that turn a public request into an internal one.
 ///

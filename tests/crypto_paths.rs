@@ -169,7 +169,8 @@ fn what_the_host_does_not_decide_the_module_does() {
 fn the_host_signs_what_the_module_accepts() {
     let host = Rc::new(AwsLc::default());
     let keys = signing_keys();
-    let crypto = Crypto::on(Rc::clone(&host) as Rc<dyn HostCrypto>).signing_with(keys.iter());
+    let crypto =
+        SigningKey::sign_on_host(Crypto::on(Rc::clone(&host) as Rc<dyn HostCrypto>), keys.iter());
     assert_eq!(crypto.host_signs().to_string(), "RS256, ES256");
     let claims = Claims::new(json!({"sub": "alice"}));
     for key in &keys {
@@ -204,7 +205,7 @@ fn a_host_that_signs_wrongly_does_not_sign() {
         ("a changed one", signing(move |lc, hash, key, text| lc.sign(hash, key, text).map(flip))),
     ] {
         let keys = signing_keys();
-        let crypto = Crypto::on(host).signing_with(keys.iter());
+        let crypto = SigningKey::sign_on_host(Crypto::on(host), keys.iter());
         assert_eq!(crypto.host_verifies().to_string(), HOSTED, "{case}");
         assert!(crypto.host_signs().is_empty(), "{case}: {}", crypto.host_signs());
     }
@@ -219,7 +220,7 @@ fn where_the_host_fails_later_es256_is_signed_in_the_module_and_rs256_not_at_all
         calls.set(calls.get() + 1);
         lc.sign(hash, key, text).filter(|_| calls.get() <= 2)
     }));
-    let crypto = crypto.signing_with(keys.iter());
+    let crypto = SigningKey::sign_on_host(crypto, keys.iter());
     assert_eq!(crypto.host_signs().to_string(), "RS256, ES256");
     let claims = Claims::new(json!({"iss": "https://issuer.example", "sub": "alice"}));
     for key in &keys {
@@ -249,7 +250,7 @@ fn a_key_that_the_host_does_not_take_keeps_its_algorithm_in_the_module() {
         calls.set(calls.get() + 1);
         lc.sign(hash, key, text).filter(|_| calls.get() != 2)
     }));
-    assert!(crypto.signing_with(keys.iter()).host_signs().is_empty());
+    assert!(SigningKey::sign_on_host(crypto, keys.iter()).host_signs().is_empty());
 }
 
 /// A configuration with that signing key and `crypto`.

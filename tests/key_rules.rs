@@ -21,7 +21,8 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use gatepass::config;
-use gatepass::gateway::{Gateway, HostTraits, Step};
+use gatepass::gateway::{Gateway, Step};
+use gatepass::host::HostCapabilities;
 use gatepass::http::RequestHead;
 use gatepass::keys::{KeyError, KeySet, Origin, VerifyingKey};
 use gatepass::time::UnixTime;
@@ -131,7 +132,7 @@ fn judge(provider: &Value, token: &str) -> String {
     let text = configuration(provider).to_string();
     let settings = config::load(text.as_bytes(), &|_| None, None);
     let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
-    let traits = HostTraits::ENVOY;
+    let traits = HostCapabilities::ENVOY;
     let mut gateway = Gateway::new(settings, traits, [7; 16]);
     let _ = gateway.take_log();
     let fields = [

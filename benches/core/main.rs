@@ -20,7 +20,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use divan::{Bencher, black_box};
 use gatepass::config;
-use gatepass::gateway::{Gateway, HostTraits, Step};
+use gatepass::gateway::{Gateway, Step};
+use gatepass::host::HostCapabilities;
 use gatepass::http::RequestHead;
 use gatepass::keys::{Algorithm, Crypto, Origin, VerifyingKey};
 use gatepass::time::UnixTime;
@@ -57,7 +58,7 @@ fn gateway(signer: &Signer, change: impl FnOnce(&mut Value)) -> Gateway {
     change(&mut config);
     let settings = config::load(config.to_string().as_bytes(), &|_| None, None);
     let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
-    let host = HostTraits::ENVOY;
+    let host = HostCapabilities::ENVOY;
     Gateway::new(settings, host, [7; 16])
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::reader::{Fields, Node, is_env};
 use super::{HEADER_NAME, access, header_name, services};
+use crate::bearer::TokenSources;
 use crate::consumer::TakenNames;
 use crate::http::HeaderName;
 use crate::identity::{
@@ -15,7 +16,7 @@ use crate::json;
 use crate::keys::{Crypto, SigningAlgorithm, SigningKey};
 use crate::refresh::KeySource;
 use crate::time::{Span, UnixTime};
-use crate::token::{ClaimPath, Provider, TokenSources};
+use crate::token::{ClaimPath, Provider};
 use crate::user_info::UserClaimNames;
 
 /// `identity_token` before the headers beside it are known.

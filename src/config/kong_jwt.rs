@@ -13,11 +13,12 @@ use super::consumers::{Consumers, printable};
 use super::identity::MinterParts;
 use super::reader::Node;
 use super::{header_name, token_name};
+use crate::bearer::HeaderSource;
 use crate::http::HeaderName;
 use crate::keys::{Algorithm, KeyError, KeySet, VerifyingKey};
 use crate::refresh::KeySource;
 use crate::time::Span;
-use crate::token::{CredentialClaim, HeaderSource, Issuance, Provider};
+use crate::token::{CredentialClaim, Issuance, Provider};
 
 /// The provider, and what it says for the whole filter.
 pub struct KongJwt {

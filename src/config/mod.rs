@@ -27,15 +27,16 @@ use serde_json::Value;
 use self::kong_jwt::PluginOptions;
 use self::reader::{Document, Fields, Node};
 pub use self::reader::{Problem, ProblemKind, Problems};
+use crate::bearer::{HeaderSource, OriginPolicy, TokenSources};
 use crate::denial::{ErrorFormat, ErrorSettings, LoginRedirect};
 use crate::gateway::{Limits, Settings, SharedData};
-use crate::http::{Authority, HeaderName};
+use crate::http::{Authority, HeaderName, is_unambiguous};
 use crate::identity::USERNAME_CLAIMS;
 use crate::json;
-use crate::keys::HostCrypto;
+use crate::keys::{HostCrypto, SigningKey};
 use crate::revocation::{GatewayIdentity, Revocations};
-use crate::rules::{Requirements, Rules, is_unambiguous};
-use crate::token::{ClaimPath, HeaderSource, OriginPolicy, TokenSources};
+use crate::rules::{Requirements, Rules};
+use crate::token::ClaimPath;
 use crate::verdict::Mode;
 
 /// Reads a configuration: JSON, or a binary `google.protobuf.Struct`, which is
@@ -162,7 +163,7 @@ fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Setting
         taken: consumers.taken_names(),
         max_bytes: limits.max_identity_bytes,
     };
-    let crypto = crypto?.signing_with(minter.signing_keys());
+    let crypto = SigningKey::sign_on_host(crypto?, minter.signing_keys());
     let (revocation, sealed_tokens) = (revocation?, sealed_tokens?);
     let gateway = GatewayIdentity {
         providers: providers

@@ -3,10 +3,10 @@
 use super::reader::Node;
 use super::services::{self, Services};
 use super::{rules, token_name};
+use crate::bearer::TokenSources;
 use crate::gateway::Limits;
 use crate::rules::{Access, Matcher, Requirements, Rule, Rules};
 use crate::sealing::{InvalidSealKeys, Login, Logins, SealKey, SealKeys, SealedTokens};
-use crate::token::TokenSources;
 
 /// Reads `sealed_tokens`; `sources` says where tokens come back, if that is
 /// configured, and `limits` what is done with a path that is ambiguous.

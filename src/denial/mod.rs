@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 
 use self::code::Class;
 pub use self::code::Code;
-use crate::http::{Authority, GrpcProtocol, RequestHead, percent_decode, percent_encode};
-use crate::rules::is_unambiguous;
+use crate::http::{
+    Authority, GrpcProtocol, LocalReply, RequestHead, is_unambiguous, percent_decode,
+    percent_encode,
+};
 use crate::token::{Malformed, Part, Rejection, TokenError};
-use crate::verdict::LocalReply;
 
 /// A reason to deny a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,7 +226,7 @@ impl Denial {
 
     /// The reply to a request with this `head`. `target` is where it wanted to
     /// go, without any token: what a login page may see. `frames_grpc`: see
-    /// [`HostTraits::frames_grpc_replies`](crate::gateway::HostTraits).
+    /// [`HostCapabilities::frames_grpc_replies`](crate::host::HostCapabilities).
     pub fn reply(
         &self,
         head: &RequestHead,

@@ -6,7 +6,7 @@ use super::{FlightId, Gateway, Landing, Outcome};
 use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::Event;
-use crate::flights::Purpose;
+use crate::in_flight::Purpose;
 use crate::introspection::{IntrospectionAnswer, IntrospectionEndpoint};
 use crate::refresh::{Fetched, KeySource};
 use crate::time::{Span, UnixTime};

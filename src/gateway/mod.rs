@@ -3,25 +3,24 @@
 //!
 //! Owns the state that requests share: sessions, user info, key sets and the
 //! callouts in flight. It does no IO and knows no host; what hosts cannot do is
-//! told by [`HostTraits`].
+//! told by [`HostCapabilities`].
 
-mod answers;
 mod landing;
 mod settings;
 
 use std::rc::Rc;
 
-pub use self::answers::Landing;
-pub(crate) use self::answers::{Answers, Outcome};
-pub use self::settings::{HostFacts, HostTraits, Limits, Settings, SharedData};
+pub use self::settings::{Limits, Settings, SharedData};
+use crate::access_log::AccessNote;
+use crate::bearer::{Cleansing, OwnedHeaders, TokenSources};
 use crate::consumer::ConsumerDirectory;
 use crate::denial::{Denial, ErrorSettings};
 use crate::event::{Event, Stage, Trace};
-use crate::flights::{Callouts, Flight, Purpose};
-pub use crate::flights::{FlightId, Sent};
-use crate::http::{HeaderName, RequestHead};
-use crate::hygiene::{Cleansing, OwnedHeaders};
+use crate::host::{HostCapabilities, RequestInfo};
+use crate::http::{HeaderName, LocalReply, RequestHead};
 use crate::identity::Minter;
+use crate::in_flight::{Answers, Callouts, Flight, Outcome, Purpose};
+pub use crate::in_flight::{FlightId, Landing, Sent};
 use crate::introspection::Introspection;
 use crate::keys::{Crypto, SigningKey, VerifyingKey};
 use crate::metrics::{Cache, Ending, Reading, Series, Tally};
@@ -32,9 +31,9 @@ use crate::sealing::SealedTokens;
 use crate::session::Sessions;
 use crate::shared_data::SharedStore;
 use crate::time::UnixTime;
-use crate::token::{ProviderId, Providers, TokenSources};
+use crate::token::{ProviderId, Providers};
 use crate::user_info::{UserInfoCache, UserInfoSource};
-use crate::verdict::{AccessNote, LocalReply, Mode, Verdict};
+use crate::verdict::{Mode, Verdict};
 
 /// Request ids are chosen by the client or the host; longer ones are cut.
 const MAX_REQUEST_ID: usize = 64;
@@ -59,12 +58,12 @@ pub struct Gateway {
     pub(crate) owned: OwnedHeaders,
     pub(crate) sessions: Sessions,
     pub(crate) callouts: Callouts,
-    pub(crate) host: HostTraits,
+    pub(crate) host: HostCapabilities,
     pub(crate) log: Vec<Event>,
     pub(crate) tally: Tally,
     pub(crate) mode: Mode,
     pub(crate) publishes: bool,
-    pub(crate) facts: Option<Box<dyn HostFacts>>,
+    pub(crate) facts: Option<Box<dyn RequestInfo>>,
     pub(crate) store: Option<Box<dyn SharedStore>>,
     pub(crate) sealed_tokens: Option<Rc<SealedTokens>>,
     seed: [u8; 16],
@@ -81,7 +80,7 @@ pub enum Step {
     /// [`Gateway::land`] and then resume every request that waits for it.
     Await(Sent, Waiting),
     /// Keep the request: the callout it waits for is already under way. Only
-    /// where [`HostTraits::resumes_others`].
+    /// where [`HostCapabilities::resumes_others`].
     Join(Waiting),
     /// Take the public headers off the request, keep it from the upstream, read
     /// its whole body and give that to [`Gateway::submit`].
@@ -167,7 +166,7 @@ pub struct Tick {
 impl Gateway {
     /// A gateway on a host. `seed` must be different for each one: it makes the
     /// `jti` of identity tokens unique, and spreads their fetches over time.
-    pub fn new(settings: Settings, host: HostTraits, seed: [u8; 16]) -> Self {
+    pub fn new(settings: Settings, host: HostCapabilities, seed: [u8; 16]) -> Self {
         let remote = settings.providers.iter().filter(|(_, keys)| keys.is_remote());
         let tally = Tally::new(
             settings.mode,
@@ -254,7 +253,7 @@ impl Gateway {
 
     /// Lets it ask the host about requests.
     #[must_use]
-    pub fn asking(mut self, facts: Box<dyn HostFacts>) -> Self {
+    pub fn asking(mut self, facts: Box<dyn RequestInfo>) -> Self {
         self.facts = Some(facts);
         self
     }
@@ -331,7 +330,7 @@ impl Gateway {
     }
 
     /// Notes that a request which waited for this flight is gone, and the flight
-    /// with it unless [`HostTraits::resumes_others`].
+    /// with it unless [`HostCapabilities::resumes_others`].
     pub fn abandon(&mut self, flight: FlightId) {
         let Some(Flight { purpose, .. }) = self.callouts.leave(flight) else { return };
         let Purpose::Keys(provider) = *purpose else { return };

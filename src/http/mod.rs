@@ -5,12 +5,20 @@
 //! a request.
 
 mod head;
+mod path;
+mod reply;
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::rc::Rc;
 
 pub use self::head::{Authority, Field, Fields, GrpcProtocol, RequestHead, Span, Target};
+pub use self::path::is_unambiguous;
+pub(crate) use self::path::{Start, canonical_path, is_blank, plain, unambiguous_start};
+pub use self::reply::LocalReply;
+
+/// A header field to set upstream; it replaces every field of its name.
+pub type SetField = (HeaderName, Box<[u8]>);
 
 /// A header field name in lower case.
 ///

@@ -5,12 +5,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::{Authenticated, MintError};
+use super::authenticated::Authenticated;
+use super::error::MintError;
 use crate::consumer::{Consumer, TakenNames};
-use crate::http::{HeaderName, header_text};
+use crate::http::{HeaderName, SetField, header_text};
 use crate::token::{ClaimPath, text_of};
 use crate::user_info::UserClaimNames;
-use crate::verdict::SetField;
 
 /// Which claims become headers: `claim_to_headers` in the configuration, and
 /// Kong's consumer headers.

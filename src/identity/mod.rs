@@ -4,6 +4,8 @@
 //! header fields that say the same in plain text. Nothing of the public token
 //! but its claims goes in.
 
+mod authenticated;
+mod error;
 mod fields;
 mod keys;
 mod transaction;
@@ -15,20 +17,19 @@ use jwt_compact::Claims as JwtClaims;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+pub use self::authenticated::Authenticated;
+pub use self::error::MintError;
 use self::fields::Said;
 pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders, USERNAME_CLAIMS};
 pub use self::keys::{IdentityKey, IdentityKeys, JwksDocument, ScheduleGap};
 use self::transaction::TXN_TOKEN_TYPE;
 pub use self::transaction::{Profile, RequestContext};
-use crate::consumer::Consumer;
-use crate::http::HeaderName;
+use crate::http::{HeaderName, SetField};
 use crate::json;
-use crate::keys::{Crypto, SignError};
-use crate::revocation::Unrevoked;
+use crate::keys::Crypto;
 use crate::time::{Period, Span, UnixTime};
-use crate::token::{ClaimPath, Verified, text_of};
+use crate::token::{ClaimPath, text_of};
 use crate::user_info::{UserClaimNames, UserInfo};
-use crate::verdict::SetField;
 
 /// Claims that the gateway alone decides; configuration and user info cannot
 /// name them.
@@ -62,33 +63,6 @@ pub fn is_reserved(name: &str) -> bool {
 /// An identity token is not reused in its last seconds: it has to reach the
 /// last service of a chain of calls.
 const REUSE_MARGIN: Span = Span::from_secs(30);
-
-/// A token's owner, as far as it is known: verified, not revoked, with its
-/// consumer.
-///
-/// Made by [`Authenticated::new`] from an [`Unrevoked`] token only.
-#[derive(Debug)]
-pub struct Authenticated {
-    token: Verified,
-    consumer: Option<Rc<Consumer>>,
-}
-
-impl Authenticated {
-    /// A token and the consumer it selects.
-    pub fn new(token: Unrevoked, consumer: Option<Rc<Consumer>>) -> Self {
-        Self { token: token.into_token(), consumer }
-    }
-
-    /// The public token.
-    pub const fn token(&self) -> &Verified {
-        &self.token
-    }
-
-    /// The consumer.
-    pub const fn consumer(&self) -> Option<&Rc<Consumer>> {
-        self.consumer.as_ref()
-    }
-}
 
 /// What is known of a user when an identity token is minted.
 #[derive(Clone, Debug)]
@@ -186,45 +160,6 @@ impl Identity {
     }
 }
 
-/// Why no identity could be minted.
-#[derive(Debug)]
-pub enum MintError {
-    /// No signing key is in use at the time.
-    NoKey,
-    /// Signing failed.
-    Sign(SignError),
-    /// A claim cannot be carried by a header; the claim.
-    Unprintable(String),
-    /// It would be more than services take.
-    TooLarge {
-        /// What its headers come to, or its claims alone, if these are too much.
-        bytes: usize,
-        /// The most that is configured.
-        limit: usize,
-    },
-    /// The public token has ended, be it within the clock skew.
-    Ended(UnixTime),
-}
-
-impl std::fmt::Display for MintError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NoKey => f.write_str("no signing key is in use: see sign_from and retire_at"),
-            Self::Sign(error) => error.fmt(f),
-            Self::Ended(exp) => write!(f, "the public token has ended at {exp}"),
-            Self::Unprintable(claim) => {
-                write!(f, "claim {claim:?} has control characters, which no header can carry")
-            }
-            Self::TooLarge { bytes, limit } => {
-                write!(
-                    f,
-                    "its headers have {bytes} bytes, more than limits.max_identity_bytes ({limit})"
-                )
-            }
-        }
-    }
-}
-
 impl Minter {
     /// Mints an identity for `who`. `nonce` must differ for each call: it
     /// becomes the `jti`, or the `txn` of a transaction token, which alone has
@@ -238,12 +173,12 @@ impl Minter {
         nonce: &[u8],
         now: UnixTime,
     ) -> Result<Identity, MintError> {
-        if let Some(exp) = who.token.ended(now) {
+        if let Some(exp) = who.token().ended(now) {
             return Err(MintError::Ended(exp));
         }
         let key = self.keys.signing(now).ok_or(MintError::NoKey)?;
         let expires = now.plus(self.keys.ttl());
-        let expires = who.token.expires().map_or(expires, |exp| exp.min(expires));
+        let expires = who.token().expires().map_or(expires, |exp| exp.min(expires));
         let id = jti(nonce);
         let claims = self.claims(who, &enrichment, &id);
         // Before it is signed, which is what costs: in base64url a third is added.
@@ -290,7 +225,7 @@ impl Minter {
     /// The claims beside `exp`, `nbf` and `iat`. What the gateway decides comes
     /// last, so nothing configured or fetched can take its place.
     fn claims(&self, who: &Authenticated, enrichment: &Enrichment, id: &str) -> Map<String, Value> {
-        let public = who.token.claims().members();
+        let public = who.token().claims().members();
         let mut claims = Map::new();
         let copied = self.copy.iter().filter(|path| !self.user_claims.decide(path));
         let copied =
@@ -308,7 +243,7 @@ impl Minter {
         };
         claims.insert("iss".into(), self.issuer.as_str().into());
         claims.insert("aud".into(), audience);
-        claims.insert("sub".into(), who.token.unique_subject().into());
+        claims.insert("sub".into(), who.token().unique_subject().into());
         if let Some(origin) = self.origin(who, &public) {
             claims.insert("origin".into(), origin);
         }
@@ -316,7 +251,7 @@ impl Minter {
         if let Some(client) = text_of(&public, "azp").or_else(|| text_of(&public, "client_id")) {
             claims.insert("client_id".into(), client.into());
         }
-        let scopes = who.token.scopes();
+        let scopes = who.token().scopes();
         // A copied `scope` in another form would be a second spelling of it.
         claims.remove("scope");
         if !scopes.is_empty() {
@@ -341,9 +276,9 @@ impl Minter {
 
     /// Whose user it is, where there are several providers.
     fn origin(&self, who: &Authenticated, public: &Map<String, Value>) -> Option<Value> {
-        let provider = self.origins.get(who.token.provider().0)?;
+        let provider = self.origins.get(who.token().provider().0)?;
         // The key of a credential is no issuer.
-        let issuer = public.get("iss").filter(|_| who.token.credential().is_none());
+        let issuer = public.get("iss").filter(|_| who.token().credential().is_none());
         let members = [("iss", issuer.cloned()), ("provider", Some(provider.as_str().into()))];
         let member = |(name, value): (&str, Option<Value>)| Some((name.to_owned(), value?));
         Some(Value::Object(json::object(members.into_iter().filter_map(member))))

@@ -11,33 +11,9 @@ use std::rc::Rc;
 
 use ecdsa::elliptic_curve::pkcs8::EncodePublicKey;
 
+use super::host::{Hash, HostCrypto};
 use super::known_answers::KNOWN_ANSWERS;
-use super::{Algorithm, AlgorithmSet, SigningKey};
-
-/// A hash function of a signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hash {
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-}
-
-/// A host that computes signatures faster than the module can: RSA with PKCS#1
-/// v1.5 (never PSS) and ECDSA on the curves of NIST, which the key tells.
-///
-/// `None` says that the host did not decide, for whatever reason. ECDSA
-/// signatures are in DER (RFC 3279 section 2.2.3).
-pub trait HostCrypto {
-    /// Whether `signature` is the key's over `message`; `key` is a
-    /// SubjectPublicKeyInfo in DER (RFC 5280 section 4.1).
-    fn verify(&self, hash: Hash, key: &[u8], signature: &[u8], message: &[u8]) -> Option<bool>;
-
-    /// A signature of `message`; `key` is a PKCS#8 PrivateKeyInfo in DER.
-    fn sign(&self, hash: Hash, key: &[u8], message: &[u8]) -> Option<Vec<u8>>;
-}
+use super::{Algorithm, AlgorithmSet};
 
 /// Which algorithms the host computes; the module computes the rest.
 #[derive(Clone, Default)]
@@ -63,18 +39,9 @@ impl Crypto {
         Self { host, verifies, signs: AlgorithmSet::EMPTY }
     }
 
-    /// The same, and the host signs with the algorithms of `keys`, if it does so
-    /// with each key of the algorithm.
+    /// The same, and the host signs with these algorithms.
     #[must_use]
-    pub fn signing_with<'a>(self, keys: impl Iterator<Item = &'a SigningKey> + Clone) -> Self {
-        let of = |algorithm: Algorithm| {
-            keys.clone().filter(move |key| Algorithm::from(key.algorithm()) == algorithm)
-        };
-        let is_trusted = |algorithm: &Algorithm| {
-            of(*algorithm).next().is_some()
-                && of(*algorithm).all(|key| key.is_signed_with_by_host(&self))
-        };
-        let signs = Algorithm::ALL.into_iter().filter(is_trusted).collect();
+    pub(super) fn signing_with(self, signs: AlgorithmSet) -> Self {
         Self { signs, ..self }
     }
 
@@ -118,18 +85,6 @@ impl fmt::Debug for Crypto {
             .field("host_verifies", &self.verifies)
             .field("host_signs", &self.signs)
             .finish_non_exhaustive()
-    }
-}
-
-impl Hash {
-    /// The hash of an algorithm that a host may compute.
-    pub(super) const fn on_host(algorithm: Algorithm) -> Option<Self> {
-        match algorithm {
-            Algorithm::Rs256 | Algorithm::Es256 => Some(Self::Sha256),
-            Algorithm::Rs384 | Algorithm::Es384 => Some(Self::Sha384),
-            Algorithm::Rs512 | Algorithm::Es512 => Some(Self::Sha512),
-            _ => None,
-        }
     }
 }
 

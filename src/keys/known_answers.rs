@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::Algorithm;
-use super::crypto::{Hash, HostCrypto};
+use super::host::{Hash, HostCrypto};
 
 /// A signature of `gatepass` that is good.
 pub(super) struct KnownAnswer {

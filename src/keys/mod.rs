@@ -20,21 +20,24 @@ mod ecdsa;
 mod eddsa;
 mod error;
 mod hmac;
+mod host;
 mod jwk;
 mod known_answers;
 mod pkcs8;
+mod private;
 mod rsa;
 mod set;
 mod signing;
 mod verifying;
 
 pub use self::algorithm::{Algorithm, AlgorithmSet, Family, SigningAlgorithm};
-pub use self::crypto::{Crypto, Hash, HostCrypto};
+pub use self::crypto::Crypto;
 pub use self::error::{Excerpt, KeyError, KeyKind, SignError, SigningKeyError};
+pub use self::host::{Hash, HostCrypto};
 pub use self::jwk::Origin;
-pub use self::set::{KeySet, KeySetError, MAX_CANDIDATES, MAX_KEYS, SkippedKey};
+pub use self::set::{KeySet, KeySetError, MAX_KEYS, SkippedKey};
 pub use self::signing::SigningKey;
-pub use self::verifying::VerifyingKey;
+pub use self::verifying::{MAX_CANDIDATES, VerifyingKey};
 
 /// The longest key id accepted, in a key as in a token.
 pub const MAX_KEY_ID_BYTES: usize = 256;

@@ -3,8 +3,8 @@
 use p256::pkcs8::{AssociatedOid, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
 
 use super::error::{KeyKind, SigningKeyError};
+use super::private::PrivateKey;
 use super::rsa::PrivateRsaKey;
-use super::signing::PrivateKey;
 use super::{Algorithm, Family, SigningAlgorithm};
 
 /// Reads PKCS#8 in PEM (RFC 5958, RFC 8410 section 7).

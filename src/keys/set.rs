@@ -6,16 +6,11 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::error::{Excerpt, KeyError};
-use super::{Algorithm, AlgorithmSet, Origin, VerifyingKey};
+use super::{Algorithm, AlgorithmSet, MAX_CANDIDATES, Origin, VerifyingKey};
 use crate::json;
 
 /// The most keys a set may hold.
 pub const MAX_KEYS: usize = 100;
-
-/// The most keys tried for one token: each costs a verification that the sender
-/// of the token does not pay for. Fewer, where a verification
-/// [costs](VerifyingKey::cost) more than one on a curve of 256 bits.
-pub const MAX_CANDIDATES: usize = 4;
 
 /// The usable keys of a JWK Set (RFC 7517 section 5), or of credentials, at least
 /// one; the default has none and verifies nothing.

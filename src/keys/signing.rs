@@ -14,6 +14,7 @@ use super::crypto::Crypto;
 use super::ecdsa::{EcKey, PrivateEcKey};
 use super::error::{KeyKind, SignError, SigningKeyError};
 use super::jwk::Jwk;
+use super::private::PrivateKey;
 use super::rsa::PrivateRsaKey;
 use super::verifying::Material;
 use super::{Algorithm, SigningAlgorithm, VerifyingKey, eddsa, pkcs8};
@@ -23,12 +24,6 @@ use crate::json;
 pub struct SigningKey {
     private: PrivateKey,
     thumbprint: String,
-}
-
-pub(super) enum PrivateKey {
-    Es256(PrivateEcKey),
-    Rs256(PrivateRsaKey),
-    EdDsa(ed25519_dalek::SigningKey),
 }
 
 impl SigningKey {
@@ -154,6 +149,23 @@ impl SigningKey {
         Ok(token)
     }
 
+    /// `crypto`, and its host signs with the algorithms of `keys`, if it does so
+    /// correctly with each key of the algorithm.
+    pub fn sign_on_host<'a>(
+        crypto: Crypto,
+        keys: impl Iterator<Item = &'a Self> + Clone,
+    ) -> Crypto {
+        let is_trusted = |algorithm: &Algorithm| {
+            let mut of = keys.clone().filter(|key| Algorithm::from(key.algorithm()) == *algorithm);
+            of.next().is_some_and(|first| {
+                first.is_signed_with_by_host(&crypto)
+                    && of.all(|key| key.is_signed_with_by_host(&crypto))
+            })
+        };
+        let signs = Algorithm::ALL.into_iter().filter(is_trusted).collect();
+        crypto.signing_with(signs)
+    }
+
     /// Whether the host of `crypto` signs with this key so that the module takes
     /// the signature for this key's.
     pub fn is_signed_with_by_host(&self, crypto: &Crypto) -> bool {
@@ -180,28 +192,6 @@ impl fmt::Debug for SigningKey {
             .field("algorithm", &self.algorithm())
             .field("thumbprint", &self.thumbprint)
             .finish_non_exhaustive()
-    }
-}
-
-impl PrivateKey {
-    /// The members a thumbprint covers, in its order (RFC 7638 section 3.2,
-    /// RFC 8037 section 2).
-    fn public_members(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::Es256(key) => {
-                let [x, y] = key.public().coordinates();
-                vec![("crv", "P-256".to_owned()), ("kty", "EC".to_owned()), ("x", x), ("y", y)]
-            }
-            Self::Rs256(key) => {
-                let [n, e] = key.public().members();
-                vec![("e", e), ("kty", "RSA".to_owned()), ("n", n)]
-            }
-            Self::EdDsa(key) => vec![
-                ("crv", "Ed25519".to_owned()),
-                ("kty", "OKP".to_owned()),
-                ("x", BASE64_URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes())),
-            ],
-        }
     }
 }
 

@@ -12,6 +12,11 @@ use super::jwk::{Jwk, Origin};
 use super::rsa::RsaKey;
 use super::{Algorithm, AlgorithmSet, Family, eddsa};
 
+/// The most keys tried for one token: each costs a verification that the sender
+/// of the token does not pay for. Fewer, where a verification
+/// [costs](VerifyingKey::cost) more than one on a curve of 256 bits.
+pub const MAX_CANDIDATES: usize = 4;
+
 /// A key that verifies signatures of a few algorithms of one family.
 ///
 /// Whoever holds one holds a strong one: [`VerifyingKey::from_jwk`] makes no
@@ -87,7 +92,7 @@ impl VerifyingKey {
     }
 
     /// What a verification costs in the module, as a share of
-    /// [`MAX_CANDIDATES`](super::MAX_CANDIDATES): about a millisecond each.
+    /// [`MAX_CANDIDATES`]: about a millisecond each.
     pub(super) const fn cost(&self) -> usize {
         match &self.material {
             Material::Rsa(key) if key.is_large() => 2,
@@ -97,7 +102,7 @@ impl VerifyingKey {
             | Material::Secp256k1(_)
             | Material::Ed25519(_) => 1,
             Material::P384(_) => 2,
-            Material::P521(_) => super::MAX_CANDIDATES,
+            Material::P521(_) => MAX_CANDIDATES,
         }
     }
 

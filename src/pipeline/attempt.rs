@@ -1,9 +1,8 @@
 //! One run of a request through the pipeline.
 
 use crate::event::Trace;
-use crate::flights::Purpose;
-use crate::gateway::{Answers, Outcome};
 use crate::http::RequestHead;
+use crate::in_flight::{Answers, Outcome, Purpose};
 use crate::metrics::{Cache, CacheUse, Tally};
 use crate::time::UnixTime;
 

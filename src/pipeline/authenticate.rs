@@ -7,12 +7,13 @@ use std::rc::Rc;
 
 use super::Halt;
 use super::attempt::Attempt;
+use crate::bearer::check_form;
 use crate::denial::Denial;
 use crate::event::Stage;
-use crate::flights::Purpose;
-use crate::gateway::{Gateway, Outcome};
+use crate::gateway::Gateway;
 use crate::http::RequestHead;
 use crate::identity::Authenticated;
+use crate::in_flight::{Outcome, Purpose};
 use crate::introspection::{IntrospectionAnswer, is_reference};
 use crate::keys::KeySet;
 use crate::metrics::{Cache, CacheUse};
@@ -20,7 +21,7 @@ use crate::refresh::{KeySource, Lookup, Wanted};
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::time::UnixTime;
-use crate::token::{ProviderId, Rejection, TokenError, Untrusted, check_form, numeric_date};
+use crate::token::{ProviderId, Rejection, TokenError, Untrusted, numeric_date};
 
 /// Earlier than any token this program can meet (2020-01-01): a clock that says
 /// so is not set, and nothing can be decided by it.

@@ -5,18 +5,18 @@ use std::borrow::Cow;
 
 use super::Halt;
 use super::attempt::Attempt;
+use crate::bearer::Cleansing;
 use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::{Event, Trace};
-use crate::flights::{Purpose, Requested, Sent};
-use crate::gateway::{Answers, Gateway, Outcome, Recipient, Step, Waiting};
-use crate::http::RequestHead;
-use crate::hygiene::Cleansing;
+use crate::gateway::{Gateway, Recipient, Step, Waiting};
+use crate::http::{LocalReply, RequestHead};
+use crate::in_flight::{Answers, Outcome, Purpose, Requested, Sent};
 use crate::metrics::Ending;
 use crate::sealing::{Client, Login, LoginError, Logins, SealedReply, is_sealed};
 use crate::time::UnixTime;
 use crate::token::{Rejection, TokenError};
-use crate::verdict::{LocalReply, Verdict};
+use crate::verdict::Verdict;
 
 impl Gateway {
     /// Whether a token is one that this gateway may have sealed.

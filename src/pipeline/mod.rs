@@ -18,18 +18,19 @@ mod login;
 use std::rc::Rc;
 
 use self::attempt::Attempt;
+use crate::access_log::AccessNote;
+use crate::bearer::{Cleansing, note, refuse_repeated};
 use crate::denial::Denial;
 use crate::event::{DeniedRequest, Event, Stage, Trace};
-use crate::flights::{FlightId, Requested, Sent};
-use crate::gateway::{Answers, Gateway, Recipient, Step, Submission, Waiting};
-use crate::http::{Field, Fields, RequestHead};
-use crate::hygiene::{Cleansing, note, refuse_repeated};
+use crate::gateway::{Gateway, Recipient, Step, Submission, Waiting};
+use crate::http::{Field, Fields, LocalReply, RequestHead};
+use crate::in_flight::{Answers, FlightId, Requested, Sent};
 use crate::metrics::Ending;
 use crate::revocation::RevocationEndpoint;
 use crate::rules::{Access, Bypassed};
 use crate::time::UnixTime;
 use crate::token::Rejection;
-use crate::verdict::{AccessNote, HeaderEdits, LocalReply, Verdict};
+use crate::verdict::{HeaderEdits, Verdict};
 
 /// Why a step does not hand on to the next one.
 enum Halt {

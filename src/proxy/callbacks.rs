@@ -15,18 +15,10 @@ use std::panic;
 use std::rc::Rc;
 use std::sync::Once;
 
-use super::abi;
+use super::abi::{self, Action};
 use super::filter::Filter;
 use super::root::Root;
 use super::waiters::Held;
-
-/// Whether a request goes on, as the ABI says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(super) enum Action {
-    Continue = 0,
-    Pause = 1,
-}
 
 /// The contexts of this VM. Nothing of it stays borrowed while a context runs.
 #[derive(Default)]

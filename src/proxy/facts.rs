@@ -4,13 +4,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::host::Host;
-use crate::gateway::HostFacts;
+use crate::host::RequestInfo;
 
 /// Properties of the request whose context is entered.
 #[derive(Debug)]
 pub(super) struct Facts(pub Host);
 
-impl HostFacts for Facts {
+impl RequestInfo for Facts {
     fn request_id(&self) -> Option<Vec<u8>> {
         self.0.request_id()
     }

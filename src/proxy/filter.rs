@@ -2,12 +2,11 @@
 
 use std::rc::Rc;
 
-use super::callbacks::Action;
+use super::abi::Action;
 use super::host::{Host, Metric};
 use super::shared::Shared;
 use crate::denial::{Denial, ErrorSettings};
-use crate::http::RequestHead;
-use crate::verdict::LocalReply;
+use crate::http::{LocalReply, RequestHead};
 
 /// The context of one request.
 pub(super) struct Filter {

@@ -32,16 +32,17 @@ use super::abi::{self, Buffer, LocalResponse, Map, MetricKind, Status};
 use super::crypto::EnvoyCrypto;
 use super::nginx;
 use super::store::Store;
+use crate::access_log::AccessNote;
+use crate::bearer::Cleansing;
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply};
 use crate::config::Problem;
-use crate::gateway::{HostTraits, SharedData};
-use crate::http::{Fields, RequestHead};
-use crate::hygiene::Cleansing;
+use crate::gateway::SharedData;
+use crate::host::HostCapabilities;
+use crate::http::{Fields, LocalReply, RequestHead, SetField};
 use crate::keys::HostCrypto;
 use crate::metrics::Kind;
 use crate::shared_data::SharedStore;
 use crate::time::UnixTime;
-use crate::verdict::{AccessNote, LocalReply, SetField};
 
 /// The host this VM runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,10 +112,10 @@ impl Host {
         }
     }
 
-    pub(super) const fn traits(self) -> HostTraits {
+    pub(super) const fn traits(self) -> HostCapabilities {
         match self {
-            Self::Envoy => HostTraits::ENVOY,
-            Self::NgxWasm => HostTraits::NGX_WASM,
+            Self::Envoy => HostCapabilities::ENVOY,
+            Self::NgxWasm => HostCapabilities::NGX_WASM,
         }
     }
 

@@ -3,16 +3,18 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 
-use super::callbacks::Action;
+use super::abi::Action;
 use super::host::{Guard, Host, Unreadable};
 use super::metrics::Metrics;
 use super::waiters::{Held, Parked, Waiters};
+use crate::access_log::AccessNote;
 use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::Event;
 use crate::gateway::{FlightId, Gateway, Sent, Step, Submission, Waiting};
+use crate::http::LocalReply;
 use crate::shared_data::SharedStore;
-use crate::verdict::{AccessNote, LocalReply, Verdict};
+use crate::verdict::Verdict;
 /// What the root context and its requests share.
 ///
 /// A reply arrives in the root context. Where other requests can be resumed from

@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 
-use super::JwksEndpoint;
+use super::endpoint::JwksEndpoint;
 use crate::json;
 use crate::shared_data::{SharedStore, Slot};
 use crate::time::{Period, UnixTime};

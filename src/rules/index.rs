@@ -7,7 +7,8 @@
 
 use std::collections::HashMap;
 
-use super::path::{Extent, PathPattern, Segment, Start};
+use super::path::{Extent, PathPattern, Segment};
+use crate::http::Start;
 
 /// Positions of rules by the paths they are for.
 #[derive(Debug, Default)]

@@ -17,13 +17,11 @@ use std::rc::Rc;
 
 pub use self::conditions::{Conditions, HeaderCondition, HeaderTest, HostPattern};
 use self::index::PathIndex;
-pub use self::path::{InvalidPattern, PathPattern, is_unambiguous};
-use self::path::{canonical_path, unambiguous_start};
+pub use self::path::{InvalidPattern, PathPattern};
 use self::reading::lenient_readings;
 pub use self::requirements::Requirements;
 use crate::denial::Denial;
-use crate::http::RequestHead;
-use crate::verdict::SetField;
+use crate::http::{RequestHead, SetField, canonical_path, unambiguous_start};
 
 /// The rules, in the order in which they are tried.
 #[derive(Debug, Default)]

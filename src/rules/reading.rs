@@ -4,7 +4,7 @@
 //! Names such as `Inc.`, `What%3F` and those in Chinese are ordinary, so such a
 //! path is not refused for what it is, but where the reading means another rule.
 
-use super::path::{is_blank, plain};
+use crate::http::{is_blank, plain};
 
 /// The other paths that a canonical path may be read as; none for most.
 ///

@@ -5,10 +5,10 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use crate::bearer::Cleansing;
 use crate::callout::{Callout, Service};
 use crate::denial::Denial;
 use crate::http::{HeaderName, RequestHead};
-use crate::hygiene::Cleansing;
 use crate::rules::Rules;
 use crate::secret::Secret;
 

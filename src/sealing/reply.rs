@@ -11,9 +11,8 @@ use super::login::Login;
 use super::reading::{each_reading, hides_compressed};
 use super::shape::Shape;
 use crate::callout::{Answer, CalloutFailure, CalloutReply};
-use crate::http::{Field, percent_decode};
+use crate::http::{Field, LocalReply, percent_decode};
 use crate::json::{self, JsonError};
-use crate::verdict::LocalReply;
 
 /// How the tokens of a reply are sealed, and what the host can send.
 #[derive(Clone, Copy)]

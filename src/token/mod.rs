@@ -9,15 +9,11 @@ mod claims;
 mod compact;
 mod error;
 mod header;
-mod origin;
-mod sources;
 mod verifier;
 
 pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims, numeric_date, text_of};
 pub use self::compact::Untrusted;
 pub use self::error::{Malformed, Part, TokenError};
-pub use self::origin::OriginPolicy;
-pub use self::sources::{HeaderSource, TokenSources, check_form};
 pub use self::verifier::{
     CredentialClaim, IDENTITY_TYPES, Issuance, Provider, ProviderId, Providers, Rejection, Verified,
 };

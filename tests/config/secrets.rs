@@ -106,7 +106,7 @@ fn settings_print_no_secrets() {
         assert!(text.contains("shop-services"), "this is the text");
     }
     let gateway =
-        gatepass::gateway::Gateway::new(settings, gatepass::gateway::HostTraits::ENVOY, [0; 16]);
+        gatepass::gateway::Gateway::new(settings, gatepass::host::HostCapabilities::ENVOY, [0; 16]);
     let text = format!("{gateway:?}");
     assert!(SECRETS.iter().all(|secret| !text.contains(secret)));
 }

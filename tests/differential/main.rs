@@ -23,7 +23,8 @@ use std::process::{Command, Stdio};
 use std::{env, fs, panic, thread};
 
 use gatepass::config;
-use gatepass::gateway::{Gateway, HostTraits, Step};
+use gatepass::gateway::{Gateway, Step};
+use gatepass::host::HostCapabilities;
 use gatepass::http::RequestHead;
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
@@ -62,7 +63,7 @@ fn configuration() -> Value {
 fn gateway_accepts(cases: &[Case]) -> Vec<bool> {
     let settings = config::load(configuration().to_string().as_bytes(), &|_| None, None);
     let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
-    let host = HostTraits::ENVOY;
+    let host = HostCapabilities::ENVOY;
     let mut gateway = Gateway::new(settings, host, [1; 16]);
     let mut accepts = |case: &Case| {
         let bearer = format!("Bearer {}", case.token).into_bytes();

@@ -7,7 +7,8 @@
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::RsaKeyPair;
-use gatepass::gateway::{Gateway, HostTraits, Step};
+use gatepass::gateway::{Gateway, Step};
+use gatepass::host::HostCapabilities;
 use gatepass::http::RequestHead;
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
@@ -19,7 +20,7 @@ use crate::{load, read};
 
 const NOW: i64 = 1_767_225_600;
 
-const HOST: HostTraits = HostTraits::ENVOY;
+const HOST: HostCapabilities = HostCapabilities::ENVOY;
 
 struct Issuer(EncodingKey);
 

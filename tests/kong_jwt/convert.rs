@@ -61,7 +61,7 @@ fn notes(converted: &Converted) -> Vec<String> {
 }
 
 /// The converted configuration with a key to sign with.
-fn world(converted: &Converted, host: gatepass::gateway::HostTraits) -> World {
+fn world(converted: &Converted, host: gatepass::host::HostCapabilities) -> World {
     let mut config = converted.configuration.clone();
     put(&mut config, "/identity_token/signing_keys/0/private_key", gateway_key("ES256"));
     World::new(&config, host)

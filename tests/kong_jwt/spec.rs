@@ -39,7 +39,7 @@ fn named_by(
     claim: &'static str,
     header: &Value,
     claims: &Value,
-    host: gatepass::gateway::HostTraits,
+    host: gatepass::host::HostCapabilities,
 ) {
     let token = token_of(header, claims, "HS256", SECRET_32);
     assert_consumer(&json!({"key_claim_name": claim}), &token, "alice", "key-HS256", host);

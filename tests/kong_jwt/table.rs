@@ -1,7 +1,7 @@
 //! Rows of behaviour: what is configured and sent, and what comes of it.
 
-use gatepass::gateway::HostTraits;
-use gatepass::verdict::LocalReply;
+use gatepass::host::HostCapabilities;
+use gatepass::http::LocalReply;
 use serde_json::{Value, json};
 
 use crate::keys::{ASYMMETRIC, SECRET_32, SECRET_64, public_pem, token_of};
@@ -23,7 +23,7 @@ pub enum Outcome {
     NotOurs(&'static str),
 }
 
-pub type Check = Box<dyn Fn(HostTraits)>;
+pub type Check = Box<dyn Fn(HostCapabilities)>;
 
 /// Runs every row on both hosts; the numbers must be these, in order.
 pub fn run(rows: Vec<Row>, last: u8) {
@@ -44,7 +44,7 @@ pub fn run(rows: Vec<Row>, last: u8) {
     }
 }
 
-pub fn same(number: u8, name: &'static str, check: impl Fn(HostTraits) + 'static) -> Row {
+pub fn same(number: u8, name: &'static str, check: impl Fn(HostCapabilities) + 'static) -> Row {
     Row { number, name, outcome: Outcome::Same(Box::new(check)) }
 }
 
@@ -52,7 +52,7 @@ pub fn differs(
     number: u8,
     name: &'static str,
     why: &'static str,
-    check: impl Fn(HostTraits) + 'static,
+    check: impl Fn(HostCapabilities) + 'static,
 ) -> Row {
     Row { number, name, outcome: Outcome::Differs(why, Box::new(check)) }
 }
@@ -125,19 +125,23 @@ fn told(reply: &LocalReply) -> Told {
 }
 
 /// Sends a request to the plugin with `options`.
-pub fn send(options: &Value, fields: &[(&str, &str)], host: HostTraits) -> gatepass::gateway::Step {
+pub fn send(
+    options: &Value,
+    fields: &[(&str, &str)],
+    host: HostCapabilities,
+) -> gatepass::gateway::Step {
     World::new(&configured(options.clone()), host).begin(head(fields))
 }
 
 /// The denial of a request.
 #[track_caller]
-pub fn denied_with(options: &Value, fields: &[(&str, &str)], host: HostTraits) -> Told {
+pub fn denied_with(options: &Value, fields: &[(&str, &str)], host: HostCapabilities) -> Told {
     told(&answered(send(options, fields, host)))
 }
 
 /// The denial of a bearer token, by the text of its `message`.
 #[track_caller]
-pub fn assert_message(options: &Value, token: &str, message: &str, host: HostTraits) {
+pub fn assert_message(options: &Value, token: &str, message: &str, host: HostCapabilities) {
     let got = denied_with(options, &[("authorization", &format!("Bearer {token}"))], host);
     let expected = (401, json!({ "message": message }), r#"Bearer error="invalid_token""#.into());
     assert_eq!(got, expected);
@@ -145,7 +149,11 @@ pub fn assert_message(options: &Value, token: &str, message: &str, host: HostTra
 
 /// The fields that go upstream.
 #[track_caller]
-pub fn passes(options: &Value, fields: &[(&str, &str)], host: HostTraits) -> Vec<(String, String)> {
+pub fn passes(
+    options: &Value,
+    fields: &[(&str, &str)],
+    host: HostCapabilities,
+) -> Vec<(String, String)> {
     let request = head(fields);
     let edits = forwarded(send(options, fields, host));
     upstream(&request, &edits)
@@ -163,7 +171,7 @@ pub fn assert_consumer(
     token: &str,
     consumer: &str,
     credential: &str,
-    host: HostTraits,
+    host: HostCapabilities,
 ) {
     let authorization = format!("Bearer {token}");
     let fields = passes(options, &[("authorization", &authorization)], host);

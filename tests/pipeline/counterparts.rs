@@ -17,7 +17,8 @@
 //! | every character of a header's name but letters and digits is one | CGI, WSGI, PHP, lighttpd |
 //! | trailers are headers | libraries that merge them |
 
-use gatepass::gateway::{HostTraits, Step};
+use gatepass::gateway::Step;
+use gatepass::host::HostCapabilities;
 use gatepass::http::Fields;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
@@ -408,7 +409,7 @@ fn assert_clean(sent: &Request, arrived: &Request) {
     }
 }
 
-fn run(host: HostTraits, lax: bool, seed: u64, requests: usize) -> usize {
+fn run(host: HostCapabilities, lax: bool, seed: u64, requests: usize) -> usize {
     let mut random = Random(seed);
     let tokens = ["read", "admin"].map(|scope| token(json!({"scope": scope})));
     let mut passed = 0;

@@ -2,8 +2,9 @@
 
 use gatepass::callout::CalloutReply;
 use gatepass::denial::{Code, Denial};
-use gatepass::gateway::{HostTraits, Step};
-use gatepass::verdict::LocalReply;
+use gatepass::gateway::Step;
+use gatepass::host::HostCapabilities;
+use gatepass::http::LocalReply;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -15,7 +16,7 @@ fn every_denial(errors: &Value, extra: &[(&str, &str)]) -> Vec<(&'static str, Lo
 /// Every code that a request can be denied with today, on a gateway with these
 /// `errors`; `extra` fields are added to each request.
 fn every_denial_on(
-    host: HostTraits,
+    host: HostCapabilities,
     errors: &Value,
     extra: &[(&str, &str)],
 ) -> Vec<(&'static str, LocalReply)> {

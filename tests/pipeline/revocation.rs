@@ -2,7 +2,7 @@
 //! on no allowlist.
 
 use gatepass::gateway::{Step, Submission};
-use gatepass::verdict::LocalReply;
+use gatepass::http::LocalReply;
 use serde_json::{Value, json};
 
 use crate::support::*;

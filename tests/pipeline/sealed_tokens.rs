@@ -4,9 +4,9 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::callout::{Answer, CalloutReply};
-use gatepass::gateway::{HostTraits, Sent, Step};
-use gatepass::http::RequestHead;
-use gatepass::verdict::LocalReply;
+use gatepass::gateway::{Sent, Step};
+use gatepass::host::HostCapabilities;
+use gatepass::http::{LocalReply, RequestHead};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -62,7 +62,7 @@ const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded")
 const TEXT: (&str, &str) = ("content-type", "text/plain");
 
 /// What a client gets for a service's reply.
-fn logged_in(host: HostTraits, reply: &CalloutReply) -> LocalReply {
+fn logged_in(host: HostCapabilities, reply: &CalloutReply) -> LocalReply {
     let mut world = World::new(&config([]), host);
     let step = world.begin(login(&[]));
     answered(world.answer(step, reply))

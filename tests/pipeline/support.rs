@@ -8,12 +8,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::callout::{Answer, CalloutFailure, CalloutReply};
 use gatepass::config;
-use gatepass::gateway::{FlightId, Gateway, HostTraits, Sent, Step, Waiting};
-use gatepass::http::RequestHead;
+use gatepass::gateway::{FlightId, Gateway, Sent, Step, Waiting};
+use gatepass::host::HostCapabilities;
+use gatepass::http::{LocalReply, RequestHead};
 use gatepass::sealing::{SealKey, SealKeys};
 use gatepass::shared_data::SharedStore;
 use gatepass::time::UnixTime;
-use gatepass::verdict::{HeaderEdits, LocalReply, Verdict};
+use gatepass::verdict::{HeaderEdits, Verdict};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Validation};
 use serde_json::{Value, json};
@@ -21,9 +22,9 @@ use serde_json::{Value, json};
 /// When the scenarios begin, in seconds since the epoch.
 pub const START: i64 = 1_800_000_000;
 
-pub const ENVOY: HostTraits = HostTraits::ENVOY;
-pub const KONG: HostTraits = HostTraits::NGX_WASM;
-pub const HOSTS: [HostTraits; 2] = [ENVOY, KONG];
+pub const ENVOY: HostCapabilities = HostCapabilities::ENVOY;
+pub const KONG: HostCapabilities = HostCapabilities::NGX_WASM;
+pub const HOSTS: [HostCapabilities; 2] = [ENVOY, KONG];
 
 pub const JWKS_PATH: &str = "/.well-known/gatepass/jwks.json";
 
@@ -184,7 +185,7 @@ pub fn put(document: &mut Value, pointer: &str, value: Value) {
     }
 }
 
-pub fn gateway(config: &Value, host: HostTraits) -> Gateway {
+pub fn gateway(config: &Value, host: HostCapabilities) -> Gateway {
     let settings = config::load(config.to_string().as_bytes(), &|_| None, None)
         .unwrap_or_else(|problems| panic!("{problems}"));
     let mut gateway = Gateway::new(settings, host, *b"0123456789abcdef");
@@ -259,12 +260,12 @@ pub struct World {
 const SHORTEST_SECRET: usize = 20;
 
 impl World {
-    pub fn new(config: &Value, host: HostTraits) -> Self {
+    pub fn new(config: &Value, host: HostCapabilities) -> Self {
         Self { gateway: gateway(config, host), millis: START * 1000, secrets: Vec::new() }
     }
 
     /// One that shares what it fetches with other workers.
-    pub fn sharing(config: &Value, host: HostTraits, store: &Store) -> Self {
+    pub fn sharing(config: &Value, host: HostCapabilities, store: &Store) -> Self {
         let mut world = Self::new(config, host);
         world.gateway.share(Box::new(store.clone()));
         world

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use gatepass::config::{self, Problems};
-use gatepass::gateway::{HostTraits, Settings};
+use gatepass::gateway::Settings;
+use gatepass::host::HostCapabilities;
 use gatepass::keys::HostCrypto;
 use serde_json::Value;
 
@@ -137,10 +138,10 @@ impl Configuration {
 
 impl HostKind {
     /// What it can do.
-    pub const fn traits(self) -> HostTraits {
+    pub const fn traits(self) -> HostCapabilities {
         match self {
-            Self::Envoy => HostTraits::ENVOY,
-            Self::Kong => HostTraits::NGX_WASM,
+            Self::Envoy => HostCapabilities::ENVOY,
+            Self::Kong => HostCapabilities::NGX_WASM,
         }
     }
 

@@ -4,8 +4,7 @@
 //! depends on that (paths that it normalizes, the addresses of clients) is for
 //! whoever describes the request to say.
 
-use gatepass::http::{GrpcProtocol, RequestHead};
-use gatepass::verdict::LocalReply;
+use gatepass::http::{GrpcProtocol, LocalReply, RequestHead};
 
 /// A header field: its name in lower case.
 pub type Field = (String, Vec<u8>);

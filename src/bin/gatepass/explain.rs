@@ -1,12 +1,13 @@
 //! `explain`: what becomes of a request, decided by the gateway itself.
 
+use gatepass::bearer::check_form;
 use gatepass::callout::{Callout, CalloutReply};
 use gatepass::denial::Denial;
 use gatepass::event::{Event, Trace};
 use gatepass::gateway::{Gateway, Settings, Step};
 use gatepass::http::RequestHead;
 use gatepass::time::UnixTime;
-use gatepass::token::{Untrusted, check_form};
+use gatepass::token::Untrusted;
 use gatepass::verdict::Verdict;
 use serde_json::{Map, Value};
 

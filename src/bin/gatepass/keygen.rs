@@ -78,7 +78,10 @@ pub fn own_kid(text: &str) -> Option<String> {
 
 /// All that signs; RSA by the `rsa` crate.
 pub fn crypto(key: &SigningKey) -> Crypto {
-    Crypto::on(std::rc::Rc::new(crate::signer::Boring)).signing_with(std::iter::once(key))
+    SigningKey::sign_on_host(
+        Crypto::on(std::rc::Rc::new(crate::signer::Boring)),
+        std::iter::once(key),
+    )
 }
 
 impl NewKey {

@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gatepass::callout::CalloutReply;
 use gatepass::event::Stage;
+use gatepass::http::LocalReply;
 use gatepass::token::IDENTITY_TYPES;
-use gatepass::verdict::{HeaderEdits, LocalReply, Verdict};
+use gatepass::verdict::{HeaderEdits, Verdict};
 use serde_json::{Map, Value, json};
 
 use crate::callouts::Kind;

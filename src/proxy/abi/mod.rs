@@ -33,6 +33,14 @@ pub(super) use calls::{
     set_property, set_shared_data, set_tick_period, shared_data,
 };
 
+/// Whether a request goes on, as the ABI says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Action {
+    Continue = 0,
+    Pause = 1,
+}
+
 /// How a call ended, if not well. A number: a host may know more of them than the
 /// specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,10 @@
 //! it goes further.
 
 use arbitrary::Unstructured;
+use gatepass::bearer::{
+    Cleansing, HeaderSource, OriginPolicy, OwnedHeaders, TokenSources, check_form, refuse_repeated,
+};
 use gatepass::http::{Field, HeaderName, RequestHead};
-use gatepass::hygiene::{Cleansing, OwnedHeaders, refuse_repeated};
-use gatepass::token::{HeaderSource, OriginPolicy, TokenSources, check_form};
 
 use super::shapes::{below, bytes, one_of};
 

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::callout::{Answer, CalloutReply};
 use gatepass::gateway::Step;
-use gatepass::http::Fields;
-use gatepass::verdict::{LocalReply, Verdict};
+use gatepass::http::{Fields, LocalReply};
+use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
 use super::shapes::{below, bytes, change, one_of, rarely, value, written};

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use arbitrary::Unstructured;
 use gatepass::callout::{Callout, CalloutReply};
-use gatepass::gateway::{FlightId, HostTraits, Step, Submission, Waiting};
-use gatepass::http::RequestHead;
-use gatepass::verdict::{HeaderEdits, LocalReply, Verdict};
+use gatepass::gateway::{FlightId, Step, Submission, Waiting};
+use gatepass::host::HostCapabilities;
+use gatepass::http::{LocalReply, RequestHead};
+use gatepass::verdict::{HeaderEdits, Verdict};
 use serde_json::{Value, json};
 
 use super::logins;
@@ -42,7 +43,7 @@ struct Parked<T> {
 }
 
 struct Run {
-    host: HostTraits,
+    host: HostCapabilities,
     workers: Vec<World>,
     waiting: Vec<Parked<Waiting>>,
     bodies: Vec<Parked<Submission>>,

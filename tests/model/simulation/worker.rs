@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use gatepass::callout::{Callout, CalloutReply};
 use gatepass::config;
-use gatepass::gateway::{FlightId, Gateway, HostTraits, Sent, Step, Submission, Waiting};
+use gatepass::gateway::{FlightId, Gateway, Sent, Step, Submission, Waiting};
+use gatepass::host::HostCapabilities;
 use gatepass::http::RequestHead;
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
@@ -39,7 +40,7 @@ pub struct Worker {
     pub gateway: Gateway,
     /// The path of its endpoint.
     revocations: &'static str,
-    pub host: HostTraits,
+    pub host: HostCapabilities,
     pub open: Vec<Open>,
     pub closed: Vec<FlightId>,
     pub waiting: HashMap<FlightId, Vec<(Client, Waiting)>>,
@@ -56,7 +57,7 @@ impl Worker {
         id: usize,
         listener: usize,
         version: usize,
-        host: HostTraits,
+        host: HostCapabilities,
         store: &Store,
     ) -> Self {
         let config = outside::configuration(listener, version).to_string();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use gatepass::callout::CalloutReply;
-use gatepass::gateway::HostTraits;
+use gatepass::host::HostCapabilities;
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ const SLOW_MS: i64 = 5000;
 const WORKERS: usize = 2;
 
 pub struct World {
-    pub host: HostTraits,
+    pub host: HostCapabilities,
     pub store: Store,
     pub kind: Kind,
     pub workers: Vec<Worker>,

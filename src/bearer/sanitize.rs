@@ -145,7 +145,7 @@ const NO_TRAILERS: [&str; 12] = [
 
 /// Adds a name once, whatever its case. Refuses one by which no host could find
 /// the field, because it is no token (RFC 9110 section 5.1).
-pub fn note(names: &mut Vec<String>, name: &[u8]) -> Result<(), Denial> {
+pub(crate) fn note(names: &mut Vec<String>, name: &[u8]) -> Result<(), Denial> {
     if names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
         return Ok(());
     }

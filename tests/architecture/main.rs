@@ -1,6 +1,14 @@
 //! The house keeps its order: who may know whom.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used
+)]
+
+mod circles;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,13 +6,11 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::answers::Answers;
+use super::purpose::{Kind, Purpose};
 use crate::callout::{Callout, Service};
-use crate::gateway::{Answers, HostTraits};
-use crate::revocation::ListId;
-use crate::secret::Secret;
+use crate::host::HostCapabilities;
 use crate::time::{Span, UnixTime};
-use crate::token::ProviderId;
-use crate::user_info::UserKey;
 
 /// A callout to be sent, and the flight by which its reply is known.
 #[derive(Debug)]
@@ -26,69 +24,6 @@ pub struct Sent {
 /// Identifies a callout in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlightId(u64);
-
-/// What a callout is for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Purpose {
-    Keys(ProviderId),
-    /// The same keys as a fetch in flight: for a request that cannot be resumed
-    /// by that one.
-    KeysAgain(ProviderId),
-    UserInfo(UserKey),
-    Introspection(Secret<Box<[u8]>>),
-    /// The feed of a list of tokens, from this cursor on.
-    Tokens(ListId, Rc<str>),
-    /// A client's request to the login at this position.
-    Login(usize),
-}
-
-impl Purpose {
-    /// How many answers a request waits for: one, but a provider's keys may come
-    /// in two steps, the second after a discovery document.
-    pub(crate) const fn most_answers(&self) -> usize {
-        match self {
-            Self::Keys(_) | Self::KeysAgain(_) => 2,
-            _ => 1,
-        }
-    }
-
-    /// Whether one reply serves all requests that ask this.
-    const fn is_shared(&self) -> bool {
-        !matches!(self, Self::Login(_))
-    }
-
-    const fn kind(&self) -> Kind {
-        match self {
-            Self::Keys(_) => Kind::Keys,
-            Self::KeysAgain(_) => Kind::KeysAgain,
-            Self::Tokens(..) => Kind::Tokens,
-            Self::UserInfo(_) => Kind::UserInfo,
-            Self::Introspection(_) => Kind::Introspection,
-            Self::Login(_) => Kind::Login,
-        }
-    }
-
-    /// About how many bytes it takes to remember what is asked.
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Introspection(token) => token.expose().len(),
-            Self::UserInfo(key) => key.bytes(),
-            Self::Keys(_) | Self::KeysAgain(_) | Self::Tokens(..) | Self::Login(_) => 0,
-        }
-    }
-}
-
-/// Each kind of callout has a budget of its own: what one service has to bear,
-/// or does not answer, is no reason to refuse what another one is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Keys,
-    KeysAgain,
-    Tokens,
-    UserInfo,
-    Introspection,
-    Login,
-}
 
 /// How many kinds there are.
 const KINDS: usize = 6;
@@ -157,7 +92,7 @@ pub(crate) enum Requested {
 /// The callouts in flight.
 #[derive(Debug)]
 pub(crate) struct Callouts {
-    host: HostTraits,
+    host: HostCapabilities,
     next: u64,
     open: HashMap<FlightId, Flight>,
     /// The latest flight for each purpose.
@@ -184,7 +119,7 @@ pub(crate) struct Flight {
 impl Flight {
     /// Whether a tick can end it. A request that nobody else can resume waits
     /// until its host says that its callout is over, however late that is.
-    fn ends_at_tick(&self, host: HostTraits) -> bool {
+    fn ends_at_tick(&self, host: HostCapabilities) -> bool {
         host.resumes_others || self.sender == Sender::Tick
     }
 }
@@ -201,7 +136,7 @@ enum Sender {
 const GRACE: Span = Span::from_secs(2);
 
 impl Callouts {
-    pub(crate) fn new(host: HostTraits) -> Self {
+    pub(crate) fn new(host: HostCapabilities) -> Self {
         Self {
             host,
             next: 0,

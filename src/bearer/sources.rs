@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use super::origin::OriginPolicy;
+use super::sanitize::{Cleansing, note};
 use crate::denial::Denial;
 use crate::http::{Field, HeaderName, RequestHead, percent_decode};
-use crate::hygiene::{Cleansing, note};
-use crate::token::{Malformed, OriginPolicy, Rejection, TokenError};
+use crate::token::{Malformed, Rejection, TokenError};
 
 /// Where to look for a token: `token` in the configuration.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::flights::Purpose;
+use super::purpose::Purpose;
+use crate::http::LocalReply;
 use crate::introspection::IntrospectionAnswer;
 use crate::metrics::Cache;
 use crate::revocation::ListId;
@@ -10,10 +11,9 @@ use crate::secret::Secret;
 use crate::time::UnixTime;
 use crate::token::ProviderId;
 use crate::user_info::{UserInfoAnswer, UserKey};
-use crate::verdict::LocalReply;
 
 /// What a callout brought: to be given to
-/// [`Gateway::resume`](super::Gateway::resume) for each request that waits for
+/// [`Gateway::resume`](crate::gateway::Gateway::resume) for each request that waits for
 /// its flight.
 #[derive(Clone, Debug)]
 pub struct Landing(pub(crate) Rc<Outcome>);

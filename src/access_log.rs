@@ -1,0 +1,33 @@
+//! What the host's access log may print of a request.
+
+use std::rc::Rc;
+
+/// What the host's access log may print of a request: verified, and each one
+/// [word](crate::http::log_word).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessNote {
+    /// The consumer's key.
+    pub consumer: Option<Rc<str>>,
+    /// Whose the token is.
+    pub subject: Option<Rc<str>>,
+    /// The code of the denial, in shadow mode too.
+    pub code: Option<&'static str>,
+    /// The transaction, with the profile `txn_token`.
+    pub txn: Option<Rc<str>>,
+}
+
+impl AccessNote {
+    /// Nothing to print.
+    pub const EMPTY: Self = Self { consumer: None, subject: None, code: None, txn: None };
+
+    /// What there is to print, by name.
+    pub fn entries(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let entries = [
+            ("gatepass.consumer", self.consumer.as_deref()),
+            ("gatepass.subject", self.subject.as_deref()),
+            ("gatepass.code", self.code),
+            ("gatepass.txn", self.txn.as_deref()),
+        ];
+        entries.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+}

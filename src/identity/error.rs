@@ -1,0 +1,45 @@
+//! Why no identity token could be minted.
+
+use std::fmt;
+
+use crate::keys::SignError;
+use crate::time::UnixTime;
+
+/// Why no identity could be minted.
+#[derive(Debug)]
+pub enum MintError {
+    /// No signing key is in use at the time.
+    NoKey,
+    /// Signing failed.
+    Sign(SignError),
+    /// A claim cannot be carried by a header; the claim.
+    Unprintable(String),
+    /// It would be more than services take.
+    TooLarge {
+        /// What its headers come to, or its claims alone, if these are too much.
+        bytes: usize,
+        /// The most that is configured.
+        limit: usize,
+    },
+    /// The public token has ended, be it within the clock skew.
+    Ended(UnixTime),
+}
+
+impl fmt::Display for MintError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoKey => f.write_str("no signing key is in use: see sign_from and retire_at"),
+            Self::Sign(error) => error.fmt(f),
+            Self::Ended(exp) => write!(f, "the public token has ended at {exp}"),
+            Self::Unprintable(claim) => {
+                write!(f, "claim {claim:?} has control characters, which no header can carry")
+            }
+            Self::TooLarge { bytes, limit } => {
+                write!(
+                    f,
+                    "its headers have {bytes} bytes, more than limits.max_identity_bytes ({limit})"
+                )
+            }
+        }
+    }
+}

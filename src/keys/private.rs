@@ -1,0 +1,35 @@
+//! The private half of a signing key, of each kind that there is.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use super::ecdsa::PrivateEcKey;
+use super::rsa::PrivateRsaKey;
+
+pub(super) enum PrivateKey {
+    Es256(PrivateEcKey),
+    Rs256(PrivateRsaKey),
+    EdDsa(ed25519_dalek::SigningKey),
+}
+
+impl PrivateKey {
+    /// The members a thumbprint covers, in its order (RFC 7638 section 3.2,
+    /// RFC 8037 section 2).
+    pub(super) fn public_members(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Es256(key) => {
+                let [x, y] = key.public().coordinates();
+                vec![("crv", "P-256".to_owned()), ("kty", "EC".to_owned()), ("x", x), ("y", y)]
+            }
+            Self::Rs256(key) => {
+                let [n, e] = key.public().members();
+                vec![("e", e), ("kty", "RSA".to_owned()), ("n", n)]
+            }
+            Self::EdDsa(key) => vec![
+                ("crv", "Ed25519".to_owned()),
+                ("kty", "OKP".to_owned()),
+                ("x", BASE64_URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes())),
+            ],
+        }
+    }
+}
