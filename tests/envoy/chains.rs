@@ -50,7 +50,9 @@ pub fn envoy(chains: &[Vec<Value>], more: &Value) -> Setup {
             }],
         },
     });
-    Setup::of(serde_norway::to_string(&config).expect("YAML"))
+    // A JSON number keeps its digits, which only JSON knows how to write.
+    let yaml = serde_norway::from_str::<serde_norway::Value>(&config.to_string()).expect("YAML");
+    Setup::of(serde_norway::to_string(&yaml).expect("YAML"))
 }
 
 fn socket(address: &str, port: u16) -> Value {
