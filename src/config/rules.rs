@@ -200,7 +200,7 @@ fn consumer(node: &Node<'_>, names: Names<'_>) -> Option<String> {
     if names.consumers?.is_some_and(is_one) {
         Some(name.to_owned())
     } else {
-        node.reject("the key of one of consumers.entries, of one without a key its username")
+        node.reject("the key of one of consumers.entries and of one only, of one without a key its username")
     }
 }
 

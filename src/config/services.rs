@@ -9,6 +9,7 @@ use crate::callout::{Scheme, Service};
 use crate::http::HeaderName;
 use crate::identity::is_reserved;
 use crate::time::Span;
+use crate::token::ClaimPath;
 use crate::user_info::{
     FailureMode, Lifetimes, PathTemplate, UserClaimNames, UserInfoSource, WHOLE_REPLY_CLAIM,
 };
@@ -100,7 +101,12 @@ pub fn user_info(
     let service = reference(&mut fields, "service", services);
     let accepted = "a path such as /users/{sub}, with claims in braces";
     let path = fields.required("path", accepted, |node| {
-        let template = node.value().as_str().and_then(PathTemplate::parse);
+        let text = node.value().as_str();
+        // The gateway's word in `identity_token.subject`, the issuer's here.
+        if text.is_some_and(|text| text.contains("{provider}")) {
+            return node.reject("{iss} for the issuer, {/provider} for a claim of that name");
+        }
+        let template = text.and_then(PathTemplate::parse);
         template.or_else(|| node.reject(accepted))
     });
     let headers = fields.or("headers", Vec::new(), |node| {
@@ -173,6 +179,7 @@ pub fn user_info(
 pub fn pointer(node: &Node<'_>) -> Option<String> {
     const ACCEPTED: &str = "a JSON pointer such as /address/country";
     let text = node.value().as_str().filter(|text| text.starts_with('/'));
+    let text = text.filter(|text| ClaimPath::parse(text).is_some());
     text.map(str::to_owned).or_else(|| node.reject(ACCEPTED))
 }
 

@@ -126,7 +126,7 @@ impl ClaimPath {
     /// in which dots may lead into objects.
     pub fn parse(text: &str) -> Option<Self> {
         let Some(pointer) = text.strip_prefix('/') else {
-            return (!text.is_empty()).then(|| Self::dotted(text));
+            return is_name(text).then(|| Self::dotted(text));
         };
         let is_escaped = |name: &str| name.split('~').skip(1).all(|it| it.starts_with(['0', '1']));
         let names: Vec<_> = pointer.split('/').collect();
@@ -160,6 +160,15 @@ impl ClaimPath {
             .chain(self.names.first().map(String::as_str))
             .any(is_member)
     }
+}
+
+/// Whether a text can be the name of a claim, and is no slip: another notation
+/// (`$.a`, `#/a`, `[a, b]`), a space at an end or an empty name between dots would
+/// name a claim that no token has, which a rule may take for absent. A pointer can
+/// still name such a claim.
+fn is_name(text: &str) -> bool {
+    let is_other = ["$.", "$[", "#/", "["].iter().any(|start| text.starts_with(start));
+    !is_other && text.trim() == text && !text.split('.').any(str::is_empty)
 }
 
 impl fmt::Display for ClaimPath {
@@ -303,7 +312,11 @@ mod tests {
         };
         assert_eq!(listed(&["a", "c"]).find(members), Some(&json!(3)));
         assert_eq!(listed(&["a.c"]).find(members), Some(&json!(2)));
-        for malformed in ["", "/a~", "/a~2"] {
+        let malformed = [
+            "", "/a~", "/a~2", "$.a", "$['a']", "#/a", "[a, b]", "[\"a\"]", " a", "a ", "a.", ".a",
+            "a..b",
+        ];
+        for malformed in malformed {
             assert_eq!(ClaimPath::parse(malformed), None, "{malformed}");
         }
     }
