@@ -8,15 +8,30 @@ use crate::token::{ClaimPath, ClaimRule, ClaimTest};
 
 /// Claims with what they must be: a list of accepted values, of which none at
 /// all asks only for the claim to be there; or `present` or `absent`.
+///
+/// A rule asks the public token and user info. What the identity token says of its
+/// own accord is not for it to ask: an issuer may write such a claim too, and would
+/// decide.
 pub fn claim_rules(node: &Node<'_>) -> Option<Vec<ClaimRule>> {
     const WORDS: [(&str, bool); 2] = [("present", true), ("absent", false)];
+    const OWN: [(&str, &str); 2] = [("origin", "providers"), ("consumer", "consumers")];
     node.entries(|claim, node| {
+        let path = named_claim(claim, node)?;
+        if let Some((own, instead)) = OWN.iter().find(|(own, _)| path.starts_at(|it| it == *own)) {
+            return node.reject_as(
+                format_args!("the claim {claim:?}"),
+                format_args!(
+                    "a claim of the token or of user info: {own} is the gateway's own, for which \
+                     there is requires.{instead}"
+                ),
+            );
+        }
         let test = match node.value() {
             Value::String(_) if node.one_of(&WORDS)? => ClaimTest::Present,
             Value::String(_) => ClaimTest::Absent,
             _ => accepted_values(node)?,
         };
-        Some(ClaimRule { path: named_claim(claim, node)?, test })
+        Some(ClaimRule { path, test })
     })
 }
 

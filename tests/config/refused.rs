@@ -331,6 +331,8 @@ fn texts_of_a_certain_form() {
         ("/rules/2/requires/claims/role", json!("admin"), "present | absent"),
         ("/rules/2/requires/claims/role", json!({"any_of": ["admin"]}), "a list"),
         ("/rules/2/requires/claims/role", json!(true), "a list"),
+        ("/rules/2/requires/claims/origin.provider", json!(["shop"]), "requires.providers"),
+        ("/rules/2/requires/claims/consumer.username", json!("absent"), "requires.consumers"),
         ("/providers/shop/required_claims/tenant", json!("absent"), "a list"),
         ("/rules/0/match/path_prefix", json!("/users/{id}"), "without a query, //, dot segments"),
         ("/rules/0/match/path_prefix", json!("/a/../b"), "dot segments"),
