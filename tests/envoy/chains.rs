@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use serde_json::{Map, Value, json};
 
-use crate::gateway::{Gateway, Setup};
+use crate::gateway::{Gateway, Setup, yaml};
 use crate::stack::envoy;
 use crate::wire::{Answer, Connection, Request};
 
@@ -50,9 +50,7 @@ pub fn envoy(chains: &[Vec<Value>], more: &Value) -> Setup {
             }],
         },
     });
-    // A JSON number keeps its digits, which only JSON knows how to write.
-    let yaml = serde_norway::from_str::<serde_norway::Value>(&config.to_string()).expect("YAML");
-    Setup::of(serde_norway::to_string(&yaml).expect("YAML"))
+    Setup::of(yaml(&config))
 }
 
 fn socket(address: &str, port: u16) -> Value {

@@ -22,6 +22,13 @@ use crate::stack::upstream::Upstream;
 use crate::stack::users::Users;
 use crate::wire::{Answer, Connection, Request};
 
+/// A value as YAML, in the form whose ports [`Setup`] replaces. A JSON number keeps
+/// its digits, which a YAML writer cannot print by itself.
+pub fn yaml(value: &Value) -> String {
+    let value: serde_norway::Value = serde_norway::from_str(&value.to_string()).expect("YAML");
+    serde_norway::to_string(&value).expect("YAML")
+}
+
 /// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -6,7 +6,7 @@ use std::{fs, process};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::gateway::{Gateway, Setup, until};
+use crate::gateway::{Gateway, Setup, until, yaml};
 use crate::wire::Request;
 
 /// The bundled configuration, whose listeners come from a file.
@@ -27,7 +27,7 @@ impl Replaceable {
         config["static_resources"]["listeners"] = json!([]);
         config["node"] = json!({"id": "gateway", "cluster": "gateway"});
         config["dynamic_resources"] = json!({"lds_config": {"path_config_source": {"path": path}}});
-        let setup = Setup::of(config.to_string());
+        let setup = Setup::of(yaml(&config));
         let setup = setup.workers(1).file(&path, resources(&listeners, "shop"));
         let gateway = setup.start().await;
         gateway.ready().await;
@@ -56,7 +56,7 @@ fn resources(listeners: &Value, realm: &str) -> String {
     for listener in &mut listeners {
         listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
     }
-    let text = json!({"resources": listeners}).to_string();
+    let text = yaml(&json!({"resources": listeners}));
     let text = text.replace("timeout_ms: 500", "timeout_ms: 10000");
     text.replace("realm: shop", &format!("realm: {realm}"))
 }

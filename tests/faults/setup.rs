@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 
 use crate::contract::{Group, Service, State, groups};
 use crate::fault::{Fault, TIME_OUT};
-use crate::gateway::{Gateway, Setup};
+use crate::gateway::{Gateway, Setup, yaml};
 use crate::service::{AUDIENCE, SHOP, Services, issuer};
 use crate::tokens::Signer;
 
-/// How long what is to go stale is current.
-const SHORT_SECONDS: u64 = 1;
+/// How long what is to go stale is current: longer than a slow service takes, since
+/// keys count from when they were asked for.
+const SHORT_SECONDS: u64 = 2;
 const LONG_SECONDS: u64 = 3600;
 
 /// The cluster of a service, by how it fails.
@@ -103,7 +104,7 @@ impl Matrix {
                 ],
             },
         });
-        let gateway = Setup::of(config.to_string()).workers(1).start().await;
+        let gateway = Setup::of(yaml(&config)).workers(1).start().await;
         Self { gateway, services, signer, sources, clusters }
     }
 
@@ -158,7 +159,7 @@ fn offer(path: &Path, port: u16, clusters: &[&str]) {
     };
     let resources: Vec<_> = clusters.iter().map(resource).collect();
     let new = path.with_extension("new.yaml");
-    fs::write(&new, json!({"resources": resources}).to_string()).unwrap();
+    fs::write(&new, yaml(&json!({"resources": resources}))).unwrap();
     fs::rename(&new, path).unwrap();
 }
 
@@ -214,14 +215,19 @@ fn filter(groups: &[Group], signer: &Signer) -> Value {
         Service::Users => "faulty",
         _ => "healthy",
     };
+    let providers = providers(groups, signer);
+    let names: Vec<&String> = providers.as_object().unwrap().keys().collect();
     let mut config = json!({
         "services": {
             "faulty": {"upstream": cluster(fault, state), "timeout_ms": TIME_OUT.as_millis() as u64},
             "healthy": {"upstream": "healthy", "timeout_ms": 20_000},
         },
-        "providers": providers(groups, signer),
-        "consumers": {"claim": ["azp"], "entries": [{"key": "web", "id": "1", "username": "web"}],
-                      "anonymous": "guest"},
+        "providers": providers,
+        "consumers": {
+            "claim": ["azp"],
+            "entries": [{"key": "web", "id": "1", "username": "web", "providers": names}],
+            "anonymous": "guest",
+        },
         "user_info": {
             "service": user_info,
             "path": "/users/{sub}",
@@ -232,6 +238,8 @@ fn filter(groups: &[Group], signer: &Signer) -> Value {
         "identity_token": {
             "issuer": "https://gateway.shop.internal",
             "audiences": ["shop-services"],
+            // The users of all these issuers are the same.
+            "subject": "{sub}",
             "signing_keys": [
                 {"algorithm": "ES256", "private_key": {"env": "GATEPASS_SIGNING_KEY"}},
             ],

@@ -16,11 +16,19 @@ use crate::wire::{Connection, Request};
 pub struct Shot {
     pub bytes: Arc<[u8]>,
     pub status: u16,
+    /// Whether it may be 503 too: whether its key exists is not found out for
+    /// everybody at once.
+    pub may_wait: bool,
 }
 
 impl Shot {
     pub fn new(request: Request, status: u16) -> Self {
-        Self { bytes: request.into_bytes().into(), status }
+        Self { bytes: request.into_bytes().into(), status, may_wait: false }
+    }
+
+    /// One whose key would have to be fetched.
+    fn with_unknown_key(request: Request, status: u16) -> Self {
+        Self { may_wait: true, ..Self::new(request, status) }
     }
 }
 
@@ -83,7 +91,7 @@ pub fn fire(
             let mut volley = Volley::default();
             let mut connection = Connection::open(port);
             while let Some(number) = number() {
-                let Shot { bytes, status } = next(number);
+                let Shot { bytes, status, may_wait } = next(number);
                 let sent = Instant::now();
                 connection.write(&bytes);
                 let Some(answer) = connection.read_answer() else {
@@ -96,6 +104,7 @@ pub fn fire(
                     connection = Connection::open(port);
                 }
                 match answer.status {
+                    503 if may_wait => volley.denied += 1,
                     other if other != status => {
                         volley.wrong.push(format!("{number}: not {status}: {answer}"));
                     }
@@ -141,7 +150,8 @@ pub fn hostile(gateway: &Gateway, count: usize) -> Vec<Shot> {
         // A key that nobody has; its id is another one each time.
         2 => {
             let header = json!({"kid": format!("made-up-{n}")});
-            Shot::new(orders(&stranger.token_with(header, &claims(n, json!({})))), 401)
+            let token = stranger.token_with(header, &claims(n, json!({})));
+            Shot::with_unknown_key(orders(&token), 401)
         }
         3 => Shot::new(orders(&gateway.auth.sign(&claims(n, json!({"exp": 1_700_000_000})))), 401),
         4 => {

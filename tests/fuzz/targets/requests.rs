@@ -52,6 +52,8 @@ struct Run {
     landed: Vec<(usize, FlightId)>,
     /// Those whom no worker may let pass any more.
     revoked: BTreeSet<&'static str>,
+    /// The feed's pages that were asked for before another one came.
+    overtaken: BTreeSet<(usize, FlightId)>,
     begun: usize,
     ended: usize,
     left: usize,
@@ -127,7 +129,14 @@ impl Run {
     fn answer(&mut self, u: &mut Unstructured<'_>) {
         let (worker, flight, callout) = self.sent[below(u, self.sent.len())].clone();
         let (reply, revokes) = reply_to(u, &callout);
+        // A page that others overtook is asked for again, from where they ended.
+        let is_overtaken = self.overtaken.contains(&(worker, flight));
+        if is_page(&callout) {
+            let others = self.sent.iter().filter(|(_, _, callout)| is_page(callout));
+            self.overtaken.extend(others.map(|(worker, flight, _)| (*worker, *flight)));
+        }
         if self.land(worker, flight, &reply)
+            && !is_overtaken
             && let Some(user) = revokes
         {
             self.revoked.insert(user);
@@ -213,6 +222,10 @@ impl Run {
             world.millis += millis;
         }
     }
+}
+
+fn is_page(callout: &Callout) -> bool {
+    callout.path.starts_with("/revocations")
 }
 
 /// Somebody's request.
@@ -340,6 +353,7 @@ pub fn run(data: &[u8]) {
         sent: Vec::new(),
         landed: Vec::new(),
         revoked: BTreeSet::new(),
+        overtaken: BTreeSet::new(),
         begun: 0,
         ended: 0,
         left: 0,
