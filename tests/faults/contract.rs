@@ -221,7 +221,7 @@ enum Word {
 /// The word that a fault comes to, and by which clause.
 const fn word(service: Service, fault: Fault) -> (Word, &'static str) {
     match (service, fault) {
-        (_, Fault::SlowHalf) => (Word::Answer, "within the timeout_ms of services"),
+        (_, Fault::SlowQuarter) => (Word::Answer, "within the timeout_ms of services"),
         (_, Fault::Continue | Fault::EarlyHints) => {
             (Word::Answer, "an interim response is followed by the final one (RFC 9110 15.2)")
         }

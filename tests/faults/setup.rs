@@ -14,9 +14,8 @@ use crate::gateway::{Gateway, Setup, yaml};
 use crate::service::{AUDIENCE, SHOP, Services, issuer};
 use crate::tokens::Signer;
 
-/// How long what is to go stale is current: longer than a slow service takes, since
-/// keys count from when they were asked for.
-const SHORT_SECONDS: u64 = 2;
+/// How long what is to go stale is current.
+const SHORT_SECONDS: u64 = 1;
 const LONG_SECONDS: u64 = 3600;
 
 /// The cluster of a service, by how it fails.
