@@ -14,7 +14,7 @@ use super::{Algorithm, AlgorithmSet, Family, eddsa};
 
 /// The most keys tried for one token: each costs a verification that the sender
 /// of the token does not pay for. Fewer, where a verification
-/// [costs](VerifyingKey::cost) more than one on a curve of 256 bits.
+/// costs more than one on a curve of 256 bits.
 pub const MAX_CANDIDATES: usize = 4;
 
 /// A key that verifies signatures of a few algorithms of one family.

@@ -1,6 +1,6 @@
 //! Tokens: from bytes that anybody may have sent to claims that hold.
 //!
-//! [`TokenSources`] finds the bytes. [`Untrusted`] is a token whose form is
+//! [`TokenSources`](crate::bearer::TokenSources) finds the bytes. [`Untrusted`] is a token whose form is
 //! right (RFC 7515 section 7.1) and nothing more; nobody signed it as far as
 //! that goes. [`Provider::verify`] makes of it a [`Verified`], which is the only
 //! form in which the rest of the gateway takes a token.
