@@ -17,8 +17,8 @@ use std::rc::Rc;
 use aws_lc::AwsLc;
 use gatepass::config;
 use gatepass::keys::{
-    Algorithm, AlgorithmSet, Crypto, Hash, HostCrypto, Origin, SignError, SigningAlgorithm,
-    SigningKey, VerifyingKey,
+    Algorithm, AlgorithmSet, Crypto, HostCrypto, HostSigningKey, HostVerifyingKey, Origin,
+    SignError, SigningAlgorithm, SigningKey, VerifyingKey,
 };
 use gatepass::token::Untrusted;
 use jwt_compact::Claims;
@@ -47,38 +47,68 @@ fn signing_key(name: &str) -> SigningKey {
     SigningKey::parse(&example.unwrap()["jwk"].to_string(), algorithm).unwrap()
 }
 
-/// A host with an answer of its own for each call.
-struct Odd<V, S>(V, S);
+type Verify = dyn Fn(&AwsLc, Algorithm, &[u8], &[u8], &[u8]) -> Option<bool>;
+type Sign = dyn Fn(&AwsLc, Algorithm, &[u8], &[u8]) -> Option<Vec<u8>>;
 
-impl<V, S> HostCrypto for Odd<V, S>
-where
-    V: Fn(&AwsLc, Hash, &[u8], &[u8], &[u8]) -> Option<bool>,
-    S: Fn(&AwsLc, Hash, &[u8], &[u8]) -> Option<Vec<u8>>,
-{
-    fn verify(&self, hash: Hash, key: &[u8], signature: &[u8], message: &[u8]) -> Option<bool> {
-        self.0(&AwsLc::default(), hash, key, signature, message)
+/// A host with an answer of its own for each call.
+#[derive(Clone)]
+struct Odd {
+    verify: Rc<Verify>,
+    sign: Rc<Sign>,
+}
+
+struct OddKey {
+    host: Odd,
+    algorithm: Algorithm,
+    der: Vec<u8>,
+}
+
+impl Odd {
+    fn key(&self, algorithm: Algorithm, der: &[u8]) -> Rc<OddKey> {
+        Rc::new(OddKey { host: self.clone(), algorithm, der: der.to_vec() })
+    }
+}
+
+impl HostCrypto for Odd {
+    fn verifies(&self) -> AlgorithmSet {
+        AwsLc::default().verifies()
     }
 
-    fn sign(&self, hash: Hash, key: &[u8], message: &[u8]) -> Option<Vec<u8>> {
-        self.1(&AwsLc::default(), hash, key, message)
+    fn signs(&self) -> AlgorithmSet {
+        AwsLc::default().signs()
+    }
+
+    fn verifying_key(&self, algorithm: Algorithm, spki: &[u8]) -> Option<Rc<dyn HostVerifyingKey>> {
+        Some(self.key(algorithm, spki))
+    }
+
+    fn signing_key(&self, algorithm: Algorithm, pkcs8: &[u8]) -> Option<Rc<dyn HostSigningKey>> {
+        Some(self.key(algorithm, pkcs8))
+    }
+}
+
+impl HostVerifyingKey for OddKey {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Option<bool> {
+        (self.host.verify)(&AwsLc::default(), self.algorithm, &self.der, signature, message)
+    }
+}
+
+impl HostSigningKey for OddKey {
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        (self.host.sign)(&AwsLc::default(), self.algorithm, &self.der, message)
     }
 }
 
 fn verifying(
-    verify: impl Fn(&AwsLc, Hash, &[u8], &[u8], &[u8]) -> Option<bool> + 'static,
+    verify: impl Fn(&AwsLc, Algorithm, &[u8], &[u8], &[u8]) -> Option<bool> + 'static,
 ) -> Rc<dyn HostCrypto> {
-    Rc::new(Odd(verify, |lc: &AwsLc, hash, key: &[u8], message: &[u8]| lc.sign(hash, key, message)))
+    Rc::new(Odd { verify: Rc::new(verify), sign: Rc::new(AwsLc::sign) })
 }
 
 fn signing(
-    sign: impl Fn(&AwsLc, Hash, &[u8], &[u8]) -> Option<Vec<u8>> + 'static,
+    sign: impl Fn(&AwsLc, Algorithm, &[u8], &[u8]) -> Option<Vec<u8>> + 'static,
 ) -> Rc<dyn HostCrypto> {
-    Rc::new(Odd(
-        |lc: &AwsLc, hash, key: &[u8], signature: &[u8], message: &[u8]| {
-            lc.verify(hash, key, signature, message)
-        },
-        sign,
-    ))
+    Rc::new(Odd { verify: Rc::new(AwsLc::verify), sign: Rc::new(sign) })
 }
 
 #[test]
@@ -90,20 +120,20 @@ fn a_host_is_trusted_with_what_it_tells_right() {
         ("always no", verifying(|_, _, _, _, _| Some(false)), ""),
         (
             "looks at no message",
-            verifying(|lc, hash, key, signature, _| lc.verify(hash, key, signature, b"gatepass")),
+            verifying(|lc, alg, key, signature, _| lc.verify(alg, key, signature, b"gatepass")),
             "",
         ),
         (
             "has no SHA-384",
-            verifying(|lc, hash, key, signature, message| {
-                lc.verify(hash, key, signature, message).filter(|_| hash != Hash::Sha384)
+            verifying(|lc, alg, key, signature, message| {
+                lc.verify(alg, key, signature, message).filter(|_| !alg.name().ends_with("384"))
             }),
             "RS256, RS512, ES256, ES512",
         ),
         (
             "cannot tell a bad one",
-            verifying(|lc, hash, key, signature, message| {
-                lc.verify(hash, key, signature, message).filter(|good| *good)
+            verifying(|lc, alg, key, signature, message| {
+                lc.verify(alg, key, signature, message).filter(|good| *good)
             }),
             "",
         ),
@@ -147,9 +177,9 @@ fn what_the_host_does_not_decide_the_module_does() {
     let tries = Rc::new(Cell::new(0));
     let counted = Rc::clone(&tries);
     // Decides in its trial of 18 calls, and never again.
-    let crypto = Crypto::on(verifying(move |lc, hash, key, signature, message| {
+    let crypto = Crypto::on(verifying(move |lc, alg, key, signature, message| {
         counted.set(counted.get() + 1);
-        lc.verify(hash, key, signature, message).filter(|_| counted.get() <= 18)
+        lc.verify(alg, key, signature, message).filter(|_| counted.get() <= 18)
     }));
     assert_eq!(crypto.host_verifies().to_string(), HOSTED);
     for example in fixtures()["tokens"].as_array().unwrap() {
@@ -163,6 +193,82 @@ fn what_the_host_does_not_decide_the_module_does() {
         assert!(!key.verify(&crypto, algorithm, token.signing_input(), &bad));
     }
     assert!(tries.get() > 18);
+}
+
+#[test]
+fn a_key_is_made_ready_once_for_each_algorithm_and_host() {
+    let hosts = [AwsLc::default(), AwsLc::default()];
+    let cryptos = hosts.clone().map(|host| Crypto::on(Rc::new(host)));
+    let after_trial = hosts[0].keys.get();
+    assert_eq!(after_trial, 6, "one for each known answer");
+    let fixtures = fixtures();
+    let mut examples = fixtures["tokens"].as_array().unwrap().iter();
+    let example = examples.find(|it| it["alg"] == "RS256").unwrap();
+    let mut jwk = example["jwk"].as_object().unwrap().clone();
+    jwk.remove("alg");
+    let key = VerifyingKey::from_jwk(&jwk, Origin::Local).unwrap();
+    assert_eq!(hosts[0].keys.get(), after_trial, "not before it is asked for");
+    let token = Untrusted::parse(example["token"].as_str().unwrap().as_bytes(), 8192).unwrap();
+    let verify = |crypto: &Crypto, algorithm| {
+        key.clone().verify(crypto, algorithm, token.signing_input(), token.signature())
+    };
+    for _ in 0..3 {
+        assert!(verify(&cryptos[0], Algorithm::Rs256));
+        assert!(!verify(&cryptos[0], Algorithm::Rs384));
+        assert!(verify(&Crypto::module(), Algorithm::Rs256));
+    }
+    assert_eq!(hosts[0].keys.get(), after_trial + 2);
+    // Another host is never answered for by the key of the first.
+    let verified = hosts[1].verified.get();
+    assert!(verify(&cryptos[1], Algorithm::Rs256));
+    assert_eq!(hosts[1].keys.get(), after_trial + 1);
+    assert_eq!(hosts[1].verified.get(), verified + 1);
+
+    let keys = signing_keys();
+    let crypto = SigningKey::sign_on_host(cryptos[0].clone(), keys.iter());
+    for key in &keys {
+        for _ in 0..3 {
+            key.mint(&crypto, "test", "int+jwt", &Claims::new(json!({}))).unwrap();
+        }
+    }
+    assert_eq!(hosts[0].keys.get(), after_trial + 2 + 2, "RS256 and ES256");
+}
+
+#[test]
+fn what_a_host_does_not_offer_it_is_not_asked_for() {
+    /// Offers one algorithm of each.
+    struct Modest(AwsLc);
+
+    impl HostCrypto for Modest {
+        fn verifies(&self) -> AlgorithmSet {
+            Algorithm::Es256.into()
+        }
+
+        fn signs(&self) -> AlgorithmSet {
+            Algorithm::Es256.into()
+        }
+
+        fn verifying_key(&self, alg: Algorithm, spki: &[u8]) -> Option<Rc<dyn HostVerifyingKey>> {
+            assert_eq!(alg, Algorithm::Es256);
+            self.0.verifying_key(alg, spki)
+        }
+
+        fn signing_key(&self, alg: Algorithm, pkcs8: &[u8]) -> Option<Rc<dyn HostSigningKey>> {
+            assert_eq!(alg, Algorithm::Es256);
+            self.0.signing_key(alg, pkcs8)
+        }
+    }
+
+    let keys = signing_keys();
+    let crypto = Crypto::on(Rc::new(Modest(AwsLc::default())));
+    let crypto = SigningKey::sign_on_host(crypto, keys.iter());
+    assert_eq!(crypto.host_verifies().to_string(), "ES256");
+    assert_eq!(crypto.host_signs().to_string(), "ES256");
+    for key in &keys {
+        let minted = key.mint(&crypto, "test", "int+jwt", &Claims::new(json!({})));
+        let is_rsa = key.algorithm() == SigningAlgorithm::Rs256;
+        assert_eq!(minted.is_err(), is_rsa, "{}", key.algorithm());
+    }
 }
 
 #[test]
@@ -201,8 +307,8 @@ fn a_host_that_signs_wrongly_does_not_sign() {
         ("never", signing(|_, _, _, _| None)),
         ("nothing", signing(|_, _, _, _| Some(Vec::new()))),
         ("garbage", signing(|_, _, _, _| Some(vec![0x30; 256]))),
-        ("another text", signing(|lc, hash, key, _| lc.sign(hash, key, b"another"))),
-        ("a changed one", signing(move |lc, hash, key, text| lc.sign(hash, key, text).map(flip))),
+        ("another text", signing(|lc, alg, key, _| lc.sign(alg, key, b"another"))),
+        ("a changed one", signing(move |lc, alg, key, text| lc.sign(alg, key, text).map(flip))),
     ] {
         let keys = signing_keys();
         let crypto = SigningKey::sign_on_host(Crypto::on(host), keys.iter());
@@ -216,9 +322,9 @@ fn where_the_host_fails_later_es256_is_signed_in_the_module_and_rs256_not_at_all
     let keys = signing_keys();
     // One trial for each of the two algorithms.
     let calls = Cell::new(0);
-    let crypto = Crypto::on(signing(move |lc, hash, key, text| {
+    let crypto = Crypto::on(signing(move |lc, alg, key, text| {
         calls.set(calls.get() + 1);
-        lc.sign(hash, key, text).filter(|_| calls.get() <= 2)
+        lc.sign(alg, key, text).filter(|_| calls.get() <= 2)
     }));
     let crypto = SigningKey::sign_on_host(crypto, keys.iter());
     assert_eq!(crypto.host_signs().to_string(), "RS256, ES256");
@@ -246,9 +352,9 @@ fn where_the_host_fails_later_es256_is_signed_in_the_module_and_rs256_not_at_all
 fn a_key_that_the_host_does_not_take_keeps_its_algorithm_in_the_module() {
     let keys = [signing_key("ES256"), signing_key("ES256")];
     let calls = Cell::new(0);
-    let crypto = Crypto::on(signing(move |lc, hash, key, text| {
+    let crypto = Crypto::on(signing(move |lc, alg, key, text| {
         calls.set(calls.get() + 1);
-        lc.sign(hash, key, text).filter(|_| calls.get() != 2)
+        lc.sign(alg, key, text).filter(|_| calls.get() != 2)
     }));
     assert!(SigningKey::sign_on_host(crypto, keys.iter()).host_signs().is_empty());
 }

@@ -23,7 +23,7 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gatepass as _;
-use gatepass::keys::{Algorithm, Crypto, Hash, HostCrypto, Origin, VerifyingKey};
+use gatepass::keys::{Algorithm, Crypto, Origin, VerifyingKey};
 use host::abi::Status;
 use host::{Filter, Host, Profile, each_host};
 use serde_json::{Value, json};
@@ -51,21 +51,16 @@ fn envoy(name: &str, arguments: &[u8]) -> Result<Vec<u8>, Status> {
         let found = fields.iter().find(|(it, _)| *it == number);
         found.map(|(_, value)| value.as_slice()).ok_or(Status::BadArgument)
     };
-    let hash = match field(1)? {
-        b"sha256" => Hash::Sha256,
-        b"sha384" => Hash::Sha384,
-        b"sha512" => Hash::Sha512,
-        _ => return Err(Status::BadArgument),
-    };
+    let algorithm = algorithm(field(1)?, field(2)?).ok_or(Status::BadArgument)?;
     let error = |text: &str| [&[0x12, text.len() as u8], text.as_bytes()].concat();
     let host = AwsLc::default();
     match name {
-        "verify_signature" => Ok(match host.verify(hash, field(2)?, field(3)?, field(4)?) {
+        "verify_signature" => Ok(match host.verify(algorithm, field(2)?, field(3)?, field(4)?) {
             Some(true) => vec![0x08, 0x01],
             Some(false) => error("Failed to verify digest. Error code: 0"),
             None => error("Failed to initialize digest verify."),
         }),
-        "sign" => Ok(match host.sign(hash, field(2)?, field(3)?) {
+        "sign" => Ok(match host.sign(algorithm, field(2)?, field(3)?) {
             Some(signature) if signature.len() < 128 => {
                 [&[0x08, 0x01, 0x12, signature.len() as u8], &signature[..]].concat()
             }
@@ -77,6 +72,24 @@ fn envoy(name: &str, arguments: &[u8]) -> Result<Vec<u8>, Status> {
         }),
         _ => Err(Status::NotFound),
     }
+}
+
+/// What a hash and a key in DER come to.
+fn algorithm(hash: &[u8], key: &[u8]) -> Option<Algorithm> {
+    // Object identifiers as they stand in a key.
+    const RSA: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01];
+    let names = |identifier: &[u8]| {
+        key.windows(identifier.len()).take(40).any(|window| window == identifier)
+    };
+    Some(match (hash, names(RSA)) {
+        (b"sha256", true) => Algorithm::Rs256,
+        (b"sha384", true) => Algorithm::Rs384,
+        (b"sha512", true) => Algorithm::Rs512,
+        (b"sha256", false) => Algorithm::Es256,
+        (b"sha384", false) => Algorithm::Es384,
+        (b"sha512", false) => Algorithm::Es512,
+        _ => return None,
+    })
 }
 
 /// The byte fields of a protobuf message.

@@ -6,12 +6,14 @@
 //! of form and range, and a host that does not decide is answered for by the
 //! module, so that both accept the same signatures.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
 use ecdsa::elliptic_curve::pkcs8::EncodePublicKey;
+use p256::pkcs8::SecretDocument;
 
-use super::host::{Hash, HostCrypto};
+use super::host::{HostCrypto, HostSigningKey, HostVerifyingKey};
 use super::known_answers::KNOWN_ANSWERS;
 use super::{Algorithm, AlgorithmSet};
 
@@ -29,10 +31,13 @@ impl Crypto {
         Self::default()
     }
 
-    /// The host, for each algorithm of which it tells good signatures from bad
-    /// ones in known cases. It does not sign yet.
+    /// The host, for each algorithm that it offers and of which it tells good
+    /// signatures from bad ones in known cases. It does not sign yet.
     pub fn on(host: Rc<dyn HostCrypto>) -> Self {
-        let passed = KNOWN_ANSWERS.iter().filter(|answer| answer.is_given_by(&*host));
+        let offered = host.verifies();
+        let passed = KNOWN_ANSWERS
+            .iter()
+            .filter(|answer| offered.contains(answer.algorithm) && answer.is_given_by(&*host));
         let verifies: AlgorithmSet = passed.map(|answer| answer.algorithm).collect();
         // One that gives no right answer is not asked anything again.
         let host = Some(host).filter(|_| !verifies.is_empty());
@@ -55,27 +60,19 @@ impl Crypto {
         self.signs
     }
 
-    /// The host's signature, in the host's form, if it is trusted with that.
-    pub(super) fn sign(
-        &self,
-        algorithm: Algorithm,
-        pkcs8: &[u8],
-        signing_input: &[u8],
-    ) -> Option<Vec<u8>> {
-        if !self.signs.contains(algorithm) {
-            return None;
-        }
-        self.try_sign(algorithm, pkcs8, signing_input)
+    /// The host, if it is trusted to verify that.
+    fn verifier(&self, algorithm: Algorithm) -> Option<&Rc<dyn HostCrypto>> {
+        self.host.as_ref().filter(|_| self.verifies.contains(algorithm))
     }
 
-    /// The host's signature, trusted or not.
-    pub(super) fn try_sign(
-        &self,
-        algorithm: Algorithm,
-        pkcs8: &[u8],
-        signing_input: &[u8],
-    ) -> Option<Vec<u8>> {
-        self.host.as_ref()?.sign(Hash::on_host(algorithm)?, pkcs8, signing_input)
+    /// The host, if it is trusted to sign with that.
+    pub(super) fn signer(&self, algorithm: Algorithm) -> Option<&Rc<dyn HostCrypto>> {
+        self.host.as_ref().filter(|_| self.signs.contains(algorithm))
+    }
+
+    /// The host, if it offers to sign with that, trusted or not.
+    pub(super) fn untried_signer(&self, algorithm: Algorithm) -> Option<&Rc<dyn HostCrypto>> {
+        self.host.as_ref().filter(|host| host.signs().contains(algorithm))
     }
 }
 
@@ -88,14 +85,63 @@ impl fmt::Debug for Crypto {
     }
 }
 
-/// A public key as a host takes it, written once. Without it, the module alone
-/// verifies.
+/// What a host made of one key, by algorithm.
+///
+/// Made when it is first asked for, not when the key is read: most keys of a set
+/// are never named by a token, and an RSA key serves six algorithms. That the
+/// host does not take the key is remembered too.
+struct OnHost<K: ?Sized>(RefCell<Option<Prepared<K>>>);
+
+struct Prepared<K: ?Sized> {
+    /// Held so that no other host can be taken for it.
+    host: Rc<dyn HostCrypto>,
+    keys: Vec<(Algorithm, Option<Rc<K>>)>,
+}
+
+impl<K: ?Sized> OnHost<K> {
+    const fn nothing() -> Self {
+        Self(RefCell::new(None))
+    }
+
+    /// The host's key for `algorithm`, made by `make` unless it is there.
+    fn key(
+        &self,
+        host: &Rc<dyn HostCrypto>,
+        algorithm: Algorithm,
+        make: impl FnOnce() -> Option<Rc<K>>,
+    ) -> Option<Rc<K>> {
+        if let Some(prepared) = self.0.borrow().as_ref().filter(|it| Rc::ptr_eq(&it.host, host))
+            && let Some((_, key)) = prepared.keys.iter().find(|(known, _)| *known == algorithm)
+        {
+            return key.clone();
+        }
+        let key = make();
+        let mut prepared = self.0.borrow_mut();
+        match prepared.as_mut().filter(|it| Rc::ptr_eq(&it.host, host)) {
+            Some(prepared) => prepared.keys.push((algorithm, key.clone())),
+            None => {
+                let keys = vec![(algorithm, key.clone())];
+                *prepared = Some(Prepared { host: Rc::clone(host), keys });
+            }
+        }
+        key
+    }
+}
+
+/// A public key as a host takes it, written once, and as the host holds it.
+/// Without it, the module alone verifies.
 #[derive(Clone)]
-pub(super) struct PublicKeyInfo(Option<Rc<[u8]>>);
+pub(super) struct PublicKeyInfo(Option<Rc<Spki>>);
+
+struct Spki {
+    der: Box<[u8]>,
+    keys: OnHost<dyn HostVerifyingKey>,
+}
 
 impl PublicKeyInfo {
     pub(super) fn of(key: &impl EncodePublicKey) -> Self {
-        Self(key.to_public_key_der().ok().map(|document| document.as_bytes().into()))
+        let der = key.to_public_key_der().ok();
+        Self(der.map(|der| Rc::new(Spki { der: der.as_bytes().into(), keys: OnHost::nothing() })))
     }
 
     /// The host's answer, where it is trusted with the algorithm and decides.
@@ -107,10 +153,34 @@ impl PublicKeyInfo {
         signing_input: &[u8],
         signature: impl FnOnce() -> S,
     ) -> Option<bool> {
-        if !crypto.verifies.contains(algorithm) {
-            return None;
-        }
-        let (host, key) = (crypto.host.as_ref()?, self.0.as_ref()?);
-        host.verify(Hash::on_host(algorithm)?, key, signature().as_ref(), signing_input)
+        let host = crypto.verifier(algorithm)?;
+        let Spki { der, keys } = &**self.0.as_ref()?;
+        let key = keys.key(host, algorithm, || host.verifying_key(algorithm, der))?;
+        key.verify(signing_input, signature().as_ref())
+    }
+}
+
+/// A private key as a host takes it, and as the host holds it. Without it, the
+/// module alone signs.
+pub(super) struct PrivateKeyInfo {
+    pkcs8: Option<SecretDocument>,
+    keys: OnHost<dyn HostSigningKey>,
+}
+
+impl PrivateKeyInfo {
+    pub(super) const fn new(pkcs8: Option<SecretDocument>) -> Self {
+        Self { pkcs8, keys: OnHost::nothing() }
+    }
+
+    /// The host's signature, in the host's form. Whether the host is trusted to
+    /// sign is for those to say who name it.
+    pub(super) fn sign(
+        &self,
+        host: &Rc<dyn HostCrypto>,
+        algorithm: Algorithm,
+        signing_input: &[u8],
+    ) -> Option<Vec<u8>> {
+        let pkcs8 = self.pkcs8.as_ref()?.as_bytes();
+        self.keys.key(host, algorithm, || host.signing_key(algorithm, pkcs8))?.sign(signing_input)
     }
 }

@@ -1,6 +1,7 @@
 //! ECDSA on its four curves (RFC 7518 section 3.4, RFC 8812 section 3.2).
 
 use std::ops::Add;
+use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -13,12 +14,13 @@ use ecdsa::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize};
 use ecdsa::signature::{Signer, Verifier};
 use ecdsa::{DigestAlgorithm, EcdsaCurve, Signature, SignatureSize};
 use p256::ecdsa::SigningKey;
-use p256::pkcs8::{EncodePrivateKey, SecretDocument};
+use p256::pkcs8::EncodePrivateKey;
 use p256::{NistP256, SecretKey};
 
 use super::Algorithm;
-use super::crypto::{Crypto, PublicKeyInfo};
+use super::crypto::{Crypto, PrivateKeyInfo, PublicKeyInfo};
 use super::error::KeyError;
+use super::host::HostCrypto;
 use super::jwk::Jwk;
 
 /// A public key on the curve `C`, which decides the hash too.
@@ -96,8 +98,7 @@ impl<C: EcdsaCurve + CurveArithmetic> PartialEq for EcKey<C> {
 /// A private key for `ES256`.
 pub(super) struct PrivateEcKey {
     scalar: SigningKey,
-    /// As a host takes it; without it, the module alone signs.
-    pkcs8: Option<SecretDocument>,
+    info: PrivateKeyInfo,
 }
 
 impl PrivateEcKey {
@@ -111,13 +112,14 @@ impl PrivateEcKey {
         EcKey::new(*self.scalar.verifying_key())
     }
 
-    /// The host's signature, brought into the form of a JWS; whether the host is
-    /// trusted to sign is for `host` to say.
+    /// The host's signature, brought into the form of a JWS.
     pub(super) fn sign_by_host(
         &self,
-        host: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+        host: &Rc<dyn HostCrypto>,
+        algorithm: Algorithm,
+        signing_input: &[u8],
     ) -> Option<Vec<u8>> {
-        let signature = host(self.pkcs8.as_ref()?.as_bytes())?;
+        let signature = self.info.sign(host, algorithm, signing_input)?;
         let signature = Signature::<NistP256>::from_der(&signature).ok()?;
         Some(signature.to_bytes().to_vec())
     }
@@ -132,8 +134,8 @@ impl PrivateEcKey {
 
 impl From<SecretKey> for PrivateEcKey {
     fn from(key: SecretKey) -> Self {
-        let pkcs8 = key.to_pkcs8_der().ok();
-        Self { scalar: key.into(), pkcs8 }
+        let info = PrivateKeyInfo::new(key.to_pkcs8_der().ok());
+        Self { scalar: key.into(), info }
     }
 }
 

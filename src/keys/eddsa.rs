@@ -1,60 +1,159 @@
 //! EdDSA on Ed25519 (RFC 8037 section 3.1).
 
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
+use super::Algorithm;
+use super::crypto::{Crypto, PrivateKeyInfo, PublicKeyInfo};
 use super::error::KeyError;
+use super::host::HostCrypto;
 use super::jwk::Jwk;
 
-/// Strictly: S below the order, R canonical and neither point of small order,
-/// so nobody can make a second signature from a first.
-pub(super) fn verify(key: &VerifyingKey, signing_input: &[u8], signature: &[u8]) -> bool {
-    Signature::from_slice(signature)
-        .is_ok_and(|signature| key.verify_strict(signing_input, &signature).is_ok())
+/// A public key.
+#[derive(Clone)]
+pub(super) struct EdKey {
+    point: VerifyingKey,
+    info: PublicKeyInfo,
 }
 
-/// `EdDSA`.
-pub(super) fn sign(key: &SigningKey, signing_input: &[u8]) -> Vec<u8> {
-    key.sign(signing_input).to_vec()
-}
-
-/// Reads `x` (RFC 8037 section 2).
-///
-/// A point of small order has signatures that hold for any message; one with a
-/// second spelling is nothing an honest issuer writes.
-pub(super) fn verifying_key(jwk: Jwk<'_>) -> Result<VerifyingKey, KeyError> {
-    let bytes = jwk.array::<32>("x")?;
-    let key = VerifyingKey::from_bytes(&bytes).map_err(|_| KeyError::NotOnCurve)?;
-    let canonical = VerifyingKey::from(key.to_edwards());
-    if key.is_weak() || canonical.as_bytes() != &bytes {
-        return Err(KeyError::WeakPoint);
+impl EdKey {
+    /// Reads `x` (RFC 8037 section 2).
+    ///
+    /// A point of small order has signatures that hold for any message; one with a
+    /// second spelling is nothing an honest issuer writes.
+    pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, KeyError> {
+        let bytes = jwk.array::<32>("x")?;
+        let point = VerifyingKey::from_bytes(&bytes).map_err(|_| KeyError::NotOnCurve)?;
+        let canonical = VerifyingKey::from(point.to_edwards());
+        if point.is_weak() || canonical.as_bytes() != &bytes {
+            return Err(KeyError::WeakPoint);
+        }
+        Ok(Self::new(point))
     }
-    Ok(key)
+
+    fn new(point: VerifyingKey) -> Self {
+        Self { point, info: PublicKeyInfo::of(&point) }
+    }
+
+    /// Strictly: S below the order, R canonical and neither point of small order,
+    /// so nobody can make a second signature from a first.
+    ///
+    /// A host is known to look at S, and compares R by its bytes; that R is not of
+    /// small order is for us to see.
+    pub(super) fn verify(
+        &self,
+        crypto: &Crypto,
+        algorithm: Algorithm,
+        signing_input: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        let Ok(signature) = Signature::from_slice(signature) else { return false };
+        if has_small_order(signature.r_bytes()) {
+            return false;
+        }
+        self.info
+            .verify(crypto, algorithm, signing_input, || signature.to_bytes())
+            .unwrap_or_else(|| self.point.verify_strict(signing_input, &signature).is_ok())
+    }
+
+    /// `x` in base64url.
+    pub(super) fn coordinate(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(self.point.as_bytes())
+    }
 }
 
-/// Reads `d` (RFC 8037 section 2): a seed of 32 bytes.
-pub(super) fn signing_key(jwk: Jwk<'_>) -> Result<SigningKey, KeyError> {
-    Ok(SigningKey::from_bytes(&jwk.array::<32>("d")?))
+impl PartialEq for EdKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.point == other.point
+    }
+}
+
+/// Whether a point is one of the eight that are of small order, however it is
+/// spelled: the sign of x is the highest bit.
+fn has_small_order(point: &[u8; 32]) -> bool {
+    let [y @ .., last] = point;
+    SMALL_ORDER.iter().any(|[known @ .., known_last]| y == known && last & 0x7F == *known_last)
+}
+
+/// The y of these points, in little endian, with the two that are not reduced. A
+/// test compares them with what the library says.
+const SMALL_ORDER: [[u8; 32]; 7] = [
+    spelled(0, 0, 0),
+    spelled(1, 0, 0),
+    [
+        0x26, 0xE8, 0x95, 0x8F, 0xC2, 0xB2, 0x27, 0xB0, 0x45, 0xC3, 0xF4, 0x89, 0xF2, 0xEF, 0x98,
+        0xF0, 0xD5, 0xDF, 0xAC, 0x05, 0xD3, 0xC6, 0x33, 0x39, 0xB1, 0x38, 0x02, 0x88, 0x6D, 0x53,
+        0xFC, 0x05,
+    ],
+    [
+        0xC7, 0x17, 0x6A, 0x70, 0x3D, 0x4D, 0xD8, 0x4F, 0xBA, 0x3C, 0x0B, 0x76, 0x0D, 0x10, 0x67,
+        0x0F, 0x2A, 0x20, 0x53, 0xFA, 0x2C, 0x39, 0xCC, 0xC6, 0x4E, 0xC7, 0xFD, 0x77, 0x92, 0xAC,
+        0x03, 0x7A,
+    ],
+    spelled(0xEC, 0xFF, 0x7F),
+    spelled(0xED, 0xFF, 0x7F),
+    spelled(0xEE, 0xFF, 0x7F),
+];
+
+/// A coordinate in little endian: `low`, then `middle` 30 times, then `high`.
+const fn spelled(low: u8, middle: u8, high: u8) -> [u8; 32] {
+    let mut bytes = [middle; 32];
+    let [first, .., last] = &mut bytes;
+    (*first, *last) = (low, high);
+    bytes
+}
+
+/// A private key for `EdDSA`.
+pub(super) struct PrivateEdKey {
+    key: SigningKey,
+    info: PrivateKeyInfo,
+}
+
+impl PrivateEdKey {
+    /// Reads `d` (RFC 8037 section 2): a seed of 32 bytes.
+    pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, KeyError> {
+        Ok(SigningKey::from_bytes(&jwk.array::<32>("d")?).into())
+    }
+
+    pub(super) fn public(&self) -> EdKey {
+        EdKey::new(self.key.verifying_key())
+    }
+
+    /// The host's signature.
+    pub(super) fn sign_by_host(
+        &self,
+        host: &Rc<dyn HostCrypto>,
+        algorithm: Algorithm,
+        signing_input: &[u8],
+    ) -> Option<Vec<u8>> {
+        self.info.sign(host, algorithm, signing_input)
+    }
+
+    pub(super) fn sign_here(&self, signing_input: &[u8]) -> Vec<u8> {
+        self.key.sign(signing_input).to_vec()
+    }
+}
+
+impl From<SigningKey> for PrivateEdKey {
+    fn from(key: SigningKey) -> Self {
+        let info = PrivateKeyInfo::new(key.to_pkcs8_der().ok());
+        Self { key, info }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
     use serde_json::json;
 
     use super::*;
 
-    fn key(x: &[u8]) -> Result<VerifyingKey, KeyError> {
+    fn error(x: &[u8]) -> Option<KeyError> {
         let jwk = json!({"x": BASE64_URL_SAFE_NO_PAD.encode(x)});
-        verifying_key(Jwk::new(jwk.as_object().unwrap()))
-    }
-
-    /// A coordinate in little endian: `low`, then `middle` 30 times, then `high`.
-    fn spelled(low: u8, middle: u8, high: u8) -> [u8; 32] {
-        let mut bytes = [middle; 32];
-        bytes[0] = low;
-        bytes[31] = high;
-        bytes
+        EdKey::from_jwk(Jwk::new(jwk.as_object().unwrap())).err()
     }
 
     #[test]
@@ -68,8 +167,25 @@ mod tests {
             ("order 1, not reduced", spelled(0xee, 0xff, 0x7f)),
             ("order 4, not reduced", spelled(0xed, 0xff, 0x7f)),
         ] {
-            assert_eq!(key(&x), Err(KeyError::WeakPoint), "{case}");
+            assert_eq!(error(&x), Some(KeyError::WeakPoint), "{case}");
         }
+    }
+
+    #[test]
+    fn points_of_small_order_are_known() {
+        let mut points = std::collections::HashSet::new();
+        for sign in [0, 0x80] {
+            for mut y in SMALL_ORDER {
+                y[31] |= sign;
+                assert!(has_small_order(&y), "{y:?}");
+                let point = VerifyingKey::from_bytes(&y).unwrap();
+                assert!(point.is_weak(), "{y:?}");
+                points.insert(VerifyingKey::from(point.to_edwards()).to_bytes());
+            }
+        }
+        assert_eq!(points.len(), 8, "all of them");
+        let base = SigningKey::from_bytes(&[7; 32]).verifying_key();
+        assert!(!has_small_order(base.as_bytes()));
     }
 
     #[test]
@@ -77,9 +193,9 @@ mod tests {
         // Above the order of the field, 2^255 - 19, there is room for 19 more.
         let mut on_curve = 0;
         for low in 0xed..=0xff {
-            match key(&spelled(low, 0xff, 0x7f)) {
-                Err(KeyError::WeakPoint) => on_curve += 1,
-                Err(KeyError::NotOnCurve) => {}
+            match error(&spelled(low, 0xff, 0x7f)) {
+                Some(KeyError::WeakPoint) => on_curve += 1,
+                Some(KeyError::NotOnCurve) => {}
                 other => panic!("{low:#x}: {other:?}"),
             }
         }
@@ -90,7 +206,7 @@ mod tests {
     fn a_point_has_32_bytes() {
         for found in [0, 31, 33, 64] {
             let expected = KeyError::WrongLength { member: "x", expected: 32, found };
-            assert_eq!(key(&vec![9; found]), Err(expected));
+            assert_eq!(error(&vec![9; found]), Some(expected));
         }
     }
 
@@ -98,9 +214,9 @@ mod tests {
     #[test]
     fn signing_is_deterministic() {
         let jwk = json!({"d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"});
-        let key = signing_key(Jwk::new(jwk.as_object().unwrap())).unwrap();
+        let key = PrivateEdKey::from_jwk(Jwk::new(jwk.as_object().unwrap()));
         let signing_input = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
-        let signature = sign(&key, signing_input.as_bytes());
+        let signature = key.unwrap().sign_here(signing_input.as_bytes());
         assert_eq!(
             BASE64_URL_SAFE_NO_PAD.encode(signature),
             "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"

@@ -1,40 +1,44 @@
 //! The cryptography of a host, as the keys ask for it.
+//!
+//! A host turns the DER of a key into a key of its own, once; that key verifies
+//! or signs from then on. `None` says each time that the host did not decide, for
+//! whatever reason: then the module does.
+//!
+//! Signatures have the form of a JWS (RFC 7518 section 3, RFC 8037 section 3.1),
+//! except those of ECDSA, which are in DER (RFC 3279 section 2.2.3).
 
-use super::Algorithm;
+use std::rc::Rc;
 
-/// A hash function of a signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hash {
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-}
+use super::{Algorithm, AlgorithmSet};
 
-/// A host that computes signatures faster than the module can: RSA with PKCS#1
-/// v1.5 (never PSS) and ECDSA on the curves of NIST, which the key tells.
+/// A host that computes signatures faster than the module can.
 ///
-/// `None` says that the host did not decide, for whatever reason. ECDSA
-/// signatures are in DER (RFC 3279 section 2.2.3).
+/// It is asked only for what it offers, and for that only once it has told good
+/// signatures from bad ones. Symmetric algorithms stay in the module.
 pub trait HostCrypto {
-    /// Whether `signature` is the key's over `message`; `key` is a
-    /// SubjectPublicKeyInfo in DER (RFC 5280 section 4.1).
-    fn verify(&self, hash: Hash, key: &[u8], signature: &[u8], message: &[u8]) -> Option<bool>;
+    /// The algorithms whose signatures it offers to verify.
+    fn verifies(&self) -> AlgorithmSet;
 
-    /// A signature of `message`; `key` is a PKCS#8 PrivateKeyInfo in DER.
-    fn sign(&self, hash: Hash, key: &[u8], message: &[u8]) -> Option<Vec<u8>>;
+    /// The algorithms that it offers to sign with.
+    fn signs(&self) -> AlgorithmSet;
+
+    /// A public key, made ready to verify by `algorithm`; `spki` is a
+    /// SubjectPublicKeyInfo in DER (RFC 5280 section 4.1).
+    fn verifying_key(&self, algorithm: Algorithm, spki: &[u8]) -> Option<Rc<dyn HostVerifyingKey>>;
+
+    /// A private key, made ready to sign by `algorithm`; `pkcs8` is a PrivateKeyInfo
+    /// in DER (RFC 5208, and RFC 5958 with the public half for Ed25519).
+    fn signing_key(&self, algorithm: Algorithm, pkcs8: &[u8]) -> Option<Rc<dyn HostSigningKey>>;
 }
 
-impl Hash {
-    /// The hash of an algorithm that a host may compute.
-    pub(super) const fn on_host(algorithm: Algorithm) -> Option<Self> {
-        match algorithm {
-            Algorithm::Rs256 | Algorithm::Es256 => Some(Self::Sha256),
-            Algorithm::Rs384 | Algorithm::Es384 => Some(Self::Sha384),
-            Algorithm::Rs512 | Algorithm::Es512 => Some(Self::Sha512),
-            _ => None,
-        }
-    }
+/// A public key as a host holds it, for one algorithm.
+pub trait HostVerifyingKey {
+    /// Whether `signature` is the key's over `message`.
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Option<bool>;
+}
+
+/// A private key as a host holds it, for one algorithm.
+pub trait HostSigningKey {
+    /// A signature of `message`.
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>>;
 }

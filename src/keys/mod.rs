@@ -33,7 +33,7 @@ mod verifying;
 pub use self::algorithm::{Algorithm, AlgorithmSet, Family, SigningAlgorithm};
 pub use self::crypto::Crypto;
 pub use self::error::{Excerpt, KeyError, KeyKind, SignError, SigningKeyError};
-pub use self::host::{Hash, HostCrypto};
+pub use self::host::{HostCrypto, HostSigningKey, HostVerifyingKey};
 pub use self::jwk::Origin;
 pub use self::set::{KeySet, KeySetError, MAX_KEYS, SkippedKey};
 pub use self::signing::SigningKey;

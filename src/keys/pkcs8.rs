@@ -32,7 +32,7 @@ pub(super) fn private_key(
                 .map(PrivateKey::Rs256)
         }
         SigningAlgorithm::EdDsa => ed25519_dalek::SigningKey::try_from(info)
-            .map(PrivateKey::EdDsa)
+            .map(|key| PrivateKey::EdDsa(key.into()))
             .map_err(|_| SigningKeyError::Malformed),
     }
 }

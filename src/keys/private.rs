@@ -1,15 +1,13 @@
 //! The private half of a signing key, of each kind that there is.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-
 use super::ecdsa::PrivateEcKey;
+use super::eddsa::PrivateEdKey;
 use super::rsa::PrivateRsaKey;
 
 pub(super) enum PrivateKey {
     Es256(PrivateEcKey),
     Rs256(PrivateRsaKey),
-    EdDsa(ed25519_dalek::SigningKey),
+    EdDsa(PrivateEdKey),
 }
 
 impl PrivateKey {
@@ -28,7 +26,7 @@ impl PrivateKey {
             Self::EdDsa(key) => vec![
                 ("crv", "Ed25519".to_owned()),
                 ("kty", "OKP".to_owned()),
-                ("x", BASE64_URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes())),
+                ("x", key.public().coordinate()),
             ],
         }
     }

@@ -15,8 +15,9 @@ use rsa::{BoxedUint, RsaPublicKey};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use super::Algorithm;
-use super::crypto::{Crypto, PublicKeyInfo};
+use super::crypto::{Crypto, PrivateKeyInfo, PublicKeyInfo};
 use super::error::{KeyError, SigningKeyError};
+use super::host::HostCrypto;
 use super::jwk::Jwk;
 
 /// Bits of a modulus: fewer are weak (RFC 7518 section 3.3), more cost the
@@ -128,7 +129,7 @@ impl RsaKey {
 /// (RUSTSEC-2023-0071).
 pub(super) struct PrivateRsaKey {
     public: RsaKey,
-    pkcs8: SecretDocument,
+    info: PrivateKeyInfo,
 }
 
 impl PrivateRsaKey {
@@ -141,7 +142,7 @@ impl PrivateRsaKey {
             numbers.push(jwk.bytes(name)?);
         }
         let pkcs8 = private_key_info(&numbers).ok_or(SigningKeyError::Malformed)?;
-        Ok(Self { public, pkcs8 })
+        Ok(Self { public, info: PrivateKeyInfo::new(Some(pkcs8)) })
     }
 
     /// Reads the inside of a PKCS#8 document.
@@ -152,20 +153,22 @@ impl PrivateRsaKey {
         let key = RsaPrivateKeyRef::from_der(private_key);
         let key = key.map_err(|_| SigningKeyError::Malformed)?;
         let public = RsaKey::new(key.modulus.as_bytes(), key.public_exponent.as_bytes())?;
-        Ok(Self { public, pkcs8: document })
+        Ok(Self { public, info: PrivateKeyInfo::new(Some(document)) })
     }
 
     pub(super) const fn public(&self) -> &RsaKey {
         &self.public
     }
 
-    /// The host's signature; whether the host is trusted to sign is for `host` to
-    /// say.
+    /// The host's signature.
     pub(super) fn sign_by_host(
         &self,
-        host: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+        host: &Rc<dyn HostCrypto>,
+        algorithm: Algorithm,
+        signing_input: &[u8],
     ) -> Option<Vec<u8>> {
-        host(self.pkcs8.as_bytes()).filter(|it| it.len() == self.public.modulus.len())
+        let signature = self.info.sign(host, algorithm, signing_input)?;
+        (signature.len() == self.public.modulus.len()).then_some(signature)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -12,12 +13,14 @@ use sha2::{Digest, Sha256};
 
 use super::crypto::Crypto;
 use super::ecdsa::{EcKey, PrivateEcKey};
+use super::eddsa::{EdKey, PrivateEdKey};
 use super::error::{KeyKind, SignError, SigningKeyError};
+use super::host::HostCrypto;
 use super::jwk::Jwk;
 use super::private::PrivateKey;
 use super::rsa::PrivateRsaKey;
 use super::verifying::Material;
-use super::{Algorithm, SigningAlgorithm, VerifyingKey, eddsa, pkcs8};
+use super::{Algorithm, SigningAlgorithm, VerifyingKey, pkcs8};
 use crate::json;
 
 /// A private key and the one algorithm it signs with.
@@ -65,8 +68,8 @@ impl SigningKey {
             // That the parts belong together is seen when a host has signed.
             SigningAlgorithm::Rs256 => PrivateKey::Rs256(PrivateRsaKey::from_jwk(jwk)?),
             SigningAlgorithm::EdDsa => {
-                let key = eddsa::signing_key(jwk)?;
-                if key.verifying_key() != eddsa::verifying_key(jwk)? {
+                let key = PrivateEdKey::from_jwk(jwk)?;
+                if key.public() != EdKey::from_jwk(jwk)? {
                     return Err(SigningKeyError::PublicMismatch);
                 }
                 PrivateKey::EdDsa(key)
@@ -116,7 +119,7 @@ impl SigningKey {
         let material = match &self.private {
             PrivateKey::Es256(key) => Material::P256(key.public()),
             PrivateKey::Rs256(key) => Material::Rsa(key.public().clone()),
-            PrivateKey::EdDsa(key) => Material::Ed25519(key.verifying_key()),
+            PrivateKey::EdDsa(key) => Material::Ed25519(key.public()),
         };
         VerifyingKey::new(self.algorithm().into(), material)
     }
@@ -137,11 +140,12 @@ impl SigningKey {
         let mut token = compose(self.algorithm().into(), &header, claims)?;
         let signing_input = token.as_bytes();
         let algorithm = self.algorithm().into();
-        let by_host = self.sign_by_host(|key| crypto.sign(algorithm, key, signing_input));
+        let by_host =
+            crypto.signer(algorithm).and_then(|host| self.sign_by_host(host, signing_input));
         let signature = match (by_host, &self.private) {
             (Some(signature), _) => signature,
             (None, PrivateKey::Es256(key)) => key.sign_here(signing_input),
-            (None, PrivateKey::EdDsa(key)) => eddsa::sign(key, signing_input),
+            (None, PrivateKey::EdDsa(key)) => key.sign_here(signing_input),
             (None, PrivateKey::Rs256(_)) => return Err(SignError::Host),
         };
         token.push('.');
@@ -171,17 +175,19 @@ impl SigningKey {
     pub fn is_signed_with_by_host(&self, crypto: &Crypto) -> bool {
         const MESSAGE: &[u8] = b"gatepass";
         let algorithm = self.algorithm().into();
-        self.sign_by_host(|key| crypto.try_sign(algorithm, key, MESSAGE)).is_some_and(|signature| {
+        let host = crypto.untried_signer(algorithm);
+        host.and_then(|host| self.sign_by_host(host, MESSAGE)).is_some_and(|signature| {
             let key = self.verifying_key();
             key.verify(&Crypto::module(), algorithm, MESSAGE, &signature)
         })
     }
 
-    fn sign_by_host(&self, host: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    fn sign_by_host(&self, host: &Rc<dyn HostCrypto>, signing_input: &[u8]) -> Option<Vec<u8>> {
+        let algorithm = self.algorithm().into();
         match &self.private {
-            PrivateKey::Es256(key) => key.sign_by_host(host),
-            PrivateKey::Rs256(key) => key.sign_by_host(host),
-            PrivateKey::EdDsa(_) => None,
+            PrivateKey::Es256(key) => key.sign_by_host(host, algorithm, signing_input),
+            PrivateKey::Rs256(key) => key.sign_by_host(host, algorithm, signing_input),
+            PrivateKey::EdDsa(key) => key.sign_by_host(host, algorithm, signing_input),
         }
     }
 }

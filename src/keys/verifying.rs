@@ -6,11 +6,12 @@ use serde_json::{Map, Value};
 
 use super::crypto::Crypto;
 use super::ecdsa::EcKey;
+use super::eddsa::EdKey;
 use super::error::KeyError;
 use super::hmac::HmacKey;
 use super::jwk::{Jwk, Origin};
 use super::rsa::RsaKey;
-use super::{Algorithm, AlgorithmSet, Family, eddsa};
+use super::{Algorithm, AlgorithmSet, Family};
 
 /// The most keys tried for one token: each costs a verification that the sender
 /// of the token does not pay for. Fewer, where a verification
@@ -36,7 +37,7 @@ pub(super) enum Material {
     P384(EcKey<p384::NistP384>),
     P521(EcKey<p521::NistP521>),
     Secp256k1(EcKey<k256::Secp256k1>),
-    Ed25519(ed25519_dalek::VerifyingKey),
+    Ed25519(EdKey),
 }
 
 impl VerifyingKey {
@@ -66,7 +67,7 @@ impl VerifyingKey {
             Family::P384 => (Material::P384(EcKey::from_jwk(jwk)?), wanted),
             Family::P521 => (Material::P521(EcKey::from_jwk(jwk)?), wanted),
             Family::Secp256k1 => (Material::Secp256k1(EcKey::from_jwk(jwk)?), wanted),
-            Family::Ed25519 => (Material::Ed25519(eddsa::verifying_key(jwk)?), wanted),
+            Family::Ed25519 => (Material::Ed25519(EdKey::from_jwk(jwk)?), wanted),
         };
         Ok(Self { id, algorithms, material })
     }
@@ -143,7 +144,7 @@ impl VerifyingKey {
             Material::P384(key) => key.verify(crypto, algorithm, signing_input, signature),
             Material::P521(key) => key.verify(crypto, algorithm, signing_input, signature),
             Material::Secp256k1(key) => key.verify(crypto, algorithm, signing_input, signature),
-            Material::Ed25519(key) => eddsa::verify(key, signing_input, signature),
+            Material::Ed25519(key) => key.verify(crypto, algorithm, signing_input, signature),
         }
     }
 }

@@ -5,11 +5,19 @@
 //! (source/extensions/common/wasm/ext/verify_signature.proto and sign.proto in
 //! Envoy), written and read here by hand.
 
+use std::rc::Rc;
+
 use super::abi;
-use crate::keys::{Hash, HostCrypto};
+use crate::keys::{Algorithm, AlgorithmSet, HostCrypto, HostSigningKey, HostVerifyingKey};
 
 /// Only for a host that is known to be Envoy: on another the calls may trap.
 pub(super) struct EnvoyCrypto;
+
+/// Envoy keeps no keys: each call says the key again, and the hash.
+struct EnvoyKey {
+    hash: &'static [u8],
+    der: Box<[u8]>,
+}
 
 /// What `verify_signature` answers to a good signature: `result` is true, and
 /// `error` empty.
@@ -20,8 +28,40 @@ const TRUE: &[u8] = &[0x08, 0x01];
 const BAD_SIGNATURE: &[u8] = b"Failed to verify";
 
 impl HostCrypto for EnvoyCrypto {
-    fn verify(&self, hash: Hash, key: &[u8], signature: &[u8], message: &[u8]) -> Option<bool> {
-        let fields = [(1, name(hash)), (2, key), (3, signature), (4, message)];
+    /// RSA with PKCS#1 v1.5, never PSS, and ECDSA on the curves of NIST.
+    fn verifies(&self) -> AlgorithmSet {
+        use Algorithm::{Es256, Es384, Es512, Rs256, Rs384, Rs512};
+        [Rs256, Rs384, Rs512, Es256, Es384, Es512].into_iter().collect()
+    }
+
+    fn signs(&self) -> AlgorithmSet {
+        [Algorithm::Rs256, Algorithm::Es256].into_iter().collect()
+    }
+
+    fn verifying_key(&self, algorithm: Algorithm, spki: &[u8]) -> Option<Rc<dyn HostVerifyingKey>> {
+        Some(Rc::new(EnvoyKey::new(algorithm, spki)?))
+    }
+
+    fn signing_key(&self, algorithm: Algorithm, pkcs8: &[u8]) -> Option<Rc<dyn HostSigningKey>> {
+        Some(Rc::new(EnvoyKey::new(algorithm, pkcs8)?))
+    }
+}
+
+impl EnvoyKey {
+    fn new(algorithm: Algorithm, der: &[u8]) -> Option<Self> {
+        let hash: &[u8] = match algorithm {
+            Algorithm::Rs256 | Algorithm::Es256 => b"sha256",
+            Algorithm::Rs384 | Algorithm::Es384 => b"sha384",
+            Algorithm::Rs512 | Algorithm::Es512 => b"sha512",
+            _ => return None,
+        };
+        Some(Self { hash, der: der.into() })
+    }
+}
+
+impl HostVerifyingKey for EnvoyKey {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Option<bool> {
+        let fields = [(1, self.hash), (2, &self.der), (3, signature), (4, message)];
         match call("verify_signature", &fields)?.as_slice() {
             TRUE => Some(true),
             // `result` is false, so it is left out; `error`, shorter than 128.
@@ -29,20 +69,14 @@ impl HostCrypto for EnvoyCrypto {
             _ => None,
         }
     }
+}
 
-    fn sign(&self, hash: Hash, key: &[u8], message: &[u8]) -> Option<Vec<u8>> {
-        let result = call("sign", &[(1, name(hash)), (2, key), (3, message)])?;
+impl HostSigningKey for EnvoyKey {
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let result = call("sign", &[(1, self.hash), (2, &self.der), (3, message)])?;
         let (length, signature) = length(result.strip_prefix(TRUE)?.strip_prefix(&[0x12])?)?;
         // Nothing after it: `error` is empty.
         (signature.len() == length).then(|| signature.to_vec())
-    }
-}
-
-const fn name(hash: Hash) -> &'static [u8] {
-    match hash {
-        Hash::Sha256 => b"sha256",
-        Hash::Sha384 => b"sha384",
-        Hash::Sha512 => b"sha512",
     }
 }
 

@@ -5,7 +5,9 @@
 //! (RUSTSEC-2023-0071), which is why the module never uses it; here nobody on
 //! the network can measure it.
 
-use gatepass::keys::{Hash, HostCrypto};
+use std::rc::Rc;
+
+use gatepass::keys::{Algorithm, AlgorithmSet, HostCrypto, HostSigningKey, HostVerifyingKey};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use rsa::pkcs1v15::Pkcs1v15Sign;
@@ -16,24 +18,50 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 /// RSA with PKCS#1 v1.5, as BoringSSL has it; the rest is the module's own.
 pub struct Boring;
 
+struct Key<K> {
+    algorithm: Algorithm,
+    key: K,
+}
+
 impl HostCrypto for Boring {
-    fn verify(&self, hash: Hash, key: &[u8], signature: &[u8], message: &[u8]) -> Option<bool> {
-        let key = RsaPublicKey::from_public_key_der(key).ok()?;
-        let (scheme, digest) = hashed(hash, message);
-        Some(key.verify(scheme, &digest, signature).is_ok())
+    fn verifies(&self) -> AlgorithmSet {
+        [Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512].into_iter().collect()
     }
 
-    fn sign(&self, hash: Hash, key: &[u8], message: &[u8]) -> Option<Vec<u8>> {
-        let key = RsaPrivateKey::from_pkcs8_der(key).ok()?;
-        let (scheme, digest) = hashed(hash, message);
-        key.sign_with_rng(&mut UnwrapErr(SysRng), scheme, &digest).ok()
+    fn signs(&self) -> AlgorithmSet {
+        Algorithm::Rs256.into()
+    }
+
+    fn verifying_key(&self, algorithm: Algorithm, spki: &[u8]) -> Option<Rc<dyn HostVerifyingKey>> {
+        let key = RsaPublicKey::from_public_key_der(spki).ok()?;
+        Some(Rc::new(Key { algorithm, key }))
+    }
+
+    fn signing_key(&self, algorithm: Algorithm, pkcs8: &[u8]) -> Option<Rc<dyn HostSigningKey>> {
+        let key = RsaPrivateKey::from_pkcs8_der(pkcs8).ok()?;
+        Some(Rc::new(Key { algorithm, key }))
     }
 }
 
-fn hashed(hash: Hash, message: &[u8]) -> (Pkcs1v15Sign, Vec<u8>) {
-    match hash {
-        Hash::Sha256 => (Pkcs1v15Sign::new::<Sha256>(), Sha256::digest(message).to_vec()),
-        Hash::Sha384 => (Pkcs1v15Sign::new::<Sha384>(), Sha384::digest(message).to_vec()),
-        Hash::Sha512 => (Pkcs1v15Sign::new::<Sha512>(), Sha512::digest(message).to_vec()),
+impl HostVerifyingKey for Key<RsaPublicKey> {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Option<bool> {
+        let (scheme, digest) = hashed(self.algorithm, message)?;
+        Some(self.key.verify(scheme, &digest, signature).is_ok())
     }
+}
+
+impl HostSigningKey for Key<RsaPrivateKey> {
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let (scheme, digest) = hashed(self.algorithm, message)?;
+        self.key.sign_with_rng(&mut UnwrapErr(SysRng), scheme, &digest).ok()
+    }
+}
+
+fn hashed(algorithm: Algorithm, message: &[u8]) -> Option<(Pkcs1v15Sign, Vec<u8>)> {
+    Some(match algorithm {
+        Algorithm::Rs256 => (Pkcs1v15Sign::new::<Sha256>(), Sha256::digest(message).to_vec()),
+        Algorithm::Rs384 => (Pkcs1v15Sign::new::<Sha384>(), Sha384::digest(message).to_vec()),
+        Algorithm::Rs512 => (Pkcs1v15Sign::new::<Sha512>(), Sha512::digest(message).to_vec()),
+        _ => return None,
+    })
 }
