@@ -5,8 +5,9 @@
 # envoy/envoy.yaml.
 PORT ?=
 
-# Of fuzzing, for each target, 60 unless given; of the soak, 1200.
-SECONDS ?=
+# How long each fuzz target runs, and how long the soak does.
+FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 1200
 
 help:
 	@echo 'make run      build the module, install Envoy and start the shop (PORT=18000 for other ports)'
@@ -18,8 +19,8 @@ help:
 	@echo 'make bench    measure it beside what else does the job (7 minutes; QUICK=1: 2 minutes;'
 	@echo '              ONLY=fleet: several proxies; ONLY=dearest: the dearest request)'
 	@echo 'make faults   measure what hostile clients and failing services cost (QUICK=1: a short run)'
-	@echo 'make soak     run all of that at once for 20 minutes (SECONDS=1200), and fail if anything does'
-	@echo 'make fuzz     look for inputs that break what must hold (SECONDS=60 for each target)'
+	@echo 'make soak     run all of that at once for 20 minutes (SOAK_SECONDS=1200), and fail if anything does'
+	@echo 'make fuzz     look for inputs that break what must hold (FUZZ_SECONDS=60 for each target)'
 	@echo 'make mutants  look for changes of the code that no test notices'
 	@echo 'make coverage say which lines the tests reach'
 	@echo 'make clean    remove everything built'
@@ -27,9 +28,9 @@ help:
 wasm:
 	@.ci/build-wasm
 
-# To install it: cargo install --locked --path . --features cli
+# To install it: cargo install --locked --path cli
 cli:
-	@cargo build --locked --release --features cli --bin gatepass
+	@cargo build --locked --release --package gatepass-cli
 
 oci: wasm
 	@.ci/oci
@@ -46,7 +47,7 @@ test:
 	@.ci/test
 
 fuzz:
-	@.ci/fuzz $(or $(SECONDS),60)
+	@.ci/fuzz $(FUZZ_SECONDS)
 
 mutants:
 	@.ci/mutants
@@ -62,7 +63,7 @@ faults: wasm
 
 soak: wasm
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && \
-	    SOAK=$(or $(SECONDS),1200) cargo bench --locked --profile dev --bench faults
+	    SOAK_SECONDS=$(SOAK_SECONDS) cargo bench --locked --profile dev --bench faults
 
 clean:
 	cargo clean

@@ -19,7 +19,7 @@
 //! Everything but [`proxy`] is sans-IO: time, environment, randomness and the
 //! replies of services are arguments, so each part runs natively in tests.
 //! [`config`] builds the domain's types and nothing of the domain knows it. The
-//! command in `src/bin/gatepass` asks the same [`gateway`], natively.
+//! command in `cli/` asks the same [`gateway`], natively.
 //!
 //! # What is kept, and what it depends on
 //!

@@ -167,7 +167,7 @@ fn prose(page: &str) -> Vec<&str> {
 
 #[test]
 fn links_lead_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_WORKSPACE_DIR"));
     let pages = [
         "README.md",
         "SECURITY.md",

@@ -2,7 +2,7 @@
 //! lacks, and exports what they call.
 #![allow(clippy::expect_used, clippy::panic, unsafe_code, reason = "test code may fail loudly")]
 
-#[path = "../src/bin/gatepass/capabilities.rs"]
+#[path = "../cli/src/capabilities.rs"]
 mod capabilities;
 mod host;
 

@@ -32,7 +32,7 @@ const ENVOY: [(&str, &str); 3] =
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 fn tree(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    Path::new(env!("CARGO_WORKSPACE_DIR")).join(path)
 }
 
 /// A directory of its own for a test.

@@ -58,7 +58,7 @@ fn requirements() -> BTreeMap<usize, Requirement<'static>> {
 }
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(env!("CARGO_WORKSPACE_DIR"))
 }
 
 /// The file that a test is in.

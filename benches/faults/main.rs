@@ -60,7 +60,8 @@ use std::time::Duration;
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let seconds = env::var("SOAK").ok().map(|text| text.parse().expect("SOAK is in seconds"));
+    let seconds =
+        env::var("SOAK_SECONDS").ok().map(|text| text.parse().expect("a number of seconds"));
     match seconds {
         Some(seconds) => runtime.block_on(soak::run(Duration::from_secs(seconds))),
         None => {

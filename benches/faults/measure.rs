@@ -28,7 +28,7 @@ pub async fn run(quick: bool) {
     let command = if quick { "make faults QUICK=1" } else { "make faults" };
     let document =
         format!("# Load with faults\n\n`{command}` on {}.\n\n{}", machine(), parts.join("\n"));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_WORKSPACE_DIR"));
     let path = root.join(if quick { "target/faults.md" } else { "benches/faults.md" });
     fs::write(&path, document).expect("the report can be written");
     println!("{:.0} s in all; results in {}", start.elapsed().as_secs_f64(), path.display());

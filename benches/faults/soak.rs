@@ -322,7 +322,7 @@ pub async fn run(time: Duration) -> ExitCode {
         served,
     };
     let (text, broken) = report.write();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/soak.md");
+    let path = Path::new(env!("CARGO_WORKSPACE_DIR")).join("target/soak.md");
     fs::write(&path, &text).expect("the report can be written");
     println!("{text}\nThis report is in {}", path.display());
     if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS }

@@ -304,7 +304,7 @@ async fn by_post(fleet: &Fleet, rounds: usize) -> (Vec<f64>, u64) {
 }
 
 fn publish(text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/operations/README.md");
+    let path = Path::new(env!("CARGO_WORKSPACE_DIR")).join("examples/operations/README.md");
     let readme = std::fs::read_to_string(&path).expect("the operator's page");
     let text = format!("On {}: {text}", report::machine());
     let published = report::splice(&readme, "fleet", &text).expect("the marks");

@@ -84,7 +84,7 @@ async fn run() {
     let effort = Effort { quick };
     let cpus = Cpus::of_this_machine();
     pin(&[cpus.client]);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_WORKSPACE_DIR"));
     let module = env::var_os("GATEPASS_WASM")
         .map_or_else(|| root.join("target/wasm32-wasip1/release/gatepass.wasm"), PathBuf::from);
     assert!(module.exists(), "{} is missing: run `make bench`", module.display());

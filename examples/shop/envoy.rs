@@ -20,7 +20,7 @@ const BUNDLED: &str = "envoy/envoy.yaml";
 
 /// Where Envoy runs: the configuration's paths are relative.
 pub fn directory() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(env!("CARGO_WORKSPACE_DIR"))
 }
 
 /// The bundled configuration, or a copy of it with other ports.

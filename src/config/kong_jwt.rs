@@ -8,10 +8,11 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::Value;
 
 use super::consumers::{Consumers, printable};
 use super::identity::MinterParts;
-use super::reader::Node;
+use super::reader::{Document, Node, Problems};
 use super::{header_name, token_name};
 use crate::bearer::HeaderSource;
 use crate::http::HeaderName;
@@ -295,8 +296,14 @@ pub fn credential(node: &Node<'_>, secret_is_base64: bool) -> Option<VerifyingKe
     }
 }
 
+/// Reads a credential by itself, an element of `jwt_secrets`: for programs that write
+/// configurations.
+pub fn check_credential(credential: &Value, secret_is_base64: bool) -> Result<(), Problems> {
+    Document::check(credential, |node| self::credential(node, secret_is_base64))
+}
+
 /// Kong takes either alphabet of base64, with or without padding.
-pub(crate) fn secret_bytes(secret: &str, is_base64: bool) -> Option<Vec<u8>> {
+fn secret_bytes(secret: &str, is_base64: bool) -> Option<Vec<u8>> {
     if !is_base64 {
         return Some(secret.as_bytes().to_vec());
     }

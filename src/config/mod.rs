@@ -6,15 +6,13 @@
 
 mod access;
 mod consumers;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod convert;
 mod crypto;
 mod identity;
 mod introspection;
 mod kong_jwt;
 mod protobuf;
 mod providers;
-mod reader;
+pub mod reader;
 mod revocation;
 mod rules;
 mod sealing;
@@ -25,8 +23,10 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use self::kong_jwt::PluginOptions;
+pub use self::kong_jwt::check_credential;
 use self::reader::{Document, Fields, Node};
 pub use self::reader::{Problem, ProblemKind, Problems};
+pub use self::rules::check_match;
 use crate::bearer::{HeaderSource, OriginPolicy, TokenSources};
 use crate::denial::{ErrorFormat, ErrorSettings, LoginRedirect};
 use crate::gateway::{Limits, Settings, SharedData};

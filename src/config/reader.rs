@@ -134,6 +134,20 @@ impl<'e> Document<'e> {
         self.problems.borrow_mut().push(problem);
     }
 
+    /// Reads a part of a configuration by itself, without an environment.
+    pub fn check<T>(
+        value: &Value,
+        read: impl FnOnce(&Node<'_>) -> Option<T>,
+    ) -> Result<(), Problems> {
+        let nothing = |_: &str| None;
+        let document = Document::new(&nothing);
+        let is_read = read(&document.root(value)).is_some();
+        match document.into_problems() {
+            problems if is_read && problems.is_empty() => Ok(()),
+            problems => Err(Problems(problems)),
+        }
+    }
+
     /// All problems noted.
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()

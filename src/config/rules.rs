@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use serde_json::Value;
+
 use super::access::claim_rules;
 use super::consumers::Consumers;
-use super::reader::Node;
+use super::reader::{Document, Node, Problems};
 use super::{header_name, providers};
 use crate::consumer::Consumer;
 use crate::http::Authority;
@@ -73,6 +75,11 @@ fn policy(node: &Node<'_>, policies: Option<&Policies>) -> Option<Rc<Requirement
             node.reject(format_args!("one of policies: {}", known.join(", ")))
         }
     }
+}
+
+/// Reads a `match` by itself: for programs that write configurations.
+pub fn check_match(matching: &Value) -> Result<(), Problems> {
+    Document::check(matching, matcher)
 }
 
 /// Reads what requests something is for.

@@ -277,7 +277,7 @@ fn warnings() {
 
 #[test]
 fn the_shipped_examples_are_valid() {
-    let root = env!("CARGO_MANIFEST_DIR");
+    let root = env!("CARGO_WORKSPACE_DIR");
     let desk = Desk::new();
     for name in [
         "envoy/envoy.yaml",

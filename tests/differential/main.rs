@@ -112,7 +112,7 @@ fn python() -> PathBuf {
     if let Some(python) = env::var_os("JOSE_PYTHON") {
         return python.into();
     }
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let root = PathBuf::from(env!("CARGO_WORKSPACE_DIR"));
     let script = fs::read_to_string(root.join(".ci/install-jwcrypto")).unwrap();
     let version = script.lines().find_map(|line| line.strip_prefix("version=")).unwrap();
     let python = root.join(format!("target/jwcrypto-{version}/bin/python"));
@@ -122,7 +122,7 @@ fn python() -> PathBuf {
 }
 
 fn jwcrypto_accepts(cases: &[Case]) -> Vec<bool> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/jwcrypto_verdicts.py");
+    let script = concat!(env!("CARGO_WORKSPACE_DIR"), "/tests/differential/jwcrypto_verdicts.py");
     let mut child = Command::new(python())
         .arg(script)
         .stdin(Stdio::piped())

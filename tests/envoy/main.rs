@@ -24,7 +24,6 @@ mod access;
 mod browsers;
 mod chains;
 mod denials;
-mod explained;
 #[allow(dead_code, reason = "shared with tests/faults")]
 mod gateway;
 mod grpc_filters;

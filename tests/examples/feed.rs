@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use gatepass::revocation::Entry;
 
-const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/revocation-feed");
+const DIRECTORY: &str = concat!(env!("CARGO_WORKSPACE_DIR"), "/examples/revocation-feed");
 
 fn schema() -> jsonschema::Validator {
     let schema: Value =

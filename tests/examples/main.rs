@@ -29,7 +29,7 @@ const SIGNING_KEY: &str = r#"{"kty":"EC","crv":"P-256",
 
 /// A file of the project.
 fn read(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let path = Path::new(env!("CARGO_WORKSPACE_DIR")).join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

@@ -152,9 +152,9 @@ fn kubernetes() {
 /// is so, and its one layer holds the module under the name that they look for.
 #[test]
 fn oci_image() {
-    let layout = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/oci");
+    let layout = std::path::Path::new(env!("CARGO_WORKSPACE_DIR")).join("target/oci");
     let script = std::process::Command::new(".ci/oci")
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(env!("CARGO_WORKSPACE_DIR"))
         .output()
         .expect("bash runs");
     assert!(script.status.success(), "{}", String::from_utf8_lossy(&script.stderr));
@@ -188,7 +188,7 @@ fn oci_image() {
     // The header of a tar entry, and what follows it.
     assert!(unpacked.starts_with(b"plugin.wasm\0"));
     let module = std::fs::read(
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        std::path::Path::new(env!("CARGO_WORKSPACE_DIR"))
             .join("target/wasm32-wasip1/release/gatepass.wasm"),
     );
     assert_eq!(unpacked.get(512..512 + module.as_ref().unwrap().len()), Some(&module.unwrap()[..]));

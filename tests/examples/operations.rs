@@ -21,7 +21,7 @@ fn promtool() -> Command {
             .map(|directory| directory.join("promtool"))
             .find(|path| path.exists());
         let path = on_path.unwrap_or_else(|| {
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("target/promtool/promtool")
+            Path::new(env!("CARGO_WORKSPACE_DIR")).join("target/promtool/promtool")
         });
         let hint = "run `make test`, or `.ci/install-promtool` before `cargo test`";
         assert!(path.exists(), "no promtool: {hint}");
@@ -29,7 +29,7 @@ fn promtool() -> Command {
     };
     let path = env::var_os("PROMTOOL").map_or_else(installed, PathBuf::from);
     let mut command = Command::new(path);
-    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/operations"));
+    command.current_dir(Path::new(env!("CARGO_WORKSPACE_DIR")).join("examples/operations"));
     command
 }
 

@@ -48,7 +48,7 @@ fn run(target: &Target, input: &[u8]) {
 }
 
 fn seeds(name: &str) -> Vec<Vec<u8>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(name);
+    let directory = Path::new(env!("CARGO_WORKSPACE_DIR")).join("tests/fuzz/corpus").join(name);
     let files = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{name}: {error}"));
     let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     paths.sort();

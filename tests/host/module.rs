@@ -21,7 +21,7 @@ use super::wasi;
 pub fn built_module() -> Result<Vec<u8>, String> {
     let target = || {
         let set = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-        set.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"))
+        set.unwrap_or_else(|| PathBuf::from(env!("CARGO_WORKSPACE_DIR")).join("target"))
     };
     let path = std::env::var_os("GATEPASS_WASM")
         .map(PathBuf::from)

@@ -1,7 +1,7 @@
 //! A kong.yml becomes a configuration, and its consumers get through with the
 //! tokens they have.
 
-use gatepass::config::convert::{Converted, from_kong};
+use gatepass_cli::convert::{Converted, from_kong};
 use serde_json::{Value, json};
 
 use crate::keys::{ASYMMETRIC, SECRET_32, SECRET_64, public_pem, token_of};

@@ -1,8 +1,8 @@
 //! What a kong.yml protects in ways that are easily overlooked, stays protected.
 
-use gatepass::config::convert::{ConvertError, from_kong};
 use gatepass::gateway::Step;
 use gatepass::verdict::Verdict;
+use gatepass_cli::convert::{ConvertError, from_kong};
 use serde_json::Value;
 
 use crate::keys::SECRET_32;

@@ -7,9 +7,9 @@ mod kong;
 
 use std::collections::HashMap;
 
-use gatepass::config::convert::{ConvertError, Converted, from_kong};
 use gatepass::gateway::Step;
 use gatepass::verdict::Verdict;
+use gatepass_cli::convert::{ConvertError, Converted, from_kong};
 use serde_json::{Value, json};
 
 use self::kong::{Kong, Request, Token};

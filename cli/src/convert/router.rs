@@ -4,13 +4,12 @@
 //!
 //! Where something is not certain, two routes are taken to share requests.
 
-use super::super::reader::Document;
-use super::super::rules;
+use gatepass::config::check_match;
+use gatepass::http::percent_decode;
+use serde_json::{Map, Value, json};
+
 use super::kong::Route;
 use super::plugins::Need;
-use crate::http::percent_decode;
-
-use serde_json::{Map, Value, json};
 
 /// One path of a route, or a route without paths: Kong ranks each by itself.
 pub(super) struct Entry<'k> {
@@ -81,9 +80,7 @@ impl<'k> Entry<'k> {
         }
         let matching = Value::Object(matching);
         // What the reader of rules refuses, no rule can have.
-        let nothing = |_: &str| None;
-        let document = Document::new(&nothing);
-        rules::matcher(&document.root(&matching)).is_some().then_some(matching)
+        check_match(&matching).is_ok().then_some(matching)
     }
 
     fn extent(&self) -> Extent {

@@ -2,7 +2,7 @@
 //! keys and tokens, with the code that decides in the filter.
 //!
 //! Everything it needs from the machine (files, clock, environment, randomness)
-//! comes through [`outside`]. A command gives an [`Output`]; nothing is printed
+//! comes through `outside`. A command gives an `Output`; nothing is printed
 //! on the way. Secrets and public tokens are printed only where that is what
 //! was asked for: by `keygen`, `mint` and `--show-tokens`.
 
@@ -11,7 +11,7 @@ mod callouts;
 mod capabilities;
 mod check;
 mod configuration;
-mod convert;
+pub mod convert;
 mod document;
 mod envoy;
 mod explain;
@@ -74,7 +74,8 @@ impl Output {
     }
 }
 
-fn main() -> ExitCode {
+/// The command, from the arguments of the process to its exit status.
+pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let output = run(&arguments.command).unwrap_or_else(|failure| {
         let notes = format!("gatepass: {failure}\n");
@@ -97,7 +98,7 @@ fn run(command: &Command) -> Result<Output, Failure> {
         Command::Mint(arguments) => mint::run(arguments),
         Command::Keygen(arguments) => keygen::run(arguments),
         Command::Jwks(arguments) => keygen::jwks(arguments),
-        Command::Convert(arguments) => convert::run(arguments),
+        Command::Convert(arguments) => convert::command::run(arguments),
         Command::Schema => schema::run(),
         Command::Completions { shell } => Ok(shell::completions(*shell)),
         Command::Man { directory } => shell::manual(directory.as_deref()),

@@ -7,13 +7,13 @@
 
 use std::collections::BTreeSet;
 
+use gatepass::http::is_unambiguous;
 use serde_json::{Map, Value, json};
 
 use super::kong::{Kong, Route};
 use super::plugins::{Access, Applied, Jwt, Lookup, Need, is_harmless};
 use super::router::Entry;
 use super::{Anonymous, Notes, PROVIDER};
-use crate::http::is_unambiguous;
 
 /// A group that a rule asks for and forbids, so that nobody passes.
 const NOBODY: &str = "closed-by-convert";

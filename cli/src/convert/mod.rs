@@ -2,8 +2,9 @@
 //!
 //! Nothing becomes more open than Kong has it. What is not understood is refused
 //! with its place; what cannot be carried over is left out where that closes, and
-//! told in a note. Not part of the module, which never sees a kong.yml.
+//! told in a note.
 
+pub(crate) mod command;
 mod consumers;
 mod fields;
 mod file;
@@ -15,11 +16,12 @@ mod routes;
 
 use std::fmt;
 
+use gatepass::config::Problems;
+use gatepass::config::reader::Document;
 use serde_json::{Map, Value, json};
 
 use self::kong::Kong;
 use self::plugins::{Applied, Jwt, Need};
-use super::reader::{Document, Problems};
 
 /// The configuration, and what a person should read before using it.
 #[derive(Debug)]

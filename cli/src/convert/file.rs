@@ -4,10 +4,9 @@
 //! What they read in another way than the next YAML parser, or in two ways, is
 //! refused: a key that comes twice, a tag, a number that is none.
 
+use gatepass::config::Problem;
 use serde_json::{Map, Value};
 use serde_norway::Value as Yaml;
-
-use super::super::reader::Problem;
 
 /// Reads the text, as far as YAML goes; an error says why it cannot be read.
 pub(super) fn parse(text: &str) -> Result<Value, String> {

@@ -1,14 +1,13 @@
 //! Consumers with their credentials and groups.
 
+use gatepass::config::check_credential;
+use gatepass::http::header_text;
 use serde_json::{Map, Value, json};
 
-use super::super::kong_jwt;
-use super::super::reader::Document;
 use super::kong::{Consumer, Kong};
 use super::placeholder::{environment, is_secret, is_template};
 use super::plugins::{Settings, is_harmless};
 use super::{ConvertError, ISSUER, Notes};
-use crate::http::header_text;
 
 /// The entries, each with what is its own.
 pub(super) fn entries(
@@ -132,15 +131,11 @@ fn credential(secret: &Value, is_base64: bool, place: &str, notes: &mut Notes) -
         // against the other fields when the filter starts.
         *member = "0".repeat(86).into();
     }
-    let nothing = |_: &str| None;
-    let document = Document::new(&nothing);
-    let is_read = kong_jwt::credential(&document.root(&sample), is_base64).is_some();
-    let problems = document.into_problems();
+    let problems = check_credential(&sample, is_base64).err().map_or_else(Vec::new, |it| it.0);
     // Only that a made-up value is no public key, says nothing.
     let is_made_up = |path: &str| !is_here && path.ends_with(field);
     match problems.iter().find(|problem| !is_made_up(&problem.path)) {
-        None if is_read || !is_here => Some(credential),
-        None => None,
+        None => Some(credential),
         Some(problem) => leave_out(&problem.found),
     }
 }

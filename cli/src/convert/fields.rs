@@ -1,8 +1,8 @@
 //! The fields that entities have besides those that decide.
 
+use gatepass::config::reader::Node;
 use serde_json::Value;
 
-use super::super::reader::Node;
 use super::plugins;
 
 pub(super) const OF_SERVICES: [&str; 19] = [

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::Output;
 use crate::failure::Failure;
 
-const METADATA: &str = include_str!("../../../kong/gatepass.meta.json");
-const README: &str = include_str!("../../../README.md");
+const METADATA: &str = include_str!("../../kong/gatepass.meta.json");
+const README: &str = include_str!("../../README.md");
 
 /// `schema`.
 pub fn run() -> Result<Output, Failure> {

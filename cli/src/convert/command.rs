@@ -3,9 +3,9 @@
 use std::fmt;
 
 use gatepass::config;
-use gatepass::config::convert::{ConvertError, Converted, from_kong};
 use serde_json::{Value, json};
 
+use super::{ConvertError, Converted, from_kong};
 use crate::arguments::Convert;
 use crate::document::Unreadable;
 use crate::failure::Failure;

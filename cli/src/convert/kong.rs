@@ -4,9 +4,9 @@
 //! A field that is not known may be a condition or make a plugin stricter, so
 //! the file is refused with the place of the field.
 
+use gatepass::config::reader::Node;
 use serde_json::Value;
 
-use super::super::reader::Node;
 use super::fields::{
     OF_CONSUMERS, OF_PLUGINS, OF_ROUTES, OF_SERVICES, OTHER_ENTITIES, info, no_decisions,
 };

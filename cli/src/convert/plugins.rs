@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
+use gatepass::config::reader::Node;
 use serde_json::{Map, Value, json};
 
-use super::super::reader::Node;
 use super::kong::{Kong, Plugin, Route, plain};
 use super::placeholder::is_template;
 

@@ -4,6 +4,33 @@
 //! Each configuration has a filter chain of its own in one Envoy. `make test`
 //! takes the same seeds each time; `GATEPASS_FUZZ_SECONDS`, as `make fuzz` sets
 //! it, new ones, and `GATEPASS_FUZZ_SEED` those from one on.
+//!
+//! Needs `make wasm` and the Envoy of `.ci/install-envoy`, as `make test` does.
+
+// What fails here fails a test; clippy sees that in test functions only.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test may fail"
+)]
+
+#[allow(dead_code, reason = "shared with tests/envoy")]
+#[path = "../envoy/chains.rs"]
+mod chains;
+#[allow(dead_code, reason = "shared with tests/envoy")]
+#[path = "../envoy/gateway.rs"]
+mod gateway;
+#[path = "../../examples/shop/stack.rs"]
+mod stack;
+#[allow(dead_code, reason = "shared with tests/envoy")]
+#[path = "../envoy/wire.rs"]
+mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +40,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::chains::{self, gatepass, send};
+use crate::chains::{gatepass, send};
 use crate::wire::{Answer, Request};
 
 /// How many requests each configuration gets.
@@ -209,9 +236,7 @@ impl Sent {
 
     /// What `explain` says of it.
     fn explained(&self, file: &Path) -> Value {
-        let command =
-            option_env!("CARGO_BIN_EXE_gatepass").unwrap_or_else(|| panic!("needs --features cli"));
-        let mut run = Command::new(command);
+        let mut run = Command::new(env!("CARGO_BIN_EXE_gatepass"));
         run.args(["explain", "--no-env", "--json", "-X", &self.method, "--path", &self.target]);
         run.args(["--authority", &self.host]).arg("-c").arg(file);
         for (name, value) in &self.fields {
