@@ -13,8 +13,8 @@ impl Metrics {
     /// Defines every series. One that the host does not take is not counted.
     pub(super) fn define(host: Host, series: &[Series]) -> Self {
         let mut metrics: Vec<Option<Metric>> = Vec::with_capacity(series.len());
-        for Series { kind, name } in series {
-            let metric = host.define(*kind, name);
+        for series in series {
+            let metric = define(host, series);
             // Two names with one hash: counting both would mix them up, and trap
             // where they are of two kinds.
             let is_taken =
@@ -31,5 +31,82 @@ impl Metrics {
                 self.host.measure(*metric, *amount);
             }
         }
+    }
+}
+
+/// Defines one series, if the host takes it.
+pub(super) fn define(host: Host, series: &Series) -> Option<Metric> {
+    host.define(series.kind, &flattened(series))
+}
+
+/// A name with `.label.value` for each label, which is how both hosts' operators
+/// get labels of them: proxy-wasm has none. With a value of the longest kind it
+/// stays below 200 bytes.
+fn flattened(series: &Series) -> String {
+    let mut name = series.name.to_owned();
+    for (label, value) in &series.labels {
+        for part in [label, value.as_str()] {
+            name.push('.');
+            name.push_str(part);
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::callout::{Scheme, Service};
+    use crate::denial::Code;
+    use crate::keys::AlgorithmSet;
+    use crate::metrics::{Tally, denials};
+    use crate::time::Span;
+    use crate::verdict::Mode;
+
+    #[test]
+    fn names_are_what_operators_relabel() {
+        let service = |name: &str| {
+            Rc::new(Service {
+                name: name.to_owned(),
+                upstream: name.to_owned(),
+                authority: name.to_owned(),
+                scheme: Scheme::Http,
+                timeout: Span::from_secs(1),
+            })
+        };
+        let services = [service("us.ers"), service(&"long".repeat(100))];
+        let tally =
+            Tally::new(Mode::Shadow, services.iter(), ["shop"].into_iter(), AlgorithmSet::EMPTY);
+        let names: Vec<_> = tally.series().iter().map(flattened).collect();
+        for (position, name) in names.iter().enumerate() {
+            assert!(!names[..position].contains(name), "{name}");
+            assert!(name.len() <= 200, "{name}");
+            let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+            assert!(name.bytes().all(is_plain), "{name}");
+            // Each label is followed by its value.
+            assert_eq!(name.split('.').count() % 2, 1, "{name}");
+        }
+        for expected in [
+            "gatepass_requests_total.outcome.allowed.code.none",
+            "gatepass_requests_total.outcome.denied.code.token_missing",
+            "gatepass_requests_total.outcome.shadow.code.token_missing",
+            "gatepass_cache_hits_total.cache.token",
+            "gatepass_cache_misses_total.cache.introspection",
+            "gatepass_cache_stale_total.cache.user_info",
+            "gatepass_cache_evictions_total.cache.token",
+            "gatepass_minted_total",
+            "gatepass_fetches_total.service.us_ers.result.4xx",
+            "gatepass_callout_milliseconds.service.us_ers",
+            "gatepass_jwks_age_seconds.provider.shop",
+            "gatepass_crypto_host.algorithm.RS256",
+        ] {
+            assert!(names.iter().any(|name| name == expected), "{expected}");
+        }
+        assert_eq!(
+            flattened(&denials(Code::TokenMissing)),
+            "gatepass_requests_total.outcome.denied.code.token_missing"
+        );
     }
 }

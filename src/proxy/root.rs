@@ -40,7 +40,7 @@ impl Root {
             Err(problems) => {
                 problems.iter().for_each(|line| log::error!("{line}"));
                 let denials = metrics::denials(Denial::ConfigurationInvalid.code());
-                let denials = host.define(denials.kind, &denials.name);
+                let denials = super::metrics::define(host, &denials);
                 self.plugin.replace(Plugin::Closed(host, denials));
                 !host.fails_closed_unconfigured()
             }

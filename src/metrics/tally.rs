@@ -1,76 +1,14 @@
-//! What operators count: requests and how they ended, caches, callouts, keys.
-//!
-//! The core counts in plain memory; the adapter defines every series once and
-//! hands on what has gathered at each tick. So counting costs a request no call
-//! of the host, and no more than 100 ms of it are lost with a VM.
-//!
-//! The number of series is bounded: labels are codes, words of this module, and
-//! names from the configuration, of which the first [`MAX_NAMED`] count by
-//! themselves and the others together. Nothing a client sends becomes a label.
+//! The counts themselves.
 
-use std::fmt::Write as _;
 use std::rc::Rc;
 
+use super::series::{Kind, NameLabels, OTHERS, REQUESTS, Reading, Series};
+use super::{Cache, CacheUse, Ending};
 use crate::callout::{CalloutFailure, CalloutReply, Service};
 use crate::denial::Code;
 use crate::keys::{Algorithm, AlgorithmSet};
 use crate::time::{Span, UnixTime};
 use crate::verdict::Mode;
-
-/// How many services, and how many providers, have series of their own. A host
-/// has a fixed memory for metrics, and some trap when it is full.
-pub const MAX_NAMED: usize = 64;
-
-/// The name under which those beyond [`MAX_NAMED`] are counted together.
-const OTHERS: &str = "others";
-
-/// The longest part of a name that becomes a label.
-const MAX_LABEL: usize = 64;
-
-/// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Forwarded with an identity.
-    Allowed,
-    /// Forwarded as the anonymous consumer.
-    Anonymous,
-    /// Forwarded without identity, by a rule or as a CORS preflight.
-    Bypassed,
-    /// Answered with the gateway's key set.
-    Jwks,
-    /// Answered by the endpoint that takes revocations, other than by a denial.
-    Revocation,
-    /// Answered with what a login's service said, or refused before it was asked.
-    Login,
-    /// Denied.
-    Denied(Code),
-    /// Forwarded without identity, since the mode is shadow; else denied.
-    Shadow(Code),
-}
-
-/// The caches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cache {
-    /// Verified tokens.
-    Token,
-    /// Answers about users.
-    UserInfo,
-    /// What was decided on reference tokens.
-    Introspection,
-}
-
-/// What a cache was good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheUse {
-    /// It had what was asked for.
-    Hit,
-    /// It had not, or no longer.
-    Miss,
-    /// It had it, no longer current, and it served all the same.
-    Stale,
-    /// It forgot something that was current, for want of room.
-    Eviction,
-}
 
 /// A number that only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,83 +20,23 @@ enum Counter {
     Callouts(usize, &'static str),
 }
 
-/// What kind of series it is, for the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// To be increased only.
-    Counter,
-    /// To be set only.
-    Gauge,
-    /// To be given single values only.
-    Histogram,
-}
-
-/// One series: what the host is to define.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Series {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its name, with `.label.value` for each label, at most 200 bytes of
-    /// letters, digits, `.`, `_` and `-`.
-    pub name: String,
-}
-
-/// Something for the host: the position of a series, and an amount to add, a
-/// value to set or one to record.
-pub type Reading = (usize, u64);
-
 /// The counts since the last [`Tally::take`].
 #[derive(Debug)]
 pub struct Tally {
     counters: Vec<(Counter, u64)>,
-    services: Labels,
+    services: NameLabels,
     /// Milliseconds that callouts took, by position of the service.
     callouts: Vec<(usize, u64)>,
-    providers: Labels,
-    /// What a gauge says, and whether the host knows.
-    gauges: Vec<(String, u64, bool)>,
+    providers: NameLabels,
+    gauges: Vec<Gauge>,
 }
 
-/// Names from the configuration, as labels: each name with the position of its
-/// label, which it may share.
-#[derive(Debug, Default)]
-struct Labels {
-    names: Vec<(String, usize)>,
-    labels: Vec<String>,
-}
-
-impl Labels {
-    fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        let mut all = Self::default();
-        for name in names {
-            let own = if all.labels.len() < MAX_NAMED { label(name) } else { OTHERS.to_owned() };
-            let known = all.labels.iter().position(|other| *other == own);
-            let position = known.unwrap_or(all.labels.len());
-            if known.is_none() {
-                all.labels.push(own);
-            }
-            all.names.push((name.to_owned(), position));
-        }
-        all
-    }
-
-    fn position(&self, name: &str) -> Option<usize> {
-        self.names.iter().find(|(known, _)| known == name).map(|(_, position)| *position)
-    }
-}
-
-/// A name in the characters that every host and label pattern takes: a dot
-/// would begin another label.
-fn label(name: &str) -> String {
-    let plain = |char: char| if char.is_ascii_alphanumeric() || char == '-' { char } else { '_' };
-    name.chars().take(MAX_LABEL).map(plain).collect()
-}
-
-const REQUESTS: &str = "gatepass_requests_total";
-
-/// The series of a denial, for a filter that has no gateway.
-pub fn denials(code: Code) -> Series {
-    Series { kind: Kind::Counter, name: format!("{REQUESTS}.outcome.denied.code.{code}") }
+/// What one gauge says, and whether the host knows.
+#[derive(Debug)]
+struct Gauge {
+    series: Series,
+    value: u64,
+    is_told: bool,
 }
 
 /// What can come of a callout, see [`result`].
@@ -207,7 +85,7 @@ impl Tally {
         counters.extend([Hit, Miss, Eviction].map(|it| Counter::Cache(Cache::Introspection, it)));
         counters.extend([Hit, Miss, Stale, Eviction].map(|it| Counter::Cache(Cache::UserInfo, it)));
         counters.push(Counter::Minted);
-        let services = Labels::new(services.map(|service| service.name.as_str()));
+        let services = NameLabels::new(services.map(|service| service.name.as_str()));
         for position in 0..services.labels.len() {
             counters.extend(RESULTS.map(|result| Counter::Callouts(position, result)));
         }
@@ -216,13 +94,19 @@ impl Tally {
         if mode == Mode::Shadow {
             counters.extend(codes().map(|code| Counter::Requests(Ending::Shadow(code))));
         }
-        let providers = Labels::new(providers);
-        let age = |label| (format!("gatepass_jwks_age_seconds.provider.{label}"), 0, true);
-        let mut gauges: Vec<_> = providers.labels.iter().map(age).collect();
-        gauges.extend(Algorithm::ALL.into_iter().map(|algorithm| {
-            let name = format!("gatepass_crypto_host.algorithm.{algorithm}");
-            (name, by_host.contains(algorithm).into(), false)
-        }));
+        let providers = NameLabels::new(providers);
+        let gauge = |name, label, value: &str| Series::new(Kind::Gauge, name, [(label, value)]);
+        let ages = providers.labels.iter().map(|provider| Gauge {
+            series: gauge("gatepass_jwks_age_seconds", "provider", provider),
+            value: 0,
+            is_told: true,
+        });
+        let algorithms = Algorithm::ALL.into_iter().map(|algorithm| Gauge {
+            series: gauge("gatepass_crypto_host", "algorithm", algorithm.name()),
+            value: by_host.contains(algorithm).into(),
+            is_told: false,
+        });
+        let gauges = ages.chain(algorithms).collect();
         Self {
             counters: counters.into_iter().map(|counter| (counter, 0)).collect(),
             services,
@@ -234,21 +118,17 @@ impl Tally {
 
     /// Every series, in the order of their positions.
     pub fn series(&self) -> Vec<Series> {
-        let series = |kind, name| Series { kind, name };
-        let counters = self.counters.iter().map(|(counter, _)| self.name(*counter));
-        let callout = |label| format!("gatepass_callout_milliseconds.service.{label}");
-        let callouts = self.services.labels.iter().map(callout);
-        let gauges = self.gauges.iter().map(|(name, ..)| name.clone());
-        counters
-            .map(|name| series(Kind::Counter, name))
-            .chain(callouts.map(|name| series(Kind::Histogram, name)))
-            .chain(gauges.map(|name| series(Kind::Gauge, name)))
-            .collect()
+        let counters = self.counters.iter().map(|(counter, _)| self.counter(*counter));
+        let callouts = self.services.labels.iter().map(|service| {
+            let name = "gatepass_callout_milliseconds";
+            Series::new(Kind::Histogram, name, [("service", service)])
+        });
+        let gauges = self.gauges.iter().map(|gauge| gauge.series.clone());
+        counters.chain(callouts).chain(gauges).collect()
     }
 
-    fn name(&self, counter: Counter) -> String {
-        let mut name = String::new();
-        let written = match counter {
+    fn counter(&self, counter: Counter) -> Series {
+        match counter {
             Counter::Requests(ending) => {
                 let (outcome, code) = match ending {
                     Ending::Allowed => ("allowed", "none"),
@@ -260,7 +140,7 @@ impl Tally {
                     Ending::Denied(code) => ("denied", code.name()),
                     Ending::Shadow(code) => ("shadow", code.name()),
                 };
-                write!(name, "{REQUESTS}.outcome.{outcome}.code.{code}")
+                Series::new(Kind::Counter, REQUESTS, [("outcome", outcome), ("code", code)])
             }
             Counter::Cache(cache, used) => {
                 let cache = match cache {
@@ -268,23 +148,21 @@ impl Tally {
                     Cache::UserInfo => "user_info",
                     Cache::Introspection => "introspection",
                 };
-                let what = match used {
-                    CacheUse::Hit => "hits",
-                    CacheUse::Miss => "misses",
-                    CacheUse::Stale => "stale",
-                    CacheUse::Eviction => "evictions",
+                let name = match used {
+                    CacheUse::Hit => "gatepass_cache_hits_total",
+                    CacheUse::Miss => "gatepass_cache_misses_total",
+                    CacheUse::Stale => "gatepass_cache_stale_total",
+                    CacheUse::Eviction => "gatepass_cache_evictions_total",
                 };
-                write!(name, "gatepass_cache_{what}_total.cache.{cache}")
+                Series::new(Kind::Counter, name, [("cache", cache)])
             }
-            Counter::Minted => write!(name, "gatepass_minted_total"),
+            Counter::Minted => Series::new(Kind::Counter, "gatepass_minted_total", []),
             Counter::Callouts(position, result) => {
                 let service = self.services.labels.get(position).map_or(OTHERS, String::as_str);
-                write!(name, "gatepass_fetches_total.service.{service}.result.{result}")
+                let labels = [("service", service), ("result", result)];
+                Series::new(Kind::Counter, "gatepass_fetches_total", labels)
             }
-        };
-        // Writing to a String cannot fail.
-        let _ = written;
-        name
+        }
     }
 
     /// A request ended.
@@ -325,9 +203,9 @@ impl Tally {
     pub fn keys_age(&mut self, provider: &str, age: Span) {
         let Some(position) = self.providers.position(provider) else { return };
         let seconds = u64::try_from(age.as_secs()).unwrap_or(0);
-        if let Some((_, value, told)) = self.gauges.get_mut(position) {
-            *told &= *value == seconds;
-            *value = seconds;
+        if let Some(gauge) = self.gauges.get_mut(position) {
+            gauge.is_told &= gauge.value == seconds;
+            gauge.value = seconds;
         }
     }
 
@@ -335,8 +213,8 @@ impl Tally {
     /// the host keeps a gauge for as long as it runs.
     pub fn retire(&mut self) {
         for label in 0..self.providers.labels.len() {
-            if let Some((_, value, told)) = self.gauges.get_mut(label) {
-                (*value, *told) = (0, false);
+            if let Some(gauge) = self.gauges.get_mut(label) {
+                (gauge.value, gauge.is_told) = (0, false);
             }
         }
     }
@@ -359,9 +237,9 @@ impl Tally {
         let callouts = self.callouts.drain(..);
         readings.extend(callouts.map(|(service, took)| (start.saturating_add(service), took)));
         let start = start.saturating_add(self.services.labels.len());
-        for (position, (_, value, told)) in self.gauges.iter_mut().enumerate() {
-            if !std::mem::replace(told, true) {
-                readings.push((start.saturating_add(position), *value));
+        for (position, gauge) in self.gauges.iter_mut().enumerate() {
+            if !std::mem::replace(&mut gauge.is_told, true) {
+                readings.push((start.saturating_add(position), gauge.value));
             }
         }
         readings
@@ -372,6 +250,7 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::callout::{Answer, Scheme};
+    use crate::metrics::series::MAX_LABEL;
 
     fn service(name: &str) -> Rc<Service> {
         Rc::new(Service {
@@ -387,10 +266,17 @@ mod tests {
         Tally::new(mode, services.iter(), providers.iter().copied(), AlgorithmSet::EMPTY)
     }
 
+    /// As Prometheus writes it.
+    fn text(series: &Series) -> String {
+        let label = |(label, value): &(&str, String)| format!("{label}={value}");
+        let labels: Vec<_> = series.labels.iter().map(label).collect();
+        format!("{}{{{}}}", series.name, labels.join(","))
+    }
+
     /// What [`Tally::take`] gives, by name; the gauges of the start aside.
     fn taken(tally: &mut Tally) -> Vec<(String, u64)> {
         let series = tally.series();
-        let named = tally.take().into_iter().map(|(at, value)| (series[at].name.clone(), value));
+        let named = tally.take().into_iter().map(|(at, value)| (text(&series[at]), value));
         named.filter(|(name, _)| !name.starts_with("gatepass_crypto_host")).collect()
     }
 
@@ -415,21 +301,21 @@ mod tests {
         tally.called(&users, &failed, now, sent);
         tally.keys_age("shop", Span::from_secs(7));
         let expected = [
-            ("gatepass_requests_total.outcome.allowed.code.none", 2),
-            ("gatepass_cache_evictions_total.cache.token", 3),
-            ("gatepass_fetches_total.service.users.result.4xx", 1),
-            ("gatepass_fetches_total.service.users.result.no_reply", 1),
-            ("gatepass_requests_total.outcome.denied.code.token_missing", 1),
-            ("gatepass_callout_milliseconds.service.users", 12),
-            ("gatepass_callout_milliseconds.service.users", 0),
-            ("gatepass_jwks_age_seconds.provider.shop", 7),
+            ("gatepass_requests_total{outcome=allowed,code=none}", 2),
+            ("gatepass_cache_evictions_total{cache=token}", 3),
+            ("gatepass_fetches_total{service=users,result=4xx}", 1),
+            ("gatepass_fetches_total{service=users,result=no_reply}", 1),
+            ("gatepass_requests_total{outcome=denied,code=token_missing}", 1),
+            ("gatepass_callout_milliseconds{service=users}", 12),
+            ("gatepass_callout_milliseconds{service=users}", 0),
+            ("gatepass_jwks_age_seconds{provider=shop}", 7),
         ];
         assert_eq!(taken(&mut tally), expected.map(|(name, value)| (name.to_owned(), value)));
         assert_eq!(taken(&mut tally), []);
         tally.keys_age("shop", Span::from_secs(7));
         assert_eq!(taken(&mut tally), [], "a gauge that did not move");
         tally.retire();
-        let age = "gatepass_jwks_age_seconds.provider.shop".to_owned();
+        let age = "gatepass_jwks_age_seconds{provider=shop}".to_owned();
         assert_eq!(taken(&mut tally), [(age, 0)], "nobody is to be paged for it");
     }
 
@@ -443,23 +329,23 @@ mod tests {
             let mut tally = tally(Mode::Shadow, services, &providers);
             let series = tally.series();
             assert!(series.len() < 1000, "{}", series.len());
-            for (position, Series { name, .. }) in series.iter().enumerate() {
-                assert!(!series[..position].iter().any(|other| other.name == *name), "{name}");
-                assert!(name.len() <= 200, "{name}");
-                let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-                assert!(name.bytes().all(is_plain), "{name}");
-                // Each label is followed by its value.
-                assert_eq!(name.split('.').count() % 2, 1, "{name}");
+            for (position, one) in series.iter().enumerate() {
+                assert!(!series[..position].contains(one), "{one:?}");
+                let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
+                for (label, value) in &one.labels {
+                    assert!(value.len() <= MAX_LABEL, "{one:?}");
+                    assert!(label.bytes().chain(value.bytes()).all(is_plain), "{one:?}");
+                }
             }
             // What has no series of its own counts, and never for another.
             let failed = CalloutReply::Failed(CalloutFailure::NotSent);
             let now = UnixTime::from_secs(1);
             tally.called(&service("s499"), &failed, now, now);
             tally.keys_age("p499", Span::from_secs(1));
-            let name = "gatepass_fetches_total.service.others.result.not_sent";
+            let name = "gatepass_fetches_total{service=others,result=not_sent}";
             let counted: Vec<_> = taken(&mut tally).into_iter().map(|(name, _)| name).collect();
-            let age = "gatepass_jwks_age_seconds.provider.others";
-            let callout = "gatepass_callout_milliseconds.service.others";
+            let age = "gatepass_jwks_age_seconds{provider=others}";
+            let callout = "gatepass_callout_milliseconds{service=others}";
             let expected: &[&str] =
                 if services.len() == 500 { &[name, callout, age] } else { &[age] };
             assert_eq!(counted, expected);
@@ -470,7 +356,9 @@ mod tests {
     fn shadow_has_series_in_shadow_mode_only() {
         for (mode, expected) in [(Mode::Enforce, 0), (Mode::Shadow, Code::ALL.len())] {
             let series = tally(mode, &[], &[]).series();
-            let shadow = series.iter().filter(|series| series.name.contains("outcome.shadow"));
+            let shadow = series
+                .iter()
+                .filter(|series| series.labels.contains(&("outcome", "shadow".to_owned())));
             assert_eq!(shadow.count(), expected, "{mode:?}");
         }
     }

@@ -1,0 +1,96 @@
+//! What a series is called: a name, and labels by which it is told from others
+//! of that name.
+
+use crate::denial::Code;
+
+/// How many services, and how many providers, have series of their own. A host
+/// has a fixed memory for metrics, and some trap when it is full.
+pub const MAX_NAMED: usize = 64;
+
+/// The name under which those beyond [`MAX_NAMED`] are counted together.
+pub(super) const OTHERS: &str = "others";
+
+/// The longest value of a label: as much of a longer name counts.
+pub const MAX_LABEL: usize = 64;
+
+/// What kind of series it is, for the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// To be increased only.
+    Counter,
+    /// To be set only.
+    Gauge,
+    /// To be given single values only.
+    Histogram,
+}
+
+/// One series: what the host is to define.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name: letters, digits and `_`.
+    pub name: &'static str,
+    /// Its labels in their order, with their values: at most [`MAX_LABEL`]
+    /// letters, digits, `_` and `-`, so that a host may write them into a name.
+    pub labels: Vec<(&'static str, String)>,
+}
+
+impl Series {
+    /// One with these labels.
+    pub(super) fn new<const N: usize>(
+        kind: Kind,
+        name: &'static str,
+        labels: [(&'static str, &str); N],
+    ) -> Self {
+        let labels = labels.map(|(label, value)| (label, value.to_owned())).into();
+        Self { kind, name, labels }
+    }
+}
+
+/// Something for the host: the position of a series, and an amount to add, a
+/// value to set or one to record.
+pub type Reading = (usize, u64);
+
+/// Names from the configuration, as labels: each name with the position of its
+/// label, which it may share.
+#[derive(Debug, Default)]
+pub(super) struct NameLabels {
+    names: Vec<(String, usize)>,
+    /// Each label once.
+    pub(super) labels: Vec<String>,
+}
+
+impl NameLabels {
+    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut all = Self::default();
+        for name in names {
+            let own = if all.labels.len() < MAX_NAMED { label(name) } else { OTHERS.to_owned() };
+            let known = all.labels.iter().position(|other| *other == own);
+            let position = known.unwrap_or(all.labels.len());
+            if known.is_none() {
+                all.labels.push(own);
+            }
+            all.names.push((name.to_owned(), position));
+        }
+        all
+    }
+
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
+        self.names.iter().find(|(known, _)| known == name).map(|(_, position)| *position)
+    }
+}
+
+/// A name in the characters that every host and label pattern takes: a dot
+/// would begin another label.
+fn label(name: &str) -> String {
+    let plain = |char: char| if char.is_ascii_alphanumeric() || char == '-' { char } else { '_' };
+    name.chars().take(MAX_LABEL).map(plain).collect()
+}
+
+pub(super) const REQUESTS: &str = "gatepass_requests_total";
+
+/// The series of a denial, for a filter that has no gateway.
+pub fn denials(code: Code) -> Series {
+    Series::new(Kind::Counter, REQUESTS, [("outcome", "denied"), ("code", code.name())])
+}
