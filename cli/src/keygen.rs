@@ -1,5 +1,5 @@
-//! New keys, and the public halves of keys. Keys are made here only, never in
-//! the module.
+//! `keygen`, and what other commands do with private keys. Keys are made here only,
+//! never in the module.
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -11,12 +11,11 @@ use rsa::RsaPrivateKey;
 use rsa::pkcs1::{EncodeRsaPrivateKey as _, RsaPrivateKeyRef};
 use rsa::pkcs8::SecretDocument;
 use rsa::pkcs8::der::Decode as _;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::arguments::{Jwks, KeyAlgorithm, KeyFormat, Keygen};
-use crate::configuration::Configuration;
+use crate::arguments::{KeyAlgorithm, KeyFormat, Keygen};
 use crate::failure::Failure;
-use crate::{Output, outside, text};
+use crate::{Output, outside};
 
 /// A key that was just made.
 pub struct NewKey {
@@ -39,21 +38,6 @@ pub fn run(arguments: &Keygen) -> Result<Output, Failure> {
             accepted: "jwk",
         }),
     }
-}
-
-/// `jwks`.
-pub fn jwks(arguments: &Jwks) -> Result<Output, Failure> {
-    let now = arguments.at.as_deref().map_or_else(|| Ok(outside::now()), text::moment)?;
-    if let Some(file) = &arguments.key {
-        let text = outside::read(file)?;
-        let key = signing_key(file, &text)?;
-        let own = own_kid(&text);
-        let kid = arguments.kid.as_deref().or(own.as_deref()).unwrap_or_else(|| key.thumbprint());
-        return Ok(Output::good(json!({ "keys": [key.public_jwk(kid)] }).to_string()));
-    }
-    let file = arguments.config.as_deref().unwrap_or_default();
-    let settings = Configuration::one(file, &arguments.reading)?.settings()?;
-    Ok(Output::good(settings.minter.keys.jwks(now).body))
 }
 
 /// Reads a private key of any of the algorithms.

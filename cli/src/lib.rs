@@ -15,7 +15,9 @@ pub mod convert;
 mod document;
 mod envoy;
 mod explain;
+mod explanation;
 mod failure;
+mod jwks;
 mod keygen;
 mod mint;
 mod outside;
@@ -26,6 +28,7 @@ mod shell;
 mod signer;
 mod suggestion;
 mod text;
+mod time;
 mod verify;
 mod warnings;
 
@@ -97,7 +100,7 @@ fn run(command: &Command) -> Result<Output, Failure> {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Mint(arguments) => mint::run(arguments),
         Command::Keygen(arguments) => keygen::run(arguments),
-        Command::Jwks(arguments) => keygen::jwks(arguments),
+        Command::Jwks(arguments) => jwks::run(arguments),
         Command::Convert(arguments) => convert::command::run(arguments),
         Command::Schema => schema::run(),
         Command::Completions { shell } => Ok(shell::completions(*shell)),

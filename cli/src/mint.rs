@@ -13,7 +13,7 @@ use crate::arguments::Mint;
 use crate::configuration::Configuration;
 use crate::document::texts;
 use crate::failure::Failure;
-use crate::text::moment;
+use crate::time::moment;
 use crate::{Output, keygen, outside};
 
 /// What signs.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::callouts::Kind;
 use crate::configuration::Configuration;
-use crate::explain::{Exchange, Explanation};
+use crate::explanation::{Exchange, Explanation};
 use crate::text::Plain;
 use crate::{Ending, Output};
 

@@ -12,9 +12,11 @@ use crate::arguments::{KeyAlgorithm, Replies, Verify};
 use crate::callouts::Kind;
 use crate::configuration::Configuration;
 use crate::document::{Unreadable, texts};
+use crate::explanation::Explanation;
 use crate::failure::Failure;
 use crate::keygen::NewKey;
-use crate::text::{Plain, date, moment};
+use crate::text::Plain;
+use crate::time::{date, moment};
 use crate::{Ending, Output, explain, outside};
 
 /// What was found.
@@ -148,7 +150,7 @@ fn public(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Fai
 }
 
 /// The claims of an accepted token: its own, or what its issuer says of it.
-fn claims(token: &str, explanation: &explain::Explanation) -> Map<String, Value> {
+fn claims(token: &str, explanation: &Explanation) -> Map<String, Value> {
     if let Ok(token) = Untrusted::parse(token.as_bytes(), usize::MAX) {
         return token.into_claims();
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::fields::{
     OF_CONSUMERS, OF_PLUGINS, OF_ROUTES, OF_SERVICES, OTHER_ENTITIES, info, no_decisions,
 };
-use super::placeholder::is_template;
+use super::placeholder::plain;
 use super::plugins::{self, Settings};
 
 /// What the file has of routes, plugins and consumers.
@@ -141,15 +141,6 @@ pub(super) fn read(root: &Node<'_>) -> Option<Kong> {
 
 fn nodes<'a>(node: &Node<'a>) -> Option<Vec<Node<'a>>> {
     node.list(|item| Some(item.clone()))
-}
-
-/// A text that stands for itself.
-pub(super) fn plain(node: &Node<'_>) -> Option<String> {
-    let text = node.text()?;
-    if is_template(text) {
-        return node.reject("the value itself: what stands for it is only known later");
-    }
-    Some(text.to_owned())
 }
 
 fn plains(node: &Node<'_>) -> Option<Vec<String>> {

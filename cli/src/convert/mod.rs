@@ -4,6 +4,7 @@
 //! with its place; what cannot be carried over is left out where that closes, and
 //! told in a note.
 
+mod applied;
 pub(crate) mod command;
 mod consumers;
 mod fields;
@@ -20,8 +21,9 @@ use gatepass::config::Problems;
 use gatepass::config::reader::Document;
 use serde_json::{Map, Value, json};
 
+use self::applied::Applied;
 use self::kong::Kong;
-use self::plugins::{Applied, Jwt, Need};
+use self::plugins::{Jwt, Need};
 
 /// The configuration, and what a person should read before using it.
 #[derive(Debug)]

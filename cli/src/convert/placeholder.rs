@@ -3,6 +3,7 @@
 //! Taken as it stands, one would be a secret that whoever reads the file knows,
 //! or a group that nobody is in.
 
+use gatepass::config::reader::Node;
 use serde_json::{Value, json};
 
 /// A reference to a variable of the environment, in decK's spelling or to Kong's
@@ -50,4 +51,13 @@ pub(super) fn is_secret(text: &str) -> bool {
 /// Whether it could be the name of a variable.
 fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// A text that stands for itself.
+pub(super) fn plain(node: &Node<'_>) -> Option<String> {
+    let text = node.text()?;
+    if is_template(text) {
+        return node.reject("the value itself: what stands for it is only known later");
+    }
+    Some(text.to_owned())
 }

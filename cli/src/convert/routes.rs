@@ -10,8 +10,9 @@ use std::collections::BTreeSet;
 use gatepass::http::is_unambiguous;
 use serde_json::{Map, Value, json};
 
+use super::applied::Applied;
 use super::kong::{Kong, Route};
-use super::plugins::{Access, Applied, Jwt, Lookup, Need, is_harmless};
+use super::plugins::{Access, Jwt, Lookup, Need, is_harmless};
 use super::router::Entry;
 use super::{Anonymous, Notes, PROVIDER};
 

@@ -1,0 +1,57 @@
+//! Which plugins apply to a route.
+//!
+//! Of a plugin one instance runs: that of the route and its service together,
+//! else that of the route, else that of the service, else the global one. Those
+//! that are disabled do not count (kong/runloop/plugins_iterator.lua).
+
+use super::kong::{Kong, Plugin, Route};
+use super::plugins::{Acl, Jwt, Settings};
+
+/// The plugins that run for the requests of a route.
+#[derive(Clone, Copy)]
+pub(super) struct Applied<'k> {
+    pub(super) jwt: Option<&'k Jwt>,
+    pub(super) acl: Option<&'k Acl>,
+}
+
+impl<'k> Applied<'k> {
+    pub(super) fn to(kong: &'k Kong, position: usize, route: &Route) -> Self {
+        let find = |name: &str| {
+            let (service, own) = (route.service, Some(position));
+            let scopes = [(service, own), (None, own), (service, None), (None, None)];
+            scopes.into_iter().find_map(|scope| {
+                kong.plugins.iter().find(|plugin| {
+                    plugin.is_enabled
+                        && plugin.name == name
+                        && (plugin.scope.service, plugin.scope.route) == scope
+                })
+            })
+        };
+        Self {
+            jwt: find("jwt").and_then(|plugin| match &plugin.settings {
+                Settings::Jwt(jwt) => Some(jwt.as_ref()),
+                _ => None,
+            }),
+            acl: find("acl").and_then(|plugin| match &plugin.settings {
+                Settings::Acl(acl) => Some(acl),
+                _ => None,
+            }),
+        }
+    }
+
+    /// The other plugins that may run for a route, for any consumer.
+    pub(super) fn others(
+        kong: &'k Kong,
+        position: usize,
+        route: &Route,
+    ) -> impl Iterator<Item = &'k Plugin> {
+        let service = route.service;
+        kong.plugins.iter().filter(move |plugin| {
+            let scope = plugin.scope;
+            matches!(plugin.settings, Settings::Other)
+                && plugin.is_enabled
+                && (scope.route.is_none() || scope.route == Some(position))
+                && (scope.service.is_none() || scope.service == service)
+        })
+    }
+}
