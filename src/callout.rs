@@ -99,6 +99,30 @@ impl Callout {
     }
 }
 
+impl Callout {
+    /// The whole head, with pseudo headers; JSON is asked for unless it says
+    /// otherwise.
+    pub fn head(&self) -> Vec<(&str, &str)> {
+        let Self { service, method, path, headers, .. } = self;
+        let mut head = vec![
+            (":method", *method),
+            (":path", path.as_str()),
+            (":authority", service.authority.as_str()),
+            (":scheme", service.scheme.as_str()),
+        ];
+        head.extend(headers.iter().map(|(name, value)| (name.as_str(), value.expose().as_str())));
+        if !head.iter().any(|(name, _)| *name == "accept") {
+            head.push(("accept", "application/json"));
+        }
+        head
+    }
+
+    /// The body; empty if there is none.
+    pub fn body(&self) -> &[u8] {
+        self.body.as_ref().map(|body| body.expose().as_slice()).unwrap_or_default()
+    }
+}
+
 /// What came of a [`Callout`].
 #[derive(Clone)]
 pub enum CalloutReply {
@@ -106,6 +130,24 @@ pub enum CalloutReply {
     Answer(Answer),
     /// No answer that could be used.
     Failed(CalloutFailure),
+}
+
+impl CalloutReply {
+    /// A reply that the host gives whole. Without a status it is none.
+    pub fn whole(status: Option<u16>, fields: Fields, body: Vec<u8>, max_bytes: usize) -> Self {
+        let Some(status) = status else { return Self::Failed(CalloutFailure::NoReply) };
+        if body.len() > max_bytes {
+            return Self::Failed(CalloutFailure::TooLarge { limit: max_bytes });
+        }
+        let cache_control = joined(&fields, "cache-control");
+        Self::Answer(Answer { status, cache_control, fields, body })
+    }
+}
+
+/// The values of all fields of a name, joined by commas (RFC 9110 section 5.3).
+pub fn joined(fields: &Fields, name: &str) -> Option<Vec<u8>> {
+    let values: Vec<_> = fields.values(name).collect();
+    (!values.is_empty()).then(|| values.join(&b", "[..]))
 }
 
 /// A service's answer.

@@ -1,6 +1,6 @@
 //! What the core has to know of the host it runs in.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What a host can do, where hosts differ in what it means for a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +41,46 @@ impl HostCapabilities {
     };
 }
 
-/// What the host knows of the request that is being decided, and its head does
-/// not say or says as the client wants it. Asked only when it is needed.
+/// Names a request of a gateway. The door chooses it: unique among those that are
+/// not over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// What the host knows of a request that is being decided, and its head does not
+/// say or says as the client wants it. Asked only when it is needed.
 pub trait RequestInfo: std::fmt::Debug {
     /// The id under which the host logs the request, if that is not the head's
     /// `x-request-id`.
-    fn request_id(&self) -> Option<Vec<u8>>;
+    fn request_id(&self, request: RequestId) -> Option<Vec<u8>>;
 
     /// The client's address, behind the proxies that the host trusts.
-    fn client_address(&self) -> Option<IpAddr>;
+    fn client_address(&self, request: RequestId) -> Option<IpAddr>;
+}
+
+/// An address as hosts write it: with a port or without.
+pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let with_port = text.parse::<SocketAddr>().map(|address| address.ip());
+    with_port.or_else(|_| text.parse()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (text, expected) in [
+            (&b"192.0.2.1:5000"[..], Some("192.0.2.1")),
+            (b"192.0.2.1", Some("192.0.2.1")),
+            (b"[2001:db8::1]:5000", Some("2001:db8::1")),
+            (b"2001:db8::1", Some("2001:db8::1")),
+            (b"/run/socket", None),
+            (b"", None),
+            (b"\xff", None),
+        ] {
+            let found = parse_address(text).map(|address| address.to_string());
+            assert_eq!(found.as_deref(), expected, "{text:?}");
+        }
+    }
 }

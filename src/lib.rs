@@ -2,24 +2,23 @@
 //! a signed identity that the services behind the gateway can trust.
 //!
 //! ```text
-//!            request                                      callouts
-//!               |                                            |
-//!   proxy    Filter --------------- Shared ---------------- Root
-//!               |                      |
-//!   gateway   begin / resume / land / tick     (state that requests share)
-//!               |
-//!   pipeline  cleanse -> rule -> token -> verify -> revoked? -> consumer
-//!               |         -> authorize -> user info -> mint -> forward, or deny
-//!   domain    bearer rules sealing token keys introspection revocation
-//!               |     consumer user_info identity denial
-//!               |
-//!   leaves    http host callout json secret time
+//!   door       what a host does, as events; what the gateway says, as host calls
+//!                |  begin, body, reply, tick ...         ^  poll: actions
+//!                v                                       |
+//!   gateway    requests that wait, bodies, who may pass
+//!                |
+//!   pipeline   cleanse -> rule -> token -> verify -> revoked? -> consumer
+//!                |         -> authorize -> user info -> mint -> forward, or deny
+//!   domain     bearer rules sealing token keys introspection revocation
+//!                |     consumer user_info identity denial
+//!                |
+//!   leaves     http host callout json secret time
 //! ```
 //!
 //! Everything but [`proxy`] is sans-IO: time, environment, randomness and the
 //! replies of services are arguments, so each part runs natively in tests.
 //! [`config`] builds the domain's types and nothing of the domain knows it. The
-//! command in `cli/` asks the same [`gateway`], natively.
+//! command in `cli/` asks the same [`pipeline`], natively.
 //!
 //! # What is kept, and what it depends on
 //!
@@ -60,7 +59,7 @@ pub mod introspection;
 pub mod json;
 pub mod keys;
 pub mod metrics;
-mod pipeline;
+pub mod pipeline;
 pub mod proxy;
 pub mod refresh;
 pub mod revocation;

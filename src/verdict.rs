@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::bearer::Cleansing;
 use crate::denial::Denial;
-use crate::http::{LocalReply, SetField};
+use crate::http::{Edit, LocalReply, SetField};
 use crate::identity::Identity;
 use crate::rules::{Anonymous, Bypassed};
 
@@ -96,5 +96,13 @@ impl HeaderEdits {
     /// What the filter says instead.
     pub fn set(&self) -> &[SetField] {
         &self.set
+    }
+
+    /// Both, in the order to carry them out.
+    pub fn edits(&self) -> impl Iterator<Item = Edit<'_>> {
+        let is_set =
+            |name: &str| self.set.iter().any(|(set, _)| set.as_str().eq_ignore_ascii_case(name));
+        let set = self.set.iter().map(|(name, value)| Edit::Set(name.as_str(), value));
+        self.cleansing.edits(is_set).chain(set)
     }
 }

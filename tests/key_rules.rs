@@ -21,10 +21,10 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use gatepass::config;
-use gatepass::gateway::{Gateway, Step};
 use gatepass::host::HostCapabilities;
 use gatepass::http::RequestHead;
 use gatepass::keys::{KeyError, KeySet, Origin, VerifyingKey};
+use gatepass::pipeline::{Pipeline, Step};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
@@ -133,7 +133,7 @@ fn judge(provider: &Value, token: &str) -> String {
     let settings = config::load(text.as_bytes(), &|_| None, None);
     let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
     let traits = HostCapabilities::ENVOY;
-    let mut gateway = Gateway::new(settings, traits, [7; 16]);
+    let mut gateway = Pipeline::new(settings, traits, [7; 16]);
     let _ = gateway.take_log();
     let fields = [
         (":method", "GET".to_owned()),

@@ -20,10 +20,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use divan::{Bencher, black_box};
 use gatepass::config;
-use gatepass::gateway::{Gateway, Step};
 use gatepass::host::HostCapabilities;
 use gatepass::http::RequestHead;
 use gatepass::keys::{Algorithm, Crypto, Origin, VerifyingKey};
+use gatepass::pipeline::{Pipeline, Step};
 use gatepass::time::UnixTime;
 use gatepass::token::Untrusted;
 use gatepass::verdict::Verdict;
@@ -44,7 +44,7 @@ fn now() -> UnixTime {
 }
 
 /// A gateway for one signer's tokens, with changes to its configuration.
-fn gateway(signer: &Signer, change: impl FnOnce(&mut Value)) -> Gateway {
+fn gateway(signer: &Signer, change: impl FnOnce(&mut Value)) -> Pipeline {
     let mut config = json!({
         "providers": {"shop": {
             "issuer": signer.issuer(), "audiences": [AUDIENCE], "algorithms": [signer.algorithm],
@@ -59,7 +59,7 @@ fn gateway(signer: &Signer, change: impl FnOnce(&mut Value)) -> Gateway {
     let settings = config::load(config.to_string().as_bytes(), &|_| None, None);
     let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
     let host = HostCapabilities::ENVOY;
-    Gateway::new(settings, host, [7; 16])
+    Pipeline::new(settings, host, [7; 16])
 }
 
 fn head(token: &str) -> RequestHead {
@@ -81,13 +81,13 @@ fn head(token: &str) -> RequestHead {
 }
 
 /// A whole request; it must be forwarded.
-fn pass(gateway: &mut Gateway, head: RequestHead, now: UnixTime) {
+fn pass(gateway: &mut Pipeline, head: RequestHead, now: UnixTime) {
     let step = gateway.begin(head, now);
     assert!(matches!(step, Step::Done(Verdict::Forward(_), _)), "{step:?}");
 }
 
 /// Requests by `bencher`, with the tokens in turn.
-fn requests(bencher: Bencher<'_, '_>, mut gateway: Gateway, tokens: &[String]) {
+fn requests(bencher: Bencher<'_, '_>, mut gateway: Pipeline, tokens: &[String]) {
     let now = now();
     let heads: Vec<RequestHead> = tokens.iter().map(|token| head(token)).collect();
     heads.iter().for_each(|head| pass(&mut gateway, head.clone(), now));

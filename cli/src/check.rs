@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use gatepass::config::{Problem, ProblemKind, Problems};
-use gatepass::gateway::Settings;
 use gatepass::http::RequestHead;
+use gatepass::pipeline::Settings;
 use gatepass::rules::Openness;
 use serde_json::{Value, json};
 

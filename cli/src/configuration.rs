@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use gatepass::config::{self, Problems};
-use gatepass::gateway::Settings;
 use gatepass::host::HostCapabilities;
 use gatepass::keys::HostCrypto;
+use gatepass::pipeline::Settings;
 use serde_json::Value;
 
 use crate::arguments::{HostKind, Reading};

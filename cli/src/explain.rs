@@ -3,8 +3,8 @@
 use gatepass::bearer::check_form;
 use gatepass::callout::CalloutReply;
 use gatepass::event::Event;
-use gatepass::gateway::{Gateway, Settings, Step};
 use gatepass::http::RequestHead;
+use gatepass::pipeline::{Pipeline, Settings, Step};
 use gatepass::time::UnixTime;
 use gatepass::token::Untrusted;
 use gatepass::verdict::Verdict;
@@ -72,7 +72,7 @@ pub fn decide(
         token: found.filter(|token| check_form(token).is_ok()).map(|token| TokenForm::of(&token)),
         ..Explanation::of((lossy(head.method()), lossy(head.first(":path").unwrap_or_default())))
     };
-    let mut gateway = Gateway::new(settings, configuration.host.traits(), SEED);
+    let mut gateway = Pipeline::new(settings, configuration.host.traits(), SEED);
     gateway.take_log();
     let mut step = gateway.begin(head, now);
     loop {
@@ -106,7 +106,7 @@ pub fn decide(
         let reply = given.map(|given| (given.reply, given.from));
         let landing = reply
             .as_ref()
-            .and_then(|(reply, _)| gateway.land(sent.flight, &bounded(reply, &gateway), now));
+            .and_then(|(reply, _)| gateway.complete(sent.id, &bounded(reply, &gateway), now));
         explanation.callouts.push(Exchange { kind, callout: sent.callout, reply });
         let Some(landing) = landing else { break };
         step = gateway.resume(waiting, &landing, now);
@@ -118,7 +118,7 @@ pub fn decide(
 }
 
 /// A reply as a host hands it over: not if it is too long.
-fn bounded(reply: &CalloutReply, gateway: &Gateway) -> CalloutReply {
+fn bounded(reply: &CalloutReply, gateway: &Pipeline) -> CalloutReply {
     use gatepass::callout::CalloutFailure::TooLarge;
     let limit = gateway.max_reply_bytes();
     match reply {

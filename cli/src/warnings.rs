@@ -1,7 +1,7 @@
 //! What a valid configuration is warned of: few things, each with what to do.
 
 use gatepass::denial::LoginRedirect;
-use gatepass::gateway::Settings;
+use gatepass::pipeline::Settings;
 use gatepass::rules::Openness;
 use gatepass::time::UnixTime;
 use serde_json::Value;

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use crate::denial::Denial;
-use crate::http::{Field, HeaderName, RequestHead, is_spelled, is_token_byte};
+use crate::http::{Edit, Field, HeaderName, RequestHead, is_spelled, is_token_byte};
 
 /// What must not reach the upstream as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,23 @@ pub struct Cleansing {
     pub rewrite: Vec<(Cow<'static, str>, Vec<u8>)>,
     /// `:path` without a token in its query.
     pub path: Option<Vec<u8>>,
+}
+
+impl Cleansing {
+    /// The edits that it comes to, in order; none for a field that `is_set`
+    /// afterwards, which replaces it.
+    pub fn edits<'a>(
+        &'a self,
+        is_set: impl Fn(&str) -> bool + 'a,
+    ) -> impl Iterator<Item = Edit<'a>> {
+        let clear = self.clear.iter().filter(move |name| !is_set(name));
+        let clear = clear.map(|name| Edit::Remove(name));
+        let rewrite = self.rewrite.iter().map(|(name, value)| match value.is_empty() {
+            true => Edit::Remove(name),
+            false => Edit::Set(name, value),
+        });
+        clear.chain(rewrite).chain(self.path.as_deref().map(Edit::Path))
+    }
 }
 
 /// The header names that the filter owns: those it can ever set upstream.

@@ -4,7 +4,7 @@ use super::reader::Node;
 use super::services::{self, Services};
 use super::{rules, token_name};
 use crate::bearer::TokenSources;
-use crate::gateway::Limits;
+use crate::pipeline::Limits;
 use crate::rules::{Access, Matcher, Requirements, Rule, Rules};
 use crate::sealing::{InvalidSealKeys, Login, Logins, SealKey, SealKeys, SealedTokens};
 

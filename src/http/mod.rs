@@ -20,6 +20,17 @@ pub use self::reply::LocalReply;
 /// A header field to set upstream; it replaces every field of its name.
 pub type SetField = (HeaderName, Box<[u8]>);
 
+/// A change of a request's head, for a door to carry out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit<'a> {
+    /// Remove every field of this name.
+    Remove(&'a str),
+    /// Replace every field of this name by one.
+    Set(&'a str, &'a [u8]),
+    /// Replace path and query.
+    Path(&'a [u8]),
+}
+
 /// A header field name in lower case.
 ///
 /// Shared: an identity that is kept has half a dozen of them.

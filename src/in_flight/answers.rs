@@ -13,10 +13,10 @@ use crate::token::ProviderId;
 use crate::user_info::{UserInfoAnswer, UserKey};
 
 /// What a callout brought: to be given to
-/// [`Gateway::resume`](crate::gateway::Gateway::resume) for each request that waits for
+/// [`Pipeline::resume`](crate::pipeline::Pipeline::resume) for each request that waits for
 /// its flight.
 #[derive(Clone, Debug)]
-pub struct Landing(pub(crate) Rc<Outcome>);
+pub struct CalloutOutcome(pub(crate) Rc<Outcome>);
 
 /// The outcome of a callout, and what it was for.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// Keeps one more.
-    pub(crate) fn add(&mut self, landing: &Landing) {
+    pub(crate) fn add(&mut self, landing: &CalloutOutcome) {
         self.outcomes.push(Rc::clone(&landing.0));
     }
 

@@ -14,16 +14,16 @@ use crate::time::{Span, UnixTime};
 
 /// A callout to be sent, and the flight by which its reply is known.
 #[derive(Debug)]
-pub struct Sent {
-    /// What [`land`](crate::gateway::Gateway::land) takes with the reply.
-    pub flight: FlightId,
+pub struct Dispatch {
+    /// What [`complete`](crate::pipeline::Pipeline::complete) takes with the reply.
+    pub id: CalloutId,
     /// The callout.
     pub callout: Callout,
 }
 
 /// Identifies a callout in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FlightId(u64);
+pub struct CalloutId(u64);
 
 /// How many kinds there are.
 const KINDS: usize = 6;
@@ -84,9 +84,9 @@ impl Load {
 #[derive(Debug)]
 pub(crate) enum Requested {
     /// One in flight asks the same.
-    Joined(FlightId),
+    Joined(CalloutId),
     /// A new one is to be sent.
-    Opened(Sent),
+    Opened(Dispatch),
 }
 
 /// The callouts in flight.
@@ -94,15 +94,15 @@ pub(crate) enum Requested {
 pub(crate) struct Callouts {
     host: HostCapabilities,
     next: u64,
-    open: HashMap<FlightId, Flight>,
+    open: HashMap<CalloutId, InFlight>,
     /// The latest flight for each purpose.
-    latest: HashMap<Rc<Purpose>, FlightId>,
+    latest: HashMap<Rc<Purpose>, CalloutId>,
     /// By kind.
     loads: [Load; KINDS],
 }
 
 #[derive(Debug)]
-pub(crate) struct Flight {
+pub(crate) struct InFlight {
     pub purpose: Rc<Purpose>,
     /// When the token ends for whose sake it was sent.
     pub token_end: Option<UnixTime>,
@@ -116,7 +116,7 @@ pub(crate) struct Flight {
     bytes: usize,
 }
 
-impl Flight {
+impl InFlight {
     /// Whether a tick can end it. A request that nobody else can resume waits
     /// until its host says that its callout is over, however late that is.
     fn ends_at_tick(&self, host: HostCapabilities) -> bool {
@@ -185,7 +185,7 @@ impl Callouts {
         purpose: Purpose,
         callout: Callout,
         now: UnixTime,
-    ) -> Sent {
+    ) -> Dispatch {
         self.open(purpose, callout, None, Sender::Tick, now)
     }
 
@@ -196,8 +196,8 @@ impl Callouts {
         token_end: Option<UnixTime>,
         sender: Sender,
         now: UnixTime,
-    ) -> Sent {
-        let flight = FlightId(self.next);
+    ) -> Dispatch {
+        let flight = CalloutId(self.next);
         self.next = self.next.wrapping_add(1);
         let deadline = now.plus(callout.service.timeout).plus(GRACE);
         let (purpose, service) = (Rc::new(purpose), Rc::clone(&callout.service));
@@ -206,10 +206,10 @@ impl Callouts {
         let body = callout.body.as_ref().map_or(0, |body| body.expose().len());
         let bytes = purpose.bytes().saturating_add(body);
         let opened =
-            Flight { purpose, token_end, service, sent: now, sender, deadline, waiters, bytes };
+            InFlight { purpose, token_end, service, sent: now, sender, deadline, waiters, bytes };
         self.count(&opened, usize::saturating_add);
         self.open.insert(flight, opened);
-        Sent { flight, callout }
+        Dispatch { id: flight, callout }
     }
 
     fn load(&self, purpose: &Purpose) -> Load {
@@ -217,7 +217,7 @@ impl Callouts {
     }
 
     /// Adds a flight to the load of its kind, or takes it off.
-    fn count(&mut self, flight: &Flight, change: fn(usize, usize) -> usize) {
+    fn count(&mut self, flight: &InFlight, change: fn(usize, usize) -> usize) {
         let Some(load) = self.loads.get_mut(flight.purpose.kind() as usize) else { return };
         let number = if flight.waiters > 0 { &mut load.awaited } else { &mut load.abandoned };
         *number = change(*number, 1);
@@ -229,7 +229,7 @@ impl Callouts {
         *held = change(*held, flight.bytes);
     }
 
-    fn set_waiters(&mut self, id: FlightId, change: impl FnOnce(usize) -> usize) {
+    fn set_waiters(&mut self, id: CalloutId, change: impl FnOnce(usize) -> usize) {
         let Some(mut flight) = self.open.remove(&id) else { return };
         self.count(&flight, usize::saturating_sub);
         flight.waiters = change(flight.waiters);
@@ -239,7 +239,7 @@ impl Callouts {
 
     /// Notes that a request which waited for a flight is gone. Gives the flight
     /// if it ends with it.
-    pub(crate) fn leave(&mut self, id: FlightId) -> Option<Flight> {
+    pub(crate) fn leave(&mut self, id: CalloutId) -> Option<InFlight> {
         if self.host.resumes_others {
             self.set_waiters(id, |waiters| waiters.saturating_sub(1));
             None
@@ -248,7 +248,7 @@ impl Callouts {
         }
     }
 
-    fn find(&self, purpose: &Purpose) -> Option<FlightId> {
+    fn find(&self, purpose: &Purpose) -> Option<CalloutId> {
         self.latest.get(purpose).copied()
     }
 
@@ -262,7 +262,7 @@ impl Callouts {
         self.open.len()
     }
 
-    pub(crate) fn close(&mut self, id: FlightId) -> Option<Flight> {
+    pub(crate) fn close(&mut self, id: CalloutId) -> Option<InFlight> {
         let flight = self.open.remove(&id)?;
         self.count(&flight, usize::saturating_sub);
         if self.latest.get(&flight.purpose) == Some(&id) {
@@ -274,12 +274,13 @@ impl Callouts {
     /// The flights whose reply will not come any more. One that was sent in the
     /// future, before the clock was set back, has its whole time from now on: it
     /// is not lost for that, and not waited for until then.
-    pub(crate) fn overdue(&mut self, now: UnixTime) -> Vec<FlightId> {
+    pub(crate) fn overdue(&mut self, now: UnixTime) -> Vec<CalloutId> {
         for flight in self.open.values_mut().filter(|flight| now < flight.sent) {
             flight.sent = now;
             flight.deadline = now.plus(flight.service.timeout).plus(GRACE);
         }
-        let is_overdue = |flight: &Flight| now >= flight.deadline && flight.ends_at_tick(self.host);
+        let is_overdue =
+            |flight: &InFlight| now >= flight.deadline && flight.ends_at_tick(self.host);
         self.open.iter().filter(|(_, flight)| is_overdue(flight)).map(|(id, _)| *id).collect()
     }
 
@@ -287,5 +288,11 @@ impl Callouts {
     pub(crate) fn is_awaited(&self, purpose: &Purpose, now: UnixTime) -> bool {
         let flight = self.find(purpose).and_then(|id| self.open.get(&id));
         flight.is_some_and(|flight| now < flight.deadline || flight.ends_at_tick(self.host))
+    }
+
+    /// When the first callout is overdue, of those that a tick can end.
+    pub(crate) fn due_at(&self, now: UnixTime) -> Option<UnixTime> {
+        let ended = self.open.values().filter(|flight| flight.ends_at_tick(self.host));
+        ended.map(|flight| if now < flight.sent { now } else { flight.deadline }).min()
     }
 }

@@ -4,8 +4,8 @@ mod answers;
 mod callouts;
 mod purpose;
 
-pub use self::answers::Landing;
+pub use self::answers::CalloutOutcome;
 pub(crate) use self::answers::{Answers, Outcome};
-pub(crate) use self::callouts::{Callouts, Flight, Requested};
-pub use self::callouts::{FlightId, Sent};
+pub use self::callouts::{CalloutId, Dispatch};
+pub(crate) use self::callouts::{Callouts, InFlight, Requested};
 pub(crate) use self::purpose::Purpose;

@@ -5,12 +5,12 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::Halt;
+use super::Pipeline;
 use super::attempt::Attempt;
+use super::decide::Halt;
 use crate::bearer::check_form;
 use crate::denial::Denial;
 use crate::event::Stage;
-use crate::gateway::Gateway;
 use crate::http::RequestHead;
 use crate::identity::Authenticated;
 use crate::in_flight::{Outcome, Purpose};
@@ -27,7 +27,7 @@ use crate::token::{ProviderId, Rejection, TokenError, Untrusted, numeric_date};
 /// so is not set, and nothing can be decided by it.
 const EARLIEST: UnixTime = UnixTime::from_secs(1_577_836_800);
 
-impl Gateway {
+impl Pipeline {
     /// The request's token, if it has one. Of several in cookies those do not
     /// count that have ended.
     pub(super) fn token_of<'a>(

@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::Halt;
+use super::Pipeline;
 use super::attempt::Attempt;
+use super::decide::Halt;
 use crate::denial::Denial;
 use crate::event::{Event, Stage};
-use crate::gateway::Gateway;
 use crate::http::RequestHead;
 use crate::identity::{Authenticated, Enrichment, Identity, MintError, Profile, RequestContext};
 use crate::in_flight::{Outcome, Purpose};
@@ -19,7 +19,7 @@ use crate::time::UnixTime;
 use crate::token::{ClaimPath, Rejection};
 use crate::user_info::{Cached, FailureMode, UserInfoAnswer, UserKey};
 
-impl Gateway {
+impl Pipeline {
     /// The identity of a session: the one minted before, or a new one. What the
     /// rule asks is asked each time, whatever is cached.
     pub(super) fn identify(
@@ -69,7 +69,7 @@ impl Gateway {
         match self.minter.profile {
             Profile::Identity => RequestContext::default(),
             Profile::Transaction { .. } => {
-                let address = self.facts.as_ref().and_then(|facts| facts.client_address());
+                let address = self.client_address();
                 RequestContext::of(head, address, self.request_id(head))
             }
         }

@@ -3,22 +3,23 @@
 
 use std::borrow::Cow;
 
-use super::Halt;
+use super::Pipeline;
 use super::attempt::Attempt;
+use super::decide::Halt;
+use super::step::{Recipient, Step, Waiting};
 use crate::bearer::Cleansing;
 use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::{Event, Trace};
-use crate::gateway::{Gateway, Recipient, Step, Waiting};
 use crate::http::{LocalReply, RequestHead};
-use crate::in_flight::{Answers, Outcome, Purpose, Requested, Sent};
+use crate::in_flight::{Answers, Dispatch, Outcome, Purpose, Requested};
 use crate::metrics::Ending;
 use crate::sealing::{Client, Login, LoginError, Logins, SealedReply, is_sealed};
 use crate::time::UnixTime;
 use crate::token::{Rejection, TokenError};
 use crate::verdict::Verdict;
 
-impl Gateway {
+impl Pipeline {
     /// Whether a token is one that this gateway may have sealed.
     pub(super) fn is_sealed(&self, token: &[u8]) -> bool {
         self.sealed_tokens.is_some() && is_sealed(token)
@@ -93,8 +94,8 @@ impl Gateway {
         };
         match self.ask_issuer(position, login, &head, cleansing, Some(body), now) {
             Ok(sent) => {
-                let flight = sent.flight;
-                Step::Await(sent, Waiting { flight, head, answers: Answers::default(), trace })
+                let callout = sent.id;
+                Step::Await(sent, Waiting { callout, head, answers: Answers::default(), trace })
             }
             Err(error) => match self.refuse_login(&error) {
                 Ok(verdict) => Step::Done(verdict, trace),
@@ -112,10 +113,10 @@ impl Gateway {
         cleansing: &Cleansing,
         body: Option<Vec<u8>>,
         now: UnixTime,
-    ) -> Result<Sent, LoginError> {
+    ) -> Result<Dispatch, LoginError> {
         let client = match self.host.writes_forwarded {
             true => Client::AsForwarded,
-            false => Client::At(self.facts.as_ref().and_then(|facts| facts.client_address())),
+            false => Client::At(self.client_address()),
         };
         let callout = login.callout(head, cleansing, body, client)?;
         let (purpose, answers) = (Purpose::Login(position), Answers::default());
@@ -127,7 +128,7 @@ impl Gateway {
 
     /// What the client of a login gets for its service's reply: nothing of it,
     /// if a token could be left in there.
-    pub(crate) fn land_login(
+    pub(crate) fn complete_login(
         &mut self,
         position: usize,
         reply: &CalloutReply,

@@ -18,7 +18,7 @@ use std::sync::Once;
 use super::abi::{self, Action};
 use super::filter::Filter;
 use super::root::Root;
-use super::waiters::Held;
+use crate::gateway;
 
 /// The contexts of this VM. Nothing of it stays borrowed while a context runs.
 #[derive(Default)]
@@ -68,6 +68,17 @@ fn with_request<T>(id: u32, call: impl FnOnce(&Filter) -> T) -> Option<T> {
     in_contexts(|contexts| contexts.request(id)).flatten().map(|request| call(&request))
 }
 
+/// What is held for requests, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Contexts of requests.
+    pub contexts: usize,
+    /// Callouts in flight, those of no request included.
+    pub calls: usize,
+    /// What the gateways hold.
+    pub requests: gateway::Held,
+}
+
 /// What this VM keeps of requests; everything of it is given back when they end.
 pub(super) fn held() -> Held {
     let roots: Vec<Rc<Root>> =
@@ -75,7 +86,11 @@ pub(super) fn held() -> Held {
             .unwrap_or_default();
     let contexts = in_contexts(|contexts| contexts.requests.borrow().len());
     let held = Held { contexts: contexts.unwrap_or_default(), ..Held::default() };
-    roots.iter().fold(held, |held, root| held.and(root.held()))
+    roots.iter().map(|root| root.held()).fold(held, |held, (requests, calls)| Held {
+        calls: held.calls.saturating_add(calls),
+        requests: held.requests.and(requests),
+        ..held
+    })
 }
 
 struct HostLog;

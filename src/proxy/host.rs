@@ -33,14 +33,13 @@ use super::crypto::EnvoyCrypto;
 use super::nginx;
 use super::store::Store;
 use crate::access_log::AccessNote;
-use crate::bearer::Cleansing;
-use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply};
+use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply, joined};
 use crate::config::Problem;
-use crate::gateway::SharedData;
 use crate::host::HostCapabilities;
-use crate::http::{Fields, LocalReply, RequestHead, SetField};
+use crate::http::{Edit, Fields, LocalReply, RequestHead};
 use crate::keys::HostCrypto;
 use crate::metrics::Kind;
+use crate::pipeline::SharedData;
 use crate::shared_data::SharedStore;
 use crate::time::UnixTime;
 
@@ -112,7 +111,7 @@ impl Host {
         }
     }
 
-    pub(super) const fn traits(self) -> HostCapabilities {
+    pub(super) const fn capabilities(self) -> HostCapabilities {
         match self {
             Self::Envoy => HostCapabilities::ENVOY,
             Self::NgxWasm => HostCapabilities::NGX_WASM,
@@ -237,25 +236,14 @@ impl Host {
         Ok(fields.into())
     }
 
-    /// Makes the request what the upstream may see: without what is to be taken
-    /// off it, then with the fields `fields`.
-    pub(super) fn apply(self, cleansing: &Cleansing, fields: &[SetField]) -> Result<(), HostError> {
-        let set = |name: &str, value: &[u8]| abi::set_header(Map::Request, name, value);
-        for name in &cleansing.clear {
-            // Set below, which replaces it.
-            if fields.iter().any(|(set, _)| set.as_str().eq_ignore_ascii_case(name)) {
-                continue;
+    /// Makes the request what the upstream may see.
+    pub(super) fn apply<'a>(self, edits: impl Iterator<Item = Edit<'a>>) -> Result<(), HostError> {
+        for edit in edits {
+            match edit {
+                Edit::Remove(name) => self.clear(name)?,
+                Edit::Set(name, value) => abi::set_header(Map::Request, name, value)?,
+                Edit::Path(path) => self.set_path(path)?,
             }
-            self.clear(name)?;
-        }
-        for (name, value) in &cleansing.rewrite {
-            if value.is_empty() { self.clear(name)? } else { set(name, value)? }
-        }
-        if let Some(path) = &cleansing.path {
-            self.set_path(path)?;
-        }
-        for (name, value) in fields {
-            set(name.as_str(), value)?;
         }
         Ok(())
     }
@@ -326,20 +314,8 @@ impl Host {
         if self == Self::NgxWasm && !nginx::is_address(&service.upstream) {
             return Err(CalloutFailure::NotSent);
         }
-        let mut headers = vec![
-            (":method", callout.method),
-            (":path", callout.path.as_str()),
-            (":authority", service.authority.as_str()),
-            (":scheme", service.scheme.as_str()),
-        ];
-        let own = callout.headers.iter();
-        headers.extend(own.map(|(name, value)| (name.as_str(), value.expose().as_str())));
-        if !headers.iter().any(|(name, _)| *name == "accept") {
-            headers.push(("accept", "application/json"));
-        }
-        let body = callout.body.as_ref().map(|body| body.expose().as_slice()).unwrap_or_default();
         let timeout = u32::try_from(service.timeout.as_millis()).unwrap_or(u32::MAX);
-        abi::dispatch(&service.upstream, &headers, body, timeout)
+        abi::dispatch(&service.upstream, &callout.head(), callout.body(), timeout)
             .map_err(|_| CalloutFailure::NotSent)
     }
 
@@ -403,7 +379,7 @@ impl Host {
             return Ok(Some(b"no-store".to_vec()));
         }
         let fields = abi::header_fields(Map::Reply, headers)?;
-        Ok(Some(fields.values(name).collect::<Vec<_>>().join(&b", "[..])))
+        Ok(joined(&fields, name))
     }
 
     /// The id under which the host logs the request, where that is not the

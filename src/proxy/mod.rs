@@ -1,18 +1,16 @@
 //! The adapter: the only module that knows proxy-wasm.
 //!
-//! It gathers what the core asks for, makes one core call, and carries out the
-//! step that comes back. It decides nothing by itself but how a step is done on
-//! this host.
+//! It tells the gateway what happened and carries out the actions that come back.
+//! It decides nothing by itself but how an action is done on this host.
 //!
 //! - `callbacks` is what the host calls, and knows the contexts.
 //! - `root` is the plugin: configuration, ticks, replies.
 //! - `filter` is one request.
-//! - `shared` is what they have in common: the gateway and who waits.
-//! - `waiters` are the requests that wait.
+//! - `shared` is what they have in common: the gateway and its callouts.
 //! - `host` is the one place that calls the host, with the table of what hosts
 //!   do differently; `nginx` is what only one of them needs.
 //! - `abi` declares the host's functions, each of which may fail.
-//! - `facts` is what the host knows of a request.
+//! - `info` is what the host knows of a request.
 //! - `metrics` defines the host's metrics and feeds them.
 //! - `crypto` asks Envoy for the cryptography it has.
 //! - `store` is the data that workers share.
@@ -20,17 +18,16 @@
 mod abi;
 mod callbacks;
 mod crypto;
-mod facts;
 mod filter;
 mod host;
+mod info;
 mod metrics;
 mod nginx;
 mod root;
 mod shared;
 mod store;
-mod waiters;
 
-pub use waiters::Held;
+pub use callbacks::Held;
 
 /// What the VM of this thread keeps of requests, for tests: nothing once they are
 /// over.

@@ -4,16 +4,16 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::abi::Status;
-use super::facts::Facts;
 use super::filter::{Filter, Plugin};
 use super::host::Host;
-use super::shared::{Shared, TICK_MS, write_log};
-use super::waiters::Held;
+use super::info::Properties;
+use super::shared::{Entered, Shared, TICK_MS, write_log};
 use crate::config::{self, Problem, Problems};
 use crate::denial::Denial;
 use crate::event::Event;
-use crate::gateway::{Gateway, SharedData};
+use crate::gateway::{Gateway, Held};
 use crate::metrics;
+use crate::pipeline::SharedData;
 
 /// The root context.
 pub(super) struct Root {
@@ -67,7 +67,7 @@ impl Root {
     }
 
     /// What its requests hold.
-    pub(super) fn held(&self) -> Held {
+    pub(super) fn held(&self) -> (Held, usize) {
         self.ready().map(|shared| shared.held()).unwrap_or_default()
     }
 
@@ -97,7 +97,9 @@ impl Root {
         if store.is_none() && settings.revocations.endpoint().is_some() {
             return Err(refused(unshared_endpoint()));
         }
-        let mut gateway = Gateway::new(settings, host.traits(), seed).asking(Box::new(Facts(host)));
+        let entered = Entered::new(host);
+        let info = Properties { host, entered: Rc::clone(&entered) };
+        let mut gateway = Gateway::new(settings, host.capabilities(), seed).asking(Box::new(info));
         let later = match store {
             Some(store) if host.shares_when_configured() => {
                 gateway.share(store);
@@ -107,7 +109,7 @@ impl Root {
         };
         // Without it keys would never be fetched, and no callout be overdue.
         host.tick_every(TICK_MS).map_err(|_| refused(no_tick()))?;
-        Ok(Shared::new(host, gateway, later))
+        Ok(Shared::new(host, entered, gateway, later))
     }
 }
 

@@ -1,20 +1,20 @@
-//! The gateway of one plugin, and the requests that wait for its callouts.
+//! The gateway of one plugin, and what its requests leave at the host.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::rc::Rc;
 
-use super::abi::Action;
+use super::abi;
 use super::host::{Guard, Host, Unreadable};
 use super::metrics::Metrics;
-use super::waiters::{Held, Parked, Waiters};
 use crate::access_log::AccessNote;
 use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::Event;
-use crate::gateway::{FlightId, Gateway, Sent, Step, Submission, Waiting};
-use crate::http::LocalReply;
+use crate::gateway::{self, Action, CalloutId, Dispatch, Gateway, RequestId};
+use crate::http::Edit;
 use crate::shared_data::SharedStore;
-use crate::verdict::Verdict;
+
 /// What the root context and its requests share.
 ///
 /// A reply arrives in the root context. Where other requests can be resumed from
@@ -23,61 +23,79 @@ use crate::verdict::Verdict;
 /// each request sends its own callout, which ends with it.
 pub(super) struct Shared {
     host: Host,
+    entered: Rc<Entered>,
     gateway: RefCell<Gateway>,
     /// The workers' data, if it waits for a request: see
     /// [`Host::shares_when_configured`].
     store: RefCell<Option<Box<dyn SharedStore>>>,
-    /// Each callout under way, by the host's token.
+    /// Each callout in flight, by the host's token.
     calls: RefCell<HashMap<u32, Call>>,
+    /// What lets each request pass that is held.
+    guards: RefCell<HashMap<RequestId, Guard>>,
     metrics: Metrics,
     /// Found out in the first request that has something to note.
     takes_notes: OnceCell<bool>,
-    waiting: RefCell<Waiters>,
-    /// Requests that the gateway itself answers, whose body is coming in.
-    submissions: RefCell<HashMap<u32, Submission>>,
-    /// Callouts whose reply came when the host did not tell the time.
-    lost: RefCell<Vec<FlightId>>,
-    /// Requests that may go upstream. Of every other one nothing does, whatever
-    /// the host calls back for.
-    passing: RefCell<HashSet<u32>>,
     /// Whether the host has what the configuration needs, as far as a request found
     /// out.
     fits: Cell<Option<bool>>,
 }
 
-/// A callout under way.
+/// A callout in flight.
+#[derive(Clone, Copy)]
 struct Call {
-    flight: FlightId,
+    id: CalloutId,
     /// Whether all header fields of the reply are to be read.
     wants_fields: bool,
 }
 
-impl Call {
-    const fn of(sent: &Sent) -> Self {
-        Self { flight: sent.flight, wants_fields: sent.callout.wants_fields }
+/// The request whose context is entered: header edits, replies and properties are
+/// those of this one.
+#[derive(Debug)]
+pub(super) struct Entered {
+    host: Host,
+    context: Cell<Option<u32>>,
+}
+
+impl Entered {
+    pub(super) fn new(host: Host) -> Rc<Self> {
+        Rc::new(Self { host, context: Cell::new(None) })
+    }
+
+    /// Enters a request's context; false if it is gone.
+    pub(super) fn enter(&self, request: RequestId) -> bool {
+        // The host's ids have 32 bits.
+        let Ok(context) = u32::try_from(request.0) else { return false };
+        if self.context.get() == Some(context) {
+            return true;
+        }
+        let is_entered = self.host.enter(context);
+        self.context.set(is_entered.then_some(context));
+        is_entered
     }
 }
 
-/// How often the core is asked what is due: small beside any time-out, and rare
+/// How often the gateway is asked what is due: small beside any timeout, and rare
 /// beside the requests. Set once, since ngx_wasm_module traps on a second time.
 pub(super) const TICK_MS: u32 = 100;
 
 const NO_CLOCK: &str = "the time could not be read";
-const NO_GUARD: &str = "the request could not be guarded while it waits";
 
 impl Shared {
-    pub(super) fn new(host: Host, gateway: Gateway, store: Option<Box<dyn SharedStore>>) -> Self {
+    pub(super) fn new(
+        host: Host,
+        entered: Rc<Entered>,
+        gateway: Gateway,
+        store: Option<Box<dyn SharedStore>>,
+    ) -> Self {
         let shared = Self {
             host,
+            entered,
             metrics: Metrics::define(host, &gateway.metrics()),
             takes_notes: OnceCell::new(),
             gateway: RefCell::new(gateway),
             store: RefCell::new(store),
             calls: RefCell::default(),
-            waiting: RefCell::default(),
-            submissions: RefCell::default(),
-            lost: RefCell::default(),
-            passing: RefCell::default(),
+            guards: RefCell::default(),
             fits: Cell::new(None),
         };
         // What there is to log and to show of the configuration.
@@ -85,17 +103,9 @@ impl Shared {
         shared
     }
 
-    /// What it holds for requests.
-    pub(super) fn held(&self) -> Held {
-        let (waiting, flights) = self.waiting.borrow().count();
-        Held {
-            contexts: 0,
-            waiting,
-            flights,
-            submissions: self.submissions.borrow().len(),
-            passing: self.passing.borrow().len(),
-            calls: self.calls.borrow().len(),
-        }
+    /// What it holds for requests, and how many callouts are in flight.
+    pub(super) fn held(&self) -> (gateway::Held, usize) {
+        (self.gateway.borrow().held(), self.calls.borrow().len())
     }
 
     /// Whether the host has what the configuration needs. If not, that is logged
@@ -114,7 +124,7 @@ impl Shared {
     }
 
     /// Gives the gateway the workers' data, if it does not have them yet.
-    fn share(&self) {
+    fn attach_store_once(&self) {
         let store = self.store.borrow_mut().take();
         if let Some(store) = store {
             self.gateway.borrow_mut().share(store);
@@ -122,123 +132,105 @@ impl Shared {
     }
 
     /// Begins the request in whose callback this is called.
-    pub(super) fn begin(&self, context_id: u32, fields: usize) -> Action {
+    pub(super) fn begin(&self, context_id: u32, fields: usize) -> abi::Action {
+        let request = self.in_callback_of(context_id);
         if !self.fits() {
-            let denial = Denial::ConfigurationInvalid;
-            let step = self.with_gateway(|gateway| gateway.refuse(denial));
-            return self.carry_out(context_id, None, step);
+            self.with_gateway(|gateway| gateway.refuse(request, Denial::ConfigurationInvalid));
+            return self.carry_out_all(Some(request));
         }
-        self.share();
-        let Ok(now) = self.host.now() else { return self.fail(NO_CLOCK) };
-        let step = match self.host.request_head(fields) {
-            Ok(head) => self.with_gateway(|gateway| gateway.begin(head, now)),
+        self.attach_store_once();
+        let Ok(now) = self.host.now() else { return self.fail(request, NO_CLOCK) };
+        match self.host.request_head(fields) {
+            Ok(head) => self.with_gateway(|gateway| gateway.begin(request, head, now)),
             Err(Unreadable::TooMany { limit }) => {
-                let denial = Denial::HeadersTooMany { limit };
-                self.with_gateway(|gateway| gateway.refuse(denial))
+                self.with_gateway(|gateway| {
+                    gateway.refuse(request, Denial::HeadersTooMany { limit });
+                });
             }
-            Err(Unreadable::Host) => return self.fail("headers could not be read"),
-        };
-        self.carry_out(context_id, None, step)
-    }
-
-    /// Answers a request with which the host does not help.
-    fn fail(&self, cause: &'static str) -> Action {
-        write_log(&Event::HostError(cause));
-        self.host.reply(&LocalReply::new(500));
-        Action::Pause
+            Err(Unreadable::Host) => return self.fail(request, "headers could not be read"),
+        }
+        self.carry_out_all(Some(request))
     }
 
     /// Takes the body of a request, of which `bytes` have come in; `is_whole` if
     /// no more will. Only the gateway's own requests are read.
-    pub(super) fn body(&self, context_id: u32, bytes: usize, is_whole: bool) -> Action {
-        let wanted = self.submissions.borrow().get(&context_id).map(|submission| submission.bytes);
+    pub(super) fn body(&self, context_id: u32, bytes: usize, is_whole: bool) -> abi::Action {
+        let request = self.in_callback_of(context_id);
+        let wanted = self.gateway.borrow().body_wanted(request);
         match wanted {
             Some(wanted) if bytes >= wanted => {
-                let Some(submission) = self.submissions.borrow_mut().remove(&context_id) else {
-                    return Action::Pause;
-                };
-                let Ok(now) = self.host.now() else { return self.fail(NO_CLOCK) };
+                let Ok(now) = self.host.now() else { return self.fail(request, NO_CLOCK) };
                 let body = self.host.request_body(bytes);
-                let step = self.with_gateway(|gateway| gateway.submit(submission, body, now));
-                self.carry_out(context_id, None, step)
+                self.with_gateway(|gateway| gateway.body(request, body, now));
+                self.carry_out_all(Some(request))
             }
-            Some(_) if is_whole => self.cut_short(context_id),
-            Some(_) => Action::Pause,
-            None => self.as_decided(context_id),
+            Some(_) if is_whole => {
+                self.with_gateway(|gateway| gateway.cut_short(request));
+                self.carry_out_all(Some(request))
+            }
+            Some(_) => abi::Action::Pause,
+            None => self.as_decided(request),
         }
     }
 
     /// Takes the trailers of a request. They are cleansed whether it passes now
     /// or waits: the host does not show them again.
-    pub(super) fn trailers(&self, context_id: u32, fields: usize) -> Action {
-        if self.submissions.borrow().contains_key(&context_id) {
-            return self.cut_short(context_id);
-        }
-        let removed = match self.host.request_trailers(fields) {
-            Ok(fields) => self.with_gateway(|gateway| gateway.cleanse_trailers(&fields)),
-            Err(_) => return self.end(context_id, "trailers could not be read"),
+    pub(super) fn trailers(&self, context_id: u32, fields: usize) -> abi::Action {
+        let request = self.in_callback_of(context_id);
+        let Ok(fields) = self.host.request_trailers(fields) else {
+            return self.fail(request, "trailers could not be read");
         };
-        match removed.map(|names| self.host.remove_trailers(&names)) {
-            Ok(Ok(())) => self.as_decided(context_id),
-            Ok(Err(_)) => self.end(context_id, "trailers could not be edited"),
-            Err(denial) => {
-                self.forget(context_id);
-                let step = self.with_gateway(|gateway| gateway.refuse(denial));
-                self.carry_out(context_id, None, step)
-            }
+        let names = self.with_gateway(|gateway| gateway.trailers(request, &fields));
+        match names.map(|names| self.host.remove_trailers(&names)) {
+            Some(Ok(())) => self.as_decided(request),
+            Some(Err(_)) => self.fail(request, "trailers could not be edited"),
+            None => self.carry_out_all(Some(request)),
         }
-    }
-
-    /// Answers a request that waited or passed, and with which the host does not
-    /// help.
-    fn end(&self, context_id: u32, cause: &'static str) -> Action {
-        self.forget(context_id);
-        self.fail(cause)
-    }
-
-    /// Ends a request whose body is shorter than announced.
-    fn cut_short(&self, context_id: u32) -> Action {
-        let Some(submission) = self.submissions.borrow_mut().remove(&context_id) else {
-            return Action::Pause;
-        };
-        let step = self.with_gateway(|gateway| gateway.cut_short(submission));
-        self.carry_out(context_id, None, step)
     }
 
     /// What becomes of the rest of a request.
-    fn as_decided(&self, context_id: u32) -> Action {
-        match self.passing.borrow().contains(&context_id) {
-            true => Action::Continue,
-            false => Action::Pause,
+    fn as_decided(&self, request: RequestId) -> abi::Action {
+        match self.gateway.borrow().passes(request) {
+            true => abi::Action::Continue,
+            false => abi::Action::Pause,
         }
     }
 
+    /// Answers the request in whose callback this is called, with which the host
+    /// does not help.
+    fn fail(&self, request: RequestId, cause: &'static str) -> abi::Action {
+        self.with_gateway(|gateway| gateway.fail(request, cause));
+        self.carry_out_all(Some(request))
+    }
+
     /// Takes the reply that a callback announces. One to a callout that is not
-    /// under way, such as the second to one, is nobody's.
+    /// in flight, such as the second to one, is nobody's.
     pub(super) fn reply(&self, token: u32, headers: usize, body_bytes: usize) {
+        self.in_callback_of_root();
         let Some(call) = self.calls.borrow_mut().remove(&token) else { return };
         let max_bytes = self.gateway.borrow().max_reply_bytes();
         let reply = self.host.callout_reply(headers, body_bytes, max_bytes, call.wants_fields);
-        self.land(call.flight, &reply);
+        self.complete(call.id, &reply);
+        self.carry_out_all(None);
+    }
+
+    fn complete(&self, callout: CalloutId, reply: &CalloutReply) {
+        match self.host.now() {
+            Ok(now) => self.with_gateway(|gateway| gateway.reply(callout, reply, now)),
+            Err(_) => self.with_gateway(|gateway| gateway.lose(callout, NO_CLOCK)),
+        }
     }
 
     /// Does what is due, in a callback of the root context.
     pub(super) fn tick(&self) {
+        self.in_callback_of_root();
         // What it fetched now would not be shared.
         if self.store.borrow().is_some() {
             return;
         }
         let Ok(now) = self.host.now() else { return };
-        let tick = self.with_gateway(|gateway| gateway.tick(now));
-        for flight in self.lost.take().into_iter().chain(tick.overdue) {
-            self.land(flight, &CalloutReply::Failed(CalloutFailure::NoReply));
-        }
-        for sent in tick.send {
-            let flight = sent.flight;
-            if let Err(failure) = self.dispatch(&sent) {
-                self.land(flight, &CalloutReply::Failed(failure));
-            }
-        }
+        self.with_gateway(|gateway| gateway.tick(now));
+        self.carry_out_all(None);
         self.feed_metrics();
     }
 
@@ -256,91 +248,127 @@ impl Shared {
 
     /// Forgets a request that is over, and its callout if that ended with it.
     pub(super) fn forget(&self, context_id: u32) {
-        self.passing.borrow_mut().remove(&context_id);
-        self.submissions.borrow_mut().remove(&context_id);
-        let Some(parked) = self.waiting.borrow_mut().remove(context_id) else { return };
-        self.gateway.borrow_mut().abandon(parked.waiting.flight());
-        if let Some(call) = parked.call {
-            self.calls.borrow_mut().remove(&call);
+        let request = request_of(context_id);
+        self.guards.borrow_mut().remove(&request);
+        if let Some(ended) = self.gateway.borrow_mut().gone(request) {
+            self.calls.borrow_mut().retain(|_, call| call.id != ended);
         }
     }
 
-    /// Resumes every request that waits for `flight`.
-    fn land(&self, flight: FlightId, reply: &CalloutReply) {
-        let Ok(now) = self.host.now() else { return self.give_up(flight) };
-        let Some(landing) = self.with_gateway(|gateway| gateway.land(flight, reply, now)) else {
-            return;
-        };
-        let waiting = self.waiting.borrow_mut().take(flight);
-        for Parked { context_id, waiting, guard, .. } in waiting {
-            if self.host.enter(context_id) {
-                let step = self.with_gateway(|gateway| gateway.resume(waiting, &landing, now));
-                self.go_on(context_id, guard, step);
+    fn in_callback_of(&self, context_id: u32) -> RequestId {
+        self.entered.context.set(Some(context_id));
+        request_of(context_id)
+    }
+
+    fn in_callback_of_root(&self) {
+        self.entered.context.set(None);
+    }
+
+    /// Carries out all that the gateway has to be done. Gives what becomes of
+    /// `current`, the request in whose callback this is called.
+    fn carry_out_all(&self, current: Option<RequestId>) -> abi::Action {
+        let mut becomes = abi::Action::Pause;
+        while let Some(action) = self.with_gateway(Gateway::poll) {
+            let request = action.request();
+            if let Some(request) = request
+                && !self.entered.enter(request)
+            {
+                self.drop_action(request, action);
+                continue;
+            }
+            match (self.carry_out(action), request) {
+                (Ok(abi::Action::Continue), request) if request == current => {
+                    becomes = abi::Action::Continue;
+                }
+                (Ok(abi::Action::Continue), Some(request)) => self.resume(request),
+                (Ok(_), _) => {}
+                (Err(cause), Some(request)) => {
+                    self.with_gateway(|gateway| gateway.fail(request, cause));
+                }
+                (Err(_), None) => {}
             }
         }
+        becomes
     }
 
-    /// Answers every request that waits for `flight`, of which nothing can come:
-    /// the host does not tell the time.
-    fn give_up(&self, flight: FlightId) {
-        self.lost.borrow_mut().push(flight);
-        let waiting = self.waiting.borrow_mut().take(flight);
-        for Parked { context_id, .. } in waiting {
-            if self.host.enter(context_id) {
-                self.fail(NO_CLOCK);
-            }
+    /// Lets go of a request that the host does not have any more. Others may come
+    /// to wait for the callout that it was to send.
+    fn drop_action(&self, request: RequestId, action: Action) {
+        self.guards.borrow_mut().remove(&request);
+        self.with_gateway(|gateway| gateway.gone(request));
+        if let Action::Suspend { dispatch: Some(dispatch), .. } = action {
+            self.send(&dispatch);
         }
     }
 
-    /// Carries out a step of a request that was paused.
-    fn go_on(&self, context_id: u32, guard: Guard, step: Step) {
-        if self.carry_out(context_id, Some(guard), step) == Action::Continue
-            && self.host.resume().is_err()
-        {
+    /// Lets a request go on that was paused.
+    fn resume(&self, request: RequestId) {
+        if self.host.resume().is_err() {
             let _ = self.host.guard();
-            self.end(context_id, "the request could not go on");
+            self.with_gateway(|gateway| gateway.fail(request, "the request could not go on"));
         }
     }
 
-    /// Carries out a step of `context_id`, whose context is entered.
-    fn carry_out(&self, context_id: u32, guard: Option<Guard>, step: Step) -> Action {
-        if let Step::Done(_, trace) = &step {
-            self.note(&trace.note);
-        }
-        match step {
-            Step::Done(Verdict::Forward(edits), _) => {
-                // The guard comes off last: not before the request may really go.
-                let unguard = || guard.map_or(Ok(()), |guard| self.host.unguard(&guard));
-                match self.host.apply(edits.cleansing(), edits.set()).and_then(|()| unguard()) {
-                    Ok(()) => {
-                        self.passing.borrow_mut().insert(context_id);
-                        Action::Continue
+    /// Carries out an action, in the context of its request.
+    fn carry_out(&self, action: Action) -> Result<abi::Action, &'static str> {
+        const NOT_EDITED: &str = "headers could not be edited";
+        match action {
+            Action::Send(dispatch) => self.send(&dispatch),
+            Action::Suspend { request, dispatch } => {
+                // The guard is on before: a request that cannot be guarded must not
+                // wait.
+                let guarded = self.guard(request);
+                match (guarded, dispatch) {
+                    (Ok(()), Some(dispatch)) => self.send(&dispatch),
+                    (Ok(()), None) => {}
+                    (Err(cause), dispatch) => {
+                        // Before its callout is known to have failed, or it would go on.
+                        self.with_gateway(|gateway| gateway.fail(request, cause));
+                        if let Some(Dispatch { id, .. }) = dispatch {
+                            self.complete(id, &CalloutReply::Failed(CalloutFailure::NotSent));
+                        }
                     }
-                    Err(_) => self.fail("headers could not be edited"),
                 }
             }
-            Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
-                self.host.reply(&reply);
-                Action::Pause
-            }
-            Step::Receive(submission) => {
+            Action::ReadBody { request, cleansing, .. } => {
                 // The headers have to go on for the body to come in. The guard
                 // stays on: nothing behind may answer.
-                let guarded = guard.map_or_else(|| self.host.guard(), Ok);
-                match guarded.and_then(|_| self.host.apply(&submission.cleansing, &[])) {
-                    Ok(()) => {
-                        self.submissions.borrow_mut().insert(context_id, submission);
-                        Action::Continue
-                    }
-                    Err(_) => self.fail("headers could not be edited"),
-                }
+                self.guard(request).map_err(|_| NOT_EDITED)?;
+                self.host.apply(cleansing.edits(|_| false)).map_err(|_| NOT_EDITED)?;
+                return Ok(abi::Action::Continue);
             }
-            Step::Join(waiting) => match guard.map_or_else(|| self.host.guard(), Ok) {
-                Ok(guard) => self.park(Parked { context_id, waiting, guard, call: None }),
-                Err(_) => self.fail(NO_GUARD),
-            },
-            Step::Await(sent, waiting) => self.send(context_id, guard, &sent, waiting),
+            Action::Forward { request, edits, note } => {
+                self.note(&note);
+                self.forward(request, edits.edits()).map_err(|_| NOT_EDITED)?;
+                return Ok(abi::Action::Continue);
+            }
+            Action::Reply { reply, note, .. } => {
+                self.note(&note);
+                self.host.reply(&reply);
+            }
         }
+        Ok(abi::Action::Pause)
+    }
+
+    fn forward<'a>(
+        &self,
+        request: RequestId,
+        edits: impl Iterator<Item = Edit<'a>>,
+    ) -> Result<(), super::host::HostError> {
+        self.host.apply(edits)?;
+        // The guard comes off last: not before the request may really go.
+        let guard = self.guards.borrow_mut().remove(&request);
+        guard.map_or(Ok(()), |guard| self.host.unguard(&guard))
+    }
+
+    /// Guards a request, unless it is guarded already.
+    fn guard(&self, request: RequestId) -> Result<(), &'static str> {
+        if !self.guards.borrow().contains_key(&request) {
+            let guard = self.host.guard();
+            let guard = guard.map_err(|_| "the request could not be guarded while it waits")?;
+            self.guards.borrow_mut().insert(request, guard);
+        }
+        Ok(())
     }
 
     /// Tells the access log what it may print, if it can be told.
@@ -353,50 +381,18 @@ impl Shared {
         }
     }
 
-    fn park(&self, parked: Parked) -> Action {
-        self.waiting.borrow_mut().insert(parked);
-        Action::Pause
-    }
-
-    /// Sends a request's callout. The guard is on before: a request that cannot
-    /// be guarded must not wait.
-    fn send(&self, context_id: u32, guard: Option<Guard>, sent: &Sent, waiting: Waiting) -> Action {
-        let flight = sent.flight;
-        let Ok(guard) = guard.map_or_else(|| self.host.guard(), Ok) else {
-            self.gateway.borrow_mut().abandon(flight);
-            return self.fail(NO_GUARD);
-        };
-        match self.dispatch(sent) {
-            Ok(token) => {
-                let is_own = !self.host.traits().resumes_others;
-                let call = is_own.then_some(token);
-                self.park(Parked { context_id, waiting, guard, call })
-            }
-            Err(failure) => {
-                let reply = CalloutReply::Failed(failure);
-                let step = self.host.now().ok().and_then(|now| {
-                    self.with_gateway(|gateway| {
-                        let landing = gateway.land(flight, &reply, now)?;
-                        Some(gateway.resume(waiting, &landing, now))
-                    })
-                });
-                match step {
-                    Some(step) => self.carry_out(context_id, Some(guard), step),
-                    None => {
-                        self.gateway.borrow_mut().abandon(flight);
-                        self.fail(NO_CLOCK)
-                    }
-                }
-            }
+    fn send(&self, dispatch: &Dispatch) {
+        if let Err(failure) = self.try_send(dispatch) {
+            self.complete(dispatch.id, &CalloutReply::Failed(failure));
         }
     }
 
-    /// Sends a callout; gives the host's token.
-    fn dispatch(&self, sent: &Sent) -> Result<u32, CalloutFailure> {
-        let token = self.host.dispatch(&sent.callout)?;
+    fn try_send(&self, Dispatch { id, callout }: &Dispatch) -> Result<(), CalloutFailure> {
+        let token = self.host.dispatch(callout)?;
+        let call = Call { id: *id, wants_fields: callout.wants_fields };
         // A token that is still in use: whose reply it brings, nobody could say.
-        match self.calls.borrow_mut().insert(token, Call::of(sent)) {
-            None => Ok(token),
+        match self.calls.borrow_mut().insert(token, call) {
+            None => Ok(()),
             Some(_) => {
                 self.calls.borrow_mut().remove(&token);
                 Err(CalloutFailure::NotSent)
@@ -404,7 +400,7 @@ impl Shared {
         }
     }
 
-    /// One call of the core, and what it has to log.
+    /// One call of the gateway, and what it has to log.
     fn with_gateway<T>(&self, call: impl FnOnce(&mut Gateway) -> T) -> T {
         let mut gateway = self.gateway.borrow_mut();
         let result = call(&mut gateway);
@@ -413,6 +409,10 @@ impl Shared {
         events.iter().for_each(write_log);
         result
     }
+}
+
+fn request_of(context_id: u32) -> RequestId {
+    RequestId(context_id.into())
 }
 
 pub(super) fn write_log(event: &Event) {

@@ -126,6 +126,14 @@ impl KeySource {
     }
 
     /// The source, if it can be asked for more.
+    pub fn as_remote(&self) -> Option<&RemoteKeys> {
+        match self {
+            Self::Local(_) => None,
+            Self::Remote(remote) => Some(remote),
+        }
+    }
+
+    /// The same, to change.
     pub fn as_remote_mut(&mut self) -> Option<&mut RemoteKeys> {
         match self {
             Self::Local(_) => None,
@@ -203,6 +211,17 @@ impl RemoteKeys {
             Poll::Fetch(self.fetch(None, now))
         } else {
             Poll::Idle
+        }
+    }
+
+    /// When [`RemoteKeys::poll`] has something to do: `now`, or later.
+    pub fn due_at(&self, is_shared: bool, now: UnixTime) -> UnixTime {
+        let due = if self.lost { now } else { self.schedule.due_at(now) };
+        match self.looked.filter(|looked| looked.contains(now)) {
+            _ if !is_shared => due,
+            // Once looked, a lease of another worker may be what it waits for.
+            Some(looked) => due.max(looked.until()),
+            None => now,
         }
     }
 

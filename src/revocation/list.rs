@@ -160,6 +160,11 @@ impl List {
         Some(feed.ask(now))
     }
 
+    /// When the feed is to be asked next, if there is one: `now`, or later.
+    pub(super) fn due_at(&self, now: UnixTime) -> Option<UnixTime> {
+        Some(self.feed.as_ref()?.schedule.due_at(now))
+    }
+
     /// The request to the feed for the sake of a client's request, which cannot
     /// be decided without. While the service fails its pauses are kept.
     pub(super) fn ask(&mut self, now: UnixTime) -> Option<Callout> {

@@ -105,8 +105,11 @@ fn settings_print_no_secrets() {
         assert!(!text.contains("105, 110, 108, 105, 110, 101"), "the shared secret");
         assert!(text.contains("shop-services"), "this is the text");
     }
-    let gateway =
-        gatepass::gateway::Gateway::new(settings, gatepass::host::HostCapabilities::ENVOY, [0; 16]);
+    let gateway = gatepass::pipeline::Pipeline::new(
+        settings,
+        gatepass::host::HostCapabilities::ENVOY,
+        [0; 16],
+    );
     let text = format!("{gateway:?}");
     assert!(SECRETS.iter().all(|secret| !text.contains(secret)));
 }

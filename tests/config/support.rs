@@ -1,7 +1,7 @@
 //! A complete configuration, and ways to spoil it.
 
 use gatepass::config;
-use gatepass::gateway::Settings;
+use gatepass::pipeline::Settings;
 use serde_json::{Value, json};
 
 pub const SECRETS: [&str; 6] = [

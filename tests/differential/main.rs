@@ -23,9 +23,9 @@ use std::process::{Command, Stdio};
 use std::{env, fs, panic, thread};
 
 use gatepass::config;
-use gatepass::gateway::{Gateway, Step};
 use gatepass::host::HostCapabilities;
 use gatepass::http::RequestHead;
+use gatepass::pipeline::{Pipeline, Step};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use jsonwebtoken::jwk::JwkSet;
@@ -64,7 +64,7 @@ fn gateway_accepts(cases: &[Case]) -> Vec<bool> {
     let settings = config::load(configuration().to_string().as_bytes(), &|_| None, None);
     let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
     let host = HostCapabilities::ENVOY;
-    let mut gateway = Gateway::new(settings, host, [1; 16]);
+    let mut gateway = Pipeline::new(settings, host, [1; 16]);
     let mut accepts = |case: &Case| {
         let bearer = format!("Bearer {}", case.token).into_bytes();
         let fields = [(":method", b"GET".to_vec()), (":path", b"/".to_vec())];

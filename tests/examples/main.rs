@@ -18,7 +18,7 @@ use std::fs;
 use std::path::Path;
 
 use gatepass::config;
-use gatepass::gateway::Settings;
+use gatepass::pipeline::Settings;
 use serde_json::Value;
 
 /// A key for tests only: the private JWK of RFC 7515 appendix A.3.1.

@@ -7,9 +7,9 @@
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::RsaKeyPair;
-use gatepass::gateway::{Gateway, Step};
 use gatepass::host::HostCapabilities;
 use gatepass::http::RequestHead;
+use gatepass::pipeline::{Pipeline, Step};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use jsonwebtoken::jwk::Jwk;
@@ -53,7 +53,7 @@ impl Issuer {
 
 /// A gateway with an example's configuration and the test's key in the place of
 /// the provider's.
-fn gateway(name: &str, issuer: &Issuer) -> Gateway {
+fn gateway(name: &str, issuer: &Issuer) -> Pipeline {
     let text = read(&format!("examples/providers/{name}.yaml"));
     let mut configuration: Value = serde_norway::from_str(&text).unwrap();
     load(&configuration);
@@ -61,11 +61,11 @@ fn gateway(name: &str, issuer: &Issuer) -> Gateway {
     provider["remote_jwks"] = Value::Null;
     provider["discovery"] = Value::Null;
     provider["local_jwks"] = json!({"keys": [issuer.jwk()]});
-    Gateway::new(load(&configuration), HOST, [7; 16])
+    Pipeline::new(load(&configuration), HOST, [7; 16])
 }
 
 /// 200 for a request that is forwarded, else the denial's code.
-fn outcome(gateway: &mut Gateway, path: &str, token: &str) -> String {
+fn outcome(gateway: &mut Pipeline, path: &str, token: &str) -> String {
     let head = RequestHead::new([
         (":method".to_owned(), b"GET".to_vec()),
         (":path".to_owned(), path.as_bytes().to_vec()),

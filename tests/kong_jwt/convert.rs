@@ -80,7 +80,7 @@ fn every_consumer_gets_through() {
             let mut status = |path: &str| {
                 let request = head(&[(":path", path), ("authorization", &bearer)]);
                 match world.begin(request) {
-                    gatepass::gateway::Step::Done(
+                    gatepass::pipeline::Step::Done(
                         gatepass::verdict::Verdict::Forward(edits),
                         _,
                     ) => {

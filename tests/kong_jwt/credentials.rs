@@ -52,7 +52,7 @@ fn a_secret_may_be_in_the_environment() {
     let environment = |name: &str| (name == "ALICE").then(|| SECRET_32.to_owned());
     let settings = gatepass::config::load(config.as_bytes(), &environment, None).unwrap();
     assert!(!format!("{settings:?}").contains(SECRET_32), "not shown");
-    let mut gateway = gatepass::gateway::Gateway::new(settings, ENVOY, [0; 16]);
+    let mut gateway = gatepass::pipeline::Pipeline::new(settings, ENVOY, [0; 16]);
     let now = gatepass::time::UnixTime::from_secs(START);
     forwarded(gateway.begin(bearer(&hs256(json!({}))), now));
 }

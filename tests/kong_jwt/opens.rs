@@ -1,6 +1,6 @@
 //! What a kong.yml protects in ways that are easily overlooked, stays protected.
 
-use gatepass::gateway::Step;
+use gatepass::pipeline::Step;
 use gatepass::verdict::Verdict;
 use gatepass_cli::convert::{ConvertError, from_kong};
 use serde_json::Value;

@@ -129,7 +129,7 @@ pub fn send(
     options: &Value,
     fields: &[(&str, &str)],
     host: HostCapabilities,
-) -> gatepass::gateway::Step {
+) -> gatepass::pipeline::Step {
     World::new(&configured(options.clone()), host).begin(head(fields))
 }
 
@@ -184,7 +184,7 @@ pub fn assert_consumer(
 }
 
 /// The gRPC status of a denial.
-pub fn grpc(step: gatepass::gateway::Step) -> Option<String> {
+pub fn grpc(step: gatepass::pipeline::Step) -> Option<String> {
     reply_field(&answered(step), "grpc-status").map(str::to_owned)
 }
 

@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use gatepass::gateway::{Gateway, Step};
+use gatepass::pipeline::{Pipeline, Step};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use jsonwebtoken::jwk::JwkSet;
@@ -13,7 +13,7 @@ use super::json::Json;
 use super::support;
 
 /// The claims of an identity token.
-pub fn verified(gateway: &mut Gateway, token: &str, now: UnixTime) -> Json {
+pub fn verified(gateway: &mut Pipeline, token: &str, now: UnixTime) -> Json {
     let header = jsonwebtoken::decode_header(token).expect("a header");
     assert_eq!(header.typ.as_deref(), Some("identity+jwt"));
     let head = support::head(&[(":path", support::JWKS_PATH)]);

@@ -21,7 +21,7 @@ fn decided(config: &Value, token: &str, reply: Option<&Value>) -> Option<String>
         None => step,
     };
     match step {
-        gatepass::gateway::Step::Done(gatepass::verdict::Verdict::Forward(_), _) => None,
+        gatepass::pipeline::Step::Done(gatepass::verdict::Verdict::Forward(_), _) => None,
         step => Some(denied(step).1),
     }
 }
@@ -87,7 +87,7 @@ fn a_claim_is_named_in_one_way() {
         let mut world = World::new(&config, ENVOY);
         let (sent, waiting) = awaits(world.get(&token));
         assert_eq!(sent.callout.path, "/shop/alice");
-        let edits = forwarded(world.land(sent.flight, waiting, &ok(&json!({"sub": "alice"}))));
+        let edits = forwarded(world.complete(sent.id, waiting, &ok(&json!({"sub": "alice"}))));
         assert_eq!(field(&edits, "x-namespace").as_deref(), Some("shop"));
         assert_eq!(field(&edits, "x-roles").as_deref(), Some("a"));
         assert_eq!(field(&edits, "x-credential-identifier").as_deref(), Some("web"));
@@ -235,7 +235,7 @@ fn numbers_are_passed_on_as_they_are() {
         let (sent, waiting) = awaits(world.get(&token_with(&format!("\"uid\":{uid}"))));
         assert_eq!(sent.callout.path, format!("/users/{uid}"), "each is asked about");
         let body = format!(r#"{{"sub":"alice","account":{{"n":0.{uid}}}}}"#).replace("3.0", "3");
-        let edits = forwarded(world.land(sent.flight, waiting, &reply(200, body.as_bytes())));
+        let edits = forwarded(world.complete(sent.id, waiting, &reply(200, body.as_bytes())));
         assert_eq!(field(&edits, "x-uid").as_deref(), Some(uid));
         let account = format!(r#"{{"n":0.{}}}"#, uid.replace("3.0", "3"));
         assert_eq!(field(&edits, "x-account").as_deref(), Some(account.as_str()));

@@ -15,9 +15,9 @@ fn one_user_is_asked_for_once() {
     let second = joins(world.get(&alice()));
     let third = joins(world.get(&token(json!({"jti": "another token of hers"}))));
     let now = world.now();
-    let landing = world.gateway.land(sent.flight, &ok(&spain()), now).unwrap();
+    let landing = world.gateway.complete(sent.id, &ok(&spain()), now).unwrap();
     for waiting in [first, second, third] {
-        assert_eq!(waiting.flight(), sent.flight);
+        assert_eq!(waiting.callout(), sent.id);
         let edits = forwarded(world.gateway.resume(waiting, &landing, now));
         assert_eq!(world.identity(&edits)["country"], "ES");
     }
@@ -36,10 +36,10 @@ fn where_requests_cannot_wait_for_each_other_each_asks() {
     let mut world = World::new(&with_users([]), KONG);
     let (one, first) = awaits(world.get(&alice()));
     let (two, second) = awaits(world.get(&alice()));
-    assert_ne!(one.flight, two.flight);
+    assert_ne!(one.id, two.id);
     // In any order.
-    forwarded(world.land(two.flight, second, &ok(&spain())));
-    let edits = forwarded(world.land(one.flight, first, &ok(&spain())));
+    forwarded(world.complete(two.id, second, &ok(&spain())));
+    let edits = forwarded(world.complete(one.id, first, &ok(&spain())));
     assert_eq!(world.identity(&edits)["country"], "ES");
     world.forwarded(&alice());
 }
@@ -50,7 +50,7 @@ fn a_failure_is_shared_too() {
     let (sent, first) = awaits(world.get(&alice()));
     let second = joins(world.get(&alice()));
     let now = world.now();
-    let landing = world.gateway.land(sent.flight, &failed(), now).unwrap();
+    let landing = world.gateway.complete(sent.id, &failed(), now).unwrap();
     for waiting in [first, second] {
         let step = world.gateway.resume(waiting, &landing, now);
         assert_eq!(denied(step), denial(503, "user_info_unavailable"));
@@ -64,7 +64,7 @@ fn an_answer_that_is_not_kept_serves_those_who_waited() {
     let (sent, first) = awaits(world.get(&alice()));
     let second = joins(world.get(&alice()));
     let now = world.now();
-    let landing = world.gateway.land(sent.flight, &ok_cached("no-store", &spain()), now).unwrap();
+    let landing = world.gateway.complete(sent.id, &ok_cached("no-store", &spain()), now).unwrap();
     for waiting in [first, second] {
         forwarded(world.gateway.resume(waiting, &landing, now));
     }
@@ -79,7 +79,7 @@ fn when_the_first_goes_away_the_others_get_its_answer() {
     drop(first);
     let third = joins(world.get(&alice()));
     let now = world.now();
-    let landing = world.gateway.land(sent.flight, &ok(&spain()), now).unwrap();
+    let landing = world.gateway.complete(sent.id, &ok(&spain()), now).unwrap();
     for waiting in [second, third] {
         forwarded(world.gateway.resume(waiting, &landing, now));
     }
@@ -98,11 +98,11 @@ fn a_request_asks_for_nothing_twice() {
     let mut step = world.get(&long);
     let mut asked = Vec::new();
     let denied_with = loop {
-        let gatepass::gateway::Step::Await(sent, waiting) = step else { break denied(step) };
+        let gatepass::pipeline::Step::Await(sent, waiting) = step else { break denied(step) };
         asked.push(sent.callout.path.clone());
         let is_for_keys = sent.callout.path == "/jwks.json";
         let reply = if is_for_keys { jwks(&[KEY_A.jwk("a")]) } else { ok(&spain()) };
-        let landing = world.gateway.land(sent.flight, &reply, world.now()).unwrap();
+        let landing = world.gateway.complete(sent.id, &reply, world.now()).unwrap();
         if !is_for_keys {
             // The host takes its time: both have ended before the request goes on.
             world.millis += 2 * 3_600_000;
@@ -121,10 +121,10 @@ fn replies_that_nobody_awaits() {
     for host in HOSTS {
         let mut world = World::new(&with_users([]), host);
         let (sent, waiting) = awaits(world.get(&alice()));
-        forwarded(world.land(sent.flight, waiting, &ok(&spain())));
+        forwarded(world.complete(sent.id, waiting, &ok(&spain())));
         let now = world.now();
         let forged = ok(&json!({"address": {"country": "XX"}}));
-        assert!(world.gateway.land(sent.flight, &forged, now).is_none(), "twice");
+        assert!(world.gateway.complete(sent.id, &forged, now).is_none(), "twice");
         let edits = world.forwarded(&alice());
         assert_eq!(world.identity(&edits)["country"], "ES");
     }
@@ -140,8 +140,8 @@ fn a_reply_that_never_comes_is_given_up() {
     assert!(world.gateway.tick(now).overdue.is_empty());
     world.millis += 1;
     let now = world.now();
-    assert_eq!(world.gateway.tick(now).overdue, [sent.flight]);
-    let step = world.land(sent.flight, waiting, &failed());
+    assert_eq!(world.gateway.tick(now).overdue, [sent.id]);
+    let step = world.complete(sent.id, waiting, &failed());
     assert_eq!(denied(step), denial(503, "user_info_unavailable"));
     let now = world.now();
     assert!(world.gateway.tick(now).overdue.is_empty());
@@ -157,8 +157,8 @@ fn a_clock_set_back_delays_no_timeout() {
     assert!(world.gateway.tick(now).overdue.is_empty(), "it may still come");
     world.millis += 2500;
     let now = world.now();
-    assert_eq!(world.gateway.tick(now).overdue, [sent.flight]);
-    let step = world.land(sent.flight, waiting, &failed());
+    assert_eq!(world.gateway.tick(now).overdue, [sent.id]);
+    let step = world.complete(sent.id, waiting, &failed());
     assert_eq!(denied(step), denial(503, "user_info_unavailable"));
 }
 
@@ -183,6 +183,6 @@ fn a_token_that_ends_while_the_request_waits_is_denied() {
     let mut world = World::new(&with_users([]), ENVOY);
     let (sent, waiting) = awaits(world.get(&token(json!({"exp": START + 10}))));
     world.pass(70);
-    let step = world.land(sent.flight, waiting, &ok(&spain()));
+    let step = world.complete(sent.id, waiting, &ok(&spain()));
     assert_eq!(denied(step), denial(401, "token_expired"));
 }

@@ -17,9 +17,9 @@
 //! | every character of a header's name but letters and digits is one | CGI, WSGI, PHP, lighttpd |
 //! | trailers are headers | libraries that merge them |
 
-use gatepass::gateway::Step;
 use gatepass::host::HostCapabilities;
 use gatepass::http::Fields;
+use gatepass::pipeline::Step;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 

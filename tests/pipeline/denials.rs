@@ -2,9 +2,9 @@
 
 use gatepass::callout::CalloutReply;
 use gatepass::denial::{Code, Denial};
-use gatepass::gateway::Step;
 use gatepass::host::HostCapabilities;
 use gatepass::http::LocalReply;
+use gatepass::pipeline::Step;
 use serde_json::{Value, json};
 
 use crate::support::*;

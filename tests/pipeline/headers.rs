@@ -30,7 +30,7 @@ fn a_verified_token_becomes_an_identity() {
         assert_eq!(sent.callout.path, "/users/alice");
         assert!(sent.callout.headers.is_empty());
         let user = json!({"sub": "alice", "type": "gold", "address": {"country": "ES"}});
-        let edits = forwarded(world.land(sent.flight, waiting, &ok(&user)));
+        let edits = forwarded(world.complete(sent.id, waiting, &ok(&user)));
 
         let seen = upstream(&head, &edits);
         let names: Vec<_> = seen.iter().map(|(name, _)| name.as_str()).collect();
@@ -286,7 +286,7 @@ fn repeated_headers_are_refused_where_they_cannot_be_removed() {
             assert_eq!(denied(step), denial(400, "header_repeated"), "{case}, {path}");
             let mut world = World::new(&config, ENVOY);
             let step = world.begin(head(&fields));
-            let is_refused = matches!(&step, gatepass::gateway::Step::Done(
+            let is_refused = matches!(&step, gatepass::pipeline::Step::Done(
                 gatepass::verdict::Verdict::Deny(_, reply), _) if reply.status == 400);
             assert!(!is_refused, "{case}, {path}: where they are removed");
         }

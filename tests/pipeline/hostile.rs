@@ -1,8 +1,8 @@
 //! What holds for any input: nothing panics, and nothing that was changed is
 //! accepted.
 
-use gatepass::gateway::Step;
 use gatepass::http::RequestHead;
+use gatepass::pipeline::Step;
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
@@ -154,7 +154,7 @@ fn any_request_is_decided() {
                     waits += 1;
                     assert!(had_token, "round {round}");
                     let body = noise(&mut random, r#"{"sub":"alice"}"#);
-                    let step = world.land(sent.flight, waiting, &reply(200, &body));
+                    let step = world.complete(sent.id, waiting, &reply(200, &body));
                     assert!(matches!(step, Step::Done(..)), "round {round}");
                 }
                 Step::Join(_) => panic!("round {round}: nothing is under way"),
@@ -270,7 +270,7 @@ fn any_key_set_and_any_reply_is_survived() {
         {
             let body = json_of(&mut random, 4).to_string();
             let status = [200, 204, 404, 500, 65535][random.below(5)];
-            let step = world.land(sent.flight, waiting, &reply(status, body.as_bytes()));
+            let step = world.complete(sent.id, waiting, &reply(status, body.as_bytes()));
             assert!(matches!(step, Step::Done(..)), "round {round}");
         }
     }
@@ -303,23 +303,22 @@ fn any_clock_is_survived() {
             let step = match random.below(6) {
                 0 => {
                     let tick = world.gateway.tick(now);
-                    for flight in tick.overdue.into_iter().chain(tick.send.iter().map(|s| s.flight))
-                    {
-                        drop(world.gateway.land(flight, &reply, now));
+                    for flight in tick.overdue.into_iter().chain(tick.send.iter().map(|s| s.id)) {
+                        drop(world.gateway.complete(flight, &reply, now));
                     }
                     continue;
                 }
                 1 | 2 if !waiting.is_empty() => {
-                    let request: gatepass::gateway::Waiting =
+                    let request: gatepass::pipeline::Waiting =
                         waiting.swap_remove(random.below(waiting.len()));
-                    let landing = world.gateway.land(request.flight(), &reply, now);
+                    let landing = world.gateway.complete(request.callout(), &reply, now);
                     let Some(landing) = landing else { continue };
                     world.gateway.resume(request, &landing, now)
                 }
                 3 if !waiting.is_empty() => {
                     let gone = waiting.swap_remove(random.below(waiting.len()));
                     if !host.resumes_others {
-                        world.gateway.abandon(gone.flight());
+                        world.gateway.abandon(gone.callout());
                     }
                     continue;
                 }

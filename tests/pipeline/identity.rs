@@ -181,7 +181,7 @@ fn mints_have_ids_of_their_own() {
     // Another worker, at the same time, for the same token.
     let mut other = World::new(&config, ENVOY);
     let settings = gatepass::config::load(config.to_string().as_bytes(), &|_| None, None).unwrap();
-    other.gateway = gatepass::gateway::Gateway::new(settings, ENVOY, *b"another seed 16b");
+    other.gateway = gatepass::pipeline::Pipeline::new(settings, ENVOY, *b"another seed 16b");
     ids.extend((0..100).map(|_| jti(&mut other, &alice())));
     ids.sort();
     ids.dedup();

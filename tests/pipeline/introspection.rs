@@ -1,7 +1,7 @@
 //! Reference tokens: asked about at their issuer, then treated like any other.
 
 use gatepass::callout::CalloutReply;
-use gatepass::gateway::{Sent, Step, Waiting};
+use gatepass::pipeline::{Dispatch, Step, Waiting};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -192,7 +192,7 @@ fn requests_with_the_same_token_ask_once() {
     let second = joins(world.get(REFERENCE));
     awaits(world.get("another"));
     let now = world.now();
-    let landing = world.gateway.land(sent.flight, &active(json!({})), now).unwrap();
+    let landing = world.gateway.complete(sent.id, &active(json!({})), now).unwrap();
     forwarded(world.gateway.resume(first, &landing, now));
     forwarded(world.gateway.resume(second, &landing, now));
     // Where one request cannot resume another, each asks.
@@ -232,7 +232,7 @@ fn a_reference_needs_a_provider_that_knows_it() {
 }
 
 /// Made-up references, as many as are asked about at once.
-fn flooded(config: &Value) -> (World, Vec<(Sent, Waiting)>) {
+fn flooded(config: &Value) -> (World, Vec<(Dispatch, Waiting)>) {
     let mut world = World::new(config, ENVOY);
     let asked = (0..1000).map(|number| awaits(world.get(&format!("made-up-{number}")))).collect();
     assert_eq!(world.denied("one-more"), denial(503, "introspection_unavailable"));
@@ -271,7 +271,7 @@ fn made_up_references_keep_nothing_else_from_being_asked() {
 fn clients_that_leave_at_once_count_less() {
     let (mut world, asked) = flooded(&config([]));
     for (sent, _) in &asked {
-        world.gateway.abandon(sent.flight);
+        world.gateway.abandon(sent.id);
     }
     for number in 0..750 {
         awaits(world.get(&format!("good-{number}")));
@@ -279,11 +279,11 @@ fn clients_that_leave_at_once_count_less() {
     assert_eq!(world.denied("one-more"), denial(503, "introspection_unavailable"));
     // Somebody asks for one of those.
     joins(world.get("made-up-0"));
-    let answered = world.gateway.land(asked[1].0.flight, &inactive(), world.now());
+    let answered = world.gateway.complete(asked[1].0.id, &inactive(), world.now());
     assert!(answered.is_some());
     let now = world.now();
     for (sent, _) in asked {
-        world.gateway.land(sent.flight, &inactive(), now);
+        world.gateway.complete(sent.id, &inactive(), now);
     }
     awaits(world.get("one-more"));
 }
@@ -340,7 +340,7 @@ fn user_info_is_asked_next() {
     let (mut world, step) = having_asked(&both, &active(json!({})));
     let (sent, waiting) = awaits(step);
     assert_eq!(sent.callout.path, "/users/alice");
-    let edits = forwarded(world.land(sent.flight, waiting, &ok(&json!({"sub": "alice"}))));
+    let edits = forwarded(world.complete(sent.id, waiting, &ok(&json!({"sub": "alice"}))));
     let claims = world.verify_identity(&field(&edits, "x-identity-token").unwrap());
     assert_eq!(claims["user"]["sub"], "alice");
 }

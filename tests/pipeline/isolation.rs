@@ -4,7 +4,7 @@
 //! each with what it depends on; these tests go through that list.
 
 use gatepass::callout::CalloutReply;
-use gatepass::gateway::Step;
+use gatepass::pipeline::Step;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
@@ -127,7 +127,7 @@ impl Worker {
             for sent in self.world.gateway.tick(now).send {
                 let reply = self.answer(&sent.callout.path);
                 self.asked.push(sent.callout.path);
-                assert!(self.world.gateway.land(sent.flight, &reply, now).is_some());
+                assert!(self.world.gateway.complete(sent.id, &reply, now).is_some());
             }
         }
     }

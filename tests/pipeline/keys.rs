@@ -1,7 +1,7 @@
 //! Keys of an issuer that are fetched: when, how often, and for how long they
 //! serve.
 
-use gatepass::gateway::Step;
+use gatepass::pipeline::Step;
 use serde_json::json;
 
 use crate::support::*;
@@ -25,7 +25,7 @@ fn the_first_request_fetches_the_keys_and_passes() {
         assert_eq!(sent.callout.service.name, "auth");
         assert_eq!(sent.callout.path, "/jwks.json");
         assert!(sent.callout.headers.is_empty());
-        forwarded(world.land(sent.flight, waiting, &a()));
+        forwarded(world.complete(sent.id, waiting, &a()));
         world.forwarded(&alice());
         assert_eq!(world.tick(&a()), 0, "nothing is due");
     }
@@ -177,8 +177,8 @@ fn a_fetch_under_way_is_not_made_twice() {
     assert!(world.gateway.tick(now).send.is_empty());
     // The request waits for it as well.
     let waiting = joins(world.get(&alice()));
-    assert_eq!(waiting.flight(), first.send[0].flight);
-    forwarded(world.land(first.send[0].flight, waiting, &a()));
+    assert_eq!(waiting.callout(), first.send[0].id);
+    forwarded(world.complete(first.send[0].id, waiting, &a()));
 }
 
 /// Where no other request can be resumed, a request that cannot do without
@@ -190,8 +190,8 @@ fn where_a_fetch_cannot_be_joined_it_is_made_again() {
     let tick = world.gateway.tick(now);
     let (again, waiting) = awaits(world.get(&alice()));
     assert_eq!(again.callout.path, "/jwks.json");
-    forwarded(world.land(again.flight, waiting, &a()));
-    assert!(world.gateway.land(tick.send[0].flight, &a(), now).is_some());
+    forwarded(world.complete(again.id, waiting, &a()));
+    assert!(world.gateway.complete(tick.send[0].id, &a(), now).is_some());
     world.forwarded(&alice());
 }
 
@@ -204,7 +204,7 @@ fn where_a_fetch_cannot_be_joined_an_unknown_key_is_not_asked_for_twice() {
     let token = KEY_B.token("b", &claims(json!({})));
     let (sent, waiting) = awaits(world.get(&token));
     assert_eq!(world.denied(&token), denial(503, "keys_unavailable"));
-    forwarded(world.land(sent.flight, waiting, &jwks(&[KEY_B.jwk("b")])));
+    forwarded(world.complete(sent.id, waiting, &jwks(&[KEY_B.jwk("b")])));
     world.forwarded(&token);
 }
 

@@ -1,7 +1,7 @@
 //! What clients and services can make the gateway remember or send is bounded in
 //! bytes.
 
-use gatepass::gateway::Step;
+use gatepass::pipeline::Step;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -32,7 +32,7 @@ fn remembered(world: &mut World, tokens: impl Iterator<Item = String>) -> usize 
         match world.get(&token) {
             Step::Await(sent, _) => {
                 let now = world.now();
-                world.gateway.land(sent.flight, &failed(), now).unwrap();
+                world.gateway.complete(sent.id, &failed(), now).unwrap();
             }
             Step::Done(..) => known += 1,
             step => panic!("{step:?}"),

@@ -1,6 +1,6 @@
 //! What was wrong once.
 
-use gatepass::gateway::Step;
+use gatepass::pipeline::Step;
 use serde_json::json;
 
 use crate::support::*;
@@ -100,7 +100,7 @@ fn an_abandoned_fetch_is_made_up_for() {
     let mut world = World::new(&remote([]), KONG);
     world.tick(&jwks(&[KEY_A.jwk("a")]));
     let (sent, _) = awaits(world.get(&bobs));
-    world.gateway.abandon(sent.flight);
+    world.gateway.abandon(sent.id);
     // No fetch of its own, or hanging up again and again would ask for one each
     // time; but the key may well exist.
     assert_eq!(world.denied(&bobs), denial(503, "keys_unavailable"));
@@ -117,9 +117,9 @@ fn abandoned_fetches_do_not_multiply() {
     world.tick(&jwks(&[KEY_A.jwk("a")]));
     let mut fetches = 0;
     for _ in 0..300 {
-        if let gatepass::gateway::Step::Await(sent, _) = world.get(&strange) {
+        if let gatepass::pipeline::Step::Await(sent, _) = world.get(&strange) {
             fetches += 1;
-            world.gateway.abandon(sent.flight);
+            world.gateway.abandon(sent.id);
         }
         fetches += world.tick(&jwks(&[KEY_A.jwk("a")]));
         world.millis += 99;

@@ -1,8 +1,8 @@
 //! Tokens that are valid and not accepted: revoked at the gateway, by a feed, or
 //! on no allowlist.
 
-use gatepass::gateway::{Step, Submission};
 use gatepass::http::LocalReply;
+use gatepass::pipeline::{Step, Submission};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -335,14 +335,14 @@ fn a_feed_is_read_from_where_it_was_left() {
     let tick = world.gateway.tick(now);
     assert_eq!(tick.send[0].callout.path, "/revocations");
     let reply = page("a&1", json!([{"sub": "alice"}]));
-    world.gateway.land(tick.send[0].flight, &reply, now).unwrap();
+    world.gateway.complete(tick.send[0].id, &reply, now).unwrap();
     assert_eq!(world.denied(&alice()), revoked());
     assert_eq!(world.gateway.tick(now).send.len(), 0, "not due");
     world.pass(10);
     let now = world.now();
     let tick = world.gateway.tick(now);
     assert_eq!(tick.send[0].callout.path, "/revocations?since=a%261");
-    world.gateway.land(tick.send[0].flight, &page("2", json!([])), now).unwrap();
+    world.gateway.complete(tick.send[0].id, &page("2", json!([])), now).unwrap();
     assert_eq!(world.denied(&alice()), revoked(), "entries stay");
 }
 
@@ -362,7 +362,7 @@ fn a_request_waits_until_it_is_known_who_is_revoked() {
     let (sent, first) = awaits(world.get(&alice()));
     let second = joins(world.get(&token(json!({"sub": "bob"}))));
     let now = world.now();
-    let landing = world.gateway.land(sent.flight, &page("1", json!([{"sub": "alice"}])), now);
+    let landing = world.gateway.complete(sent.id, &page("1", json!([{"sub": "alice"}])), now);
     let landing = landing.unwrap();
     assert_eq!(denied(world.gateway.resume(first, &landing, now)), revoked());
     forwarded(world.gateway.resume(second, &landing, now));
@@ -435,7 +435,7 @@ fn one_worker_reads_the_feed_for_all() {
     let now = one.now();
     let tick = one.gateway.tick(now);
     assert_eq!((tick.send.len(), two.gateway.tick(now).send.len()), (1, 0), "a lease");
-    one.gateway.land(tick.send[0].flight, &page("1", json!([{"sub": "alice"}])), now).unwrap();
+    one.gateway.complete(tick.send[0].id, &page("1", json!([{"sub": "alice"}])), now).unwrap();
     assert_eq!(two.denied(&alice()), revoked());
     two.forwarded(&token(json!({"sub": "bob"})));
     for _ in 0..20 {
@@ -643,7 +643,7 @@ fn a_clock_set_back_stops_no_polling() {
         world.millis += 3000;
         let now = world.now();
         for flight in world.gateway.tick(now).overdue {
-            drop(world.gateway.land(flight, &failed(), now));
+            drop(world.gateway.complete(flight, &failed(), now));
         }
         world.pass(2);
         assert_eq!(world.tick(&page("2", json!([{"sub": "alice"}]))), 1, "not an hour later");
@@ -725,7 +725,7 @@ fn paths(world: &mut World, reply: &gatepass::callout::CalloutReply) -> Vec<Stri
     let now = world.now();
     let sent = world.gateway.tick(now).send;
     for sent in &sent {
-        assert!(world.gateway.land(sent.flight, reply, now).is_some());
+        assert!(world.gateway.complete(sent.id, reply, now).is_some());
     }
     sent.into_iter().map(|sent| sent.callout.path).collect()
 }
@@ -847,7 +847,7 @@ fn an_allowlist_that_is_read_anew_is_what_it_says_now() {
         world.millis += 5000;
         let later = world.now();
         for flight in world.gateway.tick(later).overdue {
-            drop(world.gateway.land(flight, &page("2", json!([])), now));
+            drop(world.gateway.complete(flight, &page("2", json!([])), now));
         }
         world.forwarded(&bob);
         assert_eq!(world.denied(&alice()), revoked());
@@ -873,7 +873,7 @@ fn a_reply_that_comes_late_takes_nothing_back() {
         fast.tick(&page("6", json!([{"sub": "alice", "until": 0}])));
         slow.pass(12);
         let late = page("5", json!([{"sub": "alice"}]));
-        assert_eq!(denied(slow.land(sent.flight, waiting, &late)), revoked());
+        assert_eq!(denied(slow.complete(sent.id, waiting, &late)), revoked());
         assert_eq!(fast.denied(&alice()), revoked());
         fast.pass(10);
         assert_eq!(paths(&mut fast, &page("7", json!([]))), ["/allowed?since=6"]);

@@ -4,9 +4,9 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::callout::{Answer, CalloutReply};
-use gatepass::gateway::{Sent, Step};
 use gatepass::host::HostCapabilities;
 use gatepass::http::{LocalReply, RequestHead};
+use gatepass::pipeline::{Dispatch, Step};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -73,7 +73,7 @@ fn code(reply: &LocalReply) -> String {
     format!("{} {}", reply.status, body["code"].as_str().unwrap_or_default())
 }
 
-fn sent_field(sent: &Sent, name: &str) -> Option<String> {
+fn sent_field(sent: &Dispatch, name: &str) -> Option<String> {
     let mut found = sent.callout.headers.iter().filter(|(other, _)| other.as_str() == name);
     let value = found.next().map(|(_, value)| value.expose().clone());
     assert!(found.next().is_none(), "{name} once");
@@ -490,7 +490,7 @@ fn a_body_is_waited_for() {
         assert_eq!(sent_field(&sent, "content-type").as_deref(), Some("application/json"));
         assert!(!format!("{sent:?}").contains("wonder"), "the password is a secret");
         let says = service_says(200, &[JSON], &json!({"access_token": alice()}).to_string());
-        let reply = answered(world.land(sent.flight, waiting, &says));
+        let reply = answered(world.complete(sent.id, waiting, &says));
         let reply: Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(opened(reply["access_token"].as_str().unwrap()), alice());
 
@@ -640,7 +640,7 @@ fn without_sealing_it_is_a_token_as_any() {
     let form = String::from_utf8(sent.callout.body.as_ref().unwrap().expose().clone()).unwrap();
     assert_eq!(form, "token=opaque-reference");
     let active = claims(json!({"active": true}));
-    let edits = forwarded(world.land(sent.flight, waiting, &ok(&active)));
+    let edits = forwarded(world.complete(sent.id, waiting, &ok(&active)));
     assert_eq!(world.identity(&edits)["sub"], "alice");
     forwarded(world.get(&reference));
     forwarded(world.get(&text));
@@ -658,7 +658,7 @@ fn the_user_service_gets_the_token_itself() {
         let (sent, waiting) = awaits(world.get(&text));
         let expected = format!("Bearer {}", alice());
         assert_eq!(sent_field(&sent, "authorization"), Some(expected), "also when it is cached");
-        forwarded(world.land(sent.flight, waiting, &ok(&json!({"sub": "alice"}))));
+        forwarded(world.complete(sent.id, waiting, &ok(&json!({"sub": "alice"}))));
         world.pass(11);
     }
 }

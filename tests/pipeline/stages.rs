@@ -1,8 +1,8 @@
 //! How far requests come: what `explain` and whoever reads a trace is told.
 
 use gatepass::event::Stage;
-use gatepass::gateway::Step;
 use gatepass::http::RequestHead;
+use gatepass::pipeline::Step;
 use serde_json::{Value, json};
 
 use crate::support::*;

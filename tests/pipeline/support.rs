@@ -8,9 +8,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::callout::{Answer, CalloutFailure, CalloutReply};
 use gatepass::config;
-use gatepass::gateway::{FlightId, Gateway, Sent, Step, Waiting};
 use gatepass::host::HostCapabilities;
 use gatepass::http::{LocalReply, RequestHead};
+use gatepass::pipeline::{CalloutId, Dispatch, Pipeline, Step, Waiting};
 use gatepass::sealing::{SealKey, SealKeys};
 use gatepass::shared_data::SharedStore;
 use gatepass::time::UnixTime;
@@ -185,10 +185,10 @@ pub fn put(document: &mut Value, pointer: &str, value: Value) {
     }
 }
 
-pub fn gateway(config: &Value, host: HostCapabilities) -> Gateway {
+pub fn gateway(config: &Value, host: HostCapabilities) -> Pipeline {
     let settings = config::load(config.to_string().as_bytes(), &|_| None, None)
         .unwrap_or_else(|problems| panic!("{problems}"));
-    let mut gateway = Gateway::new(settings, host, *b"0123456789abcdef");
+    let mut gateway = Pipeline::new(settings, host, *b"0123456789abcdef");
     // What it says of itself at the start is no request's business.
     gateway.take_log();
     gateway
@@ -251,7 +251,7 @@ impl SharedStore for Store {
 /// its metrics are searched for what clients sent to prove who they are, as its
 /// answers are when they are given.
 pub struct World {
-    pub gateway: Gateway,
+    pub gateway: Pipeline,
     pub millis: i64,
     secrets: Vec<String>,
 }
@@ -326,12 +326,12 @@ impl World {
     /// Lands a reply and goes on with the request that waits for it.
     pub fn answer(&mut self, step: Step, reply: &CalloutReply) -> Step {
         let (sent, waiting) = awaits(step);
-        self.land(sent.flight, waiting, reply)
+        self.complete(sent.id, waiting, reply)
     }
 
-    pub fn land(&mut self, flight: FlightId, waiting: Waiting, reply: &CalloutReply) -> Step {
+    pub fn complete(&mut self, flight: CalloutId, waiting: Waiting, reply: &CalloutReply) -> Step {
         let now = self.now();
-        let landing = self.gateway.land(flight, reply, now).expect("an awaited flight");
+        let landing = self.gateway.complete(flight, reply, now).expect("an awaited flight");
         let step = self.gateway.resume(waiting, &landing, now);
         self.looked_at(step)
     }
@@ -342,7 +342,7 @@ impl World {
         let now = self.now();
         let tick = self.gateway.tick(now);
         for sent in &tick.send {
-            assert!(self.gateway.land(sent.flight, reply, now).is_some());
+            assert!(self.gateway.complete(sent.id, reply, now).is_some());
         }
         tick.send.len()
     }
@@ -405,7 +405,7 @@ impl Drop for World {
     }
 }
 
-pub fn awaits(step: Step) -> (Sent, Waiting) {
+pub fn awaits(step: Step) -> (Dispatch, Waiting) {
     match step {
         Step::Await(sent, waiting) => (sent, waiting),
         other => panic!("a callout expected, not {other:?}"),
@@ -448,7 +448,7 @@ pub fn denied(step: Step) -> (u16, String) {
 }
 
 /// What there is to log since the last call.
-pub fn logged(gateway: &mut Gateway) -> String {
+pub fn logged(gateway: &mut Pipeline) -> String {
     gateway.take_log().iter().map(|event| format!("{event}\n")).collect()
 }
 

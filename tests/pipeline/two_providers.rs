@@ -1,6 +1,6 @@
 //! Two issuers: whose user it is, and whose consumer.
 
-use gatepass::gateway::Step;
+use gatepass::pipeline::Step;
 use gatepass::verdict::{HeaderEdits, Verdict};
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ fn one_subject_of_two_issuers_is_two_users() {
                 }
                 let country = ["ES", "FR"][turn];
                 let user = json!({"sub": "alice", "address": {"country": country}});
-                let edits = forwarded(world.land(sent.flight, waiting, &ok(&user)));
+                let edits = forwarded(world.complete(sent.id, waiting, &ok(&user)));
                 let expected = Some(subjects[turn].to_owned());
                 assert_eq!(names(&edits), [expected.clone(), expected], "{form}");
                 let identity = world.identity(&edits);

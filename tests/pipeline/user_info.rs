@@ -2,7 +2,7 @@
 //! without one.
 
 use gatepass::callout::{CalloutFailure, CalloutReply};
-use gatepass::gateway::Step;
+use gatepass::pipeline::Step;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -311,8 +311,8 @@ fn each_user_has_an_answer_of_his_own() {
     let step = world.get(&bob);
     let (sent, waiting) = awaits(step);
     assert_eq!(sent.callout.path, "/users/bob");
-    let edits = forwarded(world.land(
-        sent.flight,
+    let edits = forwarded(world.complete(
+        sent.id,
         waiting,
         &ok(&json!({"sub": "bob", "address": {"country": "FR"}})),
     ));

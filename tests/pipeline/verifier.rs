@@ -16,7 +16,7 @@ fn code_at(config: &Value, token: &str, millis: i64) -> Option<String> {
     let mut world = World::new(config, ENVOY);
     world.millis = millis;
     match world.get(token) {
-        gatepass::gateway::Step::Done(gatepass::verdict::Verdict::Forward(_), _) => None,
+        gatepass::pipeline::Step::Done(gatepass::verdict::Verdict::Forward(_), _) => None,
         step => {
             let (status, code) = denied(step);
             assert_eq!(status, 401, "{code}");

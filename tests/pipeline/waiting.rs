@@ -1,6 +1,6 @@
 //! A request that waits more than once keeps every answer until it is decided.
 
-use gatepass::gateway::Step;
+use gatepass::pipeline::Step;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -17,7 +17,7 @@ fn led_on(world: &mut World, mut step: Step, answers: &[(&str, Value)]) -> (Step
         let answer = ok(&answer.unwrap_or_else(|| panic!("nobody has {path}")).1);
         asked.push(path);
         assert!(asked.len() < 20, "for ever: {asked:?}");
-        step = world.land(sent.flight, waiting, &answer);
+        step = world.complete(sent.id, waiting, &answer);
     }
     (step, asked)
 }

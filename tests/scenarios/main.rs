@@ -78,9 +78,9 @@ extern "C" fn initialize() {
 }
 
 fn held() -> usize {
-    let gatepass::proxy::Held { contexts, waiting, flights, submissions, passing, .. } =
-        gatepass::proxy::held();
-    contexts + waiting + flights + submissions + passing
+    let gatepass::proxy::Held { contexts, requests, .. } = gatepass::proxy::held();
+    let gatepass::gateway::Held { waiting, awaited, bodies, passing } = requests;
+    contexts + waiting + awaited + bodies + passing
 }
 
 /// What `mod host` tests.

@@ -3,7 +3,7 @@
 
 use arbitrary::Unstructured;
 use gatepass::config;
-use gatepass::gateway::{Gateway, Settings, Step};
+use gatepass::pipeline::{Pipeline, Settings, Step};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use serde_json::Value;
@@ -121,7 +121,7 @@ fn load(text: &[u8]) -> Result<Settings, Vec<String>> {
 
 /// Whatever was accepted, nobody gets an identity without a token.
 fn serve(settings: Settings, u: &mut Unstructured<'_>) {
-    let mut gateway = Gateway::new(settings, *one_of(u, &HOSTS), [7; 16]);
+    let mut gateway = Pipeline::new(settings, *one_of(u, &HOSTS), [7; 16]);
     let now = UnixTime::from_secs(START);
     for path in ["/orders", "/admin", "/login/x", "/health", "*"] {
         match gateway.begin(head(&[(":path", path), ("x-consumer-id", "forged")]), now) {

@@ -5,8 +5,8 @@ use arbitrary::Unstructured;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::callout::{Answer, CalloutReply};
-use gatepass::gateway::Step;
 use gatepass::http::{Fields, LocalReply};
+use gatepass::pipeline::Step;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
@@ -185,7 +185,7 @@ fn log_in(u: &mut Unstructured<'_>) {
     let says = reply(u, &token);
     // Not by `World::land`, which takes what only begins like a token for one.
     let now = world.now();
-    let landing = world.gateway.land(sent.flight, &says, now).expect("an awaited flight");
+    let landing = world.gateway.complete(sent.id, &says, now).expect("an awaited flight");
     let step = world.gateway.resume(waiting, &landing, now);
     let Step::Done(Verdict::Deny(_, got) | Verdict::Answer(got), _) = step else {
         panic!("a login is answered: {step:?}")

@@ -3,7 +3,7 @@
 
 use arbitrary::Unstructured;
 use gatepass::callout::{Answer, CalloutReply};
-use gatepass::gateway::Step;
+use gatepass::pipeline::Step;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use arbitrary::Unstructured;
 use gatepass::callout::{Callout, CalloutReply};
-use gatepass::gateway::{FlightId, Step, Submission, Waiting};
 use gatepass::host::HostCapabilities;
 use gatepass::http::{LocalReply, RequestHead};
+use gatepass::pipeline::{CalloutId, Step, Submission, Waiting};
 use gatepass::verdict::{HeaderEdits, Verdict};
 use serde_json::{Value, json};
 
@@ -47,13 +47,13 @@ struct Run {
     workers: Vec<World>,
     waiting: Vec<Parked<Waiting>>,
     bodies: Vec<Parked<Submission>>,
-    sent: Vec<(usize, FlightId, Callout)>,
+    sent: Vec<(usize, CalloutId, Callout)>,
     /// Replies may come again.
-    landed: Vec<(usize, FlightId)>,
+    landed: Vec<(usize, CalloutId)>,
     /// Those whom no worker may let pass any more.
     revoked: BTreeSet<&'static str>,
     /// The feed's pages that were asked for before another one came.
-    overtaken: BTreeSet<(usize, FlightId)>,
+    overtaken: BTreeSet<(usize, CalloutId)>,
     begun: usize,
     ended: usize,
     left: usize,
@@ -63,13 +63,13 @@ impl Run {
     fn take(&mut self, worker: usize, kind: Kind, step: Step) {
         match step {
             Step::Await(sent, waiting) => {
-                self.sent.push((worker, sent.flight, sent.callout));
+                self.sent.push((worker, sent.id, sent.callout));
                 self.waiting.push(Parked { worker, kind, it: waiting });
             }
             Step::Join(waiting) => {
-                let flight = waiting.flight();
+                let flight = waiting.callout();
                 let is_it =
-                    |(at, sent, _): &(usize, FlightId, Callout)| (*at, *sent) == (worker, flight);
+                    |(at, sent, _): &(usize, CalloutId, Callout)| (*at, *sent) == (worker, flight);
                 assert!(self.sent.iter().any(is_it), "joined nothing");
                 self.waiting.push(Parked { worker, kind, it: waiting });
             }
@@ -135,7 +135,7 @@ impl Run {
             let others = self.sent.iter().filter(|(_, _, callout)| is_page(callout));
             self.overtaken.extend(others.map(|(worker, flight, _)| (*worker, *flight)));
         }
-        if self.land(worker, flight, &reply)
+        if self.complete(worker, flight, &reply)
             && !is_overtaken
             && let Some(user) = revokes
         {
@@ -145,11 +145,11 @@ impl Run {
 
     /// Lands a reply, as an adapter does it: all that wait for it go on. Whether
     /// anybody took it.
-    fn land(&mut self, worker: usize, flight: FlightId, reply: &CalloutReply) -> bool {
+    fn complete(&mut self, worker: usize, flight: CalloutId, reply: &CalloutReply) -> bool {
         self.sent.retain(|(at, sent, _)| (*at, *sent) != (worker, flight));
         let world = &mut self.workers[worker];
         let now = world.now();
-        let landing = world.gateway.land(flight, reply, now);
+        let landing = world.gateway.complete(flight, reply, now);
         assert!(landing.is_none() || !self.landed.contains(&(worker, flight)), "landed twice");
         self.landed.push((worker, flight));
         let Some(landing) = landing else { return false };
@@ -161,9 +161,9 @@ impl Run {
     }
 
     /// Those who wait for a flight.
-    fn drain(&mut self, worker: usize, flight: FlightId) -> Vec<Parked<Waiting>> {
+    fn drain(&mut self, worker: usize, flight: CalloutId) -> Vec<Parked<Waiting>> {
         let all = std::mem::take(&mut self.waiting);
-        let is_due = |it: &Parked<Waiting>| it.worker == worker && it.it.flight() == flight;
+        let is_due = |it: &Parked<Waiting>| it.worker == worker && it.it.callout() == flight;
         let (due, others) = all.into_iter().partition(is_due);
         self.waiting = others;
         due
@@ -198,7 +198,7 @@ impl Run {
         if self.host.resumes_others {
             return;
         }
-        let (worker, flight) = (gone.worker, gone.it.flight());
+        let (worker, flight) = (gone.worker, gone.it.callout());
         self.workers[worker].gateway.abandon(flight);
         self.sent.retain(|(at, sent, _)| (*at, *sent) != (worker, flight));
         // Its reply may come all the same.
@@ -210,9 +210,9 @@ impl Run {
         let now = world.now();
         let tick = world.gateway.tick(now);
         let sent = tick.send.into_iter();
-        self.sent.extend(sent.map(|sent| (worker, sent.flight, sent.callout)));
+        self.sent.extend(sent.map(|sent| (worker, sent.id, sent.callout)));
         for flight in tick.overdue {
-            self.land(worker, flight, &failed());
+            self.complete(worker, flight, &failed());
         }
     }
 
@@ -364,7 +364,7 @@ pub fn run(data: &[u8]) {
             3 | 4 if !run.sent.is_empty() => run.answer(u),
             5 if !run.landed.is_empty() => {
                 let (worker, again) = run.landed[below(u, run.landed.len())];
-                run.land(worker, again, &jwks(&[KEY_B.jwk("a")]));
+                run.complete(worker, again, &jwks(&[KEY_B.jwk("a")]));
             }
             5 => run.leave(u),
             6 => run.tick(below(u, 2)),
@@ -378,7 +378,7 @@ pub fn run(data: &[u8]) {
     // Every callout ends, one way or another, and then nobody waits any more.
     for _ in 0..20 {
         for (worker, flight, _) in run.sent.clone() {
-            run.land(worker, flight, &failed());
+            run.complete(worker, flight, &failed());
         }
     }
     // Some bodies never come.

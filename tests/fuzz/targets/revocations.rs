@@ -3,7 +3,7 @@
 
 use arbitrary::Unstructured;
 use gatepass::callout::{Answer, CalloutReply};
-use gatepass::gateway::Step;
+use gatepass::pipeline::Step;
 use gatepass::verdict::Verdict;
 use serde_json::{Map, Value, json};
 
@@ -204,7 +204,7 @@ impl Run {
         let answer =
             Answer { status, cache_control: None, body, fields: gatepass::http::Fields::default() };
         let now = self.world.now();
-        assert!(self.world.gateway.land(sent, &CalloutReply::Answer(answer), now).is_some());
+        assert!(self.world.gateway.complete(sent, &CalloutReply::Answer(answer), now).is_some());
 
         self.world.pass(40);
         let later = self.world.now();
@@ -213,7 +213,7 @@ impl Run {
         let asks_for = next.callout.path.split_once("since=").map(|(_, cursor)| cursor);
         let is_taken = asks_for == Some(cursor.as_str());
         // Nobody answers that one.
-        self.world.gateway.land(next.flight, &super::support::failed(), later);
+        self.world.gateway.complete(next.id, &super::support::failed(), later);
 
         let listed = all_entries(&read["entries"]);
         let is_page = status == 200
@@ -243,12 +243,12 @@ impl Run {
     }
 
     /// The request that is due, and whether it asks from the start.
-    fn poll(&mut self) -> (gatepass::gateway::FlightId, bool) {
+    fn poll(&mut self) -> (gatepass::pipeline::CalloutId, bool) {
         for _ in 0..10 {
             let now = self.world.now();
             let tick = self.world.gateway.tick(now);
             if let [sent] = &tick.send[..] {
-                return (sent.flight, !sent.callout.path.contains("since="));
+                return (sent.id, !sent.callout.path.contains("since="));
             }
             self.world.pass(POLL);
         }

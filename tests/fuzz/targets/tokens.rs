@@ -4,7 +4,7 @@ use arbitrary::Unstructured;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
-use gatepass::gateway::Step;
+use gatepass::pipeline::Step;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 

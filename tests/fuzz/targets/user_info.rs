@@ -2,7 +2,7 @@
 
 use arbitrary::Unstructured;
 use gatepass::callout::{Answer, CalloutReply};
-use gatepass::gateway::Step;
+use gatepass::pipeline::Step;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
@@ -90,7 +90,7 @@ pub fn run(data: &[u8]) {
             step @ Step::Done(..) => step,
             step => {
                 let (sent, waiting) = awaits(step);
-                let step = world.land(sent.flight, waiting, &reply);
+                let step = world.complete(sent.id, waiting, &reply);
                 let is_about_alice = object.as_ref().is_some_and(|user| {
                     user.get("sub").is_none_or(|sub| *sub == "alice")
                         && user.pointer("/address/country").is_some_and(|it| !it.is_null())

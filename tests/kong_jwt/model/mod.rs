@@ -7,7 +7,7 @@ mod kong;
 
 use std::collections::HashMap;
 
-use gatepass::gateway::Step;
+use gatepass::pipeline::Step;
 use gatepass::verdict::Verdict;
 use gatepass_cli::convert::{ConvertError, Converted, from_kong};
 use serde_json::{Value, json};

@@ -20,8 +20,8 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gatepass::config;
-use gatepass::gateway::{Gateway, Step};
 use gatepass::http::RequestHead;
+use gatepass::pipeline::{Pipeline, Step};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use serde_json::Value;
@@ -101,14 +101,14 @@ pub enum Seen {
     Forwarded(Vec<(String, String)>, Option<Json>),
 }
 
-pub fn gateway(config: &Value) -> Option<Gateway> {
+pub fn gateway(config: &Value) -> Option<Pipeline> {
     let settings = config::load(written(config).as_bytes(), &|_| None, None).ok()?;
-    Some(Gateway::new(settings, ENVOY, *b"0123456789abcdef"))
+    Some(Pipeline::new(settings, ENVOY, *b"0123456789abcdef"))
 }
 
 /// Sends a request through a gateway, whose user service is `users`.
 pub fn send(
-    gateway: &mut Gateway,
+    gateway: &mut Pipeline,
     users: &UserService,
     sent: &[(String, String)],
     now: i64,
@@ -135,7 +135,7 @@ pub fn send(
             Step::Await(sent, waiting) => {
                 let (status, body) = users.answer(&sent.callout.path);
                 let reply = support::reply(status, written(&body).as_bytes());
-                let landing = gateway.land(sent.flight, &reply, now).expect("a flight");
+                let landing = gateway.complete(sent.id, &reply, now).expect("a flight");
                 step = gateway.resume(waiting, &landing, now);
             }
             other => panic!("nothing to wait for: {other:?}"),
@@ -145,7 +145,7 @@ pub fn send(
 
 /// How the gateway and the model differ in a request.
 fn difference(
-    gateway: &mut Gateway,
+    gateway: &mut Pipeline,
     config: &Value,
     users: &UserService,
     request: &Request,

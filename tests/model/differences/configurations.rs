@@ -3,8 +3,8 @@
 
 use gatepass::callout::{Callout, CalloutReply};
 use gatepass::config;
-use gatepass::gateway::{Gateway, Step};
 use gatepass::http::RequestHead;
+use gatepass::pipeline::{Pipeline, Step};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ fn base(has_discovery: bool) -> Value {
 
 /// One of the two, and the world as it is for it.
 struct Twin {
-    gateway: Gateway,
+    gateway: Pipeline,
     issuer: String,
     endpoint: String,
     /// The number of the key that its issuer publishes.
@@ -100,7 +100,7 @@ impl Twin {
             .unwrap_or_else(|problems| panic!("{problems}"));
         let mut seed = [0; 16];
         seed[..8].copy_from_slice(&key.to_be_bytes());
-        let mut gateway = Gateway::new(settings, ENVOY, seed);
+        let mut gateway = Pipeline::new(settings, ENVOY, seed);
         gateway.share(Box::new(store.clone()));
         let text = |pointer: &str| config.pointer(pointer).unwrap().as_str().unwrap().to_owned();
         let (issuer, endpoint) = (text("/providers/p/issuer"), text("/revocation/endpoint/path"));
@@ -133,7 +133,7 @@ impl Twin {
         for _ in 0..3 {
             for sent in self.gateway.tick(now).send {
                 let reply = self.answer(&sent.callout);
-                assert!(self.gateway.land(sent.flight, &reply, now).is_some());
+                assert!(self.gateway.complete(sent.id, &reply, now).is_some());
             }
         }
     }
@@ -162,7 +162,7 @@ impl Twin {
                 }
                 Step::Await(sent, waiting) => {
                     let reply = self.answer(&sent.callout);
-                    let landing = self.gateway.land(sent.flight, &reply, now).expect("a flight");
+                    let landing = self.gateway.complete(sent.id, &reply, now).expect("a flight");
                     self.gateway.resume(waiting, &landing, now)
                 }
                 Step::Receive(submission) => self.gateway.submit(submission, body.clone(), now),

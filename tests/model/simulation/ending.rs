@@ -11,7 +11,7 @@ impl World {
         for _ in 0..100 {
             for at in 0..self.workers.len() {
                 while !self.workers[at].open.is_empty() {
-                    self.land(at, 0, how)?;
+                    self.complete(at, 0, how)?;
                 }
                 while !self.workers[at].submissions.is_empty() {
                     self.hand_over(at, 0, false)?;

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use gatepass::callout::{Callout, CalloutReply};
 use gatepass::config;
-use gatepass::gateway::{FlightId, Gateway, Sent, Step, Submission, Waiting};
 use gatepass::host::HostCapabilities;
 use gatepass::http::RequestHead;
+use gatepass::pipeline::{CalloutId, Dispatch, Pipeline, Step, Submission, Waiting};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub struct Client {
 
 /// A callout under way.
 pub struct Open {
-    pub flight: FlightId,
+    pub flight: CalloutId,
     pub callout: Callout,
     /// When it was asked, in real time and by the clock.
     pub asked: i64,
@@ -37,13 +37,13 @@ pub struct Open {
 pub struct Worker {
     pub id: usize,
     pub listener: usize,
-    pub gateway: Gateway,
+    pub gateway: Pipeline,
     /// The path of its endpoint.
     revocations: &'static str,
     pub host: HostCapabilities,
     pub open: Vec<Open>,
-    pub closed: Vec<FlightId>,
-    pub waiting: HashMap<FlightId, Vec<(Client, Waiting)>>,
+    pub closed: Vec<CalloutId>,
+    pub waiting: HashMap<CalloutId, Vec<(Client, Waiting)>>,
     pub submissions: Vec<(Client, Submission)>,
     /// When the same was asked before by a tick, in real time.
     pub asked: HashMap<String, Vec<i64>>,
@@ -65,7 +65,7 @@ impl Worker {
             .unwrap_or_else(|problems| panic!("{problems}"));
         let mut seed = [0; 16];
         seed[..8].copy_from_slice(&id.to_be_bytes());
-        let mut gateway = Gateway::new(settings, host, seed);
+        let mut gateway = Pipeline::new(settings, host, seed);
         gateway.share(Box::new(store.clone()));
         Self {
             id,
@@ -81,9 +81,9 @@ impl Worker {
         }
     }
 
-    pub fn send(&mut self, sent: Sent, now: UnixTime, real: i64, outside: &outside::Outside) {
+    pub fn send(&mut self, sent: Dispatch, now: UnixTime, real: i64, outside: &outside::Outside) {
         let then = outside.answer(&sent.callout, real);
-        let Sent { flight, callout } = sent;
+        let Dispatch { id: flight, callout } = sent;
         let asked_clock = now.as_millis();
         self.open.push(Open { flight, callout, asked: real, asked_clock, then });
     }
@@ -100,13 +100,13 @@ impl Worker {
         match step {
             Step::Done(verdict, _) => return Some((client, verdict)),
             Step::Await(sent, waiting) => {
-                assert_eq!(sent.flight, waiting.flight());
+                assert_eq!(sent.id, waiting.callout());
                 self.send(sent, now, real, outside);
-                self.waiting.entry(waiting.flight()).or_default().push((client, waiting));
+                self.waiting.entry(waiting.callout()).or_default().push((client, waiting));
             }
             Step::Join(waiting) => {
                 assert!(self.host.resumes_others, "nobody else can resume it");
-                let flight = waiting.flight();
+                let flight = waiting.callout();
                 assert!(self.open.iter().any(|open| open.flight == flight), "it is under way");
                 self.waiting.entry(flight).or_default().push((client, waiting));
             }
@@ -139,7 +139,7 @@ impl Worker {
     }
 
     /// Lands a reply and resumes all that wait for it; gives who is at the end.
-    pub fn land(
+    pub fn complete(
         &mut self,
         at: usize,
         reply: &CalloutReply,
@@ -149,7 +149,7 @@ impl Worker {
     ) -> Vec<End> {
         let open = self.open.remove(at);
         self.closed.push(open.flight);
-        let landing = self.gateway.land(open.flight, reply, now).expect("it was under way");
+        let landing = self.gateway.complete(open.flight, reply, now).expect("it was under way");
         let resumed = self.waiting.remove(&open.flight).unwrap_or_default();
         let mut ends = Vec::new();
         for (client, waiting) in resumed {
@@ -176,7 +176,7 @@ impl Worker {
 
     /// A client leaves that waits.
     pub fn leave(&mut self, at: usize) {
-        let mut flights: Vec<FlightId> = self.waiting.keys().copied().collect();
+        let mut flights: Vec<CalloutId> = self.waiting.keys().copied().collect();
         flights.sort();
         let Some(flight) = flights.get(at % flights.len().max(1)) else { return };
         let clients = self.waiting.get_mut(flight).expect("they wait");

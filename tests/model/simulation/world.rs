@@ -190,7 +190,7 @@ impl World {
     }
 
     /// Lands the callout at `flight` of a worker.
-    pub fn land(&mut self, at: usize, flight: usize, how: usize) -> Found {
+    pub fn complete(&mut self, at: usize, flight: usize, how: usize) -> Found {
         let (now, real) = (self.now(), self.real);
         let worker = &mut self.workers[at];
         let open = &worker.open[flight];
@@ -209,7 +209,7 @@ impl World {
         let clock = START * 1000 + self.real + self.offset;
         self.facts.hear(Heard { worker: id, fact: fact.clone(), clock, asked_clock, asked });
         worker.gateway.take_log();
-        let ends = worker.land(flight, &reply, now, real, &self.outside);
+        let ends = worker.complete(flight, &reply, now, real, &self.outside);
         let log = worker.gateway.take_log();
         let is_taken = !log.iter().any(|line| line.to_string().contains("tokens_not_listed"));
         if let (Fact::Page(end, _), true, CalloutReply::Answer(_)) = (&fact, is_taken, &reply) {
@@ -244,7 +244,7 @@ impl World {
 
     fn fail(&mut self, at: usize, flight: usize) -> Found {
         let (now, real) = (self.now(), self.real);
-        let ends = self.workers[at].land(flight, &support::failed(), now, real, &self.outside);
+        let ends = self.workers[at].complete(flight, &support::failed(), now, real, &self.outside);
         ends.into_iter().try_for_each(|end| self.end(at, end))
     }
 
@@ -320,7 +320,7 @@ impl World {
                 let at = a % self.workers.len();
                 (0..=b / 64 % 3).try_for_each(|n| match self.workers[at].open.len() {
                     0 => Ok(()),
-                    open => self.land(at, a / 8 % open, b / (n + 1)),
+                    open => self.complete(at, a / 8 % open, b / (n + 1)),
                 })
             }
             62 => self.twice(a, b),
@@ -391,7 +391,7 @@ impl World {
             for at in 0..self.workers.len() {
                 self.tick(at)?;
                 while !self.workers[at].open.is_empty() {
-                    self.land(at, 0, how % 3)?;
+                    self.complete(at, 0, how % 3)?;
                 }
             }
         }
@@ -403,7 +403,7 @@ impl World {
         let (now, at) = (self.now(), a % self.workers.len());
         let worker = &mut self.workers[at];
         let Some(flight) = worker.closed.get(b % worker.closed.len().max(1)) else { return Ok(()) };
-        match worker.gateway.land(*flight, &support::failed(), now) {
+        match worker.gateway.complete(*flight, &support::failed(), now) {
             Some(_) => Err("a reply that came again was taken".to_owned()),
             None => Ok(()),
         }

@@ -2,48 +2,48 @@
 
 use std::rc::Rc;
 
-use super::{FlightId, Gateway, Landing, Outcome};
+use super::Pipeline;
 use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::Event;
-use crate::in_flight::Purpose;
+use crate::in_flight::{CalloutId, CalloutOutcome, Outcome, Purpose};
 use crate::introspection::{IntrospectionAnswer, IntrospectionEndpoint};
 use crate::refresh::{Fetched, KeySource};
 use crate::time::{Span, UnixTime};
 use crate::token::ProviderId;
 use crate::user_info::{UserInfoAnswer, UserKey};
 
-impl Gateway {
+impl Pipeline {
     /// Takes the reply to a callout. `None` if it is not awaited: late, or
     /// twice.
     ///
     /// To be called before the requests that wait for it are resumed; it may
     /// well be that none does any more.
-    pub fn land(
+    pub fn complete(
         &mut self,
-        flight: FlightId,
+        flight: CalloutId,
         reply: &CalloutReply,
         now: UnixTime,
-    ) -> Option<Landing> {
+    ) -> Option<CalloutOutcome> {
         let flight = self.callouts.close(flight)?;
         self.tally.called(&flight.service, reply, flight.sent, now);
         let purpose = Rc::unwrap_or_clone(flight.purpose);
-        Some(Landing(Rc::new(match purpose {
+        Some(CalloutOutcome(Rc::new(match purpose {
             Purpose::Keys(provider) => {
-                let settled = self.land_keys(provider, reply, flight.sent, now);
+                let settled = self.complete_keys(provider, reply, flight.sent, now);
                 Outcome::Keys { provider, settled }
             }
             Purpose::KeysAgain(provider) => {
-                self.land_keys_again(provider, reply, flight.sent, now);
+                self.complete_keys_again(provider, reply, flight.sent, now);
                 Outcome::Keys { provider, settled: true }
             }
             Purpose::UserInfo(key) => {
                 let waited = now.since(flight.sent);
-                let answer = self.land_user_info(&key, flight.token_end, reply, waited, now);
+                let answer = self.complete_user_info(&key, flight.token_end, reply, waited, now);
                 Outcome::UserInfo(key, answer)
             }
             Purpose::Introspection(token) => {
-                let answer = self.land_introspection(token.expose(), reply, now);
+                let answer = self.complete_introspection(token.expose(), reply, now);
                 Outcome::Introspection(token, answer, now)
             }
             Purpose::Tokens(list, since) => {
@@ -56,12 +56,12 @@ impl Gateway {
                 }
                 Outcome::Tokens(list)
             }
-            Purpose::Login(position) => Outcome::Login(self.land_login(position, reply, now)),
+            Purpose::Login(position) => Outcome::Login(self.complete_login(position, reply, now)),
         })))
     }
 
     /// Whether the fetch is over.
-    fn land_keys(
+    fn complete_keys(
         &mut self,
         provider: ProviderId,
         reply: &CalloutReply,
@@ -84,7 +84,7 @@ impl Gateway {
     }
 
     /// Failures are told and counted by the fetch that this one went beside.
-    fn land_keys_again(
+    fn complete_keys_again(
         &mut self,
         provider: ProviderId,
         reply: &CalloutReply,
@@ -99,7 +99,7 @@ impl Gateway {
         self.log.extend(skipped.map(|key| Event::KeySkipped(name.to_owned(), key)));
     }
 
-    fn land_user_info(
+    fn complete_user_info(
         &mut self,
         key: &UserKey,
         token_end: Option<UnixTime>,
@@ -126,7 +126,7 @@ impl Gateway {
         }
     }
 
-    fn land_introspection(
+    fn complete_introspection(
         &mut self,
         token: &[u8],
         reply: &CalloutReply,

@@ -1,0 +1,74 @@
+//! What a door is to do.
+
+use crate::access_log::AccessNote;
+use crate::bearer::Cleansing;
+use crate::host::RequestId;
+use crate::http::LocalReply;
+use crate::in_flight::Dispatch;
+use crate::verdict::HeaderEdits;
+
+/// Something for the door to do, in the order in which it comes.
+///
+/// It may be about another request than the one whose event it follows: a reply
+/// resumes every request that waits for it.
+#[must_use]
+#[derive(Debug)]
+pub enum Action {
+    /// Send a callout that no request waits for.
+    Send(Dispatch),
+    /// Hold a request until another action names it. Nothing of it may pass
+    /// meanwhile, whatever the host does by itself. Then send the callout, if there
+    /// is one; else the one it waits for is in flight already.
+    Suspend {
+        /// The request.
+        request: RequestId,
+        /// The callout that it waits for.
+        dispatch: Option<Dispatch>,
+    },
+    /// Read a request's whole body and give it to
+    /// [`Gateway::body`](super::Gateway::body). The upstream must not get the
+    /// request; where its head has to go on for the body to come in, what is named
+    /// here is taken off before.
+    ReadBody {
+        /// The request.
+        request: RequestId,
+        /// What the client sent and must not reach an upstream.
+        cleansing: Cleansing,
+        /// How long the body is.
+        bytes: usize,
+    },
+    /// Send a request on with these edits. The door that cannot do all of them
+    /// tells [`Gateway::fail`](super::Gateway::fail).
+    Forward {
+        /// The request.
+        request: RequestId,
+        /// The edits.
+        edits: HeaderEdits,
+        /// What the access log may print.
+        note: AccessNote,
+    },
+    /// Answer a request.
+    Reply {
+        /// The request.
+        request: RequestId,
+        /// The answer.
+        reply: LocalReply,
+        /// The denial's code, if it is one.
+        code: Option<&'static str>,
+        /// What the access log may print.
+        note: AccessNote,
+    },
+}
+
+impl Action {
+    /// The request that it is about, if it is about one.
+    pub const fn request(&self) -> Option<RequestId> {
+        match self {
+            Self::Send(_) => None,
+            Self::Suspend { request, .. }
+            | Self::ReadBody { request, .. }
+            | Self::Forward { request, .. }
+            | Self::Reply { request, .. } => Some(*request),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The path of a request:
+//!
+//! ```text
+//! cleanse -> match rule -> find token -> verify -> consumer -> authorize
+//!         -> user info -> authorize -> mint -> forward
+//! ```
+//!
+//! Each step may deny. Two may wait for a callout: verifying, for the issuer's
+//! keys, and user info. A request that waited starts over with every answer that
+//! it waited for: the steps before cost little the second time, and whatever
+//! changed meanwhile (a token that ended, a key that was withdrawn) is seen.
+
+use std::rc::Rc;
+
+use super::Pipeline;
+use super::attempt::Attempt;
+use super::step::{Recipient, Step, Submission, Waiting};
+use crate::access_log::AccessNote;
+use crate::bearer::{Cleansing, note, refuse_repeated};
+use crate::denial::Denial;
+use crate::event::{DeniedRequest, Event, Stage, Trace};
+use crate::http::{Field, Fields, LocalReply, RequestHead};
+use crate::in_flight::{Answers, CalloutId, Dispatch, Requested};
+use crate::metrics::Ending;
+use crate::rules::{Access, Bypassed};
+use crate::time::UnixTime;
+use crate::token::Rejection;
+use crate::verdict::{HeaderEdits, Verdict};
+
+/// Why a step does not hand on to the next one.
+pub(super) enum Halt {
+    Deny(Denial),
+    Wait(Dispatch),
+    Join(CalloutId),
+    /// The gateway itself needs the body: this long.
+    Receive(Recipient, Box<Cleansing>, usize),
+}
+
+impl Halt {
+    /// Waits for a callout that was asked for, or denies without one.
+    pub(super) fn wait_or(requested: Option<Requested>, unavailable: Denial) -> Self {
+        match requested {
+            Some(Requested::Joined(flight)) => Self::Join(flight),
+            Some(Requested::Opened(sent)) => Self::Wait(sent),
+            None => Self::Deny(unavailable),
+        }
+    }
+}
+
+impl From<Denial> for Halt {
+    fn from(denial: Denial) -> Self {
+        Self::Deny(denial)
+    }
+}
+
+impl From<Rejection> for Halt {
+    fn from(rejection: Rejection) -> Self {
+        Self::Deny(Denial::Token(rejection))
+    }
+}
+
+impl Pipeline {
+    /// Runs the pipeline until it decides or must wait, with the answers that the
+    /// request waited for before.
+    pub(super) fn advance(&mut self, head: RequestHead, answers: Answers, now: UnixTime) -> Step {
+        let mut attempt = Attempt::new(&head, answers, now);
+        let decided = self.decide(&mut attempt);
+        let Attempt { answers, trace, .. } = attempt;
+        let halt = match decided {
+            Ok(verdict) => return self.end(verdict, trace),
+            Err(halt) => halt,
+        };
+        match halt {
+            Halt::Deny(denial) => self.deny_or_shadow(&head, denial, trace),
+            Halt::Wait(sent) => {
+                let callout = sent.id;
+                Step::Await(sent, Waiting { callout, head, answers, trace })
+            }
+            Halt::Join(callout) => Step::Join(Waiting { callout, head, answers, trace }),
+            Halt::Receive(recipient, cleansing, bytes) => {
+                Step::Receive(Submission { recipient, head, trace, cleansing: *cleansing, bytes })
+            }
+        }
+    }
+
+    /// Ends a request that is not to pass: with a denial, but for shadow mode,
+    /// in which it is forwarded without identity if it can be cleansed.
+    fn deny_or_shadow(&mut self, head: &RequestHead, denial: Denial, trace: Trace) -> Step {
+        if let Some(shadowed) = self.mode.shadowed()
+            && !self.is_for_gateway(head)
+            && let Ok(cleansing) = self.cleanse(head)
+        {
+            self.tally.ended(Ending::Shadow(denial.code()));
+            let event = Event::WouldDeny(self.denied_request(head, &denial, &trace));
+            self.log.push(event);
+            let edits = HeaderEdits::shadowed(cleansing, shadowed, denial);
+            return self.end(Verdict::Forward(edits), trace);
+        }
+        self.deny(head, denial, trace)
+    }
+
+    /// Whether a request may be for the endpoint that takes revocations, or a
+    /// login: they are nobody else's to answer.
+    fn is_for_gateway(&self, head: &RequestHead) -> bool {
+        let own = self.revocations.endpoint();
+        own.is_some_and(|own| own.path.as_bytes() == head.target().path) || self.may_be_login(head)
+    }
+
+    /// Ends a request with a denial.
+    pub(super) fn deny(&mut self, head: &RequestHead, denial: Denial, trace: Trace) -> Step {
+        self.tally.ended(Ending::Denied(denial.code()));
+        let event = Event::Denied(self.denied_request(head, &denial, &trace));
+        self.log.push(event);
+        let target = self.sources.target_without_token(head);
+        let reply = denial.reply(head, &target, &self.errors, self.host.frames_grpc_replies);
+        self.end(Verdict::Deny(denial, reply), trace)
+    }
+
+    fn denied_request(&self, head: &RequestHead, denial: &Denial, trace: &Trace) -> DeniedRequest {
+        DeniedRequest {
+            code: denial.code(),
+            status: denial.status(self.errors.format),
+            trace: trace.clone(),
+            request_id: self.request_id(head),
+        }
+    }
+
+    /// Ends a request, with what its access log may print.
+    fn end(&self, verdict: Verdict, mut trace: Trace) -> Step {
+        if self.publishes {
+            trace.note.code = verdict.denial().map(|denial| denial.code().name());
+        } else {
+            trace.note = AccessNote::EMPTY;
+        }
+        Step::Done(verdict, trace)
+    }
+
+    fn decide(&mut self, attempt: &mut Attempt<'_>) -> Result<Verdict, Halt> {
+        let head = attempt.head;
+        if !head.has_plain_method() {
+            return Err(Denial::MethodAmbiguous.into());
+        }
+        if head.target().path == self.minter.keys.jwks_path().as_bytes() {
+            self.tally.ended(Ending::Jwks);
+            return Ok(Verdict::Answer(self.serve_jwks(head, attempt.now)));
+        }
+        let cleansing = self.cleanse(head)?;
+        if self.bypass_cors_preflight
+            && let Some(bypassed) = Bypassed::preflight(head)
+        {
+            self.tally.ended(Ending::Bypassed);
+            return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
+        }
+        let endpoint =
+            self.revocations.endpoint().filter(|own| own.path.as_bytes() == head.target().path);
+        if let Some(endpoint) = endpoint.cloned() {
+            return self.receive(attempt, cleansing, &endpoint);
+        }
+        attempt.trace.stage = Stage::Rule;
+        if let Some(verdict) = self.log_in(attempt, &cleansing)? {
+            return Ok(verdict);
+        }
+        let rules = Rc::clone(&self.rules);
+        let rule = rules.find(head)?;
+        attempt.trace.rule = rule.map(|(position, _)| position);
+        let requirements = match rule.map(|(_, rule)| &rule.access) {
+            Some(access @ Access::Bypass) => {
+                let bypassed = Bypassed::by(access).ok_or(Denial::ConfigurationInvalid)?;
+                self.tally.ended(Ending::Bypassed);
+                return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
+            }
+            Some(Access::Requires(requirements)) => requirements,
+            None => rules.otherwise(),
+        };
+        attempt.trace.stage = Stage::Token;
+        let Some(token) = self.token_of(head, attempt.now)? else {
+            let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
+            self.tally.ended(Ending::Anonymous);
+            return Ok(Verdict::Forward(HeaderEdits::anonymous(cleansing, anonymous)));
+        };
+        let session = self.authenticate(attempt, &token)?;
+        attempt.trace.knows(&session);
+        let identity = self.identify(attempt, &session, &token, requirements)?;
+        attempt.trace.note.txn = identity.txn();
+        self.tally.ended(Ending::Allowed);
+        Ok(Verdict::Forward(HeaderEdits::identified(cleansing, &identity)))
+    }
+
+    /// What the client may not say. On a host that cannot remove a repeated
+    /// header, the request is refused.
+    fn cleanse(&self, head: &RequestHead) -> Result<Cleansing, Denial> {
+        let mut cleansing = Cleansing::default();
+        self.owned.cleanse(head, &mut cleansing)?;
+        self.sources.cleanse(head, &mut cleansing)?;
+        if !self.host.removes_headers {
+            refuse_repeated(head, &cleansing)?;
+            self.owned.refuse_misspelled(&cleansing)?;
+        }
+        Ok(cleansing)
+    }
+
+    /// The trailers of a request that must not reach the upstream, to be taken
+    /// out: what the filter owns, what may carry a token, what rules ask for. On
+    /// a host that cannot, a request with one of them is refused.
+    pub fn cleanse_trailers(&self, trailers: &Fields) -> Result<Vec<String>, Denial> {
+        let logins = self.sealed_tokens.as_ref().map(|sealed| sealed.logins.rules());
+        let asked = |name: &[u8]| {
+            [Some(&*self.rules), logins].into_iter().flatten().any(|rules| rules.ask_header(name))
+        };
+        let mut unwanted = Vec::new();
+        for Field { name, .. } in trailers.iter() {
+            let is_ours = self.owned.forbids_trailer(name) || self.sources.names_header(name);
+            if is_ours || name.starts_with(b":") || asked(name) {
+                note(&mut unwanted, name)?;
+            }
+        }
+        match unwanted.first() {
+            Some(name) if !self.host.removes_headers => {
+                Err(Denial::HeaderRepeated(name.to_ascii_lowercase()))
+            }
+            _ => Ok(unwanted),
+        }
+    }
+
+    /// The gateway's own JWKS, for everybody (RFC 9110 section 13.1.2 for the
+    /// entity tag).
+    fn serve_jwks(&self, head: &RequestHead, now: UnixTime) -> LocalReply {
+        if !matches!(head.method(), b"GET" | b"HEAD") {
+            return LocalReply::new(405).with_header("allow", "GET, HEAD");
+        }
+        let document = self.minter.keys.jwks(now);
+        let is_known = head.values("if-none-match").any(|tags| {
+            let tags = String::from_utf8_lossy(tags);
+            tags.split(',')
+                .map(|tag| tag.trim().trim_start_matches("W/"))
+                .any(|tag| tag == "*" || tag == document.etag)
+        });
+        let reply = LocalReply::new(if is_known { 304 } else { 200 })
+            .with_header("cache-control", "public, max-age=300")
+            .with_header("etag", document.etag);
+        if is_known {
+            return reply;
+        }
+        let reply = reply.with_header("content-type", "application/jwk-set+json");
+        // The host leaves out the body of a reply to HEAD.
+        reply.with_body(document.body.into_bytes())
+    }
+}

@@ -1,0 +1,287 @@
+//! The state that requests share, and what is asked of it from outside.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::settings::{Limits, Settings};
+use super::step::{Recipient, Step, Submission, Waiting};
+use crate::access_log::AccessNote;
+use crate::bearer::{OwnedHeaders, TokenSources};
+use crate::consumer::ConsumerDirectory;
+use crate::denial::{Denial, ErrorSettings};
+use crate::event::{Event, Trace};
+use crate::host::{HostCapabilities, RequestId, RequestInfo};
+use crate::http::{HeaderName, LocalReply, RequestHead};
+use crate::identity::Minter;
+use crate::in_flight::{Answers, CalloutOutcome, Callouts};
+use crate::introspection::Introspection;
+use crate::keys::{Crypto, SigningKey, VerifyingKey};
+use crate::metrics::{Cache, Reading, Series, Tally};
+use crate::refresh::KeySource;
+use crate::revocation::Revocations;
+use crate::rules::Rules;
+use crate::sealing::SealedTokens;
+use crate::session::Sessions;
+use crate::shared_data::SharedStore;
+use crate::time::UnixTime;
+use crate::token::Providers;
+use crate::user_info::{UserInfoCache, UserInfoSource};
+use crate::verdict::{Mode, Verdict};
+
+/// Request ids are chosen by the client or the host; longer ones are cut.
+const MAX_REQUEST_ID: usize = 64;
+
+/// The configuration and the shared state of one gateway.
+#[derive(Debug)]
+pub struct Pipeline {
+    pub(super) providers: Providers,
+    pub(super) key_sources: Vec<KeySource>,
+    pub(super) introspection: Option<Introspection>,
+    pub(super) sources: TokenSources,
+    pub(super) consumers: ConsumerDirectory,
+    pub(super) revocations: Revocations,
+    pub(super) user_info: Option<UserInfoSource>,
+    pub(super) user_infos: UserInfoCache,
+    pub(super) minter: Minter,
+    pub(super) rules: Rc<Rules>,
+    pub(super) errors: ErrorSettings,
+    pub(super) limits: Limits,
+    pub(super) bypass_cors_preflight: bool,
+    pub(super) crypto: Crypto,
+    pub(super) owned: OwnedHeaders,
+    pub(super) sessions: Sessions,
+    pub(super) callouts: Callouts,
+    pub(super) host: HostCapabilities,
+    pub(super) log: Vec<Event>,
+    pub(super) tally: Tally,
+    pub(super) mode: Mode,
+    pub(super) publishes: bool,
+    info: Option<Box<dyn RequestInfo>>,
+    /// The request that is being decided.
+    request: RequestId,
+    pub(super) store: Option<Box<dyn SharedStore>>,
+    pub(super) sealed_tokens: Option<Rc<SealedTokens>>,
+    seed: [u8; 16],
+    minted: u64,
+    /// The first tick: how old keys are that never came.
+    pub(super) since: Option<UnixTime>,
+}
+
+impl Pipeline {
+    /// A gateway on a host. `seed` must be different for each one: it makes the
+    /// `jti` of identity tokens unique, and spreads their fetches over time.
+    pub fn new(settings: Settings, host: HostCapabilities, seed: [u8; 16]) -> Self {
+        let remote = settings.providers.iter().filter(|(_, keys)| keys.is_remote());
+        let tally = Tally::new(
+            settings.mode,
+            settings.services.iter(),
+            remote.map(|(provider, _)| provider.name.as_str()),
+            settings.crypto.host_verifies(),
+        );
+        let (providers, mut key_sources): (_, Vec<KeySource>) =
+            settings.providers.into_iter().unzip();
+        let own = settings.minter.keys.signing_keys().map(SigningKey::verifying_key);
+        let own: Rc<[VerifyingKey]> = own.collect();
+        for remote in key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
+            remote.refuse(Rc::clone(&own));
+        }
+        let headers = settings.minter.headers.owned();
+        // A transaction token from outside is never one of the gateway's.
+        let tokens = [settings.minter.header.clone(), HeaderName::txn_token()];
+        let owned = OwnedHeaders::new(headers.chain(tokens));
+        let signing = settings.minter.keys.signing_keys();
+        let signing = signing.map(|key| key.algorithm().into()).collect();
+        let mut log = vec![Event::Crypto {
+            host_verifies: settings.crypto.host_verifies(),
+            host_signs: settings.crypto.host_signs(),
+            signing,
+        }];
+        if settings.mode == Mode::Shadow {
+            log.push(Event::ShadowMode);
+        }
+        let asks_claims = settings.rules.asks_claims() || settings.revocations.asks_each_time();
+        let references = settings.introspection.as_ref().map_or(0, |(.., entries)| *entries);
+        let lifetimes = settings.user_info.as_ref().map(|source| source.lifetimes);
+        Self {
+            providers: Providers::new(providers),
+            key_sources,
+            introspection: settings.introspection.map(|(provider, endpoint, max_entries)| {
+                Introspection::new(provider, endpoint, max_entries)
+            }),
+            sources: settings.sources,
+            consumers: settings.consumers,
+            revocations: settings.revocations,
+            user_infos: UserInfoCache::new(
+                settings.user_info_entries,
+                settings.user_info_bytes,
+                lifetimes.unwrap_or_default(),
+            ),
+            user_info: settings.user_info,
+            minter: settings.minter,
+            rules: Rc::new(settings.rules),
+            errors: settings.errors,
+            sessions: Sessions::new(
+                settings.limits.token_cache_entries,
+                references,
+                settings.limits.token_cache_bytes,
+                asks_claims,
+            ),
+            limits: settings.limits,
+            bypass_cors_preflight: settings.bypass_cors_preflight,
+            crypto: settings.crypto,
+            owned,
+            callouts: Callouts::new(host),
+            host,
+            log,
+            tally,
+            mode: settings.mode,
+            publishes: settings.access_log_properties.unwrap_or_default(),
+            info: None,
+            request: RequestId::default(),
+            store: None,
+            sealed_tokens: settings.sealed_tokens.map(Rc::new),
+            seed,
+            minted: 0,
+            since: None,
+        }
+    }
+
+    /// Lets it share what it fetches with the other workers of the proxy. To be
+    /// called before it fetches anything.
+    pub fn share(&mut self, store: Box<dyn SharedStore>) {
+        for remote in self.key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
+            remote.share(store.as_ref());
+        }
+        self.revocations.share(store.as_ref());
+        self.store = Some(store);
+    }
+
+    /// Lets it ask the host about requests.
+    #[must_use]
+    pub fn asking(mut self, info: Box<dyn RequestInfo>) -> Self {
+        self.info = Some(info);
+        self
+    }
+
+    /// Says which request the next call is about: the one that the host is asked
+    /// about.
+    pub const fn turn_to(&mut self, request: RequestId) {
+        self.request = request;
+    }
+
+    /// The client's address, as the host knows it.
+    pub(super) fn client_address(&self) -> Option<IpAddr> {
+        self.info.as_ref()?.client_address(self.request)
+    }
+
+    /// The id of the request that is being decided.
+    pub(super) fn request_id(&self, head: &RequestHead) -> Option<String> {
+        let told = self.info.as_ref().and_then(|info| info.request_id(self.request));
+        let id = told.or_else(|| head.first("x-request-id").map(<[u8]>::to_vec))?;
+        Some(id.into_iter().take(MAX_REQUEST_ID).map(visible).collect())
+    }
+
+    /// Begins a request: to be called once, with its whole head, before any of
+    /// it goes upstream.
+    pub fn begin(&mut self, head: RequestHead, now: UnixTime) -> Step {
+        self.advance(head, Answers::default(), now)
+    }
+
+    /// Denies a request whose head could not be listed, in shadow mode too: who
+    /// cannot see its headers cannot cleanse it.
+    pub fn refuse(&mut self, denial: Denial) -> Step {
+        self.deny(&RequestHead::default(), denial, Trace::default())
+    }
+
+    /// Goes on with a request whose callout has landed.
+    pub fn resume(&mut self, waiting: Waiting, landing: &CalloutOutcome, now: UnixTime) -> Step {
+        let Waiting { head, mut answers, .. } = waiting;
+        answers.add(landing);
+        self.advance(head, answers, now)
+    }
+
+    /// Takes the body of a request that the gateway itself answers; `None` if it
+    /// is more than the host can read (413).
+    pub fn submit(&mut self, submission: Submission, body: Option<Vec<u8>>, now: UnixTime) -> Step {
+        let Submission { recipient, head, trace, cleansing, .. } = submission;
+        let Some(body) = body else {
+            self.tally.ended(recipient.ending());
+            return answered(LocalReply::new(413), trace);
+        };
+        match recipient {
+            Recipient::Revocations => self.submit_revocations(&head, trace, &body, now),
+            Recipient::Login(position) => {
+                self.submit_login(position, head, &cleansing, trace, body, now)
+            }
+        }
+    }
+
+    /// Ends a request whose body was shorter than it announced (RFC 9110 section
+    /// 8.6).
+    pub fn cut_short(&mut self, submission: Submission) -> Step {
+        self.tally.ended(submission.recipient.ending());
+        answered(LocalReply::new(400).with_header("cache-control", "no-store"), submission.trace)
+    }
+
+    /// How many callouts are under way.
+    pub fn in_flight(&self) -> usize {
+        self.callouts.len()
+    }
+
+    /// What [`Pipeline::take_metrics`] gives readings of.
+    pub fn metrics(&self) -> Vec<Series> {
+        self.tally.series()
+    }
+
+    /// What was counted since the last call.
+    pub fn take_metrics(&mut self) -> Vec<Reading> {
+        self.tally.evicted(Cache::Token, self.sessions.take_evicted());
+        self.tally.evicted(Cache::UserInfo, self.user_infos.take_evicted());
+        self.tally.evicted(Cache::Introspection, self.sessions.take_evicted_references());
+        self.tally.take()
+    }
+
+    /// Something that the caller has to log.
+    pub(crate) fn log_event(&mut self, event: Event) {
+        self.log.push(event);
+    }
+
+    /// What there is to log since the last call.
+    pub fn take_log(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.log)
+    }
+
+    /// Who computes signatures.
+    pub const fn crypto(&self) -> &Crypto {
+        &self.crypto
+    }
+
+    /// The longest reply body to read.
+    pub const fn max_reply_bytes(&self) -> usize {
+        self.limits.max_reply_bytes
+    }
+
+    /// Differs between workers, so that they do not fetch all at once.
+    pub(super) const fn jitter(&self) -> u8 {
+        let [first, ..] = self.seed;
+        first
+    }
+
+    /// Bytes that never repeat, for a `jti`.
+    pub(super) fn nonce(&mut self, now: UnixTime) -> Vec<u8> {
+        self.minted = self.minted.wrapping_add(1);
+        [&self.seed[..], &self.minted.to_be_bytes(), &now.as_millis().to_be_bytes()].concat()
+    }
+}
+
+/// The end of a request whose body was read, of which the access log is told
+/// nothing.
+pub(super) fn answered(reply: LocalReply, trace: Trace) -> Step {
+    Step::Done(Verdict::Answer(reply), Trace { note: AccessNote::EMPTY, ..trace })
+}
+
+/// A byte of what a client chose, fit for a line of a log: JSON leaves some line
+/// breaks of Unicode as they are.
+fn visible(byte: u8) -> char {
+    if byte.is_ascii_graphic() { char::from(byte) } else { '?' }
+}

@@ -1,0 +1,104 @@
+//! What is done without a request: fetches that are due, and callouts that are
+//! given up.
+
+use super::Pipeline;
+use super::step::Tick;
+use crate::event::Event;
+use crate::in_flight::{CalloutId, InFlight, Purpose};
+use crate::refresh::Poll;
+use crate::revocation::ListId;
+use crate::time::{Span, UnixTime};
+use crate::token::ProviderId;
+
+impl Pipeline {
+    /// Notes that a request which waited for this callout is gone. True if the
+    /// callout ended with it: unless
+    /// [`HostCapabilities::resumes_others`](crate::host::HostCapabilities).
+    pub fn abandon(&mut self, callout: CalloutId) -> bool {
+        let Some(InFlight { purpose, .. }) = self.callouts.leave(callout) else { return false };
+        if let Purpose::Keys(provider) = *purpose
+            && let Some(source) = self.key_sources.get_mut(provider.0)
+            && let Some(remote) = source.as_remote_mut()
+        {
+            remote.give_up();
+        }
+        true
+    }
+
+    /// To be called regularly, about ten times a second.
+    pub fn tick(&mut self, now: UnixTime) -> Tick {
+        let overdue = self.callouts.overdue(now);
+        let mut tick = Tick { send: Vec::new(), overdue };
+        let (store, jitter) = (self.store.as_deref(), self.jitter());
+        for (position, source) in self.key_sources.iter_mut().enumerate() {
+            let provider = ProviderId(position);
+            let purpose = Purpose::Keys(provider);
+            let Some(remote) = source.as_remote_mut() else { continue };
+            if self.callouts.is_awaited(&purpose, now) {
+                continue;
+            }
+            match remote.poll(store, jitter, now) {
+                Poll::Idle => {}
+                Poll::Adopted(skipped) => {
+                    let name = self.providers.name(provider);
+                    self.log.extend(
+                        skipped.into_iter().map(|key| Event::KeySkipped(name.to_owned(), key)),
+                    );
+                }
+                Poll::Fetch(callout) => {
+                    tick.send.push(self.callouts.open_at_tick(purpose, callout, now));
+                }
+            }
+        }
+        for list in ListId::ALL {
+            let purpose = Purpose::Tokens(list, self.revocations.cursor(list));
+            if self.callouts.is_awaited(&purpose, now) {
+                continue;
+            }
+            if let Some(callout) = self.revocations.poll(list, store, now) {
+                // Another worker may have read on.
+                let purpose = Purpose::Tokens(list, self.revocations.cursor(list));
+                tick.send.push(self.callouts.open_at_tick(purpose, callout, now));
+            }
+        }
+        self.gauge_keys(now);
+        tick
+    }
+
+    /// When [`Pipeline::tick`] has something to do next: `now`, or later, but soon
+    /// enough for what is shared and for the gauges.
+    pub fn due_at(&self, now: UnixTime) -> UnixTime {
+        const LATEST: Span = Span::from_secs(1);
+        let is_shared = self.store.is_some();
+        let sources = self.key_sources.iter().enumerate().filter_map(|(position, source)| {
+            let purpose = Purpose::Keys(ProviderId(position));
+            let remote = source.as_remote().filter(|_| !self.callouts.is_awaited(&purpose, now));
+            Some(remote?.due_at(is_shared, now))
+        });
+        let lists = ListId::ALL.into_iter().filter_map(|list| {
+            let purpose = Purpose::Tokens(list, self.revocations.cursor(list));
+            let due = self.revocations.due_at(list, now);
+            due.filter(|_| !self.callouts.is_awaited(&purpose, now))
+        });
+        let due = sources.chain(lists).chain(self.callouts.due_at(now)).min();
+        due.unwrap_or(now.plus(LATEST)).min(now.plus(LATEST)).max(now)
+    }
+
+    /// To be called when its configuration is not in use any more, before the last
+    /// [`Pipeline::take_metrics`].
+    pub fn retire(&mut self) {
+        self.tally.retire();
+    }
+
+    /// Notes how old the keys are; those never fetched, since the start.
+    fn gauge_keys(&mut self, now: UnixTime) {
+        // Not the future: the clock may have been set back since.
+        let since = self.since.map_or(now, |since| since.min(now));
+        self.since = Some(since);
+        for (position, source) in self.key_sources.iter_mut().enumerate() {
+            let Some(remote) = source.as_remote_mut() else { continue };
+            let name = self.providers.name(ProviderId(position));
+            self.tally.keys_age(name, now.since(remote.loaded_at().unwrap_or(since)));
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What the host knows of a request.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::host::Host;
+use super::shared::Entered;
+use crate::host::{RequestId, RequestInfo, parse_address};
+
+/// Properties of a request. Its context is entered before they are read, since a
+/// reply to a callout resumes requests in the root context.
+#[derive(Debug)]
+pub(super) struct Properties {
+    pub host: Host,
+    pub entered: Rc<Entered>,
+}
+
+impl RequestInfo for Properties {
+    fn request_id(&self, request: RequestId) -> Option<Vec<u8>> {
+        self.entered.enter(request).then(|| self.host.request_id()).flatten()
+    }
+
+    fn client_address(&self, request: RequestId) -> Option<IpAddr> {
+        let address = self.entered.enter(request).then(|| self.host.client_address()).flatten();
+        parse_address(&address?)
+    }
+}
