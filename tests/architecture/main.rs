@@ -105,7 +105,8 @@ fn the_command_uses_the_core_and_no_host() {
 
 #[test]
 fn the_needles_find_something() {
-    for needle in ["no_mangle", "crate::config", "crate::pipeline", "p256::", "std::fs", "std::io"] {
+    for needle in ["no_mangle", "crate::config", "crate::pipeline", "p256::", "std::fs", "std::io"]
+    {
         assert!(!offenders(needle, &[]).is_empty(), "{needle}");
     }
 }
