@@ -1,5 +1,5 @@
-//! Gatepass, a proxy-wasm filter: it turns the token that the public sent into
-//! a signed identity that the services behind the gateway can trust.
+//! The core of Gatepass, which turns the token that the public sent into a signed
+//! identity that the services behind the gateway can trust.
 //!
 //! ```text
 //!   door       what a host does, as events; what the gateway says, as host calls
@@ -15,8 +15,9 @@
 //!   leaves     http host callout json secret time
 //! ```
 //!
-//! Everything but [`proxy`] is sans-IO: time, environment, randomness and the
-//! replies of services are arguments, so each part runs natively in tests.
+//! It does no IO: time, environment, randomness and the replies of services are
+//! arguments, so each part runs natively in tests. A door makes a filter of it for a
+//! host: `wasm/` for the proxy-wasm hosts.
 //! [`config`] builds the domain's types and nothing of the domain knows it. The
 //! command in `cli/` asks the same [`pipeline`], natively.
 //!
@@ -60,7 +61,6 @@ pub mod json;
 pub mod keys;
 pub mod metrics;
 pub mod pipeline;
-pub mod proxy;
 pub mod refresh;
 pub mod revocation;
 pub mod rules;

@@ -22,8 +22,8 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use gatepass as _;
 use gatepass::keys::{Algorithm, Crypto, Origin, VerifyingKey};
+use gatepass_wasm as _;
 use host::abi::Status;
 use host::{Filter, Host, Profile, each_host};
 use serde_json::{Value, json};

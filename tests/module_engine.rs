@@ -5,7 +5,7 @@
 mod host;
 
 // What a test binary links natively, and these never run.
-use gatepass as _;
+use gatepass_wasm as _;
 
 use host::{Engine, Filter, Host, Outcome, Profile, Reply, surface};
 

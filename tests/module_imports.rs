@@ -7,7 +7,7 @@ mod capabilities;
 mod host;
 
 // What a test binary links natively, and these never run.
-use gatepass as _;
+use gatepass_wasm as _;
 
 use host::{Filter, surface};
 

@@ -63,10 +63,11 @@ fn root() -> &'static Path {
 
 /// The file that a test is in.
 fn source(module: &str) -> Option<PathBuf> {
-    let path = match module.strip_prefix("lib::") {
-        Some(module) => root().join("src").join(module.replace("::", "/")),
-        None => root().join("tests").join(module.replace("::", "/")),
-    };
+    let places = [("lib::", "src"), ("wasm::", "wasm/src"), ("", "tests")];
+    let (directory, module) = places
+        .iter()
+        .find_map(|(prefix, directory)| Some((directory, module.strip_prefix(prefix)?)))?;
+    let path = root().join(directory).join(module.replace("::", "/"));
     let candidates = [path.with_extension("rs"), path.join("main.rs"), path.join("mod.rs")];
     candidates.into_iter().find(|candidate| candidate.is_file())
 }

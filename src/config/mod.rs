@@ -10,7 +10,6 @@ mod crypto;
 mod identity;
 mod introspection;
 mod kong_jwt;
-mod protobuf;
 mod providers;
 pub mod reader;
 mod revocation;
@@ -39,26 +38,32 @@ use crate::rules::{Requirements, Rules};
 use crate::token::ClaimPath;
 use crate::verdict::Mode;
 
-/// Reads a configuration: JSON, or a binary `google.protobuf.Struct`, which is
-/// what Envoy makes of one. `environment` finds the values of `{env: NAME}`;
-/// `host` is the cryptography of the host, if it has any, and is tried here.
+/// Reads a configuration from JSON text: [`parse`], then [`read`].
 pub fn load(
     text: &[u8],
     environment: &dyn Fn(&str) -> Option<String>,
     host: Option<Rc<dyn HostCrypto>>,
 ) -> Result<Settings, Problems> {
-    let value = match json::parse(text) {
-        Ok(value) => value,
-        Err(error) => match protobuf::parse_struct(text) {
-            Some(members) if !text.is_empty() => Value::Object(members),
-            _ => {
-                let found = if text.is_empty() { "nothing".into() } else { error.to_string() };
-                return Err(Problems(vec![Problem::new("$", found, "a JSON object")]));
-            }
-        },
-    };
+    read(&parse(text)?, environment, host)
+}
+
+/// Parses JSON text.
+pub fn parse(text: &[u8]) -> Result<Value, Problems> {
+    json::parse(text).map_err(|error| {
+        let found = if text.is_empty() { "nothing".into() } else { error.to_string() };
+        Problems(vec![Problem::new("$", found, "a JSON object")])
+    })
+}
+
+/// Reads a configuration. `environment` finds the values of `{env: NAME}`; `host` is
+/// the cryptography of the host, if it has any, and is tried here.
+pub fn read(
+    value: &Value,
+    environment: &dyn Fn(&str) -> Option<String>,
+    host: Option<Rc<dyn HostCrypto>>,
+) -> Result<Settings, Problems> {
     let document = Document::new(environment);
-    let settings = settings(&document.root(&value), host);
+    let settings = settings(&document.root(value), host);
     match (settings, document.into_problems()) {
         (Some(settings), problems) if problems.is_empty() => Ok(settings),
         (_, problems) => Err(Problems(problems)),

@@ -11,7 +11,7 @@ use std::path::Path;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemMod, ItemUse, UseTree};
 
-use crate::{COMMAND, CORE, sources};
+use crate::{CORE, PACKAGES, sources};
 
 /// A module path below the crate: `["rules", "path"]`.
 type Module = Vec<String>;
@@ -297,9 +297,11 @@ fn files_do_not_import_each_other() {
 }
 
 #[test]
-fn files_of_the_command_do_not_import_each_other() {
-    let graph = House::read(COMMAND).graph(|module| module.join("/"));
-    assert_circles(&graph, &[]);
+fn files_of_other_packages_do_not_import_each_other() {
+    for package in PACKAGES {
+        let graph = House::read(package).graph(|module| module.join("/"));
+        assert_circles(&graph, &[]);
+    }
 }
 
 /// A type's methods stand in its own module: a call of a method needs no import,

@@ -66,7 +66,7 @@ mod txn_token;
 mod user_info;
 mod waiting;
 
-use gatepass as _;
+use gatepass_wasm as _;
 use host::{Filter, Profile};
 
 unsafe extern "C" {
@@ -78,7 +78,7 @@ extern "C" fn initialize() {
 }
 
 fn held() -> usize {
-    let gatepass::proxy::Held { contexts, requests, .. } = gatepass::proxy::held();
+    let gatepass_wasm::Held { contexts, requests, .. } = gatepass_wasm::held();
     let gatepass::gateway::Held { waiting, awaited, bodies, passing } = requests;
     contexts + waiting + awaited + bodies + passing
 }

@@ -8,8 +8,6 @@ mod configuration;
 mod extraction;
 mod key_sets;
 mod logins;
-#[path = "../../protobuf/mod.rs"]
-mod protobuf;
 mod references;
 mod requests;
 mod revocations;

@@ -7,8 +7,9 @@
 use std::net::Ipv6Addr;
 use std::num::NonZeroU16;
 
-use super::abi::{self, Status};
-use crate::http::Fields;
+use gatepass::http::Fields;
+
+use crate::abi::{self, Status};
 
 /// The nginx variable that a request waiting for a callout is guarded by: with
 /// this value in it nginx answers 500, should the request go on by itself.
@@ -26,7 +27,7 @@ const MAX_SOCKET_PATH: usize = 108;
 ///
 /// The query is the one that goes upstream: other plugins may have changed
 /// it, and a token is taken out of what they made of it.
-pub(super) fn restore_path(fields: &mut Fields) -> Result<(), Status> {
+pub(crate) fn restore_path(fields: &mut Fields) -> Result<(), Status> {
     if fields.first(":path").is_none() {
         return Ok(());
     }
@@ -41,7 +42,7 @@ pub(super) fn restore_path(fields: &mut Fields) -> Result<(), Status> {
 
 /// Puts `Host` in the place of `:authority`, which is the name of the nginx
 /// server and not the host that the client asked for.
-pub(super) fn restore_authority(fields: &mut Fields) {
+pub(crate) fn restore_authority(fields: &mut Fields) {
     let hosts: Vec<Vec<u8>> = fields.values("host").map(<[u8]>::to_vec).collect();
     fields.remove(":authority");
     for host in hosts {
@@ -50,14 +51,14 @@ pub(super) fn restore_authority(fields: &mut Fields) {
 }
 
 /// Sets the query that goes upstream to that of `path`.
-pub(super) fn set_upstream_path(path: &[u8]) -> Result<(), Status> {
+pub(crate) fn set_upstream_path(path: &[u8]) -> Result<(), Status> {
     let target = abi::property(UPSTREAM_URI)?.ok_or(Status::NOT_FOUND)?;
     abi::set_property(UPSTREAM_URI, &with_query_of(path, &target))
 }
 
 /// Makes the request one that nginx answers with 500, and gives what undoes it;
 /// `None` where nginx does not have the variable. Kong's always has.
-pub(super) fn deny_upstream() -> Result<Option<Vec<u8>>, Status> {
+pub(crate) fn deny_upstream() -> Result<Option<Vec<u8>>, Status> {
     let Some(scheme) = abi::property(SCHEME)? else {
         return if is_kong() { Err(Status::NOT_FOUND) } else { Ok(None) };
     };
@@ -68,23 +69,23 @@ pub(super) fn deny_upstream() -> Result<Option<Vec<u8>>, Status> {
 }
 
 /// Undoes it.
-pub(super) fn restore_scheme(scheme: &[u8]) -> Result<(), Status> {
+pub(crate) fn restore_scheme(scheme: &[u8]) -> Result<(), Status> {
     abi::set_property(SCHEME, scheme)
 }
 
 /// Whether Kong is around the runtime.
-pub(super) fn is_kong() -> bool {
+pub(crate) fn is_kong() -> bool {
     matches!(abi::property("kong\0version"), Ok(Some(_)))
 }
 
 /// Whether this is nginx at all: it knows each request by an id.
-pub(super) fn is_nginx() -> bool {
+pub(crate) fn is_nginx() -> bool {
     matches!(abi::property("ngx\0request_id"), Ok(Some(_)))
 }
 
 /// Whether Kong's configuration has a zone for shared data, without which asking
 /// for some traps. Without Kong nobody can say, and the operator is believed.
-pub(super) fn has_zone() -> bool {
+pub(crate) fn has_zone() -> bool {
     let is_set = |path| matches!(abi::property(path), Ok(Some(_)));
     !is_kong()
         || is_set("kong\0configuration\0nginx_wasm_shm_kv")
@@ -94,7 +95,7 @@ pub(super) fn has_zone() -> bool {
 /// Whether ngx_wasm_module can make an address of a service's `upstream`:
 /// `host`, `host:port`, `[v6]:port` or `unix:/path`. On anything else it traps,
 /// and a trap ends every request that waits.
-pub(super) fn is_address(upstream: &str) -> bool {
+pub(crate) fn is_address(upstream: &str) -> bool {
     if let Some(path) = upstream.strip_prefix("unix:") {
         return path.starts_with('/') && path.len() < MAX_SOCKET_PATH;
     }

@@ -15,10 +15,11 @@ use std::panic;
 use std::rc::Rc;
 use std::sync::Once;
 
-use super::abi::{self, Action};
-use super::filter::Filter;
-use super::root::Root;
-use crate::gateway;
+use gatepass::gateway;
+
+use crate::abi::{self, Action};
+use crate::filter::Filter;
+use crate::root::Root;
 
 /// The contexts of this VM. Nothing of it stays borrowed while a context runs.
 #[derive(Default)]
@@ -80,7 +81,7 @@ pub struct Held {
 }
 
 /// What this VM keeps of requests; everything of it is given back when they end.
-pub(super) fn held() -> Held {
+pub(crate) fn held() -> Held {
     let roots: Vec<Rc<Root>> =
         in_contexts(|contexts| contexts.roots.borrow().values().cloned().collect())
             .unwrap_or_default();
@@ -162,19 +163,19 @@ extern "C" fn proxy_on_tick(root_id: u32) {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(context_id: u32, fields: usize, _is_all: bool) -> Action {
     with_request(context_id, |request| request.on_http_request_headers(fields))
-        .unwrap_or_else(super::filter::refuse)
+        .unwrap_or_else(crate::filter::refuse)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(context_id: u32, bytes: usize, is_all: bool) -> Action {
     with_request(context_id, |request| request.on_http_request_body(bytes, is_all))
-        .unwrap_or_else(super::filter::refuse)
+        .unwrap_or_else(crate::filter::refuse)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_trailers(context_id: u32, fields: usize) -> Action {
     with_request(context_id, |request| request.on_http_request_trailers(fields))
-        .unwrap_or_else(super::filter::refuse)
+        .unwrap_or_else(crate::filter::refuse)
 }
 
 #[unsafe(no_mangle)]

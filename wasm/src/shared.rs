@@ -4,16 +4,17 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::abi;
-use super::host::{Guard, Host, Unreadable};
-use super::metrics::Metrics;
-use crate::access_log::AccessNote;
-use crate::callout::{CalloutFailure, CalloutReply};
-use crate::denial::Denial;
-use crate::event::Event;
-use crate::gateway::{self, Action, CalloutId, Dispatch, Gateway, RequestId};
-use crate::http::Edit;
-use crate::shared_data::SharedStore;
+use gatepass::access_log::AccessNote;
+use gatepass::callout::{CalloutFailure, CalloutReply};
+use gatepass::denial::Denial;
+use gatepass::event::Event;
+use gatepass::gateway::{self, Action, CalloutId, Dispatch, Gateway, RequestId};
+use gatepass::http::Edit;
+use gatepass::shared_data::SharedStore;
+
+use crate::abi;
+use crate::host::{Guard, Host, Unreadable};
+use crate::metrics::Metrics;
 
 /// What the root context and its requests share.
 ///
@@ -21,7 +22,7 @@ use crate::shared_data::SharedStore;
 /// there, no reply is lost with the client for whose sake it was asked for, since
 /// others may wait for it, and whoever comes next need not ask again. Elsewhere
 /// each request sends its own callout, which ends with it.
-pub(super) struct Shared {
+pub(crate) struct Shared {
     host: Host,
     entered: Rc<Entered>,
     gateway: RefCell<Gateway>,
@@ -51,18 +52,18 @@ struct Call {
 /// The request whose context is entered: header edits, replies and properties are
 /// those of this one.
 #[derive(Debug)]
-pub(super) struct Entered {
+pub(crate) struct Entered {
     host: Host,
     context: Cell<Option<u32>>,
 }
 
 impl Entered {
-    pub(super) fn new(host: Host) -> Rc<Self> {
+    pub(crate) fn new(host: Host) -> Rc<Self> {
         Rc::new(Self { host, context: Cell::new(None) })
     }
 
     /// Enters a request's context; false if it is gone.
-    pub(super) fn enter(&self, request: RequestId) -> bool {
+    pub(crate) fn enter(&self, request: RequestId) -> bool {
         // The host's ids have 32 bits.
         let Ok(context) = u32::try_from(request.0) else { return false };
         if self.context.get() == Some(context) {
@@ -76,12 +77,12 @@ impl Entered {
 
 /// How often the gateway is asked what is due: small beside any timeout, and rare
 /// beside the requests. Set once, since ngx_wasm_module traps on a second time.
-pub(super) const TICK_MS: u32 = 100;
+pub(crate) const TICK_MS: u32 = 100;
 
 const NO_CLOCK: &str = "the time could not be read";
 
 impl Shared {
-    pub(super) fn new(
+    pub(crate) fn new(
         host: Host,
         entered: Rc<Entered>,
         gateway: Gateway,
@@ -104,7 +105,7 @@ impl Shared {
     }
 
     /// What it holds for requests, and how many callouts are in flight.
-    pub(super) fn held(&self) -> (gateway::Held, usize) {
+    pub(crate) fn held(&self) -> (gateway::Held, usize) {
         (self.gateway.borrow().held(), self.calls.borrow().len())
     }
 
@@ -132,7 +133,7 @@ impl Shared {
     }
 
     /// Begins the request in whose callback this is called.
-    pub(super) fn begin(&self, context_id: u32, fields: usize) -> abi::Action {
+    pub(crate) fn begin(&self, context_id: u32, fields: usize) -> abi::Action {
         let request = self.in_callback_of(context_id);
         if !self.fits() {
             self.with_gateway(|gateway| gateway.refuse(request, Denial::ConfigurationInvalid));
@@ -154,7 +155,7 @@ impl Shared {
 
     /// Takes the body of a request, of which `bytes` have come in; `is_whole` if
     /// no more will. Only the gateway's own requests are read.
-    pub(super) fn body(&self, context_id: u32, bytes: usize, is_whole: bool) -> abi::Action {
+    pub(crate) fn body(&self, context_id: u32, bytes: usize, is_whole: bool) -> abi::Action {
         let request = self.in_callback_of(context_id);
         let wanted = self.gateway.borrow().body_wanted(request);
         match wanted {
@@ -175,7 +176,7 @@ impl Shared {
 
     /// Takes the trailers of a request. They are cleansed whether it passes now
     /// or waits: the host does not show them again.
-    pub(super) fn trailers(&self, context_id: u32, fields: usize) -> abi::Action {
+    pub(crate) fn trailers(&self, context_id: u32, fields: usize) -> abi::Action {
         let request = self.in_callback_of(context_id);
         let Ok(fields) = self.host.request_trailers(fields) else {
             return self.fail(request, "trailers could not be read");
@@ -205,7 +206,7 @@ impl Shared {
 
     /// Takes the reply that a callback announces. One to a callout that is not
     /// in flight, such as the second to one, is nobody's.
-    pub(super) fn reply(&self, token: u32, headers: usize, body_bytes: usize) {
+    pub(crate) fn reply(&self, token: u32, headers: usize, body_bytes: usize) {
         self.in_callback_of_root();
         let Some(call) = self.calls.borrow_mut().remove(&token) else { return };
         let max_bytes = self.gateway.borrow().max_reply_bytes();
@@ -222,7 +223,7 @@ impl Shared {
     }
 
     /// Does what is due, in a callback of the root context.
-    pub(super) fn tick(&self) {
+    pub(crate) fn tick(&self) {
         self.in_callback_of_root();
         // What it fetched now would not be shared.
         if self.store.borrow().is_some() {
@@ -241,13 +242,13 @@ impl Shared {
 
     /// Takes back what gauges say of a configuration that is over. Where a new one
     /// has the same providers, its next tick says it again.
-    pub(super) fn retire(&self) {
+    pub(crate) fn retire(&self) {
         self.with_gateway(Gateway::retire);
         self.feed_metrics();
     }
 
     /// Forgets a request that is over, and its callout if that ended with it.
-    pub(super) fn forget(&self, context_id: u32) {
+    pub(crate) fn forget(&self, context_id: u32) {
         let request = request_of(context_id);
         self.guards.borrow_mut().remove(&request);
         if let Some(ended) = self.gateway.borrow_mut().gone(request) {
@@ -354,7 +355,7 @@ impl Shared {
         &self,
         request: RequestId,
         edits: impl Iterator<Item = Edit<'a>>,
-    ) -> Result<(), super::host::HostError> {
+    ) -> Result<(), crate::host::HostError> {
         self.host.apply(edits)?;
         // The guard comes off last: not before the request may really go.
         let guard = self.guards.borrow_mut().remove(&request);
@@ -415,6 +416,6 @@ fn request_of(context_id: u32) -> RequestId {
     RequestId(context_id.into())
 }
 
-pub(super) fn write_log(event: &Event) {
+pub(crate) fn write_log(event: &Event) {
     log::log!(event.level(), "{event}");
 }

@@ -7,11 +7,12 @@
 
 use std::rc::Rc;
 
-use super::abi;
-use crate::keys::{Algorithm, AlgorithmSet, HostCrypto, HostSigningKey, HostVerifyingKey};
+use gatepass::keys::{Algorithm, AlgorithmSet, HostCrypto, HostSigningKey, HostVerifyingKey};
+
+use crate::abi;
 
 /// Only for a host that is known to be Envoy: on another the calls may trap.
-pub(super) struct EnvoyCrypto;
+pub(crate) struct EnvoyCrypto;
 
 /// Envoy keeps no keys: each call says the key again, and the hash.
 struct EnvoyKey {

@@ -1,4 +1,4 @@
-//! The adapter: the only module that knows proxy-wasm.
+//! Gatepass as a proxy-wasm filter, for Envoy and for Kong 3.9 and 3.10.
 //!
 //! It tells the gateway what happened and carries out the actions that come back.
 //! It decides nothing by itself but how an action is done on this host.
@@ -9,6 +9,7 @@
 //! - `shared` is what they have in common: the gateway and its callouts.
 //! - `host` is the one place that calls the host, with the table of what hosts
 //!   do differently; `nginx` is what only one of them needs.
+//! - `protobuf` reads a configuration in the form that Envoy gives it.
 //! - `abi` declares the host's functions, each of which may fail.
 //! - `info` is what the host knows of a request.
 //! - `metrics` defines the host's metrics and feeds them.
@@ -23,6 +24,7 @@ mod host;
 mod info;
 mod metrics;
 mod nginx;
+mod protobuf;
 mod root;
 mod shared;
 mod store;

@@ -1,14 +1,15 @@
 //! The calls that the filter makes, each of which may fail.
 
+use gatepass::http::Fields;
+
 use super::imports;
 use super::maps::{serialized, spans};
 use super::{Status, if_found};
-use crate::http::Fields;
 
 /// A header map of the host.
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
-pub(in super::super) enum Map {
+pub(crate) enum Map {
     Request = 0,
     Trailers = 1,
     /// Of the reply whose callback this is.
@@ -18,7 +19,7 @@ pub(in super::super) enum Map {
 /// Bytes that the host holds.
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
-pub(in super::super) enum Buffer {
+pub(crate) enum Buffer {
     RequestBody = 0,
     ReplyBody = 4,
     Configuration = 7,
@@ -27,7 +28,7 @@ pub(in super::super) enum Buffer {
 /// How a metric is fed.
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
-pub(in super::super) enum MetricKind {
+pub(crate) enum MetricKind {
     Counter = 0,
     Gauge = 1,
     Histogram = 2,
@@ -35,18 +36,18 @@ pub(in super::super) enum MetricKind {
 
 /// An answer to the request whose context is entered.
 #[derive(Debug)]
-pub(in super::super) struct LocalResponse<'a> {
+pub(crate) struct LocalResponse<'a> {
     pub status: u16,
     pub headers: &'a [(&'a str, &'a str)],
     pub body: &'a [u8],
 }
 
 /// Memory for something that the host gives.
-pub(in super::super) fn allocate(size: usize) -> *mut u8 {
+pub(crate) fn allocate(size: usize) -> *mut u8 {
     imports::allocate(size)
 }
 
-pub(in super::super) fn log(level: log::Level, text: &str) {
+pub(crate) fn log(level: log::Level, text: &str) {
     let level = match level {
         log::Level::Trace => 0,
         log::Level::Debug => 1,
@@ -59,17 +60,17 @@ pub(in super::super) fn log(level: log::Level, text: &str) {
 }
 
 /// Nanoseconds since 1970.
-pub(in super::super) fn now_nanos() -> Result<u64, Status> {
+pub(crate) fn now_nanos() -> Result<u64, Status> {
     imports::now()
 }
 
-pub(in super::super) fn set_tick_period(millis: u32) -> Result<(), Status> {
+pub(crate) fn set_tick_period(millis: u32) -> Result<(), Status> {
     imports::set_tick_period(millis).ok()
 }
 
 /// The first `size` bytes; a buffer that has not as many is a failure: a reply
 /// that broke off must not pass for a whole one.
-pub(in super::super) fn buffer(buffer: Buffer, size: usize) -> Result<Vec<u8>, Status> {
+pub(crate) fn buffer(buffer: Buffer, size: usize) -> Result<Vec<u8>, Status> {
     if size == 0 {
         return Ok(Vec::new());
     }
@@ -78,7 +79,7 @@ pub(in super::super) fn buffer(buffer: Buffer, size: usize) -> Result<Vec<u8>, S
 }
 
 /// The fields of a map, of which the host announced so many: fewer are not all.
-pub(in super::super) fn header_fields(map: Map, announced: usize) -> Result<Fields, Status> {
+pub(crate) fn header_fields(map: Map, announced: usize) -> Result<Fields, Status> {
     let bytes = imports::get_map(map as u32)?.unwrap_or_default();
     let spans = match bytes.is_empty() {
         true => Vec::new(),
@@ -91,31 +92,31 @@ pub(in super::super) fn header_fields(map: Map, announced: usize) -> Result<Fiel
 }
 
 /// The first value of a field.
-pub(in super::super) fn header_value(map: Map, name: &str) -> Result<Option<Vec<u8>>, Status> {
+pub(crate) fn header_value(map: Map, name: &str) -> Result<Option<Vec<u8>>, Status> {
     let value = if_found(imports::get_header(map as u32, name))?;
     Ok(value.map(Option::unwrap_or_default))
 }
 
-pub(in super::super) fn set_header(map: Map, name: &str, value: &[u8]) -> Result<(), Status> {
+pub(crate) fn set_header(map: Map, name: &str, value: &[u8]) -> Result<(), Status> {
     imports::replace_header(map as u32, name, value).ok()
 }
 
-pub(in super::super) fn remove_header(map: Map, name: &str) -> Result<(), Status> {
+pub(crate) fn remove_header(map: Map, name: &str) -> Result<(), Status> {
     imports::remove_header(map as u32, name).ok()
 }
 
 /// A property; `path` has its segments divided by NUL.
-pub(in super::super) fn property(path: &str) -> Result<Option<Vec<u8>>, Status> {
+pub(crate) fn property(path: &str) -> Result<Option<Vec<u8>>, Status> {
     Ok(if_found(imports::get_property(path))?.flatten())
 }
 
 /// Sets a property; `path` has its segments divided by NUL.
-pub(in super::super) fn set_property(path: &str, value: &[u8]) -> Result<(), Status> {
+pub(crate) fn set_property(path: &str, value: &[u8]) -> Result<(), Status> {
     imports::set_property(path, value).ok()
 }
 
 /// A value that workers share, and its version.
-pub(in super::super) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, Status> {
+pub(crate) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, Status> {
     let found = if_found(imports::get_shared_data(key))?;
     Ok(found
         .and_then(|(value, version)| Some((value?, version)))
@@ -123,30 +124,26 @@ pub(in super::super) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>,
 }
 
 /// Without a version, 0 is what the ABI has for it.
-pub(in super::super) fn set_shared_data(
-    key: &str,
-    value: &[u8],
-    version: Option<u32>,
-) -> Result<(), Status> {
+pub(crate) fn set_shared_data(key: &str, value: &[u8], version: Option<u32>) -> Result<(), Status> {
     imports::set_shared_data(key, value, version.unwrap_or(0)).ok()
 }
 
 /// Lets the request whose context is entered go on.
-pub(in super::super) fn continue_request() -> Result<(), Status> {
+pub(crate) fn continue_request() -> Result<(), Status> {
     imports::continue_stream(0).ok()
 }
 
-pub(in super::super) fn enter_context(context_id: u32) -> Result<(), Status> {
+pub(crate) fn enter_context(context_id: u32) -> Result<(), Status> {
     imports::set_effective_context(context_id).ok()
 }
 
-pub(in super::super) fn send_local_response(response: &LocalResponse<'_>) -> Result<(), Status> {
+pub(crate) fn send_local_response(response: &LocalResponse<'_>) -> Result<(), Status> {
     let headers = serialized(response.headers)?;
     imports::send_local_response(response.status.into(), &headers, response.body).ok()
 }
 
 /// Gives the token by which the reply is known.
-pub(in super::super) fn dispatch(
+pub(crate) fn dispatch(
     upstream: &str,
     headers: &[(&str, &str)],
     body: &[u8],
@@ -156,22 +153,19 @@ pub(in super::super) fn dispatch(
     imports::http_call(upstream, &headers, body, &trailers, timeout_millis)
 }
 
-pub(in super::super) fn define_metric(kind: MetricKind, name: &str) -> Result<u32, Status> {
+pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Result<u32, Status> {
     imports::define_metric(kind as u32, name)
 }
 
-pub(in super::super) fn add_to_metric(metric: u32, amount: i64) -> Result<(), Status> {
+pub(crate) fn add_to_metric(metric: u32, amount: i64) -> Result<(), Status> {
     imports::increment_metric(metric, amount).ok()
 }
 
-pub(in super::super) fn record_metric(metric: u32, value: u64) -> Result<(), Status> {
+pub(crate) fn record_metric(metric: u32, value: u64) -> Result<(), Status> {
     imports::record_metric(metric, value).ok()
 }
 
 /// Only for a host that is known to be Envoy: on another the call traps.
-pub(in super::super) fn call_foreign_function(
-    name: &str,
-    arguments: &[u8],
-) -> Result<Vec<u8>, Status> {
+pub(crate) fn call_foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<u8>, Status> {
     Ok(imports::call_foreign_function(name, arguments)?.unwrap_or_default())
 }

@@ -4,8 +4,9 @@
 //! A map is read where it lies. One that ends early, which ngx_wasm_module gives
 //! out above 100 fields, is no map.
 
+use gatepass::http::Span;
+
 use super::Status;
-use crate::http::Span;
 
 /// The bytes of a map. Fails for a text of more than 4 GiB.
 pub(super) fn serialized(fields: &[(&str, &str)]) -> Result<Vec<u8>, Status> {
@@ -55,7 +56,7 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Fields;
+    use gatepass::http::Fields;
 
     /// As a host writes it: values are any bytes.
     fn of_host(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {

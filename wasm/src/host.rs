@@ -28,24 +28,25 @@
 
 use std::rc::Rc;
 
-use super::abi::{self, Buffer, LocalResponse, Map, MetricKind, Status};
-use super::crypto::EnvoyCrypto;
-use super::nginx;
-use super::store::Store;
-use crate::access_log::AccessNote;
-use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply, joined};
-use crate::config::Problem;
-use crate::host::HostCapabilities;
-use crate::http::{Edit, Fields, LocalReply, RequestHead};
-use crate::keys::HostCrypto;
-use crate::metrics::Kind;
-use crate::pipeline::SharedData;
-use crate::shared_data::SharedStore;
-use crate::time::UnixTime;
+use gatepass::access_log::AccessNote;
+use gatepass::callout::{Answer, Callout, CalloutFailure, CalloutReply, joined};
+use gatepass::config::Problem;
+use gatepass::host::HostCapabilities;
+use gatepass::http::{Edit, Fields, LocalReply, RequestHead};
+use gatepass::keys::HostCrypto;
+use gatepass::metrics::Kind;
+use gatepass::pipeline::SharedData;
+use gatepass::shared_data::SharedStore;
+use gatepass::time::UnixTime;
+
+use crate::abi::{self, Buffer, LocalResponse, Map, MetricKind, Status};
+use crate::crypto::EnvoyCrypto;
+use crate::nginx;
+use crate::store::Store;
 
 /// The host this VM runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Host {
+pub(crate) enum Host {
     Envoy,
     NgxWasm,
 }
@@ -60,21 +61,21 @@ const MAX_METRIC_NAME: usize = 200;
 
 /// A metric that the host knows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Metric {
+pub(crate) struct Metric {
     id: u32,
     kind: Kind,
 }
 
 impl Metric {
     /// Whether the host takes both for one.
-    pub(super) const fn is(self, other: Self) -> bool {
+    pub(crate) const fn is(self, other: Self) -> bool {
         self.id == other.id
     }
 }
 
 /// Why a request's headers cannot be read.
 #[derive(Debug)]
-pub(super) enum Unreadable {
+pub(crate) enum Unreadable {
     /// There are more than the host can list: the first number that is too many.
     TooMany { limit: usize },
     /// The host does not give them.
@@ -83,7 +84,7 @@ pub(super) enum Unreadable {
 
 /// The host would not do what the verdict needs.
 #[derive(Debug)]
-pub(super) struct HostError;
+pub(crate) struct HostError;
 
 impl From<Status> for HostError {
     fn from(_: Status) -> Self {
@@ -95,23 +96,23 @@ impl From<Status> for HostError {
 /// meanwhile: the value to put back. None on Envoy, where such a request fails, and
 /// on an nginx without the variable.
 #[derive(Debug)]
-pub(super) struct Guard(Option<Vec<u8>>);
+pub(crate) struct Guard(Option<Vec<u8>>);
 
 impl Host {
     /// A host that may be either: the rules of the second are safe on both.
-    pub(super) const UNKNOWN: Self = Self::NgxWasm;
+    pub(crate) const UNKNOWN: Self = Self::NgxWasm;
 
     /// Tells the host by a property that only Envoy has. Other properties must
     /// not be read here: ngx_wasm_module crashes on some of them in a root
     /// context.
-    pub(super) fn detect() -> Self {
+    pub(crate) fn detect() -> Self {
         match abi::property("xds\0node") {
             Ok(Some(node)) if !node.is_empty() => Self::Envoy,
             _ => Self::UNKNOWN,
         }
     }
 
-    pub(super) const fn capabilities(self) -> HostCapabilities {
+    pub(crate) const fn capabilities(self) -> HostCapabilities {
         match self {
             Self::Envoy => HostCapabilities::ENVOY,
             Self::NgxWasm => HostCapabilities::NGX_WASM,
@@ -120,7 +121,7 @@ impl Host {
 
     /// The cryptography of the host. Whether there is any is never found out by
     /// calling: only Envoy survives that.
-    pub(super) fn crypto(self) -> Option<Rc<dyn HostCrypto>> {
+    pub(crate) fn crypto(self) -> Option<Rc<dyn HostCrypto>> {
         match self {
             Self::Envoy => Some(Rc::new(EnvoyCrypto)),
             Self::NgxWasm => None,
@@ -129,12 +130,12 @@ impl Host {
 
     /// Whether a configuration that is refused keeps requests from passing. A
     /// host that would skip the filter gets one that denies everything.
-    pub(super) const fn fails_closed_unconfigured(self) -> bool {
+    pub(crate) const fn fails_closed_unconfigured(self) -> bool {
         matches!(self, Self::Envoy)
     }
 
     /// The longest line of the log that is kept whole.
-    pub(super) const fn max_log_line(self) -> usize {
+    pub(crate) const fn max_log_line(self) -> usize {
         match self {
             Self::Envoy => usize::MAX,
             // 2048 with the time and the request that nginx puts around it.
@@ -145,12 +146,12 @@ impl Host {
     /// Whether the workers' data may be used when the filter is configured.
     /// ngx_wasm_module traps without a zone for them, and whether there is one can
     /// be asked in a request only.
-    pub(super) const fn shares_when_configured(self) -> bool {
+    pub(crate) const fn shares_when_configured(self) -> bool {
         matches!(self, Self::Envoy)
     }
 
     /// Data that workers share, where it is there.
-    pub(super) fn shared_store(self, wanted: SharedData) -> Option<Box<dyn SharedStore>> {
+    pub(crate) fn shared_store(self, wanted: SharedData) -> Option<Box<dyn SharedStore>> {
         let store = match (self, wanted) {
             (_, SharedData::Never) | (Self::NgxWasm, SharedData::Auto) => return None,
             (Self::Envoy, _) => Store { creates_only: false },
@@ -162,7 +163,7 @@ impl Host {
 
     /// What of the configuration this host cannot do, asked in a request: a root
     /// context must not ask. `shares` is whether workers are to share data.
-    pub(super) fn misfit(self, shares: bool) -> Option<Problem> {
+    pub(crate) fn misfit(self, shares: bool) -> Option<Problem> {
         match self {
             Self::Envoy => None,
             // An Envoy that keeps its properties back, most likely.
@@ -182,7 +183,7 @@ impl Host {
 
     /// Defines a metric. To be called when the filter is configured: on
     /// ngx_wasm_module a name that is too long traps.
-    pub(super) fn define(self, kind: Kind, name: &str) -> Option<Metric> {
+    pub(crate) fn define(self, kind: Kind, name: &str) -> Option<Metric> {
         let sort = match kind {
             Kind::Counter => MetricKind::Counter,
             Kind::Gauge => MetricKind::Gauge,
@@ -196,7 +197,7 @@ impl Host {
 
     /// Puts an amount to a metric, as its kind is fed: ngx_wasm_module traps on
     /// the other way.
-    pub(super) fn measure(self, metric: Metric, amount: u64) {
+    pub(crate) fn measure(self, metric: Metric, amount: u64) {
         // A metric is not worth a request.
         let _ = match metric.kind {
             Kind::Counter => {
@@ -208,23 +209,23 @@ impl Host {
     }
 
     /// The time. Without it nothing can be decided: no token would ever end.
-    pub(super) fn now(self) -> Result<UnixTime, HostError> {
+    pub(crate) fn now(self) -> Result<UnixTime, HostError> {
         let millis = abi::now_nanos()?.checked_div(1_000_000).unwrap_or_default();
         Ok(UnixTime::from_millis(i64::try_from(millis).unwrap_or(i64::MAX)))
     }
 
     /// Has the root context called regularly.
-    pub(super) fn tick_every(self, millis: u32) -> Result<(), HostError> {
+    pub(crate) fn tick_every(self, millis: u32) -> Result<(), HostError> {
         abi::set_tick_period(millis).map_err(HostError::from)
     }
 
     /// The plugin's configuration, of so many bytes.
-    pub(super) fn configuration(self, bytes: usize) -> Result<Vec<u8>, Status> {
+    pub(crate) fn configuration(self, bytes: usize) -> Result<Vec<u8>, Status> {
         abi::buffer(Buffer::Configuration, bytes)
     }
 
     /// Whoever cannot see all headers of a request cannot cleanse it.
-    pub(super) fn request_head(self, fields: usize) -> Result<RequestHead, Unreadable> {
+    pub(crate) fn request_head(self, fields: usize) -> Result<RequestHead, Unreadable> {
         if self == Self::NgxWasm && fields >= NGX_WASM_MAX_HEADERS {
             return Err(Unreadable::TooMany { limit: NGX_WASM_MAX_HEADERS });
         }
@@ -237,7 +238,7 @@ impl Host {
     }
 
     /// Makes the request what the upstream may see.
-    pub(super) fn apply<'a>(self, edits: impl Iterator<Item = Edit<'a>>) -> Result<(), HostError> {
+    pub(crate) fn apply<'a>(self, edits: impl Iterator<Item = Edit<'a>>) -> Result<(), HostError> {
         for edit in edits {
             match edit {
                 Edit::Remove(name) => self.clear(name)?,
@@ -265,12 +266,12 @@ impl Host {
     }
 
     /// The trailers of the request in whose callback this is called.
-    pub(super) fn request_trailers(self, announced: usize) -> Result<Fields, HostError> {
+    pub(crate) fn request_trailers(self, announced: usize) -> Result<Fields, HostError> {
         abi::header_fields(Map::Trailers, announced).map_err(HostError::from)
     }
 
     /// Takes trailers out of the request in whose callback this is called.
-    pub(super) fn remove_trailers(self, names: &[String]) -> Result<(), HostError> {
+    pub(crate) fn remove_trailers(self, names: &[String]) -> Result<(), HostError> {
         for name in names {
             abi::remove_header(Map::Trailers, name)?;
         }
@@ -278,18 +279,18 @@ impl Host {
     }
 
     /// Lets a request go on that was paused.
-    pub(super) fn resume(self) -> Result<(), HostError> {
+    pub(crate) fn resume(self) -> Result<(), HostError> {
         abi::continue_request().map_err(HostError::from)
     }
 
     /// Enters another request's context, so that header edits and replies go to
     /// it; false if it is gone.
-    pub(super) fn enter(self, context_id: u32) -> bool {
+    pub(crate) fn enter(self, context_id: u32) -> bool {
         abi::enter_context(context_id).is_ok()
     }
 
     /// Answers the request whose context is entered.
-    pub(super) fn reply(self, reply: &LocalReply) {
+    pub(crate) fn reply(self, reply: &LocalReply) {
         // Perhaps the host does not like what is in it.
         let sent = self.try_reply(reply).or_else(|_| self.try_reply(&LocalReply::new(500)));
         if sent.is_err() {
@@ -309,7 +310,7 @@ impl Host {
     }
 
     /// Sends a callout; gives the token by which its reply is known.
-    pub(super) fn dispatch(self, callout: &Callout) -> Result<u32, CalloutFailure> {
+    pub(crate) fn dispatch(self, callout: &Callout) -> Result<u32, CalloutFailure> {
         let service = &callout.service;
         if self == Self::NgxWasm && !nginx::is_address(&service.upstream) {
             return Err(CalloutFailure::NotSent);
@@ -321,7 +322,7 @@ impl Host {
 
     /// The reply that a callback announces. A failed call has no headers; on
     /// Kong it may have some, but no `:status`.
-    pub(super) fn callout_reply(
+    pub(crate) fn callout_reply(
         self,
         headers: usize,
         body_bytes: usize,
@@ -384,7 +385,7 @@ impl Host {
 
     /// The id under which the host logs the request, where that is not the
     /// header `x-request-id`.
-    pub(super) fn request_id(self) -> Option<Vec<u8>> {
+    pub(crate) fn request_id(self) -> Option<Vec<u8>> {
         let variable = |path| abi::property(path).ok().flatten();
         match self {
             Self::Envoy => None,
@@ -396,19 +397,19 @@ impl Host {
     }
 
     /// The client's address; on Envoy with the port.
-    pub(super) fn client_address(self) -> Option<Vec<u8>> {
+    pub(crate) fn client_address(self) -> Option<Vec<u8>> {
         abi::property("source\0address").ok().flatten()
     }
 
     /// Whether the access log is told without being asked for: only where that
     /// is known to be cheap.
-    pub(super) const fn notes_by_default(self) -> bool {
+    pub(crate) const fn notes_by_default(self) -> bool {
         matches!(self, Self::Envoy)
     }
 
     /// Whether this host's access log can be told something. To be called in a
     /// request: a root context must not ask.
-    pub(super) fn takes_notes(self) -> bool {
+    pub(crate) fn takes_notes(self) -> bool {
         match self {
             Self::Envoy => true,
             // Without Kong around it the runtime has no such property.
@@ -420,7 +421,7 @@ impl Host {
     /// filter state `wasm.gatepass.<name>`, on Kong as
     /// `kong.ctx.shared.gatepass_<name>`. Only where it [takes
     /// notes](Self::takes_notes).
-    pub(super) fn note(self, note: &AccessNote) {
+    pub(crate) fn note(self, note: &AccessNote) {
         for (name, value) in note.entries() {
             // What the log may print is not worth a request.
             let _ = match self {
@@ -435,13 +436,13 @@ impl Host {
 
     /// The body of the request in whose callback this is called; `None` if the
     /// host cannot give it, as nginx does not when it is in a file.
-    pub(super) fn request_body(self, bytes: usize) -> Option<Vec<u8>> {
+    pub(crate) fn request_body(self, bytes: usize) -> Option<Vec<u8>> {
         abi::buffer(Buffer::RequestBody, bytes).ok()
     }
 
     /// Guards a request that is about to wait. One that cannot be guarded where it
     /// should be must not wait.
-    pub(super) fn guard(self) -> Result<Guard, HostError> {
+    pub(crate) fn guard(self) -> Result<Guard, HostError> {
         match self {
             Self::Envoy => Ok(Guard(None)),
             Self::NgxWasm => Ok(Guard(nginx::deny_upstream()?)),
@@ -449,7 +450,7 @@ impl Host {
     }
 
     /// Takes the guard off a request that may pass.
-    pub(super) fn unguard(self, guard: &Guard) -> Result<(), HostError> {
+    pub(crate) fn unguard(self, guard: &Guard) -> Result<(), HostError> {
         match &guard.0 {
             Some(scheme) => nginx::restore_scheme(scheme).map_err(HostError::from),
             None => Ok(()),

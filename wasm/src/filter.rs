@@ -2,21 +2,22 @@
 
 use std::rc::Rc;
 
-use super::abi::Action;
-use super::host::{Host, Metric};
-use super::shared::Shared;
-use crate::denial::{Denial, ErrorSettings};
-use crate::http::{LocalReply, RequestHead};
+use gatepass::denial::{Denial, ErrorSettings};
+use gatepass::http::{LocalReply, RequestHead};
+
+use crate::abi::Action;
+use crate::host::{Host, Metric};
+use crate::shared::Shared;
 
 /// The context of one request.
-pub(super) struct Filter {
+pub(crate) struct Filter {
     context_id: u32,
     plugin: Plugin,
 }
 
 /// What a request has to do with.
 #[derive(Clone)]
-pub(super) enum Plugin {
+pub(crate) enum Plugin {
     /// A gateway.
     Ready(Rc<Shared>),
     /// No valid configuration: every request is denied, and counted.
@@ -24,11 +25,11 @@ pub(super) enum Plugin {
 }
 
 impl Filter {
-    pub(super) const fn new(context_id: u32, plugin: Plugin) -> Self {
+    pub(crate) const fn new(context_id: u32, plugin: Plugin) -> Self {
         Self { context_id, plugin }
     }
 
-    pub(super) fn on_http_request_headers(&self, fields: usize) -> Action {
+    pub(crate) fn on_http_request_headers(&self, fields: usize) -> Action {
         match &self.plugin {
             Plugin::Ready(shared) => shared.begin(self.context_id, fields),
             Plugin::Closed(host, denials) => {
@@ -47,7 +48,7 @@ impl Filter {
         }
     }
 
-    pub(super) fn on_http_request_body(&self, bytes: usize, end_of_stream: bool) -> Action {
+    pub(crate) fn on_http_request_body(&self, bytes: usize, end_of_stream: bool) -> Action {
         match &self.plugin {
             Plugin::Ready(shared) => shared.body(self.context_id, bytes, end_of_stream),
             // Answered already.
@@ -55,7 +56,7 @@ impl Filter {
         }
     }
 
-    pub(super) fn on_http_request_trailers(&self, fields: usize) -> Action {
+    pub(crate) fn on_http_request_trailers(&self, fields: usize) -> Action {
         match &self.plugin {
             Plugin::Ready(shared) => shared.trailers(self.context_id, fields),
             // Answered already.
@@ -63,7 +64,7 @@ impl Filter {
         }
     }
 
-    pub(super) fn on_http_call_response(&self, token: u32, fields: usize, body_bytes: usize) {
+    pub(crate) fn on_http_call_response(&self, token: u32, fields: usize, body_bytes: usize) {
         if let Plugin::Ready(shared) = &self.plugin {
             shared.reply(token, fields, body_bytes);
         }
@@ -72,7 +73,7 @@ impl Filter {
 
 /// Answers a request that the filter knows nothing of: the host did not say that
 /// it begins, or never configured the plugin.
-pub(super) fn refuse() -> Action {
+pub(crate) fn refuse() -> Action {
     Host::UNKNOWN.reply(&LocalReply::new(500));
     Action::Pause
 }

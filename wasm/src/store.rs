@@ -1,12 +1,13 @@
 //! The host's shared data, where the workers of a proxy find what one of them
 //! fetched.
 
-use super::abi;
-use crate::shared_data::SharedStore;
+use gatepass::shared_data::SharedStore;
+
+use crate::abi;
 
 /// Shared data: on Envoy that of the VM's `vm_id`, on Kong that of nginx.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     /// Whether a write without a version only makes values that are not there.
     pub creates_only: bool,
 }
@@ -14,7 +15,7 @@ pub(super) struct Store {
 impl Store {
     /// Whether the host lets this VM read it. Never to be asked on Kong, which
     /// traps without a zone.
-    pub(super) fn answers(&self) -> bool {
+    pub(crate) fn answers(&self) -> bool {
         abi::shared_data("gatepass/probe").is_ok()
     }
 }

@@ -3,34 +3,37 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::abi::Status;
-use super::filter::{Filter, Plugin};
-use super::host::Host;
-use super::info::Properties;
-use super::shared::{Entered, Shared, TICK_MS, write_log};
-use crate::config::{self, Problem, Problems};
-use crate::denial::Denial;
-use crate::event::Event;
-use crate::gateway::{Gateway, Held};
-use crate::metrics;
-use crate::pipeline::SharedData;
+use gatepass::config::{self, Problem, Problems};
+use gatepass::denial::Denial;
+use gatepass::event::Event;
+use gatepass::gateway::{Gateway, Held};
+use gatepass::metrics;
+use gatepass::pipeline::SharedData;
+use serde_json::Value;
+
+use crate::abi::Status;
+use crate::filter::{Filter, Plugin};
+use crate::host::Host;
+use crate::info::Properties;
+use crate::protobuf;
+use crate::shared::{Entered, Shared, TICK_MS, write_log};
 
 /// The root context.
-pub(super) struct Root {
+pub(crate) struct Root {
     plugin: RefCell<Plugin>,
 }
 
 impl Root {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { plugin: RefCell::new(Plugin::Closed(Host::UNKNOWN, None)) }
     }
 
     /// The context of one request.
-    pub(super) fn request(&self, context_id: u32) -> Filter {
+    pub(crate) fn request(&self, context_id: u32) -> Filter {
         Filter::new(context_id, self.plugin.borrow().clone())
     }
 
-    pub(super) fn on_configure(&self, bytes: usize) -> bool {
+    pub(crate) fn on_configure(&self, bytes: usize) -> bool {
         let host = Host::detect();
         match Self::configure(host, bytes) {
             Ok(shared) => {
@@ -40,34 +43,34 @@ impl Root {
             Err(problems) => {
                 problems.iter().for_each(|line| log::error!("{line}"));
                 let denials = metrics::denials(Denial::ConfigurationInvalid.code());
-                let denials = super::metrics::define(host, &denials);
+                let denials = crate::metrics::define(host, &denials);
                 self.plugin.replace(Plugin::Closed(host, denials));
                 !host.fails_closed_unconfigured()
             }
         }
     }
 
-    pub(super) fn on_tick(&self) {
+    pub(crate) fn on_tick(&self) {
         if let Some(shared) = self.ready() {
             shared.tick();
         }
     }
 
     /// The configuration is not in use any more.
-    pub(super) fn on_done(&self) {
+    pub(crate) fn on_done(&self) {
         if let Some(shared) = self.ready() {
             shared.retire();
         }
     }
 
-    pub(super) fn on_http_call_response(&self, token: u32, fields: usize, body_bytes: usize) {
+    pub(crate) fn on_http_call_response(&self, token: u32, fields: usize, body_bytes: usize) {
         if let Some(shared) = self.ready() {
             shared.reply(token, fields, body_bytes);
         }
     }
 
     /// What its requests hold.
-    pub(super) fn held(&self) -> (Held, usize) {
+    pub(crate) fn held(&self) -> (Held, usize) {
         self.ready().map(|shared| shared.held()).unwrap_or_default()
     }
 
@@ -81,7 +84,9 @@ impl Root {
     fn configure(host: Host, bytes: usize) -> Result<Shared, Vec<String>> {
         let refused = |problem| Problems(vec![problem]).lines(host.max_log_line());
         let text = host.configuration(bytes).map_err(|status| refused(unread(status)))?;
-        let mut settings = config::load(&text, &environment, host.crypto())
+        let value =
+            read_configuration(&text).map_err(|problems| problems.lines(host.max_log_line()))?;
+        let mut settings = config::read(&value, &environment, host.crypto())
             .map_err(|problems| problems.lines(host.max_log_line()))?;
         let now = host.now().map_err(|_| refused(no_clock()))?;
         if let Some(gap) = settings.minter.keys.gap(now) {
@@ -111,6 +116,15 @@ impl Root {
         host.tick_every(TICK_MS).map_err(|_| refused(no_tick()))?;
         Ok(Shared::new(host, entered, gateway, later))
     }
+}
+
+/// Parses a configuration: JSON, or a binary `google.protobuf.Struct`, which is what
+/// Envoy makes of one.
+fn read_configuration(text: &[u8]) -> Result<Value, Problems> {
+    config::parse(text).or_else(|problems| match protobuf::parse_struct(text) {
+        Some(members) if !text.is_empty() => Ok(Value::Object(members)),
+        _ => Err(problems),
+    })
 }
 
 /// What the host keeps from the filter. Envoy does so to functions that

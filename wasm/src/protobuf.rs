@@ -13,9 +13,8 @@
 //! ListValue  1: repeated Value (LEN)
 //! ```
 
+use gatepass::json::MAX_DEPTH;
 use serde_json::{Map, Number, Value};
-
-use crate::json::MAX_DEPTH;
 
 /// Reads a `Struct`; `None` for any other bytes, and for one that has a key
 /// twice or nests deeper than JSON may.

@@ -3,14 +3,15 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::host::Host;
-use super::shared::Entered;
-use crate::host::{RequestId, RequestInfo, parse_address};
+use gatepass::host::{RequestId, RequestInfo, parse_address};
+
+use crate::host::Host;
+use crate::shared::Entered;
 
 /// Properties of a request. Its context is entered before they are read, since a
 /// reply to a callout resumes requests in the root context.
 #[derive(Debug)]
-pub(super) struct Properties {
+pub(crate) struct Properties {
     pub host: Host,
     pub entered: Rc<Entered>,
 }

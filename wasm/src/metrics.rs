@@ -1,17 +1,18 @@
 //! The host's metrics: defined once, then fed with what the core counted.
 
-use super::host::{Host, Metric};
-use crate::metrics::{Reading, Series};
+use gatepass::metrics::{Reading, Series};
+
+use crate::host::{Host, Metric};
 
 /// The metrics of one plugin, in the order of the core's series.
-pub(super) struct Metrics {
+pub(crate) struct Metrics {
     host: Host,
     metrics: Vec<Option<Metric>>,
 }
 
 impl Metrics {
     /// Defines every series. One that the host does not take is not counted.
-    pub(super) fn define(host: Host, series: &[Series]) -> Self {
+    pub(crate) fn define(host: Host, series: &[Series]) -> Self {
         let mut metrics: Vec<Option<Metric>> = Vec::with_capacity(series.len());
         for series in series {
             let metric = define(host, series);
@@ -25,7 +26,7 @@ impl Metrics {
     }
 
     /// Hands on what was counted.
-    pub(super) fn feed(&self, readings: &[Reading]) {
+    pub(crate) fn feed(&self, readings: &[Reading]) {
         for (position, amount) in readings {
             if let Some(Some(metric)) = self.metrics.get(*position) {
                 self.host.measure(*metric, *amount);
@@ -35,7 +36,7 @@ impl Metrics {
 }
 
 /// Defines one series, if the host takes it.
-pub(super) fn define(host: Host, series: &Series) -> Option<Metric> {
+pub(crate) fn define(host: Host, series: &Series) -> Option<Metric> {
     host.define(series.kind, &flattened(series))
 }
 
@@ -58,12 +59,12 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::callout::{Scheme, Service};
-    use crate::denial::Code;
-    use crate::keys::AlgorithmSet;
-    use crate::metrics::{Tally, denials};
-    use crate::time::Span;
-    use crate::verdict::Mode;
+    use gatepass::callout::{Scheme, Service};
+    use gatepass::denial::Code;
+    use gatepass::keys::AlgorithmSet;
+    use gatepass::metrics::{Tally, denials};
+    use gatepass::time::Span;
+    use gatepass::verdict::Mode;
 
     #[test]
     fn names_are_what_operators_relabel() {
