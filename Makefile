@@ -1,4 +1,4 @@
-.PHONY: help wasm cli oci package run test bench faults soak fuzz mutants coverage clean
+.PHONY: help wasm native cli oci package run test bench faults soak fuzz mutants coverage clean
 
 # First port of the shop: Envoy, then auth, users, upstream, Envoy's admin
 # interface and the other services on the ten after it. Unset: the ports of
@@ -12,6 +12,7 @@ SOAK_SECONDS ?= 1200
 help:
 	@echo 'make run      build the module, install Envoy and start the shop (PORT=18000 for other ports)'
 	@echo 'make wasm     build target/wasm32-wasip1/release/gatepass.wasm'
+	@echo 'make native   build target/native/libgatepass_kong.so, the library of the plugin for Kong'
 	@echo 'make cli      build the command, target/release/gatepass'
 	@echo 'make oci      put it into an OCI image layout, in target/oci'
 	@echo 'make package  put it with all that a host needs into one archive for each host, in dist/'
@@ -27,6 +28,9 @@ help:
 
 wasm:
 	@.ci/build-wasm
+
+native:
+	@cargo build --locked --profile native --package gatepass-kong
 
 # To install it: cargo install --locked --path cli
 cli:

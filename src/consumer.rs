@@ -42,14 +42,14 @@ pub struct ConsumerDirectory {
     claims: Vec<ClaimPath>,
     /// Whether a token that selects no consumer may pass.
     optional: bool,
-    everyone: Vec<Selectable>,
+    everyone: Vec<Rc<Consumer>>,
     by_key: HashMap<String, Vec<Selectable>>,
     by_credential: HashMap<String, Rc<Consumer>>,
 }
 
 /// A consumer, and the providers whose tokens may be its own: what one provider
 /// writes into a claim is no word of another.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Selectable {
     /// `None` where there is one provider only.
     providers: Option<Vec<ProviderId>>,
@@ -112,21 +112,20 @@ impl ConsumerDirectory {
         providers: Option<Vec<ProviderId>>,
         credentials: Vec<String>,
     ) -> Result<(), String> {
-        let added = Selectable { providers, consumer: Rc::new(consumer) };
-        let consumer = &added.consumer;
+        let consumer = Rc::new(consumer);
         if let Some(key) = consumer.key.clone() {
-            let known = self.by_key.entry(key.clone()).or_default();
-            if known.iter().any(|other| other.overlaps(added.providers.as_deref())) {
+            let selectable = self.by_key.entry(key.clone()).or_default();
+            if selectable.iter().any(|other| other.overlaps(providers.as_deref())) {
                 return Err(key);
             }
-            known.push(added.clone());
+            selectable.push(Selectable { providers, consumer: Rc::clone(&consumer) });
         }
         for key in credentials {
-            if self.by_credential.insert(key.clone(), Rc::clone(consumer)).is_some() {
+            if self.by_credential.insert(key.clone(), Rc::clone(&consumer)).is_some() {
                 return Err(key);
             }
         }
-        self.everyone.push(added);
+        self.everyone.push(consumer);
         Ok(())
     }
 
@@ -166,7 +165,7 @@ impl ConsumerDirectory {
 
     /// The names that only consumers bear.
     pub fn taken_names(&self) -> TakenNames {
-        let everyone = || self.everyone.iter().map(|known| &known.consumer);
+        let everyone = || self.everyone.iter();
         TakenNames {
             usernames: NameSet::of(everyone().filter_map(|consumer| consumer.username.as_ref())),
             custom_ids: NameSet::of(everyone().filter_map(|consumer| consumer.custom_id.as_ref())),
@@ -174,26 +173,21 @@ impl ConsumerDirectory {
         }
     }
 
-    /// How many consumers go by this name, of those that may use tokens of some
-    /// of `providers`; of any provider if there are none.
-    pub fn count(&self, name: &str, providers: &[ProviderId]) -> usize {
-        let may_use = |known: &&Selectable| {
-            providers.is_empty() || providers.iter().any(|provider| known.is_for(*provider))
-        };
-        let is_called = |known: &&Selectable| known.consumer.name() == name;
-        self.everyone.iter().filter(is_called).filter(may_use).count()
+    /// How many consumers go by this name.
+    pub fn count(&self, name: &str) -> usize {
+        self.everyone.iter().filter(|consumer| consumer.name() == name).count()
     }
 
     /// The consumer with this username.
     pub fn by_username(&self, username: &str) -> Option<&Consumer> {
-        let mut everyone = self.everyone.iter().map(|known| known.consumer.as_ref());
-        everyone.find(|consumer| consumer.username.as_deref() == Some(username))
+        let is_called = |consumer: &&Rc<Consumer>| consumer.username.as_deref() == Some(username);
+        self.everyone.iter().find(is_called).map(Rc::as_ref)
     }
 
     /// The consumer with this id.
     pub fn by_id(&self, id: &str) -> Option<&Consumer> {
-        let mut everyone = self.everyone.iter().map(|known| known.consumer.as_ref());
-        everyone.find(|consumer| consumer.id.as_deref() == Some(id))
+        let is_called = |consumer: &&Rc<Consumer>| consumer.id.as_deref() == Some(id);
+        self.everyone.iter().find(is_called).map(Rc::as_ref)
     }
 }
 

@@ -12,7 +12,6 @@ mod introspection;
 mod kong_jwt;
 mod providers;
 pub mod reader;
-mod reserved;
 mod revocation;
 mod rules;
 mod sealing;

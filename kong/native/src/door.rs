@@ -1,0 +1,282 @@
+//! One gateway as the C interface shows it: requests and callouts are numbers, one action
+//! at a time.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use gatepass::callout::CalloutReply;
+use gatepass::config::{Problem, Problems};
+use gatepass::gateway::{Action, CalloutId, Dispatch, Gateway, RequestId};
+use gatepass::host::{HostCapabilities, RequestInfo, parse_address};
+use gatepass::http::RequestHead;
+use gatepass::pipeline::SharedData;
+use gatepass::time::UnixTime;
+use log::Level;
+
+use crate::check;
+use crate::encode::{Encoder, RawAction};
+use crate::frame::Begun;
+use crate::store::Store;
+
+/// What nginx can do from Lua.
+const NGINX: HostCapabilities = HostCapabilities {
+    removes_headers: true,
+    resumes_others: true,
+    repeats_reply_fields: true,
+    // It writes them after this, from what the client sent.
+    writes_forwarded: false,
+    frames_grpc_replies: false,
+};
+
+/// What a gateway is made of, and made anew after a panic.
+#[derive(Debug)]
+pub struct Source {
+    /// The configuration.
+    pub configuration: Vec<u8>,
+    /// Where workers share data.
+    pub directory: Option<PathBuf>,
+}
+
+/// A gateway and its numbers.
+#[derive(Debug)]
+pub struct Door {
+    source: Source,
+    gateway: Gateway,
+    info: Rc<Infos>,
+    encoder: Encoder,
+    /// Requests that are held or whose body is read.
+    held: BTreeSet<u64>,
+    callouts: HashMap<u64, CalloutId>,
+    last_callout: u64,
+    /// Requests that a panic ended, still to be answered.
+    failed: VecDeque<u64>,
+    log: VecDeque<(Level, String)>,
+    panics: u32,
+    /// For tests of what a panic leaves.
+    #[cfg(test)]
+    pub panics_at: Option<u64>,
+}
+
+impl Door {
+    /// A gateway; or what is wrong.
+    pub fn open(source: Source) -> Result<Self, Problems> {
+        let info = Rc::new(Infos::default());
+        let gateway = gateway(&source, &info)?;
+        Ok(Self {
+            source,
+            gateway,
+            info,
+            encoder: Encoder::default(),
+            held: BTreeSet::new(),
+            callouts: HashMap::new(),
+            last_callout: 0,
+            failed: VecDeque::new(),
+            log: VecDeque::new(),
+            panics: 0,
+            #[cfg(test)]
+            panics_at: None,
+        })
+    }
+
+    /// A request begins; `None` if what the caller lent is no head.
+    pub fn begin(&mut self, request: u64, begun: Option<Begun>, now: UnixTime) {
+        #[cfg(test)]
+        assert_ne!(self.panics_at, Some(request), "as the test asked for");
+        let id = RequestId(request);
+        let Some(Begun { address, id: name, fields }) = begun else {
+            self.gateway.fail(id, "headers could not be read");
+            return;
+        };
+        *self.info.current.borrow_mut() = (request, Info { address, name });
+        self.gateway.begin(id, RequestHead::from(fields), now);
+    }
+
+    /// The body of a request came.
+    pub fn body(&mut self, request: u64, body: Option<Vec<u8>>, now: UnixTime) {
+        self.gateway.body(RequestId(request), body, now);
+    }
+
+    /// A request ended by itself. Nobody answers it any more.
+    pub fn gone(&mut self, request: u64) {
+        self.failed.retain(|failed| *failed != request);
+        self.end(request);
+    }
+
+    /// A callout is over.
+    pub fn reply(&mut self, callout: u64, reply: &CalloutReply, now: UnixTime) {
+        if let Some(callout) = self.callouts.remove(&callout) {
+            self.gateway.reply(callout, reply, now);
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: UnixTime) {
+        self.gateway.tick(now);
+    }
+
+    /// What a reply is read to.
+    pub const fn max_reply_bytes(&self) -> usize {
+        self.gateway.max_reply_bytes()
+    }
+
+    /// The configuration is not used any more.
+    pub fn retire(&mut self) {
+        self.gateway.retire();
+    }
+
+    /// How many requests and callouts are under way.
+    pub fn under_way(&self) -> usize {
+        self.held.len().saturating_add(self.callouts.len()).saturating_add(self.failed.len())
+    }
+
+    /// How often it was made anew.
+    pub const fn panics(&self) -> u32 {
+        self.panics
+    }
+
+    /// A line of the log.
+    pub fn take_line(&mut self) -> Option<(Level, String)> {
+        self.log.pop_front()
+    }
+
+    /// What is to be done next.
+    pub fn next(&mut self) -> Option<&RawAction> {
+        if let Some(request) = self.failed.pop_front() {
+            return Some(self.encoder.failure(request));
+        }
+        let action = self.gateway.poll();
+        let events = self.gateway.take_log();
+        self.log.extend(events.iter().map(|event| (event.level(), event.to_string())));
+        let action = action?;
+        let callout = match &action {
+            Action::Send(dispatch) => self.number(dispatch),
+            Action::Suspend { request, dispatch } => {
+                self.info.keep(request.0);
+                self.held.insert(request.0);
+                dispatch.as_ref().map_or(0, |dispatch| self.number(dispatch))
+            }
+            Action::ReadBody { request, .. } => {
+                self.info.keep(request.0);
+                self.held.insert(request.0);
+                0
+            }
+            // nginx shows nothing more of a request that passes, and of none that is
+            // answered.
+            Action::Forward { request, .. } | Action::Reply { request, .. } => {
+                self.end(request.0);
+                0
+            }
+        };
+        let logged = u32::from(!self.log.is_empty());
+        let encoded = self.encoder.encode(&action, callout);
+        encoded.logged = logged;
+        Some(encoded)
+    }
+
+    /// Makes the gateway anew after a panic. All that it held is answered 500, and
+    /// `request` with it.
+    pub fn recover(&mut self, request: Option<u64>) {
+        self.panics = self.panics.saturating_add(1);
+        let held = std::mem::take(&mut self.held);
+        self.failed.extend(held.into_iter().filter(|held| Some(*held) != request));
+        self.failed.extend(request);
+        self.callouts.clear();
+        self.encoder = Encoder::default();
+        self.info.clear();
+        match gateway(&self.source, &self.info) {
+            Ok(gateway) => self.gateway = gateway,
+            // The one that failed stays, and what it does next is caught as well.
+            Err(problems) => self.log.push_back((Level::Error, problems.to_string())),
+        }
+        self.log.push_back((Level::Error, "the library failed and began anew".to_owned()));
+    }
+
+    fn end(&mut self, request: u64) {
+        self.gateway.gone(RequestId(request));
+        if self.held.remove(&request) {
+            self.info.forget(request);
+        }
+    }
+
+    fn number(&mut self, dispatch: &Dispatch) -> u64 {
+        self.last_callout = self.last_callout.saturating_add(1);
+        self.callouts.insert(self.last_callout, dispatch.id);
+        self.last_callout
+    }
+}
+
+fn gateway(source: &Source, info: &Rc<Infos>) -> Result<Gateway, Problems> {
+    let settings = check::settings(&source.configuration, &check::environment)?;
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed).map_err(|error| {
+        let accepted = "a machine with a source of randomness";
+        Problems(vec![Problem::new("$", error.to_string(), accepted)])
+    })?;
+    let shares = settings.shared_data != SharedData::Never;
+    let mut gateway = Gateway::new(settings, NGINX, seed).asking(Box::new(Asked(Rc::clone(info))));
+    if let Some(directory) = source.directory.as_ref().filter(|_| shares) {
+        let store = Store::open(directory).map_err(|error| {
+            let accepted = "a directory for shared data; or shared_data: never";
+            Problems(vec![Problem::new("$.shared_data", error, accepted)])
+        })?;
+        gateway.share(Box::new(store));
+    }
+    Ok(gateway)
+}
+
+/// What nginx knows of requests.
+#[derive(Debug, Default)]
+struct Infos {
+    /// The one that began last.
+    current: RefCell<(u64, Info)>,
+    /// Those that are held.
+    kept: RefCell<HashMap<u64, Info>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Info {
+    address: Vec<u8>,
+    name: Option<Vec<u8>>,
+}
+
+impl Infos {
+    fn keep(&self, request: u64) {
+        let current = self.current.borrow();
+        if current.0 == request {
+            self.kept.borrow_mut().insert(request, current.1.clone());
+        }
+    }
+
+    fn forget(&self, request: u64) {
+        self.kept.borrow_mut().remove(&request);
+    }
+
+    fn clear(&self) {
+        self.kept.borrow_mut().clear();
+    }
+
+    fn of<T>(&self, request: RequestId, read: impl Fn(&Info) -> Option<T>) -> Option<T> {
+        let current = self.current.borrow();
+        if current.0 == request.0 {
+            return read(&current.1);
+        }
+        self.kept.borrow().get(&request.0).and_then(read)
+    }
+}
+
+/// The gateway's way to ask.
+#[derive(Debug)]
+struct Asked(Rc<Infos>);
+
+impl RequestInfo for Asked {
+    fn request_id(&self, request: RequestId) -> Option<Vec<u8>> {
+        self.0.of(request, |info| info.name.clone())
+    }
+
+    fn client_address(&self, request: RequestId) -> Option<IpAddr> {
+        self.0.of(request, |info| parse_address(&info.address))
+    }
+}

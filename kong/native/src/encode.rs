@@ -1,0 +1,263 @@
+//! Actions as C structs: `gatepass.h` has the same ones, and says what they mean.
+//!
+//! The bytes of an action lie in one buffer, which the next action takes over: a request
+//! that is forwarded costs no allocation here.
+
+use std::ops::Range;
+
+use gatepass::access_log::AccessNote;
+use gatepass::callout::Callout;
+use gatepass::gateway::Action;
+use gatepass::http::{Edit, LocalReply};
+
+use crate::address::Address;
+
+/// Bytes; the pointer is null where there is no value.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    data: *const u8,
+    size: u32,
+}
+
+impl Text {
+    const NONE: Self = Self { data: std::ptr::null(), size: 0 };
+
+    /// Points to `bytes`, for as long as they stay where they are.
+    pub fn of(bytes: &[u8]) -> Self {
+        // No text here comes near 4 GiB; of one that did the rest would be missing.
+        Self { data: bytes.as_ptr(), size: u32::try_from(bytes.len()).unwrap_or(u32::MAX) }
+    }
+}
+
+/// A header field.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    name: Text,
+    value: Text,
+}
+
+/// `gatepass_action`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct RawAction {
+    kind: u32,
+    timeout_ms: u32,
+    number: u32,
+    port: u32,
+    request: f64,
+    callout: f64,
+    fields: *const Field,
+    notes: *const Field,
+    field_count: u32,
+    note_count: u32,
+    body: Text,
+    host: Text,
+    consumer_id: Text,
+    consumer_username: Text,
+    consumer_custom_id: Text,
+    consumer_groups: Text,
+    credential: Text,
+    anonymous: u32,
+    /// Whether there are lines to log.
+    pub logged: u32,
+}
+
+impl RawAction {
+    const NONE: Self = Self {
+        kind: 0,
+        timeout_ms: 0,
+        number: 0,
+        port: 0,
+        request: 0.0,
+        callout: 0.0,
+        fields: std::ptr::null(),
+        notes: std::ptr::null(),
+        field_count: 0,
+        note_count: 0,
+        body: Text::NONE,
+        host: Text::NONE,
+        consumer_id: Text::NONE,
+        consumer_username: Text::NONE,
+        consumer_custom_id: Text::NONE,
+        consumer_groups: Text::NONE,
+        credential: Text::NONE,
+        anonymous: 0,
+        logged: 0,
+    };
+}
+
+/// Where a text is in the buffer; `None` where there is no value.
+type Place = Option<Range<usize>>;
+
+/// Makes C structs of actions, one at a time.
+#[derive(Debug)]
+pub struct Encoder {
+    bytes: Vec<u8>,
+    places: Vec<(Place, Place)>,
+    fields: Vec<Field>,
+    action: RawAction,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        let (bytes, places, fields) = (Vec::new(), Vec::new(), Vec::new());
+        Self { bytes, places, fields, action: RawAction::NONE }
+    }
+}
+
+/// Numbers that Lua has exactly; ids are counted up from one.
+#[allow(clippy::cast_precision_loss, reason = "ids stay far below 2^53")]
+pub const fn number(id: u64) -> f64 {
+    id as f64
+}
+
+impl Encoder {
+    /// The struct of `action`, whose callout, if it has one, is called `callout`.
+    pub fn encode(&mut self, action: &Action, callout: u64) -> &mut RawAction {
+        self.clear();
+        let request = action.request().map_or(0.0, |request| number(request.0));
+        match action {
+            Action::Send(dispatch) => self.callout(1, request, callout, Some(&dispatch.callout)),
+            Action::Suspend { dispatch, .. } => {
+                let sent = dispatch.as_ref().map(|dispatch| &dispatch.callout);
+                self.callout(2, request, callout, sent);
+            }
+            Action::ReadBody { bytes, .. } => {
+                let number = u32::try_from(*bytes).unwrap_or(u32::MAX);
+                self.action = RawAction { kind: 3, request, number, ..RawAction::NONE };
+            }
+            Action::Forward { edits, note, .. } => self.forward(request, edits.edits(), note),
+            Action::Reply { reply, note, .. } => self.reply(request, reply, note),
+        }
+        &mut self.action
+    }
+
+    /// The struct of an answer that no gateway gave.
+    pub fn failure(&mut self, request: u64) -> &mut RawAction {
+        self.clear();
+        self.reply(number(request), &LocalReply::new(500), &AccessNote::EMPTY);
+        &mut self.action
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.places.clear();
+        self.fields.clear();
+    }
+
+    fn callout(&mut self, kind: u32, request: f64, callout: u64, sent: Option<&Callout>) {
+        let (mut body, mut host, mut port, mut timeout_ms) = (None, None, 0, 0);
+        if let Some(sent) = sent {
+            for (name, value) in sent.head() {
+                self.add(name, Some(value.as_bytes()));
+            }
+            body = self.keep(sent.body());
+            let address = Address::of(&sent.service);
+            host = address.as_ref().and_then(|address| self.keep(address.host.as_bytes()));
+            port = address.and_then(|address| address.port).unwrap_or_default();
+            let timeout = sent.service.timeout.as_millis();
+            timeout_ms = u32::try_from(timeout).unwrap_or(u32::MAX);
+        }
+        let callout = number(callout);
+        let port = port.into();
+        self.action = RawAction { kind, timeout_ms, port, request, callout, ..self.with_fields(0) };
+        self.action.body = self.text(&body);
+        self.action.host = self.text(&host);
+    }
+
+    fn forward<'a>(
+        &mut self,
+        request: f64,
+        edits: impl Iterator<Item = Edit<'a>>,
+        note: &AccessNote,
+    ) {
+        for edit in edits {
+            match edit {
+                Edit::Remove(name) => self.add(name, None),
+                Edit::Set(name, value) => self.add(name, Some(value)),
+                Edit::Path(target) => self.add("", Some(target)),
+            }
+        }
+        let notes = self.note(note);
+        self.action = RawAction { kind: 4, request, ..self.with_fields(notes) };
+        self.tell_consumer();
+    }
+
+    /// Takes out of the fields who the upstream is told it is.
+    fn tell_consumer(&mut self) {
+        let end = usize::try_from(self.action.field_count).unwrap_or_default();
+        for (name, value) in self.places.iter().take(end) {
+            let (Some(name), Some(value)) = (name, value) else { continue };
+            let value = Text::of(self.bytes.get(value.clone()).unwrap_or_default());
+            match self.bytes.get(name.clone()).unwrap_or_default() {
+                b"x-consumer-id" => self.action.consumer_id = value,
+                b"x-consumer-username" => self.action.consumer_username = value,
+                b"x-consumer-custom-id" => self.action.consumer_custom_id = value,
+                b"x-consumer-groups" => self.action.consumer_groups = value,
+                b"x-credential-identifier" => self.action.credential = value,
+                b"x-anonymous-consumer" => self.action.anonymous = 1,
+                _ => {}
+            }
+        }
+    }
+
+    fn reply(&mut self, request: f64, reply: &LocalReply, note: &AccessNote) {
+        for (name, value) in &reply.headers {
+            self.add(name, Some(value.as_bytes()));
+        }
+        let notes = self.note(note);
+        let body = self.keep(&reply.body);
+        let number = reply.status.into();
+        self.action = RawAction { kind: 5, request, number, ..self.with_fields(notes) };
+        self.action.body = self.text(&body);
+    }
+
+    fn note(&mut self, note: &AccessNote) -> usize {
+        let before = self.places.len();
+        for (name, value) in note.entries() {
+            self.add(name, Some(value.as_bytes()));
+        }
+        self.places.len().saturating_sub(before)
+    }
+
+    /// An action with all that was added; the last `notes` of it are for the access log.
+    /// To be called when nothing more is kept.
+    fn with_fields(&mut self, notes: usize) -> RawAction {
+        let (bytes, fields) = (&self.bytes, &mut self.fields);
+        let text = |place: &Place| {
+            let bytes = place.as_ref().map(|place| bytes.get(place.clone()).unwrap_or_default());
+            bytes.map_or(Text::NONE, Text::of)
+        };
+        fields.extend(
+            self.places.iter().map(|(name, value)| Field { name: text(name), value: text(value) }),
+        );
+        let count = |fields: &[Field]| u32::try_from(fields.len()).unwrap_or_default();
+        let (edits, notes) = fields.split_at(fields.len().saturating_sub(notes));
+        RawAction {
+            fields: edits.as_ptr(),
+            field_count: count(edits),
+            notes: notes.as_ptr(),
+            note_count: count(notes),
+            ..RawAction::NONE
+        }
+    }
+
+    fn add(&mut self, name: &str, value: Option<&[u8]>) {
+        let name = self.keep(name.as_bytes());
+        let value = value.and_then(|value| self.keep(value));
+        self.places.push((name, value));
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Place {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Some(start..self.bytes.len())
+    }
+
+    fn text(&self, place: &Place) -> Text {
+        let place = place.as_ref().and_then(|place| self.bytes.get(place.clone()));
+        place.map_or(Text::NONE, Text::of)
+    }
+}

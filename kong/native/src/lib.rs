@@ -1,0 +1,21 @@
+//! The native door for Kong and any OpenResty: the core behind a C interface, which the
+//! plugin in `kong/plugins/gatepass` calls by LuaJIT's FFI.
+//!
+//! ```text
+//!   Lua      gatepass_begin ...  -> action ...
+//!   abi      pointers become slices, panics become 500
+//!   door     one gateway: its requests, callouts, actions, log
+//!   core     gatepass::gateway
+//! ```
+//!
+//! `gatepass.h` says what each call means. Decisions are the core's; here is what a host
+//! of nginx workers needs: a store that processes share ([`store`]), addresses of
+//! services, and C structs of actions.
+
+pub mod abi;
+mod address;
+mod check;
+mod door;
+mod encode;
+mod frame;
+pub mod store;

@@ -1,0 +1,186 @@
+//! What the workers of one nginx share: key sets, how far feeds were read, and revoked
+//! tokens, which hold on every worker at once.
+//!
+//! Workers are processes, and nginx's shared dictionaries can only be reached from Lua,
+//! not from within a decision. So it is a map of LMDB's in a file of memory: a read costs
+//! about a microsecond and no lock, a write is one transaction, and a worker that dies in
+//! one leaves nothing half done and no lock behind.
+//!
+//! One directory for each master process, so that workers before and after a reload share
+//! it, and nothing outlives a restart.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::process::parent_id;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use gatepass::shared_data::SharedStore;
+use heed::types::{Bytes, Str};
+use heed::{Database, Env, EnvFlags, EnvOpenOptions, WithoutTls};
+
+/// The most that the file can grow to. Containers give 64 MB of such memory.
+const MAX_BYTES: usize = 48 << 20;
+
+/// Each worker reads by one slot; those of workers that died are taken again.
+const MAX_READERS: u32 = 1024;
+
+const PREFIX: &str = "gatepass-";
+
+/// The workers' data. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    env: Env<WithoutTls>,
+    map: Database<Str, Bytes>,
+}
+
+/// The one that this process has open: LMDB forbids a second of the same file.
+static OPEN: Mutex<Option<(PathBuf, Store)>> = Mutex::new(None);
+
+impl Store {
+    /// The store in `directory` of the workers that have the same master as this process.
+    pub fn open(directory: &Path) -> Result<Self, String> {
+        Self::open_for(directory, parent_id())
+    }
+
+    fn open_for(directory: &Path, master: u32) -> Result<Self, String> {
+        let path = directory.join(format!("{PREFIX}{master}"));
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, store)) = open.as_ref().filter(|(own, _)| *own == path) {
+            return Ok(store.clone());
+        }
+        forget_others(directory);
+        let refuse = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        own_directory(&path).map_err(|error| refuse(&error))?;
+        let store = Self::at(&path).map_err(|error| refuse(&error))?;
+        *open = Some((path, store.clone()));
+        Ok(store)
+    }
+
+    #[allow(unsafe_code, reason = "LMDB reads a file that is mapped into memory")]
+    fn at(path: &Path) -> heed::Result<Self> {
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        options.map_size(MAX_BYTES).max_readers(MAX_READERS);
+        // SAFETY: NO_SYNC and NO_META_SYNC risk what a crash of the machine would leave
+        // behind; this file is in memory, and a new master begins a new one.
+        unsafe { options.flags(EnvFlags::NO_SYNC | EnvFlags::NO_META_SYNC) };
+        // SAFETY: whoever changed the file otherwise than by LMDB could make it read what
+        // is not there. The directory is this user's alone (`own_directory`), and OPEN
+        // keeps the process from opening it twice.
+        let env = unsafe { options.open(path)? };
+        env.clear_stale_readers()?;
+        let mut txn = env.write_txn()?;
+        let map = env.create_database(&mut txn, None)?;
+        txn.commit()?;
+        Ok(Self { env, map })
+    }
+
+    fn try_read(&self, key: &str) -> heed::Result<Option<(Vec<u8>, u32)>> {
+        let txn = self.env.read_txn()?;
+        let value = self.map.get(&txn, key)?.and_then(split);
+        Ok(value.map(|(version, value)| (value.to_vec(), version)))
+    }
+
+    fn try_write(&self, key: &str, value: &[u8], version: Option<u32>) -> heed::Result<bool> {
+        let mut txn = self.env.write_txn()?;
+        let current = self.map.get(&txn, key)?.and_then(split).map(|(version, _)| version);
+        if version.is_some() && version != current {
+            return Ok(false);
+        }
+        let next = current.unwrap_or_default().wrapping_add(1);
+        self.map.put(&mut txn, key, &[&next.to_le_bytes(), value].concat())?;
+        txn.commit()?;
+        Ok(true)
+    }
+}
+
+/// A value begins with its version.
+fn split(value: &[u8]) -> Option<(u32, &[u8])> {
+    let (version, rest) = value.split_first_chunk()?;
+    Some((u32::from_le_bytes(*version), rest))
+}
+
+impl SharedStore for Store {
+    fn read(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        // What cannot be read is not there: it is asked for again.
+        self.try_read(key).ok().flatten()
+    }
+
+    fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        self.try_write(key, value, version).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.env.path()).finish()
+    }
+}
+
+/// Makes the directory, or takes the one that another worker made. In a place where
+/// everybody may write it must be this user's, and nobody else's to read or write.
+fn own_directory(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = fs::symlink_metadata(path)?;
+    let own = fs::metadata("/proc/self")?.uid();
+    if !found.is_dir() || found.uid() != own || found.mode() & 0o077 != 0 {
+        let text = "not a directory of this user alone";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    Ok(())
+}
+
+/// Removes what masters left that are no more. What cannot be removed stays.
+fn forget_others(directory: &Path) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let master = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let Some(master) = master.and_then(|digits| digits.parse::<u32>().ok()) else { continue };
+        let is_alive = Path::new("/proc").join(master.to_string()).exists();
+        if !is_alive {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_needs_the_version_that_was_read() {
+        let directory = std::env::temp_dir().join(format!("store-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let store = Store::open_for(&directory, std::process::id()).unwrap();
+        assert_eq!(store.read("a"), None);
+        assert!(store.write("a", b"1", None));
+        let (value, version) = store.read("a").unwrap();
+        assert_eq!(value, b"1");
+        assert!(store.write("a", b"2", Some(version)));
+        assert!(!store.write("a", b"3", Some(version)), "somebody was faster");
+        assert!(!store.write("b", b"1", Some(7)), "nothing there");
+        assert!(store.write("a", b"4", None), "whatever is there");
+        assert_eq!(store.read("a").map(|(value, _)| value), Some(b"4".to_vec()));
+        // The same store, as another gateway of this process opens it.
+        let again = Store::open_for(&directory, std::process::id()).unwrap();
+        assert_eq!(again.read("a"), store.read("a"));
+        assert!(!store.write("big", &vec![0; MAX_BYTES], None), "does not fit");
+        assert!(store.write("a", b"5", None), "and harms nothing");
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_directory_of_others_is_not_used() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = std::env::temp_dir().join(format!("open-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(own_directory(&directory).is_err());
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

@@ -1,0 +1,413 @@
+-- One configuration at work in this worker: hands events to the library and carries out
+-- what comes back. What Kong and a plain nginx do differently is in `host`.
+--
+-- An action's memory is the library's until the next call, so what is needed later is
+-- copied into Lua; what is lent to the library stays referenced by a local until the
+-- call returns.
+
+local ffi = require "ffi"
+local semaphore = require "ngx.semaphore"
+local exchange = require "kong.plugins.gatepass.exchange"
+local library = require "kong.plugins.gatepass.library"
+
+local ngx = ngx
+local C = library.library
+local now, timer_at = ngx.now, ngx.timer.at
+local get_headers, read_body, get_body_data, get_body_file =
+  ngx.req.get_headers, ngx.req.read_body, ngx.req.get_body_data, ngx.req.get_body_file
+local set_header, clear_header, set_uri_args =
+  ngx.req.set_header, ngx.req.clear_header, ngx.req.set_uri_args
+local str, copy, new = ffi.string, ffi.copy, ffi.new
+
+-- Kinds of actions; 1 sends a callout and says no more.
+local SUSPEND, READ_BODY, FORWARD, REPLY = 2, 3, 4, 5
+
+-- What becomes of a request that may pass, all its edits done.
+local PASSED = 0
+
+-- What ends a wait that the library does not end: twice the longest timeout that a
+-- service may have.
+local LONGEST_WAIT = 120
+
+-- The forms of these are the library's; it is not there, or failed.
+local function unavailable(status, code, detail)
+  local title = status == 503 and "Service Unavailable" or "Internal Server Error"
+  return {
+    status = status,
+    headers = { ["content-type"] = "application/problem+json", ["cache-control"] = "no-store",
+                ["retry-after"] = status == 503 and "5" or nil },
+    body = string.format('{"title":"%s","status":%d,"code":"%s","detail":"%s"}',
+                         title, status, code, detail),
+  }
+end
+
+local INVALID = unavailable(503, "configuration_invalid", "The gateway is not configured.")
+local NO_ANSWER = unavailable(500, "identity_unavailable", "The gateway gave no answer.")
+
+-- Fields for the library: all bytes in one piece, and their lengths.
+local Frame = { capacity = 4096, bytes = new("char[?]", 4096),
+                limit = 64, sizes = new("uint32_t[?]", 128), size = 0, count = 0 }
+
+function Frame.clear()
+  Frame.size, Frame.count = 0, 0
+end
+
+function Frame.grow(size)
+  local capacity = math.max(Frame.capacity * 2, Frame.size + size)
+  local bytes = new("char[?]", capacity)
+  copy(bytes, Frame.bytes, Frame.size)
+  Frame.bytes, Frame.capacity = bytes, capacity
+end
+
+function Frame.add(name, value)
+  local count, at = Frame.count, Frame.size
+  local name_size, value_size = #name, #value
+  local size = at + name_size + value_size
+  if size > Frame.capacity then
+    Frame.grow(name_size + value_size)
+  end
+  if count == Frame.limit then
+    local sizes = new("uint32_t[?]", count * 4)
+    copy(sizes, Frame.sizes, count * 8)
+    Frame.sizes, Frame.limit = sizes, count * 2
+  end
+  copy(Frame.bytes + at, name, name_size)
+  copy(Frame.bytes + at + name_size, value, value_size)
+  Frame.sizes[count * 2] = name_size
+  Frame.sizes[count * 2 + 1] = value_size
+  Frame.size, Frame.count = size, count + 1
+end
+
+function Frame.add_all(headers)
+  for name, value in pairs(headers) do
+    if type(value) == "table" then
+      for i = 1, #value do
+        Frame.add(name, tostring(value[i]))
+      end
+    else
+      Frame.add(name, value == true and "" or tostring(value))
+    end
+  end
+end
+
+local function text(value)
+  if value.data ~= nil then
+    return str(value.data, value.size)
+  end
+end
+
+local Gateway = {}
+Gateway.__index = Gateway
+
+-- The gateway of a configuration as JSON, or nil and what is wrong.
+function Gateway.open(configuration, host)
+  if not C then
+    return nil, library.problem
+  end
+  local problems = new("const gatepass_text *[1]")
+  local directory = host.directory or ""
+  local handle = C.gatepass_new(configuration, #configuration, directory, #directory, problems)
+  if handle == nil then
+    return nil, text(problems[0])
+  end
+  return setmetatable({
+    handle = ffi.gc(handle, C.gatepass_free),
+    host = host,
+    last = 0,
+    -- Requests that are held, by number: each has a semaphore, and later its outcome.
+    held = {},
+    retired = false,
+  }, Gateway)
+end
+
+function Gateway:log()
+  while true do
+    local line = C.gatepass_log(self.handle)
+    if line == nil then
+      return
+    end
+    ngx.log(line.level, "[gatepass] ", str(line.text.data, line.text.size))
+  end
+end
+
+-- The action's fields as a table of header fields; repeated ones are lists.
+local function headers_of(action, first)
+  local headers = {}
+  for i = first, action.field_count - 1 do
+    local field = action.fields[i]
+    local name, value = text(field.name), text(field.value)
+    local other = headers[name]
+    if other == nil then
+      headers[name] = value
+    elseif type(other) == "table" then
+      other[#other + 1] = value
+    else
+      headers[name] = { other, value }
+    end
+  end
+  return headers
+end
+
+local function notes_of(action)
+  if action.note_count == 0 then
+    return nil
+  end
+  local notes = {}
+  for i = 0, action.note_count - 1 do
+    local note = action.notes[i]
+    notes[text(note.name)] = text(note.value)
+  end
+  return notes
+end
+
+local function reply_of(action)
+  return {
+    status = action.number,
+    headers = headers_of(action, 0),
+    body = text(action.body) or "",
+    notes = notes_of(action),
+  }
+end
+
+-- Who the upstream is told it is, for the host.
+local function identity_of(action)
+  return { notes = notes_of(action), anonymous = action.anonymous == 1,
+           id = text(action.consumer_id), username = text(action.consumer_username),
+           custom_id = text(action.consumer_custom_id), groups = text(action.consumer_groups),
+           credential = text(action.credential) }
+end
+
+local function edit(name, value)
+  if value == nil then
+    clear_header(name)
+  elseif name == "" then
+    -- Of the target only the query changes: a token is taken out of it.
+    local query = value:find("?", 1, true)
+    set_uri_args(query and value:sub(query + 1) or "")
+  else
+    set_header(name, value)
+  end
+end
+
+-- In the coroutine of the request that the action is about.
+function Gateway:forward(action)
+  for i = 0, action.field_count - 1 do
+    local field = action.fields[i]
+    edit(text(field.name), text(field.value))
+  end
+  self.host.forwarded(identity_of(action))
+  return PASSED
+end
+
+-- The same for a request that waits: its coroutine will do it.
+local function forward_of(action)
+  local edits = {}
+  for i = 0, action.field_count - 1 do
+    local field = action.fields[i]
+    edits[i + 1] = { text(field.name), text(field.value) }
+  end
+  return { edits = edits, identity = identity_of(action) }
+end
+
+function Gateway:forward_later(outcome)
+  local edits = outcome.edits
+  for i = 1, #edits do
+    edit(edits[i][1], edits[i][2])
+  end
+  self.host.forwarded(outcome.identity)
+end
+
+-- Sends a callout in a coroutine of its own, so that it outlives the client for whose
+-- sake it is sent: others may wait for it.
+function Gateway:send(action)
+  local head = {}
+  for i = 0, 3 do
+    local field = action.fields[i]
+    head[text(field.name)] = text(field.value)
+  end
+  local headers = headers_of(action, 4)
+  headers.host = head[":authority"]
+  local body = text(action.body)
+  local callout = {
+    id = action.callout,
+    method = head[":method"],
+    path = head[":path"],
+    scheme = head[":scheme"],
+    authority = head[":authority"],
+    headers = headers,
+    body = body ~= "" and body or (head[":method"] ~= "GET" and "" or nil),
+    host = text(action.host),
+    port = action.port ~= 0 and action.port or nil,
+    timeout_ms = action.timeout_ms,
+  }
+  return timer_at(0, Gateway.run, self, callout)
+end
+
+-- In a timer.
+function Gateway.run(_, self, callout)
+  local reply, cause = exchange.send(callout, C.gatepass_max_reply(self.handle))
+  local action
+  if reply then
+    Frame.clear()
+    Frame.add_all(reply.headers)
+    action = C.gatepass_reply(self.handle, callout.id, reply.status, Frame.bytes, Frame.size,
+                              Frame.sizes, Frame.count, reply.body, #reply.body, now() * 1000)
+  else
+    action = C.gatepass_failed(self.handle, callout.id, cause, now() * 1000)
+  end
+  self:carry_out(action)
+end
+
+-- Wakes a request that is held.
+function Gateway:settle(request, outcome)
+  local held = self.held[request]
+  if held then
+    self.held[request] = nil
+    held.outcome = outcome
+    held.semaphore:post()
+  end
+end
+
+-- Carries out an action and all that follow it. Gives what is to become of `own`, the
+-- request in whose coroutine this is.
+function Gateway:carry_out(action, own)
+  local handle, outcome, unsent = self.handle, nil, nil
+  while action ~= nil do
+    local kind, request = action.kind, action.request
+    local logged = action.logged
+    if kind == FORWARD then
+      if request == own then
+        outcome = self:forward(action)
+      else
+        self:settle(request, forward_of(action))
+      end
+    elseif kind == REPLY then
+      local reply = reply_of(action)
+      if request == own then
+        outcome = reply
+      else
+        self:settle(request, reply)
+      end
+    else
+      if kind == SUSPEND and request == own then
+        self.held[own] = { semaphore = semaphore.new() }
+      elseif kind == READ_BODY and request == own then
+        outcome = READ_BODY
+      end
+      if action.callout ~= 0 and not self:send(action) then
+        unsent = unsent or {}
+        unsent[#unsent + 1] = action.callout
+      end
+    end
+    if logged == 1 then
+      self:log()
+    end
+    action = C.gatepass_next(handle)
+  end
+  self:log()
+  if unsent then
+    for i = 1, #unsent do
+      local next_action = C.gatepass_failed(handle, unsent[i], exchange.NOT_SENT, now() * 1000)
+      outcome = self:carry_out(next_action, own) or outcome
+    end
+  end
+  return outcome
+end
+
+-- What is held for the client's sake ends with the client.
+function Gateway:gone(request)
+  self.held[request] = nil
+  self:carry_out(C.gatepass_gone(self.handle, request))
+end
+
+function Gateway:wait(request)
+  local held = self.held[request]
+  if not held then
+    return nil
+  end
+  local ctx = ngx.ctx
+  ctx.gatepass_gateway, ctx.gatepass_request = self, request
+  local ok = held.semaphore:wait(LONGEST_WAIT)
+  ctx.gatepass_gateway = nil
+  if not ok and not held.outcome then
+    self:gone(request)
+  end
+  return held.outcome
+end
+
+-- The whole body, buffered in memory or in a file.
+local function whole_body()
+  read_body()
+  local body = get_body_data()
+  local path = not body and get_body_file()
+  if not path then
+    return body or ""
+  end
+  local file = io.open(path, "rb")
+  body = file and file:read("*a")
+  if file then
+    file:close()
+  end
+  return body
+end
+
+-- Decides the request in whose access phase this is. Gives the reply, or nil if it may
+-- pass.
+function Gateway:access()
+  local request = self.last + 1
+  self.last = request
+  Frame.clear()
+  self.host.describe(Frame.add)
+  Frame.add_all(get_headers(0))
+  local action = C.gatepass_begin(self.handle, request, Frame.bytes, Frame.size, Frame.sizes,
+                                  Frame.count, now() * 1000)
+  local outcome = self:carry_out(action, request)
+  if outcome == nil then
+    outcome = self:wait(request)
+  end
+  if outcome == READ_BODY then
+    local body = whole_body()
+    outcome = self:carry_out(C.gatepass_body(self.handle, request, body, #(body or ""),
+                                             now() * 1000), request)
+    if outcome == nil then
+      outcome = self:wait(request)
+    end
+  end
+  if outcome == nil or outcome == READ_BODY then
+    return NO_ANSWER
+  end
+  if outcome == PASSED then
+    return nil
+  end
+  if outcome.edits then
+    self:forward_later(outcome)
+    return nil
+  end
+  return outcome
+end
+
+function Gateway:tick()
+  self:carry_out(C.gatepass_tick(self.handle, now() * 1000))
+end
+
+-- Not used by any new request.
+function Gateway:retire()
+  self.retired = true
+  C.gatepass_retire(self.handle)
+end
+
+function Gateway:is_idle()
+  return C.gatepass_held(self.handle) == 0
+end
+
+-- The request of this phase is over. To be called in the log phase.
+local function over()
+  local ctx = ngx.ctx
+  local gateway = ctx.gatepass_gateway
+  if gateway then
+    ctx.gatepass_gateway = nil
+    gateway:gone(ctx.gatepass_request)
+  end
+end
+
+return { open = Gateway.open, over = over, INVALID = INVALID }

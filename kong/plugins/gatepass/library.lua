@@ -1,0 +1,92 @@
+-- The library, libgatepass_kong.so: found, loaded and asked for its version once. What
+-- its functions do is said in gatepass.h, of which this is the C part.
+
+local ffi = require "ffi"
+
+ffi.cdef [[
+typedef struct gatepass gatepass;
+
+typedef struct { const char *data; uint32_t size; } gatepass_text;
+
+typedef struct { gatepass_text name, value; } gatepass_field;
+
+typedef struct {
+    uint32_t kind;
+    uint32_t timeout_ms;
+    uint32_t number;
+    uint32_t port;
+    double request;
+    double callout;
+    const gatepass_field *fields;
+    const gatepass_field *notes;
+    uint32_t field_count, note_count;
+    gatepass_text body;
+    gatepass_text host;
+    gatepass_text consumer_id, consumer_username, consumer_custom_id;
+    gatepass_text consumer_groups, credential;
+    uint32_t anonymous;
+    uint32_t logged;
+} gatepass_action;
+
+typedef struct {
+    uint32_t level;
+    gatepass_text text;
+} gatepass_line;
+
+uint32_t gatepass_abi(void);
+const char *gatepass_version(void);
+const gatepass_text *gatepass_check(const char *configuration, uint32_t size);
+gatepass *gatepass_new(const char *configuration, uint32_t size, const char *directory,
+                       uint32_t directory_size, const gatepass_text **problems);
+void gatepass_free(gatepass *gateway);
+const gatepass_action *gatepass_begin(gatepass *gateway, double request, const char *head,
+                                      uint32_t head_size, const uint32_t *sizes,
+                                      uint32_t fields, double now);
+const gatepass_action *gatepass_body(gatepass *gateway, double request, const char *body,
+                                     uint32_t size, double now);
+const gatepass_action *gatepass_gone(gatepass *gateway, double request);
+const gatepass_action *gatepass_reply(gatepass *gateway, double callout, uint32_t status,
+                                      const char *head, uint32_t head_size,
+                                      const uint32_t *sizes, uint32_t fields,
+                                      const char *body, uint32_t size, double now);
+const gatepass_action *gatepass_failed(gatepass *gateway, double callout, uint32_t cause,
+                                       double now);
+const gatepass_action *gatepass_tick(gatepass *gateway, double now);
+const gatepass_action *gatepass_next(gatepass *gateway);
+const gatepass_line *gatepass_log(gatepass *gateway);
+uint32_t gatepass_max_reply(gatepass *gateway);
+void gatepass_retire(gatepass *gateway);
+uint32_t gatepass_held(gatepass *gateway);
+uint32_t gatepass_panics(gatepass *gateway);
+]]
+
+-- GATEPASS_ABI of gatepass.h.
+local ABI = 1
+local NAME = "libgatepass_kong"
+
+-- Beside other libraries of Lua modules, else where the system has its own.
+local function load()
+  local path = package.searchpath(NAME, package.cpath)
+  local ok, library = pcall(ffi.load, path or NAME .. ".so")
+  if not ok then
+    return nil, library
+  end
+  local found, abi = pcall(function() return library.gatepass_abi() end)
+  if not found then
+    return nil, (path or NAME) .. " is no library of Gatepass"
+  end
+  if abi ~= ABI then
+    return nil, string.format("%s has the interface %d, this plugin needs %d: install the "
+                              .. "library and the Lua files of one version",
+                              path or NAME, tonumber(abi), ABI)
+  end
+  return library
+end
+
+local library, problem = load()
+
+return {
+  library = library,
+  -- Why there is none.
+  problem = problem,
+}

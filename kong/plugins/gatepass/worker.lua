@@ -1,0 +1,146 @@
+-- The gateways of this worker, by their configuration: opened when they are first needed,
+-- given the time ten times a second, opened again when a secret changed, and kept until
+-- the last request of theirs is over.
+
+local configuration = require "kong.plugins.gatepass.configuration"
+local gateway = require "kong.plugins.gatepass.gateway"
+
+local ngx = ngx
+local now = ngx.now
+
+local TICK_SECONDS = 0.1
+
+-- How often vaults are asked, and a gateway that did not open is tried again.
+local REFRESH_SECONDS = 5
+
+local Worker = {}
+Worker.__index = Worker
+
+function Worker.new(host)
+  return setmetatable({
+    host = host,
+    -- By the text of the configuration.
+    entries = {},
+    -- The same by Kong's table, which lives as long as it is used.
+    by_conf = setmetatable({}, { __mode = "k" }),
+    -- Gateways that no new request comes to.
+    retired = {},
+  }, Worker)
+end
+
+-- Opens the gateway of an entry. One that is there stays if the new one does not open.
+function Worker:refresh(entry)
+  entry.refresh_at = now() + REFRESH_SECONDS
+  local text, count = configuration.resolved(entry.conf, self.host.secret)
+  entry.references = text and count or entry.references
+  if text and text == entry.text and entry.gateway then
+    return
+  end
+  local opened, problem
+  if text then
+    opened, problem = gateway.open(text, self.host)
+  else
+    problem = count
+  end
+  if opened then
+    if entry.gateway then
+      self:retire(entry.gateway)
+    end
+    entry.gateway, entry.text, entry.problem = opened, text, nil
+    opened:log()
+  elseif problem ~= entry.problem then
+    entry.problem = problem
+    ngx.log(ngx.ERR, "[gatepass] invalid configuration, ",
+            entry.gateway and "the one before stays in use: " or "all requests are denied: ",
+            (tostring(problem):gsub("\n", "; ")))
+  end
+end
+
+function Worker:retire(old)
+  old:retire()
+  self.retired[#self.retired + 1] = old
+end
+
+function Worker:entry(conf)
+  local entry = self.by_conf[conf]
+  if not entry then
+    local text = configuration.text(conf)
+    entry = self.entries[text]
+    if not entry then
+      entry = { conf = conf, references = 0 }
+      self.entries[text] = entry
+      self:refresh(entry)
+    end
+    self.by_conf[conf] = entry
+  end
+  return entry
+end
+
+-- Opens what is in use, so that keys are fetched before the first request; what is not is
+-- retired.
+function Worker:configure(confs)
+  local used = {}
+  for _, conf in ipairs(confs or {}) do
+    used[self:entry(conf)] = true
+  end
+  for text, entry in pairs(self.entries) do
+    if not used[entry] then
+      self.entries[text] = nil
+      if entry.gateway then
+        self:retire(entry.gateway)
+      end
+    end
+  end
+  for conf, entry in pairs(self.by_conf) do
+    if not used[entry] then
+      self.by_conf[conf] = nil
+    end
+  end
+end
+
+-- Decides the request: the reply, or nil if it may pass.
+function Worker:access(conf)
+  local opened = self:entry(conf).gateway
+  if not opened then
+    return gateway.INVALID
+  end
+  return opened:access()
+end
+
+function Worker:tick()
+  local moment = now()
+  for _, entry in pairs(self.entries) do
+    if moment >= entry.refresh_at and (entry.references > 0 or not entry.gateway) then
+      self:refresh(entry)
+    end
+    if entry.gateway then
+      entry.gateway:tick()
+    end
+  end
+  local retired = self.retired
+  for i = #retired, 1, -1 do
+    retired[i]:tick()
+    if retired[i]:is_idle() then
+      table.remove(retired, i)
+    end
+  end
+end
+
+-- To be called once in each worker.
+function Worker:start()
+  local function tick(premature)
+    if premature then
+      return
+    end
+    local ok, err = pcall(self.tick, self)
+    if not ok then
+      ngx.log(ngx.ERR, "[gatepass] ", err)
+    end
+  end
+  local ok, err = ngx.timer.every(TICK_SECONDS, tick)
+  if not ok then
+    ngx.log(ngx.ERR, "[gatepass] no timer, so no keys are fetched: ", err)
+  end
+end
+
+return { new = Worker.new, over = gateway.over }

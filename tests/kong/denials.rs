@@ -1,0 +1,130 @@
+//! How denials look, and that nothing opens where there is no library or no configuration.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::nginx::{Caller, Setup};
+use crate::wire::Request;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_denial_says_why_in_the_form_of_its_rfc() {
+    for caller in [Caller::Kong, Caller::OpenResty] {
+        let nginx = Setup::bundled().caller(caller).start().await;
+        nginx.ready().await;
+        let bob = nginx.token("bob");
+        for (request, outcome, challenge) in [
+            (Request::get("/orders"), "401 token_missing", Some(r#"Bearer realm="shop""#)),
+            (
+                Request::get("/orders").bearer("a.b.c"),
+                "401 token_malformed",
+                Some(
+                    r#"Bearer realm="shop", error="invalid_token", error_description="The token is not accepted""#,
+                ),
+            ),
+            (
+                Request::get("/admin").bearer(&bob),
+                "403 insufficient_scope",
+                Some(
+                    r#"Bearer realm="shop", error="insufficient_scope", error_description="The token lacks a scope", scope="admin""#,
+                ),
+            ),
+            (Request::new("get /orders HTTP/1.1"), "400", None),
+            (Request::get("/a/%2e%2e/orders").bearer(&bob), "400 path_ambiguous", None),
+        ] {
+            let answer = nginx.send(request).await;
+            assert_eq!(answer.outcome(), outcome, "{answer}");
+            if outcome.contains(' ') {
+                assert_eq!(answer.header("cache-control"), Some("no-store"), "{outcome}");
+                assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+                let members: Vec<_> = answer.json().as_object().unwrap().keys().cloned().collect();
+                assert_eq!(members, ["code", "detail", "status", "title"], "{outcome}");
+            }
+            if challenge.is_some() {
+                assert_eq!(answer.header("www-authenticate"), challenge, "{outcome}");
+            }
+        }
+        let page = Request::get("/orders").with("accept", "text/html");
+        let answer = nginx.send(page).await;
+        assert_eq!(answer.status, 302);
+        assert_eq!(answer.header("location"), Some("/login?return_to=%2Forders"));
+        let answer = nginx.send(Request::get("/.well-known/gatepass/jwks.json")).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.header("etag").is_some() && answer.json()["keys"].is_array(), "{answer}");
+        let head = Request::new("HEAD /orders HTTP/1.1").with("connection", "close");
+        let port = nginx.ports.listener;
+        let bytes = head.into_bytes();
+        let raw = tokio::task::spawn_blocking(move || {
+            use std::io::{Read as _, Write as _};
+            let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+            stream.write_all(&bytes).unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            text
+        })
+        .await
+        .unwrap();
+        assert!(raw.starts_with("HTTP/1.1 401"), "{raw}");
+        assert!(raw.ends_with("\r\n\r\n"), "no body: {raw}");
+        let log = nginx.log();
+        assert!(log.contains(r#"[gatepass] {"code":"token_missing""#), "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_the_form_of_kongs_jwt_plugin() {
+    let errors = json!({"format": "kong", "realm": "shop"});
+    let nginx = Setup::bundled().set("/errors", errors).start().await;
+    nginx.ready().await;
+    let answer = nginx.send(Request::get("/orders")).await;
+    assert_eq!((answer.status, answer.json()), (401, json!({"message": "Unauthorized"})));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_configuration_denies_everything_and_is_logged() {
+    let mut nginx =
+        Setup::bundled().set("/rules", json!([{"match": {}, "bipass": true}])).start().await;
+    nginx.expect_errors();
+    for path in ["/orders", "/health", "/.well-known/gatepass/jwks.json"] {
+        let answer = nginx.send(Request::get(path)).await;
+        assert_eq!(answer.outcome(), "503 configuration_invalid", "{path}");
+        assert_eq!(answer.header("retry-after"), Some("5"));
+    }
+    let log = nginx.log();
+    assert!(log.contains("$.rules[0].bipass"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_nginx_cannot_read_is_a_wrong_configuration() {
+    let services = json!({"auth": {"upstream": "auth"}, "users": {"upstream": "users"},
+                          "far": {"upstream": "outbound|80||far"}});
+    let config = Setup::bundled().set("/services", services);
+    let mut nginx = config.start().await;
+    nginx.expect_errors();
+    let answer = nginx.send(Request::get("/health")).await;
+    assert_eq!(answer.outcome(), "503 configuration_invalid");
+    assert!(nginx.log().contains("$.services.far.upstream"), "{}", nginx.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_library_that_is_missing_or_another_denies_everything_and_is_logged() {
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-library");
+    fs::create_dir_all(&directory).unwrap();
+    for (case, library, text) in [
+        ("missing", None, "libgatepass_kong.so"),
+        ("no library", Some("not an ELF file"), "libgatepass_kong.so"),
+    ] {
+        let path = directory.join("libgatepass_kong.so");
+        let _ = fs::remove_file(&path);
+        if let Some(bytes) = library {
+            fs::write(&path, bytes).unwrap();
+        }
+        let mut nginx = Setup::bundled().library(&directory).start().await;
+        nginx.expect_errors();
+        for path in ["/orders", "/health"] {
+            let answer = nginx.send(Request::get(path)).await;
+            assert_eq!(answer.outcome(), "503 configuration_invalid", "{case}");
+        }
+        assert!(nginx.log().contains(text), "{case}: {}", nginx.log());
+    }
+}

@@ -1,0 +1,33 @@
+//! The plugin for Kong, in a real nginx with LuaJIT: a stub of Kong's PDK calls its phases
+//! as Kong does, and the shop's services are around it.
+//!
+//! Needs the nginx of `.ci/install-nginx`, as `make test` does.
+
+// What fails here fails a test; clippy sees that in test functions only.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test may fail"
+)]
+
+mod callouts;
+mod denials;
+mod files;
+mod hygiene;
+mod main_path;
+mod nginx;
+mod revocation;
+mod workers;
+
+#[path = "../../examples/shop/stack.rs"]
+mod stack;
+#[allow(dead_code, reason = "shared with tests/envoy")]
+#[path = "../envoy/wire.rs"]
+mod wire;

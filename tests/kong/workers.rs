@@ -1,0 +1,192 @@
+//! Workers: the collector at every step, reloads under load, other configurations, vaults.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::sleep;
+
+use crate::nginx::{Caller, Nginx, Setup, until};
+use crate::stack::keys;
+use crate::wire::{Connection, Request};
+
+/// Collections without a pause, and a full one before each call of the library.
+const COLLECT: &str = "
+  collectgarbage('setpause', 0)
+  local ffi = require 'ffi'
+  local load = ffi.load
+  ffi.load = function(...)
+    local library = load(...)
+    return setmetatable({}, { __index = function(_, name)
+      local call = library[name]
+      -- What the collector itself calls.
+      if name == 'gatepass_free' then return call end
+      return function(...)
+        collectgarbage() collectgarbage()
+        return call(...)
+      end
+    end })
+  end ";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_collector_takes_nothing_that_is_lent() {
+    for caller in [Caller::Kong, Caller::OpenResty] {
+        let nginx = Setup::bundled().init(COLLECT).caller(caller).start().await;
+        nginx.ready().await;
+        for round in 0..30 {
+            let username = ["alice", "bob", "carol"][round % 3];
+            let request = Request::get(&format!("/orders?round={round}"))
+                .bearer(&nginx.token(username))
+                .with("x-consumer-id", "forged")
+                .with("x-long", "x".repeat(200 * round));
+            let answer = nginx.send(request).await;
+            assert_eq!(answer.seen().identity()["sub"], username, "{answer}");
+            let answer = nginx.send(Request::get("/orders").bearer("a.b.c")).await;
+            assert_eq!(answer.outcome(), "401 token_malformed");
+        }
+    }
+}
+
+/// Clients that go on until they are told to stop; counts of answers by status.
+struct Load {
+    stop: Arc<AtomicBool>,
+    good: Arc<AtomicU64>,
+    clients: JoinSet<Vec<String>>,
+}
+
+impl Load {
+    fn start(nginx: &Nginx) -> Self {
+        let (stop, good) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let mut clients = JoinSet::new();
+        for username in ["alice", "bob", "carol"] {
+            let (stop, good) = (Arc::clone(&stop), Arc::clone(&good));
+            let (port, token) = (nginx.ports.listener, nginx.token(username));
+            clients.spawn_blocking(move || {
+                let mut wrong = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let request = Request::get("/orders").bearer(&token);
+                    match Connection::open(port).send(&request.into_bytes()) {
+                        Some(answer) if answer.status == 200 => {
+                            good.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Some(answer) => wrong.push(answer.outcome()),
+                        None => wrong.push("nothing".to_owned()),
+                    }
+                }
+                wrong
+            });
+        }
+        Self { stop, good, clients }
+    }
+
+    async fn end(self) -> (u64, Vec<String>) {
+        self.stop.store(true, Ordering::Relaxed);
+        let wrong = self.clients.join_all().await.concat();
+        (self.good.load(Ordering::Relaxed), wrong)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn no_request_is_lost_in_reloads() {
+    let nginx = Setup::bundled().workers(2).start().await;
+    nginx.ready().await;
+    let load = Load::start(&nginx);
+    for _ in 0..5 {
+        sleep(Duration::from_millis(400)).await;
+        nginx.signal(Signal::SIGHUP);
+    }
+    sleep(Duration::from_millis(600)).await;
+    let (good, wrong) = load.end().await;
+    assert!(good > 100, "{good}");
+    assert_eq!(wrong, [""; 0], "beside {good}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn no_request_is_lost_in_changes_of_the_configuration() {
+    let setup = Setup::bundled();
+    let config = setup.config.clone();
+    let nginx = setup.start().await;
+    nginx.ready().await;
+    let config = nginx.with_ports(config);
+    let load = Load::start(&nginx);
+    for round in 0..8 {
+        let mut other = config.clone();
+        other["claim_to_headers"] = json!([{"header": "x-round", "claim": ["country"]}]);
+        other["identity_token"]["claims"] = json!({"set": {"round": round}});
+        nginx.reconfigure(&other).await;
+        sleep(Duration::from_millis(200)).await;
+    }
+    let (good, wrong) = load.end().await;
+    assert!(good > 100, "{good}");
+    assert_eq!(wrong, [""; 0], "beside {good}");
+    let answer = nginx.get("/orders", &nginx.token("alice")).await;
+    assert_eq!(answer.seen().identity()["round"], 7);
+    assert_eq!(answer.seen().values("x-round"), ["ES"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_come_from_vaults_and_may_change() {
+    const KEY: &str = "{vault://env/gatepass-key}";
+    let first = keys::p256_pem();
+    let mut nginx = Setup::bundled()
+        .set(
+            "/identity_token/signing_keys",
+            json!([{"algorithm": "ES256", "private_key": {"vault": KEY}}]),
+        )
+        .start()
+        .await;
+    nginx.expect_errors();
+    let answer = nginx.send(Request::get("/health")).await;
+    assert_eq!(answer.outcome(), "503 configuration_invalid", "the vault has none");
+    assert!(nginx.log().contains(KEY), "{}", nginx.log());
+    nginx.write_vaults(&json!({ KEY: first }));
+    let kid = || async {
+        let answer = nginx.send(Request::get("/.well-known/gatepass/jwks.json")).await;
+        if answer.status != 200 {
+            return String::new();
+        }
+        answer.json()["keys"][0]["kid"].as_str().unwrap().to_owned()
+    };
+    until("the key is there", || async { !kid().await.is_empty() }).await;
+    let before = kid().await;
+    nginx.write_vaults(&json!({ KEY: keys::p256_pem() }));
+    until("the key is another", || async { kid().await != before }).await;
+    // A vault that is lost, or holds nonsense, takes nothing away.
+    let now = kid().await;
+    nginx.write_vaults(&json!({ KEY: "no key" }));
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(kid().await, now);
+    assert!(!nginx.log().contains("no key"), "a secret is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_stays_flat() {
+    let nginx = Setup::bundled().start().await;
+    nginx.ready().await;
+    let (port, token) = (nginx.ports.listener, nginx.token("alice"));
+    let run = move || {
+        let request = Request::get("/orders").bearer(&token).into_bytes();
+        let denied = Request::get("/orders").bearer("a.b.c").into_bytes();
+        let mut connection = Connection::open(port);
+        for round in 0..900 {
+            // nginx closes after a thousand.
+            if round % 300 == 0 {
+                connection = Connection::open(port);
+            }
+            assert_eq!(connection.send(&request).expect("an answer").status, 200);
+            assert_eq!(connection.send(&denied).expect("an answer").status, 401);
+        }
+    };
+    let run = Arc::new(run);
+    let mut sizes = Vec::new();
+    for _ in 0..4 {
+        let run = Arc::clone(&run);
+        spawn_blocking(move || run()).await.unwrap();
+        sizes.push(nginx.worker_kib());
+    }
+    let grown = sizes[3].saturating_sub(sizes[1]);
+    assert!(grown < 2048, "grew by {grown} KiB: {sizes:?}");
+}
