@@ -59,6 +59,12 @@ fn search(
     if text.contains(&b'\\') && descend(&without_escapes(text)) {
         return true;
     }
+    if text.contains(&b'&') {
+        let decoded = without_entities(text);
+        if decoded != text && descend(&decoded) {
+            return true;
+        }
+    }
     // UTF-16, as far as it is ASCII.
     if text.contains(&0) {
         let plain: Vec<_> = text.iter().copied().filter(|byte| *byte != 0).collect();
@@ -66,21 +72,121 @@ fn search(
             return true;
         }
     }
-    runs(text).any(|run| {
+    let in_base64 = runs(text).any(|run| {
         // What is before the text may be of the same alphabet.
         (0..4).filter_map(|start| run.get(start..)).any(|run| {
             decode(run).is_some_and(|decoded| may_say_something(&decoded) && descend(&decoded))
         })
-    })
+    });
+    in_base64
+        || [BASE32, BASE32.in_lower_case(), HEX, HEX.in_lower_case()].iter().any(|digits| {
+            digits.decoded(text).any(|decoded| may_say_something(&decoded) && descend(&decoded))
+        })
 }
 
-/// What `\/` and `\u002e` stand for, in JSON and in scripts.
+/// An alphabet in which each character is some bits (RFC 4648 sections 6 and 8).
+#[derive(Clone, Copy)]
+struct Digits {
+    bits: u32,
+    /// The characters in their order: a range, and one behind it.
+    ranges: [(u8, u8); 2],
+}
+
+const BASE32: Digits = Digits { bits: 5, ranges: [(b'A', b'Z'), (b'2', b'7')] };
+const HEX: Digits = Digits { bits: 4, ranges: [(b'0', b'9'), (b'A', b'F')] };
+
+impl Digits {
+    const fn in_lower_case(self) -> Self {
+        let [(a, z), (start, end)] = self.ranges;
+        let letters = (a.to_ascii_lowercase(), z.to_ascii_lowercase());
+        let others = (start.to_ascii_lowercase(), end.to_ascii_lowercase());
+        Self { ranges: [letters, others], ..self }
+    }
+
+    fn value(&self, byte: u8) -> Option<u32> {
+        let [first, second] = self.ranges;
+        let within = |(start, end): (u8, u8)| {
+            let offset = u32::from(byte).checked_sub(start.into())?;
+            (byte <= end).then_some(offset)
+        };
+        let length = |(start, end): (u8, u8)| u32::from(end.abs_diff(start)).saturating_add(1);
+        within(first).or_else(|| within(second)?.checked_add(length(first)))
+    }
+
+    /// What each stretch in this alphabet that is long enough stands for, from each
+    /// of the places on at which a byte may begin.
+    fn decoded<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Vec<u8>> + 'a {
+        let is_long =
+            |run: &&[u8]| run.len() >= SHORTEST.saturating_mul(8).div_ceil(self.bits as usize);
+        let stretches = text.split(|byte| self.value(*byte).is_none()).filter(is_long);
+        // A byte begins anew after two digits of four bits, and eight of five.
+        let places = if self.bits == 4 { 2 } else { 8 };
+        stretches.flat_map(move |run| (0..places).filter_map(|start| run.get(start..))).map(|run| {
+            let (mut bytes, mut held, mut bits) = (Vec::with_capacity(run.len()), 0_u32, 0_u32);
+            for value in run.iter().filter_map(|byte| self.value(*byte)) {
+                held = held << self.bits | value;
+                bits = bits.saturating_add(self.bits);
+                if let Some(rest) = bits.checked_sub(8) {
+                    bytes.push((held >> rest) as u8);
+                    bits = rest;
+                    held &= 0xFF;
+                }
+            }
+            bytes
+        })
+    }
+}
+
+/// What `&#46;`, `&#x2e;` and the names of characters that tokens have stand for,
+/// in HTML.
+fn without_entities(text: &[u8]) -> Vec<u8> {
+    const NAMES: [(&[u8], u8); 8] = [
+        (b"amp", b'&'),
+        (b"equals", b'='),
+        (b"lowbar", b'_'),
+        (b"UnderBar", b'_'),
+        (b"period", b'.'),
+        (b"plus", b'+'),
+        (b"quot", b'"'),
+        (b"sol", b'/'),
+    ];
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [byte, after @ ..] = rest {
+        let entity = (*byte == b'&').then(|| {
+            let (digits, radix) = match after {
+                [b'#', b'x' | b'X', digits @ ..] => (digits, 16),
+                [b'#', digits @ ..] => (digits, 10),
+                name => {
+                    let known = NAMES.iter().find(|(known, _)| name.starts_with(known));
+                    return known
+                        .and_then(|(known, stands)| Some((*stands, name.get(known.len()..)?)));
+                }
+            };
+            let is_digit = |byte: &u8| char::from(*byte).is_digit(radix);
+            let end = digits.iter().position(|byte| !is_digit(byte)).unwrap_or(digits.len());
+            let (digits, behind) = digits.split_at_checked(end)?;
+            let code = u32::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()?;
+            Some((u8::try_from(code).ok()?, behind))
+        });
+        (rest, _) = match entity.flatten() {
+            Some((stands, behind)) => {
+                (behind.strip_prefix(b";").unwrap_or(behind), plain.push(stands))
+            }
+            None => (after, plain.push(*byte)),
+        };
+    }
+    plain
+}
+
+/// What `\/`, `\u002e` and `\x2e` stand for, in JSON and in scripts.
 fn without_escapes(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [byte, after @ ..] = rest {
         let (read, behind) = match rest {
-            [b'\\', b'u', b'0', b'0', high, low, behind @ ..] => {
+            [b'\\', b'u', b'0', b'0', high, low, behind @ ..]
+            | [b'\\', b'x', high, low, behind @ ..] => {
                 let escape = [b'%', *high, *low];
                 (percent_decode(&escape).first().copied().unwrap_or(*byte), behind)
             }
@@ -157,10 +263,38 @@ mod tests {
             ("its padding escaped", BASE64_STANDARD.encode(&json).replace('=', "%3D")),
             ("twice", BASE64_URL_SAFE_NO_PAD.encode(format!(r#"{{"a":"{once}"}}"#))),
             ("behind a word", format!("v1{once}")),
+            ("in hex", in_hex(&json)),
+            ("in hex, in capitals, behind a digit", format!("7{}", in_hex(WORD).to_uppercase())),
+            ("in base32", format!("session={}", in_base32(&json))),
+            (
+                "in base32, in small letters, behind a word",
+                format!("x{}", in_base32(WORD).to_lowercase()),
+            ),
+            ("in hex in base64", BASE64_STANDARD.encode(in_hex(WORD))),
+            ("as HTML", WORD.bytes().map(|byte| format!("&#{byte};")).collect()),
+            ("as HTML in hex", WORD.bytes().map(|byte| format!("&#x{byte:04X}")).collect()),
+            ("as HTML, twice", "opaque&amp;#63;reference&#x26;#62;0123456789~".to_owned()),
+            ("in a script", r"opaque\x3freference\x3E0123456789~".to_owned()),
         ] {
             assert!(found(&text), "{case}: {text}");
         }
         assert!(!found(&BASE64_URL_SAFE_NO_PAD.encode("opaque?reference<0123456789~")));
+    }
+
+    fn in_hex(text: &str) -> String {
+        text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// RFC 4648 section 6, without padding.
+    fn in_base32(text: &str) -> String {
+        let bits: String = text.bytes().map(|byte| format!("{byte:08b}")).collect();
+        let digits = bits.as_bytes().chunks(5).map(|bits| {
+            let bits: String =
+                bits.iter().chain(b"0000").take(5).map(|bit| char::from(*bit)).collect();
+            let value = usize::from_str_radix(&bits, 2).unwrap();
+            char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[value])
+        });
+        digits.collect()
     }
 
     #[test]

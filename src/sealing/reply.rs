@@ -9,7 +9,7 @@ use super::keys::SealKeys;
 use super::leak::{Pieces, ends_with_jose_header, has_jwt};
 use super::login::Login;
 use super::reading::{each_reading, hides_compressed};
-use super::shape::Shape;
+use super::shape::{Shape, is_success, may_be_token};
 use crate::callout::{Answer, CalloutFailure, CalloutReply};
 use crate::http::{Field, LocalReply, percent_decode};
 use crate::json::{self, JsonError};
@@ -149,6 +149,7 @@ impl SealedReply<'_> {
             Shape::Unreadable => return Err(LoginFailure::Unreadable),
         }
         let mut document = json::parse(&answer.body).map_err(LoginFailure::Json)?;
+        let sealed_in_fields = tokens.len();
         for pointer in &login.json {
             match document.pointer_mut(pointer) {
                 None | Some(Value::Null) => {}
@@ -160,6 +161,10 @@ impl SealedReply<'_> {
                 }
                 Some(_) => return Err(LoginFailure::NotAToken(pointer.clone())),
             }
+        }
+        let is_told = !is_success(answer.status) || tokens.len() > sealed_in_fields;
+        if !is_told && has_token_without_name(&document) {
+            return Err(LoginFailure::TokenInBody);
         }
         // Written anew, so that there is one spelling of each character to look
         // for what is left.
@@ -264,6 +269,16 @@ fn refuse_leaks(reply: &LocalReply, tokens: &[String]) -> Result<(), LoginFailur
         }
     }
     Ok(())
+}
+
+/// Whether a document that is no object has a text that may be a token: nothing
+/// says what it is, and no pointer of the login found one in it.
+fn has_token_without_name(document: &Value) -> bool {
+    let may_be = |value: &Value| value.as_str().is_some_and(|text| may_be_token(text.as_bytes()));
+    match document {
+        Value::Array(items) => items.iter().any(may_be),
+        other => may_be(other),
+    }
 }
 
 fn values<'a>(answer: &'a Answer, name: &'a str) -> impl Iterator<Item = &'a [u8]> {

@@ -30,7 +30,7 @@ impl Shape {
     pub fn of<'a>(answer: &Answer, mut names: impl Iterator<Item = &'a str>) -> Self {
         let body = answer.body.as_slice();
         let media_type = media_type(answer);
-        let is_success = (200..=299).contains(&answer.status);
+        let is_success = is_success(answer.status);
         let is_json = media_type == "application/json" || media_type.ends_with("+json");
         let start = body.trim_ascii_start();
         if matches!(start, [b'{' | b'[' | b'"', ..]) || (is_json && is_success) {
@@ -66,8 +66,18 @@ fn is_prose(body: &[u8], is_success: bool) -> bool {
     let text = body.trim_ascii();
     let is_word = !text.iter().any(u8::is_ascii_whitespace);
     let is_form = is_word && has(b'=');
-    let is_token = is_success && is_word && text.len() >= 16;
+    let is_token = is_success && may_be_token(text);
     !has(0) && !is_structured && !is_form && !is_token
+}
+
+/// Whether a status says that the login went well.
+pub const fn is_success(status: u16) -> bool {
+    matches!(status, 200..=299)
+}
+
+/// Whether a text that stands alone may be a token: one word that is not short.
+pub fn may_be_token(text: &[u8]) -> bool {
+    text.len() >= 16 && !text.iter().any(u8::is_ascii_whitespace)
 }
 
 /// Whether a value that could be a token is assigned to `name`: in a script, in

@@ -138,6 +138,9 @@ fn a_token_in_a_cookie_is_sealed_with_its_attributes_kept() {
 
 #[test]
 fn other_replies_pass_as_they_are() {
+    let digest =
+        json!({"etag": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"});
+    let digest = digest.to_string();
     for (case, status, fields, body) in [
         ("a wrong password", 401, &[JSON][..], r#"{"error":"invalid_grant"}"#),
         ("a second factor", 200, &[JSON], r#"{"access_token":null,"mfa":true}"#),
@@ -147,6 +150,10 @@ fn other_replies_pass_as_they_are() {
         ("an error that is no JSON", 500, &[JSON], "Bad gateway"),
         ("logged out", 303, &[("set-cookie", "shop_token=; Max-Age=0")], ""),
         ("another cookie", 200, &[("set-cookie", "theme=dark; Path=/")], ""),
+        ("a list of words", 200, &[JSON], r#"["orders","catalog"]"#),
+        ("a text", 200, &[JSON], r#""Welcome back, Alice""#),
+        ("an error as a text", 400, &[JSON], r#""invalid_credentials_of_user""#),
+        ("a digest", 200, &[JSON], &digest),
         ("a cookie without a name", 200, &[("set-cookie", "dark")], ""),
     ] {
         for host in HOSTS {
@@ -195,6 +202,7 @@ fn nothing_goes_out_in_which_a_token_could_be_left() {
     let jwe = format!("{}.k.i.c.t", token.split('.').next().unwrap());
     let html = ("content-type", "text/html");
     let flask = |token: &str| BASE64URL.encode(json!({"token": token}).to_string());
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
     let zlib = BASE64URL.encode([&[0x78, 0x9C][..], &[7; 40]].concat());
     for (case, status, fields, body) in [
         ("another member", 200, vec![JSON], json!({"access_token": token, "id_token": alice()})),
@@ -275,6 +283,27 @@ fn nothing_goes_out_in_which_a_token_could_be_left() {
             200,
             vec![html],
             json!(format!("'{}'", token.replace('.', "\\u002e"))),
+        ),
+        (
+            "in hex",
+            200,
+            vec![JSON, ("set-cookie", &format!("s={}; Path=/", hex(reference)))],
+            json!({"access_token": reference}),
+        ),
+        ("a JWT in hex", 200, vec![JSON], json!({"debug": hex(&token)})),
+        (
+            "as HTML",
+            200,
+            vec![html],
+            json!(token.bytes().map(|byte| format!("&#{byte};")).collect::<String>()),
+        ),
+        ("a token as JSON", 200, vec![JSON], json!(format!("\"{reference}\""))),
+        ("a token in a list", 200, vec![JSON], json!(["Bearer", reference])),
+        (
+            "another token in a list",
+            200,
+            vec![JSON, ("set-cookie", "shop_token=opaque-reference-1")],
+            json!([reference]),
         ),
         ("a form", 200, vec![FORM], json!("access_token=opaque-reference-1&scope=a")),
         ("a form that refuses", 400, vec![FORM], json!("access_token=opaque-reference-1")),
