@@ -70,6 +70,17 @@ pub fn read(
     }
 }
 
+/// What a configuration asks of the host that shares no data between workers: a
+/// revocation that is answered with 204 holds in every worker.
+pub fn check_unshared(settings: &Settings) -> Result<(), Problem> {
+    let accepted = "shared_data: always (in Kong with a zone: nginx_wasm_shm_kv)";
+    let problem = |path| Problem::new(path, "workers that share no data", accepted);
+    match settings.revocations.endpoint() {
+        Some(_) => Err(problem("$.revocation.endpoint")),
+        None => Ok(()),
+    }
+}
+
 fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Settings> {
     let mut fields = root.fields()?;
     // All sections are read before any of them can end the reading: `?` comes

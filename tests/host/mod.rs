@@ -1,8 +1,9 @@
 //! A stateful fake host, in two characters and with two engines.
 //!
-//! `each_host!` makes one scenario into four tests: the filter linked into the
+//! `each_host!` makes one scenario into five tests: the filter linked into the
 //! test binary ([`Engine::Native`]) and the built `.wasm` ([`Engine::Module`]),
-//! each under [`Profile::Envoy`] and [`Profile::Kong`]. A scenario plays client,
+//! each under [`Profile::Envoy`] and [`Profile::Kong`]; and the core alone, with
+//! another door ([`Engine::InProcess`]). A scenario plays client,
 //! upstream, called services and clock:
 //!
 //! ```ignore
@@ -69,6 +70,7 @@ mod fake;
 pub mod faults;
 mod headers;
 pub mod imports;
+mod in_process;
 mod lifecycle;
 mod machine;
 mod module;
@@ -103,9 +105,46 @@ pub struct Filter {
 
 /// One scenario as tests `name::{native,module}_{envoy,kong}`.
 ///
-/// `each_host!(name, on Kong, |host| ...)` restricts it to one profile.
+/// And as `name::in_process`, on a door of another kind: the core alone.
+///
+/// `each_host!(name, on Kong, |host| ...)` restricts it to one profile, `by
+/// proxy_wasm` to the filter: what the scenario is about is the ABI's.
 macro_rules! each_host {
     ($name:ident, |$host:ident| $body:block) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            fn scenario($host: &$crate::host::Host) $body
+
+            #[test]
+            fn in_process() {
+                use $crate::host::{Engine, Profile};
+                $crate::host::run(Engine::InProcess, Profile::Envoy, scenario);
+            }
+            #[test]
+            fn native_envoy() {
+                use $crate::host::{Engine, Profile};
+                $crate::host::run(Engine::Native, Profile::Envoy, scenario);
+            }
+            #[test]
+            fn native_kong() {
+                use $crate::host::{Engine, Profile};
+                $crate::host::run(Engine::Native, Profile::Kong, scenario);
+            }
+            #[test]
+            fn module_envoy() {
+                use $crate::host::{Engine, Profile};
+                $crate::host::run(Engine::Module, Profile::Envoy, scenario);
+            }
+            #[test]
+            fn module_kong() {
+                use $crate::host::{Engine, Profile};
+                $crate::host::run(Engine::Module, Profile::Kong, scenario);
+            }
+        }
+    };
+    ($name:ident, by proxy_wasm, |$host:ident| $body:block) => {
         mod $name {
             #[allow(unused_imports)]
             use super::*;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::abi::Trap;
 use super::fake::FakeHost;
+use super::in_process::InProcess;
 use super::{Filter, module, native};
 
 /// The fake host as the engines share it with the scenario.
@@ -16,6 +17,8 @@ pub enum Engine {
     Native,
     /// The `.wasm` that ships, in an interpreter.
     Module,
+    /// Another door than the filter's: the core alone.
+    InProcess,
 }
 
 impl Engine {
@@ -23,6 +26,7 @@ impl Engine {
         Ok(match self {
             Self::Native => Box::new(native::NativeVm::boot(filter, host)),
             Self::Module => Box::new(module::ModuleVm::boot(filter, host)?),
+            Self::InProcess => Box::new(InProcess::boot(host)),
         })
     }
 }

@@ -96,7 +96,7 @@ each_host!(an_empty_list_may_come_as_an_empty_object, |host| {
     served(host, "alice");
 });
 
-each_host!(a_binary_struct_is_read_like_json, |host| {
+each_host!(a_binary_struct_is_read_like_json, by proxy_wasm, |host| {
     shop::set_environment(host);
     let configuration = shop::configuration(host.profile());
     let bytes = protobuf::fields(configuration.as_object().unwrap());
@@ -105,7 +105,7 @@ each_host!(a_binary_struct_is_read_like_json, |host| {
     assert_eq!(request.upstream_headers("x-consumer-username"), ["web-app"]);
 });
 
-each_host!(an_error_in_a_binary_struct_is_found_too, |host| {
+each_host!(an_error_in_a_binary_struct_is_found_too, by proxy_wasm, |host| {
     let configuration = shop::patched(host, json!({ "rulez": [] }));
     let bytes = protobuf::fields(configuration.as_object().unwrap());
     assert_refused(host, &bytes, "$.rulez");
@@ -163,7 +163,7 @@ each_host!(an_envoy_without_properties_is_not_taken_for_kong, on Envoy, |host| {
     assert!(host.logged("an Envoy that lets the filter call proxy_get_property"));
 });
 
-each_host!(what_the_host_keeps_back_is_said_when_it_is_configured, |host| {
+each_host!(what_the_host_keeps_back_is_said_when_it_is_configured, by proxy_wasm, |host| {
     shop::open(host, json!({}));
     let (clock, timer) =
         ("proxy_get_current_time_nanoseconds", "proxy_set_tick_period_milliseconds");

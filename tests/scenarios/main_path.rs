@@ -26,7 +26,7 @@ each_host!(the_upstream_learns_who_it_is_and_never_sees_the_public_token, |host|
     assert_eq!(request.upstream_headers("authorization"), expected);
 });
 
-each_host!(a_known_token_costs_the_fewest_host_calls, |host| {
+each_host!(a_known_token_costs_the_fewest_host_calls, by proxy_wasm, |host| {
     shop::open(host, json!({}));
     let public = token("alice");
     ask(host, &public).answer(user_reply("alice"));

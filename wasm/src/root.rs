@@ -96,11 +96,11 @@ impl Root {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| vec![format!("no randomness: {error}")])?;
         let store = host.shared_store(settings.shared_data);
-        if store.is_none() && settings.shared_data == SharedData::Always {
-            return Err(refused(no_store()));
-        }
-        if store.is_none() && settings.revocations.endpoint().is_some() {
-            return Err(refused(unshared_endpoint()));
+        if store.is_none() {
+            if settings.shared_data == SharedData::Always {
+                return Err(refused(no_store()));
+            }
+            config::check_unshared(&settings).map_err(refused)?;
         }
         let entered = Entered::new(host);
         let info = Properties { host, entered: Rc::clone(&entered) };
@@ -155,15 +155,6 @@ fn no_store() -> Problem {
         path: "$.shared_data".to_owned(),
         ..kept_back("gives no shared data", "proxy_get_shared_data and proxy_set_shared_data")
     }
-}
-
-/// Whoever revokes is told that every worker knows, which they cannot.
-fn unshared_endpoint() -> Problem {
-    Problem::new(
-        "$.revocation.endpoint",
-        "workers that share no data",
-        "shared_data: always (in Kong with a zone: nginx_wasm_shm_kv)",
-    )
 }
 
 /// The VM's environment, which holds only what the host's configuration names.

@@ -158,7 +158,7 @@ fn last_of_each(headers: Pairs) -> Pairs {
     kept
 }
 
-fn envoy_headers(headers: Pairs, body: &[u8]) -> Pairs {
+pub fn envoy_headers(headers: Pairs, body: &[u8]) -> Pairs {
     let mut headers: Pairs =
         headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
     if !body.is_empty() && !headers.iter().any(|(name, _)| name == "content-type") {

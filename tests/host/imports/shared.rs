@@ -13,6 +13,23 @@ pub struct SharedData {
     entries: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
 }
 
+impl SharedData {
+    /// As Envoy has it.
+    pub fn read(&self, key: &[u8]) -> Option<(Vec<u8>, u32)> {
+        self.entries.get(key).cloned()
+    }
+
+    /// As Envoy has it; without a version the value is replaced.
+    pub fn write(&mut self, key: &[u8], value: &[u8], version: Option<u32>) -> bool {
+        let old = self.entries.get(key).map(|(_, version)| *version);
+        let fits = version.is_none() || old.is_none() || old == version;
+        if fits {
+            self.entries.insert(key.to_vec(), (value.to_vec(), old.unwrap_or(0) + 1));
+        }
+        fits
+    }
+}
+
 /// Kong compares keys by CRC32 alone, so it may serve another key's value.
 fn stored_key(host: &FakeHost, key: &[u8]) -> Vec<u8> {
     if host.is_kong() { crc32(key).to_le_bytes().to_vec() } else { key.to_vec() }
