@@ -42,14 +42,14 @@ pub struct ConsumerDirectory {
     claims: Vec<ClaimPath>,
     /// Whether a token that selects no consumer may pass.
     optional: bool,
-    everyone: Vec<Rc<Consumer>>,
+    everyone: Vec<Selectable>,
     by_key: HashMap<String, Vec<Selectable>>,
     by_credential: HashMap<String, Rc<Consumer>>,
 }
 
 /// A consumer, and the providers whose tokens may be its own: what one provider
 /// writes into a claim is no word of another.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Selectable {
     /// `None` where there is one provider only.
     providers: Option<Vec<ProviderId>>,
@@ -112,20 +112,21 @@ impl ConsumerDirectory {
         providers: Option<Vec<ProviderId>>,
         credentials: Vec<String>,
     ) -> Result<(), String> {
-        let consumer = Rc::new(consumer);
+        let added = Selectable { providers, consumer: Rc::new(consumer) };
+        let consumer = &added.consumer;
         if let Some(key) = consumer.key.clone() {
-            let selectable = self.by_key.entry(key.clone()).or_default();
-            if selectable.iter().any(|other| other.overlaps(providers.as_deref())) {
+            let known = self.by_key.entry(key.clone()).or_default();
+            if known.iter().any(|other| other.overlaps(added.providers.as_deref())) {
                 return Err(key);
             }
-            selectable.push(Selectable { providers, consumer: Rc::clone(&consumer) });
+            known.push(added.clone());
         }
         for key in credentials {
-            if self.by_credential.insert(key.clone(), Rc::clone(&consumer)).is_some() {
+            if self.by_credential.insert(key.clone(), Rc::clone(consumer)).is_some() {
                 return Err(key);
             }
         }
-        self.everyone.push(consumer);
+        self.everyone.push(added);
         Ok(())
     }
 
@@ -165,7 +166,7 @@ impl ConsumerDirectory {
 
     /// The names that only consumers bear.
     pub fn taken_names(&self) -> TakenNames {
-        let everyone = || self.everyone.iter();
+        let everyone = || self.everyone.iter().map(|known| &known.consumer);
         TakenNames {
             usernames: NameSet::of(everyone().filter_map(|consumer| consumer.username.as_ref())),
             custom_ids: NameSet::of(everyone().filter_map(|consumer| consumer.custom_id.as_ref())),
@@ -173,21 +174,26 @@ impl ConsumerDirectory {
         }
     }
 
-    /// How many consumers go by this name.
-    pub fn count(&self, name: &str) -> usize {
-        self.everyone.iter().filter(|consumer| consumer.name() == name).count()
+    /// How many consumers go by this name, of those that may use tokens of some
+    /// of `providers`; of any provider if there are none.
+    pub fn count(&self, name: &str, providers: &[ProviderId]) -> usize {
+        let may_use = |known: &&Selectable| {
+            providers.is_empty() || providers.iter().any(|provider| known.is_for(*provider))
+        };
+        let is_called = |known: &&Selectable| known.consumer.name() == name;
+        self.everyone.iter().filter(is_called).filter(may_use).count()
     }
 
     /// The consumer with this username.
     pub fn by_username(&self, username: &str) -> Option<&Consumer> {
-        let is_called = |consumer: &&Rc<Consumer>| consumer.username.as_deref() == Some(username);
-        self.everyone.iter().find(is_called).map(Rc::as_ref)
+        let mut everyone = self.everyone.iter().map(|known| known.consumer.as_ref());
+        everyone.find(|consumer| consumer.username.as_deref() == Some(username))
     }
 
     /// The consumer with this id.
     pub fn by_id(&self, id: &str) -> Option<&Consumer> {
-        let is_called = |consumer: &&Rc<Consumer>| consumer.id.as_deref() == Some(id);
-        self.everyone.iter().find(is_called).map(Rc::as_ref)
+        let mut everyone = self.everyone.iter().map(|known| known.consumer.as_ref());
+        everyone.find(|consumer| consumer.id.as_deref() == Some(id))
     }
 }
 

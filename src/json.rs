@@ -81,12 +81,42 @@ pub fn is_same(one: &Value, other: &Value) -> bool {
 }
 
 /// Whether a number of a configuration may be another one than was written:
-/// Envoy and Kong hold configurations as doubles, and write a whole number that
-/// those round with a fraction or an exponent.
+/// Envoy and Kong hold configurations as doubles. Envoy's are written here with a
+/// fraction or an exponent from 2^53 on ([`rounded`]). Kong writes 14 digits, or
+/// 16, and an exponent where there are more. What has more digits than either
+/// without an exponent comes from somebody who hands on the text.
 pub fn may_be_rounded(number: &Number) -> bool {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let is_long = number.as_f64().is_none_or(|number| number.abs() > EXACT);
-    is_long && number.as_str().contains(['.', 'e', 'E'])
+    const KONG: f64 = 1e14;
+    const KONG_AT_MOST: f64 = 1e16;
+    let Some(size) = number.as_f64().map(f64::abs) else { return true };
+    if Decimal::of(number).exponent < 0 {
+        return Decimal::of(number).digits.len() > 14;
+    }
+    let is_rewritten = number.as_str().contains(['.', 'e', 'E']);
+    is_rewritten && size >= KONG || (EXACT..=KONG_AT_MOST).contains(&size)
+}
+
+/// The least whole number that a double may have been rounded to, 2^53.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// A number as a host hands it on that has doubles only: a whole one that a double
+/// holds exactly as it is, any other with a fraction or an exponent.
+pub fn rounded(number: f64) -> Option<Number> {
+    if number.fract() == 0.0 && number.abs() < EXACT {
+        #[allow(clippy::cast_possible_truncation)] // whole and in range
+        return Some(Number::from(number as i64));
+    }
+    Number::from_f64(number)
+}
+
+/// Whether any number in a value of a configuration [`may_be_rounded`].
+pub fn holds_rounded(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => may_be_rounded(number),
+        Value::Array(items) => items.iter().any(holds_rounded),
+        Value::Object(members) => members.values().any(holds_rounded),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+    }
 }
 
 /// The number times a thousand, cut to a whole one: seconds in milliseconds.
@@ -421,6 +451,31 @@ mod tests {
         ] {
             assert_eq!(is_same(&value(one), &value(other)), expected, "{one} and {other}");
         }
+    }
+
+    #[test]
+    fn what_a_double_may_have_changed() {
+        for (text, expected) in [
+            ("0", false),
+            ("9007199254740991", false),
+            ("9007199254740992", true),
+            ("-9007199254740993", true),
+            ("9999999999999999", true),
+            ("12345678901234567", false),
+            ("1.2345678901234567e+16", true),
+            ("1.2345678901234e+14", true),
+            ("600.0", false),
+            ("6e2", false),
+            ("0.1", false),
+            ("0.123456789012345", true),
+            ("1e300", true),
+        ] {
+            assert_eq!(may_be_rounded(&text.parse().unwrap()), expected, "{text}");
+        }
+        let written = |number: f64| rounded(number).unwrap().to_string();
+        assert_eq!(written(9_007_199_254_740_991.0), "9007199254740991");
+        assert_eq!(written(9_007_199_254_740_992.0), "9007199254740992.0");
+        assert!(rounded(f64::NAN).is_none());
     }
 
     #[test]

@@ -52,7 +52,8 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// Reads a file: JSON, or YAML with any number of documents.
+/// Reads a file: JSON, or YAML with any number of documents, whose numbers are
+/// those that a host makes of them.
 pub fn parse(text: &str) -> Result<Vec<Value>, Unreadable> {
     if text.trim_start().starts_with('{') {
         // What is JSON is read as strictly as the filter does.
@@ -72,10 +73,26 @@ pub fn parse(text: &str) -> Result<Vec<Value>, Unreadable> {
         let value = serde_json::to_value(value)
             .map_err(|error| Unreadable::Yaml(format!("{error}, where JSON has text")))?;
         if !value.is_null() {
-            documents.push(value);
+            documents.push(as_doubles(value));
         }
     }
     Ok(documents)
+}
+
+/// The value as hosts hold it: all numbers are doubles. A configuration that goes
+/// to the filter as text keeps its own.
+fn as_doubles(value: Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            number.as_f64().and_then(json::rounded).map_or(Value::Number(number), Value::Number)
+        }
+        Value::Array(items) => items.into_iter().map(as_doubles).collect(),
+        Value::Object(members) => {
+            json::object(members.into_iter().map(|(name, member)| (name, as_doubles(member))))
+                .into()
+        }
+        other => other,
+    }
 }
 
 /// Finds the configurations in a file.
@@ -175,7 +192,7 @@ fn unwrap(value: &Value) -> (&'static str, Value) {
         None => ("", value),
     };
     let parsed = inner.as_str().and_then(|text| json::parse(text.as_bytes()).ok());
-    (below, parsed.unwrap_or_else(|| inner.clone()))
+    (below, parsed.unwrap_or_else(|| as_doubles(inner.clone())))
 }
 
 fn names_gatepass(members: &Map<String, Value>) -> bool {

@@ -2,7 +2,7 @@
 
 use gatepass::denial::LoginRedirect;
 use gatepass::pipeline::Settings;
-use gatepass::rules::Openness;
+use gatepass::rules::{Openness, Requirements};
 use gatepass::time::UnixTime;
 use serde_json::Value;
 
@@ -44,6 +44,15 @@ pub fn all(configuration: &Configuration, settings: &Settings, now: UnixTime) ->
     let revocation = document.get("revocation").and_then(|it| it.get("failure_mode"));
     if revocation.is_some_and(|mode| mode == "allow") {
         list.add(".revocation.failure_mode", "revoked tokens pass while the feed fails");
+    }
+    let may_revoke = settings.revocations.endpoint().map(|endpoint| &endpoint.requires);
+    let is_for_any_issuer = |it: &Requirements| {
+        it.providers.is_empty() && it.consumers.is_empty() && it.groups_any.is_empty()
+    };
+    if settings.providers.len() > 1 && may_revoke.is_some_and(is_for_any_issuer) {
+        let text = "a token of any provider revokes, if its issuer writes the scope or claim: name \
+                    providers, consumers or groups_any";
+        list.add(".revocation.endpoint.requires", text);
     }
     list.warnings
 }

@@ -42,11 +42,13 @@ pub fn required_claims(node: &Node<'_>) -> Option<Vec<ClaimRule>> {
     })
 }
 
+/// Which numbers are taken from a configuration.
+pub const EXACT: &str = "a whole number below 2^53, or one of at most 14 digits: hosts hand over \
+                         others rounded";
+
 fn accepted_values(node: &Node<'_>) -> Option<ClaimTest> {
     let accepted = node.list(|item| match item.value() {
-        Value::Number(number) if json::may_be_rounded(number) => {
-            item.reject("a number up to 2^53: hosts hand over larger ones rounded")
-        }
+        Value::Number(number) if json::may_be_rounded(number) => item.reject(EXACT),
         Value::String(_) | Value::Number(_) | Value::Bool(_) => Some(item.value().clone()),
         _ => item.reject("a string, a number, true or false"),
     })?;

@@ -4,7 +4,7 @@ use chrono::DateTime;
 use serde_json::{Map, Value};
 
 use super::reader::{Fields, Node, is_env};
-use super::{HEADER_NAME, access, header_name, services};
+use super::{HEADER_NAME, access, header_name, reserved, services};
 use crate::bearer::TokenSources;
 use crate::consumer::TakenNames;
 use crate::http::HeaderName;
@@ -191,6 +191,9 @@ fn claims(node: &Node<'_>) -> Option<(Vec<ClaimPath>, Map<String, Value>)> {
             if is_reserved(name) {
                 return value.reject("claims that the gateway does not decide itself");
             }
+            if json::holds_rounded(value.value()) {
+                return value.reject(access::EXACT);
+            }
             Some((name.to_owned(), value.value().clone()))
         })
     });
@@ -259,53 +262,18 @@ fn moment(node: &Node<'_>) -> Option<UnixTime> {
     moment.or_else(|| node.reject("a time such as 2026-01-31T12:00:00Z, or seconds since 1970"))
 }
 
-/// A header that the gateway sets upstream. Not one by which HTTP, browsers or the
-/// proxies before and behind say something else: the gateway would take away what
-/// it says, or a claim would say it.
+/// A header that the gateway sets upstream; see [`super::reserved`].
 fn owned_header(node: &Node<'_>) -> Option<HeaderName> {
     let name = header_name(node)?;
-    if FOREIGN.iter().any(|foreign| name.is_spelled(foreign.as_bytes())) {
-        return node.reject("a header that HTTP and proxies have no meaning for");
+    match reserved::meaning(&name) {
+        Some(meaning) => node.reject_as(
+            format_args!("the header {name}, which is {meaning}"),
+            "a header of your own, such as x-user-country: none that HTTP, browsers or proxies \
+             have a meaning for",
+        ),
+        None => Some(name),
     }
-    Some(name)
 }
-
-/// Headers with a meaning of their own, beside those that [`HeaderName::parse`]
-/// refuses.
-const FOREIGN: [&str; 32] = [
-    "accept",
-    "accept-encoding",
-    "access-control-request-headers",
-    "access-control-request-method",
-    "alt-svc",
-    "content-encoding",
-    "content-range",
-    "content-type",
-    "cookie",
-    "cookie2",
-    "date",
-    "expect",
-    "forwarded",
-    "http2-settings",
-    "if-match",
-    "if-none-match",
-    "max-forwards",
-    "origin",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "range",
-    "referer",
-    "set-cookie",
-    "trailers",
-    "via",
-    "www-authenticate",
-    "x-envoy-original-path",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-http-method-override",
-];
 
 /// Reads an element of `claim_to_headers`.
 pub fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {

@@ -12,6 +12,7 @@ mod introspection;
 mod kong_jwt;
 mod providers;
 pub mod reader;
+mod reserved;
 mod revocation;
 mod rules;
 mod sealing;

@@ -19,7 +19,7 @@ pub fn read(
     let modes = [("deny", FailureMode::Deny), ("allow", FailureMode::Allow)];
     let failure_mode = fields.or("failure_mode", FailureMode::Deny, |node| node.one_of(&modes));
     let max_entries = fields.or("max_entries", 100_000, |node| node.integer(1..=1_000_000));
-    let ledger = fields.optional("ledger", |node| node.text().map(str::to_owned));
+    let ledger = fields.optional("ledger", ledger);
     let node = fields.node().clone();
     fields.finish()?;
     let (feed, allowlist, endpoint) = (feed?, allowlist?, endpoint?);
@@ -34,6 +34,14 @@ pub fn read(
         max_entries: max_entries? as usize,
         ledger: ledger?,
     })
+}
+
+/// A name that looks the same to whoever compares two configurations.
+fn ledger(node: &Node<'_>) -> Option<String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/".contains(&byte);
+    let is_name = |name: &&str| (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
+    let name = node.value().as_str().filter(is_name).map(str::to_owned);
+    name.or_else(|| node.reject("a name of letters, digits and -._:/, up to 64 of them"))
 }
 
 fn feed(node: &Node<'_>, services: Option<&Services>) -> Option<FeedEndpoint> {

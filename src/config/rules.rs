@@ -15,6 +15,7 @@ use crate::rules::{
     Access, Anonymous, Conditions, HeaderCondition, HeaderTest, HostPattern, InvalidPattern,
     Matcher, PathPattern, Requirements, Rule,
 };
+use crate::token::ProviderId;
 
 /// What rules refer to by name; `None` for what cannot be accepted, about which
 /// enough has been said.
@@ -176,8 +177,10 @@ pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
     });
     let scopes_all = fields.or("scopes_all", Vec::new(), |node| node.list(scope));
     let scopes_any = fields.or("scopes_any", Vec::new(), |node| node.list(scope));
-    let consumers =
-        fields.or("consumers", Vec::new(), |node| node.list(|item| consumer(item, names)));
+    let consumers = fields.or("consumers", Vec::new(), |node| {
+        let providers = providers.as_deref()?;
+        node.list(|item| consumer(item, names, providers))
+    });
     let groups_any = fields.or("groups_any", Vec::new(), Node::texts);
     let groups_none = fields.or("groups_none", Vec::new(), Node::texts);
     let claims = fields.or("claims", Vec::new(), claim_rules);
@@ -200,14 +203,22 @@ pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
     })
 }
 
-/// A consumer by its name, which must be nobody else's.
-fn consumer(node: &Node<'_>, names: Names<'_>) -> Option<String> {
+/// A consumer by its name, which must be nobody else's: one that stands in several
+/// entries means the one of `providers`, whose tokens alone pass.
+fn consumer(node: &Node<'_>, names: Names<'_>, providers: &[ProviderId]) -> Option<String> {
+    const ACCEPTED: &str = "the key of one of consumers.entries, or of one without a key its \
+                            username";
     let name = node.text()?;
-    let is_one = |consumers: &Consumers| consumers.directory.count(name) == 1;
-    if names.consumers?.is_some_and(is_one) {
-        Some(name.to_owned())
-    } else {
-        node.reject("the key of one of consumers.entries and of one only, of one without a key its username")
+    let directory = names.consumers?.map(|consumers| &consumers.directory);
+    let count = |providers| directory.map_or(0, |directory| directory.count(name, providers));
+    match (count(providers), count(&[])) {
+        (1, _) | (_, 1) => Some(name.to_owned()),
+        (_, 0) => node.reject(ACCEPTED),
+        (_, several) => node.reject_as(
+            format_args!("{name:?}, the name of {several} of consumers.entries"),
+            "the name of one of them: list in requires.providers the providers of the one that \
+             is meant",
+        ),
     }
 }
 

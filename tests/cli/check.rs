@@ -218,6 +218,10 @@ fn variables_that_the_host_keeps_to_itself() {
 fn warnings() {
     let desk = Desk::new();
     let secret = json!({"keys": [{"kty": "oct", "k": "A".repeat(43)}]});
+    let partner = json!({
+        "issuer": "https://partner.example", "audiences": ["shop-api"], "max_lifetime_seconds": 60,
+        "remote_jwks": {"service": "auth", "path": "/partner.json"},
+    });
     for (case, own, path) in [
         (
             "no end",
@@ -262,6 +266,16 @@ fn warnings() {
             changed([("/rules/3", json!({"match": {"path": "/login/x"}, "requires": {}}))]),
             "$.rules[3]",
         ),
+        (
+            "whoever writes the scope revokes",
+            changed([
+                ("/providers/partner", partner),
+                ("/consumers", Value::Null),
+                ("/identity_token/subject", json!("{provider}:{sub}")),
+                ("/revocation", json!({"endpoint": {"requires": {"scopes_all": ["revoke"]}}})),
+            ]),
+            "$.revocation.endpoint.requires",
+        ),
     ] {
         desk.put("own.json", &own.to_string());
         let run = desk.run(&["check", "own.json", "--json"]).ended(0);
@@ -271,6 +285,52 @@ fn warnings() {
         desk.run(&["check", "own.json", "--strict"]).ended(1);
         for secret in [API_KEY, "jpsQnnGQmL"] {
             assert!(!run.out.contains(secret), "{case}");
+        }
+    }
+}
+
+/// What a host makes of a number is what is checked; JSON text keeps its own.
+#[test]
+fn numbers_as_hosts_hold_them() {
+    let desk = Desk::new();
+    let with = |number: &str| {
+        let rules = json!([{"match": {}, "requires": {"claims": {"tenant": ["N"]}}}]);
+        let own = changed([
+            ("/rules", rules),
+            ("/identity_token/claims/set", json!({"tenants": {"all": ["N"]}})),
+        ]);
+        own.to_string().replace("\"N\"", number)
+    };
+    for (number, yaml, text) in [
+        ("9007199254740991", 0, 0),
+        ("123456789012345", 0, 0),
+        ("0.25", 0, 0),
+        ("9007199254740992", 1, 1),
+        ("9007199254740993", 1, 1),
+        ("9999999999999999", 1, 1),
+        ("12345678901234567", 1, 0),
+        ("18446744073709551615", 1, 0),
+        ("0.123456789012345678", 1, 1),
+        ("1e15", 0, 1),
+    ] {
+        let own = with(number);
+        let quoted = own.replace('\'', "''");
+        let envoy = |value: &str| {
+            format!(
+                "vm_config: {{vm_id: gatepass, environment_variables: \
+                 {{host_env_keys: [API_KEY, SIGNING_KEY]}}}}\nconfiguration: {{'@type': t, value: {value}}}\n"
+            )
+        };
+        for (name, file, ends) in [
+            ("own.yaml", format!("# YAML\n{own}"), yaml),
+            ("envoy.yaml", envoy(&own), yaml),
+            ("envoy.yaml", envoy(&format!("'{quoted}'")), text),
+            ("own.json", own.clone(), text),
+        ] {
+            desk.put(name, &file);
+            let run = desk.run(&["check", "--no-env", name]).ended(ends);
+            let told = run.out.matches("a whole number below 2^53").count();
+            assert_eq!(told, if ends == 0 { 0 } else { 2 }, "{number} in {name}: {}", run.out);
         }
     }
 }

@@ -314,6 +314,21 @@ fn contradictions() {
             "the key of one of consumers.entries",
         ),
         (
+            "a consumer of whom there are two",
+            vec![
+                (
+                    "/consumers/entries",
+                    json!([{"key": "web", "providers": ["shop"]},
+                        {"key": "web", "providers": ["legacy"]}]),
+                ),
+                ("/rules/2/requires/providers", json!(["shop", "legacy"])),
+                ("/rules/2/requires/consumers", json!(["web"])),
+            ],
+            "$.rules[2].requires.consumers[0]",
+            "\"web\", the name of 2 of consumers.entries",
+            "list in requires.providers",
+        ),
+        (
             "a disabled consumer for everybody",
             vec![
                 ("/consumers/entries/0/enabled", json!(false)),

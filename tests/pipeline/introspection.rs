@@ -303,9 +303,10 @@ fn what_is_forgotten_for_want_of_room_is_counted() {
     let mut world = World::new(&config([cache]), ENVOY);
     let evicted = |world: &mut World| {
         let series = world.gateway.metrics();
+        let labels = [("cache", "introspection".to_owned())];
         let position = series
             .iter()
-            .position(|it| it.name == "gatepass_cache_evictions_total.cache.introspection")
+            .position(|it| it.name == "gatepass_cache_evictions_total" && it.labels == labels)
             .expect("a series");
         let readings = world.gateway.take_metrics();
         readings.iter().filter(|(series, _)| *series == position).map(|(_, by)| by).sum::<u64>()

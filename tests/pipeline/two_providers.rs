@@ -111,6 +111,24 @@ fn a_consumer_is_bound_to_its_providers() {
     }
 }
 
+/// A key of two entries is one consumer where a rule names its provider.
+#[test]
+fn a_rule_names_a_consumer_of_one_provider() {
+    let entries = json!([
+        {"key": "web", "providers": ["shop"]}, {"key": "web", "providers": ["partner"]},
+    ]);
+    let rules =
+        json!([{"match": {}, "requires": {"providers": ["partner"], "consumers": ["web"]}}]);
+    let config = two([
+        ("/user_info", Value::Null),
+        ("/consumers", json!({"entries": entries})),
+        ("/rules", rules),
+    ]);
+    let mut world = World::new(&config, ENVOY);
+    world.forwarded(&partners(json!({})));
+    assert_eq!(world.denied(&alice()), denial(403, "claim_forbidden"));
+}
+
 /// One provider alone needs none of this, and may say it.
 #[test]
 fn one_provider_alone() {

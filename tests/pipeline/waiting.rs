@@ -86,8 +86,10 @@ fn each_use_of_a_cache_is_counted_once_though_a_request_starts_over() {
     let series = world.gateway.metrics();
     let readings = world.gateway.take_metrics();
     for cache in ["token", "user_info"] {
-        let name = format!("gatepass_cache_misses_total.cache.{cache}");
-        let position = series.iter().position(|it| it.name == name).expect("a series");
+        let position = series.iter().position(|it| {
+            it.name == "gatepass_cache_misses_total" && it.labels == [("cache", cache.to_owned())]
+        });
+        let position = position.expect("a series");
         let count: u64 =
             readings.iter().filter(|(series, _)| *series == position).map(|(_, by)| by).sum();
         assert_eq!(count, 1, "{cache}");

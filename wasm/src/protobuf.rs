@@ -13,8 +13,8 @@
 //! ListValue  1: repeated Value (LEN)
 //! ```
 
-use gatepass::json::MAX_DEPTH;
-use serde_json::{Map, Number, Value};
+use gatepass::json::{self, MAX_DEPTH};
+use serde_json::{Map, Value};
 
 /// Reads a `Struct`; `None` for any other bytes, and for one that has a key
 /// twice or nests deeper than JSON may.
@@ -54,7 +54,7 @@ fn value(mut bytes: &[u8], depth: usize) -> Option<Value> {
     while !bytes.is_empty() {
         value = match field(&mut bytes)? {
             (1, Wire::Varint(_)) => Value::Null,
-            (2, Wire::Fixed64(number)) => Value::Number(number_of(f64::from_le_bytes(number))?),
+            (2, Wire::Fixed64(number)) => Value::Number(json::rounded(f64::from_le_bytes(number))?),
             (3, Wire::Bytes(text)) => Value::String(String::from_utf8(text.to_vec()).ok()?),
             (4, Wire::Varint(flag)) => Value::Bool(flag != 0),
             (5, Wire::Bytes(message)) => Value::Object(object(message, depth)?),
@@ -73,16 +73,6 @@ fn list(mut bytes: &[u8], depth: usize) -> Option<Vec<Value>> {
         items.push(value(message, depth)?);
     }
     Some(items)
-}
-
-/// A `Struct` has only doubles; a whole number was written as one.
-fn number_of(number: f64) -> Option<Number> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    if number.fract() == 0.0 && number.abs() <= EXACT {
-        #[allow(clippy::cast_possible_truncation)] // whole and in range
-        return Some(Number::from(number as i64));
-    }
-    Number::from_f64(number)
 }
 
 /// Takes one field off `bytes`: its number and its value.
