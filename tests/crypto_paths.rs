@@ -394,6 +394,7 @@ fn the_configuration_chooses() {
     let no_rsa = || Some(signing(|_, _, _, _| None));
     type MakeHost<'a> = &'a dyn Fn() -> Option<Rc<dyn HostCrypto>>;
     let (key, crypto) = ("$.identity_token.signing_keys[0].algorithm", "$.crypto");
+    let private_key = "$.identity_token.signing_keys[0].private_key";
     for (case, algorithm, choice, host, expected) in [
         ("by default", "ES256", None, &good as MakeHost<'_>, Ok(HOSTED)),
         ("auto", "ES256", Some("auto"), &good, Ok(HOSTED)),
@@ -407,8 +408,8 @@ fn the_configuration_chooses() {
         ("RS256", "RS256", None, &good, Ok(HOSTED)),
         ("RS256 without a host", "RS256", None, &no_host, Err(key)),
         ("RS256 in the module", "RS256", Some("module"), &good, Err(key)),
-        ("RS256 on a host that does not sign", "RS256", None, &no_rsa, Err(key)),
-        ("PS256", "PS256", None, &good, Err(key)),
+        ("RS256 on a host that does not sign", "RS256", None, &no_rsa, Err(private_key)),
+        ("PS256 on a host without", "PS256", None, &good, Err(key)),
     ] {
         let text = configuration(algorithm, choice).to_string();
         let loaded = config::load(text.as_bytes(), &|_| None, host());
@@ -427,7 +428,8 @@ fn the_configuration_chooses() {
     }
     let text = configuration("PS256", None).to_string();
     let problems = config::load(text.as_bytes(), &|_| None, good()).unwrap_err().to_string();
-    assert!(problems.contains("PKCS#1 v1.5 only"), "{problems}");
+    assert!(problems.contains("PS256, with which nobody signs here"), "{problems}");
+    assert!(problems.contains("native doors only"), "{problems}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::identity::{
     is_reserved,
 };
 use crate::json;
-use crate::keys::{Crypto, SigningAlgorithm, SigningKey};
+use crate::keys::{Algorithm, Crypto, SigningAlgorithm, SigningKey};
 use crate::refresh::KeySource;
 use crate::time::{Span, UnixTime};
 use crate::token::{ClaimPath, Provider};
@@ -201,9 +201,14 @@ fn claims(node: &Node<'_>) -> Option<(Vec<ClaimPath>, Map<String, Value>)> {
     Some((copy?, set?.into_iter().collect()))
 }
 
+/// What [`signing_algorithm`] accepts.
+const SIGNING_ALGORITHM: &str = "ES256 | EdDSA; RS256 where the host signs with it: on Envoy and \
+                                 with the native doors; PS256 | ES384 with the native doors only";
+
 fn signing_key(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<IdentityKey> {
     let mut fields = node.fields()?;
-    let algorithm = fields.required("algorithm", "ES256 | EdDSA | RS256", signing_algorithm);
+    let algorithm =
+        fields.required("algorithm", SIGNING_ALGORITHM, |node| signing_algorithm(node, crypto));
     let accepted = "a private JWK, a PKCS#8 PEM, or {env: NAME} that holds one";
     let key = fields.required("private_key", accepted, |node| {
         let algorithm = algorithm?;
@@ -213,22 +218,21 @@ fn signing_key(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<IdentityKey> 
             }
             _ => SigningKey::parse(node.secret()?.expose(), algorithm),
         };
-        key.map_err(|error| node.reject_as::<()>(error, accepted)).ok()
+        let key = key.map_err(|error| node.reject_as::<()>(error, accepted)).ok()?;
+        // Where the host could not be read, that is told.
+        match crypto.filter(|_| algorithm.needs_host()) {
+            Some(crypto) if !key.is_signed_with_by_host(crypto) => {
+                let found = format_args!("a key that the host does not sign with by {algorithm}");
+                node.reject_as(found, "another key, or one for ES256 | EdDSA")
+            }
+            _ => Some(key),
+        }
     });
     let id = fields.optional("kid", |node| node.plain_text().map(str::to_owned));
     let sign_from = fields.optional("sign_from", moment);
     let retire_at = fields.optional("retire_at", moment);
     let node = fields.node().clone();
     fields.finish()?;
-    if let (Some(SigningAlgorithm::Rs256), Some(key), Some(crypto)) = (algorithm, &key, crypto)
-        && !key.is_signed_with_by_host(crypto)
-    {
-        return node.member("algorithm")?.reject_as(
-            "RS256 with a key that no host signs with",
-            "ES256 | EdDSA; RS256 on Envoy only, with crypto auto or host: the module does not \
-             sign with RSA (RUSTSEC-2023-0071)",
-        );
-    }
     let (key, sign_from, retire_at) = (key?, sign_from?, retire_at?);
     if let (Some(start), Some(end)) = (sign_from, retire_at)
         && start >= end
@@ -239,15 +243,20 @@ fn signing_key(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<IdentityKey> 
     Some(IdentityKey { id, key, sign_from, retire_at })
 }
 
-fn signing_algorithm(node: &Node<'_>) -> Option<SigningAlgorithm> {
-    if node.value().as_str().is_some_and(|name| name.starts_with("PS")) {
-        return node.reject("ES256 | EdDSA | RS256: hosts sign with RSA by PKCS#1 v1.5 only");
+/// The module signs with two; more is for the host to offer.
+fn signing_algorithm(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<SigningAlgorithm> {
+    use SigningAlgorithm::{EdDsa, Es256, Es384, Ps256, Rs256};
+    let name = node.value().as_str().unwrap_or_default();
+    let all = [Es256, EdDsa, Rs256, Ps256, Es384].into_iter();
+    let Some(algorithm) = all.into_iter().find(|it| Algorithm::from(*it).name() == name) else {
+        return node.reject(SIGNING_ALGORITHM);
+    };
+    let is_offered = |crypto: &Crypto| crypto.host_may_sign(algorithm.into());
+    if algorithm.needs_host() && !crypto.is_none_or(is_offered) {
+        let found = format_args!("{name}, with which nobody signs here");
+        return node.reject_as(found, SIGNING_ALGORITHM);
     }
-    node.one_of(&[
-        ("ES256", SigningAlgorithm::Es256),
-        ("EdDSA", SigningAlgorithm::EdDsa),
-        ("RS256", SigningAlgorithm::Rs256),
-    ])
+    Some(algorithm)
 }
 
 /// A moment: RFC 3339 or seconds since 1970.

@@ -161,9 +161,8 @@ impl fmt::Display for Family {
 /// An algorithm we sign with.
 ///
 /// The first two are deterministic in the module, as not every host offers
-/// randomness to trust. RSA is for hosts only: in the module it takes 12 ms and
-/// its arithmetic leaks time (RUSTSEC-2023-0071). PS256 is not there, since no
-/// host signs with PSS.
+/// randomness to trust. The others are for hosts that sign with them: with RSA the
+/// module would take 12 ms, and its arithmetic leaks time (RUSTSEC-2023-0071).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SigningAlgorithm {
     /// ECDSA on P-256 with SHA-256.
@@ -172,6 +171,20 @@ pub enum SigningAlgorithm {
     EdDsa,
     /// RSASSA-PKCS1-v1_5 with SHA-256, by the host.
     Rs256,
+    /// RSASSA-PSS with SHA-256, by the host.
+    Ps256,
+    /// ECDSA on P-384 with SHA-384, by the host.
+    Es384,
+}
+
+impl SigningAlgorithm {
+    /// Whether only a host signs with it.
+    pub const fn needs_host(self) -> bool {
+        match self {
+            Self::Es256 | Self::EdDsa => false,
+            Self::Rs256 | Self::Ps256 | Self::Es384 => true,
+        }
+    }
 }
 
 impl From<SigningAlgorithm> for Algorithm {
@@ -180,6 +193,8 @@ impl From<SigningAlgorithm> for Algorithm {
             SigningAlgorithm::Es256 => Self::Es256,
             SigningAlgorithm::EdDsa => Self::EdDsa,
             SigningAlgorithm::Rs256 => Self::Rs256,
+            SigningAlgorithm::Ps256 => Self::Ps256,
+            SigningAlgorithm::Es384 => Self::Es384,
         }
     }
 }

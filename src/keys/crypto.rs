@@ -60,6 +60,11 @@ impl Crypto {
         self.signs
     }
 
+    /// Whether the host offers to sign with that, be it trusted or not.
+    pub fn host_may_sign(&self, algorithm: Algorithm) -> bool {
+        self.untried_signer(algorithm).is_some()
+    }
+
     /// The host, if it is trusted to verify that.
     fn verifier(&self, algorithm: Algorithm) -> Option<&Rc<dyn HostCrypto>> {
         self.host.as_ref().filter(|_| self.verifies.contains(algorithm))

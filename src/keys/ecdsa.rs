@@ -10,16 +10,15 @@ use ecdsa::elliptic_curve::array::ArraySize;
 use ecdsa::elliptic_curve::array::typenum::Unsigned;
 use ecdsa::elliptic_curve::pkcs8::AssociatedOid;
 use ecdsa::elliptic_curve::sec1::{FromSec1Point, ModulusSize, ToSec1Point};
-use ecdsa::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize};
+use ecdsa::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytesSize, SecretKey};
 use ecdsa::signature::{Signer, Verifier};
-use ecdsa::{DigestAlgorithm, EcdsaCurve, Signature, SignatureSize};
-use p256::ecdsa::SigningKey;
+use ecdsa::{DigestAlgorithm, EcdsaCurve, Signature, SignatureSize, SigningKey};
+use p256::NistP256;
 use p256::pkcs8::EncodePrivateKey;
-use p256::{NistP256, SecretKey};
 
 use super::Algorithm;
 use super::crypto::{Crypto, PrivateKeyInfo, PublicKeyInfo};
-use super::error::KeyError;
+use super::error::{KeyError, SigningKeyError};
 use super::host::HostCrypto;
 use super::jwk::Jwk;
 
@@ -95,21 +94,41 @@ impl<C: EcdsaCurve + CurveArithmetic> PartialEq for EcKey<C> {
     }
 }
 
-/// A private key for `ES256`.
-pub(super) struct PrivateEcKey {
-    scalar: SigningKey,
+/// A private key on the curve `C`.
+pub(super) struct PrivateEcKey<C: EcdsaCurve + CurveArithmetic> {
+    key: SigningKey<C>,
     info: PrivateKeyInfo,
 }
 
-impl PrivateEcKey {
-    /// Reads `d` (RFC 7518 section 6.2.2); `None` if it is not in `1..n`.
-    pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Option<Self>, KeyError> {
-        let scalar = jwk.array::<32>("d")?;
-        Ok(SecretKey::from_bytes(&scalar.into()).ok().map(Self::from))
+impl<C> PrivateEcKey<C>
+where
+    C: EcdsaCurve + CurveArithmetic + DigestAlgorithm + AssociatedOid,
+    AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
+    FieldBytesSize<C>: ModulusSize,
+    SignatureSize<C>: ArraySize,
+    MaxSize<C>: ArraySize,
+    <FieldBytesSize<C> as Add>::Output: Add<MaxOverhead> + ArraySize,
+{
+    /// Reads `d` (RFC 7518 section 6.2.2), which is in `1..n`, and the public part,
+    /// which must be its own.
+    pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, SigningKeyError> {
+        let scalar = jwk.sized("d", FieldBytesSize::<C>::USIZE)?;
+        let key = SecretKey::from_slice(&scalar).map_err(|_| SigningKeyError::Malformed)?;
+        let key = Self::new(key);
+        if key.public() == EcKey::from_jwk(jwk)? {
+            Ok(key)
+        } else {
+            Err(SigningKeyError::PublicMismatch)
+        }
     }
 
-    pub(super) fn public(&self) -> EcKey<NistP256> {
-        EcKey::new(*self.scalar.verifying_key())
+    pub(super) fn new(key: SecretKey<C>) -> Self {
+        let info = PrivateKeyInfo::new(key.to_pkcs8_der().ok());
+        Self { key: key.into(), info }
+    }
+
+    pub(super) fn public(&self) -> EcKey<C> {
+        EcKey::new(*self.key.verifying_key())
     }
 
     /// The host's signature, brought into the form of a JWS.
@@ -120,22 +139,17 @@ impl PrivateEcKey {
         signing_input: &[u8],
     ) -> Option<Vec<u8>> {
         let signature = self.info.sign(host, algorithm, signing_input)?;
-        let signature = Signature::<NistP256>::from_der(&signature).ok()?;
+        let signature = Signature::<C>::from_der(&signature).ok()?;
         Some(signature.to_bytes().to_vec())
-    }
-
-    /// Deterministic (RFC 6979): the module has no randomness to trust on every
-    /// host, and a nonce that repeats gives the key away.
-    pub(super) fn sign_here(&self, signing_input: &[u8]) -> Vec<u8> {
-        let signature: Signature<NistP256> = self.scalar.sign(signing_input);
-        signature.to_bytes().to_vec()
     }
 }
 
-impl From<SecretKey> for PrivateEcKey {
-    fn from(key: SecretKey) -> Self {
-        let info = PrivateKeyInfo::new(key.to_pkcs8_der().ok());
-        Self { scalar: key.into(), info }
+impl PrivateEcKey<NistP256> {
+    /// Deterministic (RFC 6979): the module has no randomness to trust on every
+    /// host, and a nonce that repeats gives the key away.
+    pub(super) fn sign_here(&self, signing_input: &[u8]) -> Vec<u8> {
+        let signature: Signature<NistP256> = self.key.sign(signing_input);
+        signature.to_bytes().to_vec()
     }
 }
 
@@ -202,9 +216,11 @@ mod tests {
     #[test]
     fn signing_is_deterministic() {
         let d = "ya-p2EW6dRZrXCFXZ7HWk05Qw9s26JsSe4piKxIPZyE";
-        let jwk = json!({"d": d});
-        let key = PrivateEcKey::from_jwk(Jwk::new(jwk.as_object().unwrap()));
-        let signature = key.unwrap().unwrap().sign_here(b"sample");
+        let x = "YP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Y";
+        let y = "eQP-EAi4vJmkGunpVii8ZPLxsgwtfp9Rd6PClNRGIpk";
+        let jwk = json!({"x": x, "y": y, "d": d});
+        let key = PrivateEcKey::<NistP256>::from_jwk(Jwk::new(jwk.as_object().unwrap()));
+        let signature = key.unwrap_or_else(|error| panic!("{error}")).sign_here(b"sample");
         let hex: String = signature.iter().map(|byte| format!("{byte:02X}")).collect();
         assert_eq!(
             hex,

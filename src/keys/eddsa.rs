@@ -9,7 +9,7 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 use super::Algorithm;
 use super::crypto::{Crypto, PrivateKeyInfo, PublicKeyInfo};
-use super::error::KeyError;
+use super::error::{KeyError, SigningKeyError};
 use super::host::HostCrypto;
 use super::jwk::Jwk;
 
@@ -114,9 +114,15 @@ pub(super) struct PrivateEdKey {
 }
 
 impl PrivateEdKey {
-    /// Reads `d` (RFC 8037 section 2): a seed of 32 bytes.
-    pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, KeyError> {
-        Ok(SigningKey::from_bytes(&jwk.array::<32>("d")?).into())
+    /// Reads `d` (RFC 8037 section 2), a seed of 32 bytes, and the public part, which
+    /// must be its own: signing with a foreign one gives the private one away.
+    pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, SigningKeyError> {
+        let key = Self::from(SigningKey::from_bytes(&jwk.array::<32>("d")?));
+        if key.public() == EdKey::from_jwk(jwk)? {
+            Ok(key)
+        } else {
+            Err(SigningKeyError::PublicMismatch)
+        }
     }
 
     pub(super) fn public(&self) -> EdKey {
@@ -213,10 +219,14 @@ mod tests {
     /// RFC 8037 appendix A.4.
     #[test]
     fn signing_is_deterministic() {
-        let jwk = json!({"d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"});
+        let jwk = json!({
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+        });
         let key = PrivateEdKey::from_jwk(Jwk::new(jwk.as_object().unwrap()));
         let signing_input = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
-        let signature = key.unwrap().sign_here(signing_input.as_bytes());
+        let key = key.unwrap_or_else(|error| panic!("{error}"));
+        let signature = key.sign_here(signing_input.as_bytes());
         assert_eq!(
             BASE64_URL_SAFE_NO_PAD.encode(signature),
             "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"

@@ -201,6 +201,13 @@ pub enum SigningKeyError {
         /// What the key is.
         found: KeyKind,
     },
+    /// `alg` of the JWK is another algorithm of the same kind of key.
+    WrongAlgorithm {
+        /// The algorithm it was meant for.
+        algorithm: SigningAlgorithm,
+        /// What `alg` says.
+        found: Algorithm,
+    },
     /// The public part of the JWK is not that of the private one.
     PublicMismatch,
 }
@@ -226,6 +233,9 @@ impl fmt::Display for SigningKeyError {
                 "{algorithm} needs {}, this is {found}",
                 Algorithm::from(*algorithm).family()
             ),
+            Self::WrongAlgorithm { algorithm, found } => {
+                write!(f, "\"alg\" is {found}, it is to sign with {algorithm}")
+            }
             Self::PublicMismatch => {
                 f.write_str("the public part of the JWK does not belong to its private part")
             }

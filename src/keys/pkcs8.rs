@@ -2,6 +2,7 @@
 
 use p256::pkcs8::{AssociatedOid, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
 
+use super::ecdsa::PrivateEcKey;
 use super::error::{KeyKind, SigningKeyError};
 use super::private::PrivateKey;
 use super::rsa::PrivateRsaKey;
@@ -25,16 +26,24 @@ pub(super) fn private_key(
     }
     match algorithm {
         SigningAlgorithm::Es256 => p256::SecretKey::try_from(info)
-            .map(|key| PrivateKey::Es256(key.into()))
+            .map(|key| PrivateKey::Es256(PrivateEcKey::new(key)))
             .map_err(|_| SigningKeyError::Malformed),
-        SigningAlgorithm::Rs256 => {
-            PrivateRsaKey::from_pkcs8(document.clone(), info.private_key.as_bytes())
-                .map(PrivateKey::Rs256)
-        }
+        SigningAlgorithm::Es384 => p384::SecretKey::try_from(info)
+            .map(|key| PrivateKey::Es384(PrivateEcKey::new(key)))
+            .map_err(|_| SigningKeyError::Malformed),
+        SigningAlgorithm::Rs256 => rsa(&document, &info).map(PrivateKey::Rs256),
+        SigningAlgorithm::Ps256 => rsa(&document, &info).map(PrivateKey::Ps256),
         SigningAlgorithm::EdDsa => ed25519_dalek::SigningKey::try_from(info)
             .map(|key| PrivateKey::EdDsa(key.into()))
             .map_err(|_| SigningKeyError::Malformed),
     }
+}
+
+fn rsa(
+    document: &SecretDocument,
+    info: &PrivateKeyInfoRef<'_>,
+) -> Result<PrivateRsaKey, SigningKeyError> {
+    PrivateRsaKey::from_pkcs8(document.clone(), info.private_key.as_bytes())
 }
 
 /// What sort of key it is, by its object identifiers.

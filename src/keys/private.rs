@@ -5,8 +5,10 @@ use super::eddsa::PrivateEdKey;
 use super::rsa::PrivateRsaKey;
 
 pub(super) enum PrivateKey {
-    Es256(PrivateEcKey),
+    Es256(PrivateEcKey<p256::NistP256>),
+    Es384(PrivateEcKey<p384::NistP384>),
     Rs256(PrivateRsaKey),
+    Ps256(PrivateRsaKey),
     EdDsa(PrivateEdKey),
 }
 
@@ -14,12 +16,13 @@ impl PrivateKey {
     /// The members a thumbprint covers, in its order (RFC 7638 section 3.2,
     /// RFC 8037 section 2).
     pub(super) fn public_members(&self) -> Vec<(&'static str, String)> {
+        let ec = |curve: &str, [x, y]: [String; 2]| {
+            vec![("crv", curve.to_owned()), ("kty", "EC".to_owned()), ("x", x), ("y", y)]
+        };
         match self {
-            Self::Es256(key) => {
-                let [x, y] = key.public().coordinates();
-                vec![("crv", "P-256".to_owned()), ("kty", "EC".to_owned()), ("x", x), ("y", y)]
-            }
-            Self::Rs256(key) => {
+            Self::Es256(key) => ec("P-256", key.public().coordinates()),
+            Self::Es384(key) => ec("P-384", key.public().coordinates()),
+            Self::Rs256(key) | Self::Ps256(key) => {
                 let [n, e] = key.public().members();
                 vec![("e", e), ("kty", "RSA".to_owned()), ("n", n)]
             }

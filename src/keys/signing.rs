@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::crypto::Crypto;
-use super::ecdsa::{EcKey, PrivateEcKey};
-use super::eddsa::{EdKey, PrivateEdKey};
+use super::ecdsa::PrivateEcKey;
+use super::eddsa::PrivateEdKey;
 use super::error::{KeyKind, SignError, SigningKeyError};
 use super::host::HostCrypto;
 use super::jwk::Jwk;
@@ -56,24 +56,18 @@ impl SigningKey {
             return Err(SigningKeyError::WrongKind { algorithm, found: KeyKind::Known(family) });
         }
         jwk.permits("sign")?;
-        jwk.algorithm(family)?;
+        if let Some(found) = jwk.algorithm(family)?
+            && found != algorithm.into()
+        {
+            return Err(SigningKeyError::WrongAlgorithm { algorithm, found });
+        }
         let private = match algorithm {
-            SigningAlgorithm::Es256 => {
-                let key = PrivateEcKey::from_jwk(jwk)?.ok_or(SigningKeyError::Malformed)?;
-                if key.public() != EcKey::from_jwk(jwk)? {
-                    return Err(SigningKeyError::PublicMismatch);
-                }
-                PrivateKey::Es256(key)
-            }
+            SigningAlgorithm::Es256 => PrivateKey::Es256(PrivateEcKey::from_jwk(jwk)?),
+            SigningAlgorithm::Es384 => PrivateKey::Es384(PrivateEcKey::from_jwk(jwk)?),
             // That the parts belong together is seen when a host has signed.
             SigningAlgorithm::Rs256 => PrivateKey::Rs256(PrivateRsaKey::from_jwk(jwk)?),
-            SigningAlgorithm::EdDsa => {
-                let key = PrivateEdKey::from_jwk(jwk)?;
-                if key.public() != EdKey::from_jwk(jwk)? {
-                    return Err(SigningKeyError::PublicMismatch);
-                }
-                PrivateKey::EdDsa(key)
-            }
+            SigningAlgorithm::Ps256 => PrivateKey::Ps256(PrivateRsaKey::from_jwk(jwk)?),
+            SigningAlgorithm::EdDsa => PrivateKey::EdDsa(PrivateEdKey::from_jwk(jwk)?),
         };
         Ok(Self::new(private))
     }
@@ -87,7 +81,9 @@ impl SigningKey {
     pub const fn algorithm(&self) -> SigningAlgorithm {
         match self.private {
             PrivateKey::Es256(_) => SigningAlgorithm::Es256,
+            PrivateKey::Es384(_) => SigningAlgorithm::Es384,
             PrivateKey::Rs256(_) => SigningAlgorithm::Rs256,
+            PrivateKey::Ps256(_) => SigningAlgorithm::Ps256,
             PrivateKey::EdDsa(_) => SigningAlgorithm::EdDsa,
         }
     }
@@ -118,7 +114,8 @@ impl SigningKey {
     pub fn verifying_key(&self) -> VerifyingKey {
         let material = match &self.private {
             PrivateKey::Es256(key) => Material::P256(key.public()),
-            PrivateKey::Rs256(key) => Material::Rsa(key.public().clone()),
+            PrivateKey::Es384(key) => Material::P384(key.public()),
+            PrivateKey::Rs256(key) | PrivateKey::Ps256(key) => Material::Rsa(key.public().clone()),
             PrivateKey::EdDsa(key) => Material::Ed25519(key.public()),
         };
         VerifyingKey::new(self.algorithm().into(), material)
@@ -127,8 +124,8 @@ impl SigningKey {
     /// Signs `claims` as a token in compact form, with `alg`, `kid` and `typ`
     /// in its header.
     ///
-    /// A host that `crypto` trusts signs; where it does not, the module does, but
-    /// for RS256, which fails then.
+    /// A host that `crypto` trusts signs; where it does not, the module does, or
+    /// nobody: see [`SigningAlgorithm::needs_host`].
     pub fn mint<T: Serialize>(
         &self,
         crypto: &Crypto,
@@ -146,7 +143,9 @@ impl SigningKey {
             (Some(signature), _) => signature,
             (None, PrivateKey::Es256(key)) => key.sign_here(signing_input),
             (None, PrivateKey::EdDsa(key)) => key.sign_here(signing_input),
-            (None, PrivateKey::Rs256(_)) => return Err(SignError::Host),
+            (None, PrivateKey::Es384(_) | PrivateKey::Rs256(_) | PrivateKey::Ps256(_)) => {
+                return Err(SignError::Host);
+            }
         };
         token.push('.');
         BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut token);
@@ -186,7 +185,10 @@ impl SigningKey {
         let algorithm = self.algorithm().into();
         match &self.private {
             PrivateKey::Es256(key) => key.sign_by_host(host, algorithm, signing_input),
-            PrivateKey::Rs256(key) => key.sign_by_host(host, algorithm, signing_input),
+            PrivateKey::Es384(key) => key.sign_by_host(host, algorithm, signing_input),
+            PrivateKey::Rs256(key) | PrivateKey::Ps256(key) => {
+                key.sign_by_host(host, algorithm, signing_input)
+            }
             PrivateKey::EdDsa(key) => key.sign_by_host(host, algorithm, signing_input),
         }
     }
@@ -269,12 +271,12 @@ mod tests {
                 "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
                 "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
             }),
-            SigningAlgorithm::Rs256 => panic!("tests/crypto_paths.rs has those"),
             SigningAlgorithm::EdDsa => json!({
                 "kty": "OKP", "crv": "Ed25519",
                 "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
                 "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
             }),
+            _ => panic!("tests/crypto_paths.rs has those"),
         }
     }
 
@@ -319,7 +321,7 @@ mod tests {
 
     #[test]
     fn what_cannot_sign() {
-        use SigningAlgorithm::{EdDsa, Es256};
+        use SigningAlgorithm::{EdDsa, Es256, Rs256};
         // The key of RFC 8032 section 7.1, test 2.
         let other_okp = "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw";
         let zero = "A".repeat(43);
@@ -357,6 +359,12 @@ mod tests {
                 json!({"alg": "ES384"}),
                 r#""alg" is ES384, which needs a P-384 key, but this is a P-256 key"#,
             ),
+            (
+                "for another algorithm of its family",
+                Rs256,
+                json!({"kty": "RSA", "alg": "PS256"}),
+                r#""alg" is PS256, it is to sign with RS256"#,
+            ),
             ("zero", Es256, json!({"d": zero}), "not a well-formed private key"),
             (
                 "above the order",
@@ -384,7 +392,7 @@ mod tests {
                 "the public part of the JWK does not belong to its private part",
             ),
         ] {
-            let mut jwk = jwk(algorithm);
+            let mut jwk = if algorithm == Rs256 { json!({}) } else { jwk(algorithm) };
             let target = jwk.as_object_mut().unwrap();
             for (member, value) in members.as_object().unwrap() {
                 target.insert(member.clone(), value.clone());
