@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::consumers::{Consumers, printable};
 use super::identity::MinterParts;
-use super::reader::{Document, Node, Problems};
+use super::problem::Problems;
+use super::reader::{Document, Node};
 use super::{header_name, token_name};
 use crate::bearer::HeaderSource;
 use crate::http::HeaderName;

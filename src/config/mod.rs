@@ -10,6 +10,7 @@ mod crypto;
 mod identity;
 mod introspection;
 mod kong_jwt;
+mod problem;
 mod providers;
 pub mod reader;
 mod reserved;
@@ -24,8 +25,9 @@ use serde_json::Value;
 
 use self::kong_jwt::PluginOptions;
 pub use self::kong_jwt::check_credential;
+pub use self::problem::{Problem, ProblemKind, Problems};
+pub use self::reader::Variable;
 use self::reader::{Document, Fields, Node};
-pub use self::reader::{Problem, ProblemKind, Problems};
 pub use self::rules::check_match;
 use crate::bearer::{HeaderSource, OriginPolicy, TokenSources};
 use crate::denial::{ErrorFormat, ErrorSettings, LoginRedirect};
@@ -40,9 +42,9 @@ use crate::token::ClaimPath;
 use crate::verdict::Mode;
 
 /// Reads a configuration from JSON text: [`parse`], then [`read`].
-pub fn load(
+pub fn load<V: Into<Variable>>(
     text: &[u8],
-    environment: &dyn Fn(&str) -> Option<String>,
+    environment: &dyn Fn(&str) -> V,
     host: Option<Rc<dyn HostCrypto>>,
 ) -> Result<Settings, Problems> {
     read(&parse(text)?, environment, host)
@@ -56,14 +58,16 @@ pub fn parse(text: &[u8]) -> Result<Value, Problems> {
     })
 }
 
-/// Reads a configuration. `environment` finds the values of `{env: NAME}`; `host` is
+/// Reads a configuration. `environment` finds the values of `{env: NAME}`, with a
+/// [`Variable`], or with an `Option` where every variable may be read; `host` is
 /// the cryptography of the host, if it has any, and is tried here.
-pub fn read(
+pub fn read<V: Into<Variable>>(
     value: &Value,
-    environment: &dyn Fn(&str) -> Option<String>,
+    environment: &dyn Fn(&str) -> V,
     host: Option<Rc<dyn HostCrypto>>,
 ) -> Result<Settings, Problems> {
-    let document = Document::new(environment);
+    let environment = |name: &str| environment(name).into();
+    let document = Document::new(&environment);
     let settings = settings(&document.root(value), host);
     match (settings, document.into_problems()) {
         (Some(settings), problems) if problems.is_empty() => Ok(settings),

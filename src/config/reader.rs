@@ -8,119 +8,44 @@
 //! takes longer for than for all the cryptography.
 
 use std::cell::RefCell;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
+use super::problem::{Problem, ProblemKind, Problems};
 use crate::json::{kind, whole};
 use crate::secret::Secret;
 
-/// Something in the configuration that cannot be accepted.
+/// What the environment has to say of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where, as a JSON path: `$.providers.shop.issuer`.
-    pub path: String,
-    /// What is there; never the value of a secret.
-    pub found: String,
-    /// What would be accepted.
-    pub accepted: String,
-    /// What is wrong, for programs.
-    pub kind: ProblemKind,
-}
-
-/// What kind of problem it is, where that helps to solve it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ProblemKind {
-    /// A field that there is not.
-    UnknownField {
-        /// Its name.
-        name: String,
-        /// The names of those that there are.
-        known: Vec<&'static str>,
+pub enum Variable {
+    /// Its value.
+    Set(Secret<String>),
+    /// It is not set.
+    Unset,
+    /// It is kept from configurations, be it set or not.
+    Withheld {
+        /// What may be read.
+        permitted: &'static str,
     },
-    /// A variable of the environment that is not set.
-    VariableUnset,
-    /// Any other.
-    #[default]
-    Other,
 }
 
-impl Problem {
-    /// A problem of no kind that is told apart.
-    pub fn new(
-        path: impl Into<String>,
-        found: impl Into<String>,
-        accepted: impl Into<String>,
-    ) -> Self {
-        let (path, found, accepted) = (path.into(), found.into(), accepted.into());
-        Self { path, found, accepted, kind: ProblemKind::Other }
-    }
-
-    /// Tells it apart.
-    #[must_use]
-    pub fn of_kind(mut self, kind: ProblemKind) -> Self {
-        self.kind = kind;
-        self
+impl From<Option<String>> for Variable {
+    fn from(value: Option<String>) -> Self {
+        value.map_or(Self::Unset, |value| Self::Set(Secret::new(value)))
     }
 }
-
-impl fmt::Display for Problem {
-    /// On one line: names in a configuration may hold line breaks and the codes
-    /// by which terminals are led.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{}: found {}, accepted: {}", self.path, self.found, self.accepted);
-        text.chars().try_for_each(|char| match char {
-            char if char.is_control() => char.escape_unicode().try_for_each(|c| f.write_char(c)),
-            char => f.write_char(char),
-        })
-    }
-}
-
-/// Everything wrong with a configuration; never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problems(pub Vec<Problem>);
-
-impl Problems {
-    /// All of them for a log: one line, or as few as there can be where the host
-    /// cuts lines that are longer than `limit` bytes.
-    pub fn lines(&self, limit: usize) -> Vec<String> {
-        let count = self.0.len();
-        let mut lines = Vec::new();
-        let mut line = format!("invalid configuration, {count} problem(s)");
-        let mut separator = ": ";
-        for problem in self.0.iter().map(Problem::to_string) {
-            let length = line.len().saturating_add(problem.len()).saturating_add(separator.len());
-            if separator == "; " && length > limit {
-                lines.push(std::mem::replace(&mut line, "invalid configuration, continued".into()));
-                separator = ": ";
-            }
-            line.push_str(separator);
-            line.push_str(&problem);
-            separator = "; ";
-        }
-        lines.push(line);
-        lines
-    }
-}
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.lines(usize::MAX).concat())
-    }
-}
-
-impl std::error::Error for Problems {}
 
 /// What all nodes of one document share.
 pub struct Document<'e> {
     problems: RefCell<Vec<Problem>>,
-    environment: &'e dyn Fn(&str) -> Option<String>,
+    environment: &'e dyn Fn(&str) -> Variable,
 }
 
 impl<'e> Document<'e> {
     /// A document whose `{env: NAME}` values are found by `environment`.
-    pub const fn new(environment: &'e dyn Fn(&str) -> Option<String>) -> Self {
+    pub const fn new(environment: &'e dyn Fn(&str) -> Variable) -> Self {
         Self { problems: RefCell::new(Vec::new()), environment }
     }
 
@@ -139,7 +64,7 @@ impl<'e> Document<'e> {
         value: &Value,
         read: impl FnOnce(&Node<'_>) -> Option<T>,
     ) -> Result<(), Problems> {
-        let nothing = |_: &str| None;
+        let nothing = |_: &str| Variable::Unset;
         let document = Document::new(&nothing);
         let is_read = read(&document.root(value)).is_some();
         match document.into_problems() {
@@ -326,17 +251,23 @@ impl<'a> Node<'a> {
     /// A secret: inline, or `{env: NAME}` for one from the environment.
     #[inline(never)]
     pub fn secret(&self) -> Option<Secret<String>> {
-        const ACCEPTED: &str = "a string, or {env: NAME} with NAME set in the VM's environment";
+        const ACCEPTED: &str = "a string, or {env: NAME} with NAME set in the environment: \
+                                of the VM, or natively of the proxy";
         match self.value {
             Value::String(text) if !text.is_empty() => Some(Secret::new(text.clone())),
             Value::Object(members) if is_env(members) => {
                 let name = members.get("env").and_then(Value::as_str).unwrap_or_default();
-                let value = (self.document.environment)(name).filter(|value| !value.is_empty());
-                value.map(Secret::new).or_else(|| {
-                    let found = format!("{{env: {name}}}, which is not set");
-                    self.note(&found, &ACCEPTED, ProblemKind::VariableUnset);
-                    None
-                })
+                let (found, accepted, kind) = match (self.document.environment)(name) {
+                    Variable::Set(value) if !value.expose().is_empty() => return Some(value),
+                    Variable::Set(_) | Variable::Unset => {
+                        ("which is not set", ACCEPTED, ProblemKind::VariableUnset)
+                    }
+                    Variable::Withheld { permitted } => {
+                        ("which may not be read", permitted, ProblemKind::VariableWithheld)
+                    }
+                };
+                self.note(&format_args!("{{env: {name}}}, {found}"), &accepted, kind);
+                None
             }
             other => self.reject_as(kind(other), ACCEPTED),
         }

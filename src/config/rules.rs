@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::access::claim_rules;
 use super::consumers::Consumers;
-use super::reader::{Document, Node, Problems};
+use super::problem::Problems;
+use super::reader::{Document, Node};
 use super::{header_name, providers};
 use crate::consumer::Consumer;
 use crate::http::Authority;

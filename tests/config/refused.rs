@@ -510,7 +510,11 @@ fn introspection() {
         ("/providers/shop/introspection/service", json!("x"), "one of services"),
         ("/providers/shop/introspection/path", json!("i"), "a path that starts with /"),
         ("/providers/shop/introspection/client_id", json!(""), "not empty"),
-        ("/providers/shop/introspection/client_secret", json!({"env": "NONE"}), "set in the VM"),
+        (
+            "/providers/shop/introspection/client_secret",
+            json!({"env": "NONE"}),
+            "set in the environment",
+        ),
         ("/providers/shop/introspection/token_type_hint", json!("a\"b"), "printable ASCII"),
         ("/providers/shop/introspection/require_issuer", json!(0), "true or false"),
         ("/providers/shop/introspection/secret", json!("x"), "only the fields service, path"),

@@ -50,6 +50,23 @@ fn secrets_from_the_environment() {
 }
 
 #[test]
+fn a_variable_that_is_withheld_is_told_apart_from_one_that_is_not_set() {
+    use gatepass::config::{self, ProblemKind, Variable};
+    let withheld = |name: &str| match name {
+        "USERS_API_KEY" => Variable::Withheld { permitted: "a name of our own" },
+        name => environment(name).into(),
+    };
+    let pointer = "/user_info/headers/x-other";
+    let document = with(&[(pointer, json!({"env": "USERS_API_KEY"}))]).to_string();
+    let config::Problems(problems) =
+        config::load(document.as_bytes(), &withheld, None).unwrap_err();
+    let problem = problems.iter().find(|problem| problem.path == path(pointer)).unwrap();
+    assert_eq!(problem.found, "{env: USERS_API_KEY}, which may not be read");
+    assert_eq!(problem.accepted, "a name of our own");
+    assert_eq!(problem.kind, ProblemKind::VariableWithheld);
+}
+
+#[test]
 fn header_names_and_values() {
     for (case, headers, at) in [
         ("a bad name", json!({"x y": "1"}), "$.user_info.headers.x y"),

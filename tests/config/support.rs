@@ -146,7 +146,7 @@ pub fn complete() -> Value {
     })
 }
 
-fn environment(name: &str) -> Option<String> {
+pub fn environment(name: &str) -> Option<String> {
     match name {
         "USERS_API_KEY" => Some(SECRETS[2].to_owned()),
         "SIGNING_KEY" => Some(signing_key().to_string()),

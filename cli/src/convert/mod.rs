@@ -17,8 +17,8 @@ mod routes;
 
 use std::fmt;
 
-use gatepass::config::Problems;
 use gatepass::config::reader::Document;
+use gatepass::config::{Problems, Variable};
 use serde_json::{Map, Value, json};
 
 use self::applied::Applied;
@@ -111,7 +111,7 @@ pub fn from_kong(text: &str) -> Result<Converted, ConvertError> {
         }
     }
     let mut problems = file::share(&mut value);
-    let nothing = |_: &str| None;
+    let nothing = |_: &str| Variable::Unset;
     let document = Document::new(&nothing);
     let kong = kong::read(&document.root(&value));
     problems.extend(document.into_problems());
