@@ -1,0 +1,84 @@
+//! The variables of the process that a configuration may read.
+//!
+//! Whoever writes a configuration could send what it reads to a service of theirs,
+//! and a proxy's environment holds secrets that are none of the gateway's. So the
+//! operator says which are: by their names, or by a list in a variable that only
+//! the process's owner can set.
+
+use gatepass::config::Variable;
+
+/// The names that configurations may read whatever the list says.
+const PREFIX: &str = "GATEPASS_";
+
+/// The variable that lists more names, with commas between them.
+const LIST: &str = "GATEPASS_ENV";
+
+/// What a configuration is told instead of any other variable.
+const PERMITTED: &str = "a name that begins with GATEPASS_, or one that the variable GATEPASS_ENV \
+                         of the proxy's process lists (with commas)";
+
+/// What a configuration may know of a variable.
+pub fn environment(name: &str) -> Variable {
+    variable(name, &read)
+}
+
+/// A variable of the process; not one that is no text.
+#[allow(clippy::disallowed_methods, reason = "a door is where the environment is read")]
+fn read(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn variable(name: &str, read: &dyn Fn(&str) -> Option<String>) -> Variable {
+    let is_listed = |list: String| list.split(',').any(|listed| listed.trim() == name);
+    if name.starts_with(PREFIX) || read(LIST).is_some_and(is_listed) {
+        read(name).into()
+    } else {
+        Variable::Withheld { permitted: PERMITTED }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatepass::secret::Secret;
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_operator_names_is_read() {
+        let set = |value: &str| Variable::Set(Secret::new(value.to_owned()));
+        let withheld = || Variable::Withheld { permitted: PERMITTED };
+        for (case, list, name, expected) in [
+            ("ours", None, "GATEPASS_KEY", set("value of GATEPASS_KEY")),
+            ("ours, not set", None, "GATEPASS_OTHER", Variable::Unset),
+            ("another's", None, "AWS_SECRET", withheld()),
+            ("another's that is not set", None, "NOTHING", withheld()),
+            ("in lower case", None, "gatepass_key", withheld()),
+            ("ours in the middle", None, "MY_GATEPASS_KEY", withheld()),
+            ("listed", Some("A, AWS_SECRET ,B"), "AWS_SECRET", set("value of AWS_SECRET")),
+            ("listed, not set", Some("NOTHING"), "NOTHING", Variable::Unset),
+            ("the beginning of a listed one", Some("AWS_SECRET"), "AWS", withheld()),
+            ("more than a listed one", Some("AWS"), "AWS_SECRET", withheld()),
+            ("a star is no pattern", Some("*"), "AWS_SECRET", withheld()),
+            ("two names at once", Some("A,AWS_SECRET"), "A,AWS_SECRET", withheld()),
+            ("no name", Some("A,,B"), "", Variable::Unset),
+        ] {
+            let read = |name: &str| match name {
+                LIST => list.map(str::to_owned),
+                "GATEPASS_KEY" | "AWS_SECRET" => Some(format!("value of {name}")),
+                _ => None,
+            };
+            assert_eq!(variable(name, &read), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_process_is_read() {
+        // Set wherever cargo runs a test.
+        assert!(std::env::vars().any(|(name, _)| name == "CARGO_PKG_NAME"));
+        assert!(matches!(environment("CARGO_PKG_NAME"), Variable::Withheld { .. }));
+        assert_eq!(environment("GATEPASS_IS_NOT_SET_HERE"), Variable::Unset);
+        for name in ["GATEPASS_\0", "GATEPASS_=", "GATEPASS_A=B"] {
+            assert_eq!(environment(name), Variable::Unset, "{name:?}");
+        }
+    }
+}

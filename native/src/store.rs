@@ -1,0 +1,236 @@
+//! What all gateways of the process share: key sets, revoked tokens, how far feeds
+//! were read.
+//!
+//! One map behind one lock, which is held for a look-up or an insertion and never
+//! while a value is copied, let alone computed.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use gatepass::pipeline::SharedData;
+use gatepass::shared_data::SharedStore;
+use lru::LruCache;
+
+/// How many values there are at most. A gateway has a handful; those of
+/// configurations that are gone stay until there are so many.
+const MAX_VALUES: usize = 4096;
+
+/// How many bytes they and their keys have at most together: a list of a million
+/// revoked tokens has about 100 MB.
+const MAX_BYTES: usize = 512 << 20;
+
+/// Values by key, the same for all clones.
+///
+/// When it is full, it forgets what nobody has read or written for the longest
+/// time. That is safe: a gateway that finds its value gone makes it anew from what
+/// it knows itself.
+#[derive(Clone)]
+pub struct Store(Arc<Mutex<Values>>);
+
+struct Values {
+    by_key: LruCache<String, Entry>,
+    bytes: usize,
+    max_values: usize,
+    max_bytes: usize,
+    /// The last version that was given: no two writes get the same, whatever key
+    /// they are for, so that a value that was forgotten and made again is never
+    /// taken for the one that was read.
+    last_version: u32,
+}
+
+#[derive(Clone)]
+struct Entry {
+    value: Arc<[u8]>,
+    version: u32,
+}
+
+impl Store {
+    /// The one of this process, unless the configuration wants none.
+    pub fn of_process(wanted: SharedData) -> Option<Box<dyn SharedStore>> {
+        static STORE: OnceLock<Store> = OnceLock::new();
+        match wanted {
+            SharedData::Never => None,
+            SharedData::Auto | SharedData::Always => {
+                Some(Box::new(STORE.get_or_init(Self::default).clone()))
+            }
+        }
+    }
+
+    /// An empty one with at most so many values and so many bytes.
+    pub fn with_bounds(max_values: usize, max_bytes: usize) -> Self {
+        let by_key = LruCache::unbounded();
+        Self(Arc::new(Mutex::new(Values {
+            by_key,
+            bytes: 0,
+            max_values,
+            max_bytes,
+            last_version: 0,
+        })))
+    }
+
+    /// Nothing panics while it is held, and every change is whole; so a lock that
+    /// is said to be poisoned is as good as any.
+    fn values(&self) -> MutexGuard<'_, Values> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::with_bounds(MAX_VALUES, MAX_BYTES)
+    }
+}
+
+impl SharedStore for Store {
+    fn read(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        let Entry { value, version } = self.values().by_key.get(key)?.clone();
+        Some((value.to_vec(), version))
+    }
+
+    fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        let value: Arc<[u8]> = value.into();
+        // What goes away is freed when the lock is free.
+        let mut gone = Vec::new();
+        let is_written = self.values().write(key, value, version, &mut gone);
+        drop(gone);
+        is_written
+    }
+}
+
+impl Values {
+    fn write(
+        &mut self,
+        key: &str,
+        value: Arc<[u8]>,
+        version: Option<u32>,
+        gone: &mut Vec<Entry>,
+    ) -> bool {
+        let current = self.by_key.peek(key);
+        if version.is_some() && version != current.map(|entry| entry.version) {
+            return false;
+        }
+        let bytes = size(key, &value);
+        if bytes > self.max_bytes || self.max_values == 0 {
+            return false;
+        }
+        self.last_version = self.last_version.wrapping_add(1);
+        let entry = Entry { value, version: self.last_version };
+        if let Some(old) = self.by_key.put(key.to_owned(), entry) {
+            self.bytes = self.bytes.saturating_sub(size(key, &old.value));
+            gone.push(old);
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        // Never the one that was just written: it was used last, and fits.
+        while self.bytes > self.max_bytes || self.by_key.len() > self.max_values {
+            let Some((key, old)) = self.by_key.pop_lru() else { break };
+            self.bytes = self.bytes.saturating_sub(size(&key, &old.value));
+            gone.push(old);
+        }
+        true
+    }
+}
+
+fn size(key: &str, value: &[u8]) -> usize {
+    key.len().saturating_add(value.len())
+}
+
+impl fmt::Debug for Store {
+    /// Without what is in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values = self.values();
+        f.debug_struct("Store")
+            .field("values", &values.by_key.len())
+            .field("bytes", &values.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(store: &Store, key: &str) -> Option<Vec<u8>> {
+        store.read(key).map(|(value, _)| value)
+    }
+
+    #[test]
+    fn a_write_succeeds_only_on_what_was_read() {
+        let store = Store::default();
+        assert_eq!(store.read("a"), None);
+        assert!(!store.write("a", b"0", Some(0)), "there is none to replace");
+        assert!(store.write("a", b"1", None));
+        let (_, first) = store.read("a").unwrap();
+        assert!(store.write("a", b"2", Some(first)));
+        assert!(!store.write("a", b"3", Some(first)), "somebody was faster");
+        assert_eq!(value(&store, "a").as_deref(), Some(&b"2"[..]));
+        assert!(store.write("a", b"4", None), "whatever it is");
+        assert_eq!(value(&store.clone(), "a").as_deref(), Some(&b"4"[..]), "clones share");
+    }
+
+    #[test]
+    fn a_value_that_was_forgotten_is_never_taken_for_the_one_that_was_read() {
+        let store = Store::with_bounds(1, 100);
+        store.write("a", b"1", None);
+        let (_, read) = store.read("a").unwrap();
+        store.write("b", b"1", None);
+        assert_eq!(store.read("a"), None, "forgotten");
+        assert!(!store.write("a", b"2", Some(read)), "there is none");
+        store.write("a", b"another's", None);
+        assert!(!store.write("a", b"2", Some(read)));
+        assert_eq!(value(&store, "a").as_deref(), Some(&b"another's"[..]));
+    }
+
+    #[test]
+    fn it_never_holds_more_than_it_may() {
+        let store = Store::with_bounds(3, 40);
+        for name in ["a", "b", "c"] {
+            assert!(store.write(name, &[0; 9], None));
+        }
+        assert_eq!(store.read("a").map(|(value, _)| value.len()), Some(9), "used again");
+        store.write("d", &[0; 9], None);
+        let held = |names: [&str; 4]| names.map(|name| store.values().by_key.contains(name));
+        assert_eq!(held(["a", "b", "c", "d"]), [true, false, true, true], "too many");
+        store.write("d", &[0; 25], None);
+        assert_eq!(held(["a", "b", "c", "d"]), [true, false, false, true], "too many bytes");
+        assert!(!store.write("e", &[0; 40], None), "too large");
+        assert!(!store.write("d", &[0; 40], None));
+        assert_eq!(store.read("d").map(|(value, _)| value.len()), Some(25), "as it was");
+        assert_eq!(format!("{store:?}"), "Store { values: 2, bytes: 36, .. }");
+        store.write("d", &[], None);
+        assert_eq!(format!("{store:?}"), "Store { values: 2, bytes: 11, .. }");
+        assert!(!Store::with_bounds(0, 40).write("a", &[], None));
+    }
+
+    #[test]
+    fn no_write_of_any_worker_is_lost() {
+        const WRITES: u32 = 500;
+        let store = Store::default();
+        store.write("count", &0_u32.to_be_bytes(), None);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..WRITES {
+                        loop {
+                            let (value, version) = store.read("count").unwrap();
+                            let count = u32::from_be_bytes(value.try_into().unwrap());
+                            let next = count.saturating_add(1).to_be_bytes();
+                            if store.write("count", &next, Some(version)) {
+                                break;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(value(&store, "count").unwrap(), WRITES.saturating_mul(4).to_be_bytes());
+    }
+
+    #[test]
+    fn the_process_has_one_unless_none_is_wanted() {
+        let [first, second] =
+            [SharedData::Auto, SharedData::Always].map(|it| Store::of_process(it).unwrap());
+        first.write("of the test", b"1", None);
+        assert!(second.read("of the test").is_some());
+        assert!(Store::of_process(SharedData::Never).is_none());
+    }
+}
