@@ -351,3 +351,192 @@ pub unsafe extern "C" fn gatepass_panics(gateway: *mut Gatepass) -> u32 {
     // SAFETY: the caller's gateway.
     unsafe { read(gateway, 0, |it| it.door.panics()) }
 }
+
+#[cfg(test)]
+mod tests {
+    //! The calls as LuaJIT makes them.
+
+    use super::*;
+
+    const NOW: f64 = 1_700_000_000_000.0;
+
+    /// `/open` is open; anything else asks a service that never answers.
+    const CONFIGURATION: &str = r#"{
+        "services": {"auth": {"upstream": "auth:8080"}},
+        "providers": {"shop": {"issuer": "https://a", "audiences": ["b"],
+            "remote_jwks": {"service": "auth", "path": "/jwks"}}},
+        "identity_token": {"issuer": "https://c", "audiences": ["d"], "signing_keys": [{
+            "algorithm": "EdDSA", "private_key": {"kty": "OKP", "crv": "Ed25519",
+            "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}]},
+        "rules": [{"match": {"path": "/open"}, "bypass": true}]
+    }"#;
+
+    struct Owned(*mut Gatepass);
+
+    impl Owned {
+        fn open(configuration: &str) -> Result<Self, String> {
+            let mut problems = ptr::null();
+            let size = u32::try_from(configuration.len()).unwrap();
+            // SAFETY: the bytes and the place for problems are there.
+            let gateway = unsafe {
+                gatepass_new(configuration.as_ptr(), size, ptr::null(), 0, &raw mut problems)
+            };
+            if gateway.is_null() {
+                // SAFETY: problems were lent, and nothing was called since.
+                return Err(unsafe { problems.as_ref() }.unwrap().to_text());
+            }
+            Ok(Self(gateway))
+        }
+
+        fn begin(&self, request: f64, target: &str, token: &str) -> *const RawAction {
+            let fields = [
+                ("", "192.0.2.1"),
+                ("", "id"),
+                (":method", "GET"),
+                (":path", target),
+                (":authority", "shop"),
+                ("authorization", token),
+                ("x-consumer-id", "forged"),
+            ];
+            let bytes: String = fields.iter().flat_map(|(name, value)| [*name, *value]).collect();
+            let sizes: Vec<u32> = fields
+                .iter()
+                .flat_map(|(name, value)| [name.len(), value.len()])
+                .map(|size| u32::try_from(size).unwrap())
+                .collect();
+            let size = u32::try_from(bytes.len()).unwrap();
+            // SAFETY: the gateway is open; bytes and sizes are there during the call.
+            unsafe { gatepass_begin(self.0, request, bytes.as_ptr(), size, sizes.as_ptr(), 7, NOW) }
+        }
+
+        /// The actions from `first` on.
+        fn all(&self, first: *const RawAction) -> Vec<String> {
+            let mut texts = Vec::new();
+            let mut action = first;
+            // SAFETY: each action is read before the next call.
+            while let Some(text) = unsafe { action.as_ref() }.map(RawAction::to_text) {
+                texts.push(text);
+                // SAFETY: the gateway is open.
+                action = unsafe { gatepass_next(self.0) };
+            }
+            texts
+        }
+
+        fn lines(&self) -> Vec<String> {
+            let mut lines = Vec::new();
+            // SAFETY: the gateway is open, and each line is read before the next call.
+            while let Some(line) = unsafe { gatepass_log(self.0).as_ref() } {
+                lines.push(line.text.to_text());
+            }
+            lines
+        }
+    }
+
+    impl Drop for Owned {
+        fn drop(&mut self) {
+            // SAFETY: it is not used again.
+            unsafe { gatepass_free(self.0) }
+        }
+    }
+
+    /// A token of the right form, signed by nobody.
+    const TOKEN: &str = "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6IjEifQ.\
+        eyJpc3MiOiJodHRwczovL2EiLCJhdWQiOiJiIiwic3ViIjoiYyIsImV4cCI6MTgwMDAwMDAwMH0.AAAA";
+
+    #[test]
+    fn a_request_passes_is_denied_or_waits() {
+        let gateway = Owned::open(CONFIGURATION).unwrap();
+        let open = gateway.begin(1.0, "/open", "");
+        assert_eq!(gateway.all(open), ["4 for 1: -x-consumer-id"]);
+        let denied = gateway.all(gateway.begin(2.0, "/other", ""));
+        assert_eq!(denied.len(), 1);
+        assert!(denied[0].starts_with("5 for 2: 401 "), "{denied:?}");
+        assert!(gateway.lines().iter().any(|line| line.contains("token_missing")));
+
+        let waiting = gateway.all(gateway.begin(3.0, "/other", TOKEN));
+        let [waiting] = waiting.as_slice() else { panic!("{waiting:?}") };
+        assert!(waiting.starts_with("2 for 3: callout 1 to auth:8080 "), "{waiting}");
+        let joined = gateway.all(gateway.begin(4.0, "/other", TOKEN));
+        assert_eq!(joined, ["2 for 4: "]);
+        // SAFETY: the gateway is open.
+        assert_eq!(unsafe { gatepass_held(gateway.0) }, 3);
+        // SAFETY: the same.
+        let gone = unsafe { gatepass_gone(gateway.0, 4.0) };
+        assert!(gone.is_null());
+        // SAFETY: the same.
+        let failed = unsafe { gatepass_failed(gateway.0, 1.0, 2, NOW + 1.0) };
+        let failed = gateway.all(failed);
+        assert!(matches!(&failed[..], [one] if one.starts_with("5 for 3: 503 ")), "{failed:?}");
+        // SAFETY: the same; a callout that is not known is nobody's.
+        let again = unsafe { gatepass_failed(gateway.0, 1.0, 2, NOW + 2.0) };
+        assert!(again.is_null());
+        // SAFETY: the same.
+        assert_eq!(unsafe { gatepass_held(gateway.0) }, 0);
+    }
+
+    #[test]
+    fn a_panic_ends_what_is_held_and_nothing_else() {
+        let gateway = Owned::open(CONFIGURATION).unwrap();
+        let waiting = gateway.all(gateway.begin(1.0, "/other", TOKEN));
+        assert_eq!(waiting.len(), 1);
+        // SAFETY: the gateway is open, and nothing else refers to it now.
+        unsafe { (*gateway.0).door.panics_at = Some(2) };
+        let mut actions = gateway.all(gateway.begin(2.0, "/open", ""));
+        actions.sort();
+        assert_eq!(actions, ["5 for 1: 500 ", "5 for 2: 500 "]);
+        assert!(gateway.lines().iter().any(|line| line.contains("began anew")));
+        // SAFETY: the gateway is open.
+        assert_eq!(unsafe { (gatepass_panics(gateway.0), gatepass_held(gateway.0)) }, (1, 0));
+        // SAFETY: the same; its callout is nobody's any more.
+        assert!(unsafe { gatepass_failed(gateway.0, 1.0, 2, NOW) }.is_null());
+        let open = gateway.begin(3.0, "/open", "");
+        assert_eq!(gateway.all(open), ["4 for 3: -x-consumer-id"]);
+    }
+
+    #[test]
+    fn what_a_caller_gets_wrong_opens_nothing() {
+        assert!(Owned::open("{}").is_err_and(|text| text.contains("$.providers: found nothing")));
+        assert!(Owned::open("").is_err());
+        let gateway = Owned::open(CONFIGURATION).unwrap();
+        // SAFETY: all of this is promised to be harmless: null, and lengths beyond the bytes.
+        unsafe {
+            assert!(
+                gatepass_begin(ptr::null_mut(), 1.0, ptr::null(), 0, ptr::null(), 0, NOW).is_null()
+            );
+            assert!(gatepass_next(ptr::null_mut()).is_null());
+            gatepass_free(ptr::null_mut());
+            let action = gatepass_begin(gateway.0, 1.0, ptr::null(), 0, ptr::null(), 0, NOW);
+            assert_eq!(gateway.all(action), ["5 for 1: 500 "]);
+            let sizes = [0, 0, 0, 0, 9, 9];
+            let action = gatepass_begin(gateway.0, 2.0, b"x".as_ptr(), 1, sizes.as_ptr(), 3, NOW);
+            assert_eq!(gateway.all(action), ["5 for 2: 500 "]);
+            for odd in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
+                assert!(gatepass_body(gateway.0, odd, ptr::null(), 0, odd).is_null());
+                assert!(gatepass_gone(gateway.0, odd).is_null());
+                assert!(gatepass_failed(gateway.0, odd, 7, odd).is_null());
+            }
+        }
+    }
+
+    #[test]
+    fn a_configuration_is_checked_without_its_secrets() {
+        let check = |text: &str| {
+            // SAFETY: the bytes are there, and what is lent is read at once.
+            unsafe { gatepass_check(text.as_ptr(), u32::try_from(text.len()).unwrap()).as_ref() }
+                .map(Text::to_text)
+        };
+        assert_eq!(check(CONFIGURATION), None);
+        let (before, rest) = CONFIGURATION.split_once(r#"{"kty""#).unwrap();
+        let (_, after) = rest.split_once('}').unwrap();
+        let with = |key: &str| [before, key, after].concat();
+        for key in [r#"{"env": "AWS_SECRET"}"#, r#"{"vault": "{vault://env/key}"}"#] {
+            assert_eq!(check(&with(key)), None, "{key}");
+        }
+        let wrong = check(&with(r#"{"vault": "key"}"#)).unwrap();
+        assert!(wrong.contains("$.identity_token.signing_keys[0].private_key"), "{wrong}");
+        let wrong = check(&CONFIGURATION.replace("auth:8080", "outbound|80||auth")).unwrap();
+        assert!(wrong.starts_with("$.services.auth.upstream"), "{wrong}");
+        assert!(check("").is_some() && check("x").is_some(), "no JSON");
+    }
+}

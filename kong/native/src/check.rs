@@ -1,31 +1,29 @@
 //! Reading a configuration, and what is wrong with one.
 
-use gatepass::config::{self, Problem, ProblemKind, Problems};
+use gatepass::config::{self, Problem, ProblemKind, Problems, Variable};
 use gatepass::json;
 use gatepass::pipeline::Settings;
 use serde_json::Value;
 
 use crate::address::{self, Address};
 
-/// The settings of a configuration that is to be used here.
-pub fn settings(
-    text: &[u8],
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Settings, Problems> {
-    let settings = config::load(text, environment, None)?;
-    let problems = unreachable_services(&settings);
-    if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
+/// The settings of a configuration that is to be used here, with what the machine has:
+/// its environment and its cryptography.
+pub fn settings(text: &[u8]) -> Result<Settings, Problems> {
+    gatepass_native::load(text).and_then(reachable)
 }
 
 /// What is wrong with a configuration wherever it is used: a secret that is taken from the
 /// environment or from a vault is taken for given.
 pub fn problems(text: &[u8]) -> Vec<Problem> {
-    let Ok(mut value) = json::parse(text) else {
-        return Vec::new();
-    };
-    name_vaults(&mut value);
+    let named = json::parse(text).map(|mut value| {
+        name_vaults(&mut value);
+        value.to_string().into_bytes()
+    });
     let unset = |problem: &Problem| problem.kind == ProblemKind::VariableUnset;
-    match settings(value.to_string().as_bytes(), &|_| None) {
+    // What is no JSON is told by the reader.
+    let text = named.as_deref().unwrap_or(text);
+    match config::load(text, &|_| Variable::Unset, None).and_then(reachable) {
         Ok(_) => Vec::new(),
         Err(Problems(problems)) => problems.into_iter().filter(|it| !unset(it)).collect(),
     }
@@ -47,23 +45,14 @@ fn name_vaults(value: &mut Value) {
     }
 }
 
-fn unreachable_services(settings: &Settings) -> Vec<Problem> {
+/// Refuses addresses that nginx cannot read.
+fn reachable(settings: Settings) -> Result<Settings, Problems> {
     let services = settings.services.iter().filter(|service| Address::of(service).is_none());
-    services
+    let problems: Vec<_> = services
         .map(|service| {
             let path = format!("$.services.{}.upstream", service.name);
             Problem::new(path, format!("{:?}", service.upstream), address::ACCEPTED)
         })
-        .collect()
-}
-
-/// What a configuration may read of the environment: names that begin with `GATEPASS_`,
-/// and those that the variable `GATEPASS_ENV` lists. Whoever writes the configuration
-/// could otherwise send any secret of the process to a service.
-#[allow(clippy::disallowed_methods, reason = "the core asks for it here")]
-pub fn environment(name: &str) -> Option<String> {
-    let listed = || std::env::var("GATEPASS_ENV").unwrap_or_default();
-    let is_own = name.starts_with("GATEPASS_");
-    let may = is_own || listed().split(',').any(|listed| listed.trim() == name);
-    may.then(|| std::env::var(name).ok()).flatten()
+        .collect();
+    if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
 }

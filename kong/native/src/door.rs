@@ -209,9 +209,8 @@ impl Door {
 }
 
 fn gateway(source: &Source, info: &Rc<Infos>) -> Result<Gateway, Problems> {
-    let settings = check::settings(&source.configuration, &check::environment)?;
-    let mut seed = [0; 16];
-    getrandom::fill(&mut seed).map_err(|error| {
+    let settings = check::settings(&source.configuration)?;
+    let seed = gatepass_native::seed().map_err(|error| {
         let accepted = "a machine with a source of randomness";
         Problems(vec![Problem::new("$", error.to_string(), accepted)])
     })?;

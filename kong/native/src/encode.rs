@@ -261,3 +261,53 @@ impl Encoder {
         place.map_or(Text::NONE, Text::of)
     }
 }
+
+/// What a caller reads.
+#[cfg(test)]
+#[allow(unsafe_code, reason = "as a caller does, before its next call")]
+mod reading {
+    use super::*;
+
+    impl Text {
+        #[allow(clippy::wrong_self_convention, reason = "they are lent")]
+        pub fn to_text(&self) -> String {
+            if self.data.is_null() {
+                return String::new();
+            }
+            // SAFETY: the library lends as many bytes as it says.
+            let bytes = unsafe { std::slice::from_raw_parts(self.data, self.size as usize) };
+            String::from_utf8_lossy(bytes).into_owned()
+        }
+    }
+
+    impl RawAction {
+        fn fields(&self) -> Vec<(String, Option<String>)> {
+            // SAFETY: the library lends as many fields as it says.
+            let fields =
+                unsafe { std::slice::from_raw_parts(self.fields, self.field_count as usize) };
+            let value = |text: &Text| (!text.data.is_null()).then(|| text.to_text());
+            fields.iter().map(|field| (field.name.to_text(), value(&field.value))).collect()
+        }
+
+        /// It in one line: the kind, and what is to be done.
+        pub fn to_text(&self) -> String {
+            let Self { kind, request, number, callout, .. } = self;
+            let what = match kind {
+                4 => {
+                    let edits = self.fields().into_iter().map(|(name, value)| match value {
+                        Some(value) => format!("{name}={value}"),
+                        None => format!("-{name}"),
+                    });
+                    edits.collect::<Vec<_>>().join(" ")
+                }
+                5 => format!("{number} {}", self.body.to_text()),
+                _ if *callout > 0.0 => {
+                    let host = self.host.to_text();
+                    format!("callout {callout} to {host}:{} {:?}", self.port, self.fields())
+                }
+                _ => String::new(),
+            };
+            format!("{kind} for {request}: {what}")
+        }
+    }
+}
