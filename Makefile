@@ -5,14 +5,18 @@
 # envoy/envoy.yaml.
 PORT ?=
 
+# How the gateway is in Envoy: wasm or native.
+DOOR ?= wasm
+
 # How long each fuzz target runs, and how long the soak does.
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 1200
 
 help:
-	@echo 'make run      build the module, install Envoy and start the shop (PORT=18000 for other ports)'
+	@echo 'make run      build the module, install Envoy and start the shop (PORT=18000 for other ports;'
+	@echo '              DOOR=native: with the native module)'
 	@echo 'make wasm     build target/wasm32-wasip1/release/gatepass.wasm'
-	@echo 'make native   build target/native/libgatepass_kong.so, the library of the plugin for Kong'
+	@echo 'make native   build target/native/libgatepass_{envoy,kong}.so, the same without a VM'
 	@echo 'make cli      build the command, target/release/gatepass'
 	@echo 'make oci      put it into an OCI image layout, in target/oci'
 	@echo 'make package  put it with all that a host needs into one archive for each host, in dist/'
@@ -30,7 +34,7 @@ wasm:
 	@.ci/build-wasm
 
 native:
-	@cargo build --locked --profile native --package gatepass-kong
+	@cargo build --locked --profile native --package gatepass-envoy --package gatepass-kong
 
 # To install it: cargo install --locked --path cli
 cli:
@@ -42,8 +46,8 @@ oci: wasm
 package: wasm
 	@.ci/package
 
-run: wasm
-	@ENVOY=$$(.ci/install-envoy) && export ENVOY && \
+run: $(DOOR)
+	@export GATEPASS_DOOR=$(DOOR) && ENVOY=$$(.ci/install-envoy) && export ENVOY && \
 	    cargo build --locked --quiet --example shop && \
 	    exec "$${CARGO_TARGET_DIR:-target}/debug/examples/shop" $(if $(PORT),--port $(PORT))
 

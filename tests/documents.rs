@@ -105,6 +105,11 @@ fn readme_configurations_are_accepted() {
     let filters = snippets("yaml envoy-filter");
     assert_eq!(filters.len(), 1, "the filter for one's own Envoy");
     filters.iter().for_each(|text| assert_loads(&plugin(&yaml(text))["configuration"]["value"]));
+    let modules = snippets("yaml envoy-module");
+    assert_eq!(modules.len(), 1, "the native module for one's own Envoy");
+    for text in &modules {
+        assert_loads(&yaml(text)["typed_config"]["filter_config"]["value"]);
+    }
 }
 
 /// The first cells of the table rows below a heading, without backquotes.

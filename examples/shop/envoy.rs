@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep};
 
 use super::StartError;
 use super::client::Client;
+use super::door::Door;
 use super::ports::Ports;
 
 /// Built by `make wasm`; the bundled configuration names it.
 pub const MODULE: &str = "target/wasm32-wasip1/release/gatepass.wasm";
-const BUNDLED: &str = "envoy/envoy.yaml";
 
 /// Where Envoy runs: the configuration's paths are relative.
 pub fn directory() -> &'static Path {
@@ -24,8 +24,8 @@ pub fn directory() -> &'static Path {
 }
 
 /// The bundled configuration, or a copy of it with other ports.
-pub fn config(ports: Ports) -> Result<PathBuf, StartError> {
-    let bundled = directory().join(BUNDLED);
+pub fn config(door: Door, ports: Ports) -> Result<PathBuf, StartError> {
+    let bundled = directory().join(door.bundled());
     if ports == Ports::BUNDLED {
         return Ok(bundled);
     }
@@ -43,9 +43,11 @@ pub fn backstage(ports: Ports) -> String {
 
 /// The Envoy to test with: `$ENVOY`, else what `.ci/install-envoy` installs.
 pub fn installed() -> PathBuf {
+    let door = Door::chosen();
+    let (module, target) = (door.module(), door.target());
     assert!(
-        directory().join(MODULE).exists(),
-        "{MODULE} is missing: run `make test`, or `make wasm` before `cargo test`"
+        directory().join(module).exists(),
+        "{module} is missing: run `make test`, or `{target}` before `cargo test`"
     );
     if let Some(path) = env::var_os("ENVOY") {
         return path.into();
@@ -62,11 +64,14 @@ pub fn installed() -> PathBuf {
 
 pub struct Options<'a> {
     pub executable: &'a Path,
+    pub door: Door,
     pub config: &'a Path,
     /// Merged into `config`.
     pub more_config: Option<&'a str>,
     pub workers: u32,
     pub environment: &'a [(&'a str, &'a str)],
+    /// How long what is replaced is kept, in seconds; ten minutes unless given.
+    pub drain: Option<u32>,
     /// Where it writes; to this process's output unless given.
     pub log: Option<&'a Path>,
 }
@@ -82,6 +87,9 @@ impl Envoy {
             let both = file.try_clone().map_err(StartError::io("write", path))?;
             command.stdout(Stdio::from(file)).stderr(Stdio::from(both));
         }
+        if let Some(drain) = options.drain {
+            command.args(["--drain-time-s", &drain.to_string()]);
+        }
         if let Some(yaml) = options.more_config {
             command.args(["--config-yaml", yaml]);
         }
@@ -89,9 +97,11 @@ impl Envoy {
             .arg("--config-path")
             .arg(options.config)
             .args(["--concurrency", &options.workers.to_string()])
-            .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
+            .args(["--log-level", "warning"])
+            .args(["--component-log-level", "wasm:info,dynamic_modules:info"])
             // Or two of them on one machine meet in shared memory.
             .arg("--disable-hot-restart")
+            .envs(options.door.environment().iter().copied())
             .envs(options.environment.iter().copied())
             .current_dir(directory())
             // Ctrl-C at the terminal is for this process, which ends Envoy.

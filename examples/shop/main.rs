@@ -25,6 +25,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use stack::door::Door;
 use stack::ports::Ports;
 use stack::{Options, Stack, StartError};
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,6 +39,8 @@ const USAGE: &str = "usage: shop [--port FIRST]
 
 environment:
   ENVOY                 path of the Envoy to start; default: envoy on PATH
+  GATEPASS_DOOR         wasm (default), or native: the module that
+                        `make native` builds, with envoy/envoy-native.yaml
   GATEPASS_SIGNING_KEY  the gateway's key, a P-256 key as PKCS#8 PEM;
                         default: a new one
   USERS_API_KEY         what the user-info service asks for; default: a new one";
@@ -64,6 +67,7 @@ async fn main() -> ExitCode {
     let options = Options {
         ports,
         envoy: env::var_os("ENVOY").map_or_else(|| PathBuf::from("envoy"), PathBuf::from),
+        door: Door::chosen(),
         signing_key: env::var("GATEPASS_SIGNING_KEY").ok(),
         users_api_key: env::var("USERS_API_KEY").ok(),
         envoy_log: None,

@@ -9,6 +9,7 @@ pub mod auth;
 pub mod basket;
 pub mod catalog;
 pub mod client;
+pub mod door;
 pub mod envoy;
 pub mod fault;
 pub mod keys;
@@ -35,6 +36,7 @@ use tokio::time::{Instant, sleep};
 
 use self::auth::Auth;
 use self::client::Client;
+use self::door::Door;
 use self::envoy::Envoy;
 use self::ports::Ports;
 use self::server::Server;
@@ -46,6 +48,8 @@ pub struct Options {
     pub ports: Ports,
     /// The Envoy to start.
     pub envoy: PathBuf,
+    /// What the gateway is in it.
+    pub door: Door,
     /// The gateway's private key as PKCS#8 PEM; a new one unless given.
     pub signing_key: Option<String>,
     /// A new one unless given.
@@ -73,8 +77,9 @@ impl Stack {
         if !taken.is_empty() {
             return Err(StartError::PortsTaken(taken));
         }
-        if !envoy::directory().join(envoy::MODULE).exists() {
-            return Err(StartError::ModuleMissing);
+        let door = options.door;
+        if !envoy::directory().join(door.module()).exists() {
+            return Err(StartError::ModuleMissing(door));
         }
 
         let users_api_key = options.users_api_key.unwrap_or_else(keys::random_text);
@@ -91,13 +96,15 @@ impl Stack {
 
         let mut envoy = Envoy::start(&envoy::Options {
             executable: &options.envoy,
-            config: &envoy::config(ports)?,
+            door,
+            config: &envoy::config(door, ports)?,
             more_config: Some(&envoy::backstage(ports)),
             workers: 2,
             environment: &[
                 ("GATEPASS_SIGNING_KEY", &signing_key),
                 ("USERS_API_KEY", &users_api_key),
             ],
+            drain: None,
             log: options.envoy_log.as_deref(),
         })?;
         envoy.ready(ports).await?;
@@ -154,7 +161,7 @@ fn services_behind(ports: Ports) -> [(&'static str, u16, Router<Service>); 5] {
 #[derive(Debug)]
 pub enum StartError {
     PortsTaken(Vec<u16>),
-    ModuleMissing,
+    ModuleMissing(Door),
     Io(&'static str, PathBuf, std::io::Error),
     EnvoyEnded(ExitStatus),
     EnvoyNotReady,
@@ -181,8 +188,8 @@ impl fmt::Display for StartError {
                     ports.join(", ")
                 )
             }
-            Self::ModuleMissing => {
-                write!(f, "{} is missing; `make wasm` builds it", envoy::MODULE)
+            Self::ModuleMissing(door) => {
+                write!(f, "{} is missing; `{}` builds it", door.module(), door.target())
             }
             Self::Io(what, path, error) => write!(f, "cannot {what} {}: {error}", path.display()),
             Self::EnvoyEnded(status) => {

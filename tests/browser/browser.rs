@@ -16,6 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::time::sleep;
 use url::Url;
 
+use crate::stack::door::Door;
 use crate::stack::ports::Ports;
 use crate::stack::{Options, Stack, envoy};
 
@@ -44,6 +45,7 @@ impl Visit {
         let stack = Stack::start(Options {
             ports,
             envoy: envoy::installed(),
+            door: Door::chosen(),
             signing_key: None,
             users_api_key: None,
             envoy_log: Some(log.into()),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -14,6 +15,7 @@ use tokio::time::sleep;
 use crate::stack::StartError;
 use crate::stack::auth::Auth;
 use crate::stack::client::Client;
+use crate::stack::door::Door;
 use crate::stack::envoy::{self, Envoy};
 use crate::stack::keys;
 use crate::stack::ports::Ports;
@@ -39,6 +41,7 @@ pub struct Setup {
     jwks_fault: Value,
     secrets: Vec<String>,
     file: Option<(PathBuf, String)>,
+    drain: Option<u32>,
 }
 
 impl Setup {
@@ -51,7 +54,7 @@ impl Setup {
     /// Another configuration, with the ports of the bundled one.
     pub fn of(config: String) -> Self {
         let jwks_fault = json!({"kind": "none"});
-        Self { config, workers: 2, jwks_fault, secrets: Vec::new(), file: None }
+        Self { config, workers: 2, jwks_fault, secrets: Vec::new(), file: None, drain: None }
     }
 
     /// Puts `new` in the place of `old`, which must be there once.
@@ -103,6 +106,12 @@ impl Setup {
         self
     }
 
+    /// How long Envoy keeps what is replaced, in seconds.
+    pub const fn drain(mut self, seconds: u32) -> Self {
+        self.drain = Some(seconds);
+        self
+    }
+
     /// A file that the configuration names, with the ports of the bundled one.
     pub fn file(mut self, path: &Path, text: String) -> Self {
         self.file = Some((path.to_owned(), text));
@@ -148,8 +157,10 @@ impl Setup {
         let config = directory.join(format!("envoy-{}.yaml", ports.listener));
         let log = directory.join(format!("envoy-{}.log", ports.listener));
         let written = [(config.clone(), self.config)].into_iter().chain(self.file);
+        let door = Door::chosen();
         for (path, text) in written {
-            fs::write(&path, ports.render(&text)).expect("the directory can be written");
+            fs::write(&path, ports.render(&door.translate(&text)))
+                .expect("the directory can be written");
         }
 
         let (api_key, signing_key) = (keys::random_text(), keys::p256_pem());
@@ -166,10 +177,12 @@ impl Setup {
         secrets.extend(signing_key.lines().filter(|line| !line.contains('-')).map(str::to_owned));
         let mut envoy = Envoy::start(&envoy::Options {
             executable: &envoy::installed(),
+            door,
             config: &config,
             more_config: None,
             workers: self.workers,
             environment: &[("GATEPASS_SIGNING_KEY", &signing_key), ("USERS_API_KEY", &api_key)],
+            drain: self.drain,
             log: Some(&log),
         })
         .unwrap();
@@ -180,7 +193,7 @@ impl Setup {
             client,
             log,
             secrets: Mutex::new(secrets),
-            vms: outcome.is_ok().then(|| Vms::count(ports.admin)),
+            vms: (outcome.is_ok() && door == Door::Wasm).then(|| Vms::count(ports.admin)),
             started: outcome.is_ok(),
             config,
             envoy: Some(envoy),
@@ -239,6 +252,26 @@ impl Gateway {
         async move {
             let answer = spawn_blocking(move || Connection::open(port).send(&bytes)).await.unwrap();
             answer.expect("an answer").outcome()
+        }
+    }
+
+    /// What sends a request, again and again; its outcome.
+    pub fn repeat(
+        &self,
+        request: Request,
+    ) -> impl Fn() -> Pin<Box<dyn Future<Output = String> + Send>> + Send + use<> {
+        let port = self.ports.listener;
+        let bytes = Arc::new(request.into_bytes());
+        self.remember_tokens(&bytes);
+        move || {
+            let bytes = Arc::clone(&bytes);
+            Box::pin(async move {
+                let send = move || Connection::open(port).send(&bytes);
+                spawn_blocking(send)
+                    .await
+                    .unwrap()
+                    .map_or("no answer".to_owned(), |it| it.outcome())
+            })
         }
     }
 
@@ -312,6 +345,14 @@ impl Gateway {
         kib.parse::<f64>().expect("a number") / 1024.0
     }
 
+    /// How many threads Envoy has of this name.
+    pub fn threads(&self, name: &str) -> usize {
+        let pid = self.envoy.as_ref().and_then(Envoy::pid).expect("Envoy runs");
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("Linux").flatten();
+        let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+        names.filter(|comm| comm.trim() == name).count()
+    }
+
     pub async fn read(&self, port: u16, path: &str) -> Value {
         let reply = self.client.get(&format!("http://127.0.0.1:{port}{path}"), &[]).await.unwrap();
         reply.json().unwrap_or_else(|_| panic!("{reply}"))
@@ -370,9 +411,12 @@ impl Drop for Gateway {
             eprintln!("--- Envoy's log\n{}\n---", self.log());
             return;
         }
-        let vms = self.started.then(|| Vms::count(self.ports.admin));
+        let vms = self.vms.is_some().then(|| Vms::count(self.ports.admin));
         if self.started {
-            self.assert_silent("a metric", &read_stats(self.ports.admin, "/stats"));
+            let stats = read_stats(self.ports.admin, "/stats");
+            self.assert_silent("a metric", &stats);
+            let panics = stats.lines().find(|line| line.contains("gatepass_panics_total"));
+            assert!(panics.is_none_or(|line| line.ends_with(": 0")), "{panics:?}");
         }
         drop(self.envoy.take());
         self.check_log();

@@ -8,6 +8,7 @@ use std::{env, fs};
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use serde_json::{Value, json};
 
+use crate::stack::door::Door;
 use crate::stack::{envoy, keys};
 
 /// A certificate of an authority of its own, with its key, and that authority.
@@ -33,10 +34,13 @@ fn validate(configuration: &str) -> (bool, String) {
     certificates(&directory);
     let file = directory.join("envoy.yaml");
     let here = directory.to_str().unwrap();
-    fs::write(&file, configuration.replace("/etc/envoy/tls", here)).unwrap();
+    let door = Door::chosen();
+    let configuration = door.translate(&configuration.replace("/etc/envoy/tls", here));
+    fs::write(&file, configuration).unwrap();
     let output = Command::new(envoy::installed())
         .current_dir(envoy::directory())
         .args(["--mode", "validate", "--config-path", file.to_str().unwrap()])
+        .envs(door.environment().iter().copied())
         .env("GATEPASS_SIGNING_KEY", keys::p256_pem())
         .env("USERS_API_KEY", keys::random_text())
         .output()

@@ -37,6 +37,7 @@ mod keys;
 mod kubernetes;
 mod load;
 mod login_service;
+mod native;
 mod observability;
 mod rate_limit;
 mod reference_tokens;

@@ -1,12 +1,15 @@
 //! A configuration that is replaced while Envoy runs.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::{fs, process};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::gateway::{Gateway, Setup, until, yaml};
+use crate::stack::door::Door;
 use crate::wire::Request;
 
 /// The bundled configuration, whose listeners come from a file.
@@ -17,18 +20,20 @@ struct Replaceable {
 }
 
 impl Replaceable {
-    async fn start() -> Self {
+    async fn start(drain: u32) -> Self {
         let mut config: Value =
             serde_norway::from_str(include_str!("../../envoy/envoy.yaml")).unwrap();
         let listeners = config["static_resources"]["listeners"].take();
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let path = directory.join(format!("listeners-{}.yaml", process::id()));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!("listeners-{}-{count}.yaml", process::id()));
         fs::write(&path, "resources: []").unwrap();
         config["static_resources"]["listeners"] = json!([]);
         config["node"] = json!({"id": "gateway", "cluster": "gateway"});
         config["dynamic_resources"] = json!({"lds_config": {"path_config_source": {"path": path}}});
         let setup = Setup::of(yaml(&config));
-        let setup = setup.workers(1).file(&path, resources(&listeners, "shop"));
+        let setup = setup.workers(1).drain(drain).file(&path, resources(&listeners, "shop"));
         let gateway = setup.start().await;
         gateway.ready().await;
         Self { gateway, listeners, path }
@@ -39,6 +44,7 @@ impl Replaceable {
     async fn replace(&self, realm: &str) {
         let new = self.path.with_extension("new.yaml");
         let text = resources(&self.listeners, realm);
+        let text = Door::chosen().translate(&text);
         fs::write(&new, self.gateway.ports.render(&text)).unwrap();
         // Envoy watches for files that are moved into place.
         fs::rename(&new, &self.path).unwrap();
@@ -69,7 +75,7 @@ impl Drop for Replaceable {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_that_wait_while_the_configuration_is_replaced_are_served() {
-    let mut envoy = Replaceable::start().await;
+    let mut envoy = Replaceable::start(600).await;
     let gateway = &envoy.gateway;
     gateway.users_fault(json!({"kind": "slow", "delay_ms": 4000})).await;
     let mut waiting = JoinSet::new();
@@ -87,4 +93,50 @@ async fn requests_that_wait_while_the_configuration_is_replaced_are_served() {
     gateway.users_fault(json!({"kind": "none"})).await;
     gateway.assert_serves("the configuration was replaced").await;
     envoy.gateway.expect_one_more_vm();
+}
+
+/// A destroyed configuration takes its thread with it, and what waits is served by the
+/// one that it came to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_configurations_are_replaced_under_load() {
+    if Door::chosen() == Door::Wasm {
+        // Each would be compiled again.
+        return;
+    }
+    let envoy = Replaceable::start(1).await;
+    let gateway = &envoy.gateway;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut load = JoinSet::new();
+    for user in ["alice", "bob"] {
+        // With each answer the user is asked for anew.
+        let tokens: Vec<String> = (0..50).map(|_| gateway.token(user)).collect();
+        let requests: Vec<_> = tokens
+            .iter()
+            .map(|token| gateway.repeat(Request::get("/orders").bearer(token)))
+            .collect();
+        let stop = Arc::clone(&stop);
+        load.spawn(async move {
+            let mut outcomes = Vec::new();
+            for send in requests.iter().cycle() {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                outcomes.push(send().await);
+            }
+            outcomes
+        });
+    }
+    for number in 0..10 {
+        envoy.replace(&format!("realm-{number}")).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut count = 0;
+    while let Some(outcomes) = load.join_next().await {
+        let outcomes = outcomes.unwrap();
+        count += outcomes.len();
+        assert!(outcomes.iter().all(|outcome| outcome == "200"), "{outcomes:?}");
+    }
+    assert!(count > 50, "{count} requests");
+    until("the old ones are gone", || async { gateway.threads("gatepass") == 1 }).await;
+    gateway.assert_serves("ten configurations were replaced").await;
 }

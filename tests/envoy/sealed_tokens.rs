@@ -16,8 +16,10 @@ const GONE_KEY: &str = "R29uZSBnb25lIGdvbmUgZ29uZSBnb25lIGdvbmUgZyE=";
 
 const CREDENTIALS: &str = r#"{"username": "alice", "password": "wonderland"}"#;
 
+const SOURCES: &str = "\
+token: {from_headers: [{name: authorization, value_prefix: 'Bearer '}], from_cookies: [shop_token]}";
+
 const SEALING: &str = "\
-token: {from_headers: [{name: authorization, value_prefix: 'Bearer '}], from_cookies: [shop_token]}
 sealed_tokens:
   keys: [KEYS]
   logins:
@@ -39,6 +41,7 @@ pub async fn start(service: &LoginService) -> Gateway {
     let gateway = Setup::bundled()
         .workers(1)
         .service("login", service.port)
+        .replace_block("token: {", SOURCES)
         .replace_block("errors:", &SEALING.replace("KEYS", &format!("{KEY}, {OLD_KEY}")))
         .replace_block("- {match: {path: /login}, route", ROUTE)
         .secret(KEY)

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use crate::gateway::until;
+use crate::stack::door::Door;
 use crate::stack::ports::Ports;
 use crate::stack::{Options, Stack, envoy};
 use crate::wire::{Answer, Connection, Request};
@@ -18,6 +19,7 @@ impl Shop {
         let stack = Stack::start(Options {
             ports,
             envoy: envoy::installed(),
+            door: Door::chosen(),
             signing_key: None,
             users_api_key: None,
             envoy_log: Some(log.into()),

@@ -1,0 +1,446 @@
+//! Envoy's functions as safe calls.
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_void};
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, OnceLock};
+
+use super::callbacks::Callbacks;
+use super::types::{
+    self, ConfigPtr, EnvoyBuffer, EnvoyHeader, FilterPtr, Map, ModuleBuffer, ModuleHeader,
+    RECEIVED_REQUEST_BODY, SOURCE_ADDRESS, SUCCESS, SchedulerPtr,
+};
+use crate::plan::Plan;
+
+/// Set once, before anything of Envoy's is given out.
+static CALLBACKS: OnceLock<Callbacks> = OnceLock::new();
+
+/// Looks up Envoy's functions, the first time that it is called.
+///
+/// # Errors
+///
+/// The names of those that this Envoy lacks.
+pub(crate) fn start() -> Result<(), Vec<&'static CStr>> {
+    if CALLBACKS.get().is_none() {
+        // SAFETY: the process's symbols of these names are Envoy's, which promises
+        // these signatures from the first release on that has the name, and is
+        // never unloaded.
+        let callbacks = unsafe { Callbacks::resolve(symbol) }?;
+        let _ = CALLBACKS.set(callbacks);
+    }
+    Ok(())
+}
+
+/// A symbol of this process, null if there is none.
+pub(super) fn symbol(name: &CStr) -> *mut c_void {
+    // SAFETY: the name ends with a zero byte; looking it up changes nothing.
+    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
+}
+
+/// Writes to Envoy's log. An Envoy that lacks other functions has this one.
+pub(crate) fn log(level: log::Level, message: &str) {
+    type Log = unsafe extern "C" fn(u32, ModuleBuffer);
+    static LOG: OnceLock<Option<Log>> = OnceLock::new();
+    let log = LOG.get_or_init(|| {
+        let found = NonNull::new(symbol(c"envoy_dynamic_module_callback_log"))?;
+        // SAFETY: Envoy's function of that name has this signature.
+        Some(unsafe { std::mem::transmute::<NonNull<c_void>, Log>(found) })
+    });
+    match log {
+        // SAFETY: the message is lent for the call; any thread may log.
+        Some(log) => unsafe { log(types::level(level), ModuleBuffer::of(message.as_bytes())) },
+        None => eprintln!("{message}"),
+    }
+}
+
+/// One stream's filter, in a hook that was given it.
+///
+/// Neither cloned nor kept: whatever may destroy the stream consumes it.
+pub(crate) struct Filter<'hook> {
+    ptr: FilterPtr,
+    calls: &'static Callbacks,
+    hook: PhantomData<&'hook mut c_void>,
+}
+
+impl Filter<'_> {
+    /// # Safety
+    ///
+    /// `ptr` is the filter of a hook that runs for as long as `'hook`, and nobody
+    /// else uses it meanwhile.
+    pub(super) unsafe fn new(ptr: FilterPtr) -> Option<Self> {
+        Some(Self { ptr, calls: CALLBACKS.get()?, hook: PhantomData })
+    }
+
+    /// The fields of a map, in order and with repeats; `None` if it is not there.
+    pub(crate) fn fields(&self, map: Map) -> Option<Vec<(&[u8], &[u8])>> {
+        // SAFETY: the filter is valid in its hook.
+        let size = unsafe { (self.calls.http_get_headers_size)(self.ptr, map as u32) };
+        let mut fields = vec![EnvoyHeader::EMPTY; size];
+        // SAFETY: as above, and there is room for as many as there are.
+        let is_there =
+            unsafe { (self.calls.http_get_headers)(self.ptr, map as u32, fields.as_mut_ptr()) };
+        is_there.then(|| {
+            let pairs = fields.into_iter().map(|field| {
+                // SAFETY: they stay until the map is changed, which takes `&mut self`.
+                unsafe { (field.key().bytes(), field.value().bytes()) }
+            });
+            pairs.collect()
+        })
+    }
+
+    /// Puts one field in the place of all of its name; takes them off if the value
+    /// is empty. False if Envoy would not.
+    #[must_use]
+    pub(crate) fn set(&mut self, map: Map, name: &[u8], value: &[u8]) -> bool {
+        let value = if value.is_empty() { ModuleBuffer::NULL } else { ModuleBuffer::of(value) };
+        // SAFETY: the filter is valid in its hook; name and value are copied.
+        unsafe { (self.calls.http_set_header)(self.ptr, map as u32, ModuleBuffer::of(name), value) }
+    }
+
+    /// Takes off every field of a name. False if Envoy would not.
+    #[must_use]
+    pub(crate) fn remove(&mut self, map: Map, name: &[u8]) -> bool {
+        self.set(map, name, b"")
+    }
+
+    /// The piece of the body that this hook is called for.
+    pub(crate) fn body(&self) -> Vec<&[u8]> {
+        // SAFETY: the filter is valid in its hook.
+        let size =
+            unsafe { (self.calls.http_get_body_chunks_size)(self.ptr, RECEIVED_REQUEST_BODY) };
+        let mut chunks = vec![EnvoyBuffer::EMPTY; size];
+        // SAFETY: as above, and there is room for as many as there are.
+        let is_there = size > 0
+            && unsafe {
+                (self.calls.http_get_body_chunks)(
+                    self.ptr,
+                    RECEIVED_REQUEST_BODY,
+                    chunks.as_mut_ptr(),
+                )
+            };
+        if !is_there {
+            return Vec::new();
+        }
+        // SAFETY: they stay until the hook ends, since nothing here changes a body.
+        chunks.into_iter().map(|chunk| unsafe { chunk.bytes() }).collect()
+    }
+
+    /// Tells the access log something.
+    pub(crate) fn note(&mut self, name: &str, value: &str) {
+        let (name, value) = (ModuleBuffer::of(name.as_bytes()), ModuleBuffer::of(value.as_bytes()));
+        // SAFETY: the filter is valid in its hook; name and value are copied. A line
+        // of the log is not worth a request: whether it was kept does not matter.
+        let _ = unsafe { (self.calls.http_set_filter_state_bytes)(self.ptr, name, value) };
+    }
+
+    /// Answers the request. The last that is done with it.
+    pub(crate) fn respond(
+        self,
+        status: u16,
+        fields: &[(&[u8], &[u8])],
+        body: &[u8],
+        details: &str,
+    ) {
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| ModuleHeader::of(name, value)).collect();
+        // SAFETY: the filter is valid in its hook, and given away: the stream may be
+        // destroyed before this returns. What is lent is copied.
+        unsafe {
+            (self.calls.http_send_response)(
+                self.ptr,
+                status.into(),
+                fields.as_ptr(),
+                fields.len(),
+                ModuleBuffer::of(body),
+                ModuleBuffer::of(details.as_bytes()),
+            );
+        }
+    }
+
+    /// Lets a request go on that was stopped. The last that is done with it in a
+    /// hook.
+    pub(crate) fn go_on(self) {
+        // SAFETY: the filter is valid in its hook, and given away: the stream may be
+        // destroyed before this returns.
+        unsafe { (self.calls.http_filter_continue_decoding)(self.ptr) }
+    }
+
+    /// The configuration of the request's route, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// It is another module's: Envoy lets a route name any.
+    pub(crate) fn route(&self) -> Result<Option<Arc<Plan>>, ForeignRoute> {
+        // SAFETY: the filter is valid in its hook.
+        let ptr = unsafe { (self.calls.get_most_specific_route_config)(self.ptr) };
+        if ptr.is_null() {
+            return Ok(None);
+        }
+        routes::find(ptr).map(Some).ok_or(ForeignRoute)
+    }
+
+    /// What wakes this stream from any thread.
+    pub(crate) fn waker(&self) -> StreamWaker {
+        // SAFETY: the filter is valid in its hook.
+        let ptr = unsafe { (self.calls.http_filter_scheduler_new)(self.ptr) };
+        StreamWaker { ptr, calls: self.calls }
+    }
+
+    fn source_address(&self) -> Option<&[u8]> {
+        let mut value = EnvoyBuffer::EMPTY;
+        // SAFETY: the filter is valid in its hook; the value is written to a variable
+        // of ours.
+        let is_there = unsafe {
+            (self.calls.http_filter_get_attribute_string)(self.ptr, SOURCE_ADDRESS, &raw mut value)
+        };
+        // SAFETY: it stays until the hook ends.
+        is_there.then(|| unsafe { value.bytes() })
+    }
+
+    /// Lets what runs meanwhile on this thread ask about this request.
+    pub(crate) fn asked_by<T>(&self, request: Request, call: impl FnOnce() -> T) -> T {
+        let before = CURRENT.replace(Some((request, self.ptr)));
+        // However the call ends: a filter that is over must not be asked.
+        let _restore = Restore(before);
+        call()
+    }
+}
+
+/// A route's configuration that this module did not make.
+#[derive(Debug)]
+pub(crate) struct ForeignRoute;
+
+/// The configurations of routes that Envoy has of this module, by the pointers that it
+/// has.
+pub(super) mod routes {
+    use std::collections::HashMap;
+    use std::ffi::c_void;
+    use std::sync::{Arc, PoisonError, RwLock};
+
+    use crate::plan::Plan;
+
+    type Routes = HashMap<usize, Arc<Plan>>;
+
+    static ROUTES: RwLock<Option<Routes>> = RwLock::new(None);
+
+    /// Keeps a plan until [`take`]; gives what Envoy is to call it.
+    pub(in crate::abi) fn keep(plan: Arc<Plan>) -> *const c_void {
+        let ptr: *const c_void = Arc::as_ptr(&plan).cast();
+        let mut routes = ROUTES.write().unwrap_or_else(PoisonError::into_inner);
+        routes.get_or_insert_default().insert(ptr.addr(), plan);
+        ptr
+    }
+
+    /// The plan that Envoy calls so.
+    pub(super) fn find(ptr: *const c_void) -> Option<Arc<Plan>> {
+        let routes = ROUTES.read().unwrap_or_else(PoisonError::into_inner);
+        routes.as_ref()?.get(&ptr.addr()).cloned()
+    }
+
+    /// Gives it back.
+    pub(in crate::abi) fn take(ptr: *const c_void) -> Option<Arc<Plan>> {
+        let mut routes = ROUTES.write().unwrap_or_else(PoisonError::into_inner);
+        routes.as_mut()?.remove(&ptr.addr())
+    }
+}
+
+/// The number of a request, as the core knows it.
+pub(crate) type Request = u64;
+
+thread_local! {
+    /// The request that may be asked about, and its filter.
+    static CURRENT: Cell<Option<(Request, FilterPtr)>> = const { Cell::new(None) };
+}
+
+struct Restore(Option<(Request, FilterPtr)>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        CURRENT.set(self.0);
+    }
+}
+
+/// The address of a client, as Envoy writes it; only while [`Filter::asked_by`] runs
+/// for that request.
+pub(crate) fn source_address(request: Request) -> Option<Vec<u8>> {
+    let (_, ptr) = CURRENT.get().filter(|(current, _)| *current == request)?;
+    // SAFETY: `asked_by` borrows the filter for as long as it is in `CURRENT`, so its
+    // hook runs, and it is neither changed nor given away meanwhile.
+    let filter = unsafe { Filter::new(ptr) }?;
+    filter.source_address().map(<[u8]>::to_vec)
+}
+
+/// Has a stream's hook called on its worker.
+#[derive(Debug)]
+pub(crate) struct StreamWaker {
+    ptr: SchedulerPtr,
+    calls: &'static Callbacks,
+}
+
+// SAFETY: any thread may use and delete a scheduler.
+unsafe impl Send for StreamWaker {}
+// SAFETY: any thread may use it, several at once.
+unsafe impl Sync for StreamWaker {}
+
+impl StreamWaker {
+    /// Nothing if the stream is over.
+    pub(crate) fn wake(&self) {
+        // SAFETY: deleted only when dropped.
+        unsafe { (self.calls.http_filter_scheduler_commit)(self.ptr, 0) }
+    }
+}
+
+impl Drop for StreamWaker {
+    fn drop(&mut self) {
+        // SAFETY: made for this value, which nobody has any more.
+        unsafe { (self.calls.http_filter_scheduler_delete)(self.ptr) }
+    }
+}
+
+/// Has a configuration's hook called on the main thread.
+#[derive(Debug)]
+pub(crate) struct ConfigWaker {
+    ptr: SchedulerPtr,
+    calls: &'static Callbacks,
+}
+
+// SAFETY: any thread may use and delete a scheduler.
+unsafe impl Send for ConfigWaker {}
+// SAFETY: any thread may use it, several at once.
+unsafe impl Sync for ConfigWaker {}
+
+impl ConfigWaker {
+    /// Nothing if the configuration is gone.
+    pub(crate) fn wake(&self) {
+        // SAFETY: deleted only when dropped.
+        unsafe { (self.calls.http_filter_config_scheduler_commit)(self.ptr, 0) }
+    }
+}
+
+impl Drop for ConfigWaker {
+    fn drop(&mut self) {
+        // SAFETY: made for this value, which nobody has any more.
+        unsafe { (self.calls.http_filter_config_scheduler_delete)(self.ptr) }
+    }
+}
+
+/// A filter's configuration, in a hook on the main thread that was given it.
+pub(crate) struct Config<'hook> {
+    ptr: ConfigPtr,
+    calls: &'static Callbacks,
+    hook: PhantomData<&'hook mut c_void>,
+}
+
+/// What kind of metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// To be increased.
+    Counter,
+    /// To be set.
+    Gauge,
+    /// To be given single values.
+    Histogram,
+}
+
+/// A metric that Envoy knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Metric {
+    kind: Kind,
+    id: usize,
+}
+
+impl Metric {
+    pub(crate) const fn kind(self) -> Kind {
+        self.kind
+    }
+}
+
+impl Config<'_> {
+    /// # Safety
+    ///
+    /// `ptr` is the configuration of a hook that runs for as long as `'hook`, on the
+    /// main thread.
+    pub(super) unsafe fn new(ptr: ConfigPtr) -> Option<Self> {
+        Some(Self { ptr, calls: CALLBACKS.get()?, hook: PhantomData })
+    }
+
+    /// What has a hook of this configuration called from any thread.
+    pub(crate) fn waker(&self) -> ConfigWaker {
+        // SAFETY: the configuration is valid in its hook.
+        let ptr = unsafe { (self.calls.http_filter_config_scheduler_new)(self.ptr) };
+        ConfigWaker { ptr, calls: self.calls }
+    }
+
+    /// Sends a request to a cluster; gives the number under which its outcome comes,
+    /// `None` if it was not sent.
+    pub(crate) fn send(
+        &self,
+        cluster: &str,
+        fields: &[(&[u8], &[u8])],
+        body: &[u8],
+        timeout_milliseconds: u64,
+    ) -> Option<u64> {
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| ModuleHeader::of(name, value)).collect();
+        let mut callout = 0;
+        // SAFETY: the configuration is valid in its hook, which runs on the main
+        // thread; what is lent is copied.
+        let outcome = unsafe {
+            (self.calls.http_filter_config_http_callout)(
+                self.ptr,
+                &raw mut callout,
+                ModuleBuffer::of(cluster.as_bytes()),
+                fields.as_ptr(),
+                fields.len(),
+                ModuleBuffer::of(body),
+                timeout_milliseconds,
+            )
+        };
+        (outcome == SUCCESS).then_some(callout)
+    }
+
+    /// Defines a metric; `None` if Envoy would not, as after the configuration is
+    /// made.
+    pub(crate) fn define(&self, kind: Kind, name: &str, labels: &[&str]) -> Option<Metric> {
+        let define = match kind {
+            Kind::Counter => self.calls.http_filter_config_define_counter,
+            Kind::Gauge => self.calls.http_filter_config_define_gauge,
+            Kind::Histogram => self.calls.http_filter_config_define_histogram,
+        };
+        let labels: Vec<_> =
+            labels.iter().map(|label| ModuleBuffer::of(label.as_bytes())).collect();
+        let mut id = 0;
+        // SAFETY: the configuration is valid in its hook; what is lent is copied, and
+        // the number is written to a variable of ours.
+        let outcome = unsafe {
+            define(
+                self.ptr,
+                ModuleBuffer::of(name.as_bytes()),
+                pointer(&labels),
+                labels.len(),
+                &raw mut id,
+            )
+        };
+        (outcome == SUCCESS).then_some(Metric { kind, id })
+    }
+
+    /// Puts an amount to a metric, as its kind is fed. A metric is not worth more
+    /// than that: whether Envoy took it does not matter.
+    pub(crate) fn measure(&self, metric: Metric, labels: &[&str], amount: u64) {
+        let feed = match metric.kind {
+            Kind::Counter => self.calls.http_filter_config_increment_counter,
+            Kind::Gauge => self.calls.http_filter_config_set_gauge,
+            Kind::Histogram => self.calls.http_filter_config_record_histogram_value,
+        };
+        let labels: Vec<_> =
+            labels.iter().map(|label| ModuleBuffer::of(label.as_bytes())).collect();
+        // SAFETY: the configuration is valid in its hook; what is lent is copied.
+        let _ = unsafe { feed(self.ptr, metric.id, pointer(&labels), labels.len(), amount) };
+    }
+}
+
+/// Null for nothing.
+const fn pointer(labels: &[ModuleBuffer]) -> *const ModuleBuffer {
+    if labels.is_empty() { ptr::null() } else { labels.as_ptr() }
+}

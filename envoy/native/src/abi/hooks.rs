@@ -1,0 +1,438 @@
+//! The functions that Envoy calls.
+//!
+//! Nothing unwinds into Envoy: a panic ends in the hook that it happens in. The
+//! request is then denied, and what the panic may have left half done is thrown
+//! away; see [`crate::worker`].
+//!
+//! A stream's hooks run on its worker, one at a time, but one inside another where a
+//! call of Envoy's functions causes it: while a request goes on, its body's hooks
+//! run, and while it is answered the stream may be destroyed. So each hook holds the
+//! stream by a reference of its own.
+
+use std::any::Any;
+use std::ffi::{CStr, c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::rc::Rc;
+
+use super::envoy::{self, Config, Filter};
+use super::types::{
+    BodyStatus, ConfigPtr, EnvoyBuffer, EnvoyHeader, FilterPtr, HeadersStatus, SUCCESS,
+    TrailersStatus,
+};
+use crate::configuration::{Configuration, Reply};
+use crate::plan::Plan;
+use crate::stream::Stream;
+
+/// The version of the ABI, which Envoy warns of if it is not its own and loads the
+/// module all the same. It goes with Envoy's releases; what the module uses of it is
+/// the same in all of them.
+const fn abi_version(is_oldest: bool) -> &'static CStr {
+    // Of Envoy 1.39, and from 1.40 on.
+    if is_oldest { c"v0.1.0" } else { c"v0.2.0" }
+}
+
+/// The functions without which Envoy refuses the module, or which the module cannot
+/// do without.
+pub const REQUIRED_HOOKS: &[&str] = &[
+    "envoy_dynamic_module_on_program_init",
+    "envoy_dynamic_module_on_http_filter_config_new",
+    "envoy_dynamic_module_on_http_filter_config_destroy",
+    "envoy_dynamic_module_on_http_filter_config_scheduled",
+    "envoy_dynamic_module_on_http_filter_config_http_callout_done",
+    "envoy_dynamic_module_on_http_filter_per_route_config_new",
+    "envoy_dynamic_module_on_http_filter_per_route_config_destroy",
+    "envoy_dynamic_module_on_http_filter_new",
+    "envoy_dynamic_module_on_http_filter_destroy",
+    "envoy_dynamic_module_on_http_filter_request_headers",
+    "envoy_dynamic_module_on_http_filter_request_body",
+    "envoy_dynamic_module_on_http_filter_request_trailers",
+    "envoy_dynamic_module_on_http_filter_response_headers",
+    "envoy_dynamic_module_on_http_filter_response_body",
+    "envoy_dynamic_module_on_http_filter_response_trailers",
+    "envoy_dynamic_module_on_http_filter_stream_complete",
+    "envoy_dynamic_module_on_http_filter_scheduled",
+    "envoy_dynamic_module_on_http_filter_http_callout_done",
+    "envoy_dynamic_module_on_http_filter_http_stream_headers",
+    "envoy_dynamic_module_on_http_filter_http_stream_data",
+    "envoy_dynamic_module_on_http_filter_http_stream_trailers",
+    "envoy_dynamic_module_on_http_filter_http_stream_complete",
+    "envoy_dynamic_module_on_http_filter_http_stream_reset",
+    "envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark",
+    "envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark",
+];
+
+/// Runs a hook; `None` if it panicked, which was logged.
+fn guarded<T>(hook: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(hook)) {
+        Ok(result) => Some(result),
+        Err(payload) => {
+            bury(payload);
+            None
+        }
+    }
+}
+
+/// What a panic carries may panic itself when it is dropped.
+fn bury(payload: Box<dyn Any + Send>) {
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(another);
+    }
+}
+
+/// The stream that Envoy names.
+///
+/// # Safety
+///
+/// `stream` is what `filter_new` gave, and `filter_destroy` was not called for it.
+unsafe fn held(stream: *const c_void) -> Rc<Stream> {
+    let stream = stream.cast::<Stream>();
+    // SAFETY: `filter_new` made it of an `Rc` on this thread, which is given back by
+    // `filter_destroy` only; this is one reference more.
+    unsafe {
+        Rc::increment_strong_count(stream);
+        Rc::from_raw(stream)
+    }
+}
+
+/// Runs a hook of a stream. `None` if it panicked: then the request was denied, if
+/// it was not decided yet.
+///
+/// # Safety
+///
+/// Both are what Envoy gave to a hook that runs.
+unsafe fn in_stream<T>(
+    filter: FilterPtr,
+    stream: *const c_void,
+    hook: impl FnOnce(&Rc<Stream>, Filter<'_>) -> T,
+) -> Option<T> {
+    // SAFETY: promised by the caller.
+    let stream = unsafe { held(stream) };
+    let done = guarded(|| {
+        // SAFETY: promised by the caller; the hook is its only user.
+        unsafe { Filter::new(filter) }.map(|filter| hook(&stream, filter))
+    });
+    if let Some(done) = done {
+        return done;
+    }
+    // The hook's filter is gone with its panic. The stream says whether Envoy's is
+    // still there.
+    guarded(|| {
+        if stream.fails() {
+            // SAFETY: the stream was neither answered nor destroyed.
+            if let Some(filter) = unsafe { Filter::new(filter) } {
+                filter.respond(500, &[], b"", "gatepass_panic");
+            }
+        }
+    });
+    None
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
+    guarded(crate::logging::start);
+    let is_oldest = envoy::symbol(c"envoy_dynamic_module_callback_log_v2").is_null();
+    abi_version(is_oldest).as_ptr()
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
+    config: ConfigPtr,
+    _name: EnvoyBuffer,
+    text: EnvoyBuffer,
+) -> *const c_void {
+    let made = guarded(|| {
+        if let Err(missing) = envoy::start() {
+            let missing: Vec<_> = missing.iter().map(|name| name.to_string_lossy()).collect();
+            log::error!(
+                "this Envoy cannot run the module, which needs 1.39 or later: it lacks {}",
+                missing.join(", ")
+            );
+            return None;
+        }
+        // SAFETY: Envoy lends the text and the configuration for this hook, which
+        // runs on the main thread.
+        let (text, config) = unsafe { (text.bytes(), Config::new(config)?) };
+        Configuration::new(&config, text)
+    });
+    match made.flatten() {
+        Some(configuration) => Box::into_raw(Box::new(configuration)).cast_const().cast(),
+        None => ptr::null(),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(
+    configuration: *const c_void,
+) {
+    if configuration.is_null() {
+        return;
+    }
+    guarded(|| {
+        let configuration = configuration.cast_mut().cast::<Configuration>();
+        // SAFETY: `config_new` made it, and Envoy gives it back here, once, when no
+        // stream has it any more.
+        drop(unsafe { Box::from_raw(configuration) });
+    });
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
+    config: ConfigPtr,
+    configuration: *const c_void,
+    _event: u64,
+) {
+    guarded(|| {
+        // SAFETY: `config_new` made it, and it is not destroyed while a hook runs; the
+        // hook runs on the main thread.
+        let configuration = unsafe { &*configuration.cast::<Configuration>() };
+        // SAFETY: as above.
+        if let Some(config) = unsafe { Config::new(config) } {
+            configuration.scheduled(&config);
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
+    config: ConfigPtr,
+    configuration: *const c_void,
+    callout: u64,
+    result: u32,
+    fields: *const EnvoyHeader,
+    fields_length: usize,
+    chunks: *const EnvoyBuffer,
+    chunks_length: usize,
+) {
+    guarded(|| {
+        // SAFETY: `config_new` made it, and it is not destroyed while a hook runs; the
+        // hook runs on the main thread.
+        let configuration = unsafe { &*configuration.cast::<Configuration>() };
+        // SAFETY: as above.
+        let Some(config) = (unsafe { Config::new(config) }) else { return };
+        let reply = (result == SUCCESS).then(|| {
+            // SAFETY: Envoy lends both arrays for this hook.
+            let (fields, chunks) =
+                unsafe { (array(fields, fields_length), array(chunks, chunks_length)) };
+            Reply {
+                fields: fields
+                    .iter()
+                    // SAFETY: and what is in them.
+                    .map(|field| unsafe { (field.key().bytes(), field.value().bytes()) })
+                    .collect(),
+                // SAFETY: as above.
+                body: chunks.iter().map(|chunk| unsafe { chunk.bytes() }).collect(),
+            }
+        });
+        configuration.callout_done(&config, callout, reply);
+    });
+}
+
+/// # Safety
+///
+/// `ptr` is null, or so many values are there and stay for `'a`.
+unsafe fn array<'a, T>(ptr: *const T, length: usize) -> &'a [T] {
+    if ptr.is_null() || length == 0 {
+        return &[];
+    }
+    // SAFETY: promised by the caller.
+    unsafe { std::slice::from_raw_parts(ptr, length) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
+    _name: EnvoyBuffer,
+    text: EnvoyBuffer,
+) -> *const c_void {
+    // SAFETY: Envoy lends the text for this hook.
+    let made = guarded(|| Plan::new(unsafe { text.bytes() }));
+    made.flatten().map_or(ptr::null(), envoy::routes::keep)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(plan: *const c_void) {
+    guarded(|| {
+        if let Some(plan) = envoy::routes::take(plan) {
+            plan.end();
+        }
+    });
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_new(
+    configuration: *const c_void,
+    _filter: FilterPtr,
+) -> *const c_void {
+    let made = guarded(|| {
+        // SAFETY: `config_new` made it, and it lives as long as any stream of it.
+        let configuration = unsafe { &*configuration.cast::<Configuration>() };
+        Rc::into_raw(Rc::new(configuration.stream()))
+    });
+    // Without one Envoy closes the stream.
+    made.map_or(ptr::null(), <*const Stream>::cast)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: *const c_void) {
+    if stream.is_null() {
+        return;
+    }
+    guarded(|| {
+        // SAFETY: `filter_new` made it of an `Rc` on this thread, and Envoy gives it
+        // back here, once.
+        unsafe { Rc::from_raw(stream.cast::<Stream>()) }.destroyed();
+    });
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
+    filter: FilterPtr,
+    stream: *const c_void,
+    end_of_stream: bool,
+) -> HeadersStatus {
+    // SAFETY: both are Envoy's for this hook.
+    unsafe { in_stream(filter, stream, |stream, filter| stream.headers(filter, end_of_stream)) }
+        .unwrap_or(HeadersStatus::Stop)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
+    filter: FilterPtr,
+    stream: *const c_void,
+    end_of_stream: bool,
+) -> BodyStatus {
+    // SAFETY: both are Envoy's for this hook.
+    unsafe { in_stream(filter, stream, |stream, filter| stream.body(filter, end_of_stream)) }
+        .unwrap_or(BodyStatus::StopAndDrop)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(
+    filter: FilterPtr,
+    stream: *const c_void,
+) -> TrailersStatus {
+    // SAFETY: both are Envoy's for this hook.
+    unsafe { in_stream(filter, stream, |stream, filter| stream.trailers(filter)) }
+        .unwrap_or(TrailersStatus::Stop)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
+    filter: FilterPtr,
+    stream: *const c_void,
+    _event: u64,
+) {
+    // SAFETY: both are Envoy's for this hook.
+    unsafe { in_stream(filter, stream, |stream, filter| stream.woken(filter)) };
+}
+
+// What the module has nothing to do in, and Envoy asks for.
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
+    _filter: FilterPtr,
+    _stream: *const c_void,
+    _end_of_stream: bool,
+) -> HeadersStatus {
+    HeadersStatus::Continue
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
+    _filter: FilterPtr,
+    _stream: *const c_void,
+    _end_of_stream: bool,
+) -> BodyStatus {
+    BodyStatus::Continue
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
+    _filter: FilterPtr,
+    _stream: *const c_void,
+) -> TrailersStatus {
+    TrailersStatus::Continue
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
+    _filter: FilterPtr,
+    _stream: *const c_void,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
+    _filter: FilterPtr,
+    _stream: *const c_void,
+    _callout: u64,
+    _result: u32,
+    _fields: *const EnvoyHeader,
+    _fields_length: usize,
+    _chunks: *const EnvoyBuffer,
+    _chunks_length: usize,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_headers(
+    _filter: FilterPtr,
+    _stream: *const c_void,
+    _callout: u64,
+    _fields: *const EnvoyHeader,
+    _fields_length: usize,
+    _end_of_stream: bool,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_data(
+    _filter: FilterPtr,
+    _stream: *const c_void,
+    _callout: u64,
+    _chunks: *const EnvoyBuffer,
+    _chunks_length: usize,
+    _end_of_stream: bool,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_trailers(
+    _filter: FilterPtr,
+    _stream: *const c_void,
+    _callout: u64,
+    _fields: *const EnvoyHeader,
+    _fields_length: usize,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_complete(
+    _filter: FilterPtr,
+    _stream: *const c_void,
+    _callout: u64,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_reset(
+    _filter: FilterPtr,
+    _stream: *const c_void,
+    _callout: u64,
+    _reason: u32,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
+    _filter: FilterPtr,
+    _stream: *const c_void,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
+    _filter: FilterPtr,
+    _stream: *const c_void,
+) {
+}

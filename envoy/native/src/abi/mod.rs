@@ -1,0 +1,25 @@
+//! The border to Envoy: the only part of the crate with `unsafe` in it.
+//!
+//! - `types` are the values that cross it.
+//! - `callbacks` are Envoy's functions, looked up by name.
+//! - `envoy` makes safe calls of them. What is valid in a hook only cannot be kept:
+//!   a [`Filter`] and a [`Config`] end with the hook that they were given to, and a
+//!   call after which Envoy may have destroyed the stream consumes the filter.
+//! - `hooks` are the functions that Envoy calls. A panic ends in each of them.
+//!
+//! The ABI is that of Envoy's `source/extensions/dynamic_modules/abi/abi.h`, said
+//! here in our own words: what each function promises stands at its declaration.
+#![allow(unsafe_code, reason = "Envoy is C++")]
+#![deny(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc)]
+
+mod callbacks;
+mod envoy;
+mod hooks;
+mod types;
+
+pub use self::callbacks::Callbacks;
+pub(crate) use self::envoy::{
+    Config, ConfigWaker, Filter, Kind, Metric, Request, StreamWaker, log, source_address,
+};
+pub use self::hooks::REQUIRED_HOOKS;
+pub(crate) use self::types::{BodyStatus, HeadersStatus, Map, TrailersStatus};

@@ -1,0 +1,332 @@
+//! One configuration of the filter: what its streams share, and what the main thread
+//! does for them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use gatepass::callout::{CalloutFailure, CalloutReply};
+use gatepass::gateway::{Action, CalloutId, Gateway};
+use gatepass::time::{Span, UnixTime};
+
+use crate::abi::{Config, ConfigWaker};
+use crate::mailbox::Mailbox;
+use crate::metrics::Metrics;
+use crate::outgoing::{Outgoing, Terms};
+use crate::plan::{Plan, now, write_log};
+use crate::stream::Stream;
+use crate::timer::Timer;
+
+/// How often the main thread is called: small beside any timeout.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A filter's configuration, as Envoy holds it.
+pub(crate) struct Configuration {
+    // First: nothing calls any more when the rest goes.
+    _timer: Timer,
+    shared: Arc<Shared>,
+}
+
+/// What all threads know of a configuration.
+pub(crate) struct Shared {
+    /// Unlike that of any other of this process.
+    id: u64,
+    /// The listener's; a route may have another.
+    plan: Arc<Plan>,
+    /// Calls the main thread, until the configuration is destroyed.
+    waker: Mutex<Option<ConfigWaker>>,
+    /// Whether the main thread is called already.
+    called: AtomicBool,
+    /// Callouts to be sent.
+    outbox: Mutex<Vec<(Arc<Mailbox>, Outgoing)>>,
+    /// The mailboxes of the workers' gateways, and the plan of each.
+    mailboxes: Mutex<Vec<(Arc<Plan>, Weak<Mailbox>)>>,
+    panics: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) const fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Whether Envoy has destroyed the configuration.
+    pub(crate) fn is_over(&self) -> bool {
+        lock(&self.waker).is_none()
+    }
+
+    /// Has the main thread look after this configuration.
+    fn call_main(&self) {
+        if !self.called.swap(true, Ordering::AcqRel)
+            && let Some(waker) = &*lock(&self.waker)
+        {
+            waker.wake();
+        }
+    }
+
+    /// Sends a callout; its reply comes to the mailbox.
+    pub(crate) fn send(&self, mailbox: &Arc<Mailbox>, callout: Outgoing) {
+        lock(&self.outbox).push((Arc::clone(mailbox), callout));
+        self.call_main();
+    }
+
+    /// A worker's gateway has this mailbox from now on.
+    pub(crate) fn join(&self, plan: &Arc<Plan>, mailbox: &Arc<Mailbox>) {
+        lock(&self.mailboxes).push((Arc::clone(plan), Arc::downgrade(mailbox)));
+        self.call_main();
+    }
+
+    /// The mailboxes in use, with their plans.
+    fn in_use(&self) -> Vec<(Arc<Plan>, Arc<Mailbox>)> {
+        let mut mailboxes = lock(&self.mailboxes);
+        mailboxes.retain(|(plan, mailbox)| !plan.is_over() && mailbox.strong_count() > 0);
+        let pairs = mailboxes.iter();
+        pairs.filter_map(|(plan, mailbox)| Some((Arc::clone(plan), mailbox.upgrade()?))).collect()
+    }
+
+    /// A hook panicked.
+    pub(crate) fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A reply as Envoy lends it.
+pub(crate) struct Reply<'a> {
+    pub(crate) fields: Vec<(&'a [u8], &'a [u8])>,
+    pub(crate) body: Vec<&'a [u8]>,
+}
+
+impl Configuration {
+    /// Reads a configuration; what is wrong with it is logged.
+    pub(crate) fn new(config: &Config<'_>, text: &[u8]) -> Option<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let plan = Plan::new(text)?;
+        let shared = Arc::new(Shared {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            plan,
+            waker: Mutex::new(Some(config.waker())),
+            called: AtomicBool::new(false),
+            outbox: Mutex::default(),
+            mailboxes: Mutex::default(),
+            panics: AtomicU64::new(0),
+        });
+        let main = Rc::new(Main::new(config));
+        main.host(config, &shared.plan)?;
+        let called = Arc::clone(&shared);
+        let timer = match Timer::start(TICK, move || called.call_main()) {
+            Ok(timer) => timer,
+            Err(error) => {
+                log::error!("no thread for a timer: {error}");
+                return None;
+            }
+        };
+        MAINS.with_borrow_mut(|mains| mains.insert(shared.id, (Arc::clone(&shared), main)));
+        Some(Self { _timer: timer, shared })
+    }
+
+    /// A stream of this configuration begins, on the thread that calls.
+    pub(crate) fn stream(&self) -> Stream {
+        Stream::new(&self.shared)
+    }
+
+    /// The main thread was called.
+    pub(crate) fn scheduled(&self, config: &Config<'_>) {
+        self.shared.called.store(false, Ordering::Release);
+        if let Some(main) = Main::of(&self.shared) {
+            main.look_after(config, &self.shared);
+        }
+    }
+
+    /// A callout is over; without a reply none came.
+    pub(crate) fn callout_done(&self, config: &Config<'_>, callout: u64, reply: Option<Reply<'_>>) {
+        if let Some(main) = Main::of(&self.shared) {
+            main.callout_done(config, callout, reply.as_ref());
+        }
+    }
+}
+
+impl Drop for Configuration {
+    fn drop(&mut self) {
+        lock(&self.shared.waker).take();
+        self.shared.plan.end();
+        // On another thread than the main one nothing is found: the main thread
+        // clears up when it is next called.
+        Main::clear();
+    }
+}
+
+thread_local! {
+    /// What the main thread has of each configuration.
+    static MAINS: RefCell<HashMap<u64, Place>> = RefCell::default();
+}
+
+/// One configuration's place on the main thread.
+type Place = (Arc<Shared>, Rc<Main>);
+
+/// What the main thread has of a configuration.
+struct Main {
+    gateways: RefCell<HashMap<u64, (Arc<Plan>, Gateway)>>,
+    /// Callouts under way, by Envoy's number.
+    callouts: RefCell<HashMap<u64, Callout>>,
+    metrics: RefCell<Metrics>,
+    /// When it last did what is to be done ten times a second.
+    last: Cell<Option<UnixTime>>,
+}
+
+/// A callout under way.
+struct Callout {
+    id: CalloutId,
+    terms: Terms,
+    sender: Sender,
+}
+
+/// Whose callout it is.
+enum Sender {
+    Worker(Arc<Mailbox>),
+    /// The main thread's gateway of this plan.
+    Main(u64),
+}
+
+impl Main {
+    fn new(config: &Config<'_>) -> Self {
+        Self {
+            gateways: RefCell::default(),
+            callouts: RefCell::default(),
+            metrics: RefCell::new(Metrics::define(config)),
+            last: Cell::new(None),
+        }
+    }
+
+    fn of(shared: &Shared) -> Option<Rc<Self>> {
+        Self::clear();
+        MAINS.with_borrow(|mains| mains.get(&shared.id).map(|(_, main)| Rc::clone(main)))
+    }
+
+    /// Drops what belongs to destroyed configurations.
+    fn clear() {
+        let over = MAINS.try_with(|mains| {
+            let mut mains = mains.borrow_mut();
+            let ids: Vec<u64> = mains
+                .iter()
+                .filter(|(_, (shared, _))| shared.is_over())
+                .map(|(id, _)| *id)
+                .collect();
+            ids.iter().filter_map(|id| mains.remove(id)).collect::<Vec<_>>()
+        });
+        drop(over);
+    }
+
+    /// Makes a gateway of a plan, which fetches for all others of that plan.
+    fn host(&self, config: &Config<'_>, plan: &Arc<Plan>) -> Option<()> {
+        if self.gateways.borrow().contains_key(&plan.id()) {
+            return Some(());
+        }
+        let mut gateway = plan.gateway(None)?;
+        self.metrics.borrow_mut().add(config, plan.id(), &gateway.metrics());
+        self.metrics.borrow().feed(config, plan.id(), &gateway.take_metrics());
+        gateway.take_log().iter().for_each(write_log);
+        self.gateways.borrow_mut().insert(plan.id(), (Arc::clone(plan), gateway));
+        Some(())
+    }
+
+    /// Sends what waits to be sent, does what is due, and hands on what was counted.
+    fn look_after(&self, config: &Config<'_>, shared: &Shared) {
+        let outbox = std::mem::take(&mut *lock(&shared.outbox));
+        for (mailbox, outgoing) in outbox {
+            match outgoing.send(config) {
+                Some((number, terms)) => {
+                    let (id, sender) = (outgoing.id, Sender::Worker(mailbox));
+                    self.callouts.borrow_mut().insert(number, Callout { id, terms, sender });
+                }
+                None => mailbox.deliver(outgoing.id, NOT_SENT),
+            }
+        }
+        // The timer calls, and each worker that has something to send.
+        let now = now();
+        let is_due = |last: UnixTime| now < last || now >= last.plus(Span::from_millis(50));
+        if !self.last.get().is_none_or(is_due) {
+            return;
+        }
+        self.last.set(Some(now));
+        let in_use = shared.in_use();
+        for (plan, mailbox) in &in_use {
+            self.host(config, plan);
+            mailbox.nudge();
+        }
+        self.retain(config);
+        let plans: Vec<u64> = self.gateways.borrow().keys().copied().collect();
+        for plan in plans {
+            self.event(config, plan, |gateway| gateway.tick(now));
+        }
+        for (plan, mailbox) in &in_use {
+            self.metrics.borrow().feed(config, plan.id(), &mailbox.take_counted());
+        }
+        self.metrics.borrow().panicked(config, shared.panics.swap(0, Ordering::Relaxed));
+    }
+
+    /// Lets go of the gateways whose plan is gone: routes come and go while their
+    /// listener stays.
+    fn retain(&self, config: &Config<'_>) {
+        let over: Vec<u64> = {
+            let gateways = self.gateways.borrow();
+            let over = gateways.iter().filter(|(_, (plan, _))| plan.is_over());
+            over.map(|(id, _)| *id).collect()
+        };
+        for plan in over {
+            self.event(config, plan, Gateway::retire);
+            self.gateways.borrow_mut().remove(&plan);
+            self.metrics.borrow_mut().remove(plan);
+        }
+    }
+
+    fn callout_done(&self, config: &Config<'_>, number: u64, reply: Option<&Reply<'_>>) {
+        let Some(callout) = self.callouts.borrow_mut().remove(&number) else { return };
+        let Callout { id, terms, sender } = callout;
+        let reply = reply.map_or(NO_REPLY, |reply| terms.read(reply));
+        match sender {
+            Sender::Worker(mailbox) => mailbox.deliver(id, reply),
+            Sender::Main(plan) => {
+                self.event(config, plan, |gateway| gateway.reply(id, &reply, now()));
+            }
+        }
+    }
+
+    /// Tells a gateway of an event and does what it asks for.
+    fn event(&self, config: &Config<'_>, plan: u64, event: impl FnOnce(&mut Gateway)) {
+        let mut to_send = Vec::new();
+        {
+            let mut gateways = self.gateways.borrow_mut();
+            let Some((_, gateway)) = gateways.get_mut(&plan) else { return };
+            event(gateway);
+            while let Some(action) = gateway.poll() {
+                // No request is ever here.
+                let Action::Send(dispatch) = action else { continue };
+                let outgoing = Outgoing::new(&dispatch, gateway.max_reply_bytes());
+                match outgoing.send(config) {
+                    Some((number, terms)) => to_send.push((number, outgoing.id, terms)),
+                    None => gateway.reply(outgoing.id, &NOT_SENT, now()),
+                }
+            }
+            gateway.take_log().iter().for_each(write_log);
+            self.metrics.borrow().feed(config, plan, &gateway.take_metrics());
+        }
+        let sender = || Sender::Main(plan);
+        let sent = to_send.into_iter();
+        self.callouts.borrow_mut().extend(
+            sent.map(|(number, id, terms)| (number, Callout { id, terms, sender: sender() })),
+        );
+    }
+}
+
+const NOT_SENT: CalloutReply = CalloutReply::Failed(CalloutFailure::NotSent);
+const NO_REPLY: CalloutReply = CalloutReply::Failed(CalloutFailure::NoReply);

@@ -1,0 +1,103 @@
+//! What the main thread and one worker leave for each other.
+//!
+//! A lock is held for as long as it takes to move something in or out, never while a
+//! gateway runs or Envoy does anything but queue a call.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gatepass::callout::CalloutReply;
+use gatepass::gateway::CalloutId;
+use gatepass::metrics::Reading;
+
+use crate::abi::{Request, StreamWaker};
+
+/// The mail of one worker's gateway.
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    post: Mutex<Post>,
+    /// Whether there is mail: asked for each request.
+    has_mail: AtomicBool,
+    counted: Mutex<Vec<Reading>>,
+}
+
+#[derive(Default)]
+struct Post {
+    replies: Vec<(CalloutId, CalloutReply)>,
+    /// Who is there to take it in.
+    waiting: BTreeMap<Request, Arc<StreamWaker>>,
+}
+
+impl Post {
+    /// Wakes one of those who wait; it takes the mail in for all. Should it be over
+    /// before it wakes, [`Mailbox::leave`] wakes another.
+    fn ring(&self) {
+        if let Some(waker) = self.waiting.values().next() {
+            waker.wake();
+        }
+    }
+}
+
+/// A panic of another thread leaves nothing half done here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Mailbox {
+    /// Brings a reply. If nobody waits, whoever comes next takes it in.
+    pub(crate) fn deliver(&self, callout: CalloutId, reply: CalloutReply) {
+        let mut post = lock(&self.post);
+        post.replies.push((callout, reply));
+        self.has_mail.store(true, Ordering::Release);
+        post.ring();
+    }
+
+    /// What was brought, oldest first.
+    pub(crate) fn take(&self) -> Vec<(CalloutId, CalloutReply)> {
+        if !self.has_mail.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut post = lock(&self.post);
+        self.has_mail.store(false, Ordering::Release);
+        std::mem::take(&mut post.replies)
+    }
+
+    /// A stream waits from now on.
+    pub(crate) fn wait(&self, request: Request, waker: Arc<StreamWaker>) {
+        lock(&self.post).waiting.insert(request, waker);
+    }
+
+    /// A stream waits no longer, or is over.
+    pub(crate) fn leave(&self, request: Request) {
+        let mut post = lock(&self.post);
+        if post.waiting.remove(&request).is_some() && !post.replies.is_empty() {
+            post.ring();
+        }
+    }
+
+    /// Wakes one of those who wait, if somebody does: it notices what is overdue.
+    pub(crate) fn nudge(&self) {
+        lock(&self.post).ring();
+    }
+
+    /// Leaves what was counted for the main thread.
+    pub(crate) fn count(&self, readings: Vec<Reading>) {
+        if readings.is_empty() {
+            return;
+        }
+        let mut counted = lock(&self.counted);
+        // The main thread stands still: a number is not worth the memory.
+        if counted.len() < MAX_COUNTED {
+            counted.extend(readings);
+        }
+    }
+
+    /// What was counted since the last call.
+    pub(crate) fn take_counted(&self) -> Vec<Reading> {
+        std::mem::take(&mut lock(&self.counted))
+    }
+}
+
+/// Some ten seconds of a busy worker.
+const MAX_COUNTED: usize = 1_000_000;

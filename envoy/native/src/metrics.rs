@@ -1,0 +1,104 @@
+//! Envoy's metrics: defined with the configuration, then fed on the main thread with
+//! what the gateways counted.
+
+use std::collections::HashMap;
+
+use gatepass::metrics::{self, Reading, Series};
+
+use crate::abi::{Config, Kind, Metric};
+
+/// Every name that a gateway counts under, with its labels. Envoy takes no new name
+/// once a configuration is made, and a route's may count what the listener's does not.
+const FAMILIES: [(Kind, &str, &[&str]); 11] = [
+    (Kind::Counter, "gatepass_requests_total", &["outcome", "code"]),
+    (Kind::Counter, "gatepass_cache_hits_total", &["cache"]),
+    (Kind::Counter, "gatepass_cache_misses_total", &["cache"]),
+    (Kind::Counter, "gatepass_cache_stale_total", &["cache"]),
+    (Kind::Counter, "gatepass_cache_evictions_total", &["cache"]),
+    (Kind::Counter, "gatepass_minted_total", &[]),
+    (Kind::Counter, "gatepass_fetches_total", &["service", "result"]),
+    (Kind::Histogram, "gatepass_callout_milliseconds", &["service"]),
+    (Kind::Gauge, "gatepass_jwks_age_seconds", &["provider"]),
+    (Kind::Gauge, "gatepass_crypto_host", &["algorithm"]),
+    (Kind::Counter, PANICS, &[]),
+];
+
+const PANICS: &str = "gatepass_panics_total";
+
+/// The metrics of one filter configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    families: HashMap<&'static str, Metric>,
+    /// By the plan of the gateways that count, in the order of the core's series.
+    series: HashMap<u64, Vec<Option<Known>>>,
+}
+
+/// A series that Envoy knows: its metric and the values of its labels.
+type Known = (Metric, Vec<String>);
+
+impl Metrics {
+    /// To be called while the configuration is made.
+    pub(crate) fn define(config: &Config<'_>) -> Self {
+        let families = FAMILIES
+            .iter()
+            .filter_map(|(kind, name, labels)| Some((*name, config.define(*kind, name, labels)?)));
+        let metrics = Self { families: families.collect(), series: HashMap::new() };
+        metrics.panicked(config, 0);
+        metrics
+    }
+
+    /// A counter that is not there counts from its second event on, for Prometheus: so
+    /// all of a plan's are there from the start.
+    pub(crate) fn add(&mut self, config: &Config<'_>, plan: u64, series: &[Series]) {
+        let known: Vec<_> = series.iter().map(|series| self.find(series)).collect();
+        for (series, (metric, values)) in
+            series.iter().zip(&known).filter_map(|(series, known)| Some((series, known.as_ref()?)))
+        {
+            if series.kind != metrics::Kind::Histogram {
+                config.measure(*metric, &texts(values), 0);
+            }
+        }
+        self.series.insert(plan, known);
+    }
+
+    pub(crate) fn remove(&mut self, plan: u64) {
+        self.series.remove(&plan);
+    }
+
+    /// Hands on what was counted.
+    pub(crate) fn feed(&self, config: &Config<'_>, plan: u64, readings: &[Reading]) {
+        let Some(series) = self.series.get(&plan) else { return };
+        let mut sums: HashMap<usize, u64> = HashMap::new();
+        for (position, amount) in readings {
+            let Some(Some((metric, values))) = series.get(*position) else { continue };
+            if metric.kind() == Kind::Counter {
+                let sum = sums.entry(*position).or_default();
+                *sum = sum.saturating_add(*amount);
+            } else {
+                config.measure(*metric, &texts(values), *amount);
+            }
+        }
+        for (position, sum) in sums {
+            if let Some(Some((metric, values))) = series.get(position) {
+                config.measure(*metric, &texts(values), sum);
+            }
+        }
+    }
+
+    /// So many hooks panicked.
+    pub(crate) fn panicked(&self, config: &Config<'_>, times: u64) {
+        if let Some(metric) = self.families.get(PANICS) {
+            config.measure(*metric, &[], times);
+        }
+    }
+
+    /// The metric of a series and its labels' values.
+    fn find(&self, series: &Series) -> Option<Known> {
+        let metric = *self.families.get(series.name)?;
+        Some((metric, series.labels.iter().map(|(_, value)| value.clone()).collect()))
+    }
+}
+
+fn texts(values: &[String]) -> Vec<&str> {
+    values.iter().map(String::as_str).collect()
+}

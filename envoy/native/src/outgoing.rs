@@ -1,0 +1,88 @@
+//! A callout on its way from a gateway to the thread that sends it.
+
+use gatepass::callout::CalloutReply;
+use gatepass::gateway::{CalloutId, Dispatch};
+use gatepass::http::Fields;
+
+use crate::abi::Config;
+use crate::configuration::Reply;
+
+/// A callout, with nothing in it that belongs to a thread. What it sends is secret.
+pub(crate) struct Outgoing {
+    pub(crate) id: CalloutId,
+    cluster: String,
+    head: Vec<(String, String)>,
+    body: Vec<u8>,
+    timeout_milliseconds: u64,
+    terms: Terms,
+}
+
+/// What of a reply is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    wants_fields: bool,
+    max_bytes: usize,
+}
+
+impl Outgoing {
+    pub(crate) fn new(dispatch: &Dispatch, max_bytes: usize) -> Self {
+        let Dispatch { id, callout } = dispatch;
+        let head = callout.head().into_iter();
+        Self {
+            id: *id,
+            cluster: callout.service.upstream.clone(),
+            head: head.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            body: callout.body().to_vec(),
+            timeout_milliseconds: u64::try_from(callout.service.timeout.as_millis())
+                .unwrap_or_default(),
+            terms: Terms { wants_fields: callout.wants_fields, max_bytes },
+        }
+    }
+
+    /// Sends it; gives Envoy's number for it, and what of its reply is read. `None` if
+    /// it was not sent.
+    pub(crate) fn send(&self, config: &Config<'_>) -> Option<(u64, Terms)> {
+        let pairs = self.head.iter();
+        let head: Vec<_> = pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let callout = config.send(&self.cluster, &head, &self.body, self.timeout_milliseconds)?;
+        Some((callout, self.terms))
+    }
+}
+
+impl Terms {
+    /// What the core is told of a reply.
+    pub(crate) fn read(self, reply: &Reply<'_>) -> CalloutReply {
+        let status = field(&reply.fields, b":status").next();
+        let status = status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        let fields = if self.wants_fields {
+            fields(&reply.fields)
+        } else {
+            let cache_control = field(&reply.fields, b"cache-control");
+            cache_control.map(|value| ("cache-control", value)).collect()
+        };
+        // No more of it than shows that it is too long.
+        let mut body = Vec::new();
+        for chunk in &reply.body {
+            let room = self.max_bytes.saturating_add(1).saturating_sub(body.len());
+            body.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
+        }
+        CalloutReply::whole(status, fields, body, self.max_bytes)
+    }
+}
+
+fn field<'a>(fields: &'a [(&'a [u8], &'a [u8])], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    fields.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+}
+
+/// As the core has them: all in one piece of memory.
+pub(crate) fn fields(pairs: &[(&[u8], &[u8])]) -> Fields {
+    let size = pairs.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+    let mut bytes = Vec::with_capacity(size);
+    let mut append = |text: &[u8]| {
+        let start = bytes.len();
+        bytes.extend_from_slice(text);
+        start..bytes.len()
+    };
+    let spans = pairs.iter().map(|(name, value)| (append(name), append(value))).collect();
+    Fields::of(bytes, spans)
+}

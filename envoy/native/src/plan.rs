@@ -1,0 +1,89 @@
+//! A configuration's text, of which each thread makes its gateway.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use gatepass::event::Event;
+use gatepass::gateway::Gateway;
+use gatepass::host::{HostCapabilities, RequestInfo};
+use gatepass::time::UnixTime;
+use gatepass_native::{Store, load, seed};
+
+/// A configuration that was found valid.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    id: u64,
+    text: Box<[u8]>,
+    over: AtomicBool,
+}
+
+impl Plan {
+    /// Reads a configuration; what is wrong with it is logged.
+    pub(crate) fn new(text: &[u8]) -> Option<Arc<Self>> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let settings = match load(text) {
+            Ok(settings) => settings,
+            Err(problems) => {
+                problems.lines(usize::MAX).iter().for_each(|line| log::error!("{line}"));
+                return None;
+            }
+        };
+        if let Some(gap) = settings.minter.keys.gap(now()) {
+            write_log(&Event::NobodySigns(gap));
+        }
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::new(Self { id, text: text.into(), over: AtomicBool::new(false) }))
+    }
+
+    /// Unlike that of any other of this process.
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Envoy has no request for it any more: its gateways can go.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// Whether Envoy has no request for it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// A gateway for the thread that calls. `None` only if the system has no
+    /// randomness.
+    pub(crate) fn gateway(&self, info: Option<Box<dyn RequestInfo>>) -> Option<Gateway> {
+        let mut settings = load(&self.text).ok()?;
+        settings.access_log_properties.get_or_insert(true);
+        let seed = match seed() {
+            Ok(seed) => seed,
+            Err(error) => {
+                log::error!("{error}");
+                return None;
+            }
+        };
+        let store = Store::of_process(settings.shared_data);
+        let gateway = Gateway::new(settings, HostCapabilities::ENVOY, seed);
+        let mut gateway = match info {
+            Some(info) => gateway.asking(info),
+            None => gateway,
+        };
+        if let Some(store) = store {
+            gateway.share(store);
+        }
+        Some(gateway)
+    }
+}
+
+/// The time.
+#[allow(clippy::disallowed_methods, reason = "the door is where the clock is read")]
+pub(crate) fn now() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Writes an event to the log.
+pub(crate) fn write_log(event: &Event) {
+    log::log!(event.level(), "{event}");
+}

@@ -1,0 +1,346 @@
+//! One request, from its head to its end.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use gatepass::access_log::AccessNote;
+use gatepass::event::Event;
+use gatepass::gateway::Action;
+use gatepass::host::{RequestId, parse_address};
+use gatepass::http::{Edit, LocalReply, RequestHead};
+use gatepass::verdict::HeaderEdits;
+
+use crate::abi::{
+    BodyStatus, Filter, HeadersStatus, Map, Request, StreamWaker, TrailersStatus, source_address,
+};
+use crate::configuration::Shared;
+use crate::outgoing::fields;
+use crate::plan::write_log;
+use crate::worker::Worker;
+
+/// A stream of Envoy's, on its worker.
+pub(crate) struct Stream {
+    shared: Arc<Shared>,
+    /// Whose requests this is, from its head on.
+    place: OnceCell<(Rc<Worker>, Request)>,
+    phase: Cell<Phase>,
+    /// Whether its body is, or was, read here.
+    reads: Cell<bool>,
+    /// What came of it.
+    body: RefCell<Vec<u8>>,
+    /// What another stream's event left to do with this one.
+    to_do: RefCell<Vec<Action>>,
+    waker: RefCell<Option<Arc<StreamWaker>>>,
+}
+
+/// How far a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Its head did not come yet.
+    New,
+    /// Its head is held while so many bytes of its body are read.
+    Reading(usize),
+    /// It is held until an action names it.
+    Waiting,
+    /// It goes upstream.
+    Passing,
+    /// It was answered here.
+    Answered,
+    /// Envoy has destroyed it.
+    Over,
+}
+
+/// What acting on a request came to.
+enum Done<'hook> {
+    /// It may go on, which is not done yet.
+    Passes(Filter<'hook>),
+    /// It is held.
+    Stays(Filter<'hook>),
+    /// It was answered.
+    Ends,
+}
+
+impl Stream {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            place: OnceCell::new(),
+            phase: Cell::new(Phase::New),
+            reads: Cell::new(false),
+            body: RefCell::default(),
+            to_do: RefCell::default(),
+            waker: RefCell::default(),
+        }
+    }
+
+    /// The head came.
+    pub(crate) fn headers(self: &Rc<Self>, filter: Filter<'_>, end: bool) -> HeadersStatus {
+        if self.phase.get() != Phase::New {
+            // There is one head only.
+            self.fail(filter, "gatepass_head_repeated");
+            return HeadersStatus::Stop;
+        }
+        let Ok(route) = filter.route() else {
+            self.fail(filter, "configuration_invalid");
+            return HeadersStatus::Stop;
+        };
+        let plan = route.as_ref().unwrap_or_else(|| self.shared.plan());
+        let Some(worker) = Worker::of(&self.shared, plan) else {
+            self.fail(filter, "configuration_invalid");
+            return HeadersStatus::Stop;
+        };
+        let number = worker.number();
+        let (worker, _) = self.place.get_or_init(|| (worker, number));
+        let Some(head) = filter.fields(Map::Request).map(|pairs| fields(&pairs)) else {
+            self.fail(filter, "gatepass_no_head");
+            return HeadersStatus::Stop;
+        };
+        let head = RequestHead::from(head);
+        let request = RequestId(number);
+        let actions = worker.event(number, &filter, |gateway, now| {
+            gateway.begin(request, head, now);
+        });
+        match self.act(filter, actions) {
+            Done::Passes(_) => HeadersStatus::Continue,
+            Done::Ends => HeadersStatus::Stop,
+            Done::Stays(_) if self.phase.get() == Phase::Waiting => {
+                HeadersStatus::StopAllAndWatermark
+            }
+            Done::Stays(filter) => {
+                if end {
+                    // There is no body: its hook is not called.
+                    self.read(filter, true);
+                }
+                HeadersStatus::Stop
+            }
+        }
+    }
+
+    /// A piece of the body came.
+    pub(crate) fn body(self: &Rc<Self>, filter: Filter<'_>, end: bool) -> BodyStatus {
+        match self.phase.get() {
+            Phase::Passing => return BodyStatus::Continue,
+            Phase::Reading(_) => {
+                let mut body = self.body.borrow_mut();
+                filter.body().iter().for_each(|chunk| body.extend_from_slice(chunk));
+                drop(body);
+                self.read(filter, end);
+            }
+            Phase::New | Phase::Waiting | Phase::Answered | Phase::Over => {}
+        }
+        BodyStatus::StopAndDrop
+    }
+
+    /// Gives the gateway the body that it wants, once that is whole or at its end.
+    fn read(self: &Rc<Self>, filter: Filter<'_>, end: bool) {
+        let Phase::Reading(wanted) = self.phase.get() else { return };
+        let Some((worker, number)) = self.place.get() else { return };
+        let is_whole = self.body.borrow().len() >= wanted;
+        if !is_whole && !end {
+            return;
+        }
+        let body = is_whole.then(|| self.body.take());
+        self.phase.set(Phase::Waiting);
+        let request = RequestId(*number);
+        let actions = worker.event(*number, &filter, |gateway, now| match body {
+            Some(body) => gateway.body(request, Some(body), now),
+            None => gateway.cut_short(request),
+        });
+        self.act(filter, actions);
+    }
+
+    /// The trailers came.
+    pub(crate) fn trailers(self: &Rc<Self>, mut filter: Filter<'_>) -> TrailersStatus {
+        if !matches!(self.phase.get(), Phase::Passing | Phase::Reading(_)) {
+            return TrailersStatus::Stop;
+        }
+        let Some((worker, number)) = self.place.get() else { return TrailersStatus::Stop };
+        if worker.is_broken() {
+            self.fail(filter, PANIC);
+            return TrailersStatus::Stop;
+        }
+        let Some(trailers) = filter.fields(Map::Trailers).map(|pairs| fields(&pairs)) else {
+            self.fail(filter, "gatepass_no_trailers");
+            return TrailersStatus::Stop;
+        };
+        let mut removed = None;
+        let request = RequestId(*number);
+        let actions = worker.event(*number, &filter, |gateway, _| {
+            removed = gateway.trailers(request, &trailers);
+        });
+        let Some(removed) = removed else {
+            self.act(filter, actions);
+            return TrailersStatus::Stop;
+        };
+        for name in &removed {
+            if !filter.remove(Map::Trailers, name.as_bytes()) {
+                self.fail(filter, "gatepass_trailers_kept");
+                return TrailersStatus::Stop;
+            }
+        }
+        TrailersStatus::Continue
+    }
+
+    /// Somebody woke it: there is mail, or something left to do.
+    pub(crate) fn woken(self: &Rc<Self>, filter: Filter<'_>) {
+        if !matches!(self.phase.get(), Phase::Waiting | Phase::Reading(_)) {
+            return;
+        }
+        let Some((worker, number)) = self.place.get() else { return };
+        if worker.is_broken() {
+            return self.fail(filter, PANIC);
+        }
+        let news = worker.event(*number, &filter, |_, _| ());
+        let actions = news.map(|news| self.to_do.take().into_iter().chain(news).collect());
+        if let Done::Passes(filter) = self.act(filter, actions) {
+            filter.go_on();
+        }
+    }
+
+    /// Envoy has destroyed the stream.
+    pub(crate) fn destroyed(&self) {
+        self.phase.set(Phase::Over);
+        self.to_do.take();
+        if let Some((worker, number)) = self.place.get() {
+            worker.gone(*number);
+        }
+        self.waker.take();
+    }
+
+    /// A hook panicked. True if the request is to be answered: nobody did.
+    pub(crate) fn fails(&self) -> bool {
+        match self.place.get() {
+            Some((worker, _)) => worker.breaks(),
+            None => self.shared.panicked(),
+        }
+        let is_open = !matches!(self.phase.get(), Phase::Answered | Phase::Over);
+        if is_open {
+            self.phase.set(Phase::Answered);
+        }
+        is_open
+    }
+
+    /// Leaves something to do to this stream.
+    pub(crate) fn leave_to_do(&self, action: Action) {
+        self.to_do.borrow_mut().push(action);
+        self.wake();
+    }
+
+    /// Has its hook called.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake();
+        }
+    }
+
+    /// Carries out what the gateway asks for; without a gateway the request ends.
+    fn act<'hook>(
+        self: &Rc<Self>,
+        mut filter: Filter<'hook>,
+        actions: Option<Vec<Action>>,
+    ) -> Done<'hook> {
+        let Some(actions) = actions else {
+            self.fail(filter, PANIC);
+            return Done::Ends;
+        };
+        for action in actions {
+            match action {
+                Action::Send(_) => {}
+                Action::Suspend { dispatch, .. } => {
+                    self.hold(&filter, Phase::Waiting);
+                    if let (Some(dispatch), Some((worker, _))) = (dispatch, self.place.get()) {
+                        worker.send(&dispatch);
+                    }
+                }
+                Action::ReadBody { bytes, .. } => {
+                    self.reads.set(true);
+                    self.hold(&filter, Phase::Reading(bytes));
+                }
+                Action::Forward { edits, note, .. } => {
+                    return self.forward(filter, &edits, &note);
+                }
+                Action::Reply { reply, code, note, .. } => {
+                    tell(&mut filter, &note);
+                    self.answer(filter, &reply, code.unwrap_or("gatepass"));
+                    return Done::Ends;
+                }
+            }
+        }
+        Done::Stays(filter)
+    }
+
+    /// Keeps the request for later.
+    fn hold(self: &Rc<Self>, filter: &Filter<'_>, phase: Phase) {
+        self.phase.set(phase);
+        let Some((worker, number)) = self.place.get() else { return };
+        let waker = {
+            let mut waker = self.waker.borrow_mut();
+            Arc::clone(waker.get_or_insert_with(|| Arc::new(filter.waker())))
+        };
+        let address = filter.asked_by(*number, || source_address(*number));
+        let address = address.and_then(|address| parse_address(&address));
+        worker.hold(*number, self, &waker, address);
+    }
+
+    /// Makes the request what the upstream may see.
+    fn forward<'hook>(
+        self: &Rc<Self>,
+        mut filter: Filter<'hook>,
+        edits: &HeaderEdits,
+        note: &AccessNote,
+    ) -> Done<'hook> {
+        tell(&mut filter, note);
+        if self.reads.get() {
+            // Its body was read and is gone.
+            self.fail(filter, "gatepass_body_read");
+            return Done::Ends;
+        }
+        for edit in edits.edits() {
+            let is_done = match edit {
+                Edit::Remove(name) => filter.remove(Map::Request, name.as_bytes()),
+                Edit::Set(name, value) => filter.set(Map::Request, name.as_bytes(), value),
+                Edit::Path(path) => filter.set(Map::Request, b":path", path),
+            };
+            if !is_done {
+                self.fail(filter, "gatepass_headers_kept");
+                return Done::Ends;
+            }
+        }
+        self.phase.set(Phase::Passing);
+        self.release();
+        Done::Passes(filter)
+    }
+
+    /// Answers the request.
+    fn answer(&self, filter: Filter<'_>, reply: &LocalReply, details: &str) {
+        self.phase.set(Phase::Answered);
+        self.release();
+        let pairs = reply.headers.iter();
+        let pairs: Vec<_> =
+            pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        filter.respond(reply.status, &pairs, &reply.body, details);
+    }
+
+    /// Answers a request with which Envoy or this door does not help.
+    fn fail(&self, filter: Filter<'_>, details: &'static str) {
+        write_log(&Event::HostError(details));
+        self.answer(filter, &LocalReply::new(500), details);
+    }
+
+    fn release(&self) {
+        if let Some((worker, number)) = self.place.get() {
+            worker.release(*number);
+        }
+    }
+}
+
+const PANIC: &str = "gatepass_panic";
+
+/// Tells the access log what it may print, under the names that the WebAssembly filter
+/// uses, so that one format serves both.
+fn tell(filter: &mut Filter<'_>, note: &AccessNote) {
+    for (name, value) in note.entries() {
+        filter.note(&format!("wasm.{name}"), value);
+    }
+}

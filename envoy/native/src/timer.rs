@@ -1,0 +1,92 @@
+//! A thread that calls regularly, since Envoy has no timer for a filter.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Calls again and again until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Stop {
+    stopped: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Timer {
+    /// Calls `call` now and then each `period`, on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// The system has no thread to give.
+    pub(crate) fn start(
+        period: Duration,
+        call: impl Fn() + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(Stop::default());
+        let stopping = Arc::clone(&stop);
+        let thread = thread::Builder::new().name("gatepass".to_owned()).spawn(move || {
+            call();
+            while !stopping.within(period) {
+                call();
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Stop {
+    /// Waits so long; true if it was stopped.
+    fn within(&self, period: Duration) -> bool {
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(stopped, period, |stopped| !*stopped);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl Drop for Timer {
+    /// Returns when the thread has ended: whatever it calls may be gone then.
+    fn drop(&mut self) {
+        *self.stop.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.stop.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic in it was logged.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn calls_until_it_is_dropped_and_not_after() {
+        let calls = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&calls);
+        let timer = Timer::start(Duration::from_millis(1), move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        while calls.load(Ordering::Relaxed) < 3 {
+            thread::yield_now();
+        }
+        drop(timer);
+        let after = calls.load(Ordering::Relaxed);
+        thread::sleep(Duration::from_millis(20));
+        assert_eq!(calls.load(Ordering::Relaxed), after);
+        // The thread's own reference is gone.
+        assert_eq!(Arc::strong_count(&calls), 1);
+    }
+
+    #[test]
+    fn is_stopped_at_once() {
+        let timer = Timer::start(Duration::from_secs(3600), || ());
+        drop(timer);
+    }
+}

@@ -1,0 +1,237 @@
+//! The gateway of one worker, with the requests that it decides.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use gatepass::gateway::{Action, Gateway};
+use gatepass::host::{RequestId, RequestInfo, parse_address};
+use gatepass::time::{Span, UnixTime};
+
+use crate::abi::{Filter, Request, StreamWaker, source_address};
+use crate::configuration::Shared;
+use crate::mailbox::Mailbox;
+use crate::outgoing::Outgoing;
+use crate::plan::{Plan, now, write_log};
+use crate::stream::Stream;
+
+thread_local! {
+    /// The gateways of this thread; one or two, as a rule.
+    static WORKERS: RefCell<Vec<Rc<Worker>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A gateway of one thread.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    plan: Arc<Plan>,
+    gateway: RefCell<Gateway>,
+    mailbox: Arc<Mailbox>,
+    /// The streams that another event than their own may be about: those that wait or
+    /// whose body is read.
+    held: RefCell<HashMap<Request, Rc<Stream>>>,
+    /// The addresses of those that wait, who cannot be asked while another's event is
+    /// handled.
+    addresses: Addresses,
+    next: Cell<Request>,
+    next_tick: Cell<Option<UnixTime>>,
+    /// A hook panicked in the middle of something.
+    broken: Cell<bool>,
+}
+
+type Addresses = Rc<RefCell<HashMap<Request, Option<IpAddr>>>>;
+
+/// What Envoy knows of requests.
+#[derive(Debug)]
+struct Info(Addresses);
+
+impl RequestInfo for Info {
+    /// The header `x-request-id`, which Envoy writes itself.
+    fn request_id(&self, _: RequestId) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn client_address(&self, RequestId(request): RequestId) -> Option<IpAddr> {
+        let known = self.0.borrow().get(&request).copied();
+        known.unwrap_or_else(|| parse_address(&source_address(request)?))
+    }
+}
+
+/// How often a busy worker's gateway is asked what is due.
+const TICK: Span = Span::from_millis(100);
+
+impl Worker {
+    /// The gateway of this thread for a configuration of the filter and a plan, the
+    /// listener's or a route's; made if there is none. `None` if it cannot be made.
+    pub(crate) fn of(shared: &Arc<Shared>, plan: &Arc<Plan>) -> Option<Rc<Self>> {
+        let is_it =
+            |worker: &Rc<Self>| worker.shared.id() == shared.id() && worker.plan.id() == plan.id();
+        let found = WORKERS.with_borrow(|workers| workers.iter().find(|it| is_it(it)).cloned());
+        if found.is_some() {
+            return found;
+        }
+        let made = Rc::new(Self::new(shared, plan)?);
+        WORKERS.with_borrow_mut(|workers| workers.push(Rc::clone(&made)));
+        Some(made)
+    }
+
+    /// Lets go of what belongs to destroyed configurations.
+    fn clear() {
+        let over = WORKERS.try_with(|workers| {
+            let mut workers = workers.borrow_mut();
+            workers.extract_if(.., |worker| worker.is_over()).collect::<Vec<_>>()
+        });
+        drop(over);
+    }
+
+    fn new(shared: &Arc<Shared>, plan: &Arc<Plan>) -> Option<Self> {
+        let addresses = Addresses::default();
+        let mut gateway = plan.gateway(Some(Box::new(Info(Rc::clone(&addresses)))))?;
+        // What there is to say of the configuration, the main thread's has said.
+        gateway.take_log();
+        let mailbox = Arc::new(Mailbox::default());
+        shared.join(plan, &mailbox);
+        Some(Self {
+            shared: Arc::clone(shared),
+            plan: Arc::clone(plan),
+            gateway: RefCell::new(gateway),
+            mailbox,
+            held: RefCell::default(),
+            addresses,
+            next: Cell::new(0),
+            next_tick: Cell::new(None),
+            broken: Cell::new(false),
+        })
+    }
+
+    /// Whether nobody will come to it any more but the streams that it has.
+    fn is_over(&self) -> bool {
+        self.shared.is_over() || self.plan.is_over()
+    }
+
+    /// A number for a new request.
+    pub(crate) fn number(&self) -> Request {
+        let number = self.next.get();
+        self.next.set(number.wrapping_add(1));
+        number
+    }
+
+    /// Whether a hook panicked in the middle of something, and it decides nothing any
+    /// more.
+    pub(crate) const fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    /// A hook panicked: this gateway is not asked again, the next request makes a new
+    /// one, and whoever waits is woken to be denied.
+    pub(crate) fn breaks(&self) {
+        self.broken.set(true);
+        self.shared.panicked();
+        let _ = WORKERS.try_with(|workers| {
+            workers.borrow_mut().retain(|worker| !std::ptr::eq(&raw const **worker, self));
+        });
+        let held: Vec<_> = self.held.borrow().values().cloned().collect();
+        held.iter().for_each(|stream| stream.wake());
+    }
+
+    /// Tells the gateway of an event of a stream's, of the mail that came and of the
+    /// time. Gives what it asks for with this stream; what it asks for with others is
+    /// left to them, and they are woken: they are to act in hooks of their own. `None`
+    /// if the gateway is not to be asked.
+    pub(crate) fn event(
+        &self,
+        request: Request,
+        filter: &Filter<'_>,
+        event: impl FnOnce(&mut Gateway, UnixTime),
+    ) -> Option<Vec<Action>> {
+        let mut gateway = self.gateway.try_borrow_mut().ok().filter(|_| !self.is_broken())?;
+        let now = now();
+        let mail = self.mailbox.take();
+        let is_due = self.next_tick.get().is_none_or(|due| now >= due || now < due.minus(TICK));
+        if is_due {
+            Self::clear();
+        }
+        let mut own = Vec::new();
+        let mut others = Vec::new();
+        filter.asked_by(request, || {
+            if is_due {
+                self.next_tick.set(Some(now.plus(TICK)));
+                gateway.tick(now);
+            }
+            for (callout, reply) in &mail {
+                gateway.reply(*callout, reply, now);
+            }
+            event(&mut gateway, now);
+            while let Some(action) = gateway.poll() {
+                match action.request() {
+                    Some(RequestId(about)) if about == request => own.push(action),
+                    _ => others.push(action),
+                }
+            }
+        });
+        let log = gateway.take_log();
+        self.mailbox.count(gateway.take_metrics());
+        let max_bytes = gateway.max_reply_bytes();
+        drop(gateway);
+        log.iter().for_each(write_log);
+        for action in others {
+            match action {
+                // Not left to the stream: others may wait for the callout too when that
+                // is over. It is held already.
+                Action::Send(dispatch) | Action::Suspend { dispatch: Some(dispatch), .. } => {
+                    self.shared.send(&self.mailbox, Outgoing::new(&dispatch, max_bytes));
+                }
+                Action::Suspend { dispatch: None, .. } => {}
+                Action::Forward { request: RequestId(about), .. }
+                | Action::Reply { request: RequestId(about), .. }
+                | Action::ReadBody { request: RequestId(about), .. } => {
+                    let stream = self.held.borrow().get(&about).cloned();
+                    if let Some(stream) = stream {
+                        stream.leave_to_do(action);
+                    }
+                }
+            }
+        }
+        Some(own)
+    }
+
+    /// Sends a callout of a request that is held.
+    pub(crate) fn send(&self, dispatch: &gatepass::gateway::Dispatch) {
+        let max_bytes = self.gateway.try_borrow().map_or(0, |gateway| gateway.max_reply_bytes());
+        self.shared.send(&self.mailbox, Outgoing::new(dispatch, max_bytes));
+    }
+
+    /// A stream waits, or its body is read.
+    pub(crate) fn hold(
+        &self,
+        request: Request,
+        stream: &Rc<Stream>,
+        waker: &Arc<StreamWaker>,
+        address: Option<IpAddr>,
+    ) {
+        self.held.borrow_mut().insert(request, Rc::clone(stream));
+        self.addresses.borrow_mut().insert(request, address);
+        self.mailbox.wait(request, Arc::clone(waker));
+    }
+
+    /// A stream is decided.
+    pub(crate) fn release(&self, request: Request) {
+        self.addresses.borrow_mut().remove(&request);
+        if self.held.borrow_mut().remove(&request).is_some() {
+            self.mailbox.leave(request);
+        }
+    }
+
+    /// A stream is over.
+    pub(crate) fn gone(&self, request: Request) {
+        self.release(request);
+        if self.is_broken() {
+            return;
+        }
+        if let Ok(mut gateway) = self.gateway.try_borrow_mut() {
+            gateway.gone(RequestId(request));
+            self.mailbox.count(gateway.take_metrics());
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What only the native module has, and what of its configuration is its own. Nothing
+//! where the door is the WebAssembly filter.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::gateway::Setup;
+use crate::stack::door::Door;
+use crate::stack::envoy;
+use crate::wire::Request;
+
+/// The gateway's part of the bundled configuration.
+fn bundled() -> Value {
+    let config = fs::read_to_string(envoy::directory().join("envoy/envoy-native.yaml")).unwrap();
+    let config: Value = serde_norway::from_str(&config).unwrap();
+    let manager = &config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
+    manager["typed_config"]["http_filters"][0]["typed_config"]["filter_config"]["value"].clone()
+}
+
+/// The file is what the tests make of that of the WebAssembly filter, but for what this
+/// door does without.
+#[test]
+fn the_bundled_configuration_is_that_of_the_other_door() {
+    let read = |name: &str| fs::read_to_string(envoy::directory().join(name)).unwrap();
+    let mut native: Value = serde_norway::from_str(&read("envoy/envoy-native.yaml")).unwrap();
+    let translated = Door::Native.translate(&read("envoy/envoy.yaml"));
+    let mut translated: Value = serde_norway::from_str(&translated).unwrap();
+    for config in [&mut native, &mut translated] {
+        // Labels are labels.
+        config.as_object_mut().unwrap().remove("stats_config");
+        config.as_object_mut().unwrap().remove("layered_runtime");
+        let listener = &mut config["static_resources"]["listeners"][0];
+        let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+        let filters = manager["http_filters"].as_array_mut().unwrap();
+        filters[0]["name"] = json!("gatepass");
+        // Bodies that are for the gateway never go on.
+        filters.retain(|filter| filter["name"] != "envoy.filters.http.buffer");
+        let routes = &mut manager["route_config"]["virtual_hosts"][0]["routes"];
+        let routes = routes.as_array_mut().unwrap();
+        routes.retain(|route| route["match"]["path"] != "/.well-known/gatepass/revocations");
+    }
+    assert_eq!(native, translated);
+}
+
+fn per_route(config: &Value) -> String {
+    let kind = "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3\
+                .DynamicModuleFilterPerRoute";
+    let text = "type.googleapis.com/google.protobuf.StringValue";
+    let value = config.to_string();
+    json!({
+        "@type": kind,
+        "dynamic_module_config": {"name": "gatepass_envoy"},
+        "filter_config": {"@type": text, "value": value},
+    })
+    .to_string()
+}
+
+fn with_route(config: &Value) -> Setup {
+    let route =
+        "- {match: {path_separated_prefix: /basket}, route: {cluster: basket, timeout: 15s}}";
+    let own = format!(
+        "- match: {{path_separated_prefix: /basket}}\n  route: {{cluster: basket, timeout: 15s}}\n  \
+         typed_per_filter_config:\n    envoy.filters.http.wasm: {}",
+        per_route(config)
+    );
+    Setup::bundled().replace_block(route, &own)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_routes_configuration_takes_the_place_of_the_listeners_as_a_whole() {
+    if Door::chosen() == Door::Wasm {
+        return;
+    }
+    let mut config = bundled();
+    config["identity_token"]["claims"] = json!({"set": {"env": "basket"}});
+    config["errors"]["realm"] = json!("basket");
+    config["rules"] = json!([]);
+    let gateway = with_route(&config).start().await;
+    gateway.ready().await;
+    let token = gateway.token("alice");
+    for (path, env) in [("/orders", "demo"), ("/basket", "basket"), ("/orders", "demo")] {
+        let answer = gateway.get(path, &token).await;
+        assert_eq!(answer.status, 200, "{path}: {answer}");
+        assert_eq!(answer.seen().identity()["env"], env, "{path}");
+    }
+    let denied = gateway.send(Request::get("/basket")).await;
+    assert_eq!(denied.outcome(), "401 token_missing");
+    assert!(denied.header("www-authenticate").unwrap().contains("realm=\"basket\""), "{denied}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_routes_configuration_with_mistakes_is_refused() {
+    if Door::chosen() == Door::Wasm {
+        return;
+    }
+    let mut config = bundled();
+    config["providers"]["shop"]["algorithms"] = json!(["none"]);
+    let log = with_route(&config).start_refused().await;
+    assert!(log.contains("$.providers.shop.algorithms[0]"), "{log}");
+}
+
+/// Beside the access log's own names for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_response_code_details_are_the_code_of_the_denial() {
+    if Door::chosen() == Door::Wasm {
+        return;
+    }
+    let gateway = Setup::bundled().start().await;
+    gateway.ready().await;
+    assert_eq!(gateway.send(Request::get("/orders")).await.status, 401);
+    crate::gateway::until("it is logged", || async {
+        gateway.log().contains(" GET /orders 401 token_missing token_missing - - ")
+    })
+    .await;
+}

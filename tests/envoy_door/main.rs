@@ -1,0 +1,362 @@
+//! The hooks of the native module for Envoy, called as Envoy calls them, on a fake one.
+//!
+//! What the gateway decides is tested elsewhere; here it is what the door makes of it:
+//! who waits, who is woken, what is left when a stream or a configuration is destroyed
+//! at any moment, and that a panic ends in its hook.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    reason = "a test may fail; the fake Envoy is behind pointers"
+)]
+
+mod host;
+
+use host::{CONTINUE, DROP, Envoy, LOG, Request, Route, STOP, STOP_ALL};
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Value, json};
+
+const ISSUER: &str = "https://auth.shop.example";
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+/// The private key of RFC 7515 appendix A.3.1 as PKCS#8.
+const SIGNING_KEY: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjpsQnnGQmL+YBIff
+H1136cspYG6+0iY7X1fCE9+E9LKhRANCAAR/zc4ncPbEXUGDy+5v20t7WAczNXvp
+7xO6z248e9FURcfxRM0bvZt+hyzf7bnuufSzaV1uqQskrYpGIyiFiOWt
+-----END PRIVATE KEY-----
+";
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn token(subject: &str) -> String {
+    let claims = json!({
+        "iss": ISSUER, "aud": "shop-api", "sub": subject, "scope": "revoke",
+        "iat": now() - 10, "exp": now() + 600,
+    });
+    let header = Header { kid: Some("a".to_owned()), ..Header::default() };
+    jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(SECRET)).unwrap()
+}
+
+fn configuration() -> Value {
+    json!({
+        "services": {
+            "users": {"upstream": "users", "authority": "users.internal", "scheme": "http", "timeout_ms": 500},
+            "nowhere": {"upstream": "nowhere", "authority": "a", "scheme": "http", "timeout_ms": 500},
+        },
+        "providers": {"shop": {
+            "issuer": ISSUER, "audiences": ["shop-api"], "algorithms": ["HS256"],
+            "local_jwks": {"keys": [{"kty": "oct", "kid": "a", "alg": "HS256",
+                "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}]},
+        }},
+        "user_info": {"service": "users", "path": "/users/{sub}", "claims": {"country": "/country"}},
+        "identity_token": {
+            "issuer": "https://gateway.shop.internal", "audiences": ["shop-services"],
+            "signing_keys": [{"algorithm": "ES256", "private_key": SIGNING_KEY}],
+        },
+        "rules": [{"match": {"path": "/health"}, "bypass": true}],
+        "revocation": {"endpoint": {"path": "/revoke", "requires": {"scopes_all": ["revoke"]}}},
+    })
+}
+
+fn start() -> Envoy {
+    Envoy::start(&configuration().to_string()).expect("it is valid")
+}
+
+fn bearer(subject: &str) -> String {
+    format!("Bearer {}", token(subject))
+}
+
+/// A request of this user's, whose head came.
+fn begin<'a>(envoy: &'a Envoy, subject: &str) -> Request<'a> {
+    let authorization = bearer(subject);
+    let request = envoy.open(&[("authorization", &authorization), ("x-consumer-id", "forged")]);
+    assert_eq!(request.headers(true), STOP_ALL, "{:?}", request.answer());
+    request
+}
+
+const ALICE: Option<(&str, &str)> = Some(("200", r#"{"sub": "alice", "country": "ES"}"#));
+
+fn only_callout(envoy: &Envoy) -> u64 {
+    let callouts = envoy.callouts();
+    assert_eq!(callouts.len(), 1, "{callouts:?}");
+    callouts[0].0
+}
+
+#[test]
+fn a_request_waits_for_its_user_and_goes_on_with_an_identity() {
+    let envoy = start();
+    let request = begin(&envoy, "alice");
+    assert_eq!(envoy.callouts()[0].1, "/users/alice");
+    assert_eq!((request.continued(), request.status()), (0, 0));
+    // It is held back until then.
+    request.keep_body("body");
+    envoy.reply(only_callout(&envoy), ALICE);
+    assert_eq!(request.continued(), 1);
+    assert!(request.values("authorization").is_empty());
+    assert!(request.values("x-consumer-id").is_empty());
+    assert_eq!(request.values("x-identity-token").len(), 1);
+    assert_eq!(request.note("wasm.gatepass.subject").as_deref(), Some("alice"));
+    assert_eq!(request.body("more", false), CONTINUE);
+    assert_eq!(request.trailers(&[("x-consumer-id", "forged"), ("x-sum", "1")]), CONTINUE);
+    assert_eq!(request.trailer_names(), ["x-sum"]);
+    // The second one is known.
+    let authorization = bearer("alice");
+    let again = envoy.open(&[("authorization", &authorization)]);
+    assert_eq!(again.headers(true), CONTINUE);
+    assert_eq!(envoy.callouts(), []);
+    envoy.run_until("it is counted", || {
+        envoy.count("gatepass_requests_total allowed none") == 2
+            && envoy.count("gatepass_callout_milliseconds users") == 1
+    });
+    assert_eq!(envoy.count("gatepass_panics_total"), 0);
+}
+
+#[test]
+fn a_denial_has_its_code_as_details_and_may_end_the_stream_at_once() {
+    let envoy = start();
+    for ends in [true, false] {
+        let request = envoy.open(&[]);
+        request.leave_open(!ends);
+        assert_eq!(request.headers(true), STOP);
+        let answer = request.answer().unwrap();
+        assert_eq!((answer.status, answer.details.as_str()), (401, "token_missing"));
+        assert_eq!(request.is_over(), ends);
+        assert_eq!(request.note("wasm.gatepass.code").as_deref(), Some("token_missing"));
+        if !ends {
+            assert_eq!(request.body("late", true), DROP);
+            assert_eq!(request.trailers(&[]), STOP);
+        }
+    }
+    let open = envoy.open(&[(":path", "/health"), ("x-identity-token", "forged")]);
+    assert_eq!(open.headers(true), CONTINUE);
+    assert!(open.values("x-identity-token").is_empty());
+}
+
+#[test]
+fn all_who_wait_for_one_callout_go_on_whoever_leaves() {
+    for leaves in 0..4 {
+        let envoy = start();
+        let requests: Vec<_> = (0..4).map(|_| begin(&envoy, "alice")).collect();
+        let callout = only_callout(&envoy);
+        requests[leaves].leave();
+        envoy.reply(callout, ALICE);
+        // One more leaves when it is woken already.
+        requests[(leaves + 1) % 4].leave();
+        for (position, request) in requests.iter().enumerate() {
+            let left = position == leaves || position == (leaves + 1) % 4;
+            assert_eq!(request.continued(), u32::from(!left), "{position} of {leaves}");
+        }
+    }
+}
+
+#[test]
+fn a_callout_outlives_the_client_for_whose_sake_it_was_sent() {
+    let envoy = start();
+    let first = begin(&envoy, "alice");
+    let callout = only_callout(&envoy);
+    first.leave();
+    // Nobody waits: the next request takes the reply in.
+    envoy.reply(callout, ALICE);
+    let authorization = bearer("alice");
+    let next = envoy.open(&[("authorization", &authorization)]);
+    assert_eq!(next.headers(true), CONTINUE);
+    assert_eq!(envoy.callouts(), []);
+}
+
+#[test]
+fn a_service_that_does_not_answer_is_503() {
+    let envoy = start();
+    for reply in [None, Some(("500", "")), Some(("200", "no JSON")), Some(("x", "{}"))] {
+        let request = begin(&envoy, "bob");
+        envoy.reply(only_callout(&envoy), reply);
+        let answer = request.answer().unwrap();
+        assert_eq!((answer.status, answer.details.as_str()), (503, "user_info_unavailable"));
+    }
+    let mut nowhere = configuration();
+    nowhere["user_info"]["service"] = json!("nowhere");
+    let envoy = Envoy::start(&nowhere.to_string()).unwrap();
+    let request = begin(&envoy, "bob");
+    assert_eq!(request.status(), 503);
+}
+
+#[test]
+fn the_gateways_own_requests_are_read_here_and_kept_from_the_upstream() {
+    let envoy = start();
+    let body = json!({"entries": [{"sub": "mallory"}]}).to_string();
+    let (first, second) = body.split_at(7);
+    let length = body.len().to_string();
+    let authorization = bearer("auth");
+    let head = [
+        (":method", "POST"),
+        (":path", "/revoke"),
+        ("authorization", authorization.as_str()),
+        ("content-length", length.as_str()),
+    ];
+    // Whoever may revoke is asked for first.
+    let authorized = begin(&envoy, "auth");
+    envoy.reply(only_callout(&envoy), Some(("200", r#"{"sub": "auth", "country": "ES"}"#)));
+    assert_eq!(authorized.continued(), 1);
+
+    let request = envoy.open(&head);
+    assert_eq!(request.headers(false), STOP);
+    assert_eq!(request.body(first, false), DROP);
+    assert_eq!(request.status(), 0);
+    assert_eq!(request.body(second, true), DROP);
+    assert_eq!((request.status(), request.continued()), (204, 0));
+
+    for (case, end) in [("the head ends it", true), ("the body ends it", false)] {
+        let short = envoy.open(&head);
+        assert_eq!(short.headers(end), STOP, "{case}");
+        if !end {
+            assert_eq!(short.body("{", true), DROP, "{case}");
+        }
+        assert_eq!(short.status(), 400, "{case}");
+    }
+    let trailers = envoy.open(&head);
+    assert_eq!(trailers.headers(false), STOP);
+    assert_eq!(trailers.trailers(&[("x-a", "b")]), STOP);
+    assert_eq!(trailers.status(), 400);
+
+    // Revoked at once, for every configuration with the same providers.
+    let other = start();
+    for envoy in [&envoy, &other] {
+        let authorization = bearer("mallory");
+        let request = envoy.open(&[("authorization", &authorization)]);
+        request.headers(true);
+        assert_eq!(request.answer().expect("an answer").details, "token_revoked");
+    }
+}
+
+#[test]
+fn a_route_has_its_own_configuration() {
+    let envoy = start();
+    let mut open = configuration();
+    open["rules"] = json!([{"match": {"path_prefix": "/"}, "requires": {"allow_missing": true}}]);
+    open["services"]["members"] =
+        json!({"upstream": "members", "authority": "m", "scheme": "http", "timeout_ms": 500});
+    open["user_info"]["service"] = json!("members");
+    open["user_info"]["path"] = json!("/members/{sub}");
+    let route = Route::new(&open.to_string()).unwrap();
+    assert!(Route::new("{}").is_none(), "a wrong one is refused");
+    let anonymous = envoy.open(&[]).on(&route);
+    assert_eq!(anonymous.headers(true), CONTINUE);
+    assert_eq!(envoy.open(&[]).headers(true), STOP);
+    let authorization = bearer("alice");
+    let alice = envoy.open(&[("authorization", &authorization)]).on(&route);
+    assert_eq!(alice.headers(true), STOP_ALL);
+    assert_eq!(envoy.callouts()[0].1, "/members/alice");
+    let foreign = envoy.open(&[]).on_foreign();
+    assert_eq!((foreign.headers(true), foreign.status()), (STOP, 500));
+    // The route goes; its streams stay.
+    drop(route);
+    envoy.reply(only_callout(&envoy), ALICE);
+    assert_eq!(alice.continued(), 1);
+    envoy.run_until("both are counted", || {
+        envoy.count("gatepass_requests_total denied token_missing") == 1
+    });
+}
+
+#[test]
+fn a_stream_leaves_nothing_in_whatever_state_it_ends() {
+    let envoy = start();
+    let authorization = bearer("auth");
+    let revoking = [
+        (":method", "POST"),
+        (":path", "/revoke"),
+        ("authorization", authorization.as_str()),
+        ("content-length", "9"),
+    ];
+    // New.
+    envoy.open(&[]).leave();
+    // Waiting, before and after its callout was sent, and when the reply is there.
+    begin(&envoy, "alice").leave();
+    let alice = begin(&envoy, "bob");
+    envoy.run();
+    alice.leave();
+    let carol = begin(&envoy, "carol");
+    for (number, _) in envoy.callouts() {
+        envoy.reply(number, None);
+    }
+    carol.leave();
+    // Reading.
+    let request = begin(&envoy, "auth");
+    envoy.reply(only_callout(&envoy), Some(("200", r#"{"sub": "auth", "country": "ES"}"#)));
+    assert_eq!(request.continued(), 1);
+    request.leave();
+    let reading = envoy.open(&revoking);
+    assert_eq!(reading.headers(false), STOP);
+    reading.leave();
+    envoy.run();
+    // The end of `envoy` looks for what is left.
+}
+
+#[test]
+fn a_panic_denies_the_request_and_those_that_wait_and_the_next_one_is_served() {
+    let envoy = start();
+    let waiting = begin(&envoy, "alice");
+    let callout = only_callout(&envoy);
+    // An Envoy that says what cannot be.
+    let broken = envoy.open(&[]).lying(usize::MAX);
+    assert_eq!(broken.headers(true), STOP);
+    let answer = broken.answer().unwrap();
+    assert_eq!((answer.status, answer.details.as_str()), (500, "gatepass_panic"));
+    let denied = waiting.answer().expect("it does not wait for ever");
+    assert_eq!((denied.status, denied.details.as_str()), (500, "gatepass_panic"));
+    assert_eq!(waiting.continued(), 0);
+    // For a gateway that is no more.
+    envoy.reply(callout, ALICE);
+    let next = begin(&envoy, "alice");
+    envoy.reply(only_callout(&envoy), ALICE);
+    assert_eq!(next.continued(), 1);
+    envoy.run_until("it is counted", || envoy.count("gatepass_panics_total") == 1);
+    assert!(LOG.with_borrow(|log| log.iter().any(|line| line.contains("capacity overflow"))));
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_and_says_why() {
+    for (text, why) in [
+        ("", "found nothing"),
+        ("{", "invalid configuration"),
+        ("{}", "$.providers"),
+        ("[]", "an object"),
+    ] {
+        LOG.take();
+        assert!(Envoy::start(text).is_none(), "{text}");
+        let log = LOG.take().join("\n");
+        assert!(log.contains(why), "{why} in {log}");
+    }
+}
+
+#[test]
+fn configurations_come_and_go_with_what_waits_in_them() {
+    for _ in 0..10 {
+        let old = start();
+        let new = start();
+        let waiting = begin(&old, "alice");
+        let other = begin(&new, "alice");
+        let callout = only_callout(&old);
+        new.reply(only_callout(&new), ALICE);
+        assert_eq!((waiting.continued(), other.continued()), (0, 1));
+        old.reply(callout, ALICE);
+        assert_eq!(waiting.continued(), 1);
+        begin_and_abandon(&old);
+    }
+}
+
+/// A request that waits when its configuration goes.
+fn begin_and_abandon(envoy: &Envoy) {
+    let request = begin(envoy, "bob");
+    assert_eq!(request.continued(), 0);
+}
