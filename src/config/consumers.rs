@@ -6,8 +6,8 @@ use super::access::claim_path;
 use super::kong_jwt::{self, KongJwt};
 use super::providers;
 use super::reader::{Fields, Node};
+use super::values::{printable, twice};
 use crate::consumer::{Consumer, ConsumerDirectory};
-use crate::http::header_text;
 use crate::keys::{KeySet, VerifyingKey};
 use crate::token::{ClaimPath, ProviderId};
 
@@ -75,12 +75,6 @@ pub fn read(
     }
     let credentials = KeySet::from_credentials(credentials).map(Rc::new);
     Some(Consumers { directory, anonymous, credentials })
-}
-
-/// Refuses an option that a provider of kind kong_jwt sets already.
-pub fn twice<T>(node: &Node<'_>, option: &str) -> Option<T> {
-    let found = format_args!("{option} here and in the provider of the kind kong_jwt");
-    node.reject_as(found, "one of the two")
 }
 
 /// Who may issue the tokens of consumers.
@@ -172,11 +166,20 @@ fn acl(node: &Node<'_>) -> Option<String> {
     group
 }
 
-/// Text that a header can carry.
-pub fn printable(node: &Node<'_>) -> Option<String> {
-    let text = node.text()?;
-    match header_text(text) {
-        Ok(_) => Some(text.to_owned()),
-        Err(_) => node.reject("text without control characters"),
-    }
+/// Credentials and the provider that looks tokens up by them need each other.
+pub fn check_use(whole: &Node<'_>, found: Option<&KongJwt>, consumers: Option<&Consumers>) {
+    let credentials = consumers.and_then(|consumers| consumers.credentials.as_ref());
+    let _: Option<()> = match (found, credentials) {
+        (Some(provider), None) => whole.reject_as(
+            format_args!(
+                "the provider {:?} of the kind kong_jwt without credentials",
+                provider.name
+            ),
+            "jwt_secrets in consumers.entries",
+        ),
+        (None, Some(_)) => {
+            whole.reject_as("jwt_secrets that no provider uses", "a provider of the kind kong_jwt")
+        }
+        _ => None,
+    };
 }

@@ -4,7 +4,8 @@ use chrono::DateTime;
 use serde_json::{Map, Value};
 
 use super::reader::{Fields, Node, is_env};
-use super::{HEADER_NAME, access, header_name, reserved, services};
+use super::values::{HEADER_NAME, header_name};
+use super::{access, reserved, services};
 use crate::bearer::TokenSources;
 use crate::consumer::TakenNames;
 use crate::http::HeaderName;

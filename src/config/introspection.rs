@@ -1,8 +1,8 @@
 //! `introspection` of a provider: whom to ask about reference tokens.
 
 use super::reader::Node;
-use super::seconds;
 use super::services::{self, Services};
+use super::values::seconds;
 use crate::introspection::IntrospectionEndpoint;
 use crate::time::Span;
 

@@ -10,11 +10,10 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
-use super::consumers::{Consumers, printable};
 use super::identity::MinterParts;
 use super::problem::Problems;
 use super::reader::{Document, Node};
-use super::{header_name, token_name};
+use super::values::{header_name, printable, token_name};
 use crate::bearer::HeaderSource;
 use crate::http::HeaderName;
 use crate::keys::{Algorithm, KeyError, KeySet, VerifyingKey};
@@ -200,24 +199,6 @@ impl KongJwt {
             let _: Option<()> = whole.reject_as(found, "keys that are no issuers");
         }
     }
-}
-
-/// Credentials and the provider that looks tokens up by them need each other.
-pub fn check_use(whole: &Node<'_>, found: Option<&KongJwt>, consumers: Option<&Consumers>) {
-    let credentials = consumers.and_then(|consumers| consumers.credentials.as_ref());
-    let _: Option<()> = match (found, credentials) {
-        (Some(provider), None) => whole.reject_as(
-            format_args!(
-                "the provider {:?} of the kind kong_jwt without credentials",
-                provider.name
-            ),
-            "jwt_secrets in consumers.entries",
-        ),
-        (None, Some(_)) => {
-            whole.reject_as("jwt_secrets that no provider uses", "a provider of the kind kong_jwt")
-        }
-        _ => None,
-    };
 }
 
 impl PluginOptions {

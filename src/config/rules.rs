@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::access::claim_rules;
 use super::consumers::Consumers;
 use super::problem::Problems;
+use super::providers;
 use super::reader::{Document, Node};
-use super::{header_name, providers};
+use super::values::{HEADER_NAME, header_name};
 use crate::consumer::Consumer;
 use crate::http::Authority;
 use crate::identity::IdentityHeaders;
@@ -144,7 +145,7 @@ fn host(node: &Node<'_>) -> Option<HostPattern> {
 
 fn header(node: &Node<'_>) -> Option<HeaderCondition> {
     let mut fields = node.fields()?;
-    let name = fields.required("name", super::HEADER_NAME, header_name);
+    let name = fields.required("name", HEADER_NAME, header_name);
     let value = fields.optional("value", header_value);
     let present = fields.optional("present", Node::flag);
     let node = fields.node().clone();

@@ -1,8 +1,9 @@
 //! `sealed_tokens`: tokens that clients hold only sealed.
 
 use super::reader::Node;
+use super::rules;
 use super::services::{self, Services};
-use super::{rules, token_name};
+use super::values::token_name;
 use crate::bearer::TokenSources;
 use crate::pipeline::Limits;
 use crate::rules::{Access, Matcher, Requirements, Rule, Rules};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::reader::{Fields, Node};
-use super::{HEADER_NAME, seconds};
+use super::values::{HEADER_NAME, seconds};
 use crate::callout::{Scheme, Service};
 use crate::http::HeaderName;
 use crate::identity::is_reserved;

@@ -31,8 +31,8 @@ pub struct Series {
     pub kind: Kind,
     /// Its name: letters, digits and `_`.
     pub name: &'static str,
-    /// Its labels in their order, with their values: at most 64
-    /// letters, digits, `_` and `-`, so that a host may write them into a name.
+    /// Its labels in their order, with their values: at most 64 letters, digits, `_`
+    /// and `-`, so that a host may write them into a name.
     pub labels: Vec<(&'static str, String)>,
 }
 

@@ -10,11 +10,11 @@
 
 use std::rc::Rc;
 
-use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::encoding::{AsBigEndian as _, AsDer as _};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ED25519, EcdsaKeyPair,
-    EcdsaSigningAlgorithm, Ed25519KeyPair, RsaKeyPair, UnparsedPublicKey,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RsaKeyPair, UnparsedPublicKey,
 };
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -51,13 +51,14 @@ fn pem(algorithm: SigningAlgorithm) -> String {
             key.as_der().unwrap().as_ref().to_vec()
         }
     };
-    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines(&der))
+    as_pem(&der)
 }
 
-fn lines(der: &[u8]) -> String {
+fn as_pem(der: &[u8]) -> String {
     let text = BASE64_STANDARD.encode(der);
     let lines = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap());
-    lines.collect::<Vec<_>>().join("\n")
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    format!("-----BEGIN PRIVATE KEY-----\n{lines}\n-----END PRIVATE KEY-----\n")
 }
 
 /// A configuration that signs with that key.
@@ -129,13 +130,43 @@ fn the_module_alone_does_not_sign_what_the_host_has_to() {
 }
 
 #[test]
-fn a_key_of_another_kind_is_refused_and_one_of_its_own_in_either_form_taken() {
+fn a_key_of_another_kind_is_refused() {
     for algorithm in SIGNING {
         for other in SIGNING {
             let is_same = Algorithm::from(algorithm).family() == Algorithm::from(other).family();
             let key = SigningKey::parse(&pem(other), algorithm);
             assert_eq!(key.is_ok(), is_same, "{algorithm} with the key of {other}");
         }
+    }
+}
+
+#[test]
+fn a_key_on_p384_may_be_a_jwk() {
+    let key = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
+    let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    // Not compressed: a 4, then both coordinates.
+    let (x, y) = key.public_key().as_ref()[1..].split_at(48);
+    let d = key.private_key().as_be_bytes().unwrap();
+    let (x, y, d) = (encode(x), encode(y), encode(d.as_ref()));
+    let mut jwk = json!({"kty": "EC", "crv": "P-384", "x": x, "y": y, "d": d});
+    let read = |jwk: &Value| SigningKey::parse(&jwk.to_string(), SigningAlgorithm::Es384);
+    let of_pkcs8 = key.to_pkcs8v1().unwrap();
+    let of_pkcs8 = SigningKey::parse(&as_pem(of_pkcs8.as_ref()), SigningAlgorithm::Es384).unwrap();
+    let of_jwk = read(&jwk).unwrap();
+    assert_eq!(of_jwk.public_jwk("one"), of_pkcs8.public_jwk("one"));
+    assert_eq!(of_jwk.thumbprint(), of_pkcs8.thumbprint());
+    assert!(of_jwk.is_signed_with_by_host(&Crypto::on(Rc::new(AwsLc))));
+    for (case, member, value) in [
+        ("a byte short", "d", encode(&[1; 47])),
+        ("another's public part", "d", encode(&[1; 48])),
+        ("zero", "d", encode(&[0; 48])),
+        ("above the order", "d", encode(&[0xFF; 48])),
+        ("off the curve", "x", encode(&[1; 48])),
+    ] {
+        let good = jwk[member].clone();
+        jwk[member] = value.into();
+        assert!(read(&jwk).is_err(), "{case}");
+        jwk[member] = good;
     }
 }
 

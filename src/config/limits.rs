@@ -1,0 +1,41 @@
+//! `limits`.
+
+use super::reader::Node;
+use crate::pipeline::Limits;
+
+/// Without a section.
+pub(super) const DEFAULT: Limits = Limits {
+    max_token_bytes: 8192,
+    token_cache_entries: 10_000,
+    token_cache_bytes: 67_108_864,
+    max_reply_bytes: 262_144,
+    max_identity_bytes: 7168,
+    allow_ambiguous_paths: false,
+};
+
+/// Reads `limits`.
+pub(super) fn read(node: &Node<'_>) -> Option<Limits> {
+    let mut fields = node.fields()?;
+    let mut size = |name, default: usize, range| {
+        let read = |node: &Node<'_>| node.integer(range).map(|number| number as usize);
+        fields.or(name, default, read)
+    };
+    let max_token_bytes = size("max_token_bytes", DEFAULT.max_token_bytes, 256..=65_536);
+    let token_cache_entries =
+        size("token_cache_entries", DEFAULT.token_cache_entries, 0..=1_000_000);
+    let token_cache_bytes =
+        size("token_cache_bytes", DEFAULT.token_cache_bytes, 1_048_576..=805_306_368);
+    let max_reply_bytes = size("max_reply_bytes", DEFAULT.max_reply_bytes, 1024..=16_777_216);
+    let max_identity_bytes =
+        size("max_identity_bytes", DEFAULT.max_identity_bytes, 1024..=1_048_576);
+    let allow_ambiguous_paths = fields.or("allow_ambiguous_paths", false, Node::flag);
+    fields.finish()?;
+    Some(Limits {
+        max_token_bytes: max_token_bytes?,
+        token_cache_entries: token_cache_entries?,
+        token_cache_bytes: token_cache_bytes?,
+        max_reply_bytes: max_reply_bytes?,
+        max_identity_bytes: max_identity_bytes?,
+        allow_ambiguous_paths: allow_ambiguous_paths?,
+    })
+}

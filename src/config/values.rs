@@ -1,0 +1,46 @@
+//! Values that stand in several sections.
+
+use super::reader::{Fields, Node};
+use crate::http::{HeaderName, header_text};
+
+/// What [`header_name`] accepts.
+pub(super) const HEADER_NAME: &str = "a header name, such as x-user-country";
+
+pub(super) fn header_name(node: &Node<'_>) -> Option<HeaderName> {
+    let name = node.value().as_str().and_then(|name| HeaderName::parse(name).ok());
+    name.or_else(|| node.reject(HEADER_NAME))
+}
+
+/// The name of a cookie or a query parameter.
+pub(super) fn token_name(node: &Node<'_>) -> Option<String> {
+    let is_name = |name: &&str| {
+        !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$*+".contains(&b))
+    };
+    let name = node.value().as_str().filter(is_name).map(str::to_owned);
+    name.or_else(|| node.reject("a name of letters, digits and -._~"))
+}
+
+/// Text that a header can carry.
+pub(super) fn printable(node: &Node<'_>) -> Option<String> {
+    let text = node.text()?;
+    match header_text(text) {
+        Ok(_) => Some(text.to_owned()),
+        Err(_) => node.reject("text without control characters"),
+    }
+}
+
+pub(super) fn seconds(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    default: u32,
+    max: u32,
+) -> Option<u32> {
+    fields.or(name, default, |node| node.integer(0..=max))
+}
+
+/// Refuses an option that a provider of kind kong_jwt sets already.
+pub(super) fn twice<T>(node: &Node<'_>, option: &str) -> Option<T> {
+    let found = format_args!("{option} here and in the provider of the kind kong_jwt");
+    node.reject_as(found, "one of the two")
+}
