@@ -9,11 +9,13 @@ mod claims;
 mod compact;
 mod error;
 mod header;
+mod provider;
+mod rejection;
 mod verifier;
 
 pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims, numeric_date, text_of};
 pub use self::compact::Untrusted;
 pub use self::error::{Malformed, Part, TokenError};
-pub use self::verifier::{
-    CredentialClaim, IDENTITY_TYPES, Issuance, Provider, ProviderId, Providers, Rejection, Verified,
-};
+pub use self::provider::{CredentialClaim, Issuance, Provider, ProviderId, Providers};
+pub use self::rejection::Rejection;
+pub use self::verifier::{IDENTITY_TYPES, Verified};

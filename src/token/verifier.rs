@@ -1,73 +1,12 @@
 //! From a token nobody checked to one that was: signature, issuer, audience,
 //! times and what the provider's configuration asks for.
 
-use std::fmt;
-use std::rc::Rc;
-
 use serde_json::{Map, Value};
 
-use crate::keys::{Algorithm, AlgorithmSet, Crypto, KeySet};
-use crate::time::{Span, UnixTime};
+use crate::keys::{Algorithm, Crypto, KeySet};
+use crate::time::UnixTime;
 use crate::token::claims::numeric_date;
-use crate::token::{ClaimRule, Claims, TokenError, Untrusted};
-
-/// Position of a provider in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ProviderId(pub usize);
-
-/// What a provider's tokens must be like: one of `providers` in the
-/// configuration, without its keys.
-#[derive(Debug)]
-pub struct Provider {
-    /// Its name in the configuration.
-    pub name: String,
-    /// By what its tokens are known.
-    pub issuance: Issuance,
-    /// Accepted `aud`, any of them; `None` accepts any audience.
-    pub audiences: Option<Vec<String>>,
-    /// Accepted algorithms.
-    pub algorithms: AlgorithmSet,
-    /// How far clocks may differ.
-    pub clock_skew: Span,
-    /// Whether a token without `exp` is refused.
-    pub require_expiration: bool,
-    /// Whether a token without `nbf` is refused.
-    pub require_not_before: bool,
-    /// The longest `exp - iat` accepted; of credentials, `exp` less the time it
-    /// is checked.
-    pub max_lifetime: Option<Span>,
-    /// Accepted `typ` in lower case, without `application/`; `None` stands for
-    /// absent, `jwt` or `at+jwt`.
-    pub token_types: Option<Vec<String>>,
-    /// Claims that must be there, with accepted values.
-    pub required_claims: Vec<ClaimRule>,
-    /// Whether a token bound to a key of the client (`cnf`) is accepted without
-    /// proof of that key.
-    pub accept_unbound: bool,
-    /// Whether its name is put before `sub`, which other providers may use too.
-    pub names_subjects: bool,
-}
-
-/// By what a provider's tokens are known, and so what they prove.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Issuance {
-    /// By this `iss`, compared byte for byte (RFC 8725 section 3.8): an
-    /// authorization server, whose word about its users counts.
-    Issuer(String),
-    /// By the credential that a claim names, as Kong's jwt plugin knows them:
-    /// one key of one algorithm, of one consumer.
-    Credentials(CredentialClaim),
-}
-
-/// Where a token names its credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialClaim {
-    /// The claim or, where the claims have none, the header parameter.
-    pub name: String,
-    /// Whether the other claims count. A credential proves whose it is and no
-    /// more: who holds it writes what `sub` and `scope` they like.
-    pub trust_claims: bool,
-}
+use crate::token::{Claims, Issuance, Provider, ProviderId, Rejection, Untrusted};
 
 /// A token whose signature, algorithm, issuer, audience and times were checked.
 ///
@@ -133,91 +72,6 @@ impl Verified {
     /// Whether it is still accepted `now`, clock skew included.
     pub fn is_current(&self, now: UnixTime) -> bool {
         self.usable_until.is_none_or(|end| now < end)
-    }
-}
-
-/// Why a token is not accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// It is no compact JWS that a JWT may be.
-    Unreadable(TokenError),
-    /// A claim has a value of the wrong kind; the claim.
-    ClaimMalformed(&'static str),
-    /// Its `alg` is none that there is.
-    AlgorithmUnknown,
-    /// Its `alg` is not one of the provider's, or not the credential's.
-    AlgorithmNotAllowed,
-    /// No key of the provider fits its `kid` and `alg`.
-    KeyUnknown,
-    /// The claim that names its credential, by its name, holds no name.
-    CredentialMalformed(String),
-    /// There is no credential of the name that this claim holds.
-    CredentialUnknown(String),
-    /// No fitting key made its signature.
-    SignatureInvalid,
-    /// No provider has its `iss`.
-    IssuerUnknown,
-    /// It is for somebody else.
-    AudienceMismatch,
-    /// It is over.
-    Expired {
-        /// Its `exp`.
-        exp: UnixTime,
-        /// The time it was checked.
-        now: UnixTime,
-    },
-    /// It is not valid yet, by its `nbf` or `iat`.
-    NotYetValid {
-        /// When it will be.
-        from: UnixTime,
-        /// The time it was checked.
-        now: UnixTime,
-    },
-    /// These claims are not the dates that they must be, or are not there.
-    NotDates(Vec<&'static str>),
-    /// It is valid for longer than the provider allows.
-    LifetimeExceeded {
-        /// The longest allowed.
-        limit: Span,
-    },
-    /// A claim is missing; the claim.
-    ClaimMissing(String),
-    /// A claim does not have an accepted value; the claim.
-    ClaimMismatch(String),
-    /// Its `typ` is not accepted.
-    TypeMismatch,
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(error) => error.fmt(f),
-            Self::ClaimMalformed(claim) => write!(f, "claim {claim:?} is malformed"),
-            Self::AlgorithmUnknown | Self::AlgorithmNotAllowed => {
-                f.write_str("the token's algorithm is not allowed")
-            }
-            Self::KeyUnknown => f.write_str("the token's key is not known"),
-            Self::CredentialMalformed(claim) => {
-                write!(f, "claim {claim:?} does not name a credential")
-            }
-            Self::CredentialUnknown(claim) => {
-                write!(f, "no credential is known by claim {claim:?}")
-            }
-            Self::SignatureInvalid => f.write_str("the token's signature is not valid"),
-            Self::IssuerUnknown => f.write_str("the token's issuer is not known"),
-            Self::AudienceMismatch => f.write_str("the token is for another audience"),
-            Self::Expired { exp, now } => write!(f, "token expired at {exp}, it is {now}"),
-            Self::NotYetValid { from, now } => write!(f, "token valid from {from}, it is {now}"),
-            Self::NotDates(claims) => {
-                write!(f, "not a number of seconds: claim {}", claims.join(", claim "))
-            }
-            Self::LifetimeExceeded { limit } => {
-                write!(f, "the token is valid for more than {} seconds", limit.as_secs())
-            }
-            Self::ClaimMissing(claim) => write!(f, "claim {claim:?} is missing"),
-            Self::ClaimMismatch(claim) => write!(f, "claim {claim:?} has a value not accepted"),
-            Self::TypeMismatch => f.write_str("the token's type is not accepted"),
-        }
     }
 }
 
@@ -492,45 +346,5 @@ impl Provider {
             Some(_) => return Err(Rejection::ClaimMalformed("aud")),
         };
         if matched { Ok(()) } else { Err(Rejection::AudienceMismatch) }
-    }
-}
-
-/// The providers, as a token finds its own.
-#[derive(Debug, Default)]
-pub struct Providers(Vec<Rc<Provider>>);
-
-impl Providers {
-    /// These providers, identified by position.
-    pub fn new(providers: Vec<Provider>) -> Self {
-        Self(providers.into_iter().map(Rc::new).collect())
-    }
-
-    /// The provider that `token` says it is from: the one of its `iss`, else the
-    /// one that knows its tokens by credentials.
-    pub fn issuer_of(
-        &self,
-        token: &Untrusted<'_>,
-    ) -> Result<(ProviderId, Rc<Provider>), Rejection> {
-        let find = |fits: &dyn Fn(&Provider) -> bool| {
-            self.0.iter().enumerate().find(|(_, provider)| fits(provider))
-        };
-        let found = find(&|provider| provider.claims_to_issue(token))
-            .or_else(|| find(&|provider| provider.issuer().is_none()));
-        match (found, token.unverified_claims().get("iss")) {
-            (Some((position, provider)), _) => Ok((ProviderId(position), Rc::clone(provider))),
-            (None, None) => Err(Rejection::ClaimMissing("iss".into())),
-            (None, Some(Value::String(_))) => Err(Rejection::IssuerUnknown),
-            (None, Some(_)) => Err(Rejection::ClaimMalformed("iss")),
-        }
-    }
-
-    /// A provider by its position.
-    pub fn get(&self, id: ProviderId) -> Option<&Rc<Provider>> {
-        self.0.get(id.0)
-    }
-
-    /// The provider's name, for logs.
-    pub fn name(&self, id: ProviderId) -> &str {
-        self.get(id).map_or("", |provider| &provider.name)
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::*;
-use crate::callout::{Scheme, Service};
+use crate::callout::{CalloutFailure, Scheme, Service};
 
 /// A host's shared data, with Envoy's versions.
 #[derive(Debug, Default)]

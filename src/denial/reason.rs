@@ -1,0 +1,188 @@
+//! The reasons, each with its stable code and its text.
+
+use std::fmt;
+
+use super::code::{Class, Code};
+use super::settings::ErrorFormat;
+use crate::token::{Rejection, TokenError};
+
+/// A reason to deny a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The filter has no configuration that it may trust.
+    ConfigurationInvalid,
+    /// A header that the filter owns came more often than the host can replace,
+    /// or in a spelling that it cannot.
+    HeaderRepeated(String),
+    /// More header fields than the host can list.
+    HeadersTooMany {
+        /// The first number that is too many.
+        limit: usize,
+    },
+    /// A method that those behind may take for another one.
+    MethodAmbiguous,
+    /// A path that servers read differently, so no rule can be sure of it.
+    PathAmbiguous,
+    /// A host that is no host name, where a rule asks for it.
+    HostAmbiguous,
+    /// No token where one is needed.
+    TokenMissing,
+    /// More than one token (RFC 6750 section 2).
+    TokenMultiple,
+    /// The token itself is not acceptable.
+    Token(Rejection),
+    /// None of the keys opens the sealed token.
+    TokenUnsealable,
+    /// Its issuer says that the token is not active (RFC 7662).
+    TokenInactive,
+    /// The token is revoked, or not on the allowlist.
+    TokenRevoked,
+    /// What was sent to be revoked cannot be read; why.
+    EntriesInvalid(String),
+    /// No consumer is configured for the token, or it is disabled.
+    ConsumerUnknown,
+    /// The token lacks a scope; the scopes needed.
+    InsufficientScope(Vec<String>),
+    /// The consumer is not one of those that may pass, by name or by group.
+    GroupForbidden,
+    /// The token is not from a provider that the rule accepts, or a claim does
+    /// not have a value that it accepts; the claim.
+    ClaimForbidden(String),
+    /// A cookie came with a request that another site may have made.
+    OriginForbidden,
+    /// The user-info service does not know the user.
+    UserUnknown,
+    /// The user-info service gave no usable answer.
+    UserInfoUnavailable,
+    /// The provider's keys could not be loaded.
+    KeysUnavailable,
+    /// The provider could not be asked about a reference token.
+    IntrospectionUnavailable,
+    /// Which tokens are revoked is not known, or could not be noted.
+    RevocationUnavailable,
+    /// The login's service gave no reply that may be passed on.
+    LoginUnavailable,
+    /// No identity token could be made.
+    IdentityUnavailable,
+}
+
+impl Denial {
+    /// The stable code, the same in bodies and logs.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::ConfigurationInvalid => Code::ConfigurationInvalid,
+            Self::HeaderRepeated(_) => Code::HeaderRepeated,
+            Self::HeadersTooMany { .. } => Code::HeadersTooMany,
+            Self::MethodAmbiguous => Code::MethodAmbiguous,
+            Self::PathAmbiguous => Code::PathAmbiguous,
+            Self::HostAmbiguous => Code::HostAmbiguous,
+            Self::TokenMissing => Code::TokenMissing,
+            Self::TokenMultiple => Code::TokenMultiple,
+            Self::Token(rejection) => match rejection {
+                Rejection::Unreadable(TokenError::TooLarge { .. }) => Code::TokenTooLarge,
+                Rejection::Unreadable(TokenError::Malformed(_)) => Code::TokenMalformed,
+                Rejection::Unreadable(TokenError::CriticalHeader { .. }) => Code::CriticalHeader,
+                Rejection::ClaimMalformed(_) => Code::TokenMalformed,
+                Rejection::CredentialMalformed(_) => Code::TokenMalformed,
+                Rejection::AlgorithmUnknown | Rejection::AlgorithmNotAllowed => {
+                    Code::AlgorithmNotAllowed
+                }
+                Rejection::KeyUnknown | Rejection::CredentialUnknown(_) => Code::KeyUnknown,
+                Rejection::SignatureInvalid => Code::SignatureInvalid,
+                Rejection::IssuerUnknown => Code::IssuerUnknown,
+                Rejection::AudienceMismatch => Code::AudienceMismatch,
+                Rejection::Expired { .. } => Code::TokenExpired,
+                Rejection::NotYetValid { .. } => Code::TokenNotYetValid,
+                Rejection::LifetimeExceeded { .. } => Code::LifetimeExceeded,
+                Rejection::ClaimMissing(_) | Rejection::NotDates(_) => Code::ClaimMissing,
+                Rejection::ClaimMismatch(_) => Code::ClaimMismatch,
+                Rejection::TypeMismatch => Code::TokenTypeMismatch,
+            },
+            Self::TokenUnsealable => Code::TokenUnsealable,
+            Self::TokenInactive => Code::TokenInactive,
+            Self::TokenRevoked => Code::TokenRevoked,
+            Self::EntriesInvalid(_) => Code::EntriesInvalid,
+            Self::ConsumerUnknown => Code::ConsumerUnknown,
+            Self::InsufficientScope(_) => Code::InsufficientScope,
+            Self::GroupForbidden => Code::GroupForbidden,
+            Self::ClaimForbidden(_) => Code::ClaimForbidden,
+            Self::OriginForbidden => Code::OriginForbidden,
+            Self::UserUnknown => Code::UserUnknown,
+            Self::UserInfoUnavailable => Code::UserInfoUnavailable,
+            Self::KeysUnavailable => Code::KeysUnavailable,
+            Self::IntrospectionUnavailable => Code::IntrospectionUnavailable,
+            Self::RevocationUnavailable => Code::RevocationUnavailable,
+            Self::LoginUnavailable => Code::LoginUnavailable,
+            Self::IdentityUnavailable => Code::IdentityUnavailable,
+        }
+    }
+
+    pub(super) const fn class(&self) -> Class {
+        self.code().class()
+    }
+
+    /// The HTTP status. Kong's plugin answers 401 to whatever is wrong with
+    /// tokens, also to their number.
+    pub const fn status(&self, format: ErrorFormat) -> u16 {
+        match self.class() {
+            Class::Request
+                if matches!((self, format), (Self::TokenMultiple, ErrorFormat::Kong)) =>
+            {
+                401
+            }
+            Class::Request => 400,
+            Class::Missing | Class::Token => 401,
+            Class::Scope | Class::Forbidden => 403,
+            Class::TooLarge => 431,
+            Class::Unavailable => 503,
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConfigurationInvalid => f.write_str("the gateway is not configured correctly"),
+            Self::HeaderRepeated(name) => write!(f, "the header {name} must not be sent twice, nor in another spelling"),
+            Self::HeadersTooMany { limit } => {
+                write!(f, "a request may have fewer than {limit} header fields")
+            }
+            Self::MethodAmbiguous => f.write_str(
+                "a method in capitals is needed, and GET for an upgrade of the connection",
+            ),
+            Self::PathAmbiguous => f.write_str(
+                "the path holds an encoded slash, dot segment, backslash, semicolon or empty segment",
+            ),
+            Self::HostAmbiguous => f.write_str("the request does not name its host plainly"),
+            Self::TokenMissing => f.write_str("no token was sent"),
+            Self::TokenMultiple => f.write_str("more than one token was sent"),
+            Self::Token(rejection) => rejection.fmt(f),
+            Self::TokenUnsealable => f.write_str("the sealed token cannot be opened"),
+            Self::TokenInactive => f.write_str("the token is not active"),
+            Self::TokenRevoked => f.write_str("the token is revoked"),
+            Self::EntriesInvalid(why) => f.write_str(why),
+            Self::ConsumerUnknown => f.write_str("no consumer is registered for the token"),
+            Self::InsufficientScope(scopes) => write!(f, "scope needed: {}", scopes.join(" ")),
+            Self::GroupForbidden => f.write_str("the consumer is not one of those allowed"),
+            Self::ClaimForbidden(claim) => {
+                write!(f, "claim {claim:?} does not have a value that is allowed here")
+            }
+            Self::OriginForbidden => f.write_str(
+                "a request with the session cookie must come from a page of this site",
+            ),
+            Self::UserUnknown => f.write_str("the user is not known"),
+            Self::UserInfoUnavailable => f.write_str("the user's data could not be loaded"),
+            Self::KeysUnavailable => f.write_str("the issuer's keys could not be loaded"),
+            Self::IntrospectionUnavailable => {
+                f.write_str("the issuer could not be asked about the token")
+            }
+            Self::RevocationUnavailable => {
+                f.write_str("which tokens are revoked is not known at the moment")
+            }
+            Self::LoginUnavailable => {
+                f.write_str("the login service gave no answer that can be passed on")
+            }
+            Self::IdentityUnavailable => f.write_str("no identity token could be made"),
+        }
+    }
+}

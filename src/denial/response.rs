@@ -1,0 +1,259 @@
+//! What the client gets for a denial.
+
+use serde_json::{Value, json};
+
+use super::code::Class;
+use super::{Denial, ErrorFormat, ErrorSettings};
+use crate::http::{GrpcProtocol, LocalReply, RequestHead, is_unambiguous, percent_encode};
+use crate::token::{Malformed, Part, Rejection, TokenError};
+
+/// The gRPC status codes that denials map to.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum GrpcStatus {
+    /// The request is malformed.
+    InvalidArgument = 3,
+    /// Known, but not allowed.
+    PermissionDenied = 7,
+    /// Cannot be decided now.
+    Unavailable = 14,
+    /// Not known.
+    Unauthenticated = 16,
+}
+
+impl Denial {
+    /// The reply to a request with this `head`. `target` is where it wanted to
+    /// go, without any token: what a login page may see. `frames_grpc`: see
+    /// [`HostCapabilities::frames_grpc_replies`](crate::host::HostCapabilities).
+    pub fn reply(
+        &self,
+        head: &RequestHead,
+        target: &[u8],
+        settings: &ErrorSettings,
+        frames_grpc: bool,
+    ) -> LocalReply {
+        if let Some(location) = self.login_location(head, target, settings) {
+            return LocalReply::new(302)
+                .with_header("location", location)
+                .with_header("cache-control", "no-store");
+        }
+        let mut reply = match head.grpc() {
+            None | Some(GrpcProtocol::Transcoded) => self.http_reply(settings),
+            Some(protocol) => self.grpc_reply(protocol, settings, frames_grpc),
+        };
+        reply = reply.with_header("cache-control", "no-store");
+        if let Some(challenge) = self.challenge(settings) {
+            reply = reply.with_header("www-authenticate", challenge);
+        }
+        if self.class() == Class::Unavailable {
+            reply = reply.with_header("retry-after", "1");
+        }
+        reply
+    }
+
+    fn http_reply(&self, settings: &ErrorSettings) -> LocalReply {
+        let (media_type, body) = match settings.format {
+            ErrorFormat::Problem => ("application/problem+json", self.problem()),
+            ErrorFormat::Kong => ("application/json; charset=utf-8", self.kong_body()),
+        };
+        LocalReply::new(self.status(settings.format))
+            .with_header("content-type", media_type)
+            .with_body(body.into_bytes())
+    }
+
+    /// A gRPC reply without messages, its status among the header fields (gRPC
+    /// over HTTP/2, "Trailers-Only"; gRPC-Web does likewise).
+    ///
+    /// The HTTP status says the same. Where the client speaks gRPC the host makes
+    /// it 200; a client of gRPC-Web, or of a filter that made gRPC of its request,
+    /// goes by it, and would take 200 for success.
+    fn grpc_reply(
+        &self,
+        protocol: GrpcProtocol,
+        settings: &ErrorSettings,
+        frames_grpc: bool,
+    ) -> LocalReply {
+        let (media_type, is_framed) = match protocol {
+            GrpcProtocol::Web => ("application/grpc-web+proto", true),
+            GrpcProtocol::WebText => ("application/grpc-web-text+proto", true),
+            GrpcProtocol::Grpc | GrpcProtocol::Transcoded => ("application/grpc", frames_grpc),
+        };
+        let status = if is_framed { self.status(settings.format) } else { 200 };
+        LocalReply::new(status)
+            .with_header("content-type", media_type)
+            .with_header("grpc-status", (self.grpc_status() as u8).to_string())
+            .with_header("grpc-message", self.code().name())
+    }
+
+    /// Where a browser goes to log in (302), when that is what would help: a
+    /// navigation without a token that is valid.
+    ///
+    /// Someone whose token is good and who is no consumer is not sent: after the
+    /// next login they would be where they are. Nor is a request for the login
+    /// page itself: it would come back, each time with a longer address.
+    ///
+    /// The way back is a path on this host, percent-encoded as one query value;
+    /// a target that a browser could read as another host (`//`, `/\`), or that
+    /// anyone could read as another path, is replaced by `/`.
+    fn login_location(
+        &self,
+        head: &RequestHead,
+        target: &[u8],
+        settings: &ErrorSettings,
+    ) -> Option<String> {
+        let login = settings.login_redirect.as_ref()?;
+        let can_help =
+            matches!(self.class(), Class::Missing | Class::Token) && *self != Self::ConsumerUnknown;
+        let is_page = head.is_navigation() && head.grpc().is_none();
+        if !can_help || !is_page || login.is_target_of(head) {
+            return None;
+        }
+        let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let is_local = path.starts_with(b"/") && is_unambiguous(path);
+        let back = percent_encode(if is_local { target } else { b"/" });
+        let separator = if login.to.contains('?') { '&' } else { '?' };
+        Some(format!("{}{separator}{}={back}", login.to, login.return_to_param))
+    }
+
+    /// `WWW-Authenticate` (RFC 6750 section 3), in Kong's format without a
+    /// description.
+    fn challenge(&self, settings: &ErrorSettings) -> Option<String> {
+        let error = match self.class() {
+            Class::Missing => None,
+            Class::Request if self.status(settings.format) == 400 => Some("invalid_request"),
+            Class::Request | Class::Token => Some("invalid_token"),
+            Class::Scope => Some("insufficient_scope"),
+            Class::TooLarge | Class::Forbidden | Class::Unavailable => return None,
+        };
+        let described = error.filter(|_| settings.format == ErrorFormat::Problem);
+        let scope = match self {
+            Self::InsufficientScope(scopes) => Some(scopes.join(" ")),
+            _ => None,
+        };
+        let parameters = [
+            ("realm", settings.realm.as_deref()),
+            ("error", error),
+            ("error_description", described.map(|_| self.title())),
+            ("scope", scope.as_deref()),
+        ];
+        let parameters: Vec<_> = parameters
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}=\"{}\"", value?)))
+            .collect();
+        let separator = if parameters.is_empty() { "" } else { " " };
+        Some(format!("Bearer{separator}{}", parameters.join(", ")))
+    }
+
+    fn problem(&self) -> String {
+        json!({
+            "title": self.title(),
+            "status": self.status(ErrorFormat::Problem),
+            "code": self.code().name(),
+            "detail": self.to_string(),
+        })
+        .to_string()
+    }
+
+    /// The code in words; plain ASCII without quotes, fit for a challenge.
+    const fn title(&self) -> &'static str {
+        match self.class() {
+            Class::Request if matches!(self, Self::EntriesInvalid(_)) => {
+                "The entries cannot be read"
+            }
+            Class::Request => "The request is ambiguous",
+            Class::TooLarge => "Too many header fields",
+            Class::Missing => "A token is required",
+            Class::Token => "The token is not accepted",
+            Class::Scope => "The token lacks a scope",
+            Class::Forbidden => "Access is not allowed",
+            Class::Unavailable => "Access cannot be decided at the moment",
+        }
+    }
+
+    fn kong_body(&self) -> String {
+        let message = match self {
+            Self::TokenMissing => "Unauthorized",
+            Self::TokenMultiple => "Multiple tokens provided",
+            Self::HeaderRepeated(_)
+            | Self::MethodAmbiguous
+            | Self::PathAmbiguous
+            | Self::HostAmbiguous => "Bad request",
+            Self::HeadersTooMany { .. } => "Request header or cookie too large",
+            Self::Token(rejection) => match rejection {
+                Rejection::Expired { .. } => return json!({"exp": "token expired"}).to_string(),
+                Rejection::NotYetValid { .. } => {
+                    return json!({"nbf": "token not valid yet"}).to_string();
+                }
+                Rejection::LifetimeExceeded { .. } => {
+                    return json!({"exp": "exceeds maximum allowed expiration"}).to_string();
+                }
+                Rejection::NotDates(claims) => {
+                    let texts =
+                        claims.iter().map(|claim| ((*claim).to_owned(), "must be a number".into()));
+                    return Value::Object(texts.collect()).to_string();
+                }
+                Rejection::Unreadable(error) => unreadable(*error),
+                Rejection::ClaimMalformed(_) => "Bad token; invalid claims",
+                Rejection::AlgorithmUnknown => "Bad token; invalid alg",
+                Rejection::AlgorithmNotAllowed => "Invalid algorithm",
+                Rejection::CredentialMalformed(claim) => {
+                    return json!({"message": format!("Invalid '{claim}' in claims")}).to_string();
+                }
+                Rejection::CredentialUnknown(claim) => {
+                    let message = format!("No credentials found for given '{claim}'");
+                    return json!({"message": message}).to_string();
+                }
+                Rejection::KeyUnknown | Rejection::IssuerUnknown => {
+                    "No credentials found for given 'iss'"
+                }
+                Rejection::SignatureInvalid => "Invalid signature",
+                Rejection::ClaimMissing(claim) => {
+                    let message = format!("No mandatory '{claim}' in claims");
+                    return json!({"message": message}).to_string();
+                }
+                Rejection::AudienceMismatch
+                | Rejection::ClaimMismatch(_)
+                | Rejection::TypeMismatch => "Bad token; invalid claims",
+            },
+            Self::TokenUnsealable => "Bad token; invalid JSON",
+            Self::TokenInactive | Self::TokenRevoked => "Bad token; invalid claims",
+            Self::EntriesInvalid(why) => why,
+            Self::ConsumerUnknown => "No credentials found for given 'iss'",
+            Self::InsufficientScope(_)
+            | Self::GroupForbidden
+            | Self::ClaimForbidden(_)
+            | Self::OriginForbidden
+            | Self::UserUnknown => "You cannot consume this service",
+            Self::ConfigurationInvalid
+            | Self::UserInfoUnavailable
+            | Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::RevocationUnavailable
+            | Self::LoginUnavailable
+            | Self::IdentityUnavailable => "An unexpected error occurred",
+        };
+        json!({ "message": message }).to_string()
+    }
+
+    const fn grpc_status(&self) -> GrpcStatus {
+        match self.class() {
+            Class::Missing | Class::Token => GrpcStatus::Unauthenticated,
+            Class::Scope | Class::Forbidden => GrpcStatus::PermissionDenied,
+            Class::Request | Class::TooLarge => GrpcStatus::InvalidArgument,
+            Class::Unavailable => GrpcStatus::Unavailable,
+        }
+    }
+}
+
+/// What Kong's plugin says of a token that it cannot read.
+const fn unreadable(error: TokenError) -> &'static str {
+    let TokenError::Malformed(malformed) = error else { return "Bad token; invalid JSON" };
+    match malformed {
+        Malformed::Missing { .. } | Malformed::NotAString { .. } => "Bad token; invalid alg",
+        Malformed::NotBase64Url(Part::Signature) | Malformed::MoreThanThreeParts => {
+            "Bad token; invalid signature"
+        }
+        Malformed::Empty(Part::Signature) => "Invalid signature",
+        _ => "Bad token; invalid JSON",
+    }
+}

@@ -1,0 +1,386 @@
+//! One key set: when it is fetched, what comes of a reply, how long it serves.
+
+use std::rc::Rc;
+
+use super::discovery;
+use super::endpoint::{JwksEndpoint, JwksLocation};
+use super::error::FetchError;
+use super::store::{Shelf, StoredSet};
+use super::wanted::{Lookup, Lookups, Wanted};
+use crate::callout::{Answer, Callout, CalloutReply};
+use crate::json;
+use crate::keys::{KeySet, Origin, SkippedKey, VerifyingKey};
+use crate::schedule::{Schedule, shortened};
+use crate::shared_data::SharedStore;
+use crate::time::{Period, Span, UnixTime};
+
+/// A key set that is fetched.
+#[derive(Debug)]
+pub struct RemoteKeys {
+    endpoint: JwksEndpoint,
+    shelf: Shelf,
+    loaded: Option<Loaded>,
+    discovered: Option<Discovered>,
+    /// What the request under way asks for.
+    stage: Stage,
+    /// When to fetch next, if nothing else asks for it.
+    schedule: Schedule,
+    /// Until when not to look for what other workers fetched.
+    looked: Option<Period>,
+    lookups: Lookups,
+    /// Whether the latest fetch went away with the request that made it.
+    lost: bool,
+    /// The gateway's own keys, which no issuer may have.
+    own: Rc<[VerifyingKey]>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    keys: Rc<KeySet>,
+    text: Vec<u8>,
+    /// When they were asked for: what was said then may be that old.
+    at: UnixTime,
+}
+
+#[derive(Debug)]
+struct Discovered {
+    path: String,
+    serves: Period,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Discovery,
+    Keys,
+}
+
+/// What a [`RemoteKeys::poll`] comes to.
+#[must_use]
+#[derive(Debug)]
+pub enum Poll {
+    /// Nothing to do.
+    Idle,
+    /// Another worker's set was taken over; the keys of it that cannot be used.
+    Adopted(Vec<SkippedKey>),
+    /// This is to be sent.
+    Fetch(Callout),
+}
+
+/// What a reply brought.
+#[derive(Debug)]
+pub enum Fetched {
+    /// The path of the keys: they are to be fetched next, at once.
+    Location,
+    /// Keys; and those of the set that cannot be used.
+    Keys(Vec<SkippedKey>),
+}
+
+/// The longest wait after a fetch that failed.
+const MAX_BACKOFF: Span = Span::from_secs(30);
+
+/// The longest wait while there are no keys: every request with a token is denied
+/// until then, however long its issuer is back.
+const MAX_BACKOFF_WITHOUT_KEYS: Span = Span::from_secs(5);
+
+/// A set is fetched no more often than this for the sake of its
+/// `Cache-Control`.
+const MIN_CACHE: Span = Span::from_secs(30);
+
+/// How often to look for what other workers fetched: what one of them found for
+/// an unknown key id serves all soon.
+const PEEK_INTERVAL: Span = Span::from_secs(1);
+
+/// How long the path in a discovery document is used.
+const DISCOVERY_LIFETIME: Span = Span::from_secs(86_400);
+
+impl RemoteKeys {
+    /// Keys to be fetched from `endpoint`, as soon as anybody asks.
+    pub fn new(endpoint: JwksEndpoint) -> Self {
+        Self {
+            shelf: Shelf::of(&endpoint),
+            lookups: Lookups::new(endpoint.unknown_kid_cooldown),
+            endpoint,
+            loaded: None,
+            discovered: None,
+            stage: Stage::Keys,
+            schedule: Schedule::default(),
+            looked: None,
+            lost: false,
+            own: Rc::from([]),
+        }
+    }
+
+    /// Says which keys are the gateway's own: they are skipped in what is
+    /// fetched.
+    pub fn refuse(&mut self, own: Rc<[VerifyingKey]>) {
+        self.own = own;
+    }
+
+    /// Makes a place for the keys in a store that workers share.
+    pub fn share(&self, store: &dyn SharedStore) {
+        self.shelf.prepare(store);
+    }
+
+    /// The keys, if they are not too old. Of those that were asked for in the
+    /// future, before the clock was set back, nobody knows how old they are.
+    pub(super) fn current(&self, now: UnixTime) -> Option<&Rc<KeySet>> {
+        let loaded = self.loaded.as_ref()?;
+        let at = loaded.at.as_noted(now)?;
+        let end = at.plus(self.endpoint.cache).plus(self.endpoint.max_stale);
+        (now < end).then_some(&loaded.keys)
+    }
+
+    /// Whether keys that were asked for at this time are newer than those here.
+    fn is_newer(&self, at: UnixTime, now: UnixTime) -> bool {
+        let here = self.loaded.as_ref().and_then(|loaded| loaded.at.as_noted(now));
+        here.is_none_or(|here| at > here)
+    }
+
+    /// What is due: taking over what another worker fetched, or fetching, if
+    /// none of them does.
+    pub fn poll(&mut self, store: Option<&dyn SharedStore>, jitter: u8, now: UnixTime) -> Poll {
+        let is_due = self.lost || self.schedule.is_due(now);
+        let has_looked = self.looked.is_some_and(|looked| looked.contains(now));
+        if !is_due && (store.is_none() || has_looked) {
+            return Poll::Idle;
+        }
+        self.looked = Some(Period::of(now, PEEK_INTERVAL));
+        let stored = store.and_then(|store| Some((store, self.shelf.read(store)?)));
+        let Some((store, (entry, version))) = stored else {
+            return if is_due { Poll::Fetch(self.fetch(None, now)) } else { Poll::Idle };
+        };
+        if let Some(skipped) = entry.set.as_ref().and_then(|set| self.adopt(set, jitter, now)) {
+            return Poll::Adopted(skipped);
+        }
+        let is_leased = entry.lease.is_some_and(|lease| lease.contains_as_noted(now));
+        // The lease is this worker's own, if it knows now where the keys are.
+        if !is_due || is_leased && !self.is_halfway() {
+            return Poll::Idle;
+        }
+        let lease = Schedule::attempt(self.endpoint.service.timeout, now);
+        if self.shelf.lease(store, &entry, version, lease) {
+            Poll::Fetch(self.fetch(None, now))
+        } else {
+            Poll::Idle
+        }
+    }
+
+    /// When [`RemoteKeys::poll`] has something to do: `now`, or later.
+    pub fn due_at(&self, is_shared: bool, now: UnixTime) -> UnixTime {
+        let due = if self.lost { now } else { self.schedule.due_at(now) };
+        match self.looked.filter(|looked| looked.contains(now)) {
+            _ if !is_shared => due,
+            // Once looked, a lease of another worker may be what it waits for.
+            Some(looked) => due.max(looked.until()),
+            None => now,
+        }
+    }
+
+    /// Takes over a set that is newer than the one here, and current.
+    fn adopt(&mut self, set: &StoredSet, jitter: u8, now: UnixTime) -> Option<Vec<SkippedKey>> {
+        let at = set.at.as_noted(now)?;
+        let until = set.until.min(at.plus(self.endpoint.cache));
+        if !self.is_newer(set.at, now) || now >= until {
+            return None;
+        }
+        // The other worker was led to other keys: which of the two is out of
+        // date is found out by asking again.
+        if self.discovered.as_ref().is_some_and(|found| Some(&found.path) != set.path.as_ref()) {
+            self.discovered = None;
+            return None;
+        }
+        let (keys, skipped) = read_keys(&set.text, &self.own).ok()?;
+        self.load(keys, set.text.clone(), Period::new(at, until), jitter);
+        Some(skipped)
+    }
+
+    /// When the keys were fetched, here or by another worker.
+    pub fn loaded_at(&self) -> Option<UnixTime> {
+        self.loaded.as_ref().map(|loaded| loaded.at)
+    }
+
+    /// Whether the latest fetch failed: then nobody knows whether a key exists
+    /// that is not here.
+    pub const fn is_failing(&self) -> bool {
+        self.schedule.is_failing()
+    }
+
+    /// Whether a fetch was given up and not made up for yet.
+    pub const fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Gives up a [`RemoteKeys::fetch`]: the gateway makes the next one by
+    /// itself, and soon. A request may not, or clients that hang up could have
+    /// one made each time.
+    pub const fn give_up(&mut self) {
+        self.lost = true;
+    }
+
+    /// Whether a fetch may be made now for what a token wants: at once when there
+    /// are no keys at all (unless fetches keep failing), else a few times in a
+    /// cooldown, whatever ids hostile tokens make up.
+    pub fn look_for(&self, wanted: &Wanted, now: UnixTime) -> Lookup {
+        match self.current(now) {
+            // A discovery document came in: what it leads to was asked for.
+            _ if self.is_halfway() => Lookup::Fetch,
+            Some(_) => self.lookups.look(wanted, now),
+            None if self.schedule.is_due(now) => Lookup::Fetch,
+            None => Lookup::Later,
+        }
+    }
+
+    fn is_halfway(&self) -> bool {
+        self.stage == Stage::Discovery && self.discovered.is_some()
+    }
+
+    /// The fetch to make, for what a token wants or because it is due. From now
+    /// on none is due for as long as the service may take to answer.
+    pub fn fetch(&mut self, wanted: Option<&Wanted>, now: UnixTime) -> Callout {
+        // Without any keys no id was looked for.
+        if let Some(wanted) = wanted
+            && self.current(now).is_some()
+            && !self.is_halfway()
+        {
+            self.lookups.spend(wanted, now);
+        }
+        self.lost = false;
+        if self.discovered.as_ref().is_some_and(|found| !found.serves.contains(now)) {
+            self.discovered = None;
+        }
+        let (stage, service, path) = match (&self.endpoint.location, &self.discovered) {
+            (JwksLocation::Path(path), _) => (Stage::Keys, &self.endpoint.service, path),
+            (_, Some(found)) => (Stage::Keys, &self.endpoint.service, &found.path),
+            (JwksLocation::Discovered { service, path, .. }, None) => {
+                (Stage::Discovery, service, path)
+            }
+        };
+        let callout = Callout::get(service, path.clone());
+        self.stage = stage;
+        self.schedule.asked(callout.service.timeout, now);
+        callout
+    }
+
+    /// Takes the reply to a [`RemoteKeys::fetch`] that was sent at `sent`. Keys
+    /// that serve are replaced only by keys that can serve, and that were asked
+    /// for later. `jitter`, 0 to 255, spreads the next fetch of many workers over
+    /// a tenth of the time.
+    pub fn settle(
+        &mut self,
+        reply: &CalloutReply,
+        store: Option<&dyn SharedStore>,
+        jitter: u8,
+        sent: UnixTime,
+        now: UnixTime,
+    ) -> Result<Fetched, FetchError> {
+        let settled = answer(reply).and_then(|answer| match self.stage {
+            Stage::Discovery => self.settle_discovery(answer, now),
+            Stage::Keys => self.settle_keys(answer, store, jitter, sent, now),
+        });
+        if settled.is_err() {
+            // Keys that moved are found again by asking where they are.
+            self.discovered = None;
+            self.stage = Stage::Keys;
+            let serves = self.current(now).is_some();
+            let longest = if serves { MAX_BACKOFF } else { MAX_BACKOFF_WITHOUT_KEYS };
+            self.schedule.failed(longest, jitter, now);
+        }
+        settled
+    }
+
+    /// The fetch under way once more, where there are no keys yet; `None` also
+    /// while it is not known where they are.
+    pub fn fetch_again(&self, now: UnixTime) -> Option<Callout> {
+        if self.current(now).is_some() {
+            return None;
+        }
+        let path = match (&self.endpoint.location, &self.discovered) {
+            (JwksLocation::Path(path), _) => path,
+            (_, found) => &found.as_ref()?.path,
+        };
+        Some(Callout::get(&self.endpoint.service, path.clone()))
+    }
+
+    /// Takes the reply to a [`RemoteKeys::fetch_again`], if it brings the first
+    /// keys; gives those of the set that cannot be used.
+    pub fn settle_again(
+        &mut self,
+        reply: &CalloutReply,
+        jitter: u8,
+        sent: UnixTime,
+        now: UnixTime,
+    ) -> Option<Vec<SkippedKey>> {
+        if self.current(now).is_some() {
+            return None;
+        }
+        match self.settle_keys(answer(reply).ok()?, None, jitter, sent, now) {
+            Ok(Fetched::Keys(skipped)) => Some(skipped),
+            _ => None,
+        }
+    }
+
+    fn settle_discovery(&mut self, answer: &Answer, now: UnixTime) -> Result<Fetched, FetchError> {
+        if let JwksLocation::Discovered { issuer, .. } = &self.endpoint.location {
+            let path = discovery::jwks_path(&answer.body, issuer).map_err(FetchError::Discovery)?;
+            let serves = Period::of(now, DISCOVERY_LIFETIME);
+            self.discovered = Some(Discovered { path, serves });
+        }
+        self.schedule.hurry();
+        Ok(Fetched::Location)
+    }
+
+    fn settle_keys(
+        &mut self,
+        answer: &Answer,
+        store: Option<&dyn SharedStore>,
+        jitter: u8,
+        sent: UnixTime,
+        now: UnixTime,
+    ) -> Result<Fetched, FetchError> {
+        let (keys, skipped) = read_keys(&answer.body, &self.own)?;
+        // Sent before the clock was set back: at some time until now.
+        let at = sent.min(now);
+        if !self.is_newer(at, now) && self.loaded.as_ref().is_some_and(|loaded| loaded.at != at) {
+            return Ok(Fetched::Keys(Vec::new()));
+        }
+        let bounded = |age: Span| age.max(MIN_CACHE).min(self.endpoint.cache);
+        let lifetime = answer.max_age().map_or(self.endpoint.cache, bounded);
+        let serves = Period::of(at, lifetime);
+        self.load(keys, answer.body.clone(), serves, jitter);
+        if let Some(store) = store {
+            let path = self.discovered.as_ref().map(|found| found.path.clone());
+            let text = answer.body.clone();
+            self.shelf.publish(store, StoredSet { at, until: serves.until(), path, text }, now);
+        }
+        Ok(Fetched::Keys(skipped))
+    }
+
+    fn load(&mut self, keys: KeySet, text: Vec<u8>, serves: Period, jitter: u8) {
+        self.lost = false;
+        let (at, lifetime) = (serves.from(), serves.until().since(serves.from()));
+        self.schedule.answered(Period::of(at, shortened(lifetime, jitter)));
+        // The same set stays the same object, so that what was verified with
+        // it need not be verified again.
+        let keys = match &self.loaded {
+            Some(loaded) if loaded.text == text => Rc::clone(&loaded.keys),
+            _ => Rc::new(keys),
+        };
+        self.loaded = Some(Loaded { keys, text, at });
+    }
+}
+
+fn answer(reply: &CalloutReply) -> Result<&Answer, FetchError> {
+    match reply {
+        CalloutReply::Answer(answer) if answer.status == 200 => Ok(answer),
+        CalloutReply::Answer(answer) => Err(FetchError::Status(answer.status)),
+        CalloutReply::Failed(failure) => Err(FetchError::NoAnswer(*failure)),
+    }
+}
+
+fn read_keys(text: &[u8], own: &[VerifyingKey]) -> Result<(KeySet, Vec<SkippedKey>), FetchError> {
+    let document = json::parse_present(text).map_err(FetchError::Json)?;
+    KeySet::from_jwks_without(&document, Origin::Remote, own).map_err(FetchError::Keys)
+}
+
+#[cfg(test)]
+mod tests;

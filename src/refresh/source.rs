@@ -1,0 +1,47 @@
+//! Where a provider's keys come from.
+
+use std::rc::Rc;
+
+use super::remote::RemoteKeys;
+use crate::keys::KeySet;
+use crate::time::UnixTime;
+
+/// Where a provider's keys come from.
+#[derive(Debug)]
+pub enum KeySource {
+    /// From the configuration.
+    Local(Rc<KeySet>),
+    /// From the issuer's JWKS endpoint.
+    Remote(Box<RemoteKeys>),
+}
+
+impl KeySource {
+    /// The keys that may be used `now`, if there are any.
+    pub fn current(&self, now: UnixTime) -> Option<&Rc<KeySet>> {
+        match self {
+            Self::Local(keys) => Some(keys),
+            Self::Remote(remote) => remote.current(now),
+        }
+    }
+
+    /// Whether the keys are fetched.
+    pub const fn is_remote(&self) -> bool {
+        matches!(self, Self::Remote(_))
+    }
+
+    /// The source, if it can be asked for more.
+    pub fn as_remote(&self) -> Option<&RemoteKeys> {
+        match self {
+            Self::Local(_) => None,
+            Self::Remote(remote) => Some(remote),
+        }
+    }
+
+    /// The same, to change.
+    pub fn as_remote_mut(&mut self) -> Option<&mut RemoteKeys> {
+        match self {
+            Self::Local(_) => None,
+            Self::Remote(remote) => Some(remote),
+        }
+    }
+}

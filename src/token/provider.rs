@@ -1,0 +1,107 @@
+//! The providers: what their tokens must be like, and which one a token is from.
+
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use crate::keys::AlgorithmSet;
+use crate::time::Span;
+use crate::token::{ClaimRule, Rejection, Untrusted};
+
+/// Position of a provider in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProviderId(pub usize);
+
+/// What a provider's tokens must be like: one of `providers` in the
+/// configuration, without its keys.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name in the configuration.
+    pub name: String,
+    /// By what its tokens are known.
+    pub issuance: Issuance,
+    /// Accepted `aud`, any of them; `None` accepts any audience.
+    pub audiences: Option<Vec<String>>,
+    /// Accepted algorithms.
+    pub algorithms: AlgorithmSet,
+    /// How far clocks may differ.
+    pub clock_skew: Span,
+    /// Whether a token without `exp` is refused.
+    pub require_expiration: bool,
+    /// Whether a token without `nbf` is refused.
+    pub require_not_before: bool,
+    /// The longest `exp - iat` accepted; of credentials, `exp` less the time it
+    /// is checked.
+    pub max_lifetime: Option<Span>,
+    /// Accepted `typ` in lower case, without `application/`; `None` stands for
+    /// absent, `jwt` or `at+jwt`.
+    pub token_types: Option<Vec<String>>,
+    /// Claims that must be there, with accepted values.
+    pub required_claims: Vec<ClaimRule>,
+    /// Whether a token bound to a key of the client (`cnf`) is accepted without
+    /// proof of that key.
+    pub accept_unbound: bool,
+    /// Whether its name is put before `sub`, which other providers may use too.
+    pub names_subjects: bool,
+}
+
+/// By what a provider's tokens are known, and so what they prove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Issuance {
+    /// By this `iss`, compared byte for byte (RFC 8725 section 3.8): an
+    /// authorization server, whose word about its users counts.
+    Issuer(String),
+    /// By the credential that a claim names, as Kong's jwt plugin knows them:
+    /// one key of one algorithm, of one consumer.
+    Credentials(CredentialClaim),
+}
+
+/// Where a token names its credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialClaim {
+    /// The claim or, where the claims have none, the header parameter.
+    pub name: String,
+    /// Whether the other claims count. A credential proves whose it is and no
+    /// more: who holds it writes what `sub` and `scope` they like.
+    pub trust_claims: bool,
+}
+
+/// The providers, as a token finds its own.
+#[derive(Debug, Default)]
+pub struct Providers(Vec<Rc<Provider>>);
+
+impl Providers {
+    /// These providers, identified by position.
+    pub fn new(providers: Vec<Provider>) -> Self {
+        Self(providers.into_iter().map(Rc::new).collect())
+    }
+
+    /// The provider that `token` says it is from: the one of its `iss`, else the
+    /// one that knows its tokens by credentials.
+    pub fn issuer_of(
+        &self,
+        token: &Untrusted<'_>,
+    ) -> Result<(ProviderId, Rc<Provider>), Rejection> {
+        let find = |fits: &dyn Fn(&Provider) -> bool| {
+            self.0.iter().enumerate().find(|(_, provider)| fits(provider))
+        };
+        let found = find(&|provider| provider.claims_to_issue(token))
+            .or_else(|| find(&|provider| provider.issuer().is_none()));
+        match (found, token.unverified_claims().get("iss")) {
+            (Some((position, provider)), _) => Ok((ProviderId(position), Rc::clone(provider))),
+            (None, None) => Err(Rejection::ClaimMissing("iss".into())),
+            (None, Some(Value::String(_))) => Err(Rejection::IssuerUnknown),
+            (None, Some(_)) => Err(Rejection::ClaimMalformed("iss")),
+        }
+    }
+
+    /// A provider by its position.
+    pub fn get(&self, id: ProviderId) -> Option<&Rc<Provider>> {
+        self.0.get(id.0)
+    }
+
+    /// The provider's name, for logs.
+    pub fn name(&self, id: ProviderId) -> &str {
+        self.get(id).map_or("", |provider| &provider.name)
+    }
+}
