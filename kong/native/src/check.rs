@@ -1,8 +1,11 @@
 //! Reading a configuration, and what is wrong with one.
 
+use std::rc::Rc;
+
 use gatepass::config::{self, Problem, ProblemKind, Problems, Variable};
 use gatepass::json;
 use gatepass::pipeline::Settings;
+use gatepass_native::AwsLc;
 use serde_json::Value;
 
 use crate::address::{self, Address};
@@ -23,7 +26,8 @@ pub fn problems(text: &[u8]) -> Vec<Problem> {
     let unset = |problem: &Problem| problem.kind == ProblemKind::VariableUnset;
     // What is no JSON is told by the reader.
     let text = named.as_deref().unwrap_or(text);
-    match config::load(text, &|_| Variable::Unset, None).and_then(reachable) {
+    let loaded = config::load(text, &|_| Variable::Unset, Some(Rc::new(AwsLc)));
+    match loaded.and_then(reachable) {
         Ok(_) => Vec::new(),
         Err(Problems(problems)) => problems.into_iter().filter(|it| !unset(it)).collect(),
     }
@@ -55,4 +59,34 @@ fn reachable(settings: Settings) -> Result<Settings, Problems> {
         })
         .collect();
     if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Where a configuration is made, its keys may not be; the cryptography is that of
+    /// the workers all the same.
+    #[test]
+    fn what_the_workers_sign_with_is_accepted_where_the_configuration_is_made() {
+        for algorithm in ["ES256", "EdDSA", "RS256", "PS256", "ES384"] {
+            for key in [json!({"env": "GATEPASS_KEY"}), json!({"vault": "{vault://env/key}"})] {
+                let configuration = json!({
+                    "services": {"auth": {"upstream": "auth:80", "authority": "auth"}},
+                    "providers": {"shop": {
+                        "issuer": "https://auth.example", "audiences": ["api"],
+                        "remote_jwks": {"service": "auth", "path": "/jwks"},
+                    }},
+                    "identity_token": {
+                        "issuer": "https://gateway.example", "audiences": ["services"],
+                        "signing_keys": [{"algorithm": algorithm, "private_key": key}],
+                    },
+                });
+                let problems = problems(configuration.to_string().as_bytes());
+                assert!(problems.is_empty(), "{algorithm}: {problems:?}");
+            }
+        }
+    }
 }
