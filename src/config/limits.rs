@@ -2,6 +2,7 @@
 
 use super::reader::Node;
 use crate::pipeline::Limits;
+use crate::rules::PathReaders;
 
 /// Without a section.
 pub(super) const DEFAULT: Limits = Limits {
@@ -10,7 +11,7 @@ pub(super) const DEFAULT: Limits = Limits {
     token_cache_bytes: 67_108_864,
     max_reply_bytes: 262_144,
     max_identity_bytes: 7168,
-    allow_ambiguous_paths: false,
+    paths: PathReaders { allow_ambiguous: false, are_case_sensitive: false },
 };
 
 /// Reads `limits`.
@@ -29,6 +30,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Limits> {
     let max_identity_bytes =
         size("max_identity_bytes", DEFAULT.max_identity_bytes, 1024..=1_048_576);
     let allow_ambiguous_paths = fields.or("allow_ambiguous_paths", false, Node::flag);
+    let case_sensitive_paths = fields.or("case_sensitive_paths", false, Node::flag);
     fields.finish()?;
     Some(Limits {
         max_token_bytes: max_token_bytes?,
@@ -36,6 +38,9 @@ pub(super) fn read(node: &Node<'_>) -> Option<Limits> {
         token_cache_bytes: token_cache_bytes?,
         max_reply_bytes: max_reply_bytes?,
         max_identity_bytes: max_identity_bytes?,
-        allow_ambiguous_paths: allow_ambiguous_paths?,
+        paths: PathReaders {
+            allow_ambiguous: allow_ambiguous_paths?,
+            are_case_sensitive: case_sensitive_paths?,
+        },
     })
 }

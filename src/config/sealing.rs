@@ -30,8 +30,8 @@ pub fn read(
         );
     }
     let (rules, logins) = logins?.into_iter().unzip();
-    let allows_ambiguous = limits.is_some_and(|limits| limits.allow_ambiguous_paths);
-    let rules = Rules::new(rules, Requirements::default(), allows_ambiguous);
+    let paths = limits.map(|limits| limits.paths).unwrap_or_default();
+    let rules = Rules::new(rules, Requirements::default(), paths);
     Some(SealedTokens { keys: keys?, logins: Logins::new(rules, logins) })
 }
 

@@ -114,7 +114,7 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
         user_info_entries,
         user_info_bytes,
         minter: identity::finish(minter, surroundings)?,
-        rules: Rules::new(rules?, default_requirements, limits.allow_ambiguous_paths),
+        rules: Rules::new(rules?, default_requirements, limits.paths),
         errors: errors?.unwrap_or_else(|| errors::default_errors(plugin)),
         limits,
         bypass_cors_preflight,

@@ -220,7 +220,7 @@ impl RequestHead {
     }
 
     /// Whether this is a CORS preflight (Fetch standard, "CORS-preflight
-    /// request"): OPTIONS with an origin and a method to ask for, each once, and
+    /// request"): OPTIONS with an origin and a method to ask for, each once, no body and
     /// no upgrade.
     pub fn is_cors_preflight(&self) -> bool {
         let is_token = |value: &[u8]| !value.is_empty() && value.iter().copied().all(is_token_byte);
@@ -229,6 +229,8 @@ impl RequestHead {
             && !self.is_upgrade()
             && self.sole("origin").is_some_and(is_origin)
             && self.sole("access-control-request-method").is_some_and(is_token)
+            && self.values("content-length").all(|length| length == b"0")
+            && !self.has("transfer-encoding")
     }
 
     /// The value of a field that is there once.

@@ -11,7 +11,7 @@ use crate::introspection::IntrospectionEndpoint;
 use crate::keys::Crypto;
 use crate::refresh::KeySource;
 use crate::revocation::Revocations;
-use crate::rules::Rules;
+use crate::rules::{PathReaders, Rules};
 use crate::sealing::SealedTokens;
 use crate::token::{Provider, ProviderId};
 use crate::user_info::UserInfoSource;
@@ -86,7 +86,6 @@ pub struct Limits {
     pub max_reply_bytes: usize,
     /// The most bytes of headers that services get of an identity.
     pub max_identity_bytes: usize,
-    /// Whether paths that servers read differently may pass where all readings
-    /// come to the same rule.
-    pub allow_ambiguous_paths: bool,
+    /// `allow_ambiguous_paths` and `case_sensitive_paths`.
+    pub paths: PathReaders,
 }

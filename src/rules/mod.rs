@@ -13,15 +13,16 @@ mod requirements;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 pub use self::conditions::{Conditions, HeaderCondition, HeaderTest, HostPattern};
 use self::index::PathIndex;
 pub use self::path::{InvalidPattern, PathPattern};
-use self::reading::lenient_readings;
+use self::reading::{folded, lenient_readings};
 pub use self::requirements::Requirements;
 use crate::denial::Denial;
-use crate::http::{RequestHead, SetField, canonical_path, unambiguous_start};
+use crate::http::{RequestHead, SetField, Start, canonical_path, unambiguous_start};
 
 /// The rules, in the order in which they are tried.
 #[derive(Debug, Default)]
@@ -29,7 +30,20 @@ pub struct Rules {
     rules: Vec<Rule>,
     otherwise: Requirements,
     index: PathIndex,
-    allow_ambiguous_paths: bool,
+    /// The same for readers that do not tell upper from lower case; `None` where
+    /// that is no other one, or where all services tell them apart.
+    blind_index: Option<PathIndex>,
+    paths: PathReaders,
+}
+
+/// What is known of those who read the paths behind the gateway.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PathReaders {
+    /// Whether a path that they read differently is matched as far as it is clear,
+    /// and not refused.
+    pub allow_ambiguous: bool,
+    /// Whether all of them tell upper from lower case.
+    pub are_case_sensitive: bool,
 }
 
 /// One rule: what it matches, and what it asks for.
@@ -83,12 +97,15 @@ impl Anonymous {
 }
 
 impl Rules {
-    /// These rules, in this order, and what a request needs that none matches. A
-    /// path that servers read differently is refused, or with
-    /// `allow_ambiguous_paths` matched as far as it is clear.
-    pub fn new(rules: Vec<Rule>, otherwise: Requirements, allow_ambiguous_paths: bool) -> Self {
-        let index = PathIndex::new(rules.iter().map(|rule| rule.matcher.path.as_ref()));
-        Self { rules, otherwise, index, allow_ambiguous_paths }
+    /// These rules, in this order, and what a request needs that none matches.
+    pub fn new(rules: Vec<Rule>, otherwise: Requirements, paths: PathReaders) -> Self {
+        let patterns = || rules.iter().map(|rule| rule.matcher.path.as_ref());
+        let index = PathIndex::new(patterns());
+        let folded: Vec<_> = patterns().map(|path| path.map(PathPattern::folded)).collect();
+        let is_other = patterns().zip(&folded).any(|(path, folded)| path != folded.as_ref());
+        let blind_index = (is_other && !paths.are_case_sensitive)
+            .then(|| PathIndex::new(folded.iter().map(Option::as_ref)));
+        Self { rules, otherwise, index, blind_index, paths }
     }
 
     /// What a request needs that no rule matches.
@@ -108,36 +125,61 @@ impl Rules {
         let path = head.target().path;
         match canonical_path(path) {
             Some(path) => {
-                let found = self.decide_canonical(&path, head)?;
-                let position = found.map(|(position, _)| position);
-                for reading in lenient_readings(&path) {
-                    let other = self.decide_canonical(&reading, head)?;
-                    if other.map(|(position, _)| position) != position {
-                        return Err(Denial::PathAmbiguous);
-                    }
+                let matching = self.index.matching(&path).into_iter();
+                let found = self.decide(matching.map(certainly), head)?;
+                let lenient = lenient_readings(&path);
+                let mut readings: Vec<_> = lenient.iter().map(|it| self.read(it)).collect();
+                let own = self.read(&path);
+                if *own != *path || self.blind_index.is_some() {
+                    readings.push(own);
+                }
+                for reading in readings {
+                    let index = self.blind_index.as_ref().unwrap_or(&self.index);
+                    let matching = index.matching(&reading).into_iter();
+                    let other = self.decide(matching.map(certainly), head)?;
+                    self.check_same(found, other)?;
                 }
                 Ok(found)
             }
-            None if self.allow_ambiguous_paths => {
+            None if self.paths.allow_ambiguous => {
                 let start = unambiguous_start(path).ok_or(Denial::PathAmbiguous)?;
                 // Two doubts at once are one too many.
                 if !lenient_readings(&start.path).is_empty() {
                     return Err(Denial::PathAmbiguous);
                 }
-                self.decide(self.index.matching_below(&start).into_iter(), head)
+                let found = self.decide(self.index.matching_below(&start).into_iter(), head)?;
+                let path = self.read(&start.path).into_owned();
+                let index = self.blind_index.as_ref().unwrap_or(&self.index);
+                let start = Start { path, ..start };
+                let other = self.decide(index.matching_below(&start).into_iter(), head)?;
+                self.check_same(found, other)?;
+                Ok(found)
             }
             None => Err(Denial::PathAmbiguous),
         }
     }
 
-    /// The first rule for a path that is taken as it is.
-    fn decide_canonical(
+    /// The path as it is compared by those who may not tell upper from lower case.
+    fn read<'a>(&self, path: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.paths.are_case_sensitive { Cow::Borrowed(path) } else { folded(path) }
+    }
+
+    /// Refuses a path of which another reading means another rule, unless that rule
+    /// differs in nothing but the case of its path: who wrote both means that.
+    fn check_same(
         &self,
-        path: &[u8],
-        head: &RequestHead,
-    ) -> Result<Option<(usize, &Rule)>, Denial> {
-        let matching = self.index.matching(path).into_iter();
-        self.decide(matching.map(|position| (position, true)), head)
+        found: Option<(usize, &Rule)>,
+        other: Option<(usize, &Rule)>,
+    ) -> Result<(), Denial> {
+        let is_same = match (found, other) {
+            (None, None) => true,
+            (Some((position, rule)), Some((other_position, other))) => {
+                let pattern = |rule: &Rule| rule.matcher.path.as_ref().map(PathPattern::folded);
+                position == other_position || pattern(rule) == pattern(other)
+            }
+            _ => false,
+        };
+        if is_same { Ok(()) } else { Err(Denial::PathAmbiguous) }
     }
 
     /// The first of `matching` whose conditions hold. One that matches only in
@@ -158,6 +200,11 @@ impl Rules {
         }
         Ok(None)
     }
+}
+
+/// A rule that matches in every reading of a path.
+const fn certainly(position: usize) -> (usize, bool) {
+    (position, true)
 }
 
 /// What a GET without a token may get at a path, whatever else is true of it.

@@ -1,5 +1,6 @@
 //! The paths that rules are written for, and the path that a request means.
 
+use super::reading::folded;
 use crate::http::{canonical_path, percent_decode};
 
 /// The paths that a rule is for.
@@ -40,6 +41,19 @@ pub struct InvalidPattern;
 const MAX_SEGMENTS: usize = 64;
 
 impl PathPattern {
+    /// The same pattern for readers that do not tell upper from lower case.
+    pub(super) fn folded(&self) -> Self {
+        let segments = self.segments.iter().map(|segment| match segment {
+            Segment::Literal(text) => Segment::Literal(folded(text).into()),
+            Segment::Any => Segment::Any,
+        });
+        let extent = match &self.extent {
+            Extent::Within(text) => Extent::Within(folded(text).into()),
+            other => other.clone(),
+        };
+        Self { segments: segments.collect(), extent }
+    }
+
     /// This path and no other.
     pub fn exact(path: &str) -> Result<Self, InvalidPattern> {
         let segments = literals(path)?;

@@ -1,8 +1,11 @@
 //! What lenient readers make of a path: a second proxy that decodes it once
-//! more, Windows, readers that normalise characters.
+//! more, Windows, readers that normalise characters or do not tell upper from
+//! lower case.
 //!
 //! Names such as `Inc.`, `What%3F` and those in Chinese are ordinary, so such a
 //! path is not refused for what it is, but where the reading means another rule.
+
+use std::borrow::Cow;
 
 use crate::http::{is_blank, plain};
 
@@ -17,6 +20,7 @@ pub(super) fn lenient_readings(path: &[u8]) -> Vec<Vec<u8>> {
             && !segment.ends_with(b".")
             && !segment.starts_with(b" ")
             && !segment.ends_with(b" ")
+            && !segment.windows(2).any(|pair| pair == STREAM.as_bytes())
     };
     if path.split(|byte| *byte == b'/').all(is_plain) {
         return Vec::new();
@@ -33,6 +37,27 @@ pub(super) fn lenient_readings(path: &[u8]) -> Vec<Vec<u8>> {
     readings
 }
 
+/// How the name of a stream begins that NTFS has for each file and directory:
+/// `/admin::$INDEX_ALLOCATION` is `/admin`.
+const STREAM: &str = ":$";
+
+/// A text in which upper and lower case are one, as frameworks and file systems
+/// compare them that do not tell them apart.
+pub(super) fn folded(text: &[u8]) -> Cow<'_, [u8]> {
+    let is_plain = |byte: &u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+    if text.iter().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    // What is no UTF-8 stays: a rule's text may end within a character.
+    let mut folded = Vec::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        let upper = chunk.valid().chars().flat_map(char::to_uppercase);
+        folded.extend(upper.flat_map(char::to_lowercase).collect::<String>().into_bytes());
+        folded.extend(chunk.invalid());
+    }
+    Cow::Owned(folded)
+}
+
 /// A path without empty segments, and each segment without what Windows and
 /// servers with path parameters leave out of a name.
 fn trimmed(text: &str) -> Vec<u8> {
@@ -40,6 +65,10 @@ fn trimmed(text: &str) -> Vec<u8> {
     let mut path = String::with_capacity(text.len());
     for segment in text.split('/') {
         let name = segment.split(';').next().unwrap_or_default();
+        let name = match name.split_once(':') {
+            Some((file, _)) if name.contains(STREAM) => file,
+            _ => name,
+        };
         let name = name.trim_start_matches(' ').trim_end_matches(['.', ' ']);
         if !name.is_empty() {
             path.push('/');

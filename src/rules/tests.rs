@@ -25,7 +25,8 @@ fn position(rules: &Rules, head: &RequestHead) -> Result<Option<usize>, &'static
 }
 
 fn of(rules: Vec<Rule>, allow_ambiguous_paths: bool) -> Rules {
-    Rules::new(rules, Requirements::default(), allow_ambiguous_paths)
+    let paths = PathReaders { allow_ambiguous: allow_ambiguous_paths, ..PathReaders::default() };
+    Rules::new(rules, Requirements::default(), paths)
 }
 
 fn exact(path: &str) -> PathPattern {
@@ -279,6 +280,59 @@ fn a_path_that_lenient_readers_take_to_another_rule_is_refused() {
     let doubly = of(with_paths(paths), true);
     assert_eq!(position(&doubly, &get("/wiki/a%2Fb")), Ok(Some(2)));
     assert_eq!(position(&doubly, &get("/admin./a%2Fb")), Err("path_ambiguous"));
+}
+
+#[test]
+fn a_path_in_another_case_is_refused_where_that_is_another_rule() {
+    let begins = |path| PathPattern::beginning(path).unwrap();
+    let paths =
+        || vec![prefix("/admin"), template("/Users/{id}/Keys"), begins("/v1/do"), prefix("/wiki")];
+    for lax in [false, true] {
+        let rules = of(with_paths(paths()), lax);
+        for path in [
+            "/ADMIN",
+            "/Admin/x",
+            "/%41dmin",
+            "/users/1/keys",
+            "/USERS/1/KEYS",
+            "/v1/Donate",
+            "/V1/do",
+            "/WIKI/Main",
+            // In two disguises.
+            "/ADMIN.",
+            "/Admin%3fx",
+            "/%ef%bc%a1dmin",
+            "/admin::$INDEX_ALLOCATION/x",
+            "/Admin:$i30:$INDEX_ALLOCATION",
+        ] {
+            assert_eq!(position(&rules, &get(path)), Err("path_ambiguous"), "{path}");
+        }
+        for (path, expected) in [
+            ("/admin/Console", Some(0)),
+            ("/Users/ALICE/Keys", Some(1)),
+            ("/v1/donate/A", Some(2)),
+            ("/wiki/Main_Page", Some(3)),
+            ("/wiki/Talk:$x", Some(3)),
+            ("/v1/users:batchGet", None),
+            ("/Other", None),
+        ] {
+            assert_eq!(position(&rules, &get(path)), Ok(expected), "{path}");
+        }
+        let readers = PathReaders { allow_ambiguous: lax, are_case_sensitive: true };
+        let strict = Rules::new(with_paths(paths()), Requirements::default(), readers);
+        assert_eq!(position(&strict, &get("/ADMIN")), Ok(None));
+        assert_eq!(position(&strict, &get("/users/1/keys")), Ok(None));
+        assert_eq!(position(&strict, &get("/admin.")), Err("path_ambiguous"), "no matter of case");
+    }
+    let lax = of(with_paths(paths()), true);
+    assert_eq!(position(&lax, &get("/ADMIN/a%2Fb")), Err("path_ambiguous"));
+    assert_eq!(position(&lax, &get("/wiki/A%2FB")), Ok(Some(3)));
+    // Who has a rule for each means both.
+    let both = of(with_paths(vec![prefix("/api"), prefix("/API"), exact("/Api")]), false);
+    for (path, expected) in [("/api/x", Ok(Some(0))), ("/API/x", Ok(Some(1)))] {
+        assert_eq!(position(&both, &get(path)), expected, "{path}");
+    }
+    assert_eq!(position(&both, &get("/Api")), Err("path_ambiguous"), "another kind of rule");
 }
 
 #[test]

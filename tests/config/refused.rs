@@ -29,6 +29,7 @@ fn flags() {
         "/rules/0/bypass",
         "/rules/2/requires/allow_missing",
         "/bypass_cors_preflight",
+        "/limits/case_sensitive_paths",
         "/access_log/properties",
     ] {
         for value in [json!("true"), json!(1), json!([]), json!({})] {

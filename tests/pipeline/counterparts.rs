@@ -12,6 +12,7 @@
 //! | overlong UTF-8, what is no UTF-8 left out | old decoders |
 //! | fullwidth and the like are ASCII | NFKC, best-fit code pages |
 //! | dots and spaces at the end ignored, `\` a slash, `;...` cut off | Windows, Tomcat |
+//! | upper case is lower case | Express, ASP.NET, IIS, file systems of Windows and macOS |
 //! | `%3f` and `%23` end the path | proxies that pass on what they decoded |
 //! | `//` and dot segments resolved | almost all |
 //! | every character of a header's name but letters and digits is one | CGI, WSGI, PHP, lighttpd |
@@ -123,6 +124,7 @@ fn readings(path: &str) -> Vec<String> {
             }
         }
     }
+    found.extend(found.clone().iter().map(|path| path.to_lowercase()));
     found.sort();
     found.dedup();
     found
@@ -304,7 +306,10 @@ const STEPS: [&str; 34] = [
     "/..x",
     "/%5f",
 ];
-const ENDS: [&str; 17] = [
+const ENDS: [&str; 20] = [
+    "/ADMIN",
+    "/Admin/console",
+    "/api/Keys",
     "/admin",
     "/admin/console",
     "/api/keys",

@@ -42,7 +42,7 @@ fn the_first_rule_that_matches_decides() {
         ("GET", "/a/", missing),
         ("GET", "/a/open", missing),
         ("GET", "/ab", missing),
-        ("GET", "/A", missing),
+        ("GET", "/A", Some("path_ambiguous")),
         ("GET", "/%61", None),
         ("GET", "/b/c", None),
         ("GET", "/b", missing),
@@ -470,6 +470,8 @@ fn preflights() {
     ];
     let mut world = World::new(&local([]), ENVOY);
     assert!(forwarded(world.begin(head(&preflight))).set().is_empty());
+    let empty = [&preflight[..], &[("content-length", "0")]].concat();
+    assert!(forwarded(world.begin(head(&empty))).set().is_empty());
     for without in 0..preflight.len() {
         let mut fields = preflight.to_vec();
         fields.remove(without);
@@ -491,6 +493,8 @@ fn preflights() {
     for (case, field) in [
         ("an origin twice", ("origin", "https://b.example")),
         ("a method twice", ("access-control-request-method", "GET")),
+        ("a body", ("content-length", "2")),
+        ("a body of any length", ("transfer-encoding", "chunked")),
     ] {
         let fields = [&preflight[..], &[field]].concat();
         assert_eq!(denied(world.begin(head(&fields))), denial(401, "token_missing"), "{case}");

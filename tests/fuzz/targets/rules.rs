@@ -3,7 +3,9 @@
 
 use arbitrary::Unstructured;
 use gatepass::http::{RequestHead, percent_decode};
-use gatepass::rules::{Access, Conditions, Matcher, PathPattern, Requirements, Rule, Rules};
+use gatepass::rules::{
+    Access, Conditions, Matcher, PathPattern, PathReaders, Requirements, Rule, Rules,
+};
 use url::Url;
 
 use super::shapes::{below, bytes, one_of};
@@ -26,7 +28,7 @@ fn rules() -> Rules {
         matcher: Matcher { path: Some(path.unwrap()), conditions: Conditions::default() },
         access: Access::Bypass,
     };
-    Rules::new(paths.map(rule).into(), Requirements::default(), false)
+    Rules::new(paths.map(rule).into(), Requirements::default(), PathReaders::default())
 }
 
 fn head(path: &[u8]) -> RequestHead {
