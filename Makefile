@@ -25,6 +25,7 @@ help:
 	@echo '              ONLY=fleet: several proxies; ONLY=dearest: the dearest request)'
 	@echo 'make faults   measure what hostile clients and failing services cost (QUICK=1: a short run)'
 	@echo 'make soak     run all of that at once for 20 minutes (SOAK_SECONDS=1200), and fail if anything does'
+	@echo '              (both: DOOR=native)'
 	@echo 'make fuzz     look for inputs that break what must hold (FUZZ_SECONDS=60 for each target)'
 	@echo 'make mutants  look for changes of the code that no test notices'
 	@echo 'make coverage say which lines the tests reach'
@@ -63,14 +64,14 @@ mutants:
 coverage:
 	@.ci/coverage
 
-bench: wasm
+bench: wasm native
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench gateways
 
-faults: wasm
-	@ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench faults
+faults: $(DOOR)
+	@export GATEPASS_DOOR=$(DOOR) && ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench faults
 
-soak: wasm
-	@ENVOY=$$(.ci/install-envoy) && export ENVOY && \
+soak: $(DOOR)
+	@export GATEPASS_DOOR=$(DOOR) && ENVOY=$$(.ci/install-envoy) && export ENVOY && \
 	    SOAK_SECONDS=$(SOAK_SECONDS) cargo bench --locked --profile dev --bench faults
 
 clean:

@@ -72,6 +72,12 @@ impl<'a> Setup<'a> {
         self.listen(vec![filter])
     }
 
+    /// Adds one with Gatepass as a module of Envoy's process.
+    pub fn native(&mut self, configuration: &Value) -> u16 {
+        let filter = native(configuration);
+        self.listen(vec![filter])
+    }
+
     /// Starts it and waits until it listens.
     pub async fn start(self, workers: usize) -> Process {
         let Machine { cpus, .. } = self.machine;
@@ -104,6 +110,7 @@ impl<'a> Setup<'a> {
         let path = directory.join("envoy.json");
         fs::write(&path, config.to_string()).expect("a file for Envoy's configuration");
         let mut command = Command::new(envoy);
+        command.env("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", native_modules());
         command.arg("--config-path").arg(path);
         command.args(["--concurrency", &workers.to_string()]);
         command.args(["--log-level", "error", "--disable-hot-restart"]);
@@ -117,6 +124,27 @@ impl<'a> Setup<'a> {
 fn filter(name: &str, kind: &str, mut config: Value) -> Value {
     config["@type"] = format!("type.googleapis.com/envoy.extensions.filters.http.{kind}").into();
     json!({"name": format!("envoy.filters.http.{name}"), "typed_config": config})
+}
+
+/// Where `make native` puts what Envoy loads.
+fn native_modules() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/native")
+}
+
+/// Gatepass as a module of Envoy's process.
+pub fn native(configuration: &Value) -> Value {
+    filter(
+        "dynamic_modules",
+        "dynamic_modules.v3.DynamicModuleFilter",
+        json!({
+            "dynamic_module_config": {"name": "gatepass_envoy"},
+            "filter_name": "gatepass",
+            "filter_config": {
+                "@type": "type.googleapis.com/google.protobuf.StringValue",
+                "value": configuration.to_string(),
+            },
+        }),
+    )
 }
 
 /// A wasm filter in a VM of its own.

@@ -23,6 +23,8 @@ const COLD_CACHE: u64 = 64;
 
 const BASELINE: &str = "Envoy, no filter";
 const CACHED: &str = "Gatepass, token seen before";
+/// The same without the VM.
+const NATIVE: &str = "Gatepass native, token seen before";
 
 fn user(n: u64) -> String {
     format!("user-{:02}", n % HOT)
@@ -64,6 +66,7 @@ pub async fn run(machine: &Machine, seen: &Seen, effort: &Effort) -> Section {
             Rc::clone(&hot),
         ),
         (CACHED.into(), setup.gatepass(&configure(&rs256, &|_| ())), Rc::clone(&hot)),
+        (NATIVE.into(), setup.native(&configure(&rs256, &|_| ())), Rc::clone(&hot)),
     ];
     for (name, cache, claims) in [
         ("jwt_authn, cached", true, false),
@@ -91,6 +94,9 @@ pub async fn run(machine: &Machine, seen: &Seen, effort: &Effort) -> Section {
             let name = format!("Gatepass, new token, {}, crypto: {crypto}", signer.algorithm);
             listeners.push((name, port, Rc::clone(requests)));
         }
+        let port = setup.native(&configure(signer, &cold("host")));
+        let name = format!("Gatepass native, new token, {}", signer.algorithm);
+        listeners.push((name, port, Rc::clone(requests)));
     }
     let full_miss = configure(&rs256, &|config| {
         cold("host")(config);
@@ -105,7 +111,7 @@ pub async fn run(machine: &Machine, seen: &Seen, effort: &Effort) -> Section {
     if let Some(module) = std::env::var_os("COMPARE") {
         let filter = envoy::wasm(module.as_ref(), 1001, &configure(&rs256, &|_| ()));
         listeners.push((format!("{CACHED}, COMPARE"), setup.listen(vec![filter]), Rc::clone(&hot)));
-        let names = [BASELINE, CACHED, "smallest", "jwt_authn, cached, claims"];
+        let names = [BASELINE, CACHED, NATIVE, "smallest", "jwt_authn, cached, claims"];
         listeners.retain(|(name, ..)| names.iter().any(|part| name.starts_with(part)));
     }
 
@@ -212,6 +218,7 @@ fn comparison(rows: &[Row<'_>]) -> String {
         (CACHED, "jwt_authn RS256, claims to headers", "1.45"),
         (CACHED, "jwt_authn, cached + ext_authz", "1.60"),
         (CACHED, "jwt_authn RS256 + ext_authz", "2.20"),
+        (NATIVE, "jwt_authn, cached, claims to headers", "0.95"),
     ] {
         let ratio = find(own).saturated.against(find(other).saturated);
         table.row([own, other, &format!("{ratio:.2}"), goal].map(str::to_owned));
@@ -228,9 +235,19 @@ fn comparison(rows: &[Row<'_>]) -> String {
             "1.30".into(),
         ]);
     }
+    let cpu = |name: &str| find(name).saturated.median(|slice| slice.cpu);
+    let mut totals = report::Table::new(&["", "compared with", "CPU, Envoy's included", "goal"]);
+    for (own, other, goal) in [
+        (NATIVE, "jwt_authn, cached, claims to headers", "1.05"),
+        ("Gatepass native, new token, RS256", "jwt_authn RS256, claims to headers", "1.15"),
+        ("Gatepass native, new token, ES256", "jwt_authn ES256, claims to headers", "1.10"),
+    ] {
+        let ratio = format!("{:.2}", cpu(own) / cpu(other));
+        totals.row([own, other, &ratio, goal].map(str::to_owned));
+    }
     let p99 = |name: &str| find(name).shared.median(|slice| slice.p99);
     format!(
-        "\n{table}\n{costs}\np99 that Gatepass adds for a token seen before, each at 80 % of its own \
+        "\n{table}\n{costs}\n{totals}\np99 that Gatepass adds for a token seen before, each at 80 % of its own \
          saturation: {:.0} us.\n",
         p99(CACHED) - p99(BASELINE)
     )

@@ -155,12 +155,12 @@ impl Worker {
         let mut own = Vec::new();
         let mut others = Vec::new();
         filter.asked_by(request, || {
+            for (callout, reply) in &mail {
+                gateway.reply(*callout, reply, now);
+            }
             if is_due {
                 self.next_tick.set(Some(now.plus(TICK)));
                 gateway.tick(now);
-            }
-            for (callout, reply) in &mail {
-                gateway.reply(*callout, reply, now);
             }
             event(&mut gateway, now);
             while let Some(action) = gateway.poll() {
