@@ -21,11 +21,16 @@ mod callouts;
 mod denials;
 mod files;
 mod hygiene;
+mod logins;
 mod main_path;
 mod nginx;
+mod protocols;
 mod revocation;
 mod workers;
 
+#[allow(dead_code, reason = "shared with tests/envoy")]
+#[path = "../envoy/login_service.rs"]
+mod login_service;
 #[path = "../../examples/shop/stack.rs"]
 mod stack;
 #[allow(dead_code, reason = "shared with tests/envoy")]

@@ -224,6 +224,7 @@ impl Setup {
             .replace("$CODE", &self.init)
             .replace("$HTTP2", &ports.admin.to_string())
             .replace("$HTTP", &self.http)
+            .replace("$USERS", &ports.users.to_string())
             .replace("$MASTER", master);
         [
             ("$DIRECTORY", directory.display().to_string()),

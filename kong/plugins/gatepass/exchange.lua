@@ -40,10 +40,18 @@ local function read_body(response, limit)
   return table.concat(chunks), is_sized
 end
 
+-- Why an exchange failed, for operators: the library knows kinds alone. What a service
+-- sent is not repeated.
+local function tell(callout, what, err)
+  local text = tostring(err):gsub("^couldn't parse.*", "no HTTP")
+  ngx.log(ngx.WARN, "[gatepass] ", callout.scheme, "://", callout.host,
+          callout.port and ":" .. callout.port or "", ": ", what, ": ", text)
+end
+
 local function connect(callout)
   local client = http.new()
   client:set_timeout(callout.timeout_ms)
-  local ok = client:connect {
+  local ok, err = client:connect {
     scheme = callout.scheme,
     host = callout.host,
     port = callout.port,
@@ -52,6 +60,9 @@ local function connect(callout)
     ssl_server_name = callout.authority:gsub(":%d+$", ""),
     pool_size = POOL_SIZE,
   }
+  if not ok then
+    tell(callout, "no connection", err)
+  end
   return ok and client
 end
 
@@ -61,17 +72,19 @@ local function exchange(callout, limit)
     return nil, NO_REPLY
   end
   local reused = client:get_reused_times() > 0
-  local response = client:request(callout)
+  local response, err = client:request(callout)
   if not response and reused and callout.method == "GET" then
     -- The service closed the idle connection at the same moment.
     client:close()
     client = connect(callout)
-    response = client and client:request(callout)
+    if not client then
+      return nil, NO_REPLY
+    end
+    response, err = client:request(callout)
   end
   if not response then
-    if client then
-      client:close()
-    end
+    tell(callout, "no reply", err)
+    client:close()
     return nil, NO_REPLY
   end
   local body, reusable = read_body(response, limit)
@@ -100,6 +113,7 @@ function _M.send(callout, limit)
   if not finished:wait(deadline) then
     -- Its socket ends with it.
     kill(thread)
+    tell(callout, "no reply", "not within " .. callout.timeout_ms .. " ms")
     return nil, NO_REPLY
   end
   wait(thread)
