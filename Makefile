@@ -44,7 +44,7 @@ cli:
 oci: wasm
 	@.ci/oci
 
-package: wasm
+package: wasm native
 	@.ci/package
 
 run: $(DOOR)

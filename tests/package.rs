@@ -14,22 +14,38 @@ use serde_json::Value;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Files of an archive by name, and where they are in the tree.
-const KONG: [(&str, &str); 9] = [
+const KONG: [(&str, &str); 10] = [
     ("CHANGELOG.md", "CHANGELOG.md"),
     ("LICENSE", "LICENSE"),
     ("README.md", "kong/README.md"),
     ("REFERENCE.md", "README.md"),
     ("compose.yaml", "kong/compose.yaml"),
-    ("gatepass.meta.json", "kong/gatepass.meta.json"),
     ("kong.conf", "kong/kong.conf"),
     ("kong.yml", "kong/kong.yml"),
+    ("plugin.conf", "kong/plugin.conf"),
+    ("plugin.yml", "kong/plugin.yml"),
     ("production.conf", "kong/production.conf"),
 ];
+const FILTER: [(&str, &str); 1] = [("gatepass.meta.json", "kong/gatepass.meta.json")];
+const ROCKSPEC: &str = concat!("kong-plugin-gatepass-", env!("CARGO_PKG_VERSION"), "-1.rockspec");
 const ENVOY: [(&str, &str); 3] =
     [("CHANGELOG.md", "CHANGELOG.md"), ("LICENSE", "LICENSE"), ("README.md", "README.md")];
 
-/// A module that is none: archives are about files.
+/// A module and a library that are none: archives are about files.
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+const LIBRARY: &[u8] = b"\x7fELF";
+
+/// The plugin's own files.
+fn plugin() -> Vec<(String, String)> {
+    let directory = fs::read_dir(tree("kong/plugins/gatepass")).unwrap();
+    let names = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let lua = names.map(|name| format!("kong/plugins/gatepass/{name}"));
+    let mut files: Vec<_> = lua.map(|path| (path.clone(), path)).collect();
+    assert!(files.len() > 5, "{files:?}");
+    files.push((ROCKSPEC.to_owned(), format!("kong/{ROCKSPEC}")));
+    files.push(("gatepass.h".to_owned(), "kong/native/gatepass.h".to_owned()));
+    files
+}
 
 fn tree(path: &str) -> PathBuf {
     Path::new(env!("CARGO_WORKSPACE_DIR")).join(path)
@@ -50,7 +66,8 @@ impl Place {
     fn package(&self, directory: &str) -> PathBuf {
         let (module, dist) = (self.0.join("module.wasm"), self.0.join(directory));
         fs::write(&module, MODULE).unwrap();
-        run(Command::new(tree(".ci/package")).arg(&module).arg(&dist));
+        fs::write(self.0.join("libgatepass_kong.so"), LIBRARY).unwrap();
+        run(Command::new(tree(".ci/package")).arg(&module).arg(&dist).arg(&self.0));
         dist
     }
 
@@ -92,14 +109,21 @@ fn collect(root: &Path, directory: &Path, files: &mut BTreeMap<String, Vec<u8>>)
 fn archives_hold_what_the_tree_holds() {
     let place = Place::new("package-content");
     let dist = place.package("dist");
-    for (host, expected) in [("kong", &KONG[..]), ("envoy", &ENVOY)] {
+    let owned = |files: &[(&str, &str)]| -> Vec<(String, String)> {
+        files.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect()
+    };
+    for (host, loaded, bytes, expected) in [
+        ("kong", "gatepass.wasm", MODULE, [owned(&KONG), owned(&FILTER)].concat()),
+        ("kong-plugin", "libgatepass_kong.so", LIBRARY, [owned(&KONG), plugin()].concat()),
+        ("envoy", "gatepass.wasm", MODULE, owned(&ENVOY)),
+    ] {
         let mut files = place.unpack(&dist, host);
         let sums = String::from_utf8(files.remove("SHA256SUMS").expect("checksums")).unwrap();
         assert_eq!(sums.lines().count(), files.len(), "{host}: every file has its checksum");
-        assert_eq!(files.remove("gatepass.wasm").as_deref(), Some(MODULE), "{host}");
+        assert_eq!(files.remove(loaded).as_deref(), Some(bytes), "{host}");
         for (name, path) in expected {
-            let expected = fs::read(tree(path)).unwrap();
-            assert_eq!(files.remove(*name), Some(expected), "{host}: {name}");
+            let expected = fs::read(tree(&path)).unwrap();
+            assert_eq!(files.remove(&name), Some(expected), "{host}: {name}");
         }
         if host == "envoy" {
             let yaml = String::from_utf8(files.remove("envoy/envoy.yaml").unwrap()).unwrap();
@@ -116,7 +140,7 @@ fn archives_hold_what_the_tree_holds() {
 fn archives_are_the_same_each_time() {
     let place = Place::new("package-bytes");
     let (first, second) = (place.package("first"), place.package("second"));
-    for host in ["kong", "envoy"] {
+    for host in ["kong", "kong-plugin", "envoy"] {
         let name = format!("gatepass-{VERSION}-{host}.tar.gz");
         let [first, second] = [&first, &second].map(|dist| fs::read(dist.join(&name)).unwrap());
         assert!(first == second, "{name}");
@@ -166,21 +190,41 @@ fn the_compose_file_has_the_settings_of_kong_conf() {
     assert_eq!(kong["environment"]["KONG_ADMIN_LISTEN"], "off");
 }
 
-/// The commands of the instructions name what is in the archive.
+/// The commands of the instructions name what is in the archives.
 #[test]
 fn the_instructions_name_what_there_is() {
     let readme = fs::read_to_string(tree("kong/README.md")).unwrap();
-    let (_, installation) = readme.split_once("\n## Installation\n").expect("installation");
-    let installation = installation.split("\n## ").next().unwrap();
-    let (_, commands) = installation.split_once("```sh\n").expect("commands");
-    let commands: Vec<_> = commands.split("```").next().unwrap().lines().collect();
-    assert_eq!(commands.len(), 5, "{commands:#?}");
-    assert!(commands[0].contains(&format!("gatepass-{VERSION}-kong.tar.gz")), "{}", commands[0]);
-    for file in ["gatepass.wasm", "gatepass.meta.json", "kong.conf", "kong.yml"] {
-        assert!(commands.iter().any(|command| command.contains(file)), "{file}");
+    for (heading, archive, files) in [
+        ("\n## Installation\n", "kong-plugin", &[ROCKSPEC, "plugin.conf", "plugin.yml"][..]),
+        (
+            "\n### Installing the filter\n",
+            "kong",
+            &["gatepass.wasm", "gatepass.meta.json", "kong.conf", "kong.yml"],
+        ),
+    ] {
+        let (_, installation) = readme.split_once(heading).expect(heading);
+        let (_, commands) = installation.split_once("```sh\n").expect("commands");
+        let commands: Vec<_> = commands.split("```").next().unwrap().lines().collect();
+        assert_eq!(commands.len(), 5, "{commands:#?}");
+        let name = format!("gatepass-{VERSION}-{archive}.tar.gz");
+        assert!(commands[0].contains(&name), "{}", commands[0]);
+        for file in files {
+            assert!(commands.iter().any(|command| command.contains(file)), "{file}");
+        }
     }
     for key in settings().keys().filter(|key| *key != "wasm" && *key != "log_level") {
         assert!(readme.contains(key.as_str()), "{key}");
+    }
+}
+
+/// LuaRocks installs every file of the plugin.
+#[test]
+fn the_rockspec_lists_the_plugins_files() {
+    let rockspec = fs::read_to_string(tree("kong").join(ROCKSPEC)).unwrap();
+    assert!(rockspec.contains(&format!("version = \"{VERSION}-1\"")));
+    for (name, _) in plugin().iter().filter(|(name, _)| name.ends_with(".lua")) {
+        let module = name.trim_end_matches(".lua").replace('/', ".");
+        assert!(rockspec.contains(&format!("[\"{module}\"] = \"{name}\"")), "{name}");
     }
 }
 

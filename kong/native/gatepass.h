@@ -85,7 +85,8 @@ const gatepass_text *gatepass_check(const char *configuration, uint32_t size);
 /* A gateway; null if something is wrong, which is then in *problems, one a line.
  * `directory` is where workers share data: null or empty for none. */
 gatepass *gatepass_new(const char *configuration, uint32_t size, const char *directory,
-                       uint32_t directory_size, const gatepass_text **problems);
+                       uint32_t directory_size, double now,
+                       const gatepass_text **problems);
 void gatepass_free(gatepass *gateway);
 
 /* A request begins. `head` holds the bytes of its fields, `sizes` the lengths of each

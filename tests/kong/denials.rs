@@ -128,3 +128,12 @@ async fn a_library_that_is_missing_or_another_denies_everything_and_is_logged() 
         assert!(nginx.log().contains(text), "{case}: {}", nginx.log());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_that_share_nothing_take_no_revocations() {
+    let mut nginx = Setup::bundled().set("/shared_data", json!("never")).start().await;
+    nginx.expect_errors();
+    let answer = nginx.send(Request::get("/health")).await;
+    assert_eq!(answer.outcome(), "503 configuration_invalid");
+    assert!(nginx.log().contains("$.revocation.endpoint"), "{}", nginx.log());
+}

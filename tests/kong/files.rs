@@ -48,3 +48,17 @@ fn the_plugin_has_the_fields_of_the_filter() {
     let list: Vec<_> = list.lines().filter(|line| line.starts_with("  ")).collect();
     assert_eq!(list, fields);
 }
+
+/// As `gatepass_check` reads it, but for the secrets of the machine.
+#[test]
+fn the_example_is_a_configuration() {
+    let kong: Value = serde_norway::from_str(&read("kong/plugin.yml")).unwrap();
+    let plugin = &kong["services"][0]["plugins"][0];
+    assert_eq!(plugin["name"], "gatepass");
+    let text = plugin["config"].to_string();
+    assert_eq!(gatepass_kong::check::problems(text.as_bytes()), []);
+    let filter: Value = serde_norway::from_str(&read("kong/kong.yml")).unwrap();
+    let filter = &filter["services"][0]["filter_chains"][0]["filters"][0]["config"];
+    let names = |config: &Value| config.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&plugin["config"]), names(filter), "the filter's, pasted");
+}

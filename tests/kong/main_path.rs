@@ -39,8 +39,7 @@ async fn the_same_without_kong() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn later_plugins_see_who_it_is() {
-    let setup = Setup::bundled().set("/access_log", json!({"properties": true}));
-    let nginx = setup.start().await;
+    let nginx = Setup::bundled().start().await;
     nginx.ready().await;
     let kong = |answer: &crate::wire::Answer| -> serde_json::Value {
         serde_json::from_str(answer.header("x-kong").expect("what Kong has")).unwrap()
@@ -68,4 +67,9 @@ async fn later_plugins_see_who_it_is() {
     assert_eq!(kong(&answer), json!({"shared": {"gatepass_code": "token_missing"}}));
     let answer = nginx.send(Request::get("/health")).await;
     assert_eq!(kong(&answer), json!({}), "nobody");
+    let setup = Setup::bundled().set("/access_log", json!({"properties": false}));
+    let nginx = setup.start().await;
+    nginx.ready().await;
+    let answer = nginx.get("/orders", &nginx.token("alice")).await;
+    assert_eq!(kong(&answer)["shared"], json!({"authenticated_groups": ["first-party"]}));
 }

@@ -169,6 +169,7 @@ pub unsafe extern "C" fn gatepass_new(
     size: u32,
     directory: *const u8,
     directory_size: u32,
+    now: f64,
     problems: *mut *const Text,
 ) -> *mut Gatepass {
     // SAFETY: the caller lends the bytes of both.
@@ -179,7 +180,7 @@ pub unsafe extern "C" fn gatepass_new(
         configuration: configuration.to_vec(),
         directory: directory.map(|it| PathBuf::from(OsStr::from_bytes(it))),
     };
-    let found = match catch_unwind(|| Door::open(source)) {
+    let found = match catch_unwind(|| Door::open(source, time(now))) {
         Ok(Ok(door)) => {
             let line = (String::new(), Line { level: 0, text: Text::of(&[]) });
             return Box::into_raw(Box::new(Gatepass { door, line }));
@@ -380,7 +381,7 @@ mod tests {
             let size = u32::try_from(configuration.len()).unwrap();
             // SAFETY: the bytes and the place for problems are there.
             let gateway = unsafe {
-                gatepass_new(configuration.as_ptr(), size, ptr::null(), 0, &raw mut problems)
+                gatepass_new(configuration.as_ptr(), size, ptr::null(), 0, NOW, &raw mut problems)
             };
             if gateway.is_null() {
                 // SAFETY: problems were lent, and nothing was called since.

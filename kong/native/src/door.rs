@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use gatepass::callout::CalloutReply;
-use gatepass::config::{Problem, Problems};
+use gatepass::config::{self, Problem, Problems};
+use gatepass::event::Event;
 use gatepass::gateway::{Action, CalloutId, Dispatch, Gateway, RequestId};
 use gatepass::host::{HostCapabilities, RequestInfo, parse_address};
 use gatepass::http::RequestHead;
@@ -55,6 +56,8 @@ pub struct Door {
     failed: VecDeque<u64>,
     log: VecDeque<(Level, String)>,
     panics: u32,
+    /// The moment of the last event.
+    now: UnixTime,
     /// For tests of what a panic leaves.
     #[cfg(test)]
     pub panics_at: Option<u64>,
@@ -62,9 +65,9 @@ pub struct Door {
 
 impl Door {
     /// A gateway; or what is wrong.
-    pub fn open(source: Source) -> Result<Self, Problems> {
+    pub fn open(source: Source, now: UnixTime) -> Result<Self, Problems> {
         let info = Rc::new(Infos::default());
-        let gateway = gateway(&source, &info)?;
+        let (gateway, gap) = gateway(&source, &info, now)?;
         Ok(Self {
             source,
             gateway,
@@ -74,8 +77,9 @@ impl Door {
             callouts: HashMap::new(),
             last_callout: 0,
             failed: VecDeque::new(),
-            log: VecDeque::new(),
+            log: gap.iter().map(line).collect(),
             panics: 0,
+            now,
             #[cfg(test)]
             panics_at: None,
         })
@@ -83,6 +87,7 @@ impl Door {
 
     /// A request begins; `None` if what the caller lent is no head.
     pub fn begin(&mut self, request: u64, begun: Option<Begun>, now: UnixTime) {
+        self.now = now;
         #[cfg(test)]
         assert_ne!(self.panics_at, Some(request), "as the test asked for");
         let id = RequestId(request);
@@ -96,6 +101,7 @@ impl Door {
 
     /// The body of a request came.
     pub fn body(&mut self, request: u64, body: Option<Vec<u8>>, now: UnixTime) {
+        self.now = now;
         self.gateway.body(RequestId(request), body, now);
     }
 
@@ -107,6 +113,7 @@ impl Door {
 
     /// A callout is over.
     pub fn reply(&mut self, callout: u64, reply: &CalloutReply, now: UnixTime) {
+        self.now = now;
         if let Some(callout) = self.callouts.remove(&callout) {
             self.gateway.reply(callout, reply, now);
         }
@@ -114,6 +121,7 @@ impl Door {
 
     /// Time has passed.
     pub fn tick(&mut self, now: UnixTime) {
+        self.now = now;
         self.gateway.tick(now);
     }
 
@@ -149,7 +157,7 @@ impl Door {
         }
         let action = self.gateway.poll();
         let events = self.gateway.take_log();
-        self.log.extend(events.iter().map(|event| (event.level(), event.to_string())));
+        self.log.extend(events.iter().map(line));
         let action = action?;
         let callout = match &action {
             Action::Send(dispatch) => self.number(dispatch),
@@ -186,8 +194,8 @@ impl Door {
         self.callouts.clear();
         self.encoder = Encoder::default();
         self.info.clear();
-        match gateway(&self.source, &self.info) {
-            Ok(gateway) => self.gateway = gateway,
+        match gateway(&self.source, &self.info, self.now) {
+            Ok((gateway, _)) => self.gateway = gateway,
             // The one that failed stays, and what it does next is caught as well.
             Err(problems) => self.log.push_back((Level::Error, problems.to_string())),
         }
@@ -208,22 +216,48 @@ impl Door {
     }
 }
 
-fn gateway(source: &Source, info: &Rc<Infos>) -> Result<Gateway, Problems> {
-    let settings = check::settings(&source.configuration)?;
+/// An event for the log.
+fn line(event: &Event) -> (Level, String) {
+    (event.level(), event.to_string())
+}
+
+/// A gateway, and what there is to log of its keys.
+fn gateway(
+    source: &Source,
+    info: &Rc<Infos>,
+    now: UnixTime,
+) -> Result<(Gateway, Option<Event>), Problems> {
+    let mut settings = check::settings(&source.configuration)?;
+    let gap = settings.minter.keys.gap(now).map(Event::NobodySigns);
+    // What plugins and access logs read costs next to nothing here.
+    settings.access_log_properties.get_or_insert(true);
+    let refused = |problem| Problems(vec![problem]);
     let seed = gatepass_native::seed().map_err(|error| {
         let accepted = "a machine with a source of randomness";
-        Problems(vec![Problem::new("$", error.to_string(), accepted)])
+        refused(Problem::new("$", error.to_string(), accepted))
     })?;
-    let shares = settings.shared_data != SharedData::Never;
+    let store = store(source, settings.shared_data).map_err(refused)?;
+    if store.is_none() {
+        config::check_unshared(&settings).map_err(refused)?;
+    }
     let mut gateway = Gateway::new(settings, NGINX, seed).asking(Box::new(Asked(Rc::clone(info))));
-    if let Some(directory) = source.directory.as_ref().filter(|_| shares) {
-        let store = Store::open(directory).map_err(|error| {
-            let accepted = "a directory for shared data; or shared_data: never";
-            Problems(vec![Problem::new("$.shared_data", error, accepted)])
-        })?;
+    if let Some(store) = store {
         gateway.share(Box::new(store));
     }
-    Ok(gateway)
+    Ok((gateway, gap))
+}
+
+/// What the workers share, unless they are not to.
+fn store(source: &Source, wanted: SharedData) -> Result<Option<Store>, Problem> {
+    let refused = |found: String| {
+        let accepted = "a directory for shared data; or shared_data: never";
+        Problem::new("$.shared_data", found, accepted)
+    };
+    match (wanted, &source.directory) {
+        (SharedData::Never, _) | (SharedData::Auto, None) => Ok(None),
+        (SharedData::Always, None) => Err(refused("always, and no directory".to_owned())),
+        (_, Some(directory)) => Store::open(directory).map(Some).map_err(refused),
+    }
 }
 
 /// What nginx knows of requests.

@@ -14,7 +14,7 @@
 
 pub mod abi;
 mod address;
-mod check;
+pub mod check;
 mod door;
 mod encode;
 mod frame;

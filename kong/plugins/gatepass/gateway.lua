@@ -106,7 +106,8 @@ function Gateway.open(configuration, host)
   end
   local problems = new("const gatepass_text *[1]")
   local directory = host.directory or ""
-  local handle = C.gatepass_new(configuration, #configuration, directory, #directory, problems)
+  local handle = C.gatepass_new(configuration, #configuration, directory, #directory,
+                                now() * 1000, problems)
   if handle == nil then
     return nil, text(problems[0])
   end

@@ -7,8 +7,8 @@ local ngx = ngx
 
 local Gatepass = {
   -- That of Kong's jwt plugin, whose place it takes: after what looks at every request
-  -- whoever sent it (cors, bot-detection, ip-restriction by address), before what asks
-  -- who it is (acl 950, rate-limiting 910, request-transformer 801).
+  -- whoever sent it (bot-detection 2500, cors 2000), before what asks who it is (acl 950,
+  -- rate-limiting 910, request-transformer 801).
   PRIORITY = 1450,
   VERSION = "0.1.0",
 }

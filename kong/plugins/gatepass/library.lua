@@ -37,7 +37,8 @@ uint32_t gatepass_abi(void);
 const char *gatepass_version(void);
 const gatepass_text *gatepass_check(const char *configuration, uint32_t size);
 gatepass *gatepass_new(const char *configuration, uint32_t size, const char *directory,
-                       uint32_t directory_size, const gatepass_text **problems);
+                       uint32_t directory_size, double now,
+                       const gatepass_text **problems);
 void gatepass_free(gatepass *gateway);
 const gatepass_action *gatepass_begin(gatepass *gateway, double request, const char *head,
                                       uint32_t head_size, const uint32_t *sizes,
