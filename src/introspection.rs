@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::bounded::ByText;
 use crate::callout::{Callout, CalloutFailure, CalloutReply, Service};
 use crate::denial::Denial;
-use crate::http::{HeaderName, percent_encode};
+use crate::http::{HeaderName, is_bearer_token, percent_encode};
 use crate::json::{self, JsonError};
 use crate::secret::Secret;
 use crate::time::{Period, Span, UnixTime};
@@ -93,10 +93,7 @@ impl IntrospectionEndpoint {
 /// Whether a token is a reference: one that is no compact JWS by its form, which
 /// has exactly two dots. Its bytes are those of RFC 6750 section 2.1.
 pub fn is_reference(token: &[u8]) -> bool {
-    let is_b64token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
-    token.iter().filter(|byte| **byte == b'.').count() != 2
-        && !token.is_empty()
-        && token.iter().all(is_b64token)
+    token.iter().filter(|byte| **byte == b'.').count() != 2 && is_bearer_token(token)
 }
 
 /// A provider's endpoint, and which tokens were refused lately by what it said.

@@ -42,7 +42,7 @@ impl Slot {
     pub(crate) fn new(kind: &str, identity: &Value) -> Self {
         // JSON has no line break of its own.
         let head = format!("{kind} {identity}\n").into_bytes();
-        let hex: String = Sha256::digest(&head).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = base16ct::lower::encode_string(&Sha256::digest(&head));
         Self { key: format!("gatepass/{FORM}/{kind}/{hex}"), head }
     }
 

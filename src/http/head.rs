@@ -153,6 +153,14 @@ impl RequestHead {
         self.first(name).is_some()
     }
 
+    /// What `Content-Length` says: `None` without one, or with one that is not plain
+    /// digits (RFC 9110 section 8.6), as every host has refused it by then.
+    pub fn content_length(&self) -> Option<usize> {
+        let digits = self.first("content-length")?;
+        let is_plain = digits.iter().all(u8::is_ascii_digit);
+        std::str::from_utf8(digits).ok().filter(|_| is_plain)?.parse().ok()
+    }
+
     /// The request method; empty when the host gave none.
     pub fn method(&self) -> &[u8] {
         self.first(":method").unwrap_or_default()

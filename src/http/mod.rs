@@ -12,6 +12,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::rc::Rc;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
+
 pub use self::head::{Authority, Field, Fields, GrpcProtocol, RequestHead, Span, Target};
 pub use self::path::is_unambiguous;
 pub(crate) use self::path::{Start, canonical_path, is_blank, plain, unambiguous_start};
@@ -98,8 +100,22 @@ const RESERVED: [&str; 9] = [
     "upgrade",
 ];
 
+/// Whether a byte may stand in a `token`, such as a field name (RFC 9110 section
+/// 5.6.2).
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether a byte may stand in a bearer token (`b64token`, RFC 6750 section 2.1).
+pub(crate) const fn is_bearer_byte(byte: u8) -> bool {
+    // A match becomes a bit test; this runs for every byte of a new token.
+    matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+}
+
+/// Whether this is a bearer token by its characters.
+pub(crate) fn is_bearer_token(token: &[u8]) -> bool {
+    !token.is_empty() && token.iter().copied().all(is_bearer_byte)
 }
 
 const fn fold(byte: u8) -> u8 {
@@ -176,31 +192,14 @@ pub fn path_segment(text: &str) -> Option<String> {
 
 /// Percent-encodes all bytes but RFC 3986's unreserved characters.
 pub fn percent_encode(bytes: &[u8]) -> String {
-    let mut encoded = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            push_percent(&mut encoded, byte);
-        }
-    }
-    encoded
+    const RESERVED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    percent_encoding::percent_encode(bytes, RESERVED).to_string()
 }
 
 /// Undoes percent-encoding, once; a `%` that starts no escape stays as it is.
 pub fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.contains(&b'%') {
-        return Cow::Borrowed(text);
-    }
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [byte, after @ ..] = rest {
-        (rest, _) = match escaped_byte(rest) {
-            Some((escaped, after)) => (after, decoded.push(escaped)),
-            None => (after, decoded.push(*byte)),
-        };
-    }
-    Cow::Owned(decoded)
+    percent_encoding::percent_decode(text).into()
 }
 
 /// The byte that an escape (`%XX`) at the start of `text` stands for, and what

@@ -137,8 +137,8 @@ impl IdentityKeys {
         let keys: Vec<_> = published.map(|key| key.key.public_jwk(&key.id)).collect();
         let body = json!({ "keys": keys }).to_string();
         let digest = Sha256::digest(body.as_bytes());
-        let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        JwksDocument { body, etag: format!("\"{hex}\"") }
+        let (half, _) = digest.split_at(16);
+        JwksDocument { body, etag: format!("\"{}\"", base16ct::lower::encode_string(half)) }
     }
 }
 

@@ -40,8 +40,7 @@ impl Pipeline {
         }
         // The host may announce a body and never hand it over, unless its length
         // is known (RFC 9110 section 15.5.12).
-        let length = head.first("content-length").and_then(|text| std::str::from_utf8(text).ok());
-        match length.and_then(|text| text.parse().ok()) {
+        match head.content_length() {
             Some(bytes) if bytes > self.limits.max_reply_bytes => {
                 self.tally.ended(Ending::Revocation);
                 Ok(Verdict::Answer(LocalReply::new(413)))

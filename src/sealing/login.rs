@@ -118,13 +118,8 @@ impl Login {
     /// a host may announce a body and not hand it over (RFC 9110 section 15.5.12).
     pub fn body_length(head: &RequestHead) -> Result<usize, LoginError> {
         let (_, expects_body) = method(head)?;
-        let length = head.first("content-length");
-        let Some(length) = length else {
-            let has_body = expects_body || head.has("transfer-encoding");
-            return if has_body { Err(LoginError::LengthMissing) } else { Ok(0) };
-        };
-        let length = std::str::from_utf8(length).ok().and_then(|text| text.parse().ok());
-        length.ok_or(LoginError::LengthMissing)
+        let has_body = expects_body || head.has("transfer-encoding") || head.has("content-length");
+        head.content_length().or((!has_body).then_some(0)).ok_or(LoginError::LengthMissing)
     }
 
     /// The request to the service; `cleansing` says what of the client's must go

@@ -11,7 +11,7 @@ use super::login::Login;
 use super::reading::{each_reading, hides_compressed};
 use super::shape::{Shape, is_success, may_be_token};
 use crate::callout::{Answer, CalloutFailure, CalloutReply};
-use crate::http::{Field, LocalReply, percent_decode};
+use crate::http::{Field, LocalReply, is_bearer_token, percent_decode};
 use crate::json::{self, JsonError};
 
 /// How the tokens of a reply are sealed, and what the host can send.
@@ -123,9 +123,9 @@ impl SealedReply<'_> {
 
     /// The sealed form of a token that stands `at` some place.
     fn seal(&self, token: &str, at: &str) -> Result<String, LoginFailure> {
-        let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-        let is_token = !token.is_empty() && token.bytes().all(is_token_byte);
-        let sealed = is_token.then(|| self.keys.seal(token.as_bytes(), self.random)).flatten();
+        let sealed = is_bearer_token(token.as_bytes())
+            .then(|| self.keys.seal(token.as_bytes(), self.random))
+            .flatten();
         let sealed = sealed.ok_or_else(|| LoginFailure::NotAToken(at.to_owned()))?;
         if sealed.len() > self.max_token_bytes {
             return Err(LoginFailure::TooLarge(at.to_owned()));

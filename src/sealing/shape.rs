@@ -2,6 +2,7 @@
 //! can be read, so that no token is overlooked in it.
 
 use crate::callout::Answer;
+use crate::http::is_bearer_byte;
 
 /// A body, as far as it can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +93,7 @@ fn assigns(text: &[u8], name: &[u8]) -> bool {
         let [sign @ (b':' | b'='), behind @ ..] = behind else { return false };
         let (_, behind) = skip(behind, |byte| byte.is_ascii_whitespace());
         let (quotes, behind) = skip(behind, is_quote);
-        let is_b64token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-        let (value, _) = skip(behind, is_b64token);
+        let (value, _) = skip(behind, is_bearer_byte);
         let is_literal =
             !quotes.is_empty() || (*sign == b'=' && value.iter().any(u8::is_ascii_digit));
         value.len() >= 16 && is_literal
