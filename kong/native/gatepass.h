@@ -72,6 +72,16 @@ typedef struct {
     gatepass_text text;
 } gatepass_line;
 
+typedef struct {
+    /* 1 counter, 2 gauge, 3 histogram. */
+    uint32_t kind;
+    uint32_t label_count;
+    gatepass_text name;
+    const gatepass_field *labels;
+    /* To add, to set or to record. */
+    double amount;
+} gatepass_reading;
+
 uint32_t gatepass_abi(void);
 
 /* The version of Gatepass, ended by a zero. */
@@ -123,6 +133,10 @@ const gatepass_action *gatepass_next(gatepass *gateway);
 
 /* Null: no more. */
 const gatepass_line *gatepass_log(gatepass *gateway);
+
+/* What was counted since the last call that gave null. To be called until it does, also by
+ * callers that count nothing: what is not taken is kept. */
+const gatepass_reading *gatepass_metric(gatepass *gateway);
 
 /* The most bytes that the body of a reply may have. */
 uint32_t gatepass_max_reply(gatepass *gateway);

@@ -197,7 +197,8 @@ impl Setup {
             Caller::Kong => (
                 "init_by_lua_block { $CODE stub = require('stub'); stub.install('$DIRECTORY') }
                  init_worker_by_lua_block { stub.init_worker() }",
-                "location = /stub/reconfigure { access_by_lua_block { return } content_by_lua_block { stub.reconfigure() } }
+                "location = /stub/metrics { access_by_lua_block { return } content_by_lua_block { stub.metrics() } }
+                 location = /stub/reconfigure { access_by_lua_block { return } content_by_lua_block { stub.reconfigure() } }
                  access_by_lua_block { stub.access() }
                  header_filter_by_lua_block { stub.header_filter() }
                  log_by_lua_block { stub.log() }",

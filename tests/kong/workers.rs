@@ -163,6 +163,32 @@ async fn secrets_come_from_vaults_and_may_change() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_counted_is_on_the_page_of_the_prometheus_plugin() {
+    let nginx = Setup::bundled().start().await;
+    nginx.ready().await;
+    for _ in 0..3 {
+        assert_eq!(nginx.get("/orders", &nginx.token("alice")).await.status, 200);
+        assert_eq!(nginx.send(Request::get("/orders")).await.status, 401);
+    }
+    let page = || async {
+        let answer = nginx.send(Request::get("/stub/metrics")).await;
+        String::from_utf8(answer.body).unwrap()
+    };
+    let expected = [
+        "gatepass_requests_total{outcome=allowed,code=none} 3",
+        "gatepass_requests_total{outcome=denied,code=token_missing} 3",
+        "gatepass_minted_total{} 3",
+        "gatepass_fetches_total{service=users,result=2xx} 1",
+    ];
+    until("it is counted", || async {
+        let page = page().await;
+        expected.iter().all(|line| page.lines().any(|other| other == *line))
+    })
+    .await;
+    assert!(page().await.contains("gatepass_callout_milliseconds{service=users}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_stays_flat() {
     let nginx = Setup::bundled().start().await;
     nginx.ready().await;

@@ -22,12 +22,13 @@ use std::ptr;
 
 use gatepass::callout::{CalloutFailure, CalloutReply};
 use gatepass::config::Problem;
+use gatepass::metrics::Kind;
 use gatepass::time::UnixTime;
 use log::Level;
 
 use crate::check;
 use crate::door::{Door, Source};
-use crate::encode::{RawAction, Text};
+use crate::encode::{Field, RawAction, Text, number};
 use crate::frame;
 
 /// `GATEPASS_ABI` of `gatepass.h`.
@@ -38,6 +39,19 @@ pub const ABI: u32 = 1;
 pub struct Gatepass {
     door: Door,
     line: (String, Line),
+    labels: Vec<Field>,
+    reading: Reading,
+}
+
+/// `gatepass_reading`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Reading {
+    kind: u32,
+    label_count: u32,
+    name: Text,
+    labels: *const Field,
+    amount: f64,
 }
 
 /// `gatepass_line`.
@@ -183,7 +197,8 @@ pub unsafe extern "C" fn gatepass_new(
     let found = match catch_unwind(|| Door::open(source, time(now))) {
         Ok(Ok(door)) => {
             let line = (String::new(), Line { level: 0, text: Text::of(&[]) });
-            return Box::into_raw(Box::new(Gatepass { door, line }));
+            let (labels, reading) = (Vec::new(), Reading::of(Kind::Counter, "", &[], 0));
+            return Box::into_raw(Box::new(Gatepass { door, line, labels, reading }));
         }
         Ok(Err(found)) => lend_problems(&found.0),
         Err(_) => failed(),
@@ -308,7 +323,7 @@ pub unsafe extern "C" fn gatepass_next(gateway: *mut Gatepass) -> *const RawActi
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gatepass_log(gateway: *mut Gatepass) -> *const Line {
-    let take = |Gatepass { door, line }: &mut Gatepass| {
+    let take = |Gatepass { door, line, .. }: &mut Gatepass| {
         let Some((level, text)) = door.take_line() else { return ptr::null() };
         line.0 = text;
         line.1 = Line { level: nginx_level(level), text: Text::of(line.0.as_bytes()) };
@@ -325,6 +340,33 @@ const fn nginx_level(level: Level) -> u32 {
         Level::Info => 7,
         Level::Debug | Level::Trace => 8,
     }
+}
+
+impl Reading {
+    fn of(kind: Kind, name: &str, labels: &[Field], amount: u64) -> Self {
+        let kind = match kind {
+            Kind::Counter => 1,
+            Kind::Gauge => 2,
+            Kind::Histogram => 3,
+        };
+        let label_count = u32::try_from(labels.len()).unwrap_or_default();
+        let (name, labels) = (Text::of(name.as_bytes()), labels.as_ptr());
+        Self { kind, label_count, name, labels, amount: number(amount) }
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gatepass_metric(gateway: *mut Gatepass) -> *const Reading {
+    let take = |Gatepass { door, labels, reading, .. }: &mut Gatepass| {
+        let Some((series, amount)) = door.take_reading() else { return ptr::null() };
+        labels.clear();
+        let pairs = series.labels.iter();
+        labels.extend(pairs.map(|(name, value)| Field::of(name.as_bytes(), value.as_bytes())));
+        *reading = Reading::of(series.kind, series.name, labels, amount);
+        ptr::from_ref(reading)
+    };
+    // SAFETY: the caller's gateway.
+    unsafe { read(gateway, ptr::null(), take) }
 }
 
 #[unsafe(no_mangle)]

@@ -13,6 +13,7 @@ use gatepass::event::Event;
 use gatepass::gateway::{Action, CalloutId, Dispatch, Gateway, RequestId};
 use gatepass::host::{HostCapabilities, RequestInfo, parse_address};
 use gatepass::http::RequestHead;
+use gatepass::metrics::{self, Reading, Series};
 use gatepass::pipeline::SharedData;
 use gatepass::time::UnixTime;
 use log::Level;
@@ -56,6 +57,12 @@ pub struct Door {
     failed: VecDeque<u64>,
     log: VecDeque<(Level, String)>,
     panics: u32,
+    /// What is counted, and what was since it was last asked for.
+    series: Vec<Series>,
+    readings: VecDeque<Reading>,
+    /// Whether the last call gave one: what is counted meanwhile is for the next round.
+    gave_readings: bool,
+    new_panics: u32,
     /// The moment of the last event.
     now: UnixTime,
     /// For tests of what a panic leaves.
@@ -79,6 +86,10 @@ impl Door {
             failed: VecDeque::new(),
             log: gap.iter().map(line).collect(),
             panics: 0,
+            series: Vec::new(),
+            readings: VecDeque::new(),
+            gave_readings: false,
+            new_panics: 0,
             now,
             #[cfg(test)]
             panics_at: None,
@@ -150,6 +161,31 @@ impl Door {
         self.log.pop_front()
     }
 
+    /// Something that was counted; `None` when all of it was taken.
+    pub fn take_reading(&mut self) -> Option<(&Series, u64)> {
+        if self.readings.is_empty() && !self.gave_readings {
+            self.readings.extend(self.gateway.take_metrics());
+            if self.series.is_empty() {
+                self.series = self.series();
+            }
+            let panics = u64::from(std::mem::take(&mut self.new_panics));
+            if panics > 0 {
+                self.readings.push_back((self.series.len().saturating_sub(1), panics));
+            }
+        }
+        let next = self.readings.pop_front();
+        self.gave_readings = next.is_some();
+        let (position, amount) = next?;
+        Some((self.series.get(position)?, amount))
+    }
+
+    /// The gateway's, and that of its panics.
+    fn series(&self) -> Vec<Series> {
+        let kind = metrics::Kind::Counter;
+        let panics = Series { kind, name: "gatepass_panics_total", labels: Vec::new() };
+        self.gateway.metrics().into_iter().chain([panics]).collect()
+    }
+
     /// What is to be done next.
     pub fn next(&mut self) -> Option<&RawAction> {
         if let Some(request) = self.failed.pop_front() {
@@ -188,6 +224,9 @@ impl Door {
     /// `request` with it.
     pub fn recover(&mut self, request: Option<u64>) {
         self.panics = self.panics.saturating_add(1);
+        self.new_panics = self.new_panics.saturating_add(1);
+        self.readings.clear();
+        self.series.clear();
         let held = std::mem::take(&mut self.held);
         self.failed.extend(held.into_iter().filter(|held| Some(*held) != request));
         self.failed.extend(request);

@@ -38,6 +38,13 @@ pub struct Field {
     value: Text,
 }
 
+impl Field {
+    /// Points to `name` and `value`.
+    pub fn of(name: &[u8], value: &[u8]) -> Self {
+        Self { name: Text::of(name), value: Text::of(value) }
+    }
+}
+
 /// `gatepass_action`.
 #[repr(C)]
 #[derive(Debug)]

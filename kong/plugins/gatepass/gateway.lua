@@ -387,6 +387,24 @@ function Gateway:access()
   return outcome
 end
 
+-- Hands on what was counted; without a `measure` it is dropped.
+function Gateway:measure(measure)
+  while true do
+    local reading = C.gatepass_metric(self.handle)
+    if reading == nil then
+      return
+    end
+    if measure then
+      local names, values = {}, {}
+      for i = 0, reading.label_count - 1 do
+        local label = reading.labels[i]
+        names[i + 1], values[i + 1] = text(label.name), text(label.value)
+      end
+      measure(reading.kind, text(reading.name), names, values, reading.amount)
+    end
+  end
+end
+
 function Gateway:tick()
   self:carry_out(C.gatepass_tick(self.handle, now() * 1000))
 end

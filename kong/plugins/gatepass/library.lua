@@ -33,6 +33,14 @@ typedef struct {
     gatepass_text text;
 } gatepass_line;
 
+typedef struct {
+    uint32_t kind;
+    uint32_t label_count;
+    gatepass_text name;
+    const gatepass_field *labels;
+    double amount;
+} gatepass_reading;
+
 uint32_t gatepass_abi(void);
 const char *gatepass_version(void);
 const gatepass_text *gatepass_check(const char *configuration, uint32_t size);
@@ -55,6 +63,7 @@ const gatepass_action *gatepass_failed(gatepass *gateway, double callout, uint32
 const gatepass_action *gatepass_tick(gatepass *gateway, double now);
 const gatepass_action *gatepass_next(gatepass *gateway);
 const gatepass_line *gatepass_log(gatepass *gateway);
+const gatepass_reading *gatepass_metric(gatepass *gateway);
 uint32_t gatepass_max_reply(gatepass *gateway);
 void gatepass_retire(gatepass *gateway);
 uint32_t gatepass_held(gatepass *gateway);

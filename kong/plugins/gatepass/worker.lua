@@ -13,6 +13,9 @@ local TICK_SECONDS = 0.1
 -- How often vaults are asked, and a gateway that did not open is tried again.
 local REFRESH_SECONDS = 5
 
+-- How often what was counted is handed on.
+local MEASURE_SECONDS = 1
+
 local Worker = {}
 Worker.__index = Worker
 
@@ -25,6 +28,7 @@ function Worker.new(host)
     by_conf = setmetatable({}, { __mode = "k" }),
     -- Gateways that no new request comes to.
     retired = {},
+    measure_at = 0,
   }, Worker)
 end
 
@@ -109,17 +113,25 @@ end
 
 function Worker:tick()
   local moment = now()
+  local measures = moment >= self.measure_at
+  if measures then
+    self.measure_at = moment + MEASURE_SECONDS
+  end
   for _, entry in pairs(self.entries) do
     if moment >= entry.refresh_at and (entry.references > 0 or not entry.gateway) then
       self:refresh(entry)
     end
     if entry.gateway then
       entry.gateway:tick()
+      if measures then
+        entry.gateway:measure(self.host.measure)
+      end
     end
   end
   local retired = self.retired
   for i = #retired, 1, -1 do
     retired[i]:tick()
+    retired[i]:measure(self.host.measure)
     if retired[i]:is_idle() then
       table.remove(retired, i)
     end

@@ -35,7 +35,8 @@ end
 function _M.install(directory)
   local vaults = directory .. "/vaults.json"
   _G.kong = {
-    configuration = { prefix = directory, role = "traditional" },
+    configuration = { prefix = directory, role = "traditional",
+                      loaded_plugins = { gatepass = true, prometheus = true } },
     log = { err = function(...) ngx.log(ngx.ERR, ...) end,
             warn = function(...) ngx.log(ngx.WARN, ...) end },
     response = { exit = exit },
@@ -87,6 +88,12 @@ function _M.access()
   local path = ngx.var.request_uri:match("^[^?]*")
   local args = ngx.var.args
   ngx.var.upstream_uri = args and args ~= "" and path .. "?" .. args or path
+end
+
+-- What Kong's prometheus plugin would show.
+function _M.metrics()
+  local exporter = require "kong.plugins.prometheus.exporter"
+  ngx.say(table.concat(exporter.lines(), "\n"))
 end
 
 -- Shows the client what plugins after this one would see.
