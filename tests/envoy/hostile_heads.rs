@@ -12,7 +12,15 @@ pub async fn check(gateway: &Gateway, cases: Vec<Case>) {
     let good = gateway.token("alice");
     let mut wrong = Wrong::default();
     for (case, request, expected) in cases {
-        wrong.compare(case, expected, &gateway.send(request).await);
+        let answer = gateway.send(request).await;
+        wrong.compare(case, expected, &answer);
+        // What was let in arrives as alice's, and as nobody else's.
+        let seen = serde_json::from_slice(&answer.body).map(Seen);
+        if let Some(seen) = seen.ok().filter(|seen| seen.0.get("headers").is_some()) {
+            assert_eq!(seen.identity()["sub"], "alice", "{case}: {answer}");
+            assert_eq!(seen.values("x-consumer-custom-id"), ["web"], "{case}: {answer}");
+            assert!(seen.values("authorization").is_empty(), "{case}: {answer}");
+        }
         gateway.assert_serves_token(&good, case).await;
     }
     wrong.assert_none();

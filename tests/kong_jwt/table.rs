@@ -156,7 +156,7 @@ pub fn passes(
 ) -> Vec<(String, String)> {
     let request = head(fields);
     let edits = forwarded(send(options, fields, host));
-    upstream(&request, &edits)
+    upstream(host, &request, &edits)
 }
 
 /// The one value of an upstream header.

@@ -189,7 +189,7 @@ fn a_cookie_that_has_ended_is_no_dead_end() {
             let mut world = World::new(&config, host);
             let edits = forwarded(world.begin(head(&fields)));
             assert_eq!(world.identity(&edits)["sub"], "alice", "{case}");
-            let seen = upstream(&head(&fields), &edits);
+            let seen = upstream(world.host, &head(&fields), &edits);
             assert!(!seen.iter().any(|(_, value)| value.contains(COOKIE)), "{case}: {seen:?}");
         }
     }

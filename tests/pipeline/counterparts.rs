@@ -47,7 +47,7 @@ impl Request {
         let is_kept = |(name, _): &&(String, String)| {
             !removed.iter().any(|gone| gone.eq_ignore_ascii_case(name))
         };
-        let fields = upstream(&head, &edits);
+        let fields = upstream(world.host, &head, &edits);
         let value = |name: &str| {
             let mut found = fields.iter().filter(|(other, _)| other == name);
             found.next().map(|(_, value)| value.clone()).unwrap_or_default()

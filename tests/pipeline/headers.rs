@@ -9,7 +9,7 @@ use crate::support::*;
 fn owned(world: &mut World, token: &str) -> Vec<(String, String)> {
     let head = bearer(token);
     let edits = forwarded(world.begin(head.clone()));
-    upstream(&head, &edits)
+    upstream(world.host, &head, &edits)
         .into_iter()
         .filter(|(name, _)| name.starts_with("x-") && name != "x-identity-token")
         .collect()
@@ -32,7 +32,7 @@ fn a_verified_token_becomes_an_identity() {
         let user = json!({"sub": "alice", "type": "gold", "address": {"country": "ES"}});
         let edits = forwarded(world.complete(sent.id, waiting, &ok(&user)));
 
-        let seen = upstream(&head, &edits);
+        let seen = upstream(world.host, &head, &edits);
         let names: Vec<_> = seen.iter().map(|(name, _)| name.as_str()).collect();
         let expected = [
             ":authority",
@@ -241,7 +241,7 @@ fn forged_headers_reach_nobody_on_any_path() {
             let head = head(&fields);
             let mut world = World::new(&config, host);
             let edits = forwarded(world.begin(head.clone()));
-            let seen = upstream(&head, &edits);
+            let seen = upstream(world.host, &head, &edits);
             let names: Vec<_> = seen.iter().map(|(name, _)| name.as_str()).collect();
             let mut expected = vec![
                 ":authority",
@@ -321,7 +321,7 @@ fn the_public_token_goes_no_further() {
             let head = head(&[(name, value)]);
             let mut world = World::new(&sources(false), host);
             let edits = forwarded(world.begin(head.clone()));
-            let seen = upstream(&head, &edits);
+            let seen = upstream(world.host, &head, &edits);
             let name = name.to_ascii_lowercase();
             let left = seen.iter().find(|(other, _)| *other == name).map(|(_, v)| v.as_str());
             assert_eq!(left, stripped, "{case}");
@@ -329,7 +329,7 @@ fn the_public_token_goes_no_further() {
 
             let mut world = World::new(&sources(true), host);
             let edits = forwarded(world.begin(head.clone()));
-            let seen = upstream(&head, &edits);
+            let seen = upstream(world.host, &head, &edits);
             let kept = seen.iter().find(|(other, _)| *other == name).map(|(_, v)| v.as_str());
             assert_eq!(kept, Some(value.as_str()), "{case}, forward: true");
             assert!(field(&edits, "x-identity-token").is_some(), "{case}");
@@ -344,7 +344,7 @@ fn other_credentials_stay() {
     let head = head(&[("authorization", "Basic dXNlcjpwYXNz"), ("cookie", "session=1")]);
     let mut world = World::new(&config, ENVOY);
     let edits = forwarded(world.begin(head.clone()));
-    let seen = upstream(&head, &edits);
+    let seen = upstream(world.host, &head, &edits);
     for pair in [("authorization", "Basic dXNlcjpwYXNz"), ("cookie", "session=1")] {
         assert!(seen.contains(&(pair.0.to_owned(), pair.1.to_owned())), "{}", pair.0);
     }
@@ -381,9 +381,9 @@ fn a_token_in_the_query_is_not_looked_at_unless_configured() {
         let step = World::new(&local([]), host).begin(head.clone());
         assert_eq!(denied(step), denial(401, "token_missing"));
         let sources = json!({"from_headers": [], "from_params": ["access_token"]});
-        let step = World::new(&local([("/token", sources)]), host).begin(head.clone());
-        let edits = forwarded(step);
-        assert!(upstream(&head, &edits).contains(&(":path".into(), "/api".into())));
+        let mut world = World::new(&local([("/token", sources)]), host);
+        let edits = forwarded(world.begin(head.clone()));
+        assert!(upstream(world.host, &head, &edits).contains(&(":path".into(), "/api".into())));
     }
 }
 

@@ -119,6 +119,7 @@ fn any_request_is_decided() {
     let bearer = format!("Bearer {token}");
     let mut random = Random(1);
     let mut forwards = 0;
+    let mut denials = 0;
     let mut waits = 0;
     for host in HOSTS {
         let mut world = World::new(&config, host);
@@ -147,8 +148,21 @@ fn any_request_is_decided() {
                     let identity = field(&edits, "x-identity-token");
                     assert!(identity.is_none() || had_token, "round {round}");
                 }
-                Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
-                    assert!((200..=503).contains(&reply.status), "round {round}");
+                Step::Done(Verdict::Deny(denial, reply), _) => {
+                    denials += 1;
+                    let is_login = reply.status == 302;
+                    let is_own = matches!(reply.status, 400 | 401 | 403 | 431 | 503);
+                    // A gRPC call is answered with 200, its own status and no body.
+                    let grpc_status = reply_field(&reply, "grpc-status");
+                    let is_grpc = reply.status == 200 && grpc_status.is_some_and(|it| it != "0");
+                    assert!(is_own || is_login || is_grpc, "round {round}: {}", reply.status);
+                    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+                    let says = body["code"].as_str() == Some(denial.code().name());
+                    let is_silent = reply.body.is_empty() && grpc_status.is_some();
+                    assert!(is_login || is_silent || says, "round {round}");
+                }
+                Step::Done(Verdict::Answer(reply), _) => {
+                    panic!("round {round}: {}, though no path asks for it", reply.status);
                 }
                 Step::Await(sent, waiting) => {
                     waits += 1;
@@ -163,7 +177,10 @@ fn any_request_is_decided() {
             world.pass(7);
         }
     }
-    assert!(forwards > 100 && waits > 10, "{forwards} forwarded, {waits} waited: too few to tell");
+    assert!(
+        forwards > 100 && waits > 10 && denials > 100,
+        "{forwards} forwarded, {waits} waited, {denials} denied: too few to tell"
+    );
 }
 
 /// JSON of any shape, with the names that matter in it.

@@ -20,7 +20,8 @@ fn the_public_token_goes_no_further_in_another_spelling() {
         ]);
         let mut world = World::new(&config, ENVOY);
         let edits = forwarded(world.begin(head.clone()));
-        let names: Vec<_> = upstream(&head, &edits).into_iter().map(|(name, _)| name).collect();
+        let names: Vec<_> =
+            upstream(world.host, &head, &edits).into_iter().map(|(name, _)| name).collect();
         assert!(!names.iter().any(|name| name == "x_access_token"), "{case}: {names:?}");
         let mut world = World::new(&config, KONG);
         let step = world.begin(head);

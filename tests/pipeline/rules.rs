@@ -583,7 +583,7 @@ fn upgrades_and_tunnels_are_requests_like_others() {
             assert!(field(&edits, "x-identity-token").is_some(), "{case}");
             for (name, value) in &fields {
                 let kept = ((*name).to_owned(), (*value).to_owned());
-                assert!(upstream(&head, &edits).contains(&kept), "{case}: {name}");
+                assert!(upstream(world.host, &head, &edits).contains(&kept), "{case}: {name}");
             }
         }
     }

@@ -120,7 +120,7 @@ pub fn send(
     loop {
         match step {
             Step::Done(Verdict::Forward(edits), _) => {
-                let fields = support::upstream(&copy, &edits);
+                let fields = support::upstream(ENVOY, &copy, &edits);
                 let (token, fields): (Vec<_>, Vec<_>) =
                     fields.into_iter().partition(|(name, _)| name == "x-identity-token");
                 assert!(token.len() < 2, "one identity token: {token:?}");
