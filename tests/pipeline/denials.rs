@@ -159,6 +159,10 @@ fn every_denial_on(
     let mut all: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
     all.sort_unstable();
     assert_eq!(codes, all, "each code once");
+    // RFC 6750 section 5.3, whatever the form.
+    for (code, reply) in &denials {
+        assert_eq!(reply_field(reply, "cache-control"), Some("no-store"), "{code}");
+    }
     denials
 }
 

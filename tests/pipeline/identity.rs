@@ -279,6 +279,9 @@ fn the_key_set_is_for_everybody() {
         for (name, _) in key.as_object().unwrap() {
             assert!(public.contains(&name.as_str()), "{name}");
         }
+        assert_eq!(key["use"], "sig");
+        let algorithm = if key["kid"] == "old" { "ES256" } else { "EdDSA" };
+        assert_eq!(key["alg"], algorithm, "{key}");
     }
 
     for (case, method, tags, status) in [

@@ -111,6 +111,32 @@ fn a_consumer_is_bound_to_its_providers() {
     }
 }
 
+/// RFC 7515 section 4.1.4: the name of a key is one of its issuer's.
+#[test]
+fn a_kid_is_sought_in_the_set_of_its_issuer() {
+    let partner = |changes: Value| {
+        let mut claims = claims(changes);
+        claims["iss"] = json!("https://partner.example");
+        claims
+    };
+    let mut config = two([("/user_info", Value::Null)]);
+    for (case, token, code) in [
+        ("the shop's key for the partner", KEY_A.token("a", &partner(json!({}))), "key_unknown"),
+        ("the partner's for the shop", KEY_B.token("b", &claims(json!({}))), "key_unknown"),
+        ("its own by the other's name", KEY_B.token("a", &partner(json!({}))), "key_unknown"),
+    ] {
+        let mut world = World::new(&config, ENVOY);
+        assert_eq!(world.denied(&token), denial(401, code), "{case}");
+    }
+    // Two keys of one name.
+    put(&mut config, "/providers/partner/local_jwks", json!({"keys": [KEY_B.jwk("a")]}));
+    let mut world = World::new(&config, ENVOY);
+    world.forwarded(&alice());
+    world.forwarded(&KEY_B.token("a", &partner(json!({}))));
+    let forged = KEY_A.token("a", &partner(json!({})));
+    assert_eq!(world.denied(&forged), denial(401, "signature_invalid"));
+}
+
 /// A key of two entries is one consumer where a rule names its provider.
 #[test]
 fn a_rule_names_a_consumer_of_one_provider() {
