@@ -19,6 +19,7 @@
     reason = "a test may fail; the fake Envoy is behind pointers"
 )]
 
+mod any_order;
 mod host;
 
 use host::{CONTINUE, DROP, Envoy, LOG, Request, Route, STOP, STOP_ALL};

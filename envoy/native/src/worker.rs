@@ -231,7 +231,6 @@ impl Worker {
         }
         if let Ok(mut gateway) = self.gateway.try_borrow_mut() {
             gateway.gone(RequestId(request));
-            self.mailbox.count(gateway.take_metrics());
         }
     }
 }

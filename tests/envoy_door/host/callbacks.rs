@@ -132,7 +132,8 @@ callbacks! {
         let _ = (pairs(fields, length), body.to_vec());
         let answer = Answer { status, details: details.text() };
         assert!(answered.answer.replace(Some(answer)).is_none(), "answered twice");
-        assert_eq!(answered.continued.get(), 0, "answered after it went on");
+        let goes_on = answered.continued.get() > 0;
+        assert!(!goes_on || status == 500, "answered after it went on");
         if answered.ends_when_answered.get() {
             destroy(answered);
         }

@@ -331,6 +331,11 @@ impl Request<'_> {
         self.stream().continued.get()
     }
 
+    /// What it was answered by now.
+    pub fn answered(&self) -> Option<u32> {
+        self.stream().answer.borrow().as_ref().map(|answer| answer.status)
+    }
+
     pub fn is_over(&self) -> bool {
         self.stream().destroyed.get()
     }
