@@ -11,6 +11,10 @@ use tokio::time::sleep;
 use crate::nginx::{Setup, until};
 use crate::wire::{Connection, Request};
 
+/// What a timeout of half a second may take on a busy machine; a service that drips would
+/// go on for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_requests_of_one_user_ask_once() {
     let nginx = Setup::bundled().start().await;
@@ -50,8 +54,6 @@ async fn a_callout_outlives_its_client() {
 async fn whatever_a_service_does_is_503_in_time() {
     let nginx = Setup::bundled().start().await;
     nginx.ready().await;
-    // The longest timeout of a service here, and some for a busy machine.
-    let limit = Duration::from_millis(2500);
     for fault in [
         json!({"kind": "down"}),
         json!({"kind": "slow", "delay_ms": 4000}),
@@ -67,7 +69,7 @@ async fn whatever_a_service_does_is_503_in_time() {
         let start = Instant::now();
         let answer = nginx.get("/orders", &nginx.token("alice")).await;
         assert_eq!(answer.outcome(), "503 user_info_unavailable", "{fault}");
-        assert!(start.elapsed() < limit, "{fault}: {:?}", start.elapsed());
+        assert!(start.elapsed() < PATIENCE, "{fault}: {:?}", start.elapsed());
         nginx.users_fault(json!({"kind": "none"})).await;
         until("it is well again", || async {
             nginx.get("/orders", &nginx.token("bob")).await.status == 200
@@ -151,7 +153,7 @@ async fn broken_replies_are_no_answers() {
         let start = Instant::now();
         let answer = nginx.get("/orders", &nginx.token("alice")).await;
         assert_eq!(answer.outcome(), outcome, "{case}");
-        assert!(start.elapsed() < Duration::from_millis(2500), "{case}: {:?}", start.elapsed());
+        assert!(start.elapsed() < PATIENCE, "{case}: {:?}", start.elapsed());
     }
 }
 

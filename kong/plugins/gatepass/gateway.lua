@@ -257,6 +257,7 @@ function Gateway.run(_, self, callout)
     action = C.gatepass_failed(self.handle, callout.id, cause, now() * 1000)
   end
   self:carry_out(action)
+  self:log()
 end
 
 -- Wakes a request that is held.
@@ -305,7 +306,6 @@ function Gateway:carry_out(action, own)
     end
     action = C.gatepass_next(handle)
   end
-  self:log()
   if unsent then
     for i = 1, #unsent do
       local next_action = C.gatepass_failed(handle, unsent[i], exchange.NOT_SENT, now() * 1000)
@@ -319,6 +319,7 @@ end
 function Gateway:gone(request)
   self.held[request] = nil
   self:carry_out(C.gatepass_gone(self.handle, request))
+  self:log()
 end
 
 function Gateway:wait(request)
@@ -407,6 +408,7 @@ end
 
 function Gateway:tick()
   self:carry_out(C.gatepass_tick(self.handle, now() * 1000))
+  self:log()
 end
 
 -- Not used by any new request.

@@ -79,11 +79,26 @@ function host.measure(kind, name, labels, values, amount)
   end
 end
 
+-- Made once for each, since neither can be compiled: names in `kong.ctx.shared`, and the
+-- groups in the text of a header.
+local shared_names = setmetatable({}, { __index = function(names, name)
+  names[name] = name:gsub("%.", "_")
+  return names[name]
+end })
+local group_lists = setmetatable({}, { __mode = "v", __index = function(lists, groups)
+  local list = {}
+  for group in groups:gmatch("[^, ]+") do
+    list[#list + 1] = group
+  end
+  lists[groups] = list
+  return list
+end })
+
 local function note(notes)
   if notes then
     local shared = kong.ctx.shared
     for name, value in pairs(notes) do
-      shared[(name:gsub("%.", "_"))] = value
+      shared[shared_names[name]] = value
     end
   end
 end
@@ -106,11 +121,7 @@ function host.forwarded(identity)
   kong.client.authenticate(consumer, { id = credential, key = credential })
   local groups = identity.groups
   if groups then
-    local list = {}
-    for group in groups:gmatch("[^, ]+") do
-      list[#list + 1] = group
-    end
-    kong.ctx.shared.authenticated_groups = list
+    kong.ctx.shared.authenticated_groups = group_lists[groups]
   end
 end
 
