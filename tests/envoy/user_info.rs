@@ -79,6 +79,38 @@ async fn a_user_info_service_that_fails_can_degrade_what_the_identity_says() {
     }
 }
 
+// Envoy answers such a callout while the filter sends it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callout_that_ends_while_it_is_sent_is_one_that_failed() {
+    let endpoint = |port: u16| {
+        let address = format!("{{address: 127.0.0.1, port_value: {port}}}");
+        format!("- lb_endpoints:\n        - endpoint: {{address: {{socket_address: {address}}}}}")
+    };
+    let breaker = "max_connections: 1000, max_pending_requests: 1000, max_requests: 1000";
+    for setup in [
+        uncached().replace(&endpoint(10002), "[]"),
+        uncached().replace(breaker, "max_pending_requests: 0"),
+    ] {
+        let gateway = setup.start().await;
+        until("keys", || async {
+            gateway.get("/orders", &gateway.token("alice")).await.outcome()
+                == "503 user_info_unavailable"
+        })
+        .await;
+        for _ in 0..20 {
+            let answer = gateway.get("/orders", &gateway.token("alice")).await;
+            assert_eq!(answer.outcome(), "503 user_info_unavailable");
+        }
+    }
+    // Those of keys and of revoked tokens are sent by the timer.
+    let gateway = Setup::bundled().replace(&endpoint(10001), "[]").start().await;
+    for _ in 0..20 {
+        let answer = gateway.get("/orders", &gateway.token("alice")).await;
+        let either = ["503 keys_unavailable", "503 revocation_unavailable"];
+        assert!(either.contains(&&*answer.outcome()), "{answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_that_is_not_known_is_denied_and_remembered_for_a_while() {
     let gateway = Setup::bundled()
