@@ -37,6 +37,15 @@ fn the_core_has_no_arguments_and_no_yaml() {
     }
 }
 
+/// The SDK is of the filter, and of what checks the fake host.
+#[test]
+fn the_filter_alone_has_the_sdk() {
+    assert!(linked("gatepass-wasm").contains("proxy-wasm"));
+    for package in ["gatepass", "gatepass-cli"] {
+        assert!(!linked(package).contains("proxy-wasm"), "{package}");
+    }
+}
+
 /// Tests are listed in the manifests, so that one could be forgotten.
 #[test]
 fn each_test_is_in_one_package() {

@@ -169,11 +169,19 @@ impl Machine {
         self.deliver(owner, token, reply);
     }
 
-    /// Calls the filter with a reply, awaited or not.
+    /// Calls the filter with a reply, awaited or not. Before one to a context that the
+    /// instance does not have (any more), Kong's runtime makes it.
     pub fn deliver(&mut self, owner: u32, token: u32, reply: Reply) {
         // A dead VM hears nothing and its requests hang until the client leaves.
         if !self.ready() {
             return;
+        }
+        let fake = self.fake();
+        let gone = fake.streams.get(&owner).filter(|stream| fake.is_kong() && !stream.open);
+        let gone = gone.map(|stream| stream.root);
+        drop(fake);
+        if let Some(root) = gone {
+            let _ = self.invoke(Step::Start, owner, Export::ContextCreate, &[owner, root]);
         }
         let (count, body) = self.fake().receive(reply);
         // Both hosts name the root context, whosever callout it was.
@@ -187,6 +195,9 @@ impl Machine {
                 fake.settle(Some((owner, Flow::Answered)));
                 drop(fake);
                 self.deliver_bodies();
+                if gone.is_some() {
+                    let _ = self.invoke(Step::Close, owner, Export::Delete, &[owner]);
+                }
             }
             Err(trap) if fake.is_kong() && !fake.is_root(owner) => fake.fail_open(owner, &trap),
             Err(_) => {}

@@ -125,6 +125,16 @@ impl Host {
         self.machine().fake().set_clock(seconds * 1_000_000_000);
     }
 
+    /// The token of the next callout.
+    pub fn next_token(&self) -> u32 {
+        self.machine().fake().next_token
+    }
+
+    /// Gives the next callout this token: on a real host they come around.
+    pub fn set_next_token(&self, token: u32) {
+        self.machine().fake().next_token = token;
+    }
+
     /// Lets time pass: ticks fire and callouts time out as they fall due.
     pub fn advance(&self, ms: u64) {
         self.machine().advance(ms);
@@ -448,7 +458,8 @@ pub struct Callout {
 }
 
 impl Callout {
-    /// Delivers a reply that the host no longer has a callout for, or never had.
+    /// Delivers a reply that the host no longer waits for. Not one more: the SDK
+    /// panics.
     pub fn deliver_late(&self, reply: Reply) {
         let pending = self.host.machine().fake().pending.remove(&self.token);
         let owner = pending.map_or(self.owner, |pending| pending.owner);

@@ -41,6 +41,27 @@ pub const ALLOWED_IMPORTS: &[&str] = &[
 pub const ENVOY_IMPORTS: &[&str] =
     &["env.proxy_call_foreign_function", "env.proxy_get_shared_data", "env.proxy_set_shared_data"];
 
+/// Imports that both hosts provide and that the filter never calls. Default methods of
+/// the SDK's traits refer to them, so the table of methods of each context keeps them
+/// in the module.
+pub const CARRIED_IMPORTS: &[&str] = &[
+    "env.proxy_add_header_map_value",
+    "env.proxy_close_stream",
+    "env.proxy_dequeue_shared_queue",
+    "env.proxy_done",
+    "env.proxy_enqueue_shared_queue",
+    "env.proxy_get_status",
+    "env.proxy_grpc_call",
+    "env.proxy_grpc_cancel",
+    "env.proxy_grpc_close",
+    "env.proxy_grpc_send",
+    "env.proxy_grpc_stream",
+    "env.proxy_register_shared_queue",
+    "env.proxy_resolve_shared_queue",
+    "env.proxy_set_buffer_bytes",
+    "env.proxy_set_header_map_pairs",
+];
+
 /// Each line: names of which one must be exported. Nothing else may be: Envoy calls
 /// every callback that it finds.
 ///
@@ -75,7 +96,10 @@ pub fn objections(wasm: &[u8]) -> Vec<String> {
     };
     let imports = module.imports().map(|import| format!("{}.{}", import.module(), import.name()));
     let foreign = imports
-        .filter(|import| ![ALLOWED_IMPORTS, ENVOY_IMPORTS].concat().contains(&import.as_str()))
+        .filter(|import| {
+            let lists = [ALLOWED_IMPORTS, ENVOY_IMPORTS, CARRIED_IMPORTS].concat();
+            !lists.contains(&import.as_str())
+        })
         .map(|import| format!("imports {import}, which is on no list"));
     let missing = REQUIRED_EXPORTS
         .iter()

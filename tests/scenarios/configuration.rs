@@ -167,7 +167,8 @@ each_host!(what_the_host_keeps_back_is_said_when_it_is_configured, by proxy_wasm
     shop::open(host, json!({}));
     let (clock, timer) =
         ("proxy_get_current_time_nanoseconds", "proxy_set_tick_period_milliseconds");
-    for call in ["proxy_get_buffer_bytes", clock, timer] {
+    let context = "proxy_set_effective_context";
+    for call in ["proxy_get_buffer_bytes", clock, timer, context] {
         host.refuse_calls(call, Status::InternalFailure);
         match host.add(shop::patched(host, json!({"shared_data": "never"}))) {
             None => assert!(!host.is_kong(), "{call}: Kong would skip the filter"),

@@ -49,8 +49,12 @@ each_host!(a_trap_of_another_lets_no_waiting_request_pass, |host| {
             outcome => panic!("{outcome:?}"),
         }
     }
-    // The new instance knows neither the reply nor the request, and does not trap.
-    assert_eq!(host.take_violations(), [""; 0]);
+    // In a new instance the SDK does not know the callout, and panics. Nothing else
+    // waits there, so the next one serves.
+    let traps = host.take_violations();
+    assert_eq!(traps.len(), if host.is_kong() { 2 } else { 0 }, "{traps:?}");
+    let is_of_reply = |trap: &String| trap.starts_with("proxy_on_http_call_response trapped");
+    assert!(traps.iter().all(is_of_reply), "{traps:?}");
     if host.is_kong() {
         served(host, "alice");
     } else {
@@ -97,17 +101,20 @@ each_host!(a_late_reply_is_harmless, on Kong, |host| {
     assert!(ask(host, &token("alice")).is_paused(), "and not believed");
 });
 
-each_host!(a_reply_twice_ends_nothing_twice, |host| {
+// Without that the SDK's table of callouts would grow, and here it would panic.
+each_host!(the_token_of_a_request_that_is_over_is_free_again, on Kong, |host| {
     shop::open(host, json!({}));
-    let request = ask(host, &token("alice"));
-    let callout = request.callout();
-    request.answer(user_reply("alice"));
-    assert!(request.is_forwarded());
-    // No host does that.
-    callout.deliver_late(user_reply("alice"));
-    assert!(request.is_forwarded());
-    assert_eq!(host.take_violations(), [""; 0]);
-    served(host, "bob");
+    for _ in 0..3 {
+        let next = host.next_token();
+        let request = ask(host, &token("alice"));
+        assert!(request.is_paused());
+        request.reset();
+        host.set_next_token(next);
+    }
+    let (first, second) = (ask(host, &token("alice")), ask(host, &token("bob")));
+    second.answer(user_reply("bob"));
+    first.answer(user_reply("alice"));
+    assert!(first.is_forwarded() && second.is_forwarded());
 });
 
 each_host!(a_client_that_leaves_takes_its_callout_along, on Kong, |host| {

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use gatepass::denial::{Denial, ErrorSettings};
-use gatepass::http::{LocalReply, RequestHead};
+use gatepass::http::RequestHead;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
 
-use crate::abi::Action;
 use crate::host::{Host, Metric};
 use crate::shared::Shared;
 
@@ -29,7 +30,24 @@ impl Filter {
         Self { context_id, plugin }
     }
 
-    pub(crate) fn on_http_request_headers(&self, fields: usize) -> Action {
+    /// The context of a request that is over, made once more to [forget its
+    /// callouts](Shared::release_lost): it has to do with nothing.
+    pub(crate) const fn over(context_id: u32) -> Self {
+        Self::new(context_id, Plugin::Closed(Host::UNKNOWN, None))
+    }
+}
+
+impl Context for Filter {
+    /// Where the callout of a request ends with it.
+    fn on_http_call_response(&mut self, token: u32, fields: usize, body_bytes: usize, _: usize) {
+        if let Plugin::Ready(shared) = &self.plugin {
+            shared.reply(self.context_id, token, fields, body_bytes);
+        }
+    }
+}
+
+impl HttpContext for Filter {
+    fn on_http_request_headers(&mut self, fields: usize, _end_of_stream: bool) -> Action {
         match &self.plugin {
             Plugin::Ready(shared) => shared.begin(self.context_id, fields),
             Plugin::Closed(host, denials) => {
@@ -48,7 +66,7 @@ impl Filter {
         }
     }
 
-    pub(crate) fn on_http_request_body(&self, bytes: usize, end_of_stream: bool) -> Action {
+    fn on_http_request_body(&mut self, bytes: usize, end_of_stream: bool) -> Action {
         match &self.plugin {
             Plugin::Ready(shared) => shared.body(self.context_id, bytes, end_of_stream),
             // Answered already.
@@ -56,26 +74,13 @@ impl Filter {
         }
     }
 
-    pub(crate) fn on_http_request_trailers(&self, fields: usize) -> Action {
+    fn on_http_request_trailers(&mut self, fields: usize) -> Action {
         match &self.plugin {
             Plugin::Ready(shared) => shared.trailers(self.context_id, fields),
             // Answered already.
             Plugin::Closed(..) => Action::Pause,
         }
     }
-
-    pub(crate) fn on_http_call_response(&self, token: u32, fields: usize, body_bytes: usize) {
-        if let Plugin::Ready(shared) = &self.plugin {
-            shared.reply(token, fields, body_bytes);
-        }
-    }
-}
-
-/// Answers a request that the filter knows nothing of: the host did not say that
-/// it begins, or never configured the plugin.
-pub(crate) fn refuse() -> Action {
-    Host::UNKNOWN.reply(&LocalReply::new(500));
-    Action::Pause
 }
 
 impl Drop for Filter {

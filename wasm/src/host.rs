@@ -27,6 +27,7 @@
 //! Each call may fail: [`abi`] says what becomes of it then.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use gatepass::access_log::AccessNote;
 use gatepass::callout::{Answer, Callout, CalloutFailure, CalloutReply, joined};
@@ -38,8 +39,9 @@ use gatepass::metrics::Kind;
 use gatepass::pipeline::SharedData;
 use gatepass::shared_data::SharedStore;
 use gatepass::time::UnixTime;
+use proxy_wasm::types::{BufferType, MapType, MetricType};
 
-use crate::abi::{self, Buffer, LocalResponse, Map, MetricKind, Status};
+use crate::abi::{self, LocalResponse, Status};
 use crate::crypto::EnvoyCrypto;
 use crate::nginx;
 use crate::store::Store;
@@ -185,9 +187,9 @@ impl Host {
     /// ngx_wasm_module a name that is too long traps.
     pub(crate) fn define(self, kind: Kind, name: &str) -> Option<Metric> {
         let sort = match kind {
-            Kind::Counter => MetricKind::Counter,
-            Kind::Gauge => MetricKind::Gauge,
-            Kind::Histogram => MetricKind::Histogram,
+            Kind::Counter => MetricType::Counter,
+            Kind::Gauge => MetricType::Gauge,
+            Kind::Histogram => MetricType::Histogram,
         };
         if name.len() > MAX_METRIC_NAME {
             return None;
@@ -221,7 +223,7 @@ impl Host {
 
     /// The plugin's configuration, of so many bytes.
     pub(crate) fn configuration(self, bytes: usize) -> Result<Vec<u8>, Status> {
-        abi::buffer(Buffer::Configuration, bytes)
+        abi::buffer(BufferType::PluginConfiguration, bytes)
     }
 
     /// Whoever cannot see all headers of a request cannot cleanse it.
@@ -229,7 +231,8 @@ impl Host {
         if self == Self::NgxWasm && fields >= NGX_WASM_MAX_HEADERS {
             return Err(Unreadable::TooMany { limit: NGX_WASM_MAX_HEADERS });
         }
-        let mut fields = abi::header_fields(Map::Request, fields).map_err(|_| Unreadable::Host)?;
+        let mut fields = abi::header_fields(MapType::HttpRequestHeaders, fields)
+            .map_err(|_| Unreadable::Host)?;
         if self == Self::NgxWasm {
             nginx::restore_path(&mut fields).map_err(|_| Unreadable::Host)?;
             nginx::restore_authority(&mut fields);
@@ -242,7 +245,9 @@ impl Host {
         for edit in edits {
             match edit {
                 Edit::Remove(name) => self.clear(name)?,
-                Edit::Set(name, value) => abi::set_header(Map::Request, name, value)?,
+                Edit::Set(name, value) => {
+                    abi::set_header(MapType::HttpRequestHeaders, name, value)?
+                }
                 Edit::Path(path) => self.set_path(path)?,
             }
         }
@@ -251,15 +256,15 @@ impl Host {
 
     fn clear(self, name: &str) -> Result<(), HostError> {
         let cleared = match self {
-            Self::Envoy => abi::remove_header(Map::Request, name),
-            Self::NgxWasm => abi::set_header(Map::Request, name, b""),
+            Self::Envoy => abi::remove_header(MapType::HttpRequestHeaders, name),
+            Self::NgxWasm => abi::set_header(MapType::HttpRequestHeaders, name, b""),
         };
         cleared.map_err(HostError::from)
     }
 
     fn set_path(self, path: &[u8]) -> Result<(), HostError> {
         let set = match self {
-            Self::Envoy => abi::set_header(Map::Request, ":path", path),
+            Self::Envoy => abi::set_header(MapType::HttpRequestHeaders, ":path", path),
             Self::NgxWasm => nginx::set_upstream_path(path),
         };
         set.map_err(HostError::from)
@@ -267,13 +272,13 @@ impl Host {
 
     /// The trailers of the request in whose callback this is called.
     pub(crate) fn request_trailers(self, announced: usize) -> Result<Fields, HostError> {
-        abi::header_fields(Map::Trailers, announced).map_err(HostError::from)
+        abi::header_fields(MapType::HttpRequestTrailers, announced).map_err(HostError::from)
     }
 
     /// Takes trailers out of the request in whose callback this is called.
     pub(crate) fn remove_trailers(self, names: &[String]) -> Result<(), HostError> {
         for name in names {
-            abi::remove_header(Map::Trailers, name)?;
+            abi::remove_header(MapType::HttpRequestTrailers, name)?;
         }
         Ok(())
     }
@@ -316,7 +321,8 @@ impl Host {
             return Err(CalloutFailure::NotSent);
         }
         let timeout = u32::try_from(service.timeout.as_millis()).unwrap_or(u32::MAX);
-        abi::dispatch(&service.upstream, &callout.head(), callout.body(), timeout)
+        let timeout = Duration::from_millis(timeout.into());
+        abi::dispatch(&service.upstream, callout.head(), callout.body(), timeout)
             .map_err(|_| CalloutFailure::NotSent)
     }
 
@@ -344,7 +350,7 @@ impl Host {
     ) -> Result<Answer, CalloutFailure> {
         // What the host announces and does not give was cut off on the way to it.
         let broken = |_: Status| CalloutFailure::Broken;
-        let header = |name| abi::header_value(Map::Reply, name);
+        let header = |name| abi::header_value(MapType::HttpCallResponseHeaders, name);
         if headers == 0 {
             return Err(CalloutFailure::NoReply);
         }
@@ -359,11 +365,13 @@ impl Host {
             return Err(CalloutFailure::TooManyFields { limit });
         }
         let fields = match wants_fields {
-            true => abi::header_fields(Map::Reply, headers).map_err(broken)?,
+            true => {
+                abi::header_fields(MapType::HttpCallResponseHeaders, headers).map_err(broken)?
+            }
             false => Fields::default(),
         };
         let cache_control = self.cache_control(headers).map_err(broken)?;
-        let body = abi::buffer(Buffer::ReplyBody, body_bytes).map_err(broken)?;
+        let body = abi::buffer(BufferType::HttpCallResponseBody, body_bytes).map_err(broken)?;
         Ok(Answer { status, cache_control, fields, body })
     }
 
@@ -372,14 +380,14 @@ impl Host {
     /// that list. Where it cannot be had, nothing is to be stored.
     fn cache_control(self, headers: usize) -> Result<Option<Vec<u8>>, Status> {
         let name = "cache-control";
-        if abi::header_value(Map::Reply, name)?.is_none() {
+        if abi::header_value(MapType::HttpCallResponseHeaders, name)?.is_none() {
             return Ok(None);
         }
         let is_listable = self == Self::Envoy || headers < NGX_WASM_MAX_HEADERS;
         if !is_listable {
             return Ok(Some(b"no-store".to_vec()));
         }
-        let fields = abi::header_fields(Map::Reply, headers)?;
+        let fields = abi::header_fields(MapType::HttpCallResponseHeaders, headers)?;
         Ok(joined(&fields, name))
     }
 
@@ -437,7 +445,7 @@ impl Host {
     /// The body of the request in whose callback this is called; `None` if the
     /// host cannot give it, as nginx does not when it is in a file.
     pub(crate) fn request_body(self, bytes: usize) -> Option<Vec<u8>> {
-        abi::buffer(Buffer::RequestBody, bytes).ok()
+        abi::buffer(BufferType::HttpRequestBody, bytes).ok()
     }
 
     /// Guards a request that is about to wait. One that cannot be guarded where it

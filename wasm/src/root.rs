@@ -1,18 +1,20 @@
 //! The plugin: configured once, asked for a context by every request.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use gatepass::config::{self, Problem, Problems};
 use gatepass::denial::Denial;
 use gatepass::event::Event;
-use gatepass::gateway::{Gateway, Held};
+use gatepass::gateway::Gateway;
 use gatepass::metrics;
 use gatepass::pipeline::SharedData;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
 use serde_json::Value;
 
 use crate::abi::Status;
 use crate::filter::{Filter, Plugin};
+use crate::held;
 use crate::host::Host;
 use crate::info::Properties;
 use crate::protobuf;
@@ -20,70 +22,86 @@ use crate::shared::{Entered, Shared, TICK_MS, write_log};
 
 /// The root context.
 pub(crate) struct Root {
-    plugin: RefCell<Plugin>,
+    context_id: u32,
+    plugin: Plugin,
 }
 
-impl Root {
-    pub(crate) const fn new() -> Self {
-        Self { plugin: RefCell::new(Plugin::Closed(Host::UNKNOWN, None)) }
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, fields: usize, body_bytes: usize, _: usize) {
+        if let Plugin::Ready(shared) = &self.plugin {
+            shared.reply(self.context_id, token, fields, body_bytes);
+        }
     }
 
-    /// The context of one request.
-    pub(crate) fn request(&self, context_id: u32) -> Filter {
-        Filter::new(context_id, self.plugin.borrow().clone())
+    /// The configuration is not in use any more.
+    fn on_done(&mut self) -> bool {
+        if let Plugin::Ready(shared) = &self.plugin {
+            shared.retire();
+        }
+        true
     }
+}
 
-    pub(crate) fn on_configure(&self, bytes: usize) -> bool {
+impl RootContext for Root {
+    fn on_configure(&mut self, bytes: usize) -> bool {
         let host = Host::detect();
-        match Self::configure(host, bytes) {
+        match self.configure(host, bytes) {
             Ok(shared) => {
-                self.plugin.replace(Plugin::Ready(Rc::new(shared)));
+                let shared = Rc::new(shared);
+                held::watch(&shared);
+                self.plugin = Plugin::Ready(shared);
                 true
             }
             Err(problems) => {
                 problems.iter().for_each(|line| log::error!("{line}"));
                 let denials = metrics::denials(Denial::ConfigurationInvalid.code());
                 let denials = crate::metrics::define(host, &denials);
-                self.plugin.replace(Plugin::Closed(host, denials));
+                self.plugin = Plugin::Closed(host, denials);
                 !host.fails_closed_unconfigured()
             }
         }
     }
 
-    pub(crate) fn on_tick(&self) {
-        if let Some(shared) = self.ready() {
+    fn on_tick(&mut self) {
+        if let Plugin::Ready(shared) = &self.plugin {
             shared.tick();
         }
     }
 
-    /// The configuration is not in use any more.
-    pub(crate) fn on_done(&self) {
-        if let Some(shared) = self.ready() {
-            shared.retire();
+    /// Called by [`abi::call_root`](crate::abi::call_root) only.
+    fn on_queue_ready(&mut self, _queue: u32) {
+        if let Plugin::Ready(shared) = &self.plugin {
+            shared.run_errand();
         }
     }
 
-    pub(crate) fn on_http_call_response(&self, token: u32, fields: usize, body_bytes: usize) {
-        if let Some(shared) = self.ready() {
-            shared.reply(token, fields, body_bytes);
+    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
+        if let Plugin::Ready(shared) = &self.plugin {
+            if shared.is_releasing() {
+                return Some(Box::new(Filter::over(context_id)));
+            }
+            shared.release_lost(context_id);
         }
+        Some(Box::new(Filter::new(context_id, self.plugin.clone())))
     }
 
-    /// What its requests hold.
-    pub(crate) fn held(&self) -> (Held, usize) {
-        self.ready().map(|shared| shared.held()).unwrap_or_default()
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+impl Root {
+    pub(crate) const fn new(context_id: u32) -> Self {
+        Self { context_id, plugin: Plugin::Closed(Host::UNKNOWN, None) }
     }
 
-    fn ready(&self) -> Option<Rc<Shared>> {
-        match &*self.plugin.borrow() {
-            Plugin::Ready(shared) => Some(Rc::clone(shared)),
-            Plugin::Closed(..) => None,
-        }
-    }
-
-    fn configure(host: Host, bytes: usize) -> Result<Shared, Vec<String>> {
+    fn configure(&self, host: Host, bytes: usize) -> Result<Shared, Vec<String>> {
         let refused = |problem| Problems(vec![problem]).lines(host.max_log_line());
         let text = host.configuration(bytes).map_err(|status| refused(unread(status)))?;
+        // The SDK enters this context before it hands on a reply, and panics if it cannot.
+        if !host.enter(self.context_id) {
+            return Err(refused(kept_out()));
+        }
         let value =
             read_configuration(&text).map_err(|problems| problems.lines(host.max_log_line()))?;
         let mut settings = config::read(&value, &environment, host.crypto())
@@ -114,7 +132,7 @@ impl Root {
         };
         // Without it keys would never be fetched, and no callout be overdue.
         host.tick_every(TICK_MS).map_err(|_| refused(no_tick()))?;
-        Ok(Shared::new(host, entered, gateway, later))
+        Ok(Shared::new(self.context_id, host, entered, gateway, later))
     }
 }
 
@@ -140,6 +158,10 @@ fn kept_back(found: &str, function: &str) -> Problem {
 fn unread(status: Status) -> Problem {
     let found = format!("does not give the configuration ({status})");
     kept_back(&found, "proxy_get_buffer_bytes")
+}
+
+fn kept_out() -> Problem {
+    kept_back("lets no context be entered", "proxy_set_effective_context")
 }
 
 fn no_clock() -> Problem {

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use gatepass::access_log::AccessNote;
-use gatepass::callout::{CalloutFailure, CalloutReply};
+use gatepass::callout::{Callout, CalloutFailure, CalloutReply};
 use gatepass::denial::Denial;
 use gatepass::event::Event;
 use gatepass::gateway::{self, Action, CalloutId, Dispatch, Gateway, RequestId};
 use gatepass::http::Edit;
 use gatepass::shared_data::SharedStore;
+use proxy_wasm::types;
 
 use crate::abi;
 use crate::host::{Guard, Host, Unreadable};
@@ -18,19 +19,30 @@ use crate::metrics::Metrics;
 
 /// What the root context and its requests share.
 ///
-/// A reply arrives in the root context. Where other requests can be resumed from
-/// there, no reply is lost with the client for whose sake it was asked for, since
-/// others may wait for it, and whoever comes next need not ask again. Elsewhere
-/// each request sends its own callout, which ends with it.
+/// Where other requests can be resumed from the root context, it sends all callouts
+/// and gets the replies: none is lost with the client for whose sake it was asked
+/// for, since others may wait for it, and whoever comes next need not ask again.
+/// Elsewhere each request sends its own callout, which ends with it.
 pub(crate) struct Shared {
+    root_id: u32,
     host: Host,
     entered: Rc<Entered>,
+    /// The context in whose callback this is, whichever is entered: the SDK gives it
+    /// the replies to what it sends.
+    running: Cell<u32>,
+    /// What a request wants sent, and what became of it: see
+    /// [`run_errand`](Self::run_errand).
+    errand: RefCell<Option<Callout>>,
+    sent: Cell<Option<Result<u32, CalloutFailure>>>,
     gateway: RefCell<Gateway>,
     /// The workers' data, if it waits for a request: see
     /// [`Host::shares_when_configured`].
     store: RefCell<Option<Box<dyn SharedStore>>>,
     /// Each callout in flight, by the host's token.
     calls: RefCell<HashMap<u32, Call>>,
+    /// Those of requests that are over, of which the SDK still waits for a reply.
+    lost: RefCell<HashMap<u32, Call>>,
+    is_releasing: Cell<bool>,
     /// What lets each request pass that is held.
     guards: RefCell<HashMap<RequestId, Guard>>,
     metrics: Metrics,
@@ -45,6 +57,8 @@ pub(crate) struct Shared {
 #[derive(Clone, Copy)]
 struct Call {
     id: CalloutId,
+    /// The context that gets the reply.
+    owner: u32,
     /// Whether all header fields of the reply are to be read.
     wants_fields: bool,
 }
@@ -83,19 +97,26 @@ const NO_CLOCK: &str = "the time could not be read";
 
 impl Shared {
     pub(crate) fn new(
+        root_id: u32,
         host: Host,
         entered: Rc<Entered>,
         gateway: Gateway,
         store: Option<Box<dyn SharedStore>>,
     ) -> Self {
         let shared = Self {
+            root_id,
             host,
             entered,
+            running: Cell::new(root_id),
+            errand: RefCell::default(),
+            sent: Cell::new(None),
             metrics: Metrics::define(host, &gateway.metrics()),
             takes_notes: OnceCell::new(),
             gateway: RefCell::new(gateway),
             store: RefCell::new(store),
             calls: RefCell::default(),
+            lost: RefCell::default(),
+            is_releasing: Cell::new(false),
             guards: RefCell::default(),
             fits: Cell::new(None),
         };
@@ -133,7 +154,7 @@ impl Shared {
     }
 
     /// Begins the request in whose callback this is called.
-    pub(crate) fn begin(&self, context_id: u32, fields: usize) -> abi::Action {
+    pub(crate) fn begin(&self, context_id: u32, fields: usize) -> types::Action {
         let request = self.in_callback_of(context_id);
         if !self.fits() {
             self.with_gateway(|gateway| gateway.refuse(request, Denial::ConfigurationInvalid));
@@ -155,7 +176,7 @@ impl Shared {
 
     /// Takes the body of a request, of which `bytes` have come in; `is_whole` if
     /// no more will. Only the gateway's own requests are read.
-    pub(crate) fn body(&self, context_id: u32, bytes: usize, is_whole: bool) -> abi::Action {
+    pub(crate) fn body(&self, context_id: u32, bytes: usize, is_whole: bool) -> types::Action {
         let request = self.in_callback_of(context_id);
         let wanted = self.gateway.borrow().body_wanted(request);
         match wanted {
@@ -169,14 +190,14 @@ impl Shared {
                 self.with_gateway(|gateway| gateway.cut_short(request));
                 self.carry_out_all(Some(request))
             }
-            Some(_) => abi::Action::Pause,
+            Some(_) => types::Action::Pause,
             None => self.as_decided(request),
         }
     }
 
     /// Takes the trailers of a request. They are cleansed whether it passes now
     /// or waits: the host does not show them again.
-    pub(crate) fn trailers(&self, context_id: u32, fields: usize) -> abi::Action {
+    pub(crate) fn trailers(&self, context_id: u32, fields: usize) -> types::Action {
         let request = self.in_callback_of(context_id);
         let Ok(fields) = self.host.request_trailers(fields) else {
             return self.fail(request, "trailers could not be read");
@@ -190,24 +211,27 @@ impl Shared {
     }
 
     /// What becomes of the rest of a request.
-    fn as_decided(&self, request: RequestId) -> abi::Action {
+    fn as_decided(&self, request: RequestId) -> types::Action {
         match self.gateway.borrow().passes(request) {
-            true => abi::Action::Continue,
-            false => abi::Action::Pause,
+            true => types::Action::Continue,
+            false => types::Action::Pause,
         }
     }
 
     /// Answers the request in whose callback this is called, with which the host
     /// does not help.
-    fn fail(&self, request: RequestId, cause: &'static str) -> abi::Action {
+    fn fail(&self, request: RequestId, cause: &'static str) -> types::Action {
         self.with_gateway(|gateway| gateway.fail(request, cause));
         self.carry_out_all(Some(request))
     }
 
-    /// Takes the reply that a callback announces. One to a callout that is not
-    /// in flight, such as the second to one, is nobody's.
-    pub(crate) fn reply(&self, token: u32, headers: usize, body_bytes: usize) {
-        self.in_callback_of_root();
+    /// Takes the reply that a callback of a context announces, which the SDK has
+    /// entered. One to a callout that is not in flight any more is nobody's.
+    pub(crate) fn reply(&self, context_id: u32, token: u32, headers: usize, body_bytes: usize) {
+        match context_id == self.root_id {
+            true => self.in_callback_of_root(),
+            false => drop(self.in_callback_of(context_id)),
+        }
         let Some(call) = self.calls.borrow_mut().remove(&token) else { return };
         let max_bytes = self.gateway.borrow().max_reply_bytes();
         let reply = self.host.callout_reply(headers, body_bytes, max_bytes, call.wants_fields);
@@ -247,28 +271,51 @@ impl Shared {
         self.feed_metrics();
     }
 
-    /// Forgets a request that is over, and its callout if that ended with it.
+    /// Forgets a request that is over, and its callouts if they ended with it.
     pub(crate) fn forget(&self, context_id: u32) {
         let request = request_of(context_id);
         self.guards.borrow_mut().remove(&request);
-        if let Some(ended) = self.gateway.borrow_mut().gone(request) {
-            self.calls.borrow_mut().retain(|_, call| call.id != ended);
+        self.gateway.borrow_mut().gone(request);
+        let is_its =
+            |_: &u32, call: &mut Call| call.owner == context_id && context_id != self.root_id;
+        self.lost.borrow_mut().extend(self.calls.borrow_mut().extract_if(is_its));
+    }
+
+    /// Has the SDK forget the callouts that ended with their requests; without that,
+    /// its table would grow with every client that leaves. To be called where
+    /// [`abi::release`] may be: `context_id` is about to be made.
+    pub(crate) fn release_lost(&self, context_id: u32) {
+        let mut lost = self.lost.take();
+        // A host that makes the context of a request again may have its reply, too.
+        let back = lost.extract_if(|_, call| call.owner == context_id);
+        self.calls.borrow_mut().extend(back);
+        self.is_releasing.set(true);
+        for (token, call) in lost {
+            abi::release(self.root_id, call.owner, token);
         }
+        self.is_releasing.set(false);
+    }
+
+    /// Whether the context that is asked for is one that [`abi::release`] makes.
+    pub(crate) const fn is_releasing(&self) -> bool {
+        self.is_releasing.get()
     }
 
     fn in_callback_of(&self, context_id: u32) -> RequestId {
+        self.running.set(context_id);
         self.entered.context.set(Some(context_id));
         request_of(context_id)
     }
 
     fn in_callback_of_root(&self) {
+        self.running.set(self.root_id);
         self.entered.context.set(None);
     }
 
     /// Carries out all that the gateway has to be done. Gives what becomes of
     /// `current`, the request in whose callback this is called.
-    fn carry_out_all(&self, current: Option<RequestId>) -> abi::Action {
-        let mut becomes = abi::Action::Pause;
+    fn carry_out_all(&self, current: Option<RequestId>) -> types::Action {
+        let mut becomes = types::Action::Pause;
         while let Some(action) = self.with_gateway(Gateway::poll) {
             let request = action.request();
             if let Some(request) = request
@@ -278,10 +325,10 @@ impl Shared {
                 continue;
             }
             match (self.carry_out(action), request) {
-                (Ok(abi::Action::Continue), request) if request == current => {
-                    becomes = abi::Action::Continue;
+                (Ok(types::Action::Continue), request) if request == current => {
+                    becomes = types::Action::Continue;
                 }
-                (Ok(abi::Action::Continue), Some(request)) => self.resume(request),
+                (Ok(types::Action::Continue), Some(request)) => self.resume(request),
                 (Ok(_), _) => {}
                 (Err(cause), Some(request)) => {
                     self.with_gateway(|gateway| gateway.fail(request, cause));
@@ -298,7 +345,7 @@ impl Shared {
         self.guards.borrow_mut().remove(&request);
         self.with_gateway(|gateway| gateway.gone(request));
         if let Action::Suspend { dispatch: Some(dispatch), .. } = action {
-            self.send(&dispatch);
+            self.send(dispatch);
         }
     }
 
@@ -311,16 +358,16 @@ impl Shared {
     }
 
     /// Carries out an action, in the context of its request.
-    fn carry_out(&self, action: Action) -> Result<abi::Action, &'static str> {
+    fn carry_out(&self, action: Action) -> Result<types::Action, &'static str> {
         const NOT_EDITED: &str = "headers could not be edited";
         match action {
-            Action::Send(dispatch) => self.send(&dispatch),
+            Action::Send(dispatch) => self.send(dispatch),
             Action::Suspend { request, dispatch } => {
                 // The guard is on before: a request that cannot be guarded must not
                 // wait.
                 let guarded = self.guard(request);
                 match (guarded, dispatch) {
-                    (Ok(()), Some(dispatch)) => self.send(&dispatch),
+                    (Ok(()), Some(dispatch)) => self.send(dispatch),
                     (Ok(()), None) => {}
                     (Err(cause), dispatch) => {
                         // Before its callout is known to have failed, or it would go on.
@@ -336,19 +383,19 @@ impl Shared {
                 // stays on: nothing behind may answer.
                 self.guard(request).map_err(|_| NOT_EDITED)?;
                 self.host.apply(cleansing.edits(|_| false)).map_err(|_| NOT_EDITED)?;
-                return Ok(abi::Action::Continue);
+                return Ok(types::Action::Continue);
             }
             Action::Forward { request, edits, note } => {
                 self.note(&note);
                 self.forward(request, edits.edits()).map_err(|_| NOT_EDITED)?;
-                return Ok(abi::Action::Continue);
+                return Ok(types::Action::Continue);
             }
             Action::Reply { reply, note, .. } => {
                 self.note(&note);
                 self.host.reply(&reply);
             }
         }
-        Ok(abi::Action::Pause)
+        Ok(types::Action::Pause)
     }
 
     fn forward<'a>(
@@ -382,22 +429,34 @@ impl Shared {
         }
     }
 
-    fn send(&self, dispatch: &Dispatch) {
-        if let Err(failure) = self.try_send(dispatch) {
-            self.complete(dispatch.id, &CalloutReply::Failed(failure));
+    fn send(&self, Dispatch { id, callout }: Dispatch) {
+        let wants_fields = callout.wants_fields;
+        match self.dispatch(callout) {
+            Ok((owner, token)) => {
+                let call = Call { id, owner, wants_fields };
+                self.calls.borrow_mut().insert(token, call);
+            }
+            Err(failure) => self.complete(id, &CalloutReply::Failed(failure)),
         }
     }
 
-    fn try_send(&self, Dispatch { id, callout }: &Dispatch) -> Result<(), CalloutFailure> {
-        let token = self.host.dispatch(callout)?;
-        let call = Call { id: *id, wants_fields: callout.wants_fields };
-        // A token that is still in use: whose reply it brings, nobody could say.
-        match self.calls.borrow_mut().insert(token, call) {
-            None => Ok(()),
-            Some(_) => {
-                self.calls.borrow_mut().remove(&token);
-                Err(CalloutFailure::NotSent)
-            }
+    /// Sends a callout. Gives the context that gets the reply, and the token.
+    fn dispatch(&self, callout: Callout) -> Result<(u32, u32), CalloutFailure> {
+        let running = self.running.get();
+        if running == self.root_id || !self.host.capabilities().resumes_others {
+            return Ok((running, self.host.dispatch(&callout)?));
+        }
+        self.errand.replace(Some(callout));
+        abi::call_root(self.root_id);
+        let token = self.sent.take().unwrap_or(Err(CalloutFailure::NotSent))?;
+        Ok((self.root_id, token))
+    }
+
+    /// Sends what a request wants sent, in a callback of the root context, which
+    /// gets the reply then.
+    pub(crate) fn run_errand(&self) {
+        if let Some(callout) = self.errand.take() {
+            self.sent.set(Some(self.host.dispatch(&callout)));
         }
     }
 

@@ -1,38 +1,11 @@
 //! The calls that the filter makes, each of which may fail.
 
 use gatepass::http::Fields;
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, StreamType};
 
 use super::imports;
 use super::maps::{serialized, spans};
 use super::{Status, if_found};
-
-/// A header map of the host.
-#[derive(Clone, Copy, Debug)]
-#[repr(u32)]
-pub(crate) enum Map {
-    Request = 0,
-    Trailers = 1,
-    /// Of the reply whose callback this is.
-    Reply = 6,
-}
-
-/// Bytes that the host holds.
-#[derive(Clone, Copy, Debug)]
-#[repr(u32)]
-pub(crate) enum Buffer {
-    RequestBody = 0,
-    ReplyBody = 4,
-    Configuration = 7,
-}
-
-/// How a metric is fed.
-#[derive(Clone, Copy, Debug)]
-#[repr(u32)]
-pub(crate) enum MetricKind {
-    Counter = 0,
-    Gauge = 1,
-    Histogram = 2,
-}
 
 /// An answer to the request whose context is entered.
 #[derive(Debug)]
@@ -42,21 +15,16 @@ pub(crate) struct LocalResponse<'a> {
     pub body: &'a [u8],
 }
 
-/// Memory for something that the host gives.
-pub(crate) fn allocate(size: usize) -> *mut u8 {
-    imports::allocate(size)
-}
-
 pub(crate) fn log(level: log::Level, text: &str) {
     let level = match level {
-        log::Level::Trace => 0,
-        log::Level::Debug => 1,
-        log::Level::Info => 2,
-        log::Level::Warn => 3,
-        log::Level::Error => 4,
+        log::Level::Trace => LogLevel::Trace,
+        log::Level::Debug => LogLevel::Debug,
+        log::Level::Info => LogLevel::Info,
+        log::Level::Warn => LogLevel::Warn,
+        log::Level::Error => LogLevel::Error,
     };
     // Nobody could be told.
-    let _ = imports::log(level, text);
+    let _ = imports::log(level as u32, text);
 }
 
 /// Nanoseconds since 1970.
@@ -70,7 +38,7 @@ pub(crate) fn set_tick_period(millis: u32) -> Result<(), Status> {
 
 /// The first `size` bytes; a buffer that has not as many is a failure: a reply
 /// that broke off must not pass for a whole one.
-pub(crate) fn buffer(buffer: Buffer, size: usize) -> Result<Vec<u8>, Status> {
+pub(crate) fn buffer(buffer: BufferType, size: usize) -> Result<Vec<u8>, Status> {
     if size == 0 {
         return Ok(Vec::new());
     }
@@ -79,7 +47,7 @@ pub(crate) fn buffer(buffer: Buffer, size: usize) -> Result<Vec<u8>, Status> {
 }
 
 /// The fields of a map, of which the host announced so many: fewer are not all.
-pub(crate) fn header_fields(map: Map, announced: usize) -> Result<Fields, Status> {
+pub(crate) fn header_fields(map: MapType, announced: usize) -> Result<Fields, Status> {
     let bytes = imports::get_map(map as u32)?.unwrap_or_default();
     let spans = match bytes.is_empty() {
         true => Vec::new(),
@@ -92,16 +60,16 @@ pub(crate) fn header_fields(map: Map, announced: usize) -> Result<Fields, Status
 }
 
 /// The first value of a field.
-pub(crate) fn header_value(map: Map, name: &str) -> Result<Option<Vec<u8>>, Status> {
+pub(crate) fn header_value(map: MapType, name: &str) -> Result<Option<Vec<u8>>, Status> {
     let value = if_found(imports::get_header(map as u32, name))?;
     Ok(value.map(Option::unwrap_or_default))
 }
 
-pub(crate) fn set_header(map: Map, name: &str, value: &[u8]) -> Result<(), Status> {
+pub(crate) fn set_header(map: MapType, name: &str, value: &[u8]) -> Result<(), Status> {
     imports::replace_header(map as u32, name, value).ok()
 }
 
-pub(crate) fn remove_header(map: Map, name: &str) -> Result<(), Status> {
+pub(crate) fn remove_header(map: MapType, name: &str) -> Result<(), Status> {
     imports::remove_header(map as u32, name).ok()
 }
 
@@ -130,7 +98,7 @@ pub(crate) fn set_shared_data(key: &str, value: &[u8], version: Option<u32>) -> 
 
 /// Lets the request whose context is entered go on.
 pub(crate) fn continue_request() -> Result<(), Status> {
-    imports::continue_stream(0).ok()
+    imports::continue_stream(StreamType::HttpRequest as u32).ok()
 }
 
 pub(crate) fn enter_context(context_id: u32) -> Result<(), Status> {
@@ -142,18 +110,7 @@ pub(crate) fn send_local_response(response: &LocalResponse<'_>) -> Result<(), St
     imports::send_local_response(response.status.into(), &headers, response.body).ok()
 }
 
-/// Gives the token by which the reply is known.
-pub(crate) fn dispatch(
-    upstream: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-    timeout_millis: u32,
-) -> Result<u32, Status> {
-    let (headers, trailers) = (serialized(headers)?, serialized(&[])?);
-    imports::http_call(upstream, &headers, body, &trailers, timeout_millis)
-}
-
-pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Result<u32, Status> {
+pub(crate) fn define_metric(kind: MetricType, name: &str) -> Result<u32, Status> {
     imports::define_metric(kind as u32, name)
 }
 

@@ -74,18 +74,6 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
-    fn proxy_http_call(
-        upstream: *const u8,
-        upstream_size: usize,
-        headers: *const u8,
-        headers_size: usize,
-        body: *const u8,
-        body_size: usize,
-        trailers: *const u8,
-        trailers_size: usize,
-        timeout_millis: u32,
-        token: *mut u32,
-    ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, metric: *mut u32) -> u32;
     fn proxy_call_foreign_function(
         name: *const u8,
@@ -113,16 +101,10 @@ impl Given {
         if self.data.is_null() {
             return None;
         }
-        // SAFETY: the host took this memory, of this size, from [`allocate`], and
-        // nobody else has it.
+        // SAFETY: the host took this memory, of this size, from the SDK's
+        // `proxy_on_memory_allocate`, which leaks a boxed slice for it.
         Some(unsafe { Vec::from_raw_parts(self.data, self.size, self.size) })
     }
-}
-
-/// Memory for something that the host gives; [`Given::bytes`] owns it then.
-pub(super) fn allocate(size: usize) -> *mut u8 {
-    let memory = Box::<[u8]>::new_uninit_slice(size);
-    Box::into_raw(memory).cast()
 }
 
 /// A body that is not there has no address either.
@@ -267,33 +249,6 @@ pub(super) fn send_local_response(status: u32, headers: &[u8], body: &[u8]) -> S
             NO_GRPC,
         )
     })
-}
-
-pub(super) fn http_call(
-    upstream: &str,
-    headers: &[u8],
-    body: &[u8],
-    trailers: &[u8],
-    timeout_millis: u32,
-) -> Result<u32, Status> {
-    let mut token = 0;
-    // SAFETY: see above.
-    let status = unsafe {
-        proxy_http_call(
-            upstream.as_ptr(),
-            upstream.len(),
-            headers.as_ptr(),
-            headers.len(),
-            or_null(body),
-            body.len(),
-            trailers.as_ptr(),
-            trailers.len(),
-            timeout_millis,
-            &raw mut token,
-        )
-    };
-    Status(status).ok()?;
-    Ok(token)
 }
 
 pub(super) fn call_foreign_function(

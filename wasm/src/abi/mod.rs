@@ -1,9 +1,9 @@
 //! The host's functions, as the proxy-wasm ABI 0.2.1 has them.
 //!
-//! Written here and not taken from the SDK, which panics on every status that it
-//! does not expect, and a panic ends the VM: on Kong the worker dies if a request
-//! waits in it. Here a status is a value, and each caller says what becomes of a
-//! call that failed:
+//! Written here and not taken from the SDK's `hostcalls`, which panic on every status
+//! that they do not expect, and a panic ends the VM: on Kong the worker dies if a
+//! request waits in it. Here a status is a value, and each caller says what becomes of
+//! a call that failed:
 //!
 //! | what fails | what becomes of it |
 //! |---|---|
@@ -18,28 +18,41 @@
 //! | Envoy's cryptography | the module's own is used |
 //! | a property that only informs, a metric, the log | nothing |
 //!
+//! What the SDK's dispatcher does not expect is a panic still. No host does any of it
+//! as long as nothing has trapped (read in the sources of Envoy, proxy-wasm-cpp-host
+//! and ngx_wasm_module):
+//!
+//! | the SDK panics on | hosts |
+//! |---|---|
+//! | a context that was not made, or twice | make each once, before they name it |
+//! | a reply to a callout that it does not know, or a second one | give one to each |
+//! | a callback within a call of the host | put off what the call causes until the callback is over |
+//! | a token that is still awaited | count them up, 2^30 (Envoy) or 2^32 of them; those of requests that left are [released](release) |
+//! | failing to enter the context of a reply | Envoy has it; whether it may be entered is asked when the filter is configured |
+//! | another status of `proxy_http_call` | see [`dispatch`] |
+//!
+//! After a trap Envoy does not call the VM's contexts any more. ngx_wasm_module makes
+//! those that it still has in a new instance, and gives that one the replies to
+//! callouts of the old one: it traps as well. The request is answered 500, which the
+//! guard sees to, and the next one gets another instance.
+//!
+//! - `callouts` is the part that the SDK has to know of.
 //! - `imports` declares the functions, and is the only place with their pointers.
 //! - `calls` are the functions that the filter calls.
 //! - `maps` is the form in which header maps cross the border.
 
+mod callouts;
 mod calls;
 mod imports;
 mod maps;
 
+pub(super) use callouts::{call_root, dispatch, release};
 pub(super) use calls::{
-    Buffer, LocalResponse, Map, MetricKind, add_to_metric, allocate, buffer, call_foreign_function,
-    continue_request, define_metric, dispatch, enter_context, header_fields, header_value, log,
-    now_nanos, property, record_metric, remove_header, send_local_response, set_header,
-    set_property, set_shared_data, set_tick_period, shared_data,
+    LocalResponse, add_to_metric, buffer, call_foreign_function, continue_request, define_metric,
+    enter_context, header_fields, header_value, log, now_nanos, property, record_metric,
+    remove_header, send_local_response, set_header, set_property, set_shared_data, set_tick_period,
+    shared_data,
 };
-
-/// Whether a request goes on, as the ABI says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(super) enum Action {
-    Continue = 0,
-    Pause = 1,
-}
 
 /// How a call ended, if not well. A number: a host may know more of them than the
 /// specification.
