@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::gateway::{Gateway, Setup, until};
 use crate::wire::{Connection, Request};
@@ -99,6 +100,42 @@ async fn a_client_that_leaves_does_not_take_the_answer_of_others_with_it() {
     }
     assert_eq!(gateway.user_calls("alice").await, 1, "the answer is for whoever stays");
     gateway.assert_serves("a client left").await;
+}
+
+/// Who asked for alice is gone before the answer, and nobody comes until its time-out and
+/// so many milliseconds are over: how often the service was asked in the end.
+async fn asked_after_silence(cache: &str, silence: u64) -> u64 {
+    let setup = Setup::bundled().workers(1).replace("{ttl_seconds: 60", cache);
+    let gateway = setup.start().await;
+    gateway.ready().await;
+    gateway.users_fault(json!({"kind": "slow", "delay_ms": 200})).await;
+    let request = Request::get("/orders").bearer(&gateway.token("alice")).into_bytes();
+    gateway.remember_tokens(&request);
+    let mut connection = Connection::open(gateway.ports.listener);
+    connection.write(&request);
+    until("the service is asked", || async { gateway.user_calls("alice").await == 1 }).await;
+    connection.reset();
+    until("it has answered", || async {
+        gateway.stat("cluster.users.upstream_rq_200").await == 1
+            && gateway.stat("cluster.users.upstream_rq_active").await == 0
+    })
+    .await;
+    gateway.users_fault(json!({"kind": "none"})).await;
+    sleep(Duration::from_millis(500 + silence)).await;
+    assert_eq!(gateway.get("/orders", &gateway.token("alice")).await.status, 200);
+    assert!(!gateway.log().contains("user_info_failed"), "{}", gateway.log());
+    gateway.user_calls("alice").await
+}
+
+/// A worker without requests takes an answer in when the next comes, on the native door.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_nobody_waits_for_any_more_is_not_lost() {
+    assert_eq!(asked_after_silence("{ttl_seconds: 60", 500).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_nobody_waits_for_any_more_is_as_old_as_when_it_came() {
+    assert_eq!(asked_after_silence("{ttl_seconds: 1", 1500).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

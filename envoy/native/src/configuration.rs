@@ -248,7 +248,7 @@ impl Main {
                     let (id, sender) = (outgoing.id, Sender::Worker(mailbox));
                     self.callouts.borrow_mut().insert(number, Callout { id, terms, sender });
                 }
-                None => mailbox.deliver(outgoing.id, NOT_SENT),
+                None => mailbox.deliver(outgoing.id, NOT_SENT, now()),
             }
         }
         // The timer calls, and each worker that has something to send.
@@ -294,7 +294,7 @@ impl Main {
         let Callout { id, terms, sender } = callout;
         let reply = reply.map_or(NO_REPLY, |reply| terms.read(reply));
         match sender {
-            Sender::Worker(mailbox) => mailbox.deliver(id, reply),
+            Sender::Worker(mailbox) => mailbox.deliver(id, reply, now()),
             Sender::Main(plan) => {
                 self.event(config, plan, |gateway| gateway.reply(id, &reply, now()));
             }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gatepass::callout::CalloutReply;
 use gatepass::gateway::CalloutId;
 use gatepass::metrics::Reading;
+use gatepass::time::UnixTime;
 
 use crate::abi::{Request, StreamWaker};
 
@@ -22,9 +23,17 @@ pub(crate) struct Mailbox {
     counted: Mutex<Vec<Reading>>,
 }
 
+/// A reply, and when it came: a worker without requests takes it in much later, and what
+/// it says is no newer for that.
+pub(crate) struct Mail {
+    pub(crate) callout: CalloutId,
+    pub(crate) reply: CalloutReply,
+    pub(crate) came: UnixTime,
+}
+
 #[derive(Default)]
 struct Post {
-    replies: Vec<(CalloutId, CalloutReply)>,
+    replies: Vec<Mail>,
     /// Who is there to take it in.
     waiting: BTreeMap<Request, Arc<StreamWaker>>,
 }
@@ -46,15 +55,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Mailbox {
     /// Brings a reply. If nobody waits, whoever comes next takes it in.
-    pub(crate) fn deliver(&self, callout: CalloutId, reply: CalloutReply) {
+    pub(crate) fn deliver(&self, callout: CalloutId, reply: CalloutReply, came: UnixTime) {
         let mut post = lock(&self.post);
-        post.replies.push((callout, reply));
+        post.replies.push(Mail { callout, reply, came });
         self.has_mail.store(true, Ordering::Release);
         post.ring();
     }
 
     /// What was brought, oldest first.
-    pub(crate) fn take(&self) -> Vec<(CalloutId, CalloutReply)> {
+    pub(crate) fn take(&self) -> Vec<Mail> {
         if !self.has_mail.load(Ordering::Acquire) {
             return Vec::new();
         }

@@ -12,7 +12,7 @@ use gatepass::time::{Span, UnixTime};
 
 use crate::abi::{Filter, Request, StreamWaker, source_address};
 use crate::configuration::Shared;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mail, Mailbox};
 use crate::outgoing::Outgoing;
 use crate::plan::{Plan, now, write_log};
 use crate::stream::Stream;
@@ -155,8 +155,10 @@ impl Worker {
         let mut own = Vec::new();
         let mut others = Vec::new();
         filter.asked_by(request, || {
-            for (callout, reply) in &mail {
-                gateway.reply(*callout, reply, now);
+            // Before the gateway is told the time, which would call overdue whatever
+            // came while this worker had no request; and as of when it came.
+            for Mail { callout, reply, came } in &mail {
+                gateway.reply(*callout, reply, *came);
             }
             if is_due {
                 self.next_tick.set(Some(now.plus(TICK)));
