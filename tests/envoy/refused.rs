@@ -31,6 +31,16 @@ async fn a_configuration_with_mistakes_is_refused_with_all_of_them_in_one_line()
     }
 }
 
+/// A revocation that is answered with 204 holds on every worker.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_that_share_no_data_take_no_revocations() {
+    let log = Setup::bundled()
+        .replace_block("errors:", "errors: {realm: shop}\nshared_data: never")
+        .start_refused()
+        .await;
+    assert!(log.contains("$.revocation.endpoint: found workers that share no data"), "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_configuration_is_refused() {
     let kind = "\"@type\": type.googleapis.com/google.protobuf.Struct\nvalue: {}";

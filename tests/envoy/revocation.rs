@@ -143,3 +143,32 @@ async fn a_feed_reaches_every_worker_within_a_poll() {
     })
     .await;
 }
+
+/// Nothing tells a worker without requests that time passes, on the native door: what it
+/// last heard of the feed must not decide when a request comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_reaches_a_worker_that_has_nothing_to_do() {
+    for shared_data in ["auto", "never"] {
+        let service = TokenService::start().await;
+        service.revoke(json!({"sub": "carol"}));
+        let feed = "feed: {service: tokens, path: /revocations, poll_seconds: 1}";
+        let gateway = Setup::bundled()
+            .workers(1)
+            .service("tokens", service.port)
+            .replace_block("endpoint:", "")
+            .replace_block("feed:", feed)
+            .replace_block(
+                "errors:",
+                &format!("errors: {{realm: shop}}\nshared_data: {shared_data}"),
+            )
+            .start()
+            .await;
+        gateway.ready().await;
+        let alice = gateway.token("alice");
+        assert_eq!(gateway.get("/orders", &alice).await.status, 200);
+        service.revoke(json!({"sub": "alice", "issued_before": 4_000_000_000_u64}));
+        sleep(Duration::from_millis(2500)).await;
+        let outcome = gateway.get("/orders", &alice).await.outcome();
+        assert_eq!(outcome, "401 token_revoked", "shared_data: {shared_data}");
+    }
+}

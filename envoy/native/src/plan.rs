@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use gatepass::config::{self, Problems};
 use gatepass::event::Event;
 use gatepass::gateway::Gateway;
 use gatepass::host::{HostCapabilities, RequestInfo};
+use gatepass::pipeline::SharedData;
 use gatepass::time::UnixTime;
 use gatepass_native::{Store, load, seed};
 
@@ -15,6 +17,10 @@ use gatepass_native::{Store, load, seed};
 pub(crate) struct Plan {
     id: u64,
     text: Box<[u8]>,
+    /// What its gateways share where they are to share nothing with others: a worker
+    /// that has no request hears of nothing by itself, and must find what the main
+    /// thread has fetched meanwhile.
+    own: Store,
     over: AtomicBool,
 }
 
@@ -29,11 +35,22 @@ impl Plan {
                 return None;
             }
         };
+        if settings.shared_data == SharedData::Never
+            && let Err(problem) = config::check_unshared(&settings)
+        {
+            Problems(vec![problem]).lines(usize::MAX).iter().for_each(|line| log::error!("{line}"));
+            return None;
+        }
         if let Some(gap) = settings.minter.keys.gap(now()) {
             write_log(&Event::NobodySigns(gap));
         }
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Some(Arc::new(Self { id, text: text.into(), over: AtomicBool::new(false) }))
+        Some(Arc::new(Self {
+            id,
+            text: text.into(),
+            own: Store::default(),
+            over: AtomicBool::new(false),
+        }))
     }
 
     /// Unlike that of any other of this process.
@@ -64,14 +81,13 @@ impl Plan {
             }
         };
         let store = Store::of_process(settings.shared_data);
+        let store = store.unwrap_or_else(|| Box::new(self.own.clone()));
         let gateway = Gateway::new(settings, HostCapabilities::ENVOY, seed);
         let mut gateway = match info {
             Some(info) => gateway.asking(info),
             None => gateway,
         };
-        if let Some(store) = store {
-            gateway.share(store);
-        }
+        gateway.share(store);
         Some(gateway)
     }
 }
