@@ -13,6 +13,7 @@ use gatepass::gateway::{Action, CalloutId, Gateway};
 use gatepass::time::{Span, UnixTime};
 
 use crate::abi::{Config, ConfigWaker};
+use crate::flights::Flights;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, Terms};
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     /// The mailboxes of the workers' gateways, and the plan of each.
     mailboxes: Mutex<Vec<(Arc<Plan>, Weak<Mailbox>)>>,
     panics: AtomicU64,
+    flights: Arc<Flights>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -119,8 +121,9 @@ impl Configuration {
             outbox: Mutex::default(),
             mailboxes: Mutex::default(),
             panics: AtomicU64::new(0),
+            flights: Arc::new(Flights::new()),
         });
-        let main = Rc::new(Main::new(config));
+        let main = Rc::new(Main::new(config, &shared.flights));
         main.host(config, &shared.plan)?;
         let called = Arc::clone(&shared);
         let timer = match Timer::start(TICK, move || called.call_main()) {
@@ -137,6 +140,11 @@ impl Configuration {
     /// A stream of this configuration begins, on the thread that calls.
     pub(crate) fn stream(&self) -> Stream {
         Stream::new(&self.shared)
+    }
+
+    /// Its callouts that are under way.
+    pub(crate) fn flights(&self) -> Arc<Flights> {
+        Arc::clone(&self.shared.flights)
     }
 
     /// The main thread was called.
@@ -178,6 +186,7 @@ struct Main {
     gateways: RefCell<HashMap<u64, (Arc<Plan>, Gateway)>>,
     /// Callouts under way, by Envoy's number.
     callouts: RefCell<HashMap<u64, Callout>>,
+    flights: Arc<Flights>,
     metrics: RefCell<Metrics>,
     /// When it last did what is to be done ten times a second.
     last: Cell<Option<UnixTime>>,
@@ -198,10 +207,11 @@ enum Sender {
 }
 
 impl Main {
-    fn new(config: &Config<'_>) -> Self {
+    fn new(config: &Config<'_>, flights: &Arc<Flights>) -> Self {
         Self {
             gateways: RefCell::default(),
             callouts: RefCell::default(),
+            flights: Arc::clone(flights),
             metrics: RefCell::new(Metrics::define(config)),
             last: Cell::new(None),
         }
@@ -239,11 +249,18 @@ impl Main {
         Some(())
     }
 
+    /// Sends a callout, unless the configuration is about to go.
+    fn send(&self, config: &Config<'_>, outgoing: &Outgoing) -> Option<(u64, Terms)> {
+        let sent = self.flights.is_open().then(|| outgoing.send(config)).flatten()?;
+        self.flights.sent(Duration::from_millis(outgoing.timeout_milliseconds));
+        Some(sent)
+    }
+
     /// Sends what waits to be sent, does what is due, and hands on what was counted.
     fn look_after(&self, config: &Config<'_>, shared: &Shared) {
         let outbox = std::mem::take(&mut *lock(&shared.outbox));
         for (mailbox, outgoing) in outbox {
-            match outgoing.send(config) {
+            match self.send(config, &outgoing) {
                 Some((number, terms)) => {
                     let (id, sender) = (outgoing.id, Sender::Worker(mailbox));
                     self.callouts.borrow_mut().insert(number, Callout { id, terms, sender });
@@ -312,7 +329,7 @@ impl Main {
                 // No request is ever here.
                 let Action::Send(dispatch) = action else { continue };
                 let outgoing = Outgoing::new(&dispatch, gateway.max_reply_bytes());
-                match outgoing.send(config) {
+                match self.send(config, &outgoing) {
                     Some((number, terms)) => to_send.push((number, outgoing.id, terms)),
                     None => gateway.reply(outgoing.id, &NOT_SENT, now()),
                 }

@@ -25,6 +25,7 @@
 
 mod abi;
 mod configuration;
+mod flights;
 mod logging;
 mod mailbox;
 mod metrics;

@@ -13,7 +13,7 @@ pub(crate) struct Outgoing {
     cluster: String,
     head: Vec<(String, String)>,
     body: Vec<u8>,
-    timeout_milliseconds: u64,
+    pub(crate) timeout_milliseconds: u64,
     terms: Terms,
 }
 

@@ -170,6 +170,9 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(
     }
     guarded(|| {
         let configuration = configuration.cast_mut().cast::<Configuration>();
+        // SAFETY: `config_new` made it, and only the main thread has it too, in the
+        // hooks of callouts, until this returns.
+        unsafe { &*configuration }.flights().settle();
         // SAFETY: `config_new` made it, and Envoy gives it back here, once, when no
         // stream has it any more.
         drop(unsafe { Box::from_raw(configuration) });
@@ -204,6 +207,9 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_don
     chunks: *const EnvoyBuffer,
     chunks_length: usize,
 ) {
+    // SAFETY: `config_new` made it, and it is not destroyed while this callout is
+    // under way.
+    let flights = guarded(|| unsafe { &*configuration.cast::<Configuration>() }.flights());
     guarded(|| {
         // SAFETY: `config_new` made it, and it is not destroyed while a hook runs; the
         // hook runs on the main thread.
@@ -226,6 +232,10 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_don
         });
         configuration.callout_done(&config, callout, reply);
     });
+    // Now it may be destroyed.
+    if let Some(flights) = flights {
+        flights.done();
+    }
 }
 
 /// # Safety

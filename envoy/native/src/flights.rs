@@ -1,0 +1,121 @@
+//! How many callouts of a configuration are under way.
+//!
+//! Envoy destroys a configuration on the thread that lets go of it last, which is a
+//! worker's where a stream was all that still had it, and ends its callouts there. They
+//! belong to the main thread, so that would be the end of Envoy. A worker waits for them
+//! instead.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+/// The callouts of one configuration.
+#[derive(Debug)]
+pub(crate) struct Flights {
+    /// Whose the callouts are.
+    main: ThreadId,
+    state: Mutex<State>,
+    landed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    count: usize,
+    /// The longest time-out of any.
+    longest: Duration,
+    closed: bool,
+}
+
+/// What an answer may take beyond its time-out.
+const SLACK: Duration = Duration::from_secs(1);
+
+impl Flights {
+    /// To be made on the main thread.
+    pub(crate) fn new() -> Self {
+        let main = thread::current().id();
+        Self { main, state: Mutex::default(), landed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether more may be sent.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.state().closed
+    }
+
+    /// One was sent.
+    pub(crate) fn sent(&self, timeout: Duration) {
+        let mut state = self.state();
+        state.count = state.count.saturating_add(1);
+        state.longest = state.longest.max(timeout);
+    }
+
+    /// One is over, and nobody does anything for it any more.
+    pub(crate) fn done(&self) {
+        let mut state = self.state();
+        state.count = state.count.saturating_sub(1);
+        drop(state);
+        self.landed.notify_all();
+    }
+
+    /// Has no more of them sent. On another thread than the main one it returns when
+    /// all are over; the main thread may stand still, at Envoy's end, so it does not
+    /// wait for longer than any may take.
+    pub(crate) fn settle(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        if thread::current().id() == self.main {
+            return;
+        }
+        let longest = state.longest.saturating_add(SLACK);
+        let waited = self.landed.wait_timeout_while(state, longest, |state| state.count > 0);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_worker_waits_until_all_are_over() {
+        let flights = Arc::new(Flights::new());
+        flights.sent(Duration::from_secs(60));
+        flights.sent(Duration::from_secs(60));
+        let settled = Arc::new(AtomicBool::new(false));
+        let (on_worker, told) = (Arc::clone(&flights), Arc::clone(&settled));
+        let worker = thread::spawn(move || {
+            on_worker.settle();
+            told.store(true, Ordering::SeqCst);
+        });
+        while flights.is_open() {
+            thread::yield_now();
+        }
+        flights.done();
+        thread::sleep(Duration::from_millis(50));
+        assert!(!settled.load(Ordering::SeqCst), "one is under way");
+        flights.done();
+        worker.join().unwrap();
+    }
+
+    #[test]
+    fn the_main_thread_does_not_wait() {
+        let flights = Flights::new();
+        flights.sent(Duration::from_secs(60));
+        flights.settle();
+        assert!(!flights.is_open());
+    }
+
+    #[test]
+    fn a_main_thread_that_stands_still_is_not_waited_for() {
+        let flights = Arc::new(Flights::new());
+        flights.sent(Duration::ZERO);
+        let worker = thread::spawn(move || flights.settle());
+        worker.join().unwrap();
+    }
+}
