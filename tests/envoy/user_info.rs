@@ -88,7 +88,7 @@ async fn a_callout_that_ends_while_it_is_sent_is_one_that_failed() {
     };
     let breaker = "max_connections: 1000, max_pending_requests: 1000, max_requests: 1000";
     for setup in [
-        uncached().replace(&endpoint(10002), "[]"),
+        uncached().replace(&endpoint(10002), "  []"),
         uncached().replace(breaker, "max_pending_requests: 0"),
     ] {
         let gateway = setup.start().await;
@@ -103,7 +103,7 @@ async fn a_callout_that_ends_while_it_is_sent_is_one_that_failed() {
         }
     }
     // Those of keys and of revoked tokens are sent by the timer.
-    let gateway = Setup::bundled().replace(&endpoint(10001), "[]").start().await;
+    let gateway = Setup::bundled().replace(&endpoint(10001), "  []").start().await;
     for _ in 0..20 {
         let answer = gateway.get("/orders", &gateway.token("alice")).await;
         let either = ["503 keys_unavailable", "503 revocation_unavailable"];
