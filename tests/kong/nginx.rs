@@ -51,9 +51,11 @@ fn packages() -> PathBuf {
     executable().ancestors().nth(3).expect("it is in usr/sbin").to_owned()
 }
 
-/// The system's libraries for this processor, as Debian has them.
-fn libraries() -> PathBuf {
-    packages().join(format!("usr/lib/{}-linux-gnu", env::consts::ARCH))
+/// Where libraries of the system for this processor are, as Debian has them: some packages
+/// still name the old one of these.
+fn library_directories() -> [PathBuf; 2] {
+    let triplet = format!("{}-linux-gnu", env::consts::ARCH);
+    ["usr/lib", "lib"].map(|directory| packages().join(directory).join(&triplet))
 }
 
 /// Who calls the plugin's phases.
@@ -170,7 +172,7 @@ impl Setup {
             .args(["-p", directory.to_str().unwrap(), "-c", "nginx.conf"])
             .arg("-e")
             .arg(directory.join("error.log"))
-            .env("LD_LIBRARY_PATH", libraries())
+            .env("LD_LIBRARY_PATH", env::join_paths(&library_directories()).unwrap())
             .env("GATEPASS_SIGNING_KEY", &signing_key)
             .env("GATEPASS_ENV", "USERS_API_KEY")
             .env("USERS_API_KEY", &api_key)
@@ -229,7 +231,7 @@ impl Setup {
             .replace("$MASTER", master);
         [
             ("$DIRECTORY", directory.display().to_string()),
-            ("$NGINX_LIBRARIES", libraries().display().to_string()),
+            ("$NGINX_LIBRARIES", library_directories()[0].display().to_string()),
             ("$NGINX", packages().display().to_string().trim_end_matches('/').to_owned()),
             ("$ROOT", root().display().to_string()),
             ("$LIBRARY", library.display().to_string()),
