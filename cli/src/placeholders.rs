@@ -1,4 +1,4 @@
-//! Made-up secrets in the place of `{env: NAME}`, so that a configuration can be
+//! Made-up secrets in the place of `{env: NAME}` and of vaults' `{vault: ...}`, so that a configuration can be
 //! checked where its secrets are not, as in CI.
 //!
 //! Most secrets are text, for which [`TEXT`] will do. Keys have to be of the
@@ -17,8 +17,9 @@ use crate::keygen::{self, NewKey};
 pub const TEXT: &str =
     "made-up-by-gatepass-check-made-up-by-gatepass-check-made-up-by-gatepass-check-made-upA";
 
-/// Puts keys in the place of those that would come from the environment.
+/// Puts keys in the place of those that would come from the environment or a vault.
 pub fn fill(mut configuration: Value) -> Result<Value, Failure> {
+    gatepass::config::name_vaults(&mut configuration);
     visit(&mut configuration)?;
     Ok(configuration)
 }

@@ -22,6 +22,7 @@ mod sealing;
 mod services;
 mod token;
 mod values;
+mod vault;
 mod whole;
 
 use std::rc::Rc;
@@ -33,6 +34,7 @@ pub use self::problem::{Problem, ProblemKind, Problems};
 use self::reader::Document;
 pub use self::reader::Variable;
 pub use self::rules::check_match;
+pub use self::vault::name_vaults;
 use self::whole::settings;
 use crate::json;
 use crate::keys::HostCrypto;

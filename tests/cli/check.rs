@@ -163,6 +163,10 @@ fn without_the_secrets() {
     // Only Envoy signs with RSA.
     let run = desk.run_with(&["check", "--no-env", "--host", "kong", "own.json"], &[], "").ended(1);
     assert!(run.out.contains("found RS256, with which nobody signs here"), "{run:?}");
+    // Nor are Kong's vaults here.
+    let key = json!([{"algorithm": "ES256", "private_key": {"vault": "{vault://env/key}"}}]);
+    desk.put("own.json", &changed([("/identity_token/signing_keys", key)]).to_string());
+    desk.run_with(&["check", "--no-env", "own.json"], &[], "").ended(0);
     // What is wrong is still found.
     desk.put("own.json", &changed([("/user_info/service", json!("nobody"))]).to_string());
     desk.run_with(&["check", "--no-env", "own.json"], &[], "").ended(1);
@@ -342,6 +346,7 @@ fn the_shipped_examples_are_valid() {
     for name in [
         "envoy/envoy.yaml",
         "kong/kong.yml",
+        "kong/plugin.yml",
         "examples/kubernetes/istio.yaml",
         "examples/kubernetes/envoy-gateway.yaml",
         "examples/providers/keycloak.yaml",

@@ -137,3 +137,35 @@ async fn workers_that_share_nothing_take_no_revocations() {
     assert_eq!(answer.outcome(), "503 configuration_invalid");
     assert!(nginx.log().contains("$.revocation.endpoint"), "{}", nginx.log());
 }
+
+/// Where Kong checks a configuration: with the library as it does, and without it, as on a
+/// control plane, not at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kongs_validation_says_what_the_library_says() {
+    const CHECK: &str = "
+      package.preload['kong.db.schema.typedefs'] = function()
+        return { no_consumer = {}, protocols_http = {} }
+      end
+      local schema = require 'kong.plugins.gatepass.schema'
+      local config = schema.fields[3].config
+      for i, conf in ipairs {
+        { services = { auth = { upstream = 'a b' } }, rules = { { match = {}, bipass = true } } },
+        require('cjson').decode(io.open('$DIRECTORY/gatepass.json'):read('*a')),
+      } do
+        local ok, err = config.custom_validator(conf)
+        print('schema ', i, ' ', tostring(ok), ' ', tostring(err), ' of ', #config.fields)
+      end ";
+    let nginx = Setup::bundled().init(CHECK).start().await;
+    let log = nginx.log();
+    for text in
+        ["schema 1 nil ", "$.services.auth.upstream", "$.rules[0].bipass", "schema 2 true nil"]
+    {
+        assert!(log.contains(text), "{text}: {log}");
+    }
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("none");
+    fs::create_dir_all(&directory).unwrap();
+    let mut nginx = Setup::bundled().init(CHECK).library(&directory).start().await;
+    nginx.expect_errors();
+    let log = nginx.log();
+    assert!(log.contains("schema 1 true nil") && log.contains("schema 2 true nil"), "{log}");
+}

@@ -172,7 +172,7 @@ impl Setup {
             .args(["-p", directory.to_str().unwrap(), "-c", "nginx.conf"])
             .arg("-e")
             .arg(directory.join("error.log"))
-            .env("LD_LIBRARY_PATH", env::join_paths(&library_directories()).unwrap())
+            .env("LD_LIBRARY_PATH", env::join_paths(library_directories()).unwrap())
             .env("GATEPASS_SIGNING_KEY", &signing_key)
             .env("GATEPASS_ENV", "USERS_API_KEY")
             .env("USERS_API_KEY", &api_key)

@@ -6,7 +6,6 @@ use gatepass::config::{self, Problem, ProblemKind, Problems, Variable};
 use gatepass::json;
 use gatepass::pipeline::Settings;
 use gatepass_native::AwsLc;
-use serde_json::Value;
 
 use crate::address::{self, Address};
 
@@ -20,7 +19,7 @@ pub fn settings(text: &[u8]) -> Result<Settings, Problems> {
 /// environment or from a vault is taken for given.
 pub fn problems(text: &[u8]) -> Vec<Problem> {
     let named = json::parse(text).map(|mut value| {
-        name_vaults(&mut value);
+        config::name_vaults(&mut value);
         value.to_string().into_bytes()
     });
     let unset = |problem: &Problem| problem.kind == ProblemKind::VariableUnset;
@@ -30,22 +29,6 @@ pub fn problems(text: &[u8]) -> Vec<Problem> {
     match loaded.and_then(reachable) {
         Ok(_) => Vec::new(),
         Err(Problems(problems)) => problems.into_iter().filter(|it| !unset(it)).collect(),
-    }
-}
-
-/// References to vaults are the caller's to resolve: here they are as good as variables.
-fn name_vaults(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(name_vaults),
-        Value::Object(members) => {
-            let vault = members.get("vault").and_then(Value::as_str);
-            if members.len() == 1 && vault.is_some_and(|it| it.starts_with("{vault://")) {
-                members.clear();
-                members.insert("env".into(), "VAULT".into());
-            }
-            members.values_mut().for_each(name_vaults);
-        }
-        _ => {}
     }
 }
 
