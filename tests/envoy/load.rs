@@ -130,7 +130,7 @@ async fn asked_after_silence(cache: &str, silence: u64) -> u64 {
 /// A worker without requests takes an answer in when the next comes, on the native door.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_nobody_waits_for_any_more_is_not_lost() {
-    assert_eq!(asked_after_silence("{ttl_seconds: 60", 500).await, 1);
+    assert_eq!(asked_after_silence("{ttl_seconds: 60", 1500).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::gateway::{Gateway, Setup, until, yaml};
 use crate::stack::door::Door;
-use crate::wire::Request;
+use crate::wire::{Connection, Request};
 
 /// The bundled configuration, whose listeners come from a file.
 struct Replaceable {
@@ -139,4 +139,66 @@ async fn ten_configurations_are_replaced_under_load() {
     assert!(count > 50, "{count} requests");
     until("the old ones are gone", || async { gateway.threads("gatepass") == 1 }).await;
     gateway.assert_serves("ten configurations were replaced").await;
+}
+
+/// Envoy destroys what was replaced on the thread that had it last, which is a worker's
+/// where a request was all that still used it; what is under way for it is the main
+/// thread's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_is_replaced_while_callouts_are_under_way() {
+    if Door::chosen() == Door::Wasm {
+        // Each would be compiled again.
+        return;
+    }
+    let mut config: Value = serde_norway::from_str(include_str!("../../envoy/envoy.yaml")).unwrap();
+    let listener = &mut config["static_resources"]["listeners"][0];
+    let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+    let filter = &mut manager["http_filters"][0];
+    let mut resource = filter.take();
+    let path = format!("filter-{}.yaml", process::id());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(path);
+    *filter = json!({"name": resource["name"], "config_discovery": {
+        "config_source": {"path_config_source": {"path": path}},
+        "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3\
+                       .DynamicModuleFilter"],
+    }});
+    resource["@type"] = json!("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig");
+    config["node"] = json!({"id": "gateway", "cluster": "gateway"});
+    let text = yaml(&json!({"resources": [resource]}));
+    let setup = Setup::of(yaml(&config)).workers(2).file(&path, text.clone());
+    let gateway = setup.start().await;
+    gateway.ready().await;
+    let requests = ["alice", "bob", "carol"].map(|user| {
+        let request = Request::get("/orders").bearer(&gateway.token(user)).into_bytes();
+        gateway.remember_tokens(&request);
+        request
+    });
+    gateway.users_fault(json!({"kind": "slow", "delay_ms": 400})).await;
+    for number in 0..20 {
+        let mut leaving = Vec::new();
+        for request in &requests {
+            let mut connection = Connection::open(gateway.ports.listener);
+            connection.write(request);
+            leaving.push(connection);
+        }
+        until("they wait", || async {
+            gateway.stat("http.public.downstream_rq_active").await == 3
+        })
+        .await;
+        let realm = format!("realm-{number}");
+        let text = text.replace("realm: shop", &format!("realm: {realm}"));
+        let new = path.with_extension("new.yaml");
+        fs::write(&new, gateway.ports.render(&Door::chosen().translate(&text))).unwrap();
+        fs::rename(&new, &path).unwrap();
+        until("the new configuration answers", || async {
+            let answer = gateway.send(Request::get("/orders")).await;
+            answer.header("www-authenticate").is_some_and(|challenge| challenge.contains(&realm))
+        })
+        .await;
+        leaving.into_iter().for_each(Connection::reset);
+    }
+    gateway.users_fault(json!({"kind": "none"})).await;
+    until("the old ones are gone", || async { gateway.threads("gatepass") == 1 }).await;
+    gateway.assert_serves("twenty filters were replaced").await;
+    let _ = fs::remove_file(&path);
 }
