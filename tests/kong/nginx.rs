@@ -89,11 +89,7 @@ impl Setup {
             caller: Caller::Kong,
             workers: 1,
             http: String::new(),
-            // For certificates of clients, which are not used.
-            init: "for _, name in ipairs { 'x509.chain', 'x509', 'pkey' } do
-                     package.preload['resty.openssl.' .. name] = function() return {} end
-                   end "
-                .to_owned(),
+            init: String::new(),
             library: None,
             users_port: None,
         }
