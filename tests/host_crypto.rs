@@ -216,14 +216,14 @@ fn assert_says(host: &Host, algorithm: &str, by_host: bool) {
     assert_eq!(host.metric(&name), u64::from(by_host));
 }
 
-each_host!(a_host_without_cryptography_is_no_matter, |host| {
+each_host!(a_host_without_cryptography_is_no_matter, by proxy_wasm, |host| {
     assert_works(host, "ES256");
     for algorithm in Algorithm::ALL {
         assert_says(host, algorithm.name(), false);
     }
 });
 
-each_host!(envoy_does_what_it_can, |host| {
+each_host!(envoy_does_what_it_can, by proxy_wasm, |host| {
     host.with_foreign(envoy);
     assert_works(host, "ES256");
     for algorithm in Algorithm::ALL {
@@ -242,7 +242,7 @@ each_host!(envoy_signs_with_rsa, on Envoy, |host| {
     assert!(host.logged(r#""sign":{"RS256":"host"}"#));
 });
 
-each_host!(the_module_is_enough_when_asked_for, |host| {
+each_host!(the_module_is_enough_when_asked_for, by proxy_wasm, |host| {
     host.with_foreign(|name, _| panic!("{name} was called"));
     assert!(host.configure(configuration("ES256", "module")));
     assert_works(host, "ES256");
@@ -260,7 +260,7 @@ each_host!(odd_answers_are_not_believed, on Envoy, |host| {
     assert!(host.logged(r#""sign":{"ES256":"module"}"#));
 });
 
-each_host!(crypto_of_the_host_is_insisted_on, |host| {
+each_host!(crypto_of_the_host_is_insisted_on, by proxy_wasm, |host| {
     // Kong loads it all the same, and denies everything.
     let accepted = host.configure(configuration("ES256", "host"));
     assert_eq!(accepted, host.is_kong());
@@ -270,7 +270,7 @@ each_host!(crypto_of_the_host_is_insisted_on, |host| {
     }
 });
 
-each_host!(rsa_is_not_signed_with_in_the_module, |host| {
+each_host!(rsa_is_not_signed_with_in_the_module, by proxy_wasm, |host| {
     let accepted = host.configure(configuration("RS256", "auto"));
     assert_eq!(accepted, host.is_kong());
     assert!(host.logged("$.identity_token.signing_keys[0].algorithm: found RS256"));
