@@ -59,6 +59,7 @@ mod in_flight;
 pub mod introspection;
 pub mod json;
 pub mod keys;
+pub mod logging;
 pub mod metrics;
 pub mod pipeline;
 pub mod refresh;

@@ -117,31 +117,8 @@ macro_rules! each_host {
 
             fn scenario($host: &$crate::host::Host) $body
 
-            #[test]
-            fn in_process() {
-                use $crate::host::{Engine, Profile};
-                $crate::host::run(Engine::InProcess, Profile::Envoy, scenario);
-            }
-            #[test]
-            fn native_envoy() {
-                use $crate::host::{Engine, Profile};
-                $crate::host::run(Engine::Native, Profile::Envoy, scenario);
-            }
-            #[test]
-            fn native_kong() {
-                use $crate::host::{Engine, Profile};
-                $crate::host::run(Engine::Native, Profile::Kong, scenario);
-            }
-            #[test]
-            fn module_envoy() {
-                use $crate::host::{Engine, Profile};
-                $crate::host::run(Engine::Module, Profile::Envoy, scenario);
-            }
-            #[test]
-            fn module_kong() {
-                use $crate::host::{Engine, Profile};
-                $crate::host::run(Engine::Module, Profile::Kong, scenario);
-            }
+            $crate::host::each_host!(@test in_process, InProcess, Envoy);
+            $crate::host::each_host!(@by_proxy_wasm);
         }
     };
     ($name:ident, by proxy_wasm, |$host:ident| $body:block) => {
@@ -151,26 +128,7 @@ macro_rules! each_host {
 
             fn scenario($host: &$crate::host::Host) $body
 
-            #[test]
-            fn native_envoy() {
-                use $crate::host::{Engine, Profile};
-                $crate::host::run(Engine::Native, Profile::Envoy, scenario);
-            }
-            #[test]
-            fn native_kong() {
-                use $crate::host::{Engine, Profile};
-                $crate::host::run(Engine::Native, Profile::Kong, scenario);
-            }
-            #[test]
-            fn module_envoy() {
-                use $crate::host::{Engine, Profile};
-                $crate::host::run(Engine::Module, Profile::Envoy, scenario);
-            }
-            #[test]
-            fn module_kong() {
-                use $crate::host::{Engine, Profile};
-                $crate::host::run(Engine::Module, Profile::Kong, scenario);
-            }
+            $crate::host::each_host!(@by_proxy_wasm);
         }
     };
     ($name:ident, on $profile:ident, |$host:ident| $body:block) => {
@@ -180,16 +138,21 @@ macro_rules! each_host {
 
             fn scenario($host: &$crate::host::Host) $body
 
-            #[test]
-            fn native() {
-                use $crate::host::{Engine, Profile};
-                $crate::host::run(Engine::Native, Profile::$profile, scenario);
-            }
-            #[test]
-            fn module() {
-                use $crate::host::{Engine, Profile};
-                $crate::host::run(Engine::Module, Profile::$profile, scenario);
-            }
+            $crate::host::each_host!(@test native, Native, $profile);
+            $crate::host::each_host!(@test module, Module, $profile);
+        }
+    };
+    (@by_proxy_wasm) => {
+        $crate::host::each_host!(@test native_envoy, Native, Envoy);
+        $crate::host::each_host!(@test native_kong, Native, Kong);
+        $crate::host::each_host!(@test module_envoy, Module, Envoy);
+        $crate::host::each_host!(@test module_kong, Module, Kong);
+    };
+    (@test $test:ident, $engine:ident, $profile:ident) => {
+        #[test]
+        fn $test() {
+            use $crate::host::{Engine, Profile};
+            $crate::host::run(Engine::$engine, Profile::$profile, scenario);
         }
     };
 }

@@ -20,6 +20,7 @@ mod claims;
 mod coalescing;
 mod counterparts;
 mod denials;
+mod due;
 mod headers;
 mod hostile;
 mod identity;

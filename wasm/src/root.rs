@@ -71,7 +71,7 @@ impl RootContext for Root {
     /// Called by [`abi::call_root`](crate::abi::call_root) only.
     fn on_queue_ready(&mut self, _queue: u32) {
         if let Plugin::Ready(shared) = &self.plugin {
-            shared.run_errand();
+            shared.dispatch_in_root();
         }
     }
 

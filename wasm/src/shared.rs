@@ -31,8 +31,8 @@ pub(crate) struct Shared {
     /// the replies to what it sends.
     running: Cell<u32>,
     /// What a request wants sent, and what became of it: see
-    /// [`run_errand`](Self::run_errand).
-    errand: RefCell<Option<Callout>>,
+    /// [`dispatch_in_root`](Self::dispatch_in_root).
+    to_dispatch: RefCell<Option<Callout>>,
     sent: Cell<Option<Result<u32, CalloutFailure>>>,
     gateway: RefCell<Gateway>,
     /// The workers' data, if it waits for a request: see
@@ -108,7 +108,7 @@ impl Shared {
             host,
             entered,
             running: Cell::new(root_id),
-            errand: RefCell::default(),
+            to_dispatch: RefCell::default(),
             sent: Cell::new(None),
             metrics: Metrics::define(host, &gateway.metrics()),
             takes_notes: OnceCell::new(),
@@ -446,7 +446,7 @@ impl Shared {
         if running == self.root_id || !self.host.capabilities().resumes_others {
             return Ok((running, self.host.dispatch(&callout)?));
         }
-        self.errand.replace(Some(callout));
+        self.to_dispatch.replace(Some(callout));
         abi::call_root(self.root_id);
         let token = self.sent.take().unwrap_or(Err(CalloutFailure::NotSent))?;
         Ok((self.root_id, token))
@@ -454,8 +454,8 @@ impl Shared {
 
     /// Sends what a request wants sent, in a callback of the root context, which
     /// gets the reply then.
-    pub(crate) fn run_errand(&self) {
-        if let Some(callout) = self.errand.take() {
+    pub(crate) fn dispatch_in_root(&self) {
+        if let Some(callout) = self.to_dispatch.take() {
             self.sent.set(Some(self.host.dispatch(&callout)));
         }
     }

@@ -4,20 +4,20 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepass::callout::{CalloutFailure, CalloutReply};
 use gatepass::gateway::{Action, CalloutId, Gateway};
 use gatepass::time::{Span, UnixTime};
 
-use crate::abi::{Config, ConfigWaker};
+use crate::abi::Config;
 use crate::flights::Flights;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
-use crate::outgoing::{Outgoing, Terms};
+use crate::outgoing::{Outgoing, Reply, Terms};
 use crate::plan::{Plan, now, write_log};
+use crate::shared::Shared;
 use crate::stream::Stream;
 use crate::timer::Timer;
 
@@ -31,100 +31,12 @@ pub(crate) struct Configuration {
     shared: Arc<Shared>,
 }
 
-/// What all threads know of a configuration.
-pub(crate) struct Shared {
-    /// Unlike that of any other of this process.
-    id: u64,
-    /// The listener's; a route may have another.
-    plan: Arc<Plan>,
-    /// Calls the main thread, until the configuration is destroyed.
-    waker: Mutex<Option<ConfigWaker>>,
-    /// Whether the main thread is called already.
-    called: AtomicBool,
-    /// Callouts to be sent.
-    outbox: Mutex<Vec<(Arc<Mailbox>, Outgoing)>>,
-    /// The mailboxes of the workers' gateways, and the plan of each.
-    mailboxes: Mutex<Vec<(Arc<Plan>, Weak<Mailbox>)>>,
-    panics: AtomicU64,
-    flights: Arc<Flights>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shared {
-    pub(crate) const fn id(&self) -> u64 {
-        self.id
-    }
-
-    pub(crate) const fn plan(&self) -> &Arc<Plan> {
-        &self.plan
-    }
-
-    /// Whether Envoy has destroyed the configuration.
-    pub(crate) fn is_over(&self) -> bool {
-        lock(&self.waker).is_none()
-    }
-
-    /// Has the main thread look after this configuration.
-    fn call_main(&self) {
-        if !self.called.swap(true, Ordering::AcqRel)
-            && let Some(waker) = &*lock(&self.waker)
-        {
-            waker.wake();
-        }
-    }
-
-    /// Sends a callout; its reply comes to the mailbox.
-    pub(crate) fn send(&self, mailbox: &Arc<Mailbox>, callout: Outgoing) {
-        lock(&self.outbox).push((Arc::clone(mailbox), callout));
-        self.call_main();
-    }
-
-    /// A worker's gateway has this mailbox from now on.
-    pub(crate) fn join(&self, plan: &Arc<Plan>, mailbox: &Arc<Mailbox>) {
-        lock(&self.mailboxes).push((Arc::clone(plan), Arc::downgrade(mailbox)));
-        self.call_main();
-    }
-
-    /// The mailboxes in use, with their plans.
-    fn in_use(&self) -> Vec<(Arc<Plan>, Arc<Mailbox>)> {
-        let mut mailboxes = lock(&self.mailboxes);
-        mailboxes.retain(|(plan, mailbox)| !plan.is_over() && mailbox.strong_count() > 0);
-        let pairs = mailboxes.iter();
-        pairs.filter_map(|(plan, mailbox)| Some((Arc::clone(plan), mailbox.upgrade()?))).collect()
-    }
-
-    /// A hook panicked.
-    pub(crate) fn panicked(&self) {
-        self.panics.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// A reply as Envoy lends it.
-pub(crate) struct Reply<'a> {
-    pub(crate) fields: Vec<(&'a [u8], &'a [u8])>,
-    pub(crate) body: Vec<&'a [u8]>,
-}
-
 impl Configuration {
     /// Reads a configuration; what is wrong with it is logged.
     pub(crate) fn new(config: &Config<'_>, text: &[u8]) -> Option<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let plan = Plan::new(text)?;
-        let shared = Arc::new(Shared {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            plan,
-            waker: Mutex::new(Some(config.waker())),
-            called: AtomicBool::new(false),
-            outbox: Mutex::default(),
-            mailboxes: Mutex::default(),
-            panics: AtomicU64::new(0),
-            flights: Arc::new(Flights::new()),
-        });
+        let shared = Arc::new(Shared::new(Plan::new(text)?, config.waker()));
         let main = Rc::new(Main::new(config, &shared.flights));
-        main.host(config, &shared.plan)?;
+        main.host(config, shared.plan())?;
         let called = Arc::clone(&shared);
         let timer = match Timer::start(TICK, move || called.call_main()) {
             Ok(timer) => timer,
@@ -133,7 +45,7 @@ impl Configuration {
                 return None;
             }
         };
-        MAINS.with_borrow_mut(|mains| mains.insert(shared.id, (Arc::clone(&shared), main)));
+        MAINS.with_borrow_mut(|mains| mains.insert(shared.id(), (Arc::clone(&shared), main)));
         Some(Self { _timer: timer, shared })
     }
 
@@ -149,7 +61,7 @@ impl Configuration {
 
     /// The main thread was called.
     pub(crate) fn scheduled(&self, config: &Config<'_>) {
-        self.shared.called.store(false, Ordering::Release);
+        self.shared.answer_call();
         if let Some(main) = Main::of(&self.shared) {
             main.look_after(config, &self.shared);
         }
@@ -165,8 +77,8 @@ impl Configuration {
 
 impl Drop for Configuration {
     fn drop(&mut self) {
-        lock(&self.shared.waker).take();
-        self.shared.plan.end();
+        self.shared.end();
+        self.shared.plan().end();
         // On another thread than the main one nothing is found: the main thread
         // clears up when it is next called.
         Main::clear();
@@ -219,7 +131,7 @@ impl Main {
 
     fn of(shared: &Shared) -> Option<Rc<Self>> {
         Self::clear();
-        MAINS.with_borrow(|mains| mains.get(&shared.id).map(|(_, main)| Rc::clone(main)))
+        MAINS.with_borrow(|mains| mains.get(&shared.id()).map(|(_, main)| Rc::clone(main)))
     }
 
     /// Drops what belongs to destroyed configurations.
@@ -258,8 +170,7 @@ impl Main {
 
     /// Sends what waits to be sent, does what is due, and hands on what was counted.
     fn look_after(&self, config: &Config<'_>, shared: &Shared) {
-        let outbox = std::mem::take(&mut *lock(&shared.outbox));
-        for (mailbox, outgoing) in outbox {
+        for (mailbox, outgoing) in shared.take_outbox() {
             match self.send(config, &outgoing) {
                 Some((number, terms)) => {
                     let (id, sender) = (outgoing.id, Sender::Worker(mailbox));
@@ -288,7 +199,7 @@ impl Main {
         for (plan, mailbox) in &in_use {
             self.metrics.borrow().feed(config, plan.id(), &mailbox.take_counted());
         }
-        self.metrics.borrow().panicked(config, shared.panics.swap(0, Ordering::Relaxed));
+        self.metrics.borrow().panicked(config, shared.take_panics());
     }
 
     /// Lets go of the gateways whose plan is gone: routes come and go while their

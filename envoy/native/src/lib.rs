@@ -26,11 +26,12 @@
 mod abi;
 mod configuration;
 mod flights;
-mod logging;
+mod held;
 mod mailbox;
 mod metrics;
 mod outgoing;
 mod plan;
+mod shared;
 mod stream;
 mod timer;
 mod worker;

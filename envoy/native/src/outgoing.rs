@@ -5,7 +5,6 @@ use gatepass::gateway::{CalloutId, Dispatch};
 use gatepass::http::Fields;
 
 use crate::abi::Config;
-use crate::configuration::Reply;
 
 /// A callout, with nothing in it that belongs to a thread. What it sends is secret.
 pub(crate) struct Outgoing {
@@ -22,6 +21,12 @@ pub(crate) struct Outgoing {
 pub(crate) struct Terms {
     wants_fields: bool,
     max_bytes: usize,
+}
+
+/// A reply as Envoy lends it.
+pub(crate) struct Reply<'a> {
+    pub(crate) fields: Vec<(&'a [u8], &'a [u8])>,
+    pub(crate) body: Vec<&'a [u8]>,
 }
 
 impl Outgoing {

@@ -11,12 +11,11 @@ use gatepass::host::{RequestId, parse_address};
 use gatepass::http::{Edit, LocalReply, RequestHead};
 use gatepass::verdict::HeaderEdits;
 
-use crate::abi::{
-    BodyStatus, Filter, HeadersStatus, Map, Request, StreamWaker, TrailersStatus, source_address,
-};
-use crate::configuration::Shared;
+use crate::abi::{BodyStatus, Filter, HeadersStatus, Map, Request, TrailersStatus, source_address};
+use crate::held::Held;
 use crate::outgoing::fields;
 use crate::plan::write_log;
+use crate::shared::Shared;
 use crate::worker::Worker;
 
 /// A stream of Envoy's, on its worker.
@@ -30,8 +29,7 @@ pub(crate) struct Stream {
     /// What came of it.
     body: RefCell<Vec<u8>>,
     /// What another stream's event left to do with this one.
-    to_do: RefCell<Vec<Action>>,
-    waker: RefCell<Option<Arc<StreamWaker>>>,
+    held: Rc<Held>,
 }
 
 /// How far a request came.
@@ -69,8 +67,7 @@ impl Stream {
             phase: Cell::new(Phase::New),
             reads: Cell::new(false),
             body: RefCell::default(),
-            to_do: RefCell::default(),
-            waker: RefCell::default(),
+            held: Rc::default(),
         }
     }
 
@@ -192,7 +189,7 @@ impl Stream {
             return self.fail(filter, PANIC);
         }
         let news = worker.event(*number, &filter, |_, _| ());
-        let actions = news.map(|news| self.to_do.take().into_iter().chain(news).collect());
+        let actions = news.map(|news| self.held.take().into_iter().chain(news).collect());
         if let Done::Passes(filter) = self.act(filter, actions) {
             filter.go_on();
         }
@@ -201,11 +198,10 @@ impl Stream {
     /// Envoy has destroyed the stream.
     pub(crate) fn destroyed(&self) {
         self.phase.set(Phase::Over);
-        self.to_do.take();
         if let Some((worker, number)) = self.place.get() {
             worker.gone(*number);
         }
-        self.waker.take();
+        self.held.end();
     }
 
     /// A hook panicked. True if the request is to be answered: nobody did.
@@ -219,19 +215,6 @@ impl Stream {
             self.phase.set(Phase::Answered);
         }
         is_open
-    }
-
-    /// Leaves something to do to this stream.
-    pub(crate) fn leave_to_do(&self, action: Action) {
-        self.to_do.borrow_mut().push(action);
-        self.wake();
-    }
-
-    /// Has its hook called.
-    pub(crate) fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake();
-        }
     }
 
     /// Carries out what the gateway asks for; without a gateway the request ends.
@@ -274,13 +257,10 @@ impl Stream {
     fn hold(self: &Rc<Self>, filter: &Filter<'_>, phase: Phase) {
         self.phase.set(phase);
         let Some((worker, number)) = self.place.get() else { return };
-        let waker = {
-            let mut waker = self.waker.borrow_mut();
-            Arc::clone(waker.get_or_insert_with(|| Arc::new(filter.waker())))
-        };
+        let waker = self.held.waker(|| filter.waker());
         let address = filter.asked_by(*number, || source_address(*number));
         let address = address.and_then(|address| parse_address(&address));
-        worker.hold(*number, self, &waker, address);
+        worker.hold(*number, &self.held, waker, address);
     }
 
     /// Makes the request what the upstream may see.

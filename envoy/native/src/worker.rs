@@ -11,11 +11,11 @@ use gatepass::host::{RequestId, RequestInfo, parse_address};
 use gatepass::time::{Span, UnixTime};
 
 use crate::abi::{Filter, Request, StreamWaker, source_address};
-use crate::configuration::Shared;
+use crate::held::Held;
 use crate::mailbox::{Mail, Mailbox};
 use crate::outgoing::Outgoing;
 use crate::plan::{Plan, now, write_log};
-use crate::stream::Stream;
+use crate::shared::Shared;
 
 thread_local! {
     /// The gateways of this thread; one or two, as a rule.
@@ -30,7 +30,7 @@ pub(crate) struct Worker {
     mailbox: Arc<Mailbox>,
     /// The streams that another event than their own may be about: those that wait or
     /// whose body is read.
-    held: RefCell<HashMap<Request, Rc<Stream>>>,
+    held: RefCell<HashMap<Request, Rc<Held>>>,
     /// The addresses of those that wait, who cannot be asked while another's event is
     /// handled.
     addresses: Addresses,
@@ -190,7 +190,7 @@ impl Worker {
                 | Action::ReadBody { request: RequestId(about), .. } => {
                     let stream = self.held.borrow().get(&about).cloned();
                     if let Some(stream) = stream {
-                        stream.leave_to_do(action);
+                        stream.leave(action);
                     }
                 }
             }
@@ -208,13 +208,13 @@ impl Worker {
     pub(crate) fn hold(
         &self,
         request: Request,
-        stream: &Rc<Stream>,
-        waker: &Arc<StreamWaker>,
+        stream: &Rc<Held>,
+        waker: Arc<StreamWaker>,
         address: Option<IpAddr>,
     ) {
         self.held.borrow_mut().insert(request, Rc::clone(stream));
         self.addresses.borrow_mut().insert(request, address);
-        self.mailbox.wait(request, Arc::clone(waker));
+        self.mailbox.wait(request, waker);
     }
 
     /// A stream is decided.

@@ -20,7 +20,8 @@ use super::types::{
     BodyStatus, ConfigPtr, EnvoyBuffer, EnvoyHeader, FilterPtr, HeadersStatus, SUCCESS,
     TrailersStatus,
 };
-use crate::configuration::{Configuration, Reply};
+use crate::configuration::Configuration;
+use crate::outgoing::Reply;
 use crate::plan::Plan;
 use crate::stream::Stream;
 
@@ -130,7 +131,7 @@ unsafe fn in_stream<T>(
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
-    guarded(crate::logging::start);
+    guarded(|| gatepass::logging::send_to(envoy::log));
     let is_oldest = envoy::symbol(c"envoy_dynamic_module_callback_log_v2").is_null();
     abi_version(is_oldest).as_ptr()
 }
