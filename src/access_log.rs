@@ -5,7 +5,7 @@ use std::rc::Rc;
 /// What the host's access log may print of a request: verified, and each one
 /// [word](crate::http::log_word).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AccessNote {
+pub struct AccessLogFields {
     /// The consumer's key.
     pub consumer: Option<Rc<str>>,
     /// Whose the token is.
@@ -16,7 +16,7 @@ pub struct AccessNote {
     pub txn: Option<Rc<str>>,
 }
 
-impl AccessNote {
+impl AccessLogFields {
     /// Nothing to print.
     pub const EMPTY: Self = Self { consumer: None, subject: None, code: None, txn: None };
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use log::Level;
 use serde_json::{Value, json};
 
-use crate::access_log::AccessNote;
+use crate::access_log::AccessLogFields;
 use crate::consumer::Consumer;
 use crate::denial::Code;
 use crate::identity::{MintError, ScheduleGap};
@@ -92,13 +92,13 @@ pub struct Trace {
     /// Whose the token is.
     pub consumer: Option<Rc<Consumer>>,
     /// What the access log may print.
-    pub note: AccessNote,
+    pub note: AccessLogFields,
 }
 
 impl Trace {
     /// Notes whose token it is, found to be valid at some time.
     pub fn knows(&mut self, session: &Session) {
-        self.consumer = session.who().consumer().cloned();
+        self.consumer = session.principal().consumer().cloned();
         self.note = session.note().clone();
     }
 }

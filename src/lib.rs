@@ -7,7 +7,7 @@
 //!                v                                       |
 //!   gateway    requests that wait, bodies, who may pass
 //!                |
-//!   pipeline   cleanse -> rule -> token -> verify -> revoked? -> consumer
+//!   pipeline   sanitize -> rule -> token -> verify -> revoked? -> consumer
 //!                |         -> authorize -> user info -> mint -> forward, or deny
 //!   domain     bearer rules sealing token keys introspection revocation
 //!                |     consumer user_info identity denial

@@ -4,25 +4,25 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::access_log::AccessNote;
+use crate::access_log::AccessLogFields;
 use crate::bounded::ByText;
 use crate::http::log_word;
 use crate::identity::{Authenticated, Identity};
 use crate::json;
 use crate::keys::KeySet;
-use crate::revocation::Clearance;
+use crate::revocation::RevocationEpoch;
 use crate::time::{Period, UnixTime};
 
 /// What is known of one public token.
 #[derive(Debug)]
 pub struct Session {
-    who: Authenticated,
+    principal: Authenticated,
     /// The keys that it was verified with; none for a reference token.
     keys: Option<Rc<KeySet>>,
     verified_at: UnixTime,
-    clearance: Cell<Clearance>,
+    epoch: Cell<RevocationEpoch>,
     identity: RefCell<Option<Rc<Identity>>>,
-    note: AccessNote,
+    note: AccessLogFields,
     memory: Share,
 }
 
@@ -30,29 +30,29 @@ impl Session {
     /// A token: one that was verified with one of `keys`, or a reference token,
     /// without keys, that its issuer said to be active.
     fn new(
-        who: Authenticated,
-        clearance: Clearance,
+        principal: Authenticated,
+        epoch: RevocationEpoch,
         keys: Option<Rc<KeySet>>,
         verified_at: UnixTime,
         memory: Share,
     ) -> Self {
-        let clearance = Cell::new(clearance);
-        let note = AccessNote {
-            consumer: who.consumer().map(|consumer| log_word(consumer.name()).into()),
-            subject: Some(log_word(who.token().unique_subject()).into()),
-            ..AccessNote::EMPTY
+        let epoch = Cell::new(epoch);
+        let note = AccessLogFields {
+            consumer: principal.consumer().map(|consumer| log_word(consumer.name()).into()),
+            subject: Some(log_word(principal.token().unique_subject()).into()),
+            ..AccessLogFields::EMPTY
         };
-        Self { who, keys, verified_at, clearance, identity: RefCell::new(None), note, memory }
+        Self { principal, keys, verified_at, epoch, identity: RefCell::new(None), note, memory }
     }
 
     /// What the access log may print of its requests.
-    pub const fn note(&self) -> &AccessNote {
+    pub const fn note(&self) -> &AccessLogFields {
         &self.note
     }
 
     /// The token's owner.
-    pub const fn who(&self) -> &Authenticated {
-        &self.who
+    pub const fn principal(&self) -> &Authenticated {
+        &self.principal
     }
 
     /// Whether the token would be accepted again `now`: it is not over, and its
@@ -60,19 +60,19 @@ impl Session {
     /// is taken for granted.
     pub fn holds(&self, current: Option<&Rc<KeySet>>, now: UnixTime) -> bool {
         let are_current = |keys| current.is_some_and(|current| Rc::ptr_eq(current, keys));
-        self.who.token().is_current(now)
+        self.principal.token().is_current(now)
             && now >= self.verified_at
             && self.keys.as_ref().is_none_or(are_current)
     }
 
     /// The lists by which the token was last found not to be revoked.
-    pub const fn clearance(&self) -> Clearance {
-        self.clearance.get()
+    pub const fn epoch(&self) -> RevocationEpoch {
+        self.epoch.get()
     }
 
     /// Notes by which lists it was found not to be revoked.
-    pub fn clear_by(&self, clearance: Clearance) {
-        self.clearance.set(clearance);
+    pub fn clear_by(&self, epoch: RevocationEpoch) {
+        self.epoch.set(epoch);
     }
 
     /// The identity minted before, if it can be sent again.
@@ -89,8 +89,8 @@ impl Session {
     /// unless requests ask for them.
     pub fn keep(&self, identity: Rc<Identity>) {
         if !self.memory.of.asks_claims {
-            self.who.token().claims().fold();
-            self.memory.fold();
+            self.principal.token().claims().compact();
+            self.memory.compact();
         }
         self.memory.set_identity(identity.bytes());
         self.identity.replace(Some(identity));
@@ -153,13 +153,13 @@ impl Sessions {
     pub fn of_jwt(
         &mut self,
         token: &[u8],
-        who: Authenticated,
-        clearance: Clearance,
+        principal: Authenticated,
+        epoch: RevocationEpoch,
         keys: Rc<KeySet>,
         now: UnixTime,
     ) -> Rc<Session> {
-        let memory = Share::of(&self.jwt_memory, token, &who);
-        let session = Rc::new(Session::new(who, clearance, Some(keys), now, memory));
+        let memory = Share::of(&self.jwt_memory, token, &principal);
+        let session = Rc::new(Session::new(principal, epoch, Some(keys), now, memory));
         self.jwts.insert(token, Rc::clone(&session));
         self.make_room();
         session
@@ -170,13 +170,13 @@ impl Sessions {
     pub fn of_reference(
         &mut self,
         token: &[u8],
-        who: Authenticated,
-        clearance: Clearance,
+        principal: Authenticated,
+        epoch: RevocationEpoch,
         serves: Period,
         now: UnixTime,
     ) -> Rc<Session> {
-        let memory = Share::of(&self.reference_memory, token, &who);
-        let session = Rc::new(Session::new(who, clearance, None, now, memory));
+        let memory = Share::of(&self.reference_memory, token, &principal);
+        let session = Rc::new(Session::new(principal, epoch, None, now, memory));
         if serves.contains(now) {
             self.references.insert(token, (Rc::clone(&session), serves));
             self.make_room();
@@ -242,7 +242,7 @@ struct Share {
     token: usize,
     claims: Cell<usize>,
     /// What the claims take as JSON.
-    folded: usize,
+    compacted: usize,
     identity: Cell<usize>,
 }
 
@@ -252,22 +252,22 @@ impl Share {
 
     /// The share of a token: it is kept as it came, and its claims, which come
     /// from elsewhere if it is a reference.
-    fn of(memory: &Rc<Memory>, token: &[u8], who: &Authenticated) -> Self {
-        let claims = who.token().claims().members();
+    fn of(memory: &Rc<Memory>, token: &[u8], principal: &Authenticated) -> Self {
+        let claims = principal.token().claims().members();
         Self::new(memory, token.len(), json::memory(&claims), json::text_bytes(&claims))
     }
 
-    fn new(memory: &Rc<Memory>, token: usize, claims: usize, folded: usize) -> Self {
+    fn new(memory: &Rc<Memory>, token: usize, claims: usize, compacted: usize) -> Self {
         let token = token.saturating_add(Self::SESSION);
         let (of, claims) = (Rc::clone(memory), Cell::new(claims));
-        let share = Self { of, token, claims, folded, identity: Cell::new(0) };
+        let share = Self { of, token, claims, compacted, identity: Cell::new(0) };
         share.of.add(token.saturating_add(share.claims.get()));
         share
     }
 
-    /// The claims were folded.
-    fn fold(&self) {
-        self.set(&self.claims, self.folded);
+    /// The claims were compacted.
+    fn compact(&self) {
+        self.set(&self.claims, self.compacted);
     }
 
     fn set_identity(&self, bytes: usize) {
@@ -296,7 +296,7 @@ mod tests {
         let memory = Rc::new(Memory { used: Cell::new(0), asks_claims: false });
         let (one, two) = (Share::new(&memory, 100, 400, 100), Share::new(&memory, 200, 0, 0));
         assert_eq!(memory.used.get(), 2 * Share::SESSION + 700);
-        one.fold();
+        one.compact();
         one.set_identity(1000);
         one.set_identity(50);
         two.set_identity(7);

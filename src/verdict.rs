@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use crate::bearer::Cleansing;
+use crate::bearer::Sanitized;
 use crate::denial::Denial;
 use crate::http::{Edit, LocalReply, SetField};
 use crate::identity::Identity;
@@ -61,7 +61,7 @@ impl Verdict {
 /// Only this file makes them, from what proves that the request may pass.
 #[derive(Debug)]
 pub struct HeaderEdits {
-    cleansing: Cleansing,
+    sanitized: Sanitized,
     // Shared: a cached identity sets the same fields each time.
     set: Rc<[SetField]>,
     denial: Option<Box<Denial>>,
@@ -69,28 +69,28 @@ pub struct HeaderEdits {
 
 impl HeaderEdits {
     /// For a request that needs no identity.
-    pub(crate) fn bypassed(cleansing: Cleansing, _: Bypassed) -> Self {
-        Self { cleansing, set: Rc::from([]), denial: None }
+    pub(crate) fn bypassed(sanitized: Sanitized, _: Bypassed) -> Self {
+        Self { sanitized, set: Rc::from([]), denial: None }
     }
 
     /// For a request that would be denied, in shadow mode.
-    pub(crate) fn shadowed(cleansing: Cleansing, _: Shadowed, denial: Denial) -> Self {
-        Self { cleansing, set: Rc::from([]), denial: Some(Box::new(denial)) }
+    pub(crate) fn shadowed(sanitized: Sanitized, _: Shadowed, denial: Denial) -> Self {
+        Self { sanitized, set: Rc::from([]), denial: Some(Box::new(denial)) }
     }
 
     /// For a request without a token, where the rule allows that.
-    pub(crate) fn anonymous(cleansing: Cleansing, anonymous: &Anonymous) -> Self {
-        Self { cleansing, set: anonymous.fields(), denial: None }
+    pub(crate) fn anonymous(sanitized: Sanitized, anonymous: &Anonymous) -> Self {
+        Self { sanitized, set: anonymous.fields(), denial: None }
     }
 
     /// For a request with an identity.
-    pub(crate) fn identified(cleansing: Cleansing, identity: &Identity) -> Self {
-        Self { cleansing, set: identity.fields(), denial: None }
+    pub(crate) fn identified(sanitized: Sanitized, identity: &Identity) -> Self {
+        Self { sanitized, set: identity.fields(), denial: None }
     }
 
     /// What the client sent and must not reach the upstream; to be done first.
-    pub const fn cleansing(&self) -> &Cleansing {
-        &self.cleansing
+    pub const fn sanitized(&self) -> &Sanitized {
+        &self.sanitized
     }
 
     /// What the filter says instead.
@@ -103,6 +103,6 @@ impl HeaderEdits {
         let is_set =
             |name: &str| self.set.iter().any(|(set, _)| set.as_str().eq_ignore_ascii_case(name));
         let set = self.set.iter().map(|(name, value)| Edit::Set(name.as_str(), value));
-        self.cleansing.edits(is_set).chain(set)
+        self.sanitized.edits(is_set).chain(set)
     }
 }

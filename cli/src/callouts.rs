@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::Replies;
 use crate::failure::Failure;
-use crate::outside;
+use crate::system;
 
 /// What a callout is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +166,7 @@ fn reply(text: &str) -> Result<CalloutReply, Failure> {
         };
         return Ok(CalloutReply::Answer(answer));
     }
-    Ok(ok(outside::read(text)?))
+    Ok(ok(system::read(text)?))
 }
 
 fn ok(body: String) -> CalloutReply {

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use crate::arguments::Check;
 use crate::configuration::Configuration;
 use crate::failure::{Failure, placed};
-use crate::text::Plain;
+use crate::text::Escaped;
 use crate::warnings::{self, Warning};
-use crate::{Ending, Output, outside, suggestion};
+use crate::{Ending, Output, suggestion, system};
 
 /// What was found of one configuration.
 struct Finding {
@@ -26,7 +26,7 @@ struct Finding {
 
 impl Finding {
     fn of(configuration: &Configuration) -> Self {
-        let now = outside::now();
+        let now = system::now();
         let (mut problems, warnings) = match configuration.read() {
             Ok(settings) => (
                 Vec::from_iter(closed_login(configuration, &settings)),
@@ -49,18 +49,18 @@ impl Finding {
     }
 
     fn write(&self, text: &mut String) {
-        let file = Plain(&self.file).to_string();
+        let file = Escaped(&self.file).to_string();
         for problem in &self.problems {
             let meant = suggestion::of(problem).map(|field| format!(" (perhaps {field}?)"));
             let meant = meant.unwrap_or_default();
-            let _ = writeln!(text, "{file}: {}{meant}", Plain(&problem.to_string()));
+            let _ = writeln!(text, "{file}: {}{meant}", Escaped(&problem.to_string()));
         }
         for warning in &self.warnings {
             let Warning { path, text: about } = warning;
-            let _ = writeln!(text, "{file}: {}: warning: {}", Plain(path), Plain(about));
+            let _ = writeln!(text, "{file}: {}: warning: {}", Escaped(path), Escaped(about));
         }
         if self.problems.is_empty() {
-            let _ = writeln!(text, "{file}: {}: valid, for {}", Plain(&self.path), self.host);
+            let _ = writeln!(text, "{file}: {}: valid, for {}", Escaped(&self.path), self.host);
         }
     }
 

@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::arguments::{HostKind, Reading};
 use crate::document::{self, Frame, Located};
 use crate::failure::Failure;
-use crate::signer::Boring;
-use crate::{outside, placeholders};
+use crate::signer::RustCryptoHost;
+use crate::{placeholders, system};
 
 /// A configuration and where it is from.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct Configuration {
 impl Configuration {
     /// All configurations in a file.
     pub fn all(file: &str, reading: &Reading) -> Result<Vec<Self>, Failure> {
-        let text = outside::read(file)?;
+        let text = system::read(file)?;
         let documents = document::parse(&text)
             .map_err(|cause| Failure::Format { file: file.to_owned(), cause })?;
         let found = document::configurations(&documents);
@@ -102,12 +102,12 @@ impl Configuration {
     fn read_as(&self, document: &Value) -> Result<Settings, Problems> {
         // Only Envoy has cryptography to offer.
         let host: Option<Rc<dyn HostCrypto>> = match self.host {
-            HostKind::Envoy => Some(Rc::new(Boring)),
+            HostKind::Envoy => Some(Rc::new(RustCryptoHost)),
             HostKind::Kong => None,
         };
         let made_up = |_: &str| Some(placeholders::TEXT.to_owned());
         let environment: &dyn Fn(&str) -> Option<String> =
-            if self.no_env { &made_up } else { &outside::environment };
+            if self.no_env { &made_up } else { &system::environment };
         config::load(document.to_string().as_bytes(), environment, host)
     }
 
@@ -126,7 +126,7 @@ impl Configuration {
     /// The secret that an object of the configuration is or names.
     pub fn secret(&self, value: &Value) -> Option<String> {
         match value.get("env").and_then(Value::as_str) {
-            Some(name) => outside::environment(name),
+            Some(name) => system::environment(name),
             None => value.as_str().map(str::to_owned),
         }
     }

@@ -16,13 +16,13 @@ use crate::configuration::Configuration;
 use crate::explanation::{Exchange, Explanation, TokenForm};
 use crate::failure::Failure;
 use crate::time::moment;
-use crate::{Output, envoy, outside, report};
+use crate::{Output, envoy, report, system};
 
 /// `explain`.
 pub fn run(arguments: &Explain) -> Result<Output, Failure> {
     let source = &arguments.source;
     let configuration = Configuration::one(&source.config, &source.reading)?;
-    let now = arguments.at.as_deref().map_or_else(|| Ok(outside::now()), moment)?;
+    let now = arguments.at.as_deref().map_or_else(|| Ok(system::now()), moment)?;
     let (settings, fields) = (configuration.settings()?, fields(arguments)?);
     let asked = RequestHead::new(fields.clone());
     let request = (lossy(asked.method()), lossy(asked.first(":path").unwrap_or_default()));
@@ -155,7 +155,7 @@ fn fields(arguments: &Explain) -> Result<Vec<envoy::Field>, Failure> {
         fields.push((name, value.trim().as_bytes().to_vec()));
     }
     if let Some(file) = &arguments.token {
-        let token = outside::read(file)?;
+        let token = system::read(file)?;
         let value = format!("Bearer {}", token.trim()).into_bytes();
         fields.push(("authorization".to_owned(), value));
     }

@@ -7,7 +7,7 @@ use gatepass::config::{Problem, Problems};
 use gatepass::keys::SigningKeyError;
 
 use crate::document::Unreadable;
-use crate::text::Plain;
+use crate::text::Escaped;
 
 /// Why there is no result; the command ends with 2.
 #[derive(Debug)]
@@ -41,45 +41,45 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { file, cause } => write!(f, "{}: {cause}", Plain(file)),
-            Self::Format { file, cause } => write!(f, "{}: {cause}", Plain(file)),
+            Self::File { file, cause } => write!(f, "{}: {cause}", Escaped(file)),
+            Self::Format { file, cause } => write!(f, "{}: {cause}", Escaped(file)),
             Self::NoConfiguration { file } => write!(
                 f,
                 "{}: no configuration found: neither Gatepass's own nor a filter named gatepass \
                  in a file for Envoy, Istio, Envoy Gateway or Kong",
-                Plain(file)
+                Escaped(file)
             ),
             Self::SeveralConfigurations { file, paths } => write!(
                 f,
                 "{}: more than one configuration, choose one with --at-path:\n  {}",
-                Plain(file),
-                Plain(&paths.join("\n  "))
+                Escaped(file),
+                Escaped(&paths.join("\n  "))
             ),
             Self::NotThere { file, path, paths } => write!(
                 f,
                 "{}: no configuration at {}, only at:\n  {}",
-                Plain(file),
-                Plain(path),
-                Plain(&paths.join("\n  "))
+                Escaped(file),
+                Escaped(path),
+                Escaped(&paths.join("\n  "))
             ),
             Self::Invalid { file, path, problems } => {
                 let Problems(problems) = problems;
-                write!(f, "{}: the configuration is not accepted", Plain(file))?;
+                write!(f, "{}: the configuration is not accepted", Escaped(file))?;
                 problems.iter().try_for_each(|problem| {
-                    write!(f, "\n  {}", Plain(&placed(path, problem).to_string()))
+                    write!(f, "\n  {}", Escaped(&placed(path, problem).to_string()))
                 })
             }
             Self::Argument { name, found, accepted } => {
-                write!(f, "{name}: found {}, accepted: {accepted}", Plain(found))
+                write!(f, "{name}: found {}, accepted: {accepted}", Escaped(found))
             }
             Self::Missing { name, why } => write!(f, "{name} is needed: {why}"),
             Self::Provider { found, known } => {
                 let found = found.as_ref().map_or("nothing", String::as_str);
                 let known = known.join(", ");
-                write!(f, "--provider: found {}, accepted: {}", Plain(found), Plain(&known))
+                write!(f, "--provider: found {}, accepted: {}", Escaped(found), Escaped(&known))
             }
             Self::Key { file, cause } => {
-                write!(f, "{}: {}", Plain(file), Plain(&cause.to_string()))
+                write!(f, "{}: {}", Escaped(file), Escaped(&cause.to_string()))
             }
             Self::Sign(cause) => write!(f, "could not sign: {cause}"),
             Self::Random => f.write_str("the machine gave no random bytes"),

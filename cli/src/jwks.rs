@@ -7,13 +7,13 @@ use crate::configuration::Configuration;
 use crate::failure::Failure;
 use crate::keygen::{own_kid, signing_key};
 use crate::time::moment;
-use crate::{Output, outside};
+use crate::{Output, system};
 
 /// `jwks`.
 pub fn run(arguments: &Jwks) -> Result<Output, Failure> {
-    let now = arguments.at.as_deref().map_or_else(|| Ok(outside::now()), moment)?;
+    let now = arguments.at.as_deref().map_or_else(|| Ok(system::now()), moment)?;
     if let Some(file) = &arguments.key {
-        let text = outside::read(file)?;
+        let text = system::read(file)?;
         let key = signing_key(file, &text)?;
         let own = own_kid(&text);
         let kid = arguments.kid.as_deref().or(own.as_deref()).unwrap_or_else(|| key.thumbprint());

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::arguments::{KeyAlgorithm, KeyFormat, Keygen};
 use crate::failure::Failure;
-use crate::{Output, outside};
+use crate::{Output, system};
 
 /// A key that was just made.
 pub struct NewKey {
@@ -63,7 +63,7 @@ pub fn own_kid(text: &str) -> Option<String> {
 /// All that signs; RSA by the `rsa` crate.
 pub fn crypto(key: &SigningKey) -> Crypto {
     SigningKey::sign_on_host(
-        Crypto::on(std::rc::Rc::new(crate::signer::Boring)),
+        Crypto::on(std::rc::Rc::new(crate::signer::RustCryptoHost)),
         std::iter::once(key),
     )
 }
@@ -74,15 +74,15 @@ impl NewKey {
         match algorithm {
             KeyAlgorithm::Es256 => loop {
                 // Almost every number of 32 bytes is a key.
-                if let Ok(key) = p256::SecretKey::from_slice(&outside::random::<32>()?) {
+                if let Ok(key) = p256::SecretKey::from_slice(&system::random::<32>()?) {
                     return Self::p256(&key);
                 }
             },
-            KeyAlgorithm::EdDsa => Self::ed25519(&outside::random()?),
+            KeyAlgorithm::EdDsa => Self::ed25519(&system::random()?),
             KeyAlgorithm::Rs256 => Self::rsa(),
-            KeyAlgorithm::Hs256 => Ok(Self::secret("HS256", &outside::random::<32>()?)),
-            KeyAlgorithm::Hs384 => Ok(Self::secret("HS384", &outside::random::<48>()?)),
-            KeyAlgorithm::Hs512 => Ok(Self::secret("HS512", &outside::random::<64>()?)),
+            KeyAlgorithm::Hs256 => Ok(Self::secret("HS256", &system::random::<32>()?)),
+            KeyAlgorithm::Hs384 => Ok(Self::secret("HS384", &system::random::<48>()?)),
+            KeyAlgorithm::Hs512 => Ok(Self::secret("HS512", &system::random::<64>()?)),
         }
     }
 
@@ -175,7 +175,7 @@ pub fn public_pem(algorithm: &str) -> Result<String, Failure> {
             .ok()
             .and_then(|key| key.public_key().to_public_key_der().ok()),
         "EdDSA" => {
-            let key = ed25519_dalek::SigningKey::from_bytes(&outside::random()?);
+            let key = ed25519_dalek::SigningKey::from_bytes(&system::random()?);
             key.verifying_key().to_public_key_der().ok()
         }
         _ => {
@@ -188,7 +188,7 @@ pub fn public_pem(algorithm: &str) -> Result<String, Failure> {
 
 /// A random number that is below the order of every curve, for made-up keys.
 fn small<const N: usize>() -> Result<[u8; N], Failure> {
-    let mut number = outside::random()?;
+    let mut number = system::random()?;
     number.iter_mut().take(2).for_each(|byte| *byte = 0);
     Ok(number)
 }

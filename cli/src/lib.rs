@@ -20,13 +20,13 @@ mod failure;
 mod jwks;
 mod keygen;
 mod mint;
-mod outside;
 mod placeholders;
 mod report;
 mod schema;
 mod shell;
 mod signer;
 mod suggestion;
+mod system;
 mod text;
 mod time;
 mod verify;
@@ -84,7 +84,7 @@ pub fn main() -> ExitCode {
         let notes = format!("gatepass: {failure}\n");
         Output { text: String::new(), notes, ending: Ending::Failed }
     });
-    outside::print(&output.text, &output.notes);
+    system::print(&output.text, &output.notes);
     ExitCode::from(match output.ending {
         Ending::Good => 0,
         Ending::Bad => 1,

@@ -14,7 +14,7 @@ use crate::configuration::Configuration;
 use crate::document::texts;
 use crate::failure::Failure;
 use crate::time::moment;
-use crate::{Output, keygen, outside};
+use crate::{Output, keygen, system};
 
 /// What signs.
 enum Signer {
@@ -29,7 +29,7 @@ const DEFAULT_LIFETIME: u32 = 300;
 
 /// `mint`.
 pub fn run(arguments: &Mint) -> Result<Output, Failure> {
-    let now = arguments.at.as_deref().map_or_else(|| Ok(outside::now()), moment)?;
+    let now = arguments.at.as_deref().map_or_else(|| Ok(system::now()), moment)?;
     let configuration = match &arguments.config {
         Some(file) => Some(Configuration::one(file, &arguments.reading)?),
         None => None,
@@ -120,7 +120,7 @@ fn nested(claims: &mut Map<String, Value>, path: &str, value: Value) {
 
 impl Signer {
     fn of_file(file: &str) -> Result<Self, Failure> {
-        let text = outside::read(file)?;
+        let text = system::read(file)?;
         if let Ok(jwk) = serde_json::from_str::<Map<String, Value>>(&text)
             && jwk.get("kty").is_some_and(|kty| kty == "oct")
         {

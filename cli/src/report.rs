@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::callouts::Kind;
 use crate::configuration::Configuration;
 use crate::explanation::{Exchange, Explanation};
-use crate::text::Plain;
+use crate::text::Escaped;
 use crate::{Ending, Output};
 
 /// What there is to tell.
@@ -108,7 +108,7 @@ impl Report<'_> {
         let it = self.explanation;
         let mut text = String::new();
         let mut line = |name: &str, value: &str| {
-            let _ = writeln!(text, "{name:<9} {}", Plain(value));
+            let _ = writeln!(text, "{name:<9} {}", Escaped(value));
         };
         line("request", &format!("{} {}", it.request.0, self.target()));
         match it.trace.rule {
@@ -170,7 +170,7 @@ impl Report<'_> {
             }
             Some(Verdict::Deny(denial, reply)) => {
                 let (code, detail) = (denial.code(), denial.to_string());
-                let _ = writeln!(text, "denied: {} {code}: {}", reply.status, Plain(&detail));
+                let _ = writeln!(text, "denied: {} {code}: {}", reply.status, Escaped(&detail));
                 answer_text(reply, text);
             }
             Some(Verdict::Answer(reply)) => {
@@ -319,7 +319,7 @@ fn exchange_text(exchange: &Exchange) -> String {
 }
 
 fn forwarded_json(edits: &HeaderEdits, show_tokens: bool) -> Value {
-    let cleansing = edits.cleansing();
+    let sanitized = edits.sanitized();
     let mut set = Map::new();
     let mut identity = Value::Null;
     for (name, value) in edits.set() {
@@ -329,29 +329,29 @@ fn forwarded_json(edits: &HeaderEdits, show_tokens: bool) -> Value {
         }
         set.insert(name.to_string(), shown(&text, show_tokens).into());
     }
-    let rewritten: Vec<_> = cleansing.rewrite.iter().map(|(name, _)| name.as_ref()).collect();
-    let path = cleansing.path.as_ref().map(|_| true);
+    let rewritten: Vec<_> = sanitized.rewrite.iter().map(|(name, _)| name.as_ref()).collect();
+    let path = sanitized.path.as_ref().map(|_| true);
     json!({
-        "removed": cleansing.clear, "rewritten": rewritten,
+        "removed": sanitized.clear, "rewritten": rewritten,
         "query_rewritten": path.unwrap_or_default(),
         "set": set, "identity": identity,
     })
 }
 
 fn forwarded_text(edits: &HeaderEdits, show_tokens: bool, text: &mut String) {
-    let cleansing = edits.cleansing();
-    for name in &cleansing.clear {
-        let _ = writeln!(text, "  removed    {}", Plain(name));
+    let sanitized = edits.sanitized();
+    for name in &sanitized.clear {
+        let _ = writeln!(text, "  removed    {}", Escaped(name));
     }
-    for (name, _) in &cleansing.rewrite {
+    for (name, _) in &sanitized.rewrite {
         let _ = writeln!(text, "  rewritten  {name}");
     }
-    if cleansing.path.is_some() {
+    if sanitized.path.is_some() {
         text.push_str("  rewritten  the query, without the token\n");
     }
     for (name, value) in edits.set() {
         let value = String::from_utf8_lossy(value);
-        let _ = writeln!(text, "  set        {name}: {}", Plain(&shown(&value, show_tokens)));
+        let _ = writeln!(text, "  set        {name}: {}", Escaped(&shown(&value, show_tokens)));
         if let Some(token) = identity_token(&value) {
             let _ = writeln!(
                 text,
@@ -361,7 +361,7 @@ fn forwarded_text(edits: &HeaderEdits, show_tokens: bool, text: &mut String) {
             let claims = token.get("claims").and_then(Value::as_object);
             for (claim, value) in claims.into_iter().flatten() {
                 let line = format!("{claim}: {value}");
-                let _ = writeln!(text, "               {}", Plain(&line));
+                let _ = writeln!(text, "               {}", Escaped(&line));
             }
         }
     }
@@ -399,9 +399,9 @@ fn answer_json(reply: &LocalReply) -> Value {
 
 fn answer_text(reply: &LocalReply, text: &mut String) {
     for (name, value) in &reply.headers {
-        let _ = writeln!(text, "  {name}: {}", Plain(value));
+        let _ = writeln!(text, "  {name}: {}", Escaped(value));
     }
     if !reply.body.is_empty() {
-        let _ = writeln!(text, "  {}", Plain(&String::from_utf8_lossy(&reply.body)));
+        let _ = writeln!(text, "  {}", Escaped(&String::from_utf8_lossy(&reply.body)));
     }
 }

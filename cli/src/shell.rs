@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use crate::arguments::Arguments;
 use crate::failure::Failure;
-use crate::{Output, outside};
+use crate::{Output, system};
 
 /// A script that completes the command's arguments.
 pub fn completions(shell: Shell) -> Output {
@@ -24,12 +24,12 @@ pub fn manual(directory: Option<&Path>) -> Result<Output, Failure> {
         let page = page(command)?;
         return Ok(Output::good(String::from_utf8_lossy(&page.1)));
     };
-    outside::make_directory(directory)?;
+    system::make_directory(directory)?;
     let below = command.get_subcommands().filter(|below| below.get_name() != "help").cloned();
     let commands: Vec<_> = below.collect();
     for command in std::iter::once(command).chain(commands) {
         let (name, page) = page(command)?;
-        outside::write(&directory.join(name), &page)?;
+        system::write(&directory.join(name), &page)?;
     }
     Ok(Output::good(""))
 }

@@ -16,14 +16,14 @@ use rsa::{RsaPrivateKey, RsaPublicKey};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 /// RSA with PKCS#1 v1.5, as BoringSSL has it; the rest is the module's own.
-pub struct Boring;
+pub struct RustCryptoHost;
 
 struct Key<K> {
     algorithm: Algorithm,
     key: K,
 }
 
-impl HostCrypto for Boring {
+impl HostCrypto for RustCryptoHost {
     fn verifies(&self) -> AlgorithmSet {
         [Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512].into_iter().collect()
     }

@@ -4,9 +4,9 @@ use std::fmt;
 
 /// Text whose control and invisible characters are escaped, all but line
 /// breaks: what is in a file or a token must not steer a terminal.
-pub struct Plain<'a>(pub &'a str);
+pub struct Escaped<'a>(pub &'a str);
 
-impl fmt::Display for Plain<'_> {
+impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
         self.0.chars().try_for_each(|character| match character {
@@ -31,7 +31,7 @@ mod tests {
             ("\u{9b}31m", "\\u{9b}31m"),
             ("bell\u{7}\r", "bell\\u{7}\\r"),
         ] {
-            assert_eq!(Plain(text).to_string(), expected, "{text:?}");
+            assert_eq!(Escaped(text).to_string(), expected, "{text:?}");
         }
     }
 }

@@ -15,9 +15,9 @@ use crate::document::{Unreadable, texts};
 use crate::explanation::Explanation;
 use crate::failure::Failure;
 use crate::keygen::NewKey;
-use crate::text::Plain;
+use crate::text::Escaped;
 use crate::time::{date, moment};
-use crate::{Ending, Output, explain, outside};
+use crate::{Ending, Output, explain, system};
 
 /// What was found.
 enum Finding {
@@ -35,11 +35,11 @@ enum Finding {
 
 /// `verify`.
 pub fn run(arguments: &Verify) -> Result<Output, Failure> {
-    let now = arguments.at.as_deref().map_or_else(|| Ok(outside::now()), moment)?;
-    let is_file = !arguments.token.starts_with(['@', '-']) && outside::exists(&arguments.token);
+    let now = arguments.at.as_deref().map_or_else(|| Ok(system::now()), moment)?;
+    let is_file = !arguments.token.starts_with(['@', '-']) && system::exists(&arguments.token);
     let token = match arguments.token.strip_prefix('@') {
-        Some(file) => outside::read(file)?,
-        None if arguments.token == "-" => outside::read("-")?,
+        Some(file) => system::read(file)?,
+        None if arguments.token == "-" => system::read("-")?,
         None => arguments.token.clone(),
     };
     let token = token.trim();
@@ -49,7 +49,7 @@ pub fn run(arguments: &Verify) -> Result<Output, Failure> {
     let mut output =
         finding.output(arguments.json, if is_identity { "identity" } else { "public" });
     if is_file {
-        let file = Plain(&arguments.token);
+        let file = Escaped(&arguments.token);
         output.notes += &format!("gatepass: {file} is a file too: @{file} reads the token in it\n");
     }
     Ok(output)
@@ -84,7 +84,7 @@ impl Finding {
         if as_json {
             Output::new(report.to_string(), ending)
         } else {
-            Output::new(Plain(&text).to_string(), ending)
+            Output::new(Escaped(&text).to_string(), ending)
         }
     }
 }
@@ -171,7 +171,7 @@ fn identity(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, F
     };
     let (keys, issuer, audiences) = match (&configuration, arguments.jwks.first()) {
         (configuration, Some(file)) => {
-            let text = outside::read(file)?;
+            let text = system::read(file)?;
             let jwks = gatepass::json::parse(text.as_bytes()).map_err(|cause| Failure::Format {
                 file: file.clone(),
                 cause: Unreadable::Json(cause),

@@ -10,5 +10,5 @@ mod sources;
 
 pub use self::origin::OriginPolicy;
 pub(crate) use self::sanitize::note;
-pub use self::sanitize::{Cleansing, OwnedHeaders, refuse_repeated};
+pub use self::sanitize::{OwnedHeaders, Sanitized, refuse_repeated};
 pub use self::sources::{HeaderSource, TokenSources, check_form};

@@ -2,7 +2,7 @@
 //! token where it must not go further.
 //!
 //! A service behind trusts these headers because nobody outside can set them.
-//! That holds only if it holds on every path, so each request is cleansed,
+//! That holds only if it holds on every path, so each request is sanitized,
 //! whether it is authenticated, anonymous or bypassed.
 
 use std::borrow::Cow;
@@ -12,7 +12,7 @@ use crate::http::{Edit, Field, HeaderName, RequestHead, is_spelled, is_token_byt
 
 /// What must not reach the upstream as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cleansing {
+pub struct Sanitized {
     /// Names of header fields to clear, spelled as the client did.
     pub clear: Vec<String>,
     /// Header fields that keep a part of their value.
@@ -21,7 +21,7 @@ pub struct Cleansing {
     pub path: Option<Vec<u8>>,
 }
 
-impl Cleansing {
+impl Sanitized {
     /// The edits that it comes to, in order; none for a field that `is_set`
     /// afterwards, which replaces it.
     pub fn edits<'a>(
@@ -61,14 +61,14 @@ impl OwnedHeaders {
     /// every spelling that an upstream may take for them, and their names in
     /// `Connection`, by which a client could have the next proxy drop them (RFC
     /// 9110 section 7.6.1).
-    pub fn cleanse(&self, head: &RequestHead, cleansing: &mut Cleansing) -> Result<(), Denial> {
+    pub fn sanitize(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
         for field in head.fields() {
             if self.owner_of(field.name).is_some() {
-                note(&mut cleansing.clear, field.name)?;
+                note(&mut sanitized.clear, field.name)?;
             } else if field.name.eq_ignore_ascii_case(b"connection")
                 && let Some(rest) = self.without_owned(field.value)
             {
-                cleansing.rewrite.push(("connection".into(), rest));
+                sanitized.rewrite.push(("connection".into(), rest));
             }
         }
         Ok(())
@@ -88,12 +88,12 @@ impl OwnedHeaders {
     /// For hosts that cannot remove a header: blanked, it would stay beside the
     /// one that the filter sets, and a server that takes both for one header
     /// reads `,` and the value, or nothing.
-    pub fn refuse_misspelled(&self, cleansing: &Cleansing) -> Result<(), Denial> {
+    pub fn refuse_misspelled(&self, sanitized: &Sanitized) -> Result<(), Denial> {
         let is_misspelled = |name: &&String| {
             let owner = self.owner_of(name.as_bytes());
             owner.is_some_and(|own| !own.as_str().eq_ignore_ascii_case(name))
         };
-        match cleansing.clear.iter().find(is_misspelled) {
+        match sanitized.clear.iter().find(is_misspelled) {
             Some(name) => Err(Denial::HeaderRepeated(name.to_ascii_lowercase())),
             None => Ok(()),
         }
@@ -127,14 +127,14 @@ fn trim_to_token(mut option: &[u8]) -> &[u8] {
     option
 }
 
-/// Refuses a request in which one of `cleansing`'s headers occurs more than
+/// Refuses a request in which one of `sanitized`'s headers occurs more than
 /// once.
 ///
 /// For hosts that cannot remove a header but only overwrite its first
 /// occurrence (ngx_wasm_module): the second would reach the upstream.
-pub fn refuse_repeated(head: &RequestHead, cleansing: &Cleansing) -> Result<(), Denial> {
-    let cleared = cleansing.clear.iter().map(String::as_str);
-    let rewritten = cleansing.rewrite.iter().map(|(name, _)| name.as_ref());
+pub fn refuse_repeated(head: &RequestHead, sanitized: &Sanitized) -> Result<(), Denial> {
+    let cleared = sanitized.clear.iter().map(String::as_str);
+    let rewritten = sanitized.rewrite.iter().map(|(name, _)| name.as_ref());
     for name in cleared.chain(rewritten) {
         let same = |field: &Field<'_>| is_spelled(name.as_bytes(), field.name);
         if head.fields().filter(same).count() > 1 {
@@ -201,9 +201,9 @@ mod tests {
             ("repeated", &[("x-consumer-id", "1"), ("x-consumer-id", "2")], &["x-consumer-id"]),
             ("longer name", &[("x-consumer-id-2", "1")], &[]),
         ] {
-            let mut cleansing = Cleansing::default();
-            owned().cleanse(&head(fields), &mut cleansing).unwrap();
-            assert_eq!(cleansing.clear, expected, "{case}");
+            let mut sanitized = Sanitized::default();
+            owned().sanitize(&head(fields), &mut sanitized).unwrap();
+            assert_eq!(sanitized.clear, expected, "{case}");
         }
     }
 
@@ -219,9 +219,9 @@ mod tests {
             ("a part of another name", "x-consumer-id-2, my-x-consumer-id", None),
             ("nothing", " ,\u{b}", None),
         ] {
-            let mut cleansing = Cleansing::default();
-            owned().cleanse(&head(&[("connection", value)]), &mut cleansing).unwrap();
-            let rewritten = cleansing.rewrite.first().map(|(_, value)| value.as_slice());
+            let mut sanitized = Sanitized::default();
+            owned().sanitize(&head(&[("connection", value)]), &mut sanitized).unwrap();
+            let rewritten = sanitized.rewrite.first().map(|(_, value)| value.as_slice());
             assert_eq!(rewritten, expected.map(str::as_bytes), "{case}");
         }
     }
@@ -235,9 +235,9 @@ mod tests {
             ("a foreign header twice", &[("accept", "a"), ("accept", "b")], false),
         ] {
             let head = head(fields);
-            let mut cleansing = Cleansing::default();
-            owned().cleanse(&head, &mut cleansing).unwrap();
-            assert_eq!(refuse_repeated(&head, &cleansing).is_err(), refused, "{case}");
+            let mut sanitized = Sanitized::default();
+            owned().sanitize(&head, &mut sanitized).unwrap();
+            assert_eq!(refuse_repeated(&head, &sanitized).is_err(), refused, "{case}");
         }
     }
 
@@ -251,9 +251,9 @@ mod tests {
             ("x.consumer.id", true),
             ("x_other", false),
         ] {
-            let mut cleansing = Cleansing::default();
-            owned().cleanse(&head(&[(name, "1")]), &mut cleansing).unwrap();
-            assert_eq!(owned().refuse_misspelled(&cleansing).is_err(), refused, "{name}");
+            let mut sanitized = Sanitized::default();
+            owned().sanitize(&head(&[(name, "1")]), &mut sanitized).unwrap();
+            assert_eq!(owned().refuse_misspelled(&sanitized).is_err(), refused, "{name}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::origin::OriginPolicy;
-use super::sanitize::{Cleansing, note};
+use super::sanitize::{Sanitized, note};
 use crate::denial::Denial;
 use crate::http::{Field, HeaderName, RequestHead, is_bearer_token, percent_decode};
 use crate::token::{Malformed, Rejection, TokenError};
@@ -112,7 +112,7 @@ impl TokenSources {
     /// if they are to be forwarded.
     ///
     /// `Authorization` with another scheme is not ours and stays.
-    pub fn cleanse(&self, head: &RequestHead, cleansing: &mut Cleansing) -> Result<(), Denial> {
+    pub fn sanitize(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
         if self.forward {
             return Ok(());
         }
@@ -123,21 +123,21 @@ impl TokenSources {
                 source.name.is_spelled(field.name) && source.credentials(field.value).is_some()
             };
             if self.headers.iter().any(is_read) {
-                note(&mut cleansing.clear, field.name)?;
+                note(&mut sanitized.clear, field.name)?;
             }
         }
         if self.in_cookies(head).next().is_some() {
-            cleansing.rewrite.push(("cookie".into(), self.other_cookies(head)));
+            sanitized.rewrite.push(("cookie".into(), self.other_cookies(head)));
         }
         if self.in_query(head).next().is_some() {
-            cleansing.path = Some(self.target_without_token(head));
+            sanitized.path = Some(self.target_without_token(head));
         }
-        self.cleanse_urls(head, cleansing)
+        self.sanitize_urls(head, sanitized)
     }
 
     /// Takes tokens out of the fields that repeat a URL with its query: `Referer`,
     /// and whatever else a client or a proxy in front may have put one into.
-    fn cleanse_urls(&self, head: &RequestHead, cleansing: &mut Cleansing) -> Result<(), Denial> {
+    fn sanitize_urls(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
         if self.params.is_empty() {
             return Ok(());
         }
@@ -151,22 +151,22 @@ impl TokenSources {
             }
             // What is left of it could be read as a token.
             if self.names_header(field.name) {
-                note(&mut cleansing.clear, field.name)?;
+                note(&mut sanitized.clear, field.name)?;
                 continue;
             }
             let mut name = Vec::new();
             note(&mut name, &field.name.to_ascii_lowercase())?;
             let Some(name) = name.pop() else { continue };
             // What is removed must not come back by being rewritten.
-            let is_cleared = cleansing.clear.iter().any(|own| own.eq_ignore_ascii_case(&name));
-            if is_cleared || cleansing.rewrite.iter().any(|(other, _)| *other == name) {
+            let is_cleared = sanitized.clear.iter().any(|own| own.eq_ignore_ascii_case(&name));
+            if is_cleared || sanitized.rewrite.iter().any(|(other, _)| *other == name) {
                 continue;
             }
             // Setting a field replaces all of its name.
             let values = head.values(&name);
             let values: Vec<_> =
                 values.map(|value| without(value).unwrap_or_else(|| value.to_vec())).collect();
-            cleansing.rewrite.push((name.clone().into(), values.join(&b", "[..])));
+            sanitized.rewrite.push((name.clone().into(), values.join(&b", "[..])));
         }
         Ok(())
     }
@@ -350,22 +350,22 @@ mod tests {
             ("a longer name", "/a?my_access_token=t", None),
         ] {
             for name in ["Referer", "x-original-url", "X-Rewrite-URL", "forwarded-uri", "x-any"] {
-                let mut cleansing = Cleansing::default();
-                sources().cleanse(&head(&[(name, value)]), &mut cleansing).unwrap();
+                let mut sanitized = Sanitized::default();
+                sources().sanitize(&head(&[(name, value)]), &mut sanitized).unwrap();
                 let expected = expected.map(|text| (name.to_ascii_lowercase().into(), text.into()));
-                assert_eq!(cleansing.rewrite, Vec::from_iter(expected), "{case}: {name}");
+                assert_eq!(sanitized.rewrite, Vec::from_iter(expected), "{case}: {name}");
             }
         }
     }
 
     #[test]
     fn a_header_that_is_removed_is_not_rewritten() {
-        let mut cleansing = Cleansing { clear: vec!["X-Own".into()], ..Cleansing::default() };
-        sources().cleanse(&head(&[("x-own", "/?access_token=t")]), &mut cleansing).unwrap();
-        assert!(cleansing.rewrite.is_empty());
+        let mut sanitized = Sanitized { clear: vec!["X-Own".into()], ..Sanitized::default() };
+        sources().sanitize(&head(&[("x-own", "/?access_token=t")]), &mut sanitized).unwrap();
+        assert!(sanitized.rewrite.is_empty());
         let field = ("X-Token", "&access_token=t Bearer u");
-        sources().cleanse(&head(&[field]), &mut cleansing).unwrap();
-        assert!(cleansing.rewrite.is_empty() && cleansing.clear.contains(&"X-Token".into()));
+        sources().sanitize(&head(&[field]), &mut sanitized).unwrap();
+        assert!(sanitized.rewrite.is_empty() && sanitized.clear.contains(&"X-Token".into()));
     }
 
     #[test]
@@ -454,48 +454,48 @@ mod tests {
     #[test]
     fn the_token_goes_no_further() {
         for (case, fields, expected) in [
-            ("none", &[("accept", "*/*")][..], Cleansing::default()),
+            ("none", &[("accept", "*/*")][..], Sanitized::default()),
             (
                 "bearer",
                 &[("authorization", "Bearer t")],
-                Cleansing { clear: vec!["authorization".into()], ..Cleansing::default() },
+                Sanitized { clear: vec!["authorization".into()], ..Sanitized::default() },
             ),
-            ("another scheme stays", &[("authorization", "Basic x")], Cleansing::default()),
+            ("another scheme stays", &[("authorization", "Basic x")], Sanitized::default()),
             (
                 "bearer in a list",
                 &[("authorization", "Basic x,Bearer t")],
-                Cleansing { clear: vec!["authorization".into()], ..Cleansing::default() },
+                Sanitized { clear: vec!["authorization".into()], ..Sanitized::default() },
             ),
             (
                 "cookie among others",
                 &[("cookie", "a=b; session=t; c=d")],
-                Cleansing {
+                Sanitized {
                     rewrite: vec![("cookie".into(), b"a=b; c=d".to_vec())],
-                    ..Cleansing::default()
+                    ..Sanitized::default()
                 },
             ),
             (
                 "parameter among others",
                 &[(":path", "/a?x=1&access_token=t&y=2")],
-                Cleansing { path: Some(b"/a?x=1&y=2".to_vec()), ..Cleansing::default() },
+                Sanitized { path: Some(b"/a?x=1&y=2".to_vec()), ..Sanitized::default() },
             ),
             (
                 "the only parameter",
                 &[(":path", "/a?access_token=t")],
-                Cleansing { path: Some(b"/a".to_vec()), ..Cleansing::default() },
+                Sanitized { path: Some(b"/a".to_vec()), ..Sanitized::default() },
             ),
         ] {
-            let mut cleansing = Cleansing::default();
-            sources().cleanse(&head(fields), &mut cleansing).unwrap();
-            assert_eq!(cleansing, expected, "{case}");
+            let mut sanitized = Sanitized::default();
+            sources().sanitize(&head(fields), &mut sanitized).unwrap();
+            assert_eq!(sanitized, expected, "{case}");
         }
     }
 
     #[test]
     fn the_token_is_forwarded_only_on_request() {
         let sources = TokenSources { forward: true, ..sources() };
-        let mut cleansing = Cleansing::default();
-        sources.cleanse(&head(&[("authorization", "Bearer t")]), &mut cleansing).unwrap();
-        assert_eq!(cleansing, Cleansing::default());
+        let mut sanitized = Sanitized::default();
+        sources.sanitize(&head(&[("authorization", "Bearer t")]), &mut sanitized).unwrap();
+        assert_eq!(sanitized, Sanitized::default());
     }
 }

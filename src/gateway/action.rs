@@ -1,7 +1,7 @@
 //! What a door is to do.
 
-use crate::access_log::AccessNote;
-use crate::bearer::Cleansing;
+use crate::access_log::AccessLogFields;
+use crate::bearer::Sanitized;
 use crate::host::RequestId;
 use crate::http::LocalReply;
 use crate::in_flight::Dispatch;
@@ -33,7 +33,7 @@ pub enum Action {
         /// The request.
         request: RequestId,
         /// What the client sent and must not reach an upstream.
-        cleansing: Cleansing,
+        sanitized: Sanitized,
         /// How long the body is.
         bytes: usize,
     },
@@ -45,7 +45,7 @@ pub enum Action {
         /// The edits.
         edits: HeaderEdits,
         /// What the access log may print.
-        note: AccessNote,
+        note: AccessLogFields,
     },
     /// Answer a request.
     Reply {
@@ -56,7 +56,7 @@ pub enum Action {
         /// The denial's code, if it is one.
         code: Option<&'static str>,
         /// What the access log may print.
-        note: AccessNote,
+        note: AccessLogFields,
     },
 }
 

@@ -26,7 +26,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 pub use self::action::Action;
 use self::waiting::WaitingRequests;
-use crate::access_log::AccessNote;
+use crate::access_log::AccessLogFields;
 use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::{Event, Trace};
@@ -34,7 +34,7 @@ pub use crate::host::RequestId;
 use crate::host::{HostCapabilities, RequestInfo};
 use crate::http::{Fields, LocalReply, RequestHead};
 pub use crate::in_flight::{CalloutId, Dispatch};
-use crate::metrics::{Reading, Series};
+use crate::metrics::{Sample, Series};
 use crate::pipeline::{CalloutOutcome, Pipeline, Settings, Step, Submission, Waiting};
 use crate::shared_data::SharedStore;
 use crate::time::UnixTime;
@@ -172,7 +172,7 @@ impl Gateway {
     }
 
     /// A request is denied before it is read, in shadow mode too: what cannot be
-    /// seen cannot be cleansed. Also one that was suspended or passed.
+    /// seen cannot be sanitized. Also one that was suspended or passed.
     pub fn refuse(&mut self, request: RequestId, denial: Denial) {
         self.gone(request);
         self.pipeline.turn_to(request);
@@ -188,7 +188,7 @@ impl Gateway {
             request,
             reply: LocalReply::new(500),
             code: None,
-            note: AccessNote::EMPTY,
+            note: AccessLogFields::EMPTY,
         });
     }
 
@@ -296,7 +296,7 @@ impl Gateway {
     }
 
     /// What was counted since the last call.
-    pub fn take_metrics(&mut self) -> Vec<Reading> {
+    pub fn take_metrics(&mut self) -> Vec<Sample> {
         self.pipeline.take_metrics()
     }
 
@@ -312,9 +312,9 @@ impl Gateway {
                 Action::Suspend { request, dispatch: None }
             }
             Step::Receive(submission) => {
-                let (cleansing, bytes) = (submission.cleansing.clone(), submission.bytes);
+                let (sanitized, bytes) = (submission.sanitized.clone(), submission.bytes);
                 self.bodies.insert(request, submission);
-                Action::ReadBody { request, cleansing, bytes }
+                Action::ReadBody { request, sanitized, bytes }
             }
             Step::Done(verdict, Trace { note, .. }) => match verdict {
                 Verdict::Forward(edits) => {

@@ -23,9 +23,9 @@ pub struct IdentityHeaders {
     names: KongNames,
 }
 
-/// What is said of a token's owner.
+/// Where the claims of an identity come from.
 #[derive(Clone, Copy)]
-pub(super) struct Said<'a> {
+pub(super) struct ClaimSources<'a> {
     /// The claims of the identity token.
     pub own: &'a Map<String, Value>,
     /// Those of them that are from user info, where it was asked.
@@ -34,7 +34,7 @@ pub(super) struct Said<'a> {
     pub names: &'a UserClaimNames,
 }
 
-impl<'a> Said<'a> {
+impl<'a> ClaimSources<'a> {
     /// The claim that `path` leads to; in user info alone, if that decides it.
     fn find(self, path: &ClaimPath) -> Option<&'a Value> {
         if self.names.decide(path) { path.find(self.by_user?) } else { path.find(self.own) }
@@ -122,10 +122,10 @@ impl IdentityHeaders {
         &self,
         header: &HeaderName,
         token: &str,
-        who: &Authenticated,
-        said: Said<'_>,
+        principal: &Authenticated,
+        sources: ClaimSources<'_>,
     ) -> Result<Vec<SetField>, MintError> {
-        let subject = who.token().unique_subject();
+        let subject = principal.token().unique_subject();
         let mut fields = vec![(header.clone(), Box::from(token.as_bytes()))];
         let mut put = |name: &HeaderName, claim: &str, value: Option<&str>| {
             let Some(value) = value else { return Ok(()) };
@@ -135,12 +135,12 @@ impl IdentityHeaders {
             }
             Ok(())
         };
-        match who.consumer() {
+        match principal.consumer() {
             Some(consumer) => {
                 put(&self.names.id, "consumer", consumer.id.as_deref())?;
                 put(&self.names.username, "consumer", consumer.username.as_deref())?;
                 put(&self.names.custom_id, "consumer", consumer.custom_id.as_deref())?;
-                let credential = who.token().credential().or(consumer.key.as_deref());
+                let credential = principal.token().credential().or(consumer.key.as_deref());
                 put(&self.names.credential, "consumer", credential)?;
                 if !consumer.groups.is_empty() {
                     let groups = csv(consumer.groups.iter().map(String::as_str))?;
@@ -148,9 +148,9 @@ impl IdentityHeaders {
                 }
             }
             None => {
-                let public = who.token().claims().members();
+                let public = principal.token().claims().members();
                 let TakenNames { usernames, custom_ids, credentials } = &self.taken;
-                let name = said.username(&public).filter(|name| !usernames.holds(name));
+                let name = sources.username(&public).filter(|name| !usernames.holds(name));
                 put(&self.names.username, "preferred_username", name)?;
                 let custom_id = Some(subject).filter(|subject| !custom_ids.holds(subject));
                 put(&self.names.custom_id, "sub", custom_id)?;
@@ -159,7 +159,7 @@ impl IdentityHeaders {
             }
         }
         for claim in &self.claims {
-            let value = said.find(&claim.path);
+            let value = sources.find(&claim.path);
             if let Some(text) = value.and_then(|value| claim.format.write(value).transpose()) {
                 let text = text.map_err(|_| MintError::Unprintable(claim.path.to_string()))?;
                 fields.push((claim.name.clone(), text.into_bytes().into()));

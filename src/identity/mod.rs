@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::authenticated::Authenticated;
 pub use self::error::MintError;
-use self::fields::Said;
+use self::fields::ClaimSources;
 pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders, USERNAME_CLAIMS};
 pub use self::keys::{IdentityKey, IdentityKeys, JwksDocument, ScheduleGap};
 use self::transaction::TXN_TOKEN_TYPE;
@@ -161,26 +161,26 @@ impl Identity {
 }
 
 impl Minter {
-    /// Mints an identity for `who`. `nonce` must differ for each call: it
+    /// Mints an identity for `principal`. `nonce` must differ for each call: it
     /// becomes the `jti`, or the `txn` of a transaction token, which alone has
     /// use for `context`.
     pub fn mint(
         &self,
         crypto: &Crypto,
-        who: &Authenticated,
+        principal: &Authenticated,
         enrichment: Enrichment,
         context: RequestContext,
         nonce: &[u8],
         now: UnixTime,
     ) -> Result<Identity, MintError> {
-        if let Some(exp) = who.token().ended(now) {
+        if let Some(exp) = principal.token().ended(now) {
             return Err(MintError::Ended(exp));
         }
         let key = self.keys.signing(now).ok_or(MintError::NoKey)?;
         let expires = now.plus(self.keys.ttl());
-        let expires = who.token().expires().map_or(expires, |exp| exp.min(expires));
+        let expires = principal.token().expires().map_or(expires, |exp| exp.min(expires));
         let id = jti(nonce);
-        let claims = self.claims(who, &enrichment, &id);
+        let claims = self.claims(principal, &enrichment, &id);
         // Before it is signed, which is what costs: in base64url a third is added.
         let texts = json::text_bytes(&claims);
         self.check_size(texts.saturating_add(texts / 3))?;
@@ -192,8 +192,9 @@ impl Minter {
                 sign(TXN_TOKEN_TYPE, &claims)?
             }
         };
-        let said = Said { own: &claims, by_user: enrichment.claims(), names: &self.user_claims };
-        let fields = self.headers.render(&self.header, &token, who, said)?;
+        let sources =
+            ClaimSources { own: &claims, by_user: enrichment.claims(), names: &self.user_claims };
+        let fields = self.headers.render(&self.header, &token, principal, sources)?;
         let of_field = |(name, value): &SetField| name.as_str().len().saturating_add(value.len());
         self.check_size(fields.iter().map(of_field).fold(0, usize::saturating_add))?;
 
@@ -224,8 +225,13 @@ impl Minter {
 
     /// The claims beside `exp`, `nbf` and `iat`. What the gateway decides comes
     /// last, so nothing configured or fetched can take its place.
-    fn claims(&self, who: &Authenticated, enrichment: &Enrichment, id: &str) -> Map<String, Value> {
-        let public = who.token().claims().members();
+    fn claims(
+        &self,
+        principal: &Authenticated,
+        enrichment: &Enrichment,
+        id: &str,
+    ) -> Map<String, Value> {
+        let public = principal.token().claims().members();
         let mut claims = Map::new();
         let copied = self.copy.iter().filter(|path| !self.user_claims.decide(path));
         let copied =
@@ -243,21 +249,21 @@ impl Minter {
         };
         claims.insert("iss".into(), self.issuer.as_str().into());
         claims.insert("aud".into(), audience);
-        claims.insert("sub".into(), who.token().unique_subject().into());
-        if let Some(origin) = self.origin(who, &public) {
+        claims.insert("sub".into(), principal.token().unique_subject().into());
+        if let Some(origin) = self.origin(principal, &public) {
             claims.insert("origin".into(), origin);
         }
         claims.insert("jti".into(), id.into());
         if let Some(client) = text_of(&public, "azp").or_else(|| text_of(&public, "client_id")) {
             claims.insert("client_id".into(), client.into());
         }
-        let scopes = who.token().scopes();
+        let scopes = principal.token().scopes();
         // A copied `scope` in another form would be a second spelling of it.
         claims.remove("scope");
         if !scopes.is_empty() {
             claims.insert("scope".into(), scopes.join(" ").into());
         }
-        if let Some(consumer) = who.consumer() {
+        if let Some(consumer) = principal.consumer() {
             let named = [
                 ("id", &consumer.id),
                 ("username", &consumer.username),
@@ -275,10 +281,10 @@ impl Minter {
     }
 
     /// Whose user it is, where there are several providers.
-    fn origin(&self, who: &Authenticated, public: &Map<String, Value>) -> Option<Value> {
-        let provider = self.origins.get(who.token().provider().0)?;
+    fn origin(&self, principal: &Authenticated, public: &Map<String, Value>) -> Option<Value> {
+        let provider = self.origins.get(principal.token().provider().0)?;
         // The key of a credential is no issuer.
-        let issuer = public.get("iss").filter(|_| who.token().credential().is_none());
+        let issuer = public.get("iss").filter(|_| principal.token().credential().is_none());
         let members = [("iss", issuer.cloned()), ("provider", Some(provider.as_str().into()))];
         let member = |(name, value): (&str, Option<Value>)| Some((name.to_owned(), value?));
         Some(Value::Object(json::object(members.into_iter().filter_map(member))))

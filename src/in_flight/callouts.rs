@@ -109,7 +109,7 @@ pub(crate) struct InFlight {
     /// Who is asked, and since when.
     pub service: Rc<Service>,
     pub sent: UnixTime,
-    sender: Sender,
+    origin: Origin,
     deadline: UnixTime,
     /// How many requests wait for it.
     waiters: usize,
@@ -120,13 +120,13 @@ impl InFlight {
     /// Whether a tick can end it. A request that nobody else can resume waits
     /// until its host says that its callout is over, however late that is.
     fn ends_at_tick(&self, host: HostCapabilities) -> bool {
-        host.resumes_others || self.sender == Sender::Tick
+        host.resumes_others || self.origin == Origin::Tick
     }
 }
 
 /// In whose callback a callout is sent, and its reply arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sender {
+enum Origin {
     Request,
     Tick,
 }
@@ -176,7 +176,7 @@ impl Callouts {
         if !self.load(&purpose).has_room(purpose.kind(), purpose.bytes().saturating_add(body)) {
             return None;
         }
-        Some(Requested::Opened(self.open(purpose, callout, token_end, Sender::Request, now)))
+        Some(Requested::Opened(self.open(purpose, callout, token_end, Origin::Request, now)))
     }
 
     /// A callout that no request waits for yet.
@@ -186,7 +186,7 @@ impl Callouts {
         callout: Callout,
         now: UnixTime,
     ) -> Dispatch {
-        self.open(purpose, callout, None, Sender::Tick, now)
+        self.open(purpose, callout, None, Origin::Tick, now)
     }
 
     fn open(
@@ -194,7 +194,7 @@ impl Callouts {
         purpose: Purpose,
         callout: Callout,
         token_end: Option<UnixTime>,
-        sender: Sender,
+        origin: Origin,
         now: UnixTime,
     ) -> Dispatch {
         let flight = CalloutId(self.next);
@@ -202,11 +202,11 @@ impl Callouts {
         let deadline = now.plus(callout.service.timeout).plus(GRACE);
         let (purpose, service) = (Rc::new(purpose), Rc::clone(&callout.service));
         self.latest.insert(Rc::clone(&purpose), flight);
-        let waiters = usize::from(sender == Sender::Request);
+        let waiters = usize::from(origin == Origin::Request);
         let body = callout.body.as_ref().map_or(0, |body| body.expose().len());
         let bytes = purpose.bytes().saturating_add(body);
         let opened =
-            InFlight { purpose, token_end, service, sent: now, sender, deadline, waiters, bytes };
+            InFlight { purpose, token_end, service, sent: now, origin, deadline, waiters, bytes };
         self.count(&opened, usize::saturating_add);
         self.open.insert(flight, opened);
         Dispatch { id: flight, callout }

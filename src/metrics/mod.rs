@@ -8,16 +8,16 @@
 //! names from the configuration, of which the first [`MAX_NAMED`] count by
 //! themselves and the others together. Nothing a client sends becomes a label.
 
+mod counters;
 mod series;
-mod tally;
 
-pub use self::series::{Kind, MAX_NAMED, Reading, Series, denials};
-pub use self::tally::Tally;
+pub use self::counters::Counters;
+pub use self::series::{Kind, MAX_NAMED, Sample, Series, denials};
 use crate::denial::Code;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum RequestOutcome {
     /// Forwarded with an identity.
     Allowed,
     /// Forwarded as the anonymous consumer.

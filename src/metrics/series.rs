@@ -50,7 +50,7 @@ impl Series {
 
 /// Something for the host: the position of a series, and an amount to add, a
 /// value to set or one to record.
-pub type Reading = (usize, u64);
+pub type Sample = (usize, u64);
 
 /// Names from the configuration, as labels: each name with the position of its
 /// label, which it may share.

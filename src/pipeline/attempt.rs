@@ -3,7 +3,7 @@
 use crate::event::Trace;
 use crate::http::RequestHead;
 use crate::in_flight::{Answers, Outcome, Purpose};
-use crate::metrics::{Cache, CacheUse, Tally};
+use crate::metrics::{Cache, CacheUse, Counters};
 use crate::time::UnixTime;
 
 /// A run of the pipeline, from its start to a decision or to the next answer
@@ -30,9 +30,9 @@ impl<'a> Attempt<'a> {
 
     /// Counts a hit or a miss of a cache: once for each request, whose later
     /// runs come by again.
-    pub(super) fn count(&mut self, tally: &mut Tally, cache: Cache, used: CacheUse) {
+    pub(super) fn count(&mut self, counters: &mut Counters, cache: Cache, used: CacheUse) {
         if self.answers.counts(cache) {
-            tally.cache(cache, used);
+            counters.cache(cache, used);
         }
     }
 }

@@ -51,10 +51,10 @@ impl Pipeline {
 
     /// Whether a token that was verified before is revoked by now.
     pub(super) fn recheck(&self, session: &Session, now: UnixTime) -> Result<(), Denial> {
-        let token = session.who().token();
-        let checked = self.revocations.still_admits(token, session.clearance(), now);
+        let token = session.principal().token();
+        let checked = self.revocations.still_admits(token, session.epoch(), now);
         match checked {
-            Ok(()) => session.clear_by(self.revocations.clearance()),
+            Ok(()) => session.clear_by(self.revocations.epoch()),
             // The session stays: it is cheaper to refuse than a token unknown.
             Err(_) => session.forget_identity(),
         }
@@ -97,11 +97,11 @@ impl Pipeline {
             return self.introspect(attempt, text);
         }
         if let Some(session) = known {
-            let provider = session.who().token().provider();
+            let provider = session.principal().token().provider();
             attempt.trace.provider = self.providers.get(provider).cloned();
             let keys = self.current_keys(provider, now);
             if session.holds(keys.as_ref(), now) {
-                attempt.count(&mut self.tally, Cache::Token, CacheUse::Hit);
+                attempt.count(&mut self.counters, Cache::Token, CacheUse::Hit);
                 attempt.trace.knows(&session);
                 attempt.trace.stage = Stage::Revocation;
                 self.recheck(&session, now)?;
@@ -113,7 +113,7 @@ impl Pipeline {
         if self.introspection.is_some() && self.is_sealed(text) && is_reference(&opened) {
             return self.introspect(attempt, &opened);
         }
-        attempt.count(&mut self.tally, Cache::Token, CacheUse::Miss);
+        attempt.count(&mut self.counters, Cache::Token, CacheUse::Miss);
         let token = Untrusted::parse(&opened, self.limits.max_token_bytes)
             .map_err(Rejection::Unreadable)?;
         let (id, provider) = self.providers.issuer_of(&token)?;
@@ -136,9 +136,9 @@ impl Pipeline {
         let unrevoked = self.revocations.admit(verified, now)?;
         attempt.trace.stage = Stage::Consumer;
         let consumer = self.consumers.resolve(unrevoked.token())?;
-        let (who, clearance) =
-            (Authenticated::new(unrevoked, consumer), self.revocations.clearance());
-        Ok(self.sessions.of_jwt(text, who, clearance, keys, now))
+        let (principal, epoch) =
+            (Authenticated::new(unrevoked, consumer), self.revocations.epoch());
+        Ok(self.sessions.of_jwt(text, principal, epoch, keys, now))
     }
 
     /// The session of a reference token, by what its issuer says of it.
@@ -160,7 +160,7 @@ impl Pipeline {
         let known = self.sessions.reference(text, now).map(Ok);
         let known = known.or_else(|| introspection.refusal(text, now).map(Err));
         let used = if known.is_some() { CacheUse::Hit } else { CacheUse::Miss };
-        attempt.count(&mut self.tally, Cache::Introspection, used);
+        attempt.count(&mut self.counters, Cache::Introspection, used);
         if let Some(known) = known {
             let session = known?;
             attempt.trace.knows(&session);
@@ -189,10 +189,10 @@ impl Pipeline {
                 let unrevoked = self.revocations.admit(verified, now)?;
                 stage = Stage::Consumer;
                 let consumer = self.consumers.resolve(unrevoked.token())?;
-                let who = Authenticated::new(unrevoked, consumer);
-                let clearance = self.revocations.clearance();
-                let serves = introspection.serves(who.token(), at);
-                Ok(self.sessions.of_reference(text, who, clearance, serves, now))
+                let principal = Authenticated::new(unrevoked, consumer);
+                let epoch = self.revocations.epoch();
+                let serves = introspection.serves(principal.token(), at);
+                Ok(self.sessions.of_reference(text, principal, epoch, serves, now))
             });
         if let Err(denial) = &decision {
             introspection.refuse(text, denial.clone(), at);

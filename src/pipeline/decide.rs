@@ -1,7 +1,7 @@
 //! The path of a request:
 //!
 //! ```text
-//! cleanse -> match rule -> find token -> verify -> consumer -> authorize
+//! sanitize -> match rule -> find token -> verify -> consumer -> authorize
 //!         -> user info -> authorize -> mint -> forward
 //! ```
 //!
@@ -15,13 +15,13 @@ use std::rc::Rc;
 use super::Pipeline;
 use super::attempt::Attempt;
 use super::step::{Recipient, Step, Submission, Waiting};
-use crate::access_log::AccessNote;
-use crate::bearer::{Cleansing, note, refuse_repeated};
+use crate::access_log::AccessLogFields;
+use crate::bearer::{Sanitized, note, refuse_repeated};
 use crate::denial::Denial;
 use crate::event::{DeniedRequest, Event, Stage, Trace};
 use crate::http::{Field, Fields, LocalReply, RequestHead};
 use crate::in_flight::{Answers, CalloutId, Dispatch, Requested};
-use crate::metrics::Ending;
+use crate::metrics::RequestOutcome;
 use crate::rules::{Access, Bypassed};
 use crate::time::UnixTime;
 use crate::token::Rejection;
@@ -33,7 +33,7 @@ pub(super) enum Halt {
     Wait(Dispatch),
     Join(CalloutId),
     /// The gateway itself needs the body: this long.
-    Receive(Recipient, Box<Cleansing>, usize),
+    Receive(Recipient, Box<Sanitized>, usize),
 }
 
 impl Halt {
@@ -77,23 +77,23 @@ impl Pipeline {
                 Step::Await(sent, Waiting { callout, head, answers, trace })
             }
             Halt::Join(callout) => Step::Join(Waiting { callout, head, answers, trace }),
-            Halt::Receive(recipient, cleansing, bytes) => {
-                Step::Receive(Submission { recipient, head, trace, cleansing: *cleansing, bytes })
+            Halt::Receive(recipient, sanitized, bytes) => {
+                Step::Receive(Submission { recipient, head, trace, sanitized: *sanitized, bytes })
             }
         }
     }
 
     /// Ends a request that is not to pass: with a denial, but for shadow mode,
-    /// in which it is forwarded without identity if it can be cleansed.
+    /// in which it is forwarded without identity if it can be sanitized.
     fn deny_or_shadow(&mut self, head: &RequestHead, denial: Denial, trace: Trace) -> Step {
         if let Some(shadowed) = self.mode.shadowed()
             && !self.is_for_gateway(head)
-            && let Ok(cleansing) = self.cleanse(head)
+            && let Ok(sanitized) = self.sanitize(head)
         {
-            self.tally.ended(Ending::Shadow(denial.code()));
+            self.counters.ended(RequestOutcome::Shadow(denial.code()));
             let event = Event::WouldDeny(self.denied_request(head, &denial, &trace));
             self.log.push(event);
-            let edits = HeaderEdits::shadowed(cleansing, shadowed, denial);
+            let edits = HeaderEdits::shadowed(sanitized, shadowed, denial);
             return self.end(Verdict::Forward(edits), trace);
         }
         self.deny(head, denial, trace)
@@ -108,7 +108,7 @@ impl Pipeline {
 
     /// Ends a request with a denial.
     pub(super) fn deny(&mut self, head: &RequestHead, denial: Denial, trace: Trace) -> Step {
-        self.tally.ended(Ending::Denied(denial.code()));
+        self.counters.ended(RequestOutcome::Denied(denial.code()));
         let event = Event::Denied(self.denied_request(head, &denial, &trace));
         self.log.push(event);
         let target = self.sources.target_without_token(head);
@@ -130,7 +130,7 @@ impl Pipeline {
         if self.publishes {
             trace.note.code = verdict.denial().map(|denial| denial.code().name());
         } else {
-            trace.note = AccessNote::EMPTY;
+            trace.note = AccessLogFields::EMPTY;
         }
         Step::Done(verdict, trace)
     }
@@ -141,23 +141,23 @@ impl Pipeline {
             return Err(Denial::MethodAmbiguous.into());
         }
         if head.target().path == self.minter.keys.jwks_path().as_bytes() {
-            self.tally.ended(Ending::Jwks);
+            self.counters.ended(RequestOutcome::Jwks);
             return Ok(Verdict::Answer(self.serve_jwks(head, attempt.now)));
         }
-        let cleansing = self.cleanse(head)?;
+        let sanitized = self.sanitize(head)?;
         if self.bypass_cors_preflight
             && let Some(bypassed) = Bypassed::preflight(head)
         {
-            self.tally.ended(Ending::Bypassed);
-            return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
+            self.counters.ended(RequestOutcome::Bypassed);
+            return Ok(Verdict::Forward(HeaderEdits::bypassed(sanitized, bypassed)));
         }
         let endpoint =
             self.revocations.endpoint().filter(|own| own.path.as_bytes() == head.target().path);
         if let Some(endpoint) = endpoint.cloned() {
-            return self.receive(attempt, cleansing, &endpoint);
+            return self.receive(attempt, sanitized, &endpoint);
         }
         attempt.trace.stage = Stage::Rule;
-        if let Some(verdict) = self.log_in(attempt, &cleansing)? {
+        if let Some(verdict) = self.log_in(attempt, &sanitized)? {
             return Ok(verdict);
         }
         let rules = Rc::clone(&self.rules);
@@ -166,37 +166,37 @@ impl Pipeline {
         let requirements = match rule.map(|(_, rule)| &rule.access) {
             Some(access @ Access::Bypass) => {
                 let bypassed = Bypassed::by(access).ok_or(Denial::ConfigurationInvalid)?;
-                self.tally.ended(Ending::Bypassed);
-                return Ok(Verdict::Forward(HeaderEdits::bypassed(cleansing, bypassed)));
+                self.counters.ended(RequestOutcome::Bypassed);
+                return Ok(Verdict::Forward(HeaderEdits::bypassed(sanitized, bypassed)));
             }
             Some(Access::Requires(requirements)) => requirements,
-            None => rules.otherwise(),
+            None => rules.default_requirements(),
         };
         attempt.trace.stage = Stage::Token;
         let Some(token) = self.token_of(head, attempt.now)? else {
             let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
-            self.tally.ended(Ending::Anonymous);
-            return Ok(Verdict::Forward(HeaderEdits::anonymous(cleansing, anonymous)));
+            self.counters.ended(RequestOutcome::Anonymous);
+            return Ok(Verdict::Forward(HeaderEdits::anonymous(sanitized, anonymous)));
         };
         let session = self.authenticate(attempt, &token)?;
         attempt.trace.knows(&session);
         let identity = self.identify(attempt, &session, &token, requirements)?;
         attempt.trace.note.txn = identity.txn();
-        self.tally.ended(Ending::Allowed);
-        Ok(Verdict::Forward(HeaderEdits::identified(cleansing, &identity)))
+        self.counters.ended(RequestOutcome::Allowed);
+        Ok(Verdict::Forward(HeaderEdits::identified(sanitized, &identity)))
     }
 
     /// What the client may not say. On a host that cannot remove a repeated
     /// header, the request is refused.
-    fn cleanse(&self, head: &RequestHead) -> Result<Cleansing, Denial> {
-        let mut cleansing = Cleansing::default();
-        self.owned.cleanse(head, &mut cleansing)?;
-        self.sources.cleanse(head, &mut cleansing)?;
+    fn sanitize(&self, head: &RequestHead) -> Result<Sanitized, Denial> {
+        let mut sanitized = Sanitized::default();
+        self.owned.sanitize(head, &mut sanitized)?;
+        self.sources.sanitize(head, &mut sanitized)?;
         if !self.host.removes_headers {
-            refuse_repeated(head, &cleansing)?;
-            self.owned.refuse_misspelled(&cleansing)?;
+            refuse_repeated(head, &sanitized)?;
+            self.owned.refuse_misspelled(&sanitized)?;
         }
-        Ok(cleansing)
+        Ok(sanitized)
     }
 
     /// The trailers of a request that must not reach the upstream, to be taken

@@ -30,25 +30,25 @@ impl Pipeline {
         requirements: &Requirements,
     ) -> Result<Rc<Identity>, Halt> {
         let now = attempt.now;
-        let who = session.who();
-        self.authorize_token(attempt, who, requirements)?;
+        let principal = session.principal();
+        self.authorize_token(attempt, principal, requirements)?;
         if let Some(identity) = session.identity(now) {
             self.authorize_user(attempt, identity.enrichment(), requirements)?;
             attempt.trace.stage = Stage::Mint;
             return Ok(identity);
         }
         // The service is not asked about a user for whom nothing can be minted.
-        if let Some(exp) = who.token().ended(now) {
+        if let Some(exp) = principal.token().ended(now) {
             attempt.trace.stage = Stage::Mint;
             return Err(Rejection::Expired { exp, now }.into());
         }
-        let enrichment = self.enrich(attempt, who, token)?;
+        let enrichment = self.enrich(attempt, principal, token)?;
         self.authorize_user(attempt, &enrichment, requirements)?;
         attempt.trace.stage = Stage::Mint;
         let (context, nonce) = (self.request_context(attempt.head), self.nonce(now));
-        match self.minter.mint(&self.crypto, who, enrichment, context, &nonce, now) {
+        match self.minter.mint(&self.crypto, principal, enrichment, context, &nonce, now) {
             Ok(identity) => {
-                self.tally.minted();
+                self.counters.minted();
                 let identity = Rc::new(identity);
                 if identity.is_reusable(now) {
                     session.keep(Rc::clone(&identity));
@@ -82,12 +82,16 @@ impl Pipeline {
     pub(super) fn authorize_token(
         &self,
         attempt: &mut Attempt<'_>,
-        who: &Authenticated,
+        principal: &Authenticated,
         requirements: &Requirements,
     ) -> Result<(), Denial> {
         attempt.trace.stage = Stage::Authorize;
         let from_user_info = |claim: &ClaimPath| self.decided_by_user_info(claim);
-        requirements.check_token(who.token(), who.consumer().map(Rc::as_ref), from_user_info)
+        requirements.check_token(
+            principal.token(),
+            principal.consumer().map(Rc::as_ref),
+            from_user_info,
+        )
     }
 
     pub(super) fn authorize_user(
@@ -115,7 +119,7 @@ impl Pipeline {
     pub(super) fn enrich(
         &mut self,
         attempt: &mut Attempt<'_>,
-        who: &Authenticated,
+        principal: &Authenticated,
         text: &[u8],
     ) -> Result<Enrichment, Halt> {
         let now = attempt.now;
@@ -123,7 +127,7 @@ impl Pipeline {
         attempt.trace.stage = Stage::UserInfo;
         // Only what goes out with the token needs it opened.
         let text = if source.forward_token { self.open(text)? } else { Cow::Borrowed(text) };
-        let key = source.key(who.token(), &text)?;
+        let key = source.key(principal.token(), &text)?;
         let mode = source.failure_mode;
         let purpose = Purpose::UserInfo(key.clone());
         if let Some(Outcome::UserInfo(_, answer)) = attempt.answer_for(&purpose) {
@@ -138,7 +142,7 @@ impl Pipeline {
         let cached = self.user_infos.get(&key, now);
         let is_hit = matches!(cached, Cached::Fresh(..) | Cached::Unknown);
         let used = if is_hit { CacheUse::Hit } else { CacheUse::Miss };
-        attempt.count(&mut self.tally, Cache::UserInfo, used);
+        attempt.count(&mut self.counters, Cache::UserInfo, used);
         match cached {
             Cached::Fresh(info, end) => return Ok(Enrichment::Known(info, end)),
             Cached::Unknown => return Err(Denial::UserUnknown.into()),
@@ -147,7 +151,7 @@ impl Pipeline {
             }
             Cached::Miss => {}
         }
-        let (end, make) = (who.token().expires(), || Some(source.callout(&key)));
+        let (end, make) = (principal.token().expires(), || Some(source.callout(&key)));
         let requested = self.callouts.request(purpose, &attempt.answers, end, now, make);
         Err(Halt::wait_or(requested, Denial::UserInfoUnavailable))
     }
@@ -162,7 +166,7 @@ impl Pipeline {
     ) -> Result<Enrichment, Denial> {
         match (self.user_infos.stale(key, now), mode) {
             (Some((info, end)), _) => {
-                self.tally.cache(Cache::UserInfo, CacheUse::Stale);
+                self.counters.cache(Cache::UserInfo, CacheUse::Stale);
                 Ok(Enrichment::Known(info, end))
             }
             (None, FailureMode::Degrade) => Ok(Enrichment::None),

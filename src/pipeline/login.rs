@@ -7,13 +7,13 @@ use super::Pipeline;
 use super::attempt::Attempt;
 use super::decide::Halt;
 use super::step::{Recipient, Step, Waiting};
-use crate::bearer::Cleansing;
+use crate::bearer::Sanitized;
 use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::{Event, Trace};
 use crate::http::{LocalReply, RequestHead};
 use crate::in_flight::{Answers, Dispatch, Outcome, Purpose, Requested};
-use crate::metrics::Ending;
+use crate::metrics::RequestOutcome;
 use crate::sealing::{Client, Login, LoginError, Logins, SealedReply, is_sealed};
 use crate::time::UnixTime;
 use crate::token::{Rejection, TokenError};
@@ -51,27 +51,27 @@ impl Pipeline {
     pub(super) fn log_in(
         &mut self,
         attempt: &Attempt<'_>,
-        cleansing: &Cleansing,
+        sanitized: &Sanitized,
     ) -> Result<Option<Verdict>, Halt> {
         let (head, now) = (attempt.head, attempt.now);
         let Some(sealed_tokens) = self.sealed_tokens.clone() else { return Ok(None) };
         let Some((position, login)) = sealed_tokens.logins.find(head)? else { return Ok(None) };
         if let Some(Outcome::Login(reply)) = attempt.answer_for(&Purpose::Login(position)) {
             let reply = reply.clone().ok_or(Denial::LoginUnavailable)?;
-            self.tally.ended(Ending::Login);
+            self.counters.ended(RequestOutcome::Login);
             return Ok(Some(Verdict::Answer(reply)));
         }
         match Login::body_length(head) {
             Ok(bytes) if bytes > self.limits.max_reply_bytes => {
                 Ok(Some(self.refuse_login(&LoginError::TooLarge)?))
             }
-            Ok(0) => match self.ask_issuer(position, login, head, cleansing, None, now) {
+            Ok(0) => match self.ask_issuer(position, login, head, sanitized, None, now) {
                 Ok(sent) => Err(Halt::Wait(sent)),
                 Err(error) => Ok(Some(self.refuse_login(&error)?)),
             },
             Ok(bytes) => {
-                let cleansing = Box::new(cleansing.clone());
-                Err(Halt::Receive(Recipient::Login(position), cleansing, bytes))
+                let sanitized = Box::new(sanitized.clone());
+                Err(Halt::Receive(Recipient::Login(position), sanitized, bytes))
             }
             Err(error) => Ok(Some(self.refuse_login(&error)?)),
         }
@@ -82,7 +82,7 @@ impl Pipeline {
         &mut self,
         position: usize,
         head: RequestHead,
-        cleansing: &Cleansing,
+        sanitized: &Sanitized,
         trace: Trace,
         body: Vec<u8>,
         now: UnixTime,
@@ -92,7 +92,7 @@ impl Pipeline {
         let Some(login) = login else {
             return self.deny(&head, Denial::LoginUnavailable, trace);
         };
-        match self.ask_issuer(position, login, &head, cleansing, Some(body), now) {
+        match self.ask_issuer(position, login, &head, sanitized, Some(body), now) {
             Ok(sent) => {
                 let callout = sent.id;
                 Step::Await(sent, Waiting { callout, head, answers: Answers::default(), trace })
@@ -110,7 +110,7 @@ impl Pipeline {
         position: usize,
         login: &Login,
         head: &RequestHead,
-        cleansing: &Cleansing,
+        sanitized: &Sanitized,
         body: Option<Vec<u8>>,
         now: UnixTime,
     ) -> Result<Dispatch, LoginError> {
@@ -118,7 +118,7 @@ impl Pipeline {
             true => Client::AsForwarded,
             false => Client::At(self.client_address()),
         };
-        let callout = login.callout(head, cleansing, body, client)?;
+        let callout = login.callout(head, sanitized, body, client)?;
         let (purpose, answers) = (Purpose::Login(position), Answers::default());
         match self.callouts.request(purpose, &answers, None, now, || Some(callout)) {
             Some(Requested::Opened(sent)) => Ok(sent),
@@ -160,7 +160,7 @@ impl Pipeline {
             LoginError::TooMany => return Err(Denial::LoginUnavailable),
             LoginError::Path => return Err(Denial::PathAmbiguous),
         };
-        self.tally.ended(Ending::Login);
+        self.counters.ended(RequestOutcome::Login);
         Ok(Verdict::Answer(reply))
     }
 }

@@ -26,7 +26,7 @@ impl Pipeline {
         now: UnixTime,
     ) -> Option<CalloutOutcome> {
         let flight = self.callouts.close(flight)?;
-        self.tally.called(&flight.service, reply, flight.sent, now);
+        self.counters.called(&flight.service, reply, flight.sent, now);
         let purpose = Rc::unwrap_or_clone(flight.purpose);
         Some(CalloutOutcome(Rc::new(match purpose {
             Purpose::Keys(provider) => {

@@ -5,11 +5,11 @@ use super::attempt::Attempt;
 use super::decide::Halt;
 use super::state::answered;
 use super::step::{Recipient, Step};
-use crate::bearer::Cleansing;
+use crate::bearer::Sanitized;
 use crate::denial::Denial;
 use crate::event::{Event, Stage, Trace};
 use crate::http::{LocalReply, RequestHead};
-use crate::metrics::Ending;
+use crate::metrics::RequestOutcome;
 use crate::revocation::RevocationEndpoint;
 use crate::time::UnixTime;
 use crate::verdict::Verdict;
@@ -19,37 +19,37 @@ impl Pipeline {
     pub(super) fn receive(
         &mut self,
         attempt: &mut Attempt<'_>,
-        cleansing: Cleansing,
+        sanitized: Sanitized,
         endpoint: &RevocationEndpoint,
     ) -> Result<Verdict, Halt> {
         let head = attempt.head;
         if head.method() != b"POST" {
-            self.tally.ended(Ending::Revocation);
+            self.counters.ended(RequestOutcome::Revocation);
             return Ok(Verdict::Answer(LocalReply::new(405).with_header("allow", "POST")));
         }
         attempt.trace.stage = Stage::Token;
         let token = self.token_of(head, attempt.now)?.ok_or(Denial::TokenMissing)?;
         let session = self.authenticate(attempt, &token)?;
         attempt.trace.knows(&session);
-        self.authorize_token(attempt, session.who(), &endpoint.requires)?;
+        self.authorize_token(attempt, session.principal(), &endpoint.requires)?;
         // The user is asked about only if that decides something: a user service
         // that is down is no time to be unable to lock somebody out.
         if endpoint.requires.asks_user_info(|claim| self.decided_by_user_info(claim)) {
-            let enrichment = self.enrich(attempt, session.who(), &token)?;
+            let enrichment = self.enrich(attempt, session.principal(), &token)?;
             self.authorize_user(attempt, &enrichment, &endpoint.requires)?;
         }
         // The host may announce a body and never hand it over, unless its length
         // is known (RFC 9110 section 15.5.12).
         match head.content_length() {
             Some(bytes) if bytes > self.limits.max_reply_bytes => {
-                self.tally.ended(Ending::Revocation);
+                self.counters.ended(RequestOutcome::Revocation);
                 Ok(Verdict::Answer(LocalReply::new(413)))
             }
             Some(bytes) if bytes > 0 => {
-                Err(Halt::Receive(Recipient::Revocations, Box::new(cleansing), bytes))
+                Err(Halt::Receive(Recipient::Revocations, Box::new(sanitized), bytes))
             }
             _ => {
-                self.tally.ended(Ending::Revocation);
+                self.counters.ended(RequestOutcome::Revocation);
                 Ok(Verdict::Answer(LocalReply::new(411)))
             }
         }
@@ -66,7 +66,7 @@ impl Pipeline {
         let store = self.store.as_deref();
         match self.revocations.submit(body, store, now) {
             Ok(submitted) => {
-                self.tally.ended(Ending::Revocation);
+                self.counters.ended(RequestOutcome::Revocation);
                 let request_id = self.request_id(head);
                 self.log.push(Event::Revoked { submitted, trace: trace.clone(), request_id });
                 answered(LocalReply::new(204).with_header("cache-control", "no-store"), trace)

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::settings::{Limits, Settings};
 use super::step::{Recipient, Step, Submission, Waiting};
-use crate::access_log::AccessNote;
+use crate::access_log::AccessLogFields;
 use crate::bearer::{OwnedHeaders, TokenSources};
 use crate::consumer::ConsumerDirectory;
 use crate::denial::{Denial, ErrorSettings};
@@ -16,7 +16,7 @@ use crate::identity::Minter;
 use crate::in_flight::{Answers, CalloutOutcome, Callouts};
 use crate::introspection::Introspection;
 use crate::keys::{Crypto, SigningKey, VerifyingKey};
-use crate::metrics::{Cache, Reading, Series, Tally};
+use crate::metrics::{Cache, Counters, Sample, Series};
 use crate::refresh::KeySource;
 use crate::revocation::Revocations;
 use crate::rules::Rules;
@@ -53,7 +53,7 @@ pub struct Pipeline {
     pub(super) callouts: Callouts,
     pub(super) host: HostCapabilities,
     pub(super) log: Vec<Event>,
-    pub(super) tally: Tally,
+    pub(super) counters: Counters,
     pub(super) mode: Mode,
     pub(super) publishes: bool,
     info: Option<Box<dyn RequestInfo>>,
@@ -72,7 +72,7 @@ impl Pipeline {
     /// `jti` of identity tokens unique, and spreads their fetches over time.
     pub fn new(settings: Settings, host: HostCapabilities, seed: [u8; 16]) -> Self {
         let remote = settings.providers.iter().filter(|(_, keys)| keys.is_remote());
-        let tally = Tally::new(
+        let counters = Counters::new(
             settings.mode,
             settings.services.iter(),
             remote.map(|(provider, _)| provider.name.as_str()),
@@ -133,7 +133,7 @@ impl Pipeline {
             callouts: Callouts::new(host),
             host,
             log,
-            tally,
+            counters,
             mode: settings.mode,
             publishes: settings.access_log_properties.unwrap_or_default(),
             info: None,
@@ -188,7 +188,7 @@ impl Pipeline {
     }
 
     /// Denies a request whose head could not be listed, in shadow mode too: who
-    /// cannot see its headers cannot cleanse it.
+    /// cannot see its headers cannot sanitize it.
     pub fn refuse(&mut self, denial: Denial) -> Step {
         self.deny(&RequestHead::default(), denial, Trace::default())
     }
@@ -203,15 +203,15 @@ impl Pipeline {
     /// Takes the body of a request that the gateway itself answers; `None` if it
     /// is more than the host can read (413).
     pub fn submit(&mut self, submission: Submission, body: Option<Vec<u8>>, now: UnixTime) -> Step {
-        let Submission { recipient, head, trace, cleansing, .. } = submission;
+        let Submission { recipient, head, trace, sanitized, .. } = submission;
         let Some(body) = body else {
-            self.tally.ended(recipient.ending());
+            self.counters.ended(recipient.outcome());
             return answered(LocalReply::new(413), trace);
         };
         match recipient {
             Recipient::Revocations => self.submit_revocations(&head, trace, &body, now),
             Recipient::Login(position) => {
-                self.submit_login(position, head, &cleansing, trace, body, now)
+                self.submit_login(position, head, &sanitized, trace, body, now)
             }
         }
     }
@@ -219,7 +219,7 @@ impl Pipeline {
     /// Ends a request whose body was shorter than it announced (RFC 9110 section
     /// 8.6).
     pub fn cut_short(&mut self, submission: Submission) -> Step {
-        self.tally.ended(submission.recipient.ending());
+        self.counters.ended(submission.recipient.outcome());
         answered(LocalReply::new(400).with_header("cache-control", "no-store"), submission.trace)
     }
 
@@ -230,15 +230,15 @@ impl Pipeline {
 
     /// What [`Pipeline::take_metrics`] gives readings of.
     pub fn metrics(&self) -> Vec<Series> {
-        self.tally.series()
+        self.counters.series()
     }
 
     /// What was counted since the last call.
-    pub fn take_metrics(&mut self) -> Vec<Reading> {
-        self.tally.evicted(Cache::Token, self.sessions.take_evicted());
-        self.tally.evicted(Cache::UserInfo, self.user_infos.take_evicted());
-        self.tally.evicted(Cache::Introspection, self.sessions.take_evicted_references());
-        self.tally.take()
+    pub fn take_metrics(&mut self) -> Vec<Sample> {
+        self.counters.evicted(Cache::Token, self.sessions.take_evicted());
+        self.counters.evicted(Cache::UserInfo, self.user_infos.take_evicted());
+        self.counters.evicted(Cache::Introspection, self.sessions.take_evicted_references());
+        self.counters.take()
     }
 
     /// Something that the caller has to log.
@@ -277,7 +277,7 @@ impl Pipeline {
 /// The end of a request whose body was read, of which the access log is told
 /// nothing.
 pub(super) fn answered(reply: LocalReply, trace: Trace) -> Step {
-    Step::Done(Verdict::Answer(reply), Trace { note: AccessNote::EMPTY, ..trace })
+    Step::Done(Verdict::Answer(reply), Trace { note: AccessLogFields::EMPTY, ..trace })
 }
 
 /// A byte of what a client chose, fit for a line of a log: JSON leaves some line

@@ -1,10 +1,10 @@
 //! What becomes of a request next.
 
-use crate::bearer::Cleansing;
+use crate::bearer::Sanitized;
 use crate::event::Trace;
 use crate::http::RequestHead;
 use crate::in_flight::{Answers, CalloutId, Dispatch};
-use crate::metrics::Ending;
+use crate::metrics::RequestOutcome;
 use crate::verdict::Verdict;
 
 /// What the caller must do next. Every request ends with exactly one `Done`.
@@ -54,7 +54,7 @@ pub struct Submission {
     pub(crate) trace: Trace,
     /// What the client sent and must not reach an upstream. There is nothing to
     /// set: no upstream is to answer.
-    pub cleansing: Cleansing,
+    pub sanitized: Sanitized,
     /// The length of the body.
     pub bytes: usize,
 }
@@ -81,10 +81,10 @@ pub(crate) enum Recipient {
 }
 
 impl Recipient {
-    pub(super) const fn ending(self) -> Ending {
+    pub(super) const fn outcome(self) -> RequestOutcome {
         match self {
-            Self::Revocations => Ending::Revocation,
-            Self::Login(_) => Ending::Login,
+            Self::Revocations => RequestOutcome::Revocation,
+            Self::Login(_) => RequestOutcome::Login,
         }
     }
 }

@@ -20,7 +20,7 @@ impl Pipeline {
             && let Some(source) = self.key_sources.get_mut(provider.0)
             && let Some(remote) = source.as_remote_mut()
         {
-            remote.give_up();
+            remote.abandon();
         }
         true
     }
@@ -87,7 +87,7 @@ impl Pipeline {
     /// To be called when its configuration is not in use any more, before the last
     /// [`Pipeline::take_metrics`].
     pub fn retire(&mut self) {
-        self.tally.retire();
+        self.counters.retire();
     }
 
     /// Notes how old the keys are; those never fetched, since the start.
@@ -98,7 +98,7 @@ impl Pipeline {
         for (position, source) in self.key_sources.iter_mut().enumerate() {
             let Some(remote) = source.as_remote_mut() else { continue };
             let name = self.providers.name(ProviderId(position));
-            self.tally.keys_age(name, now.since(remote.loaded_at().unwrap_or(since)));
+            self.counters.keys_age(name, now.since(remote.loaded_at().unwrap_or(since)));
         }
     }
 }

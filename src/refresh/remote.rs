@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::discovery;
 use super::endpoint::{JwksEndpoint, JwksLocation};
 use super::error::FetchError;
-use super::store::{Shelf, StoredSet};
+use super::store::{SharedJwks, StoredSet};
 use super::wanted::{Lookup, Lookups, Wanted};
 use crate::callout::{Answer, Callout, CalloutReply};
 use crate::json;
@@ -18,7 +18,7 @@ use crate::time::{Period, Span, UnixTime};
 #[derive(Debug)]
 pub struct RemoteKeys {
     endpoint: JwksEndpoint,
-    shelf: Shelf,
+    shared: SharedJwks,
     loaded: Option<Loaded>,
     discovered: Option<Discovered>,
     /// What the request under way asks for.
@@ -29,7 +29,7 @@ pub struct RemoteKeys {
     looked: Option<Period>,
     lookups: Lookups,
     /// Whether the latest fetch went away with the request that made it.
-    lost: bool,
+    abandoned: bool,
     /// The gateway's own keys, which no issuer may have.
     own: Rc<[VerifyingKey]>,
 }
@@ -97,7 +97,7 @@ impl RemoteKeys {
     /// Keys to be fetched from `endpoint`, as soon as anybody asks.
     pub fn new(endpoint: JwksEndpoint) -> Self {
         Self {
-            shelf: Shelf::of(&endpoint),
+            shared: SharedJwks::of(&endpoint),
             lookups: Lookups::new(endpoint.unknown_kid_cooldown),
             endpoint,
             loaded: None,
@@ -105,7 +105,7 @@ impl RemoteKeys {
             stage: Stage::Keys,
             schedule: Schedule::default(),
             looked: None,
-            lost: false,
+            abandoned: false,
             own: Rc::from([]),
         }
     }
@@ -118,7 +118,7 @@ impl RemoteKeys {
 
     /// Makes a place for the keys in a store that workers share.
     pub fn share(&self, store: &dyn SharedStore) {
-        self.shelf.prepare(store);
+        self.shared.prepare(store);
     }
 
     /// The keys, if they are not too old. Of those that were asked for in the
@@ -139,13 +139,13 @@ impl RemoteKeys {
     /// What is due: taking over what another worker fetched, or fetching, if
     /// none of them does.
     pub fn poll(&mut self, store: Option<&dyn SharedStore>, jitter: u8, now: UnixTime) -> Poll {
-        let is_due = self.lost || self.schedule.is_due(now);
+        let is_due = self.abandoned || self.schedule.is_due(now);
         let has_looked = self.looked.is_some_and(|looked| looked.contains(now));
         if !is_due && (store.is_none() || has_looked) {
             return Poll::Idle;
         }
         self.looked = Some(Period::of(now, PEEK_INTERVAL));
-        let stored = store.and_then(|store| Some((store, self.shelf.read(store)?)));
+        let stored = store.and_then(|store| Some((store, self.shared.read(store)?)));
         let Some((store, (entry, version))) = stored else {
             return if is_due { Poll::Fetch(self.fetch(None, now)) } else { Poll::Idle };
         };
@@ -158,7 +158,7 @@ impl RemoteKeys {
             return Poll::Idle;
         }
         let lease = Schedule::attempt(self.endpoint.service.timeout, now);
-        if self.shelf.lease(store, &entry, version, lease) {
+        if self.shared.lease(store, &entry, version, lease) {
             Poll::Fetch(self.fetch(None, now))
         } else {
             Poll::Idle
@@ -167,7 +167,7 @@ impl RemoteKeys {
 
     /// When [`RemoteKeys::poll`] has something to do: `now`, or later.
     pub fn due_at(&self, is_shared: bool, now: UnixTime) -> UnixTime {
-        let due = if self.lost { now } else { self.schedule.due_at(now) };
+        let due = if self.abandoned { now } else { self.schedule.due_at(now) };
         match self.looked.filter(|looked| looked.contains(now)) {
             _ if !is_shared => due,
             // Once looked, a lease of another worker may be what it waits for.
@@ -207,14 +207,14 @@ impl RemoteKeys {
 
     /// Whether a fetch was given up and not made up for yet.
     pub const fn is_lost(&self) -> bool {
-        self.lost
+        self.abandoned
     }
 
     /// Gives up a [`RemoteKeys::fetch`]: the gateway makes the next one by
     /// itself, and soon. A request may not, or clients that hang up could have
     /// one made each time.
-    pub const fn give_up(&mut self) {
-        self.lost = true;
+    pub const fn abandon(&mut self) {
+        self.abandoned = true;
     }
 
     /// Whether a fetch may be made now for what a token wants: at once when there
@@ -244,7 +244,7 @@ impl RemoteKeys {
         {
             self.lookups.spend(wanted, now);
         }
-        self.lost = false;
+        self.abandoned = false;
         if self.discovered.as_ref().is_some_and(|found| !found.serves.contains(now)) {
             self.discovered = None;
         }
@@ -350,13 +350,13 @@ impl RemoteKeys {
         if let Some(store) = store {
             let path = self.discovered.as_ref().map(|found| found.path.clone());
             let text = answer.body.clone();
-            self.shelf.publish(store, StoredSet { at, until: serves.until(), path, text }, now);
+            self.shared.publish(store, StoredSet { at, until: serves.until(), path, text }, now);
         }
         Ok(Fetched::Keys(skipped))
     }
 
     fn load(&mut self, keys: KeySet, text: Vec<u8>, serves: Period, jitter: u8) {
-        self.lost = false;
+        self.abandoned = false;
         let (at, lifetime) = (serves.from(), serves.until().since(serves.from()));
         self.schedule.answered(Period::of(at, shortened(lifetime, jitter)));
         // The same set stays the same object, so that what was verified with

@@ -37,9 +37,9 @@ pub(super) struct StoredSet {
 /// The place of one key set in a store: for all who fetch it from the same
 /// place, found in the same way.
 #[derive(Clone, Debug)]
-pub(super) struct Shelf(Slot);
+pub(super) struct SharedJwks(Slot);
 
-impl Shelf {
+impl SharedJwks {
     /// The place for the set of an endpoint.
     pub(super) fn of(endpoint: &JwksEndpoint) -> Self {
         Self(Slot::new("jwks", &endpoint.identity()))

@@ -45,12 +45,12 @@ pub struct Entry {
     /// Its value.
     pub value: String,
     /// What of those tokens.
-    pub term: Term,
+    pub validity: Validity,
 }
 
 /// Which of the tokens that a value selects, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Term {
+pub struct Validity {
     /// Only those with this `iss`; all if `None`.
     pub issuer: Option<String>,
     /// Only those with an `iat` before this, and those without; all if `None`.
@@ -191,12 +191,12 @@ impl Entry {
         }
         let issued_before = date(members, "issued_before")?;
         if selector == Selector::TokenId && issued_before.is_some() {
-            return Err(EntryError::Pointless);
+            return Err(EntryError::IssuedBeforeWithId);
         }
         let issuer = members.get("iss").map(|_| text(members, "iss")).transpose()?;
         let value = text(members, selector.member())?;
-        let term = Term { issuer, issued_before, until: date(members, "until")? };
-        Ok((Self { selector, value, term }, ignored))
+        let validity = Validity { issuer, issued_before, until: date(members, "until")? };
+        Ok((Self { selector, value, validity }, ignored))
     }
 
     /// What it names, short enough for a line of the log.
@@ -209,9 +209,9 @@ impl Entry {
         let mut entry = json!({ self.selector.member(): self.value });
         let seconds = |time: UnixTime| json!(time.as_millis() as f64 / 1000.0);
         let members = [
-            ("iss", self.term.issuer.as_deref().map(Value::from)),
-            ("issued_before", self.term.issued_before.map(seconds)),
-            ("until", self.term.until.map(seconds)),
+            ("iss", self.validity.issuer.as_deref().map(Value::from)),
+            ("issued_before", self.validity.issued_before.map(seconds)),
+            ("until", self.validity.until.map(seconds)),
         ];
         if let Value::Object(entry) = &mut entry {
             entry.extend(
@@ -222,7 +222,7 @@ impl Entry {
     }
 }
 
-impl Term {
+impl Validity {
     /// Whether it is over.
     pub fn has_ended(&self, now: UnixTime) -> bool {
         self.until.is_some_and(|until| until <= now)
@@ -300,7 +300,7 @@ pub enum EntryError {
     /// A member with this name is not known.
     Unknown(String),
     /// `issued_before` beside `jti`.
-    Pointless,
+    IssuedBeforeWithId,
     /// A member is no text of up to 512 bytes.
     NoText(&'static str),
     /// A member is no NumericDate.
@@ -316,7 +316,7 @@ impl fmt::Display for EntryError {
             Self::Unnamed => f.write_str("it has none of jti, sub, sid and client_id"),
             Self::NamedTwice => f.write_str("it has more than one of jti, sub, sid and client_id"),
             Self::Unknown(name) => write!(f, "its member {name:?} is not known"),
-            Self::Pointless => f.write_str("issued_before says nothing beside jti"),
+            Self::IssuedBeforeWithId => f.write_str("issued_before says nothing beside jti"),
             Self::NoText(name) => {
                 write!(f, "{name:?} is no string of 1 to {MAX_VALUE_BYTES} bytes")
             }
@@ -364,7 +364,11 @@ mod tests {
                 json!({"sub": "a", "reason": "x"}),
                 Err(EntryError::Unknown("reason".into())),
             ),
-            ("pointless", json!({"jti": "1", "issued_before": 9}), Err(EntryError::Pointless)),
+            (
+                "pointless",
+                json!({"jti": "1", "issued_before": 9}),
+                Err(EntryError::IssuedBeforeWithId),
+            ),
         ] {
             let read = Entry::read(&entry);
             if let Ok(read) = &read {
@@ -401,7 +405,7 @@ mod tests {
                 let read = Entry::read_with(&entry, unknown);
                 assert_eq!(read.is_ok(), expected, "{name}, {unknown:?}");
                 if let Ok((entry, ignored)) = read {
-                    assert_eq!((entry.term.until, ignored.as_deref()), (None, Some(name)));
+                    assert_eq!((entry.validity.until, ignored.as_deref()), (None, Some(name)));
                 }
             }
         }
@@ -419,29 +423,35 @@ mod tests {
             ("a fraction before", 100_200, 100_400, true),
             ("a fraction after", 100_500, 100_400, false),
         ] {
-            let term = Term { issuer: None, issued_before: Some(at(before)), until: None };
-            assert_eq!(term.applies(None, Some(at(issued)), at(0)), expected, "{case}");
+            let validity = Validity { issuer: None, issued_before: Some(at(before)), until: None };
+            assert_eq!(validity.applies(None, Some(at(issued)), at(0)), expected, "{case}");
         }
     }
 
     #[test]
     fn a_term_is_about_its_own_issuer() {
-        let term =
-            |issuer: &str| Term { issuer: Some(issuer.into()), issued_before: None, until: None };
-        assert!(!term("a").covers(&term("b")) && term("a").covers(&term("a")));
-        let ended = Term { until: Some(UnixTime::from_secs(1)), ..term("a") };
-        assert!(ended.ends(&term("a")) && !ended.ends(&term("b")) && !ended.ends(&ended));
+        let validity = |issuer: &str| Validity {
+            issuer: Some(issuer.into()),
+            issued_before: None,
+            until: None,
+        };
+        assert!(!validity("a").covers(&validity("b")) && validity("a").covers(&validity("a")));
+        let ended = Validity { until: Some(UnixTime::from_secs(1)), ..validity("a") };
+        assert!(ended.ends(&validity("a")) && !ended.ends(&validity("b")) && !ended.ends(&ended));
     }
 
     #[test]
     fn a_term_covers_what_it_says_more_than() {
         let at = |seconds: i64| Some(UnixTime::from_secs(seconds));
-        let term = |issued_before, until| Term { issuer: None, issued_before, until };
-        assert!(term(None, None).covers(&term(at(5), at(9))));
-        assert!(term(at(5), at(9)).covers(&term(at(5), at(9))));
-        assert!(!term(at(5), at(9)).covers(&term(None, at(9))), "all tokens, not only old ones");
-        assert!(!term(None, at(9)).covers(&term(at(5), at(10))), "longer");
-        let one = Term { issuer: Some("i".into()), ..term(None, None) };
-        assert!(term(None, None).covers(&one) && !one.covers(&term(None, None)));
+        let validity = |issued_before, until| Validity { issuer: None, issued_before, until };
+        assert!(validity(None, None).covers(&validity(at(5), at(9))));
+        assert!(validity(at(5), at(9)).covers(&validity(at(5), at(9))));
+        assert!(
+            !validity(at(5), at(9)).covers(&validity(None, at(9))),
+            "all tokens, not only old ones"
+        );
+        assert!(!validity(None, at(9)).covers(&validity(at(5), at(10))), "longer");
+        let one = Validity { issuer: Some("i".into()), ..validity(None, None) };
+        assert!(validity(None, None).covers(&one) && !one.covers(&validity(None, None)));
     }
 }

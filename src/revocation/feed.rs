@@ -7,7 +7,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use super::entry::{Entry, EntryError, Unknown};
-use super::register::Policy;
+use super::entry_index::Policy;
 use crate::callout::{Callout, CalloutFailure, CalloutReply, Service};
 use crate::http::percent_encode;
 use crate::json::{self, JsonError, kind};

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::change::{Change, Effect, Source};
 use super::entry::{Entry, Unknown};
+use super::entry_index::{EntryIndex, Policy};
 use super::feed::{Feed, FeedEndpoint, FeedError, Page};
-use super::ledger::{Ledger, Reading, State};
-use super::register::{Policy, Register};
+use super::shared_list::{FeedState, SharedList, State};
 use crate::callout::{Callout, CalloutReply};
 use crate::schedule::Schedule;
 use crate::shared_data::SharedStore;
@@ -19,9 +19,9 @@ use crate::token::Verified;
 /// Entries that tokens are compared with.
 #[derive(Debug)]
 pub(super) struct List {
-    register: Register,
+    index: EntryIndex,
     feed: Option<Feed>,
-    ledger: Ledger,
+    shared: SharedList,
     max_entries: usize,
     /// Another worker took in more than there is room for here.
     overflowed: bool,
@@ -29,7 +29,7 @@ pub(super) struct List {
 
 /// Why entries were not taken in; none of them was.
 #[derive(Debug)]
-pub(super) enum NotTaken {
+pub(super) enum UpdateError {
     /// There is no room.
     Full,
     /// The other workers could not be told.
@@ -71,9 +71,9 @@ impl List {
     ) -> Self {
         let source = feed.as_ref().map(FeedEndpoint::identity);
         Self {
-            register: Register::new(policy, max_entries, skew),
+            index: EntryIndex::new(policy, max_entries, skew),
             feed: feed.map(Feed::new),
-            ledger: Ledger::new(identity, source.as_ref()),
+            shared: SharedList::new(identity, source.as_ref()),
             max_entries,
             overflowed: false,
         }
@@ -81,22 +81,22 @@ impl List {
 
     /// Makes a place for the list in a store that workers share.
     pub(super) fn share(&self, store: &dyn SharedStore) {
-        self.ledger.prepare(store);
+        self.shared.prepare(store);
     }
 
     /// Whether an entry is about this token.
     pub(super) fn names(&self, token: &Verified, now: UnixTime) -> bool {
-        self.register.names(token, now)
+        self.index.names(token, now)
     }
 
     /// Changes whenever an entry was added or taken back.
     pub(super) const fn generation(&self) -> u64 {
-        self.register.generation()
+        self.index.generation()
     }
 
     /// Whether nothing at all was ever read: no entry, and no end of the feed.
     pub(super) fn is_unknown(&self) -> bool {
-        self.register.len() == 0 && self.feed.as_ref().is_none_or(|it| !it.progress.is_loaded)
+        self.index.len() == 0 && self.feed.as_ref().is_none_or(|it| !it.progress.is_loaded)
     }
 
     /// Whether everything is known that should be.
@@ -112,20 +112,20 @@ impl List {
     /// Takes in what other workers added. Costs one small read when that is
     /// nothing.
     pub(super) fn catch_up(&mut self, store: &dyn SharedStore, now: UnixTime) {
-        let Some(state) = self.ledger.changed_state(store) else { return };
-        if self.ledger.is_behind(&state) {
-            if self.read_news(store, now).is_none() {
-                self.ledger.forget_state();
+        let Some(state) = self.shared.changed_state(store) else { return };
+        if self.shared.is_behind(&state) {
+            if self.read_delta(store, now).is_none() {
+                self.shared.forget_state();
                 // Nothing was ever added: the list could not be made at the start.
                 if state.generation == 0 {
-                    self.ledger.prepare(store);
+                    self.shared.prepare(store);
                 }
                 return;
             }
-            self.ledger.caught_up(state.generation);
+            self.shared.caught_up(state.generation);
         }
         if let Some(feed) = &mut self.feed {
-            let Reading { progress, .. } = self.ledger.reading(&state);
+            let FeedState { progress, .. } = self.shared.feed_state(&state);
             let noted = |at: Option<UnixTime>| at.and_then(|at| at.as_noted(now));
             let (theirs, own) = (noted(progress.fresh_at), noted(feed.progress.fresh_at));
             if let Some(at) = theirs.filter(|_| theirs > own) {
@@ -148,12 +148,12 @@ impl List {
         if let Some(store) = store {
             let lease = Schedule::attempt(feed.endpoint.service.timeout, now);
             // Where the state cannot be read each worker asks for itself.
-            let is_free = |_: &mut State, reading: &mut Reading| {
-                let is_leased = reading.lease.is_some_and(|lease| lease.contains_as_noted(now));
-                reading.lease = Some(lease);
+            let is_free = |_: &mut State, feed_state: &mut FeedState| {
+                let is_leased = feed_state.lease.is_some_and(|lease| lease.contains_as_noted(now));
+                feed_state.lease = Some(lease);
                 !is_leased
             };
-            if self.ledger.is_readable(store) && !self.ledger.update(store, is_free) {
+            if self.shared.is_readable(store) && !self.shared.update(store, is_free) {
                 return None;
             }
         }
@@ -201,7 +201,7 @@ impl List {
         store: Option<&dyn SharedStore>,
         now: UnixTime,
     ) -> Result<Option<String>, FeedError> {
-        let unknown = match self.register.policy() {
+        let unknown = match self.index.policy() {
             Policy::Add => Unknown::UnlessTheyRestrict,
             Policy::Replace => Unknown::NotesOnly,
         };
@@ -218,12 +218,12 @@ impl List {
         };
         let mut progress = feed.progress.clone();
         if problem.is_none() {
-            progress.pass(&page, since, self.register.policy(), sent.min(now));
+            progress.pass(&page, since, self.index.policy(), sent.min(now));
         }
         let next = progress.clone();
-        let note = |reading: &mut Reading| {
-            let is_late = *reading.progress.cursor != *since;
-            *reading = Reading { progress: next.clone(), lease: None };
+        let note = |feed_state: &mut FeedState| {
+            let is_late = *feed_state.progress.cursor != *since;
+            *feed_state = FeedState { progress: next.clone(), lease: None };
             !is_late
         };
         let from_start = since.is_empty();
@@ -254,10 +254,10 @@ impl List {
         error: FeedError,
     ) -> Result<T, FeedError> {
         if let Some(store) = store {
-            let _ = self.ledger.update(store, |_, reading| {
-                let is_there = *reading.progress.cursor == *since;
-                reading.progress.cursor = Rc::default();
-                reading.lease = None;
+            let _ = self.shared.update(store, |_, feed_state| {
+                let is_there = *feed_state.progress.cursor == *since;
+                feed_state.progress.cursor = Rc::default();
+                feed_state.lease = None;
                 is_there
             });
         }
@@ -274,44 +274,44 @@ impl List {
         entries: &[Entry],
         store: Option<&dyn SharedStore>,
         now: UnixTime,
-    ) -> Result<Vec<Change>, NotTaken> {
+    ) -> Result<Vec<Change>, UpdateError> {
         let batch = Batch { entries, source: Source::Here, from_start: false };
         self.extend(&batch, store, now, |_| true)
     }
 
-    /// Takes entries in. `note` is what changes of the feed's reading beside, and
+    /// Takes entries in. `note` is what changes of the feed's state beside, and
     /// whether it may.
     fn extend(
         &mut self,
         batch: &Batch<'_>,
         store: Option<&dyn SharedStore>,
         now: UnixTime,
-        note: impl Fn(&mut Reading) -> bool,
-    ) -> Result<Vec<Change>, NotTaken> {
+        note: impl Fn(&mut FeedState) -> bool,
+    ) -> Result<Vec<Change>, UpdateError> {
         let Some(store) = store else {
             let changes = self.changes(batch, now)?;
             if self.replaces(batch) {
-                self.register.clear();
+                self.index.clear();
             }
             for change in &changes {
-                self.register.apply(change.clone(), now).map_err(|_| NotTaken::Full)?;
+                self.index.apply(change.clone(), now).map_err(|_| UpdateError::Full)?;
             }
             return Ok(changes);
         };
         let changes = self.publish(batch, store, now)?;
-        let update = |state: &mut State, reading: &mut Reading| {
+        let update = |state: &mut State, feed_state: &mut FeedState| {
             if !batch.entries.is_empty() || self.replaces(batch) {
                 state.generation = state.generation.wrapping_add(1);
             }
-            note(reading)
+            note(feed_state)
         };
-        if self.ledger.update(store, update) { Ok(changes) } else { Err(NotTaken::NotShared) }
+        if self.shared.update(store, update) { Ok(changes) } else { Err(UpdateError::NotShared) }
     }
 
     /// Whether what was in the list before counts no more: an allowlist that is
     /// read from its start is what it says now.
     fn replaces(&self, batch: &Batch<'_>) -> bool {
-        batch.from_start && self.register.policy() == Policy::Replace
+        batch.from_start && self.index.policy() == Policy::Replace
     }
 
     /// Writes entries to the shared list, and reads them from there.
@@ -320,69 +320,69 @@ impl List {
         batch: &Batch<'_>,
         store: &dyn SharedStore,
         now: UnixTime,
-    ) -> Result<Vec<Change>, NotTaken> {
+    ) -> Result<Vec<Change>, UpdateError> {
         for _ in 0..MAX_TRIES {
-            let version = self.read_news(store, now).ok_or(NotTaken::NotShared)?;
+            let version = self.read_delta(store, now).ok_or(UpdateError::NotShared)?;
             let changes = self.changes(batch, now)?;
             if changes.is_empty() && !self.replaces(batch) {
                 return Ok(changes);
             }
-            let lines = self.ledger.lines().saturating_sub(SLACK_LINES);
+            let lines = self.shared.lines().saturating_sub(SLACK_LINES);
             if lines > 0 {
-                self.register.drop_ended(now);
+                self.index.drop_ended(now);
             }
             let is_written = if self.replaces(batch) {
-                self.ledger.rewrite(store, &changes, version)
-            } else if lines > self.register.len().saturating_mul(2) {
-                let all: Vec<_> = self.register.entries().chain(changes.iter().cloned()).collect();
-                self.ledger.rewrite(store, &all, version)
+                self.shared.rewrite(store, &changes, version)
+            } else if lines > self.index.len().saturating_mul(2) {
+                let all: Vec<_> = self.index.entries().chain(changes.iter().cloned()).collect();
+                self.shared.rewrite(store, &all, version)
             } else {
-                self.ledger.append(store, &changes, version)
+                self.shared.append(store, &changes, version)
             };
             if is_written {
-                return self.read_news(store, now).map(|_| changes).ok_or(NotTaken::NotShared);
+                return self.read_delta(store, now).map(|_| changes).ok_or(UpdateError::NotShared);
             }
         }
-        Err(NotTaken::NotShared)
+        Err(UpdateError::NotShared)
     }
 
     /// Takes in what is new in the shared list; gives its version.
-    fn read_news(&mut self, store: &dyn SharedStore, now: UnixTime) -> Option<u32> {
-        let news = self.ledger.news(store)?;
-        if news.whole {
-            self.register.clear();
+    fn read_delta(&mut self, store: &dyn SharedStore, now: UnixTime) -> Option<u32> {
+        let delta = self.shared.delta(store)?;
+        if delta.whole {
+            self.index.clear();
             self.overflowed = false;
         }
-        for change in news.changes {
-            self.overflowed |= self.register.apply(change, now).is_err();
+        for change in delta.changes {
+            self.overflowed |= self.index.apply(change, now).is_err();
         }
-        Some(news.version)
+        Some(delta.version)
     }
 
     /// What the entries change, for which there must be room.
-    fn changes(&mut self, batch: &Batch<'_>, now: UnixTime) -> Result<Vec<Change>, NotTaken> {
+    fn changes(&mut self, batch: &Batch<'_>, now: UnixTime) -> Result<Vec<Change>, UpdateError> {
         let Batch { entries, source, from_start } = *batch;
-        let empty = Register::new(Policy::Replace, self.max_entries, Span::ZERO);
-        let (register, held) = match self.replaces(batch) {
+        let empty = EntryIndex::new(Policy::Replace, self.max_entries, Span::ZERO);
+        let (index, held) = match self.replaces(batch) {
             true => (&empty, 0),
-            false => (&self.register, self.register.len()),
+            false => (&self.index, self.index.len()),
         };
-        let changes = register.changes(entries, source, from_start, now);
+        let changes = index.changes(entries, source, from_start, now);
         let added = changes.iter().filter(|change| change.effect == Effect::Add).count();
         let is_room = |len: usize| len.saturating_add(added) <= self.max_entries;
         if !is_room(held) && held > 0 {
-            self.register.drop_ended(now);
+            self.index.drop_ended(now);
         }
-        let held = held.min(self.register.len());
-        if is_room(held) { Ok(changes) } else { Err(NotTaken::Full) }
+        let held = held.min(self.index.len());
+        if is_room(held) { Ok(changes) } else { Err(UpdateError::Full) }
     }
 }
 
-impl From<NotTaken> for FeedError {
-    fn from(error: NotTaken) -> Self {
+impl From<UpdateError> for FeedError {
+    fn from(error: UpdateError) -> Self {
         match error {
-            NotTaken::Full => Self::Full,
-            NotTaken::NotShared => Self::NotShared,
+            UpdateError::Full => Self::Full,
+            UpdateError::NotShared => Self::NotShared,
         }
     }
 }

@@ -7,10 +7,10 @@
 
 mod change;
 mod entry;
+mod entry_index;
 mod feed;
-mod ledger;
 mod list;
-mod register;
+mod shared_list;
 
 use std::rc::Rc;
 
@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 
 use self::change::{Change, Effect};
 use self::entry::Unknown;
-pub use self::entry::{Entry, EntryError, Selector, Term};
+pub use self::entry::{Entry, EntryError, Selector, Validity};
+use self::entry_index::Policy;
 use self::feed::read_entries;
 pub use self::feed::{EntriesError, FeedEndpoint, FeedError};
 use self::list::{FeedReply, List};
-use self::register::Policy;
 use crate::callout::{Callout, CalloutReply};
 use crate::denial::Denial;
 use crate::json;
@@ -146,7 +146,7 @@ impl Unrevoked {
 /// The state of the lists in which a token was found to be admitted. It need not
 /// be compared again while this is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Clearance(u64);
+pub struct RevocationEpoch(u64);
 
 /// How many entries of a request are named in the log.
 const MAX_NAMES: usize = 8;
@@ -215,19 +215,19 @@ impl Revocations {
     }
 
     /// The state of the lists now.
-    pub fn clearance(&self) -> Clearance {
-        Clearance(self.revoked.as_ref().map_or(0, List::generation))
+    pub fn epoch(&self) -> RevocationEpoch {
+        RevocationEpoch(self.revoked.as_ref().map_or(0, List::generation))
     }
 
-    /// Whether a token that had `clearance` is still admitted.
+    /// Whether a token that had `epoch` is still admitted.
     pub fn still_admits(
         &self,
         token: &Verified,
-        clearance: Clearance,
+        epoch: RevocationEpoch,
         now: UnixTime,
     ) -> Result<(), Denial> {
         // Entries on the allowlist end, so that one is asked each time.
-        if self.allowed.is_none() && clearance == self.clearance() {
+        if self.allowed.is_none() && epoch == self.epoch() {
             return Ok(());
         }
         self.check(token, now)

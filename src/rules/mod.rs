@@ -28,7 +28,7 @@ use crate::http::{RequestHead, SetField, Start, canonical_path, unambiguous_star
 #[derive(Debug, Default)]
 pub struct Rules {
     rules: Vec<Rule>,
-    otherwise: Requirements,
+    default_requirements: Requirements,
     index: PathIndex,
     /// The same for readers that do not tell upper from lower case; `None` where
     /// that is no other one, or where all services tell them apart.
@@ -98,19 +98,19 @@ impl Anonymous {
 
 impl Rules {
     /// These rules, in this order, and what a request needs that none matches.
-    pub fn new(rules: Vec<Rule>, otherwise: Requirements, paths: PathReaders) -> Self {
+    pub fn new(rules: Vec<Rule>, default_requirements: Requirements, paths: PathReaders) -> Self {
         let patterns = || rules.iter().map(|rule| rule.matcher.path.as_ref());
         let index = PathIndex::new(patterns());
         let folded: Vec<_> = patterns().map(|path| path.map(PathPattern::folded)).collect();
         let is_other = patterns().zip(&folded).any(|(path, folded)| path != folded.as_ref());
         let blind_index = (is_other && !paths.are_case_sensitive)
             .then(|| PathIndex::new(folded.iter().map(Option::as_ref)));
-        Self { rules, otherwise, index, blind_index, paths }
+        Self { rules, default_requirements, index, blind_index, paths }
     }
 
     /// What a request needs that no rule matches.
-    pub const fn otherwise(&self) -> &Requirements {
-        &self.otherwise
+    pub const fn default_requirements(&self) -> &Requirements {
+        &self.default_requirements
     }
 
     /// The first rule that matches, with its position.
@@ -251,7 +251,9 @@ impl Rules {
             Access::Requires(requirements) => Some(requirements.as_ref()),
             Access::Bypass => None,
         });
-        accesses.chain([&self.otherwise]).any(|requirements| !requirements.claims.is_empty())
+        accesses
+            .chain([&self.default_requirements])
+            .any(|requirements| !requirements.claims.is_empty())
     }
 }
 

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use crate::bearer::Cleansing;
+use crate::bearer::Sanitized;
 use crate::callout::{Callout, Service};
 use crate::denial::Denial;
 use crate::http::{HeaderName, RequestHead};
@@ -122,7 +122,7 @@ impl Login {
         head.content_length().or((!has_body).then_some(0)).ok_or(LoginError::LengthMissing)
     }
 
-    /// The request to the service; `cleansing` says what of the client's must go
+    /// The request to the service; `sanitized` says what of the client's must go
     /// no further.
     ///
     /// Only what is named here is sent, and of that nothing that the filter owns
@@ -131,18 +131,18 @@ impl Login {
     pub fn callout(
         &self,
         head: &RequestHead,
-        cleansing: &Cleansing,
+        sanitized: &Sanitized,
         body: Option<Vec<u8>>,
         client: Client,
     ) -> Result<Callout, LoginError> {
         let (method, _) = method(head)?;
-        let target = cleansing.path.as_deref().or_else(|| head.first(":path"));
+        let target = sanitized.path.as_deref().or_else(|| head.first(":path"));
         let target = target.and_then(|target| std::str::from_utf8(target).ok());
         let is_plain = |target: &&str| target.bytes().all(|byte| byte.is_ascii_graphic());
         let path = target.filter(is_plain).ok_or(LoginError::Path)?.to_owned();
         let mut headers = Vec::new();
         let mut send = |name: &str, value: &[u8]| {
-            let is_withheld = cleansing.clear.iter().any(|own| own.eq_ignore_ascii_case(name));
+            let is_withheld = sanitized.clear.iter().any(|own| own.eq_ignore_ascii_case(name));
             let text = std::str::from_utf8(value).ok();
             let text = text.filter(|text| !is_withheld && !text.is_empty());
             if let (Ok(name), Some(text)) = (HeaderName::parse(name), text) {
@@ -151,7 +151,7 @@ impl Login {
         };
         // What the client sent under a name, without a token in it.
         let left_of = |name: &str, separator: &[u8]| {
-            let rewritten = cleansing.rewrite.iter().find(|(other, _)| other == name);
+            let rewritten = sanitized.rewrite.iter().find(|(other, _)| other == name);
             let whole = || head.values(name).collect::<Vec<_>>().join(separator);
             rewritten.map_or_else(whole, |(_, rest)| rest.clone())
         };

@@ -31,14 +31,14 @@ impl Claims {
     pub fn members(&self) -> Rc<Map<String, Value>> {
         match &*self.0.borrow() {
             Form::Members(members) => Rc::clone(members),
-            // Written by `fold`, so it can be read.
+            // Written by `compact`, so it can be read.
             Form::Folded(text) => Rc::new(json::parse_object(text.as_bytes()).unwrap_or_default()),
         }
     }
 
     /// Keeps them in little memory, for a token that is remembered and whose
     /// claims nobody asks for in the next requests.
-    pub fn fold(&self) {
+    pub fn compact(&self) {
         let Ok(text) = serde_json::to_string(&*self.members()) else { return };
         self.0.replace(Form::Folded(text.into()));
     }
@@ -259,11 +259,11 @@ mod tests {
             "sub": "al\"ice\u{85}é", "exp": 1_700_000_000.5, "n": 18_446_744_073_709_551_615_u64,
             "list": [1, -1, null, {"a": true}], "empty": "",
         });
-        let (plain, folded) = (claims(members.clone()), claims(members));
-        folded.fold();
-        folded.fold();
-        assert_eq!(folded.members(), plain.members());
-        assert_eq!(format!("{folded:?}"), format!("{plain:?}"));
+        let (plain, compacted) = (claims(members.clone()), claims(members));
+        compacted.compact();
+        compacted.compact();
+        assert_eq!(compacted.members(), plain.members());
+        assert_eq!(format!("{compacted:?}"), format!("{plain:?}"));
     }
 
     #[test]

@@ -109,21 +109,21 @@ fn dependencies_point_inwards() {
             "std::env",
             &[
                 WASM,
-                "cli/src/outside.rs",
+                "cli/src/system.rs",
                 "native/src/environment.rs",
                 // A directory for its tests.
                 "kong/native/src/store.rs",
             ],
         ),
-        ("getrandom::", &[WASM, "cli/src/keygen.rs", "cli/src/outside.rs", "cli/src/signer.rs"]),
+        ("getrandom::", &[WASM, "cli/src/keygen.rs", "cli/src/system.rs", "cli/src/signer.rs"]),
         // The command reaches for the machine in one place, and prints in one.
-        ("std::fs", &["cli/src/outside.rs", "kong/native/src/store.rs"]),
-        ("SystemTime::", &["cli/src/outside.rs", "envoy/native/src/plan.rs"]),
+        ("std::fs", &["cli/src/system.rs", "kong/native/src/store.rs"]),
+        ("SystemTime::", &["cli/src/system.rs", "envoy/native/src/plan.rs"]),
         (
             "std::io",
             &[
                 "cli/src/failure.rs",
-                "cli/src/outside.rs",
+                "cli/src/system.rs",
                 "envoy/native/src/timer.rs",
                 "kong/native/src/store.rs",
             ],

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use gatepass::access_log::AccessNote;
+use gatepass::access_log::AccessLogFields;
 use gatepass::callout::{CalloutFailure, CalloutReply};
 use gatepass::config;
 use gatepass::gateway::{Action, CalloutId, Dispatch, Gateway, RequestId};
@@ -137,12 +137,17 @@ impl InProcess {
                         self.send(root, Some(request), dispatch);
                     }
                 }
-                Action::ReadBody { request, cleansing, .. } => {
-                    self.go_on(request, cleansing.edits(|_| false), current, &mut becomes);
+                Action::ReadBody { request, sanitized, .. } => {
+                    self.continue_request(
+                        request,
+                        sanitized.edits(|_| false),
+                        current,
+                        &mut becomes,
+                    );
                 }
                 Action::Forward { request, edits, note } => {
                     self.note(request, &note);
-                    self.go_on(request, edits.edits(), current, &mut becomes);
+                    self.continue_request(request, edits.edits(), current, &mut becomes);
                 }
                 Action::Reply { request, reply, note, .. } => {
                     self.note(request, &note);
@@ -154,7 +159,7 @@ impl InProcess {
         becomes
     }
 
-    fn go_on<'a>(
+    fn continue_request<'a>(
         &self,
         request: RequestId,
         edits: impl Iterator<Item = Edit<'a>>,
@@ -183,7 +188,7 @@ impl InProcess {
         });
     }
 
-    fn note(&self, request: RequestId, note: &AccessNote) {
+    fn note(&self, request: RequestId, note: &AccessLogFields) {
         self.fake(|fake| {
             let stream = fake.streams.get_mut(&context(request)).expect("a request");
             for (name, value) in note.entries() {

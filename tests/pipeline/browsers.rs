@@ -84,7 +84,7 @@ fn a_page_of_the_site_can() {
         let edits = forwarded(step);
         assert_eq!(field(&edits, "x-consumer-custom-id").as_deref(), Some("alice"), "{case}");
         assert_eq!(
-            edits.cleansing().rewrite,
+            edits.sanitized().rewrite,
             [("cookie".into(), b"theme=dark".to_vec())],
             "{case}"
         );
@@ -112,7 +112,7 @@ fn a_bypassed_request_carries_no_cookie_on() {
     let fields = [(":method", "POST"), (":path", "/open"), ("cookie", cookie.as_str())];
     let edits = forwarded(World::new(&config(json!({})), ENVOY).begin(head(&fields)));
     assert!(edits.set().is_empty());
-    assert_eq!(edits.cleansing().rewrite, [("cookie".into(), b"theme=dark".to_vec())]);
+    assert_eq!(edits.sanitized().rewrite, [("cookie".into(), b"theme=dark".to_vec())]);
 }
 
 /// A sibling host can set cookies for its whole domain, and a shorter-lived page

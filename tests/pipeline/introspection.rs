@@ -58,7 +58,7 @@ fn the_services_get_the_same_identity_as_from_a_jwt() {
     assert_eq!(claims["scope"], "read write");
     assert_eq!(claims["exp"], START + 300);
     assert!(
-        edits.cleansing().clear.iter().any(|name| name == "authorization"),
+        edits.sanitized().clear.iter().any(|name| name == "authorization"),
         "the token is gone"
     );
 }

@@ -242,7 +242,7 @@ fn what_is_no_request_to_revoke() {
 fn nothing_of_the_sender_goes_on_to_an_upstream() {
     let mut world = World::new(&config(endpoint()), ENVOY);
     let submission = receives(world.begin(request(&admin(), "{}")));
-    let cleared = &submission.cleansing.clear;
+    let cleared = &submission.sanitized.clear;
     assert!(cleared.iter().any(|name| name == "authorization"), "{cleared:?}");
 }
 

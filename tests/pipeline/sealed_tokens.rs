@@ -133,7 +133,7 @@ fn a_token_in_a_cookie_is_sealed_with_its_attributes_kept() {
     let cookie = format!("theme=dark; shop_token={}", sealed(&token));
     let edits = forwarded(world.begin(head(&[("cookie", &cookie)])));
     assert_eq!(world.identity(&edits)["sub"], "alice");
-    assert_eq!(edits.cleansing().rewrite, [("cookie".into(), b"theme=dark".to_vec())]);
+    assert_eq!(edits.sanitized().rewrite, [("cookie".into(), b"theme=dark".to_vec())]);
 }
 
 #[test]
@@ -510,7 +510,7 @@ fn a_body_is_waited_for() {
             panic!("no body wanted")
         };
         assert_eq!(submission.bytes, body.len());
-        assert_eq!(submission.cleansing.clear, ["x-consumer-id"]);
+        assert_eq!(submission.sanitized.clear, ["x-consumer-id"]);
         let now = world.now();
         let step = world.gateway.submit(submission, Some(body.into()), now);
         let (sent, waiting) = awaits(step);

@@ -29,7 +29,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use gatepass::access_log::AccessNote;
+use gatepass::access_log::AccessLogFields;
 use gatepass::callout::{Answer, Callout, CalloutFailure, CalloutReply, joined};
 use gatepass::config::Problem;
 use gatepass::host::HostCapabilities;
@@ -165,7 +165,7 @@ impl Host {
 
     /// What of the configuration this host cannot do, asked in a request: a root
     /// context must not ask. `shares` is whether workers are to share data.
-    pub(crate) fn misfit(self, shares: bool) -> Option<Problem> {
+    pub(crate) fn incompatibility(self, shares: bool) -> Option<Problem> {
         match self {
             Self::Envoy => None,
             // An Envoy that keeps its properties back, most likely.
@@ -226,7 +226,7 @@ impl Host {
         abi::buffer(BufferType::PluginConfiguration, bytes)
     }
 
-    /// Whoever cannot see all headers of a request cannot cleanse it.
+    /// Whoever cannot see all headers of a request cannot sanitize it.
     pub(crate) fn request_head(self, fields: usize) -> Result<RequestHead, Unreadable> {
         if self == Self::NgxWasm && fields >= NGX_WASM_MAX_HEADERS {
             return Err(Unreadable::TooMany { limit: NGX_WASM_MAX_HEADERS });
@@ -300,7 +300,7 @@ impl Host {
         let sent = self.try_reply(reply).or_else(|_| self.try_reply(&LocalReply::new(500)));
         if sent.is_err() {
             // The request stays paused, and never passes by itself.
-            let _ = self.guard();
+            let _ = self.arm_fail_closed();
         }
     }
 
@@ -417,7 +417,7 @@ impl Host {
 
     /// Whether this host's access log can be told something. To be called in a
     /// request: a root context must not ask.
-    pub(crate) fn takes_notes(self) -> bool {
+    pub(crate) fn has_access_log(self) -> bool {
         match self {
             Self::Envoy => true,
             // Without Kong around it the runtime has no such property.
@@ -428,8 +428,8 @@ impl Host {
     /// Tells the access log what it may print of the request: on Envoy as
     /// filter state `wasm.gatepass.<name>`, on Kong as
     /// `kong.ctx.shared.gatepass_<name>`. Only where it [takes
-    /// notes](Self::takes_notes).
-    pub(crate) fn note(self, note: &AccessNote) {
+    /// notes](Self::has_access_log).
+    pub(crate) fn note(self, note: &AccessLogFields) {
         for (name, value) in note.entries() {
             // What the log may print is not worth a request.
             let _ = match self {
@@ -450,7 +450,7 @@ impl Host {
 
     /// Guards a request that is about to wait. One that cannot be guarded where it
     /// should be must not wait.
-    pub(crate) fn guard(self) -> Result<Guard, HostError> {
+    pub(crate) fn arm_fail_closed(self) -> Result<Guard, HostError> {
         match self {
             Self::Envoy => Ok(Guard(None)),
             Self::NgxWasm => Ok(Guard(nginx::deny_upstream()?)),
@@ -458,7 +458,7 @@ impl Host {
     }
 
     /// Takes the guard off a request that may pass.
-    pub(crate) fn unguard(self, guard: &Guard) -> Result<(), HostError> {
+    pub(crate) fn disarm(self, guard: &Guard) -> Result<(), HostError> {
         match &guard.0 {
             Some(scheme) => nginx::restore_scheme(scheme).map_err(HostError::from),
             None => Ok(()),

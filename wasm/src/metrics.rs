@@ -1,6 +1,6 @@
 //! The host's metrics: defined once, then fed with what the core counted.
 
-use gatepass::metrics::{Reading, Series};
+use gatepass::metrics::{Sample, Series};
 
 use crate::host::{Host, Metric};
 
@@ -26,8 +26,8 @@ impl Metrics {
     }
 
     /// Hands on what was counted.
-    pub(crate) fn feed(&self, readings: &[Reading]) {
-        for (position, amount) in readings {
+    pub(crate) fn feed(&self, samples: &[Sample]) {
+        for (position, amount) in samples {
             if let Some(Some(metric)) = self.metrics.get(*position) {
                 self.host.measure(*metric, *amount);
             }
@@ -62,7 +62,7 @@ mod tests {
     use gatepass::callout::{Scheme, Service};
     use gatepass::denial::Code;
     use gatepass::keys::AlgorithmSet;
-    use gatepass::metrics::{Tally, denials};
+    use gatepass::metrics::{Counters, denials};
     use gatepass::time::Span;
     use gatepass::verdict::Mode;
 
@@ -78,9 +78,9 @@ mod tests {
             })
         };
         let services = [service("us.ers"), service(&"long".repeat(100))];
-        let tally =
-            Tally::new(Mode::Shadow, services.iter(), ["shop"].into_iter(), AlgorithmSet::EMPTY);
-        let names: Vec<_> = tally.series().iter().map(flattened).collect();
+        let counters =
+            Counters::new(Mode::Shadow, services.iter(), ["shop"].into_iter(), AlgorithmSet::EMPTY);
+        let names: Vec<_> = counters.series().iter().map(flattened).collect();
         for (position, name) in names.iter().enumerate() {
             assert!(!names[..position].contains(name), "{name}");
             assert!(name.len() <= 200, "{name}");

@@ -97,10 +97,10 @@ impl Root {
 
     fn configure(&self, host: Host, bytes: usize) -> Result<Shared, Vec<String>> {
         let refused = |problem| Problems(vec![problem]).lines(host.max_log_line());
-        let text = host.configuration(bytes).map_err(|status| refused(unread(status)))?;
+        let text = host.configuration(bytes).map_err(|status| refused(unreadable(status)))?;
         // The SDK enters this context before it hands on a reply, and panics if it cannot.
         if !host.enter(self.context_id) {
-            return Err(refused(kept_out()));
+            return Err(refused(no_context()));
         }
         let value =
             read_configuration(&text).map_err(|problems| problems.lines(host.max_log_line()))?;
@@ -147,7 +147,7 @@ fn read_configuration(text: &[u8]) -> Result<Value, Problems> {
 
 /// What the host keeps from the filter. Envoy does so to functions that
 /// `capability_restriction_config` does not list.
-fn kept_back(found: &str, function: &str) -> Problem {
+fn withheld(found: &str, function: &str) -> Problem {
     Problem::new(
         "$",
         format!("a host that {found}"),
@@ -155,27 +155,27 @@ fn kept_back(found: &str, function: &str) -> Problem {
     )
 }
 
-fn unread(status: Status) -> Problem {
+fn unreadable(status: Status) -> Problem {
     let found = format!("does not give the configuration ({status})");
-    kept_back(&found, "proxy_get_buffer_bytes")
+    withheld(&found, "proxy_get_buffer_bytes")
 }
 
-fn kept_out() -> Problem {
-    kept_back("lets no context be entered", "proxy_set_effective_context")
+fn no_context() -> Problem {
+    withheld("lets no context be entered", "proxy_set_effective_context")
 }
 
 fn no_clock() -> Problem {
-    kept_back("does not tell the time", "proxy_get_current_time_nanoseconds")
+    withheld("does not tell the time", "proxy_get_current_time_nanoseconds")
 }
 
 fn no_tick() -> Problem {
-    kept_back("sets no timer", "proxy_set_tick_period_milliseconds")
+    withheld("sets no timer", "proxy_set_tick_period_milliseconds")
 }
 
 fn no_store() -> Problem {
     Problem {
         path: "$.shared_data".to_owned(),
-        ..kept_back("gives no shared data", "proxy_get_shared_data and proxy_set_shared_data")
+        ..withheld("gives no shared data", "proxy_get_shared_data and proxy_set_shared_data")
     }
 }
 

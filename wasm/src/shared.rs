@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use gatepass::access_log::AccessNote;
+use gatepass::access_log::AccessLogFields;
 use gatepass::callout::{Callout, CalloutFailure, CalloutReply};
 use gatepass::denial::Denial;
 use gatepass::event::Event;
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     guards: RefCell<HashMap<RequestId, Guard>>,
     metrics: Metrics,
     /// Found out in the first request that has something to note.
-    takes_notes: OnceCell<bool>,
+    has_access_log: OnceCell<bool>,
     /// Whether the host has what the configuration needs, as far as a request found
     /// out.
     fits: Cell<Option<bool>>,
@@ -111,7 +111,7 @@ impl Shared {
             to_dispatch: RefCell::default(),
             sent: Cell::new(None),
             metrics: Metrics::define(host, &gateway.metrics()),
-            takes_notes: OnceCell::new(),
+            has_access_log: OnceCell::new(),
             gateway: RefCell::new(gateway),
             store: RefCell::new(store),
             calls: RefCell::default(),
@@ -137,12 +137,12 @@ impl Shared {
         if self.fits.get() == Some(true) {
             return true;
         }
-        let misfit = self.host.misfit(self.store.borrow().is_some());
-        if let (Some(misfit), None) = (&misfit, self.fits.get()) {
-            log::error!("{misfit}");
+        let incompatibility = self.host.incompatibility(self.store.borrow().is_some());
+        if let (Some(incompatibility), None) = (&incompatibility, self.fits.get()) {
+            log::error!("{incompatibility}");
         }
-        self.fits.set(Some(misfit.is_none()));
-        misfit.is_none()
+        self.fits.set(Some(incompatibility.is_none()));
+        incompatibility.is_none()
     }
 
     /// Gives the gateway the workers' data, if it does not have them yet.
@@ -158,7 +158,7 @@ impl Shared {
         let request = self.in_callback_of(context_id);
         if !self.fits() {
             self.with_gateway(|gateway| gateway.refuse(request, Denial::ConfigurationInvalid));
-            return self.carry_out_all(Some(request));
+            return self.execute_all(Some(request));
         }
         self.attach_store_once();
         let Ok(now) = self.host.now() else { return self.fail(request, NO_CLOCK) };
@@ -171,7 +171,7 @@ impl Shared {
             }
             Err(Unreadable::Host) => return self.fail(request, "headers could not be read"),
         }
-        self.carry_out_all(Some(request))
+        self.execute_all(Some(request))
     }
 
     /// Takes the body of a request, of which `bytes` have come in; `is_whole` if
@@ -184,18 +184,18 @@ impl Shared {
                 let Ok(now) = self.host.now() else { return self.fail(request, NO_CLOCK) };
                 let body = self.host.request_body(bytes);
                 self.with_gateway(|gateway| gateway.body(request, body, now));
-                self.carry_out_all(Some(request))
+                self.execute_all(Some(request))
             }
             Some(_) if is_whole => {
                 self.with_gateway(|gateway| gateway.cut_short(request));
-                self.carry_out_all(Some(request))
+                self.execute_all(Some(request))
             }
             Some(_) => types::Action::Pause,
             None => self.as_decided(request),
         }
     }
 
-    /// Takes the trailers of a request. They are cleansed whether it passes now
+    /// Takes the trailers of a request. They are sanitized whether it passes now
     /// or waits: the host does not show them again.
     pub(crate) fn trailers(&self, context_id: u32, fields: usize) -> types::Action {
         let request = self.in_callback_of(context_id);
@@ -206,7 +206,7 @@ impl Shared {
         match names.map(|names| self.host.remove_trailers(&names)) {
             Some(Ok(())) => self.as_decided(request),
             Some(Err(_)) => self.fail(request, "trailers could not be edited"),
-            None => self.carry_out_all(Some(request)),
+            None => self.execute_all(Some(request)),
         }
     }
 
@@ -222,7 +222,7 @@ impl Shared {
     /// does not help.
     fn fail(&self, request: RequestId, cause: &'static str) -> types::Action {
         self.with_gateway(|gateway| gateway.fail(request, cause));
-        self.carry_out_all(Some(request))
+        self.execute_all(Some(request))
     }
 
     /// Takes the reply that a callback of a context announces, which the SDK has
@@ -236,7 +236,7 @@ impl Shared {
         let max_bytes = self.gateway.borrow().max_reply_bytes();
         let reply = self.host.callout_reply(headers, body_bytes, max_bytes, call.wants_fields);
         self.complete(call.id, &reply);
-        self.carry_out_all(None);
+        self.execute_all(None);
     }
 
     fn complete(&self, callout: CalloutId, reply: &CalloutReply) {
@@ -255,7 +255,7 @@ impl Shared {
         }
         let Ok(now) = self.host.now() else { return };
         self.with_gateway(|gateway| gateway.tick(now));
-        self.carry_out_all(None);
+        self.execute_all(None);
         self.feed_metrics();
     }
 
@@ -314,7 +314,7 @@ impl Shared {
 
     /// Carries out all that the gateway has to be done. Gives what becomes of
     /// `current`, the request in whose callback this is called.
-    fn carry_out_all(&self, current: Option<RequestId>) -> types::Action {
+    fn execute_all(&self, current: Option<RequestId>) -> types::Action {
         let mut becomes = types::Action::Pause;
         while let Some(action) = self.with_gateway(Gateway::poll) {
             let request = action.request();
@@ -324,7 +324,7 @@ impl Shared {
                 self.drop_action(request, action);
                 continue;
             }
-            match (self.carry_out(action), request) {
+            match (self.execute(action), request) {
                 (Ok(types::Action::Continue), request) if request == current => {
                     becomes = types::Action::Continue;
                 }
@@ -352,20 +352,20 @@ impl Shared {
     /// Lets a request go on that was paused.
     fn resume(&self, request: RequestId) {
         if self.host.resume().is_err() {
-            let _ = self.host.guard();
+            let _ = self.host.arm_fail_closed();
             self.with_gateway(|gateway| gateway.fail(request, "the request could not go on"));
         }
     }
 
     /// Carries out an action, in the context of its request.
-    fn carry_out(&self, action: Action) -> Result<types::Action, &'static str> {
+    fn execute(&self, action: Action) -> Result<types::Action, &'static str> {
         const NOT_EDITED: &str = "headers could not be edited";
         match action {
             Action::Send(dispatch) => self.send(dispatch),
             Action::Suspend { request, dispatch } => {
                 // The guard is on before: a request that cannot be guarded must not
                 // wait.
-                let guarded = self.guard(request);
+                let guarded = self.arm_fail_closed(request);
                 match (guarded, dispatch) {
                     (Ok(()), Some(dispatch)) => self.send(dispatch),
                     (Ok(()), None) => {}
@@ -378,11 +378,11 @@ impl Shared {
                     }
                 }
             }
-            Action::ReadBody { request, cleansing, .. } => {
+            Action::ReadBody { request, sanitized, .. } => {
                 // The headers have to go on for the body to come in. The guard
                 // stays on: nothing behind may answer.
-                self.guard(request).map_err(|_| NOT_EDITED)?;
-                self.host.apply(cleansing.edits(|_| false)).map_err(|_| NOT_EDITED)?;
+                self.arm_fail_closed(request).map_err(|_| NOT_EDITED)?;
+                self.host.apply(sanitized.edits(|_| false)).map_err(|_| NOT_EDITED)?;
                 return Ok(types::Action::Continue);
             }
             Action::Forward { request, edits, note } => {
@@ -406,13 +406,13 @@ impl Shared {
         self.host.apply(edits)?;
         // The guard comes off last: not before the request may really go.
         let guard = self.guards.borrow_mut().remove(&request);
-        guard.map_or(Ok(()), |guard| self.host.unguard(&guard))
+        guard.map_or(Ok(()), |guard| self.host.disarm(&guard))
     }
 
     /// Guards a request, unless it is guarded already.
-    fn guard(&self, request: RequestId) -> Result<(), &'static str> {
+    fn arm_fail_closed(&self, request: RequestId) -> Result<(), &'static str> {
         if !self.guards.borrow().contains_key(&request) {
-            let guard = self.host.guard();
+            let guard = self.host.arm_fail_closed();
             let guard = guard.map_err(|_| "the request could not be guarded while it waits")?;
             self.guards.borrow_mut().insert(request, guard);
         }
@@ -420,10 +420,10 @@ impl Shared {
     }
 
     /// Tells the access log what it may print, if it can be told.
-    fn note(&self, note: &AccessNote) {
-        if *note != AccessNote::EMPTY {
-            let takes_notes = || self.host.takes_notes();
-            if *self.takes_notes.get_or_init(takes_notes) {
+    fn note(&self, note: &AccessLogFields) {
+        if *note != AccessLogFields::EMPTY {
+            let has_access_log = || self.host.has_access_log();
+            if *self.has_access_log.get_or_init(has_access_log) {
                 self.host.note(note);
             }
         }

@@ -9,13 +9,13 @@ use super::{ConvertError, Converted, from_kong};
 use crate::arguments::Convert;
 use crate::document::Unreadable;
 use crate::failure::Failure;
-use crate::text::Plain;
-use crate::{Ending, Output, outside, placeholders};
+use crate::text::Escaped;
+use crate::{Ending, Output, placeholders, system};
 
 /// `convert`.
 pub fn run(arguments: &Convert) -> Result<Output, Failure> {
     let file = &arguments.file;
-    let text = outside::read(file)?;
+    let text = system::read(file)?;
     let Converted { configuration, notes } = match from_kong(&text) {
         Ok(converted) => converted,
         Err(ConvertError::NotYaml(cause)) => {
@@ -39,14 +39,15 @@ pub fn run(arguments: &Convert) -> Result<Output, Failure> {
         return Ok(Output::new(report.to_string(), ending));
     }
     let text = serde_norway::to_string(&yaml(&configuration)).unwrap_or_default();
-    let notes = notes.iter().map(|note| format!("{}: {}\n", Plain(file), Plain(&note.to_string())));
+    let notes =
+        notes.iter().map(|note| format!("{}: {}\n", Escaped(file), Escaped(&note.to_string())));
     Ok(Output { text, notes: notes.collect(), ending })
 }
 
 /// There is no configuration.
 fn refused(file: &str, why: &dyn fmt::Display) -> Output {
     let mut output = Output::new("", Ending::Bad);
-    output.notes = format!("{}: {}\n", Plain(file), Plain(&why.to_string()));
+    output.notes = format!("{}: {}\n", Escaped(file), Escaped(&why.to_string()));
     output
 }
 

@@ -12,7 +12,7 @@ use gatepass::gateway::{Action, CalloutId, Gateway};
 use gatepass::time::{Span, UnixTime};
 
 use crate::abi::Config;
-use crate::flights::Flights;
+use crate::in_flight::InFlight;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, Reply, Terms};
@@ -35,7 +35,7 @@ impl Configuration {
     /// Reads a configuration; what is wrong with it is logged.
     pub(crate) fn new(config: &Config<'_>, text: &[u8]) -> Option<Self> {
         let shared = Arc::new(Shared::new(Plan::new(text)?, config.waker()));
-        let main = Rc::new(Main::new(config, &shared.flights));
+        let main = Rc::new(Main::new(config, &shared.in_flight));
         main.host(config, shared.plan())?;
         let called = Arc::clone(&shared);
         let timer = match Timer::start(TICK, move || called.call_main()) {
@@ -55,8 +55,8 @@ impl Configuration {
     }
 
     /// Its callouts that are under way.
-    pub(crate) fn flights(&self) -> Arc<Flights> {
-        Arc::clone(&self.shared.flights)
+    pub(crate) fn in_flight(&self) -> Arc<InFlight> {
+        Arc::clone(&self.shared.in_flight)
     }
 
     /// The main thread was called.
@@ -98,7 +98,7 @@ struct Main {
     gateways: RefCell<HashMap<u64, (Arc<Plan>, Gateway)>>,
     /// Callouts under way, by Envoy's number.
     callouts: RefCell<HashMap<u64, Callout>>,
-    flights: Arc<Flights>,
+    in_flight: Arc<InFlight>,
     metrics: RefCell<Metrics>,
     /// When it last did what is to be done ten times a second.
     last: Cell<Option<UnixTime>>,
@@ -108,22 +108,22 @@ struct Main {
 struct Callout {
     id: CalloutId,
     terms: Terms,
-    sender: Sender,
+    origin: Origin,
 }
 
 /// Whose callout it is.
-enum Sender {
+enum Origin {
     Worker(Arc<Mailbox>),
     /// The main thread's gateway of this plan.
     Main(u64),
 }
 
 impl Main {
-    fn new(config: &Config<'_>, flights: &Arc<Flights>) -> Self {
+    fn new(config: &Config<'_>, in_flight: &Arc<InFlight>) -> Self {
         Self {
             gateways: RefCell::default(),
             callouts: RefCell::default(),
-            flights: Arc::clone(flights),
+            in_flight: Arc::clone(in_flight),
             metrics: RefCell::new(Metrics::define(config)),
             last: Cell::new(None),
         }
@@ -163,8 +163,8 @@ impl Main {
 
     /// Sends a callout, unless the configuration is about to go.
     fn send(&self, config: &Config<'_>, outgoing: &Outgoing) -> Option<(u64, Terms)> {
-        let sent = self.flights.is_open().then(|| outgoing.send(config)).flatten()?;
-        self.flights.sent(Duration::from_millis(outgoing.timeout_milliseconds));
+        let sent = self.in_flight.is_open().then(|| outgoing.send(config)).flatten()?;
+        self.in_flight.sent(Duration::from_millis(outgoing.timeout_milliseconds));
         Some(sent)
     }
 
@@ -173,8 +173,8 @@ impl Main {
         for (mailbox, outgoing) in shared.take_outbox() {
             match self.send(config, &outgoing) {
                 Some((number, terms)) => {
-                    let (id, sender) = (outgoing.id, Sender::Worker(mailbox));
-                    self.callouts.borrow_mut().insert(number, Callout { id, terms, sender });
+                    let (id, origin) = (outgoing.id, Origin::Worker(mailbox));
+                    self.callouts.borrow_mut().insert(number, Callout { id, terms, origin });
                 }
                 None => mailbox.deliver(outgoing.id, NOT_SENT, now()),
             }
@@ -219,11 +219,11 @@ impl Main {
 
     fn callout_done(&self, config: &Config<'_>, number: u64, reply: Option<&Reply<'_>>) {
         let Some(callout) = self.callouts.borrow_mut().remove(&number) else { return };
-        let Callout { id, terms, sender } = callout;
+        let Callout { id, terms, origin } = callout;
         let reply = reply.map_or(NO_REPLY, |reply| terms.read(reply));
-        match sender {
-            Sender::Worker(mailbox) => mailbox.deliver(id, reply, now()),
-            Sender::Main(plan) => {
+        match origin {
+            Origin::Worker(mailbox) => mailbox.deliver(id, reply, now()),
+            Origin::Main(plan) => {
                 self.event(config, plan, |gateway| gateway.reply(id, &reply, now()));
             }
         }
@@ -248,10 +248,10 @@ impl Main {
             gateway.take_log().iter().for_each(write_log);
             self.metrics.borrow().feed(config, plan, &gateway.take_metrics());
         }
-        let sender = || Sender::Main(plan);
+        let origin = || Origin::Main(plan);
         let sent = to_send.into_iter();
         self.callouts.borrow_mut().extend(
-            sent.map(|(number, id, terms)| (number, Callout { id, terms, sender: sender() })),
+            sent.map(|(number, id, terms)| (number, Callout { id, terms, origin: origin() })),
         );
     }
 }

@@ -25,8 +25,8 @@
 
 mod abi;
 mod configuration;
-mod flights;
 mod held;
+mod in_flight;
 mod mailbox;
 mod metrics;
 mod outgoing;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepass::callout::CalloutReply;
 use gatepass::gateway::CalloutId;
-use gatepass::metrics::Reading;
+use gatepass::metrics::Sample;
 use gatepass::time::UnixTime;
 
 use crate::abi::{Request, StreamWaker};
@@ -20,7 +20,7 @@ pub(crate) struct Mailbox {
     post: Mutex<Post>,
     /// Whether there is mail: asked for each request.
     has_mail: AtomicBool,
-    counted: Mutex<Vec<Reading>>,
+    counted: Mutex<Vec<Sample>>,
 }
 
 /// A reply, and when it came: a worker without requests takes it in much later, and what
@@ -91,19 +91,19 @@ impl Mailbox {
     }
 
     /// Leaves what was counted for the main thread.
-    pub(crate) fn count(&self, readings: Vec<Reading>) {
-        if readings.is_empty() {
+    pub(crate) fn count(&self, samples: Vec<Sample>) {
+        if samples.is_empty() {
             return;
         }
         let mut counted = lock(&self.counted);
         // The main thread stands still: a number is not worth the memory.
         if counted.len() < MAX_COUNTED {
-            counted.extend(readings);
+            counted.extend(samples);
         }
     }
 
     /// What was counted since the last call.
-    pub(crate) fn take_counted(&self) -> Vec<Reading> {
+    pub(crate) fn take_counted(&self) -> Vec<Sample> {
         std::mem::take(&mut lock(&self.counted))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use gatepass::metrics::{self, Reading, Series};
+use gatepass::metrics::{self, Sample, Series};
 
 use crate::abi::{Config, Kind, Metric};
 
@@ -66,10 +66,10 @@ impl Metrics {
     }
 
     /// Hands on what was counted.
-    pub(crate) fn feed(&self, config: &Config<'_>, plan: u64, readings: &[Reading]) {
+    pub(crate) fn feed(&self, config: &Config<'_>, plan: u64, samples: &[Sample]) {
         let Some(series) = self.series.get(&plan) else { return };
         let mut sums: HashMap<usize, u64> = HashMap::new();
-        for (position, amount) in readings {
+        for (position, amount) in samples {
             let Some(Some((metric, values))) = series.get(*position) else { continue };
             if metric.kind() == Kind::Counter {
                 let sum = sums.entry(*position).or_default();

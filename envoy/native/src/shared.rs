@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::abi::ConfigWaker;
-use crate::flights::Flights;
+use crate::in_flight::InFlight;
 use crate::mailbox::Mailbox;
 use crate::outgoing::Outgoing;
 use crate::plan::Plan;
@@ -24,7 +24,7 @@ pub(crate) struct Shared {
     /// The mailboxes of the workers' gateways, and the plan of each.
     mailboxes: Mutex<Vec<(Arc<Plan>, Weak<Mailbox>)>>,
     panics: AtomicU64,
-    pub(crate) flights: Arc<Flights>,
+    pub(crate) in_flight: Arc<InFlight>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -42,7 +42,7 @@ impl Shared {
             outbox: Mutex::default(),
             mailboxes: Mutex::default(),
             panics: AtomicU64::new(0),
-            flights: Arc::new(Flights::new()),
+            in_flight: Arc::new(InFlight::new()),
         }
     }
 

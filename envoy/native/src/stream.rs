@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gatepass::access_log::AccessNote;
+use gatepass::access_log::AccessLogFields;
 use gatepass::event::Event;
 use gatepass::gateway::Action;
 use gatepass::host::{RequestId, parse_address};
@@ -191,7 +191,7 @@ impl Stream {
         let news = worker.event(*number, &filter, |_, _| ());
         let actions = news.map(|news| self.held.take().into_iter().chain(news).collect());
         if let Done::Passes(filter) = self.act(filter, actions) {
-            filter.go_on();
+            filter.continue_request();
         }
     }
 
@@ -268,7 +268,7 @@ impl Stream {
         self: &Rc<Self>,
         mut filter: Filter<'hook>,
         edits: &HeaderEdits,
-        note: &AccessNote,
+        note: &AccessLogFields,
     ) -> Done<'hook> {
         tell(&mut filter, note);
         if self.reads.get() {
@@ -319,7 +319,7 @@ const PANIC: &str = "gatepass_panic";
 
 /// Tells the access log what it may print, under the names that the WebAssembly filter
 /// uses, so that one format serves both.
-fn tell(filter: &mut Filter<'_>, note: &AccessNote) {
+fn tell(filter: &mut Filter<'_>, note: &AccessLogFields) {
     for (name, value) in note.entries() {
         filter.note(&format!("wasm.{name}"), value);
     }

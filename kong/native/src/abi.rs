@@ -40,13 +40,13 @@ pub struct Gatepass {
     door: Door,
     line: (String, Line),
     labels: Vec<Field>,
-    reading: Reading,
+    sample: Sample,
 }
 
 /// `gatepass_reading`.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Reading {
+pub struct Sample {
     kind: u32,
     label_count: u32,
     name: Text,
@@ -197,8 +197,8 @@ pub unsafe extern "C" fn gatepass_new(
     let found = match catch_unwind(|| Door::open(source, time(now))) {
         Ok(Ok(door)) => {
             let line = (String::new(), Line { level: 0, text: Text::of(&[]) });
-            let (labels, reading) = (Vec::new(), Reading::of(Kind::Counter, "", &[], 0));
-            return Box::into_raw(Box::new(Gatepass { door, line, labels, reading }));
+            let (labels, sample) = (Vec::new(), Sample::of(Kind::Counter, "", &[], 0));
+            return Box::into_raw(Box::new(Gatepass { door, line, labels, sample }));
         }
         Ok(Err(found)) => lend_problems(&found.0),
         Err(_) => failed(),
@@ -342,7 +342,7 @@ const fn nginx_level(level: Level) -> u32 {
     }
 }
 
-impl Reading {
+impl Sample {
     fn of(kind: Kind, name: &str, labels: &[Field], amount: u64) -> Self {
         let kind = match kind {
             Kind::Counter => 1,
@@ -356,14 +356,14 @@ impl Reading {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn gatepass_metric(gateway: *mut Gatepass) -> *const Reading {
-    let take = |Gatepass { door, labels, reading, .. }: &mut Gatepass| {
-        let Some((series, amount)) = door.take_reading() else { return ptr::null() };
+pub unsafe extern "C" fn gatepass_metric(gateway: *mut Gatepass) -> *const Sample {
+    let take = |Gatepass { door, labels, sample, .. }: &mut Gatepass| {
+        let Some((series, amount)) = door.take_sample() else { return ptr::null() };
         labels.clear();
         let pairs = series.labels.iter();
         labels.extend(pairs.map(|(name, value)| Field::of(name.as_bytes(), value.as_bytes())));
-        *reading = Reading::of(series.kind, series.name, labels, amount);
-        ptr::from_ref(reading)
+        *sample = Sample::of(series.kind, series.name, labels, amount);
+        ptr::from_ref(sample)
     };
     // SAFETY: the caller's gateway.
     unsafe { read(gateway, ptr::null(), take) }

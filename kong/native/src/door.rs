@@ -13,7 +13,7 @@ use gatepass::event::Event;
 use gatepass::gateway::{Action, CalloutId, Dispatch, Gateway, RequestId};
 use gatepass::host::{HostCapabilities, RequestInfo, parse_address};
 use gatepass::http::RequestHead;
-use gatepass::metrics::{self, Reading, Series};
+use gatepass::metrics::{self, Sample, Series};
 use gatepass::pipeline::SharedData;
 use gatepass::time::UnixTime;
 use log::Level;
@@ -59,7 +59,7 @@ pub struct Door {
     panics: u32,
     /// What is counted, and what was since it was last asked for.
     series: Vec<Series>,
-    readings: VecDeque<Reading>,
+    samples: VecDeque<Sample>,
     /// Whether the last call gave one: what is counted meanwhile is for the next round.
     gave_readings: bool,
     new_panics: u32,
@@ -87,7 +87,7 @@ impl Door {
             log: gap.iter().map(line).collect(),
             panics: 0,
             series: Vec::new(),
-            readings: VecDeque::new(),
+            samples: VecDeque::new(),
             gave_readings: false,
             new_panics: 0,
             now,
@@ -162,18 +162,18 @@ impl Door {
     }
 
     /// Something that was counted; `None` when all of it was taken.
-    pub fn take_reading(&mut self) -> Option<(&Series, u64)> {
-        if self.readings.is_empty() && !self.gave_readings {
-            self.readings.extend(self.gateway.take_metrics());
+    pub fn take_sample(&mut self) -> Option<(&Series, u64)> {
+        if self.samples.is_empty() && !self.gave_readings {
+            self.samples.extend(self.gateway.take_metrics());
             if self.series.is_empty() {
                 self.series = self.series();
             }
             let panics = u64::from(std::mem::take(&mut self.new_panics));
             if panics > 0 {
-                self.readings.push_back((self.series.len().saturating_sub(1), panics));
+                self.samples.push_back((self.series.len().saturating_sub(1), panics));
             }
         }
-        let next = self.readings.pop_front();
+        let next = self.samples.pop_front();
         self.gave_readings = next.is_some();
         let (position, amount) = next?;
         Some((self.series.get(position)?, amount))
@@ -225,7 +225,7 @@ impl Door {
     pub fn recover(&mut self, request: Option<u64>) {
         self.panics = self.panics.saturating_add(1);
         self.new_panics = self.new_panics.saturating_add(1);
-        self.readings.clear();
+        self.samples.clear();
         self.series.clear();
         let held = std::mem::take(&mut self.held);
         self.failed.extend(held.into_iter().filter(|held| Some(*held) != request));

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use gatepass::access_log::AccessNote;
+use gatepass::access_log::AccessLogFields;
 use gatepass::callout::Callout;
 use gatepass::gateway::Action;
 use gatepass::http::{Edit, LocalReply};
@@ -144,7 +144,7 @@ impl Encoder {
     /// The struct of an answer that no gateway gave.
     pub fn failure(&mut self, request: u64) -> &mut RawAction {
         self.clear();
-        self.reply(number(request), &LocalReply::new(500), &AccessNote::EMPTY);
+        self.reply(number(request), &LocalReply::new(500), &AccessLogFields::EMPTY);
         &mut self.action
     }
 
@@ -178,7 +178,7 @@ impl Encoder {
         &mut self,
         request: f64,
         edits: impl Iterator<Item = Edit<'a>>,
-        note: &AccessNote,
+        note: &AccessLogFields,
     ) {
         for edit in edits {
             match edit {
@@ -210,7 +210,7 @@ impl Encoder {
         }
     }
 
-    fn reply(&mut self, request: f64, reply: &LocalReply, note: &AccessNote) {
+    fn reply(&mut self, request: f64, reply: &LocalReply, note: &AccessLogFields) {
         for (name, value) in &reply.headers {
             self.add(name, Some(value.as_bytes()));
         }
@@ -221,7 +221,7 @@ impl Encoder {
         self.action.body = self.text(&body);
     }
 
-    fn note(&mut self, note: &AccessNote) -> usize {
+    fn note(&mut self, note: &AccessLogFields) -> usize {
         let before = self.places.len();
         for (name, value) in note.entries() {
             self.add(name, Some(value.as_bytes()));

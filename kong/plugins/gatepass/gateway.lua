@@ -256,7 +256,7 @@ function Gateway.run(_, self, callout)
   else
     action = C.gatepass_failed(self.handle, callout.id, cause, now() * 1000)
   end
-  self:carry_out(action)
+  self:execute(action)
   self:log()
 end
 
@@ -272,7 +272,7 @@ end
 
 -- Carries out an action and all that follow it. Gives what is to become of `own`, the
 -- request in whose coroutine this is.
-function Gateway:carry_out(action, own)
+function Gateway:execute(action, own)
   local handle, outcome, unsent = self.handle, nil, nil
   while action ~= nil do
     local kind, request = action.kind, action.request
@@ -309,7 +309,7 @@ function Gateway:carry_out(action, own)
   if unsent then
     for i = 1, #unsent do
       local next_action = C.gatepass_failed(handle, unsent[i], exchange.NOT_SENT, now() * 1000)
-      outcome = self:carry_out(next_action, own) or outcome
+      outcome = self:execute(next_action, own) or outcome
     end
   end
   return outcome
@@ -318,7 +318,7 @@ end
 -- What is held for the client's sake ends with the client.
 function Gateway:gone(request)
   self.held[request] = nil
-  self:carry_out(C.gatepass_gone(self.handle, request))
+  self:execute(C.gatepass_gone(self.handle, request))
   self:log()
 end
 
@@ -363,13 +363,13 @@ function Gateway:access()
   Frame.add_all(get_headers(0))
   local action = C.gatepass_begin(self.handle, request, Frame.bytes, Frame.size, Frame.sizes,
                                   Frame.count, now() * 1000)
-  local outcome = self:carry_out(action, request)
+  local outcome = self:execute(action, request)
   if outcome == nil then
     outcome = self:wait(request)
   end
   if outcome == READ_BODY then
     local body = whole_body()
-    outcome = self:carry_out(C.gatepass_body(self.handle, request, body, #(body or ""),
+    outcome = self:execute(C.gatepass_body(self.handle, request, body, #(body or ""),
                                              now() * 1000), request)
     if outcome == nil then
       outcome = self:wait(request)
@@ -407,7 +407,7 @@ function Gateway:measure(measure)
 end
 
 function Gateway:tick()
-  self:carry_out(C.gatepass_tick(self.handle, now() * 1000))
+  self:execute(C.gatepass_tick(self.handle, now() * 1000))
   self:log()
 end
 

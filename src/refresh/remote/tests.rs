@@ -223,7 +223,7 @@ fn another_workers_set_makes_up_for_a_lost_fetch() {
     there.share(store);
     here.share(store);
     here.fetch(Some(&WANTED), at(0));
-    here.give_up();
+    here.abandon();
     assert!(fetches(&mut there, Some(store), at(0)).is_some());
     there.settle(&ok(&jwks("1")), Some(store), 0, at(0), at(0)).unwrap();
     assert_eq!(fetches(&mut here, Some(store), at(1)), None);
@@ -257,7 +257,7 @@ fn one_worker_fetches_for_all() {
 fn a_gateways_own_key_is_not_taken_over_from_another_worker() {
     let store = MapStore::default();
     let now = UnixTime::from_secs(1_700_000_000);
-    fixed().shelf.publish(&store, stored("a", now), now);
+    fixed().shared.publish(&store, stored("a", now), now);
     let key = || read_keys(jwks("b").as_bytes(), &[]).unwrap().0.keys().to_vec();
     let mut other = fixed();
     assert!(matches!(other.poll(Some(&store), 0, now), Poll::Adopted(_)));
@@ -477,9 +477,9 @@ fn a_set_is_shared_by_those_who_fetch_it_in_the_same_way_only() {
     }
     for (case, endpoint) in &endpoints {
         let store = MapStore::default();
-        Shelf::of(endpoint).publish(&store, stored("1", at(0)), at(0));
+        SharedJwks::of(endpoint).publish(&store, stored("1", at(0)), at(0));
         for (other_case, other) in &endpoints {
-            let is_found = Shelf::of(other).read(&store).is_some();
+            let is_found = SharedJwks::of(other).read(&store).is_some();
             assert_eq!(is_found, case == other_case, "{case}, {other_case}");
         }
         let mut renamed = Rc::unwrap_or_clone(Rc::clone(&endpoint.service));
@@ -494,7 +494,7 @@ fn a_set_is_shared_by_those_who_fetch_it_in_the_same_way_only() {
             },
         };
         let renamed = JwksEndpoint { service: renamed.into(), ..self::endpoint(location) };
-        assert!(Shelf::of(&renamed).read(&store).is_some(), "{case}: the name says nothing");
+        assert!(SharedJwks::of(&renamed).read(&store).is_some(), "{case}: the name says nothing");
     }
 }
 
@@ -509,7 +509,7 @@ fn a_set_that_was_found_elsewhere_is_not_taken_over() {
     assert!(fetches(&mut keys, Some(store), at(0)).is_some());
     keys.settle(&ok(&document), Some(store), 0, at(0), at(0)).unwrap();
     let elsewhere = StoredSet { path: Some("/old".into()), ..stored("old", at(0)) };
-    keys.shelf.publish(store, elsewhere, at(0));
+    keys.shared.publish(store, elsewhere, at(0));
     let asked = fetches(&mut keys, Some(store), at(0));
     assert_eq!(asked.as_deref(), Some("/.well-known/openid-configuration"), "where is it?");
     assert!(!knows(&keys, "old", at(0)));

@@ -3,7 +3,7 @@
 
 use arbitrary::Unstructured;
 use gatepass::bearer::{
-    Cleansing, HeaderSource, OriginPolicy, OwnedHeaders, TokenSources, check_form, refuse_repeated,
+    HeaderSource, OriginPolicy, OwnedHeaders, Sanitized, TokenSources, check_form, refuse_repeated,
 };
 use gatepass::http::{Field, HeaderName, RequestHead};
 
@@ -87,22 +87,22 @@ fn name_of(field: &Field<'_>) -> String {
 }
 
 /// The head as the upstream gets it.
-fn cleansed(head: &RequestHead, cleansing: &Cleansing) -> RequestHead {
+fn apply(head: &RequestHead, sanitized: &Sanitized) -> RequestHead {
     let mut fields: Vec<(String, Vec<u8>)> = Vec::new();
     for field in head.fields() {
         let own = name_of(&field);
-        let is_cleared = cleansing.clear.iter().any(|name| name.eq_ignore_ascii_case(&own));
+        let is_cleared = sanitized.clear.iter().any(|name| name.eq_ignore_ascii_case(&own));
         let is_rewritten =
-            cleansing.rewrite.iter().any(|(name, _)| name.eq_ignore_ascii_case(&own));
-        match &cleansing.path {
+            sanitized.rewrite.iter().any(|(name, _)| name.eq_ignore_ascii_case(&own));
+        match &sanitized.path {
             Some(path) if own == ":path" => fields.push((own, path.clone())),
             _ if !is_cleared && !is_rewritten => fields.push((own, field.value.to_vec())),
             _ => {}
         }
     }
     // Setting a header replaces every field of its name: the last one stays.
-    for (at, (name, value)) in cleansing.rewrite.iter().enumerate() {
-        if !cleansing.rewrite[at + 1..].iter().any(|(later, _)| later == name) {
+    for (at, (name, value)) in sanitized.rewrite.iter().enumerate() {
+        if !sanitized.rewrite[at + 1..].iter().any(|(later, _)| later == name) {
             fields.push((name.to_string(), value.clone()));
         }
     }
@@ -162,14 +162,15 @@ pub fn run(data: &[u8]) {
         );
     }
 
-    let mut cleansing = Cleansing::default();
-    let cleansed_of =
-        owned.cleanse(&head, &mut cleansing).and_then(|()| sources.cleanse(&head, &mut cleansing));
+    let mut sanitized = Sanitized::default();
+    let cleansed_of = owned
+        .sanitize(&head, &mut sanitized)
+        .and_then(|()| sources.sanitize(&head, &mut sanitized));
     if cleansed_of.is_err() {
         return;
     }
-    let _ = refuse_repeated(&head, &cleansing);
-    let upstream = cleansed(&head, &cleansing);
+    let _ = refuse_repeated(&head, &sanitized);
+    let upstream = apply(&head, &sanitized);
     assert!(
         matches!(sources.find(&upstream, &|_| false), Ok(None)),
         "a token goes on: {upstream:?}"

@@ -160,7 +160,7 @@ impl Filter<'_> {
 
     /// Lets a request go on that was stopped. The last that is done with it in a
     /// hook.
-    pub(crate) fn go_on(self) {
+    pub(crate) fn continue_request(self) {
         // SAFETY: the filter is valid in its hook, and given away: the stream may be
         // destroyed before this returns.
         unsafe { (self.calls.http_filter_continue_decoding)(self.ptr) }

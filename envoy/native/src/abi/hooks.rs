@@ -68,14 +68,14 @@ fn guarded<T>(hook: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(hook)) {
         Ok(result) => Some(result),
         Err(payload) => {
-            bury(payload);
+            drop_payload(payload);
             None
         }
     }
 }
 
 /// What a panic carries may panic itself when it is dropped.
-fn bury(payload: Box<dyn Any + Send>) {
+fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(another);
     }
@@ -173,7 +173,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(
         let configuration = configuration.cast_mut().cast::<Configuration>();
         // SAFETY: `config_new` made it, and only the main thread has it too, in the
         // hooks of callouts, until this returns.
-        unsafe { &*configuration }.flights().settle();
+        unsafe { &*configuration }.in_flight().settle();
         // SAFETY: `config_new` made it, and Envoy gives it back here, once, when no
         // stream has it any more.
         drop(unsafe { Box::from_raw(configuration) });
@@ -210,7 +210,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_don
 ) {
     // SAFETY: `config_new` made it, and it is not destroyed while this callout is
     // under way.
-    let flights = guarded(|| unsafe { &*configuration.cast::<Configuration>() }.flights());
+    let in_flight = guarded(|| unsafe { &*configuration.cast::<Configuration>() }.in_flight());
     guarded(|| {
         // SAFETY: `config_new` made it, and it is not destroyed while a hook runs; the
         // hook runs on the main thread.
@@ -234,8 +234,8 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_don
         configuration.callout_done(&config, callout, reply);
     });
     // Now it may be destroyed.
-    if let Some(flights) = flights {
-        flights.done();
+    if let Some(in_flight) = in_flight {
+        in_flight.done();
     }
 }
 

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 /// The callouts of one configuration.
 #[derive(Debug)]
-pub(crate) struct Flights {
+pub(crate) struct InFlight {
     /// Whose the callouts are.
     main: ThreadId,
     state: Mutex<State>,
-    landed: Condvar,
+    completed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -29,11 +29,11 @@ struct State {
 /// What an answer may take beyond its time-out.
 const SLACK: Duration = Duration::from_secs(1);
 
-impl Flights {
+impl InFlight {
     /// To be made on the main thread.
     pub(crate) fn new() -> Self {
         let main = thread::current().id();
-        Self { main, state: Mutex::default(), landed: Condvar::new() }
+        Self { main, state: Mutex::default(), completed: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -57,7 +57,7 @@ impl Flights {
         let mut state = self.state();
         state.count = state.count.saturating_sub(1);
         drop(state);
-        self.landed.notify_all();
+        self.completed.notify_all();
     }
 
     /// Has no more of them sent. On another thread than the main one it returns when
@@ -70,7 +70,7 @@ impl Flights {
             return;
         }
         let longest = state.longest.saturating_add(SLACK);
-        let waited = self.landed.wait_timeout_while(state, longest, |state| state.count > 0);
+        let waited = self.completed.wait_timeout_while(state, longest, |state| state.count > 0);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -84,38 +84,38 @@ mod tests {
 
     #[test]
     fn a_worker_waits_until_all_are_over() {
-        let flights = Arc::new(Flights::new());
-        flights.sent(Duration::from_secs(60));
-        flights.sent(Duration::from_secs(60));
+        let in_flight = Arc::new(InFlight::new());
+        in_flight.sent(Duration::from_secs(60));
+        in_flight.sent(Duration::from_secs(60));
         let settled = Arc::new(AtomicBool::new(false));
-        let (on_worker, told) = (Arc::clone(&flights), Arc::clone(&settled));
+        let (on_worker, told) = (Arc::clone(&in_flight), Arc::clone(&settled));
         let worker = thread::spawn(move || {
             on_worker.settle();
             told.store(true, Ordering::SeqCst);
         });
-        while flights.is_open() {
+        while in_flight.is_open() {
             thread::yield_now();
         }
-        flights.done();
+        in_flight.done();
         thread::sleep(Duration::from_millis(50));
         assert!(!settled.load(Ordering::SeqCst), "one is under way");
-        flights.done();
+        in_flight.done();
         worker.join().unwrap();
     }
 
     #[test]
     fn the_main_thread_does_not_wait() {
-        let flights = Flights::new();
-        flights.sent(Duration::from_secs(60));
-        flights.settle();
-        assert!(!flights.is_open());
+        let in_flight = InFlight::new();
+        in_flight.sent(Duration::from_secs(60));
+        in_flight.settle();
+        assert!(!in_flight.is_open());
     }
 
     #[test]
     fn a_main_thread_that_stands_still_is_not_waited_for() {
-        let flights = Arc::new(Flights::new());
-        flights.sent(Duration::ZERO);
-        let worker = thread::spawn(move || flights.settle());
+        let in_flight = Arc::new(InFlight::new());
+        in_flight.sent(Duration::ZERO);
+        let worker = thread::spawn(move || in_flight.settle());
         worker.join().unwrap();
     }
 }

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 
 use super::change::{Change, Effect, Source};
-use super::entry::{Entry, Selector, Term};
+use super::entry::{Entry, Selector, Validity};
 use crate::time::{Span, UnixTime};
 use crate::token::{Verified, numeric_date, text_of};
 
 /// Entries by the value they name, at most a fixed number of them.
 #[derive(Debug)]
-pub(super) struct Register {
+pub(super) struct EntryIndex {
     policy: Policy,
     /// By position in [`Selector::ALL`].
-    terms: [HashMap<String, Vec<Held>>; Selector::ALL.len()],
+    validities: [HashMap<String, Vec<Held>>; Selector::ALL.len()],
     len: usize,
     max_entries: usize,
     /// How long an entry holds beyond its end.
@@ -21,10 +21,10 @@ pub(super) struct Register {
     generation: u64,
 }
 
-/// A term, and who said so.
+/// A validity, and who said so.
 #[derive(Clone, Debug)]
 struct Held {
-    term: Term,
+    validity: Validity,
     source: Source,
 }
 
@@ -42,11 +42,11 @@ pub(super) enum Policy {
 #[derive(Debug)]
 pub(super) struct Full;
 
-impl Register {
+impl EntryIndex {
     /// Room for `max_entries`. Each holds for `skew` beyond its `until`: as long
     /// as a token is accepted beyond its own end.
     pub(super) fn new(policy: Policy, max_entries: usize, skew: Span) -> Self {
-        Self { policy, terms: Default::default(), len: 0, max_entries, skew, generation: 0 }
+        Self { policy, validities: Default::default(), len: 0, max_entries, skew, generation: 0 }
     }
 
     /// Its policy.
@@ -81,7 +81,7 @@ impl Register {
             scratch.copy(entry, self);
             let effect = if scratch.takes_back(entry, back, now) {
                 back
-            } else if scratch.knows(entry, source) || self.is_over(&entry.term, now) {
+            } else if scratch.knows(entry, source) || self.is_over(&entry.validity, now) {
                 continue;
             } else {
                 Effect::Add
@@ -94,21 +94,22 @@ impl Register {
         changes
     }
 
-    /// Takes over what another register holds of a name, unless it is here.
+    /// Takes over what another index holds of a name, unless it is here.
     fn copy(&mut self, entry: &Entry, from: &Self) {
-        if let Some(terms) = self.terms.get_mut(entry.selector as usize)
-            && !terms.contains_key(&entry.value)
+        if let Some(validities) = self.validities.get_mut(entry.selector as usize)
+            && !validities.contains_key(&entry.value)
         {
-            terms.insert(entry.value.clone(), from.held(entry).to_vec());
+            validities.insert(entry.value.clone(), from.held(entry).to_vec());
         }
     }
 
     /// Whether an entry says that what was revoked by name is not any more: its
     /// end has passed, and what it is about has not ended before.
     fn takes_back(&self, entry: &Entry, effect: Effect, now: UnixTime) -> bool {
-        let is_ended = |held: &Held| effect.reaches(held.source) && entry.term.ends(&held.term);
+        let is_ended =
+            |held: &Held| effect.reaches(held.source) && entry.validity.ends(&held.validity);
         self.policy == Policy::Add
-            && entry.term.has_ended(now)
+            && entry.validity.has_ended(now)
             && self.held(entry).iter().any(is_ended)
     }
 
@@ -119,10 +120,14 @@ impl Register {
         if effect == Effect::Add {
             return self.add(entry, source, now);
         }
-        let Some(terms) = self.terms.get_mut(entry.selector as usize) else { return Ok(()) };
-        if let Some(held) = terms.get_mut(&entry.value) {
+        let Some(validities) = self.validities.get_mut(entry.selector as usize) else {
+            return Ok(());
+        };
+        if let Some(held) = validities.get_mut(&entry.value) {
             let before = held.len();
-            held.retain(|held| !(effect.reaches(held.source) && entry.term.ends(&held.term)));
+            held.retain(|held| {
+                !(effect.reaches(held.source) && entry.validity.ends(&held.validity))
+            });
             self.len = self.len.saturating_sub(before).saturating_add(held.len());
             self.generation = self.generation.wrapping_add(1);
         }
@@ -139,32 +144,32 @@ impl Register {
         if self.len >= self.max_entries {
             return Err(Full);
         }
-        let Entry { selector, value, term } = entry;
-        let Some(terms) = self.terms.get_mut(selector as usize) else { return Err(Full) };
-        let terms = terms.entry(value).or_default();
-        let before = terms.len();
+        let Entry { selector, value, validity } = entry;
+        let Some(validities) = self.validities.get_mut(selector as usize) else { return Err(Full) };
+        let validities = validities.entry(value).or_default();
+        let before = validities.len();
         match self.policy {
-            Policy::Add => {
-                terms.retain(|held| !(term.covers(&held.term) && source.outranks(held.source)))
-            }
-            Policy::Replace => terms.clear(),
+            Policy::Add => validities
+                .retain(|held| !(validity.covers(&held.validity) && source.outranks(held.source))),
+            Policy::Replace => validities.clear(),
         }
-        terms.push(Held { term, source });
-        self.len = self.len.saturating_sub(before).saturating_add(terms.len());
+        validities.push(Held { validity, source });
+        self.len = self.len.saturating_sub(before).saturating_add(validities.len());
         self.generation = self.generation.wrapping_add(1);
         Ok(())
     }
 
     fn held(&self, entry: &Entry) -> &[Held] {
-        let terms = self.terms.get(entry.selector as usize).and_then(|t| t.get(&entry.value));
-        terms.map_or(&[], Vec::as_slice)
+        let validities =
+            self.validities.get(entry.selector as usize).and_then(|t| t.get(&entry.value));
+        validities.map_or(&[], Vec::as_slice)
     }
 
     /// Whether an entry would say nothing new.
     fn knows(&self, entry: &Entry, source: Source) -> bool {
         self.held(entry).iter().any(|held| match self.policy {
-            Policy::Add => held.term.covers(&entry.term) && held.source.outranks(source),
-            Policy::Replace => held.term == entry.term,
+            Policy::Add => held.validity.covers(&entry.validity) && held.source.outranks(source),
+            Policy::Replace => held.validity == entry.validity,
         })
     }
 
@@ -186,26 +191,27 @@ impl Register {
         let issuer = text("iss");
         let issued = numeric_date(&claims, "iat").ok().flatten();
         values.into_iter().any(|(selector, value)| {
-            let terms = value.and_then(|value| self.terms.get(selector as usize)?.get(value));
-            terms.into_iter().flatten().any(|held| held.term.applies(issuer, issued, now))
+            let validities =
+                value.and_then(|value| self.validities.get(selector as usize)?.get(value));
+            validities.into_iter().flatten().any(|held| held.validity.applies(issuer, issued, now))
         })
     }
 
-    /// Whether a term holds no longer. One that takes an entry off an allowlist
+    /// Whether a validity holds no longer. One that takes an entry off an allowlist
     /// has an end that has passed, and is kept until there is no room.
-    fn is_over(&self, term: &Term, now: UnixTime) -> bool {
-        self.policy == Policy::Add && term.has_ended(now.minus(self.skew))
+    fn is_over(&self, validity: &Validity, now: UnixTime) -> bool {
+        self.policy == Policy::Add && validity.has_ended(now.minus(self.skew))
     }
 
     /// Forgets the entries that have ended.
     pub(super) fn drop_ended(&mut self, now: UnixTime) {
         let now = now.minus(self.skew);
         let mut len = 0_usize;
-        for terms in &mut self.terms {
-            terms.retain(|_, terms| {
-                terms.retain(|held| !held.term.has_ended(now));
-                len = len.saturating_add(terms.len());
-                !terms.is_empty()
+        for validities in &mut self.validities {
+            validities.retain(|_, validities| {
+                validities.retain(|held| !held.validity.has_ended(now));
+                len = len.saturating_add(validities.len());
+                !validities.is_empty()
             });
         }
         self.len = len;
@@ -213,18 +219,18 @@ impl Register {
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        self.terms.iter_mut().for_each(HashMap::clear);
+        self.validities.iter_mut().for_each(HashMap::clear);
         self.len = 0;
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// All entries, as what makes an empty register the same.
+    /// All entries, as what makes an empty index the same.
     pub(super) fn entries(&self) -> impl Iterator<Item = Change> {
-        Selector::ALL.into_iter().zip(&self.terms).flat_map(|(selector, terms)| {
-            terms.iter().flat_map(move |(value, terms)| {
-                terms.iter().map(move |held| {
-                    let (value, term) = (value.clone(), held.term.clone());
-                    let entry = Entry { selector, value, term };
+        Selector::ALL.into_iter().zip(&self.validities).flat_map(|(selector, validities)| {
+            validities.iter().flat_map(move |(value, validities)| {
+                validities.iter().map(move |held| {
+                    let (value, validity) = (value.clone(), held.validity.clone());
+                    let entry = Entry { selector, value, validity };
                     Change { entry, source: held.source, effect: Effect::Add }
                 })
             })
@@ -249,8 +255,8 @@ mod tests {
         for (policy, counts) in
             [(Policy::Add, [1, 2, 3, 2, 3, 4]), (Policy::Replace, [1, 1, 2, 2, 3, 4])]
         {
-            let mut register = Register::new(policy, 4, Span::ZERO);
-            assert_eq!(register.len(), 0);
+            let mut index = EntryIndex::new(policy, 4, Span::ZERO);
+            assert_eq!(index.len(), 0);
             for (entry, count) in [
                 json!({"sub": "a", "issued_before": 5}),
                 json!({"sub": "a", "until": 9}),
@@ -264,29 +270,29 @@ mod tests {
             .map(entry)
             .zip(counts)
             {
-                register.apply(added(entry.clone()), now).unwrap();
-                assert_eq!(register.len(), count, "{entry:?}");
-                assert!(register.knows(&entry, Source::Feed));
+                index.apply(added(entry.clone()), now).unwrap();
+                assert_eq!(index.len(), count, "{entry:?}");
+                assert!(index.knows(&entry, Source::Feed));
             }
-            assert!(register.apply(added(entry(&json!({"sub": "c"}))), now).is_err(), "full");
+            assert!(index.apply(added(entry(&json!({"sub": "c"}))), now).is_err(), "full");
             let later = UnixTime::from_secs(9);
-            register.apply(added(entry(&json!({"sub": "c"}))), later).unwrap();
-            assert_eq!(register.len(), 4, "in place of one that has ended");
-            register.clear();
-            assert_eq!((register.len(), register.entries().count()), (0, 0));
+            index.apply(added(entry(&json!({"sub": "c"}))), later).unwrap();
+            assert_eq!(index.len(), 4, "in place of one that has ended");
+            index.clear();
+            assert_eq!((index.len(), index.entries().count()), (0, 0));
         }
     }
 
     /// What is left of entries in their order, each from the endpoint or a feed.
     fn left(said: &[(serde_json::Value, Source, bool)]) -> usize {
         let now = UnixTime::from_secs(100);
-        let mut register = Register::new(Policy::Add, 10, Span::from_secs(10));
+        let mut index = EntryIndex::new(Policy::Add, 10, Span::from_secs(10));
         for (value, source, from_start) in said {
-            for change in register.changes(&[entry(value)], *source, *from_start, now) {
-                register.apply(change, now).unwrap();
+            for change in index.changes(&[entry(value)], *source, *from_start, now) {
+                index.apply(change, now).unwrap();
             }
         }
-        register.len()
+        index.len()
     }
 
     #[test]
@@ -331,20 +337,20 @@ mod tests {
                 ([json!({"sub": "a"}), json!({"sub": "a", "until": 1})], revoked_first),
                 ([json!({"sub": "a", "until": 1}), json!({"sub": "a"})], revoked_last),
             ] {
-                let mut register = Register::new(policy, 10, Span::ZERO);
+                let mut index = EntryIndex::new(policy, 10, Span::ZERO);
                 let known = Change {
                     entry: entry(&json!({"sub": "a"})),
                     source: Source::Here,
                     effect: Effect::Add,
                 };
-                register.apply(known, now).unwrap();
+                index.apply(known, now).unwrap();
                 let entries = entries.each_ref().map(entry);
-                for change in register.changes(&entries, Source::Here, false, now) {
-                    register.apply(change, now).unwrap();
+                for change in index.changes(&entries, Source::Here, false, now) {
+                    index.apply(change, now).unwrap();
                 }
-                assert_eq!(register.len(), expected, "{policy:?}, {entries:?}");
-                let last = entries[1].term.until.is_none();
-                let holds = register.entries().any(|held| held.entry.term.until.is_none());
+                assert_eq!(index.len(), expected, "{policy:?}, {entries:?}");
+                let last = entries[1].validity.until.is_none();
+                let holds = index.entries().any(|held| held.entry.validity.until.is_none());
                 assert_eq!(holds, last, "{policy:?}, {entries:?}");
             }
         }

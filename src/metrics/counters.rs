@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::series::{Kind, NameLabels, OTHERS, REQUESTS, Reading, Series};
-use super::{Cache, CacheUse, Ending};
+use super::series::{Kind, NameLabels, OTHERS, REQUESTS, Sample, Series};
+use super::{Cache, CacheUse, RequestOutcome};
 use crate::callout::{CalloutFailure, CalloutReply, Service};
 use crate::denial::Code;
 use crate::keys::{Algorithm, AlgorithmSet};
@@ -13,16 +13,16 @@ use crate::verdict::Mode;
 /// A number that only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counter {
-    Requests(Ending),
+    Requests(RequestOutcome),
     Cache(Cache, CacheUse),
     Minted,
     /// By position of the service, and what came of the callout.
     Callouts(usize, &'static str),
 }
 
-/// The counts since the last [`Tally::take`].
+/// The counts since the last [`Counters::take`].
 #[derive(Debug)]
-pub struct Tally {
+pub struct Counters {
     counters: Vec<(Counter, u64)>,
     services: NameLabels,
     /// Milliseconds that callouts took, by position of the service.
@@ -60,7 +60,7 @@ const fn result(reply: &CalloutReply) -> &'static str {
     }
 }
 
-impl Tally {
+impl Counters {
     /// Nothing counted yet, for a gateway with these services and these
     /// providers whose keys are fetched.
     pub fn new<'a>(
@@ -73,12 +73,12 @@ impl Tally {
         // What is counted most comes first, since that is how it is found.
         let mut counters = vec![
             Counter::Cache(Cache::Token, Hit),
-            Counter::Requests(Ending::Allowed),
-            Counter::Requests(Ending::Bypassed),
-            Counter::Requests(Ending::Anonymous),
-            Counter::Requests(Ending::Jwks),
-            Counter::Requests(Ending::Revocation),
-            Counter::Requests(Ending::Login),
+            Counter::Requests(RequestOutcome::Allowed),
+            Counter::Requests(RequestOutcome::Bypassed),
+            Counter::Requests(RequestOutcome::Anonymous),
+            Counter::Requests(RequestOutcome::Jwks),
+            Counter::Requests(RequestOutcome::Revocation),
+            Counter::Requests(RequestOutcome::Login),
             Counter::Cache(Cache::Token, Miss),
             Counter::Cache(Cache::Token, Eviction),
         ];
@@ -90,9 +90,9 @@ impl Tally {
             counters.extend(RESULTS.map(|result| Counter::Callouts(position, result)));
         }
         let codes = || Code::ALL.iter().copied();
-        counters.extend(codes().map(|code| Counter::Requests(Ending::Denied(code))));
+        counters.extend(codes().map(|code| Counter::Requests(RequestOutcome::Denied(code))));
         if mode == Mode::Shadow {
-            counters.extend(codes().map(|code| Counter::Requests(Ending::Shadow(code))));
+            counters.extend(codes().map(|code| Counter::Requests(RequestOutcome::Shadow(code))));
         }
         let providers = NameLabels::new(providers);
         let gauge = |name, label, value: &str| Series::new(Kind::Gauge, name, [(label, value)]);
@@ -129,16 +129,16 @@ impl Tally {
 
     fn counter(&self, counter: Counter) -> Series {
         match counter {
-            Counter::Requests(ending) => {
-                let (outcome, code) = match ending {
-                    Ending::Allowed => ("allowed", "none"),
-                    Ending::Anonymous => ("anonymous", "none"),
-                    Ending::Bypassed => ("bypassed", "none"),
-                    Ending::Jwks => ("jwks", "none"),
-                    Ending::Revocation => ("revocation", "none"),
-                    Ending::Login => ("login", "none"),
-                    Ending::Denied(code) => ("denied", code.name()),
-                    Ending::Shadow(code) => ("shadow", code.name()),
+            Counter::Requests(outcome) => {
+                let (outcome, code) = match outcome {
+                    RequestOutcome::Allowed => ("allowed", "none"),
+                    RequestOutcome::Anonymous => ("anonymous", "none"),
+                    RequestOutcome::Bypassed => ("bypassed", "none"),
+                    RequestOutcome::Jwks => ("jwks", "none"),
+                    RequestOutcome::Revocation => ("revocation", "none"),
+                    RequestOutcome::Login => ("login", "none"),
+                    RequestOutcome::Denied(code) => ("denied", code.name()),
+                    RequestOutcome::Shadow(code) => ("shadow", code.name()),
                 };
                 Series::new(Kind::Counter, REQUESTS, [("outcome", outcome), ("code", code)])
             }
@@ -166,8 +166,8 @@ impl Tally {
     }
 
     /// A request ended.
-    pub fn ended(&mut self, ending: Ending) {
-        self.add(Counter::Requests(ending), 1);
+    pub fn ended(&mut self, outcome: RequestOutcome) {
+        self.add(Counter::Requests(outcome), 1);
     }
 
     /// A cache was used.
@@ -226,23 +226,23 @@ impl Tally {
     }
 
     /// What to hand to the host: everything since the last call.
-    pub fn take(&mut self) -> Vec<Reading> {
-        let mut readings = Vec::new();
+    pub fn take(&mut self) -> Vec<Sample> {
+        let mut samples = Vec::new();
         for (position, (_, count)) in self.counters.iter_mut().enumerate() {
             if *count > 0 {
-                readings.push((position, std::mem::take(count)));
+                samples.push((position, std::mem::take(count)));
             }
         }
         let start = self.counters.len();
         let callouts = self.callouts.drain(..);
-        readings.extend(callouts.map(|(service, took)| (start.saturating_add(service), took)));
+        samples.extend(callouts.map(|(service, took)| (start.saturating_add(service), took)));
         let start = start.saturating_add(self.services.labels.len());
         for (position, gauge) in self.gauges.iter_mut().enumerate() {
             if !std::mem::replace(&mut gauge.is_told, true) {
-                readings.push((start.saturating_add(position), gauge.value));
+                samples.push((start.saturating_add(position), gauge.value));
             }
         }
-        readings
+        samples
     }
 }
 
@@ -262,8 +262,8 @@ mod tests {
         })
     }
 
-    fn tally(mode: Mode, services: &[Rc<Service>], providers: &[&str]) -> Tally {
-        Tally::new(mode, services.iter(), providers.iter().copied(), AlgorithmSet::EMPTY)
+    fn counters(mode: Mode, services: &[Rc<Service>], providers: &[&str]) -> Counters {
+        Counters::new(mode, services.iter(), providers.iter().copied(), AlgorithmSet::EMPTY)
     }
 
     /// As Prometheus writes it.
@@ -273,22 +273,23 @@ mod tests {
         format!("{}{{{}}}", series.name, labels.join(","))
     }
 
-    /// What [`Tally::take`] gives, by name; the gauges of the start aside.
-    fn taken(tally: &mut Tally) -> Vec<(String, u64)> {
-        let series = tally.series();
-        let named = tally.take().into_iter().map(|(at, value)| (text(&series[at]), value));
+    /// What [`Counters::take`] gives, by name; the gauges of the start aside.
+    fn taken(counters: &mut Counters) -> Vec<(String, u64)> {
+        let series = counters.series();
+        let named = counters.take().into_iter().map(|(at, value)| (text(&series[at]), value));
         named.filter(|(name, _)| !name.starts_with("gatepass_crypto_host")).collect()
     }
 
     #[test]
     fn counts_are_given_once() {
         let users = service("users");
-        let mut tally = tally(Mode::Enforce, &[service("auth"), Rc::clone(&users)], &["shop"]);
-        tally.ended(Ending::Allowed);
-        tally.ended(Ending::Allowed);
-        tally.ended(Ending::Denied(Code::TokenMissing));
-        tally.evicted(Cache::Token, 3);
-        tally.evicted(Cache::UserInfo, 0);
+        let mut counters =
+            counters(Mode::Enforce, &[service("auth"), Rc::clone(&users)], &["shop"]);
+        counters.ended(RequestOutcome::Allowed);
+        counters.ended(RequestOutcome::Allowed);
+        counters.ended(RequestOutcome::Denied(Code::TokenMissing));
+        counters.evicted(Cache::Token, 3);
+        counters.evicted(Cache::UserInfo, 0);
         let answer = Answer {
             status: 404,
             cache_control: None,
@@ -296,10 +297,10 @@ mod tests {
             body: vec![],
         };
         let (sent, now) = (UnixTime::from_millis(1000), UnixTime::from_millis(1012));
-        tally.called(&users, &CalloutReply::Answer(answer), sent, now);
+        counters.called(&users, &CalloutReply::Answer(answer), sent, now);
         let failed = CalloutReply::Failed(CalloutFailure::NoReply);
-        tally.called(&users, &failed, now, sent);
-        tally.keys_age("shop", Span::from_secs(7));
+        counters.called(&users, &failed, now, sent);
+        counters.keys_age("shop", Span::from_secs(7));
         let expected = [
             ("gatepass_requests_total{outcome=allowed,code=none}", 2),
             ("gatepass_cache_evictions_total{cache=token}", 3),
@@ -310,13 +311,13 @@ mod tests {
             ("gatepass_callout_milliseconds{service=users}", 0),
             ("gatepass_jwks_age_seconds{provider=shop}", 7),
         ];
-        assert_eq!(taken(&mut tally), expected.map(|(name, value)| (name.to_owned(), value)));
-        assert_eq!(taken(&mut tally), []);
-        tally.keys_age("shop", Span::from_secs(7));
-        assert_eq!(taken(&mut tally), [], "a gauge that did not move");
-        tally.retire();
+        assert_eq!(taken(&mut counters), expected.map(|(name, value)| (name.to_owned(), value)));
+        assert_eq!(taken(&mut counters), []);
+        counters.keys_age("shop", Span::from_secs(7));
+        assert_eq!(taken(&mut counters), [], "a gauge that did not move");
+        counters.retire();
         let age = "gatepass_jwks_age_seconds{provider=shop}".to_owned();
-        assert_eq!(taken(&mut tally), [(age, 0)], "nobody is to be paged for it");
+        assert_eq!(taken(&mut counters), [(age, 0)], "nobody is to be paged for it");
     }
 
     #[test]
@@ -326,8 +327,8 @@ mod tests {
         let providers: Vec<String> = (0..500).map(|number| format!("p{number}")).collect();
         let providers: Vec<&str> = providers.iter().map(String::as_str).collect();
         for services in [&odd[..], &many[..], &[]] {
-            let mut tally = tally(Mode::Shadow, services, &providers);
-            let series = tally.series();
+            let mut counters = counters(Mode::Shadow, services, &providers);
+            let series = counters.series();
             assert!(series.len() < 1000, "{}", series.len());
             for (position, one) in series.iter().enumerate() {
                 assert!(!series[..position].contains(one), "{one:?}");
@@ -340,10 +341,10 @@ mod tests {
             // What has no series of its own counts, and never for another.
             let failed = CalloutReply::Failed(CalloutFailure::NotSent);
             let now = UnixTime::from_secs(1);
-            tally.called(&service("s499"), &failed, now, now);
-            tally.keys_age("p499", Span::from_secs(1));
+            counters.called(&service("s499"), &failed, now, now);
+            counters.keys_age("p499", Span::from_secs(1));
             let name = "gatepass_fetches_total{service=others,result=not_sent}";
-            let counted: Vec<_> = taken(&mut tally).into_iter().map(|(name, _)| name).collect();
+            let counted: Vec<_> = taken(&mut counters).into_iter().map(|(name, _)| name).collect();
             let age = "gatepass_jwks_age_seconds{provider=others}";
             let callout = "gatepass_callout_milliseconds{service=others}";
             let expected: &[&str] =
@@ -355,7 +356,7 @@ mod tests {
     #[test]
     fn shadow_has_series_in_shadow_mode_only() {
         for (mode, expected) in [(Mode::Enforce, 0), (Mode::Shadow, Code::ALL.len())] {
-            let series = tally(mode, &[], &[]).series();
+            let series = counters(mode, &[], &[]).series();
             let shadow = series
                 .iter()
                 .filter(|series| series.labels.contains(&("outcome", "shadow".to_owned())));

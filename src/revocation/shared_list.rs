@@ -25,19 +25,19 @@ pub(super) struct State {
     pub generation: u64,
     /// By the identity of the feed: gateways that share a list may read different
     /// ones.
-    feeds: BTreeMap<String, Reading>,
+    feeds: BTreeMap<String, FeedState>,
 }
 
 /// How far a feed was read, and while a worker reads on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reading {
+pub(super) struct FeedState {
     pub progress: Progress,
     pub lease: Option<Period>,
 }
 
 /// The place of one list in a store, and how far this worker has read it.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct SharedList {
     state: Slot,
     list: Slot,
     /// The feed that this gateway reads; empty without one.
@@ -51,7 +51,7 @@ pub(super) struct Ledger {
 }
 
 /// What is in the list that this worker did not know.
-pub(super) struct News {
+pub(super) struct Delta {
     /// Whether the changes are the whole list and not only what was added.
     pub whole: bool,
     pub changes: Vec<Change>,
@@ -59,7 +59,7 @@ pub(super) struct News {
     pub version: u32,
 }
 
-impl Ledger {
+impl SharedList {
     /// The place of the list of this `identity`, the same for all gateways of a
     /// proxy that share it, and the feed from which this one reads.
     pub(super) fn new(identity: &Value, feed: Option<&Value>) -> Self {
@@ -115,7 +115,7 @@ impl Ledger {
     }
 
     /// How far this gateway's feed was read.
-    pub(super) fn reading(&self, state: &State) -> Reading {
+    pub(super) fn feed_state(&self, state: &State) -> FeedState {
         state.feeds.get(&self.feed).cloned().unwrap_or_default()
     }
 
@@ -125,16 +125,16 @@ impl Ledger {
     pub(super) fn update(
         &self,
         store: &dyn SharedStore,
-        change: impl Fn(&mut State, &mut Reading) -> bool,
+        change: impl Fn(&mut State, &mut FeedState) -> bool,
     ) -> bool {
         let updated = self.state.update(store, |value| {
             let mut state = State::decode(value?)?;
-            let mut reading = self.reading(&state);
-            if !change(&mut state, &mut reading) {
+            let mut feed_state = self.feed_state(&state);
+            if !change(&mut state, &mut feed_state) {
                 return None;
             }
             if !self.feed.is_empty() {
-                state.feeds.insert(self.feed.clone(), reading);
+                state.feeds.insert(self.feed.clone(), feed_state);
             }
             Some((state.encode(), ()))
         });
@@ -152,7 +152,7 @@ impl Ledger {
     }
 
     /// What is new in the list. `None` if there is none that can be read.
-    pub(super) fn news(&mut self, store: &dyn SharedStore) -> Option<News> {
+    pub(super) fn delta(&mut self, store: &dyn SharedStore) -> Option<Delta> {
         let (value, version) = self.list.read(store)?;
         let (epoch, start) = decode_list_head(&value)?;
         let whole = self.epoch != Some(epoch) || value.len() < self.bytes_read;
@@ -166,7 +166,7 @@ impl Ledger {
         self.epoch = Some(epoch);
         self.bytes_read = value.len();
         self.lines_read = known.saturating_add(changes.len());
-        Some(News { whole, changes, version })
+        Some(Delta { whole, changes, version })
     }
 
     /// Adds changes to the list of this version; false if another worker was
@@ -211,8 +211,8 @@ fn push_lines(value: &mut Vec<u8>, changes: &[Change]) {
 
 impl State {
     fn encode(&self) -> Vec<u8> {
-        let feeds = self.feeds.iter().map(|(feed, reading)| {
-            let Reading { progress, lease } = reading;
+        let feeds = self.feeds.iter().map(|(feed, feed_state)| {
+            let FeedState { progress, lease } = feed_state;
             let lease = lease.map(|lease| [lease.from(), lease.until()].map(UnixTime::as_millis));
             let fresh_at = progress.fresh_at.map(UnixTime::as_millis);
             let value = json!([*progress.cursor, fresh_at, progress.is_loaded, lease]);
@@ -225,12 +225,12 @@ impl State {
         let value = json::parse(value).ok()?;
         let [generation, feeds] = value.as_array()?.as_slice() else { return None };
         let feeds = feeds.as_object()?.iter();
-        let feeds = feeds.map(|(feed, value)| Some((feed.clone(), Reading::decode(value)?)));
+        let feeds = feeds.map(|(feed, value)| Some((feed.clone(), FeedState::decode(value)?)));
         Some(Self { generation: generation.as_u64()?, feeds: feeds.collect::<Option<_>>()? })
     }
 }
 
-impl Reading {
+impl FeedState {
     fn decode(value: &Value) -> Option<Self> {
         let [cursor, fresh_at, is_loaded, lease] = value.as_array()?.as_slice() else {
             return None;
@@ -257,8 +257,8 @@ mod tests {
     fn states_survive_the_way_through_the_store() {
         let at = UnixTime::from_secs;
         let progress = Progress { cursor: "a\n\"1".into(), fresh_at: Some(at(5)), is_loaded: true };
-        let reading = Reading { progress, lease: Some(Period::new(at(6), at(8))) };
-        let feeds = [("one".to_owned(), reading), ("two".to_owned(), Reading::default())];
+        let feed_state = FeedState { progress, lease: Some(Period::new(at(6), at(8))) };
+        let feeds = [("one".to_owned(), feed_state), ("two".to_owned(), FeedState::default())];
         for state in [State::default(), State { generation: u64::MAX, feeds: feeds.into() }] {
             assert_eq!(State::decode(&state.encode()), Some(state));
         }
