@@ -15,7 +15,7 @@ use crate::json::{self, kind};
 use crate::keys::{Algorithm, AlgorithmSet, KeySet, Origin};
 use crate::refresh::{JwksEndpoint, JwksLocation, KeySource, RemoteKeys};
 use crate::time::Span;
-use crate::token::{IDENTITY_TYPES, Issuance, Provider, ProviderId};
+use crate::token::{EVENT_TYPES, IDENTITY_TYPES, Issuance, Provider, ProviderId};
 
 /// What `providers` comes to.
 pub struct Configured {
@@ -214,6 +214,9 @@ fn token_types(node: &Node<'_>) -> Option<Vec<String>> {
         let typ = typ.strip_prefix("application/").unwrap_or(&typ).to_owned();
         if IDENTITY_TYPES.contains(&typ.as_str()) {
             return item.reject("types of public tokens; this one is the gateway's own");
+        }
+        if EVENT_TYPES.contains(&typ.as_str()) {
+            return item.reject("types of public tokens; this one tells of an event");
         }
         Some(typ)
     })

@@ -78,6 +78,15 @@ impl Verified {
 /// JOSE types of tokens that only the gateway itself issues.
 pub const IDENTITY_TYPES: [&str; 2] = ["identity+jwt", "txntoken+jwt"];
 
+/// JOSE types of tokens that tell of an event: never a public token.
+pub const EVENT_TYPES: [&str; 2] = ["logout+jwt", "secevent+jwt"];
+
+/// The claim by which a token is recognized that tells of an event: a logout token
+/// (OpenID Connect Back-Channel Logout 1.0 section 2.4) or a security event token
+/// (RFC 8417 section 2.2). Its audience is a client or this gateway, as that of a
+/// public token may be, and `typ` need not say what it is.
+pub const EVENTS_CLAIM: &str = "events";
+
 /// `sub`, `iss` and the like are kept in headers and cache keys; longer ones
 /// are no identifiers.
 const MAX_SUBJECT_BYTES: usize = 512;
@@ -117,7 +126,7 @@ impl Provider {
             typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ)
         });
         let accepted = match (&self.token_types, typ.as_deref()) {
-            (_, Some(typ)) if IDENTITY_TYPES.contains(&typ) => false,
+            (_, Some(typ)) if IDENTITY_TYPES.contains(&typ) || EVENT_TYPES.contains(&typ) => false,
             // Whoever holds a credential makes tokens of one sort.
             _ if self.issuer().is_none() => true,
             (None, typ) => matches!(typ, None | Some("jwt" | "at+jwt")),
@@ -177,6 +186,7 @@ impl Provider {
             return Err(Rejection::IssuerUnknown);
         }
         let claims = token.unverified_claims();
+        refuse_events(claims)?;
         let expires = self.check_times(claims, now)?;
         self.check_audience(claims.get("aud"))?;
         Ok(expires)
@@ -212,6 +222,7 @@ impl Provider {
             Some(Value::String(_)) => return Err(Rejection::IssuerUnknown),
             Some(_) => return Err(Rejection::ClaimMalformed("iss")),
         }
+        refuse_events(&members)?;
         let expires = self.check_times(&members, now)?;
         self.check_audience(members.get("aud"))?;
         self.accept(id, None, members, expires)
@@ -347,4 +358,9 @@ impl Provider {
         };
         if matched { Ok(()) } else { Err(Rejection::AudienceMismatch) }
     }
+}
+
+/// Refuses a token that tells of an event.
+fn refuse_events(claims: &Map<String, Value>) -> Result<(), Rejection> {
+    if claims.contains_key(EVENTS_CLAIM) { Err(Rejection::TypeMismatch) } else { Ok(()) }
 }

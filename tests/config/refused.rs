@@ -262,6 +262,8 @@ fn texts_of_a_certain_form() {
         ("/providers/shop/algorithms/0", json!("ES224"), "ES256 | ES384"),
         ("/providers/shop/token_types/0", json!("identity+jwt"), "types of public tokens"),
         ("/providers/shop/token_types/0", json!("application/TxnToken+JWT"), "types of public"),
+        ("/providers/shop/token_types/0", json!("Logout+JWT"), "types of public"),
+        ("/providers/shop/token_types/0", json!("application/secevent+jwt"), "types of public"),
         ("/providers/shop/remote_jwks/service", json!("other"), "one of services: auth, users"),
         ("/providers/shop/remote_jwks/path", json!("jwks"), "starts with /"),
         ("/providers/shop/remote_jwks/path", json!("/a b"), "starts with /"),

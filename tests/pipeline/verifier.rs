@@ -246,7 +246,8 @@ fn headers_of_tokens() {
         ("JWT", json!({"typ": "JWT"}), OK),
         ("at+jwt", json!({"typ": "at+jwt"}), OK),
         ("a media type, any case", json!({"typ": "Application/AT+JWT"}), OK),
-        ("an ID token of another kind", json!({"typ": "logout+jwt"}), typ),
+        ("a logout token", json!({"typ": "logout+jwt"}), typ),
+        ("a security event", json!({"typ": "secevent+jwt"}), typ),
         ("an identity token", json!({"typ": "identity+jwt"}), typ),
         ("an identity token, any case", json!({"typ": "application/Identity+JWT"}), typ),
         ("a transaction token", json!({"typ": "txntoken+jwt"}), typ),
@@ -281,6 +282,21 @@ fn headers_of_tokens() {
         let token = KEY_A.sign(header.to_string().as_bytes(), payload.as_bytes());
         assert_eq!(verdict(&local([]), &token).as_deref(), expected, "{case}");
     }
+}
+
+/// A logout token may have the header of an access token, and its audience is a
+/// client, as that of an ID token is.
+#[test]
+fn a_token_about_an_event_is_no_public_token() {
+    let logout = "http://schemas.openid.net/event/backchannel-logout";
+    let revoked = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+    for events in [json!({logout: {}}), json!({revoked: {}}), json!({}), json!([]), json!("x")] {
+        let token = token(json!({ "events": events }));
+        assert_eq!(verdict(&local([]), &token).as_deref(), Some("token_type_mismatch"), "{events}");
+    }
+    let mut null = claims(json!({}));
+    null["events"] = Value::Null;
+    assert_eq!(verdict(&local([]), &KEY_A.token("a", &null)).as_deref(), OK, "null is absent");
 }
 
 #[test]
@@ -364,7 +380,7 @@ fn two_issuers_do_not_share_keys() {
 /// Also where a provider's types came past the configuration, which refuses them.
 #[test]
 fn the_gateways_types_are_refused_whatever_a_provider_takes() {
-    let types = ["identity+jwt", "txntoken+jwt"];
+    let types = ["identity+jwt", "txntoken+jwt", "logout+jwt", "secevent+jwt"];
     let provider = Provider {
         name: "shop".into(),
         issuance: Issuance::Issuer("https://auth.example".into()),
