@@ -6,7 +6,10 @@
 use std::fmt;
 use std::rc::Rc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::http::{Fields, HeaderName};
 use crate::secret::Secret;
@@ -25,6 +28,8 @@ pub struct Service {
     pub scheme: Scheme,
     /// How long an exchange may take.
     pub timeout: Span,
+    /// Header fields of every request to it, such as the gateway's credentials.
+    pub headers: Vec<(HeaderName, Secret<String>)>,
 }
 
 impl Service {
@@ -33,10 +38,41 @@ impl Service {
     /// it (two configurations may call different services the same), nor is its
     /// timeout.
     ///
-    /// Each field is named here, so that a new one cannot be forgotten.
+    /// Each field is named here, so that a new one cannot be forgotten. Header
+    /// fields are hashed: identities are written into stores.
     pub fn identity(&self) -> Value {
-        let Self { name: _, upstream, authority, scheme, timeout: _ } = self;
-        json!([upstream, authority, scheme.as_str()])
+        let Self { name: _, upstream, authority, scheme, timeout: _, headers } = self;
+        let place = json!([upstream, authority, scheme.as_str()]);
+        if headers.is_empty() {
+            return place;
+        }
+        let text =
+            |(name, value): &(HeaderName, Secret<String>)| json!([name.as_str(), value.expose()]);
+        let fields = Value::Array(headers.iter().map(text).collect()).to_string();
+        json!([place, BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(fields))])
+    }
+
+    /// The path and query of a reference to something on this service (RFC 9110
+    /// section 10.2.2): a path, or a URL with its scheme and authority. `None` for
+    /// anything else, so that no reply can send the filter elsewhere.
+    pub fn own_path<'a>(&self, reference: &'a str) -> Option<&'a str> {
+        let is_plain = |path: &&str| {
+            path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+        };
+        let rest = match reference.split_once("://") {
+            _ if reference.starts_with('/') && !reference.starts_with("//") => {
+                return Some(reference).filter(is_plain);
+            }
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(self.scheme.as_str()) => rest,
+            Some(_) => return None,
+            None => reference.strip_prefix("//")?,
+        };
+        let (authority, path) = rest.split_at_checked(rest.find('/')?)?;
+        let port = self.scheme.default_port();
+        let without_port =
+            |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
+        let is_here = without_port(authority) == without_port(&self.authority);
+        Some(path).filter(|_| is_here).filter(is_plain)
     }
 }
 
@@ -57,6 +93,34 @@ impl Scheme {
             Self::Https => "https",
         }
     }
+
+    /// As a URL may end its authority with it.
+    const fn default_port(self) -> &'static str {
+        match self {
+            Self::Http => ":80",
+            Self::Https => ":443",
+        }
+    }
+}
+
+/// `User-Agent` of every callout: firewalls refuse requests without one.
+pub const USER_AGENT: &str = concat!("gatepass/", env!("CARGO_PKG_VERSION"));
+
+/// `Accept` of a callout that does not say otherwise.
+const JSON: &str = "application/json";
+
+/// `Accept` where a key set is asked for (RFC 7517 section 8.5.2): some issuers
+/// answer 406 to what is not the type that they send.
+pub const KEY_SET_TYPES: &str = "application/jwk-set+json, application/json;q=0.9, */*;q=0.1";
+
+/// Which header fields of a reply are read, beside `Cache-Control`: all of them
+/// cost more than the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyFields {
+    /// The first field of each of these names.
+    These(&'static [&'static str]),
+    /// All: the reply is passed on.
+    All,
 }
 
 /// A request to be sent to a service.
@@ -69,19 +133,25 @@ pub struct Callout {
     /// Path and query.
     pub path: String,
     /// Header fields beside the pseudo headers; their values may be secret.
-    /// Without an `accept` among them JSON is asked for.
+    /// [`Callout::head`] has what every request has.
     pub headers: Vec<(HeaderName, Secret<String>)>,
     /// The body, whose type is among the header fields.
     pub body: Option<Secret<Vec<u8>>>,
-    /// Whether the header fields of the reply are to be read: all of them cost
-    /// more than the body, and only a reply that is passed on needs them.
-    pub wants_fields: bool,
+    /// What is read of the reply's header fields.
+    pub reads: ReplyFields,
 }
 
 impl Callout {
     /// A GET without header fields of its own.
     pub fn get(service: &Rc<Service>, path: String) -> Self {
         Self::new(service, "GET", path)
+    }
+
+    /// A GET of a key set, or of the document that tells where one is.
+    pub fn get_keys(service: &Rc<Service>, path: String) -> Self {
+        let headers = vec![(HeaderName::accept(), Secret::new(KEY_SET_TYPES.to_owned()))];
+        let reads = ReplyFields::These(&["location"]);
+        Self { headers, reads, ..Self::get(service, path) }
     }
 
     /// A POST of a form.
@@ -95,13 +165,14 @@ impl Callout {
     /// A request without header fields and body.
     pub fn new(service: &Rc<Service>, method: &'static str, path: String) -> Self {
         let (service, headers) = (Rc::clone(service), Vec::new());
-        Self { service, method, path, headers, body: None, wants_fields: false }
+        Self { service, method, path, headers, body: None, reads: ReplyFields::These(&[]) }
     }
 }
 
 impl Callout {
-    /// The whole head, with pseudo headers; JSON is asked for unless it says
-    /// otherwise.
+    /// The whole head, with pseudo headers. Those of the service are in it, which
+    /// none of the callout's own takes the place of; unless either says otherwise,
+    /// JSON is asked for, by the gateway.
     pub fn head(&self) -> Vec<(&str, &str)> {
         let Self { service, method, path, headers, .. } = self;
         let mut head = vec![
@@ -110,9 +181,14 @@ impl Callout {
             (":authority", service.authority.as_str()),
             (":scheme", service.scheme.as_str()),
         ];
-        head.extend(headers.iter().map(|(name, value)| (name.as_str(), value.expose().as_str())));
-        if !head.iter().any(|(name, _)| *name == "accept") {
-            head.push(("accept", "application/json"));
+        let is_own = |name: &HeaderName| !service.headers.iter().any(|(other, _)| other == name);
+        let own = headers.iter().filter(|(name, _)| is_own(name));
+        let fields = own.chain(&service.headers);
+        head.extend(fields.map(|(name, value)| (name.as_str(), value.expose().as_str())));
+        for (name, value) in [("accept", JSON), ("user-agent", USER_AGENT)] {
+            if !head.iter().any(|(other, _)| *other == name) {
+                head.push((name, value));
+            }
         }
         head
     }
@@ -158,7 +234,7 @@ pub struct Answer {
     /// The values of all `Cache-Control` fields, joined by commas (RFC 9110
     /// section 5.3).
     pub cache_control: Option<Vec<u8>>,
-    /// The header fields, if [`Callout::wants_fields`] asked for them.
+    /// The header fields, if as far as [`Callout::reads`] asked for them.
     pub fields: Fields,
     /// The body, at most `limits.max_reply_bytes`.
     pub body: Vec<u8>,

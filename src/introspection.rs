@@ -28,8 +28,10 @@ pub struct IntrospectionEndpoint {
     pub service: Rc<Service>,
     /// Its path.
     pub path: String,
-    /// `Authorization` of the gateway itself.
-    pub authorization: Secret<String>,
+    /// Who asks: the gateway itself, as a client of the issuer.
+    pub client: ClientAuth,
+    /// Whether it is asked about JWTs too.
+    pub jwts: bool,
     /// `token_type_hint` (RFC 7662 section 2.1).
     pub token_type_hint: Option<String>,
     /// Whether an answer must name its issuer. Only the provider's own endpoint
@@ -39,6 +41,16 @@ pub struct IntrospectionEndpoint {
     pub ttl: Span,
     /// How long it is kept that a token is not active.
     pub negative_ttl: Span,
+}
+
+/// How the gateway proves to the issuer who it is: `client_auth` in the
+/// configuration.
+#[derive(Debug)]
+pub enum ClientAuth {
+    /// By this value of `Authorization`.
+    Header(Secret<String>),
+    /// By these pairs, encoded, in the form itself (RFC 6749 section 2.3.1).
+    Form(Secret<String>),
 }
 
 /// What an issuer says of a token.
@@ -51,14 +63,6 @@ pub enum IntrospectionAnswer {
 }
 
 impl IntrospectionEndpoint {
-    /// `Authorization` for a client (RFC 6749 section 2.3.1: both parts are
-    /// form-encoded first).
-    pub fn basic(client_id: &str, client_secret: &Secret<String>) -> Secret<String> {
-        let secret = percent_encode(client_secret.expose().as_bytes());
-        let pair = format!("{}:{secret}", percent_encode(client_id.as_bytes()));
-        Secret::new(format!("Basic {}", STANDARD.encode(pair)))
-    }
-
     /// The request that asks about `token`.
     pub fn callout(&self, token: &[u8]) -> Callout {
         let mut form = format!("token={}", percent_encode(token));
@@ -66,9 +70,15 @@ impl IntrospectionEndpoint {
             form.push_str("&token_type_hint=");
             form.push_str(&percent_encode(hint.as_bytes()));
         }
-        let mut callout = Callout::post_form(&self.service, self.path.clone(), form);
-        callout.headers.push((HeaderName::authorization(), self.authorization.clone()));
-        callout
+        let callout = |form| Callout::post_form(&self.service, self.path.clone(), form);
+        match &self.client {
+            ClientAuth::Header(authorization) => {
+                let mut callout = callout(form);
+                callout.headers.push((HeaderName::authorization(), authorization.clone()));
+                callout
+            }
+            ClientAuth::Form(pairs) => callout(format!("{form}&{}", pairs.expose())),
+        }
     }
 
     /// Reads a reply: 200 with a JSON object whose `active` is a boolean (RFC
@@ -87,6 +97,37 @@ impl IntrospectionEndpoint {
             Some(Value::Bool(false)) => Ok(IntrospectionAnswer::Inactive),
             _ => Err(IntrospectionFailure::NotSaid),
         }
+    }
+}
+
+impl ClientAuth {
+    /// Basic (RFC 6749 section 2.3.1: both parts are form-encoded first).
+    pub fn basic(client_id: &str, client_secret: &Secret<String>) -> Self {
+        let secret = percent_encode(client_secret.expose().as_bytes());
+        Self::of_pair(&percent_encode(client_id.as_bytes()), &secret)
+    }
+
+    /// Basic as RFC 7617 has it, without that encoding: for issuers that do not
+    /// undo it.
+    pub fn basic_raw(client_id: &str, client_secret: &Secret<String>) -> Self {
+        Self::of_pair(client_id, client_secret.expose())
+    }
+
+    /// In the form.
+    pub fn post(client_id: &str, client_secret: &Secret<String>) -> Self {
+        let id = percent_encode(client_id.as_bytes());
+        let secret = percent_encode(client_secret.expose().as_bytes());
+        Self::Form(Secret::new(format!("client_id={id}&client_secret={secret}")))
+    }
+
+    /// By a bearer token of the gateway's own (RFC 7662 section 2.1).
+    pub fn bearer(token: &Secret<String>) -> Self {
+        Self::Header(Secret::new(format!("Bearer {}", token.expose())))
+    }
+
+    fn of_pair(id: &str, secret: &str) -> Self {
+        let pair = STANDARD.encode(format!("{id}:{secret}"));
+        Self::Header(Secret::new(format!("Basic {pair}")))
     }
 }
 
@@ -191,9 +232,23 @@ mod tests {
         }
     }
 
+    /// What servers read of it: made here by hand from the RFCs.
     #[test]
-    fn credentials_are_form_encoded() {
-        let basic = IntrospectionEndpoint::basic("gate way", &Secret::new("p:%+ä".into()));
-        assert_eq!(basic.expose(), "Basic Z2F0ZSUyMHdheTpwJTNBJTI1JTJCJUMzJUE0");
+    fn credentials() {
+        let secret = Secret::new("p:%+ä".to_owned());
+        let header = |auth| match auth {
+            ClientAuth::Header(value) => value.expose().clone(),
+            ClientAuth::Form(pairs) => pairs.expose().clone(),
+        };
+        let encoded = header(ClientAuth::basic("gate way", &secret));
+        assert_eq!(encoded, "Basic Z2F0ZSUyMHdheTpwJTNBJTI1JTJCJUMzJUE0");
+        // printf 'gate way:p:%%+ä' | base64
+        assert_eq!(
+            header(ClientAuth::basic_raw("gate way", &secret)),
+            "Basic Z2F0ZSB3YXk6cDolK8Ok"
+        );
+        let form = "client_id=gate%20way&client_secret=p%3A%25%2B%C3%A4";
+        assert_eq!(header(ClientAuth::post("gate way", &secret)), form);
+        assert_eq!(header(ClientAuth::bearer(&Secret::new("t0k".to_owned()))), "Bearer t0k");
     }
 }

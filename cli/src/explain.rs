@@ -1,7 +1,7 @@
 //! `explain`: what becomes of a request, decided by the gateway itself.
 
 use gatepass::bearer::check_form;
-use gatepass::callout::CalloutReply;
+use gatepass::callout::{CalloutReply, ReplyFields};
 use gatepass::event::Event;
 use gatepass::http::RequestHead;
 use gatepass::pipeline::{Pipeline, Settings, Step};
@@ -93,7 +93,7 @@ pub fn decide(
         };
         explanation.trace = waiting.trace().clone();
         // The only reply that is passed on.
-        explanation.is_login = sent.callout.wants_fields;
+        explanation.is_login = sent.callout.reads == ReplyFields::All;
         if explanation.is_login {
             explanation.callouts.push(Exchange { kind: None, callout: sent.callout, reply: None });
             break;

@@ -8,6 +8,7 @@ use super::values::{HEADER_NAME, seconds};
 use crate::callout::{Scheme, Service};
 use crate::http::HeaderName;
 use crate::identity::is_reserved;
+use crate::secret::Secret;
 use crate::time::Span;
 use crate::token::ClaimPath;
 use crate::user_info::{
@@ -46,11 +47,52 @@ fn service(name: &str, node: &Node<'_>) -> Option<Rc<Service>> {
     let schemes = [("http", Scheme::Http), ("https", Scheme::Https)];
     let scheme = fields.or("scheme", Scheme::Http, |node| node.one_of(&schemes));
     let timeout = fields.or("timeout_ms", 1000, |node| node.integer(1..=60_000));
+    let headers = fields.or("headers", Vec::new(), |node| {
+        let headers = header_secrets(node)?;
+        if headers.iter().any(|(name, _)| *name == HeaderName::content_type()) {
+            return node
+                .reject_as("content-type, which each call has as it needs", "other headers");
+        }
+        Some(headers)
+    });
     fields.finish()?;
-    let (upstream, scheme, timeout) = (upstream?, scheme?, timeout?);
+    let (upstream, scheme, timeout, headers) = (upstream?, scheme?, timeout?, headers?);
     let authority = authority?.unwrap_or_else(|| upstream.clone());
     let timeout = Span::from_millis(timeout);
-    Some(Rc::new(Service { name: name.to_owned(), upstream, authority, scheme, timeout }))
+    Some(Rc::new(Service { name: name.to_owned(), upstream, authority, scheme, timeout, headers }))
+}
+
+/// Header fields to send, whose values are secrets.
+fn header_secrets(node: &Node<'_>) -> Option<Vec<(HeaderName, Secret<String>)>> {
+    let headers = node.entries(|name, value| {
+        let Ok(name) = HeaderName::parse(name) else {
+            return value.reject_as(format_args!("the name {name:?}"), HEADER_NAME);
+        };
+        let secret = value.secret()?;
+        let is_value = |b: u8| b == b'\t' || (0x20..0x7F).contains(&b);
+        if !secret.expose().bytes().all(is_value) {
+            return value.reject_as("a value with other bytes", "printable ASCII");
+        }
+        Some((name, secret))
+    })?;
+    let is_repeated = |(name, _): &&(HeaderName, _)| {
+        headers.iter().filter(|(other, _)| other == name).count() > 1
+    };
+    if let Some((name, _)) = headers.iter().find(is_repeated) {
+        return node.reject_as(format_args!("the header {} twice", name.as_str()), "each once");
+    }
+    Some(headers)
+}
+
+/// Refuses a header that is the service's already: one of the two would not be sent.
+pub fn check_header(node: &Node<'_>, service: Option<&Service>, name: &HeaderName) -> Option<()> {
+    match service {
+        Some(service) if service.headers.iter().any(|(own, _)| own == name) => node.reject_as(
+            format_args!("{} here and in services.{}.headers", name.as_str(), service.name),
+            "one of the two",
+        ),
+        _ => Some(()),
+    }
 }
 
 /// A field that names a service.
@@ -109,20 +151,19 @@ pub fn user_info(
         let template = text.and_then(PathTemplate::parse);
         template.or_else(|| node.reject(accepted))
     });
+    let known = service.as_deref();
     let headers = fields.or("headers", Vec::new(), |node| {
-        node.entries(|name, value| {
-            let Ok(name) = HeaderName::parse(name) else {
-                return value.reject_as(format_args!("the name {name:?}"), HEADER_NAME);
-            };
-            let secret = value.secret()?;
-            let is_value = |b: u8| b == b'\t' || (0x20..0x7F).contains(&b);
-            if !secret.expose().bytes().all(is_value) {
-                return value.reject_as("a value with other bytes", "printable ASCII");
-            }
-            Some((name, secret))
-        })
+        let headers = header_secrets(node)?;
+        headers.iter().try_for_each(|(name, _)| check_header(node, known, name))?;
+        Some(headers)
     });
-    let forward_token = fields.or("forward_token", false, Node::flag);
+    let forward_token = fields.or("forward_token", false, |node| {
+        let forwards = node.flag()?;
+        if forwards {
+            check_header(node, known, &HeaderName::authorization())?;
+        }
+        Some(forwards)
+    });
     // Here `null` says something: that the reply need not name its user.
     let is_waived = fields.node().member("subject_pointer").is_some_and(|it| it.value().is_null());
     let subject_pointer = fields.or("subject_pointer", "/sub".to_owned(), pointer);

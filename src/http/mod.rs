@@ -45,6 +45,11 @@ impl HeaderName {
         Self("authorization".into())
     }
 
+    /// The header that says what a client takes (RFC 9110 section 12.5.1).
+    pub fn accept() -> Self {
+        Self("accept".into())
+    }
+
     /// The header that says what a body is (RFC 9110 section 8.3).
     pub fn content_type() -> Self {
         Self("content-type".into())

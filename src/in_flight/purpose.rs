@@ -24,10 +24,11 @@ pub(crate) enum Purpose {
 
 impl Purpose {
     /// How many answers a request waits for: one, but a provider's keys may come
-    /// in two steps, the second after a discovery document.
+    /// in two steps, the second after a discovery document, and each of the two may
+    /// be redirected once.
     pub(crate) const fn most_answers(&self) -> usize {
         match self {
-            Self::Keys(_) | Self::KeysAgain(_) => 2,
+            Self::Keys(_) | Self::KeysAgain(_) => 4,
             _ => 1,
         }
     }

@@ -259,6 +259,7 @@ mod tests {
             authority: name.to_owned(),
             scheme: Scheme::Http,
             timeout: Span::from_secs(1),
+            headers: Vec::new(),
         })
     }
 

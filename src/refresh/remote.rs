@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use super::discovery;
 use super::endpoint::{JwksEndpoint, JwksLocation};
-use super::error::FetchError;
+use super::error::{FetchError, Redirection};
 use super::store::{SharedJwks, StoredSet};
 use super::wanted::{Lookup, Lookups, Wanted};
-use crate::callout::{Answer, Callout, CalloutReply};
+use crate::callout::{Answer, Callout, CalloutReply, Service};
 use crate::json;
 use crate::keys::{KeySet, Origin, SkippedKey, VerifyingKey};
 use crate::schedule::{Schedule, shortened};
@@ -23,6 +23,7 @@ pub struct RemoteKeys {
     discovered: Option<Discovered>,
     /// What the request under way asks for.
     stage: Stage,
+    redirect: Redirect,
     /// When to fetch next, if nothing else asks for it.
     schedule: Schedule,
     /// Until when not to look for what other workers fetched.
@@ -54,6 +55,17 @@ enum Stage {
     Keys,
 }
 
+/// Where the service sent the fetch under way: elsewhere on itself, once. Nothing
+/// of it is kept for the next fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Redirect {
+    None,
+    /// To this path, which is to be fetched next.
+    To(String),
+    /// This path is being fetched.
+    Followed(String),
+}
+
 /// What a [`RemoteKeys::poll`] comes to.
 #[must_use]
 #[derive(Debug)]
@@ -69,7 +81,7 @@ pub enum Poll {
 /// What a reply brought.
 #[derive(Debug)]
 pub enum Fetched {
-    /// The path of the keys: they are to be fetched next, at once.
+    /// The path of the keys or of a document: to be fetched next, at once.
     Location,
     /// Keys; and those of the set that cannot be used.
     Keys(Vec<SkippedKey>),
@@ -103,6 +115,7 @@ impl RemoteKeys {
             loaded: None,
             discovered: None,
             stage: Stage::Keys,
+            redirect: Redirect::None,
             schedule: Schedule::default(),
             looked: None,
             abandoned: false,
@@ -231,7 +244,8 @@ impl RemoteKeys {
     }
 
     fn is_halfway(&self) -> bool {
-        self.stage == Stage::Discovery && self.discovered.is_some()
+        let is_sent_on = matches!(self.redirect, Redirect::To(_));
+        is_sent_on || self.stage == Stage::Discovery && self.discovered.is_some()
     }
 
     /// The fetch to make, for what a token wants or because it is due. From now
@@ -245,20 +259,38 @@ impl RemoteKeys {
             self.lookups.spend(wanted, now);
         }
         self.abandoned = false;
+        let callout = match &self.redirect {
+            Redirect::To(path) => {
+                let callout = Callout::get_keys(self.service_of(self.stage), path.clone());
+                self.redirect = Redirect::Followed(path.clone());
+                callout
+            }
+            Redirect::None | Redirect::Followed(_) => self.first_fetch(now),
+        };
+        self.schedule.asked(callout.service.timeout, now);
+        callout
+    }
+
+    fn first_fetch(&mut self, now: UnixTime) -> Callout {
         if self.discovered.as_ref().is_some_and(|found| !found.serves.contains(now)) {
             self.discovered = None;
         }
-        let (stage, service, path) = match (&self.endpoint.location, &self.discovered) {
-            (JwksLocation::Path(path), _) => (Stage::Keys, &self.endpoint.service, path),
-            (_, Some(found)) => (Stage::Keys, &self.endpoint.service, &found.path),
-            (JwksLocation::Discovered { service, path, .. }, None) => {
-                (Stage::Discovery, service, path)
-            }
+        let (stage, path) = match (&self.endpoint.location, &self.discovered) {
+            (JwksLocation::Path(path), _) => (Stage::Keys, path),
+            (_, Some(found)) => (Stage::Keys, &found.path),
+            (JwksLocation::Discovered { path, .. }, None) => (Stage::Discovery, path),
         };
-        let callout = Callout::get(service, path.clone());
-        self.stage = stage;
-        self.schedule.asked(callout.service.timeout, now);
+        let callout = Callout::get_keys(self.service_of(stage), path.clone());
+        (self.stage, self.redirect) = (stage, Redirect::None);
         callout
+    }
+
+    /// Who is asked in a stage.
+    const fn service_of(&self, stage: Stage) -> &Rc<Service> {
+        match (&self.endpoint.location, stage) {
+            (JwksLocation::Discovered { service, .. }, Stage::Discovery) => service,
+            (_, Stage::Discovery | Stage::Keys) => &self.endpoint.service,
+        }
     }
 
     /// Takes the reply to a [`RemoteKeys::fetch`] that was sent at `sent`. Keys
@@ -273,11 +305,14 @@ impl RemoteKeys {
         sent: UnixTime,
         now: UnixTime,
     ) -> Result<Fetched, FetchError> {
-        let settled = answer(reply).and_then(|answer| match self.stage {
-            Stage::Discovery => self.settle_discovery(answer, now),
-            Stage::Keys => self.settle_keys(answer, store, jitter, sent, now),
+        let settled = answered(reply).and_then(|answer| match (answer.status, self.stage) {
+            (301 | 302 | 303 | 307 | 308, _) => self.settle_redirect(answer),
+            (200, Stage::Discovery) => self.settle_discovery(answer, now),
+            (200, Stage::Keys) => self.settle_keys(answer, store, jitter, sent, now),
+            (status, _) => Err(FetchError::Status(status)),
         });
         if settled.is_err() {
+            self.redirect = Redirect::None;
             // Keys that moved are found again by asking where they are.
             self.discovered = None;
             self.stage = Stage::Keys;
@@ -294,11 +329,14 @@ impl RemoteKeys {
         if self.current(now).is_some() {
             return None;
         }
-        let path = match (&self.endpoint.location, &self.discovered) {
-            (JwksLocation::Path(path), _) => path,
-            (_, found) => &found.as_ref()?.path,
+        let path = match (&self.redirect, &self.endpoint.location, &self.discovered) {
+            (Redirect::To(path) | Redirect::Followed(path), ..) if self.stage == Stage::Keys => {
+                path
+            }
+            (_, JwksLocation::Path(path), _) => path,
+            (_, _, found) => &found.as_ref()?.path,
         };
-        Some(Callout::get(&self.endpoint.service, path.clone()))
+        Some(Callout::get_keys(&self.endpoint.service, path.clone()))
     }
 
     /// Takes the reply to a [`RemoteKeys::fetch_again`], if it brings the first
@@ -313,10 +351,28 @@ impl RemoteKeys {
         if self.current(now).is_some() {
             return None;
         }
-        match self.settle_keys(answer(reply).ok()?, None, jitter, sent, now) {
+        let answer = answered(reply).ok().filter(|answer| answer.status == 200)?;
+        match self.settle_keys(answer, None, jitter, sent, now) {
             Ok(Fetched::Keys(skipped)) => Some(skipped),
             _ => None,
         }
+    }
+
+    /// A redirect to the service itself is followed once (RFC 9110 section 15.4).
+    fn settle_redirect(&mut self, answer: &Answer) -> Result<Fetched, FetchError> {
+        if self.redirect != Redirect::None {
+            return Err(FetchError::RedirectedAgain);
+        }
+        let location = answer.fields.values("location").next().unwrap_or_default();
+        let location = String::from_utf8_lossy(location);
+        let service = self.service_of(self.stage);
+        let Some(path) = service.own_path(&location) else {
+            let place = Redirection::of(&location, service);
+            return Err(FetchError::RedirectedElsewhere(answer.status, place));
+        };
+        self.redirect = Redirect::To(path.to_owned());
+        self.schedule.hurry();
+        Ok(Fetched::Location)
     }
 
     fn settle_discovery(&mut self, answer: &Answer, now: UnixTime) -> Result<Fetched, FetchError> {
@@ -325,6 +381,7 @@ impl RemoteKeys {
             let serves = Period::of(now, DISCOVERY_LIFETIME);
             self.discovered = Some(Discovered { path, serves });
         }
+        self.redirect = Redirect::None;
         self.schedule.hurry();
         Ok(Fetched::Location)
     }
@@ -356,7 +413,7 @@ impl RemoteKeys {
     }
 
     fn load(&mut self, keys: KeySet, text: Vec<u8>, serves: Period, jitter: u8) {
-        self.abandoned = false;
+        (self.abandoned, self.redirect) = (false, Redirect::None);
         let (at, lifetime) = (serves.from(), serves.until().since(serves.from()));
         self.schedule.answered(Period::of(at, shortened(lifetime, jitter)));
         // The same set stays the same object, so that what was verified with
@@ -369,10 +426,9 @@ impl RemoteKeys {
     }
 }
 
-fn answer(reply: &CalloutReply) -> Result<&Answer, FetchError> {
+fn answered(reply: &CalloutReply) -> Result<&Answer, FetchError> {
     match reply {
-        CalloutReply::Answer(answer) if answer.status == 200 => Ok(answer),
-        CalloutReply::Answer(answer) => Err(FetchError::Status(answer.status)),
+        CalloutReply::Answer(answer) => Ok(answer),
         CalloutReply::Failed(failure) => Err(FetchError::NoAnswer(*failure)),
     }
 }

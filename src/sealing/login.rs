@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::bearer::Sanitized;
-use crate::callout::{Callout, Service};
+use crate::callout::{Callout, ReplyFields, Service};
 use crate::denial::Denial;
 use crate::http::{HeaderName, RequestHead};
 use crate::rules::Rules;
@@ -174,7 +174,7 @@ impl Login {
         send("accept-encoding", b"identity");
         let body = body.map(Secret::new);
         let callout = Callout::new(&self.service, method, path);
-        Ok(Callout { headers, body, wants_fields: true, ..callout })
+        Ok(Callout { headers, body, reads: ReplyFields::All, ..callout })
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::keys::{Algorithm, Crypto, KeySet};
+use crate::keys::{Algorithm, Crypto, KeySet, VerifyingKey};
 use crate::time::UnixTime;
 use crate::token::claims::numeric_date;
 use crate::token::{Claims, Issuance, Provider, ProviderId, Rejection, Untrusted};
@@ -96,6 +96,20 @@ const MAX_SUBJECT_BYTES: usize = 512;
 /// 4.1.7 and OpenID Connect Front-Channel Logout section 3 have them texts.
 const NAMES: [&str; 2] = ["jti", "sid"];
 
+/// The keys that may have signed a token.
+struct Signers<'k> {
+    candidates: Vec<&'k VerifyingKey>,
+    algorithm: Algorithm,
+}
+
+impl Signers<'_> {
+    fn check(&self, token: &Untrusted<'_>, crypto: &Crypto) -> Result<(), Rejection> {
+        let (input, signature) = (token.signing_input(), token.signature());
+        let made_it = |key: &&VerifyingKey| key.verify(crypto, self.algorithm, input, signature);
+        if self.candidates.iter().any(made_it) { Ok(()) } else { Err(Rejection::SignatureInvalid) }
+    }
+}
+
 impl Provider {
     /// Its `iss`, if its tokens are known by that.
     pub fn issuer(&self) -> Option<&str> {
@@ -146,33 +160,56 @@ impl Provider {
         crypto: &Crypto,
         now: UnixTime,
     ) -> Result<Verified, Rejection> {
-        let algorithm = self.check_header(&token)?;
         // A token that is over or for somebody else is worth no cryptography, and
         // no fetch of keys.
+        let algorithm = self.check_header(&token)?;
         let is_issued = self.issuer().is_some();
         let checked = is_issued.then(|| self.check_unverified(&token, now)).transpose()?;
         let credential = self.credential_of(&token)?;
         let key_id = credential.as_deref().or_else(|| token.key_id());
-        let mut candidates = keys.candidates(key_id, algorithm).peekable();
-        if candidates.peek().is_none() {
-            return Err(match (&self.issuance, key_id) {
-                (Issuance::Issuer(_), _) => Rejection::KeyUnknown,
-                (Issuance::Credentials(_), Some(key)) if keys.knows(key) => {
-                    Rejection::AlgorithmNotAllowed
-                }
-                (Issuance::Credentials(claim), _) => {
-                    Rejection::CredentialUnknown(claim.name.clone())
-                }
-            });
-        }
+        let signed = self.candidates(keys, key_id, algorithm)?;
         // Of a credential it is told first whether it is known.
         let expires = checked.map_or_else(|| self.check_unverified(&token, now), Ok)?;
-        let (input, signature) = (token.signing_input(), token.signature());
-        if !candidates.any(|key| key.verify(crypto, algorithm, input, signature)) {
-            return Err(Rejection::SignatureInvalid);
-        }
-        drop(candidates);
+        signed.check(&token, crypto)?;
         self.accept(id, credential, token.into_claims(), expires)
+    }
+
+    /// Checks of a token whose issuer is to be asked about it only what makes it
+    /// worth the question: that it is signed by that issuer, and not over.
+    pub fn verify_to_ask(
+        &self,
+        token: &Untrusted<'_>,
+        keys: &KeySet,
+        crypto: &Crypto,
+        now: UnixTime,
+    ) -> Result<(), Rejection> {
+        let algorithm = self.check_header(token)?;
+        match self.check_times(token.unverified_claims(), now) {
+            // The issuer may tell it when it is asked.
+            Ok(_) | Err(Rejection::ClaimMissing(_)) => {}
+            Err(rejection) => return Err(rejection),
+        }
+        self.candidates(keys, token.key_id(), algorithm)?.check(token, crypto)
+    }
+
+    /// The keys that may have signed a token, at least one.
+    fn candidates<'k>(
+        &self,
+        keys: &'k KeySet,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Signers<'k>, Rejection> {
+        let candidates: Vec<_> = keys.candidates(key_id, algorithm).collect();
+        if !candidates.is_empty() {
+            return Ok(Signers { candidates, algorithm });
+        }
+        Err(match (&self.issuance, key_id) {
+            (Issuance::Issuer(_), _) => Rejection::KeyUnknown,
+            (Issuance::Credentials(_), Some(key)) if keys.knows(key) => {
+                Rejection::AlgorithmNotAllowed
+            }
+            (Issuance::Credentials(claim), _) => Rejection::CredentialUnknown(claim.name.clone()),
+        })
     }
 
     /// Checks the claims that say for when and for whom a token is, before its

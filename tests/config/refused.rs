@@ -112,6 +112,7 @@ fn sections_are_objects() {
     for pointer in [
         "/services",
         "/services/users",
+        "/services/users/headers",
         "/providers",
         "/providers/shop",
         "/providers/shop/remote_jwks",
@@ -632,4 +633,57 @@ fn sealed_tokens() {
     let [[path, _, accepted]] = got.as_slice() else { panic!("{got:#?}") };
     assert_eq!(path, "$.sealed_tokens");
     assert!(accepted.contains("without token.forward"), "{accepted}");
+}
+
+#[test]
+fn a_header_that_a_call_has_already() {
+    for (service, headers, at) in [
+        ("users", json!({"x-api-key": "k"}), "$.user_info.headers"),
+        ("auth", json!({"authorization": "Bearer k"}), "$.providers.shop.introspection"),
+    ] {
+        let got = problems(&[(&format!("/services/{service}/headers"), headers)]);
+        let [[path, found, accepted]] = got.as_slice() else { panic!("{got:#?}") };
+        assert_eq!((path.as_str(), accepted.as_str()), (at, "one of the two"));
+        assert!(found.contains(&format!("services.{service}.headers")), "{found}");
+    }
+    let in_form = json!({"service": "auth", "path": "/ask", "client_id": "gateway",
+        "client_secret": SECRETS[4], "client_auth": "post"});
+    let got = problems(&[
+        ("/services/auth/headers", json!({"authorization": "Bearer k"})),
+        ("/providers/shop/introspection", in_form),
+    ]);
+    assert!(got.is_empty(), "{got:#?}");
+}
+
+#[test]
+fn credentials_of_introspection() {
+    let at = |field: &str| format!("/providers/shop/introspection/{field}");
+    refused(&[
+        (&at("client_auth"), json!("digest"), "basic | basic_raw | post | bearer"),
+        (&at("client_id"), json!(null), "the gateway's id"),
+        (&at("client_secret"), json!(null), "the gateway's secret"),
+        (&at("jwts"), json!("yes"), "true or false"),
+    ]);
+    let endpoint = |changes: Value| {
+        let mut endpoint = json!({"service": "auth", "path": "/ask", "client_id": "gateway",
+            "client_secret": SECRETS[4]});
+        endpoint.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        endpoint
+    };
+    refused(&[
+        (
+            "/providers/shop/introspection",
+            endpoint(json!({"client_auth": "basic_raw", "client_id": "a:b"})),
+            "without a colon",
+        ),
+        (
+            "/providers/shop/introspection",
+            endpoint(json!({"client_auth": "bearer", "client_secret": "a b"})),
+            "a bearer token",
+        ),
+    ]);
+    for client_id in [json!(null), json!("gateway")] {
+        let bearer = endpoint(json!({"client_auth": "bearer", "client_id": client_id}));
+        assert!(problems(&[("/providers/shop/introspection", bearer)]).is_empty());
+    }
 }

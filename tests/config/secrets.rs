@@ -68,17 +68,26 @@ fn a_variable_that_is_withheld_is_told_apart_from_one_that_is_not_set() {
 
 #[test]
 fn header_names_and_values() {
-    for (case, headers, at) in [
-        ("a bad name", json!({"x y": "1"}), "$.user_info.headers.x y"),
-        ("a name of the connection", json!({"Host": "1"}), "$.user_info.headers.Host"),
-        ("a bad value", json!({"x-a": "a\nb"}), "$.user_info.headers.x-a"),
-        ("a value that is not ASCII", json!({"x-a": "é"}), "$.user_info.headers.x-a"),
-        ("an empty value", json!({"x-a": ""}), "$.user_info.headers.x-a"),
-        ("a number", json!({"x-a": 1}), "$.user_info.headers.x-a"),
-    ] {
-        let got = problems(&[("/user_info/headers", headers)]);
-        assert_eq!(got.iter().map(|[path, ..]| path.as_str()).collect::<Vec<_>>(), [at], "{case}");
+    for section in ["user_info", "services.auth"] {
+        let at = |name: &str| format!("$.{section}.headers{name}");
+        for (case, headers, at) in [
+            ("a bad name", json!({"x y": "1"}), at(".x y")),
+            ("a name of the connection", json!({"Host": "1"}), at(".Host")),
+            ("a bad value", json!({"x-a": "a\nb"}), at(".x-a")),
+            ("a value that is not ASCII", json!({"x-a": "é"}), at(".x-a")),
+            ("an empty value", json!({"x-a": ""}), at(".x-a")),
+            ("a number", json!({"x-a": 1}), at(".x-a")),
+            ("a variable that is not set", json!({"x-a": {"env": "NOT_SET"}}), at(".x-a")),
+            ("a name in two spellings", json!({"x-a": "1", "X-A": "1"}), at("")),
+        ] {
+            let pointer = format!("/{}/headers", section.replace('.', "/"));
+            let got = problems(&[(&pointer, headers)]);
+            let paths: Vec<_> = got.iter().map(|[path, ..]| path).collect();
+            assert_eq!(paths, [&at], "{case}");
+        }
     }
+    let got = problems(&[("/services/auth/headers", json!({"content-type": "text/plain"}))]);
+    assert_eq!(got.iter().map(|[path, ..]| path).collect::<Vec<_>>(), ["$.services.auth.headers"]);
 }
 
 /// A short secret in the wrong place must not be echoed; `load` checks that

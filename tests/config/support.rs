@@ -28,7 +28,7 @@ pub fn complete() -> Value {
     json!({
         "services": {
             "auth": {"upstream": "auth", "authority": "auth.internal", "scheme": "http",
-                "timeout_ms": 1000},
+                "timeout_ms": 1000, "headers": {"x-tenant": {"env": "USERS_API_KEY"}}},
             "users": {"upstream": "users:8080", "authority": "users.internal:80",
                 "scheme": "https", "timeout_ms": 500},
         },
@@ -48,7 +48,8 @@ pub fn complete() -> Value {
                 "required_claims": {"tenant": ["acme", "umbrella"], "x.y": []},
                 "accept_unbound": false,
                 "introspection": {"service": "auth", "path": "/introspect", "client_id": "gateway",
-                    "client_secret": SECRETS[4], "token_type_hint": "access_token",
+                    "client_secret": SECRETS[4], "client_auth": "basic", "jwts": false,
+                    "token_type_hint": "access_token",
                     "require_issuer": true, "cache": {"ttl_seconds": 30,
                     "negative_ttl_seconds": 5, "max_entries": 10000}},
             },

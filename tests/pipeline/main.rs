@@ -16,6 +16,7 @@
 )]
 
 mod browsers;
+mod calls;
 mod claims;
 mod coalescing;
 mod counterparts;

@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
-use gatepass::callout::{Answer, CalloutReply};
+use gatepass::callout::{Answer, CalloutReply, ReplyFields};
 use gatepass::host::HostCapabilities;
 use gatepass::http::{LocalReply, RequestHead};
 use gatepass::pipeline::{Dispatch, Step};
@@ -455,7 +455,7 @@ fn what_the_service_gets_to_see() {
             ("GET", "/login?next=%2Fhome")
         );
         assert_eq!(sent.callout.service.name, "auth");
-        assert!(sent.callout.body.is_none() && sent.callout.wants_fields);
+        assert!(sent.callout.body.is_none() && sent.callout.reads == ReplyFields::All);
         let mut names: Vec<_> =
             sent.callout.headers.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();

@@ -30,7 +30,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gatepass::access_log::AccessLogFields;
-use gatepass::callout::{Answer, Callout, CalloutFailure, CalloutReply, joined};
+use gatepass::callout::{Answer, Callout, CalloutFailure, CalloutReply, ReplyFields, joined};
 use gatepass::config::Problem;
 use gatepass::host::HostCapabilities;
 use gatepass::http::{Edit, Fields, LocalReply, RequestHead};
@@ -333,9 +333,9 @@ impl Host {
         headers: usize,
         body_bytes: usize,
         max_bytes: usize,
-        wants_fields: bool,
+        reads: ReplyFields,
     ) -> CalloutReply {
-        match self.read_reply(headers, body_bytes, max_bytes, wants_fields) {
+        match self.read_reply(headers, body_bytes, max_bytes, reads) {
             Ok(answer) => CalloutReply::Answer(answer),
             Err(failure) => CalloutReply::Failed(failure),
         }
@@ -346,7 +346,7 @@ impl Host {
         headers: usize,
         body_bytes: usize,
         max_bytes: usize,
-        wants_fields: bool,
+        reads: ReplyFields,
     ) -> Result<Answer, CalloutFailure> {
         // What the host announces and does not give was cut off on the way to it.
         let broken = |_: Status| CalloutFailure::Broken;
@@ -361,14 +361,20 @@ impl Host {
             return Err(CalloutFailure::TooLarge { limit: max_bytes });
         }
         let limit = NGX_WASM_MAX_HEADERS;
-        if wants_fields && self == Self::NgxWasm && headers >= limit {
+        if reads == ReplyFields::All && self == Self::NgxWasm && headers >= limit {
             return Err(CalloutFailure::TooManyFields { limit });
         }
-        let fields = match wants_fields {
-            true => {
+        let fields = match reads {
+            ReplyFields::All => {
                 abi::header_fields(MapType::HttpCallResponseHeaders, headers).map_err(broken)?
             }
-            false => Fields::default(),
+            ReplyFields::These(names) => {
+                let mut fields = Vec::with_capacity(names.len());
+                for name in names {
+                    fields.extend(header(name).map_err(broken)?.map(|value| (*name, value)));
+                }
+                fields.iter().map(|(name, value)| (*name, value.as_slice())).collect()
+            }
         };
         let cache_control = self.cache_control(headers).map_err(broken)?;
         let body = abi::buffer(BufferType::HttpCallResponseBody, body_bytes).map_err(broken)?;

@@ -75,6 +75,7 @@ mod tests {
                 authority: name.to_owned(),
                 scheme: Scheme::Http,
                 timeout: Span::from_secs(1),
+                headers: Vec::new(),
             })
         };
         let services = [service("us.ers"), service(&"long".repeat(100))];

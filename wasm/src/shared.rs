@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use gatepass::access_log::AccessLogFields;
-use gatepass::callout::{Callout, CalloutFailure, CalloutReply};
+use gatepass::callout::{Callout, CalloutFailure, CalloutReply, ReplyFields};
 use gatepass::denial::Denial;
 use gatepass::event::Event;
 use gatepass::gateway::{self, Action, CalloutId, Dispatch, Gateway, RequestId};
@@ -60,7 +60,7 @@ struct Call {
     /// The context that gets the reply.
     owner: u32,
     /// Whether all header fields of the reply are to be read.
-    wants_fields: bool,
+    reads: ReplyFields,
 }
 
 /// The request whose context is entered: header edits, replies and properties are
@@ -234,7 +234,7 @@ impl Shared {
         }
         let Some(call) = self.calls.borrow_mut().remove(&token) else { return };
         let max_bytes = self.gateway.borrow().max_reply_bytes();
-        let reply = self.host.callout_reply(headers, body_bytes, max_bytes, call.wants_fields);
+        let reply = self.host.callout_reply(headers, body_bytes, max_bytes, call.reads);
         self.complete(call.id, &reply);
         self.execute_all(None);
     }
@@ -430,10 +430,10 @@ impl Shared {
     }
 
     fn send(&self, Dispatch { id, callout }: Dispatch) {
-        let wants_fields = callout.wants_fields;
+        let reads = callout.reads;
         match self.dispatch(callout) {
             Ok((owner, token)) => {
-                let call = Call { id, owner, wants_fields };
+                let call = Call { id, owner, reads };
                 self.calls.borrow_mut().insert(token, call);
             }
             Err(failure) => self.complete(id, &CalloutReply::Failed(failure)),

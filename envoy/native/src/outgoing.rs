@@ -1,6 +1,6 @@
 //! A callout on its way from a gateway to the thread that sends it.
 
-use gatepass::callout::CalloutReply;
+use gatepass::callout::{CalloutReply, ReplyFields};
 use gatepass::gateway::{CalloutId, Dispatch};
 use gatepass::http::Fields;
 
@@ -19,7 +19,7 @@ pub(crate) struct Outgoing {
 /// What of a reply is read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
-    wants_fields: bool,
+    reads: ReplyFields,
     max_bytes: usize,
 }
 
@@ -40,7 +40,7 @@ impl Outgoing {
             body: callout.body().to_vec(),
             timeout_milliseconds: u64::try_from(callout.service.timeout.as_millis())
                 .unwrap_or_default(),
-            terms: Terms { wants_fields: callout.wants_fields, max_bytes },
+            terms: Terms { reads: callout.reads, max_bytes },
         }
     }
 
@@ -59,11 +59,14 @@ impl Terms {
     pub(crate) fn read(self, reply: &Reply<'_>) -> CalloutReply {
         let status = field(&reply.fields, b":status").next();
         let status = status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-        let fields = if self.wants_fields {
-            fields(&reply.fields)
-        } else {
-            let cache_control = field(&reply.fields, b"cache-control");
-            cache_control.map(|value| ("cache-control", value)).collect()
+        let fields = match self.reads {
+            ReplyFields::All => fields(&reply.fields),
+            ReplyFields::These(names) => {
+                let of = |name: &'static str| {
+                    field(&reply.fields, name.as_bytes()).map(move |value| (name, value))
+                };
+                names.iter().copied().chain(["cache-control"]).flat_map(of).collect()
+            }
         };
         // No more of it than shows that it is too long.
         let mut body = Vec::new();

@@ -37,6 +37,7 @@ fn service(name: &str) -> Rc<Service> {
         authority: format!("{name}.internal"),
         scheme: Scheme::Http,
         timeout: Span::from_secs(1),
+        headers: Vec::new(),
     })
 }
 
