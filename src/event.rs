@@ -16,6 +16,7 @@ use crate::identity::{MintError, ScheduleGap};
 use crate::introspection::IntrospectionFailure;
 use crate::keys::{Algorithm, AlgorithmSet, SkippedKey};
 use crate::refresh::FetchError;
+use crate::resource::Resource;
 use crate::revocation::{FeedError, ListId, Submitted};
 use crate::sealing::LoginFailure;
 use crate::session::Session;
@@ -87,6 +88,8 @@ pub struct Trace {
     pub stage: Stage,
     /// Position of the rule that matched.
     pub rule: Option<usize>,
+    /// The resource that the request is for.
+    pub resource: Option<Rc<Resource>>,
     /// The provider that the token is from.
     pub provider: Option<Rc<Provider>>,
     /// Whose the token is.

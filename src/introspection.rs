@@ -5,6 +5,7 @@
 //! are kept. What an answer says of a token is checked like the claims of a JWT;
 //! see [`Provider::accept_introspected`](crate::token::Provider).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
@@ -160,28 +161,61 @@ impl Introspection {
         Self { provider, endpoint, refused: ByText::new(max_entries, MAX_REFUSED_BYTES) }
     }
 
-    /// Why `token` was refused, if that still holds. A refusal from the future,
-    /// after the clock was set back, does not.
-    pub(crate) fn refusal(&mut self, token: &[u8], now: UnixTime) -> Option<Denial> {
-        let (denial, holds) = self.refused.get_mut(token)?;
-        if holds.contains(now) {
-            return Some(denial.clone());
-        }
-        self.refused.remove(token);
-        None
+    /// Why `token` was refused for `resource`, or for every one, if that still holds. A
+    /// refusal from the future, after the clock was set back, does not.
+    pub(crate) fn refusal(
+        &mut self,
+        token: &[u8],
+        resource: &str,
+        now: UnixTime,
+    ) -> Option<Denial> {
+        [RefusedFor::Everything, RefusedFor::Resource(resource)].into_iter().find_map(|refused| {
+            let key = refused.key(token);
+            let (denial, holds) = self.refused.get_mut(&key)?;
+            if holds.contains(now) {
+                return Some(denial.clone());
+            }
+            self.refused.remove(&key);
+            None
+        })
     }
 
     /// Keeps a refusal, or a client that repeats a bad token would have it asked
     /// about each time.
-    pub(crate) fn refuse(&mut self, token: &[u8], denial: Denial, now: UnixTime) {
+    pub(crate) fn refuse(
+        &mut self,
+        token: &[u8],
+        refused: RefusedFor<'_>,
+        denial: Denial,
+        now: UnixTime,
+    ) {
         let holds = Period::of(now, self.endpoint.negative_ttl);
-        self.refused.insert(token, (denial, holds));
+        self.refused.insert(&refused.key(token), (denial, holds));
     }
 
     /// How long an answer serves that was given `at` this time.
     pub(crate) fn serves(&self, token: &Verified, at: UnixTime) -> Period {
         let end = at.plus(self.endpoint.ttl);
         Period::new(at, token.expires().map_or(end, |exp| exp.min(end)))
+    }
+}
+
+/// What a token was refused for. One that is for another resource is not refused there.
+#[derive(Clone, Copy)]
+pub(crate) enum RefusedFor<'a> {
+    /// Whatever a request is for.
+    Everything,
+    /// The resource of this name; requests for none if it is empty.
+    Resource(&'a str),
+}
+
+impl RefusedFor<'_> {
+    /// No reference token has a space in it.
+    fn key<'t>(&self, token: &'t [u8]) -> Cow<'t, [u8]> {
+        match self {
+            Self::Everything => token.into(),
+            Self::Resource(name) => [token, name.as_bytes()].join(&b' ').into(),
+        }
     }
 }
 

@@ -63,6 +63,7 @@ pub mod logging;
 pub mod metrics;
 pub mod pipeline;
 pub mod refresh;
+pub mod resource;
 pub mod revocation;
 pub mod rules;
 mod schedule;

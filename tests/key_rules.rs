@@ -540,7 +540,7 @@ fn r78_the_gateways_key_shows_nowhere() {
     assert!(!shown.contains(secret));
     let bytes = decode(&private["d"]).iter().take(8).map(ToString::to_string).collect::<Vec<_>>();
     assert!(!shown.contains(&bytes.join(", ")), "not as numbers either");
-    assert!(!settings.minter.keys.jwks(UnixTime::from_secs(NOW)).body.contains(r#""d""#));
+    assert!(!settings.minter.keys.jwks(UnixTime::from_secs(NOW)).body().contains(r#""d""#));
     // Nor in what is said of a configuration that is wrong.
     provider["algorithms"] = json!(["nonsense"]);
     assert!(!problems(&provider).contains(secret));

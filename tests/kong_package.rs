@@ -74,6 +74,8 @@ fn everywhere() -> (Value, Vec<&'static str>) {
     let headers = json!([{"name": "x-a", "present": true}]);
     configuration["rules"][0] = json!({"match": {"path": "/a", "headers": headers}, "requires": {"claims": {"a": "absent"}}});
     configuration["policies"] = json!({"staff": {}});
+    configuration["resources"] =
+        json!([{"resource": "https://shop.example/mcp", "providers": ["shop"]}]);
     configuration["token"]["csrf"] = json!({"allowed_origins": ["https://app.example"]});
     configuration["errors"]["login_redirect"] = json!({"to": "/login"});
     configuration["limits"] = json!({});
@@ -105,6 +107,7 @@ fn everywhere() -> (Value, Vec<&'static str>) {
         "/rules/0/match",
         "/rules/0/match/headers/0",
         "/rules/0/requires",
+        "/resources/0",
         "/policies/staff",
         "/revocation",
         "/revocation/feed",

@@ -67,7 +67,7 @@ pub fn decide(
     // Always the same, so that the same request is told in the same words.
     const SEED: [u8; 16] = *b"gatepass explain";
     let document = &configuration.document;
-    let found = settings.sources.find(&head, &|_| false).ok().flatten();
+    let found = settings.sources.find(&head, false, &|_| false).ok().flatten();
     let mut explanation = Explanation {
         token: found.filter(|token| check_form(token).is_ok()).map(|token| TokenForm::of(&token)),
         ..Explanation::of((lossy(head.method()), lossy(head.first(":path").unwrap_or_default())))

@@ -21,5 +21,5 @@ pub fn run(arguments: &Jwks) -> Result<Output, Failure> {
     }
     let file = arguments.config.as_deref().unwrap_or_default();
     let settings = Configuration::one(file, &arguments.reading)?.settings()?;
-    Ok(Output::good(settings.minter.keys.jwks(now).body))
+    Ok(Output::good(settings.minter.keys.jwks(now).body().to_owned()))
 }

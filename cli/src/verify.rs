@@ -183,7 +183,7 @@ fn identity(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, F
         }
         (Some(configuration), None) => {
             let minter = configuration.settings()?.minter;
-            let jwks = serde_json::from_str(&minter.keys.jwks(now).body).unwrap_or_default();
+            let jwks = serde_json::from_str(minter.keys.jwks(now).body()).unwrap_or_default();
             (jwks, Some(minter.issuer), minter.audiences)
         }
         (None, None) => {

@@ -17,6 +17,8 @@ pub struct TokenSources {
     pub cookies: Vec<String>,
     /// Names of query parameters (RFC 6750 section 2.3 discourages them).
     pub params: Vec<String>,
+    /// Whether nobody named these parameters: they are the default of Kong's plugin.
+    pub are_default_params: bool,
     /// Whether the upstream gets to see the public token.
     pub forward: bool,
     /// From where requests with a cookie may come.
@@ -78,17 +80,21 @@ impl TokenSources {
     /// token: the request could never succeed otherwise, and a token that has
     /// ended is of no use to anybody.
     ///
-    /// One in a cookie is no token of a request that another site may have made.
+    /// One in a cookie is no token of a request that another site may have made. For a
+    /// `resource` a parameter counts only if the configuration names it (RFC 9728 leaves
+    /// it to the resource; in a URL a token ends up in logs).
     pub fn find<'a>(
         &self,
         head: &'a RequestHead,
+        is_for_resource: bool,
         has_ended: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Option<Cow<'a, [u8]>>, Denial> {
         let is_over = |found: &Found<'_>| found.in_cookie && has_ended(&found.text);
         let with = |in_cookie| move |text| Found { text, in_cookie };
         let in_headers = self.in_headers(head).map(with(false));
         let in_cookies = self.in_cookies(head).map(with(true));
-        let in_query = self.in_query(head).map(with(false));
+        let asks_query = !(is_for_resource && self.are_default_params);
+        let in_query = self.in_query(head).filter(move |_| asks_query).map(with(false));
         let mut candidates = in_headers
             .chain(in_cookies)
             .chain(in_query)
@@ -314,6 +320,7 @@ mod tests {
             ],
             cookies: vec!["session".into()],
             params: vec!["access_token".into()],
+            are_default_params: false,
             forward: false,
             origins: OriginPolicy { enforce: true, allowed: Vec::new() },
         }
@@ -441,7 +448,7 @@ mod tests {
             ("header and parameter", &[("x-token", "t"), (":path", "/?access_token=t")], MULTIPLE),
         ] {
             let head = head(fields);
-            let found = sources().find(&head, &has_ended).and_then(|token| {
+            let found = sources().find(&head, false, &has_ended).and_then(|token| {
                 token.as_deref().map_or(Ok(()), check_form)?;
                 Ok(token)
             });

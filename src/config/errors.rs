@@ -34,6 +34,15 @@ pub(super) fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<Er
     Some(ErrorSettings { realm, format, login_redirect: login_redirect? })
 }
 
+/// Clients read challenges by regular expressions: what looks like a parameter in the
+/// realm is one to them.
+pub(super) fn check_realm(whole: &Node<'_>, errors: &ErrorSettings, has_resources: bool) {
+    if has_resources && errors.realm.as_ref().is_some_and(|realm| realm.contains('=')) {
+        let found = "= in the realm, with resources";
+        let _: Option<()> = whole.reject_as(found, "a realm without it");
+    }
+}
+
 pub(super) fn login_redirect(node: &Node<'_>) -> Option<LoginRedirect> {
     const ACCEPTED: &str = "a path that starts with one slash, or an https URL";
     let mut fields = node.fields()?;

@@ -303,12 +303,18 @@ pub fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {
 
 /// Public and identity tokens must not be exchangeable (RFC 8725 section 3.12):
 /// no issuer, no audience and no key may be both. Keys that are fetched are
-/// compared when they come.
+/// compared when they come. `resources`: the audiences of tokens for resources.
 pub fn check_separation(
     whole: &Node<'_>,
     providers: &[(Provider, KeySource)],
+    resources: &[String],
     minter: &MinterParts,
 ) {
+    if let Some(audience) = resources.iter().find(|a| minter.audiences.contains(a)) {
+        let found =
+            format!("the audience {audience:?} of one of resources in identity_token.audiences");
+        let _: Option<()> = whole.reject_as(found, "audiences that no public token has");
+    }
     for (provider, keys) in providers {
         if let KeySource::Local(keys) = keys
             && minter.signing_keys().any(|own| keys.holds(&own.verifying_key()))

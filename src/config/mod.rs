@@ -16,6 +16,7 @@ mod problem;
 mod providers;
 pub mod reader;
 mod reserved;
+mod resources;
 mod revocation;
 mod rules;
 mod sealing;

@@ -174,6 +174,7 @@ fn header_value(node: &Node<'_>) -> Option<Vec<u8>> {
 /// What is asked of a token and its consumer.
 pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
     let mut fields = node.fields()?;
+    let audiences = fields.or("audiences", Vec::new(), Node::texts);
     let providers = fields.or("providers", Vec::new(), |node| {
         node.list(|item| providers::reference(item, names.providers))
     });
@@ -194,6 +195,7 @@ pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
         None
     };
     Some(Requirements {
+        audiences: audiences?,
         providers: providers?,
         scopes_all: scopes_all?,
         scopes_any: scopes_any?,
@@ -239,7 +241,7 @@ pub fn anonymous(node: &Node<'_>, consumers: Option<&Consumers>) -> Option<Anony
 }
 
 /// One scope (RFC 6749 section 3.3).
-fn scope(node: &Node<'_>) -> Option<String> {
+pub fn scope(node: &Node<'_>) -> Option<String> {
     let is_scope = |text: &&str| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
     };

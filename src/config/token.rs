@@ -20,7 +20,15 @@ pub(super) fn default_sources(plugin: Option<&PluginOptions>) -> TokenSources {
         ),
         None => own,
     };
-    TokenSources { headers, cookies, params, forward: false, origins: default_origins() }
+    let are_default_params = plugin.is_some_and(|plugin| plugin.params.is_none());
+    TokenSources {
+        headers,
+        cookies,
+        params,
+        are_default_params,
+        forward: false,
+        origins: default_origins(),
+    }
 }
 
 pub(super) const fn default_origins() -> OriginPolicy {
@@ -43,7 +51,9 @@ pub(super) fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<To
         return twice(&node, "where tokens are");
     }
     let default = default_sources(plugin.filter(|_| !names_sources));
+    let are_default_params = params.is_none() && default.are_default_params;
     let sources = TokenSources {
+        are_default_params,
         headers: headers.unwrap_or(default.headers),
         cookies: cookies.unwrap_or(default.cookies),
         params: params.unwrap_or(default.params),

@@ -6,8 +6,8 @@ use super::kong_jwt::PluginOptions;
 use super::reader::Node;
 use super::values::twice;
 use super::{
-    consumers, crypto, errors, identity, kong_jwt, limits, providers, revocation, rules, sealing,
-    services, token,
+    consumers, crypto, errors, identity, kong_jwt, limits, providers, resources, revocation, rules,
+    sealing, services, token,
 };
 use crate::identity::USERNAME_CLAIMS;
 use crate::keys::{HostCrypto, SigningKey};
@@ -53,6 +53,8 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
     };
     let policies = fields.or("policies", Vec::new(), |node| rules::policies(node, names));
     let rules = fields.or("rules", Vec::new(), |node| rules::rules(node, names, policies.as_ref()));
+    let resources =
+        fields.or("resources", Vec::new(), |node| resources::read(node, provider_names.as_deref()));
     let revocation = fields.optional("revocation", |node| revocation::read(node, services, names));
     let errors = fields.optional("errors", |node| errors::read(node, plugin));
     let limits = fields.or("limits", limits::DEFAULT, limits::read);
@@ -77,7 +79,9 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
     let (user_info, sources) =
         (user_info?, sources?.unwrap_or_else(|| token::default_sources(plugin)));
     providers::name_subjects(&whole, &mut providers, &minter);
-    identity::check_separation(&whole, &providers, &minter);
+    let resources = resources?;
+    let audiences: Vec<_> = resources.iter().flat_map(|it| it.audiences()).cloned().collect();
+    identity::check_separation(&whole, &providers, &audiences, &minter);
     if let (Some(kong_jwt), Some(credentials)) = (kong_jwt, credentials) {
         kong_jwt.check_separation(&whole, credentials, &providers, &minter);
     }
@@ -99,6 +103,9 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
         taken: consumers.taken_names(),
         max_bytes: limits.max_identity_bytes,
     };
+    let errors = errors?.unwrap_or_else(|| errors::default_errors(plugin));
+    errors::check_realm(&whole, &errors, !resources.is_empty());
+    let resources = resources::finish(&whole, resources, &providers, &sources, limits.paths);
     let crypto = SigningKey::sign_on_host(crypto?, minter.signing_keys());
     let (revocation, sealed_tokens) = (revocation?, sealed_tokens?);
     let gateway = gateway_identity(&providers);
@@ -115,7 +122,8 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
         user_info_bytes,
         minter: identity::finish(minter, surroundings)?,
         rules: Rules::new(rules?, default_requirements, limits.paths),
-        errors: errors?.unwrap_or_else(|| errors::default_errors(plugin)),
+        resources: resources?,
+        errors,
         limits,
         bypass_cors_preflight,
         crypto,

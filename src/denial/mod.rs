@@ -11,4 +11,4 @@ mod settings;
 
 pub use self::code::Code;
 pub use self::reason::Denial;
-pub use self::settings::{ErrorFormat, ErrorSettings, LoginRedirect};
+pub use self::settings::{ErrorFormat, ErrorSettings, LoginRedirect, ResourceHint};

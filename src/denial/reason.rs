@@ -41,8 +41,13 @@ pub enum Denial {
     EntriesInvalid(String),
     /// No consumer is configured for the token, or it is disabled.
     ConsumerUnknown,
-    /// The token lacks a scope; the scopes needed.
-    InsufficientScope(Vec<String>),
+    /// The token lacks a scope.
+    InsufficientScope {
+        /// All that are needed.
+        needed: Vec<String>,
+        /// All that it has.
+        held: Vec<String>,
+    },
     /// The consumer is not one of those that may pass, by name or by group.
     GroupForbidden,
     /// The token is not from a provider that the rule accepts, or a claim does
@@ -103,7 +108,7 @@ impl Denial {
             Self::TokenRevoked => Code::TokenRevoked,
             Self::EntriesInvalid(_) => Code::EntriesInvalid,
             Self::ConsumerUnknown => Code::ConsumerUnknown,
-            Self::InsufficientScope(_) => Code::InsufficientScope,
+            Self::InsufficientScope { .. } => Code::InsufficientScope,
             Self::GroupForbidden => Code::GroupForbidden,
             Self::ClaimForbidden(_) => Code::ClaimForbidden,
             Self::OriginForbidden => Code::OriginForbidden,
@@ -162,7 +167,9 @@ impl fmt::Display for Denial {
             Self::TokenRevoked => f.write_str("the token is revoked"),
             Self::EntriesInvalid(why) => f.write_str(why),
             Self::ConsumerUnknown => f.write_str("no consumer is registered for the token"),
-            Self::InsufficientScope(scopes) => write!(f, "scope needed: {}", scopes.join(" ")),
+            Self::InsufficientScope { needed, .. } => {
+                write!(f, "scope needed: {}", needed.join(" "))
+            }
             Self::GroupForbidden => f.write_str("the consumer is not one of those allowed"),
             Self::ClaimForbidden(claim) => {
                 write!(f, "claim {claim:?} does not have a value that is allowed here")

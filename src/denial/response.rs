@@ -3,9 +3,12 @@
 use serde_json::{Value, json};
 
 use super::code::Class;
-use super::{Denial, ErrorFormat, ErrorSettings};
+use super::{Denial, ErrorFormat, ErrorSettings, ResourceHint};
 use crate::http::{GrpcProtocol, LocalReply, RequestHead, is_unambiguous, percent_encode};
 use crate::token::{Malformed, Part, Rejection, TokenError};
+
+/// More scopes than this are not told back to a client: a header has to carry them.
+const MAX_HELD_BYTES: usize = 2048;
 
 /// The gRPC status codes that denials map to.
 #[derive(Clone, Copy)]
@@ -24,13 +27,15 @@ enum GrpcStatus {
 impl Denial {
     /// The reply to a request with this `head`. `target` is where it wanted to
     /// go, without any token: what a login page may see. `frames_grpc`: see
-    /// [`HostCapabilities::frames_grpc_replies`](crate::host::HostCapabilities).
+    /// [`HostCapabilities::frames_grpc_replies`](crate::host::HostCapabilities). `hint`:
+    /// the resource that it was for.
     pub fn reply(
         &self,
         head: &RequestHead,
         target: &[u8],
         settings: &ErrorSettings,
         frames_grpc: bool,
+        hint: Option<&ResourceHint>,
     ) -> LocalReply {
         if let Some(location) = self.login_location(head, target, settings) {
             return LocalReply::new(302)
@@ -42,7 +47,7 @@ impl Denial {
             Some(protocol) => self.grpc_reply(protocol, settings, frames_grpc),
         };
         reply = reply.with_header("cache-control", "no-store");
-        if let Some(challenge) = self.challenge(settings) {
+        if let Some(challenge) = self.challenge(settings, hint) {
             reply = reply.with_header("www-authenticate", challenge);
         }
         if self.class() == Class::Unavailable {
@@ -116,8 +121,12 @@ impl Denial {
     }
 
     /// `WWW-Authenticate` (RFC 6750 section 3), in Kong's format without a
-    /// description.
-    fn challenge(&self, settings: &ErrorSettings) -> Option<String> {
+    /// description. Of a resource it tells where a client finds out about it (RFC 9728
+    /// section 5.1).
+    ///
+    /// Clients read it by regular expressions and take the first match for a parameter:
+    /// all values are quoted, and none before `scope` has `=` in it.
+    fn challenge(&self, settings: &ErrorSettings, hint: Option<&ResourceHint>) -> Option<String> {
         let error = match self.class() {
             Class::Missing => None,
             Class::Request if self.status(settings.format) == 400 => Some("invalid_request"),
@@ -126,15 +135,15 @@ impl Denial {
             Class::TooLarge | Class::Forbidden | Class::Unavailable => return None,
         };
         let described = error.filter(|_| settings.format == ErrorFormat::Problem);
-        let scope = match self {
-            Self::InsufficientScope(scopes) => Some(scopes.join(" ")),
-            _ => None,
-        };
+        let asks_login = self.status(settings.format) == 401 || self.class() == Class::Scope;
+        let metadata = hint.filter(|_| asks_login).map(|hint| hint.metadata_url.as_str());
+        let scope = self.scope_to_ask_for(hint);
         let parameters = [
             ("realm", settings.realm.as_deref()),
             ("error", error),
             ("error_description", described.map(|_| self.title())),
             ("scope", scope.as_deref()),
+            ("resource_metadata", metadata),
         ];
         let parameters: Vec<_> = parameters
             .into_iter()
@@ -142,6 +151,27 @@ impl Denial {
             .collect();
         let separator = if parameters.is_empty() { "" } else { " " };
         Some(format!("Bearer{separator}{}", parameters.join(", ")))
+    }
+
+    /// The scopes that a client asks for next: all that are needed at once. A client
+    /// that asks for nothing else would lose what its token for a resource has already.
+    fn scope_to_ask_for(&self, hint: Option<&ResourceHint>) -> Option<String> {
+        let scopes = match (self, hint) {
+            (Self::InsufficientScope { needed, held }, Some(_)) => {
+                let mut scopes = needed.clone();
+                let bytes = |scopes: &[String]| scopes.iter().map(String::len).sum::<usize>();
+                let held = held.iter().filter(|scope| !needed.contains(scope)).cloned();
+                let held = held.collect::<Vec<_>>();
+                if bytes(&held) <= MAX_HELD_BYTES {
+                    scopes.extend(held);
+                }
+                scopes
+            }
+            (Self::InsufficientScope { needed, .. }, None) => needed.clone(),
+            (Self::TokenMissing, Some(hint)) => hint.scopes.clone(),
+            _ => return None,
+        };
+        (!scopes.is_empty()).then(|| scopes.join(" "))
     }
 
     fn problem(&self) -> String {
@@ -219,7 +249,7 @@ impl Denial {
             Self::TokenInactive | Self::TokenRevoked => "Bad token; invalid claims",
             Self::EntriesInvalid(why) => why,
             Self::ConsumerUnknown => "No credentials found for given 'iss'",
-            Self::InsufficientScope(_)
+            Self::InsufficientScope { .. }
             | Self::GroupForbidden
             | Self::ClaimForbidden(_)
             | Self::OriginForbidden

@@ -20,6 +20,15 @@ impl Default for ErrorSettings {
     }
 }
 
+/// What a challenge tells of the resource that a request was for.
+#[derive(Clone, Debug)]
+pub struct ResourceHint {
+    /// Where its metadata is.
+    pub metadata_url: String,
+    /// The scopes to begin with.
+    pub scopes: Vec<String>,
+}
+
 /// The form of a denial's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorFormat {

@@ -4,6 +4,7 @@
 //! over HTTP: a header value and a path segment. It never decides anything about
 //! a request.
 
+mod document;
 mod head;
 mod path;
 mod reply;
@@ -14,6 +15,7 @@ use std::rc::Rc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
+pub use self::document::Document;
 pub use self::head::{Authority, Field, Fields, GrpcProtocol, RequestHead, Span, Target};
 pub use self::path::is_unambiguous;
 pub(crate) use self::path::{Start, canonical_path, is_blank, plain, unambiguous_start};

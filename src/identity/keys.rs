@@ -3,8 +3,8 @@
 use std::fmt;
 
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
+use crate::http::Document;
 use crate::keys::SigningKey;
 use crate::time::{Span, UnixTime};
 
@@ -66,15 +66,6 @@ fn rfc3339(time: UnixTime) -> String {
     date.map_or_else(|| time.to_string(), |date| date.format("%FT%TZ").to_string())
 }
 
-/// The JWKS as it is served.
-#[derive(Debug, PartialEq, Eq)]
-pub struct JwksDocument {
-    /// The JSON text (RFC 7517 section 5).
-    pub body: String,
-    /// Its entity tag, quotes included.
-    pub etag: String,
-}
-
 impl IdentityKeys {
     /// These keys, published at `jwks_path`, for tokens valid for `ttl`.
     pub const fn new(keys: Vec<IdentityKey>, jwks_path: String, ttl: Span) -> Self {
@@ -132,13 +123,10 @@ impl IdentityKeys {
     /// The JWKS: public parts of all keys that sign, will sign, or have signed a
     /// token that is still valid. So a verifier knows a key from before its first
     /// token until after its last.
-    pub fn jwks(&self, now: UnixTime) -> JwksDocument {
+    pub fn jwks(&self, now: UnixTime) -> Document {
         let published = self.keys.iter().filter(|key| key.is_published(self.ttl, now));
         let keys: Vec<_> = published.map(|key| key.key.public_jwk(&key.id)).collect();
-        let body = json!({ "keys": keys }).to_string();
-        let digest = Sha256::digest(body.as_bytes());
-        let (half, _) = digest.split_at(16);
-        JwksDocument { body, etag: format!("\"{}\"", base16ct::lower::encode_string(half)) }
+        Document::new("application/jwk-set+json", json!({ "keys": keys }).to_string())
     }
 }
 
@@ -176,7 +164,7 @@ mod tests {
         ] {
             let now = UnixTime::from_secs(now);
             assert_eq!(keys.signing(now).map(|key| key.id.as_str()), Some(signer), "{now}");
-            let jwks: serde_json::Value = serde_json::from_str(&keys.jwks(now).body).unwrap();
+            let jwks: serde_json::Value = serde_json::from_str(keys.jwks(now).body()).unwrap();
             let ids =
                 jwks["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap());
             assert_eq!(ids.collect::<Vec<_>>(), published, "{now}");

@@ -21,7 +21,7 @@ pub use self::authenticated::Authenticated;
 pub use self::error::MintError;
 use self::fields::ClaimSources;
 pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders, USERNAME_CLAIMS};
-pub use self::keys::{IdentityKey, IdentityKeys, JwksDocument, ScheduleGap};
+pub use self::keys::{IdentityKey, IdentityKeys, ScheduleGap};
 use self::transaction::TXN_TOKEN_TYPE;
 pub use self::transaction::{Profile, RequestContext};
 use crate::http::{HeaderName, SetField};

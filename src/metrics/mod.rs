@@ -26,6 +26,8 @@ pub enum RequestOutcome {
     Bypassed,
     /// Answered with the gateway's key set.
     Jwks,
+    /// Answered with what clients find out of a resource, or look for there in vain.
+    Metadata,
     /// Answered by the endpoint that takes revocations, other than by a denial.
     Revocation,
     /// Answered with what a login's service said, or refused before it was asked.

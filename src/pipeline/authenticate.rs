@@ -11,10 +11,9 @@ use super::decide::Halt;
 use crate::bearer::check_form;
 use crate::denial::Denial;
 use crate::event::Stage;
-use crate::http::RequestHead;
 use crate::identity::Authenticated;
 use crate::in_flight::{Outcome, Purpose};
-use crate::introspection::{IntrospectionAnswer, is_reference};
+use crate::introspection::{IntrospectionAnswer, RefusedFor, is_reference};
 use crate::keys::KeySet;
 use crate::metrics::{Cache, CacheUse};
 use crate::refresh::{KeySource, Lookup, Wanted};
@@ -32,10 +31,12 @@ impl Pipeline {
     /// count that have ended.
     pub(super) fn token_of<'a>(
         &self,
-        head: &'a RequestHead,
-        now: UnixTime,
+        attempt: &Attempt<'a>,
     ) -> Result<Option<Cow<'a, [u8]>>, Denial> {
-        self.sources.find(head, &|token| self.has_ended(token, now))
+        let now = attempt.now;
+        self.sources.find(attempt.head, attempt.trace.resource.is_some(), &|token| {
+            self.has_ended(token, now)
+        })
     }
 
     /// Whether a token says itself that it has ended, which may be a lie: to be
@@ -76,13 +77,31 @@ impl Pipeline {
         Err(Halt::wait_or(requested, Denial::RevocationUnavailable))
     }
 
-    /// The session of a token: the one known, or a new one for a token that is
-    /// verified now.
+    /// The session of a token that is for what the request is for.
     pub(super) fn authenticate(
         &mut self,
         attempt: &mut Attempt<'_>,
         text: &[u8],
     ) -> Result<Rc<Session>, Halt> {
+        let session = self.session_of(attempt, text)?;
+        // A token that is known may have been verified for another resource, or for none.
+        if !self.resources.is_empty() {
+            let stage = std::mem::replace(&mut attempt.trace.stage, Stage::Verify);
+            let token = session.principal().token();
+            let provider = self.providers.get(token.provider());
+            match (&attempt.trace.resource, provider.and_then(|own| own.audiences.as_ref())) {
+                (Some(resource), _) => resource.check(token)?,
+                (None, Some(accepted)) => token.audience().check(accepted)?,
+                (None, None) => {}
+            }
+            attempt.trace.stage = stage;
+        }
+        Ok(session)
+    }
+
+    /// The session of a token: the one known, or a new one for a token that is
+    /// verified now.
+    fn session_of(&mut self, attempt: &mut Attempt<'_>, text: &[u8]) -> Result<Rc<Session>, Halt> {
         attempt.trace.stage = Stage::Verify;
         let now = attempt.now;
         if now < EARLIEST {
@@ -118,12 +137,16 @@ impl Pipeline {
             .map_err(Rejection::Unreadable)?;
         let (id, provider) = self.providers.issuer_of(&token)?;
         attempt.trace.provider = Some(Rc::clone(&provider));
+        let resource = attempt.trace.resource.clone();
+        resource.as_ref().map_or(Ok(()), |it| it.check_provider(id))?;
         provider.check_header(&token)?;
         let Some(keys) = self.current_keys(id, now) else {
             return Err(self.wait_for_keys(attempt, id, &Wanted::Any));
         };
         let key_id = token.key_id().map(str::to_owned);
-        let verified = match provider.verify(id, token, &keys, &self.crypto, now) {
+        let audiences = resource.as_ref().map(|it| &it.audiences).or(provider.audiences.as_ref());
+        let audiences = audiences.map(Vec::as_slice);
+        let verified = match provider.verify(id, token, audiences, &keys, &self.crypto, now) {
             Err(Rejection::KeyUnknown) => {
                 return Err(self.wait_for_keys(attempt, id, &Wanted::Key(key_id)));
             }
@@ -158,7 +181,9 @@ impl Pipeline {
             return Err(Rejection::Unreadable(TokenError::TooLarge { limit }).into());
         }
         let known = self.sessions.reference(text, now).map(Ok);
-        let known = known.or_else(|| introspection.refusal(text, now).map(Err));
+        let resource = attempt.trace.resource.clone();
+        let refused_for = resource.as_ref().map(|it| it.name()).unwrap_or_default();
+        let known = known.or_else(|| introspection.refusal(text, &refused_for, now).map(Err));
         let used = if known.is_some() { CacheUse::Hit } else { CacheUse::Miss };
         attempt.count(&mut self.counters, Cache::Introspection, used);
         if let Some(known) = known {
@@ -179,10 +204,14 @@ impl Pipeline {
             Some(IntrospectionAnswer::Inactive) => return Err(Denial::TokenInactive.into()),
             None => return Err(unavailable.into()),
         };
+        let audiences = resource.as_ref().map(|it| &it.audiences).or(provider.audiences.as_ref());
         let (at, mut stage) = (*at, Stage::Verify);
         let require_issuer = introspection.endpoint.require_issuer;
         let decision = provider
-            .accept_introspected(id, claims, require_issuer, now)
+            .accept_introspected(id, claims, audiences.map(Vec::as_slice), require_issuer, now)
+            .and_then(|verified| {
+                resource.as_ref().map_or(Ok(()), |it| it.check_provider(id)).map(|()| verified)
+            })
             .map_err(Denial::Token)
             .and_then(|verified| {
                 stage = Stage::Revocation;
@@ -195,7 +224,7 @@ impl Pipeline {
                 Ok(self.sessions.of_reference(text, principal, epoch, serves, now))
             });
         if let Err(denial) = &decision {
-            introspection.refuse(text, denial.clone(), at);
+            introspection.refuse(text, RefusedFor::Resource(&refused_for), denial.clone(), at);
         }
         attempt.trace.stage = stage;
         decision.map_err(Halt::from)

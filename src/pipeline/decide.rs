@@ -19,7 +19,7 @@ use crate::access_log::AccessLogFields;
 use crate::bearer::{Sanitized, note, refuse_repeated};
 use crate::denial::Denial;
 use crate::event::{DeniedRequest, Event, Stage, Trace};
-use crate::http::{Field, Fields, LocalReply, RequestHead};
+use crate::http::{Field, Fields, RequestHead};
 use crate::in_flight::{Answers, CalloutId, Dispatch, Requested};
 use crate::metrics::RequestOutcome;
 use crate::rules::{Access, Bypassed};
@@ -112,7 +112,9 @@ impl Pipeline {
         let event = Event::Denied(self.denied_request(head, &denial, &trace));
         self.log.push(event);
         let target = self.sources.target_without_token(head);
-        let reply = denial.reply(head, &target, &self.errors, self.host.frames_grpc_replies);
+        let (errors, hint) = (&self.errors, self.hint(head, &trace));
+        let frames_grpc = self.host.frames_grpc_replies;
+        let reply = denial.reply(head, &target, errors, frames_grpc, hint.as_ref());
         self.end(Verdict::Deny(denial, reply), trace)
     }
 
@@ -140,9 +142,8 @@ impl Pipeline {
         if !head.has_plain_method() {
             return Err(Denial::MethodAmbiguous.into());
         }
-        if head.target().path == self.minter.keys.jwks_path().as_bytes() {
-            self.counters.ended(RequestOutcome::Jwks);
-            return Ok(Verdict::Answer(self.serve_jwks(head, attempt.now)));
+        if let Some(reply) = self.publish(head, attempt.now) {
+            return Ok(Verdict::Answer(reply));
         }
         let sanitized = self.sanitize(head)?;
         if self.bypass_cors_preflight
@@ -163,6 +164,10 @@ impl Pipeline {
         let rules = Rc::clone(&self.rules);
         let rule = rules.find(head)?;
         attempt.trace.rule = rule.map(|(position, _)| position);
+        if let Some(reply) = self.deny_to_publish(head, rule.map(|(_, rule)| rule)) {
+            return Ok(Verdict::Answer(reply));
+        }
+        attempt.trace.resource = self.resources.find(head)?.cloned();
         let requirements = match rule.map(|(_, rule)| &rule.access) {
             Some(access @ Access::Bypass) => {
                 let bypassed = Bypassed::by(access).ok_or(Denial::ConfigurationInvalid)?;
@@ -173,7 +178,7 @@ impl Pipeline {
             None => rules.default_requirements(),
         };
         attempt.trace.stage = Stage::Token;
-        let Some(token) = self.token_of(head, attempt.now)? else {
+        let Some(token) = self.token_of(attempt)? else {
             let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
             self.counters.ended(RequestOutcome::Anonymous);
             return Ok(Verdict::Forward(HeaderEdits::anonymous(sanitized, anonymous)));
@@ -220,29 +225,5 @@ impl Pipeline {
             }
             _ => Ok(unwanted),
         }
-    }
-
-    /// The gateway's own JWKS, for everybody (RFC 9110 section 13.1.2 for the
-    /// entity tag).
-    fn serve_jwks(&self, head: &RequestHead, now: UnixTime) -> LocalReply {
-        if !matches!(head.method(), b"GET" | b"HEAD") {
-            return LocalReply::new(405).with_header("allow", "GET, HEAD");
-        }
-        let document = self.minter.keys.jwks(now);
-        let is_known = head.values("if-none-match").any(|tags| {
-            let tags = String::from_utf8_lossy(tags);
-            tags.split(',')
-                .map(|tag| tag.trim().trim_start_matches("W/"))
-                .any(|tag| tag == "*" || tag == document.etag)
-        });
-        let reply = LocalReply::new(if is_known { 304 } else { 200 })
-            .with_header("cache-control", "public, max-age=300")
-            .with_header("etag", document.etag);
-        if is_known {
-            return reply;
-        }
-        let reply = reply.with_header("content-type", "application/jwk-set+json");
-        // The host leaves out the body of a reply to HEAD.
-        reply.with_body(document.body.into_bytes())
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! - `decide` is the path of a request, with `authenticate`, `identify`, `login` and
 //!   `revoke` as parts of it; `attempt` is one run of it.
+//! - `published` is what the gateway itself answers with.
 //! - `replies` takes what callouts bring, `tick` does what is due without a request.
 //! - `state` is the state that they share, `settings` what a configuration comes to,
 //!   `step` what the caller must do.
@@ -15,6 +16,7 @@ mod authenticate;
 mod decide;
 mod identify;
 mod login;
+mod published;
 mod replies;
 mod revoke;
 mod settings;

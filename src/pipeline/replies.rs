@@ -7,7 +7,7 @@ use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::Event;
 use crate::in_flight::{CalloutId, CalloutOutcome, Outcome, Purpose};
-use crate::introspection::{IntrospectionAnswer, IntrospectionEndpoint};
+use crate::introspection::{IntrospectionAnswer, IntrospectionEndpoint, RefusedFor};
 use crate::refresh::{Fetched, KeySource};
 use crate::time::{Span, UnixTime};
 use crate::token::ProviderId;
@@ -136,7 +136,7 @@ impl Pipeline {
         match IntrospectionEndpoint::read(reply) {
             Ok(answer) => {
                 if matches!(answer, IntrospectionAnswer::Inactive) {
-                    introspection.refuse(token, Denial::TokenInactive, now);
+                    introspection.refuse(token, RefusedFor::Everything, Denial::TokenInactive, now);
                 }
                 Some(answer)
             }

@@ -28,7 +28,7 @@ impl Pipeline {
             return Ok(Verdict::Answer(LocalReply::new(405).with_header("allow", "POST")));
         }
         attempt.trace.stage = Stage::Token;
-        let token = self.token_of(head, attempt.now)?.ok_or(Denial::TokenMissing)?;
+        let token = self.token_of(attempt)?.ok_or(Denial::TokenMissing)?;
         let session = self.authenticate(attempt, &token)?;
         attempt.trace.knows(&session);
         self.authorize_token(attempt, session.principal(), &endpoint.requires)?;

@@ -10,6 +10,7 @@ use crate::identity::Minter;
 use crate::introspection::IntrospectionEndpoint;
 use crate::keys::Crypto;
 use crate::refresh::KeySource;
+use crate::resource::Resources;
 use crate::revocation::Revocations;
 use crate::rules::{PathReaders, Rules};
 use crate::sealing::SealedTokens;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub minter: Minter,
     /// What each request needs.
     pub rules: Rules,
+    /// What clients find out before they have a token.
+    pub resources: Resources,
     /// How denials look.
     pub errors: ErrorSettings,
     /// Limits of size.

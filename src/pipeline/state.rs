@@ -18,6 +18,7 @@ use crate::introspection::Introspection;
 use crate::keys::{Crypto, SigningKey, VerifyingKey};
 use crate::metrics::{Cache, Counters, Sample, Series};
 use crate::refresh::KeySource;
+use crate::resource::Resources;
 use crate::revocation::Revocations;
 use crate::rules::Rules;
 use crate::sealing::SealedTokens;
@@ -44,6 +45,7 @@ pub struct Pipeline {
     pub(super) user_infos: UserInfoCache,
     pub(super) minter: Minter,
     pub(super) rules: Rc<Rules>,
+    pub(super) resources: Resources,
     pub(super) errors: ErrorSettings,
     pub(super) limits: Limits,
     pub(super) bypass_cors_preflight: bool,
@@ -119,6 +121,7 @@ impl Pipeline {
             user_info: settings.user_info,
             minter: settings.minter,
             rules: Rc::new(settings.rules),
+            resources: settings.resources,
             errors: settings.errors,
             sessions: Sessions::new(
                 settings.limits.token_cache_entries,

@@ -84,6 +84,24 @@ pub struct Anonymous {
     fields: Rc<[SetField]>,
 }
 
+impl Rule {
+    /// A rule for what a host has at a path and below it, that asks for a valid token;
+    /// `None` if servers read the path differently.
+    pub(crate) fn for_all_below(host: &str, path: &str) -> Option<Self> {
+        let path = PathPattern::prefix(if path.is_empty() { "/" } else { path }).ok()?;
+        let hosts = vec![HostPattern::Exact(host.to_owned())];
+        let conditions = Conditions { hosts, ..Conditions::default() };
+        let matcher = Matcher { path: Some(path), conditions };
+        Some(Self { matcher, access: Access::Requires(Rc::default()) })
+    }
+
+    /// Whether its path says that it is for documents at well-known places (RFC 8615),
+    /// and not only for these too.
+    pub(crate) fn is_for_well_known(&self) -> bool {
+        self.matcher.path.as_ref().is_some_and(|path| path.starts_with(b".well-known"))
+    }
+}
+
 impl Anonymous {
     /// Announced upstream with `fields`.
     pub(crate) fn new(fields: Vec<SetField>) -> Self {
@@ -106,6 +124,11 @@ impl Rules {
         let blind_index = (is_other && !paths.are_case_sensitive)
             .then(|| PathIndex::new(folded.iter().map(Option::as_ref)));
         Self { rules, default_requirements, index, blind_index, paths }
+    }
+
+    /// The rule at a position.
+    pub fn get(&self, position: usize) -> Option<&Rule> {
+        self.rules.get(position)
     }
 
     /// What a request needs that no rule matches.

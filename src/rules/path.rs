@@ -54,6 +54,12 @@ impl PathPattern {
         Self { segments: segments.collect(), extent }
     }
 
+    /// Whether the first segment of all of its paths is this one.
+    pub(super) fn starts_with(&self, first: &[u8]) -> bool {
+        let first = Segment::Literal(first.into());
+        self.segments.first() == Some(&first)
+    }
+
     /// This path and no other.
     pub fn exact(path: &str) -> Result<Self, InvalidPattern> {
         let segments = literals(path)?;

@@ -12,6 +12,9 @@ use crate::token::{ClaimPath, ClaimRule, ClaimTest, ProviderId, Verified};
 /// What a rule asks of a token and its consumer. Empty lists ask nothing.
 #[derive(Debug, Default)]
 pub struct Requirements {
+    /// What `aud` of the token must hold one of, beside what its provider or the
+    /// resource asks of it.
+    pub audiences: Vec<String>,
     /// Providers, one of which must have issued the token.
     pub providers: Vec<ProviderId>,
     /// Scopes that the token must all have.
@@ -35,7 +38,8 @@ impl Requirements {
     /// Whether a valid token meets them that has nothing to show: who keeps some
     /// out, by a group or by the absence of a claim, lets all others in.
     pub fn asks_nothing(&self) -> bool {
-        self.providers.is_empty()
+        self.audiences.is_empty()
+            && self.providers.is_empty()
             && self.scopes_all.is_empty()
             && self.scopes_any.is_empty()
             && self.consumers.is_empty()
@@ -55,12 +59,14 @@ impl Requirements {
         if !self.providers.is_empty() && !self.providers.contains(&token.provider()) {
             return Err(Denial::ClaimForbidden("iss".into()));
         }
-        let has = |scope: &String| token.scopes().contains(scope);
-        if !self.scopes_all.iter().all(has) {
-            return Err(Denial::InsufficientScope(self.scopes_all.clone()));
+        if !self.audiences.is_empty() {
+            token.audience().check(&self.audiences).map_err(Denial::Token)?;
         }
-        if !self.scopes_any.is_empty() && !self.scopes_any.iter().any(has) {
-            return Err(Denial::InsufficientScope(self.scopes_any.clone()));
+        let has = |scope: &String| token.scopes().contains(scope);
+        let has_any = self.scopes_any.is_empty() || self.scopes_any.iter().any(has);
+        if !has_any || !self.scopes_all.iter().all(has) {
+            let needed = self.scopes_needed(token.scopes());
+            return Err(Denial::InsufficientScope { needed, held: token.scopes().to_vec() });
         }
         self.check_consumer(consumer)?;
         let mut by_token = self.claims.iter().filter(|rule| !from_user_info(&rule.path)).peekable();
@@ -69,6 +75,15 @@ impl Requirements {
         }
         let members = token.claims().members();
         check_all(by_token, |rule| rule.path.find(&members))
+    }
+
+    /// All scopes that a token needs, for a client to ask for at once. Those of which
+    /// one will do are left out where one is among `held`.
+    pub fn scopes_needed(&self, held: &[String]) -> Vec<String> {
+        let has_any = self.scopes_any.iter().any(|scope| held.contains(scope));
+        let any = self.scopes_any.iter().filter(|_| !has_any);
+        let any = any.filter(|scope| !self.scopes_all.contains(scope));
+        self.scopes_all.iter().chain(any).cloned().collect()
     }
 
     /// Someone who is no consumer is in no group.

@@ -5,6 +5,7 @@
 //! that goes. [`Provider::verify`] makes of it a [`Verified`], which is the only
 //! form in which the rest of the gateway takes a token.
 
+mod audience;
 mod claims;
 mod compact;
 mod error;
@@ -13,6 +14,7 @@ mod provider;
 mod rejection;
 mod verifier;
 
+pub use self::audience::Audience;
 pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims, numeric_date, text_of};
 pub use self::compact::Untrusted;
 pub use self::error::{Malformed, Part, TokenError};

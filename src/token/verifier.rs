@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::keys::{Algorithm, Crypto, KeySet, VerifyingKey};
 use crate::time::UnixTime;
 use crate::token::claims::numeric_date;
-use crate::token::{Claims, Issuance, Provider, ProviderId, Rejection, Untrusted};
+use crate::token::{Audience, Claims, Issuance, Provider, ProviderId, Rejection, Untrusted};
 
 /// A token whose signature, algorithm, issuer, audience and times were checked.
 ///
@@ -21,6 +21,7 @@ pub struct Verified {
     subject: String,
     unique_subject: Option<String>,
     scopes: Vec<String>,
+    audience: Audience,
     expires: Option<UnixTime>,
     usable_until: Option<UnixTime>,
 }
@@ -56,6 +57,11 @@ impl Verified {
     /// The scopes, see [`Claims::scopes`].
     pub fn scopes(&self) -> &[String] {
         &self.scopes
+    }
+
+    /// `aud`, as the token has it.
+    pub const fn audience(&self) -> &Audience {
+        &self.audience
     }
 
     /// `exp`.
@@ -152,10 +158,12 @@ impl Provider {
 
     /// Checks a token in full (RFC 7519 section 7.2, RFC 8725). Errs on the
     /// side of refusing: a claim that cannot be read is never taken as absent.
+    /// `audiences`: whom it must be for, if that is asked.
     pub fn verify(
         &self,
         id: ProviderId,
         token: Untrusted<'_>,
+        audiences: Option<&[String]>,
         keys: &KeySet,
         crypto: &Crypto,
         now: UnixTime,
@@ -164,12 +172,13 @@ impl Provider {
         // no fetch of keys.
         let algorithm = self.check_header(&token)?;
         let is_issued = self.issuer().is_some();
-        let checked = is_issued.then(|| self.check_unverified(&token, now)).transpose()?;
+        let checked =
+            is_issued.then(|| self.check_unverified(&token, audiences, now)).transpose()?;
         let credential = self.credential_of(&token)?;
         let key_id = credential.as_deref().or_else(|| token.key_id());
         let signed = self.candidates(keys, key_id, algorithm)?;
         // Of a credential it is told first whether it is known.
-        let expires = checked.map_or_else(|| self.check_unverified(&token, now), Ok)?;
+        let expires = checked.map_or_else(|| self.check_unverified(&token, audiences, now), Ok)?;
         signed.check(&token, crypto)?;
         self.accept(id, credential, token.into_claims(), expires)
     }
@@ -217,6 +226,7 @@ impl Provider {
     fn check_unverified(
         &self,
         token: &Untrusted<'_>,
+        audiences: Option<&[String]>,
         now: UnixTime,
     ) -> Result<Option<UnixTime>, Rejection> {
         if self.issuer().is_some() && !self.claims_to_issue(token) {
@@ -225,7 +235,7 @@ impl Provider {
         let claims = token.unverified_claims();
         refuse_events(claims)?;
         let expires = self.check_times(claims, now)?;
-        self.check_audience(claims.get("aud"))?;
+        audiences.map_or(Ok(()), |accepted| Audience::of(claims).check(accepted))?;
         Ok(expires)
     }
 
@@ -247,6 +257,7 @@ impl Provider {
         &self,
         id: ProviderId,
         claims: &Claims,
+        audiences: Option<&[String]>,
         require_issuer: bool,
         now: UnixTime,
     ) -> Result<Verified, Rejection> {
@@ -261,7 +272,7 @@ impl Provider {
         }
         refuse_events(&members)?;
         let expires = self.check_times(&members, now)?;
-        self.check_audience(members.get("aud"))?;
+        audiences.map_or(Ok(()), |accepted| Audience::of(&members).check(accepted))?;
         self.accept(id, None, members, expires)
     }
 
@@ -276,6 +287,7 @@ impl Provider {
         if claims.contains_key("cnf") && !self.accept_unbound {
             return Err(Rejection::ClaimMismatch("cnf".into()));
         }
+        let audience = Audience::of(&claims);
         let claims = match &credential {
             Some(key) => self.claims_that_count(key, claims),
             None => claims,
@@ -310,6 +322,7 @@ impl Provider {
             unique_subject: self.names_subjects.then(|| format!("{}:{subject}", self.name)),
             subject,
             scopes: claims.scopes(),
+            audience,
             expires,
             usable_until: expires.map(|exp| exp.plus(self.clock_skew)),
             claims,
@@ -378,22 +391,6 @@ impl Provider {
         };
         let failed: Vec<_> = wanted.into_iter().filter(is_no_date).map(|(name, _)| name).collect();
         if failed.is_empty() { Ok(()) } else { Err(Rejection::NotDates(failed)) }
-    }
-
-    /// `aud`: one text or a list of texts, one of them accepted (RFC 7519
-    /// section 4.1.3). A list with anything else in it is no audience.
-    fn check_audience(&self, aud: Option<&Value>) -> Result<(), Rejection> {
-        let Some(accepted) = &self.audiences else { return Ok(()) };
-        let is_accepted = |audience: &str| accepted.iter().any(|known| known == audience);
-        let matched = match aud {
-            None => return Err(Rejection::ClaimMissing("aud".into())),
-            Some(Value::String(audience)) => is_accepted(audience),
-            Some(Value::Array(items)) if items.iter().all(Value::is_string) => {
-                items.iter().filter_map(Value::as_str).any(is_accepted)
-            }
-            Some(_) => return Err(Rejection::ClaimMalformed("aud")),
-        };
-        if matched { Ok(()) } else { Err(Rejection::AudienceMismatch) }
     }
 }
 

@@ -112,12 +112,21 @@ pub fn complete() -> Value {
             {"match": {"path_prefix": "/login"}, "bypass": true},
             {"match": {"path": "/health", "methods": ["GET"]}, "bypass": true},
             {"match": {"path_prefix": "/admin"}, "requires": {
-                "providers": ["shop"], "scopes_all": ["admin"], "scopes_any": ["a"],
+                "audiences": ["orders-api"], "providers": ["shop"], "scopes_all": ["admin"], "scopes_any": ["a"],
                 "consumers": [], "groups_any": ["staff"], "groups_none": ["partner"],
                 "claims": {"role": ["admin"]}, "allow_missing": false}},
             {"match": {"path_template": "/users/{id}/**", "hosts": ["api.shop.example"],
                 "headers": [{"name": "x-mode", "value": "read"},
                     {"name": "x-debug", "present": false}]}, "policy": "staff"},
+        ],
+        "resources": [
+            {"resource": "https://shop.example/mcp", "name": "Shop tools",
+                "documentation": "https://shop.example/docs",
+                "policy": "https://shop.example/policy", "terms": "https://shop.example/terms",
+                "providers": ["shop"], "scopes": ["catalog.read"],
+                "audiences": ["https://shop.example/mcp"]},
+            {"resource": "http://localhost:8080/",
+                "authorization_servers": ["https://auth.shop.example"]},
         ],
         "revocation": {
             "feed": {"service": "auth", "path": "/revocations", "poll_seconds": 10,

@@ -30,6 +30,7 @@ mod isolation;
 mod keys;
 mod memory;
 mod regressions;
+mod resources;
 mod revocation;
 mod rules;
 mod sealed_tokens;

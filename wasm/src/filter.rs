@@ -59,6 +59,7 @@ impl HttpContext for Filter {
                     b"",
                     &ErrorSettings::default(),
                     false,
+                    None,
                 );
                 host.reply(&reply);
                 Action::Pause

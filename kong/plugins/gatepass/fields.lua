@@ -13,6 +13,7 @@ return {
   "mode",
   "policies",
   "providers",
+  "resources",
   "revocation",
   "rules",
   "sealed_tokens",

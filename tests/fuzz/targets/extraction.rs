@@ -71,6 +71,7 @@ fn noise(u: &mut Unstructured<'_>) -> Vec<u8> {
 
 fn sources() -> TokenSources {
     TokenSources {
+        are_default_params: false,
         headers: vec![
             HeaderSource { name: HeaderName::authorization(), scheme: "Bearer".into() },
             HeaderSource { name: HeaderName::parse("x-token").unwrap(), scheme: String::new() },
@@ -145,7 +146,7 @@ pub fn run(data: &[u8]) {
     let names = ["x-consumer-id", "x-identity-token"];
     let owned = OwnedHeaders::new(names.map(|name| HeaderName::parse(name).unwrap()));
 
-    if let Ok(Some(token)) = sources.find(&head, &|_| false)
+    if let Ok(Some(token)) = sources.find(&head, false, &|_| false)
         && check_form(&token).is_ok()
     {
         let is_token_byte = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b);
@@ -172,7 +173,7 @@ pub fn run(data: &[u8]) {
     let _ = refuse_repeated(&head, &sanitized);
     let upstream = apply(&head, &sanitized);
     assert!(
-        matches!(sources.find(&upstream, &|_| false), Ok(None)),
+        matches!(sources.find(&upstream, false, &|_| false), Ok(None)),
         "a token goes on: {upstream:?}"
     );
     assert_eq!(form_values(&upstream, "access_token"), 0, "{:?}", upstream.first(":path"));

@@ -1,0 +1,190 @@
+//! `resources`: what clients find out before they have a token.
+
+use serde_json::{Map, Value, json};
+
+use super::providers;
+use super::reader::Node;
+use super::rules::scope;
+use crate::bearer::TokenSources;
+use crate::http::Document;
+use crate::refresh::KeySource;
+use crate::resource::{Location, Resource, Resources};
+use crate::rules::{PathReaders, Requirements, Rule, Rules};
+use crate::token::{Provider, ProviderId};
+
+/// What [`resource`] accepts.
+const IDENTIFIER: &str = "an https URL (http for loopback hosts) without a query, a fragment, dot \
+                          segments, //, ; and encoded slashes";
+
+/// One of `resources` before the rest of the configuration is known.
+pub struct Configured {
+    location: Location,
+    rule: Rule,
+    providers: Option<Vec<ProviderId>>,
+    authorization_servers: Option<Vec<String>>,
+    audiences: Vec<String>,
+    scopes: Vec<String>,
+    /// Members of the document that are texts.
+    texts: Vec<(&'static str, String)>,
+}
+
+/// Reads `resources`.
+pub fn read(node: &Node<'_>, provider_names: Option<&[String]>) -> Option<Vec<Configured>> {
+    let resources = node.list(|item| resource(item, provider_names))?;
+    let locations = || resources.iter().map(|it| (&it.location.host, &it.location.path));
+    for (position, own) in locations().enumerate() {
+        if locations().take(position).any(|other| own == other) {
+            let found = format_args!("two resources at {}{}", own.0, own.1);
+            return node.reject_as(found, "each path of a host once, whatever its slash or port");
+        }
+    }
+    Some(resources)
+}
+
+fn resource(node: &Node<'_>, provider_names: Option<&[String]>) -> Option<Configured> {
+    let mut fields = node.fields()?;
+    let location = fields.required("resource", IDENTIFIER, |node| {
+        let location = node.value().as_str().and_then(Location::parse);
+        let coverage = location.as_ref().and_then(Resources::coverage);
+        location.zip(coverage).or_else(|| node.reject(IDENTIFIER))
+    });
+    let name = fields.optional("name", |node| node.text().map(str::to_owned));
+    let documentation = fields.optional("documentation", url);
+    let policy = fields.optional("policy", url);
+    let terms = fields.optional("terms", url);
+    let providers = fields.optional("providers", |node| {
+        node.full_list(|item| providers::reference(item, provider_names))
+    });
+    let authorization_servers =
+        fields.optional("authorization_servers", |node| node.full_list(url));
+    let scopes = fields.or("scopes", Vec::new(), |node| node.list(scope));
+    let audiences =
+        fields.optional("audiences", |node| node.full_list(|item| item.text().map(str::to_owned)));
+    let node = fields.node().clone();
+    fields.finish()?;
+    let (location, rule) = location?;
+    let (providers, authorization_servers) = (providers?, authorization_servers?);
+    const ONE: &str = "providers, or authorization_servers instead";
+    let are_several = provider_names.is_some_and(|names| names.len() > 1);
+    match (&providers, &authorization_servers) {
+        (Some(_), Some(_)) => return node.reject_as("both of them", ONE),
+        (None, None) if are_several => {
+            return node.reject_as("neither, with several providers", ONE);
+        }
+        _ => {}
+    }
+    let named = [
+        ("resource_name", name?),
+        ("resource_documentation", documentation?),
+        ("resource_policy_uri", policy?),
+        ("resource_tos_uri", terms?),
+    ];
+    // Clients get the identifier back in `aud` as they wrote it.
+    let own = || [location.identifier(false), location.identifier(true)].to_vec();
+    Some(Configured {
+        audiences: audiences?.unwrap_or_else(own),
+        location,
+        rule,
+        providers,
+        authorization_servers,
+        scopes: scopes?,
+        texts: named.into_iter().filter_map(|(name, text)| Some((name, text?))).collect(),
+    })
+}
+
+/// The URL of a page or of an authorization server.
+fn url(node: &Node<'_>) -> Option<String> {
+    let text = node.plain_text()?;
+    let is_url = ["https://", "http://"].into_iter().any(|scheme| {
+        let rest = text.strip_prefix(scheme);
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+    });
+    if is_url && !text.contains(' ') { Some(text.to_owned()) } else { node.reject("a URL") }
+}
+
+impl Configured {
+    /// What `aud` must hold one of.
+    pub fn audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
+    /// The issuers that clients are sent to; notes those that they could not use.
+    fn servers(
+        &self,
+        whole: &Node<'_>,
+        providers: &[(Provider, KeySource)],
+    ) -> Option<(Vec<ProviderId>, Vec<String>)> {
+        if let Some(servers) = &self.authorization_servers {
+            return Some((Vec::new(), servers.clone()));
+        }
+        let all = || (0..providers.len()).map(ProviderId).collect();
+        let ids: Vec<_> = self.providers.clone().unwrap_or_else(all);
+        let issuer = |id: &ProviderId| {
+            let (provider, _) = providers.get(id.0)?;
+            let is_url = |issuer: &&str| {
+                (issuer.starts_with("https://") || issuer.starts_with("http://"))
+                    && !issuer.contains(['{', '}'])
+            };
+            provider.issuer().filter(is_url).map(str::to_owned).or_else(|| {
+                whole.member("resources")?.reject_as(
+                    format_args!("provider {:?}, whose issuer is no URL", provider.name),
+                    "authorization_servers: the URLs that clients are sent to",
+                )
+            })
+        };
+        let issuers: Vec<_> = ids.iter().map(issuer).collect();
+        Some((ids, issuers.into_iter().collect::<Option<_>>()?))
+    }
+
+    /// The document for one spelling of the identifier (RFC 9728 sections 2 and 3.2:
+    /// lists that are empty are left out).
+    fn document(&self, identifier: &str, servers: &[String], sources: &TokenSources) -> Document {
+        let mut methods = Vec::new();
+        if sources.headers.iter().any(|source| source.name.as_str() == "authorization") {
+            methods.push("header");
+        }
+        if !sources.params.is_empty() && !sources.are_default_params {
+            methods.push("query");
+        }
+        let mut members = Map::new();
+        members.insert("resource".into(), identifier.into());
+        let lists = [
+            ("authorization_servers", json!(servers)),
+            ("scopes_supported", json!(self.scopes)),
+            ("bearer_methods_supported", json!(methods)),
+        ];
+        let is_full = |(_, list): &(&str, Value)| list.as_array().is_some_and(|it| !it.is_empty());
+        let lists = lists.into_iter().filter(is_full);
+        members.extend(lists.map(|(name, list)| (name.to_owned(), list)));
+        let texts = self.texts.iter();
+        members.extend(texts.map(|(name, text)| ((*name).to_owned(), text.as_str().into())));
+        Document::new("application/json", Value::Object(members).to_string())
+    }
+}
+
+/// Puts the resources together with the rest of the configuration.
+pub fn finish(
+    whole: &Node<'_>,
+    configured: Vec<Configured>,
+    providers: &[(Provider, KeySource)],
+    sources: &TokenSources,
+    paths: PathReaders,
+) -> Option<Resources> {
+    let mut configured = configured;
+    // The longest path counts.
+    configured.sort_by_key(|it| std::cmp::Reverse(it.location.path.len()));
+    let (mut rules, mut resources, mut is_whole) = (Vec::new(), Vec::new(), true);
+    for it in configured {
+        let Some((ids, servers)) = it.servers(whole, providers) else {
+            is_whole = false;
+            continue;
+        };
+        let documents = it.location.identifiers();
+        let documents = documents.map(|identifier| it.document(&identifier, &servers, sources));
+        let Configured { location, rule, audiences, scopes, .. } = it;
+        rules.push(rule);
+        resources.push(Resource { location, providers: ids, audiences, scopes, documents });
+    }
+    let rules = Rules::new(rules, Requirements::default(), paths);
+    is_whole.then(|| Resources::new(rules, resources))
+}

@@ -1,0 +1,53 @@
+//! What the gateway itself publishes: its key set, and what clients find out about the
+//! resources behind it.
+
+use super::Pipeline;
+use crate::denial::ResourceHint;
+use crate::event::Trace;
+use crate::http::{LocalReply, RequestHead};
+use crate::metrics::RequestOutcome;
+use crate::rules::{Access, Rule};
+use crate::time::UnixTime;
+
+impl Pipeline {
+    /// The reply to a request for one of the gateway's own documents. They are for
+    /// everybody: no rule, token or login counts.
+    pub(super) fn publish(&mut self, head: &RequestHead, now: UnixTime) -> Option<LocalReply> {
+        if head.target().path == self.minter.keys.jwks_path().as_bytes() {
+            self.counters.ended(RequestOutcome::Jwks);
+            return Some(self.minter.keys.jwks(now).reply(head));
+        }
+        let reply = self.resources.published(head)?;
+        self.counters.ended(RequestOutcome::Metadata);
+        Some(reply)
+    }
+
+    /// 404 for what a client may look for on the host of a resource and does not find,
+    /// unless a rule is for it.
+    pub(super) fn deny_to_publish(
+        &mut self,
+        head: &RequestHead,
+        rule: Option<&Rule>,
+    ) -> Option<LocalReply> {
+        if !self.resources.denies_to_have(head) || rule.is_some_and(Rule::is_for_well_known) {
+            return None;
+        }
+        self.counters.ended(RequestOutcome::Metadata);
+        let reply = LocalReply::new(404).with_header("cache-control", "public, max-age=300");
+        Some(reply.with_header("access-control-allow-origin", "*"))
+    }
+
+    /// What a denial tells the client of the resource that it asked for.
+    pub(super) fn hint(&self, head: &RequestHead, trace: &Trace) -> Option<ResourceHint> {
+        let resource = trace.resource.as_ref()?;
+        let requirements = match trace.rule.and_then(|position| self.rules.get(position)) {
+            Some(Rule { access: Access::Requires(requirements), .. }) => requirements,
+            _ => self.rules.default_requirements(),
+        };
+        let needed = requirements.scopes_needed(&[]);
+        Some(ResourceHint {
+            metadata_url: resource.metadata_url(head),
+            scopes: if needed.is_empty() { resource.scopes.clone() } else { needed },
+        })
+    }
+}

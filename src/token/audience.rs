@@ -1,0 +1,46 @@
+//! `aud`: for whom a token is.
+
+use serde_json::{Map, Value};
+
+use super::Rejection;
+
+/// Whom a token is for: one text or a list of texts (RFC 7519 section 4.1.3). A list
+/// with anything else in it is no audience.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audience(Aud);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Aud {
+    Absent,
+    Malformed,
+    One(Box<str>),
+    Several(Box<[String]>),
+}
+
+impl Audience {
+    /// What the claims say of it.
+    pub fn of(claims: &Map<String, Value>) -> Self {
+        let text = |item: &Value| item.as_str().map(str::to_owned);
+        Self(match claims.get("aud") {
+            None => Aud::Absent,
+            Some(Value::String(audience)) => Aud::One(audience.as_str().into()),
+            Some(Value::Array(items)) => {
+                let texts: Option<Vec<_>> = items.iter().map(text).collect();
+                texts.map_or(Aud::Malformed, |texts| Aud::Several(texts.into()))
+            }
+            Some(_) => Aud::Malformed,
+        })
+    }
+
+    /// Whether the token is for one of those who are `accepted`.
+    pub fn check(&self, accepted: &[String]) -> Result<(), Rejection> {
+        let is_accepted = |audience: &str| accepted.iter().any(|known| known == audience);
+        let matched = match &self.0 {
+            Aud::Absent => return Err(Rejection::ClaimMissing("aud".into())),
+            Aud::Malformed => return Err(Rejection::ClaimMalformed("aud")),
+            Aud::One(audience) => is_accepted(audience),
+            Aud::Several(audiences) => audiences.iter().any(|audience| is_accepted(audience)),
+        };
+        if matched { Ok(()) } else { Err(Rejection::AudienceMismatch) }
+    }
+}
