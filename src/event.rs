@@ -126,6 +126,8 @@ pub enum Event {
     Denied(DeniedRequest),
     /// A request was forwarded that is denied outside of shadow mode.
     WouldDeny(DeniedRequest),
+    /// A request that was forwarded ended with its token.
+    StreamEnded(DeniedRequest),
     /// A fetch of a provider's keys failed.
     KeysNotFetched(String, FetchError),
     /// A key of a provider's set cannot be used.
@@ -174,6 +176,7 @@ impl Event {
         match self {
             // What the client did is no fault here; what a service did is.
             Self::Denied(it) | Self::WouldDeny(it) if it.status < 500 => Level::Info,
+            Self::StreamEnded(_) => Level::Info,
             Self::KeySkipped(..) => Level::Debug,
             Self::MemberIgnored(..) | Self::Revoked { .. } | Self::Crypto { .. } => Level::Info,
             Self::Denied(_)
@@ -194,6 +197,7 @@ impl Event {
         match self {
             Self::Denied(_) => "denied",
             Self::WouldDeny(_) => "would_deny",
+            Self::StreamEnded(_) => "stream_ended",
             Self::KeysNotFetched(..) => "keys_not_fetched",
             Self::KeySkipped(..) => "key_skipped",
             Self::UserInfoFailed(..) => "user_info_failed",
@@ -217,7 +221,7 @@ impl Event {
             |cause: &dyn fmt::Display| json!({ "event": event, "cause": cause.to_string() });
         let failed = |of: &str, name: &str, cause: &dyn fmt::Display| json!({ "event": event, (of): name, "cause": cause.to_string() });
         match self {
-            Self::Denied(it) | Self::WouldDeny(it) => json!({
+            Self::Denied(it) | Self::WouldDeny(it) | Self::StreamEnded(it) => json!({
                 "event": event,
                 "code": it.code.name(),
                 "status": it.status,

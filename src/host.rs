@@ -19,17 +19,23 @@ pub struct HostCapabilities {
     /// Whether it gives the reply to a gRPC call the HTTP status 200 itself, and
     /// keeps the reply's own for filters that made gRPC of something else.
     pub frames_grpc_replies: bool,
+    /// Whether a request can be ended that was forwarded.
+    pub ends_streams: bool,
 }
 
 impl HostCapabilities {
-    /// Envoy.
+    /// Envoy, for the WebAssembly filter.
     pub const ENVOY: Self = Self {
         removes_headers: true,
         resumes_others: true,
         repeats_reply_fields: true,
         writes_forwarded: true,
         frames_grpc_replies: true,
+        ends_streams: false,
     };
+
+    /// Envoy, for its native module.
+    pub const ENVOY_NATIVE: Self = Self { ends_streams: true, ..Self::ENVOY };
 
     /// ngx_wasm_module, as Kong has it.
     pub const NGX_WASM: Self = Self {
@@ -38,6 +44,7 @@ impl HostCapabilities {
         repeats_reply_fields: false,
         writes_forwarded: false,
         frames_grpc_replies: false,
+        ends_streams: false,
     };
 }
 

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use gatepass::config::{Problem, ProblemKind, Problems};
+use gatepass::config::{self, Problem, ProblemKind, Problems};
 use gatepass::http::RequestHead;
 use gatepass::pipeline::Settings;
 use gatepass::rules::Openness;
 use serde_json::{Value, json};
 
-use crate::arguments::Check;
+use crate::arguments::{Check, HostKind};
 use crate::configuration::Configuration;
 use crate::failure::{Failure, placed};
 use crate::text::Escaped;
@@ -37,6 +37,7 @@ impl Finding {
                 (placed.collect(), warnings::of_frame(configuration))
             }
         };
+        problems.extend(lasting_streams(configuration));
         problems.extend(hidden_variables(configuration));
         problems.extend(withheld_capabilities(configuration));
         Self {
@@ -155,6 +156,18 @@ fn hidden_variables(configuration: &Configuration) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Streams that are to end with their tokens where the file loads what cannot do that.
+fn lasting_streams(configuration: &Configuration) -> Option<Problem> {
+    let is_native =
+        configuration.host == HostKind::Envoy && configuration.frame.is_native.unwrap_or(true);
+    if is_native {
+        return None;
+    }
+    let settings = configuration.read().ok()?;
+    let problem = config::check_streams(&settings, configuration.host.traits()).err()?;
+    Some(placed(&configuration.path, &problem))
 }
 
 /// What the filter needs of Envoy and does not get. No warning: without some of it

@@ -32,6 +32,8 @@ pub struct Frame {
     /// Where the file says what the filter may call and be called for, and what it
     /// needs of that and does not get.
     pub withheld: Option<(String, Vec<&'static str>)>,
+    /// Whether it loads the native module for Envoy; `None` where the file does not say.
+    pub is_native: Option<bool>,
 }
 
 /// Why a text cannot be read.
@@ -153,9 +155,12 @@ fn search(value: &Value, path: &str, host: HostKind, found: &mut Vec<Located>) {
 /// The configuration in an object by which a host loads a filter, if it is
 /// Gatepass that it loads.
 fn filter(members: &Map<String, Value>, path: &str, host: HostKind) -> Option<Located> {
-    // Envoy's PluginConfig; Istio's WasmPlugin and TrafficExtension; a filter of
+    // Envoy's DynamicModuleFilter, or its PluginConfig; Istio's WasmPlugin and TrafficExtension; a filter of
     // Kong, or the wasm extension of Envoy Gateway.
-    let (field, value, environment) = if members.contains_key("vm_config") {
+    let (field, value, environment) = if members.contains_key("dynamic_module_config") {
+        // What the process's own environment says is not in the file.
+        ("filter_config", members.get("filter_config")?, None)
+    } else if members.contains_key("vm_config") {
         let vm = members.get("vm_config");
         let environment = vm.and_then(|vm| vm.get("environment_variables"));
         ("configuration", members.get("configuration")?, Some(envoy_environment(environment)))
@@ -180,6 +185,8 @@ fn filter(members: &Map<String, Value>, path: &str, host: HostKind) -> Option<Lo
         environment,
         fails_open: fails_open(members, path),
         withheld: withheld(members, path),
+        // So does Envoy Gateway call it.
+        is_native: Some(field == "filter_config" || members.contains_key("filterName")),
     };
     let path = format!("{}{below}", step(path, field));
     Some(Located { path, value, host, frame })
@@ -196,7 +203,7 @@ fn unwrap(value: &Value) -> (&'static str, Value) {
 }
 
 fn names_gatepass(members: &Map<String, Value>) -> bool {
-    let named = ["name", "root_id", "rootID", "pluginName", "url"];
+    let named = ["name", "root_id", "rootID", "pluginName", "url", "filter_name"];
     let names = named.iter().filter_map(|name| members.get(*name));
     let vm = members.get("vm_config");
     let of_vm = ["/vm_id", "/code/local/filename"];
@@ -305,6 +312,12 @@ mod tests {
                 "{apiVersion: a, kind: TrafficExtension, spec: {wasm: {url: 'oci://r/gatepass:1', \
                  pluginConfig: {a: 1}}}}",
                 &["$.spec.wasm.pluginConfig"],
+            ),
+            (
+                "Envoy's for its native module",
+                "typed_config: {dynamic_module_config: {name: m}, filter_name: gatepass, filter_config: \
+                 {'@type': t, value: {providers: {}}}}",
+                &["$.typed_config.filter_config.value"],
             ),
             (
                 "Envoy Gateway's",

@@ -41,6 +41,10 @@ pub fn all(configuration: &Configuration, settings: &Settings, now: UnixTime) ->
     if document.get("mode").is_some_and(|mode| mode == "shadow") {
         list.add(".mode", "nothing is enforced: requests that would be denied pass");
     }
+    if settings.limits.end_streams && configuration.frame.is_native.is_none() {
+        let text = "only the native module for Envoy ends streams; every other host refuses this";
+        list.add(".limits.end_streams", text);
+    }
     let revocation = document.get("revocation").and_then(|it| it.get("failure_mode"));
     if revocation.is_some_and(|mode| mode == "allow") {
         list.add(".revocation.failure_mode", "revoked tokens pass while the feed fails");

@@ -11,6 +11,7 @@ pub(super) const DEFAULT: Limits = Limits {
     token_cache_bytes: 67_108_864,
     max_reply_bytes: 262_144,
     max_identity_bytes: 7168,
+    end_streams: false,
     paths: PathReaders { allow_ambiguous: false, are_case_sensitive: false },
 };
 
@@ -31,6 +32,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Limits> {
         size("max_identity_bytes", DEFAULT.max_identity_bytes, 1024..=1_048_576);
     let allow_ambiguous_paths = fields.or("allow_ambiguous_paths", false, Node::flag);
     let case_sensitive_paths = fields.or("case_sensitive_paths", false, Node::flag);
+    let end_streams = fields.or("end_streams", false, Node::flag);
     fields.finish()?;
     Some(Limits {
         max_token_bytes: max_token_bytes?,
@@ -38,6 +40,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Limits> {
         token_cache_bytes: token_cache_bytes?,
         max_reply_bytes: max_reply_bytes?,
         max_identity_bytes: max_identity_bytes?,
+        end_streams: end_streams?,
         paths: PathReaders {
             allow_ambiguous: allow_ambiguous_paths?,
             are_case_sensitive: case_sensitive_paths?,

@@ -37,6 +37,7 @@ pub use self::reader::Variable;
 pub use self::rules::check_match;
 pub use self::vault::name_vaults;
 use self::whole::settings;
+use crate::host::HostCapabilities;
 use crate::json;
 use crate::keys::HostCrypto;
 use crate::pipeline::Settings;
@@ -72,6 +73,15 @@ pub fn read<V: Into<Variable>>(
     match (settings, document.into_problems()) {
         (Some(settings), problems) if problems.is_empty() => Ok(settings),
         (_, problems) => Err(Problems(problems)),
+    }
+}
+
+/// What a configuration asks of a host that cannot end a request that was forwarded.
+pub fn check_streams(settings: &Settings, host: HostCapabilities) -> Result<(), Problem> {
+    let accepted = "false: only the native module for Envoy can end a stream";
+    match settings.limits.end_streams && !host.ends_streams {
+        true => Err(Problem::new("$.limits.end_streams", "true", accepted)),
+        false => Ok(()),
     }
 }
 

@@ -47,7 +47,8 @@ pub enum Action {
         /// What the access log may print.
         note: AccessLogFields,
     },
-    /// Answer a request.
+    /// Answer a request. One that was forwarded and is followed is cut off where its
+    /// response has begun.
     Reply {
         /// The request.
         request: RequestId,

@@ -13,7 +13,8 @@
 //! 3. Log what [`Gateway::take_log`] gives, and now and then feed the metrics.
 //!
 //! Every request ends with one [`Action::Forward`] or [`Action::Reply`], unless it is
-//! gone before. Until then nothing of it may pass; [`Gateway::passes`] says whether
+//! gone before; one that [`Gateway::follows`] may be forwarded first and answered later.
+//! Until then nothing of it may pass; [`Gateway::passes`] says whether
 //! the rest of it may.
 //!
 //! It does no IO and knows no host; what a host cannot do is told by
@@ -77,6 +78,8 @@ pub struct Held {
     pub bodies: usize,
     /// Requests that may go upstream and are not over.
     pub passing: usize,
+    /// Those of them that end with their token.
+    pub followed: usize,
 }
 
 impl Held {
@@ -88,6 +91,7 @@ impl Held {
             awaited: self.awaited.saturating_add(other.awaited),
             bodies: self.bodies.saturating_add(other.bodies),
             passing: self.passing.saturating_add(other.passing),
+            followed: self.followed.saturating_add(other.followed),
         }
     }
 }
@@ -101,12 +105,19 @@ impl Gateway {
             awaited: self.waiting.callouts(),
             bodies: self.bodies.len(),
             passing: self.passing.len(),
+            followed: self.pipeline.followed(),
         }
     }
 
     /// Whether the rest of a request, its body and its trailers, may go upstream.
     pub fn passes(&self, request: RequestId) -> bool {
         self.passing.contains(&request)
+    }
+
+    /// Whether a request that was forwarded ends with its token: an
+    /// [`Action::Reply`] may come for it until it is [`Gateway::gone`].
+    pub fn follows(&self, request: RequestId) -> bool {
+        self.pipeline.follows(request)
     }
 
     /// How many bytes of a request's body are to be collected before
@@ -250,6 +261,7 @@ impl Gateway {
     /// with it, unless [`HostCapabilities::resumes_others`].
     pub fn gone(&mut self, request: RequestId) -> Option<CalloutId> {
         self.passing.remove(&request);
+        self.pipeline.unfollow(request);
         self.bodies.remove(&request);
         self.resumable.retain(|resumable| resumable.request != request);
         self.actions.retain(|action| !is_answer_to(action, request));
@@ -266,6 +278,10 @@ impl Gateway {
             self.reply(callout, &CalloutReply::Failed(CalloutFailure::NoReply), now);
         }
         self.actions.extend(tick.send.into_iter().map(Action::Send));
+        for (request, step) in self.pipeline.end_streams(now) {
+            self.passing.remove(&request);
+            self.take(request, step);
+        }
     }
 
     /// The configuration is not in use any more: to be called before the last

@@ -16,6 +16,8 @@ enum Counter {
     Requests(RequestOutcome),
     Cache(Cache, CacheUse),
     Minted,
+    /// Requests that ended with their token.
+    Streams(Code),
     /// By position of the service, and what came of the callout.
     Callouts(usize, &'static str),
 }
@@ -43,6 +45,9 @@ struct Gauge {
 const RESULTS: [&str; 8] =
     ["2xx", "3xx", "4xx", "5xx", "other", "not_sent", "no_reply", "too_large"];
 
+/// How the token of a request that was forwarded can end.
+const ENDS: [Code; 2] = [Code::TokenExpired, Code::TokenRevoked];
+
 const fn result(reply: &CalloutReply) -> &'static str {
     match reply {
         CalloutReply::Answer(answer) => match answer.status {
@@ -68,6 +73,7 @@ impl Counters {
         services: impl Iterator<Item = &'a Rc<Service>>,
         providers: impl Iterator<Item = &'a str>,
         by_host: AlgorithmSet,
+        ends_streams: bool,
     ) -> Self {
         use CacheUse::{Eviction, Hit, Miss, Stale};
         // What is counted most comes first, since that is how it is found.
@@ -94,6 +100,9 @@ impl Counters {
         counters.extend(codes().map(|code| Counter::Requests(RequestOutcome::Denied(code))));
         if mode == Mode::Shadow {
             counters.extend(codes().map(|code| Counter::Requests(RequestOutcome::Shadow(code))));
+        }
+        if ends_streams {
+            counters.extend(ENDS.map(Counter::Streams));
         }
         let providers = NameLabels::new(providers);
         let gauge = |name, label, value: &str| Series::new(Kind::Gauge, name, [(label, value)]);
@@ -159,6 +168,10 @@ impl Counters {
                 Series::new(Kind::Counter, name, [("cache", cache)])
             }
             Counter::Minted => Series::new(Kind::Counter, "gatepass_minted_total", []),
+            Counter::Streams(code) => {
+                let labels = [("code", code.name())];
+                Series::new(Kind::Counter, "gatepass_streams_ended_total", labels)
+            }
             Counter::Callouts(position, result) => {
                 let service = self.services.labels.get(position).map_or(OTHERS, String::as_str);
                 let labels = [("service", service), ("result", result)];
@@ -185,6 +198,11 @@ impl Counters {
     /// An identity token was minted.
     pub fn minted(&mut self) {
         self.add(Counter::Minted, 1);
+    }
+
+    /// A request that was forwarded ended with its token.
+    pub fn stream_ended(&mut self, code: Code) {
+        self.add(Counter::Streams(code), 1);
     }
 
     /// A callout is over.
@@ -266,7 +284,8 @@ mod tests {
     }
 
     fn counters(mode: Mode, services: &[Rc<Service>], providers: &[&str]) -> Counters {
-        Counters::new(mode, services.iter(), providers.iter().copied(), AlgorithmSet::EMPTY)
+        let (services, providers) = (services.iter(), providers.iter().copied());
+        Counters::new(mode, services, providers, AlgorithmSet::EMPTY, false)
     }
 
     /// As Prometheus writes it.

@@ -1,9 +1,12 @@
 //! One run of a request through the pipeline.
 
+use std::rc::Rc;
+
 use crate::event::Trace;
 use crate::http::RequestHead;
 use crate::in_flight::{Answers, Outcome, Purpose};
 use crate::metrics::{Cache, CacheUse, Counters};
+use crate::session::Session;
 use crate::time::UnixTime;
 
 /// A run of the pipeline, from its start to a decision or to the next answer
@@ -16,11 +19,13 @@ pub(super) struct Attempt<'a> {
     /// How far the request came, for the log.
     pub trace: Trace,
     pub now: UnixTime,
+    /// The session with which the request ends, once it is forwarded.
+    pub followed: Option<Rc<Session>>,
 }
 
 impl<'a> Attempt<'a> {
     pub(super) fn new(head: &'a RequestHead, answers: Answers, now: UnixTime) -> Self {
-        Self { head, answers, trace: Trace::default(), now }
+        Self { head, answers, trace: Trace::default(), now, followed: None }
     }
 
     /// The answer to what `purpose` asks, if the request waited for it.

@@ -19,7 +19,7 @@ use crate::access_log::AccessLogFields;
 use crate::bearer::{Sanitized, note, refuse_repeated};
 use crate::denial::Denial;
 use crate::event::{DeniedRequest, Event, Stage, Trace};
-use crate::http::{Field, Fields, RequestHead};
+use crate::http::{Field, Fields, LocalReply, RequestHead};
 use crate::in_flight::{Answers, CalloutId, Dispatch, Requested};
 use crate::metrics::RequestOutcome;
 use crate::rules::{Access, Bypassed};
@@ -65,9 +65,14 @@ impl Pipeline {
     pub(super) fn advance(&mut self, head: RequestHead, answers: Answers, now: UnixTime) -> Step {
         let mut attempt = Attempt::new(&head, answers, now);
         let decided = self.decide(&mut attempt);
-        let Attempt { answers, trace, .. } = attempt;
+        let Attempt { answers, trace, followed, .. } = attempt;
         let halt = match decided {
-            Ok(verdict) => return self.end(verdict, trace),
+            Ok(verdict) => {
+                if let Some(session) = followed {
+                    self.follow(session, head, &trace);
+                }
+                return self.end(verdict, trace);
+            }
             Err(halt) => halt,
         };
         match halt {
@@ -111,14 +116,27 @@ impl Pipeline {
         self.counters.ended(RequestOutcome::Denied(denial.code()));
         let event = Event::Denied(self.denied_request(head, &denial, &trace));
         self.log.push(event);
-        let target = self.sources.target_without_token(head);
-        let (errors, hint) = (&self.errors, self.hint(head, &trace));
-        let frames_grpc = self.host.frames_grpc_replies;
-        let reply = denial.reply(head, &target, errors, frames_grpc, hint.as_ref());
+        let reply = self.reply_to(head, &denial, &trace);
         self.end(Verdict::Deny(denial, reply), trace)
     }
 
-    fn denied_request(&self, head: &RequestHead, denial: &Denial, trace: &Trace) -> DeniedRequest {
+    pub(super) fn reply_to(
+        &self,
+        head: &RequestHead,
+        denial: &Denial,
+        trace: &Trace,
+    ) -> LocalReply {
+        let target = self.sources.target_without_token(head);
+        let (errors, hint) = (&self.errors, self.hint(head, trace));
+        denial.reply(head, &target, errors, self.host.frames_grpc_replies, hint.as_ref())
+    }
+
+    pub(super) fn denied_request(
+        &self,
+        head: &RequestHead,
+        denial: &Denial,
+        trace: &Trace,
+    ) -> DeniedRequest {
         DeniedRequest {
             code: denial.code(),
             status: denial.status(self.errors.format),
@@ -128,7 +146,7 @@ impl Pipeline {
     }
 
     /// Ends a request, with what its access log may print.
-    fn end(&self, verdict: Verdict, mut trace: Trace) -> Step {
+    pub(super) fn end(&self, verdict: Verdict, mut trace: Trace) -> Step {
         if self.publishes {
             trace.note.code = verdict.denial().map(|denial| denial.code().name());
         } else {
@@ -188,6 +206,7 @@ impl Pipeline {
         let identity = self.identify(attempt, &session, &token, requirements)?;
         attempt.trace.note.txn = identity.txn();
         self.counters.ended(RequestOutcome::Allowed);
+        attempt.followed = self.ends_streams().then_some(session);
         Ok(Verdict::Forward(HeaderEdits::identified(sanitized, &identity)))
     }
 

@@ -7,7 +7,8 @@
 //! - `decide` is the path of a request, with `authenticate`, `identify`, `login` and
 //!   `revoke` as parts of it; `attempt` is one run of it.
 //! - `published` is what the gateway itself answers with.
-//! - `replies` takes what callouts bring, `tick` does what is due without a request.
+//! - `replies` takes what callouts bring, `tick` does what is due without a request,
+//!   and `streams` ends those that outlive their token.
 //! - `state` is the state that they share, `settings` what a configuration comes to,
 //!   `step` what the caller must do.
 
@@ -22,6 +23,8 @@ mod revoke;
 mod settings;
 mod state;
 mod step;
+mod stream;
+mod streams;
 mod tick;
 
 pub use self::settings::{Limits, Settings, SharedData};

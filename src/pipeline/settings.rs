@@ -89,6 +89,8 @@ pub struct Limits {
     pub max_reply_bytes: usize,
     /// The most bytes of headers that services get of an identity.
     pub max_identity_bytes: usize,
+    /// Whether a request that was forwarded ends with its token.
+    pub end_streams: bool,
     /// `allow_ambiguous_paths` and `case_sensitive_paths`.
     pub paths: PathReaders,
 }

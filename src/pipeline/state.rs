@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::settings::{Limits, Settings};
 use super::step::{Recipient, Step, Submission, Waiting};
+use super::stream::Streams;
 use crate::access_log::AccessLogFields;
 use crate::bearer::{OwnedHeaders, TokenSources};
 use crate::consumer::ConsumerDirectory;
@@ -60,7 +61,9 @@ pub struct Pipeline {
     pub(super) publishes: bool,
     info: Option<Box<dyn RequestInfo>>,
     /// The request that is being decided.
-    request: RequestId,
+    pub(super) request: RequestId,
+    /// Those that were forwarded and end with their token.
+    pub(super) streams: Streams,
     pub(super) store: Option<Box<dyn SharedStore>>,
     pub(super) sealed_tokens: Option<Rc<SealedTokens>>,
     seed: [u8; 16],
@@ -79,6 +82,7 @@ impl Pipeline {
             settings.services.iter(),
             remote.map(|(provider, _)| provider.name.as_str()),
             settings.crypto.host_verifies(),
+            settings.limits.end_streams,
         );
         let (providers, mut key_sources): (_, Vec<KeySource>) =
             settings.providers.into_iter().unzip();
@@ -141,6 +145,7 @@ impl Pipeline {
             publishes: settings.access_log_properties.unwrap_or_default(),
             info: None,
             request: RequestId::default(),
+            streams: Streams::default(),
             store: None,
             sealed_tokens: settings.sealed_tokens.map(Rc::new),
             seed,

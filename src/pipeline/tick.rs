@@ -80,7 +80,8 @@ impl Pipeline {
             let due = self.revocations.due_at(list, now);
             due.filter(|_| !self.callouts.is_awaited(&purpose, now))
         });
-        let due = sources.chain(lists).chain(self.callouts.due_at(now)).min();
+        let due =
+            sources.chain(lists).chain(self.callouts.due_at(now)).chain(self.next_end()).min();
         due.unwrap_or(now.plus(LATEST)).min(now.plus(LATEST)).max(now)
     }
 

@@ -75,6 +75,11 @@ impl Verified {
         self.expires.filter(|exp| exp.as_secs() <= now.as_secs())
     }
 
+    /// Until when it is accepted, clock skew included.
+    pub const fn usable_until(&self) -> Option<UnixTime> {
+        self.usable_until
+    }
+
     /// Whether it is still accepted `now`, clock skew included.
     pub fn is_current(&self, now: UnixTime) -> bool {
         self.usable_until.is_none_or(|end| now < end)

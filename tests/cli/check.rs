@@ -339,12 +339,38 @@ fn numbers_as_hosts_hold_them() {
     }
 }
 
+/// Who loads the filter is in the file around its configuration, or not at all.
+#[test]
+fn streams_that_are_to_end_where_none_can() {
+    let desk = Desk::new();
+    let own = changed([("/limits", json!({"end_streams": true}))]);
+    let native = format!(
+        "dynamic_module_config: {{name: gatepass_envoy}}\nfilter_name: gatepass\nfilter_config: {own}"
+    );
+    let wasm = format!(
+        "vm_config: {{vm_id: gatepass, environment_variables: {{host_env_keys: [API_KEY, \
+         SIGNING_KEY]}}}}\nconfiguration: {own}"
+    );
+    let kong = format!("_format_version: '3.0'\nplugins: [{{name: gatepass, config: {own}}}]");
+    let problem = "limits.end_streams: found true, accepted: false: only the native module";
+    let warning = "limits.end_streams: warning: only the native module for Envoy";
+    for (file, ends, problems, warnings) in
+        [(native, 0, 0, 0), (wasm, 1, 1, 0), (kong, 1, 1, 0), (own.to_string(), 0, 0, 1)]
+    {
+        desk.put("file.yaml", &file);
+        let run = desk.run(&["check", "--no-env", "file.yaml"]).ended(ends);
+        let told = |text: &str| run.out.matches(text).count();
+        assert_eq!((told(problem), told(warning)), (problems, warnings), "{file}: {}", run.out);
+    }
+}
+
 #[test]
 fn the_shipped_examples_are_valid() {
     let root = env!("CARGO_WORKSPACE_DIR");
     let desk = Desk::new();
     for name in [
         "envoy/envoy.yaml",
+        "envoy/envoy-native.yaml",
         "kong/kong.yml",
         "kong/plugin.yml",
         "examples/kubernetes/istio.yaml",

@@ -30,6 +30,7 @@ fn flags() {
         "/rules/2/requires/allow_missing",
         "/bypass_cors_preflight",
         "/limits/case_sensitive_paths",
+        "/limits/end_streams",
         "/access_log/properties",
     ] {
         for value in [json!("true"), json!(1), json!([]), json!({})] {

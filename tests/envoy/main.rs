@@ -46,6 +46,7 @@ mod replaced;
 mod revocation;
 mod sealed_tokens;
 mod shop;
+mod streams;
 mod token_service;
 mod tokens;
 mod user_info;

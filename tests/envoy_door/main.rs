@@ -325,6 +325,101 @@ fn a_panic_denies_the_request_and_those_that_wait_and_the_next_one_is_served() {
     assert!(LOG.with_borrow(|log| log.iter().any(|line| line.contains("capacity overflow"))));
 }
 
+/// A configuration whose streams end with their tokens.
+fn following(token: &Value) -> (Envoy, String) {
+    let mut following = configuration();
+    following["limits"] = json!({"end_streams": true});
+    following["providers"]["shop"]["clock_skew_seconds"] = json!(0);
+    following["revocation"]["ledger"] = token["sub"].clone();
+    following.as_object_mut().unwrap().remove("user_info");
+    let envoy = Envoy::start(&following.to_string()).expect("it is valid");
+    let header = Header { kid: Some("a".to_owned()), ..Header::default() };
+    let token = jsonwebtoken::encode(&header, token, &EncodingKey::from_secret(SECRET)).unwrap();
+    (envoy, format!("Bearer {token}"))
+}
+
+fn claims(subject: &str, lives: u64) -> Value {
+    json!({"iss": ISSUER, "aud": "shop-api", "sub": subject, "scope": "revoke",
+        "iat": now() - 10, "exp": now() + lives})
+}
+
+#[test]
+fn a_stream_ends_when_its_token_does_and_no_sooner() {
+    let (envoy, authorization) = following(&claims("alice", 2));
+    let stream = envoy.open(&[("authorization", &authorization)]);
+    let bypassed = envoy.open(&[(":path", "/health")]);
+    for request in [&stream, &bypassed] {
+        assert_eq!(request.headers(true), CONTINUE);
+    }
+    assert_eq!(stream.note("wasm.gatepass.code"), None);
+    let before = std::time::Instant::now();
+    envoy.run_until("the token ends", || stream.answer().is_some());
+    assert!(before.elapsed().as_millis() > 800, "{:?}", before.elapsed());
+    let answer = stream.answer().unwrap();
+    assert_eq!((answer.status, answer.details.as_str()), (401, "token_expired"));
+    assert_eq!(stream.note("wasm.gatepass.code").as_deref(), Some("token_expired"));
+    assert_eq!(bypassed.answer().map(|answer| answer.status), None, "it has no token");
+    envoy.run_until("it is counted", || {
+        envoy.count("gatepass_streams_ended_total token_expired") == 1
+            && envoy.count("gatepass_requests_total allowed none") == 1
+    });
+    assert!(LOG.with_borrow(|log| log.iter().any(|line| line.contains("\"stream_ended\""))));
+}
+
+#[test]
+fn a_stream_ends_when_its_token_is_revoked_whatever_else_happens_there() {
+    let (envoy, authorization) = following(&claims("mallory", 600));
+    let [ended, left] = [(); 2].map(|()| envoy.open(&[("authorization", &authorization)]));
+    for request in [&ended, &left] {
+        request.leave_open(true);
+        assert_eq!(request.headers(false), CONTINUE);
+        assert_eq!(request.body("more", false), CONTINUE);
+    }
+    left.leave();
+    let body = json!({"entries": [{"sub": "mallory"}]}).to_string();
+    let length = body.len().to_string();
+    let revoke = envoy.open(&[
+        (":method", "POST"),
+        (":path", "/revoke"),
+        ("authorization", authorization.as_str()),
+        ("content-length", length.as_str()),
+    ]);
+    assert_eq!(revoke.headers(false), STOP);
+    assert_eq!(revoke.body(&body, true), DROP);
+    assert_eq!(revoke.status(), 204);
+    envoy.run_until("its stream ends", || ended.answer().is_some());
+    assert_eq!(ended.answer().unwrap().details, "token_revoked");
+    assert_eq!(ended.body("late", false), DROP);
+    assert!(left.answer().is_none());
+    envoy.run_until("it is counted", || {
+        envoy.count("gatepass_streams_ended_total token_revoked") == 1
+    });
+}
+
+#[test]
+fn a_stream_that_nobody_follows_any_more_ends() {
+    let (envoy, authorization) = following(&claims("carol", 600));
+    let stream = envoy.open(&[("authorization", &authorization)]);
+    assert_eq!(stream.headers(true), CONTINUE);
+    let broken = envoy.open(&[]).lying(usize::MAX);
+    assert_eq!(broken.headers(true), STOP);
+    assert_eq!(stream.answer().expect("an end").details, "gatepass_panic");
+    let next = envoy.open(&[("authorization", &authorization)]);
+    assert_eq!(next.headers(true), CONTINUE);
+}
+
+#[test]
+fn streams_that_are_not_to_end_are_never_woken() {
+    let envoy = start();
+    let request = begin(&envoy, "alice");
+    envoy.reply(only_callout(&envoy), ALICE);
+    assert_eq!(request.continued(), 1);
+    let broken = envoy.open(&[]).lying(usize::MAX);
+    assert_eq!(broken.headers(true), STOP);
+    envoy.run();
+    assert!(request.answer().is_none(), "a panic is nothing to a request that passed");
+}
+
 #[test]
 fn a_wrong_configuration_is_refused_and_says_why() {
     for (text, why) in [

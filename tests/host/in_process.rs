@@ -353,8 +353,8 @@ impl Vm for InProcess {
 }
 
 fn held(gateway: &Gateway) -> u32 {
-    let gatepass::gateway::Held { waiting, awaited, bodies, passing } = gateway.held();
-    (waiting + awaited + bodies + passing) as u32
+    let gatepass::gateway::Held { waiting, awaited, bodies, passing, followed } = gateway.held();
+    (waiting + awaited + bodies + passing + followed) as u32
 }
 
 fn context(request: RequestId) -> u32 {

@@ -79,8 +79,8 @@ extern "C" fn initialize() {
 
 fn held() -> usize {
     let gatepass_wasm::Held { contexts, requests, .. } = gatepass_wasm::held();
-    let gatepass::gateway::Held { waiting, awaited, bodies, passing } = requests;
-    contexts + waiting + awaited + bodies + passing
+    let gatepass::gateway::Held { waiting, awaited, bodies, passing, followed } = requests;
+    contexts + waiting + awaited + bodies + passing + followed
 }
 
 /// What `mod host` tests.

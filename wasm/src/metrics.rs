@@ -79,8 +79,13 @@ mod tests {
             })
         };
         let services = [service("us.ers"), service(&"long".repeat(100))];
-        let counters =
-            Counters::new(Mode::Shadow, services.iter(), ["shop"].into_iter(), AlgorithmSet::EMPTY);
+        let counters = Counters::new(
+            Mode::Shadow,
+            services.iter(),
+            ["shop"].into_iter(),
+            AlgorithmSet::EMPTY,
+            true,
+        );
         let names: Vec<_> = counters.series().iter().map(flattened).collect();
         for (position, name) in names.iter().enumerate() {
             assert!(!names[..position].contains(name), "{name}");

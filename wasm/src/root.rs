@@ -122,6 +122,7 @@ impl Root {
         }
         let entered = Entered::new(host);
         let info = Properties { host, entered: Rc::clone(&entered) };
+        config::check_streams(&settings, host.capabilities()).map_err(refused)?;
         let mut gateway = Gateway::new(settings, host.capabilities(), seed).asking(Box::new(info));
         let later = match store {
             Some(store) if host.shares_when_configured() => {

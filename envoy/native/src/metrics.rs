@@ -9,13 +9,14 @@ use crate::abi::{Config, Kind, Metric};
 
 /// Every name that a gateway counts under, with its labels. Envoy takes no new name
 /// once a configuration is made, and a route's may count what the listener's does not.
-const FAMILIES: [(Kind, &str, &[&str]); 11] = [
+const FAMILIES: [(Kind, &str, &[&str]); 12] = [
     (Kind::Counter, "gatepass_requests_total", &["outcome", "code"]),
     (Kind::Counter, "gatepass_cache_hits_total", &["cache"]),
     (Kind::Counter, "gatepass_cache_misses_total", &["cache"]),
     (Kind::Counter, "gatepass_cache_stale_total", &["cache"]),
     (Kind::Counter, "gatepass_cache_evictions_total", &["cache"]),
     (Kind::Counter, "gatepass_minted_total", &[]),
+    (Kind::Counter, "gatepass_streams_ended_total", &["code"]),
     (Kind::Counter, "gatepass_fetches_total", &["service", "result"]),
     (Kind::Histogram, "gatepass_callout_milliseconds", &["service"]),
     (Kind::Gauge, "gatepass_jwks_age_seconds", &["provider"]),

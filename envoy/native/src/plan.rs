@@ -82,7 +82,7 @@ impl Plan {
         };
         let store = Store::of_process(settings.shared_data);
         let store = store.unwrap_or_else(|| Box::new(self.own.clone()));
-        let gateway = Gateway::new(settings, HostCapabilities::ENVOY, seed);
+        let gateway = Gateway::new(settings, HostCapabilities::ENVOY_NATIVE, seed);
         let mut gateway = match info {
             Some(info) => gateway.asking(info),
             None => gateway,

@@ -179,12 +179,19 @@ impl Stream {
         TrailersStatus::Continue
     }
 
-    /// Somebody woke it: there is mail, or something left to do.
+    /// Somebody woke it: there is mail, something left to do, or it is time to see which
+    /// streams have outlived their tokens.
     pub(crate) fn woken(self: &Rc<Self>, filter: Filter<'_>) {
-        if !matches!(self.phase.get(), Phase::Waiting | Phase::Reading(_)) {
+        let Some((worker, number)) = self.place.get() else { return };
+        let is_held = match self.phase.get() {
+            Phase::Waiting | Phase::Reading(_) => true,
+            // It may have been woken before it went on.
+            Phase::Passing => worker.holds(*number),
+            Phase::New | Phase::Answered | Phase::Over => false,
+        };
+        if !is_held {
             return;
         }
-        let Some((worker, number)) = self.place.get() else { return };
         if worker.is_broken() {
             return self.fail(filter, PANIC);
         }
@@ -288,7 +295,13 @@ impl Stream {
             }
         }
         self.phase.set(Phase::Passing);
-        self.release();
+        match self.place.get() {
+            // It ends with its token: its hook is called from time to time.
+            Some((worker, number)) if worker.follows(*number) => {
+                self.hold(&filter, Phase::Passing);
+            }
+            _ => self.release(),
+        }
         Done::Passes(filter)
     }
 

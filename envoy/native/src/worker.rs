@@ -28,8 +28,8 @@ pub(crate) struct Worker {
     plan: Arc<Plan>,
     gateway: RefCell<Gateway>,
     mailbox: Arc<Mailbox>,
-    /// The streams that another event than their own may be about: those that wait or
-    /// whose body is read.
+    /// The streams that another event than their own may be about: those that wait, whose
+    /// body is read, or that end with their token.
     held: RefCell<HashMap<Request, Rc<Held>>>,
     /// The addresses of those that wait, who cannot be asked while another's event is
     /// handled.
@@ -204,7 +204,17 @@ impl Worker {
         self.shared.send(&self.mailbox, Outgoing::new(dispatch, max_bytes));
     }
 
-    /// A stream waits, or its body is read.
+    /// Whether a request that was forwarded ends with its token.
+    pub(crate) fn follows(&self, request: Request) -> bool {
+        self.gateway.try_borrow().is_ok_and(|gateway| gateway.follows(RequestId(request)))
+    }
+
+    /// Whether another event than its own may be about a request.
+    pub(crate) fn holds(&self, request: Request) -> bool {
+        self.held.borrow().contains_key(&request)
+    }
+
+    /// A stream waits, its body is read, or it ends with its token.
     pub(crate) fn hold(
         &self,
         request: Request,

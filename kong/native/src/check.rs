@@ -3,16 +3,28 @@
 use std::rc::Rc;
 
 use gatepass::config::{self, Problem, ProblemKind, Problems, Variable};
+use gatepass::host::HostCapabilities;
 use gatepass::json;
 use gatepass::pipeline::Settings;
 use gatepass_native::AwsLc;
 
 use crate::address::{self, Address};
 
+/// What nginx can do from Lua.
+pub const NGINX: HostCapabilities = HostCapabilities {
+    removes_headers: true,
+    resumes_others: true,
+    repeats_reply_fields: true,
+    // It writes them after this, from what the client sent.
+    writes_forwarded: false,
+    frames_grpc_replies: false,
+    ends_streams: false,
+};
+
 /// The settings of a configuration that is to be used here, with what the machine has:
 /// its environment and its cryptography.
 pub fn settings(text: &[u8]) -> Result<Settings, Problems> {
-    gatepass_native::load(text).and_then(reachable)
+    gatepass_native::load(text).and_then(fitting)
 }
 
 /// What is wrong with a configuration wherever it is used: a secret that is taken from the
@@ -26,21 +38,22 @@ pub fn problems(text: &[u8]) -> Vec<Problem> {
     // What is no JSON is told by the reader.
     let text = named.as_deref().unwrap_or(text);
     let loaded = config::load(text, &|_| Variable::Unset, Some(Rc::new(AwsLc)));
-    match loaded.and_then(reachable) {
+    match loaded.and_then(fitting) {
         Ok(_) => Vec::new(),
         Err(Problems(problems)) => problems.into_iter().filter(|it| !unset(it)).collect(),
     }
 }
 
-/// Refuses addresses that nginx cannot read.
-fn reachable(settings: Settings) -> Result<Settings, Problems> {
+/// Refuses addresses that nginx cannot read, and what nginx cannot do.
+fn fitting(settings: Settings) -> Result<Settings, Problems> {
     let services = settings.services.iter().filter(|service| Address::of(service).is_none());
-    let problems: Vec<_> = services
+    let mut problems: Vec<_> = services
         .map(|service| {
             let path = format!("$.services.{}.upstream", service.name);
             Problem::new(path, format!("{:?}", service.upstream), address::ACCEPTED)
         })
         .collect();
+    problems.extend(config::check_streams(&settings, NGINX).err());
     if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
 }
 
@@ -67,8 +80,13 @@ mod tests {
                         "signing_keys": [{"algorithm": algorithm, "private_key": key}],
                     },
                 });
-                let problems = problems(configuration.to_string().as_bytes());
-                assert!(problems.is_empty(), "{algorithm}: {problems:?}");
+                let found = problems(configuration.to_string().as_bytes());
+                assert!(found.is_empty(), "{algorithm}: {found:?}");
+                let mut lasting = configuration;
+                lasting["limits"] = json!({"end_streams": true});
+                let found = problems(lasting.to_string().as_bytes());
+                let paths: Vec<_> = found.iter().map(|problem| problem.path.as_str()).collect();
+                assert_eq!(paths, ["$.limits.end_streams"], "nginx ends no stream");
             }
         }
     }

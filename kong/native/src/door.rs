@@ -11,27 +11,17 @@ use gatepass::callout::CalloutReply;
 use gatepass::config::{self, Problem, Problems};
 use gatepass::event::Event;
 use gatepass::gateway::{Action, CalloutId, Dispatch, Gateway, RequestId};
-use gatepass::host::{HostCapabilities, RequestInfo, parse_address};
+use gatepass::host::{RequestInfo, parse_address};
 use gatepass::http::RequestHead;
 use gatepass::metrics::{self, Sample, Series};
 use gatepass::pipeline::SharedData;
 use gatepass::time::UnixTime;
 use log::Level;
 
-use crate::check;
+use crate::check::{self, NGINX};
 use crate::encode::{Encoder, RawAction};
 use crate::frame::Begun;
 use crate::store::Store;
-
-/// What nginx can do from Lua.
-const NGINX: HostCapabilities = HostCapabilities {
-    removes_headers: true,
-    resumes_others: true,
-    repeats_reply_fields: true,
-    // It writes them after this, from what the client sent.
-    writes_forwarded: false,
-    frames_grpc_replies: false,
-};
 
 /// What a gateway is made of, and made anew after a panic.
 #[derive(Debug)]

@@ -1,0 +1,22 @@
+//! A request that was forwarded and ends with its token.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::event::Trace;
+use crate::host::RequestId;
+use crate::http::RequestHead;
+use crate::session::Session;
+
+/// The requests that end with their token; none at all unless the configuration
+/// wants that.
+pub(super) type Streams = HashMap<RequestId, Stream>;
+
+/// A request that was forwarded for the sake of a token, and is not over.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub session: Rc<Session>,
+    /// Decides the form of its denial.
+    pub head: RequestHead,
+    pub trace: Trace,
+}

@@ -1,0 +1,92 @@
+//! Requests that go on after they were forwarded: WebSockets, calls of gRPC, long
+//! responses. With `limits.end_streams` one ends when its token does.
+
+use std::rc::Rc;
+
+use super::Pipeline;
+use super::step::Step;
+use super::stream::Stream;
+use crate::access_log::AccessLogFields;
+use crate::denial::Denial;
+use crate::event::{Event, Stage, Trace};
+use crate::host::RequestId;
+use crate::http::RequestHead;
+use crate::session::Session;
+use crate::time::UnixTime;
+use crate::token::Rejection;
+use crate::verdict::Verdict;
+
+impl Pipeline {
+    /// Whether requests with a token end with it.
+    pub(super) fn ends_streams(&self) -> bool {
+        self.limits.end_streams && self.host.ends_streams && self.mode.shadowed().is_none()
+    }
+
+    /// Has the request that was just decided end with its token.
+    pub(super) fn follow(&mut self, session: Rc<Session>, head: RequestHead, trace: &Trace) {
+        let trace = trace.clone();
+        self.streams.insert(self.request, Stream { session, head, trace });
+    }
+
+    /// Whether a request that was forwarded ends with its token.
+    pub fn follows(&self, request: RequestId) -> bool {
+        self.streams.contains_key(&request)
+    }
+
+    /// How many requests end with their tokens.
+    pub fn followed(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// A request is over.
+    pub fn unfollow(&mut self, request: RequestId) {
+        self.streams.remove(&request);
+    }
+
+    /// Ends the requests whose token has ended or is revoked by now. Each of them is
+    /// denied, although it was forwarded: the lists must be those of `now`.
+    pub fn end_streams(&mut self, now: UnixTime) -> Vec<(RequestId, Step)> {
+        if self.streams.is_empty() {
+            return Vec::new();
+        }
+        let ended = |(request, stream): (&RequestId, &Stream)| {
+            Some((*request, self.ended(&stream.session, now)?))
+        };
+        let ended: Vec<_> = self.streams.iter().filter_map(ended).collect();
+        ended.into_iter().filter_map(|(request, why)| self.end_stream(request, why)).collect()
+    }
+
+    /// Why a token that was accepted is not any more.
+    fn ended(&self, session: &Session, now: UnixTime) -> Option<(Stage, Denial)> {
+        let token = session.principal().token();
+        if !token.is_current(now) {
+            let exp = token.expires().unwrap_or(now);
+            return Some((Stage::Verify, Denial::Token(Rejection::Expired { exp, now })));
+        }
+        self.recheck(session, now).err().map(|denial| (Stage::Revocation, denial))
+    }
+
+    fn end_stream(
+        &mut self,
+        request: RequestId,
+        (stage, denial): (Stage, Denial),
+    ) -> Option<(RequestId, Step)> {
+        let Stream { head, trace, .. } = self.streams.remove(&request)?;
+        self.turn_to(request);
+        // The access log was told the rest when the request was forwarded.
+        let trace = Trace { stage, note: AccessLogFields::EMPTY, ..trace };
+        self.counters.stream_ended(denial.code());
+        let event = Event::StreamEnded(self.denied_request(&head, &denial, &trace));
+        self.log.push(event);
+        let reply = self.reply_to(&head, &denial, &trace);
+        Some((request, self.end(Verdict::Deny(denial, reply), trace)))
+    }
+
+    /// When the next of them ends by itself, or `None`.
+    pub(super) fn next_end(&self) -> Option<UnixTime> {
+        self.streams
+            .values()
+            .filter_map(|stream| stream.session.principal().token().usable_until())
+            .min()
+    }
+}
