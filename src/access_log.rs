@@ -1,14 +1,14 @@
-//! What the host's access log may print of a request.
+//! Fields of a request for the host's access log.
 
 use std::rc::Rc;
 
-/// What the host's access log may print of a request: verified, and each one
+/// Fields of a request for the host's access log: verified values, each a single
 /// [word](crate::http::log_word).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessLogFields {
     /// The consumer's key.
     pub consumer: Option<Rc<str>>,
-    /// Whose the token is.
+    /// The token's subject.
     pub subject: Option<Rc<str>>,
     /// The code of the denial, in shadow mode too.
     pub code: Option<&'static str>,
@@ -20,7 +20,7 @@ impl AccessLogFields {
     /// Nothing to print.
     pub const EMPTY: Self = Self { consumer: None, subject: None, code: None, txn: None };
 
-    /// What there is to print, by name.
+    /// The fields that have a value, with their names.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let entries = [
             ("gatepass.consumer", self.consumer.as_deref()),

@@ -25,7 +25,7 @@ struct Weighed<V> {
     bytes: usize,
 }
 
-/// What an entry takes beside its texts: its place in the tables.
+/// Memory of an entry besides its texts: its slots in the tables.
 const ENTRY: usize = 128;
 
 impl<K: Hash + Eq, V> Bounded<K, V> {

@@ -33,10 +33,9 @@ pub struct Service {
 }
 
 impl Service {
-    /// All that decides who answers, and with what: what is known from one
-    /// service is known of another only if this is the same. Its name is not in
-    /// it (two configurations may call different services the same), nor is its
-    /// timeout.
+    /// Everything that determines the answer: data from one service may be used for another
+    /// only if their identities are equal. The name is not part of it (two configurations
+    /// may call different services the same), nor is its timeout.
     ///
     /// Each field is named here, so that a new one cannot be forgotten. Header
     /// fields are hashed: identities are written into stores.
@@ -126,7 +125,7 @@ pub enum ReplyFields {
 /// A request to be sent to a service.
 #[derive(Clone, Debug)]
 pub struct Callout {
-    /// Whom to ask.
+    /// The service to call.
     pub service: Rc<Service>,
     /// The request method.
     pub method: &'static str,
@@ -199,7 +198,7 @@ impl Callout {
     }
 }
 
-/// What came of a [`Callout`].
+/// The outcome of a [`Callout`].
 #[derive(Clone)]
 pub enum CalloutReply {
     /// A whole answer.
@@ -241,9 +240,9 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// `max-age` of the reply's `Cache-Control` (RFC 9111 section 5.2.2.1);
-    /// zero where it forbids storing or reuse. Of several the shortest counts,
-    /// and what is no number is none (section 4.2.1).
+    /// `max-age` of the reply's `Cache-Control` (RFC 9111 section 5.2.2.1); zero where it
+    /// forbids storing or reuse. Of several the shortest counts, and a value that is not a
+    /// number is ignored (section 4.2.1).
     pub fn max_age(&self) -> Option<Span> {
         let text = String::from_utf8_lossy(self.cache_control.as_deref()?).to_ascii_lowercase();
         let directives = || text.split(',').map(str::trim);
@@ -255,8 +254,8 @@ impl Answer {
     }
 }
 
-/// A number of seconds: the largest there is for one that is larger still (RFC
-/// 9111 section 1.2.2), none for what is no number.
+/// A number of seconds: the largest there is for one that is larger still (RFC 9111
+/// section 1.2.2), 0 for text that is not a number.
 fn delta_seconds(text: &str) -> u32 {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_number { text.parse().unwrap_or(u32::MAX) } else { 0 }

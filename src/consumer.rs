@@ -7,13 +7,12 @@ use std::rc::Rc;
 use crate::denial::Denial;
 use crate::token::{ClaimPath, Claims, ProviderId, Verified};
 
-/// Someone who was given access: an application, a partner, a device.
+/// A client that was given access: an application, a partner, a device.
 ///
 /// The names are Kong's; each becomes an `X-Consumer-*` header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Consumer {
-    /// The value of the selecting claim; `None` for one who is known by
-    /// credentials only.
+    /// The value of the selecting claim; `None` if it is known by credentials only.
     pub key: Option<String>,
     /// `X-Consumer-ID`.
     pub id: Option<String>,
@@ -23,12 +22,12 @@ pub struct Consumer {
     pub custom_id: Option<String>,
     /// `X-Consumer-Groups`; what rules ask for.
     pub groups: Vec<String>,
-    /// Whether it has no access at the moment.
+    /// True while its access is suspended.
     pub disabled: bool,
 }
 
 impl Consumer {
-    /// What to call it, in a log and in rules.
+    /// Its name in logs and rules.
     pub fn name(&self) -> &str {
         let names = [&self.key, &self.username, &self.custom_id, &self.id];
         names.into_iter().find_map(Option::as_deref).unwrap_or_default()
@@ -47,8 +46,8 @@ pub struct ConsumerDirectory {
     by_credential: HashMap<String, Rc<Consumer>>,
 }
 
-/// A consumer, and the providers whose tokens may be its own: what one provider
-/// writes into a claim is no word of another.
+/// A consumer, and the providers whose tokens may select it: a claim written by one
+/// provider must not select the consumer of another.
 #[derive(Clone, Debug)]
 struct Selectable {
     /// `None` where there is one provider only.
@@ -66,8 +65,8 @@ impl Selectable {
     }
 }
 
-/// The names of configured consumers, as headers carry them. Somebody without an
-/// entry is not called by one of them, whatever the token or user info says.
+/// The names of configured consumers, as sent in headers. A user without an entry never
+/// gets one of these names, whatever the token or user info contains.
 #[derive(Debug, Default)]
 pub struct TakenNames {
     /// `X-Consumer-Username`.
@@ -174,8 +173,8 @@ impl ConsumerDirectory {
         }
     }
 
-    /// How many consumers go by this name, of those that may use tokens of some
-    /// of `providers`; of any provider if there are none.
+    /// The number of consumers with this name whose tokens may come from one of
+    /// `providers`; from any provider if the list is empty.
     pub fn count(&self, name: &str, providers: &[ProviderId]) -> usize {
         let may_use = |known: &&Selectable| {
             providers.is_empty() || providers.iter().any(|provider| known.is_for(*provider))

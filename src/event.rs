@@ -1,7 +1,7 @@
-//! What operators read: one JSON object a line.
+//! Log events for operators: one JSON object per line.
 //!
-//! Lines name what happened and to whom, never a token, a key, a header value
-//! that a client chose freely, or what a service said of a user.
+//! A line names the event and its subject. It never contains a token, a key, a header
+//! value that a client chose freely, or a service's data about a user.
 
 use std::fmt;
 use std::rc::Rc;
@@ -34,17 +34,17 @@ pub enum Stage {
     Rule,
     /// Its token: where it is, and that there is one.
     Token,
-    /// Whether the token is genuine and holds; its issuer may say so.
+    /// Verification of the token, by its signature or by its issuer.
     Verify,
-    /// Whether the token is revoked.
+    /// The revocation check.
     Revocation,
-    /// Whose the token is.
+    /// Resolution of the token's consumer.
     Consumer,
-    /// What the rule asks of the token and the consumer.
+    /// The rule's requirements for token and consumer.
     Authorize,
-    /// What the user service says.
+    /// The request to the user service.
     UserInfo,
-    /// What the rule asks of the user.
+    /// The rule's requirements for user info.
     AuthorizeUser,
     /// Its identity token.
     Mint,
@@ -65,7 +65,7 @@ impl Stage {
         Self::Mint,
     ];
 
-    /// What it is called.
+    /// Its name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Head => "head",
@@ -81,7 +81,7 @@ impl Stage {
     }
 }
 
-/// How far a request came. Made for every request, so it copies no text.
+/// The progress of a request. One is made per request, so it copies no text.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     /// The step that it is at, or that ended it.
@@ -92,17 +92,17 @@ pub struct Trace {
     pub resource: Option<Rc<Resource>>,
     /// The provider that the token is from.
     pub provider: Option<Rc<Provider>>,
-    /// Whose the token is.
+    /// The token's consumer.
     pub consumer: Option<Rc<Consumer>>,
-    /// What the access log may print.
-    pub note: AccessLogFields,
+    /// Fields for the access log.
+    pub access_log: AccessLogFields,
 }
 
 impl Trace {
-    /// Notes whose token it is, found to be valid at some time.
-    pub fn knows(&mut self, session: &Session) {
+    /// Records the owner of the token, which was valid when it was verified.
+    pub fn authenticated(&mut self, session: &Session) {
         self.consumer = session.principal().consumer().cloned();
-        self.note = session.note().clone();
+        self.access_log = session.access_log().clone();
     }
 }
 
@@ -113,13 +113,13 @@ pub struct DeniedRequest {
     pub code: Code,
     /// The status of the reply.
     pub status: u16,
-    /// How far it came.
+    /// Its progress.
     pub trace: Trace,
-    /// What the host or the client calls it.
+    /// The request id of the host or the client.
     pub request_id: Option<String>,
 }
 
-/// Something that operators are told. It is text only where it is written.
+/// An event for operators. It becomes text only when it is written.
 #[derive(Debug)]
 pub enum Event {
     /// A request was denied.
@@ -142,20 +142,20 @@ pub enum Event {
     LoginFailed(String, LoginFailure),
     /// An entry of a feed has a member that says nothing to the gateway.
     MemberIgnored(ListId, String),
-    /// Somebody who may revoked tokens, or took a revocation back.
+    /// An authorized client revoked tokens or withdrew a revocation.
     Revoked {
-        /// What changed.
+        /// The change.
         submitted: Submitted,
-        /// Whose request it was.
+        /// The progress of the request.
         trace: Trace,
-        /// What the host or the client calls the request.
+        /// The request id of the host or the client.
         request_id: Option<String>,
     },
     /// There is a time at which no key may sign identity tokens.
     NobodySigns(ScheduleGap),
     /// Nothing is enforced.
     ShadowMode,
-    /// Who computes the signatures.
+    /// Where signatures are computed.
     Crypto {
         /// The algorithms that the host verifies; the module verifies the others.
         host_verifies: AlgorithmSet,
@@ -174,7 +174,7 @@ impl Event {
     /// How bad it is.
     pub const fn level(&self) -> Level {
         match self {
-            // What the client did is no fault here; what a service did is.
+            // A client's fault is information; a service's fault is a warning.
             Self::Denied(it) | Self::WouldDeny(it) if it.status < 500 => Level::Info,
             Self::StreamEnded(_) => Level::Info,
             Self::KeySkipped(..) => Level::Debug,
@@ -246,7 +246,7 @@ impl Event {
                 "taken_back": submitted.taken_back,
                 "provider": trace.provider.as_ref().map(|provider| &provider.name),
                 "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
-                "subject": trace.note.subject.as_deref(),
+                "subject": trace.access_log.subject.as_deref(),
                 "request_id": request_id,
             }),
             Self::NobodySigns(gap) => caused(gap),
@@ -271,7 +271,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// Who computes with each of some algorithms.
+/// Where each of these algorithms is computed.
 fn computed(algorithms: impl IntoIterator<Item = Algorithm>, host: AlgorithmSet) -> Value {
     let by = |algorithm| if host.contains(algorithm) { "host" } else { "module" };
     let algorithms = algorithms.into_iter();

@@ -1,8 +1,8 @@
-//! What the core has to know of the host it runs in.
+//! What the core needs to know about its host.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// What a host can do, where hosts differ in what it means for a decision.
+/// What a host can do, as far as it affects decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostCapabilities {
     /// Whether it can remove header fields, however often they occur; else only
@@ -53,8 +53,8 @@ impl HostCapabilities {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
-/// What the host knows of a request that is being decided, and its head does not
-/// say or says as the client wants it. Asked only when it is needed.
+/// Facts about a request that its head does not contain, or that the client could
+/// choose there. Queried only when needed.
 pub trait RequestInfo: std::fmt::Debug {
     /// The id under which the host logs the request, if that is not the head's
     /// `x-request-id`.

@@ -1,9 +1,9 @@
-//! Reference tokens: tokens that say nothing by themselves, and what their
-//! issuer says of them when asked (RFC 7662).
+//! Reference tokens: opaque tokens whose claims come from their issuer's introspection
+//! endpoint (RFC 7662).
 //!
-//! Owns the question, the strict reading of the answer, and how long answers
-//! are kept. What an answer says of a token is checked like the claims of a JWT;
-//! see [`Provider::accept_introspected`](crate::token::Provider).
+//! Owns the introspection request, the strict parsing of the response, and its lifetime
+//! in the cache. The claims of a response are checked like those of a JWT; see
+//! [`Provider::accept_introspected`](crate::token::Provider).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -54,7 +54,7 @@ pub enum ClientAuth {
     Form(Secret<String>),
 }
 
-/// What an issuer says of a token.
+/// The issuer's response about a token.
 #[derive(Clone, Debug)]
 pub enum IntrospectionAnswer {
     /// It is active; the claims.
@@ -132,8 +132,8 @@ impl ClientAuth {
     }
 }
 
-/// Whether a token is a reference: one that is no compact JWS by its form, which
-/// has exactly two dots. Its bytes are those of RFC 6750 section 2.1.
+/// True for a reference token: one without the two dots of a compact JWS. Its bytes are
+/// those of RFC 6750 section 2.1.
 pub fn is_reference(token: &[u8]) -> bool {
     token.iter().filter(|byte| **byte == b'.').count() != 2 && is_bearer_token(token)
 }
@@ -148,7 +148,7 @@ pub(crate) struct Introspection {
     refused: ByText<(Denial, Period)>,
 }
 
-/// What refused tokens may take.
+/// Memory for refused tokens.
 const MAX_REFUSED_BYTES: usize = 1024 * 1024;
 
 impl Introspection {
@@ -224,8 +224,7 @@ impl RefusedFor<'_> {
 pub enum IntrospectionFailure {
     /// No reply.
     NoAnswer(CalloutFailure),
-    /// A status that is no answer; 401 if it is the gateway's credentials that
-    /// are wrong.
+    /// A status other than 200; 401 if the gateway's own credentials are wrong.
     Status(u16),
     /// Not an acceptable JSON object.
     Json(JsonError),

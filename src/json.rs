@@ -22,8 +22,8 @@ pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
     read(text, Strict { depth: 0, keeps_null: true })
 }
 
-/// Reads one JSON text of a token, a key or a reply: as [`parse`], but a member
-/// that is `null` is absent. Nobody downstream has to tell the two apart.
+/// Reads one JSON text of a token, a key or a reply: as [`parse`], but a member that is
+/// `null` is absent, so no caller has to distinguish the two.
 pub fn parse_present(text: &[u8]) -> Result<Value, JsonError> {
     read(text, Strict { depth: 0, keeps_null: false })
 }
@@ -80,11 +80,11 @@ pub fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// Whether a number of a configuration may be another one than was written:
-/// Envoy and Kong hold configurations as doubles. Envoy's are written here with a
-/// fraction or an exponent from 2^53 on ([`rounded`]). Kong writes 14 digits, or
-/// 16, and an exponent where there are more. What has more digits than either
-/// without an exponent comes from somebody who hands on the text.
+/// Whether a number of a configuration may be another one than was written: Envoy and
+/// Kong hold configurations as doubles. Envoy's are written here with a fraction or an
+/// exponent from 2^53 on ([`rounded`]). Kong writes 14 digits, or 16, and an exponent
+/// where there are more. A number with more digits and no exponent came through
+/// unchanged.
 pub fn may_be_rounded(number: &Number) -> bool {
     const KONG: f64 = 1e14;
     const KONG_AT_MOST: f64 = 1e16;
@@ -217,7 +217,7 @@ fn text_bytes_of(value: &Value) -> usize {
     }
 }
 
-/// What a value takes beside its text, with its place in a list or an object.
+/// Memory of a value besides its text, including its slot in a list or an object.
 const VALUE: usize = 64;
 
 fn memory_of(value: &Value) -> usize {
@@ -232,7 +232,7 @@ fn memory_of(value: &Value) -> usize {
     }
 }
 
-/// What sort of value this is, with its article, for messages.
+/// The type of a value with its article, for messages.
 pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -322,8 +322,8 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Value::Array(array))
     }
 
-    /// An object, or a number that is no 64-bit integer: serde_json hands over its
-    /// text as a map of one member, whose name [`MemberName`] tells from a real one.
+    /// An object, or a number that is not a 64-bit integer: serde_json hands over its text
+    /// as a map of one member, whose name [`MemberName`] tells from a real one.
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = members.next_key_seed(MemberName)? {
@@ -417,7 +417,7 @@ mod tests {
             let document = format!(r#"{{"n":{text}}}"#);
             assert_eq!(parse(document.as_bytes()).unwrap().to_string(), document);
         }
-        // What serde_json takes for a number by its name stays what it is.
+        // An object that looks like serde_json's number stays an object.
         for text in [
             r#"{"$serde_json::private::Number":"1"}"#,
             r#"{"$serde_json::private::Number":"x"}"#,

@@ -9,7 +9,7 @@ pub(crate) struct Schedule {
     /// Until when not to ask; none at the start, and for what is due.
     pause: Option<Period>,
     failures: u32,
-    /// Whether a request is under way of which nothing was heard yet.
+    /// True while a request is in flight.
     is_asked: bool,
 }
 
@@ -21,8 +21,8 @@ const MIN_BACKOFF_MS: u32 = 1000;
 const GRACE: Span = Span::from_secs(1);
 
 impl Schedule {
-    /// Whether it is time to ask. A pause that began in the future, before the
-    /// clock was set back, is none.
+    /// True if a request is due. A pause that starts in the future, because the clock was
+    /// set back, is ignored.
     pub(crate) fn is_due(&self, now: UnixTime) -> bool {
         self.pause.is_none_or(|pause| !pause.contains(now))
     }
@@ -32,7 +32,7 @@ impl Schedule {
         self.pause.filter(|pause| pause.contains(now)).map_or(now, Period::until)
     }
 
-    /// Whether the latest answer was a failure.
+    /// True if the latest attempt failed.
     pub(crate) const fn is_failing(&self) -> bool {
         self.failures > 0
     }
@@ -42,13 +42,13 @@ impl Schedule {
         Period::new(now, now.plus(timeout).plus(GRACE))
     }
 
-    /// Notes that a service is asked, which has `timeout` to answer.
+    /// Records that a request was sent, with this timeout.
     pub(crate) const fn asked(&mut self, timeout: Span, now: UnixTime) {
         self.is_asked = true;
         self.pause = Some(Self::attempt(timeout, now));
     }
 
-    /// Notes an answer that serves for this long.
+    /// Records an answer that is current for this long.
     pub(crate) const fn answered(&mut self, serves: Period) {
         *self = Self { pause: Some(serves), failures: 0, is_asked: false };
     }
@@ -58,9 +58,9 @@ impl Schedule {
         self.pause = None;
     }
 
-    /// Notes a failure: a pause of 1, 2, 4, ... s, at most `longest`, less up to
-    /// a tenth by `jitter`, 0 to 255, which differs between workers. Of several
-    /// requests under way at once only the first failure counts.
+    /// Records a failure and backs off: 1, 2, 4, ... s, at most `longest`, minus up to a
+    /// tenth by `jitter` (0 to 255), which differs between workers. Of concurrent requests
+    /// only the first failure counts.
     pub(crate) fn failed(&mut self, longest: Span, jitter: u8, now: UnixTime) {
         if !std::mem::take(&mut self.is_asked) && !self.is_due(now) {
             return;

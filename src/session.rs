@@ -13,7 +13,7 @@ use crate::keys::KeySet;
 use crate::revocation::RevocationEpoch;
 use crate::time::{Period, UnixTime};
 
-/// What is known of one public token.
+/// The verified state of one public token.
 #[derive(Debug)]
 pub struct Session {
     principal: Authenticated,
@@ -22,7 +22,7 @@ pub struct Session {
     verified_at: UnixTime,
     epoch: Cell<RevocationEpoch>,
     identity: RefCell<Option<Rc<Identity>>>,
-    note: AccessLogFields,
+    access_log: AccessLogFields,
     memory: Share,
 }
 
@@ -37,17 +37,25 @@ impl Session {
         memory: Share,
     ) -> Self {
         let epoch = Cell::new(epoch);
-        let note = AccessLogFields {
+        let access_log = AccessLogFields {
             consumer: principal.consumer().map(|consumer| log_word(consumer.name()).into()),
             subject: Some(log_word(principal.token().unique_subject()).into()),
             ..AccessLogFields::EMPTY
         };
-        Self { principal, keys, verified_at, epoch, identity: RefCell::new(None), note, memory }
+        Self {
+            principal,
+            keys,
+            verified_at,
+            epoch,
+            identity: RefCell::new(None),
+            access_log,
+            memory,
+        }
     }
 
-    /// What the access log may print of its requests.
-    pub const fn note(&self) -> &AccessLogFields {
-        &self.note
+    /// Fields for the access log.
+    pub const fn access_log(&self) -> &AccessLogFields {
+        &self.access_log
     }
 
     /// The token's owner.
@@ -55,9 +63,9 @@ impl Session {
         &self.principal
     }
 
-    /// Whether the token would be accepted again `now`: it is not over, and its
-    /// issuer still publishes the same keys. When the clock was set back nothing
-    /// is taken for granted.
+    /// True if the token would be accepted again `now`: it has not expired, and its issuer
+    /// still publishes the same keys. After the clock was set back it must be verified
+    /// anew.
     pub fn holds(&self, current: Option<&Rc<KeySet>>, now: UnixTime) -> bool {
         let are_current = |keys| current.is_some_and(|current| Rc::ptr_eq(current, keys));
         self.principal.token().is_current(now)
@@ -70,8 +78,8 @@ impl Session {
         self.epoch.get()
     }
 
-    /// Notes by which lists it was found not to be revoked.
-    pub fn clear_by(&self, epoch: RevocationEpoch) {
+    /// Records the revocation lists that admitted it.
+    pub fn set_epoch(&self, epoch: RevocationEpoch) {
         self.epoch.set(epoch);
     }
 
@@ -122,8 +130,7 @@ impl Sessions {
         asks_claims: bool,
     ) -> Self {
         let memory = || Rc::new(Memory { used: Cell::new(0), asks_claims });
-        // What a session takes grows when an identity is minted, so their
-        // memory is counted here.
+        // A session grows when an identity is minted, so its memory is counted here.
         Self {
             jwts: ByText::new(max_jwts, usize::MAX),
             jwt_memory: memory(),
@@ -221,7 +228,7 @@ impl Sessions {
 #[derive(Debug)]
 struct Memory {
     used: Cell<usize>,
-    /// Whether claims stay as they are read, which takes several times as much.
+    /// True if claims stay parsed, which takes several times the memory.
     asks_claims: bool,
 }
 
@@ -235,19 +242,19 @@ impl Memory {
     }
 }
 
-/// What a session takes of it, until it is dropped.
+/// The share of one session, released when it is dropped.
 #[derive(Debug)]
 struct Share {
     of: Rc<Memory>,
     token: usize,
     claims: Cell<usize>,
-    /// What the claims take as JSON.
+    /// Memory of the claims as JSON text.
     compacted: usize,
     identity: Cell<usize>,
 }
 
 impl Share {
-    /// What a session takes beside texts: its parts and their places in tables.
+    /// Memory of a session besides texts: its structs and slots in tables.
     const SESSION: usize = 512;
 
     /// The share of a token: it is kept as it came, and its claims, which come

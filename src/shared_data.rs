@@ -1,9 +1,8 @@
-//! Data that all workers of a proxy see, and the place that a value has in it.
+//! Data shared by all workers of a proxy, and slots for values in it.
 //!
-//! The host keeps it for every configuration of the filter at once, and some
-//! hosts find values by a checksum of their key (ngx_wasm_module). So a value
-//! says itself all that it depends on, and is read only by those for whom that
-//! is the same.
+//! The host keeps it for every configuration of the filter at once, and some hosts find
+//! values by a checksum of their key (ngx_wasm_module). So each value contains
+//! everything that it depends on, and a reader ignores one whose dependencies differ.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -66,17 +65,17 @@ impl Slot {
         store.write(&self.key, &[&self.head, value].concat(), version)
     }
 
-    /// Makes the value if there is none, so that there is a version to compare
-    /// with. To be done while nobody else does it: when the filter starts.
+    /// Creates the value if it is missing, so that there is a version to compare with. Call
+    /// it when the filter starts, while no other worker writes.
     pub(crate) fn prepare(&self, store: &dyn SharedStore, initial: &[u8]) {
         if store.read(&self.key).is_none() {
             self.put(store, initial, None);
         }
     }
 
-    /// Replaces the value by what `change` makes of it, again and again while
-    /// other workers write too; a value that the host has lost is `None`. Gives
-    /// what `change` gave beside, if it gave something and that was written.
+    /// Replaces the value by the result of `change`, and retries while other workers write;
+    /// a value that the host has lost is `None`. Returns the second result of `change` once
+    /// the new value is written.
     pub(crate) fn update<T>(
         &self,
         store: &dyn SharedStore,

@@ -1,7 +1,7 @@
-//! Points in time and spans, as numbers that come from outside.
+//! Points in time and spans, as numbers.
 //!
-//! There is no `now()` here: the host says what time it is, and every function
-//! that needs it takes it as an argument.
+//! There is no `now()` here: the host supplies the time, and each function takes it as
+//! an argument.
 
 use std::fmt;
 
@@ -65,11 +65,10 @@ impl UnixTime {
         Self(self.0.saturating_sub(span.0))
     }
 
-    /// A moment that was noted, maybe by another worker, as seen `now`: `None`
-    /// for one from the future, whose age is not known after a clock was set
-    /// back. Workers read their clocks at slightly different moments, so up to a
-    /// second ahead counts as now.
-    pub fn as_noted(self, now: Self) -> Option<Self> {
+    /// A recorded time, maybe of another worker, as seen `now`: `None` for one in the
+    /// future, since its age is unknown after the clock was set back. Workers read their
+    /// clocks at slightly different times, so up to one second ahead counts as now.
+    pub fn as_seen(self, now: Self) -> Option<Self> {
         const AHEAD: Span = Span::from_secs(1);
         (self <= now.plus(AHEAD)).then(|| self.min(now))
     }
@@ -153,10 +152,10 @@ impl Period {
         self.from <= now && now < self.until
     }
 
-    /// Whether `now` is in it, if another worker may have noted its start: see
-    /// [`UnixTime::as_noted`].
-    pub fn contains_as_noted(self, now: UnixTime) -> bool {
-        self.from.as_noted(now).is_some() && now < self.until
+    /// True if `now` is in it, where another worker may have recorded the start: see
+    /// [`UnixTime::as_seen`].
+    pub fn contains_as_seen(self, now: UnixTime) -> bool {
+        self.from.as_seen(now).is_some() && now < self.until
     }
 }
 
@@ -181,12 +180,12 @@ mod tests {
     #[test]
     fn workers_read_their_clocks_at_different_moments() {
         let now = UnixTime::from_secs(100);
-        for (case, noted, expected) in [
+        for (case, seen, expected) in [
             ("earlier", UnixTime::from_secs(7), Some(UnixTime::from_secs(7))),
             ("a moment ahead", UnixTime::from_millis(100_900), Some(now)),
             ("from the future", UnixTime::from_millis(101_001), None),
         ] {
-            assert_eq!(noted.as_noted(now), expected, "{case}");
+            assert_eq!(seen.as_seen(now), expected, "{case}");
         }
     }
 

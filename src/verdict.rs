@@ -1,6 +1,6 @@
-//! What becomes of a request: forwarded with edited headers, or answered.
+//! The outcome of a request: forwarded with edited headers, or answered.
 //!
-//! Edits that let a request pass can be made only from what proves that it may.
+//! Edits that forward a request can be built only from a proof that it may pass.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::http::{Edit, LocalReply, SetField};
 use crate::identity::Identity;
 use crate::rules::{Anonymous, Bypassed};
 
-/// What becomes of a request that is to be denied: `mode` in the configuration.
+/// Whether denials are enforced: `mode` in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// It is denied.
@@ -88,12 +88,12 @@ impl HeaderEdits {
         Self { sanitized, set: identity.fields(), denial: None }
     }
 
-    /// What the client sent and must not reach the upstream; to be done first.
+    /// Removals of client-supplied values; to be applied first.
     pub const fn sanitized(&self) -> &Sanitized {
         &self.sanitized
     }
 
-    /// What the filter says instead.
+    /// The fields that the gateway sets.
     pub fn set(&self) -> &[SetField] {
         &self.set
     }

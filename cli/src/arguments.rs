@@ -1,4 +1,4 @@
-//! What the command is told.
+//! The command's arguments.
 
 use std::path::PathBuf;
 
@@ -165,7 +165,7 @@ pub struct Explain {
     pub json: bool,
 }
 
-/// What services reply.
+/// The replies of services.
 #[derive(Args, Debug, Default)]
 pub struct Replies {
     /// The issuer's key set; PROVIDER=REPLY for one provider of several
@@ -280,7 +280,7 @@ pub struct Keygen {
     pub kid: Option<String>,
 }
 
-/// What a key can be made for.
+/// The algorithms that a key can be made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum KeyAlgorithm {
     /// P-256

@@ -1,4 +1,4 @@
-//! What services are asked, and what they reply by the options of a command.
+//! Callouts to services, and the replies that the options of a command give.
 
 use gatepass::callout::{Answer, Callout, CalloutFailure, CalloutReply};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::arguments::Replies;
 use crate::failure::Failure;
 use crate::system;
 
-/// What a callout is for.
+/// The purpose of a callout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The keys of a provider.
@@ -25,7 +25,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What it is for, in words.
+    /// The purpose in words.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Keys(_) => "keys",
@@ -49,7 +49,7 @@ impl Kind {
         }
     }
 
-    /// What a callout of the gateway with this configuration is for.
+    /// The purpose of a callout of the gateway with this configuration.
     pub fn of(callout: &Callout, configuration: &Value) -> Option<Self> {
         if callout.body.is_some() {
             return Some(Self::Introspection);
@@ -145,7 +145,7 @@ impl Replies {
     }
 }
 
-/// Whether a reply with keys is for one provider: it begins with its name.
+/// True if a reply with keys is for one provider: it begins with its name.
 fn is_for_one(text: &str, configuration: &Value) -> bool {
     let name = text.split_once('=').map(|(name, _)| name);
     let providers = configuration.get("providers").and_then(Value::as_object);

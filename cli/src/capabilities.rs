@@ -1,5 +1,6 @@
-//! What the filter needs of Envoy, by the names that `capability_restriction_config`
-//! has for it. The module's imports and exports are held against these lists.
+//! The capabilities that the filter needs, by their names in Envoy's
+//! `capability_restriction_config`. A test compares the module's imports and exports
+//! with these lists.
 
 /// Functions that the filter calls.
 pub const FUNCTIONS: &[&str] = &[

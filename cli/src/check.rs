@@ -15,7 +15,7 @@ use crate::text::Escaped;
 use crate::warnings::{self, Warning};
 use crate::{Ending, Output, suggestion, system};
 
-/// What was found of one configuration.
+/// The findings of one configuration.
 struct Finding {
     file: String,
     path: String,
@@ -120,8 +120,8 @@ pub fn run(arguments: &Check) -> Result<Output, Failure> {
     Ok(output)
 }
 
-/// A login page that nobody gets to see who needs it. The filter does not refuse
-/// that: it may stand where no request for the page comes.
+/// A login page that requires a token itself. The filter accepts that: requests for the
+/// page may not pass through it.
 fn closed_login(configuration: &Configuration, settings: &Settings) -> Option<Problem> {
     let login = settings.errors.login_redirect.as_ref()?;
     let path = warnings::login_path(login)?;
@@ -170,7 +170,7 @@ fn lasting_streams(configuration: &Configuration) -> Option<Problem> {
     Some(placed(&configuration.path, &problem))
 }
 
-/// What the filter needs of Envoy and does not get. No warning: without some of it
+/// Capabilities that Envoy withholds. An error, not a warning: without some of them
 /// every request passes.
 fn withheld_capabilities(configuration: &Configuration) -> Option<Problem> {
     let (path, names) = configuration.frame.withheld.as_ref()?;
@@ -181,8 +181,8 @@ fn withheld_capabilities(configuration: &Configuration) -> Option<Problem> {
     ))
 }
 
-/// Every `{env: NAME}`, with its path; also those that are no secrets, but a
-/// claim of that name.
+/// Every `{env: NAME}`, with its path; including claims of that name that are not
+/// secrets.
 fn variables(value: &Value, path: &str, found: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => match members.get("env") {

@@ -24,7 +24,7 @@ pub struct Configuration {
     pub path: String,
     /// The host that it is for.
     pub host: HostKind,
-    /// What the host's file says of the filter.
+    /// The host's settings around the filter.
     pub frame: Frame,
     /// As written, secrets included.
     pub document: Value,
@@ -82,17 +82,17 @@ impl Configuration {
         })
     }
 
-    /// What it comes to.
+    /// Parses it.
     pub fn read(&self) -> Result<Settings, Problems> {
         self.read_as(&self.filled)
     }
 
-    /// Like [`Configuration::read`], where a command cannot go on without.
+    /// Like [`Configuration::read`], where a command cannot continue without it.
     pub fn settings(&self) -> Result<Settings, Failure> {
         self.read().map_err(|problems| self.invalid(problems))
     }
 
-    /// What it comes to with changes.
+    /// Parses it with changes.
     pub fn changed(&self, change: impl FnOnce(&mut Value)) -> Result<Settings, Failure> {
         let mut document = self.filled.clone();
         change(&mut document);
@@ -137,7 +137,7 @@ impl Configuration {
 }
 
 impl HostKind {
-    /// What it can do.
+    /// Its capabilities.
     pub const fn traits(self) -> HostCapabilities {
         match self {
             Self::Envoy => HostCapabilities::ENVOY,

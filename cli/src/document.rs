@@ -14,15 +14,15 @@ use crate::capabilities;
 pub struct Located {
     /// Where, as a JSON path: `$` for the whole file.
     pub path: String,
-    /// The configuration; as it is, if it is no object.
+    /// The configuration; unchanged if it is not an object.
     pub value: Value,
     /// The host that it is for.
     pub host: HostKind,
-    /// What the host says of the filter, if it is a host's file.
+    /// The host's settings around the filter, if it is a host's file.
     pub frame: Frame,
 }
 
-/// What a host's file says around a configuration.
+/// The settings around a configuration in a host's file.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
     /// The variables that the filter will see; `None` where the file does not say.
@@ -58,7 +58,7 @@ impl fmt::Display for Unreadable {
 /// those that a host makes of them.
 pub fn parse(text: &str) -> Result<Vec<Value>, Unreadable> {
     if text.trim_start().starts_with('{') {
-        // What is JSON is read as strictly as the filter does.
+        // JSON is parsed as strictly as by the filter.
         match json::parse(text.as_bytes()) {
             Ok(value) => return Ok(vec![value]),
             Err(error) if serde_norway::from_str::<serde_norway::Value>(text).is_err() => {
@@ -122,8 +122,8 @@ pub fn configurations(documents: &[Value]) -> Vec<Located> {
     found
 }
 
-/// Whether a document is a configuration itself. One with little in it is taken
-/// for one as well, so that what is missing is told.
+/// True if a document is a configuration itself. A nearly empty one counts too, so that
+/// missing fields are reported.
 fn is_own(members: &Map<String, Value>) -> bool {
     const HOSTS: [&str; 6] =
         ["static_resources", "_format_version", "apiVersion", "typed_config", "admin", "resources"];

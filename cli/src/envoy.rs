@@ -1,8 +1,8 @@
-//! What Envoy makes of a request before the filter gets to see it.
+//! Envoy's changes to a request before the filter sees it.
 //!
-//! What every Envoy does that reads HTTP/1, whatever its configuration. What
-//! depends on that (paths that it normalizes, the addresses of clients) is for
-//! whoever describes the request to say.
+//! Only what every Envoy does with HTTP/1, whatever its configuration. Effects of its
+//! configuration (normalized paths, client addresses) belong into the described
+//! request.
 
 use gatepass::http::{GrpcProtocol, LocalReply, RequestHead};
 

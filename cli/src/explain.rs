@@ -64,7 +64,7 @@ pub fn decide(
     replies: &Replies,
     now: UnixTime,
 ) -> Result<Explanation, Failure> {
-    // Always the same, so that the same request is told in the same words.
+    // Constant, so that the output for a request is reproducible.
     const SEED: [u8; 16] = *b"gatepass explain";
     let document = &configuration.document;
     let found = settings.sources.find(&head, false, &|_| false).ok().flatten();
@@ -88,7 +88,7 @@ pub fn decide(
                 explanation.is_received = !explanation.is_login;
                 break;
             }
-            // Nobody else is there whose callout could be joined.
+            // There is no other request whose callout could be joined.
             Step::Join(_) => break,
         };
         explanation.trace = waiting.trace().clone();
@@ -163,7 +163,7 @@ fn fields(arguments: &Explain) -> Result<Vec<envoy::Field>, Failure> {
 }
 
 impl TokenForm {
-    /// What a token is like, not whether it is any good.
+    /// The form of a token, not its validity.
     fn of(token: &[u8]) -> Self {
         let parts = token.split(|byte| *byte == b'.').map(<[u8]>::len).collect();
         let mut form = Self { bytes: token.len(), parts, header: Map::new(), claims: Map::new() };

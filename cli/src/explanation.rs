@@ -1,4 +1,4 @@
-//! What `explain` finds out about a request.
+//! The result of `explain` for a request.
 
 use gatepass::callout::{Callout, CalloutReply};
 use gatepass::denial::Denial;
@@ -8,17 +8,17 @@ use serde_json::{Map, Value};
 
 use crate::callouts::Kind;
 
-/// What became of a request, and how.
+/// The outcome of a request, and its reasons.
 pub struct Explanation {
     /// The method, and the target as it was asked for.
     pub request: (String, String),
-    /// How far it came.
+    /// Its progress.
     pub trace: Trace,
-    /// What its token is like.
+    /// The form of its token.
     pub token: Option<TokenForm>,
     /// Every callout, in order.
     pub callouts: Vec<Exchange>,
-    /// What the gateway logs, but for the denial itself.
+    /// The gateway's log lines, except the denial itself.
     pub log: Vec<Value>,
     /// The end of it; `None` if a reply is missing.
     pub verdict: Option<Verdict>,
@@ -38,22 +38,22 @@ pub struct TokenForm {
     pub parts: Vec<usize>,
     /// `alg`, `kid` and `typ`, if it is a JWT.
     pub header: Map<String, Value>,
-    /// What nobody verified: the claims that decide whether it is accepted.
+    /// The unverified claims that decide whether it is accepted.
     pub claims: Map<String, Value>,
 }
 
 /// A callout and its reply.
 pub struct Exchange {
-    /// What it is for.
+    /// Its purpose.
     pub kind: Option<Kind>,
-    /// What is sent.
+    /// The callout.
     pub callout: Callout,
-    /// What came back, and from where; `None` if nobody says.
+    /// The reply and its source; `None` if no option gives one.
     pub reply: Option<(CalloutReply, String)>,
 }
 
 impl Explanation {
-    /// Of a request of which nothing is known yet.
+    /// For a request that was not decided yet.
     pub fn of(request: (String, String)) -> Self {
         Self {
             request,

@@ -14,7 +14,7 @@ use crate::text::Escaped;
 pub enum Failure {
     /// A file cannot be read or written.
     File { file: String, cause: io::Error },
-    /// A file is no text of the kind it should be.
+    /// A file has the wrong format.
     Format { file: String, cause: Unreadable },
     /// No configuration of Gatepass is in a file.
     NoConfiguration { file: String },

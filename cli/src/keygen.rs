@@ -45,7 +45,7 @@ pub fn signing_key(file: &str, text: &str) -> Result<SigningKey, Failure> {
     use SigningAlgorithm::{EdDsa, Es256, Rs256};
     use SigningKeyError::WrongKind;
     let read = |algorithm| SigningKey::parse(text, algorithm);
-    // A key of another kind is tried as that; what is wrong otherwise is told.
+    // A key of another kind is tried as that kind; other errors are reported.
     let other = |error, algorithm| match error {
         WrongKind { .. } => read(algorithm),
         error => Err(error),

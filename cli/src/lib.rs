@@ -54,7 +54,7 @@ enum Ending {
     Partial,
 }
 
-/// What a command prints, and how it ended.
+/// The output of a command, and its exit status.
 struct Output {
     /// For standard output.
     text: String,

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::time::moment;
 use crate::{Output, keygen, system};
 
-/// What signs.
+/// The signing key.
 enum Signer {
     Pair { key: Box<SigningKey>, crypto: Crypto, kid: String },
     Secret { jwk: Map<String, Value>, secret: Vec<u8> },

@@ -31,7 +31,7 @@ fn visit(value: &mut Value) -> Result<(), Failure> {
             let algorithm = members.get("algorithm").and_then(Value::as_str).map(str::to_owned);
             for (name, member) in members.iter_mut() {
                 if name == "private_key" && member.get("env").is_some() {
-                    // Else what is wrong with `algorithm` is told, and nothing more.
+                    // Otherwise only the problem of `algorithm` is reported.
                     let algorithm = match algorithm.as_deref() {
                         Some("EdDSA") => KeyAlgorithm::EdDsa,
                         Some("RS256") => KeyAlgorithm::Rs256,

@@ -17,15 +17,15 @@ use crate::explanation::{Exchange, Explanation};
 use crate::text::Escaped;
 use crate::{Ending, Output};
 
-/// What there is to tell.
+/// The data of a report.
 pub struct Report<'a> {
     /// The configuration.
     pub configuration: &'a Configuration,
-    /// What became of the request.
+    /// The outcome of the request.
     pub explanation: &'a Explanation,
 }
 
-/// How far a step was gone.
+/// The progress of a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Passed,
@@ -43,7 +43,7 @@ impl Progress {
     }
 }
 
-/// What became of the request, in one word.
+/// The outcome of the request, in one word.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Forwarded,
@@ -236,7 +236,7 @@ impl Report<'_> {
             _ => Progress::Passed,
         };
         let last = it.trace.stage;
-        // Authorizing is told once, where it ended.
+        // Authorization is reported once, where it ended.
         let is_told = |stage: &Stage| {
             *stage < last && stage.name() != last.name() && *stage != Stage::AuthorizeUser
         };

@@ -87,7 +87,7 @@ struct Row {
     sections: Vec<Vec<String>>,
     /// The fields of it, each a path.
     fields: Vec<Vec<String>>,
-    /// What is said of them.
+    /// Their description.
     text: String,
 }
 
@@ -135,7 +135,7 @@ fn rows(readme: &str) -> Vec<Row> {
     rows
 }
 
-/// What a row says besides names: its last column, and the default.
+/// The description in a row: its last column, and the default.
 fn words(header: &[String], cells: &[&str]) -> String {
     let column = |name: &str| {
         let position = header.iter().position(|cell| cell == name)?;

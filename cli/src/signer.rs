@@ -1,9 +1,9 @@
-//! What Envoy's cryptography does for the filter, done here: RSA, without which
-//! a configuration that signs with RS256 could not even be read.
+//! Stands in for Envoy's cryptography: RSA, without which a configuration that signs
+//! with RS256 could not be read.
 //!
 //! The arithmetic of the `rsa` crate on private keys is not constant in time
-//! (RUSTSEC-2023-0071), which is why the module never uses it; here nobody on
-//! the network can measure it.
+//! (RUSTSEC-2023-0071), so the module never uses it; here it cannot be measured over a
+//! network.
 
 use std::rc::Rc;
 

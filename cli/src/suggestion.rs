@@ -1,4 +1,4 @@
-//! What may have been meant by a field that there is not.
+//! Suggestions for unknown fields.
 
 use gatepass::config::{Problem, ProblemKind};
 

@@ -1,5 +1,5 @@
-//! The machine: files, clock, environment, randomness, output. The only place
-//! of the command that reaches for them.
+//! The machine: files, clock, environment, randomness, output. The only place where the
+//! command uses them.
 
 #![allow(clippy::disallowed_methods, reason = "the command's counterpart of the adapter")]
 
@@ -22,7 +22,7 @@ pub fn read(file: &str) -> Result<String, Failure> {
     text.map_err(|cause| Failure::File { file: file.to_owned(), cause })
 }
 
-/// Whether there is a file of this name.
+/// True if the file exists.
 pub fn exists(file: &str) -> bool {
     Path::new(file).exists()
 }
@@ -39,7 +39,7 @@ pub fn make_directory(directory: &Path) -> Result<(), Failure> {
     made.map_err(|cause| Failure::File { file: directory.display().to_string(), cause })
 }
 
-/// What time it is.
+/// The current time.
 pub fn now() -> UnixTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -57,7 +57,7 @@ pub fn random<const N: usize>() -> Result<[u8; N], Failure> {
     Ok(bytes)
 }
 
-/// Prints; a reader that went away (`| head`) is no error.
+/// Prints; a closed pipe (`| head`) is not an error.
 pub fn print(text: &str, notes: &str) {
     let _ = io::stderr().write_all(notes.as_bytes());
     let mut out = io::stdout().lock();

@@ -19,7 +19,7 @@ use crate::text::Escaped;
 use crate::time::{date, moment};
 use crate::{Ending, Output, explain, system};
 
-/// What was found.
+/// The findings.
 enum Finding {
     Valid {
         provider: Option<String>,
@@ -108,7 +108,7 @@ fn public(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Fai
         for section in OTHERS {
             members.remove(section);
         }
-        // Its consumers may have keys; that a token is nobody's is not asked.
+        // Its consumers may have keys; a token without a consumer is accepted here.
         if let Some(Value::Object(consumers)) = members.get_mut("consumers") {
             consumers.insert("optional".to_owned(), true.into());
         }
@@ -162,8 +162,8 @@ fn claims(token: &str, explanation: &Explanation) -> Map<String, Value> {
     bodies.next_back().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default()
 }
 
-/// What a service should do, with the gateway's key set: `typ`, the key by
-/// `kid`, its algorithm, the signature, the times, `iss` and `aud`.
+/// Verifies as a service should, with the gateway's key set: `typ`, the key by `kid`,
+/// its algorithm, the signature, the times, `iss` and `aud`.
 fn identity(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Failure> {
     let configuration = match &arguments.config {
         Some(file) => Some(Configuration::one(file, &arguments.reading)?),

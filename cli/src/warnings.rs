@@ -1,4 +1,4 @@
-//! What a valid configuration is warned of: few things, each with what to do.
+//! Warnings about a valid configuration: few, each with advice.
 
 use gatepass::denial::LoginRedirect;
 use gatepass::pipeline::Settings;
@@ -14,7 +14,7 @@ use crate::document::{step, texts};
 pub struct Warning {
     /// Where, as a JSON path in the file.
     pub path: String,
-    /// What about it.
+    /// The warning.
     pub text: String,
 }
 
@@ -98,7 +98,7 @@ impl List<'_> {
                 let text = "tokens bound to a key pass without proof of it";
                 self.add(&format!("{path}.accept_unbound"), text);
             }
-            // Of a reference token the issuer is asked again.
+            // A reference token is introspected again.
             let asks = provider.get("introspection").is_some();
             let of_own_kind = provider.get("kind").is_none_or(|kind| kind == "jwt");
             let is_bounded = provider.get("max_lifetime_seconds").is_some();
@@ -151,7 +151,7 @@ impl List<'_> {
     }
 }
 
-/// Whether all that `later` matches is certainly matched by `earlier`, too.
+/// True if `earlier` certainly matches everything that `later` matches.
 fn covers(earlier: Option<&Value>, later: Option<&Value>) -> bool {
     let (Some(earlier), Some(later)) = (earlier, later) else { return false };
     let Some(conditions) = earlier.as_object() else { return false };

@@ -51,8 +51,8 @@ typedef struct {
      * header fields, pseudo headers first. */
     const gatepass_field *fields;
     /* What the access log may print: gatepass.code, ... */
-    const gatepass_field *notes;
-    uint32_t field_count, note_count;
+    const gatepass_field *access_log;
+    uint32_t field_count, access_log_count;
     gatepass_text body;
     /* The callout's address. */
     gatepass_text host;

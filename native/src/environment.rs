@@ -1,9 +1,9 @@
 //! The variables of the process that a configuration may read.
 //!
-//! Whoever writes a configuration could send what it reads to a service of theirs,
-//! and a proxy's environment holds secrets that are none of the gateway's. So the
-//! operator says which are: by their names, or by a list in a variable that only
-//! the process's owner can set.
+//! The author of a configuration could send what it reads to their own service, and a
+//! proxy's environment holds secrets of others. So the operator permits variables: by a
+//! prefix of their names, or by a list in a variable that only the process's owner can
+//! set.
 
 use gatepass::config::Variable;
 
@@ -13,16 +13,16 @@ const PREFIX: &str = "GATEPASS_";
 /// The variable that lists more names, with commas between them.
 const LIST: &str = "GATEPASS_ENV";
 
-/// What a configuration is told instead of any other variable.
+/// The problem for any other variable.
 const PERMITTED: &str = "a name that begins with GATEPASS_, or one that the variable GATEPASS_ENV \
                          of the proxy's process lists (with commas)";
 
-/// What a configuration may know of a variable.
+/// Looks up a variable for a configuration.
 pub fn environment(name: &str) -> Variable {
     variable(name, &read)
 }
 
-/// A variable of the process; not one that is no text.
+/// A variable of the process; `None` if it is not text.
 #[allow(clippy::disallowed_methods, reason = "a door is where the environment is read")]
 fn read(name: &str) -> Option<String> {
     std::env::var(name).ok()

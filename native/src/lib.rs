@@ -1,9 +1,9 @@
-//! What the native doors share: what a library loaded into a proxy can do and a
-//! filter in a sandbox cannot.
+//! Code shared by the native doors: what a library in a proxy can do and a sandboxed
+//! filter cannot.
 //!
-//! [`AwsLc`] computes signatures, [`Store`] is what the workers of the process
-//! share, [`environment`] reads what configurations may know of the process, and
-//! [`seed`] draws randomness. Nothing here knows a proxy: the doors do.
+//! [`AwsLc`] computes signatures, [`Store`] is shared by the workers of the process,
+//! [`environment`] reads permitted variables, and [`seed`] draws randomness. Nothing
+//! here knows a proxy; only the doors do.
 
 mod configuration;
 mod crypto;

@@ -15,7 +15,7 @@ impl fmt::Display for NoRandomness {
 
 impl std::error::Error for NoRandomness {}
 
-/// What a gateway draws its identifiers from; another one for each gateway.
+/// The seed of a gateway's identifiers; different for each gateway.
 pub fn seed() -> Result<[u8; 16], NoRandomness> {
     let mut seed = [0; 16];
     aws_lc_rs::rand::fill(&mut seed).map_err(|_| NoRandomness)?;

@@ -1,5 +1,5 @@
-//! What all gateways of the process share: key sets, revoked tokens, how far feeds
-//! were read.
+//! Data shared by all gateways of the process: key sets, revoked tokens, progress of
+//! feeds.
 //!
 //! One map behind one lock, which is held for a look-up or an insertion and never
 //! while a value is copied, let alone computed.
@@ -21,9 +21,8 @@ const MAX_BYTES: usize = 512 << 20;
 
 /// Values by key, the same for all clones.
 ///
-/// When it is full, it forgets what nobody has read or written for the longest
-/// time. That is safe: a gateway that finds its value gone makes it anew from what
-/// it knows itself.
+/// When it is full, it evicts the least recently used value. That is safe: a gateway
+/// that finds its value gone makes it anew from what it knows itself.
 #[derive(Clone)]
 pub struct Store(Arc<Mutex<Values>>);
 
@@ -89,7 +88,7 @@ impl SharedStore for Store {
 
     fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
         let value: Arc<[u8]> = value.into();
-        // What goes away is freed when the lock is free.
+        // Evicted values are freed after the lock is released.
         let mut gone = Vec::new();
         let is_written = self.values().write(key, value, version, &mut gone);
         drop(gone);

@@ -1,14 +1,13 @@
-//! The bearer token on its way in, and what a client may not say on the way out.
+//! The bearer token of a request, and the header fields that a client must not set.
 //!
-//! Where a token is found, which requests with one in a cookie are trusted, and
-//! what is taken off a request before it goes upstream. Nothing here looks into
-//! a token.
+//! Finds the token, checks the origin of requests with a token in a cookie, and
+//! sanitizes requests before they go upstream. Nothing here parses a token.
 
 mod origin;
 mod sanitize;
 mod sources;
 
 pub use self::origin::OriginPolicy;
-pub(crate) use self::sanitize::note;
+pub(crate) use self::sanitize::add_name;
 pub use self::sanitize::{OwnedHeaders, Sanitized, refuse_repeated};
 pub use self::sources::{HeaderSource, TokenSources, check_form};

@@ -1,10 +1,10 @@
 //! Requests that another site makes a browser send.
 //!
-//! A browser sends a cookie along with whatever request a page makes to its
-//! host, so a token in a cookie says who the user is, but not that the user
-//! wanted the request (cross-site request forgery). What a page cannot choose is
-//! what its browser says of where the request came from: `Sec-Fetch-Site` (Fetch
-//! Metadata section 2.3) and `Origin` (RFC 6454 section 7).
+//! A browser sends a cookie along with whatever request a page makes to its host, so a
+//! token in a cookie says who the user is, but not that the user wanted the request
+//! (cross-site request forgery). A page cannot forge the headers in which the browser
+//! states the origin of the request: `Sec-Fetch-Site` (Fetch Metadata section 2.3) and
+//! `Origin` (RFC 6454 section 7).
 
 use crate::denial::Denial;
 use crate::http::{Authority, RequestHead};
@@ -13,7 +13,7 @@ use crate::http::{Authority, RequestHead};
 /// configuration.
 #[derive(Debug)]
 pub struct OriginPolicy {
-    /// Whether it is asked at all.
+    /// Whether origins are checked.
     pub enforce: bool,
     /// Other origins that may make such requests, serialized (RFC 6454 section
     /// 6.2).
@@ -21,13 +21,12 @@ pub struct OriginPolicy {
 }
 
 impl OriginPolicy {
-    /// Denies a request that could do something and that a page of another site
-    /// may have made; to be asked of requests whose token is in a cookie.
+    /// Denies a request with side effects that a page of another site may have made. For
+    /// requests whose token is in a cookie.
     ///
-    /// A request that does not say where it comes from is denied: every browser
-    /// does since 2020, and a program that is none can send a bearer token. A
-    /// sibling (`same-site`) is another site here: whoever runs one host below a
-    /// domain need not be trusted by all of them.
+    /// A request without these headers is denied: every browser has sent them since 2020,
+    /// and other clients can send a bearer token. A sibling (`same-site`) counts as another
+    /// site: hosts below one domain need not trust each other.
     pub fn check(&self, head: &RequestHead) -> Result<(), Denial> {
         if !self.enforce || is_safe(head) {
             return Ok(());
@@ -63,8 +62,8 @@ fn sole<'a>(head: &'a RequestHead, name: &'a str) -> Result<Option<&'a [u8]>, De
     }
 }
 
-/// Whether an origin is the request's own host and port. Its scheme is not
-/// compared: who ends TLS is not known here.
+/// True if an origin is the request's own host and port. Schemes are not compared: TLS
+/// may be terminated elsewhere.
 fn is_own(origin: &[u8], head: &RequestHead) -> bool {
     let (rest, default_port): (_, &[u8]) = match origin {
         [b'h', b't', b't', b'p', b's', b':', b'/', b'/', rest @ ..] => (rest, b"443"),

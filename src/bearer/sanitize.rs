@@ -1,16 +1,16 @@
-//! What a client may not say: the headers that the filter owns, and the public
-//! token where it must not go further.
+//! Sanitizes requests: removes client-supplied values of owned headers, and the public
+//! token where it must not go upstream.
 //!
-//! A service behind trusts these headers because nobody outside can set them.
-//! That holds only if it holds on every path, so each request is sanitized,
-//! whether it is authenticated, anonymous or bypassed.
+//! Services trust owned headers because clients cannot set them. That is true only if
+//! it is true on every path, so each request is sanitized, authenticated, anonymous and
+//! bypassed ones alike.
 
 use std::borrow::Cow;
 
 use crate::denial::Denial;
 use crate::http::{Edit, Field, HeaderName, RequestHead, is_spelled, is_token_byte};
 
-/// What must not reach the upstream as it came.
+/// Client-supplied values that must not reach the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sanitized {
     /// Names of header fields to clear, spelled as the client did.
@@ -57,14 +57,13 @@ impl OwnedHeaders {
         self.names.iter().find(|owned| owned.is_spelled(name))
     }
 
-    /// Notes what of the owned headers is in `head`: the fields themselves, in
-    /// every spelling that an upstream may take for them, and their names in
-    /// `Connection`, by which a client could have the next proxy drop them (RFC
-    /// 9110 section 7.6.1).
+    /// Collects owned headers in `head`: the fields, in every spelling that an upstream may
+    /// accept, and their names in `Connection`, with which a client could make the next
+    /// proxy drop them (RFC 9110 section 7.6.1).
     pub fn sanitize(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
         for field in head.fields() {
             if self.owner_of(field.name).is_some() {
-                note(&mut sanitized.clear, field.name)?;
+                add_name(&mut sanitized.clear, field.name)?;
             } else if field.name.eq_ignore_ascii_case(b"connection")
                 && let Some(rest) = self.without_owned(field.value)
             {
@@ -74,9 +73,9 @@ impl OwnedHeaders {
         Ok(())
     }
 
-    /// Whether a trailer must not reach the upstream, which may take it for a
-    /// header: an owned one, or one that no trailer may be (RFC 9110 section
-    /// 6.5.1) and that says who asks or how the message is to be read.
+    /// True for a trailer that must not reach the upstream, which may merge it into the
+    /// headers: an owned header, or a field for authentication or framing, which is not
+    /// allowed in trailers (RFC 9110 section 6.5.1).
     pub fn forbids_trailer(&self, name: &[u8]) -> bool {
         let mut never = NO_TRAILERS.iter();
         self.owner_of(name).is_some() || never.any(|own| is_spelled(own.as_bytes(), name))
@@ -99,9 +98,9 @@ impl OwnedHeaders {
         }
     }
 
-    /// The options of a `Connection` value that name no owned header; `None`
-    /// when none of them does. Whatever a lenient proxy may take for space or a
-    /// quote around a name is no part of it.
+    /// The options of a `Connection` value that name no owned header; `None` if there are
+    /// none. Characters that a lenient proxy may treat as spaces or quotes around a name
+    /// are not part of the name.
     fn without_owned(&self, value: &[u8]) -> Option<Vec<u8>> {
         let is_owned = |option: &&[u8]| self.owner_of(trim_to_token(option)).is_some();
         let options = || value.split(|byte| *byte == b',');
@@ -144,7 +143,7 @@ pub fn refuse_repeated(head: &RequestHead, sanitized: &Sanitized) -> Result<(), 
     Ok(())
 }
 
-/// What no trailer may be, beside the headers that the filter owns.
+/// Fields not allowed in trailers, besides owned headers.
 const NO_TRAILERS: [&str; 12] = [
     "authorization",
     "connection",
@@ -160,9 +159,9 @@ const NO_TRAILERS: [&str; 12] = [
     "upgrade",
 ];
 
-/// Adds a name once, whatever its case. Refuses one by which no host could find
-/// the field, because it is no token (RFC 9110 section 5.1).
-pub(crate) fn note(names: &mut Vec<String>, name: &[u8]) -> Result<(), Denial> {
+/// Adds a name once, whatever its case. Refuses a name that is not a token (RFC 9110
+/// section 5.1), since no host could find the field by it.
+pub(crate) fn add_name(names: &mut Vec<String>, name: &[u8]) -> Result<(), Denial> {
     if names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::origin::OriginPolicy;
-use super::sanitize::{Sanitized, note};
+use super::sanitize::{Sanitized, add_name};
 use crate::denial::Denial;
 use crate::http::{Field, HeaderName, RequestHead, is_bearer_token, percent_decode};
 use crate::token::{Malformed, Rejection, TokenError};
@@ -19,7 +19,7 @@ pub struct TokenSources {
     pub params: Vec<String>,
     /// Whether nobody named these parameters: they are the default of Kong's plugin.
     pub are_default_params: bool,
-    /// Whether the upstream gets to see the public token.
+    /// Whether the public token is forwarded upstream.
     pub forward: bool,
     /// From where requests with a cookie may come.
     pub origins: OriginPolicy,
@@ -28,7 +28,7 @@ pub struct TokenSources {
 /// A token, as it was sent.
 struct Found<'a> {
     text: Cow<'a, [u8]>,
-    /// Whether the browser sent it by itself.
+    /// True if it came in a cookie, which browsers send by themselves.
     in_cookie: bool,
 }
 
@@ -43,10 +43,10 @@ pub struct HeaderSource {
 }
 
 impl HeaderSource {
-    /// What follows the scheme; `None` when the value is of another scheme.
+    /// The credentials after the scheme; `None` for another scheme.
     ///
-    /// A host may join repeated fields into one list. One that has the scheme
-    /// further behind is given whole, since it is no single token.
+    /// A host may join repeated fields into one list. A list that has the scheme in a later
+    /// element is returned whole, since it is not a single token.
     fn credentials<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
         let has_scheme = |element| !self.scheme.is_empty() && self.after_scheme(element).is_some();
         let is_behind = || value.split(|byte| *byte == b',').skip(1).any(has_scheme);
@@ -72,17 +72,16 @@ impl HeaderSource {
 impl TokenSources {
     /// The request's only token, if it has one: any bytes, see [`check_form`].
     ///
-    /// More than one is refused, also when they are the same: two readers could
-    /// take different ones (RFC 6750 section 2).
+    /// More than one is refused, equal ones too: two readers could use different ones (RFC
+    /// 6750 section 2).
     ///
-    /// A browser sends cookies until somebody takes them back, so an empty one
-    /// is none, and one of which `has_ended` is true does not count beside another
-    /// token: the request could never succeed otherwise, and a token that has
-    /// ended is of no use to anybody.
+    /// A browser sends cookies until they are deleted, so an empty one counts as absent,
+    /// and an expired one (`has_ended`) is ignored if there is another token: otherwise the
+    /// request could never succeed, and an expired token is useless anyway.
     ///
-    /// One in a cookie is no token of a request that another site may have made. For a
-    /// `resource` a parameter counts only if the configuration names it (RFC 9728 leaves
-    /// it to the resource; in a URL a token ends up in logs).
+    /// A token in a cookie is ignored if another site may have made the request. For a
+    /// `resource` a parameter counts only if the configuration names it (RFC 9728 leaves it
+    /// to the resource; in a URL a token ends up in logs).
     pub fn find<'a>(
         &self,
         head: &'a RequestHead,
@@ -114,8 +113,8 @@ impl TokenSources {
         Ok(Some(token))
     }
 
-    /// Notes where `head` carries tokens, so that they go no further; nothing
-    /// if they are to be forwarded.
+    /// Collects the places of tokens in `head`, to remove them; none if they are to be
+    /// forwarded.
     ///
     /// `Authorization` with another scheme is not ours and stays.
     pub fn sanitize(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
@@ -129,7 +128,7 @@ impl TokenSources {
                 source.name.is_spelled(field.name) && source.credentials(field.value).is_some()
             };
             if self.headers.iter().any(is_read) {
-                note(&mut sanitized.clear, field.name)?;
+                add_name(&mut sanitized.clear, field.name)?;
             }
         }
         if self.in_cookies(head).next().is_some() {
@@ -155,15 +154,15 @@ impl TokenSources {
             if without(field.value).is_none() {
                 continue;
             }
-            // What is left of it could be read as a token.
+            // The rest of it could be read as a token.
             if self.names_header(field.name) {
-                note(&mut sanitized.clear, field.name)?;
+                add_name(&mut sanitized.clear, field.name)?;
                 continue;
             }
             let mut name = Vec::new();
-            note(&mut name, &field.name.to_ascii_lowercase())?;
+            add_name(&mut name, &field.name.to_ascii_lowercase())?;
             let Some(name) = name.pop() else { continue };
-            // What is removed must not come back by being rewritten.
+            // A removed field must not come back as a rewritten one.
             let is_cleared = sanitized.clear.iter().any(|own| own.eq_ignore_ascii_case(&name));
             if is_cleared || sanitized.rewrite.iter().any(|(other, _)| *other == name) {
                 continue;
@@ -240,8 +239,8 @@ impl TokenSources {
     }
 }
 
-/// Refuses what is no bearer token by its characters (`b64token`, RFC 6750
-/// section 2.1). To be asked of every token that was not seen before.
+/// Refuses a token with characters that no bearer token has (`b64token`, RFC 6750
+/// section 2.1). Call it for every token that is not cached.
 pub fn check_form(token: &[u8]) -> Result<(), Denial> {
     if is_bearer_token(token) {
         return Ok(());

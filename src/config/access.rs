@@ -1,4 +1,4 @@
-//! What rules, providers and consumers ask of claims.
+//! Claim conditions of rules, providers and consumers.
 
 use serde_json::Value;
 
@@ -6,12 +6,11 @@ use super::reader::Node;
 use crate::json;
 use crate::token::{ClaimPath, ClaimRule, ClaimTest};
 
-/// Claims with what they must be: a list of accepted values, of which none at
-/// all asks only for the claim to be there; or `present` or `absent`.
+/// Claims with their conditions: a list of accepted values (an empty one requires
+/// presence only), or `present` or `absent`.
 ///
-/// A rule asks the public token and user info. What the identity token says of its
-/// own accord is not for it to ask: an issuer may write such a claim too, and would
-/// decide.
+/// A rule tests the public token and user info, not the claims that the gateway itself
+/// adds to the identity token: an issuer could set a claim of that name and so decide.
 pub fn claim_rules(node: &Node<'_>) -> Option<Vec<ClaimRule>> {
     const WORDS: [(&str, bool); 2] = [("present", true), ("absent", false)];
     const OWN: [(&str, &str); 2] = [("origin", "providers"), ("consumer", "consumers")];

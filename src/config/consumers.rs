@@ -1,4 +1,4 @@
-//! `consumers`: who uses the tokens, known by a claim or by credentials.
+//! `consumers`: the clients, selected by a claim or by credentials.
 
 use std::rc::Rc;
 
@@ -15,14 +15,14 @@ use crate::token::{ClaimPath, ProviderId};
 pub struct Consumers {
     /// The consumers.
     pub directory: ConsumerDirectory,
-    /// Whoever comes without a token, where a rule allows that.
+    /// The consumer of requests without a token, where a rule allows them.
     pub anonymous: Option<Consumer>,
     /// The keys of their credentials.
     pub credentials: Option<Rc<KeySet>>,
 }
 
-/// Reads `consumers`; `kong_jwt` says how their credentials are written and who is
-/// anonymous, `providers` are the names of all providers.
+/// Reads `consumers`; `kong_jwt` defines the form of their credentials and the
+/// anonymous consumer; `providers` are the names of all providers.
 pub fn read(
     node: &Node<'_>,
     kong_jwt: Option<&KongJwt>,
@@ -77,7 +77,7 @@ pub fn read(
     Some(Consumers { directory, anonymous, credentials })
 }
 
-/// Who may issue the tokens of consumers.
+/// The possible issuers of consumers' tokens.
 #[derive(Clone, Copy)]
 struct Issuers<'a> {
     kong_jwt: Option<&'a KongJwt>,
@@ -130,10 +130,10 @@ fn consumer(node: &Node<'_>, issuers: Issuers<'_>) -> Option<Entry> {
     Some((consumer, providers?, credentials?))
 }
 
-/// Whose tokens may be a consumer's. With two providers or more each entry has to
-/// say so: else what a partner's issuer writes into `azp` makes its users the
-/// first party. An entry without a key is known by its credentials, which are of
-/// the provider of the kind kong_jwt anyway.
+/// The providers whose tokens may select a consumer. With two providers or more each
+/// entry must name them: otherwise a partner's issuer could make its users first party
+/// by a value of `azp`. An entry without a key is known by its credentials, which are
+/// of the provider of the kind kong_jwt anyway.
 #[allow(clippy::option_option)] // as Fields::optional
 fn providers_of(fields: &mut Fields<'_>, issuers: Issuers<'_>) -> Option<Option<Vec<ProviderId>>> {
     const ACCEPTED: &str = "the names of the providers whose tokens may be this consumer's";

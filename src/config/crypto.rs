@@ -1,4 +1,4 @@
-//! `crypto`: who computes signatures.
+//! `crypto`: where signatures are computed.
 
 use std::rc::Rc;
 

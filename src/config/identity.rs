@@ -123,8 +123,8 @@ fn subject(fields: &mut Fields<'_>, are_several: bool) -> Option<bool> {
     }
 }
 
-/// What the draft asks of a transaction token: an audience that is the trust
-/// domain, and a `txn` of its own.
+/// The draft's requirements for a transaction token: the trust domain as its only
+/// audience, and a `txn` of the gateway's own.
 fn check_transaction(whole: &Node<'_>, audiences: &[String], copy: &[ClaimPath]) -> Option<()> {
     if audiences.len() != 1 {
         let found = format_args!("{} audiences", audiences.len());
@@ -139,8 +139,7 @@ fn check_transaction(whole: &Node<'_>, audiences: &[String], copy: &[ClaimPath])
     Some(())
 }
 
-/// What an identity says beside `identity_token`, from the rest of the
-/// configuration.
+/// Parts of the identity that other sections configure.
 pub struct Surroundings {
     /// `claim_to_headers`.
     pub headers: Vec<ClaimHeader>,
@@ -202,7 +201,7 @@ fn claims(node: &Node<'_>) -> Option<(Vec<ClaimPath>, Map<String, Value>)> {
     Some((copy?, set?.into_iter().collect()))
 }
 
-/// What [`signing_algorithm`] accepts.
+/// The values that [`signing_algorithm`] accepts.
 const SIGNING_ALGORITHM: &str = "ES256 | EdDSA; RS256 where the host signs with it: on Envoy and \
                                  with the native doors; PS256 | ES384 with the native doors only";
 
@@ -220,7 +219,7 @@ fn signing_key(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<IdentityKey> 
             _ => SigningKey::parse(node.secret()?.expose(), algorithm),
         };
         let key = key.map_err(|error| node.reject_as::<()>(error, accepted)).ok()?;
-        // Where the host could not be read, that is told.
+        // An unreadable host section has its own problem already.
         match crypto.filter(|_| algorithm.needs_host()) {
             Some(crypto) if !key.is_signed_with_by_host(crypto) => {
                 let found = format_args!("a key that the host does not sign with by {algorithm}");
@@ -349,7 +348,7 @@ pub fn check_headers(
     let mut taken: Vec<HeaderName> = kong.owned().collect();
     taken.extend(sources.headers.iter().map(|source| source.name.clone()));
     if minter.profile == Profile::Identity {
-        // Who trusts this header takes what is in it for a transaction token.
+        // Services that trust this header expect a transaction token in it.
         taken.push(HeaderName::txn_token());
     }
     let names = headers.iter().map(|header| &header.name);

@@ -1,4 +1,4 @@
-//! `introspection` of a provider: whom to ask about reference tokens.
+//! `introspection` of a provider: its endpoint for reference tokens.
 
 use super::reader::{Fields, Node};
 use super::services::{self, Services};

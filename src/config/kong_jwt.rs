@@ -41,8 +41,8 @@ pub struct PluginOptions {
     pub cookies: Option<Vec<String>>,
     /// `token.from_params`.
     pub params: Option<Vec<String>>,
-    /// Who a request without a token is from: `consumers.anonymous`, and no rule
-    /// needed.
+    /// The consumer of requests without a token: `consumers.anonymous`, without a rule for
+    /// it.
     pub anonymous: Option<String>,
     /// The opposite of `bypass_cors_preflight`.
     pub run_on_preflight: Option<bool>,

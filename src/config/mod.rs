@@ -85,8 +85,8 @@ pub fn check_streams(settings: &Settings, host: HostCapabilities) -> Result<(), 
     }
 }
 
-/// What a configuration asks of the host that shares no data between workers: a
-/// revocation that is answered with 204 holds in every worker.
+/// Checks a configuration against a host that shares no data between workers: 204 for a
+/// revocation promises that every worker applies it.
 pub fn check_unshared(settings: &Settings) -> Result<(), Problem> {
     let accepted = "shared_data: always (in Kong with a zone: nginx_wasm_shm_kv)";
     let problem = |path| Problem::new(path, "workers that share no data", accepted);

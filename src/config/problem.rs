@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, told all at once.
+//! The problems of a configuration, all at once.
 
 use std::fmt::{self, Write as _};
 
@@ -7,15 +7,15 @@ use std::fmt::{self, Write as _};
 pub struct Problem {
     /// Where, as a JSON path: `$.providers.shop.issuer`.
     pub path: String,
-    /// What is there; never the value of a secret.
+    /// What was found; never the value of a secret.
     pub found: String,
-    /// What would be accepted.
+    /// What is accepted.
     pub accepted: String,
-    /// What is wrong, for programs.
+    /// The kind of problem, for programs.
     pub kind: ProblemKind,
 }
 
-/// What kind of problem it is, where that helps to solve it.
+/// The kind of a problem, where that helps to solve it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ProblemKind {
     /// A field that there is not.
@@ -35,7 +35,7 @@ pub enum ProblemKind {
 }
 
 impl Problem {
-    /// A problem of no kind that is told apart.
+    /// A problem of kind [`ProblemKind::Other`].
     pub fn new(
         path: impl Into<String>,
         found: impl Into<String>,

@@ -1,4 +1,4 @@
-//! `providers`: who may issue public tokens, and with which keys.
+//! `providers`: the issuers of public tokens, and their keys.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ use crate::refresh::{JwksEndpoint, JwksLocation, KeySource, RemoteKeys};
 use crate::time::Span;
 use crate::token::{EVENT_TYPES, IDENTITY_TYPES, Issuance, Provider, ProviderId};
 
-/// What `providers` comes to.
+/// The result of reading `providers`.
 pub struct Configured {
     /// The providers and their keys.
     pub providers: Vec<(Provider, KeySource)>,
@@ -36,7 +36,7 @@ pub fn read(
 ) -> Option<Configured> {
     let providers = node.entries(|name, node| {
         if kong_jwt::is_kind(node) {
-            // What is wrong with it has been told.
+            // Its problems are already recorded.
             return Some((kong_jwt?.provider(), KeySource::Local(Rc::clone(credentials?)), None));
         }
         provider(name, node, services)
@@ -270,8 +270,8 @@ fn lifetimes(fields: &mut Fields<'_>) -> [Option<Span>; 3] {
     [cache, max_stale, cooldown].map(|seconds| seconds.map(Span::from_secs))
 }
 
-/// An inline JWKS. Unlike a fetched one, it may hold no key that cannot be used:
-/// somebody put it there.
+/// An inline JWKS. Unlike a fetched one it must not contain unusable keys: each was
+/// configured on purpose.
 fn local_jwks(node: &Node<'_>) -> Option<KeySet> {
     let mut fields = node.fields()?;
     let keys = fields.required("keys", "a list of JWKs", |node| node.full_list(resolved_jwk));

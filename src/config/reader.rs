@@ -1,11 +1,11 @@
-//! Reading a JSON document field by field, noting every problem on the way.
+//! Reads a JSON document field by field and records every problem.
 //!
-//! serde stops at the first error; an operator wants all of them at once, each
-//! with its place. A reading function that returns `None` has noted why.
+//! serde stops at the first error; an operator wants all of them at once, each with its
+//! place. A function that returns `None` has recorded why.
 //!
-//! What reads a field is never inlined: the compiler would make one function of
-//! the whole configuration, which a host's compiler, when the module starts,
-//! takes longer for than for all the cryptography.
+//! Functions that read a field are never inlined: otherwise the whole configuration
+//! becomes one function, which takes a host's compiler longer at start than all the
+//! cryptography.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -17,7 +17,7 @@ use super::problem::{Problem, ProblemKind, Problems};
 use crate::json::{kind, whole};
 use crate::secret::Secret;
 
-/// What the environment has to say of a variable.
+/// The result of looking up an environment variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {
     /// Its value.
@@ -26,7 +26,7 @@ pub enum Variable {
     Unset,
     /// It is kept from configurations, be it set or not.
     Withheld {
-        /// What may be read.
+        /// The names that may be read.
         permitted: &'static str,
     },
 }
@@ -37,7 +37,7 @@ impl From<Option<String>> for Variable {
     }
 }
 
-/// What all nodes of one document share.
+/// The state shared by all nodes of a document.
 pub struct Document<'e> {
     problems: RefCell<Vec<Problem>>,
     environment: &'e dyn Fn(&str) -> Variable,
@@ -54,8 +54,8 @@ impl<'e> Document<'e> {
         Node { document: self, path: "$".to_owned(), value }
     }
 
-    /// Notes a problem.
-    pub fn note(&self, problem: Problem) {
+    /// Records a problem.
+    pub fn record(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
     }
 
@@ -73,7 +73,7 @@ impl<'e> Document<'e> {
         }
     }
 
-    /// All problems noted.
+    /// All recorded problems.
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
     }
@@ -96,14 +96,14 @@ impl<'a> Node<'a> {
         self.value
     }
 
-    /// Notes that something else would be accepted here; always `None`.
+    /// Records that the value is not accepted here; always `None`.
     pub fn reject<T>(&self, accepted: impl fmt::Display) -> Option<T> {
-        self.note_found(&accepted);
+        self.record_found(&accepted);
         None
     }
 
     #[cold]
-    fn note_found(&self, accepted: &dyn fmt::Display) {
+    fn record_found(&self, accepted: &dyn fmt::Display) {
         let found = match self.value {
             Value::String(text) if text.len() <= SHOWN => format!("{text:?}"),
             Value::String(text) => format!("a string of {} bytes", text.len()),
@@ -111,19 +111,19 @@ impl<'a> Node<'a> {
             Value::Bool(flag) => flag.to_string(),
             other => kind(other).to_owned(),
         };
-        self.note(&found, accepted, ProblemKind::Other);
+        self.record(&found, accepted, ProblemKind::Other);
     }
 
     /// Like [`Node::reject`], for values that must not be shown.
     pub fn reject_as<T>(&self, found: impl fmt::Display, accepted: impl fmt::Display) -> Option<T> {
-        self.note(&found, &accepted, ProblemKind::Other);
+        self.record(&found, &accepted, ProblemKind::Other);
         None
     }
 
     #[cold]
-    fn note(&self, found: &dyn fmt::Display, accepted: &dyn fmt::Display, kind: ProblemKind) {
+    fn record(&self, found: &dyn fmt::Display, accepted: &dyn fmt::Display, kind: ProblemKind) {
         let (found, accepted) = (found.to_string(), accepted.to_string());
-        self.document.note(Problem { path: self.path.clone(), found, accepted, kind });
+        self.document.record(Problem { path: self.path.clone(), found, accepted, kind });
     }
 
     #[inline(never)]
@@ -190,7 +190,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// A list, each element read by `read`; every element's problems are noted.
+    /// A list, each element read by `read`; the problems of every element are recorded.
     /// Kong's JSON encoder writes an empty list as `{}`.
     #[inline(never)]
     pub fn list<T>(&self, read: impl Fn(&Node<'a>) -> Option<T>) -> Option<Vec<T>> {
@@ -266,7 +266,7 @@ impl<'a> Node<'a> {
                         ("which may not be read", permitted, ProblemKind::VariableWithheld)
                     }
                 };
-                self.note(&format_args!("{{env: {name}}}, {found}"), &accepted, kind);
+                self.record(&format_args!("{{env: {name}}}, {found}"), &accepted, kind);
                 None
             }
             other => self.reject_as(kind(other), ACCEPTED),
@@ -348,7 +348,7 @@ impl<'a> Fields<'a> {
         let _ = self.node_of(name);
     }
 
-    /// Notes the fields that nobody asked for. To be called when all are read.
+    /// Records unknown fields. To be called when all known ones are read.
     #[inline(never)]
     pub fn finish(self) -> Option<()> {
         let unknown: Vec<_> =
@@ -358,7 +358,7 @@ impl<'a> Fields<'a> {
             let accepted = format!("only the fields {}", self.known.join(", "));
             let (name, known) = ((*name).clone(), self.known.clone());
             let kind = ProblemKind::UnknownField { name, known };
-            node.note(&"an unknown field", &accepted, kind);
+            node.record(&"an unknown field", &accepted, kind);
         }
         unknown.is_empty().then_some(())
     }

@@ -1,9 +1,9 @@
-//! The headers that the gateway must not set: HTTP, browsers, the host, or the
-//! proxies before and behind it have a meaning for them.
+//! Headers that the gateway must not own: they have a meaning for HTTP, browsers, the
+//! host, or other proxies.
 //!
-//! The gateway takes away what a client sends in a header of its own, and writes
-//! claims into it. For these that would break the request, or let a claim choose
-//! what a service takes for the client's address, path or certificate.
+//! The gateway removes a client's value of an owned header and writes claims into it.
+//! For these headers that would break the request, or let a claim set the client
+//! address, path or certificate that a service sees.
 
 use crate::http::{HeaderName, is_spelled};
 
@@ -130,8 +130,8 @@ const KINDS: [Kind; 6] = [
     Kind { meaning: "the host's own", names: &[], prefixes: &["x-envoy-", "x-istio-", "x-kong-"] },
 ];
 
-/// What a header is for already, in any spelling of its name that services take
-/// for it; `None` for one that may be the gateway's.
+/// The existing meaning of a header, in any spelling that services accept; `None` if
+/// the gateway may own it.
 pub fn meaning(name: &HeaderName) -> Option<&'static str> {
     let name = name.as_str().as_bytes();
     let is = |known: &&str| is_spelled(known.as_bytes(), name);

@@ -36,7 +36,7 @@ pub fn read(
     })
 }
 
-/// A name that looks the same to whoever compares two configurations.
+/// A name in plain characters, so that equal names also look equal.
 fn ledger(node: &Node<'_>) -> Option<String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/".contains(&byte);
     let is_name = |name: &&str| (1..=64).contains(&name.len()) && name.bytes().all(is_plain);

@@ -19,8 +19,8 @@ use crate::rules::{
 };
 use crate::token::ProviderId;
 
-/// What rules refer to by name; `None` for what cannot be accepted, about which
-/// enough has been said.
+/// The names that rules refer to; `None` where the section was invalid, since its
+/// problems are already recorded.
 #[derive(Clone, Copy)]
 pub struct Names<'a> {
     /// Names of providers.
@@ -171,7 +171,7 @@ fn header_value(node: &Node<'_>) -> Option<Vec<u8>> {
     }
 }
 
-/// What is asked of a token and its consumer.
+/// Requirements for a token and its consumer.
 pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
     let mut fields = node.fields()?;
     let audiences = fields.or("audiences", Vec::new(), Node::texts);
@@ -207,8 +207,7 @@ pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
     })
 }
 
-/// A consumer by its name, which must be nobody else's: one that stands in several
-/// entries means the one of `providers`, whose tokens alone pass.
+/// A consumer by its name, which must be unique among the consumers of `providers`.
 fn consumer(node: &Node<'_>, names: Names<'_>, providers: &[ProviderId]) -> Option<String> {
     const ACCEPTED: &str = "the key of one of consumers.entries, or of one without a key its \
                             username";

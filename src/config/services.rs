@@ -104,8 +104,7 @@ pub fn reference(
     fields.required(field, "the name of one of services", |node| named(node, services))
 }
 
-/// The service of that name. What is wrong with `services`, or with the one that
-/// is named, has been told there.
+/// The service of that name. Problems of `services` itself are already recorded there.
 pub fn named(node: &Node<'_>, services: Option<&Services>) -> Option<Rc<Service>> {
     let name = node.text()?;
     let services = services?;

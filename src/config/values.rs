@@ -3,7 +3,7 @@
 use super::reader::{Fields, Node};
 use crate::http::{HeaderName, header_text};
 
-/// What [`header_name`] accepts.
+/// The values that [`header_name`] accepts.
 pub(super) const HEADER_NAME: &str = "a header name, such as x-user-country";
 
 pub(super) fn header_name(node: &Node<'_>) -> Option<HeaderName> {

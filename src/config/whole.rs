@@ -146,7 +146,7 @@ fn with_header_claims(
     source
 }
 
-/// What a request needs that falls under no rule.
+/// Requirements for requests that no rule matches.
 fn default_requirements(
     whole: &Node<'_>,
     plugin: Option<&PluginOptions>,
@@ -159,7 +159,7 @@ fn default_requirements(
     Some(Requirements { anonymous, ..Requirements::default() })
 }
 
-/// Whether CORS preflights pass. Kong's plugin runs on them unless told otherwise.
+/// Whether CORS preflights pass. Kong's plugin runs on them by default.
 fn bypasses_preflight(
     whole: &Node<'_>,
     bypass_cors_preflight: Option<bool>,
@@ -176,7 +176,7 @@ fn bypasses_preflight(
     }
 }
 
-/// What makes two configurations the same gateway, as far as revocations go.
+/// The identity of the gateway: configurations with the same one share revocations.
 fn gateway_identity(providers: &[(Provider, KeySource)]) -> GatewayIdentity {
     let providers = providers.iter().map(|(provider, _)| provider);
     GatewayIdentity {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What kind of failure it is: decides status, challenge and gRPC status.
+/// The class of a failure: determines status, challenge and gRPC status.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     /// The request itself is wrong: 400 with `invalid_request`.

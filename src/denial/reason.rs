@@ -23,7 +23,7 @@ pub enum Denial {
     MethodAmbiguous,
     /// A path that servers read differently, so no rule can be sure of it.
     PathAmbiguous,
-    /// A host that is no host name, where a rule asks for it.
+    /// The host is not a host name, and a rule has a condition for it.
     HostAmbiguous,
     /// No token where one is needed.
     TokenMissing,
@@ -37,7 +37,7 @@ pub enum Denial {
     TokenInactive,
     /// The token is revoked, or not on the allowlist.
     TokenRevoked,
-    /// What was sent to be revoked cannot be read; why.
+    /// The entries of a revocation request cannot be read, with the reason.
     EntriesInvalid(String),
     /// No consumer is configured for the token, or it is disabled.
     ConsumerUnknown,
@@ -63,7 +63,7 @@ pub enum Denial {
     KeysUnavailable,
     /// The provider could not be asked about a reference token.
     IntrospectionUnavailable,
-    /// Which tokens are revoked is not known, or could not be noted.
+    /// The revocation lists are not available, or an entry could not be stored.
     RevocationUnavailable,
     /// The login's service gave no reply that may be passed on.
     LoginUnavailable,

@@ -1,4 +1,4 @@
-//! What the client gets for a denial.
+//! The response to the client for a denial.
 
 use serde_json::{Value, json};
 
@@ -90,12 +90,11 @@ impl Denial {
             .with_header("grpc-message", self.code().name())
     }
 
-    /// Where a browser goes to log in (302), when that is what would help: a
-    /// navigation without a token that is valid.
+    /// The redirect of a browser to the login page (302): for a navigation without a valid
+    /// token.
     ///
-    /// Someone whose token is good and who is no consumer is not sent: after the
-    /// next login they would be where they are. Nor is a request for the login
-    /// page itself: it would come back, each time with a longer address.
+    /// There is no redirect for a valid token without a consumer, since another login would
+    /// not help, and none for the login page itself, which would redirect forever.
     ///
     /// The way back is a path on this host, percent-encoded as one query value;
     /// a target that a browser could read as another host (`//`, `/\`), or that
@@ -275,7 +274,7 @@ impl Denial {
     }
 }
 
-/// What Kong's plugin says of a token that it cannot read.
+/// The message of Kong's plugin for a token that it cannot read.
 const fn unreadable(error: TokenError) -> &'static str {
     let TokenError::Malformed(malformed) = error else { return "Bad token; invalid JSON" };
     match malformed {

@@ -9,7 +9,7 @@ pub struct ErrorSettings {
     pub realm: Option<String>,
     /// The form of the body.
     pub format: ErrorFormat,
-    /// Where to send a person who is not logged in.
+    /// The login page for browsers without a valid token.
     pub login_redirect: Option<LoginRedirect>,
 }
 

@@ -1,4 +1,4 @@
-//! What a door is to do.
+//! The actions that a door carries out.
 
 use crate::access_log::AccessLogFields;
 use crate::bearer::Sanitized;
@@ -16,23 +16,22 @@ use crate::verdict::HeaderEdits;
 pub enum Action {
     /// Send a callout that no request waits for.
     Send(Dispatch),
-    /// Hold a request until another action names it. Nothing of it may pass
-    /// meanwhile, whatever the host does by itself. Then send the callout, if there
-    /// is one; else the one it waits for is in flight already.
+    /// Hold a request until another action names it. Nothing of it may pass meanwhile,
+    /// whatever the host does by default. Then send the callout, if there is one; otherwise
+    /// the awaited callout is already in flight.
     Suspend {
         /// The request.
         request: RequestId,
         /// The callout that it waits for.
         dispatch: Option<Dispatch>,
     },
-    /// Read a request's whole body and give it to
-    /// [`Gateway::body`](super::Gateway::body). The upstream must not get the
-    /// request; where its head has to go on for the body to come in, what is named
-    /// here is taken off before.
+    /// Read a request's whole body and give it to [`Gateway::body`](super::Gateway::body).
+    /// The upstream must not get the request; where the host must pass the head on to
+    /// receive the body, apply `sanitized` first.
     ReadBody {
         /// The request.
         request: RequestId,
-        /// What the client sent and must not reach an upstream.
+        /// Client-supplied values that must not reach an upstream.
         sanitized: Sanitized,
         /// How long the body is.
         bytes: usize,
@@ -45,7 +44,7 @@ pub enum Action {
         /// The edits.
         edits: HeaderEdits,
         /// What the access log may print.
-        note: AccessLogFields,
+        access_log: AccessLogFields,
     },
     /// Answer a request. One that was forwarded and is followed is cut off where its
     /// response has begun.
@@ -57,7 +56,7 @@ pub enum Action {
         /// The denial's code, if it is one.
         code: Option<&'static str>,
         /// What the access log may print.
-        note: AccessLogFields,
+        access_log: AccessLogFields,
     },
 }
 

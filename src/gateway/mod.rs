@@ -1,7 +1,7 @@
-//! What a door talks to: one gateway, owned by one thread.
+//! The interface to a door: one gateway, owned by one thread.
 //!
-//! A door is what stands between the gateway and a host. It hands in what happened
-//! and carries out what comes back:
+//! A door connects the gateway to a host. It reports events and carries out the
+//! resulting actions:
 //!
 //! 1. Call the method for the event: a request begins ([`Gateway::begin`]), its body
 //!    or its trailers came ([`Gateway::body`], [`Gateway::trailers`]), it is over
@@ -17,8 +17,7 @@
 //! Until then nothing of it may pass; [`Gateway::passes`] says whether
 //! the rest of it may.
 //!
-//! It does no IO and knows no host; what a host cannot do is told by
-//! [`HostCapabilities`].
+//! It does no IO and knows no host; [`HostCapabilities`] describes what a host can do.
 
 mod action;
 mod waiting;
@@ -58,7 +57,7 @@ pub struct Gateway {
     lost: Vec<CalloutId>,
 }
 
-/// A request that can go on.
+/// A request that can be resumed.
 #[derive(Debug)]
 struct Resumable {
     request: RequestId,
@@ -67,7 +66,7 @@ struct Resumable {
     now: UnixTime,
 }
 
-/// What a gateway holds for requests, by kind; nothing once they are over.
+/// The state that a gateway holds for requests, by kind; nothing once they have ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// Requests that wait for a callout.
@@ -98,7 +97,7 @@ impl Held {
 
 /// Getters.
 impl Gateway {
-    /// What it holds for requests.
+    /// The state that it holds for requests.
     pub fn held(&self) -> Held {
         Held {
             waiting: self.waiting.len().saturating_add(self.resumable.len()),
@@ -137,7 +136,7 @@ impl Gateway {
         self.pipeline.max_reply_bytes()
     }
 
-    /// What [`Gateway::take_metrics`] gives readings of.
+    /// The series of the samples that [`Gateway::take_metrics`] returns.
     pub fn metrics(&self) -> Vec<Series> {
         self.pipeline.metrics()
     }
@@ -167,8 +166,8 @@ impl Gateway {
 
     /// Lets it ask the host about requests.
     #[must_use]
-    pub fn asking(self, info: Box<dyn RequestInfo>) -> Self {
-        Self { pipeline: self.pipeline.asking(info), ..self }
+    pub fn with_request_info(self, info: Box<dyn RequestInfo>) -> Self {
+        Self { pipeline: self.pipeline.with_request_info(info), ..self }
     }
 }
 
@@ -199,7 +198,7 @@ impl Gateway {
             request,
             reply: LocalReply::new(500),
             code: None,
-            note: AccessLogFields::EMPTY,
+            access_log: AccessLogFields::EMPTY,
         });
     }
 
@@ -222,8 +221,8 @@ impl Gateway {
         }
     }
 
-    /// The trailers of a request came. Gives the names of those to be taken out,
-    /// whether it passes now or waits; `None` if it ends here.
+    /// The trailers of a request came. Returns the names of the trailers to remove, whether
+    /// it passes now or waits; `None` if it ends here.
     pub fn trailers(&mut self, request: RequestId, trailers: &Fields) -> Option<Vec<String>> {
         if self.bodies.contains_key(&request) {
             self.cut_short(request);
@@ -291,7 +290,7 @@ impl Gateway {
     }
 }
 
-/// What comes of them.
+/// What follows from events.
 impl Gateway {
     /// The next thing to do, if there is one.
     pub fn poll(&mut self) -> Option<Action> {
@@ -306,12 +305,12 @@ impl Gateway {
         }
     }
 
-    /// What there is to log since the last call.
+    /// The events since the last call.
     pub fn take_log(&mut self) -> Vec<Event> {
         self.pipeline.take_log()
     }
 
-    /// What was counted since the last call.
+    /// The samples since the last call.
     pub fn take_metrics(&mut self) -> Vec<Sample> {
         self.pipeline.take_metrics()
     }
@@ -332,23 +331,23 @@ impl Gateway {
                 self.bodies.insert(request, submission);
                 Action::ReadBody { request, sanitized, bytes }
             }
-            Step::Done(verdict, Trace { note, .. }) => match verdict {
+            Step::Done(verdict, Trace { access_log, .. }) => match verdict {
                 Verdict::Forward(edits) => {
                     self.passing.insert(request);
-                    Action::Forward { request, edits, note }
+                    Action::Forward { request, edits, access_log }
                 }
                 Verdict::Deny(denial, reply) => {
-                    Action::Reply { request, reply, code: Some(denial.code().name()), note }
+                    Action::Reply { request, reply, code: Some(denial.code().name()), access_log }
                 }
-                Verdict::Answer(reply) => Action::Reply { request, reply, code: None, note },
+                Verdict::Answer(reply) => Action::Reply { request, reply, code: None, access_log },
             },
         };
         self.actions.push_back(action);
     }
 }
 
-/// Whether an action does nothing but answer or forward `request`. One that sends a
-/// callout is kept: others may come to wait for it.
+/// Whether an action does nothing but answer or forward `request`. An action that sends
+/// a callout is kept: other requests may join it.
 fn is_answer_to(action: &Action, request: RequestId) -> bool {
     matches!(
         action,

@@ -153,7 +153,7 @@ impl RequestHead {
         self.first(name).is_some()
     }
 
-    /// What `Content-Length` says: `None` without one, or with one that is not plain
+    /// The value of `Content-Length`: `None` without one, or with one that is not plain
     /// digits (RFC 9110 section 8.6), as every host has refused it by then.
     pub fn content_length(&self) -> Option<usize> {
         let digits = self.first("content-length")?;
@@ -179,8 +179,8 @@ impl RequestHead {
         Target { path: parts.next().unwrap_or_default(), query: parts.next() }
     }
 
-    /// The gRPC protocol that the request is a call of: their errors have forms
-    /// of their own.
+    /// The gRPC protocol of the request, if it is a gRPC call: each has its own form of
+    /// errors.
     pub fn grpc(&self) -> Option<GrpcProtocol> {
         let rest = self.first("content-type")?.strip_prefix(b"application/grpc")?;
         match rest {
@@ -195,26 +195,25 @@ impl RequestHead {
         }
     }
 
-    /// Whether a person waits for a page: a GET that accepts HTML by name, and
-    /// that no script made (`Sec-Fetch-Mode`, Fetch Metadata section 2.2).
+    /// True for a navigation: a GET that accepts HTML by name and was not made by a script
+    /// (`Sec-Fetch-Mode`, Fetch Metadata section 2.2).
     pub fn is_navigation(&self) -> bool {
         self.method() == b"GET"
             && self.values("accept").any(accepts_html)
             && self.first("sec-fetch-mode").is_none_or(|mode| mode == b"navigate")
     }
 
-    /// Whether the connection is to become another one, such as a WebSocket
-    /// (RFC 9110 section 7.8, RFC 8441 section 4).
+    /// True for an upgrade of the connection, such as a WebSocket (RFC 9110 section 7.8,
+    /// RFC 8441 section 4).
     pub fn is_upgrade(&self) -> bool {
         self.has("upgrade") || self.has(":protocol")
     }
 
-    /// Whether everybody behind takes the request for one of the same method.
+    /// True if every server behind sees the same method.
     ///
-    /// A method in small letters is one of its own (RFC 9110 section 9.1), but
-    /// frameworks make capitals of it. An upgrade becomes an extended CONNECT
-    /// towards HTTP/2 whatever its method was, and the next proxy makes GET of
-    /// that.
+    /// Methods are case-sensitive (RFC 9110 section 9.1), but frameworks convert them to
+    /// upper case. An upgrade becomes an extended CONNECT towards HTTP/2 whatever its
+    /// method, and the next proxy turns that into GET.
     pub fn has_plain_method(&self) -> bool {
         let is_capital = |byte: &u8| is_token_byte(*byte) && !byte.is_ascii_lowercase();
         let Some(method) = self.sole(":method") else { return false };

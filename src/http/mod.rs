@@ -81,9 +81,9 @@ impl HeaderName {
         &self.0
     }
 
-    /// Whether an upstream may take `name` for this header: any case, and any
-    /// byte that is no letter or digit for `-`. CGI and WSGI make `_` of `-`, PHP
-    /// of `.` too, and lighttpd of every such byte.
+    /// True if an upstream may take `name` for this header: in any case, with any byte that
+    /// is not a letter or digit in place of `-`. CGI and WSGI map `-` to `_`, PHP also `.`,
+    /// and lighttpd every such byte.
     pub fn is_spelled(&self, name: &[u8]) -> bool {
         is_spelled(self.0.as_bytes(), name)
     }
@@ -192,7 +192,7 @@ pub const MAX_LOG_WORD: usize = 128;
 /// Text as one path segment or query value: all but the unreserved characters
 /// of RFC 3986 section 2.3 is percent-encoded.
 ///
-/// `.` and `..` are no segment but a way to climb, so they become `None`.
+/// `.` and `..` are not segments but path traversal, so they become `None`.
 pub fn path_segment(text: &str) -> Option<String> {
     (!matches!(text, "" | "." | "..")).then(|| percent_encode(text.as_bytes()))
 }

@@ -6,11 +6,10 @@ use super::{escaped_byte, percent_decode};
 
 /// The path as every server reads it: percent-decoded once.
 ///
-/// `None` for a path that servers read differently: with an encoded slash,
-/// backslash, dot segment or control character, with an escape that is none or
-/// that is escaped itself, with `//`, `;`, `\`, a space or a fragment, with one
-/// of these in disguise, or one that does not start with `/` (`OPTIONS *` is the
-/// exception).
+/// `None` for a path that servers read differently: with an encoded slash, backslash,
+/// dot segment or control character, with an escape that is invalid or itself escaped,
+/// with `//`, `;`, `\`, a space or a fragment, with one of these in disguise, or one
+/// that does not start with `/` (`OPTIONS *` is the exception).
 pub(crate) fn canonical_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     if path == b"*" {
         return Some(Cow::Borrowed(path));
@@ -60,10 +59,10 @@ fn has_escape(decoded: &[u8]) -> bool {
         .any(|rest| matches!(rest, [_, b'u' | b'U', ..]) || escaped_byte(rest).is_some())
 }
 
-/// Whether a character is in it that some reader takes for another one: a slash,
-/// a backslash or `%` that looks like one, which normalisation (NFKC) or a code
-/// page makes one; a control character; or any character in more bytes of UTF-8
-/// than it needs, which careless decoders accept (`%c0%ae`).
+/// True if it contains a character that some reader converts into another one: one that
+/// normalisation (NFKC) or a code page turns into a slash, a backslash or `%`; a
+/// control character; or any character in more bytes of UTF-8 than it needs, which
+/// careless decoders accept (`%c0%ae`).
 fn is_disguised(decoded: &[u8]) -> bool {
     let is_overlong = |pair: &[u8]| {
         matches!(
@@ -104,16 +103,16 @@ pub(crate) fn plain(character: char) -> char {
     }
 }
 
-/// Whether some reader takes a name for a dot segment: it has a dot, in any
-/// form, and beside dots only what readers leave out. Windows ignores dots and
-/// spaces at the end of a name, others what is not visible or no UTF-8.
+/// True if some reader may take a name for a dot segment: it has a dot, in any form,
+/// and otherwise only characters that readers drop. Windows ignores dots and spaces at
+/// the end of a name, others what is not visible or no UTF-8.
 fn may_climb(part: &[u8]) -> bool {
     // Most names begin with a letter.
     if part.first().is_some_and(u8::is_ascii_alphanumeric) {
         return false;
     }
     let text = String::from_utf8_lossy(part);
-    // What follows `;` may be parameters.
+    // The part after `;` may be parameters.
     let name = text.split(|character| plain(character) == ';').next().unwrap_or_default();
     let is_dot = |character| plain(character) == '.';
     name.contains(is_dot) && name.chars().all(|character| is_dot(character) || is_blank(character))
@@ -151,16 +150,14 @@ pub(crate) struct Start {
     /// Its first segments, up to one that can be read differently: an empty one,
     /// one with a separator that is encoded, `\` or `;`.
     pub path: Vec<u8>,
-    /// Whether something follows in every reading, and not only a slash or a
-    /// parameter.
+    /// True if more segments follow in every reading, not only a slash or a parameter.
     pub goes_on: bool,
 }
 
-/// What is certain of an ambiguous path: it is its start, or below it.
+/// The unambiguous start of a path: the path is this or below it.
 ///
-/// `None` for a path that may lead elsewhere or be no path at all: with a dot
-/// segment in any spelling, an escape that is none, an escaped `%`, a control
-/// character, a fragment.
+/// `None` for a path that may lead elsewhere: with a dot segment in any spelling, an
+/// invalid escape, an escaped `%`, a control character, a fragment.
 pub(crate) fn unambiguous_start(path: &[u8]) -> Option<Start> {
     let decoded = decoded_path(path)?;
     let mut parts = decoded.split(|byte| b"/\\;".contains(byte));

@@ -16,7 +16,7 @@ pub enum MintError {
     Unprintable(String),
     /// It would be more than services take.
     TooLarge {
-        /// What its headers come to, or its claims alone, if these are too much.
+        /// The size of its headers, or of its claims alone if these are too large.
         bytes: usize,
         /// The most that is configured.
         limit: usize,

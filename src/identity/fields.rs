@@ -18,7 +18,7 @@ use crate::user_info::UserClaimNames;
 pub struct IdentityHeaders {
     /// The configured ones.
     pub claims: Vec<ClaimHeader>,
-    /// The names of configured consumers, which nobody else is called by.
+    /// The names of configured consumers, which no other user may have.
     pub taken: TakenNames,
     names: KongNames,
 }
@@ -40,8 +40,8 @@ impl<'a> ClaimSources<'a> {
         if self.names.decide(path) { path.find(self.by_user?) } else { path.find(self.own) }
     }
 
-    /// What a user is called who is no configured consumer: as user info says, if
-    /// it says that of users at all.
+    /// The username of a user without a consumer entry: from user info, if that maps the
+    /// claim.
     fn username(self, public: &'a Map<String, Value>) -> Option<&'a str> {
         let is_decided = |name: &&str| self.names.decide(&ClaimPath::dotted(name));
         if USERNAME_CLAIMS.iter().any(is_decided) {
@@ -68,8 +68,8 @@ pub struct ClaimHeader {
 pub enum FieldFormat {
     /// Text as it is, numbers and booleans as JSON writes them, lists as `Csv`.
     Text,
-    /// The elements separated by commas; a comma in one is percent-encoded. What is
-    /// no list is one element.
+    /// The elements separated by commas; a comma in one is percent-encoded. A value that is
+    /// not a list is one element.
     Csv,
     /// JSON.
     Json,
@@ -77,7 +77,7 @@ pub enum FieldFormat {
     JsonBase64,
 }
 
-/// Claims that name a user who is no configured consumer, the better one first.
+/// Claims with the username of a user without a consumer entry, in order of preference.
 pub const USERNAME_CLAIMS: [&str; 2] = ["preferred_username", "username"];
 
 /// Kong's consumer headers (kong/constants.lua).
@@ -94,8 +94,7 @@ struct KongNames {
 impl IdentityHeaders {
     /// Writes Kong's headers and these.
     ///
-    /// `None` cannot happen: it would mean that one of Kong's names is no
-    /// header name.
+    /// `None` cannot happen: it would mean that one of Kong's names is not a header name.
     pub fn new(claims: Vec<ClaimHeader>) -> Option<Self> {
         let name = |name: &str| HeaderName::parse(name).ok();
         let names = KongNames {
@@ -116,8 +115,8 @@ impl IdentityHeaders {
         kong.into_iter().chain(self.claims.iter().map(|claim| &claim.name)).cloned()
     }
 
-    /// The fields of an identity: `token` in `header`, and what `claims` and the
-    /// consumer say in plain text. What has no value has no field.
+    /// The header fields of an identity: `token` in `header`, and claims and consumer as
+    /// plain text. A field without a value is not sent.
     pub(super) fn render(
         &self,
         header: &HeaderName,

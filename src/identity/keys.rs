@@ -98,10 +98,10 @@ impl IdentityKeys {
         changes.filter(|change| *change > now).min().unwrap_or(FOREVER)
     }
 
-    /// A time at which no key signs although one does later, seen from `now`; or
-    /// that none signs any more.
+    /// A gap in the signing schedule as of `now`: a time without a key before a later one
+    /// starts, or no key left.
     ///
-    /// That the last key ends some day is no flaw: there is time to add one.
+    /// The end of the last key is not a gap: there is time to add one.
     pub fn gap(&self, now: UnixTime) -> Option<ScheduleGap> {
         let mut from = now;
         while self.signing(from).is_some() {

@@ -53,8 +53,8 @@ pub const RESERVED_CLAIMS: [&str; 17] = [
     "tctx",
 ];
 
-/// Whether the gateway alone decides the claim `name`, or one that it could be
-/// taken for: `consumer.id` leads to the member `id` of `consumer` too.
+/// True if only the gateway sets the claim `name`, or one that it could be mistaken
+/// for: `consumer.id` also names the member `id` of `consumer`.
 pub fn is_reserved(name: &str) -> bool {
     let first = name.split('.').next().unwrap_or_default();
     RESERVED_CLAIMS.iter().any(|reserved| *reserved == name || *reserved == first)
@@ -64,14 +64,14 @@ pub fn is_reserved(name: &str) -> bool {
 /// last service of a chain of calls.
 const REUSE_MARGIN: Span = Span::from_secs(30);
 
-/// What is known of a user when an identity token is minted.
+/// The user info available when an identity token is minted.
 #[derive(Clone, Debug)]
 pub enum Enrichment {
     /// No user-info service is configured.
     NotConfigured,
     /// The service's answer, and until when it is current.
     Known(Rc<UserInfo>, UnixTime),
-    /// The service failed, and the configuration says to go on without.
+    /// The service failed, and the configuration allows the request without it.
     None,
 }
 
@@ -107,9 +107,9 @@ pub struct Minter {
     pub keys: IdentityKeys,
     /// The plain-text headers beside the token.
     pub headers: IdentityHeaders,
-    /// What kind of token it is.
+    /// The token's profile.
     pub profile: Profile,
-    /// What all of its headers may come to.
+    /// The maximum size of its headers.
     pub max_bytes: usize,
 }
 
@@ -154,7 +154,7 @@ impl Identity {
         }
     }
 
-    /// What it says of the user.
+    /// Its user info.
     pub const fn enrichment(&self) -> &Enrichment {
         &self.enrichment
     }
@@ -223,8 +223,8 @@ impl Minter {
         if bytes > limit { Err(MintError::TooLarge { bytes, limit }) } else { Ok(()) }
     }
 
-    /// The claims beside `exp`, `nbf` and `iat`. What the gateway decides comes
-    /// last, so nothing configured or fetched can take its place.
+    /// The claims beside `exp`, `nbf` and `iat`. The gateway's own claims are set last, so
+    /// nothing configured or fetched can replace them.
     fn claims(
         &self,
         principal: &Authenticated,
@@ -280,10 +280,10 @@ impl Minter {
         claims
     }
 
-    /// Whose user it is, where there are several providers.
+    /// The issuer and provider of the user, where there are several providers.
     fn origin(&self, principal: &Authenticated, public: &Map<String, Value>) -> Option<Value> {
         let provider = self.origins.get(principal.token().provider().0)?;
-        // The key of a credential is no issuer.
+        // The key of a credential is not an issuer.
         let issuer = public.get("iss").filter(|_| principal.token().credential().is_none());
         let members = [("iss", issuer.cloned()), ("provider", Some(provider.as_str().into()))];
         let member = |(name, value): (&str, Option<Value>)| Some((name.to_owned(), value?));

@@ -1,10 +1,10 @@
-//! Transaction tokens (draft-ietf-oauth-transaction-tokens): an identity token
-//! that is of one request alone.
+//! Transaction tokens (draft-ietf-oauth-transaction-tokens): an identity token for a
+//! single request.
 //!
-//! A receiver may take each `txn` once, so a token is signed for each request and
-//! never kept. The `txn` is the gateway's own: a request id can be the client's
-//! choice, and who could choose it could have a token taken for a replay. The id
-//! is in `rctx`, by which both are found together.
+//! A receiver may accept each `txn` only once, so a token is signed per request and
+//! never cached. The gateway generates the `txn`: a client can choose its request id,
+//! and so could make another token look like a replay. The request id is in `rctx`, for
+//! correlation.
 
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ const MAX_PATH: usize = 1024;
 /// draft, in RFC 7519 and in RFC 8693.
 const REGISTERED: [&str; 6] = ["iss", "sub", "aud", "scope", "client_id", "act"];
 
-/// What kind of token the services get: `profile` in the configuration.
+/// The kind of token for services: `profile` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// The gateway's own kind, which serves for several requests.

@@ -1,4 +1,4 @@
-//! What a request has learned from its callouts so far.
+//! The answers that a request got from its callouts so far.
 
 use std::rc::Rc;
 
@@ -12,9 +12,9 @@ use crate::time::UnixTime;
 use crate::token::ProviderId;
 use crate::user_info::{UserInfoAnswer, UserKey};
 
-/// What a callout brought: to be given to
-/// [`Pipeline::resume`](crate::pipeline::Pipeline::resume) for each request that waits for
-/// its flight.
+/// The outcome of a callout, for
+/// [`Pipeline::resume`](crate::pipeline::Pipeline::resume) of each request that waits
+/// for it.
 #[derive(Clone, Debug)]
 pub struct CalloutOutcome(pub(crate) Rc<Outcome>);
 
@@ -23,17 +23,16 @@ pub struct CalloutOutcome(pub(crate) Rc<Outcome>);
 pub(crate) enum Outcome {
     Keys {
         provider: ProviderId,
-        /// Whether it is over: a discovery document only says where to go on.
+        /// False for a discovery document, which is followed by a second callout.
         settled: bool,
     },
     /// The answer and until when it is current; `None` for a failure.
     UserInfo(UserKey, Option<(UserInfoAnswer, UnixTime)>),
-    /// What the issuer says of a reference token, and since when; `None` for a
-    /// failure.
+    /// The issuer's answer about a reference token, and its time; `None` for a failure.
     Introspection(Secret<Box<[u8]>>, Option<IntrospectionAnswer>, UnixTime),
     /// The feed of a list answered, or failed.
     Tokens(ListId),
-    /// What the client of a login gets; `None` for a failure.
+    /// The reply to the client of a login; `None` for a failure.
     Login(Option<LocalReply>),
 }
 
@@ -41,7 +40,7 @@ impl Outcome {
     /// Whether this answers what `purpose` asks.
     fn answers(&self, purpose: &Purpose) -> bool {
         match (self, purpose) {
-            (Self::Keys { provider, .. }, Purpose::Keys(asked) | Purpose::KeysAgain(asked)) => {
+            (Self::Keys { provider, .. }, Purpose::Keys(asked) | Purpose::DuplicateKeys(asked)) => {
                 provider == asked
             }
             (Self::UserInfo(key, _), Purpose::UserInfo(asked)) => key == asked,
@@ -53,9 +52,9 @@ impl Outcome {
     }
 }
 
-/// What a request takes from one run of the pipeline to the next: every answer
-/// that it waited for. None is dropped before the request is decided, or two
-/// answers that may not be cached would be asked for in turn, for ever.
+/// What a request keeps between runs of the pipeline: every answer that it waited for.
+/// All are kept until the request is decided, or two uncacheable answers would be
+/// fetched in turn forever.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     outcomes: Vec<Rc<Outcome>>,
@@ -75,16 +74,14 @@ impl Answers {
         latest_first.find(|outcome| outcome.answers(purpose)).map(Rc::as_ref)
     }
 
-    /// Whether the request has had all the answers there can be to what
-    /// `purpose` asks: so each request waits only a number of times that follows
-    /// from the configuration.
+    /// True if the request already has every possible answer for `purpose`. So the
+    /// configuration bounds how often a request waits.
     pub(crate) fn have_all(&self, purpose: &Purpose) -> bool {
         let number = self.outcomes.iter().filter(|outcome| outcome.answers(purpose)).count();
         number >= purpose.most_answers()
     }
 
-    /// Whether a use of `cache` is to be counted: once for each request, which
-    /// comes by again after each answer.
+    /// True for the first use of `cache` by a request, which runs again after each answer.
     pub(crate) fn counts(&mut self, cache: Cache) -> bool {
         let is_first = !self.counted.contains(&cache);
         if is_first {

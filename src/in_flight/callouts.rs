@@ -1,7 +1,7 @@
-//! The callouts in flight: what each asks, since when, and for whom.
+//! The callouts in flight: their purpose, start and waiting requests.
 //!
-//! Requests that ask the same share a flight where the host lets one of them
-//! resume the others.
+//! Requests with the same purpose share a callout where the host can resume one from
+//! the reply to another.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -12,10 +12,10 @@ use crate::callout::{Callout, Service};
 use crate::host::HostCapabilities;
 use crate::time::{Span, UnixTime};
 
-/// A callout to be sent, and the flight by which its reply is known.
+/// A callout to send, with the id for its reply.
 #[derive(Debug)]
 pub struct Dispatch {
-    /// What [`complete`](crate::pipeline::Pipeline::complete) takes with the reply.
+    /// To be passed to [`complete`](crate::pipeline::Pipeline::complete) with the reply.
     pub id: CalloutId,
     /// The callout.
     pub callout: Callout,
@@ -28,18 +28,17 @@ pub struct CalloutId(u64);
 /// How many kinds there are.
 const KINDS: usize = 6;
 
-/// What callouts in flight take of their budget.
+/// The share of the budget that callouts in flight use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Load {
     /// Those that a request waits for.
     awaited: usize,
-    /// Those whose requests are gone, and which go on for the sake of their
-    /// answer.
+    /// Callouts whose requests are gone, kept for their answer.
     abandoned: usize,
-    /// What the small ones hold, with their bodies.
+    /// Bytes of the small ones, with their bodies.
     small_bytes: usize,
-    /// What the others hold: few clients with large bodies take no room from those
-    /// whose logins are a name and a password.
+    /// Bytes of the others: few clients with large bodies must not block logins with a name
+    /// and a password.
     large_bytes: usize,
 }
 
@@ -57,17 +56,17 @@ impl Load {
     /// so its callouts take less from the others: so many count as one.
     const ABANDONED_AS_ONE: usize = 4;
 
-    /// What the small callouts of a kind may hold, and what the large ones.
+    /// The limit for the small callouts of a kind, and for the large ones.
     const MAX_BYTES: usize = 8 * 1024 * 1024;
 
     /// The most that a small one holds.
     const SMALL_BYTES: usize = 16 * 1024;
 
-    /// Whether there is room for one more. One without others has it whatever its
-    /// size: a body within its own limit would never pass else.
+    /// True if there is room for one more. A single callout always has room: otherwise a
+    /// body within its own limit could never pass.
     const fn has_room(self, kind: Kind, bytes: usize) -> bool {
         let most = match kind {
-            Kind::KeysAgain | Kind::Tokens => Self::MAX_DUPLICATES,
+            Kind::DuplicateKeys | Kind::Tokens => Self::MAX_DUPLICATES,
             _ => Self::MAX_AWAITED,
         };
         let number = self.awaited.saturating_add(self.abandoned / Self::ABANDONED_AS_ONE);
@@ -80,10 +79,10 @@ impl Load {
     }
 }
 
-/// What became of the wish for a callout.
+/// The result of a request for a callout.
 #[derive(Debug)]
 pub(crate) enum Requested {
-    /// One in flight asks the same.
+    /// Joined the callout in flight with the same purpose.
     Joined(CalloutId),
     /// A new one is to be sent.
     Opened(Dispatch),
@@ -95,7 +94,7 @@ pub(crate) struct Callouts {
     host: HostCapabilities,
     next: u64,
     open: HashMap<CalloutId, InFlight>,
-    /// The latest flight for each purpose.
+    /// The latest callout for each purpose.
     latest: HashMap<Rc<Purpose>, CalloutId>,
     /// By kind.
     loads: [Load; KINDS],
@@ -106,7 +105,7 @@ pub(crate) struct InFlight {
     pub purpose: Rc<Purpose>,
     /// When the token ends for whose sake it was sent.
     pub token_end: Option<UnixTime>,
-    /// Who is asked, and since when.
+    /// The service, and when it was called.
     pub service: Rc<Service>,
     pub sent: UnixTime,
     origin: Origin,
@@ -117,8 +116,8 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// Whether a tick can end it. A request that nobody else can resume waits
-    /// until its host says that its callout is over, however late that is.
+    /// True if a tick can end it. A request that no other can resume waits until its host
+    /// reports the end of its callout, however late that is.
     fn ends_at_tick(&self, host: HostCapabilities) -> bool {
         host.resumes_others || self.origin == Origin::Tick
     }
@@ -146,10 +145,9 @@ impl Callouts {
         }
     }
 
-    /// A callout for a request that has `answers` already: joins the one in
-    /// flight that asks the same, or opens the one that `make` gives. `None` if
-    /// `make` gives none, if there are too many, or if the request has all the
-    /// answers there can be.
+    /// A callout for a request that has `answers` already: joins the one in flight with the
+    /// same purpose, or opens the one that `make` returns. `None` if `make` returns none,
+    /// if there are too many, or if the request already has every possible answer.
     pub(crate) fn request(
         &mut self,
         purpose: Purpose,
@@ -216,7 +214,7 @@ impl Callouts {
         self.loads.get(purpose.kind() as usize).copied().unwrap_or_default()
     }
 
-    /// Adds a flight to the load of its kind, or takes it off.
+    /// Adds a callout to the load of its kind, or removes it.
     fn count(&mut self, flight: &InFlight, change: fn(usize, usize) -> usize) {
         let Some(load) = self.loads.get_mut(flight.purpose.kind() as usize) else { return };
         let number = if flight.waiters > 0 { &mut load.awaited } else { &mut load.abandoned };
@@ -237,8 +235,8 @@ impl Callouts {
         self.open.insert(id, flight);
     }
 
-    /// Notes that a request which waited for a flight is gone. Gives the flight
-    /// if it ends with it.
+    /// Records that a waiting request is gone. Returns the callout if it ends with the
+    /// request.
     pub(crate) fn leave(&mut self, id: CalloutId) -> Option<InFlight> {
         if self.host.resumes_others {
             self.set_waiters(id, |waiters| waiters.saturating_sub(1));
@@ -252,12 +250,12 @@ impl Callouts {
         self.latest.get(purpose).copied()
     }
 
-    /// Whether a callout in flight asks this.
+    /// True if a callout with this purpose is in flight.
     pub(crate) fn is_in_flight(&self, purpose: &Purpose) -> bool {
         self.latest.contains_key(purpose)
     }
 
-    /// How many are in flight.
+    /// The number of callouts in flight.
     pub(crate) fn len(&self) -> usize {
         self.open.len()
     }
@@ -271,9 +269,8 @@ impl Callouts {
         Some(flight)
     }
 
-    /// The flights whose reply will not come any more. One that was sent in the
-    /// future, before the clock was set back, has its whole time from now on: it
-    /// is not lost for that, and not waited for until then.
+    /// Callouts whose deadline has passed. A callout sent in the future, because the clock
+    /// was set back, gets its whole timeout from now on.
     pub(crate) fn overdue(&mut self, now: UnixTime) -> Vec<CalloutId> {
         for flight in self.open.values_mut().filter(|flight| now < flight.sent) {
             flight.sent = now;
@@ -284,7 +281,7 @@ impl Callouts {
         self.open.iter().filter(|(_, flight)| is_overdue(flight)).map(|(id, _)| *id).collect()
     }
 
-    /// Whether a flight asks the same, and is not one that may take for ever.
+    /// True if a callout with this purpose is in flight and has a deadline.
     pub(crate) fn is_awaited(&self, purpose: &Purpose, now: UnixTime) -> bool {
         let flight = self.find(purpose).and_then(|id| self.open.get(&id));
         flight.is_some_and(|flight| now < flight.deadline || flight.ends_at_tick(self.host))

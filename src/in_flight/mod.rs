@@ -1,4 +1,4 @@
-//! The callouts in flight and what their outcomes mean for those who wait.
+//! The callouts in flight, and their outcomes for waiting requests.
 
 mod answers;
 mod callouts;

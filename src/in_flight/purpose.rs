@@ -1,4 +1,4 @@
-//! What a callout is for.
+//! The purpose of a callout.
 
 use std::rc::Rc;
 
@@ -7,13 +7,12 @@ use crate::secret::Secret;
 use crate::token::ProviderId;
 use crate::user_info::UserKey;
 
-/// What a callout is for.
+/// The purpose of a callout.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
     Keys(ProviderId),
-    /// The same keys as a fetch in flight: for a request that cannot be resumed
-    /// by that one.
-    KeysAgain(ProviderId),
+    /// The same keys as a fetch in flight, for a request that this fetch cannot resume.
+    DuplicateKeys(ProviderId),
     UserInfo(UserKey),
     Introspection(Secret<Box<[u8]>>),
     /// The feed of a list of tokens, from this cursor on.
@@ -28,12 +27,12 @@ impl Purpose {
     /// be redirected once.
     pub(crate) const fn most_answers(&self) -> usize {
         match self {
-            Self::Keys(_) | Self::KeysAgain(_) => 4,
+            Self::Keys(_) | Self::DuplicateKeys(_) => 4,
             _ => 1,
         }
     }
 
-    /// Whether one reply serves all requests that ask this.
+    /// True if one reply serves all requests with this purpose.
     pub(super) const fn is_shared(&self) -> bool {
         !matches!(self, Self::Login(_))
     }
@@ -41,7 +40,7 @@ impl Purpose {
     pub(super) const fn kind(&self) -> Kind {
         match self {
             Self::Keys(_) => Kind::Keys,
-            Self::KeysAgain(_) => Kind::KeysAgain,
+            Self::DuplicateKeys(_) => Kind::DuplicateKeys,
             Self::Tokens(..) => Kind::Tokens,
             Self::UserInfo(_) => Kind::UserInfo,
             Self::Introspection(_) => Kind::Introspection,
@@ -54,17 +53,17 @@ impl Purpose {
         match self {
             Self::Introspection(token) => token.expose().len(),
             Self::UserInfo(key) => key.bytes(),
-            Self::Keys(_) | Self::KeysAgain(_) | Self::Tokens(..) | Self::Login(_) => 0,
+            Self::Keys(_) | Self::DuplicateKeys(_) | Self::Tokens(..) | Self::Login(_) => 0,
         }
     }
 }
 
-/// Each kind of callout has a budget of its own: what one service has to bear,
-/// or does not answer, is no reason to refuse what another one is asked.
+/// Each kind of callout has its own budget: load on one service, or its failure, must
+/// not block callouts to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Keys,
-    KeysAgain,
+    DuplicateKeys,
     Tokens,
     UserInfo,
     Introspection,

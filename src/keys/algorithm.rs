@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A JWS algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1).
 ///
-/// What is not here does not exist for this crate: `none` above all.
+/// An algorithm that is not listed does not exist for this crate; above all `none`.
 ///
 /// To add one: a variant, its place in [`Algorithm::ALL`], its name and its
 /// family here, and its arm in the `verify` of that family's file.
@@ -125,7 +125,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether whoever can verify can also sign.
+    /// True if the verifying key can also sign.
     pub const fn is_symmetric(self) -> bool {
         matches!(self.family(), Family::Hmac)
     }
@@ -178,7 +178,7 @@ pub enum SigningAlgorithm {
 }
 
 impl SigningAlgorithm {
-    /// Whether only a host signs with it.
+    /// True if only a host can sign with it.
     pub const fn needs_host(self) -> bool {
         match self {
             Self::Es256 | Self::EdDsa => false,
@@ -233,13 +233,13 @@ impl AlgorithmSet {
         self.0 == 0
     }
 
-    /// What is in both sets.
+    /// The intersection.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// What is in either set.
+    /// The union.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)

@@ -1,10 +1,10 @@
-//! Who computes a signature: the host, where it was seen to do it right, or the
-//! module.
+//! Where a signature is computed: by the host, if it passed known-answer tests, or by
+//! the module.
 //!
-//! The seam is here and in the families' files: what is above asks a key, and
-//! cannot tell who answered. A host is asked only after the module's own checks
-//! of form and range, and a host that does not decide is answered for by the
-//! module, so that both accept the same signatures.
+//! The seam is here and in the files of the key families: callers use a key and cannot
+//! tell where it computes. The host gets a signature only after the module's own checks
+//! of form and range, and where the host gives no answer the module computes, so both
+//! accept the same signatures.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -60,7 +60,7 @@ impl Crypto {
         self.signs
     }
 
-    /// Whether the host offers to sign with that, be it trusted or not.
+    /// True if the host offers to sign with it, trusted or not.
     pub fn host_may_sign(&self, algorithm: Algorithm) -> bool {
         self.untried_signer(algorithm).is_some()
     }
@@ -90,11 +90,10 @@ impl fmt::Debug for Crypto {
     }
 }
 
-/// What a host made of one key, by algorithm.
+/// The host's prepared form of a key, by algorithm.
 ///
-/// Made when it is first asked for, not when the key is read: most keys of a set
-/// are never named by a token, and an RSA key serves six algorithms. That the
-/// host does not take the key is remembered too.
+/// Prepared on first use, not when the key is read: most keys of a set are never used,
+/// and an RSA key serves six algorithms. A refusal by the host is remembered too.
 struct OnHost<K: ?Sized>(RefCell<Option<Prepared<K>>>);
 
 struct Prepared<K: ?Sized> {
@@ -177,8 +176,8 @@ impl PrivateKeyInfo {
         Self { pkcs8, keys: OnHost::nothing() }
     }
 
-    /// The host's signature, in the host's form. Whether the host is trusted to
-    /// sign is for those to say who name it.
+    /// The host's signature, in the host's form. Callers check whether the host is trusted
+    /// to sign.
     pub(super) fn sign(
         &self,
         host: &Rc<dyn HostCrypto>,

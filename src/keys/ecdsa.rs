@@ -55,8 +55,8 @@ where
         Self { point, info }
     }
 
-    /// R and S must be whole and in `1..n`. Both halves of the range of S are
-    /// valid in a JWS, so a token text is no unique name for a token.
+    /// R and S must be whole and in `1..n`. Both halves of the range of S are valid in a
+    /// JWS, so a token's text does not identify it uniquely.
     pub(super) fn verify(
         &self,
         crypto: &Crypto,
@@ -72,8 +72,7 @@ where
 
     fn verify_here(&self, signing_input: &[u8], mut signature: Signature<C>) -> bool {
         if C::NORMALIZE_S {
-            // The crate of secp256k1 knows only the lower half, for the sake of
-            // Bitcoin.
+            // The secp256k1 crate accepts only the lower half, because of Bitcoin.
             signature = signature.normalize_s();
         }
         self.point.verify(signing_input, &signature).is_ok()

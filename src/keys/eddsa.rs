@@ -42,8 +42,8 @@ impl EdKey {
     /// Strictly: S below the order, R canonical and neither point of small order,
     /// so nobody can make a second signature from a first.
     ///
-    /// A host is known to look at S, and compares R by its bytes; that R is not of
-    /// small order is for us to see.
+    /// Hosts check S and compare R by its bytes; the check that R is not of small order is
+    /// ours.
     pub(super) fn verify(
         &self,
         crypto: &Crypto,

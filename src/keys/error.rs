@@ -18,7 +18,7 @@ pub enum KeyError {
     },
     /// A member, or the key itself, is of another JSON type.
     WrongType {
-        /// What it is about: a member's name or `key`.
+        /// The member's name, or `key`.
         member: &'static str,
         /// The type it must have.
         expected: &'static str,
@@ -52,9 +52,9 @@ pub enum KeyError {
     UnsupportedAlgorithm(Excerpt),
     /// `alg` needs another sort of key.
     AlgorithmMismatch {
-        /// What `alg` says.
+        /// The value of `alg`.
         algorithm: Algorithm,
-        /// What the key is.
+        /// The family of the key.
         family: Family,
     },
     /// `use` is not `sig`.
@@ -66,7 +66,7 @@ pub enum KeyError {
     },
     /// A symmetric key came from a place that others can read or write.
     SymmetricFromRemote,
-    /// A key set on the network shows a private key: whoever reads it can sign.
+    /// A published key set contains a private key: any reader can sign with it.
     PrivatePublished {
         /// The private member.
         member: &'static str,
@@ -162,7 +162,7 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// What sort of key a private key is.
+/// The kind of a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
     /// One we know.
@@ -198,14 +198,14 @@ pub enum SigningKeyError {
     WrongKind {
         /// The algorithm it was meant for.
         algorithm: SigningAlgorithm,
-        /// What the key is.
+        /// The family of the key.
         found: KeyKind,
     },
     /// `alg` of the JWK is another algorithm of the same kind of key.
     WrongAlgorithm {
         /// The algorithm it was meant for.
         algorithm: SigningAlgorithm,
-        /// What `alg` says.
+        /// The value of `alg`.
         found: Algorithm,
     },
     /// The public part of the JWK is not that of the private one.
@@ -265,7 +265,7 @@ impl fmt::Display for SignError {
 
 impl std::error::Error for SignError {}
 
-/// The beginning of a text somebody else wrote, fit for one line of a log.
+/// The beginning of an untrusted text, safe for a log line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt(String);
 

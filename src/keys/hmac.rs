@@ -55,7 +55,7 @@ impl HmacKey {
     }
 }
 
-/// Whether the code is the one of that key, told in constant time.
+/// Compares the code in constant time.
 ///
 /// The length comes first: jwt-compact's type panics when it is made from bytes
 /// of another.

@@ -13,8 +13,8 @@ use super::{Algorithm, AlgorithmSet};
 
 /// A host that computes signatures faster than the module can.
 ///
-/// It is asked only for what it offers, and for that only once it has told good
-/// signatures from bad ones. Symmetric algorithms stay in the module.
+/// It is used only for algorithms that it offers, and only after it passed known-answer
+/// tests. Symmetric algorithms stay in the module.
 pub trait HostCrypto {
     /// The algorithms whose signatures it offers to verify.
     fn verifies(&self) -> AlgorithmSet;
@@ -33,7 +33,7 @@ pub trait HostCrypto {
 
 /// A public key as a host holds it, for one algorithm.
 pub trait HostVerifyingKey {
-    /// Whether `signature` is the key's over `message`.
+    /// True if `signature` is valid for `message`; `None` if the host gives no answer.
     fn verify(&self, message: &[u8], signature: &[u8]) -> Option<bool>;
 }
 

@@ -13,8 +13,7 @@ use crate::json;
 pub enum Origin {
     /// The operator's own configuration.
     Local,
-    /// A key set that was fetched: anyone can read it, so it must not hold
-    /// secrets, and what it holds is no secret.
+    /// A fetched key set: anyone can read it, so it must not contain secrets.
     Remote,
 }
 
@@ -140,8 +139,8 @@ impl<'a> Jwk<'a> {
 
     /// Whether a key of that family may come from `origin`.
     ///
-    /// A secret that was fetched is either forged or known to the world; the
-    /// same goes for a private key that somebody published by mistake.
+    /// A fetched secret is forged or public; so is a private key that was published by
+    /// mistake.
     pub(super) fn may_come_from(self, origin: Origin, family: Family) -> Result<(), KeyError> {
         match origin {
             Origin::Local => Ok(()),

@@ -29,8 +29,8 @@ pub(super) struct KnownAnswer {
 const MESSAGE: &[u8] = b"gatepass";
 
 impl KnownAnswer {
-    /// Whether a host takes the good signature, and neither a changed one, nor
-    /// the good one for another message, nor one by other parameters.
+    /// True if a host accepts the valid signature and rejects a changed one, the valid one
+    /// for another message, and one with other parameters.
     pub(super) fn is_given_by(&self, host: &dyn HostCrypto) -> bool {
         let decode = |text: &str| BASE64_STANDARD.decode(text).unwrap_or_default();
         let good = decode(self.signature);

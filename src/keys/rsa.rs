@@ -215,8 +215,7 @@ mod tests {
 
     use super::*;
 
-    /// A modulus of so many bits; not a product of two primes, which nobody
-    /// can see.
+    /// A modulus of so many bits; not a product of two primes, which cannot be checked.
     fn modulus(bits: usize) -> Vec<u8> {
         let mut modulus = vec![0xff; bits.div_ceil(8)];
         let spare = bits.next_multiple_of(8).abs_diff(bits);

@@ -39,17 +39,16 @@ pub struct SkippedKey {
 impl KeySet {
     /// Reads a JWK Set: an object whose `keys` is an array.
     ///
-    /// A key that cannot be used is skipped and told, and spoils nothing: sets
-    /// hold keys for other purposes and for algorithms of the future (RFC 7517
-    /// section 5). A set without any usable key is an error, so that it never
-    /// takes the place of a good one.
+    /// An unusable key is skipped and reported: sets contain keys for other purposes and
+    /// for future algorithms (RFC 7517 section 5). A set without any usable key is an
+    /// error, so that it never replaces a good one.
     pub fn from_jwks(jwks: &Value, origin: Origin) -> Result<(Self, Vec<SkippedKey>), KeySetError> {
         Self::from_jwks_without(jwks, origin, &[])
     }
 
-    /// Reads a JWK Set and skips the keys that are the gateway's `own`: a token
-    /// of its own must never pass for a public one, whoever publishes its keys
-    /// (RFC 8725 section 3.12).
+    /// Reads a JWK Set and skips the keys that are the gateway's `own`: its own tokens must
+    /// never pass as public ones, even if a provider publishes its keys (RFC 8725 section
+    /// 3.12).
     pub fn from_jwks_without(
         jwks: &Value,
         origin: Origin,
@@ -129,7 +128,7 @@ impl KeySet {
         )
     }
 
-    /// Whether a key has that id; if not, it may be worth to fetch the set anew.
+    /// True if a key has that id; if not, the set may be worth fetching again.
     pub fn knows(&self, kid: &str) -> bool {
         self.places.contains_key(kid)
     }
@@ -173,17 +172,17 @@ impl fmt::Display for SkippedKey {
     }
 }
 
-/// Why a document is no usable key set.
+/// Why a document is not a usable key set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySetError {
     /// It is not an object.
     NotAnObject {
-        /// What it is.
+        /// Its type.
         found: &'static str,
     },
     /// `keys` is absent or not an array.
     KeysNotAnArray {
-        /// What it is, if there.
+        /// Its type, if present.
         found: Option<&'static str>,
     },
     /// It has more than [`MAX_KEYS`] keys.

@@ -77,7 +77,7 @@ impl SigningKey {
         Self { private, thumbprint }
     }
 
-    /// What it signs with.
+    /// Its algorithm.
     pub const fn algorithm(&self) -> SigningAlgorithm {
         match self.private {
             PrivateKey::Es256(_) => SigningAlgorithm::Es256,
@@ -124,8 +124,8 @@ impl SigningKey {
     /// Signs `claims` as a token in compact form, with `alg`, `kid` and `typ`
     /// in its header.
     ///
-    /// A host that `crypto` trusts signs; where it does not, the module does, or
-    /// nobody: see [`SigningAlgorithm::needs_host`].
+    /// The host signs if `crypto` trusts it; otherwise the module, if it can: see
+    /// [`SigningAlgorithm::needs_host`].
     pub fn mint<T: Serialize>(
         &self,
         crypto: &Crypto,

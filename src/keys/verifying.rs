@@ -13,15 +13,14 @@ use super::jwk::{Jwk, Origin};
 use super::rsa::RsaKey;
 use super::{Algorithm, AlgorithmSet, Family};
 
-/// The most keys tried for one token: each costs a verification that the sender
-/// of the token does not pay for. Fewer, where a verification
-/// costs more than one on a curve of 256 bits.
+/// The most keys tried for one token: each costs a verification, and the sender of the
+/// token pays nothing. Fewer, where a verification costs more than one on a curve of
+/// 256 bits.
 pub const MAX_CANDIDATES: usize = 4;
 
 /// A key that verifies signatures of a few algorithms of one family.
 ///
-/// Whoever holds one holds a strong one: [`VerifyingKey::from_jwk`] makes no
-/// others.
+/// Every value is a strong key: [`VerifyingKey::from_jwk`] refuses others.
 #[derive(Clone)]
 pub struct VerifyingKey {
     id: Option<String>,
@@ -92,8 +91,8 @@ impl VerifyingKey {
         self.algorithms.contains(algorithm)
     }
 
-    /// What a verification costs in the module, as a share of
-    /// [`MAX_CANDIDATES`]: about a millisecond each.
+    /// Cost of a verification in the module, as a share of [`MAX_CANDIDATES`]: about a
+    /// millisecond each.
     pub(super) const fn cost(&self) -> usize {
         match &self.material {
             Material::Rsa(key) if key.is_large() => 2,
@@ -107,8 +106,8 @@ impl VerifyingKey {
         }
     }
 
-    /// Whether whoever can sign for one of the two can sign for the other. Ids
-    /// and algorithms are names only; secrets have no public half to compare.
+    /// True if both are the same key: a signer for one can sign for the other. Ids and
+    /// algorithms do not matter; secrets have no public half to compare.
     pub fn is_same_as(&self, other: &Self) -> bool {
         match (&self.material, &other.material) {
             (Material::Rsa(key), Material::Rsa(other)) => key.members() == other.members(),
@@ -124,7 +123,7 @@ impl VerifyingKey {
     /// Whether `signature` is one of this key over `signing_input` (RFC 7515
     /// section 5.2, step 8); never, if the key does not admit `algorithm`.
     ///
-    /// `crypto` says who computes; it changes no answer.
+    /// `crypto` selects where it is computed, and does not change the result.
     #[must_use]
     pub fn verify(
         &self,

@@ -33,7 +33,7 @@ pub struct Counters {
     gauges: Vec<Gauge>,
 }
 
-/// What one gauge says, and whether the host knows.
+/// The value of a gauge, and whether the host has it.
 #[derive(Debug)]
 struct Gauge {
     series: Series,
@@ -41,7 +41,7 @@ struct Gauge {
     is_told: bool,
 }
 
-/// What can come of a callout, see [`result`].
+/// The results of callouts, see [`result`].
 const RESULTS: [&str; 8] =
     ["2xx", "3xx", "4xx", "5xx", "other", "not_sent", "no_reply", "too_large"];
 
@@ -76,7 +76,7 @@ impl Counters {
         ends_streams: bool,
     ) -> Self {
         use CacheUse::{Eviction, Hit, Miss, Stale};
-        // What is counted most comes first, since that is how it is found.
+        // The most frequent ones first, since the list is searched from its start.
         let mut counters = vec![
             Counter::Cache(Cache::Token, Hit),
             Counter::Requests(RequestOutcome::Allowed),
@@ -229,8 +229,8 @@ impl Counters {
         }
     }
 
-    /// Takes the ages of all keys back: nobody fetches them here any more, and
-    /// the host keeps a gauge for as long as it runs.
+    /// Resets the gauges of key ages: keys are not fetched here any more, and the host
+    /// keeps a gauge for as long as it runs.
     pub fn retire(&mut self) {
         for label in 0..self.providers.labels.len() {
             if let Some(gauge) = self.gauges.get_mut(label) {
@@ -245,7 +245,7 @@ impl Counters {
         }
     }
 
-    /// What to hand to the host: everything since the last call.
+    /// The samples for the host: everything since the last call.
     pub fn take(&mut self) -> Vec<Sample> {
         let mut samples = Vec::new();
         for (position, (_, count)) in self.counters.iter_mut().enumerate() {
@@ -295,7 +295,7 @@ mod tests {
         format!("{}{{{}}}", series.name, labels.join(","))
     }
 
-    /// What [`Counters::take`] gives, by name; the gauges of the start aside.
+    /// The samples of [`Counters::take`] by name, without the initial gauges.
     fn taken(counters: &mut Counters) -> Vec<(String, u64)> {
         let series = counters.series();
         let named = counters.take().into_iter().map(|(at, value)| (text(&series[at]), value));
@@ -360,7 +360,7 @@ mod tests {
                     assert!(label.bytes().chain(value.bytes()).all(is_plain), "{one:?}");
                 }
             }
-            // What has no series of its own counts, and never for another.
+            // Names without a series of their own are counted, but not for another name.
             let failed = CalloutReply::Failed(CalloutFailure::NotSent);
             let now = UnixTime::from_secs(1);
             counters.called(&service("s499"), &failed, now, now);

@@ -1,12 +1,12 @@
-//! What operators count: requests and how they ended, caches, callouts, keys.
+//! Metrics: requests by outcome, caches, callouts, keys.
 //!
-//! The core counts in plain memory; a door defines every series once and
-//! hands on what has gathered at each tick. So counting costs a request no call
-//! of the host, and no more than 100 ms of it are lost with a VM.
+//! The core counts in plain memory; a door defines every series once and exports the
+//! samples at each tick. So counting adds no host call to a request, and a lost VM
+//! loses at most 100 ms of counts.
 //!
-//! The number of series is bounded: labels are codes, words of this module, and
-//! names from the configuration, of which the first [`MAX_NAMED`] count by
-//! themselves and the others together. Nothing a client sends becomes a label.
+//! The number of series is bounded: labels are codes, words of this module, and names
+//! from the configuration, of which the first [`MAX_NAMED`] have their own series and
+//! the others share one. No client input becomes a label.
 
 mod counters;
 mod series;
@@ -45,11 +45,11 @@ pub enum Cache {
     Token,
     /// Answers about users.
     UserInfo,
-    /// What was decided on reference tokens.
+    /// Decisions on reference tokens.
     Introspection,
 }
 
-/// What a cache was good for.
+/// The result of a cache look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheUse {
     /// It had what was asked for.

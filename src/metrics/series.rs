@@ -1,5 +1,4 @@
-//! What a series is called: a name, and labels by which it is told from others
-//! of that name.
+//! The identity of a series: a name and labels.
 
 use crate::denial::Code;
 
@@ -13,7 +12,7 @@ pub(super) const OTHERS: &str = "others";
 /// The longest value of a label: as much of a longer name counts.
 pub const MAX_LABEL: usize = 64;
 
-/// What kind of series it is, for the host.
+/// The kind of a series, for the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// To be increased only.

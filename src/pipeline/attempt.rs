@@ -14,9 +14,9 @@ use crate::time::UnixTime;
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
     pub head: &'a RequestHead,
-    /// What the runs before this one waited for.
+    /// The answers that earlier runs waited for.
     pub answers: Answers,
-    /// How far the request came, for the log.
+    /// The progress of the request, for the log.
     pub trace: Trace,
     pub now: UnixTime,
     /// The session with which the request ends, once it is forwarded.

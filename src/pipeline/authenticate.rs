@@ -1,6 +1,6 @@
-//! Whose a token is: verified or introspected, not revoked, with its consumer. May
-//! wait for the issuer's keys, its word on a reference token, or a list of revoked
-//! tokens.
+//! Authenticates the token: verify or introspect, check revocation, resolve the
+//! consumer. May wait for the issuer's keys, for introspection of a reference token, or
+//! for a revocation list.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -39,8 +39,8 @@ impl Pipeline {
         })
     }
 
-    /// Whether a token says itself that it has ended, which may be a lie: to be
-    /// asked only where it makes the token worth less than another.
+    /// True if the unverified claims of a token say that it has expired. They may be
+    /// forged, so use this only to prefer another token.
     fn has_ended(&self, token: &[u8], now: UnixTime) -> bool {
         let Ok(opened) = self.open(token) else { return false };
         let Ok(parsed) = Untrusted::parse(&opened, self.limits.max_token_bytes) else {
@@ -50,12 +50,12 @@ impl Pipeline {
         matches!(end, Ok(Some(end)) if end <= now)
     }
 
-    /// Whether a token that was verified before is revoked by now.
+    /// Checks again whether a cached token is revoked.
     pub(super) fn recheck(&self, session: &Session, now: UnixTime) -> Result<(), Denial> {
         let token = session.principal().token();
         let checked = self.revocations.still_admits(token, session.epoch(), now);
         match checked {
-            Ok(()) => session.clear_by(self.revocations.epoch()),
+            Ok(()) => session.set_epoch(self.revocations.epoch()),
             // The session stays: it is cheaper to refuse than a token unknown.
             Err(_) => session.forget_identity(),
         }
@@ -121,7 +121,7 @@ impl Pipeline {
             let keys = self.current_keys(provider, now);
             if session.holds(keys.as_ref(), now) {
                 attempt.count(&mut self.counters, Cache::Token, CacheUse::Hit);
-                attempt.trace.knows(&session);
+                attempt.trace.authenticated(&session);
                 attempt.trace.stage = Stage::Revocation;
                 self.recheck(&session, now)?;
                 return Ok(session);
@@ -188,7 +188,7 @@ impl Pipeline {
         attempt.count(&mut self.counters, Cache::Introspection, used);
         if let Some(known) = known {
             let session = known?;
-            attempt.trace.knows(&session);
+            attempt.trace.authenticated(&session);
             attempt.trace.stage = Stage::Revocation;
             self.recheck(&session, now)?;
             return Ok(session);
@@ -234,8 +234,8 @@ impl Pipeline {
         self.key_sources.get(provider.0)?.current(now).cloned()
     }
 
-    /// Waits for a fetch that may bring the key that is wanted, if there is one in
-    /// flight or one may be spent.
+    /// Waits for a key fetch that may bring the wanted key, if one is in flight or may be
+    /// started.
     fn wait_for_keys(
         &mut self,
         attempt: &Attempt<'_>,
@@ -260,10 +260,10 @@ impl Pipeline {
             } else {
                 // Without any keys every request of a worker that has just started
                 // would be sent away, so each makes the fetch for itself.
-                let again = Purpose::KeysAgain(provider);
-                self.callouts.request(again, answers, None, now, || remote.fetch_again(now))
+                let again = Purpose::DuplicateKeys(provider);
+                self.callouts.request(again, answers, None, now, || remote.fetch_duplicate(now))
             }
-        } else if remote.is_lost() {
+        } else if remote.is_abandoned() {
             None
         } else {
             match remote.look_for(wanted, now) {

@@ -16,7 +16,7 @@ use super::Pipeline;
 use super::attempt::Attempt;
 use super::step::{Recipient, Step, Submission, Waiting};
 use crate::access_log::AccessLogFields;
-use crate::bearer::{Sanitized, note, refuse_repeated};
+use crate::bearer::{Sanitized, add_name, refuse_repeated};
 use crate::denial::Denial;
 use crate::event::{DeniedRequest, Event, Stage, Trace};
 use crate::http::{Field, Fields, LocalReply, RequestHead};
@@ -104,8 +104,8 @@ impl Pipeline {
         self.deny(head, denial, trace)
     }
 
-    /// Whether a request may be for the endpoint that takes revocations, or a
-    /// login: they are nobody else's to answer.
+    /// True if a request may be for the revocation endpoint or a login, which only the
+    /// gateway answers.
     fn is_for_gateway(&self, head: &RequestHead) -> bool {
         let own = self.revocations.endpoint();
         own.is_some_and(|own| own.path.as_bytes() == head.target().path) || self.may_be_login(head)
@@ -148,9 +148,9 @@ impl Pipeline {
     /// Ends a request, with what its access log may print.
     pub(super) fn end(&self, verdict: Verdict, mut trace: Trace) -> Step {
         if self.publishes {
-            trace.note.code = verdict.denial().map(|denial| denial.code().name());
+            trace.access_log.code = verdict.denial().map(|denial| denial.code().name());
         } else {
-            trace.note = AccessLogFields::EMPTY;
+            trace.access_log = AccessLogFields::EMPTY;
         }
         Step::Done(verdict, trace)
     }
@@ -202,16 +202,16 @@ impl Pipeline {
             return Ok(Verdict::Forward(HeaderEdits::anonymous(sanitized, anonymous)));
         };
         let session = self.authenticate(attempt, &token)?;
-        attempt.trace.knows(&session);
+        attempt.trace.authenticated(&session);
         let identity = self.identify(attempt, &session, &token, requirements)?;
-        attempt.trace.note.txn = identity.txn();
+        attempt.trace.access_log.txn = identity.txn();
         self.counters.ended(RequestOutcome::Allowed);
         attempt.followed = self.ends_streams().then_some(session);
         Ok(Verdict::Forward(HeaderEdits::identified(sanitized, &identity)))
     }
 
-    /// What the client may not say. On a host that cannot remove a repeated
-    /// header, the request is refused.
+    /// Sanitizes the request. On a host that cannot remove a repeated header, the request
+    /// is refused.
     fn sanitize(&self, head: &RequestHead) -> Result<Sanitized, Denial> {
         let mut sanitized = Sanitized::default();
         self.owned.sanitize(head, &mut sanitized)?;
@@ -235,7 +235,7 @@ impl Pipeline {
         for Field { name, .. } in trailers.iter() {
             let is_ours = self.owned.forbids_trailer(name) || self.sources.names_header(name);
             if is_ours || name.starts_with(b":") || asked(name) {
-                note(&mut unwanted, name)?;
+                add_name(&mut unwanted, name)?;
             }
         }
         match unwanted.first() {

@@ -1,5 +1,5 @@
-//! What the services are told of a token's owner: enriched with user info,
-//! authorized for the rule, minted. May wait for the user service.
+//! Builds the identity for services: enriches the token with user info, authorizes it
+//! for the rule, mints. May wait for the user service.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -20,8 +20,8 @@ use crate::token::{ClaimPath, Rejection};
 use crate::user_info::{Cached, FailureMode, UserInfoAnswer, UserKey};
 
 impl Pipeline {
-    /// The identity of a session: the one minted before, or a new one. What the
-    /// rule asks is asked each time, whatever is cached.
+    /// The identity of a session: the cached one, or a new one. The rule's requirements are
+    /// checked each time, whatever is cached.
     pub(super) fn identify(
         &mut self,
         attempt: &mut Attempt<'_>,
@@ -37,7 +37,7 @@ impl Pipeline {
             attempt.trace.stage = Stage::Mint;
             return Ok(identity);
         }
-        // The service is not asked about a user for whom nothing can be minted.
+        // No callout for a user for whom nothing can be minted.
         if let Some(exp) = principal.token().ended(now) {
             attempt.trace.stage = Stage::Mint;
             return Err(Rejection::Expired { exp, now }.into());
@@ -115,7 +115,7 @@ impl Pipeline {
         }
     }
 
-    /// What is known of the user, from the cache or by asking.
+    /// User info, from the cache or by a callout.
     pub(super) fn enrich(
         &mut self,
         attempt: &mut Attempt<'_>,
@@ -156,8 +156,8 @@ impl Pipeline {
         Err(Halt::wait_or(requested, Denial::UserInfoUnavailable))
     }
 
-    /// What becomes of a request whose user service failed: it gets what was
-    /// known before, or what the configuration says.
+    /// Continues a request whose user service failed: with stale user info, or as the
+    /// failure mode says.
     fn without_answer(
         &mut self,
         key: &UserKey,

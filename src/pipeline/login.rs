@@ -20,7 +20,7 @@ use crate::token::{Rejection, TokenError};
 use crate::verdict::Verdict;
 
 impl Pipeline {
-    /// Whether a token is one that this gateway may have sealed.
+    /// True if this gateway may have sealed the token.
     pub(super) fn is_sealed(&self, token: &[u8]) -> bool {
         self.sealed_tokens.is_some() && is_sealed(token)
     }
@@ -38,7 +38,7 @@ impl Pipeline {
         opened.map(Cow::Owned).map_err(|_| Denial::TokenUnsealable)
     }
 
-    /// Whether a request is for a login, or could be taken for one behind.
+    /// True if a request is for a login, or an upstream could take it for one.
     pub(super) fn may_be_login(&self, head: &RequestHead) -> bool {
         let Some(sealed_tokens) = &self.sealed_tokens else { return false };
         let logins = &sealed_tokens.logins;
@@ -77,7 +77,7 @@ impl Pipeline {
         }
     }
 
-    /// Goes on with a login whose body has come in.
+    /// Continues a login whose body has arrived.
     pub(crate) fn submit_login(
         &mut self,
         position: usize,
@@ -126,8 +126,8 @@ impl Pipeline {
         }
     }
 
-    /// What the client of a login gets for its service's reply: nothing of it,
-    /// if a token could be left in there.
+    /// Builds the reply to the client of a login. Nothing of the service's reply is passed
+    /// on if it could still contain a token.
     pub(crate) fn complete_login(
         &mut self,
         position: usize,

@@ -1,16 +1,16 @@
 //! Decides requests, one step at a time.
 //!
-//! [`Pipeline`] owns the state that requests share: sessions, user info, key sets
-//! and the callouts in flight. It says what is to be done with a request next, as a
-//! [`Step`]; [`Gateway`](crate::gateway::Gateway) keeps the requests that wait.
+//! [`Pipeline`] owns the state that requests share: sessions, user info, key sets and
+//! the callouts in flight. It returns the next [`Step`] of a request;
+//! [`Gateway`](crate::gateway::Gateway) keeps the requests that wait.
 //!
 //! - `decide` is the path of a request, with `authenticate`, `identify`, `login` and
 //!   `revoke` as parts of it; `attempt` is one run of it.
 //! - `published` is what the gateway itself answers with.
 //! - `replies` takes what callouts bring, `tick` does what is due without a request,
 //!   and `streams` ends those that outlive their token.
-//! - `state` is the state that they share, `settings` what a configuration comes to,
-//!   `step` what the caller must do.
+//! - `state` is their shared state, `settings` the parsed configuration, `step` the
+//!   next step of a request.
 
 mod attempt;
 mod authenticate;

@@ -1,4 +1,4 @@
-//! What the replies to callouts bring.
+//! Processes the replies to callouts.
 
 use std::rc::Rc;
 
@@ -33,8 +33,8 @@ impl Pipeline {
                 let settled = self.complete_keys(provider, reply, flight.sent, now);
                 Outcome::Keys { provider, settled }
             }
-            Purpose::KeysAgain(provider) => {
-                self.complete_keys_again(provider, reply, flight.sent, now);
+            Purpose::DuplicateKeys(provider) => {
+                self.complete_duplicate_keys(provider, reply, flight.sent, now);
                 Outcome::Keys { provider, settled: true }
             }
             Purpose::UserInfo(key) => {
@@ -60,7 +60,7 @@ impl Pipeline {
         })))
     }
 
-    /// Whether the fetch is over.
+    /// True if the fetch is complete.
     fn complete_keys(
         &mut self,
         provider: ProviderId,
@@ -83,8 +83,8 @@ impl Pipeline {
         true
     }
 
-    /// Failures are told and counted by the fetch that this one went beside.
-    fn complete_keys_again(
+    /// Failures are logged and counted by the original fetch.
+    fn complete_duplicate_keys(
         &mut self,
         provider: ProviderId,
         reply: &CalloutReply,
@@ -119,7 +119,7 @@ impl Pipeline {
                 // A failure that comes at once costs little the next time.
                 let timeout = source.service.timeout.as_millis();
                 if waited.as_millis().saturating_mul(2) >= timeout {
-                    self.user_infos.note_unanswered(key.clone(), now);
+                    self.user_infos.record_timeout(key.clone(), now);
                 }
                 None
             }

@@ -30,10 +30,10 @@ impl Pipeline {
         attempt.trace.stage = Stage::Token;
         let token = self.token_of(attempt)?.ok_or(Denial::TokenMissing)?;
         let session = self.authenticate(attempt, &token)?;
-        attempt.trace.knows(&session);
+        attempt.trace.authenticated(&session);
         self.authorize_token(attempt, session.principal(), &endpoint.requires)?;
-        // The user is asked about only if that decides something: a user service
-        // that is down is no time to be unable to lock somebody out.
+        // User info is fetched only if it matters: revocation must work while the user
+        // service is down.
         if endpoint.requires.asks_user_info(|claim| self.decided_by_user_info(claim)) {
             let enrichment = self.enrich(attempt, session.principal(), &token)?;
             self.authorize_user(attempt, &enrichment, &endpoint.requires)?;

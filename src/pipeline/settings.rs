@@ -1,4 +1,4 @@
-//! What a gateway is made of: a configuration, and a host.
+//! The settings of a gateway, from its configuration and host.
 
 use std::rc::Rc;
 
@@ -18,30 +18,30 @@ use crate::token::{Provider, ProviderId};
 use crate::user_info::UserInfoSource;
 use crate::verdict::Mode;
 
-/// What a valid configuration comes to.
+/// A valid configuration.
 #[derive(Debug)]
 pub struct Settings {
     /// The services that may be called.
     pub services: Vec<Rc<Service>>,
-    /// Who may issue public tokens, and their keys.
+    /// The issuers of public tokens, and their keys.
     pub providers: Vec<(Provider, KeySource)>,
-    /// Whom to ask about reference tokens, and how many answers are kept.
+    /// The endpoint for reference tokens, and the number of cached answers.
     pub introspection: Option<(ProviderId, IntrospectionEndpoint, usize)>,
     /// Where tokens are found.
     pub sources: TokenSources,
-    /// Who uses them.
+    /// The clients that use tokens.
     pub consumers: ConsumerDirectory,
     /// Which tokens are revoked.
     pub revocations: Revocations,
-    /// What is asked about their users.
+    /// The source of user info.
     pub user_info: Option<UserInfoSource>,
     /// How many users' data is kept.
     pub user_info_entries: usize,
     /// In about how much memory.
     pub user_info_bytes: usize,
-    /// What is told to the services behind.
+    /// The identity for the services behind.
     pub minter: Minter,
-    /// What each request needs.
+    /// The rules for requests.
     pub rules: Rules,
     /// What clients find out before they have a token.
     pub resources: Resources,
@@ -51,14 +51,13 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether CORS preflights pass without a token.
     pub bypass_cors_preflight: bool,
-    /// Who computes signatures.
+    /// Where signatures are computed.
     pub crypto: Crypto,
-    /// What becomes of requests that are to be denied.
+    /// Whether denials are enforced.
     pub mode: Mode,
-    /// Whether the access log is told what it may print; as the host likes it
-    /// if `None`.
+    /// Whether fields for the access log are published; the host's default if `None`.
     pub access_log_properties: Option<bool>,
-    /// Whether workers share what they learn.
+    /// Whether workers share data.
     pub shared_data: SharedData,
     /// Tokens that clients hold only sealed.
     pub sealed_tokens: Option<SealedTokens>,

@@ -166,7 +166,7 @@ impl Pipeline {
 
     /// Lets it ask the host about requests.
     #[must_use]
-    pub fn asking(mut self, info: Box<dyn RequestInfo>) -> Self {
+    pub fn with_request_info(mut self, info: Box<dyn RequestInfo>) -> Self {
         self.info = Some(info);
         self
     }
@@ -195,13 +195,13 @@ impl Pipeline {
         self.advance(head, Answers::default(), now)
     }
 
-    /// Denies a request whose head could not be listed, in shadow mode too: who
-    /// cannot see its headers cannot sanitize it.
+    /// Denies a request whose head could not be listed, in shadow mode too: without its
+    /// headers it cannot be sanitized.
     pub fn refuse(&mut self, denial: Denial) -> Step {
         self.deny(&RequestHead::default(), denial, Trace::default())
     }
 
-    /// Goes on with a request whose callout has landed.
+    /// Resumes a request whose callout has completed.
     pub fn resume(&mut self, waiting: Waiting, landing: &CalloutOutcome, now: UnixTime) -> Step {
         let Waiting { head, mut answers, .. } = waiting;
         answers.add(landing);
@@ -236,12 +236,12 @@ impl Pipeline {
         self.callouts.len()
     }
 
-    /// What [`Pipeline::take_metrics`] gives readings of.
+    /// The series of the samples that [`Pipeline::take_metrics`] returns.
     pub fn metrics(&self) -> Vec<Series> {
         self.counters.series()
     }
 
-    /// What was counted since the last call.
+    /// The samples since the last call.
     pub fn take_metrics(&mut self) -> Vec<Sample> {
         self.counters.evicted(Cache::Token, self.sessions.take_evicted());
         self.counters.evicted(Cache::UserInfo, self.user_infos.take_evicted());
@@ -254,12 +254,12 @@ impl Pipeline {
         self.log.push(event);
     }
 
-    /// What there is to log since the last call.
+    /// The events since the last call.
     pub fn take_log(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.log)
     }
 
-    /// Who computes signatures.
+    /// Where signatures are computed.
     pub const fn crypto(&self) -> &Crypto {
         &self.crypto
     }
@@ -282,10 +282,9 @@ impl Pipeline {
     }
 }
 
-/// The end of a request whose body was read, of which the access log is told
-/// nothing.
+/// The end of a request whose body was read, without fields for the access log.
 pub(super) fn answered(reply: LocalReply, trace: Trace) -> Step {
-    Step::Done(Verdict::Answer(reply), Trace { note: AccessLogFields::EMPTY, ..trace })
+    Step::Done(Verdict::Answer(reply), Trace { access_log: AccessLogFields::EMPTY, ..trace })
 }
 
 /// A byte of what a client chose, fit for a line of a log: JSON leaves some line

@@ -1,4 +1,4 @@
-//! What becomes of a request next.
+//! The next step of a request.
 
 use crate::bearer::Sanitized;
 use crate::event::Trace;
@@ -35,12 +35,12 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// What it waits for.
+    /// The awaited callout.
     pub const fn callout(&self) -> CalloutId {
         self.callout
     }
 
-    /// How far it came.
+    /// Its progress.
     pub const fn trace(&self) -> &Trace {
         &self.trace
     }
@@ -52,29 +52,29 @@ pub struct Submission {
     pub(crate) recipient: Recipient,
     pub(crate) head: RequestHead,
     pub(crate) trace: Trace,
-    /// What the client sent and must not reach an upstream. There is nothing to
-    /// set: no upstream is to answer.
+    /// Client-supplied values that must not reach an upstream. No field is set: the gateway
+    /// answers.
     pub sanitized: Sanitized,
     /// The length of the body.
     pub bytes: usize,
 }
 
 impl Submission {
-    /// Whether it is a login, and not for the gateway alone.
+    /// True for a login, whose body goes to a service.
     pub const fn is_login(&self) -> bool {
         matches!(self.recipient, Recipient::Login(_))
     }
 
-    /// How far it came.
+    /// Its progress.
     pub const fn trace(&self) -> &Trace {
         &self.trace
     }
 }
 
-/// Who gets the body of a [`Submission`].
+/// The recipient of the body of a [`Submission`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Recipient {
-    /// The list of revoked tokens, from somebody who may write it.
+    /// The revocation list; the sender is authorized.
     Revocations,
     /// The service of the login at this position.
     Login(usize),
@@ -89,12 +89,12 @@ impl Recipient {
     }
 }
 
-/// What is to be done at a tick.
+/// The work of a tick.
 #[must_use]
 #[derive(Debug, Default)]
 pub struct Tick {
     /// Fetches that are due.
     pub send: Vec<Dispatch>,
-    /// Flights whose reply will not come any more: to be landed as failed.
+    /// Overdue callouts: to be completed as failed.
     pub overdue: Vec<CalloutId>,
 }

@@ -74,7 +74,7 @@ impl Pipeline {
         let Stream { head, trace, .. } = self.streams.remove(&request)?;
         self.turn_to(request);
         // The access log was told the rest when the request was forwarded.
-        let trace = Trace { stage, note: AccessLogFields::EMPTY, ..trace };
+        let trace = Trace { stage, access_log: AccessLogFields::EMPTY, ..trace };
         self.counters.stream_ended(denial.code());
         let event = Event::StreamEnded(self.denied_request(&head, &denial, &trace));
         self.log.push(event);

@@ -1,5 +1,4 @@
-//! What is done without a request: fetches that are due, and callouts that are
-//! given up.
+//! Periodic work: fetches that are due, and callouts that are overdue.
 
 use super::Pipeline;
 use super::step::Tick;
@@ -11,8 +10,8 @@ use crate::time::{Span, UnixTime};
 use crate::token::ProviderId;
 
 impl Pipeline {
-    /// Notes that a request which waited for this callout is gone. True if the
-    /// callout ended with it: unless
+    /// Records that a request which waited for this callout is gone. True if the callout
+    /// ends with it: unless
     /// [`HostCapabilities::resumes_others`](crate::host::HostCapabilities).
     pub fn abandon(&mut self, callout: CalloutId) -> bool {
         let Some(InFlight { purpose, .. }) = self.callouts.leave(callout) else { return false };
@@ -91,7 +90,7 @@ impl Pipeline {
         self.counters.retire();
     }
 
-    /// Notes how old the keys are; those never fetched, since the start.
+    /// Records the age of the keys; of those never fetched, since the start.
     fn gauge_keys(&mut self, now: UnixTime) {
         // Not the future: the clock may have been set back since.
         let since = self.since.map_or(now, |since| since.min(now));

@@ -32,7 +32,7 @@ pub enum DiscoveryError {
     AnotherIssuer,
     /// It has no `jwks_uri`.
     NoJwksUri,
-    /// Its `jwks_uri` is no URL with a path.
+    /// Its `jwks_uri` is not a URL with a path.
     BadJwksUri,
 }
 

@@ -21,7 +21,7 @@ pub struct RemoteKeys {
     shared: SharedJwks,
     loaded: Option<Loaded>,
     discovered: Option<Discovered>,
-    /// What the request under way asks for.
+    /// The stage of the fetch in flight.
     stage: Stage,
     redirect: Redirect,
     /// When to fetch next, if nothing else asks for it.
@@ -29,7 +29,7 @@ pub struct RemoteKeys {
     /// Until when not to look for what other workers fetched.
     looked: Option<Period>,
     lookups: Lookups,
-    /// Whether the latest fetch went away with the request that made it.
+    /// True if the latest fetch was abandoned with the request that sent it.
     abandoned: bool,
     /// The gateway's own keys, which no issuer may have.
     own: Rc<[VerifyingKey]>,
@@ -66,7 +66,7 @@ enum Redirect {
     Followed(String),
 }
 
-/// What a [`RemoteKeys::poll`] comes to.
+/// The result of [`RemoteKeys::poll`].
 #[must_use]
 #[derive(Debug)]
 pub enum Poll {
@@ -78,7 +78,7 @@ pub enum Poll {
     Fetch(Callout),
 }
 
-/// What a reply brought.
+/// The result of a reply.
 #[derive(Debug)]
 pub enum Fetched {
     /// The path of the keys or of a document: to be fetched next, at once.
@@ -90,12 +90,11 @@ pub enum Fetched {
 /// The longest wait after a fetch that failed.
 const MAX_BACKOFF: Span = Span::from_secs(30);
 
-/// The longest wait while there are no keys: every request with a token is denied
-/// until then, however long its issuer is back.
+/// The longest pause without any keys: every request with a token is denied until the
+/// next fetch.
 const MAX_BACKOFF_WITHOUT_KEYS: Span = Span::from_secs(5);
 
-/// A set is fetched no more often than this for the sake of its
-/// `Cache-Control`.
+/// The shortest refresh interval that `Cache-Control` can set.
 const MIN_CACHE: Span = Span::from_secs(30);
 
 /// How often to look for what other workers fetched: what one of them found for
@@ -134,23 +133,23 @@ impl RemoteKeys {
         self.shared.prepare(store);
     }
 
-    /// The keys, if they are not too old. Of those that were asked for in the
-    /// future, before the clock was set back, nobody knows how old they are.
+    /// The keys, if they are not too old. Keys fetched in the future, because the clock was
+    /// set back, have an unknown age and do not count.
     pub(super) fn current(&self, now: UnixTime) -> Option<&Rc<KeySet>> {
         let loaded = self.loaded.as_ref()?;
-        let at = loaded.at.as_noted(now)?;
+        let at = loaded.at.as_seen(now)?;
         let end = at.plus(self.endpoint.cache).plus(self.endpoint.max_stale);
         (now < end).then_some(&loaded.keys)
     }
 
-    /// Whether keys that were asked for at this time are newer than those here.
+    /// True if keys fetched at this time are newer than those here.
     fn is_newer(&self, at: UnixTime, now: UnixTime) -> bool {
-        let here = self.loaded.as_ref().and_then(|loaded| loaded.at.as_noted(now));
+        let here = self.loaded.as_ref().and_then(|loaded| loaded.at.as_seen(now));
         here.is_none_or(|here| at > here)
     }
 
-    /// What is due: taking over what another worker fetched, or fetching, if
-    /// none of them does.
+    /// Periodic work: adopts keys that another worker fetched, or fetches them if no worker
+    /// does.
     pub fn poll(&mut self, store: Option<&dyn SharedStore>, jitter: u8, now: UnixTime) -> Poll {
         let is_due = self.abandoned || self.schedule.is_due(now);
         let has_looked = self.looked.is_some_and(|looked| looked.contains(now));
@@ -165,7 +164,7 @@ impl RemoteKeys {
         if let Some(skipped) = entry.set.as_ref().and_then(|set| self.adopt(set, jitter, now)) {
             return Poll::Adopted(skipped);
         }
-        let is_leased = entry.lease.is_some_and(|lease| lease.contains_as_noted(now));
+        let is_leased = entry.lease.is_some_and(|lease| lease.contains_as_seen(now));
         // The lease is this worker's own, if it knows now where the keys are.
         if !is_due || is_leased && !self.is_halfway() {
             return Poll::Idle;
@@ -191,7 +190,7 @@ impl RemoteKeys {
 
     /// Takes over a set that is newer than the one here, and current.
     fn adopt(&mut self, set: &StoredSet, jitter: u8, now: UnixTime) -> Option<Vec<SkippedKey>> {
-        let at = set.at.as_noted(now)?;
+        let at = set.at.as_seen(now)?;
         let until = set.until.min(at.plus(self.endpoint.cache));
         if !self.is_newer(set.at, now) || now >= until {
             return None;
@@ -212,27 +211,25 @@ impl RemoteKeys {
         self.loaded.as_ref().map(|loaded| loaded.at)
     }
 
-    /// Whether the latest fetch failed: then nobody knows whether a key exists
-    /// that is not here.
+    /// True if the latest fetch failed: then it is unknown whether a missing key exists.
     pub const fn is_failing(&self) -> bool {
         self.schedule.is_failing()
     }
 
-    /// Whether a fetch was given up and not made up for yet.
-    pub const fn is_lost(&self) -> bool {
+    /// True if a fetch was abandoned and not repeated yet.
+    pub const fn is_abandoned(&self) -> bool {
         self.abandoned
     }
 
-    /// Gives up a [`RemoteKeys::fetch`]: the gateway makes the next one by
-    /// itself, and soon. A request may not, or clients that hang up could have
-    /// one made each time.
+    /// Marks a [`RemoteKeys::fetch`] as abandoned. Only a tick retries it, so disconnecting
+    /// clients cannot trigger fetches.
     pub const fn abandon(&mut self) {
         self.abandoned = true;
     }
 
-    /// Whether a fetch may be made now for what a token wants: at once when there
-    /// are no keys at all (unless fetches keep failing), else a few times in a
-    /// cooldown, whatever ids hostile tokens make up.
+    /// Decides whether a fetch may be made now for a token's key: immediately if there are
+    /// no keys at all (unless fetches keep failing), else a few times per cooldown,
+    /// whatever key ids hostile tokens invent.
     pub fn look_for(&self, wanted: &Wanted, now: UnixTime) -> Lookup {
         match self.current(now) {
             // A discovery document came in: what it leads to was asked for.
@@ -323,9 +320,9 @@ impl RemoteKeys {
         settled
     }
 
-    /// The fetch under way once more, where there are no keys yet; `None` also
-    /// while it is not known where they are.
-    pub fn fetch_again(&self, now: UnixTime) -> Option<Callout> {
+    /// A duplicate of the fetch in flight, while there are no keys yet; `None` also while
+    /// their location is unknown.
+    pub fn fetch_duplicate(&self, now: UnixTime) -> Option<Callout> {
         if self.current(now).is_some() {
             return None;
         }
@@ -339,7 +336,7 @@ impl RemoteKeys {
         Some(Callout::get_keys(&self.endpoint.service, path.clone()))
     }
 
-    /// Takes the reply to a [`RemoteKeys::fetch_again`], if it brings the first
+    /// Takes the reply to a [`RemoteKeys::fetch_duplicate`], if it brings the first
     /// keys; gives those of the set that cannot be used.
     pub fn settle_again(
         &mut self,

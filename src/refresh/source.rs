@@ -24,7 +24,7 @@ impl KeySource {
         }
     }
 
-    /// Whether the keys are fetched.
+    /// True if the keys are fetched.
     pub const fn is_remote(&self) -> bool {
         matches!(self, Self::Remote(_))
     }

@@ -12,7 +12,7 @@ use crate::json;
 use crate::shared_data::{SharedStore, Slot};
 use crate::time::{Period, UnixTime};
 
-/// What is stored of one key set.
+/// The shared state of one key set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
     /// None before the first fetch.
@@ -34,8 +34,8 @@ pub(super) struct StoredSet {
     pub text: Vec<u8>,
 }
 
-/// The place of one key set in a store: for all who fetch it from the same
-/// place, found in the same way.
+/// The slot of one key set in a store: shared by all readers that fetch it from the
+/// same address in the same way.
 #[derive(Clone, Debug)]
 pub(super) struct SharedJwks(Slot);
 
@@ -68,14 +68,14 @@ impl SharedJwks {
         self.0.write(store, &leased.encode(), version)
     }
 
-    /// Stores a set, which ends the lease, unless there is one that was asked for
-    /// later: a slow reply is no newer than the one that overtook it.
+    /// Stores a set, which ends the lease, unless the stored one was fetched later: a slow
+    /// reply is older than one that overtook it.
     pub(super) fn publish(&self, store: &dyn SharedStore, set: StoredSet, now: UnixTime) {
         let entry = Entry { set: Some(set), lease: None };
         // Without room for it the other workers fetch by themselves.
         let _ = self.0.update(store, |value| {
             let stored = value.and_then(Entry::decode).and_then(|stored| stored.set);
-            let stored_at = stored.and_then(|set| set.at.as_noted(now));
+            let stored_at = stored.and_then(|set| set.at.as_seen(now));
             let is_newer = stored_at > entry.set.as_ref().map(|set| set.at);
             (!is_newer).then(|| (entry.encode(), ()))
         });

@@ -1,5 +1,4 @@
-//! What is wanted of a key set that it does not have, and how many fetches that
-//! is worth.
+//! Keys that a set lacks, and the limits on fetches for them.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -21,7 +20,7 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// What a token is denied with for which it was not found.
+    /// The denial of a token whose key was not found.
     pub const fn missing(&self) -> Denial {
         match self {
             Self::Any => Denial::KeysUnavailable,
@@ -30,9 +29,9 @@ impl Wanted {
         }
     }
 
-    /// What a token is denied with while that is not known. A signature that
-    /// fails is nearly always forged; a key that is unknown may well be new, and
-    /// a service that fails is no fault of the token.
+    /// The denial of a token while its key could not be looked up. A signature that fails
+    /// is nearly always forged; an unknown key may well be new, and a failing service is
+    /// not the client's fault.
     pub const fn unanswered(&self) -> Denial {
         match self {
             Self::Any | Self::Key(_) => Denial::KeysUnavailable,
@@ -41,20 +40,20 @@ impl Wanted {
     }
 }
 
-/// What looking for a key comes to.
+/// The result of looking for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
     /// The set is to be fetched.
     Fetch,
-    /// It was fetched for this lately, in vain.
+    /// A recent fetch for it did not bring it.
     Answered,
     /// No fetch may be spent on it yet.
     Later,
 }
 
-/// Fetches for the sake of tokens: each question is worth one in a cooldown, and
-/// all of them together only so many, since tokens can be made up. What one
-/// client asks is no answer to another one.
+/// Fetches caused by tokens: one per cooldown for each wanted key, and a limited number
+/// for all of them, since tokens can be invented. A fetch for one key does not answer
+/// for another.
 #[derive(Debug)]
 pub(super) struct Lookups {
     cooldown: Span,
@@ -74,14 +73,14 @@ impl Lookups {
         Self { cooldown, asked, hashes, paced: None }
     }
 
-    /// The time between fetches, but for one that may come early: a single
-    /// made-up token delays nobody.
+    /// The time between fetches. One may come early, so that a single invented token delays
+    /// no other client.
     fn interval(&self) -> Span {
         let millis = self.cooldown.as_millis().div_euclid(FETCHES_IN_COOLDOWN.into());
         Span::from_millis(u32::try_from(millis).unwrap_or(u32::MAX))
     }
 
-    /// Whether a fetch may be spent on this.
+    /// Decides whether a fetch may be made for this.
     pub(super) fn look(&self, wanted: &Wanted, now: UnixTime) -> Lookup {
         let question = self.hashes.hash_one(wanted);
         let mut standing = self.asked.iter().filter(|(_, period)| period.contains(now));
@@ -93,7 +92,7 @@ impl Lookups {
         if self.paced.is_some_and(is_ahead) { Lookup::Later } else { Lookup::Fetch }
     }
 
-    /// Notes that a fetch is spent on this.
+    /// Records a fetch for this.
     pub(super) fn spend(&mut self, wanted: &Wanted, now: UnixTime) {
         self.asked.retain(|(_, period)| period.contains(now));
         let asked = self.hashes.hash_one(wanted);

@@ -1,4 +1,4 @@
-//! What an entry does to a list, as it is written for other workers.
+//! The change that an entry makes to a list, as written for other workers.
 
 use serde_json::{Value, json};
 
@@ -6,8 +6,8 @@ use super::entry::Entry;
 
 /// One change of a list.
 ///
-/// Whether an entry revokes or takes back is decided once, by the worker that
-/// takes it in: another one may read it when the entry has ended meanwhile.
+/// The worker that receives an entry decides whether it revokes or withdraws: another
+/// worker may read it after the entry has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub entry: Entry,
@@ -15,7 +15,7 @@ pub(super) struct Change {
     pub effect: Effect,
 }
 
-/// Who said so.
+/// The source of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// A feed, which can be read from its start again.
@@ -24,27 +24,27 @@ pub(super) enum Source {
     Here,
 }
 
-/// What becomes of the entry.
+/// The effect of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// It holds.
     Add,
-    /// What it names holds no longer.
+    /// Withdraws the revocation.
     TakeBack,
-    /// What it names holds no longer as far as feeds said so: a feed that is read
-    /// from its start says nothing of what this proxy was told since.
+    /// Withdraws the revocation if a feed made it: a feed that is read from its start must
+    /// not withdraw entries that this proxy received since.
     TakeBackFed,
 }
 
 impl Source {
-    /// Whether this one's word makes the same of the other one superfluous.
+    /// True if an entry of this source makes the same entry of the other superfluous.
     pub(super) const fn outranks(self, other: Self) -> bool {
         matches!((self, other), (Self::Here, _) | (Self::Feed, Self::Feed))
     }
 }
 
 impl Effect {
-    /// Whether it takes back what `source` said.
+    /// True if it withdraws entries of `source`.
     pub(super) const fn reaches(self, source: Source) -> bool {
         match self {
             Self::Add => false,
@@ -69,7 +69,7 @@ impl Change {
         json!([effect, source, self.entry.to_json()])
     }
 
-    /// What [`Change::to_json`] wrote.
+    /// Parses the output of [`Change::to_json`].
     pub(super) fn read(value: &Value) -> Option<Self> {
         let [effect, source, entry] = value.as_array()?.as_slice() else { return None };
         let source = match source.as_str()? {

@@ -44,7 +44,7 @@ pub struct Entry {
     pub selector: Selector,
     /// Its value.
     pub value: String,
-    /// What of those tokens.
+    /// Which of those tokens, and for how long.
     pub validity: Validity,
 }
 
@@ -59,20 +59,20 @@ pub struct Validity {
     pub until: Option<UnixTime>,
 }
 
-/// Longer values are no identifiers.
+/// Longer values are not identifiers.
 const MAX_VALUE_BYTES: usize = 512;
 
-/// Later dates, and earlier ones than its negative, are no seconds (they reach
-/// the year 5138) but milliseconds, which would lock a user out for ever.
+/// Numbers beyond this are milliseconds, not seconds (which reach the year 5138 here),
+/// and would lock a user out forever.
 const MAX_SECONDS: f64 = 1e11;
 
-/// What to do with members of an entry that are not known.
+/// How to treat unknown members of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unknown {
-    /// They refuse the entry: its sender is told.
+    /// The entry is refused, and its sender gets the reason.
     Refused,
-    /// Those that are plainly notes for people are ignored, others refuse the
-    /// entry: without what they restrict, it would let others in.
+    /// Comments are ignored; other unknown members refuse the entry, since they may be
+    /// conditions without which it means something else.
     NotesOnly,
     /// They are ignored, but for those that look as if they restrict the entry:
     /// without that it would lock others out.
@@ -110,8 +110,8 @@ const NOTES: [&str; 15] = [
 /// Members beside the name that the entry restricts its tokens by.
 const CONDITIONS: [&str; 3] = ["iss", "issued_before", "until"];
 
-/// Whether an unknown member may say which of the tokens are meant: a claim, a
-/// word for a condition, or a slip of the pen in one that is known.
+/// True if an unknown member may be a condition: a claim, a word for a condition, or a
+/// misspelled known member.
 fn may_restrict(name: &str) -> bool {
     const CLAIMS: [&str; 28] = [
         "act",
@@ -150,7 +150,7 @@ fn may_restrict(name: &str) -> bool {
         || ["until", "issued_before"].iter().any(|known| differs_little(&name, known))
 }
 
-/// Whether two names are the same but for a letter or two in one place.
+/// True if two names differ only by a letter or two in one place.
 fn differs_little(one: &str, other: &str) -> bool {
     let same = |(one, other): &(u8, u8)| one == other;
     let start = one.bytes().zip(other.bytes()).take_while(same).count();
@@ -199,7 +199,7 @@ impl Entry {
         Ok((Self { selector, value, validity }, ignored))
     }
 
-    /// What it names, short enough for a line of the log.
+    /// Its selector and value, shortened for a log line.
     pub(super) fn summary(&self) -> String {
         format!("{} {}", self.selector.member(), log_word(&self.value))
     }
@@ -223,16 +223,15 @@ impl Entry {
 }
 
 impl Validity {
-    /// Whether it is over.
+    /// True if it has ended.
     pub fn has_ended(&self, now: UnixTime) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// Whether it is about a token with this issuer and `iat`.
+    /// True if it applies to a token with this issuer and `iat`.
     ///
-    /// An `iat` in whole seconds says no more than that: a token that was issued
-    /// in the second in which `issued_before` lies counts as issued after it.
-    /// Else nobody who logs in again at once could.
+    /// `iat` is often in whole seconds: a token issued within the second of `issued_before`
+    /// counts as issued after it. Otherwise an immediate new login would be revoked too.
     pub fn applies(&self, issuer: Option<&str>, issued: Option<UnixTime>, now: UnixTime) -> bool {
         let is_before = |before: UnixTime| {
             issued.is_none_or(|issued| match issued.as_millis().rem_euclid(1000) {
@@ -245,13 +244,12 @@ impl Validity {
             && self.issued_before.is_none_or(is_before)
     }
 
-    /// Whether it is about every token that `other` is about, for as long.
+    /// True if it applies to every token that `other` applies to, for as long.
     pub fn covers(&self, other: &Self) -> bool {
         self.covers_tokens_of(other) && is_as_late(self.until, other.until)
     }
 
-    /// Whether it takes `other` back: it is about the same tokens, and said to
-    /// have ended, earlier than `other` does.
+    /// True if it withdraws `other`: it applies to the same tokens, and ends earlier.
     pub fn ends(&self, other: &Self) -> bool {
         self.covers_tokens_of(other) && !is_as_late(self.until, other.until)
     }
@@ -262,7 +260,7 @@ impl Validity {
     }
 }
 
-/// Whether a moment, or never, comes no earlier than another.
+/// Compares two ends, where `None` is never: true if the first is not earlier.
 fn is_as_late(own: Option<UnixTime>, other: Option<UnixTime>) -> bool {
     match (own, other) {
         (None, _) => true,
@@ -288,10 +286,10 @@ fn date(members: &Map<String, Value>, name: &'static str) -> Result<Option<UnixT
     numeric_date(members, name).map_err(|_| EntryError::NoDate(name))
 }
 
-/// Why something is no entry.
+/// Why a value is not an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryError {
-    /// It is no object.
+    /// It is not an object.
     Kind(&'static str),
     /// It names no tokens.
     Unnamed,
@@ -301,9 +299,9 @@ pub enum EntryError {
     Unknown(String),
     /// `issued_before` beside `jti`.
     IssuedBeforeWithId,
-    /// A member is no text of up to 512 bytes.
+    /// A member is not a text of up to 512 bytes.
     NoText(&'static str),
-    /// A member is no NumericDate.
+    /// A member is not a NumericDate.
     NoDate(&'static str),
     /// A member is beyond 10^11, as a time in milliseconds is.
     NoSeconds(&'static str),
@@ -411,7 +409,7 @@ mod tests {
         }
     }
 
-    /// Who logs out and in again within a second gets a token of that second.
+    /// A logout and a new login may fall into the same second.
     #[test]
     fn a_whole_second_counts_as_its_end() {
         let at = UnixTime::from_millis;

@@ -21,14 +21,14 @@ pub(super) struct EntryIndex {
     generation: u64,
 }
 
-/// A validity, and who said so.
+/// A validity, and its source.
 #[derive(Clone, Debug)]
 struct Held {
     validity: Validity,
     source: Source,
 }
 
-/// What a second entry for the same value does.
+/// The effect of a second entry for the same value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Policy {
     /// Both hold: nothing that was revoked is given back, unless by an entry that
@@ -38,7 +38,7 @@ pub(super) enum Policy {
     Replace,
 }
 
-/// There is no room for another entry.
+/// No room for another entry.
 #[derive(Debug)]
 pub(super) struct Full;
 
@@ -64,8 +64,8 @@ impl EntryIndex {
         self.len
     }
 
-    /// What entries change, in their order: those that say nothing new change
-    /// nothing. `from_start` says that the feed repeats what it said long ago.
+    /// The changes that entries make, in their order; a known entry makes none.
+    /// `from_start`: the feed was read from its start, so it repeats old entries.
     pub(super) fn changes(
         &self,
         entries: &[Entry],
@@ -103,8 +103,8 @@ impl EntryIndex {
         }
     }
 
-    /// Whether an entry says that what was revoked by name is not any more: its
-    /// end has passed, and what it is about has not ended before.
+    /// True if an entry withdraws a revocation: its end has passed, and the revocation has
+    /// not ended before.
     fn takes_back(&self, entry: &Entry, effect: Effect, now: UnixTime) -> bool {
         let is_ended =
             |held: &Held| effect.reaches(held.source) && entry.validity.ends(&held.validity);
@@ -113,8 +113,7 @@ impl EntryIndex {
             && self.held(entry).iter().any(is_ended)
     }
 
-    /// Carries a change out. When there is no room, entries that have ended go
-    /// first.
+    /// Applies a change. When there is no room, entries that have ended are removed first.
     pub(super) fn apply(&mut self, change: Change, now: UnixTime) -> Result<(), Full> {
         let Change { entry, source, effect } = change;
         if effect == Effect::Add {
@@ -165,7 +164,7 @@ impl EntryIndex {
         validities.map_or(&[], Vec::as_slice)
     }
 
-    /// Whether an entry would say nothing new.
+    /// True if an entry is already known.
     fn knows(&self, entry: &Entry, source: Source) -> bool {
         self.held(entry).iter().any(|held| match self.policy {
             Policy::Add => held.validity.covers(&entry.validity) && held.source.outranks(source),
@@ -173,7 +172,7 @@ impl EntryIndex {
         })
     }
 
-    /// Whether an entry is about this token.
+    /// True if an entry applies to this token.
     pub(super) fn names(&self, token: &Verified, now: UnixTime) -> bool {
         if self.len == 0 {
             return false;
@@ -197,8 +196,8 @@ impl EntryIndex {
         })
     }
 
-    /// Whether a validity holds no longer. One that takes an entry off an allowlist
-    /// has an end that has passed, and is kept until there is no room.
+    /// True if a validity has ended. On an allowlist ended entries are kept until there is
+    /// no room.
     fn is_over(&self, validity: &Validity, now: UnixTime) -> bool {
         self.policy == Policy::Add && validity.has_ended(now.minus(self.skew))
     }
@@ -224,7 +223,7 @@ impl EntryIndex {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// All entries, as what makes an empty index the same.
+    /// All entries, as changes that rebuild this index from an empty one.
     pub(super) fn entries(&self) -> impl Iterator<Item = Change> {
         Selector::ALL.into_iter().zip(&self.validities).flat_map(|(selector, validities)| {
             validities.iter().flat_map(move |(value, validities)| {
@@ -283,7 +282,7 @@ mod tests {
         }
     }
 
-    /// What is left of entries in their order, each from the endpoint or a feed.
+    /// The number of entries left after these, in order, each from the endpoint or a feed.
     fn left(said: &[(serde_json::Value, Source, bool)]) -> usize {
         let now = UnixTime::from_secs(100);
         let mut index = EntryIndex::new(Policy::Add, 10, Span::from_secs(10));

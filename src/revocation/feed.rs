@@ -28,8 +28,8 @@ pub struct FeedEndpoint {
 }
 
 impl FeedEndpoint {
-    /// All that decides what a reader gets: how far one has read says something
-    /// only to those for whom this is the same.
+    /// Everything that determines what a reader gets: readers may share their progress only
+    /// if this is equal.
     ///
     /// Each field is named here, so that a new one cannot be forgotten.
     pub(super) fn identity(&self) -> Value {
@@ -43,25 +43,25 @@ impl FeedEndpoint {
 pub(super) struct Page {
     pub cursor: String,
     pub entries: Vec<Entry>,
-    /// Whether there is another page already.
+    /// True if another page is available.
     pub more: bool,
     /// A member of an entry that was ignored.
     pub ignored: Option<String>,
 }
 
-/// How far a feed was read; the workers of a proxy share it.
+/// The progress of reading a feed, shared by the workers of a proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
-    /// Where the feed goes on; empty at its start.
+    /// The cursor of the next page; empty at the start.
     pub cursor: Rc<str>,
     /// When the reply was asked for with which it was last read to its end.
     pub fresh_at: Option<UnixTime>,
-    /// Whether it was ever read to its end.
+    /// True if it was read to its end at least once.
     pub is_loaded: bool,
 }
 
 impl Progress {
-    /// Goes on to where a page ends that was asked for at `asked`.
+    /// Advances past a page that was requested at `asked`.
     pub(super) fn pass(&mut self, page: &Page, since: &str, policy: Policy, asked: UnixTime) {
         self.cursor = Rc::from(page.cursor.as_str());
         if !page.more {
@@ -83,7 +83,7 @@ pub(super) struct Feed {
     /// The cursors since the end was last reached: one that comes back goes round
     /// in circles.
     passed: HashSet<Rc<str>>,
-    /// Whether it was read from the start anew since then.
+    /// True if it was restarted since then.
     has_restarted: bool,
 }
 
@@ -104,22 +104,22 @@ impl Feed {
         }
     }
 
-    /// Whether the list may be relied on. A list that was read in the future,
-    /// before the clock was set back, is of unknown age.
+    /// True if the list is fresh. A list that was read in the future, because the clock was
+    /// set back, has an unknown age.
     pub(super) fn is_fresh(&self, now: UnixTime) -> bool {
-        let at = self.progress.fresh_at.and_then(|at| at.as_noted(now));
+        let at = self.progress.fresh_at.and_then(|at| at.as_seen(now));
         at.is_some_and(|at| now < at.plus(self.endpoint.max_stale))
     }
 
-    /// Whether it goes on after a page with this cursor, and not in circles.
+    /// True if a page with this cursor makes progress, rather than a loop.
     pub(super) fn goes_on(&self, cursor: &str) -> bool {
         *self.progress.cursor != *cursor
             && !self.passed.contains(cursor)
             && self.passed.len() < MAX_PAGES
     }
 
-    /// Whether a cursor is a smaller number than the one before: a feed that was
-    /// set up anew counts from its start, and what it says next would be missed.
+    /// True if a cursor is a smaller number than the previous one: a feed that was set up
+    /// anew counts from its start, and its next entries would be missed.
     pub(super) fn is_behind(&self, cursor: &str) -> bool {
         let number = |text: &str| {
             let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -143,7 +143,7 @@ impl Feed {
         Callout::get(&endpoint.service, path)
     }
 
-    /// Notes a page that was taken in.
+    /// Records a page that was applied.
     pub(super) fn advance(&mut self, progress: Progress, more: bool, now: UnixTime) {
         self.progress = progress;
         self.schedule.answered(Period::of(now, self.endpoint.poll));
@@ -156,8 +156,7 @@ impl Feed {
         }
     }
 
-    /// Notes a failure. A feed that has to be read from its start again is asked
-    /// for that at once, but not again and again.
+    /// Records a failure. A restart of the feed happens immediately, but not repeatedly.
     pub(super) fn fail(&mut self, error: &FeedError, jitter: u8, now: UnixTime) {
         self.passed.clear();
         if error.needs_restart() && !std::mem::replace(&mut self.has_restarted, true) {
@@ -228,13 +227,13 @@ pub(super) fn read_entries(
 /// Why something holds no entries.
 #[derive(Debug)]
 pub enum EntriesError {
-    /// It is no acceptable JSON object.
+    /// It is not an acceptable JSON object.
     Json(JsonError),
     /// It has a member beside `entries`.
     Unknown(String),
-    /// Its `entries` is no list.
+    /// Its `entries` is not a list.
     NoList(&'static str),
-    /// One of them is no entry.
+    /// One of them is not an entry.
     Entry {
         /// Which, from 0.
         position: usize,
@@ -269,20 +268,20 @@ pub enum FeedError {
     Circle,
     /// Not an acceptable JSON object.
     Json(JsonError),
-    /// `cursor` is no string of up to 512 bytes.
+    /// `cursor` is not a string of up to 512 bytes.
     NoCursor,
-    /// `more` is no boolean.
+    /// `more` is not a boolean.
     More,
     /// `entries` cannot be read.
     Entries(EntriesError),
-    /// There is no room for them: `revocation.max_entries`.
+    /// No room for them: `revocation.max_entries`.
     Full,
-    /// The other workers could not be told.
+    /// They could not be shared with the other workers.
     NotShared,
 }
 
 impl FeedError {
-    /// Whether the feed is to be read from its start.
+    /// True if the feed must be read from its start.
     pub(super) const fn needs_restart(&self) -> bool {
         matches!(self, Self::Gone(_) | Self::SetBack)
     }

@@ -30,9 +30,9 @@ pub(super) struct List {
 /// Why entries were not taken in; none of them was.
 #[derive(Debug)]
 pub(super) enum UpdateError {
-    /// There is no room.
+    /// No room.
     Full,
-    /// The other workers could not be told.
+    /// Entries could not be shared with the other workers.
     NotShared,
 }
 
@@ -53,7 +53,7 @@ struct Batch<'a> {
     from_start: bool,
 }
 
-/// How often workers try to write before they give up.
+/// The number of attempts to write before an error.
 const MAX_TRIES: u8 = 100;
 
 /// A shared list is written anew when it has this many lines more than twice
@@ -84,7 +84,7 @@ impl List {
         self.shared.prepare(store);
     }
 
-    /// Whether an entry is about this token.
+    /// True if an entry applies to this token.
     pub(super) fn names(&self, token: &Verified, now: UnixTime) -> bool {
         self.index.names(token, now)
     }
@@ -94,17 +94,17 @@ impl List {
         self.index.generation()
     }
 
-    /// Whether nothing at all was ever read: no entry, and no end of the feed.
+    /// True if nothing was ever read: no entry, and the feed not to its end.
     pub(super) fn is_unknown(&self) -> bool {
         self.index.len() == 0 && self.feed.as_ref().is_none_or(|it| !it.progress.is_loaded)
     }
 
-    /// Whether everything is known that should be.
+    /// True if the list is complete and fresh.
     pub(super) fn is_complete(&self, now: UnixTime) -> bool {
         !self.overflowed && self.feed.as_ref().is_none_or(|feed| feed.is_fresh(now))
     }
 
-    /// How far the feed was read: what its next request is for.
+    /// The cursor of the feed's next request.
     pub(super) fn cursor(&self) -> Rc<str> {
         self.feed.as_ref().map(|feed| Rc::clone(&feed.progress.cursor)).unwrap_or_default()
     }
@@ -126,8 +126,8 @@ impl List {
         }
         if let Some(feed) = &mut self.feed {
             let FeedState { progress, .. } = self.shared.feed_state(&state);
-            let noted = |at: Option<UnixTime>| at.and_then(|at| at.as_noted(now));
-            let (theirs, own) = (noted(progress.fresh_at), noted(feed.progress.fresh_at));
+            let seen = |at: Option<UnixTime>| at.and_then(|at| at.as_seen(now));
+            let (theirs, own) = (seen(progress.fresh_at), seen(feed.progress.fresh_at));
             if let Some(at) = theirs.filter(|_| theirs > own) {
                 feed.schedule.answered(Period::of(at, feed.endpoint.poll));
             }
@@ -135,7 +135,7 @@ impl List {
         }
     }
 
-    /// What is due: asking the feed, if no other worker does.
+    /// Periodic work: polls the feed, if no other worker does.
     pub(super) fn poll(
         &mut self,
         store: Option<&dyn SharedStore>,
@@ -149,7 +149,7 @@ impl List {
             let lease = Schedule::attempt(feed.endpoint.service.timeout, now);
             // Where the state cannot be read each worker asks for itself.
             let is_free = |_: &mut State, feed_state: &mut FeedState| {
-                let is_leased = feed_state.lease.is_some_and(|lease| lease.contains_as_noted(now));
+                let is_leased = feed_state.lease.is_some_and(|lease| lease.contains_as_seen(now));
                 feed_state.lease = Some(lease);
                 !is_leased
             };
@@ -165,8 +165,8 @@ impl List {
         Some(self.feed.as_ref()?.schedule.due_at(now))
     }
 
-    /// The request to the feed for the sake of a client's request, which cannot
-    /// be decided without. While the service fails its pauses are kept.
+    /// Polls the feed for a request that cannot be decided without it. While the service
+    /// fails, its backoff is respected.
     pub(super) fn ask(&mut self, now: UnixTime) -> Option<Callout> {
         let feed = self.feed.as_mut()?;
         (!feed.schedule.is_failing() || feed.schedule.is_due(now)).then(|| feed.ask(now))
@@ -210,7 +210,7 @@ impl List {
             page => page?,
         };
         let Some(feed) = &self.feed else { return Ok(None) };
-        // What such a page says counts, but not for where the feed goes on.
+        // The entries of such a page count, but not its cursor.
         let problem = match (feed.is_behind(&page.cursor), feed.goes_on(&page.cursor)) {
             (true, _) => Some(FeedError::SetBack),
             (_, false) if page.more => Some(FeedError::Circle),
@@ -279,8 +279,8 @@ impl List {
         self.extend(&batch, store, now, |_| true)
     }
 
-    /// Takes entries in. `note` is what changes of the feed's state beside, and
-    /// whether it may.
+    /// Applies entries. `note` updates the feed's state with them, and returns false to
+    /// refuse.
     fn extend(
         &mut self,
         batch: &Batch<'_>,
@@ -308,8 +308,8 @@ impl List {
         if self.shared.update(store, update) { Ok(changes) } else { Err(UpdateError::NotShared) }
     }
 
-    /// Whether what was in the list before counts no more: an allowlist that is
-    /// read from its start is what it says now.
+    /// True if the batch replaces the list: an allowlist that is read from its start
+    /// contains nothing else.
     fn replaces(&self, batch: &Batch<'_>) -> bool {
         batch.from_start && self.index.policy() == Policy::Replace
     }
@@ -359,7 +359,7 @@ impl List {
         Some(delta.version)
     }
 
-    /// What the entries change, for which there must be room.
+    /// The changes that the entries make; there must be room for them.
     fn changes(&mut self, batch: &Batch<'_>, now: UnixTime) -> Result<Vec<Change>, UpdateError> {
         let Batch { entries, source, from_start } = *batch;
         let empty = EntryIndex::new(Policy::Replace, self.max_entries, Span::ZERO);

@@ -40,19 +40,19 @@ pub struct RevocationSettings {
     pub allowlist: Option<FeedEndpoint>,
     /// Where this proxy takes revocations itself.
     pub endpoint: Option<RevocationEndpoint>,
-    /// What happens while a feed cannot be relied on.
+    /// Whether requests pass while a feed is stale.
     pub failure_mode: FailureMode,
     /// How many entries a list may have.
     pub max_entries: usize,
-    /// What the gateways of a proxy are called that share what was revoked.
+    /// The name shared by gateways of a proxy that share revocations.
     pub ledger: Option<String>,
 }
 
-/// What makes two configurations of a proxy the same gateway, for what was
-/// revoked at one of them.
+/// The identity of a gateway: configurations of a proxy with the same one share
+/// revocations.
 ///
-/// Paths, feeds, rules and listeners come and go; what was revoked there holds on.
-/// Only a gateway with other providers is another one, unless both have the same
+/// Revocations outlive changes of paths, feeds, rules and listeners. Only a gateway
+/// with other providers is a different one, unless both have the same
 /// `revocation.ledger`.
 #[derive(Clone, Debug)]
 pub struct GatewayIdentity {
@@ -73,7 +73,7 @@ impl GatewayIdentity {
     }
 }
 
-/// What a request changed.
+/// The change that a request made.
 #[derive(Debug)]
 pub struct Submitted {
     /// How many entries it had.
@@ -84,16 +84,16 @@ pub struct Submitted {
     pub taken_back: usize,
 }
 
-/// A path at which the gateway takes revocations, and who may send them.
+/// The path of the revocation endpoint, and its requirements for senders.
 #[derive(Debug)]
 pub struct RevocationEndpoint {
     /// The path, compared byte for byte.
     pub path: String,
-    /// What the sender's token needs.
+    /// Requirements for the sender's token.
     pub requires: Requirements,
 }
 
-/// What happens to requests with a token while a feed cannot be relied on.
+/// Whether requests with a token pass while a feed is stale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FailureMode {
     /// They are denied with 503.
@@ -163,8 +163,8 @@ pub struct Revocations {
 impl Revocations {
     /// The lists of a configuration.
     ///
-    /// What is allowed depends on the feed too: the allowlist of another one says
-    /// nothing here. What is revoked does not, and stays when the feed changes.
+    /// An allowlist belongs to its feed, and does not apply to another one. Revocations do
+    /// not, and stay when the feed changes.
     pub fn new(settings: RevocationSettings, gateway: GatewayIdentity) -> Self {
         let RevocationSettings { feed, allowlist, endpoint, failure_mode, max_entries, ledger } =
             settings;
@@ -219,7 +219,7 @@ impl Revocations {
         RevocationEpoch(self.revoked.as_ref().map_or(0, List::generation))
     }
 
-    /// Whether a token that had `epoch` is still admitted.
+    /// True if a token that was admitted at `epoch` is still admitted.
     pub fn still_admits(
         &self,
         token: &Verified,
@@ -233,7 +233,7 @@ impl Revocations {
         self.check(token, now)
     }
 
-    /// Whether [`Revocations::still_admits`] looks at the claims of each token.
+    /// True if [`Revocations::still_admits`] needs the claims of each token.
     pub const fn asks_each_time(&self) -> bool {
         self.allowed.is_some()
     }
@@ -242,13 +242,13 @@ impl Revocations {
         if self.revoked.as_ref().is_some_and(|list| list.names(token, now)) {
             return Err(Denial::TokenRevoked);
         }
-        // One that was never loaded is no list; whether that lets requests pass
-        // is decided by `incomplete`. One that was, and is empty, allows nobody.
+        // A list that was never loaded does not count; `incomplete` decides then. A loaded,
+        // empty one allows no token.
         let is_listed = |list: &List| list.names(token, now) || list.is_unknown();
         if self.allowed.as_ref().is_none_or(is_listed) { Ok(()) } else { Err(Denial::TokenRevoked) }
     }
 
-    /// How far the feed of a list was read: what its next request is for.
+    /// The cursor of the next request to a list's feed.
     pub fn cursor(&self, id: ListId) -> Rc<str> {
         self.list(id).map(List::cursor).unwrap_or_default()
     }
@@ -269,7 +269,7 @@ impl Revocations {
         self.list(id)?.due_at(now)
     }
 
-    /// The request for the sake of a client's request that waits for the list.
+    /// Polls the feed for a request that waits for the list.
     pub fn ask(&mut self, id: ListId, now: UnixTime) -> Option<Callout> {
         self.list_mut(id)?.ask(now)
     }

@@ -18,7 +18,7 @@ use crate::json;
 use crate::shared_data::{SharedStore, Slot};
 use crate::time::{Period, UnixTime};
 
-/// What is known of a list beside its entries.
+/// The state of a list besides its entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     /// Changes whenever the list does.
@@ -28,7 +28,7 @@ pub(super) struct State {
     feeds: BTreeMap<String, FeedState>,
 }
 
-/// How far a feed was read, and while a worker reads on.
+/// The progress of a feed, and the lease of the worker that reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct FeedState {
     pub progress: Progress,
@@ -50,9 +50,9 @@ pub(super) struct SharedList {
     lines_read: usize,
 }
 
-/// What is in the list that this worker did not know.
+/// The entries of the list that this worker has not read.
 pub(super) struct Delta {
-    /// Whether the changes are the whole list and not only what was added.
+    /// True if the changes are the whole list, not only additions.
     pub whole: bool,
     pub changes: Vec<Change>,
     /// The version of the value that they are from.
@@ -89,8 +89,8 @@ impl SharedList {
     /// The state, if it is not the one seen before.
     pub(super) fn changed_state(&mut self, store: &dyn SharedStore) -> Option<State> {
         let Some((value, _)) = self.state.read(store) else {
-            // The host may have failed when the filter started. What was there
-            // once and is gone is not made anew: that would give everything back.
+            // The host may have failed when the filter started. A list that existed and is
+            // gone is not created again: that would withdraw every revocation.
             if self.generation.is_none() {
                 self.prepare(store);
             }
@@ -109,12 +109,12 @@ impl SharedList {
         self.seen.clear();
     }
 
-    /// Whether there is a state that this gateway can read.
+    /// True if the state exists and is readable.
     pub(super) fn is_readable(&self, store: &dyn SharedStore) -> bool {
         self.state.read(store).is_some_and(|(value, _)| State::decode(&value).is_some())
     }
 
-    /// How far this gateway's feed was read.
+    /// The state of this gateway's feed.
     pub(super) fn feed_state(&self, state: &State) -> FeedState {
         state.feeds.get(&self.feed).cloned().unwrap_or_default()
     }
@@ -141,17 +141,17 @@ impl SharedList {
         updated.is_some()
     }
 
-    /// Whether the list is another one than this worker has read.
+    /// True if this worker has not read the current list.
     pub(super) fn is_behind(&self, state: &State) -> bool {
         self.generation != Some(state.generation)
     }
 
-    /// Notes that the list of this generation was read.
+    /// Records that the list of this generation was read.
     pub(super) fn caught_up(&mut self, generation: u64) {
         self.generation = Some(generation);
     }
 
-    /// What is new in the list. `None` if there is none that can be read.
+    /// The news since the last read. `None` if the list cannot be read.
     pub(super) fn delta(&mut self, store: &dyn SharedStore) -> Option<Delta> {
         let (value, version) = self.list.read(store)?;
         let (epoch, start) = decode_list_head(&value)?;

@@ -1,14 +1,13 @@
-//! What a rule asks of a request besides its path: method, host and headers.
+//! A rule's conditions besides the path: method, host and headers.
 //!
-//! A rule must be chosen for what the service behind will see. Where that is
-//! not certain, because a header came twice or a host is no host, neither "it
-//! matches" nor "it does not" is safe: the next rule may ask less. Such a request
-//! is refused.
+//! A rule must be selected by what the service will see. Where that is uncertain,
+//! because a header came twice or the host is invalid, neither "it matches" nor "it
+//! does not" is safe: the next rule may require less. Such a request is refused.
 
 use crate::denial::Denial;
 use crate::http::{Field, HeaderName, RequestHead};
 
-/// What must be true of a request. Empty lists ask nothing.
+/// The conditions of a rule. An empty list is no condition.
 #[derive(Debug, Default)]
 pub struct Conditions {
     /// Methods, upper case, of which it is one.
@@ -33,7 +32,7 @@ pub enum HostPattern {
 pub struct HeaderCondition {
     /// Its name.
     pub name: HeaderName,
-    /// What it must be.
+    /// The condition on its value.
     pub test: HeaderTest,
 }
 
@@ -53,13 +52,12 @@ pub enum HeaderTest {
 enum Holds {
     Yes,
     No,
-    /// It depends on who reads the request.
+    /// Readers may differ.
     Unsure,
 }
 
 impl Conditions {
-    /// Whether all of them hold; a denial where that depends on who reads the
-    /// request.
+    /// True if all of them hold; a denial where readers may differ.
     pub fn hold(&self, head: &RequestHead) -> Result<bool, Denial> {
         let method = head.method();
         if !self.methods.is_empty() && !self.methods.iter().any(|own| own.as_bytes() == method) {
@@ -68,7 +66,7 @@ impl Conditions {
         let host = if self.hosts.is_empty() { Holds::Yes } else { self.host_holds(head) };
         let headers = self.headers.iter().map(|header| (header, header.holds(head)));
         let headers: Vec<_> = headers.collect();
-        // What certainly fails settles it, whatever else is not certain.
+        // One that certainly fails decides, whatever else is uncertain.
         if host == Holds::No || headers.iter().any(|(_, holds)| *holds == Holds::No) {
             return Ok(false);
         }

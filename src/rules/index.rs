@@ -58,7 +58,7 @@ impl PathIndex {
     /// The rules whose pattern matches `path`, in their order.
     pub fn matching(&self, path: &[u8]) -> Vec<usize> {
         let mut found = self.everywhere.clone();
-        // `*`, the target of a request to the server as a whole, is no path.
+        // `*`, the target of a request to the whole server, is not a path.
         if let Some(path) = path.strip_prefix(b"/") {
             self.root.collect(segments(path), &mut found);
         }
@@ -66,9 +66,8 @@ impl PathIndex {
         found
     }
 
-    /// The rules whose pattern matches `start` with whatever may follow it, and
-    /// those whose pattern matches with something that may; in their order, with
-    /// whether it is one of the first.
+    /// The rules that match `start` with any continuation, and those that match with some;
+    /// in their order, with true for the former.
     pub fn matching_below(&self, start: &Start) -> Vec<(usize, bool)> {
         let (mut always, mut perhaps) = (self.everywhere.clone(), Vec::new());
         let names = start.path.strip_prefix(b"/").map(segments).into_iter().flatten();

@@ -30,19 +30,18 @@ pub struct Rules {
     rules: Vec<Rule>,
     default_requirements: Requirements,
     index: PathIndex,
-    /// The same for readers that do not tell upper from lower case; `None` where
-    /// that is no other one, or where all services tell them apart.
+    /// The same for case-insensitive readers; `None` if it would be equal, or if all
+    /// services are case-sensitive.
     blind_index: Option<PathIndex>,
     paths: PathReaders,
 }
 
-/// What is known of those who read the paths behind the gateway.
+/// How services behind the gateway read paths.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PathReaders {
-    /// Whether a path that they read differently is matched as far as it is clear,
-    /// and not refused.
+    /// Whether an ambiguous path is matched by its unambiguous start, rather than refused.
     pub allow_ambiguous: bool,
-    /// Whether all of them tell upper from lower case.
+    /// Whether all of them are case-sensitive.
     pub are_case_sensitive: bool,
 }
 
@@ -51,7 +50,7 @@ pub struct PathReaders {
 pub struct Rule {
     /// The requests it is for: those that all of it matches.
     pub matcher: Matcher,
-    /// What they need.
+    /// Requirements for requests that match.
     pub access: Access,
 }
 
@@ -60,11 +59,11 @@ pub struct Rule {
 pub struct Matcher {
     /// Their paths; any if `None`.
     pub path: Option<PathPattern>,
-    /// What else must be true of them.
+    /// Further conditions.
     pub conditions: Conditions,
 }
 
-/// What a request needs to pass.
+/// Requirements of a rule.
 #[derive(Debug)]
 pub enum Access {
     /// Nothing: it passes without identity.
@@ -78,7 +77,7 @@ pub enum Access {
 #[derive(Debug)]
 pub struct Bypassed(());
 
-/// Whoever comes without a token where a rule allows that.
+/// The identity of a request without a token, where a rule allows it.
 #[derive(Debug)]
 pub struct Anonymous {
     fields: Rc<[SetField]>,
@@ -131,7 +130,7 @@ impl Rules {
         self.rules.get(position)
     }
 
-    /// What a request needs that no rule matches.
+    /// Requirements for requests that no rule matches.
     pub const fn default_requirements(&self) -> &Requirements {
         &self.default_requirements
     }
@@ -182,13 +181,13 @@ impl Rules {
         }
     }
 
-    /// The path as it is compared by those who may not tell upper from lower case.
+    /// The path as readers compare it that may be case-insensitive.
     fn read<'a>(&self, path: &'a [u8]) -> Cow<'a, [u8]> {
         if self.paths.are_case_sensitive { Cow::Borrowed(path) } else { folded(path) }
     }
 
-    /// Refuses a path of which another reading means another rule, unless that rule
-    /// differs in nothing but the case of its path: who wrote both means that.
+    /// Refuses a path that selects another rule in another reading, unless the two rules'
+    /// paths differ only in case, which is then intended.
     fn check_same(
         &self,
         found: Option<(usize, &Rule)>,
@@ -230,7 +229,7 @@ const fn certainly(position: usize) -> (usize, bool) {
     (position, true)
 }
 
-/// What a GET without a token may get at a path, whatever else is true of it.
+/// What a GET without a token may get at a path, whatever its other properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Openness {
     /// It may pass, with any token or none.
@@ -242,14 +241,14 @@ pub enum Openness {
 }
 
 impl Rules {
-    /// Whether a rule asks for the header `name`, in any spelling of it.
+    /// True if a rule has a condition on the header `name`, in any spelling.
     pub fn ask_header(&self, name: &[u8]) -> bool {
         let mut headers = self.rules.iter().flat_map(|rule| &rule.matcher.conditions.headers);
         headers.any(|header| header.name.is_spelled(name))
     }
 
-    /// What a GET of `path` without a token may get: by the first rule that is
-    /// certainly for it, or one before that whose other conditions might hold.
+    /// What a GET of `path` without a token may get: by the first rule that certainly
+    /// matches, or an earlier one whose other conditions may hold.
     pub fn openness(&self, path: &[u8]) -> Openness {
         let Some(path) = canonical_path(path) else { return Openness::Closed };
         for position in self.index.matching(&path) {
@@ -268,7 +267,7 @@ impl Rules {
         Openness::Closed
     }
 
-    /// Whether what a request needs may depend on a claim.
+    /// True if some rule has a condition on a claim.
     pub fn asks_claims(&self) -> bool {
         let accesses = self.rules.iter().filter_map(|rule| match &rule.access {
             Access::Requires(requirements) => Some(requirements.as_ref()),

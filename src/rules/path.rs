@@ -10,7 +10,7 @@ pub struct PathPattern {
     pub(super) extent: Extent,
 }
 
-/// What one segment of a path must be.
+/// A pattern for one segment of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Segment {
     /// This text, percent-decoded.
@@ -33,7 +33,7 @@ pub(super) enum Extent {
     Within(Box<[u8]>),
 }
 
-/// A rule's path that no request could have, or that is no pattern.
+/// A rule's path that no request can have, or that is not a valid pattern.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidPattern;
 
@@ -168,8 +168,8 @@ fn has_operator(text: &str) -> bool {
     text.contains(['{', '}', '*'])
 }
 
-/// The segments of a path that has no operators: who writes `/users/{id}` as a
-/// path means a template, and the rule would never match.
+/// The segments of a path without operators: `/users/{id}` as a path would never match,
+/// so it must be a template.
 fn literals(path: &str) -> Result<Vec<Segment>, InvalidPattern> {
     if has_operator(path) || !is_canonical(path.as_bytes()) {
         return Err(InvalidPattern);

@@ -1,9 +1,8 @@
-//! What lenient readers make of a path: a second proxy that decodes it once
-//! more, Windows, readers that normalise characters or do not tell upper from
-//! lower case.
+//! The interpretations of a path by lenient readers: a second proxy that decodes it
+//! once more, Windows, readers that normalise characters or ignore case.
 //!
-//! Names such as `Inc.`, `What%3F` and those in Chinese are ordinary, so such a
-//! path is not refused for what it is, but where the reading means another rule.
+//! Names such as `Inc.`, `What%3F` and those in Chinese are ordinary, so such a path is
+//! refused only where another interpretation selects another rule.
 
 use std::borrow::Cow;
 
@@ -48,7 +47,7 @@ pub(super) fn folded(text: &[u8]) -> Cow<'_, [u8]> {
     if text.iter().all(is_plain) {
         return Cow::Borrowed(text);
     }
-    // What is no UTF-8 stays: a rule's text may end within a character.
+    // Invalid UTF-8 stays: a rule's text may end within a character.
     let mut folded = Vec::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
         let upper = chunk.valid().chars().flat_map(char::to_uppercase);

@@ -1,4 +1,4 @@
-//! What a rule asks of a token and its consumer.
+//! A rule's requirements for token and consumer.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::consumer::Consumer;
 use crate::denial::Denial;
 use crate::token::{ClaimPath, ClaimRule, ClaimTest, ProviderId, Verified};
 
-/// What a rule asks of a token and its consumer. Empty lists ask nothing.
+/// A rule's requirements for token and consumer. An empty list requires nothing.
 #[derive(Debug, Default)]
 pub struct Requirements {
     /// What `aud` of the token must hold one of, beside what its provider or the
@@ -29,14 +29,14 @@ pub struct Requirements {
     pub groups_none: Vec<String>,
     /// Claims that must all be as they are asked to be.
     pub claims: Vec<ClaimRule>,
-    /// Who passes without a token; `None` if nobody. A token that is sent must
-    /// be valid all the same.
+    /// The identity of requests without a token; `None` if they are denied. A token that is
+    /// sent must still be valid.
     pub anonymous: Option<Rc<Anonymous>>,
 }
 
 impl Requirements {
-    /// Whether a valid token meets them that has nothing to show: who keeps some
-    /// out, by a group or by the absence of a claim, lets all others in.
+    /// True if every valid token could pass. Negative conditions do not count: they exclude
+    /// some tokens and admit all others.
     pub fn asks_nothing(&self) -> bool {
         self.audiences.is_empty()
             && self.providers.is_empty()
@@ -47,9 +47,8 @@ impl Requirements {
             && self.claims.iter().all(|rule| matches!(rule.test, ClaimTest::Absent))
     }
 
-    /// What the token and its consumer alone can decide: asked before any
-    /// callout is made. Claims in `from_user_info` are left for
-    /// [`Requirements::check_claims`].
+    /// The requirements that need only token and consumer: checked before any callout.
+    /// Claims in `from_user_info` are left for [`Requirements::check_claims`].
     pub fn check_token(
         &self,
         token: &Verified,
@@ -86,7 +85,7 @@ impl Requirements {
         self.scopes_all.iter().chain(any).cloned().collect()
     }
 
-    /// Someone who is no consumer is in no group.
+    /// A token without a consumer is in no group.
     fn check_consumer(&self, consumer: Option<&Consumer>) -> Result<(), Denial> {
         let is_named = consumer
             .is_some_and(|consumer| self.consumers.iter().any(|own| own == consumer.name()));
@@ -108,8 +107,7 @@ impl Requirements {
         check_all(by_user, |rule| rule.path.find(user_claims))
     }
 
-    /// Whether any claim that comes from user info is asked about, be it only
-    /// for its absence.
+    /// True if a requirement is about a claim from user info, even about its absence.
     pub fn asks_user_info(&self, from_user_info: impl Fn(&ClaimPath) -> bool) -> bool {
         self.claims.iter().any(|rule| from_user_info(&rule.path))
     }

@@ -21,8 +21,8 @@ const KEY_ID: usize = 4;
 const NONCE: usize = 24;
 const TAG: usize = 16;
 
-/// What the ciphertext is bound to: it is good for nothing else that the same
-/// key may ever protect.
+/// The context that the ciphertext is bound to, so that it is useless for any other
+/// purpose of the same key.
 const CONTEXT: &[u8] = b"gatepass sealed token v1";
 
 /// Whether a token is sealed, by its form.
@@ -32,8 +32,8 @@ pub fn is_sealed(token: &[u8]) -> bool {
 
 /// A key that seals tokens and opens them.
 ///
-/// What is computed from the secret is computed from a hash of it and of what it
-/// is for, so that none of it says anything of another.
+/// Each derived value is a hash of the secret and its purpose, so that one reveals
+/// nothing about another.
 #[derive(Debug)]
 pub struct SealKey {
     encryption: Secret<[u8; 32]>,
@@ -109,12 +109,12 @@ pub struct SealKeys {
     others: Vec<SealKey>,
 }
 
-/// Why some keys are no [`SealKeys`].
+/// Why keys are not valid [`SealKeys`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidSealKeys {
     /// There are none.
     None,
-    /// One is there twice, or two have one id: who seals must know who opens.
+    /// A key is repeated, or two have the same id, so the opening key would be ambiguous.
     Repeated,
 }
 
@@ -300,7 +300,7 @@ mod tests {
         let keys = keys(&[OLD]);
         let sealed = keys.seal(TOKEN, b"1").unwrap();
         assert_eq!(keys.seal(sealed.as_bytes(), b"2"), None);
-        // Made by somebody who has the key and does so all the same.
+        // Made with the right key, against the rule.
         let key = &keys.first;
         let nonce = [7; NONCE];
         let payload = Payload { msg: sealed.as_bytes(), aad: CONTEXT };

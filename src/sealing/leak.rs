@@ -1,7 +1,7 @@
-//! Whether a text that is about to reach a client holds a token after all.
+//! Detects tokens in text for a client.
 //!
-//! Wrong in one direction only: a text without a token may be held back, which
-//! an operator sees and mends; a token that goes out cannot be called back.
+//! It errs on one side only: a text without a token may be withheld, which an operator
+//! sees and fixes; a leaked token cannot be recalled.
 
 use std::collections::HashSet;
 
@@ -13,8 +13,8 @@ use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 /// Whether something in `text` looks like a JWT: a part that decodes to what
 /// could be a JSON object with `alg`, a dot, and a part behind it.
 ///
-/// Two parts are enough, since some split a token over two cookies; what is
-/// before or behind them does not matter, nor that there are five (JWE).
+/// Two parts are enough, since some servers split a token over two cookies; the text
+/// around them does not matter, nor that there are five (JWE).
 pub fn has_jwt(text: &[u8]) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
     let mut parts = text.split(|byte| *byte == b'.').peekable();
@@ -75,8 +75,8 @@ const LEAST: usize = 16;
 /// up is found too.
 const PIECE: usize = 20;
 
-/// What of the tokens of a reply must not go out beside their sealed form: any
-/// piece that says something of them or proves them.
+/// Pieces of a reply's tokens that must not reach the client except sealed: any that
+/// reveals their content or signature.
 #[derive(Default)]
 pub struct Pieces<'a> {
     long: HashSet<&'a [u8]>,

@@ -15,7 +15,7 @@ use crate::secret::Secret;
 /// The logins, in the order in which they are tried.
 #[derive(Debug, Default)]
 pub struct Logins {
-    /// What each of them matches, in their order.
+    /// The matches of each, in their order.
     rules: Rules,
     logins: Vec<Login>,
 }
@@ -23,7 +23,7 @@ pub struct Logins {
 /// A route on which tokens are issued.
 #[derive(Debug)]
 pub struct Login {
-    /// Who issues them.
+    /// The service that issues the tokens.
     pub service: Rc<Service>,
     /// Where in a JSON body there are tokens (RFC 6901).
     pub json: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Login {
 /// Why a request cannot be sent to a login's service.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LoginError {
-    /// With this method there are no logins (405).
+    /// The method is not one for logins (405).
     Method,
     /// The length of the body is not known beforehand (411).
     LengthMissing,
@@ -51,8 +51,7 @@ pub enum LoginError {
 const METHODS: [(&str, bool); 5] =
     [("GET", false), ("POST", true), ("PUT", true), ("PATCH", true), ("DELETE", false)];
 
-/// What of a request the service gets to see, beside method, target, body and
-/// cookies.
+/// Header fields that the service gets, besides method, target, body and cookies.
 const PASSED: [&str; 8] = [
     "accept",
     "accept-language",
@@ -65,7 +64,7 @@ const PASSED: [&str; 8] = [
     "x-request-id",
 ];
 
-/// How it is known who the client is: never by what it says itself.
+/// The source of the client's address: never the client itself.
 #[derive(Clone, Copy, Debug)]
 pub enum Client {
     /// The host wrote the fields that say it.
@@ -74,7 +73,7 @@ pub enum Client {
     At(Option<IpAddr>),
 }
 
-/// Who the client is, where the host wrote it.
+/// Headers with the client's address, if the host writes them.
 const FORWARDED: [&str; 2] = ["x-forwarded-for", "x-forwarded-proto"];
 
 impl Logins {
@@ -102,7 +101,7 @@ impl Logins {
         Ok(found.and_then(|(position, _)| Some((position, self.get(position)?))))
     }
 
-    /// What each of them matches.
+    /// The matches of each.
     pub const fn rules(&self) -> &Rules {
         &self.rules
     }
@@ -114,8 +113,8 @@ impl Logins {
 }
 
 impl Login {
-    /// How long the body of a request is. What has no length may never end, and
-    /// a host may announce a body and not hand it over (RFC 9110 section 15.5.12).
+    /// The length of a request's body. It is required (RFC 9110 section 15.5.12): a body
+    /// without a length may never end, and a host may announce a body and not deliver it.
     pub fn body_length(head: &RequestHead) -> Result<usize, LoginError> {
         let (_, expects_body) = method(head)?;
         let has_body = expects_body || head.has("transfer-encoding") || head.has("content-length");
@@ -149,7 +148,7 @@ impl Login {
                 headers.push((name, Secret::new(text.to_owned())));
             }
         };
-        // What the client sent under a name, without a token in it.
+        // A header of the client, without tokens.
         let left_of = |name: &str, separator: &[u8]| {
             let rewritten = sanitized.rewrite.iter().find(|(other, _)| other == name);
             let whole = || head.values(name).collect::<Vec<_>>().join(separator);

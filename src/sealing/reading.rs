@@ -1,5 +1,5 @@
-//! What a reader may make of a text: as it is, and decoded in the ways that
-//! services encode what they put into cookies and pages.
+//! The interpretations of a text: as it is, and decoded in the ways in which services
+//! encode cookies and pages.
 
 use std::borrow::Cow;
 
@@ -29,8 +29,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Whether `finds` is true of `text` in some reading, or there are too many
-/// readings to be sure that it is not.
+/// True if `finds` is true for some reading of `text`, or if there are too many
+/// readings to tell.
 pub fn each_reading(text: &[u8], finds: &mut dyn FnMut(&[u8]) -> bool) -> bool {
     search(text, finds, DEPTH, &mut BUDGET.clone())
 }
@@ -73,7 +73,7 @@ fn search(
         }
     }
     let in_base64 = runs(text).any(|run| {
-        // What is before the text may be of the same alphabet.
+        // The characters before the text may be of the same alphabet.
         (0..4).filter_map(|start| run.get(start..)).any(|run| {
             decode(run).is_some_and(|decoded| may_say_something(&decoded) && descend(&decoded))
         })
@@ -113,8 +113,8 @@ impl Digits {
         within(first).or_else(|| within(second)?.checked_add(length(first)))
     }
 
-    /// What each stretch in this alphabet that is long enough stands for, from each
-    /// of the places on at which a byte may begin.
+    /// Decodes each long enough run in this alphabet, from each position at which a byte
+    /// may begin.
     fn decoded<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Vec<u8>> + 'a {
         let is_long =
             |run: &&[u8]| run.len() >= SHORTEST.saturating_mul(8).div_ceil(self.bits as usize);
@@ -137,8 +137,7 @@ impl Digits {
     }
 }
 
-/// What `&#46;`, `&#x2e;` and the names of characters that tokens have stand for,
-/// in HTML.
+/// Resolves HTML entities for characters of tokens: `&#46;`, `&#x2e;` and named ones.
 fn without_entities(text: &[u8]) -> Vec<u8> {
     const NAMES: [(&[u8], u8); 8] = [
         (b"amp", b'&'),
@@ -179,7 +178,7 @@ fn without_entities(text: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// What `\/`, `\u002e` and `\x2e` stand for, in JSON and in scripts.
+/// Resolves `\/`, `\u002e` and `\x2e`, as in JSON and scripts.
 fn without_escapes(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -218,13 +217,13 @@ fn decode(run: &[u8]) -> Option<Vec<u8>> {
     LENIENT.decode(run.get(..whole)?).ok()
 }
 
-/// Whether there is any text in it that is long enough to be a token.
+/// True if it contains text long enough to be a token.
 fn may_say_something(decoded: &[u8]) -> bool {
     decoded.split(|byte| !byte.is_ascii_graphic()).any(|word| word.len() >= SHORTEST)
 }
 
-/// Whether base64 in `text` holds what is compressed, which cannot be searched:
-/// gzip (RFC 1952), zlib (RFC 1950) as Flask's sessions are, or Zstandard.
+/// True if base64 in `text` contains compressed data, which cannot be searched: gzip
+/// (RFC 1952), zlib (RFC 1950) as Flask's sessions are, or Zstandard.
 pub fn hides_compressed(text: &[u8]) -> bool {
     runs(&percent_decode(text)).filter_map(|run| decode(&run)).any(|bytes| {
         let is_compressed = matches!(

@@ -23,7 +23,7 @@ pub struct SealedReply<'a> {
     pub random: &'a [u8],
     /// The longest token that is taken when it comes back.
     pub max_token_bytes: usize,
-    /// Whether a reply of the filter can have two fields of one name.
+    /// Whether a reply can have two fields of one name.
     pub repeats_fields: bool,
 }
 
@@ -32,13 +32,13 @@ pub struct SealedReply<'a> {
 pub enum LoginFailure {
     /// No reply.
     NoAnswer(CalloutFailure),
-    /// A status that is no answer of the service, or none to answer with.
+    /// A status that did not come from the service, or cannot be passed on.
     Status(u16),
     /// Compressed, or otherwise encoded.
     Encoded,
     /// It claims to be JSON.
     Json(JsonError),
-    /// What stands there is no token; a JSON pointer or the name of a cookie.
+    /// The value is not a token; a JSON pointer or the name of a cookie.
     NotAToken(String),
     /// Sealed, the token is longer than what is accepted; where it stands.
     TooLarge(String),
@@ -94,14 +94,14 @@ const WITHHELD: [&str; 13] = [
 ];
 
 impl SealedReply<'_> {
-    /// What the client gets for a service's reply.
+    /// Builds the reply to the client from a service's reply.
     pub fn read(&self, login: &Login, reply: &CalloutReply) -> Result<LocalReply, LoginFailure> {
         let answer = match reply {
             CalloutReply::Answer(answer) => answer,
             CalloutReply::Failed(failure) => return Err(LoginFailure::NoAnswer(*failure)),
         };
-        // What a proxy says that did not reach the service, Envoy among them, or
-        // what the filter cannot answer with.
+        // The reply of a proxy, such as Envoy, that did not reach the service, or a status
+        // that the filter cannot send.
         if matches!(answer.status, 502..=504) || !(200..=599).contains(&answer.status) {
             return Err(LoginFailure::Status(answer.status));
         }
@@ -204,8 +204,8 @@ impl SealedReply<'_> {
         Ok(fields)
     }
 
-    /// `Set-Cookie` (RFC 6265 section 4.1.1) with its token sealed, if it is one
-    /// of the cookies that hold one. An empty value takes a cookie back.
+    /// `Set-Cookie` (RFC 6265 section 4.1.1) with its token sealed, if it is one of the
+    /// cookies that hold one. An empty value deletes a cookie.
     fn cookie(
         &self,
         login: &Login,
@@ -271,8 +271,8 @@ fn refuse_leaks(reply: &LocalReply, tokens: &[String]) -> Result<(), LoginFailur
     Ok(())
 }
 
-/// Whether a document that is no object has a text that may be a token: nothing
-/// says what it is, and no pointer of the login found one in it.
+/// True if a document that is not an object contains a text that may be a token: it has
+/// no name, and no pointer of the login leads to it.
 fn has_token_without_name(document: &Value) -> bool {
     let may_be = |value: &Value| value.as_str().is_some_and(|text| may_be_token(text.as_bytes()));
     match document {
@@ -285,7 +285,7 @@ fn values<'a>(answer: &'a Answer, name: &'a str) -> impl Iterator<Item = &'a [u8
     answer.fields.values(name)
 }
 
-/// Whether `Connection` names this field: it is for the next hop only.
+/// True if `Connection` names this field, which is then for the next hop only.
 fn is_of_connection(name: &str, answer: &Answer) -> bool {
     let mut options =
         values(answer, "connection").flat_map(|value| value.split(|byte| *byte == b','));

@@ -1,5 +1,5 @@
-//! What the body of a login's reply is, by its type and by its look: whether it
-//! can be read, so that no token is overlooked in it.
+//! The kind of a login reply's body, by its media type and content: only a body that
+//! can be parsed is passed on, so that no token is overlooked.
 
 use crate::callout::Answer;
 use crate::http::is_bearer_byte;
@@ -59,8 +59,7 @@ fn media_type(answer: &Answer) -> String {
     String::from_utf8_lossy(essence.trim_ascii()).to_ascii_lowercase()
 }
 
-/// Whether a plain text is one for people, and not JSON with something around it
-/// or in another encoding, a form, or a token alone.
+/// True if a plain text is prose, not wrapped or encoded JSON, a form, or a bare token.
 fn is_prose(body: &[u8], is_success: bool) -> bool {
     let has = |byte: u8| body.contains(&byte);
     let is_structured = has(b'{') && has(b'"');
@@ -71,18 +70,18 @@ fn is_prose(body: &[u8], is_success: bool) -> bool {
     !has(0) && !is_structured && !is_form && !is_token
 }
 
-/// Whether a status says that the login went well.
+/// True if the status means a successful login.
 pub const fn is_success(status: u16) -> bool {
     matches!(status, 200..=299)
 }
 
-/// Whether a text that stands alone may be a token: one word that is not short.
+/// True if a bare text may be a token: one word that is not short.
 pub fn may_be_token(text: &[u8]) -> bool {
     text.len() >= 16 && !text.iter().any(u8::is_ascii_whitespace)
 }
 
-/// Whether a value that could be a token is assigned to `name`: in a script, in
-/// the query of a URL.
+/// True if a possible token is assigned to `name`, in a script or in the query of a
+/// URL.
 fn assigns(text: &[u8], name: &[u8]) -> bool {
     let starts = text.windows(name.len().max(1)).enumerate();
     let starts = starts.filter(|(_, window)| *window == name).map(|(at, _)| at);

@@ -36,8 +36,8 @@ impl Claims {
         }
     }
 
-    /// Keeps them in little memory, for a token that is remembered and whose
-    /// claims nobody asks for in the next requests.
+    /// Stores them compactly, for a cached token whose claims the next requests do not
+    /// need.
     pub fn compact(&self) {
         let Ok(text) = serde_json::to_string(&*self.members()) else { return };
         self.0.replace(Form::Folded(text.into()));
@@ -152,7 +152,7 @@ impl ClaimPath {
         })
     }
 
-    /// Whether the path leads to, or into, a member of which `is_member` is true.
+    /// True if the path leads to, or into, a member for which `is_member` is true.
     pub fn starts_at(&self, is_member: impl Fn(&str) -> bool) -> bool {
         self.whole
             .as_deref()
@@ -162,10 +162,10 @@ impl ClaimPath {
     }
 }
 
-/// Whether a text can be the name of a claim, and is no slip: another notation
-/// (`$.a`, `#/a`, `[a, b]`), a space at an end or an empty name between dots would
-/// name a claim that no token has, which a rule may take for absent. A pointer can
-/// still name such a claim.
+/// True if a text can be the name of a claim, and is not a mistake: another notation
+/// (`$.a`, `#/a`, `[a, b]`), a space at an end or an empty name between dots would name
+/// a claim that no token has, so a rule would see it as absent. A pointer can still
+/// name such a claim.
 fn is_name(text: &str) -> bool {
     let is_other = ["$.", "$[", "#/", "["].iter().any(|start| text.starts_with(start));
     !is_other && text.trim() == text && !text.split('.').any(str::is_empty)
@@ -182,11 +182,11 @@ impl fmt::Display for ClaimPath {
 pub struct ClaimRule {
     /// Where the claim is.
     pub path: ClaimPath,
-    /// What it must be.
+    /// The condition on its value.
     pub test: ClaimTest,
 }
 
-/// What a claim must be. `null` is as good as absent.
+/// A condition on a claim. `null` counts as absent.
 #[derive(Clone, Debug)]
 pub enum ClaimTest {
     /// There.
@@ -198,8 +198,8 @@ pub enum ClaimTest {
 }
 
 impl ClaimRule {
-    /// Whether the claim found at the path, if any, is fine. A list is fine
-    /// when one of its elements is.
+    /// True if the claim at the path meets the condition. A list does if one of its
+    /// elements does.
     pub fn accepts(&self, found: Option<&Value>) -> bool {
         let found = found.filter(|value| !value.is_null());
         match (&self.test, found) {

@@ -10,10 +10,9 @@ use super::error::{Malformed, Part, TokenError};
 use super::header::JoseHeader;
 use crate::json;
 
-/// A token of the right form, which anybody may have made.
+/// A token of the right form, not verified.
 ///
-/// What it says may be used to find the key to verify it with, and for nothing
-/// else.
+/// Its content may be used to find the verification key, and for nothing else.
 pub struct Untrusted<'a> {
     header: JoseHeader,
     claims: Map<String, Value>,
@@ -24,10 +23,9 @@ pub struct Untrusted<'a> {
 impl<'a> Untrusted<'a> {
     /// Reads a token (RFC 7515 section 5.2 steps 1 to 7, RFC 7519 section 7.2).
     ///
-    /// The size and the number of dots are looked at first, so what is no token
-    /// costs nothing. Each part has one spelling only, and both the header and
-    /// the claims must be strict JSON objects: whatever two readers could read
-    /// in two ways is refused.
+    /// Size and number of dots are checked first, so other text costs nothing. Each part
+    /// has only one valid encoding, and header and claims must be strict JSON objects:
+    /// anything that two readers could read differently is refused.
     pub fn parse(text: &'a [u8], max_bytes: usize) -> Result<Self, TokenError> {
         if text.len() > max_bytes {
             return Err(TokenError::TooLarge { limit: max_bytes });
@@ -68,7 +66,7 @@ impl<'a> Untrusted<'a> {
         self.header.members.get(name)
     }
 
-    /// The claims, of which nobody has said yet that they hold.
+    /// The claims, not verified.
     pub const fn unverified_claims(&self) -> &Map<String, Value> {
         &self.claims
     }
@@ -78,7 +76,7 @@ impl<'a> Untrusted<'a> {
         self.claims
     }
 
-    /// What the signature is over: the header and the payload as they came.
+    /// The signing input: header and payload as received.
     pub const fn signing_input(&self) -> &'a [u8] {
         self.signing_input
     }
@@ -90,7 +88,7 @@ impl<'a> Untrusted<'a> {
 }
 
 impl fmt::Debug for Untrusted<'_> {
-    /// The header alone: who has the rest has the token.
+    /// Shows only the header; payload and signature are the credential.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Untrusted")
             .field("alg", &self.header.algorithm)

@@ -1,4 +1,4 @@
-//! Why bytes are no token.
+//! Why bytes are not a token.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub enum TokenError {
     },
 }
 
-/// What is wrong with the form of a token.
+/// An error in the form of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Malformed {
     /// Not one bearer token: empty, or with bytes that none has.

@@ -1,9 +1,9 @@
-//! Tokens: from bytes that anybody may have sent to claims that hold.
+//! Tokens: from untrusted bytes to verified claims.
 //!
-//! [`TokenSources`](crate::bearer::TokenSources) finds the bytes. [`Untrusted`] is a token whose form is
-//! right (RFC 7515 section 7.1) and nothing more; nobody signed it as far as
-//! that goes. [`Provider::verify`] makes of it a [`Verified`], which is the only
-//! form in which the rest of the gateway takes a token.
+//! [`TokenSources`](crate::bearer::TokenSources) finds the bytes. [`Untrusted`] is a
+//! well-formed token (RFC 7515 section 7.1) whose signature was not checked.
+//! [`Provider::verify`] turns it into a [`Verified`], the only form in which the rest
+//! of the gateway accepts a token.
 
 mod audience;
 mod claims;

@@ -12,8 +12,8 @@ use crate::token::{ClaimRule, Rejection, Untrusted};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProviderId(pub usize);
 
-/// What a provider's tokens must be like: one of `providers` in the
-/// configuration, without its keys.
+/// The checks for a provider's tokens: one of `providers` in the configuration, without
+/// its keys.
 #[derive(Debug)]
 pub struct Provider {
     /// Its name in the configuration.
@@ -61,8 +61,8 @@ pub enum Issuance {
 pub struct CredentialClaim {
     /// The claim or, where the claims have none, the header parameter.
     pub name: String,
-    /// Whether the other claims count. A credential proves whose it is and no
-    /// more: who holds it writes what `sub` and `scope` they like.
+    /// Whether the other claims count. A credential proves only its owner, who can write
+    /// any `sub` and `scope`.
     pub trust_claims: bool,
 }
 

@@ -8,7 +8,7 @@ use crate::token::TokenError;
 /// Why a token is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// It is no compact JWS that a JWT may be.
+    /// It is not a compact JWS with a JWT.
     Unreadable(TokenError),
     /// A claim has a value of the wrong kind; the claim.
     ClaimMalformed(&'static str),
@@ -20,13 +20,13 @@ pub enum Rejection {
     KeyUnknown,
     /// The claim that names its credential, by its name, holds no name.
     CredentialMalformed(String),
-    /// There is no credential of the name that this claim holds.
+    /// The claim names an unknown credential.
     CredentialUnknown(String),
     /// No fitting key made its signature.
     SignatureInvalid,
     /// No provider has its `iss`.
     IssuerUnknown,
-    /// It is for somebody else.
+    /// It is for another audience.
     AudienceMismatch,
     /// It is over.
     Expired {

@@ -1,5 +1,5 @@
-//! From a token nobody checked to one that was: signature, issuer, audience,
-//! times and what the provider's configuration asks for.
+//! Verifies tokens: signature, issuer, audience, times, and the provider's further
+//! requirements.
 
 use serde_json::{Map, Value};
 
@@ -11,8 +11,8 @@ use crate::token::{Audience, Claims, Issuance, Provider, ProviderId, Rejection, 
 /// A token whose signature, algorithm, issuer, audience and times were checked.
 ///
 /// Only [`Provider::verify`] makes one, and [`Provider::accept_introspected`] of a
-/// reference token, so what takes a `Verified` cannot be reached by a token nobody
-/// checked.
+/// reference token, so a function that takes a `Verified` cannot be reached by an
+/// unverified token.
 #[derive(Debug)]
 pub struct Verified {
     provider: ProviderId,
@@ -27,7 +27,7 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Who issued it.
+    /// Its issuer.
     pub const fn provider(&self) -> ProviderId {
         self.provider
     }
@@ -48,8 +48,8 @@ impl Verified {
         &self.subject
     }
 
-    /// The subject as services know it: different for different users, whoever
-    /// issued their tokens, if the configuration says so.
+    /// The subject as services know it: unique across providers, if the configuration says
+    /// so.
     pub fn unique_subject(&self) -> &str {
         self.unique_subject.as_deref().unwrap_or(&self.subject)
     }
@@ -98,13 +98,13 @@ pub const EVENT_TYPES: [&str; 2] = ["logout+jwt", "secevent+jwt"];
 /// public token may be, and `typ` need not say what it is.
 pub const EVENTS_CLAIM: &str = "events";
 
-/// `sub`, `iss` and the like are kept in headers and cache keys; longer ones
-/// are no identifiers.
+/// `sub`, `iss` and the like are kept in headers and cache keys; longer ones are not
+/// identifiers.
 const MAX_SUBJECT_BYTES: usize = 512;
 
-/// What a revocation names a token or its session by. A token in which one of
-/// them is no text could not be named, and so not be revoked; RFC 7519 section
-/// 4.1.7 and OpenID Connect Front-Channel Logout section 3 have them texts.
+/// The claims by which a revocation names a token or its session. A token in which one
+/// of them is not a text could not be revoked; RFC 7519 section 4.1.7 and OpenID
+/// Connect Front-Channel Logout section 3 have them texts.
 const NAMES: [&str; 2] = ["jti", "sid"];
 
 /// The keys that may have signed a token.
@@ -130,16 +130,15 @@ impl Provider {
         }
     }
 
-    /// Whether `token` says in `iss` that this provider issued it. Nothing else
-    /// may be done with what it says before [`Provider::verify`].
+    /// True if `iss` of the unverified `token` names this provider. Nothing else may be
+    /// done with it before [`Provider::verify`].
     pub fn claims_to_issue(&self, token: &Untrusted<'_>) -> bool {
         let issuer = token.unverified_claims().get("iss").and_then(Value::as_str);
         issuer.is_some() && issuer == self.issuer()
     }
 
-    /// What can be told without a key: whether the header asks for something
-    /// this provider never issues. Costs no cryptography, so that hostile
-    /// tokens cost none either.
+    /// Checks the header without a key: whether this provider issues such tokens. Hostile
+    /// tokens are refused here without cryptography.
     pub fn check_header(&self, token: &Untrusted<'_>) -> Result<Algorithm, Rejection> {
         let algorithm =
             Algorithm::from_name(token.algorithm_name()).ok_or(Rejection::AlgorithmUnknown)?;
@@ -152,7 +151,7 @@ impl Provider {
         });
         let accepted = match (&self.token_types, typ.as_deref()) {
             (_, Some(typ)) if IDENTITY_TYPES.contains(&typ) || EVENT_TYPES.contains(&typ) => false,
-            // Whoever holds a credential makes tokens of one sort.
+            // Tokens of credentials are of any type.
             _ if self.issuer().is_none() => true,
             (None, typ) => matches!(typ, None | Some("jwt" | "at+jwt")),
             (Some(types), Some(typ)) => types.iter().any(|accepted| accepted == typ),
@@ -173,8 +172,8 @@ impl Provider {
         crypto: &Crypto,
         now: UnixTime,
     ) -> Result<Verified, Rejection> {
-        // A token that is over or for somebody else is worth no cryptography, and
-        // no fetch of keys.
+        // An expired token, or one for another audience, is not worth cryptography or a key
+        // fetch.
         let algorithm = self.check_header(&token)?;
         let is_issued = self.issuer().is_some();
         let checked =
@@ -182,7 +181,7 @@ impl Provider {
         let credential = self.credential_of(&token)?;
         let key_id = credential.as_deref().or_else(|| token.key_id());
         let signed = self.candidates(keys, key_id, algorithm)?;
-        // Of a credential it is told first whether it is known.
+        // For a credential, an unknown one is reported first.
         let expires = checked.map_or_else(|| self.check_unverified(&token, audiences, now), Ok)?;
         signed.check(&token, crypto)?;
         self.accept(id, credential, token.into_claims(), expires)
@@ -226,8 +225,7 @@ impl Provider {
         })
     }
 
-    /// Checks the claims that say for when and for whom a token is, before its
-    /// signature, which is what costs; gives `exp`.
+    /// Checks times and audience before the expensive signature; returns `exp`.
     fn check_unverified(
         &self,
         token: &Untrusted<'_>,
@@ -334,8 +332,8 @@ impl Provider {
         })
     }
 
-    /// What the holder of a credential may say. The subject is the credential
-    /// itself, unless the holders are trusted to name others.
+    /// The claims that the owner of a credential may set. The subject is the credential
+    /// itself, unless its claims are trusted.
     fn claims_that_count(&self, key: &str, mut claims: Map<String, Value>) -> Map<String, Value> {
         if let Issuance::Credentials(claim) = &self.issuance
             && !claim.trust_claims
@@ -372,8 +370,7 @@ impl Provider {
         if iat.is_some_and(|iat| iat.as_millis() < 0) {
             return Err(Rejection::ClaimMalformed("iat"));
         }
-        // Those who hold credentials have clocks of their own, and Kong never
-        // compared this one.
+        // Owners of credentials have their own clocks, and Kong never checked this claim.
         let issued = iat.filter(|_| self.issuer().is_some());
         for from in [nbf, issued].into_iter().flatten() {
             if now < from.minus(self.clock_skew) {

@@ -14,9 +14,8 @@ use crate::time::{Period, Span, UnixTime};
 #[derive(Debug)]
 pub struct UserInfoCache {
     entries: Bounded<UserKey, Known>,
-    /// What was asked in vain, and how long that is not asked again. Apart from
-    /// the answers, and in little room: while a service hangs, those who ask must
-    /// not push out what still serves.
+    /// Failed requests, and for how long they are not repeated. Apart from the answers and
+    /// small: while a service hangs, failures must not evict usable answers.
     refusals: Bounded<UserKey, (Refusal, Period)>,
     lifetimes: Lifetimes,
 }
@@ -33,28 +32,27 @@ struct Known {
 
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
-    /// There is no such user.
+    /// The user does not exist.
     Unknown,
     /// The service let a request wait.
     Unanswered,
 }
 
-/// How long until a service that failed is asked again: where stale data serves
-/// meanwhile, and where the service let a request wait in vain, so that one that
-/// hangs does not hold up each request.
+/// The pause after a failure: while stale data is served, and after a timeout, so that
+/// a hanging service does not delay every request.
 const RETRY_AFTER: Span = Span::from_secs(1);
 
-/// What questions may take that were asked in vain.
+/// Memory for failed requests.
 const MAX_REFUSAL_BYTES: usize = 1024 * 1024;
 
-/// What the cache has to say.
+/// The result of a look-up.
 #[derive(Clone, Debug)]
 pub enum Cached {
     /// Data that is current, and until when.
     Fresh(Rc<UserInfo>, UnixTime),
-    /// The service said that there is no such user.
+    /// The service answered that the user does not exist.
     Unknown,
-    /// Nothing, and the service has just let a request wait in vain.
+    /// Nothing, and a request to the service has just timed out.
     Unanswered,
     /// Nothing that could be used without asking.
     Miss,
@@ -67,7 +65,7 @@ impl UserInfoCache {
         Self { entries, refusals: Bounded::new(max_entries, MAX_REFUSAL_BYTES), lifetimes }
     }
 
-    /// What is known about `key` now.
+    /// Looks `key` up.
     pub fn get(&mut self, key: &UserKey, now: UnixTime) -> Cached {
         match self.entries.get_mut(key) {
             Some(Known { info, fresh, .. }) if fresh.contains(now) => {
@@ -86,7 +84,7 @@ impl UserInfoCache {
 
     /// Records a timeout of the service. Kept for at most `negative_ttl`; with 0,
     /// not at all.
-    pub fn note_unanswered(&mut self, key: UserKey, now: UnixTime) {
+    pub fn record_timeout(&mut self, key: UserKey, now: UnixTime) {
         let pause = Period::of(now, RETRY_AFTER.min(self.lifetimes.negative_ttl));
         self.refuse(key, Refusal::Unanswered, pause);
     }
@@ -96,8 +94,8 @@ impl UserInfoCache {
         self.refusals.insert(key, (refusal, holds), bytes);
     }
 
-    /// Data that is no longer current, but serves while the service fails; and
-    /// until when, before the service is asked again.
+    /// Stale data to serve while the service fails, and the end of the pause before the
+    /// next attempt.
     pub fn stale(&mut self, key: &UserKey, now: UnixTime) -> Option<(Rc<UserInfo>, UnixTime)> {
         let known = self.entries.get_mut(key).filter(|known| known.usable.contains(now))?;
         let until = now.plus(RETRY_AFTER).min(known.usable.until());

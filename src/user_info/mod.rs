@@ -45,13 +45,13 @@ pub struct UserInfoSource {
     pub required: Vec<String>,
     /// Identity claims that become headers, which control characters cannot.
     pub header_claims: Vec<ClaimPath>,
-    /// What happens to the request when there is no answer.
+    /// Whether a request passes when there is no answer.
     pub failure_mode: FailureMode,
     /// How long answers are kept.
     pub lifetimes: Lifetimes,
 }
 
-/// What happens to a request whose user's data cannot be had.
+/// Whether a request passes when user info is not available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureMode {
     /// It is denied with 503.
@@ -81,8 +81,8 @@ impl Default for Lifetimes {
     }
 }
 
-/// What an answer depends on: all that is sent that varies by user, and whom
-/// the answer must be about.
+/// Everything that an answer depends on: all sent values that vary by user, and the
+/// expected subject.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UserKey {
     provider: ProviderId,
@@ -116,7 +116,7 @@ impl UserClaimNames {
         }
     }
 
-    /// Whether user info decides the claim that `path` leads to.
+    /// True if the claim at `path` comes from user info.
     pub fn decide(&self, path: &ClaimPath) -> bool {
         path.starts_at(|name| self.0.iter().any(|own| own == name))
     }
@@ -132,7 +132,7 @@ pub struct UserInfo {
 pub enum UserInfoAnswer {
     /// The user's data, and how long the service lets it be used.
     Known(Rc<UserInfo>, Option<Span>),
-    /// There is no such user.
+    /// The user does not exist.
     Unknown,
 }
 
@@ -140,8 +140,7 @@ pub enum UserInfoAnswer {
 pub const WHOLE_REPLY_CLAIM: &str = "user";
 
 impl UserInfoSource {
-    /// What an answer about the user of `token` depends on; `text` is the
-    /// token as it was sent.
+    /// The cache key for the user of `token`; `text` is the token as sent.
     pub fn key(&self, token: &Verified, text: &[u8]) -> Result<UserKey, Rejection> {
         let path = self.path.fill(token.claims()).map_err(|error| match error {
             TemplateError::Missing(claim) => Rejection::ClaimMissing(claim),
@@ -168,9 +167,8 @@ impl UserInfoSource {
 
     /// Reads a reply to the request with this `key`.
     ///
-    /// Only 2xx with a JSON object is an answer, and only about this user
-    /// (OpenID Connect Core section 5.3.2); 404 and 410 say that there is no
-    /// such user.
+    /// Only 2xx with a JSON object is an answer, and only about this user (OpenID Connect
+    /// Core section 5.3.2); 404 and 410 mean that the user does not exist.
     pub fn read(
         &self,
         reply: &CalloutReply,
@@ -268,13 +266,13 @@ fn has_control_characters(value: &Value) -> bool {
 pub enum UserInfoFailure {
     /// No reply.
     NoAnswer(CalloutFailure),
-    /// A status that is no answer.
+    /// A status other than 2xx, 404 and 410.
     Status(u16),
     /// Not an acceptable JSON object.
     Json(JsonError),
-    /// The reply is about somebody else.
+    /// The reply is about another user.
     AnotherUser,
-    /// The reply does not say whom it is about; where it should.
+    /// The reply does not name its subject; where it should.
     NoSubject(String),
     /// A required claim is not in the reply.
     Missing(String),

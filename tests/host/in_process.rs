@@ -77,7 +77,7 @@ impl InProcess {
         let shares = settings.shared_data != SharedData::Never;
         let seed = self.fake(|fake| fake.random_bytes(16)).try_into().unwrap();
         let mut gateway = Gateway::new(settings, HostCapabilities::ENVOY, seed)
-            .asking(Box::new(Info(self.host.clone())));
+            .with_request_info(Box::new(Info(self.host.clone())));
         if shares {
             gateway.share(Box::new(Store(self.host.clone())));
         }
@@ -145,12 +145,12 @@ impl InProcess {
                         &mut becomes,
                     );
                 }
-                Action::Forward { request, edits, note } => {
-                    self.note(request, &note);
+                Action::Forward { request, edits, access_log } => {
+                    self.publish(request, &access_log);
                     self.continue_request(request, edits.edits(), current, &mut becomes);
                 }
-                Action::Reply { request, reply, note, .. } => {
-                    self.note(request, &note);
+                Action::Reply { request, reply, access_log, .. } => {
+                    self.publish(request, &access_log);
                     self.reply(request, reply);
                 }
             }
@@ -188,10 +188,10 @@ impl InProcess {
         });
     }
 
-    fn note(&self, request: RequestId, note: &AccessLogFields) {
+    fn publish(&self, request: RequestId, fields: &AccessLogFields) {
         self.fake(|fake| {
             let stream = fake.streams.get_mut(&context(request)).expect("a request");
-            for (name, value) in note.entries() {
+            for (name, value) in fields.entries() {
                 stream.properties.insert(name.to_owned(), value.as_bytes().to_vec());
             }
         });

@@ -72,7 +72,7 @@ fn the_log_has_the_unique_subject() {
     let mut world = World::new(&config, ENVOY);
     let step = world.get(&partners(json!({})));
     let Step::Done(Verdict::Forward(_), trace) = step else { panic!("forwarded, not {step:?}") };
-    assert_eq!(trace.note.subject.as_deref(), Some("partner:alice"));
+    assert_eq!(trace.access_log.subject.as_deref(), Some("partner:alice"));
 }
 
 /// What a partner writes into `azp` does not make its users the first party.

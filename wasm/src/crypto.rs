@@ -20,7 +20,7 @@ struct EnvoyKey {
     der: Box<[u8]>,
 }
 
-/// What `verify_signature` answers to a good signature: `result` is true, and
+/// The response of `verify_signature` to a valid signature: `result` is true, and
 /// `error` empty.
 const TRUE: &[u8] = &[0x08, 0x01];
 

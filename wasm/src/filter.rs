@@ -16,7 +16,7 @@ pub(crate) struct Filter {
     plugin: Plugin,
 }
 
-/// What a request has to do with.
+/// The plugin of a request.
 #[derive(Clone)]
 pub(crate) enum Plugin {
     /// A gateway.

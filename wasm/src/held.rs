@@ -1,6 +1,6 @@
-//! What this VM keeps of requests, for tests: nothing once they are over.
+//! The state that this VM holds for requests, for tests: none once they have ended.
 //!
-//! The contexts are the SDK's, which says nothing of them: each has a reference to
+//! The contexts belong to the SDK, which does not count them: each has a reference to
 //! its plugin.
 
 use std::cell::RefCell;
@@ -14,14 +14,14 @@ thread_local! {
     static PLUGINS: RefCell<Vec<Weak<Shared>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What is held for requests, by kind.
+/// The state held for requests, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// Contexts of requests.
     pub contexts: usize,
-    /// Callouts in flight, those of no request included.
+    /// Callouts in flight, including those without a request.
     pub calls: usize,
-    /// What the gateways hold.
+    /// The state of the gateways.
     pub requests: gateway::Held,
 }
 

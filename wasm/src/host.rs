@@ -1,4 +1,4 @@
-//! Every call to the host, and what hosts do differently.
+//! All calls to the host, and the differences between hosts.
 //!
 //! | | Envoy | ngx_wasm_module (Kong) |
 //! |---|---|---|
@@ -21,10 +21,9 @@
 //! | `X-Forwarded-*` | its own, if it is the edge | what the client sent |
 //! | a metric defined twice | has two ids | has one id, a hash of its name |
 //!
-//! A host that is not known to be Envoy is taken for the second, whose rules
-//! are safe on both.
+//! An unknown host is treated as the second, whose rules are safe on both.
 //!
-//! Each call may fail: [`abi`] says what becomes of it then.
+//! Each call may fail: [`abi`] says what follows.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -69,7 +68,7 @@ pub(crate) struct Metric {
 }
 
 impl Metric {
-    /// Whether the host takes both for one.
+    /// True if the host treats both as one.
     pub(crate) const fn is(self, other: Self) -> bool {
         self.id == other.id
     }
@@ -94,9 +93,9 @@ impl From<Status> for HostError {
     }
 }
 
-/// What keeps a request that waits from passing by itself, should the VM trap
-/// meanwhile: the value to put back. None on Envoy, where such a request fails, and
-/// on an nginx without the variable.
+/// Keeps a suspended request from passing by itself, should the VM trap meanwhile;
+/// contains the value to restore. None on Envoy, where such a request fails, and on an
+/// nginx without the variable.
 #[derive(Debug)]
 pub(crate) struct Guard(Option<Vec<u8>>);
 
@@ -130,8 +129,8 @@ impl Host {
         }
     }
 
-    /// Whether a configuration that is refused keeps requests from passing. A
-    /// host that would skip the filter gets one that denies everything.
+    /// True if a refused configuration blocks requests. A host that would skip the filter
+    /// gets one that denies everything.
     pub(crate) const fn fails_closed_unconfigured(self) -> bool {
         matches!(self, Self::Envoy)
     }
@@ -145,9 +144,8 @@ impl Host {
         }
     }
 
-    /// Whether the workers' data may be used when the filter is configured.
-    /// ngx_wasm_module traps without a zone for them, and whether there is one can
-    /// be asked in a request only.
+    /// True if shared data may be used while the filter is configured. ngx_wasm_module
+    /// traps without a zone for it, and its existence can be queried only in a request.
     pub(crate) const fn shares_when_configured(self) -> bool {
         matches!(self, Self::Envoy)
     }
@@ -163,8 +161,8 @@ impl Host {
         is_there.then(|| Box::new(store) as Box<dyn SharedStore>)
     }
 
-    /// What of the configuration this host cannot do, asked in a request: a root
-    /// context must not ask. `shares` is whether workers are to share data.
+    /// Checks in a request that the host can do what the configuration needs: a root
+    /// context must not query that. `shares`: workers are to share data.
     pub(crate) fn incompatibility(self, shares: bool) -> Option<Problem> {
         match self {
             Self::Envoy => None,
@@ -226,7 +224,7 @@ impl Host {
         abi::buffer(BufferType::PluginConfiguration, bytes)
     }
 
-    /// Whoever cannot see all headers of a request cannot sanitize it.
+    /// Without all headers of a request it cannot be sanitized.
     pub(crate) fn request_head(self, fields: usize) -> Result<RequestHead, Unreadable> {
         if self == Self::NgxWasm && fields >= NGX_WASM_MAX_HEADERS {
             return Err(Unreadable::TooMany { limit: NGX_WASM_MAX_HEADERS });
@@ -283,7 +281,7 @@ impl Host {
         Ok(())
     }
 
-    /// Lets a request go on that was paused.
+    /// Resumes a paused request.
     pub(crate) fn resume(self) -> Result<(), HostError> {
         abi::continue_request().map_err(HostError::from)
     }
@@ -348,7 +346,7 @@ impl Host {
         max_bytes: usize,
         reads: ReplyFields,
     ) -> Result<Answer, CalloutFailure> {
-        // What the host announces and does not give was cut off on the way to it.
+        // Data that the host announces and does not deliver was cut off.
         let broken = |_: Status| CalloutFailure::Broken;
         let header = |name| abi::header_value(MapType::HttpCallResponseHeaders, name);
         if headers == 0 {
@@ -415,14 +413,14 @@ impl Host {
         abi::property("source\0address").ok().flatten()
     }
 
-    /// Whether the access log is told without being asked for: only where that
-    /// is known to be cheap.
-    pub(crate) const fn notes_by_default(self) -> bool {
+    /// True if fields for the access log are published by default: only where that is known
+    /// to be cheap.
+    pub(crate) const fn publishes_by_default(self) -> bool {
         matches!(self, Self::Envoy)
     }
 
-    /// Whether this host's access log can be told something. To be called in a
-    /// request: a root context must not ask.
+    /// True if this host's access log can read them. To be called in a request: a root
+    /// context must not query it.
     pub(crate) fn has_access_log(self) -> bool {
         match self {
             Self::Envoy => true,
@@ -431,13 +429,12 @@ impl Host {
         }
     }
 
-    /// Tells the access log what it may print of the request: on Envoy as
-    /// filter state `wasm.gatepass.<name>`, on Kong as
-    /// `kong.ctx.shared.gatepass_<name>`. Only where it [takes
-    /// notes](Self::has_access_log).
-    pub(crate) fn note(self, note: &AccessLogFields) {
-        for (name, value) in note.entries() {
-            // What the log may print is not worth a request.
+    /// Publishes fields for the access log: on Envoy as filter state
+    /// `wasm.gatepass.<name>`, on Kong as `kong.ctx.shared.gatepass_<name>`. Only if it
+    /// [can read them](Self::has_access_log).
+    pub(crate) fn publish(self, fields: &AccessLogFields) {
+        for (name, value) in fields.entries() {
+            // A failure to publish does not fail the request.
             let _ = match self {
                 Self::Envoy => abi::set_property(name, value.as_bytes()),
                 Self::NgxWasm => {

@@ -1,4 +1,4 @@
-//! What the host knows of a request.
+//! The host's facts about a request.
 
 use std::net::IpAddr;
 use std::rc::Rc;

@@ -1,24 +1,24 @@
 //! Gatepass as a proxy-wasm filter, for Envoy and for Kong 3.9 and 3.10.
 //!
-//! It tells the gateway what happened and carries out the actions that come back.
-//! It decides nothing by itself but how an action is done on this host.
+//! It reports events to the gateway and carries out the resulting actions. Its only
+//! decision is how to do an action on this host.
 //!
-//! What the host calls is the proxy-wasm SDK's, which knows the contexts.
+//! The host calls the proxy-wasm SDK, which keeps the contexts.
 //!
-//! - `start` is what the host calls first.
+//! - `start` is the entry point.
 //! - `root` is the plugin: configuration, ticks, replies.
 //! - `filter` is one request.
-//! - `shared` is what they have in common: the gateway and its callouts.
-//! - `host` is the one place that calls the host, with the table of what hosts
-//!   do differently; `nginx` is what only one of them needs.
+//! - `shared` is their common state: the gateway and its callouts.
+//! - `host` is the only place that calls the host, with the table of differences;
+//!   `nginx` is for one of them.
 //! - `protobuf` reads a configuration in the form that Envoy gives it.
-//! - `abi` declares the host's functions, each of which may fail, and says what the
-//!   SDK does that is no value.
-//! - `info` is what the host knows of a request.
+//! - `abi` declares the host's functions, each of which may fail, and lists the panics
+//!   of the SDK.
+//! - `info` has the host's facts about a request.
 //! - `metrics` defines the host's metrics and feeds them.
-//! - `crypto` asks Envoy for the cryptography it has.
-//! - `store` is the data that workers share.
-//! - `held` tells tests what is kept of requests.
+//! - `crypto` uses Envoy's cryptography.
+//! - `store` is the data shared by workers.
+//! - `held` counts the state held for requests, for tests.
 
 mod abi;
 mod crypto;
@@ -35,7 +35,7 @@ mod store;
 
 pub use held::Held;
 
-/// What the host calls first.
+/// The entry point for the host.
 mod start {
     #![allow(missing_docs, reason = "the macro makes a public function")]
 
@@ -52,8 +52,8 @@ mod start {
     }}
 }
 
-/// What the VM of this thread keeps of requests, for tests: nothing once they are
-/// over.
+/// The state that the VM of this thread holds for requests, for tests: none once they
+/// have ended.
 #[doc(hidden)]
 pub fn held() -> Held {
     held::held()

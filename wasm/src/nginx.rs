@@ -1,8 +1,7 @@
-//! What nginx with ngx_wasm_module needs done in its own way: variables in the
-//! place of headers, and addresses that must be right.
+//! Special handling for nginx with ngx_wasm_module: variables in place of headers, and
+//! checks of addresses.
 //!
-//! Properties are asked for in requests only: in a root context some of them end
-//! the worker.
+//! Properties are read in requests only: in a root context some of them end the worker.
 
 use std::net::Ipv6Addr;
 use std::num::NonZeroU16;
@@ -11,8 +10,8 @@ use gatepass::http::Fields;
 
 use crate::abi::{self, Status};
 
-/// The nginx variable that a request waiting for a callout is guarded by: with
-/// this value in it nginx answers 500, should the request go on by itself.
+/// The nginx variable that guards a suspended request: with this value nginx answers
+/// 500 if the request continues by itself.
 const SCHEME: &str = "ngx\0upstream_scheme";
 const DENIED: &[u8] = b"denied";
 
@@ -73,18 +72,18 @@ pub(crate) fn restore_scheme(scheme: &[u8]) -> Result<(), Status> {
     abi::set_property(SCHEME, scheme)
 }
 
-/// Whether Kong is around the runtime.
+/// True if the runtime is part of Kong.
 pub(crate) fn is_kong() -> bool {
     matches!(abi::property("kong\0version"), Ok(Some(_)))
 }
 
-/// Whether this is nginx at all: it knows each request by an id.
+/// True if this is nginx: it has an id for each request.
 pub(crate) fn is_nginx() -> bool {
     matches!(abi::property("ngx\0request_id"), Ok(Some(_)))
 }
 
-/// Whether Kong's configuration has a zone for shared data, without which asking
-/// for some traps. Without Kong nobody can say, and the operator is believed.
+/// True if Kong's configuration has a zone for shared data; without one any access
+/// traps. Without Kong it cannot be checked, and the operator is trusted.
 pub(crate) fn has_zone() -> bool {
     let is_set = |path| matches!(abi::property(path), Ok(Some(_)));
     !is_kong()
@@ -92,9 +91,9 @@ pub(crate) fn has_zone() -> bool {
         || is_set("kong\0configuration\0nginx_wasm_shm_kv_gatepass")
 }
 
-/// Whether ngx_wasm_module can make an address of a service's `upstream`:
-/// `host`, `host:port`, `[v6]:port` or `unix:/path`. On anything else it traps,
-/// and a trap ends every request that waits.
+/// True if ngx_wasm_module can parse a service's `upstream`: `host`, `host:port`,
+/// `[v6]:port` or `unix:/path`. On anything else it traps, and a trap ends every
+/// request that waits.
 pub(crate) fn is_address(upstream: &str) -> bool {
     if let Some(path) = upstream.strip_prefix("unix:") {
         return path.starts_with('/') && path.len() < MAX_SOCKET_PATH;

@@ -110,7 +110,7 @@ impl Root {
         if let Some(gap) = settings.minter.keys.gap(now) {
             write_log(&Event::NobodySigns(gap));
         }
-        settings.access_log_properties.get_or_insert(host.notes_by_default());
+        settings.access_log_properties.get_or_insert(host.publishes_by_default());
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| vec![format!("no randomness: {error}")])?;
         let store = host.shared_store(settings.shared_data);
@@ -123,7 +123,8 @@ impl Root {
         let entered = Entered::new(host);
         let info = Properties { host, entered: Rc::clone(&entered) };
         config::check_streams(&settings, host.capabilities()).map_err(refused)?;
-        let mut gateway = Gateway::new(settings, host.capabilities(), seed).asking(Box::new(info));
+        let mut gateway =
+            Gateway::new(settings, host.capabilities(), seed).with_request_info(Box::new(info));
         let later = match store {
             Some(store) if host.shares_when_configured() => {
                 gateway.share(store);
@@ -146,7 +147,7 @@ fn read_configuration(text: &[u8]) -> Result<Value, Problems> {
     })
 }
 
-/// What the host keeps from the filter. Envoy does so to functions that
+/// A function that the host withholds. Envoy withholds those that
 /// `capability_restriction_config` does not list.
 fn withheld(found: &str, function: &str) -> Problem {
     Problem::new(

@@ -17,12 +17,12 @@ use crate::abi;
 use crate::host::{Guard, Host, Unreadable};
 use crate::metrics::Metrics;
 
-/// What the root context and its requests share.
+/// The state shared by the root context and its requests.
 ///
-/// Where other requests can be resumed from the root context, it sends all callouts
-/// and gets the replies: none is lost with the client for whose sake it was asked
-/// for, since others may wait for it, and whoever comes next need not ask again.
-/// Elsewhere each request sends its own callout, which ends with it.
+/// Where the root context can resume requests, it sends all callouts and receives the
+/// replies: a callout survives the client that caused it, since other requests may wait
+/// for it, and the next one can use its answer. Elsewhere each request sends its own
+/// callout, which ends with it.
 pub(crate) struct Shared {
     root_id: u32,
     host: Host,
@@ -30,7 +30,7 @@ pub(crate) struct Shared {
     /// The context in whose callback this is, whichever is entered: the SDK gives it
     /// the replies to what it sends.
     running: Cell<u32>,
-    /// What a request wants sent, and what became of it: see
+    /// The callout that a request sends through the root context: see
     /// [`dispatch_in_root`](Self::dispatch_in_root).
     to_dispatch: RefCell<Option<Callout>>,
     sent: Cell<Option<Result<u32, CalloutFailure>>>,
@@ -43,13 +43,12 @@ pub(crate) struct Shared {
     /// Those of requests that are over, of which the SDK still waits for a reply.
     lost: RefCell<HashMap<u32, Call>>,
     is_releasing: Cell<bool>,
-    /// What lets each request pass that is held.
+    /// The guards of suspended requests.
     guards: RefCell<HashMap<RequestId, Guard>>,
     metrics: Metrics,
     /// Found out in the first request that has something to note.
     has_access_log: OnceCell<bool>,
-    /// Whether the host has what the configuration needs, as far as a request found
-    /// out.
+    /// Whether the host meets the configuration's needs, once a request has checked.
     fits: Cell<Option<bool>>,
 }
 
@@ -59,7 +58,7 @@ struct Call {
     id: CalloutId,
     /// The context that gets the reply.
     owner: u32,
-    /// Whether all header fields of the reply are to be read.
+    /// Whether all header fields of the reply are read.
     reads: ReplyFields,
 }
 
@@ -120,19 +119,19 @@ impl Shared {
             guards: RefCell::default(),
             fits: Cell::new(None),
         };
-        // What there is to log and to show of the configuration.
+        // The log lines and metrics of the configuration itself.
         shared.feed_metrics();
         shared
     }
 
-    /// What it holds for requests, and how many callouts are in flight.
+    /// The state held for requests, and the number of callouts in flight.
     pub(crate) fn held(&self) -> (gateway::Held, usize) {
         (self.gateway.borrow().held(), self.calls.borrow().len())
     }
 
-    /// Whether the host has what the configuration needs. If not, that is logged
-    /// once, every request is denied, and the next one asks again: the host may
-    /// just have failed to answer.
+    /// True if the host meets the configuration's needs. If not, that is logged once, the
+    /// request is denied, and the next one checks again: the host may have failed to
+    /// answer.
     fn fits(&self) -> bool {
         if self.fits.get() == Some(true) {
             return true;
@@ -210,7 +209,7 @@ impl Shared {
         }
     }
 
-    /// What becomes of the rest of a request.
+    /// The action for the rest of a request.
     fn as_decided(&self, request: RequestId) -> types::Action {
         match self.gateway.borrow().passes(request) {
             true => types::Action::Continue,
@@ -225,8 +224,8 @@ impl Shared {
         self.execute_all(Some(request))
     }
 
-    /// Takes the reply that a callback of a context announces, which the SDK has
-    /// entered. One to a callout that is not in flight any more is nobody's.
+    /// Takes the reply that a callback of a context announces, which the SDK has entered. A
+    /// reply to a callout that is no longer in flight is dropped.
     pub(crate) fn reply(&self, context_id: u32, token: u32, headers: usize, body_bytes: usize) {
         match context_id == self.root_id {
             true => self.in_callback_of_root(),
@@ -249,7 +248,7 @@ impl Shared {
     /// Does what is due, in a callback of the root context.
     pub(crate) fn tick(&self) {
         self.in_callback_of_root();
-        // What it fetched now would not be shared.
+        // Keys fetched now would not be shared.
         if self.store.borrow().is_some() {
             return;
         }
@@ -296,7 +295,7 @@ impl Shared {
         self.is_releasing.set(false);
     }
 
-    /// Whether the context that is asked for is one that [`abi::release`] makes.
+    /// True if the requested context is one that [`abi::release`] makes.
     pub(crate) const fn is_releasing(&self) -> bool {
         self.is_releasing.get()
     }
@@ -349,7 +348,7 @@ impl Shared {
         }
     }
 
-    /// Lets a request go on that was paused.
+    /// Resumes a paused request.
     fn resume(&self, request: RequestId) {
         if self.host.resume().is_err() {
             let _ = self.host.arm_fail_closed();
@@ -370,7 +369,7 @@ impl Shared {
                     (Ok(()), Some(dispatch)) => self.send(dispatch),
                     (Ok(()), None) => {}
                     (Err(cause), dispatch) => {
-                        // Before its callout is known to have failed, or it would go on.
+                        // Before its callout is reported as failed, or it would be resumed.
                         self.with_gateway(|gateway| gateway.fail(request, cause));
                         if let Some(Dispatch { id, .. }) = dispatch {
                             self.complete(id, &CalloutReply::Failed(CalloutFailure::NotSent));
@@ -379,19 +378,19 @@ impl Shared {
                 }
             }
             Action::ReadBody { request, sanitized, .. } => {
-                // The headers have to go on for the body to come in. The guard
-                // stays on: nothing behind may answer.
+                // The headers must pass on for the body to arrive. The guard stays armed:
+                // no upstream may answer.
                 self.arm_fail_closed(request).map_err(|_| NOT_EDITED)?;
                 self.host.apply(sanitized.edits(|_| false)).map_err(|_| NOT_EDITED)?;
                 return Ok(types::Action::Continue);
             }
-            Action::Forward { request, edits, note } => {
-                self.note(&note);
+            Action::Forward { request, edits, access_log } => {
+                self.publish(&access_log);
                 self.forward(request, edits.edits()).map_err(|_| NOT_EDITED)?;
                 return Ok(types::Action::Continue);
             }
-            Action::Reply { reply, note, .. } => {
-                self.note(&note);
+            Action::Reply { reply, access_log, .. } => {
+                self.publish(&access_log);
                 self.host.reply(&reply);
             }
         }
@@ -419,12 +418,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Tells the access log what it may print, if it can be told.
-    fn note(&self, note: &AccessLogFields) {
-        if *note != AccessLogFields::EMPTY {
+    /// Publishes fields for the access log, if it can read them.
+    fn publish(&self, fields: &AccessLogFields) {
+        if *fields != AccessLogFields::EMPTY {
             let has_access_log = || self.host.has_access_log();
             if *self.has_access_log.get_or_init(has_access_log) {
-                self.host.note(note);
+                self.host.publish(fields);
             }
         }
     }

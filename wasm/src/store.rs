@@ -8,13 +8,13 @@ use crate::abi;
 /// Shared data: on Envoy that of the VM's `vm_id`, on Kong that of nginx.
 #[derive(Debug)]
 pub(crate) struct Store {
-    /// Whether a write without a version only makes values that are not there.
+    /// True if a write without a version only creates missing values.
     pub creates_only: bool,
 }
 
 impl Store {
-    /// Whether the host lets this VM read it. Never to be asked on Kong, which
-    /// traps without a zone.
+    /// True if the host lets this VM read it. Not to be called on Kong, which traps without
+    /// a zone.
     pub(crate) fn answers(&self) -> bool {
         abi::shared_data("gatepass/probe").is_ok()
     }
@@ -22,7 +22,7 @@ impl Store {
 
 impl SharedStore for Store {
     fn read(&self, key: &str) -> Option<(Vec<u8>, u32)> {
-        // What cannot be read is not there: it is asked for again.
+        // A value that cannot be read counts as missing and is fetched again.
         abi::shared_data(key).ok().flatten()
     }
 

@@ -1,8 +1,8 @@
 //! Which plugins apply to a route.
 //!
-//! Of a plugin one instance runs: that of the route and its service together,
-//! else that of the route, else that of the service, else the global one. Those
-//! that are disabled do not count (kong/runloop/plugins_iterator.lua).
+//! One instance of a plugin runs: that of route and service together, else that of the
+//! route, else that of the service, else the global one. Disabled ones do not count
+//! (kong/runloop/plugins_iterator.lua).
 
 use super::kong::{Kong, Plugin, Route};
 use super::plugins::{Acl, Jwt, Settings};

@@ -44,7 +44,7 @@ pub fn run(arguments: &Convert) -> Result<Output, Failure> {
     Ok(Output { text, notes: notes.collect(), ending })
 }
 
-/// There is no configuration.
+/// The file was refused.
 fn refused(file: &str, why: &dyn fmt::Display) -> Output {
     let mut output = Output::new("", Ending::Bad);
     output.notes = format!("{}: {}\n", Escaped(file), Escaped(&why.to_string()));

@@ -67,8 +67,7 @@ pub(super) fn entries(
     Ok(entries)
 }
 
-/// Who is in a group of which the name is not known, may be in one that is
-/// denied.
+/// A consumer in a group with an unknown name may be in a denied one.
 fn groups(consumer: &Consumer, place: &str, entry: &mut Map<String, Value>, notes: &mut Notes) {
     let name = |acl: &Value| acl.get("group").and_then(Value::as_str).map(str::to_owned);
     let names: Vec<_> = consumer.groups.iter().map(name).collect();
@@ -127,12 +126,12 @@ fn credential(secret: &Value, is_base64: bool, place: &str, notes: &mut Notes) -
     let credential = Value::Object(credential);
     let mut sample = credential.clone();
     if let (false, Some(member)) = (is_here, sample.get_mut(field)) {
-        // Nothing is known of it but that it is there. What it is instead is held
-        // against the other fields when the filter starts.
+        // Only its presence is known. The real value is checked with the other fields when
+        // the filter starts.
         *member = "0".repeat(86).into();
     }
     let problems = check_credential(&sample, is_base64).err().map_or_else(Vec::new, |it| it.0);
-    // Only that a made-up value is no public key, says nothing.
+    // That a placeholder is not a public key is not a problem.
     let is_made_up = |path: &str| !is_here && path.ends_with(field);
     match problems.iter().find(|problem| !is_made_up(&problem.path)) {
         None => Some(credential),

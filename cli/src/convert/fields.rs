@@ -106,8 +106,8 @@ pub(super) fn info(node: &Node<'_>) -> Option<()> {
     }
 }
 
-/// Plugins of consumer groups are refused where they decide: who is in a group,
-/// is not read.
+/// Plugins of consumer groups are refused where they decide: the members of groups are
+/// not read.
 pub(super) fn no_decisions(node: &Node<'_>, field: &str) -> Option<()> {
     let refuse = |node: &Node<'_>| match node.member("name") {
         Some(name) if name.value().as_str().is_none_or(|name| !plugins::is_harmless(name)) => {

@@ -1,8 +1,8 @@
 //! The text of a kong.yml as Kong and decK read it: merge keys resolved, shared
 //! plugin configurations filled in.
 //!
-//! What they read in another way than the next YAML parser, or in two ways, is
-//! refused: a key that comes twice, a tag, a number that is none.
+//! Text that YAML parsers read differently is refused: a repeated key, a tag, an
+//! invalid number.
 
 use gatepass::config::Problem;
 use serde_json::{Map, Value};

@@ -13,7 +13,7 @@ use super::fields::{
 use super::placeholder::plain;
 use super::plugins::{self, Settings};
 
-/// What the file has of routes, plugins and consumers.
+/// The routes, plugins and consumers of the file.
 #[derive(Default)]
 pub(super) struct Kong {
     pub(super) services: Vec<Service>,
@@ -24,7 +24,7 @@ pub(super) struct Kong {
     pub(super) others: Vec<&'static str>,
 }
 
-/// What an entity is called by others.
+/// The names of an entity for references.
 #[derive(Default)]
 pub(super) struct Names {
     pub(super) name: Option<String>,
@@ -152,7 +152,7 @@ impl Names {
         self.name.as_deref() == Some(called) || self.id.as_deref() == Some(called)
     }
 
-    /// Of two that are called the same, it is not certain which one is meant.
+    /// A name used twice is ambiguous.
     fn check<'n>(&self, node: &Node<'_>, mut others: impl Iterator<Item = &'n Self>) -> Option<()> {
         let is_mine = |other: &Self| {
             [&self.name, &self.id].into_iter().flatten().any(|called| other.is(called))
@@ -164,7 +164,7 @@ impl Names {
     }
 }
 
-/// What a field refers to: by name or id, as text or in an object.
+/// The target of a reference: by name or id, as text or in an object.
 fn reference<'n>(node: &Node<'_>, mut known: impl Iterator<Item = &'n Names>) -> Option<usize> {
     let value = node.value();
     let member = |name: &str| value.get(name).and_then(Value::as_str);
@@ -308,7 +308,7 @@ impl Kong {
         OF_PLUGINS.iter().for_each(|field| fields.of_kong(field));
         let name = name?;
         let settings = match plugins::read(&name, config.as_ref()) {
-            // Of the others nothing is read but that they are there.
+            // Only the presence of the others is read.
             Some(Settings::Other) => Settings::Other,
             Some(settings) => {
                 fields.finish()?;

@@ -1,8 +1,8 @@
 //! From a kong.yml with the jwt and acl plugins to a configuration.
 //!
-//! Nothing becomes more open than Kong has it. What is not understood is refused
-//! with its place; what cannot be carried over is left out where that closes, and
-//! told in a note.
+//! Nothing becomes more open than Kong has it. Unknown parts are refused with their
+//! place; parts that cannot be carried over are left out if that denies more, and
+//! mentioned in a note.
 
 mod applied;
 pub(crate) mod command;
@@ -30,7 +30,7 @@ use self::plugins::{Jwt, Need};
 pub struct Converted {
     /// For Gatepass.
     pub configuration: Value,
-    /// What is different from before, and what could not be carried over.
+    /// The differences, and the parts that could not be carried over.
     pub notes: Vec<Note>,
 }
 
@@ -39,9 +39,9 @@ pub struct Converted {
 pub struct Note {
     /// Where in the kong.yml: `route shop`, `consumer alice`.
     pub place: String,
-    /// What about it.
+    /// The note.
     pub text: String,
-    /// Whether something is not as it was, or only to be known.
+    /// True for a change of behaviour, false for information.
     pub is_change: bool,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for Note {
     }
 }
 
-/// Why there is no configuration.
+/// Why the file was refused.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ConvertError {
     /// It cannot be read as YAML; why.
@@ -97,7 +97,7 @@ impl std::error::Error for ConvertError {}
 /// The name of the provider in the configuration.
 const PROVIDER: &str = "kong";
 
-/// Who issues identity tokens, until somebody chooses another name.
+/// The default issuer of identity tokens.
 const ISSUER: &str = "https://gateway.internal";
 
 /// Converts the declarative configuration of Kong (`_format_version` 3.0).
@@ -170,12 +170,12 @@ fn convert(kong: &Kong) -> Result<Converted, ConvertError> {
 struct Notes(Vec<Note>);
 
 impl Notes {
-    /// Notes that something is not as it was.
+    /// Adds a note about a change of behaviour.
     fn add(&mut self, place: &str, text: impl fmt::Display) {
         self.note(Note { place: place.to_owned(), text: text.to_string(), is_change: true });
     }
 
-    /// Notes something to be known.
+    /// Adds a note for information.
     fn tell(&mut self, place: &str, text: impl fmt::Display) {
         self.note(Note { place: place.to_owned(), text: text.to_string(), is_change: false });
     }
@@ -187,7 +187,7 @@ impl Notes {
     }
 }
 
-/// Who comes without a token.
+/// The anonymous consumer.
 struct Anonymous {
     /// The username or id that plugins have.
     named: String,

@@ -1,7 +1,7 @@
 //! Values that are not in the file: references, and marks to be replaced.
 //!
-//! Taken as it stands, one would be a secret that whoever reads the file knows,
-//! or a group that nobody is in.
+//! Taken literally, one would be a secret that every reader of the file knows, or a
+//! group without members.
 
 use gatepass::config::reader::Node;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ pub(super) fn environment(text: &str) -> Option<Value> {
     Some(json!({ "env": name }))
 }
 
-/// Whether a text stands for another one, by the spelling of a template.
+/// True if a text is a template.
 pub(super) fn is_template(text: &str) -> bool {
     let text = text.trim();
     let within = |start: &str, end: &str| {
@@ -40,8 +40,7 @@ pub(super) fn is_template(text: &str) -> bool {
             .any(|(start, end)| within(start, end))
 }
 
-/// Whether a secret is one, as far as can be told: no template, and nothing that
-/// asks to be replaced.
+/// True if a secret looks real: neither a template nor a text that asks to be replaced.
 pub(super) fn is_secret(text: &str) -> bool {
     let loud = text.to_ascii_uppercase();
     let asks = ["REPLACE", "CHANGE_ME", "CHANGE-ME", "CHANGEME"].iter().any(|it| loud.contains(it));

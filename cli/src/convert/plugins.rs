@@ -1,4 +1,4 @@
-//! What plugins are set to, and what they need of a request.
+//! The settings of plugins, and their requirements for requests.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::placeholder::{is_template, plain};
 
-/// What a plugin is set to.
+/// The settings of a plugin.
 pub(super) enum Settings {
     Jwt(Box<Jwt>),
     Acl(Acl),
@@ -48,7 +48,7 @@ pub(super) struct Acl {
 #[derive(Default)]
 struct Groups {
     known: BTreeSet<String>,
-    /// Whether there are others, of which only a placeholder is known.
+    /// True if there are others with only a placeholder.
     has_unknown: bool,
 }
 
@@ -91,7 +91,7 @@ const HARMLESS: [&str; 34] = [
     "zipkin",
 ];
 
-/// Whether a plugin lets everybody pass. One that is not known may not.
+/// True if a plugin lets every request pass. An unknown one may not.
 pub(super) fn is_harmless(name: &str) -> bool {
     HARMLESS.contains(&name)
 }
@@ -213,14 +213,14 @@ impl Lookup {
     }
 }
 
-/// What the requests of a route need.
+/// Requirements for requests of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Need {
     /// Nothing.
     Open,
     /// A valid token, and what its consumer must be.
     Token(Access),
-    /// Nobody passes.
+    /// No request passes.
     Nobody,
 }
 
@@ -235,7 +235,7 @@ pub(super) struct Access {
 }
 
 impl Need {
-    /// What is needed where both hold.
+    /// The requirements where both apply.
     pub(super) fn and(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Open, need) | (need, Self::Open) => need.clone(),
@@ -257,14 +257,14 @@ impl Need {
         }
     }
 
-    /// Whether whatever passes this one passes the other.
+    /// True if every request that passes this one passes the other.
     pub(super) fn covers(&self, other: &Self) -> bool {
         self.and(other) == *self
     }
 }
 
 impl Acl {
-    /// What is needed besides a token; an error says why nobody passes.
+    /// Requirements besides a token; an error says why no request passes.
     pub(super) fn need(&self) -> Result<Access, &'static str> {
         let Self { allow, deny, counts_consumer_groups, .. } = self;
         match () {
@@ -283,7 +283,7 @@ impl Acl {
         }
     }
 
-    /// Whether a part of what it allows is left out.
+    /// True if a part of what it allows is left out.
     pub(super) const fn is_partial(&self) -> bool {
         self.allow.has_unknown || self.counts_consumer_groups
     }

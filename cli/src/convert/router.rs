@@ -16,7 +16,7 @@ pub(super) struct Entry<'k> {
     pub(super) route: &'k Route,
     path: Option<&'k str>,
     rank: Option<Rank>,
-    /// What Kong asks for.
+    /// Kong's requirements.
     pub(super) need: Need,
     /// The `match` of a rule for it, if rules can tell its requests.
     pub(super) matching: Option<Value>,
@@ -27,7 +27,7 @@ pub(super) struct Entry<'k> {
 /// expression and of which priority, how long the path is.
 type Rank = (usize, bool, usize, bool, u64, usize);
 
-/// What a rule matches of paths: from its text on, whole segments or any text.
+/// How a rule's path matches: whole segments, or any text after it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Extent {
     Segments,
@@ -79,7 +79,7 @@ impl<'k> Entry<'k> {
             matching.insert("hosts".to_owned(), json!(hosts));
         }
         let matching = Value::Object(matching);
-        // What the reader of rules refuses, no rule can have.
+        // A rule cannot have what the reader of rules refuses.
         check_match(&matching).is_ok().then_some(matching)
     }
 
@@ -108,7 +108,7 @@ impl<'k> Entry<'k> {
 
     /// Whether the rule matches all the requests of its route.
     pub(super) fn is_covered(&self) -> bool {
-        // Paths of open routes are taken for less, but nobody has to ask them.
+        // The paths of open routes may cover less, which does not matter.
         self.matching.is_some() && self.is_plain()
     }
 
@@ -186,7 +186,7 @@ fn certain_start(path: &str) -> Vec<u8> {
         let text = path.split('%').next().unwrap_or_default();
         return text.as_bytes().to_vec();
     };
-    // Alternatives may begin otherwise; those within brackets are not told apart.
+    // Alternatives may begin differently; those within brackets are not analysed.
     if expression.contains('|') && expression.contains(['[', '\\']) || has_outer_choice(expression)
     {
         return Vec::new();
@@ -223,7 +223,7 @@ fn hosts_meet(one: &str, two: &str) -> bool {
     };
     let (one, two) = (plain(one), plain(two));
     let fits = |pattern: &str, host: &str| match pattern.split_once('*') {
-        // Of two patterns nothing is certain but that their ends may differ.
+        // Two patterns may overlap unless their ends differ.
         _ if host.contains('*') => {
             let (of_pattern, of_host) = (pattern.strip_prefix('*'), host.strip_prefix('*'));
             match (of_pattern, of_host) {

@@ -16,10 +16,10 @@ use super::plugins::{Access, Jwt, Lookup, Need, is_harmless};
 use super::router::Entry;
 use super::{Anonymous, Notes, PROVIDER};
 
-/// A group that a rule asks for and forbids, so that nobody passes.
+/// A group that a rule both requires and denies, so that no request passes.
 const NOBODY: &str = "closed-by-convert";
 
-/// What all routes have in common.
+/// The settings common to all routes.
 pub(super) struct Common<'k> {
     /// The first jwt plugin's way to find tokens and keys.
     pub(super) lookup: &'k Lookup,
@@ -45,7 +45,7 @@ pub(super) fn in_use<'k>(kong: &'k Kong, notes: &mut Notes) -> Vec<(usize, &'k R
     routes
 }
 
-/// What each route needs.
+/// The requirements of each route.
 pub(super) fn needs(
     kong: &Kong,
     routes: &[(usize, &Route)],

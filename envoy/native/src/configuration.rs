@@ -86,14 +86,14 @@ impl Drop for Configuration {
 }
 
 thread_local! {
-    /// What the main thread has of each configuration.
+    /// The main thread's state of each configuration.
     static MAINS: RefCell<HashMap<u64, Place>> = RefCell::default();
 }
 
 /// One configuration's place on the main thread.
 type Place = (Arc<Shared>, Rc<Main>);
 
-/// What the main thread has of a configuration.
+/// The main thread's state of a configuration.
 struct Main {
     gateways: RefCell<HashMap<u64, (Arc<Plan>, Gateway)>>,
     /// Callouts under way, by Envoy's number.
@@ -111,7 +111,7 @@ struct Callout {
     origin: Origin,
 }
 
-/// Whose callout it is.
+/// The origin of a callout.
 enum Origin {
     Worker(Arc<Mailbox>),
     /// The main thread's gateway of this plan.

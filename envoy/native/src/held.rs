@@ -1,4 +1,4 @@
-//! What other streams may leave for one that is held.
+//! Actions that other streams leave for a held one.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use gatepass::gateway::Action;
 
 use crate::abi::StreamWaker;
 
-/// What is left to do with a held stream, in a hook of its own.
+/// Actions left for a held stream, to be done in a hook of its own.
 #[derive(Default)]
 pub(crate) struct Held {
     to_do: RefCell<Vec<Action>>,
@@ -15,7 +15,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// What has its hook called; made when it is first held.
+    /// Schedules its hook; made when it is first held.
     pub(crate) fn waker(&self, make: impl FnOnce() -> StreamWaker) -> Arc<StreamWaker> {
         let mut waker = self.waker.borrow_mut();
         Arc::clone(waker.get_or_insert_with(|| Arc::new(make())))
@@ -34,7 +34,7 @@ impl Held {
         }
     }
 
-    /// What was left, oldest first.
+    /// The actions, oldest first.
     pub(crate) fn take(&self) -> Vec<Action> {
         self.to_do.take()
     }

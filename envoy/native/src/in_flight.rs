@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The callouts of one configuration.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    /// Whose the callouts are.
+    /// The thread that sends callouts.
     main: ThreadId,
     state: Mutex<State>,
     completed: Condvar,
@@ -26,7 +26,7 @@ struct State {
     closed: bool,
 }
 
-/// What an answer may take beyond its time-out.
+/// Grace period after the timeout.
 const SLACK: Duration = Duration::from_secs(1);
 
 impl InFlight {
@@ -40,7 +40,7 @@ impl InFlight {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether more may be sent.
+    /// True if more may be sent.
     pub(crate) fn is_open(&self) -> bool {
         !self.state().closed
     }
@@ -52,7 +52,7 @@ impl InFlight {
         state.longest = state.longest.max(timeout);
     }
 
-    /// One is over, and nobody does anything for it any more.
+    /// One has ended, and its handling too.
     pub(crate) fn done(&self) {
         let mut state = self.state();
         state.count = state.count.saturating_sub(1);

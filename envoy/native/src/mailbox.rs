@@ -1,4 +1,4 @@
-//! What the main thread and one worker leave for each other.
+//! Messages between the main thread and one worker.
 //!
 //! A lock is held for as long as it takes to move something in or out, never while a
 //! gateway runs or Envoy does anything but queue a call.
@@ -18,13 +18,13 @@ use crate::abi::{Request, StreamWaker};
 #[derive(Default)]
 pub(crate) struct Mailbox {
     post: Mutex<Post>,
-    /// Whether there is mail: asked for each request.
+    /// True if there is mail; checked for each request.
     has_mail: AtomicBool,
     counted: Mutex<Vec<Sample>>,
 }
 
-/// A reply, and when it came: a worker without requests takes it in much later, and what
-/// it says is no newer for that.
+/// A reply, and when it came: a worker without requests reads it much later, which does
+/// not make it newer.
 pub(crate) struct Mail {
     pub(crate) callout: CalloutId,
     pub(crate) reply: CalloutReply,
@@ -34,13 +34,13 @@ pub(crate) struct Mail {
 #[derive(Default)]
 struct Post {
     replies: Vec<Mail>,
-    /// Who is there to take it in.
+    /// The streams that can be woken to read it.
     waiting: BTreeMap<Request, Arc<StreamWaker>>,
 }
 
 impl Post {
-    /// Wakes one of those who wait; it takes the mail in for all. Should it be over
-    /// before it wakes, [`Mailbox::leave`] wakes another.
+    /// Wakes one waiting stream, which reads the mail for all. If it ends before it wakes,
+    /// [`Mailbox::leave`] wakes another.
     fn ring(&self) {
         if let Some(waker) = self.waiting.values().next() {
             waker.wake();
@@ -54,7 +54,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Mailbox {
-    /// Brings a reply. If nobody waits, whoever comes next takes it in.
+    /// Delivers a reply. If no stream waits, the next request reads it.
     pub(crate) fn deliver(&self, callout: CalloutId, reply: CalloutReply, came: UnixTime) {
         let mut post = lock(&self.post);
         post.replies.push(Mail { callout, reply, came });
@@ -62,7 +62,7 @@ impl Mailbox {
         post.ring();
     }
 
-    /// What was brought, oldest first.
+    /// The replies, oldest first.
     pub(crate) fn take(&self) -> Vec<Mail> {
         if !self.has_mail.load(Ordering::Acquire) {
             return Vec::new();
@@ -85,7 +85,7 @@ impl Mailbox {
         }
     }
 
-    /// Wakes one of those who wait, if somebody does: it notices what is overdue.
+    /// Wakes a waiting stream, if there is one, to handle overdue callouts.
     pub(crate) fn nudge(&self) {
         lock(&self.post).ring();
     }
@@ -102,7 +102,7 @@ impl Mailbox {
         }
     }
 
-    /// What was counted since the last call.
+    /// The samples since the last call.
     pub(crate) fn take_counted(&self) -> Vec<Sample> {
         std::mem::take(&mut lock(&self.counted))
     }

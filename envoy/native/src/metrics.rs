@@ -1,5 +1,5 @@
-//! Envoy's metrics: defined with the configuration, then fed on the main thread with
-//! what the gateways counted.
+//! Envoy's metrics: defined with the configuration, then updated on the main thread
+//! with the gateways' samples.
 
 use std::collections::HashMap;
 

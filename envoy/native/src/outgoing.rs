@@ -6,7 +6,7 @@ use gatepass::http::Fields;
 
 use crate::abi::Config;
 
-/// A callout, with nothing in it that belongs to a thread. What it sends is secret.
+/// A callout that can move between threads. Its contents are secret.
 pub(crate) struct Outgoing {
     pub(crate) id: CalloutId,
     cluster: String,
@@ -16,7 +16,7 @@ pub(crate) struct Outgoing {
     terms: Terms,
 }
 
-/// What of a reply is read.
+/// How a reply is read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     reads: ReplyFields,
@@ -55,7 +55,7 @@ impl Outgoing {
 }
 
 impl Terms {
-    /// What the core is told of a reply.
+    /// Converts a reply for the core.
     pub(crate) fn read(self, reply: &Reply<'_>) -> CalloutReply {
         let status = field(&reply.fields, b":status").next();
         let status = status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());

@@ -17,9 +17,9 @@ use gatepass_native::{Store, load, seed};
 pub(crate) struct Plan {
     id: u64,
     text: Box<[u8]>,
-    /// What its gateways share where they are to share nothing with others: a worker
-    /// that has no request hears of nothing by itself, and must find what the main
-    /// thread has fetched meanwhile.
+    /// The store of its own gateways, where they share nothing with others: a worker
+    /// without requests has no events, and must find what the main thread has fetched
+    /// meanwhile.
     own: Store,
     over: AtomicBool,
 }
@@ -63,7 +63,7 @@ impl Plan {
         self.over.store(true, Ordering::Release);
     }
 
-    /// Whether Envoy has no request for it any more.
+    /// True if Envoy has no requests for it any more.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
@@ -84,7 +84,7 @@ impl Plan {
         let store = store.unwrap_or_else(|| Box::new(self.own.clone()));
         let gateway = Gateway::new(settings, HostCapabilities::ENVOY_NATIVE, seed);
         let mut gateway = match info {
-            Some(info) => gateway.asking(info),
+            Some(info) => gateway.with_request_info(info),
             None => gateway,
         };
         gateway.share(store);

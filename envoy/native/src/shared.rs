@@ -1,4 +1,4 @@
-//! What all threads know of a configuration.
+//! The state of a configuration shared by all threads.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,7 +9,7 @@ use crate::mailbox::Mailbox;
 use crate::outgoing::Outgoing;
 use crate::plan::Plan;
 
-/// What all threads know of a configuration.
+/// The state of a configuration shared by all threads.
 pub(crate) struct Shared {
     /// Unlike that of any other of this process.
     id: u64,
@@ -17,7 +17,7 @@ pub(crate) struct Shared {
     plan: Arc<Plan>,
     /// Calls the main thread, until the configuration is destroyed.
     waker: Mutex<Option<ConfigWaker>>,
-    /// Whether the main thread is called already.
+    /// True if the main thread is already scheduled.
     called: AtomicBool,
     /// Callouts to be sent.
     outbox: Mutex<Vec<(Arc<Mailbox>, Outgoing)>>,
@@ -54,7 +54,7 @@ impl Shared {
         &self.plan
     }
 
-    /// Whether Envoy has destroyed the configuration.
+    /// True if Envoy has destroyed the configuration.
     pub(crate) fn is_over(&self) -> bool {
         lock(&self.waker).is_none()
     }

@@ -21,18 +21,18 @@ use crate::worker::Worker;
 /// A stream of Envoy's, on its worker.
 pub(crate) struct Stream {
     shared: Arc<Shared>,
-    /// Whose requests this is, from its head on.
+    /// Its worker and request, from its head on.
     place: OnceCell<(Rc<Worker>, Request)>,
     phase: Cell<Phase>,
-    /// Whether its body is, or was, read here.
+    /// True if its body is, or was, read here.
     reads: Cell<bool>,
-    /// What came of it.
+    /// The body so far.
     body: RefCell<Vec<u8>>,
-    /// What another stream's event left to do with this one.
+    /// Actions from another stream's event.
     held: Rc<Held>,
 }
 
-/// How far a request came.
+/// The phase of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Its head did not come yet.
@@ -49,9 +49,9 @@ enum Phase {
     Over,
 }
 
-/// What acting on a request came to.
+/// The result of acting on a request.
 enum Done<'hook> {
-    /// It may go on, which is not done yet.
+    /// It may continue, which is not done yet.
     Passes(Filter<'hook>),
     /// It is held.
     Stays(Filter<'hook>),
@@ -106,7 +106,7 @@ impl Stream {
             }
             Done::Stays(filter) => {
                 if end {
-                    // There is no body: its hook is not called.
+                    // Without a body its hook is not called.
                     self.read(filter, true);
                 }
                 HeadersStatus::Stop
@@ -211,7 +211,7 @@ impl Stream {
         self.held.end();
     }
 
-    /// A hook panicked. True if the request is to be answered: nobody did.
+    /// A hook panicked. True if the request must still be answered.
     pub(crate) fn fails(&self) -> bool {
         match self.place.get() {
             Some((worker, _)) => worker.breaks(),
@@ -247,11 +247,11 @@ impl Stream {
                     self.reads.set(true);
                     self.hold(&filter, Phase::Reading(bytes));
                 }
-                Action::Forward { edits, note, .. } => {
-                    return self.forward(filter, &edits, &note);
+                Action::Forward { edits, access_log, .. } => {
+                    return self.forward(filter, &edits, &access_log);
                 }
-                Action::Reply { reply, code, note, .. } => {
-                    tell(&mut filter, &note);
+                Action::Reply { reply, code, access_log, .. } => {
+                    publish(&mut filter, &access_log);
                     self.answer(filter, &reply, code.unwrap_or("gatepass"));
                     return Done::Ends;
                 }
@@ -275,9 +275,9 @@ impl Stream {
         self: &Rc<Self>,
         mut filter: Filter<'hook>,
         edits: &HeaderEdits,
-        note: &AccessLogFields,
+        access_log: &AccessLogFields,
     ) -> Done<'hook> {
-        tell(&mut filter, note);
+        publish(&mut filter, access_log);
         if self.reads.get() {
             // Its body was read and is gone.
             self.fail(filter, "gatepass_body_read");
@@ -332,8 +332,8 @@ const PANIC: &str = "gatepass_panic";
 
 /// Tells the access log what it may print, under the names that the WebAssembly filter
 /// uses, so that one format serves both.
-fn tell(filter: &mut Filter<'_>, note: &AccessLogFields) {
-    for (name, value) in note.entries() {
-        filter.note(&format!("wasm.{name}"), value);
+fn publish(filter: &mut Filter<'_>, fields: &AccessLogFields) {
+    for (name, value) in fields.entries() {
+        filter.set_access_log_field(&format!("wasm.{name}"), value);
     }
 }

@@ -31,8 +31,7 @@ pub(crate) struct Worker {
     /// The streams that another event than their own may be about: those that wait, whose
     /// body is read, or that end with their token.
     held: RefCell<HashMap<Request, Rc<Held>>>,
-    /// The addresses of those that wait, who cannot be asked while another's event is
-    /// handled.
+    /// The addresses of waiting streams, which cannot be queried in another stream's event.
     addresses: Addresses,
     next: Cell<Request>,
     next_tick: Cell<Option<UnixTime>>,
@@ -42,7 +41,7 @@ pub(crate) struct Worker {
 
 type Addresses = Rc<RefCell<HashMap<Request, Option<IpAddr>>>>;
 
-/// What Envoy knows of requests.
+/// Envoy's facts about requests.
 #[derive(Debug)]
 struct Info(Addresses);
 
@@ -88,7 +87,7 @@ impl Worker {
     fn new(shared: &Arc<Shared>, plan: &Arc<Plan>) -> Option<Self> {
         let addresses = Addresses::default();
         let mut gateway = plan.gateway(Some(Box::new(Info(Rc::clone(&addresses)))))?;
-        // What there is to say of the configuration, the main thread's has said.
+        // The main thread's gateway has logged the configuration already.
         gateway.take_log();
         let mailbox = Arc::new(Mailbox::default());
         shared.join(plan, &mailbox);
@@ -105,7 +104,7 @@ impl Worker {
         })
     }
 
-    /// Whether nobody will come to it any more but the streams that it has.
+    /// True if no new streams will come to it.
     fn is_over(&self) -> bool {
         self.shared.is_over() || self.plan.is_over()
     }
@@ -117,14 +116,13 @@ impl Worker {
         number
     }
 
-    /// Whether a hook panicked in the middle of something, and it decides nothing any
-    /// more.
+    /// True if a hook panicked: it decides no more requests.
     pub(crate) const fn is_broken(&self) -> bool {
         self.broken.get()
     }
 
-    /// A hook panicked: this gateway is not asked again, the next request makes a new
-    /// one, and whoever waits is woken to be denied.
+    /// A hook panicked: this gateway is not used again, the next request makes a new one,
+    /// and waiting streams are woken to be denied.
     pub(crate) fn breaks(&self) {
         self.broken.set(true);
         self.shared.panicked();
@@ -155,8 +153,9 @@ impl Worker {
         let mut own = Vec::new();
         let mut others = Vec::new();
         filter.asked_by(request, || {
-            // Before the gateway is told the time, which would call overdue whatever
-            // came while this worker had no request; and as of when it came.
+            // Before the gateway gets the current time, which would make replies overdue
+            // that arrived while this worker had no request; and with their time of
+            // arrival.
             for Mail { callout, reply, came } in &mail {
                 gateway.reply(*callout, reply, *came);
             }

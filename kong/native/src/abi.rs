@@ -63,7 +63,7 @@ pub struct Line {
 }
 
 thread_local! {
-    /// What was last lent to this thread of problems.
+    /// The problems last lent to this thread.
     static PROBLEMS: RefCell<(String, Text)> = RefCell::new((String::new(), Text::of(&[])));
 }
 
@@ -483,7 +483,7 @@ mod tests {
         }
     }
 
-    /// A token of the right form, signed by nobody.
+    /// A token of the right form, not signed.
     const TOKEN: &str = "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6IjEifQ.\
         eyJpc3MiOiJodHRwczovL2EiLCJhdWQiOiJiIiwic3ViIjoiYyIsImV4cCI6MTgwMDAwMDAwMH0.AAAA";
 

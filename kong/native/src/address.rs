@@ -2,7 +2,7 @@
 
 use gatepass::callout::{Scheme, Service};
 
-/// What [`Address::of`] takes.
+/// The values that [`Address::of`] accepts.
 pub const ACCEPTED: &str = "host:port, [IPv6]:port or unix:/path";
 
 /// Where to connect to.

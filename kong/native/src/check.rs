@@ -27,15 +27,15 @@ pub fn settings(text: &[u8]) -> Result<Settings, Problems> {
     gatepass_native::load(text).and_then(fitting)
 }
 
-/// What is wrong with a configuration wherever it is used: a secret that is taken from the
-/// environment or from a vault is taken for given.
+/// The problems of a configuration, whatever its place of use: secrets from the
+/// environment or a vault count as given.
 pub fn problems(text: &[u8]) -> Vec<Problem> {
     let named = json::parse(text).map(|mut value| {
         config::name_vaults(&mut value);
         value.to_string().into_bytes()
     });
     let unset = |problem: &Problem| problem.kind == ProblemKind::VariableUnset;
-    // What is no JSON is told by the reader.
+    // The reader reports text that is not JSON.
     let text = named.as_deref().unwrap_or(text);
     let loaded = config::load(text, &|_| Variable::Unset, Some(Rc::new(AwsLc)));
     match loaded.and_then(fitting) {

@@ -23,7 +23,7 @@ use crate::encode::{Encoder, RawAction};
 use crate::frame::Begun;
 use crate::store::Store;
 
-/// What a gateway is made of, and made anew after a panic.
+/// The source of a gateway, from which it is built again after a panic.
 #[derive(Debug)]
 pub struct Source {
     /// The configuration.
@@ -47,7 +47,7 @@ pub struct Door {
     failed: VecDeque<u64>,
     log: VecDeque<(Level, String)>,
     panics: u32,
-    /// What is counted, and what was since it was last asked for.
+    /// The series, and the samples since the last call.
     series: Vec<Series>,
     samples: VecDeque<Sample>,
     /// Whether the last call gave one: what is counted meanwhile is for the next round.
@@ -86,7 +86,7 @@ impl Door {
         })
     }
 
-    /// A request begins; `None` if what the caller lent is no head.
+    /// A request begins; `None` if the caller's bytes are not a head.
     pub fn begin(&mut self, request: u64, begun: Option<Begun>, now: UnixTime) {
         self.now = now;
         #[cfg(test)]
@@ -106,7 +106,7 @@ impl Door {
         self.gateway.body(RequestId(request), body, now);
     }
 
-    /// A request ended by itself. Nobody answers it any more.
+    /// A request ended by itself. It is not answered any more.
     pub fn gone(&mut self, request: u64) {
         self.failed.retain(|failed| *failed != request);
         self.end(request);
@@ -126,7 +126,7 @@ impl Door {
         self.gateway.tick(now);
     }
 
-    /// What a reply is read to.
+    /// The size limit of replies.
     pub const fn max_reply_bytes(&self) -> usize {
         self.gateway.max_reply_bytes()
     }
@@ -176,7 +176,7 @@ impl Door {
         self.gateway.metrics().into_iter().chain([panics]).collect()
     }
 
-    /// What is to be done next.
+    /// The next action.
     pub fn next(&mut self) -> Option<&RawAction> {
         if let Some(request) = self.failed.pop_front() {
             return Some(self.encoder.failure(request));
@@ -258,7 +258,7 @@ fn gateway(
 ) -> Result<(Gateway, Option<Event>), Problems> {
     let mut settings = check::settings(&source.configuration)?;
     let gap = settings.minter.keys.gap(now).map(Event::NobodySigns);
-    // What plugins and access logs read costs next to nothing here.
+    // Fields for plugins and access logs cost next to nothing here.
     settings.access_log_properties.get_or_insert(true);
     let refused = |problem| Problems(vec![problem]);
     let seed = gatepass_native::seed().map_err(|error| {
@@ -269,14 +269,15 @@ fn gateway(
     if store.is_none() {
         config::check_unshared(&settings).map_err(refused)?;
     }
-    let mut gateway = Gateway::new(settings, NGINX, seed).asking(Box::new(Asked(Rc::clone(info))));
+    let mut gateway =
+        Gateway::new(settings, NGINX, seed).with_request_info(Box::new(Asked(Rc::clone(info))));
     if let Some(store) = store {
         gateway.share(Box::new(store));
     }
     Ok((gateway, gap))
 }
 
-/// What the workers share, unless they are not to.
+/// The store shared by the workers, if they share data.
 fn store(source: &Source, wanted: SharedData) -> Result<Option<Store>, Problem> {
     let refused = |found: String| {
         let accepted = "a directory for shared data; or shared_data: never";
@@ -289,7 +290,7 @@ fn store(source: &Source, wanted: SharedData) -> Result<Option<Store>, Problem> 
     }
 }
 
-/// What nginx knows of requests.
+/// Nginx's facts about requests.
 #[derive(Debug, Default)]
 struct Infos {
     /// The one that began last.

@@ -56,9 +56,9 @@ pub struct RawAction {
     request: f64,
     callout: f64,
     fields: *const Field,
-    notes: *const Field,
+    access_log: *const Field,
     field_count: u32,
-    note_count: u32,
+    access_log_count: u32,
     body: Text,
     host: Text,
     consumer_id: Text,
@@ -67,7 +67,7 @@ pub struct RawAction {
     consumer_groups: Text,
     credential: Text,
     anonymous: u32,
-    /// Whether there are lines to log.
+    /// True if there are lines to log.
     pub logged: u32,
 }
 
@@ -80,9 +80,9 @@ impl RawAction {
         request: 0.0,
         callout: 0.0,
         fields: std::ptr::null(),
-        notes: std::ptr::null(),
+        access_log: std::ptr::null(),
         field_count: 0,
-        note_count: 0,
+        access_log_count: 0,
         body: Text::NONE,
         host: Text::NONE,
         consumer_id: Text::NONE,
@@ -95,7 +95,7 @@ impl RawAction {
     };
 }
 
-/// Where a text is in the buffer; `None` where there is no value.
+/// The range of a text in the buffer; `None` without a value.
 type Place = Option<Range<usize>>;
 
 /// Makes C structs of actions, one at a time.
@@ -135,8 +135,10 @@ impl Encoder {
                 let number = u32::try_from(*bytes).unwrap_or(u32::MAX);
                 self.action = RawAction { kind: 3, request, number, ..RawAction::NONE };
             }
-            Action::Forward { edits, note, .. } => self.forward(request, edits.edits(), note),
-            Action::Reply { reply, note, .. } => self.reply(request, reply, note),
+            Action::Forward { edits, access_log, .. } => {
+                self.forward(request, edits.edits(), access_log)
+            }
+            Action::Reply { reply, access_log, .. } => self.reply(request, reply, access_log),
         }
         &mut self.action
     }
@@ -178,7 +180,7 @@ impl Encoder {
         &mut self,
         request: f64,
         edits: impl Iterator<Item = Edit<'a>>,
-        note: &AccessLogFields,
+        fields: &AccessLogFields,
     ) {
         for edit in edits {
             match edit {
@@ -187,12 +189,12 @@ impl Encoder {
                 Edit::Path(target) => self.add("", Some(target)),
             }
         }
-        let notes = self.note(note);
-        self.action = RawAction { kind: 4, request, ..self.with_fields(notes) };
+        let access_log = self.add_access_log(fields);
+        self.action = RawAction { kind: 4, request, ..self.with_fields(access_log) };
         self.tell_consumer();
     }
 
-    /// Takes out of the fields who the upstream is told it is.
+    /// Reads the consumer from the fields for the upstream.
     fn tell_consumer(&mut self) {
         let end = usize::try_from(self.action.field_count).unwrap_or_default();
         for (name, value) in self.places.iter().take(end) {
@@ -210,28 +212,28 @@ impl Encoder {
         }
     }
 
-    fn reply(&mut self, request: f64, reply: &LocalReply, note: &AccessLogFields) {
+    fn reply(&mut self, request: f64, reply: &LocalReply, fields: &AccessLogFields) {
         for (name, value) in &reply.headers {
             self.add(name, Some(value.as_bytes()));
         }
-        let notes = self.note(note);
+        let access_log = self.add_access_log(fields);
         let body = self.keep(&reply.body);
         let number = reply.status.into();
-        self.action = RawAction { kind: 5, request, number, ..self.with_fields(notes) };
+        self.action = RawAction { kind: 5, request, number, ..self.with_fields(access_log) };
         self.action.body = self.text(&body);
     }
 
-    fn note(&mut self, note: &AccessLogFields) -> usize {
+    fn add_access_log(&mut self, fields: &AccessLogFields) -> usize {
         let before = self.places.len();
-        for (name, value) in note.entries() {
+        for (name, value) in fields.entries() {
             self.add(name, Some(value.as_bytes()));
         }
         self.places.len().saturating_sub(before)
     }
 
-    /// An action with all that was added; the last `notes` of it are for the access log.
-    /// To be called when nothing more is kept.
-    fn with_fields(&mut self, notes: usize) -> RawAction {
+    /// An action with all that was added; the last `access_log` of it are for the access log. To
+    /// be called when the buffer is complete.
+    fn with_fields(&mut self, access_log: usize) -> RawAction {
         let (bytes, fields) = (&self.bytes, &mut self.fields);
         let text = |place: &Place| {
             let bytes = place.as_ref().map(|place| bytes.get(place.clone()).unwrap_or_default());
@@ -241,12 +243,12 @@ impl Encoder {
             self.places.iter().map(|(name, value)| Field { name: text(name), value: text(value) }),
         );
         let count = |fields: &[Field]| u32::try_from(fields.len()).unwrap_or_default();
-        let (edits, notes) = fields.split_at(fields.len().saturating_sub(notes));
+        let (edits, access_log) = fields.split_at(fields.len().saturating_sub(access_log));
         RawAction {
             fields: edits.as_ptr(),
             field_count: count(edits),
-            notes: notes.as_ptr(),
-            note_count: count(notes),
+            access_log: access_log.as_ptr(),
+            access_log_count: count(access_log),
             ..RawAction::NONE
         }
     }
@@ -269,7 +271,7 @@ impl Encoder {
     }
 }
 
-/// What a caller reads.
+/// How a caller reads actions.
 #[cfg(test)]
 #[allow(unsafe_code, reason = "as a caller does, before its next call")]
 mod reading {

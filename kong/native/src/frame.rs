@@ -3,7 +3,7 @@
 
 use gatepass::http::{Fields, Span};
 
-/// What the host knows of a request, and its head.
+/// The host's facts about a request, and its head.
 pub struct Begun {
     /// The client's address.
     pub address: Vec<u8>,
@@ -32,7 +32,7 @@ pub fn fields(bytes: &[u8], sizes: &[u32]) -> Option<Fields> {
     Some(Fields::of(bytes.to_vec(), Reader::default().spans(bytes, sizes)?))
 }
 
-/// How far the bytes were read.
+/// A position in the bytes.
 #[derive(Default)]
 struct Reader(usize);
 

@@ -8,8 +8,8 @@
 //!   core     gatepass::gateway
 //! ```
 //!
-//! `gatepass.h` says what each call means. Decisions are the core's; here is what a host
-//! of nginx workers needs: a store that processes share ([`store`]), addresses of
+//! `gatepass.h` says what each call means. Decisions are the core's; this crate adds
+//! what nginx workers need: a store that processes share ([`store`]), addresses of
 //! services, and C structs of actions.
 
 pub mod abi;

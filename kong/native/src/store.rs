@@ -1,10 +1,10 @@
-//! What the workers of one nginx share: key sets, how far feeds were read, and revoked
-//! tokens, which hold on every worker at once.
+//! Data shared by the workers of one nginx: key sets, progress of feeds, and
+//! revocations, which apply on every worker at once.
 //!
 //! Workers are processes, and nginx's shared dictionaries can only be reached from Lua,
-//! not from within a decision. So it is a map of LMDB's in a file of memory: a read costs
-//! about a microsecond and no lock, a write is one transaction, and a worker that dies in
-//! one leaves nothing half done and no lock behind.
+//! not from within a decision. So it is a map of LMDB's in a file of memory: a read
+//! costs about a microsecond and no lock, a write is one transaction, and a worker that
+//! dies in one leaves no partial write and no lock.
 //!
 //! One directory for each master process, so that workers before and after a reload share
 //! it, and nothing outlives a restart.
@@ -65,9 +65,9 @@ impl Store {
         // SAFETY: NO_SYNC and NO_META_SYNC risk what a crash of the machine would leave
         // behind; this file is in memory, and a new master begins a new one.
         unsafe { options.flags(EnvFlags::NO_SYNC | EnvFlags::NO_META_SYNC) };
-        // SAFETY: whoever changed the file otherwise than by LMDB could make it read what
-        // is not there. The directory is this user's alone (`own_directory`), and OPEN
-        // keeps the process from opening it twice.
+        // SAFETY: changes of the file that bypass LMDB could cause invalid reads. Only this
+        // user can access the directory (`own_directory`), and OPEN keeps the process from
+        // opening it twice.
         let env = unsafe { options.open(path)? };
         env.clear_stale_readers()?;
         let mut txn = env.write_txn()?;
@@ -103,7 +103,7 @@ fn split(value: &[u8]) -> Option<(u32, &[u8])> {
 
 impl SharedStore for Store {
     fn read(&self, key: &str) -> Option<(Vec<u8>, u32)> {
-        // What cannot be read is not there: it is asked for again.
+        // A value that cannot be read counts as missing and is fetched again.
         self.try_read(key).ok().flatten()
     }
 
@@ -118,8 +118,8 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// Makes the directory, or takes the one that another worker made. In a place where
-/// everybody may write it must be this user's, and nobody else's to read or write.
+/// Creates the directory, or uses the one of another worker. In a world-writable place
+/// it must be owned by this user and closed to all others.
 fn own_directory(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -134,7 +134,7 @@ fn own_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what masters left that are no more. What cannot be removed stays.
+/// Removes directories of masters that have ended. Failures are ignored.
 fn forget_others(directory: &Path) {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for entry in entries {

@@ -149,16 +149,16 @@ local function headers_of(action, first)
   return headers
 end
 
-local function notes_of(action)
-  if action.note_count == 0 then
+local function access_log_of(action)
+  if action.access_log_count == 0 then
     return nil
   end
-  local notes = {}
-  for i = 0, action.note_count - 1 do
-    local note = action.notes[i]
-    notes[text(note.name)] = text(note.value)
+  local access_log = {}
+  for i = 0, action.access_log_count - 1 do
+    local field = action.access_log[i]
+    access_log[text(field.name)] = text(field.value)
   end
-  return notes
+  return access_log
 end
 
 local function reply_of(action)
@@ -166,13 +166,13 @@ local function reply_of(action)
     status = action.number,
     headers = headers_of(action, 0),
     body = text(action.body) or "",
-    notes = notes_of(action),
+    access_log = access_log_of(action),
   }
 end
 
 -- Who the upstream is told it is, for the host.
 local function identity_of(action)
-  return { notes = notes_of(action), anonymous = action.anonymous == 1,
+  return { access_log = access_log_of(action), anonymous = action.anonymous == 1,
            id = text(action.consumer_id), username = text(action.consumer_username),
            custom_id = text(action.consumer_custom_id), groups = text(action.consumer_groups),
            credential = text(action.credential) }

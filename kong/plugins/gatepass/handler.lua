@@ -94,10 +94,10 @@ local group_lists = setmetatable({}, { __mode = "v", __index = function(lists, g
   return list
 end })
 
-local function note(notes)
-  if notes then
+local function publish(fields)
+  if fields then
     local shared = kong.ctx.shared
-    for name, value in pairs(notes) do
+    for name, value in pairs(fields) do
       shared[shared_names[name]] = value
     end
   end
@@ -105,7 +105,7 @@ end
 
 -- Tells Kong, and the plugins after this one, who it is.
 function host.forwarded(identity)
-  note(identity.notes)
+  publish(identity.access_log)
   local credential = identity.credential
   if not credential and not identity.username and not identity.id then
     return
@@ -138,7 +138,7 @@ end
 function Gatepass:access(conf)
   local reply = gateways:access(conf)
   if reply then
-    note(reply.notes)
+    publish(reply.access_log)
     return kong.response.exit(reply.status, reply.body, reply.headers)
   end
 end

@@ -18,8 +18,8 @@ typedef struct {
     double request;
     double callout;
     const gatepass_field *fields;
-    const gatepass_field *notes;
-    uint32_t field_count, note_count;
+    const gatepass_field *access_log;
+    uint32_t field_count, access_log_count;
     gatepass_text body;
     gatepass_text host;
     gatepass_text consumer_id, consumer_username, consumer_custom_id;

@@ -33,7 +33,7 @@ end
 
 -- For log_format: $gatepass_code and the like, where they are `set`.
 function host.forwarded(identity)
-  ngx.ctx.gatepass = identity.notes
+  ngx.ctx.gatepass = identity.access_log
 end
 
 local _M = {}
@@ -49,7 +49,7 @@ function _M.new(text)
   function gatepass.access()
     local reply = gateways:access(conf)
     if reply then
-      ngx.ctx.gatepass = reply.notes
+      ngx.ctx.gatepass = reply.access_log
       ngx.status = reply.status
       for name, value in pairs(reply.headers) do
         ngx.header[name] = value

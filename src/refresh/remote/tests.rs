@@ -229,7 +229,7 @@ fn another_workers_set_makes_up_for_a_lost_fetch() {
     there.settle(&ok(&jwks("1")), Some(store), 0, at(0), at(0)).unwrap();
     assert_eq!(fetches(&mut here, Some(store), at(1)), None);
     assert!(knows(&here, "1", at(1)), "taken over");
-    assert!(!here.is_lost());
+    assert!(!here.is_abandoned());
     assert_eq!(fetches(&mut here, Some(store), at(2)), None, "nothing to make up for");
 }
 

@@ -40,8 +40,8 @@ pub(crate) fn dispatch(
         .map_err(|status| Status(status as u32))
 }
 
-/// Calls `on_queue_ready` of a root context. Not from a callback of a root context,
-/// of which the SDK runs one at a time.
+/// Calls `on_queue_ready` of a root context. Not to be called from a callback of a root
+/// context: the SDK runs one at a time.
 pub(crate) fn call_root(root_id: u32) {
     proxy_on_queue_ready(root_id, 0);
 }

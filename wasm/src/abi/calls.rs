@@ -23,7 +23,7 @@ pub(crate) fn log(level: log::Level, text: &str) {
         log::Level::Warn => LogLevel::Warn,
         log::Level::Error => LogLevel::Error,
     };
-    // Nobody could be told.
+    // There is no way to report it.
     let _ = imports::log(level as u32, text);
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn set_shared_data(key: &str, value: &[u8], version: Option<u32>) -> 
     imports::set_shared_data(key, value, version.unwrap_or(0)).ok()
 }
 
-/// Lets the request whose context is entered go on.
+/// Resumes the request whose context is entered.
 pub(crate) fn continue_request() -> Result<(), Status> {
     imports::continue_stream(StreamType::HttpRequest as u32).ok()
 }

@@ -85,7 +85,8 @@ unsafe extern "C" {
     ) -> u32;
 }
 
-/// What the host gives: it asks the module for memory, fills it, and says where.
+/// A result of the host: it allocates memory in the module, fills it, and returns its
+/// place.
 struct Given {
     data: *mut u8,
     size: usize,
@@ -233,7 +234,7 @@ pub(super) fn set_shared_data(key: &str, value: &[u8], version: u32) -> Status {
 }
 
 pub(super) fn send_local_response(status: u32, headers: &[u8], body: &[u8]) -> Status {
-    /// What the ABI has for a response that the host is not to make one of gRPC.
+    /// The ABI's value for a response that is not for gRPC.
     const NO_GRPC: i32 = -1;
 
     // SAFETY: see above; there are no details, so their size is 0.

@@ -1,8 +1,8 @@
 //! Header maps as they cross the border: the number of fields, the lengths of each
 //! one's name and value, then names and values, each with a NUL behind it.
 //!
-//! A map is read where it lies. One that ends early, which ngx_wasm_module gives
-//! out above 100 fields, is no map.
+//! A map is parsed in place. A truncated one, as ngx_wasm_module returns for more than
+//! 100 fields, is an error.
 
 use gatepass::http::Span;
 

@@ -2,8 +2,8 @@
 //!
 //! Written here and not taken from the SDK's `hostcalls`, which panic on every status
 //! that they do not expect, and a panic ends the VM: on Kong the worker dies if a
-//! request waits in it. Here a status is a value, and each caller says what becomes of
-//! a call that failed:
+//! request waits in it. Here a status is a value, and each caller decides what follows
+//! from a failure:
 //!
 //! | what fails | what becomes of it |
 //! |---|---|
@@ -18,7 +18,7 @@
 //! | Envoy's cryptography | the module's own is used |
 //! | a property that only informs, a metric, the log | nothing |
 //!
-//! What the SDK's dispatcher does not expect is a panic still. No host does any of it
+//! The SDK's dispatcher still panics on unexpected callbacks. No host makes any of them
 //! as long as nothing has trapped (read in the sources of Envoy, proxy-wasm-cpp-host
 //! and ngx_wasm_module):
 //!
@@ -33,10 +33,10 @@
 //!
 //! After a trap Envoy does not call the VM's contexts any more. ngx_wasm_module makes
 //! those that it still has in a new instance, and gives that one the replies to
-//! callouts of the old one: it traps as well. The request is answered 500, which the
-//! guard sees to, and the next one gets another instance.
+//! callouts of the old one: it traps as well. The guard answers the request with 500,
+//! and the next one gets another instance.
 //!
-//! - `callouts` is the part that the SDK has to know of.
+//! - `callouts` are the calls that go through the SDK.
 //! - `imports` declares the functions, and is the only place with their pointers.
 //! - `calls` are the functions that the filter calls.
 //! - `maps` is the form in which header maps cross the border.
@@ -61,7 +61,7 @@ pub(super) struct Status(u32);
 
 impl Status {
     const OK: Self = Self(0);
-    /// There is no such thing.
+    /// The value does not exist.
     pub(super) const NOT_FOUND: Self = Self(1);
     /// The host gave something that is not what it should be.
     const SERIALIZATION_FAILURE: Self = Self(3);

@@ -87,9 +87,9 @@ const fn symbol(text: &'static str) -> &'static CStr {
 callbacks! {
     /// How many fields a map has; 0 for a map that is not there.
     fn http_get_headers_size(filter: FilterPtr, map: u32) -> usize;
-    /// Writes all fields of a map, in order and with repeats, to an array of at
-    /// least that size. What they point to stays until the map is changed or the
-    /// hook ends. False for a map that is not there.
+    /// Writes all fields of a map, in order and with repeats, to an array of at least that
+    /// size. The pointers are valid until the map is changed or the hook ends. False for a
+    /// map that is not there.
     fn http_get_headers(filter: FilterPtr, map: u32, fields: *mut EnvoyHeader) -> bool;
     /// Replaces every field of a name by one; without a value, or with an empty
     /// one, only removes them. Name and value are copied. False for a map that is
@@ -101,8 +101,8 @@ callbacks! {
         value: ModuleBuffer,
     ) -> bool;
 
-    /// Answers the request. What is given is copied. Hooks of the same stream may
-    /// be called before this returns, `destroy` among them.
+    /// Answers the request. Arguments are copied. Hooks of the same stream may be called
+    /// before this returns, `destroy` among them.
     fn http_send_response(
         filter: FilterPtr,
         status: u32,
@@ -115,7 +115,7 @@ callbacks! {
     /// before this returns, and hooks of the same stream too, `destroy` among them.
     fn http_filter_continue_decoding(filter: FilterPtr);
 
-    /// Of how many pieces some bytes of the body are; 0 if they are not there.
+    /// The number of chunks of a part of the body; 0 if there is none.
     fn http_get_body_chunks_size(filter: FilterPtr, which: u32) -> usize;
     /// Writes these pieces to an array of at least that size; they stay until the
     /// body is changed or the hook ends.
@@ -127,8 +127,8 @@ callbacks! {
         name: ModuleBuffer,
         value: ModuleBuffer,
     ) -> bool;
-    /// What Envoy knows of the request; stays until the hook ends. False for what
-    /// it does not know, or not as text.
+    /// An attribute of the request; valid until the hook ends. False for an unknown one, or
+    /// one that is not text.
     fn http_filter_get_attribute_string(
         filter: FilterPtr,
         attribute: u32,
@@ -154,9 +154,9 @@ callbacks! {
     /// Deletes a scheduler. Any thread may, once.
     fn http_filter_config_scheduler_delete(scheduler: SchedulerPtr);
 
-    /// Sends a request to a cluster, on the main thread only. What is given is
-    /// copied. Gives 0 and writes the number under which `callout_done` tells what
-    /// came of it; anything else if it was not sent, and then nothing comes.
+    /// Sends a request to a cluster, on the main thread only. Arguments are copied. Returns
+    /// 0 and writes the number that `callout_done` reports the outcome with; anything else
+    /// if it was not sent, and then no outcome follows.
     fn http_filter_config_http_callout(
         config: ConfigPtr,
         callout: *mut u64,

@@ -66,8 +66,8 @@ pub(crate) struct Filter<'hook> {
 impl Filter<'_> {
     /// # Safety
     ///
-    /// `ptr` is the filter of a hook that runs for as long as `'hook`, and nobody
-    /// else uses it meanwhile.
+    /// `ptr` is the filter of a hook that runs for as long as `'hook`, and no other code
+    /// uses it meanwhile.
     pub(super) unsafe fn new(ptr: FilterPtr) -> Option<Self> {
         Some(Self { ptr, calls: CALLBACKS.get()?, hook: PhantomData })
     }
@@ -127,10 +127,10 @@ impl Filter<'_> {
     }
 
     /// Tells the access log something.
-    pub(crate) fn note(&mut self, name: &str, value: &str) {
+    pub(crate) fn set_access_log_field(&mut self, name: &str, value: &str) {
         let (name, value) = (ModuleBuffer::of(name.as_bytes()), ModuleBuffer::of(value.as_bytes()));
-        // SAFETY: the filter is valid in its hook; name and value are copied. A line
-        // of the log is not worth a request: whether it was kept does not matter.
+        // SAFETY: the filter is valid in its hook; name and value are copied. A failure
+        // does not matter to the request.
         let _ = unsafe { (self.calls.http_set_filter_state_bytes)(self.ptr, name, value) };
     }
 
@@ -144,8 +144,8 @@ impl Filter<'_> {
     ) {
         let fields: Vec<_> =
             fields.iter().map(|(name, value)| ModuleHeader::of(name, value)).collect();
-        // SAFETY: the filter is valid in its hook, and given away: the stream may be
-        // destroyed before this returns. What is lent is copied.
+        // SAFETY: the filter is valid in its hook, and consumed: the stream may be
+        // destroyed before this returns. Arguments are copied.
         unsafe {
             (self.calls.http_send_response)(
                 self.ptr,
@@ -158,8 +158,7 @@ impl Filter<'_> {
         }
     }
 
-    /// Lets a request go on that was stopped. The last that is done with it in a
-    /// hook.
+    /// Resumes a stopped request. The last call for it in a hook.
     pub(crate) fn continue_request(self) {
         // SAFETY: the filter is valid in its hook, and given away: the stream may be
         // destroyed before this returns.
@@ -180,7 +179,7 @@ impl Filter<'_> {
         routes::find(ptr).map(Some).ok_or(ForeignRoute)
     }
 
-    /// What wakes this stream from any thread.
+    /// Wakes this stream from any thread.
     pub(crate) fn waker(&self) -> StreamWaker {
         // SAFETY: the filter is valid in its hook.
         let ptr = unsafe { (self.calls.http_filter_scheduler_new)(self.ptr) };
@@ -293,7 +292,7 @@ impl StreamWaker {
 
 impl Drop for StreamWaker {
     fn drop(&mut self) {
-        // SAFETY: made for this value, which nobody has any more.
+        // SAFETY: made for this value, which is dropped.
         unsafe { (self.calls.http_filter_scheduler_delete)(self.ptr) }
     }
 }
@@ -320,7 +319,7 @@ impl ConfigWaker {
 
 impl Drop for ConfigWaker {
     fn drop(&mut self) {
-        // SAFETY: made for this value, which nobody has any more.
+        // SAFETY: made for this value, which is dropped.
         unsafe { (self.calls.http_filter_config_scheduler_delete)(self.ptr) }
     }
 }
@@ -332,7 +331,7 @@ pub(crate) struct Config<'hook> {
     hook: PhantomData<&'hook mut c_void>,
 }
 
-/// What kind of metric.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// To be increased.
@@ -365,7 +364,7 @@ impl Config<'_> {
         Some(Self { ptr, calls: CALLBACKS.get()?, hook: PhantomData })
     }
 
-    /// What has a hook of this configuration called from any thread.
+    /// Schedules a hook of this configuration from any thread.
     pub(crate) fn waker(&self) -> ConfigWaker {
         // SAFETY: the configuration is valid in its hook.
         let ptr = unsafe { (self.calls.http_filter_config_scheduler_new)(self.ptr) };

@@ -1,13 +1,13 @@
 //! The functions that Envoy calls.
 //!
-//! Nothing unwinds into Envoy: a panic ends in the hook that it happens in. The
-//! request is then denied, and what the panic may have left half done is thrown
-//! away; see [`crate::worker`].
+//! Nothing unwinds into Envoy: a panic ends in the hook that it happens in. The request
+//! is then denied, and state that the panic may have left inconsistent is dropped; see
+//! [`crate::worker`].
 //!
-//! A stream's hooks run on its worker, one at a time, but one inside another where a
-//! call of Envoy's functions causes it: while a request goes on, its body's hooks
-//! run, and while it is answered the stream may be destroyed. So each hook holds the
-//! stream by a reference of its own.
+//! A stream's hooks run on its worker, one at a time, except that Envoy's functions may
+//! call one inside another: resuming a request runs the hooks of its body, and
+//! answering it may destroy the stream. So each hook has its own reference to the
+//! stream.
 
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_void};
@@ -74,7 +74,7 @@ fn guarded<T>(hook: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// What a panic carries may panic itself when it is dropped.
+/// The payload of a panic may itself panic when it is dropped.
 fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(another);
@@ -337,7 +337,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
     unsafe { in_stream(filter, stream, |stream, filter| stream.woken(filter)) };
 }
 
-// What the module has nothing to do in, and Envoy asks for.
+// Hooks that Envoy requires and the module does not use.
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(

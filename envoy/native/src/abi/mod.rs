@@ -2,9 +2,9 @@
 //!
 //! - `types` are the values that cross it.
 //! - `callbacks` are Envoy's functions, looked up by name.
-//! - `envoy` makes safe calls of them. What is valid in a hook only cannot be kept:
-//!   a [`Filter`] and a [`Config`] end with the hook that they were given to, and a
-//!   call after which Envoy may have destroyed the stream consumes the filter.
+//! - `envoy` makes safe calls of them. A value that is valid only in a hook cannot be
+//!   kept: a [`Filter`] and a [`Config`] end with the hook that they were given to, and
+//!   a call after which Envoy may have destroyed the stream consumes the filter.
 //! - `hooks` are the functions that Envoy calls. A panic ends in each of them.
 //!
 //! The ABI is that of Envoy's `source/extensions/dynamic_modules/abi/abi.h`, said

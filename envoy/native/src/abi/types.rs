@@ -121,7 +121,7 @@ pub(super) const SOURCE_ADDRESS: u32 = 24;
 /// A callout or a metric went well.
 pub(super) const SUCCESS: u32 = 0;
 
-/// What becomes of a request after its head.
+/// The status of a request after its head.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeadersStatus {
@@ -129,12 +129,12 @@ pub(crate) enum HeadersStatus {
     Continue = 0,
     /// The head stays; the body's hooks are called.
     Stop = 1,
-    /// The head stays and no hook is called until the filter continues. What
-    /// arrives meanwhile is kept, and a client that sends more is slowed down.
+    /// The head stays and no hook is called until the filter continues. Data that arrives
+    /// meanwhile is buffered, with back-pressure on the client.
     StopAllAndWatermark = 4,
 }
 
-/// What becomes of a piece of a request's body.
+/// The status of a chunk of a request's body.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyStatus {
@@ -144,7 +144,7 @@ pub(crate) enum BodyStatus {
     StopAndDrop = 3,
 }
 
-/// What becomes of a request's trailers.
+/// The status of a request's trailers.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TrailersStatus {
