@@ -152,6 +152,15 @@ async fn kongs_validation_says_what_the_library_says() {
         { services = { auth = { upstream = 'a b' } }, rules = { { match = {}, bipass = true } } },
         require('cjson').decode(io.open('$DIRECTORY/gatepass.json'):read('*a')),
       } do
+        -- Kong fills what is absent with null before it asks for the types.
+        for _, field in ipairs(config.fields) do
+          local name, definition = next(field)
+          local value = conf[name] == nil and ngx.null or conf[name]
+          local kind = value == ngx.null and 'null' or type(value) == 'table' and 'object' or type(value)
+          local types = ' ' .. table.concat(definition.json_schema.inline.type, ' ') .. ' '
+          assert(types:find(' ' .. kind .. ' ', 1, true), name .. ' cannot be ' .. kind)
+          conf[name] = value
+        end
         local ok, err = config.custom_validator(conf)
         print('schema ', i, ' ', tostring(ok), ' ', tostring(err), ' of ', #config.fields)
       end ";

@@ -20,8 +20,8 @@ local function check(conf)
   return nil, require("ffi").string(problems.data, problems.size)
 end
 
--- Any value: what may be in it, the library knows.
-local any = { type = { "array", "boolean", "number", "object", "string" } }
+-- Any value: what may be in it, the library knows. A field that is not there comes as null.
+local any = { type = { "array", "boolean", "null", "number", "object", "string" } }
 
 local fields = {}
 for i, name in ipairs(names) do
