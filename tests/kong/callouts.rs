@@ -113,38 +113,91 @@ fn drip_body(stream: &mut std::net::TcpStream) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_replies_are_no_answers() {
+    const FAILED: &str = "503 user_info_unavailable";
     const GOOD: &[u8] =
         b"HTTP/1.1 200 OK\r\n\r\n{\"sub\":\"alice\",\"address\":{\"country\":\"ES\"}}";
+    const ENDLESS: fn(&mut std::net::TcpStream) = |stream| {
+        let line = [b'x'; 8192];
+        while stream.write_all(&line).is_ok() {}
+    };
+    const WAIT: fn(&mut std::net::TcpStream) = |_| thread::sleep(PATIENCE);
     for (case, head, rest, outcome) in [
         ("until it closes", GOOD, hang_up as fn(&mut std::net::TcpStream), "200"),
-        ("nothing", b"", hang_up, "503 user_info_unavailable"),
-        ("no HTTP", b"SSH-2.0-OpenSSH_9.2\r\n", hang_up, "503 user_info_unavailable"),
-        ("no status", b"HTTP/1.1 OK\r\n\r\n{}", hang_up, "503 user_info_unavailable"),
-        ("half a head", b"HTTP/1.1 200 OK\r\ncontent-le", hang_up, "503 user_info_unavailable"),
-        ("a head that drips", b"HTTP/1.1 200 OK\r\n", drip, "503 user_info_unavailable"),
+        (
+            "after interim replies",
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n\
+              HTTP/1.1 200 OK\r\ncontent-length: 42\r\n\r\n\
+              {\"sub\":\"alice\",\"address\":{\"country\":\"ES\"}}",
+            WAIT,
+            "200",
+        ),
+        (
+            "chunks with an extension and a trailer",
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
+              e;a=b\r\n{\"sub\":\"alice\"\r\n1C\r\n,\"address\":{\"country\":\"ES\"}}\r\n\
+              0\r\nx-trailer: 1\r\n\r\n",
+            WAIT,
+            "200",
+        ),
+        ("nothing", b"", hang_up, FAILED),
+        // No length that a body has; the last is one for a reader of numbers.
+        ("a negative length", b"HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n{}", WAIT, FAILED),
+        ("no number", b"HTTP/1.1 200 OK\r\ncontent-length: two\r\n\r\n{}", WAIT, FAILED),
+        ("a fraction", b"HTTP/1.1 200 OK\r\ncontent-length: 1.5\r\n\r\n{}", WAIT, FAILED),
+        ("hexadecimal", b"HTTP/1.1 200 OK\r\ncontent-length: 0x2\r\n\r\n{}", WAIT, FAILED),
+        (
+            "two lengths",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{} ",
+            WAIT,
+            FAILED,
+        ),
+        (
+            "a length and chunks",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            WAIT,
+            FAILED,
+        ),
+        (
+            "a negative chunk",
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n-5\r\n{}\r\n0\r\n\r\n",
+            WAIT,
+            FAILED,
+        ),
+        ("another protocol", b"HTTP/1.1 101 Switching Protocols\r\n\r\n", WAIT, FAILED),
+        ("a line without an end", b"HTTP/1.1 200 OK\r\nx-a: ", ENDLESS, FAILED),
+        (
+            "a chunk size without an end",
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;",
+            ENDLESS,
+            FAILED,
+        ),
+        ("no HTTP", b"SSH-2.0-OpenSSH_9.2\r\n", hang_up, FAILED),
+        ("no status", b"HTTP/1.1 OK\r\n\r\n{}", hang_up, FAILED),
+        ("half a head", b"HTTP/1.1 200 OK\r\ncontent-le", hang_up, FAILED),
+        ("a head that drips", b"HTTP/1.1 200 OK\r\n", drip, FAILED),
         (
             "a body that drips",
             b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{",
             drip_body,
-            "503 user_info_unavailable",
+            FAILED,
         ),
         (
             "less than announced",
             b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"sub\":\"alice\"}",
             hang_up,
-            "503 user_info_unavailable",
+            FAILED,
         ),
         (
             "chunks without an end",
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n",
             hang_up,
-            "503 user_info_unavailable",
+            FAILED,
         ),
         (
             "no chunk size",
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
             hang_up,
-            "503 user_info_unavailable",
+            FAILED,
         ),
     ] {
         let port = raw_service(head, rest);
@@ -166,4 +219,20 @@ async fn connections_to_services_are_kept() {
     }
     let connections = nginx.connections_to(nginx.ports.users);
     assert_eq!(connections, 1, "for three calls");
+}
+
+/// The next one on the connection would be answered with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_with_more_than_the_reply_is_not_kept() {
+    const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 42\r\n\r\n\
+        {\"sub\":\"alice\",\"address\":{\"country\":\"ES\"}}HTTP/1.1 200 OK\r\n\r\n";
+    let port = raw_service(REPLY, |stream| {
+        // Ended by the other side.
+        let ended = stream.read(&mut [0; 64]).is_ok_and(|size| size == 0);
+        assert!(ended, "the connection was used again");
+    });
+    let nginx = Setup::bundled().user_service(port).start().await;
+    nginx.ready().await;
+    assert_eq!(nginx.get("/orders", &nginx.token("alice")).await.status, 200);
+    until("it is closed", || async { nginx.connections_to(port) == 0 }).await;
 }

@@ -4,48 +4,24 @@
 
 local http = require "resty.http"
 local semaphore = require "ngx.semaphore"
+local reply = require "kong.plugins.gatepass.reply"
 
 local spawn, kill, wait = ngx.thread.spawn, ngx.thread.kill, ngx.thread.wait
 
--- As gatepass_failed has them.
-local NOT_SENT, NO_REPLY, BROKEN, TOO_LARGE = 1, 2, 3, 4
+-- As gatepass_failed has it.
+local NOT_SENT = 1
+local NO_REPLY, BROKEN = reply.NO_REPLY, reply.BROKEN
 
 -- Idle connections of each worker to each service.
 local POOL_SIZE, POOL_IDLE_MS = 64, 30000
 
 local _M = { NOT_SENT = NOT_SENT }
 
--- The body, and whether the connection can be used again.
-local function read_body(response, limit)
-  if not response.has_body then
-    return "", true
-  end
-  local headers = response.headers
-  local is_sized = headers["Content-Length"] or headers["Transfer-Encoding"]
-  local chunks, size = {}, 0
-  repeat
-    -- The size bounds what is read at once, whatever the service announces.
-    local chunk, err = response.body_reader(16384)
-    -- Without a length the body ends with the connection (RFC 9112 section 6.3).
-    local is_end = err == "closed" and not is_sized
-    if err and not is_end then
-      return nil, BROKEN
-    end
-    size = size + #(chunk or "")
-    if size > limit then
-      return nil, TOO_LARGE
-    end
-    chunks[#chunks + 1] = chunk
-  until not chunk or is_end
-  return table.concat(chunks), is_sized
-end
-
 -- Why an exchange failed, for operators: the library knows kinds alone. What a service
 -- sent is not repeated.
 local function tell(callout, what, err)
-  local text = tostring(err):gsub("^couldn't parse.*", "no HTTP")
   ngx.log(ngx.WARN, "[gatepass] ", callout.scheme, "://", callout.host,
-          callout.port and ":" .. callout.port or "", ": ", what, ": ", text)
+          callout.port and ":" .. callout.port or "", ": ", what, ": ", tostring(err))
 end
 
 local function connect(callout)
@@ -66,29 +42,35 @@ local function connect(callout)
   return ok and client
 end
 
+-- Sends the request and reads the reply, as `reply.read` gives it.
+local function ask(client, callout, limit)
+  local ok, err = client:send_request(callout)
+  if not ok then
+    return nil, NO_REPLY, err
+  end
+  return reply.read(client.sock, limit)
+end
+
 local function exchange(callout, limit)
   local client = connect(callout)
   if not client then
     return nil, NO_REPLY
   end
   local reused = client:get_reused_times() > 0
-  local response, err = client:request(callout)
-  if not response and reused and callout.method == "GET" then
+  local answer, reusable, err = ask(client, callout, limit)
+  if reusable == NO_REPLY and reused and callout.method == "GET" then
     -- The service closed the idle connection at the same moment.
     client:close()
     client = connect(callout)
     if not client then
       return nil, NO_REPLY
     end
-    response, err = client:request(callout)
+    answer, reusable, err = ask(client, callout, limit)
   end
-  if not response then
-    tell(callout, "no reply", err)
-    client:close()
-    return nil, NO_REPLY
-  end
-  local body, reusable = read_body(response, limit)
-  if not body then
+  if not answer then
+    if reusable == NO_REPLY then
+      tell(callout, "no reply", err)
+    end
     client:close()
     return nil, reusable
   end
@@ -97,16 +79,16 @@ local function exchange(callout, limit)
   else
     client:close()
   end
-  return { status = response.status, headers = response.headers, body = body }
+  return answer
 end
 
 -- The reply, or nil and why there is none. The time limit holds for the whole exchange:
 -- one for each read alone never ends while a service drips.
 function _M.send(callout, limit)
   local finished = semaphore.new()
-  local ok, response, cause
+  local ok, answer, cause
   local thread = spawn(function()
-    ok, response, cause = pcall(exchange, callout, limit)
+    ok, answer, cause = pcall(exchange, callout, limit)
     finished:post()
   end)
   local deadline = callout.timeout_ms / 1000
@@ -118,10 +100,10 @@ function _M.send(callout, limit)
   end
   wait(thread)
   if not ok then
-    ngx.log(ngx.ERR, "[gatepass] ", response)
+    ngx.log(ngx.ERR, "[gatepass] ", answer)
     return nil, BROKEN
   end
-  return response, cause
+  return answer, cause
 end
 
 return _M
