@@ -73,3 +73,31 @@ async fn later_plugins_see_who_it_is() {
     let answer = nginx.get("/orders", &nginx.token("alice")).await;
     assert_eq!(kong(&answer)["shared"], json!({"authenticated_groups": ["first-party"]}));
 }
+
+/// Kong's plugins count and keep by the consumer's id, and the acl plugin fails on one that
+/// is no UUID.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_consumer_has_an_id_of_its_own_for_kong() {
+    let entry = json!({"key": "web", "groups": ["first party", "a,b", "Zoë"]});
+    let mut ids = Vec::new();
+    for fields in [json!({}), json!({"id": "7"}), json!({"id": "8", "username": "Zoë"})] {
+        let mut entry = entry.clone();
+        entry.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let nginx = Setup::bundled().set("/consumers/entries", json!([entry])).start().await;
+        nginx.ready().await;
+        let answer = nginx.get("/orders", &nginx.token("alice")).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        let seen: serde_json::Value =
+            serde_json::from_str(answer.header("x-kong").unwrap()).unwrap();
+        assert_eq!(seen["shared"]["authenticated_groups"], json!(["first party", "a,b", "Zoë"]));
+        assert_eq!(seen["credential"], "web");
+        if let Some(username) = fields.get("username") {
+            assert_eq!(seen["consumer"]["username"], *username);
+        }
+        let id = seen["consumer"]["id"].as_str().unwrap_or_else(|| panic!("{seen}")).to_owned();
+        let groups: Vec<_> = id.split('-').map(str::len).collect();
+        assert_eq!(groups, [8, 4, 4, 4, 12], "{id}");
+        assert!(!ids.contains(&id), "{ids:?}");
+        ids.push(id);
+    }
+}

@@ -79,26 +79,67 @@ function host.measure(kind, name, labels, values, amount)
   end
 end
 
--- Made once for each, since neither can be compiled: names in `kong.ctx.shared`, and the
--- groups in the text of a header.
-local shared_names = setmetatable({}, { __index = function(names, name)
-  names[name] = name:gsub("%.", "_")
-  return names[name]
-end })
-local group_lists = setmetatable({}, { __mode = "v", __index = function(lists, groups)
-  local list = {}
-  for group in groups:gmatch("[^, ]+") do
-    list[#list + 1] = group
+-- What was made of a text: made once for each, since none of it can be compiled. Forgotten
+-- whole when there is too much of it.
+local MOST_KNOWN = 10000
+
+local function memo(make)
+  local known, count = {}, 0
+  return function(text)
+    local value = known[text]
+    if value == nil then
+      if count == MOST_KNOWN then
+        known, count = {}, 0
+      end
+      value = make(text)
+      known[text], count = value, count + 1
+    end
+    return value
   end
-  lists[groups] = list
+end
+
+-- A name in `kong.ctx.shared`.
+local shared_name = memo(function(name)
+  return (name:gsub("%.", "_"))
+end)
+
+-- A header's value as the text that it stands for.
+local function decode(value)
+  return (value:gsub("%%(%x%x)", function(digits)
+    return string.char(tonumber(digits, 16))
+  end))
+end
+
+local decoded = memo(decode)
+
+-- The groups in the text of a header.
+local groups_of = memo(function(groups)
+  local list = {}
+  for group in groups:gmatch("[^,]+") do
+    list[#list + 1] = decode(group)
+  end
   return list
-end })
+end)
+
+local UUID = "^" .. ("%x"):rep(8) .. ("%-" .. ("%x"):rep(4)):rep(3) .. "%-" .. ("%x"):rep(12) .. "$"
+
+-- Kong's plugins tell consumers apart by their ids (rate-limiting counts by address where
+-- there is none, proxy-cache gives one consumer's answer to another), and ask the database
+-- for UUIDs only (acl fails on others): who has no UUID gets one of the name (RFC 9562
+-- section 5.8).
+local id_of = memo(function(name)
+  if name:match(UUID) then
+    return name:lower()
+  end
+  local hash = ngx.md5("gatepass consumer " .. name)
+  return hash:gsub("^(%x%x%x%x%x%x%x%x)(%x%x%x%x)%x(%x%x%x)%x(%x%x%x)(%x+)$", "%1-%2-8%3-8%4-%5")
+end)
 
 local function publish(fields)
   if fields then
     local shared = kong.ctx.shared
     for name, value in pairs(fields) do
-      shared[shared_names[name]] = value
+      shared[shared_name(name)] = value
     end
   end
 end
@@ -106,22 +147,25 @@ end
 -- Tells Kong, and the plugins after this one, who it is.
 function host.forwarded(identity)
   publish(identity.access_log)
-  local credential = identity.credential
-  if not credential and not identity.username and not identity.id then
+  local id, username, custom_id = identity.id, identity.username, identity.custom_id
+  local credential = identity.credential and decoded(identity.credential)
+  if not credential and not username and not id then
     return
   end
-  local consumer
-  if identity.id or identity.username or identity.custom_id then
-    consumer = { id = identity.id, username = identity.username, custom_id = identity.custom_id }
-  end
+  local consumer = {
+    id = id and id_of(id),
+    username = username and decoded(username),
+    custom_id = custom_id and decoded(custom_id),
+  }
   if identity.anonymous then
     kong.client.authenticate(consumer, nil)
     return
   end
+  consumer.id = consumer.id or id_of(credential or username)
   kong.client.authenticate(consumer, { id = credential, key = credential })
   local groups = identity.groups
   if groups then
-    kong.ctx.shared.authenticated_groups = group_lists[groups]
+    kong.ctx.shared.authenticated_groups = groups_of(groups)
   end
 end
 
