@@ -48,6 +48,22 @@ async fn no_worker_accepts_a_token_after_the_204() {
     }
 }
 
+/// The body is asked for when the user's data has come, by another coroutine than that of
+/// the request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_may_be_read_after_a_callout() {
+    let requires = json!({"scopes_all": ["revoke"], "claims": {"country": ["JP"]}});
+    let setup = setup().set("/revocation/endpoint/requires", requires);
+    let nginx = setup.start().await;
+    nginx.ready().await;
+    let calls = nginx.user_calls("bob").await;
+    let answer = nginx.send(post(&admin(&nginx), &json!([{"sub": "alice"}]))).await;
+    assert_eq!((answer.status, answer.body.len()), (204, 0), "{answer}");
+    assert_eq!(nginx.user_calls("bob").await, calls + 1);
+    let answer = nginx.get("/orders", &nginx.token("alice")).await;
+    assert_eq!(answer.outcome(), "401 token_revoked");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_in_memory_and_in_files() {
     let nginx = setup().start().await;

@@ -23,7 +23,7 @@ local str, copy, new = ffi.string, ffi.copy, ffi.new
 local SUSPEND, READ_BODY, FORWARD, REPLY = 2, 3, 4, 5
 
 -- What becomes of a request that may pass, all its edits done.
-local PASSED = 0
+local PASSED = {}
 
 -- What ends a wait that the library does not end: twice the longest timeout that a
 -- service may have.
@@ -293,8 +293,13 @@ function Gateway:execute(action, own)
     else
       if kind == SUSPEND and request == own then
         self.held[own] = { semaphore = semaphore.new() }
-      elseif kind == READ_BODY and request == own then
-        outcome = READ_BODY
+      elseif kind == READ_BODY then
+        local wanted = { body_bytes = action.number }
+        if request == own then
+          outcome = wanted
+        else
+          self:settle(request, wanted)
+        end
       end
       if action.callout ~= 0 and not self:send(action) then
         unsent = unsent or {}
@@ -337,8 +342,9 @@ function Gateway:wait(request)
   return held.outcome
 end
 
--- The whole body, buffered in memory or in a file.
-local function whole_body()
+-- The body, buffered in memory or in a file: of a file what the library asked for, since
+-- nginx may let in bodies of any size.
+local function read_whole_body(most)
   read_body()
   local body = get_body_data()
   local path = not body and get_body_file()
@@ -346,11 +352,16 @@ local function whole_body()
     return body or ""
   end
   local file = io.open(path, "rb")
-  body = file and file:read("*a")
+  body = file and file:read(most)
   if file then
     file:close()
   end
   return body
+end
+
+-- What becomes of a request by this action, at once or after a wait.
+function Gateway:outcome(request, action)
+  return self:execute(action, request) or self:wait(request) or NO_ANSWER
 end
 
 -- Decides the request in whose access phase this is. Gives the reply, or nil if it may
@@ -363,20 +374,11 @@ function Gateway:access()
   Frame.add_all(get_headers(0))
   local action = C.gatepass_begin(self.handle, request, Frame.bytes, Frame.size, Frame.sizes,
                                   Frame.count, now() * 1000)
-  local outcome = self:execute(action, request)
-  if outcome == nil then
-    outcome = self:wait(request)
-  end
-  if outcome == READ_BODY then
-    local body = whole_body()
-    outcome = self:execute(C.gatepass_body(self.handle, request, body, #(body or ""),
-                                             now() * 1000), request)
-    if outcome == nil then
-      outcome = self:wait(request)
-    end
-  end
-  if outcome == nil or outcome == READ_BODY then
-    return NO_ANSWER
+  local outcome = self:outcome(request, action)
+  if outcome.body_bytes then
+    local body = read_whole_body(outcome.body_bytes)
+    outcome = self:outcome(request, C.gatepass_body(self.handle, request, body, #(body or ""),
+                                                    now() * 1000))
   end
   if outcome == PASSED then
     return nil
