@@ -138,6 +138,9 @@ fn what_it_comes_to() {
         [
             "route health: has no jwt plugin: it passes without a token, as before",
             "route blog: has no jwt plugin: it passes without a token, as before",
+            "limits.case_sensitive_paths: paths that in another case are another route's are 400, \
+             where Kong takes them for route orders, route reports; set it to true where all \
+             services tell upper from lower case",
             "identity_token: is new: choose issuer and audiences, and put a signing key in \
              GATEPASS_SIGNING_KEY",
         ]

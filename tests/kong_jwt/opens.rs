@@ -360,6 +360,14 @@ fn what_yaml_says_in_two_ways_is_refused() {
     }
 }
 
+// Editors on Windows write one; Kong's reader of YAML takes it for none of the text.
+#[test]
+fn a_byte_order_mark_is_none_of_the_text() {
+    let services = format!("- {{name: s, plugins: [{JWT}], routes: [{{name: r, paths: [/a]}}]}}");
+    let (mut world, _) = converted(&format!("\u{feff}{}", kong_with(&services, "")));
+    assert_eq!(statuses(&mut world, "/a"), [401, 200]);
+}
+
 /// What there is no rule for is a note; the rest is converted.
 #[test]
 fn paths_without_a_rule() {
@@ -417,6 +425,33 @@ fn ranks_of_routes() {
     assert_eq!(answered(world.begin(request)).status, 401, "hosts without a wildcard first");
     let mut world = file("paths: ['~/ab?']", "paths: [/a]");
     assert_eq!(statuses(&mut world, "/a"), [401, 403], "an expression may match less than it has");
+}
+
+/// Kong takes a path in another case for another route's; a service may not.
+#[test]
+fn paths_in_another_case_are_refused_and_told() {
+    let told = |notes: &[String]| notes.iter().any(|note| note.contains("case_sensitive_paths"));
+    let routes = |open: &str, protected: &str| {
+        let services = format!(
+            "- {{name: s, plugins: [{JWT}], routes: [{{name: r, paths: [{protected}]}}]}}\n\
+             - {{name: t, routes: [{{name: open, paths: [{open}]}}]}}"
+        );
+        converted(&kong_with(&services, ""))
+    };
+    let (mut world, notes) = routes("/", "/admin");
+    assert_eq!(statuses(&mut world, "/admin"), [401, 200]);
+    assert_eq!(statuses(&mut world, "/ADMIN"), [400, 400], "the route at / has it in Kong");
+    assert!(told(&notes), "{notes:?}");
+    for (open, protected, expected) in [
+        ("/b", "/a", false),
+        ("/a", "/a/b", true),
+        ("/1", "/1/2", false),
+        // Whoever has both means both.
+        ("/A", "/a", false),
+        ("'~/x'", "/x/y", true),
+    ] {
+        assert_eq!(told(&routes(open, protected).1), expected, "{open} {protected}");
+    }
 }
 
 #[test]

@@ -10,6 +10,9 @@ use serde_norway::Value as Yaml;
 
 /// Reads the text, as far as YAML goes; an error says why it cannot be read.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
+    // A byte order mark is none of the text (YAML 1.2 section 5.2); here it would pass for
+    // a document of its own.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     // By YAML's own type of value, which refuses a key that comes twice.
     let yaml: Yaml = serde_norway::from_str(text).map_err(|error| error.to_string())?;
     serde_json::to_value(merged(yaml)?).map_err(|error| error.to_string())

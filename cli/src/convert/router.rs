@@ -131,6 +131,22 @@ impl<'k> Entry<'k> {
         self.path.is_none_or(|path| path.starts_with('/') && path.bytes().all(is_plain))
     }
 
+    /// Whether a path in another case may be this entry's and, for those who do not tell
+    /// cases apart, the other's: Kong takes it for this one's, rules refuse it.
+    pub(super) fn differs_in_case(&self, other: &Self) -> bool {
+        let Some(others) = other.path.filter(|_| other.matching.is_some()) else { return false };
+        let folded = |start: &[u8]| start.to_ascii_lowercase();
+        let (own, others) = (
+            folded(&self.path.map(certain_start).unwrap_or_default()),
+            folded(&percent_decode(others.as_bytes())),
+        );
+        own != others
+            && others.iter().any(u8::is_ascii_alphabetic)
+            && (own.starts_with(&others) || others.starts_with(&own))
+            && self.shares_methods(other)
+            && self.shares_hosts(other)
+    }
+
     fn shares_methods(&self, other: &Self) -> bool {
         let (own, others) = (&self.route.methods, &other.route.methods);
         let is_any = |entry: &Self| entry.route.methods.is_empty() || entry.route.is_expression;

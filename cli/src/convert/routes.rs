@@ -169,7 +169,25 @@ pub(super) fn rules(routes: &[(usize, &Route)], needs: &[Need], notes: &mut Note
         rules.push(rule(matching.clone(), &need));
     }
     rules.extend(last(&entries, notes));
+    about_case(&entries, notes);
     rules
+}
+
+/// Kong tells upper from lower case in paths. Rules refuse what another case makes
+/// another rule's, since services may not tell them apart: that is kept, and told.
+fn about_case(entries: &[Entry<'_>], notes: &mut Notes) {
+    let differs = |entry: &Entry<'_>| entries.iter().any(|other| entry.differs_in_case(other));
+    let affected: Vec<_> = entries.iter().filter(|entry| differs(entry)).collect();
+    if !affected.is_empty() {
+        notes.add(
+            "limits.case_sensitive_paths",
+            format_args!(
+                "paths that in another case are another route's are 400, where Kong takes them \
+                 for {}; set it to true where all services tell upper from lower case",
+                places(&affected)
+            ),
+        );
+    }
 }
 
 /// A rule for the requests that no other one matches, where they need more than

@@ -31,7 +31,7 @@ const PATHS: [Path; 18] = [
     Path { text: "~/a/x|/b/x", regex: Some(|it| it.starts_with("/a/x") || it.contains("/b/x")) },
 ];
 
-const TARGETS: [&str; 24] = [
+const TARGETS: [&str; 28] = [
     "/",
     "/a",
     "/a/",
@@ -56,6 +56,10 @@ const TARGETS: [&str; 24] = [
     "/a%2bb",
     "/a/b/",
     "/a/%62?x=/b",
+    "/A",
+    "/a/B",
+    "/B/X",
+    "/AB",
 ];
 
 const HOSTS: [&str; 6] = ["a.example", "b.example", "*.example", "A.example", "a.*", "*.b.example"];
