@@ -33,6 +33,8 @@ enum Which {
     Nth(usize, Fault),
     /// Of so many calls one, by a random source.
     Random { seed: u64, one_in: u64 },
+    /// What the bytes say, the last one first; none when they are used up.
+    Fed(Vec<u8>),
 }
 
 /// Which calls go wrong, and what became of it.
@@ -52,6 +54,12 @@ impl Faults {
     /// One in `one_in` calls, and a random way.
     pub fn random(seed: u64, one_in: u64) -> Self {
         Self { which: Which::Random { seed: seed | 1, one_in }, ..Self::default() }
+    }
+
+    /// Each call as a byte of a fuzzer has it.
+    pub fn fed(bytes: &[u8]) -> Self {
+        let bytes = bytes.iter().rev().copied().collect();
+        Self { which: Which::Fed(bytes), ..Self::default() }
     }
 
     pub fn refuse(&mut self, function: &str, status: Status) {
@@ -88,6 +96,10 @@ impl Faults {
                 let faults = Fault::all();
                 let fault = faults[(*seed >> 40) as usize % faults.len()];
                 (*seed >> 8).is_multiple_of(*one_in).then_some(fault)
+            }
+            // Most bytes are none.
+            Which::Fed(bytes) => {
+                bytes.pop().and_then(|byte| Fault::all().get(usize::from(byte)).copied())
             }
         };
         if let Some(fault) = fault {

@@ -4,8 +4,8 @@
 use serde_json::json;
 
 use crate::FILTER;
+use crate::dice::Dice;
 use crate::host::{Callout, Engine, Head, Host, Outcome, Profile, Reply, Request};
-use crate::random::Dice;
 use crate::shop::{self, claims, issuer, remote_keys, token, user_reply};
 
 const SEAL_KEY: &str = "YW55LW9yZGVyLS1zZWFsLWtleS0wMTIzNDU2Nzg5MDE=";
@@ -99,11 +99,20 @@ fn check(host: &Host, open: &Open) {
     }
 }
 
-fn run(profile: Profile, seed: u64) {
+/// One run by the bytes of a fuzzer.
+pub fn fed(bytes: &[u8]) {
+    let mut dice = Dice::fed(bytes);
+    let profile = dice.one_of(&[Profile::Envoy, Profile::Kong]);
+    run(profile, dice);
+}
+
+fn run(profile: Profile, mut dice: Dice) {
     let host = open(profile);
-    let mut dice = Dice(seed | 1);
     let mut requests: Vec<Open> = Vec::new();
     for _ in 0..120 {
+        if dice.is_over() {
+            break;
+        }
         let some = (!requests.is_empty()).then(|| dice.roll(requests.len()));
         match (dice.roll(12), some) {
             (0..3, _) => {
@@ -176,10 +185,16 @@ fn callbacks_in_any_order_native() {
     for seed in first..first.saturating_add(rounds) {
         for profile in [Profile::Envoy, Profile::Kong] {
             println!("GATEPASS_FUZZ_SEED={seed}, {profile:?}");
-            run(profile, seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            run(profile, Dice::of(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
         }
         if seconds.is_some() && Instant::now() >= until {
             return;
         }
     }
+}
+
+/// What a fuzzer led by the code found worth keeping.
+#[test]
+fn callbacks_of_the_corpus_native() {
+    crate::dice::corpus("callbacks").iter().for_each(|input| fed(input));
 }

@@ -286,6 +286,9 @@ each_call! {
     a_revocation: 6,
 }
 
+/// How many bytes of a fuzzer are for one request.
+const CALLS: usize = 128;
+
 /// Some calls fail, in any way and at any time.
 fn at_random(profile: Profile, seed: u64) {
     for (position, scenario) in SCENARIOS.iter().enumerate() {
@@ -298,6 +301,19 @@ fn at_random(profile: Profile, seed: u64) {
         }
         recover(&host, scenario, "next", &format!("{seed}"));
     }
+}
+
+/// One run by the bytes of a fuzzer: of which scenario, and what becomes of each call.
+pub fn fed(bytes: &[u8]) {
+    let Some((first, rest)) = bytes.split_first() else { return };
+    let profile = if first % 2 == 0 { Profile::Envoy } else { Profile::Kong };
+    let scenario = &SCENARIOS[usize::from(first / 2) % SCENARIOS.len()];
+    let host = open(profile, scenario);
+    for (round, calls) in rest.chunks(CALLS).enumerate() {
+        let about = format!("{profile:?}, round {round}");
+        run(&host, scenario, &format!("user-{round}"), Faults::fed(calls), &about);
+    }
+    recover(&host, scenario, "next", &format!("{profile:?}"));
 }
 
 /// As many as there is time for with `make fuzz`.
@@ -330,4 +346,10 @@ fn two_workers_mint_ids_of_their_own() {
         });
         assert_ne!(ids[0], ids[1], "{profile:?}");
     }
+}
+
+/// What a fuzzer led by the code found worth keeping.
+#[test]
+fn host_calls_of_the_corpus_native() {
+    crate::dice::corpus("host_calls").iter().for_each(|input| fed(input));
 }

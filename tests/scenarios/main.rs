@@ -46,6 +46,8 @@ mod access_log;
 mod any_order;
 mod configuration;
 mod denials;
+mod dice;
+mod filter;
 mod host_failures;
 mod hygiene;
 mod keys;
@@ -66,28 +68,4 @@ mod txn_token;
 mod user_info;
 mod waiting;
 
-use gatepass_wasm as _;
-use host::{Filter, Profile};
-
-unsafe extern "C" {
-    safe fn _initialize();
-}
-
-extern "C" fn initialize() {
-    _initialize();
-}
-
-fn held() -> usize {
-    let gatepass_wasm::Held { contexts, requests, .. } = gatepass_wasm::held();
-    let gatepass::gateway::Held { waiting, awaited, bodies, passing, followed } = requests;
-    contexts + waiting + awaited + bodies + passing + followed
-}
-
-/// What `mod host` tests.
-const FILTER: Filter = Filter {
-    initialize,
-    held,
-    module: host::built_module,
-    configuration: |_: Profile| panic!("a scenario starts with shop::open"),
-    clusters: &["auth", "users"],
-};
+use filter::FILTER;

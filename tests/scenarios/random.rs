@@ -8,32 +8,12 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::FILTER;
+use crate::dice::Dice;
 use crate::host::{Callout, Engine, Head, Host, Outcome, Profile, Reply, Request, each_host};
 use crate::shop::{self, issuer, next_issuer, remote_keys, token, user_reply};
 
 const REQUESTS: usize = 1000;
 const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
-
-/// xorshift64*
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % sides
-    }
-
-    pub fn one_of<T: Clone>(&mut self, items: &[T]) -> T {
-        items[self.roll(items.len())].clone()
-    }
-
-    /// Takes one out.
-    pub fn draw<T>(&mut self, items: &mut Vec<T>) -> Option<T> {
-        (!items.is_empty()).then(|| items.swap_remove(self.roll(items.len())))
-    }
-}
 
 /// What a request may come to.
 #[derive(Clone, Debug)]
@@ -189,7 +169,7 @@ fn traffic(host: &Host, seed: u64, patch: Value) {
     let tokens = USERS.iter().flat_map(|sub| [*sub, *sub].map(|sub| (sub, token(sub)))).collect();
     let mut traffic = Traffic {
         host,
-        dice: Dice(seed),
+        dice: Dice::of(seed),
         tokens,
         open: Vec::new(),
         elapsed_ms: 0,
