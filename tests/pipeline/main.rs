@@ -19,6 +19,7 @@ mod browsers;
 mod calls;
 mod claims;
 mod coalescing;
+mod counted;
 mod counterparts;
 mod denials;
 mod due;
