@@ -9,7 +9,7 @@ use gatepass::http::{Field, HeaderName, RequestHead};
 
 use super::shapes::{below, bytes, one_of};
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 18] = [
     "authorization",
     "Authorization",
     "AUTHORIZATION",
@@ -25,6 +25,8 @@ const NAMES: [&str; 16] = [
     "x-identity-token",
     "x-consumer-id ",
     "accept",
+    "referer",
+    "X-Original-URL",
     ":path",
 ];
 const PIECES: [&str; 26] = [
@@ -183,6 +185,13 @@ pub fn run(data: &[u8]) {
     for field in upstream.fields() {
         let name = name_of(&field);
         assert!(!names.contains(&fold(&name).as_str()), "{name} goes on");
+        // A URL in another field has the query of this one, or one like it.
+        if name.eq_ignore_ascii_case("referer") {
+            let url = String::from_utf8_lossy(field.value);
+            let query = url.split('#').next().and_then(|url| url.split_once('?'));
+            let mut pairs = query.into_iter().flat_map(|(_, query)| query.split('&'));
+            assert!(!pairs.any(|pair| pair.starts_with("access_token=")), "{url} goes on");
+        }
         if name.eq_ignore_ascii_case("connection") {
             let options = field.value.split(|byte| *byte == b',');
             for option in options.filter_map(|option| std::str::from_utf8(option).ok()) {

@@ -77,7 +77,12 @@ fn escaped(u: &mut Unstructured<'_>, json: &str) -> String {
 
 fn body(u: &mut Unstructured<'_>, token: &str) -> Vec<u8> {
     let mut object = json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600});
-    match below(u, 8) {
+    match below(u, 10) {
+        8 => return format!("token_type=Bearer&access_token={token}&expires_in=3600").into_bytes(),
+        9 => {
+            let start = *one_of(u, &[")]}',\n", "while(1);", "\u{feff}", "callback(", "// "]);
+            return format!("{start}{object}").into_bytes();
+        }
         0 => return bytes(u, 300),
         1 => return value(u, 4, &TEXTS).to_string().into_bytes(),
         2 => return format!("<script>t='{}'</script>", spelled(u, token)).into_bytes(),
@@ -108,8 +113,21 @@ fn reply(u: &mut Unstructured<'_>, token: &str) -> CalloutReply {
     };
     let mut fields = Fields::default();
     if !rarely(u, 4) {
-        let types = ["application/json", "text/html", "application/a+json; charset=utf-8"];
+        let types = [
+            "application/json",
+            "text/html",
+            "application/a+json; charset=utf-8",
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/octet-stream",
+        ];
         fields.push("content-type", one_of(u, &types).as_bytes());
+    }
+    if rarely(u, 6) {
+        // Kept in pieces, as frameworks do whose cookies are short.
+        let (one, two) = token.split_at(below(u, token.len() - 1) + 1);
+        fields.push("set-cookie", format!("s.0={one}; Path=/").as_bytes());
+        fields.push("set-cookie", format!("s.1={two}; Path=/").as_bytes());
     }
     while rarely(u, 3) {
         let value = if rarely(u, 4) { bytes(u, 40) } else { spelled(u, token).into_bytes() };
@@ -137,6 +155,11 @@ fn readings(reply: &LocalReply) -> Vec<Vec<u8>> {
     }
     let mut found = vec![reply.body.clone()];
     found.extend(reply.headers.iter().map(|(_, value)| value.clone().into_bytes()));
+    // One cookie in several, as their service puts it together again.
+    let cookies = reply.headers.iter().filter(|(name, _)| name == "set-cookie");
+    let values = cookies.filter_map(|(_, field)| Some(field.split(';').next()?.split_once('=')?.1));
+    let values: Vec<_> = values.map(|value| value.trim_matches('"')).collect();
+    found.extend([values.concat(), values.join(".")].map(String::into_bytes));
     if let Ok(document) = serde_json::from_slice(&reply.body) {
         texts(&document, &mut found);
     }
@@ -213,6 +236,13 @@ fn log_in(u: &mut Unstructured<'_>) {
             "sealed {sealed:?} and left in {got:?}"
         );
     }
+    // What is no JSON, and says that it has a token, is not passed on.
+    if serde_json::from_slice::<Value>(&got.body).is_err() {
+        for name in ["access_token", "\"token"] {
+            let said = ["=", "\":\"", "\": \""].map(|sign| format!("{name}{sign}{token}"));
+            assert!(!said.iter().any(|it| holds(&got.body, it.as_bytes())), "told in {got:?}");
+        }
+    }
     for sealed in sealed {
         if open(&sealed) == alice().as_bytes() {
             let step = world.get(&sealed);
@@ -265,7 +295,47 @@ fn come_back(u: &mut Unstructured<'_>) {
     }
 }
 
+/// The login's path, as some server may read it that is asked for something else.
+const LIKE_THE_LOGIN: [&str; 14] = [
+    "/login",
+    "//login",
+    "/login;x",
+    "/./login",
+    "/x/../login",
+    "/login%2F",
+    "/login%3f",
+    "/%6cogin",
+    "/login.",
+    "/login%20",
+    "/LOGIN",
+    "/%2e/login",
+    "/login\\",
+    "/%256cogin",
+];
+
+/// In shadow mode requests go on that would be denied: none that a service may take
+/// for a login, whose reply would be seen by nobody.
+fn pass_by(u: &mut Unstructured<'_>) {
+    let mut config = config();
+    config["mode"] = json!("shadow");
+    let mut world = World::new(&config, *one_of(u, &HOSTS));
+    let path = *one_of(u, &LIKE_THE_LOGIN);
+    let query = if rarely(u, 3) { "?a=b" } else { "" };
+    let method = *one_of(u, &["GET", "POST", "get", "Post"]);
+    let fields =
+        [(":method", method), (":path", &format!("{path}{query}")), ("content-length", "2")];
+    let fields = &fields[..if method == "GET" { 2 } else { 3 }];
+    let step = world.begin(head(fields));
+    assert!(!matches!(step, Step::Done(Verdict::Forward(_), _)), "{method} {path}{query} goes on");
+    let step = world.begin(head(&[(":path", "/orders")]));
+    assert!(matches!(step, Step::Done(Verdict::Forward(_), _)), "shadow mode");
+}
+
 pub fn run(data: &[u8]) {
     let u = &mut Unstructured::new(data);
-    if rarely(u, 2) { come_back(u) } else { log_in(u) }
+    match below(u, 5) {
+        0 | 1 => come_back(u),
+        2 => pass_by(u),
+        _ => log_in(u),
+    }
 }

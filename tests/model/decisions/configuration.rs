@@ -21,10 +21,12 @@ pub const VALUES: [&str; 3] = ["on", "off", "acme"];
 pub const CLAIMS: [&str; 5] =
     ["tenant", "realm.role", "https://shop.example/role", "level", "roles"];
 /// Claims that user info may give, and where its reply has them.
-pub const USER_CLAIMS: [(&str, &str); 5] = [
+pub const USER_CLAIMS: [(&str, &str); 7] = [
     ("country", "/address/country"),
     ("type", "/type"),
     ("level", "/level"),
+    ("username", "/nick"),
+    ("preferred_username", "/nick"),
     ("account.blocked", "/blocked"),
     ("https://shop.example/role", "/role"),
 ];
@@ -42,7 +44,7 @@ pub fn claim_value(dice: &mut Dice) -> Value {
     let exact_ones = ["123456789012345678901", "123456789012345678902", "3.0", "3e+0", "0.1"];
     match dice.below(9) {
         0..3 => dice.pick(&VALUES).into(),
-        3 => dice.pick(&["3", "true", "staff", "Acme"]).into(),
+        3 => dice.pick(&["3", "true", "staff", "Acme", "a,b"]).into(),
         4 => dice.pick(&[3, 30, -1]).into(),
         5 => dice.chance(2).into(),
         6 if options::EXACT_NUMBERS => exact(dice.pick(&exact_ones)),
@@ -97,6 +99,15 @@ pub fn configuration(dice: &mut Dice) -> Value {
     if dice.chance(4) {
         parts.push(("bypass_cors_preflight", false.into()));
     }
+    if dice.chance(3) {
+        let to = dice.pick(&["/a", "/admin?from=gateway", "https://shop.example/a/b"]);
+        parts.push(("errors", json!({"login_redirect": {"to": to, "return_to_param": "back"}})));
+    }
+    if dice.chance(6) {
+        parts.push(("limits", json!({"max_identity_bytes": dice.pick(&[1024, 1100, 1200])})));
+        config["identity_token"]["claims"]["set"]["about"] =
+            "x".repeat(dice.pick(&[50, 200, 350, 500])).into();
+    }
     for (name, value) in parts {
         config[name] = value;
     }
@@ -128,7 +139,7 @@ fn provider(dice: &mut Dice, position: usize, issuer: &str) -> Value {
         provider["max_lifetime_seconds"] = dice.pick(&[3600, 7200, 86400]).into();
     }
     if dice.chance(6) {
-        provider["token_types"] = dice.some(&["at+jwt", "JWT", "logout+jwt"], 1).into();
+        provider["token_types"] = dice.some(&["at+jwt", "JWT", "shop+jwt"], 1).into();
     }
     if dice.chance(5) {
         let accepted: Vec<Value> = (0..dice.below(4)).map(|_| accepted(dice)).collect();
@@ -219,7 +230,7 @@ fn user_info(dice: &mut Dice) -> Value {
         _ => {}
     }
     if !dice.chance(5) {
-        let known = if options::DOTTED_USER_CLAIMS { 5 } else { 3 };
+        let known = if options::DOTTED_USER_CLAIMS { 7 } else { 5 };
         let mut claims = Map::new();
         for (name, pointer) in &USER_CLAIMS[..known] {
             if dice.chance(2) {

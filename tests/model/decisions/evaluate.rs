@@ -14,8 +14,11 @@ use super::upstream;
 pub enum Expected {
     /// The status, and the codes of which it must be one.
     Denied(u16, Vec<&'static str>),
-    /// The fields that arrive, but for the identity token, and what that says.
-    Forwarded(Vec<(String, String)>, Option<Json>),
+    /// The fields that arrive, but for the identity token, what that says, and how many
+    /// bytes the gateway's own fields have.
+    Forwarded(Vec<(String, String)>, Option<Json>, usize),
+    /// To the login page.
+    Redirected,
 }
 
 /// What the user service answers: by path.
@@ -39,14 +42,43 @@ impl Model<'_> {
     pub fn decide(&self, fields: &[(String, String)], token: &Token) -> Expected {
         match self.pass(fields, token) {
             Ok((set, identity)) => {
-                Expected::Forwarded(upstream::fields(self.config, fields, &set), identity)
+                let size = set.iter().map(|(name, value)| name.len() + value.len()).sum();
+                Expected::Forwarded(upstream::fields(self.config, fields, &set), identity, size)
             }
             Err(codes) => {
                 let statuses: Vec<u16> = codes.iter().map(|code| status(code)).collect();
                 assert!(statuses.iter().all(|one| *one == statuses[0]), "{codes:?}");
+                if statuses[0] == 401
+                    && codes != ["consumer_unknown"]
+                    && self.is_sent_to_log_in(fields)
+                {
+                    return Expected::Redirected;
+                }
                 Expected::Denied(statuses[0], codes)
             }
         }
+    }
+
+    /// Whether a browser that asks for a page goes to the login page, which itself is
+    /// none to be sent to.
+    fn is_sent_to_log_in(&self, fields: &[(String, String)]) -> bool {
+        let head =
+            |name: &str| fields.iter().find(|(own, _)| own == name).map(|(_, it)| it.as_str());
+        let Some(page) = self.config.at(&["errors", "login_redirect", "to"]) else { return false };
+        let page = page.text().expect("a page").split('?').next().expect("a path");
+        let path =
+            head(":path").expect("a path").split('?').next().expect("a path").replace("%61", "a");
+        let is_page = match page.strip_prefix("https://shop.example") {
+            Some(page) => {
+                page == path
+                    && head(":authority")
+                        .is_some_and(|host| host.eq_ignore_ascii_case("shop.example"))
+            }
+            None => page == path,
+        };
+        head(":method") == Some("GET")
+            && head("accept").is_some_and(|it| it.contains("text/html"))
+            && !is_page
     }
 
     fn pass(&self, fields: &[(String, String)], token: &Token) -> Step<Said> {
@@ -63,6 +95,8 @@ impl Model<'_> {
             && method == "OPTIONS"
             && head("origin").is_some()
             && head("access-control-request-method").is_some_and(|asked| is_method(&asked))
+            && head("content-length").is_none_or(|length| length == "0")
+            && head("transfer-encoding").is_none()
         {
             return Ok((Vec::new(), None));
         }

@@ -19,6 +19,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use gatepass::callout::CalloutReply;
 use gatepass::config;
 use gatepass::http::RequestHead;
 use gatepass::pipeline::{Pipeline, Step};
@@ -71,11 +72,43 @@ impl Dice {
 pub struct UserService {
     seed: u64,
     known: RefCell<HashMap<String, (u16, Value)>>,
+    /// Whom it was asked about.
+    asked: RefCell<Vec<String>>,
 }
+
+/// What its replies say of being kept: in one field or two.
+const CACHE_CONTROL: [&[&str]; 6] = [
+    &[],
+    &["max-age=600"],
+    &["max-age=31536000000"],
+    &["private", "no-store"],
+    &["max-age=600, no-cache"],
+    &["max-age=600", "max-age=0"],
+];
 
 impl UserService {
     pub fn new(seed: u64) -> Self {
-        Self { seed, known: RefCell::default() }
+        Self { seed, known: RefCell::default(), asked: RefCell::default() }
+    }
+
+    fn cache_control(&self, path: &str) -> &'static [&'static str] {
+        let hash =
+            path.bytes().fold(self.seed, |hash, byte| hash.wrapping_mul(31) ^ u64::from(byte));
+        CACHE_CONTROL[(hash % 6) as usize]
+    }
+
+    /// Whether what it says of this may serve again.
+    fn is_kept(&self, path: &str) -> bool {
+        let fields = self.cache_control(path);
+        !fields.iter().any(|it| it.contains("no-") || it.ends_with("=0"))
+    }
+
+    /// Its reply, of which the gateway is told.
+    fn reply(&self, path: &str) -> CalloutReply {
+        self.asked.borrow_mut().push(path.to_owned());
+        let (status, body) = self.answer(path);
+        let fields = self.cache_control(path).iter().map(|value| ("cache-control", value));
+        CalloutReply::whole(Some(status), fields.collect(), written(&body).into_bytes(), 1 << 20)
     }
 
     pub fn answer(&self, path: &str) -> (u16, Value) {
@@ -98,7 +131,9 @@ impl UserService {
 #[derive(Debug)]
 pub enum Seen {
     Denied(u16, String),
-    Forwarded(Vec<(String, String)>, Option<Json>),
+    /// With the length of the identity token.
+    Forwarded(Vec<(String, String)>, Option<Json>, usize),
+    Redirected,
 }
 
 pub fn gateway(config: &Value) -> Option<Pipeline> {
@@ -125,16 +160,19 @@ pub fn send(
                     fields.into_iter().partition(|(name, _)| name == "x-identity-token");
                 assert!(token.len() < 2, "one identity token: {token:?}");
                 let identity = token.first().map(|(_, token)| jose::verified(gateway, token, now));
-                return Seen::Forwarded(fields, identity);
+                let length = token.first().map_or(0, |(name, token)| name.len() + token.len());
+                return Seen::Forwarded(fields, identity, length);
             }
             Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
+                if reply.status == 302 {
+                    return Seen::Redirected;
+                }
                 let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
                 let code = body["code"].as_str().expect("a code").to_owned();
                 return Seen::Denied(reply.status, code);
             }
             Step::Await(sent, waiting) => {
-                let (status, body) = users.answer(&sent.callout.path);
-                let reply = support::reply(status, written(&body).as_bytes());
+                let reply = users.reply(&sent.callout.path);
                 let landing = gateway.complete(sent.id, &reply, now).expect("a flight");
                 step = gateway.resume(waiting, &landing, now);
             }
@@ -151,8 +189,12 @@ fn difference(
     request: &Request,
 ) -> Option<String> {
     let config = Json::from(config);
+    let most = config.at(&["limits", "max_identity_bytes"]).and_then(Json::integer);
+    let most = most.map_or(usize::MAX, |most| usize::try_from(most).expect("a size"));
+    let asked = RefCell::new(None);
     let answers = |path: &str| {
         let (status, body) = users.answer(path);
+        asked.replace(Some((status, path.to_owned())));
         (status, Json::from(&body))
     };
     let model = Model { config: &config, users: &answers, now: NOW };
@@ -163,17 +205,40 @@ fn difference(
         (Expected::Denied(status, codes), Seen::Denied(found, code)) => {
             status == found && codes.contains(&code.as_str())
         }
-        (Expected::Forwarded(fields, identity), Seen::Forwarded(found, said)) => {
+        (Expected::Redirected, Seen::Redirected) => true,
+        // How long a token is, the model knows nearly.
+        (Expected::Forwarded(_, Some(identity), size), Seen::Denied(503, code))
+            if code == "identity_unavailable" =>
+        {
+            size + 400 + identity.to_string().len() * 4 / 3 > most
+        }
+        (Expected::Forwarded(fields, identity, size), Seen::Forwarded(found, said, length)) => {
             let token = request.token.text();
             let fields: Vec<(String, String)> = fields
                 .iter()
                 .map(|(name, value)| (name.clone(), value.replace("{token}", &token)))
                 .collect();
-            fields == *found && is_same_identity(identity.as_ref(), said.as_ref())
+            let is_small = identity.is_none() || size + length <= most;
+            is_small && fields == *found && is_same_identity(identity.as_ref(), said.as_ref())
         }
         _ => false,
     };
-    (!same).then(|| format!("expected {expected:#?}\nseen {seen:#?}"))
+    if !same {
+        return Some(format!("expected {expected:#?}\nseen {seen:#?}"));
+    }
+    // Asked again, it is as before; the service is only where its answer may not serve.
+    let (Seen::Forwarded(_, Some(identity), _), Some((200, path))) = (&seen, asked.into_inner())
+    else {
+        return None;
+    };
+    if identity.get("enrichment").is_some() {
+        return None;
+    }
+    users.asked.borrow_mut().clear();
+    let again = send(gateway, users, &request.sent(), NOW);
+    let calls = users.asked.borrow().len();
+    let expected = usize::from(!users.is_kept(&path));
+    (calls != expected).then(|| format!("{path} is asked {calls} times again, {again:?}"))
 }
 
 fn is_same_identity(expected: Option<&Json>, seen: Option<&Json>) -> bool {
@@ -278,7 +343,8 @@ const REQUESTS: usize = 24;
 
 #[test]
 fn every_verdict_is_that_of_the_model() {
-    let (mut denied, mut forwarded, mut codes) = (0, 0, HashMap::<String, usize>::new());
+    let (mut denied, mut forwarded, mut redirected) = (0, 0, 0);
+    let mut codes = HashMap::<String, usize>::new();
     rounds("decisions", 200, |seed| {
         let mut dice = Dice::new(seed);
         let config = configuration::configuration(&mut dice);
@@ -300,12 +366,20 @@ fn every_verdict_is_that_of_the_model() {
                     *codes.entry(code).or_default() += 1;
                 }
                 Seen::Forwarded(..) => forwarded += 1,
+                Seen::Redirected => redirected += 1,
             }
         }
     });
-    println!("{forwarded} forwarded, {denied} denied: {codes:?}");
+    println!("{forwarded} forwarded, {redirected} redirected, {denied} denied: {codes:?}");
+    assert!(redirected > 0, "{codes:?}");
     assert!(forwarded > denied / 10 && denied > forwarded / 10, "{forwarded}, {denied}: {codes:?}");
-    for code in ["insufficient_scope", "claim_forbidden", "group_forbidden", "user_unknown"] {
+    for code in [
+        "insufficient_scope",
+        "claim_forbidden",
+        "group_forbidden",
+        "user_unknown",
+        "identity_unavailable",
+    ] {
         assert!(codes.contains_key(code), "{code} is among {codes:?}");
     }
 }

@@ -70,6 +70,15 @@ pub fn request(dice: &mut Dice, providers: usize) -> Request {
         fields.push(("origin", "https://app.example".into()));
         let wanted = dice.pick(&["PUT", "", "get out", "GET, PUT"]);
         fields.push(("access-control-request-method", wanted.into()));
+        if dice.chance(3) {
+            let bodies = [
+                ("content-length", "5"),
+                ("content-length", "0"),
+                ("transfer-encoding", "chunked"),
+            ];
+            let (name, value) = dice.pick(&bodies);
+            fields.push((name, value.into()));
+        }
     } else if dice.chance(20) {
         method = method.to_lowercase();
     }
@@ -129,6 +138,12 @@ pub fn request(dice: &mut Dice, providers: usize) -> Request {
         }
     }
     forged(dice, &mut fields);
+    if dice.chance(12) {
+        fields.push(("referer", "https://shop.example/a?access_token={token}&b=1".into()));
+    }
+    if dice.chance(6) {
+        fields.push(("accept", "text/html,*/*;q=0.8".into()));
+    }
     let host = dice.pick(&HOSTS);
     let host = match dice.below(6) {
         0 => format!("{host}:8443"),
@@ -169,7 +184,9 @@ fn token(dice: &mut Dice, providers: usize) -> Token {
     match dice.below(10) {
         0 => {}
         1 | 6 | 7 => header["typ"] = "at+jwt".into(),
-        2 if dice.chance(3) => header["typ"] = "logout+jwt".into(),
+        2 if dice.chance(3) => {
+            header["typ"] = dice.pick(&["shop+jwt", "shop+jwt", "logout+jwt"]).into()
+        }
         3 if dice.chance(4) => header["typ"] = "identity+jwt".into(),
         4 if dice.chance(4) => header["kid"] = "other".into(),
         5 if dice.chance(4) => header["crit"] = json!(["exp"]),
@@ -210,7 +227,9 @@ fn token(dice: &mut Dice, providers: usize) -> Token {
         claims["realm"]["client"] = dice.pick(&CLIENTS).into();
     }
     if dice.chance(6) && (options::TWO_USERNAMES || dice.chance(2)) {
-        claims["preferred_username"] = "al%".into();
+        // The second is a consumer's, in another case.
+        let name = dice.pick(&["al%", "WEB für alle, 100%"]);
+        claims[dice.pick(&["preferred_username", "username"])] = name.into();
     }
     Token { key, header, claims, tampered: dice.chance(40) }
 }
@@ -263,6 +282,9 @@ pub fn user_reply(dice: &mut Dice, subject: &str) -> (u16, Value) {
     }
     if !dice.chance(4) {
         reply.insert("address".into(), json!({"country": dice.pick(&["ES", "acme", "JP"])}));
+    }
+    if !dice.chance(3) {
+        reply.insert("nick".into(), dice.pick(&["al", "b,c", "app für ALLE, 100%"]).into());
     }
     for name in ["type", "level", "blocked", "role"] {
         if !dice.chance(3) {

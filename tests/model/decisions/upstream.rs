@@ -100,8 +100,15 @@ pub fn fields(
             if name == "cookie" && !sources(config, "from_cookies").is_empty() {
                 let rest = value.split("; ").filter(|one| !one.starts_with("session="));
                 value = rest.collect::<Vec<_>>().join("; ");
+                // Nothing is left of it.
+                if value.is_empty() {
+                    continue;
+                }
             }
-            if name == ":path" && !sources(config, "from_params").is_empty() {
+            if [":path", "referer"].contains(&name.as_str())
+                && !sources(config, "from_params").is_empty()
+            {
+                value = value.replace("?access_token={token}&", "?");
                 value = value.replace("?access_token={token}", "");
                 value = value.replace("&access_token={token}", "");
             }
