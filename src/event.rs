@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::access_log::AccessLogFields;
 use crate::consumer::Consumer;
 use crate::denial::Code;
+use crate::http::log_word;
 use crate::identity::{MintError, ScheduleGap};
 use crate::introspection::IntrospectionFailure;
 use crate::keys::{Algorithm, AlgorithmSet, SkippedKey};
@@ -119,6 +120,34 @@ pub struct DeniedRequest {
     pub request_id: Option<String>,
 }
 
+/// How the gateway was told what is revoked.
+#[derive(Debug)]
+pub enum RevokedBy {
+    /// By a request to the endpoint of `revocation`.
+    Endpoint,
+    /// By a logout token.
+    Logout,
+    /// By a security event.
+    Events {
+        /// Who sent it.
+        transmitter: String,
+        /// What it was.
+        kinds: Vec<&'static str>,
+    },
+}
+
+impl RevokedBy {
+    fn json(&self) -> Value {
+        match self {
+            Self::Endpoint => json!({"by": "endpoint"}),
+            Self::Logout => json!({"by": "logout"}),
+            Self::Events { transmitter, kinds } => {
+                json!({"by": "events", "transmitter": log_word(transmitter), "kinds": kinds})
+            }
+        }
+    }
+}
+
 /// An event for operators. It becomes text only when it is written.
 #[derive(Debug)]
 pub enum Event {
@@ -146,11 +175,16 @@ pub enum Event {
     Revoked {
         /// The change.
         submitted: Submitted,
+        /// How it was said.
+        by: RevokedBy,
         /// The progress of the request.
         trace: Trace,
         /// The request id of the host or the client.
         request_id: Option<String>,
     },
+    /// A transmitter says what became of its stream of events: paused or disabled, it
+    /// tells of nothing any more.
+    StreamUpdated(String, String),
     /// There is a time at which no key may sign identity tokens.
     NobodySigns(ScheduleGap),
     /// Nothing is enforced.
@@ -186,6 +220,7 @@ impl Event {
             | Self::IntrospectionFailed(..)
             | Self::TokensNotListed(..)
             | Self::LoginFailed(..)
+            | Self::StreamUpdated(..)
             | Self::NobodySigns(_)
             | Self::ShadowMode => Level::Warn,
             Self::HostError(_) | Self::NotMinted(_) => Level::Error,
@@ -206,6 +241,7 @@ impl Event {
             Self::LoginFailed(..) => "login_failed",
             Self::MemberIgnored(..) => "entry_member_ignored",
             Self::Revoked { .. } => "revoked",
+            Self::StreamUpdated(..) => "stream_updated",
             Self::NobodySigns(_) => "nobody_signs",
             Self::ShadowMode => "shadow_mode",
             Self::Crypto { .. } => "crypto",
@@ -239,16 +275,24 @@ impl Event {
             Self::MemberIgnored(list, member) => {
                 json!({ "event": event, "list": list.name(), "member": member })
             }
-            Self::Revoked { submitted, trace, request_id } => json!({
+            Self::StreamUpdated(transmitter, status) => json!({
                 "event": event,
-                "entries": submitted.entries,
-                "names": submitted.names,
-                "taken_back": submitted.taken_back,
-                "provider": trace.provider.as_ref().map(|provider| &provider.name),
-                "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
-                "subject": trace.access_log.subject.as_deref(),
-                "request_id": request_id,
+                "transmitter": log_word(transmitter),
+                "status": status,
             }),
+            Self::Revoked { submitted, by, trace, request_id } => merged(
+                by.json(),
+                json!({
+                    "event": event,
+                    "entries": submitted.entries,
+                    "names": submitted.names,
+                    "taken_back": submitted.taken_back,
+                    "provider": trace.provider.as_ref().map(|provider| &provider.name),
+                    "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
+                    "subject": trace.access_log.subject.as_deref(),
+                    "request_id": request_id,
+                }),
+            ),
             Self::NobodySigns(gap) => caused(gap),
             Self::ShadowMode => {
                 caused(&"requests that would be denied are forwarded without identity")
@@ -269,6 +313,14 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.json().fmt(f)
     }
+}
+
+/// Both objects in one.
+fn merged(mut one: Value, other: Value) -> Value {
+    if let (Value::Object(one), Value::Object(other)) = (&mut one, other) {
+        one.extend(other);
+    }
+    one
 }
 
 /// Where each of these algorithms is computed.

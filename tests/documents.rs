@@ -30,7 +30,7 @@ fn environment(name: &str) -> Option<String> {
     match name {
         "GATEPASS_SIGNING_KEY" => Some(SIGNING_KEY.to_owned()),
         "ACME_SECRET" => Some("0123456789abcdef0123456789abcdef".to_owned()),
-        "USERS_API_KEY" => Some("secret".to_owned()),
+        "USERS_API_KEY" | "GATEPASS_EVENTS_TOKEN" => Some("secret".to_owned()),
         "GATEPASS_SEAL_KEY" => Some("A".repeat(43)),
         _ => None,
     }
@@ -100,7 +100,11 @@ fn bundled_envoy_configuration_fails_closed_and_sees_what_the_upstream_sees() {
 #[test]
 fn readme_configurations_are_accepted() {
     let configurations = snippets("yaml gatepass");
-    assert_eq!(configurations.len(), 3, "the complete example, sealed tokens, Kong's plugin");
+    assert_eq!(
+        configurations.len(),
+        4,
+        "the complete example, logouts, sealed tokens, Kong's plugin"
+    );
     configurations.iter().for_each(|text| assert_loads(&yaml(text)));
     let filters = snippets("yaml envoy-filter");
     assert_eq!(filters.len(), 1, "the filter for one's own Envoy");

@@ -102,6 +102,11 @@ impl List<'_> {
             let asks = provider.get("introspection").is_some();
             let of_own_kind = provider.get("kind").is_none_or(|kind| kind == "jwt");
             let is_bounded = provider.get("max_lifetime_seconds").is_some();
+            if provider.get("logout").is_some() && !is_bounded {
+                let text = "what a logout revokes is kept for ever, since tokens may live as long: \
+                            set max_lifetime_seconds";
+                self.add(&format!("{path}.logout"), text);
+            }
             if of_own_kind && !is_bounded && !has_revocation && !asks {
                 let text = "a stolen token is good for as long as the issuer made it: set \
                             max_lifetime_seconds, or revocation";

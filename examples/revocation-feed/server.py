@@ -50,9 +50,9 @@ def is_over(entry):
 
 def add(entry):
     """Takes an entry in that names tokens in one way, with times in seconds."""
-    names = [name for name in ("jti", "sub", "sid", "client_id") if name in entry]
-    if len(names) != 1:
-        raise ValueError("one of jti, sub, sid and client_id")
+    names = [name for name in ("jti", "sub", "sid", "client_id", "claim") if name in entry]
+    if len(names) != 1 or ("claim" in entry) != ("value" in entry):
+        raise ValueError("one of jti, sub, sid, client_id, and claim with its value")
     for name in ("issued_before", "until"):
         if not isinstance(entry.get(name, 0), (int, float)) or abs(entry.get(name, 0)) > 1e11:
             raise ValueError(f"{name} in seconds")

@@ -37,6 +37,11 @@ pub struct MinterParts {
 const COPYABLE: [&str; 4] = ["scope", "client_id", "act", "txn"];
 
 impl MinterParts {
+    /// Where the gateway's own key set is.
+    pub fn jwks_path(&self) -> &str {
+        self.keys.jwks_path()
+    }
+
     /// `iss` of identity tokens.
     pub fn issuer(&self) -> &str {
         &self.issuer

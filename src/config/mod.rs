@@ -12,6 +12,7 @@ mod identity;
 mod introspection;
 mod kong_jwt;
 mod limits;
+mod logout;
 mod problem;
 mod providers;
 pub mod reader;
@@ -21,6 +22,7 @@ mod revocation;
 mod rules;
 mod sealing;
 mod services;
+mod signals;
 mod token;
 mod values;
 mod vault;
@@ -89,9 +91,15 @@ pub fn check_streams(settings: &Settings, host: HostCapabilities) -> Result<(), 
 /// revocation promises that every worker applies it.
 pub fn check_unshared(settings: &Settings) -> Result<(), Problem> {
     let accepted = "shared_data: always (in Kong with a zone: nginx_wasm_shm_kv)";
-    let problem = |path| Problem::new(path, "workers that share no data", accepted);
-    match settings.revocations.endpoint() {
-        Some(_) => Err(problem("$.revocation.endpoint")),
-        None => Ok(()),
+    let problem = |path| Err(Problem::new(path, "workers that share no data", accepted));
+    if settings.revocations.endpoint().is_some() {
+        return problem("$.revocation.endpoint");
     }
+    if settings.signals.logouts.is_some() {
+        return problem("$.revocation.logout_path");
+    }
+    if settings.signals.events.is_some() {
+        return problem("$.revocation.events");
+    }
+    Ok(())
 }

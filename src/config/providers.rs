@@ -9,11 +9,12 @@ use super::kong_jwt::{self, KongJwt};
 use super::reader::{Fields, Node, is_env};
 use super::services::{self, Services};
 use super::values::seconds;
-use super::{access, introspection};
+use super::{access, introspection, logout};
 use crate::introspection::IntrospectionEndpoint;
 use crate::json::{self, kind};
 use crate::keys::{Algorithm, AlgorithmSet, KeySet, Origin};
 use crate::refresh::{JwksEndpoint, JwksLocation, KeySource, RemoteKeys};
+use crate::signals::LogoutReceiver;
 use crate::time::Span;
 use crate::token::{EVENT_TYPES, IDENTITY_TYPES, Issuance, Provider, ProviderId};
 
@@ -24,6 +25,8 @@ pub struct Configured {
     /// Which of them is asked about reference tokens, and how many answers are
     /// kept.
     pub introspection: Option<(ProviderId, IntrospectionEndpoint, usize)>,
+    /// Who tells of logouts.
+    pub logouts: Vec<LogoutReceiver>,
 }
 
 /// Reads `providers`. The one of the kind kong_jwt, if any, has been read, and its
@@ -37,14 +40,19 @@ pub fn read(
     let providers = node.entries(|name, node| {
         if kong_jwt::is_kind(node) {
             // Its problems are already recorded.
-            return Some((kong_jwt?.provider(), KeySource::Local(Rc::clone(credentials?)), None));
+            return Some(OneProvider {
+                provider: kong_jwt?.provider(),
+                keys: KeySource::Local(Rc::clone(credentials?)),
+                introspection: None,
+                logout: None,
+            });
         }
         provider(name, node, services)
     })?;
     if providers.is_empty() {
         return node.reject("at least one provider");
     }
-    let issuers: Vec<_> = providers.iter().filter_map(|(provider, ..)| provider.issuer()).collect();
+    let issuers: Vec<_> = providers.iter().filter_map(|one| one.provider.issuer()).collect();
     let is_repeated = |issuer: &&&str| issuers.iter().filter(|other| other == issuer).count() > 1;
     if let Some(issuer) = issuers.iter().find(is_repeated) {
         return node.reject_as(
@@ -52,11 +60,17 @@ pub fn read(
             "each issuer in one provider",
         );
     }
-    let mut configured = Configured { providers: Vec::new(), introspection: None };
-    for (provider, keys, introspection) in providers {
+    let mut configured =
+        Configured { providers: Vec::new(), introspection: None, logouts: Vec::new() };
+    for OneProvider { provider, keys, introspection, logout } in providers {
+        let provider_id = ProviderId(configured.providers.len());
+        configured.logouts.extend(logout.map(|(client_ids, revoke)| LogoutReceiver {
+            provider: provider_id,
+            client_ids,
+            revoke,
+        }));
         if let Some((endpoint, max_entries)) = introspection {
-            let id = ProviderId(configured.providers.len());
-            let other = configured.introspection.replace((id, endpoint, max_entries));
+            let other = configured.introspection.replace((provider_id, endpoint, max_entries));
             if other.is_some() {
                 return node.reject_as(
                     "introspection in two providers",
@@ -105,8 +119,14 @@ pub fn reference(node: &Node<'_>, names: Option<&[String]>) -> Option<ProviderId
         .or_else(|| node.reject(format_args!("one of providers: {}", names.join(", "))))
 }
 
-/// A provider, its keys, and where it is asked about reference tokens.
-type OneProvider = (Provider, KeySource, Option<introspection::Configured>);
+/// One provider, as it is configured.
+struct OneProvider {
+    provider: Provider,
+    keys: KeySource,
+    /// Where it is asked about reference tokens.
+    introspection: Option<introspection::Configured>,
+    logout: Option<logout::Logout>,
+}
 
 fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<OneProvider> {
     let mut fields = node.fields()?;
@@ -123,27 +143,20 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     let accept_unbound = fields.or("accept_unbound", false, Node::flag);
     let introspection =
         fields.optional("introspection", |node| introspection::read(node, services));
-    let local = fields.optional("local_jwks", local_jwks);
-    let remote = fields.optional("remote_jwks", |node| remote_jwks(node, services));
-    let discovery = fields.optional("discovery", |node| discovery(node, services, issuer));
+    let logout = fields.optional("logout", logout::logout);
+    let keys = key_source(&mut fields, services, issuer);
     let whole = fields.node().clone();
     let known = fields.finish();
 
-    const ONE: &str = "one of local_jwks, remote_jwks and discovery, or introspection";
     let has_introspection = !matches!(introspection, Some(None));
-    let keys = match (local, remote, discovery) {
-        (Some(Some(keys)), Some(None), Some(None)) => Some(KeySource::Local(keys.into())),
-        (Some(None), Some(Some(endpoint)), Some(None))
-        | (Some(None), Some(None), Some(Some(endpoint))) => {
-            Some(KeySource::Remote(Box::new(RemoteKeys::new(endpoint))))
-        }
+    let keys = match keys {
         // Its tokens are references: a JWT that names it has a key unknown here.
-        (Some(None), Some(None), Some(None)) if has_introspection => {
-            Some(KeySource::Local(Rc::default()))
+        Some(None) if has_introspection => Some(KeySource::Local(Rc::default())),
+        Some(None) => {
+            whole.reject_as("no source of keys", format_args!("{KEY_SOURCES}, or introspection"))
         }
-        (Some(None), Some(None), Some(None)) => whole.reject_as("no source of keys", ONE),
-        (Some(_), Some(_), Some(_)) => whole.reject_as("more than one source of keys", ONE),
-        _ => None,
+        Some(keys) => keys,
+        None => None,
     };
     let audiences = match (audiences, any_audience) {
         (Some(Some(audiences)), Some(false)) => {
@@ -161,6 +174,7 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     kind?;
     known?;
     let (keys, audiences, introspection) = (keys?, audiences?, introspection?);
+    let logout = logout?;
     let algorithms = algorithms?;
     if let KeySource::Local(keys) = &keys
         && !keys.algorithms().is_empty()
@@ -190,10 +204,35 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
         accept_unbound: accept_unbound?,
         names_subjects: false,
     };
-    Some((provider, keys, introspection))
+    Some(OneProvider { provider, keys, introspection, logout })
 }
 
-fn algorithms(node: &Node<'_>) -> Option<AlgorithmSet> {
+/// What [`key_source`] accepts.
+pub(super) const KEY_SOURCES: &str = "one of local_jwks, remote_jwks and discovery";
+
+/// The keys of a provider, or of whoever else signs; the inner `None` is none at all.
+#[allow(clippy::option_option)] // as Fields::optional
+pub(super) fn key_source(
+    fields: &mut Fields<'_>,
+    services: Option<&Services>,
+    issuer: Option<&str>,
+) -> Option<Option<KeySource>> {
+    let local = fields.optional("local_jwks", local_jwks);
+    let remote = fields.optional("remote_jwks", |node| remote_jwks(node, services));
+    let discovery = fields.optional("discovery", |node| discovery(node, services, issuer));
+    let remote = match (local?, remote?, discovery?) {
+        (Some(keys), None, None) => return Some(Some(KeySource::Local(keys.into()))),
+        (None, Some(endpoint), None) | (None, None, Some(endpoint)) => endpoint,
+        (None, None, None) => return Some(None),
+        _ => {
+            let accepted = format_args!("{KEY_SOURCES}");
+            return fields.node().reject_as("more than one source of keys", accepted);
+        }
+    };
+    Some(Some(KeySource::Remote(Box::new(RemoteKeys::new(remote)))))
+}
+
+pub(super) fn algorithms(node: &Node<'_>) -> Option<AlgorithmSet> {
     let accepted: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
     let named = node.full_list(|item| {
         let algorithm = item.value().as_str().and_then(Algorithm::from_name);

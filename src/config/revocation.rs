@@ -2,7 +2,8 @@
 
 use super::reader::Node;
 use super::rules::{self, Names};
-use super::services::{self, Services};
+use super::services::{self, Services, own_path};
+use super::signals;
 use crate::revocation::{FailureMode, FeedEndpoint, RevocationEndpoint, RevocationSettings};
 use crate::time::Span;
 
@@ -11,7 +12,7 @@ pub fn read(
     node: &Node<'_>,
     services: Option<&Services>,
     names: Names<'_>,
-) -> Option<RevocationSettings> {
+) -> Option<(RevocationSettings, signals::Configured)> {
     let mut fields = node.fields()?;
     let feed = fields.optional("feed", |node| feed(node, services));
     let allowlist = fields.optional("allowlist", |node| self::feed(node, services));
@@ -20,20 +21,25 @@ pub fn read(
     let failure_mode = fields.or("failure_mode", FailureMode::Deny, |node| node.one_of(&modes));
     let max_entries = fields.or("max_entries", 100_000, |node| node.integer(1..=1_000_000));
     let ledger = fields.optional("ledger", ledger);
+    let logout_path = fields.optional("logout_path", own_path);
+    let events = fields.optional("events", |node| signals::events(node, services, names.providers));
     let node = fields.node().clone();
     fields.finish()?;
     let (feed, allowlist, endpoint) = (feed?, allowlist?, endpoint?);
-    if feed.is_none() && allowlist.is_none() && endpoint.is_none() {
-        return node.reject_as("no source of entries", "feed, allowlist or endpoint");
+    let signals = signals::Configured { logout_path: logout_path?, events: events? };
+    if feed.is_none() && allowlist.is_none() && endpoint.is_none() && signals.is_empty() {
+        let accepted = "feed, allowlist, endpoint, logout_path or events";
+        return node.reject_as("no source of entries", accepted);
     }
-    Some(RevocationSettings {
+    let settings = RevocationSettings {
         feed,
         allowlist,
         endpoint,
         failure_mode: failure_mode?,
         max_entries: max_entries? as usize,
         ledger: ledger?,
-    })
+    };
+    Some((settings, signals))
 }
 
 /// A name in plain characters, so that equal names also look equal.
@@ -74,10 +80,7 @@ fn endpoint(node: &Node<'_>, names: Names<'_>) -> Option<RevocationEndpoint> {
     const WHO: &str =
         "who may revoke: providers, scopes, consumers, groups or claims, of which at least one";
     let mut fields = node.fields()?;
-    let path = fields.or("path", DEFAULT_PATH.to_owned(), |node| {
-        let path = services::path(node)?;
-        if path.contains('?') { node.reject("a path without a query") } else { Some(path) }
-    });
+    let path = fields.or("path", DEFAULT_PATH.to_owned(), own_path);
     let requires = fields.required("requires", WHO, |node| {
         let requires = rules::requirements(node, names)?;
         if requires.anonymous.is_some() || requires.asks_nothing() {

@@ -129,6 +129,12 @@ pub fn path(node: &Node<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
+/// A path that the gateway itself answers.
+pub fn own_path(node: &Node<'_>) -> Option<String> {
+    let text = path(node)?;
+    if text.contains('?') { node.reject("a path without a query") } else { Some(text) }
+}
+
 const DEFAULT_ENTRIES: u32 = 10_000;
 const DEFAULT_BYTES: u32 = 16_777_216;
 

@@ -7,7 +7,7 @@ use super::reader::Node;
 use super::values::twice;
 use super::{
     consumers, crypto, errors, identity, kong_jwt, limits, providers, resources, revocation, rules,
-    sealing, services, token,
+    sealing, services, signals, token,
 };
 use crate::identity::USERNAME_CLAIMS;
 use crate::keys::{HostCrypto, SigningKey};
@@ -75,7 +75,7 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
         consumers::check_use(&whole, found.as_ref(), consumers.as_ref());
     }
     let (providers, minter, headers) = (providers?, minter?, headers?);
-    let providers::Configured { mut providers, introspection } = providers;
+    let providers::Configured { mut providers, introspection, logouts } = providers;
     let (user_info, sources) =
         (user_info?, sources?.unwrap_or_else(|| token::default_sources(plugin)));
     providers::name_subjects(&whole, &mut providers, &minter);
@@ -108,6 +108,10 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
     let resources = resources::finish(&whole, resources, &providers, &sources, limits.paths);
     let crypto = SigningKey::sign_on_host(crypto?, minter.signing_keys());
     let (revocation, sealed_tokens) = (revocation?, sealed_tokens?);
+    let (revocation, heard) = revocation.unzip();
+    let jwks_path = minter.jwks_path();
+    signals::check_paths(&whole, revocation.as_ref(), heard.as_ref(), jwks_path);
+    let (signals, transmitter_keys) = signals::finish(&whole, heard, logouts)?;
     let gateway = gateway_identity(&providers);
     known?;
     Some(Settings {
@@ -116,6 +120,8 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
         introspection,
         sources,
         consumers,
+        signals,
+        transmitter_keys,
         revocations: revocation.map(|it| Revocations::new(it, gateway)).unwrap_or_default(),
         user_info,
         user_info_entries,

@@ -60,12 +60,24 @@ pub(crate) struct Answers {
     outcomes: Vec<Rc<Outcome>>,
     /// The caches whose use was counted.
     counted: Vec<Cache>,
+    /// The body of the request, where the gateway itself took it.
+    body: Option<Rc<[u8]>>,
 }
 
 impl Answers {
     /// Keeps one more.
     pub(crate) fn add(&mut self, landing: &CalloutOutcome) {
         self.outcomes.push(Rc::clone(&landing.0));
+    }
+
+    /// Keeps the request's body: what it waits for is asked for the sake of that.
+    pub(crate) fn of_body(body: Vec<u8>) -> Self {
+        Self { body: Some(body.into()), ..Self::default() }
+    }
+
+    /// The request's body, if it was read.
+    pub(crate) fn body(&self) -> Option<Rc<[u8]>> {
+        self.body.clone()
     }
 
     /// The latest answer to what `purpose` asks.

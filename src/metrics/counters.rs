@@ -18,6 +18,8 @@ enum Counter {
     Minted,
     /// Requests that ended with their token.
     Streams(Code),
+    /// What an issuer told, by its kind.
+    Signal(&'static str),
     /// By position of the service, and what came of the callout.
     Callouts(usize, &'static str),
 }
@@ -72,6 +74,7 @@ impl Counters {
         mode: Mode,
         services: impl Iterator<Item = &'a Rc<Service>>,
         providers: impl Iterator<Item = &'a str>,
+        signals: impl Iterator<Item = &'static str>,
         by_host: AlgorithmSet,
         ends_streams: bool,
     ) -> Self {
@@ -92,6 +95,7 @@ impl Counters {
         counters.extend([Hit, Miss, Eviction].map(|it| Counter::Cache(Cache::Introspection, it)));
         counters.extend([Hit, Miss, Stale, Eviction].map(|it| Counter::Cache(Cache::UserInfo, it)));
         counters.push(Counter::Minted);
+        counters.extend(signals.map(Counter::Signal));
         let services = NameLabels::new(services.map(|service| service.name.as_str()));
         for position in 0..services.labels.len() {
             counters.extend(RESULTS.map(|result| Counter::Callouts(position, result)));
@@ -167,6 +171,9 @@ impl Counters {
                 };
                 Series::new(Kind::Counter, name, [("cache", cache)])
             }
+            Counter::Signal(kind) => {
+                Series::new(Kind::Counter, "gatepass_events_total", [("event", kind)])
+            }
             Counter::Minted => Series::new(Kind::Counter, "gatepass_minted_total", []),
             Counter::Streams(code) => {
                 let labels = [("code", code.name())];
@@ -193,6 +200,11 @@ impl Counters {
     /// A cache lost so many entries for want of room.
     pub fn evicted(&mut self, cache: Cache, entries: u64) {
         self.add(Counter::Cache(cache, CacheUse::Eviction), entries);
+    }
+
+    /// A signal of this kind was taken in.
+    pub fn signal(&mut self, kind: &'static str) {
+        self.add(Counter::Signal(kind), 1);
     }
 
     /// An identity token was minted.
@@ -284,8 +296,14 @@ mod tests {
     }
 
     fn counters(mode: Mode, services: &[Rc<Service>], providers: &[&str]) -> Counters {
-        let (services, providers) = (services.iter(), providers.iter().copied());
-        Counters::new(mode, services, providers, AlgorithmSet::EMPTY, false)
+        Counters::new(
+            mode,
+            services.iter(),
+            providers.iter().copied(),
+            ["logout"].into_iter(),
+            AlgorithmSet::EMPTY,
+            false,
+        )
     }
 
     /// As Prometheus writes it.

@@ -236,7 +236,7 @@ impl Pipeline {
 
     /// Waits for a key fetch that may bring the wanted key, if one is in flight or may be
     /// started.
-    fn wait_for_keys(
+    pub(super) fn wait_for_keys(
         &mut self,
         attempt: &Attempt<'_>,
         provider: ProviderId,

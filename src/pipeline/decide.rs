@@ -104,11 +104,14 @@ impl Pipeline {
         self.deny(head, denial, trace)
     }
 
-    /// True if a request may be for the revocation endpoint or a login, which only the
-    /// gateway answers.
+    /// True if a request may be for an endpoint that takes revocations or signals, or for a
+    /// login, which only the gateway answers.
     fn is_for_gateway(&self, head: &RequestHead) -> bool {
         let own = self.revocations.endpoint();
-        own.is_some_and(|own| own.path.as_bytes() == head.target().path) || self.may_be_login(head)
+        let path = head.target().path;
+        own.is_some_and(|own| own.path.as_bytes() == path)
+            || self.signals.at(path).is_some()
+            || self.may_be_login(head)
     }
 
     /// Ends a request with a denial.
@@ -174,6 +177,9 @@ impl Pipeline {
             self.revocations.endpoint().filter(|own| own.path.as_bytes() == head.target().path);
         if let Some(endpoint) = endpoint.cloned() {
             return self.receive(attempt, sanitized, &endpoint);
+        }
+        if let Some(kind) = self.signals.at(head.target().path) {
+            return self.hear(attempt, sanitized, kind);
         }
         attempt.trace.stage = Stage::Rule;
         if let Some(verdict) = self.log_in(attempt, &sanitized)? {

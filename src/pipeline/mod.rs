@@ -4,8 +4,8 @@
 //! the callouts in flight. It returns the next [`Step`] of a request;
 //! [`Gateway`](crate::gateway::Gateway) keeps the requests that wait.
 //!
-//! - `decide` is the path of a request, with `authenticate`, `identify`, `login` and
-//!   `revoke` as parts of it; `attempt` is one run of it.
+//! - `decide` is the path of a request, with `authenticate`, `identify`, `login`,
+//!   `revoke` and `signals` as parts of it; `attempt` is one run of it.
 //! - `published` is what the gateway itself answers with.
 //! - `replies` takes what callouts bring, `tick` does what is due without a request,
 //!   and `streams` ends those that outlive their token.
@@ -21,6 +21,7 @@ mod published;
 mod replies;
 mod revoke;
 mod settings;
+mod signals;
 mod state;
 mod step;
 mod stream;

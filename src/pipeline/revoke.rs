@@ -7,7 +7,7 @@ use super::state::answered;
 use super::step::{Recipient, Step};
 use crate::bearer::Sanitized;
 use crate::denial::Denial;
-use crate::event::{Event, Stage, Trace};
+use crate::event::{Event, RevokedBy, Stage, Trace};
 use crate::http::{LocalReply, RequestHead};
 use crate::metrics::RequestOutcome;
 use crate::revocation::RevocationEndpoint;
@@ -38,21 +38,29 @@ impl Pipeline {
             let enrichment = self.enrich(attempt, session.principal(), &token)?;
             self.authorize_user(attempt, &enrichment, &endpoint.requires)?;
         }
-        // The host may announce a body and never hand it over, unless its length
-        // is known (RFC 9110 section 15.5.12).
-        match head.content_length() {
-            Some(bytes) if bytes > self.limits.max_reply_bytes => {
-                self.counters.ended(RequestOutcome::Revocation);
-                Ok(Verdict::Answer(LocalReply::new(413)))
+        self.collect(head, Recipient::Revocations, sanitized)
+    }
+
+    /// Has the body of a request read that is for the gateway alone.
+    ///
+    /// The host may announce a body and never hand it over, unless its length is known
+    /// (RFC 9110 section 15.5.12).
+    pub(super) fn collect(
+        &mut self,
+        head: &RequestHead,
+        recipient: Recipient,
+        sanitized: Sanitized,
+    ) -> Result<Verdict, Halt> {
+        let refused = match (head.method(), head.content_length()) {
+            (method, _) if method != b"POST" => LocalReply::new(405).with_header("allow", "POST"),
+            (_, Some(bytes)) if bytes > self.limits.max_reply_bytes => LocalReply::new(413),
+            (_, Some(bytes)) if bytes > 0 => {
+                return Err(Halt::Receive(recipient, Box::new(sanitized), bytes));
             }
-            Some(bytes) if bytes > 0 => {
-                Err(Halt::Receive(Recipient::Revocations, Box::new(sanitized), bytes))
-            }
-            _ => {
-                self.counters.ended(RequestOutcome::Revocation);
-                Ok(Verdict::Answer(LocalReply::new(411)))
-            }
-        }
+            _ => LocalReply::new(411),
+        };
+        self.counters.ended(recipient.outcome());
+        Ok(Verdict::Answer(refused))
     }
 
     /// Takes the body.
@@ -68,7 +76,12 @@ impl Pipeline {
             Ok(submitted) => {
                 self.counters.ended(RequestOutcome::Revocation);
                 let request_id = self.request_id(head);
-                self.log.push(Event::Revoked { submitted, trace: trace.clone(), request_id });
+                self.log.push(Event::Revoked {
+                    submitted,
+                    by: RevokedBy::Endpoint,
+                    trace: trace.clone(),
+                    request_id,
+                });
                 answered(LocalReply::new(204).with_header("cache-control", "no-store"), trace)
             }
             Err(denial) => {

@@ -14,6 +14,7 @@ use crate::resource::Resources;
 use crate::revocation::Revocations;
 use crate::rules::{PathReaders, Rules};
 use crate::sealing::SealedTokens;
+use crate::signals::Signals;
 use crate::token::{Provider, ProviderId};
 use crate::user_info::UserInfoSource;
 use crate::verdict::Mode;
@@ -33,6 +34,10 @@ pub struct Settings {
     pub consumers: ConsumerDirectory,
     /// Which tokens are revoked.
     pub revocations: Revocations,
+    /// What their issuers tell of logouts and events.
+    pub signals: Signals,
+    /// The keys of those who tell of events, by position.
+    pub transmitter_keys: Vec<KeySource>,
     /// The source of user info.
     pub user_info: Option<UserInfoSource>,
     /// How many users' data is kept.

@@ -23,8 +23,10 @@ use crate::resource::Resources;
 use crate::revocation::Revocations;
 use crate::rules::Rules;
 use crate::sealing::SealedTokens;
+use crate::seen::Seen;
 use crate::session::Sessions;
 use crate::shared_data::SharedStore;
+use crate::signals::Signals;
 use crate::time::UnixTime;
 use crate::token::Providers;
 use crate::user_info::{UserInfoCache, UserInfoSource};
@@ -32,6 +34,9 @@ use crate::verdict::{Mode, Verdict};
 
 /// Request ids are chosen by the client or the host; longer ones are cut.
 const MAX_REQUEST_ID: usize = 64;
+
+/// Room for the logouts of an hour: 16,384 of them.
+const LOGOUT_BUCKETS: u16 = 16;
 
 /// The configuration and the shared state of one gateway.
 #[derive(Debug)]
@@ -42,6 +47,9 @@ pub struct Pipeline {
     pub(super) sources: TokenSources,
     pub(super) consumers: ConsumerDirectory,
     pub(super) revocations: Revocations,
+    pub(super) signals: Rc<Signals>,
+    /// The logout tokens that were taken in.
+    pub(super) logouts_seen: Seen,
     pub(super) user_info: Option<UserInfoSource>,
     pub(super) user_infos: UserInfoCache,
     pub(super) minter: Minter,
@@ -77,15 +85,21 @@ impl Pipeline {
     /// `jti` of identity tokens unique, and spreads their fetches over time.
     pub fn new(settings: Settings, host: HostCapabilities, seed: [u8; 16]) -> Self {
         let remote = settings.providers.iter().filter(|(_, keys)| keys.is_remote());
+        let remote = remote.map(|(provider, _)| provider.name.as_str());
+        let transmitters = settings.signals.transmitters().zip(&settings.transmitter_keys);
+        let transmitters = transmitters.filter(|(_, keys)| keys.is_remote()).map(|(name, _)| name);
         let counters = Counters::new(
             settings.mode,
             settings.services.iter(),
-            remote.map(|(provider, _)| provider.name.as_str()),
+            remote.chain(transmitters),
+            settings.signals.kinds(),
             settings.crypto.host_verifies(),
             settings.limits.end_streams,
         );
+        let transmitters: Vec<_> = settings.signals.transmitters().map(str::to_owned).collect();
         let (providers, mut key_sources): (_, Vec<KeySource>) =
             settings.providers.into_iter().unzip();
+        key_sources.extend(settings.transmitter_keys);
         let own = settings.minter.keys.signing_keys().map(SigningKey::verifying_key);
         let own: Rc<[VerifyingKey]> = own.collect();
         for remote in key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
@@ -109,7 +123,7 @@ impl Pipeline {
         let references = settings.introspection.as_ref().map_or(0, |(.., entries)| *entries);
         let lifetimes = settings.user_info.as_ref().map(|source| source.lifetimes);
         Self {
-            providers: Providers::new(providers),
+            providers: Providers::new(providers, transmitters),
             key_sources,
             introspection: settings.introspection.map(|(provider, endpoint, max_entries)| {
                 Introspection::new(provider, endpoint, max_entries)
@@ -117,6 +131,8 @@ impl Pipeline {
             sources: settings.sources,
             consumers: settings.consumers,
             revocations: settings.revocations,
+            signals: Rc::new(settings.signals),
+            logouts_seen: Seen::new("logouts", LOGOUT_BUCKETS),
             user_infos: UserInfoCache::new(
                 settings.user_info_entries,
                 settings.user_info_bytes,
@@ -161,6 +177,9 @@ impl Pipeline {
             remote.share(store.as_ref());
         }
         self.revocations.share(store.as_ref());
+        if self.signals.logouts.is_some() {
+            self.logouts_seen.share(store.as_ref());
+        }
         self.store = Some(store);
     }
 
@@ -218,6 +237,7 @@ impl Pipeline {
         };
         match recipient {
             Recipient::Revocations => self.submit_revocations(&head, trace, &body, now),
+            Recipient::Signal => self.advance(head, Answers::of_body(body), now),
             Recipient::Login(position) => {
                 self.submit_login(position, head, &sanitized, trace, body, now)
             }

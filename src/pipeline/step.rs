@@ -76,6 +76,8 @@ impl Submission {
 pub(crate) enum Recipient {
     /// The revocation list; the sender is authorized.
     Revocations,
+    /// An endpoint for what issuers tell.
+    Signal,
     /// The service of the login at this position.
     Login(usize),
 }
@@ -83,7 +85,7 @@ pub(crate) enum Recipient {
 impl Recipient {
     pub(super) const fn outcome(self) -> RequestOutcome {
         match self {
-            Self::Revocations => RequestOutcome::Revocation,
+            Self::Revocations | Self::Signal => RequestOutcome::Revocation,
             Self::Login(_) => RequestOutcome::Login,
         }
     }

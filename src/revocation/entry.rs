@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::http::log_word;
 use crate::json::kind;
 use crate::time::UnixTime;
-use crate::token::numeric_date;
+use crate::token::{ClaimPath, numeric_date};
 
 /// Which claim an entry names its tokens by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +20,14 @@ pub enum Selector {
     SessionId,
     /// `azp` or `client_id`: all tokens of a client.
     Client,
+    /// Any claim: all tokens in which it has a value, or a list with it.
+    Claim,
 }
 
 impl Selector {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::TokenId, Self::Subject, Self::SessionId, Self::Client];
+    pub const ALL: [Self; 5] =
+        [Self::TokenId, Self::Subject, Self::SessionId, Self::Client, Self::Claim];
 
     /// The member of an entry that names the value.
     pub const fn member(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Selector {
             Self::Subject => "sub",
             Self::SessionId => "sid",
             Self::Client => "client_id",
+            Self::Claim => "claim",
         }
     }
 }
@@ -42,7 +46,7 @@ impl Selector {
 pub struct Entry {
     /// Which claim.
     pub selector: Selector,
-    /// Its value.
+    /// Its value; of [`Selector::Claim`] what [`claim_key`] makes of both.
     pub value: String,
     /// Which of those tokens, and for how long.
     pub validity: Validity,
@@ -57,6 +61,21 @@ pub struct Validity {
     pub issued_before: Option<UnixTime>,
     /// When the entry ends; never if `None`.
     pub until: Option<UnixTime>,
+}
+
+/// A claim, as it is written, and its value in one text. Mail addresses are compared
+/// without regard to case, as people and directories write them.
+pub fn claim_key(claim: &str, value: &str) -> String {
+    if claim == "email" {
+        format!("{claim}\n{}", value.to_ascii_lowercase())
+    } else {
+        format!("{claim}\n{value}")
+    }
+}
+
+/// The claim and the value of a [`claim_key`].
+pub(super) fn claim_of(key: &str) -> (&str, &str) {
+    key.split_once('\n').unwrap_or((key, ""))
 }
 
 /// Longer values are not identifiers.
@@ -180,7 +199,8 @@ impl Entry {
         };
         let mut ignored = None;
         for name in members.keys() {
-            if *name == selector.member() || CONDITIONS.contains(&name.as_str()) {
+            let is_value = selector == Selector::Claim && name == "value";
+            if *name == selector.member() || is_value || CONDITIONS.contains(&name.as_str()) {
                 continue;
             }
             let name: String = name.chars().take(40).collect();
@@ -194,19 +214,39 @@ impl Entry {
             return Err(EntryError::IssuedBeforeWithId);
         }
         let issuer = members.get("iss").map(|_| text(members, "iss")).transpose()?;
-        let value = text(members, selector.member())?;
+        let value = match selector {
+            Selector::Claim => {
+                let claim = text(members, "claim")?;
+                let is_path = ClaimPath::parse(&claim).is_some() && !claim.contains('\n');
+                let claim = Some(claim).filter(|_| is_path).ok_or(EntryError::NoClaim)?;
+                claim_key(&claim, &text(members, "value")?)
+            }
+            _ => text(members, selector.member())?,
+        };
         let validity = Validity { issuer, issued_before, until: date(members, "until")? };
         Ok((Self { selector, value, validity }, ignored))
     }
 
     /// Its selector and value, shortened for a log line.
     pub(super) fn summary(&self) -> String {
-        format!("{} {}", self.selector.member(), log_word(&self.value))
+        match self.selector {
+            Selector::Claim => {
+                let (claim, value) = claim_of(&self.value);
+                format!("{} {}", log_word(claim), log_word(value))
+            }
+            selector => format!("{} {}", selector.member(), log_word(&self.value)),
+        }
     }
 
     /// The entry as JSON; what [`Entry::read`] reads.
     pub fn to_json(&self) -> Value {
-        let mut entry = json!({ self.selector.member(): self.value });
+        let mut entry = match self.selector {
+            Selector::Claim => {
+                let (claim, value) = claim_of(&self.value);
+                json!({ "claim": claim, "value": value })
+            }
+            selector => json!({ selector.member(): self.value }),
+        };
         let seconds = |time: UnixTime| json!(time.as_millis() as f64 / 1000.0);
         let members = [
             ("iss", self.validity.issuer.as_deref().map(Value::from)),
@@ -299,6 +339,8 @@ pub enum EntryError {
     Unknown(String),
     /// `issued_before` beside `jti`.
     IssuedBeforeWithId,
+    /// `claim` names no claim.
+    NoClaim,
     /// A member is not a text of up to 512 bytes.
     NoText(&'static str),
     /// A member is not a NumericDate.
@@ -311,8 +353,11 @@ impl fmt::Display for EntryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kind(kind) => write!(f, "it is {kind}, not an object"),
-            Self::Unnamed => f.write_str("it has none of jti, sub, sid and client_id"),
-            Self::NamedTwice => f.write_str("it has more than one of jti, sub, sid and client_id"),
+            Self::Unnamed => f.write_str("it has none of jti, sub, sid, client_id and claim"),
+            Self::NamedTwice => {
+                f.write_str("it has more than one of jti, sub, sid, client_id and claim")
+            }
+            Self::NoClaim => f.write_str("\"claim\" is no name of a claim or JSON pointer"),
             Self::Unknown(name) => write!(f, "its member {name:?} is not known"),
             Self::IssuedBeforeWithId => f.write_str("issued_before says nothing beside jti"),
             Self::NoText(name) => {
@@ -337,6 +382,16 @@ mod tests {
             ("a user", json!({"sub": "alice", "issued_before": 7.5, "until": 9}), Ok(())),
             ("a session", json!({"sid": "s", "iss": "https://auth.example"}), Ok(())),
             ("a client", json!({"client_id": "web"}), Ok(())),
+            ("a claim", json!({"claim": "email", "value": "a@b.example", "until": 9}), Ok(())),
+            ("a claim inside", json!({"claim": "/a/b.c", "value": "x"}), Ok(())),
+            ("a claim alone", json!({"claim": "email"}), Err(EntryError::NoText("value"))),
+            ("no claim", json!({"claim": "$.a", "value": "x"}), Err(EntryError::NoClaim)),
+            ("a value alone", json!({"value": "x"}), Err(EntryError::Unnamed)),
+            (
+                "a value too many",
+                json!({"sub": "a", "value": "x"}),
+                Err(EntryError::Unknown("value".into())),
+            ),
             ("a list", json!([]), Err(EntryError::Kind("an array"))),
             ("nobody", json!({"until": 9}), Err(EntryError::Unnamed)),
             ("two", json!({"sub": "a", "jti": "b"}), Err(EntryError::NamedTwice)),

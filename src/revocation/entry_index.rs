@@ -1,11 +1,13 @@
 //! The entries of one list, found by the claims of a token.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
 
 use super::change::{Change, Effect, Source};
-use super::entry::{Entry, Selector, Validity};
+use super::entry::{Entry, Selector, Validity, claim_key, claim_of};
 use crate::time::{Span, UnixTime};
-use crate::token::{Verified, numeric_date, text_of};
+use crate::token::{ClaimPath, Verified, numeric_date, text_of};
 
 /// Entries by the value they name, at most a fixed number of them.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub(super) struct EntryIndex {
     policy: Policy,
     /// By position in [`Selector::ALL`].
     validities: [HashMap<String, Vec<Held>>; Selector::ALL.len()],
+    /// The claims that entries name, as they are written.
+    claims: HashMap<String, ClaimPath>,
     len: usize,
     max_entries: usize,
     /// How long an entry holds beyond its end.
@@ -46,7 +50,8 @@ impl EntryIndex {
     /// Room for `max_entries`. Each holds for `skew` beyond its `until`: as long
     /// as a token is accepted beyond its own end.
     pub(super) fn new(policy: Policy, max_entries: usize, skew: Span) -> Self {
-        Self { policy, validities: Default::default(), len: 0, max_entries, skew, generation: 0 }
+        let (validities, claims) = (Default::default(), HashMap::new());
+        Self { policy, validities, claims, len: 0, max_entries, skew, generation: 0 }
     }
 
     /// Its policy.
@@ -144,6 +149,9 @@ impl EntryIndex {
             return Err(Full);
         }
         let Entry { selector, value, validity } = entry;
+        let claim = (selector == Selector::Claim).then(|| claim_of(&value).0.to_owned());
+        let claim = claim.and_then(|claim| Some((ClaimPath::parse(&claim)?, claim)));
+        self.claims.extend(claim.map(|(path, claim)| (claim, path)));
         let Some(validities) = self.validities.get_mut(selector as usize) else { return Err(Full) };
         let validities = validities.entry(value).or_default();
         let before = validities.len();
@@ -189,11 +197,20 @@ impl EntryIndex {
         ];
         let issuer = text("iss");
         let issued = numeric_date(&claims, "iat").ok().flatten();
-        values.into_iter().any(|(selector, value)| {
-            let validities =
-                value.and_then(|value| self.validities.get(selector as usize)?.get(value));
-            validities.into_iter().flatten().any(|held| held.validity.applies(issuer, issued, now))
-        })
+        let is_named = |selector: Selector, value: &str| {
+            let held = self.validities.get(selector as usize).and_then(|held| held.get(value));
+            held.into_iter().flatten().any(|held| held.validity.applies(issuer, issued, now))
+        };
+        let by_claim = |(claim, path): (&String, &ClaimPath)| {
+            let is_named = |value: &str| is_named(Selector::Claim, &claim_key(claim, value));
+            match path.find(&claims) {
+                Some(Value::String(value)) => is_named(value),
+                Some(Value::Array(values)) => values.iter().filter_map(Value::as_str).any(is_named),
+                _ => false,
+            }
+        };
+        values.into_iter().any(|(selector, value)| value.is_some_and(|it| is_named(selector, it)))
+            || self.claims.iter().any(by_claim)
     }
 
     /// True if a validity has ended. On an allowlist ended entries are kept until there is
@@ -214,11 +231,16 @@ impl EntryIndex {
             });
         }
         self.len = len;
+        let held = self.validities.get(Selector::Claim as usize);
+        let named = held.into_iter().flat_map(HashMap::keys).map(|key| claim_of(key).0);
+        let named: HashSet<&str> = named.collect();
+        self.claims.retain(|claim, _| named.contains(claim.as_str()));
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.validities.iter_mut().for_each(HashMap::clear);
+        self.claims.clear();
         self.len = 0;
         self.generation = self.generation.wrapping_add(1);
     }

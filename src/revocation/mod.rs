@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::change::{Change, Effect};
 use self::entry::Unknown;
-pub use self::entry::{Entry, EntryError, Selector, Validity};
+pub use self::entry::{Entry, EntryError, Selector, Validity, claim_key};
 use self::entry_index::Policy;
 use self::feed::read_entries;
 pub use self::feed::{EntriesError, FeedEndpoint, FeedError};
@@ -305,9 +305,20 @@ impl Revocations {
                 None => read_entries(members.get("entries"), Unknown::Refused),
             })
             .map_err(|error| Denial::EntriesInvalid(error.to_string()))?;
+        self.revoke(&entries, store, now)
+    }
+
+    /// Takes entries in, all or none, for every worker. Their sender must have been
+    /// authorized.
+    pub fn revoke(
+        &mut self,
+        entries: &[Entry],
+        store: Option<&dyn SharedStore>,
+        now: UnixTime,
+    ) -> Result<Submitted, Denial> {
         let list = self.revoked.as_mut().ok_or(Denial::RevocationUnavailable)?;
         let changes =
-            list.submit(&entries, store, now).map_err(|_| Denial::RevocationUnavailable)?;
+            list.submit(entries, store, now).map_err(|_| Denial::RevocationUnavailable)?;
         let is_back = |change: &&Change| change.effect != Effect::Add;
         Ok(Submitted {
             entries: entries.len(),

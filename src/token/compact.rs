@@ -61,6 +61,13 @@ impl<'a> Untrusted<'a> {
         self.header.typ.as_deref()
     }
 
+    /// `typ` in lower case and without `application/` (RFC 7515 section 4.1.9), if
+    /// there.
+    pub fn media_type(&self) -> Option<String> {
+        let typ = self.typ()?.to_ascii_lowercase();
+        Some(typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ))
+    }
+
     /// A parameter of the header, if there: as little to be trusted as the rest.
     pub fn header_parameter(&self, name: &str) -> Option<&Value> {
         self.header.members.get(name)

@@ -20,4 +20,4 @@ pub use self::compact::Untrusted;
 pub use self::error::{Malformed, Part, TokenError};
 pub use self::provider::{CredentialClaim, Issuance, Provider, ProviderId, Providers};
 pub use self::rejection::Rejection;
-pub use self::verifier::{EVENT_TYPES, EVENTS_CLAIM, IDENTITY_TYPES, Verified};
+pub use self::verifier::{EVENT_TYPES, EVENTS_CLAIM, IDENTITY_TYPES, Verified, check_signature};

@@ -68,12 +68,21 @@ pub struct CredentialClaim {
 
 /// The providers, as a token finds its own.
 #[derive(Debug, Default)]
-pub struct Providers(Vec<Rc<Provider>>);
+pub struct Providers {
+    providers: Vec<Rc<Provider>>,
+    /// The names of those whose keys follow the providers': transmitters of events.
+    transmitters: Vec<String>,
+}
 
 impl Providers {
     /// These providers, identified by position.
-    pub fn new(providers: Vec<Provider>) -> Self {
-        Self(providers.into_iter().map(Rc::new).collect())
+    pub fn new(providers: Vec<Provider>, transmitters: Vec<String>) -> Self {
+        Self { providers: providers.into_iter().map(Rc::new).collect(), transmitters }
+    }
+
+    /// The transmitter of events at this position: no provider, but it has keys.
+    pub const fn transmitter(&self, position: usize) -> ProviderId {
+        ProviderId(self.providers.len().saturating_add(position))
     }
 
     /// The provider that `token` says it is from: the one of its `iss`, else the
@@ -83,7 +92,7 @@ impl Providers {
         token: &Untrusted<'_>,
     ) -> Result<(ProviderId, Rc<Provider>), Rejection> {
         let find = |fits: &dyn Fn(&Provider) -> bool| {
-            self.0.iter().enumerate().find(|(_, provider)| fits(provider))
+            self.providers.iter().enumerate().find(|(_, provider)| fits(provider))
         };
         let found = find(&|provider| provider.claims_to_issue(token))
             .or_else(|| find(&|provider| provider.issuer().is_none()));
@@ -97,11 +106,16 @@ impl Providers {
 
     /// A provider by its position.
     pub fn get(&self, id: ProviderId) -> Option<&Rc<Provider>> {
-        self.0.get(id.0)
+        self.providers.get(id.0)
     }
 
-    /// The provider's name, for logs.
+    /// The name of a provider, or of a transmitter, for logs.
     pub fn name(&self, id: ProviderId) -> &str {
-        self.get(id).map_or("", |provider| &provider.name)
+        let transmitter = || {
+            let position = id.0.checked_sub(self.providers.len())?;
+            self.transmitters.get(position).map(String::as_str)
+        };
+        let provider = self.get(id).map(|provider| provider.name.as_str());
+        provider.or_else(transmitter).unwrap_or_default()
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::keys::{Algorithm, Crypto, KeySet, VerifyingKey};
+use crate::keys::{Algorithm, AlgorithmSet, Crypto, KeySet, VerifyingKey};
 use crate::time::UnixTime;
 use crate::token::claims::numeric_date;
 use crate::token::{Audience, Claims, Issuance, Provider, ProviderId, Rejection, Untrusted};
@@ -145,10 +145,7 @@ impl Provider {
         if !self.algorithms.contains(algorithm) {
             return Err(Rejection::AlgorithmNotAllowed);
         }
-        let typ = token.typ().map(|typ| {
-            let typ = typ.to_ascii_lowercase();
-            typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ)
-        });
+        let typ = token.media_type();
         let accepted = match (&self.token_types, typ.as_deref()) {
             (_, Some(typ)) if IDENTITY_TYPES.contains(&typ) || EVENT_TYPES.contains(&typ) => false,
             // Tokens of credentials are of any type.
@@ -197,6 +194,7 @@ impl Provider {
         now: UnixTime,
     ) -> Result<(), Rejection> {
         let algorithm = self.check_header(token)?;
+        refuse_events(token.unverified_claims())?;
         match self.check_times(token.unverified_claims(), now) {
             // The issuer may tell it when it is asked.
             Ok(_) | Err(Rejection::ClaimMissing(_)) => {}
@@ -394,6 +392,26 @@ impl Provider {
         let failed: Vec<_> = wanted.into_iter().filter(is_no_date).map(|(name, _)| name).collect();
         if failed.is_empty() { Ok(()) } else { Err(Rejection::NotDates(failed)) }
     }
+}
+
+/// Checks the signature of a token that is no public one: by a key of its issuer that
+/// fits its `kid`, with one of these algorithms.
+pub fn check_signature(
+    token: &Untrusted<'_>,
+    algorithms: AlgorithmSet,
+    keys: &KeySet,
+    crypto: &Crypto,
+) -> Result<(), Rejection> {
+    let algorithm =
+        Algorithm::from_name(token.algorithm_name()).ok_or(Rejection::AlgorithmUnknown)?;
+    if !algorithms.contains(algorithm) {
+        return Err(Rejection::AlgorithmNotAllowed);
+    }
+    let candidates: Vec<_> = keys.candidates(token.key_id(), algorithm).collect();
+    if candidates.is_empty() {
+        return Err(Rejection::KeyUnknown);
+    }
+    Signers { candidates, algorithm }.check(token, crypto)
 }
 
 /// Refuses a token that tells of an event.

@@ -570,9 +570,67 @@ fn revocation() {
         ("/revocation/ledger", json!("a".repeat(65)), "up to 64 of them"),
         ("/identity_token/claims/set/shard", json!({"of": [1e20]}), "below 2^53"),
         ("/revocation/failure_mode", json!("ignore"), "deny | allow"),
-        ("/revocation", json!({"failure_mode": "deny"}), "feed, allowlist or endpoint"),
+        ("/revocation", json!({"failure_mode": "deny"}), "feed, allowlist, endpoint"),
         ("/shared_data", json!("on"), "auto | always | never"),
     ]);
+}
+
+#[test]
+fn logouts_and_events() {
+    let transmitter = "/revocation/events/transmitters/0";
+    let at = |field: &str| format!("{transmitter}/{field}");
+    refused(&[
+        ("/providers/shop/logout", json!([]), "an object"),
+        ("/providers/shop/logout/client_ids", Value::Null, "a list of client ids"),
+        ("/providers/shop/logout/client_ids", json!([]), "at least one element"),
+        ("/providers/shop/logout/client_ids/0", json!(""), "a string that is not empty"),
+        ("/providers/shop/logout/revoke", json!("all"), "sid | sub | both"),
+        ("/providers/shop/logout/other", json!(1), "only the fields client_ids, revoke"),
+        ("/revocation/logout_path", json!("logout"), "a path that starts with /"),
+        ("/revocation/logout_path", json!("/l?x"), "a path without a query"),
+        ("/revocation/events/path", json!("/e?x"), "a path without a query"),
+        ("/revocation/events/transmitters", json!([]), "at least one element"),
+        (&at("issuer"), Value::Null, "the iss of its events"),
+        (&at("provider"), json!("other"), "one of providers: legacy, shop"),
+        (&at("provider"), Value::Null, "the provider whose tokens are meant"),
+        (&at("audiences"), Value::Null, "the aud of its events"),
+        (&at("algorithms"), json!(["HS256"]), "asymmetric algorithms"),
+        (&at("token_types/0"), json!("at+jwt"), "types of security events"),
+        (&at("token_types/0"), json!("identity+jwt"), "types of security events"),
+        (&at("authorization"), json!(7), "{env: NAME}"),
+        (&at("revoke"), json!("all"), "sid | sub | both"),
+        (&at("clock_skew_seconds"), json!(301), "a whole number, 0 to 300"),
+        (&at("remote_jwks/service"), json!("x"), "one of services"),
+    ]);
+    let no_keys = at("remote_jwks");
+    for (edits, path, accepted) in [
+        (
+            vec![(no_keys.as_str(), Value::Null)],
+            "$.revocation.events.transmitters[0]",
+            "one of local_jwks, remote_jwks and discovery",
+        ),
+        (vec![("/providers/shop/logout", Value::Null)], "$.revocation", "logout in a provider"),
+        (
+            vec![("/revocation/logout_path", Value::Null)],
+            "$.providers",
+            "revocation.logout_path beside it",
+        ),
+        (
+            vec![("/revocation/logout_path", json!("/.well-known/gatepass/events"))],
+            "$.revocation",
+            "a path of its own",
+        ),
+        (
+            vec![("/revocation/events/path", json!("/.well-known/gatepass/jwks.json"))],
+            "$.revocation",
+            "a path of its own",
+        ),
+    ] {
+        let got = problems(&edits);
+        let [[at, _, what]] = got.as_slice() else { panic!("{edits:?}: {got:#?}") };
+        assert_eq!(at, path, "{edits:?}");
+        assert!(what.contains(accepted), "{edits:?}: {what}");
+    }
 }
 
 #[test]

@@ -52,6 +52,7 @@ pub fn complete() -> Value {
                     "token_type_hint": "access_token",
                     "require_issuer": true, "cache": {"ttl_seconds": 30,
                     "negative_ttl_seconds": 5, "max_entries": 10000}},
+                "logout": {"client_ids": ["web"], "revoke": "both"},
             },
             "legacy": {
                 "issuer": "legacy",
@@ -137,6 +138,18 @@ pub fn complete() -> Value {
             "failure_mode": "deny",
             "max_entries": 100_000,
             "ledger": "shop",
+            "logout_path": "/.well-known/gatepass/backchannel-logout",
+            "events": {
+                "path": "/.well-known/gatepass/events",
+                "transmitters": [{
+                    "issuer": "https://auth.shop.example", "provider": "shop",
+                    "audiences": ["https://gateway.shop.example"],
+                    "algorithms": ["RS256"], "clock_skew_seconds": 60,
+                    "token_types": ["secevent+jwt", "none"], "revoke": "both",
+                    "remote_jwks": {"service": "auth", "path": "/.well-known/jwks.json"},
+                    "authorization": SECRETS[0],
+                }],
+            },
         },
         "sealed_tokens": {
             "keys": [SECRETS[5], {"env": "SEAL_KEY"}],

@@ -35,6 +35,7 @@ mod resources;
 mod revocation;
 mod rules;
 mod sealed_tokens;
+mod signals;
 mod stages;
 mod support;
 mod two_providers;

@@ -63,6 +63,7 @@ mod revocation;
 mod sealed_tokens;
 mod shadow;
 mod shop;
+mod signals;
 mod trailers;
 mod txn_token;
 mod user_info;

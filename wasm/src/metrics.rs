@@ -83,6 +83,7 @@ mod tests {
             Mode::Shadow,
             services.iter(),
             ["shop"].into_iter(),
+            ["logout", "session-revoked"].into_iter(),
             AlgorithmSet::EMPTY,
             true,
         );

@@ -1,0 +1,167 @@
+//! `revocation.logout_path` and `revocation.events`: where the gateway is told of logouts
+//! and security events, and by whom.
+
+use super::logout::revoke_by;
+use super::providers::{self, KEY_SOURCES};
+use super::reader::Node;
+use super::services::{Services, own_path};
+use super::values::seconds;
+use crate::keys::{Algorithm, AlgorithmSet};
+use crate::refresh::KeySource;
+use crate::revocation::RevocationSettings;
+use crate::signals::{EventsEndpoint, LogoutReceiver, Logouts, RevokeBy, Signals, Transmitter};
+use crate::time::Span;
+use crate::token::{IDENTITY_TYPES, ProviderId};
+
+/// What `revocation` says of them.
+pub struct Configured {
+    /// Where logout tokens are taken.
+    pub logout_path: Option<String>,
+    /// Where events are taken, with the keys of their transmitters.
+    pub events: Option<(EventsEndpoint, Vec<KeySource>)>,
+}
+
+impl Configured {
+    /// Whether it says nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.logout_path.is_none() && self.events.is_none()
+    }
+}
+
+/// Where events are taken.
+const EVENTS_PATH: &str = "/.well-known/gatepass/events";
+
+/// Reads `revocation.events`.
+pub fn events(
+    node: &Node<'_>,
+    services: Option<&Services>,
+    providers: Option<&[String]>,
+) -> Option<(EventsEndpoint, Vec<KeySource>)> {
+    let mut fields = node.fields()?;
+    let path = fields.or("path", EVENTS_PATH.to_owned(), own_path);
+    const ACCEPTED: &str = "a list of those who send events";
+    let transmitters = fields.required("transmitters", ACCEPTED, |node| {
+        node.full_list(|node| transmitter(node, services, providers))
+    });
+    let whole = fields.node().clone();
+    fields.finish()?;
+    let (transmitters, keys): (Vec<_>, Vec<_>) = transmitters?.into_iter().unzip();
+    let issuers: Vec<_> = transmitters.iter().map(|transmitter| &transmitter.issuer).collect();
+    let is_repeated = |issuer: &&&String| issuers.iter().filter(|it| it == issuer).count() > 1;
+    if let Some(issuer) = issuers.iter().find(is_repeated) {
+        let found = format_args!("the issuer {issuer:?} in two transmitters");
+        return whole.reject_as(found, "each issuer in one transmitter");
+    }
+    Some((EventsEndpoint { path: path?, transmitters }, keys))
+}
+
+fn transmitter(
+    node: &Node<'_>,
+    services: Option<&Services>,
+    names: Option<&[String]>,
+) -> Option<(Transmitter, KeySource)> {
+    let mut fields = node.fields()?;
+    let issuer = fields.required("issuer", "the iss of its events", Node::text);
+    let only = names.filter(|names| names.len() == 1).map(|_| ProviderId(0));
+    let provider = match (fields.node_of("provider"), only) {
+        (Some(node), _) => providers::reference(&node, names),
+        (None, Some(only)) => Some(only),
+        (None, None) => {
+            fields.required("provider", "the provider whose tokens are meant", |_| None)
+        }
+    };
+    let audiences = fields.required("audiences", "the aud of its events, any of them", |node| {
+        node.full_list(|item| item.text().map(str::to_owned))
+    });
+    let algorithms = fields.or("algorithms", AlgorithmSet::asymmetric(), asymmetric);
+    let clock_skew = seconds(&mut fields, "clock_skew_seconds", 60, 300);
+    let usual = || vec![Some("secevent+jwt".to_owned())];
+    let token_types = fields.optional("token_types", |node| node.full_list(event_type));
+    let authorization = fields.optional("authorization", Node::secret);
+    let revoke = fields.or("revoke", RevokeBy::default(), revoke_by);
+    let keys = providers::key_source(&mut fields, services, issuer);
+    let whole = fields.node().clone();
+    fields.finish()?;
+    let keys = match keys? {
+        Some(keys) => keys,
+        None => return whole.reject_as("no source of keys", KEY_SOURCES),
+    };
+    let transmitter = Transmitter {
+        issuer: issuer?.to_owned(),
+        provider: provider?,
+        audiences: audiences?,
+        algorithms: algorithms?,
+        clock_skew: Span::from_secs(clock_skew?),
+        token_types: token_types?.unwrap_or_else(usual),
+        authorization: authorization?,
+        revoke: revoke?,
+    };
+    Some((transmitter, keys))
+}
+
+/// Algorithms of those who send what the gateway has no secret for.
+pub fn asymmetric(node: &Node<'_>) -> Option<AlgorithmSet> {
+    let algorithms = providers::algorithms(node)?;
+    if algorithms.iter().any(Algorithm::is_symmetric) {
+        return node.reject_as("HS* algorithms", "asymmetric algorithms");
+    }
+    Some(algorithms)
+}
+
+/// A type of event tokens; `none` is none at all, as forms before RFC 8417 have it.
+fn event_type(node: &Node<'_>) -> Option<Option<String>> {
+    let typ = node.text()?.to_ascii_lowercase();
+    let typ = typ.strip_prefix("application/").unwrap_or(&typ);
+    match typ {
+        "none" => Some(None),
+        "at+jwt" | "logout+jwt" | "dpop+jwt" => node.reject("types of security events"),
+        typ if IDENTITY_TYPES.contains(&typ) => node.reject("types of security events"),
+        typ => Some(Some(typ.to_owned())),
+    }
+}
+
+/// Refuses two answers for one path.
+pub fn check_paths(
+    whole: &Node<'_>,
+    revocation: Option<&RevocationSettings>,
+    signals: Option<&Configured>,
+    jwks_path: &str,
+) {
+    let endpoint = revocation.and_then(|it| it.endpoint.as_ref()).map(|it| it.path.as_str());
+    let logout = signals.and_then(|it| it.logout_path.as_deref());
+    let events = signals.and_then(|it| it.events.as_ref()).map(|(it, _)| it.path.as_str());
+    let mut taken = vec![jwks_path];
+    for path in [endpoint, logout, events].into_iter().flatten() {
+        if taken.contains(&path) {
+            let node = whole.member("revocation").unwrap_or_else(|| whole.clone());
+            let found = format_args!("the path {path:?} for two things");
+            let _: Option<()> = node.reject_as(found, "a path of its own for each endpoint");
+        }
+        taken.push(path);
+    }
+}
+
+/// Puts together what providers and `revocation` say.
+pub fn finish(
+    whole: &Node<'_>,
+    configured: Option<Configured>,
+    receivers: Vec<LogoutReceiver>,
+) -> Option<(Signals, Vec<KeySource>)> {
+    let configured = configured.unwrap_or(Configured { logout_path: None, events: None });
+    let logouts = match (configured.logout_path, receivers.is_empty()) {
+        (None, true) => None,
+        (Some(path), false) => Some(Logouts { path, receivers }),
+        (Some(_), true) => {
+            let node = whole.member("revocation").unwrap_or_else(|| whole.clone());
+            let found = "logout_path, and no provider that tells of logouts";
+            return node.reject_as(found, "logout in a provider: {client_ids: [...]}");
+        }
+        (None, false) => {
+            let node = whole.member("providers").unwrap_or_else(|| whole.clone());
+            let accepted = "revocation.logout_path beside it: where its logout tokens are posted";
+            return node.reject_as("logout in a provider, and nowhere to take it", accepted);
+        }
+    };
+    let (events, keys) = configured.events.unzip();
+    Some((Signals { logouts, events }, keys.unwrap_or_default()))
+}

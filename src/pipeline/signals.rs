@@ -1,0 +1,215 @@
+//! Logout tokens and security events: whoever sends one is known by its signature.
+//! What it revokes holds at every worker when it is answered.
+
+use std::rc::Rc;
+
+use serde_json::json;
+
+use super::Pipeline;
+use super::attempt::Attempt;
+use super::decide::Halt;
+use super::step::Recipient;
+use crate::bearer::Sanitized;
+use crate::denial::Denial;
+use crate::event::{Event, RevokedBy, Stage};
+use crate::http::LocalReply;
+use crate::keys::AlgorithmSet;
+use crate::metrics::RequestOutcome;
+use crate::refresh::Wanted;
+use crate::revocation::Entry;
+use crate::signals::{Received, SignalError, SignalKind, Signals, logout_token_of};
+use crate::time::Span;
+use crate::token::{ProviderId, Rejection, Untrusted, check_signature};
+use crate::verdict::Verdict;
+
+/// How long a logout token is remembered: its sender repeats it within minutes, and
+/// later it does no harm, since it revokes what was there before it.
+const REMEMBERED: Span = Span::from_secs(3600);
+
+/// Why one is not taken in: its own fault, or the time is not right.
+enum Refused {
+    Signal(SignalError),
+    Halt(Halt),
+}
+
+impl<E: Into<SignalError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Signal(error.into())
+    }
+}
+
+impl Pipeline {
+    /// A request to an endpoint for signals: its body is read, then it is taken in.
+    pub(super) fn hear(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+        sanitized: Sanitized,
+        kind: SignalKind,
+    ) -> Result<Verdict, Halt> {
+        let signals = Rc::clone(&self.signals);
+        let Some(body) = attempt.answers.body() else {
+            // Who has not even the right head need not send a body.
+            if kind == SignalKind::Events
+                && attempt.head.method() == b"POST"
+                && let Some(events) = &signals.events
+                && let Err(error) = events.check_head(attempt.head)
+            {
+                return Ok(self.refuse_signal(attempt, kind, error));
+            }
+            return self.collect(attempt.head, Recipient::Signal, sanitized);
+        };
+        let heard = match kind {
+            SignalKind::Logout => self.hear_logout(attempt, &signals, &body),
+            SignalKind::Events => self.hear_events(attempt, &signals, &body),
+        };
+        match heard {
+            Ok(()) => {
+                self.counters.ended(RequestOutcome::Revocation);
+                let status = if kind == SignalKind::Logout { 200 } else { 202 };
+                let reply = LocalReply::new(status).with_header("cache-control", "no-store");
+                Ok(Verdict::Answer(reply))
+            }
+            Err(Refused::Signal(error)) => Ok(self.refuse_signal(attempt, kind, error)),
+            Err(Refused::Halt(Halt::Deny(denial))) if kind == SignalKind::Logout => {
+                let code = denial.code().name();
+                let body = json!({"error": "temporarily_unavailable", "error_description": code});
+                Ok(self.refuse_with(attempt, denial, body))
+            }
+            Err(Refused::Halt(halt)) => Err(halt),
+        }
+    }
+
+    fn hear_logout(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+        signals: &Signals,
+        body: &[u8],
+    ) -> Result<(), Refused> {
+        let now = attempt.now;
+        attempt.trace.stage = Stage::Verify;
+        let text = logout_token_of(attempt.head, body)?;
+        let token =
+            Untrusted::parse(&text, self.limits.max_token_bytes).map_err(Rejection::Unreadable)?;
+        let (id, provider) = self.providers.issuer_of(&token)?;
+        let receiver = signals.logouts.as_ref().and_then(|logouts| logouts.receiver(id));
+        let receiver = receiver.ok_or(Rejection::IssuerUnknown)?;
+        attempt.trace.provider = Some(Rc::clone(&provider));
+        let (entries, jti) = receiver.check(&token, &provider, now)?;
+        self.verify_signal(attempt, &token, id, provider.algorithms)?;
+        let parts = [provider.issuer().unwrap_or_default().as_bytes(), jti.as_bytes()];
+        if self.logouts_seen.knows(&parts, self.store.as_deref()) {
+            return Err(SignalError::Repeated.into());
+        }
+        attempt.trace.stage = Stage::Revocation;
+        self.revoke_by(attempt, &entries, RevokedBy::Logout)?;
+        // Once it holds: one that could not be taken in may be repeated, and so may one
+        // that could not be noted.
+        let _ = self.logouts_seen.note(&parts, now.plus(REMEMBERED), self.store.as_deref(), now);
+        self.counters.signal("logout");
+        Ok(())
+    }
+
+    fn hear_events(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+        signals: &Signals,
+        body: &[u8],
+    ) -> Result<(), Refused> {
+        let now = attempt.now;
+        attempt.trace.stage = Stage::Verify;
+        let events = signals.events.as_ref().ok_or(SignalError::Unauthenticated)?;
+        let token = Untrusted::parse(body.trim_ascii(), self.limits.max_reply_bytes)
+            .map_err(Rejection::Unreadable)?;
+        let (position, transmitter) = events.transmitter(&token).ok_or(Rejection::IssuerUnknown)?;
+        let provider = self.providers.get(transmitter.provider).cloned();
+        let provider = provider.ok_or(Rejection::IssuerUnknown)?;
+        attempt.trace.provider = Some(Rc::clone(&provider));
+        let received = transmitter.check(&token, attempt.head, &provider, now)?;
+        let keys = self.providers.transmitter(position);
+        self.verify_signal(attempt, &token, keys, transmitter.algorithms)?;
+        let Received { entries, kinds, stream } = received;
+        attempt.trace.stage = Stage::Revocation;
+        let by =
+            RevokedBy::Events { transmitter: transmitter.issuer.clone(), kinds: kinds.clone() };
+        if !entries.is_empty() {
+            self.revoke_by(attempt, &entries, by)?;
+        }
+        if let Some(status) = stream {
+            self.log.push(Event::StreamUpdated(transmitter.issuer.clone(), status));
+        }
+        kinds.into_iter().for_each(|kind| self.counters.signal(kind));
+        Ok(())
+    }
+
+    /// Checks the signature, as soon as there are keys.
+    fn verify_signal(
+        &mut self,
+        attempt: &Attempt<'_>,
+        token: &Untrusted<'_>,
+        keys_of: ProviderId,
+        algorithms: AlgorithmSet,
+    ) -> Result<(), Refused> {
+        let key_id = token.key_id().map(str::to_owned);
+        let wanted = match self.current_keys(keys_of, attempt.now) {
+            None => Wanted::Any,
+            Some(keys) => match check_signature(token, algorithms, &keys, &self.crypto) {
+                Ok(()) => return Ok(()),
+                Err(Rejection::KeyUnknown) => Wanted::Key(key_id),
+                Err(Rejection::SignatureInvalid) => Wanted::Replacement(key_id),
+                Err(rejection) => return Err(rejection.into()),
+            },
+        };
+        Err(match self.wait_for_keys(attempt, keys_of, &wanted) {
+            Halt::Deny(Denial::Token(rejection)) => rejection.into(),
+            halt => Refused::Halt(halt),
+        })
+    }
+
+    fn revoke_by(
+        &mut self,
+        attempt: &Attempt<'_>,
+        entries: &[Entry],
+        by: RevokedBy,
+    ) -> Result<(), Refused> {
+        let revoked = self.revocations.revoke(entries, self.store.as_deref(), attempt.now);
+        let submitted = revoked.map_err(|denial| Refused::Halt(denial.into()))?;
+        let request_id = self.request_id(attempt.head);
+        let trace = attempt.trace.clone();
+        self.log.push(Event::Revoked { submitted, by, trace, request_id });
+        Ok(())
+    }
+
+    fn refuse_signal(
+        &mut self,
+        attempt: &Attempt<'_>,
+        kind: SignalKind,
+        error: SignalError,
+    ) -> Verdict {
+        let text = error.to_string();
+        let body = match kind {
+            SignalKind::Logout => json!({"error": "invalid_request", "error_description": text}),
+            SignalKind::Events => json!({"err": error.of_delivery(), "description": text}),
+        };
+        self.refuse_with(attempt, error.into(), body)
+    }
+
+    /// A denial in the words of the protocol that the sender speaks.
+    fn refuse_with(
+        &mut self,
+        attempt: &Attempt<'_>,
+        denial: Denial,
+        body: serde_json::Value,
+    ) -> Verdict {
+        const STATUS: u16 = 400;
+        self.counters.ended(RequestOutcome::Denied(denial.code()));
+        let mut denied = self.denied_request(attempt.head, &denial, &attempt.trace);
+        denied.status = STATUS;
+        self.log.push(Event::Denied(denied));
+        let reply = LocalReply::new(STATUS)
+            .with_header("content-type", "application/json")
+            .with_header("content-language", "en")
+            .with_header("cache-control", "no-store")
+            .with_body(body.to_string().into_bytes());
+        Verdict::Deny(denial, reply)
+    }
+}

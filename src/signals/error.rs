@@ -1,0 +1,102 @@
+//! Why a signal is refused.
+
+use std::fmt;
+
+use super::form::FormError;
+use super::subject::Unnameable;
+use crate::denial::Denial;
+use crate::token::Rejection;
+
+/// Why a logout token or a security event is refused. Nothing of it is in here, so it
+/// may be logged and told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignalError {
+    /// The body is not the form of a logout token.
+    Form(FormError),
+    /// The body is not announced as a security event.
+    MediaType,
+    /// The sender has not the transmitter's `Authorization`.
+    Unauthenticated,
+    /// The token itself is not acceptable.
+    Token(Rejection),
+    /// It has a claim that it must not have.
+    Forbidden(&'static str),
+    /// Its `events` lack what they are for, or are not objects.
+    NoEvent,
+    /// What it names cannot be named in a token.
+    Unnameable(Unnameable),
+    /// A subject of this form says nothing about a token; or is malformed.
+    Subject,
+    /// The subject is one of another issuer.
+    SubjectIssuer,
+    /// It was received before.
+    Repeated,
+}
+
+impl From<Rejection> for SignalError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Token(rejection)
+    }
+}
+
+impl From<FormError> for SignalError {
+    fn from(error: FormError) -> Self {
+        Self::Form(error)
+    }
+}
+
+impl SignalError {
+    /// The error code of RFC 8935 section 2.4.
+    pub const fn of_delivery(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "authentication_failed",
+            Self::Token(rejection) => match rejection {
+                Rejection::IssuerUnknown => "invalid_issuer",
+                Rejection::AudienceMismatch => "invalid_audience",
+                Rejection::AlgorithmUnknown
+                | Rejection::AlgorithmNotAllowed
+                | Rejection::KeyUnknown
+                | Rejection::SignatureInvalid => "invalid_key",
+                _ => "invalid_request",
+            },
+            _ => "invalid_request",
+        }
+    }
+}
+
+impl From<SignalError> for Denial {
+    /// As it is counted and logged.
+    fn from(error: SignalError) -> Self {
+        match error {
+            SignalError::Token(rejection) => Self::Token(rejection),
+            SignalError::Unauthenticated => Self::ConsumerUnknown,
+            other => Self::EntriesInvalid(other.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for SignalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form(error) => error.fmt(f),
+            Self::MediaType => f.write_str("the body must be application/secevent+jwt"),
+            Self::Unauthenticated => {
+                f.write_str("the Authorization header is not the one agreed with this transmitter")
+            }
+            Self::Token(rejection) => rejection.fmt(f),
+            Self::Forbidden(claim) => write!(f, "the token must not have the claim {claim}"),
+            Self::NoEvent => f.write_str("the claim events does not hold the event as an object"),
+            Self::Unnameable(Unnameable::Nobody) => f.write_str("nobody is named"),
+            Self::Unnameable(Unnameable::SessionOnly) => f.write_str(
+                "only a session is named, and the access tokens of this issuer have no sid: \
+                 name the user (sub) too",
+            ),
+            Self::Subject => f.write_str(
+                "the subject names no token: iss_sub, opaque, email, phone_number, jwt_id, aliases \
+                 or complex with user or session is needed",
+            ),
+            Self::SubjectIssuer => f.write_str("the subject is one of another issuer"),
+            Self::Repeated => f.write_str("the token was received before"),
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Security event tokens (RFC 8417), as they are pushed (RFC 8935): what they say by
+//! the Shared Signals Framework, CAEP and RISC, and by the forms before them.
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::error::SignalError;
+use super::form::has_media_type;
+use super::subject::{Bounds, Named, RevokeBy, User, name_of};
+use crate::http::{RequestHead, log_word};
+use crate::keys::AlgorithmSet;
+use crate::revocation::Entry;
+use crate::secret::Secret;
+use crate::time::{Span, UnixTime};
+use crate::token::{
+    Audience, EVENTS_CLAIM, Provider, ProviderId, Rejection, Untrusted, numeric_date,
+};
+
+/// Where security events are taken, and from whom.
+#[derive(Debug)]
+pub struct EventsEndpoint {
+    /// The path, compared byte for byte.
+    pub path: String,
+    /// Who sends them.
+    pub transmitters: Vec<Transmitter>,
+}
+
+/// One of `transmitters` in the configuration, without its keys.
+#[derive(Debug)]
+pub struct Transmitter {
+    /// Its `iss`, which often is another one than that of the tokens.
+    pub issuer: String,
+    /// Whose tokens its events are about.
+    pub provider: ProviderId,
+    /// Accepted `aud`, any of them.
+    pub audiences: Vec<String>,
+    /// Accepted algorithms.
+    pub algorithms: AlgorithmSet,
+    /// How far clocks may differ.
+    pub clock_skew: Span,
+    /// Accepted `typ`, in lower case and without `application/`; `None` is absent.
+    pub token_types: Vec<Option<String>>,
+    /// The value of its `Authorization` header.
+    pub authorization: Option<Secret<String>>,
+    /// Which tokens an event revokes.
+    pub revoke: RevokeBy,
+}
+
+/// What a security event comes to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// What it revokes.
+    pub entries: Vec<Entry>,
+    /// Its events, by the last part of their names.
+    pub kinds: Vec<&'static str>,
+    /// What became of the stream, where it says so.
+    pub stream: Option<String>,
+}
+
+/// What an event does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    /// Revokes the tokens of its subject.
+    Revokes,
+    /// Says that the stream is up.
+    Verifies,
+    /// Says what became of the stream.
+    StreamUpdated,
+    /// Nothing here.
+    None,
+}
+
+const OTHER: &str = "other";
+
+/// Every kind that is told apart, by the last part of its name; others are counted
+/// together.
+const EVENTS: [(&str, Effect); 10] = [
+    ("session-revoked", Effect::Revokes),
+    ("credential-change", Effect::Revokes),
+    ("account-disabled", Effect::Revokes),
+    ("account-purged", Effect::Revokes),
+    ("credential-compromise", Effect::Revokes),
+    ("sessions-revoked", Effect::Revokes),
+    ("tokens-revoked", Effect::Revokes),
+    ("verification", Effect::Verifies),
+    ("stream-updated", Effect::StreamUpdated),
+    (OTHER, Effect::None),
+];
+
+pub(super) const KINDS: [&str; 10] = {
+    let mut kinds = [OTHER; 10];
+    let mut position = 0;
+    #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // while compiling
+    while position < kinds.len() {
+        kinds[position] = EVENTS[position].0;
+        position += 1;
+    }
+    kinds
+};
+
+/// The kind of an event by its URI: of CAEP, RISC, Google's and of the stream itself.
+fn kind_of(uri: &str) -> (&'static str, Effect) {
+    let rest = uri.strip_prefix("https://schemas.openid.net/secevent/");
+    let name = rest.and_then(|rest| {
+        let (family, name) = rest.split_once("/event-type/")?;
+        matches!(
+            (family, name),
+            ("caep", "session-revoked" | "credential-change")
+                | (
+                    "risc",
+                    "account-disabled"
+                        | "account-purged"
+                        | "credential-compromise"
+                        | "sessions-revoked"
+                        | "verification"
+                )
+                | ("oauth", "tokens-revoked")
+                | ("ssf", "verification" | "stream-updated")
+        )
+        .then_some(name)
+    });
+    let known = EVENTS.into_iter().find(|(known, _)| Some(*known) == name);
+    known.unwrap_or((OTHER, Effect::None))
+}
+
+impl EventsEndpoint {
+    /// The transmitter that an event says it is from, and its position.
+    pub fn transmitter(&self, token: &Untrusted<'_>) -> Option<(usize, &Transmitter)> {
+        let issuer = token.unverified_claims().get("iss").and_then(Value::as_str)?;
+        self.transmitters.iter().enumerate().find(|(_, it)| it.issuer == issuer)
+    }
+
+    /// What can be told of a request before its body is read: its media type, and that
+    /// no transmitter has its `Authorization`.
+    pub fn check_head(&self, head: &RequestHead) -> Result<(), SignalError> {
+        if !has_media_type(head, b"application/secevent+jwt") {
+            return Err(SignalError::MediaType);
+        }
+        if !self.transmitters.iter().any(|transmitter| transmitter.authenticates(head)) {
+            return Err(SignalError::Unauthenticated);
+        }
+        Ok(())
+    }
+}
+
+impl Transmitter {
+    /// Whether a request has the transmitter's `Authorization`, if one was agreed with
+    /// it. Compared by digest, so that the time it takes says nothing.
+    fn authenticates(&self, head: &RequestHead) -> bool {
+        let Some(wanted) = &self.authorization else { return true };
+        let mut values = head.values("authorization");
+        let (Some(value), None) = (values.next(), values.next()) else { return false };
+        Sha256::digest(value.trim_ascii()) == Sha256::digest(wanted.expose().as_bytes())
+    }
+
+    /// Everything but the signature, which costs more than the rest. Gives what the
+    /// event comes to once its signature holds.
+    ///
+    /// `sub` and `exp` make another kind of token of it (SSF 1.0 section 4.1), so that
+    /// no token that was issued for something else is taken for an event.
+    pub fn check(
+        &self,
+        token: &Untrusted<'_>,
+        head: &RequestHead,
+        provider: &Provider,
+        now: UnixTime,
+    ) -> Result<Received, SignalError> {
+        if !self.authenticates(head) {
+            return Err(SignalError::Unauthenticated);
+        }
+        if !self.token_types.contains(&token.media_type()) {
+            return Err(Rejection::TypeMismatch.into());
+        }
+        let claims = token.unverified_claims();
+        if let Some(claim) = ["sub", "exp", "nonce"].into_iter().find(|it| claims.contains_key(*it))
+        {
+            return Err(SignalError::Forbidden(claim));
+        }
+        Audience::of(claims).check(&self.audiences)?;
+        let issued = numeric_date(claims, "iat")
+            .map_err(|_| Rejection::ClaimMalformed("iat"))?
+            .ok_or_else(|| Rejection::ClaimMissing("iat".into()))?;
+        if now < issued.minus(self.clock_skew) {
+            return Err(Rejection::NotYetValid { from: issued, now }.into());
+        }
+        match name_of(claims, "jti") {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(Rejection::ClaimMissing("jti".into()).into()),
+            Err(()) => return Err(Rejection::ClaimMalformed("jti").into()),
+        }
+        let events = claims.get(EVENTS_CLAIM).and_then(Value::as_object);
+        let events = events.filter(|events| !events.is_empty()).ok_or(SignalError::NoEvent)?;
+        let mut received = Received::default();
+        for (uri, event) in events {
+            let event = event.as_object().ok_or(SignalError::NoEvent)?;
+            let (kind, effect) = kind_of(uri);
+            received.kinds.push(kind);
+            match effect {
+                Effect::Revokes => {
+                    let at = happened_at(claims, event, issued).min(now);
+                    received.entries.extend(self.entries(claims, event, provider, at, now)?);
+                }
+                Effect::StreamUpdated => {
+                    let status = event.get("status").and_then(Value::as_str).unwrap_or("unknown");
+                    received.stream = Some(log_word(status));
+                }
+                Effect::Verifies | Effect::None => {}
+            }
+        }
+        Ok(received)
+    }
+
+    fn entries(
+        &self,
+        claims: &Map<String, Value>,
+        event: &Map<String, Value>,
+        provider: &Provider,
+        at: UnixTime,
+        now: UnixTime,
+    ) -> Result<Vec<Entry>, SignalError> {
+        // Before RFC 9493 the subject was part of the event.
+        let subject = claims.get("sub_id").or_else(|| event.get("subject"));
+        let subject = subject.and_then(Value::as_object).ok_or(SignalError::Subject)?;
+        let issuers = [Some(self.issuer.as_str()), provider.issuer()];
+        let named = Reader { issuers }.read(subject, Nesting::Top)?;
+        let bounds = Bounds {
+            issuer: provider.issuer(),
+            at,
+            until: provider.max_lifetime.map(|lifetime| now.plus(lifetime)),
+            by: self.revoke,
+        };
+        named.entries(&bounds).map_err(SignalError::Unnameable)
+    }
+}
+
+/// The times of events go from here: earlier ones were set wrong (2010-01-01).
+const EARLIEST: UnixTime = UnixTime::from_secs(1_262_304_000);
+
+/// When an event happened: `event_timestamp` (CAEP 1.0 section 2), in seconds or, as
+/// some send it, in milliseconds; else `toe` (RFC 8417 section 2.2); else when it was
+/// told. It cannot have happened later than that.
+fn happened_at(
+    claims: &Map<String, Value>,
+    event: &Map<String, Value>,
+    issued: UnixTime,
+) -> UnixTime {
+    const MAX_SECONDS: f64 = 1e11;
+    const MAX_MILLIS: f64 = 1e14;
+    let moment = |value: &Value| {
+        let number = value.as_f64().filter(|number| number.is_finite())?;
+        if number.abs() <= MAX_SECONDS {
+            UnixTime::from_numeric_date(value.as_number()?)
+        } else if number.abs() <= MAX_MILLIS {
+            #[allow(clippy::cast_possible_truncation)] // 10^14 is exact
+            Some(UnixTime::from_millis(number as i64))
+        } else {
+            None
+        }
+    };
+    let told = [event.get("event_timestamp"), claims.get("toe")];
+    let mut told = told.into_iter().flatten().filter_map(moment).filter(|at| *at >= EARLIEST);
+    told.next().unwrap_or(issued).min(issued)
+}
+
+/// Reads subjects: those of RFC 9493, of the Shared Signals Framework, and the forms
+/// before them, with `subject_type`, hyphens, or no word for the form at all.
+struct Reader<'a> {
+    /// The issuers whose subjects are those of the provider's tokens.
+    issuers: [Option<&'a str>; 2],
+}
+
+/// Where a subject stands: `aliases` and `complex` hold others, and no more of these.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nesting {
+    Top,
+    Inside,
+}
+
+impl Reader<'_> {
+    fn read(&self, subject: &Map<String, Value>, nesting: Nesting) -> Result<Named, SignalError> {
+        let said = subject.get("format").or_else(|| subject.get("subject_type"));
+        let format = match said {
+            Some(Value::String(format)) => format.replace('-', "_"),
+            Some(_) => return Err(SignalError::Subject),
+            None if subject.contains_key("user") || subject.contains_key("session") => {
+                "complex".into()
+            }
+            None => "iss_sub".into(),
+        };
+        let name =
+            |member: &str| name_of(subject, member).ok().flatten().ok_or(SignalError::Subject);
+        let user = |user| Ok(Named { users: vec![user], ..Named::default() });
+        match (format.as_str(), nesting) {
+            ("iss_sub", _) => {
+                self.check_issuer(subject)?;
+                user(User::Subject(name("sub")?))
+            }
+            ("id_token_claims", _) => {
+                self.check_issuer(subject)?;
+                match (name("sub"), name("email")) {
+                    (Ok(sub), _) => user(User::Subject(sub)),
+                    (_, email) => user(User::Claim("email", email?)),
+                }
+            }
+            ("opaque", _) => user(User::Subject(name("id")?)),
+            ("email", _) => user(User::Claim("email", name("email")?)),
+            ("phone_number", _) => user(User::Claim("phone_number", name("phone_number")?)),
+            ("jwt_id", _) => {
+                self.check_issuer(subject)?;
+                Ok(Named { tokens: vec![name("jti")?], ..Named::default() })
+            }
+            ("aliases", Nesting::Top) => self.aliases(subject),
+            ("complex", Nesting::Top) => self.complex(subject),
+            _ => Err(SignalError::Subject),
+        }
+    }
+
+    /// Each identifier is the same subject; one that is understood is enough.
+    fn aliases(&self, subject: &Map<String, Value>) -> Result<Named, SignalError> {
+        let identifiers = subject.get("identifiers").and_then(Value::as_array);
+        let identifiers = identifiers.ok_or(SignalError::Subject)?.iter();
+        let read = identifiers
+            .filter_map(|one| self.read(one.as_object()?, Nesting::Inside).ok())
+            .reduce(|mut all, one| {
+                all.users.extend(one.users);
+                all.tokens.extend(one.tokens);
+                all
+            });
+        read.ok_or(SignalError::Subject)
+    }
+
+    /// A user, a session, or a session of a user (SSF 1.0 section 3.2). Other members,
+    /// such as the device, would narrow that to what no token says: more is revoked
+    /// then, not less.
+    fn complex(&self, subject: &Map<String, Value>) -> Result<Named, SignalError> {
+        let member = |name: &str| {
+            let member = subject.get(name)?;
+            Some(member.as_object().ok_or(SignalError::Subject))
+        };
+        let mut named = Named::default();
+        if let Some(session) = member("session") {
+            let session = session?;
+            let id = ["id", "sid"].into_iter().find_map(|it| name_of(session, it).ok().flatten());
+            named.sessions.push(id.ok_or(SignalError::Subject)?);
+        }
+        match member("user").map(|user| self.read(user?, Nesting::Inside)) {
+            Some(Ok(user)) => named.users = user.users,
+            // The session says it already.
+            Some(Err(error)) if named.sessions.is_empty() => return Err(error),
+            Some(Err(_)) | None => {}
+        }
+        Ok(named)
+    }
+
+    /// A subject of another issuer may have the `sub` of somebody else here. A slash at
+    /// the end of the issuer makes no other one: Google writes one in events and none
+    /// in tokens.
+    fn check_issuer(&self, subject: &Map<String, Value>) -> Result<(), SignalError> {
+        let plain = |issuer: &str| issuer.strip_suffix('/').unwrap_or(issuer).to_owned();
+        let issuer = name_of(subject, "iss").ok().flatten().ok_or(SignalError::Subject)?;
+        let is_own = |own: &&str| plain(own) == plain(&issuer);
+        match self.issuers.iter().flatten().find(|own| is_own(own)) {
+            Some(_) => Ok(()),
+            None => Err(SignalError::SubjectIssuer),
+        }
+    }
+}

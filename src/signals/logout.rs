@@ -1,0 +1,99 @@
+//! Logout tokens (OpenID Connect Back-Channel Logout 1.0).
+
+use super::error::SignalError;
+use super::subject::{Bounds, Named, RevokeBy, User, name_of};
+use crate::revocation::Entry;
+use crate::time::UnixTime;
+use crate::token::{
+    Audience, EVENTS_CLAIM, Provider, ProviderId, Rejection, Untrusted, numeric_date,
+};
+
+/// What is counted of logouts.
+pub(super) const KIND: &str = "logout";
+
+/// The member of `events` that makes a logout token of a JWT (section 2.4).
+const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+/// Where logout tokens are taken, and from whom.
+#[derive(Debug)]
+pub struct Logouts {
+    /// The path, compared byte for byte.
+    pub path: String,
+    /// The providers that send them.
+    pub receivers: Vec<LogoutReceiver>,
+}
+
+/// What is taken from one provider: its `logout` in the configuration.
+#[derive(Debug)]
+pub struct LogoutReceiver {
+    /// The provider.
+    pub provider: ProviderId,
+    /// The clients that this gateway stands for: `aud`.
+    pub client_ids: Vec<String>,
+    /// Which tokens a logout revokes.
+    pub revoke: RevokeBy,
+}
+
+impl Logouts {
+    /// What is taken from this provider; `None` if nothing is.
+    pub fn receiver(&self, provider: ProviderId) -> Option<&LogoutReceiver> {
+        self.receivers.iter().find(|receiver| receiver.provider == provider)
+    }
+}
+
+impl LogoutReceiver {
+    /// All of section 2.6 but the signature, which costs more than the rest. Gives
+    /// what the token revokes once its signature holds, and its `jti`.
+    ///
+    /// `typ` is not asked for, since older issuers write none (section 2.4), nor `exp`;
+    /// one that says another kind of token is refused.
+    pub fn check(
+        &self,
+        token: &Untrusted<'_>,
+        provider: &Provider,
+        now: UnixTime,
+    ) -> Result<(Vec<Entry>, String), SignalError> {
+        if !matches!(token.media_type().as_deref(), None | Some("jwt" | "logout+jwt")) {
+            return Err(Rejection::TypeMismatch.into());
+        }
+        let claims = token.unverified_claims();
+        let events = claims.get(EVENTS_CLAIM).and_then(|events| events.get(LOGOUT_EVENT));
+        if !events.is_some_and(serde_json::Value::is_object) {
+            return Err(SignalError::NoEvent);
+        }
+        // An ID token has one, so this is none (section 2.4).
+        if claims.contains_key("nonce") {
+            return Err(SignalError::Forbidden("nonce"));
+        }
+        Audience::of(claims).check(&self.client_ids)?;
+        let date = |name: &'static str| {
+            numeric_date(claims, name).map_err(|_| Rejection::ClaimMalformed(name))
+        };
+        let issued = date("iat")?.ok_or_else(|| Rejection::ClaimMissing("iat".into()))?;
+        for from in [Some(issued), date("nbf")?].into_iter().flatten() {
+            if now < from.minus(provider.clock_skew) {
+                return Err(Rejection::NotYetValid { from, now }.into());
+            }
+        }
+        if let Some(exp) = date("exp")?.filter(|exp| now >= exp.plus(provider.clock_skew)) {
+            return Err(Rejection::Expired { exp, now }.into());
+        }
+        let name = |claim: &'static str| {
+            name_of(claims, claim).map_err(|()| Rejection::ClaimMalformed(claim))
+        };
+        let id = name("jti")?.ok_or_else(|| Rejection::ClaimMissing("jti".into()))?;
+        let named = Named {
+            users: name("sub")?.into_iter().map(User::Subject).collect(),
+            sessions: name("sid")?.into_iter().collect(),
+            tokens: Vec::new(),
+        };
+        let at = issued.min(now);
+        let bounds = Bounds {
+            issuer: claims.get("iss").and_then(serde_json::Value::as_str),
+            at,
+            until: provider.max_lifetime.map(|lifetime| now.plus(lifetime)),
+            by: self.revoke,
+        };
+        Ok((named.entries(&bounds).map_err(SignalError::Unnameable)?, id))
+    }
+}

@@ -1,0 +1,110 @@
+//! Whom a signal is about, and which tokens are theirs.
+
+use serde_json::{Map, Value};
+
+use crate::revocation::{Entry, Selector, Validity, claim_key};
+use crate::time::UnixTime;
+
+/// By which claim the tokens of a session are found: `revoke` in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RevokeBy {
+    /// By `sid`; what names no session, by `sub`.
+    SessionId,
+    /// By `sub`: the issuer's access tokens have no `sid`.
+    Subject,
+    /// By both, each where it is given.
+    #[default]
+    Both,
+}
+
+/// What a signal names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Named {
+    /// Users: by `sub`, or by another claim and its value.
+    pub users: Vec<User>,
+    /// Sessions, by `sid`.
+    pub sessions: Vec<String>,
+    /// Single tokens, by `jti`.
+    pub tokens: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum User {
+    Subject(String),
+    Claim(&'static str, String),
+}
+
+/// Which tokens of those named are revoked.
+pub(super) struct Bounds<'a> {
+    /// Only those of this issuer.
+    pub issuer: Option<&'a str>,
+    /// When it happened.
+    pub at: UnixTime,
+    /// When the last of them has ended, if that is known.
+    pub until: Option<UnixTime>,
+    pub by: RevokeBy,
+}
+
+/// Why nothing can be revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unnameable {
+    /// Nobody is named, or nobody whom a token names too.
+    Nobody,
+    /// A session alone is named, and no access token has its id.
+    SessionOnly,
+}
+
+impl Named {
+    /// The entries that revoke what is named.
+    ///
+    /// A session's tokens are revoked whenever they were issued. Those of a user only
+    /// if that was before: a login after it is none of it. Tokens say when in whole
+    /// seconds, and one of the same second counts as before: a session may end within
+    /// the second in which it began.
+    pub(super) fn entries(self, bounds: &Bounds<'_>) -> Result<Vec<Entry>, Unnameable> {
+        let by_session = bounds.by != RevokeBy::Subject;
+        if self.users.is_empty()
+            && self.tokens.is_empty()
+            && !by_session
+            && !self.sessions.is_empty()
+        {
+            return Err(Unnameable::SessionOnly);
+        }
+        let by_user = bounds.by != RevokeBy::SessionId || self.sessions.is_empty();
+        let before = UnixTime::from_secs(bounds.at.as_secs().saturating_add(1));
+        let validity = |issued_before| Validity {
+            issuer: bounds.issuer.map(str::to_owned),
+            issued_before,
+            until: bounds.until,
+        };
+        let entry = |selector, value, validity| Entry { selector, value, validity };
+        let users = self.users.into_iter().filter(|_| by_user).map(|user| {
+            let (selector, value) = match user {
+                User::Subject(sub) => (Selector::Subject, sub),
+                User::Claim(claim, value) => (Selector::Claim, claim_key(claim, &value)),
+            };
+            entry(selector, value, validity(Some(before)))
+        });
+        let sessions = self.sessions.into_iter().filter(|_| by_session);
+        let sessions = sessions.map(|sid| entry(Selector::SessionId, sid, validity(None)));
+        let tokens = self.tokens.into_iter();
+        let tokens = tokens.map(|jti| entry(Selector::TokenId, jti, validity(None)));
+        let entries: Vec<_> = users.chain(sessions).chain(tokens).collect();
+        if entries.is_empty() { Err(Unnameable::Nobody) } else { Ok(entries) }
+    }
+}
+
+/// The longest value that an entry takes.
+const MAX_VALUE_BYTES: usize = 512;
+
+/// A member that names something: a text of a length that an entry takes. `Err` for
+/// one that is there and is none.
+pub(super) fn name_of(members: &Map<String, Value>, member: &str) -> Result<Option<String>, ()> {
+    match members.get(member) {
+        None => Ok(None),
+        Some(Value::String(text)) if (1..=MAX_VALUE_BYTES).contains(&text.len()) => {
+            Ok(Some(text.clone()))
+        }
+        Some(_) => Err(()),
+    }
+}
