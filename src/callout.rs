@@ -114,7 +114,7 @@ pub const KEY_SET_TYPES: &str = "application/jwk-set+json, application/json;q=0.
 
 /// Which header fields of a reply are read, beside `Cache-Control`: all of them
 /// cost more than the body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReplyFields {
     /// The first field of each of these names.
     These(&'static [&'static str]),
@@ -138,6 +138,8 @@ pub struct Callout {
     pub body: Option<Secret<Vec<u8>>>,
     /// What is read of the reply's header fields.
     pub reads: ReplyFields,
+    /// Whether its reply serves all who would send the same while it is in flight.
+    pub serves_all: bool,
 }
 
 impl Callout {
@@ -164,7 +166,15 @@ impl Callout {
     /// A request without header fields and body.
     pub fn new(service: &Rc<Service>, method: &'static str, path: String) -> Self {
         let (service, headers) = (Rc::clone(service), Vec::new());
-        Self { service, method, path, headers, body: None, reads: ReplyFields::These(&[]) }
+        Self {
+            service,
+            method,
+            path,
+            headers,
+            body: None,
+            reads: ReplyFields::These(&[]),
+            serves_all: false,
+        }
     }
 }
 

@@ -34,6 +34,7 @@
 //! | identities | session | that session | the user info it was made of, until that ends; the signing key, until another one signs |
 //! | decisions on reference tokens | gateway | the whole token | the one provider that is asked; the lists; `ttl_seconds` |
 //! | user info, and failures to get it | gateway | path, subject, and the token where it is sent on | the one service that is asked, its headers; the end of the token; `Cache-Control` |
+//! | answers about users | the gateways of one configuration, in the native module for Envoy | where it was asked, and a digest of all that was sent | when it came; each gateway reads the reply for itself, and keeps it as of then |
 //! | callouts in flight | gateway | what is asked: provider, user, token, or list and cursor | when they were sent |
 //! | a provider's keys | gateway | the provider | as the shared value; the gateway's own keys, which it refuses |
 //! | **keys** | shared | the address (upstream, authority, scheme) of the service and the path; or for `discovery` the address of both services, the document's path and the issuer | in the value: when it was asked for, until when it is current, and the path that the document led to, which a worker that was led elsewhere refuses |

@@ -65,6 +65,12 @@ impl Slot {
         store.write(&self.key, &[&self.head, value].concat(), version)
     }
 
+    /// Replaces the value, whatever it is.
+    pub(crate) fn replace(&self, store: &dyn SharedStore, value: &[u8]) {
+        // Without room for it there is none.
+        let _ = self.put(store, value, None);
+    }
+
     /// Creates the value if it is missing, so that there is a version to compare with. Call
     /// it when the filter starts, while no other worker writes.
     pub(crate) fn prepare(&self, store: &dyn SharedStore, initial: &[u8]) {

@@ -164,6 +164,12 @@ impl Gateway {
         self.pipeline.share(store);
     }
 
+    /// Lets it share what it is told about users with other gateways of the same
+    /// configuration. There is a value for each of them: the store must forget.
+    pub fn share_answers(&mut self, store: Box<dyn SharedStore>) {
+        self.pipeline.share_answers(store);
+    }
+
     /// Lets it ask the host about requests.
     #[must_use]
     pub fn with_request_info(self, info: Box<dyn RequestInfo>) -> Self {

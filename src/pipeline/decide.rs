@@ -30,7 +30,7 @@ use crate::verdict::{HeaderEdits, Verdict};
 /// Why a step does not hand on to the next one.
 pub(super) enum Halt {
     Deny(Denial),
-    Wait(Dispatch),
+    Wait(Box<Dispatch>),
     Join(CalloutId),
     /// The gateway itself needs the body: this long.
     Receive(Recipient, Box<Sanitized>, usize),
@@ -41,7 +41,7 @@ impl Halt {
     pub(super) fn wait_or(requested: Option<Requested>, unavailable: Denial) -> Self {
         match requested {
             Some(Requested::Joined(flight)) => Self::Join(flight),
-            Some(Requested::Opened(sent)) => Self::Wait(sent),
+            Some(Requested::Opened(sent)) => Self::Wait(Box::new(sent)),
             None => Self::Deny(unavailable),
         }
     }
@@ -79,7 +79,7 @@ impl Pipeline {
             Halt::Deny(denial) => self.deny_or_shadow(&head, denial, trace),
             Halt::Wait(sent) => {
                 let callout = sent.id;
-                Step::Await(sent, Waiting { callout, head, answers, trace })
+                Step::Await(*sent, Waiting { callout, head, answers, trace })
             }
             Halt::Join(callout) => Step::Join(Waiting { callout, head, answers, trace }),
             Halt::Receive(recipient, sanitized, bytes) => {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::Pipeline;
 use super::attempt::Attempt;
 use super::decide::Halt;
+use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::{Event, Stage};
 use crate::http::RequestHead;
@@ -15,9 +16,9 @@ use crate::in_flight::{Outcome, Purpose};
 use crate::metrics::{Cache, CacheUse};
 use crate::rules::Requirements;
 use crate::session::Session;
-use crate::time::UnixTime;
+use crate::time::{Period, UnixTime};
 use crate::token::{ClaimPath, Rejection};
-use crate::user_info::{Cached, FailureMode, UserInfoAnswer, UserKey};
+use crate::user_info::{Cached, FailureMode, SharedAnswer, UserInfoAnswer, UserKey};
 
 impl Pipeline {
     /// The identity of a session: the cached one, or a new one. The rule's requirements are
@@ -139,7 +140,12 @@ impl Pipeline {
                 None => self.without_answer(&key, mode, now).map_err(Halt::from),
             };
         }
-        let cached = self.user_infos.get(&key, now);
+        let end = principal.token().expires();
+        let mut cached = self.user_infos.get(&key, now);
+        if matches!(cached, Cached::Miss) && self.adopt_user_info(&key, end, now) {
+            cached = self.user_infos.get(&key, now);
+        }
+        let Some(source) = &self.user_info else { return Ok(Enrichment::NotConfigured) };
         let is_hit = matches!(cached, Cached::Fresh(..) | Cached::Unknown);
         let used = if is_hit { CacheUse::Hit } else { CacheUse::Miss };
         attempt.count(&mut self.counters, Cache::UserInfo, used);
@@ -151,9 +157,30 @@ impl Pipeline {
             }
             Cached::Miss => {}
         }
-        let (end, make) = (principal.token().expires(), || Some(source.callout(&key)));
+        let make = || Some(source.callout(&key));
         let requested = self.callouts.request(purpose, &attempt.answers, end, now, make);
         Err(Halt::wait_or(requested, Denial::UserInfoUnavailable))
+    }
+
+    /// Takes over what another gateway of the configuration was told about a user, as of
+    /// when that was. False if there is nothing that is current.
+    fn adopt_user_info(
+        &mut self,
+        key: &UserKey,
+        token_end: Option<UnixTime>,
+        now: UnixTime,
+    ) -> bool {
+        let (Some(source), Some(store)) = (&self.user_info, &self.answers) else { return false };
+        let told = SharedAnswer::to(&source.callout(key)).read(store.as_ref());
+        let Some((answer, came)) = told else { return false };
+        let Ok(answer) = source.read(&CalloutReply::Answer(answer), key) else { return false };
+        // Not from the future: the clock may have been set back since.
+        let current = Period::new(came, source.current_until(&answer, token_end, came));
+        if !current.contains(now) {
+            return false;
+        }
+        self.user_infos.insert(key.clone(), &answer, source, token_end, came);
+        true
     }
 
     /// Continues a request whose user service failed: with stale user info, or as the

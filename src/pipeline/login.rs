@@ -66,7 +66,7 @@ impl Pipeline {
                 Ok(Some(self.refuse_login(&LoginError::TooLarge)?))
             }
             Ok(0) => match self.ask_issuer(position, login, head, sanitized, None, now) {
-                Ok(sent) => Err(Halt::Wait(sent)),
+                Ok(sent) => Err(Halt::Wait(Box::new(sent))),
                 Err(error) => Ok(Some(self.refuse_login(&error)?)),
             },
             Ok(bytes) => {

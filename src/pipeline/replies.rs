@@ -11,7 +11,7 @@ use crate::introspection::{IntrospectionAnswer, IntrospectionEndpoint, RefusedFo
 use crate::refresh::{Fetched, KeySource};
 use crate::time::{Span, UnixTime};
 use crate::token::ProviderId;
-use crate::user_info::{UserInfoAnswer, UserKey};
+use crate::user_info::{SharedAnswer, UserInfoAnswer, UserKey};
 
 impl Pipeline {
     /// Takes the reply to a callout. `None` if it is not awaited: late, or
@@ -111,6 +111,11 @@ impl Pipeline {
         match source.read(reply, key) {
             Ok(answer) => {
                 let end = self.user_infos.insert(key.clone(), &answer, source, token_end, now);
+                if let (Some(store), CalloutReply::Answer(reply)) = (&self.answers, reply)
+                    && source.current_until(&answer, None, now) > now
+                {
+                    SharedAnswer::to(&source.callout(key)).publish(store.as_ref(), reply, now);
+                }
                 Some((answer, end))
             }
             Err(failure) => {

@@ -73,6 +73,8 @@ pub struct Pipeline {
     /// Those that were forwarded and end with their token.
     pub(super) streams: Streams,
     pub(super) store: Option<Box<dyn SharedStore>>,
+    /// Answers about users that other gateways of the configuration were given too.
+    pub(super) answers: Option<Box<dyn SharedStore>>,
     pub(super) sealed_tokens: Option<Rc<SealedTokens>>,
     seed: [u8; 16],
     minted: u64,
@@ -163,6 +165,7 @@ impl Pipeline {
             request: RequestId::default(),
             streams: Streams::default(),
             store: None,
+            answers: None,
             sealed_tokens: settings.sealed_tokens.map(Rc::new),
             seed,
             minted: 0,
@@ -181,6 +184,12 @@ impl Pipeline {
             self.logouts_seen.share(store.as_ref());
         }
         self.store = Some(store);
+    }
+
+    /// Lets it share what it is told about users with other gateways of the same
+    /// configuration. There is a value for each of them: the store must forget.
+    pub fn share_answers(&mut self, store: Box<dyn SharedStore>) {
+        self.answers = Some(store);
     }
 
     /// Lets it ask the host about requests.

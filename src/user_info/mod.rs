@@ -5,6 +5,7 @@
 //! reply that is not a complete, valid answer about this very user is a failure.
 
 mod cache;
+mod shared;
 mod template;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 pub use self::cache::{Cached, UserInfoCache};
+pub(crate) use self::shared::SharedAnswer;
 pub use self::template::{PathTemplate, TemplateError};
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply, Service};
 use crate::http::HeaderName;
@@ -162,7 +164,11 @@ impl UserInfoSource {
             let bearer = format!("Bearer {}", token.expose());
             headers.push((HeaderName::authorization(), Secret::new(bearer)));
         }
-        Callout { headers, ..Callout::get(&self.service, key.path.expose().clone()) }
+        Callout {
+            headers,
+            serves_all: true,
+            ..Callout::get(&self.service, key.path.expose().clone())
+        }
     }
 
     /// Reads a reply to the request with this `key`.
@@ -217,6 +223,19 @@ impl UserInfoSource {
             Some((name.clone(), reply.pointer(pointer)?.clone()))
         };
         json::object(self.claims.iter().filter_map(filled))
+    }
+
+    /// Until when an answer that came at `came` is current: never longer than the token.
+    pub fn current_until(
+        &self,
+        answer: &UserInfoAnswer,
+        token_end: Option<UnixTime>,
+        came: UnixTime,
+    ) -> UnixTime {
+        match answer {
+            UserInfoAnswer::Known(_, max_age) => self.fresh_until(*max_age, token_end, came),
+            UserInfoAnswer::Unknown => came.plus(self.lifetimes.negative_ttl),
+        }
     }
 
     /// Until when an answer to a token that is valid until `token_end` is

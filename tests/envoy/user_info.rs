@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::gateway::{Gateway, Setup, until};
+use crate::stack::door::Door;
 use crate::tokens::alice;
+use crate::wire::Request;
 
 const KEEP_NOTHING: &str =
     "cache: {ttl_seconds: 0, negative_ttl_seconds: 0, stale_if_error_seconds: 0}";
@@ -175,4 +178,43 @@ async fn a_cluster_that_does_not_exist_is_a_service_that_fails() {
         let answer = gateway.get("/orders", &gateway.token("alice")).await;
         assert_eq!(answer.outcome(), "503 keys_unavailable");
     }
+}
+
+/// The native module shares what it is told among its workers; the WebAssembly filter asks
+/// once for each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_workers_ask_once_for_a_user() {
+    let gateway = Setup::bundled().workers(4).start().await;
+    gateway.ready().await;
+    let asked = |username: &'static str| gateway.user_calls(username);
+    let (before, mut waiting) = (asked("alice").await, Vec::new());
+    // All at once, while the service takes its time.
+    gateway.users_fault(json!({"kind": "slow", "delay_ms": 300})).await;
+    for _ in 0..24 {
+        waiting.push(gateway.send_beside(Request::get("/orders").bearer(&gateway.token("alice"))));
+    }
+    for outcome in futures_of(waiting).await {
+        assert_eq!(outcome, "200");
+    }
+    let at_once = asked("alice").await - before;
+    gateway.users_fault(json!({"kind": "none"})).await;
+    // One after the other, each over a connection of its own.
+    let before = asked("bob").await;
+    for _ in 0..24 {
+        assert_eq!(gateway.get("/orders", &gateway.token("bob")).await.status, 200);
+    }
+    let in_turn = asked("bob").await - before;
+    println!("4 workers asked {at_once} times for 24 requests at once, {in_turn} for 24 in turn");
+    match Door::chosen() {
+        Door::Native => assert_eq!((at_once, in_turn), (1, 1)),
+        Door::Wasm => assert!(at_once <= 4 && in_turn <= 4, "{at_once} {in_turn}"),
+    }
+}
+
+async fn futures_of<F: Future<Output = String> + Send + 'static>(futures: Vec<F>) -> Vec<String> {
+    let mut all = JoinSet::new();
+    for future in futures {
+        all.spawn(future);
+    }
+    all.join_all().await
 }

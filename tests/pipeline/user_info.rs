@@ -3,6 +3,7 @@
 
 use gatepass::callout::{CalloutFailure, CalloutReply};
 use gatepass::pipeline::Step;
+use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -435,4 +436,80 @@ fn no_more_users_are_kept_than_configured() {
         let is_kept = |user: &&String| !asks(&mut world, user);
         assert_eq!(users.iter().rev().filter(is_kept).count(), kept, "{entries} entries");
     }
+}
+
+/// Two workers of a gateway that share what they are told about users.
+fn two(config: &Value) -> [World; 2] {
+    let store = Store::default();
+    [(); 2].map(|()| {
+        let mut world = World::new(config, ENVOY);
+        world.gateway.share_answers(Box::new(store.clone()));
+        world
+    })
+}
+
+#[test]
+fn what_one_worker_was_told_about_a_user_serves_the_other_and_no_longer() {
+    let [mut one, mut other] = two(&strict("deny"));
+    let step = one.get(&alice());
+    forwarded(one.answer(step, &ok(&spain())));
+    // Half of its time is over.
+    other.pass(30);
+    let edits = forwarded(other.get(&alice()));
+    assert_eq!(other.identity(&edits)["country"], "ES");
+    assert!(asks(&mut other, &token(json!({"sub": "bob"}))), "another user");
+    other.pass(29);
+    forwarded(other.get(&token(json!({"sub": "alice", "jti": "59 s"}))));
+    other.pass(1);
+    assert!(asks(&mut other, &token(json!({"sub": "alice", "jti": "60 s"}))), "it is as old");
+}
+
+#[test]
+fn an_answer_of_another_worker_is_read_as_an_own_one() {
+    for (case, told, expected) in [
+        ("unknown", reply(404, b""), "403 user_unknown"),
+        ("not to be kept", ok_cached("no-store", &spain()), "asks"),
+        ("for a while", ok_cached("max-age=5", &spain()), "forwarded"),
+        ("a failure", reply(500, b""), "asks"),
+        ("about another", ok(&json!({"sub": "bob", "address": {"country": "ES"}})), "asks"),
+    ] {
+        let [mut one, mut other] = two(&strict("deny"));
+        let step = one.get(&alice());
+        let _ = one.answer(step, &told);
+        let found = match other.get(&alice()) {
+            Step::Await(..) => "asks".to_owned(),
+            Step::Done(Verdict::Forward(_), _) => "forwarded".to_owned(),
+            step => {
+                let (status, code) = denied(step);
+                format!("{status} {code}")
+            }
+        };
+        assert_eq!(found, expected, "{case}");
+        other.pass(5);
+        if expected != "asks" {
+            let later = token(json!({"sub": "alice", "jti": case}));
+            assert!(asks(&mut other, &later), "{case}: later");
+        }
+    }
+}
+
+#[test]
+fn an_answer_from_the_future_serves_nobody() {
+    let [mut one, mut other] = two(&strict("deny"));
+    one.pass(10);
+    let step = one.get(&alice());
+    forwarded(one.answer(step, &ok(&spain())));
+    assert!(asks(&mut other, &alice()), "its clock was set back");
+    other.pass(10);
+    assert!(!asks(&mut other, &token(json!({"sub": "alice", "jti": "then"}))));
+}
+
+#[test]
+fn what_is_sent_for_another_user_is_another_question() {
+    let forwards = with_users([("/user_info/forward_token", json!(true))]);
+    let [mut one, mut other] = two(&forwards);
+    let step = one.get(&alice());
+    forwarded(one.answer(step, &ok(&spain())));
+    assert!(asks(&mut other, &token(json!({"sub": "alice", "jti": "another token"}))));
+    assert!(!asks(&mut other, &alice()), "the same token");
 }

@@ -15,7 +15,7 @@ use crate::abi::Config;
 use crate::in_flight::InFlight;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
-use crate::outgoing::{Outgoing, Reply, Terms};
+use crate::outgoing::{Outgoing, Question, Reply};
 use crate::plan::{Plan, now, write_log};
 use crate::shared::Shared;
 use crate::stream::Stream;
@@ -98,6 +98,8 @@ struct Main {
     gateways: RefCell<HashMap<u64, (Arc<Plan>, Gateway)>>,
     /// Callouts under way, by Envoy's number.
     callouts: RefCell<HashMap<u64, Callout>>,
+    /// Those whose reply serves all who send the same, by what that is.
+    joinable: RefCell<HashMap<Arc<Question>, u64>>,
     in_flight: Arc<InFlight>,
     metrics: RefCell<Metrics>,
     /// When it last did what is to be done ten times a second.
@@ -106,9 +108,9 @@ struct Main {
 
 /// A callout under way.
 struct Callout {
-    id: CalloutId,
-    terms: Terms,
-    origin: Origin,
+    question: Arc<Question>,
+    /// Who is to be given the reply.
+    origins: Vec<(CalloutId, Origin)>,
 }
 
 /// The origin of a callout.
@@ -123,6 +125,7 @@ impl Main {
         Self {
             gateways: RefCell::default(),
             callouts: RefCell::default(),
+            joinable: RefCell::default(),
             in_flight: Arc::clone(in_flight),
             metrics: RefCell::new(Metrics::define(config)),
             last: Cell::new(None),
@@ -162,22 +165,36 @@ impl Main {
     }
 
     /// Sends a callout, unless the configuration is about to go.
-    fn send(&self, config: &Config<'_>, outgoing: &Outgoing) -> Option<(u64, Terms)> {
-        let sent = self.in_flight.is_open().then(|| outgoing.send(config)).flatten()?;
-        self.in_flight.sent(Duration::from_millis(outgoing.timeout_milliseconds));
-        Some(sent)
+    fn send(&self, config: &Config<'_>, question: &Question) -> Option<u64> {
+        let number = self.in_flight.is_open().then(|| question.send(config)).flatten()?;
+        self.in_flight.sent(Duration::from_millis(question.timeout_milliseconds));
+        Some(number)
+    }
+
+    /// Sends a worker's callout, unless another's serves it.
+    fn send_for(&self, config: &Config<'_>, mailbox: Arc<Mailbox>, outgoing: Outgoing) {
+        let Outgoing { id, question, serves_all } = outgoing;
+        let in_flight = serves_all.then(|| self.joinable.borrow().get(&question).copied());
+        if let Some(number) = in_flight.flatten()
+            && let Some(callout) = self.callouts.borrow_mut().get_mut(&number)
+        {
+            callout.origins.push((id, Origin::Worker(mailbox)));
+            return;
+        }
+        let Some(number) = self.send(config, &question) else {
+            return mailbox.deliver(id, NOT_SENT, now());
+        };
+        if serves_all {
+            self.joinable.borrow_mut().insert(Arc::clone(&question), number);
+        }
+        let origins = vec![(id, Origin::Worker(mailbox))];
+        self.callouts.borrow_mut().insert(number, Callout { question, origins });
     }
 
     /// Sends what waits to be sent, does what is due, and hands on what was counted.
     fn look_after(&self, config: &Config<'_>, shared: &Shared) {
         for (mailbox, outgoing) in shared.take_outbox() {
-            match self.send(config, &outgoing) {
-                Some((number, terms)) => {
-                    let (id, origin) = (outgoing.id, Origin::Worker(mailbox));
-                    self.callouts.borrow_mut().insert(number, Callout { id, terms, origin });
-                }
-                None => mailbox.deliver(outgoing.id, NOT_SENT, now()),
-            }
+            self.send_for(config, mailbox, outgoing);
         }
         // The timer calls, and each worker that has something to send.
         let now = now();
@@ -219,12 +236,15 @@ impl Main {
 
     fn callout_done(&self, config: &Config<'_>, number: u64, reply: Option<&Reply<'_>>) {
         let Some(callout) = self.callouts.borrow_mut().remove(&number) else { return };
-        let Callout { id, terms, origin } = callout;
-        let reply = reply.map_or(NO_REPLY, |reply| terms.read(reply));
-        match origin {
-            Origin::Worker(mailbox) => mailbox.deliver(id, reply, now()),
-            Origin::Main(plan) => {
-                self.event(config, plan, |gateway| gateway.reply(id, &reply, now()));
+        let Callout { question, origins } = callout;
+        let reply = reply.map_or(NO_REPLY, |reply| question.read(reply));
+        self.joinable.borrow_mut().remove(&question);
+        for (id, origin) in origins {
+            match origin {
+                Origin::Worker(mailbox) => mailbox.deliver(id, reply.clone(), now()),
+                Origin::Main(plan) => {
+                    self.event(config, plan, |gateway| gateway.reply(id, &reply, now()));
+                }
             }
         }
     }
@@ -240,19 +260,18 @@ impl Main {
                 // No request is ever here.
                 let Action::Send(dispatch) = action else { continue };
                 let outgoing = Outgoing::new(&dispatch, gateway.max_reply_bytes());
-                match self.send(config, &outgoing) {
-                    Some((number, terms)) => to_send.push((number, outgoing.id, terms)),
+                match self.send(config, &outgoing.question) {
+                    Some(number) => to_send.push((number, outgoing)),
                     None => gateway.reply(outgoing.id, &NOT_SENT, now()),
                 }
             }
             gateway.take_log().iter().for_each(write_log);
             self.metrics.borrow().feed(config, plan, &gateway.take_metrics());
         }
-        let origin = || Origin::Main(plan);
-        let sent = to_send.into_iter();
-        self.callouts.borrow_mut().extend(
-            sent.map(|(number, id, terms)| (number, Callout { id, terms, origin: origin() })),
-        );
+        self.callouts.borrow_mut().extend(to_send.into_iter().map(|(number, outgoing)| {
+            let origins = vec![(outgoing.id, Origin::Main(plan))];
+            (number, Callout { question: outgoing.question, origins })
+        }));
     }
 }
 

@@ -1,5 +1,7 @@
 //! A callout on its way from a gateway to the thread that sends it.
 
+use std::sync::Arc;
+
 use gatepass::callout::{CalloutReply, ReplyFields};
 use gatepass::gateway::{CalloutId, Dispatch};
 use gatepass::http::Fields;
@@ -9,6 +11,15 @@ use crate::abi::Config;
 /// A callout that can move between threads. Its contents are secret.
 pub(crate) struct Outgoing {
     pub(crate) id: CalloutId,
+    /// Shared with whoever sends the same meanwhile.
+    pub(crate) question: Arc<Question>,
+    /// Whether its reply serves them too.
+    pub(crate) serves_all: bool,
+}
+
+/// All that is sent, and what of the reply is read.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct Question {
     cluster: String,
     head: Vec<(String, String)>,
     body: Vec<u8>,
@@ -17,8 +28,8 @@ pub(crate) struct Outgoing {
 }
 
 /// How a reply is read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Terms {
     reads: ReplyFields,
     max_bytes: usize,
 }
@@ -33,30 +44,34 @@ impl Outgoing {
     pub(crate) fn new(dispatch: &Dispatch, max_bytes: usize) -> Self {
         let Dispatch { id, callout } = dispatch;
         let head = callout.head().into_iter();
-        Self {
-            id: *id,
+        let question = Question {
             cluster: callout.service.upstream.clone(),
             head: head.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             body: callout.body().to_vec(),
             timeout_milliseconds: u64::try_from(callout.service.timeout.as_millis())
                 .unwrap_or_default(),
             terms: Terms { reads: callout.reads, max_bytes },
-        }
+        };
+        Self { id: *id, question: Arc::new(question), serves_all: callout.serves_all }
     }
+}
 
-    /// Sends it; gives Envoy's number for it, and what of its reply is read. `None` if
-    /// it was not sent.
-    pub(crate) fn send(&self, config: &Config<'_>) -> Option<(u64, Terms)> {
+impl Question {
+    /// Sends it; gives Envoy's number for it. `None` if it was not sent.
+    pub(crate) fn send(&self, config: &Config<'_>) -> Option<u64> {
         let pairs = self.head.iter();
         let head: Vec<_> = pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        let callout = config.send(&self.cluster, &head, &self.body, self.timeout_milliseconds)?;
-        Some((callout, self.terms))
+        config.send(&self.cluster, &head, &self.body, self.timeout_milliseconds)
+    }
+
+    /// What the core is told of a reply.
+    pub(crate) fn read(&self, reply: &Reply<'_>) -> CalloutReply {
+        self.terms.read(reply)
     }
 }
 
 impl Terms {
-    /// Converts a reply for the core.
-    pub(crate) fn read(self, reply: &Reply<'_>) -> CalloutReply {
+    fn read(self, reply: &Reply<'_>) -> CalloutReply {
         let status = field(&reply.fields, b":status").next();
         let status = status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
         let fields = match self.reads {

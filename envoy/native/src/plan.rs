@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     /// without requests has no events, and must find what the main thread has fetched
     /// meanwhile.
     own: Store,
+    /// What its gateways were told about users.
+    answers: Store,
     over: AtomicBool,
 }
 
@@ -49,6 +51,7 @@ impl Plan {
             id,
             text: text.into(),
             own: Store::default(),
+            answers: Store::with_bounds(settings.user_info_entries, settings.user_info_bytes),
             over: AtomicBool::new(false),
         }))
     }
@@ -88,6 +91,7 @@ impl Plan {
             None => gateway,
         };
         gateway.share(store);
+        gateway.share_answers(Box::new(self.answers.clone()));
         Some(gateway)
     }
 }
