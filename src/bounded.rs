@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 
 use lru::LruCache;
 
@@ -96,7 +97,7 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
 /// for itself, and found only if all of it is the same: no text can ever get the
 /// value of another. Two with the same hash take each other's place.
 pub(crate) struct ByText<V> {
-    entries: Bounded<u64, (Box<[u8]>, V)>,
+    entries: Bounded<u64, (Rc<[u8]>, V)>,
     hashes: RandomState,
 }
 
@@ -113,8 +114,9 @@ impl<V> ByText<V> {
     }
 
     /// Keeps a value, in place of the one that `text` had.
-    pub(crate) fn insert(&mut self, text: &[u8], value: V) {
-        self.entries.insert(self.hash(text), (text.into(), value), text.len());
+    pub(crate) fn insert(&mut self, text: Rc<[u8]>, value: V) {
+        let bytes = text.len();
+        self.entries.insert(self.hash(&text), (text, value), bytes);
     }
 
     /// The end of a token is its signature, or all of it is random: no two have
@@ -180,7 +182,7 @@ mod tests {
     #[test]
     fn another_text_of_the_same_hash_is_not_found() {
         let mut entries = ByText::new(2, usize::MAX);
-        entries.insert(b"a", 1);
+        entries.insert(b"a"[..].into(), 1);
         // As if the hash of "b" were that of "a".
         let hash = entries.hash(b"b");
         entries.entries.insert(hash, (b"a"[..].into(), 1), 1);
@@ -188,7 +190,7 @@ mod tests {
         entries.remove(b"b");
         assert!(entries.entries.get_mut(&hash).is_some(), "it is not forgotten for another");
         assert_eq!(entries.get_mut(b"a"), Some(&mut 1));
-        entries.insert(b"b", 2);
+        entries.insert(b"b"[..].into(), 2);
         assert_eq!(entries.get_mut(b"b"), Some(&mut 2));
         entries.remove(b"a");
         assert_eq!(entries.get_mut(b"a"), None);

@@ -190,7 +190,7 @@ impl Introspection {
         now: UnixTime,
     ) {
         let holds = Period::of(now, self.endpoint.negative_ttl);
-        self.refused.insert(&refused.key(token), (denial, holds));
+        self.refused.insert(refused.key(token).as_ref().into(), (denial, holds));
     }
 
     /// How long an answer serves that was given `at` this time.

@@ -9,6 +9,7 @@
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// Arrays and objects within each other, at most.
@@ -335,10 +336,13 @@ impl<'de> Visitor<'de> for Strict {
                     .ok_or_else(|| A::Error::custom("number out of range"));
             };
             let value = members.next_value_seed(self.deeper()?)?;
-            if object.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("member {name:?} appears twice")));
+            match object.entry(name) {
+                Entry::Vacant(place) => drop(place.insert(value)),
+                Entry::Occupied(place) => {
+                    let name = place.key();
+                    return Err(A::Error::custom(format_args!("member {name:?} appears twice")));
+                }
             }
-            object.insert(name, value);
         }
         if !self.keeps_null {
             object.retain(|_, value| !value.is_null());

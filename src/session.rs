@@ -24,6 +24,8 @@ pub struct Session {
     identity: RefCell<Option<Rc<Identity>>>,
     access_log: AccessLogFields,
     memory: Share,
+    /// The token itself, if it is a JWT: its claims can be read again.
+    jwt: Option<Rc<[u8]>>,
 }
 
 impl Session {
@@ -50,6 +52,7 @@ impl Session {
             identity: RefCell::new(None),
             access_log,
             memory,
+            jwt: None,
         }
     }
 
@@ -97,12 +100,21 @@ impl Session {
     /// unless requests ask for them.
     pub fn keep(&self, identity: Rc<Identity>) {
         if !self.memory.of.asks_claims {
-            self.principal.token().claims().compact();
+            self.principal.token().claims().compact(self.jwt.as_ref());
             self.memory.compact();
         }
         self.memory.set_identity(identity.bytes());
         self.identity.replace(Some(identity));
     }
+}
+
+/// A token that was verified, as it came.
+#[derive(Clone, Copy)]
+pub struct VerifiedText<'a> {
+    /// The token.
+    pub text: &'a [u8],
+    /// Whether that is no JWT, but what one was sealed in.
+    pub is_sealed: bool,
 }
 
 /// Sessions by their whole token, at most a fixed number of them, and of the
@@ -159,15 +171,19 @@ impl Sessions {
     /// `keys`.
     pub fn of_jwt(
         &mut self,
-        token: &[u8],
+        token: VerifiedText<'_>,
         principal: Authenticated,
         epoch: RevocationEpoch,
         keys: Rc<KeySet>,
         now: UnixTime,
     ) -> Rc<Session> {
-        let memory = Share::of(&self.jwt_memory, token, &principal);
-        let session = Rc::new(Session::new(principal, epoch, Some(keys), now, memory));
-        self.jwts.insert(token, Rc::clone(&session));
+        let text: Rc<[u8]> = token.text.into();
+        let jwt = (!token.is_sealed).then(|| Rc::clone(&text));
+        let stays = jwt.is_some() && principal.token().claims().can_stay_in_token();
+        let memory = Share::of(&self.jwt_memory, token.text, &principal, stays);
+        let session = Session::new(principal, epoch, Some(keys), now, memory);
+        let session = Rc::new(Session { jwt, ..session });
+        self.jwts.insert(text, Rc::clone(&session));
         self.make_room();
         session
     }
@@ -182,10 +198,10 @@ impl Sessions {
         serves: Period,
         now: UnixTime,
     ) -> Rc<Session> {
-        let memory = Share::of(&self.reference_memory, token, &principal);
+        let memory = Share::of(&self.reference_memory, token, &principal, false);
         let session = Rc::new(Session::new(principal, epoch, None, now, memory));
         if serves.contains(now) {
-            self.references.insert(token, (Rc::clone(&session), serves));
+            self.references.insert(token.into(), (Rc::clone(&session), serves));
             self.make_room();
         }
         session
@@ -259,9 +275,15 @@ impl Share {
 
     /// The share of a token: it is kept as it came, and its claims, which come
     /// from elsewhere if it is a reference.
-    fn of(memory: &Rc<Memory>, token: &[u8], principal: &Authenticated) -> Self {
+    fn of(
+        memory: &Rc<Memory>,
+        token: &[u8],
+        principal: &Authenticated,
+        claims_stay_in_token: bool,
+    ) -> Self {
         let claims = principal.token().claims().members();
-        Self::new(memory, token.len(), json::memory(&claims), json::text_bytes(&claims))
+        let compacted = if claims_stay_in_token { 0 } else { json::text_bytes(&claims) };
+        Self::new(memory, token.len(), json::memory(&claims), compacted)
     }
 
     fn new(memory: &Rc<Memory>, token: usize, claims: usize, compacted: usize) -> Self {

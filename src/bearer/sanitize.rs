@@ -42,6 +42,29 @@ impl Sanitized {
 #[derive(Debug)]
 pub struct OwnedHeaders {
     names: Vec<HeaderName>,
+    lengths: Lengths,
+}
+
+/// Lengths that names have, so that most fields are looked at no further. The longest
+/// count as one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lengths(u64);
+
+impl Lengths {
+    const LONGEST: usize = 63;
+
+    const fn bit(name: &[u8]) -> u64 {
+        let length = if name.len() < Self::LONGEST { name.len() } else { Self::LONGEST };
+        1_u64.rotate_left(length as u32)
+    }
+
+    const fn with(self, name: &[u8]) -> Self {
+        Self(self.0 | Self::bit(name))
+    }
+
+    const fn has(self, name: &[u8]) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
 }
 
 impl OwnedHeaders {
@@ -50,10 +73,15 @@ impl OwnedHeaders {
         let mut names: Vec<_> = names.into_iter().collect();
         names.sort();
         names.dedup();
-        Self { names }
+        let add = |lengths: Lengths, name: &HeaderName| lengths.with(name.as_str().as_bytes());
+        let lengths = names.iter().fold(Lengths::default(), add);
+        Self { names, lengths }
     }
 
     fn owner_of(&self, name: &[u8]) -> Option<&HeaderName> {
+        if !self.lengths.has(name) {
+            return None;
+        }
         self.names.iter().find(|owned| owned.is_spelled(name))
     }
 

@@ -115,14 +115,16 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
 
 /// Whether a byte may stand in a bearer token (`b64token`, RFC 6750 section 2.1).
 pub(crate) const fn is_bearer_byte(byte: u8) -> bool {
-    // A match becomes a bit test; this runs for every byte of a new token.
-    matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+    // Without branches, so that many bytes of a new token are looked at at once.
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    // '-', '.', '/' and the digits.
+    let is_digit_or_mark = byte.wrapping_sub(b'-') < 13;
+    is_letter | is_digit_or_mark | (byte == b'_') | (byte == b'~') | (byte == b'+') | (byte == b'=')
 }
 
 /// Whether this is a bearer token by its characters.
 pub(crate) fn is_bearer_token(token: &[u8]) -> bool {
-    !token.is_empty() && token.iter().copied().all(is_bearer_byte)
+    !token.is_empty() & token.iter().fold(true, |all, byte| all & is_bearer_byte(*byte))
 }
 
 const fn fold(byte: u8) -> u8 {

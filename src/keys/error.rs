@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use jwt_compact::CreationError;
-
 use super::{Algorithm, Family, SigningAlgorithm};
 use crate::json::JsonError;
 
@@ -249,7 +247,7 @@ impl std::error::Error for SigningKeyError {}
 #[derive(Debug)]
 pub enum SignError {
     /// The claims are not serialisable as a JSON object.
-    Claims(CreationError),
+    Claims(serde_json::Error),
     /// The host, which alone can sign with such a key, did not.
     Host,
 }
@@ -257,7 +255,7 @@ pub enum SignError {
 impl fmt::Display for SignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Claims(error) => error.fmt(f),
+            Self::Claims(error) => write!(f, "the claims cannot be written: {error}"),
             Self::Host => f.write_str("the host did not sign"),
         }
     }

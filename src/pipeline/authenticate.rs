@@ -18,7 +18,7 @@ use crate::keys::KeySet;
 use crate::metrics::{Cache, CacheUse};
 use crate::refresh::{KeySource, Lookup, Wanted};
 use crate::secret::Secret;
-use crate::session::Session;
+use crate::session::{Session, VerifiedText};
 use crate::time::UnixTime;
 use crate::token::{ProviderId, Rejection, TokenError, Untrusted, numeric_date};
 
@@ -161,7 +161,8 @@ impl Pipeline {
         let consumer = self.consumers.resolve(unrevoked.token())?;
         let (principal, epoch) =
             (Authenticated::new(unrevoked, consumer), self.revocations.epoch());
-        Ok(self.sessions.of_jwt(text, principal, epoch, keys, now))
+        let token = VerifiedText { text, is_sealed: matches!(opened, Cow::Owned(_)) };
+        Ok(self.sessions.of_jwt(token, principal, epoch, keys, now))
     }
 
     /// The session of a reference token, by what its issuer says of it.

@@ -6,41 +6,64 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use super::compact::claims_of;
 use crate::json;
 use crate::time::UnixTime;
 
 /// The members of a JWT claims set or of an introspection reply.
 #[derive(Clone)]
-pub struct Claims(RefCell<Form>);
+pub struct Claims {
+    form: RefCell<Form>,
+    /// Whether they are all that the token says, and not some of it.
+    is_whole: bool,
+}
 
 #[derive(Clone)]
 enum Form {
     Members(Rc<Map<String, Value>>),
-    /// The same as JSON: a fifth of the memory, to be read again when it is
-    /// needed.
+    /// In the token itself, which is kept anyway: to be read again when they are needed.
+    Token(Rc<[u8]>),
+    /// As JSON: a fifth of the memory, to be read again too.
     Folded(Box<str>),
 }
 
 impl Claims {
-    /// These claims.
+    /// These claims, which may be some of those of a token.
     pub fn new(members: Map<String, Value>) -> Self {
-        Self(RefCell::new(Form::Members(Rc::new(members))))
+        Self { form: RefCell::new(Form::Members(Rc::new(members))), is_whole: false }
+    }
+
+    /// All claims of a token, or of a reply about one.
+    pub fn whole(members: Map<String, Value>) -> Self {
+        Self { is_whole: true, ..Self::new(members) }
     }
 
     /// All members.
     pub fn members(&self) -> Rc<Map<String, Value>> {
-        match &*self.0.borrow() {
+        match &*self.form.borrow() {
             Form::Members(members) => Rc::clone(members),
-            // Written by `compact`, so it can be read.
+            // Both were read or written before, so they can be read.
+            Form::Token(token) => Rc::new(claims_of(token).unwrap_or_default()),
             Form::Folded(text) => Rc::new(json::parse_object(text.as_bytes()).unwrap_or_default()),
         }
     }
 
+    /// Whether [`Claims::compact`] leaves them in their token, if it is given that.
+    pub const fn can_stay_in_token(&self) -> bool {
+        self.is_whole
+    }
+
     /// Stores them compactly, for a cached token whose claims the next requests do not
-    /// need.
-    pub fn compact(&self) {
-        let Ok(text) = serde_json::to_string(&*self.members()) else { return };
-        self.0.replace(Form::Folded(text.into()));
+    /// need; not at all, if `token` is a JWT that is cached anyway and has these claims.
+    pub fn compact(&self, token: Option<&Rc<[u8]>>) {
+        let form = match token.filter(|_| self.is_whole) {
+            Some(token) => Form::Token(Rc::clone(token)),
+            None => match serde_json::to_string(&*self.members()) {
+                Ok(text) => Form::Folded(text.into()),
+                Err(_) => return,
+            },
+        };
+        self.form.replace(form);
     }
 
     /// The scopes, in the token's order, each once: from `scope` (RFC 8693
@@ -260,10 +283,28 @@ mod tests {
             "list": [1, -1, null, {"a": true}], "empty": "",
         });
         let (plain, compacted) = (claims(members.clone()), claims(members));
-        compacted.compact();
-        compacted.compact();
+        compacted.compact(None);
+        compacted.compact(None);
         assert_eq!(compacted.members(), plain.members());
         assert_eq!(format!("{compacted:?}"), format!("{plain:?}"));
+    }
+
+    #[test]
+    fn claims_stay_in_their_token_if_they_are_all_of_it() {
+        // {"alg":"none"} and {"sub":"alice","a":null}.
+        let token: Rc<[u8]> =
+            (*b"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImEiOm51bGx9.c2ln").into();
+        let members = json!({"sub": "alice"}).as_object().unwrap().clone();
+        for (is_whole, own) in
+            [(true, Claims::whole(members.clone())), (false, Claims::new(members.clone()))]
+        {
+            own.compact(Some(&token));
+            assert_eq!(*own.members(), members);
+            assert_eq!(Rc::strong_count(&token), if is_whole { 2 } else { 1 });
+        }
+        let some = Claims::new(Map::new());
+        some.compact(Some(&token));
+        assert!(some.members().is_empty(), "what does not count stays out");
     }
 
     #[test]

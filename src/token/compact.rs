@@ -38,9 +38,12 @@ impl<'a> Untrusted<'a> {
                 return Err(Malformed::Empty(part).into());
             }
         }
+        let header = decode(Part::Header, header)?;
+        let header = JoseHeader::from_members(object(Part::Header, &header)?)?;
+        let payload = decode(Part::Payload, payload)?;
         Ok(Self {
-            header: JoseHeader::from_members(object(Part::Header, header)?)?,
-            claims: object(Part::Payload, payload)?,
+            header,
+            claims: object(Part::Payload, &payload)?,
             signing_input,
             signature: decode(Part::Signature, signature)?,
         })
@@ -105,31 +108,39 @@ impl fmt::Debug for Untrusted<'_> {
     }
 }
 
+/// The claims of a token that was read before.
+pub(super) fn claims_of(token: &[u8]) -> Result<Map<String, Value>, Malformed> {
+    let [_, _, payload, _] = split(token)?;
+    object(Part::Payload, &decode(Part::Payload, payload)?)
+}
+
 /// The signing input, the header, the payload and the signature, if there are
 /// exactly two dots.
 fn split(text: &[u8]) -> Result<[&[u8]; 4], Malformed> {
-    let is_dot = |byte: &u8| *byte == b'.';
-    if text.iter().filter(|byte| is_dot(byte)).count() > 2 {
+    let mut dots = memchr::memchr_iter(b'.', text);
+    let (Some(first), Some(second)) = (dots.next(), dots.next()) else {
+        return Err(Malformed::NotThreeParts);
+    };
+    if dots.next().is_some() {
         return Err(Malformed::MoreThanThreeParts);
     }
-    let mut halves = text.rsplitn(2, is_dot);
-    let signature = halves.next();
-    let signing_input = halves.next().unwrap_or_default();
-    let mut parts = signing_input.splitn(2, is_dot);
-    match (parts.next(), parts.next(), signature) {
-        (Some(header), Some(payload), Some(signature)) => {
-            Ok([signing_input, header, payload, signature])
-        }
-        _ => Err(Malformed::NotThreeParts),
-    }
+    let part = |from: Option<usize>, to: usize| {
+        let part = from.and_then(|from| text.get(from..to));
+        part.ok_or(Malformed::NotThreeParts)
+    };
+    Ok([
+        part(Some(0), second)?,
+        part(Some(0), first)?,
+        part(first.checked_add(1), second)?,
+        part(second.checked_add(1), text.len())?,
+    ])
 }
 
 /// A header keeps the members that are `null`: of some the name alone counts.
 fn object(part: Part, text: &[u8]) -> Result<Map<String, Value>, Malformed> {
-    let text = decode(part, text)?;
     let object = match part {
-        Part::Header => json::parse_whole_object(&text),
-        Part::Payload | Part::Signature => json::parse_object(&text),
+        Part::Header => json::parse_whole_object(text),
+        Part::Payload | Part::Signature => json::parse_object(text),
     };
     object.map_err(|_| Malformed::NotJsonObject(part))
 }

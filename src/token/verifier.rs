@@ -316,7 +316,10 @@ impl Provider {
                 });
             }
         }
-        let claims = Claims::new(claims);
+        let claims = match credential {
+            Some(_) => Claims::new(claims),
+            None => Claims::whole(claims),
+        };
         Ok(Verified {
             provider: id,
             credential,
