@@ -262,9 +262,21 @@ pub struct Convert {
     /// The declarative configuration of Kong, of the format 3.0
     #[arg(value_name = "KONG.YML")]
     pub file: String,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = ConvertTo::Configuration)]
+    pub to: ConvertTo,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a kong.yml is converted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ConvertTo {
+    /// The configuration alone
+    Configuration,
+    /// A declarative configuration of Kong with the plugin for all routes
+    KongPlugin,
 }
 
 #[derive(Args, Debug)]

@@ -419,6 +419,16 @@ fn a_kong_yml_is_converted() {
     let json = desk.run(&["convert", "--json", "kong.yml"]).ended(0).json();
     let yaml: Value = serde_norway::from_str(&run.out).unwrap();
     assert_eq!(json["configuration"], yaml);
+    let to_plugin = ["convert", "--to", "kong-plugin", "kong.yml"];
+    let run = desk.run(&to_plugin).ended(0);
+    let plugin: Value = serde_norway::from_str(&run.out).unwrap();
+    assert_eq!(
+        plugin,
+        json!({"_format_version": "3.0", "plugins": [{"name": "gatepass", "config": yaml}]})
+    );
+    desk.put("plugin.yml", &run.out);
+    let run = desk.run_with(&["check", "--no-env", "plugin.yml"], &[], "").ended(0);
+    assert!(run.out.contains("valid, for kong"), "{run:?}");
 
     // A token of alice's gets through.
     let key = json!({"kty": "oct", "k": base64_of(&"s".repeat(40))}).to_string();

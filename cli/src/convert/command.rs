@@ -6,7 +6,7 @@ use gatepass::config;
 use serde_json::{Value, json};
 
 use super::{ConvertError, Converted, from_kong};
-use crate::arguments::Convert;
+use crate::arguments::{Convert, ConvertTo};
 use crate::document::Unreadable;
 use crate::failure::Failure;
 use crate::text::Escaped;
@@ -29,6 +29,14 @@ pub fn run(arguments: &Convert) -> Result<Output, Failure> {
     if let Err(problems) = config::load(sample.as_bytes(), &made_up, None) {
         return Ok(refused(file, &format_args!("what it comes to is not accepted: {problems}")));
     }
+    let configuration = match arguments.to {
+        ConvertTo::Configuration => configuration,
+        // The rules are for all routes, those without plugins included.
+        ConvertTo::KongPlugin => json!({
+            "_format_version": "3.0",
+            "plugins": [{"name": "gatepass", "config": configuration}],
+        }),
+    };
     let is_whole = notes.iter().all(|note| !note.is_change);
     let ending = if is_whole { Ending::Good } else { Ending::Partial };
     if arguments.json {
