@@ -10,6 +10,8 @@ pub struct AccessLogFields {
     pub consumer: Option<Rc<str>>,
     /// The token's subject.
     pub subject: Option<Rc<str>>,
+    /// Who acts for them.
+    pub actor: Option<Rc<str>>,
     /// The code of the denial, in shadow mode too.
     pub code: Option<&'static str>,
     /// The transaction, with the profile `txn_token`.
@@ -18,13 +20,15 @@ pub struct AccessLogFields {
 
 impl AccessLogFields {
     /// Nothing to print.
-    pub const EMPTY: Self = Self { consumer: None, subject: None, code: None, txn: None };
+    pub const EMPTY: Self =
+        Self { consumer: None, subject: None, actor: None, code: None, txn: None };
 
     /// The fields that have a value, with their names.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let entries = [
             ("gatepass.consumer", self.consumer.as_deref()),
             ("gatepass.subject", self.subject.as_deref()),
+            ("gatepass.actor", self.actor.as_deref()),
             ("gatepass.code", self.code),
             ("gatepass.txn", self.txn.as_deref()),
         ];

@@ -22,6 +22,8 @@ pub struct Consumer {
     pub custom_id: Option<String>,
     /// `X-Consumer-Groups`; what rules ask for.
     pub groups: Vec<String>,
+    /// Whether a token of its without any scope is good for a transaction token.
+    pub trusted_without_scope: bool,
     /// True while its access is suspended.
     pub disabled: bool,
 }
@@ -208,6 +210,7 @@ mod tests {
             username: Some("web-app".into()),
             custom_id: None,
             groups: vec![],
+            trusted_without_scope: false,
             disabled: false,
         };
         let claims = vec![ClaimPath::dotted("azp"), ClaimPath::dotted("iss")];
@@ -225,6 +228,7 @@ mod tests {
             username: Some("other".into()),
             custom_id: None,
             groups: vec![],
+            trusted_without_scope: false,
             disabled: false,
         };
         let mut directory = directory(false);

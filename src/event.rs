@@ -259,6 +259,7 @@ impl Event {
         match self {
             Self::Denied(it) | Self::WouldDeny(it) | Self::StreamEnded(it) => json!({
                 "event": event,
+                "actor": it.trace.access_log.actor.as_deref(),
                 "code": it.code.name(),
                 "status": it.status,
                 "rule": it.trace.rule,

@@ -31,7 +31,7 @@
 //! | kept | where | key | and what it depends on besides |
 //! |---|---|---|---|
 //! | sessions | gateway | the whole token | its provider's key set (the same object as now), the lists of revoked tokens (asked again when they change), the end of the token |
-//! | identities | session | that session | the user info it was made of, until that ends; the signing key, until another one signs |
+//! | identities | session | what the resource and the rule say of them (`TemplateKey`) | the user info it was made of, until that ends; the signing key, until another one signs |
 //! | decisions on reference tokens | gateway | the whole token | the one provider that is asked; the lists; `ttl_seconds` |
 //! | user info, and failures to get it | gateway | path, subject, and the token where it is sent on | the one service that is asked, its headers; the end of the token; `Cache-Control` |
 //! | answers about users | the gateways of one configuration, in the native module for Envoy | where it was asked, and a digest of all that was sent | when it came; each gateway reads the reply for itself, and keeps it as of then |
@@ -63,6 +63,7 @@ pub mod json;
 pub mod keys;
 pub mod logging;
 pub mod metrics;
+pub mod overrides;
 pub mod pipeline;
 pub mod refresh;
 pub mod resource;

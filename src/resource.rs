@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use crate::denial::Denial;
 use crate::http::{Authority, Document, LocalReply, RequestHead};
+use crate::overrides::Overrides;
 use crate::rules::{Rule, Rules};
 use crate::token::{ProviderId, Rejection, Verified};
 
@@ -33,6 +34,8 @@ pub struct Resource {
     pub audiences: Vec<String>,
     /// What a client asks for to begin with.
     pub scopes: Vec<String>,
+    /// What the services behind are told, where that is not as everywhere.
+    pub identity: Option<Rc<Overrides>>,
     /// Its document in both spellings: without a slash at the end, and with one.
     pub documents: [Document; 2],
 }

@@ -10,8 +10,13 @@ use crate::http::log_word;
 use crate::identity::{Authenticated, Identity};
 use crate::json;
 use crate::keys::KeySet;
+use crate::overrides::TemplateKey;
 use crate::revocation::RevocationEpoch;
 use crate::time::{Period, UnixTime};
+
+/// The most identities that one token has at a time: one for each service that it is
+/// used at. The one made first goes first.
+const MAX_IDENTITIES: usize = 8;
 
 /// The verified state of one public token.
 #[derive(Debug)]
@@ -21,7 +26,8 @@ pub struct Session {
     keys: Option<Rc<KeySet>>,
     verified_at: UnixTime,
     epoch: Cell<RevocationEpoch>,
-    identity: RefCell<Option<Rc<Identity>>>,
+    /// By what they are for; those made last come last.
+    identities: RefCell<Vec<(TemplateKey, Rc<Identity>)>>,
     access_log: AccessLogFields,
     memory: Share,
     /// The token itself, if it is a JWT: its claims can be read again.
@@ -41,6 +47,7 @@ impl Session {
         let epoch = Cell::new(epoch);
         let access_log = AccessLogFields {
             consumer: principal.consumer().map(|consumer| log_word(consumer.name()).into()),
+            actor: principal.token().actor().map(|actor| log_word(actor.name()).into()),
             subject: Some(log_word(principal.token().unique_subject()).into()),
             ..AccessLogFields::EMPTY
         };
@@ -49,7 +56,7 @@ impl Session {
             keys,
             verified_at,
             epoch,
-            identity: RefCell::new(None),
+            identities: RefCell::default(),
             access_log,
             memory,
             jwt: None,
@@ -86,25 +93,33 @@ impl Session {
         self.epoch.set(epoch);
     }
 
-    /// The identity minted before, if it can be sent again.
-    pub fn identity(&self, now: UnixTime) -> Option<Rc<Identity>> {
-        self.identity.borrow().as_ref().filter(|identity| identity.is_reusable(now)).cloned()
+    /// The identity minted before for the same template, if it can be sent again.
+    pub fn identity(&self, template: &TemplateKey, now: UnixTime) -> Option<Rc<Identity>> {
+        let identities = self.identities.borrow();
+        let found = identities.iter().find(|(own, _)| own == template);
+        found.map(|(_, identity)| identity).filter(|identity| identity.is_reusable(now)).cloned()
     }
 
-    /// Forgets the identity minted before.
-    pub fn forget_identity(&self) {
-        self.identity.take();
+    /// Forgets the identities minted before.
+    pub fn forget_identities(&self) {
+        self.identities.take();
     }
 
     /// Keeps an identity for the next request. The token's claims have served,
     /// unless requests ask for them.
-    pub fn keep(&self, identity: Rc<Identity>) {
+    pub fn keep(&self, template: TemplateKey, identity: Rc<Identity>) {
         if !self.memory.of.asks_claims {
             self.principal.token().claims().compact(self.jwt.as_ref());
             self.memory.compact();
         }
-        self.memory.set_identity(identity.bytes());
-        self.identity.replace(Some(identity));
+        let mut identities = self.identities.borrow_mut();
+        identities.retain(|(own, _)| *own != template);
+        if identities.len() >= MAX_IDENTITIES {
+            identities.remove(0);
+        }
+        identities.push((template, identity));
+        let bytes = identities.iter().map(|(_, identity)| identity.bytes());
+        self.memory.set_identity(bytes.fold(0, usize::saturating_add));
     }
 }
 

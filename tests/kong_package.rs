@@ -75,7 +75,9 @@ fn everywhere() -> (Value, Vec<&'static str>) {
     configuration["rules"][0] = json!({"match": {"path": "/a", "headers": headers}, "requires": {"claims": {"a": "absent"}}});
     configuration["policies"] = json!({"staff": {}});
     configuration["resources"] =
-        json!([{"resource": "https://shop.example/mcp", "providers": ["shop"]}]);
+        json!([{"resource": "https://shop.example/mcp", "providers": ["shop"], "identity": {}}]);
+    configuration["rules"][0]["identity"] = json!({});
+    configuration["rules"][0]["requires"]["actor"] = json!({"sub": ["a"]});
     configuration["token"]["csrf"] = json!({"allowed_origins": ["https://app.example"]});
     configuration["errors"]["login_redirect"] = json!({"to": "/login"});
     configuration["limits"] = json!({});
@@ -108,6 +110,9 @@ fn everywhere() -> (Value, Vec<&'static str>) {
         "/rules/0/match/headers/0",
         "/rules/0/requires",
         "/resources/0",
+        "/resources/0/identity",
+        "/rules/0/identity",
+        "/rules/0/requires/actor",
         "/policies/staff",
         "/revocation",
         "/revocation/feed",

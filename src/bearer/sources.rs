@@ -6,6 +6,7 @@ use super::origin::OriginPolicy;
 use super::sanitize::{Sanitized, add_name};
 use crate::denial::Denial;
 use crate::http::{Field, HeaderName, RequestHead, is_bearer_token, percent_decode};
+use crate::overrides::IdentityHeader;
 use crate::token::{Malformed, Rejection, TokenError};
 
 /// Where to look for a token: `token` in the configuration.
@@ -19,6 +20,8 @@ pub struct TokenSources {
     pub params: Vec<String>,
     /// Whether nobody named these parameters: they are the default of Kong's plugin.
     pub are_default_params: bool,
+    /// Headers of these in which the identity token takes its place.
+    pub carriers: Vec<HeaderSource>,
     /// Whether the public token is forwarded upstream.
     pub forward: bool,
     /// From where requests with a cookie may come.
@@ -70,6 +73,14 @@ impl HeaderSource {
 }
 
 impl TokenSources {
+    /// Notes which of its headers may carry an identity token instead: what a client
+    /// sends there in the form of one goes no further either.
+    pub fn carry(&mut self, carriers: &[IdentityHeader]) {
+        let own = carriers.iter().filter(|it| self.names_header(it.name.as_str().as_bytes()));
+        let own = own.map(|it| HeaderSource { name: it.name.clone(), scheme: it.scheme.clone() });
+        self.carriers = own.collect();
+    }
+
     /// The request's only token, if it has one: any bytes, see [`check_form`].
     ///
     /// More than one is refused, equal ones too: two readers could use different ones (RFC
@@ -113,21 +124,18 @@ impl TokenSources {
         Ok(Some(token))
     }
 
-    /// Collects the places of tokens in `head`, to remove them; none if they are to be
-    /// forwarded.
+    /// Collects the places of tokens in `head`, to remove them: for requests whose token is
+    /// not forwarded.
     ///
     /// `Authorization` with another scheme is not ours and stays.
     pub fn sanitize(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
-        if self.forward {
-            return Ok(());
-        }
         for field in head.fields() {
             // A spelling that we do not read is not a token to us, but it may be
             // to the upstream.
             let is_read = |source: &HeaderSource| {
                 source.name.is_spelled(field.name) && source.credentials(field.value).is_some()
             };
-            if self.headers.iter().any(is_read) {
+            if self.headers.iter().chain(&self.carriers).any(is_read) {
                 add_name(&mut sanitized.clear, field.name)?;
             }
         }
@@ -320,6 +328,7 @@ mod tests {
             cookies: vec!["session".into()],
             params: vec!["access_token".into()],
             are_default_params: false,
+            carriers: Vec::new(),
             forward: false,
             origins: OriginPolicy { enforce: true, allowed: Vec::new() },
         }
@@ -495,13 +504,5 @@ mod tests {
             sources().sanitize(&head(fields), &mut sanitized).unwrap();
             assert_eq!(sanitized, expected, "{case}");
         }
-    }
-
-    #[test]
-    fn the_token_is_forwarded_only_on_request() {
-        let sources = TokenSources { forward: true, ..sources() };
-        let mut sanitized = Sanitized::default();
-        sources.sanitize(&head(&[("authorization", "Bearer t")]), &mut sanitized).unwrap();
-        assert_eq!(sanitized, Sanitized::default());
     }
 }

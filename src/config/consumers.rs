@@ -105,6 +105,7 @@ fn consumer(node: &Node<'_>, issuers: Issuers<'_>) -> Option<Entry> {
     let custom_id = fields.optional("custom_id", printable);
     let groups = fields.or("groups", Vec::new(), |node| node.list(printable));
     let acls = fields.or("acls", Vec::new(), |node| node.list(acl));
+    let trusted = fields.or("trusted_without_scope", false, Node::flag);
     let enabled = fields.or("enabled", true, Node::flag);
     let is_base64 = issuers.kong_jwt.is_some_and(|kong_jwt| kong_jwt.plugin.secret_is_base64);
     let credentials = fields.or("jwt_secrets", Vec::new(), |node| {
@@ -123,7 +124,9 @@ fn consumer(node: &Node<'_>, issuers: Issuers<'_>) -> Option<Entry> {
         }
     });
     let (key, id, username, custom_id) = (key?, id?, username?, custom_id?);
-    let consumer = Consumer { key, id, username, custom_id, groups, disabled: !enabled? };
+    let (trusted_without_scope, disabled) = (trusted?, !enabled?);
+    let consumer =
+        Consumer { key, id, username, custom_id, groups, trusted_without_scope, disabled };
     if consumer.key.is_none() && consumer.username.is_none() && consumer.custom_id.is_none() {
         return node.reject_as("no name", "at least one of key, username and custom_id");
     }

@@ -1,11 +1,14 @@
 //! `identity_token` and `claim_to_headers`.
 
+use std::rc::Rc;
+
 use chrono::DateTime;
 use serde_json::{Map, Value};
 
+use super::overrides::{TokenBounds, identity_header, owned_header};
 use super::reader::{Fields, Node, is_env};
-use super::values::{HEADER_NAME, header_name};
-use super::{access, reserved, services};
+use super::values::{HEADER_NAME, scope};
+use super::{access, services};
 use crate::bearer::TokenSources;
 use crate::consumer::TakenNames;
 use crate::http::HeaderName;
@@ -15,16 +18,17 @@ use crate::identity::{
 };
 use crate::json;
 use crate::keys::{Algorithm, Crypto, SigningAlgorithm, SigningKey};
+use crate::overrides::{IdentityHeader, Overrides, TemplateKey, TokenDefaults};
 use crate::refresh::KeySource;
+use crate::rules::{Access, Rule};
 use crate::time::{Span, UnixTime};
-use crate::token::{ClaimPath, Provider};
+use crate::token::{ClaimPath, Provider, ProviderId};
 use crate::user_info::UserClaimNames;
 
 /// `identity_token` before the headers beside it are known.
 pub struct MinterParts {
-    header: HeaderName,
+    defaults: TokenDefaults,
     issuer: String,
-    audiences: Vec<String>,
     copy: Vec<ClaimPath>,
     set: Map<String, Value>,
     keys: IdentityKeys,
@@ -40,6 +44,18 @@ impl MinterParts {
     /// Where the gateway's own key set is.
     pub fn jwks_path(&self) -> &str {
         self.keys.jwks_path()
+    }
+
+    /// What holds for every identity; `by_user` are the claims from user info.
+    pub fn bounds(&self, by_user: Option<&UserClaimNames>) -> TokenBounds {
+        let copied = || self.copy.iter().map(ToString::to_string);
+        let own = || copied().chain(self.set.keys().cloned());
+        let claims = by_user.map(|by_user| own().chain(by_user.names().cloned()).collect());
+        TokenBounds {
+            ttl: self.defaults.ttl,
+            is_transaction: self.profile.is_transaction(),
+            claims,
+        }
     }
 
     /// `iss` of identity tokens.
@@ -63,11 +79,12 @@ impl MinterParts {
 /// more.
 pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>, are_several: bool) -> Option<MinterParts> {
     let mut fields = node.fields()?;
-    let header_given = fields.optional("header", owned_header);
+    let header_given = fields.optional("header", identity_header);
     let names_subjects = subject(&mut fields, are_several);
     let issuer = fields.required("issuer", "the iss of identity tokens", Node::text);
     let audiences = fields
         .required("audiences", "a list of audiences", |node| node.full_list(|item| item.text()));
+    let scopes = fields.optional("scopes", |node| node.list(scope));
     let ttl = fields.or("ttl_seconds", 300, |node| node.integer(1..=3600));
     let claims = fields.or("claims", (Vec::new(), Map::new()), claims);
     let keys = fields.required("signing_keys", "a list of keys", |node| {
@@ -91,7 +108,8 @@ pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>, are_several: bool) -> Op
         return whole.reject_as(format_args!("the kid {id:?} twice"), "each kid once");
     }
     let (copy, set) = claims?;
-    let keys = IdentityKeys::new(keys, jwks_path?, Span::from_secs(ttl?));
+    let ttl = Span::from_secs(ttl?);
+    let keys = IdentityKeys::new(keys, jwks_path?, ttl);
     let (issuer, requesting_workload) = (issuer?.to_owned(), requesting_workload?);
     let audiences: Vec<_> = audiences?.into_iter().map(str::to_owned).collect();
     let (header, profile) = if is_transaction? {
@@ -105,13 +123,16 @@ pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>, are_several: bool) -> Op
         (HeaderName::parse("x-identity-token").ok()?, Profile::Identity)
     };
     let header = match header_given? {
-        Some(given) if profile != Profile::Identity && given != header => {
+        Some(given)
+            if profile.is_transaction() && (given.name != header || !given.scheme.is_empty()) =>
+        {
             return whole.member("header")?.reject("txn-token, which the profile txn_token fixes");
         }
-        given => given.unwrap_or(header),
+        given => given.unwrap_or(IdentityHeader { name: header, scheme: String::new() }),
     };
     let names_subjects = names_subjects?;
-    Some(MinterParts { header, issuer, audiences, copy, set, keys, profile, names_subjects })
+    let defaults = TokenDefaults { header, audiences, scopes: scopes?, ttl };
+    Some(MinterParts { defaults, issuer, copy, set, keys, profile, names_subjects })
 }
 
 /// How `sub` is written. Two issuers may have the same `sub` for two users, so
@@ -148,10 +169,16 @@ fn check_transaction(whole: &Node<'_>, audiences: &[String], copy: &[ClaimPath])
 pub struct Surroundings {
     /// `claim_to_headers`.
     pub headers: Vec<ClaimHeader>,
+    /// Every header that may carry a token.
+    pub carriers: Vec<HeaderName>,
+    /// `aud` of all services.
+    pub audiences: Vec<String>,
     /// The claims from user info.
     pub user_claims: UserClaimNames,
     /// The names of the providers, if there are two or more.
     pub origins: Vec<String>,
+    /// Providers whose tokens need no scope for a transaction token.
+    pub trusted_without_scope: Vec<ProviderId>,
     /// The names of the consumers.
     pub taken: TakenNames,
     /// `limits.max_identity_bytes`.
@@ -160,18 +187,29 @@ pub struct Surroundings {
 
 /// Puts both parts together.
 pub fn finish(parts: MinterParts, surroundings: Surroundings) -> Option<Minter> {
-    let MinterParts { header, issuer, audiences, copy, set, keys, profile, .. } = parts;
-    let Surroundings { headers, user_claims, origins, taken, max_bytes } = surroundings;
+    let MinterParts { defaults, issuer, copy, set, keys, profile, .. } = parts;
+    let Surroundings {
+        headers,
+        carriers,
+        audiences,
+        user_claims,
+        origins,
+        trusted_without_scope,
+        taken,
+        max_bytes,
+    } = surroundings;
     let mut headers = IdentityHeaders::new(headers)?;
     headers.taken = taken;
     Some(Minter {
-        header,
-        issuer,
+        defaults,
+        carriers,
         audiences,
+        issuer,
         copy,
         set,
         user_claims,
         origins,
+        trusted_without_scope,
         keys,
         headers,
         profile,
@@ -276,19 +314,6 @@ fn moment(node: &Node<'_>) -> Option<UnixTime> {
     moment.or_else(|| node.reject("a time such as 2026-01-31T12:00:00Z, or seconds since 1970"))
 }
 
-/// A header that the gateway sets upstream; see [`super::reserved`].
-fn owned_header(node: &Node<'_>) -> Option<HeaderName> {
-    let name = header_name(node)?;
-    match reserved::meaning(&name) {
-        Some(meaning) => node.reject_as(
-            format_args!("the header {name}, which is {meaning}"),
-            "a header of your own, such as x-user-country: none that HTTP, browsers or proxies \
-             have a meaning for",
-        ),
-        None => Some(name),
-    }
-}
-
 /// Reads an element of `claim_to_headers`.
 pub fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {
     let mut fields = node.fields()?;
@@ -305,6 +330,78 @@ pub fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {
     Some(ClaimHeader { name: name?, path: path?, format: format? })
 }
 
+/// The identity of every rule and resource that says something of its own, and that of
+/// the others.
+pub struct Identities<'a> {
+    /// `identity_token`.
+    pub defaults: &'a MinterParts,
+    /// Of rules.
+    pub rules: Vec<Rc<Overrides>>,
+    /// Of resources.
+    pub resources: Vec<Rc<Overrides>>,
+}
+
+impl Identities<'_> {
+    fn overrides(&self) -> impl Iterator<Item = &Overrides> {
+        self.rules.iter().chain(&self.resources).map(Rc::as_ref)
+    }
+
+    /// Every header that may carry a token.
+    pub fn headers(&self) -> impl Iterator<Item = &IdentityHeader> {
+        let others = self.overrides().filter_map(|it| it.header.as_ref());
+        std::iter::once(&self.defaults.defaults.header).chain(others)
+    }
+
+    /// The header that one of them alone has for both the public token and the identity.
+    /// Of a rule that forwards the one and a resource that names the header of the other,
+    /// the identity has the header.
+    fn clash(&self, sources: &TokenSources) -> Option<HeaderName> {
+        let own = self.rules.iter().chain(&self.resources).cloned().map(Some);
+        own.chain([None]).find_map(|rule| {
+            let key = TemplateKey { rule, resource: None };
+            let name = key.header(&self.defaults.defaults).name;
+            let forwards = key.forward().unwrap_or(sources.forward);
+            (forwards && sources.names_header(name.as_str().as_bytes())).then_some(name)
+        })
+    }
+
+    /// Whether the public token of some request is forwarded by its rule or resource.
+    pub fn forward(&self) -> bool {
+        self.overrides().any(|it| it.forward == Some(true))
+    }
+
+    /// `aud` of all services.
+    pub fn audiences(&self) -> impl Iterator<Item = &String> {
+        let others = self.overrides().filter_map(|it| it.audiences.as_ref());
+        std::iter::once(&self.defaults.defaults.audiences).chain(others).flatten()
+    }
+
+    fn is_audience(&self, audience: &String) -> bool {
+        self.audiences().any(|own| own == audience)
+    }
+}
+
+/// A transaction token always says what it is for, so each rule does, or all do.
+pub fn check_purposes(whole: &Node<'_>, minter: &MinterParts, rules: &[Rule]) {
+    if !minter.profile.is_transaction() {
+        return;
+    }
+    let own = |rule: &Rule| rule.identity.as_ref().and_then(|it| it.scopes.clone());
+    let lists = rules.iter().map(own).chain([minter.defaults.scopes.clone()]);
+    if lists.flatten().any(|scopes| scopes.is_empty()) {
+        let _: Option<()> = whole.reject_as("an empty list of scopes with txn_token", "scopes");
+    }
+    let needs = |rule: &&Rule| matches!(rule.access, Access::Requires(_));
+    let says_all = rules.iter().filter(needs).all(|rule| own(rule).is_some())
+        && rules.last().is_some_and(|rule| rule.matcher.is_for_all());
+    if minter.defaults.scopes.is_none() && !says_all {
+        let found = "the profile txn_token without scopes";
+        let accepted = "identity_token.scopes, or identity.scopes in each rule, of which the \
+                        last one matches every request";
+        let _: Option<()> = whole.reject_as(found, accepted);
+    }
+}
+
 /// Public and identity tokens must not be exchangeable (RFC 8725 section 3.12):
 /// no issuer, no audience and no key may be both. Keys that are fetched are
 /// compared when they come. `resources`: the audiences of tokens for resources.
@@ -312,11 +409,11 @@ pub fn check_separation(
     whole: &Node<'_>,
     providers: &[(Provider, KeySource)],
     resources: &[String],
-    minter: &MinterParts,
+    identities: &Identities<'_>,
 ) {
-    if let Some(audience) = resources.iter().find(|a| minter.audiences.contains(a)) {
-        let found =
-            format!("the audience {audience:?} of one of resources in identity_token.audiences");
+    let minter = identities.defaults;
+    if let Some(audience) = resources.iter().find(|audience| identities.is_audience(audience)) {
+        let found = format!("the audience {audience:?} of one of resources in identity tokens");
         let _: Option<()> = whole.reject_as(found, "audiences that no public token has");
     }
     for (provider, keys) in providers {
@@ -331,10 +428,10 @@ pub fn check_separation(
                 format!("the issuer of provider {:?} as identity_token.issuer", provider.name);
             let _: Option<()> = whole.reject_as(found, "an issuer of the gateway's own");
         }
-        let shared = provider.audiences.iter().flatten().find(|a| minter.audiences.contains(a));
+        let shared = provider.audiences.iter().flatten().find(|it| identities.is_audience(it));
         if let Some(audience) = shared {
             let found = format!(
-                "the audience {audience:?} of provider {:?} in identity_token.audiences",
+                "the audience {audience:?} of provider {:?} in identity tokens",
                 provider.name
             );
             let _: Option<()> = whole.reject_as(found, "audiences that no public token has");
@@ -342,25 +439,47 @@ pub fn check_separation(
     }
 }
 
-/// A header can have one meaning only.
+/// A header can have one meaning only, but for one in which the identity token takes
+/// the place of the public token.
 pub fn check_headers(
     whole: &Node<'_>,
-    minter: &MinterParts,
+    identities: &Identities<'_>,
     headers: &[ClaimHeader],
     sources: &TokenSources,
 ) {
     let Some(kong) = IdentityHeaders::new(Vec::new()) else { return };
     let mut taken: Vec<HeaderName> = kong.owned().collect();
-    taken.extend(sources.headers.iter().map(|source| source.name.clone()));
-    if minter.profile == Profile::Identity {
+    if !identities.defaults.profile.is_transaction() {
         // Services that trust this header expect a transaction token in it.
         taken.push(HeaderName::txn_token());
     }
-    let names = headers.iter().map(|header| &header.name);
-    for name in std::iter::once(&minter.header).chain(names) {
-        if taken.iter().any(|taken| taken.is_spelled(name.as_str().as_bytes())) {
-            let found = format!("the header {name} for two things");
-            let _: Option<()> = whole.reject_as(found, "each header once, none of Kong's own");
+    let is = |taken: &[HeaderName], name: &HeaderName| {
+        taken.iter().any(|taken| taken.is_spelled(name.as_str().as_bytes()))
+    };
+    let refuse = |name: &HeaderName, accepted: &str| {
+        let found = format!("the header {name} for two things");
+        let _: Option<()> = whole.reject_as(found, accepted);
+    };
+    const ONCE: &str = "each header once, none of Kong's own";
+    let mut carriers = Vec::new();
+    for IdentityHeader { name, scheme } in identities.headers() {
+        let is_source = sources.names_header(name.as_str().as_bytes());
+        if is(&taken, name) || is_source && scheme.is_empty() {
+            refuse(
+                name,
+                "each header once, none of Kong's own; of a header that may carry the public token with a value_prefix",
+            );
+        }
+        carriers.push(name.clone());
+    }
+    if let Some(name) = identities.clash(sources) {
+        refuse(&name, "another header for the identity token, where the public token is forwarded");
+    }
+    taken.extend(carriers);
+    taken.extend(sources.headers.iter().map(|source| source.name.clone()));
+    for ClaimHeader { name, .. } in headers {
+        if is(&taken, name) {
+            refuse(name, ONCE);
         }
         taken.push(name.clone());
     }

@@ -177,6 +177,7 @@ impl KongJwt {
             token_types: None,
             required_claims: Vec::new(),
             accept_unbound: false,
+            trusted_without_scope: false,
             names_subjects: false,
         }
     }

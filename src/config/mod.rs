@@ -13,6 +13,7 @@ mod introspection;
 mod kong_jwt;
 mod limits;
 mod logout;
+mod overrides;
 mod problem;
 mod providers;
 pub mod reader;

@@ -141,6 +141,7 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     let token_types = fields.optional("token_types", token_types);
     let required_claims = fields.or("required_claims", Vec::new(), access::required_claims);
     let accept_unbound = fields.or("accept_unbound", false, Node::flag);
+    let trusted = fields.or("trusted_without_scope", false, Node::flag);
     let introspection =
         fields.optional("introspection", |node| introspection::read(node, services));
     let logout = fields.optional("logout", logout::logout);
@@ -202,6 +203,7 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
         token_types: token_types?,
         required_claims: required_claims?,
         accept_unbound: accept_unbound?,
+        trusted_without_scope: trusted?,
         names_subjects: false,
     };
     Some(OneProvider { provider, keys, introspection, logout })

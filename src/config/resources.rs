@@ -1,12 +1,16 @@
 //! `resources`: what clients find out before they have a token.
 
+use std::rc::Rc;
+
 use serde_json::{Map, Value, json};
 
+use super::overrides::{TokenBounds, overrides};
 use super::providers;
 use super::reader::Node;
-use super::rules::scope;
+use super::values::scope;
 use crate::bearer::TokenSources;
 use crate::http::Document;
+use crate::overrides::Overrides;
 use crate::refresh::KeySource;
 use crate::resource::{Location, Resource, Resources};
 use crate::rules::{PathReaders, Requirements, Rule, Rules};
@@ -24,13 +28,18 @@ pub struct Configured {
     authorization_servers: Option<Vec<String>>,
     audiences: Vec<String>,
     scopes: Vec<String>,
+    identity: Option<Rc<Overrides>>,
     /// Members of the document that are texts.
     texts: Vec<(&'static str, String)>,
 }
 
 /// Reads `resources`.
-pub fn read(node: &Node<'_>, provider_names: Option<&[String]>) -> Option<Vec<Configured>> {
-    let resources = node.list(|item| resource(item, provider_names))?;
+pub fn read(
+    node: &Node<'_>,
+    provider_names: Option<&[String]>,
+    bounds: Option<&TokenBounds>,
+) -> Option<Vec<Configured>> {
+    let resources = node.list(|item| resource(item, provider_names, bounds))?;
     let locations = || resources.iter().map(|it| (&it.location.host, &it.location.path));
     for (position, own) in locations().enumerate() {
         if locations().take(position).any(|other| own == other) {
@@ -41,7 +50,11 @@ pub fn read(node: &Node<'_>, provider_names: Option<&[String]>) -> Option<Vec<Co
     Some(resources)
 }
 
-fn resource(node: &Node<'_>, provider_names: Option<&[String]>) -> Option<Configured> {
+fn resource(
+    node: &Node<'_>,
+    provider_names: Option<&[String]>,
+    bounds: Option<&TokenBounds>,
+) -> Option<Configured> {
     let mut fields = node.fields()?;
     let location = fields.required("resource", IDENTIFIER, |node| {
         let location = node.value().as_str().and_then(Location::parse);
@@ -60,6 +73,7 @@ fn resource(node: &Node<'_>, provider_names: Option<&[String]>) -> Option<Config
     let scopes = fields.or("scopes", Vec::new(), |node| node.list(scope));
     let audiences =
         fields.optional("audiences", |node| node.full_list(|item| item.text().map(str::to_owned)));
+    let identity = fields.optional("identity", |node| overrides(node, bounds));
     let node = fields.node().clone();
     fields.finish()?;
     let (location, rule) = location?;
@@ -88,6 +102,7 @@ fn resource(node: &Node<'_>, provider_names: Option<&[String]>) -> Option<Config
         providers,
         authorization_servers,
         scopes: scopes?,
+        identity: identity?,
         texts: named.into_iter().filter_map(|(name, text)| Some((name, text?))).collect(),
     })
 }
@@ -106,6 +121,11 @@ impl Configured {
     /// What `aud` must hold one of.
     pub fn audiences(&self) -> &[String] {
         &self.audiences
+    }
+
+    /// What the services behind are told.
+    pub const fn identity(&self) -> Option<&Rc<Overrides>> {
+        self.identity.as_ref()
     }
 
     /// The issuers that clients are sent to; notes those that they could not use.
@@ -181,9 +201,10 @@ pub fn finish(
         };
         let documents = it.location.identifiers();
         let documents = documents.map(|identifier| it.document(&identifier, &servers, sources));
-        let Configured { location, rule, audiences, scopes, .. } = it;
+        let Configured { location, rule, audiences, scopes, identity, .. } = it;
         rules.push(rule);
-        resources.push(Resource { location, providers: ids, audiences, scopes, documents });
+        let providers = ids;
+        resources.push(Resource { location, providers, audiences, scopes, identity, documents });
     }
     let rules = Rules::new(rules, Requirements::default(), paths);
     is_whole.then(|| Resources::new(rules, resources))

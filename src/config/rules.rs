@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::access::claim_rules;
 use super::consumers::Consumers;
+use super::overrides::{TokenBounds, overrides};
 use super::problem::Problems;
 use super::providers;
 use super::reader::{Document, Node};
-use super::values::{HEADER_NAME, header_name};
+use super::values::{HEADER_NAME, header_name, scope};
 use crate::consumer::Consumer;
 use crate::http::Authority;
 use crate::identity::IdentityHeaders;
@@ -17,7 +18,7 @@ use crate::rules::{
     Access, Anonymous, Conditions, HeaderCondition, HeaderTest, HostPattern, InvalidPattern,
     Matcher, PathPattern, Requirements, Rule,
 };
-use crate::token::ProviderId;
+use crate::token::{ActorRule, ProviderId};
 
 /// The names that rules refer to; `None` where the section was invalid, since its
 /// problems are already recorded.
@@ -27,6 +28,8 @@ pub struct Names<'a> {
     pub providers: Option<&'a [String]>,
     /// The consumers, if there are any.
     pub consumers: Option<Option<&'a Consumers>>,
+    /// What holds for every identity token.
+    pub identity: Option<&'a TokenBounds>,
 }
 
 /// Requirements by the name under which rules refer to them; `None` for those
@@ -55,17 +58,21 @@ fn rule(node: &Node<'_>, names: Names<'_>, policies: Option<&Policies>) -> Optio
     let bypass = fields.or("bypass", false, Node::flag);
     let requires = fields.optional("requires", |node| requirements(node, names).map(Rc::new));
     let policy = fields.optional("policy", |node| policy(node, policies));
+    let identity = fields.optional("identity", |node| overrides(node, names.identity));
     let node = fields.node().clone();
     fields.finish()?;
     const ONE: &str = "one of bypass, requires and policy";
     let access = match (bypass?, requires?, policy?) {
+        (true, None, None) if matches!(identity, Some(Some(_))) => {
+            return node.reject_as("both bypass and identity", "one of the two");
+        }
         (true, None, None) => Access::Bypass,
         (true, Some(_), None) => return node.reject_as("both bypass and requires", ONE),
         (true, _, Some(_)) => return node.reject_as("both bypass and policy", ONE),
         (false, Some(_), Some(_)) => return node.reject_as("both requires and policy", ONE),
         (false, requires, policy) => Access::Requires(requires.or(policy).unwrap_or_default()),
     };
-    Some(Rule { matcher: matcher?, access })
+    Some(Rule { matcher: matcher?, access, identity: identity? })
 }
 
 fn policy(node: &Node<'_>, policies: Option<&Policies>) -> Option<Rc<Requirements>> {
@@ -186,6 +193,7 @@ pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
     });
     let groups_any = fields.or("groups_any", Vec::new(), Node::texts);
     let groups_none = fields.or("groups_none", Vec::new(), Node::texts);
+    let actor = fields.or("actor", ActorRule::default(), actor);
     let claims = fields.or("claims", Vec::new(), claim_rules);
     let allow_missing = fields.or("allow_missing", false, Node::flag);
     fields.finish()?;
@@ -202,8 +210,33 @@ pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
         consumers: consumers?,
         groups_any: groups_any?,
         groups_none: groups_none?,
+        actor: actor?,
         claims: claims?,
         anonymous,
+    })
+}
+
+/// Who may act for the subject: the outermost actor.
+fn actor(node: &Node<'_>) -> Option<ActorRule> {
+    let mut fields = node.fields()?;
+    let client_ids = fields.optional("client_id", |node| node.full_list(|item| item.text()));
+    let subjects = fields.optional("sub", |node| node.full_list(|item| item.text()));
+    let max_depth = fields.optional("max_depth", |node| node.integer(1..=16));
+    let node = fields.node().clone();
+    fields.finish()?;
+    let (client_ids, subjects, max_depth) = (client_ids?, subjects?, max_depth?);
+    if client_ids.is_none() && subjects.is_none() && max_depth.is_none() {
+        return node.reject_as("nothing", "client_id, sub or max_depth");
+    }
+    let owned = |names: Option<Vec<&str>>| -> Vec<String> {
+        names.into_iter().flatten().map(str::to_owned).collect()
+    };
+    let default = ActorRule::default();
+    let max_depth = max_depth.and_then(|depth| usize::try_from(depth).ok());
+    Some(ActorRule {
+        client_ids: owned(client_ids),
+        subjects: owned(subjects),
+        max_depth: max_depth.unwrap_or(default.max_depth),
     })
 }
 
@@ -237,13 +270,4 @@ pub fn anonymous(node: &Node<'_>, consumers: Option<&Consumers>) -> Option<Anony
         Ok(fields) => Some(Anonymous::new(fields)),
         Err(error) => node.reject_as(error, "printable names of consumers"),
     }
-}
-
-/// One scope (RFC 6749 section 3.3).
-pub fn scope(node: &Node<'_>) -> Option<String> {
-    let is_scope = |text: &&str| {
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
-    };
-    let scope = node.value().as_str().filter(is_scope).map(str::to_owned);
-    scope.or_else(|| node.reject("one scope, without spaces"))
 }

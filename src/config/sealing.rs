@@ -66,7 +66,7 @@ fn login(node: &Node<'_>, services: Option<&Services>) -> Option<(Rule, Login)> 
     if json.is_empty() && cookies.is_empty() {
         return node.reject_as("no place of a token", "json or cookies: where the tokens are");
     }
-    let rule = Rule { matcher: matcher?, access: Access::Bypass };
+    let rule = Rule { matcher: matcher?, access: Access::Bypass, identity: None };
     Some((rule, Login { service: service?, json, cookies }))
 }
 

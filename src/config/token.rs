@@ -26,6 +26,7 @@ pub(super) fn default_sources(plugin: Option<&PluginOptions>) -> TokenSources {
         cookies,
         params,
         are_default_params,
+        carriers: Vec::new(),
         forward: false,
         origins: default_origins(),
     }
@@ -54,6 +55,7 @@ pub(super) fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<To
     let are_default_params = params.is_none() && default.are_default_params;
     let sources = TokenSources {
         are_default_params,
+        carriers: Vec::new(),
         headers: headers.unwrap_or(default.headers),
         cookies: cookies.unwrap_or(default.cookies),
         params: params.unwrap_or(default.params),

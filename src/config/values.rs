@@ -44,3 +44,12 @@ pub(super) fn twice<T>(node: &Node<'_>, option: &str) -> Option<T> {
     let found = format_args!("{option} here and in the provider of the kind kong_jwt");
     node.reject_as(found, "one of the two")
 }
+
+/// One scope (RFC 6749 section 3.3).
+pub(super) fn scope(node: &Node<'_>) -> Option<String> {
+    let is_scope = |text: &&str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+    };
+    let scope = node.value().as_str().filter(is_scope).map(str::to_owned);
+    scope.or_else(|| node.reject("one scope, without spaces"))
+}

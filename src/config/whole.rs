@@ -15,7 +15,7 @@ use crate::pipeline::{Settings, SharedData};
 use crate::refresh::KeySource;
 use crate::revocation::{GatewayIdentity, Revocations};
 use crate::rules::{Requirements, Rules};
-use crate::token::{ClaimPath, Provider};
+use crate::token::{ClaimPath, Provider, ProviderId};
 use crate::user_info::UserInfoSource;
 use crate::verdict::Mode;
 
@@ -46,15 +46,21 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
     let minter = fields.required("identity_token", "an object", |node| {
         identity::minter(node, crypto.as_ref(), are_several)
     });
+    let by_user = user_info.as_ref().map(|user_info| {
+        user_info.as_ref().map(|(source, ..)| source.names.clone()).unwrap_or_default()
+    });
+    let bounds = minter.as_ref().map(|minter| minter.bounds(by_user.as_ref()));
     let anonymous = consumers.as_ref().and_then(Option::as_ref);
     let names = rules::Names {
         providers: provider_names.as_deref(),
         consumers: consumers.as_ref().map(Option::as_ref),
+        identity: bounds.as_ref(),
     };
     let policies = fields.or("policies", Vec::new(), |node| rules::policies(node, names));
     let rules = fields.or("rules", Vec::new(), |node| rules::rules(node, names, policies.as_ref()));
-    let resources =
-        fields.or("resources", Vec::new(), |node| resources::read(node, provider_names.as_deref()));
+    let resources = fields.or("resources", Vec::new(), |node| {
+        resources::read(node, provider_names.as_deref(), bounds.as_ref())
+    });
     let revocation = fields.optional("revocation", |node| revocation::read(node, services, names));
     let errors = fields.optional("errors", |node| errors::read(node, plugin));
     let limits = fields.or("limits", limits::DEFAULT, limits::read);
@@ -76,16 +82,27 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
     }
     let (providers, minter, headers) = (providers?, minter?, headers?);
     let providers::Configured { mut providers, introspection, logouts } = providers;
-    let (user_info, sources) =
+    let (user_info, mut sources) =
         (user_info?, sources?.unwrap_or_else(|| token::default_sources(plugin)));
     providers::name_subjects(&whole, &mut providers, &minter);
     let resources = resources?;
     let audiences: Vec<_> = resources.iter().flat_map(|it| it.audiences()).cloned().collect();
-    identity::check_separation(&whole, &providers, &audiences, &minter);
+    let rules = rules?;
+    let identities = identity::Identities {
+        defaults: &minter,
+        rules: rules.iter().filter_map(|rule| rule.identity.clone()).collect(),
+        resources: resources.iter().filter_map(|it| it.identity().cloned()).collect(),
+    };
+    identity::check_purposes(&whole, &minter, &rules);
+    identity::check_separation(&whole, &providers, &audiences, &identities);
     if let (Some(kong_jwt), Some(credentials)) = (kong_jwt, credentials) {
         kong_jwt.check_separation(&whole, credentials, &providers, &minter);
     }
-    identity::check_headers(&whole, &minter, &headers, &sources);
+    identity::check_headers(&whole, &identities, &headers, &sources);
+    let carriers: Vec<_> = identities.headers().cloned().collect();
+    sources.carry(&carriers);
+    let audiences = identities.audiences().cloned().collect();
+    let forwards = identities.forward();
     let (user_info, user_info_entries, user_info_bytes) = match user_info {
         Some((source, max_entries, max_bytes)) => (Some(source), max_entries, max_bytes),
         None => (None, 0, 0),
@@ -96,8 +113,13 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
     let consumers = consumers?.map(|consumers| consumers.directory).unwrap_or_default();
     let names = providers.iter().map(|(provider, _)| provider.name.clone());
     let limits = limits?;
+    let trusted = providers.iter().enumerate().filter(|(_, (it, _))| it.trusted_without_scope);
+    let trusted = trusted.map(|(position, _)| ProviderId(position));
     let surroundings = identity::Surroundings {
         headers,
+        carriers: carriers.into_iter().map(|carrier| carrier.name).collect(),
+        audiences,
+        trusted_without_scope: trusted.collect(),
         user_claims: user_info.as_ref().map(|source| source.names.clone()).unwrap_or_default(),
         origins: if are_several { names.collect() } else { Vec::new() },
         taken: consumers.taken_names(),
@@ -112,6 +134,10 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
     let jwks_path = minter.jwks_path();
     signals::check_paths(&whole, revocation.as_ref(), heard.as_ref(), jwks_path);
     let (signals, transmitter_keys) = signals::finish(&whole, heard, logouts)?;
+    if forwards && sealed_tokens.is_some() {
+        let accepted = "sealed_tokens without forward: no service can read a sealed token";
+        let _: Option<()> = whole.reject_as("sealed tokens with identity.forward", accepted);
+    }
     let gateway = gateway_identity(&providers);
     known?;
     Some(Settings {
@@ -127,7 +153,7 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
         user_info_entries,
         user_info_bytes,
         minter: identity::finish(minter, surroundings)?,
-        rules: Rules::new(rules?, default_requirements, limits.paths),
+        rules: Rules::new(rules, default_requirements, limits.paths),
         resources: resources?,
         errors,
         limits,

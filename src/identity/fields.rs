@@ -9,6 +9,7 @@ use super::authenticated::Authenticated;
 use super::error::MintError;
 use crate::consumer::{Consumer, TakenNames};
 use crate::http::{HeaderName, SetField, header_text};
+use crate::overrides::IdentityHeader;
 use crate::token::{ClaimPath, text_of};
 use crate::user_info::UserClaimNames;
 
@@ -119,13 +120,14 @@ impl IdentityHeaders {
     /// plain text. A field without a value is not sent.
     pub(super) fn render(
         &self,
-        header: &HeaderName,
+        header: &IdentityHeader,
         token: &str,
         principal: &Authenticated,
         sources: ClaimSources<'_>,
     ) -> Result<Vec<SetField>, MintError> {
         let subject = principal.token().unique_subject();
-        let mut fields = vec![(header.clone(), Box::from(token.as_bytes()))];
+        let value = header.value(token).into_bytes();
+        let mut fields = vec![(header.name.clone(), value.into())];
         let mut put = |name: &HeaderName, claim: &str, value: Option<&str>| {
             let Some(value) = value else { return Ok(()) };
             let text = header_text(value).map_err(|_| MintError::Unprintable(claim.into()))?;

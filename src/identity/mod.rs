@@ -27,8 +27,9 @@ pub use self::transaction::{Profile, RequestContext};
 use crate::http::{HeaderName, SetField};
 use crate::json;
 use crate::keys::Crypto;
+use crate::overrides::{TemplateKey, TokenDefaults};
 use crate::time::{Period, Span, UnixTime};
-use crate::token::{ClaimPath, text_of};
+use crate::token::{ClaimPath, ProviderId, text_of};
 use crate::user_info::{UserClaimNames, UserInfo};
 
 /// Claims that the gateway alone decides; configuration and user info cannot
@@ -88,12 +89,12 @@ impl Enrichment {
 /// Makes identity tokens: `identity_token` in the configuration.
 #[derive(Debug)]
 pub struct Minter {
-    /// The header that carries the token upstream.
-    pub header: HeaderName,
+    /// What it says where neither rule nor resource says something else.
+    pub defaults: TokenDefaults,
+    /// Every header that may carry a token upstream.
+    pub carriers: Vec<HeaderName>,
     /// `iss`.
     pub issuer: String,
-    /// `aud`; more than one becomes a list.
-    pub audiences: Vec<String>,
     /// Claims of the public token to copy, under the names they are given there.
     pub copy: Vec<ClaimPath>,
     /// Claims with fixed values.
@@ -103,6 +104,10 @@ pub struct Minter {
     /// Where the public token is from, by position of its provider; of one
     /// provider alone nothing is said.
     pub origins: Vec<String>,
+    /// Providers whose tokens need no scope to get those of a transaction's purpose.
+    pub trusted_without_scope: Vec<ProviderId>,
+    /// `aud` of all services.
+    pub audiences: Vec<String>,
     /// The keys to sign with.
     pub keys: IdentityKeys,
     /// The plain-text headers beside the token.
@@ -112,6 +117,23 @@ pub struct Minter {
     /// The maximum size of its headers.
     pub max_bytes: usize,
 }
+
+/// What one identity is to be like.
+#[derive(Debug)]
+pub struct MintOrder<'a> {
+    /// What the service is told.
+    pub template: &'a TemplateKey,
+    /// The scopes, of [`Minter::scopes`].
+    pub scopes: Vec<String>,
+    /// The circumstances, for which a transaction token alone has use.
+    pub context: RequestContext,
+    /// Must differ for each one: it becomes the `jti`, or the `txn` of a transaction
+    /// token.
+    pub nonce: &'a [u8],
+}
+
+/// Claims beside `scope` that verifiers read scopes from.
+const OTHER_SCOPE_CLAIMS: [&str; 2] = ["scp", "scopes"];
 
 /// A minted identity: the header fields that carry it.
 ///
@@ -161,26 +183,44 @@ impl Identity {
 }
 
 impl Minter {
-    /// Mints an identity for `principal`. `nonce` must differ for each call: it
-    /// becomes the `jti`, or the `txn` of a transaction token, which alone has
-    /// use for `context`.
+    /// The scopes that a service is told: what the public token has, but no more than the
+    /// template says. `None` if that leaves none where there must be one.
+    ///
+    /// A transaction token always has a scope, by its purpose. One that is not known is
+    /// not unlimited: a token without any is good for it only from those who are trusted
+    /// to mean all (draft-ietf-oauth-transaction-tokens, "Txn-Token Request").
+    pub fn scopes(&self, principal: &Authenticated, key: &TemplateKey) -> Option<Vec<String>> {
+        let (held, bound) = (principal.token().scopes(), key.scopes(&self.defaults));
+        let is_trusted = || {
+            let consumer = principal.consumer().is_some_and(|it| it.trusted_without_scope);
+            consumer || self.trusted_without_scope.contains(&principal.token().provider())
+        };
+        let scopes = match (bound, self.profile.is_transaction()) {
+            (Some(purpose), true) if held.is_empty() && is_trusted() => purpose,
+            (Some(bound), _) => held.iter().filter(|it| bound.contains(it)).cloned().collect(),
+            (None, _) => held.to_vec(),
+        };
+        (!scopes.is_empty() || !self.profile.is_transaction()).then_some(scopes)
+    }
+
+    /// Mints an identity for `principal`.
     pub fn mint(
         &self,
         crypto: &Crypto,
         principal: &Authenticated,
         enrichment: Enrichment,
-        context: RequestContext,
-        nonce: &[u8],
+        order: MintOrder<'_>,
         now: UnixTime,
     ) -> Result<Identity, MintError> {
+        let MintOrder { template, scopes, context, nonce } = order;
         if let Some(exp) = principal.token().ended(now) {
             return Err(MintError::Ended(exp));
         }
         let key = self.keys.signing(now).ok_or(MintError::NoKey)?;
-        let expires = now.plus(self.keys.ttl());
+        let expires = now.plus(template.ttl(&self.defaults));
         let expires = principal.token().expires().map_or(expires, |exp| exp.min(expires));
         let id = jti(nonce);
-        let claims = self.claims(principal, &enrichment, &id);
+        let claims = self.claims(principal, template, &scopes, &enrichment, &id);
         // Before it is signed, which is what costs: in base64url a third is added.
         let texts = json::text_bytes(&claims);
         self.check_size(texts.saturating_add(texts / 3))?;
@@ -192,9 +232,12 @@ impl Minter {
                 sign(TXN_TOKEN_TYPE, &claims)?
             }
         };
+        let mut by_user = enrichment.claims().cloned();
+        by_user.iter_mut().for_each(|claims| template.cut(claims));
         let sources =
-            ClaimSources { own: &claims, by_user: enrichment.claims(), names: &self.user_claims };
-        let fields = self.headers.render(&self.header, &token, principal, sources)?;
+            ClaimSources { own: &claims, by_user: by_user.as_ref(), names: &self.user_claims };
+        let header = template.header(&self.defaults);
+        let fields = self.headers.render(&header, &token, principal, sources)?;
         let of_field = |(name, value): &SetField| name.as_str().len().saturating_add(value.len());
         self.check_size(fields.iter().map(of_field).fold(0, usize::saturating_add))?;
 
@@ -228,6 +271,8 @@ impl Minter {
     fn claims(
         &self,
         principal: &Authenticated,
+        template: &TemplateKey,
+        scopes: &[String],
         enrichment: &Enrichment,
         id: &str,
     ) -> Map<String, Value> {
@@ -238,17 +283,13 @@ impl Minter {
             copied.filter_map(|path| Some((path.to_string(), path.find(&public)?.clone())));
         claims.extend(copied);
         claims.extend(self.set.clone());
-        match enrichment {
-            Enrichment::NotConfigured => {}
-            Enrichment::Known(info, _) => claims.extend(info.claims().clone()),
-            Enrichment::None => drop(claims.insert("enrichment".into(), "none".into())),
+        claims.extend(enrichment.claims().cloned().unwrap_or_default());
+        template.cut(&mut claims);
+        if matches!(enrichment, Enrichment::None) {
+            claims.insert("enrichment".into(), "none".into());
         }
-        let audience = match self.audiences.as_slice() {
-            [only] => json!(only),
-            several => json!(several),
-        };
         claims.insert("iss".into(), self.issuer.as_str().into());
-        claims.insert("aud".into(), audience);
+        claims.insert("aud".into(), template.audience(&self.defaults));
         claims.insert("sub".into(), principal.token().unique_subject().into());
         if let Some(origin) = self.origin(principal, &public) {
             claims.insert("origin".into(), origin);
@@ -257,11 +298,18 @@ impl Minter {
         if let Some(client) = text_of(&public, "azp").or_else(|| text_of(&public, "client_id")) {
             claims.insert("client_id".into(), client.into());
         }
-        let scopes = principal.token().scopes();
+        // Another spelling of it would say more than what it was cut to.
+        if template.scopes(&self.defaults).is_some() {
+            OTHER_SCOPE_CLAIMS.into_iter().for_each(|name| drop(claims.remove(name)));
+        }
         // A copied `scope` in another form would be a second spelling of it.
         claims.remove("scope");
         if !scopes.is_empty() {
             claims.insert("scope".into(), scopes.join(" ").into());
+        }
+        // Whoever acts for the user is never left out: the user alone may do more.
+        if let Some(actor) = public.get("act").filter(|actor| !actor.is_null()) {
+            claims.insert("act".into(), actor.clone());
         }
         if let Some(consumer) = principal.consumer() {
             let named = [

@@ -51,6 +51,13 @@ pub struct RequestContext {
     pub request_id: Option<String>,
 }
 
+impl Profile {
+    /// Whether it is of one request alone.
+    pub const fn is_transaction(&self) -> bool {
+        matches!(self, Self::Transaction { .. })
+    }
+}
+
 impl RequestContext {
     /// The circumstances of a request, and what the host knows of it.
     pub fn of(head: &RequestHead, address: Option<IpAddr>, request_id: Option<String>) -> Self {

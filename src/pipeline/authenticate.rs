@@ -57,7 +57,7 @@ impl Pipeline {
         match checked {
             Ok(()) => session.set_epoch(self.revocations.epoch()),
             // The session stays: it is cheaper to refuse than a token unknown.
-            Err(_) => session.forget_identity(),
+            Err(_) => session.forget_identities(),
         }
         checked
     }

@@ -22,6 +22,7 @@ use crate::event::{DeniedRequest, Event, Stage, Trace};
 use crate::http::{Field, Fields, LocalReply, RequestHead};
 use crate::in_flight::{Answers, CalloutId, Dispatch, Requested};
 use crate::metrics::RequestOutcome;
+use crate::overrides::TemplateKey;
 use crate::rules::{Access, Bypassed};
 use crate::time::UnixTime;
 use crate::token::Rejection;
@@ -93,7 +94,7 @@ impl Pipeline {
     fn deny_or_shadow(&mut self, head: &RequestHead, denial: Denial, trace: Trace) -> Step {
         if let Some(shadowed) = self.mode.shadowed()
             && !self.is_for_gateway(head)
-            && let Ok(sanitized) = self.sanitize(head)
+            && let Ok(sanitized) = self.sanitize(head, self.forwards(&self.template(&trace)))
         {
             self.counters.ended(RequestOutcome::Shadow(denial.code()));
             let event = Event::WouldDeny(self.denied_request(head, &denial, &trace));
@@ -166,7 +167,7 @@ impl Pipeline {
         if let Some(reply) = self.publish(head, attempt.now) {
             return Ok(Verdict::Answer(reply));
         }
-        let sanitized = self.sanitize(head)?;
+        let sanitized = self.sanitize(head, self.sources.forward)?;
         if self.bypass_cors_preflight
             && let Some(bypassed) = Bypassed::preflight(head)
         {
@@ -201,6 +202,10 @@ impl Pipeline {
             Some(Access::Requires(requirements)) => requirements,
             None => rules.default_requirements(),
         };
+        let template = self.template(&attempt.trace);
+        let forward = self.forwards(&template);
+        let sanitized =
+            if forward == self.sources.forward { sanitized } else { self.sanitize(head, forward)? };
         attempt.trace.stage = Stage::Token;
         let Some(token) = self.token_of(attempt)? else {
             let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
@@ -209,19 +214,39 @@ impl Pipeline {
         };
         let session = self.authenticate(attempt, &token)?;
         attempt.trace.authenticated(&session);
-        let identity = self.identify(attempt, &session, &token, requirements)?;
+        let identity = self.identify(attempt, &session, &token, requirements, &template)?;
         attempt.trace.access_log.txn = identity.txn();
         self.counters.ended(RequestOutcome::Allowed);
         attempt.followed = self.ends_streams().then_some(session);
         Ok(Verdict::Forward(HeaderEdits::identified(sanitized, &identity)))
     }
 
+    /// What the service behind a request is told.
+    fn template(&self, trace: &Trace) -> TemplateKey {
+        let rule = trace.rule.and_then(|position| self.rules.get(position));
+        TemplateKey {
+            rule: rule.and_then(|rule| rule.identity.clone()),
+            resource: trace.resource.as_ref().and_then(|resource| resource.identity.clone()),
+        }
+    }
+
+    /// Whether the service behind a request gets to see the public token.
+    fn forwards(&self, template: &TemplateKey) -> bool {
+        let takes_its_header = || {
+            let header = template.header(&self.minter.defaults);
+            self.sources.names_header(header.name.as_str().as_bytes())
+        };
+        template.forward().unwrap_or(self.sources.forward) && !takes_its_header()
+    }
+
     /// Sanitizes the request. On a host that cannot remove a repeated header, the request
     /// is refused.
-    fn sanitize(&self, head: &RequestHead) -> Result<Sanitized, Denial> {
+    fn sanitize(&self, head: &RequestHead, forward: bool) -> Result<Sanitized, Denial> {
         let mut sanitized = Sanitized::default();
         self.owned.sanitize(head, &mut sanitized)?;
-        self.sources.sanitize(head, &mut sanitized)?;
+        if !forward {
+            self.sources.sanitize(head, &mut sanitized)?;
+        }
         if !self.host.removes_headers {
             refuse_repeated(head, &sanitized)?;
             self.owned.refuse_misspelled(&sanitized)?;

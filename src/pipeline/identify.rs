@@ -11,9 +11,12 @@ use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::{Event, Stage};
 use crate::http::RequestHead;
-use crate::identity::{Authenticated, Enrichment, Identity, MintError, Profile, RequestContext};
+use crate::identity::{
+    Authenticated, Enrichment, Identity, MintError, MintOrder, Profile, RequestContext,
+};
 use crate::in_flight::{Outcome, Purpose};
 use crate::metrics::{Cache, CacheUse};
+use crate::overrides::TemplateKey;
 use crate::rules::Requirements;
 use crate::session::Session;
 use crate::time::{Period, UnixTime};
@@ -29,11 +32,12 @@ impl Pipeline {
         session: &Session,
         token: &[u8],
         requirements: &Requirements,
+        template: &TemplateKey,
     ) -> Result<Rc<Identity>, Halt> {
         let now = attempt.now;
         let principal = session.principal();
         self.authorize_token(attempt, principal, requirements)?;
-        if let Some(identity) = session.identity(now) {
+        if let Some(identity) = session.identity(template, now) {
             self.authorize_user(attempt, identity.enrichment(), requirements)?;
             attempt.trace.stage = Stage::Mint;
             return Ok(identity);
@@ -43,16 +47,21 @@ impl Pipeline {
             attempt.trace.stage = Stage::Mint;
             return Err(Rejection::Expired { exp, now }.into());
         }
+        let scopes = self.minter.scopes(principal, template).ok_or_else(|| {
+            let needed = template.scopes(&self.minter.defaults).unwrap_or_default();
+            Denial::InsufficientScope { needed, held: principal.token().scopes().to_vec() }
+        })?;
         let enrichment = self.enrich(attempt, principal, token)?;
         self.authorize_user(attempt, &enrichment, requirements)?;
         attempt.trace.stage = Stage::Mint;
         let (context, nonce) = (self.request_context(attempt.head), self.nonce(now));
-        match self.minter.mint(&self.crypto, principal, enrichment, context, &nonce, now) {
+        let order = MintOrder { template, scopes, context, nonce: &nonce };
+        match self.minter.mint(&self.crypto, principal, enrichment, order, now) {
             Ok(identity) => {
                 self.counters.minted();
                 let identity = Rc::new(identity);
                 if identity.is_reusable(now) {
-                    session.keep(Rc::clone(&identity));
+                    session.keep(template.clone(), Rc::clone(&identity));
                 }
                 Ok(identity)
             }

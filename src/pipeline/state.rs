@@ -109,8 +109,10 @@ impl Pipeline {
         }
         let headers = settings.minter.headers.owned();
         // A transaction token from outside is never one of the gateway's.
-        let tokens = [settings.minter.header.clone(), HeaderName::txn_token()];
-        let owned = OwnedHeaders::new(headers.chain(tokens));
+        let carriers = settings.minter.carriers.iter().cloned();
+        // Where the public token may be too, it goes with that.
+        let carriers = carriers.filter(|it| !settings.sources.names_header(it.as_str().as_bytes()));
+        let owned = OwnedHeaders::new(headers.chain(carriers).chain([HeaderName::txn_token()]));
         let signing = settings.minter.keys.signing_keys();
         let signing = signing.map(|key| key.algorithm().into()).collect();
         let mut log = vec![Event::Crypto {

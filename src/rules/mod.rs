@@ -23,6 +23,7 @@ use self::reading::{folded, lenient_readings};
 pub use self::requirements::Requirements;
 use crate::denial::Denial;
 use crate::http::{RequestHead, SetField, Start, canonical_path, unambiguous_start};
+use crate::overrides::Overrides;
 
 /// The rules, in the order in which they are tried.
 #[derive(Debug, Default)]
@@ -52,6 +53,8 @@ pub struct Rule {
     pub matcher: Matcher,
     /// Requirements for requests that match.
     pub access: Access,
+    /// What the service behind is told, where that is not as everywhere.
+    pub identity: Option<Rc<Overrides>>,
 }
 
 /// The requests a rule is for.
@@ -61,6 +64,14 @@ pub struct Matcher {
     pub path: Option<PathPattern>,
     /// Further conditions.
     pub conditions: Conditions,
+}
+
+impl Matcher {
+    /// Whether it is for every request.
+    pub const fn is_for_all(&self) -> bool {
+        let Conditions { methods, hosts, headers } = &self.conditions;
+        self.path.is_none() && methods.is_empty() && hosts.is_empty() && headers.is_empty()
+    }
 }
 
 /// Requirements of a rule.
@@ -91,7 +102,7 @@ impl Rule {
         let hosts = vec![HostPattern::Exact(host.to_owned())];
         let conditions = Conditions { hosts, ..Conditions::default() };
         let matcher = Matcher { path: Some(path), conditions };
-        Some(Self { matcher, access: Access::Requires(Rc::default()) })
+        Some(Self { matcher, access: Access::Requires(Rc::default()), identity: None })
     }
 
     /// Whether its path says that it is for documents at well-known places (RFC 8615),
@@ -252,7 +263,7 @@ impl Rules {
     pub fn openness(&self, path: &[u8]) -> Openness {
         let Some(path) = canonical_path(path) else { return Openness::Closed };
         for position in self.index.matching(&path) {
-            let Some(Rule { matcher, access }) = self.rules.get(position) else { continue };
+            let Some(Rule { matcher, access, .. }) = self.rules.get(position) else { continue };
             let Conditions { methods, hosts, headers } = &matcher.conditions;
             if !methods.is_empty() && !methods.iter().any(|method| method == "GET") {
                 continue;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::Anonymous;
 use crate::consumer::Consumer;
 use crate::denial::Denial;
-use crate::token::{ClaimPath, ClaimRule, ClaimTest, ProviderId, Verified};
+use crate::token::{ActorRule, ClaimPath, ClaimRule, ClaimTest, ProviderId, Verified};
 
 /// A rule's requirements for token and consumer. An empty list requires nothing.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub struct Requirements {
     pub groups_any: Vec<String>,
     /// Groups of which the consumer must be in none.
     pub groups_none: Vec<String>,
+    /// Who may act for the subject.
+    pub actor: ActorRule,
     /// Claims that must all be as they are asked to be.
     pub claims: Vec<ClaimRule>,
     /// The identity of requests without a token; `None` if they are denied. A token that is
@@ -44,6 +46,7 @@ impl Requirements {
             && self.scopes_any.is_empty()
             && self.consumers.is_empty()
             && self.groups_any.is_empty()
+            && !self.actor.names_actors()
             && self.claims.iter().all(|rule| matches!(rule.test, ClaimTest::Absent))
     }
 
@@ -66,6 +69,9 @@ impl Requirements {
         if !has_any || !self.scopes_all.iter().all(has) {
             let needed = self.scopes_needed(token.scopes());
             return Err(Denial::InsufficientScope { needed, held: token.scopes().to_vec() });
+        }
+        if !self.actor.accepts(token.actor()) {
+            return Err(Denial::ClaimForbidden("act".into()));
         }
         self.check_consumer(consumer)?;
         let mut by_token = self.claims.iter().filter(|rule| !from_user_info(&rule.path)).peekable();

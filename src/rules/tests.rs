@@ -13,7 +13,7 @@ fn get(path: &str) -> RequestHead {
 }
 
 fn rule(path: Option<PathPattern>, conditions: Conditions) -> Rule {
-    Rule { matcher: Matcher { path, conditions }, access: Access::Bypass }
+    Rule { matcher: Matcher { path, conditions }, access: Access::Bypass, identity: None }
 }
 
 fn with_paths(paths: Vec<PathPattern>) -> Vec<Rule> {

@@ -5,6 +5,7 @@
 //! [`Provider::verify`] turns it into a [`Verified`], the only form in which the rest
 //! of the gateway accepts a token.
 
+mod actor;
 mod audience;
 mod claims;
 mod compact;
@@ -14,6 +15,7 @@ mod provider;
 mod rejection;
 mod verifier;
 
+pub use self::actor::{Actor, ActorRule};
 pub use self::audience::Audience;
 pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims, numeric_date, text_of};
 pub use self::compact::Untrusted;

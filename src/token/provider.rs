@@ -41,6 +41,8 @@ pub struct Provider {
     /// Whether a token bound to a key of the client (`cnf`) is accepted without
     /// proof of that key.
     pub accept_unbound: bool,
+    /// Whether a token without any scope is good for a transaction token.
+    pub trusted_without_scope: bool,
     /// Whether its name is put before `sub`, which other providers may use too.
     pub names_subjects: bool,
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, KeySet, VerifyingKey};
 use crate::time::UnixTime;
 use crate::token::claims::numeric_date;
-use crate::token::{Audience, Claims, Issuance, Provider, ProviderId, Rejection, Untrusted};
+use crate::token::{Actor, Audience, Claims, Issuance, Provider, ProviderId, Rejection, Untrusted};
 
 /// A token whose signature, algorithm, issuer, audience and times were checked.
 ///
@@ -22,6 +22,7 @@ pub struct Verified {
     unique_subject: Option<String>,
     scopes: Vec<String>,
     audience: Audience,
+    actor: Option<Actor>,
     expires: Option<UnixTime>,
     usable_until: Option<UnixTime>,
 }
@@ -62,6 +63,11 @@ impl Verified {
     /// `aud`, as the token has it.
     pub const fn audience(&self) -> &Audience {
         &self.audience
+    }
+
+    /// Who acts for the subject.
+    pub const fn actor(&self) -> Option<&Actor> {
+        self.actor.as_ref()
     }
 
     /// `exp`.
@@ -316,6 +322,7 @@ impl Provider {
                 });
             }
         }
+        let actor = Actor::of(&claims)?;
         let claims = match credential {
             Some(_) => Claims::new(claims),
             None => Claims::whole(claims),
@@ -327,6 +334,7 @@ impl Provider {
             subject,
             scopes: claims.scopes(),
             audience,
+            actor,
             expires,
             usable_until: expires.map(|exp| exp.plus(self.clock_skew)),
             claims,

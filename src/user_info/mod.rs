@@ -118,6 +118,11 @@ impl UserClaimNames {
         }
     }
 
+    /// The names.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.0.iter()
+    }
+
     /// True if the claim at `path` comes from user info.
     pub fn decide(&self, path: &ClaimPath) -> bool {
         path.starts_at(|name| self.0.iter().any(|own| own == name))

@@ -308,6 +308,8 @@ fn shadow_mode_is_told_apart() {
 fn transaction_tokens() {
     let desk = Desk::furnished(&changed([
         ("/identity_token/profile", json!("txn_token")),
+        ("/identity_token/scopes", json!(["orders"])),
+        ("/providers/shop/trusted_without_scope", json!(true)),
         ("/identity_token/header", json!("txn-token")),
     ]));
     let report = desk.explain(&[&TOKEN[..], &KEYS, &USER].concat()).ended(0).json();

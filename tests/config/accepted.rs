@@ -14,7 +14,7 @@ fn the_complete_configuration() {
     assert_eq!(settings.limits.max_reply_bytes, 262_144);
     assert_eq!(settings.errors.realm.as_deref(), Some("shop"));
     assert!(settings.bypass_cors_preflight);
-    assert_eq!(settings.minter.audiences, ["shop-services"]);
+    assert_eq!(settings.minter.audiences, ["shop-services", "orders"]);
 }
 
 /// As short as it gets, and everything else by default.
@@ -44,7 +44,7 @@ fn the_shortest_configuration() {
     assert_eq!(settings.sources.headers[0].scheme, "Bearer");
     assert!(!settings.sources.forward && settings.bypass_cors_preflight);
     assert!(settings.user_info.is_none() && settings.errors.login_redirect.is_none());
-    assert_eq!(settings.minter.header.as_str(), "x-identity-token");
+    assert_eq!(settings.minter.defaults.header.name.as_str(), "x-identity-token");
     assert_eq!(settings.minter.keys.ttl().as_secs(), 300);
     assert_eq!(settings.minter.keys.jwks_path(), "/.well-known/gatepass/jwks.json");
     assert_eq!(settings.limits.max_token_bytes, 8192);

@@ -28,6 +28,9 @@ fn flags() {
         "/user_info/forward_token",
         "/rules/0/bypass",
         "/rules/2/requires/allow_missing",
+        "/rules/2/identity/forward",
+        "/providers/shop/trusted_without_scope",
+        "/consumers/entries/0/trusted_without_scope",
         "/bypass_cors_preflight",
         "/limits/case_sensitive_paths",
         "/limits/end_streams",
@@ -61,6 +64,8 @@ fn numbers() {
         ("/user_info/cache/max_entries", 0, 1_000_000),
         ("/user_info/cache/max_bytes", 1_048_576, 805_306_368),
         ("/identity_token/ttl_seconds", 1, 3600),
+        ("/rules/2/identity/ttl_seconds", 1, 300),
+        ("/rules/2/requires/actor/max_depth", 1, 16),
         ("/limits/max_token_bytes", 256, 65_536),
         ("/limits/token_cache_entries", 0, 1_000_000),
         ("/limits/token_cache_bytes", 1_048_576, 805_306_368),
@@ -136,7 +141,10 @@ fn sections_are_objects() {
         "/rules/0/match",
         "/rules/2/requires",
         "/rules/2/requires/claims",
+        "/rules/2/requires/actor",
+        "/rules/2/identity",
         "/resources/0",
+        "/resources/0/identity",
         "/errors",
         "/errors/login_redirect",
         "/limits",
@@ -172,6 +180,12 @@ fn lists_are_lists() {
         ("/rules", false),
         ("/rules/1/match/methods", true),
         ("/rules/2/requires/audiences", false),
+        ("/rules/2/requires/actor/client_id", true),
+        ("/rules/2/requires/actor/sub", true),
+        ("/rules/2/identity/audiences", true),
+        ("/rules/2/identity/scopes", false),
+        ("/rules/2/identity/claims", false),
+        ("/identity_token/scopes", false),
         ("/resources", false),
         ("/resources/0/providers", true),
         ("/resources/0/scopes", false),
@@ -232,6 +246,15 @@ fn texts() {
         ("/user_info/subject_pointer", "a JSON pointer"),
         ("/user_info/claims/country", "a JSON pointer"),
         ("/user_info/required/0", text),
+        ("/rules/2/requires/actor/client_id/0", text),
+        ("/rules/2/requires/actor/sub/0", text),
+        ("/rules/2/identity/header", "a header name"),
+        ("/rules/2/identity/header/name", "a header name"),
+        ("/rules/2/identity/header/value_prefix", "a scheme"),
+        ("/rules/2/identity/audiences/0", text),
+        ("/rules/2/identity/scopes/0", "one scope"),
+        ("/rules/2/identity/claims/0", text),
+        ("/identity_token/scopes/0", "one scope"),
         ("/resources/0/resource", "an https URL"),
         ("/resources/0/name", text),
         ("/resources/0/documentation", plain),
@@ -459,7 +482,9 @@ fn unknown_fields_at_every_level() {
         ("/identity_token/claims", "copy, set"),
         ("/identity_token/signing_keys/0", "algorithm, private_key"),
         ("/claim_to_headers/0", "header, claim, format"),
-        ("/rules/0", "match, bypass, requires, policy"),
+        ("/rules/0", "match, bypass, requires, policy, identity"),
+        ("/rules/2/identity", "header, audiences, scopes, ttl_seconds, claims, forward"),
+        ("/rules/2/requires/actor", "client_id, sub, max_depth"),
         (
             "/rules/0/match",
             "path, path_prefix, path_starts_with, path_template, methods, hosts, headers",
@@ -495,6 +520,7 @@ fn transaction_tokens() {
             ("/identity_token/profile", json!("txn_token")),
             ("/identity_token/header", Value::Null),
             ("/identity_token/audiences", json!(["shop.internal"])),
+            ("/rules/2/identity", json!({"scopes": ["a"]})),
             (pointer, value),
         ]
     };
@@ -517,6 +543,39 @@ fn transaction_tokens() {
     ] {
         assert_eq!(problems(&with(pointer, value)), [] as [[String; 3]; 0], "{pointer}");
     }
+    for (pointer, value, at, found) in [
+        ("/identity_token/scopes", Value::Null, "", "txn_token without scopes"),
+        ("/identity_token/scopes", json!([]), "", "an empty list of scopes"),
+        ("/rules/2/identity", json!({"scopes": []}), "", "an empty list of scopes"),
+        (
+            "/rules/2/identity",
+            json!({"audiences": ["orders"]}),
+            ".rules[2].identity.audiences",
+            "profile txn_token",
+        ),
+        (
+            "/rules/2/identity",
+            json!({"header": "x-orders"}),
+            ".rules[2].identity.header",
+            "profile txn_token",
+        ),
+    ] {
+        let got = problems(&with(pointer, value));
+        let [[path, what, _]] = got.as_slice() else { panic!("{pointer}: {got:#?}") };
+        assert_eq!(
+            (path.as_str(), what.contains(found)),
+            (format!("${at}").as_str(), true),
+            "{what}"
+        );
+    }
+    // Each rule for itself, the last one for all.
+    let own = json!([
+        {"match": {"path": "/a"}, "bypass": true},
+        {"match": {"path": "/b"}, "identity": {"scopes": ["b"]}},
+        {"match": {}, "identity": {"scopes": ["all"]}},
+    ]);
+    let edits = [&with("/rules", own)[..], &[("/identity_token/scopes", Value::Null)]].concat();
+    assert_eq!(problems(&edits), [] as [[String; 3]; 0]);
     refused(&[("/identity_token/req_wl", json!("gateway"), "nothing, but with profile txn_token")]);
     for pointer in ["/identity_token/header", "/claim_to_headers/0/header"] {
         let got = problems(&[(pointer, json!("txn-token"))]);

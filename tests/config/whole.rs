@@ -151,6 +151,48 @@ fn contradictions() {
             "HS* with local_jwks only",
         ),
         (
+            "an identity where there is none",
+            vec![("/rules/0/identity", json!({}))],
+            "$.rules[0]",
+            "both bypass and identity",
+            "one of the two",
+        ),
+        (
+            "a token without a scheme where the public one may be",
+            vec![("/identity_token/header", json!("authorization"))],
+            "$",
+            "the header authorization for two things",
+            "with a value_prefix",
+        ),
+        (
+            "two tokens in one header",
+            vec![
+                ("/sealed_tokens", Value::Null),
+                (
+                    "/rules/2/identity",
+                    json!({"forward": true,
+                "header": {"name": "authorization", "value_prefix": "Bearer"}}),
+                ),
+            ],
+            "$",
+            "the header authorization for two things",
+            "another header for the identity token",
+        ),
+        (
+            "a service that is a public audience",
+            vec![("/rules/2/identity", json!({"audiences": ["shop-api"]}))],
+            "$",
+            "the audience \"shop-api\" of provider \"shop\" in identity tokens",
+            "audiences that no public token has",
+        ),
+        (
+            "an actor of whom nothing is asked",
+            vec![("/rules/2/requires/actor", json!({}))],
+            "$.rules[2].requires.actor",
+            "nothing",
+            "client_id, sub or max_depth",
+        ),
+        (
             "one resource twice",
             vec![("/resources/1/resource", json!("https://SHOP.example:8443/mcp/"))],
             "$.resources",

@@ -202,8 +202,10 @@ async fn names_that_are_not_ascii_arrive_encoded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_request_has_a_transaction_token_of_its_own() {
-    let setup =
-        Setup::bundled().workers(1).replace("header: x-identity-token", "profile: txn_token");
+    let setup = Setup::bundled().workers(1).replace(
+        "header: x-identity-token",
+        "profile: txn_token\n                      scopes: [orders, admin]",
+    );
     let gateway = setup.start().await;
     gateway.ready().await;
     let jwks = gateway.send(Request::get(JWKS)).await.json();

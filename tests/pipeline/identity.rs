@@ -99,6 +99,8 @@ fn an_identity_does_not_outlive_the_token() {
     for profile in ["identity", "txn_token"] {
         let mut config = config.clone();
         put(&mut config, "/identity_token/profile", profile.into());
+        put(&mut config, "/identity_token/scopes", json!(["orders"]));
+        put(&mut config, "/providers/shop/trusted_without_scope", true.into());
         let mut world = World::new(&config, ENVOY);
         for exp in [json!(START - 59), json!(START), json!(START as f64 + 0.9)] {
             let late = token(json!({"iat": START - 600, "exp": exp}));

@@ -30,6 +30,7 @@ mod introspection;
 mod isolation;
 mod keys;
 mod memory;
+mod purposes;
 mod regressions;
 mod resources;
 mod revocation;

@@ -393,6 +393,7 @@ fn the_gateways_types_are_refused_whatever_a_provider_takes() {
         token_types: Some(types.map(str::to_owned).to_vec()),
         required_claims: Vec::new(),
         accept_unbound: false,
+        trusted_without_scope: false,
         names_subjects: false,
     };
     for typ in types {

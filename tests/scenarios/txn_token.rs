@@ -18,6 +18,7 @@ fn open(host: &Host, mut patch: Value) {
     let identity = &mut patch["identity_token"];
     identity["profile"] = json!("txn_token");
     identity["audiences"] = json!([DOMAIN]);
+    identity["scopes"] = json!(["orders", "admin"]);
     host.set_property(
         "source.address",
         if host.is_kong() { "192.0.2.7" } else { "192.0.2.7:5000" },

@@ -74,6 +74,7 @@ fn noise(u: &mut Unstructured<'_>) -> Vec<u8> {
 fn sources() -> TokenSources {
     TokenSources {
         are_default_params: false,
+        carriers: Vec::new(),
         headers: vec![
             HeaderSource { name: HeaderName::authorization(), scheme: "Bearer".into() },
             HeaderSource { name: HeaderName::parse("x-token").unwrap(), scheme: String::new() },

@@ -27,6 +27,7 @@ fn rules() -> Rules {
     let rule = |path: Result<PathPattern, _>| Rule {
         matcher: Matcher { path: Some(path.unwrap()), conditions: Conditions::default() },
         access: Access::Bypass,
+        identity: None,
     };
     Rules::new(paths.map(rule).into(), Requirements::default(), PathReaders::default())
 }

@@ -1,0 +1,110 @@
+//! What one service is told of an identity: `identity_token`, and over it what
+//! `identity` of the resource and of the rule say.
+
+use std::rc::Rc;
+
+use serde_json::{Map, Value, json};
+
+use crate::http::HeaderName;
+use crate::time::Span;
+
+/// The header that carries an identity token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityHeader {
+    /// The header.
+    pub name: HeaderName,
+    /// The authentication scheme before the token, without its space; empty when the
+    /// token is the whole value.
+    pub scheme: String,
+}
+
+impl IdentityHeader {
+    /// The header's value.
+    pub fn value(&self, token: &str) -> String {
+        if self.scheme.is_empty() { token.to_owned() } else { format!("{} {token}", self.scheme) }
+    }
+}
+
+/// `identity` of a rule or a resource: what it says instead of `identity_token`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// The header.
+    pub header: Option<IdentityHeader>,
+    /// `aud`.
+    pub audiences: Option<Vec<String>>,
+    /// The most that `scope` may hold.
+    pub scopes: Option<Vec<String>>,
+    /// How long the token is valid.
+    pub ttl: Option<Span>,
+    /// Of the mapped, copied and set claims only these.
+    pub claims: Option<Vec<String>>,
+    /// Whether the upstream gets to see the public token.
+    pub forward: Option<bool>,
+}
+
+/// What `identity_token` itself says.
+#[derive(Clone, Debug)]
+pub struct TokenDefaults {
+    /// The header.
+    pub header: IdentityHeader,
+    /// `aud`; more than one becomes a list.
+    pub audiences: Vec<String>,
+    /// The most that `scope` may hold, if there is a bound.
+    pub scopes: Option<Vec<String>>,
+    /// How long a token is valid.
+    pub ttl: Span,
+}
+
+/// Which identity a request needs: what the resource and the rule override. Two that are
+/// equal are one identity, for the same public token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TemplateKey {
+    /// By the rule, which comes first.
+    pub rule: Option<Rc<Overrides>>,
+    /// By the resource.
+    pub resource: Option<Rc<Overrides>>,
+}
+
+impl TemplateKey {
+    fn find<T>(&self, field: impl Fn(&Overrides) -> Option<T>) -> Option<T> {
+        let of = |overrides: &Option<Rc<Overrides>>| overrides.as_deref().and_then(&field);
+        of(&self.rule).or_else(|| of(&self.resource))
+    }
+
+    /// Whether the public token goes on, if they say so.
+    pub fn forward(&self) -> Option<bool> {
+        self.find(|overrides| overrides.forward)
+    }
+
+    /// The header that carries it.
+    pub fn header(&self, defaults: &TokenDefaults) -> IdentityHeader {
+        let header = self.find(|overrides| overrides.header.clone());
+        header.unwrap_or_else(|| defaults.header.clone())
+    }
+
+    /// `aud`.
+    pub(crate) fn audience(&self, defaults: &TokenDefaults) -> Value {
+        let audiences = self.find(|overrides| overrides.audiences.clone());
+        match audiences.unwrap_or_else(|| defaults.audiences.clone()).as_slice() {
+            [only] => json!(only),
+            several => json!(several),
+        }
+    }
+
+    /// The most that `scope` may hold, if there is a bound.
+    pub fn scopes(&self, defaults: &TokenDefaults) -> Option<Vec<String>> {
+        self.find(|overrides| overrides.scopes.clone()).or_else(|| defaults.scopes.clone())
+    }
+
+    /// How long it is valid.
+    pub(crate) fn ttl(&self, defaults: &TokenDefaults) -> Span {
+        self.find(|overrides| overrides.ttl).unwrap_or(defaults.ttl)
+    }
+
+    /// Takes away the claims that the service does not need.
+    pub(crate) fn cut(&self, claims: &mut Map<String, Value>) {
+        if let Some(kept) = self.find(|overrides| overrides.claims.clone()) {
+            claims.retain(|name, _| kept.contains(name));
+        }
+    }
+}
