@@ -1,8 +1,14 @@
 //! Streams that end with their tokens, which only the native module can do.
 
 use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use axum::body::{Body, Bytes};
+use axum::http::Request as Head;
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -209,6 +215,45 @@ async fn a_stream_ends_when_its_token_is_revoked_on_any_worker() {
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert!(kept.is_alive().await, "another user's");
     logged(&gateway, " GET /basket/socket 101 token_revoked token_revoked ").await;
+}
+
+/// The next piece of a response; `None` where the stream was reset.
+async fn next_piece(body: &mut Incoming) -> Option<Bytes> {
+    let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
+    let frame = timeout(Duration::from_secs(20), frame).await.expect("something happens");
+    frame.expect("it does not end as if it were whole").ok()?.into_data().ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_http2_ends_and_leaves_its_connection_to_the_others() {
+    if Door::chosen() == Door::Wasm {
+        return;
+    }
+    let gateway = start(true, 1).await;
+    let address = (Ipv4Addr::LOCALHOST, gateway.ports.listener);
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut bodies = Vec::new();
+    for token in [token(&gateway, "alice", 2), gateway.token("alice")] {
+        gateway.remember_tokens(token.as_bytes());
+        let head = Head::builder()
+            .uri("http://shop.example/basket/events")
+            .header("authorization", format!("Bearer {token}"));
+        let response = sender.send_request(head.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        bodies.push(response.into_body());
+    }
+    let mut pieces = 0;
+    while next_piece(&mut bodies[0]).await.is_some() {
+        pieces += 1;
+    }
+    assert!(pieces > 5, "{pieces}");
+    for _ in 0..10 {
+        assert!(next_piece(&mut bodies[1]).await.is_some(), "its token has not ended");
+    }
+    logged(&gateway, " GET /basket/events 200 token_expired token_expired ").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
