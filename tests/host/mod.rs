@@ -109,17 +109,17 @@ pub struct Filter {
 ///
 /// `each_host!(name, on Kong, |host| ...)` restricts it to one profile, `by
 /// proxy_wasm` to the filter: what the scenario is about is the ABI's.
+///
+/// Interpreting the module takes thirty times as long as the same code natively, so a
+/// scenario runs on it each time only where the ABI or the host's character is what it is
+/// about: `by proxy_wasm`, `on` a profile, or `as built too`. `make fuzz` runs all others on
+/// it; `name::native_*` proves them in `make test`.
 macro_rules! each_host {
     ($name:ident, |$host:ident| $body:block) => {
-        mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-
-            fn scenario($host: &$crate::host::Host) $body
-
-            $crate::host::each_host!(@test in_process, InProcess, Envoy);
-            $crate::host::each_host!(@by_proxy_wasm);
-        }
+        $crate::host::each_host!(@every $name, |$host| $body, #[ignore = "make fuzz runs it"]);
+    };
+    ($name:ident, as built too, |$host:ident| $body:block) => {
+        $crate::host::each_host!(@every $name, |$host| $body,);
     };
     ($name:ident, by proxy_wasm, |$host:ident| $body:block) => {
         mod $name {
@@ -142,14 +142,26 @@ macro_rules! each_host {
             $crate::host::each_host!(@test module, Module, $profile);
         }
     };
-    (@by_proxy_wasm) => {
+    (@every $name:ident, |$host:ident| $body:block, $(#[$built:meta])?) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            fn scenario($host: &$crate::host::Host) $body
+
+            $crate::host::each_host!(@test in_process, InProcess, Envoy);
+            $crate::host::each_host!(@by_proxy_wasm $(#[$built])?);
+        }
+    };
+    (@by_proxy_wasm $(#[$built:meta])?) => {
         $crate::host::each_host!(@test native_envoy, Native, Envoy);
         $crate::host::each_host!(@test native_kong, Native, Kong);
-        $crate::host::each_host!(@test module_envoy, Module, Envoy);
-        $crate::host::each_host!(@test module_kong, Module, Kong);
+        $crate::host::each_host!(@test module_envoy, Module, Envoy $(, #[$built])?);
+        $crate::host::each_host!(@test module_kong, Module, Kong $(, #[$built])?);
     };
-    (@test $test:ident, $engine:ident, $profile:ident) => {
+    (@test $test:ident, $engine:ident, $profile:ident $(, #[$built:meta])?) => {
         #[test]
+        $(#[$built])?
         fn $test() {
             use $crate::host::{Engine, Profile};
             $crate::host::run(Engine::$engine, Profile::$profile, scenario);

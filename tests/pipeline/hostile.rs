@@ -123,7 +123,7 @@ fn any_request_is_decided() {
     let mut waits = 0;
     for host in HOSTS {
         let mut world = World::new(&config, host);
-        for round in 0..20_000 {
+        for round in 0..8_000 {
             let mut fields: Vec<_> = (0..random.below(6))
                 .map(|_| (names[random.below(names.len())].to_owned(), noise(&mut random, &token)))
                 .collect();

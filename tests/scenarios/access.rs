@@ -20,7 +20,7 @@ fn assert_passes(host: &Host, head: Head) {
     assert!(request.is_forwarded(), "{:?}", request.outcome());
 }
 
-each_host!(a_rule_by_host_sees_the_host_that_the_client_asked_for, |host| {
+each_host!(a_rule_by_host_sees_the_host_that_the_client_asked_for, as built too, |host| {
     let rules = json!([
         { "match": { "hosts": ["open.example", "*.open.example"] }, "bypass": true },
         { "match": { "hosts": ["admin.example"] }, "requires": { "scopes_all": ["admin"] } },

@@ -25,7 +25,7 @@ fn assert_noted(host: &Host, request: &Request, expected: [&str; 3]) {
     assert_eq!(noted, expected, "empty for none");
 }
 
-each_host!(whose_request_it_was_is_noted, |host| {
+each_host!(whose_request_it_was_is_noted, as built too, |host| {
     open(host, json!({}));
     assert_noted(host, &served(host, "alice"), ["web", "alice", ""]);
     let known = token("bob");
@@ -93,7 +93,7 @@ each_host!(a_denial_is_logged_with_the_hosts_id, |host| {
     assert!(if host.is_kong() { kongs(&id) } else { id.is_null() }, "{id}");
 });
 
-each_host!(an_id_cannot_forge_a_line, |host| {
+each_host!(an_id_cannot_forge_a_line, as built too, |host| {
     shop::open(host, json!({}));
     let id = format!("a\"}}{}", "x".repeat(300));
     host.send(Head::get("/").raw_header("x-request-id", b"\xff\x80\"}"));

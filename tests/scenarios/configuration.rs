@@ -26,7 +26,7 @@ fn assert_refused(host: &Host, bytes: &[u8], problem: &str) {
     }
 }
 
-each_host!(an_empty_configuration_lets_nobody_pass, |host| {
+each_host!(an_empty_configuration_lets_nobody_pass, as built too, |host| {
     assert_refused(host, b"", "nothing")
 });
 
@@ -38,7 +38,7 @@ each_host!(a_configuration_that_is_no_json_lets_nobody_pass, |host| {
     assert_refused(host, b"{\"services\": \xff\xfe", "a JSON object")
 });
 
-each_host!(every_problem_is_logged_in_one_line, |host| {
+each_host!(every_problem_is_logged_in_one_line, as built too, |host| {
     let patch = json!({
         "rulez": [], "user_info": { "service": "nobody" }, "identity_token": { "ttl_seconds": 0 },
     });
@@ -63,7 +63,7 @@ each_host!(many_problems_are_all_logged, |host| {
     }
 });
 
-each_host!(a_secret_that_is_not_set_is_a_problem, |host| {
+each_host!(a_secret_that_is_not_set_is_a_problem, as built too, |host| {
     let key = json!({ "env": "SCENARIO_UNSET" });
     let patch = json!({ "user_info": { "headers": { "x-api-key": key } } });
     let configuration = shop::patched(host, patch).to_string();
@@ -111,7 +111,7 @@ each_host!(an_error_in_a_binary_struct_is_found_too, by proxy_wasm, |host| {
     assert_refused(host, &bytes, "$.rulez");
 });
 
-each_host!(the_tick_is_set_once_and_starts_nothing_by_itself, |host| {
+each_host!(the_tick_is_set_once_and_starts_nothing_by_itself, as built too, |host| {
     shop::open(host, json!({}));
     // A second time would trap on Kong, and a callout here would fail the start.
     assert_eq!(host.tick_period_ms(), Some(100));
@@ -120,7 +120,7 @@ each_host!(the_tick_is_set_once_and_starts_nothing_by_itself, |host| {
     assert!(host.callouts().is_empty(), "with inline keys there is nothing to fetch");
 });
 
-each_host!(one_good_and_one_bad_configuration_in_one_vm, |host| {
+each_host!(one_good_and_one_bad_configuration_in_one_vm, as built too, |host| {
     shop::open(host, json!({}));
     let bad = host.add(shop::patched(host, json!({ "rulez": [] })));
     match bad {

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::host::{Head, Host, Plugin, Reply, each_host};
 use crate::shop::{self, ask, assert_denied, issuer, next_issuer, remote_keys, token, user_reply};
 
-each_host!(keys_are_fetched_before_anybody_asks, |host| {
+each_host!(keys_are_fetched_before_anybody_asks, as built too, |host| {
     shop::open(host, remote_keys());
     assert!(host.callouts().is_empty(), "nothing is sent while the filter starts");
     host.tick();
@@ -22,7 +22,7 @@ each_host!(keys_are_fetched_before_anybody_asks, |host| {
     assert!(host.background_callouts().is_empty(), "and then only when they grow old");
 });
 
-each_host!(a_request_before_the_first_fetch_waits_for_it, |host| {
+each_host!(a_request_before_the_first_fetch_waits_for_it, as built too, |host| {
     shop::open(host, remote_keys());
     let request = ask(host, &token("alice"));
     assert!(shop::is_guarded(host, &request));
@@ -212,7 +212,7 @@ fn fetches_in_vain(host: &Host, plugin: &Plugin, reply: &Reply) -> usize {
 }
 
 // Kong announces what came of the body and then gives nothing of it.
-each_host!(a_reply_that_breaks_off_is_one_that_failed, |host| {
+each_host!(a_reply_that_breaks_off_is_one_that_failed, as built too, |host| {
     let discovery = json!({"service": "auth", "path": "/.well-known/openid-configuration"});
     let discovered = json!({"providers": {"shop": {"local_jwks": null, "discovery": discovery}}});
     let feed = json!({"service": "auth", "path": "/revocations"});

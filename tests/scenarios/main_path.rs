@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::host::{Head, Reply, each_host};
 use crate::shop::{self, ask, identity, served, token, user_reply};
 
-each_host!(the_upstream_learns_who_it_is_and_never_sees_the_public_token, |host| {
+each_host!(the_upstream_learns_who_it_is_and_never_sees_the_public_token, as built too, |host| {
     shop::open(host, json!({}));
     let public = token("alice");
     let request = ask(host, &public);
@@ -50,7 +50,7 @@ each_host!(a_known_token_costs_the_fewest_host_calls, by proxy_wasm, |host| {
     assert_eq!(calls, expected.into_iter().collect());
 });
 
-each_host!(the_identity_token_verifies_with_nothing_but_the_published_keys, |host| {
+each_host!(the_identity_token_verifies_with_nothing_but_the_published_keys, as built too, |host| {
     shop::open(host, json!({}));
     let request = served(host, "alice");
     let claims = identity(host, &request);
@@ -69,7 +69,7 @@ each_host!(the_identity_token_verifies_with_nothing_but_the_published_keys, |hos
     assert_eq!(claims["exp"], shop::START + 300);
 });
 
-each_host!(user_info_is_asked_as_configured, |host| {
+each_host!(user_info_is_asked_as_configured, as built too, |host| {
     shop::open(host, json!({}));
     let callout = ask(host, &token("alice/../bob")).callout();
     for (header, expected) in [
@@ -124,7 +124,7 @@ each_host!(the_cache_ends_after_its_time, |host| {
     assert_eq!(request.upstream_headers("x-user-country"), ["BE"]);
 });
 
-each_host!(a_bypassed_request_passes_without_identity, |host| {
+each_host!(a_bypassed_request_passes_without_identity, as built too, |host| {
     shop::open(host, json!({}));
     let request = host.send(Head::get("/login").header("authorization", &shop::bearer("alice")));
     assert!(request.is_forwarded());
@@ -168,7 +168,7 @@ each_host!(without_user_info_there_is_no_wait, |host| {
 
 // Kong's runtime calls the filter for every response, its own replies included,
 // whether or not the module exports what it calls.
-each_host!(responses_pass_through_the_filter, |host| {
+each_host!(responses_pass_through_the_filter, as built too, |host| {
     shop::open(host, json!({}));
     let forwarded = served(host, "alice");
     assert!(forwarded.is_forwarded(), "{:?}", forwarded.outcome());

@@ -21,7 +21,7 @@ fn assert_moved<const N: usize>(host: &Host, expected: [(&str, u64); N]) {
     assert_eq!(moved(host), expected);
 }
 
-each_host!(requests_and_caches_are_counted, |host| {
+each_host!(requests_and_caches_are_counted, as built too, |host| {
     shop::open(host, json!({}));
     for _ in 0..3 {
         served(host, "alice");
@@ -205,7 +205,7 @@ fn labels_of_kong() -> Vec<String> {
 
 // A dot that is left in a name makes Prometheus refuse the whole page, Kong's own
 // metrics included.
-each_host!(kong_makes_labels_of_every_name, |host| {
+each_host!(kong_makes_labels_of_every_name, as built too, |host| {
     shop::open(host, json!({}));
     served(host, "alice");
     host.send(Head::get("/"));

@@ -9,7 +9,7 @@ fn get() -> Head {
     Head::get("/").header("authorization", &bearer("alice"))
 }
 
-each_host!(two_configurations_share_no_state, |host| {
+each_host!(two_configurations_share_no_state, as built too, |host| {
     shop::open(host, json!({}));
     // The same issuer and user, but another place to ask and another answer.
     let patch = json!({
@@ -53,7 +53,7 @@ each_host!(each_configuration_fetches_its_own_keys, |host| {
     assert!(!host.first().callouts().is_empty(), "the first still waits for its own");
 });
 
-each_host!(a_new_configuration_takes_over_and_requests_under_way_are_served, |host| {
+each_host!(a_new_configuration_takes_over_and_requests_under_way_are_served, as built too, |host| {
     shop::open(host, json!({}));
     let waiting = host.send(get());
     let first = host.first();

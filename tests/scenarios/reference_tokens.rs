@@ -22,7 +22,7 @@ fn active(sub: &str) -> Reply {
     Reply::ok(claims.to_string())
 }
 
-each_host!(the_upstream_gets_the_identity_and_never_the_reference, |host| {
+each_host!(the_upstream_gets_the_identity_and_never_the_reference, as built too, |host| {
     open(host);
     let request = ask(host, REFERENCE);
     let callout = request.callout();

@@ -41,7 +41,7 @@ fn given(request: &Request) -> String {
     given
 }
 
-each_host!(the_client_holds_a_sealed_token_and_the_upstream_gets_the_identity, |host| {
+each_host!(the_client_holds_a_sealed_token_and_the_upstream_gets_the_identity, as built too, |host| {
     open(host);
     let request = host.send(post());
     let callout = request.callout();
@@ -107,7 +107,7 @@ each_host!(an_upstream_sees_nothing_of_a_login, |host| {
     assert_eq!(get.status(), 401);
 });
 
-each_host!(more_than_one_cookie, |host| {
+each_host!(more_than_one_cookie, as built too, |host| {
     open(host);
     let request = host.send(Head::get("/login"));
     let cookie = format!("shop_token={}", token("alice"));
@@ -145,7 +145,7 @@ each_host!(a_reply_of_more_fields_than_the_host_can_list, |host| {
     assert!(host.is_kong() == host.logged("90 header fields"));
 });
 
-each_host!(a_reply_may_hold_any_bytes, |host| {
+each_host!(a_reply_may_hold_any_bytes, as built too, |host| {
     open(host);
     let request = host.send(Head::get("/login"));
     request.answer(Reply::status(200).header("content-type", "text/html").body(b"caf\xe9\0\xff"));

@@ -19,7 +19,7 @@ fn counted(host: &Host, code: &str) -> u64 {
     host.metric(&format!("gatepass_requests_total.outcome.shadow.code.{code}"))
 }
 
-each_host!(what_would_be_denied_is_forwarded_counted_and_logged, |host| {
+each_host!(what_would_be_denied_is_forwarded_counted_and_logged, as built too, |host| {
     shadow(host, json!({}));
     let expired = {
         let mut claims = shop::claims("alice");
@@ -135,7 +135,7 @@ each_host!(an_invalid_configuration_is_not_made_good, |host| {
     }
 });
 
-each_host!(a_request_that_cannot_be_edited_does_not_pass, |host| {
+each_host!(a_request_that_cannot_be_edited_does_not_pass, as built too, |host| {
     shadow(host, json!({}));
     assert!(matches!(host.send(Head::get("/")).outcome(), Outcome::Forwarded { .. }));
     let served = host.send(Head::get(shop::JWKS_PATH)).reply();

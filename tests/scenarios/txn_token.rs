@@ -53,7 +53,7 @@ fn get(token: &str, path: &str) -> Head {
     Head::get(path).header("authorization", &format!("Bearer {token}"))
 }
 
-each_host!(a_service_receives_a_transaction_token, |host| {
+each_host!(a_service_receives_a_transaction_token, as built too, |host| {
     open(host, json!({ "identity_token": { "req_wl": "apigateway.shop.internal" } }));
     let token = token("alice");
     let head = get(&token, "/orders/7?access=secret").method("POST").header("x-request-id", "r-1");

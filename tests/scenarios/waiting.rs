@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::host::{Head, Outcome, Reply, each_host};
 use crate::shop::{self, ask, assert_denied, is_guarded, served, token, user_reply};
 
-each_host!(a_waiting_request_is_guarded_until_it_may_pass, |host| {
+each_host!(a_waiting_request_is_guarded_until_it_may_pass, as built too, |host| {
     shop::open(host, json!({}));
     let request = ask(host, &token("alice"));
     assert!(is_guarded(host, &request));
@@ -30,7 +30,7 @@ each_host!(the_guard_gives_the_upstreams_scheme_back, on Kong, |host| {
     assert_eq!(request.property("ngx.upstream_scheme").as_deref(), Some("https"));
 });
 
-each_host!(a_trap_of_another_lets_no_waiting_request_pass, |host| {
+each_host!(a_trap_of_another_lets_no_waiting_request_pass, as built too, |host| {
     shop::open(host, json!({}));
     let waiting = [ask(host, &token("alice")), ask(host, &token("bob"))];
     let callouts = host.callouts();
@@ -203,7 +203,7 @@ each_host!(a_token_that_ends_while_it_waits_is_refused, |host| {
     assert_denied(&request, 401, "token_expired");
 });
 
-each_host!(a_request_with_a_body_waits_like_any_other, |host| {
+each_host!(a_request_with_a_body_waits_like_any_other, as built too, |host| {
     shop::open(host, json!({}));
     let head = Head::get("/orders").method("POST");
     let request = host.send(head.header("authorization", &shop::bearer("alice")));

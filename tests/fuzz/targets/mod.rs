@@ -29,12 +29,12 @@ pub struct Target {
 }
 
 pub const TARGETS: [Target; 10] = [
-    Target { name: "tokens", run: tokens::run, rounds: 3000 },
-    Target { name: "key_sets", run: key_sets::run, rounds: 20_000 },
+    Target { name: "tokens", run: tokens::run, rounds: 1500 },
+    Target { name: "key_sets", run: key_sets::run, rounds: 6_000 },
     Target { name: "user_info", run: user_info::run, rounds: 1200 },
-    Target { name: "extraction", run: extraction::run, rounds: 60_000 },
-    Target { name: "rules", run: rules::run, rounds: 100_000 },
-    Target { name: "references", run: references::run, rounds: 1500 },
+    Target { name: "extraction", run: extraction::run, rounds: 30_000 },
+    Target { name: "rules", run: rules::run, rounds: 30_000 },
+    Target { name: "references", run: references::run, rounds: 800 },
     Target { name: "revocations", run: revocations::run, rounds: 400 },
     Target { name: "logins", run: logins::run, rounds: 800 },
     Target { name: "configuration", run: configuration::run, rounds: 1200 },
