@@ -19,7 +19,7 @@ const REPEATED: &str = "400 header_repeated";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_may_be_held_to_reading_the_catalog() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     let dave = gateway.token("dave");
     let post = |path: &str| {
@@ -63,7 +63,7 @@ async fn a_consumer_may_be_held_to_reading_the_catalog() {
 async fn a_disabled_consumer_has_no_access_at_all() {
     let consumer = "custom_id: courier";
     let disabled = "custom_id: courier\n                        enabled: false";
-    let gateway = Setup::bundled().replace(consumer, disabled).start().await;
+    let gateway = Setup::bundled().replace(consumer, disabled).start_beside_others().await;
     gateway.ready().await;
     let dave = gateway.token("dave");
     let unknown = "401 consumer_unknown";
@@ -98,7 +98,7 @@ rules:
 async fn rules_by_template_host_and_header() {
     let to = |host: &str| Request::bare("GET / HTTP/1.1").with("host", host);
     for (setup, is_lax) in [(Setup::bundled(), false), (lax(), true)] {
-        let gateway = setup.replace_block("rules:", RULES).start().await;
+        let gateway = setup.replace_block("rules:", RULES).start_beside_others().await;
         gateway.ready().await;
         let (alice, bob) = (gateway.token("alice"), gateway.token("bob"));
         let carol = gateway.token("carol");

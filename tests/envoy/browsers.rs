@@ -29,7 +29,7 @@ fn post(path: &str) -> Request {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cookie_from_the_login_is_used_by_the_site_alone() {
-    let gateway = with_websockets().start().await;
+    let gateway = with_websockets().start_beside_others().await;
     gateway.ready().await;
     let body = json!({"username": "alice", "password": "wonderland"}).to_string();
     let login = Request::post("/login", &body).with("content-type", "application/json");
@@ -127,7 +127,7 @@ async fn other_origins_may_be_allowed() {
     let gateway = Setup::bundled()
         .replace_block("token:", token)
         .replace_block("errors:", "errors: {realm: shop, format: kong}")
-        .start()
+        .start_beside_others()
         .await;
     gateway.ready().await;
     let session = format!("session={}", gateway.token("alice"));
@@ -147,7 +147,7 @@ async fn other_origins_may_be_allowed() {
 /// looks like one does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_preflight_passes_without_identity() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     let ask = |method: &str| Request::new(format!("{method} /orders HTTP/1.1"));
     let session = format!("__Host-session={}", gateway.token("alice"));

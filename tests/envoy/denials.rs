@@ -8,10 +8,10 @@ use crate::wire::Request;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_denial_says_why_in_the_form_of_its_rfc() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     let token = gateway.token("bob");
-    let unknown = gateway.auth.sign(&alice(json!({"sub": "mallory"})));
+    let unknown = gateway.services.auth.sign(&alice(json!({"sub": "mallory"})));
     let description = |text: &str, error: &str| {
         format!(r#"Bearer realm="shop", error="{error}", error_description="{text}""#)
     };
@@ -61,7 +61,7 @@ async fn a_denial_says_why_in_the_form_of_its_rfc() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grpc_call_is_denied_with_a_grpc_status() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     let call = |path: &str, kind: &str| {
         Request::new(format!("POST {path} HTTP/1.1"))
@@ -98,7 +98,7 @@ async fn a_grpc_call_is_denied_with_a_grpc_status() {
 async fn a_browser_is_sent_to_the_login_page_and_an_api_client_is_not() {
     let errors =
         "errors: {realm: shop, format: kong, login_redirect: {to: /signin, return_to_param: back}}";
-    let gateway = Setup::bundled().replace_block("errors:", errors).start().await;
+    let gateway = Setup::bundled().replace_block("errors:", errors).start_beside_others().await;
     gateway.ready().await;
     let page = |path: &str| Request::get(path).with("accept", "text/html,*/*");
     for (case, request, location) in [

@@ -35,7 +35,7 @@ pub async fn check(gateway: &Gateway, cases: Vec<Case>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_that_are_no_text_do_no_harm() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     let token = gateway.token("alice");
     let get = |path| Request::get(path).bearer(&token);
@@ -81,7 +81,7 @@ async fn bytes_that_are_no_text_do_no_harm() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_than_one_token_is_refused() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     let token = gateway.token("alice");
     let bob = gateway.token("bob");
@@ -148,7 +148,7 @@ async fn more_than_one_token_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heads_that_are_too_large_are_refused() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     let token = gateway.token("alice");
     let get = || Request::get("/orders").bearer(&token);
@@ -221,7 +221,7 @@ async fn what_only_the_gateway_says_cannot_be_forged_on_any_path() {
     let underscores = |name: &str| name.replace('-', "_");
     let mixed = |name: &str| name.replacen('-', "_", 1).to_ascii_uppercase();
 
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     let token = gateway.token("alice");
     for path in ["/orders", "/health", "/catalog"] {
@@ -236,7 +236,7 @@ async fn what_only_the_gateway_says_cannot_be_forged_on_any_path() {
     assert_not_forged("anonymous", &gateway.send(forged("/catalog", as_is)).await.seen());
     drop(gateway);
 
-    let gateway = lax().start().await;
+    let gateway = lax().start_beside_others().await;
     gateway.ready().await;
     let token = gateway.token("alice");
     for path in ["/orders", "/health", "/catalog"] {
@@ -257,7 +257,7 @@ async fn what_only_the_gateway_says_cannot_be_forged_on_any_path() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connection_cannot_name_what_the_gateway_says() {
     for setup in [Setup::bundled(), lax()] {
-        let gateway = setup.start().await;
+        let gateway = setup.start_beside_others().await;
         gateway.ready().await;
         let token = gateway.token("alice");
         for value in [
@@ -283,7 +283,7 @@ async fn connection_cannot_name_what_the_gateway_says() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_envoy_without_limits_leaves_the_filter_standing() {
-    let gateway = lax().start().await;
+    let gateway = lax().start_beside_others().await;
     gateway.ready().await;
     let token = gateway.token("alice");
     let get = || Request::get("/orders").bearer(&token);

@@ -6,7 +6,7 @@ use crate::wire::Request;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn odd_targets_and_methods_are_refused_or_need_a_token() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     let token = gateway.token("bob");
     let with = |line: &str| Request::new(line).bearer(&token);
@@ -111,7 +111,7 @@ const REFUSED: &str = "400 path_ambiguous";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_spelling_of_a_path_gets_around_its_rule() {
     for (setup, is_lax) in [(Setup::bundled(), false), (lax(), true)] {
-        let gateway = setup.start().await;
+        let gateway = setup.start_beside_others().await;
         gateway.ready().await;
         let token = gateway.token("bob");
         let case = |(path, bundled, lax): (&'static str, _, _)| {

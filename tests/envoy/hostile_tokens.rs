@@ -11,7 +11,7 @@ use crate::wire::{Request, Wrong};
 async fn a_token_that_is_not_acceptable_is_refused_with_the_reason() {
     let (ec, rsa, ed) = (Signer::es256("ec"), Signer::rs256("rsa"), Signer::eddsa("ed"));
     let stranger = Signer::es256("ec");
-    let gateway = with_keys(&[&ec, &rsa, &ed]).start().await;
+    let gateway = with_keys(&[&ec, &rsa, &ed]).start_beside_others().await;
 
     let now = get_current_timestamp();
     let claims = alice(json!({}));
@@ -155,7 +155,7 @@ async fn a_public_key_is_no_secret_where_secrets_are_admitted() {
         .replace_block("local_jwks:", &format!("local_jwks: {jwks}"))
         .replace("[RS256, ES256, EdDSA]", "[HS256]")
         .secret(encode(secret))
-        .start()
+        .start_beside_others()
         .await;
     let claims = Auth::claims("alice").unwrap();
     let hs256 = |kid: &str| json!({"alg": "HS256", "kid": kid, "typ": "at+jwt"});
@@ -183,7 +183,7 @@ async fn a_public_key_is_no_secret_where_secrets_are_admitted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_identity_token_is_not_accepted_as_a_public_token() {
     let ec = Signer::es256("ec");
-    let gateway = with_keys(&[&ec]).start().await;
+    let gateway = with_keys(&[&ec]).start_beside_others().await;
     let good = ec.token(&alice(json!({})));
     let identity =
         gateway.get("/orders", &good).await.seen().values("x-identity-token")[0].to_owned();

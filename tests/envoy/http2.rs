@@ -160,7 +160,7 @@ async fn start(upstream: &Upstream) -> Gateway {
             "          http_filters:\n",
             "          upgrade_configs: [{upgrade_type: websocket}]\n          http_filters:\n",
         )
-        .start()
+        .start_beside_others()
         .await;
     gateway.ready().await;
     gateway

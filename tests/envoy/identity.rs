@@ -14,7 +14,7 @@ const JWKS: &str = "/.well-known/gatepass/jwks.json";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_receives_an_identity_it_can_verify_and_not_the_public_token() {
-    let gateway = Setup::bundled().workers(1).start().await;
+    let gateway = Setup::bundled().workers(1).start_beside_others().await;
     gateway.ready().await;
     let token = gateway.token("alice");
     let seen = gateway.get("/orders?page=2", &token).await.seen();
@@ -72,7 +72,7 @@ async fn a_service_receives_an_identity_it_can_verify_and_not_the_public_token()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_jwks_is_public_and_holds_no_private_member() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     let answer = gateway.send(Request::get(JWKS)).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));
@@ -93,7 +93,7 @@ async fn the_jwks_is_public_and_holds_no_private_member() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_open_paths_and_ask_for_scopes() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     let token = gateway.token("alice");
 
@@ -132,7 +132,7 @@ async fn rules_open_paths_and_ask_for_scopes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_from_a_cookie_parameter_or_header_goes_no_further() {
     let sources = "token: {from_headers: [{name: authorization, value_prefix: 'Bearer '}, {name: x-token}], from_cookies: [session], from_params: [access_token]}";
-    let gateway = Setup::bundled().replace_block("token:", sources).start().await;
+    let gateway = Setup::bundled().replace_block("token:", sources).start_beside_others().await;
     gateway.ready().await;
     let token = &gateway.token("alice");
     let get = Request::get;
@@ -175,7 +175,7 @@ async fn a_token_from_a_cookie_parameter_or_header_goes_no_further() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_public_token_is_forwarded_on_request_only() {
     let forward = "token: {forward: true}";
-    let gateway = Setup::bundled().replace_block("token:", forward).start().await;
+    let gateway = Setup::bundled().replace_block("token:", forward).start_beside_others().await;
     gateway.ready().await;
     let token = gateway.token("alice");
     let seen = gateway.get("/orders", &token).await.seen();
@@ -187,11 +187,13 @@ async fn the_public_token_is_forwarded_on_request_only() {
 /// that is not ASCII is encoded so that it can be undone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_that_are_not_ascii_arrive_encoded() {
-    let gateway =
-        Setup::bundled().replace_block("consumers:", "consumers: {anonymous: guest}").start().await;
+    let gateway = Setup::bundled()
+        .replace_block("consumers:", "consumers: {anonymous: guest}")
+        .start_beside_others()
+        .await;
     gateway.ready().await;
     gateway.users_fault(json!({"kind": "non_ascii"})).await;
-    let token = gateway.auth.sign(&alice(json!({"azp": null, "client_id": null})));
+    let token = gateway.services.auth.sign(&alice(json!({"azp": null, "client_id": null})));
     let seen = gateway.get("/orders", &token).await.seen();
     assert_eq!(seen.values("x-user-country"), ["%C3%96sterreich 100%25"]);
     assert_eq!(seen.identity()["country"], "Österreich 100%");
@@ -206,7 +208,7 @@ async fn each_request_has_a_transaction_token_of_its_own() {
         "header: x-identity-token",
         "profile: txn_token\n                      scopes: [orders, admin]",
     );
-    let gateway = setup.start().await;
+    let gateway = setup.start_beside_others().await;
     gateway.ready().await;
     let jwks = gateway.send(Request::get(JWKS)).await.json();
     let jwks: JwkSet = serde_json::from_value(jwks).unwrap();

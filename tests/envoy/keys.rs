@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use tokio::time::sleep;
@@ -13,7 +13,7 @@ use crate::tokens::{Signer, alice, encode};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_keys_requests_are_denied_until_they_arrive_by_themselves() {
     for fault in [json!({"kind": "down"}), json!({"kind": "status", "status": 500})] {
-        let gateway = Setup::bundled().jwks_fault(fault.clone()).start().await;
+        let gateway = Setup::bundled().jwks_fault(fault.clone()).start_beside_others().await;
         for _ in 0..3 {
             let answer = gateway.get("/orders", &gateway.token("alice")).await;
             assert_eq!(answer.outcome(), "503 keys_unavailable", "{fault}");
@@ -33,7 +33,7 @@ async fn without_keys_requests_are_denied_until_they_arrive_by_themselves() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_key_serves_at_once_and_the_old_one_goes_on() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     let old = gateway.token("alice");
     assert_eq!(gateway.get("/orders", &old).await.outcome(), "200");
@@ -50,7 +50,7 @@ async fn tokens_pass_while_the_auth_service_is_down() {
     let gateway = Setup::bundled()
         .workers(1)
         .replace("path: /.well-known/jwks.json}", "path: /.well-known/jwks.json, cache_seconds: 1}")
-        .start()
+        .start_beside_others()
         .await;
     gateway.ready().await;
     gateway.jwks_fault(json!({"kind": "down"})).await;
@@ -65,7 +65,7 @@ async fn tokens_pass_while_the_auth_service_is_down() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn made_up_key_ids_do_not_make_the_gateway_fetch_each_time() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     gateway.assert_serves("start").await;
     let before = gateway.jwks_calls().await;
@@ -83,7 +83,11 @@ async fn made_up_key_ids_do_not_make_the_gateway_fetch_each_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_key_set_brings_no_keys() {
     for kind in ["html", "array", "huge", "truncated", "malformed", "empty"] {
-        let gateway = Setup::bundled().workers(1).jwks_fault(json!({"kind": kind})).start().await;
+        let gateway = Setup::bundled()
+            .workers(1)
+            .jwks_fault(json!({"kind": kind}))
+            .start_beside_others()
+            .await;
         for _ in 0..3 {
             let answer = gateway.get("/orders", &gateway.token("alice")).await;
             assert_eq!(answer.outcome(), "503 keys_unavailable", "{kind}");
@@ -98,7 +102,7 @@ async fn what_is_no_key_set_brings_no_keys() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_fetch_of_the_keys_serves_every_worker() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     assert_eq!(gateway.jwks_calls().await, 1, "for two workers and the main thread");
     for _ in 0..8 {
@@ -114,7 +118,7 @@ async fn no_request_is_denied_while_the_issuer_rotates_its_key_under_load() {
             "path: /.well-known/jwks.json}",
             "path: /.well-known/jwks.json, unknown_kid_cooldown_seconds: 1}",
         )
-        .start()
+        .start_beside_others()
         .await;
     gateway.ready().await;
     let over = AtomicBool::new(false);
@@ -146,7 +150,7 @@ async fn no_request_is_denied_while_the_issuer_rotates_its_key_under_load() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn made_up_key_ids_in_masses_cost_a_few_fetches_a_cooldown_and_worker() {
-    let gateway = Setup::bundled().start().await;
+    let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     let before = gateway.jwks_calls().await;
     let flood = |client: u32| {
@@ -168,9 +172,15 @@ async fn made_up_key_ids_in_masses_cost_a_few_fetches_a_cooldown_and_worker() {
             }
         }
     };
+    let start = Instant::now();
     tokio::join!(flood(0), flood(1), flood(2), flood(3));
     let fetched = gateway.jwks_calls().await - before;
-    assert!(fetched <= 16, "{fetched} fetches for 10,000 ids by two workers");
+    // On a machine with more to do it takes more cooldowns, of 30 s.
+    let cooldowns = 1 + start.elapsed().as_secs() / 30;
+    assert!(
+        fetched <= 16 * cooldowns,
+        "{fetched} fetches for 10,000 ids by two workers in {cooldowns} cooldowns"
+    );
 }
 
 /// Keys of the gateway itself.
@@ -186,7 +196,7 @@ async fn a_verifier_that_keeps_the_key_set_never_meets_a_key_it_does_not_know() 
         now + 6,
         ""
     );
-    let gateway = Setup::bundled().replace(first, &keys).start().await;
+    let gateway = Setup::bundled().replace(first, &keys).start_beside_others().await;
     gateway.ready().await;
     let kept = gateway.read(gateway.ports.listener, "/.well-known/gatepass/jwks.json").await;
     let known: Vec<_> = kept["keys"].as_array().unwrap().iter().map(|key| &key["kid"]).collect();

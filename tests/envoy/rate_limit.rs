@@ -44,7 +44,7 @@ async fn until_refused(gateway: &Gateway, request: &Request) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_over_the_limit_is_answered_429_and_others_are_not() {
-    let gateway = setup().workers(2).start().await;
+    let gateway = setup().workers(2).start_beside_others().await;
     gateway.ready().await;
     let web = Request::get("/orders").bearer(&gateway.token("alice"));
     let partner = Request::get("/orders").bearer(&gateway.token("carol"));
@@ -68,7 +68,7 @@ async fn a_consumer_over_the_limit_is_answered_429_and_others_are_not() {
 async fn consumers_take_nothing_from_requests_without_one() {
     let small = "token_bucket: {max_tokens: 2, tokens_per_fill: 2, fill_interval: 60s}";
     let default = "token_bucket: {max_tokens: 1000, tokens_per_fill: 1000, fill_interval: 1s}";
-    let gateway = setup().replace(default, small).start().await;
+    let gateway = setup().replace(default, small).start_beside_others().await;
     gateway.ready().await;
     let web = Request::get("/orders").bearer(&gateway.token("alice"));
     assert_eq!(statuses(&gateway, &web, 10).await, [200; 10]);

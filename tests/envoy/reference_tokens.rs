@@ -18,7 +18,7 @@ async fn start(service: &TokenService) -> Gateway {
         )
         .secret("introspection-secret-0123456789")
         .secret(REFERENCE)
-        .start()
+        .start_beside_others()
         .await
 }
 

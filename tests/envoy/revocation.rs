@@ -18,7 +18,7 @@ const PATH: &str = "/.well-known/gatepass/revocations";
 fn admin(gateway: &Gateway) -> String {
     let mut claims = Auth::claims("bob").unwrap();
     claims["scope"] = json!("revoke");
-    gateway.auth.sign(&claims)
+    gateway.services.auth.sign(&claims)
 }
 
 fn post(token: &str, entries: Value) -> Request {

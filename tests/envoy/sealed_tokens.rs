@@ -46,7 +46,7 @@ pub async fn start(service: &LoginService) -> Gateway {
         .replace_block("- {match: {path: /login}, route", ROUTE)
         .secret(KEY)
         .secret(OLD_KEY)
-        .start()
+        .start_beside_others()
         .await;
     gateway.ready().await;
     gateway

@@ -144,7 +144,7 @@ impl Client {
 fn token(gateway: &Gateway, username: &str, lives: i64) -> String {
     let mut claims = Auth::claims(username).unwrap();
     claims["exp"] = json!(claims["iat"].as_i64().unwrap() + lives);
-    gateway.auth.sign(&claims)
+    gateway.services.auth.sign(&claims)
 }
 
 async fn logged(gateway: &Gateway, line: &str) {
@@ -206,7 +206,7 @@ async fn a_stream_ends_when_its_token_is_revoked_on_any_worker() {
     let body = json!({"entries": [{"sub": "alice"}]}).to_string();
     let revoke = Request::post("/.well-known/gatepass/revocations", &body);
     let start = Instant::now();
-    assert_eq!(gateway.send(revoke.bearer(&gateway.auth.sign(&claims))).await.status, 204);
+    assert_eq!(gateway.send(revoke.bearer(&gateway.services.auth.sign(&claims))).await.status, 204);
     for socket in &mut sockets {
         socket.rest().await;
     }

@@ -44,7 +44,7 @@ async fn mend(gateway: &Gateway, after: &Value) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_info_service_that_fails_denies_with_503_and_no_longer_than_that() {
-    let gateway = uncached().start().await;
+    let gateway = uncached().start_beside_others().await;
     gateway.ready().await;
     for fault in faults() {
         gateway.users_fault(fault.clone()).await;
@@ -60,7 +60,10 @@ async fn a_user_info_service_that_fails_denies_with_503_and_no_longer_than_that(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_info_service_that_fails_can_degrade_what_the_identity_says() {
-    let gateway = uncached().replace("failure_mode: deny", "failure_mode: degrade").start().await;
+    let gateway = uncached()
+        .replace("failure_mode: deny", "failure_mode: degrade")
+        .start_beside_others()
+        .await;
     gateway.ready().await;
     for fault in faults() {
         gateway.users_fault(fault.clone()).await;
@@ -94,7 +97,7 @@ async fn a_callout_that_ends_while_it_is_sent_is_one_that_failed() {
         uncached().replace(&endpoint(10002), "  []"),
         uncached().replace(breaker, "max_pending_requests: 0"),
     ] {
-        let gateway = setup.start().await;
+        let gateway = setup.start_beside_others().await;
         until("keys", || async {
             gateway.get("/orders", &gateway.token("alice")).await.outcome()
                 == "503 user_info_unavailable"
@@ -106,7 +109,7 @@ async fn a_callout_that_ends_while_it_is_sent_is_one_that_failed() {
         }
     }
     // Those of keys and of revoked tokens are sent by the timer.
-    let gateway = Setup::bundled().replace(&endpoint(10001), "  []").start().await;
+    let gateway = Setup::bundled().replace(&endpoint(10001), "  []").start_beside_others().await;
     for _ in 0..20 {
         let answer = gateway.get("/orders", &gateway.token("alice")).await;
         let either = ["503 keys_unavailable", "503 revocation_unavailable"];
@@ -119,10 +122,10 @@ async fn a_user_that_is_not_known_is_denied_and_remembered_for_a_while() {
     let gateway = Setup::bundled()
         .workers(1)
         .replace("negative_ttl_seconds: 5", "negative_ttl_seconds: 1")
-        .start()
+        .start_beside_others()
         .await;
     gateway.ready().await;
-    let mallory = gateway.auth.sign(&alice(json!({"sub": "mallory"})));
+    let mallory = gateway.services.auth.sign(&alice(json!({"sub": "mallory"})));
     for _ in 0..3 {
         assert_eq!(gateway.get("/orders", &mallory).await.outcome(), "403 user_unknown");
     }
@@ -137,8 +140,11 @@ async fn a_user_that_is_not_known_is_denied_and_remembered_for_a_while() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_known_serves_while_the_service_fails() {
-    let gateway =
-        Setup::bundled().workers(1).replace("{ttl_seconds: 60", "{ttl_seconds: 1").start().await;
+    let gateway = Setup::bundled()
+        .workers(1)
+        .replace("{ttl_seconds: 60", "{ttl_seconds: 1")
+        .start_beside_others()
+        .await;
     gateway.ready().await;
     let token = gateway.token("alice");
     assert_eq!(gateway.get("/orders", &token).await.status, 200);
@@ -159,7 +165,10 @@ async fn what_was_known_serves_while_the_service_fails() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_that_does_not_exist_is_a_service_that_fails() {
-    let gateway = Setup::bundled().replace("upstream: users,", "upstream: nobody,").start().await;
+    let gateway = Setup::bundled()
+        .replace("upstream: users,", "upstream: nobody,")
+        .start_beside_others()
+        .await;
     let token = gateway.token("alice");
     until("the keys are there", || async {
         gateway.get("/orders", &token).await.outcome() != "503 keys_unavailable"
@@ -173,7 +182,7 @@ async fn a_cluster_that_does_not_exist_is_a_service_that_fails() {
     drop(gateway);
 
     let nobody = Setup::bundled().replace("upstream: auth,", "upstream: nobody,");
-    let gateway = nobody.replace_block("feed:", "").start().await;
+    let gateway = nobody.replace_block("feed:", "").start_beside_others().await;
     for _ in 0..3 {
         let answer = gateway.get("/orders", &gateway.token("alice")).await;
         assert_eq!(answer.outcome(), "503 keys_unavailable");

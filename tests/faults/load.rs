@@ -32,7 +32,7 @@ fn requests(gateway: &Gateway) -> Vec<Shot> {
 
 /// A token of somebody who was never here.
 fn stranger(gateway: &Gateway, n: usize) -> String {
-    gateway.auth.sign(&alice(json!({"sub": format!("stranger-{n}")})))
+    gateway.services.auth.sign(&alice(json!({"sub": format!("stranger-{n}")})))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,7 +103,7 @@ async fn many_times_as_many_tokens_as_are_remembered_take_no_more_memory() {
     gateway.ready().await;
     let port = gateway.ports.listener;
     let fresh = |n: u64| {
-        let token = gateway.auth.sign(&alice(json!({"jti": n.to_string()})));
+        let token = gateway.services.auth.sign(&alice(json!({"jti": n.to_string()})));
         Shot::new(orders(&token), 200)
     };
     let mut resident = Vec::new();

@@ -153,7 +153,10 @@ pub fn hostile(gateway: &Gateway, count: usize) -> Vec<Shot> {
             let token = stranger.token_with(header, &claims(n, json!({})));
             Shot::with_unknown_key(orders(&token), 401)
         }
-        3 => Shot::new(orders(&gateway.auth.sign(&claims(n, json!({"exp": 1_700_000_000})))), 401),
+        3 => Shot::new(
+            orders(&gateway.services.auth.sign(&claims(n, json!({"exp": 1_700_000_000})))),
+            401,
+        ),
         4 => {
             let issuer = json!({"iss": format!("https://{n}.example")});
             Shot::new(orders(&stranger.token(&claims(n, issuer))), 401)

@@ -1,0 +1,217 @@
+//! Envoys that tests share.
+//!
+//! To start one costs seconds of processor time, since each compiles the module. Most tests
+//! need none of their own: they get a listener and clusters, by files that Envoy watches,
+//! beside those of others, and take them away again. What is said of a whole Envoy (its
+//! log, its memory, statistics of the filter, how it starts) needs `Setup::start`.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::{fs, process};
+
+use serde_norway::Value;
+use tokio::sync::OnceCell;
+
+use super::{read_stats, until};
+use crate::stack::door::Door;
+use crate::stack::envoy::{self, Envoy};
+use crate::stack::keys;
+use crate::stack::ports::Ports;
+
+/// An Envoy that runs as long as this process, with the bundled configuration at ports
+/// that nobody uses: its filter keeps the compiled module in use.
+pub struct Pool {
+    pub admin: u16,
+    pub log: PathBuf,
+    pub api_key: String,
+    pub signing_key: String,
+    directory: PathBuf,
+    /// By the port of the listener.
+    members: Mutex<BTreeMap<u16, Member>>,
+    _envoy: Envoy,
+}
+
+/// What one test has in it.
+struct Member {
+    listeners: Vec<Value>,
+    clusters: Vec<Value>,
+}
+
+/// The pool of this many workers: tests choose one or two.
+pub async fn of(workers: u32) -> &'static Pool {
+    static ONE: OnceCell<Pool> = OnceCell::const_new();
+    static TWO: OnceCell<Pool> = OnceCell::const_new();
+    let pool = match workers {
+        1 => &ONE,
+        2 => &TWO,
+        _ => panic!("an Envoy of {workers} workers is nobody else's"),
+    };
+    pool.get_or_init(|| Pool::start(workers)).await
+}
+
+impl Pool {
+    async fn start(workers: u32) -> Self {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        remove_old(target);
+        let directory = target.join(format!("pool-{}-{workers}", process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let ports = Ports::unused();
+        let (config, log) = (directory.join("envoy.yaml"), directory.join("log"));
+        let bundled = fs::read_to_string(envoy::directory().join("envoy/envoy.yaml")).unwrap();
+        let door = Door::chosen();
+        let source = |kind: &str| {
+            let path = directory.join(format!("{kind}.yaml"));
+            fs::write(&path, "resources: []").unwrap();
+            format!("{kind}_config: {{path_config_source: {{path: {}}}}}", path.display())
+        };
+        let dynamic = format!(
+            "node: {{id: pool, cluster: tests}}\ndynamic_resources:\n  {}\n  {}\n",
+            source("lds"),
+            source("cds")
+        );
+        let text = format!("{dynamic}\n{}", ports.render(&door.translate(&bundled)));
+        fs::write(&config, text).unwrap();
+        let (api_key, signing_key) = (keys::random_text(), keys::p256_pem());
+        let (parent, executable) = (process::id().to_string(), envoy::installed());
+        let mut envoy = Envoy::start(&envoy::Options {
+            executable: &envoy::directory().join("tests/envoy/while_parent_runs.sh"),
+            door,
+            config: &config,
+            more_config: None,
+            workers,
+            environment: &[
+                ("GATEPASS_SIGNING_KEY", &signing_key),
+                ("USERS_API_KEY", &api_key),
+                ("PARENT", &parent),
+                ("PROGRAM", executable.to_str().expect("a path in UTF-8")),
+            ],
+            // A listener that was taken away is gone when its test is.
+            drain: Some(1),
+            log: Some(&log),
+        })
+        .unwrap();
+        if let Err(error) = envoy.ready(ports).await {
+            panic!("{error}\n{}", fs::read_to_string(&log).unwrap_or_default());
+        }
+        let members = Mutex::default();
+        Self { admin: ports.admin, log, api_key, signing_key, directory, members, _envoy: envoy }
+    }
+
+    /// Has Envoy serve the listeners of this configuration, and waits until it does.
+    pub async fn join(&self, port: u16, config: &str) {
+        let member = Member::new(port, config);
+        let name = format!("upstream-{port}");
+        {
+            let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+            members.insert(port, member);
+            self.write("cds", members.values().flat_map(|member| &member.clusters));
+        }
+        // Envoy refuses a listener with a cluster that it does not know.
+        until("Envoy has the clusters", || async {
+            read_stats(self.admin, "/clusters").contains(&format!("{name}::"))
+        })
+        .await;
+        {
+            let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+            self.write("lds", members.values().flat_map(|member| &member.listeners));
+        }
+        until("Envoy listens", || async {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+        })
+        .await;
+    }
+
+    /// Takes them away.
+    pub fn leave(&self, port: u16) {
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.remove(&port);
+        self.write("lds", members.values().flat_map(|member| &member.listeners));
+        self.write("cds", members.values().flat_map(|member| &member.clusters));
+    }
+
+    /// In one step, as Envoy asks for.
+    fn write<'m>(&self, kind: &str, resources: impl Iterator<Item = &'m Value>) {
+        let resources: Vec<&Value> = resources.collect();
+        let text = serde_norway::to_string(&BTreeMap::from([("resources", resources)])).unwrap();
+        let new = self.directory.join(format!("{kind}.new"));
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.directory.join(format!("{kind}.yaml"))).unwrap();
+    }
+}
+
+/// What earlier runs left.
+fn remove_old(target: &Path) {
+    for entry in fs::read_dir(target).into_iter().flatten().flatten() {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let pid = name.strip_prefix("pool-").and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+impl Member {
+    /// With names that no other has.
+    fn new(port: u16, config: &str) -> Self {
+        let mut config: Value = serde_norway::from_str(config).expect("YAML");
+        let resources = &mut config["static_resources"];
+        let names: Vec<String> = resources["clusters"]
+            .as_sequence()
+            .expect("clusters")
+            .iter()
+            .map(|cluster| cluster["name"].as_str().expect("a name").to_owned())
+            .collect();
+        rename(
+            resources,
+            &|key, value| match key {
+                "cluster" | "upstream" | "cluster_name"
+                    if names.iter().any(|name| name == value) =>
+                {
+                    true
+                }
+                "stat_prefix" => value == "public",
+                _ => false,
+            },
+            port,
+        );
+        let mut take = |kind: &str, message: &str| -> Vec<Value> {
+            let mut taken = std::mem::take(&mut resources[kind]);
+            let all = taken.as_sequence_mut().expect("a list");
+            for one in all.iter_mut() {
+                let name = one["name"].as_str().expect("a name");
+                one["name"] = renamed(name, port).into();
+                let kind = format!("type.googleapis.com/envoy.config.{message}");
+                one.as_mapping_mut().unwrap().insert("@type".into(), kind.into());
+            }
+            std::mem::take(all)
+        };
+        let listeners = take("listeners", "listener.v3.Listener");
+        Self { listeners, clusters: take("clusters", "cluster.v3.Cluster") }
+    }
+}
+
+/// A name of the bundled configuration, for the test with this listener.
+pub fn renamed(name: &str, port: u16) -> String {
+    format!("{name}-{port}")
+}
+
+fn rename(value: &mut Value, is_name: &impl Fn(&str, &str) -> bool, port: u16) {
+    match value {
+        Value::Mapping(mapping) => {
+            for (key, value) in mapping.iter_mut() {
+                match value.as_str() {
+                    Some(text) if is_name(key.as_str().unwrap_or_default(), text) => {
+                        *value = renamed(text, port).into();
+                    }
+                    _ => rename(value, is_name, port),
+                }
+            }
+        }
+        Value::Sequence(values) => {
+            values.iter_mut().for_each(|value| rename(value, is_name, port));
+        }
+        _ => {}
+    }
+}
