@@ -124,7 +124,7 @@ async fn hanging(strangers: usize) -> String {
     let requests: Vec<_> = (0..strangers)
         .map(|n| {
             let claims = alice(json!({"sub": format!("stranger-{n}")}));
-            orders(&gateway.auth.sign(&claims)).into_bytes()
+            orders(&gateway.services.auth.sign(&claims)).into_bytes()
         })
         .collect();
     // Spread over the time that the others are measured.
@@ -177,7 +177,7 @@ async fn endless_tokens(count: u64) -> String {
     gateway.ready().await;
     let port = gateway.ports.listener;
     let fresh = |n: u64| {
-        let token = gateway.auth.sign(&alice(json!({"jti": n.to_string()})));
+        let token = gateway.services.auth.sign(&alice(json!({"jti": n.to_string()})));
         Shot::new(orders(&token), 200)
     };
     let mut table = Table::new(&["tokens", "MiB"]);
@@ -208,7 +208,7 @@ async fn leaving(count: usize) -> String {
     let requests: Vec<_> = (0..WAVE)
         .map(|n| {
             let claims = alice(json!({"sub": format!("stranger-{n}")}));
-            orders(&gateway.auth.sign(&claims)).into_bytes()
+            orders(&gateway.services.auth.sign(&claims)).into_bytes()
         })
         .collect();
     let mut table = Table::new(&["clients that left", "requests left", "callouts left", "MiB"]);

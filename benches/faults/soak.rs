@@ -85,7 +85,7 @@ fn outcome(group: Group) -> String {
 }
 
 fn sign(gateway: &Gateway, subject: &str, n: u64) -> String {
-    gateway.auth.sign(&alice(json!({"sub": subject, "jti": n.to_string()})))
+    gateway.services.auth.sign(&alice(json!({"sub": subject, "jti": n.to_string()})))
 }
 
 fn roles(gateway: &Gateway) -> Vec<Role> {
