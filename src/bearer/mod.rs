@@ -3,6 +3,7 @@
 //! Finds the token, checks the origin of requests with a token in a cookie, and
 //! sanitizes requests before they go upstream. Nothing here parses a token.
 
+mod cookies;
 mod origin;
 mod sanitize;
 mod sources;

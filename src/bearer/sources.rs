@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use super::cookies::{in_cookie, name_of, pairs as cookie_pairs, piece_of, value_of};
 use super::origin::OriginPolicy;
 use super::sanitize::{Sanitized, add_name};
 use crate::denial::Denial;
-use crate::http::{Field, HeaderName, RequestHead, is_bearer_token, percent_decode};
+use crate::http::{Field, HeaderName, RequestHead, is_bearer_token, is_token_byte, percent_decode};
 use crate::overrides::IdentityHeader;
 use crate::token::{Malformed, Rejection, TokenError};
 
@@ -40,36 +41,51 @@ struct Found<'a> {
 pub struct HeaderSource {
     /// The field.
     pub name: HeaderName,
-    /// The authentication scheme before the token, without its space; empty
-    /// when the token is the whole value.
-    pub scheme: String,
+    /// What is before the token, in any case; empty when the token is the whole
+    /// value. One that ends with a space is an authentication scheme.
+    pub prefix: String,
 }
 
 impl HeaderSource {
-    /// The credentials after the scheme; `None` for another scheme.
+    /// What follows the prefix; `None` when the value does not begin with it.
     ///
-    /// A host may join repeated fields into one list. A list that has the scheme in a later
-    /// element is returned whole, since it is not a single token.
+    /// A host may join repeated fields into one list. One that has the prefix
+    /// further behind is given whole, since it is no single token.
     fn credentials<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
-        let has_scheme = |element| !self.scheme.is_empty() && self.after_scheme(element).is_some();
-        let is_behind = || value.split(|byte| *byte == b',').skip(1).any(has_scheme);
-        self.after_scheme(value).or_else(|| is_behind().then_some(value))
+        let has_prefix = |element| !self.prefix.is_empty() && self.after_prefix(element).is_some();
+        let is_behind = || value.split(|byte| *byte == b',').skip(1).any(has_prefix);
+        self.after_prefix(value).or_else(|| is_behind().then_some(value))
     }
 
-    /// Schemes are case-insensitive (RFC 9110 section 11.1).
-    fn after_scheme<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
+    /// A scheme is a word (RFC 9110 section 11.1): what goes on without a space is
+    /// another one. Any other prefix implies nothing of what follows, as in Envoy.
+    fn after_prefix<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
         let value = value.trim_ascii();
-        let (scheme, rest) = value.split_at_checked(self.scheme.len())?;
-        if !scheme.eq_ignore_ascii_case(self.scheme.as_bytes()) {
+        let prefix = self.prefix.trim_ascii_end();
+        let (start, rest) = value.split_at_checked(prefix.len())?;
+        if !start.eq_ignore_ascii_case(prefix.as_bytes()) {
             return None;
         }
+        let is_scheme = prefix.len() < self.prefix.len();
         match rest {
-            _ if self.scheme.is_empty() => Some(rest),
-            [] => Some(rest),
-            [b' ' | b'\t', ..] => Some(rest.trim_ascii_start()),
-            _ => None,
+            [] | [b' ' | b'\t', ..] => Some(rest.trim_ascii_start()),
+            _ if is_scheme => None,
+            _ => Some(rest),
         }
     }
+}
+
+/// Whether `Authorization` has the credentials of a scheme that carries no token,
+/// such as Basic: those are for the upstream.
+fn is_of_another_scheme(value: &[u8]) -> bool {
+    const OF_TOKENS: [&[u8]; 2] = [b"bearer", b"dpop"];
+    let value = value.trim_ascii();
+    let end = value.iter().position(|byte| matches!(byte, b' ' | b'\t'));
+    let Some((scheme, rest)) = end.and_then(|end| value.split_at_checked(end)) else {
+        return false;
+    };
+    let is_for_tokens = OF_TOKENS.iter().any(|own| scheme.eq_ignore_ascii_case(own));
+    !is_for_tokens && scheme.iter().copied().all(is_token_byte) && !rest.trim_ascii().is_empty()
 }
 
 impl TokenSources {
@@ -77,7 +93,11 @@ impl TokenSources {
     /// sends there in the form of one goes no further either.
     pub fn carry(&mut self, carriers: &[IdentityHeader]) {
         let own = carriers.iter().filter(|it| self.names_header(it.name.as_str().as_bytes()));
-        let own = own.map(|it| HeaderSource { name: it.name.clone(), scheme: it.scheme.clone() });
+        let prefix = |scheme: &str| match scheme {
+            "" => String::new(),
+            scheme => format!("{scheme} "),
+        };
+        let own = own.map(|it| HeaderSource { name: it.name.clone(), prefix: prefix(&it.scheme) });
         self.carriers = own.collect();
     }
 
@@ -127,19 +147,27 @@ impl TokenSources {
     /// Collects the places of tokens in `head`, to remove them: for requests whose token is
     /// not forwarded.
     ///
-    /// `Authorization` with another scheme is not ours and stays.
+    /// A header that is configured goes whatever is in it: what is no token here may
+    /// be one upstream. Of `Authorization` another scheme is not ours and stays.
     pub fn sanitize(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
         for field in head.fields() {
             // A spelling that we do not read is not a token to us, but it may be
             // to the upstream.
-            let is_read = |source: &HeaderSource| {
-                source.name.is_spelled(field.name) && source.credentials(field.value).is_some()
-            };
-            if self.headers.iter().chain(&self.carriers).any(is_read) {
+            let is_read = |source: &HeaderSource| source.credentials(field.value).is_some();
+            let mut own = self
+                .headers
+                .iter()
+                .chain(&self.carriers)
+                .filter(|it| it.name.is_spelled(field.name));
+            let is_own = own.clone().next().is_some();
+            let is_kept = HeaderName::authorization().is_spelled(field.name)
+                && is_of_another_scheme(field.value)
+                && !own.any(is_read);
+            if is_own && !is_kept {
                 add_name(&mut sanitized.clear, field.name)?;
             }
         }
-        if self.in_cookies(head).next().is_some() {
+        if cookie_pairs(head).any(|pair| self.is_token_cookie(pair)) {
             sanitized.rewrite.push(("cookie".into(), self.other_cookies(head)));
         }
         if self.in_query(head).next().is_some() {
@@ -203,23 +231,22 @@ impl TokenSources {
         target
     }
 
+    /// Of two prefixes that fit, the longer one is meant.
     fn in_headers<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
-        self.headers.iter().flat_map(move |source| {
-            head.fields()
-                .filter(|field| field.name.eq_ignore_ascii_case(source.name.as_str().as_bytes()))
-                .filter_map(|field| source.credentials(field.value))
-                .map(Cow::Borrowed)
+        head.fields().filter_map(|field| {
+            let is_own = |source: &&HeaderSource| {
+                field.name.eq_ignore_ascii_case(source.name.as_str().as_bytes())
+            };
+            let found =
+                self.headers.iter().filter(is_own).filter_map(|source| {
+                    Some((source.prefix.len(), source.credentials(field.value)?))
+                });
+            found.max_by_key(|(length, _)| *length).map(|(_, token)| Cow::Borrowed(token))
         })
     }
 
     fn in_cookies<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
-        let ours = |pair: &&[u8]| self.is_token_cookie(pair);
-        // Not split at all where no cookie is a source, as for most requests.
-        let head = (!self.cookies.is_empty()).then_some(head);
-        head.into_iter()
-            .flat_map(cookie_pairs)
-            .filter(ours)
-            .map(|pair| Cow::Borrowed(value_of(pair).trim_ascii()))
+        self.cookies.iter().flat_map(|name| in_cookie(head, name))
     }
 
     fn in_query<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
@@ -233,7 +260,7 @@ impl TokenSources {
     fn is_token_cookie(&self, pair: &[u8]) -> bool {
         // Cookie names are exact, case included (RFC 6265 section 4.1.1); white
         // space around them is none of theirs (section 5.2).
-        self.cookies.iter().any(|name| name.as_bytes() == name_of(pair).trim_ascii())
+        self.cookies.iter().any(|name| piece_of(pair, name).is_some())
     }
 
     fn is_token_param(&self, pair: &[u8]) -> bool {
@@ -259,13 +286,6 @@ pub fn check_form(token: &[u8]) -> Result<(), Denial> {
     }
     let malformed = TokenError::Malformed(Malformed::NotABearerToken);
     Err(Denial::Token(Rejection::Unreadable(malformed)))
-}
-
-fn cookie_pairs(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
-    head.values("cookie")
-        .flat_map(|value| value.split(|byte| *byte == b';'))
-        .map(<[u8]>::trim_ascii)
-        .filter(|pair| !pair.is_empty())
 }
 
 fn query_pairs(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
@@ -307,14 +327,6 @@ fn without_pairs(text: &[u8], unwanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8
     is_changed.then_some(kept)
 }
 
-fn name_of(pair: &[u8]) -> &[u8] {
-    pair.splitn(2, |byte| *byte == b'=').next().unwrap_or_default()
-}
-
-fn value_of(pair: &[u8]) -> &[u8] {
-    pair.splitn(2, |byte| *byte == b'=').nth(1).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,8 +334,8 @@ mod tests {
     fn sources() -> TokenSources {
         TokenSources {
             headers: vec![
-                HeaderSource { name: HeaderName::authorization(), scheme: "Bearer".into() },
-                HeaderSource { name: HeaderName::parse("x-token").unwrap(), scheme: "".into() },
+                HeaderSource { name: HeaderName::authorization(), prefix: "Bearer ".into() },
+                HeaderSource { name: HeaderName::parse("x-token").unwrap(), prefix: "".into() },
             ],
             cookies: vec!["session".into()],
             params: vec!["access_token".into()],
@@ -412,6 +424,29 @@ mod tests {
                 Err("origin_forbidden"),
             ),
             ("header, sent by any site", &[(":method", "POST"), ("x-token", "t")], Ok(Some("t"))),
+            (
+                "cookie in pieces",
+                &[("cookie", "session_2=c; session=a; session_1=b")],
+                Ok(Some("abc")),
+            ),
+            (
+                "cookie in ten pieces, and one that is none",
+                &[(
+                    "cookie",
+                    "session=0; session_1=1; session_2=2; session_3=3; session_4=4; session_5=5; \
+                     session_6=6; session_7=7; session_8=8; session_9=9; session_10=x",
+                )],
+                Ok(Some("0123456789")),
+            ),
+            ("a piece is missing", &[("cookie", "session=a; session_2=c")], Ok(Some("a"))),
+            ("no first piece", &[("cookie", "session_1=b")], Ok(None)),
+            ("a piece twice", &[("cookie", "session=a; session_1=b; session_1=c")], MULTIPLE),
+            ("two beginnings", &[("cookie", "session=a; session=b; session_1=c")], MULTIPLE),
+            (
+                "pieces, from another site",
+                &[(":method", "POST"), ("cookie", "session=a; session_1=b")],
+                Err("origin_forbidden"),
+            ),
             ("cookie, spaces around", &[("cookie", "session = t ")], Ok(Some("t"))),
             ("cookie twice, one with spaces", &[("cookie", "session=t; session =u")], MULTIPLE),
             ("cookie, quoted", &[("cookie", "session=\"t\"")], MALFORMED),
@@ -504,5 +539,63 @@ mod tests {
             sources().sanitize(&head(fields), &mut sanitized).unwrap();
             assert_eq!(sanitized, expected, "{case}");
         }
+    }
+
+    /// As Envoy's `jwt_authn` reads `value_prefix`.
+    #[test]
+    fn prefixes() {
+        let kubernetes = "base64url.bearer.authorization.k8s.io.";
+        for (case, prefixes, value, expected) in [
+            ("no space implied", &["token="][..], "token=a.b.c", Some("a.b.c")),
+            ("another prefix", &["token="], "tok=a.b.c", None),
+            ("dots", &[kubernetes], "base64url.bearer.authorization.k8s.io.abc", Some("abc")),
+            ("a scheme without its space", &["Bearer"], "Bearer a.b.c", Some("a.b.c")),
+            ("the same, written together", &["Bearer"], "Bearera.b.c", Some("a.b.c")),
+            ("a scheme is a word", &["Bearer "], "Bearera.b.c", None),
+            ("the longer one", &["", "JWT ", "JWT token="], "JWT token=a", Some("a")),
+            ("whichever fits", &["JWT token=", "JWT "], "JWT a", Some("a")),
+            ("none of them but the value", &["Bearer ", ""], "a.b.c", Some("a.b.c")),
+        ] {
+            let source = |prefix: &&str| HeaderSource {
+                name: HeaderName::parse("x-jwt").unwrap(),
+                prefix: (*prefix).to_owned(),
+            };
+            let headers = prefixes.iter().map(source).collect();
+            let sources = TokenSources { headers, ..sources() };
+            let head = head(&[("x-jwt", value)]);
+            let found = sources.find(&head, false, &has_ended).unwrap();
+            assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{case}");
+            let mut sanitized = Sanitized::default();
+            sources.sanitize(&head, &mut sanitized).unwrap();
+            assert_eq!(sanitized.clear, ["x-jwt"], "{case}: it goes, whatever is in it");
+        }
+    }
+
+    #[test]
+    fn what_stays_of_authorization() {
+        for (value, stays) in [
+            ("Basic dTpw", true),
+            ("Digest a=1, b=2", true),
+            ("Bearer a.b.c", false),
+            ("DPoP a.b.c", false),
+            ("a.b.c", false),
+            ("Basic", false),
+            ("", false),
+            ("\"x\" y", false),
+            ("Basic dTpw, Bearer a.b.c", false),
+        ] {
+            let mut sanitized = Sanitized::default();
+            sources().sanitize(&head(&[("authorization", value)]), &mut sanitized).unwrap();
+            assert_eq!(sanitized.clear.is_empty(), stays, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn all_pieces_of_a_cookie_go() {
+        let mut sanitized = Sanitized::default();
+        let cookies = "a=1; session_1=y; session=x; session_3=z; session_10=b; session_x=c";
+        sources().sanitize(&head(&[("cookie", cookies)]), &mut sanitized).unwrap();
+        let kept = "a=1; session_10=b; session_x=c";
+        assert_eq!(sanitized.rewrite, [("cookie".into(), kept.into())]);
     }
 }

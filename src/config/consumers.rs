@@ -9,7 +9,7 @@ use super::reader::{Fields, Node};
 use super::values::{printable, twice};
 use crate::consumer::{Consumer, ConsumerDirectory};
 use crate::keys::{KeySet, VerifyingKey};
-use crate::token::{ClaimPath, ProviderId};
+use crate::token::{ClaimPath, ClientClaims, ProviderId};
 
 /// `consumers` in the configuration.
 pub struct Consumers {
@@ -17,6 +17,8 @@ pub struct Consumers {
     pub directory: ConsumerDirectory,
     /// The consumer of requests without a token, where a rule allows them.
     pub anonymous: Option<Consumer>,
+    /// Where tokens name their clients and groups.
+    pub client_claims: Rc<ClientClaims>,
     /// The keys of their credentials.
     pub credentials: Option<Rc<KeySet>>,
 }
@@ -32,6 +34,10 @@ pub fn read(
     let mut fields = node.fields()?;
     let default = ["azp", "client_id", "iss"].map(ClaimPath::dotted).to_vec();
     let claims = fields.or("claim", default, |node| node.full_list(claim_path));
+    let client_id = fields.or("client_id_claims", ClientClaims::default().client_id, |node| {
+        node.full_list(claim_path)
+    });
+    let groups = fields.or("groups_claims", Vec::new(), |node| node.list(claim_path));
     let entries =
         fields.or("entries", Vec::new(), |node| node.list(|item| consumer(item, issuers)));
     let optional = fields.or("optional", false, Node::flag);
@@ -74,7 +80,8 @@ pub fn read(
         return node.reject_as("a disabled consumer as anonymous", "one that is enabled");
     }
     let credentials = KeySet::from_credentials(credentials).map(Rc::new);
-    Some(Consumers { directory, anonymous, credentials })
+    let client_claims = Rc::new(ClientClaims { client_id: client_id?, groups: groups? });
+    Some(Consumers { directory, anonymous, client_claims, credentials })
 }
 
 /// The possible issuers of consumers' tokens.

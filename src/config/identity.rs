@@ -423,7 +423,7 @@ pub fn check_separation(
             let found = format!("a signing key of the gateway in provider {:?}", provider.name);
             let _: Option<()> = whole.reject_as(found, "signing keys that nobody else has");
         }
-        if provider.issuer() == Some(&minter.issuer) {
+        if provider.issuers().is_some_and(|issuer| issuer.may_be(&minter.issuer)) {
             let found =
                 format!("the issuer of provider {:?} as identity_token.issuer", provider.name);
             let _: Option<()> = whole.reject_as(found, "an issuer of the gateway's own");

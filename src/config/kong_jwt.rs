@@ -5,6 +5,8 @@
 //! the realm, preflights, the anonymous consumer. They hold for the whole
 //! filter, and each may be given in one place only.
 
+use std::rc::Rc;
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -19,7 +21,7 @@ use crate::http::HeaderName;
 use crate::keys::{Algorithm, KeyError, KeySet, VerifyingKey};
 use crate::refresh::KeySource;
 use crate::time::Span;
-use crate::token::{CredentialClaim, Issuance, Provider};
+use crate::token::{ClaimPath, CredentialClaim, Issuance, Provider};
 
 /// The provider, and what it says for the whole filter.
 pub struct KongJwt {
@@ -178,6 +180,8 @@ impl KongJwt {
             required_claims: Vec::new(),
             accept_unbound: false,
             trusted_without_scope: false,
+            subject_claims: vec![ClaimPath::dotted("sub")],
+            client_claims: Rc::default(),
             names_subjects: false,
         }
     }
@@ -215,7 +219,7 @@ fn bearer_in(node: &Node<'_>) -> Option<HeaderSource> {
 
 /// A header that holds `Bearer` and a token.
 pub fn bearer(name: HeaderName) -> HeaderSource {
-    HeaderSource { name, scheme: "Bearer".into() }
+    HeaderSource { name, prefix: "Bearer ".into() }
 }
 
 /// Reads a credential of Kong's jwt plugin: a key of one algorithm, whose id is

@@ -16,7 +16,10 @@ use crate::keys::{Algorithm, AlgorithmSet, KeySet, Origin};
 use crate::refresh::{JwksEndpoint, JwksLocation, KeySource, RemoteKeys};
 use crate::signals::LogoutReceiver;
 use crate::time::Span;
-use crate::token::{EVENT_TYPES, IDENTITY_TYPES, Issuance, Provider, ProviderId};
+use crate::token::{
+    ClaimPath, ClaimRule, ClaimTest, ClientClaims, EVENT_TYPES, IDENTITY_TYPES, Issuance, Issuer,
+    Provider, ProviderId,
+};
 
 /// The result of reading `providers`.
 pub struct Configured {
@@ -52,14 +55,8 @@ pub fn read(
     if providers.is_empty() {
         return node.reject("at least one provider");
     }
-    let issuers: Vec<_> = providers.iter().filter_map(|one| one.provider.issuer()).collect();
-    let is_repeated = |issuer: &&&str| issuers.iter().filter(|other| other == issuer).count() > 1;
-    if let Some(issuer) = issuers.iter().find(is_repeated) {
-        return node.reject_as(
-            format_args!("the issuer {issuer:?} in two providers"),
-            "each issuer in one provider",
-        );
-    }
+    let issuers: Vec<_> = providers.iter().filter_map(|one| one.provider.issuers()).collect();
+    check_issuers(node, &issuers)?;
     let mut configured =
         Configured { providers: Vec::new(), introspection: None, logouts: Vec::new() };
     for OneProvider { provider, keys, introspection, logout } in providers {
@@ -109,6 +106,13 @@ pub fn name_subjects(
     }
 }
 
+/// Has all providers know where tokens name their clients and groups.
+pub fn name_clients(providers: &mut [(Provider, KeySource)], claims: &Rc<ClientClaims>) {
+    for (provider, _) in providers {
+        provider.client_claims = Rc::clone(claims);
+    }
+}
+
 /// A reference to a provider, by its name.
 pub fn reference(node: &Node<'_>, names: Option<&[String]>) -> Option<ProviderId> {
     let name = node.text()?;
@@ -131,7 +135,10 @@ struct OneProvider {
 fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<OneProvider> {
     let mut fields = node.fields()?;
     let kind = fields.or("kind", (), |node| node.one_of(&[("jwt", ()), ("kong_jwt", ())]));
-    let issuer = fields.required("issuer", "the iss of its tokens", Node::text);
+    let issuer = fields.required("issuer", "the iss of its tokens", issuer);
+    let subject_claims = fields.or("subject_claims", vec![ClaimPath::dotted("sub")], |node| {
+        node.full_list(access::claim_path)
+    });
     let any_audience = fields.or("allow_any_audience", false, Node::flag);
     let audiences = fields.optional("audiences", |node| node.full_list(|item| item.text()));
     let algorithms = fields.or("algorithms", AlgorithmSet::asymmetric(), algorithms);
@@ -145,7 +152,7 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     let introspection =
         fields.optional("introspection", |node| introspection::read(node, services));
     let logout = fields.optional("logout", logout::logout);
-    let keys = key_source(&mut fields, services, issuer);
+    let keys = key_source(&mut fields, services, issuer.as_ref());
     let whole = fields.node().clone();
     let known = fields.finish();
 
@@ -191,9 +198,11 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
             "HS* with local_jwks only: a shared secret cannot be published",
         );
     }
+    let (issuer, required_claims) = (issuer?, required_claims?);
+    check_tenants(&whole, &issuer, &required_claims)?;
     let provider = Provider {
         name: name.to_owned(),
-        issuance: Issuance::Issuer(issuer?.to_owned()),
+        issuance: Issuance::Issuer(issuer),
         audiences,
         algorithms,
         clock_skew: Span::from_secs(clock_skew?),
@@ -201,9 +210,11 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
         require_not_before: false,
         max_lifetime: max_lifetime?.map(Span::from_secs),
         token_types: token_types?,
-        required_claims: required_claims?,
+        required_claims,
         accept_unbound: accept_unbound?,
         trusted_without_scope: trusted?,
+        subject_claims: subject_claims?,
+        client_claims: Rc::default(),
         names_subjects: false,
     };
     Some(OneProvider { provider, keys, introspection, logout })
@@ -217,7 +228,7 @@ pub(super) const KEY_SOURCES: &str = "one of local_jwks, remote_jwks and discove
 pub(super) fn key_source(
     fields: &mut Fields<'_>,
     services: Option<&Services>,
-    issuer: Option<&str>,
+    issuer: Option<&Issuer>,
 ) -> Option<Option<KeySource>> {
     let local = fields.optional("local_jwks", local_jwks);
     let remote = fields.optional("remote_jwks", |node| remote_jwks(node, services));
@@ -232,6 +243,45 @@ pub(super) fn key_source(
         }
     };
     Some(Some(KeySource::Remote(Box::new(RemoteKeys::new(remote)))))
+}
+
+/// One issuer, or a template of those of several tenants.
+fn issuer(node: &Node<'_>) -> Option<Issuer> {
+    let text = node.text()?;
+    let accepted = "an issuer, in which {claim} is the claim that names the tenant";
+    Issuer::parse(text).or_else(|| node.reject(accepted))
+}
+
+/// Whose keys sign for all tenants must say which of them are meant: anybody may
+/// have a tenant there.
+fn check_tenants(node: &Node<'_>, issuer: &Issuer, required: &[ClaimRule]) -> Option<()> {
+    let is_listed = |claim: &ClaimPath| {
+        let lists =
+            |rule: &ClaimRule| rule.path == *claim && matches!(rule.test, ClaimTest::AnyOf(_));
+        required.iter().any(lists)
+    };
+    match issuer.claims().find(|claim| !is_listed(claim)) {
+        Some(claim) => node.reject_as(
+            format_args!("the issuer {:?} without required_claims.{claim}", issuer.text()),
+            format_args!("required_claims with the accepted values of {claim}"),
+        ),
+        None => Some(()),
+    }
+}
+
+/// Refuses issuers of which a token's could be in two providers.
+fn check_issuers(node: &Node<'_>, issuers: &[&Issuer]) -> Option<()> {
+    let overlaps = |(position, issuer): &(usize, &&Issuer)| {
+        let others = issuers.iter().enumerate().filter(|(other, _)| other != position);
+        others.into_iter().any(|(_, other)| other.may_be(issuer.text()))
+    };
+    match issuers.iter().enumerate().find(overlaps) {
+        Some((_, issuer)) => node.reject_as(
+            format_args!("the issuer {:?} in two providers", issuer.text()),
+            "each issuer in one provider",
+        ),
+        None => Some(()),
+    }
 }
 
 pub(super) fn algorithms(node: &Node<'_>) -> Option<AlgorithmSet> {
@@ -281,7 +331,7 @@ fn remote_jwks(node: &Node<'_>, services: Option<&Services>) -> Option<JwksEndpo
 fn discovery(
     node: &Node<'_>,
     services: Option<&Services>,
-    issuer: Option<&str>,
+    issuer: Option<&Issuer>,
 ) -> Option<JwksEndpoint> {
     let mut fields = node.fields()?;
     let service = services::reference(&mut fields, "service", services);
@@ -291,7 +341,7 @@ fn discovery(
     let jwks_service = fields.optional("jwks_service", |node| services::named(node, services));
     let [cache, max_stale, cooldown] = lifetimes(&mut fields);
     fields.finish()?;
-    let (service, issuer) = (service?, issuer?.to_owned());
+    let (service, issuer) = (service?, issuer?.clone());
     Some(JwksEndpoint {
         service: jwks_service?.unwrap_or_else(|| Rc::clone(&service)),
         location: JwksLocation::Discovered { service, path: path?, issuer },

@@ -196,6 +196,11 @@ pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
     let actor = fields.or("actor", ActorRule::default(), actor);
     let claims = fields.or("claims", Vec::new(), claim_rules);
     let allow_missing = fields.or("allow_missing", false, Node::flag);
+    let invalid_as_missing = fields.or("invalid_as_missing", false, |node| match node.flag()? {
+        true if allow_missing == Some(false) => node
+            .reject_as("true without allow_missing", "true beside allow_missing: true, or false"),
+        flag => Some(flag),
+    });
     fields.finish()?;
     let anonymous = if allow_missing? {
         Some(Rc::new(anonymous(node, names.consumers.flatten())?))
@@ -213,6 +218,7 @@ pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
         actor: actor?,
         claims: claims?,
         anonymous,
+        invalid_as_missing: invalid_as_missing?,
     })
 }
 

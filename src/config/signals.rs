@@ -11,7 +11,7 @@ use crate::refresh::KeySource;
 use crate::revocation::RevocationSettings;
 use crate::signals::{EventsEndpoint, LogoutReceiver, Logouts, RevokeBy, Signals, Transmitter};
 use crate::time::Span;
-use crate::token::{IDENTITY_TYPES, ProviderId};
+use crate::token::{IDENTITY_TYPES, Issuer, ProviderId};
 
 /// What `revocation` says of them.
 pub struct Configured {
@@ -61,7 +61,10 @@ fn transmitter(
     names: Option<&[String]>,
 ) -> Option<(Transmitter, KeySource)> {
     let mut fields = node.fields()?;
-    let issuer = fields.required("issuer", "the iss of its events", Node::text);
+    let issuer = fields.required("issuer", "the iss of its events", |node| {
+        let issuer = Issuer::parse(node.text()?).filter(|issuer| !issuer.is_template());
+        issuer.or_else(|| node.reject("one issuer, without { and }"))
+    });
     let only = names.filter(|names| names.len() == 1).map(|_| ProviderId(0));
     let provider = match (fields.node_of("provider"), only) {
         (Some(node), _) => providers::reference(&node, names),
@@ -79,7 +82,7 @@ fn transmitter(
     let token_types = fields.optional("token_types", |node| node.full_list(event_type));
     let authorization = fields.optional("authorization", Node::secret);
     let revoke = fields.or("revoke", RevokeBy::default(), revoke_by);
-    let keys = providers::key_source(&mut fields, services, issuer);
+    let keys = providers::key_source(&mut fields, services, issuer.as_ref());
     let whole = fields.node().clone();
     fields.finish()?;
     let keys = match keys? {
@@ -87,7 +90,7 @@ fn transmitter(
         None => return whole.reject_as("no source of keys", KEY_SOURCES),
     };
     let transmitter = Transmitter {
-        issuer: issuer?.to_owned(),
+        issuer: issuer?.text().to_owned(),
         provider: provider?,
         audiences: audiences?,
         algorithms: algorithms?,

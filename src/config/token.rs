@@ -40,7 +40,7 @@ pub(super) const fn default_origins() -> OriginPolicy {
 pub(super) fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<TokenSources> {
     let mut fields = node.fields()?;
     let headers = fields.optional("from_headers", |node| node.list(header_source));
-    let cookies = fields.optional("from_cookies", |node| node.list(token_name));
+    let cookies = fields.optional("from_cookies", cookies);
     let params = fields.optional("from_params", |node| node.list(token_name));
     let forward = fields.or("forward", false, Node::flag);
     let origins = fields.or("csrf", default_origins(), origin_policy);
@@ -68,6 +68,23 @@ pub(super) fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<To
     Some(sources)
 }
 
+/// Names of cookies, none of which may be a piece of another one.
+fn cookies(node: &Node<'_>) -> Option<Vec<String>> {
+    let names = node.list(token_name)?;
+    let is_piece_of = |piece: &str, whole: &str| {
+        let rest = piece.strip_prefix(whole).and_then(|rest| rest.strip_prefix('_'));
+        rest.is_some_and(|digit| matches!(digit.as_bytes(), [b'1'..=b'9']))
+    };
+    let piece = names.iter().find(|piece| names.iter().any(|whole| is_piece_of(piece, whole)));
+    match piece {
+        Some(piece) => node.reject_as(
+            format_args!("{piece}, which is a piece of a long cookie here"),
+            "the name of the cookie without _1 to _9",
+        ),
+        None => Some(names),
+    }
+}
+
 pub(super) fn origin_policy(node: &Node<'_>) -> Option<OriginPolicy> {
     let mut fields = node.fields()?;
     let enforce = fields.or("enforce", true, Node::flag);
@@ -93,10 +110,10 @@ pub(super) fn origin(node: &Node<'_>) -> Option<String> {
 pub(super) fn header_source(node: &Node<'_>) -> Option<HeaderSource> {
     let mut fields = node.fields()?;
     let name = fields.required("name", HEADER_NAME, header_name);
-    let scheme = fields.or("value_prefix", String::new(), |node| match node.value() {
+    let prefix = fields.or("value_prefix", String::new(), |node| match node.value() {
         Value::String(prefix) if prefix.is_empty() => Some(String::new()),
-        _ => node.plain_text().map(|prefix| prefix.trim_end().to_owned()),
+        _ => node.plain_text().map(str::to_owned),
     });
     fields.finish()?;
-    Some(HeaderSource { name: name?, scheme: scheme? })
+    Some(HeaderSource { name: name?, prefix: prefix? })
 }

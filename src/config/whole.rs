@@ -85,6 +85,9 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
     let (user_info, mut sources) =
         (user_info?, sources?.unwrap_or_else(|| token::default_sources(plugin)));
     providers::name_subjects(&whole, &mut providers, &minter);
+    if let Some(consumers) = anonymous {
+        providers::name_clients(&mut providers, &consumers.client_claims);
+    }
     let resources = resources?;
     let audiences: Vec<_> = resources.iter().flat_map(|it| it.audiences()).cloned().collect();
     let rules = rules?;

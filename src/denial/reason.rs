@@ -126,6 +126,11 @@ impl Denial {
         self.code().class()
     }
 
+    /// Whether the token cannot be used, whatever is asked for with it.
+    pub fn is_of_token(&self) -> bool {
+        self.class() == Class::Token
+    }
+
     /// The HTTP status. Kong's plugin answers 401 to whatever is wrong with
     /// tokens, also to their number.
     pub const fn status(&self, format: ErrorFormat) -> u16 {

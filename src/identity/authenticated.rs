@@ -31,4 +31,16 @@ impl Authenticated {
     pub const fn consumer(&self) -> Option<&Rc<Consumer>> {
         self.consumer.as_ref()
     }
+
+    /// The groups it is in: those of the consumer, and those that the token says.
+    pub fn groups(&self) -> Vec<&str> {
+        let of_consumer = self.consumer.iter().flat_map(|consumer| &consumer.groups);
+        let mut groups: Vec<&str> = of_consumer.map(String::as_str).collect();
+        for group in self.token.groups() {
+            if !groups.contains(&group.as_str()) {
+                groups.push(group);
+            }
+        }
+        groups
+    }
 }

@@ -143,10 +143,6 @@ impl IdentityHeaders {
                 put(&self.names.custom_id, "consumer", consumer.custom_id.as_deref())?;
                 let credential = principal.token().credential().or(consumer.key.as_deref());
                 put(&self.names.credential, "consumer", credential)?;
-                if !consumer.groups.is_empty() {
-                    let groups = csv(consumer.groups.iter().map(String::as_str))?;
-                    fields.push((self.names.groups.clone(), groups.into_bytes().into()));
-                }
             }
             None => {
                 let public = principal.token().claims().members();
@@ -158,6 +154,12 @@ impl IdentityHeaders {
                 let credential = Some(subject).filter(|subject| !credentials.holds(subject));
                 put(&self.names.credential, "sub", credential)?;
             }
+        }
+        let groups = principal.groups();
+        if !groups.is_empty() {
+            let groups =
+                csv(groups.into_iter()).map_err(|_| MintError::Unprintable("groups".into()))?;
+            fields.push((self.names.groups.clone(), groups.into_bytes().into()));
         }
         for claim in &self.claims {
             let value = sources.find(&claim.path);

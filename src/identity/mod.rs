@@ -29,7 +29,7 @@ use crate::json;
 use crate::keys::Crypto;
 use crate::overrides::{TemplateKey, TokenDefaults};
 use crate::time::{Period, Span, UnixTime};
-use crate::token::{ClaimPath, ProviderId, text_of};
+use crate::token::{ClaimPath, ProviderId};
 use crate::user_info::{UserClaimNames, UserInfo};
 
 /// Claims that the gateway alone decides; configuration and user info cannot
@@ -295,7 +295,7 @@ impl Minter {
             claims.insert("origin".into(), origin);
         }
         claims.insert("jti".into(), id.into());
-        if let Some(client) = text_of(&public, "azp").or_else(|| text_of(&public, "client_id")) {
+        if let Some(client) = principal.token().client() {
             claims.insert("client_id".into(), client.into());
         }
         // Another spelling of it would say more than what it was cut to.
@@ -321,9 +321,10 @@ impl Minter {
                 Some((name.to_owned(), Value::from(value.as_deref()?)))
             });
             claims.insert("consumer".into(), Value::Object(json::object(named)));
-            if !consumer.groups.is_empty() {
-                claims.insert("groups".into(), json!(consumer.groups));
-            }
+        }
+        let groups = principal.groups();
+        if !groups.is_empty() {
+            claims.insert("groups".into(), json!(groups));
         }
         claims
     }

@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use serde_json::{Map, Value};
+
 use super::Pipeline;
 use super::attempt::Attempt;
 use super::decide::Halt;
@@ -20,7 +22,7 @@ use crate::refresh::{KeySource, Lookup, Wanted};
 use crate::secret::Secret;
 use crate::session::{Session, VerifiedText};
 use crate::time::UnixTime;
-use crate::token::{ProviderId, Rejection, TokenError, Untrusted, numeric_date};
+use crate::token::{Claims, ProviderId, Rejection, TokenError, Untrusted, numeric_date};
 
 /// Earlier than any token this program can meet (2020-01-01): a clock that says
 /// so is not set, and nothing can be decided by it.
@@ -113,7 +115,7 @@ impl Pipeline {
         }
         self.wait_for_lists(attempt)?;
         if self.introspection.is_some() && is_reference(text) && !self.is_sealed(text) {
-            return self.introspect(attempt, text);
+            return self.introspect(attempt, text, None);
         }
         if let Some(session) = known {
             let provider = session.principal().token().provider();
@@ -130,7 +132,10 @@ impl Pipeline {
         }
         let opened = self.open(text)?;
         if self.introspection.is_some() && self.is_sealed(text) && is_reference(&opened) {
-            return self.introspect(attempt, &opened);
+            return self.introspect(attempt, &opened, None);
+        }
+        if let Some(session) = self.introspect_jwt(attempt, &opened)? {
+            return Ok(session);
         }
         attempt.count(&mut self.counters, Cache::Token, CacheUse::Miss);
         let token = Untrusted::parse(&opened, self.limits.max_token_bytes)
@@ -146,15 +151,9 @@ impl Pipeline {
         let key_id = token.key_id().map(str::to_owned);
         let audiences = resource.as_ref().map(|it| &it.audiences).or(provider.audiences.as_ref());
         let audiences = audiences.map(Vec::as_slice);
-        let verified = match provider.verify(id, token, audiences, &keys, &self.crypto, now) {
-            Err(Rejection::KeyUnknown) => {
-                return Err(self.wait_for_keys(attempt, id, &Wanted::Key(key_id)));
-            }
-            Err(Rejection::SignatureInvalid) => {
-                return Err(self.wait_for_keys(attempt, id, &Wanted::Replacement(key_id)));
-            }
-            verified => verified?,
-        };
+        let verified = provider
+            .verify(id, token, audiences, &keys, &self.crypto, now)
+            .map_err(|rejection| self.wait_for_key(attempt, id, key_id, rejection))?;
         attempt.trace.stage = Stage::Revocation;
         let unrevoked = self.revocations.admit(verified, now)?;
         attempt.trace.stage = Stage::Consumer;
@@ -165,11 +164,57 @@ impl Pipeline {
         Ok(self.sessions.of_jwt(token, principal, epoch, keys, now))
     }
 
-    /// The session of a reference token, by what its issuer says of it.
+    /// The session of a JWT whose issuer is asked about those too; `None` if it is
+    /// not. Where the issuer's keys are known nobody is asked about what they did not
+    /// sign. Where they are not, about all that does not name another issuer.
+    fn introspect_jwt(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+        text: &[u8],
+    ) -> Result<Option<Rc<Session>>, Halt> {
+        let introspection = self.introspection.as_ref().filter(|it| it.endpoint.jwts);
+        let Some(id) = introspection.map(|introspection| introspection.provider) else {
+            return Ok(None);
+        };
+        let (now, limit) = (attempt.now, self.limits.max_token_bytes);
+        if self.sessions.reference(text, now).is_some() {
+            return self.introspect(attempt, text, None).map(Some);
+        }
+        let Some(provider) = self.providers.get(id).cloned() else { return Ok(None) };
+        let has_keys = self.key_sources.get(id.0).is_some_and(KeySource::may_have_keys);
+        let token = match Untrusted::parse(text, limit) {
+            Ok(token) => token,
+            Err(TokenError::Malformed(_)) if !has_keys => {
+                return self.introspect(attempt, text, None).map(Some);
+            }
+            Err(error) => return Err(Rejection::Unreadable(error).into()),
+        };
+        let is_unnamed = !has_keys && !token.unverified_claims().contains_key("iss");
+        if !is_unnamed && !provider.claims_to_issue(&token) {
+            return Ok(None);
+        }
+        attempt.trace.provider = Some(Rc::clone(&provider));
+        provider.check_type(&token)?;
+        if !has_keys {
+            return self.introspect(attempt, text, None).map(Some);
+        }
+        let Some(keys) = self.current_keys(id, now) else {
+            return Err(self.wait_for_keys(attempt, id, &Wanted::Any));
+        };
+        let key_id = token.key_id().map(str::to_owned);
+        provider
+            .verify_to_ask(&token, &keys, &self.crypto, now)
+            .map_err(|rejection| self.wait_for_key(attempt, id, key_id, rejection))?;
+        self.introspect(attempt, text, Some(token.into_claims())).map(Some)
+    }
+
+    /// The session of a token by what its issuer says of it, over what it says
+    /// itself and is `signed`.
     pub(super) fn introspect(
         &mut self,
         attempt: &mut Attempt<'_>,
         text: &[u8],
+        signed: Option<Map<String, Value>>,
     ) -> Result<Rc<Session>, Halt> {
         let now = attempt.now;
         let limit = self.limits.max_token_bytes;
@@ -208,8 +253,11 @@ impl Pipeline {
         let audiences = resource.as_ref().map(|it| &it.audiences).or(provider.audiences.as_ref());
         let (at, mut stage) = (*at, Stage::Verify);
         let require_issuer = introspection.endpoint.require_issuer;
-        let decision = provider
-            .accept_introspected(id, claims, audiences.map(Vec::as_slice), require_issuer, now)
+        let audiences = audiences.map(Vec::as_slice);
+        let decision = completed(signed, claims)
+            .and_then(|claims| {
+                provider.accept_introspected(id, claims, audiences, require_issuer, now)
+            })
             .and_then(|verified| {
                 resource.as_ref().map_or(Ok(()), |it| it.check_provider(id)).map(|()| verified)
             })
@@ -233,6 +281,24 @@ impl Pipeline {
 
     pub(super) fn current_keys(&self, provider: ProviderId, now: UnixTime) -> Option<Rc<KeySet>> {
         self.key_sources.get(provider.0)?.current(now).cloned()
+    }
+
+    /// Waits for the key that a rejected token may be signed with, if that is why it
+    /// was rejected.
+    fn wait_for_key(
+        &mut self,
+        attempt: &Attempt<'_>,
+        provider: ProviderId,
+        key_id: Option<String>,
+        rejection: Rejection,
+    ) -> Halt {
+        match rejection {
+            Rejection::KeyUnknown => self.wait_for_keys(attempt, provider, &Wanted::Key(key_id)),
+            Rejection::SignatureInvalid => {
+                self.wait_for_keys(attempt, provider, &Wanted::Replacement(key_id))
+            }
+            rejection => rejection.into(),
+        }
     }
 
     /// Waits for a key fetch that may bring the wanted key, if one is in flight or may be
@@ -278,4 +344,21 @@ impl Pipeline {
         };
         Halt::wait_or(requested, wanted.unanswered())
     }
+}
+
+/// What an issuer says of a token, over the claims in it that are `signed`. A reply
+/// about another subject is about another token.
+fn completed(
+    signed: Option<Map<String, Value>>,
+    said: &Claims,
+) -> Result<Map<String, Value>, Rejection> {
+    let said = said.members();
+    let mut members = signed.unwrap_or_default();
+    if let (Some(own), Some(said)) = (members.get("sub"), said.get("sub"))
+        && own != said
+    {
+        return Err(Rejection::ClaimMismatch("sub".into()));
+    }
+    members.extend(said.iter().map(|(name, value)| (name.clone(), value.clone())));
+    Ok(members)
 }

@@ -20,10 +20,11 @@ use crate::bearer::{Sanitized, add_name, refuse_repeated};
 use crate::denial::Denial;
 use crate::event::{DeniedRequest, Event, Stage, Trace};
 use crate::http::{Field, Fields, LocalReply, RequestHead};
+use crate::identity::Identity;
 use crate::in_flight::{Answers, CalloutId, Dispatch, Requested};
 use crate::metrics::RequestOutcome;
 use crate::overrides::TemplateKey;
-use crate::rules::{Access, Bypassed};
+use crate::rules::{Access, Anonymous, Bypassed, Requirements};
 use crate::time::UnixTime;
 use crate::token::Rejection;
 use crate::verdict::{HeaderEdits, Verdict};
@@ -209,16 +210,44 @@ impl Pipeline {
         attempt.trace.stage = Stage::Token;
         let Some(token) = self.token_of(attempt)? else {
             let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
-            self.counters.ended(RequestOutcome::Anonymous);
-            return Ok(Verdict::Forward(HeaderEdits::anonymous(sanitized, anonymous)));
+            return Ok(self.forward_anonymous(sanitized, anonymous));
         };
-        let session = self.authenticate(attempt, &token)?;
+        let denial = match self.identity_of(attempt, &token, requirements, &template) {
+            Ok(identity) => {
+                self.counters.ended(RequestOutcome::Allowed);
+                return Ok(Verdict::Forward(HeaderEdits::identified(sanitized, &identity)));
+            }
+            Err(Halt::Deny(denial)) => denial,
+            Err(halt) => return Err(halt),
+        };
+        let Some(anonymous) = requirements.anonymous_despite(&denial) else {
+            return Err(denial.into());
+        };
+        // Nobody is named who may not have sent it.
+        attempt.trace = Trace { rule: attempt.trace.rule, ..Trace::default() };
+        attempt.trace.stage = Stage::Token;
+        Ok(self.forward_anonymous(sanitized, anonymous))
+    }
+
+    fn forward_anonymous(&mut self, sanitized: Sanitized, anonymous: &Anonymous) -> Verdict {
+        self.counters.ended(RequestOutcome::Anonymous);
+        Verdict::Forward(HeaderEdits::anonymous(sanitized, anonymous))
+    }
+
+    /// The identity of the one who has the token.
+    fn identity_of(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+        token: &[u8],
+        requirements: &Requirements,
+        template: &TemplateKey,
+    ) -> Result<Rc<Identity>, Halt> {
+        let session = self.authenticate(attempt, token)?;
         attempt.trace.authenticated(&session);
-        let identity = self.identify(attempt, &session, &token, requirements, &template)?;
+        let identity = self.identify(attempt, &session, token, requirements, template)?;
         attempt.trace.access_log.txn = identity.txn();
-        self.counters.ended(RequestOutcome::Allowed);
         attempt.followed = self.ends_streams().then_some(session);
-        Ok(Verdict::Forward(HeaderEdits::identified(sanitized, &identity)))
+        Ok(identity)
     }
 
     /// What the service behind a request is told.

@@ -100,6 +100,7 @@ impl Pipeline {
         requirements.check_token(
             principal.token(),
             principal.consumer().map(Rc::as_ref),
+            &principal.groups(),
             from_user_info,
         )
     }
@@ -182,7 +183,10 @@ impl Pipeline {
         let (Some(source), Some(store)) = (&self.user_info, &self.answers) else { return false };
         let told = SharedAnswer::to(&source.callout(key)).read(store.as_ref());
         let Some((answer, came)) = told else { return false };
-        let Ok(answer) = source.read(&CalloutReply::Answer(answer), key) else { return false };
+        let Ok(answer) = self.read_user_info(source, &CalloutReply::Answer(answer), key, now)
+        else {
+            return false;
+        };
         // Not from the future: the clock may have been set back since.
         let current = Period::new(came, source.current_until(&answer, token_end, came));
         if !current.contains(now) {

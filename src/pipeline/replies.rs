@@ -10,8 +10,8 @@ use crate::in_flight::{CalloutId, CalloutOutcome, Outcome, Purpose};
 use crate::introspection::{IntrospectionAnswer, IntrospectionEndpoint, RefusedFor};
 use crate::refresh::{Fetched, KeySource};
 use crate::time::{Span, UnixTime};
-use crate::token::ProviderId;
-use crate::user_info::{SharedAnswer, UserInfoAnswer, UserKey};
+use crate::token::{ProviderId, Rejection, Untrusted};
+use crate::user_info::{SharedAnswer, UserInfoAnswer, UserInfoFailure, UserInfoSource, UserKey};
 
 impl Pipeline {
     /// Takes the reply to a callout. `None` if it is not awaited: late, or
@@ -108,7 +108,7 @@ impl Pipeline {
         now: UnixTime,
     ) -> Option<(UserInfoAnswer, UnixTime)> {
         let source = self.user_info.as_ref()?;
-        match source.read(reply, key) {
+        match self.read_user_info(source, reply, key, now) {
             Ok(answer) => {
                 let end = self.user_infos.insert(key.clone(), &answer, source, token_end, now);
                 if let (Some(store), CalloutReply::Answer(reply)) = (&self.answers, reply)
@@ -129,6 +129,23 @@ impl Pipeline {
                 None
             }
         }
+    }
+
+    /// Reads what a service says of a user; a JWT with the keys of the token's provider.
+    pub(super) fn read_user_info(
+        &self,
+        source: &UserInfoSource,
+        reply: &CalloutReply,
+        key: &UserKey,
+        now: UnixTime,
+    ) -> Result<UserInfoAnswer, UserInfoFailure> {
+        let (id, limit) = (key.provider(), self.limits.max_reply_bytes);
+        source.read(reply, key, |text| {
+            let keys = self.current_keys(id, now).ok_or(Rejection::KeyUnknown)?;
+            let provider = self.providers.get(id).ok_or(Rejection::IssuerUnknown)?;
+            let token = Untrusted::parse(text, limit).map_err(Rejection::Unreadable)?;
+            provider.verify_user_info(token, &keys, &self.crypto, now)
+        })
     }
 
     fn complete_introspection(

@@ -2,19 +2,24 @@
 
 use std::fmt;
 
+use crate::http::log_word;
 use crate::json::{self, JsonError};
+use crate::token::Issuer;
 
 /// Reads a discovery document (OpenID Connect Discovery 1.0 section 4.2): the
 /// path and query of its `jwks_uri`.
 ///
 /// Only that part is used. The request goes to a service that the configuration
 /// names, so no document can send the filter elsewhere.
-pub(super) fn jwks_path(document: &[u8], issuer: &str) -> Result<String, DiscoveryError> {
+pub(super) fn jwks_path(document: &[u8], issuer: &Issuer) -> Result<String, DiscoveryError> {
     let document = json::parse_object(document).map_err(DiscoveryError::Json)?;
     let text = |name: &str| document.get(name).and_then(serde_json::Value::as_str);
-    // Section 4.3: the issuer must be the very one that was asked for.
-    if text("issuer") != Some(issuer) {
-        return Err(DiscoveryError::AnotherIssuer);
+    // Section 4.3: the issuer must be the very one that was asked for; of an issuer
+    // of many tenants, one of them or the template of all.
+    let named = text("issuer").unwrap_or_default();
+    if !issuer.may_be(named) {
+        let (found, expected) = (log_word(named), issuer.text().to_owned());
+        return Err(DiscoveryError::AnotherIssuer { found, expected });
     }
     let uri = text("jwks_uri").ok_or(DiscoveryError::NoJwksUri)?;
     let rest = uri.strip_prefix("https://").or_else(|| uri.strip_prefix("http://"));
@@ -29,7 +34,12 @@ pub enum DiscoveryError {
     /// It is not an acceptable JSON object.
     Json(JsonError),
     /// Its `issuer` is not the provider's.
-    AnotherIssuer,
+    AnotherIssuer {
+        /// What it says.
+        found: String,
+        /// The provider's.
+        expected: String,
+    },
     /// It has no `jwks_uri`.
     NoJwksUri,
     /// Its `jwks_uri` is not a URL with a path.
@@ -40,7 +50,10 @@ impl fmt::Display for DiscoveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Json(error) => write!(f, "discovery document: not acceptable JSON: {error}"),
-            Self::AnotherIssuer => f.write_str("discovery document: issuer is not the provider's"),
+            Self::AnotherIssuer { found, expected } => write!(
+                f,
+                "discovery document: issuer {found:?} is not {expected:?}, the provider's"
+            ),
             Self::NoJwksUri => f.write_str("discovery document: no jwks_uri"),
             Self::BadJwksUri => f.write_str("discovery document: jwks_uri is no URL with a path"),
         }
@@ -72,7 +85,8 @@ mod tests {
             ),
             ("no object", "[]".to_owned(), Err("Json")),
         ] {
-            let path = jwks_path(document.as_bytes(), issuer);
+            let issuer = Issuer::parse(issuer).unwrap();
+            let path = jwks_path(document.as_bytes(), &issuer);
             let path = path.as_deref().map_err(|error| format!("{error:?}"));
             match expected {
                 Ok(expected) => assert_eq!(path, Ok(expected), "{case}"),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::callout::Service;
 use crate::time::Span;
+use crate::token::Issuer;
 
 /// Where and when to fetch a JWKS: `remote_jwks` or `discovery` in the
 /// configuration.
@@ -36,7 +37,7 @@ pub enum JwksLocation {
         /// The document's path.
         path: String,
         /// The issuer that it must name.
-        issuer: String,
+        issuer: Issuer,
     },
 }
 
@@ -51,7 +52,7 @@ impl JwksEndpoint {
             JwksLocation::Path(path) => json!({"service": keys, "path": path}),
             JwksLocation::Discovered { service, path, issuer } => json!({
                 "service": keys,
-                "discovery": {"service": service.identity(), "path": path, "issuer": issuer},
+                "discovery": {"service": service.identity(), "path": path, "issuer": issuer.text()},
             }),
         }
     }

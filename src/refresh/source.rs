@@ -24,6 +24,14 @@ impl KeySource {
         }
     }
 
+    /// Whether there are keys, or may be: not where tokens are only asked about.
+    pub fn may_have_keys(&self) -> bool {
+        match self {
+            Self::Local(keys) => !keys.keys().is_empty(),
+            Self::Remote(_) => true,
+        }
+    }
+
     /// True if the keys are fetched.
     pub const fn is_remote(&self) -> bool {
         matches!(self, Self::Remote(_))

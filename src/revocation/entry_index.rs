@@ -191,7 +191,10 @@ impl EntryIndex {
         let values = [
             (Selector::TokenId, text("jti")),
             (Selector::Subject, Some(token.subject())),
+            // As its issuer calls it, where another claim is the subject.
+            (Selector::Subject, text("sub")),
             (Selector::SessionId, text("sid")),
+            (Selector::Client, token.client()),
             (Selector::Client, text("azp")),
             (Selector::Client, text("client_id")),
         ];

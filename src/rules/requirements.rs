@@ -34,9 +34,17 @@ pub struct Requirements {
     /// The identity of requests without a token; `None` if they are denied. A token that is
     /// sent must still be valid.
     pub anonymous: Option<Rc<Anonymous>>,
+    /// Whether a token that cannot be used counts as none; with `anonymous`.
+    pub invalid_as_missing: bool,
 }
 
 impl Requirements {
+    /// Who passes though `denial` is what became of the token, if that makes it one
+    /// that cannot be used.
+    pub fn anonymous_despite(&self, denial: &Denial) -> Option<&Anonymous> {
+        self.anonymous.as_deref().filter(|_| self.invalid_as_missing && denial.is_of_token())
+    }
+
     /// True if every valid token could pass. Negative conditions do not count: they exclude
     /// some tokens and admit all others.
     pub fn asks_nothing(&self) -> bool {
@@ -56,6 +64,7 @@ impl Requirements {
         &self,
         token: &Verified,
         consumer: Option<&Consumer>,
+        groups: &[&str],
         from_user_info: impl Fn(&ClaimPath) -> bool,
     ) -> Result<(), Denial> {
         if !self.providers.is_empty() && !self.providers.contains(&token.provider()) {
@@ -73,7 +82,7 @@ impl Requirements {
         if !self.actor.accepts(token.actor()) {
             return Err(Denial::ClaimForbidden("act".into()));
         }
-        self.check_consumer(consumer)?;
+        self.check_consumer(consumer, groups)?;
         let mut by_token = self.claims.iter().filter(|rule| !from_user_info(&rule.path)).peekable();
         if by_token.peek().is_none() {
             return Ok(());
@@ -91,12 +100,11 @@ impl Requirements {
         self.scopes_all.iter().chain(any).cloned().collect()
     }
 
-    /// A token without a consumer is in no group.
-    fn check_consumer(&self, consumer: Option<&Consumer>) -> Result<(), Denial> {
+    /// `groups` are the consumer's, and those that its token says.
+    fn check_consumer(&self, consumer: Option<&Consumer>, groups: &[&str]) -> Result<(), Denial> {
         let is_named = consumer
             .is_some_and(|consumer| self.consumers.iter().any(|own| own == consumer.name()));
-        let groups = consumer.map_or(&[][..], |consumer| &consumer.groups);
-        let is_in = |group: &String| groups.contains(group);
+        let is_in = |group: &String| groups.contains(&group.as_str());
         let is_allowed = (self.consumers.is_empty() || is_named)
             && (self.groups_any.is_empty() || self.groups_any.iter().any(is_in))
             && !self.groups_none.iter().any(is_in);

@@ -13,7 +13,7 @@ use crate::revocation::Entry;
 use crate::secret::Secret;
 use crate::time::{Span, UnixTime};
 use crate::token::{
-    Audience, EVENTS_CLAIM, Provider, ProviderId, Rejection, Untrusted, numeric_date,
+    Audience, EVENTS_CLAIM, Issuer, Provider, ProviderId, Rejection, Untrusted, numeric_date,
 };
 
 /// Where security events are taken, and from whom.
@@ -224,7 +224,9 @@ impl Transmitter {
         let issuers = [Some(self.issuer.as_str()), provider.issuer()];
         let named = Reader { issuers }.read(subject, Nesting::Top)?;
         let bounds = Bounds {
-            issuer: provider.issuer(),
+            // Of an issuer for each tenant the event says at most which transmitter it
+            // is from: tokens of all tenants are meant.
+            issuer: provider.issuers().filter(|it| !it.is_template()).map(Issuer::text),
             at,
             until: provider.max_lifetime.map(|lifetime| now.plus(lifetime)),
             by: self.revoke,

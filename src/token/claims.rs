@@ -175,6 +175,11 @@ impl ClaimPath {
         })
     }
 
+    /// The claim that the path leads to, if it is a string that is not empty.
+    pub fn text<'a>(&self, members: &'a Map<String, Value>) -> Option<&'a str> {
+        self.find(members)?.as_str().filter(|text| !text.is_empty())
+    }
+
     /// True if the path leads to, or into, a member for which `is_member` is true.
     pub fn starts_at(&self, is_member: impl Fn(&str) -> bool) -> bool {
         self.whole

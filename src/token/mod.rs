@@ -11,8 +11,10 @@ mod claims;
 mod compact;
 mod error;
 mod header;
+mod issuer;
 mod provider;
 mod rejection;
+mod template;
 mod verifier;
 
 pub use self::actor::{Actor, ActorRule};
@@ -20,6 +22,10 @@ pub use self::audience::Audience;
 pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims, numeric_date, text_of};
 pub use self::compact::Untrusted;
 pub use self::error::{Malformed, Part, TokenError};
-pub use self::provider::{CredentialClaim, Issuance, Provider, ProviderId, Providers};
+pub use self::issuer::Issuer;
+pub use self::provider::{
+    ClientClaims, CredentialClaim, Issuance, Provider, ProviderId, Providers,
+};
 pub use self::rejection::Rejection;
+pub use self::template::{ClaimTemplate, TemplateError};
 pub use self::verifier::{EVENT_TYPES, EVENTS_CLAIM, IDENTITY_TYPES, Verified, check_signature};

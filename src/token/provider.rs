@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::keys::AlgorithmSet;
 use crate::time::Span;
-use crate::token::{ClaimRule, Rejection, Untrusted};
+use crate::token::{ClaimPath, ClaimRule, Issuer, Rejection, Untrusted};
 
 /// Position of a provider in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,16 +43,36 @@ pub struct Provider {
     pub accept_unbound: bool,
     /// Whether a token without any scope is good for a transaction token.
     pub trusted_without_scope: bool,
+    /// Claims of which the first that is there is the subject.
+    pub subject_claims: Vec<ClaimPath>,
+    /// Claims of which the first that is there names the client, and those that
+    /// hold groups: `client_id_claims` and `groups_claims` of `consumers`.
+    pub client_claims: Rc<ClientClaims>,
     /// Whether its name is put before `sub`, which other providers may use too.
     pub names_subjects: bool,
+}
+
+/// Where tokens say which client has them, and in which groups its owner is.
+#[derive(Debug)]
+pub struct ClientClaims {
+    /// The first that is there names the client.
+    pub client_id: Vec<ClaimPath>,
+    /// Each of them may hold groups.
+    pub groups: Vec<ClaimPath>,
+}
+
+impl Default for ClientClaims {
+    fn default() -> Self {
+        let client_id = ["azp", "client_id"].map(ClaimPath::dotted).to_vec();
+        Self { client_id, groups: Vec::new() }
+    }
 }
 
 /// By what a provider's tokens are known, and so what they prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Issuance {
-    /// By this `iss`, compared byte for byte (RFC 8725 section 3.8): an
-    /// authorization server, whose word about its users counts.
-    Issuer(String),
+    /// By this `iss`: an authorization server, whose word about its users counts.
+    Issuer(Issuer),
     /// By the credential that a claim names, as Kong's jwt plugin knows them:
     /// one key of one algorithm, of one consumer.
     Credentials(CredentialClaim),

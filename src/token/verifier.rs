@@ -5,8 +5,11 @@ use serde_json::{Map, Value};
 
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, KeySet, VerifyingKey};
 use crate::time::UnixTime;
-use crate::token::claims::numeric_date;
-use crate::token::{Actor, Audience, Claims, Issuance, Provider, ProviderId, Rejection, Untrusted};
+use crate::token::claims::{numeric_date, text_of};
+use crate::token::{
+    Actor, Audience, ClaimPath, Claims, Issuance, Issuer, Provider, ProviderId, Rejection,
+    Untrusted,
+};
 
 /// A token whose signature, algorithm, issuer, audience and times were checked.
 ///
@@ -20,6 +23,8 @@ pub struct Verified {
     claims: Claims,
     subject: String,
     unique_subject: Option<String>,
+    client: Option<String>,
+    groups: Vec<String>,
     scopes: Vec<String>,
     audience: Audience,
     actor: Option<Actor>,
@@ -53,6 +58,16 @@ impl Verified {
     /// so.
     pub fn unique_subject(&self) -> &str {
         self.unique_subject.as_deref().unwrap_or(&self.subject)
+    }
+
+    /// The client that has it, by the first of `consumers.client_id_claims`.
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    /// The groups that it says its owner is in, by `consumers.groups_claims`.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
     }
 
     /// The scopes, see [`Claims::scopes`].
@@ -113,6 +128,28 @@ const MAX_SUBJECT_BYTES: usize = 512;
 /// Connect Front-Channel Logout section 3 have them texts.
 const NAMES: [&str; 2] = ["jti", "sid"];
 
+/// The groups in some claims, each once: a text is split at spaces and commas, an
+/// object says its `name`, and a list has some of both, in which a text is one group.
+fn groups(paths: &[ClaimPath], claims: &Map<String, Value>) -> Vec<String> {
+    fn name(value: &Value) -> Option<&str> {
+        value.as_str().or_else(|| value.as_object()?.get("name")?.as_str())
+    }
+    let mut groups: Vec<String> = Vec::new();
+    for found in paths.iter().filter_map(|path| path.find(claims)) {
+        let names: Vec<&str> = match found {
+            Value::String(text) => text.split([' ', ',']).collect(),
+            Value::Array(items) => items.iter().filter_map(name).collect(),
+            other => name(other).into_iter().collect(),
+        };
+        for name in names.into_iter().filter(|name| !name.is_empty()) {
+            if !groups.iter().any(|known| known == name) {
+                groups.push(name.to_owned());
+            }
+        }
+    }
+    groups
+}
+
 /// The keys that may have signed a token.
 struct Signers<'k> {
     candidates: Vec<&'k VerifyingKey>,
@@ -130,6 +167,11 @@ impl Signers<'_> {
 impl Provider {
     /// Its `iss`, if its tokens are known by that.
     pub fn issuer(&self) -> Option<&str> {
+        self.issuers().map(Issuer::text)
+    }
+
+    /// Every `iss` of its tokens, if they are known by that.
+    pub const fn issuers(&self) -> Option<&Issuer> {
         match &self.issuance {
             Issuance::Issuer(issuer) => Some(issuer),
             Issuance::Credentials(_) => None,
@@ -139,8 +181,7 @@ impl Provider {
     /// True if `iss` of the unverified `token` names this provider. Nothing else may be
     /// done with it before [`Provider::verify`].
     pub fn claims_to_issue(&self, token: &Untrusted<'_>) -> bool {
-        let issuer = token.unverified_claims().get("iss").and_then(Value::as_str);
-        issuer.is_some() && issuer == self.issuer()
+        self.issuers().is_some_and(|issuer| issuer.is_named_by(token.unverified_claims()))
     }
 
     /// Checks the header without a key: whether this provider issues such tokens. Hostile
@@ -151,6 +192,12 @@ impl Provider {
         if !self.algorithms.contains(algorithm) {
             return Err(Rejection::AlgorithmNotAllowed);
         }
+        self.check_type(token)?;
+        Ok(algorithm)
+    }
+
+    /// Whether `typ` is one of this provider's (RFC 8725 section 3.11).
+    pub fn check_type(&self, token: &Untrusted<'_>) -> Result<(), Rejection> {
         let typ = token.media_type();
         let accepted = match (&self.token_types, typ.as_deref()) {
             (_, Some(typ)) if IDENTITY_TYPES.contains(&typ) || EVENT_TYPES.contains(&typ) => false,
@@ -160,7 +207,7 @@ impl Provider {
             (Some(types), Some(typ)) => types.iter().any(|accepted| accepted == typ),
             (Some(_), None) => false,
         };
-        if accepted { Ok(algorithm) } else { Err(Rejection::TypeMismatch) }
+        if accepted { Ok(()) } else { Err(Rejection::TypeMismatch) }
     }
 
     /// Checks a token in full (RFC 7519 section 7.2, RFC 8725). Errs on the
@@ -207,6 +254,39 @@ impl Provider {
             Err(rejection) => return Err(rejection),
         }
         self.candidates(keys, token.key_id(), algorithm)?.check(token, crypto)
+    }
+
+    /// Checks what the provider says of a user in a JWT (OpenID Connect Core section
+    /// 5.3.2): that it is signed by the provider, and what of its claims says for
+    /// when and by whom it is, none of which it needs.
+    pub fn verify_user_info(
+        &self,
+        token: Untrusted<'_>,
+        keys: &KeySet,
+        crypto: &Crypto,
+        now: UnixTime,
+    ) -> Result<Map<String, Value>, Rejection> {
+        let algorithm =
+            Algorithm::from_name(token.algorithm_name()).ok_or(Rejection::AlgorithmUnknown)?;
+        if !self.algorithms.contains(algorithm) {
+            return Err(Rejection::AlgorithmNotAllowed);
+        }
+        let typ = token.typ().map(str::to_ascii_lowercase);
+        let typ = typ.as_deref().map(|typ| typ.strip_prefix("application/").unwrap_or(typ));
+        if typ.is_some_and(|typ| IDENTITY_TYPES.contains(&typ) || EVENT_TYPES.contains(&typ)) {
+            return Err(Rejection::TypeMismatch);
+        }
+        let claims = token.unverified_claims();
+        refuse_events(claims)?;
+        if claims.contains_key("iss") && !self.claims_to_issue(&token) {
+            return Err(Rejection::IssuerUnknown);
+        }
+        match self.check_times(claims, now) {
+            Ok(_) | Err(Rejection::ClaimMissing(_) | Rejection::LifetimeExceeded { .. }) => {}
+            Err(rejection) => return Err(rejection),
+        }
+        self.candidates(keys, token.key_id(), algorithm)?.check(&token, crypto)?;
+        Ok(token.into_claims())
     }
 
     /// The keys that may have signed a token, at least one.
@@ -263,17 +343,19 @@ impl Provider {
     pub fn accept_introspected(
         &self,
         id: ProviderId,
-        claims: &Claims,
+        mut members: Map<String, Value>,
         audiences: Option<&[String]>,
         require_issuer: bool,
         now: UnixTime,
     ) -> Result<Verified, Rejection> {
-        let mut members = (*claims.members()).clone();
-        let own = self.issuer().ok_or(Rejection::IssuerUnknown)?;
+        let own = self.issuers().ok_or(Rejection::IssuerUnknown)?;
         match members.get("iss") {
-            None if require_issuer => return Err(Rejection::ClaimMissing("iss".into())),
-            None => drop(members.insert("iss".into(), own.into())),
-            Some(Value::String(issuer)) if issuer == own => {}
+            None => {
+                let named = own.of(&members).filter(|_| !require_issuer);
+                let named = named.ok_or_else(|| Rejection::ClaimMissing("iss".into()))?;
+                members.insert("iss".into(), named.into());
+            }
+            Some(Value::String(_)) if own.is_named_by(&members) => {}
             Some(Value::String(_)) => return Err(Rejection::IssuerUnknown),
             Some(_) => return Err(Rejection::ClaimMalformed("iss")),
         }
@@ -295,18 +377,11 @@ impl Provider {
             return Err(Rejection::ClaimMismatch("cnf".into()));
         }
         let audience = Audience::of(&claims);
-        let claims = match &credential {
+        let mut claims = match &credential {
             Some(key) => self.claims_that_count(key, claims),
             None => claims,
         };
-        let subject = match claims.get("sub") {
-            None => return Err(Rejection::ClaimMissing("sub".into())),
-            Some(Value::String(sub)) if sub.is_empty() => {
-                return Err(Rejection::ClaimMissing("sub".into()));
-            }
-            Some(Value::String(sub)) if sub.len() <= MAX_SUBJECT_BYTES => sub.clone(),
-            Some(_) => return Err(Rejection::ClaimMalformed("sub")),
-        };
+        let subject = self.subject(&claims)?;
         let is_unnameable =
             |name: &&str| claims.get(*name).is_some_and(|it| !it.is_string() && !it.is_null());
         if let Some(name) = NAMES.into_iter().find(is_unnameable) {
@@ -322,6 +397,14 @@ impl Provider {
                 });
             }
         }
+        // Wherever `sub` is asked for, there is one.
+        if text_of(&claims, "sub").is_none() {
+            claims.insert("sub".into(), subject.as_str().into());
+        }
+        let client_claims = &self.client_claims;
+        let client = client_claims.client_id.iter().find_map(|path| path.text(&claims));
+        let client = client.map(str::to_owned);
+        let groups = groups(&client_claims.groups, &claims);
         let actor = Actor::of(&claims)?;
         let claims = match credential {
             Some(_) => Claims::new(claims),
@@ -329,6 +412,8 @@ impl Provider {
         };
         Ok(Verified {
             provider: id,
+            client,
+            groups,
             credential,
             unique_subject: self.names_subjects.then(|| format!("{}:{subject}", self.name)),
             subject,
@@ -339,6 +424,23 @@ impl Provider {
             usable_until: expires.map(|exp| exp.plus(self.clock_skew)),
             claims,
         })
+    }
+
+    /// The first of the subject claims that is there. One that is no text is no
+    /// reason to go on to the next: the token would be somebody else's.
+    fn subject(&self, claims: &Map<String, Value>) -> Result<String, Rejection> {
+        let is_empty = |value: &&Value| value.as_str() == Some("");
+        let mut found = self
+            .subject_claims
+            .iter()
+            .filter_map(|path| Some((path, path.find(claims).filter(|value| !is_empty(value))?)));
+        let first = self.subject_claims.first().map(ToString::to_string);
+        match found.next() {
+            None => Err(Rejection::ClaimMissing(first.unwrap_or_else(|| "sub".to_owned()))),
+            Some((_, Value::String(text))) if text.len() <= MAX_SUBJECT_BYTES => Ok(text.clone()),
+            Some((path, _)) if path.to_string() == "sub" => Err(Rejection::ClaimMalformed("sub")),
+            Some((path, _)) => Err(Rejection::ClaimMismatch(path.to_string())),
+        }
     }
 
     /// The claims that the owner of a credential may set. The subject is the credential

@@ -15,13 +15,13 @@ use serde_json::{Map, Value};
 
 pub use self::cache::{Cached, UserInfoCache};
 pub(crate) use self::shared::SharedAnswer;
-pub use self::template::{PathTemplate, TemplateError};
-use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply, Service};
+pub use self::template::PathTemplate;
+use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply, ReplyFields, Service};
 use crate::http::HeaderName;
 use crate::json::{self, JsonError};
 use crate::secret::Secret;
 use crate::time::{Span, UnixTime};
-use crate::token::{ClaimPath, ProviderId, Rejection, Verified};
+use crate::token::{ClaimPath, ProviderId, Rejection, TemplateError, Verified};
 
 /// How to ask for a user and what to keep of the answer: `user_info` in the
 /// configuration.
@@ -94,6 +94,11 @@ pub struct UserKey {
 }
 
 impl UserKey {
+    /// Whose user it is.
+    pub const fn provider(&self) -> ProviderId {
+        self.provider
+    }
+
     /// About how many bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
         let token = self.token.as_ref().map_or(0, |token| token.expose().len());
@@ -169,8 +174,10 @@ impl UserInfoSource {
             let bearer = format!("Bearer {}", token.expose());
             headers.push((HeaderName::authorization(), Secret::new(bearer)));
         }
+        let reads = ReplyFields::These(&["content-type"]);
         Callout {
             headers,
+            reads,
             serves_all: true,
             ..Callout::get(&self.service, key.path.expose().clone())
         }
@@ -180,10 +187,13 @@ impl UserInfoSource {
     ///
     /// Only 2xx with a JSON object is an answer, and only about this user (OpenID Connect
     /// Core section 5.3.2); 404 and 410 mean that the user does not exist.
+    /// A reply of the type `application/jwt` is signed by the provider, and `verify`
+    /// returns its claims.
     pub fn read(
         &self,
         reply: &CalloutReply,
         key: &UserKey,
+        verify: impl FnOnce(&[u8]) -> Result<Map<String, Value>, Rejection>,
     ) -> Result<UserInfoAnswer, UserInfoFailure> {
         let answer = match reply {
             CalloutReply::Answer(answer) => answer,
@@ -191,13 +201,24 @@ impl UserInfoSource {
         };
         match answer.status {
             404 | 410 => Ok(UserInfoAnswer::Unknown),
-            200..=299 => self.read_user(answer, key.subject.expose()),
+            200..=299 => {
+                let reply = if is_jwt(answer) {
+                    verify(answer.body.trim_ascii()).map_err(UserInfoFailure::Token)?
+                } else {
+                    json::parse_object(&answer.body).map_err(UserInfoFailure::Json)?
+                };
+                self.read_user(reply, answer.max_age(), key.subject.expose())
+            }
             status => Err(UserInfoFailure::Status(status)),
         }
     }
 
-    fn read_user(&self, answer: &Answer, subject: &str) -> Result<UserInfoAnswer, UserInfoFailure> {
-        let reply = json::parse_object(&answer.body).map_err(UserInfoFailure::Json)?;
+    fn read_user(
+        &self,
+        reply: Map<String, Value>,
+        max_age: Option<Span>,
+        subject: &str,
+    ) -> Result<UserInfoAnswer, UserInfoFailure> {
         let reply = Value::Object(reply);
         if let Some(pointer) = &self.subject_pointer {
             match reply.pointer(pointer) {
@@ -217,7 +238,7 @@ impl UserInfoSource {
                 return Err(UserInfoFailure::ControlCharacter(path.to_string()));
             }
         }
-        Ok(UserInfoAnswer::Known(Rc::new(UserInfo { claims }), answer.max_age()))
+        Ok(UserInfoAnswer::Known(Rc::new(UserInfo { claims }), max_age))
     }
 
     fn map(&self, reply: Value) -> Map<String, Value> {
@@ -276,6 +297,13 @@ impl fmt::Debug for UserInfo {
     }
 }
 
+/// Whether a reply is a JWT (RFC 7519 section 10.3.1).
+fn is_jwt(answer: &Answer) -> bool {
+    let media_type = answer.fields.values("content-type").next().unwrap_or_default();
+    let essence = media_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/jwt")
+}
+
 fn has_control_characters(value: &Value) -> bool {
     match value {
         Value::String(text) => text.chars().any(char::is_control),
@@ -294,6 +322,8 @@ pub enum UserInfoFailure {
     Status(u16),
     /// Not an acceptable JSON object.
     Json(JsonError),
+    /// A JWT that its provider does not stand for.
+    Token(Rejection),
     /// The reply is about another user.
     AnotherUser,
     /// The reply does not name its subject; where it should.
@@ -310,6 +340,7 @@ impl fmt::Display for UserInfoFailure {
             Self::NoAnswer(failure) => failure.fmt(f),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Json(error) => write!(f, "not acceptable JSON: {error}"),
+            Self::Token(rejection) => write!(f, "the reply is a JWT: {rejection}"),
             Self::AnotherUser => f.write_str("the reply is about another user"),
             Self::NoSubject(pointer) => {
                 write!(f, "the reply has no subject at {pointer:?}: see subject_pointer")

@@ -3,26 +3,11 @@
 use serde_json::Value;
 
 use crate::http::path_segment;
-use crate::token::{ClaimPath, Claims};
+use crate::token::{ClaimTemplate, Claims, TemplateError};
 
 /// A path whose parts in braces are claims of the token.
 #[derive(Debug, PartialEq)]
-pub struct PathTemplate(Vec<Part>);
-
-#[derive(Debug, PartialEq)]
-enum Part {
-    Text(String),
-    Claim(ClaimPath),
-}
-
-/// Why a token cannot fill a template; the claim.
-#[derive(Debug, PartialEq, Eq)]
-pub enum TemplateError {
-    /// It has no such claim.
-    Missing(String),
-    /// The claim is not text or a number, or would climb in the path.
-    Unusable(String),
-}
+pub struct PathTemplate(ClaimTemplate);
 
 impl PathTemplate {
     /// Reads a template; `None` unless it starts with `/` and its braces pair.
@@ -30,45 +15,18 @@ impl PathTemplate {
         if !text.starts_with('/') || text.bytes().any(|byte| !byte.is_ascii_graphic()) {
             return None;
         }
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            let (claim, after) = after.split_once('}')?;
-            if claim.is_empty() || claim.contains('{') || before.contains('}') {
-                return None;
-            }
-            parts.push(Part::Text(before.to_owned()));
-            parts.push(Part::Claim(ClaimPath::parse(claim)?));
-            rest = after;
-        }
-        if rest.contains('}') {
-            return None;
-        }
-        parts.push(Part::Text(rest.to_owned()));
-        Some(Self(parts))
+        ClaimTemplate::parse(text).map(Self)
     }
 
     /// The path for a token with these claims, each percent-encoded as one
-    /// segment, so that no claim can lead elsewhere.
+    /// segment, so that no claim can lead elsewhere: text or a number that would
+    /// not climb in the path.
     pub fn fill(&self, claims: &Claims) -> Result<String, TemplateError> {
-        let (mut path, members) = (String::new(), claims.members());
-        for part in &self.0 {
-            let claim = match part {
-                Part::Text(text) => {
-                    path.push_str(text);
-                    continue;
-                }
-                Part::Claim(claim) => claim,
-            };
-            let text = match claim.find(&members) {
-                None => return Err(TemplateError::Missing(claim.to_string())),
-                Some(Value::String(text)) => path_segment(text),
-                Some(Value::Number(number)) => path_segment(&number.to_string()),
-                Some(_) => None,
-            };
-            path.push_str(&text.ok_or_else(|| TemplateError::Unusable(claim.to_string()))?);
-        }
-        Ok(path)
+        self.0.fill(&claims.members(), |value| match value {
+            Value::String(text) => path_segment(text),
+            Value::Number(number) => path_segment(&number.to_string()),
+            _ => None,
+        })
     }
 }
 

@@ -41,7 +41,7 @@ fn the_shortest_configuration() {
     assert!(provider.require_expiration && !provider.accept_unbound);
     assert_eq!((&provider.max_lifetime, &provider.token_types), (&None, &None));
     assert_eq!(settings.sources.headers[0].name.as_str(), "authorization");
-    assert_eq!(settings.sources.headers[0].scheme, "Bearer");
+    assert_eq!(settings.sources.headers[0].prefix, "Bearer ");
     assert!(!settings.sources.forward && settings.bypass_cors_preflight);
     assert!(settings.user_info.is_none() && settings.errors.login_redirect.is_none());
     assert_eq!(settings.minter.defaults.header.name.as_str(), "x-identity-token");

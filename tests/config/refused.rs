@@ -31,6 +31,7 @@ fn flags() {
         "/rules/2/identity/forward",
         "/providers/shop/trusted_without_scope",
         "/consumers/entries/0/trusted_without_scope",
+        "/rules/2/requires/invalid_as_missing",
         "/bypass_cors_preflight",
         "/limits/case_sensitive_paths",
         "/limits/end_streams",
@@ -474,7 +475,7 @@ fn unknown_fields_at_every_level() {
         ("/providers/legacy/local_jwks", "keys"),
         ("/token", "from_headers"),
         ("/token/from_headers/0", "name, value_prefix"),
-        ("/consumers", "claim, entries"),
+        ("/consumers", "claim, client_id_claims, groups_claims, entries"),
         ("/consumers/entries/0", "key, providers, id"),
         ("/user_info", "service, path"),
         ("/user_info/cache", "ttl_seconds"),
@@ -819,4 +820,59 @@ fn credentials_of_introspection() {
         let bearer = endpoint(json!({"client_auth": "bearer", "client_id": client_id}));
         assert!(problems(&[("/providers/shop/introspection", bearer)]).is_empty());
     }
+}
+
+#[test]
+fn issuers_of_tenants() {
+    let issuer = "/providers/shop/issuer";
+    refused(&[
+        (issuer, json!("https://id.example/{tenant"), "{claim} is the claim"),
+        (issuer, json!("https://id.example/{}"), "{claim} is the claim"),
+    ]);
+    for (issuer, required, found) in [
+        ("https://id.example/{tid}", json!({"tenant": ["acme"]}), "required_claims.tid"),
+        ("https://id.example/{tid}", json!({"tid": []}), "required_claims.tid"),
+        ("https://id.example/{tid}/{x}", json!({"tid": ["a"]}), "required_claims.x"),
+    ] {
+        let got = problems(&[
+            ("/providers/shop/issuer", json!(issuer)),
+            ("/providers/shop/required_claims", required),
+        ]);
+        let [[path, what, _]] = got.as_slice() else { panic!("{got:#?}") };
+        assert!(path == "$.providers.shop" && what.contains(found), "{path}: {what}");
+    }
+    let template = ("/providers/shop/issuer", json!("https://id.example/{tid}/v2"));
+    let required = ("/providers/shop/required_claims", json!({"tid": ["acme"]}));
+    for issuer in ["https://id.example/acme/v2", "https://id.example/{tenant}/v2"] {
+        let other = json!({"issuer": issuer, "allow_any_audience": true,
+            "required_claims": {"tenant": ["a"]}, "algorithms": ["HS256"],
+            "local_jwks": {"keys": [{"kty": "oct", "k": SECRETS[1]}]}});
+        let edits = [template.clone(), required.clone(), ("/providers/legacy", other)];
+        let got = problems(&edits);
+        assert!(
+            got.iter().any(|[.., accepted]| accepted == "each issuer in one provider"),
+            "{got:?}"
+        );
+    }
+    let own = ("/identity_token/issuer", json!("https://id.example/acme/v2"));
+    let got = problems(&[template.clone(), required.clone(), own]);
+    assert!(
+        got.iter().any(|[.., accepted]| accepted == "an issuer of the gateway's own"),
+        "{got:?}"
+    );
+    let servers = ("/resources", json!(null));
+    assert_eq!(problems(&[template, required, servers]), [] as [[String; 3]; 0]);
+}
+
+#[test]
+fn claims_of_clients() {
+    refused(&[
+        ("/providers/shop/subject_claims", json!([]), "at least one element"),
+        ("/providers/shop/subject_claims/0", json!("$.sub"), "a claim"),
+        ("/consumers/client_id_claims", json!([]), "at least one element"),
+        ("/consumers/groups_claims/0", json!(7), "a list"),
+        ("/rules/2/requires/invalid_as_missing", json!(true), "beside allow_missing"),
+        ("/token/from_cookies", json!(["session", "session_2"]), "without _1 to _9"),
+    ]);
+    assert!(problems(&[("/token/from_cookies", json!(["session", "session_10"]))]).is_empty());
 }

@@ -42,6 +42,7 @@ pub fn complete() -> Value {
                     "cache_seconds": 600, "max_stale_seconds": 86400,
                     "unknown_kid_cooldown_seconds": 30},
                 "clock_skew_seconds": 60,
+                "subject_claims": ["sub", "/client_id", ["ext", "id"]],
                 "require_expiration": true,
                 "max_lifetime_seconds": 86400,
                 "token_types": ["at+jwt"],
@@ -71,6 +72,8 @@ pub fn complete() -> Value {
         },
         "consumers": {
             "claim": ["azp", "client_id", "iss"],
+            "client_id_claims": ["azp", "client_id"],
+            "groups_claims": ["groups", "realm_access.roles"],
             "entries": [
                 {"key": "web", "id": "5c0c", "username": "web-app", "custom_id": "web",
                     "providers": ["shop"], "groups": ["first-party"],
@@ -119,7 +122,8 @@ pub fn complete() -> Value {
                 "audiences": ["orders-api"], "providers": ["shop"], "scopes_all": ["admin"], "scopes_any": ["a"],
                 "consumers": [], "groups_any": ["staff"], "groups_none": ["partner"],
                 "actor": {"client_id": ["planner"], "sub": ["robot"], "max_depth": 2},
-                "claims": {"role": ["admin"]}, "allow_missing": false},
+                "claims": {"role": ["admin"]}, "allow_missing": false,
+                    "invalid_as_missing": false},
                 "identity": {"header": {"name": "x-orders-token", "value_prefix": "Bearer "},
                     "audiences": ["orders"], "scopes": ["orders.write"], "ttl_seconds": 1,
                     "claims": ["env"], "forward": false}},

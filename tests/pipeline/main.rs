@@ -28,6 +28,7 @@ mod hostile;
 mod identity;
 mod introspection;
 mod isolation;
+mod issuers;
 mod keys;
 mod memory;
 mod purposes;

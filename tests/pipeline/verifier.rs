@@ -2,7 +2,7 @@
 
 use gatepass::keys::AlgorithmSet;
 use gatepass::time::Span;
-use gatepass::token::{Issuance, Provider, Rejection, Untrusted};
+use gatepass::token::{ClaimPath, Issuance, Issuer, Provider, Rejection, Untrusted};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -383,7 +383,7 @@ fn the_gateways_types_are_refused_whatever_a_provider_takes() {
     let types = ["identity+jwt", "txntoken+jwt", "logout+jwt", "secevent+jwt"];
     let provider = Provider {
         name: "shop".into(),
-        issuance: Issuance::Issuer("https://auth.example".into()),
+        issuance: Issuance::Issuer(Issuer::parse("https://auth.example").unwrap()),
         audiences: None,
         algorithms: AlgorithmSet::asymmetric(),
         clock_skew: Span::from_secs(60),
@@ -394,6 +394,8 @@ fn the_gateways_types_are_refused_whatever_a_provider_takes() {
         required_claims: Vec::new(),
         accept_unbound: false,
         trusted_without_scope: false,
+        subject_claims: vec![ClaimPath::dotted("sub")],
+        client_claims: std::rc::Rc::default(),
         names_subjects: false,
     };
     for typ in types {

@@ -59,7 +59,7 @@ fn discovering() -> RemoteKeys {
     RemoteKeys::new(endpoint(JwksLocation::Discovered {
         service: service("issuer"),
         path: "/.well-known/openid-configuration".into(),
-        issuer: "https://id.example".into(),
+        issuer: crate::token::Issuer::parse("https://id.example").unwrap(),
     }))
 }
 
@@ -455,7 +455,7 @@ fn a_set_is_shared_by_those_who_fetch_it_in_the_same_way_only() {
         ..endpoint(JwksLocation::Path(path.to_owned()))
     };
     let found = |keys, service, path: &str, issuer: &str| {
-        let (path, issuer) = (path.to_owned(), issuer.to_owned());
+        let (path, issuer) = (path.to_owned(), crate::token::Issuer::parse(issuer).unwrap());
         JwksEndpoint {
             service: keys,
             ..endpoint(JwksLocation::Discovered { service, path, issuer })

@@ -76,8 +76,8 @@ fn sources() -> TokenSources {
         are_default_params: false,
         carriers: Vec::new(),
         headers: vec![
-            HeaderSource { name: HeaderName::authorization(), scheme: "Bearer".into() },
-            HeaderSource { name: HeaderName::parse("x-token").unwrap(), scheme: String::new() },
+            HeaderSource { name: HeaderName::authorization(), prefix: "Bearer ".into() },
+            HeaderSource { name: HeaderName::parse("x-token").unwrap(), prefix: String::new() },
         ],
         cookies: vec!["session".into()],
         params: vec!["access_token".into()],

@@ -1,0 +1,100 @@
+//! The `iss` of a provider's tokens.
+
+use serde_json::{Map, Value};
+
+use super::{ClaimPath, ClaimTemplate};
+
+/// What `iss` a provider's tokens have: one, or one for each tenant that a claim
+/// names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    text: String,
+    template: Option<ClaimTemplate>,
+}
+
+impl Issuer {
+    /// An issuer as the configuration has it; `None` if its braces do not pair.
+    pub fn parse(text: &str) -> Option<Self> {
+        let template =
+            if text.contains(['{', '}']) { Some(ClaimTemplate::parse(text)?) } else { None };
+        Some(Self { text: text.to_owned(), template })
+    }
+
+    /// As the configuration has it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// True if it stands for several.
+    pub const fn is_template(&self) -> bool {
+        self.template.is_some()
+    }
+
+    /// The claims by which issuers differ; none of a single one.
+    pub fn claims(&self) -> impl Iterator<Item = &ClaimPath> {
+        self.template.iter().flat_map(ClaimTemplate::claims)
+    }
+
+    /// The issuer of a token with these claims; `None` if they name none.
+    pub fn of(&self, claims: &Map<String, Value>) -> Option<String> {
+        let Some(template) = &self.template else { return Some(self.text.clone()) };
+        let write =
+            |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        template.fill(claims, write).ok()
+    }
+
+    /// Whether these claims say that it issued them: compared byte for byte (RFC
+    /// 8725 section 3.8), with what the other claims make of a template.
+    pub fn is_named_by(&self, claims: &Map<String, Value>) -> bool {
+        let named = claims.get("iss").and_then(Value::as_str);
+        match &self.template {
+            None => named == Some(&self.text),
+            Some(_) => named.is_some() && named == self.of(claims).as_deref(),
+        }
+    }
+
+    /// Whether `issuer` may be one of its issuers, or the same template under
+    /// other names, as an issuer of many tenants calls itself.
+    pub fn may_be(&self, issuer: &str) -> bool {
+        match &self.template {
+            None => self.text == issuer,
+            Some(template) => template.may_be(issuer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn issuers_of_tenants() {
+        let tenants = Issuer::parse("https://id.example/{tid}/v2.0").unwrap();
+        for (case, claims, expected) in [
+            ("its tenant", json!({"iss": "https://id.example/a/v2.0", "tid": "a"}), true),
+            ("another tenant's", json!({"iss": "https://id.example/a/v2.0", "tid": "b"}), false),
+            ("no tenant", json!({"iss": "https://id.example/a/v2.0"}), false),
+            ("an empty tenant", json!({"iss": "https://id.example//v2.0", "tid": ""}), false),
+            ("tenants", json!({"iss": "https://id.example/a/v2.0", "tid": ["a"]}), false),
+            ("the template", json!({"iss": "https://id.example/{tid}/v2.0", "tid": "a"}), false),
+            ("no issuer", json!({"tid": "a"}), false),
+        ] {
+            assert_eq!(tenants.is_named_by(claims.as_object().unwrap()), expected, "{case}");
+        }
+        for (issuer, expected) in [
+            ("https://id.example/a/v2.0", true),
+            ("https://id.example/{tenantid}/v2.0", true),
+            ("https://id.example/a/v1.0", false),
+            ("https://evil.example/a/v2.0", false),
+            ("https://id.example/v2.0", false),
+        ] {
+            assert_eq!(tenants.may_be(issuer), expected, "{issuer}");
+        }
+        assert!(Issuer::parse("https://id.example/{tid").is_none());
+        let one = Issuer::parse("https://id.example").unwrap();
+        assert!(one.is_named_by(json!({"iss": "https://id.example"}).as_object().unwrap()));
+        assert!(!one.is_named_by(json!({"iss": "https://id.example/"}).as_object().unwrap()));
+        assert!(!one.is_named_by(&Map::new()) && one.may_be("https://id.example"));
+    }
+}

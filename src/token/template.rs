@@ -1,0 +1,96 @@
+//! Texts with claims in them, such as `/users/{sub}`.
+
+use serde_json::{Map, Value};
+
+use super::ClaimPath;
+
+/// A text whose parts in braces are claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimTemplate(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Claim(ClaimPath),
+}
+
+/// Why claims cannot fill a template; the claim.
+#[derive(Debug, PartialEq, Eq)]
+pub enum TemplateError {
+    /// There is no such claim.
+    Missing(String),
+    /// Its value cannot stand in such a text.
+    Unusable(String),
+}
+
+impl ClaimTemplate {
+    /// Reads a template; `None` unless its braces pair.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (claim, after) = after.split_once('}')?;
+            if claim.is_empty() || claim.contains('{') || before.contains('}') {
+                return None;
+            }
+            parts.push(Part::Text(before.to_owned()));
+            parts.push(Part::Claim(ClaimPath::parse(claim)?));
+            rest = after;
+        }
+        if rest.contains('}') {
+            return None;
+        }
+        parts.push(Part::Text(rest.to_owned()));
+        Some(Self(parts))
+    }
+
+    /// The claims in it, in order.
+    pub fn claims(&self) -> impl Iterator<Item = &ClaimPath> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Claim(claim) => Some(claim),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// The text with these claims, each as `write` has it; `None` from that is a
+    /// value that cannot stand here.
+    pub fn fill(
+        &self,
+        members: &Map<String, Value>,
+        write: impl Fn(&Value) -> Option<String>,
+    ) -> Result<String, TemplateError> {
+        let mut filled = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => filled.push_str(text),
+                Part::Claim(claim) => {
+                    let found = claim.find(members);
+                    let value = found.ok_or_else(|| TemplateError::Missing(claim.to_string()))?;
+                    let text = write(value);
+                    filled
+                        .push_str(&text.ok_or_else(|| TemplateError::Unusable(claim.to_string()))?);
+                }
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Whether some values of its claims may make this text.
+    pub fn may_be(&self, text: &str) -> bool {
+        let mut texts = self.0.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Claim(_) => None,
+        });
+        let Some(mut rest) = texts.next().and_then(|first| text.strip_prefix(first)) else {
+            return false;
+        };
+        let Some(last) = texts.next_back() else { return rest.is_empty() };
+        for middle in texts {
+            match rest.split_once(middle) {
+                Some((_, after)) => rest = after,
+                None => return false,
+            }
+        }
+        rest.ends_with(last)
+    }
+}
