@@ -76,6 +76,7 @@ pub struct Setup {
     init: String,
     library: Option<PathBuf>,
     users_port: Option<u16>,
+    vaults: Value,
 }
 
 impl Setup {
@@ -92,6 +93,7 @@ impl Setup {
             init: String::new(),
             library: None,
             users_port: None,
+            vaults: Value::Null,
         }
     }
 
@@ -119,6 +121,12 @@ impl Setup {
     /// Another library, or a directory without one.
     pub fn library(mut self, directory: &Path) -> Self {
         self.library = Some(directory.to_owned());
+        self
+    }
+
+    /// What is in Kong's vaults when nginx starts.
+    pub fn vaults(mut self, vaults: Value) -> Self {
+        self.vaults = vaults;
         self
     }
 
@@ -155,6 +163,9 @@ impl Setup {
         fs::create_dir_all(&directory).unwrap();
         set_ports(&mut self.config, ports.auth, self.users_port.unwrap_or(ports.users));
         fs::write(directory.join("gatepass.json"), self.config.to_string()).unwrap();
+        if !self.vaults.is_null() {
+            fs::write(directory.join("vaults.json"), self.vaults.to_string()).unwrap();
+        }
         let conf = self.nginx_conf(&directory, ports);
         fs::write(directory.join("nginx.conf"), conf).unwrap();
 

@@ -216,3 +216,18 @@ async fn memory_stays_flat() {
     let grown = sizes[3].saturating_sub(sizes[1]);
     assert!(grown < 2048, "grew by {grown} KiB: {sizes:?}");
 }
+
+/// Vaults are asked over the network, for which a worker that starts has no sockets yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_that_start_have_their_secrets_with_the_first_request() {
+    const KEY: &str = "{vault://remote/gatepass-key}";
+    let key = json!([{"algorithm": "ES256", "private_key": {"vault": KEY}}]);
+    let setup = Setup::bundled().set("/identity_token/signing_keys", key).workers(2);
+    let nginx = setup.vaults(json!({ KEY: keys::p256_pem() })).start().await;
+    let requests = (0..20).map(|_| Request::get("/health")).collect();
+    assert_eq!(nginx.send_at_once(requests).await, ["200"; 20]);
+    nginx.signal(Signal::SIGHUP);
+    for _ in 0..100 {
+        assert_eq!(nginx.send(Request::get("/health")).await.outcome(), "200");
+    }
+}

@@ -33,7 +33,11 @@ function host.describe(add)
 end
 
 function host.secret(reference)
-  return kong.vault.get(reference)
+  local ok, secret, err = pcall(kong.vault.get, reference)
+  if not ok then
+    return nil, secret
+  end
+  return secret, err
 end
 
 -- Milliseconds that callouts took.

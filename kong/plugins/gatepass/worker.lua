@@ -13,6 +13,9 @@ local TICK_SECONDS = 0.1
 -- How often vaults are asked, and a gateway that did not open is tried again.
 local REFRESH_SECONDS = 5
 
+-- How often a request looks whether another one has the secrets by now.
+local ASKING_PAUSE_SECONDS = 0.005
+
 -- How often what was counted is handed on.
 local MEASURE_SECONDS = 1
 
@@ -34,9 +37,17 @@ end
 
 -- Opens the gateway of an entry. One that is there stays if the new one does not open.
 function Worker:refresh(entry)
-  entry.refresh_at = now() + REFRESH_SECONDS
+  -- Where a worker starts, no vault beyond this machine can be asked: nginx has no sockets
+  -- there. It is again at the next tick or request.
+  local is_start = ngx.get_phase() == "init_worker"
+  entry.refresh_at = now() + (is_start and 0 or REFRESH_SECONDS)
+  entry.asking_until = entry.refresh_at
   local text, count = configuration.resolved(entry.conf, self.host.secret)
+  entry.asking_until = 0
   entry.references = text and count or entry.references
+  if not text and is_start then
+    return
+  end
   if text and text == entry.text and entry.gateway then
     return
   end
@@ -71,7 +82,7 @@ function Worker:entry(conf)
     local text = configuration.text(conf)
     entry = self.entries[text]
     if not entry then
-      entry = { conf = conf, references = 0 }
+      entry = { conf = conf, references = 0, asking_until = 0 }
       self.entries[text] = entry
       self:refresh(entry)
     end
@@ -102,9 +113,21 @@ function Worker:configure(confs)
   end
 end
 
+-- The gateway that was not there when its worker started. One request asks the vaults, the
+-- others wait for it.
+function Worker:wait_for(entry)
+  if now() >= entry.refresh_at then
+    self:refresh(entry)
+  end
+  while not entry.gateway and now() < entry.asking_until do
+    ngx.sleep(ASKING_PAUSE_SECONDS)
+  end
+  return entry.gateway
+end
+
 -- Decides the request: the reply, or nil if it may pass.
 function Worker:access(conf)
-  local opened = self:entry(conf).gateway
+  local opened = self:entry(conf).gateway or self:wait_for(self:entry(conf))
   if not opened then
     return gateway.INVALID
   end
@@ -117,9 +140,10 @@ function Worker:tick()
   if measures then
     self.measure_at = moment + MEASURE_SECONDS
   end
+  local due = {}
   for _, entry in pairs(self.entries) do
     if moment >= entry.refresh_at and (entry.references > 0 or not entry.gateway) then
-      self:refresh(entry)
+      due[#due + 1] = entry
     end
     if entry.gateway then
       entry.gateway:tick()
@@ -135,6 +159,10 @@ function Worker:tick()
     if retired[i]:is_idle() then
       table.remove(retired, i)
     end
+  end
+  -- While a vault is asked, entries come and go.
+  for i = 1, #due do
+    self:refresh(due[i])
   end
 end
 

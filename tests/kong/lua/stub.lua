@@ -41,7 +41,11 @@ function _M.install(directory)
             warn = function(...) ngx.log(ngx.WARN, ...) end },
     response = { exit = exit },
     vault = {
+      -- As vaults beyond the machine: by a socket, which takes its time.
       get = function(reference)
+        local socket = ngx.socket.tcp()
+        socket:settimeout(50)
+        socket:connect("127.0.0.1", 1)
         local value = cjson.decode(read(vaults) or "{}")[reference]
         return value, value == nil and "could not get value from external vault" or nil
       end,
