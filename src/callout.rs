@@ -253,6 +253,9 @@ impl Answer {
     /// `max-age` of the reply's `Cache-Control` (RFC 9111 section 5.2.2.1); zero where it
     /// forbids storing or reuse. Of several the shortest counts, and a value that is not a
     /// number is ignored (section 4.2.1).
+    // RFC 9111 section 5.2.2.1: "The max-age response directive indicates that the response
+    // is to be considered stale after its age is greater than the specified number of
+    // seconds." (R56)
     pub fn max_age(&self) -> Option<Span> {
         let text = String::from_utf8_lossy(self.cache_control.as_deref()?).to_ascii_lowercase();
         let directives = || text.split(',').map(str::trim);

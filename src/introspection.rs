@@ -194,6 +194,8 @@ impl Introspection {
     }
 
     /// How long an answer serves that was given `at` this time.
+    // RFC 7662 section 4: "the response MUST NOT be cached beyond the time indicated
+    // therein" (R67)
     pub(crate) fn serves(&self, token: &Verified, at: UnixTime) -> Period {
         let end = at.plus(self.endpoint.ttl);
         Period::new(at, token.expires().map_or(end, |exp| exp.min(end)))

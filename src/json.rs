@@ -49,6 +49,8 @@ fn object_of(value: Value) -> Result<Map<String, Value>, JsonError> {
     }
 }
 
+// RFC 8259 section 9: "An implementation may set limits on the maximum depth of
+// nesting." (R05)
 fn read(text: &[u8], strict: Strict) -> Result<Value, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let value = strict.deserialize(&mut reader).map_err(JsonError)?;
@@ -518,6 +520,8 @@ mod tests {
         assert!(parse_object(br#"{"a":null,"a":1}"#).is_err(), "a member twice all the same");
     }
 
+    // RFC 8259 section 9: "An implementation may set limits on the maximum depth of
+    // nesting." (R05)
     #[test]
     fn depth_is_bounded() {
         let nested = |levels: usize| [vec![b'['; levels], vec![b']'; levels]].concat();

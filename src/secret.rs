@@ -6,6 +6,7 @@ use std::fmt;
 ///
 /// There is no `Display`; the only way in is [`Secret::expose`], which is easy
 /// to search for.
+// draft-ietf-oauth-transaction-tokens (R69)
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret<T>(T);
 

@@ -68,6 +68,7 @@ impl UnixTime {
     /// A recorded time, maybe of another worker, as seen `now`: `None` for one in the
     /// future, since its age is unknown after the clock was set back. Workers read their
     /// clocks at slightly different times, so up to one second ahead counts as now.
+    // RFC 7519 section 4.1.4 (R75)
     pub fn as_seen(self, now: Self) -> Option<Self> {
         const AHEAD: Span = Span::from_secs(1);
         (self <= now.plus(AHEAD)).then(|| self.min(now))

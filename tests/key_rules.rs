@@ -156,6 +156,9 @@ fn keys(keys: Value) -> Value {
     json!({"local_jwks": {"keys": keys}})
 }
 
+// RFC 8725 section 3.1: "Libraries MUST enable the caller to specify a supported set of
+// algorithms and MUST NOT use any other algorithms when performing cryptographic
+// operations." (R06)
 #[test]
 fn r06_the_algorithm_is_one_of_the_issuers() {
     let mut provider = keys(json!([public("RS256", json!({})), public("ES256", json!({}))]));
@@ -174,6 +177,8 @@ fn r06_the_algorithm_is_one_of_the_issuers() {
     }
 }
 
+// RFC 8725 section 3.2: "JWT libraries SHOULD NOT consume JWTs using "none" unless
+// explicitly requested by the caller." (R07)
 #[test]
 fn r07_none_is_no_algorithm() {
     let provider = keys(json!([public("RS256", json!({}))]));
@@ -192,6 +197,7 @@ fn r07_none_is_no_algorithm() {
     }
 }
 
+// RFC 7517 section 4.2 (R08)
 #[test]
 fn r08_a_key_serves_what_it_is_for() {
     for (case, changes, alg, expected) in [
@@ -220,6 +226,8 @@ fn r08_a_key_serves_what_it_is_for() {
     }
 }
 
+// RFC 8725 section 3.5: "human-memorizable passwords MUST NOT be directly used as the
+// key to a keyed-MAC algorithm" (R09)
 #[test]
 fn r09_secrets_come_from_the_configuration_only() {
     let secret = json!({"kty": "oct", "k": encode(&[7; 64])});
@@ -247,6 +255,8 @@ fn r09_secrets_come_from_the_configuration_only() {
     }
 }
 
+// RFC 7515 section 4.1.11: "If any of the listed extension Header Parameters are not
+// understood and supported by the recipient, then the JWS is invalid." (R10)
 #[test]
 fn r10_no_extension_is_understood() {
     let provider = keys(json!([public("RS256", json!({}))]));
@@ -256,6 +266,7 @@ fn r10_no_extension_is_understood() {
     }
 }
 
+// RFC 7797 section 7 (R11)
 #[test]
 fn r11_b64_is_refused() {
     let provider = keys(json!([public("RS256", json!({}))]));
@@ -265,6 +276,9 @@ fn r11_b64_is_refused() {
     }
 }
 
+// RFC 8725 section 3.10: "blindly following a "jku" (JWK set URL) or "x5u" (X.509 URL)
+// header, which may contain an arbitrary URL, could result in server-side request
+// forgery (SSRF) attacks" (R12)
 #[test]
 fn r12_a_token_does_not_bring_its_key() {
     let ours = json!([public("ES256", json!({"kid": "ours"}))]);
@@ -284,6 +298,7 @@ fn r12_a_token_does_not_bring_its_key() {
     }
 }
 
+// RFC 7515 section 4.1.4: "Its value MUST be a case-sensitive string." (R13)
 #[test]
 fn r13_a_kid_is_nothing_but_a_name() {
     let long = "k".repeat(256);
@@ -316,6 +331,8 @@ fn key_error(jwk: &Value) -> Option<KeyError> {
     VerifyingKey::from_jwk(jwk.as_object().unwrap(), Origin::Remote).err()
 }
 
+// RFC 7518 section 3.3: "A key of size 2048 bits or larger MUST be used with these
+// algorithms." (R14)
 #[test]
 fn r14_rsa_keys_are_neither_weak_nor_dear() {
     let modulus = |bits: usize| {
@@ -343,6 +360,8 @@ fn r14_rsa_keys_are_neither_weak_nor_dear() {
     assert_eq!(key_error(&even), Some(KeyError::ModulusEven));
 }
 
+// RFC 7518 section 3.2: "A key of the same size as the hash output (for instance, 256
+// bits for "HS256") or larger MUST be used with this algorithm." (R15)
 #[test]
 fn r15_a_secret_is_as_long_as_the_hash() {
     for (alg, bytes, fits) in [
@@ -373,6 +392,8 @@ fn verifies(jwk: &Value, alg: &str, input: &[u8], signature: &[u8]) -> bool {
     module
 }
 
+// RFC 7518 section 3.4: "The octet sequence representations MUST NOT be shortened to
+// omit any leading zero octets contained in the values." (R16)
 #[test]
 fn r16_an_ecdsa_signature_is_two_whole_numbers_in_range() {
     // For each curve: its name, an issuer's example, bytes of a number, order.
@@ -432,6 +453,7 @@ fn r16_an_ecdsa_signature_is_two_whole_numbers_in_range() {
     }
 }
 
+// RFC 8017 section 8.2.2 (R17)
 #[test]
 fn r17_an_rsa_signature_is_the_whole_block() {
     let jwk = public("RS256", json!({}));
@@ -473,6 +495,7 @@ fn r17_an_rsa_signature_is_the_whole_block() {
     // another length, are in tests/wycheproof.rs.
 }
 
+// RFC 8032 section 5.1.7 (R18)
 #[test]
 fn r18_an_ed25519_signature_has_one_form() {
     let jwk = public("EdDSA", json!({}));
@@ -504,6 +527,8 @@ fn r18_an_ed25519_signature_has_one_form() {
     assert_eq!(weak(&[0; 32]), Some(KeyError::WeakPoint), "order 4");
 }
 
+// RFC 7518 section 3.2: "The comparison of the computed HMAC value to the JWS Signature
+// value MUST be done in a constant-time manner to thwart timing attacks." (R19)
 #[test]
 fn r19_a_mac_is_compared_as_a_whole() {
     let secret = [7; 64];
@@ -529,6 +554,7 @@ fn r19_a_mac_is_compared_as_a_whole() {
     assert_eq!(compared, [""; 0], "nothing in that file compares bytes");
 }
 
+// RFC 7517 section 9.2 (R78)
 #[test]
 fn r78_the_gateways_key_shows_nowhere() {
     let private = private("EdDSA")["jwk"].clone();

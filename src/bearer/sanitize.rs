@@ -129,6 +129,7 @@ impl OwnedHeaders {
     /// The options of a `Connection` value that name no owned header; `None` if there are
     /// none. Characters that a lenient proxy may treat as spaces or quotes around a name
     /// are not part of the name.
+    // RFC 9110 section 7.6.1 (R44)
     fn without_owned(&self, value: &[u8]) -> Option<Vec<u8>> {
         let is_owned = |option: &&[u8]| self.owner_of(trim_to_token(option)).is_some();
         let options = || value.split(|byte| *byte == b',');
@@ -234,6 +235,7 @@ mod tests {
         }
     }
 
+    // RFC 9110 section 7.6.1 (R44)
     #[test]
     fn connection_cannot_name_an_owned_header() {
         for (case, value, expected) in [

@@ -59,6 +59,8 @@ impl HeaderSource {
 
     /// A scheme is a word (RFC 9110 section 11.1): what goes on without a space is
     /// another one. Any other prefix implies nothing of what follows, as in Envoy.
+    // RFC 9110 section 11.1: "It uses a case-insensitive token to identify the
+    // authentication scheme" (R36)
     fn after_prefix<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
         let value = value.trim_ascii();
         let prefix = self.prefix.trim_ascii_end();
@@ -113,6 +115,8 @@ impl TokenSources {
     /// A token in a cookie is ignored if another site may have made the request. For a
     /// `resource` a parameter counts only if the configuration names it (RFC 9728 leaves it
     /// to the resource; in a URL a token ends up in logs).
+    // RFC 6750 section 2: "Clients MUST NOT use more than one method to transmit the token
+    // in each request." (R37)
     pub fn find<'a>(
         &self,
         head: &'a RequestHead,
@@ -149,6 +153,7 @@ impl TokenSources {
     ///
     /// A header that is configured goes whatever is in it: what is no token here may
     /// be one upstream. Of `Authorization` another scheme is not ours and stays.
+    // RFC 9700 section 4.9 (R52)
     pub fn sanitize(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
         for field in head.fields() {
             // A spelling that we do not read is not a token to us, but it may be
@@ -249,6 +254,8 @@ impl TokenSources {
         self.cookies.iter().flat_map(|name| in_cookie(head, name))
     }
 
+    // RFC 6750 section 2.3: "it SHOULD NOT be used unless it is impossible to transport the
+    // access token in the "Authorization" request header field" (R38)
     fn in_query<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
         let head = (!self.params.is_empty()).then_some(head);
         head.into_iter()
@@ -257,6 +264,7 @@ impl TokenSources {
             .map(|pair| percent_decode(value_of(pair)))
     }
 
+    // RFC 6265 section 4.1.1 (R42)
     fn is_token_cookie(&self, pair: &[u8]) -> bool {
         // Cookie names are exact, case included (RFC 6265 section 4.1.1); white
         // space around them is none of theirs (section 5.2).
@@ -395,6 +403,9 @@ mod tests {
         assert!(sanitized.rewrite.is_empty() && sanitized.clear.contains(&"X-Token".into()));
     }
 
+    // RFC 9110 section 11.1: "It uses a case-insensitive token to identify the
+    // authentication scheme" (R36)
+    // RFC 6265 section 4.1.1 (R42)
     #[test]
     fn finding_the_token() {
         const MULTIPLE: Result<Option<&str>, &str> = Err("token_multiple");

@@ -38,6 +38,8 @@ pub struct MinterParts {
 
 /// Claims that may be copied although they are reserved: they go through as the
 /// public token has them.
+// RFC 8693 section 4.1: "the consumer of a token MUST only consider the token's
+// top-level claims and the party identified as the current actor" (R35)
 const COPYABLE: [&str; 4] = ["scope", "client_id", "act", "txn"];
 
 impl MinterParts {
@@ -405,6 +407,8 @@ pub fn check_purposes(whole: &Node<'_>, minter: &MinterParts, rules: &[Rule]) {
 /// Public and identity tokens must not be exchangeable (RFC 8725 section 3.12):
 /// no issuer, no audience and no key may be both. Keys that are fetched are
 /// compared when they come. `resources`: the audiences of tokens for resources.
+// RFC 8725 section 3.12: "the validation rules for those JWTs MUST be written such that
+// they are mutually exclusive, rejecting JWTs of the wrong kind" (R31)
 pub fn check_separation(
     whole: &Node<'_>,
     providers: &[(Provider, KeySource)],

@@ -142,6 +142,8 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     let any_audience = fields.or("allow_any_audience", false, Node::flag);
     let audiences = fields.optional("audiences", |node| node.full_list(|item| item.text()));
     let algorithms = fields.or("algorithms", AlgorithmSet::asymmetric(), algorithms);
+    // RFC 7519 section 4.1.4: "Implementers MAY provide for some small leeway, usually no
+    // more than a few minutes, to account for clock skew." (R27)
     let clock_skew = seconds(&mut fields, "clock_skew_seconds", 60, 300);
     let require_expiration = fields.or("require_expiration", true, Node::flag);
     let max_lifetime = fields.optional("max_lifetime_seconds", |node| node.integer(1..=31_536_000));

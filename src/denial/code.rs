@@ -36,6 +36,7 @@ macro_rules! codes {
             pub const ALL: &[Self] = &[$(Self::$code),*];
 
             /// The code as it is written.
+            // RFC 9457 section 5 (R71)
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$code => $name,)*

@@ -46,6 +46,7 @@ impl Denial {
             None | Some(GrpcProtocol::Transcoded) => self.http_reply(settings),
             Some(protocol) => self.grpc_reply(protocol, settings, frames_grpc),
         };
+        // RFC 6750 section 5.3 (R41)
         reply = reply.with_header("cache-control", "no-store");
         if let Some(challenge) = self.challenge(settings, hint) {
             reply = reply.with_header("www-authenticate", challenge);
@@ -125,6 +126,8 @@ impl Denial {
     ///
     /// Clients read it by regular expressions and take the first match for a parameter:
     /// all values are quoted, and none before `scope` has `=` in it.
+    // RFC 6750 section 3.1: "the resource server SHOULD NOT include an error code or other
+    // error information" (R39)
     fn challenge(&self, settings: &ErrorSettings, hint: Option<&ResourceHint>) -> Option<String> {
         let error = match self.class() {
             Class::Missing => None,
@@ -173,6 +176,8 @@ impl Denial {
         (!scopes.is_empty()).then(|| scopes.join(" "))
     }
 
+    // RFC 9457 section 5: "when actually generating a problem -- however it is serialized
+    // -- the details given must also be scrutinized" (R40)
     fn problem(&self) -> String {
         json!({
             "title": self.title(),

@@ -116,6 +116,7 @@ pub enum GrpcProtocol {
 }
 
 /// The head of a request: every header field, pseudo headers included.
+// RFC 9110 section 5.5 (R51)
 #[derive(Clone, Default)]
 pub struct RequestHead {
     fields: Fields,
@@ -173,6 +174,7 @@ impl RequestHead {
     }
 
     /// The request target: path and query; empty when the host gave none.
+    // RFC 9112 section 3.2 (R50)
     pub fn target(&self) -> Target<'_> {
         let raw = self.first(":path").unwrap_or_default();
         let mut parts = raw.splitn(2, |byte| *byte == b'?');
@@ -205,6 +207,7 @@ impl RequestHead {
 
     /// True for an upgrade of the connection, such as a WebSocket (RFC 9110 section 7.8,
     /// RFC 8441 section 4).
+    // RFC 8441 section 4 (R49)
     pub fn is_upgrade(&self) -> bool {
         self.has("upgrade") || self.has(":protocol")
     }

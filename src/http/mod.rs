@@ -91,6 +91,7 @@ impl HeaderName {
 
 /// Whether an upstream may take the header `name` for `own`; see
 /// [`HeaderName::is_spelled`].
+// RFC 3875 section 4.1.18 (R43)
 pub fn is_spelled(own: &[u8], name: &[u8]) -> bool {
     own.len() == name.len() && own.iter().zip(name).all(|(own, other)| fold(*own) == fold(*other))
 }
@@ -146,6 +147,8 @@ pub struct InvalidHeaderName;
 /// Visible ASCII and inner spaces stay as they are; every other byte of the
 /// UTF-8 text, `%` itself and a space at either end become `%XX`. A control
 /// character is refused: it is never part of a name, a country or a scope.
+// RFC 9110 section 5.5: "Field values containing CR, LF, or NUL characters are invalid
+// and dangerous" (R45)
 pub fn header_text(text: &str) -> Result<String, ControlCharacter> {
     if text.chars().any(char::is_control) {
         return Err(ControlCharacter);
@@ -195,6 +198,7 @@ pub const MAX_LOG_WORD: usize = 128;
 /// of RFC 3986 section 2.3 is percent-encoded.
 ///
 /// `.` and `..` are not segments but path traversal, so they become `None`.
+// RFC 3986 section 3.3 (R68)
 pub fn path_segment(text: &str) -> Option<String> {
     (!matches!(text, "" | "." | "..")).then(|| percent_encode(text.as_bytes()))
 }
@@ -263,6 +267,8 @@ mod tests {
         }
     }
 
+    // RFC 9110 section 5.5: "Field values containing CR, LF, or NUL characters are invalid
+    // and dangerous" (R45)
     #[test]
     fn header_text_can_be_undone() {
         for (case, text, expected) in [

@@ -10,6 +10,7 @@ use super::{escaped_byte, percent_decode};
 /// dot segment or control character, with an escape that is invalid or itself escaped,
 /// with `//`, `;`, `\`, a space or a fragment, with one of these in disguise, or one
 /// that does not start with `/` (`OPTIONS *` is the exception).
+// RFC 3986 section 6.2 (R46)
 pub(crate) fn canonical_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     if path == b"*" {
         return Some(Cow::Borrowed(path));

@@ -56,6 +56,7 @@ pub const RESERVED_CLAIMS: [&str; 17] = [
 
 /// True if only the gateway sets the claim `name`, or one that it could be mistaken
 /// for: `consumer.id` also names the member `id` of `consumer`.
+// RFC 7519 section 4.1 (R77)
 pub fn is_reserved(name: &str) -> bool {
     let first = name.split('.').next().unwrap_or_default();
     RESERVED_CLAIMS.iter().any(|reserved| *reserved == name || *reserved == first)
@@ -204,6 +205,7 @@ impl Minter {
     }
 
     /// Mints an identity for `principal`.
+    // draft-ietf-oauth-transaction-tokens (R32)
     pub fn mint(
         &self,
         crypto: &Crypto,

@@ -8,6 +8,8 @@ use std::fmt;
 ///
 /// To add one: a variant, its place in [`Algorithm::ALL`], its name and its
 /// family here, and its arm in the `verify` of that family's file.
+// RFC 8725 section 3.2: "JWT libraries SHOULD NOT consume JWTs using "none" unless
+// explicitly requested by the caller." (R07)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
     /// HMAC with SHA-256.

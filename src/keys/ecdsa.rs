@@ -57,6 +57,8 @@ where
 
     /// R and S must be whole and in `1..n`. Both halves of the range of S are valid in a
     /// JWS, so a token's text does not identify it uniquely.
+    // RFC 7518 section 3.4: "The octet sequence representations MUST NOT be shortened to
+    // omit any leading zero octets contained in the values." (R16)
     pub(super) fn verify(
         &self,
         crypto: &Crypto,
@@ -146,6 +148,7 @@ where
 impl PrivateEcKey<NistP256> {
     /// Deterministic (RFC 6979): the module has no randomness to trust on every
     /// host, and a nonce that repeats gives the key away.
+    // RFC 6979 section 3 (R79)
     pub(super) fn sign_here(&self, signing_input: &[u8]) -> Vec<u8> {
         let signature: Signature<NistP256> = self.key.sign(signing_input);
         signature.to_bytes().to_vec()
@@ -212,6 +215,7 @@ mod tests {
     }
 
     /// RFC 6979 appendix A.2.5.
+    // RFC 6979 section 3 (R79)
     #[test]
     fn signing_is_deterministic() {
         let d = "ya-p2EW6dRZrXCFXZ7HWk05Qw9s26JsSe4piKxIPZyE";

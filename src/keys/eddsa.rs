@@ -44,6 +44,7 @@ impl EdKey {
     ///
     /// Hosts check S and compare R by its bytes; the check that R is not of small order is
     /// ours.
+    // RFC 8032 section 5.1.7 (R18)
     pub(super) fn verify(
         &self,
         crypto: &Crypto,

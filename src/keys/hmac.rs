@@ -19,6 +19,8 @@ pub(super) struct HmacKey {
 impl HmacKey {
     /// Reads `k` and keeps those of `wanted` for which it is long enough: at
     /// least the output of the hash.
+    // RFC 7518 section 3.2: "A key of the same size as the hash output (for instance, 256
+    // bits for "HS256") or larger MUST be used with this algorithm." (R15)
     pub(super) fn from_jwk(
         jwk: Jwk<'_>,
         wanted: AlgorithmSet,
@@ -59,6 +61,8 @@ impl HmacKey {
 ///
 /// The length comes first: jwt-compact's type panics when it is made from bytes
 /// of another.
+// RFC 7518 section 3.2: "The comparison of the computed HMAC value to the JWS Signature
+// value MUST be done in a constant-time manner to thwart timing attacks." (R19)
 fn matches<A: jwt_compact::Algorithm>(
     algorithm: &A,
     key: &A::VerifyingKey,

@@ -120,6 +120,7 @@ impl<'a> Jwk<'a> {
 
     /// Whether `use` and `key_ops`, each if there, allow `operation` on
     /// signatures (RFC 7517 sections 4.2 and 4.3).
+    // RFC 7517 section 4.2 (R08)
     pub(super) fn permits(self, operation: &'static str) -> Result<(), KeyError> {
         match self.text("use")? {
             None | Some("sig") => {}
@@ -141,6 +142,8 @@ impl<'a> Jwk<'a> {
     ///
     /// A fetched secret is forged or public; so is a private key that was published by
     /// mistake.
+    // RFC 8725 section 3.5: "human-memorizable passwords MUST NOT be directly used as the
+    // key to a keyed-MAC algorithm" (R09)
     pub(super) fn may_come_from(self, origin: Origin, family: Family) -> Result<(), KeyError> {
         match origin {
             Origin::Local => Ok(()),

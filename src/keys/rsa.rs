@@ -22,6 +22,8 @@ use super::jwk::Jwk;
 
 /// Bits of a modulus: fewer are weak (RFC 7518 section 3.3), more cost the
 /// gateway milliseconds per token, which an attacker would not have to pay.
+// RFC 7518 section 3.3: "A key of size 2048 bits or larger MUST be used with these
+// algorithms." (R14)
 const MODULUS_BITS: std::ops::RangeInclusive<u32> = 2048..=4096;
 
 /// A public key.
@@ -79,6 +81,7 @@ impl RsaKey {
     }
 
     /// RFC 8017 sections 8.1.2 and 8.2.2.
+    // RFC 8017 section 8.2.2 (R17)
     pub(super) fn verify(
         &self,
         crypto: &Crypto,

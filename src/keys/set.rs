@@ -42,6 +42,7 @@ impl KeySet {
     /// An unusable key is skipped and reported: sets contain keys for other purposes and
     /// for future algorithms (RFC 7517 section 5). A set without any usable key is an
     /// error, so that it never replaces a good one.
+    // RFC 7517 section 5 (R57)
     pub fn from_jwks(jwks: &Value, origin: Origin) -> Result<(Self, Vec<SkippedKey>), KeySetError> {
         Self::from_jwks_without(jwks, origin, &[])
     }
@@ -110,6 +111,7 @@ impl KeySet {
     /// key; a key without an id serves every token. Ids are compared byte for
     /// byte. Two keys of one id are both candidates: RFC 7517 section 4.5 allows
     /// it for different algorithms, and each is the issuer's.
+    // RFC 7515 section 4.1.4: "Its value MUST be a case-sensitive string." (R13)
     pub fn candidates<'a>(
         &'a self,
         kid: Option<&str>,
@@ -257,6 +259,7 @@ mod tests {
         KeySet::from_jwks(&json!({"keys": keys}), Origin::Remote).unwrap()
     }
 
+    // RFC 7517 section 5 (R57)
     #[test]
     fn a_bad_key_spoils_nothing() {
         let bad = [

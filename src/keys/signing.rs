@@ -23,6 +23,7 @@ use super::{Algorithm, SigningAlgorithm, VerifyingKey, pkcs8};
 use crate::json;
 
 /// A private key and the one algorithm it signs with.
+// RFC 7517 section 9.2 (R78)
 pub struct SigningKey {
     private: PrivateKey,
     thumbprint: String,
@@ -227,6 +228,7 @@ fn compose<T: Serialize>(
 }
 
 /// RFC 7638 section 3; no member needs an escape.
+// RFC 7638 section 3 (R59)
 fn thumbprint(members: &[(&'static str, String)]) -> String {
     let members: Vec<_> =
         members.iter().map(|(member, value)| format!(r#""{member}":"{value}""#)).collect();

@@ -65,6 +65,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    // RFC 8725 section 3.10 (R54)
     #[test]
     fn documents() {
         let issuer = "https://id.example";

@@ -135,6 +135,7 @@ impl RemoteKeys {
 
     /// The keys, if they are not too old. Keys fetched in the future, because the clock was
     /// set back, have an unknown age and do not count.
+    // RFC 8725 section 3.3 (R58)
     pub(super) fn current(&self, now: UnixTime) -> Option<&Rc<KeySet>> {
         let loaded = self.loaded.as_ref()?;
         let at = loaded.at.as_seen(now)?;
@@ -356,6 +357,7 @@ impl RemoteKeys {
     }
 
     /// A redirect to the service itself is followed once (RFC 9110 section 15.4).
+    // RFC 8725 section 3.10 (R54)
     fn settle_redirect(&mut self, answer: &Answer) -> Result<Fetched, FetchError> {
         if self.redirect != Redirect::None {
             return Err(FetchError::RedirectedAgain);

@@ -41,6 +41,7 @@ fn template(path: &str) -> PathPattern {
     PathPattern::template(path).unwrap()
 }
 
+// RFC 8725 section 3 (R47)
 #[test]
 fn first_match_wins() {
     let mut rules = with_paths(vec![
@@ -159,6 +160,7 @@ fn patterns_that_no_path_has_are_refused() {
     assert_eq!(template("/a/**"), prefix("/a"));
 }
 
+// RFC 3986 section 6.2 (R46)
 #[test]
 fn ambiguous_paths_are_refused() {
     let rules = of(with_paths(vec![prefix("/login")]), false);

@@ -6,6 +6,8 @@ use super::Rejection;
 
 /// Whom a token is for: one text or a list of texts (RFC 7519 section 4.1.3). A list
 /// with anything else in it is no audience.
+// RFC 8725 section 3.9: "if the audience value is not present or not associated with
+// the recipient, it MUST reject the JWT" (R22)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audience(Aud);
 

@@ -112,6 +112,9 @@ pub fn text_of<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a st
 
 /// A NumericDate (RFC 7519 section 2), or that there is none. A claim that is
 /// there but no such date is an error, never absent.
+// RFC 7519 section 2: "A JSON numeric value representing the number of seconds from
+// 1970-01-01T00:00:00Z UTC until the specified UTC date/time, ignoring leap seconds."
+// (R26)
 pub fn numeric_date(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixTime>, NotADate> {
     match claims.get(name) {
         None | Some(Value::Null) => Ok(None),
@@ -262,6 +265,9 @@ mod tests {
         assert_eq!(ClaimPath::dotted("address.country").to_string(), "address.country");
     }
 
+    // RFC 7519 section 2: "A JSON numeric value representing the number of seconds from
+    // 1970-01-01T00:00:00Z UTC until the specified UTC date/time, ignoring leap seconds."
+    // (R26)
     #[test]
     fn dates() {
         for (case, value, expected) in [

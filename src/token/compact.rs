@@ -26,6 +26,7 @@ impl<'a> Untrusted<'a> {
     /// Size and number of dots are checked first, so other text costs nothing. Each part
     /// has only one valid encoding, and header and claims must be strict JSON objects:
     /// anything that two readers could read differently is refused.
+    // RFC 8725 section 3 (R53)
     pub fn parse(text: &'a [u8], max_bytes: usize) -> Result<Self, TokenError> {
         if text.len() > max_bytes {
             return Err(TokenError::TooLarge { limit: max_bytes });
@@ -116,6 +117,8 @@ pub(super) fn claims_of(token: &[u8]) -> Result<Map<String, Value>, Malformed> {
 
 /// The signing input, the header, the payload and the signature, if there are
 /// exactly two dots.
+// RFC 7515 section 3.1: "In the JWS Compact Serialization, no JWS Unprotected Header is
+// used." (R01)
 fn split(text: &[u8]) -> Result<[&[u8]; 4], Malformed> {
     let mut dots = memchr::memchr_iter(b'.', text);
     let (Some(first), Some(second)) = (dots.next(), dots.next()) else {
@@ -137,6 +140,9 @@ fn split(text: &[u8]) -> Result<[&[u8]; 4], Malformed> {
 }
 
 /// A header keeps the members that are `null`: of some the name alone counts.
+// RFC 7515 section 4: "The Header Parameter names within the JOSE Header MUST be
+// unique" (R03)
+// RFC 7519 section 4: "The Claim Names within a JWT Claims Set MUST be unique" (R04)
 fn object(part: Part, text: &[u8]) -> Result<Map<String, Value>, Malformed> {
     let object = match part {
         Part::Header => json::parse_whole_object(text),
@@ -147,6 +153,8 @@ fn object(part: Part, text: &[u8]) -> Result<Map<String, Value>, Malformed> {
 
 /// Base64url without padding and white space, the unused bits zero (RFC 7515
 /// section 2, RFC 4648 section 3.5).
+// RFC 4648 section 3.5: "decoders MAY chose to reject an encoding if the pad bits have
+// not been set to zero" (R02)
 fn decode(part: Part, text: &[u8]) -> Result<Vec<u8>, Malformed> {
     BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| Malformed::NotBase64Url(part))
 }
@@ -196,6 +204,10 @@ mod tests {
         assert_eq!(token.into_claims().len(), 1);
     }
 
+    // RFC 7515 section 3.1: "In the JWS Compact Serialization, no JWS Unprotected Header is
+    // used." (R01)
+    // RFC 4648 section 3.5: "decoders MAY chose to reject an encoding if the pad bits have
+    // not been set to zero" (R02)
     #[test]
     fn the_form() {
         let h = encode(r#"{"alg":"ES256"}"#);
@@ -230,6 +242,9 @@ mod tests {
         );
     }
 
+    // RFC 7515 section 4: "The Header Parameter names within the JOSE Header MUST be
+    // unique" (R03)
+    // RFC 7519 section 4: "The Claim Names within a JWT Claims Set MUST be unique" (R04)
     #[test]
     fn the_objects() {
         let h = r#"{"alg":"ES256"}"#;

@@ -10,6 +10,9 @@ use crate::keys::MAX_KEY_ID_BYTES;
 ///
 /// `jwk`, `jku`, `x5u` and `x5c` are not read at all: a token does not get to
 /// say which key it is verified with (RFC 8725 section 3.10).
+// RFC 8725 section 3.10: "blindly following a "jku" (JWK set URL) or "x5u" (X.509 URL)
+// header, which may contain an arbitrary URL, could result in server-side request
+// forgery (SSRF) attacks" (R12)
 pub(super) struct JoseHeader {
     pub(super) algorithm: String,
     pub(super) key_id: Option<String>,
@@ -26,6 +29,9 @@ impl JoseHeader {
     /// marks of encrypted (`enc`, `zip`) and nested (`cty`) tokens (RFC 7516
     /// section 4.1, RFC 7519 section 5.2).
     pub(super) fn from_members(members: Map<String, Value>) -> Result<Self, TokenError> {
+        // RFC 7515 section 4.1.11: "If any of the listed extension Header Parameters are
+        // not understood and supported by the recipient, then the JWS is invalid." (R10)
+        // RFC 7797 section 7 (R11)
         for parameter in ["crit", "b64"] {
             if members.contains_key(parameter) {
                 return Err(TokenError::CriticalHeader { parameter });

@@ -109,6 +109,7 @@ impl Providers {
 
     /// The provider that `token` says it is from: the one of its `iss`, else the
     /// one that knows its tokens by credentials.
+    // RFC 7519 section 7.3 (R33)
     pub fn issuer_of(
         &self,
         token: &Untrusted<'_>,

@@ -56,6 +56,8 @@ impl Verified {
 
     /// The subject as services know it: unique across providers, if the configuration says
     /// so.
+    // RFC 7519 section 4.1.2: "The subject value MUST either be scoped to be locally unique
+    // in the context of the issuer or be globally unique." (R29)
     pub fn unique_subject(&self) -> &str {
         self.unique_subject.as_deref().unwrap_or(&self.subject)
     }
@@ -180,12 +182,19 @@ impl Provider {
 
     /// True if `iss` of the unverified `token` names this provider. Nothing else may be
     /// done with it before [`Provider::verify`].
+    // RFC 8725 section 3.8: "the application MUST validate that the cryptographic keys used
+    // for the cryptographic operations in the JWT belong to the issuer" (R21)
     pub fn claims_to_issue(&self, token: &Untrusted<'_>) -> bool {
         self.issuers().is_some_and(|issuer| issuer.is_named_by(token.unverified_claims()))
     }
 
     /// Checks the header without a key: whether this provider issues such tokens. Hostile
     /// tokens are refused here without cryptography.
+    // RFC 8725 section 3.1: "Libraries MUST enable the caller to specify a supported set of
+    // algorithms and MUST NOT use any other algorithms when performing cryptographic
+    // operations." (R06)
+    // RFC 8725 section 3.11: "Explicit JWT typing is accomplished by using the "typ" Header
+    // Parameter." (R30)
     pub fn check_header(&self, token: &Untrusted<'_>) -> Result<Algorithm, Rejection> {
         let algorithm =
             Algorithm::from_name(token.algorithm_name()).ok_or(Rejection::AlgorithmUnknown)?;
@@ -213,6 +222,8 @@ impl Provider {
     /// Checks a token in full (RFC 7519 section 7.2, RFC 8725). Errs on the
     /// side of refusing: a claim that cannot be read is never taken as absent.
     /// `audiences`: whom it must be for, if that is asked.
+    // RFC 8725 section 3.3: "the entire JWT MUST be rejected if any of them fail to
+    // validate" (R20)
     pub fn verify(
         &self,
         id: ProviderId,
@@ -366,6 +377,7 @@ impl Provider {
     }
 
     /// The rest of the checks, on claims that the provider vouches for.
+    // RFC 7800 section 3 (R34)
     fn accept(
         &self,
         id: ProviderId,
@@ -457,6 +469,12 @@ impl Provider {
     }
 
     /// `exp`, `nbf` and `iat` (RFC 7519 section 4.1); gives `exp`.
+    // RFC 8725 section 3 (R28)
+    // RFC 7519 section 4.1.4: "identifies the expiration time on or after which the JWT
+    // MUST NOT be accepted for processing" (R23)
+    // RFC 7519 section 4.1.5: "identifies the time before which the JWT MUST NOT be
+    // accepted for processing" (R24)
+    // RFC 7519 section 4.1.6: "identifies the time at which the JWT was issued" (R25)
     fn check_times(
         &self,
         claims: &Map<String, Value>,

@@ -96,6 +96,9 @@ impl UserInfoCache {
 
     /// Stale data to serve while the service fails, and the end of the pause before the
     /// next attempt.
+    // RFC 5861 section 4: "indicates that when an error is encountered, a cached stale
+    // response MAY be used to satisfy the request, regardless of other freshness
+    // information" (R66)
     pub fn stale(&mut self, key: &UserKey, now: UnixTime) -> Option<(Rc<UserInfo>, UnixTime)> {
         let known = self.entries.get_mut(key).filter(|known| known.usable.contains(now))?;
         let until = now.plus(RETRY_AFTER).min(known.usable.until());

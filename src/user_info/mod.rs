@@ -153,6 +153,7 @@ pub const WHOLE_REPLY_CLAIM: &str = "user";
 
 impl UserInfoSource {
     /// The cache key for the user of `token`; `text` is the token as sent.
+    // RFC 9111 section 2 (R63)
     pub fn key(&self, token: &Verified, text: &[u8]) -> Result<UserKey, Rejection> {
         let path = self.path.fill(token.claims()).map_err(|error| match error {
             TemplateError::Missing(claim) => Rejection::ClaimMissing(claim),
@@ -189,6 +190,8 @@ impl UserInfoSource {
     /// Core section 5.3.2); 404 and 410 mean that the user does not exist.
     /// A reply of the type `application/jwt` is signed by the provider, and `verify`
     /// returns its claims.
+    // RFC 9110 section 15.6.4 (R61)
+    // RFC 9110 section 15.4 (R62)
     pub fn read(
         &self,
         reply: &CalloutReply,

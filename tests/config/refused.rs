@@ -44,6 +44,8 @@ fn flags() {
 }
 
 /// Each number: the least, the greatest, what lies beyond, and what is none.
+// RFC 7519 section 4.1.4: "Implementers MAY provide for some small leeway, usually no
+// more than a few minutes, to account for clock skew." (R27)
 #[test]
 fn numbers() {
     let day = 86_400;

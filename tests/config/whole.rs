@@ -131,6 +131,8 @@ fn contradictions_in_a_provider_are_told_together() {
     );
 }
 
+// RFC 8725 section 3.12: "the validation rules for those JWTs MUST be written such that
+// they are mutually exclusive, rejecting JWTs of the wrong kind" (R31)
 #[test]
 fn contradictions() {
     let other_key = json!({"algorithm": "ES256", "private_key": signing_key(), "kid": "one"});
@@ -502,6 +504,7 @@ fn contradictions() {
 }
 
 /// Every claim that the gateway decides itself, by every door.
+// RFC 7519 section 4.1 (R77)
 #[test]
 fn reserved_claims() {
     for claim in gatepass::identity::RESERVED_CLAIMS {

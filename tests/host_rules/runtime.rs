@@ -162,6 +162,7 @@ fn a_broken_rule_fails_the_test() {
     host.finish();
 }
 
+// draft-ietf-oauth-transaction-tokens (R69)
 #[test]
 fn what_leaks_is_found() {
     const SECRET: &str = "a-secret-of-the-client-0123456789";

@@ -187,6 +187,11 @@ fn expected(code: &str) -> (u16, Option<&'static str>) {
     }
 }
 
+// RFC 6750 section 3.1: "the resource server SHOULD NOT include an error code or other
+// error information" (R39)
+// RFC 9457 section 5: "when actually generating a problem -- however it is serialized
+// -- the details given must also be scrutinized" (R40)
+// RFC 6750 section 5.3 (R41)
 #[test]
 fn problems() {
     for (code, reply) in every_denial(&json!({"realm": "shop"}), &[]) {
@@ -413,6 +418,7 @@ fn the_way_back_leads_nowhere_else() {
 }
 
 /// Nothing of a token, a key or a reply is in what the client or the log gets.
+// RFC 9457 section 5 (R71)
 #[test]
 fn denials_tell_no_secrets() {
     let secrets = ["opaque", "eyJ", "hunter2", "alice"];

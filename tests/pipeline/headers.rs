@@ -200,6 +200,7 @@ const FORGED: [(&str, &str); 12] = [
 
 /// Each path on which a request can pass, on a host that removes and on one
 /// that cannot (there the same name must not occur twice, nor with `_`).
+// RFC 3875 section 4.1.18 (R43)
 #[test]
 fn forged_headers_reach_nobody_on_any_path() {
     let config = local([
@@ -305,6 +306,7 @@ fn sources(forward: bool) -> Value {
     )])
 }
 
+// RFC 9700 section 4.9 (R52)
 #[test]
 fn the_public_token_goes_no_further() {
     let alice = alice();
@@ -350,6 +352,8 @@ fn other_credentials_stay() {
     }
 }
 
+// RFC 6750 section 2: "Clients MUST NOT use more than one method to transmit the token
+// in each request." (R37)
 #[test]
 fn more_than_one_token_is_none() {
     let alice = alice();
@@ -373,6 +377,8 @@ fn more_than_one_token_is_none() {
 }
 
 /// RFC 6750 section 2.3: what is in a query is in logs and histories.
+// RFC 6750 section 2.3: "it SHOULD NOT be used unless it is impossible to transport the
+// access token in the "Authorization" request header field" (R38)
 #[test]
 fn a_token_in_the_query_is_not_looked_at_unless_configured() {
     let path = format!("/api?access_token={}", alice());

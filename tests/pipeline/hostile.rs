@@ -13,6 +13,8 @@ fn is_forwarded(step: &Step) -> bool {
     matches!(step, Step::Done(Verdict::Forward(_), _))
 }
 
+// RFC 8725 section 3.3: "the entire JWT MUST be rejected if any of them fail to
+// validate" (R20)
 #[test]
 fn every_token_with_one_bit_changed_is_denied() {
     let config = local([]);

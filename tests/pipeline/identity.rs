@@ -82,6 +82,7 @@ fn user_info_fills_mapped_claims_only() {
     assert_eq!(names, ["aud", "client_id", "country", "exp", "iat", "iss", "jti", "nbf", "sub"]);
 }
 
+// draft-ietf-oauth-transaction-tokens (R32)
 #[test]
 fn an_identity_does_not_outlive_the_token() {
     let config = local([("/identity_token/ttl_seconds", 120.into())]);
@@ -253,6 +254,7 @@ fn without_a_key_in_use_nothing_is_minted() {
     }
 }
 
+// RFC 7519 section 4.1.4 (R75)
 #[test]
 fn a_clock_that_is_not_set_decides_nothing() {
     let mut world = World::new(&local([]), ENVOY);
@@ -263,6 +265,7 @@ fn a_clock_that_is_not_set_decides_nothing() {
     }
 }
 
+// RFC 7638 section 3 (R59)
 #[test]
 fn the_key_set_is_for_everybody() {
     let mut world = World::new(&rotating(), KONG);

@@ -122,6 +122,8 @@ fn an_issuer_may_leave_out_its_name_if_that_is_configured() {
     assert_eq!(denied(step), denial(401, "issuer_unknown"), "another name is still wrong");
 }
 
+// RFC 7662 section 4: "the response MUST NOT be cached beyond the time indicated
+// therein" (R67)
 #[test]
 fn only_the_boolean_true_is_active() {
     for (case, value, expected) in [

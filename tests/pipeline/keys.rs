@@ -302,6 +302,9 @@ fn an_unknown_key_is_no_reason_to_refuse_a_token_while_fetches_fail() {
     }
 }
 
+// RFC 9111 section 5.2.2.1: "The max-age response directive indicates that the response
+// is to be considered stale after its age is greater than the specified number of
+// seconds." (R56)
 #[test]
 fn keys_rotate() {
     let bobs = KEY_B.token("b", &claims(json!({"sub": "bob"})));
@@ -354,6 +357,7 @@ fn a_key_replaced_under_its_id_is_found() {
     assert_eq!(world.denied(&bobs), forged);
 }
 
+// RFC 8725 section 3.3 (R58)
 #[test]
 fn keys_serve_while_fetches_fail_but_not_for_ever() {
     let long = token(json!({"exp": START + 100_000}));

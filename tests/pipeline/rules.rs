@@ -308,6 +308,7 @@ fn ambiguous_paths_where_they_are_allowed() {
 }
 
 /// One token, one cached identity, two rules: each rule asks anew.
+// RFC 8725 section 3.3 (R65)
 #[test]
 fn a_cached_identity_passes_no_rule_by_itself() {
     let mut config = with_users([(
@@ -531,6 +532,8 @@ fn consumers() {
 
 /// RFC 8693 section 4.1: who acts is told to the services, and is nobody whose
 /// claims count.
+// RFC 8693 section 4.1: "the consumer of a token MUST only consider the token's
+// top-level claims and the party identified as the current actor" (R35)
 #[test]
 fn an_actor_is_passed_on_and_has_no_rights() {
     let act = json!({
@@ -560,6 +563,7 @@ fn an_actor_is_passed_on_and_has_no_rights() {
 }
 
 /// What a request becomes later is no matter: it needs its token first.
+// RFC 8441 section 4 (R49)
 #[test]
 fn upgrades_and_tunnels_are_requests_like_others() {
     let config = with_rules(json!([{"match": {"path": "/open"}, "bypass": true}]));

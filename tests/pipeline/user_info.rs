@@ -73,6 +73,7 @@ fn strict(mode: &str) -> Value {
     ])
 }
 
+// RFC 9110 section 15.6.4 (R61)
 #[test]
 fn without_an_answer_the_configuration_decides() {
     for (case, failure) in failures() {
@@ -100,6 +101,9 @@ fn without_an_answer_the_configuration_decides() {
     }
 }
 
+// RFC 5861 section 4: "indicates that when an error is encountered, a cached stale
+// response MAY be used to satisfy the request, regardless of other freshness
+// information" (R66)
 #[test]
 fn stale_data_serves_while_the_service_fails() {
     for mode in ["deny", "degrade"] {
@@ -322,6 +326,7 @@ fn each_user_has_an_answer_of_his_own() {
     assert_eq!(world.identity(&edits)["country"], "ES");
 }
 
+// RFC 3986 section 3.3 (R68)
 #[test]
 fn paths_are_filled_so_that_none_leads_elsewhere() {
     for (case, sub, expected) in [
@@ -394,6 +399,7 @@ fn forwarded_tokens_do_not_share_an_answer() {
 
 /// One path for all, and the reply does not say whose it is: subjects are kept
 /// apart all the same.
+// RFC 9111 section 2 (R63)
 #[test]
 fn users_on_one_path_do_not_share_an_answer() {
     let mut world = knowing_alice(&with_users([("/user_info/path", "/me".into())]), &ok(&spain()));

@@ -32,6 +32,14 @@ const MISMATCH: Option<&str> = Some("claim_mismatch");
 const AUDIENCE: Option<&str> = Some("audience_mismatch");
 const ISSUER: Option<&str> = Some("issuer_unknown");
 
+// RFC 8725 section 3.8: "the application MUST validate that the cryptographic keys used
+// for the cryptographic operations in the JWT belong to the issuer" (R21)
+// RFC 8725 section 3.9: "if the audience value is not present or not associated with
+// the recipient, it MUST reject the JWT" (R22)
+// RFC 7519 section 4.1.2: "The subject value MUST either be scoped to be locally unique
+// in the context of the issuer or be globally unique." (R29)
+// RFC 7519 section 7.3 (R33)
+// RFC 7800 section 3 (R34)
 #[test]
 fn claims_of_every_kind() {
     let config = local([]);
@@ -111,6 +119,11 @@ fn null_is_absent() {
     }
 }
 
+// RFC 7519 section 4.1.4: "identifies the expiration time on or after which the JWT
+// MUST NOT be accepted for processing" (R23)
+// RFC 7519 section 4.1.5: "identifies the time before which the JWT MUST NOT be
+// accepted for processing" (R24)
+// RFC 7519 section 4.1.6: "identifies the time at which the JWT was issued" (R25)
 #[test]
 fn times_to_the_millisecond() {
     let skew_none = local([("/providers/shop/clock_skew_seconds", 0.into())]);
@@ -163,6 +176,7 @@ fn a_known_token_ends_like_a_new_one() {
     }
 }
 
+// RFC 8725 section 3 (R28)
 #[test]
 fn lifetimes() {
     let config = local([("/providers/shop/max_lifetime_seconds", 3600.into())]);
@@ -234,6 +248,8 @@ fn required_claims() {
     }
 }
 
+// RFC 8725 section 3.11: "Explicit JWT typing is accomplished by using the "typ" Header
+// Parameter." (R30)
 #[test]
 fn headers_of_tokens() {
     let algorithm = Some("algorithm_not_allowed");
@@ -348,6 +364,7 @@ fn an_identity_token_is_no_public_token() {
     assert_eq!(world.denied(&identity), denial(401, "issuer_unknown"));
 }
 
+// RFC 8725 section 3 (R53)
 #[test]
 fn sizes() {
     let config = local([("/limits", json!({"max_token_bytes": 512}))]);

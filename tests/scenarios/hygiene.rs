@@ -124,6 +124,7 @@ each_host!(connection_cannot_name_an_owned_header, as built too, |host| {
     assert_eq!(host.send(head).upstream_headers("connection"), ["keep-alive"]);
 });
 
+// RFC 9110 section 5.5 (R51)
 each_host!(a_byte_above_ascii_is_no_trap, as built too, |host| {
     shop::open(host, json!({}));
     let get = || Head::get("/");

@@ -67,6 +67,7 @@ each_host!(stripping_a_token_keeps_what_other_plugins_made_of_the_query, on Kong
     assert_eq!(request.upstream_headers(":path"), ["/orders?region=eu"]);
 });
 
+// RFC 9112 section 3.2 (R50)
 each_host!(a_request_without_pseudo_headers_is_no_trap, as built too, |host| {
     shop::open(host, json!({}));
     const NAMES: [&str; 3] = [":path", ":method", ":authority"];

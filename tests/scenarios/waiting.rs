@@ -62,6 +62,7 @@ each_host!(a_trap_of_another_lets_no_waiting_request_pass, as built too, |host| 
     }
 });
 
+// RFC 9110 section 15.4 (R62)
 each_host!(a_reply_that_never_comes_ends_in_503, |host| {
     shop::open(host, json!({}));
     let request = ask(host, &token("alice"));

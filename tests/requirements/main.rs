@@ -9,11 +9,13 @@
     clippy::unwrap_used
 )]
 
+mod citations;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const TABLE: &str = include_str!("requirements.md");
+const TABLE: &str = include_str!("../requirements.md");
 
 /// The highest number; each up to it occurs once.
 const LAST: usize = 82;
@@ -126,7 +128,7 @@ fn each_proof_is_a_test_that_exists() {
 #[test]
 fn numbered_tests_are_in_their_row() {
     let requirements = requirements();
-    let source = include_str!("key_rules.rs");
+    let source = include_str!("../key_rules.rs");
     let mut count = 0;
     for name in source.split("fn r").skip(1).map(|rest| rest.split('(').next().unwrap()) {
         let Some(number) = name.get(..2).and_then(|digits| digits.parse::<usize>().ok()) else {
