@@ -168,38 +168,13 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
         Some(keys) => keys,
         None => None,
     };
-    let audiences = match (audiences, any_audience) {
-        (Some(Some(audiences)), Some(false)) => {
-            Some(Some(audiences.into_iter().map(str::to_owned).collect()))
-        }
-        (Some(None), Some(true)) => Some(None),
-        (Some(Some(_)), Some(true)) => {
-            whole.reject_as("both audiences and allow_any_audience", "one of the two")
-        }
-        (Some(None), Some(false)) => {
-            whole.reject_as("no audiences", "audiences, or allow_any_audience: true")
-        }
-        _ => None,
-    };
+    let audiences = accepted_audiences(&whole, audiences, any_audience);
     kind?;
     known?;
     let (keys, audiences, introspection) = (keys?, audiences?, introspection?);
     let logout = logout?;
     let algorithms = algorithms?;
-    if let KeySource::Local(keys) = &keys
-        && !keys.algorithms().is_empty()
-        && keys.algorithms().intersection(algorithms).is_empty()
-    {
-        let found = format!("local_jwks with keys for {}", keys.algorithms());
-        return whole.reject_as(found, format_args!("a key for one of algorithms: {algorithms}"));
-    }
-    let is_symmetric = algorithms.iter().any(Algorithm::is_symmetric);
-    if is_symmetric && matches!(keys, KeySource::Remote(_)) {
-        return whole.reject_as(
-            "HS* algorithms with keys that are fetched",
-            "HS* with local_jwks only: a shared secret cannot be published",
-        );
-    }
+    check_algorithms(&whole, &keys, algorithms)?;
     let (issuer, required_claims) = (issuer?, required_claims?);
     check_tenants(&whole, &issuer, &required_claims)?;
     let provider = Provider {
@@ -220,6 +195,47 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
         names_subjects: false,
     };
     Some(OneProvider { provider, keys, introspection, logout })
+}
+
+/// The audiences of a provider's tokens; `None` inside if any is accepted.
+#[allow(clippy::option_option)] // as Fields::optional
+fn accepted_audiences(
+    whole: &Node<'_>,
+    audiences: Option<Option<Vec<&str>>>,
+    any_audience: Option<bool>,
+) -> Option<Option<Vec<String>>> {
+    match (audiences, any_audience) {
+        (Some(Some(audiences)), Some(false)) => {
+            Some(Some(audiences.into_iter().map(str::to_owned).collect()))
+        }
+        (Some(None), Some(true)) => Some(None),
+        (Some(Some(_)), Some(true)) => {
+            whole.reject_as("both audiences and allow_any_audience", "one of the two")
+        }
+        (Some(None), Some(false)) => {
+            whole.reject_as("no audiences", "audiences, or allow_any_audience: true")
+        }
+        _ => None,
+    }
+}
+
+/// Refuses algorithms that no key serves, and shared secrets that are fetched.
+fn check_algorithms(whole: &Node<'_>, keys: &KeySource, algorithms: AlgorithmSet) -> Option<()> {
+    if let KeySource::Local(keys) = keys
+        && !keys.algorithms().is_empty()
+        && keys.algorithms().intersection(algorithms).is_empty()
+    {
+        let found = format!("local_jwks with keys for {}", keys.algorithms());
+        return whole.reject_as(found, format_args!("a key for one of algorithms: {algorithms}"));
+    }
+    let is_symmetric = algorithms.iter().any(Algorithm::is_symmetric);
+    if is_symmetric && matches!(keys, KeySource::Remote(_)) {
+        return whole.reject_as(
+            "HS* algorithms with keys that are fetched",
+            "HS* with local_jwks only: a shared secret cannot be published",
+        );
+    }
+    Some(())
 }
 
 /// What [`key_source`] accepts.

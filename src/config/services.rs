@@ -146,16 +146,7 @@ pub fn user_info(
 ) -> Option<(UserInfoSource, usize, usize)> {
     let mut fields = node.fields()?;
     let service = reference(&mut fields, "service", services);
-    let accepted = "a path such as /users/{sub}, with claims in braces";
-    let path = fields.required("path", accepted, |node| {
-        let text = node.value().as_str();
-        // The gateway's word in `identity_token.subject`, the issuer's here.
-        if text.is_some_and(|text| text.contains("{provider}")) {
-            return node.reject("{iss} for the issuer, {/provider} for a claim of that name");
-        }
-        let template = text.and_then(PathTemplate::parse);
-        template.or_else(|| node.reject(accepted))
-    });
+    let path = fields.required("path", USER_PATH, user_path);
     let known = service.as_deref();
     let headers = fields.or("headers", Vec::new(), |node| {
         let headers = header_secrets(node)?;
@@ -172,31 +163,9 @@ pub fn user_info(
     // Here `null` says something: that the reply need not name its user.
     let is_waived = fields.node().member("subject_pointer").is_some_and(|it| it.value().is_null());
     let subject_pointer = fields.or("subject_pointer", "/sub".to_owned(), pointer);
-    let claims = fields.or("claims", Vec::new(), |node| {
-        node.entries(|name, value| {
-            if is_reserved(name) {
-                return value.reject_as(
-                    format_args!("the claim {name}, which the gateway decides"),
-                    "names of other claims",
-                );
-            }
-            Some((name.to_owned(), pointer(value)?))
-        })
-    });
-    let required = fields.or("required", Vec::new(), |node| {
-        let mapped: Vec<&str> = match &claims {
-            Some(claims) if claims.is_empty() => vec![WHOLE_REPLY_CLAIM],
-            Some(claims) => claims.iter().map(|(name, _)| name.as_str()).collect(),
-            None => return Some(Vec::new()),
-        };
-        node.list(|item| {
-            let name = item.text()?;
-            if !mapped.contains(&name) {
-                return item.reject(format_args!("one of claims: {}", mapped.join(", ")));
-            }
-            Some(name.to_owned())
-        })
-    });
+    let claims = fields.or("claims", Vec::new(), mapped_claims);
+    let required =
+        fields.or("required", Vec::new(), |node| required_claims(node, claims.as_deref()));
     let cache = fields.optional("cache", cache);
     let modes = [("deny", FailureMode::Deny), ("degrade", FailureMode::Degrade)];
     let failure_mode = fields.or("failure_mode", FailureMode::Deny, |node| node.one_of(&modes));
@@ -219,6 +188,48 @@ pub fn user_info(
         lifetimes,
     };
     Some((source, max_entries, max_bytes))
+}
+
+/// The values that [`user_path`] accepts.
+const USER_PATH: &str = "a path such as /users/{sub}, with claims in braces";
+
+fn user_path(node: &Node<'_>) -> Option<PathTemplate> {
+    let text = node.value().as_str();
+    // The gateway's word in `identity_token.subject`, the issuer's here.
+    if text.is_some_and(|text| text.contains("{provider}")) {
+        return node.reject("{iss} for the issuer, {/provider} for a claim of that name");
+    }
+    let template = text.and_then(PathTemplate::parse);
+    template.or_else(|| node.reject(USER_PATH))
+}
+
+/// Claims of the identity, with their place in the reply.
+fn mapped_claims(node: &Node<'_>) -> Option<Vec<(String, String)>> {
+    node.entries(|name, value| {
+        if is_reserved(name) {
+            return value.reject_as(
+                format_args!("the claim {name}, which the gateway decides"),
+                "names of other claims",
+            );
+        }
+        Some((name.to_owned(), pointer(value)?))
+    })
+}
+
+/// Claims without which a reply is a failure: some of the mapped ones.
+fn required_claims(node: &Node<'_>, claims: Option<&[(String, String)]>) -> Option<Vec<String>> {
+    let mapped: Vec<&str> = match claims {
+        Some([]) => vec![WHOLE_REPLY_CLAIM],
+        Some(claims) => claims.iter().map(|(name, _)| name.as_str()).collect(),
+        None => return Some(Vec::new()),
+    };
+    node.list(|item| {
+        let name = item.text()?;
+        if !mapped.contains(&name) {
+            return item.reject(format_args!("one of claims: {}", mapped.join(", ")));
+        }
+        Some(name.to_owned())
+    })
 }
 
 /// A JSON pointer (RFC 6901 section 3).

@@ -213,42 +213,7 @@ impl Denial {
             | Self::PathAmbiguous
             | Self::HostAmbiguous => "Bad request",
             Self::HeadersTooMany { .. } => "Request header or cookie too large",
-            Self::Token(rejection) => match rejection {
-                Rejection::Expired { .. } => return json!({"exp": "token expired"}).to_string(),
-                Rejection::NotYetValid { .. } => {
-                    return json!({"nbf": "token not valid yet"}).to_string();
-                }
-                Rejection::LifetimeExceeded { .. } => {
-                    return json!({"exp": "exceeds maximum allowed expiration"}).to_string();
-                }
-                Rejection::NotDates(claims) => {
-                    let texts =
-                        claims.iter().map(|claim| ((*claim).to_owned(), "must be a number".into()));
-                    return Value::Object(texts.collect()).to_string();
-                }
-                Rejection::Unreadable(error) => unreadable(*error),
-                Rejection::ClaimMalformed(_) => "Bad token; invalid claims",
-                Rejection::AlgorithmUnknown => "Bad token; invalid alg",
-                Rejection::AlgorithmNotAllowed => "Invalid algorithm",
-                Rejection::CredentialMalformed(claim) => {
-                    return json!({"message": format!("Invalid '{claim}' in claims")}).to_string();
-                }
-                Rejection::CredentialUnknown(claim) => {
-                    let message = format!("No credentials found for given '{claim}'");
-                    return json!({"message": message}).to_string();
-                }
-                Rejection::KeyUnknown | Rejection::IssuerUnknown => {
-                    "No credentials found for given 'iss'"
-                }
-                Rejection::SignatureInvalid => "Invalid signature",
-                Rejection::ClaimMissing(claim) => {
-                    let message = format!("No mandatory '{claim}' in claims");
-                    return json!({"message": message}).to_string();
-                }
-                Rejection::AudienceMismatch
-                | Rejection::ClaimMismatch(_)
-                | Rejection::TypeMismatch => "Bad token; invalid claims",
-            },
+            Self::Token(rejection) => return rejected(rejection).to_string(),
             Self::TokenUnsealable => "Bad token; invalid JSON",
             Self::TokenInactive | Self::TokenRevoked => "Bad token; invalid claims",
             Self::EntriesInvalid(why) => why,
@@ -277,6 +242,40 @@ impl Denial {
             Class::Unavailable => GrpcStatus::Unavailable,
         }
     }
+}
+
+/// The body of Kong's plugin for a token that is not accepted.
+fn rejected(rejection: &Rejection) -> Value {
+    let message = match rejection {
+        Rejection::Expired { .. } => return json!({"exp": "token expired"}),
+        Rejection::NotYetValid { .. } => return json!({"nbf": "token not valid yet"}),
+        Rejection::LifetimeExceeded { .. } => {
+            return json!({"exp": "exceeds maximum allowed expiration"});
+        }
+        Rejection::NotDates(claims) => {
+            let texts = claims.iter().map(|claim| ((*claim).to_owned(), "must be a number".into()));
+            return Value::Object(texts.collect());
+        }
+        Rejection::Unreadable(error) => unreadable(*error),
+        Rejection::ClaimMalformed(_) => "Bad token; invalid claims",
+        Rejection::AlgorithmUnknown => "Bad token; invalid alg",
+        Rejection::AlgorithmNotAllowed => "Invalid algorithm",
+        Rejection::CredentialMalformed(claim) => {
+            return json!({"message": format!("Invalid '{claim}' in claims")});
+        }
+        Rejection::CredentialUnknown(claim) => {
+            return json!({"message": format!("No credentials found for given '{claim}'")});
+        }
+        Rejection::KeyUnknown | Rejection::IssuerUnknown => "No credentials found for given 'iss'",
+        Rejection::SignatureInvalid => "Invalid signature",
+        Rejection::ClaimMissing(claim) => {
+            return json!({"message": format!("No mandatory '{claim}' in claims")});
+        }
+        Rejection::AudienceMismatch | Rejection::ClaimMismatch(_) | Rejection::TypeMismatch => {
+            "Bad token; invalid claims"
+        }
+    };
+    json!({ "message": message })
 }
 
 /// The message of Kong's plugin for a token that it cannot read.

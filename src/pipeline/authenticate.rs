@@ -52,6 +52,14 @@ impl Pipeline {
         matches!(end, Ok(Some(end)) if end <= now)
     }
 
+    /// The session of a cached token, unless it is revoked by now.
+    fn reuse(&self, attempt: &mut Attempt<'_>, session: Rc<Session>) -> Result<Rc<Session>, Halt> {
+        attempt.trace.authenticated(&session);
+        attempt.trace.stage = Stage::Revocation;
+        self.recheck(&session, attempt.now)?;
+        Ok(session)
+    }
+
     /// Checks again whether a cached token is revoked.
     pub(super) fn recheck(&self, session: &Session, now: UnixTime) -> Result<(), Denial> {
         let token = session.principal().token();
@@ -123,10 +131,7 @@ impl Pipeline {
             let keys = self.current_keys(provider, now);
             if session.holds(keys.as_ref(), now) {
                 attempt.count(&mut self.counters, Cache::Token, CacheUse::Hit);
-                attempt.trace.authenticated(&session);
-                attempt.trace.stage = Stage::Revocation;
-                self.recheck(&session, now)?;
-                return Ok(session);
+                return self.reuse(attempt, session);
             }
             self.sessions.remove(text);
         }
@@ -233,11 +238,7 @@ impl Pipeline {
         let used = if known.is_some() { CacheUse::Hit } else { CacheUse::Miss };
         attempt.count(&mut self.counters, Cache::Introspection, used);
         if let Some(known) = known {
-            let session = known?;
-            attempt.trace.authenticated(&session);
-            attempt.trace.stage = Stage::Revocation;
-            self.recheck(&session, now)?;
-            return Ok(session);
+            return self.reuse(attempt, known?);
         }
         let purpose = Purpose::Introspection(Secret::new(text.into()));
         let Some(Outcome::Introspection(_, answer, at)) = attempt.answer_for(&purpose) else {

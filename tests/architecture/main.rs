@@ -9,6 +9,7 @@
 )]
 
 mod circles;
+mod limits;
 mod packages;
 
 use std::fs;
