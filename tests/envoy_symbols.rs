@@ -1,5 +1,5 @@
 //! The built native module and the Envoys that are here: each has what the other looks
-//! up by name.
+//! up by name. The core has nothing of any host, and no library anything of another's.
 //!
 //! Needs `make native` and the Envoy of `.ci/install-envoy`, as `make test` does. Other
 //! releases are held against it where they are installed.
@@ -20,6 +20,7 @@ use gatepass_envoy::{Callbacks, REQUIRED_HOOKS};
 use object::{Object, ObjectSymbol};
 
 const MODULE: &str = "target/native/libgatepass_envoy.so";
+const KONG: &str = "target/native/libgatepass_kong.so";
 const CALLBACK: &str = "envoy_dynamic_module_callback_";
 const HOOK: &str = "envoy_dynamic_module_on_";
 
@@ -39,6 +40,56 @@ fn symbols(path: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
     let (needed, exported): (Vec<_>, Vec<_>) =
         file.dynamic_symbols().partition(object::Symbol::is_undefined);
     (exported.iter().map(name).collect(), needed.iter().map(name).collect())
+}
+
+/// How the functions begin that hosts call, or have called: of proxy-wasm, of Envoy's
+/// modules, and of the library for Kong.
+const OF_HOSTS: [&str; 3] = ["proxy_", "envoy_dynamic_module_", "gatepass_"];
+
+/// All names in the core's library, as it was linked with this test.
+fn of_the_core() -> BTreeSet<String> {
+    let test = std::env::current_exe().unwrap();
+    let built = fs::read_dir(test.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    let is_core = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with("libgatepass-") && name.ends_with(".rlib")
+    };
+    // Others are left of builds before.
+    let newest =
+        built.filter(is_core).max_by_key(|path| path.metadata().unwrap().modified().unwrap());
+    let bytes = fs::read(newest.expect("the core's library")).unwrap();
+    let archive = object::read::archive::ArchiveFile::parse(&*bytes).expect("an archive");
+    let mut names = BTreeSet::new();
+    for member in archive.members() {
+        let member = member.unwrap().data(&*bytes).unwrap();
+        // Beside the objects there is what the compiler notes.
+        if let Ok(file) = object::File::parse(member) {
+            names.extend(file.symbols().filter_map(|symbol| symbol.name().ok().map(str::to_owned)));
+        }
+    }
+    names
+}
+
+#[test]
+fn the_core_and_each_library_know_no_other_host() {
+    let of_library = |library: &str| {
+        let (exported, needed) = symbols(&root().join(library));
+        exported.into_iter().chain(needed).collect::<BTreeSet<_>>()
+    };
+    for (of, names, own) in [
+        ("the core", of_the_core(), None),
+        (MODULE, of_library(MODULE), Some("envoy_dynamic_module_")),
+        (KONG, of_library(KONG), Some("gatepass_")),
+    ] {
+        assert!(names.len() > 10, "{of} has {} names", names.len());
+        for prefix in OF_HOSTS {
+            let found: Vec<_> = names.iter().filter(|name| name.starts_with(prefix)).collect();
+            assert_eq!(!found.is_empty(), own == Some(prefix), "{of}: {found:?}");
+        }
+    }
+    let sdk: Vec<_> =
+        of_the_core().into_iter().filter(|name| name.contains("proxy_wasm")).collect();
+    assert!(sdk.is_empty(), "{sdk:?}");
 }
 
 /// The Envoys that are installed, oldest first.
