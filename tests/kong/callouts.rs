@@ -111,6 +111,7 @@ fn drip_body(stream: &mut std::net::TcpStream) {
     }
 }
 
+// RFC 9112 section 6.3 (R81)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_replies_are_no_answers() {
     const FAILED: &str = "503 user_info_unavailable";

@@ -20,7 +20,8 @@ use crate::{Requirement, requirements, root, source};
 const DRAFT: &str = "draft-ietf-oauth-transaction-tokens";
 
 /// Where code is; what follows `#[cfg(test)]` there is a test.
-const CODE: [&str; 5] = ["src", "wasm/src", "native/src", "envoy/native/src", "kong/native/src"];
+const CODE: [&str; 6] =
+    ["src", "wasm/src", "native/src", "envoy/native/src", "kong/native/src", "kong/plugins"];
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Citation {
@@ -69,12 +70,13 @@ impl Citation {
     }
 }
 
-/// The citations in comments of their own, `//` without a third mark.
+/// The citations in comments of their own, `//` without a third mark, `--` in Lua.
 fn citations(text: &str) -> Vec<Citation> {
     let mut found = Vec::new();
     let mut comment = String::new();
     for line in text.lines().chain([""]) {
-        match line.trim_start().strip_prefix("// ") {
+        let line = line.trim_start();
+        match line.strip_prefix("// ").or_else(|| line.strip_prefix("-- ")) {
             Some(part) => {
                 let part = part.trim();
                 // Each begins a line.
@@ -98,7 +100,8 @@ fn files(directory: &Path, found: &mut Vec<(bool, String)>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "lua")
+        {
             let text = fs::read_to_string(&path).unwrap();
             let is_test = path.ends_with("tests.rs") || path.starts_with(root().join("tests"));
             match text.split_once("#[cfg(test)]\nmod tests {") {

@@ -171,6 +171,7 @@ function Reader:until_close(limit)
 end
 
 -- The body, and whether its end is known; nil and why there is none.
+-- RFC 9112 section 6.3 (R81)
 function Reader:body(head, limit)
   local status, headers = head.status, head.headers
   if status == 204 or status == 304 then
