@@ -37,8 +37,8 @@ end
 
 -- Opens the gateway of an entry. One that is there stays if the new one does not open.
 function Worker:refresh(entry)
-  -- Where a worker starts, no vault beyond this machine can be asked: nginx has no sockets
-  -- there. It is again at the next tick or request.
+  -- nginx has no sockets where a worker starts, so a vault beyond this machine may not be
+  -- there yet. The next tick or request asks again.
   local is_start = ngx.get_phase() == "init_worker"
   entry.refresh_at = now() + (is_start and 0 or REFRESH_SECONDS)
   entry.asking_until = entry.refresh_at
