@@ -40,6 +40,7 @@ fn failures() -> Vec<(&'static str, CalloutReply)> {
         ("too large", failed(CalloutFailure::TooLarge { limit: 10 })),
         ("empty", reply(200, b"")),
         ("no content", reply(204, b"")),
+        ("a redirect", reply(302, br#"{"sub":"alice","address":{"country":"ES"}}"#)),
         ("cut off", reply(200, br#"{"sub":"alice","addr"#)),
         ("two objects", reply(200, br#"{"sub":"alice"}{}"#)),
         ("a list", reply(200, br#"[{"sub":"alice"}]"#)),

@@ -206,9 +206,12 @@ each_host!(a_token_that_ends_while_it_waits_is_refused, |host| {
 
 each_host!(a_request_with_a_body_waits_like_any_other, as built too, |host| {
     shop::open(host, json!({}));
-    let head = Head::get("/orders").method("POST");
+    let head = Head::get("/orders").post("{\"kettles\":2}").by_hand();
     let request = host.send(head.header("authorization", &shop::bearer("alice")));
+    assert_eq!(request.piece(b"{\"kettles\"", false), Some(false), "it waits");
+    assert_eq!(request.headers_passed(), None, "and so do its headers");
     request.answer(user_reply("alice"));
+    assert_eq!(request.piece(b":2}", true), Some(true));
     assert!(request.is_forwarded());
 });
 
