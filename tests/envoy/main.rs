@@ -22,6 +22,7 @@
 
 mod access;
 mod browsers;
+mod bytes;
 mod chains;
 mod denials;
 #[allow(dead_code, reason = "shared with tests/faults")]
