@@ -3,6 +3,7 @@
 //!
 //! Properties are read in requests only: in a root context some of them end the worker.
 
+use std::cell::Cell;
 use std::net::Ipv6Addr;
 use std::num::NonZeroU16;
 
@@ -61,6 +62,8 @@ pub(crate) fn deny_upstream() -> Result<Option<Vec<u8>>, Status> {
     let Some(scheme) = abi::property(SCHEME)? else {
         return if is_kong() { Err(Status::NOT_FOUND) } else { Ok(None) };
     };
+    // Noted while it can be: what is missing later is then a failure.
+    let _ = is_kong();
     if scheme != DENIED {
         abi::set_property(SCHEME, DENIED)?;
     }
@@ -72,9 +75,15 @@ pub(crate) fn restore_scheme(scheme: &[u8]) -> Result<(), Status> {
     abi::set_property(SCHEME, scheme)
 }
 
-/// True if the runtime is part of Kong.
+/// True if the runtime is part of Kong. Once seen, it stays so, whatever the host says
+/// later: a request that cannot be guarded there must not wait.
 pub(crate) fn is_kong() -> bool {
-    matches!(abi::property("kong\0version"), Ok(Some(_)))
+    thread_local! {
+        static SEEN: Cell<bool> = const { Cell::new(false) };
+    }
+    let is_kong = SEEN.get() || matches!(abi::property("kong\0version"), Ok(Some(_)));
+    SEEN.set(is_kong);
+    is_kong
 }
 
 /// True if this is nginx: it has an id for each request.
