@@ -2,10 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::nginx::{Setup, until};
@@ -208,6 +211,82 @@ async fn broken_replies_are_no_answers() {
         let answer = nginx.get("/orders", &nginx.token("alice")).await;
         assert_eq!(answer.outcome(), outcome, "{case}");
         assert!(start.elapsed() < PATIENCE, "{case}: {:?}", start.elapsed());
+    }
+}
+
+type Rest = fn(&mut std::net::TcpStream);
+
+/// Replies that are none, whatever was asked for.
+const BROKEN: [(&[u8], Rest); 6] = [
+    (b"", hang_up),
+    (b"SSH-2.0-OpenSSH_9.2\r\n", hang_up),
+    (b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"keys\":[", hang_up),
+    (b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{", drip_body),
+    (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n", hang_up),
+    (b"HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\n{}", hang_up),
+];
+
+/// A service that gives one of them after the other; and how many it gave.
+fn broken_service() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let given = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&given);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (head, rest) = BROKEN[count.fetch_add(1, Ordering::Relaxed) % BROKEN.len()];
+            thread::spawn(move || {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request);
+                let _ = stream.write_all(head);
+                rest(&mut stream);
+            });
+        }
+    });
+    (port, given)
+}
+
+/// Not only of the user service: keys, where they are, feeds, introspection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broken_replies_of_any_service_are_no_answers() {
+    let provider = |name: &str, value: Value| (format!("/providers/shop/{name}"), value);
+    let at = |path: &str| json!({"service": "broken", "path": path});
+    let introspection = json!({
+        "service": "broken", "path": "/introspect", "client_id": "gate", "client_secret": "s3cret",
+    });
+    let feed = json!({"feed": {"service": "broken", "path": "/feed", "poll_seconds": 1}});
+    let mut running = JoinSet::new();
+    for (code, edits) in [
+        ("keys_unavailable", vec![provider("remote_jwks", at("/keys"))]),
+        (
+            "keys_unavailable",
+            vec![provider("remote_jwks", Value::Null), provider("discovery", at("/discovery"))],
+        ),
+        ("introspection_unavailable", vec![provider("introspection", introspection)]),
+        ("revocation_unavailable", vec![("/revocation".to_owned(), feed)]),
+    ] {
+        running.spawn(async move {
+            let (port, given) = broken_service();
+            let service = json!({"upstream": format!("127.0.0.1:{port}"), "timeout_ms": 500});
+            let setup = Setup::bundled().set("/services/broken", service);
+            let setup = edits.into_iter().fold(setup, |setup, (at, value)| setup.set(&at, value));
+            let nginx = setup.start().await;
+            let start = Instant::now();
+            while given.load(Ordering::Relaxed) <= BROKEN.len() {
+                let token = match code {
+                    "introspection_unavailable" => "a-reference".to_owned(),
+                    _ => nginx.token("alice"),
+                };
+                let answer = nginx.get("/orders", &token).await;
+                assert_eq!(answer.outcome(), format!("503 {code}"));
+                assert!(start.elapsed() < Duration::from_secs(60), "{code}: {given:?} replies");
+                sleep(Duration::from_millis(100)).await;
+            }
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        done.unwrap();
     }
 }
 
