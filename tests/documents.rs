@@ -184,6 +184,7 @@ fn links_lead_somewhere() {
         "kong/README.md",
         "examples/operations/README.md",
         "tests/requirements.md",
+        "tests/techniques.md",
         "tests/differential/explained.md",
     ];
     let mut followed = 0;

@@ -125,7 +125,7 @@ fn reply(u: &mut Unstructured<'_>, token: &str) -> CalloutReply {
     }
     if rarely(u, 6) {
         // Kept in pieces, as frameworks do whose cookies are short.
-        let (one, two) = token.split_at(below(u, token.len() - 1) + 1);
+        let (one, two) = token.split_at(below(u, token.len().min(60) - 1) + 1);
         fields.push("set-cookie", format!("s.0={one}; Path=/").as_bytes());
         fields.push("set-cookie", format!("s.1={two}; Path=/").as_bytes());
     }

@@ -74,6 +74,16 @@ const ASKED: [&str; 7] = [
     "x.B.example",
 ];
 
+/// Marks for a secret that is filled in later, long enough for one.
+const PLACEHOLDERS: [&str; 6] = [
+    "${A_SECRET_THAT_IS_ONLY_KNOWN_LATER_ON}",
+    "{{ .Values.gateway.consumers.dave.secret }}",
+    "<REPLACE THIS BY A SECRET OF 32 BYTES OR MORE>",
+    "{vault://aws/consumers/dave/the-secret-of-dave}",
+    "__A_SECRET_THAT_IS_ONLY_KNOWN_LATER_ON__",
+    "CHANGE_ME_CHANGE_ME_CHANGE_ME_CHANGE_ME",
+];
+
 fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
     from[random.below(from.len())]
 }
@@ -142,7 +152,7 @@ pub fn kong(random: &mut Random) -> Kong {
             style,
         });
     }
-    Kong { services, routes, plugins }
+    Kong { services, routes, plugins, placeholder: pick(random, &PLACEHOLDERS) }
 }
 
 fn jwt(random: &mut Random) -> Value {
@@ -177,12 +187,15 @@ fn acl(random: &mut Random) -> Value {
 
 pub fn request(random: &mut Random) -> Request {
     let token = (random.below(4) > 0).then(|| Token {
-        consumer: pick(random, &["alice", "alice", "bob", "carol"]),
+        consumer: pick(random, &["alice", "alice", "bob", "carol", "dave"]),
         header: pick(random, &["authorization", "authorization", "authorization", "x-token"]),
         expires: pick(random, &[Some(200), Some(200), Some(3600), Some(-5), None]),
         not_before: pick(random, &[Some(-5), Some(-5), Some(5), None]),
         is_signed: random.below(8) > 0,
     });
+    // Nobody has the secret that dave will have; everybody has what stands for it.
+    let token = token
+        .map(|token| Token { is_signed: token.is_signed && token.consumer != "dave", ..token });
     let method = pick(random, &["GET", "GET", "POST", "OPTIONS", "DELETE"]);
     Request {
         method,
@@ -284,7 +297,7 @@ impl Kong {
             list("services", &services),
             list("routes", &alone),
             list("plugins", &beside),
-            consumers(),
+            consumers(self.placeholder),
         )
     }
 }
@@ -304,12 +317,13 @@ impl Route {
     }
 }
 
-fn consumers() -> String {
-    let consumers = ["alice", "bob", "carol"].map(|name| {
+fn consumers(placeholder: &str) -> String {
+    let consumers = ["alice", "bob", "carol", "dave"].map(|name| {
         let groups = super::kong::groups(name).iter().map(|group| json!({"group": group}));
+        let secret = if name == "dave" { placeholder } else { SECRET_32 };
         let consumer = json!({
             "id": name, "username": name, "acls": groups.collect::<Vec<_>>(),
-            "jwt_secrets": [{"key": format!("key-{name}"), "secret": SECRET_32}],
+            "jwt_secrets": [{"key": format!("key-{name}"), "secret": secret}],
         });
         format!("- {consumer}\n")
     });

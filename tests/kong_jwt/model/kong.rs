@@ -9,6 +9,8 @@ pub struct Kong {
     pub services: Vec<Service>,
     pub routes: Vec<Route>,
     pub plugins: Vec<Plugin>,
+    /// What stands in the file for dave's secret, which is put in its place later.
+    pub placeholder: &'static str,
 }
 
 #[derive(Clone, Debug)]

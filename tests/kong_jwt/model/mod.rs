@@ -84,7 +84,7 @@ fn check(kong: &Kong, seed: u64, seen: &mut Seen) -> Result<(), Fault> {
     let mut tokens = HashMap::new();
     for _ in 0..120 {
         let request = files::request(&mut random);
-        let passes = sends(&mut world, &request, &mut tokens);
+        let passes = sends(&mut world, &request, kong.placeholder, &mut tokens);
         let winners = kong.winners(&request);
         let passes_in_kong = winners.iter().all(|route| kong.passes(*route, &request));
         // Without run_on_preflight acl refuses every OPTIONS. Here those pass whom
@@ -147,7 +147,12 @@ fn is_told(converted: &Converted, winners: &[usize]) -> bool {
     })
 }
 
-fn sends(world: &mut World, request: &Request, tokens: &mut HashMap<String, String>) -> bool {
+fn sends(
+    world: &mut World,
+    request: &Request,
+    placeholder: &str,
+    tokens: &mut HashMap<String, String>,
+) -> bool {
     let mut fields =
         vec![(":method", request.method), (":path", request.path), (":authority", request.host)];
     fields.extend(request.mode.map(|mode| ("x-mode", mode)));
@@ -155,14 +160,14 @@ fn sends(world: &mut World, request: &Request, tokens: &mut HashMap<String, Stri
         fields.extend([("origin", "https://a.example"), ("access-control-request-method", "GET")]);
     }
     let token = request.token.map(|token| {
-        let text = tokens.entry(format!("{token:?}")).or_insert_with(|| made(&token));
+        let text = tokens.entry(format!("{token:?}")).or_insert_with(|| made(&token, placeholder));
         (token.header, format!("Bearer {text}"))
     });
     fields.extend(token.as_ref().map(|(name, value)| (*name, value.as_str())));
     matches!(world.begin(head(&fields)), Step::Done(Verdict::Forward(_), _))
 }
 
-fn made(token: &Token) -> String {
+fn made(token: &Token, placeholder: &str) -> String {
     let mut claims = json!({"iss": format!("key-{}", token.consumer)});
     let mut date = |name: &str, seconds: Option<i64>| {
         claims[name] = seconds.map_or(Value::Null, |seconds| json!(START + seconds));
@@ -170,7 +175,11 @@ fn made(token: &Token) -> String {
     date("exp", token.expires);
     date("nbf", token.not_before);
     claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-    let secret = if token.is_signed { SECRET_32 } else { "another-secret-of-at-least-32-bytes" };
+    let secret = match token {
+        Token { consumer: "dave", .. } => placeholder,
+        Token { is_signed: true, .. } => SECRET_32,
+        _ => "another-secret-of-at-least-32-bytes",
+    };
     token_of(&json!({"alg": "HS256"}), &claims, "HS256", secret)
 }
 
@@ -189,6 +198,7 @@ fn the_model_is_like_kong() {
             route(vec![Path { text: "~/a/b", regex: Some(|it| it.starts_with("/a/b")) }]),
         ],
         plugins: Vec::new(),
+        placeholder: "",
     };
     let ask = |method, path| Request {
         method,

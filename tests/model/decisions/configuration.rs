@@ -100,7 +100,7 @@ pub fn configuration(dice: &mut Dice) -> Value {
         parts.push(("bypass_cors_preflight", false.into()));
     }
     if dice.chance(3) {
-        let to = dice.pick(&["/a", "/admin?from=gateway", "https://shop.example/a/b"]);
+        let to = dice.pick(&["/a", "/admin?from=gateway", "https://shop.example/orders"]);
         parts.push(("errors", json!({"login_redirect": {"to": to, "return_to_param": "back"}})));
     }
     if dice.chance(6) {
@@ -261,8 +261,7 @@ fn identity_token(dice: &mut Dice, providers: usize) -> Value {
     }
     if dice.chance(2) {
         let copied = dice.some(&["tenant", "roles", "realm", "scope"], 1);
-        token["claims"] =
-            json!({"copy": copied, "set": {"env": "prod", "limits": [1, {"b": null}]}});
+        token["claims"] = json!({"copy": copied, "set": {"env": dice.pick(&["prod", "eu,west"]), "limits": [1, {"b": null}]}});
     }
     if options::PROVIDERS_TOLD_APART && providers > 1 {
         token["subject"] = dice.pick(&["{sub}", "{provider}:{sub}"]).into();

@@ -383,3 +383,43 @@ fn every_verdict_is_that_of_the_model() {
         assert!(codes.contains_key(code), "{code} is among {codes:?}");
     }
 }
+
+/// Headers of which HTTP, browsers or proxies make something, in the spellings that
+/// services take for them: a claim must not be able to say it.
+#[test]
+fn no_claim_becomes_a_header_with_a_meaning() {
+    const NAMES: [&str; 16] = [
+        "cookie",
+        "host",
+        "content-length",
+        "connection",
+        "te",
+        "transfer-encoding",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-real-ip",
+        "x-http-method-override",
+        "x-request-id",
+        "origin",
+        "if-match",
+    ];
+    rounds("headers", 300, |seed| {
+        let mut dice = Dice::new(seed);
+        let mut config = configuration::configuration(&mut dice);
+        let name = dice.pick(&NAMES);
+        let name = match dice.below(4) {
+            0 => name.to_uppercase(),
+            1 if name.starts_with("x-") => name.replace('-', dice.pick(&["_", "."])),
+            _ => name.to_owned(),
+        };
+        if dice.chance(2) {
+            config["identity_token"]["header"] = name.clone().into();
+        } else {
+            config["claim_to_headers"] = serde_json::json!([{"header": name, "claim": "sub"}]);
+        }
+        assert!(gateway(&config).is_none(), "seed {seed}: {name} is set");
+    });
+}

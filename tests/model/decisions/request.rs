@@ -141,7 +141,7 @@ pub fn request(dice: &mut Dice, providers: usize) -> Request {
     if dice.chance(12) {
         fields.push(("referer", "https://shop.example/a?access_token={token}&b=1".into()));
     }
-    if dice.chance(6) {
+    if dice.chance(3) {
         fields.push(("accept", "text/html,*/*;q=0.8".into()));
     }
     let host = dice.pick(&HOSTS);

@@ -48,6 +48,12 @@ impl Model<'_> {
         if !provider.flag("allow_any_audience", false) && !is_for_us {
             codes.extend(["audience_mismatch", "claim_missing"]);
         }
+        // A token that is over or for others is worth no key, and no fetch of one.
+        let is_of_key = |code: &&str| ["key_unknown", "signature_invalid"].contains(code);
+        let is_plain = |code: &&str| !is_of_key(code) && *code != "token_type_mismatch";
+        if codes.iter().any(is_plain) {
+            codes.retain(|code| !is_of_key(code));
+        }
         match claims.get("sub").and_then(Json::text) {
             None => codes.push("claim_missing"),
             Some("") => codes.extend(["claim_missing", "claim_mismatch", "token_malformed"]),

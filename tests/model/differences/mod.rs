@@ -2,3 +2,4 @@
 
 mod configurations;
 mod requests;
+mod waits;
