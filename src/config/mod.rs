@@ -81,11 +81,16 @@ pub fn read<V: Into<Variable>>(
 
 /// What a configuration asks of a host that cannot end a request that was forwarded.
 pub fn check_streams(settings: &Settings, host: HostCapabilities) -> Result<(), Problem> {
-    let accepted = "false: only the native module for Envoy can end a stream";
     match settings.limits.end_streams && !host.ends_streams {
-        true => Err(Problem::new("$.limits.end_streams", "true", accepted)),
+        true => Err(streams_go_on()),
         false => Ok(()),
     }
+}
+
+/// What is wrong with `limits.end_streams: true` on such a host.
+pub fn streams_go_on() -> Problem {
+    let accepted = "false: only the native module for Envoy can end a stream";
+    Problem::new("$.limits.end_streams", "true", accepted)
 }
 
 /// Checks a configuration against a host that shares no data between workers: 204 for a

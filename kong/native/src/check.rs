@@ -40,7 +40,17 @@ pub fn problems(text: &[u8]) -> Vec<Problem> {
     let loaded = config::load(text, &|_| Variable::Unset, Some(Rc::new(AwsLc)));
     match loaded.and_then(fitting) {
         Ok(_) => Vec::new(),
-        Err(Problems(problems)) => problems.into_iter().filter(|it| !unset(it)).collect(),
+        Err(Problems(problems)) => {
+            let mut problems: Vec<_> = problems.into_iter().filter(|it| !unset(it)).collect();
+            // Without its secrets there are no settings to ask.
+            let asks = json::parse(text)
+                .is_ok_and(|it| it.pointer("/limits/end_streams") == Some(&true.into()));
+            let streams = config::streams_go_on();
+            if asks && !problems.contains(&streams) {
+                problems.push(streams);
+            }
+            problems
+        }
     }
 }
 
