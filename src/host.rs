@@ -60,6 +60,12 @@ pub trait RequestInfo: std::fmt::Debug {
     /// `x-request-id`.
     fn request_id(&self, request: RequestId) -> Option<Vec<u8>>;
 
+    /// What Envoy's `mcp` filter left of the call in the body, at this path; nothing where
+    /// there is no such filter before this one.
+    fn mcp(&self, _: RequestId, _: &[&str]) -> Option<Vec<u8>> {
+        None
+    }
+
     /// The client's address, behind the proxies that the host trusts.
     fn client_address(&self, request: RequestId) -> Option<IpAddr>;
 }

@@ -72,7 +72,7 @@ fn everywhere() -> (Value, Vec<&'static str>) {
     configuration["identity_token"]["claims"] = json!({});
     configuration["claim_to_headers"] = json!([{"header": "x-a", "claim": "a"}]);
     let headers = json!([{"name": "x-a", "present": true}]);
-    configuration["rules"][0] = json!({"match": {"path": "/a", "headers": headers}, "requires": {"claims": {"a": "absent"}}});
+    configuration["rules"][0] = json!({"match": {"path": "/a", "headers": headers, "mcp": {"names": ["a"]}}, "requires": {"claims": {"a": "absent"}}});
     configuration["policies"] = json!({"staff": {}});
     configuration["resources"] =
         json!([{"resource": "https://shop.example/mcp", "providers": ["shop"], "identity": {}}]);
@@ -108,6 +108,7 @@ fn everywhere() -> (Value, Vec<&'static str>) {
         "/rules/0",
         "/rules/0/match",
         "/rules/0/match/headers/0",
+        "/rules/0/match/mcp",
         "/rules/0/requires",
         "/resources/0",
         "/resources/0/identity",

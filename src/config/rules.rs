@@ -16,7 +16,7 @@ use crate::http::Authority;
 use crate::identity::IdentityHeaders;
 use crate::rules::{
     Access, Anonymous, Conditions, HeaderCondition, HeaderTest, HostPattern, InvalidPattern,
-    Matcher, PathPattern, Requirements, Rule,
+    Matcher, McpCondition, PathPattern, Requirements, Rule,
 };
 use crate::token::{ActorRule, ProviderId};
 
@@ -111,6 +111,7 @@ pub fn matcher(node: &Node<'_>) -> Option<Matcher> {
     let methods = fields.or("methods", Vec::new(), |node| node.full_list(method));
     let hosts = fields.or("hosts", Vec::new(), |node| node.full_list(host));
     let headers = fields.or("headers", Vec::new(), |node| node.full_list(header));
+    let mcp = fields.optional("mcp", mcp);
     let node = fields.node().clone();
     fields.finish()?;
     let mut paths = [exact?, prefix?, beginning?, template?].into_iter().flatten();
@@ -121,8 +122,25 @@ pub fn matcher(node: &Node<'_>) -> Option<Matcher> {
             "one of path, path_prefix, path_starts_with and path_template",
         );
     }
-    let conditions = Conditions { methods: methods?, hosts: hosts?, headers: headers? };
+    let conditions = Conditions { methods: methods?, hosts: hosts?, headers: headers?, mcp: mcp? };
     Some(Matcher { path, conditions })
+}
+
+/// Calls of the Model Context Protocol.
+fn mcp(node: &Node<'_>) -> Option<McpCondition> {
+    let mut fields = node.fields()?;
+    let text = |item: &Node<'_>| item.text().map(str::to_owned);
+    let methods = fields.optional("methods", |node| node.full_list(text));
+    let names = fields.optional("names", |node| node.full_list(text));
+    let node = fields.node().clone();
+    fields.finish()?;
+    match (methods?, names?) {
+        (None, None) => node.reject_as("nothing", "methods, such as tools/call, or names"),
+        (methods, names) => Some(McpCondition {
+            methods: methods.unwrap_or_default(),
+            names: names.unwrap_or_default(),
+        }),
+    }
 }
 
 fn method(node: &Node<'_>) -> Option<String> {

@@ -55,6 +55,10 @@ fn login(node: &Node<'_>, services: Option<&Services>) -> Option<(Rule, Login)> 
     let matcher = fields.required("match", MATCH, |node| match rules::matcher(node)? {
         // All of them would go to one service, and need no token.
         Matcher { path: None, .. } => node.reject(MATCH),
+        // What is not certain would go by unsealed.
+        Matcher { conditions, .. } if conditions.mcp.is_some() => {
+            node.reject_as("mcp in the match of a login", MATCH)
+        }
         matcher => Some(matcher),
     });
     let service = services::reference(&mut fields, "service", services);

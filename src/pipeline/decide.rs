@@ -24,7 +24,7 @@ use crate::identity::Identity;
 use crate::in_flight::{Answers, CalloutId, Dispatch, Requested};
 use crate::metrics::RequestOutcome;
 use crate::overrides::TemplateKey;
-use crate::rules::{Access, Anonymous, Bypassed, Requirements};
+use crate::rules::{Access, Anonymous, Bypassed, McpCall, Requirements};
 use crate::time::UnixTime;
 use crate::token::Rejection;
 use crate::verdict::{HeaderEdits, Verdict};
@@ -188,20 +188,25 @@ impl Pipeline {
             return Ok(verdict);
         }
         let rules = Rc::clone(&self.rules);
-        let rule = rules.find(head)?;
+        let call = self.mcp_call(head);
+        let rule = rules.find_call(head, &call)?;
         attempt.trace.rule = rule.map(|(position, _)| position);
         if let Some(reply) = self.deny_to_publish(head, rule.map(|(_, rule)| rule)) {
             return Ok(Verdict::Answer(reply));
         }
         attempt.trace.resource = self.resources.find(head)?.cloned();
+        let mut asked = Vec::new();
+        if rules.ask_mcp() && call == McpCall::Unknown {
+            asked = rules.perhaps(head, attempt.trace.rule).into_iter().map(Rc::as_ref).collect();
+        }
         let requirements = match rule.map(|(_, rule)| &rule.access) {
-            Some(access @ Access::Bypass) => {
+            Some(access @ Access::Bypass) if asked.is_empty() => {
                 let bypassed = Bypassed::by(access).ok_or(Denial::ConfigurationInvalid)?;
                 self.counters.ended(RequestOutcome::Bypassed);
                 return Ok(Verdict::Forward(HeaderEdits::bypassed(sanitized, bypassed)));
             }
             Some(Access::Requires(requirements)) => requirements,
-            None => rules.default_requirements(),
+            Some(Access::Bypass) | None => rules.default_requirements(),
         };
         let template = self.template(&attempt.trace);
         let forward = self.forwards(&template);
@@ -209,10 +214,13 @@ impl Pipeline {
             if forward == self.sources.forward { sanitized } else { self.sanitize(head, forward)? };
         attempt.trace.stage = Stage::Token;
         let Some(token) = self.token_of(attempt)? else {
-            let anonymous = requirements.anonymous.as_deref().ok_or(Denial::TokenMissing)?;
+            let all_let_in = asked.iter().all(|asked| asked.anonymous.is_some());
+            let anonymous = requirements.anonymous.as_deref().filter(|_| all_let_in);
+            let anonymous = anonymous.ok_or(Denial::TokenMissing)?;
             return Ok(self.forward_anonymous(sanitized, anonymous));
         };
-        let denial = match self.identity_of(attempt, &token, requirements, &template) {
+        asked.push(requirements);
+        let denial = match self.identity_of(attempt, &token, &asked, &template) {
             Ok(identity) => {
                 self.counters.ended(RequestOutcome::Allowed);
                 return Ok(Verdict::Forward(HeaderEdits::identified(sanitized, &identity)));
@@ -220,7 +228,9 @@ impl Pipeline {
             Err(Halt::Deny(denial)) => denial,
             Err(halt) => return Err(halt),
         };
-        let Some(anonymous) = requirements.anonymous_despite(&denial) else {
+        let all_let_in = asked.iter().all(|asked| asked.anonymous_despite(&denial).is_some());
+        let anonymous = requirements.anonymous_despite(&denial).filter(|_| all_let_in);
+        let Some(anonymous) = anonymous else {
             return Err(denial.into());
         };
         // Nobody is named who may not have sent it.
@@ -239,12 +249,12 @@ impl Pipeline {
         &mut self,
         attempt: &mut Attempt<'_>,
         token: &[u8],
-        requirements: &Requirements,
+        asked: &[&Requirements],
         template: &TemplateKey,
     ) -> Result<Rc<Identity>, Halt> {
         let session = self.authenticate(attempt, token)?;
         attempt.trace.authenticated(&session);
-        let identity = self.identify(attempt, &session, token, requirements, template)?;
+        let identity = self.identify(attempt, &session, token, asked, template)?;
         attempt.trace.access_log.txn = identity.txn();
         attempt.followed = self.ends_streams().then_some(session);
         Ok(identity)

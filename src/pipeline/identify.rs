@@ -31,14 +31,18 @@ impl Pipeline {
         attempt: &mut Attempt<'_>,
         session: &Session,
         token: &[u8],
-        requirements: &Requirements,
+        asked: &[&Requirements],
         template: &TemplateKey,
     ) -> Result<Rc<Identity>, Halt> {
         let now = attempt.now;
         let principal = session.principal();
-        self.authorize_token(attempt, principal, requirements)?;
+        for requirements in asked {
+            self.authorize_token(attempt, principal, requirements)?;
+        }
         if let Some(identity) = session.identity(template, now) {
-            self.authorize_user(attempt, identity.enrichment(), requirements)?;
+            for requirements in asked {
+                self.authorize_user(attempt, identity.enrichment(), requirements)?;
+            }
             attempt.trace.stage = Stage::Mint;
             return Ok(identity);
         }
@@ -52,7 +56,9 @@ impl Pipeline {
             Denial::InsufficientScope { needed, held: principal.token().scopes().to_vec() }
         })?;
         let enrichment = self.enrich(attempt, principal, token)?;
-        self.authorize_user(attempt, &enrichment, requirements)?;
+        for requirements in asked {
+            self.authorize_user(attempt, &enrichment, requirements)?;
+        }
         attempt.trace.stage = Stage::Mint;
         let (context, nonce) = (self.request_context(attempt.head), self.nonce(now));
         let order = MintOrder { template, scopes, context, nonce: &nonce };

@@ -21,7 +21,7 @@ use crate::metrics::{Cache, Counters, Sample, Series};
 use crate::refresh::KeySource;
 use crate::resource::Resources;
 use crate::revocation::Revocations;
-use crate::rules::Rules;
+use crate::rules::{McpCall, Rules};
 use crate::sealing::SealedTokens;
 use crate::seen::Seen;
 use crate::session::Sessions;
@@ -210,6 +210,25 @@ impl Pipeline {
     /// The client's address, as the host knows it.
     pub(super) fn client_address(&self) -> Option<IpAddr> {
         self.info.as_ref()?.client_address(self.request)
+    }
+
+    /// What a request calls, where a rule asks for that: by what the host read in its body,
+    /// else by its headers.
+    pub(super) fn mcp_call(&self, head: &RequestHead) -> McpCall {
+        if !self.rules.ask_mcp() {
+            return McpCall::Unknown;
+        }
+        let text = |path: &[&str]| {
+            let found = self.info.as_ref().and_then(|info| info.mcp(self.request, path));
+            found.and_then(|text| String::from_utf8(text).ok()).filter(|text| !text.is_empty())
+        };
+        match text(&["method"]) {
+            Some(method) => {
+                let name = text(&["params", "name"]).or_else(|| text(&["params", "uri"]));
+                McpCall::Known { method, name }
+            }
+            None => McpCall::of_headers(head),
+        }
     }
 
     /// The id of the request that is being decided.

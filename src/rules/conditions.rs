@@ -4,6 +4,7 @@
 //! because a header came twice or the host is invalid, neither "it matches" nor "it
 //! does not" is safe: the next rule may require less. Such a request is refused.
 
+use super::mcp::McpCondition;
 use crate::denial::Denial;
 use crate::http::{Field, HeaderName, RequestHead};
 
@@ -16,6 +17,8 @@ pub struct Conditions {
     pub hosts: Vec<HostPattern>,
     /// Header fields that it all has.
     pub headers: Vec<HeaderCondition>,
+    /// The call of the Model Context Protocol that it is; not part of [`Conditions::hold`].
+    pub mcp: Option<McpCondition>,
 }
 
 /// Hosts, in lower case.

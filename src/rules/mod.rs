@@ -7,6 +7,7 @@
 
 mod conditions;
 mod index;
+mod mcp;
 mod path;
 mod reading;
 mod requirements;
@@ -18,11 +19,13 @@ use std::rc::Rc;
 
 pub use self::conditions::{Conditions, HeaderCondition, HeaderTest, HostPattern};
 use self::index::PathIndex;
+use self::mcp::MCP_HEADERS;
+pub use self::mcp::{McpCall, McpCondition};
 pub use self::path::{InvalidPattern, PathPattern};
 use self::reading::{folded, lenient_readings};
 pub use self::requirements::Requirements;
 use crate::denial::Denial;
-use crate::http::{RequestHead, SetField, Start, canonical_path, unambiguous_start};
+use crate::http::{RequestHead, SetField, Start, canonical_path, is_spelled, unambiguous_start};
 use crate::overrides::Overrides;
 
 /// The rules, in the order in which they are tried.
@@ -35,6 +38,7 @@ pub struct Rules {
     /// services are case-sensitive.
     blind_index: Option<PathIndex>,
     paths: PathReaders,
+    ask_mcp: bool,
 }
 
 /// How services behind the gateway read paths.
@@ -69,8 +73,9 @@ pub struct Matcher {
 impl Matcher {
     /// Whether it is for every request.
     pub const fn is_for_all(&self) -> bool {
-        let Conditions { methods, hosts, headers } = &self.conditions;
-        self.path.is_none() && methods.is_empty() && hosts.is_empty() && headers.is_empty()
+        let Conditions { methods, hosts, headers, mcp } = &self.conditions;
+        let asks_nothing = methods.is_empty() && hosts.is_empty() && headers.is_empty();
+        self.path.is_none() && asks_nothing && mcp.is_none()
     }
 }
 
@@ -133,7 +138,8 @@ impl Rules {
         let is_other = patterns().zip(&folded).any(|(path, folded)| path != folded.as_ref());
         let blind_index = (is_other && !paths.are_case_sensitive)
             .then(|| PathIndex::new(folded.iter().map(Option::as_ref)));
-        Self { rules, default_requirements, index, blind_index, paths }
+        let ask_mcp = rules.iter().any(|rule| rule.matcher.conditions.mcp.is_some());
+        Self { rules, default_requirements, index, blind_index, paths, ask_mcp }
     }
 
     /// The rule at a position.
@@ -153,6 +159,16 @@ impl Rules {
     /// rule might be chosen for one and the request served by the other; with
     /// no rules there is nothing to get around.
     pub fn find(&self, head: &RequestHead) -> Result<Option<(usize, &Rule)>, Denial> {
+        self.find_call(head, &McpCall::Unknown)
+    }
+
+    /// As [`Rules::find`], for a request that makes this call. A rule for calls of which
+    /// this may be one is passed over: [`Rules::perhaps`] has those.
+    pub fn find_call(
+        &self,
+        head: &RequestHead,
+        call: &McpCall,
+    ) -> Result<Option<(usize, &Rule)>, Denial> {
         if self.rules.is_empty() {
             return Ok(None);
         }
@@ -160,7 +176,7 @@ impl Rules {
         match canonical_path(path) {
             Some(path) => {
                 let matching = self.index.matching(&path).into_iter();
-                let found = self.decide(matching.map(certainly), head)?;
+                let found = self.decide(matching.map(certainly), head, call)?;
                 let lenient = lenient_readings(&path);
                 let mut readings: Vec<_> = lenient.iter().map(|it| self.read(it)).collect();
                 let own = self.read(&path);
@@ -170,7 +186,7 @@ impl Rules {
                 for reading in readings {
                     let index = self.blind_index.as_ref().unwrap_or(&self.index);
                     let matching = index.matching(&reading).into_iter();
-                    let other = self.decide(matching.map(certainly), head)?;
+                    let other = self.decide(matching.map(certainly), head, call)?;
                     self.check_same(found, other)?;
                 }
                 Ok(found)
@@ -181,11 +197,12 @@ impl Rules {
                 if !lenient_readings(&start.path).is_empty() {
                     return Err(Denial::PathAmbiguous);
                 }
-                let found = self.decide(self.index.matching_below(&start).into_iter(), head)?;
+                let matching = self.index.matching_below(&start).into_iter();
+                let found = self.decide(matching, head, call)?;
                 let path = self.read(&start.path).into_owned();
                 let index = self.blind_index.as_ref().unwrap_or(&self.index);
                 let start = Start { path, ..start };
-                let other = self.decide(index.matching_below(&start).into_iter(), head)?;
+                let other = self.decide(index.matching_below(&start).into_iter(), head, call)?;
                 self.check_same(found, other)?;
                 Ok(found)
             }
@@ -222,9 +239,14 @@ impl Rules {
         &self,
         matching: impl Iterator<Item = (usize, bool)>,
         head: &RequestHead,
+        call: &McpCall,
     ) -> Result<Option<(usize, &Rule)>, Denial> {
         for (position, in_every_reading) in matching {
             let Some(rule) = self.rules.get(position) else { continue };
+            let mcp = rule.matcher.conditions.mcp.as_ref();
+            if mcp.is_some_and(|mcp| mcp.holds(call) != Some(true)) {
+                continue;
+            }
             match rule.matcher.conditions.hold(head) {
                 Ok(false) => {}
                 _ if !in_every_reading => return Err(Denial::PathAmbiguous),
@@ -233,6 +255,40 @@ impl Rules {
             }
         }
         Ok(None)
+    }
+}
+
+impl Rules {
+    /// True if a rule has a condition on calls of the Model Context Protocol.
+    pub const fn ask_mcp(&self) -> bool {
+        self.ask_mcp
+    }
+
+    /// What the rules before `found` ask of the calls they are for, where it is not certain
+    /// what the request calls: it has to meet all of them.
+    pub fn perhaps(&self, head: &RequestHead, found: Option<usize>) -> Vec<&Rc<Requirements>> {
+        let path = canonical_path(head.target().path);
+        let positions: Vec<usize> = match &path {
+            Some(path) => {
+                let index = self.blind_index.as_ref().unwrap_or(&self.index);
+                let both = [self.index.matching(path), index.matching(&self.read(path))];
+                both.concat()
+            }
+            None => (0..self.rules.len()).collect(),
+        };
+        let rules = self.rules.iter().enumerate();
+        let rules = rules.filter(|(position, rule)| {
+            let conditions = &rule.matcher.conditions;
+            found.is_none_or(|found| *position < found)
+                && conditions.mcp.is_some()
+                && positions.contains(position)
+                && conditions.hold(head) != Ok(false)
+        });
+        let requirements = rules.filter_map(|(_, rule)| match &rule.access {
+            Access::Requires(requirements) => Some(requirements),
+            Access::Bypass => None,
+        });
+        requirements.collect()
     }
 }
 
@@ -256,7 +312,8 @@ impl Rules {
     /// True if a rule has a condition on the header `name`, in any spelling.
     pub fn ask_header(&self, name: &[u8]) -> bool {
         let mut headers = self.rules.iter().flat_map(|rule| &rule.matcher.conditions.headers);
-        headers.any(|header| header.name.is_spelled(name))
+        let is_mcp = || MCP_HEADERS.iter().any(|own| is_spelled(own.as_bytes(), name));
+        headers.any(|header| header.name.is_spelled(name)) || self.ask_mcp && is_mcp()
     }
 
     /// What a GET of `path` without a token may get: by the first rule that certainly
@@ -265,7 +322,10 @@ impl Rules {
         let Some(path) = canonical_path(path) else { return Openness::Closed };
         for position in self.index.matching(&path) {
             let Some(Rule { matcher, access, .. }) = self.rules.get(position) else { continue };
-            let Conditions { methods, hosts, headers } = &matcher.conditions;
+            let Conditions { methods, hosts, headers, mcp } = &matcher.conditions;
+            if mcp.is_some() {
+                continue;
+            }
             if !methods.is_empty() && !methods.iter().any(|method| method == "GET") {
                 continue;
             }

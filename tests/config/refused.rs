@@ -490,7 +490,7 @@ fn unknown_fields_at_every_level() {
         ("/rules/2/requires/actor", "client_id, sub, max_depth"),
         (
             "/rules/0/match",
-            "path, path_prefix, path_starts_with, path_template, methods, hosts, headers",
+            "path, path_prefix, path_starts_with, path_template, methods, hosts, headers, mcp",
         ),
         ("/rules/2/requires", "audiences, providers, scopes_all"),
         ("/resources/0", "resource, name"),

@@ -30,6 +30,7 @@ mod introspection;
 mod isolation;
 mod issuers;
 mod keys;
+mod mcp;
 mod memory;
 mod purposes;
 mod regressions;

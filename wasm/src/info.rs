@@ -21,6 +21,10 @@ impl RequestInfo for Properties {
         self.entered.enter(request).then(|| self.host.request_id()).flatten()
     }
 
+    fn mcp(&self, request: RequestId, path: &[&str]) -> Option<Vec<u8>> {
+        self.entered.enter(request).then(|| self.host.mcp(path)).flatten()
+    }
+
     fn client_address(&self, request: RequestId) -> Option<IpAddr> {
         let address = self.entered.enter(request).then(|| self.host.client_address()).flatten();
         parse_address(&address?)
