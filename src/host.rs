@@ -66,6 +66,12 @@ pub trait RequestInfo: std::fmt::Debug {
         None
     }
 
+    /// The SHA-256 of the client's certificate (DER), which the host asked for and the
+    /// client proved to have the key of.
+    fn client_certificate(&self, _: RequestId) -> Option<[u8; 32]> {
+        None
+    }
+
     /// The client's address, behind the proxies that the host trusts.
     fn client_address(&self, request: RequestId) -> Option<IpAddr>;
 }

@@ -39,6 +39,7 @@
 //! | a provider's keys | gateway | the provider | as the shared value; the gateway's own keys, which it refuses |
 //! | **keys** | shared | the address (upstream, authority, scheme) of the service and the path; or for `discovery` the address of both services, the document's path and the issuer | in the value: when it was asked for, until when it is current, and the path that the document led to, which a worker that was led elsewhere refuses |
 //! | **revoked tokens** | shared | `revocation.ledger`, or the names and issuers of the providers | the order in which entries came |
+//! | **proofs that could be used again** | shared, for all gateways of a proxy | the key's thumbprint and the `jti` | |
 //! | **logout tokens of the last hour** | shared, for all gateways of a proxy | the issuer and the `jti` | |
 //! | **tokens that alone may pass** | shared | the same, and the feed | |
 //! | **how far a feed was read** | shared | within the list: the feed's address and path | when it was asked |
@@ -47,6 +48,7 @@
 
 pub mod access_log;
 pub mod bearer;
+pub mod binding;
 mod bounded;
 pub mod callout;
 pub mod config;

@@ -27,6 +27,9 @@ pub struct TokenSources {
     pub forward: bool,
     /// From where requests with a cookie may come.
     pub origins: OriginPolicy,
+    /// Whether tokens come with a proof too: `Authorization` with the scheme DPoP (RFC
+    /// 9449 section 7.1).
+    pub proofs: Option<HeaderSource>,
 }
 
 /// A token, as it was sent.
@@ -47,6 +50,18 @@ pub struct HeaderSource {
 }
 
 impl HeaderSource {
+    /// `Authorization` with the scheme DPoP.
+    pub fn of_proofs() -> Self {
+        Self { name: HeaderName::authorization(), prefix: "DPoP ".to_owned() }
+    }
+
+    /// What fields of this name hold after the prefix.
+    fn in_fields<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = &'a [u8]> {
+        head.fields()
+            .filter(|field| field.name.eq_ignore_ascii_case(self.name.as_str().as_bytes()))
+            .filter_map(|field| self.credentials(field.value))
+    }
+
     /// What follows the prefix; `None` when the value does not begin with it.
     ///
     /// A host may join repeated fields into one list. One that has the prefix
@@ -160,8 +175,7 @@ impl TokenSources {
             // to the upstream.
             let is_read = |source: &HeaderSource| source.credentials(field.value).is_some();
             let mut own = self
-                .headers
-                .iter()
+                .header_sources()
                 .chain(&self.carriers)
                 .filter(|it| it.name.is_spelled(field.name));
             let is_own = own.clone().next().is_some();
@@ -219,7 +233,7 @@ impl TokenSources {
 
     /// Whether a field of this name may carry a token.
     pub fn names_header(&self, name: &[u8]) -> bool {
-        self.headers.iter().any(|source| source.name.is_spelled(name))
+        self.header_sources().any(|source| source.name.is_spelled(name))
     }
 
     /// The request target without the query parameters that carry tokens.
@@ -236,16 +250,26 @@ impl TokenSources {
         target
     }
 
+    /// Whether the request's token came under the scheme DPoP. If it has a token at all,
+    /// see [`TokenSources::find`], it has no other.
+    pub fn asks_for_proof(&self, head: &RequestHead) -> bool {
+        self.proofs.iter().any(|source| source.in_fields(head).next().is_some())
+    }
+
+    fn header_sources(&self) -> impl Iterator<Item = &HeaderSource> + Clone {
+        self.headers.iter().chain(&self.proofs)
+    }
+
     /// Of two prefixes that fit, the longer one is meant.
     fn in_headers<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
         head.fields().filter_map(|field| {
             let is_own = |source: &&HeaderSource| {
                 field.name.eq_ignore_ascii_case(source.name.as_str().as_bytes())
             };
-            let found =
-                self.headers.iter().filter(is_own).filter_map(|source| {
-                    Some((source.prefix.len(), source.credentials(field.value)?))
-                });
+            let found = self
+                .header_sources()
+                .filter(is_own)
+                .filter_map(|source| Some((source.prefix.len(), source.credentials(field.value)?)));
             found.max_by_key(|(length, _)| *length).map(|(_, token)| Cow::Borrowed(token))
         })
     }
@@ -351,6 +375,7 @@ mod tests {
             carriers: Vec::new(),
             forward: false,
             origins: OriginPolicy { enforce: true, allowed: Vec::new() },
+            proofs: None,
         }
     }
 

@@ -31,7 +31,8 @@ pub(super) fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<Er
         (None, None, ErrorFormat::Kong) => None,
         (None, None, ErrorFormat::Problem) => default.realm,
     };
-    Some(ErrorSettings { realm, format, login_redirect: login_redirect? })
+    let login_redirect = login_redirect?;
+    Some(ErrorSettings { realm, format, login_redirect, proof_algorithms: None })
 }
 
 /// Clients read challenges by regular expressions: what looks like a parameter in the

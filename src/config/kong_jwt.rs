@@ -21,7 +21,7 @@ use crate::http::HeaderName;
 use crate::keys::{Algorithm, KeyError, KeySet, VerifyingKey};
 use crate::refresh::KeySource;
 use crate::time::Span;
-use crate::token::{ClaimPath, CredentialClaim, Issuance, Provider};
+use crate::token::{ClaimPath, CredentialClaim, Issuance, Methods, Provider};
 
 /// The provider, and what it says for the whole filter.
 pub struct KongJwt {
@@ -182,6 +182,7 @@ impl KongJwt {
             trusted_without_scope: false,
             subject_claims: vec![ClaimPath::dotted("sub")],
             client_claims: Rc::default(),
+            methods: Methods::default(),
             names_subjects: false,
         }
     }

@@ -5,6 +5,7 @@
 //! later version or a contradiction refuses the whole.
 
 mod access;
+mod binding;
 mod consumers;
 mod crypto;
 mod errors;
@@ -100,6 +101,9 @@ pub fn check_unshared(settings: &Settings) -> Result<(), Problem> {
     let problem = |path| Err(Problem::new(path, "workers that share no data", accepted));
     if settings.revocations.endpoint().is_some() {
         return problem("$.revocation.endpoint");
+    }
+    if settings.bindings.take_proofs() {
+        return problem("$.providers");
     }
     if settings.signals.logouts.is_some() {
         return problem("$.revocation.logout_path");

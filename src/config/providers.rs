@@ -9,7 +9,8 @@ use super::kong_jwt::{self, KongJwt};
 use super::reader::{Fields, Node, is_env};
 use super::services::{self, Services};
 use super::values::seconds;
-use super::{access, introspection, logout};
+use super::{access, binding, introspection, logout};
+use crate::binding::{Binding, Bindings};
 use crate::introspection::IntrospectionEndpoint;
 use crate::json::{self, kind};
 use crate::keys::{Algorithm, AlgorithmSet, KeySet, Origin};
@@ -28,6 +29,8 @@ pub struct Configured {
     /// Which of them is asked about reference tokens, and how many answers are
     /// kept.
     pub introspection: Option<(ProviderId, IntrospectionEndpoint, usize)>,
+    /// How clients show the keys that tokens are bound to.
+    pub bindings: Bindings,
     /// Who tells of logouts.
     pub logouts: Vec<LogoutReceiver>,
 }
@@ -48,6 +51,7 @@ pub fn read(
                 keys: KeySource::Local(Rc::clone(credentials?)),
                 introspection: None,
                 logout: None,
+                binding: None,
             });
         }
         provider(name, node, services)
@@ -57,10 +61,16 @@ pub fn read(
     }
     let issuers: Vec<_> = providers.iter().filter_map(|one| one.provider.issuers()).collect();
     check_issuers(node, &issuers)?;
-    let mut configured =
-        Configured { providers: Vec::new(), introspection: None, logouts: Vec::new() };
-    for OneProvider { provider, keys, introspection, logout } in providers {
+    let mut bindings = Vec::new();
+    let mut configured = Configured {
+        providers: Vec::new(),
+        introspection: None,
+        bindings: Bindings::default(),
+        logouts: Vec::new(),
+    };
+    for OneProvider { provider, keys, introspection, logout, binding } in providers {
         let provider_id = ProviderId(configured.providers.len());
+        bindings.extend(binding.map(|binding| (provider_id, binding)));
         configured.logouts.extend(logout.map(|(client_ids, revoke)| LogoutReceiver {
             provider: provider_id,
             client_ids,
@@ -77,6 +87,7 @@ pub fn read(
         }
         configured.providers.push((provider, keys));
     }
+    configured.bindings = Bindings::new(bindings);
     Some(configured)
 }
 
@@ -130,6 +141,7 @@ struct OneProvider {
     /// Where it is asked about reference tokens.
     introspection: Option<introspection::Configured>,
     logout: Option<logout::Logout>,
+    binding: Option<Binding>,
 }
 
 fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<OneProvider> {
@@ -154,25 +166,17 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     let introspection =
         fields.optional("introspection", |node| introspection::read(node, services));
     let logout = fields.optional("logout", logout::logout);
+    let binding = fields.optional("binding", |node| binding::read(node, clock_skew));
     let keys = key_source(&mut fields, services, issuer.as_ref());
     let whole = fields.node().clone();
     let known = fields.finish();
 
-    let has_introspection = !matches!(introspection, Some(None));
-    let keys = match keys {
-        // Its tokens are references: a JWT that names it has a key unknown here.
-        Some(None) if has_introspection => Some(KeySource::Local(Rc::default())),
-        Some(None) => {
-            whole.reject_as("no source of keys", format_args!("{KEY_SOURCES}, or introspection"))
-        }
-        Some(keys) => keys,
-        None => None,
-    };
+    let keys = with_introspection(&whole, keys, !matches!(introspection, Some(None)));
     let audiences = accepted_audiences(&whole, audiences, any_audience);
     kind?;
     known?;
     let (keys, audiences, introspection) = (keys?, audiences?, introspection?);
-    let logout = logout?;
+    let (logout, binding) = (logout?, binding?);
     let algorithms = algorithms?;
     check_algorithms(&whole, &keys, algorithms)?;
     let (issuer, required_claims) = (issuer?, required_claims?);
@@ -192,9 +196,10 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
         trusted_without_scope: trusted?,
         subject_claims: subject_claims?,
         client_claims: Rc::default(),
+        methods: binding.as_ref().map(Binding::methods).unwrap_or_default(),
         names_subjects: false,
     };
-    Some(OneProvider { provider, keys, introspection, logout })
+    Some(OneProvider { provider, keys, introspection, logout, binding })
 }
 
 /// The audiences of a provider's tokens; `None` inside if any is accepted.
@@ -236,6 +241,23 @@ fn check_algorithms(whole: &Node<'_>, keys: &KeySource, algorithms: AlgorithmSet
         );
     }
     Some(())
+}
+
+/// A provider's keys, without which it must be asked about its tokens.
+#[allow(clippy::option_option)] // as Fields::optional
+fn with_introspection(
+    whole: &Node<'_>,
+    keys: Option<Option<KeySource>>,
+    has_introspection: bool,
+) -> Option<KeySource> {
+    match keys? {
+        // Its tokens are references: a JWT that names it has a key unknown here.
+        None if has_introspection => Some(KeySource::Local(Rc::default())),
+        None => {
+            whole.reject_as("no source of keys", format_args!("{KEY_SOURCES}, or introspection"))
+        }
+        Some(keys) => Some(keys),
+    }
 }
 
 /// What [`key_source`] accepts.

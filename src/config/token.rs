@@ -29,6 +29,7 @@ pub(super) fn default_sources(plugin: Option<&PluginOptions>) -> TokenSources {
         carriers: Vec::new(),
         forward: false,
         origins: default_origins(),
+        proofs: None,
     }
 }
 
@@ -61,6 +62,7 @@ pub(super) fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<To
         params: params.unwrap_or(default.params),
         forward: forward?,
         origins: origins?,
+        proofs: None,
     };
     if sources.headers.is_empty() && sources.cookies.is_empty() && sources.params.is_empty() {
         return node.reject("at least one of from_headers, from_cookies and from_params");

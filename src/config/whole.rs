@@ -9,6 +9,8 @@ use super::{
     consumers, crypto, errors, identity, kong_jwt, limits, providers, resources, revocation, rules,
     sealing, services, signals, token,
 };
+use crate::bearer::HeaderSource;
+use crate::binding::Dpop;
 use crate::identity::USERNAME_CLAIMS;
 use crate::keys::{HostCrypto, SigningKey};
 use crate::pipeline::{Settings, SharedData};
@@ -81,9 +83,10 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
         consumers::check_use(&whole, found.as_ref(), consumers.as_ref());
     }
     let (providers, minter, headers) = (providers?, minter?, headers?);
-    let providers::Configured { mut providers, introspection, logouts } = providers;
+    let providers::Configured { mut providers, introspection, bindings, logouts } = providers;
     let (user_info, mut sources) =
         (user_info?, sources?.unwrap_or_else(|| token::default_sources(plugin)));
+    sources.proofs = bindings.take_proofs().then(HeaderSource::of_proofs);
     providers::name_subjects(&whole, &mut providers, &minter);
     if let Some(consumers) = anonymous {
         providers::name_clients(&mut providers, &consumers.client_claims);
@@ -128,7 +131,8 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
         taken: consumers.taken_names(),
         max_bytes: limits.max_identity_bytes,
     };
-    let errors = errors?.unwrap_or_else(|| errors::default_errors(plugin));
+    let mut errors = errors?.unwrap_or_else(|| errors::default_errors(plugin));
+    errors.proof_algorithms = bindings.take_proofs().then(Dpop::algorithm_names);
     errors::check_realm(&whole, &errors, !resources.is_empty());
     let resources = resources::finish(&whole, resources, &providers, &sources, limits.paths);
     let crypto = SigningKey::sign_on_host(crypto?, minter.signing_keys());
@@ -149,6 +153,7 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
         introspection,
         sources,
         consumers,
+        bindings,
         signals,
         transmitter_keys,
         revocations: revocation.map(|it| Revocations::new(it, gateway)).unwrap_or_default(),

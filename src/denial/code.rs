@@ -78,6 +78,8 @@ codes! {
     TokenUnsealable: "token_unsealable", Token;
     TokenInactive: "token_inactive", Token;
     TokenRevoked: "token_revoked", Token;
+    BindingMismatch: "binding_mismatch", Token;
+    DpopInvalid: "dpop_invalid", Token;
     EntriesInvalid: "entries_invalid", Request;
     ConsumerUnknown: "consumer_unknown", Token;
     InsufficientScope: "insufficient_scope", Scope;

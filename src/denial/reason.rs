@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::code::{Class, Code};
 use super::settings::ErrorFormat;
+use crate::binding::{Mismatch, ProofError};
 use crate::token::{Rejection, TokenError};
 
 /// A reason to deny a request.
@@ -63,6 +64,10 @@ pub enum Denial {
     KeysUnavailable,
     /// The provider could not be asked about a reference token.
     IntrospectionUnavailable,
+    /// The client does not show the key that the token is bound to.
+    BindingMismatch(Mismatch),
+    /// The proof that it has that key is not acceptable.
+    DpopInvalid(ProofError),
     /// The revocation lists are not available, or an entry could not be stored.
     RevocationUnavailable,
     /// The login's service gave no reply that may be passed on.
@@ -106,6 +111,8 @@ impl Denial {
             Self::TokenUnsealable => Code::TokenUnsealable,
             Self::TokenInactive => Code::TokenInactive,
             Self::TokenRevoked => Code::TokenRevoked,
+            Self::BindingMismatch(_) => Code::BindingMismatch,
+            Self::DpopInvalid(_) => Code::DpopInvalid,
             Self::EntriesInvalid(_) => Code::EntriesInvalid,
             Self::ConsumerUnknown => Code::ConsumerUnknown,
             Self::InsufficientScope { .. } => Code::InsufficientScope,
@@ -170,6 +177,8 @@ impl fmt::Display for Denial {
             Self::TokenUnsealable => f.write_str("the sealed token cannot be opened"),
             Self::TokenInactive => f.write_str("the token is not active"),
             Self::TokenRevoked => f.write_str("the token is revoked"),
+            Self::BindingMismatch(mismatch) => mismatch.fmt(f),
+            Self::DpopInvalid(error) => error.fmt(f),
             Self::EntriesInvalid(why) => f.write_str(why),
             Self::ConsumerUnknown => f.write_str("no consumer is registered for the token"),
             Self::InsufficientScope { needed, .. } => {

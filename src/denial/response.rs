@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::code::Class;
 use super::{Denial, ErrorFormat, ErrorSettings, ResourceHint};
+use crate::binding::ProofError;
 use crate::http::{GrpcProtocol, LocalReply, RequestHead, is_unambiguous, percent_encode};
 use crate::token::{Malformed, Part, Rejection, TokenError};
 
@@ -132,6 +133,8 @@ impl Denial {
         let error = match self.class() {
             Class::Missing => None,
             Class::Request if self.status(settings.format) == 400 => Some("invalid_request"),
+            // What is wrong is told by the challenge of that scheme.
+            Class::Token if matches!(self, Self::DpopInvalid(_)) => None,
             Class::Request | Class::Token => Some("invalid_token"),
             Class::Scope => Some("insufficient_scope"),
             Class::TooLarge | Class::Forbidden | Class::Unavailable => return None,
@@ -152,7 +155,36 @@ impl Denial {
             .filter_map(|(name, value)| Some(format!("{name}=\"{}\"", value?)))
             .collect();
         let separator = if parameters.is_empty() { "" } else { " " };
-        Some(format!("Bearer{separator}{}", parameters.join(", ")))
+        let bearer = format!("Bearer{separator}{}", parameters.join(", "));
+        Some(match self.dpop_challenge(settings) {
+            // The second: some clients read the first only.
+            Some(dpop) => format!("{bearer}, {dpop}"),
+            None => bearer,
+        })
+    }
+
+    /// The challenge of the scheme DPoP (RFC 9449 sections 7.1 and 9).
+    fn dpop_challenge(&self, settings: &ErrorSettings) -> Option<String> {
+        let algorithms = settings.proof_algorithms.as_ref()?;
+        if self.status(settings.format) != 401 {
+            return None;
+        }
+        let error = match self {
+            Self::DpopInvalid(ProofError::Nonce) => Some("use_dpop_nonce"),
+            Self::DpopInvalid(_) => Some("invalid_dpop_proof"),
+            _ => (self.class() != Class::Missing).then_some("invalid_token"),
+        };
+        let described = error.filter(|_| settings.format == ErrorFormat::Problem);
+        let parameters = [
+            ("error", error),
+            ("error_description", described.map(|_| self.title())),
+            ("algs", Some(algorithms.as_str())),
+        ];
+        let parameters: Vec<_> = parameters
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}=\"{}\"", value?)))
+            .collect();
+        Some(format!("DPoP {}", parameters.join(", ")))
     }
 
     /// The scopes that a client asks for next: all that are needed at once. A client
@@ -197,6 +229,9 @@ impl Denial {
             Class::Request => "The request is ambiguous",
             Class::TooLarge => "Too many header fields",
             Class::Missing => "A token is required",
+            Class::Token if matches!(self, Self::DpopInvalid(_)) => {
+                "The DPoP proof is not accepted"
+            }
             Class::Token => "The token is not accepted",
             Class::Scope => "The token lacks a scope",
             Class::Forbidden => "Access is not allowed",
@@ -215,7 +250,10 @@ impl Denial {
             Self::HeadersTooMany { .. } => "Request header or cookie too large",
             Self::Token(rejection) => return rejected(rejection).to_string(),
             Self::TokenUnsealable => "Bad token; invalid JSON",
-            Self::TokenInactive | Self::TokenRevoked => "Bad token; invalid claims",
+            Self::TokenInactive
+            | Self::TokenRevoked
+            | Self::BindingMismatch(_)
+            | Self::DpopInvalid(_) => "Bad token; invalid claims",
             Self::EntriesInvalid(why) => why,
             Self::ConsumerUnknown => "No credentials found for given 'iss'",
             Self::InsufficientScope { .. }

@@ -11,12 +11,14 @@ pub struct ErrorSettings {
     pub format: ErrorFormat,
     /// The login page for browsers without a valid token.
     pub login_redirect: Option<LoginRedirect>,
+    /// The algorithms of DPoP proofs, for the challenge; `None` where none are taken.
+    pub proof_algorithms: Option<String>,
 }
 
 impl Default for ErrorSettings {
     fn default() -> Self {
         let realm = Some("gatepass".to_owned());
-        Self { realm, format: ErrorFormat::Problem, login_redirect: None }
+        Self { realm, format: ErrorFormat::Problem, login_redirect: None, proof_algorithms: None }
     }
 }
 

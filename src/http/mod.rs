@@ -57,6 +57,11 @@ impl HeaderName {
         Self("content-type".into())
     }
 
+    /// `DPoP`: a proof of possession.
+    pub fn dpop() -> Self {
+        Self("dpop".into())
+    }
+
     /// The header of transaction tokens (draft-ietf-oauth-transaction-tokens,
     /// "Txn-Token HTTP Header").
     pub fn txn_token() -> Self {

@@ -297,6 +297,8 @@ impl Minter {
             claims.insert("origin".into(), origin);
         }
         claims.insert("jti".into(), id.into());
+        // Whoever needs to know by which key the client was known.
+        claims.extend(principal.token().confirmation().as_claim());
         if let Some(client) = principal.token().client() {
             claims.insert("client_id".into(), client.into());
         }

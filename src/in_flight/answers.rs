@@ -60,6 +60,8 @@ pub(crate) struct Answers {
     outcomes: Vec<Rc<Outcome>>,
     /// The caches whose use was counted.
     counted: Vec<Cache>,
+    /// Whether the proof of the request was checked: it counts once.
+    is_proved: bool,
     /// The body of the request, where the gateway itself took it.
     body: Option<Rc<[u8]>>,
 }
@@ -68,6 +70,16 @@ impl Answers {
     /// Keeps one more.
     pub(crate) fn add(&mut self, landing: &CalloutOutcome) {
         self.outcomes.push(Rc::clone(&landing.0));
+    }
+
+    /// Notes that the request's proof holds.
+    pub(crate) const fn prove(&mut self) {
+        self.is_proved = true;
+    }
+
+    /// Whether the request's proof was found to hold.
+    pub(crate) const fn is_proved(&self) -> bool {
+        self.is_proved
     }
 
     /// Keeps the request's body: what it waits for is asked for the sake of that.

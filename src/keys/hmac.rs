@@ -1,12 +1,21 @@
 //! HMAC (RFC 7518 section 3.2), by jwt-compact's own types, which compare in
 //! constant time and wipe keys on drop.
 
-use jwt_compact::AlgorithmSignature as _;
 use jwt_compact::alg::{Hs256, Hs256Key, Hs384, Hs384Key, Hs512, Hs512Key};
+use jwt_compact::{Algorithm as _, AlgorithmSignature as _};
 
 use super::error::KeyError;
 use super::jwk::Jwk;
 use super::{Algorithm, AlgorithmSet};
+
+/// The HMAC-SHA256 of a message, of those who have the key; keys may have any length (RFC
+/// 2104 section 2).
+pub fn mac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mac = Hs256.sign(&Hs256Key::new(key), message);
+    let mut bytes = [0; 32];
+    bytes.iter_mut().zip(mac.as_bytes().iter()).for_each(|(to, from)| *to = *from);
+    bytes
+}
 
 /// One secret, ready for each hash.
 #[derive(Clone)]

@@ -28,15 +28,18 @@ mod private;
 mod rsa;
 mod set;
 mod signing;
+mod thumbprint;
 mod verifying;
 
 pub use self::algorithm::{Algorithm, AlgorithmSet, Family, SigningAlgorithm};
 pub use self::crypto::Crypto;
 pub use self::error::{Excerpt, KeyError, KeyKind, SignError, SigningKeyError};
+pub use self::hmac::mac_sha256;
 pub use self::host::{HostCrypto, HostSigningKey, HostVerifyingKey};
 pub use self::jwk::Origin;
 pub use self::set::{KeySet, KeySetError, MAX_KEYS, SkippedKey};
 pub use self::signing::SigningKey;
+pub use self::thumbprint::jwk_thumbprint;
 pub use self::verifying::{MAX_CANDIDATES, VerifyingKey};
 
 /// The longest key id accepted, in a key as in a token.

@@ -8,7 +8,6 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jwt_compact::Claims;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::crypto::Crypto;
 use super::ecdsa::PrivateEcKey;
@@ -18,6 +17,7 @@ use super::host::HostCrypto;
 use super::jwk::Jwk;
 use super::private::PrivateKey;
 use super::rsa::PrivateRsaKey;
+use super::thumbprint;
 use super::verifying::Material;
 use super::{Algorithm, SigningAlgorithm, VerifyingKey, pkcs8};
 use crate::json;
@@ -73,7 +73,8 @@ impl SigningKey {
     }
 
     fn new(private: PrivateKey) -> Self {
-        let thumbprint = thumbprint(&private.public_members());
+        let thumbprint = thumbprint::of_members(&private.public_members());
+        let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(thumbprint);
         Self { private, thumbprint }
     }
 
@@ -225,15 +226,6 @@ fn compose<T: Serialize>(
     token.push('.');
     BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut token);
     Ok(token)
-}
-
-/// RFC 7638 section 3; no member needs an escape.
-// RFC 7638 section 3 (R59)
-fn thumbprint(members: &[(&'static str, String)]) -> String {
-    let members: Vec<_> =
-        members.iter().map(|(member, value)| format!(r#""{member}":"{value}""#)).collect();
-    let json = format!("{{{}}}", members.join(","));
-    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(json))
 }
 
 #[cfg(test)]

@@ -106,6 +106,10 @@ impl Pipeline {
             }
             attempt.trace.stage = stage;
         }
+        attempt.trace.authenticated(&session);
+        let stage = std::mem::replace(&mut attempt.trace.stage, Stage::Verify);
+        self.check_binding(attempt, &session, text)?;
+        attempt.trace.stage = stage;
         Ok(session)
     }
 

@@ -65,6 +65,7 @@ impl Pipeline {
     /// Runs the pipeline until it decides or must wait, with the answers that the
     /// request waited for before.
     pub(super) fn advance(&mut self, head: RequestHead, answers: Answers, now: UnixTime) -> Step {
+        self.now = now;
         let mut attempt = Attempt::new(&head, answers, now);
         let decided = self.decide(&mut attempt);
         let Attempt { answers, trace, followed, .. } = attempt;
@@ -133,7 +134,12 @@ impl Pipeline {
     ) -> LocalReply {
         let target = self.sources.target_without_token(head);
         let (errors, hint) = (&self.errors, self.hint(head, trace));
-        denial.reply(head, &target, errors, self.host.frames_grpc_replies, hint.as_ref())
+        let reply =
+            denial.reply(head, &target, errors, self.host.frames_grpc_replies, hint.as_ref());
+        match self.dpop_nonce(trace).filter(|_| denial.status(errors.format) == 401) {
+            Some(nonce) => reply.with_header("dpop-nonce", nonce),
+            None => reply,
+        }
     }
 
     pub(super) fn denied_request(

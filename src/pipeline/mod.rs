@@ -4,7 +4,7 @@
 //! the callouts in flight. It returns the next [`Step`] of a request;
 //! [`Gateway`](crate::gateway::Gateway) keeps the requests that wait.
 //!
-//! - `decide` is the path of a request, with `authenticate`, `identify`, `login`,
+//! - `decide` is the path of a request, with `authenticate`, `bind`, `identify`, `login`,
 //!   `revoke` and `signals` as parts of it; `attempt` is one run of it.
 //! - `published` is what the gateway itself answers with.
 //! - `replies` takes what callouts bring, `tick` does what is due without a request,
@@ -14,6 +14,7 @@
 
 mod attempt;
 mod authenticate;
+mod bind;
 mod decide;
 mod identify;
 mod login;

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::bearer::TokenSources;
+use crate::binding::Bindings;
 use crate::callout::Service;
 use crate::consumer::ConsumerDirectory;
 use crate::denial::ErrorSettings;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub consumers: ConsumerDirectory,
     /// Which tokens are revoked.
     pub revocations: Revocations,
+    /// How clients show the keys that tokens are bound to.
+    pub bindings: Bindings,
     /// What their issuers tell of logouts and events.
     pub signals: Signals,
     /// The keys of those who tell of events, by position.

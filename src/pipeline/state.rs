@@ -8,6 +8,7 @@ use super::step::{Recipient, Step, Submission, Waiting};
 use super::stream::Streams;
 use crate::access_log::AccessLogFields;
 use crate::bearer::{OwnedHeaders, TokenSources};
+use crate::binding::Bindings;
 use crate::consumer::ConsumerDirectory;
 use crate::denial::{Denial, ErrorSettings};
 use crate::event::{Event, Trace};
@@ -38,6 +39,9 @@ const MAX_REQUEST_ID: usize = 64;
 /// Room for the logouts of an hour: 16,384 of them.
 const LOGOUT_BUCKETS: u16 = 16;
 
+/// Room for 262,144 proofs in 6 MiB: those of two minutes, at 2,000 a second.
+const PROOF_BUCKETS: u16 = 256;
+
 /// The configuration and the shared state of one gateway.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -47,6 +51,9 @@ pub struct Pipeline {
     pub(super) sources: TokenSources,
     pub(super) consumers: ConsumerDirectory,
     pub(super) revocations: Revocations,
+    pub(super) bindings: Rc<Bindings>,
+    /// The proofs that could be used again.
+    pub(super) proofs_seen: Seen,
     pub(super) signals: Rc<Signals>,
     /// The logout tokens that were taken in.
     pub(super) logouts_seen: Seen,
@@ -72,6 +79,8 @@ pub struct Pipeline {
     pub(super) request: RequestId,
     /// Those that were forwarded and end with their token.
     pub(super) streams: Streams,
+    /// When the latest request was decided.
+    pub(super) now: UnixTime,
     pub(super) store: Option<Box<dyn SharedStore>>,
     /// Answers about users that other gateways of the configuration were given too.
     pub(super) answers: Option<Box<dyn SharedStore>>,
@@ -112,7 +121,10 @@ impl Pipeline {
         let carriers = settings.minter.carriers.iter().cloned();
         // Where the public token may be too, it goes with that.
         let carriers = carriers.filter(|it| !settings.sources.names_header(it.as_str().as_bytes()));
-        let owned = OwnedHeaders::new(headers.chain(carriers).chain([HeaderName::txn_token()]));
+        // A proof is for the gateway alone.
+        let proof = settings.bindings.take_proofs().then(HeaderName::dpop);
+        let own = [HeaderName::txn_token()].into_iter().chain(proof);
+        let owned = OwnedHeaders::new(headers.chain(carriers).chain(own));
         let signing = settings.minter.keys.signing_keys();
         let signing = signing.map(|key| key.algorithm().into()).collect();
         let mut log = vec![Event::Crypto {
@@ -135,6 +147,8 @@ impl Pipeline {
             sources: settings.sources,
             consumers: settings.consumers,
             revocations: settings.revocations,
+            bindings: Rc::new(settings.bindings),
+            proofs_seen: Seen::new("proofs", PROOF_BUCKETS),
             signals: Rc::new(settings.signals),
             logouts_seen: Seen::new("logouts", LOGOUT_BUCKETS),
             user_infos: UserInfoCache::new(
@@ -166,6 +180,7 @@ impl Pipeline {
             info: None,
             request: RequestId::default(),
             streams: Streams::default(),
+            now: UnixTime::from_secs(0),
             store: None,
             answers: None,
             sealed_tokens: settings.sealed_tokens.map(Rc::new),
@@ -182,6 +197,9 @@ impl Pipeline {
             remote.share(store.as_ref());
         }
         self.revocations.share(store.as_ref());
+        if self.bindings.take_proofs() {
+            self.proofs_seen.share(store.as_ref());
+        }
         if self.signals.logouts.is_some() {
             self.logouts_seen.share(store.as_ref());
         }
@@ -205,6 +223,11 @@ impl Pipeline {
     /// about.
     pub const fn turn_to(&mut self, request: RequestId) {
         self.request = request;
+    }
+
+    /// The digest of the client's certificate, as the host knows it.
+    pub(super) fn client_certificate(&self) -> Option<[u8; 32]> {
+        self.info.as_ref()?.client_certificate(self.request)
     }
 
     /// The client's address, as the host knows it.

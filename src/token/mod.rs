@@ -9,6 +9,7 @@ mod actor;
 mod audience;
 mod claims;
 mod compact;
+mod confirmation;
 mod error;
 mod header;
 mod issuer;
@@ -21,6 +22,7 @@ pub use self::actor::{Actor, ActorRule};
 pub use self::audience::Audience;
 pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims, numeric_date, text_of};
 pub use self::compact::Untrusted;
+pub use self::confirmation::{Confirmation, Methods};
 pub use self::error::{Malformed, Part, TokenError};
 pub use self::issuer::Issuer;
 pub use self::provider::{

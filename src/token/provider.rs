@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::keys::AlgorithmSet;
 use crate::time::Span;
-use crate::token::{ClaimPath, ClaimRule, Issuer, Rejection, Untrusted};
+use crate::token::{ClaimPath, ClaimRule, Issuer, Methods, Rejection, Untrusted};
 
 /// Position of a provider in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,6 +48,8 @@ pub struct Provider {
     /// Claims of which the first that is there names the client, and those that
     /// hold groups: `client_id_claims` and `groups_claims` of `consumers`.
     pub client_claims: Rc<ClientClaims>,
+    /// The keys that its clients may show, see [`binding`](crate::binding).
+    pub methods: Methods,
     /// Whether its name is put before `sub`, which other providers may use too.
     pub names_subjects: bool,
 }
@@ -125,6 +127,11 @@ impl Providers {
             (None, Some(Value::String(_))) => Err(Rejection::IssuerUnknown),
             (None, Some(_)) => Err(Rejection::ClaimMalformed("iss")),
         }
+    }
+
+    /// The provider of this name.
+    pub fn id_of(&self, name: &str) -> Option<ProviderId> {
+        self.providers.iter().position(|provider| provider.name == name).map(ProviderId)
     }
 
     /// A provider by its position.

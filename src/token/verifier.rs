@@ -7,8 +7,8 @@ use crate::keys::{Algorithm, AlgorithmSet, Crypto, KeySet, VerifyingKey};
 use crate::time::UnixTime;
 use crate::token::claims::{numeric_date, text_of};
 use crate::token::{
-    Actor, Audience, ClaimPath, Claims, Issuance, Issuer, Provider, ProviderId, Rejection,
-    Untrusted,
+    Actor, Audience, ClaimPath, Claims, Confirmation, Issuance, Issuer, Provider, ProviderId,
+    Rejection, Untrusted,
 };
 
 /// A token whose signature, algorithm, issuer, audience and times were checked.
@@ -28,6 +28,7 @@ pub struct Verified {
     scopes: Vec<String>,
     audience: Audience,
     actor: Option<Actor>,
+    confirmation: Confirmation,
     expires: Option<UnixTime>,
     usable_until: Option<UnixTime>,
 }
@@ -85,6 +86,11 @@ impl Verified {
     /// Who acts for the subject.
     pub const fn actor(&self) -> Option<&Actor> {
         self.actor.as_ref()
+    }
+
+    /// The keys that its client must show.
+    pub const fn confirmation(&self) -> &Confirmation {
+        &self.confirmation
     }
 
     /// `exp`.
@@ -385,9 +391,10 @@ impl Provider {
         claims: Map<String, Value>,
         expires: Option<UnixTime>,
     ) -> Result<Verified, Rejection> {
-        if claims.contains_key("cnf") && !self.accept_unbound {
-            return Err(Rejection::ClaimMismatch("cnf".into()));
-        }
+        let confirmation = claims.get("cnf").map_or(Some(Confirmation::default()), |cnf| {
+            Confirmation::read(cnf, self.methods, self.accept_unbound)
+        });
+        let confirmation = confirmation.ok_or_else(|| Rejection::ClaimMismatch("cnf".into()))?;
         let audience = Audience::of(&claims);
         let mut claims = match &credential {
             Some(key) => self.claims_that_count(key, claims),
@@ -432,6 +439,7 @@ impl Provider {
             scopes: claims.scopes(),
             audience,
             actor,
+            confirmation,
             expires,
             usable_until: expires.map(|exp| exp.plus(self.clock_skew)),
             claims,

@@ -638,6 +638,30 @@ fn revocation() {
 }
 
 #[test]
+fn bindings() {
+    let at = |field: &str| format!("/providers/shop/binding/{field}");
+    refused(&[
+        ("/providers/shop/binding", json!([]), "an object"),
+        ("/providers/shop/binding", json!({}), "mtls, dpop, or both"),
+        ("/providers/shop/binding", json!({"mtls": false, "required": true}), "mtls, dpop"),
+        (&at("mtls"), json!("yes"), "true, false or {header"),
+        (&at("mtls/header"), json!("a b"), "a header name"),
+        (&at("mtls/from"), json!([]), "at least one element"),
+        (&at("mtls/from/0"), json!("10.0.0.1/8"), "an address or a network"),
+        (&at("dpop/nonce_keys"), json!([]), "at least one element"),
+        (&at("dpop/nonce_keys/0"), json!("short"), "at least 16 bytes"),
+        (&at("dpop/max_age_seconds"), json!(0), "a whole number, 1 to 600"),
+        (&at("dpop/public_origin"), json!("https://shop.example/x"), "what clients see"),
+        (&at("dpop/other"), json!(1), "only the fields nonce_keys"),
+        (&at("required"), json!(1), "true or false"),
+    ]);
+    for good in [json!({"mtls": true}), json!({"dpop": {}}), json!({"mtls": true, "dpop": {}})] {
+        let problems = problems(&[("/providers/shop/binding", good.clone())]);
+        assert_eq!(problems, [] as [[String; 3]; 0], "{good}");
+    }
+}
+
+#[test]
 fn logouts_and_events() {
     let transmitter = "/revocation/events/transmitters/0";
     let at = |field: &str| format!("{transmitter}/{field}");

@@ -55,6 +55,12 @@ pub fn complete() -> Value {
                     "require_issuer": true, "cache": {"ttl_seconds": 30,
                     "negative_ttl_seconds": 5, "max_entries": 10000}},
                 "logout": {"client_ids": ["web"], "revoke": "both"},
+                "binding": {
+                    "mtls": {"header": "x-forwarded-client-cert", "from": ["10.0.0.0/8", "::1"]},
+                    "dpop": {"nonce_keys": [SECRETS[0], {"env": "USERS_API_KEY"}],
+                        "max_age_seconds": 60, "public_origin": "https://shop.example"},
+                    "required": false,
+                },
             },
             "legacy": {
                 "issuer": "legacy",

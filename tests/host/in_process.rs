@@ -390,6 +390,14 @@ impl RequestInfo for Info {
         let name = "source.address";
         parse_address(stream.properties.get(name).or_else(|| fake.properties.get(name))?)
     }
+
+    fn client_certificate(&self, request: RequestId) -> Option<[u8; 32]> {
+        let fake = self.0.lock().unwrap();
+        let stream = fake.streams.get(&context(request))?;
+        let name = "connection.sha256_peer_certificate_digest";
+        let digest = stream.properties.get(name).or_else(|| fake.properties.get(name))?;
+        gatepass::binding::of_hex(std::str::from_utf8(digest).ok()?)
+    }
 }
 
 struct Store(SharedHost);

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::callout::{Answer, CalloutFailure, CalloutReply};
 use gatepass::config;
-use gatepass::host::HostCapabilities;
+use gatepass::host::{HostCapabilities, RequestInfo};
 use gatepass::http::{Edit, LocalReply, RequestHead};
 use gatepass::pipeline::{CalloutId, Dispatch, Pipeline, Step, Waiting};
 use gatepass::sealing::{SealKey, SealKeys};
@@ -263,6 +263,12 @@ const SHORTEST_SECRET: usize = 20;
 impl World {
     pub fn new(config: &Value, host: HostCapabilities) -> Self {
         let gateway = gateway(config, host);
+        Self { gateway, millis: START * 1000, host, secrets: Vec::new() }
+    }
+
+    /// One whose host tells something of requests.
+    pub fn asking(config: &Value, host: HostCapabilities, info: Box<dyn RequestInfo>) -> Self {
+        let gateway = gateway(config, host).with_request_info(info);
         Self { gateway, millis: START * 1000, host, secrets: Vec::new() }
     }
 

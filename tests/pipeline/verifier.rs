@@ -2,7 +2,7 @@
 
 use gatepass::keys::AlgorithmSet;
 use gatepass::time::Span;
-use gatepass::token::{ClaimPath, Issuance, Issuer, Provider, Rejection, Untrusted};
+use gatepass::token::{ClaimPath, Issuance, Issuer, Methods, Provider, Rejection, Untrusted};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -413,6 +413,7 @@ fn the_gateways_types_are_refused_whatever_a_provider_takes() {
         trusted_without_scope: false,
         subject_claims: vec![ClaimPath::dotted("sub")],
         client_claims: std::rc::Rc::default(),
+        methods: Methods::default(),
         names_subjects: false,
     };
     for typ in types {

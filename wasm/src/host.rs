@@ -420,6 +420,17 @@ impl Host {
         abi::property("source\0address").ok().flatten()
     }
 
+    /// The SHA-256 of the client's certificate in hex, of a listener that asked for one; no
+    /// such property on ngx_wasm_module.
+    pub(crate) fn client_certificate(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Envoy => {
+                abi::property("connection\0sha256_peer_certificate_digest").ok().flatten()
+            }
+            Self::NgxWasm => None,
+        }
+    }
+
     /// True if fields for the access log are published by default: only where that is known
     /// to be cheap.
     pub(crate) const fn publishes_by_default(self) -> bool {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use gatepass::binding::of_hex;
 use gatepass::host::{RequestId, RequestInfo, parse_address};
 
 use crate::host::Host;
@@ -28,5 +29,10 @@ impl RequestInfo for Properties {
     fn client_address(&self, request: RequestId) -> Option<IpAddr> {
         let address = self.entered.enter(request).then(|| self.host.client_address()).flatten();
         parse_address(&address?)
+    }
+
+    fn client_certificate(&self, request: RequestId) -> Option<[u8; 32]> {
+        let digest = self.entered.enter(request).then(|| self.host.client_certificate()).flatten();
+        of_hex(std::str::from_utf8(&digest?).ok()?)
     }
 }

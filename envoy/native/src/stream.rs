@@ -7,16 +7,16 @@ use std::sync::Arc;
 use gatepass::access_log::AccessLogFields;
 use gatepass::event::Event;
 use gatepass::gateway::Action;
-use gatepass::host::{RequestId, parse_address};
+use gatepass::host::RequestId;
 use gatepass::http::{Edit, LocalReply, RequestHead};
 use gatepass::verdict::HeaderEdits;
 
-use crate::abi::{BodyStatus, Filter, HeadersStatus, Map, Request, TrailersStatus, source_address};
+use crate::abi::{BodyStatus, Filter, HeadersStatus, Map, Request, TrailersStatus};
 use crate::held::Held;
 use crate::outgoing::fields;
 use crate::plan::write_log;
 use crate::shared::Shared;
-use crate::worker::Worker;
+use crate::worker::{Client, Worker};
 
 /// A stream of Envoy's, on its worker.
 pub(crate) struct Stream {
@@ -265,9 +265,8 @@ impl Stream {
         self.phase.set(phase);
         let Some((worker, number)) = self.place.get() else { return };
         let waker = self.held.waker(|| filter.waker());
-        let address = filter.asked_by(*number, || source_address(*number));
-        let address = address.and_then(|address| parse_address(&address));
-        worker.hold(*number, &self.held, waker, address);
+        let client = filter.asked_by(*number, || Client::of(*number));
+        worker.hold(*number, &self.held, waker, client);
     }
 
     /// Makes the request what the upstream may see.

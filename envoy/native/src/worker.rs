@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use gatepass::binding::of_hex;
 use gatepass::gateway::{Action, Gateway};
 use gatepass::host::{RequestId, RequestInfo, parse_address};
 use gatepass::time::{Span, UnixTime};
 
-use crate::abi::{Filter, Request, StreamWaker, source_address};
+use crate::abi::{Filter, Request, StreamWaker, peer_certificate_digest, source_address};
 use crate::held::Held;
 use crate::mailbox::{Mail, Mailbox};
 use crate::outgoing::Outgoing;
@@ -31,19 +32,36 @@ pub(crate) struct Worker {
     /// The streams that another event than their own may be about: those that wait, whose
     /// body is read, or that end with their token.
     held: RefCell<HashMap<Request, Rc<Held>>>,
-    /// The addresses of waiting streams, which cannot be queried in another stream's event.
-    addresses: Addresses,
+    /// The clients of waiting streams, which cannot be queried in another stream's event.
+    clients: Clients,
     next: Cell<Request>,
     next_tick: Cell<Option<UnixTime>>,
     /// A hook panicked in the middle of something.
     broken: Cell<bool>,
 }
 
-type Addresses = Rc<RefCell<HashMap<Request, Option<IpAddr>>>>;
+type Clients = Rc<RefCell<HashMap<Request, Client>>>;
+
+/// What Envoy knows of a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client {
+    address: Option<IpAddr>,
+    /// The SHA-256 of its certificate.
+    certificate: Option<[u8; 32]>,
+}
+
+impl Client {
+    /// That of a request; only while [`Filter::asked_by`] runs for it.
+    pub(crate) fn of(request: Request) -> Self {
+        let digest = || of_hex(std::str::from_utf8(&peer_certificate_digest(request)?).ok()?);
+        let address = || parse_address(&source_address(request)?);
+        Self { address: address(), certificate: digest() }
+    }
+}
 
 /// Envoy's facts about requests.
 #[derive(Debug)]
-struct Info(Addresses);
+struct Info(Clients);
 
 impl RequestInfo for Info {
     /// The header `x-request-id`, which Envoy writes itself.
@@ -53,7 +71,12 @@ impl RequestInfo for Info {
 
     fn client_address(&self, RequestId(request): RequestId) -> Option<IpAddr> {
         let known = self.0.borrow().get(&request).copied();
-        known.unwrap_or_else(|| parse_address(&source_address(request)?))
+        known.unwrap_or_else(|| Client::of(request)).address
+    }
+
+    fn client_certificate(&self, RequestId(request): RequestId) -> Option<[u8; 32]> {
+        let known = self.0.borrow().get(&request).copied();
+        known.unwrap_or_else(|| Client::of(request)).certificate
     }
 }
 
@@ -85,8 +108,8 @@ impl Worker {
     }
 
     fn new(shared: &Arc<Shared>, plan: &Arc<Plan>) -> Option<Self> {
-        let addresses = Addresses::default();
-        let mut gateway = plan.gateway(Some(Box::new(Info(Rc::clone(&addresses)))))?;
+        let clients = Clients::default();
+        let mut gateway = plan.gateway(Some(Box::new(Info(Rc::clone(&clients)))))?;
         // The main thread's gateway has logged the configuration already.
         gateway.take_log();
         let mailbox = Arc::new(Mailbox::default());
@@ -97,7 +120,7 @@ impl Worker {
             gateway: RefCell::new(gateway),
             mailbox,
             held: RefCell::default(),
-            addresses,
+            clients,
             next: Cell::new(0),
             next_tick: Cell::new(None),
             broken: Cell::new(false),
@@ -219,16 +242,16 @@ impl Worker {
         request: Request,
         stream: &Rc<Held>,
         waker: Arc<StreamWaker>,
-        address: Option<IpAddr>,
+        client: Client,
     ) {
         self.held.borrow_mut().insert(request, Rc::clone(stream));
-        self.addresses.borrow_mut().insert(request, address);
+        self.clients.borrow_mut().insert(request, client);
         self.mailbox.wait(request, waker);
     }
 
     /// A stream is decided.
     pub(crate) fn release(&self, request: Request) {
-        self.addresses.borrow_mut().remove(&request);
+        self.clients.borrow_mut().remove(&request);
         if self.held.borrow_mut().remove(&request).is_some() {
             self.mailbox.leave(request);
         }

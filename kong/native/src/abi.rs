@@ -32,7 +32,7 @@ use crate::encode::{Field, RawAction, Text, number};
 use crate::frame;
 
 /// `GATEPASS_ABI` of `gatepass.h`.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 
 /// A gateway, and what was last lent of it to the caller.
 #[derive(Debug)]
@@ -436,6 +436,7 @@ mod tests {
             let fields = [
                 ("", "192.0.2.1"),
                 ("", "id"),
+                ("", ""),
                 (":method", "GET"),
                 (":path", target),
                 (":authority", "shop"),
@@ -450,7 +451,7 @@ mod tests {
                 .collect();
             let size = u32::try_from(bytes.len()).unwrap();
             // SAFETY: the gateway is open; bytes and sizes are there during the call.
-            unsafe { gatepass_begin(self.0, request, bytes.as_ptr(), size, sizes.as_ptr(), 7, NOW) }
+            unsafe { gatepass_begin(self.0, request, bytes.as_ptr(), size, sizes.as_ptr(), 8, NOW) }
         }
 
         /// The actions from `first` on.

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use gatepass::binding::of_pem;
 use gatepass::callout::CalloutReply;
 use gatepass::config::{self, Problem, Problems};
 use gatepass::event::Event;
@@ -92,11 +93,11 @@ impl Door {
         #[cfg(test)]
         assert_ne!(self.panics_at, Some(request), "as the test asked for");
         let id = RequestId(request);
-        let Some(Begun { address, id: name, fields }) = begun else {
+        let Some(Begun { address, certificate, id: name, fields }) = begun else {
             self.gateway.fail(id, "headers could not be read");
             return;
         };
-        *self.info.current.borrow_mut() = (request, Info { address, name });
+        *self.info.current.borrow_mut() = (request, Info { address, certificate, name });
         self.gateway.begin(id, RequestHead::from(fields), now);
     }
 
@@ -302,6 +303,7 @@ struct Infos {
 #[derive(Clone, Debug, Default)]
 struct Info {
     address: Vec<u8>,
+    certificate: Vec<u8>,
     name: Option<Vec<u8>>,
 }
 
@@ -341,5 +343,9 @@ impl RequestInfo for Asked {
 
     fn client_address(&self, request: RequestId) -> Option<IpAddr> {
         self.0.of(request, |info| parse_address(&info.address))
+    }
+
+    fn client_certificate(&self, request: RequestId) -> Option<[u8; 32]> {
+        self.0.of(request, |info| of_pem(std::str::from_utf8(&info.certificate).ok()?))
     }
 }

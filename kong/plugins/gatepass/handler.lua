@@ -22,6 +22,8 @@ function host.describe(add)
   local var = ngx.var
   add("", var.remote_addr or "")
   add("", var.kong_request_id or var.request_id or "")
+  -- One that was only offered says nothing.
+  add("", var.ssl_client_verify == "SUCCESS" and var.ssl_client_raw_cert or "")
   add(":method", ngx.req.get_method())
   -- As the client sent it: the rules decide on what the router saw.
   add(":path", var.request_uri)

@@ -18,6 +18,8 @@ function host.describe(add)
   local var = ngx.var
   add("", var.remote_addr or "")
   add("", var.request_id or "")
+  -- One that was only offered says nothing.
+  add("", var.ssl_client_verify == "SUCCESS" and var.ssl_client_raw_cert or "")
   add(":method", ngx.req.get_method())
   add(":path", var.request_uri)
   local authority = var.http_host

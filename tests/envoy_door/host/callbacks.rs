@@ -172,9 +172,14 @@ callbacks! {
         ptr: *mut c_void, attribute: u32, value: *mut Buffer,
     ) -> bool {
         stream(ptr);
-        assert_eq!(attribute, 24);
+        let told: &[u8] = match attribute {
+            24 => b"192.0.2.7:4711",
+            // No client has a certificate.
+            38 => return false,
+            other => panic!("attribute {other}"),
+        };
         // SAFETY: the module lends a place for it.
-        unsafe { *value = Buffer::of(b"192.0.2.7:4711") };
+        unsafe { *value = Buffer::of(told) };
         true
     }
     fn envoy_dynamic_module_callback_get_most_specific_route_config(

@@ -83,6 +83,7 @@ fn sources() -> TokenSources {
         params: vec!["access_token".into()],
         forward: false,
         origins: OriginPolicy { enforce: false, allowed: Vec::new() },
+        proofs: None,
     }
 }
 

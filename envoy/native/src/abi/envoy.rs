@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::callbacks::Callbacks;
 use super::types::{
     self, ConfigPtr, EnvoyBuffer, EnvoyHeader, FilterPtr, Map, ModuleBuffer, ModuleHeader,
-    RECEIVED_REQUEST_BODY, SOURCE_ADDRESS, SUCCESS, SchedulerPtr,
+    PEER_CERTIFICATE_DIGEST, RECEIVED_REQUEST_BODY, SOURCE_ADDRESS, SUCCESS, SchedulerPtr,
 };
 use crate::plan::Plan;
 
@@ -186,12 +186,12 @@ impl Filter<'_> {
         StreamWaker { ptr, calls: self.calls }
     }
 
-    fn source_address(&self) -> Option<&[u8]> {
+    fn attribute(&self, attribute: u32) -> Option<&[u8]> {
         let mut value = EnvoyBuffer::EMPTY;
         // SAFETY: the filter is valid in its hook; the value is written to a variable
         // of ours.
         let is_there = unsafe {
-            (self.calls.http_filter_get_attribute_string)(self.ptr, SOURCE_ADDRESS, &raw mut value)
+            (self.calls.http_filter_get_attribute_string)(self.ptr, attribute, &raw mut value)
         };
         // SAFETY: it stays until the hook ends.
         is_there.then(|| unsafe { value.bytes() })
@@ -263,11 +263,20 @@ impl Drop for Restore {
 /// The address of a client, as Envoy writes it; only while [`Filter::asked_by`] runs
 /// for that request.
 pub(crate) fn source_address(request: Request) -> Option<Vec<u8>> {
+    attribute(request, SOURCE_ADDRESS)
+}
+
+/// The SHA-256 of a client's certificate, as Envoy writes it; likewise.
+pub(crate) fn peer_certificate_digest(request: Request) -> Option<Vec<u8>> {
+    attribute(request, PEER_CERTIFICATE_DIGEST)
+}
+
+fn attribute(request: Request, attribute: u32) -> Option<Vec<u8>> {
     let (_, ptr) = CURRENT.get().filter(|(current, _)| *current == request)?;
     // SAFETY: `asked_by` borrows the filter for as long as it is in `CURRENT`, so its
     // hook runs, and it is neither changed nor given away meanwhile.
     let filter = unsafe { Filter::new(ptr) }?;
-    filter.source_address().map(<[u8]>::to_vec)
+    filter.attribute(attribute).map(<[u8]>::to_vec)
 }
 
 /// Has a stream's hook called on its worker.

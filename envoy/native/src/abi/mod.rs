@@ -19,7 +19,8 @@ mod types;
 
 pub use self::callbacks::Callbacks;
 pub(crate) use self::envoy::{
-    Config, ConfigWaker, Filter, Kind, Metric, Request, StreamWaker, source_address,
+    Config, ConfigWaker, Filter, Kind, Metric, Request, StreamWaker, peer_certificate_digest,
+    source_address,
 };
 pub use self::hooks::REQUIRED_HOOKS;
 pub(crate) use self::types::{BodyStatus, HeadersStatus, Map, TrailersStatus};

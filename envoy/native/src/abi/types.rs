@@ -118,6 +118,9 @@ pub(super) const RECEIVED_REQUEST_BODY: u32 = 0;
 /// port.
 pub(super) const SOURCE_ADDRESS: u32 = 24;
 
+/// The SHA-256 of the client's certificate in hex, if the listener asked for one.
+pub(super) const PEER_CERTIFICATE_DIGEST: u32 = 38;
+
 /// A callout or a metric went well.
 pub(super) const SUCCESS: u32 = 0;
 

@@ -1,0 +1,166 @@
+//! The client's certificate: that of the connection, or one that a TLS terminator in
+//! front passes on.
+
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use sha2::{Digest, Sha256};
+
+use crate::http::{HeaderName, RequestHead, percent_decode};
+
+/// Where the client's certificate is found: `binding.mtls` in the configuration.
+#[derive(Clone, Debug)]
+pub enum CertificateSource {
+    /// The host's own connection.
+    Connection,
+    /// A header, of requests from these addresses alone.
+    Header {
+        /// Its name.
+        name: HeaderName,
+        /// Those who may say so.
+        from: Vec<Network>,
+    },
+}
+
+/// Addresses with a common beginning, such as `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u32,
+}
+
+impl Network {
+    /// Reads `10.0.0.0/8`, `2001:db8::/32`, or one address. What is below the mask must
+    /// be zero: it would be a slip.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => {
+                let is_plain = bits.bytes().all(|byte| byte.is_ascii_digit());
+                (address, Some(bits.parse().ok().filter(|_| is_plain)?))
+            }
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let network = Self { address, bits: bits.unwrap_or(width) };
+        let is_whole = network.bits <= width && network.masked(address) == Some(number(address));
+        is_whole.then_some(network)
+    }
+
+    /// Whether an address is one of these. An IPv4 address may come as IPv6.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        address.is_ipv4() == self.address.is_ipv4()
+            && self.masked(address) == Some(number(self.address))
+    }
+
+    fn masked(&self, address: IpAddr) -> Option<u128> {
+        let width: u32 = if address.is_ipv4() { 32 } else { 128 };
+        let low = width.checked_sub(self.bits)?;
+        let mask = u128::MAX.checked_shl(low).unwrap_or(0);
+        Some(number(address) & mask)
+    }
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u32::from(address).into(),
+        IpAddr::V6(address) => u128::from(address),
+    }
+}
+
+/// The digest of the certificate that a header passes on, in the form of Envoy
+/// (`x-forwarded-client-cert` with `Hash`), of RFC 9440 (`Client-Cert`), or as escaped PEM
+/// (nginx's `$ssl_client_escaped_cert`). `None` for anything else, and for more than one:
+/// what a client sent may stand beside what the terminator adds.
+pub(crate) fn forwarded_digest(head: &RequestHead, name: &HeaderName) -> Option<[u8; 32]> {
+    let mut values = head.fields().filter(|field| name.is_spelled(field.name));
+    let (field, None) = (values.next()?, values.next()) else { return None };
+    let text = std::str::from_utf8(field.value).ok()?.trim();
+    if let Some(encoded) = text.strip_prefix(':') {
+        return of_der(&BASE64_STANDARD.decode(encoded.strip_suffix(':')?).ok()?);
+    }
+    if text.starts_with("-----BEGIN%20") || text.starts_with("-----BEGIN+") {
+        let pem = percent_decode(text.as_bytes()).into_owned();
+        return of_pem(std::str::from_utf8(&pem).ok()?);
+    }
+    // A quoted value may hold anything; the certificate's own digest holds no comma.
+    if text.contains(',') {
+        return None;
+    }
+    let mut digests = text.split(';').filter_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        key.trim().eq_ignore_ascii_case("hash").then_some(value.trim())
+    });
+    let (digest, None) = (digests.next()?, digests.next()) else { return None };
+    of_hex(digest)
+}
+
+/// A SHA-256 in hex, as hosts tell it.
+pub fn of_hex(text: &str) -> Option<[u8; 32]> {
+    base16ct::mixed::decode_vec(text).ok()?.try_into().ok()
+}
+
+fn of_der(der: &[u8]) -> Option<[u8; 32]> {
+    (!der.is_empty()).then(|| Sha256::digest(der).into())
+}
+
+/// The digest of one certificate in PEM.
+pub fn of_pem(pem: &str) -> Option<[u8; 32]> {
+    let body = pem.trim().strip_prefix("-----BEGIN CERTIFICATE-----")?;
+    let body = body.strip_suffix("-----END CERTIFICATE-----")?;
+    let text: String = body.chars().filter(|char| !char.is_ascii_whitespace()).collect();
+    of_der(&BASE64_STANDARD.decode(text).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks() {
+        let within = |network: &str, address: &str| {
+            Network::parse(network).unwrap().contains(address.parse().unwrap())
+        };
+        assert!(within("10.0.0.0/8", "10.255.1.2") && !within("10.0.0.0/8", "11.0.0.1"));
+        assert!(within("192.0.2.1", "192.0.2.1") && !within("192.0.2.1", "192.0.2.2"));
+        assert!(within("10.0.0.0/8", "::ffff:10.1.2.3"));
+        assert!(within("0.0.0.0/0", "1.2.3.4") && !within("0.0.0.0/0", "2001:db8::1"));
+        assert!(within("2001:db8::/32", "2001:db8:1::1") && !within("::/0", "1.2.3.4"));
+        for odd in ["", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0.0/", "::/129", "a/8"] {
+            assert_eq!(Network::parse(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn forwarded_certificates() {
+        let der = b"a certificate";
+        let digest: [u8; 32] = Sha256::digest(der).into();
+        let hex = base16ct::lower::encode_string(&digest);
+        let base64 = BASE64_STANDARD.encode(der);
+        let pem = format!(
+            "-----BEGIN%20CERTIFICATE-----%0A{}%0A-----END%20CERTIFICATE-----%0A",
+            base64.replace('=', "%3D")
+        );
+        let name = HeaderName::parse("x-cert").unwrap();
+        for (case, values, is_found) in [
+            ("Envoy's", vec![format!("Hash={hex};Subject=\"CN=a\"")], true),
+            ("Envoy's, with more", vec![format!("By=spiffe://a;Hash={hex};URI=b")], true),
+            ("RFC 9440's", vec![format!(":{base64}:")], true),
+            ("nginx's", vec![pem], true),
+            ("none", vec![], false),
+            ("an empty one", vec![String::new()], false),
+            ("two fields", vec![format!("Hash={hex}"), format!("Hash={hex}")], false),
+            ("two of a list", vec![format!("Hash={hex},Hash={hex}")], false),
+            ("two digests", vec![format!("Hash={hex};Hash={hex}")], false),
+            ("a short digest", vec!["Hash=abcd".to_owned()], false),
+            ("no base64", vec![":?:".to_owned()], false),
+            ("nothing inside", vec!["::".to_owned()], false),
+        ] {
+            let head = RequestHead::new(values.iter().map(|value| ("x-cert", value)));
+            let found = forwarded_digest(&head, &name);
+            assert_eq!(found, is_found.then_some(digest), "{case}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Tokens that are bound to a key of their client: who uses one shows that key, by its
+//! certificate (RFC 8705) or by a proof for each request (DPoP, RFC 9449).
+//!
+//! Owns how the key is shown and compared. A token says itself to which key it is bound
+//! ([`Confirmation`](crate::token::Confirmation)); one that is bound is worth nothing
+//! without it.
+
+mod certificate;
+mod dpop;
+mod nonce;
+mod target;
+
+use std::fmt;
+
+pub(crate) use self::certificate::forwarded_digest;
+pub use self::certificate::{CertificateSource, Network, of_hex, of_pem};
+pub use self::dpop::{Dpop, Proof, ProofError, ProofOf};
+pub use self::nonce::Nonces;
+pub use self::target::PublicOrigin;
+use crate::token::{Methods, ProviderId};
+
+/// What a client does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The token is bound to nothing, and has to be.
+    Unbound,
+    /// The certificate that the token is bound to.
+    Certificate,
+    /// The key that the token is bound to, with a proof for each request.
+    WithoutProof,
+    /// It shows another key.
+    Key,
+    /// The token is bound to no key for proofs.
+    NotForProofs,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unbound => "a token that is bound to its client is needed",
+            Self::Certificate => "the token is bound to another client certificate",
+            Self::WithoutProof => "the token is bound to a key: use the scheme DPoP with a proof",
+            Self::Key => "the token is bound to another key than that of the DPoP proof",
+            Self::NotForProofs => "the token is not bound to a key: use the scheme Bearer",
+        })
+    }
+}
+
+/// The bindings of all providers that have one.
+#[derive(Debug, Default)]
+pub struct Bindings(Vec<(ProviderId, Binding)>);
+
+impl Bindings {
+    /// These, each with its provider.
+    pub const fn new(bindings: Vec<(ProviderId, Binding)>) -> Self {
+        Self(bindings)
+    }
+
+    /// That of a provider.
+    pub fn of(&self, provider: ProviderId) -> Option<&Binding> {
+        self.0.iter().find(|(id, _)| *id == provider).map(|(_, binding)| binding)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Binding> {
+        self.0.iter().map(|(_, binding)| binding)
+    }
+
+    /// Whether no provider has one.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether clients may use the scheme DPoP.
+    pub fn take_proofs(&self) -> bool {
+        self.iter().any(|binding| binding.dpop.is_some())
+    }
+}
+
+/// How the clients of one provider show their keys: its `binding` in the configuration.
+#[derive(Debug)]
+pub struct Binding {
+    /// Where the client's certificate is found; `None` if tokens bound to one are not
+    /// accepted.
+    pub certificate: Option<CertificateSource>,
+    /// How proofs are checked; `None` if tokens bound to a DPoP key are not accepted.
+    pub dpop: Option<Dpop>,
+    /// Whether a token that is bound to nothing is refused.
+    pub required: bool,
+}
+
+impl Binding {
+    /// What its provider's tokens may be bound to.
+    pub const fn methods(&self) -> Methods {
+        Methods { certificate: self.certificate.is_some(), proof: self.dpop.is_some() }
+    }
+}

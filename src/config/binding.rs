@@ -1,0 +1,71 @@
+//! `providers.*.binding`: how clients show the key that a token is bound to.
+
+use super::reader::Node;
+use super::values::header_name;
+use crate::binding::{Binding, CertificateSource, Dpop, Network, Nonces, PublicOrigin};
+use crate::secret::Secret;
+use crate::time::Span;
+
+/// Reads `binding`. `clock_skew` is the provider's.
+pub fn read(node: &Node<'_>, clock_skew: Option<u32>) -> Option<Binding> {
+    let clock_skew = clock_skew.map_or(Span::ZERO, Span::from_secs);
+    let mut fields = node.fields()?;
+    let certificate = fields.or("mtls", None, mtls);
+    let dpop = fields.optional("dpop", |node| dpop(node, clock_skew));
+    let required = fields.or("required", false, Node::flag);
+    let node = fields.node().clone();
+    fields.finish()?;
+    let binding = Binding { certificate: certificate?, dpop: dpop?, required: required? };
+    if binding.certificate.is_none() && binding.dpop.is_none() {
+        return node.reject_as("no way to show a key", "mtls, dpop, or both");
+    }
+    Some(binding)
+}
+
+#[allow(clippy::option_option)] // no certificate at all is a value
+fn mtls(node: &Node<'_>) -> Option<Option<CertificateSource>> {
+    match node.value() {
+        serde_json::Value::Bool(true) => return Some(Some(CertificateSource::Connection)),
+        serde_json::Value::Bool(false) => return Some(None),
+        serde_json::Value::Object(_) => {}
+        _ => return node.reject("true, false or {header: NAME, from: [networks]}"),
+    }
+    let mut fields = node.fields()?;
+    let name = fields.required("header", "the name of a header", header_name);
+    const FROM: &str = "the networks of those who may say which certificate a client has";
+    let from = fields.required("from", FROM, |node| node.full_list(network));
+    fields.finish()?;
+    Some(Some(CertificateSource::Header { name: name?, from: from? }))
+}
+
+fn network(node: &Node<'_>) -> Option<Network> {
+    let network = node.value().as_str().and_then(Network::parse);
+    network.or_else(|| node.reject("an address or a network, such as 10.0.0.0/8"))
+}
+
+fn dpop(node: &Node<'_>, clock_skew: Span) -> Option<Dpop> {
+    let mut fields = node.fields()?;
+    let keys = fields.or("nonce_keys", Vec::new(), |node| node.full_list(nonce_key));
+    let max_age = fields.or("max_age_seconds", 60, |node| node.integer(1..=600));
+    let origin = fields.optional("public_origin", |node| {
+        let origin = node.text().and_then(PublicOrigin::parse);
+        origin.or_else(|| node.reject("what clients see, such as https://shop.example"))
+    });
+    fields.finish()?;
+    Some(Dpop {
+        nonces: Nonces::new(keys?),
+        max_age: Span::from_secs(max_age?),
+        clock_skew,
+        origin: origin?,
+    })
+}
+
+fn nonce_key(node: &Node<'_>) -> Option<Secret<String>> {
+    const SHORTEST: usize = 16;
+    let key = node.secret()?;
+    if key.expose().len() < SHORTEST {
+        let found = format_args!("a secret of {} bytes", key.expose().len());
+        return node.reject_as(found, format_args!("a secret of at least {SHORTEST} bytes"));
+    }
+    Some(key)
+}

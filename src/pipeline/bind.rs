@@ -1,0 +1,99 @@
+//! Whether the client has the key that its token is bound to.
+
+use std::rc::Rc;
+
+use super::Pipeline;
+use super::attempt::Attempt;
+use crate::binding::{
+    Binding, CertificateSource, Dpop, Mismatch, Nonces, Proof, ProofError, ProofOf,
+    forwarded_digest,
+};
+use crate::denial::Denial;
+use crate::event::Trace;
+use crate::http::RequestHead;
+use crate::seen::Noted;
+use crate::session::Session;
+use crate::time::UnixTime;
+
+impl Pipeline {
+    /// RFC 8705 section 3, RFC 9449 section 7.1: a token that is bound is accepted only
+    /// with its key, one that is bound to a DPoP key only under that scheme, and that
+    /// scheme only with such a token.
+    pub(super) fn check_binding(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+        session: &Session,
+        text: &[u8],
+    ) -> Result<(), Denial> {
+        let token = session.principal().token();
+        if self.bindings.is_empty() {
+            return Ok(());
+        }
+        let confirmation = token.confirmation();
+        let bindings = Rc::clone(&self.bindings);
+        let binding = bindings.of(token.provider());
+        if confirmation.is_empty() && binding.is_some_and(|binding| binding.required) {
+            return Err(Denial::BindingMismatch(Mismatch::Unbound));
+        }
+        if let Some(wanted) = confirmation.certificate {
+            let source = binding.and_then(|binding| binding.certificate.as_ref());
+            let shown = source.and_then(|source| self.certificate(attempt.head, source));
+            if shown != Some(wanted) {
+                return Err(Denial::BindingMismatch(Mismatch::Certificate));
+            }
+        }
+        let dpop = binding.and_then(|binding| binding.dpop.as_ref());
+        match (&confirmation.key, self.sources.asks_for_proof(attempt.head), dpop) {
+            (None, false, _) => Ok(()),
+            (None, true, _) => Err(Denial::BindingMismatch(Mismatch::NotForProofs)),
+            (Some(key), true, Some(dpop)) => {
+                let of = ProofOf { head: attempt.head, token: text, key };
+                // A request that waited comes by again.
+                if attempt.answers.is_proved() {
+                    return Ok(());
+                }
+                self.check_proof(dpop, of, attempt.now)?;
+                attempt.answers.prove();
+                Ok(())
+            }
+            (Some(_), ..) => Err(Denial::BindingMismatch(Mismatch::WithoutProof)),
+        }
+    }
+
+    fn check_proof(&mut self, dpop: &Dpop, of: ProofOf<'_>, now: UnixTime) -> Result<(), Denial> {
+        let Proof { id, until } =
+            dpop.check(of, &self.crypto, now).map_err(|error| match error {
+                ProofError::AnotherKey => Denial::BindingMismatch(Mismatch::Key),
+                error => Denial::DpopInvalid(error),
+            })?;
+        let parts = [of.key.as_slice(), id.as_bytes()];
+        match self.proofs_seen.note(&parts, until, self.store.as_deref(), now) {
+            Noted::New => Ok(()),
+            Noted::Again => Err(Denial::DpopInvalid(ProofError::Repeated)),
+            Noted::Failed => Err(Denial::DpopInvalid(ProofError::Unknown)),
+        }
+    }
+
+    /// The digest of the client's certificate.
+    fn certificate(&self, head: &RequestHead, source: &CertificateSource) -> Option<[u8; 32]> {
+        match source {
+            CertificateSource::Connection => self.client_certificate(),
+            CertificateSource::Header { name, from } => {
+                let address = self.client_address()?;
+                let is_trusted = from.iter().any(|network| network.contains(address));
+                is_trusted.then(|| forwarded_digest(head, name)).flatten()
+            }
+        }
+    }
+
+    /// A nonce for the next proof, where one is asked for: by the provider that the token
+    /// was from, else by the first that asks.
+    pub(super) fn dpop_nonce(&self, trace: &Trace) -> Option<String> {
+        fn nonces(binding: &Binding) -> Option<&Nonces> {
+            binding.dpop.as_ref()?.nonces.as_ref()
+        }
+        let provider = trace.provider.as_ref().and_then(|it| self.providers.id_of(&it.name));
+        let own = provider.and_then(|provider| self.bindings.of(provider)).and_then(nonces);
+        own.or_else(|| self.bindings.iter().find_map(nonces))?.make(self.now)
+    }
+}

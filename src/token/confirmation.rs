@@ -1,0 +1,70 @@
+//! `cnf`: the key that a token is bound to (RFC 7800).
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+
+/// The ways of showing a key that a provider's tokens may be bound to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Methods {
+    /// The certificate of the connection: `x5t#S256` (RFC 8705 section 3.1).
+    pub certificate: bool,
+    /// A proof with each request: `jkt` (RFC 9449 section 6.1).
+    pub proof: bool,
+}
+
+/// What the client of a token must show; both, if it says both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confirmation {
+    /// The SHA-256 of its certificate.
+    pub certificate: Option<[u8; 32]>,
+    /// The thumbprint of its key.
+    pub key: Option<[u8; 32]>,
+}
+
+impl Confirmation {
+    /// Reads `cnf`. `None` for one that says nothing, or anything that is not checked
+    /// here, unless that is waived: a key that nobody checks binds nothing.
+    pub(super) fn read(cnf: &Value, methods: Methods, is_waived: bool) -> Option<Self> {
+        let mut confirmation = Self::default();
+        let members = match cnf.as_object() {
+            Some(members) if !members.is_empty() => members,
+            _ => return is_waived.then_some(confirmation),
+        };
+        for (name, value) in members {
+            match name.as_str() {
+                "x5t#S256" if methods.certificate => {
+                    confirmation.certificate = Some(digest(value)?);
+                }
+                "jkt" if methods.proof => confirmation.key = Some(digest(value)?),
+                _ if is_waived => {}
+                _ => return None,
+            }
+        }
+        Some(confirmation)
+    }
+
+    /// Whether there is nothing to show.
+    pub const fn is_empty(&self) -> bool {
+        self.certificate.is_none() && self.key.is_none()
+    }
+
+    /// As a claim, for the services behind; `None` if there is nothing to show.
+    pub fn as_claim(&self) -> Option<(String, Value)> {
+        (!self.is_empty()).then(|| ("cnf".to_owned(), self.to_json()))
+    }
+
+    fn to_json(&self) -> Value {
+        let text = |digest: &[u8; 32]| json!(BASE64_URL_SAFE_NO_PAD.encode(digest));
+        let members = [
+            ("x5t#S256", self.certificate.as_ref().map(text)),
+            ("jkt", self.key.as_ref().map(text)),
+        ];
+        let members = members.into_iter().filter_map(|(name, it)| Some((name.to_owned(), it?)));
+        Value::Object(members.collect::<Map<_, _>>())
+    }
+}
+
+fn digest(value: &Value) -> Option<[u8; 32]> {
+    BASE64_URL_SAFE_NO_PAD.decode(value.as_str()?).ok()?.try_into().ok()
+}
