@@ -10,6 +10,7 @@ use log::Level;
 use serde_json::{Value, json};
 
 use crate::access_log::AccessLogFields;
+use crate::callout::Service;
 use crate::consumer::Consumer;
 use crate::denial::Code;
 use crate::http::log_word;
@@ -21,7 +22,7 @@ use crate::resource::Resource;
 use crate::revocation::{FeedError, ListId, Submitted};
 use crate::sealing::LoginFailure;
 use crate::session::Session;
-use crate::token::Provider;
+use crate::token::{Provider, TokenNames};
 use crate::user_info::UserInfoFailure;
 
 /// The steps that a request takes, in order. Where one has nothing to do, the
@@ -93,6 +94,8 @@ pub struct Trace {
     pub resource: Option<Rc<Resource>>,
     /// The provider that the token is from.
     pub provider: Option<Rc<Provider>>,
+    /// What a token says that was not known before.
+    pub token: Option<Rc<TokenNames>>,
     /// The token's consumer.
     pub consumer: Option<Rc<Consumer>>,
     /// Fields for the access log.
@@ -112,8 +115,12 @@ impl Trace {
 pub struct DeniedRequest {
     /// Why.
     pub code: Code,
+    /// The same in words, with what was found.
+    pub detail: String,
     /// The status of the reply.
     pub status: u16,
+    /// The method and the path, without the query, in which there may be secrets.
+    pub target: (String, String),
     /// Its progress.
     pub trace: Trace,
     /// The request id of the host or the client.
@@ -157,6 +164,8 @@ pub enum Event {
     WouldDeny(DeniedRequest),
     /// A request that was forwarded ended with its token.
     StreamEnded(DeniedRequest),
+    /// The host would not send a callout to this service.
+    NotSent(Rc<Service>),
     /// A fetch of a provider's keys failed.
     KeysNotFetched(String, FetchError),
     /// A key of a provider's set cannot be used.
@@ -215,6 +224,7 @@ impl Event {
             Self::MemberIgnored(..) | Self::Revoked { .. } | Self::Crypto { .. } => Level::Info,
             Self::Denied(_)
             | Self::WouldDeny(_)
+            | Self::NotSent(_)
             | Self::KeysNotFetched(..)
             | Self::UserInfoFailed(..)
             | Self::IntrospectionFailed(..)
@@ -233,6 +243,7 @@ impl Event {
             Self::Denied(_) => "denied",
             Self::WouldDeny(_) => "would_deny",
             Self::StreamEnded(_) => "stream_ended",
+            Self::NotSent(_) => "not_sent",
             Self::KeysNotFetched(..) => "keys_not_fetched",
             Self::KeySkipped(..) => "key_skipped",
             Self::UserInfoFailed(..) => "user_info_failed",
@@ -257,15 +268,13 @@ impl Event {
             |cause: &dyn fmt::Display| json!({ "event": event, "cause": cause.to_string() });
         let failed = |of: &str, name: &str, cause: &dyn fmt::Display| json!({ "event": event, (of): name, "cause": cause.to_string() });
         match self {
-            Self::Denied(it) | Self::WouldDeny(it) | Self::StreamEnded(it) => json!({
+            Self::Denied(it) | Self::WouldDeny(it) | Self::StreamEnded(it) => it.json(event),
+            Self::NotSent(service) => json!({
                 "event": event,
-                "actor": it.trace.access_log.actor.as_deref(),
-                "code": it.code.name(),
-                "status": it.status,
-                "rule": it.trace.rule,
-                "provider": it.trace.provider.as_ref().map(|provider| &provider.name),
-                "consumer": it.trace.consumer.as_ref().map(|consumer| consumer.name()),
-                "request_id": it.request_id,
+                "service": service.name,
+                "upstream": service.upstream,
+                "cause": "the host did not send the request: on Envoy there is no such cluster, \
+                          or the filter may not call it; on Kong no such host:port",
             }),
             Self::KeysNotFetched(provider, error) => failed("provider", provider, error),
             Self::KeySkipped(provider, key) => failed("provider", provider, key),
@@ -306,6 +315,37 @@ impl Event {
             Self::HostError(cause) => caused(cause),
             Self::NotMinted(error) => caused(error),
         }
+    }
+}
+
+impl DeniedRequest {
+    /// What the token says is there only if it was read for this request.
+    fn json(&self, event: &str) -> Value {
+        let Self { code, detail, status, target: (method, path), trace, request_id } = self;
+        let mut line = json!({
+            "event": event,
+            "code": code.name(),
+            "detail": detail,
+            "status": status,
+            "method": method,
+            "path": path,
+            "actor": trace.access_log.actor.as_deref(),
+            "rule": trace.rule,
+            "provider": trace.provider.as_ref().map(|provider| &provider.name),
+            "consumer": trace.consumer.as_ref().map(|consumer| consumer.name()),
+            "request_id": request_id,
+        });
+        if let (Some(token), Some(line)) = (&trace.token, line.as_object_mut()) {
+            let TokenNames { iss, aud, kid, typ, alg } = &**token;
+            for (name, value) in
+                [("iss", iss), ("aud", aud), ("kid", kid), ("typ", typ), ("alg", alg)]
+            {
+                if let Some(value) = value {
+                    line.insert(name.to_owned(), Value::from(&**value));
+                }
+            }
+        }
+        line
     }
 }
 

@@ -13,7 +13,7 @@ use crate::denial::Denial;
 use crate::http::{Authority, Document, LocalReply, RequestHead};
 use crate::overrides::Overrides;
 use crate::rules::{Rule, Rules};
-use crate::token::{ProviderId, Rejection, Verified};
+use crate::token::{Found, ProviderId, Rejection, Verified};
 
 /// Where the documents are (RFC 9728 section 3): this, and the path of the resource.
 pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -116,7 +116,7 @@ impl Resource {
     /// checked by [`Audience::check`](crate::token::Audience::check).
     pub fn check_provider(&self, provider: ProviderId) -> Result<(), Rejection> {
         let is_known = self.providers.is_empty() || self.providers.contains(&provider);
-        if is_known { Ok(()) } else { Err(Rejection::IssuerUnknown) }
+        if is_known { Ok(()) } else { Err(Rejection::IssuerUnknown(Found::of(None))) }
     }
 
     /// Whether a token that was verified, maybe for another resource, is for this one.

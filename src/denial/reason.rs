@@ -94,19 +94,21 @@ impl Denial {
                 Rejection::Unreadable(TokenError::CriticalHeader { .. }) => Code::CriticalHeader,
                 Rejection::ClaimMalformed(_) => Code::TokenMalformed,
                 Rejection::CredentialMalformed(_) => Code::TokenMalformed,
-                Rejection::AlgorithmUnknown | Rejection::AlgorithmNotAllowed => {
+                Rejection::AlgorithmUnknown(_) | Rejection::AlgorithmNotAllowed(_) => {
                     Code::AlgorithmNotAllowed
                 }
-                Rejection::KeyUnknown | Rejection::CredentialUnknown(_) => Code::KeyUnknown,
+                Rejection::KeyUnknown(_)
+                | Rejection::KeyUnusable(..)
+                | Rejection::CredentialUnknown(_) => Code::KeyUnknown,
                 Rejection::SignatureInvalid => Code::SignatureInvalid,
-                Rejection::IssuerUnknown => Code::IssuerUnknown,
-                Rejection::AudienceMismatch => Code::AudienceMismatch,
+                Rejection::IssuerUnknown(_) => Code::IssuerUnknown,
+                Rejection::AudienceMismatch(_) => Code::AudienceMismatch,
                 Rejection::Expired { .. } => Code::TokenExpired,
                 Rejection::NotYetValid { .. } => Code::TokenNotYetValid,
                 Rejection::LifetimeExceeded { .. } => Code::LifetimeExceeded,
                 Rejection::ClaimMissing(_) | Rejection::NotDates(_) => Code::ClaimMissing,
                 Rejection::ClaimMismatch(_) => Code::ClaimMismatch,
-                Rejection::TypeMismatch => Code::TokenTypeMismatch,
+                Rejection::TypeMismatch(_) => Code::TokenTypeMismatch,
             },
             Self::TokenUnsealable => Code::TokenUnsealable,
             Self::TokenInactive => Code::TokenInactive,

@@ -296,22 +296,24 @@ fn rejected(rejection: &Rejection) -> Value {
         }
         Rejection::Unreadable(error) => unreadable(*error),
         Rejection::ClaimMalformed(_) => "Bad token; invalid claims",
-        Rejection::AlgorithmUnknown => "Bad token; invalid alg",
-        Rejection::AlgorithmNotAllowed => "Invalid algorithm",
+        Rejection::AlgorithmUnknown(_) => "Bad token; invalid alg",
+        Rejection::AlgorithmNotAllowed(_) => "Invalid algorithm",
         Rejection::CredentialMalformed(claim) => {
             return json!({"message": format!("Invalid '{claim}' in claims")});
         }
         Rejection::CredentialUnknown(claim) => {
             return json!({"message": format!("No credentials found for given '{claim}'")});
         }
-        Rejection::KeyUnknown | Rejection::IssuerUnknown => "No credentials found for given 'iss'",
+        Rejection::KeyUnknown(_) | Rejection::KeyUnusable(..) | Rejection::IssuerUnknown(_) => {
+            "No credentials found for given 'iss'"
+        }
         Rejection::SignatureInvalid => "Invalid signature",
         Rejection::ClaimMissing(claim) => {
             return json!({"message": format!("No mandatory '{claim}' in claims")});
         }
-        Rejection::AudienceMismatch | Rejection::ClaimMismatch(_) | Rejection::TypeMismatch => {
-            "Bad token; invalid claims"
-        }
+        Rejection::AudienceMismatch(_)
+        | Rejection::ClaimMismatch(_)
+        | Rejection::TypeMismatch(_) => "Bad token; invalid claims",
     };
     json!({ "message": message })
 }

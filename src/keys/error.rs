@@ -87,6 +87,8 @@ pub enum KeyError {
     Exponent,
     /// Not a public key in PEM.
     NotPublicPem,
+    /// A certificate that cannot be read, or with another key than its JWK says.
+    BadCertificate,
     /// The point is not on the curve.
     NotOnCurve,
     /// The point is of small order, or not in its only canonical form.
@@ -94,6 +96,9 @@ pub enum KeyError {
     /// It is one of the keys by which the gateway itself signs.
     GatewaysOwn,
 }
+
+const WEAK_POINT: &str = "the Ed25519 point is of small order or not in canonical form";
+const NOT_PUBLIC_PEM: &str = "not a PEM block \"PUBLIC KEY\" (openssl pkey -pubout makes one)";
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,13 +151,12 @@ impl fmt::Display for KeyError {
             Self::Exponent => {
                 f.write_str("the RSA exponent must be odd, at least 3 and below 2^33")
             }
-            Self::NotPublicPem => {
-                f.write_str("not a PEM block \"PUBLIC KEY\" (openssl pkey -pubout makes one)")
+            Self::NotPublicPem => f.write_str(NOT_PUBLIC_PEM),
+            Self::BadCertificate => {
+                f.write_str("the certificate cannot be read, or is not that of the key")
             }
             Self::NotOnCurve => f.write_str("the point is not on the curve"),
-            Self::WeakPoint => {
-                f.write_str("the Ed25519 point is of small order or not in canonical form")
-            }
+            Self::WeakPoint => f.write_str(WEAK_POINT),
             Self::GatewaysOwn => f.write_str("it is the gateway's own signing key"),
         }
     }

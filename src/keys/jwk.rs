@@ -123,7 +123,8 @@ impl<'a> Jwk<'a> {
     // RFC 7517 section 4.2 (R08)
     pub(super) fn permits(self, operation: &'static str) -> Result<(), KeyError> {
         match self.text("use")? {
-            None | Some("sig") => {}
+            // SPIFFE's sets say which of its documents a key signs.
+            None | Some("sig" | "jwt-svid") => {}
             Some(other) => return Err(KeyError::UseNotSignature(Excerpt::of(other))),
         }
         match self.0.get("key_ops") {

@@ -14,6 +14,7 @@
 //! Nothing here fetches keys, knows issuers or looks at claims.
 
 mod algorithm;
+mod certificate;
 mod credential;
 mod crypto;
 mod ecdsa;
@@ -28,6 +29,7 @@ mod private;
 mod rsa;
 mod set;
 mod signing;
+mod spki;
 mod thumbprint;
 mod verifying;
 

@@ -6,7 +6,9 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::error::{Excerpt, KeyError};
-use super::{Algorithm, AlgorithmSet, MAX_CANDIDATES, Origin, VerifyingKey};
+use super::{
+    Algorithm, AlgorithmSet, MAX_CANDIDATES, MAX_KEY_ID_BYTES, Origin, VerifyingKey, credential,
+};
 use crate::json;
 
 /// The most keys a set may hold.
@@ -23,6 +25,8 @@ pub struct KeySet {
     named: usize,
     /// Their places by id.
     places: HashMap<String, Vec<usize>>,
+    /// Ids of keys that cannot be used, and why not.
+    unusable: HashMap<String, KeyError>,
 }
 
 /// A key of a set that is not used, and why.
@@ -62,28 +66,60 @@ impl KeySet {
             Some(other) => {
                 return Err(KeySetError::KeysNotAnArray { found: Some(json::kind(other)) });
             }
+            None if is_map_of_pem(members) => return Self::from_pem(members, own),
             None => return Err(KeySetError::KeysNotAnArray { found: None }),
         };
         if entries.len() > MAX_KEYS {
             return Err(KeySetError::TooManyKeys { found: entries.len() });
         }
 
-        let mut keys = Vec::with_capacity(entries.len());
-        let mut skipped = Vec::new();
-        for (index, entry) in entries.iter().enumerate() {
-            match key(entry, origin, own) {
+        Self::of_each(
+            entries
+                .iter()
+                .map(|entry| (entry.get("kid").and_then(Value::as_str), key(entry, origin, own))),
+        )
+    }
+
+    /// Reads certificates or public keys in PEM by their ids, as Google publishes them
+    /// beside its JWK sets.
+    fn from_pem(
+        members: &Map<String, Value>,
+        own: &[VerifyingKey],
+    ) -> Result<(Self, Vec<SkippedKey>), KeySetError> {
+        if members.len() > MAX_KEYS {
+            return Err(KeySetError::TooManyKeys { found: members.len() });
+        }
+        Self::of_each(members.iter().map(|(kid, pem)| {
+            let read = || {
+                let mut jwk = credential::jwk(pem.as_str().unwrap_or_default())?;
+                if let Some(members) = jwk.as_object_mut() {
+                    members.insert("kid".to_owned(), kid.as_str().into());
+                }
+                key(&jwk, Origin::Remote, own)
+            };
+            (Some(kid.as_str()), read())
+        }))
+    }
+
+    fn of_each<'a>(
+        entries: impl Iterator<Item = (Option<&'a str>, Result<VerifyingKey, KeyError>)>,
+    ) -> Result<(Self, Vec<SkippedKey>), KeySetError> {
+        let (mut keys, mut skipped, mut unusable) = (Vec::new(), Vec::new(), HashMap::new());
+        for (index, (kid, read)) in entries.enumerate() {
+            match read {
                 Ok(key) => keys.push(key),
-                Err(reason) => skipped.push(SkippedKey {
-                    index,
-                    kid: entry.get("kid").and_then(Value::as_str).map(Excerpt::of),
-                    reason,
-                }),
+                Err(reason) => {
+                    if let Some(kid) = kid.filter(|kid| kid.len() <= MAX_KEY_ID_BYTES) {
+                        unusable.insert(kid.to_owned(), reason.clone());
+                    }
+                    skipped.push(SkippedKey { index, kid: kid.map(Excerpt::of), reason });
+                }
             }
         }
         if keys.is_empty() {
             return Err(KeySetError::NoUsableKey { skipped });
         }
-        Ok((Self::of(keys), skipped))
+        Ok((Self { unusable, ..Self::of(keys) }, skipped))
     }
 
     /// The keys of credentials, each with the credential's key as its id; `None`
@@ -101,7 +137,7 @@ impl KeySet {
             }
         }
         let named = keys.iter().filter(|key| key.id().is_some()).count();
-        Self { keys, named, places }
+        Self { keys, named, places, unusable: HashMap::new() }
     }
 
     /// The keys to try for a token, at most [`MAX_CANDIDATES`], and fewer of the
@@ -135,6 +171,11 @@ impl KeySet {
         self.places.contains_key(kid)
     }
 
+    /// Why the key with that id cannot be used, if the set has one that cannot.
+    pub fn unusable(&self, kid: &str) -> Option<&KeyError> {
+        self.unusable.get(kid)
+    }
+
     /// Whether a key of the set is the same as this one, whatever its id.
     pub fn holds(&self, key: &VerifyingKey) -> bool {
         self.keys.iter().any(|known| known.is_same_as(key))
@@ -149,6 +190,12 @@ impl KeySet {
     pub fn keys(&self) -> &[VerifyingKey] {
         &self.keys
     }
+}
+
+/// Whether an object has nothing but PEM blocks.
+fn is_map_of_pem(members: &Map<String, Value>) -> bool {
+    let is_pem = |value: &Value| value.as_str().is_some_and(|it| it.starts_with("-----BEGIN "));
+    !members.is_empty() && members.values().all(is_pem)
 }
 
 fn key(entry: &Value, origin: Origin, own: &[VerifyingKey]) -> Result<VerifyingKey, KeyError> {

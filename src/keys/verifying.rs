@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::certificate;
 use super::crypto::Crypto;
 use super::ecdsa::EcKey;
 use super::eddsa::EdKey;
@@ -46,8 +47,13 @@ impl VerifyingKey {
     /// family that fit; `use` and `key_ops` must allow to verify. A private key
     /// is cut down to its public part when it is the operator's own and refused
     /// when it was fetched.
+    ///
+    /// One that has no members of its own but a certificate is that of the
+    /// certificate (`x5c`, section 4.7), of which nothing else is asked: it is the set
+    /// that is trusted.
     pub fn from_jwk(members: &Map<String, Value>, origin: Origin) -> Result<Self, KeyError> {
-        let jwk = Jwk::new(members);
+        let certified = certificate::complete(members)?;
+        let jwk = Jwk::new(certified.as_ref().unwrap_or(members));
         let id = jwk.key_id()?.map(str::to_owned);
         let family = jwk.family()?;
         jwk.may_come_from(origin, family)?;

@@ -149,6 +149,7 @@ impl Pipeline {
         attempt.count(&mut self.counters, Cache::Token, CacheUse::Miss);
         let token = Untrusted::parse(&opened, self.limits.max_token_bytes)
             .map_err(Rejection::Unreadable)?;
+        attempt.trace.token = Some(Rc::new(token.names()));
         let (id, provider) = self.providers.issuer_of(&token)?;
         attempt.trace.provider = Some(Rc::clone(&provider));
         let resource = attempt.trace.resource.clone();
@@ -298,7 +299,22 @@ impl Pipeline {
         rejection: Rejection,
     ) -> Halt {
         match rejection {
-            Rejection::KeyUnknown => self.wait_for_keys(attempt, provider, &Wanted::Key(key_id)),
+            Rejection::KeyUnknown(_) => {
+                let wanted = Wanted::Key(key_id);
+                let halt = self.wait_for_keys(attempt, provider, &wanted);
+                let keys = self.current_keys(provider, attempt.now);
+                match (halt, wanted) {
+                    (
+                        Halt::Deny(Denial::Token(Rejection::KeyUnknown(found))),
+                        Wanted::Key(Some(id)),
+                    ) => {
+                        let reason = keys.as_ref().and_then(|keys| keys.unusable(&id)).cloned();
+                        let unknown = Rejection::KeyUnknown(found.clone());
+                        reason.map_or(unknown, |it| Rejection::KeyUnusable(found, it)).into()
+                    }
+                    (halt, _) => halt,
+                }
+            }
             Rejection::SignatureInvalid => {
                 self.wait_for_keys(attempt, provider, &Wanted::Replacement(key_id))
             }

@@ -19,7 +19,7 @@ use crate::access_log::AccessLogFields;
 use crate::bearer::{Sanitized, add_name, refuse_repeated};
 use crate::denial::Denial;
 use crate::event::{DeniedRequest, Event, Stage, Trace};
-use crate::http::{Field, Fields, LocalReply, RequestHead};
+use crate::http::{Field, Fields, LocalReply, RequestHead, log_word};
 use crate::identity::Identity;
 use crate::in_flight::{Answers, CalloutId, Dispatch, Requested};
 use crate::metrics::RequestOutcome;
@@ -150,6 +150,8 @@ impl Pipeline {
     ) -> DeniedRequest {
         DeniedRequest {
             code: denial.code(),
+            detail: denial.to_string(),
+            target: (said(head.method()), said(head.target().path)),
             status: denial.status(self.errors.format),
             trace: trace.clone(),
             request_id: self.request_id(head),
@@ -321,4 +323,9 @@ impl Pipeline {
             _ => Ok(unwanted),
         }
     }
+}
+
+/// What a client chose, as one word of a log line.
+fn said(bytes: &[u8]) -> String {
+    log_word(&String::from_utf8_lossy(bytes))
 }

@@ -3,14 +3,14 @@
 use std::rc::Rc;
 
 use super::Pipeline;
-use crate::callout::CalloutReply;
+use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::Event;
 use crate::in_flight::{CalloutId, CalloutOutcome, Outcome, Purpose};
 use crate::introspection::{IntrospectionAnswer, IntrospectionEndpoint, RefusedFor};
 use crate::refresh::{Fetched, KeySource};
 use crate::time::{Span, UnixTime};
-use crate::token::{ProviderId, Rejection, Untrusted};
+use crate::token::{Found, ProviderId, Rejection, Untrusted};
 use crate::user_info::{SharedAnswer, UserInfoAnswer, UserInfoFailure, UserInfoSource, UserKey};
 
 impl Pipeline {
@@ -26,6 +26,9 @@ impl Pipeline {
         now: UnixTime,
     ) -> Option<CalloutOutcome> {
         let flight = self.callouts.close(flight)?;
+        if matches!(reply, CalloutReply::Failed(CalloutFailure::NotSent)) {
+            self.log.push(Event::NotSent(Rc::clone(&flight.service)));
+        }
         self.counters.called(&flight.service, reply, flight.sent, now);
         let purpose = Rc::unwrap_or_clone(flight.purpose);
         Some(CalloutOutcome(Rc::new(match purpose {
@@ -141,8 +144,9 @@ impl Pipeline {
     ) -> Result<UserInfoAnswer, UserInfoFailure> {
         let (id, limit) = (key.provider(), self.limits.max_reply_bytes);
         source.read(reply, key, |text| {
-            let keys = self.current_keys(id, now).ok_or(Rejection::KeyUnknown)?;
-            let provider = self.providers.get(id).ok_or(Rejection::IssuerUnknown)?;
+            let keys = self.current_keys(id, now).ok_or(Rejection::KeyUnknown(Found::of(None)))?;
+            let provider =
+                self.providers.get(id).ok_or(Rejection::IssuerUnknown(Found::of(None)))?;
             let token = Untrusted::parse(text, limit).map_err(Rejection::Unreadable)?;
             provider.verify_user_info(token, &keys, &self.crypto, now)
         })

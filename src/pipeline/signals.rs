@@ -19,7 +19,7 @@ use crate::refresh::Wanted;
 use crate::revocation::Entry;
 use crate::signals::{Received, SignalError, SignalKind, Signals, logout_token_of};
 use crate::time::Span;
-use crate::token::{ProviderId, Rejection, Untrusted, check_signature};
+use crate::token::{Found, ProviderId, Rejection, Untrusted, check_signature};
 use crate::verdict::Verdict;
 
 /// How long a logout token is remembered: its sender repeats it within minutes, and
@@ -92,7 +92,7 @@ impl Pipeline {
             Untrusted::parse(&text, self.limits.max_token_bytes).map_err(Rejection::Unreadable)?;
         let (id, provider) = self.providers.issuer_of(&token)?;
         let receiver = signals.logouts.as_ref().and_then(|logouts| logouts.receiver(id));
-        let receiver = receiver.ok_or(Rejection::IssuerUnknown)?;
+        let receiver = receiver.ok_or(Rejection::IssuerUnknown(Found::of(None)))?;
         attempt.trace.provider = Some(Rc::clone(&provider));
         let (entries, jti) = receiver.check(&token, &provider, now)?;
         self.verify_signal(attempt, &token, id, provider.algorithms)?;
@@ -120,9 +120,10 @@ impl Pipeline {
         let events = signals.events.as_ref().ok_or(SignalError::Unauthenticated)?;
         let token = Untrusted::parse(body.trim_ascii(), self.limits.max_reply_bytes)
             .map_err(Rejection::Unreadable)?;
-        let (position, transmitter) = events.transmitter(&token).ok_or(Rejection::IssuerUnknown)?;
+        let (position, transmitter) =
+            events.transmitter(&token).ok_or(Rejection::IssuerUnknown(Found::of(None)))?;
         let provider = self.providers.get(transmitter.provider).cloned();
-        let provider = provider.ok_or(Rejection::IssuerUnknown)?;
+        let provider = provider.ok_or(Rejection::IssuerUnknown(Found::of(None)))?;
         attempt.trace.provider = Some(Rc::clone(&provider));
         let received = transmitter.check(&token, attempt.head, &provider, now)?;
         let keys = self.providers.transmitter(position);
@@ -154,7 +155,7 @@ impl Pipeline {
             None => Wanted::Any,
             Some(keys) => match check_signature(token, algorithms, &keys, &self.crypto) {
                 Ok(()) => return Ok(()),
-                Err(Rejection::KeyUnknown) => Wanted::Key(key_id),
+                Err(Rejection::KeyUnknown(_)) => Wanted::Key(key_id),
                 Err(Rejection::SignatureInvalid) => Wanted::Replacement(key_id),
                 Err(rejection) => return Err(rejection.into()),
             },

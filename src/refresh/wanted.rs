@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::denial::Denial;
 use crate::time::{Period, Span, UnixTime};
-use crate::token::Rejection;
+use crate::token::{Found, Rejection};
 
 /// Why a key set is wanted anew.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,10 +21,10 @@ pub enum Wanted {
 
 impl Wanted {
     /// The denial of a token whose key was not found.
-    pub const fn missing(&self) -> Denial {
+    pub fn missing(&self) -> Denial {
         match self {
             Self::Any => Denial::KeysUnavailable,
-            Self::Key(_) => Denial::Token(Rejection::KeyUnknown),
+            Self::Key(id) => Denial::Token(Rejection::KeyUnknown(Found::of(id.as_deref()))),
             Self::Replacement(_) => Denial::Token(Rejection::SignatureInvalid),
         }
     }
@@ -32,7 +32,7 @@ impl Wanted {
     /// The denial of a token while its key could not be looked up. A signature that fails
     /// is nearly always forged; an unknown key may well be new, and a failing service is
     /// not the client's fault.
-    pub const fn unanswered(&self) -> Denial {
+    pub fn unanswered(&self) -> Denial {
         match self {
             Self::Any | Self::Key(_) => Denial::KeysUnavailable,
             Self::Replacement(_) => self.missing(),

@@ -51,11 +51,12 @@ impl SignalError {
         match self {
             Self::Unauthenticated => "authentication_failed",
             Self::Token(rejection) => match rejection {
-                Rejection::IssuerUnknown => "invalid_issuer",
-                Rejection::AudienceMismatch => "invalid_audience",
-                Rejection::AlgorithmUnknown
-                | Rejection::AlgorithmNotAllowed
-                | Rejection::KeyUnknown
+                Rejection::IssuerUnknown(_) => "invalid_issuer",
+                Rejection::AudienceMismatch(_) => "invalid_audience",
+                Rejection::AlgorithmUnknown(_)
+                | Rejection::AlgorithmNotAllowed(_)
+                | Rejection::KeyUnknown(_)
+                | Rejection::KeyUnusable(..)
                 | Rejection::SignatureInvalid => "invalid_key",
                 _ => "invalid_request",
             },

@@ -13,7 +13,7 @@ use crate::revocation::Entry;
 use crate::secret::Secret;
 use crate::time::{Span, UnixTime};
 use crate::token::{
-    Audience, EVENTS_CLAIM, Issuer, Provider, ProviderId, Rejection, Untrusted, numeric_date,
+    Audience, EVENTS_CLAIM, Found, Issuer, Provider, ProviderId, Rejection, Untrusted, numeric_date,
 };
 
 /// Where security events are taken, and from whom.
@@ -169,7 +169,7 @@ impl Transmitter {
             return Err(SignalError::Unauthenticated);
         }
         if !self.token_types.contains(&token.media_type()) {
-            return Err(Rejection::TypeMismatch.into());
+            return Err(Rejection::TypeMismatch(Found::of(token.typ())).into());
         }
         let claims = token.unverified_claims();
         if let Some(claim) = ["sub", "exp", "nonce"].into_iter().find(|it| claims.contains_key(*it))

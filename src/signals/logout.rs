@@ -5,7 +5,7 @@ use super::subject::{Bounds, Named, RevokeBy, User, name_of};
 use crate::revocation::Entry;
 use crate::time::UnixTime;
 use crate::token::{
-    Audience, EVENTS_CLAIM, Provider, ProviderId, Rejection, Untrusted, numeric_date,
+    Audience, EVENTS_CLAIM, Found, Provider, ProviderId, Rejection, Untrusted, numeric_date,
 };
 
 /// What is counted of logouts.
@@ -54,7 +54,7 @@ impl LogoutReceiver {
         now: UnixTime,
     ) -> Result<(Vec<Entry>, String), SignalError> {
         if !matches!(token.media_type().as_deref(), None | Some("jwt" | "logout+jwt")) {
-            return Err(Rejection::TypeMismatch.into());
+            return Err(Rejection::TypeMismatch(Found::of(token.typ())).into());
         }
         let claims = token.unverified_claims();
         let events = claims.get(EVENTS_CLAIM).and_then(|events| events.get(LOGOUT_EVENT));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Rejection;
+use super::{Found, Rejection};
 
 /// Whom a token is for: one text or a list of texts (RFC 7519 section 4.1.3). A list
 /// with anything else in it is no audience.
@@ -34,6 +34,14 @@ impl Audience {
         })
     }
 
+    fn found(&self) -> Found {
+        match &self.0 {
+            Aud::Absent | Aud::Malformed => Found::of(None),
+            Aud::One(audience) => Found::of(Some(audience)),
+            Aud::Several(audiences) => Found::all(audiences.iter().map(String::as_str)),
+        }
+    }
+
     /// Whether the token is for one of those who are `accepted`.
     pub fn check(&self, accepted: &[String]) -> Result<(), Rejection> {
         let is_accepted = |audience: &str| accepted.iter().any(|known| known == audience);
@@ -43,6 +51,6 @@ impl Audience {
             Aud::One(audience) => is_accepted(audience),
             Aud::Several(audiences) => audiences.iter().any(|audience| is_accepted(audience)),
         };
-        if matched { Ok(()) } else { Err(Rejection::AudienceMismatch) }
+        if matched { Ok(()) } else { Err(Rejection::AudienceMismatch(self.found())) }
     }
 }

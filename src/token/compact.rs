@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::error::{Malformed, Part, TokenError};
 use super::header::JoseHeader;
+use crate::http::log_word;
 use crate::json;
 
 /// A token of the right form, not verified.
@@ -18,6 +19,21 @@ pub struct Untrusted<'a> {
     claims: Map<String, Value>,
     signing_input: &'a [u8],
     signature: Vec<u8>,
+}
+
+/// Names in a token that nobody verified.
+#[derive(Clone, Debug, Default)]
+pub struct TokenNames {
+    /// Who says to have issued it.
+    pub iss: Option<Box<str>>,
+    /// Whom it is for; several with commas between.
+    pub aud: Option<Box<str>>,
+    /// The key that it names.
+    pub kid: Option<Box<str>>,
+    /// Its type.
+    pub typ: Option<Box<str>>,
+    /// Its algorithm.
+    pub alg: Option<Box<str>>,
 }
 
 impl<'a> Untrusted<'a> {
@@ -85,6 +101,26 @@ impl<'a> Untrusted<'a> {
     /// The claims as they are; to be called when the signature is verified.
     pub fn into_claims(self) -> Map<String, Value> {
         self.claims
+    }
+
+    /// What it says of where it is from and whom it is for: names, which are no
+    /// secrets, for the log of a denial.
+    pub fn names(&self) -> TokenNames {
+        let word = |text: Option<&str>| text.map(|text| log_word(text).into());
+        let aud = match self.claims.get("aud") {
+            Some(Value::Array(items)) => {
+                let texts: Vec<_> = items.iter().filter_map(Value::as_str).collect();
+                Some(log_word(&texts.join(",")).into())
+            }
+            other => word(other.and_then(Value::as_str)),
+        };
+        TokenNames {
+            iss: word(self.claims.get("iss").and_then(Value::as_str)),
+            aud,
+            kid: word(self.key_id()),
+            typ: word(self.typ()),
+            alg: word(Some(self.algorithm_name())),
+        }
     }
 
     /// The signing input: header and payload as received.

@@ -21,13 +21,13 @@ mod verifier;
 pub use self::actor::{Actor, ActorRule};
 pub use self::audience::Audience;
 pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims, numeric_date, text_of};
-pub use self::compact::Untrusted;
+pub use self::compact::{TokenNames, Untrusted};
 pub use self::confirmation::{Confirmation, Methods};
 pub use self::error::{Malformed, Part, TokenError};
 pub use self::issuer::Issuer;
 pub use self::provider::{
     ClientClaims, CredentialClaim, Issuance, Provider, ProviderId, Providers,
 };
-pub use self::rejection::Rejection;
+pub use self::rejection::{Found, Rejection};
 pub use self::template::{ClaimTemplate, TemplateError};
 pub use self::verifier::{EVENT_TYPES, EVENTS_CLAIM, IDENTITY_TYPES, Verified, check_signature};

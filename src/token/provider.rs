@@ -124,7 +124,9 @@ impl Providers {
         match (found, token.unverified_claims().get("iss")) {
             (Some((position, provider)), _) => Ok((ProviderId(position), Rc::clone(provider))),
             (None, None) => Err(Rejection::ClaimMissing("iss".into())),
-            (None, Some(Value::String(_))) => Err(Rejection::IssuerUnknown),
+            (None, Some(Value::String(_))) => {
+                Err(Rejection::unknown_issuer(token.unverified_claims()))
+            }
             (None, Some(_)) => Err(Rejection::ClaimMalformed("iss")),
         }
     }

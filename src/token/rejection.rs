@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use serde_json::{Map, Value};
+
+use crate::http::log_word;
+use crate::keys::KeyError;
 use crate::time::{Span, UnixTime};
 use crate::token::TokenError;
 
@@ -13,11 +17,13 @@ pub enum Rejection {
     /// A claim has a value of the wrong kind; the claim.
     ClaimMalformed(&'static str),
     /// Its `alg` is none that there is.
-    AlgorithmUnknown,
+    AlgorithmUnknown(Found),
     /// Its `alg` is not one of the provider's, or not the credential's.
-    AlgorithmNotAllowed,
-    /// No key of the provider fits its `kid` and `alg`.
-    KeyUnknown,
+    AlgorithmNotAllowed(Found),
+    /// No key of the provider fits its `kid` and `alg`; the `kid`.
+    KeyUnknown(Found),
+    /// The key that it names is in the provider's set, and cannot be used; why.
+    KeyUnusable(Found, KeyError),
     /// The claim that names its credential, by its name, holds no name.
     CredentialMalformed(String),
     /// The claim names an unknown credential.
@@ -25,9 +31,9 @@ pub enum Rejection {
     /// No fitting key made its signature.
     SignatureInvalid,
     /// No provider has its `iss`.
-    IssuerUnknown,
-    /// It is for another audience.
-    AudienceMismatch,
+    IssuerUnknown(Found),
+    /// It is for somebody else; for whom.
+    AudienceMismatch(Found),
     /// It is over.
     Expired {
         /// Its `exp`.
@@ -54,18 +60,71 @@ pub enum Rejection {
     /// A claim does not have an accepted value; the claim.
     ClaimMismatch(String),
     /// Its `typ` is not accepted.
-    TypeMismatch,
+    TypeMismatch(Found),
+}
+
+/// What a token says where it says something else than it should: names, which are
+/// no secrets, fit for a log and for the body of a denial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found(Option<Box<str>>);
+
+impl Found {
+    /// This text; `None` where there is none.
+    pub fn of(text: Option<&str>) -> Self {
+        Self(text.map(|text| log_word(text).into()))
+    }
+
+    /// These texts.
+    pub fn all<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let texts: Vec<_> = texts.into_iter().collect();
+        Self::of(Some(texts.join(",")).filter(|text| !text.is_empty()).as_deref())
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(text) => write!(f, "\"{text}\""),
+            None => f.write_str("(none)"),
+        }
+    }
+}
+
+/// What a claim must be that every token may have.
+fn kind_of(claim: &str) -> &'static str {
+    match claim {
+        "exp" | "nbf" | "iat" => "a number of seconds since 1970",
+        "aud" => "a text or a list of texts",
+        _ => "a text of at most 512 bytes",
+    }
+}
+
+impl Rejection {
+    /// No provider has the `iss` of these claims.
+    pub(super) fn unknown_issuer(claims: &Map<String, Value>) -> Self {
+        Self::IssuerUnknown(Found::of(claims.get("iss").and_then(Value::as_str)))
+    }
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(error) => error.fmt(f),
-            Self::ClaimMalformed(claim) => write!(f, "claim {claim:?} is malformed"),
-            Self::AlgorithmUnknown | Self::AlgorithmNotAllowed => {
-                f.write_str("the token's algorithm is not allowed")
+            Self::ClaimMalformed(claim) => write!(
+                f,
+                "claim {claim:?} is malformed: its issuer must write {} (RFC 7519)",
+                kind_of(claim)
+            ),
+            Self::AlgorithmUnknown(found) | Self::AlgorithmNotAllowed(found) => {
+                write!(f, "the token's algorithm {found} is not allowed")
             }
-            Self::KeyUnknown => f.write_str("the token's key is not known"),
+            Self::KeyUnknown(found) => write!(f, "the token's key {found} is not known"),
+            Self::KeyUnusable(found, reason) => {
+                write!(
+                    f,
+                    "the token's key {found} is in its issuer's set and cannot be used: {reason}"
+                )
+            }
             Self::CredentialMalformed(claim) => {
                 write!(f, "claim {claim:?} does not name a credential")
             }
@@ -73,8 +132,10 @@ impl fmt::Display for Rejection {
                 write!(f, "no credential is known by claim {claim:?}")
             }
             Self::SignatureInvalid => f.write_str("the token's signature is not valid"),
-            Self::IssuerUnknown => f.write_str("the token's issuer is not known"),
-            Self::AudienceMismatch => f.write_str("the token is for another audience"),
+            Self::IssuerUnknown(found) => write!(f, "the token's issuer {found} is not known"),
+            Self::AudienceMismatch(found) => {
+                write!(f, "the token is for another audience, {found}")
+            }
             Self::Expired { exp, now } => write!(f, "token expired at {exp}, it is {now}"),
             Self::NotYetValid { from, now } => write!(f, "token valid from {from}, it is {now}"),
             Self::NotDates(claims) => {
@@ -85,7 +146,7 @@ impl fmt::Display for Rejection {
             }
             Self::ClaimMissing(claim) => write!(f, "claim {claim:?} is missing"),
             Self::ClaimMismatch(claim) => write!(f, "claim {claim:?} has a value not accepted"),
-            Self::TypeMismatch => f.write_str("the token's type is not accepted"),
+            Self::TypeMismatch(found) => write!(f, "the token's type {found} is not accepted"),
         }
     }
 }

@@ -7,8 +7,8 @@ use crate::keys::{Algorithm, AlgorithmSet, Crypto, KeySet, VerifyingKey};
 use crate::time::UnixTime;
 use crate::token::claims::{numeric_date, text_of};
 use crate::token::{
-    Actor, Audience, ClaimPath, Claims, Confirmation, Issuance, Issuer, Provider, ProviderId,
-    Rejection, Untrusted,
+    Actor, Audience, ClaimPath, Claims, Confirmation, Found, Issuance, Issuer, Provider,
+    ProviderId, Rejection, Untrusted,
 };
 
 /// A token whose signature, algorithm, issuer, audience and times were checked.
@@ -202,10 +202,10 @@ impl Provider {
     // RFC 8725 section 3.11: "Explicit JWT typing is accomplished by using the "typ" Header
     // Parameter." (R30)
     pub fn check_header(&self, token: &Untrusted<'_>) -> Result<Algorithm, Rejection> {
-        let algorithm =
-            Algorithm::from_name(token.algorithm_name()).ok_or(Rejection::AlgorithmUnknown)?;
+        let algorithm = Algorithm::from_name(token.algorithm_name())
+            .ok_or_else(|| Rejection::AlgorithmUnknown(Found::of(Some(token.algorithm_name()))))?;
         if !self.algorithms.contains(algorithm) {
-            return Err(Rejection::AlgorithmNotAllowed);
+            return Err(Rejection::AlgorithmNotAllowed(Found::of(Some(algorithm.name()))));
         }
         self.check_type(token)?;
         Ok(algorithm)
@@ -222,7 +222,7 @@ impl Provider {
             (Some(types), Some(typ)) => types.iter().any(|accepted| accepted == typ),
             (Some(_), None) => false,
         };
-        if accepted { Ok(()) } else { Err(Rejection::TypeMismatch) }
+        if accepted { Ok(()) } else { Err(Rejection::TypeMismatch(Found::of(token.typ()))) }
     }
 
     /// Checks a token in full (RFC 7519 section 7.2, RFC 8725). Errs on the
@@ -283,20 +283,20 @@ impl Provider {
         crypto: &Crypto,
         now: UnixTime,
     ) -> Result<Map<String, Value>, Rejection> {
-        let algorithm =
-            Algorithm::from_name(token.algorithm_name()).ok_or(Rejection::AlgorithmUnknown)?;
+        let algorithm = Algorithm::from_name(token.algorithm_name())
+            .ok_or_else(|| Rejection::AlgorithmUnknown(Found::of(Some(token.algorithm_name()))))?;
         if !self.algorithms.contains(algorithm) {
-            return Err(Rejection::AlgorithmNotAllowed);
+            return Err(Rejection::AlgorithmNotAllowed(Found::of(Some(algorithm.name()))));
         }
         let typ = token.typ().map(str::to_ascii_lowercase);
         let typ = typ.as_deref().map(|typ| typ.strip_prefix("application/").unwrap_or(typ));
         if typ.is_some_and(|typ| IDENTITY_TYPES.contains(&typ) || EVENT_TYPES.contains(&typ)) {
-            return Err(Rejection::TypeMismatch);
+            return Err(Rejection::TypeMismatch(Found::of(token.typ())));
         }
         let claims = token.unverified_claims();
         refuse_events(claims)?;
         if claims.contains_key("iss") && !self.claims_to_issue(&token) {
-            return Err(Rejection::IssuerUnknown);
+            return Err(Rejection::unknown_issuer(token.unverified_claims()));
         }
         match self.check_times(claims, now) {
             Ok(_) | Err(Rejection::ClaimMissing(_) | Rejection::LifetimeExceeded { .. }) => {}
@@ -318,9 +318,9 @@ impl Provider {
             return Ok(Signers { candidates, algorithm });
         }
         Err(match (&self.issuance, key_id) {
-            (Issuance::Issuer(_), _) => Rejection::KeyUnknown,
+            (Issuance::Issuer(_), key_id) => Rejection::KeyUnknown(Found::of(key_id)),
             (Issuance::Credentials(_), Some(key)) if keys.knows(key) => {
-                Rejection::AlgorithmNotAllowed
+                Rejection::AlgorithmNotAllowed(Found::of(Some(algorithm.name())))
             }
             (Issuance::Credentials(claim), _) => Rejection::CredentialUnknown(claim.name.clone()),
         })
@@ -334,7 +334,7 @@ impl Provider {
         now: UnixTime,
     ) -> Result<Option<UnixTime>, Rejection> {
         if self.issuer().is_some() && !self.claims_to_issue(token) {
-            return Err(Rejection::IssuerUnknown);
+            return Err(Rejection::unknown_issuer(token.unverified_claims()));
         }
         let claims = token.unverified_claims();
         refuse_events(claims)?;
@@ -365,7 +365,7 @@ impl Provider {
         require_issuer: bool,
         now: UnixTime,
     ) -> Result<Verified, Rejection> {
-        let own = self.issuers().ok_or(Rejection::IssuerUnknown)?;
+        let own = self.issuers().ok_or_else(|| Rejection::unknown_issuer(&members))?;
         match members.get("iss") {
             None => {
                 let named = own.of(&members).filter(|_| !require_issuer);
@@ -373,7 +373,7 @@ impl Provider {
                 members.insert("iss".into(), named.into());
             }
             Some(Value::String(_)) if own.is_named_by(&members) => {}
-            Some(Value::String(_)) => return Err(Rejection::IssuerUnknown),
+            Some(Value::String(_)) => return Err(Rejection::unknown_issuer(&members)),
             Some(_) => return Err(Rejection::ClaimMalformed("iss")),
         }
         refuse_events(&members)?;
@@ -541,19 +541,23 @@ pub fn check_signature(
     keys: &KeySet,
     crypto: &Crypto,
 ) -> Result<(), Rejection> {
-    let algorithm =
-        Algorithm::from_name(token.algorithm_name()).ok_or(Rejection::AlgorithmUnknown)?;
+    let algorithm = Algorithm::from_name(token.algorithm_name())
+        .ok_or_else(|| Rejection::AlgorithmUnknown(Found::of(Some(token.algorithm_name()))))?;
     if !algorithms.contains(algorithm) {
-        return Err(Rejection::AlgorithmNotAllowed);
+        return Err(Rejection::AlgorithmNotAllowed(Found::of(Some(algorithm.name()))));
     }
     let candidates: Vec<_> = keys.candidates(token.key_id(), algorithm).collect();
     if candidates.is_empty() {
-        return Err(Rejection::KeyUnknown);
+        return Err(Rejection::KeyUnknown(Found::of(token.key_id())));
     }
     Signers { candidates, algorithm }.check(token, crypto)
 }
 
 /// Refuses a token that tells of an event.
 fn refuse_events(claims: &Map<String, Value>) -> Result<(), Rejection> {
-    if claims.contains_key(EVENTS_CLAIM) { Err(Rejection::TypeMismatch) } else { Ok(()) }
+    if claims.contains_key(EVENTS_CLAIM) {
+        Err(Rejection::TypeMismatch(Found::of(Some(EVENTS_CLAIM))))
+    } else {
+        Ok(())
+    }
 }

@@ -427,7 +427,9 @@ fn denials_tell_no_secrets() {
         assert!(!secrets.iter().any(|secret| text.contains(secret)), "{code}: {text}");
     }
     let mut world = World::new(&with_users([]), ENVOY);
-    for changes in [json!({"aud": "hunter2"}), json!({"iss": "hunter2"}), json!({"cnf": "hunter2"})]
+    // Who issued a token, and for whom, is no secret: that is told.
+    for changes in
+        [json!({"exp": "hunter2"}), json!({"sub": ["hunter2"]}), json!({"cnf": "hunter2"})]
     {
         world.denied(&token(changes));
     }

@@ -33,6 +33,7 @@ mod issuers;
 mod keys;
 mod mcp;
 mod memory;
+mod messages;
 mod purposes;
 mod regressions;
 mod resources;

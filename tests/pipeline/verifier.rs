@@ -2,7 +2,9 @@
 
 use gatepass::keys::AlgorithmSet;
 use gatepass::time::Span;
-use gatepass::token::{ClaimPath, Issuance, Issuer, Methods, Provider, Rejection, Untrusted};
+use gatepass::token::{
+    ClaimPath, Found, Issuance, Issuer, Methods, Provider, Rejection, Untrusted,
+};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -420,6 +422,10 @@ fn the_gateways_types_are_refused_whatever_a_provider_takes() {
         let header = json!({"alg": "EdDSA", "kid": "a", "typ": typ}).to_string();
         let text = KEY_A.sign(header.as_bytes(), claims(json!({})).to_string().as_bytes());
         let token = Untrusted::parse(text.as_bytes(), text.len()).unwrap();
-        assert_eq!(provider.check_header(&token), Err(Rejection::TypeMismatch), "{typ}");
+        assert_eq!(
+            provider.check_header(&token),
+            Err(Rejection::TypeMismatch(Found::of(Some(typ)))),
+            "{typ}"
+        );
     }
 }
