@@ -304,8 +304,10 @@ fn exchange_text(exchange: &Exchange) -> String {
         service.authority,
         callout.path,
     );
-    if !callout.headers.is_empty() {
-        let names: Vec<_> = callout.headers.iter().map(|(name, _)| name.as_str()).collect();
+    // The forms of a reply that are understood say nothing about this call.
+    let names = callout.headers.iter().map(|(name, _)| name.as_str());
+    let names: Vec<_> = names.filter(|name| *name != "accept").collect();
+    if !names.is_empty() {
         let _ = write!(text, ", with {}", names.join(", "));
     }
     let _ = match reply {

@@ -492,7 +492,7 @@ mod tests {
     fn a_request_passes_is_denied_or_waits() {
         let gateway = Owned::open(CONFIGURATION).unwrap();
         let open = gateway.begin(1.0, "/open", "");
-        assert_eq!(gateway.all(open), ["4 for 1: -x-consumer-id"]);
+        assert_eq!(gateway.all(open), ["4 for 1: -x-consumer-id -authorization"]);
         let denied = gateway.all(gateway.begin(2.0, "/other", ""));
         assert_eq!(denied.len(), 1);
         assert!(denied[0].starts_with("5 for 2: 401 "), "{denied:?}");
@@ -535,7 +535,7 @@ mod tests {
         // SAFETY: the same; its callout is nobody's any more.
         assert!(unsafe { gatepass_failed(gateway.0, 1.0, 2, NOW) }.is_null());
         let open = gateway.begin(3.0, "/open", "");
-        assert_eq!(gateway.all(open), ["4 for 3: -x-consumer-id"]);
+        assert_eq!(gateway.all(open), ["4 for 3: -x-consumer-id -authorization"]);
     }
 
     #[test]
