@@ -39,6 +39,13 @@ fn every_denial_on(
         put(&mut config, "/identity_token/signing_keys/0/sign_from", (START + 1).into());
         config
     };
+    let bound = |binding: Value| {
+        let mut config = local.clone();
+        put(&mut config, "/providers/shop/binding", binding);
+        config
+    };
+    let (required, proved) =
+        (bound(json!({"mtls": true, "required": true})), bound(json!({"dpop": {}})));
     let cookies = {
         let mut config = local.clone();
         put(&mut config, "/token", json!({"from_cookies": ["session"]}));
@@ -113,6 +120,7 @@ fn every_denial_on(
     let twice = [("x-consumer-id", "1"), ("x-consumer-id", "2")];
     let tokens = [("authorization", "Bearer a,Bearer b")];
     let exp = token(json!({"exp": START - 60}));
+    let without_proof = format!("DPoP {}", token(json!({"cnf": {"jkt": "A".repeat(43)}})));
     let forged = KEY_B.token("a", &claims(none.clone()));
     let denials = vec![
         ("header_repeated", plain(&local, &twice)),
@@ -149,6 +157,8 @@ fn every_denial_on(
         ("token_unsealable", with(&sealing, "/", &of_another_key)),
         ("token_inactive", waited_with(&reference, "opaque", &ok(&json!({"active": false})))),
         ("introspection_unavailable", waited_with(&reference, "opaque", &failed())),
+        ("binding_mismatch", with(&required, "/", &alice())),
+        ("dpop_invalid", plain(&proved, &[("authorization", &without_proof)])),
         ("token_revoked", waited(&listed, &alice_is_revoked)),
         ("revocation_unavailable", waited(&listed, &failed())),
         ("entries_invalid", entries("{}")),
@@ -183,6 +193,8 @@ fn expected(code: &str) -> (u16, Option<&'static str>) {
         | "login_unavailable"
         | "identity_unavailable"
         | "configuration_invalid" => (503, None),
+        // In the challenge of its own scheme, which is the second.
+        "dpop_invalid" => (401, Some("")),
         _ => (401, Some("invalid_token")),
     }
 }
@@ -211,6 +223,10 @@ fn problems() {
         let challenge = reply_field(&reply, "www-authenticate");
         match (challenge, error) {
             (None, None) => {}
+            (Some(challenge), _) if code == "dpop_invalid" => {
+                let start = "Bearer realm=\"shop\", DPoP error=\"invalid_dpop_proof\", ";
+                assert!(challenge.starts_with(start), "{challenge}");
+            }
             (Some(challenge), Some("")) => assert_eq!(challenge, "Bearer realm=\"shop\""),
             (Some(challenge), Some(error)) => {
                 let start = format!("Bearer realm=\"shop\", error=\"{error}\", error_description=");
@@ -255,6 +271,8 @@ fn bodies_as_kong_writes_them() {
             | "claim_mismatch"
             | "token_type_mismatch"
             | "token_inactive"
+            | "binding_mismatch"
+            | "dpop_invalid"
             | "token_revoked" => message("Bad token; invalid claims"),
             "entries_invalid" => message("\"entries\" is nothing, not a list"),
             "insufficient_scope" | "group_forbidden" | "claim_forbidden" | "origin_forbidden"
