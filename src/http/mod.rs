@@ -179,21 +179,48 @@ pub struct ControlCharacter;
 
 /// Text as one word of a log line, at most [`MAX_LOG_WORD`] bytes: all but
 /// visible ASCII, quotes, backslashes and `%` itself become `%XX`, so that it
-/// can neither end the line nor the field it stands in.
+/// can neither end the line nor the field it stands in. A token in it, wherever a client
+/// wrote one (its method, its path), becomes `[token]`.
 pub fn log_word(text: &str) -> String {
     let mut word = String::new();
-    for byte in text.bytes() {
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let behind = after_token(rest);
         // Room for an escape, so that none is cut in two.
-        if word.len().saturating_add(3) > MAX_LOG_WORD {
+        let needed = if behind.is_some() { TOKEN_IN_LOG.len() } else { 3 };
+        if word.len().saturating_add(needed) > MAX_LOG_WORD {
             break;
+        }
+        if let Some(behind) = behind {
+            word.push_str(TOKEN_IN_LOG);
+            rest = behind;
+            continue;
         }
         match byte {
             b'%' | b'"' | b'\\' | b'\'' => push_percent(&mut word, byte),
             byte if byte.is_ascii_graphic() => word.push(char::from(byte)),
             byte => push_percent(&mut word, byte),
         }
+        rest = after;
     }
     word
+}
+
+const TOKEN_IN_LOG: &str = "[token]";
+
+/// What follows a token at the start of a text: a JSON object in base64url with all that
+/// may be more of it, or a sealed token.
+fn after_token(text: &[u8]) -> Option<&[u8]> {
+    const OBJECT: &[u8] = b"eyJ";
+    const SEALED: &[u8] = b"gps_";
+    const SHORTEST_SEALED: usize = 32;
+    let is_sealed = text.starts_with(SEALED);
+    if !is_sealed && !text.starts_with(OBJECT) {
+        return None;
+    }
+    let is_of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let end = text.iter().position(|byte| !is_of_token(byte)).unwrap_or(text.len());
+    text.get(end..).filter(|_| !is_sealed || end >= SHORTEST_SEALED)
 }
 
 /// The longest [`log_word`].
@@ -303,6 +330,10 @@ mod tests {
             (r#"a"b\c%"#, "a%22b%5Cc%25"),
             ("é\u{2028}", "%C3%A9%E2%80%A8"),
             ("", ""),
+            ("/reset/eyJhbGciOiJub25lIn0.e30.x-_/done", "/reset/[token]/done"),
+            ("xeyJhbGciOiJub25lIn0.e30.", "x[token]"),
+            ("/open/gps_0123456789abcdefghijklmnopqrstuv", "/open/[token]"),
+            ("/gps_tracks/7", "/gps_tracks/7"),
         ] {
             assert_eq!(log_word(text), expected, "{text}");
         }
