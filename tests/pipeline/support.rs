@@ -255,6 +255,7 @@ pub struct World {
     pub millis: i64,
     pub host: HostCapabilities,
     secrets: Vec<String>,
+    told: Vec<String>,
 }
 
 /// Shorter words are names, not credentials.
@@ -263,13 +264,13 @@ const SHORTEST_SECRET: usize = 20;
 impl World {
     pub fn new(config: &Value, host: HostCapabilities) -> Self {
         let gateway = gateway(config, host);
-        Self { gateway, millis: START * 1000, host, secrets: Vec::new() }
+        Self { gateway, millis: START * 1000, host, secrets: Vec::new(), told: Vec::new() }
     }
 
     /// One whose host tells something of requests.
     pub fn asking(config: &Value, host: HostCapabilities, info: Box<dyn RequestInfo>) -> Self {
         let gateway = gateway(config, host).with_request_info(info);
-        Self { gateway, millis: START * 1000, host, secrets: Vec::new() }
+        Self { gateway, millis: START * 1000, host, secrets: Vec::new(), told: Vec::new() }
     }
 
     /// One that shares what it fetches with other workers.
@@ -281,13 +282,21 @@ impl World {
 
     fn keep_secrets_of(&mut self, head: &RequestHead) {
         let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~+".contains(byte);
+        // What is in a method or a path too is told by the client, unless it is a token.
+        let told = [head.method(), head.target().path].map(String::from_utf8_lossy);
+        for text in told.iter().filter(|text| text.len() >= SHORTEST_SECRET) {
+            self.secrets.retain(|secret| !text.contains(&**secret));
+            self.told.push(text.to_string());
+        }
         for value in head.values("authorization").chain(head.values("cookie")) {
             let words = value.split(|byte| !is_token(byte));
             let words = words.filter(|word| word.len() >= SHORTEST_SECRET);
             // The header of a token is no secret.
             let parts = words.flat_map(|word| word.splitn(2, |byte| *byte == b'.').last());
             let parts = parts.filter(|part| part.len() >= SHORTEST_SECRET);
-            self.secrets.extend(parts.map(|part| String::from_utf8_lossy(part).into_owned()));
+            let parts = parts.map(|part| String::from_utf8_lossy(part).into_owned());
+            let parts = parts.filter(|part| !self.told.iter().any(|text| text.contains(part)));
+            self.secrets.extend(parts);
         }
     }
 
