@@ -254,6 +254,9 @@ const fn word(service: Service, fault: Fault) -> (Word, &'static str) {
         (_, Fault::Status(206) | Fault::Empty | Fault::HalfJson | Fault::Html | Fault::NotUtf8) => {
             (Word::Failure, "not JSON")
         }
+        (Service::Keys, Fault::Status(301 | 302)) => {
+            (Word::Answer, "a redirect of a key set to the same service is followed")
+        }
         (_, Fault::Status(_)) => (Word::Failure, "a status that is no answer (RFC 7662 2.2)"),
         (_, Fault::Array) => (Word::Failure, "not a JSON object"),
         (_, Fault::Huge) => (Word::Failure, "over limits.max_reply_bytes"),
