@@ -26,6 +26,8 @@ const AUTHORIZATION_SERVER: [&[u8]; 2] =
 /// One of `resources` in the configuration.
 #[derive(Debug)]
 pub struct Resource {
+    /// Its identifier as it is configured, by which it is told from the others.
+    pub name: String,
     /// Where it is.
     pub location: Location,
     /// Whose tokens are accepted for it; any provider's if there are none.
@@ -94,11 +96,6 @@ impl Location {
 }
 
 impl Resource {
-    /// Its identifier, by which it is told from the others.
-    pub fn name(&self) -> String {
-        self.location.identifier(self.location.ends_in_slash)
-    }
-
     /// The URL of the document that a client gets for the address it used.
     pub fn metadata_url(&self, head: &RequestHead) -> String {
         let Location { origin, path, ends_in_slash, .. } = &self.location;

@@ -204,7 +204,10 @@ pub fn finish(
         let Configured { location, rule, audiences, scopes, identity, .. } = it;
         rules.push(rule);
         let providers = ids;
-        resources.push(Resource { location, providers, audiences, scopes, identity, documents });
+        let name = location.identifier(location.ends_in_slash);
+        let resource =
+            Resource { name, location, providers, audiences, scopes, identity, documents };
+        resources.push(resource);
     }
     let rules = Rules::new(rules, Requirements::default(), paths);
     is_whole.then(|| Resources::new(rules, resources))

@@ -238,8 +238,8 @@ impl Pipeline {
         }
         let known = self.sessions.reference(text, now).map(Ok);
         let resource = attempt.trace.resource.clone();
-        let refused_for = resource.as_ref().map(|it| it.name()).unwrap_or_default();
-        let known = known.or_else(|| introspection.refusal(text, &refused_for, now).map(Err));
+        let refused_for = resource.as_ref().map_or("", |it| &*it.name);
+        let known = known.or_else(|| introspection.refusal(text, refused_for, now).map(Err));
         let used = if known.is_some() { CacheUse::Hit } else { CacheUse::Miss };
         attempt.count(&mut self.counters, Cache::Introspection, used);
         if let Some(known) = known {
@@ -279,7 +279,7 @@ impl Pipeline {
                 Ok(self.sessions.of_reference(text, principal, epoch, serves, now))
             });
         if let Err(denial) = &decision {
-            introspection.refuse(text, RefusedFor::Resource(&refused_for), denial.clone(), at);
+            introspection.refuse(text, RefusedFor::Resource(refused_for), denial.clone(), at);
         }
         attempt.trace.stage = stage;
         decision.map_err(Halt::from)

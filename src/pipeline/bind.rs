@@ -25,10 +25,10 @@ impl Pipeline {
         session: &Session,
         text: &[u8],
     ) -> Result<(), Denial> {
-        let token = session.principal().token();
         if self.bindings.is_empty() {
             return Ok(());
         }
+        let token = session.principal().token();
         let confirmation = token.confirmation();
         let bindings = Rc::clone(&self.bindings);
         let binding = bindings.of(token.provider());
