@@ -30,7 +30,7 @@ fn the_module_fits_both_hosts() {
     assert!(objections.is_empty(), "{objections:#?}");
 }
 
-/// What `check` and the README say that Envoy must allow is what the module has.
+/// What `check` and the manual say that Envoy must allow is what the module has.
 #[test]
 fn envoy_must_allow_what_the_module_calls_and_is_called_for() {
     let module = host::built_module().unwrap_or_else(|why| panic!("{why}"));
@@ -46,9 +46,9 @@ fn envoy_must_allow_what_the_module_calls_and_is_called_for() {
     for callback in capabilities::CALLBACKS {
         assert!(exports.contains(callback), "{callback}");
     }
-    let readme = include_str!("../README.md");
-    let (_, section) = readme.split_once("What Envoy must allow").expect("the section");
+    let page = include_str!("../docs/install-envoy.md");
+    let (_, section) = page.split_once("What Envoy must allow").expect("the section");
     for name in [capabilities::FUNCTIONS, capabilities::CALLBACKS].concat() {
-        assert!(section.contains(&format!("`{name}`")), "{name} is not in the README");
+        assert!(section.contains(&format!("`{name}`")), "{name} is not in the manual");
     }
 }

@@ -13,23 +13,21 @@ use serde_json::Value;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Files of an archive by name, and where they are in the tree.
-const KONG: [(&str, &str); 10] = [
-    ("CHANGELOG.md", "CHANGELOG.md"),
-    ("LICENSE", "LICENSE"),
-    ("README.md", "kong/README.md"),
-    ("REFERENCE.md", "README.md"),
-    ("compose.yaml", "kong/compose.yaml"),
-    ("kong.conf", "kong/kong.conf"),
-    ("kong.yml", "kong/kong.yml"),
-    ("plugin.conf", "kong/plugin.conf"),
-    ("plugin.yml", "kong/plugin.yml"),
-    ("production.conf", "kong/production.conf"),
+/// Files that each archive has where they are in the tree, beside the pages of the manual.
+const DOCUMENTS: [&str; 10] = [
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "SECURITY.md",
+    "kong/README.md",
+    "kong/compose.yaml",
+    "kong/kong.conf",
+    "kong/kong.yml",
+    "kong/plugin.conf",
+    "kong/plugin.yml",
 ];
-const FILTER: [(&str, &str); 1] = [("gatepass.meta.json", "kong/gatepass.meta.json")];
+const FILTER: [(&str, &str); 1] = [("kong/gatepass.meta.json", "kong/gatepass.meta.json")];
 const ROCKSPEC: &str = concat!("kong-plugin-gatepass-", env!("CARGO_PKG_VERSION"), "-1.rockspec");
-const ENVOY: [(&str, &str); 3] =
-    [("CHANGELOG.md", "CHANGELOG.md"), ("LICENSE", "LICENSE"), ("README.md", "README.md")];
 
 /// A module and a library that are none: archives are about files.
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
@@ -113,9 +111,9 @@ fn archives_hold_what_the_tree_holds() {
         files.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect()
     };
     for (host, loaded, bytes, expected) in [
-        ("kong", "gatepass.wasm", MODULE, [owned(&KONG), owned(&FILTER)].concat()),
-        ("kong-plugin", "libgatepass_kong.so", LIBRARY, [owned(&KONG), plugin()].concat()),
-        ("envoy", "gatepass.wasm", MODULE, owned(&ENVOY)),
+        ("kong", "kong/gatepass.wasm", MODULE, owned(&FILTER)),
+        ("kong-plugin", "libgatepass_kong.so", LIBRARY, plugin()),
+        ("envoy", "gatepass.wasm", MODULE, Vec::new()),
     ] {
         let mut files = place.unpack(&dist, host);
         let sums = String::from_utf8(files.remove("SHA256SUMS").expect("checksums")).unwrap();
@@ -125,13 +123,22 @@ fn archives_hold_what_the_tree_holds() {
             let expected = fs::read(tree(&path)).unwrap();
             assert_eq!(files.remove(&name), Some(expected), "{host}: {name}");
         }
-        if host == "envoy" {
-            let yaml = String::from_utf8(files.remove("envoy/envoy.yaml").unwrap()).unwrap();
-            assert!(yaml.contains("code: {local: {filename: gatepass.wasm}}"), "beside the README");
-            let there = fs::read_to_string(tree("envoy/envoy.yaml")).unwrap();
+        for name in DOCUMENTS {
+            assert!(files.contains_key(name), "{host}: {name}");
+        }
+        for page in fs::read_dir(tree("docs")).unwrap() {
+            let name = format!("docs/{}", page.unwrap().file_name().to_str().unwrap());
+            assert!(files.contains_key(&name), "{host}: {name}");
+        }
+        for name in ["envoy/envoy.yaml", "envoy/envoy-tls.yaml"] {
+            let yaml = String::from_utf8(files.remove(name).unwrap()).unwrap();
+            assert!(yaml.contains("code: {local: {filename: gatepass.wasm}}"), "{name}");
+            let there = fs::read_to_string(tree(name)).unwrap();
             assert_eq!(yaml.lines().count(), there.lines().count());
         }
-        assert!(files.is_empty(), "{host}: {:?}", files.keys());
+        for (name, bytes) in files {
+            assert!(Some(bytes) == fs::read(tree(&name)).ok(), "{host}: {name}");
+        }
     }
     run(Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(&dist));
 }
@@ -228,14 +235,30 @@ fn the_rockspec_lists_the_plugins_files() {
     }
 }
 
-/// Whoever unpacks the archive finds every file that its README links to.
+/// Every relative link of every page leads to something that is in the archive too.
 #[test]
-fn the_links_of_the_instructions_lead_to_files_of_the_archive() {
-    let readme = fs::read_to_string(tree("kong/README.md")).unwrap();
-    let links = readme.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
-    let files: Vec<_> = links.filter(|link| !link.starts_with('#')).collect();
-    assert!(files.contains(&"production.conf"), "{files:?}");
-    for file in files {
-        assert!(KONG.iter().any(|(name, _)| *name == file), "{file}");
+fn the_links_of_each_archive_lead_to_files_of_it() {
+    let place = Place::new("package-links");
+    let dist = place.package("dist");
+    for host in ["kong", "kong-plugin", "envoy"] {
+        let files = place.unpack(&dist, host);
+        let root = place.0.join(format!("gatepass-{VERSION}-{host}"));
+        let mut followed = 0;
+        for (name, bytes) in files.iter().filter(|(name, _)| name.ends_with(".md")) {
+            let text = std::str::from_utf8(bytes).unwrap();
+            let is_code = |line: &&str| line.trim_start().starts_with("```");
+            let mut in_code = false;
+            for line in text.lines() {
+                in_code ^= is_code(&line);
+                let links = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+                for link in links.filter(|link| !in_code && !link.starts_with("http")) {
+                    let file = link.split('#').next().unwrap();
+                    let target = root.join(name).with_file_name(file);
+                    assert!(file.is_empty() || target.exists(), "{host}: {name}: {link}");
+                    followed += 1;
+                }
+            }
+        }
+        assert!(followed > 80, "{host}: {followed} links");
     }
 }

@@ -140,13 +140,13 @@ async fn run() {
     }
     write(&results.join("results.md"), &document);
     if !quick && only.is_empty() {
-        let readme = root.join("README.md");
-        let text = fs::read_to_string(&readme).expect("the README");
+        let page = root.join("docs/performance.md");
+        let text = fs::read_to_string(&page).expect("the page about performance");
         let summary: String =
             sections.iter().take(3).map(|section| section.text.as_str()).collect();
         let summary = format!("On {}:\n\n{summary}", report::machine());
         if let Some(text) = report::splice(&text, "benchmark", &summary) {
-            write(&readme, &text);
+            write(&page, &text);
         }
     }
     println!("{:.0} s in all; results in {}", start.elapsed().as_secs_f64(), results.display());

@@ -177,7 +177,7 @@ fn withheld_capabilities(configuration: &Configuration) -> Option<Problem> {
     Some(Problem::new(
         path,
         format!("a list without {}", names.join(", ")),
-        "all that the filter needs: the list is in the README",
+        "all that the filter needs: the list is in docs/install-envoy.md",
     ))
 }
 

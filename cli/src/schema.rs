@@ -2,8 +2,8 @@
 //!
 //! There is one schema, by which Kong checks a configuration and which is tested
 //! field by field against the filter's reader; it is in draft 4, since Kong wants
-//! that. Here it becomes 2020-12, which editors read, with the words of the
-//! README, the one place where fields are described.
+//! that. Here it becomes 2020-12, which editors read, with the words of
+//! docs/configuration.md, the one place where fields are described.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ use crate::Output;
 use crate::failure::Failure;
 
 const METADATA: &str = include_str!("../../kong/gatepass.meta.json");
-const README: &str = include_str!("../../README.md");
+const PAGE: &str = include_str!("../../docs/configuration.md");
 
 /// `schema`.
 pub fn run() -> Result<Output, Failure> {
@@ -23,7 +23,7 @@ fn schema() -> Value {
     let metadata: Value = serde_json::from_str(METADATA).unwrap_or_default();
     let mut schema = metadata.get("config_schema").cloned().unwrap_or_default();
     modernize(&mut schema);
-    for Row { sections, fields, text } in rows(README) {
+    for Row { sections, fields, text } in rows(PAGE) {
         for section in &sections {
             for field in &fields {
                 let path = section.iter().chain(field).map(String::as_str).collect::<Vec<_>>();
@@ -80,7 +80,7 @@ fn modernize(schema: &mut Value) {
     }
 }
 
-/// A row of one of the README's tables of fields.
+/// A row of one of the page's tables of fields.
 #[derive(Debug, PartialEq, Eq)]
 struct Row {
     /// The objects that it is about.
@@ -91,22 +91,20 @@ struct Row {
     text: String,
 }
 
-/// The tables below `## Configuration`. A table is about the object in the heading
+/// The tables of the page. A table is about the object in the heading
 /// above it, or about those in the line before it that ends with a colon.
-fn rows(readme: &str) -> Vec<Row> {
-    let (_, reference) = readme.split_once("\n## Configuration\n").unwrap_or_default();
-    let reference = reference.split("\n## ").next().unwrap_or_default();
+fn rows(page: &str) -> Vec<Row> {
     let (mut heading, mut sections) = (Vec::new(), Vec::new());
     let (mut header, mut rows) = (Vec::new(), Vec::new());
     let mut is_code = false;
-    for line in reference.lines() {
+    for line in page.lines() {
         if line.trim_start().starts_with("```") {
             is_code = !is_code;
         }
         if is_code {
             continue;
         }
-        if let Some(title) = line.strip_prefix("### ") {
+        if let Some(title) = line.strip_prefix("## ") {
             heading = match title {
                 title if title.starts_with("Providers") => vec!["providers".to_owned()],
                 title => quoted(title).into_iter().take(1).collect(),
@@ -228,11 +226,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_readme_says() {
-        let readme = "\n## Configuration\n\n### `a` and more\n\n| field | type | default | |\n\
+    fn what_the_page_says() {
+        let page = "\n# Configuration\n\n## `a` and more\n\n| field | type | default | |\n\
                       |---|---|---|---|\n| `b` | text | required | of `b` |\n\
                       | `c[].d`, `e` | text | 5 | |\n\n`f` and `g` (`x`), of it:\n\n\
-                      | field | |\n|---|---|\n| `h` | text |\n\n## Else\n\n| field | |\n| `i` | j |\n";
+                      | field | |\n|---|---|\n| `h` | text |\n\n";
         let row = |sections: &[&[&str]], fields: &[&[&str]], text: &str| Row {
             sections: sections
                 .iter()
@@ -242,7 +240,7 @@ mod tests {
             text: text.into(),
         };
         assert_eq!(
-            rows(readme),
+            rows(page),
             [
                 row(&[&["a"]], &[&["b"]], "of b. Required."),
                 row(&[&["a"]], &[&["c", "d"], &["c", "e"]], "Default: 5."),
@@ -267,7 +265,7 @@ mod tests {
     fn every_row_describes_a_field() {
         let metadata: Value = serde_json::from_str(METADATA).unwrap();
         let plain = &metadata["config_schema"];
-        let rows = rows(README);
+        let rows = rows(PAGE);
         assert!(rows.len() > 80, "{}", rows.len());
         for row in rows {
             for (section, field) in

@@ -1,4 +1,4 @@
-//! What the README shows of the command is what it prints.
+//! What the manual shows of the command is what it prints.
 
 use std::collections::BTreeSet;
 
@@ -6,17 +6,19 @@ use gatepass::denial::Code;
 
 use crate::support::Desk;
 
-const README: &str = include_str!("../../README.md");
+const COMMAND: &str = include_str!("../../docs/command.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
-fn blocks(info: &str) -> Vec<&'static str> {
+fn blocks(page: &'static str, info: &str) -> Vec<&'static str> {
     let start = format!("\n```{info}\n");
-    README.split(start.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+    page.split(start.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
 }
 
-/// Commands and what the README says that they print.
+/// Commands and what the manual says that they print.
 fn session() -> Vec<(Vec<String>, String)> {
     let mut session: Vec<(Vec<String>, String)> = Vec::new();
-    for line in blocks("console gatepass").iter().flat_map(|block| block.lines()) {
+    for line in blocks(COMMAND, "console gatepass").iter().flat_map(|block| block.lines()) {
         match line.strip_prefix("$ ") {
             Some(command) => {
                 session.push((command.split(' ').map(str::to_owned).collect(), String::new()));
@@ -54,9 +56,9 @@ fn lasting(text: &str) -> String {
 }
 
 #[test]
-fn the_session_in_the_readme() {
+fn the_session_in_the_manual() {
     let desk = Desk::new();
-    desk.put("gatepass.yaml", blocks("yaml gatepass")[0]);
+    desk.put("gatepass.yaml", blocks(CONFIGURATION, "yaml gatepass")[0]);
     let session = session();
     assert!(session.len() > 5, "{session:?}");
     for (command, expected) in session {
@@ -77,24 +79,22 @@ fn the_session_in_the_readme() {
 }
 
 #[test]
-fn every_command_is_in_the_readme() {
+fn every_command_is_in_the_manual() {
     let help = Desk::new().run(&["--help"]).ended(0).out;
     let (_, commands) = help.split_once("Commands:\n").unwrap();
     let commands = commands.lines().take_while(|line| !line.is_empty());
     let names: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
     assert!(names.len() > 8, "{names:?}");
-    let (_, section) = README.split_once("\n## The command\n").unwrap();
-    let section = section.split("\n## ").next().unwrap();
     for name in names.into_iter().filter(|name| *name != "help") {
         let is_named =
-            [format!("`{name}`"), format!("`{name} ")].iter().any(|it| section.contains(it));
+            [format!("`{name}`"), format!("`{name} ")].iter().any(|it| COMMAND.contains(it));
         assert!(is_named, "{name}");
     }
 }
 
 #[test]
 fn there_is_help_for_every_code() {
-    let (_, section) = README.split_once("\n## Troubleshooting\n").unwrap();
+    let (_, section) = OPERATIONS.split_once("\n## Troubleshooting\n").unwrap();
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     let cells = rows.filter_map(|row| row.split('|').nth(1));

@@ -61,11 +61,11 @@ fn the_form_with_tls_is_accepted_by_envoy() {
     assert!(!accepted, "{said}");
 }
 
-/// The cluster that the README shows, for a provider somewhere else.
+/// The cluster that the manual shows, for a provider somewhere else.
 #[test]
 fn the_cluster_of_a_provider_is_accepted_by_envoy_and_verifies_whom_it_talks_to() {
-    let readme = fs::read_to_string(envoy::directory().join("README.md")).unwrap();
-    let (_, rest) = readme.split_once("\n```yaml cluster\n").expect("the example");
+    let page = fs::read_to_string(envoy::directory().join("docs/providers.md")).unwrap();
+    let (_, rest) = page.split_once("\n```yaml cluster\n").expect("the example");
     let cluster: Value = serde_norway::from_str(rest.split("\n```").next().unwrap()).unwrap();
     let tls = &cluster["transport_socket"]["typed_config"];
     let verification = &tls["common_tls_context"]["validation_context"];

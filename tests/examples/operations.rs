@@ -88,10 +88,10 @@ fn words<'a>(text: &'a str, start: &str) -> BTreeSet<&'a str> {
     text.split(|c| !is_word(c)).filter(|word| word.starts_with(start)).collect()
 }
 
-/// The metrics that the README documents.
+/// The metrics that the reference has.
 fn metrics() -> BTreeSet<String> {
-    let readme = read("README.md");
-    let section = readme.split("\n## Metrics\n").nth(1).expect("a section Metrics");
+    let reference = read("docs/reference.md");
+    let section = reference.split("\n## Metrics\n").nth(1).expect("a section Metrics");
     let section = section.split("\n## ").next().unwrap();
     words(section, "gatepass_").into_iter().map(str::to_owned).collect()
 }
@@ -113,7 +113,7 @@ fn assert_known(text: &str, place: &str) {
 #[test]
 fn alerts() {
     let runbook = read("examples/operations/README.md");
-    let readme = read("README.md");
+    let reference = read("docs/reference.md");
     let groups = documents("examples/operations/alerts.yaml");
     let rules = groups[0]["groups"][0]["rules"].as_array().unwrap();
     assert!(rules.len() > 5);
@@ -131,7 +131,7 @@ fn alerts() {
         for code in
             codes.into_iter().flat_map(|codes| codes.split('|')).filter(|c| !c.contains('*'))
         {
-            assert!(readme.contains(&format!("| `{code}` |")), "{name}: {code}");
+            assert!(reference.contains(&format!("| `{code}` |")), "{name}: {code}");
         }
     }
     let sections = runbook.lines().filter_map(|line| line.strip_prefix("## Gatepass"));
@@ -162,10 +162,11 @@ fn dashboard() {
 
 #[test]
 fn runbook_names_codes_and_events_that_there_are() {
-    let (runbook, readme) = (read("examples/operations/README.md"), read("README.md"));
+    let runbook = read("examples/operations/README.md");
+    let reference = read("docs/reference.md");
     let codes = runbook.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     for code in codes {
-        assert!(readme.contains(&format!("| `{code}` |")), "{code}");
+        assert!(reference.contains(&format!("| `{code}` |")), "{code}");
     }
     // What GatepassUnavailable matches.
     let missing = gatepass::denial::Code::ALL;
@@ -177,6 +178,6 @@ fn runbook_names_codes_and_events_that_there_are() {
     for event in
         ["keys_not_fetched", "user_info_failed", "tokens_not_listed", "nobody_signs", "would_deny"]
     {
-        assert!(runbook.contains(event) && readme.contains(event), "{event}");
+        assert!(runbook.contains(event) && reference.contains(event), "{event}");
     }
 }

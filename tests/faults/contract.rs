@@ -1,4 +1,4 @@
-//! What the contract says of each cell of the matrix: the README, and the standards
+//! What the contract says of each cell of the matrix: the manual, and the standards
 //! that it builds on.
 //!
 //! Written apart from the filter: [`expected`] knows the fault, the service, what

@@ -159,7 +159,7 @@ fn an_identity_that_services_would_refuse_is_not_sent() {
     assert_eq!(denied(world.answer(step, &user(4500))), denial(503, "identity_unavailable"));
 }
 
-/// What `max_entries` costs: the README says 0.6 kB for each in a worker, whatever the
+/// What `max_entries` costs: the manual says 0.6 kB for each in a worker, whatever the
 /// entry says, and nothing beyond.
 #[test]
 fn a_revocation_takes_what_the_readme_says() {

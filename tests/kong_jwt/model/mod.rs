@@ -113,7 +113,7 @@ fn check(kong: &Kong, seed: u64, seen: &mut Seen) -> Result<(), Fault> {
         }
         if !passes && passes_in_kong && !winners.is_empty() && is_timely(&request) {
             seen.stricter += 1;
-            // The README says of all rules that they match hosts in any case.
+            // The manual says of all rules that they match hosts in any case.
             if is_read_alike(kong, &request) && !is_told(&converted, &winners) {
                 return fault(&format!("Kong lets it pass, and no note tells of {winners:?}:"));
             }
@@ -130,7 +130,7 @@ fn is_read_alike(kong: &Kong, request: &Request) -> bool {
     is_lower && !request.path.contains(['%', '+', '*'])
 }
 
-/// A token outside its own dates is always refused, as the README says of the
+/// A token outside its own dates is always refused, as the manual says of the
 /// provider.
 fn is_timely(request: &Request) -> bool {
     request.token.is_none_or(|token| {

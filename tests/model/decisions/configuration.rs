@@ -1,4 +1,4 @@
-//! Configurations at random, from what the README says there is.
+//! Configurations at random, from what the manual says there is.
 
 use serde_json::{Map, Value, json};
 

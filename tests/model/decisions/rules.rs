@@ -1,5 +1,5 @@
 //! Which rule a request is for and whether it may pass, by the definitions in the
-//! README: one rule after the other, one condition after the other.
+//! manual: one rule after the other, one condition after the other.
 
 use super::super::json::Json;
 
