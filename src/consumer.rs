@@ -4,7 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+use serde_json::Value;
+
 use crate::denial::Denial;
+use crate::json;
 use crate::token::{ClaimPath, Claims, ProviderId, Verified};
 
 /// A client that was given access: an application, a partner, a device.
@@ -29,6 +32,16 @@ pub struct Consumer {
 }
 
 impl Consumer {
+    /// What identity tokens say of it.
+    pub fn claim(&self) -> Value {
+        let names =
+            [("id", &self.id), ("username", &self.username), ("custom_id", &self.custom_id)];
+        let named = names
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value.as_deref()?))));
+        Value::Object(json::object(named))
+    }
+
     /// Its name in logs and rules.
     pub fn name(&self) -> &str {
         let names = [&self.key, &self.username, &self.custom_id, &self.id];
@@ -99,6 +112,29 @@ fn folded(name: &str) -> String {
 }
 
 impl ConsumerDirectory {
+    /// The consumer that a transaction token tells by its [`Consumer::claim`]: the one that
+    /// has these names still. The token says itself in which groups it is.
+    pub fn named(
+        &self,
+        claim: Option<&Value>,
+        provider: ProviderId,
+    ) -> Result<Option<Rc<Consumer>>, Denial> {
+        let Some(claim) = claim else {
+            let needs_none = self.everyone.is_empty() || self.optional;
+            return if needs_none { Ok(None) } else { Err(Denial::ConsumerUnknown) };
+        };
+        let is_it =
+            |known: &&Selectable| known.is_for(provider) && known.consumer.claim() == *claim;
+        let mut found = self.everyone.iter().filter(is_it);
+        match (found.next(), found.next()) {
+            (Some(known), None) if !known.consumer.disabled => {
+                let consumer = Consumer { groups: Vec::new(), ..Consumer::clone(&known.consumer) };
+                Ok(Some(Rc::new(consumer)))
+            }
+            _ => Err(Denial::ConsumerUnknown),
+        }
+    }
+
     /// No consumers yet.
     pub fn new(claims: Vec<ClaimPath>, optional: bool) -> Self {
         Self { claims, optional, ..Self::default() }

@@ -65,6 +65,7 @@ pub mod json;
 pub mod keys;
 pub mod logging;
 pub mod metrics;
+pub mod network;
 pub mod overrides;
 pub mod pipeline;
 pub mod refresh;

@@ -103,8 +103,13 @@ impl TemplateKey {
 
     /// Takes away the claims that the service does not need.
     pub(crate) fn cut(&self, claims: &mut Map<String, Value>) {
+        self.cut_but(claims, |_| false);
+    }
+
+    /// The same, where claims are among them that are not cut.
+    pub(crate) fn cut_but(&self, claims: &mut Map<String, Value>, stays: impl Fn(&str) -> bool) {
         if let Some(kept) = self.find(|overrides| overrides.claims.clone()) {
-            claims.retain(|name, _| kept.contains(name));
+            claims.retain(|name, _| kept.contains(name) || stays(name));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::access_log::AccessLogFields;
 use crate::bounded::ByText;
 use crate::http::log_word;
-use crate::identity::{Authenticated, Identity};
+use crate::identity::{Authenticated, Identity, Replaced};
 use crate::json;
 use crate::keys::KeySet;
 use crate::overrides::TemplateKey;
@@ -32,6 +32,8 @@ pub struct Session {
     memory: Share,
     /// The token itself, if it is a JWT: its claims can be read again.
     jwt: Option<Rc<[u8]>>,
+    /// The transaction token that it is of, if it is not of a public one.
+    replaced: Option<Box<Replaced>>,
 }
 
 impl Session {
@@ -60,7 +62,13 @@ impl Session {
             access_log,
             memory,
             jwt: None,
+            replaced: None,
         }
+    }
+
+    /// The transaction token that a request gave back.
+    pub fn replaced(&self) -> Option<&Replaced> {
+        self.replaced.as_deref()
     }
 
     /// Fields for the access log.
@@ -221,6 +229,19 @@ impl Sessions {
             self.make_room();
         }
         session
+    }
+
+    /// Makes the session of a transaction token, which is of one request and not kept.
+    pub fn of_transaction(
+        &self,
+        principal: Authenticated,
+        epoch: RevocationEpoch,
+        replaced: Replaced,
+        now: UnixTime,
+    ) -> Rc<Session> {
+        let memory = Share::of(&self.jwt_memory, &[], &principal, false);
+        let session = Session::new(principal, epoch, None, now, memory);
+        Rc::new(Session { replaced: Some(Box::new(replaced)), ..session })
     }
 
     fn make_room(&mut self) {

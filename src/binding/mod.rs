@@ -13,7 +13,7 @@ mod target;
 use std::fmt;
 
 pub(crate) use self::certificate::forwarded_digest;
-pub use self::certificate::{CertificateSource, Network, of_hex, of_pem};
+pub use self::certificate::{CertificateSource, of_hex, of_pem};
 pub use self::dpop::{Dpop, Proof, ProofError, ProofOf};
 pub use self::nonce::Nonces;
 pub use self::target::PublicOrigin;

@@ -1,8 +1,8 @@
 //! `providers.*.binding`: how clients show the key that a token is bound to.
 
 use super::reader::Node;
-use super::values::header_name;
-use crate::binding::{Binding, CertificateSource, Dpop, Network, Nonces, PublicOrigin};
+use super::values::{header_name, network};
+use crate::binding::{Binding, CertificateSource, Dpop, Nonces, PublicOrigin};
 use crate::secret::Secret;
 use crate::time::Span;
 
@@ -36,11 +36,6 @@ fn mtls(node: &Node<'_>) -> Option<Option<CertificateSource>> {
     let from = fields.required("from", FROM, |node| node.full_list(network));
     fields.finish()?;
     Some(Some(CertificateSource::Header { name: name?, from: from? }))
-}
-
-fn network(node: &Node<'_>) -> Option<Network> {
-    let network = node.value().as_str().and_then(Network::parse);
-    network.or_else(|| node.reject("an address or a network, such as 10.0.0.0/8"))
 }
 
 fn dpop(node: &Node<'_>, clock_skew: Span) -> Option<Dpop> {

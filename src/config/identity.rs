@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::overrides::{TokenBounds, identity_header, owned_header};
 use super::reader::{Fields, Node, is_env};
-use super::values::{HEADER_NAME, scope};
+use super::values::{HEADER_NAME, network, scope};
 use super::{access, services};
 use crate::bearer::TokenSources;
 use crate::consumer::TakenNames;
@@ -18,6 +18,7 @@ use crate::identity::{
 };
 use crate::json;
 use crate::keys::{Algorithm, Crypto, SigningAlgorithm, SigningKey};
+use crate::network::Network;
 use crate::overrides::{IdentityHeader, Overrides, TemplateKey, TokenDefaults};
 use crate::refresh::KeySource;
 use crate::rules::{Access, Rule};
@@ -33,6 +34,7 @@ pub struct MinterParts {
     set: Map<String, Value>,
     keys: IdentityKeys,
     profile: Profile,
+    replace: Vec<Network>,
     names_subjects: bool,
 }
 
@@ -58,6 +60,11 @@ impl MinterParts {
             is_transaction: self.profile.is_transaction(),
             claims,
         }
+    }
+
+    /// Whether transaction tokens are replaced.
+    pub const fn replaces(&self) -> bool {
+        !self.replace.is_empty()
     }
 
     /// `iss` of identity tokens.
@@ -101,14 +108,12 @@ pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>, are_several: bool) -> Op
     let is_transaction = fields.or("profile", false, |node| node.one_of(&profiles));
     let requesting_workload =
         fields.optional("req_wl", |node| node.plain_text().map(str::to_owned));
+    let replace = fields.or("replace", Vec::new(), replace);
     let whole = fields.node().clone();
     fields.finish()?;
 
     let keys = keys?;
-    let ids: Vec<_> = keys.iter().map(|key| key.id.as_str()).collect();
-    if let Some(id) = ids.iter().find(|id| ids.iter().filter(|other| other == id).count() > 1) {
-        return whole.reject_as(format_args!("the kid {id:?} twice"), "each kid once");
-    }
+    check_ids(&whole, &keys)?;
     let (copy, set) = claims?;
     let ttl = Span::from_secs(ttl?);
     let keys = IdentityKeys::new(keys, jwks_path?, ttl);
@@ -122,6 +127,9 @@ pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>, are_several: bool) -> Op
         if requesting_workload.is_some() {
             return whole.member("req_wl")?.reject("nothing, but with profile txn_token");
         }
+        if replace.as_ref().is_some_and(|from| !from.is_empty()) {
+            return whole.member("replace")?.reject("nothing, but with profile txn_token");
+        }
         (HeaderName::parse("x-identity-token").ok()?, Profile::Identity)
     };
     let header = match header_given? {
@@ -134,7 +142,26 @@ pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>, are_several: bool) -> Op
     };
     let names_subjects = names_subjects?;
     let defaults = TokenDefaults { header, audiences, scopes: scopes?, ttl };
-    Some(MinterParts { defaults, issuer, copy, set, keys, profile, names_subjects })
+    let replace = replace?;
+    Some(MinterParts { defaults, issuer, copy, set, keys, profile, replace, names_subjects })
+}
+
+/// Verifiers find a key by its id.
+fn check_ids(whole: &Node<'_>, keys: &[IdentityKey]) -> Option<()> {
+    let ids: Vec<_> = keys.iter().map(|key| key.id.as_str()).collect();
+    match ids.iter().find(|id| ids.iter().filter(|other| other == id).count() > 1) {
+        Some(id) => whole.reject_as(format_args!("the kid {id:?} twice"), "each kid once"),
+        None => Some(()),
+    }
+}
+
+/// From where transaction tokens are taken for replacement.
+fn replace(node: &Node<'_>) -> Option<Vec<Network>> {
+    const FROM: &str = "the networks of the services that may give tokens back";
+    let mut fields = node.fields()?;
+    let from = fields.required("from", FROM, |node| node.full_list(network));
+    fields.finish()?;
+    from
 }
 
 /// How `sub` is written. Two issuers may have the same `sub` for two users, so
@@ -189,7 +216,7 @@ pub struct Surroundings {
 
 /// Puts both parts together.
 pub fn finish(parts: MinterParts, surroundings: Surroundings) -> Option<Minter> {
-    let MinterParts { defaults, issuer, copy, set, keys, profile, .. } = parts;
+    let MinterParts { defaults, issuer, copy, set, keys, profile, replace, .. } = parts;
     let Surroundings {
         headers,
         carriers,
@@ -215,6 +242,7 @@ pub fn finish(parts: MinterParts, surroundings: Surroundings) -> Option<Minter> 
         keys,
         headers,
         profile,
+        replace,
         max_bytes,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::reader::{Fields, Node};
 use crate::http::{HeaderName, header_text};
+use crate::network::Network;
 
 /// The values that [`header_name`] accepts.
 pub(super) const HEADER_NAME: &str = "a header name, such as x-user-country";
@@ -52,4 +53,10 @@ pub(super) fn scope(node: &Node<'_>) -> Option<String> {
     };
     let scope = node.value().as_str().filter(is_scope).map(str::to_owned);
     scope.or_else(|| node.reject("one scope, without spaces"))
+}
+
+/// Addresses that are trusted.
+pub(super) fn network(node: &Node<'_>) -> Option<Network> {
+    let network = node.value().as_str().and_then(Network::parse);
+    network.or_else(|| node.reject("an address or a network, such as 10.0.0.0/8"))
 }

@@ -127,7 +127,7 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
         audiences,
         trusted_without_scope: trusted.collect(),
         user_claims: user_info.as_ref().map(|source| source.names.clone()).unwrap_or_default(),
-        origins: if are_several { names.collect() } else { Vec::new() },
+        origins: if are_several || minter.replaces() { names.collect() } else { Vec::new() },
         taken: consumers.taken_names(),
         max_bytes: limits.max_identity_bytes,
     };

@@ -120,12 +120,16 @@ impl IdentityKeys {
         Some(ScheduleGap { from, until: Some(until) })
     }
 
+    /// The keys whose tokens may be valid.
+    pub fn published(&self, now: UnixTime) -> impl Iterator<Item = &IdentityKey> {
+        self.keys.iter().filter(move |key| key.is_published(self.ttl, now))
+    }
+
     /// The JWKS: public parts of all keys that sign, will sign, or have signed a
     /// token that is still valid. So a verifier knows a key from before its first
     /// token until after its last.
     pub fn jwks(&self, now: UnixTime) -> Document {
-        let published = self.keys.iter().filter(|key| key.is_published(self.ttl, now));
-        let keys: Vec<_> = published.map(|key| key.key.public_jwk(&key.id)).collect();
+        let keys: Vec<_> = self.published(now).map(|key| key.key.public_jwk(&key.id)).collect();
         Document::new("application/jwk-set+json", json!({ "keys": keys }).to_string())
     }
 }

@@ -8,6 +8,7 @@ mod authenticated;
 mod error;
 mod fields;
 mod keys;
+mod replaced;
 mod transaction;
 
 use std::rc::Rc;
@@ -22,11 +23,13 @@ pub use self::error::MintError;
 use self::fields::ClaimSources;
 pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders, USERNAME_CLAIMS};
 pub use self::keys::{IdentityKey, IdentityKeys, ScheduleGap};
+pub use self::replaced::Replaced;
 use self::transaction::TXN_TOKEN_TYPE;
 pub use self::transaction::{Profile, RequestContext};
 use crate::http::{HeaderName, SetField};
 use crate::json;
 use crate::keys::Crypto;
+use crate::network::Network;
 use crate::overrides::{TemplateKey, TokenDefaults};
 use crate::time::{Period, Span, UnixTime};
 use crate::token::{ClaimPath, ProviderId};
@@ -115,6 +118,8 @@ pub struct Minter {
     pub headers: IdentityHeaders,
     /// The token's profile.
     pub profile: Profile,
+    /// From where transaction tokens are taken for replacement.
+    pub replace: Vec<Network>,
     /// The maximum size of its headers.
     pub max_bytes: usize,
 }
@@ -131,6 +136,8 @@ pub struct MintOrder<'a> {
     /// Must differ for each one: it becomes the `jti`, or the `txn` of a transaction
     /// token.
     pub nonce: &'a [u8],
+    /// The transaction token that it replaces, if it does.
+    pub replaces: Option<&'a Replaced>,
 }
 
 /// Claims beside `scope` that verifiers read scopes from.
@@ -214,15 +221,18 @@ impl Minter {
         order: MintOrder<'_>,
         now: UnixTime,
     ) -> Result<Identity, MintError> {
-        let MintOrder { template, scopes, context, nonce } = order;
+        let MintOrder { template, scopes, context, nonce, replaces } = order;
         if let Some(exp) = principal.token().ended(now) {
             return Err(MintError::Ended(exp));
         }
         let key = self.keys.signing(now).ok_or(MintError::NoKey)?;
         let expires = now.plus(template.ttl(&self.defaults));
         let expires = principal.token().expires().map_or(expires, |exp| exp.min(expires));
-        let id = jti(nonce);
-        let claims = self.claims(principal, template, &scopes, &enrichment, &id);
+        let id = replaces.map_or_else(|| jti(nonce), Replaced::txn);
+        let claims = match replaces {
+            Some(replaced) => replaced.identity(template, &scopes),
+            None => self.claims(principal, template, &scopes, &enrichment, &id),
+        };
         // Before it is signed, which is what costs: in base64url a third is added.
         let texts = json::text_bytes(&claims);
         self.check_size(texts.saturating_add(texts / 3))?;
@@ -230,6 +240,7 @@ impl Minter {
         let token = match &self.profile {
             Profile::Identity => sign("identity+jwt", &claims)?,
             Profile::Transaction { requesting_workload } => {
+                let context = replaces.map_or_else(|| context.claim(), Replaced::context);
                 let claims = transaction::claims(claims.clone(), requesting_workload, context);
                 sign(TXN_TOKEN_TYPE, &claims)?
             }
@@ -316,15 +327,7 @@ impl Minter {
             claims.insert("act".into(), actor.clone());
         }
         if let Some(consumer) = principal.consumer() {
-            let named = [
-                ("id", &consumer.id),
-                ("username", &consumer.username),
-                ("custom_id", &consumer.custom_id),
-            ];
-            let named = named.into_iter().filter_map(|(name, value)| {
-                Some((name.to_owned(), Value::from(value.as_deref()?)))
-            });
-            claims.insert("consumer".into(), Value::Object(json::object(named)));
+            claims.insert("consumer".into(), consumer.claim());
         }
         let groups = principal.groups();
         if !groups.is_empty() {

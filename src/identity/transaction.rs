@@ -67,7 +67,7 @@ impl RequestContext {
         Self { method: text(head.method()), path, address, request_id }
     }
 
-    fn claim(self) -> Value {
+    pub(super) fn claim(self) -> Value {
         let members = [
             ("method", self.method),
             ("path", self.path),
@@ -85,7 +85,7 @@ impl RequestContext {
 pub(super) fn claims(
     mut identity: Map<String, Value>,
     requesting_workload: &str,
-    context: RequestContext,
+    context: Value,
 ) -> Map<String, Value> {
     let mut claims = Map::new();
     for name in REGISTERED {
@@ -97,7 +97,7 @@ pub(super) fn claims(
         claims.insert("txn".to_owned(), id);
     }
     claims.insert("req_wl".to_owned(), json!(requesting_workload));
-    claims.insert("rctx".to_owned(), context.claim());
+    claims.insert("rctx".to_owned(), context);
     claims.insert("tctx".to_owned(), Value::Object(identity));
     claims
 }

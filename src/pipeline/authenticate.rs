@@ -72,9 +72,14 @@ impl Pipeline {
         checked
     }
 
+    /// Nothing can be decided by a clock that is not set.
+    pub(super) fn check_clock(now: UnixTime) -> Result<(), Denial> {
+        if now < EARLIEST { Err(Denial::IdentityUnavailable) } else { Ok(()) }
+    }
+
     /// Makes sure that it is known which tokens are revoked: at the start a
     /// request waits for that.
-    fn wait_for_lists(&mut self, attempt: &mut Attempt<'_>) -> Result<(), Halt> {
+    pub(super) fn wait_for_lists(&mut self, attempt: &mut Attempt<'_>) -> Result<(), Halt> {
         let now = attempt.now;
         if let Some(store) = self.store.as_deref() {
             self.revocations.catch_up(store, now);
@@ -118,9 +123,7 @@ impl Pipeline {
     fn session_of(&mut self, attempt: &mut Attempt<'_>, text: &[u8]) -> Result<Rc<Session>, Halt> {
         attempt.trace.stage = Stage::Verify;
         let now = attempt.now;
-        if now < EARLIEST {
-            return Err(Denial::IdentityUnavailable.into());
-        }
+        Self::check_clock(now)?;
         let known = self.sessions.get(text);
         if known.is_none() {
             check_form(text)?;

@@ -10,6 +10,7 @@
 //! it waited for: the steps before cost little the second time, and whatever
 //! changed meanwhile (a token that ended, a key that was withdrawn) is seen.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::Pipeline;
@@ -36,6 +37,14 @@ pub(super) enum Halt {
     Join(CalloutId),
     /// The gateway itself needs the body: this long.
     Receive(Recipient, Box<Sanitized>, usize),
+}
+
+/// What a request shows to say whose it is.
+pub(super) enum Presented<'a> {
+    /// A public token.
+    Public(Cow<'a, [u8]>),
+    /// A transaction token, from where those are taken.
+    Transaction(&'a [u8]),
 }
 
 impl Halt {
@@ -221,14 +230,14 @@ impl Pipeline {
         let sanitized =
             if forward == self.sources.forward { sanitized } else { self.sanitize(head, forward)? };
         attempt.trace.stage = Stage::Token;
-        let Some(token) = self.token_of(attempt)? else {
+        let Some(presented) = self.presented(attempt)? else {
             let all_let_in = asked.iter().all(|asked| asked.anonymous.is_some());
             let anonymous = requirements.anonymous.as_deref().filter(|_| all_let_in);
             let anonymous = anonymous.ok_or(Denial::TokenMissing)?;
             return Ok(self.forward_anonymous(sanitized, anonymous));
         };
         asked.push(requirements);
-        let denial = match self.identity_of(attempt, &token, &asked, &template) {
+        let denial = match self.identity_of(attempt, &presented, &asked, &template) {
             Ok(identity) => {
                 self.counters.ended(RequestOutcome::Allowed);
                 return Ok(Verdict::Forward(HeaderEdits::identified(sanitized, &identity)));
@@ -256,11 +265,14 @@ impl Pipeline {
     fn identity_of(
         &mut self,
         attempt: &mut Attempt<'_>,
-        token: &[u8],
+        presented: &Presented<'_>,
         asked: &[&Requirements],
         template: &TemplateKey,
     ) -> Result<Rc<Identity>, Halt> {
-        let session = self.authenticate(attempt, token)?;
+        let (session, token) = match presented {
+            Presented::Public(token) => (self.authenticate(attempt, token)?, &**token),
+            Presented::Transaction(token) => (self.take_back(attempt, token)?, *token),
+        };
         attempt.trace.authenticated(&session);
         let identity = self.identify(attempt, &session, token, asked, template)?;
         attempt.trace.access_log.txn = identity.txn();

@@ -37,6 +37,9 @@ impl Pipeline {
         let now = attempt.now;
         let principal = session.principal();
         for requirements in asked {
+            if session.replaced().is_some() {
+                self.check_absent(attempt, requirements)?;
+            }
             self.authorize_token(attempt, principal, requirements)?;
         }
         if let Some(identity) = session.identity(template, now) {
@@ -55,13 +58,17 @@ impl Pipeline {
             let needed = template.scopes(&self.minter.defaults).unwrap_or_default();
             Denial::InsufficientScope { needed, held: principal.token().scopes().to_vec() }
         })?;
-        let enrichment = self.enrich(attempt, principal, token)?;
+        let enrichment = match session.replaced() {
+            Some(replaced) => self.enrichment_of(replaced),
+            None => self.enrich(attempt, principal, token)?,
+        };
         for requirements in asked {
             self.authorize_user(attempt, &enrichment, requirements)?;
         }
         attempt.trace.stage = Stage::Mint;
         let (context, nonce) = (self.request_context(attempt.head), self.nonce(now));
-        let order = MintOrder { template, scopes, context, nonce: &nonce };
+        let replaces = session.replaced();
+        let order = MintOrder { template, scopes, context, nonce: &nonce, replaces };
         match self.minter.mint(&self.crypto, principal, enrichment, order, now) {
             Ok(identity) => {
                 self.counters.minted();

@@ -5,7 +5,7 @@
 //! [`Gateway`](crate::gateway::Gateway) keeps the requests that wait.
 //!
 //! - `decide` is the path of a request, with `authenticate`, `bind`, `identify`, `login`,
-//!   `revoke` and `signals` as parts of it; `attempt` is one run of it.
+//!   `replace`, `revoke` and `signals` as parts of it; `attempt` is one run of it.
 //! - `published` is what the gateway itself answers with.
 //! - `replies` takes what callouts bring, `tick` does what is due without a request,
 //!   and `streams` ends those that outlive their token.
@@ -19,6 +19,7 @@ mod decide;
 mod identify;
 mod login;
 mod published;
+mod replace;
 mod replies;
 mod revoke;
 mod settings;

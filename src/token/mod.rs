@@ -30,4 +30,6 @@ pub use self::provider::{
 };
 pub use self::rejection::{Found, Rejection};
 pub use self::template::{ClaimTemplate, TemplateError};
-pub use self::verifier::{EVENT_TYPES, EVENTS_CLAIM, IDENTITY_TYPES, Verified, check_signature};
+pub use self::verifier::{
+    EVENT_TYPES, EVENTS_CLAIM, IDENTITY_TYPES, OwnTokens, Verified, check_signature,
+};

@@ -1,7 +1,11 @@
 //! Verifies tokens: signature, issuer, audience, times, and the provider's further
 //! requirements.
 
+mod own;
+
 use serde_json::{Map, Value};
+
+pub use self::own::OwnTokens;
 
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, KeySet, VerifyingKey};
 use crate::time::UnixTime;
@@ -13,9 +17,9 @@ use crate::token::{
 
 /// A token whose signature, algorithm, issuer, audience and times were checked.
 ///
-/// Only [`Provider::verify`] makes one, and [`Provider::accept_introspected`] of a
-/// reference token, so a function that takes a `Verified` cannot be reached by an
-/// unverified token.
+/// Only [`Provider::verify`] makes one, [`Provider::accept_introspected`] of a reference
+/// token and [`OwnTokens::verify`] of a transaction token, so a function that takes a
+/// `Verified` cannot be reached by an unverified token.
 #[derive(Debug)]
 pub struct Verified {
     provider: ProviderId,

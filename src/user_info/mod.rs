@@ -282,6 +282,11 @@ impl UserInfoSource {
 }
 
 impl UserInfo {
+    /// What the gateway was told before.
+    pub(crate) const fn told(claims: Map<String, Value>) -> Self {
+        Self { claims }
+    }
+
     /// The identity claims.
     pub const fn claims(&self) -> &Map<String, Value> {
         &self.claims

@@ -533,6 +533,14 @@ fn transaction_tokens() {
         ("/identity_token/audiences", json!(["a.internal", "b.internal"]), "audiences", "one"),
         ("/identity_token/claims/copy", json!(["txn"]), "claims.copy", "claims without txn"),
         ("/identity_token/req_wl", json!("a\"b"), "req_wl", "printable"),
+        ("/identity_token/replace", json!({}), "replace.from", "the networks of the services"),
+        ("/identity_token/replace", json!({"from": []}), "replace.from", "at least one"),
+        (
+            "/identity_token/replace",
+            json!({"from": ["10.0.0.1/8"]}),
+            "replace.from[0]",
+            "10.0.0.0/8",
+        ),
     ] {
         let got = problems(&with(pointer, value));
         let [[path, _, what]] = got.as_slice() else { panic!("{pointer}: {got:#?}") };
@@ -542,6 +550,7 @@ fn transaction_tokens() {
     for (pointer, value) in [
         ("/identity_token/header", json!("Txn-Token")),
         ("/identity_token/req_wl", json!("apigateway.shop.internal")),
+        ("/identity_token/replace", json!({"from": ["10.0.0.0/8", "::1"]})),
         ("/identity_token/claims/copy", json!(["act", "azp"])),
     ] {
         assert_eq!(problems(&with(pointer, value)), [] as [[String; 3]; 0], "{pointer}");
@@ -580,6 +589,12 @@ fn transaction_tokens() {
     let edits = [&with("/rules", own)[..], &[("/identity_token/scopes", Value::Null)]].concat();
     assert_eq!(problems(&edits), [] as [[String; 3]; 0]);
     refused(&[("/identity_token/req_wl", json!("gateway"), "nothing, but with profile txn_token")]);
+    let replace = (
+        "/identity_token/replace",
+        json!({"from": ["::1"]}),
+        "nothing, but with profile txn_token",
+    );
+    refused(&[replace]);
     for pointer in ["/identity_token/header", "/claim_to_headers/0/header"] {
         let got = problems(&[(pointer, json!("txn-token"))]);
         assert!(got.iter().any(|[_, found, _]| found.contains("for two things")), "{got:?}");

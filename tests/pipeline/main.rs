@@ -36,6 +36,7 @@ mod memory;
 mod messages;
 mod purposes;
 mod regressions;
+mod replace;
 mod resources;
 mod revocation;
 mod rules;

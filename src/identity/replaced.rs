@@ -1,0 +1,119 @@
+//! Transaction tokens that replace others: a service inside calls on through the
+//! gateway, for the same transaction (draft-ietf-oauth-transaction-tokens, "Txn-Token as
+//! a subject_token").
+//!
+//! What a replacement says is what the one before said, or less. Nothing is asked or
+//! added anew but who has it replaced.
+
+use std::rc::Rc;
+
+use serde_json::{Map, Value, json};
+
+use super::transaction::TXN_TOKEN_TYPE;
+use super::{Enrichment, Minter, is_reserved};
+use crate::json;
+use crate::keys::Crypto;
+use crate::overrides::TemplateKey;
+use crate::time::UnixTime;
+use crate::token::{Claims, OwnTokens, Providers, Rejection, Untrusted, Verified};
+use crate::user_info::UserInfo;
+
+/// The longest chain of those who asked: a transaction goes around no loop for ever.
+const MAX_CHAIN: usize = 16;
+
+/// A transaction token that was given back, verified.
+#[derive(Debug)]
+pub struct Replaced {
+    /// All its claims.
+    claims: Claims,
+    /// Those who asked for the tokens before, in order, its own last.
+    chain: Vec<String>,
+    expires: UnixTime,
+}
+
+impl Replaced {
+    fn new(claims: Map<String, Value>, expires: UnixTime) -> Result<Self, Rejection> {
+        let malformed = || Rejection::ClaimMismatch("rctx.chain".into());
+        let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(malformed);
+        let before = claims.get("rctx").and_then(|context| context.get("chain"));
+        let before = before.map_or(Some(&[][..]), |it| it.as_array().map(Vec::as_slice));
+        let asked = before.ok_or_else(malformed)?.iter().chain(claims.get("req_wl"));
+        let chain: Vec<_> = asked.map(text).collect::<Result<_, _>>()?;
+        if chain.len() > MAX_CHAIN {
+            return Err(malformed());
+        }
+        Ok(Self { claims: Claims::new(claims), chain, expires })
+    }
+
+    /// `txn`, which stays.
+    pub(super) fn txn(&self) -> String {
+        self.claims.members().get("txn").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    /// `tctx.consumer`.
+    pub fn consumer(&self) -> Option<Value> {
+        self.claims.members().get("tctx")?.get("consumer").cloned()
+    }
+
+    /// What was known of the user. Nobody is asked again.
+    pub fn enrichment(&self, minter: &Minter) -> Enrichment {
+        let claims = self.claims.members();
+        let context = claims.get("tctx").and_then(Value::as_object);
+        if context.is_some_and(|context| context.contains_key("enrichment")) {
+            return Enrichment::None;
+        }
+        let told = minter.user_claims.names().filter_map(|name| {
+            let value = context?.get(name)?;
+            Some((name.clone(), value.clone()))
+        });
+        Enrichment::Known(Rc::new(UserInfo::told(json::object(told))), self.expires)
+    }
+
+    /// The claims of the replacement, as those of an identity token, with the `txn` as
+    /// `jti`. `scopes` are of those that it has.
+    // draft-ietf-oauth-transaction-tokens: "MUST NOT modify `txn`, `sub`, and `aud` values
+    // of the Txn-Token in the request" (R83)
+    pub(super) fn identity(&self, template: &TemplateKey, scopes: &[String]) -> Map<String, Value> {
+        let claims = self.claims.members();
+        let mut told = claims.get("tctx").and_then(Value::as_object).cloned().unwrap_or_default();
+        template.cut_but(&mut told, is_reserved);
+        for name in ["iss", "sub", "aud", "client_id", "act"] {
+            told.extend(claims.get(name).map(|value| (name.to_owned(), value.clone())));
+        }
+        told.insert("jti".into(), self.txn().into());
+        told.insert("scope".into(), scopes.join(" ").into());
+        told
+    }
+
+    /// `rctx`: that of the request which began the transaction, and who asked since.
+    pub(super) fn context(&self) -> Value {
+        let claims = self.claims.members();
+        let mut context =
+            claims.get("rctx").and_then(Value::as_object).cloned().unwrap_or_default();
+        context.insert("chain".into(), json!(self.chain));
+        Value::Object(context)
+    }
+}
+
+impl Minter {
+    /// Verifies a transaction token that may be one of the gateway's own.
+    pub fn take_back(
+        &self,
+        token: Untrusted<'_>,
+        providers: &Providers,
+        crypto: &Crypto,
+        now: UnixTime,
+    ) -> Result<(Verified, Replaced), Rejection> {
+        let keys = self.keys.published(now);
+        let own = OwnTokens {
+            issuer: &self.issuer,
+            audiences: &self.defaults.audiences,
+            media_type: TXN_TOKEN_TYPE,
+            keys: keys.map(|key| (key.id.as_str(), key.key.verifying_key())).collect(),
+            providers,
+        };
+        let (verified, claims) = own.verify(token, crypto, now)?;
+        let replaced = Replaced::new(claims, verified.expires().unwrap_or(now))?;
+        Ok((verified, replaced))
+    }
+}

@@ -1,0 +1,107 @@
+//! Replaces transaction tokens that services inside give back: for their own calls, of
+//! the same transaction.
+
+use std::rc::Rc;
+
+use super::Pipeline;
+use super::attempt::Attempt;
+use super::decide::{Halt, Presented};
+use crate::denial::Denial;
+use crate::event::Stage;
+use crate::http::HeaderName;
+use crate::identity::{Authenticated, Enrichment, Replaced, is_reserved};
+use crate::rules::Requirements;
+use crate::session::Session;
+use crate::token::{ClaimTest, Rejection, Untrusted};
+
+impl Pipeline {
+    /// What the request shows, if it shows something. Of both kinds of token one is too
+    /// many: they may say different things.
+    pub(super) fn presented<'a>(
+        &self,
+        attempt: &Attempt<'a>,
+    ) -> Result<Option<Presented<'a>>, Denial> {
+        match (self.given_back(attempt)?, self.token_of(attempt)?) {
+            (Some(_), Some(_)) => Err(Denial::TokenMultiple),
+            (Some(token), None) => Ok(Some(Presented::Transaction(token))),
+            (None, token) => Ok(token.map(Presented::Public)),
+        }
+    }
+
+    /// A transaction token from one of `identity_token.replace.from`. From anybody else it
+    /// counts for nothing.
+    fn given_back<'a>(&self, attempt: &Attempt<'a>) -> Result<Option<&'a [u8]>, Denial> {
+        if self.minter.replace.is_empty() {
+            return Ok(None);
+        }
+        let name = HeaderName::txn_token();
+        let mut tokens = attempt
+            .head
+            .fields()
+            .filter(|field| field.name.eq_ignore_ascii_case(name.as_str().as_bytes()));
+        let Some(token) = tokens.next() else { return Ok(None) };
+        let from = self.client_address();
+        let is_trusted =
+            from.is_some_and(|from| self.minter.replace.iter().any(|own| own.contains(from)));
+        match (is_trusted, tokens.next()) {
+            (false, _) => Ok(None),
+            (true, None) => Ok(Some(token.value.trim_ascii())),
+            (true, Some(_)) => Err(Denial::TokenMultiple),
+        }
+    }
+
+    /// The session of a transaction token, for this one request.
+    pub(super) fn take_back(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+        text: &[u8],
+    ) -> Result<Rc<Session>, Halt> {
+        attempt.trace.stage = Stage::Verify;
+        let now = attempt.now;
+        Self::check_clock(now)?;
+        self.wait_for_lists(attempt)?;
+        attempt.trace.stage = Stage::Verify;
+        let token =
+            Untrusted::parse(text, self.limits.max_token_bytes).map_err(Rejection::Unreadable)?;
+        attempt.trace.token = Some(Rc::new(token.names()));
+        let (verified, replaced) =
+            self.minter.take_back(token, &self.providers, &self.crypto, now)?;
+        let provider = verified.provider();
+        attempt.trace.provider = self.providers.get(provider).cloned();
+        attempt.trace.resource.as_ref().map_or(Ok(()), |it| it.check_provider(provider))?;
+        attempt.trace.stage = Stage::Revocation;
+        let unrevoked = self.revocations.admit(verified, now)?;
+        attempt.trace.stage = Stage::Consumer;
+        let consumer = self.consumers.named(replaced.consumer().as_ref(), provider)?;
+        let principal = Authenticated::new(unrevoked, consumer);
+        let session =
+            self.sessions.of_transaction(principal, self.revocations.epoch(), replaced, now);
+        attempt.trace.authenticated(&session);
+        Ok(session)
+    }
+
+    /// What is known of the user of a transaction.
+    pub(super) fn enrichment_of(&self, replaced: &Replaced) -> Enrichment {
+        match self.user_info {
+            Some(_) => replaced.enrichment(&self.minter),
+            None => Enrichment::NotConfigured,
+        }
+    }
+
+    /// Refuses a transaction where a rule asks that a claim is not there: it may have been
+    /// left out of the transaction token on the way.
+    pub(super) fn check_absent(
+        &self,
+        attempt: &mut Attempt<'_>,
+        requirements: &Requirements,
+    ) -> Result<(), Denial> {
+        attempt.trace.stage = Stage::Authorize;
+        let is_unsure = requirements.claims.iter().find(|rule| {
+            matches!(rule.test, ClaimTest::Absent) && !rule.path.starts_at(is_reserved)
+        });
+        match is_unsure {
+            Some(rule) => Err(Denial::ClaimForbidden(rule.path.to_string())),
+            None => Ok(()),
+        }
+    }
+}

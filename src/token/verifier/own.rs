@@ -1,0 +1,149 @@
+//! Transaction tokens of the gateway's own, which services inside give back to have
+//! them replaced.
+//!
+//! Everything in them was decided when the first one was minted. So what is verified is
+//! what the gateway said itself, and nothing of the public token that it was made of is
+//! known but that.
+
+use serde_json::{Map, Value};
+
+use super::Verified;
+use crate::keys::{Algorithm, Crypto, VerifyingKey};
+use crate::time::{Span, UnixTime};
+use crate::token::{
+    Actor, Audience, Claims, Confirmation, Found, Provider, ProviderId, Providers, Rejection,
+    Untrusted, numeric_date, text_of,
+};
+
+/// What the gateway knows of its own tokens.
+pub struct OwnTokens<'a> {
+    /// `iss`.
+    pub issuer: &'a str,
+    /// `aud`: the trust domain.
+    pub audiences: &'a [String],
+    /// `typ`.
+    pub media_type: &'a str,
+    /// The keys whose tokens may not have ended yet, by `kid`.
+    pub keys: Vec<(&'a str, VerifyingKey)>,
+    /// Those who issued the public tokens.
+    pub providers: &'a Providers,
+}
+
+/// How far the clocks of the gateways of one trust domain may differ. The end of a
+/// token is taken as it is: a token that has ended must not be replaced.
+const CLOCK_SKEW: Span = Span::from_secs(60);
+
+impl OwnTokens<'_> {
+    /// Checks a token in full, and gives its claims as they are too.
+    pub fn verify(
+        &self,
+        token: Untrusted<'_>,
+        crypto: &Crypto,
+        now: UnixTime,
+    ) -> Result<(Verified, Map<String, Value>), Rejection> {
+        if token.media_type().as_deref() != Some(self.media_type) {
+            return Err(Rejection::TypeMismatch(Found::of(token.typ())));
+        }
+        let claims = token.unverified_claims();
+        if text_of(claims, "iss") != Some(self.issuer) {
+            return Err(Rejection::unknown_issuer(claims));
+        }
+        Audience::of(claims).check(self.audiences)?;
+        let expires = check_times(claims, now)?;
+        self.check_signature(&token, crypto)?;
+        let claims = token.into_claims();
+        let verified = self.accept(&claims, expires)?;
+        Ok((verified, claims))
+    }
+
+    fn check_signature(&self, token: &Untrusted<'_>, crypto: &Crypto) -> Result<(), Rejection> {
+        let named = self.keys.iter().find(|(id, _)| Some(*id) == token.key_id());
+        let (_, key) = named.ok_or_else(|| Rejection::KeyUnknown(Found::of(token.key_id())))?;
+        let name = token.algorithm_name();
+        let algorithm = Algorithm::from_name(name)
+            .ok_or_else(|| Rejection::AlgorithmUnknown(Found::of(Some(name))))?;
+        if !key.admits(algorithm) {
+            return Err(Rejection::AlgorithmNotAllowed(Found::of(Some(name))));
+        }
+        let is_signed = key.verify(crypto, algorithm, token.signing_input(), token.signature());
+        if is_signed { Ok(()) } else { Err(Rejection::SignatureInvalid) }
+    }
+
+    /// The provider of the public token that it was made of.
+    fn origin(&self, context: &Map<String, Value>) -> Result<(ProviderId, &Provider), Rejection> {
+        let missing = || Rejection::ClaimMissing("tctx.origin".into());
+        let origin = context.get("origin").and_then(Value::as_object).ok_or_else(missing)?;
+        let name = text_of(origin, "provider").ok_or_else(missing)?;
+        let id = self.providers.id_of(name);
+        let found = id.and_then(|id| Some((id, self.providers.get(id)?.as_ref())));
+        found.ok_or_else(|| Rejection::IssuerUnknown(Found::of(Some(name))))
+    }
+
+    /// What was verified, as of a public token: rules ask both in the same way.
+    fn accept(
+        &self,
+        claims: &Map<String, Value>,
+        expires: UnixTime,
+    ) -> Result<Verified, Rejection> {
+        let text = |name: &str| {
+            let text = text_of(claims, name).map(str::to_owned);
+            text.ok_or_else(|| Rejection::ClaimMissing(name.into()))
+        };
+        for name in ["txn", "req_wl", "scope"] {
+            text(name)?;
+        }
+        let context = claims.get("tctx").and_then(Value::as_object).cloned().unwrap_or_default();
+        let (id, provider) = self.origin(&context)?;
+        let unique = text("sub")?;
+        let subject = match provider.names_subjects {
+            false => unique.clone(),
+            true => {
+                let own = unique.strip_prefix(&provider.name).and_then(|it| it.strip_prefix(':'));
+                own.ok_or_else(|| Rejection::ClaimMismatch("sub".into()))?.to_owned()
+            }
+        };
+        let groups = context.get("groups").and_then(Value::as_array).into_iter().flatten();
+        let groups = groups.filter_map(Value::as_str).map(str::to_owned).collect();
+        let issuer = context.get("origin").and_then(|origin| origin.get("iss")).cloned();
+        let mut members = context;
+        for name in ["scope", "client_id", "act", "iat", "exp"] {
+            members.extend(claims.get(name).map(|value| (name.to_owned(), value.clone())));
+        }
+        members.extend(issuer.map(|issuer| ("iss".to_owned(), issuer)));
+        members.insert("sub".into(), subject.as_str().into());
+        let actor = Actor::of(&members)?;
+        let client = text_of(&members, "client_id").map(str::to_owned);
+        let claims = Claims::new(members);
+        Ok(Verified {
+            provider: id,
+            credential: None,
+            unique_subject: provider.names_subjects.then_some(unique),
+            subject,
+            client,
+            groups,
+            scopes: claims.scopes(),
+            audience: Audience::of(&Map::new()),
+            actor,
+            confirmation: Confirmation::default(),
+            expires: Some(expires),
+            usable_until: Some(expires),
+            claims,
+        })
+    }
+}
+
+/// Its `exp`, which must be to come; the others must not.
+fn check_times(claims: &Map<String, Value>, now: UnixTime) -> Result<UnixTime, Rejection> {
+    let date = |name: &'static str| {
+        let date = numeric_date(claims, name).map_err(|_| Rejection::ClaimMalformed(name))?;
+        date.ok_or_else(|| Rejection::ClaimMissing(name.into()))
+    };
+    let (exp, iat, nbf) = (date("exp")?, date("iat")?, date("nbf")?);
+    if exp.as_secs() <= now.as_secs() {
+        return Err(Rejection::Expired { exp, now });
+    }
+    match [iat, nbf].into_iter().find(|from| now < from.minus(CLOCK_SKEW)) {
+        Some(from) => Err(Rejection::NotYetValid { from, now }),
+        None => Ok(exp),
+    }
+}

@@ -1,0 +1,429 @@
+//! Transaction tokens that services inside give back, for their own calls of the same
+//! transaction.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
+use gatepass::host::{RequestId, RequestInfo};
+use gatepass::pipeline::Step;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{DecodingKey, Validation};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+const INSIDE: &str = "10.1.2.3";
+const OUTSIDE: &str = "192.0.2.7";
+
+/// Where a request is from, and how often that was asked.
+#[derive(Clone, Debug)]
+struct From(Rc<Cell<IpAddr>>, Rc<Cell<usize>>);
+
+impl From {
+    fn new() -> Self {
+        Self(Rc::new(Cell::new(OUTSIDE.parse().unwrap())), Rc::default())
+    }
+}
+
+impl RequestInfo for From {
+    fn request_id(&self, _: RequestId) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn client_address(&self, _: RequestId) -> Option<IpAddr> {
+        self.1.set(self.1.get() + 1);
+        Some(self.0.get())
+    }
+}
+
+fn shop(edits: &[(&str, Value)]) -> Value {
+    let mut config = with_users([
+        ("/identity_token/profile", json!("txn_token")),
+        ("/identity_token/scopes", json!(["orders.read", "orders.write", "stock"])),
+        ("/identity_token/replace", json!({"from": ["10.0.0.0/8"]})),
+        ("/identity_token/claims", json!({"copy": ["azp", "blocked"], "set": {"env": "prod"}})),
+        (
+            "/consumers",
+            json!({"optional": true, "entries": [
+                {"key": "web", "id": "1", "username": "web-app", "groups": ["staff"]}]}),
+        ),
+        (
+            "/rules",
+            json!([
+                {"match": {"path_prefix": "/stock"},
+                    "identity": {"scopes": ["stock"], "claims": ["country"], "ttl_seconds": 60}},
+                {"match": {"path_prefix": "/write"}, "requires": {"scopes_all": ["orders.write"]}},
+                {"match": {"path_prefix": "/staff"}, "requires": {"groups_any": ["staff"]}},
+                {"match": {"path_prefix": "/spain"}, "requires": {"claims": {"country": ["ES"]}}},
+                {"match": {"path_prefix": "/unblocked"},
+                    "requires": {"claims": {"blocked": "absent"}}},
+                {"match": {"path_prefix": "/alone"}, "requires": {"claims": {"act": "absent"}}},
+                {"match": {"path_prefix": "/api-only"}, "requires": {"audiences": ["shop-api"]}},
+                {"match": {"path_prefix": "/open"}, "bypass": true},
+            ]),
+        ),
+    ]);
+    for (pointer, value) in edits {
+        put(&mut config, pointer, value.clone());
+    }
+    config
+}
+
+fn open(edits: &[(&str, Value)]) -> (World, From) {
+    let from = From::new();
+    (World::asking(&shop(edits), ENVOY, Box::new(from.clone())), from)
+}
+
+fn comes_from(from: &From, address: &str) {
+    from.0.set(address.parse().unwrap());
+}
+
+fn answered_user(world: &mut World, step: Step) -> Step {
+    if !matches!(step, Step::Await(..)) {
+        return step;
+    }
+    let user = json!({"sub": "alice", "address": {"country": "ES"}, "type": "premium"});
+    world.answer(step, &ok(&user))
+}
+
+/// The transaction token that a service gets for a public token.
+fn begun(world: &mut World, from: &From, path: &str, claims: Value) -> String {
+    comes_from(from, OUTSIDE);
+    let bearer = format!("Bearer {}", token(claims));
+    let step = world.begin(head(&[(":path", path), ("authorization", &bearer)]));
+    let step = answered_user(world, step);
+    field(&forwarded(step), "txn-token").expect("a transaction token")
+}
+
+fn scopes(scope: &str) -> Value {
+    json!({"scope": scope})
+}
+
+/// A call of a service inside that gives its token back.
+fn given(world: &mut World, from: &From, path: &str, token: &str) -> Step {
+    comes_from(from, INSIDE);
+    world.begin(head(&[(":path", path), ("txn-token", token)]))
+}
+
+fn replaced(world: &mut World, from: &From, path: &str, token: &str) -> String {
+    let step = given(world, from, path, token);
+    field(&forwarded(step), "txn-token").expect("a transaction token")
+}
+
+/// The claims, as a service reads them that knows only the key set and its domain.
+fn read(world: &mut World, text: &str) -> Value {
+    let keys = answered(world.begin(head(&[(":path", JWKS_PATH)]))).body;
+    let keys: JwkSet = serde_json::from_slice(&keys).unwrap();
+    let header = jsonwebtoken::decode_header(text).unwrap();
+    assert_eq!(header.typ.as_deref(), Some("txntoken+jwt"));
+    let key = keys.find(header.kid.as_deref().unwrap()).expect("a published key");
+    let mut validation = Validation::new(header.alg);
+    validation.validate_exp = false;
+    validation.set_issuer(&["https://gateway.internal"]);
+    validation.set_audience(&["services"]);
+    let key = DecodingKey::from_jwk(key).unwrap();
+    jsonwebtoken::decode::<Value>(text, &key, &validation).unwrap().claims
+}
+
+// draft-ietf-oauth-transaction-tokens: "MUST NOT modify `txn`, `sub`, and `aud` values
+// of the Txn-Token in the request" (R83)
+#[test]
+fn a_replacement_says_the_same_or_less() {
+    let (mut world, from) = open(&[]);
+    let claims = json!({"scope": "orders.read stock", "act": {"sub": "robot"}});
+    let first = begun(&mut world, &from, "/orders/7?secret=1", claims);
+    let before = read(&mut world, &first);
+    world.pass(10);
+    let edits = {
+        let step = given(&mut world, &from, "/stock/9", &first);
+        forwarded(step)
+    };
+    let second = field(&edits, "txn-token").unwrap();
+    let after = read(&mut world, &second);
+    for name in ["iss", "txn", "sub", "aud", "client_id", "act"] {
+        assert!(!before[name].is_null(), "{name}");
+        assert_eq!(before[name], after[name], "{name}");
+    }
+    assert_eq!((&before["scope"], &after["scope"]), (&json!("orders.read stock"), &json!("stock")));
+    assert_eq!(after["iat"], json!(START + 10));
+    assert_eq!(after["exp"], json!(START + 70), "the rule's, which is sooner");
+    let chain = json!(["https://gateway.internal"]);
+    assert_eq!(after["rctx"]["chain"], chain);
+    assert_eq!(after["rctx"]["path"], "/orders/7", "the request that began it");
+    assert_eq!(after["rctx"]["req_ip"], OUTSIDE);
+    assert_eq!(
+        after["tctx"],
+        json!({"country": "ES", "groups": ["staff"],
+            "consumer": {"id": "1", "username": "web-app"}, "origin": before["tctx"]["origin"]}),
+        "of the claims what the rule names"
+    );
+    assert_eq!(field(&edits, "x-consumer-username").as_deref(), Some("web-app"));
+    assert_eq!(field(&edits, "x-consumer-groups").as_deref(), Some("staff"));
+
+    // What one service was not told, the next one is not either.
+    let third = replaced(&mut world, &from, "/orders", &second);
+    let last = read(&mut world, &third);
+    assert_eq!(last["scope"], "stock");
+    assert_eq!(last["exp"], json!(START + 70), "never later");
+    assert_eq!(last["tctx"], after["tctx"]);
+    assert_eq!(last["txn"], before["txn"]);
+    let chain = json!(["https://gateway.internal", "https://gateway.internal"]);
+    assert_eq!(last["rctx"]["chain"], chain);
+}
+
+#[test]
+fn only_from_those_who_may() {
+    let (mut world, from) = open(&[]);
+    let first = begun(&mut world, &from, "/orders", scopes("orders.read"));
+    comes_from(&from, OUTSIDE);
+    let step = world.begin(head(&[(":path", "/orders"), ("txn-token", &first)]));
+    assert_eq!(denied(step), denial(401, "token_missing"));
+    // It is cleared, as ever.
+    let step = world.begin(head(&[(":path", "/open"), ("txn-token", &first)]));
+    let fields = upstream(ENVOY, &head(&[("txn-token", &first)]), &forwarded(step));
+    assert!(fields.iter().all(|(name, _)| name != "txn-token"), "{fields:?}");
+    comes_from(&from, INSIDE);
+    let step = world.begin(head(&[(":path", "/orders"), ("txn_token", &first)]));
+    assert_eq!(denied(step), denial(401, "token_missing"), "another spelling is not read");
+    let public = format!("Bearer {}", token(scopes("orders.read")));
+    let both = [(":path", "/orders"), ("txn-token", &*first), ("authorization", &public)];
+    assert_eq!(denied(world.begin(head(&both))), denial(400, "token_multiple"));
+    let twice = [(":path", "/orders"), ("txn-token", &*first), ("txn-token", &first)];
+    assert_eq!(denied(world.begin(head(&twice))), denial(400, "token_multiple"));
+    // Not configured: nothing from inside is different.
+    let (mut world, from) = open(&[("/identity_token/replace", Value::Null)]);
+    let first = begun(&mut world, &from, "/orders", scopes("orders.read"));
+    let step = given(&mut world, &from, "/orders", &first);
+    assert_eq!(denied(step), denial(401, "token_missing"));
+}
+
+/// Whoever gives no token back does not cost the host a question.
+#[test]
+fn nobody_else_pays_for_it() {
+    let (mut world, from) = open(&[]);
+    world.gateway.take_log();
+    let asked = |from: &From| from.1.get();
+    begun(&mut world, &from, "/orders", scopes("orders.read"));
+    let each = asked(&from);
+    let (mut other, other_from) = open(&[("/identity_token/replace", Value::Null)]);
+    begun(&mut other, &other_from, "/orders", scopes("orders.read"));
+    assert_eq!(each, asked(&other_from));
+}
+
+/// A token again, with other claims and the signature of somebody.
+fn forged(token: &str, header: Value, changes: Value, key: &IssuerKey) -> String {
+    let part = |index: usize| {
+        let text = token.split('.').nth(index).unwrap();
+        serde_json::from_slice::<Value>(&BASE64URL.decode(text).unwrap()).unwrap()
+    };
+    let (mut own, mut claims) = (part(0), part(1));
+    for (target, changes) in [(&mut own, header), (&mut claims, changes)] {
+        for (name, value) in changes.as_object().unwrap() {
+            target[name] = value.clone();
+        }
+    }
+    key.sign(own.to_string().as_bytes(), claims.to_string().as_bytes())
+}
+
+/// The gateway's key is known to the test, to make tokens that it would not make.
+fn signing() -> [(&'static str, Value); 1] {
+    [(
+        "/identity_token/signing_keys",
+        json!([{"algorithm": "EdDSA", "private_key": KEY_B.private_jwk(), "kid": "g"}]),
+    )]
+}
+
+#[test]
+fn what_is_not_its_own_is_refused() {
+    let (mut world, from) = open(&signing());
+    let first = begun(&mut world, &from, "/orders", scopes("orders.read"));
+    let same = forged(&first, json!({}), json!({}), &KEY_B);
+    replaced(&mut world, &from, "/orders", &same);
+    for (case, header, changes, key, code) in [
+        ("another's signature", json!({}), json!({}), &KEY_A, "signature_invalid"),
+        ("an unknown key", json!({"kid": "a"}), json!({}), &KEY_A, "key_unknown"),
+        ("another algorithm", json!({"alg": "HS256"}), json!({}), &KEY_B, "algorithm_not_allowed"),
+        ("none", json!({"alg": "none"}), json!({}), &KEY_B, "algorithm_not_allowed"),
+        ("a type", json!({"typ": "identity+jwt"}), json!({}), &KEY_B, "token_type_mismatch"),
+        ("no type", json!({"typ": null}), json!({}), &KEY_B, "token_type_mismatch"),
+        ("an issuer", json!({}), json!({"iss": "https://auth.example"}), &KEY_B, "issuer_unknown"),
+        ("a domain", json!({}), json!({"aud": "others"}), &KEY_B, "audience_mismatch"),
+        ("over", json!({}), json!({"exp": START}), &KEY_B, "token_expired"),
+        ("no end", json!({}), json!({"exp": null}), &KEY_B, "claim_missing"),
+        ("not yet", json!({}), json!({"nbf": START + 61}), &KEY_B, "token_not_yet_valid"),
+        ("no txn", json!({}), json!({"txn": null}), &KEY_B, "claim_missing"),
+        ("no sub", json!({}), json!({"sub": ""}), &KEY_B, "claim_missing"),
+        ("no scope", json!({}), json!({"scope": null}), &KEY_B, "claim_missing"),
+        ("no origin", json!({}), json!({"tctx": {}}), &KEY_B, "claim_missing"),
+        (
+            "an unknown origin",
+            json!({}),
+            json!({"tctx": {"origin": {"provider": "gone"}}}),
+            &KEY_B,
+            "issuer_unknown",
+        ),
+        ("no chain", json!({}), json!({"rctx": {"chain": "a"}}), &KEY_B, "claim_mismatch"),
+        (
+            "a long chain",
+            json!({}),
+            json!({"rctx": {"chain": vec!["a"; 16]}}),
+            &KEY_B,
+            "claim_mismatch",
+        ),
+    ] {
+        let token = forged(&first, header, changes, key);
+        let (status, found) = {
+            let step = given(&mut world, &from, "/orders", &token);
+            denied(step)
+        };
+        assert_eq!((status, found.as_str()), (401, code), "{case}");
+    }
+    let public = token(scopes("orders.read"));
+    for text in [&*public, "", "x", "a.b.c"] {
+        let step = given(&mut world, &from, "/orders", text);
+        assert_eq!(denied(step).0, 401, "{text:?}");
+    }
+    // And never as a public token.
+    let bearer = format!("Bearer {first}");
+    let step = world.begin(head(&[(":path", "/orders"), ("authorization", &bearer)]));
+    assert_eq!(denied(step).0, 401);
+    // Any bit of it.
+    for bit in (0..first.len() * 8).step_by(7) {
+        let mut bytes = first.clone().into_bytes();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let Ok(text) = String::from_utf8(bytes) else { continue };
+        if text.trim() == first || text.bytes().any(|byte| byte.is_ascii_control()) {
+            continue;
+        }
+        let step = given(&mut world, &from, "/orders", &text);
+        assert_eq!(denied(step).0, 401, "bit {bit}");
+    }
+}
+
+#[test]
+fn rules_hold_for_it_too() {
+    for (case, path, claims, expected) in [
+        ("a scope it has", "/write", scopes("orders.write"), None),
+        ("one it has not", "/write", scopes("orders.read"), Some((403, "insufficient_scope"))),
+        ("no purpose left", "/stock", scopes("orders.read"), Some((403, "insufficient_scope"))),
+        ("its group", "/staff", json!({"scope": "stock"}), None),
+        (
+            "no group",
+            "/staff",
+            json!({"scope": "stock", "azp": "x"}),
+            Some((403, "group_forbidden")),
+        ),
+        ("a user's claim", "/spain", scopes("stock"), None),
+        (
+            "a claim that may have been left out",
+            "/unblocked",
+            scopes("stock"),
+            Some((403, "claim_forbidden")),
+        ),
+        ("no actor", "/alone", scopes("stock"), None),
+        (
+            "an actor",
+            "/alone",
+            json!({"scope": "stock", "act": {"sub": "robot"}}),
+            Some((403, "claim_forbidden")),
+        ),
+        (
+            "an audience of public tokens",
+            "/api-only",
+            scopes("stock"),
+            Some((401, "claim_missing")),
+        ),
+    ] {
+        let (mut world, from) = open(&[]);
+        let first = begun(&mut world, &from, "/orders", claims);
+        let step = given(&mut world, &from, path, &first);
+        match expected {
+            None => drop(forwarded(step)),
+            Some((status, code)) => assert_eq!(denied(step), denial(status, code), "{case}"),
+        }
+    }
+}
+
+/// Nobody is asked, and what was not known stays so.
+#[test]
+fn user_info_is_that_of_the_beginning() {
+    let degrade = json!({"service": "users", "path": "/users/{sub}",
+        "claims": {"country": "/address/country"}, "failure_mode": "degrade"});
+    let (mut world, from) = open(&[("/user_info", degrade)]);
+    let bearer = format!("Bearer {}", token(scopes("stock")));
+    let step = world.begin(head(&[(":path", "/orders"), ("authorization", &bearer)]));
+    let first = field(&forwarded(world.answer(step, &failed())), "txn-token").unwrap();
+    let again = replaced(&mut world, &from, "/orders", &first);
+    assert_eq!(read(&mut world, &again)["tctx"]["enrichment"], "none");
+    let step = given(&mut world, &from, "/spain", &first);
+    assert_eq!(denied(step), denial(503, "user_info_unavailable"));
+}
+
+/// Never by a token that ended, revoked or not known any more; its end has no skew.
+#[test]
+fn it_ends_as_the_one_before() {
+    let revocation = json!({"endpoint": {"path": "/revoke", "requires": {"scopes_all": ["x"]}}});
+    let (mut world, from) = open(&[("/revocation", revocation)]);
+    let first = begun(&mut world, &from, "/orders", scopes("stock"));
+    let second = replaced(&mut world, &from, "/orders", &first);
+    world.pass(299);
+    replaced(&mut world, &from, "/orders", &second);
+    world.pass(1);
+    for text in [&first, &second] {
+        let step = given(&mut world, &from, "/orders", text);
+        assert_eq!(denied(step), denial(401, "token_expired"));
+    }
+    let first = begun(&mut world, &from, "/orders", scopes("stock"));
+    world.pass(1);
+    comes_from(&from, OUTSIDE);
+    let bearer = format!("Bearer {}", token(json!({"scope": "x", "sub": "operator"})));
+    let body = json!({"entries": [{"sub": "alice", "until": START + 9999}]});
+    let (now, body) = (world.now(), body.to_string().into_bytes());
+    let length = body.len().to_string();
+    let post = [
+        (":method", "POST"),
+        (":path", "/revoke"),
+        ("authorization", &*bearer),
+        ("content-length", &length),
+    ];
+    let step = world.begin(head(&post));
+    let Step::Receive(submission) = step else { panic!("a body is wanted: {step:?}") };
+    let reply = answered(world.gateway.submit(submission, Some(body), now));
+    assert_eq!(reply.status, 204);
+    let step = given(&mut world, &from, "/orders", &first);
+    assert_eq!(denied(step), denial(401, "token_revoked"));
+}
+
+/// A consumer that was taken away or suspended is not one inside either, and its groups
+/// are those that the transaction began with.
+#[test]
+fn consumers_are_those_of_now() {
+    let entries =
+        |entry: Value| [("/consumers", json!({"entries": [entry]})), signing()[0].clone()];
+    let web = json!({"key": "web", "id": "1", "username": "web-app", "groups": ["staff"]});
+    let (mut world, from) = open(&entries(web));
+    let first = begun(&mut world, &from, "/orders", scopes("stock"));
+    for (entry, path, expected) in [
+        (
+            json!({"key": "web", "id": "1", "username": "web-app", "enabled": false}),
+            "/orders",
+            Some((401, "consumer_unknown")),
+        ),
+        (json!({"key": "web", "id": "2"}), "/orders", Some((401, "consumer_unknown"))),
+        (
+            json!({"key": "web", "id": "1", "username": "web-app", "groups": ["others"]}),
+            "/staff",
+            None,
+        ),
+    ] {
+        let (mut world, from) = open(&entries(entry.clone()));
+        let step = given(&mut world, &from, path, &first);
+        match expected {
+            None => drop(forwarded(step)),
+            Some((status, code)) => assert_eq!(denied(step), denial(status, code), "{entry}"),
+        }
+    }
+}
