@@ -1,4 +1,4 @@
-.PHONY: help wasm native cli oci package run test bench faults soak fuzz mutants coverage clean
+.PHONY: help wasm native cli oci package run test docs bench faults soak fuzz mutants coverage clean
 
 # First port of the shop: Envoy, then auth, users, upstream, Envoy's admin
 # interface and the other services on the ten after it. Unset: the ports of
@@ -21,6 +21,7 @@ help:
 	@echo 'make oci      put it into an OCI image layout, in target/oci'
 	@echo 'make package  put it with all that a host needs into one archive for each host, in dist/'
 	@echo 'make test     run every check and test'
+	@echo 'make docs     write the tables of docs/configuration.md from src/config/schema.yaml'
 	@echo 'make bench    measure it beside what else does the job (7 minutes; QUICK=1: 2 minutes;'
 	@echo '              ONLY=fleet: several proxies; ONLY=dearest: the dearest request)'
 	@echo 'make faults   measure what hostile clients and failing services cost (QUICK=1: a short run)'
@@ -54,6 +55,9 @@ run: $(DOOR)
 
 test:
 	@.ci/test
+
+docs:
+	@GATEPASS_WRITE=1 cargo test --locked --quiet --package gatepass-cli --lib schema::page
 
 fuzz:
 	@.ci/fuzz $(FUZZ_SECONDS)

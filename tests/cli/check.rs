@@ -390,6 +390,15 @@ fn the_schema_takes_what_the_filter_takes() {
     jsonschema::meta::validate(&schema).expect("a schema of its own kind");
     let validator = jsonschema::validator_for(&schema).unwrap();
     assert!(validator.is_valid(&configuration()));
+    for (case, right) in [
+        (
+            "an algorithm of Envoy's",
+            changed([("/identity_token/signing_keys/0/algorithm", json!("RS256"))]),
+        ),
+        ("cryptography of the host", changed([("/crypto", json!("host"))])),
+    ] {
+        assert!(validator.is_valid(&right), "{case}");
+    }
     for (case, wrong) in [
         ("an unknown field", changed([("/surplus", json!(1))])),
         ("a number out of range", changed([("/identity_token/ttl_seconds", json!(0))])),
