@@ -79,6 +79,40 @@ fn snippets_of(page: &str, info: &str) -> Vec<String> {
     snippets
 }
 
+/// Short, with the words that people search for, the commands and a whole configuration.
+#[test]
+fn the_front_page_is_one() {
+    let page = read("README.md");
+    assert!(page.lines().count() <= 160, "{} lines", page.lines().count());
+    let (first_screen, _) = page.split_once("\n## ").unwrap();
+    for word in [
+        "OAuth 2.0",
+        "JWT",
+        "API gateway",
+        "Envoy",
+        "Kong",
+        "Istio",
+        "user info",
+        "identity token",
+        "token exchange",
+        "identity propagation",
+        "not for you",
+    ] {
+        assert!(first_screen.contains(word), "{word}");
+    }
+    let commands = snippets_of(&page, "sh").join("\n");
+    for command in ["make run", "make test"] {
+        assert!(commands.lines().any(|line| line.starts_with(command)), "{command}");
+    }
+    assert_eq!(snippets_of(&page, "yaml gatepass").len(), 1);
+    let version = format!("Version {}", env!("CARGO_PKG_VERSION"));
+    assert!(page.contains(&version), "{version}");
+    let index = read("docs/README.md");
+    for other in pages().iter().filter_map(|page| page.strip_prefix("docs/")) {
+        assert!(other == "README.md" || index.contains(&format!("]({other})")), "{other}");
+    }
+}
+
 /// The filter's configuration in Envoy's.
 fn plugin(filter: &Value) -> &Value {
     &filter["typed_config"]["config"]
