@@ -3,6 +3,7 @@
 //! The core says what to send and reads what came back; the adapter does the
 //! sending. Nothing here knows which host carries it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::http::{Fields, HeaderName};
 use crate::secret::Secret;
 use crate::time::Span;
+use crate::unreached::Unreached;
 
 /// A service that the filter may call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,6 +229,17 @@ impl CalloutReply {
         let cache_control = joined(&fields, "cache-control");
         Self::Answer(Answer { status, cache_control, fields, body })
     }
+
+    /// The reply of the service: an answer that a proxy made in its place is none.
+    pub fn of_service(&self) -> Cow<'_, Self> {
+        match self {
+            Self::Answer(answer) => match Unreached::of(answer.status, &answer.body) {
+                Some(reason) => Cow::Owned(Self::Failed(CalloutFailure::Unreached(reason))),
+                None => Cow::Borrowed(self),
+            },
+            Self::Failed(_) => Cow::Borrowed(self),
+        }
+    }
 }
 
 /// The values of all fields of a name, joined by commas (RFC 9110 section 5.3).
@@ -281,6 +294,8 @@ pub enum CalloutFailure {
     NotSent,
     /// Refused, reset, timed out: the host does not always say which.
     NoReply,
+    /// The same, and Envoy says which, in an answer of its own.
+    Unreached(Unreached),
     /// A reply that broke off: the host announced more than it could give.
     Broken,
     /// The reply's body is over `limits.max_reply_bytes`.
@@ -300,6 +315,7 @@ impl fmt::Display for CalloutFailure {
         match self {
             Self::NotSent => f.write_str("the host could not send the request"),
             Self::NoReply => f.write_str("no reply, or not in time"),
+            Self::Unreached(reason) => reason.fmt(f),
             Self::Broken => f.write_str("the reply broke off"),
             Self::TooLarge { limit } => write!(f, "the reply is over {limit} bytes"),
             Self::TooManyFields { limit } => {

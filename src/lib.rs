@@ -81,5 +81,6 @@ pub mod shared_data;
 pub mod signals;
 pub mod time;
 pub mod token;
+pub mod unreached;
 pub mod user_info;
 pub mod verdict;

@@ -293,8 +293,8 @@ fn a_pem_of_another_kind_is_refused_by_name() {
         ("RSA", pem("RSA"), "ES256 needs a P-256 key, this is an RSA key"),
         ("P-384", pem("P-384"), "ES256 needs a P-256 key, this is a P-384 key"),
         ("Ed25519", pem("EdDSA"), "ES256 needs a P-256 key, this is an Ed25519 key"),
-        ("SEC1", pem("SEC1"), "not an unencrypted PKCS#8"),
-        ("encrypted", pem("encrypted"), "not an unencrypted PKCS#8"),
+        ("SEC1", pem("SEC1"), "openssl pkcs8 -topk8 -nocrypt"),
+        ("encrypted", pem("encrypted"), "openssl pkcs8 -topk8 -nocrypt"),
         ("cut", es256.chars().take(es256.len() / 2).collect(), "not a well-formed"),
         ("two keys", es256.repeat(2), "not a well-formed"),
     ] {

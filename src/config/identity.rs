@@ -6,7 +6,7 @@ use chrono::DateTime;
 use serde_json::{Map, Value};
 
 use super::overrides::{TokenBounds, identity_header, owned_header};
-use super::reader::{Fields, Node, is_env};
+use super::reader::{Fields, Node, is_env, member_names};
 use super::values::{HEADER_NAME, network, scope};
 use super::{access, services};
 use crate::bearer::TokenSources;
@@ -286,6 +286,9 @@ fn signing_key(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<IdentityKey> 
     let key = fields.required("private_key", accepted, |node| {
         let algorithm = algorithm?;
         let key = match node.value() {
+            Value::Object(other) if !is_env(other) && !other.contains_key("kty") => {
+                return node.reject_as(member_names(other), accepted);
+            }
             Value::Object(jwk) if !is_env(jwk) => {
                 SigningKey::from_jwk(&json::present(jwk), algorithm)
             }

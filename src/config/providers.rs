@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::identity::MinterParts;
 use super::kong_jwt::{self, KongJwt};
-use super::reader::{Fields, Node, is_env};
+use super::reader::{Fields, Node, is_env, member_names};
 use super::services::{self, Services};
 use super::values::seconds;
 use super::{access, binding, introspection, logout};
@@ -425,6 +425,9 @@ fn resolved_jwk(node: &Node<'_>) -> Option<Value> {
         return node.reject_as(kind(node.value()), "a JWK, which is an object");
     };
     let mut members = json::present(members);
+    if !members.contains_key("kty") {
+        return node.reject_as(member_names(&members), "a JWK, which has a kty");
+    }
     if members.get("k").and_then(Value::as_object).is_some_and(is_env) {
         let secret = node.member("k")?.secret()?;
         members.insert("k".to_owned(), Value::String(secret.expose().clone()));

@@ -269,8 +269,19 @@ impl<'a> Node<'a> {
                 self.record(&format_args!("{{env: {name}}}, {found}"), &accepted, kind);
                 None
             }
+            Value::Object(members) => self.reject_as(member_names(members), ACCEPTED),
             other => self.reject_as(kind(other), ACCEPTED),
         }
+    }
+}
+
+/// An object in the place of a secret: the names of its members, of which one may be
+/// what its author took for the way to give a secret.
+pub fn member_names(members: &Map<String, Value>) -> String {
+    let names: Vec<_> = members.keys().take(3).map(|name| format!("{name:?}")).collect();
+    match names.as_slice() {
+        [] => "an empty object".to_owned(),
+        names => format!("an object with {}", names.join(", ")),
     }
 }
 

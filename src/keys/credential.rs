@@ -10,6 +10,7 @@ use p256::pkcs8::spki::SubjectPublicKeyInfoRef;
 use serde_json::{Map, Value, json};
 
 use super::error::KeyError;
+use super::pasted::Pasted;
 use super::{Algorithm, Origin, VerifyingKey};
 use super::{certificate, spki};
 
@@ -38,15 +39,16 @@ impl VerifyingKey {
 }
 
 pub(super) fn jwk(pem: &str) -> Result<Value, KeyError> {
-    let (label, document) = Document::from_pem(pem).map_err(|_| KeyError::NotPublicPem)?;
+    let refused = || KeyError::NotPublicPem(Pasted::as_public(pem));
+    let (label, document) = Document::from_pem(pem).map_err(|_| refused())?;
     match label {
         "PUBLIC KEY" => {
-            let info = SubjectPublicKeyInfoRef::try_from(document.as_bytes())
-                .map_err(|_| KeyError::NotPublicPem)?;
+            let info =
+                SubjectPublicKeyInfoRef::try_from(document.as_bytes()).map_err(|_| refused())?;
             spki::jwk(&info)
         }
         "RSA PUBLIC KEY" => spki::rsa(document.as_bytes()),
         "CERTIFICATE" => certificate::jwk(document.as_bytes()),
-        _ => Err(KeyError::NotPublicPem),
+        _ => Err(refused()),
     }
 }

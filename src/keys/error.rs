@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::pasted::Pasted;
 use super::{Algorithm, Family, SigningAlgorithm};
 use crate::json::JsonError;
 
@@ -85,8 +86,8 @@ pub enum KeyError {
     ModulusEven,
     /// The RSA exponent is even, below 3 or above 2^33.
     Exponent,
-    /// Not a public key in PEM.
-    NotPublicPem,
+    /// Not a public key in PEM; what was pasted, if that is known.
+    NotPublicPem(Option<Pasted>),
     /// A certificate that cannot be read, or with another key than its JWK says.
     BadCertificate,
     /// The point is not on the curve.
@@ -151,7 +152,8 @@ impl fmt::Display for KeyError {
             Self::Exponent => {
                 f.write_str("the RSA exponent must be odd, at least 3 and below 2^33")
             }
-            Self::NotPublicPem => f.write_str(NOT_PUBLIC_PEM),
+            Self::NotPublicPem(Some(pasted)) => pasted.fmt(f),
+            Self::NotPublicPem(None) => f.write_str(NOT_PUBLIC_PEM),
             Self::BadCertificate => {
                 f.write_str("the certificate cannot be read, or is not that of the key")
             }
@@ -192,8 +194,8 @@ pub enum SigningKeyError {
     Json(JsonError),
     /// A member of the JWK is not as it must be.
     Key(KeyError),
-    /// A PEM block of another label.
-    NotPkcs8,
+    /// Something else than a PEM block or a JWK, of which it is known what.
+    Pasted(Pasted),
     /// Not a private key in its encoding.
     Malformed,
     /// The algorithm needs another kind of key.
@@ -225,10 +227,7 @@ impl fmt::Display for SigningKeyError {
         match self {
             Self::Json(error) => write!(f, "neither a PEM block nor a JWK: {error}"),
             Self::Key(error) => error.fmt(f),
-            Self::NotPkcs8 => f.write_str(
-                "the PEM block is not an unencrypted PKCS#8 \"PRIVATE KEY\" \
-                 (openssl pkcs8 -topk8 -nocrypt makes one)",
-            ),
+            Self::Pasted(pasted) => pasted.fmt(f),
             Self::Malformed => f.write_str("not a well-formed private key"),
             Self::WrongKind { algorithm, found } => write!(
                 f,

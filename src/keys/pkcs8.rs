@@ -4,6 +4,7 @@ use p256::pkcs8::{AssociatedOid, ObjectIdentifier, PrivateKeyInfoRef, SecretDocu
 
 use super::ecdsa::PrivateEcKey;
 use super::error::{KeyKind, SigningKeyError};
+use super::pasted::Pasted;
 use super::private::PrivateKey;
 use super::rsa::PrivateRsaKey;
 use super::{Algorithm, Family, SigningAlgorithm};
@@ -13,11 +14,13 @@ pub(super) fn private_key(
     text: &str,
     algorithm: SigningAlgorithm,
 ) -> Result<PrivateKey, SigningKeyError> {
-    let (label, document) =
-        SecretDocument::from_pem(text).map_err(|_| SigningKeyError::Malformed)?;
-    if label != "PRIVATE KEY" {
-        return Err(SigningKeyError::NotPkcs8);
-    }
+    let document = match SecretDocument::from_pem(text) {
+        Ok(("PRIVATE KEY", document)) => document,
+        _ => {
+            let pasted = Pasted::as_private(text).map(SigningKeyError::Pasted);
+            return Err(pasted.unwrap_or(SigningKeyError::Malformed));
+        }
+    };
     let info =
         PrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| SigningKeyError::Malformed)?;
     let found = kind(&info);

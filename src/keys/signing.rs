@@ -15,6 +15,7 @@ use super::eddsa::PrivateEdKey;
 use super::error::{KeyKind, SignError, SigningKeyError};
 use super::host::HostCrypto;
 use super::jwk::Jwk;
+use super::pasted::Pasted;
 use super::private::PrivateKey;
 use super::rsa::PrivateRsaKey;
 use super::thumbprint;
@@ -36,7 +37,10 @@ impl SigningKey {
         if text.starts_with("-----") {
             return pkcs8::private_key(text, algorithm).map(Self::new);
         }
-        let members = json::parse_object(text.as_bytes()).map_err(SigningKeyError::Json)?;
+        let members = json::parse_object(text.as_bytes()).map_err(|error| {
+            let pasted = Pasted::as_private(text).map(SigningKeyError::Pasted);
+            pasted.unwrap_or(SigningKeyError::Json(error))
+        })?;
         Self::from_jwk(&members, algorithm)
     }
 

@@ -17,7 +17,7 @@ pub(super) fn jwk(info: &SubjectPublicKeyInfoRef<'_>) -> Result<Value, KeyError>
     const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
     const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
     const ED448: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.113");
-    let key = info.subject_public_key.as_bytes().ok_or(KeyError::NotPublicPem)?;
+    let key = info.subject_public_key.as_bytes().ok_or(KeyError::NotPublicPem(None))?;
     let point = |curve: &str| {
         // SEC 1 section 2.3.3: a 4, then both coordinates.
         let coordinates = key.strip_prefix(&[4]).ok_or(KeyError::NotOnCurve)?;
@@ -34,7 +34,7 @@ pub(super) fn jwk(info: &SubjectPublicKeyInfoRef<'_>) -> Result<Value, KeyError>
             Ok(p384::NistP384::OID) => point("P-384"),
             Ok(p521::NistP521::OID) => point("P-521"),
             Ok(other) => Err(KeyError::UnsupportedCurve(Excerpt::of(&other.to_string()))),
-            Err(_) => Err(KeyError::NotPublicPem),
+            Err(_) => Err(KeyError::NotPublicPem(None)),
         },
         other => Err(KeyError::UnsupportedKeyType(Excerpt::of(&other.to_string()))),
     }
@@ -42,7 +42,7 @@ pub(super) fn jwk(info: &SubjectPublicKeyInfoRef<'_>) -> Result<Value, KeyError>
 
 /// `RSAPublicKey` (RFC 8017 appendix A.1.1).
 pub(super) fn rsa(der: &[u8]) -> Result<Value, KeyError> {
-    let key = RsaPublicKeyRef::from_der(der).map_err(|_| KeyError::NotPublicPem)?;
+    let key = RsaPublicKeyRef::from_der(der).map_err(|_| KeyError::NotPublicPem(None))?;
     let [n, e] = [key.modulus, key.public_exponent].map(|number| text(number.as_bytes()));
     Ok(json!({"kty": "RSA", "n": n, "e": e}))
 }

@@ -60,7 +60,9 @@ const fn result(reply: &CalloutReply) -> &'static str {
             _ => "other",
         },
         CalloutReply::Failed(CalloutFailure::NotSent) => "not_sent",
-        CalloutReply::Failed(CalloutFailure::NoReply | CalloutFailure::Broken) => "no_reply",
+        CalloutReply::Failed(
+            CalloutFailure::NoReply | CalloutFailure::Broken | CalloutFailure::Unreached(_),
+        ) => "no_reply",
         CalloutReply::Failed(
             CalloutFailure::TooLarge { .. } | CalloutFailure::TooManyFields { .. },
         ) => "too_large",

@@ -26,6 +26,7 @@ impl Pipeline {
         now: UnixTime,
     ) -> Option<CalloutOutcome> {
         let flight = self.callouts.close(flight)?;
+        let reply = &*reply.of_service();
         if matches!(reply, CalloutReply::Failed(CalloutFailure::NotSent)) {
             self.log.push(Event::NotSent(Rc::clone(&flight.service)));
         }

@@ -36,6 +36,13 @@ fn secrets_from_the_environment() {
         ("a key that is not set", key, json!({"env": "NOT_SET"}), "NOT_SET}, which is not set"),
         ("a key that is none", key, json!({"env": "USERS_API_KEY"}), "neither a PEM"),
         ("a key that is no text", key, json!(7), "a number"),
+        ("a key in a file", key, json!({"file": "/run/key.pem"}), "an object with \"file\""),
+        (
+            "a header by another word",
+            "/user_info/headers/x-other",
+            json!({"secretRef": "users"}),
+            "an object with \"secretRef\"",
+        ),
     ] {
         let got = problems(&[(pointer, value)]);
         let [[at, what, accepted]] = got.as_slice() else { panic!("{case}: {got:#?}") };

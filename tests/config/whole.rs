@@ -9,10 +9,10 @@ use crate::support::*;
 fn what_is_no_configuration() {
     for (case, text, found) in [
         ("nothing", "", "nothing"),
-        ("white space", "  ", "EOF"),
-        ("not JSON", "services: {}", "expected value"),
-        ("cut off", "{\"services\": {", "EOF"),
-        ("two objects", "{}{}", "trailing"),
+        ("white space", "  ", "it is empty"),
+        ("not JSON", "services: {}", "it is YAML"),
+        ("cut off", "{\"services\": {", "it ends before"),
+        ("two objects", "{}{}", "more after its end"),
         ("a member twice", r#"{"mode": "enforce", "mode": "enforce"}"#, "\"mode\" appears twice"),
         ("too deep", &"[".repeat(100), "nested deeper"),
         ("a list", "[]", "an array"),

@@ -2,6 +2,7 @@
 //! and the request have.
 
 use gatepass::callout::{CalloutFailure, CalloutReply};
+use gatepass::http::Fields;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -149,4 +150,41 @@ fn a_cluster_that_does_not_exist_is_named() {
     let line = log.lines().find(|line| line.contains("not_sent")).unwrap();
     let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!((&line["service"], &line["upstream"]), (&json!("auth"), &json!("auht")));
+}
+
+/// What happened to a service, and what the log says of it: what Envoy answers by itself is
+/// no answer of the service, and what a service sends instead of JSON is named.
+#[test]
+fn the_log_says_why_a_service_gave_no_answer() {
+    const RESET: &str = "upstream connect error or disconnect/reset before headers. reset reason: ";
+    let refused = format!(
+        "{RESET}remote connection failure, transport failure reason: delayed connect error: Connection refused"
+    );
+    for (case, status, body, cause) in [
+        ("nobody listens", 503, refused.as_bytes(), "the connection was refused: "),
+        ("too slow", 504, b"upstream request timeout", "no reply within timeout_ms (the 504 is"),
+        ("no endpoint", 503, b"no healthy upstream", "the cluster has no healthy endpoint"),
+        ("its own 503", 503, b"maintenance", "status 503"),
+        ("its own 500", 500, b"", "status 500"),
+        ("a login page", 200, b"<html>", "not acceptable JSON: it is HTML or XML"),
+        ("compressed", 200, b"\x1f\x8b\x08", "not acceptable JSON: it is compressed (gzip)"),
+        ("a byte order mark", 200, b"\xef\xbb\xbf{}", "not acceptable JSON: a byte order mark"),
+        (
+            "Latin-1",
+            200,
+            b"{\"name\":\"\xe9\"}",
+            "not acceptable JSON: it is not UTF-8 (ISO 8859-1",
+        ),
+        ("a JWT", 200, b"eyJh.eyJz.c2ln", "not acceptable JSON: it is a JWT"),
+    ] {
+        let mut world = World::new(&remote([]), ENVOY);
+        let step = world.get(&alice());
+        let reply = CalloutReply::whole(Some(status), Fields::default(), body.to_vec(), 65536);
+        assert_eq!(denied(world.answer(step, &reply)), denial(503, "keys_unavailable"), "{case}");
+        let log = logged(&mut world.gateway);
+        let line = log.lines().find(|line| line.contains("keys_not_fetched")).expect(case);
+        let line: Value = serde_json::from_str(line).unwrap();
+        let said = line["cause"].as_str().unwrap();
+        assert!(said.starts_with(cause), "{case}: {said}");
+    }
 }

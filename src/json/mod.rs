@@ -6,11 +6,15 @@
 //! that the document has for them, and are compared by value: a double would
 //! make one tenant of two whose numbers are long.
 
+mod error;
+
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
+
+pub use self::error::JsonError;
 
 /// Arrays and objects within each other, at most.
 ///
@@ -42,10 +46,9 @@ pub fn parse_whole_object(text: &[u8]) -> Result<Map<String, Value>, JsonError> 
 fn object_of(value: Value) -> Result<Map<String, Value>, JsonError> {
     match value {
         Value::Object(members) => Ok(members),
-        other => Err(JsonError(serde_json::Error::custom(format_args!(
-            "expected an object, found {}",
-            kind(&other)
-        )))),
+        other => {
+            Err(JsonError::content(format_args!("expected an object, found {}", kind(&other))))
+        }
     }
 }
 
@@ -53,9 +56,9 @@ fn object_of(value: Value) -> Result<Map<String, Value>, JsonError> {
 // nesting." (R05)
 fn read(text: &[u8], strict: Strict) -> Result<Value, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = strict.deserialize(&mut reader).map_err(JsonError)?;
-    reader.end().map_err(JsonError)?;
-    Ok(value)
+    let value = strict.deserialize(&mut reader);
+    let value = value.and_then(|value| reader.end().map(|()| value));
+    value.map_err(|error| JsonError::of(text, error))
 }
 
 /// The members that are not `null`, of a document that was read with them.
@@ -246,19 +249,6 @@ pub fn kind(value: &Value) -> &'static str {
         Value::Object(_) => "an object",
     }
 }
-
-/// Why a text is not acceptable JSON. The message holds positions and member
-/// names, never values.
-#[derive(Debug)]
-pub struct JsonError(serde_json::Error);
-
-impl fmt::Display for JsonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for JsonError {}
 
 #[derive(Clone, Copy)]
 struct Strict {
