@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 use super::overrides::{TokenBounds, identity_header, owned_header};
 use super::reader::{Fields, Node, is_env, member_names};
 use super::values::{HEADER_NAME, network, scope};
-use super::{access, services};
+use super::{access, published};
 use crate::bearer::TokenSources;
 use crate::consumer::TakenNames;
 use crate::http::HeaderName;
 use crate::identity::{
     ClaimHeader, FieldFormat, IdentityHeaders, IdentityKey, IdentityKeys, Minter, Profile,
-    is_reserved,
+    PublishedPaths, is_reserved, origin,
 };
 use crate::json;
 use crate::keys::{Algorithm, Crypto, SigningAlgorithm, SigningKey};
@@ -45,9 +45,9 @@ pub struct MinterParts {
 const COPYABLE: [&str; 4] = ["scope", "client_id", "act", "txn"];
 
 impl MinterParts {
-    /// Where the gateway's own key set is.
-    pub fn jwks_path(&self) -> &str {
-        self.keys.jwks_path()
+    /// Where the gateway's own documents are.
+    pub const fn paths(&self) -> &PublishedPaths {
+        self.keys.paths()
     }
 
     /// What holds for every identity; `by_user` are the claims from user info.
@@ -99,11 +99,7 @@ pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>, are_several: bool) -> Op
     let keys = fields.required("signing_keys", "a list of keys", |node| {
         node.full_list(|node| signing_key(node, crypto))
     });
-    let path = "/.well-known/gatepass/jwks.json".to_owned();
-    let jwks_path = fields.or("jwks_path", path, |node| {
-        let path = services::path(node)?;
-        if path.contains('?') { node.reject("a path without a query") } else { Some(path) }
-    });
+    let paths = published::paths(&mut fields);
     let profiles = [("identity", false), ("txn_token", true)];
     let is_transaction = fields.or("profile", false, |node| node.one_of(&profiles));
     let requesting_workload =
@@ -116,8 +112,10 @@ pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>, are_several: bool) -> Op
     check_ids(&whole, &keys)?;
     let (copy, set) = claims?;
     let ttl = Span::from_secs(ttl?);
-    let keys = IdentityKeys::new(keys, jwks_path?, ttl);
     let (issuer, requesting_workload) = (issuer?.to_owned(), requesting_workload?);
+    let paths = paths?;
+    published::check(&whole, &paths, origin(&issuer).is_some())?;
+    let keys = IdentityKeys::new(keys, paths, ttl);
     let audiences: Vec<_> = audiences?.into_iter().map(str::to_owned).collect();
     let (header, profile) = if is_transaction? {
         check_transaction(&whole, &audiences, &copy)?;

@@ -17,6 +17,7 @@ mod logout;
 mod overrides;
 mod problem;
 mod providers;
+mod published;
 pub mod reader;
 mod reserved;
 mod resources;

@@ -9,6 +9,7 @@ use super::providers;
 use super::reader::Node;
 use super::values::scope;
 use crate::bearer::TokenSources;
+use crate::binding::{Binding, Bindings, Dpop};
 use crate::http::Document;
 use crate::overrides::Overrides;
 use crate::refresh::KeySource;
@@ -158,7 +159,8 @@ impl Configured {
 
     /// The document for one spelling of the identifier (RFC 9728 sections 2 and 3.2:
     /// lists that are empty are left out).
-    fn document(&self, identifier: &str, servers: &[String], sources: &TokenSources) -> Document {
+    fn document(&self, identifier: &str, said: &Said<'_>) -> Document {
+        let Said { servers, sources, bound } = said;
         let mut methods = Vec::new();
         if sources.headers.iter().any(|source| source.name.as_str() == "authorization") {
             methods.push("header");
@@ -178,8 +180,36 @@ impl Configured {
         members.extend(lists.map(|(name, list)| (name.to_owned(), list)));
         let texts = self.texts.iter();
         members.extend(texts.map(|(name, text)| ((*name).to_owned(), text.as_str().into())));
+        members.extend(bound.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         Document::new("application/json", Value::Object(members).to_string())
     }
+}
+
+/// What a document says that its resource alone does not.
+struct Said<'a> {
+    servers: &'a [String],
+    sources: &'a TokenSources,
+    /// How tokens are bound to clients.
+    bound: Vec<(&'static str, Value)>,
+}
+
+/// How tokens of these providers may be bound to their clients, and whether they must
+/// (RFC 9728 section 2).
+fn bound(bindings: &Bindings, providers: &[ProviderId]) -> Vec<(&'static str, Value)> {
+    let of = || providers.iter().map(|provider| bindings.of(*provider));
+    let is = |test: fn(&Binding) -> bool| move |it: Option<&Binding>| it.is_some_and(test);
+    let mut members = Vec::new();
+    if of().any(is(|it| it.certificate.is_some())) {
+        members.push(("tls_client_certificate_bound_access_tokens", json!(true)));
+    }
+    if of().any(is(|it| it.dpop.is_some())) {
+        let algorithms: Vec<_> = Dpop::algorithm_names().split(' ').map(Value::from).collect();
+        members.push(("dpop_signing_alg_values_supported", algorithms.into()));
+    }
+    if of().all(is(|it| it.required && it.certificate.is_none())) {
+        members.push(("dpop_bound_access_tokens_required", json!(true)));
+    }
+    members
 }
 
 /// Puts the resources together with the rest of the configuration.
@@ -187,6 +217,7 @@ pub fn finish(
     whole: &Node<'_>,
     configured: Vec<Configured>,
     providers: &[(Provider, KeySource)],
+    bindings: &Bindings,
     sources: &TokenSources,
     paths: PathReaders,
 ) -> Option<Resources> {
@@ -200,7 +231,10 @@ pub fn finish(
             continue;
         };
         let documents = it.location.identifiers();
-        let documents = documents.map(|identifier| it.document(&identifier, &servers, sources));
+        let all: Vec<_> = (0..providers.len()).map(ProviderId).collect();
+        let bound = bound(bindings, if ids.is_empty() { &all } else { &ids });
+        let said = Said { servers: &servers, sources, bound };
+        let documents = documents.map(|identifier| it.document(&identifier, &said));
         let Configured { location, rule, audiences, scopes, identity, .. } = it;
         rules.push(rule);
         let providers = ids;

@@ -6,6 +6,7 @@ use super::providers::{self, KEY_SOURCES};
 use super::reader::Node;
 use super::services::{Services, own_path};
 use super::values::seconds;
+use crate::identity::PublishedPaths;
 use crate::keys::{Algorithm, AlgorithmSet};
 use crate::refresh::KeySource;
 use crate::revocation::RevocationSettings;
@@ -128,12 +129,12 @@ pub fn check_paths(
     whole: &Node<'_>,
     revocation: Option<&RevocationSettings>,
     signals: Option<&Configured>,
-    jwks_path: &str,
+    published: &PublishedPaths,
 ) {
     let endpoint = revocation.and_then(|it| it.endpoint.as_ref()).map(|it| it.path.as_str());
     let logout = signals.and_then(|it| it.logout_path.as_deref());
     let events = signals.and_then(|it| it.events.as_ref()).map(|(it, _)| it.path.as_str());
-    let mut taken = vec![jwks_path];
+    let mut taken: Vec<&str> = published.all().collect();
     for path in [endpoint, logout, events].into_iter().flatten() {
         if taken.contains(&path) {
             let node = whole.member("revocation").unwrap_or_else(|| whole.clone());

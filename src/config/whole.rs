@@ -134,12 +134,12 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
     let mut errors = errors?.unwrap_or_else(|| errors::default_errors(plugin));
     errors.proof_algorithms = bindings.take_proofs().then(Dpop::algorithm_names);
     errors::check_realm(&whole, &errors, !resources.is_empty());
-    let resources = resources::finish(&whole, resources, &providers, &sources, limits.paths);
+    let resources =
+        resources::finish(&whole, resources, &providers, &bindings, &sources, limits.paths);
     let crypto = SigningKey::sign_on_host(crypto?, minter.signing_keys());
     let (revocation, sealed_tokens) = (revocation?, sealed_tokens?);
     let (revocation, heard) = revocation.unzip();
-    let jwks_path = minter.jwks_path();
-    signals::check_paths(&whole, revocation.as_ref(), heard.as_ref(), jwks_path);
+    signals::check_paths(&whole, revocation.as_ref(), heard.as_ref(), minter.paths());
     let (signals, transmitter_keys) = signals::finish(&whole, heard, logouts)?;
     if forwards && sealed_tokens.is_some() {
         let accepted = "sealed_tokens without forward: no service can read a sealed token";

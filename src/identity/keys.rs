@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::json;
 
+use super::published::{PublishedPaths, pem_document};
 use crate::http::Document;
 use crate::keys::SigningKey;
 use crate::time::{Span, UnixTime};
@@ -36,7 +37,7 @@ impl IdentityKey {
 #[derive(Debug)]
 pub struct IdentityKeys {
     keys: Vec<IdentityKey>,
-    jwks_path: String,
+    paths: PublishedPaths,
     ttl: Span,
 }
 
@@ -67,9 +68,9 @@ fn rfc3339(time: UnixTime) -> String {
 }
 
 impl IdentityKeys {
-    /// These keys, published at `jwks_path`, for tokens valid for `ttl`.
-    pub const fn new(keys: Vec<IdentityKey>, jwks_path: String, ttl: Span) -> Self {
-        Self { keys, jwks_path, ttl }
+    /// These keys, published at these paths, for tokens valid for `ttl`.
+    pub const fn new(keys: Vec<IdentityKey>, paths: PublishedPaths, ttl: Span) -> Self {
+        Self { keys, paths, ttl }
     }
 
     /// How long a token is valid.
@@ -77,9 +78,9 @@ impl IdentityKeys {
         self.ttl
     }
 
-    /// The path of the JWKS on the gateway.
-    pub fn jwks_path(&self) -> &str {
-        &self.jwks_path
+    /// Where they are published.
+    pub const fn paths(&self) -> &PublishedPaths {
+        &self.paths
     }
 
     /// Every key there is.
@@ -132,6 +133,13 @@ impl IdentityKeys {
         let keys: Vec<_> = self.published(now).map(|key| key.key.public_jwk(&key.id)).collect();
         Document::new("application/jwk-set+json", json!({ "keys": keys }).to_string())
     }
+
+    /// The same keys as PEM blocks by `kid`.
+    pub(super) fn pem(&self, now: UnixTime) -> Document {
+        pem_document(
+            self.published(now).filter_map(|key| Some((key.id.clone(), key.key.public_pem()?))),
+        )
+    }
 }
 
 #[cfg(test)]
@@ -153,7 +161,8 @@ mod tests {
     }
 
     fn keys(keys: Vec<IdentityKey>) -> IdentityKeys {
-        IdentityKeys::new(keys, "/jwks".into(), Span::from_secs(300))
+        let paths = PublishedPaths { jwks: "/jwks".into(), pem: None, discovery: None };
+        IdentityKeys::new(keys, paths, Span::from_secs(300))
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod authenticated;
 mod error;
 mod fields;
 mod keys;
+mod published;
 mod replaced;
 mod transaction;
 
@@ -23,6 +24,7 @@ pub use self::error::MintError;
 use self::fields::ClaimSources;
 pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders, USERNAME_CLAIMS};
 pub use self::keys::{IdentityKey, IdentityKeys, ScheduleGap};
+pub use self::published::{Published, PublishedPaths, origin};
 pub use self::replaced::Replaced;
 use self::transaction::TXN_TOKEN_TYPE;
 pub use self::transaction::{Profile, RequestContext};

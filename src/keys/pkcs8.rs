@@ -1,12 +1,13 @@
 //! Private keys in PKCS#8.
 
-use p256::pkcs8::{AssociatedOid, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
+use p256::pkcs8::{AssociatedOid, PrivateKeyInfoRef, SecretDocument};
 
 use super::ecdsa::PrivateEcKey;
 use super::error::{KeyKind, SigningKeyError};
 use super::pasted::Pasted;
 use super::private::PrivateKey;
 use super::rsa::PrivateRsaKey;
+use super::spki::{EC, ED25519, RSA};
 use super::{Algorithm, Family, SigningAlgorithm};
 
 /// Reads PKCS#8 in PEM (RFC 5958, RFC 8410 section 7).
@@ -51,9 +52,6 @@ fn rsa(
 
 /// What sort of key it is, by its object identifiers.
 fn kind(info: &PrivateKeyInfoRef<'_>) -> KeyKind {
-    const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-    const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-    const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
     match info.algorithm.oid {
         RSA => KeyKind::Known(Family::Rsa),
         ED25519 => KeyKind::Known(Family::Ed25519),

@@ -5,6 +5,7 @@ use super::Pipeline;
 use crate::denial::ResourceHint;
 use crate::event::Trace;
 use crate::http::{LocalReply, RequestHead};
+use crate::identity::Published;
 use crate::metrics::RequestOutcome;
 use crate::rules::{Access, Rule};
 use crate::time::UnixTime;
@@ -13,9 +14,17 @@ impl Pipeline {
     /// The reply to a request for one of the gateway's own documents. They are for
     /// everybody: no rule, token or login counts.
     pub(super) fn publish(&mut self, head: &RequestHead, now: UnixTime) -> Option<LocalReply> {
-        if head.target().path == self.minter.keys.jwks_path().as_bytes() {
-            self.counters.ended(RequestOutcome::Jwks);
-            return Some(self.minter.keys.jwks(now).reply(head));
+        match self.minter.published(head.target().path, now) {
+            Some(Published::Keys(document)) => {
+                self.counters.ended(RequestOutcome::Jwks);
+                return Some(document.reply(head));
+            }
+            // On the host of a resource it would be taken for its authorization server.
+            Some(Published::Discovery(document)) if !self.resources.denies_to_have(head) => {
+                self.counters.ended(RequestOutcome::Metadata);
+                return Some(document.reply(head));
+            }
+            _ => {}
         }
         let reply = self.resources.published(head)?;
         self.counters.ended(RequestOutcome::Metadata);

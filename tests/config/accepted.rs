@@ -46,7 +46,7 @@ fn the_shortest_configuration() {
     assert!(settings.user_info.is_none() && settings.errors.login_redirect.is_none());
     assert_eq!(settings.minter.defaults.header.name.as_str(), "x-identity-token");
     assert_eq!(settings.minter.keys.ttl().as_secs(), 300);
-    assert_eq!(settings.minter.keys.jwks_path(), "/.well-known/gatepass/jwks.json");
+    assert_eq!(settings.minter.keys.paths().jwks, "/.well-known/gatepass/jwks.json");
     assert_eq!(settings.limits.max_token_bytes, 8192);
     assert_eq!(settings.limits.token_cache_entries, 10_000);
     assert_eq!(settings.limits.token_cache_bytes, 64 * 1024 * 1024);

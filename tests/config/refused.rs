@@ -533,6 +533,9 @@ fn transaction_tokens() {
         ("/identity_token/audiences", json!(["a.internal", "b.internal"]), "audiences", "one"),
         ("/identity_token/claims/copy", json!(["txn"]), "claims.copy", "claims without txn"),
         ("/identity_token/req_wl", json!("a\"b"), "req_wl", "printable"),
+        ("/identity_token/pem_path", json!("/a?b"), "pem_path", "without a query"),
+        ("/identity_token/discovery_path", json!("a"), "discovery_path", "/"),
+        ("/identity_token/pem_path", json!("/.well-known/gatepass/jwks.json"), "", "of its own"),
         ("/identity_token/replace", json!({}), "replace.from", "the networks of the services"),
         ("/identity_token/replace", json!({"from": []}), "replace.from", "at least one"),
         (
@@ -544,7 +547,8 @@ fn transaction_tokens() {
     ] {
         let got = problems(&with(pointer, value));
         let [[path, _, what]] = got.as_slice() else { panic!("{pointer}: {got:#?}") };
-        assert_eq!(*path, format!("$.identity_token.{at}"), "{pointer}");
+        let at = if at.is_empty() { String::new() } else { format!(".{at}") };
+        assert_eq!(*path, format!("$.identity_token{at}"), "{pointer}");
         assert!(what.contains(accepted), "{pointer}: {what}");
     }
     for (pointer, value) in [
@@ -589,6 +593,11 @@ fn transaction_tokens() {
     let edits = [&with("/rules", own)[..], &[("/identity_token/scopes", Value::Null)]].concat();
     assert_eq!(problems(&edits), [] as [[String; 3]; 0]);
     refused(&[("/identity_token/req_wl", json!("gateway"), "nothing, but with profile txn_token")]);
+    let got = problems(&[
+        ("/identity_token/issuer", json!("gateway")),
+        ("/identity_token/discovery_path", json!("/d")),
+    ]);
+    assert!(got.iter().any(|[_, found, _]| found.contains("an issuer that is no URL")), "{got:?}");
     let replace = (
         "/identity_token/replace",
         json!({"from": ["::1"]}),

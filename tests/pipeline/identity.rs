@@ -329,3 +329,45 @@ fn only_its_own_path_is_the_key_set() {
         assert_eq!(denied(step), denial(401, "token_missing"), "{path}");
     }
 }
+
+/// For verifiers that begin with the issuer, or read PEM only.
+#[test]
+fn the_issuer_says_where_its_keys_are() {
+    let config = local([
+        ("/identity_token/issuer", "https://gateway.internal/a".into()),
+        ("/identity_token/discovery_path", "/.well-known/openid-configuration".into()),
+        ("/identity_token/pem_path", "/keys.pem".into()),
+    ]);
+    let mut world = World::new(&config, ENVOY);
+    let ask = |world: &mut World, path: &str| {
+        let reply = answered(world.begin(head(&[(":path", path)])));
+        assert_eq!(reply.status, 200, "{path}");
+        assert_eq!(reply_field(&reply, "cache-control"), Some("public, max-age=300"));
+        serde_json::from_slice::<Value>(&reply.body).unwrap()
+    };
+    assert_eq!(
+        ask(&mut world, "/.well-known/openid-configuration"),
+        json!({
+            "issuer": "https://gateway.internal/a",
+            "jwks_uri": format!("https://gateway.internal{JWKS_PATH}"),
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "subject_types_supported": ["public"],
+            "response_types_supported": [], "grant_types_supported": [],
+        })
+    );
+    let keys = ask(&mut world, JWKS_PATH);
+    let pem = ask(&mut world, "/keys.pem");
+    let pem = pem.as_object().unwrap();
+    assert_eq!(pem.len(), 1);
+    let text = pem[keys["keys"][0]["kid"].as_str().unwrap()].as_str().unwrap();
+    assert!(text.starts_with("-----BEGIN PUBLIC KEY-----\n"), "{text}");
+    // Nobody takes it for the authorization server of a resource.
+    let resources = json!([{"resource": "https://shop.example/mcp"}]);
+    let mut config = config;
+    put(&mut config, "/resources", resources);
+    let mut world = World::new(&config, ENVOY);
+    let at = [(":path", "/.well-known/openid-configuration"), (":authority", "shop.example")];
+    assert_eq!(answered(world.begin(head(&at))).status, 404);
+    let at = [(":path", "/.well-known/openid-configuration"), (":authority", "gateway.internal")];
+    assert_eq!(answered(world.begin(head(&at))).status, 200);
+}

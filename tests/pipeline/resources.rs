@@ -497,3 +497,39 @@ fn the_examples_of_the_rfc() {
         })
     );
 }
+
+/// RFC 9728 section 2: how tokens are bound to their clients.
+#[test]
+fn the_document_says_how_tokens_are_bound() {
+    let proofs = |required: bool| json!({"dpop": {}, "required": required});
+    let mtls = |required: bool| json!({"mtls": true, "required": required});
+    let both = json!({"mtls": true, "dpop": {}, "required": true});
+    let (tls, algorithms, required) = (
+        "tls_client_certificate_bound_access_tokens",
+        "dpop_signing_alg_values_supported",
+        "dpop_bound_access_tokens_required",
+    );
+    for (binding, expected) in [
+        (Value::Null, &[][..]),
+        (proofs(false), &[algorithms]),
+        (proofs(true), &[algorithms, required]),
+        (mtls(false), &[tls]),
+        (mtls(true), &[tls]),
+        (both, &[algorithms, tls]),
+    ] {
+        let mut world = World::new(&shop(&[("/providers/shop/binding", binding.clone())]), ENVOY);
+        let document: Value =
+            serde_json::from_slice(&ask(&mut world, "GET", DOCUMENT).body).unwrap();
+        let mut found: Vec<_> = [tls, algorithms, required]
+            .into_iter()
+            .filter(|name| document.get(name).is_some())
+            .collect();
+        found.sort_unstable();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{binding}");
+        if found.contains(&algorithms) {
+            assert!(document[algorithms].as_array().unwrap().contains(&json!("ES256")));
+        }
+    }
+}
