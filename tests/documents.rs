@@ -181,6 +181,35 @@ fn first_cells(heading: &str) -> BTreeSet<String> {
     rows.map(|row| row.split('|').nth(1).unwrap().trim().trim_matches('`').to_owned()).collect()
 }
 
+/// What one starts from is as strict as what is bundled.
+#[test]
+fn the_minimal_envoy_configuration_is_accepted_and_fails_closed() {
+    let envoy = yaml(include_str!("../envoy/minimal.yaml"));
+    let listener = &envoy["static_resources"]["listeners"][0];
+    let manager = &listener["filter_chains"][0]["filters"][0]["typed_config"];
+    let wasm = &manager["http_filters"][0];
+    assert_loads(&plugin(wasm)["configuration"]["value"]);
+    let (bundled, settings) = bundled();
+    for path in ["/typed_config/config/failure_policy", "/typed_config/config/vm_config/vm_id"] {
+        assert_eq!(wasm.pointer(path), bundled.pointer(path), "{path}");
+    }
+    for setting in [
+        "normalize_path",
+        "merge_slashes",
+        "path_with_escaped_slashes_action",
+        "use_remote_address",
+        "http2_protocol_options",
+        "request_headers_timeout",
+    ] {
+        assert_eq!(manager[setting], settings[setting], "{setting}");
+    }
+    assert_eq!(
+        manager["common_http_protocol_options"]["headers_with_underscores_action"],
+        "REJECT_REQUEST"
+    );
+    assert_eq!(envoy["stats_config"], yaml(ENVOY_YAML)["stats_config"]);
+}
+
 /// What the manual tells to try is what `make run` starts.
 #[test]
 fn the_manual_tells_of_the_bundled_rules() {

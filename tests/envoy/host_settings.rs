@@ -61,6 +61,17 @@ fn the_form_with_tls_is_accepted_by_envoy() {
     assert!(!accepted, "{said}");
 }
 
+#[test]
+fn the_minimal_form_is_accepted_by_envoy() {
+    let minimal = fs::read_to_string(envoy::directory().join("envoy/minimal.yaml")).unwrap();
+    let authorities = "/etc/ssl/certs/ca-certificates.crt";
+    let (accepted, said) =
+        validate(&minimal.replace(authorities, "/etc/envoy/tls/services-ca.crt"));
+    assert!(accepted, "{said}");
+    let (accepted, said) = validate(&minimal.replace("normalize_path", "normalise_path"));
+    assert!(!accepted, "{said}");
+}
+
 /// The cluster that the manual shows, for a provider somewhere else.
 #[test]
 fn the_cluster_of_a_provider_is_accepted_by_envoy_and_verifies_whom_it_talks_to() {
