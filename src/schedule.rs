@@ -27,11 +27,6 @@ impl Schedule {
         self.pause.is_none_or(|pause| !pause.contains(now))
     }
 
-    /// When it is time to ask: `now`, or later.
-    pub(crate) fn due_at(&self, now: UnixTime) -> UnixTime {
-        self.pause.filter(|pause| pause.contains(now)).map_or(now, Period::until)
-    }
-
     /// True if the latest attempt failed.
     pub(crate) const fn is_failing(&self) -> bool {
         self.failures > 0

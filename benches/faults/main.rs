@@ -33,7 +33,7 @@ mod contract;
 #[allow(dead_code, reason = "shared")]
 mod fault;
 #[path = "../../tests/envoy/gateway.rs"]
-#[allow(dead_code, reason = "shared")]
+#[allow(dead_code, unused_imports, reason = "shared")]
 mod gateway;
 #[path = "../gateways/report.rs"]
 #[allow(dead_code, reason = "shared")]

@@ -1,7 +1,5 @@
 //! `identity_token` and `claim_to_headers`.
 
-use std::rc::Rc;
-
 use chrono::DateTime;
 use serde_json::{Map, Value};
 
@@ -9,7 +7,6 @@ use super::overrides::{TokenBounds, identity_header, owned_header};
 use super::reader::{Fields, Node, is_env, member_names};
 use super::values::{HEADER_NAME, network, scope};
 use super::{access, published};
-use crate::bearer::TokenSources;
 use crate::consumer::TakenNames;
 use crate::http::HeaderName;
 use crate::identity::{
@@ -19,11 +16,9 @@ use crate::identity::{
 use crate::json;
 use crate::keys::{Algorithm, Crypto, SigningAlgorithm, SigningKey};
 use crate::network::Network;
-use crate::overrides::{IdentityHeader, Overrides, TemplateKey, TokenDefaults};
-use crate::refresh::KeySource;
-use crate::rules::{Access, Rule};
+use crate::overrides::{IdentityHeader, TokenDefaults};
 use crate::time::{Span, UnixTime};
-use crate::token::{ClaimPath, Provider, ProviderId};
+use crate::token::{ClaimPath, ProviderId};
 use crate::user_info::UserClaimNames;
 
 /// `identity_token` before the headers beside it are known.
@@ -55,11 +50,17 @@ impl MinterParts {
         let copied = || self.copy.iter().map(ToString::to_string);
         let own = || copied().chain(self.set.keys().cloned());
         let claims = by_user.map(|by_user| own().chain(by_user.names().cloned()).collect());
-        TokenBounds {
-            ttl: self.defaults.ttl,
-            is_transaction: self.profile.is_transaction(),
-            claims,
-        }
+        TokenBounds { ttl: self.defaults.ttl, is_transaction: self.is_transaction(), claims }
+    }
+
+    /// What holds for tokens of requests that no rule or resource has one of its own for.
+    pub const fn token(&self) -> &TokenDefaults {
+        &self.defaults
+    }
+
+    /// Whether the tokens are transaction tokens.
+    pub const fn is_transaction(&self) -> bool {
+        self.profile.is_transaction()
     }
 
     /// Whether transaction tokens are replaced.
@@ -359,161 +360,4 @@ pub fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {
     let format = fields.or("format", FieldFormat::Text, |node| node.one_of(&formats));
     fields.finish()?;
     Some(ClaimHeader { name: name?, path: path?, format: format? })
-}
-
-/// The identity of every rule and resource that says something of its own, and that of
-/// the others.
-pub struct Identities<'a> {
-    /// `identity_token`.
-    pub defaults: &'a MinterParts,
-    /// Of rules.
-    pub rules: Vec<Rc<Overrides>>,
-    /// Of resources.
-    pub resources: Vec<Rc<Overrides>>,
-}
-
-impl Identities<'_> {
-    fn overrides(&self) -> impl Iterator<Item = &Overrides> {
-        self.rules.iter().chain(&self.resources).map(Rc::as_ref)
-    }
-
-    /// Every header that may carry a token.
-    pub fn headers(&self) -> impl Iterator<Item = &IdentityHeader> {
-        let others = self.overrides().filter_map(|it| it.header.as_ref());
-        std::iter::once(&self.defaults.defaults.header).chain(others)
-    }
-
-    /// The header that one of them alone has for both the public token and the identity.
-    /// Of a rule that forwards the one and a resource that names the header of the other,
-    /// the identity has the header.
-    fn clash(&self, sources: &TokenSources) -> Option<HeaderName> {
-        let own = self.rules.iter().chain(&self.resources).cloned().map(Some);
-        own.chain([None]).find_map(|rule| {
-            let key = TemplateKey { rule, resource: None };
-            let name = key.header(&self.defaults.defaults).name;
-            let forwards = key.forward().unwrap_or(sources.forward);
-            (forwards && sources.names_header(name.as_str().as_bytes())).then_some(name)
-        })
-    }
-
-    /// Whether the public token of some request is forwarded by its rule or resource.
-    pub fn forward(&self) -> bool {
-        self.overrides().any(|it| it.forward == Some(true))
-    }
-
-    /// `aud` of all services.
-    pub fn audiences(&self) -> impl Iterator<Item = &String> {
-        let others = self.overrides().filter_map(|it| it.audiences.as_ref());
-        std::iter::once(&self.defaults.defaults.audiences).chain(others).flatten()
-    }
-
-    fn is_audience(&self, audience: &String) -> bool {
-        self.audiences().any(|own| own == audience)
-    }
-}
-
-/// A transaction token always says what it is for, so each rule does, or all do.
-pub fn check_purposes(whole: &Node<'_>, minter: &MinterParts, rules: &[Rule]) {
-    if !minter.profile.is_transaction() {
-        return;
-    }
-    let own = |rule: &Rule| rule.identity.as_ref().and_then(|it| it.scopes.clone());
-    let lists = rules.iter().map(own).chain([minter.defaults.scopes.clone()]);
-    if lists.flatten().any(|scopes| scopes.is_empty()) {
-        let _: Option<()> = whole.reject_as("an empty list of scopes with txn_token", "scopes");
-    }
-    let needs = |rule: &&Rule| matches!(rule.access, Access::Requires(_));
-    let says_all = rules.iter().filter(needs).all(|rule| own(rule).is_some())
-        && rules.last().is_some_and(|rule| rule.matcher.is_for_all());
-    if minter.defaults.scopes.is_none() && !says_all {
-        let found = "the profile txn_token without scopes";
-        let accepted = "identity_token.scopes, or identity.scopes in each rule, of which the \
-                        last one matches every request";
-        let _: Option<()> = whole.reject_as(found, accepted);
-    }
-}
-
-/// Public and identity tokens must not be exchangeable (RFC 8725 section 3.12):
-/// no issuer, no audience and no key may be both. Keys that are fetched are
-/// compared when they come. `resources`: the audiences of tokens for resources.
-// RFC 8725 section 3.12: "the validation rules for those JWTs MUST be written such that
-// they are mutually exclusive, rejecting JWTs of the wrong kind" (R31)
-pub fn check_separation(
-    whole: &Node<'_>,
-    providers: &[(Provider, KeySource)],
-    resources: &[String],
-    identities: &Identities<'_>,
-) {
-    let minter = identities.defaults;
-    if let Some(audience) = resources.iter().find(|audience| identities.is_audience(audience)) {
-        let found = format!("the audience {audience:?} of one of resources in identity tokens");
-        let _: Option<()> = whole.reject_as(found, "audiences that no public token has");
-    }
-    for (provider, keys) in providers {
-        if let KeySource::Local(keys) = keys
-            && minter.signing_keys().any(|own| keys.holds(&own.verifying_key()))
-        {
-            let found = format!("a signing key of the gateway in provider {:?}", provider.name);
-            let _: Option<()> = whole.reject_as(found, "signing keys that nobody else has");
-        }
-        if provider.issuers().is_some_and(|issuer| issuer.may_be(&minter.issuer)) {
-            let found =
-                format!("the issuer of provider {:?} as identity_token.issuer", provider.name);
-            let _: Option<()> = whole.reject_as(found, "an issuer of the gateway's own");
-        }
-        let shared = provider.audiences.iter().flatten().find(|it| identities.is_audience(it));
-        if let Some(audience) = shared {
-            let found = format!(
-                "the audience {audience:?} of provider {:?} in identity tokens",
-                provider.name
-            );
-            let _: Option<()> = whole.reject_as(found, "audiences that no public token has");
-        }
-    }
-}
-
-/// A header can have one meaning only, but for one in which the identity token takes
-/// the place of the public token.
-pub fn check_headers(
-    whole: &Node<'_>,
-    identities: &Identities<'_>,
-    headers: &[ClaimHeader],
-    sources: &TokenSources,
-) {
-    let Some(kong) = IdentityHeaders::new(Vec::new()) else { return };
-    let mut taken: Vec<HeaderName> = kong.owned().collect();
-    if !identities.defaults.profile.is_transaction() {
-        // Services that trust this header expect a transaction token in it.
-        taken.push(HeaderName::txn_token());
-    }
-    let is = |taken: &[HeaderName], name: &HeaderName| {
-        taken.iter().any(|taken| taken.is_spelled(name.as_str().as_bytes()))
-    };
-    let refuse = |name: &HeaderName, accepted: &str| {
-        let found = format!("the header {name} for two things");
-        let _: Option<()> = whole.reject_as(found, accepted);
-    };
-    const ONCE: &str = "each header once, none of Kong's own";
-    let mut carriers = Vec::new();
-    for IdentityHeader { name, scheme } in identities.headers() {
-        let is_source = sources.names_header(name.as_str().as_bytes());
-        if is(&taken, name) || is_source && scheme.is_empty() {
-            refuse(
-                name,
-                "each header once, none of Kong's own; of a header that may carry the public token with a value_prefix",
-            );
-        }
-        carriers.push(name.clone());
-    }
-    if let Some(name) = identities.clash(sources) {
-        refuse(&name, "another header for the identity token, where the public token is forwarded");
-    }
-    taken.extend(carriers);
-    taken.extend(sources.headers.iter().map(|source| source.name.clone()));
-    for ClaimHeader { name, .. } in headers {
-        if is(&taken, name) {
-            refuse(name, ONCE);
-        }
-        taken.push(name.clone());
-    }
 }

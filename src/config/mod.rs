@@ -24,6 +24,7 @@ mod resources;
 mod revocation;
 mod rules;
 mod sealing;
+mod separation;
 mod services;
 mod signals;
 mod token;

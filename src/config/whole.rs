@@ -2,21 +2,28 @@
 
 use std::rc::Rc;
 
-use super::kong_jwt::PluginOptions;
-use super::reader::Node;
+use super::consumers::Consumers;
+use super::identity::{MinterParts, Surroundings};
+use super::kong_jwt::{KongJwt, PluginOptions};
+use super::reader::{Fields, Node};
+use super::services::Services;
 use super::values::twice;
 use super::{
     consumers, crypto, errors, identity, kong_jwt, limits, providers, resources, revocation, rules,
-    sealing, services, signals, token,
+    sealing, separation, services, signals, token,
 };
-use crate::bearer::HeaderSource;
-use crate::binding::Dpop;
-use crate::identity::USERNAME_CLAIMS;
-use crate::keys::{HostCrypto, SigningKey};
-use crate::pipeline::{Settings, SharedData};
+use crate::bearer::{HeaderSource, TokenSources};
+use crate::binding::{Bindings, Dpop};
+use crate::denial::ErrorSettings;
+use crate::http::HeaderName;
+use crate::identity::{ClaimHeader, USERNAME_CLAIMS};
+use crate::keys::{Crypto, HostCrypto, SigningKey};
+use crate::pipeline::{Limits, Settings, SharedData};
 use crate::refresh::KeySource;
-use crate::revocation::{GatewayIdentity, Revocations};
-use crate::rules::{Requirements, Rules};
+use crate::revocation::{GatewayIdentity, RevocationSettings, Revocations};
+use crate::rules::{Requirements, Rule, Rules};
+use crate::sealing::SealedTokens;
+use crate::signals::{LogoutReceiver, Signals};
 use crate::token::{ClaimPath, Provider, ProviderId};
 use crate::user_info::UserInfoSource;
 use crate::verdict::Mode;
@@ -24,161 +31,323 @@ use crate::verdict::Mode;
 /// Reads the whole.
 pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Settings> {
     let mut fields = root.fields()?;
-    // All sections are read before any of them can end the reading: `?` comes
-    // last, so that no problem hides another.
-    let services = fields.or("services", services::Services::default(), services::read);
-    let services = services.as_ref();
-    let provider_names = fields.node().member("providers").and_then(|node| providers::names(&node));
-    let found = fields.node().member("providers").map_or(Some(None), |node| kong_jwt::find(&node));
-    let kong_jwt = found.as_ref().and_then(Option::as_ref);
-    let plugin = kong_jwt.map(|kong_jwt| &kong_jwt.plugin);
-    let consumers = fields
-        .optional("consumers", |node| consumers::read(node, kong_jwt, provider_names.as_deref()));
-    let credentials =
-        consumers.as_ref().and_then(|consumers| consumers.as_ref()?.credentials.as_ref());
-    let providers = fields.required("providers", "an object of providers by name", |node| {
-        providers::read(node, services, kong_jwt, credentials)
-    });
-    let sources = fields.optional("token", |node| token::read(node, plugin));
-    let user_info = fields.optional("user_info", |node| services::user_info(node, services));
-    let headers =
-        fields.or("claim_to_headers", Vec::new(), |node| node.list(identity::claim_header));
-    let crypto = crypto::read(fields.node_of("crypto").as_ref(), host);
-    let are_several = provider_names.as_ref().is_some_and(|names| names.len() > 1);
-    let minter = fields.required("identity_token", "an object", |node| {
-        identity::minter(node, crypto.as_ref(), are_several)
-    });
-    let by_user = user_info.as_ref().map(|user_info| {
-        user_info.as_ref().map(|(source, ..)| source.names.clone()).unwrap_or_default()
-    });
-    let bounds = minter.as_ref().map(|minter| minter.bounds(by_user.as_ref()));
-    let anonymous = consumers.as_ref().and_then(Option::as_ref);
-    let names = rules::Names {
-        providers: provider_names.as_deref(),
-        consumers: consumers.as_ref().map(Option::as_ref),
-        identity: bounds.as_ref(),
-    };
-    let policies = fields.or("policies", Vec::new(), |node| rules::policies(node, names));
-    let rules = fields.or("rules", Vec::new(), |node| rules::rules(node, names, policies.as_ref()));
-    let resources = fields.or("resources", Vec::new(), |node| {
-        resources::read(node, provider_names.as_deref(), bounds.as_ref())
-    });
-    let revocation = fields.optional("revocation", |node| revocation::read(node, services, names));
-    let errors = fields.optional("errors", |node| errors::read(node, plugin));
-    let limits = fields.or("limits", limits::DEFAULT, limits::read);
-    let sealed_tokens = fields.optional("sealed_tokens", |node| {
-        sealing::read(node, services, sources.as_ref(), limits.as_ref())
-    });
-    let bypass_cors_preflight = fields.optional("bypass_cors_preflight", Node::flag);
-    let shared_data =
-        [("auto", SharedData::Auto), ("always", SharedData::Always), ("never", SharedData::Never)];
-    let shared_data = fields.or("shared_data", SharedData::Auto, |node| node.one_of(&shared_data));
-    let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
-    let mode = fields.or("mode", Mode::Enforce, |node| node.one_of(&modes));
-    let access_log_properties = fields.optional("access_log", access_log);
+    // All sections are read before any of them can end the reading: no problem hides
+    // another.
+    let sections = Sections::read(&mut fields, host);
     let whole = fields.node().clone();
     let known = fields.finish();
-
-    if let (Some(found), Some(consumers)) = (&found, &consumers) {
-        consumers::check_use(&whole, found.as_ref(), consumers.as_ref());
-    }
-    let (providers, minter, headers) = (providers?, minter?, headers?);
-    let providers::Configured { mut providers, introspection, bindings, logouts } = providers;
-    let (user_info, mut sources) =
-        (user_info?, sources?.unwrap_or_else(|| token::default_sources(plugin)));
-    sources.proofs = bindings.take_proofs().then(HeaderSource::of_proofs);
-    providers::name_subjects(&whole, &mut providers, &minter);
-    if let Some(consumers) = anonymous {
-        providers::name_clients(&mut providers, &consumers.client_claims);
-    }
-    let resources = resources?;
-    let audiences: Vec<_> = resources.iter().flat_map(|it| it.audiences()).cloned().collect();
-    let rules = rules?;
-    let identities = identity::Identities {
-        defaults: &minter,
-        rules: rules.iter().filter_map(|rule| rule.identity.clone()).collect(),
-        resources: resources.iter().filter_map(|it| it.identity().cloned()).collect(),
-    };
-    identity::check_purposes(&whole, &minter, &rules);
-    identity::check_separation(&whole, &providers, &audiences, &identities);
-    if let (Some(kong_jwt), Some(credentials)) = (kong_jwt, credentials) {
-        kong_jwt.check_separation(&whole, credentials, &providers, &minter);
-    }
-    identity::check_headers(&whole, &identities, &headers, &sources);
-    let carriers: Vec<_> = identities.headers().cloned().collect();
-    sources.carry(&carriers);
-    let audiences = identities.audiences().cloned().collect();
-    let forwards = identities.forward();
-    let (user_info, user_info_entries, user_info_bytes) = match user_info {
-        Some((source, max_entries, max_bytes)) => (Some(source), max_entries, max_bytes),
-        None => (None, 0, 0),
-    };
-    let user_info = user_info.map(|source| with_header_claims(source, &headers));
-    let default_requirements = default_requirements(&whole, plugin, anonymous)?;
-    let bypass_cors_preflight = bypasses_preflight(&whole, bypass_cors_preflight?, plugin)?;
-    let consumers = consumers?.map(|consumers| consumers.directory).unwrap_or_default();
-    let names = providers.iter().map(|(provider, _)| provider.name.clone());
-    let limits = limits?;
-    let trusted = providers.iter().enumerate().filter(|(_, (it, _))| it.trusted_without_scope);
-    let trusted = trusted.map(|(position, _)| ProviderId(position));
-    let surroundings = identity::Surroundings {
-        headers,
-        carriers: carriers.into_iter().map(|carrier| carrier.name).collect(),
-        audiences,
-        trusted_without_scope: trusted.collect(),
-        user_claims: user_info.as_ref().map(|source| source.names.clone()).unwrap_or_default(),
-        origins: if are_several || minter.replaces() { names.collect() } else { Vec::new() },
-        taken: consumers.taken_names(),
-        max_bytes: limits.max_identity_bytes,
-    };
-    let mut errors = errors?.unwrap_or_else(|| errors::default_errors(plugin));
-    errors.proof_algorithms = bindings.take_proofs().then(Dpop::algorithm_names);
-    errors::check_realm(&whole, &errors, !resources.is_empty());
-    let resources =
-        resources::finish(&whole, resources, &providers, &bindings, &sources, limits.paths);
-    let crypto = SigningKey::sign_on_host(crypto?, minter.signing_keys());
-    let (revocation, sealed_tokens) = (revocation?, sealed_tokens?);
-    let (revocation, heard) = revocation.unzip();
-    signals::check_paths(&whole, revocation.as_ref(), heard.as_ref(), minter.paths());
-    let (signals, transmitter_keys) = signals::finish(&whole, heard, logouts)?;
-    if forwards && sealed_tokens.is_some() {
-        let accepted = "sealed_tokens without forward: no service can read a sealed token";
-        let _: Option<()> = whole.reject_as("sealed tokens with identity.forward", accepted);
-    }
-    let gateway = gateway_identity(&providers);
+    let settings = sections.check(&whole)?.settings(&whole)?;
     known?;
-    Some(Settings {
-        services: services.into_iter().flat_map(|it| it.values().flatten().cloned()).collect(),
-        providers,
-        introspection,
-        sources,
-        consumers,
-        bindings,
-        signals,
-        transmitter_keys,
-        revocations: revocation.map(|it| Revocations::new(it, gateway)).unwrap_or_default(),
-        user_info,
-        user_info_entries,
-        user_info_bytes,
-        minter: identity::finish(minter, surroundings)?,
-        rules: Rules::new(rules, default_requirements, limits.paths),
-        resources: resources?,
-        errors,
-        limits,
-        bypass_cors_preflight,
-        crypto,
-        mode: mode?,
-        access_log_properties: access_log_properties?.flatten(),
-        shared_data: shared_data?,
-        sealed_tokens,
+    Some(settings)
+}
+
+/// The sections; `None` is one with a problem, which is reported.
+#[allow(clippy::option_option)] // as Fields::optional
+struct Sections {
+    services: Option<Services>,
+    kong_jwt: Option<Option<KongJwt>>,
+    consumers: Option<Option<Consumers>>,
+    providers: Option<providers::Configured>,
+    sources: Option<Option<TokenSources>>,
+    user_info: Option<Option<(UserInfoSource, usize, usize)>>,
+    headers: Option<Vec<ClaimHeader>>,
+    crypto: Option<Crypto>,
+    minter: Option<MinterParts>,
+    access: AccessSections,
+    sealed_tokens: Option<Option<SealedTokens>>,
+    options: Options,
+}
+
+impl Sections {
+    fn read(fields: &mut Fields<'_>, host: Option<Rc<dyn HostCrypto>>) -> Self {
+        let services = fields.or("services", Services::default(), services::read);
+        let services_read = services.as_ref();
+        let providers = fields.node().member("providers");
+        let provider_names = providers.as_ref().and_then(providers::names);
+        let names = provider_names.as_deref();
+        let kong_jwt = providers.map_or(Some(None), |node| kong_jwt::find(&node));
+        let found = kong_jwt.as_ref().and_then(Option::as_ref);
+        let plugin = found.map(|kong_jwt| &kong_jwt.plugin);
+        let consumers = fields.optional("consumers", |node| consumers::read(node, found, names));
+        let credentials = consumers.iter().flatten().find_map(|it| it.credentials.as_ref());
+        let providers = fields.required("providers", "an object of providers by name", |node| {
+            providers::read(node, services_read, found, credentials)
+        });
+        let sources = fields.optional("token", |node| token::read(node, plugin));
+        let user_info =
+            fields.optional("user_info", |node| services::user_info(node, services_read));
+        let headers =
+            fields.or("claim_to_headers", Vec::new(), |node| node.list(identity::claim_header));
+        let crypto = crypto::read(fields.node_of("crypto").as_ref(), host);
+        let are_several = names.is_some_and(|names| names.len() > 1);
+        let minter = fields.required("identity_token", "an object", |node| {
+            identity::minter(node, crypto.as_ref(), are_several)
+        });
+        let by_user = user_info.as_ref().map(|user_info| {
+            user_info.as_ref().map(|(source, ..)| source.names.clone()).unwrap_or_default()
+        });
+        let bounds = minter.as_ref().map(|minter| minter.bounds(by_user.as_ref()));
+        let known = rules::Names {
+            providers: names,
+            consumers: consumers.as_ref().map(Option::as_ref),
+            identity: bounds.as_ref(),
+        };
+        let access = AccessSections::read(fields, services_read, known);
+        let options = Options::read(fields, plugin);
+        let sealed_tokens = fields.optional("sealed_tokens", |node| {
+            sealing::read(node, services_read, sources.as_ref(), options.limits.as_ref())
+        });
+        Self {
+            services,
+            kong_jwt,
+            consumers,
+            providers,
+            sources,
+            user_info,
+            headers,
+            crypto,
+            minter,
+            access,
+            sealed_tokens,
+            options,
+        }
+    }
+
+    /// Checks what holds between them.
+    fn check(self, whole: &Node<'_>) -> Option<Checked> {
+        let (consumers, kong_jwt) = (self.consumers, self.kong_jwt);
+        if let (Some(found), Some(consumers)) = (&kong_jwt, &consumers) {
+            consumers::check_use(whole, found.as_ref(), consumers.as_ref());
+        }
+        let (mut providers, minter, headers) = (self.providers?, self.minter?, self.headers?);
+        let (kong_jwt, consumers, user_info) =
+            (kong_jwt.flatten(), consumers.flatten(), self.user_info?);
+        let default_sources = || token::default_sources(kong_jwt.as_ref().map(|it| &it.plugin));
+        let mut sources = self.sources?.unwrap_or_else(default_sources);
+        sources.proofs = providers.bindings.take_proofs().then(HeaderSource::of_proofs);
+        providers::name_subjects(whole, &mut providers.providers, &minter);
+        if let Some(consumers) = &consumers {
+            providers::name_clients(&mut providers.providers, &consumers.client_claims);
+        }
+        let (resources, rules) = (self.access.resources?, self.access.rules?);
+        let resource_audiences: Vec<_> =
+            resources.iter().flat_map(|it| it.audiences()).cloned().collect();
+        let identities = separation::Identities {
+            defaults: &minter,
+            rules: rules.iter().filter_map(|rule| rule.identity.clone()).collect(),
+            resources: resources.iter().filter_map(|it| it.identity().cloned()).collect(),
+        };
+        separation::check_purposes(whole, &minter, &rules);
+        separation::check_separation(whole, &providers.providers, &resource_audiences, &identities);
+        let credentials = consumers.as_ref().and_then(|it| it.credentials.as_ref());
+        if let (Some(kong_jwt), Some(credentials)) = (&kong_jwt, credentials) {
+            kong_jwt.check_separation(whole, credentials, &providers.providers, &minter);
+        }
+        separation::check_headers(whole, &identities, &headers, &sources);
+        let carriers: Vec<_> = identities.headers().cloned().collect();
+        sources.carry(&carriers);
+        Some(Checked {
+            carriers: carriers.into_iter().map(|carrier| carrier.name).collect(),
+            audiences: identities.audiences().cloned().collect(),
+            forwards: identities.forward(),
+            services: self.services,
+            kong_jwt,
+            consumers,
+            providers,
+            sources,
+            user_info,
+            headers,
+            crypto: self.crypto,
+            minter,
+            rules,
+            resources,
+            revocation: self.access.revocation,
+            sealed_tokens: self.sealed_tokens,
+            options: self.options,
+        })
+    }
+}
+
+/// The sections, as far as they fit together.
+#[allow(clippy::option_option)] // as Fields::optional
+struct Checked {
+    /// Every header that may carry a token.
+    carriers: Vec<HeaderName>,
+    /// `aud` of all services.
+    audiences: Vec<String>,
+    /// Whether a rule or resource forwards the public token.
+    forwards: bool,
+    services: Option<Services>,
+    kong_jwt: Option<KongJwt>,
+    consumers: Option<Consumers>,
+    providers: providers::Configured,
+    sources: TokenSources,
+    user_info: Option<(UserInfoSource, usize, usize)>,
+    headers: Vec<ClaimHeader>,
+    crypto: Option<Crypto>,
+    minter: MinterParts,
+    rules: Vec<Rule>,
+    resources: Vec<resources::Configured>,
+    revocation: Option<Option<(RevocationSettings, signals::Configured)>>,
+    sealed_tokens: Option<Option<SealedTokens>>,
+    options: Options,
+}
+
+impl Checked {
+    fn settings(self, whole: &Node<'_>) -> Option<Settings> {
+        let plugin = self.kong_jwt.as_ref().map(|kong_jwt| &kong_jwt.plugin);
+        let providers::Configured { providers, introspection, bindings, logouts } = self.providers;
+        let (user_info, user_info_entries, user_info_bytes) =
+            user_info(self.user_info, &self.headers);
+        let default_requirements = default_requirements(whole, plugin, self.consumers.as_ref())?;
+        let options = self.options;
+        let bypass_cors_preflight =
+            bypasses_preflight(whole, options.bypass_cors_preflight?, plugin)?;
+        let consumers = self.consumers.map(|consumers| consumers.directory).unwrap_or_default();
+        let limits = options.limits?;
+        let surroundings = Surroundings {
+            headers: self.headers,
+            carriers: self.carriers,
+            audiences: self.audiences,
+            trusted_without_scope: trusted_without_scope(&providers),
+            user_claims: user_info.as_ref().map(|source| source.names.clone()).unwrap_or_default(),
+            origins: origins(&providers, self.minter.replaces()),
+            taken: consumers.taken_names(),
+            max_bytes: limits.max_identity_bytes,
+        };
+        let errors = error_settings(options.errors?, plugin, &bindings);
+        errors::check_realm(whole, &errors, !self.resources.is_empty());
+        let (sources, paths) = (&self.sources, limits.paths);
+        let resources =
+            resources::finish(whole, self.resources, &providers, &bindings, sources, paths);
+        let crypto = SigningKey::sign_on_host(self.crypto?, self.minter.signing_keys());
+        let (revocation, sealed_tokens) = (self.revocation?, self.sealed_tokens?);
+        let (revocations, signals, transmitter_keys) =
+            revocations(whole, revocation, &providers, logouts, &self.minter)?;
+        if self.forwards && sealed_tokens.is_some() {
+            refuse_forward(whole);
+        }
+        Some(Settings {
+            services: self.services.iter().flat_map(|it| it.values()).flatten().cloned().collect(),
+            providers,
+            introspection,
+            sources: self.sources,
+            consumers,
+            bindings,
+            signals,
+            transmitter_keys,
+            revocations,
+            user_info,
+            user_info_entries,
+            user_info_bytes,
+            crypto,
+            minter: identity::finish(self.minter, surroundings)?,
+            rules: Rules::new(self.rules, default_requirements, limits.paths),
+            resources: resources?,
+            errors,
+            limits,
+            bypass_cors_preflight,
+            mode: options.mode?,
+            access_log_properties: options.access_log_properties?.flatten(),
+            shared_data: options.shared_data?,
+            sealed_tokens,
+        })
+    }
+}
+
+/// Who may do what, for how long.
+#[allow(clippy::option_option)] // as Fields::optional
+struct AccessSections {
+    rules: Option<Vec<Rule>>,
+    resources: Option<Vec<resources::Configured>>,
+    revocation: Option<Option<(RevocationSettings, signals::Configured)>>,
+}
+
+impl AccessSections {
+    fn read(fields: &mut Fields<'_>, services: Option<&Services>, names: rules::Names<'_>) -> Self {
+        let policies = fields.or("policies", Vec::new(), |node| rules::policies(node, names));
+        let policies = policies.as_ref();
+        Self {
+            rules: fields.or("rules", Vec::new(), |node| rules::rules(node, names, policies)),
+            resources: fields.or("resources", Vec::new(), |node| {
+                resources::read(node, names.providers, names.identity)
+            }),
+            revocation: fields
+                .optional("revocation", |node| revocation::read(node, services, names)),
+        }
+    }
+}
+
+/// What depends on no other section.
+#[allow(clippy::option_option)] // as Fields::optional
+struct Options {
+    errors: Option<Option<ErrorSettings>>,
+    limits: Option<Limits>,
+    bypass_cors_preflight: Option<Option<bool>>,
+    shared_data: Option<SharedData>,
+    mode: Option<Mode>,
+    access_log_properties: Option<Option<Option<bool>>>,
+}
+
+impl Options {
+    fn read(fields: &mut Fields<'_>, plugin: Option<&PluginOptions>) -> Self {
+        let shared_data = [
+            ("auto", SharedData::Auto),
+            ("always", SharedData::Always),
+            ("never", SharedData::Never),
+        ];
+        let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
+        Self {
+            errors: fields.optional("errors", |node| errors::read(node, plugin)),
+            limits: fields.or("limits", limits::DEFAULT, limits::read),
+            bypass_cors_preflight: fields.optional("bypass_cors_preflight", Node::flag),
+            shared_data: fields
+                .or("shared_data", SharedData::Auto, |node| node.one_of(&shared_data)),
+            mode: fields.or("mode", Mode::Enforce, |node| node.one_of(&modes)),
+            access_log_properties: fields.optional("access_log", access_log),
+        }
+    }
+}
+
+fn refuse_forward(whole: &Node<'_>) {
+    let accepted = "sealed_tokens without forward: no service can read a sealed token";
+    let _: Option<()> = whole.reject_as("sealed tokens with identity.forward", accepted);
+}
+
+/// Providers whose tokens need no scope for a transaction token.
+fn trusted_without_scope(providers: &[(Provider, KeySource)]) -> Vec<ProviderId> {
+    let trusted = providers.iter().enumerate().filter(|(_, (it, _))| it.trusted_without_scope);
+    trusted.map(|(position, _)| ProviderId(position)).collect()
+}
+
+/// The names of the providers, where tokens are of two or more, or of services too.
+fn origins(providers: &[(Provider, KeySource)], replaces: bool) -> Vec<String> {
+    let names = || providers.iter().map(|(provider, _)| provider.name.clone());
+    if providers.len() > 1 || replaces { names().collect() } else { Vec::new() }
+}
+
+fn error_settings(
+    errors: Option<ErrorSettings>,
+    plugin: Option<&PluginOptions>,
+    bindings: &Bindings,
+) -> ErrorSettings {
+    let errors = errors.unwrap_or_else(|| errors::default_errors(plugin));
+    let proof_algorithms = bindings.take_proofs().then(Dpop::algorithm_names);
+    ErrorSettings { proof_algorithms, ..errors }
+}
+
+/// The source of user info, with the most entries and bytes that are cached.
+fn user_info(
+    configured: Option<(UserInfoSource, usize, usize)>,
+    headers: &[ClaimHeader],
+) -> (Option<UserInfoSource>, usize, usize) {
+    configured.map_or((None, 0, 0), |(source, entries, bytes)| {
+        (Some(with_header_claims(source, headers)), entries, bytes)
     })
 }
 
 /// Also gives the source the claims that headers and the consumer's name take from it.
-fn with_header_claims(
-    mut source: UserInfoSource,
-    headers: &[crate::identity::ClaimHeader],
-) -> UserInfoSource {
+fn with_header_claims(mut source: UserInfoSource, headers: &[ClaimHeader]) -> UserInfoSource {
     let configured = headers.iter().map(|header| header.path.clone());
     let usernames = USERNAME_CLAIMS.map(ClaimPath::dotted);
     source.header_claims =
@@ -214,6 +383,22 @@ fn bypasses_preflight(
         (None, Some(runs)) => Some(!runs.unwrap_or(true)),
         (None, None) => Some(true),
     }
+}
+
+/// The lists of revoked tokens, and what may add to them.
+fn revocations(
+    whole: &Node<'_>,
+    configured: Option<(RevocationSettings, signals::Configured)>,
+    providers: &[(Provider, KeySource)],
+    logouts: Vec<LogoutReceiver>,
+    minter: &MinterParts,
+) -> Option<(Revocations, Signals, Vec<KeySource>)> {
+    let (settings, heard) = configured.unzip();
+    signals::check_paths(whole, settings.as_ref(), heard.as_ref(), minter.paths());
+    let (signals, keys) = signals::finish(whole, heard, logouts)?;
+    let gateway = gateway_identity(providers);
+    let revocations = settings.map(|it| Revocations::new(it, gateway)).unwrap_or_default();
+    Some((revocations, signals, keys))
 }
 
 /// The identity of the gateway: configurations with the same one share revocations.

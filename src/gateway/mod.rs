@@ -37,8 +37,13 @@ pub use crate::in_flight::{CalloutId, Dispatch};
 use crate::metrics::{Sample, Series};
 use crate::pipeline::{CalloutOutcome, Pipeline, Settings, Step, Submission, Waiting};
 use crate::shared_data::SharedStore;
-use crate::time::UnixTime;
+use crate::time::{Span, UnixTime};
 use crate::verdict::Verdict;
+
+/// How often [`Gateway::tick`] is to be called: small beside any timeout, and rare beside
+/// the requests. All doors have this one period: a worker that slept until something is
+/// due would have to know of every event that makes it earlier.
+pub const TICK: Span = Span::from_millis(100);
 
 /// One configuration at work, with the requests that it decides.
 #[derive(Debug)]
@@ -123,12 +128,6 @@ impl Gateway {
     /// [`Gateway::body`] is called; `None` if it is not for the gateway.
     pub fn body_wanted(&self, request: RequestId) -> Option<usize> {
         self.bodies.get(&request).map(|submission| submission.bytes)
-    }
-
-    /// When [`Gateway::tick`] has something to do next: `now`, or later. A door
-    /// without timers asks when a request comes.
-    pub fn due_at(&self, now: UnixTime) -> UnixTime {
-        if self.lost.is_empty() { self.pipeline.due_at(now) } else { now }
     }
 
     /// The longest reply body to read.
@@ -274,8 +273,8 @@ impl Gateway {
         self.pipeline.abandon(callout).then_some(callout)
     }
 
-    /// Time has passed: to be called about ten times a second, or when
-    /// [`Gateway::due_at`] says.
+    /// Time has passed: to be called each [`TICK`]. A door without timers calls it with
+    /// the first request after that.
     pub fn tick(&mut self, now: UnixTime) {
         let tick = self.pipeline.tick(now);
         let lost = std::mem::take(&mut self.lost);

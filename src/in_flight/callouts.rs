@@ -286,10 +286,4 @@ impl Callouts {
         let flight = self.find(purpose).and_then(|id| self.open.get(&id));
         flight.is_some_and(|flight| now < flight.deadline || flight.ends_at_tick(self.host))
     }
-
-    /// When the first callout is overdue, of those that a tick can end.
-    pub(crate) fn due_at(&self, now: UnixTime) -> Option<UnixTime> {
-        let ended = self.open.values().filter(|flight| flight.ends_at_tick(self.host));
-        ended.map(|flight| if now < flight.sent { now } else { flight.deadline }).min()
-    }
 }

@@ -259,33 +259,47 @@ impl Pipeline {
             Some(IntrospectionAnswer::Inactive) => return Err(Denial::TokenInactive.into()),
             None => return Err(unavailable.into()),
         };
-        let audiences = resource.as_ref().map(|it| &it.audiences).or(provider.audiences.as_ref());
-        let (at, mut stage) = (*at, Stage::Verify);
-        let require_issuer = introspection.endpoint.require_issuer;
-        let audiences = audiences.map(Vec::as_slice);
-        let decision = completed(signed, claims)
-            .and_then(|claims| {
-                provider.accept_introspected(id, claims, audiences, require_issuer, now)
-            })
-            .and_then(|verified| {
-                resource.as_ref().map_or(Ok(()), |it| it.check_provider(id)).map(|()| verified)
-            })
-            .map_err(Denial::Token)
-            .and_then(|verified| {
-                stage = Stage::Revocation;
-                let unrevoked = self.revocations.admit(verified, now)?;
-                stage = Stage::Consumer;
-                let consumer = self.consumers.resolve(unrevoked.token())?;
-                let principal = Authenticated::new(unrevoked, consumer);
-                let epoch = self.revocations.epoch();
-                let serves = introspection.serves(principal.token(), at);
-                Ok(self.sessions.of_reference(text, principal, epoch, serves, now))
-            });
-        if let Err(denial) = &decision {
+        let claims = completed(signed, claims).map_err(Denial::Token);
+        let at = *at;
+        attempt.trace.stage = Stage::Verify;
+        let decision = claims.and_then(|claims| self.accept_answer(attempt, text, claims, at));
+        if let (Err(denial), Some(introspection)) = (&decision, &mut self.introspection) {
             introspection.refuse(text, RefusedFor::Resource(refused_for), denial.clone(), at);
         }
-        attempt.trace.stage = stage;
         decision.map_err(Halt::from)
+    }
+
+    /// The session of a token that its issuer says is active, by the `claims` that came
+    /// `at` that time.
+    fn accept_answer(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+        text: &[u8],
+        claims: Map<String, Value>,
+        at: UnixTime,
+    ) -> Result<Rc<Session>, Denial> {
+        let unavailable = Denial::IntrospectionUnavailable;
+        let introspection = self.introspection.as_ref().ok_or_else(|| unavailable.clone())?;
+        let id = introspection.provider;
+        let provider = self.providers.get(id).ok_or(unavailable)?;
+        let (now, resource) = (attempt.now, attempt.trace.resource.clone());
+        let audiences = resource.as_ref().map(|it| &it.audiences).or(provider.audiences.as_ref());
+        let audiences = audiences.map(Vec::as_slice);
+        let require_issuer = introspection.endpoint.require_issuer;
+        let verified = provider
+            .accept_introspected(id, claims, audiences, require_issuer, now)
+            .map_err(Denial::Token)?;
+        if let Some(resource) = resource {
+            resource.check_provider(id).map_err(Denial::Token)?;
+        }
+        attempt.trace.stage = Stage::Revocation;
+        let unrevoked = self.revocations.admit(verified, now)?;
+        attempt.trace.stage = Stage::Consumer;
+        let consumer = self.consumers.resolve(unrevoked.token())?;
+        let principal = Authenticated::new(unrevoked, consumer);
+        let epoch = self.revocations.epoch();
+        let serves = introspection.serves(principal.token(), at);
+        Ok(self.sessions.of_reference(text, principal, epoch, serves, now))
     }
 
     pub(super) fn current_keys(&self, provider: ProviderId, now: UnixTime) -> Option<Rc<KeySet>> {

@@ -225,8 +225,21 @@ impl Pipeline {
             Some(Access::Requires(requirements)) => requirements,
             Some(Access::Bypass) | None => rules.default_requirements(),
         };
+        self.decide_by(attempt, sanitized, requirements, asked)
+    }
+
+    /// Decides by the requirements of the request's rule, and of those that may be `asked`
+    /// too since the MCP call is not known: all must be met.
+    fn decide_by<'a>(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+        sanitized: Sanitized,
+        requirements: &'a Requirements,
+        mut asked: Vec<&'a Requirements>,
+    ) -> Result<Verdict, Halt> {
         let template = self.template(&attempt.trace);
         let forward = self.forwards(&template);
+        let head = attempt.head;
         let sanitized =
             if forward == self.sources.forward { sanitized } else { self.sanitize(head, forward)? };
         attempt.trace.stage = Stage::Token;

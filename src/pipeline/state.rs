@@ -91,59 +91,90 @@ pub struct Pipeline {
     pub(super) since: Option<UnixTime>,
 }
 
+/// The counters of a configuration.
+fn counters(settings: &Settings) -> Counters {
+    let remote = settings.providers.iter().filter(|(_, keys)| keys.is_remote());
+    let remote = remote.map(|(provider, _)| provider.name.as_str());
+    let transmitters = settings.signals.transmitters().zip(&settings.transmitter_keys);
+    let transmitters = transmitters.filter(|(_, keys)| keys.is_remote()).map(|(name, _)| name);
+    Counters::new(
+        settings.mode,
+        settings.services.iter(),
+        remote.chain(transmitters),
+        settings.signals.kinds(),
+        settings.crypto.host_verifies(),
+        settings.limits.end_streams,
+    )
+}
+
+/// The headers of which the service sees only what the gateway sets.
+fn owned_headers(settings: &Settings) -> OwnedHeaders {
+    let headers = settings.minter.headers.owned();
+    // A transaction token from outside is never one of the gateway's.
+    let carriers = settings.minter.carriers.iter().cloned();
+    // Where the public token may be too, it goes with that.
+    let carriers = carriers.filter(|it| !settings.sources.names_header(it.as_str().as_bytes()));
+    // A proof is for the gateway alone.
+    let proof = settings.bindings.take_proofs().then(HeaderName::dpop);
+    let own = [HeaderName::txn_token()].into_iter().chain(proof);
+    OwnedHeaders::new(headers.chain(carriers).chain(own))
+}
+
+fn sessions(settings: &Settings) -> Sessions {
+    let asks_claims = settings.rules.asks_claims() || settings.revocations.asks_each_time();
+    let references = settings.introspection.as_ref().map_or(0, |(.., entries)| *entries);
+    let limits = &settings.limits;
+    Sessions::new(limits.token_cache_entries, references, limits.token_cache_bytes, asks_claims)
+}
+
+fn user_infos(settings: &Settings) -> UserInfoCache {
+    let lifetimes = settings.user_info.as_ref().map(|source| source.lifetimes);
+    UserInfoCache::new(
+        settings.user_info_entries,
+        settings.user_info_bytes,
+        lifetimes.unwrap_or_default(),
+    )
+}
+
+/// What is logged of a configuration at its start.
+fn first_events(settings: &Settings) -> Vec<Event> {
+    let signing = settings.minter.keys.signing_keys();
+    let signing = signing.map(|key| key.algorithm().into()).collect();
+    let mut log = vec![Event::Crypto {
+        host_verifies: settings.crypto.host_verifies(),
+        host_signs: settings.crypto.host_signs(),
+        signing,
+    }];
+    if settings.mode == Mode::Shadow {
+        log.push(Event::ShadowMode);
+    }
+    log
+}
+
 impl Pipeline {
     /// A gateway on a host. `seed` must be different for each one: it makes the
     /// `jti` of identity tokens unique, and spreads their fetches over time.
     pub fn new(settings: Settings, host: HostCapabilities, seed: [u8; 16]) -> Self {
-        let remote = settings.providers.iter().filter(|(_, keys)| keys.is_remote());
-        let remote = remote.map(|(provider, _)| provider.name.as_str());
-        let transmitters = settings.signals.transmitters().zip(&settings.transmitter_keys);
-        let transmitters = transmitters.filter(|(_, keys)| keys.is_remote()).map(|(name, _)| name);
-        let counters = Counters::new(
-            settings.mode,
-            settings.services.iter(),
-            remote.chain(transmitters),
-            settings.signals.kinds(),
-            settings.crypto.host_verifies(),
-            settings.limits.end_streams,
-        );
+        let counters = counters(&settings);
+        let owned = owned_headers(&settings);
+        let log = first_events(&settings);
+        let (sessions, user_infos) = (sessions(&settings), user_infos(&settings));
         let transmitters: Vec<_> = settings.signals.transmitters().map(str::to_owned).collect();
+        let own: Rc<[VerifyingKey]> =
+            settings.minter.keys.signing_keys().map(SigningKey::verifying_key).collect();
         let (providers, mut key_sources): (_, Vec<KeySource>) =
             settings.providers.into_iter().unzip();
         key_sources.extend(settings.transmitter_keys);
-        let own = settings.minter.keys.signing_keys().map(SigningKey::verifying_key);
-        let own: Rc<[VerifyingKey]> = own.collect();
         for remote in key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
             remote.refuse(Rc::clone(&own));
         }
-        let headers = settings.minter.headers.owned();
-        // A transaction token from outside is never one of the gateway's.
-        let carriers = settings.minter.carriers.iter().cloned();
-        // Where the public token may be too, it goes with that.
-        let carriers = carriers.filter(|it| !settings.sources.names_header(it.as_str().as_bytes()));
-        // A proof is for the gateway alone.
-        let proof = settings.bindings.take_proofs().then(HeaderName::dpop);
-        let own = [HeaderName::txn_token()].into_iter().chain(proof);
-        let owned = OwnedHeaders::new(headers.chain(carriers).chain(own));
-        let signing = settings.minter.keys.signing_keys();
-        let signing = signing.map(|key| key.algorithm().into()).collect();
-        let mut log = vec![Event::Crypto {
-            host_verifies: settings.crypto.host_verifies(),
-            host_signs: settings.crypto.host_signs(),
-            signing,
-        }];
-        if settings.mode == Mode::Shadow {
-            log.push(Event::ShadowMode);
-        }
-        let asks_claims = settings.rules.asks_claims() || settings.revocations.asks_each_time();
-        let references = settings.introspection.as_ref().map_or(0, |(.., entries)| *entries);
-        let lifetimes = settings.user_info.as_ref().map(|source| source.lifetimes);
+        let introspection = settings.introspection.map(|(provider, endpoint, max_entries)| {
+            Introspection::new(provider, endpoint, max_entries)
+        });
         Self {
             providers: Providers::new(providers, transmitters),
             key_sources,
-            introspection: settings.introspection.map(|(provider, endpoint, max_entries)| {
-                Introspection::new(provider, endpoint, max_entries)
-            }),
+            introspection,
             sources: settings.sources,
             consumers: settings.consumers,
             revocations: settings.revocations,
@@ -151,22 +182,13 @@ impl Pipeline {
             proofs_seen: Seen::new("proofs", PROOF_BUCKETS),
             signals: Rc::new(settings.signals),
             logouts_seen: Seen::new("logouts", LOGOUT_BUCKETS),
-            user_infos: UserInfoCache::new(
-                settings.user_info_entries,
-                settings.user_info_bytes,
-                lifetimes.unwrap_or_default(),
-            ),
+            user_infos,
             user_info: settings.user_info,
             minter: settings.minter,
             rules: Rc::new(settings.rules),
             resources: settings.resources,
             errors: settings.errors,
-            sessions: Sessions::new(
-                settings.limits.token_cache_entries,
-                references,
-                settings.limits.token_cache_bytes,
-                asks_claims,
-            ),
+            sessions,
             limits: settings.limits,
             bypass_cors_preflight: settings.bypass_cors_preflight,
             crypto: settings.crypto,

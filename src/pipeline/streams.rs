@@ -81,12 +81,4 @@ impl Pipeline {
         let reply = self.reply_to(&head, &denial, &trace);
         Some((request, self.end(Verdict::Deny(denial, reply), trace)))
     }
-
-    /// When the next of them ends by itself, or `None`.
-    pub(super) fn next_end(&self) -> Option<UnixTime> {
-        self.streams
-            .values()
-            .filter_map(|stream| stream.session.principal().token().usable_until())
-            .min()
-    }
 }

@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::in_flight::{CalloutId, InFlight, Purpose};
 use crate::refresh::Poll;
 use crate::revocation::ListId;
-use crate::time::{Span, UnixTime};
+use crate::time::UnixTime;
 use crate::token::ProviderId;
 
 impl Pipeline {
@@ -62,26 +62,6 @@ impl Pipeline {
         }
         self.gauge_keys(now);
         tick
-    }
-
-    /// When [`Pipeline::tick`] has something to do next: `now`, or later, but soon
-    /// enough for what is shared and for the gauges.
-    pub fn due_at(&self, now: UnixTime) -> UnixTime {
-        const LATEST: Span = Span::from_secs(1);
-        let is_shared = self.store.is_some();
-        let sources = self.key_sources.iter().enumerate().filter_map(|(position, source)| {
-            let purpose = Purpose::Keys(ProviderId(position));
-            let remote = source.as_remote().filter(|_| !self.callouts.is_awaited(&purpose, now));
-            Some(remote?.due_at(is_shared, now))
-        });
-        let lists = ListId::ALL.into_iter().filter_map(|list| {
-            let purpose = Purpose::Tokens(list, self.revocations.cursor(list));
-            let due = self.revocations.due_at(list, now);
-            due.filter(|_| !self.callouts.is_awaited(&purpose, now))
-        });
-        let due =
-            sources.chain(lists).chain(self.callouts.due_at(now)).chain(self.next_end()).min();
-        due.unwrap_or(now.plus(LATEST)).min(now.plus(LATEST)).max(now)
     }
 
     /// To be called when its configuration is not in use any more, before the last

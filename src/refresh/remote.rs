@@ -178,17 +178,6 @@ impl RemoteKeys {
         }
     }
 
-    /// When [`RemoteKeys::poll`] has something to do: `now`, or later.
-    pub fn due_at(&self, is_shared: bool, now: UnixTime) -> UnixTime {
-        let due = if self.abandoned { now } else { self.schedule.due_at(now) };
-        match self.looked.filter(|looked| looked.contains(now)) {
-            _ if !is_shared => due,
-            // Once looked, a lease of another worker may be what it waits for.
-            Some(looked) => due.max(looked.until()),
-            None => now,
-        }
-    }
-
     /// Takes over a set that is newer than the one here, and current.
     fn adopt(&mut self, set: &StoredSet, jitter: u8, now: UnixTime) -> Option<Vec<SkippedKey>> {
         let at = set.at.as_seen(now)?;

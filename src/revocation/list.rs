@@ -160,11 +160,6 @@ impl List {
         Some(feed.ask(now))
     }
 
-    /// When the feed is to be asked next, if there is one: `now`, or later.
-    pub(super) fn due_at(&self, now: UnixTime) -> Option<UnixTime> {
-        Some(self.feed.as_ref()?.schedule.due_at(now))
-    }
-
     /// Polls the feed for a request that cannot be decided without it. While the service
     /// fails, its backoff is respected.
     pub(super) fn ask(&mut self, now: UnixTime) -> Option<Callout> {

@@ -263,12 +263,6 @@ impl Revocations {
         self.list_mut(id)?.poll(store, now)
     }
 
-    /// When the feed of a list is to be asked next, if there is one: `now`, or
-    /// later.
-    pub fn due_at(&self, id: ListId, now: UnixTime) -> Option<UnixTime> {
-        self.list(id)?.due_at(now)
-    }
-
     /// Polls the feed for a request that waits for the list.
     pub fn ask(&mut self, id: ListId, now: UnixTime) -> Option<Callout> {
         self.list_mut(id)?.ask(now)

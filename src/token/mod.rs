@@ -16,6 +16,7 @@ mod issuer;
 mod provider;
 mod rejection;
 mod template;
+mod verified;
 mod verifier;
 
 pub use self::actor::{Actor, ActorRule};
@@ -30,6 +31,5 @@ pub use self::provider::{
 };
 pub use self::rejection::{Found, Rejection};
 pub use self::template::{ClaimTemplate, TemplateError};
-pub use self::verifier::{
-    EVENT_TYPES, EVENTS_CLAIM, IDENTITY_TYPES, OwnTokens, Verified, check_signature,
-};
+pub use self::verified::Verified;
+pub use self::verifier::{EVENT_TYPES, EVENTS_CLAIM, IDENTITY_TYPES, OwnTokens, check_signature};

@@ -23,7 +23,6 @@ mod coalescing;
 mod counted;
 mod counterparts;
 mod denials;
-mod due;
 mod headers;
 mod hostile;
 mod identity;

@@ -37,7 +37,7 @@ use gatepass::keys::HostCrypto;
 use gatepass::metrics::Kind;
 use gatepass::pipeline::SharedData;
 use gatepass::shared_data::SharedStore;
-use gatepass::time::UnixTime;
+use gatepass::time::{Span, UnixTime};
 use proxy_wasm::types::{BufferType, MapType, MetricType};
 
 use crate::abi::{self, LocalResponse, Status};
@@ -215,7 +215,8 @@ impl Host {
     }
 
     /// Has the root context called regularly.
-    pub(crate) fn tick_every(self, millis: u32) -> Result<(), HostError> {
+    pub(crate) fn tick_every(self, period: Span) -> Result<(), HostError> {
+        let millis = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
         abi::set_tick_period(millis).map_err(HostError::from)
     }
 

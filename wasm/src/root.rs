@@ -5,7 +5,7 @@ use std::rc::Rc;
 use gatepass::config::{self, Problem, Problems};
 use gatepass::denial::Denial;
 use gatepass::event::Event;
-use gatepass::gateway::Gateway;
+use gatepass::gateway::{Gateway, TICK};
 use gatepass::metrics;
 use gatepass::pipeline::SharedData;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -18,7 +18,7 @@ use crate::held;
 use crate::host::Host;
 use crate::info::Properties;
 use crate::protobuf;
-use crate::shared::{Entered, Shared, TICK_MS, write_log};
+use crate::shared::{Entered, Shared, write_log};
 
 /// The root context.
 pub(crate) struct Root {
@@ -132,8 +132,9 @@ impl Root {
             }
             store => store,
         };
-        // Without it keys would never be fetched, and no callout be overdue.
-        host.tick_every(TICK_MS).map_err(|_| refused(no_tick()))?;
+        // Without it keys would never be fetched, and no callout be overdue. Set once, since
+        // ngx_wasm_module traps on a second time.
+        host.tick_every(TICK).map_err(|_| refused(no_tick()))?;
         Ok(Shared::new(self.context_id, host, entered, gateway, later))
     }
 }

@@ -88,10 +88,6 @@ impl Entered {
     }
 }
 
-/// How often the gateway is asked what is due: small beside any timeout, and rare
-/// beside the requests. Set once, since ngx_wasm_module traps on a second time.
-pub(crate) const TICK_MS: u32 = 100;
-
 const NO_CLOCK: &str = "the time could not be read";
 
 impl Shared {

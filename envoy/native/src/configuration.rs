@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepass::callout::{CalloutFailure, CalloutReply};
-use gatepass::gateway::{Action, CalloutId, Gateway};
+use gatepass::gateway::{Action, CalloutId, Gateway, TICK};
 use gatepass::time::{Span, UnixTime};
 
 use crate::abi::Config;
@@ -20,9 +20,6 @@ use crate::plan::{Plan, now, write_log};
 use crate::shared::Shared;
 use crate::stream::Stream;
 use crate::timer::Timer;
-
-/// How often the main thread is called: small beside any timeout.
-const TICK: Duration = Duration::from_millis(100);
 
 /// A filter's configuration, as Envoy holds it.
 pub(crate) struct Configuration {
@@ -38,13 +35,16 @@ impl Configuration {
         let main = Rc::new(Main::new(config, &shared.in_flight));
         main.host(config, shared.plan())?;
         let called = Arc::clone(&shared);
-        let timer = match Timer::start(TICK, move || called.call_main()) {
-            Ok(timer) => timer,
-            Err(error) => {
-                log::error!("no thread for a timer: {error}");
-                return None;
-            }
-        };
+        let timer =
+            match Timer::start(Duration::from_millis(TICK.as_millis().unsigned_abs()), move || {
+                called.call_main()
+            }) {
+                Ok(timer) => timer,
+                Err(error) => {
+                    log::error!("no thread for a timer: {error}");
+                    return None;
+                }
+            };
         MAINS.with_borrow_mut(|mains| mains.insert(shared.id(), (Arc::clone(&shared), main)));
         Some(Self { _timer: timer, shared })
     }

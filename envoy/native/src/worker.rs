@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gatepass::binding::of_hex;
-use gatepass::gateway::{Action, Gateway};
+use gatepass::gateway::{Action, Gateway, TICK};
 use gatepass::host::{RequestId, RequestInfo, parse_address};
-use gatepass::time::{Span, UnixTime};
+use gatepass::time::UnixTime;
 
 use crate::abi::{Filter, Request, StreamWaker, peer_certificate_digest, source_address};
 use crate::held::Held;
@@ -79,9 +79,6 @@ impl RequestInfo for Info {
         known.unwrap_or_else(|| Client::of(request)).certificate
     }
 }
-
-/// How often a busy worker's gateway is asked what is due.
-const TICK: Span = Span::from_millis(100);
 
 impl Worker {
     /// The gateway of this thread for a configuration of the filter and a plan, the

@@ -8,6 +8,7 @@ local gateway = require "kong.plugins.gatepass.gateway"
 local ngx = ngx
 local now = ngx.now
 
+-- The core's `gateway::TICK`.
 local TICK_SECONDS = 0.1
 
 -- How often vaults are asked, and a gateway that did not open is tried again.

@@ -1,0 +1,171 @@
+//! What holds between the identity token and the rest: no header with two meanings, and
+//! no token that passes for another kind.
+
+use std::rc::Rc;
+
+use super::identity::MinterParts;
+use super::reader::Node;
+use crate::bearer::TokenSources;
+use crate::http::HeaderName;
+use crate::identity::{ClaimHeader, IdentityHeaders};
+use crate::overrides::{IdentityHeader, Overrides, TemplateKey};
+use crate::refresh::KeySource;
+use crate::rules::{Access, Rule};
+use crate::token::Provider;
+
+/// The identity of every rule and resource that says something of its own, and that of
+/// the others.
+pub struct Identities<'a> {
+    /// `identity_token`.
+    pub defaults: &'a MinterParts,
+    /// Of rules.
+    pub rules: Vec<Rc<Overrides>>,
+    /// Of resources.
+    pub resources: Vec<Rc<Overrides>>,
+}
+
+impl Identities<'_> {
+    fn overrides(&self) -> impl Iterator<Item = &Overrides> {
+        self.rules.iter().chain(&self.resources).map(Rc::as_ref)
+    }
+
+    /// Every header that may carry a token.
+    pub fn headers(&self) -> impl Iterator<Item = &IdentityHeader> {
+        let others = self.overrides().filter_map(|it| it.header.as_ref());
+        std::iter::once(&self.defaults.token().header).chain(others)
+    }
+
+    /// The header that one of them alone has for both the public token and the identity.
+    /// Of a rule that forwards the one and a resource that names the header of the other,
+    /// the identity has the header.
+    fn clash(&self, sources: &TokenSources) -> Option<HeaderName> {
+        let own = self.rules.iter().chain(&self.resources).cloned().map(Some);
+        own.chain([None]).find_map(|rule| {
+            let key = TemplateKey { rule, resource: None };
+            let name = key.header(self.defaults.token()).name;
+            let forwards = key.forward().unwrap_or(sources.forward);
+            (forwards && sources.names_header(name.as_str().as_bytes())).then_some(name)
+        })
+    }
+
+    /// Whether the public token of some request is forwarded by its rule or resource.
+    pub fn forward(&self) -> bool {
+        self.overrides().any(|it| it.forward == Some(true))
+    }
+
+    /// `aud` of all services.
+    pub fn audiences(&self) -> impl Iterator<Item = &String> {
+        let others = self.overrides().filter_map(|it| it.audiences.as_ref());
+        std::iter::once(&self.defaults.token().audiences).chain(others).flatten()
+    }
+
+    fn is_audience(&self, audience: &String) -> bool {
+        self.audiences().any(|own| own == audience)
+    }
+}
+
+/// A transaction token always says what it is for, so each rule does, or all do.
+pub fn check_purposes(whole: &Node<'_>, minter: &MinterParts, rules: &[Rule]) {
+    if !minter.is_transaction() {
+        return;
+    }
+    let own = |rule: &Rule| rule.identity.as_ref().and_then(|it| it.scopes.clone());
+    let lists = rules.iter().map(own).chain([minter.token().scopes.clone()]);
+    if lists.flatten().any(|scopes| scopes.is_empty()) {
+        let _: Option<()> = whole.reject_as("an empty list of scopes with txn_token", "scopes");
+    }
+    let needs = |rule: &&Rule| matches!(rule.access, Access::Requires(_));
+    let says_all = rules.iter().filter(needs).all(|rule| own(rule).is_some())
+        && rules.last().is_some_and(|rule| rule.matcher.is_for_all());
+    if minter.token().scopes.is_none() && !says_all {
+        let found = "the profile txn_token without scopes";
+        let accepted = "identity_token.scopes, or identity.scopes in each rule, of which the \
+                        last one matches every request";
+        let _: Option<()> = whole.reject_as(found, accepted);
+    }
+}
+
+/// Public and identity tokens must not be exchangeable (RFC 8725 section 3.12):
+/// no issuer, no audience and no key may be both. Keys that are fetched are
+/// compared when they come. `resources`: the audiences of tokens for resources.
+// RFC 8725 section 3.12: "the validation rules for those JWTs MUST be written such that
+// they are mutually exclusive, rejecting JWTs of the wrong kind" (R31)
+pub fn check_separation(
+    whole: &Node<'_>,
+    providers: &[(Provider, KeySource)],
+    resources: &[String],
+    identities: &Identities<'_>,
+) {
+    let minter = identities.defaults;
+    if let Some(audience) = resources.iter().find(|audience| identities.is_audience(audience)) {
+        let found = format!("the audience {audience:?} of one of resources in identity tokens");
+        let _: Option<()> = whole.reject_as(found, "audiences that no public token has");
+    }
+    for (provider, keys) in providers {
+        if let KeySource::Local(keys) = keys
+            && minter.signing_keys().any(|own| keys.holds(&own.verifying_key()))
+        {
+            let found = format!("a signing key of the gateway in provider {:?}", provider.name);
+            let _: Option<()> = whole.reject_as(found, "signing keys that nobody else has");
+        }
+        if provider.issuers().is_some_and(|issuer| issuer.may_be(minter.issuer())) {
+            let found =
+                format!("the issuer of provider {:?} as identity_token.issuer", provider.name);
+            let _: Option<()> = whole.reject_as(found, "an issuer of the gateway's own");
+        }
+        let shared = provider.audiences.iter().flatten().find(|it| identities.is_audience(it));
+        if let Some(audience) = shared {
+            let found = format!(
+                "the audience {audience:?} of provider {:?} in identity tokens",
+                provider.name
+            );
+            let _: Option<()> = whole.reject_as(found, "audiences that no public token has");
+        }
+    }
+}
+
+/// A header can have one meaning only, but for one in which the identity token takes
+/// the place of the public token.
+pub fn check_headers(
+    whole: &Node<'_>,
+    identities: &Identities<'_>,
+    headers: &[ClaimHeader],
+    sources: &TokenSources,
+) {
+    let Some(kong) = IdentityHeaders::new(Vec::new()) else { return };
+    let mut taken: Vec<HeaderName> = kong.owned().collect();
+    if !identities.defaults.is_transaction() {
+        // Services that trust this header expect a transaction token in it.
+        taken.push(HeaderName::txn_token());
+    }
+    let is = |taken: &[HeaderName], name: &HeaderName| {
+        taken.iter().any(|taken| taken.is_spelled(name.as_str().as_bytes()))
+    };
+    let refuse = |name: &HeaderName, accepted: &str| {
+        let found = format!("the header {name} for two things");
+        let _: Option<()> = whole.reject_as(found, accepted);
+    };
+    const ONCE: &str = "each header once, none of Kong's own";
+    let mut carriers = Vec::new();
+    for IdentityHeader { name, scheme } in identities.headers() {
+        let is_source = sources.names_header(name.as_str().as_bytes());
+        if is(&taken, name) || is_source && scheme.is_empty() {
+            refuse(
+                name,
+                "each header once, none of Kong's own; of a header that may carry the public token with a value_prefix",
+            );
+        }
+        carriers.push(name.clone());
+    }
+    if let Some(name) = identities.clash(sources) {
+        refuse(&name, "another header for the identity token, where the public token is forwarded");
+    }
+    taken.extend(carriers);
+    taken.extend(sources.headers.iter().map(|source| source.name.clone()));
+    for ClaimHeader { name, .. } in headers {
+        if is(&taken, name) {
+            refuse(name, ONCE);
+        }
+        taken.push(name.clone());
+    }
+}

@@ -1,0 +1,112 @@
+//! A token that was checked, and what it says.
+
+use super::{Actor, Audience, Claims, Confirmation, ProviderId};
+use crate::time::UnixTime;
+
+/// A token whose signature, algorithm, issuer, audience and times were checked.
+///
+/// Only [`Provider::verify`] makes one, [`Provider::accept_introspected`] of a reference
+/// token and [`OwnTokens::verify`] of a transaction token, so a function that takes a
+/// `Verified` cannot be reached by an unverified token.
+///
+/// [`Provider::verify`]: super::Provider::verify
+/// [`Provider::accept_introspected`]: super::Provider::accept_introspected
+/// [`OwnTokens::verify`]: super::OwnTokens::verify
+#[derive(Debug)]
+pub struct Verified {
+    pub(super) provider: ProviderId,
+    pub(super) credential: Option<String>,
+    pub(super) claims: Claims,
+    pub(super) subject: String,
+    pub(super) unique_subject: Option<String>,
+    pub(super) client: Option<String>,
+    pub(super) groups: Vec<String>,
+    pub(super) scopes: Vec<String>,
+    pub(super) audience: Audience,
+    pub(super) actor: Option<Actor>,
+    pub(super) confirmation: Confirmation,
+    pub(super) expires: Option<UnixTime>,
+    pub(super) usable_until: Option<UnixTime>,
+}
+
+impl Verified {
+    /// Its issuer.
+    pub const fn provider(&self) -> ProviderId {
+        self.provider
+    }
+
+    /// The key of the credential it was made with, if its provider knows its
+    /// tokens by credentials.
+    pub fn credential(&self) -> Option<&str> {
+        self.credential.as_deref()
+    }
+
+    /// Its claims, as far as they count.
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// `sub`, never empty.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The subject as services know it: unique across providers, if the configuration says
+    /// so.
+    // RFC 7519 section 4.1.2: "The subject value MUST either be scoped to be locally unique
+    // in the context of the issuer or be globally unique." (R29)
+    pub fn unique_subject(&self) -> &str {
+        self.unique_subject.as_deref().unwrap_or(&self.subject)
+    }
+
+    /// The client that has it, by the first of `consumers.client_id_claims`.
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    /// The groups that it says its owner is in, by `consumers.groups_claims`.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
+    /// The scopes, see [`Claims::scopes`].
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// `aud`, as the token has it.
+    pub const fn audience(&self) -> &Audience {
+        &self.audience
+    }
+
+    /// Who acts for the subject.
+    pub const fn actor(&self) -> Option<&Actor> {
+        self.actor.as_ref()
+    }
+
+    /// The keys that its client must show.
+    pub const fn confirmation(&self) -> &Confirmation {
+        &self.confirmation
+    }
+
+    /// `exp`.
+    pub const fn expires(&self) -> Option<UnixTime> {
+        self.expires
+    }
+
+    /// Its `exp`, if it has passed, clock skew or not: what is minted for the
+    /// token would be over. In whole seconds, as the minted `exp` is.
+    pub fn ended(&self, now: UnixTime) -> Option<UnixTime> {
+        self.expires.filter(|exp| exp.as_secs() <= now.as_secs())
+    }
+
+    /// Until when it is accepted, clock skew included.
+    pub const fn usable_until(&self) -> Option<UnixTime> {
+        self.usable_until
+    }
+
+    /// Whether it is still accepted `now`, clock skew included.
+    pub fn is_current(&self, now: UnixTime) -> bool {
+        self.usable_until.is_none_or(|end| now < end)
+    }
+}
