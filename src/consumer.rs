@@ -6,8 +6,11 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use crate::callout::{Answer, Callout, CalloutReply, Scheme, Service};
 use crate::denial::Denial;
 use crate::json;
+use crate::secret::Secret;
+use crate::time::Span;
 use crate::token::{ClaimPath, Claims, ProviderId, Verified};
 
 /// A client that was given access: an application, a partner, a device.
@@ -49,6 +52,114 @@ impl Consumer {
     }
 }
 
+/// The field by which the host's own consumers are found: `consumers.kong`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HostField {
+    /// Kong's `id`.
+    Id,
+    /// Kong's `username`.
+    Username,
+    /// Kong's `custom_id`.
+    CustomId,
+}
+
+impl HostField {
+    /// Kong's name of it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Username => "username",
+            Self::CustomId => "custom_id",
+        }
+    }
+}
+
+/// How the host's own consumers are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostConsumers {
+    /// By which field.
+    pub field: HostField,
+    /// The providers whose tokens may select one; `None` for the only one.
+    pub providers: Option<Vec<ProviderId>>,
+}
+
+/// One of the host's own consumers, as a token names it. The host may change or remove it
+/// at any time, so it is asked with each request: it keeps its consumers in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostConsumer {
+    field: HostField,
+    value: Rc<str>,
+}
+
+impl HostConsumer {
+    /// The question to the host, which its door answers: a GET whose path is the field and
+    /// whose body is the value.
+    pub fn callout(&self) -> Callout {
+        let service = Service {
+            name: "kong".to_owned(),
+            // No address: the host is not called by one.
+            upstream: String::new(),
+            authority: "kong".to_owned(),
+            scheme: Scheme::Http,
+            timeout: Span::from_secs(5),
+            headers: Vec::new(),
+        };
+        let mut callout = Callout::get(&Rc::new(service), format!("/{}", self.field.as_str()));
+        callout.body = Some(Secret::new(self.value.as_bytes().to_vec()));
+        callout
+    }
+
+    /// Reads the host's answer. `Ok(None)`: there is no such consumer; `Err`: it is not
+    /// known whether there is.
+    pub fn read(&self, reply: &CalloutReply) -> Result<Option<Rc<Consumer>>, HostUnavailable> {
+        let CalloutReply::Answer(Answer { status, body, .. }) = reply else {
+            return Err(HostUnavailable);
+        };
+        let consumer = match status {
+            200 => json::parse_object(body).map_err(|_| HostUnavailable)?,
+            404 => return Ok(None),
+            _ => return Err(HostUnavailable),
+        };
+        let text = |name| consumer.get(name).and_then(Value::as_str).map(str::to_owned);
+        let groups = consumer.get("groups").and_then(Value::as_array).into_iter().flatten();
+        let found = Consumer {
+            key: Some(self.value.to_string()),
+            id: text("id"),
+            username: text("username"),
+            custom_id: text("custom_id"),
+            groups: groups.filter_map(Value::as_str).map(str::to_owned).collect(),
+            trusted_without_scope: false,
+            disabled: false,
+        };
+        // Anything else is not the one that was asked for.
+        let own = match self.field {
+            HostField::Id => &found.id,
+            HostField::Username => &found.username,
+            HostField::CustomId => &found.custom_id,
+        };
+        let is_it = own.as_deref() == Some(&*self.value);
+        if is_it { Ok(Some(Rc::new(found))) } else { Err(HostUnavailable) }
+    }
+
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.value.len()
+    }
+}
+
+/// The host did not say whether there is a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostUnavailable;
+
+/// What a token selects.
+#[derive(Clone, Debug, Default)]
+pub struct Selected {
+    /// A configured consumer.
+    pub consumer: Option<Rc<Consumer>>,
+    /// Without one, the consumer that the host may have.
+    pub of_host: Option<HostConsumer>,
+}
+
 /// The consumers, as tokens find them: `consumers` in the configuration.
 #[derive(Debug, Default)]
 pub struct ConsumerDirectory {
@@ -56,6 +167,8 @@ pub struct ConsumerDirectory {
     claims: Vec<ClaimPath>,
     /// Whether a token that selects no consumer may pass.
     optional: bool,
+    /// Where the host has consumers too, how they are found.
+    host: Option<HostConsumers>,
     everyone: Vec<Selectable>,
     by_key: HashMap<String, Vec<Selectable>>,
     by_credential: HashMap<String, Rc<Consumer>>,
@@ -93,17 +206,31 @@ pub struct TakenNames {
 }
 
 /// Names, in any case: services compare them without it, or their databases do.
-#[derive(Debug, Default)]
-pub struct NameSet(HashSet<String>);
+#[derive(Debug)]
+pub enum NameSet {
+    /// These.
+    These(HashSet<String>),
+    /// Any name may be one: the host has consumers that are not known here.
+    Any,
+}
+
+impl Default for NameSet {
+    fn default() -> Self {
+        Self::These(HashSet::new())
+    }
+}
 
 impl NameSet {
     fn of<'a>(names: impl Iterator<Item = &'a String>) -> Self {
-        Self(names.map(|name| folded(name)).collect())
+        Self::These(names.map(|name| folded(name)).collect())
     }
 
     /// Whether `name` is one of them.
     pub fn holds(&self, name: &str) -> bool {
-        !self.0.is_empty() && self.0.contains(&folded(name))
+        match self {
+            Self::These(names) => !names.is_empty() && names.contains(&folded(name)),
+            Self::Any => true,
+        }
     }
 }
 
@@ -120,8 +247,8 @@ impl ConsumerDirectory {
         provider: ProviderId,
     ) -> Result<Option<Rc<Consumer>>, Denial> {
         let Some(claim) = claim else {
-            let needs_none = self.everyone.is_empty() || self.optional;
-            return if needs_none { Ok(None) } else { Err(Denial::ConsumerUnknown) };
+            let has_none = self.everyone.is_empty() && self.host.is_none();
+            return if has_none || self.optional { Ok(None) } else { Err(Denial::ConsumerUnknown) };
         };
         let is_it =
             |known: &&Selectable| known.is_for(provider) && known.consumer.claim() == *claim;
@@ -138,6 +265,17 @@ impl ConsumerDirectory {
     /// No consumers yet.
     pub fn new(claims: Vec<ClaimPath>, optional: bool) -> Self {
         Self { claims, optional, ..Self::default() }
+    }
+
+    /// Also those of the host.
+    pub fn with_host(mut self, host: Option<HostConsumers>) -> Self {
+        self.host = host;
+        self
+    }
+
+    /// Whether the host's own consumers count.
+    pub const fn asks_host(&self) -> bool {
+        self.host.is_some()
     }
 
     /// Adds a consumer, the providers whose claims may select it (`None` for the
@@ -172,37 +310,62 @@ impl ConsumerDirectory {
     ///
     /// A consumer that is disabled is not known either, but never taken for one
     /// that needs no entry.
-    pub fn resolve(&self, token: &Verified) -> Result<Option<Rc<Consumer>>, Denial> {
-        let consumer = match token.credential() {
-            Some(key) => Some(self.by_credential.get(key).ok_or(Denial::ConsumerUnknown)?),
+    pub fn resolve(&self, token: &Verified) -> Result<Selected, Denial> {
+        let selected = match token.credential() {
+            Some(key) => {
+                let consumer = self.by_credential.get(key).ok_or(Denial::ConsumerUnknown)?;
+                Selected { consumer: Some(Rc::clone(consumer)), of_host: None }
+            }
             None => self.select(token.provider(), token.claims())?,
         };
-        match consumer {
+        match &selected.consumer {
             Some(consumer) if consumer.disabled => Err(Denial::ConsumerUnknown),
-            consumer => Ok(consumer.cloned()),
+            _ => Ok(selected),
         }
+    }
+
+    /// The consumer of a token for which the host has `found` this one, or none.
+    pub fn admit(&self, found: Option<Rc<Consumer>>) -> Result<Option<Rc<Consumer>>, Denial> {
+        if found.is_none() && !self.optional { Err(Denial::ConsumerUnknown) } else { Ok(found) }
     }
 
     /// Only the first claim that is present counts: a token cannot fall back on
     /// a weaker claim when its stronger one is unknown.
-    fn select(
-        &self,
-        provider: ProviderId,
-        claims: &Claims,
-    ) -> Result<Option<&Rc<Consumer>>, Denial> {
+    fn select(&self, provider: ProviderId, claims: &Claims) -> Result<Selected, Denial> {
         let members = claims.members();
         let selecting = self.claims.iter().find_map(|path| path.find(&members));
         let key = selecting.and_then(|value| value.as_str());
         let known = key.and_then(|key| self.by_key.get(key)).into_iter().flatten();
         match known.into_iter().find(|known| known.is_for(provider)) {
-            Some(known) => Ok(Some(&known.consumer)),
-            None if self.everyone.is_empty() || self.optional => Ok(None),
-            None => Err(Denial::ConsumerUnknown),
+            Some(known) => {
+                Ok(Selected { consumer: Some(Rc::clone(&known.consumer)), of_host: None })
+            }
+            None => self.select_of_host(provider, key),
+        }
+    }
+
+    /// For a token without an entry, whose selecting claim is `key`.
+    fn select_of_host(&self, provider: ProviderId, key: Option<&str>) -> Result<Selected, Denial> {
+        let is_for = |host: &&HostConsumers| {
+            host.providers.as_ref().is_none_or(|providers| providers.contains(&provider))
+        };
+        let host = self.host.as_ref().filter(is_for).map(|host| host.field);
+        let of_host = host.zip(key.filter(|key| !key.is_empty()));
+        let of_host = of_host.map(|(field, key)| HostConsumer { field, value: key.into() });
+        let needs_none = self.everyone.is_empty() && self.host.is_none();
+        if of_host.is_some() || needs_none || self.optional {
+            Ok(Selected { consumer: None, of_host })
+        } else {
+            Err(Denial::ConsumerUnknown)
         }
     }
 
     /// The names that only consumers bear.
     pub fn taken_names(&self) -> TakenNames {
+        if self.asks_host() {
+            let (usernames, custom_ids) = (NameSet::Any, NameSet::Any);
+            return TakenNames { usernames, custom_ids, credentials: NameSet::Any };
+        }
         let everyone = || self.everyone.iter().map(|known| &known.consumer);
         TakenNames {
             usernames: NameSet::of(everyone().filter_map(|consumer| consumer.username.as_ref())),
@@ -237,6 +400,7 @@ impl ConsumerDirectory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Fields;
     use serde_json::json;
 
     fn directory(optional: bool) -> ConsumerDirectory {
@@ -297,12 +461,14 @@ mod tests {
             let claims = Claims::new(claims.as_object().unwrap().clone());
             let directory = directory(optional);
             let consumer = directory.select(ProviderId(0), &claims);
-            let key = consumer.as_ref().map(|found| found.and_then(|c| c.key.as_deref()));
+            let key = consumer.map(|found| found.consumer.and_then(|it| it.key.clone()));
+            let key = key.as_ref().map(|key| key.as_deref());
             assert_eq!(key.map_err(|_| ()), expected, "{case}");
         }
         let claims = Claims::new(serde_json::Map::new());
         let none = ConsumerDirectory::default();
-        assert_eq!(none.select(ProviderId(0), &claims), Ok(None), "no entries");
+        let selected = none.select(ProviderId(0), &claims).unwrap();
+        assert!(selected.consumer.is_none() && selected.of_host.is_none(), "no entries");
     }
 
     #[test]
@@ -310,7 +476,40 @@ mod tests {
         let claims = Claims::new(json!({"azp": "web"}).as_object().unwrap().clone());
         let strict = directory(false);
         assert!(matches!(strict.select(ProviderId(1), &claims), Err(Denial::ConsumerUnknown)));
-        assert_eq!(directory(true).select(ProviderId(1), &claims), Ok(None), "optional");
+        let selected = directory(true).select(ProviderId(1), &claims).unwrap();
+        assert_eq!(selected.consumer, None, "optional");
+    }
+
+    #[test]
+    fn a_token_without_an_entry_is_looked_up_in_the_host() {
+        let claims = |value| Claims::new(json!({"azp": value}).as_object().unwrap().clone());
+        let providers = Some(vec![ProviderId(0)]);
+        let host = HostConsumers { field: HostField::CustomId, providers };
+        let directory = directory(false).with_host(Some(host));
+        let foreign = directory.select(ProviderId(1), &claims(json!("till")));
+        assert!(matches!(foreign, Err(Denial::ConsumerUnknown)), "of another provider");
+        let select = |value| directory.select(ProviderId(0), &claims(value));
+        assert!(select(json!("web")).unwrap().of_host.is_none(), "the entry comes first");
+        let asked = select(json!("till")).unwrap().of_host.unwrap();
+        let callout = asked.callout();
+        assert_eq!((callout.path.as_str(), callout.body()), ("/custom_id", &b"till"[..]));
+        for value in [json!(""), json!(7), json!(null)] {
+            assert!(matches!(select(value), Err(Denial::ConsumerUnknown)));
+        }
+        let answer = |status, body: &str| {
+            CalloutReply::whole(Some(status), Fields::default(), body.into(), 100)
+        };
+        let found =
+            asked.read(&answer(200, r#"{"id": "1", "custom_id": "till", "groups": ["a"]}"#));
+        let found = found.unwrap().unwrap();
+        assert_eq!((found.id.as_deref(), found.groups.len()), (Some("1"), 1));
+        assert_eq!(asked.read(&answer(404, "")), Ok(None));
+        for (status, body) in [(200, "{}"), (200, "no"), (500, ""), (200, r#"{"custom_id": "x"}"#)]
+        {
+            assert_eq!(asked.read(&answer(status, body)), Err(HostUnavailable), "{status} {body}");
+        }
+        assert_eq!(directory.admit(None), Err(Denial::ConsumerUnknown));
+        assert!(directory.taken_names().usernames.holds("anybody"));
     }
 
     #[test]

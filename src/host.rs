@@ -21,6 +21,8 @@ pub struct HostCapabilities {
     pub frames_grpc_replies: bool,
     /// Whether a request can be ended that was forwarded.
     pub ends_streams: bool,
+    /// Whether it has consumers of its own, and answers for them.
+    pub has_consumers: bool,
 }
 
 impl HostCapabilities {
@@ -32,6 +34,7 @@ impl HostCapabilities {
         writes_forwarded: true,
         frames_grpc_replies: true,
         ends_streams: false,
+        has_consumers: false,
     };
 
     /// Envoy, for its native module.
@@ -45,6 +48,7 @@ impl HostCapabilities {
         writes_forwarded: false,
         frames_grpc_replies: false,
         ends_streams: false,
+        has_consumers: false,
     };
 }
 

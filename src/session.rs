@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use crate::access_log::AccessLogFields;
 use crate::bounded::ByText;
+use crate::consumer::Consumer;
 use crate::http::log_word;
 use crate::identity::{Authenticated, Identity, Replaced};
 use crate::json;
@@ -242,6 +243,24 @@ impl Sessions {
         let memory = Share::of(&self.jwt_memory, &[], &principal, false);
         let session = Session::new(principal, epoch, None, now, memory);
         Rc::new(Session { replaced: Some(Box::new(replaced)), ..session })
+    }
+
+    /// The session of a token that has another consumer now: what was minted for the one
+    /// before is forgotten.
+    pub fn change_consumer(
+        &mut self,
+        text: &[u8],
+        session: &Session,
+        consumer: Option<Rc<Consumer>>,
+        now: UnixTime,
+    ) -> Rc<Session> {
+        let (principal, epoch) = (session.principal.with_consumer(consumer), session.epoch());
+        if let Some(keys) = session.keys.clone() {
+            let token = VerifiedText { text, is_sealed: session.jwt.is_none() };
+            return self.of_jwt(token, principal, epoch, keys, session.verified_at);
+        }
+        let serves = self.references.get_mut(text).map(|(_, serves)| *serves);
+        self.of_reference(text, principal, epoch, serves.unwrap_or(Period::new(now, now)), now)
     }
 
     fn make_room(&mut self) {

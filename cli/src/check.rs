@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use gatepass::config::{self, Problem, ProblemKind, Problems};
+use gatepass::host::HostCapabilities;
 use gatepass::http::RequestHead;
 use gatepass::pipeline::Settings;
 use gatepass::rules::Openness;
@@ -37,7 +38,7 @@ impl Finding {
                 (placed.collect(), warnings::of_frame(configuration))
             }
         };
-        problems.extend(lasting_streams(configuration));
+        problems.extend(beyond_host(configuration));
         problems.extend(hidden_variables(configuration));
         problems.extend(withheld_capabilities(configuration));
         Self {
@@ -158,16 +159,21 @@ fn hidden_variables(configuration: &Configuration) -> Vec<Problem> {
     problems
 }
 
-/// Streams that are to end with their tokens where the file loads what cannot do that.
-fn lasting_streams(configuration: &Configuration) -> Option<Problem> {
-    let is_native =
-        configuration.host == HostKind::Envoy && configuration.frame.is_native.unwrap_or(true);
-    if is_native {
-        return None;
-    }
-    let settings = configuration.read().ok()?;
-    let problem = config::check_streams(&settings, configuration.host.traits()).err()?;
-    Some(placed(&configuration.path, &problem))
+/// What is asked of a host that cannot do it, where the file says which one it is.
+fn beyond_host(configuration: &Configuration) -> Vec<Problem> {
+    let Some(is_native) = configuration.frame.is_native else { return Vec::new() };
+    let host = match configuration.host {
+        HostKind::Envoy if is_native => HostCapabilities::ENVOY_NATIVE,
+        HostKind::Envoy => HostCapabilities::ENVOY,
+        // An entry of `plugins` may be the plugin or the filter, one of `filters` the filter.
+        HostKind::Kong => HostCapabilities {
+            has_consumers: !configuration.path.contains(".filters["),
+            ..HostCapabilities::NGX_WASM
+        },
+    };
+    let Ok(settings) = configuration.read() else { return Vec::new() };
+    let problems = config::check_host(&settings, host);
+    problems.iter().map(|problem| placed(&configuration.path, problem)).collect()
 }
 
 /// Capabilities that Envoy withholds. An error, not a warning: without some of them

@@ -19,7 +19,7 @@
 
 /* Changes with everything below. The caller must not use a library that returns
  * another number from gatepass_abi. */
-#define GATEPASS_ABI 2
+#define GATEPASS_ABI 3
 
 /* The part below is read by LuaJIT as well: no preprocessor. */
 
@@ -54,7 +54,9 @@ typedef struct {
     const gatepass_field *access_log;
     uint32_t field_count, access_log_count;
     gatepass_text body;
-    /* The callout's address. */
+    /* The callout's address; without data where one of Kong's own consumers is asked for:
+     * the path is `/` and the field, the body its value, and gatepass_reply is to have the
+     * consumer as JSON, with status 200, or 404 if there is none. */
     gatepass_text host;
     /* Forward: the consumer as the upstream is told, each without data if there is
      * none. */

@@ -3,11 +3,12 @@
 use std::rc::Rc;
 
 use super::access::claim_path;
+use super::identity::MinterParts;
 use super::kong_jwt::{self, KongJwt};
 use super::providers;
 use super::reader::{Fields, Node};
 use super::values::{printable, twice};
-use crate::consumer::{Consumer, ConsumerDirectory};
+use crate::consumer::{Consumer, ConsumerDirectory, HostConsumers, HostField};
 use crate::keys::{KeySet, VerifyingKey};
 use crate::token::{ClaimPath, ClientClaims, ProviderId};
 
@@ -42,9 +43,10 @@ pub fn read(
         fields.or("entries", Vec::new(), |node| node.list(|item| consumer(item, issuers)));
     let optional = fields.or("optional", false, Node::flag);
     let anonymous = fields.optional("anonymous", printable);
+    let host = of_host(&mut fields, issuers);
     let node = fields.node().clone();
     fields.finish()?;
-    let mut directory = ConsumerDirectory::new(claims?, optional?);
+    let mut directory = ConsumerDirectory::new(claims?, optional?).with_host(host?);
     let mut credentials = Vec::new();
     for (consumer, providers, keys) in entries? {
         let ids = keys.iter().filter_map(|key| key.id().map(str::to_owned)).collect();
@@ -84,12 +86,43 @@ pub fn read(
     Some(Consumers { directory, anonymous, client_claims, credentials })
 }
 
+/// A token that comes back does not say which of Kong's consumers it is.
+pub fn check_replacement(whole: &Node<'_>, consumers: &ConsumerDirectory, minter: &MinterParts) {
+    if consumers.asks_host() && minter.replaces() {
+        let found = "consumers.kong beside identity_token.replace";
+        let _: Option<()> = whole.reject_as(found, "one of them");
+    }
+}
+
 /// The possible issuers of consumers' tokens.
 #[derive(Clone, Copy)]
 struct Issuers<'a> {
     kong_jwt: Option<&'a KongJwt>,
     /// The names of all providers, if they could be read.
     names: Option<&'a [String]>,
+}
+
+/// Kong's own consumers: `kong`, and with two providers or more `kong_providers`, for the
+/// reason of [`providers_of`].
+#[allow(clippy::option_option)] // as Fields::optional
+fn of_host(fields: &mut Fields<'_>, issuers: Issuers<'_>) -> Option<Option<HostConsumers>> {
+    let known = [HostField::CustomId, HostField::Username, HostField::Id];
+    let known = known.map(|field| (field.as_str(), field));
+    let kong = fields.optional("kong", |node| node.one_of(&known));
+    let read = |node: &Node<'_>| node.full_list(|item| providers::reference(item, issuers.names));
+    let is_set = fields.node().member("kong").is_some();
+    let are_several = issuers.names.is_some_and(|names| names.len() > 1);
+    let providers = if is_set && are_several {
+        let accepted = "the names of the providers whose tokens may be of Kong's consumers";
+        fields.required("kong_providers", accepted, read).map(Some)
+    } else {
+        fields.optional("kong_providers", read)
+    };
+    let (kong, providers) = (kong?, providers?);
+    if kong.is_none() && providers.is_some() {
+        return fields.node().member("kong_providers")?.reject("nothing, but beside kong");
+    }
+    Some(kong.map(|field| HostConsumers { field, providers }))
 }
 
 /// A consumer, the providers whose claims may select it, and the keys of its

@@ -82,12 +82,17 @@ pub fn read<V: Into<Variable>>(
     }
 }
 
-/// What a configuration asks of a host that cannot end a request that was forwarded.
-pub fn check_streams(settings: &Settings, host: HostCapabilities) -> Result<(), Problem> {
-    match settings.limits.end_streams && !host.ends_streams {
-        true => Err(streams_go_on()),
-        false => Ok(()),
+/// What a configuration asks of a host that cannot do it.
+pub fn check_host(settings: &Settings, host: HostCapabilities) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if settings.limits.end_streams && !host.ends_streams {
+        problems.push(streams_go_on());
     }
+    if settings.consumers.asks_host() && !host.has_consumers {
+        let accepted = "entries: only the plugin for Kong knows Kong's consumers";
+        problems.push(Problem::new("$.consumers.kong", "Kong's own consumers", accepted));
+    }
+    problems
 }
 
 /// What is wrong with `limits.end_streams: true` on such a host.

@@ -11,7 +11,7 @@ use super::problem::Problems;
 use super::providers;
 use super::reader::{Document, Node};
 use super::values::{HEADER_NAME, header_name, scope};
-use crate::consumer::Consumer;
+use crate::consumer::{Consumer, ConsumerDirectory};
 use crate::http::Authority;
 use crate::identity::IdentityHeaders;
 use crate::rules::{
@@ -273,6 +273,8 @@ fn consumer(node: &Node<'_>, names: Names<'_>, providers: &[ProviderId]) -> Opti
     let count = |providers| directory.map_or(0, |directory| directory.count(name, providers));
     match (count(providers), count(&[])) {
         (1, _) | (_, 1) => Some(name.to_owned()),
+        // One of the host's, for all that can be known here.
+        (0, 0) if directory.is_some_and(ConsumerDirectory::asks_host) => Some(name.to_owned()),
         (_, 0) => node.reject(ACCEPTED),
         (_, several) => node.reject_as(
             format_args!("{name:?}, the name of {several} of consumers.entries"),

@@ -133,7 +133,7 @@ pub fn check_headers(
     sources: &TokenSources,
 ) {
     let Some(kong) = IdentityHeaders::new(Vec::new()) else { return };
-    let mut taken: Vec<HeaderName> = kong.owned().collect();
+    let mut taken: Vec<HeaderName> = kong.of_kong().collect();
     if !identities.defaults.is_transaction() {
         // Services that trust this header expect a transaction token in it.
         taken.push(HeaderName::txn_token());

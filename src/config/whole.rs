@@ -204,6 +204,7 @@ impl Checked {
         let bypass_cors_preflight =
             bypasses_preflight(whole, options.bypass_cors_preflight?, plugin)?;
         let consumers = self.consumers.map(|consumers| consumers.directory).unwrap_or_default();
+        consumers::check_replacement(whole, &consumers, &self.minter);
         let limits = options.limits?;
         let surroundings = Surroundings {
             headers: self.headers,

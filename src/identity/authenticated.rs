@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::consumer::Consumer;
+use crate::consumer::{Consumer, HostConsumer, Selected};
 use crate::revocation::Unrevoked;
 use crate::token::Verified;
 
@@ -12,19 +12,31 @@ use crate::token::Verified;
 /// Made by [`Authenticated::new`] from an [`Unrevoked`] token only.
 #[derive(Debug)]
 pub struct Authenticated {
-    token: Verified,
+    token: Rc<Verified>,
     consumer: Option<Rc<Consumer>>,
+    of_host: Option<HostConsumer>,
 }
 
 impl Authenticated {
-    /// A token and the consumer it selects.
-    pub fn new(token: Unrevoked, consumer: Option<Rc<Consumer>>) -> Self {
-        Self { token: token.into_token(), consumer }
+    /// A token and what it selects.
+    pub fn new(token: Unrevoked, selected: Selected) -> Self {
+        let Selected { consumer, of_host } = selected;
+        Self { token: Rc::new(token.into_token()), consumer, of_host }
+    }
+
+    /// The same token, with the consumer that the host has for it now.
+    pub fn with_consumer(&self, consumer: Option<Rc<Consumer>>) -> Self {
+        Self { token: Rc::clone(&self.token), consumer, of_host: self.of_host.clone() }
     }
 
     /// The public token.
-    pub const fn token(&self) -> &Verified {
+    pub fn token(&self) -> &Verified {
         &self.token
+    }
+
+    /// The host's consumer that the token names, which may be there or not.
+    pub const fn of_host(&self) -> Option<&HostConsumer> {
+        self.of_host.as_ref()
     }
 
     /// The consumer.

@@ -90,6 +90,9 @@ struct KongNames {
     groups: HeaderName,
     credential: HeaderName,
     anonymous: HeaderName,
+    /// Written by Kong's acl plugin, after this gateway, from the groups that it learns here.
+    /// The plugin does not write it on each request and never removes a client's.
+    authenticated_groups: HeaderName,
 }
 
 impl IdentityHeaders {
@@ -105,15 +108,21 @@ impl IdentityHeaders {
             groups: name("x-consumer-groups")?,
             credential: name("x-credential-identifier")?,
             anonymous: name("x-anonymous-consumer")?,
+            authenticated_groups: name("x-authenticated-groups")?,
         };
         Some(Self { claims, taken: TakenNames::default(), names })
     }
 
-    /// Every header that may be set, beside the identity token's.
+    /// Every header whose client-supplied value is removed, beside the identity token's.
     pub fn owned(&self) -> impl Iterator<Item = HeaderName> {
-        let KongNames { id, username, custom_id, groups, credential, anonymous } = &self.names;
-        let kong = [id, username, custom_id, groups, credential, anonymous];
-        kong.into_iter().chain(self.claims.iter().map(|claim| &claim.name)).cloned()
+        let claims = self.claims.iter().map(|claim| claim.name.clone());
+        self.of_kong().chain([self.names.authenticated_groups.clone()]).chain(claims)
+    }
+
+    /// The headers of Kong's that are set here, so no claim can be written into them.
+    pub fn of_kong(&self) -> impl Iterator<Item = HeaderName> {
+        let KongNames { id, username, custom_id, groups, credential, anonymous, .. } = &self.names;
+        [id, username, custom_id, groups, credential, anonymous].into_iter().cloned()
     }
 
     /// The header fields of an identity: `token` in `header`, and claims and consumer as

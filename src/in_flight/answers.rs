@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::purpose::Purpose;
+use crate::consumer::{Consumer, HostConsumer, HostUnavailable};
 use crate::http::LocalReply;
 use crate::introspection::IntrospectionAnswer;
 use crate::metrics::Cache;
@@ -34,6 +35,8 @@ pub(crate) enum Outcome {
     Tokens(ListId),
     /// The reply to the client of a login; `None` for a failure.
     Login(Option<LocalReply>),
+    /// The consumer that the host has by this name, if there is one; `Err` for a failure.
+    Consumer(HostConsumer, Result<Option<Rc<Consumer>>, HostUnavailable>),
 }
 
 impl Outcome {
@@ -47,6 +50,7 @@ impl Outcome {
             (Self::Introspection(token, ..), Purpose::Introspection(asked)) => token == asked,
             (Self::Tokens(list), Purpose::Tokens(asked, _)) => list == asked,
             (Self::Login(_), Purpose::Login(_)) => true,
+            (Self::Consumer(consumer, _), Purpose::Consumer(asked)) => consumer == asked,
             _ => false,
         }
     }

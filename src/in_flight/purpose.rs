@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::consumer::HostConsumer;
 use crate::revocation::ListId;
 use crate::secret::Secret;
 use crate::token::ProviderId;
@@ -19,6 +20,8 @@ pub(crate) enum Purpose {
     Tokens(ListId, Rc<str>),
     /// A client's request to the login at this position.
     Login(usize),
+    /// One of the host's own consumers.
+    Consumer(HostConsumer),
 }
 
 impl Purpose {
@@ -32,9 +35,10 @@ impl Purpose {
         }
     }
 
-    /// True if one reply serves all requests with this purpose.
+    /// True if one reply serves all requests with this purpose. The host answers for its
+    /// consumers within the request, from memory.
     pub(super) const fn is_shared(&self) -> bool {
-        !matches!(self, Self::Login(_))
+        !matches!(self, Self::Login(_) | Self::Consumer(_))
     }
 
     pub(super) const fn kind(&self) -> Kind {
@@ -45,6 +49,7 @@ impl Purpose {
             Self::UserInfo(_) => Kind::UserInfo,
             Self::Introspection(_) => Kind::Introspection,
             Self::Login(_) => Kind::Login,
+            Self::Consumer(_) => Kind::Consumer,
         }
     }
 
@@ -53,6 +58,7 @@ impl Purpose {
         match self {
             Self::Introspection(token) => token.expose().len(),
             Self::UserInfo(key) => key.bytes(),
+            Self::Consumer(consumer) => consumer.bytes(),
             Self::Keys(_) | Self::DuplicateKeys(_) | Self::Tokens(..) | Self::Login(_) => 0,
         }
     }
@@ -68,4 +74,5 @@ pub(super) enum Kind {
     UserInfo,
     Introspection,
     Login,
+    Consumer,
 }

@@ -115,6 +115,31 @@ impl Pipeline {
         let stage = std::mem::replace(&mut attempt.trace.stage, Stage::Verify);
         self.check_binding(attempt, &session, text)?;
         attempt.trace.stage = stage;
+        self.with_host_consumer(attempt, text, session)
+    }
+
+    /// The session with the consumer that the host has for its token now.
+    fn with_host_consumer(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+        text: &[u8],
+        session: Rc<Session>,
+    ) -> Result<Rc<Session>, Halt> {
+        let Some(asked) = session.principal().of_host() else { return Ok(session) };
+        attempt.trace.stage = Stage::Consumer;
+        let purpose = Purpose::Consumer(asked.clone());
+        let Some(Outcome::Consumer(_, found)) = attempt.answer_for(&purpose) else {
+            let (make, now) = (|| Some(asked.callout()), attempt.now);
+            let requested = self.callouts.request(purpose, &attempt.answers, None, now, make);
+            return Err(Halt::wait_or(requested, Denial::IdentityUnavailable));
+        };
+        let found = found.clone().map_err(|_| Denial::IdentityUnavailable)?;
+        let consumer = self.consumers.admit(found)?;
+        if session.principal().consumer() == consumer.as_ref() {
+            return Ok(session);
+        }
+        let session = self.sessions.change_consumer(text, &session, consumer, attempt.now);
+        attempt.trace.authenticated(&session);
         Ok(session)
     }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::Pipeline;
 use super::attempt::Attempt;
 use super::decide::{Halt, Presented};
+use crate::consumer::Selected;
 use crate::denial::Denial;
 use crate::event::Stage;
 use crate::http::HeaderName;
@@ -73,7 +74,8 @@ impl Pipeline {
         let unrevoked = self.revocations.admit(verified, now)?;
         attempt.trace.stage = Stage::Consumer;
         let consumer = self.consumers.named(replaced.consumer().as_ref(), provider)?;
-        let principal = Authenticated::new(unrevoked, consumer);
+        let selected = Selected { consumer, of_host: None };
+        let principal = Authenticated::new(unrevoked, selected);
         let session =
             self.sessions.of_transaction(principal, self.revocations.epoch(), replaced, now);
         attempt.trace.authenticated(&session);

@@ -30,7 +30,9 @@ impl Pipeline {
         if matches!(reply, CalloutReply::Failed(CalloutFailure::NotSent)) {
             self.log.push(Event::NotSent(Rc::clone(&flight.service)));
         }
-        self.counters.called(&flight.service, reply, flight.sent, now);
+        if !matches!(*flight.purpose, Purpose::Consumer(_)) {
+            self.counters.called(&flight.service, reply, flight.sent, now);
+        }
         let purpose = Rc::unwrap_or_clone(flight.purpose);
         Some(CalloutOutcome(Rc::new(match purpose {
             Purpose::Keys(provider) => {
@@ -59,6 +61,10 @@ impl Pipeline {
                     Err(error) => self.log.push(Event::TokensNotListed(list, error)),
                 }
                 Outcome::Tokens(list)
+            }
+            Purpose::Consumer(consumer) => {
+                let found = consumer.read(reply);
+                Outcome::Consumer(consumer, found)
             }
             Purpose::Login(position) => Outcome::Login(self.complete_login(position, reply, now)),
         })))

@@ -364,6 +364,27 @@ fn streams_that_are_to_end_where_none_can() {
     }
 }
 
+/// Only the plugin for Kong can ask for Kong's consumers.
+#[test]
+fn kongs_consumers_where_there_are_none() {
+    let desk = Desk::new();
+    let own = changed([("/consumers", json!({"claim": ["azp"], "kong": "custom_id"}))]);
+    let native = format!(
+        "dynamic_module_config: {{name: gatepass_envoy}}\nfilter_name: gatepass\nfilter_config: {own}"
+    );
+    let kong = |place: &str, end: &str| {
+        format!("_format_version: '3.0'\n{place}[{{name: gatepass, config: {own}}}]{end}")
+    };
+    let filter = kong("services: [{name: s, filter_chains: [{filters: ", "}]}]");
+    for (file, ends) in [(native, 1), (filter, 1), (kong("plugins: ", ""), 0), (own.to_string(), 0)]
+    {
+        desk.put("file.yaml", &file);
+        let run = desk.run(&["check", "--no-env", "file.yaml"]).ended(ends);
+        let told = run.out.matches("only the plugin for Kong knows Kong's consumers").count();
+        assert_eq!(told, usize::from(ends == 1), "{file}: {}", run.out);
+    }
+}
+
 #[test]
 fn the_shipped_examples_are_valid() {
     let root = env!("CARGO_WORKSPACE_DIR");

@@ -926,3 +926,33 @@ fn claims_of_clients() {
     ]);
     assert!(problems(&[("/token/from_cookies", json!(["session", "session_10"]))]).is_empty());
 }
+
+#[test]
+fn consumers_of_kong() {
+    let one_of = "custom_id | username | id";
+    let both = |field: Value, providers: Value| {
+        problems(&[("/consumers/kong", field), ("/consumers/kong_providers", providers)])
+    };
+    assert!(both(json!("custom_id"), json!(["shop"])).is_empty());
+    for (case, found, at, accepted) in [
+        ("another field", both(json!("tags"), json!(["shop"])), ".kong", one_of),
+        ("no provider", both(json!("id"), json!([])), ".kong_providers", "at least one"),
+        ("an unknown one", both(json!("id"), json!(["x"])), ".kong_providers[0]", "legacy"),
+        (
+            "one of two that is not named",
+            problems(&[("/consumers/kong", json!("id"))]),
+            ".kong_providers",
+            "whose tokens may be of Kong's consumers",
+        ),
+        (
+            "providers of nothing",
+            problems(&[("/consumers/kong_providers", json!(["shop"]))]),
+            ".kong_providers",
+            "beside kong",
+        ),
+    ] {
+        let [[path, _, what]] = found.as_slice() else { panic!("{case}: {found:#?}") };
+        assert_eq!(*path, format!("$.consumers{at}"), "{case}");
+        assert!(what.contains(accepted), "{case}: {what}");
+    }
+}

@@ -17,13 +17,14 @@ use crate::gateway::{Gateway, Setup};
 use crate::hostile_heads::lax;
 
 /// What the filter alone says, by the bundled configuration.
-const OWNED: [&str; 7] = [
+const OWNED: [&str; 8] = [
     "x-consumer-id",
     "x-consumer-username",
     "x-consumer-custom-id",
     "x-consumer-groups",
     "x-credential-identifier",
     "x-anonymous-consumer",
+    "x-authenticated-groups",
     "x-identity-token",
 ];
 

@@ -185,13 +185,14 @@ async fn heads_that_are_too_large_are_refused() {
 }
 
 /// Every name under which a service may look for what only the gateway says.
-const FORGED: [&str; 10] = [
+const FORGED: [&str; 11] = [
     "X-Consumer-ID",
     "x-consumer-username",
     "X-CONSUMER-CUSTOM-ID",
     "X-Consumer-Groups",
     "X-Credential-Identifier",
     "X-Anonymous-Consumer",
+    "X-Authenticated-Groups",
     "X-Identity-Token",
     "x-user-country",
     "X-Consumer-ID",

@@ -325,6 +325,15 @@ fn a_panic_denies_the_request_and_those_that_wait_and_the_next_one_is_served() {
     assert!(LOG.with_borrow(|log| log.iter().any(|line| line.contains("capacity overflow"))));
 }
 
+/// Envoy has no consumers of its own.
+#[test]
+fn consumers_of_kong_are_refused() {
+    let mut kong = configuration();
+    kong["consumers"] = json!({"claim": ["azp"], "kong": "custom_id"});
+    assert!(Envoy::start(&kong.to_string()).is_none());
+    assert!(LOG.with_borrow(|log| log.iter().any(|line| line.contains("$.consumers.kong"))));
+}
+
 /// A configuration whose streams end with their tokens.
 fn following(token: &Value) -> (Envoy, String) {
     let mut following = configuration();

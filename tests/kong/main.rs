@@ -18,6 +18,7 @@
 )]
 
 mod callouts;
+mod consumers;
 mod denials;
 mod files;
 mod hygiene;

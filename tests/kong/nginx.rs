@@ -384,6 +384,11 @@ impl Nginx {
         fs::write(self.directory.join("vaults.json"), vaults.to_string()).unwrap();
     }
 
+    /// The consumers in Kong's database; without a list it cannot be asked.
+    pub fn write_consumers(&self, consumers: &Value) {
+        fs::write(self.directory.join("consumers.json"), consumers.to_string()).unwrap();
+    }
+
     /// The first worker.
     fn worker(&self) -> u32 {
         let master = self.child.id();

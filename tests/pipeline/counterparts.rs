@@ -388,6 +388,7 @@ fn owned() -> Vec<String> {
         "x-consumer-groups",
         "x-credential-identifier",
         "x-anonymous-consumer",
+        "x-authenticated-groups",
         "x-identity-token",
         "txn-token",
     ];

@@ -49,6 +49,12 @@ each_host!(every_problem_is_logged_in_one_line, as built too, |host| {
     }
 });
 
+each_host!(consumers_of_kong_are_refused_where_they_cannot_be_asked_for, |host| {
+    let patch = json!({ "consumers": { "kong": "custom_id" } });
+    let configuration = shop::patched(host, patch).to_string();
+    assert_refused(host, configuration.as_bytes(), "$.consumers.kong");
+});
+
 each_host!(many_problems_are_all_logged, |host| {
     let configuration = shop::patched(host, json!({ "rules": vec![json!({"rul": 1}); 60] }));
     shop::set_environment(host);

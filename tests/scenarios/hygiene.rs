@@ -6,13 +6,14 @@ use crate::host::{Head, Host, Outcome, Request, each_host};
 use crate::shop::{self, assert_denied, bearer, served, token, user_reply};
 
 /// Names that the filter owns, of each kind.
-const OWNED: [&str; 8] = [
+const OWNED: [&str; 9] = [
     "x-consumer-id",
     "x-consumer-username",
     "x-consumer-custom-id",
     "x-consumer-groups",
     "x-credential-identifier",
     "x-anonymous-consumer",
+    "x-authenticated-groups",
     "x-identity-token",
     "x-user-country",
 ];

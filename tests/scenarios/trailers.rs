@@ -7,9 +7,10 @@ use crate::host::{Head, Host, Reply, each_host};
 use crate::sealed_tokens;
 use crate::shop::{self, bearer, user_reply};
 
-const FORGED: [&str; 9] = [
+const FORGED: [&str; 10] = [
     "x-consumer-id",
     "X-Consumer-Groups",
+    "X-Authenticated-Groups",
     "x_identity_token",
     "x.consumer.username",
     "txn-token",

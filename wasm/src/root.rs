@@ -122,7 +122,10 @@ impl Root {
         }
         let entered = Entered::new(host);
         let info = Properties { host, entered: Rc::clone(&entered) };
-        config::check_streams(&settings, host.capabilities()).map_err(refused)?;
+        let problems = config::check_host(&settings, host.capabilities());
+        if !problems.is_empty() {
+            return Err(Problems(problems).lines(host.max_log_line()));
+        }
         let mut gateway =
             Gateway::new(settings, host.capabilities(), seed).with_request_info(Box::new(info));
         let later = match store {

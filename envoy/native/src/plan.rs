@@ -43,6 +43,11 @@ impl Plan {
             Problems(vec![problem]).lines(usize::MAX).iter().for_each(|line| log::error!("{line}"));
             return None;
         }
+        let problems = config::check_host(&settings, HostCapabilities::ENVOY_NATIVE);
+        if !problems.is_empty() {
+            Problems(problems).lines(usize::MAX).iter().for_each(|line| log::error!("{line}"));
+            return None;
+        }
         if let Some(gap) = settings.minter.keys.gap(now()) {
             write_log(&Event::NobodySigns(gap));
         }

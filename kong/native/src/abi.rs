@@ -32,7 +32,7 @@ use crate::encode::{Field, RawAction, Text, number};
 use crate::frame;
 
 /// `GATEPASS_ABI` of `gatepass.h`.
-pub const ABI: u32 = 2;
+pub const ABI: u32 = 3;
 
 /// A gateway, and what was last lent of it to the caller.
 #[derive(Debug)]

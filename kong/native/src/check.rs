@@ -19,6 +19,7 @@ pub const NGINX: HostCapabilities = HostCapabilities {
     writes_forwarded: false,
     frames_grpc_replies: false,
     ends_streams: false,
+    has_consumers: true,
 };
 
 /// The settings of a configuration that is to be used here, with what the machine has:
@@ -63,7 +64,7 @@ fn fitting(settings: Settings) -> Result<Settings, Problems> {
             Problem::new(path, format!("{:?}", service.upstream), address::ACCEPTED)
         })
         .collect();
-    problems.extend(config::check_streams(&settings, NGINX).err());
+    problems.extend(config::check_host(&settings, NGINX));
     if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
 }
 

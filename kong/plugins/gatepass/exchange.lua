@@ -15,7 +15,7 @@ local NO_REPLY, BROKEN = reply.NO_REPLY, reply.BROKEN
 -- Idle connections of each worker to each service.
 local POOL_SIZE, POOL_IDLE_MS = 64, 30000
 
-local _M = { NOT_SENT = NOT_SENT }
+local _M = { NOT_SENT = NOT_SENT, NO_REPLY = NO_REPLY }
 
 -- Why an exchange failed, for operators: the library knows kinds alone. What a service
 -- sent is not repeated.

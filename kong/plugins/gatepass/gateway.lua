@@ -5,6 +5,7 @@
 -- copied into Lua; what is lent to the library stays referenced by a local until the
 -- call returns.
 
+local cjson = require "cjson.safe"
 local ffi = require "ffi"
 local semaphore = require "ngx.semaphore"
 local exchange = require "kong.plugins.gatepass.exchange"
@@ -260,6 +261,33 @@ function Gateway.run(_, self, callout)
   self:log()
 end
 
+-- A question about one of Kong's own consumers, which the request's own coroutine answers.
+local function lookup_of(action)
+  return { callout = action.callout, field = text(action.fields[1].value):sub(2),
+           value = text(action.body) }
+end
+
+-- Asks the host for a consumer and gives the library the answer.
+function Gateway:look_up(lookup)
+  local ok, consumer, groups
+  if self.host.consumer then
+    ok, consumer, groups = pcall(self.host.consumer, lookup.field, lookup.value)
+  else
+    ok, consumer = false, "this host has no consumers"
+  end
+  if not ok then
+    ngx.log(ngx.WARN, "[gatepass] no consumer: ", tostring(consumer))
+    return C.gatepass_failed(self.handle, lookup.callout, exchange.NO_REPLY, now() * 1000)
+  end
+  local body = consumer and cjson.encode {
+    id = consumer.id, username = consumer.username, custom_id = consumer.custom_id,
+    groups = groups,
+  } or ""
+  ngx.ctx.gatepass_consumer = consumer
+  return C.gatepass_reply(self.handle, lookup.callout, consumer and 200 or 404, nil, 0, nil, 0,
+                          body, #body, now() * 1000)
+end
+
 -- Wakes a request that is held.
 function Gateway:settle(request, outcome)
   local held = self.held[request]
@@ -289,6 +317,13 @@ function Gateway:execute(action, own)
         outcome = reply
       else
         self:settle(request, reply)
+      end
+    elseif kind == SUSPEND and action.callout ~= 0 and action.host.data == nil then
+      local asked = { lookup = lookup_of(action) }
+      if request == own then
+        outcome = asked
+      else
+        self:settle(request, asked)
       end
     else
       if kind == SUSPEND and request == own then
@@ -361,7 +396,13 @@ end
 
 -- What becomes of a request by this action, at once or after a wait.
 function Gateway:outcome(request, action)
-  return self:execute(action, request) or self:wait(request) or NO_ANSWER
+  while true do
+    local outcome = self:execute(action, request) or self:wait(request) or NO_ANSWER
+    if not outcome.lookup then
+      return outcome
+    end
+    action = self:look_up(outcome.lookup)
+  end
 end
 
 -- Decides the request in whose access phase this is. Gives the reply, or nil if it may

@@ -141,6 +141,69 @@ local id_of = memo(function(name)
   return hash:gsub("^(%x%x%x%x%x%x%x%x)(%x%x%x%x)%x(%x%x%x)%x(%x%x%x)(%x+)$", "%1-%2-8%3-8%4-%5")
 end)
 
+-- How long the id of a consumer is remembered by another field, and that there is none; Kong
+-- itself keeps the consumer, and forgets it when it changes.
+local FOUND = { ttl = 300, neg_ttl = 5 }
+
+local function id_by(field, value)
+  local consumer, err = kong.db.consumers["select_by_" .. field](kong.db.consumers, value)
+  if err then
+    return nil, err
+  end
+  return consumer and consumer.id
+end
+
+local function consumer_of(id)
+  local key = kong.db.consumers:cache_key(id)
+  local consumer, err = kong.cache:get(key, nil, kong.client.load_consumer, id)
+  if err then
+    error(err)
+  end
+  return consumer
+end
+
+local function consumer_by(field, value)
+  local key = kong.db.consumers:cache_key("gatepass", field, value)
+  local id, err = kong.cache:get(key, FOUND, id_by, field, value)
+  if err then
+    error(err)
+  end
+  local consumer = id and consumer_of(id)
+  if id and not (consumer and consumer[field] == value) then
+    -- It has changed since.
+    kong.cache:invalidate_local(key)
+    id, err = id_by(field, value)
+    if err then
+      error(err)
+    end
+    consumer = id and consumer_of(id)
+  end
+  return consumer
+end
+
+-- Kong's consumer by one of its fields, and its groups for the acl plugin; nil if there is
+-- none.
+function host.consumer(field, value)
+  local consumer
+  if field ~= "id" then
+    consumer = consumer_by(field, value)
+  elseif value:match(UUID) then
+    consumer = consumer_of(value)
+  end
+  if not consumer or not kong.configuration.loaded_plugins.acl then
+    return consumer or nil
+  end
+  local known, err = require("kong.plugins.acl.groups").get_consumer_groups(consumer.id)
+  if err then
+    error(err)
+  end
+  local groups = {}
+  for i = 1, known and #known or 0 do
+    groups[i] = known[i]
+  end
+  return consumer, groups
+end
+
 local function publish(fields)
   if fields then
     local shared = kong.ctx.shared
@@ -166,6 +229,10 @@ function host.forwarded(identity)
   if identity.anonymous then
     kong.client.authenticate(consumer, nil)
     return
+  end
+  local found = ngx.ctx.gatepass_consumer
+  if found and found.id == id then
+    consumer = found
   end
   consumer.id = consumer.id or id_of(credential or username)
   kong.client.authenticate(consumer, { id = credential, key = credential })

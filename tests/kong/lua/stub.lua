@@ -36,7 +36,7 @@ function _M.install(directory)
   local vaults = directory .. "/vaults.json"
   _G.kong = {
     configuration = { prefix = directory, role = "traditional",
-                      loaded_plugins = { gatepass = true, prometheus = true } },
+                      loaded_plugins = { acl = true, gatepass = true, prometheus = true } },
     log = { err = function(...) ngx.log(ngx.ERR, ...) end,
             warn = function(...) ngx.log(ngx.WARN, ...) end },
     response = { exit = exit },
@@ -50,7 +50,30 @@ function _M.install(directory)
         return value, value == nil and "could not get value from external vault" or nil
       end,
     },
+    -- As from a database, whose cache is told of every change.
+    db = { consumers = setmetatable({
+      cache_key = function(_, ...) return table.concat({ ... }, ":") end,
+    }, { __index = function(_, name)
+      local field = name:match("^select_by_(.+)$")
+      return function(_, value)
+        for _, consumer in ipairs(cjson.decode(read(directory .. "/consumers.json"))) do
+          if consumer[field] == value then
+            return consumer
+          end
+        end
+      end
+    end }) },
+    cache = {
+      get = function(_, _, _, load, ...)
+        ngx.sleep(0.001)
+        return load(...)
+      end,
+      invalidate_local = function() end,
+    },
     client = {
+      load_consumer = function(id)
+        return kong.db.consumers:select_by_id(id)
+      end,
       authenticate = function(consumer, credential)
         assert(consumer or credential, "either credential or consumer must be provided")
         ngx.ctx.authenticated_consumer, ngx.ctx.authenticated_credential = consumer, credential

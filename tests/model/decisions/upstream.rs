@@ -79,6 +79,7 @@ pub fn fields(
         "x-consumer-groups",
         "x-credential-identifier",
         "x-anonymous-consumer",
+        "x-authenticated-groups",
         "x-identity-token",
         "txn-token",
     ];
