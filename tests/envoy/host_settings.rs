@@ -72,6 +72,24 @@ fn the_minimal_form_is_accepted_by_envoy() {
     assert!(!accepted, "{said}");
 }
 
+/// What the manual puts before a service that cannot verify.
+#[test]
+fn the_sidecar_is_accepted_by_envoy() {
+    let page = fs::read_to_string(envoy::directory().join("docs/services.md")).unwrap();
+    let (_, rest) = page.split_once("\n```yaml sidecar\n").expect("the example");
+    let filter: Value = serde_norway::from_str(rest.split("\n```").next().unwrap()).unwrap();
+    let minimal = fs::read_to_string(envoy::directory().join("envoy/minimal.yaml")).unwrap();
+    let mut envoy: Value = serde_norway::from_str(&minimal).unwrap();
+    let settings = &mut envoy["static_resources"];
+    let filters = "/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0";
+    *settings.pointer_mut(filters).expect("the gateway's filter") = filter;
+    settings["clusters"][0]["name"] = json!("gateway");
+    let envoy = envoy.to_string().replace("my-service\"", "gateway\"");
+    let authorities = "/etc/ssl/certs/ca-certificates.crt";
+    let (accepted, said) = validate(&envoy.replace(authorities, "/etc/envoy/tls/services-ca.crt"));
+    assert!(accepted, "{said}");
+}
+
 /// The cluster that the manual shows, for a provider somewhere else.
 #[test]
 fn the_cluster_of_a_provider_is_accepted_by_envoy_and_verifies_whom_it_talks_to() {
