@@ -65,7 +65,7 @@ pub trait RequestInfo: std::fmt::Debug {
     fn request_id(&self, request: RequestId) -> Option<Vec<u8>>;
 
     /// What Envoy's `mcp` filter left of the call in the body, at this path; nothing where
-    /// there is no such filter before this one.
+    /// there is no such filter before this one. Asked at the beginning of a request only.
     fn mcp(&self, _: RequestId, _: &[&str]) -> Option<Vec<u8>> {
         None
     }

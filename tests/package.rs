@@ -130,7 +130,12 @@ fn archives_hold_what_the_tree_holds() {
             let name = format!("docs/{}", page.unwrap().file_name().to_str().unwrap());
             assert!(files.contains_key(&name), "{host}: {name}");
         }
-        for name in ["envoy/envoy.yaml", "envoy/envoy-tls.yaml", "envoy/minimal.yaml"] {
+        for name in [
+            "envoy/envoy.yaml",
+            "envoy/envoy-tls.yaml",
+            "envoy/minimal.yaml",
+            "examples/mcp/envoy.yaml",
+        ] {
             let yaml = String::from_utf8(files.remove(name).unwrap()).unwrap();
             assert!(yaml.contains("code: {local: {filename: gatepass.wasm}}"), "{name}");
             let there = fs::read_to_string(tree(name)).unwrap();

@@ -8,6 +8,7 @@ use crate::http::LocalReply;
 use crate::introspection::IntrospectionAnswer;
 use crate::metrics::Cache;
 use crate::revocation::ListId;
+use crate::rules::McpCall;
 use crate::secret::Secret;
 use crate::time::UnixTime;
 use crate::token::ProviderId;
@@ -66,6 +67,8 @@ pub(crate) struct Answers {
     counted: Vec<Cache>,
     /// Whether the proof of the request was checked: it counts once.
     is_proved: bool,
+    /// What the request calls: hosts tell it only at its beginning.
+    call: Option<McpCall>,
     /// The body of the request, where the gateway itself took it.
     body: Option<Rc<[u8]>>,
 }
@@ -74,6 +77,11 @@ impl Answers {
     /// Keeps one more.
     pub(crate) fn add(&mut self, landing: &CalloutOutcome) {
         self.outcomes.push(Rc::clone(&landing.0));
+    }
+
+    /// What the request calls, found out once.
+    pub(crate) fn call(&mut self, find: impl FnOnce() -> McpCall) -> McpCall {
+        self.call.get_or_insert_with(find).clone()
     }
 
     /// Notes that the request's proof holds.

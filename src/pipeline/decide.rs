@@ -205,7 +205,7 @@ impl Pipeline {
             return Ok(verdict);
         }
         let rules = Rc::clone(&self.rules);
-        let call = self.mcp_call(head);
+        let call = attempt.answers.call(|| self.mcp_call(head));
         let rule = rules.find_call(head, &call)?;
         attempt.trace.rule = rule.map(|(position, _)| position);
         if let Some(reply) = self.deny_to_publish(head, rule.map(|(_, rule)| rule)) {

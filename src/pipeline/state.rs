@@ -265,15 +265,9 @@ impl Pipeline {
         }
         let text = |path: &[&str]| {
             let found = self.info.as_ref().and_then(|info| info.mcp(self.request, path));
-            found.and_then(|text| String::from_utf8(text).ok()).filter(|text| !text.is_empty())
+            found.map(|text| String::from_utf8_lossy(&text).into_owned())
         };
-        match text(&["method"]) {
-            Some(method) => {
-                let name = text(&["params", "name"]).or_else(|| text(&["params", "uri"]));
-                McpCall::Known { method, name }
-            }
-            None => McpCall::of_headers(head),
-        }
+        McpCall::of_metadata(text).unwrap_or_else(|| McpCall::of_headers(head))
     }
 
     /// The id of the request that is being decided.

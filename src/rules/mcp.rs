@@ -50,12 +50,38 @@ const FIRST_VERSION: &str = "2026-07-28";
 pub(super) const MCP_HEADERS: [&str; 3] = ["mcp-protocol-version", "mcp-method", "mcp-name"];
 
 /// Methods that are for something: without its name it is not certain what they do.
-const NAMED: [&str; 3] = ["tools/call", "prompts/get", "resources/read"];
+fn is_named(method: &str) -> bool {
+    ["tools/call", "prompts/get", "resources/read"].contains(&method)
+}
 
 impl McpCall {
-    /// What the headers say, where they count.
+    /// What Envoy's `mcp` filter read, as its metadata tells it by `path`; `None` where
+    /// there was no such filter, or it read nothing.
+    ///
+    /// Of a body that is too long it may have read the beginning only, and what it does
+    /// not take for a call may be one to the service.
+    pub fn of_metadata(text: impl Fn(&[&str]) -> Option<String>) -> Option<Self> {
+        let Some(method) = text(&["method"]) else {
+            let left = [["status"], ["is_mcp_request"]];
+            return left.iter().any(|path| text(path).is_some()).then_some(Self::Unknown);
+        };
+        let is_read = match text(&["status"]) {
+            Some(status) => status == "mcp_ok",
+            None => text(&["is_exceeding_limit"]).is_none(),
+        };
+        // A call may hold the name of another kind beside its own.
+        let member = if method.starts_with("resources/") { "uri" } else { "name" };
+        let name = text(&["params", member]).filter(|name| !name.is_empty());
+        let is_certain = is_read && !method.is_empty() && (name.is_some() || !is_named(&method));
+        Some(if is_certain { Self::Known { method, name } } else { Self::Unknown })
+    }
+
+    /// What the headers say, where they count: of calls, which are made by POST alone.
     pub fn of_headers(head: &RequestHead) -> Self {
         let known = || {
+            if head.method() != b"POST" {
+                return None;
+            }
             let version = sole(head, "mcp-protocol-version").ok()??;
             let shape = |byte: u8| if byte.is_ascii_digit() { b'0' } else { byte };
             let is_date = version.bytes().map(shape).eq(*b"0000-00-00");
@@ -68,7 +94,7 @@ impl McpCall {
                 Some(name) => Some(name?),
                 None => None,
             };
-            let is_certain = name.is_some() || !NAMED.contains(&method.as_str());
+            let is_certain = name.is_some() || !is_named(&method);
             is_certain.then_some(Self::Known { method, name })
         };
         known().unwrap_or_default()
@@ -127,7 +153,8 @@ mod tests {
             ("another spelling", &[NEW, CALL, ("mcp-name", "a"), ("mcp_name", "b")], None),
             ("an empty name", &[NEW, CALL, ("mcp-name", "")], None),
         ] {
-            let head = RequestHead::new(fields.iter().copied());
+            let post = [(":method", "POST")];
+            let head = RequestHead::new(post.iter().chain(fields).copied());
             let expected = expected.map_or(McpCall::Unknown, |(method, name)| McpCall::Known {
                 method: method.to_owned(),
                 name: name.map(str::to_owned),

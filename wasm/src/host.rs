@@ -409,14 +409,14 @@ impl Host {
         }
     }
 
-    /// The client's address; on Envoy with the port.
+    /// What Envoy's `mcp` filter left, by the path in its metadata.
     pub(crate) fn mcp(self, path: &[&str]) -> Option<Vec<u8>> {
         let start = "metadata\0filter_metadata\0envoy.filters.http.mcp";
         let path = path.iter().fold(start.to_owned(), |path, name| format!("{path}\0{name}"));
         matches!(self, Self::Envoy).then(|| abi::property(&path).ok().flatten()).flatten()
     }
 
-    /// The client's address, as the host has it.
+    /// The client's address, as the host has it; on Envoy with the port.
     pub(crate) fn client_address(self) -> Option<Vec<u8>> {
         abi::property("source\0address").ok().flatten()
     }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use gatepass::binding::of_hex;
 use gatepass::gateway::{Action, Gateway, TICK};
 use gatepass::host::{RequestId, RequestInfo, parse_address};
+use gatepass::json;
 use gatepass::time::UnixTime;
 
-use crate::abi::{Filter, Request, StreamWaker, peer_certificate_digest, source_address};
+use crate::abi::{Filter, Request, StreamWaker, metadata, peer_certificate_digest, source_address};
 use crate::held::Held;
 use crate::mailbox::{Mail, Mailbox};
 use crate::outgoing::Outgoing;
@@ -72,6 +73,24 @@ impl RequestInfo for Info {
     fn client_address(&self, RequestId(request): RequestId) -> Option<IpAddr> {
         let known = self.0.borrow().get(&request).copied();
         known.unwrap_or_else(|| Client::of(request)).address
+    }
+
+    /// Texts and flags are metadata. What is deeper there Envoy does not tell modules; the
+    /// filter keeps the same as its state, if it is told to.
+    fn mcp(&self, RequestId(request): RequestId, path: &[&str]) -> Option<Vec<u8>> {
+        const NAMESPACE: &str = "envoy.filters.http.mcp";
+        const STATE: &str = "envoy.filters.http.mcp.request";
+        match path {
+            [flag] if flag.starts_with("is_") => {
+                metadata::has_flag(request, NAMESPACE, flag).then(Vec::new)
+            }
+            [key] => metadata::text(request, NAMESPACE, key),
+            _ => {
+                let state = json::parse(&metadata::state(request, STATE)?).ok()?;
+                let found = path.iter().try_fold(&state, |state, name| state.get(name))?;
+                found.as_str().map(|text| text.as_bytes().to_vec())
+            }
+        }
     }
 
     fn client_certificate(&self, RequestId(request): RequestId) -> Option<[u8; 32]> {

@@ -271,8 +271,13 @@ pub(crate) fn peer_certificate_digest(request: Request) -> Option<Vec<u8>> {
     attribute(request, PEER_CERTIFICATE_DIGEST)
 }
 
+/// The filter of the request that may be asked about, if it is this one.
+pub(super) fn current(request: Request) -> Option<FilterPtr> {
+    CURRENT.get().filter(|(current, _)| *current == request).map(|(_, ptr)| ptr)
+}
+
 fn attribute(request: Request, attribute: u32) -> Option<Vec<u8>> {
-    let (_, ptr) = CURRENT.get().filter(|(current, _)| *current == request)?;
+    let ptr = current(request)?;
     // SAFETY: `asked_by` borrows the filter for as long as it is in `CURRENT`, so its
     // hook runs, and it is neither changed nor given away meanwhile.
     let filter = unsafe { Filter::new(ptr) }?;

@@ -5,6 +5,7 @@
 //! - `envoy` makes safe calls of them. A value that is valid only in a hook cannot be
 //!   kept: a [`Filter`] and a [`Config`] end with the hook that they were given to, and
 //!   a call after which Envoy may have destroyed the stream consumes the filter.
+//! - `metadata` is what other filters left, where this Envoy tells it.
 //! - `hooks` are the functions that Envoy calls. A panic ends in each of them.
 //!
 //! The ABI is that of Envoy's `source/extensions/dynamic_modules/abi/abi.h`, said
@@ -15,6 +16,7 @@
 mod callbacks;
 mod envoy;
 mod hooks;
+pub(crate) mod metadata;
 mod types;
 
 pub use self::callbacks::Callbacks;

@@ -1,0 +1,83 @@
+//! What another filter left of a request, by functions that not every Envoy has.
+//!
+//! Nothing else needs them, so an Envoy without them is no reason to refuse a
+//! configuration: it has left nothing then.
+
+use std::ffi::{CStr, c_void};
+use std::mem;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+
+use super::Request;
+use super::envoy::{current, symbol};
+use super::types::{EnvoyBuffer, FilterPtr, ModuleBuffer};
+
+/// The metadata that filters write for the request.
+const DYNAMIC: u32 = 0;
+
+/// A text of the metadata under a namespace and a key; valid until the hook ends.
+type GetText =
+    unsafe extern "C" fn(FilterPtr, u32, ModuleBuffer, ModuleBuffer, *mut EnvoyBuffer) -> bool;
+/// Likewise a flag.
+type GetFlag = unsafe extern "C" fn(FilterPtr, u32, ModuleBuffer, ModuleBuffer, *mut bool) -> bool;
+/// What a filter keeps under a name, as text; valid until the hook ends.
+type GetState = unsafe extern "C" fn(FilterPtr, ModuleBuffer, *mut EnvoyBuffer) -> bool;
+
+struct Functions {
+    text: GetText,
+    flag: GetFlag,
+    state: GetState,
+}
+
+fn functions() -> Option<&'static Functions> {
+    static FUNCTIONS: OnceLock<Option<Functions>> = OnceLock::new();
+    let find = |name: &CStr| NonNull::new(symbol(name));
+    let found = || {
+        let text = find(c"envoy_dynamic_module_callback_http_get_metadata_string")?;
+        let flag = find(c"envoy_dynamic_module_callback_http_get_metadata_bool")?;
+        let state = find(c"envoy_dynamic_module_callback_http_get_filter_state_typed")?;
+        // SAFETY: Envoy's functions of these names have these signatures.
+        Some(unsafe {
+            Functions {
+                text: mem::transmute::<NonNull<c_void>, GetText>(text),
+                flag: mem::transmute::<NonNull<c_void>, GetFlag>(flag),
+                state: mem::transmute::<NonNull<c_void>, GetState>(state),
+            }
+        })
+    };
+    FUNCTIONS.get_or_init(found).as_ref()
+}
+
+/// A text that a filter left; only while the request may be asked about.
+pub(crate) fn text(request: Request, namespace: &str, key: &str) -> Option<Vec<u8>> {
+    let (filter, functions) = (current(request)?, functions()?);
+    let (namespace, key) =
+        (ModuleBuffer::of(namespace.as_bytes()), ModuleBuffer::of(key.as_bytes()));
+    let mut value = EnvoyBuffer::EMPTY;
+    // SAFETY: the filter is valid in its hook; names are lent for the call, and the value
+    // is written to a variable of ours.
+    let is_there = unsafe { (functions.text)(filter, DYNAMIC, namespace, key, &raw mut value) };
+    // SAFETY: it stays until the hook ends.
+    is_there.then(|| unsafe { value.bytes() }.to_vec())
+}
+
+/// Whether a filter left a flag, whatever it says; likewise.
+pub(crate) fn has_flag(request: Request, namespace: &str, key: &str) -> bool {
+    let Some((filter, functions)) = current(request).zip(functions()) else { return false };
+    let (namespace, key) =
+        (ModuleBuffer::of(namespace.as_bytes()), ModuleBuffer::of(key.as_bytes()));
+    let mut flag = false;
+    // SAFETY: as above.
+    unsafe { (functions.flag)(filter, DYNAMIC, namespace, key, &raw mut flag) }
+}
+
+/// What a filter keeps under a name; likewise.
+pub(crate) fn state(request: Request, name: &str) -> Option<Vec<u8>> {
+    let (filter, functions) = (current(request)?, functions()?);
+    let mut value = EnvoyBuffer::EMPTY;
+    let name = ModuleBuffer::of(name.as_bytes());
+    // SAFETY: as above.
+    let is_there = unsafe { (functions.state)(filter, name, &raw mut value) };
+    // SAFETY: it stays until the hook ends.
+    is_there.then(|| unsafe { value.bytes() }.to_vec())
+}
