@@ -141,6 +141,8 @@ pub enum RevokedBy {
         /// What it was.
         kinds: Vec<&'static str>,
     },
+    /// By a request to another node.
+    Node,
 }
 
 impl RevokedBy {
@@ -148,6 +150,7 @@ impl RevokedBy {
         match self {
             Self::Endpoint => json!({"by": "endpoint"}),
             Self::Logout => json!({"by": "logout"}),
+            Self::Node => json!({"by": "node"}),
             Self::Events { transmitter, kinds } => {
                 json!({"by": "events", "transmitter": log_word(transmitter), "kinds": kinds})
             }

@@ -19,7 +19,7 @@
 
 /* Changes with everything below. The caller must not use a library that returns
  * another number from gatepass_abi. */
-#define GATEPASS_ABI 3
+#define GATEPASS_ABI 4
 
 /* The part below is read by LuaJIT as well: no preprocessor. */
 
@@ -136,6 +136,14 @@ const gatepass_action *gatepass_next(gatepass *gateway);
 
 /* Null: no more. */
 const gatepass_line *gatepass_log(gatepass *gateway);
+
+/* What a request revoked here, for gatepass_hear of the other nodes; null: no more. To be
+ * called when there were lines to log, until it gives null: what is not taken is kept. */
+const gatepass_text *gatepass_announcement(gatepass *gateway);
+
+/* Another node announced this: 0 if it is for other gateways, 1 if it holds here now, 2 if it
+ * could not be taken in. */
+uint32_t gatepass_hear(gatepass *gateway, const char *text, uint32_t size, double now);
 
 /* What was counted since the last call that gave null. To be called until it does, also by
  * callers that count nothing: what is not taken is kept. */

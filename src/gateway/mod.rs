@@ -310,6 +310,23 @@ impl Gateway {
         }
     }
 
+    /// From now on keeps what requests revoke, for [`Gateway::take_announcement`].
+    pub fn announce_revocations(&mut self) {
+        self.pipeline.announce_revocations();
+    }
+
+    /// What a request revoked, as text for [`Gateway::hear_announcement`] of the other
+    /// nodes.
+    pub fn take_announcement(&mut self) -> Option<String> {
+        self.pipeline.take_announcement()
+    }
+
+    /// Takes in what another node announced; whether that succeeded, and `None` if it is for
+    /// other gateways.
+    pub fn hear_announcement(&mut self, text: &[u8], now: UnixTime) -> Option<bool> {
+        self.pipeline.hear_announcement(text, now)
+    }
+
     /// The events since the last call.
     pub fn take_log(&mut self) -> Vec<Event> {
         self.pipeline.take_log()

@@ -63,6 +63,28 @@ impl Pipeline {
         Ok(Verdict::Answer(refused))
     }
 
+    /// From now on what requests revoke is kept for other nodes.
+    pub fn announce_revocations(&mut self) {
+        self.revocations.announce();
+    }
+
+    /// What a request revoked, for other nodes.
+    pub fn take_announcement(&mut self) -> Option<String> {
+        self.revocations.take_announcement()
+    }
+
+    /// Takes in what another node announced; whether that succeeded, and `None` if it is for
+    /// other gateways.
+    pub fn hear_announcement(&mut self, text: &[u8], now: UnixTime) -> Option<bool> {
+        let heard = self.revocations.hear(text, self.store.as_deref(), now)?;
+        let is_taken = heard.is_ok();
+        if let Ok(submitted) = heard {
+            let (by, trace) = (RevokedBy::Node, Trace::default());
+            self.log.push(Event::Revoked { submitted, by, trace, request_id: None });
+        }
+        Some(is_taken)
+    }
+
     /// Takes the body.
     pub(super) fn submit_revocations(
         &mut self,

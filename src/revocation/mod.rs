@@ -158,6 +158,10 @@ pub struct Revocations {
     allowed: Option<List>,
     endpoint: Option<Rc<RevocationEndpoint>>,
     failure_mode: FailureMode,
+    /// Which gateways share revocations with this one.
+    gateway: Value,
+    /// What was taken in from requests, for other nodes; `None` where there are none.
+    announcements: Option<Vec<String>>,
 }
 
 impl Revocations {
@@ -181,6 +185,8 @@ impl Revocations {
             allowed: allowlist.map(allowed),
             endpoint: endpoint.map(Rc::new),
             failure_mode,
+            gateway,
+            announcements: None,
         }
     }
 
@@ -305,6 +311,47 @@ impl Revocations {
     /// Takes entries in, all or none, for every worker. Their sender must have been
     /// authorized.
     pub fn revoke(
+        &mut self,
+        entries: &[Entry],
+        store: Option<&dyn SharedStore>,
+        now: UnixTime,
+    ) -> Result<Submitted, Denial> {
+        let submitted = self.take_in(entries, store, now)?;
+        if let Some(announcements) = &mut self.announcements {
+            let entries: Vec<_> = entries.iter().map(Entry::to_json).collect();
+            let text = json!({"gateway": self.gateway, "entries": entries});
+            announcements.push(text.to_string());
+        }
+        Ok(submitted)
+    }
+
+    /// From now on keeps what requests revoke, for [`Revocations::take_announcement`].
+    pub fn announce(&mut self) {
+        self.announcements.get_or_insert_default();
+    }
+
+    /// What a request revoked, as text for [`Revocations::hear`] of the other nodes.
+    pub fn take_announcement(&mut self) -> Option<String> {
+        self.announcements.as_mut()?.pop()
+    }
+
+    /// Takes in what another node announced. `None` if that is for other gateways, or no
+    /// announcement of this version.
+    pub fn hear(
+        &mut self,
+        text: &[u8],
+        store: Option<&dyn SharedStore>,
+        now: UnixTime,
+    ) -> Option<Result<Submitted, Denial>> {
+        let members = json::parse_object(text).ok()?;
+        if members.get("gateway") != Some(&self.gateway) {
+            return None;
+        }
+        let (entries, _) = read_entries(members.get("entries"), Unknown::Refused).ok()?;
+        Some(self.take_in(&entries, store, now))
+    }
+
+    fn take_in(
         &mut self,
         entries: &[Entry],
         store: Option<&dyn SharedStore>,

@@ -99,3 +99,85 @@ async fn bodies_in_memory_and_in_files() {
     connection.reset();
     assert_eq!(nginx.get("/orders", &nginx.token("bob")).await.status, 200);
 }
+
+/// Lua that has a file in the place of the database by which nodes hear of each other.
+fn database(file: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+    let _ = std::fs::remove_file(&path);
+    CLUSTER.replace("$FILE", &path.display().to_string())
+}
+
+/// As Kong has it, each event is for the other nodes.
+const CLUSTER: &str = r#"
+    local own = {}
+    cluster_events = {
+      broadcast = function(_, channel, data)
+        local file, err = io.open("$FILE", "a")
+        if not file then return nil, err end
+        own[data] = true
+        file:write(channel, " ", data, "\n")
+        file:close()
+        return true
+      end,
+      subscribe = function(_, channel, heard)
+        local read = 0
+        ngx.timer.every(0.05, function()
+          local file = io.open("$FILE")
+          if not file then return end
+          file:seek("set", read)
+          for line in file:lines() do
+            local from, data = line:match("^(%S+) (.*)$")
+            if from == channel and not own[data] then heard(data) end
+          end
+          read = file:seek()
+          file:close()
+        end)
+      end,
+    }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_with_one_database_hear_of_it() {
+    let database = database("revocations-of-nodes");
+    let one = setup().workers(1).init(&database).start().await;
+    let other = setup().workers(2).init(&database).start().await;
+    // Of other users: revocations are theirs alone.
+    let foreign = setup().set("/revocation/ledger", json!("another")).workers(1);
+    let foreign = foreign.init(&database).start().await;
+    for node in [&one, &other, &foreign] {
+        node.ready().await;
+        assert_eq!(node.get("/orders", &node.token("alice")).await.outcome(), "200");
+    }
+    let (alice, bob) = (other.token("alice"), other.token("bob"));
+    let answer = one.send(post(&admin(&one), &json!([{"sub": "alice"}]))).await;
+    assert_eq!(answer.status, 204, "{answer}");
+    until("the other node knows", || async {
+        other.get("/orders", &alice).await.outcome() == "401 token_revoked"
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(other.get("/orders", &alice).await.outcome(), "401 token_revoked");
+        assert_eq!(other.get("/orders", &bob).await.outcome(), "200");
+    }
+    assert!(other.log().contains(r#""by":"node""#));
+    assert_eq!(foreign.get("/orders", &foreign.token("alice")).await.outcome(), "200");
+    // Taken back by another node than the one that took it in.
+    let entries = json!([{"sub": "alice", "until": 1}]);
+    assert_eq!(other.send(post(&admin(&other), &entries)).await.status, 204);
+    until("it holds no more", || async {
+        one.get("/orders", &one.token("alice")).await.outcome() == "200"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_revokes_is_told_if_other_nodes_cannot_be() {
+    let node = setup().workers(1).init(&database("no/such/directory"));
+    let mut node = node.start().await;
+    node.expect_errors();
+    node.ready().await;
+    let answer = node.send(post(&admin(&node), &json!([{"sub": "alice"}]))).await;
+    assert_eq!(answer.outcome(), "503 revocation_unavailable");
+    let answer = node.get("/orders", &node.token("alice")).await;
+    assert_eq!(answer.outcome(), "401 token_revoked", "it holds here all the same");
+}

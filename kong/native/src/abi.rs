@@ -32,13 +32,14 @@ use crate::encode::{Field, RawAction, Text, number};
 use crate::frame;
 
 /// `GATEPASS_ABI` of `gatepass.h`.
-pub const ABI: u32 = 3;
+pub const ABI: u32 = 4;
 
 /// A gateway, and what was last lent of it to the caller.
 #[derive(Debug)]
 pub struct Gatepass {
     door: Door,
     line: (String, Line),
+    announcement: (String, Text),
     labels: Vec<Field>,
     sample: Sample,
 }
@@ -197,8 +198,9 @@ pub unsafe extern "C" fn gatepass_new(
     let found = match catch_unwind(|| Door::open(source, time(now))) {
         Ok(Ok(door)) => {
             let line = (String::new(), Line { level: 0, text: Text::of(&[]) });
+            let announcement = (String::new(), Text::of(&[]));
             let (labels, sample) = (Vec::new(), Sample::of(Kind::Counter, "", &[], 0));
-            return Box::into_raw(Box::new(Gatepass { door, line, labels, sample }));
+            return Box::into_raw(Box::new(Gatepass { door, line, announcement, labels, sample }));
         }
         Ok(Err(found)) => lend_problems(&found.0),
         Err(_) => failed(),
@@ -319,6 +321,36 @@ pub unsafe extern "C" fn gatepass_tick(gateway: *mut Gatepass, now: f64) -> *con
 pub unsafe extern "C" fn gatepass_next(gateway: *mut Gatepass) -> *const RawAction {
     // SAFETY: the caller's gateway.
     unsafe { act(gateway, None, |_| {}) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gatepass_announcement(gateway: *mut Gatepass) -> *const Text {
+    let take = |Gatepass { door, announcement, .. }: &mut Gatepass| {
+        let Some(text) = door.take_announcement() else { return ptr::null() };
+        announcement.0 = text;
+        announcement.1 = Text::of(announcement.0.as_bytes());
+        ptr::from_ref(&announcement.1)
+    };
+    // SAFETY: the caller's gateway.
+    unsafe { read(gateway, ptr::null(), take) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gatepass_hear(
+    gateway: *mut Gatepass,
+    text: *const u8,
+    size: u32,
+    now: f64,
+) -> u32 {
+    // SAFETY: the caller lends the bytes.
+    let text = unsafe { lent(text, size) };
+    // SAFETY: the caller's gateway.
+    let heard = unsafe { read(gateway, Some(false), |it| it.door.hear(text, time(now))) };
+    match heard {
+        None => 0,
+        Some(true) => 1,
+        Some(false) => 2,
+    }
 }
 
 #[unsafe(no_mangle)]

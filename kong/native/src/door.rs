@@ -152,6 +152,20 @@ impl Door {
         self.log.pop_front()
     }
 
+    /// What a request revoked, for other nodes.
+    pub fn take_announcement(&mut self) -> Option<String> {
+        self.gateway.take_announcement()
+    }
+
+    /// Takes in what another node announced; whether that succeeded, and `None` if it is for
+    /// other gateways.
+    pub fn hear(&mut self, text: &[u8], now: UnixTime) -> Option<bool> {
+        self.now = now;
+        let heard = self.gateway.hear_announcement(text, now);
+        self.log.extend(self.gateway.take_log().iter().map(line));
+        heard
+    }
+
     /// Something that was counted; `None` when all of it was taken.
     pub fn take_sample(&mut self) -> Option<(&Series, u64)> {
         if self.samples.is_empty() && !self.gave_readings {
@@ -275,6 +289,7 @@ fn gateway(
     if let Some(store) = store {
         gateway.share(Box::new(store));
     }
+    gateway.announce_revocations();
     Ok((gateway, gap))
 }
 

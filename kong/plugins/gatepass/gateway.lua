@@ -43,6 +43,7 @@ local function unavailable(status, code, detail)
 end
 
 local INVALID = unavailable(503, "configuration_invalid", "The gateway is not configured.")
+local NOT_TOLD = unavailable(503, "revocation_unavailable", "Not every node could be told.")
 local NO_ANSWER = unavailable(500, "identity_unavailable", "The gateway gave no answer.")
 
 -- Fields for the library: all bytes in one piece, and their lengths.
@@ -130,6 +131,39 @@ function Gateway:log()
     end
     ngx.log(line.level, "[gatepass] ", str(line.text.data, line.text.size))
   end
+end
+
+-- Tells other nodes what a request has revoked here; false if one could not be told.
+function Gateway:announce()
+  local texts
+  while true do
+    local announced = C.gatepass_announcement(self.handle)
+    if announced == nil then
+      break
+    end
+    texts = texts or {}
+    texts[#texts + 1] = text(announced)
+  end
+  local announce = texts and self.host.announce
+  if not announce then
+    return true
+  end
+  for i = 1, #texts do
+    local ok, err = announce(texts[i])
+    if not ok then
+      ngx.log(ngx.ERR, "[gatepass] other nodes do not know what was revoked: ", tostring(err))
+      return false
+    end
+  end
+  return true
+end
+
+-- Another node has revoked something.
+function Gateway:hear(announced)
+  if C.gatepass_hear(self.handle, announced, #announced, now() * 1000) == 2 then
+    ngx.log(ngx.ERR, "[gatepass] what another node revoked could not be taken in")
+  end
+  self:log()
 end
 
 -- The action's fields as a table of header fields; repeated ones are lists.
@@ -302,6 +336,7 @@ end
 -- request in whose coroutine this is.
 function Gateway:execute(action, own)
   local handle, outcome, unsent = self.handle, nil, nil
+  local has_logged = false
   while action ~= nil do
     local kind, request = action.kind, action.request
     local logged = action.logged
@@ -342,9 +377,13 @@ function Gateway:execute(action, own)
       end
     end
     if logged == 1 then
+      has_logged = true
       self:log()
     end
     action = C.gatepass_next(handle)
+  end
+  if has_logged and not self:announce() then
+    outcome = outcome and NOT_TOLD
   end
   if unsent then
     for i = 1, #unsent do

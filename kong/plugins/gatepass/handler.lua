@@ -244,8 +244,26 @@ end
 
 local gateways = worker.new(host)
 
+-- Nodes with one database hear of each other by it, one worker of each, whose data all
+-- workers of the node share.
+local CHANNEL = "gatepass_revocations"
+
+local function join_nodes()
+  local events = kong.cluster_events
+  if not events or kong.configuration.database == "off" then
+    return
+  end
+  function host.announce(text)
+    return events:broadcast(CHANNEL, text)
+  end
+  events:subscribe(CHANNEL, function(text)
+    gateways:hear(text)
+  end)
+end
+
 function Gatepass:init_worker()
   gateways:start()
+  join_nodes()
 end
 
 function Gatepass:configure(configs)

@@ -63,6 +63,8 @@ const gatepass_action *gatepass_failed(gatepass *gateway, double callout, uint32
 const gatepass_action *gatepass_tick(gatepass *gateway, double now);
 const gatepass_action *gatepass_next(gatepass *gateway);
 const gatepass_line *gatepass_log(gatepass *gateway);
+const gatepass_text *gatepass_announcement(gatepass *gateway);
+uint32_t gatepass_hear(gatepass *gateway, const char *text, uint32_t size, double now);
 const gatepass_reading *gatepass_metric(gatepass *gateway);
 uint32_t gatepass_max_reply(gatepass *gateway);
 void gatepass_retire(gatepass *gateway);
@@ -71,7 +73,7 @@ uint32_t gatepass_panics(gatepass *gateway);
 ]]
 
 -- GATEPASS_ABI of gatepass.h.
-local ABI = 3
+local ABI = 4
 local NAME = "libgatepass_kong"
 
 -- Beside other libraries of Lua modules, else where the system has its own.

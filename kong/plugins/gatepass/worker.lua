@@ -167,6 +167,16 @@ function Worker:tick()
   end
 end
 
+-- Another node has revoked something: it is for the gateways that share revocations with
+-- the one there.
+function Worker:hear(announced)
+  for _, entry in pairs(self.entries) do
+    if entry.gateway then
+      entry.gateway:hear(announced)
+    end
+  end
+end
+
 -- To be called once in each worker.
 function Worker:start()
   local function tick(premature)

@@ -35,7 +35,10 @@ end
 function _M.install(directory)
   local vaults = directory .. "/vaults.json"
   _G.kong = {
+    -- Where nodes hear of each other.
+    cluster_events = _G.cluster_events,
     configuration = { prefix = directory, role = "traditional",
+                      database = _G.cluster_events and "postgres" or "off",
                       loaded_plugins = { acl = true, gatepass = true, prometheus = true } },
     log = { err = function(...) ngx.log(ngx.ERR, ...) end,
             warn = function(...) ngx.log(ngx.WARN, ...) end },
