@@ -66,10 +66,13 @@ pub enum Command {
     Jwks(Jwks),
     /// Print the JSON Schema of the configuration (2020-12)
     Schema,
-    /// Convert a kong.yml with the jwt and acl plugins
+    /// Convert the configuration of another gateway
     ///
-    /// Prints a configuration of Gatepass that accepts the same tokens, with the secrets
-    /// of the kong.yml; and on standard error what is different.
+    /// Takes a kong.yml (formats 1.1, 2.1 and 3.0), Kong's manifests, Envoy's filter
+    /// jwt_authn, Istio's RequestAuthentication with AuthorizationPolicy, and Envoy
+    /// Gateway's SecurityPolicy. Prints a configuration of Gatepass that accepts the same
+    /// tokens, or fewer, with the secrets of the file; and on standard error, and beside
+    /// what it is about, what is different.
     #[command(after_help = ENDINGS)]
     Convert(Convert),
     /// Print a script that completes arguments in a shell
@@ -259,9 +262,12 @@ pub struct Mint {
 
 #[derive(Args, Debug)]
 pub struct Convert {
-    /// The declarative configuration of Kong, of the format 3.0
-    #[arg(value_name = "KONG.YML")]
+    /// The file
+    #[arg(value_name = "FILE")]
     pub file: String,
+    /// Which of several in the file, by its name; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
     /// What to write
     #[arg(long, value_enum, default_value_t = ConvertTo::Configuration)]
     pub to: ConvertTo,
@@ -270,7 +276,7 @@ pub struct Convert {
     pub json: bool,
 }
 
-/// What a kong.yml is converted to.
+/// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ConvertTo {
     /// The configuration alone

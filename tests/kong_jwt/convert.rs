@@ -307,12 +307,12 @@ fn what_is_no_kong_yml() {
     for (text, expected) in [
         ("{", "not YAML"),
         ("services: []", "_format_version is missing"),
-        ("_format_version: '1.1'", "_format_version is \"1.1\""),
-        ("_format_version: '3.0'", "no jwt plugin is enabled"),
+        ("_format_version: '4.0'", "_format_version is \"4.0\""),
+        ("_format_version: '3.0'", "no plugin that is carried over"),
         ("[]", "_format_version is missing"),
         (
             "_format_version: 3.0\nplugins: [{name: jwt, enabled: false}]\nroutes: [{paths: [/]}]",
-            "no jwt",
+            "no plugin",
         ),
     ] {
         let error = from_kong(text).expect_err(text).to_string();

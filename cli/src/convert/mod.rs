@@ -1,35 +1,44 @@
-//! From a kong.yml with the jwt and acl plugins to a configuration.
+//! From the configuration of another gateway to one of Gatepass.
 //!
-//! Nothing becomes more open than Kong has it. Unknown parts are refused with their
-//! place; parts that cannot be carried over are left out if that denies more, and
+//! Nothing becomes more open than the source has it. Unknown parts are refused with
+//! their place; parts that cannot be carried over are left out if that denies more, and
 //! mentioned in a note.
 
-mod applied;
+mod assemble;
 pub(crate) mod command;
-mod consumers;
-mod fields;
-mod file;
+mod condition;
+mod decisions;
+mod envoy;
+mod gateway;
+mod issuers;
+mod istio;
 mod kong;
-mod placeholder;
-mod plugins;
-mod router;
-mod routes;
+mod matching;
+mod need;
+mod selection;
+mod source;
+mod url;
+mod writer;
+mod yaml;
 
 use std::fmt;
 
-use gatepass::config::reader::Document;
-use gatepass::config::{Problems, Variable};
-use serde_json::{Map, Value, json};
+use gatepass::config::Problems;
+use serde_json::Value;
 
-use self::applied::Applied;
-use self::kong::Kong;
-use self::plugins::{Jwt, Need};
+pub use self::selection::Selection;
+pub use self::source::convert;
+
+/// Converts the declarative configuration of Kong.
+pub use self::kong::from_kong;
 
 /// The configuration, and what a person should read before using it.
 #[derive(Debug)]
 pub struct Converted {
     /// For Gatepass.
     pub configuration: Value,
+    /// Where each of its rules comes from.
+    pub rule_places: Vec<String>,
     /// The differences, and the parts that could not be carried over.
     pub notes: Vec<Note>,
 }
@@ -37,7 +46,7 @@ pub struct Converted {
 /// Something that is not as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// Where in the kong.yml: `route shop`, `consumer alice`.
+    /// Where in the source: `route shop`, `consumer alice`.
     pub place: String,
     /// The note.
     pub text: String,
@@ -56,37 +65,64 @@ impl fmt::Display for Note {
 pub enum ConvertError {
     /// It cannot be read as YAML; why.
     NotYaml(String),
-    /// It is another format than 3.0; which.
+    /// There is nothing in it that is converted.
+    Unknown,
+    /// It is of another format than those that are read; which.
     Format(String),
+    /// There are several of what becomes one configuration; their names.
+    Several {
+        /// What: `SecurityPolicy`.
+        what: &'static str,
+        /// How they are called.
+        names: Vec<String>,
+    },
     /// Something in it is not understood.
     NotUnderstood(Problems),
-    /// Something in it contradicts itself.
+    /// Something in it contradicts itself, or would be more open.
     Refused {
         /// Where: `consumer alice`.
         place: String,
         /// What.
         text: String,
     },
-    /// No jwt plugin is enabled for a route.
+    /// No plugin that is carried over is enabled for a route.
     NoPlugin,
-    /// No credential could be carried over, so that nobody would pass.
+    /// No credential or issuer could be carried over, so that nobody would pass.
     NoCredential(Vec<Note>),
+    /// What it comes to is no valid configuration.
+    NotAccepted(Problems),
 }
 
 impl fmt::Display for ConvertError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotYaml(cause) => write!(f, "not YAML that is read in one way: {cause}"),
-            Self::Format(found) => write!(f, "_format_version is {found}, \"3.0\" is read"),
+            Self::Unknown => f.write_str(
+                "nothing that is converted: a kong.yml or manifests with KongPlugin, an Envoy \
+                 configuration with the filter jwt_authn, Istio's RequestAuthentication and \
+                 AuthorizationPolicy, or Envoy Gateway's SecurityPolicy with jwt",
+            ),
+            Self::Format(found) => {
+                write!(f, "_format_version is {found}; \"1.1\", \"2.1\" and \"3.0\" are read")
+            }
+            Self::Several { what, names } => write!(
+                f,
+                "several of {what} that are for different places, of which each has a \
+                 configuration of its own: choose with --only among {}",
+                names.join(", ")
+            ),
             Self::NotUnderstood(Problems(problems)) => {
                 f.write_str("not understood, so that nothing is converted")?;
                 problems.iter().try_for_each(|problem| write!(f, "; {problem}"))
             }
             Self::Refused { place, text } => write!(f, "{place}: {text}"),
-            Self::NoPlugin => f.write_str("no jwt plugin is enabled"),
+            Self::NoPlugin => f.write_str("no plugin that is carried over is enabled"),
             Self::NoCredential(notes) => {
-                f.write_str("no credential that could be carried over")?;
+                f.write_str("no credential or issuer that could be carried over")?;
                 notes.iter().try_for_each(|note| write!(f, "; {note}"))
+            }
+            Self::NotAccepted(problems) => {
+                write!(f, "what it comes to is not accepted: {problems}")
             }
         }
     }
@@ -94,76 +130,8 @@ impl fmt::Display for ConvertError {
 
 impl std::error::Error for ConvertError {}
 
-/// The name of the provider in the configuration.
-const PROVIDER: &str = "kong";
-
 /// The default issuer of identity tokens.
 const ISSUER: &str = "https://gateway.internal";
-
-/// Converts the declarative configuration of Kong (`_format_version` 3.0).
-pub fn from_kong(text: &str) -> Result<Converted, ConvertError> {
-    let mut value = file::parse(text).map_err(ConvertError::NotYaml)?;
-    match value.get("_format_version") {
-        Some(Value::String(version)) if version == "3.0" => {}
-        Some(Value::Number(version)) if version.as_f64() == Some(3.0) => {}
-        found => {
-            return Err(ConvertError::Format(found.map_or("missing".into(), Value::to_string)));
-        }
-    }
-    let mut problems = file::share(&mut value);
-    let nothing = |_: &str| Variable::Unset;
-    let document = Document::new(&nothing);
-    let kong = kong::read(&document.root(&value));
-    problems.extend(document.into_problems());
-    match kong {
-        Some(kong) if problems.is_empty() => convert(&kong),
-        _ => Err(ConvertError::NotUnderstood(Problems(problems))),
-    }
-}
-
-fn convert(kong: &Kong) -> Result<Converted, ConvertError> {
-    let mut notes = Notes::default();
-    let routes = routes::in_use(kong, &mut notes);
-    let plugins = routes.iter().filter_map(|(position, route)| {
-        Applied::to(kong, *position, route).jwt.map(|jwt| (route.place.as_str(), jwt))
-    });
-    let plugins: Vec<_> = plugins.collect();
-    let (_, first) = plugins.first().ok_or(ConvertError::NoPlugin)?;
-    let entries = consumers::entries(kong, first.lookup.secret_is_base64, &mut notes)?;
-    if !entries.iter().any(|entry| entry.get("jwt_secrets").is_some()) {
-        return Err(ConvertError::NoCredential(notes.0));
-    }
-    let anonymous = anonymous(&plugins, &entries, &mut notes);
-    let common = routes::Common { lookup: &first.lookup, anonymous: anonymous.as_ref() };
-    let needs = routes::needs(kong, &routes, &common, &mut notes);
-    let provider = provider(&plugins, &needs, &mut notes);
-    let rules = routes::rules(&routes, &needs, &mut notes);
-    for field in &kong.others {
-        notes.add("the file", format_args!("its {field} stay in Kong"));
-    }
-    notes.tell(
-        "identity_token",
-        "is new: choose issuer and audiences, and put a signing key in GATEPASS_SIGNING_KEY",
-    );
-    let mut consumers = json!({ "entries": entries });
-    if let (Some(anonymous), Value::Object(members)) = (&anonymous, &mut consumers) {
-        members.insert("anonymous".into(), anonymous.username.as_str().into());
-    }
-    let configuration = json!({
-        "providers": { PROVIDER: provider },
-        "token": { "forward": true },
-        "consumers": consumers,
-        "identity_token": {
-            "issuer": ISSUER,
-            "audiences": ["services"],
-            "signing_keys":
-                [{ "algorithm": "ES256", "private_key": { "env": "GATEPASS_SIGNING_KEY" } }],
-        },
-        "rules": rules,
-        "errors": { "format": "kong" },
-    });
-    Ok(Converted { configuration, notes: notes.0 })
-}
 
 /// The notes so far, each once.
 #[derive(Default)]
@@ -185,96 +153,4 @@ impl Notes {
             self.0.push(note);
         }
     }
-}
-
-/// The anonymous consumer.
-struct Anonymous {
-    /// The username or id that plugins have.
-    named: String,
-    username: String,
-    groups: Vec<String>,
-}
-
-/// The provider: options that several plugins have are as strict as the
-/// strictest of them.
-fn provider(plugins: &[(&str, &Jwt)], needs: &[Need], notes: &mut Notes) -> Map<String, Value> {
-    let place = "plugin jwt";
-    let Some((first_route, first)) = plugins.first() else { return Map::new() };
-    // The routes of the others are closed.
-    let alike = |(_, jwt): &&(&str, &Jwt)| jwt.lookup == first.lookup;
-    let plugins: Vec<_> = plugins.iter().filter(alike).copied().collect();
-    let mut provider = Map::from_iter([("kind".to_owned(), json!("kong_jwt"))]);
-    provider.extend(first.lookup.options());
-    let checks = |jwt: &Jwt| {
-        let dates = jwt.claims_to_verify.clone().unwrap_or_default();
-        let has = |date: &str| dates.iter().any(|it| it == date);
-        (has("exp"), has("nbf"), jwt.maximum_expiration, jwt.run_on_preflight)
-    };
-    for (route, _) in plugins.iter().filter(|(_, jwt)| checks(jwt) != checks(first)) {
-        notes.add(
-            place,
-            format_args!(
-                "has other options for {route} than for {first_route}: the stricter hold for both"
-            ),
-        );
-    }
-    let of_all = plugins.iter().filter_map(|(_, jwt)| jwt.claims_to_verify.as_ref());
-    let dates = ["exp", "nbf"]
-        .into_iter()
-        .filter(|date| of_all.clone().any(|dates| dates.iter().any(|it| it == date)));
-    let mut dates: Vec<_> = dates.collect();
-    let longest = plugins.iter().map(|(_, jwt)| jwt.maximum_expiration).filter(|max| *max > 0);
-    let shortest = longest.min();
-    if plugins.iter().any(|(_, jwt)| jwt.claims_to_verify.is_none()) {
-        notes.add(
-            place,
-            "did not check exp; now a token needs one, unless you write claims_to_verify: []",
-        );
-        dates.extend((!dates.contains(&"exp")).then_some("exp"));
-    }
-    dates.extend((shortest.is_some() && !dates.contains(&"exp")).then_some("exp"));
-    provider.insert("claims_to_verify".to_owned(), json!(dates));
-    if let Some(shortest) = shortest {
-        provider.insert("maximum_expiration".to_owned(), shortest.into());
-    }
-    if plugins.iter().all(|(_, jwt)| !jwt.run_on_preflight) {
-        let asks_more = |need: &Need| {
-            let Need::Token(access) = need else { return *need == Need::Nobody };
-            access.allow.is_some() || !access.deny.is_empty()
-        };
-        if needs.iter().any(asks_more) {
-            notes.add(place, "run_on_preflight is true: acl refuses preflights in Kong");
-        } else {
-            provider.insert("run_on_preflight".to_owned(), json!(false));
-            notes.add(place, "run_on_preflight false: of OPTIONS only CORS preflights pass");
-        }
-    }
-    let realm = first.realm.as_ref().map(|realm| ("realm".to_owned(), json!(realm)));
-    provider.extend(realm);
-    provider
-}
-
-fn anonymous(plugins: &[(&str, &Jwt)], entries: &[Value], notes: &mut Notes) -> Option<Anonymous> {
-    let mut names = plugins.iter().filter_map(|(_, jwt)| jwt.anonymous.as_deref());
-    let named = names.next()?.to_owned();
-    if let Some(other) = names.find(|other| **other != named) {
-        notes.add("plugin jwt", format_args!("there is one anonymous consumer: not {other}"));
-    }
-    let is_named = |entry: &&Value| {
-        ["id", "username"].iter().any(|field| entry.get(field).is_some_and(|it| *it == *named))
-    };
-    let entry = entries.iter().find(is_named).filter(|entry| entry.get("enabled").is_none());
-    let username = entry.and_then(|entry| entry.get("username")?.as_str());
-    let (Some(entry), Some(username)) = (entry, username) else {
-        notes.add(
-            "plugin jwt",
-            format_args!("anonymous {named} is no consumer with a username: a token is needed"),
-        );
-        return None;
-    };
-    let text = "anonymous is for requests without a token: one that is not valid is refused";
-    notes.add("plugin jwt", text);
-    let acls = entry.get("acls").and_then(Value::as_array).into_iter().flatten();
-    let groups = acls.filter_map(|acl| Some(acl.get("group")?.as_str()?.to_owned())).collect();
-    Some(Anonymous { named, username: username.to_owned(), groups })
 }

@@ -4,7 +4,7 @@
 //! route, else that of the service, else the global one. Disabled ones do not count
 //! (kong/runloop/plugins_iterator.lua).
 
-use super::kong::{Kong, Plugin, Route};
+use super::entities::{Kong, Plugin, Route};
 use super::plugins::{Acl, Jwt, Settings};
 
 /// The plugins that run for the requests of a route.

@@ -8,7 +8,7 @@ use gatepass::config::check_match;
 use gatepass::http::percent_decode;
 use serde_json::{Map, Value, json};
 
-use super::kong::Route;
+use super::entities::Route;
 use super::plugins::Need;
 
 /// One path of a route, or a route without paths: Kong ranks each by itself.

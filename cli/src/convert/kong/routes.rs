@@ -11,13 +11,12 @@ use gatepass::http::is_unambiguous;
 use serde_json::{Map, Value, json};
 
 use super::applied::Applied;
-use super::kong::{Kong, Route};
+use super::entities::{Kong, Route};
 use super::plugins::{Access, Jwt, Lookup, Need, is_harmless};
 use super::router::Entry;
-use super::{Anonymous, Notes, PROVIDER};
-
-/// A group that a rule both requires and denies, so that no request passes.
-const NOBODY: &str = "closed-by-convert";
+use super::{Anonymous, PROVIDER};
+use crate::convert::Notes;
+use crate::convert::need::NOBODY;
 
 /// The settings common to all routes.
 pub(super) struct Common<'k> {
@@ -144,8 +143,12 @@ fn takes_anonymous(
     passes
 }
 
-/// The rules, in the order of Kong's router.
-pub(super) fn rules(routes: &[(usize, &Route)], needs: &[Need], notes: &mut Notes) -> Vec<Value> {
+/// The rules with their places, in the order of Kong's router.
+pub(super) fn rules(
+    routes: &[(usize, &Route)],
+    needs: &[Need],
+    notes: &mut Notes,
+) -> Vec<(String, Value)> {
     let entries = routes.iter().zip(needs).flat_map(|((_, route), need)| Entry::of(route, need));
     let mut entries: Vec<_> = entries.collect();
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.order()));
@@ -166,7 +169,7 @@ pub(super) fn rules(routes: &[(usize, &Route)], needs: &[Need], notes: &mut Note
             .collect();
         let need = shared.iter().fold(entry.need.clone(), |need, other| need.and(&other.need));
         about(entry, &shared, &need, notes);
-        rules.push(rule(matching.clone(), &need));
+        rules.push((entry.route.place.clone(), rule(matching.clone(), &need)));
     }
     rules.extend(last(&entries, notes));
     about_case(&entries, notes);
@@ -192,7 +195,7 @@ fn about_case(entries: &[Entry<'_>], notes: &mut Notes) {
 
 /// A rule for the requests that no other one matches, where they need more than
 /// a valid token.
-fn last(entries: &[Entry<'_>], notes: &mut Notes) -> Option<Value> {
+fn last(entries: &[Entry<'_>], notes: &mut Notes) -> Option<(String, Value)> {
     let token = Need::Token(Access::default());
     let missed = entries.iter().filter(|entry| !entry.is_covered() && !token.covers(&entry.need));
     let missed: Vec<_> = missed.collect();
@@ -204,7 +207,7 @@ fn last(entries: &[Entry<'_>], notes: &mut Notes) -> Option<Value> {
             "the last rule",
             format_args!("{asks} of all requests that no other rule matches: some are {others}'s"),
         );
-        rule(json!({ "path_prefix": "/" }), &need)
+        ("the last rule".to_owned(), rule(json!({ "path_prefix": "/" }), &need))
     })
 }
 

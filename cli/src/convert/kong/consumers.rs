@@ -4,10 +4,10 @@ use gatepass::config::check_credential;
 use gatepass::http::header_text;
 use serde_json::{Map, Value, json};
 
-use super::kong::{Consumer, Kong};
+use super::entities::{Consumer, Kong};
 use super::placeholder::{environment, is_secret, is_template};
 use super::plugins::{Settings, is_harmless};
-use super::{ConvertError, ISSUER, Notes};
+use crate::convert::{ConvertError, ISSUER, Notes};
 
 /// The entries, each with what is its own.
 pub(super) fn entries(

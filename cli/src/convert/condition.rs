@@ -1,0 +1,110 @@
+//! Conditions of policies: on the token, on the request, and those that no rule can have.
+
+use std::collections::BTreeSet;
+
+use super::decisions::{Clause, Effect};
+use super::matching::Match;
+use super::need::{Access, Need};
+
+/// What all must hold for a clause to be for a request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Conditions {
+    /// Each: tokens with which it holds, at least one of them, and tokens with which it
+    /// certainly does not.
+    of_token: Vec<(Vec<Need>, Option<Need>)>,
+    /// There are others, which may hold or not.
+    pub(super) has_others: bool,
+}
+
+/// Requests, and those of them that are excepted.
+#[derive(Clone, Debug)]
+pub(super) struct Requests {
+    pub(super) matching: Match,
+    pub(super) except: Vec<Match>,
+    /// An exception could not be read.
+    pub(super) has_other_exceptions: bool,
+}
+
+impl Requests {
+    pub(super) const fn all() -> Self {
+        Self { matching: Match::all(), except: Vec::new(), has_other_exceptions: false }
+    }
+}
+
+impl Conditions {
+    /// Whether there are conditions without which it denies.
+    pub(super) fn denies_more(&self) -> bool {
+        let is_told = self.of_token.is_empty() || self.of_token.iter().any(|it| it.1.is_some());
+        self.has_others || self.of_token.len() > 1 || !is_told
+    }
+
+    /// A condition that holds with one of `holds`, and not with `fails`.
+    pub(super) fn token(&mut self, holds: Vec<Need>, fails: Option<Need>) {
+        self.of_token.push((holds, fails));
+    }
+
+    /// Both.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        let of_token = self.of_token.iter().chain(&other.of_token).cloned().collect();
+        Self { of_token, has_others: self.has_others || other.has_others }
+    }
+
+    /// A clause for each way of having all of them; `base` is what every request needs.
+    pub(super) fn allow(&self, place: &str, requests: &Requests, base: &Need) -> Vec<Clause> {
+        let mut ways = vec![base.clone()];
+        for (holds, _) in &self.of_token {
+            let each = ways.iter().flat_map(|way| holds.iter().map(|it| way.and(it)));
+            ways = each.collect();
+        }
+        let is_partial = self.has_others || requests.has_other_exceptions || ways.is_empty();
+        if is_partial {
+            ways = vec![Need::Nobody];
+        }
+        let clause = |need| Clause {
+            place: place.to_owned(),
+            effect: Effect::Allow(need),
+            matching: Match {
+                is_partial: requests.matching.is_partial || is_partial,
+                ..requests.matching.clone()
+            },
+            except: requests.except.clone(),
+        };
+        ways.into_iter().map(clause).collect()
+    }
+
+    /// A clause by which requests are refused that have all of them, or may have. Of
+    /// several that need not hold, the one that asks least is told.
+    pub(super) fn deny(&self, place: &str, requests: &Requests) -> Clause {
+        let fails = self.of_token.iter().filter_map(|(_, fails)| fails.clone());
+        let unless = fails.min_by_key(Need::weight).unwrap_or(Need::Nobody);
+        Clause {
+            place: place.to_owned(),
+            effect: Effect::DenyUnless(unless),
+            matching: requests.matching.clone(),
+            except: requests.except.clone(),
+        }
+    }
+}
+
+/// One of some needs, in as few as can say it.
+pub(super) fn any_of(needs: Vec<Need>) -> Vec<Need> {
+    let mut all: Vec<Need> = Vec::new();
+    for need in needs {
+        let known = all.iter_mut().find_map(|it| it.or(&need).map(|both| (both, it)));
+        match known {
+            Some((both, it)) => *it = both,
+            None => all.push(need),
+        }
+    }
+    all
+}
+
+/// A scope of `scope` alone, of the claims that may have scopes.
+pub(super) fn with_scope(scopes: BTreeSet<String>) -> Need {
+    let claims = [("scope".to_owned(), super::need::Claim::Present)];
+    Need::of(Access {
+        scopes_any: Some(scopes),
+        claims: claims.into_iter().collect(),
+        ..Access::default()
+    })
+}

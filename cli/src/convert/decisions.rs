@@ -1,0 +1,214 @@
+//! From what other gateways decide to rules, of which the first that matches decides.
+//!
+//! No rule asks less than the source does of any request that it may decide. Where a
+//! rule cannot be for exactly the requests that the source means, one that opens is
+//! left out, and one that closes is made wider.
+
+use super::Notes;
+use super::matching::{Match, Path};
+use super::need::Need;
+
+/// What is asked of some requests.
+#[derive(Clone, Debug)]
+pub(super) struct Stated {
+    /// Where the source says so.
+    pub(super) place: String,
+    pub(super) matching: Match,
+    pub(super) need: Need,
+}
+
+/// A clause of a policy.
+#[derive(Clone, Debug)]
+pub(super) struct Clause {
+    pub(super) place: String,
+    pub(super) effect: Effect,
+    pub(super) matching: Match,
+    /// Requests of `matching` that it is not for.
+    pub(super) except: Vec<Match>,
+}
+
+/// What a clause does.
+#[derive(Clone, Debug)]
+pub(super) enum Effect {
+    /// Its requests pass, if they have this.
+    Allow(Need),
+    /// Its requests are refused, unless they have this.
+    DenyUnless(Need),
+}
+
+/// With more pieces than this, what is denied for a part is denied for the whole.
+const MAX_PIECES: usize = 64;
+
+/// Rules for a source whose first match decides, too.
+pub(super) fn first_match(stated: &[Stated], default: &Need, notes: &mut Notes) -> Vec<Stated> {
+    let mut rules = Vec::new();
+    for (position, own) in stated.iter().enumerate() {
+        if own.matching.is_exact() {
+            rules.push(own.clone());
+            continue;
+        }
+        let wide = own.matching.widened();
+        // What comes after it is asked of requests that only the rule takes for its own.
+        let mut need = own.need.clone();
+        let mut is_decided = false;
+        for later in stated.iter().skip(position.saturating_add(1)) {
+            if !later.matching.meets(&wide) {
+                continue;
+            }
+            need = need.and(&later.need);
+            if later.matching.is_exact() && later.matching.covers(&wide) {
+                is_decided = true;
+                break;
+            }
+        }
+        if !is_decided {
+            need = need.and(default);
+        }
+        if own.need == Need::Open {
+            let text =
+                "has conditions that no rule has: its requests are asked what the others ask";
+            notes.add(&own.place, text);
+            continue;
+        }
+        let text = match need {
+            Need::Nobody if own.need != Need::Nobody => {
+                "has conditions that no rule has: nobody passes where its requests may be"
+            }
+            _ => "has conditions that no rule has: it is for all requests that may be its own",
+        };
+        notes.add(&own.place, text);
+        rules.push(Stated { place: own.place.clone(), matching: wide, need });
+    }
+    finished(rules, "no other rule", default)
+}
+
+/// Rules for a policy: a request passes if a clause allows it and none before that one
+/// denies it.
+pub(super) fn policy(clauses: Vec<Clause>, notes: &mut Notes) -> Vec<Stated> {
+    let clauses = merged(clauses);
+    let mut groups: Vec<(usize, bool, Vec<Stated>)> = Vec::new();
+    for (position, clause) in clauses.iter().enumerate() {
+        let Effect::Allow(need) = &clause.effect else { continue };
+        if !clause.matching.is_exact() {
+            let text = "allows by conditions that no rule has: what it allows is refused";
+            notes.add(&clause.place, text);
+            continue;
+        }
+        let piece = |matching: &Match, need: &Need| Stated {
+            place: clause.place.clone(),
+            matching: matching.clone(),
+            need: need.clone(),
+        };
+        let except = clause.except.iter().map(Match::widened);
+        let mut pieces: Vec<_> = except
+            .filter(|it| it.meets(&clause.matching))
+            .map(|it| piece(&it.and(&clause.matching).unwrap_or(it), &Need::Nobody))
+            .collect();
+        let has_exceptions = !pieces.is_empty();
+        pieces.push(piece(&clause.matching, need));
+        for denial in clauses.iter().take(position) {
+            let Effect::DenyUnless(unless) = &denial.effect else { continue };
+            pieces = if pieces.len() > MAX_PIECES {
+                let both = |it: &Stated| Stated { need: it.need.and(unless), ..it.clone() };
+                pieces.iter().map(both).collect()
+            } else {
+                pieces.iter().flat_map(|it| refused(it, denial, unless)).collect()
+            };
+        }
+        groups.push((need.weight(), has_exceptions, pieces));
+    }
+    // What asks least decides where several allow; exceptions must not hide what others
+    // allow.
+    groups.sort_by_key(|(weight, has_exceptions, _)| (*has_exceptions, *weight));
+    about_overlaps(&groups, notes);
+    let rules = groups.into_iter().flat_map(|(.., pieces)| pieces).collect();
+    finished(rules, "what nothing allows", &Need::Nobody)
+}
+
+/// Of clauses that allow the same requests one, where one rule can ask for either.
+fn merged(clauses: Vec<Clause>) -> Vec<Clause> {
+    let mut all: Vec<Clause> = Vec::new();
+    for clause in clauses {
+        if let Effect::Allow(need) = &clause.effect {
+            let allows = |it: &&mut Clause| matches!(it.effect, Effect::Allow(_));
+            let mut earlier = all.iter_mut().rev().take_while(allows).filter(|it| {
+                let is_plain = it.matching.is_exact() && clause.matching.is_exact();
+                is_plain && it.matching == clause.matching && it.except == clause.except
+            });
+            let both = earlier.find_map(|it| match &it.effect {
+                Effect::Allow(other) => other.or(need).map(|both| (both, it)),
+                Effect::DenyUnless(_) => None,
+            });
+            if let Some((both, it)) = both {
+                it.effect = Effect::Allow(both);
+                continue;
+            }
+        }
+        all.push(clause);
+    }
+    all
+}
+
+/// A piece of what is allowed, in pieces by what a denial asks of them.
+fn refused(piece: &Stated, denial: &Clause, unless: &Need) -> Vec<Stated> {
+    let both = piece.need.and(unless);
+    if both == piece.need || !denial.matching.meets(&piece.matching) {
+        return vec![piece.clone()];
+    }
+    let with = |matching: Match, need: &Need| Stated {
+        place: format!("{} ({})", piece.place, denial.place),
+        matching,
+        need: need.clone(),
+    };
+    let part = denial.matching.widened().and(&piece.matching);
+    // An exception is taken only where the rule is for nothing else.
+    let spared = denial.except.iter().filter(|it| it.is_exact());
+    let spared: Option<Vec<_>> =
+        spared.filter(|it| it.meets(&piece.matching)).map(|it| it.and(&piece.matching)).collect();
+    let mut pieces = Vec::new();
+    for matching in spared.unwrap_or_default() {
+        pieces.push(with(matching, &piece.need));
+    }
+    match part {
+        Some(part) if !part.covers(&piece.matching) => {
+            pieces.push(with(Match { is_partial: false, ..part }, &both));
+            pieces.push(piece.clone());
+        }
+        _ => pieces.push(with(piece.matching.clone(), &both)),
+    }
+    pieces
+}
+
+/// Of two clauses that allow the same requests, rules try one.
+fn about_overlaps(groups: &[(usize, bool, Vec<Stated>)], notes: &mut Notes) {
+    for (position, (.., pieces)) in groups.iter().enumerate() {
+        let Some(own) = pieces.last() else { continue };
+        let before = groups.iter().take(position).filter_map(|(.., pieces)| pieces.last());
+        for earlier in before {
+            if earlier.matching.meets(&own.matching) && !own.need.covers(&earlier.need) {
+                notes.add(
+                    &own.place,
+                    format_args!(
+                        "of requests that {} is for, too, only what that asks is asked: rules \
+                         have no \"or\"",
+                        earlier.place
+                    ),
+                );
+            }
+        }
+    }
+}
+
+/// Without rules that are never reached, and with one for all other requests.
+fn finished(rules: Vec<Stated>, place: &str, default: &Need) -> Vec<Stated> {
+    let mut reached: Vec<Stated> = Vec::new();
+    let last =
+        Stated { place: place.to_owned(), matching: Match::of(Path::Any), need: default.clone() };
+    for rule in rules.into_iter().chain([last]) {
+        let is_hidden = |earlier: &Stated| earlier.matching.covers(&rule.matching);
+        if !reached.iter().any(is_hidden) {
+            reached.push(rule);
+        }
+    }
+    reached
+}

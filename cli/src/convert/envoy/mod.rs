@@ -1,0 +1,268 @@
+//! From Envoy's filter `jwt_authn`.
+//!
+//! Its rules are tried in their order, and the first that matches decides; what none
+//! matches passes without a token (config.proto of the filter, RequirementRule).
+
+mod matcher;
+mod provider;
+mod regex;
+mod requirement;
+
+use gatepass::config::reader::{Document, Node};
+use gatepass::config::{Problems, Variable};
+use serde_json::Value;
+
+pub(super) use self::provider::Tokens;
+use super::assemble::{Parts, assemble};
+use super::decisions::{Stated, first_match};
+use super::issuers::Issuers;
+use super::matching::Match;
+use super::need::Need;
+use super::selection::Selection;
+use super::url::Url;
+use super::{ConvertError, Converted, Notes, yaml};
+
+pub(super) use self::provider::{Provider, claim_path};
+
+/// A filter, and where it is.
+struct Found {
+    path: String,
+    filter: Value,
+}
+
+/// Converts the filter in some documents.
+pub(super) fn from_documents(
+    documents: &[Value],
+    selection: &Selection,
+) -> Result<Converted, ConvertError> {
+    let mut found = Vec::new();
+    for document in documents {
+        search(document, "$", &mut found);
+    }
+    found.retain(|it| selection.only.is_empty() || selection.only.contains(&it.path));
+    found.dedup_by(|one, two| one.filter == two.filter);
+    if found.len() > 1 {
+        let names = found.into_iter().map(|it| it.path).collect();
+        return Err(ConvertError::Several { what: "the filter jwt_authn", names });
+    }
+    let Some(Found { filter, .. }) = found.pop() else { return Err(ConvertError::Unknown) };
+    let mut notes = Notes::default();
+    for document in documents {
+        of_routes(document, "$", &mut notes)?;
+    }
+    if !documents.iter().any(normalizes) {
+        let text = "percent-encoded letters in paths count as the letters, as in Envoy with \
+                    normalize_path";
+        notes.tell("the file", text);
+    }
+    let nothing = |_: &str| Variable::Unset;
+    let document = Document::new(&nothing);
+    let parts = read(&document.root(&filter), &mut notes);
+    match (parts, document.into_problems()) {
+        (Some(parts), problems) if problems.is_empty() => assemble(parts, notes),
+        (_, problems) => Err(ConvertError::NotUnderstood(Problems(problems))),
+    }
+}
+
+/// Finds filters: in a configuration of Envoy, in manifests with one, or alone.
+fn search(value: &Value, path: &str, found: &mut Vec<Found>) {
+    let is_filter = |name: Option<&Value>| {
+        name.and_then(Value::as_str).is_some_and(|it| it.ends_with(".JwtAuthentication"))
+    };
+    match value {
+        Value::Object(members) => {
+            let wrapped = members.get("value").filter(|_| {
+                is_filter(members.get("type_url")) || is_filter(members.get("typeUrl"))
+            });
+            let is_alone = path == "$"
+                && members.get("providers").is_some_and(Value::is_object)
+                && members.get("rules").is_some_and(Value::is_array)
+                && !members.contains_key("identity_token");
+            if let Some(inner) = wrapped {
+                found.push(Found { path: path.to_owned(), filter: snake(inner, false) });
+            } else if is_filter(members.get("@type")) || is_alone {
+                let mut own = members.clone();
+                own.remove("@type");
+                found.push(Found { path: path.to_owned(), filter: snake(&own.into(), false) });
+            } else {
+                let is_config_map = members.get("kind").is_some_and(|kind| kind == "ConfigMap");
+                for (name, member) in members {
+                    let path = crate::document::step(path, name);
+                    search(member, &path, found);
+                    if is_config_map && name == "data" {
+                        texts(member, &path, found);
+                    }
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (position, item) in items.iter().enumerate() {
+                search(item, &format!("{path}[{position}]"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A ConfigMap has files as texts.
+fn texts(data: &Value, path: &str, found: &mut Vec<Found>) {
+    for (name, text) in data.as_object().into_iter().flatten() {
+        let documents = text.as_str().and_then(|text| yaml::documents(text).ok());
+        for document in documents.into_iter().flatten() {
+            search(&document, &crate::document::step(path, name), found);
+        }
+    }
+}
+
+/// What routes say of the filter. A requirement of a route counts instead of the rules.
+fn of_routes(value: &Value, path: &str, notes: &mut Notes) -> Result<(), ConvertError> {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let path = crate::document::step(path, name);
+                let is_of_filter = name.contains("jwt_authn") && path.contains("er_filter_config")
+                    || path.contains("erFilterConfig") && name.contains("jwt_authn");
+                if is_of_filter {
+                    let text = member.to_string();
+                    if text.contains("requirement_name") || text.contains("requirementName") {
+                        let text = "a requirement of one route, which counts instead of the \
+                                    rules, is not carried over: write it as a rule first"
+                            .to_owned();
+                        return Err(ConvertError::Refused { place: path, text });
+                    }
+                    let text = "switches the filter off for a route: the rules are for it, too";
+                    notes.add("the file", format_args!("{path} {text}"));
+                    continue;
+                }
+                of_routes(member, &path, notes)?;
+            }
+            Ok(())
+        }
+        Value::Array(items) => items.iter().enumerate().try_for_each(|(position, item)| {
+            of_routes(item, &format!("{path}[{position}]"), notes)
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn normalizes(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.iter().any(|(name, member)| {
+            (name == "normalize_path" || name == "normalizePath") && *member == true
+                || normalizes(member)
+        }),
+        Value::Array(items) => items.iter().any(normalizes),
+        _ => false,
+    }
+}
+
+/// Fields in the spelling of protobuf, of the two that its JSON may have; names of
+/// entries stay.
+pub(super) fn snake(value: &Value, are_names: bool) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, member)| {
+                let name = if are_names { name.clone() } else { snake_name(name) };
+                let holds_names =
+                    !are_names && ["providers", "requirement_map"].contains(&name.as_str());
+                let member = snake(member, holds_names);
+                (name, member)
+            });
+            Value::Object(members.collect())
+        }
+        Value::Array(items) => items.iter().map(|item| snake(item, false)).collect(),
+        other => other.clone(),
+    }
+}
+
+fn snake_name(name: &str) -> String {
+    let mut text = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            text.push('_');
+        }
+        text.push(c.to_ascii_lowercase());
+    }
+    text
+}
+
+/// Reads the filter.
+fn read(node: &Node<'_>, notes: &mut Notes) -> Option<Parts> {
+    let mut fields = node.fields()?;
+    let providers = fields.node_of("providers");
+    let rules = fields.or("rules", Vec::new(), |node| node.list(|item| Some(item.clone())));
+    let map = fields.node_of("requirement_map");
+    let has_state = fields.node_of("filter_state_rules").is_some();
+    let bypass = fields.or("bypass_cors_preflight", false, Node::flag);
+    fields.of_kong("strip_failure_response");
+    fields.finish()?;
+    let mut issuers = Issuers::new(upstream);
+    let mut tokens = Tokens::default();
+    for (name, provider) in providers
+        .map_or(Some(Vec::new()), |node| node.named(|name, node| provider::provider(name, node)))?
+    {
+        tokens.add(name, provider?, &mut issuers, notes);
+    }
+    let token = tokens.sources(notes);
+    let mut stated = Vec::new();
+    for (position, rule) in rules?.iter().enumerate() {
+        let place = format!("rules[{position}]");
+        stated.push(self::rule(rule, &place, map.as_ref(), &mut issuers, notes)?);
+    }
+    let default = if has_state {
+        let text = "filter_state_rules are not carried over: what no other rule matches is refused";
+        notes.add("rules", text);
+        Need::Nobody
+    } else {
+        Need::Open
+    };
+    let rules = first_match(&stated, &default, notes);
+    Some(Parts {
+        claim_headers: tokens.claim_headers,
+        issuers,
+        token,
+        rules,
+        bypass_cors_preflight: bypass?,
+    })
+}
+
+/// The filter names the cluster, so that this is not asked.
+fn upstream(url: &Url) -> String {
+    url.host().to_owned()
+}
+
+fn rule(
+    node: &Node<'_>,
+    place: &str,
+    map: Option<&Node<'_>>,
+    issuers: &mut Issuers,
+    notes: &mut Notes,
+) -> Option<Stated> {
+    let mut fields = node.fields()?;
+    let matching = fields.required("match", "the requests that it is for", matcher::matching);
+    let requires = fields.node_of("requires");
+    let named = fields.optional("requirement_name", |node| {
+        let name = node.text()?;
+        let found = map.and_then(|map| map.member(name));
+        found.or_else(|| node.reject("a name in requirement_map"))
+    });
+    fields.finish()?;
+    let need = match (requires, named?) {
+        (Some(_), Some(_)) => return node.reject_as("two requirements", "one"),
+        (Some(node), None) | (None, Some(node)) => requirement::need(&node, place, issuers, notes)?,
+        (None, None) => Need::Open,
+    };
+    let matching: Match = matching?;
+    Some(Stated { place: place.to_owned(), matching, need })
+}
+
+/// A provider that another gateway has Envoy have.
+pub(super) fn provider_of(value: &Value) -> Result<Provider, Problems> {
+    let nothing = |_: &str| Variable::Unset;
+    let document = Document::new(&nothing);
+    let provider = provider::provider("", &document.root(value));
+    match (provider, document.into_problems()) {
+        (Some(provider), problems) if problems.is_empty() => Ok(provider),
+        (_, problems) => Err(Problems(problems)),
+    }
+}

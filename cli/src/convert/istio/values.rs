@@ -1,0 +1,157 @@
+//! Values in Istio's policies: `abc`, `abc*`, `*abc` and `*`.
+
+use std::collections::BTreeSet;
+
+use crate::convert::condition::any_of;
+use crate::convert::issuers::Issuers;
+use crate::convert::matching::{Match, Path};
+use crate::convert::need::{Access, Claim, Missing, Need};
+
+/// Paths of a pattern, where rules can have them.
+pub(super) fn path(pattern: &str) -> Option<Path> {
+    if pattern == "*" {
+        return Some(Path::Any);
+    }
+    if pattern.contains(['{', '}']) {
+        return template(pattern);
+    }
+    match pattern.strip_suffix('*') {
+        Some(start) if !start.contains('*') && !start.is_empty() => {
+            Some(Path::Beginning(start.to_owned()))
+        }
+        None if !pattern.contains('*') => Some(Path::Exact(pattern.to_owned())),
+        _ => None,
+    }
+}
+
+/// `{*}` is a segment, `{**}` all that is below.
+fn template(pattern: &str) -> Option<Path> {
+    if let Some(start) = pattern.strip_suffix("/{**}") {
+        let is_plain = !start.contains(['{', '}', '*']);
+        return is_plain.then(|| Path::Beginning(format!("{start}/")));
+    }
+    let text = pattern.replace("{*}", "*");
+    let is_segment = |segment: &str| segment == "*" || !segment.contains(['*', '{', '}']);
+    text.split('/').all(is_segment).then_some(Path::Template(text))
+}
+
+/// Hosts of patterns. `None` inside is any host; outside, those that are not told, which
+/// is then `are_all`'s business.
+pub(super) fn hosts(patterns: &[String]) -> (Option<BTreeSet<String>>, bool) {
+    let mut are_all = true;
+    let mut hosts = BTreeSet::new();
+    for pattern in patterns {
+        let lower = pattern.to_ascii_lowercase();
+        if lower == "*" {
+            return (None, true);
+        }
+        // Beside the host alone, this adds nothing here.
+        let bare = lower.strip_suffix(":*").unwrap_or(&lower);
+        let is_beside = bare != lower && patterns.iter().any(|it| it.eq_ignore_ascii_case(bare));
+        let is_host = match lower.strip_prefix("*.") {
+            Some(rest) => !rest.contains(['*', ':']) && !rest.is_empty(),
+            None => !lower.contains(['*', ':']) && !lower.is_empty(),
+        };
+        if is_host {
+            hosts.insert(lower);
+        } else if !is_beside {
+            are_all = false;
+        }
+    }
+    (Some(hosts), are_all)
+}
+
+/// Methods of patterns, as [`hosts`].
+pub(super) fn methods(patterns: &[String]) -> (Option<BTreeSet<String>>, bool) {
+    if patterns.iter().any(|it| it == "*") {
+        return (None, true);
+    }
+    let (told, others): (Vec<_>, Vec<_>) = patterns.iter().partition(|it| !it.contains('*'));
+    (Some(told.into_iter().cloned().collect()), others.is_empty())
+}
+
+/// Tokens with one of these principals, `ISS/SUB`, as far as they can be told; and whether
+/// that is all of them.
+pub(super) fn principals(patterns: &[String], issuers: &mut Issuers) -> (Vec<Need>, bool) {
+    let needs: Vec<_> = patterns.iter().map(|it| principal(it, issuers)).collect();
+    let are_all = needs.iter().all(Option::is_some);
+    (any_of(needs.into_iter().flatten().collect()), are_all)
+}
+
+fn principal(pattern: &str, issuers: &mut Issuers) -> Option<Need> {
+    if pattern == "*" {
+        return Some(Need::of(issuers.any_token()));
+    }
+    let (issuer, subject) = pattern.rsplit_once('/')?;
+    if subject == "*" && !issuer.contains('*') {
+        let name = issuers.named_for(issuer)?.to_owned();
+        return Some(issuers.token_of(&name, None));
+    }
+    if pattern.contains('*') {
+        return None;
+    }
+    // A subject may have slashes, as those of SPIFFE.
+    let issuer = issuers
+        .issuers()
+        .find(|it| pattern.strip_prefix(it.as_str()).is_some_and(|rest| rest.starts_with('/')))?;
+    let subject = pattern.strip_prefix(issuer.as_str())?.strip_prefix('/')?.to_owned();
+    let name = issuers.named_for(&issuer)?.to_owned();
+    Some(issuers.token_of(&name, None).and(&with_claim("sub", &[subject])))
+}
+
+/// A claim with one of these values.
+pub(super) fn with_claim(path: &str, values: &[String]) -> Need {
+    let claim = Claim::AnyOf(values.iter().map(|it| it.as_str().into()).collect());
+    Need::of(Access { claims: [(path.to_owned(), claim)].into(), ..Access::default() })
+}
+
+/// No token, or one without the claim.
+pub(super) fn without_claim(path: &str) -> Need {
+    let claims = [(path.to_owned(), Claim::Absent)].into();
+    Need::of(Access { claims, missing: Missing::Allowed, ..Access::default() })
+}
+
+/// The values that stand for themselves, and whether there are no others: `*` asks for a
+/// text that is not empty.
+pub(super) fn plain_values(values: &[String]) -> (Vec<String>, bool) {
+    let is_plain = |it: &&String| !it.contains('*');
+    let (plain, others): (Vec<_>, Vec<_>) = values.iter().partition(is_plain);
+    (plain.into_iter().cloned().collect(), others.is_empty())
+}
+
+/// The names in `request.auth.claims[a][b]`.
+pub(super) fn names_within<'k>(key: &'k str, of: &str) -> Option<Vec<&'k str>> {
+    let inner = key.strip_prefix(of)?.strip_prefix('[')?.strip_suffix(']')?;
+    let names: Vec<_> = inner.split("][").collect();
+    names.iter().all(|it| !it.is_empty()).then_some(names)
+}
+
+/// Requests of each of these paths.
+pub(super) fn of_paths(patterns: &[String]) -> (Vec<Match>, bool) {
+    let paths: Vec<_> = patterns.iter().map(|it| path(it)).collect();
+    let are_all = paths.iter().all(Option::is_some);
+    (paths.into_iter().flatten().map(Match::of).collect(), are_all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, expected) in [
+            ("*", Some(Path::Any)),
+            ("/a", Some(Path::Exact("/a".into()))),
+            ("/a*", Some(Path::Beginning("/a".into()))),
+            ("/a/*", Some(Path::Beginning("/a/".into()))),
+            ("*/a", None),
+            ("/a/*/b", None),
+            ("/a/{*}/b", Some(Path::Template("/a/*/b".into()))),
+            ("/a/{**}", Some(Path::Beginning("/a/".into()))),
+            ("/a/{*}/{**}", None),
+            ("/a/{**}/b", None),
+        ] {
+            assert_eq!(path(pattern), expected, "{pattern}");
+        }
+    }
+}

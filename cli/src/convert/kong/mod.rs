@@ -1,0 +1,194 @@
+//! From a kong.yml with plugins that authenticate to a configuration.
+//!
+//! Nothing becomes more open than Kong has it. Unknown parts are refused with their
+//! place; parts that cannot be carried over are left out if that denies more, and
+//! mentioned in a note.
+
+mod applied;
+mod consumers;
+mod entities;
+mod fields;
+mod file;
+mod placeholder;
+mod plugins;
+mod router;
+mod routes;
+
+use gatepass::config::reader::Document;
+use gatepass::config::{Problems, Variable};
+use serde_json::{Map, Value, json};
+
+use self::applied::Applied;
+use self::entities::Kong;
+use self::plugins::{Jwt, Need};
+use super::{ConvertError, Converted, ISSUER, Notes};
+
+/// The name of the provider in the configuration.
+const PROVIDER: &str = "kong";
+
+/// Converts the declarative configuration of Kong (`_format_version` 1.1, 2.1 and 3.0).
+pub fn from_kong(text: &str) -> Result<Converted, ConvertError> {
+    from_value(file::parse(text).map_err(ConvertError::NotYaml)?)
+}
+
+/// As [`from_kong`], of what a text says.
+pub(super) fn from_value(mut value: Value) -> Result<Converted, ConvertError> {
+    let version = match value.get("_format_version") {
+        Some(Value::String(version)) => version.clone(),
+        Some(Value::Number(version)) => version.to_string(),
+        found => {
+            return Err(ConvertError::Format(found.map_or("missing".into(), Value::to_string)));
+        }
+    };
+    let mut problems = match version.as_str() {
+        "3.0" | "3" => Vec::new(),
+        "1.1" | "2.1" => file::upgrade(&mut value),
+        _ => return Err(ConvertError::Format(Value::from(version).to_string())),
+    };
+    problems.extend(file::share(&mut value));
+    let nothing = |_: &str| Variable::Unset;
+    let document = Document::new(&nothing);
+    let kong = entities::read(&document.root(&value));
+    problems.extend(document.into_problems());
+    match kong {
+        Some(kong) if problems.is_empty() => convert(&kong),
+        _ => Err(ConvertError::NotUnderstood(Problems(problems))),
+    }
+}
+
+fn convert(kong: &Kong) -> Result<Converted, ConvertError> {
+    let mut notes = Notes::default();
+    let routes = routes::in_use(kong, &mut notes);
+    let plugins = routes.iter().filter_map(|(position, route)| {
+        Applied::to(kong, *position, route).jwt.map(|jwt| (route.place.as_str(), jwt))
+    });
+    let plugins: Vec<_> = plugins.collect();
+    let (_, first) = plugins.first().ok_or(ConvertError::NoPlugin)?;
+    let entries = consumers::entries(kong, first.lookup.secret_is_base64, &mut notes)?;
+    if !entries.iter().any(|entry| entry.get("jwt_secrets").is_some()) {
+        return Err(ConvertError::NoCredential(notes.0));
+    }
+    let anonymous = anonymous(&plugins, &entries, &mut notes);
+    let common = routes::Common { lookup: &first.lookup, anonymous: anonymous.as_ref() };
+    let needs = routes::needs(kong, &routes, &common, &mut notes);
+    let provider = provider(&plugins, &needs, &mut notes);
+    let (rule_places, rules): (Vec<_>, Vec<_>) =
+        routes::rules(&routes, &needs, &mut notes).into_iter().unzip();
+    for field in &kong.others {
+        notes.add("the file", format_args!("its {field} stay in Kong"));
+    }
+    notes.tell(
+        "identity_token",
+        "is new: choose issuer and audiences, and put a signing key in GATEPASS_SIGNING_KEY",
+    );
+    let mut consumers = json!({ "entries": entries });
+    if let (Some(anonymous), Value::Object(members)) = (&anonymous, &mut consumers) {
+        members.insert("anonymous".into(), anonymous.username.as_str().into());
+    }
+    let configuration = json!({
+        "providers": { PROVIDER: provider },
+        "token": { "forward": true },
+        "consumers": consumers,
+        "identity_token": {
+            "issuer": ISSUER,
+            "audiences": ["services"],
+            "signing_keys":
+                [{ "algorithm": "ES256", "private_key": { "env": "GATEPASS_SIGNING_KEY" } }],
+        },
+        "rules": rules,
+        "errors": { "format": "kong" },
+    });
+    Ok(Converted { configuration, rule_places, notes: notes.0 })
+}
+
+/// The anonymous consumer.
+struct Anonymous {
+    /// The username or id that plugins have.
+    named: String,
+    username: String,
+    groups: Vec<String>,
+}
+
+/// The provider: options that several plugins have are as strict as the
+/// strictest of them.
+fn provider(plugins: &[(&str, &Jwt)], needs: &[Need], notes: &mut Notes) -> Map<String, Value> {
+    let place = "plugin jwt";
+    let Some((first_route, first)) = plugins.first() else { return Map::new() };
+    // The routes of the others are closed.
+    let alike = |(_, jwt): &&(&str, &Jwt)| jwt.lookup == first.lookup;
+    let plugins: Vec<_> = plugins.iter().filter(alike).copied().collect();
+    let mut provider = Map::from_iter([("kind".to_owned(), json!("kong_jwt"))]);
+    provider.extend(first.lookup.options());
+    let checks = |jwt: &Jwt| {
+        let dates = jwt.claims_to_verify.clone().unwrap_or_default();
+        let has = |date: &str| dates.iter().any(|it| it == date);
+        (has("exp"), has("nbf"), jwt.maximum_expiration, jwt.run_on_preflight)
+    };
+    for (route, _) in plugins.iter().filter(|(_, jwt)| checks(jwt) != checks(first)) {
+        notes.add(
+            place,
+            format_args!(
+                "has other options for {route} than for {first_route}: the stricter hold for both"
+            ),
+        );
+    }
+    let of_all = plugins.iter().filter_map(|(_, jwt)| jwt.claims_to_verify.as_ref());
+    let dates = ["exp", "nbf"]
+        .into_iter()
+        .filter(|date| of_all.clone().any(|dates| dates.iter().any(|it| it == date)));
+    let mut dates: Vec<_> = dates.collect();
+    let longest = plugins.iter().map(|(_, jwt)| jwt.maximum_expiration).filter(|max| *max > 0);
+    let shortest = longest.min();
+    if plugins.iter().any(|(_, jwt)| jwt.claims_to_verify.is_none()) {
+        notes.add(
+            place,
+            "did not check exp; now a token needs one, unless you write claims_to_verify: []",
+        );
+        dates.extend((!dates.contains(&"exp")).then_some("exp"));
+    }
+    dates.extend((shortest.is_some() && !dates.contains(&"exp")).then_some("exp"));
+    provider.insert("claims_to_verify".to_owned(), json!(dates));
+    if let Some(shortest) = shortest {
+        provider.insert("maximum_expiration".to_owned(), shortest.into());
+    }
+    if plugins.iter().all(|(_, jwt)| !jwt.run_on_preflight) {
+        let asks_more = |need: &Need| {
+            let Need::Token(access) = need else { return *need == Need::Nobody };
+            access.allow.is_some() || !access.deny.is_empty()
+        };
+        if needs.iter().any(asks_more) {
+            notes.add(place, "run_on_preflight is true: acl refuses preflights in Kong");
+        } else {
+            provider.insert("run_on_preflight".to_owned(), json!(false));
+            notes.add(place, "run_on_preflight false: of OPTIONS only CORS preflights pass");
+        }
+    }
+    let realm = first.realm.as_ref().map(|realm| ("realm".to_owned(), json!(realm)));
+    provider.extend(realm);
+    provider
+}
+
+fn anonymous(plugins: &[(&str, &Jwt)], entries: &[Value], notes: &mut Notes) -> Option<Anonymous> {
+    let mut names = plugins.iter().filter_map(|(_, jwt)| jwt.anonymous.as_deref());
+    let named = names.next()?.to_owned();
+    if let Some(other) = names.find(|other| **other != named) {
+        notes.add("plugin jwt", format_args!("there is one anonymous consumer: not {other}"));
+    }
+    let is_named = |entry: &&Value| {
+        ["id", "username"].iter().any(|field| entry.get(field).is_some_and(|it| *it == *named))
+    };
+    let entry = entries.iter().find(is_named).filter(|entry| entry.get("enabled").is_none());
+    let username = entry.and_then(|entry| entry.get("username")?.as_str());
+    let (Some(entry), Some(username)) = (entry, username) else {
+        notes.add(
+            "plugin jwt",
+            format_args!("anonymous {named} is no consumer with a username: a token is needed"),
+        );
+        return None;
+    };
+    let text = "anonymous is for requests without a token: one that is not valid is refused";
+    notes.add("plugin jwt", text);
+    let acls = entry.get("acls").and_then(Value::as_array).into_iter().flatten();
+    let groups = acls.filter_map(|acl| Some(acl.get("group")?.as_str()?.to_owned())).collect();
+    Some(Anonymous { named, username: username.to_owned(), groups })
+}

@@ -1,0 +1,354 @@
+//! The requests that something is for, in the terms of rules, and how two such sets
+//! of requests lie to each other.
+//!
+//! Paths are compared as rules compare them: decoded, whatever the query. Where it is
+//! not certain, two sets are taken to share requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gatepass::config::check_match;
+use serde_json::{Map, Value, json};
+
+/// Paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Path {
+    /// All.
+    Any,
+    /// This one.
+    Exact(String),
+    /// This one, and those below it.
+    Below(String),
+    /// Those that begin with this text.
+    Beginning(String),
+    /// Those of a template such as `/users/*`.
+    Template(String),
+}
+
+/// What a header must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Header {
+    /// Sent.
+    Present,
+    /// Not sent.
+    Absent,
+    /// This.
+    Equals(String),
+}
+
+/// Requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Match {
+    pub(super) path: Path,
+    /// Their methods, if not all.
+    pub(super) methods: Option<BTreeSet<String>>,
+    /// Their hosts, if not all: `a.example` or `*.a.example`.
+    pub(super) hosts: Option<BTreeSet<String>>,
+    pub(super) headers: BTreeMap<String, Header>,
+    /// There are further conditions, which no rule can have.
+    pub(super) is_partial: bool,
+}
+
+impl Path {
+    /// With what all of them begin.
+    fn start(&self) -> &str {
+        match self {
+            Self::Any => "",
+            Self::Exact(text) | Self::Below(text) | Self::Beginning(text) => text,
+            Self::Template(text) => text.split(['*', '{']).next().unwrap_or_default(),
+        }
+    }
+
+    /// Whether all of `other` are among them.
+    fn covers(&self, other: &Self) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Beginning(text) => other.start().starts_with(text.as_str()),
+            Self::Below(text) => {
+                let is_whole = |other: &Self| matches!(other, Self::Exact(_) | Self::Below(_));
+                match other.start().strip_prefix(text.as_str()) {
+                    Some("") if !text.ends_with('/') => is_whole(other),
+                    Some(rest) => text.ends_with('/') || rest.starts_with('/'),
+                    None => false,
+                }
+            }
+            Self::Exact(_) | Self::Template(_) => self == other,
+        }
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        let is_template = |path: &Self| matches!(path, Self::Template(_));
+        let (own, others) = (self.start(), other.start());
+        let is_near = own.starts_with(others) || others.starts_with(own);
+        self.covers(other)
+            || other.covers(self)
+            || (is_template(self) || is_template(other)) && is_near
+    }
+
+    /// Whether both sides read it alike: it has only characters that nobody encodes.
+    fn is_plain(&self) -> bool {
+        let (text, operators) = match self {
+            Self::Any => return true,
+            Self::Template(text) => (text, "{}*="),
+            Self::Exact(text) | Self::Below(text) | Self::Beginning(text) => (text, ""),
+        };
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
+        text.starts_with('/') && text.chars().all(|c| is_plain(c) || operators.contains(c))
+    }
+
+    fn field(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Any => None,
+            Self::Beginning(text) if text == "/" => None,
+            Self::Below(text) if text == "/" => None,
+            Self::Exact(text) => Some(("path", text)),
+            Self::Below(text) => Some(("path_prefix", text)),
+            Self::Beginning(text) => Some(("path_starts_with", text)),
+            Self::Template(text) => Some(("path_template", text)),
+        }
+    }
+
+    fn is_accepted(&self) -> bool {
+        self.field().is_none_or(|(name, text)| check_match(&json!({ name: text })).is_ok())
+    }
+
+    /// Paths that a rule can have, among which all of these are.
+    fn widened(&self) -> Self {
+        let mut path = self.clone();
+        while !path.is_accepted() {
+            let start = path.start();
+            path = match start.trim_end_matches('/').rfind('/') {
+                Some(end) if end > 0 => {
+                    Self::Beginning(start.chars().take(end.saturating_add(1)).collect())
+                }
+                _ => Self::Any,
+            };
+        }
+        path
+    }
+}
+
+impl Match {
+    /// All requests.
+    pub(super) const fn all() -> Self {
+        Self {
+            path: Path::Any,
+            methods: None,
+            hosts: None,
+            headers: BTreeMap::new(),
+            is_partial: false,
+        }
+    }
+
+    /// Those with these paths.
+    pub(super) fn of(path: Path) -> Self {
+        Self { path, ..Self::all() }
+    }
+
+    /// Whether all of `other` are among them, as far as conditions go that rules have.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let has_methods = match (&self.methods, &other.methods) {
+            (None, _) => true,
+            (Some(own), Some(others)) => own.is_superset(others),
+            (Some(_), None) => false,
+        };
+        let has_hosts = match (&self.hosts, &other.hosts) {
+            (None, _) => true,
+            (Some(own), Some(others)) => {
+                others.iter().all(|host| own.iter().any(|it| covers_host(it, host)))
+            }
+            (Some(_), None) => false,
+        };
+        let is_asked = |(name, header): (&String, &Header)| match other.headers.get(name) {
+            Some(Header::Equals(_)) if *header == Header::Present => true,
+            found => found == Some(header),
+        };
+        self.path.covers(&other.path)
+            && has_methods
+            && has_hosts
+            && self.headers.iter().all(is_asked)
+    }
+
+    /// Whether a request may be among both.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        let share_methods = match (&self.methods, &other.methods) {
+            (Some(own), Some(others)) => !own.is_disjoint(others),
+            _ => true,
+        };
+        let share_hosts = match (&self.hosts, &other.hosts) {
+            (Some(own), Some(others)) => {
+                own.iter().any(|one| others.iter().any(|two| meet_hosts(one, two)))
+            }
+            _ => true,
+        };
+        let contradicts = |(name, own): (&String, &Header)| match (own, other.headers.get(name)) {
+            (Header::Equals(own), Some(Header::Equals(others))) => own != others,
+            (Header::Absent, Some(others)) => *others != Header::Absent,
+            (own, Some(Header::Absent)) => *own != Header::Absent,
+            _ => false,
+        };
+        self.path.meets(&other.path)
+            && share_methods
+            && share_hosts
+            && !self.headers.iter().any(contradicts)
+    }
+
+    /// Those among both, where they can be said.
+    pub(super) fn and(&self, other: &Self) -> Option<Self> {
+        let path = if self.path.covers(&other.path) {
+            other.path.clone()
+        } else if other.path.covers(&self.path) {
+            self.path.clone()
+        } else {
+            return None;
+        };
+        let methods = match (&self.methods, &other.methods) {
+            (Some(own), Some(others)) => Some(own.intersection(others).cloned().collect()),
+            (own, others) => own.as_ref().or(others.as_ref()).cloned(),
+        };
+        let hosts = match (&self.hosts, &other.hosts) {
+            (Some(own), Some(others)) => Some(shared_hosts(own, others)),
+            (own, others) => own.as_ref().or(others.as_ref()).cloned(),
+        };
+        let mut headers = self.headers.clone();
+        for (name, header) in &other.headers {
+            match headers.get(name) {
+                Some(Header::Equals(_)) => {}
+                _ => drop(headers.insert(name.clone(), header.clone())),
+            }
+        }
+        let is_partial = self.is_partial || other.is_partial;
+        Some(Self { path, methods, hosts, headers, is_partial })
+    }
+
+    /// Whether a rule can be for exactly these.
+    pub(super) fn is_exact(&self) -> bool {
+        !self.is_partial && self.path.is_plain() && check_match(&self.to_json()).is_ok()
+    }
+
+    /// Requests for which a rule can be, among which all of these are.
+    pub(super) fn widened(&self) -> Self {
+        let mut wide = Self {
+            path: self.path.widened(),
+            is_partial: self.is_partial || !self.path.is_plain(),
+            ..self.clone()
+        };
+        if check_match(&wide.to_json()).is_ok() {
+            return wide;
+        }
+        wide = Self { is_partial: true, methods: None, ..wide };
+        if check_match(&wide.to_json()).is_err() {
+            wide = Self { hosts: None, headers: BTreeMap::new(), ..wide };
+        }
+        wide
+    }
+
+    /// As the `match` of a rule.
+    pub(super) fn to_json(&self) -> Value {
+        let mut matching = Map::new();
+        if let Some((name, text)) = self.path.field() {
+            matching.insert(name.to_owned(), text.into());
+        }
+        if let Some(methods) = &self.methods {
+            matching.insert("methods".to_owned(), json!(methods));
+        }
+        if let Some(hosts) = &self.hosts {
+            matching.insert("hosts".to_owned(), json!(hosts));
+        }
+        if !self.headers.is_empty() {
+            let headers = self.headers.iter().map(|(name, header)| match header {
+                Header::Present => json!({ "name": name, "present": true }),
+                Header::Absent => json!({ "name": name, "present": false }),
+                Header::Equals(value) => json!({ "name": name, "value": value }),
+            });
+            matching.insert("headers".to_owned(), headers.collect());
+        }
+        Value::Object(matching)
+    }
+}
+
+fn shared_hosts(one: &BTreeSet<String>, two: &BTreeSet<String>) -> BTreeSet<String> {
+    let within = |own: &BTreeSet<String>, others: &BTreeSet<String>| {
+        let is_covered = |host: &&String| others.iter().any(|other| covers_host(other, host));
+        own.iter().filter(is_covered).cloned().collect::<Vec<_>>()
+    };
+    within(one, two).into_iter().chain(within(two, one)).collect()
+}
+
+fn covers_host(one: &str, two: &str) -> bool {
+    match one.strip_prefix('*') {
+        // `*.example` is not for `example` itself.
+        Some(end) => one == two || two.trim_start_matches('*').ends_with(end),
+        None => one == two,
+    }
+}
+
+fn meet_hosts(one: &str, two: &str) -> bool {
+    covers_host(one, two) || covers_host(two, one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> Path {
+        match (text.split_at(1), text) {
+            (_, "any") => Path::Any,
+            (("=", rest), _) => Path::Exact(rest.to_owned()),
+            ((">", rest), _) => Path::Below(rest.to_owned()),
+            (("~", rest), _) => Path::Beginning(rest.to_owned()),
+            ((_, rest), _) => Path::Template(rest.to_owned()),
+        }
+    }
+
+    #[test]
+    fn paths_to_each_other() {
+        for (one, two, covers, meets) in [
+            ("any", "=/a", true, true),
+            ("~/a", "=/ab", true, true),
+            ("~/a", ">/a", true, true),
+            (">/a", "~/a", false, true),
+            (">/a", "=/a", true, true),
+            (">/a", "=/a/b", true, true),
+            (">/a", "=/ab", false, false),
+            (">/a/", "=/a", false, false),
+            (">/a/", "=/a/", true, true),
+            (">/a", "~/a/", true, true),
+            (">/a", "~/ab", false, false),
+            ("=/a", "=/b", false, false),
+            ("t/a/*/b", "=/a/x/b", false, true),
+            ("t/a/*/b", "=/b", false, false),
+            ("~/a", "t/a/*", true, true),
+            (">/a", "t/a/*", true, true),
+        ] {
+            let (one_path, two_path) = (path(one), path(two));
+            assert_eq!(one_path.covers(&two_path), covers, "{one} covers {two}");
+            assert_eq!(one_path.meets(&two_path), meets, "{one} meets {two}");
+            assert_eq!(two_path.meets(&one_path), meets, "{two} meets {one}");
+        }
+    }
+
+    #[test]
+    fn what_no_rule_can_have_is_widened() {
+        for (from, to) in [
+            ("=/a//b", Path::Beginning("/a/".into())),
+            ("=/{x}", Path::Any),
+            ("~a", Path::Any),
+            ("=/a/b", Path::Exact("/a/b".into())),
+        ] {
+            assert_eq!(path(from).widened(), to, "{from}");
+        }
+    }
+
+    #[test]
+    fn hosts_to_each_other() {
+        for (one, two, covers) in [
+            ("a.example", "a.example", true),
+            ("*.example", "a.example", true),
+            ("*.example", "*.a.example", true),
+            ("*.a.example", "*.example", false),
+            ("*.example", "example", false),
+        ] {
+            assert_eq!(covers_host(one, two), covers, "{one} {two}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What is asked of a request, whatever asks it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+/// A group that a rule both requires and denies, so that no request passes.
+pub(super) const NOBODY: &str = "closed-by-convert";
+
+/// What is asked of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing.
+    Open,
+    /// A valid token, and what it must say.
+    Token(Box<Access>),
+    /// No request passes.
+    Nobody,
+}
+
+/// Audiences of which a token must have one; `None` for those of its provider.
+pub(super) type Audiences = Option<BTreeSet<String>>;
+
+/// What is asked of a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Access {
+    /// Its provider, and for whom it must be; any if `None`.
+    pub(super) tokens: Option<BTreeMap<String, Audiences>>,
+    /// Scopes that it must all have.
+    pub(super) scopes_all: BTreeSet<String>,
+    /// Scopes of which it must have one.
+    pub(super) scopes_any: Option<BTreeSet<String>>,
+    /// Claims by their path.
+    pub(super) claims: BTreeMap<String, Claim>,
+    /// Groups of which its consumer must be in one.
+    pub(super) missing: Missing,
+}
+
+/// What a claim must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    Present,
+    Absent,
+    AnyOf(Vec<Value>),
+}
+
+/// Whether a request passes without a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Missing {
+    #[default]
+    Refused,
+    /// A token that is sent must be valid.
+    Allowed,
+    /// A token that cannot be used counts as none.
+    EvenIfInvalid,
+}
+
+impl Need {
+    pub(super) fn of(access: Access) -> Self {
+        Self::Token(Box::new(access))
+    }
+
+    /// What both ask, or more.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Open, need) | (need, Self::Open) => need.clone(),
+            (Self::Nobody, _) | (_, Self::Nobody) => Self::Nobody,
+            (Self::Token(one), Self::Token(two)) => one.and(two).map_or(Self::Nobody, Self::of),
+        }
+    }
+
+    /// What at least one of them asks, where that can be said.
+    pub(super) fn or(&self, other: &Self) -> Option<Self> {
+        match (self, other) {
+            _ if self.covers(other) => Some(other.clone()),
+            _ if other.covers(self) => Some(self.clone()),
+            (Self::Token(one), Self::Token(two)) => one.or(two).map(Self::of),
+            _ => None,
+        }
+    }
+
+    /// Whether every request that passes this one passes the other.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.and(other) == *self
+    }
+
+    /// How much it asks: of two that apply, the lesser is to be tried first.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Open => 0,
+            Self::Nobody => usize::MAX,
+            Self::Token(access) => {
+                let conditions = [
+                    access.scopes_all.len(),
+                    access.claims.len(),
+                    usize::from(access.scopes_any.is_some()),
+                    usize::from(access.tokens.is_some()),
+                    if access.missing == Missing::Refused { 3 } else { 1 },
+                ];
+                conditions.into_iter().sum()
+            }
+        }
+    }
+
+    /// A rule for the requests of `matching`.
+    pub(super) fn rule(&self, matching: &Value) -> Value {
+        let requires = match self {
+            Self::Open => return json!({ "match": matching, "bypass": true }),
+            Self::Nobody => json!({ "groups_any": [NOBODY], "groups_none": [NOBODY] }),
+            Self::Token(access) => access.to_json(),
+        };
+        json!({ "match": matching, "requires": requires })
+    }
+}
+
+impl Access {
+    fn and(&self, other: &Self) -> Option<Self> {
+        let tokens = match (&self.tokens, &other.tokens) {
+            (Some(one), Some(two)) => Some(shared_tokens(one, two)).filter(|it| !it.is_empty())?,
+            (one, two) => {
+                let one_of_them = one.as_ref().or(two.as_ref()).cloned();
+                return self.and_conditions(other, one_of_them);
+            }
+        };
+        self.and_conditions(other, Some(tokens))
+    }
+
+    fn and_conditions(
+        &self,
+        other: &Self,
+        tokens: Option<BTreeMap<String, Audiences>>,
+    ) -> Option<Self> {
+        let scopes_any = match (&self.scopes_any, &other.scopes_any) {
+            (Some(one), Some(two)) => {
+                let shared: BTreeSet<_> = one.intersection(two).cloned().collect();
+                Some(Some(shared).filter(|it| !it.is_empty())?)
+            }
+            (one, two) => one.as_ref().or(two.as_ref()).cloned(),
+        };
+        let mut claims = self.claims.clone();
+        for (path, claim) in &other.claims {
+            let both = match claims.get(path) {
+                Some(own) => own.and(claim)?,
+                None => claim.clone(),
+            };
+            claims.insert(path.clone(), both);
+        }
+        Some(Self {
+            tokens,
+            scopes_all: self.scopes_all.union(&other.scopes_all).cloned().collect(),
+            scopes_any,
+            claims,
+            missing: self.missing.min(other.missing),
+        })
+    }
+
+    /// The union, if they differ in one respect only.
+    fn or(&self, other: &Self) -> Option<Self> {
+        if self.missing != other.missing {
+            return None;
+        }
+        let mut both = self.clone();
+        if let (Some(one), Some(two)) = (&mut both.tokens, &other.tokens)
+            && one != two
+            && one.iter().all(|(name, audiences)| two.get(name).is_none_or(|it| it == audiences))
+        {
+            one.extend(two.clone());
+            let is_same =
+                Self { tokens: None, ..self.clone() } == Self { tokens: None, ..other.clone() };
+            return is_same.then_some(both);
+        }
+        let differs = |(path, claim): &(&String, &Claim)| other.claims.get(*path) != Some(*claim);
+        let mut differing = self.claims.iter().filter(differs);
+        let (path, Claim::AnyOf(one)) = differing.next()? else { return None };
+        let Some(Claim::AnyOf(two)) = other.claims.get(path) else { return None };
+        let mut values = one.clone();
+        values.extend(two.iter().filter(|value| !one.contains(value)).cloned());
+        both.claims.insert(path.clone(), Claim::AnyOf(two.clone()));
+        if both != *other {
+            return None;
+        }
+        both.claims.insert(path.clone(), Claim::AnyOf(values));
+        Some(both)
+    }
+
+    fn to_json(&self) -> Value {
+        let mut requires = Map::new();
+        let mut put = |name: &str, value: Value| {
+            let is_empty = value.as_array().is_some_and(Vec::is_empty)
+                || value.as_object().is_some_and(Map::is_empty);
+            if !is_empty {
+                requires.insert(name.to_owned(), value);
+            }
+        };
+        if let Some(tokens) = &self.tokens {
+            put("providers", tokens.keys().map(String::as_str).collect());
+            let audiences = tokens.values().flatten().flatten().collect::<BTreeSet<_>>();
+            put("audiences", json!(audiences));
+        }
+        put("scopes_all", json!(self.scopes_all));
+        put("scopes_any", json!(self.scopes_any.clone().unwrap_or_default()));
+        let claims = self.claims.iter().map(|(path, claim)| {
+            let claim = match claim {
+                Claim::Present => json!("present"),
+                Claim::Absent => json!("absent"),
+                Claim::AnyOf(values) => json!(values),
+            };
+            (path.clone(), claim)
+        });
+        put("claims", Value::Object(claims.collect()));
+        if self.missing != Missing::Refused {
+            put("allow_missing", json!(true));
+        }
+        if self.missing == Missing::EvenIfInvalid {
+            put("invalid_as_missing", json!(true));
+        }
+        Value::Object(requires)
+    }
+}
+
+impl Claim {
+    /// A value that meets both, or fewer; `None` if there is none.
+    fn and(&self, other: &Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Absent, Self::Absent) => Some(Self::Absent),
+            (Self::Absent, _) | (_, Self::Absent) => None,
+            (Self::Present, claim) | (claim, Self::Present) => Some(claim.clone()),
+            (Self::AnyOf(one), Self::AnyOf(two)) => {
+                let shared: Vec<_> = one.iter().filter(|it| two.contains(it)).cloned().collect();
+                (!shared.is_empty()).then_some(Self::AnyOf(shared))
+            }
+        }
+    }
+}
+
+fn shared_tokens(
+    one: &BTreeMap<String, Audiences>,
+    two: &BTreeMap<String, Audiences>,
+) -> BTreeMap<String, Audiences> {
+    let shared = one.iter().filter_map(|(name, audiences)| {
+        let both = match (audiences, two.get(name)?) {
+            (Some(one), Some(two)) => {
+                let both: BTreeSet<_> = one.intersection(two).cloned().collect();
+                Some(Some(both).filter(|it| !it.is_empty())?)
+            }
+            (one, two) => one.as_ref().or(two.as_ref()).cloned(),
+        };
+        Some((name.clone(), both))
+    });
+    shared.collect()
+}

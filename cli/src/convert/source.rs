@@ -1,0 +1,46 @@
+//! What a file is the configuration of.
+
+use serde_json::Value;
+
+use super::assemble::accepted;
+use super::selection::{Selection, full_name};
+use super::{ConvertError, Converted, envoy, gateway, istio, kong, yaml};
+
+/// Converts a file, whatever of those that are known it is.
+pub fn convert(text: &str, selection: &Selection) -> Result<Converted, ConvertError> {
+    let documents = yaml::documents(text).map_err(ConvertError::NotYaml)?;
+    let has_format = |document: &Value| document.get("_format_version").is_some();
+    if documents.iter().any(has_format) {
+        return match <[Value; 1]>::try_from(documents) {
+            Ok([document]) => {
+                let converted = kong::from_value(document)?;
+                accepted(&converted.configuration).map(|()| converted)
+            }
+            Err(_) => Err(ConvertError::NotYaml("more than one document".to_owned())),
+        };
+    }
+    let manifests: Vec<Value> = documents.iter().flat_map(items).collect();
+    let chosen =
+        |is_own: fn(&Value) -> bool| manifests.iter().any(|it| is_own(it) && selection.has(it));
+    if chosen(istio::is_own) && chosen(gateway::is_own) {
+        let own = manifests.iter().filter(|it| istio::is_own(it) || gateway::is_own(it));
+        let names = own.map(full_name).collect();
+        return Err(ConvertError::Several { what: "Istio's and Envoy Gateway's policies", names });
+    }
+    if chosen(istio::is_own) {
+        return istio::from_manifests(&manifests, selection);
+    }
+    if chosen(gateway::is_own) {
+        return gateway::from_manifests(&manifests, selection);
+    }
+    envoy::from_documents(&manifests, selection)
+}
+
+/// The manifests of a list.
+fn items(document: &Value) -> Vec<Value> {
+    let kind = document.get("kind").and_then(Value::as_str).unwrap_or_default();
+    match document.get("items").and_then(Value::as_array) {
+        Some(items) if kind.ends_with("List") => items.clone(),
+        _ => vec![document.clone()],
+    }
+}
