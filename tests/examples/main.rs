@@ -2,6 +2,7 @@
 //! metrics and codes are those that there are.
 
 #![allow(
+    clippy::arithmetic_side_effects,
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -9,10 +10,14 @@
     clippy::unwrap_used
 )]
 
+mod documented;
 mod feed;
 mod manifests;
 mod operations;
 mod providers;
+#[allow(dead_code)]
+#[path = "../pipeline/support.rs"]
+mod support;
 
 use std::fs;
 use std::path::Path;
@@ -45,6 +50,7 @@ fn load(configuration: &Value) -> Settings {
     let environment = |name: &str| match name {
         "GATEPASS_SIGNING_KEY" => Some(SIGNING_KEY.to_owned()),
         "USERS_API_KEY" => Some("users-api-key".to_owned()),
+        name if name.starts_with("GATEPASS_") => Some("a-secret".to_owned()),
         _ => None,
     };
     config::load(configuration.to_string().as_bytes(), &environment, None)
