@@ -6,8 +6,12 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::string_slice,
     clippy::unwrap_used
 )]
+
+#[path = "documents/prose.rs"]
+mod prose_of_pages;
 
 use std::collections::BTreeSet;
 use std::fs;
