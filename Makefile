@@ -8,13 +8,16 @@ PORT ?=
 # How the gateway is in Envoy: wasm or native.
 DOOR ?= wasm
 
+# A gatepass.wasm that is there already, for `make run`. Unset: it is built.
+MODULE ?=
+
 # How long each fuzz target runs, and how long the soak does.
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 1200
 
 help:
 	@echo 'make run      build the module, install Envoy and start the shop (PORT=18000 for other ports;'
-	@echo '              DOOR=native: with the native module)'
+	@echo '              DOOR=native: with the native module; MODULE=gatepass.wasm: with one that is built)'
 	@echo 'make wasm     build target/wasm32-wasip1/release/gatepass.wasm'
 	@echo 'make native   build target/native/libgatepass_{envoy,kong}.so, the same without a VM'
 	@echo 'make cli      build the command, target/release/gatepass'
@@ -48,10 +51,8 @@ oci: wasm
 package: wasm native
 	@.ci/package
 
-run: $(DOOR)
-	@export GATEPASS_DOOR=$(DOOR) && ENVOY=$$(.ci/install-envoy) && export ENVOY && \
-	    cargo build --locked --quiet --example shop && \
-	    exec "$${CARGO_TARGET_DIR:-target}/debug/examples/shop" $(if $(PORT),--port $(PORT))
+run:
+	@GATEPASS_DOOR=$(DOOR) GATEPASS_MODULE=$(MODULE) .ci/shop $(if $(PORT),--port $(PORT))
 
 test:
 	@.ci/test

@@ -42,7 +42,8 @@ environment:
   GATEPASS_DOOR         wasm (default), or native: the module that
                         `make native` builds, with envoy/envoy-native.yaml
   GATEPASS_SIGNING_KEY  the gateway's key, a P-256 key as PKCS#8 PEM;
-                        default: a new one
+                        default: a new one;
+                        `make run` keeps one
   USERS_API_KEY         what the user-info service asks for; default: a new one";
 
 #[tokio::main]
