@@ -28,9 +28,11 @@ pub struct Arguments {
 pub enum Command {
     /// Check configurations
     ///
-    /// Prints every problem with its file and place, and warnings worth a thought.
+    /// Prints every problem with its file, line and place, and warnings worth a thought.
     /// Takes Gatepass's own configuration in YAML or JSON, and finds it in an
-    /// envoy.yaml, a kong.yml, and manifests of Istio and Envoy Gateway.
+    /// envoy.yaml, a kong.yml, and manifests of Istio, Envoy Gateway and Kong, also in
+    /// ConfigMaps; and looks at what is around it: whether requests can come past the
+    /// filter, and whether what it calls is there.
     #[command(after_help = ENDINGS)]
     Check(Check),
     /// Explain what becomes of a request
@@ -134,6 +136,20 @@ pub struct Check {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// When to print in colours
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// When to print in colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,6 @@
 //! `check`: every problem of every configuration in some files.
 
-use std::fmt::Write as _;
+use std::rc::Rc;
 
 use gatepass::config::{self, Problem, ProblemKind, Problems};
 use gatepass::host::HostCapabilities;
@@ -9,112 +9,90 @@ use gatepass::pipeline::Settings;
 use gatepass::rules::Openness;
 use serde_json::{Value, json};
 
-use crate::arguments::{Check, HostKind};
+use crate::arguments::{Check, Color, HostKind};
 use crate::configuration::Configuration;
 use crate::failure::{Failure, placed};
-use crate::text::Escaped;
-use crate::warnings::{self, Warning};
-use crate::{Ending, Output, suggestion, system};
+use crate::findings::Findings;
+use crate::text::Paint;
+use crate::{Ending, Output, system, warnings};
 
-/// The findings of one configuration.
-struct Finding {
-    file: String,
-    path: String,
-    host: &'static str,
-    problems: Vec<Problem>,
-    warnings: Vec<Warning>,
+/// What is found of one configuration.
+fn findings(configuration: &Configuration) -> Findings {
+    let now = system::now();
+    let (mut problems, warnings) = match configuration.read() {
+        _ if configuration.document.is_null() => {
+            let accepted = "Gatepass's configuration: providers and identity_token at least";
+            let problem = Problem::new(&configuration.path, "nothing", accepted);
+            (vec![problem], warnings::of_frame(configuration))
+        }
+        Ok(settings) => (
+            Vec::from_iter(closed_login(configuration, &settings)),
+            warnings::all(configuration, &settings, now),
+        ),
+        Err(Problems(problems)) => {
+            let placed = problems.iter().map(|problem| placed(&configuration.path, problem));
+            (placed.collect(), warnings::of_frame(configuration))
+        }
+    };
+    problems.extend(beyond_host(configuration));
+    problems.extend(hidden_variables(configuration));
+    problems.extend(withheld_capabilities(configuration));
+    problems.extend(configuration.frame.problems.iter().cloned());
+    Findings {
+        file: configuration.file.clone(),
+        path: configuration.path.clone(),
+        host: configuration.host.name(),
+        problems,
+        warnings,
+        lines: Rc::clone(&configuration.lines),
+        has_own_line: true,
+    }
 }
 
-impl Finding {
-    fn of(configuration: &Configuration) -> Self {
-        let now = system::now();
-        let (mut problems, warnings) = match configuration.read() {
-            Ok(settings) => (
-                Vec::from_iter(closed_login(configuration, &settings)),
-                warnings::all(configuration, &settings, now),
-            ),
-            Err(Problems(problems)) => {
-                let placed = problems.iter().map(|problem| placed(&configuration.path, problem));
-                (placed.collect(), warnings::of_frame(configuration))
-            }
-        };
-        problems.extend(beyond_host(configuration));
-        problems.extend(hidden_variables(configuration));
-        problems.extend(withheld_capabilities(configuration));
-        Self {
-            file: configuration.file.clone(),
-            path: configuration.path.clone(),
-            host: configuration.host.name(),
-            problems,
-            warnings,
-        }
-    }
-
-    fn write(&self, text: &mut String) {
-        let file = Escaped(&self.file).to_string();
-        for problem in &self.problems {
-            let meant = suggestion::of(problem).map(|field| format!(" (perhaps {field}?)"));
-            let meant = meant.unwrap_or_default();
-            let _ = writeln!(text, "{file}: {}{meant}", Escaped(&problem.to_string()));
-        }
-        for warning in &self.warnings {
-            let Warning { path, text: about } = warning;
-            let _ = writeln!(text, "{file}: {}: warning: {}", Escaped(path), Escaped(about));
-        }
-        if self.problems.is_empty() {
-            let _ = writeln!(text, "{file}: {}: valid, for {}", Escaped(&self.path), self.host);
-        }
-    }
-
-    fn json(&self) -> Value {
-        let problems = self.problems.iter().map(|problem| {
-            let Problem { path, found, accepted, .. } = problem;
-            let meant = suggestion::of(problem);
-            json!({ "path": path, "found": found, "accepted": accepted, "perhaps": meant })
-        });
-        let warnings = self
-            .warnings
-            .iter()
-            .map(|Warning { path, text }| json!({ "path": path, "text": text }));
-        json!({
-            "file": self.file,
-            "path": self.path,
-            "host": self.host,
-            "valid": self.problems.is_empty(),
-            "problems": problems.collect::<Vec<_>>(),
-            "warnings": warnings.collect::<Vec<_>>(),
-        })
-    }
+/// Those of all configurations in a file. Where several are on one line, as in JSON
+/// without line breaks, only whole paths tell them apart.
+fn of_file(configurations: &[Configuration]) -> Vec<Findings> {
+    let lines: Vec<_> = configurations.iter().map(|it| it.lines.line(&it.path)).collect();
+    let is_own = |(at, line): (usize, &Option<usize>)| {
+        lines.iter().enumerate().all(|(other, it)| other == at || it != line)
+    };
+    let has_own_line = lines.iter().enumerate().all(is_own);
+    configurations.iter().map(|it| Findings { has_own_line, ..findings(it) }).collect()
 }
 
 /// `check`.
 pub fn run(arguments: &Check) -> Result<Output, Failure> {
-    let (mut findings, mut failures) = (Vec::new(), Vec::new());
+    let (mut all, mut failures) = (Vec::new(), Vec::new());
     for file in &arguments.files {
         match Configuration::all(file, &arguments.reading) {
-            Ok(found) => findings.extend(found.iter().map(Finding::of)),
+            Ok(found) => all.extend(of_file(&found)),
             // The other files are worth a look all the same.
             Err(failure) => failures.push(failure.to_string()),
         }
     }
-    let is_bad = |finding: &Finding| {
-        !finding.problems.is_empty() || arguments.strict && !finding.warnings.is_empty()
+    let is_bad = |found: &Findings| {
+        !found.problems.is_empty() || arguments.strict && !found.warnings.is_empty()
     };
     let ending = match () {
         () if !failures.is_empty() => Ending::Failed,
-        () if findings.iter().any(is_bad) => Ending::Bad,
+        () if all.iter().any(is_bad) => Ending::Bad,
         () => Ending::Good,
     };
-    let notes: String = failures.iter().map(|failure| format!("gatepass: {failure}\n")).collect();
+    let notes: String = failures.iter().map(|failure| format!("{failure}\n")).collect();
     if arguments.json {
-        let findings: Vec<_> = findings.iter().map(Finding::json).collect();
-        let found = json!({ "configurations": findings, "failures": failures });
+        let all: Vec<_> = all.iter().map(Findings::json).collect();
+        let found = json!({ "configurations": all, "failures": failures });
         return Ok(Output { notes, ..Output::new(found.to_string(), ending) });
     }
+    let paint = Paint(match arguments.color {
+        Color::Auto => system::has_colours(),
+        Color::Always => true,
+        Color::Never => false,
+    });
     let mut text = String::new();
-    findings.iter().for_each(|finding| finding.write(&mut text));
+    all.iter().for_each(|found| found.write(&mut text, paint));
     let mut output = Output { notes, ..Output::new(text, ending) };
-    let problems = findings.iter().flat_map(|finding| &finding.problems);
+    let problems = all.iter().flat_map(|found| &found.problems);
     if problems.into_iter().any(|problem| problem.kind == ProblemKind::VariableUnset) {
         output.notes += "gatepass: --no-env checks without the secrets\n";
     }

@@ -10,10 +10,12 @@ use gatepass::pipeline::Settings;
 use serde_json::Value;
 
 use crate::arguments::{HostKind, Reading};
-use crate::document::{self, Frame, Located};
+use crate::document;
 use crate::failure::Failure;
+use crate::lines::Lines;
+use crate::located::{Frame, Located};
 use crate::signer::RustCryptoHost;
-use crate::{placeholders, system};
+use crate::{placeholders, search, system};
 
 /// A configuration and where it is from.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Configuration {
     pub frame: Frame,
     /// As written, secrets included.
     pub document: Value,
+    /// Where things are in the file.
+    pub lines: Rc<Lines>,
     /// As read: with made-up secrets, if it is read without the environment.
     filled: Value,
     no_env: bool,
@@ -37,9 +41,13 @@ impl Configuration {
     /// All configurations in a file.
     pub fn all(file: &str, reading: &Reading) -> Result<Vec<Self>, Failure> {
         let text = system::read(file)?;
-        let documents = document::parse(&text)
-            .map_err(|cause| Failure::Format { file: file.to_owned(), cause })?;
-        let found = document::configurations(&documents);
+        let parse = match file.ends_with(".json") {
+            true => document::parse_json,
+            false => document::parse,
+        };
+        let documents =
+            parse(&text).map_err(|cause| Failure::Format { file: file.to_owned(), cause })?;
+        let found = search::configurations(&documents);
         if found.is_empty() {
             return Err(Failure::NoConfiguration { file: file.to_owned() });
         }
@@ -51,7 +59,8 @@ impl Configuration {
         if let (Some(path), []) = (&reading.at_path, chosen.as_slice()) {
             return Err(Failure::NotThere { file: file.to_owned(), path: path.clone(), paths });
         }
-        chosen.into_iter().map(|located| Self::new(file, located, reading)).collect()
+        let lines = Rc::new(Lines::of(&text));
+        chosen.into_iter().map(|located| Self::new(file, located, reading, &lines)).collect()
     }
 
     /// The only one, or the one named.
@@ -67,7 +76,12 @@ impl Configuration {
         }
     }
 
-    fn new(file: &str, located: Located, reading: &Reading) -> Result<Self, Failure> {
+    fn new(
+        file: &str,
+        located: Located,
+        reading: &Reading,
+        lines: &Rc<Lines>,
+    ) -> Result<Self, Failure> {
         let Located { path, value, host, frame } = located;
         let filled =
             if reading.no_env { placeholders::fill(value.clone())? } else { value.clone() };
@@ -77,6 +91,7 @@ impl Configuration {
             host: reading.host.unwrap_or(host),
             frame,
             document: value,
+            lines: Rc::clone(lines),
             filled,
             no_env: reading.no_env,
         })
@@ -108,7 +123,9 @@ impl Configuration {
         let made_up = |_: &str| Some(placeholders::TEXT.to_owned());
         let environment: &dyn Fn(&str) -> Option<String> =
             if self.no_env { &made_up } else { &system::environment };
-        config::load(document.to_string().as_bytes(), environment, host)
+        // Text that is still text could not be parsed: it is said why.
+        let text = document.as_str().map_or_else(|| document.to_string(), str::to_owned);
+        config::load(text.as_bytes(), environment, host)
     }
 
     /// The names of the variables that its secrets are in.

@@ -12,11 +12,12 @@ use serde_json::{Map, Value};
 
 use crate::arguments::{Explain, HostKind, Replies};
 use crate::callouts::Kind;
+use crate::comparison::Comparison;
 use crate::configuration::Configuration;
 use crate::explanation::{Exchange, Explanation, TokenForm};
 use crate::failure::Failure;
 use crate::time::moment;
-use crate::{Output, envoy, report, system};
+use crate::{Output, comparison, envoy, report, system};
 
 /// `explain`.
 pub fn run(arguments: &Explain) -> Result<Output, Failure> {
@@ -68,7 +69,9 @@ pub fn decide(
     const SEED: [u8; 16] = *b"gatepass explain";
     let document = &configuration.document;
     let found = settings.sources.find(&head, false, &|_| false).ok().flatten();
+    let checks = found.as_ref().map(|token| comparison::all(&settings, &head, token, now));
     let mut explanation = Explanation {
+        checks: checks.unwrap_or_default(),
         token: found.filter(|token| check_form(token).is_ok()).map(|token| TokenForm::of(&token)),
         ..Explanation::of((lossy(head.method()), lossy(head.first(":path").unwrap_or_default())))
     };
@@ -111,10 +114,37 @@ pub fn decide(
         let Some(landing) = landing else { break };
         step = gateway.resume(waiting, &landing, now);
     }
+    add_key(&mut explanation, document);
     let events = gateway.take_log().into_iter();
     let others = events.filter(|event| !matches!(event, Event::Denied(_) | Event::WouldDeny(_)));
     explanation.log = others.map(|event| event.json()).collect();
     Ok(explanation)
+}
+
+fn add_key(explanation: &mut Explanation, document: &Value) {
+    if let Some(key) = named_key(explanation, document) {
+        let after = explanation.checks.iter().position(|it| it.check == "algorithm");
+        explanation.checks.insert(after.map_or(0, |at| at.saturating_add(1)), key);
+    }
+}
+
+/// The key that the token names, beside those that its issuer has.
+fn named_key(explanation: &Explanation, document: &Value) -> Option<Comparison> {
+    let token = explanation.token.as_ref()?;
+    let own = token.header.get("kid")?.as_str()?;
+    let fetched = explanation.callouts.iter().find_map(|exchange| match exchange {
+        Exchange {
+            kind: Some(Kind::Keys(_)), reply: Some((CalloutReply::Answer(it), _)), ..
+        } => serde_json::from_slice::<Value>(&it.body).ok(),
+        _ => None,
+    });
+    let local = || {
+        let providers = document.get("providers")?.as_object()?.values();
+        let issuer = token.claims.get("iss")?;
+        let mut own = providers.filter(|it| it.get("issuer") == Some(issuer));
+        own.next()?.get("local_jwks").cloned()
+    };
+    comparison::key(own, &fetched.or_else(local)?)
 }
 
 /// A reply as a host hands it over: not if it is too long.

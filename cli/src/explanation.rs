@@ -7,6 +7,7 @@ use gatepass::verdict::Verdict;
 use serde_json::{Map, Value};
 
 use crate::callouts::Kind;
+use crate::comparison::Comparison;
 
 /// The outcome of a request, and its reasons.
 pub struct Explanation {
@@ -16,6 +17,8 @@ pub struct Explanation {
     pub trace: Trace,
     /// The form of its token.
     pub token: Option<TokenForm>,
+    /// What is in it beside what is expected.
+    pub checks: Vec<Comparison>,
     /// Every callout, in order.
     pub callouts: Vec<Exchange>,
     /// The gateway's log lines, except the denial itself.
@@ -59,6 +62,7 @@ impl Explanation {
             request,
             trace: Trace::default(),
             token: None,
+            checks: Vec::new(),
             callouts: Vec::new(),
             log: Vec::new(),
             verdict: None,

@@ -7,6 +7,7 @@ use gatepass::config::{Problem, Problems};
 use gatepass::keys::SigningKeyError;
 
 use crate::document::Unreadable;
+use crate::findings::place;
 use crate::text::Escaped;
 
 /// Why there is no result; the command ends with 2.
@@ -14,6 +15,8 @@ use crate::text::Escaped;
 pub enum Failure {
     /// A file cannot be read or written.
     File { file: String, cause: io::Error },
+    /// A file is no text, but this.
+    NotText { file: String, line: Option<usize>, what: &'static str },
     /// A file has the wrong format.
     Format { file: String, cause: Unreadable },
     /// No configuration of Gatepass is in a file.
@@ -42,7 +45,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { file, cause } => write!(f, "{}: {cause}", Escaped(file)),
-            Self::Format { file, cause } => write!(f, "{}: {cause}", Escaped(file)),
+            Self::NotText { file, line, what } => write!(f, "{} {what}", place(file, *line)),
+            Self::Format { file, cause } => {
+                let place = place(file, cause.line());
+                write!(f, "{place} {}", Escaped(&cause.to_string()))
+            }
             Self::NoConfiguration { file } => write!(
                 f,
                 "{}: no configuration found: neither Gatepass's own nor a filter named gatepass \

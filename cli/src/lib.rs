@@ -7,9 +7,11 @@
 //! was asked for: by `keygen`, `mint` and `--show-tokens`.
 
 mod arguments;
+mod around;
 mod callouts;
 mod capabilities;
 mod check;
+mod comparison;
 mod configuration;
 pub mod convert;
 mod document;
@@ -17,18 +19,24 @@ mod envoy;
 mod explain;
 mod explanation;
 mod failure;
+mod findings;
 mod jwks;
 mod keygen;
+mod lines;
+mod literal;
+mod located;
 mod mint;
 mod placeholders;
 mod report;
 mod schema;
+mod search;
 mod shell;
 mod signer;
 mod suggestion;
 mod system;
 mod text;
 mod time;
+mod unreadable;
 mod verify;
 mod warnings;
 

@@ -12,6 +12,7 @@ use gatepass::verdict::{HeaderEdits, Verdict};
 use serde_json::{Map, Value, json};
 
 use crate::callouts::Kind;
+use crate::comparison::Comparison;
 use crate::configuration::Configuration;
 use crate::explanation::{Exchange, Explanation};
 use crate::text::Escaped;
@@ -75,6 +76,7 @@ impl Report<'_> {
             "rule": rule,
             "token": token,
             "provider": self.provider(),
+            "checks": it.checks.iter().map(Comparison::json).collect::<Vec<_>>(),
             "steps": steps.collect::<Vec<_>>(),
             "callouts": it.callouts.iter().map(exchange_json).collect::<Vec<_>>(),
             "log": it.log,
@@ -132,6 +134,9 @@ impl Report<'_> {
         }
         if let Some(provider) = self.provider() {
             line("provider", provider);
+        }
+        for (position, check) in it.checks.iter().enumerate() {
+            line(if position == 0 { "checks" } else { "" }, &check.text());
         }
         for exchange in &it.callouts {
             line("callout", &exchange_text(exchange));

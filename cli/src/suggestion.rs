@@ -1,31 +1,71 @@
-//! Suggestions for unknown fields.
+//! Suggestions for unknown fields and names.
 
 use gatepass::config::{Problem, ProblemKind};
 
-/// The field that is most like the one that a problem is about, if it is about an
+/// What other products call a field.
+const ELSEWHERE: [(&str, &str); 26] = [
+    ("aud", "audiences"),
+    ("iss", "issuer"),
+    ("jwks", "remote_jwks"),
+    ("jwks", "local_jwks"),
+    ("jwksuri", "remote_jwks"),
+    ("jwksurl", "remote_jwks"),
+    ("wellknown", "discovery"),
+    ("cluster", "upstream"),
+    ("url", "upstream"),
+    ("uri", "upstream"),
+    ("host", "authority"),
+    ("hostname", "authority"),
+    ("timeout", "timeout_ms"),
+    ("leeway", "clock_skew_seconds"),
+    ("prefix", "path_prefix"),
+    ("pathregex", "path_template"),
+    ("scope", "scopes_all"),
+    ("scopes", "scopes_all"),
+    ("group", "groups_any"),
+    ("groups", "groups_any"),
+    ("roles", "groups_any"),
+    ("anonymous", "allow_missing"),
+    ("optional", "allow_missing"),
+    ("key", "private_key"),
+    ("alg", "algorithm"),
+    ("alg", "algorithms"),
+];
+
+/// The field or name that is most like the one that a problem is about, if it is about an
 /// unknown one.
-pub fn of(problem: &Problem) -> Option<&'static str> {
-    let ProblemKind::UnknownField { name, known } = &problem.kind else { return None };
-    let near = known.iter().map(|field| (distance(name, field), *field)).min()?;
+pub fn of(problem: &Problem) -> Option<String> {
+    let nearest = match &problem.kind {
+        ProblemKind::UnknownField { name, known } => nearest(name, known),
+        ProblemKind::UnknownName { name, known } => {
+            let known: Vec<_> = known.iter().map(String::as_str).collect();
+            nearest(name, &known)
+        }
+        _ => None,
+    };
+    nearest.map(str::to_owned)
+}
+
+fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let own = bare(name);
+    let spelled = known.iter().find(|field| bare(field) == own);
+    let elsewhere = ELSEWHERE.iter().filter(|(other, _)| *other == own);
+    let mut elsewhere = elsewhere.filter_map(|(_, field)| known.iter().find(|it| *it == field));
+    if let Some(field) = spelled.or_else(|| elsewhere.next()) {
+        return Some(field);
+    }
+    let near =
+        known.iter().map(|field| (strsim::osa_distance(&own, &bare(field)), *field)).min()?;
     // One letter in three, or the beginning of it.
-    let is_near = near.0 <= (name.len() / 3).min(3);
-    let longer = || known.iter().copied().find(|field| field.starts_with(name.as_str()));
+    let is_near = near.0 <= (own.len() / 3).min(3);
+    let longer =
+        || known.iter().copied().find(|field| !own.is_empty() && bare(field).starts_with(&own));
     if is_near { Some(near.1) } else { longer() }
 }
 
-/// How many letters have to be put in, taken out or changed (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (position, letter) in from.bytes().enumerate() {
-        let mut next = vec![position.saturating_add(1)];
-        for ((other, above), corner) in to.bytes().zip(row.iter().skip(1)).zip(&row) {
-            let left = next.last().copied().unwrap_or_default();
-            let changed = corner.saturating_add(usize::from(letter != other));
-            next.push(changed.min(left.saturating_add(1)).min(above.saturating_add(1)));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+/// A name as all spellings have it: `localJwks`, `local-jwks` and `LOCAL_JWKS`.
+fn bare(name: &str) -> String {
+    name.chars().filter(|c| !"_- ".contains(*c)).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]
@@ -43,15 +83,22 @@ mod tests {
             ("ttl", &["header", "ttl_seconds", "claims"], Some("ttl_seconds")),
             ("rule", &["rules", "providers"], Some("rules")),
             ("scope_all", &["scopes_any", "scopes_all"], Some("scopes_all")),
+            ("maxStaleSeconds", &["cache_seconds", "max_stale_seconds"], Some("max_stale_seconds")),
+            ("jwks_uri", &["issuer", "remote_jwks"], Some("remote_jwks")),
             ("maximum", &["max_token_bytes", "max_reply_bytes"], None),
             ("x", &["a", "b"], None),
         ] {
             let kind = ProblemKind::UnknownField { name: name.to_owned(), known: known.to_vec() };
             let problem = Problem::new("$", "an unknown field", "others").of_kind(kind);
-            assert_eq!(of(&problem), expected, "{name}");
+            assert_eq!(of(&problem).as_deref(), expected, "{name}");
         }
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
+        let known = vec!["ES256".to_owned(), "EdDSA".to_owned()];
+        let kind = ProblemKind::UnknownName { name: "es256".into(), known: known.into() };
+        let problem = Problem::new("$", "\"es256\"", "ES256 | EdDSA").of_kind(kind);
+        assert_eq!(of(&problem).as_deref(), Some("ES256"));
+        let known = vec!["auth".to_owned(), "users".to_owned()];
+        let kind = ProblemKind::UnknownName { name: "atuh".into(), known: known.into() };
+        assert_eq!(of(&Problem::new("$", "", "").of_kind(kind)).as_deref(), Some("auth"));
     }
 
     #[test]

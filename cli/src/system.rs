@@ -3,23 +3,37 @@
 
 #![allow(clippy::disallowed_methods, reason = "the command's counterpart of the adapter")]
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use gatepass::json;
 use gatepass::time::UnixTime;
 
 use crate::failure::Failure;
 
 /// A file's text; `-` is standard input.
 pub fn read(file: &str) -> Result<String, Failure> {
-    let text = if file == "-" {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map(|_| text)
+    let bytes = if file == "-" {
+        let mut bytes = Vec::new();
+        io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     } else {
-        std::fs::read_to_string(file)
+        std::fs::read(file)
     };
-    text.map_err(|cause| Failure::File { file: file.to_owned(), cause })
+    let bytes = bytes.map_err(|cause| Failure::File { file: file.to_owned(), cause })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let text = error.as_bytes().split_at_checked(error.utf8_error().valid_up_to());
+        let (before, rest) = text.unwrap_or_default();
+        let line = before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
+        // A text with one letter in another encoding is no other format.
+        let format = json::other_format(error.as_bytes()).filter(|_| before.len() < rest.len());
+        let what = format.unwrap_or("it is not UTF-8 (ISO 8859-1, perhaps)");
+        Failure::NotText {
+            file: file.to_owned(),
+            line: Some(line).filter(|_| format.is_none()),
+            what,
+        }
+    })
 }
 
 /// True if the file exists.
@@ -48,6 +62,13 @@ pub fn now() -> UnixTime {
 /// A variable of the environment.
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Whether a person sees what is printed, and wants colours (no-color.org).
+pub fn has_colours() -> bool {
+    let is_set = |name: &str| environment(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = environment("TERM").is_none_or(|name| name == "dumb");
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 /// Random bytes of the operating system, fit for keys.

@@ -17,6 +17,36 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// Colours, for a terminal.
+#[derive(Clone, Copy, Debug)]
+pub struct Paint(pub bool);
+
+impl Paint {
+    fn with(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    /// A problem's word.
+    pub fn error(self, text: &str) -> String {
+        self.with("1;31", text)
+    }
+
+    /// A warning's word.
+    pub fn warning(self, text: &str) -> String {
+        self.with("1;35", text)
+    }
+
+    /// What is well.
+    pub fn good(self, text: &str) -> String {
+        self.with("1;32", text)
+    }
+
+    /// A place.
+    pub fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,21 +8,20 @@ use serde_json::Value;
 
 use crate::configuration::Configuration;
 use crate::document::{step, texts};
+use crate::literal;
+pub use crate::located::Warning;
 
-/// Something allowed that may not be meant.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// Where, as a JSON path in the file.
-    pub path: String,
-    /// The warning.
-    pub text: String,
-}
-
-/// Warnings about the host's file around a configuration, accepted or not.
+/// Warnings about a configuration, accepted or not, and the host's file around it.
 pub fn of_frame(configuration: &Configuration) -> Vec<Warning> {
     let fails_open = configuration.frame.fails_open.iter();
-    let text = "every request passes when the filter fails: use FAIL_RELOAD";
-    fails_open.map(|path| Warning { path: path.clone(), text: text.to_owned() }).collect()
+    let fails_open = fails_open.map(|path| {
+        // Envoy Gateway has no other word for it.
+        let instead = if path.ends_with("ailOpen") { "set it to false" } else { "use FAIL_RELOAD" };
+        let text = format!("every request passes when the filter fails: {instead}");
+        Warning { path: path.clone(), text }
+    });
+    let literal = literal::warnings(&configuration.document, &configuration.path);
+    fails_open.chain(configuration.frame.warnings.iter().cloned()).chain(literal).collect()
 }
 
 /// All warnings about a configuration that is accepted.
@@ -33,6 +32,7 @@ pub fn all(configuration: &Configuration, settings: &Settings, now: UnixTime) ->
     list.tokens(document);
     list.signing_keys(document, settings, now);
     list.rules(document);
+    list.issuers(document, settings.providers.len());
     let login = settings.errors.login_redirect.as_ref().and_then(login_path);
     if login.is_some_and(|path| settings.rules.openness(path.as_bytes()) == Openness::Anonymous) {
         let text = "the page is denied to a browser whose cookie has ended: use bypass for it";
@@ -107,11 +107,43 @@ impl List<'_> {
                             set max_lifetime_seconds";
                 self.add(&format!("{path}.logout"), text);
             }
+            let has_keys = ["local_jwks", "remote_jwks", "discovery"]
+                .iter()
+                .any(|field| provider.get(*field).is_some());
+            let says = provider.get("introspection").and_then(|it| it.get("jwts")).is_some();
+            if asks && !has_keys && !says {
+                let text = "the issuer is not asked about tokens in the form of a JWT, which are \
+                            401: set jwts: true if it makes some, else jwts: false";
+                self.add(&format!("{path}.introspection"), text);
+            }
             if of_own_kind && !is_bounded && !has_revocation && !asks {
                 let text = "a stolen token is good for as long as the issuer made it: set \
                             max_lifetime_seconds, or revocation";
                 self.add(&path, text);
             }
+        }
+    }
+
+    /// What several issuers may say of several people by one name.
+    fn issuers(&mut self, document: &Value, count: usize) {
+        let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str);
+        if count > 1 && text("/identity_token/subject") == Some("{sub}") {
+            let text = "two issuers may have the same sub for two people: services are to look at \
+                        origin too, or write {provider}:{sub}";
+            self.add(".identity_token.subject", text);
+        }
+        if count > 1 && text("/user_info/path").is_some_and(|path| !path.contains("{iss}")) {
+            let text = "two issuers may have the same sub for two people, and one gets the data of \
+                        the other: write {iss} into it";
+            self.add(".user_info.path", text);
+        }
+        let user_info = document.get("user_info");
+        let claims = user_info.and_then(|it| it.get("claims")).and_then(Value::as_object);
+        let requires = user_info.is_some_and(|it| it.get("required").is_some());
+        if claims.is_some_and(|claims| !claims.is_empty()) && !requires {
+            let text = "a reply without any of claims is good enough: name in required those that \
+                        services rely on ([] if none)";
+            self.add(".user_info", text);
         }
     }
 

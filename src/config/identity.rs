@@ -324,7 +324,8 @@ fn signing_algorithm(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<Signing
     let name = node.value().as_str().unwrap_or_default();
     let all = [Es256, EdDsa, Rs256, Ps256, Es384].into_iter();
     let Some(algorithm) = all.into_iter().find(|it| Algorithm::from(*it).name() == name) else {
-        return node.reject(SIGNING_ALGORITHM);
+        let names = [Es256, EdDsa, Rs256, Ps256, Es384].map(|it| Algorithm::from(it).name());
+        return node.reject_name(&names, SIGNING_ALGORITHM);
     };
     let is_offered = |crypto: &Crypto| crypto.host_may_sign(algorithm.into());
     if algorithm.needs_host() && !crypto.is_none_or(is_offered) {

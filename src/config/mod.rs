@@ -60,7 +60,10 @@ pub fn load<V: Into<Variable>>(
 /// Parses JSON text.
 pub fn parse(text: &[u8]) -> Result<Value, Problems> {
     json::parse(text).map_err(|error| {
-        let found = if text.is_empty() { "nothing".into() } else { error.to_string() };
+        let found = match text {
+            [] => "nothing".to_owned(),
+            _ => format!("text that is not JSON ({error})"),
+        };
         Problems(vec![Problem::new("$", found, "a JSON object")])
     })
 }

@@ -25,6 +25,13 @@ pub enum ProblemKind {
         /// The names of those that there are.
         known: Vec<&'static str>,
     },
+    /// A name or a word that is none of those that there are.
+    UnknownName {
+        /// The name.
+        name: Box<str>,
+        /// Those that there are.
+        known: Box<[String]>,
+    },
     /// A variable of the environment that is not set.
     VariableUnset,
     /// A variable of the environment that is not for configurations to read.

@@ -129,9 +129,10 @@ pub fn reference(node: &Node<'_>, names: Option<&[String]>) -> Option<ProviderId
     let name = node.text()?;
     let names = names?;
     let position = names.iter().position(|known| known == name);
-    position
-        .map(ProviderId)
-        .or_else(|| node.reject(format_args!("one of providers: {}", names.join(", "))))
+    position.map(ProviderId).or_else(|| {
+        let known: Vec<_> = names.iter().map(String::as_str).collect();
+        node.reject_name(&known, format_args!("one of providers: {}", names.join(", ")))
+    })
 }
 
 /// One provider, as it is configured.
@@ -328,7 +329,7 @@ pub(super) fn algorithms(node: &Node<'_>) -> Option<AlgorithmSet> {
     let accepted: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
     let named = node.full_list(|item| {
         let algorithm = item.value().as_str().and_then(Algorithm::from_name);
-        algorithm.or_else(|| item.reject(accepted.join(" | ")))
+        algorithm.or_else(|| item.reject_name(&accepted, accepted.join(" | ")))
     })?;
     let mixed = named.iter().any(|a| a.is_symmetric()) && named.iter().any(|a| !a.is_symmetric());
     if mixed {

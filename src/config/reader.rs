@@ -102,16 +102,30 @@ impl<'a> Node<'a> {
         None
     }
 
+    /// Like [`Node::reject`], for a name that is none of those `known`.
+    pub fn reject_name<T>(&self, known: &[&str], accepted: impl fmt::Display) -> Option<T> {
+        let kind = self.value.as_str().map(|name| ProblemKind::UnknownName {
+            name: name.into(),
+            known: known.iter().map(|name| (*name).to_owned()).collect(),
+        });
+        self.record(&self.shown(), &accepted, kind.unwrap_or_default());
+        None
+    }
+
     #[cold]
     fn record_found(&self, accepted: &dyn fmt::Display) {
-        let found = match self.value {
+        self.record(&self.shown(), accepted, ProblemKind::Other);
+    }
+
+    /// The value, as far as a problem may show it.
+    fn shown(&self) -> String {
+        match self.value {
             Value::String(text) if text.len() <= SHOWN => format!("{text:?}"),
             Value::String(text) => format!("a string of {} bytes", text.len()),
             Value::Number(number) => number.to_string(),
             Value::Bool(flag) => flag.to_string(),
             other => kind(other).to_owned(),
-        };
-        self.record(&found, accepted, ProblemKind::Other);
+        }
     }
 
     /// Like [`Node::reject`], for values that must not be shown.
@@ -186,7 +200,7 @@ impl<'a> Node<'a> {
         let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         found.or_else(|| {
             let names: Vec<_> = names.iter().map(|(name, _)| *name).collect();
-            self.reject(names.join(" | "))
+            self.reject_name(&names, names.join(" | "))
         })
     }
 
@@ -259,6 +273,11 @@ impl<'a> Node<'a> {
                 let name = members.get("env").and_then(Value::as_str).unwrap_or_default();
                 let (found, accepted, kind) = match (self.document.environment)(name) {
                     Variable::Set(value) if !value.expose().is_empty() => return Some(value),
+                    Variable::Set(_) | Variable::Unset if name.starts_with('$') => (
+                        "which is not set: the name has no $ before it",
+                        ACCEPTED,
+                        ProblemKind::VariableUnset,
+                    ),
                     Variable::Set(_) | Variable::Unset => {
                         ("which is not set", ACCEPTED, ProblemKind::VariableUnset)
                     }

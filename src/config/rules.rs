@@ -82,7 +82,7 @@ fn policy(node: &Node<'_>, policies: Option<&Policies>) -> Option<Rc<Requirement
         Some((_, policy)) => policy.clone(),
         None => {
             let known: Vec<_> = policies.iter().map(|(known, _)| known.as_str()).collect();
-            node.reject(format_args!("one of policies: {}", known.join(", ")))
+            node.reject_name(&known, format_args!("one of policies: {}", known.join(", ")))
         }
     }
 }

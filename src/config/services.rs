@@ -114,7 +114,9 @@ pub fn named(node: &Node<'_>, services: Option<&Services>) -> Option<Rc<Service>
             let known: Vec<_> = services.keys().map(String::as_str).collect();
             match known.as_slice() {
                 [] => node.reject(format_args!("one of services, of which there are none")),
-                known => node.reject(format_args!("one of services: {}", known.join(", "))),
+                known => {
+                    node.reject_name(known, format_args!("one of services: {}", known.join(", ")))
+                }
             }
         }
     }
@@ -226,7 +228,7 @@ fn required_claims(node: &Node<'_>, claims: Option<&[(String, String)]>) -> Opti
     node.list(|item| {
         let name = item.text()?;
         if !mapped.contains(&name) {
-            return item.reject(format_args!("one of claims: {}", mapped.join(", ")));
+            return item.reject_name(&mapped, format_args!("one of claims: {}", mapped.join(", ")));
         }
         Some(name.to_owned())
     })

@@ -33,6 +33,15 @@ impl JsonError {
         })
     }
 
+    /// The line with the mistake; `None` where the whole is another format.
+    pub fn line(&self) -> Option<usize> {
+        match &self.0 {
+            Cause::Other(_) => None,
+            Cause::Syntax { line, .. } => Some(*line),
+            Cause::Content(error) => Some(error.line()).filter(|line| *line > 0),
+        }
+    }
+
     /// It is JSON, and has another content than it should.
     pub(super) fn content(text: fmt::Arguments<'_>) -> Self {
         Self(Cause::Content(serde_json::Error::custom(text)))
@@ -71,7 +80,7 @@ fn meaning(message: &str) -> &'static str {
 }
 
 /// What a text is that is not JSON, by its beginning.
-fn other_format(text: &[u8]) -> Option<&'static str> {
+pub fn other_format(text: &[u8]) -> Option<&'static str> {
     const BINARY: [(&[u8], &str); 9] = [
         (b"\xef\xbb\xbf", "a byte order mark is before it: save it as UTF-8 without one"),
         (b"\xff\xfe", "it is UTF-16: JSON is UTF-8"),

@@ -14,7 +14,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqA
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
-pub use self::error::JsonError;
+pub use self::error::{JsonError, other_format};
 
 /// Arrays and objects within each other, at most.
 ///

@@ -12,9 +12,13 @@
     clippy::disallowed_methods
 )]
 
+mod around;
+mod broken;
 mod check;
 mod explain;
+mod files;
 mod keys;
+mod mistakes;
 mod misuse;
 mod readme;
 mod support;

@@ -19,8 +19,8 @@ fn what_cannot_be_done() {
     desk.put("public.jwk", r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#);
     for (arguments, expected) in [
         (&["check", "absent.yaml"][..], "absent.yaml: No such file"),
-        (&["check", "broken.yaml"], "broken.yaml: not acceptable YAML"),
-        (&["check", "twice.yaml"], "twice.yaml: not acceptable YAML"),
+        (&["check", "broken.yaml"], "broken.yaml:2: not acceptable YAML: a [ or {"),
+        (&["check", "twice.yaml"], "twice.yaml:2: not acceptable YAML: \"providers\" twice"),
         (&["check", "other.yaml"], "other.yaml: no configuration found"),
         (&["check", "empty.yaml"], "empty.yaml: no configuration found"),
         (&["check"], "required"),

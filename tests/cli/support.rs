@@ -88,6 +88,10 @@ impl Desk {
         self.0.join(name)
     }
 
+    pub fn put_bytes(&self, name: &str, content: &[u8]) {
+        fs::write(self.0.join(name), content).unwrap();
+    }
+
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
