@@ -95,6 +95,28 @@ fn bad(code: &str, reason: &str, kind: &str) -> (Ending, String, Value) {
     (Ending::Bad, text, report)
 }
 
+/// Nobody says at which resource a token is used: it may be for any of them.
+fn accept_for_resources(members: &mut Map<String, Value>) {
+    let resources = members.remove("resources");
+    let resources = resources.as_ref().and_then(Value::as_array).into_iter().flatten();
+    let audiences: Vec<Value> = resources
+        .flat_map(|resource| match (resource.get("audiences"), resource.get("resource")) {
+            (Some(Value::Array(audiences)), _) => audiences.clone(),
+            (_, Some(Value::String(own))) => {
+                let without = own.strip_suffix('/').unwrap_or(own);
+                vec![without.into(), format!("{without}/").into()]
+            }
+            _ => Vec::new(),
+        })
+        .collect();
+    let providers = members.get_mut("providers").and_then(Value::as_object_mut);
+    for provider in providers.into_iter().flat_map(|providers| providers.values_mut()) {
+        if let Some(Value::Array(own)) = provider.get_mut("audiences") {
+            own.extend(audiences.clone());
+        }
+    }
+}
+
 /// By a gateway with this configuration's providers and nothing else that could
 /// deny.
 fn public(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Failure> {
@@ -108,14 +130,15 @@ fn public(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Fai
         for section in OTHERS {
             members.remove(section);
         }
+        accept_for_resources(members);
         // Its consumers may have keys; a token without a consumer is accepted here.
         if let Some(Value::Object(consumers)) = members.get_mut("consumers") {
             consumers.insert("optional".to_owned(), true.into());
         }
         if let Some(Value::Object(identity)) = members.get_mut("identity_token") {
             let key = json!([{ "algorithm": "EdDSA", "private_key": key }]);
+            identity.retain(|name, _| ["issuer", "audiences", "subject"].contains(&&**name));
             identity.insert("signing_keys".to_owned(), key);
-            identity.remove("claims");
         }
     })?;
     let head = [(":method", "GET"), (":path", "/"), (":authority", "localhost")];

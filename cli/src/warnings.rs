@@ -98,6 +98,13 @@ impl List<'_> {
                 let text = "tokens bound to a key pass without proof of it";
                 self.add(&format!("{path}.accept_unbound"), text);
             }
+            let binding = provider.get("binding");
+            let is_bound = binding.and_then(|it| it.get("required")) == Some(&Value::Bool(true));
+            if is_bound && document.get("resources").is_some() {
+                let text = "hardly any MCP client can show a key: the others get no token that is \
+                            accepted";
+                self.add(&format!("{path}.binding.required"), text);
+            }
             // A reference token is introspected again.
             let asks = provider.get("introspection").is_some();
             let of_own_kind = provider.get("kind").is_none_or(|kind| kind == "jwt");
@@ -184,6 +191,15 @@ impl List<'_> {
                 let text = format!("never reached: rule {hider} matches all that it does");
                 self.add(&format!(".rules[{position}]"), &text);
             }
+            let headers = later.and_then(|it| it.get("headers")).and_then(Value::as_array);
+            let names = headers.into_iter().flatten().filter_map(|it| it.get("name")?.as_str());
+            let is_of_mcp = |name: &str| {
+                ["mcp-name", "mcp-method"].iter().any(|own| own.eq_ignore_ascii_case(name))
+            };
+            if names.into_iter().any(is_of_mcp) {
+                let text = "clients of older versions may write anything there: use match.mcp";
+                self.add(&format!(".rules[{position}].match.headers"), text);
+            }
         }
     }
 }
@@ -192,19 +208,18 @@ impl List<'_> {
 fn covers(earlier: Option<&Value>, later: Option<&Value>) -> bool {
     let (Some(earlier), Some(later)) = (earlier, later) else { return false };
     let Some(conditions) = earlier.as_object() else { return false };
-    let mut names = conditions.keys().map(String::as_str);
-    match (names.next(), names.next()) {
-        (None, _) => true,
-        (Some("path_prefix"), None) => {
-            let prefix = conditions.get("path_prefix").and_then(Value::as_str);
-            let path = later.get("path").or_else(|| later.get("path_prefix"));
-            matches!((prefix, path.and_then(Value::as_str)), (Some(prefix), Some(path))
-            if path.strip_prefix(prefix).is_some_and(|rest| {
-                rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/')
-            }))
-        }
-        _ => earlier == later,
-    }
+    conditions.iter().all(|(name, value)| {
+        later.get(name) == Some(value) || name == "path_prefix" && is_prefix(value, later)
+    })
+}
+
+/// True if all that `later` matches is at this prefix or below it.
+fn is_prefix(prefix: &Value, later: &Value) -> bool {
+    let path = later.get("path").or_else(|| later.get("path_prefix"));
+    matches!((prefix.as_str(), path.and_then(Value::as_str)), (Some(prefix), Some(path))
+    if path.strip_prefix(prefix).is_some_and(|rest| {
+        rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/')
+    }))
 }
 
 #[cfg(test)]
@@ -225,6 +240,24 @@ mod tests {
                 "some methods",
                 json!({"path_prefix": "/a", "methods": ["GET"]}),
                 json!({"path": "/a"}),
+                false,
+            ),
+            (
+                "a tool of that path",
+                json!({"path": "/mcp"}),
+                json!({"path": "/mcp", "methods": ["POST"], "mcp": {"names": ["a"]}}),
+                true,
+            ),
+            (
+                "another tool",
+                json!({"path": "/mcp", "mcp": {"names": ["a"]}}),
+                json!({"path": "/mcp", "mcp": {"names": ["b"]}}),
+                false,
+            ),
+            (
+                "all of that tool",
+                json!({"path": "/mcp", "mcp": {"names": ["a"]}}),
+                json!({"path": "/mcp"}),
                 false,
             ),
             ("any path", json!({"path_prefix": "/"}), json!({"methods": ["GET"]}), false),

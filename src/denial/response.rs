@@ -194,7 +194,9 @@ impl Denial {
             (Self::InsufficientScope { needed, held }, Some(_)) => {
                 let mut scopes = needed.clone();
                 let bytes = |scopes: &[String]| scopes.iter().map(String::len).sum::<usize>();
-                let held = held.iter().filter(|scope| !needed.contains(scope)).cloned();
+                // What an issuer wrote could pass for a parameter.
+                let is_plain = |scope: &&String| !scope.contains('=') && !needed.contains(*scope);
+                let held = held.iter().filter(is_plain).cloned();
                 let held = held.collect::<Vec<_>>();
                 if bytes(&held) <= MAX_HELD_BYTES {
                     scopes.extend(held);

@@ -282,6 +282,22 @@ fn warnings() {
             "$.rules[3]",
         ),
         (
+            "a header that clients choose",
+            changed([(
+                "/rules/3",
+                json!({"match": {"path": "/mcp", "headers": [{"name": "Mcp-Name", "value": "a"}]}}),
+            )]),
+            "$.rules[3].match.headers",
+        ),
+        (
+            "bound tokens for clients that cannot show a key",
+            changed([
+                ("/providers/shop/binding", json!({"dpop": {}, "required": true})),
+                ("/resources", json!([{"resource": "https://shop.example/mcp"}])),
+            ]),
+            "$.providers.shop.binding.required",
+        ),
+        (
             "whoever writes the scope revokes",
             changed([
                 ("/providers/partner", partner),

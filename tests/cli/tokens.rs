@@ -76,6 +76,43 @@ fn what_a_public_token_is_refused_for() {
     assert!(run.out.starts_with("valid: public token, provider shop, sub \"alice\""), "{run:?}");
 }
 
+/// What a rule, a resource or the services inside need of a configuration is none of the
+/// token's business.
+#[test]
+fn a_token_for_a_resource() {
+    let desk = Desk::furnished(&changed([
+        (
+            "/resources",
+            json!([
+                {"resource": "https://shop.example/mcp", "identity": {"claims": ["country"]}},
+                {"resource": "https://shop.example/admin/", "audiences": ["admin-api"]},
+            ]),
+        ),
+        ("/user_info/claims", json!({"country": "/country"})),
+    ]));
+    for (audience, expected) in [
+        ("shop-api", 0),
+        ("https://shop.example/mcp", 0),
+        ("https://shop.example/mcp/", 0),
+        ("admin-api", 0),
+        ("https://shop.example/admin", 1),
+        ("x", 1),
+    ] {
+        let token = desk.token(&["--claim", &format!("aud={audience}")]);
+        let (status, report) = verify(&desk, &token, &KEYS);
+        assert_eq!(status, expected, "{audience}: {report}");
+    }
+    let transactions = changed([
+        ("/identity_token/profile", json!("txn_token")),
+        ("/identity_token/header", Value::Null),
+        ("/identity_token/scopes", json!(["orders"])),
+        ("/identity_token/replace", json!({"from": ["10.0.0.0/8"]})),
+    ]);
+    let desk = Desk::furnished(&transactions);
+    let (status, report) = verify(&desk, &desk.token(&[]), &KEYS);
+    assert_eq!(status, 0, "{report}");
+}
+
 #[test]
 fn shared_secrets() {
     for (algorithm, bytes) in [("HS256", 32), ("HS384", 48), ("HS512", 64)] {

@@ -15,6 +15,7 @@
     clippy::unwrap_used
 )]
 
+mod attacks;
 mod bound;
 mod browsers;
 mod calls;
