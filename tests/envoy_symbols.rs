@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gatepass_envoy::{Callbacks, REQUIRED_HOOKS};
+use gatepass_envoy::{Callbacks, REQUIRED_HOOKS, SECRET_SYMBOLS};
 use object::{Object, ObjectSymbol};
 
 const MODULE: &str = "target/native/libgatepass_envoy.so";
@@ -123,6 +123,9 @@ fn every_function_that_is_looked_up_is_one_of_envoys() {
             .collect();
         assert!(missing.is_empty(), "{} lacks {missing:?}", envoy.display());
         assert!(exported.contains("envoy_dynamic_module_callback_log"));
+        let secrets = SECRET_SYMBOLS.map(|name| exported.contains(name.to_str().unwrap()));
+        let is_oldest = envoy.to_string_lossy().contains("1.39.");
+        assert_eq!(secrets, [!is_oldest; 2], "{}", envoy.display());
     }
 }
 

@@ -1,5 +1,5 @@
-//! Made-up secrets in the place of `{env: NAME}` and of vaults' `{vault: ...}`, so that a configuration can be
-//! checked where its secrets are not, as in CI.
+//! Made-up secrets in the place of `{env: NAME}`, of vaults' `{vault: ...}` and of Envoy's
+//! `{sds: ...}`, so that a configuration can be checked where its secrets are not, as in CI.
 //!
 //! Most secrets are text, for which [`TEXT`] will do. Keys have to be of the
 //! kind that the field beside them says; they are made anew each time.
@@ -20,6 +20,7 @@ pub const TEXT: &str =
 /// Puts keys in the place of those that would come from the environment or a vault.
 pub fn fill(mut configuration: Value) -> Result<Value, Failure> {
     gatepass::config::name_vaults(&mut configuration);
+    gatepass::config::name_sds(&mut configuration);
     visit(&mut configuration)?;
     Ok(configuration)
 }

@@ -19,6 +19,22 @@ pub fn name_vaults(value: &mut Value) {
     }
 }
 
+/// Makes variables of all secrets that Envoy is to ask for, such as
+/// `{sds: {name: key, sds_config: {...}}}`, likewise.
+pub fn name_sds(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(name_sds),
+        Value::Object(members) => {
+            if members.len() == 1 && members.get("sds").is_some_and(Value::is_object) {
+                members.clear();
+                members.insert("env".into(), "SDS".into());
+            }
+            members.values_mut().for_each(name_sds);
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

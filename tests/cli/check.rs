@@ -177,6 +177,11 @@ fn without_the_secrets() {
     let key = json!([{"algorithm": "ES256", "private_key": {"vault": "{vault://env/key}"}}]);
     desk.put("own.json", &changed([("/identity_token/signing_keys", key)]).to_string());
     desk.run_with(&["check", "--no-env", "own.json"], &[], "").ended(0);
+    // Nor are the secrets that Envoy asks for.
+    let sds = json!({"name": "key", "sds_config": {"ads": {}}});
+    let key = json!([{"algorithm": "ES256", "private_key": {"sds": sds}}]);
+    desk.put("own.json", &changed([("/identity_token/signing_keys", key)]).to_string());
+    desk.run_with(&["check", "--no-env", "own.json"], &[], "").ended(0);
     // What is wrong is still found.
     desk.put("own.json", &changed([("/user_info/service", json!("nobody"))]).to_string());
     desk.run_with(&["check", "--no-env", "own.json"], &[], "").ended(1);

@@ -2,13 +2,16 @@
 //! where the door is the WebAssembly filter.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::gateway::Setup;
 use crate::stack::door::Door;
 use crate::stack::envoy;
-use crate::wire::Request;
+use crate::stack::keys;
+use crate::wire::{Answer, Request};
 
 /// The gateway's part of the bundled configuration.
 fn bundled() -> Value {
@@ -113,4 +116,60 @@ async fn the_response_code_details_are_the_code_of_the_denial() {
         gateway.log().contains(" GET /orders 401 token_missing token_missing - - ")
     })
     .await;
+}
+
+/// Envoy asks for a secret, and takes up each change of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_signing_key_comes_by_sds() {
+    if Door::chosen() == Door::Wasm {
+        return;
+    }
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sds");
+    fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("secret.yaml");
+    // Envoy sees a file that takes the place of another.
+    let put = |pem: &str| {
+        let resource = json!({"resources": [{
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+            "name": "gatepass-key",
+            "generic_secret": {"secret": {"inline_string": pem}},
+        }]});
+        fs::write(directory.join("next.yaml"), resource.to_string()).unwrap();
+        fs::rename(directory.join("next.yaml"), &file).unwrap();
+    };
+    let (first, second) = (keys::p256_pem(), keys::p256_pem());
+    put(&first);
+    let sds = json!({"sds": {"name": "gatepass-key", "sds_config": {
+        "path_config_source": {"path": file.display().to_string()},
+    }}});
+    let setup = Setup::bundled()
+        .replace("private_key: {env: GATEPASS_SIGNING_KEY}", &format!("private_key: {sds}"))
+        .replace("\nadmin:\n", "\nnode: {id: gateway, cluster: gateways}\nadmin:\n")
+        .secret(&first)
+        .secret(&second);
+    if !gives_secrets() {
+        let log = setup.start_refused().await;
+        assert!(log.contains("this Envoy gives no secrets to modules"), "{log}");
+        return;
+    }
+    let gateway = setup.start().await;
+    gateway.ready().await;
+    let token = gateway.token("alice");
+    let signed = |answer: &Answer| {
+        assert_eq!(answer.status, 200, "{answer}");
+        let token = answer.seen().values("x-identity-token").concat();
+        token.split('.').next().unwrap().to_owned()
+    };
+    let before = signed(&gateway.get("/orders", &token).await);
+    put(&second);
+    crate::gateway::until("the new key signs", || async {
+        signed(&gateway.get("/orders", &token).await) != before
+    })
+    .await;
+}
+
+/// Whether the Envoy here gives secrets to modules, as it does from 1.40 on.
+fn gives_secrets() -> bool {
+    let version = Command::new(envoy::installed()).arg("--version").output().unwrap();
+    !String::from_utf8_lossy(&version.stdout).contains("/1.39.")
 }

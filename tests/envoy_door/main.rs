@@ -21,6 +21,7 @@
 
 mod any_order;
 mod host;
+mod secrets;
 
 use host::{CONTINUE, DROP, Envoy, LOG, Request, Route, STOP, STOP_ALL};
 use jsonwebtoken::{EncodingKey, Header};

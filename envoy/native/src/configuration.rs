@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use gatepass::callout::{CalloutFailure, CalloutReply};
@@ -17,9 +18,13 @@ use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, Question, Reply};
 use crate::plan::{Plan, now, write_log};
+use crate::secrets::Secrets;
 use crate::shared::Shared;
 use crate::stream::Stream;
 use crate::timer::Timer;
+
+/// For how long requests that began with the secrets before may take.
+const REPLACED: Span = Span::from_secs(120);
 
 /// A filter's configuration, as Envoy holds it.
 pub(crate) struct Configuration {
@@ -31,22 +36,55 @@ pub(crate) struct Configuration {
 impl Configuration {
     /// Reads a configuration; what is wrong with it is logged.
     pub(crate) fn new(config: &Config<'_>, text: &[u8]) -> Option<Self> {
-        let shared = Arc::new(Shared::new(Plan::new(text)?, config.waker()));
-        let main = Rc::new(Main::new(config, &shared.in_flight));
-        main.host(config, shared.plan())?;
-        let called = Arc::clone(&shared);
-        let timer =
-            match Timer::start(Duration::from_millis(TICK.as_millis().unsigned_abs()), move || {
-                called.call_main()
-            }) {
-                Ok(timer) => timer,
-                Err(error) => {
-                    log::error!("no thread for a timer: {error}");
-                    return None;
-                }
-            };
+        let secrets = match Secrets::subscribe(config, text) {
+            Ok(secrets) => secrets,
+            Err(problems) => {
+                problems.lines(usize::MAX).iter().for_each(|line| log::error!("{line}"));
+                return None;
+            }
+        };
+        let text = match &secrets {
+            None => Some(text.to_vec()),
+            Some(secrets) => secrets.changed(config),
+        };
+        let plan = match text {
+            Some(text) => Some(Plan::new(&text)?),
+            None => None,
+        };
+        let shared = Arc::new(Shared::new(plan, config.waker()));
+        let main = Rc::new(Main::new(config, &shared.in_flight, secrets));
+        if let Some(plan) = shared.plan() {
+            main.host(config, &plan)?;
+        }
+        let timer = Self::timer(&shared)?;
         MAINS.with_borrow_mut(|mains| mains.insert(shared.id(), (Arc::clone(&shared), main)));
         Some(Self { _timer: timer, shared })
+    }
+
+    /// Calls the main thread at each tick; until all secrets have come more often, so that
+    /// nobody is sent away for longer than it takes.
+    fn timer(shared: &Arc<Shared>) -> Option<Timer> {
+        const EAGERNESS: u32 = 20;
+        let tick = Duration::from_millis(TICK.as_millis().unsigned_abs());
+        let called = Arc::clone(shared);
+        let started = if shared.plan().is_some() {
+            Timer::start(tick, move || called.call_main())
+        } else {
+            let calls = AtomicU32::new(0);
+            Timer::start(tick.checked_div(EAGERNESS).unwrap_or(tick), move || {
+                let is_tick = calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(EAGERNESS);
+                if is_tick || called.plan().is_none() {
+                    called.call_main();
+                }
+            })
+        };
+        match started {
+            Ok(timer) => Some(timer),
+            Err(error) => {
+                log::error!("no thread for a timer: {error}");
+                None
+            }
+        }
     }
 
     /// A stream of this configuration begins, on the thread that calls.
@@ -78,7 +116,9 @@ impl Configuration {
 impl Drop for Configuration {
     fn drop(&mut self) {
         self.shared.end();
-        self.shared.plan().end();
+        if let Some(plan) = self.shared.plan() {
+            plan.end();
+        }
         // On another thread than the main one nothing is found: the main thread
         // clears up when it is next called.
         Main::clear();
@@ -102,6 +142,9 @@ struct Main {
     joinable: RefCell<HashMap<Arc<Question>, u64>>,
     in_flight: Arc<InFlight>,
     metrics: RefCell<Metrics>,
+    secrets: Option<Secrets>,
+    /// Plans with secrets that have changed since, and when they end.
+    replaced: RefCell<Vec<(UnixTime, Arc<Plan>)>>,
     /// When it last did what is to be done ten times a second.
     last: Cell<Option<UnixTime>>,
 }
@@ -121,13 +164,15 @@ enum Origin {
 }
 
 impl Main {
-    fn new(config: &Config<'_>, in_flight: &Arc<InFlight>) -> Self {
+    fn new(config: &Config<'_>, in_flight: &Arc<InFlight>, secrets: Option<Secrets>) -> Self {
         Self {
             gateways: RefCell::default(),
             callouts: RefCell::default(),
             joinable: RefCell::default(),
             in_flight: Arc::clone(in_flight),
             metrics: RefCell::new(Metrics::define(config)),
+            secrets,
+            replaced: RefCell::default(),
             last: Cell::new(None),
         }
     }
@@ -198,6 +243,7 @@ impl Main {
         }
         // The timer calls, and each worker that has something to send.
         let now = now();
+        self.renew(config, shared, now);
         let is_due = |last: UnixTime| now < last || now >= last.plus(Span::from_millis(50));
         if !self.last.get().is_none_or(is_due) {
             return;
@@ -217,6 +263,25 @@ impl Main {
             self.metrics.borrow().feed(config, plan.id(), &mailbox.take_counted());
         }
         self.metrics.borrow().panicked(config, shared.take_panics());
+    }
+
+    /// Makes a new plan when secrets have come or changed. One that is wrong is logged, and
+    /// the one before stays.
+    fn renew(&self, config: &Config<'_>, shared: &Shared, now: UnixTime) {
+        self.replaced.borrow_mut().retain(|(ends, plan)| {
+            let goes_on = now < *ends;
+            if !goes_on {
+                plan.end();
+            }
+            goes_on
+        });
+        let changed = self.secrets.as_ref().and_then(|secrets| secrets.changed(config));
+        let Some(plan) = changed.and_then(|text| Plan::new(&text)) else { return };
+        if self.host(config, &plan).is_some()
+            && let Some(before) = shared.replace_plan(plan)
+        {
+            self.replaced.borrow_mut().push((now.plus(REPLACED), before));
+        }
     }
 
     /// Lets go of the gateways whose plan is gone: routes come and go while their

@@ -31,9 +31,10 @@ mod mailbox;
 mod metrics;
 mod outgoing;
 mod plan;
+mod secrets;
 mod shared;
 mod stream;
 mod timer;
 mod worker;
 
-pub use self::abi::{Callbacks, REQUIRED_HOOKS};
+pub use self::abi::{Callbacks, REQUIRED_HOOKS, SECRET_SYMBOLS};

@@ -1,7 +1,7 @@
 //! The state of a configuration shared by all threads.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use crate::abi::ConfigWaker;
 use crate::in_flight::InFlight;
@@ -13,8 +13,8 @@ use crate::plan::Plan;
 pub(crate) struct Shared {
     /// Unlike that of any other of this process.
     id: u64,
-    /// The listener's; a route may have another.
-    plan: Arc<Plan>,
+    /// The listener's; a route may have another. None before its secrets have come.
+    plan: RwLock<Option<Arc<Plan>>>,
     /// Calls the main thread, until the configuration is destroyed.
     waker: Mutex<Option<ConfigWaker>>,
     /// True if the main thread is already scheduled.
@@ -32,11 +32,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(plan: Arc<Plan>, waker: ConfigWaker) -> Self {
+    pub(crate) fn new(plan: Option<Arc<Plan>>, waker: ConfigWaker) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            plan,
+            plan: RwLock::new(plan),
             waker: Mutex::new(Some(waker)),
             called: AtomicBool::new(false),
             outbox: Mutex::default(),
@@ -50,8 +50,14 @@ impl Shared {
         self.id
     }
 
-    pub(crate) const fn plan(&self) -> &Arc<Plan> {
-        &self.plan
+    /// The plan of requests that begin now.
+    pub(crate) fn plan(&self) -> Option<Arc<Plan>> {
+        self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has requests that begin from now on follow another plan; gives the one before.
+    pub(crate) fn replace_plan(&self, plan: Arc<Plan>) -> Option<Arc<Plan>> {
+        self.plan.write().unwrap_or_else(PoisonError::into_inner).replace(plan)
     }
 
     /// True if Envoy has destroyed the configuration.

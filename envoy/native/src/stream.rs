@@ -82,8 +82,11 @@ impl Stream {
             self.fail(filter, "configuration_invalid");
             return HeadersStatus::Stop;
         };
-        let plan = route.as_ref().unwrap_or_else(|| self.shared.plan());
-        let Some(worker) = Worker::of(&self.shared, plan) else {
+        let Some(plan) = route.or_else(|| self.shared.plan()) else {
+            self.answer(filter, &unready(), "configuration_invalid");
+            return HeadersStatus::Stop;
+        };
+        let Some(worker) = Worker::of(&self.shared, &plan) else {
             self.fail(filter, "configuration_invalid");
             return HeadersStatus::Stop;
         };
@@ -325,6 +328,11 @@ impl Stream {
             worker.release(*number);
         }
     }
+}
+
+/// The answer while secrets of the configuration have not come.
+fn unready() -> LocalReply {
+    LocalReply::new(503).with_header("cache-control", "no-store").with_header("retry-after", "1")
 }
 
 const PANIC: &str = "gatepass_panic";

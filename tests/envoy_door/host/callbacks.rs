@@ -227,6 +227,31 @@ callbacks! {
         config.callouts.borrow_mut().insert(config.next.get(), sent);
         0
     }
+    fn envoy_dynamic_module_callback_http_filter_config_generic_secret_subscribe(
+        ptr: *mut c_void, name: Buffer, source: Buffer,
+    ) -> usize {
+        let config = config(ptr);
+        assert!(!config.frozen.get(), "asked for too late");
+        if name.text() == "refused" {
+            return 0;
+        }
+        let mut secrets = config.secrets.borrow_mut();
+        // What the bootstrap has is there at once.
+        let value = if name.text() == "static" { super::SECRET } else { "" };
+        secrets.push((name.text(), source.text(), value.to_owned()));
+        secrets.len()
+    }
+    fn envoy_dynamic_module_callback_http_filter_config_get_generic_secret(
+        ptr: *mut c_void, id: usize, value: *mut Buffer,
+    ) -> bool {
+        let secrets = config(ptr).secrets.borrow();
+        let Some((_, _, secret)) = id.checked_sub(1).and_then(|id| secrets.get(id)) else {
+            return false;
+        };
+        // SAFETY: the module lends a place for it, and reads it before the hook ends.
+        unsafe { *value = Buffer::of(secret.as_bytes()) };
+        true
+    }
     fn envoy_dynamic_module_callback_http_filter_config_define_counter(
         ptr: *mut c_void, name: Buffer, _labels: *const Buffer, _length: usize, id: *mut usize,
     ) -> u32 {

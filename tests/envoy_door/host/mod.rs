@@ -103,7 +103,12 @@ pub struct Config {
     counts: RefCell<BTreeMap<String, u64>>,
     /// Whether no metric may be defined any more.
     frozen: Cell<bool>,
+    /// Names and sources of the secrets asked for, and what they are.
+    secrets: RefCell<Vec<(String, String, String)>>,
 }
+
+/// The secret that is there from the start.
+pub const SECRET: &str = "there from the start";
 
 /// A stream.
 pub struct Stream {

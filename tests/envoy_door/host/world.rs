@@ -35,6 +35,7 @@ impl Envoy {
             metrics: RefCell::default(),
             counts: RefCell::default(),
             frozen: Cell::default(),
+            secrets: RefCell::default(),
         });
         let own: *mut c_void = (&raw mut *config).cast();
         // SAFETY: as Envoy calls them.
@@ -55,6 +56,19 @@ impl Envoy {
 
     fn ptr(&self) -> *mut c_void {
         (&raw const *self.config).cast_mut().cast()
+    }
+
+    /// A secret came, or changed.
+    pub fn set_secret(&self, name: &str, value: &str) {
+        let mut secrets = self.config.secrets.borrow_mut();
+        let secret = secrets.iter_mut().find(|(own, ..)| own == name).expect("it was asked for");
+        value.clone_into(&mut secret.2);
+    }
+
+    /// Where a secret is asked for.
+    pub fn source_of(&self, name: &str) -> String {
+        let secrets = self.config.secrets.borrow();
+        secrets.iter().find(|(own, ..)| own == name).expect("it was asked for").1.clone()
     }
 
     /// Lets everything happen that was committed.

@@ -378,6 +378,10 @@ impl Config<'_> {
         Some(Self { ptr, calls: CALLBACKS.get()?, hook: PhantomData })
     }
 
+    pub(super) const fn ptr(&self) -> ConfigPtr {
+        self.ptr
+    }
+
     /// Schedules a hook of this configuration from any thread.
     pub(crate) fn waker(&self) -> ConfigWaker {
         // SAFETY: the configuration is valid in its hook.

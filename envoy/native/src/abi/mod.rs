@@ -6,6 +6,7 @@
 //!   kept: a [`Filter`] and a [`Config`] end with the hook that they were given to, and
 //!   a call after which Envoy may have destroyed the stream consumes the filter.
 //! - `metadata` is what other filters left, where this Envoy tells it.
+//! - `secrets` are Envoy's, where this Envoy gives them to modules.
 //! - `hooks` are the functions that Envoy calls. A panic ends in each of them.
 //!
 //! The ABI is that of Envoy's `source/extensions/dynamic_modules/abi/abi.h`, said
@@ -17,6 +18,7 @@ mod callbacks;
 mod envoy;
 mod hooks;
 pub(crate) mod metadata;
+mod secrets;
 mod types;
 
 pub use self::callbacks::Callbacks;
@@ -25,4 +27,6 @@ pub(crate) use self::envoy::{
     source_address,
 };
 pub use self::hooks::REQUIRED_HOOKS;
+pub use self::secrets::SECRET_SYMBOLS;
+pub(crate) use self::secrets::{SecretId, are_given as secrets_are_given};
 pub(crate) use self::types::{BodyStatus, HeadersStatus, Map, TrailersStatus};

@@ -1,0 +1,93 @@
+//! Secrets that Envoy gets by its secret discovery service: they come late, and change.
+
+use serde_json::{Value, json};
+
+use crate::host::{CONTINUE, Envoy, LOG, STOP};
+use crate::{SIGNING_KEY, bearer, configuration};
+
+fn sds(name: &str) -> Value {
+    json!({"sds": {"name": name, "sds_config": {"path_config_source": {"path": "/secrets"}}}})
+}
+
+/// Another key on the same curve (RFC 6979 appendix A.2.5).
+const OTHER_KEY: &str = r#"{"kty": "EC", "crv": "P-256",
+    "d": "ya-p2EW6dRZrXCFXZ7HWk05Qw9s26JsSe4piKxIPZyE",
+    "x": "YP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Y",
+    "y": "eQP-EAi4vJmkGunpVii8ZPLxsgwtfp9Rd6PClNRGIpk"}"#;
+
+fn signed_by(name: &str) -> Value {
+    let mut configuration = configuration();
+    configuration.as_object_mut().unwrap().remove("user_info");
+    configuration["identity_token"]["signing_keys"][0]["private_key"] = sds(name);
+    configuration
+}
+
+fn logged(text: &str) -> bool {
+    LOG.with_borrow(|log| log.iter().any(|line| line.contains(text)))
+}
+
+/// The identity token of a new request, or the status of its answer.
+fn identity(envoy: &Envoy) -> Result<String, u32> {
+    let authorization = bearer("alice");
+    let request = envoy.open(&[("authorization", &authorization)]);
+    match request.headers(true) {
+        CONTINUE => Ok(request.values("x-identity-token").remove(0)),
+        STOP => Err(request.status()),
+        other => panic!("{other}"),
+    }
+}
+
+/// The key that signed, by the header of the token.
+fn key_of(token: &str) -> &str {
+    token.split('.').next().unwrap()
+}
+
+#[test]
+fn nobody_passes_before_a_secret_came_and_each_change_counts() {
+    let envoy = Envoy::start(&signed_by("key").to_string()).expect("what is known of it is valid");
+    assert_eq!(envoy.source_of("key"), r#"{"path_config_source":{"path":"/secrets"}}"#);
+    envoy.run();
+    assert_eq!(identity(&envoy), Err(503));
+    envoy.set_secret("key", &format!("{SIGNING_KEY}\n"));
+    envoy.run_until("it came", || identity(&envoy).is_ok());
+    let first = identity(&envoy).unwrap();
+    // One that waits meanwhile is not disturbed, and a wrong one changes nothing.
+    envoy.set_secret("key", "no key");
+    envoy.run_until("it is refused", || logged("$.identity_token.signing_keys[0].private_key"));
+    assert_eq!(key_of(&identity(&envoy).unwrap()), key_of(&first));
+    assert!(!logged("no key"), "a secret in the log");
+    envoy.set_secret("key", OTHER_KEY);
+    envoy.run_until("it changed", || key_of(&identity(&envoy).unwrap()) != key_of(&first));
+    envoy.set_secret("key", "");
+    envoy.run();
+    assert!(identity(&envoy).is_ok(), "one that is gone leaves the one before in use");
+}
+
+#[test]
+fn a_secret_of_the_bootstrap_is_there_at_once() {
+    let mut configuration = configuration();
+    configuration.as_object_mut().unwrap().remove("user_info");
+    configuration["services"]["users"]["headers"] = json!({"x-api-key": sds("static")});
+    let envoy = Envoy::start(&configuration.to_string()).expect("it is valid");
+    assert!(identity(&envoy).is_ok());
+}
+
+#[test]
+fn what_else_is_wrong_is_said_before_the_secrets_come() {
+    let mut wrong = signed_by("key");
+    wrong["identity_token"]["ttl_seconds"] = json!(0);
+    assert!(Envoy::start(&wrong.to_string()).is_none());
+    assert!(logged("1 problem(s): $.identity_token.ttl_seconds"));
+    for (reference, told) in [
+        (json!({"sds": {"name": "key"}}), "sds without one of both"),
+        (json!({"sds": {"name": "", "sds_config": {}}}), "sds without one of both"),
+        (json!({"sds": {"name": "key", "sds_config": {}, "x": 1}}), "sds with \"x\""),
+        (sds("refused"), "sds that Envoy refuses"),
+        (json!({"sds": "key"}), "an object with \"sds\""),
+    ] {
+        let mut wrong = signed_by("key");
+        wrong["identity_token"]["signing_keys"][0]["private_key"] = reference.clone();
+        assert!(Envoy::start(&wrong.to_string()).is_none(), "{reference}");
+        assert!(logged(told), "{reference}");
+    }
+}
