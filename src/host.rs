@@ -78,6 +78,12 @@ pub trait RequestInfo: std::fmt::Debug {
 
     /// The client's address, behind the proxies that the host trusts.
     fn client_address(&self, request: RequestId) -> Option<IpAddr>;
+
+    /// The address of the connection, where the host tells it: what headers say of the
+    /// client does not change it.
+    fn peer_address(&self, request: RequestId) -> Option<IpAddr> {
+        self.client_address(request)
+    }
 }
 
 /// An address as hosts write it: with a port or without.

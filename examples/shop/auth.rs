@@ -46,6 +46,7 @@ use super::server::Server;
 pub const ISSUER: &str = "https://auth.shop.example";
 pub const AUDIENCE: &str = "shop-api";
 const TOKEN_SECONDS: u64 = 3600;
+const ACCESS_TOKEN: &str = "at+jwt";
 
 struct Account {
     username: &'static str,
@@ -99,9 +100,14 @@ impl Auth {
         Self { service, _server: Server::start(listener, router) }
     }
 
-    /// Signs any claims with the current key.
+    /// Signs any claims with the current key, as an access token.
     pub fn sign(&self, claims: &Value) -> String {
-        self.service.sign(claims)
+        self.service.sign(ACCESS_TOKEN, claims)
+    }
+
+    /// Signs any claims with the current key, as a token of this type.
+    pub fn sign_as(&self, typ: &str, claims: &Value) -> String {
+        self.service.sign(typ, claims)
     }
 
     /// The claims that the user's next token would have.
@@ -141,11 +147,11 @@ struct Service {
 }
 
 impl Service {
-    fn sign(&self, claims: &Value) -> String {
+    fn sign(&self, typ: &str, claims: &Value) -> String {
         let keys = self.keys.lock().unwrap();
         let key = keys.last().expect("there is always a key");
         let mut header = Header::new(Algorithm::ES256);
-        header.typ = Some("at+jwt".to_owned());
+        header.typ = Some(typ.to_owned());
         header.kid.clone_from(&key.public.common.key_id);
         encode(&header, claims, &key.private).expect("claims are JSON")
     }
@@ -219,7 +225,7 @@ struct Who {
 /// The list is for all gateways, soon; the one that is told knows at once.
 async fn revoke(State(service): State<Arc<Service>>, Json(who): Json<Who>) -> Json<Value> {
     let entry = service.revocations.lock().unwrap().revoke(&who.sub, TOKEN_SECONDS);
-    let token = service.sign(&ADMINISTRATOR.claims());
+    let token = service.sign(ACCESS_TOKEN, &ADMINISTRATOR.claims());
     let bearer = format!("Bearer {token}");
     let url = format!("http://127.0.0.1:{}/.well-known/gatepass/revocations", service.gateway);
     let headers = [("authorization", bearer.as_str())];
@@ -236,7 +242,7 @@ async fn renew(State(service): State<Arc<Service>>, headers: HeaderMap) -> Respo
     let Some(claims) = username.and_then(Auth::claims) else {
         return StatusCode::UNAUTHORIZED.into_response();
     };
-    let cookie = cookie::set(&service.sign(&claims), TOKEN_SECONDS, &headers);
+    let cookie = cookie::set(&service.sign(ACCESS_TOKEN, &claims), TOKEN_SECONDS, &headers);
     (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
 }
 

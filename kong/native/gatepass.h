@@ -102,9 +102,9 @@ gatepass *gatepass_new(const char *configuration, uint32_t size, const char *dir
 void gatepass_free(gatepass *gateway);
 
 /* A request begins. `head` holds the bytes of its fields, `sizes` the lengths of each
- * name and each value in turn. The first three fields have no name: the client's address,
- * the id under which the host logs the request, and the client's certificate in PEM, which
- * the host verified; empty if there is none. Then come
+ * name and each value in turn. The first four fields have no name: the client's address,
+ * the address of the connection, the id under which the host logs the request, and the
+ * client's certificate in PEM, which the host verified; empty if there is none. Then come
  * the pseudo headers and all header fields, in order, names in lower case. */
 const gatepass_action *gatepass_begin(gatepass *gateway, double request, const char *head,
                                       uint32_t head_size, const uint32_t *sizes,

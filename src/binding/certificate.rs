@@ -37,16 +37,35 @@ pub(crate) fn forwarded_digest(head: &RequestHead, name: &HeaderName) -> Option<
         let pem = percent_decode(text.as_bytes()).into_owned();
         return of_pem(std::str::from_utf8(&pem).ok()?);
     }
-    // A quoted value may hold anything; the certificate's own digest holds no comma.
-    if text.contains(',') {
-        return None;
-    }
-    let mut digests = text.split(';').filter_map(|pair| {
+    let pairs = pairs(text)?;
+    let mut digests = pairs.iter().filter_map(|pair| {
         let (key, value) = pair.split_once('=')?;
         key.trim().eq_ignore_ascii_case("hash").then_some(value.trim())
     });
     let (digest, None) = (digests.next()?, digests.next()) else { return None };
     of_hex(digest)
+}
+
+/// The pairs of one certificate; `None` for a list of several. A quoted value, such as a
+/// subject that its owner chose, may hold anything.
+fn pairs(text: &str) -> Option<Vec<&str>> {
+    let (mut pairs, mut start) = (Vec::new(), 0);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            b',' if !is_quoted => return None,
+            b';' if !is_quoted => {
+                pairs.push(text.get(start..at)?);
+                start = at.checked_add(1)?;
+            }
+            _ => {}
+        }
+    }
+    pairs.push(text.get(start..)?);
+    (!is_quoted).then_some(pairs)
 }
 
 /// A SHA-256 in hex, as hosts tell it.
@@ -84,6 +103,13 @@ mod tests {
         for (case, values, is_found) in [
             ("Envoy's", vec![format!("Hash={hex};Subject=\"CN=a\"")], true),
             ("Envoy's, with more", vec![format!("By=spiffe://a;Hash={hex};URI=b")], true),
+            (
+                "Envoy's, with a subject of several parts",
+                vec![format!("Hash={hex};Subject=\"CN=a\\\"b,OU=c;Hash=d,O=e\";URI=f")],
+                true,
+            ),
+            ("a digest in a subject", vec![format!("Subject=\"a;Hash={hex}\"")], false),
+            ("a quote that does not end", vec![format!("Hash={hex};Subject=\"a")], false),
             ("RFC 9440's", vec![format!(":{base64}:")], true),
             ("nginx's", vec![pem], true),
             ("none", vec![], false),

@@ -79,7 +79,7 @@ impl Pipeline {
         match source {
             CertificateSource::Connection => self.client_certificate(),
             CertificateSource::Header { name, from } => {
-                let address = self.client_address()?;
+                let address = self.peer_address()?;
                 let is_trusted = from.iter().any(|network| network.contains(address));
                 is_trusted.then(|| forwarded_digest(head, name)).flatten()
             }

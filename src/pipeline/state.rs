@@ -257,6 +257,11 @@ impl Pipeline {
         self.info.as_ref()?.client_address(self.request)
     }
 
+    /// The address of the connection, as the host knows it.
+    pub(super) fn peer_address(&self) -> Option<IpAddr> {
+        self.info.as_ref()?.peer_address(self.request)
+    }
+
     /// What a request calls, where a rule asks for that: by what the host read in its body,
     /// else by its headers.
     pub(super) fn mcp_call(&self, head: &RequestHead) -> McpCall {

@@ -21,10 +21,12 @@
 )]
 
 mod access;
+mod bound;
 mod browsers;
 mod bytes;
 mod chains;
 mod denials;
+mod dpop_clients;
 #[allow(dead_code, reason = "shared with tests/faults")]
 mod gateway;
 mod grpc_filters;
@@ -47,12 +49,16 @@ mod replaced;
 mod revocation;
 mod sealed_tokens;
 mod shop;
+mod signals;
 mod streams;
 mod token_service;
 mod tokens;
 mod user_info;
 mod wire;
 
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../clients/mod.rs"]
+mod clients;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "../protobuf/mod.rs"]
 mod protobuf;

@@ -29,18 +29,17 @@ async fn upstream_requests(gateway: &Gateway) -> u64 {
     gateway.stat("cluster.upstream.upstream_rq_total").await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_of_a_user_is_accepted_after_the_204() {
-    let gateway = Setup::bundled().workers(2).start().await;
-    gateway.ready().await;
+/// Requests of alice's at both workers, until long after `request` was answered with
+/// `status`: none of those sent after that passes.
+pub async fn nothing_passes_after(gateway: &Gateway, request: Request, status: u16) {
     let token = gateway.token("alice");
-    let request = Request::get("/orders").bearer(&token).into_bytes();
-    gateway.remember_tokens(&request);
+    let get = Request::get("/orders").bearer(&token).into_bytes();
+    gateway.remember_tokens(&get);
     let revoked = Arc::new(AtomicBool::new(false));
     let counts: Arc<[AtomicU64; 2]> = Arc::default();
     let mut clients = JoinSet::new();
     for _ in 0..4 {
-        let (request, revoked, counts) = (request.clone(), revoked.clone(), counts.clone());
+        let (get, revoked, counts) = (get.clone(), revoked.clone(), counts.clone());
         let port = gateway.ports.listener;
         clients.spawn_blocking(move || {
             let mut refused = 0;
@@ -49,7 +48,7 @@ async fn no_request_of_a_user_is_accepted_after_the_204() {
                 let mut connection = Connection::open(port);
                 for _ in 0..10 {
                     let is_after = revoked.load(Ordering::SeqCst);
-                    match connection.send(&request).expect("an answer").status {
+                    match connection.send(&get).expect("an answer").status {
                         200 => counts[usize::from(is_after)].fetch_add(1, Ordering::Relaxed),
                         401 => {
                             refused += 1;
@@ -62,15 +61,23 @@ async fn no_request_of_a_user_is_accepted_after_the_204() {
         });
     }
     until("the clients are served", || async { counts[0].load(Ordering::Relaxed) > 200 }).await;
-    let answer = gateway.send(post(&admin(&gateway), json!([{"sub": "alice"}]))).await;
+    let answer = gateway.send(request).await;
     revoked.store(true, Ordering::SeqCst);
-    assert_eq!((answer.status, answer.body.len()), (204, 0), "{answer}");
+    assert_eq!((answer.status, answer.body.len()), (status, 0), "{answer}");
     clients.join_all().await;
     let [before, after] = [0, 1].map(|index: usize| counts[index].load(Ordering::Relaxed));
-    println!("{before} requests of 4 clients accepted before the 204, {after} sent after it");
-    assert_eq!(after, 0, "accepted after the 204");
+    println!("{before} requests of 4 clients accepted before the {status}, {after} sent after it");
+    assert_eq!(after, 0, "accepted after the {status}");
     let answer = gateway.get("/orders", &gateway.token("bob")).await;
     assert_eq!(answer.status, 200, "others go on: {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_of_a_user_is_accepted_after_the_204() {
+    let gateway = Setup::bundled().workers(2).start().await;
+    gateway.ready().await;
+    let request = post(&admin(&gateway), json!([{"sub": "alice"}]));
+    nothing_passes_after(&gateway, request, 204).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

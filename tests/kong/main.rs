@@ -17,6 +17,7 @@
     reason = "a test may fail"
 )]
 
+mod bound;
 mod callouts;
 mod consumers;
 mod denials;
@@ -29,6 +30,9 @@ mod protocols;
 mod revocation;
 mod workers;
 
+#[allow(dead_code, reason = "shared with tests/envoy")]
+#[path = "../clients/mod.rs"]
+mod clients;
 #[allow(dead_code, reason = "shared with tests/envoy")]
 #[path = "../envoy/login_service.rs"]
 mod login_service;

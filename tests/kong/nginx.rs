@@ -73,6 +73,7 @@ pub struct Setup {
     caller: Caller,
     workers: u32,
     http: String,
+    server: String,
     init: String,
     library: Option<PathBuf>,
     users_port: Option<u16>,
@@ -90,6 +91,7 @@ impl Setup {
             caller: Caller::Kong,
             workers: 1,
             http: String::new(),
+            server: String::new(),
             init: String::new(),
             library: None,
             users_port: None,
@@ -115,6 +117,12 @@ impl Setup {
 
     pub fn http(mut self, directives: &str) -> Self {
         self.http.push_str(directives);
+        self
+    }
+
+    /// Directives of the server with the plugin.
+    pub fn server(mut self, directives: &str) -> Self {
+        self.server.push_str(directives);
         self
     }
 
@@ -233,6 +241,7 @@ impl Setup {
             .replace("$PHASES", phases)
             .replace("$CODE", &self.init)
             .replace("$HTTP2", &ports.admin.to_string())
+            .replace("$SERVER", &self.server)
             .replace("$HTTP", &self.http)
             .replace("$USERS", &ports.users.to_string())
             .replace("$MASTER", master);

@@ -421,6 +421,15 @@ impl Host {
         abi::property("source\0address").ok().flatten()
     }
 
+    /// The address of the connection, where that may be another one. Envoy does not tell it
+    /// of a listener that takes the client's from a header.
+    pub(crate) fn peer_address(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Envoy => None,
+            Self::NgxWasm => abi::property("ngx\0realip_remote_addr").ok().flatten(),
+        }
+    }
+
     /// The SHA-256 of the client's certificate in hex, of a listener that asked for one; no
     /// such property on ngx_wasm_module.
     pub(crate) fn client_certificate(self) -> Option<Vec<u8>> {

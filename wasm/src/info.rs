@@ -31,6 +31,11 @@ impl RequestInfo for Properties {
         parse_address(&address?)
     }
 
+    fn peer_address(&self, request: RequestId) -> Option<IpAddr> {
+        let peer = self.entered.enter(request).then(|| self.host.peer_address()).flatten();
+        peer.map_or_else(|| self.client_address(request), |address| parse_address(&address))
+    }
+
     fn client_certificate(&self, request: RequestId) -> Option<[u8; 32]> {
         let digest = self.entered.enter(request).then(|| self.host.client_certificate()).flatten();
         of_hex(std::str::from_utf8(&digest?).ok()?)

@@ -101,6 +101,6 @@ impl Service {
         while get_current_timestamp() < not_before {
             sleep(Duration::from_millis(50)).await;
         }
-        self.sign(&account.claims())
+        self.sign(super::ACCESS_TOKEN, &account.claims())
     }
 }

@@ -93,11 +93,11 @@ impl Door {
         #[cfg(test)]
         assert_ne!(self.panics_at, Some(request), "as the test asked for");
         let id = RequestId(request);
-        let Some(Begun { address, certificate, id: name, fields }) = begun else {
+        let Some(Begun { address, peer, certificate, id: name, fields }) = begun else {
             self.gateway.fail(id, "headers could not be read");
             return;
         };
-        *self.info.current.borrow_mut() = (request, Info { address, certificate, name });
+        *self.info.current.borrow_mut() = (request, Info { address, peer, certificate, name });
         self.gateway.begin(id, RequestHead::from(fields), now);
     }
 
@@ -318,6 +318,7 @@ struct Infos {
 #[derive(Clone, Debug, Default)]
 struct Info {
     address: Vec<u8>,
+    peer: Vec<u8>,
     certificate: Vec<u8>,
     name: Option<Vec<u8>>,
 }
@@ -358,6 +359,10 @@ impl RequestInfo for Asked {
 
     fn client_address(&self, request: RequestId) -> Option<IpAddr> {
         self.0.of(request, |info| parse_address(&info.address))
+    }
+
+    fn peer_address(&self, request: RequestId) -> Option<IpAddr> {
+        self.0.of(request, |info| parse_address(&info.peer))
     }
 
     fn client_certificate(&self, request: RequestId) -> Option<[u8; 32]> {

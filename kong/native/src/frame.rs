@@ -7,6 +7,8 @@ use gatepass::http::{Fields, Span};
 pub struct Begun {
     /// The client's address.
     pub address: Vec<u8>,
+    /// The address of the connection.
+    pub peer: Vec<u8>,
     /// The client's certificate in PEM, which the host verified.
     pub certificate: Vec<u8>,
     /// The id under which the host logs the request.
@@ -15,17 +17,25 @@ pub struct Begun {
     pub fields: Fields,
 }
 
-/// A request that begins: three fields of what the host knows, then its head.
+/// A request that begins: four fields of what the host knows, then its head.
 pub fn begun(bytes: &[u8], sizes: &[u32]) -> Option<Begun> {
-    let (known, sizes) = sizes.split_at_checked(6)?;
+    let (known, sizes) = sizes.split_at_checked(8)?;
     let mut reader = Reader::default();
     let known = reader.spans(bytes, known)?;
-    let [(_, address), (_, id), (_, certificate)] = known.as_slice() else { return None };
+    let [(_, address), (_, peer), (_, id), (_, certificate)] = known.as_slice() else {
+        return None;
+    };
     let value =
         |span: &std::ops::Range<usize>| bytes.get(span.clone()).unwrap_or_default().to_vec();
     let id = Some(value(id)).filter(|id| !id.is_empty());
     let fields = Fields::of(bytes.to_vec(), reader.spans(bytes, sizes)?);
-    Some(Begun { address: value(address), certificate: value(certificate), id, fields })
+    Some(Begun {
+        address: value(address),
+        peer: value(peer),
+        certificate: value(certificate),
+        id,
+        fields,
+    })
 }
 
 /// The fields, copied; `None` if the lengths ask for more bytes than there are, which is a
@@ -63,12 +73,12 @@ mod tests {
     fn lengths_that_fit() {
         let fields = fields(b"hostxa1", &[4, 1, 1, 1, 0, 0]).unwrap();
         assert_eq!(pairs(&fields), [(&b"host"[..], &b"x"[..]), (b"a", b"1"), (b"", b"")]);
-        let begun = begun(b"::1idCERThostx", &[0, 3, 0, 2, 0, 4, 4, 1]).unwrap();
+        let begun = begun(b"::1::2idCERThostx", &[0, 3, 0, 3, 0, 2, 0, 4, 4, 1]).unwrap();
         assert_eq!(
             (begun.address.as_slice(), begun.id.as_deref()),
             (&b"::1"[..], Some(&b"id"[..]))
         );
-        assert_eq!(begun.certificate, b"CERT");
+        assert_eq!((begun.peer, begun.certificate), (b"::2".to_vec(), b"CERT".to_vec()));
         assert_eq!(pairs(&begun.fields), [(&b"host"[..], &b"x"[..])]);
     }
 

@@ -17,6 +17,8 @@ local host = { directory = "/dev/shm" }
 function host.describe(add)
   local var = ngx.var
   add("", var.remote_addr or "")
+  -- What headers say of the client does not change this one.
+  add("", var.realip_remote_addr or var.remote_addr or "")
   add("", var.request_id or "")
   -- One that was only offered says nothing.
   add("", var.ssl_client_verify == "SUCCESS" and var.ssl_client_raw_cert or "")
