@@ -165,6 +165,13 @@ impl Callout {
         Self { headers, body, ..Self::new(service, "POST", path) }
     }
 
+    /// A POST of JSON.
+    pub fn post_json(service: &Rc<Service>, path: String, body: &Value) -> Self {
+        let headers = vec![(HeaderName::content_type(), Secret::new(JSON.to_owned()))];
+        let body = Some(Secret::new(body.to_string().into_bytes()));
+        Self { headers, body, ..Self::new(service, "POST", path) }
+    }
+
     /// A request without header fields and body.
     pub fn new(service: &Rc<Service>, method: &'static str, path: String) -> Self {
         let (service, headers) = (Rc::clone(service), Vec::new());

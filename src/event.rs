@@ -22,6 +22,7 @@ use crate::resource::Resource;
 use crate::revocation::{FeedError, ListId, Submitted};
 use crate::sealing::LoginFailure;
 use crate::session::Session;
+use crate::signals::ForwardError;
 use crate::token::{Provider, TokenNames};
 use crate::user_info::UserInfoFailure;
 
@@ -197,6 +198,8 @@ pub enum Event {
     /// A transmitter says what became of its stream of events: paused or disabled, it
     /// tells of nothing any more.
     StreamUpdated(String, String),
+    /// The service of the feed did not take what a signal revokes.
+    NotForwarded(String, ForwardError),
     /// There is a time at which no key may sign identity tokens.
     NobodySigns(ScheduleGap),
     /// Nothing is enforced.
@@ -234,6 +237,7 @@ impl Event {
             | Self::TokensNotListed(..)
             | Self::LoginFailed(..)
             | Self::StreamUpdated(..)
+            | Self::NotForwarded(..)
             | Self::NobodySigns(_)
             | Self::ShadowMode => Level::Warn,
             Self::HostError(_) | Self::NotMinted(_) => Level::Error,
@@ -256,6 +260,7 @@ impl Event {
             Self::MemberIgnored(..) => "entry_member_ignored",
             Self::Revoked { .. } => "revoked",
             Self::StreamUpdated(..) => "stream_updated",
+            Self::NotForwarded(..) => "revocation_not_forwarded",
             Self::NobodySigns(_) => "nobody_signs",
             Self::ShadowMode => "shadow_mode",
             Self::Crypto { .. } => "crypto",
@@ -285,6 +290,7 @@ impl Event {
             Self::IntrospectionFailed(provider, failure) => failed("provider", provider, failure),
             Self::TokensNotListed(list, error) => failed("list", list.name(), error),
             Self::LoginFailed(service, failure) => failed("service", service, failure),
+            Self::NotForwarded(service, error) => failed("service", service, error),
             Self::MemberIgnored(list, member) => {
                 json!({ "event": event, "list": list.name(), "member": member })
             }

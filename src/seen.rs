@@ -204,6 +204,22 @@ mod tests {
         assert_eq!(bucket.note(id(10_000), at(11_000), at(0)), Noted::New, "later ones are taken");
     }
 
+    /// 100,000 a minute, each good for two minutes, fit in what is kept for proofs; and no
+    /// more is kept, however many come.
+    #[test]
+    fn a_busy_proxy_forgets_what_has_ended() {
+        let mut seen = Seen::new("test", 256);
+        for number in 0_i64..400_000 {
+            let now = UnixTime::from_millis(1_800_000_000_000 + number * 6 / 10);
+            let until = now.plus(crate::time::Span::from_secs(120));
+            let id = number.to_be_bytes();
+            assert_eq!(seen.note(&[&id], until, None, now), Noted::New, "{number}");
+        }
+        let kept: usize = seen.own.values().map(|bucket| bucket.entries.len()).sum();
+        assert!((200_000..=256 * ROOM).contains(&kept), "{kept}");
+        assert!(seen.own.values().all(|bucket| bucket.entries.capacity() <= 2 * ROOM));
+    }
+
     #[test]
     fn buckets_survive_the_way_through_the_store() {
         let entries = vec![([7; DIGEST], -1), ([9; DIGEST], i64::MAX)];

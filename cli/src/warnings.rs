@@ -29,6 +29,7 @@ pub fn all(configuration: &Configuration, settings: &Settings, now: UnixTime) ->
     let mut list = List { root: &configuration.path, warnings: of_frame(configuration) };
     let document = &configuration.document;
     list.providers(document);
+    list.events(document);
     list.tokens(document);
     list.signing_keys(document, settings, now);
     list.rules(document);
@@ -99,6 +100,7 @@ impl List<'_> {
                 self.add(&format!("{path}.accept_unbound"), text);
             }
             let binding = provider.get("binding");
+            binding.into_iter().for_each(|it| self.binding(&path, it));
             let is_bound = binding.and_then(|it| it.get("required")) == Some(&Value::Bool(true));
             if is_bound && document.get("resources").is_some() {
                 let text = "hardly any MCP client can show a key: the others get no token that is \
@@ -151,6 +153,43 @@ impl List<'_> {
             let text = "a reply without any of claims is good enough: name in required those that \
                         services rely on ([] if none)";
             self.add(".user_info", text);
+        }
+    }
+
+    /// What of `binding` is weaker than it looks.
+    fn binding(&mut self, path: &str, binding: &Value) {
+        let from = texts(binding.pointer("/mtls/from"));
+        if from.iter().any(|network| network.ends_with("/0")) {
+            let text =
+                "anybody may say which certificate a client has: name the proxy that ends TLS";
+            self.add(&format!("{path}.binding.mtls.from"), text);
+        }
+        if let Some(dpop) = binding.get("dpop")
+            && dpop.get("public_origin").is_none()
+        {
+            let text = "a proof that was made for another server passes with that server's name in \
+                        Host: set public_origin, or let the listener take its own hosts only";
+            self.add(&format!("{path}.binding.dpop"), text);
+        }
+    }
+
+    /// Entries that events make and that never end.
+    fn events(&mut self, document: &Value) {
+        let transmitters = document.pointer("/revocation/events/transmitters");
+        let providers = document.get("providers").and_then(Value::as_object);
+        for (position, transmitter) in
+            transmitters.and_then(Value::as_array).into_iter().flatten().enumerate()
+        {
+            let named = transmitter.get("provider").and_then(Value::as_str);
+            let provider = providers.and_then(|providers| match named {
+                Some(name) => providers.get(name),
+                None => providers.values().next(),
+            });
+            if provider.is_some_and(|it| it.get("max_lifetime_seconds").is_none()) {
+                let text = "what an event revokes is kept for ever, since tokens may live as long: \
+                            set max_lifetime_seconds of its provider";
+                self.add(&format!(".revocation.events.transmitters[{position}]"), text);
+            }
         }
     }
 

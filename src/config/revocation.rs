@@ -22,11 +22,13 @@ pub fn read(
     let max_entries = fields.or("max_entries", 100_000, |node| node.integer(1..=1_000_000));
     let ledger = fields.optional("ledger", ledger);
     let logout_path = fields.optional("logout_path", own_path);
-    let events = fields.optional("events", |node| signals::events(node, services, names.providers));
+    let events = fields.or("events", signals::Events::default(), |node| {
+        signals::events(node, services, names.providers)
+    });
     let node = fields.node().clone();
     fields.finish()?;
     let (feed, allowlist, endpoint) = (feed?, allowlist?, endpoint?);
-    let signals = signals::Configured { logout_path: logout_path?, events: events? };
+    let signals = events?.with(logout_path?);
     if feed.is_none() && allowlist.is_none() && endpoint.is_none() && signals.is_empty() {
         let accepted = "feed, allowlist, endpoint, logout_path or events";
         return node.reject_as("no source of entries", accepted);

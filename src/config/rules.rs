@@ -11,6 +11,7 @@ use super::problem::Problems;
 use super::providers;
 use super::reader::{Document, Node};
 use super::values::{HEADER_NAME, header_name, scope};
+use crate::binding::Bindings;
 use crate::consumer::{Consumer, ConsumerDirectory};
 use crate::http::Authority;
 use crate::identity::IdentityHeaders;
@@ -28,6 +29,8 @@ pub struct Names<'a> {
     pub providers: Option<&'a [String]>,
     /// The consumers, if there are any.
     pub consumers: Option<Option<&'a Consumers>>,
+    /// Which providers' tokens may be bound to a key.
+    pub bindings: Option<&'a Bindings>,
     /// What holds for every identity token.
     pub identity: Option<&'a TokenBounds>,
 }
@@ -211,6 +214,12 @@ pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
     });
     let groups_any = fields.or("groups_any", Vec::new(), Node::texts);
     let groups_none = fields.or("groups_none", Vec::new(), Node::texts);
+    let bound = fields.or("bound", false, |node| match node.flag()? {
+        true if !may_be_bound(names.bindings, providers.as_deref()) => {
+            node.reject_as("true, and no provider with binding", "binding in a provider, or false")
+        }
+        flag => Some(flag),
+    });
     let actor = fields.or("actor", ActorRule::default(), actor);
     let claims = fields.or("claims", Vec::new(), claim_rules);
     let allow_missing = fields.or("allow_missing", false, Node::flag);
@@ -233,11 +242,22 @@ pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
         consumers: consumers?,
         groups_any: groups_any?,
         groups_none: groups_none?,
+        bound: bound?,
         actor: actor?,
         claims: claims?,
         anonymous,
         invalid_as_missing: invalid_as_missing?,
     })
+}
+
+/// Whether a token of one of these providers, or of any, may be bound to a key. Where that
+/// cannot be told its problems are already recorded.
+fn may_be_bound(bindings: Option<&Bindings>, providers: Option<&[ProviderId]>) -> bool {
+    match (bindings, providers) {
+        (Some(bindings), Some([])) => !bindings.is_empty(),
+        (Some(bindings), Some(own)) => own.iter().any(|provider| bindings.of(*provider).is_some()),
+        _ => true,
+    }
 }
 
 /// Who may act for the subject: the outermost actor.

@@ -4,15 +4,17 @@
 use super::logout::revoke_by;
 use super::providers::{self, KEY_SOURCES};
 use super::reader::Node;
-use super::services::{Services, own_path};
+use super::services::{self, Services, own_path};
 use super::values::seconds;
 use crate::identity::PublishedPaths;
 use crate::keys::{Algorithm, AlgorithmSet};
 use crate::refresh::KeySource;
 use crate::revocation::RevocationSettings;
-use crate::signals::{EventsEndpoint, LogoutReceiver, Logouts, RevokeBy, Signals, Transmitter};
+use crate::signals::{
+    EventsEndpoint, Forward, LogoutReceiver, Logouts, RevokeBy, Signals, Transmitter,
+};
 use crate::time::Span;
-use crate::token::{IDENTITY_TYPES, Issuer, ProviderId};
+use crate::token::{IDENTITY_TYPES, Issuer, Provider, ProviderId};
 
 /// What `revocation` says of them.
 pub struct Configured {
@@ -20,6 +22,22 @@ pub struct Configured {
     pub logout_path: Option<String>,
     /// Where events are taken, with the keys of their transmitters.
     pub events: Option<(EventsEndpoint, Vec<KeySource>)>,
+    /// Where all of it is handed on to.
+    pub forward: Option<Forward>,
+}
+
+/// What `revocation.events` says.
+#[derive(Default)]
+pub struct Events {
+    endpoint: Option<(EventsEndpoint, Vec<KeySource>)>,
+    forward: Option<Forward>,
+}
+
+impl Events {
+    /// Together with `revocation.logout_path`.
+    pub fn with(self, logout_path: Option<String>) -> Configured {
+        Configured { logout_path, events: self.endpoint, forward: self.forward }
+    }
 }
 
 impl Configured {
@@ -37,23 +55,40 @@ pub fn events(
     node: &Node<'_>,
     services: Option<&Services>,
     providers: Option<&[String]>,
-) -> Option<(EventsEndpoint, Vec<KeySource>)> {
+) -> Option<Events> {
     let mut fields = node.fields()?;
     let path = fields.or("path", EVENTS_PATH.to_owned(), own_path);
     const ACCEPTED: &str = "a list of those who send events";
-    let transmitters = fields.required("transmitters", ACCEPTED, |node| {
-        node.full_list(|node| transmitter(node, services, providers))
-    });
+    let read = |node: &Node<'_>| node.full_list(|node| transmitter(node, services, providers));
+    // Alone, `forward` is for logouts.
+    let transmitters = match fields.node_of("forward") {
+        Some(_) => fields.optional("transmitters", read),
+        None => fields.required("transmitters", ACCEPTED, read).map(Some),
+    };
+    let forward = fields.optional("forward", |node| forward(node, services));
     let whole = fields.node().clone();
     fields.finish()?;
-    let (transmitters, keys): (Vec<_>, Vec<_>) = transmitters?.into_iter().unzip();
+    let (forward, path) = (forward?, path?);
+    let Some(transmitters) = transmitters? else {
+        return Some(Events { endpoint: None, forward });
+    };
+    let (transmitters, keys): (Vec<_>, Vec<_>) = transmitters.into_iter().unzip();
     let issuers: Vec<_> = transmitters.iter().map(|transmitter| &transmitter.issuer).collect();
     let is_repeated = |issuer: &&&String| issuers.iter().filter(|it| it == issuer).count() > 1;
     if let Some(issuer) = issuers.iter().find(is_repeated) {
         let found = format_args!("the issuer {issuer:?} in two transmitters");
         return whole.reject_as(found, "each issuer in one transmitter");
     }
-    Some((EventsEndpoint { path: path?, transmitters }, keys))
+    Some(Events { endpoint: Some((EventsEndpoint { path, transmitters }, keys)), forward })
+}
+
+/// Who else is told.
+fn forward(node: &Node<'_>, services: Option<&Services>) -> Option<Forward> {
+    let mut fields = node.fields()?;
+    let service = services::reference(&mut fields, "service", services);
+    let path = fields.required("path", "a path that starts with /", services::path);
+    fields.finish()?;
+    Some(Forward { service: service?, path: path? })
 }
 
 fn transmitter(
@@ -150,8 +185,14 @@ pub fn finish(
     whole: &Node<'_>,
     configured: Option<Configured>,
     receivers: Vec<LogoutReceiver>,
+    providers: &[(Provider, KeySource)],
 ) -> Option<(Signals, Vec<KeySource>)> {
-    let configured = configured.unwrap_or(Configured { logout_path: None, events: None });
+    let configured = configured.unwrap_or_else(|| Events::default().with(None));
+    if configured.is_empty() && configured.forward.is_some() {
+        let node = whole.member("revocation").unwrap_or_else(|| whole.clone());
+        let accepted = "events.transmitters or logout_path beside it";
+        return node.reject_as("events.forward, and nothing that it hands on", accepted);
+    }
     let logouts = match (configured.logout_path, receivers.is_empty()) {
         (None, true) => None,
         (Some(path), false) => Some(Logouts { path, receivers }),
@@ -167,5 +208,16 @@ pub fn finish(
         }
     };
     let (events, keys) = configured.events.unzip();
-    Some((Signals { logouts, events }, keys.unwrap_or_default()))
+    let transmitters = events.iter().flat_map(|events: &EventsEndpoint| &events.transmitters);
+    let nameless = |transmitter: &Transmitter| {
+        let (provider, _) = providers.get(transmitter.provider.0)?;
+        provider.issuer().is_none().then_some(&provider.name)
+    };
+    if let Some(name) = transmitters.clone().find_map(nameless) {
+        let node = whole.member("revocation").unwrap_or_else(|| whole.clone());
+        let found = format_args!("events about the provider {name:?}, whose tokens have no issuer");
+        return node.reject_as(found, "a provider with an issuer");
+    }
+    let forward = configured.forward;
+    Some((Signals { logouts, events, forward }, keys.unwrap_or_default()))
 }

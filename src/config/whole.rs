@@ -90,6 +90,7 @@ impl Sections {
         let known = rules::Names {
             providers: names,
             consumers: consumers.as_ref().map(Option::as_ref),
+            bindings: providers.as_ref().map(|providers| &providers.bindings),
             identity: bounds.as_ref(),
         };
         let access = AccessSections::read(fields, services_read, known);
@@ -396,7 +397,7 @@ fn revocations(
 ) -> Option<(Revocations, Signals, Vec<KeySource>)> {
     let (settings, heard) = configured.unzip();
     signals::check_paths(whole, settings.as_ref(), heard.as_ref(), minter.paths());
-    let (signals, keys) = signals::finish(whole, heard, logouts)?;
+    let (signals, keys) = signals::finish(whole, heard, logouts, providers)?;
     let gateway = gateway_identity(providers);
     let revocations = settings.map(|it| Revocations::new(it, gateway)).unwrap_or_default();
     Some((revocations, signals, keys))

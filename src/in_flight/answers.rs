@@ -38,6 +38,8 @@ pub(crate) enum Outcome {
     Login(Option<LocalReply>),
     /// The consumer that the host has by this name, if there is one; `Err` for a failure.
     Consumer(HostConsumer, Result<Option<Rc<Consumer>>, HostUnavailable>),
+    /// Whether what a signal revokes was handed on.
+    Forwarded(bool),
 }
 
 impl Outcome {
@@ -50,7 +52,7 @@ impl Outcome {
             (Self::UserInfo(key, _), Purpose::UserInfo(asked)) => key == asked,
             (Self::Introspection(token, ..), Purpose::Introspection(asked)) => token == asked,
             (Self::Tokens(list), Purpose::Tokens(asked, _)) => list == asked,
-            (Self::Login(_), Purpose::Login(_)) => true,
+            (Self::Login(_), Purpose::Login(_)) | (Self::Forwarded(_), Purpose::Forward) => true,
             (Self::Consumer(consumer, _), Purpose::Consumer(asked)) => consumer == asked,
             _ => false,
         }

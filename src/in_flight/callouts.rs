@@ -26,7 +26,7 @@ pub struct Dispatch {
 pub struct CalloutId(u64);
 
 /// How many kinds there are.
-const KINDS: usize = 7;
+const KINDS: usize = 8;
 
 /// The share of the budget that callouts in flight use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

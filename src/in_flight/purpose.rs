@@ -22,6 +22,8 @@ pub(crate) enum Purpose {
     Login(usize),
     /// One of the host's own consumers.
     Consumer(HostConsumer),
+    /// Handing on what a signal revokes.
+    Forward,
 }
 
 impl Purpose {
@@ -38,7 +40,7 @@ impl Purpose {
     /// True if one reply serves all requests with this purpose. The host answers for its
     /// consumers within the request, from memory.
     pub(super) const fn is_shared(&self) -> bool {
-        !matches!(self, Self::Login(_) | Self::Consumer(_))
+        !matches!(self, Self::Login(_) | Self::Consumer(_) | Self::Forward)
     }
 
     pub(super) const fn kind(&self) -> Kind {
@@ -50,6 +52,7 @@ impl Purpose {
             Self::Introspection(_) => Kind::Introspection,
             Self::Login(_) => Kind::Login,
             Self::Consumer(_) => Kind::Consumer,
+            Self::Forward => Kind::Forward,
         }
     }
 
@@ -59,7 +62,11 @@ impl Purpose {
             Self::Introspection(token) => token.expose().len(),
             Self::UserInfo(key) => key.bytes(),
             Self::Consumer(consumer) => consumer.bytes(),
-            Self::Keys(_) | Self::DuplicateKeys(_) | Self::Tokens(..) | Self::Login(_) => 0,
+            Self::Keys(_)
+            | Self::DuplicateKeys(_)
+            | Self::Tokens(..)
+            | Self::Login(_)
+            | Self::Forward => 0,
         }
     }
 }
@@ -75,4 +82,5 @@ pub(super) enum Kind {
     Introspection,
     Login,
     Consumer,
+    Forward,
 }

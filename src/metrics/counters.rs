@@ -43,6 +43,50 @@ struct Gauge {
     is_told: bool,
 }
 
+impl Gauge {
+    const fn set(&mut self, value: u64) {
+        self.is_told &= self.value == value;
+        self.value = value;
+    }
+}
+
+/// The gauges: those of key ages first, by position of the provider.
+fn gauges(
+    providers: &NameLabels,
+    lists: impl Iterator<Item = (&'static str, bool)>,
+    by_host: AlgorithmSet,
+) -> Vec<Gauge> {
+    let gauge = |name, label, value: &str| Series::new(Kind::Gauge, name, [(label, value)]);
+    let ages = providers.labels.iter().map(|provider| Gauge {
+        series: gauge(KEYS_AGE, "provider", provider),
+        value: 0,
+        is_told: true,
+    });
+    let algorithms = Algorithm::ALL.into_iter().map(|algorithm| Gauge {
+        series: gauge("gatepass_crypto_host", "algorithm", algorithm.name()),
+        value: by_host.contains(algorithm).into(),
+        is_told: false,
+    });
+    let lists = lists.flat_map(|(list, is_fed)| {
+        let series = [Some(ENTRIES), is_fed.then_some(LIST_AGE)].into_iter().flatten();
+        series.map(move |name| Gauge {
+            series: gauge(name, "list", list),
+            value: 0,
+            is_told: false,
+        })
+    });
+    ages.chain(algorithms).chain(lists).collect()
+}
+
+/// How old a provider's keys are.
+const KEYS_AGE: &str = "gatepass_jwks_age_seconds";
+
+/// How many entries a list has.
+const ENTRIES: &str = "gatepass_revocation_entries";
+
+/// How long ago a list's feed was read to its end.
+const LIST_AGE: &str = "gatepass_revocation_age_seconds";
+
 /// The results of callouts, see [`result`].
 const RESULTS: [&str; 8] =
     ["2xx", "3xx", "4xx", "5xx", "other", "not_sent", "no_reply", "too_large"];
@@ -77,6 +121,7 @@ impl Counters {
         services: impl Iterator<Item = &'a Rc<Service>>,
         providers: impl Iterator<Item = &'a str>,
         signals: impl Iterator<Item = &'static str>,
+        lists: impl Iterator<Item = (&'static str, bool)>,
         by_host: AlgorithmSet,
         ends_streams: bool,
     ) -> Self {
@@ -111,18 +156,7 @@ impl Counters {
             counters.extend(ENDS.map(Counter::Streams));
         }
         let providers = NameLabels::new(providers);
-        let gauge = |name, label, value: &str| Series::new(Kind::Gauge, name, [(label, value)]);
-        let ages = providers.labels.iter().map(|provider| Gauge {
-            series: gauge("gatepass_jwks_age_seconds", "provider", provider),
-            value: 0,
-            is_told: true,
-        });
-        let algorithms = Algorithm::ALL.into_iter().map(|algorithm| Gauge {
-            series: gauge("gatepass_crypto_host", "algorithm", algorithm.name()),
-            value: by_host.contains(algorithm).into(),
-            is_told: false,
-        });
-        let gauges = ages.chain(algorithms).collect();
+        let gauges = gauges(&providers, lists, by_host);
         Self {
             counters: counters.into_iter().map(|counter| (counter, 0)).collect(),
             services,
@@ -238,16 +272,30 @@ impl Counters {
         let Some(position) = self.providers.position(provider) else { return };
         let seconds = u64::try_from(age.as_secs()).unwrap_or(0);
         if let Some(gauge) = self.gauges.get_mut(position) {
-            gauge.is_told &= gauge.value == seconds;
-            gauge.value = seconds;
+            gauge.set(seconds);
         }
     }
 
-    /// Resets the gauges of key ages: keys are not fetched here any more, and the host
-    /// keeps a gauge for as long as it runs.
+    /// What is known of a list: how many entries, and since when its feed was not read.
+    pub fn list(&mut self, list: &str, entries: usize, age: Option<Span>) {
+        let seconds = |age: Span| u64::try_from(age.as_secs()).unwrap_or(0);
+        let values = [(ENTRIES, u64::try_from(entries).ok()), (LIST_AGE, age.map(seconds))];
+        for (name, value) in values {
+            let of_list = |gauge: &&mut Gauge| {
+                gauge.series.name == name
+                    && gauge.series.labels.iter().any(|(_, value)| value == list)
+            };
+            if let (Some(gauge), Some(value)) = (self.gauges.iter_mut().find(of_list), value) {
+                gauge.set(value);
+            }
+        }
+    }
+
+    /// Resets the gauges of ages: keys and lists are not fetched here any more, and the
+    /// host keeps a gauge for as long as it runs.
     pub fn retire(&mut self) {
-        for label in 0..self.providers.labels.len() {
-            if let Some(gauge) = self.gauges.get_mut(label) {
+        for gauge in &mut self.gauges {
+            if matches!(gauge.series.name, KEYS_AGE | LIST_AGE) {
                 (gauge.value, gauge.is_told) = (0, false);
             }
         }
@@ -303,6 +351,7 @@ mod tests {
             services.iter(),
             providers.iter().copied(),
             ["logout"].into_iter(),
+            [("revocations", true)].into_iter(),
             AlgorithmSet::EMPTY,
             false,
         )
@@ -319,7 +368,8 @@ mod tests {
     fn taken(counters: &mut Counters) -> Vec<(String, u64)> {
         let series = counters.series();
         let named = counters.take().into_iter().map(|(at, value)| (text(&series[at]), value));
-        named.filter(|(name, _)| !name.starts_with("gatepass_crypto_host")).collect()
+        let initial = ["gatepass_crypto_host", "gatepass_revocation"];
+        named.filter(|(name, _)| !initial.iter().any(|it| name.starts_with(it))).collect()
     }
 
     #[test]

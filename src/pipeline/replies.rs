@@ -67,6 +67,7 @@ impl Pipeline {
                 Outcome::Consumer(consumer, found)
             }
             Purpose::Login(position) => Outcome::Login(self.complete_login(position, reply, now)),
+            Purpose::Forward => Outcome::Forwarded(self.complete_forward(reply)),
         })))
     }
 

@@ -10,16 +10,18 @@ use super::attempt::Attempt;
 use super::decide::Halt;
 use super::step::Recipient;
 use crate::bearer::Sanitized;
+use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::{Event, RevokedBy, Stage};
 use crate::http::LocalReply;
+use crate::in_flight::{Outcome, Purpose};
 use crate::keys::AlgorithmSet;
 use crate::metrics::RequestOutcome;
 use crate::refresh::Wanted;
 use crate::revocation::Entry;
-use crate::signals::{Received, SignalError, SignalKind, Signals, logout_token_of};
+use crate::signals::{Forward, Received, SignalError, SignalKind, Signals, logout_token_of};
 use crate::time::Span;
-use crate::token::{Found, ProviderId, Rejection, Untrusted, check_signature};
+use crate::token::{ProviderId, Rejection, Untrusted, check_signature};
 use crate::verdict::Verdict;
 
 /// How long a logout token is remembered: its sender repeats it within minutes, and
@@ -92,16 +94,20 @@ impl Pipeline {
             Untrusted::parse(&text, self.limits.max_token_bytes).map_err(Rejection::Unreadable)?;
         let (id, provider) = self.providers.issuer_of(&token)?;
         let receiver = signals.logouts.as_ref().and_then(|logouts| logouts.receiver(id));
-        let receiver = receiver.ok_or(Rejection::IssuerUnknown(Found::of(None)))?;
+        let unknown = || Rejection::unknown_issuer(token.unverified_claims());
+        let receiver = receiver.ok_or_else(unknown)?;
         attempt.trace.provider = Some(Rc::clone(&provider));
         let (entries, jti) = receiver.check(&token, &provider, now)?;
         self.verify_signal(attempt, &token, id, provider.algorithms)?;
-        let parts = [provider.issuer().unwrap_or_default().as_bytes(), jti.as_bytes()];
+        // Another gateway of the proxy knows nothing of it, unless it has the same ledger.
+        let (ledger, issuer) = (self.revocations.ledger(), token.unverified_claims());
+        let issuer = issuer.get("iss").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let parts = [ledger.as_bytes(), issuer.as_bytes(), jti.as_bytes()];
         if self.logouts_seen.knows(&parts, self.store.as_deref()) {
             return Err(SignalError::Repeated.into());
         }
         attempt.trace.stage = Stage::Revocation;
-        self.revoke_by(attempt, &entries, RevokedBy::Logout)?;
+        self.revoke_by(attempt, &entries, RevokedBy::Logout, signals)?;
         // Once it holds: one that could not be taken in may be repeated, and so may one
         // that could not be noted.
         let _ = self.logouts_seen.note(&parts, now.plus(REMEMBERED), self.store.as_deref(), now);
@@ -120,10 +126,10 @@ impl Pipeline {
         let events = signals.events.as_ref().ok_or(SignalError::Unauthenticated)?;
         let token = Untrusted::parse(body.trim_ascii(), self.limits.max_reply_bytes)
             .map_err(Rejection::Unreadable)?;
-        let (position, transmitter) =
-            events.transmitter(&token).ok_or(Rejection::IssuerUnknown(Found::of(None)))?;
+        let unknown = || Rejection::unknown_issuer(token.unverified_claims());
+        let (position, transmitter) = events.transmitter(&token).ok_or_else(unknown)?;
         let provider = self.providers.get(transmitter.provider).cloned();
-        let provider = provider.ok_or(Rejection::IssuerUnknown(Found::of(None)))?;
+        let provider = provider.ok_or_else(unknown)?;
         attempt.trace.provider = Some(Rc::clone(&provider));
         let received = transmitter.check(&token, attempt.head, &provider, now)?;
         let keys = self.providers.transmitter(position);
@@ -133,7 +139,7 @@ impl Pipeline {
         let by =
             RevokedBy::Events { transmitter: transmitter.issuer.clone(), kinds: kinds.clone() };
         if !entries.is_empty() {
-            self.revoke_by(attempt, &entries, by)?;
+            self.revoke_by(attempt, &entries, by, signals)?;
         }
         if let Some(status) = stream {
             self.log.push(Event::StreamUpdated(transmitter.issuer.clone(), status));
@@ -166,18 +172,39 @@ impl Pipeline {
         })
     }
 
+    /// Takes entries in here, and then hands them on: the sender is told that all is well
+    /// when both are done, and says it again when it is told nothing.
     fn revoke_by(
         &mut self,
         attempt: &Attempt<'_>,
         entries: &[Entry],
         by: RevokedBy,
+        signals: &Signals,
     ) -> Result<(), Refused> {
+        match attempt.answer_for(&Purpose::Forward) {
+            // It was taken in before this was waited for.
+            Some(Outcome::Forwarded(true)) => return Ok(()),
+            Some(_) => return Err(Refused::Halt(Denial::RevocationUnavailable.into())),
+            None => {}
+        }
         let revoked = self.revocations.revoke(entries, self.store.as_deref(), attempt.now);
         let submitted = revoked.map_err(|denial| Refused::Halt(denial.into()))?;
         let request_id = self.request_id(attempt.head);
         let trace = attempt.trace.clone();
         self.log.push(Event::Revoked { submitted, by, trace, request_id });
-        Ok(())
+        let Some(forward) = &signals.forward else { return Ok(()) };
+        let (answers, make) = (&attempt.answers, || Some(forward.callout(entries)));
+        let requested = self.callouts.request(Purpose::Forward, answers, None, attempt.now, make);
+        Err(Refused::Halt(Halt::wait_or(requested, Denial::RevocationUnavailable)))
+    }
+
+    /// Whether the service of the feed took what it was handed.
+    pub(super) fn complete_forward(&mut self, reply: &CalloutReply) -> bool {
+        let forwarded = Forward::read(reply);
+        if let (Err(error), Some(forward)) = (forwarded, &self.signals.forward) {
+            self.log.push(Event::NotForwarded(forward.service.name.clone(), error));
+        }
+        forwarded.is_ok()
     }
 
     fn refuse_signal(

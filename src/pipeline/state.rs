@@ -102,6 +102,7 @@ fn counters(settings: &Settings) -> Counters {
         settings.services.iter(),
         remote.chain(transmitters),
         settings.signals.kinds(),
+        settings.revocations.series(),
         settings.crypto.host_verifies(),
         settings.limits.end_streams,
     )

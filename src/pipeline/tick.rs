@@ -61,6 +61,7 @@ impl Pipeline {
             }
         }
         self.gauge_keys(now);
+        self.gauge_lists(now);
         tick
     }
 
@@ -68,6 +69,14 @@ impl Pipeline {
     /// [`Pipeline::take_metrics`].
     pub fn retire(&mut self) {
         self.counters.retire();
+    }
+
+    /// Records the size of the lists, and their age as that of the keys.
+    fn gauge_lists(&mut self, now: UnixTime) {
+        let since = self.since.unwrap_or(now);
+        for (list, entries, fresh_at) in self.revocations.state() {
+            self.counters.list(list, entries, Some(now.since(fresh_at.unwrap_or(since))));
+        }
     }
 
     /// Records the age of the keys; of those never fetched, since the start.

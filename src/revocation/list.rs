@@ -94,6 +94,21 @@ impl List {
         self.index.generation()
     }
 
+    /// How many entries it has.
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether it is read from a feed.
+    pub(super) const fn has_feed(&self) -> bool {
+        self.feed.is_some()
+    }
+
+    /// When its feed was read to its end.
+    pub(super) fn fresh_at(&self) -> Option<UnixTime> {
+        self.feed.as_ref()?.progress.fresh_at
+    }
+
     /// True if nothing was ever read: no entry, and the feed not to its end.
     pub(super) fn is_unknown(&self) -> bool {
         self.index.len() == 0 && self.feed.as_ref().is_none_or(|it| !it.progress.is_loaded)

@@ -190,6 +190,11 @@ impl Revocations {
         }
     }
 
+    /// What gateways have in common that share what was revoked.
+    pub fn ledger(&self) -> String {
+        self.gateway.to_string()
+    }
+
     /// Where this proxy takes revocations itself.
     pub const fn endpoint(&self) -> Option<&Rc<RevocationEndpoint>> {
         self.endpoint.as_ref()
@@ -252,6 +257,19 @@ impl Revocations {
         // empty one allows no token.
         let is_listed = |list: &List| list.names(token, now) || list.is_unknown();
         if self.allowed.as_ref().is_none_or(is_listed) { Ok(()) } else { Err(Denial::TokenRevoked) }
+    }
+
+    /// The lists by name, and whether each has a feed.
+    pub fn series(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        ListId::ALL.into_iter().filter_map(|id| Some((id.name(), self.list(id)?.has_feed())))
+    }
+
+    /// How many entries each list has, and when its feed was read to its end.
+    pub fn state(&self) -> impl Iterator<Item = (&'static str, usize, Option<UnixTime>)> {
+        ListId::ALL.into_iter().filter_map(|id| {
+            let list = self.list(id)?;
+            Some((id.name(), list.len(), list.fresh_at()))
+        })
     }
 
     /// The cursor of the next request to a list's feed.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use super::Anonymous;
+use crate::binding::Mismatch;
 use crate::consumer::Consumer;
 use crate::denial::Denial;
 use crate::token::{ActorRule, ClaimPath, ClaimRule, ClaimTest, ProviderId, Verified};
@@ -27,6 +28,8 @@ pub struct Requirements {
     pub groups_any: Vec<String>,
     /// Groups of which the consumer must be in none.
     pub groups_none: Vec<String>,
+    /// Whether the token must be bound to a key of its client, which the client shows.
+    pub bound: bool,
     /// Who may act for the subject.
     pub actor: ActorRule,
     /// Claims that must all be as they are asked to be.
@@ -69,6 +72,9 @@ impl Requirements {
     ) -> Result<(), Denial> {
         if !self.providers.is_empty() && !self.providers.contains(&token.provider()) {
             return Err(Denial::ClaimForbidden("iss".into()));
+        }
+        if self.bound && token.confirmation().is_empty() {
+            return Err(Denial::BindingMismatch(Mismatch::Unbound));
         }
         if !self.audiences.is_empty() {
             token.audience().check(&self.audiences).map_err(Denial::Token)?;

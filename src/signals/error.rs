@@ -27,7 +27,7 @@ pub enum SignalError {
     Unnameable(Unnameable),
     /// A subject of this form says nothing about a token; or is malformed.
     Subject,
-    /// The subject is one of another issuer.
+    /// The subject is one of another issuer, or of one that is not told.
     SubjectIssuer,
     /// It was received before.
     Repeated,
@@ -96,7 +96,9 @@ impl fmt::Display for SignalError {
                 "the subject names no token: iss_sub, opaque, email, phone_number, jwt_id, aliases \
                  or complex with user or session is needed",
             ),
-            Self::SubjectIssuer => f.write_str("the subject is one of another issuer"),
+            Self::SubjectIssuer => {
+                f.write_str("the subject is one of another issuer, or does not say of which")
+            }
             Self::Repeated => f.write_str("the token was received before"),
         }
     }

@@ -221,12 +221,17 @@ impl Transmitter {
         // Before RFC 9493 the subject was part of the event.
         let subject = claims.get("sub_id").or_else(|| event.get("subject"));
         let subject = subject.and_then(Value::as_object).ok_or(SignalError::Subject)?;
-        let issuers = [Some(self.issuer.as_str()), provider.issuer()];
-        let named = Reader { issuers }.read(subject, Nesting::Top)?;
+        let own = provider.issuers().ok_or(SignalError::SubjectIssuer)?;
+        let named = Reader { transmitter: &self.issuer, own }.read(subject, Nesting::Top)?;
+        // A user of one tenant is not the one of that name in another, or elsewhere.
+        let issuer = if own.is_template() {
+            let transmitter = Some(&self.issuer).filter(|it| is_tenant(own, it));
+            named.tenant.as_ref().or(transmitter).ok_or(SignalError::SubjectIssuer)?.clone()
+        } else {
+            own.text().to_owned()
+        };
         let bounds = Bounds {
-            // Of an issuer for each tenant the event says at most which transmitter it
-            // is from: tokens of all tenants are meant.
-            issuer: provider.issuers().filter(|it| !it.is_template()).map(Issuer::text),
+            issuer: Some(&issuer),
             at,
             until: provider.max_lifetime.map(|lifetime| now.plus(lifetime)),
             by: self.revoke,
@@ -267,8 +272,15 @@ fn happened_at(
 /// Reads subjects: those of RFC 9493, of the Shared Signals Framework, and the forms
 /// before them, with `subject_type`, hyphens, or no word for the form at all.
 struct Reader<'a> {
-    /// The issuers whose subjects are those of the provider's tokens.
-    issuers: [Option<&'a str>; 2],
+    /// The transmitter, whose subjects are those of the provider's tokens.
+    transmitter: &'a str,
+    /// The issuer of the provider's tokens.
+    own: &'a Issuer,
+}
+
+/// Whether this is one of the issuers that a template stands for.
+fn is_tenant(template: &Issuer, issuer: &str) -> bool {
+    template.is_template() && !issuer.contains(['{', '}']) && template.may_be(issuer)
 }
 
 /// Where a subject stands: `aliases` and `complex` hold others, and no more of these.
@@ -291,25 +303,25 @@ impl Reader<'_> {
         };
         let name =
             |member: &str| name_of(subject, member).ok().flatten().ok_or(SignalError::Subject);
-        let user = |user| Ok(Named { users: vec![user], ..Named::default() });
+        let user = |user, tenant| Ok(Named { users: vec![user], tenant, ..Named::default() });
         match (format.as_str(), nesting) {
             ("iss_sub", _) => {
-                self.check_issuer(subject)?;
-                user(User::Subject(name("sub")?))
+                let tenant = self.check_issuer(subject)?;
+                user(User::Subject(name("sub")?), tenant)
             }
             ("id_token_claims", _) => {
-                self.check_issuer(subject)?;
+                let tenant = self.check_issuer(subject)?;
                 match (name("sub"), name("email")) {
-                    (Ok(sub), _) => user(User::Subject(sub)),
-                    (_, email) => user(User::Claim("email", email?)),
+                    (Ok(sub), _) => user(User::Subject(sub), tenant),
+                    (_, email) => user(User::Claim("email", email?), tenant),
                 }
             }
-            ("opaque", _) => user(User::Subject(name("id")?)),
-            ("email", _) => user(User::Claim("email", name("email")?)),
-            ("phone_number", _) => user(User::Claim("phone_number", name("phone_number")?)),
+            ("opaque", _) => user(User::Subject(name("id")?), None),
+            ("email", _) => user(User::Claim("email", name("email")?), None),
+            ("phone_number", _) => user(User::Claim("phone_number", name("phone_number")?), None),
             ("jwt_id", _) => {
-                self.check_issuer(subject)?;
-                Ok(Named { tokens: vec![name("jti")?], ..Named::default() })
+                let tenant = self.check_issuer(subject)?;
+                Ok(Named { tokens: vec![name("jti")?], tenant, ..Named::default() })
             }
             ("aliases", Nesting::Top) => self.aliases(subject),
             ("complex", Nesting::Top) => self.complex(subject),
@@ -324,8 +336,12 @@ impl Reader<'_> {
         let read = identifiers
             .filter_map(|one| self.read(one.as_object()?, Nesting::Inside).ok())
             .reduce(|mut all, one| {
-                all.users.extend(one.users);
-                all.tokens.extend(one.tokens);
+                // Another tenant's is another subject.
+                if all.tenant.is_none() || one.tenant.is_none() || all.tenant == one.tenant {
+                    all.users.extend(one.users);
+                    all.tokens.extend(one.tokens);
+                    all.tenant = all.tenant.or(one.tenant);
+                }
                 all
             });
         read.ok_or(SignalError::Subject)
@@ -346,7 +362,7 @@ impl Reader<'_> {
             named.sessions.push(id.ok_or(SignalError::Subject)?);
         }
         match member("user").map(|user| self.read(user?, Nesting::Inside)) {
-            Some(Ok(user)) => named.users = user.users,
+            Some(Ok(user)) => (named.users, named.tenant) = (user.users, user.tenant),
             // The session says it already.
             Some(Err(error)) if named.sessions.is_empty() => return Err(error),
             Some(Err(_)) | None => {}
@@ -357,13 +373,16 @@ impl Reader<'_> {
     /// A subject of another issuer may have the `sub` of somebody else here. A slash at
     /// the end of the issuer makes no other one: Google writes one in events and none
     /// in tokens.
-    fn check_issuer(&self, subject: &Map<String, Value>) -> Result<(), SignalError> {
-        let plain = |issuer: &str| issuer.strip_suffix('/').unwrap_or(issuer).to_owned();
+    ///
+    /// Gives the issuer where the provider's tokens may have several.
+    fn check_issuer(&self, subject: &Map<String, Value>) -> Result<Option<String>, SignalError> {
         let issuer = name_of(subject, "iss").ok().flatten().ok_or(SignalError::Subject)?;
-        let is_own = |own: &&str| plain(own) == plain(&issuer);
-        match self.issuers.iter().flatten().find(|own| is_own(own)) {
-            Some(_) => Ok(()),
-            None => Err(SignalError::SubjectIssuer),
+        if is_tenant(self.own, &issuer) {
+            return Ok(Some(issuer));
         }
+        let plain = |issuer: &str| issuer.strip_suffix('/').unwrap_or(issuer).to_owned();
+        let is_own =
+            [self.transmitter, self.own.text()].iter().any(|it| plain(it) == plain(&issuer));
+        if is_own { Ok(None) } else { Err(SignalError::SubjectIssuer) }
     }
 }

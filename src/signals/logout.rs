@@ -1,11 +1,13 @@
 //! Logout tokens (OpenID Connect Back-Channel Logout 1.0).
 
+use serde_json::{Map, Value};
+
 use super::error::SignalError;
 use super::subject::{Bounds, Named, RevokeBy, User, name_of};
 use crate::revocation::Entry;
 use crate::time::UnixTime;
 use crate::token::{
-    Audience, EVENTS_CLAIM, Found, Provider, ProviderId, Rejection, Untrusted, numeric_date,
+    Audience, EVENTS_CLAIM, Found, Issuer, Provider, ProviderId, Rejection, Untrusted, numeric_date,
 };
 
 /// What is counted of logouts.
@@ -57,8 +59,11 @@ impl LogoutReceiver {
             return Err(Rejection::TypeMismatch(Found::of(token.typ())).into());
         }
         let claims = token.unverified_claims();
+        if !is_accepted_tenant(provider, claims) {
+            return Err(Rejection::unknown_issuer(claims).into());
+        }
         let events = claims.get(EVENTS_CLAIM).and_then(|events| events.get(LOGOUT_EVENT));
-        if !events.is_some_and(serde_json::Value::is_object) {
+        if !events.is_some_and(Value::is_object) {
             return Err(SignalError::NoEvent);
         }
         // An ID token has one, so this is none (section 2.4).
@@ -86,14 +91,25 @@ impl LogoutReceiver {
             users: name("sub")?.into_iter().map(User::Subject).collect(),
             sessions: name("sid")?.into_iter().collect(),
             tokens: Vec::new(),
+            tenant: None,
         };
         let at = issued.min(now);
         let bounds = Bounds {
-            issuer: claims.get("iss").and_then(serde_json::Value::as_str),
+            issuer: claims.get("iss").and_then(Value::as_str),
             at,
             until: provider.max_lifetime.map(|lifetime| now.plus(lifetime)),
             by: self.revoke,
         };
         Ok((named.entries(&bounds).map_err(SignalError::Unnameable)?, id))
     }
+}
+
+/// Whether this is one of the tenants whose tokens are accepted: anybody may become a
+/// tenant of an issuer for many.
+fn is_accepted_tenant(provider: &Provider, claims: &Map<String, Value>) -> bool {
+    let mut tenant = provider.issuers().into_iter().flat_map(Issuer::claims);
+    tenant.all(|path| {
+        let mut rules = provider.required_claims.iter().filter(|rule| rule.path == *path);
+        rules.all(|rule| rule.accepts(path.find(claims)))
+    })
 }

@@ -8,12 +8,14 @@
 mod error;
 mod events;
 mod form;
+mod forward;
 mod logout;
 mod subject;
 
 pub use self::error::SignalError;
 pub use self::events::{EventsEndpoint, Received, Transmitter};
 pub use self::form::{FormError, logout_token_of};
+pub use self::forward::{Forward, ForwardError};
 pub use self::logout::{LogoutReceiver, Logouts};
 pub use self::subject::RevokeBy;
 
@@ -24,6 +26,8 @@ pub struct Signals {
     pub logouts: Option<Logouts>,
     /// Takes security events.
     pub events: Option<EventsEndpoint>,
+    /// Learns of what either takes in, for other proxies.
+    pub forward: Option<Forward>,
 }
 
 /// An endpoint that takes signals.

@@ -20,6 +20,8 @@ pub enum RevokeBy {
 /// What a signal names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Named {
+    /// The issuer whose tokens are meant, of a provider that has several.
+    pub tenant: Option<String>,
     /// Users: by `sub`, or by another claim and its value.
     pub users: Vec<User>,
     /// Sessions, by `sid`.

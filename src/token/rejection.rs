@@ -101,7 +101,7 @@ fn kind_of(claim: &str) -> &'static str {
 
 impl Rejection {
     /// No provider has the `iss` of these claims.
-    pub(in crate::token) fn unknown_issuer(claims: &Map<String, Value>) -> Self {
+    pub(crate) fn unknown_issuer(claims: &Map<String, Value>) -> Self {
         Self::IssuerUnknown(Found::of(claims.get("iss").and_then(Value::as_str)))
     }
 }

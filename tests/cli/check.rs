@@ -277,6 +277,33 @@ fn warnings() {
             "$.identity_token.signing_keys[0].private_key",
         ),
         (
+            "proofs for any host",
+            changed([("/providers/shop/binding", json!({"dpop": {}}))]),
+            "$.providers.shop.binding.dpop",
+        ),
+        (
+            "certificates by anybody",
+            changed([(
+                "/providers/shop/binding",
+                json!({"mtls": {"header": "client-cert", "from": ["0.0.0.0/0"]}}),
+            )]),
+            "$.providers.shop.binding.mtls.from",
+        ),
+        (
+            "events without an end",
+            changed([
+                ("/providers/shop/max_lifetime_seconds", Value::Null),
+                (
+                    "/revocation",
+                    json!({"events": {"transmitters": [{
+                        "issuer": "https://events.example", "audiences": ["gateway"],
+                        "remote_jwks": {"service": "auth", "path": "/events.json"},
+                    }]}}),
+                ),
+            ]),
+            "$.revocation.events.transmitters[0]",
+        ),
+        (
             "nobody signs",
             changed([("/identity_token/signing_keys/0/retire_at", json!("2020-01-01T00:00:00Z"))]),
             "$.identity_token.signing_keys",
@@ -297,7 +324,10 @@ fn warnings() {
         (
             "bound tokens for clients that cannot show a key",
             changed([
-                ("/providers/shop/binding", json!({"dpop": {}, "required": true})),
+                (
+                    "/providers/shop/binding",
+                    json!({"dpop": {"public_origin": "https://shop.example"}, "required": true}),
+                ),
                 ("/resources", json!([{"resource": "https://shop.example/mcp"}])),
             ]),
             "$.providers.shop.binding.required",

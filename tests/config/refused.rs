@@ -32,6 +32,7 @@ fn flags() {
         "/providers/shop/trusted_without_scope",
         "/consumers/entries/0/trusted_without_scope",
         "/rules/2/requires/invalid_as_missing",
+        "/rules/2/requires/bound",
         "/bypass_cors_preflight",
         "/limits/case_sensitive_paths",
         "/limits/end_streams",
@@ -711,6 +712,11 @@ fn logouts_and_events() {
         (&at("revoke"), json!("all"), "sid | sub | both"),
         (&at("clock_skew_seconds"), json!(301), "a whole number, 0 to 300"),
         (&at("remote_jwks/service"), json!("x"), "one of services"),
+        ("/revocation/events/forward/service", json!("x"), "one of services"),
+        ("/revocation/events/forward/service", Value::Null, "the name of one of services"),
+        ("/revocation/events/forward/path", json!("x"), "a path"),
+        ("/revocation/events/forward/path", Value::Null, "a path that starts with /"),
+        ("/revocation/events/forward/entries", json!(1), "only the fields service, path"),
     ]);
     let no_keys = at("remote_jwks");
     for (edits, path, accepted) in [
@@ -718,6 +724,23 @@ fn logouts_and_events() {
             vec![(no_keys.as_str(), Value::Null)],
             "$.revocation.events.transmitters[0]",
             "one of local_jwks, remote_jwks and discovery",
+        ),
+        (
+            vec![
+                ("/revocation/events/transmitters", Value::Null),
+                ("/revocation/events/forward", Value::Null),
+            ],
+            "$.revocation.events.transmitters",
+            "a list of those who send events",
+        ),
+        (
+            vec![
+                ("/revocation/events/transmitters", Value::Null),
+                ("/revocation/logout_path", Value::Null),
+                ("/providers/shop/logout", Value::Null),
+            ],
+            "$.revocation",
+            "events.transmitters or logout_path beside it",
         ),
         (vec![("/providers/shop/logout", Value::Null)], "$.revocation", "logout in a provider"),
         (

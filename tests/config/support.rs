@@ -129,7 +129,7 @@ pub fn complete() -> Value {
                 "consumers": [], "groups_any": ["staff"], "groups_none": ["partner"],
                 "actor": {"client_id": ["planner"], "sub": ["robot"], "max_depth": 2},
                 "claims": {"role": ["admin"]}, "allow_missing": false,
-                    "invalid_as_missing": false},
+                    "invalid_as_missing": false, "bound": false},
                 "identity": {"header": {"name": "x-orders-token", "value_prefix": "Bearer "},
                     "audiences": ["orders"], "scopes": ["orders.write"], "ttl_seconds": 1,
                     "claims": ["env"], "forward": false}},
@@ -167,6 +167,7 @@ pub fn complete() -> Value {
                     "remote_jwks": {"service": "auth", "path": "/.well-known/jwks.json"},
                     "authorization": SECRETS[0],
                 }],
+                "forward": {"service": "auth", "path": "/revocations"},
             },
         },
         "sealed_tokens": {

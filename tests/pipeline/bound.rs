@@ -17,15 +17,15 @@ use crate::support::*;
 
 const CERTIFICATE: [u8; 32] = [7; 32];
 
-fn config(binding: Value) -> Value {
+pub fn config(binding: Value) -> Value {
     local([("/providers/shop/binding", binding)])
 }
 
-fn dpop() -> Value {
+pub fn dpop() -> Value {
     config(json!({"dpop": {"public_origin": "https://api.example"}}))
 }
 
-fn public(key: &IssuerKey) -> Value {
+pub fn public(key: &IssuerKey) -> Value {
     let jwk = key.jwk("x");
     json!({"kty": jwk["kty"], "crv": jwk["crv"], "x": jwk["x"]})
 }
@@ -35,7 +35,7 @@ fn thumbprint(key: &IssuerKey) -> String {
 }
 
 /// Alice's token, bound to the key of the RFC 8032 test.
-fn bound() -> String {
+pub fn bound() -> String {
     token(json!({"cnf": {"jkt": thumbprint(&KEY_B)}}))
 }
 
@@ -43,7 +43,7 @@ fn ath(token: &str) -> String {
     BASE64URL.encode(Sha256::digest(token))
 }
 
-fn change(object: &mut Value, changes: &Value) {
+pub fn change(object: &mut Value, changes: &Value) {
     for (name, value) in changes.as_object().unwrap() {
         object[name] = value.clone();
     }
@@ -51,7 +51,7 @@ fn change(object: &mut Value, changes: &Value) {
 }
 
 /// A proof for `GET https://api.example/api` with changes of its header and its claims.
-fn proof(token: &str, header: &Value, claims: &Value) -> String {
+pub fn proof(token: &str, header: &Value, claims: &Value) -> String {
     let mut full = json!({"typ": "dpop+jwt", "alg": "EdDSA", "jwk": public(&KEY_B)});
     change(&mut full, header);
     let mut said = json!({
@@ -62,7 +62,7 @@ fn proof(token: &str, header: &Value, claims: &Value) -> String {
     KEY_B.sign(full.to_string().as_bytes(), said.to_string().as_bytes())
 }
 
-fn request(scheme: &str, token: &str, proofs: &[&str]) -> RequestHead {
+pub fn request(scheme: &str, token: &str, proofs: &[&str]) -> RequestHead {
     let authorization = format!("{scheme} {token}");
     let mut fields = vec![
         (":scheme", "http"),
@@ -74,15 +74,15 @@ fn request(scheme: &str, token: &str, proofs: &[&str]) -> RequestHead {
     head(&fields)
 }
 
-fn ask(world: &mut World, token: &str, proof: &str) -> gatepass::pipeline::Step {
+pub fn ask(world: &mut World, token: &str, proof: &str) -> gatepass::pipeline::Step {
     world.begin(request("DPoP", token, &[proof]))
 }
 
-fn mismatch() -> (u16, String) {
+pub fn mismatch() -> (u16, String) {
     denial(401, "binding_mismatch")
 }
 
-fn invalid() -> (u16, String) {
+pub fn invalid() -> (u16, String) {
     denial(401, "dpop_invalid")
 }
 
@@ -355,9 +355,9 @@ impl RequestInfo for Clients {
     }
 }
 
-type Client = Rc<Cell<(Option<[u8; 32]>, IpAddr)>>;
+pub type Client = Rc<Cell<(Option<[u8; 32]>, IpAddr)>>;
 
-fn with_clients(config: &Value, host: HostCapabilities) -> (World, Client) {
+pub fn with_clients(config: &Value, host: HostCapabilities) -> (World, Client) {
     let client = Rc::new(Cell::new((None, IpAddr::from([192, 0, 2, 1]))));
     (World::asking(config, host, Box::new(Clients(Rc::clone(&client)))), client)
 }
@@ -450,4 +450,39 @@ fn a_bound_token_revokes_with_its_key_only() {
         ("authorization", &format!("Bearer {admin}")),
     ]);
     assert_eq!(denied(world.begin(post)), mismatch());
+}
+
+/// Where a rule asks for it, a token that is bound to nothing does not do.
+#[test]
+fn a_rule_may_ask_for_bound_tokens() {
+    let mut config = dpop();
+    let rules = json!([{"match": {"path_prefix": "/api"}, "requires": {"bound": true}}]);
+    put(&mut config, "/rules", rules);
+    let mut world = World::new(&config, ENVOY);
+    let token = bound();
+    assert_eq!(world.denied(&alice()), mismatch());
+    let reply = answered(world.get(&alice()));
+    let challenge = reply_field(&reply, "www-authenticate").unwrap();
+    assert!(challenge.contains("DPoP error=\"invalid_token\""), "{challenge}");
+    assert_eq!(world.denied(&token), mismatch(), "bound, and used as if it were not");
+    forwarded(ask(&mut world, &token, &proof(&token, &json!({}), &json!({}))));
+    let other = head(&[(":path", "/other"), ("authorization", &format!("Bearer {}", alice()))]);
+    forwarded(world.begin(other));
+    // Nobody is let in for want of a key, unless the rule says so.
+    let rules = json!([{"match": {}, "requires": {
+        "bound": true, "allow_missing": true, "invalid_as_missing": true,
+    }}]);
+    put(&mut config, "/rules", rules);
+    let mut world = World::new(&config, ENVOY);
+    let edits = world.forwarded(&alice());
+    assert_eq!(field(&edits, "x-anonymous-consumer").as_deref(), Some("true"));
+    // A certificate does as well.
+    let both = json!({"mtls": true, "dpop": {"public_origin": "https://api.example"}});
+    let mut config = self::config(both);
+    put(&mut config, "/rules", json!([{"match": {}, "requires": {"bound": true}}]));
+    let (mut world, client) = with_clients(&config, ENVOY);
+    client.set((Some(CERTIFICATE), client.get().1));
+    let by_certificate = json!({"cnf": {"x5t#S256": BASE64URL.encode(CERTIFICATE)}});
+    world.forwarded(&crate::support::token(by_certificate));
+    assert_eq!(world.denied(&alice()), mismatch());
 }

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-const LOGOUT: &str = "/.well-known/gatepass/backchannel-logout";
-const EVENTS: &str = "/.well-known/gatepass/events";
+pub const LOGOUT: &str = "/.well-known/gatepass/backchannel-logout";
+pub const EVENTS: &str = "/.well-known/gatepass/events";
 const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
-const TRANSMITTER: &str = "https://events.example";
+pub const TRANSMITTER: &str = "https://events.example";
 
-fn config(revoke: &str) -> Value {
+pub fn config(revoke: &str) -> Value {
     local([
         ("/providers/shop/clock_skew_seconds", json!(10)),
         ("/providers/shop/max_lifetime_seconds", json!(7200)),
@@ -32,7 +32,7 @@ fn config(revoke: &str) -> Value {
     ])
 }
 
-fn post(path: &str, media_type: &str, body: &str, authorization: &str) -> RequestHead {
+pub fn post(path: &str, media_type: &str, body: &str, authorization: &str) -> RequestHead {
     let length = body.len().to_string();
     let mut fields = vec![
         (":method", "POST"),
@@ -46,7 +46,7 @@ fn post(path: &str, media_type: &str, body: &str, authorization: &str) -> Reques
     head(&fields)
 }
 
-fn send(world: &mut World, head: RequestHead, body: &str) -> Step {
+pub fn send(world: &mut World, head: RequestHead, body: &str) -> Step {
     match world.begin(head) {
         Step::Receive(submission) => {
             let now = world.now();
@@ -56,18 +56,18 @@ fn send(world: &mut World, head: RequestHead, body: &str) -> Step {
     }
 }
 
-fn form(world: &mut World, body: &str) -> LocalReply {
+pub fn form(world: &mut World, body: &str) -> LocalReply {
     let head = post(LOGOUT, "application/x-www-form-urlencoded", body, "");
     answered(send(world, head, body))
 }
 
-fn push(world: &mut World, body: &str) -> LocalReply {
+pub fn push(world: &mut World, body: &str) -> LocalReply {
     let head = post(EVENTS, "application/secevent+jwt", body, "Bearer of-the-stream");
     answered(send(world, head, body))
 }
 
 /// The claims of a logout token, changed.
-fn logout_claims(changes: Value) -> Value {
+pub fn logout_claims(changes: Value) -> Value {
     let mut claims = json!({
         "iss": "https://auth.example", "aud": "web", "sub": "alice", "sid": "s1",
         "iat": START, "jti": "l1", "events": {LOGOUT_EVENT: {}},
@@ -76,23 +76,23 @@ fn logout_claims(changes: Value) -> Value {
     claims
 }
 
-fn change(claims: &mut Value, changes: Value) {
+pub fn change(claims: &mut Value, changes: Value) {
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
     }
     claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
 }
 
-fn logout_token(changes: Value) -> String {
+pub fn logout_token(changes: Value) -> String {
     KEY_A.token("a", &logout_claims(changes))
 }
 
-fn logout(world: &mut World, changes: Value) -> LocalReply {
+pub fn logout(world: &mut World, changes: Value) -> LocalReply {
     let token = logout_token(changes);
     form(world, &format!("logout_token={token}"))
 }
 
-fn error_of(reply: &LocalReply, member: &str) -> (u16, String) {
+pub fn error_of(reply: &LocalReply, member: &str) -> (u16, String) {
     assert_eq!(reply_field(reply, "cache-control"), Some("no-store"));
     assert_eq!(reply_field(reply, "content-type"), Some("application/json"));
     let body: Value = serde_json::from_slice(&reply.body).unwrap();
@@ -101,7 +101,7 @@ fn error_of(reply: &LocalReply, member: &str) -> (u16, String) {
     (reply.status, body[member].as_str().unwrap().to_owned())
 }
 
-fn revoked() -> (u16, String) {
+pub fn revoked() -> (u16, String) {
     denial(401, "token_revoked")
 }
 
@@ -308,12 +308,12 @@ fn the_endpoints_are_the_gateways_own() {
     }
 }
 
-const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
+pub const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
 const RISC: &str = "https://schemas.openid.net/secevent/risc/event-type/";
 const OAUTH: &str = "https://schemas.openid.net/secevent/oauth/event-type/";
 const SSF: &str = "https://schemas.openid.net/secevent/ssf/event-type/";
 
-fn event_claims(event: &str, payload: Value, changes: Value) -> Value {
+pub fn event_claims(event: &str, payload: Value, changes: Value) -> Value {
     let mut claims = json!({
         "iss": TRANSMITTER, "aud": "https://gateway.example", "iat": START, "jti": "e1",
         "sub_id": {"format": "iss_sub", "iss": "https://auth.example", "sub": "alice"},
@@ -323,7 +323,7 @@ fn event_claims(event: &str, payload: Value, changes: Value) -> Value {
     claims
 }
 
-fn event_token(claims: &Value) -> String {
+pub fn event_token(claims: &Value) -> String {
     let header = json!({"alg": "EdDSA", "kid": "b", "typ": "secevent+jwt"}).to_string();
     KEY_B.sign(header.as_bytes(), claims.to_string().as_bytes())
 }

@@ -84,6 +84,7 @@ mod tests {
             services.iter(),
             ["shop"].into_iter(),
             ["logout", "session-revoked"].into_iter(),
+            [("revocations", true), ("allowlist", true)].into_iter(),
             AlgorithmSet::EMPTY,
             true,
         );
@@ -109,6 +110,8 @@ mod tests {
             "gatepass_callout_milliseconds.service.us_ers",
             "gatepass_jwks_age_seconds.provider.shop",
             "gatepass_crypto_host.algorithm.RS256",
+            "gatepass_revocation_entries.list.revocations",
+            "gatepass_revocation_age_seconds.list.allowlist",
         ] {
             assert!(names.iter().any(|name| name == expected), "{expected}");
         }

@@ -1,0 +1,287 @@
+//! Proofs and certificates: the examples of the RFCs, hostile ones by the thousand, clocks
+//! that jump, and how much memory they take.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
+use gatepass::binding::{Dpop, Proof, ProofError, ProofOf, PublicOrigin, of_pem};
+use gatepass::http::RequestHead;
+use gatepass::keys::Crypto;
+use gatepass::time::{Span, UnixTime};
+use serde_json::{Value, json};
+
+use crate::bound::{ask, bound, change, config, dpop, invalid, proof, public, request};
+use crate::counted::held;
+use crate::support::*;
+
+/// RFC 9449 section 7.1, figures 13 and 14.
+const TOKEN: &[u8] = b"Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
+const PROOF: &str = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6\
+                     Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZF\
+                     NGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2\
+                     In19.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM\
+                     6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI\
+                     2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVF\
+                     FbyJ9.2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy\
+                     1dqd-jfxSYoMxhAJpLjA";
+
+/// RFC 9449 section 6.1, figure 8.
+const KEY: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+
+// RFC 9449 section 7.1 (R210)
+#[test]
+fn the_example_of_rfc_9449() {
+    let world = World::new(&dpop(), ENVOY);
+    let crypto = world.gateway.crypto();
+    let key: [u8; 32] = BASE64URL.decode(KEY).unwrap().try_into().unwrap();
+    let check = |method: &str, path: &str, token: &[u8], key: &[u8; 32], now: i64| {
+        let head = RequestHead::new([
+            (":method", method),
+            (":scheme", "https"),
+            (":authority", "resource.example.org"),
+            (":path", path),
+            ("dpop", PROOF),
+        ]);
+        let dpop = Dpop {
+            nonces: None,
+            max_age: Span::from_secs(60),
+            clock_skew: Span::from_secs(5),
+            origin: PublicOrigin::parse("https://resource.example.org"),
+        };
+        let of = ProofOf { head: &head, token, key };
+        dpop.check(of, crypto, UnixTime::from_secs(now))
+    };
+    const AT: i64 = 1_562_262_618;
+    let id = "e1j3V_bKic8-LAEB".to_owned();
+    let good = Proof { id, until: UnixTime::from_secs(AT + 60) };
+    let path = "/protectedresource";
+    assert_eq!(check("GET", path, TOKEN, &key, AT), Ok(good));
+    for (case, found, expected) in [
+        ("method", check("POST", path, TOKEN, &key, AT), ProofError::Method),
+        ("path", check("GET", "/", TOKEN, &key, AT), ProofError::Target),
+        ("token", check("GET", path, b"another", &key, AT), ProofError::Token),
+        ("key", check("GET", path, TOKEN, &[0; 32], AT), ProofError::AnotherKey),
+        ("late", check("GET", path, TOKEN, &key, AT + 60), ProofError::Time),
+        ("early", check("GET", path, TOKEN, &key, AT - 6), ProofError::Time),
+    ] {
+        assert_eq!(found, Err(expected), "{case}");
+    }
+}
+
+// RFC 8705 appendix A (R211)
+#[test]
+fn the_example_of_rfc_8705() {
+    const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\
+        MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAx\n\
+        ODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqG\n\
+        SM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ\n\
+        /Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwID\n\
+        SQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOV\n\
+        bUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=\n-----END CERTIFICATE-----\n";
+    const THUMBPRINT: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
+    assert_eq!(of_pem(CERTIFICATE).map(|it| BASE64URL.encode(it)).as_deref(), Some(THUMBPRINT));
+    let binding = json!({"mtls": {"header": "client-cert", "from": ["192.0.2.1"]}});
+    let (mut world, _) = crate::bound::with_clients(&config(binding), ENVOY);
+    let token = token(json!({"cnf": {"x5t#S256": THUMBPRINT}}));
+    let der: String = CERTIFICATE.lines().filter(|line| !line.starts_with('-')).collect();
+    let escaped = CERTIFICATE.replace('\n', "%0A").replace(' ', "%20").replace('+', "%2B");
+    for value in [format!(":{der}:"), escaped] {
+        let fields = [("authorization", format!("Bearer {token}")), ("client-cert", value)];
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        forwarded(world.begin(head(&fields)));
+    }
+}
+
+/// No change of one character of a good proof leaves it good, and none uses it up.
+#[test]
+fn every_changed_proof_is_refused() {
+    let mut world = World::new(&dpop(), ENVOY);
+    let token = bound();
+    let good = proof(&token, &json!({}), &json!({}));
+    let mut random = Random(9449);
+    let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=~\x7f";
+    for at in 0..good.len() {
+        let mut bytes = good.clone().into_bytes();
+        let other = letters[random.below(letters.len())];
+        if other == bytes[at] {
+            continue;
+        }
+        bytes[at] = other;
+        let changed = String::from_utf8(bytes).unwrap();
+        let (status, code) = denied(ask(&mut world, &token, &changed));
+        let is_known = ["dpop_invalid", "binding_mismatch"].contains(&code.as_str());
+        assert!(status == 401 && is_known, "{at}: {status} {code}");
+        if at % 16 == 0 {
+            let mut bytes = good.clone().into_bytes();
+            bytes.truncate(at);
+            let cut = String::from_utf8(bytes).unwrap();
+            assert_eq!(denied(ask(&mut world, &token, &cut)), invalid(), "cut at {at}");
+        }
+    }
+    forwarded(ask(&mut world, &token, &good));
+}
+
+/// Values of every kind at every place, signed: what must be there is not accepted
+/// otherwise, and nothing makes the gateway fail.
+#[test]
+fn proofs_with_values_of_every_kind() {
+    let mut world = World::new(&dpop(), ENVOY);
+    let token = bound();
+    let long = "x".repeat(3000);
+    let values = || {
+        let texts = ["", " ", "x", "\u{0}", "é", "dpop+jwt ", "DPOP+JWT;a=b", long.as_str()];
+        let texts = texts.into_iter().map(|text| json!(text));
+        let numbers = ["0", "-1", "1e400", "-1e-400", "1.5", "9223372036854775808"];
+        let numbers = numbers.into_iter().map(|text| serde_json::from_str(text).unwrap());
+        let others = [json!(null), json!(true), json!([]), json!({}), json!([1]), json!({"a": {}})];
+        texts.chain(numbers).chain(others)
+    };
+    for member in ["typ", "alg", "jwk", "jti", "htm", "htu", "ath", "iat", "crit", "b64"] {
+        for (number, value) in values().enumerate() {
+            let changes = json!({ member: value });
+            let in_header = ["typ", "alg", "jwk", "crit", "b64"].contains(&member);
+            let none = json!({});
+            let (header, claims) = if in_header { (&changes, &none) } else { (&none, &changes) };
+            let step = ask(&mut world, &token, &proof(&token, header, claims));
+            // Absent is right for two of them, and any text is an identifier.
+            let is_text = value.as_str().is_some_and(|text| !text.is_empty());
+            if (value.is_null() && ["crit", "b64"].contains(&member))
+                || (member == "jti" && is_text)
+            {
+                continue;
+            }
+            // What is no key is not the token's.
+            let expected = [invalid(), crate::bound::mismatch()];
+            let found = denied(step);
+            let is_expected = found == expected[0] || (member == "jwk" && found == expected[1]);
+            assert!(is_expected, "{member}, {number}: {found:?}");
+        }
+    }
+    for member in ["kty", "crv", "x", "d", "k", "use", "key_ops", "alg"] {
+        for (number, value) in values().enumerate() {
+            let mut jwk = public(&KEY_B);
+            change(&mut jwk, &json!({ member: value }));
+            let id = json!({"jti": format!("{member}-{number}")});
+            let step = ask(&mut world, &token, &proof(&token, &json!({ "jwk": jwk }), &id));
+            if ["kty", "crv", "x", "d"].contains(&member) && !value.is_null() {
+                assert_eq!(denied(step).0, 401, "{member}, {number}");
+            }
+        }
+    }
+    // Members twice, in any order, and what is no object.
+    let good = proof(&token, &json!({}), &json!({}));
+    let parts: Vec<Vec<u8>> =
+        good.split('.').take(2).map(|part| BASE64URL.decode(part).unwrap()).collect();
+    let twice =
+        |part: &[u8], member: &str| [format!("{{{member},").as_bytes(), &part[1..]].concat();
+    for (header, claims) in [
+        (twice(&parts[0], r#""typ":"dpop+jwt""#), parts[1].clone()),
+        (parts[0].clone(), twice(&parts[1], r#""htm":"GET""#)),
+        (b"[]".to_vec(), parts[1].clone()),
+        (parts[0].clone(), b"null".to_vec()),
+        (parts[0].clone(), b"".to_vec()),
+        (b"\xff".to_vec(), b"\xff".to_vec()),
+    ] {
+        let bad = KEY_B.sign(&header, &claims);
+        assert_eq!(denied(ask(&mut world, &token, &bad)), invalid());
+    }
+    let good = proof(&token, &json!({}), &json!({"jti": "at last"}));
+    forwarded(ask(&mut world, &token, &good));
+}
+
+/// A clock that goes wrong lets no proof pass twice, and is forgotten when it is right.
+#[test]
+fn a_clock_that_jumps() {
+    let keys = json!({"dpop": {"public_origin": "https://api.example", "nonce_keys": ["0123456789abcdef"]}});
+    for (case, config) in [("by iat", dpop()), ("by nonce", self::config(keys))] {
+        let store = Store::default();
+        let mut world = World::sharing(&config, ENVOY, &store);
+        let far = json!({"cnf": bound_claims(), "iat": START - 90_000, "exp": START + 400_000});
+        let token = token(far);
+        let nonce = |world: &mut World| {
+            let reply = answered(ask(world, &token, "x"));
+            reply_field(&reply, "dpop-nonce").map(str::to_owned)
+        };
+        let fresh = |world: &mut World, id: &str| {
+            let nonce = nonce(world);
+            let at = world.now().as_secs();
+            proof(&token, &json!({}), &json!({"iat": at, "jti": id, "nonce": nonce}))
+        };
+        let mut used: Vec<String> = Vec::new();
+        for (number, at) in
+            [0, 86_400, -3600, 5, 86_399, 10, -10, 86_500, 70].into_iter().enumerate()
+        {
+            world.set_clock(START + at);
+            for old in &used {
+                assert_ne!(
+                    format!("{:?}", ask(&mut world, &token, old)).find("Deny"),
+                    None,
+                    "{case}"
+                );
+            }
+            let proof = fresh(&mut world, &format!("{number}"));
+            let step = ask(&mut world, &token, &proof);
+            // What ended together with forgotten ones is refused for a moment; later ones
+            // never are.
+            if at >= 0 {
+                forwarded(step);
+            }
+            used.push(proof);
+        }
+    }
+}
+
+fn bound_claims() -> Value {
+    let token = bound();
+    let payload = token.split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&BASE64URL.decode(payload).unwrap()).unwrap();
+    claims["cnf"].clone()
+}
+
+/// As many as 100,000 a minute: what is remembered is forgotten when it ends.
+#[test]
+fn proofs_do_not_pile_up() {
+    let mut config = dpop();
+    put(&mut config, "/providers/shop/binding/dpop/max_age_seconds", json!(1));
+    put(&mut config, "/providers/shop/clock_skew_seconds", json!(0));
+    let mut world = World::new(&config, ENVOY);
+    let token = bound();
+    let header = json!({});
+    let mut sizes = Vec::new();
+    let mut last = Vec::new();
+    for number in 0..6_000_i64 {
+        world.millis = START * 1000 + number * 6 / 10;
+        let claims = json!({"jti": format!("p{number}"), "iat": world.now().as_secs()});
+        let proof = proof(&token, &header, &claims);
+        let now = world.now();
+        // Past the world's own list of secrets, which grows.
+        let step = world.gateway.begin(request("DPoP", &token, &[&proof]), now);
+        forwarded(step);
+        world.gateway.take_log();
+        world.gateway.take_metrics();
+        if number % 300 == 299 {
+            sizes.push(held());
+            last.push(proof);
+        }
+    }
+    let (half, end) = (sizes[10], sizes[19]);
+    let grown = end.saturating_sub(half);
+    assert!(grown < half / 20 + 200_000, "grew by {grown}: {sizes:?}");
+    let recent = last.last().unwrap();
+    let now = world.now();
+    let step = world.gateway.begin(request("DPoP", &token, &[recent]), now);
+    assert_eq!(denied(step), invalid(), "a recent one is known");
+}
+
+/// Where nothing is bound no host is asked, and no store is touched.
+#[test]
+fn what_is_not_configured_costs_nothing() {
+    let store = Store::default();
+    let mut world = World::sharing(&local([]), ENVOY, &store);
+    world.forwarded(&alice());
+    let names: Vec<String> = store.0.borrow().keys().cloned().collect();
+    assert!(names.is_empty(), "{names:?}");
+    let series = world.gateway.metrics();
+    let is_ours = |name: &str| name.starts_with("gatepass_revocation") || name.contains("events");
+    assert!(!series.iter().any(|series| is_ours(series.name)), "{series:?}");
+    let _: &Crypto = world.gateway.crypto();
+}
