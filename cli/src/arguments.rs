@@ -2,22 +2,37 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-const ENDINGS: &str = "\
+macro_rules! endings {
+    () => {
+        "\
 Exit status:
   0  valid, forwarded, done
   1  not valid, denied
-  2  it could not be done: bad arguments, a file that cannot be read
-  3  done in part: a service's reply is missing, or something could not be carried over
+  2  could not be done: bad arguments, a file that cannot be read
+  3  done in part: a service's reply is missing, or something could not be converted
 
-A FILE of - is standard input.";
+A FILE of - is standard input."
+    };
+}
 
-/// Checks configurations of Gatepass, explains what becomes of a request, and
-/// makes keys and tokens, with the code of the filter itself.
+/// The end of a command's help: examples, and what its exit status means.
+macro_rules! after {
+    ($($example:literal),+) => {
+        concat!("Examples:\n", $("  ", $example, "\n",)+ "\n", endings!())
+    };
+}
+
+/// Checks configurations of Gatepass, explains what happens to a request, and creates keys
+/// and tokens, with the filter's own code.
 #[derive(Debug, Parser)]
-#[command(name = "gatepass", version, after_help = ENDINGS, max_term_width = 100)]
+#[command(name = "gatepass", version, max_term_width = 100, after_help = after!(
+    "gatepass check envoy.yaml",
+    "gatepass explain -c envoy.yaml --path /orders --token token.txt",
+    "gatepass keygen > signing.jwk"
+))]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
@@ -28,61 +43,95 @@ pub struct Arguments {
 pub enum Command {
     /// Check configurations
     ///
-    /// Prints every problem with its file, line and place, and warnings worth a thought.
-    /// Takes Gatepass's own configuration in YAML or JSON, and finds it in an
-    /// envoy.yaml, a kong.yml, and manifests of Istio, Envoy Gateway and Kong, also in
-    /// ConfigMaps; and looks at what is around it: whether requests can come past the
-    /// filter, and whether what it calls is there.
-    #[command(after_help = ENDINGS)]
+    /// Prints every problem with its file, line and path, and warnings. Takes Gatepass's own
+    /// configuration in YAML or JSON, and finds it in an envoy.yaml, a kong.yml, and manifests
+    /// of Istio, Envoy Gateway and Kong, also in ConfigMaps. Also looks at what is around it:
+    /// whether requests can bypass the filter, and whether what it calls exists.
+    #[command(after_help = after!(
+        "gatepass check envoy.yaml",
+        "gatepass check --no-env --strict deploy/*.yaml    # in CI, without the secrets"
+    ))]
     Check(Check),
-    /// Explain what becomes of a request
+    /// Explain what happens to a request
     ///
-    /// Decides on a request as the filter does, and says which rule matched, how far
-    /// the request came, what services would be asked, and what the upstream would
-    /// get. Nothing is sent: the services' replies are given as options, and where one
-    /// is missing it stops and says what would be asked. A REPLY is a file with the body
-    /// of a 200, or another status such as 404, or `failed` for none at all.
-    #[command(after_help = ENDINGS)]
+    /// Decides a request as the filter does, and shows which rule matched, how far the
+    /// request came, which services would be called, and what the upstream would receive.
+    /// Nothing is sent: options give the replies of services, and where one is missing it
+    /// stops and shows the call. A REPLY is a file with the body of a 200, another status
+    /// such as 404, or `failed` for no reply.
+    #[command(after_help = after!(
+        "gatepass explain -c envoy.yaml --path /orders --token token.txt --jwks keys.json",
+        "gatepass explain -c envoy.yaml -X POST --path /login -H 'Origin: https://a.example'",
+        "gatepass explain -c envoy.yaml --no-env --token token.txt --jwks keys.json --user-info failed"
+    ))]
     Explain(Explain),
-    /// Verify a public token as the gateway does, or an identity token as a service does
+    /// Verify an access token as the gateway does, or an identity token as a service does
     ///
-    /// With -c, the token is one that the public sends: verified as by the filter with
-    /// this configuration, without consumers, rules and user info. With --identity, or
-    /// with --jwks alone, it is an identity token: verified as a service behind the
-    /// gateway should.
-    #[command(after_help = ENDINGS)]
+    /// With -c, the token is an access token, verified as by the filter with this
+    /// configuration, without consumers, rules and user info. With --identity, or with
+    /// --jwks alone, it is an identity token, verified as a service behind the gateway
+    /// should.
+    #[command(after_help = after!(
+        "gatepass verify -c envoy.yaml --jwks keys.json @token.txt",
+        "curl -s https://gateway.example/.well-known/gatepass/jwks.json > gateway.json",
+        "gatepass verify --jwks gateway.json --audience my-services @identity.txt"
+    ))]
     Verify(Verify),
-    /// Make a public token, for tests
+    /// Create an access token, for tests
     ///
-    /// Signs a token such as a client of the gateway would send. With -c it gets the
-    /// claims that the configuration asks for.
+    /// Signs a token such as a client of the gateway would send. With -c it gets the claims
+    /// that the configuration requires.
+    #[command(after_help = after!(
+        "gatepass keygen -a EdDSA > issuer.jwk && gatepass jwks -k issuer.jwk > keys.json",
+        "gatepass mint -c envoy.yaml --no-env -k issuer.jwk --claim scope='orders admin' > token.txt"
+    ))]
     Mint(Mint),
-    /// Make a key
+    /// Create a key
     ///
     /// Prints a new private key for identity_token.signing_keys, or a secret for HS*.
+    #[command(after_help = after!(
+        "gatepass keygen > signing.jwk",
+        "export GATEPASS_SIGNING_KEY=\"$(gatepass keygen --algorithm EdDSA --format pem)\""
+    ))]
     Keygen(Keygen),
     /// Print public keys
     ///
     /// With -c, the key set that the gateway publishes; with --key, that of one private
     /// key, such as an issuer of test tokens would publish.
+    #[command(after_help = after!(
+        "gatepass jwks -c envoy.yaml",
+        "gatepass jwks --key issuer.jwk > keys.json"
+    ))]
     Jwks(Jwks),
     /// Print the JSON Schema of the configuration (2020-12)
+    #[command(after_help = after!("gatepass schema > gatepass.schema.json"))]
     Schema,
     /// Convert the configuration of another gateway
     ///
     /// Takes a kong.yml (formats 1.1, 2.1 and 3.0), Kong's manifests, Envoy's filter
     /// jwt_authn, Istio's RequestAuthentication with AuthorizationPolicy, and Envoy
     /// Gateway's SecurityPolicy. Prints a configuration of Gatepass that accepts the same
-    /// tokens, or fewer, with the secrets of the file; and on standard error, and beside
-    /// what it is about, what is different.
-    #[command(after_help = ENDINGS)]
+    /// tokens, or fewer, with the secrets of the file; differences are printed on standard
+    /// error, and as comments where they belong.
+    #[command(after_help = after!(
+        "gatepass convert kong.yml > gatepass.yaml",
+        "gatepass convert --to kong-plugin kong.yml"
+    ))]
     Convert(Convert),
-    /// Print a script that completes arguments in a shell
+    /// Print a script for a shell that completes arguments
+    #[command(after_help = after!(
+        "mkdir -p ~/.local/share/bash-completion/completions",
+        "gatepass completions bash > ~/.local/share/bash-completion/completions/gatepass"
+    ))]
     Completions {
         /// The shell
         shell: Shell,
     },
     /// Print the manual page
+    #[command(after_help = after!(
+        "gatepass man | man -l -",
+        "gatepass man --directory ~/.local/share/man/man1"
+    ))]
     Man {
         /// Write a page for each command into this directory instead
         #[arg(long, value_name = "DIR")]
@@ -106,10 +155,10 @@ pub struct Reading {
     /// Which of several configurations in the file, by its path
     #[arg(long, value_name = "PATH")]
     pub at_path: Option<String>,
-    /// Do without the environment: every {env: NAME} gets a made-up value
+    /// Ignore the environment: every {env: NAME} gets a generated value
     #[arg(long)]
     pub no_env: bool,
-    /// The host that it is for [default: kong for a kong.yml, else envoy]
+    /// The host it is for [default: kong for a kong.yml, else envoy]
     #[arg(long)]
     pub host: Option<HostKind>,
 }
@@ -130,7 +179,7 @@ pub struct Check {
     pub files: Vec<String>,
     #[command(flatten)]
     pub reading: Reading,
-    /// Take warnings for problems
+    /// Treat warnings as problems
     #[arg(long)]
     pub strict: bool,
     /// Print JSON
@@ -193,10 +242,10 @@ pub struct Replies {
     /// The issuer's discovery document [default: one that leads to the keys]
     #[arg(long, value_name = "REPLY")]
     pub discovery: Option<String>,
-    /// What the user service says of the user
+    /// The reply of the user service
     #[arg(long, value_name = "REPLY")]
     pub user_info: Option<String>,
-    /// What the issuer says of a reference token
+    /// The reply of the introspection endpoint
     #[arg(long, value_name = "REPLY")]
     pub introspection: Option<String>,
     /// The feed of revoked tokens [default: nothing is revoked]
@@ -207,24 +256,26 @@ pub struct Replies {
     pub allowlist: Option<String>,
 }
 
+// A group, so that a message about what is missing names both.
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("keys").args(["config", "jwks"]).required(true).multiple(true)))]
 pub struct Verify {
     /// The token; @FILE reads it from a file, - from standard input
     #[arg(value_name = "TOKEN")]
     pub token: String,
     /// The configuration, or a file it is in
-    #[arg(short, long = "config", value_name = "FILE", required_unless_present = "jwks")]
+    #[arg(short, long = "config", value_name = "FILE")]
     pub config: Option<String>,
     #[command(flatten)]
     pub reading: Reading,
     /// It is an identity token
     #[arg(long)]
     pub identity: bool,
-    /// Public token: the issuer's key set, as for explain. Identity token: the
+    /// Access token: the issuer's key set, as for explain. Identity token: the
     /// gateway's, a file
     #[arg(long, value_name = "REPLY")]
     pub jwks: Vec<String>,
-    /// What the issuer says of a reference token, as for explain
+    /// The reply of the introspection endpoint, as for explain
     #[arg(long, value_name = "REPLY")]
     pub introspection: Option<String>,
     /// Identity token: the issuer to expect [default: the configuration's]
@@ -242,12 +293,13 @@ pub struct Verify {
 }
 
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("signer").args(["key", "config"]).required(true).multiple(true)))]
 pub struct Mint {
     /// A file with the private key: JWK or PKCS#8 PEM [default: a secret in the
     /// provider's local_jwks]
-    #[arg(short, long, value_name = "FILE", required_unless_present = "config")]
+    #[arg(short, long, value_name = "FILE")]
     pub key: Option<String>,
-    /// The configuration that is to accept the token
+    /// The configuration that should accept the token
     #[arg(short, long = "config", value_name = "FILE")]
     pub config: Option<String>,
     #[command(flatten)]
@@ -258,7 +310,7 @@ pub struct Mint {
     /// `sub`
     #[arg(long, default_value = "alice")]
     pub sub: String,
-    /// A claim, NAME=VALUE; VALUE is JSON, else text. NAME= takes the claim away.
+    /// A claim, NAME=VALUE; VALUE is JSON, or else text. NAME= removes the claim.
     /// May be repeated
     #[arg(long = "claim", value_name = "NAME=VALUE")]
     pub claims: Vec<String>,
@@ -347,14 +399,15 @@ pub enum KeyFormat {
 }
 
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("source").args(["config", "key"]).required(true)))]
 pub struct Jwks {
     /// The configuration, or a file it is in
-    #[arg(short, long = "config", value_name = "FILE", required_unless_present = "key")]
+    #[arg(short, long = "config", value_name = "FILE")]
     pub config: Option<String>,
     #[command(flatten)]
     pub reading: Reading,
     /// A file with a private key: JWK or PKCS#8 PEM
-    #[arg(short, long, value_name = "FILE", conflicts_with = "config")]
+    #[arg(short, long, value_name = "FILE")]
     pub key: Option<String>,
     /// `kid` of that key [default: its own, else its thumbprint]
     #[arg(long, requires = "key")]

@@ -24,6 +24,9 @@ enum Finding {
     Valid {
         provider: Option<String>,
         claims: Map<String, Value>,
+        /// What was not compared, since nothing says what to expect: claims, and the
+        /// options that do.
+        unchecked: Vec<(&'static str, &'static str)>,
     },
     Invalid {
         code: &'static str,
@@ -46,8 +49,19 @@ pub fn run(arguments: &Verify) -> Result<Output, Failure> {
     let is_identity = arguments.identity || arguments.config.is_none();
     let finding =
         if is_identity { identity(arguments, token, now)? } else { public(arguments, token, now)? };
+    let unchecked = match &finding {
+        Finding::Valid { unchecked, .. } => unchecked.as_slice(),
+        _ => &[],
+    };
+    let unchecked: String = unchecked
+        .iter()
+        .map(|(claim, option)| {
+            format!("gatepass: {claim} was not checked: {option} says what to expect\n")
+        })
+        .collect();
     let mut output =
         finding.output(arguments.json, if is_identity { "identity" } else { "public" });
+    output.notes += &unchecked;
     if is_file {
         let file = Escaped(&arguments.token);
         output.notes += &format!("gatepass: {file} is a file too: @{file} reads the token in it\n");
@@ -58,7 +72,7 @@ pub fn run(arguments: &Verify) -> Result<Output, Failure> {
 impl Finding {
     fn output(&self, as_json: bool, kind: &str) -> Output {
         let (ending, text, report) = match self {
-            Self::Valid { provider, claims } => {
+            Self::Valid { provider, claims, unchecked } => {
                 let of = provider.as_ref().map(|name| format!(", provider {name}"));
                 let text =
                     |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -71,7 +85,10 @@ impl Finding {
                         text("sub"),
                         until.unwrap_or_else(|| "ever".to_owned()),
                     ),
-                    json!({ "valid": true, "kind": kind, "provider": provider, "claims": claims }),
+                    json!({
+                        "valid": true, "kind": kind, "provider": provider, "claims": claims,
+                        "unchecked": unchecked.iter().map(|(claim, _)| *claim).collect::<Vec<_>>(),
+                    }),
                 )
             }
             Self::Invalid { code, reason } => bad(code, reason, kind),
@@ -160,7 +177,8 @@ fn public(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Fai
                 .into_iter()
                 .flatten()
                 .filter(|(_, provider)| issuer.is_some() && provider.get("issuer") == issuer);
-            Finding::Valid { provider: own.next().map(|(name, _)| name.clone()), claims }
+            let provider = own.next().map(|(name, _)| name.clone());
+            Finding::Valid { provider, claims, unchecked: Vec::new() }
         }
         Some(Verdict::Deny(denial, _)) => {
             Finding::Invalid { code: denial.code().name(), reason: denial.to_string() }
@@ -221,8 +239,12 @@ fn identity(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, F
         })?;
     let issuer = arguments.issuer.clone().or(issuer);
     let audiences = arguments.audience.clone().map_or(audiences, |audience| vec![audience]);
+    let unchecked =
+        [(issuer.is_none(), ("iss", "--issuer")), (audiences.is_empty(), ("aud", "--audience"))];
+    let unchecked =
+        unchecked.into_iter().filter(|(is_open, _)| *is_open).map(|(_, it)| it).collect();
     Ok(match checked(token, &keys, issuer.as_deref(), &audiences, now) {
-        Ok(claims) => Finding::Valid { provider: None, claims },
+        Ok(claims) => Finding::Valid { provider: None, claims, unchecked },
         Err((code, reason)) => Finding::Invalid { code, reason },
     })
 }

@@ -101,3 +101,43 @@ fn there_is_help_for_every_code() {
     let helped: BTreeSet<_> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
     assert_eq!(helped, Code::ALL.iter().map(|code| code.name()).collect());
 }
+
+/// The command that the page shows for completions works where there is no directory yet.
+#[test]
+fn completions_on_a_fresh_home() {
+    let desk = Desk::new();
+    let (_, command) = COMMAND.split_once("Shell completions (`").unwrap();
+    let command = command.split('`').next().unwrap();
+    let gatepass = std::path::Path::new(env!("CARGO_BIN_EXE_gatepass"));
+    let path = format!("{}:/usr/bin:/bin", gatepass.parent().unwrap().display());
+    let run = std::process::Command::new("sh")
+        .args(["-euc", command])
+        .env_clear()
+        .envs([("HOME", desk.path("").to_str().unwrap()), ("PATH", &path)])
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{run:?}");
+    let script = desk.read(".local/share/bash-completion/completions/gatepass");
+    assert!(script.contains("explain"));
+}
+
+#[test]
+fn help_has_examples_and_names_alternatives_together() {
+    let desk = Desk::new();
+    let help = desk.run(&["--help"]).ended(0).out;
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let commands = commands.lines().take_while(|line| !line.is_empty());
+    let names: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    for name in names.into_iter().filter(|name| *name != "help") {
+        let help = desk.run(&[name, "--help"]).ended(0).out;
+        assert!(help.contains("\nExamples:\n  "), "{name}");
+    }
+    for (arguments, options) in [
+        (&["mint"][..], ["--key", "--config"]),
+        (&["jwks"], ["--key", "--config"]),
+        (&["verify", "a.b.c"], ["--jwks", "--config"]),
+    ] {
+        let run = desk.run(arguments).ended(2);
+        assert!(options.iter().all(|option| run.err.contains(option)), "{run:?}");
+    }
+}

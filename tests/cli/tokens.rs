@@ -164,6 +164,14 @@ fn the_two_kinds_of_token_are_not_exchangeable() {
     assert_eq!(as_identity(&identity, &["--audience", "x"]), refused("audience_mismatch"));
     assert_eq!(as_identity(&identity, &["--audience", "services"]), (0, String::new()));
     assert_eq!(as_identity(&identity, &["--jwks", "issuer.jwks"]), refused("key_unknown"));
+    // With the keys alone, it says what it could not compare.
+    desk.put("gateway.jwks", &desk.run(&["jwks", "-c", "gatepass.yaml"]).ended(0).out);
+    let alone = ["verify", "--jwks", "gateway.jwks", "--at", LATER];
+    let run = desk.run(&[&alone[..], &[&identity]].concat()).ended(0);
+    assert!(run.err.contains("iss was not checked: --issuer"), "{run:?}");
+    assert!(run.err.contains("aud was not checked: --audience"), "{run:?}");
+    let run = desk.run(&[&alone[..], &["--json", "--audience", "services", &identity]].concat());
+    assert_eq!(run.ended(0).json()["unchecked"], serde_json::json!(["iss"]));
     let last = identity.len() - 2;
     let forged =
         format!("{}{}", &identity[..last], if identity.ends_with('A') { "_w" } else { "AA" });
