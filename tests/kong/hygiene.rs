@@ -2,9 +2,10 @@
 //! request is refused for what can be removed.
 
 use serde_json::json;
+use tokio::task::spawn_blocking;
 
 use crate::nginx::Setup;
-use crate::wire::Request;
+use crate::wire::{Connection, Request};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forged_headers_are_replaced_however_often_they_come() {
@@ -88,4 +89,24 @@ async fn large_heads_are_read_whole() {
     assert_eq!(seen.values("x-consumer-id"), ["5c0c1f6e-8a55-4f0a-9d3f-0f6a2b7c9e11"]);
     let bytes = Request::get("/orders").with("x-bytes", b"\xff\xfe").bearer(&nginx.token("alice"));
     assert_eq!(nginx.send(bytes).await.status, 200);
+}
+
+/// nginx drops them, on the way to any upstream; a version that does not must be noticed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trailers_reach_no_upstream() {
+    let nginx = Setup::bundled().start().await;
+    nginx.ready().await;
+    let head = format!(
+        "POST /orders HTTP/1.1\r\nhost: shop.example\r\nauthorization: Bearer {}\r\n\
+         transfer-encoding: chunked\r\ntrailer: x-consumer-id, x-check\r\n\r\n",
+        nginx.token("alice")
+    );
+    let request =
+        format!("{head}3\r\nabc\r\n0\r\nx-consumer-id: forged\r\nx-check: forged\r\n\r\n");
+    let port = nginx.ports.listener;
+    let sent = move || Connection::open(port).send(request.as_bytes()).expect("an answer");
+    let answer = spawn_blocking(sent).await.unwrap();
+    assert_eq!(answer.status, 200, "{answer}");
+    assert!(!String::from_utf8_lossy(&answer.body).contains("forged"), "{answer}");
+    assert_eq!(answer.seen().identity()["sub"], "alice");
 }
