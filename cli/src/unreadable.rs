@@ -25,6 +25,15 @@ impl Unreadable {
         }
     }
 
+    /// What is wrong, with the line.
+    pub fn cause(self) -> String {
+        match self {
+            Self::Json(error) => error.to_string(),
+            Self::Yaml(cause) => cause,
+            Self::YamlAt(cause, line) => format!("{cause} (line {line})"),
+        }
+    }
+
     /// The same of a file within another.
     pub fn within(self, place: &str) -> Self {
         let cause = match self {

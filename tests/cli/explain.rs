@@ -348,3 +348,79 @@ fn a_token_cannot_steer_the_terminal() {
     assert!(!run.out.contains(is_odd), "{run:?}");
     assert!(!run.out.contains('\u{202e}'), "{run:?}");
 }
+
+/// What is in a token, and what is said of it: both sides of each check, and times that
+/// can be read.
+#[test]
+fn what_was_found_beside_what_was_expected() {
+    let own =
+        changed([("/providers/shop/required_claims", json!({"tenant": ["acme", "umbrella"]}))]);
+    let desk = Desk::furnished(&own);
+    for (case, claims, path, at, expected) in [
+        (
+            "a slash at the end of the issuer",
+            &["--claim", "iss=https://auth.shop.example/"][..],
+            "/orders",
+            LATER,
+            "NO issuer \"https://auth.shop.example/\" is not \"https://auth.shop.example\"",
+        ),
+        (
+            "another audience",
+            &["--claim", "aud=mobile"],
+            "/orders",
+            LATER,
+            "NO audience \"mobile\" is not \"shop-api\"",
+        ),
+        (
+            "too late",
+            &[],
+            "/orders",
+            "1900000000",
+            "(2027-01-15T08:05:00Z) is not after now, 1900000000 (2030-03-17T17:46:40Z) less 60 s",
+        ),
+        (
+            "too early",
+            &[],
+            "/orders",
+            "1799999000",
+            "NO iat 1800000000 (2027-01-15T08:00:00Z) is after now, 1799999000 (2027-01-15T07:43:20Z) and 60 s",
+        ),
+        (
+            "another tenant",
+            &["--claim", "tenant=initech"],
+            "/orders",
+            LATER,
+            "NO claim tenant \"initech\" is not one of \"acme\", \"umbrella\"",
+        ),
+        (
+            "a scope too few",
+            &["--claim", "scope=read"],
+            "/admin/users",
+            LATER,
+            "NO scope \"read\" does not hold all of \"admin\"",
+        ),
+        ("the lifetime", &[], "/orders", LATER, "ok lifetime of 300 s is at most 3600 s"),
+        ("the type", &[], "/orders", LATER, "ok type \"at+jwt\" is nothing, \"JWT\" or \"at+jwt\""),
+        ("the key", &[], "/orders", LATER, "NO key "),
+    ] {
+        desk.put("a.token", &desk.token(claims));
+        let mut arguments = vec!["explain", "-c", "gatepass.yaml", "--token", "a.token"];
+        arguments.extend(["--at", at, "--path", path]);
+        if case == "the key" {
+            desk.put("other.jwks", r#"{"keys": [{"kty": "OKP", "kid": "other"}]}"#);
+            arguments.extend(["--jwks", "other.jwks"]);
+        } else {
+            arguments.extend(["--jwks", "issuer.jwks"]);
+        }
+        let run = desk.run(&arguments);
+        assert!(run.out.contains(expected), "{case}: {run:?}");
+        arguments.push("--json");
+        let json = desk.run(&arguments).json();
+        let checks = json["checks"].as_array().unwrap();
+        assert_eq!(
+            checks.iter().any(|it| it["passes"] == false),
+            expected.contains("NO") || at != LATER,
+            "{case}"
+        );
+    }
+}

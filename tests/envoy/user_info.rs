@@ -42,6 +42,32 @@ async fn mend(gateway: &Gateway, after: &Value) {
     gateway.assert_serves(&after.to_string()).await;
 }
 
+/// Both are a status to a callout. The log says which of the two it was: an operator looks
+/// for the fault in another place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_envoy_answers_by_itself_is_not_taken_for_the_services() {
+    let gateway = uncached().start_beside_others().await;
+    gateway.ready().await;
+    for (fault, cause) in [
+        (json!({"kind": "status", "status": 503}), r#""cause":"status 503""#),
+        (json!({"kind": "slow", "delay_ms": 10_000}), "no reply within timeout_ms (the 504 is"),
+        (json!({"kind": "down"}), "the connection ended before the reply (the 503 is"),
+    ] {
+        gateway.users_fault(fault.clone()).await;
+        let answer = gateway.get("/orders", &gateway.token("alice")).await;
+        assert_eq!(answer.outcome(), "503 user_info_unavailable", "{fault}");
+        until(&format!("{cause}: {}", gateway.log()), || async { gateway.log().contains(cause) })
+            .await;
+    }
+    // A port of this machine at which nobody listens.
+    let setup = uncached().service("nobody", 1).replace("service: users", "service: nobody");
+    let gateway = setup.start_beside_others().await;
+    let answer = gateway.get("/orders", &gateway.token("alice")).await;
+    assert_eq!(answer.outcome(), "503 user_info_unavailable");
+    let cause = "the connection was refused: nothing listens at its address (the 503 is";
+    until(&format!("{cause}: {}", gateway.log()), || async { gateway.log().contains(cause) }).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_info_service_that_fails_denies_with_503_and_no_longer_than_that() {
     let gateway = uncached().start_beside_others().await;

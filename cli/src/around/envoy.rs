@@ -246,6 +246,10 @@ fn endpoints(located: &Located) -> Vec<(&'static str, String)> {
         found.push((".revocation.endpoint", path));
     }
     found.extend(text("/revocation/logout_path").map(|it| (".revocation.logout_path", it)));
+    let logins = config.pointer("/sealed_tokens/logins").and_then(Value::as_array);
+    let paths = logins.into_iter().flatten().filter_map(|login| login.get("match")?.get("path"));
+    let paths = paths.filter_map(Value::as_str).map(str::to_owned);
+    found.extend(paths.map(|it| (".sealed_tokens.logins", it)));
     found.extend(text("/revocation/events/path").map(|it| (".revocation.events.path", it)));
     found
 }

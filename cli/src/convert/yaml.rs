@@ -6,6 +6,8 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use serde_norway::Value as Yaml;
 
+use crate::unreadable::Unreadable;
+
 /// The documents of a text that say something; an error says why it cannot be read.
 pub(super) fn documents(text: &str) -> Result<Vec<Value>, String> {
     // A byte order mark is none of the text (YAML 1.2 section 5.2); here it would pass for
@@ -14,8 +16,10 @@ pub(super) fn documents(text: &str) -> Result<Vec<Value>, String> {
     let mut documents = Vec::new();
     for document in serde_norway::Deserializer::from_str(text) {
         // By YAML's own type of value, which refuses a key that comes twice.
-        let yaml = Yaml::deserialize(document).map_err(|error| error.to_string())?;
-        let value = serde_json::to_value(merged(yaml)?).map_err(|error| error.to_string())?;
+        let yaml =
+            Yaml::deserialize(document).map_err(|error| Unreadable::yaml(text, &error).cause())?;
+        let value =
+            serde_json::to_value(merged(yaml)?).map_err(|_| Unreadable::unnamed(text).cause())?;
         if !value.is_null() {
             documents.push(value);
         }
