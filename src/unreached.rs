@@ -14,7 +14,7 @@ pub enum Unreached {
     ConnectTimeout,
     /// The TLS handshake failed.
     Tls,
-    /// No connection, for another reason.
+    /// No connection, and Envoy does not say why: since 1.40 it does not.
     NotConnected,
     /// The connection ended before the reply.
     Reset,
@@ -57,7 +57,9 @@ impl fmt::Display for Unreached {
             Self::Refused => "the connection was refused: nothing listens at its address",
             Self::ConnectTimeout => "no connection in time: its address does not answer",
             Self::Tls => "the TLS handshake failed: see the cluster's transport_socket",
-            Self::NotConnected => "no connection to its address",
+            Self::NotConnected => {
+                "no connection to its address: refused, or the TLS handshake failed"
+            }
             Self::Reset => "the connection ended before the reply",
             Self::Overflow => {
                 "the cluster's circuit breaker is open: too many requests or \
@@ -75,7 +77,8 @@ impl fmt::Display for Unreached {
 mod tests {
     use super::*;
 
-    /// What Envoy 1.40 answers by itself, and what services answer.
+    /// What Envoys answer by themselves, those before 1.40 with the reason of a connection
+    /// that failed, and what services answer.
     #[test]
     fn the_proxys_own_answers_are_told_apart() {
         const RESET: &str =
@@ -103,7 +106,7 @@ mod tests {
             ),
             ("closed", 503, "connection termination", Some(Unreached::Reset)),
             ("too many", 503, "overflow", Some(Unreached::Overflow)),
-            ("an old Envoy", 503, "local connection failure", Some(Unreached::NotConnected)),
+            ("Envoy 1.40", 503, "remote connection failure", Some(Unreached::NotConnected)),
             ("another status", 502, "connection termination", None),
         ] {
             assert_eq!(
