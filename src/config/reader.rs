@@ -152,6 +152,15 @@ impl<'a> Node<'a> {
         Some(self.child(value, format_args!(".{name}")))
     }
 
+    /// What is at these member names, or the nearest that there is: for problems between
+    /// two places, of which one is to be changed.
+    pub fn nearest(&self, names: &[&str]) -> Node<'a> {
+        names
+            .iter()
+            .try_fold(self.clone(), |node, name| node.member(name).ok_or(node))
+            .unwrap_or_else(|node| node)
+    }
+
     /// A string that is not empty.
     #[inline(never)]
     pub fn text(&self) -> Option<&'a str> {

@@ -97,21 +97,25 @@ pub fn check_separation(
     identities: &Identities<'_>,
 ) {
     let minter = identities.defaults;
+    let identity = |name| whole.nearest(&["identity_token", name]);
     if let Some(audience) = resources.iter().find(|audience| identities.is_audience(audience)) {
         let found = format!("the audience {audience:?} of one of resources in identity tokens");
-        let _: Option<()> = whole.reject_as(found, "audiences that no public token has");
+        let node = identity("audiences");
+        let _: Option<()> = node.reject_as(found, "audiences that no public token has");
     }
     for (provider, keys) in providers {
         if let KeySource::Local(keys) = keys
             && minter.signing_keys().any(|own| keys.holds(&own.verifying_key()))
         {
             let found = format!("a signing key of the gateway in provider {:?}", provider.name);
-            let _: Option<()> = whole.reject_as(found, "signing keys that nobody else has");
+            let node = identity("signing_keys");
+            let _: Option<()> = node.reject_as(found, "signing keys that nobody else has");
         }
         if provider.issuers().is_some_and(|issuer| issuer.may_be(minter.issuer())) {
             let found =
                 format!("the issuer of provider {:?} as identity_token.issuer", provider.name);
-            let _: Option<()> = whole.reject_as(found, "an issuer of the gateway's own");
+            let node = identity("issuer");
+            let _: Option<()> = node.reject_as(found, "an issuer of the gateway's own");
         }
         let shared = provider.audiences.iter().flatten().find(|it| identities.is_audience(it));
         if let Some(audience) = shared {
@@ -119,7 +123,8 @@ pub fn check_separation(
                 "the audience {audience:?} of provider {:?} in identity tokens",
                 provider.name
             );
-            let _: Option<()> = whole.reject_as(found, "audiences that no public token has");
+            let node = identity("audiences");
+            let _: Option<()> = node.reject_as(found, "audiences that no public token has");
         }
     }
 }
@@ -141,16 +146,18 @@ pub fn check_headers(
     let is = |taken: &[HeaderName], name: &HeaderName| {
         taken.iter().any(|taken| taken.is_spelled(name.as_str().as_bytes()))
     };
-    let refuse = |name: &HeaderName, accepted: &str| {
+    let refuse = |place: &[&str], name: &HeaderName, accepted: &str| {
         let found = format!("the header {name} for two things");
-        let _: Option<()> = whole.reject_as(found, accepted);
+        let _: Option<()> = whole.nearest(place).reject_as(found, accepted);
     };
+    const IDENTITY: &[&str] = &["identity_token", "header"];
     const ONCE: &str = "each header once, none of Kong's own";
     let mut carriers = Vec::new();
     for IdentityHeader { name, scheme } in identities.headers() {
         let is_source = sources.names_header(name.as_str().as_bytes());
         if is(&taken, name) || is_source && scheme.is_empty() {
             refuse(
+                IDENTITY,
                 name,
                 "each header once, none of Kong's own; of a header that may carry the public token with a value_prefix",
             );
@@ -158,13 +165,17 @@ pub fn check_headers(
         carriers.push(name.clone());
     }
     if let Some(name) = identities.clash(sources) {
-        refuse(&name, "another header for the identity token, where the public token is forwarded");
+        refuse(
+            IDENTITY,
+            &name,
+            "another header for the identity token, where the public token is forwarded",
+        );
     }
     taken.extend(carriers);
     taken.extend(sources.headers.iter().map(|source| source.name.clone()));
     for ClaimHeader { name, .. } in headers {
         if is(&taken, name) {
-            refuse(name, ONCE);
+            refuse(&["claim_to_headers"], name, ONCE);
         }
         taken.push(name.clone());
     }

@@ -56,13 +56,13 @@ fn twenty_mistakes_are_mended_by_what_is_told() {
         (
             "issuer: https://auth.shop.example\n  audiences: [services]",
             "issuer: https://gateway.internal\n  audiences: [services]",
-            1,
-            "as identity_token.issuer, accepted: an issuer of the gateway's own",
+            16,
+            "identity_token.issuer: found the issuer of provider \"shop\" as identity_token.issuer, accepted: an issuer of the gateway's own",
         ),
         (
             "audiences: [shop-api]\n  sig",
             "audiences: [services]\n  sig",
-            1,
+            17,
             "audiences that no public token has",
         ),
         ("es256", "ES256", 19, "did you mean ES256?"),
@@ -110,8 +110,7 @@ fn twenty_mistakes_are_mended_by_what_is_told() {
         let file = format!("{head}\n{own}          - name: envoy.filters.http.router\n{rest}\n");
         desk.put("envoy.yaml", &file);
         let run = desk.run(&["check", "envoy.yaml"]).ended(1);
-        let at = if line == 1 { IN_ENVOY } else { IN_ENVOY + line };
-        let place = format!("envoy.yaml:{at}: error: ");
+        let place = format!("envoy.yaml:{}: error: ", IN_ENVOY + line);
         let is_told = |row: &str| row.starts_with(&place) && row.contains(told);
         assert!(run.out.lines().any(is_told), "{wrong}: {place}: {}", run.out);
     }
