@@ -1,4 +1,4 @@
-.PHONY: help wasm native cli oci package run test docs bench faults soak fuzz mutants coverage clean
+.PHONY: help wasm native cli oci package release run test docs bench faults soak fuzz mutants coverage clean
 
 # First port of the shop: Envoy, then auth, users, upstream, Envoy's admin
 # interface and the other services on the ten after it. Unset: the ports of
@@ -23,6 +23,7 @@ help:
 	@echo 'make cli      build the command, target/release/gatepass'
 	@echo 'make oci      put it into an OCI image layout, in target/oci'
 	@echo 'make package  put it with all that a host needs into one archive for each host, in dist/'
+	@echo 'make release  put all that a release has into dist/release (RELEASE_KEY: the gpg key that signs)'
 	@echo 'make test     run every check and test'
 	@echo 'make docs     write the tables of docs/configuration.md from src/config/schema.yaml'
 	@echo 'make bench    measure it beside what else does the job (7 minutes; QUICK=1: 2 minutes;'
@@ -50,6 +51,9 @@ oci: wasm
 
 package: wasm native
 	@.ci/package
+
+release: wasm native cli
+	@.ci/release
 
 run:
 	@GATEPASS_DOOR=$(DOOR) GATEPASS_MODULE=$(MODULE) .ci/shop $(if $(PORT),--port $(PORT))

@@ -267,3 +267,52 @@ fn the_links_of_each_archive_lead_to_files_of_it() {
         assert!(followed > 80, "{host}: {followed} links");
     }
 }
+
+/// What a release has beside the archives, and that it is the same each time.
+#[test]
+fn a_release_is_whole_and_the_same_each_time() {
+    let place = Place::new("release");
+    let path = |name: &str| place.0.join(name);
+    fs::write(path("module.wasm"), MODULE).unwrap();
+    for host in ["envoy", "kong"] {
+        fs::write(path(&format!("libgatepass_{host}.so")), LIBRARY).unwrap();
+    }
+    let command = "#!/bin/sh\n[ \"$1\" = man ] && echo page > \"$3/gatepass.1\" || echo \"$@\"\n";
+    fs::write(path("command"), command).unwrap();
+    run(Command::new("chmod").arg("+x").arg(path("command")));
+    let [first, second] = ["first", "second"].map(|directory| {
+        let release = path(directory);
+        run(Command::new(tree(".ci/release"))
+            .arg(&release)
+            .args([path("module.wasm"), place.0.clone(), path("command")])
+            .env_remove("RELEASE_KEY"));
+        let mut files = BTreeMap::new();
+        collect(&release, &release, &mut files);
+        files
+    });
+    assert!(first == second, "other bytes");
+    let sums = String::from_utf8(first["SHA256SUMS"].clone()).unwrap();
+    assert_eq!(sums.lines().count(), first.len() - 1);
+    let platform = format!("linux-{}", std::env::consts::ARCH);
+    for name in [
+        format!("gatepass-{VERSION}-envoy.tar.gz"),
+        format!("gatepass-{VERSION}-kong.tar.gz"),
+        format!("gatepass-{VERSION}-kong-plugin.tar.gz"),
+        format!("gatepass-{VERSION}.wasm"),
+        format!("libgatepass_envoy-{VERSION}-{platform}.so"),
+        format!("libgatepass_kong-{VERSION}-{platform}.so"),
+        format!("gatepass-{VERSION}-command-{platform}.tar.gz"),
+        format!("gatepass-{VERSION}-oci.tar.gz"),
+    ] {
+        assert!(first.contains_key(&name), "{name}: {:?}", first.keys());
+    }
+    assert!(first["NOTES.md"].len() > 100, "notes");
+    let bill: Value =
+        serde_json::from_slice(&first[&format!("gatepass-{VERSION}.cdx.json")]).unwrap();
+    assert_eq!(bill["bomFormat"], "CycloneDX");
+    let components = bill["components"].as_array().unwrap();
+    let named = |name: &str| components.iter().find(|component| component["name"] == name);
+    assert!(named("fantoccini").is_none(), "what tests need is not shipped");
+    let curve = named("p256").expect("what the filter is made of");
+    assert!(curve["hashes"][0]["content"].is_string() && curve["licenses"].is_array());
+}
