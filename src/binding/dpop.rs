@@ -128,6 +128,7 @@ impl Dpop {
     /// Checks the proof of a request (RFC 9449 section 4.3), all but that it was not
     /// seen before. What costs nothing comes first, the signature last: a proof for
     /// another request or with another key is worth no cryptography.
+    // RFC 9449 section 4.3 (R84)
     pub fn check(
         &self,
         of: ProofOf<'_>,

@@ -158,6 +158,7 @@ impl Transmitter {
     ///
     /// `sub` and `exp` make another kind of token of it (SSF 1.0 section 4.1), so that
     /// no token that was issued for something else is taken for an event.
+    // RFC 8417 section 2.2 (R85)
     pub fn check(
         &self,
         token: &Untrusted<'_>,

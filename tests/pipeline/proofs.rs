@@ -27,7 +27,7 @@ const PROOF: &str = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI
 /// RFC 9449 section 6.1, figure 8.
 const KEY: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
 
-// RFC 9449 section 7.1 (R210)
+// RFC 9449 section 4.3 (R84)
 #[test]
 fn the_example_of_rfc_9449() {
     let world = World::new(&dpop(), ENVOY);
@@ -67,7 +67,8 @@ fn the_example_of_rfc_9449() {
     }
 }
 
-// RFC 8705 appendix A (R211)
+/// Its appendix A.
+// RFC 8705 section 3 (R34)
 #[test]
 fn the_example_of_rfc_8705() {
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\

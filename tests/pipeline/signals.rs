@@ -504,6 +504,7 @@ fn events_that_revoke_nothing_are_acknowledged() {
     }
 }
 
+// RFC 8417 section 2.2 (R85)
 #[test]
 fn hostile_events_revoke_nothing() {
     let event = format!("{CAEP}session-revoked");
