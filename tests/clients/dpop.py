@@ -13,9 +13,12 @@ token = sys.stdin.readline().strip()
 
 session = requests.Session()
 session.auth = DPoPToken(access_token=token, _dpop_key=key)
-for name in ["first", "second"]:
-    # It asks again by itself with the nonce that it is told.
-    print(name, session.get(url, params={"page": 2}).status_code, flush=True)
+for name in ["first", "second", "third"]:
+    response = session.get(url, params={"page": 2})
+    print(name, response.status_code, flush=True)
+    # By itself it learns the nonce only where the challenge begins with DPoP.
+    if name == "first":
+        key.handle_rs_provided_dpop_nonce(response)
 other = DPoPToken(access_token=token, _dpop_key=DPoPKey.generate(alg=algorithm))
 print("by another key", requests.get(url, auth=other).status_code, flush=True)
 print("as bearer", requests.get(url, headers={"authorization": f"Bearer {token}"}).status_code)

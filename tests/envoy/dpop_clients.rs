@@ -79,7 +79,8 @@ async fn clients_that_others_wrote() {
     for algorithm in ["ES256", "RS256", "PS256", "ES384", "EdDSA"] {
         let mut python = Command::new(home.join("python/bin/python"));
         python.arg(here.join("dpop.py")).arg(algorithm).arg(&url);
-        let expected = ["first 200", "second 200", "by another key 401", "as bearer 401"];
+        let expected =
+            ["first 401", "second 200", "third 200", "by another key 401", "as bearer 401"];
         assert_eq!(said(&gateway, python).await, expected, "{algorithm}");
     }
 }
