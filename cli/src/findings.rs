@@ -95,6 +95,10 @@ fn shortest(path: &str, root: &str) -> String {
     let same = path.bytes().zip(root.bytes()).take_while(|(one, other)| one == other).count();
     let common =
         (0..=same).rev().find(|at| is_end(path, *at) && is_end(root, *at)).unwrap_or_default();
+    // A position says nothing without its list.
+    let is_position = path.get(common..).is_some_and(|rest| rest.starts_with('['));
+    let before = path.get(..common).filter(|_| is_position && common < root.len());
+    let common = before.and_then(|before| before.rfind('.')).unwrap_or(common);
     let rest = path.get(common..).unwrap_or(path);
     match rest.strip_prefix('.').unwrap_or(rest) {
         "" if common < root.len() => {
@@ -120,7 +124,7 @@ mod tests {
             ("$.a.http_filters[1].typed_config.config.failure_policy", ROOT, "failure_policy"),
             ("$.a.http_filters[1].typed_config.config.configuration.@type", ROOT, "@type"),
             ("$.a.http_filters[1]", ROOT, "http_filters[1]"),
-            ("$.a.http_filters[10].disabled", ROOT, "[10].disabled"),
+            ("$.a.http_filters[10].disabled", ROOT, "http_filters[10].disabled"),
             ("$.a.route_config.virtual_hosts[0]", ROOT, "route_config.virtual_hosts[0]"),
         ] {
             assert_eq!(shortest(path, root), expected, "{path}");

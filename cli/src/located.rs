@@ -76,3 +76,24 @@ fn camel(name: &str) -> String {
     }
     text
 }
+
+/// Whether an object is about Gatepass, by its names.
+pub fn names_gatepass(members: &Map<String, Value>) -> bool {
+    const NAMES: [&str; 7] =
+        ["name", "root_id", "rootID", "pluginName", "url", "filter_name", "plugin"];
+    const BELOW: [&[&str]; 7] = [
+        &["vm_config", "vm_id"],
+        &["vm_config", "code", "local", "filename"],
+        &["vm_config", "code", "remote", "http_uri", "uri"],
+        &["dynamic_module_config", "name"],
+        &["code", "image", "url"],
+        &["code", "http", "url"],
+        &["typed_config", "config", "name"],
+    ];
+    let names = NAMES.iter().filter_map(|name| Some(member(members, name)?.1));
+    let below = BELOW.iter().filter_map(|steps| {
+        let (first, rest) = steps.split_first()?;
+        rest.iter().try_fold(member(members, first)?.1, |value, name| get(value, name))
+    });
+    names.chain(below).filter_map(Value::as_str).any(|name| name.contains("gatepass"))
+}

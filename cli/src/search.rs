@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::arguments::HostKind;
 use crate::document::{as_doubles, embedded, step, texts};
-use crate::located::{Frame, Located, Step, get, member};
+use crate::located::{Frame, Located, Step, get, member, names_gatepass};
 use crate::{around, capabilities};
 
 /// Finds the configurations in a file.
@@ -253,27 +253,6 @@ fn check_message(typ: &str, inner: &Value, path: &str, problems: &mut Vec<Proble
         _ => (other.as_str(), "type.googleapis.com/google.protobuf.Struct"),
     };
     problems.push(Problem::new(step(path, "@type"), found, accepted));
-}
-
-/// Whether an object is about Gatepass, by its names.
-fn names_gatepass(members: &Map<String, Value>) -> bool {
-    const NAMES: [&str; 7] =
-        ["name", "root_id", "rootID", "pluginName", "url", "filter_name", "plugin"];
-    const BELOW: [&[&str]; 7] = [
-        &["vm_config", "vm_id"],
-        &["vm_config", "code", "local", "filename"],
-        &["vm_config", "code", "remote", "http_uri", "uri"],
-        &["dynamic_module_config", "name"],
-        &["code", "image", "url"],
-        &["code", "http", "url"],
-        &["typed_config", "config", "name"],
-    ];
-    let names = NAMES.iter().filter_map(|name| Some(member(members, name)?.1));
-    let below = BELOW.iter().filter_map(|steps| {
-        let (first, rest) = steps.split_first()?;
-        rest.iter().try_fold(member(members, first)?.1, |value, name| get(value, name))
-    });
-    names.chain(below).filter_map(Value::as_str).any(|name| name.contains("gatepass"))
 }
 
 fn fails_open(members: &Map<String, Value>, path: &str) -> Option<String> {

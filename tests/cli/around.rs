@@ -36,6 +36,11 @@ fn a_file_for_envoy() {
         indented(&envoy[config.clone()], 2)
     );
     typed_struct.replace_range(config, &below);
+    let listener = |route: &str| {
+        format!(
+            "  - filter_chains:\n    - filters:\n      - typed_config:\n          stat_prefix: other\n          http_filters: [{{name: envoy.filters.http.router}}]\n          route_config: {{virtual_hosts: [{{routes: [{{match: {{prefix: /}}, {route}}}]}}]}}\n"
+        )
+    };
     let wasm = "envoy.extensions.filters.http.wasm.v3.Wasm";
     let typed_struct = with(&typed_struct, wasm, "xds.type.v3.TypedStruct");
     for (case, file, ends, told) in [
@@ -45,6 +50,26 @@ fn a_file_for_envoy() {
             with(&envoy, "  - name: auth\n", "  - name: auth_service\n"),
             1,
             ":26: error: services.auth.upstream: did you mean auth_service? found \"auth\", which is no cluster of this file",
+        ),
+        (
+            "another listener",
+            with(
+                &envoy,
+                "  clusters:\n",
+                &format!("{}  clusters:\n", listener("route: {cluster: shop}")),
+            ),
+            0,
+            ":61: warning: listeners[1].filter_chains[0].filters[0].typed_config.http_filters: the filter is not in this list",
+        ),
+        (
+            "another listener that only redirects",
+            with(
+                &envoy,
+                "  clusters:\n",
+                &format!("{}  clusters:\n", listener("redirect: {https_redirect: true}")),
+            ),
+            0,
+            "",
         ),
         (
             "clusters from elsewhere",

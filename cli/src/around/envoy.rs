@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Notes, is_same, unknown, upstreams};
 use crate::document::step;
-use crate::located::{Located, Step, get, member};
+use crate::located::{Located, Step, get, member, names_gatepass};
 
 /// Where the filter is in a chain of filters.
 struct Chain<'a> {
@@ -38,6 +38,9 @@ pub(super) fn look(trail: &[Step<'_>], located: &Located, notes: &mut Notes) {
                 switched_off(routes, &step(path, field), name, notes);
             }
             bodies(manager, &chain, located, notes);
+            if let Some(resources) = get(root.value, "static_resources") {
+                others(resources, &step(&root.path, "static_resources"), manager, notes);
+            }
         }
     }
 }
@@ -186,6 +189,57 @@ fn switched_off(value: &Value, path: &str, name: &str, notes: &mut Notes) {
             }
         }
         _ => {}
+    }
+}
+
+/// Other listeners, or chains of one, that send requests on without the filter.
+fn others(value: &Value, path: &str, own: &Value, notes: &mut Notes) {
+    // What only this Envoy itself or its machine reaches is its own concern.
+    let address = get(value, "address").map(Value::to_string).unwrap_or_default();
+    let is_inside = get(value, "internal_listener").is_some()
+        || ["\"127.", "\"::1\"", "\"localhost\"", "\"pipe\""].iter().any(|it| address.contains(it));
+    if is_same(value, own) || is_inside {
+        return;
+    }
+    let filters = get(value, "http_filters").and_then(Value::as_array);
+    if let Some(filters) = filters {
+        if !filters.iter().any(loads_gatepass) && (get(value, "rds").is_some() || sends_on(value)) {
+            let text = "the filter is not in this list: requests that come in here pass without it";
+            notes.warn(&step(path, "http_filters"), text);
+        }
+        return;
+    }
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, it)| others(it, &step(path, name), own, notes));
+        }
+        Value::Array(items) => {
+            let items = items.iter().enumerate();
+            items.for_each(|(at, it)| others(it, &format!("{path}[{at}]"), own, notes));
+        }
+        _ => {}
+    }
+}
+
+/// Whether an entry of a list of filters is Gatepass, by whatever of its names.
+fn loads_gatepass(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => names_gatepass(members) || members.values().any(loads_gatepass),
+        _ => false,
+    }
+}
+
+/// Whether a route leads to a cluster; others redirect, or answer by themselves. One for a
+/// single path is such as that of metrics.
+fn sends_on(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => {
+            let is_single = |matching: &Value| get(matching, "path").is_some();
+            let is_broad = members.get("match").is_some_and(|matching| !is_single(matching));
+            is_broad && members.contains_key("route") || members.values().any(sends_on)
+        }
+        Value::Array(items) => items.iter().any(sends_on),
+        _ => false,
     }
 }
 
