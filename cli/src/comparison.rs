@@ -63,7 +63,9 @@ pub fn all(
     if !known.is_empty() {
         list.is_one_of("issuer", list.texts("iss"), own.is_some(), &known);
     }
-    let Some((provider, _)) = own else { return list.found };
+    // Of one provider alone it is clear whose token it should be.
+    let only = issuers.first().filter(|_| issuers.len() == 1);
+    let Some((provider, _)) = own.or(only) else { return list.found };
     list.header(provider, &token);
     let rule = settings.rules.find(head).ok().flatten().map(|(_, rule)| &rule.access);
     let requirements = match rule {
