@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::support::*;
 
-const CERTIFICATE: [u8; 32] = [7; 32];
+pub const CERTIFICATE: [u8; 32] = [7; 32];
 
 pub fn config(binding: Value) -> Value {
     local([("/providers/shop/binding", binding)])
@@ -30,7 +30,7 @@ pub fn public(key: &IssuerKey) -> Value {
     json!({"kty": jwk["kty"], "crv": jwk["crv"], "x": jwk["x"]})
 }
 
-fn thumbprint(key: &IssuerKey) -> String {
+pub fn thumbprint(key: &IssuerKey) -> String {
     BASE64URL.encode(jwk_thumbprint(public(key).as_object().unwrap()).unwrap())
 }
 

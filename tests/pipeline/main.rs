@@ -17,6 +17,7 @@
 
 mod attacks;
 mod bound;
+mod bound_attacks;
 mod browsers;
 mod calls;
 mod claims;
