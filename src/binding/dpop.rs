@@ -24,8 +24,8 @@ pub struct Dpop {
     pub max_age: Span,
     /// How far a client's clock may be ahead.
     pub clock_skew: Span,
-    /// What clients see, where that is not what the host sees.
-    pub origin: Option<PublicOrigin>,
+    /// What clients see, any of these; what the host sees where there is none.
+    pub origins: Vec<PublicOrigin>,
 }
 
 /// What a proof is for.
@@ -154,7 +154,7 @@ impl Dpop {
         if method.as_bytes() != of.head.method() {
             return Err(ProofError::Method);
         }
-        if !is_target(target, of.head, self.origin.as_ref()) {
+        if !is_target(target, of.head, &self.origins) {
             return Err(ProofError::Target);
         }
         let digest = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(of.token));

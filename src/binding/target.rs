@@ -19,17 +19,16 @@ impl PublicOrigin {
 }
 
 /// Whether a proof's `htu` is the URI of a request, as the client sees it.
-pub(super) fn is_target(htu: &str, head: &RequestHead, origin: Option<&PublicOrigin>) -> bool {
+pub(super) fn is_target(htu: &str, head: &RequestHead, origins: &[PublicOrigin]) -> bool {
     let path = head.target().path;
-    let uri = match origin {
-        Some(PublicOrigin(origin)) => [origin.as_bytes(), path].concat(),
-        None => {
-            let scheme = head.first(":scheme").unwrap_or_default();
-            let authority = head.first(":authority").unwrap_or_default();
-            [scheme, b"://", authority, path].concat()
-        }
-    };
-    normalized(&uri).is_some_and(|own| normalized(htu.as_bytes()) == Some(own))
+    let Some(named) = normalized(htu.as_bytes()) else { return false };
+    let is_it = |uri: Vec<u8>| normalized(&uri).is_some_and(|own| own == named);
+    if origins.is_empty() {
+        let scheme = head.first(":scheme").unwrap_or_default();
+        let authority = head.first(":authority").unwrap_or_default();
+        return is_it([scheme, b"://", authority, path].concat());
+    }
+    origins.iter().any(|PublicOrigin(origin)| is_it([origin.as_bytes(), path].concat()))
 }
 
 /// An http URI in the one spelling of all that mean the same; `None` for what is none.

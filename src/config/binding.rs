@@ -42,17 +42,22 @@ fn dpop(node: &Node<'_>, clock_skew: Span) -> Option<Dpop> {
     let mut fields = node.fields()?;
     let keys = fields.or("nonce_keys", Vec::new(), |node| node.full_list(nonce_key));
     let max_age = fields.or("max_age_seconds", 60, |node| node.integer(1..=600));
-    let origin = fields.optional("public_origin", |node| {
-        let origin = node.text().and_then(PublicOrigin::parse);
-        origin.or_else(|| node.reject("what clients see, such as https://shop.example"))
+    let origins = fields.or("public_origin", Vec::new(), |node| match node.value() {
+        serde_json::Value::Array(_) => node.full_list(public_origin),
+        _ => public_origin(node).map(|origin| vec![origin]),
     });
     fields.finish()?;
     Some(Dpop {
         nonces: Nonces::new(keys?),
         max_age: Span::from_secs(max_age?),
         clock_skew,
-        origin: origin?,
+        origins: origins?,
     })
+}
+
+fn public_origin(node: &Node<'_>) -> Option<PublicOrigin> {
+    let origin = node.value().as_str().and_then(PublicOrigin::parse);
+    origin.or_else(|| node.reject("what clients see, such as https://shop.example, or a list"))
 }
 
 fn nonce_key(node: &Node<'_>) -> Option<Secret<String>> {

@@ -677,6 +677,8 @@ fn bindings() {
         (&at("dpop/nonce_keys/0"), json!("short"), "at least 16 bytes"),
         (&at("dpop/max_age_seconds"), json!(0), "a whole number, 1 to 600"),
         (&at("dpop/public_origin"), json!("https://shop.example/x"), "what clients see"),
+        (&at("dpop/public_origin"), json!(7), "what clients see"),
+        (&at("dpop/public_origin"), json!([]), "at least one element"),
         (&at("dpop/other"), json!(1), "only the fields nonce_keys"),
         (&at("required"), json!(1), "true or false"),
     ]);

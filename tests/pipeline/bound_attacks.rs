@@ -147,6 +147,18 @@ fn a_proof_is_for_one_request() {
     ] {
         assert_eq!(send(path, method, "10.0.0.1", &good(uri, "GET")), refused, "{case}");
     }
+    // A gateway may have several names.
+    let mut config = dpop();
+    let origins = json!(["https://shop.example", "https://api.example"]);
+    put(&mut config, "/providers/shop/binding/dpop/public_origin", origins);
+    for (uri, refused) in [
+        ("https://api.example/api", false),
+        ("https://shop.example/api", false),
+        ("https://other.example/api", true),
+    ] {
+        let mut world = World::new(&config, ENVOY);
+        assert_eq!(is_denied(ask(&mut world, &token, &good(uri, "GET"))), refused, "{uri}");
+    }
     // A hostile server hands on what it was sent, with its own name in Host.
     let theirs = good("https://evil.example/api/a", "GET");
     assert!(send("/api/a", "GET", "evil.example", &theirs));

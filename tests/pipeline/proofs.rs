@@ -45,7 +45,7 @@ fn the_example_of_rfc_9449() {
             nonces: None,
             max_age: Span::from_secs(60),
             clock_skew: Span::from_secs(5),
-            origin: PublicOrigin::parse("https://resource.example.org"),
+            origins: PublicOrigin::parse("https://resource.example.org").into_iter().collect(),
         };
         let of = ProofOf { head: &head, token, key };
         dpop.check(of, crypto, UnixTime::from_secs(now))
