@@ -87,6 +87,27 @@ fn what_one_rule_cannot_say_passes_for_fewer() {
     assert_eq!(last["requires"], json!({"providers": ["a"], "audiences": ["api"]}));
 }
 
+/// A token's audiences are several: one that its provider accepts for another rule does
+/// not go with one that the rule has for another provider.
+#[test]
+fn audiences_of_two_providers_do_not_add_up() {
+    let provider = |name: &str, audience: &str| {
+        let keys = "local_jwks: {inline_string: '{\"keys\": [{\"kty\": \"OKP\", \"crv\": \"Ed25519\", \
+                    \"x\": \"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}'}";
+        format!("{name}: {{issuer: 'https://{name}.example', audiences: [{audience}], {keys}}}")
+    };
+    let made = converted(&format!(
+        "providers: {{{}, {}}}\nrules:\n\
+         - {{match: {{prefix: /z}}, requires: {{provider_and_audiences: {{provider_name: a, audiences: [z]}}}}}}\n\
+         - {{match: {{prefix: /}}, requires: {{requires_any: {{requirements: [{{provider_name: a}}, {{provider_name: b}}]}}}}}}",
+        provider("a", "x"),
+        provider("b", "y"),
+    ));
+    let last = &made.configuration["rules"][1];
+    assert_eq!(last["requires"], json!({"providers": ["b"]}));
+    assert!(changes(&made)[0].ends_with("fewer tokens pass of a"));
+}
+
 #[test]
 fn what_envoy_has_and_rules_have_not() {
     let rule = "- {match: {prefix: /}, requires: {provider_name: a}}";
@@ -106,6 +127,13 @@ fn what_envoy_has_and_rules_have_not() {
         (
             "two tokens",
             envoy("- {match: {prefix: /}, requires: {requires_all: {requirements: [{provider_name: a}, {provider_name: b}]}}}"),
+            "rules[0]: asks for two tokens at once",
+        ),
+        (
+            "one token that would have to be two",
+            envoy("- {match: {prefix: /}, requires: {requires_all: {requirements: [\
+                   {requires_any: {requirements: [{allow_missing: {}}, {provider_name: b}]}}, \
+                   {provider_and_audiences: {provider_name: b, audiences: [x]}}]}}}"),
             "rules[0]: asks for two tokens at once",
         ),
         (
@@ -159,6 +187,11 @@ fn what_is_refused() {
                 "providers: {}, rules: []"
             ),
             "a requirement of one route, which counts instead of the rules",
+        ),
+        (
+            "requirements of routes that are elsewhere",
+            format!("{}\nrequirement_map: {{x: {{provider_name: a}}}}", envoy(rule)),
+            "$.requirement_map.x: found the requirement \"x\", which no rule names",
         ),
         (
             "two filters",

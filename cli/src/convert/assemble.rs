@@ -31,14 +31,33 @@ const OWN_CLAIMS: [&str; 8] = ["iss", "aud", "sub", "exp", "iat", "client_id", "
 /// Puts the parts together. What a header cannot carry is left out, with a note.
 pub(super) fn assemble(parts: Parts, mut notes: Notes) -> Result<Converted, ConvertError> {
     let Parts { issuers, token, claim_headers, rules, bypass_cors_preflight } = parts;
-    if issuers.is_empty() {
-        return Err(ConvertError::NoCredential(notes.0));
-    }
     let simplified = rules.into_iter().map(|rule| {
         let need = issuers.simplified(rule.need.clone(), &rule.place, &mut notes);
         Stated { need, ..rule }
     });
     let rules: Vec<_> = simplified.collect();
+    let rules =
+        rules.iter().map(|rule| (rule.place.clone(), rule.need.rule(&rule.matching.to_json())));
+    let rules = rules.collect();
+    let mut sections =
+        Map::from_iter([("bypass_cors_preflight".to_owned(), json!(bypass_cors_preflight))]);
+    if !token.is_empty() {
+        sections.insert("token".to_owned(), Value::Object(token));
+    }
+    whole(issuers, sections, claim_headers, rules, notes)
+}
+
+/// The whole, from issuers, rules with their places, and other sections.
+pub(super) fn whole(
+    issuers: Issuers,
+    sections: Map<String, Value>,
+    claim_headers: Vec<ClaimHeader>,
+    rules: Vec<(String, Value)>,
+    mut notes: Notes,
+) -> Result<Converted, ConvertError> {
+    if issuers.is_empty() {
+        return Err(ConvertError::NoCredential(notes.0));
+    }
     let (services, providers) = issuers.finish();
     let are_several = providers.as_object().is_some_and(|providers| providers.len() > 1);
     let is_taken = |audience: &str| {
@@ -62,18 +81,14 @@ pub(super) fn assemble(parts: Parts, mut notes: Notes) -> Result<Converted, Conv
         let text = "subject is {provider}:{sub}, since two issuers may have the same users' names";
         notes.tell("identity_token", text);
     }
-    let mut configuration = Map::from_iter([
+    let (places, rules): (Vec<_>, Vec<_>) = rules.into_iter().unzip();
+    let mut configuration = sections;
+    configuration.extend([
         ("services".to_owned(), services),
         ("providers".to_owned(), providers),
         ("identity_token".to_owned(), identity),
-        ("bypass_cors_preflight".to_owned(), json!(bypass_cors_preflight)),
+        ("rules".to_owned(), rules.into()),
     ]);
-    if !token.is_empty() {
-        configuration.insert("token".to_owned(), Value::Object(token));
-    }
-    let places = rules.iter().map(|rule| rule.place.clone()).collect();
-    let rules = rules.iter().map(|rule| rule.need.rule(&rule.matching.to_json()));
-    configuration.insert("rules".to_owned(), rules.collect());
     let mut configuration = Value::Object(configuration);
     for header in claim_headers {
         if let Some(with) = with_header(&configuration, &header) {

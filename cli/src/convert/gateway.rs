@@ -71,6 +71,9 @@ fn read(spec: &Node<'_>, name: &str, notes: &mut Notes) -> Option<Result<Parts, 
     let mut fields = jwt?.fields()?;
     let is_optional = fields.or("optional", false, Node::flag);
     let providers = fields.required("providers", "a list", |node| node.full_list(provider));
+    if fields.or("failOpen", false, Node::flag)? {
+        notes.add(&place, "failOpen is not carried over: a token that cannot be used is refused");
+    }
     fields.finish()?;
     let mut issuers = Issuers::new(upstream);
     let mut tokens = Tokens::default();

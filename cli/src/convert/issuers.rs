@@ -129,6 +129,11 @@ impl Issuers {
         self.providers.is_empty()
     }
 
+    /// The names of the providers.
+    pub(super) fn provider_names(&self) -> Vec<&str> {
+        self.providers.iter().map(|it| it.name.as_str()).collect()
+    }
+
     /// A name for a source that has none, from what it is about.
     pub(super) fn unused(&self, name: &str) -> String {
         let mut free = name.to_owned();
@@ -187,34 +192,37 @@ impl Issuers {
             let provider = self.providers.iter().find(|it| it.name == name);
             provider.and_then(|it| it.audiences.as_ref())
         };
-        if tokens.iter().all(|(name, own)| own.as_ref() == accepted(name)) {
-            let names = tokens.into_keys().map(|name| (name, None));
-            access.tokens = Some(names.collect::<BTreeMap<_, _>>())
-                .filter(|names| names.len() < self.providers.len());
-            return Need::Token(access);
-        }
+        let is_full = |(name, own): &(&String, &Audiences)| own.as_ref() == accepted(name);
         let all: BTreeSet<String> = tokens.values().flatten().flatten().cloned().collect();
-        let is_meant = |(name, own): &(&String, &Audiences)| match (own, accepted(name)) {
-            (None, _) => true,
-            (Some(own), Some(accepted)) => accepted.intersection(&all).all(|it| own.contains(it)),
-            (Some(own), None) => all.is_subset(own),
+        // A token has several audiences: one for its provider and another for the rule are
+        // not the one that is meant, unless every one of the rule's is.
+        let is_meant = |it: &(&String, &Audiences)| {
+            is_full(it) || it.1.as_ref().is_some_and(|own| all.is_subset(own))
         };
-        let kept =
-            tokens.iter().filter(is_meant).map(|(name, _)| (name.clone(), Some(all.clone())));
-        let mut kept: BTreeMap<_, _> = kept.collect();
+        let owned = |(name, own): (&String, &Audiences)| (name.clone(), own.clone());
+        let mut kept: BTreeMap<_, _> = tokens.iter().filter(is_meant).map(owned).collect();
         if kept.is_empty() {
-            kept.extend(tokens.first_key_value().map(|(name, own)| (name.clone(), own.clone())));
+            kept.extend(tokens.first_key_value().map(owned));
         }
-        let changed = tokens.iter().filter(|(name, own)| kept.get(*name) != Some(*own));
-        let is_narrower =
-            |(name, own): &(&String, &Audiences)| !kept.contains_key(*name) || own.is_none();
-        let fewer: Vec<_> = changed.filter(is_narrower).map(|(name, _)| name.as_str()).collect();
+        if !kept.iter().all(|it| is_full(&it)) {
+            let all: BTreeSet<_> = kept.values().flatten().flatten().cloned().collect();
+            kept.values_mut().for_each(|own| *own = Some(all.clone()));
+        } else {
+            kept.values_mut().for_each(|own| *own = None);
+        }
+        let is_narrower = |(name, own): &(&String, &Audiences)| match kept.get(*name) {
+            None => true,
+            Some(kept) => own.is_none() && kept.is_some(),
+        };
+        let fewer = tokens.iter().filter(is_narrower).map(|(name, _)| name.as_str());
+        let fewer: Vec<_> = fewer.collect();
         if !fewer.is_empty() {
             let text =
                 "one rule cannot ask each provider for other audiences: fewer tokens pass of";
             notes.add(place, format_args!("{text} {}", fewer.join(", ")));
         }
-        access.tokens = Some(kept);
+        let is_any = kept.len() == self.providers.len() && kept.values().all(Option::is_none);
+        access.tokens = (!is_any).then_some(kept);
         Need::Token(access)
     }
 

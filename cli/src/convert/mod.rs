@@ -119,7 +119,8 @@ impl fmt::Display for ConvertError {
             Self::NoPlugin => f.write_str("no plugin that is carried over is enabled"),
             Self::NoCredential(notes) => {
                 f.write_str("no credential or issuer that could be carried over")?;
-                notes.iter().try_for_each(|note| write!(f, "; {note}"))
+                let told = notes.iter().filter(|note| note.is_change);
+                told.into_iter().try_for_each(|note| write!(f, "; {note}"))
             }
             Self::NotAccepted(problems) => {
                 write!(f, "what it comes to is not accepted: {problems}")

@@ -114,7 +114,7 @@ impl Need {
 }
 
 impl Access {
-    fn and(&self, other: &Self) -> Option<Self> {
+    pub(super) fn and(&self, other: &Self) -> Option<Self> {
         let tokens = match (&self.tokens, &other.tokens) {
             (Some(one), Some(two)) => Some(shared_tokens(one, two)).filter(|it| !it.is_empty())?,
             (one, two) => {
@@ -183,7 +183,8 @@ impl Access {
         Some(both)
     }
 
-    fn to_json(&self) -> Value {
+    /// As `requires` of a rule.
+    pub(super) fn to_json(&self) -> Value {
         let mut requires = Map::new();
         let mut put = |name: &str, value: Value| {
             let is_empty = value.as_array().is_some_and(Vec::is_empty)

@@ -190,12 +190,14 @@ fn snake_name(name: &str) -> String {
 fn read(node: &Node<'_>, notes: &mut Notes) -> Option<Parts> {
     let mut fields = node.fields()?;
     let providers = fields.node_of("providers");
-    let rules = fields.or("rules", Vec::new(), |node| node.list(|item| Some(item.clone())));
     let map = fields.node_of("requirement_map");
+    let rules = fields.or("rules", Vec::new(), |node| node.list(|item| Some(item.clone())));
     let has_state = fields.node_of("filter_state_rules").is_some();
     let bypass = fields.or("bypass_cors_preflight", false, Node::flag);
     fields.of_kong("strip_failure_response");
     fields.finish()?;
+    let rules = rules?;
+    all_used(map.as_ref(), &rules)?;
     let mut issuers = Issuers::new(upstream);
     let mut tokens = Tokens::default();
     for (name, provider) in providers
@@ -205,7 +207,7 @@ fn read(node: &Node<'_>, notes: &mut Notes) -> Option<Parts> {
     }
     let token = tokens.sources(notes);
     let mut stated = Vec::new();
-    for (position, rule) in rules?.iter().enumerate() {
+    for (position, rule) in rules.iter().enumerate() {
         let place = format!("rules[{position}]");
         stated.push(self::rule(rule, &place, map.as_ref(), &mut issuers, notes)?);
     }
@@ -224,6 +226,24 @@ fn read(node: &Node<'_>, notes: &mut Notes) -> Option<Parts> {
         rules,
         bypass_cors_preflight: bypass?,
     })
+}
+
+/// A requirement that no rule names is one of routes, which may be in another file:
+/// without them, what they protect would be open.
+fn all_used(map: Option<&Node<'_>>, rules: &[Node<'_>]) -> Option<()> {
+    let Some(map) = map else { return Some(()) };
+    let is_used = |name: &str| {
+        let mut named = rules.iter().filter_map(|rule| rule.value().get("requirement_name"));
+        named.any(|it| it == name)
+    };
+    let all = map.named(|name, node| {
+        if is_used(name) {
+            return Some(());
+        }
+        let found = format_args!("the requirement {name:?}, which no rule names");
+        node.reject_as(found, "requirements of rules: write those of routes as rules first")
+    })?;
+    all.into_iter().map(|(_, used)| used).collect()
 }
 
 /// The filter names the cluster, so that this is not asked.

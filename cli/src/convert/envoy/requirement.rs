@@ -100,21 +100,20 @@ fn any_of(needs: &[Need], issuers: &Issuers) -> Need {
     Need::of(Access { tokens: Some(tokens), missing, ..Access::default() })
 }
 
-/// All of them. A request has one token here, so that of two no request passes; one that
-/// may be missing asks nothing beside another.
+/// All of them, of the one token that a request has here. One that takes any request asks
+/// nothing beside others.
 fn all_of(needs: Vec<Need>, place: &str, notes: &mut Notes) -> Need {
-    let is_asked = |need: &Need| match need {
+    let asks = |need: &Need| match need {
         Need::Open => false,
         Need::Nobody => true,
-        Need::Token(access) => access.missing == Missing::Refused,
+        Need::Token(access) => access.missing != Missing::EvenIfInvalid,
     };
-    let (asked, others): (Vec<_>, Vec<_>) = needs.into_iter().partition(is_asked);
-    let Some(first) = asked.first() else {
-        return others.into_iter().fold(Need::Open, |all, need| all.and(&need));
-    };
-    if asked.iter().all(|need| need == first) {
-        return first.clone();
+    let (asked, others): (Vec<_>, Vec<_>) = needs.into_iter().partition(asks);
+    let asked = if asked.is_empty() { others } else { asked };
+    let all = asked.iter().fold(Need::Open, |all, need| all.and(need));
+    if all == Need::Nobody && !asked.contains(&Need::Nobody) {
+        let text = "asks for two tokens at once, which a request has not here: nobody passes";
+        notes.add(place, text);
     }
-    notes.add(place, "asks for two tokens at once, which a request has not here: nobody passes");
-    Need::Nobody
+    all
 }

@@ -57,6 +57,10 @@ pub(super) fn from_manifests(
         notes.tell("service", text);
     }
     let clauses = clauses(&chosen, &document, &mut issuers, &mut notes);
+    if of_kind(&chosen, "RequestAuthentication").next().is_none() {
+        let text = "there is none in the file, so that no token could be verified".to_owned();
+        return Err(ConvertError::Refused { place: "RequestAuthentication".to_owned(), text });
+    }
     let problems = document.into_problems();
     if !problems.is_empty() {
         return Err(ConvertError::NotUnderstood(Problems(problems)));
@@ -101,6 +105,10 @@ fn clauses(
             }
             policy::Policy::Audit => notes.tell(&place, "is left out: it only audits"),
         }
+    }
+    if denials.is_empty() && allowances.is_none() {
+        let text = "there is no AuthorizationPolicy in the file: requests without a token pass";
+        notes.add("RequestAuthentication", text);
     }
     let mut clauses = denials;
     clauses.extend(allowances.unwrap_or_else(|| {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::entities::{Consumer, Kong};
 use super::placeholder::{environment, is_secret, is_template};
 use super::plugins::{Settings, is_harmless};
+use crate::convert::issuers::Issuers;
 use crate::convert::{ConvertError, ISSUER, Notes};
 
 /// The entries, each with what is its own.
@@ -54,17 +55,69 @@ pub(super) fn entries(
             entry.insert("jwt_secrets".to_owned(), secrets.into());
         }
         groups(consumer, &place, &mut entry, notes);
-        for plugin in kong.plugins.iter().filter(|it| it.scope.consumer == Some(position)) {
-            let decides = plugin.is_enabled && !is_harmless(&plugin.name);
-            if decides && matches!(plugin.settings, Settings::Other) {
-                shut(&mut entry);
-                let text = "may refuse its requests, and is not carried over: it is shut out";
-                notes.add(&place, format_args!("{} {text}", plugin.name));
-            }
-        }
+        shut_by_plugins(kong, position, &place, &mut entry, notes);
         entries.push(Value::Object(entry));
     }
     Ok(entries)
+}
+
+/// The entries by which tokens of issuers find their consumers: a name of `by` that comes
+/// first wins.
+pub(super) fn mapped(
+    kong: &Kong,
+    by: &[String],
+    issuers: &Issuers,
+    notes: &mut Notes,
+) -> Vec<Value> {
+    let providers = issuers.provider_names();
+    let mut entries: Vec<Value> = Vec::new();
+    for field in by {
+        for (position, consumer) in kong.consumers.iter().enumerate() {
+            let names = [consumer.username(), consumer.custom_id.as_deref(), consumer.id()];
+            let key = match field.as_str() {
+                "username" => consumer.username(),
+                "custom_id" => consumer.custom_id.as_deref(),
+                _ => consumer.id(),
+            };
+            let Some(key) = key.filter(|key| !is_template(key) && header_text(key).is_ok()) else {
+                continue;
+            };
+            if entries.iter().any(|entry| entry.get("key").is_some_and(|it| it == key)) {
+                continue;
+            }
+            let place = format!("consumer {key}");
+            let mut entry = Map::from_iter([("key".to_owned(), key.into())]);
+            if providers.len() > 1 {
+                entry.insert("providers".to_owned(), json!(providers));
+            }
+            for (field, value) in ["username", "custom_id", "id"].into_iter().zip(names) {
+                let value = value.filter(|value| !is_template(value));
+                entry.extend(value.map(|value| (field.to_owned(), value.into())));
+            }
+            groups(consumer, &place, &mut entry, notes);
+            shut_by_plugins(kong, position, &place, &mut entry, notes);
+            entries.push(Value::Object(entry));
+        }
+    }
+    entries
+}
+
+/// A plugin of the consumer that may refuse its requests.
+fn shut_by_plugins(
+    kong: &Kong,
+    position: usize,
+    place: &str,
+    entry: &mut Map<String, Value>,
+    notes: &mut Notes,
+) {
+    for plugin in kong.plugins.iter().filter(|it| it.scope.consumer == Some(position)) {
+        let decides = plugin.is_enabled && !is_harmless(&plugin.name);
+        if decides && matches!(plugin.settings, Settings::Other) {
+            shut(entry);
+            let text = "may refuse its requests, and is not carried over: it is shut out";
+            notes.add(place, format_args!("{} {text}", plugin.name));
+        }
+    }
 }
 
 /// A consumer in a group with an unknown name may be in a denied one.

@@ -92,9 +92,15 @@ impl Consumer {
 /// Reads the file; `None` if something in it is not understood.
 pub(super) fn read(root: &Node<'_>) -> Option<Kong> {
     let mut fields = root.fields()?;
-    for field in
-        ["_format_version", "_transform", "_workspace", "_comment", "_ignore", "_plugin_configs"]
-    {
+    for field in [
+        "_format_version",
+        "_transform",
+        "_workspace",
+        "_konnect",
+        "_comment",
+        "_ignore",
+        "_plugin_configs",
+    ] {
         fields.of_kong(field);
     }
     let info = fields.optional("_info", info);

@@ -5,10 +5,14 @@
 //! mentioned in a note.
 
 mod applied;
+mod bearer;
 mod consumers;
 mod entities;
 mod fields;
 mod file;
+mod issuer;
+mod keycloak;
+mod openid_connect;
 mod placeholder;
 mod plugins;
 mod router;
@@ -19,8 +23,10 @@ use gatepass::config::{Problems, Variable};
 use serde_json::{Map, Value, json};
 
 use self::applied::Applied;
+use self::bearer::Bearer;
 use self::entities::Kong;
 use self::plugins::{Jwt, Need};
+use super::assemble::whole;
 use super::{ConvertError, Converted, ISSUER, Notes};
 
 /// The name of the provider in the configuration.
@@ -63,13 +69,17 @@ fn convert(kong: &Kong) -> Result<Converted, ConvertError> {
         Applied::to(kong, *position, route).jwt.map(|jwt| (route.place.as_str(), jwt))
     });
     let plugins: Vec<_> = plugins.collect();
-    let (_, first) = plugins.first().ok_or(ConvertError::NoPlugin)?;
+    let Some((_, first)) = plugins.first() else {
+        let bearer = bearer::read(kong, &routes, &mut notes).ok_or(ConvertError::NoPlugin)?;
+        return of_issuers(kong, &routes, bearer, notes);
+    };
     let entries = consumers::entries(kong, first.lookup.secret_is_base64, &mut notes)?;
     if !entries.iter().any(|entry| entry.get("jwt_secrets").is_some()) {
         return Err(ConvertError::NoCredential(notes.0));
     }
     let anonymous = anonymous(&plugins, &entries, &mut notes);
-    let common = routes::Common { lookup: &first.lookup, anonymous: anonymous.as_ref() };
+    let lookup = Some(&first.lookup);
+    let common = routes::Common { lookup, anonymous: anonymous.as_ref(), bearer: None };
     let needs = routes::needs(kong, &routes, &common, &mut notes);
     let provider = provider(&plugins, &needs, &mut notes);
     let (rule_places, rules): (Vec<_>, Vec<_>) =
@@ -99,6 +109,39 @@ fn convert(kong: &Kong) -> Result<Converted, ConvertError> {
         "errors": { "format": "kong" },
     });
     Ok(Converted { configuration, rule_places, notes: notes.0 })
+}
+
+/// A file whose tokens are of issuers.
+fn of_issuers(
+    kong: &Kong,
+    routes: &[(usize, &entities::Route)],
+    bearer: Bearer,
+    mut notes: Notes,
+) -> Result<Converted, ConvertError> {
+    let common = routes::Common { lookup: None, anonymous: None, bearer: Some(&bearer) };
+    let needs = routes::needs(kong, routes, &common, &mut notes);
+    let rules = routes::rules(routes, &needs, &mut notes);
+    for field in &kong.others {
+        notes.add("the file", format_args!("its {field} stay in Kong"));
+    }
+    let mut entries = Vec::new();
+    if let Some(mapping) = &bearer.mapping {
+        entries = consumers::mapped(kong, &mapping.by, &bearer.issuers, &mut notes);
+        if entries.is_empty() && !mapping.is_optional {
+            // Without entries a configuration has every token pass.
+            notes.add("consumers", "a token needs one, and the file has none that could be found");
+            return Err(ConvertError::NoCredential(notes.0));
+        }
+    }
+    let mut token = bearer.sources.clone();
+    token.insert("forward".to_owned(), json!(true));
+    let mut sections = Map::from_iter([
+        ("token".to_owned(), Value::Object(token)),
+        ("errors".to_owned(), json!({ "format": "kong" })),
+        ("bypass_cors_preflight".to_owned(), json!(false)),
+    ]);
+    sections.extend(bearer.consumers(entries).map(|it| ("consumers".to_owned(), it)));
+    whole(bearer.issuers, sections, bearer.headers, rules, notes)
 }
 
 /// The anonymous consumer.

@@ -5,12 +5,17 @@ use std::collections::BTreeSet;
 use gatepass::config::reader::Node;
 use serde_json::{Map, Value, json};
 
+use super::issuer::{self, IssuerPlugin, Options};
 use super::placeholder::{is_template, plain};
+use super::{keycloak, openid_connect};
+use crate::convert::need;
 
 /// The settings of a plugin.
 pub(super) enum Settings {
     Jwt(Box<Jwt>),
     Acl(Acl),
+    /// A plugin that takes tokens of an issuer.
+    Issuer(Box<IssuerPlugin>),
     /// Another plugin.
     Other,
 }
@@ -108,6 +113,15 @@ pub(super) fn read(name: &str, config: Option<&Node<'_>>) -> Option<Settings> {
             counts_consumer_groups: false,
             hides_groups: false,
         })),
+        (name, Some(config)) if issuer::is_own(name) => {
+            let options = Options::of(config)?;
+            let plugin = match name {
+                "openid-connect" => openid_connect::read(options),
+                "jwt-keycloak" => keycloak::jwt_keycloak(options),
+                _ => keycloak::jwt_signer(options),
+            };
+            Some(Settings::Issuer(Box::new(plugin)))
+        }
         _ => Some(Settings::Other),
     }
 }
@@ -232,6 +246,8 @@ pub(super) struct Access {
     pub(super) deny: BTreeSet<String>,
     /// Whether one passes without a token, as the anonymous consumer.
     pub(super) is_for_anonymous: bool,
+    /// What a token of an issuer must be.
+    pub(super) token: Option<Box<need::Access>>,
 }
 
 impl Need {
@@ -245,13 +261,19 @@ impl Need {
                     (Some(one), Some(two)) => Some(one.intersection(two).cloned().collect()),
                     (one, two) => one.as_ref().or(two.as_ref()).cloned(),
                 };
-                if allow.as_ref().is_some_and(BTreeSet::is_empty) {
+                let token = match (&one.token, &two.token) {
+                    (Some(one), Some(two)) => one.and(two).map(Box::new),
+                    (one, two) => one.as_ref().or(two.as_ref()).cloned(),
+                };
+                let has_tokens = token.is_some() || one.token.is_none() && two.token.is_none();
+                if allow.as_ref().is_some_and(BTreeSet::is_empty) || !has_tokens {
                     return Self::Nobody;
                 }
                 Self::Token(Access {
                     allow,
                     deny: one.deny.union(&two.deny).cloned().collect(),
                     is_for_anonymous: one.is_for_anonymous && two.is_for_anonymous,
+                    token,
                 })
             }
         }

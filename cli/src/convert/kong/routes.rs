@@ -11,7 +11,9 @@ use gatepass::http::is_unambiguous;
 use serde_json::{Map, Value, json};
 
 use super::applied::Applied;
+use super::bearer::Bearer;
 use super::entities::{Kong, Route};
+use super::issuer::IssuerPlugin;
 use super::plugins::{Access, Jwt, Lookup, Need, is_harmless};
 use super::router::Entry;
 use super::{Anonymous, PROVIDER};
@@ -21,8 +23,10 @@ use crate::convert::need::NOBODY;
 /// The settings common to all routes.
 pub(super) struct Common<'k> {
     /// The first jwt plugin's way to find tokens and keys.
-    pub(super) lookup: &'k Lookup,
+    pub(super) lookup: Option<&'k Lookup>,
     pub(super) anonymous: Option<&'k Anonymous>,
+    /// The plugins that take tokens of issuers, if these are what is converted.
+    pub(super) bearer: Option<&'k Bearer>,
 }
 
 /// The routes of which Kong's router knows, with their plugins.
@@ -61,10 +65,10 @@ pub(super) fn needs(
                 let text = "may refuse requests, and is not carried over: nobody passes, until \
                             you write what stands for it";
                 notes.add(&route.place, format_args!("{name} {text}"));
-            } else if applied.jwt.is_some() {
+            } else if applied.jwt.is_some() || applied.issuer.is_some() {
                 notes.add(
                     &format!("plugin {name}"),
-                    "runs before the filter: it sees no consumer where jwt found one",
+                    "runs before the filter: it sees no consumer where the filter finds one",
                 );
             }
         }
@@ -92,6 +96,9 @@ fn about_protocols(route: &Route, notes: &mut Notes) {
 }
 
 fn of_plugins(applied: Applied<'_>, place: &str, common: &Common<'_>, notes: &mut Notes) -> Need {
+    if let Some((at, plugin)) = applied.issuer {
+        return of_issuer(applied, at, plugin, place, common, notes);
+    }
     let Some(jwt) = applied.jwt else {
         if applied.acl.is_none() {
             return Need::Open;
@@ -99,7 +106,7 @@ fn of_plugins(applied: Applied<'_>, place: &str, common: &Common<'_>, notes: &mu
         notes.add(place, "acl without jwt lets nobody pass");
         return Need::Nobody;
     };
-    if jwt.lookup != *common.lookup {
+    if Some(&jwt.lookup) != common.lookup {
         notes.add(
             place,
             "its jwt plugin finds tokens or keys in another way than the first one, whose is \
@@ -107,11 +114,18 @@ fn of_plugins(applied: Applied<'_>, place: &str, common: &Common<'_>, notes: &mu
         );
         return Need::Nobody;
     }
-    let mut access = match applied.acl.map_or(Ok(Access::default()), |acl| acl.need()) {
+    let Some(mut access) = of_acl(applied, place, notes) else { return Need::Nobody };
+    access.is_for_anonymous = takes_anonymous(jwt, &access, place, common, notes);
+    Need::Token(access)
+}
+
+/// What acl asks; `None` if nobody passes.
+fn of_acl(applied: Applied<'_>, place: &str, notes: &mut Notes) -> Option<Access> {
+    let access = match applied.acl.map_or(Ok(Access::default()), |acl| acl.need()) {
         Ok(access) => access,
         Err(why) => {
             notes.add(place, format_args!("{why}: nobody passes"));
-            return Need::Nobody;
+            return None;
         }
     };
     if applied.acl.is_some_and(|acl| acl.is_partial()) {
@@ -120,8 +134,40 @@ fn of_plugins(applied: Applied<'_>, place: &str, common: &Common<'_>, notes: &mu
     if applied.acl.is_some_and(|acl| acl.hides_groups) {
         notes.add(place, "X-Consumer-Groups is sent: hide_groups_header is not known");
     }
-    access.is_for_anonymous = takes_anonymous(jwt, &access, place, common, notes);
-    Need::Token(access)
+    Some(access)
+}
+
+/// What a plugin asks that takes tokens of an issuer.
+fn of_issuer(
+    applied: Applied<'_>,
+    at: usize,
+    plugin: &IssuerPlugin,
+    place: &str,
+    common: &Common<'_>,
+    notes: &mut Notes,
+) -> Need {
+    let Some(bearer) = common.bearer else {
+        let text = "tokens of issuers beside credentials of the jwt plugin are not converted: \
+                    nobody passes; convert a file without the jwt plugins by itself";
+        notes.add(place, text);
+        return Need::Nobody;
+    };
+    if applied.jwt.is_some() || applied.has_several {
+        notes.add(place, "several plugins ask for a token each: nobody passes");
+        return Need::Nobody;
+    }
+    let Some(token) = bearer.access(at) else {
+        notes.add(place, "nobody passes its plugin");
+        return Need::Nobody;
+    };
+    let has_groups = plugin.consumer.is_some() || plugin.groups_claim.is_some();
+    let is_certain = plugin.consumer.as_ref().is_none_or(|mapping| !mapping.is_optional);
+    if applied.acl.is_some() && !(has_groups && is_certain) {
+        notes.add(place, "acl without a consumer or a claim with groups lets nobody pass");
+        return Need::Nobody;
+    }
+    let Some(access) = of_acl(applied, place, notes) else { return Need::Nobody };
+    Need::Token(Access { token: Some(token), ..access })
 }
 
 fn takes_anonymous(
@@ -270,14 +316,21 @@ fn asked(need: &Need) -> &'static str {
 }
 
 fn rule(matching: Value, need: &Need) -> Value {
-    let mut requires = Map::from_iter([("providers".to_owned(), json!([PROVIDER]))]);
+    let mut requires = match need {
+        Need::Token(Access { token: Some(token), .. }) => match token.to_json() {
+            Value::Object(requires) => requires,
+            _ => Map::new(),
+        },
+        Need::Token(_) => Map::from_iter([("providers".to_owned(), json!([PROVIDER]))]),
+        Need::Open | Need::Nobody => Map::new(),
+    };
     match need {
         Need::Open => return json!({ "match": matching, "bypass": true }),
         Need::Nobody => {
             requires.insert("groups_any".to_owned(), json!([NOBODY]));
             requires.insert("groups_none".to_owned(), json!([NOBODY]));
         }
-        Need::Token(Access { allow, deny, is_for_anonymous }) => {
+        Need::Token(Access { allow, deny, is_for_anonymous, .. }) => {
             if let Some(allow) = allow {
                 requires.insert("groups_any".to_owned(), json!(allow));
             }
