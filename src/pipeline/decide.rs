@@ -213,7 +213,7 @@ impl Pipeline {
         }
         attempt.trace.resource = self.resources.find(head)?.cloned();
         let mut asked = Vec::new();
-        if rules.ask_mcp() && call == McpCall::Unknown {
+        if call == McpCall::Unknown {
             asked = rules.perhaps(head, attempt.trace.rule).into_iter().map(Rc::as_ref).collect();
         }
         let requirements = match rule.map(|(_, rule)| &rule.access) {

@@ -266,7 +266,7 @@ impl Pipeline {
     /// What a request calls, where a rule asks for that: by what the host read in its body,
     /// else by its headers.
     pub(super) fn mcp_call(&self, head: &RequestHead) -> McpCall {
-        if !self.rules.ask_mcp() {
+        if !self.rules.ask_mcp(head) {
             return McpCall::Unknown;
         }
         let text = |path: &[&str]| {

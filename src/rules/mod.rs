@@ -259,36 +259,48 @@ impl Rules {
 }
 
 impl Rules {
-    /// True if a rule has a condition on calls of the Model Context Protocol.
-    pub const fn ask_mcp(&self) -> bool {
-        self.ask_mcp
+    /// True if the rule of a request may depend on what it calls by the Model Context
+    /// Protocol.
+    pub fn ask_mcp(&self, head: &RequestHead) -> bool {
+        self.ask_mcp && self.calls(head).next().is_some()
     }
 
     /// What the rules before `found` ask of the calls they are for, where it is not certain
     /// what the request calls: it has to meet all of them.
     pub fn perhaps(&self, head: &RequestHead, found: Option<usize>) -> Vec<&Rc<Requirements>> {
-        let path = canonical_path(head.target().path);
-        let positions: Vec<usize> = match &path {
-            Some(path) => {
-                let index = self.blind_index.as_ref().unwrap_or(&self.index);
-                let both = [self.index.matching(path), index.matching(&self.read(path))];
-                both.concat()
-            }
-            None => (0..self.rules.len()).collect(),
-        };
-        let rules = self.rules.iter().enumerate();
-        let rules = rules.filter(|(position, rule)| {
-            let conditions = &rule.matcher.conditions;
-            found.is_none_or(|found| *position < found)
-                && conditions.mcp.is_some()
-                && positions.contains(position)
-                && conditions.hold(head) != Ok(false)
-        });
+        if !self.ask_mcp {
+            return Vec::new();
+        }
+        let rules =
+            self.calls(head).filter(|(position, _)| found.is_none_or(|found| *position < found));
         let requirements = rules.filter_map(|(_, rule)| match &rule.access {
             Access::Requires(requirements) => Some(requirements),
             Access::Bypass => None,
         });
         requirements.collect()
+    }
+
+    /// The rules for calls that a request may be one of by all else, however its path is
+    /// read.
+    fn calls(&self, head: &RequestHead) -> impl Iterator<Item = (usize, &Rule)> {
+        let path = canonical_path(head.target().path);
+        let positions: Vec<usize> = match &path {
+            Some(path) => {
+                let index = self.blind_index.as_ref().unwrap_or(&self.index);
+                let lenient = lenient_readings(path);
+                let readings = lenient.iter().map(|it| self.read(it)).chain([self.read(path)]);
+                let others = readings.flat_map(|reading| index.matching(&reading));
+                self.index.matching(path).into_iter().chain(others).collect()
+            }
+            None => (0..self.rules.len()).collect(),
+        };
+        let rules = self.rules.iter().enumerate();
+        rules.filter(move |(position, rule)| {
+            let conditions = &rule.matcher.conditions;
+            conditions.mcp.is_some()
+                && positions.contains(position)
+                && conditions.hold(head) != Ok(false)
+        })
     }
 }
 

@@ -46,6 +46,7 @@ mod rate_limit;
 mod reference_tokens;
 mod refused;
 mod replaced;
+mod resources;
 mod revocation;
 mod sealed_tokens;
 mod shop;

@@ -27,6 +27,7 @@ mod logins;
 mod main_path;
 mod nginx;
 mod protocols;
+mod resources;
 mod revocation;
 mod workers;
 

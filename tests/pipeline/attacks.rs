@@ -2,6 +2,11 @@
 //! clients, by an issuer that is not honest, by a service inside. Written from the
 //! manual, not from the code.
 
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use gatepass::host::{RequestId, RequestInfo};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -129,5 +134,70 @@ fn another_provider_is_none_of_the_resources() {
             "/mcp" => assert_eq!(denied(step), denial(401, "issuer_unknown")),
             _ => drop(forwarded(step)),
         }
+    }
+}
+
+/// How often the host was asked about requests.
+#[derive(Clone, Debug, Default)]
+struct Asked(Rc<Cell<usize>>);
+
+impl Asked {
+    fn one_more<T>(&self) -> Option<T> {
+        self.0.set(self.0.get() + 1);
+        None
+    }
+}
+
+impl RequestInfo for Asked {
+    fn request_id(&self, _: RequestId) -> Option<Vec<u8>> {
+        self.one_more()
+    }
+
+    fn mcp(&self, _: RequestId, _: &[&str]) -> Option<Vec<u8>> {
+        self.one_more()
+    }
+
+    fn client_certificate(&self, _: RequestId) -> Option<[u8; 32]> {
+        self.one_more()
+    }
+
+    fn client_address(&self, _: RequestId) -> Option<IpAddr> {
+        self.one_more()
+    }
+}
+
+/// Whatever of resources, identities and documents is configured, a request that is not
+/// about it asks the host nothing, and its identity is minted once.
+#[test]
+fn who_does_not_use_it_does_not_pay_for_it() {
+    let identity = json!({"audiences": ["orders"], "scopes": ["orders"], "claims": []});
+    let config = shop(&[
+        ("/identity_token/issuer", json!("https://gateway.internal")),
+        ("/identity_token/discovery_path", json!("/.well-known/openid-configuration")),
+        ("/identity_token/pem_path", json!("/keys.pem")),
+        (
+            "/rules",
+            json!([
+                {"match": {"path_prefix": "/orders"}, "identity": identity},
+                {"match": {"path_prefix": "/robots"}, "requires": {"actor": {"client_id": ["a"]}}},
+            ]),
+        ),
+    ]);
+    for host in HOSTS {
+        let asked = Asked::default();
+        let mut world = World::asking(&config, host, Box::new(asked.clone()));
+        let token = alice();
+        let first = world.forwarded(&token);
+        let text = field(&first, "x-identity-token");
+        for _ in 0..5 {
+            assert_eq!(field(&world.forwarded(&token), "x-identity-token"), text, "cached");
+        }
+        assert_eq!(asked.0.get(), 0);
+        // Nor do rules about calls at other paths.
+        let mut config = config.clone();
+        config["rules"][1] = json!({"match": {"path_prefix": "/mcp", "mcp": {"names": ["a"]}}});
+        let mut world = World::asking(&config, host, Box::new(asked.clone()));
+        world.forwarded(&token);
+        assert_eq!(asked.0.get(), 0);
     }
 }

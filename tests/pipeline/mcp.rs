@@ -194,3 +194,26 @@ fn what_may_be_a_guarded_call_passes_by_no_opening() {
         assert_eq!(outcome(&shop(rules), &[], &to("/mcp")), "token_missing", "{last}");
     }
 }
+
+/// A path that a service may read as that of a rule for calls is one of it too, whether it
+/// is certain what is called or not.
+#[test]
+fn a_path_that_may_be_read_as_a_guarded_one() {
+    let config = shop(json!([
+        {"match": {"path": "/mcp", "mcp": {"names": ["place_order"]}},
+            "requires": {"scopes_all": ["orders.write"]}},
+        {"match": {"path_prefix": "/x/mcp", "mcp": {"names": ["place_order"]}},
+            "requires": {"scopes_all": ["orders.write"]}},
+    ]));
+    let order = [("method", "tools/call"), ("params.name", "place_order")];
+    let bearer = format!("Bearer {}", token(json!({"scope": "catalog.read"})));
+    let paths =
+        ["/mcp", "/MCP", "/mcp.", "/mcp%20", "/mcp%3fx", "/mc\u{ff50}", "/x/mcp./a", "/X/mcp/a"];
+    for path in paths {
+        for metadata in [&order[..], &[]] {
+            let fields = [(":method", "POST"), (":path", path), ("authorization", &*bearer)];
+            let found = outcome(&config, metadata, &fields);
+            assert_ne!(found, "ok", "{path} {metadata:?}");
+        }
+    }
+}
