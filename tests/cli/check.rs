@@ -560,6 +560,29 @@ fn a_kong_yml_is_converted() {
     );
 }
 
+/// Names in a file stand in comments, which they must not end.
+#[test]
+fn names_stay_in_their_comments() {
+    let desk = Desk::new();
+    let name = "orders\nmode: shadow\nx";
+    let kong = json!({
+        "_format_version": "3.0",
+        "services": [{"name": "shop", "url": "http://shop", "plugins": [{"name": "jwt"}],
+            "routes": [{"name": name, "paths": ["/orders"], "protocols": ["https"]}]}],
+        "consumers": [{"id": "a1", "username": "alice",
+            "jwt_secrets": [{"key": "k1", "secret": "s".repeat(40)}]}],
+    });
+    desk.put("kong.yml", &kong.to_string());
+    for to in ["configuration", "kong-plugin"] {
+        let run = desk.run(&["convert", "--to", to, "kong.yml"]).ended(3);
+        let yaml: Value = serde_norway::from_str(&run.out).unwrap();
+        let own = yaml.pointer("/plugins/0/config").unwrap_or(&yaml);
+        assert!(run.out.contains("# route orders\\nmode: shadow"), "{run:?}");
+        assert_eq!(own["mode"], Value::Null, "{run:?}");
+        assert!(own["rules"].is_array());
+    }
+}
+
 fn base64_of(text: &str) -> String {
     use base64::Engine as _;
     base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(text)

@@ -175,6 +175,19 @@ fn what_is_refused() {
     for (case, text, expected) in [
         ("nothing", "a: 1".to_owned(), "nothing that is converted"),
         (
+            "manifests of Kong",
+            "{apiVersion: configuration.konghq.com/v1, kind: KongConsumer, username: alice}"
+                .to_owned(),
+            "convert what `deck gateway dump` writes",
+        ),
+        (
+            "a policy without issuers",
+            "{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: p}, \
+             spec: {rules: [{}]}}"
+                .to_owned(),
+            "RequestAuthentication: there is none in the file",
+        ),
+        (
             "a field that may be a condition",
             envoy("- {match: {prefix: /, on_mondays: true}}"),
             "$.rules[0].match.on_mondays: found an unknown field",

@@ -67,6 +67,8 @@ pub enum ConvertError {
     NotYaml(String),
     /// There is nothing in it that is converted.
     Unknown,
+    /// It has manifests of Kong's ingress controller.
+    KongManifests,
     /// It is of another format than those that are read; which.
     Format(String),
     /// There are several of what becomes one configuration; their names.
@@ -98,9 +100,13 @@ impl fmt::Display for ConvertError {
         match self {
             Self::NotYaml(cause) => write!(f, "not YAML that is read in one way: {cause}"),
             Self::Unknown => f.write_str(
-                "nothing that is converted: a kong.yml or manifests with KongPlugin, an Envoy \
-                 configuration with the filter jwt_authn, Istio's RequestAuthentication and \
-                 AuthorizationPolicy, or Envoy Gateway's SecurityPolicy with jwt",
+                "nothing that is converted: a kong.yml, an Envoy configuration with the filter \
+                 jwt_authn, Istio's RequestAuthentication and AuthorizationPolicy, or Envoy \
+                 Gateway's SecurityPolicy with jwt",
+            ),
+            Self::KongManifests => f.write_str(
+                "manifests of Kong's ingress controller are not read: convert what \
+                 `deck gateway dump` writes of its gateway",
             ),
             Self::Format(found) => {
                 write!(f, "_format_version is {found}; \"1.1\", \"2.1\" and \"3.0\" are read")

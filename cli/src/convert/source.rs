@@ -33,7 +33,17 @@ pub fn convert(text: &str, selection: &Selection) -> Result<Converted, ConvertEr
     if chosen(gateway::is_own) {
         return gateway::from_manifests(&manifests, selection);
     }
-    envoy::from_documents(&manifests, selection)
+    match envoy::from_documents(&manifests, selection) {
+        Err(ConvertError::Unknown) if manifests.iter().any(is_of_kong) => {
+            Err(ConvertError::KongManifests)
+        }
+        converted => converted,
+    }
+}
+
+fn is_of_kong(manifest: &Value) -> bool {
+    let version = manifest.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    version.starts_with("configuration.konghq.com/")
 }
 
 /// The manifests of a list.
