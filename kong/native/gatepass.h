@@ -19,7 +19,7 @@
 
 /* Changes with everything below. The caller must not use a library that returns
  * another number from gatepass_abi. */
-#define GATEPASS_ABI 4
+#define GATEPASS_ABI 5
 
 /* The part below is read by LuaJIT as well: no preprocessor. */
 

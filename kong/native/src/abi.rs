@@ -32,7 +32,7 @@ use crate::encode::{Field, RawAction, Text, number};
 use crate::frame;
 
 /// `GATEPASS_ABI` of `gatepass.h`.
-pub const ABI: u32 = 4;
+pub const ABI: u32 = 5;
 
 /// A gateway, and what was last lent of it to the caller.
 #[derive(Debug)]
@@ -467,6 +467,7 @@ mod tests {
         fn begin(&self, request: f64, target: &str, token: &str) -> *const RawAction {
             let fields = [
                 ("", "192.0.2.1"),
+                ("", "192.0.2.2"),
                 ("", "id"),
                 ("", ""),
                 (":method", "GET"),
@@ -483,7 +484,7 @@ mod tests {
                 .collect();
             let size = u32::try_from(bytes.len()).unwrap();
             // SAFETY: the gateway is open; bytes and sizes are there during the call.
-            unsafe { gatepass_begin(self.0, request, bytes.as_ptr(), size, sizes.as_ptr(), 8, NOW) }
+            unsafe { gatepass_begin(self.0, request, bytes.as_ptr(), size, sizes.as_ptr(), 9, NOW) }
         }
 
         /// The actions from `first` on.
@@ -584,8 +585,8 @@ mod tests {
             gatepass_free(ptr::null_mut());
             let action = gatepass_begin(gateway.0, 1.0, ptr::null(), 0, ptr::null(), 0, NOW);
             assert_eq!(gateway.all(action), ["5 for 1: 500 "]);
-            let sizes = [0, 0, 0, 0, 9, 9];
-            let action = gatepass_begin(gateway.0, 2.0, b"x".as_ptr(), 1, sizes.as_ptr(), 3, NOW);
+            let sizes = [0, 0, 0, 0, 0, 0, 9, 9];
+            let action = gatepass_begin(gateway.0, 2.0, b"x".as_ptr(), 1, sizes.as_ptr(), 4, NOW);
             assert_eq!(gateway.all(action), ["5 for 2: 500 "]);
             for odd in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
                 assert!(gatepass_body(gateway.0, odd, ptr::null(), 0, odd).is_null());

@@ -73,7 +73,7 @@ uint32_t gatepass_panics(gatepass *gateway);
 ]]
 
 -- GATEPASS_ABI of gatepass.h.
-local ABI = 4
+local ABI = 5
 local NAME = "libgatepass_kong"
 
 -- Beside other libraries of Lua modules, else where the system has its own.
