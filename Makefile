@@ -1,4 +1,4 @@
-.PHONY: help wasm native cli oci package release run test docs bench faults soak fuzz mutants coverage clean
+.PHONY: help wasm native cli oci package release run test docs bench costs faults soak fuzz mutants coverage clean
 
 # First port of the shop: Envoy, then auth, users, upstream, Envoy's admin
 # interface and the other services on the ten after it. Unset: the ports of
@@ -28,6 +28,8 @@ help:
 	@echo 'make docs     write the tables of docs/configuration.md from src/config/schema.yaml'
 	@echo 'make bench    measure it beside what else does the job (7 minutes; QUICK=1: 2 minutes;'
 	@echo '              ONLY=fleet: several proxies; ONLY=dearest: the dearest request)'
+	@echo 'make costs    count instructions and allocations of a request, and compare them with those that'
+	@echo '              are committed (WRITE=1: write those anew)'
 	@echo 'make faults   measure what hostile clients and failing services cost (QUICK=1: a short run)'
 	@echo 'make soak     run all of that at once for 20 minutes (SOAK_SECONDS=1200), and fail if anything does'
 	@echo '              (both: DOOR=native)'
@@ -75,6 +77,10 @@ coverage:
 
 bench: wasm native
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench gateways
+
+costs:
+	@export $(if $(WRITE),GATEPASS_WRITE_COSTS=1) && \
+	    cargo test --locked --quiet --package gatepass-native --test costs -- as_often --nocapture && .ci/costs
 
 faults: $(DOOR)
 	@export GATEPASS_DOOR=$(DOOR) && ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench faults

@@ -82,10 +82,11 @@ impl Signer {
         let base64 = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         let mut jwk = match &self.key {
             Key::Rsa(key) => {
-                let public = key.public_key();
-                json!({"kty": "RSA",
-                       "n": base64(public.modulus().big_endian_without_leading_zero()),
-                       "e": base64(public.exponent().big_endian_without_leading_zero())})
+                // The DER ends with the modulus, and the exponent as an integer of three bytes.
+                let der: PublicKeyX509Der<'_> = key.public_key().as_der().expect("DER");
+                let (rest, exponent) = der.as_ref().split_last_chunk::<3>().expect("a key");
+                let (_, modulus) = rest.split_last_chunk::<258>().expect("a key");
+                json!({"kty": "RSA", "n": base64(&modulus[..256]), "e": base64(exponent)})
             }
             Key::Ecdsa(key) => {
                 let point = &key.public_key().as_ref()[1..];

@@ -1,11 +1,13 @@
-//! How much memory a thread holds.
+//! How much memory a thread holds, and how often it asked for some.
 #![allow(unsafe_code, reason = "an allocator is")]
+#![allow(dead_code, reason = "no test binary uses all of it")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
 struct Counted;
@@ -16,6 +18,9 @@ static ALLOCATOR: Counted = Counted;
 fn count(bytes: isize) {
     // None at the end of the thread.
     let _ = HELD.try_with(|held| held.set(held.get() + bytes));
+    if bytes > 0 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+    }
 }
 
 // SAFETY: every call is the system allocator's.
@@ -36,4 +41,9 @@ unsafe impl GlobalAlloc for Counted {
 /// The bytes that this thread holds: what it asked for, and has not given back.
 pub fn held() -> usize {
     HELD.get().max(0).cast_unsigned()
+}
+
+/// How often this thread asked for memory; to make a block larger is to ask again.
+pub fn allocations() -> u64 {
+    ALLOCATIONS.get()
 }

@@ -1,0 +1,316 @@
+//! Requests whose cost is counted, carried out as a native door does: the head is one
+//! piece of memory, every action and every log line is read, and everything is dropped.
+
+use std::hint::black_box;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gatepass::callout::CalloutReply;
+use gatepass::config;
+use gatepass::gateway::{Action, CalloutId, Gateway, RequestId};
+use gatepass::host::HostCapabilities;
+use gatepass::http::{Fields, RequestHead};
+use gatepass::keys::{Algorithm, AlgorithmSet, HostCrypto, HostSigningKey, HostVerifyingKey};
+use gatepass::time::UnixTime;
+use gatepass_native::AwsLc;
+use serde_json::json;
+
+use crate::tokens::{AUDIENCE, ISSUER, Signer, identity_key};
+
+/// A whole second, so that every number of a token has always as many digits.
+pub const NOW: UnixTime = UnixTime::from_secs(1_764_000_000);
+
+/// The user of all tokens but those of [`Kind::Callout`].
+const KNOWN_USER: &str = "5c0c8b1e-9f0d-4a36-8d0e-000000000000";
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A token that was verified before, with an identity that was minted before.
+    Known,
+    /// A new RS256 token of a known user: verified, and an identity minted.
+    NewRs256,
+    /// A new ES256 token of a known user.
+    NewEs256,
+    /// A new RS256 token whose signature is wrong.
+    Denied,
+    /// A new RS256 token of a user who is not known: the user service is asked, and its
+    /// reply comes.
+    Callout,
+}
+
+impl Kind {
+    pub const ALL: [Self; 5] =
+        [Self::Known, Self::NewRs256, Self::NewEs256, Self::Denied, Self::Callout];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Known => "known_token",
+            Self::NewRs256 => "new_rs256_token",
+            Self::NewEs256 => "new_es256_token",
+            Self::Denied => "denial",
+            Self::Callout => "callout",
+        }
+    }
+}
+
+/// A request to be counted, with all that it needs from outside.
+pub struct Prepared {
+    head: RequestHead,
+    /// The user service's reply, if that is asked.
+    reply: Option<CalloutReply>,
+    passes: bool,
+}
+
+/// A gateway with the issuers of its tokens.
+pub struct World {
+    gateway: Gateway,
+    signers: [Signer; 2],
+    /// Makes tokens and requests differ.
+    next: u64,
+}
+
+impl World {
+    /// Two rules, user info, a claim as a header, identity tokens by ES256: as the
+    /// benchmark of gateways has it.
+    pub fn new() -> Self {
+        let signers = ["RS256", "ES256"].map(Signer::new);
+        let config = json!({
+            "services": {"users": {"upstream": "users"}},
+            "providers": {"shop": {
+                "issuer": ISSUER, "audiences": [AUDIENCE],
+                "local_jwks": {"keys": signers.each_ref().map(Signer::jwk)},
+            }},
+            "user_info": {
+                "service": "users", "path": "/users/{sub}",
+                "claims": {"country": "/address/country", "customer_type": "/type"},
+            },
+            "identity_token": {
+                "issuer": "https://gateway.shop.internal", "audiences": ["shop-services"],
+                "signing_keys": [{"algorithm": "ES256", "private_key": identity_key("ES256")}],
+            },
+            "claim_to_headers": [{"header": "x-user-country", "claim": ["country"]}],
+            "rules": [
+                {"match": {"path_prefix": "/health"}, "bypass": true},
+                {"match": {"path_prefix": "/orders"}, "requires": {"scopes_all": ["orders"]}},
+            ],
+            "limits": {"token_cache_entries": 100_000},
+        });
+        let host: Rc<dyn HostCrypto> = Rc::new(Apart);
+        let settings = config::load(config.to_string().as_bytes(), &|_| None::<String>, Some(host));
+        let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
+        let gateway = Gateway::new(settings, HostCapabilities::ENVOY, [7; 16]);
+        Self { gateway, signers, next: 0 }
+    }
+
+    /// Some requests of a kind, after others have made caches and keys ready for it.
+    pub fn prepare(&mut self, kind: Kind, count: usize) -> Vec<Prepared> {
+        let token = self.token(Kind::Known);
+        let user = Some(self.reply(KNOWN_USER));
+        self.carry_out(Prepared { head: head(&token), reply: user, passes: true });
+        for _ in 0..32 {
+            for kind in Kind::ALL {
+                let request = self.request(kind);
+                self.carry_out(request);
+            }
+        }
+        let _ = self.gateway.take_metrics();
+        let known = self.request(Kind::Known);
+        let requests = (0..count).map(|_| match kind {
+            Kind::Known => Prepared { head: known.head.clone(), reply: None, passes: true },
+            kind => self.request(kind),
+        });
+        let requests = requests.collect();
+        self.carry_out(known);
+        APART.store(true, Ordering::Relaxed);
+        requests
+    }
+
+    fn request(&mut self, kind: Kind) -> Prepared {
+        let mut token = self.token(kind);
+        if kind == Kind::Denied {
+            // The first character of the signature, which has no unused bits.
+            let at = token.rfind('.').map_or(0, |dot| dot + 1);
+            let other = if token[at..].starts_with('A') { "B" } else { "A" };
+            token.replace_range(at..=at, other);
+        }
+        let reply = (kind == Kind::Callout).then(|| self.reply(&self.subject()));
+        Prepared { head: head(&token), reply, passes: kind != Kind::Denied }
+    }
+
+    /// A token of its kind; of the same user, unless the user is to be asked for.
+    fn token(&mut self, kind: Kind) -> String {
+        self.next += 1;
+        let subject = match kind {
+            Kind::Callout => self.subject(),
+            _ => KNOWN_USER.to_owned(),
+        };
+        let [rs256, es256] = &self.signers;
+        let signer = if kind == Kind::NewEs256 { es256 } else { rs256 };
+        let now = NOW.as_secs();
+        signer.sign_claims(
+            "at+jwt",
+            &json!({
+                "iss": ISSUER, "aud": AUDIENCE, "sub": subject, "iat": now, "nbf": now,
+                "exp": now + 86_000, "jti": format!("{:016x}", self.next), "azp": "web",
+                "client_id": "web", "scope": "orders admin", "tenant": "acme", "auth_time": now,
+                "sid": "08a5019c-17e1-4977-8f42-65a12843ea02",
+            }),
+        )
+    }
+
+    fn subject(&self) -> String {
+        format!("5c0c8b1e-9f0d-4a36-8d0e-{:012}", self.next)
+    }
+
+    /// What the user service says of a user.
+    fn reply(&self, subject: &str) -> CalloutReply {
+        let user = json!({
+            "sub": subject, "type": "business", "name": "Alice Example",
+            "address": {"street": "Calle Mayor 1", "city": "Madrid", "country": "ES"},
+        });
+        let fields: Fields = [
+            (":status", "200"),
+            ("content-type", "application/json"),
+            ("date", "Mon, 24 Nov 2025 16:00:00 GMT"),
+            ("content-length", "171"),
+        ]
+        .into_iter()
+        .collect();
+        let body = user.to_string().into_bytes();
+        CalloutReply::whole(Some(200), fields, body, self.gateway.max_reply_bytes())
+    }
+
+    /// Carries out a request from its head to its end.
+    pub fn carry_out(&mut self, prepared: Prepared) {
+        let Prepared { head, reply, passes } = prepared;
+        self.next += 1;
+        let request = RequestId(self.next);
+        self.gateway.begin(request, head, NOW);
+        let mut ended = self.act();
+        if let (Err(Some(callout)), Some(reply)) = (&ended, &reply) {
+            self.gateway.reply(*callout, reply, NOW);
+            ended = self.act();
+        }
+        self.gateway.gone(request);
+        assert_eq!(ended, Ok(passes), "the request ended otherwise");
+    }
+
+    /// Carries out what the gateway asks for. Whether the request passed, or the callout
+    /// that it waits for.
+    fn act(&mut self) -> Result<bool, Option<CalloutId>> {
+        let mut ended = Err(None);
+        while let Some(action) = self.gateway.poll() {
+            match action {
+                Action::Send(dispatch) => drop(black_box(dispatch)),
+                Action::Suspend { dispatch, .. } => {
+                    ended = Err(dispatch.as_ref().map(|dispatch| dispatch.id));
+                    if let Some(dispatch) = dispatch {
+                        black_box(dispatch.callout.head());
+                        black_box(dispatch.callout.body());
+                    }
+                }
+                Action::Forward { edits, access_log, .. } => {
+                    edits.edits().for_each(|edit| _ = black_box(edit));
+                    access_log.entries().for_each(|entry| _ = black_box(entry));
+                    ended = Ok(true);
+                }
+                Action::Reply { reply, access_log, .. } => {
+                    black_box(&reply);
+                    access_log.entries().for_each(|entry| _ = black_box(entry));
+                    ended = Ok(false);
+                }
+                Action::ReadBody { .. } => panic!("no request has a body"),
+            }
+        }
+        for event in self.gateway.take_log() {
+            black_box(event.to_string());
+        }
+        ended
+    }
+}
+
+/// The fifteen fields of a request that a browser sends through a load balancer.
+fn head(token: &str) -> RequestHead {
+    let authorization = format!("Bearer {token}");
+    RequestHead::new([
+        (":method", "GET"),
+        (":path", "/orders?page=2"),
+        (":authority", "shop.example"),
+        (":scheme", "https"),
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+        ("accept", "application/json"),
+        ("accept-language", "en-GB,en;q=0.5"),
+        ("accept-encoding", "gzip, deflate, br"),
+        ("referer", "https://shop.example/"),
+        ("origin", "https://shop.example"),
+        ("cache-control", "no-cache"),
+        ("authorization", authorization.as_str()),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-request-id", "08a5019c-17e1-4977-8f42-65a12843ea02"),
+    ])
+}
+
+/// Whether what is counted has begun: callgrind stops counting where one of these functions
+/// begins, so before that it would start.
+static APART: AtomicBool = AtomicBool::new(false);
+
+/// AWS-LC, called from functions that callgrind knows by name, to leave it out: the
+/// instructions of cryptography depend on the processor and on the library alone.
+#[derive(Clone, Copy, Debug)]
+struct Apart;
+
+struct VerifiedApart(Rc<dyn HostVerifyingKey>);
+
+struct SignedApart(Rc<dyn HostSigningKey>);
+
+impl HostCrypto for Apart {
+    fn verifies(&self) -> AlgorithmSet {
+        AwsLc.verifies()
+    }
+
+    fn signs(&self) -> AlgorithmSet {
+        AwsLc.signs()
+    }
+
+    fn verifying_key(&self, algorithm: Algorithm, spki: &[u8]) -> Option<Rc<dyn HostVerifyingKey>> {
+        Some(Rc::new(VerifiedApart(AwsLc.verifying_key(algorithm, spki)?)))
+    }
+
+    fn signing_key(&self, algorithm: Algorithm, pkcs8: &[u8]) -> Option<Rc<dyn HostSigningKey>> {
+        Some(Rc::new(SignedApart(AwsLc.signing_key(algorithm, pkcs8)?)))
+    }
+}
+
+impl HostVerifyingKey for VerifiedApart {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Option<bool> {
+        if APART.load(Ordering::Relaxed) {
+            return cryptography_verifies(&*self.0, message, signature);
+        }
+        self.0.verify(message, signature)
+    }
+}
+
+impl HostSigningKey for SignedApart {
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        if APART.load(Ordering::Relaxed) {
+            return cryptography_signs(&*self.0, message);
+        }
+        self.0.sign(message)
+    }
+}
+
+#[inline(never)]
+fn cryptography_verifies(
+    key: &dyn HostVerifyingKey,
+    message: &[u8],
+    signature: &[u8],
+) -> Option<bool> {
+    black_box(key).verify(message, signature)
+}
+
+#[inline(never)]
+fn cryptography_signs(key: &dyn HostSigningKey, message: &[u8]) -> Option<Vec<u8>> {
+    black_box(key).sign(message)
+}
