@@ -7,6 +7,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use log::Level;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::access_log::AccessLogFields;
@@ -23,7 +24,7 @@ use crate::revocation::{FeedError, ListId, Submitted};
 use crate::sealing::LoginFailure;
 use crate::session::Session;
 use crate::signals::ForwardError;
-use crate::token::{Provider, TokenNames};
+use crate::token::{Provider, TokenNames, TokenWords};
 use crate::user_info::UserInfoFailure;
 
 /// The steps that a request takes, in order. Where one has nothing to do, the
@@ -96,7 +97,7 @@ pub struct Trace {
     /// The provider that the token is from.
     pub provider: Option<Rc<Provider>>,
     /// What a token says that was not known before.
-    pub token: Option<Rc<TokenNames>>,
+    pub token: Option<TokenWords>,
     /// The token's consumer.
     pub consumer: Option<Rc<Consumer>>,
     /// Fields for the access log.
@@ -276,7 +277,9 @@ impl Event {
             |cause: &dyn fmt::Display| json!({ "event": event, "cause": cause.to_string() });
         let failed = |of: &str, name: &str, cause: &dyn fmt::Display| json!({ "event": event, (of): name, "cause": cause.to_string() });
         match self {
-            Self::Denied(it) | Self::WouldDeny(it) | Self::StreamEnded(it) => it.json(event),
+            Self::Denied(it) | Self::WouldDeny(it) | Self::StreamEnded(it) => {
+                serde_json::to_value(it.line(event)).unwrap_or_default()
+            }
             Self::NotSent(service) => json!({
                 "event": event,
                 "service": service.name,
@@ -327,41 +330,70 @@ impl Event {
     }
 }
 
+/// The line of a request that was denied, in the order of its members' names.
+#[derive(Serialize)]
+struct DeniedLine<'a> {
+    actor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alg: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<Box<str>>,
+    code: &'static str,
+    consumer: Option<&'a str>,
+    detail: &'a str,
+    event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kid: Option<Box<str>>,
+    method: &'a str,
+    path: &'a str,
+    provider: Option<&'a str>,
+    request_id: Option<&'a str>,
+    rule: Option<usize>,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    typ: Option<Box<str>>,
+}
+
 impl DeniedRequest {
     /// What the token says is there only if it was read for this request.
-    fn json(&self, event: &str) -> Value {
+    fn line<'a>(&'a self, event: &'a str) -> DeniedLine<'a> {
         let Self { code, detail, status, target: (method, path), trace, request_id } = self;
-        let mut line = json!({
-            "event": event,
-            "code": code.name(),
-            "detail": detail,
-            "status": status,
-            "method": method,
-            "path": path,
-            "actor": trace.access_log.actor.as_deref(),
-            "rule": trace.rule,
-            "provider": trace.provider.as_ref().map(|provider| &provider.name),
-            "consumer": trace.consumer.as_ref().map(|consumer| consumer.name()),
-            "request_id": request_id,
-        });
-        if let (Some(token), Some(line)) = (&trace.token, line.as_object_mut()) {
-            let TokenNames { iss, aud, kid, typ, alg } = &**token;
-            for (name, value) in
-                [("iss", iss), ("aud", aud), ("kid", kid), ("typ", typ), ("alg", alg)]
-            {
-                if let Some(value) = value {
-                    line.insert(name.to_owned(), Value::from(&**value));
-                }
-            }
+        let said = trace.token.as_ref().map(TokenWords::names).unwrap_or_default();
+        let TokenNames { iss, aud, kid, typ, alg } = said;
+        DeniedLine {
+            actor: trace.access_log.actor.as_deref(),
+            alg,
+            aud,
+            code: code.name(),
+            consumer: trace.consumer.as_ref().map(|consumer| consumer.name()),
+            detail,
+            event,
+            iss,
+            kid,
+            method,
+            path,
+            provider: trace.provider.as_ref().map(|provider| provider.name.as_str()),
+            request_id: request_id.as_deref(),
+            rule: trace.rule,
+            status: *status,
+            typ,
         }
-        line
     }
 }
 
 impl fmt::Display for Event {
     /// Its line in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.json().fmt(f)
+        match self {
+            // Anybody can cause it, so it is written without a tree of values.
+            Self::Denied(it) | Self::WouldDeny(it) | Self::StreamEnded(it) => {
+                let line = serde_json::to_string(&it.line(self.name()));
+                f.write_str(&line.map_err(|_| fmt::Error)?)
+            }
+            other => other.json().fmt(f),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What one service is told of an identity: `identity_token`, and over it what
 //! `identity` of the resource and of the rule say.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
@@ -20,8 +21,8 @@ pub struct IdentityHeader {
 
 impl IdentityHeader {
     /// The header's value.
-    pub fn value(&self, token: &str) -> String {
-        if self.scheme.is_empty() { token.to_owned() } else { format!("{} {token}", self.scheme) }
+    pub fn value(&self, token: String) -> String {
+        if self.scheme.is_empty() { token } else { format!("{} {token}", self.scheme) }
     }
 }
 
@@ -84,8 +85,9 @@ impl TemplateKey {
 
     /// `aud`.
     pub(crate) fn audience(&self, defaults: &TokenDefaults) -> Value {
-        let audiences = self.find(|overrides| overrides.audiences.clone());
-        match audiences.unwrap_or_else(|| defaults.audiences.clone()).as_slice() {
+        let own = [&self.rule, &self.resource].into_iter();
+        let own = own.filter_map(|overrides| overrides.as_deref()?.audiences.as_deref()).next();
+        match own.unwrap_or(&defaults.audiences) {
             [only] => json!(only),
             several => json!(several),
         }
@@ -99,6 +101,15 @@ impl TemplateKey {
     /// How long it is valid.
     pub(crate) fn ttl(&self, defaults: &TokenDefaults) -> Span {
         self.find(|overrides| overrides.ttl).unwrap_or(defaults.ttl)
+    }
+
+    /// Those of some claims that the service needs.
+    pub(crate) fn cut_of<'a>(&self, claims: &'a Map<String, Value>) -> Cow<'a, Map<String, Value>> {
+        let mut claims = Cow::Borrowed(claims);
+        if self.find(|overrides| overrides.claims.as_ref().map(|_| ())).is_some() {
+            self.cut(claims.to_mut());
+        }
+        claims
     }
 
     /// Takes away the claims that the service does not need.

@@ -6,7 +6,10 @@ use super::cookies::{in_cookie, name_of, pairs as cookie_pairs, piece_of, value_
 use super::origin::OriginPolicy;
 use super::sanitize::{Sanitized, add_name};
 use crate::denial::Denial;
-use crate::http::{Field, HeaderName, RequestHead, is_bearer_token, is_token_byte, percent_decode};
+use crate::http::{
+    AUTHORIZATION, Field, HeaderName, RequestHead, is_bearer_token, is_spelled, is_token_byte,
+    percent_decode,
+};
 use crate::overrides::IdentityHeader;
 use crate::token::{Malformed, Rejection, TokenError};
 
@@ -179,10 +182,13 @@ impl TokenSources {
                 .chain(&self.carriers)
                 .filter(|it| it.name.is_spelled(field.name));
             let is_own = own.clone().next().is_some();
-            let is_kept = HeaderName::authorization().is_spelled(field.name)
+            if !is_own {
+                continue;
+            }
+            let is_kept = is_spelled(AUTHORIZATION.as_bytes(), field.name)
                 && is_of_another_scheme(field.value)
                 && !own.any(is_read);
-            if is_own && !is_kept {
+            if !is_kept {
                 add_name(&mut sanitized.clear, field.name)?;
             }
         }

@@ -1,5 +1,6 @@
 //! The response to the client for a denial.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::code::Class;
@@ -10,6 +11,30 @@ use crate::token::{Malformed, Part, Rejection, TokenError};
 
 /// More scopes than this are not told back to a client: a header has to carry them.
 const MAX_HELD_BYTES: usize = 2048;
+
+/// The body of a denial (RFC 9457 section 3.1).
+#[derive(Serialize)]
+struct Problem {
+    code: &'static str,
+    detail: String,
+    status: u16,
+    title: &'static str,
+}
+
+/// A challenge with the parameters that there are, all quoted (RFC 9110 section 11.6.1).
+fn challenge_of<const N: usize>(scheme: &str, parameters: [(&str, Option<&str>); N]) -> String {
+    let mut challenge = String::with_capacity(128);
+    challenge.push_str(scheme);
+    let mut separator = " ";
+    for (name, value) in parameters {
+        let Some(value) = value else { continue };
+        for part in [separator, name, "=\"", value, "\""] {
+            challenge.push_str(part);
+        }
+        separator = ", ";
+    }
+    challenge
+}
 
 /// The gRPC status codes that denials map to.
 #[derive(Clone, Copy)]
@@ -150,17 +175,13 @@ impl Denial {
             ("scope", scope.as_deref()),
             ("resource_metadata", metadata),
         ];
-        let parameters: Vec<_> = parameters
-            .into_iter()
-            .filter_map(|(name, value)| Some(format!("{name}=\"{}\"", value?)))
-            .collect();
-        let separator = if parameters.is_empty() { "" } else { " " };
-        let bearer = format!("Bearer{separator}{}", parameters.join(", "));
-        Some(match self.dpop_challenge(settings) {
+        let mut challenge = challenge_of("Bearer", parameters);
+        if let Some(dpop) = self.dpop_challenge(settings) {
             // The second: some clients read the first only.
-            Some(dpop) => format!("{bearer}, {dpop}"),
-            None => bearer,
-        })
+            challenge.push_str(", ");
+            challenge.push_str(&dpop);
+        }
+        Some(challenge)
     }
 
     /// The challenge of the scheme DPoP (RFC 9449 sections 7.1 and 9).
@@ -180,11 +201,7 @@ impl Denial {
             ("error_description", described.map(|_| self.title())),
             ("algs", Some(algorithms.as_str())),
         ];
-        let parameters: Vec<_> = parameters
-            .into_iter()
-            .filter_map(|(name, value)| Some(format!("{name}=\"{}\"", value?)))
-            .collect();
-        Some(format!("DPoP {}", parameters.join(", ")))
+        Some(challenge_of("DPoP", parameters))
     }
 
     /// The scopes that a client asks for next: all that are needed at once. A client
@@ -213,13 +230,14 @@ impl Denial {
     // RFC 9457 section 5: "when actually generating a problem -- however it is serialized
     // -- the details given must also be scrutinized" (R40)
     fn problem(&self) -> String {
-        json!({
-            "title": self.title(),
-            "status": self.status(ErrorFormat::Problem),
-            "code": self.code().name(),
-            "detail": self.to_string(),
-        })
-        .to_string()
+        let problem = Problem {
+            code: self.code().name(),
+            detail: self.to_string(),
+            status: self.status(ErrorFormat::Problem),
+            title: self.title(),
+        };
+        // Texts and a number are always written.
+        serde_json::to_string(&problem).unwrap_or_default()
     }
 
     /// The code in words; plain ASCII without quotes, fit for a challenge.

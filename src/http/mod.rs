@@ -35,6 +35,10 @@ pub enum Edit<'a> {
     Path(&'a [u8]),
 }
 
+/// The name of the header that carries bearer tokens, for comparisons: a
+/// [`HeaderName`] takes memory.
+pub(crate) const AUTHORIZATION: &str = "authorization";
+
 /// A header field name in lower case.
 ///
 /// Shared: an identity that is kept has half a dozen of them.
@@ -44,7 +48,7 @@ pub struct HeaderName(Rc<str>);
 impl HeaderName {
     /// The header that carries bearer tokens (RFC 6750 section 2.1).
     pub fn authorization() -> Self {
-        Self("authorization".into())
+        Self(AUTHORIZATION.into())
     }
 
     /// The header that says what a client takes (RFC 9110 section 12.5.1).
@@ -182,10 +186,11 @@ pub struct ControlCharacter;
 /// can neither end the line nor the field it stands in. A token in it, wherever a client
 /// wrote one (its method, its path), becomes `[token]`.
 pub fn log_word(text: &str) -> String {
-    let mut word = String::new();
+    let mut word = String::with_capacity(text.len().min(MAX_LOG_WORD));
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
-        let behind = after_token(rest);
+        // What a token begins with.
+        let behind = if matches!(byte, b'e' | b'g') { after_token(rest) } else { None };
         // Room for an escape, so that none is cut in two.
         let needed = if behind.is_some() { TOKEN_IN_LOG.len() } else { 3 };
         if word.len().saturating_add(needed) > MAX_LOG_WORD {

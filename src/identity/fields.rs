@@ -44,8 +44,7 @@ impl<'a> ClaimSources<'a> {
     /// The username of a user without a consumer entry: from user info, if that maps the
     /// claim.
     fn username(self, public: &'a Map<String, Value>) -> Option<&'a str> {
-        let is_decided = |name: &&str| self.names.decide(&ClaimPath::dotted(name));
-        if USERNAME_CLAIMS.iter().any(is_decided) {
+        if USERNAME_CLAIMS.iter().any(|name| self.names.has(name)) {
             return USERNAME_CLAIMS.into_iter().find_map(|name| text_of(self.by_user?, name));
         }
         let own = |name| text_of(self.own, name).or_else(|| text_of(public, name));
@@ -130,13 +129,15 @@ impl IdentityHeaders {
     pub(super) fn render(
         &self,
         header: &IdentityHeader,
-        token: &str,
+        token: String,
         principal: &Authenticated,
         sources: ClaimSources<'_>,
     ) -> Result<Vec<SetField>, MintError> {
         let subject = principal.token().unique_subject();
         let value = header.value(token).into_bytes();
-        let mut fields = vec![(header.name.clone(), value.into())];
+        // The token, four of a user or a consumer, groups, and each claim.
+        let mut fields = Vec::with_capacity(self.claims.len().saturating_add(6));
+        fields.push((header.name.clone(), value.into()));
         let mut put = |name: &HeaderName, claim: &str, value: Option<&str>| {
             let Some(value) = value else { return Ok(()) };
             let text = header_text(value).map_err(|_| MintError::Unprintable(claim.into()))?;

@@ -247,12 +247,11 @@ impl Minter {
                 sign(TXN_TOKEN_TYPE, &claims)?
             }
         };
-        let mut by_user = enrichment.claims().cloned();
-        by_user.iter_mut().for_each(|claims| template.cut(claims));
+        let by_user = enrichment.claims().map(|claims| template.cut_of(claims));
         let sources =
-            ClaimSources { own: &claims, by_user: by_user.as_ref(), names: &self.user_claims };
+            ClaimSources { own: &claims, by_user: by_user.as_deref(), names: &self.user_claims };
         let header = template.header(&self.defaults);
-        let fields = self.headers.render(&header, &token, principal, sources)?;
+        let fields = self.headers.render(&header, token, principal, sources)?;
         let of_field = |(name, value): &SetField| name.as_str().len().saturating_add(value.len());
         self.check_size(fields.iter().map(of_field).fold(0, usize::saturating_add))?;
 
@@ -298,7 +297,8 @@ impl Minter {
             copied.filter_map(|path| Some((path.to_string(), path.find(&public)?.clone())));
         claims.extend(copied);
         claims.extend(self.set.clone());
-        claims.extend(enrichment.claims().cloned().unwrap_or_default());
+        let by_user = enrichment.claims().into_iter().flatten();
+        claims.extend(by_user.map(|(name, value)| (name.clone(), value.clone())));
         template.cut(&mut claims);
         if matches!(enrichment, Enrichment::None) {
             claims.insert("enrichment".into(), "none".into());

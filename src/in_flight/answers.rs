@@ -66,7 +66,7 @@ impl Outcome {
 pub(crate) struct Answers {
     outcomes: Vec<Rc<Outcome>>,
     /// The caches whose use was counted.
-    counted: Vec<Cache>,
+    counted: u8,
     /// Whether the proof of the request was checked: it counts once.
     is_proved: bool,
     /// What the request calls: hosts tell it only at its beginning.
@@ -121,10 +121,9 @@ impl Answers {
 
     /// True for the first use of `cache` by a request, which runs again after each answer.
     pub(crate) fn counts(&mut self, cache: Cache) -> bool {
-        let is_first = !self.counted.contains(&cache);
-        if is_first {
-            self.counted.push(cache);
-        }
+        let own = 1_u8.rotate_left(cache as u32);
+        let is_first = self.counted & own == 0;
+        self.counted |= own;
         is_first
     }
 }

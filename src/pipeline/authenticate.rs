@@ -177,7 +177,8 @@ impl Pipeline {
         attempt.count(&mut self.counters, Cache::Token, CacheUse::Miss);
         let token = Untrusted::parse(&opened, self.limits.max_token_bytes)
             .map_err(Rejection::Unreadable)?;
-        attempt.trace.token = Some(Rc::new(token.names()));
+        let said = token.said();
+        attempt.trace.token = Some(said.clone());
         let (id, provider) = self.providers.issuer_of(&token)?;
         attempt.trace.provider = Some(Rc::clone(&provider));
         let resource = attempt.trace.resource.clone();
@@ -186,12 +187,11 @@ impl Pipeline {
         let Some(keys) = self.current_keys(id, now) else {
             return Err(self.wait_for_keys(attempt, id, &Wanted::Any));
         };
-        let key_id = token.key_id().map(str::to_owned);
         let audiences = resource.as_ref().map(|it| &it.audiences).or(provider.audiences.as_ref());
         let audiences = audiences.map(Vec::as_slice);
         let verified = provider
             .verify(id, token, audiences, &keys, &self.crypto, now)
-            .map_err(|rejection| self.wait_for_key(attempt, id, key_id, rejection))?;
+            .map_err(|rejection| self.wait_for_key(attempt, id, said.key_id(), rejection))?;
         attempt.trace.stage = Stage::Revocation;
         let unrevoked = self.revocations.admit(verified, now)?;
         attempt.trace.stage = Stage::Consumer;
@@ -239,11 +239,11 @@ impl Pipeline {
         let Some(keys) = self.current_keys(id, now) else {
             return Err(self.wait_for_keys(attempt, id, &Wanted::Any));
         };
-        let key_id = token.key_id().map(str::to_owned);
         provider
             .verify_to_ask(&token, &keys, &self.crypto, now)
-            .map_err(|rejection| self.wait_for_key(attempt, id, key_id, rejection))?;
-        self.introspect(attempt, text, Some(token.into_claims())).map(Some)
+            .map_err(|rejection| self.wait_for_key(attempt, id, token.key_id(), rejection))?;
+        let claims = Rc::unwrap_or_clone(token.into_claims());
+        self.introspect(attempt, text, Some(claims)).map(Some)
     }
 
     /// The session of a token by what its issuer says of it, over what it says
@@ -337,12 +337,12 @@ impl Pipeline {
         &mut self,
         attempt: &Attempt<'_>,
         provider: ProviderId,
-        key_id: Option<String>,
+        key_id: Option<&str>,
         rejection: Rejection,
     ) -> Halt {
         match rejection {
             Rejection::KeyUnknown(_) => {
-                let wanted = Wanted::Key(key_id);
+                let wanted = Wanted::Key(key_id.map(str::to_owned));
                 let halt = self.wait_for_keys(attempt, provider, &wanted);
                 let keys = self.current_keys(provider, attempt.now);
                 match (halt, wanted) {
@@ -357,9 +357,11 @@ impl Pipeline {
                     (halt, _) => halt,
                 }
             }
-            Rejection::SignatureInvalid => {
-                self.wait_for_keys(attempt, provider, &Wanted::Replacement(key_id))
-            }
+            Rejection::SignatureInvalid => self.wait_for_keys(
+                attempt,
+                provider,
+                &Wanted::Replacement(key_id.map(str::to_owned)),
+            ),
             rejection => rejection.into(),
         }
     }

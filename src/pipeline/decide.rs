@@ -141,7 +141,10 @@ impl Pipeline {
         denial: &Denial,
         trace: &Trace,
     ) -> LocalReply {
-        let target = self.sources.target_without_token(head);
+        // For the way back from a login alone.
+        let may_redirect = self.errors.login_redirect.is_some();
+        let target = may_redirect.then(|| self.sources.target_without_token(head));
+        let target = target.unwrap_or_default();
         let (errors, hint) = (&self.errors, self.hint(head, trace));
         let reply =
             denial.reply(head, &target, errors, self.host.frames_grpc_replies, hint.as_ref());
@@ -249,8 +252,14 @@ impl Pipeline {
             let anonymous = anonymous.ok_or(Denial::TokenMissing)?;
             return Ok(self.forward_anonymous(sanitized, anonymous));
         };
-        asked.push(requirements);
-        let denial = match self.identity_of(attempt, &presented, &asked, &template) {
+        let alone = [requirements];
+        let asked = if asked.is_empty() {
+            &alone[..]
+        } else {
+            asked.push(requirements);
+            &asked
+        };
+        let denial = match self.identity_of(attempt, &presented, asked, &template) {
             Ok(identity) => {
                 self.counters.ended(RequestOutcome::Allowed);
                 return Ok(Verdict::Forward(HeaderEdits::identified(sanitized, &identity)));

@@ -64,7 +64,7 @@ impl Pipeline {
         attempt.trace.stage = Stage::Verify;
         let token =
             Untrusted::parse(text, self.limits.max_token_bytes).map_err(Rejection::Unreadable)?;
-        attempt.trace.token = Some(Rc::new(token.names()));
+        attempt.trace.token = Some(token.said());
         let (verified, replaced) =
             self.minter.take_back(token, &self.providers, &self.crypto, now)?;
         let provider = verified.provider();

@@ -5,6 +5,7 @@
 //! length of the path and on the rules for that path, not on how many rules
 //! there are.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::path::{Extent, PathPattern, Segment};
@@ -16,6 +17,8 @@ pub struct PathIndex {
     root: Node,
     /// Rules for any path.
     everywhere: Vec<usize>,
+    /// Where matching rules are collected: a request has no use for them afterwards.
+    found: RefCell<Vec<usize>>,
 }
 
 #[derive(Debug, Default)]
@@ -57,13 +60,22 @@ impl PathIndex {
 
     /// The rules whose pattern matches `path`, in their order.
     pub fn matching(&self, path: &[u8]) -> Vec<usize> {
-        let mut found = self.everywhere.clone();
+        self.with_matching(path, <[usize]>::to_vec)
+    }
+
+    /// Gives `decide` the rules whose pattern matches `path`, in their order.
+    pub fn with_matching<T>(&self, path: &[u8], decide: impl FnOnce(&[usize]) -> T) -> T {
+        let mut found = self.found.take();
+        found.clear();
+        found.extend_from_slice(&self.everywhere);
         // `*`, the target of a request to the whole server, is not a path.
         if let Some(path) = path.strip_prefix(b"/") {
             self.root.collect(segments(path), &mut found);
         }
         found.sort_unstable();
-        found
+        let decided = decide(&found);
+        self.found.replace(found);
+        decided
     }
 
     /// The rules that match `start` with any continuation, and those that match with some;

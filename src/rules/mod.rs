@@ -175,8 +175,10 @@ impl Rules {
         let path = head.target().path;
         match canonical_path(path) {
             Some(path) => {
-                let matching = self.index.matching(&path).into_iter();
-                let found = self.decide(matching.map(certainly), head, call)?;
+                let decide = |matching: &[usize]| {
+                    self.decide(matching.iter().copied().map(certainly), head, call)
+                };
+                let found = self.index.with_matching(&path, decide)?;
                 let lenient = lenient_readings(&path);
                 let mut readings: Vec<_> = lenient.iter().map(|it| self.read(it)).collect();
                 let own = self.read(&path);
@@ -185,8 +187,7 @@ impl Rules {
                 }
                 for reading in readings {
                     let index = self.blind_index.as_ref().unwrap_or(&self.index);
-                    let matching = index.matching(&reading).into_iter();
-                    let other = self.decide(matching.map(certainly), head, call)?;
+                    let other = index.with_matching(&reading, decide)?;
                     self.check_same(found, other)?;
                 }
                 Ok(found)

@@ -169,7 +169,8 @@ impl Transmitter {
         if !self.authenticates(head) {
             return Err(SignalError::Unauthenticated);
         }
-        if !self.token_types.contains(&token.media_type()) {
+        let media_type = token.media_type();
+        if !self.token_types.iter().any(|own| own.as_deref() == media_type.as_deref()) {
             return Err(Rejection::TypeMismatch(Found::of(token.typ())).into());
         }
         let claims = token.unverified_claims();

@@ -29,12 +29,12 @@ enum Form {
 
 impl Claims {
     /// These claims, which may be some of those of a token.
-    pub fn new(members: Map<String, Value>) -> Self {
-        Self { form: RefCell::new(Form::Members(Rc::new(members))), is_whole: false }
+    pub fn new(members: impl Into<Rc<Map<String, Value>>>) -> Self {
+        Self { form: RefCell::new(Form::Members(members.into())), is_whole: false }
     }
 
     /// All claims of a token, or of a reply about one.
-    pub fn whole(members: Map<String, Value>) -> Self {
+    pub fn whole(members: impl Into<Rc<Map<String, Value>>>) -> Self {
         Self { is_whole: true, ..Self::new(members) }
     }
 

@@ -1,6 +1,8 @@
 //! The compact serialization (RFC 7515 sections 3.1 and 7.1).
 
+use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -15,10 +17,23 @@ use crate::json;
 ///
 /// Its content may be used to find the verification key, and for nothing else.
 pub struct Untrusted<'a> {
-    header: JoseHeader,
-    claims: Map<String, Value>,
+    said: TokenWords,
     signing_input: &'a [u8],
     signature: Vec<u8>,
+}
+
+/// What a token says. Shared with the progress of a request, whose log line may need it.
+#[derive(Clone)]
+pub struct TokenWords {
+    header: Rc<JoseHeader>,
+    claims: Rc<Map<String, Value>>,
+}
+
+impl fmt::Debug for TokenWords {
+    /// Nothing: it is a part of the credential.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenWords").finish_non_exhaustive()
+    }
 }
 
 /// Names in a token that nobody verified.
@@ -58,9 +73,9 @@ impl<'a> Untrusted<'a> {
         let header = decode(Part::Header, header)?;
         let header = JoseHeader::from_members(object(Part::Header, &header)?)?;
         let payload = decode(Part::Payload, payload)?;
+        let claims = object(Part::Payload, &payload)?;
         Ok(Self {
-            header,
-            claims: object(Part::Payload, &payload)?,
+            said: TokenWords { header: Rc::new(header), claims: Rc::new(claims) },
             signing_input,
             signature: decode(Part::Signature, signature)?,
         })
@@ -68,59 +83,49 @@ impl<'a> Untrusted<'a> {
 
     /// `alg`, any text: to be compared with what the key admits, not obeyed.
     pub fn algorithm_name(&self) -> &str {
-        &self.header.algorithm
+        self.said.header.algorithm()
     }
 
     /// `kid`, if there: to be looked up, nothing more.
     pub fn key_id(&self) -> Option<&str> {
-        self.header.key_id.as_deref()
+        self.said.key_id()
     }
 
     /// `typ`, if there.
     pub fn typ(&self) -> Option<&str> {
-        self.header.typ.as_deref()
+        self.said.header.typ()
     }
 
     /// `typ` in lower case and without `application/` (RFC 7515 section 4.1.9), if
     /// there.
-    pub fn media_type(&self) -> Option<String> {
-        let typ = self.typ()?.to_ascii_lowercase();
-        Some(typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ))
+    pub fn media_type(&self) -> Option<Cow<'_, str>> {
+        const APPLICATION: &str = "application/";
+        let typ = self.typ()?;
+        let rest = typ.split_at_checked(APPLICATION.len());
+        let rest = rest.filter(|(start, _)| start.eq_ignore_ascii_case(APPLICATION));
+        let typ = rest.map_or(typ, |(_, rest)| rest);
+        let is_lower = !typ.bytes().any(|byte| byte.is_ascii_uppercase());
+        Some(if is_lower { typ.into() } else { typ.to_ascii_lowercase().into() })
     }
 
     /// A parameter of the header, if there: as little to be trusted as the rest.
     pub fn header_parameter(&self, name: &str) -> Option<&Value> {
-        self.header.members.get(name)
+        self.said.header.member(name)
     }
 
     /// The claims, not verified.
-    pub const fn unverified_claims(&self) -> &Map<String, Value> {
-        &self.claims
+    pub fn unverified_claims(&self) -> &Map<String, Value> {
+        &self.said.claims
     }
 
     /// The claims as they are; to be called when the signature is verified.
-    pub fn into_claims(self) -> Map<String, Value> {
-        self.claims
+    pub fn into_claims(self) -> Rc<Map<String, Value>> {
+        self.said.claims
     }
 
-    /// What it says of where it is from and whom it is for: names, which are no
-    /// secrets, for the log of a denial.
-    pub fn names(&self) -> TokenNames {
-        let word = |text: Option<&str>| text.map(|text| log_word(text).into());
-        let aud = match self.claims.get("aud") {
-            Some(Value::Array(items)) => {
-                let texts: Vec<_> = items.iter().filter_map(Value::as_str).collect();
-                Some(log_word(&texts.join(",")).into())
-            }
-            other => word(other.and_then(Value::as_str)),
-        };
-        TokenNames {
-            iss: word(self.claims.get("iss").and_then(Value::as_str)),
-            aud,
-            kid: word(self.key_id()),
-            typ: word(self.typ()),
-            alg: word(Some(self.algorithm_name())),
-        }
+    /// What it says, for the log of a denial.
+    pub fn said(&self) -> TokenWords {
+        self.said.clone()
     }
 
     /// The signing input: header and payload as received.
@@ -134,13 +139,40 @@ impl<'a> Untrusted<'a> {
     }
 }
 
+impl TokenWords {
+    /// `kid`, if there: to be looked up, nothing more.
+    pub fn key_id(&self) -> Option<&str> {
+        self.header.key_id()
+    }
+
+    /// What it says of where it is from and whom it is for: names, which are no
+    /// secrets.
+    pub fn names(&self) -> TokenNames {
+        let word = |text: Option<&str>| text.map(|text| log_word(text).into());
+        let aud = match self.claims.get("aud") {
+            Some(Value::Array(items)) => {
+                let texts: Vec<_> = items.iter().filter_map(Value::as_str).collect();
+                Some(log_word(&texts.join(",")).into())
+            }
+            other => word(other.and_then(Value::as_str)),
+        };
+        TokenNames {
+            iss: word(self.claims.get("iss").and_then(Value::as_str)),
+            aud,
+            kid: word(self.key_id()),
+            typ: word(self.header.typ()),
+            alg: word(Some(self.header.algorithm())),
+        }
+    }
+}
+
 impl fmt::Debug for Untrusted<'_> {
     /// Shows only the header; payload and signature are the credential.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Untrusted")
-            .field("alg", &self.header.algorithm)
-            .field("kid", &self.header.key_id)
-            .field("typ", &self.header.typ)
+            .field("alg", &self.algorithm_name())
+            .field("kid", &self.key_id())
+            .field("typ", &self.typ())
             .finish_non_exhaustive()
     }
 }

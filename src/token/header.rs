@@ -3,10 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::error::{Malformed, TokenError};
-use crate::json;
 use crate::keys::MAX_KEY_ID_BYTES;
 
-/// A header, with the three parameters that mean something to everybody.
+/// A header, of which three parameters mean something to everybody.
 ///
 /// `jwk`, `jku`, `x5u` and `x5c` are not read at all: a token does not get to
 /// say which key it is verified with (RFC 8725 section 3.10).
@@ -14,21 +13,18 @@ use crate::keys::MAX_KEY_ID_BYTES;
 // header, which may contain an arbitrary URL, could result in server-side request
 // forgery (SSRF) attacks" (R12)
 pub(super) struct JoseHeader {
-    pub(super) algorithm: String,
-    pub(super) key_id: Option<String>,
-    pub(super) typ: Option<String>,
-    pub(super) members: Map<String, Value>,
+    members: Map<String, Value>,
 }
 
 impl JoseHeader {
-    /// Takes the parameters out of a header and refuses what it must not have;
+    /// Checks the parameters of a header and refuses what it must not have;
     /// other members that are `null` are absent.
     ///
     /// `crit` and `b64` are refused whatever their value, `null` included, as we
     /// implement no extension (RFC 7515 section 4.1.11, RFC 7797 section 7); so are the
     /// marks of encrypted (`enc`, `zip`) and nested (`cty`) tokens (RFC 7516
     /// section 4.1, RFC 7519 section 5.2).
-    pub(super) fn from_members(members: Map<String, Value>) -> Result<Self, TokenError> {
+    pub(super) fn from_members(mut members: Map<String, Value>) -> Result<Self, TokenError> {
         // RFC 7515 section 4.1.11: "If any of the listed extension Header Parameters are
         // not understood and supported by the recipient, then the JWS is invalid." (R10)
         // RFC 7797 section 7 (R11)
@@ -42,25 +38,45 @@ impl JoseHeader {
                 return Err(Malformed::NotPlainlySigned { parameter }.into());
             }
         }
-        let members = json::present(&members);
-        let algorithm = string(&members, "alg")?.ok_or(Malformed::Missing { parameter: "alg" })?;
-        let key_id = string(&members, "kid")?;
-        if key_id.as_ref().is_some_and(|id| id.len() > MAX_KEY_ID_BYTES) {
+        members.retain(|_, member| !member.is_null());
+        string(&members, "alg")?.ok_or(Malformed::Missing { parameter: "alg" })?;
+        if string(&members, "kid")?.is_some_and(|id| id.len() > MAX_KEY_ID_BYTES) {
             return Err(Malformed::KeyIdTooLong.into());
         }
-        let typ = string(&members, "typ")?;
-        Ok(Self { algorithm, key_id, typ, members })
+        string(&members, "typ")?;
+        Ok(Self { members })
+    }
+
+    /// `alg`, which is always there.
+    pub(super) fn algorithm(&self) -> &str {
+        self.text("alg").unwrap_or_default()
+    }
+
+    pub(super) fn key_id(&self) -> Option<&str> {
+        self.text("kid")
+    }
+
+    pub(super) fn typ(&self) -> Option<&str> {
+        self.text("typ")
+    }
+
+    pub(super) fn member(&self, name: &str) -> Option<&Value> {
+        self.members.get(name)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.member(name).and_then(Value::as_str)
     }
 }
 
 /// A string, if there.
-fn string(
-    members: &Map<String, Value>,
+fn string<'a>(
+    members: &'a Map<String, Value>,
     parameter: &'static str,
-) -> Result<Option<String>, Malformed> {
+) -> Result<Option<&'a str>, Malformed> {
     match members.get(parameter) {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(Malformed::NotAString { parameter }),
     }
 }
@@ -68,6 +84,7 @@ fn string(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json;
 
     fn read(text: &str) -> Result<JoseHeader, TokenError> {
         JoseHeader::from_members(json::parse_whole_object(text.as_bytes()).unwrap())
@@ -77,14 +94,14 @@ mod tests {
     fn what_a_header_says() {
         let header = read(r#"{"alg":"RS256","kid":"k/../1","typ":"at+jwt","jku":"https://e"}"#);
         let header = header.unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(header.algorithm, "RS256");
-        assert_eq!(header.key_id.as_deref(), Some("k/../1"));
-        assert_eq!(header.typ.as_deref(), Some("at+jwt"));
+        assert_eq!(header.algorithm(), "RS256");
+        assert_eq!(header.key_id(), Some("k/../1"));
+        assert_eq!(header.typ(), Some("at+jwt"));
 
         let header = read(r#"{"alg":""}"#).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(header.algorithm, "");
-        assert_eq!(header.key_id, None);
-        assert_eq!(header.typ, None);
+        assert_eq!(header.algorithm(), "");
+        assert_eq!(header.key_id(), None);
+        assert_eq!(header.typ(), None);
     }
 
     #[test]
@@ -124,7 +141,7 @@ mod tests {
     #[test]
     fn null_is_absent() {
         let header = read(r#"{"alg":"RS256","kid":null,"typ":null,"x":null}"#).unwrap();
-        assert_eq!((header.key_id, header.typ), (None, None));
+        assert_eq!((header.key_id(), header.typ(), header.member("x")), (None, None, None));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 mod own;
 
+use std::rc::Rc;
+
 use serde_json::{Map, Value};
 
 pub use self::own::OwnTokens;
@@ -203,7 +205,7 @@ impl Provider {
             Err(rejection) => return Err(rejection),
         }
         self.candidates(keys, token.key_id(), algorithm)?.check(&token, crypto)?;
-        Ok(token.into_claims())
+        Ok(Rc::unwrap_or_clone(token.into_claims()))
     }
 
     /// The keys that may have signed a token, at least one.
@@ -279,7 +281,7 @@ impl Provider {
         refuse_events(&members)?;
         let expires = self.check_times(&members, now)?;
         audiences.map_or(Ok(()), |accepted| Audience::of(&members).check(accepted))?;
-        self.accept(id, None, members, expires)
+        self.accept(id, None, members.into(), expires)
     }
 
     /// The rest of the checks, on claims that the provider vouches for.
@@ -288,7 +290,7 @@ impl Provider {
         &self,
         id: ProviderId,
         credential: Option<String>,
-        claims: Map<String, Value>,
+        mut claims: Rc<Map<String, Value>>,
         expires: Option<UnixTime>,
     ) -> Result<Verified, Rejection> {
         let confirmation = claims.get("cnf").map_or(Some(Confirmation::default()), |cnf| {
@@ -296,10 +298,9 @@ impl Provider {
         });
         let confirmation = confirmation.ok_or_else(|| Rejection::ClaimMismatch("cnf".into()))?;
         let audience = Audience::of(&claims);
-        let mut claims = match &credential {
-            Some(key) => self.claims_that_count(key, claims),
-            None => claims,
-        };
+        if let Some(key) = &credential {
+            self.keep_claims_that_count(key, Rc::make_mut(&mut claims));
+        }
         let subject = self.subject(&claims)?;
         let is_unnameable =
             |name: &&str| claims.get(*name).is_some_and(|it| !it.is_string() && !it.is_null());
@@ -318,7 +319,7 @@ impl Provider {
         }
         // Wherever `sub` is asked for, there is one.
         if text_of(&claims, "sub").is_none() {
-            claims.insert("sub".into(), subject.as_str().into());
+            Rc::make_mut(&mut claims).insert("sub".into(), subject.as_str().into());
         }
         let client_claims = &self.client_claims;
         let client = client_claims.client_id.iter().find_map(|path| path.text(&claims));
@@ -354,18 +355,20 @@ impl Provider {
             .subject_claims
             .iter()
             .filter_map(|path| Some((path, path.find(claims).filter(|value| !is_empty(value))?)));
-        let first = self.subject_claims.first().map(ToString::to_string);
         match found.next() {
-            None => Err(Rejection::ClaimMissing(first.unwrap_or_else(|| "sub".to_owned()))),
+            None => {
+                let first = self.subject_claims.first().map(ToString::to_string);
+                Err(Rejection::ClaimMissing(first.unwrap_or_else(|| "sub".to_owned())))
+            }
             Some((_, Value::String(text))) if text.len() <= MAX_SUBJECT_BYTES => Ok(text.clone()),
             Some((path, _)) if path.to_string() == "sub" => Err(Rejection::ClaimMalformed("sub")),
             Some((path, _)) => Err(Rejection::ClaimMismatch(path.to_string())),
         }
     }
 
-    /// The claims that the owner of a credential may set. The subject is the credential
-    /// itself, unless its claims are trusted.
-    fn claims_that_count(&self, key: &str, mut claims: Map<String, Value>) -> Map<String, Value> {
+    /// Keeps the claims that the owner of a credential may set. The subject is the
+    /// credential itself, unless its claims are trusted.
+    fn keep_claims_that_count(&self, key: &str, claims: &mut Map<String, Value>) {
         if let Issuance::Credentials(claim) = &self.issuance
             && !claim.trust_claims
         {
@@ -373,7 +376,6 @@ impl Provider {
             claims.retain(|name, _| counts.contains(&name.as_str()));
         }
         claims.entry("sub").or_insert_with(|| key.into());
-        claims
     }
 
     /// `exp`, `nbf` and `iat` (RFC 7519 section 4.1); gives `exp`.

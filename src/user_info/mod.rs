@@ -128,9 +128,14 @@ impl UserClaimNames {
         self.0.iter()
     }
 
+    /// True if the claim of this name comes from user info.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|own| own == name)
+    }
+
     /// True if the claim at `path` comes from user info.
     pub fn decide(&self, path: &ClaimPath) -> bool {
-        path.starts_at(|name| self.0.iter().any(|own| own == name))
+        path.starts_at(|name| self.has(name))
     }
 }
 

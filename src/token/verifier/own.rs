@@ -5,6 +5,8 @@
 //! what the gateway said itself, and nothing of the public token that it was made of is
 //! known but that.
 
+use std::rc::Rc;
+
 use serde_json::{Map, Value};
 
 use super::Verified;
@@ -51,7 +53,7 @@ impl OwnTokens<'_> {
         Audience::of(claims).check(self.audiences)?;
         let expires = check_times(claims, now)?;
         self.check_signature(&token, crypto)?;
-        let claims = token.into_claims();
+        let claims = Rc::unwrap_or_clone(token.into_claims());
         let verified = self.accept(&claims, expires)?;
         Ok((verified, claims))
     }
