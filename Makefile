@@ -79,8 +79,8 @@ bench: wasm native
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench gateways
 
 costs:
-	@export $(if $(WRITE),GATEPASS_WRITE_COSTS=1) && \
-	    cargo test --locked --quiet --package gatepass-native --test costs -- as_often --nocapture && .ci/costs
+	@$(if $(WRITE),export GATEPASS_WRITE_COSTS=1 &&) \
+	    cargo test --locked --quiet --package gatepass-native --test costs -- committed --nocapture --test-threads=1 && .ci/costs
 
 faults: $(DOOR)
 	@export GATEPASS_DOOR=$(DOOR) && ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench faults

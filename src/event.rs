@@ -389,8 +389,10 @@ impl fmt::Display for Event {
         match self {
             // Anybody can cause it, so it is written without a tree of values.
             Self::Denied(it) | Self::WouldDeny(it) | Self::StreamEnded(it) => {
-                let line = serde_json::to_string(&it.line(self.name()));
-                f.write_str(&line.map_err(|_| fmt::Error)?)
+                let mut line = Vec::with_capacity(1024);
+                let written = serde_json::to_writer(&mut line, &it.line(self.name()));
+                written.map_err(|_| fmt::Error)?;
+                f.write_str(std::str::from_utf8(&line).map_err(|_| fmt::Error)?)
             }
             other => other.json().fmt(f),
         }

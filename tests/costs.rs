@@ -26,9 +26,9 @@ mod tokens;
 
 use std::hint::black_box;
 
-use crate::committed::{Committed, WRITE, differs};
-use crate::counted::allocations;
-use crate::requests::{Kind, World};
+use crate::committed::{Committed, Memory, WRITE, differs};
+use crate::counted::{allocations, blocks, held};
+use crate::requests::{Kind, Prepared, World};
 
 /// The allocations of most requests of a kind: now and then a table grows. `more` is done
 /// besides with each.
@@ -72,4 +72,29 @@ fn one_allocation_more_is_noticed() {
         let said = differs(kind, "allocations", committed, found, 0.0);
         assert!(said.is_some_and(|said| said.contains(&format!("{found} allocations"))));
     }
+}
+
+/// What a known token takes, with its share of the tables: how many there is room for
+/// depends on it.
+#[test]
+fn a_known_token_takes_as_much_memory_as_is_committed() {
+    const TOKENS: usize = 2048;
+    let mut world = World::new();
+    let _ = world.prepare(Kind::Known, 1);
+    let mut remember = || {
+        let tokens: Vec<_> = (0..TOKENS).map(|_| world.token(Kind::NewEs256)).collect();
+        let before = (held(), blocks());
+        tokens.iter().for_each(|token| world.carry_out(Prepared::of(token)));
+        ((held() - before.0) / TOKENS, (blocks() - before.1) / TOKENS)
+    };
+    remember();
+    let (bytes, blocks) = remember();
+    println!("{bytes} bytes in {blocks} blocks for each known token");
+    let mut committed = Committed::read();
+    let found = Memory { bytes, blocks };
+    if std::env::var_os(WRITE).is_some() {
+        committed.known_token = found;
+        return committed.write();
+    }
+    assert_eq!(found, committed.known_token, "to be said in the commit: `make costs WRITE=1`");
 }

@@ -14,8 +14,18 @@ pub struct Committed {
     /// What counted the instructions: with another compiler or another C library they are
     /// not the same.
     pub counted_with: Vec<String>,
+    /// What each token that is remembered takes.
+    #[serde(default)]
+    pub known_token: Memory,
     /// By the name of the kind, for one request.
     pub requests: BTreeMap<String, Costs>,
+}
+
+/// Of one token: of 64-bit processors, without what the allocator adds to each block.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    pub bytes: usize,
+    pub blocks: usize,
 }
 
 /// Of one request.

@@ -62,6 +62,13 @@ pub struct Prepared {
     passes: bool,
 }
 
+impl Prepared {
+    /// A request of a user who is known.
+    pub fn of(token: &str) -> Self {
+        Self { head: head(token), reply: None, passes: true }
+    }
+}
+
 /// A gateway with the issuers of its tokens.
 pub struct World {
     gateway: Gateway,
@@ -139,7 +146,7 @@ impl World {
     }
 
     /// A token of its kind; of the same user, unless the user is to be asked for.
-    fn token(&mut self, kind: Kind) -> String {
+    pub fn token(&mut self, kind: Kind) -> String {
         self.next += 1;
         let subject = match kind {
             Kind::Callout => self.subject(),

@@ -336,10 +336,11 @@ fn forwarded_json(edits: &HeaderEdits, show_tokens: bool) -> Value {
         }
         set.insert(name.to_string(), shown(&text, show_tokens).into());
     }
+    let removed: Vec<_> = sanitized.clear.iter().collect();
     let rewritten: Vec<_> = sanitized.rewrite.iter().map(|(name, _)| name.as_ref()).collect();
     let path = sanitized.path.as_ref().map(|_| true);
     json!({
-        "removed": sanitized.clear, "rewritten": rewritten,
+        "removed": removed, "rewritten": rewritten,
         "query_rewritten": path.unwrap_or_default(),
         "set": set, "identity": identity,
     })
@@ -347,7 +348,7 @@ fn forwarded_json(edits: &HeaderEdits, show_tokens: bool) -> Value {
 
 fn forwarded_text(edits: &HeaderEdits, show_tokens: bool, text: &mut String) {
     let sanitized = edits.sanitized();
-    for name in &sanitized.clear {
+    for name in sanitized.clear.iter() {
         let _ = writeln!(text, "  removed    {}", Escaped(name));
     }
     for (name, _) in &sanitized.rewrite {

@@ -8,13 +8,13 @@
 use std::borrow::Cow;
 
 use crate::denial::Denial;
-use crate::http::{Edit, Field, HeaderName, RequestHead, is_spelled, is_token_byte};
+use crate::http::{AUTHORIZATION, Edit, Field, HeaderName, RequestHead, is_spelled, is_token_byte};
 
 /// Client-supplied values that must not reach the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sanitized {
     /// Names of header fields to clear, spelled as the client did.
-    pub clear: Vec<String>,
+    pub clear: FieldNames,
     /// Header fields that keep a part of their value.
     pub rewrite: Vec<(Cow<'static, str>, Vec<u8>)>,
     /// `:path` without a token in its query.
@@ -28,13 +28,59 @@ impl Sanitized {
         &'a self,
         is_set: impl Fn(&str) -> bool + 'a,
     ) -> impl Iterator<Item = Edit<'a>> {
-        let clear = self.clear.iter().filter(move |name| !is_set(name));
-        let clear = clear.map(|name| Edit::Remove(name));
+        let clear = self.clear.iter().filter(move |name| !is_set(name)).map(Edit::Remove);
         let rewrite = self.rewrite.iter().map(|(name, value)| match value.is_empty() {
             true => Edit::Remove(name),
             false => Edit::Set(name, value),
         });
         clear.chain(rewrite).chain(self.path.as_deref().map(Edit::Path))
+    }
+}
+
+/// Names of header fields, each once whatever its case, as a client spelled them and in
+/// its order.
+///
+/// `authorization` alone, as nearly every request spells it, takes no memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldNames {
+    others: Vec<String>,
+    /// How many of the others come before it, if it is one of the names.
+    authorization: Option<usize>,
+}
+
+impl FieldNames {
+    /// The names.
+    pub fn iter(&self) -> impl Iterator<Item = &str> + Clone {
+        let before = self.authorization.unwrap_or_default();
+        let others = || self.others.iter().map(String::as_str);
+        let own = self.authorization.map(|_| AUTHORIZATION);
+        others().take(before).chain(own).chain(others().skip(before))
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.others.is_empty() && self.authorization.is_none()
+    }
+
+    /// One name.
+    #[cfg(test)]
+    pub(super) fn of(name: &str) -> Self {
+        let mut names = Self::default();
+        names.add(name.as_bytes()).unwrap();
+        names
+    }
+
+    /// Adds a name, as [`add_name`] does.
+    pub(super) fn add(&mut self, name: &[u8]) -> Result<(), Denial> {
+        let is_known = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+        if name != AUTHORIZATION.as_bytes() {
+            let is_there = self.authorization.is_some() && is_known(AUTHORIZATION);
+            return if is_there { Ok(()) } else { add_name(&mut self.others, name) };
+        }
+        if self.authorization.is_none() && !self.others.iter().any(|known| is_known(known)) {
+            self.authorization = Some(self.others.len());
+        }
+        Ok(())
     }
 }
 
@@ -91,7 +137,7 @@ impl OwnedHeaders {
     pub fn sanitize(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
         for field in head.fields() {
             if self.owner_of(field.name).is_some() {
-                add_name(&mut sanitized.clear, field.name)?;
+                sanitized.clear.add(field.name)?;
             } else if field.name.eq_ignore_ascii_case(b"connection")
                 && let Some(rest) = self.without_owned(field.value)
             {
@@ -116,7 +162,7 @@ impl OwnedHeaders {
     /// one that the filter sets, and a server that takes both for one header
     /// reads `,` and the value, or nothing.
     pub fn refuse_misspelled(&self, sanitized: &Sanitized) -> Result<(), Denial> {
-        let is_misspelled = |name: &&String| {
+        let is_misspelled = |name: &&str| {
             let owner = self.owner_of(name.as_bytes());
             owner.is_some_and(|own| !own.as_str().eq_ignore_ascii_case(name))
         };
@@ -161,7 +207,7 @@ fn trim_to_token(mut option: &[u8]) -> &[u8] {
 /// For hosts that cannot remove a header but only overwrite its first
 /// occurrence (ngx_wasm_module): the second would reach the upstream.
 pub fn refuse_repeated(head: &RequestHead, sanitized: &Sanitized) -> Result<(), Denial> {
-    let cleared = sanitized.clear.iter().map(String::as_str);
+    let cleared = sanitized.clear.iter();
     let rewritten = sanitized.rewrite.iter().map(|(name, _)| name.as_ref());
     for name in cleared.chain(rewritten) {
         let same = |field: &Field<'_>| is_spelled(name.as_bytes(), field.name);
@@ -231,8 +277,27 @@ mod tests {
         ] {
             let mut sanitized = Sanitized::default();
             owned().sanitize(&head(fields), &mut sanitized).unwrap();
-            assert_eq!(sanitized.clear, expected, "{case}");
+            assert!(sanitized.clear.iter().eq(expected.iter().copied()), "{case}: {sanitized:?}");
         }
+    }
+
+    #[test]
+    fn names_are_kept_once_and_in_order() {
+        for (case, names, expected) in [
+            ("alone", &["authorization"][..], &["authorization"][..]),
+            ("in between", &["x-a", "authorization", "x-b"], &["x-a", "authorization", "x-b"]),
+            ("again", &["authorization", "authorization", "x-a"], &["authorization", "x-a"]),
+            ("in another case", &["authorization", "Authorization"], &["authorization"]),
+            ("first in another case", &["Authorization", "authorization"], &["Authorization"]),
+            ("another spelling", &["authorization", "x_a", "X_A"], &["authorization", "x_a"]),
+        ] {
+            let mut kept = FieldNames::default();
+            assert!(kept.is_empty());
+            names.iter().for_each(|name| kept.add(name.as_bytes()).unwrap());
+            assert!(kept.iter().eq(expected.iter().copied()), "{case}: {kept:?}");
+            assert!(!kept.is_empty());
+        }
+        assert!(FieldNames::default().add(b"authorization ").is_err(), "no token");
     }
 
     // RFC 9110 section 7.6.1 (R44)

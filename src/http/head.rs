@@ -26,12 +26,38 @@ pub type Span = (Range<usize>, Range<usize>);
 pub struct Fields {
     bytes: Vec<u8>,
     spans: Vec<Span>,
+    names: Names,
+}
+
+/// Marks of the names that there are. Most names that a request is asked for are not among
+/// them, and need not be compared with each: what has no mark is not there.
+#[derive(Clone, Copy, Default)]
+struct Names(u64);
+
+impl Names {
+    /// The same for a name in any case.
+    fn mark(name: &[u8]) -> u64 {
+        let byte = |byte: Option<&u8>| byte.map_or(0, |byte| u32::from(byte.to_ascii_lowercase()));
+        let (first, last) = (byte(name.first()), byte(name.last()));
+        let length = u32::try_from(name.len()).unwrap_or_default();
+        1_u64.rotate_left(length.wrapping_mul(7) ^ first ^ last.rotate_left(2))
+    }
+
+    fn add(&mut self, name: &[u8]) {
+        self.0 |= Self::mark(name);
+    }
+
+    fn may_have(self, name: &[u8]) -> bool {
+        self.0 & Self::mark(name) != 0
+    }
 }
 
 impl Fields {
     /// The fields that `spans` mark in `bytes`; what lies outside is empty.
-    pub const fn of(bytes: Vec<u8>, spans: Vec<Span>) -> Self {
-        Self { bytes, spans }
+    pub fn of(bytes: Vec<u8>, spans: Vec<Span>) -> Self {
+        let mut names = Names::default();
+        spans.iter().for_each(|(name, _)| names.add(bytes.get(name.clone()).unwrap_or_default()));
+        Self { bytes, spans, names }
     }
 
     /// How many there are.
@@ -46,14 +72,19 @@ impl Fields {
 
     /// Each of them, in the order received.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
+        self.fields_at(&self.spans)
+    }
+
+    fn fields_at<'a>(&'a self, spans: &'a [Span]) -> impl Iterator<Item = Field<'a>> {
         let slice = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
-        self.spans.iter().map(move |(name, value)| Field { name: slice(name), value: slice(value) })
+        spans.iter().map(move |(name, value)| Field { name: slice(name), value: slice(value) })
     }
 
     /// The values of the fields called `name`, any case of theirs.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let same = move |field: &Field<'_>| field.name.eq_ignore_ascii_case(name.as_bytes());
-        self.iter().filter(same).map(|field| field.value)
+        let spans = if self.names.may_have(name.as_bytes()) { &*self.spans } else { &[] };
+        self.fields_at(spans).filter(same).map(|field| field.value)
     }
 
     /// The first value of `name`.
@@ -63,6 +94,7 @@ impl Fields {
 
     /// Adds a field behind the others.
     pub fn push(&mut self, name: &str, value: &[u8]) {
+        self.names.add(name.as_bytes());
         let name = self.append(name.as_bytes());
         let value = self.append(value);
         self.spans.push((name, value));
@@ -316,6 +348,34 @@ pub struct Target<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever its case and its length, a name that is there is found.
+    #[test]
+    fn every_field_is_found_by_its_name() {
+        let names = [
+            "",
+            "a",
+            "A",
+            ":path",
+            "te",
+            "x-A",
+            "X-Consumer-ID",
+            "x_consumer_id",
+            "\u{e9}",
+            "a-name-that-is-longer-than-sixty-four-bytes-and-goes-on-until-it-really-is",
+        ];
+        for name in names {
+            let pushed: Fields = [(name, b"1")].into_iter().collect();
+            let bytes = [name.as_bytes(), b"1"].concat();
+            let spans = vec![(0..name.len(), name.len()..bytes.len())];
+            for fields in [pushed, Fields::of(bytes, spans)] {
+                for name in [name, &name.to_ascii_uppercase(), &name.to_ascii_lowercase()] {
+                    assert_eq!(fields.first(name), Some(&b"1"[..]), "{name}");
+                }
+                assert_eq!(fields.first("another"), None);
+            }
+        }
+    }
 
     #[test]
     fn debug_of_a_head_shows_no_values() {

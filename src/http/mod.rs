@@ -244,7 +244,7 @@ pub fn path_segment(text: &str) -> Option<String> {
 pub fn percent_encode(bytes: &[u8]) -> String {
     const RESERVED: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    percent_encoding::percent_encode(bytes, RESERVED).to_string()
+    Cow::from(percent_encoding::percent_encode(bytes, RESERVED)).into_owned()
 }
 
 /// Undoes percent-encoding, once; a `%` that starts no escape stays as it is.

@@ -127,7 +127,11 @@ pub fn holds_rounded(value: &Value) -> bool {
 
 /// The number times a thousand, cut to a whole one: seconds in milliseconds.
 pub fn thousandfold(number: &Number) -> Option<i64> {
-    Decimal::of(number).cut(3)
+    // Whole ones, as nearly every token has them.
+    match number.as_str().parse::<i64>() {
+        Ok(whole) => whole.checked_mul(1000),
+        Err(_) => Decimal::of(number).cut(3),
+    }
 }
 
 /// The number, if it is a whole one, however it is written: `600`, `600.0`,

@@ -227,7 +227,10 @@ fn compose<T: Serialize>(
     claims: &Claims<T>,
 ) -> Result<String, SignError> {
     let header = serde_json::to_vec(header).map_err(SignError::Claims)?;
-    let claims = serde_json::to_vec(claims).map_err(SignError::Claims)?;
+    // More than most take, so that it need not grow.
+    let mut written = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut written, claims).map_err(SignError::Claims)?;
+    let claims = written;
     let bytes = header.len().saturating_add(claims.len());
     // A third more, and as much as most signatures take.
     let mut token = String::with_capacity(bytes.saturating_add(bytes / 3).saturating_add(96));

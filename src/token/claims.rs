@@ -73,13 +73,12 @@ impl Claims {
         let claim = ["scope", "scp", "scopes"]
             .into_iter()
             .find_map(|name| members.get(name).filter(|value| !value.is_null()));
-        let words: Vec<&str> = match claim {
-            Some(Value::String(text)) => text.split(' ').collect(),
-            Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        let mut scopes: Vec<String> = Vec::with_capacity(words.len());
-        for word in words {
+        let text = claim.and_then(Value::as_str).into_iter().flat_map(|text| text.split(' '));
+        let items = claim.and_then(Value::as_array).into_iter().flatten();
+        // Kept as long as the token, so in no more memory than they need.
+        let words = text.clone().count().saturating_add(items.clone().count());
+        let mut scopes: Vec<String> = Vec::with_capacity(words);
+        for word in text.chain(items.filter_map(Value::as_str)) {
             // RFC 6749 section 3.3; a list element with a space in it would
             // become two scopes when it is joined again.
             let is_scope = !word.is_empty()

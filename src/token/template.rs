@@ -59,7 +59,7 @@ impl ClaimTemplate {
         members: &Map<String, Value>,
         write: impl Fn(&Value) -> Option<String>,
     ) -> Result<String, TemplateError> {
-        let mut filled = String::new();
+        let mut filled = String::with_capacity(64);
         for part in &self.0 {
             match part {
                 Part::Text(text) => filled.push_str(text),

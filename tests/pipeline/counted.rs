@@ -8,6 +8,7 @@ use std::cell::Cell;
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static BLOCKS: Cell<isize> = const { Cell::new(0) };
 }
 
 struct Counted;
@@ -18,6 +19,7 @@ static ALLOCATOR: Counted = Counted;
 fn count(bytes: isize) {
     // None at the end of the thread.
     let _ = HELD.try_with(|held| held.set(held.get() + bytes));
+    let _ = BLOCKS.try_with(|blocks| blocks.set(blocks.get() + bytes.signum()));
     if bytes > 0 {
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
     }
@@ -46,4 +48,9 @@ pub fn held() -> usize {
 /// How often this thread asked for memory; to make a block larger is to ask again.
 pub fn allocations() -> u64 {
     ALLOCATIONS.get()
+}
+
+/// In how many blocks that is.
+pub fn blocks() -> usize {
+    BLOCKS.get().max(0).cast_unsigned()
 }

@@ -177,7 +177,7 @@ fn no_client_speaks_for_the_gateway() {
         let mut world = World::new(&shop(&[]), host);
         let sent = [(":path", "/open"), ("authorization", "Bearer forged")];
         let edits = forwarded(world.begin(head(&sent)));
-        assert_eq!(edits.sanitized().clear, ["authorization"]);
+        assert!(edits.sanitized().clear.iter().eq(["authorization"]));
         let sent = [(":path", "/open"), ("authorization", "Basic YTpi")];
         let edits = forwarded(world.begin(head(&sent)));
         assert!(edits.sanitized().clear.is_empty(), "another scheme is not ours");

@@ -126,7 +126,7 @@ fn serve(settings: Settings, u: &mut Unstructured<'_>) {
         match gateway.begin(head(&[(":path", path), ("x-consumer-id", "forged")]), now) {
             Step::Done(Verdict::Forward(edits), _) => {
                 assert!(edits.set().iter().all(|(_, value)| !value.starts_with(b"eyJ")));
-                assert_eq!(edits.sanitized().clear, ["x-consumer-id"]);
+                assert!(edits.sanitized().clear.iter().eq(["x-consumer-id"]));
             }
             Step::Done(Verdict::Deny(_, _) | Verdict::Answer(_), _) => {}
             step => panic!("without a token nobody is asked: {step:?}"),
