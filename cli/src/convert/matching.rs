@@ -116,10 +116,10 @@ impl Path {
         let mut path = self.clone();
         while !path.is_accepted() {
             let start = path.start();
-            path = match start.trim_end_matches('/').rfind('/') {
-                Some(end) if end > 0 => {
-                    Self::Beginning(start.chars().take(end.saturating_add(1)).collect())
-                }
+            let above = start.trim_end_matches('/').rsplit_once('/');
+            // What is left of doubled slashes begins no accepted path.
+            path = match above.map(|(above, _)| above.trim_end_matches('/')) {
+                Some(above) if !above.is_empty() => Self::Beginning(format!("{above}/").into()),
                 _ => Self::Any,
             };
         }
