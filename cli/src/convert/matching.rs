@@ -119,7 +119,7 @@ impl Path {
             let above = start.trim_end_matches('/').rsplit_once('/');
             // What is left of doubled slashes begins no accepted path.
             path = match above.map(|(above, _)| above.trim_end_matches('/')) {
-                Some(above) if !above.is_empty() => Self::Beginning(format!("{above}/").into()),
+                Some(above) if !above.is_empty() => Self::Beginning(format!("{above}/")),
                 _ => Self::Any,
             };
         }
