@@ -204,14 +204,14 @@ mod tests {
         assert_eq!(bucket.note(id(10_000), at(11_000), at(0)), Noted::New, "later ones are taken");
     }
 
-    /// 100,000 a minute, each good for two minutes, fit in what is kept for proofs; and no
-    /// more is kept, however many come.
+    /// Of 100,000 a minute, each remembered for ten minutes, those of more than two minutes
+    /// fit in what is kept for proofs; no more is kept, and new ones are always taken.
     #[test]
     fn a_busy_proxy_forgets_what_has_ended() {
         let mut seen = Seen::new("test", 256);
         for number in 0_i64..400_000 {
             let now = UnixTime::from_millis(1_800_000_000_000 + number * 6 / 10);
-            let until = now.plus(crate::time::Span::from_secs(120));
+            let until = now.plus(crate::time::Span::from_secs(600));
             let id = number.to_be_bytes();
             assert_eq!(seen.note(&[&id], until, None, now), Noted::New, "{number}");
         }

@@ -44,7 +44,7 @@ pub struct ProofOf<'a> {
 pub struct Proof {
     /// Its `jti`.
     pub id: String,
-    /// Until when it could be used again.
+    /// Until when it could be used again, at any gateway of the proxy.
     pub until: UnixTime,
 }
 
@@ -114,6 +114,9 @@ impl fmt::Display for ProofError {
 const MAX_BYTES: usize = 8192;
 
 impl Dpop {
+    /// The most that `max_age` may be, in seconds.
+    pub const LONGEST_AGE: u32 = 600;
+
     /// The algorithms that proofs may be signed with.
     pub fn algorithms() -> AlgorithmSet {
         AlgorithmSet::asymmetric()
@@ -176,8 +179,9 @@ impl Dpop {
         Ok(Proof { id: id.to_owned(), until })
     }
 
-    /// Until when a proof serves: by the time of its nonce, where there are nonces,
-    /// since that is our own clock's; else by its own.
+    /// Checks when a proof serves: by the time of its nonce, where there are nonces, since
+    /// that is our own clock's; else by its own. Gives until when it has to be remembered:
+    /// another gateway of the proxy may go by the other time, and take older ones.
     fn until(
         &self,
         issued: UnixTime,
@@ -191,8 +195,9 @@ impl Dpop {
             }
             None => (issued, ProofError::Time),
         };
-        let until = from.plus(self.max_age);
-        let is_timely = from.minus(self.clock_skew) <= now && now < until;
-        if is_timely { Ok(until) } else { Err(error) }
+        let is_timely = from.minus(self.clock_skew) <= now && now < from.plus(self.max_age);
+        // Whoever makes up a time in the future is remembered no longer for it.
+        let last = from.max(issued.min(now.plus(self.clock_skew)));
+        if is_timely { Ok(last.plus(Span::from_secs(Self::LONGEST_AGE))) } else { Err(error) }
     }
 }

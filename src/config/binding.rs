@@ -41,7 +41,7 @@ fn mtls(node: &Node<'_>) -> Option<Option<CertificateSource>> {
 fn dpop(node: &Node<'_>, clock_skew: Span) -> Option<Dpop> {
     let mut fields = node.fields()?;
     let keys = fields.or("nonce_keys", Vec::new(), |node| node.full_list(nonce_key));
-    let max_age = fields.or("max_age_seconds", 60, |node| node.integer(1..=600));
+    let max_age = fields.or("max_age_seconds", 60, |node| node.integer(1..=Dpop::LONGEST_AGE));
     let origins = fields.or("public_origin", Vec::new(), |node| match node.value() {
         serde_json::Value::Array(_) => node.full_list(public_origin),
         _ => public_origin(node).map(|origin| vec![origin]),

@@ -1,6 +1,7 @@
 //! Replaces transaction tokens that services inside give back: for their own calls, of
 //! the same transaction.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::Pipeline;
@@ -41,14 +42,21 @@ impl Pipeline {
             .fields()
             .filter(|field| field.name.eq_ignore_ascii_case(name.as_str().as_bytes()));
         let Some(token) = tokens.next() else { return Ok(None) };
-        let from = self.client_address();
-        let is_trusted =
-            from.is_some_and(|from| self.minter.replace.iter().any(|own| own.contains(from)));
-        match (is_trusted, tokens.next()) {
+        match (self.comes_from_inside(), tokens.next()) {
             (false, _) => Ok(None),
             (true, None) => Ok(Some(token.value.trim_ascii())),
             (true, Some(_)) => Err(Denial::TokenMultiple),
         }
+    }
+
+    /// Whether a request is from one of `identity_token.replace.from`: both its connection
+    /// and the client that headers name. Anybody can name a client, and a load balancer
+    /// inside passes on what comes from outside.
+    fn comes_from_inside(&self) -> bool {
+        let is_inside = |from: Option<IpAddr>| {
+            from.is_some_and(|from| self.minter.replace.iter().any(|own| own.contains(from)))
+        };
+        is_inside(self.peer_address()) && is_inside(self.client_address())
     }
 
     /// The session of a transaction token, for this one request.

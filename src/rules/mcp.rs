@@ -111,10 +111,11 @@ fn sole(head: &RequestHead, name: &str) -> Result<Option<String>, ()> {
     if is_plain && !text.is_empty() { Ok(Some(text.to_owned())) } else { Err(()) }
 }
 
-/// The text that `=?base64?...?=` stands for.
+/// The text that `=?base64?...?=` stands for. A name that begins like this and is none may
+/// be one to a lenient server.
 fn decoded(text: String) -> Option<String> {
     let inner = text.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?="));
-    let Some(inner) = inner else { return Some(text) };
+    let Some(inner) = inner else { return (!text.starts_with("=?")).then_some(text) };
     String::from_utf8(BASE64_STANDARD.decode(inner).ok()?).ok()
 }
 
@@ -133,6 +134,8 @@ mod tests {
                 &[NEW, CALL, ("mcp-name", "=?base64?YQ==?=")],
                 Some(("tools/call", Some("a"))),
             ),
+            ("encoded, in capitals", &[NEW, CALL, ("mcp-name", "=?BASE64?YQ==?=")], None),
+            ("encoded in another way", &[NEW, CALL, ("mcp-name", "=?utf-8?b?YQ==?=")], None),
             ("badly encoded", &[NEW, CALL, ("mcp-name", "=?base64?YQ=?=")], None),
             (
                 "later",

@@ -362,11 +362,25 @@ impl Reader<'_> {
             let session = session?;
             let id = ["id", "sid"].into_iter().find_map(|it| name_of(session, it).ok().flatten());
             named.sessions.push(id.ok_or(SignalError::Subject)?);
+            if session.contains_key("iss") {
+                named.tenant = self.check_issuer(session)?;
+            }
         }
         match member("user").map(|user| self.read(user?, Nesting::Inside)) {
-            Some(Ok(user)) => (named.users, named.tenant) = (user.users, user.tenant),
-            // The session says it already.
-            Some(Err(error)) if named.sessions.is_empty() => return Err(error),
+            Some(Ok(user)) => {
+                let is_other = named.tenant.is_some() && named.tenant != user.tenant;
+                if is_other && user.tenant.is_some() {
+                    return Err(SignalError::SubjectIssuer);
+                }
+                named.users = user.users;
+                named.tenant = user.tenant.or(named.tenant);
+            }
+            // The session says it already, unless it is another issuer's.
+            Some(Err(error))
+                if named.sessions.is_empty() || error == SignalError::SubjectIssuer =>
+            {
+                return Err(error);
+            }
             Some(Err(_)) | None => {}
         }
         Ok(named)

@@ -52,7 +52,7 @@ fn the_example_of_rfc_9449() {
     };
     const AT: i64 = 1_562_262_618;
     let id = "e1j3V_bKic8-LAEB".to_owned();
-    let good = Proof { id, until: UnixTime::from_secs(AT + 60) };
+    let good = Proof { id, until: UnixTime::from_secs(AT + i64::from(Dpop::LONGEST_AGE)) };
     let path = "/protectedresource";
     assert_eq!(check("GET", path, TOKEN, &key, AT), Ok(good));
     for (case, found, expected) in [
@@ -189,6 +189,46 @@ fn proofs_with_values_of_every_kind() {
     forwarded(ask(&mut world, &token, &good));
 }
 
+/// Gateways of one proxy take proofs of other ages, and go by other times: what one has
+/// taken the other does not, nor does a gateway that was configured anew.
+#[test]
+fn a_proof_counts_once_however_old_proofs_may_be() {
+    let binding = |age: u32, nonces: Value| {
+        config(json!({"dpop": {
+            "public_origin": "https://api.example", "max_age_seconds": age, "nonce_keys": nonces,
+        }}))
+    };
+    let keys = || json!(["0123456789abcdef"]);
+    let token = bound();
+    for (case, first, ahead) in [
+        ("a short age", binding(60, Value::Null), 0),
+        ("by nonce", binding(60, keys()), 0),
+        ("by nonce, with a clock ahead", binding(60, keys()), 50),
+    ] {
+        let store = Store::default();
+        let mut one = World::sharing(&first, ENVOY, &store);
+        let nonce =
+            reply_field(&answered(ask(&mut one, &token, "x")), "dpop-nonce").map(str::to_owned);
+        let said = json!({"iat": START + ahead, "nonce": nonce});
+        let used = proof(&token, &json!({}), &said);
+        forwarded(ask(&mut one, &token, &used));
+        let mut two = World::sharing(&binding(600, Value::Null), ENVOY, &store);
+        for late in [61, 119, 300, 599 + ahead] {
+            // Others make room.
+            for number in 0..200 {
+                one.set_clock(START + late);
+                let nonce = reply_field(&answered(ask(&mut one, &token, "x")), "dpop-nonce")
+                    .map(str::to_owned);
+                let id = format!("{late}-{number}");
+                let other = json!({"jti": id, "iat": START + late, "nonce": nonce});
+                forwarded(ask(&mut one, &token, &proof(&token, &json!({}), &other)));
+            }
+            two.set_clock(START + late);
+            assert_eq!(denied(ask(&mut two, &token, &used)), invalid(), "{case}: {late}");
+        }
+    }
+}
+
 /// A clock that goes wrong lets no proof pass twice, and is forgotten when it is right.
 #[test]
 fn a_clock_that_jumps() {
@@ -285,4 +325,42 @@ fn what_is_not_configured_costs_nothing() {
     let is_ours = |name: &str| name.starts_with("gatepass_revocation") || name.contains("events");
     assert!(!series.iter().any(|series| is_ours(series.name)), "{series:?}");
     let _: &Crypto = world.gateway.crypto();
+}
+
+/// A reference token is bound as the issuer says when it is asked, from the cache too.
+#[test]
+fn a_reference_token_is_bound_too() {
+    let mut config = dpop();
+    let asked = json!({
+        "service": "auth", "path": "/introspect", "client_id": "gate", "client_secret": "s",
+    });
+    put(
+        &mut config,
+        "/services",
+        json!({"auth": {"upstream": "auth", "authority": "auth.internal"}}),
+    );
+    put(&mut config, "/providers/shop/introspection", asked);
+    let mut world = World::new(&config, ENVOY);
+    let active = ok(&json!({
+        "active": true, "iss": "https://auth.example", "aud": "shop-api", "sub": "alice",
+        "exp": START + 3600, "cnf": bound_claims(),
+    }));
+    let good = |id: &str| proof("opaque", &json!({}), &json!({ "jti": id }));
+    for _ in 0..2 {
+        for (scheme, proofs) in [("Bearer", vec![]), ("Bearer", vec![good("1")]), ("DPoP", vec![])]
+        {
+            let proofs: Vec<&str> = proofs.iter().map(String::as_str).collect();
+            let mut step = world.begin(request(scheme, "opaque", &proofs));
+            if let gatepass::pipeline::Step::Await(..) = step {
+                step = world.answer(step, &active);
+            }
+            assert_eq!(denied(step).0, 401, "{scheme} {proofs:?}");
+        }
+    }
+    let mut step = world.begin(request("DPoP", "opaque", &[&good("2")]));
+    if let gatepass::pipeline::Step::Await(..) = step {
+        step = world.answer(step, &active);
+    }
+    forwarded(step);
+    assert_eq!(denied(world.begin(request("DPoP", "opaque", &[&good("2")]))), invalid());
 }

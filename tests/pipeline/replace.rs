@@ -18,13 +18,14 @@ use crate::support::*;
 const INSIDE: &str = "10.1.2.3";
 const OUTSIDE: &str = "192.0.2.7";
 
-/// Where a request is from, and how often that was asked.
+/// Where a request is from, and how often that was asked; and the address of its
+/// connection, where that is another one.
 #[derive(Clone, Debug)]
-struct From(Rc<Cell<IpAddr>>, Rc<Cell<usize>>);
+struct From(Rc<Cell<IpAddr>>, Rc<Cell<usize>>, Rc<Cell<Option<IpAddr>>>);
 
 impl From {
     fn new() -> Self {
-        Self(Rc::new(Cell::new(OUTSIDE.parse().unwrap())), Rc::default())
+        Self(Rc::new(Cell::new(OUTSIDE.parse().unwrap())), Rc::default(), Rc::default())
     }
 }
 
@@ -36,6 +37,10 @@ impl RequestInfo for From {
     fn client_address(&self, _: RequestId) -> Option<IpAddr> {
         self.1.set(self.1.get() + 1);
         Some(self.0.get())
+    }
+
+    fn peer_address(&self, request: RequestId) -> Option<IpAddr> {
+        self.2.get().or_else(|| self.client_address(request))
     }
 }
 
@@ -198,6 +203,30 @@ fn only_from_those_who_may() {
     let first = begun(&mut world, &from, "/orders", scopes("orders.read"));
     let step = given(&mut world, &from, "/orders", &first);
     assert_eq!(denied(step), denial(401, "token_missing"));
+}
+
+/// A client names an address inside in `X-Forwarded-For`, to a host that believes
+/// everybody; or a load balancer inside passes on what comes from outside.
+#[test]
+fn who_connects_and_for_whom_must_both_be_inside() {
+    let (mut world, from) = open(&[]);
+    let first = begun(&mut world, &from, "/orders", scopes("orders.read"));
+    for (peer, client, is_taken) in [
+        (OUTSIDE, INSIDE, false),
+        ("10.0.0.1", OUTSIDE, false),
+        ("::ffff:192.0.2.7", INSIDE, false),
+        ("10.0.0.1", INSIDE, true),
+        ("::ffff:10.0.0.1", INSIDE, true),
+    ] {
+        from.2.set(Some(peer.parse().unwrap()));
+        comes_from(&from, client);
+        let step = world.begin(head(&[(":path", "/orders"), ("txn-token", &first)]));
+        if is_taken {
+            forwarded(step);
+        } else {
+            assert_eq!(denied(step), denial(401, "token_missing"), "{peer} for {client}");
+        }
+    }
 }
 
 /// Whoever gives no token back does not cost the host a question.

@@ -347,3 +347,97 @@ fn a_clock_that_jumps() {
         assert_eq!(world.denied(&before), revoked(), "{ahead}: set back");
     }
 }
+
+/// Who is told 202 believes that it was carried out: a session of another issuer's user is
+/// none of ours, even if its id is.
+#[test]
+fn a_session_of_another_issuer_is_not_ours() {
+    let other = "https://other.example";
+    let user = |issuer: &str| json!({"format": "iss_sub", "iss": issuer, "sub": "alice"});
+    let session = json!({"format": "opaque", "id": "s1"});
+    for (case, subject) in [
+        ("a user of another", json!({"user": user(other), "session": session})),
+        (
+            "no issuer at all",
+            json!({"user": {"format": "iss_sub", "sub": "alice"}, "session": session}),
+        ),
+        ("a session of another", json!({"session": {"iss": other, "id": "s1"}})),
+        (
+            "both",
+            json!({"user": user("https://auth.example"), "session": {"iss": other, "sid": "s1"}}),
+        ),
+        ("an alias", json!({"format": "aliases", "identifiers": [user(other)]})),
+    ] {
+        let mut world = World::new(&config("both"), ENVOY);
+        let mut subject = subject;
+        if subject.get("format").is_none() {
+            subject["format"] = json!("complex");
+        }
+        let reply = about(&mut world, subject);
+        let expected = if case == "no issuer at all" { 202 } else { 400 };
+        assert_eq!(reply.status, expected, "{case}");
+    }
+    let mut world = World::new(&config("both"), ENVOY);
+    let whole = json!({"format": "complex", "user": user("https://auth.example"),
+        "session": {"iss": "https://auth.example", "sid": "s1"}});
+    assert_eq!(about(&mut world, whole).status, 202);
+    // Of two tenants that one subject names neither is meant for sure.
+    let mut world = World::new(&tenants(), ENVOY);
+    let torn = json!({"format": "complex", "user": user(&issuer_of("a")),
+        "session": {"iss": issuer_of("b"), "id": "s1"}});
+    assert_eq!(about(&mut world, torn).status, 400);
+}
+
+/// A member twice is a message of which nobody knows what it says.
+#[test]
+fn what_is_said_twice_is_refused() {
+    let mut world = World::new(&config("both"), ENVOY);
+    let event = format!("{CAEP}session-revoked");
+    let claims = event_claims(&event, json!({}), json!({})).to_string();
+    let header = json!({"alg": "EdDSA", "kid": "b", "typ": "secevent+jwt"}).to_string();
+    for name in ["iss", "aud", "events", "sub_id", "jti", "iat"] {
+        let twice = claims.replacen('{', &format!("{{\"{name}\":{{}},"), 1);
+        let body = KEY_B.sign(header.as_bytes(), twice.as_bytes());
+        assert_eq!(push(&mut world, &body).status, 400, "{name}");
+    }
+    for list in [json!([]), json!([{&event: {}}]), json!(null), json!("x"), json!({&event: null})] {
+        let body = event_token(&event_claims(&event, json!({}), json!({ "events": list })));
+        assert_eq!(push(&mut world, &body).status, 400, "{list}");
+    }
+    for odd in [json!(-1e300), json!("5"), json!(1e300), json!([START])] {
+        let body = event_token(&event_claims(&event, json!({}), json!({ "iat": odd })));
+        assert_eq!(push(&mut world, &body).status, 400, "{odd}");
+        assert_eq!(logout(&mut world, json!({"iat": odd, "jti": "x"})).status, 400, "{odd}");
+    }
+    assert!(!logged(&mut world.gateway).contains("\"revoked\""));
+    world.forwarded(&token(json!({"sid": "s1", "iat": START - 1})));
+}
+
+/// A request that waits for the user service while the event comes does not pass after it.
+#[test]
+fn nothing_that_waits_passes_after_the_event() {
+    let mut config = config("both");
+    put(
+        &mut config,
+        "/services/users",
+        json!({"upstream": "users", "authority": "users.internal"}),
+    );
+    put(&mut config, "/user_info", json!({"service": "users", "path": "/users/{sub}"}));
+    let mut world = World::new(&config, ENVOY);
+    let step = world.get(&token(json!({"sid": "s1", "iat": START - 1})));
+    assert_eq!(logout(&mut world, json!({})).status, 200);
+    let step = world.answer(step, &ok(&json!({"sub": "alice"})));
+    assert_eq!(denied(step), revoked());
+}
+
+/// Of two transmitters of one issuer nobody can tell which one an event is from.
+#[test]
+fn one_issuer_is_one_transmitter() {
+    let mut config = config("both");
+    let first = config["revocation"]["events"]["transmitters"][0].clone();
+    let mut second = first.clone();
+    second["authorization"] = json!("Bearer of-another-stream");
+    config["revocation"]["events"]["transmitters"] = json!([first, second]);
+    let problems = gatepass::config::load(config.to_string().as_bytes(), &|_| None, None);
+    assert!(problems.is_err(), "accepted");
+}
