@@ -5,8 +5,8 @@ use gatepass::http::LocalReply;
 use serde_json::{Value, json};
 
 use crate::signals::{
-    CAEP, TRANSMITTER, change, config, error_of, event_claims, event_token, form, logout,
-    logout_claims, logout_token, push, revoked,
+    CAEP, LOGOUT, TRANSMITTER, change, config, error_of, event_claims, event_token, form, logout,
+    logout_claims, logout_token, post, push, revoked, send,
 };
 use crate::support::*;
 
@@ -440,4 +440,48 @@ fn one_issuer_is_one_transmitter() {
     config["revocation"]["events"]["transmitters"] = json!([first, second]);
     let problems = gatepass::config::load(config.to_string().as_bytes(), &|_| None, None);
     assert!(problems.is_err(), "accepted");
+}
+
+/// Two events at once are two: neither is taken for handed on with the other's entries.
+#[test]
+fn each_event_is_handed_on_itself() {
+    let mut config = config("both");
+    let auth = json!({"upstream": "auth", "authority": "auth.internal"});
+    put(&mut config, "/services", json!({ "auth": auth }));
+    let forward = json!({"service": "auth", "path": "/revoked"});
+    put(&mut config, "/revocation/events/forward", forward);
+    let mut world = World::new(&config, ENVOY);
+    let begin = |world: &mut World, sid: &str, jti: &str| {
+        let body = format!("logout_token={}", logout_token(json!({"sid": sid, "jti": jti})));
+        let head = post(LOGOUT, "application/x-www-form-urlencoded", &body, "");
+        awaits(send(world, head, &body))
+    };
+    let (first, first_waits) = begin(&mut world, "s1", "l1");
+    let (second, second_waits) = begin(&mut world, "s2", "l2");
+    for (sent, sid) in [(&first, "s1"), (&second, "s2")] {
+        let body = sent.callout.body.as_ref().unwrap().expose();
+        assert!(String::from_utf8_lossy(body).contains(sid), "{sid}");
+    }
+    let told = answered(world.complete(second.id, second_waits, &reply(307, b"")));
+    assert_eq!(error_of(&told, "error").1, "temporarily_unavailable");
+    assert_eq!(answered(world.complete(first.id, first_waits, &reply(204, b""))).status, 200);
+    // Told again, it is handed on again.
+    begin(&mut world, "s2", "l2");
+    for sid in ["s1", "s2"] {
+        assert_eq!(world.denied(&token(json!({"sid": sid, "iat": START - 1}))), revoked());
+    }
+}
+
+/// No spelling of the gateway's own types makes a public token of an issuer's.
+#[test]
+fn own_types_in_any_spelling() {
+    let mut world = World::new(&config("both"), ENVOY);
+    for typ in ["txntoken+jwt", "TxnToken+JWT", "application/txntoken+jwt", "Identity+JWT"] {
+        let header = json!({"alg": "EdDSA", "kid": "a", "typ": typ}).to_string();
+        let text = KEY_A.sign(header.as_bytes(), claims(json!({})).to_string().as_bytes());
+        assert_eq!(world.denied(&text), denial(401, "token_type_mismatch"), "{typ}");
+    }
+    let query = format!("{LOGOUT}?logout_token={}", logout_token(json!({})));
+    let head = post(&query, "application/x-www-form-urlencoded", "a=b", "");
+    assert_eq!(answered(send(&mut world, head, "a=b")).status, 400);
 }
