@@ -30,6 +30,7 @@ pub fn all(configuration: &Configuration, settings: &Settings, now: UnixTime) ->
     let document = &configuration.document;
     list.providers(document);
     list.events(document);
+    list.replaced(document);
     list.tokens(document);
     list.signing_keys(document, settings, now);
     list.rules(document);
@@ -158,8 +159,7 @@ impl List<'_> {
 
     /// What of `binding` is weaker than it looks.
     fn binding(&mut self, path: &str, binding: &Value) {
-        let from = texts(binding.pointer("/mtls/from"));
-        if from.iter().any(|network| network.ends_with("/0")) {
+        if holds_everybody(binding.pointer("/mtls/from")) {
             let text =
                 "anybody may say which certificate a client has: name the proxy that ends TLS";
             self.add(&format!("{path}.binding.mtls.from"), text);
@@ -170,6 +170,15 @@ impl List<'_> {
             let text = "a proof that was made for another server passes with that server's name in \
                         Host: set public_origin, or let the listener take its own hosts only";
             self.add(&format!("{path}.binding.dpop"), text);
+        }
+    }
+
+    /// Transaction tokens that are taken from anybody.
+    fn replaced(&mut self, document: &Value) {
+        if holds_everybody(document.pointer("/identity_token/replace/from")) {
+            let text = "whoever gets hold of a transaction token may use it from anywhere: name the \
+                        networks of the services inside";
+            self.add(".identity_token.replace.from", text);
         }
     }
 
@@ -259,6 +268,11 @@ fn is_prefix(prefix: &Value, later: &Value) -> bool {
     if path.strip_prefix(prefix).is_some_and(|rest| {
         rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/')
     }))
+}
+
+/// Whether networks hold every address of a kind.
+fn holds_everybody(networks: Option<&Value>) -> bool {
+    texts(networks).iter().any(|network| network.ends_with("/0"))
 }
 
 #[cfg(test)]

@@ -290,6 +290,16 @@ fn warnings() {
             "$.providers.shop.binding.mtls.from",
         ),
         (
+            "transactions of anybody",
+            changed([
+                ("/identity_token/header", Value::Null),
+                ("/identity_token/profile", json!("txn_token")),
+                ("/identity_token/scopes", json!(["orders"])),
+                ("/identity_token/replace", json!({"from": ["10.0.0.0/8", "::/0"]})),
+            ]),
+            "$.identity_token.replace.from",
+        ),
+        (
             "events without an end",
             changed([
                 ("/providers/shop/max_lifetime_seconds", Value::Null),
