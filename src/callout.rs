@@ -110,7 +110,7 @@ pub const USER_AGENT: &str = concat!("gatepass/", env!("CARGO_PKG_VERSION"));
 /// `Accept` of a callout that does not say otherwise.
 const JSON: &str = "application/json";
 
-/// `Accept` where a key set is asked for (RFC 7517 section 8.5.2): some issuers
+/// `Accept` where a key set is asked for (RFC 7517 section 8.5.1): some issuers
 /// answer 406 to what is not the type that they send.
 pub const KEY_SET_TYPES: &str = "application/jwk-set+json, application/json;q=0.9, */*;q=0.1";
 

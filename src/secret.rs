@@ -6,7 +6,8 @@ use std::fmt;
 ///
 /// There is no `Display`; the only way in is [`Secret::expose`], which is easy
 /// to search for.
-// draft-ietf-oauth-transaction-tokens (R69)
+// draft-ietf-oauth-transaction-tokens: "Complete Txn-Tokens MUST NOT be logged
+// verbatim." (R69)
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret<T>(T);
 

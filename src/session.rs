@@ -85,7 +85,7 @@ impl Session {
     /// True if the token would be accepted again `now`: it has not expired, and its issuer
     /// still publishes the same keys. After the clock was set back it must be verified
     /// anew.
-    // RFC 8725 section 3.3 (R65)
+    // RFC 7519 section 4.1.4 (R65)
     pub fn holds(&self, current: Option<&Rc<KeySet>>, now: UnixTime) -> bool {
         let are_current = |keys| current.is_some_and(|current| Rc::ptr_eq(current, keys));
         self.principal.token().is_current(now)

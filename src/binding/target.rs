@@ -53,7 +53,8 @@ fn normalized(uri: &[u8]) -> Option<String> {
     Some(format!("{scheme}://{host}{port}{}", without_dots(&unescaped(path)?)))
 }
 
-/// Escapes in capitals, and none where none is needed (RFC 3986 section 6.2.2.1 and 2).
+/// Escapes in capitals, and none where none is needed (RFC 3986 sections 6.2.2.1 and
+/// 6.2.2.2).
 fn unescaped(path: &str) -> Option<String> {
     let mut plain = String::with_capacity(path.len());
     let mut rest = path.as_bytes();

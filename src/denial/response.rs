@@ -72,7 +72,8 @@ impl Denial {
             None | Some(GrpcProtocol::Transcoded) => self.http_reply(settings),
             Some(protocol) => self.grpc_reply(protocol, settings, frames_grpc),
         };
-        // RFC 6750 section 5.3 (R41)
+        // RFC 9111 section 5.2.2.5: "a cache MUST NOT store any part of either the immediate
+        // request or the response" (R41)
         reply = reply.with_header("cache-control", "no-store");
         if let Some(challenge) = self.challenge(settings, hint) {
             reply = reply.with_header("www-authenticate", challenge);

@@ -135,7 +135,7 @@ impl RemoteKeys {
 
     /// The keys, if they are not too old. Keys fetched in the future, because the clock was
     /// set back, have an unknown age and do not count.
-    // RFC 8725 section 3.3 (R58)
+    // RFC 5861 section 4 (R58)
     pub(super) fn current(&self, now: UnixTime) -> Option<&Rc<KeySet>> {
         let loaded = self.loaded.as_ref()?;
         let at = loaded.at.as_seen(now)?;

@@ -148,7 +148,6 @@ impl Rules {
     }
 
     /// Requirements for requests that no rule matches.
-    // RFC 8725 section 3 (R47)
     pub const fn default_requirements(&self) -> &Requirements {
         &self.default_requirements
     }

@@ -41,7 +41,6 @@ fn template(path: &str) -> PathPattern {
     PathPattern::template(path).unwrap()
 }
 
-// RFC 8725 section 3 (R47)
 #[test]
 fn first_match_wins() {
     let mut rules = with_paths(vec![

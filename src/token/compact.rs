@@ -57,7 +57,8 @@ impl<'a> Untrusted<'a> {
     /// Size and number of dots are checked first, so other text costs nothing. Each part
     /// has only one valid encoding, and header and claims must be strict JSON objects:
     /// anything that two readers could read differently is refused.
-    // RFC 8725 section 3 (R53)
+    // RFC 8259 section 9: "An implementation may set limits on the size of texts that it
+    // accepts." (R53)
     pub fn parse(text: &'a [u8], max_bytes: usize) -> Result<Self, TokenError> {
         if text.len() > max_bytes {
             return Err(TokenError::TooLarge { limit: max_bytes });

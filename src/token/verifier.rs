@@ -379,7 +379,7 @@ impl Provider {
     }
 
     /// `exp`, `nbf` and `iat` (RFC 7519 section 4.1); gives `exp`.
-    // RFC 8725 section 3 (R28)
+    // RFC 6750 section 5.2: "the lifetime of the token MUST be limited" (R28)
     // RFC 7519 section 4.1.4: "identifies the expiration time on or after which the JWT
     // MUST NOT be accepted for processing" (R23)
     // RFC 7519 section 4.1.5: "identifies the time before which the JWT MUST NOT be

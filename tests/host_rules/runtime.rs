@@ -162,7 +162,8 @@ fn a_broken_rule_fails_the_test() {
     host.finish();
 }
 
-// draft-ietf-oauth-transaction-tokens (R69)
+// draft-ietf-oauth-transaction-tokens: "Complete Txn-Tokens MUST NOT be logged
+// verbatim." (R69)
 #[test]
 fn what_leaks_is_found() {
     const SECRET: &str = "a-secret-of-the-client-0123456789";

@@ -203,7 +203,8 @@ fn expected(code: &str) -> (u16, Option<&'static str>) {
 // error information" (R39)
 // RFC 9457 section 5: "when actually generating a problem -- however it is serialized
 // -- the details given must also be scrutinized" (R40)
-// RFC 6750 section 5.3 (R41)
+// RFC 9111 section 5.2.2.5: "a cache MUST NOT store any part of either the immediate
+// request or the response" (R41)
 #[test]
 fn problems() {
     for (code, reply) in every_denial(&json!({"realm": "shop"}), &[]) {

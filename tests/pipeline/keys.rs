@@ -357,7 +357,7 @@ fn a_key_replaced_under_its_id_is_found() {
     assert_eq!(world.denied(&bobs), forged);
 }
 
-// RFC 8725 section 3.3 (R58)
+// RFC 5861 section 4 (R58)
 #[test]
 fn keys_serve_while_fetches_fail_but_not_for_ever() {
     let long = token(json!({"exp": START + 100_000}));

@@ -308,7 +308,7 @@ fn ambiguous_paths_where_they_are_allowed() {
 }
 
 /// One token, one cached identity, two rules: each rule asks anew.
-// RFC 8725 section 3.3 (R65)
+// RFC 7519 section 4.1.4 (R65)
 #[test]
 fn a_cached_identity_passes_no_rule_by_itself() {
     let mut config = with_users([(

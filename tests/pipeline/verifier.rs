@@ -178,7 +178,7 @@ fn a_known_token_ends_like_a_new_one() {
     }
 }
 
-// RFC 8725 section 3 (R28)
+// RFC 6750 section 5.2: "the lifetime of the token MUST be limited" (R28)
 #[test]
 fn lifetimes() {
     let config = local([("/providers/shop/max_lifetime_seconds", 3600.into())]);
@@ -366,7 +366,8 @@ fn an_identity_token_is_no_public_token() {
     assert_eq!(world.denied(&identity), denial(401, "issuer_unknown"));
 }
 
-// RFC 8725 section 3 (R53)
+// RFC 8259 section 9: "An implementation may set limits on the size of texts that it
+// accepts." (R53)
 #[test]
 fn sizes() {
     let config = local([("/limits", json!({"max_token_bytes": 512}))]);
