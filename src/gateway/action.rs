@@ -1,4 +1,4 @@
-//! The actions that a door carries out.
+//! The actions that a door executes.
 
 use crate::access_log::AccessLogFields;
 use crate::bearer::Sanitized;
@@ -7,18 +7,18 @@ use crate::http::LocalReply;
 use crate::in_flight::Dispatch;
 use crate::verdict::HeaderEdits;
 
-/// Something for the door to do, in the order in which it comes.
+/// Something for the door to do. Actions must be executed in order.
 ///
-/// It may be about another request than the one whose event it follows: a reply
-/// resumes every request that waits for it.
+/// It may concern another request than the event that caused it: a reply resumes every
+/// request that waits for it.
 #[must_use]
 #[derive(Debug)]
 pub enum Action {
     /// Send a callout that no request waits for.
     Send(Dispatch),
-    /// Hold a request until another action names it. Nothing of it may pass meanwhile,
-    /// whatever the host does by default. Then send the callout, if there is one; otherwise
-    /// the awaited callout is already in flight.
+    /// Hold a request until another action names it. No part of it may go upstream
+    /// meanwhile, whatever the host does by default. Then send the callout, if there is
+    /// one; otherwise the awaited callout is already in flight.
     Suspend {
         /// The request.
         request: RequestId,
@@ -33,11 +33,11 @@ pub enum Action {
         request: RequestId,
         /// Client-supplied values that must not reach an upstream.
         sanitized: Sanitized,
-        /// How long the body is.
+        /// The length of the body.
         bytes: usize,
     },
-    /// Send a request on with these edits. The door that cannot do all of them
-    /// tells [`Gateway::fail`](super::Gateway::fail).
+    /// Forward a request with these edits. A door that cannot apply all of them calls
+    /// [`Gateway::fail`](super::Gateway::fail).
     Forward {
         /// The request.
         request: RequestId,
@@ -46,8 +46,9 @@ pub enum Action {
         /// What the access log may print.
         access_log: AccessLogFields,
     },
-    /// Answer a request. One that was forwarded and is followed is cut off where its
-    /// response has begun.
+    /// Answer a request. If it was already forwarded and
+    /// [followed](super::Gateway::follows), its response may have begun; then it is
+    /// reset.
     Reply {
         /// The request.
         request: RequestId,
@@ -61,7 +62,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The request that it is about, if it is about one.
+    /// The request that this concerns, if any.
     pub const fn request(&self) -> Option<RequestId> {
         match self {
             Self::Send(_) => None,

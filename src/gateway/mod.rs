@@ -1,21 +1,21 @@
 //! The interface to a door: one gateway, owned by one thread.
 //!
-//! A door connects the gateway to a host. It reports events and carries out the
-//! resulting actions:
+//! A door connects the gateway to a host. It reports events and executes the resulting
+//! actions:
 //!
-//! 1. Call the method for the event: a request begins ([`Gateway::begin`]), its body
-//!    or its trailers came ([`Gateway::body`], [`Gateway::trailers`]), it is over
-//!    ([`Gateway::gone`]), a reply came ([`Gateway::reply`]), time has passed
+//! 1. Call the method for the event: a request begins ([`Gateway::begin`]), its body or
+//!    its trailers arrived ([`Gateway::body`], [`Gateway::trailers`]), it is over
+//!    ([`Gateway::gone`]), a reply arrived ([`Gateway::reply`]), time has passed
 //!    ([`Gateway::tick`]).
-//! 2. Call [`Gateway::poll`] until it gives no more, and carry out each [`Action`].
-//!    One that cannot be carried out is another event: [`Gateway::fail`] for a
-//!    request, a reply of [`CalloutFailure::NotSent`] for a callout.
-//! 3. Log what [`Gateway::take_log`] gives, and now and then feed the metrics.
+//! 2. Call [`Gateway::poll`] until it returns no more, and execute each [`Action`]. One
+//!    that cannot be executed is another event: [`Gateway::fail`] for a request, a reply
+//!    of [`CalloutFailure::NotSent`] for a callout.
+//! 3. Log what [`Gateway::take_log`] returns, and feed the metrics now and then.
 //!
 //! Every request ends with one [`Action::Forward`] or [`Action::Reply`], unless it is
 //! gone before; one that [`Gateway::follows`] may be forwarded first and answered later.
-//! Until then nothing of it may pass; [`Gateway::passes`] says whether
-//! the rest of it may.
+//! Until then no part of it may go upstream; [`Gateway::passes`] tells whether the rest
+//! of it may.
 //!
 //! It does no IO and knows no host; [`HostCapabilities`] describes what a host can do.
 
@@ -40,25 +40,25 @@ use crate::shared_data::SharedStore;
 use crate::time::{Span, UnixTime};
 use crate::verdict::Verdict;
 
-/// How often [`Gateway::tick`] is to be called: small beside any timeout, and rare beside
-/// the requests. All doors have this one period: a worker that slept until something is
-/// due would have to know of every event that makes it earlier.
+/// The period of [`Gateway::tick`]: short compared with any timeout, and rare compared
+/// with requests. It is the same for all doors: a worker that slept until something is
+/// due would have to track every event that moves that time forward.
 pub const TICK: Span = Span::from_millis(100);
 
-/// One configuration at work, with the requests that it decides.
+/// One active configuration, with the requests that it decides.
 #[derive(Debug)]
 pub struct Gateway {
     pipeline: Pipeline,
     waiting: WaitingRequests,
-    /// Requests whose body is read.
+    /// Requests whose body is being read.
     bodies: HashMap<RequestId, Submission>,
-    /// Requests that may go upstream. Nothing of any other may, whatever the host
-    /// reports of it.
+    /// Requests that may go upstream. No part of any other may, whatever the host
+    /// reports.
     passing: HashSet<RequestId>,
     /// Requests whose callout is complete.
     resumable: VecDeque<Resumable>,
     actions: VecDeque<Action>,
-    /// Callouts whose reply came when the host did not tell the time.
+    /// Callouts whose reply arrived while the host did not tell the time.
     lost: Vec<CalloutId>,
 }
 
@@ -71,23 +71,23 @@ struct Resumable {
     now: UnixTime,
 }
 
-/// The state that a gateway holds for requests, by kind; nothing once they have ended.
+/// The state that a gateway holds for requests, by kind; none once they are over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// Requests that wait for a callout.
     pub waiting: usize,
     /// Callouts that requests wait for.
     pub awaited: usize,
-    /// Requests whose body is read.
+    /// Requests whose body is being read.
     pub bodies: usize,
     /// Requests that may go upstream and are not over.
     pub passing: usize,
-    /// Those of them that end with their token.
+    /// Those of them that end when their token expires or is revoked.
     pub followed: usize,
 }
 
 impl Held {
-    /// Both.
+    /// The sum of both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {
@@ -102,7 +102,7 @@ impl Held {
 
 /// Getters.
 impl Gateway {
-    /// The state that it holds for requests.
+    /// The state held for requests.
     pub fn held(&self) -> Held {
         Held {
             waiting: self.waiting.len().saturating_add(self.resumable.len()),
@@ -118,19 +118,19 @@ impl Gateway {
         self.passing.contains(&request)
     }
 
-    /// Whether a request that was forwarded ends with its token: an
-    /// [`Action::Reply`] may come for it until it is [`Gateway::gone`].
+    /// Whether a forwarded request ends with its token: an [`Action::Reply`] may come for
+    /// it until it is [`Gateway::gone`].
     pub fn follows(&self, request: RequestId) -> bool {
         self.pipeline.follows(request)
     }
 
-    /// How many bytes of a request's body are to be collected before
-    /// [`Gateway::body`] is called; `None` if it is not for the gateway.
+    /// The number of bytes of a request's body to collect before [`Gateway::body`] is
+    /// called; `None` if the body is not for the gateway.
     pub fn body_wanted(&self, request: RequestId) -> Option<usize> {
         self.bodies.get(&request).map(|submission| submission.bytes)
     }
 
-    /// The longest reply body to read.
+    /// The largest reply body to read.
     pub const fn max_reply_bytes(&self) -> usize {
         self.pipeline.max_reply_bytes()
     }
@@ -141,10 +141,10 @@ impl Gateway {
     }
 }
 
-/// Setting up.
+/// Construction.
 impl Gateway {
-    /// A gateway on a host. `seed` must be different for each one: it makes the
-    /// `jti` of identity tokens unique, and spreads their fetches over time.
+    /// Makes a gateway for a host. `seed` must be unique for each one: it makes the `jti`
+    /// of identity tokens unique, and spreads key fetches over time.
     pub fn new(settings: Settings, host: HostCapabilities, seed: [u8; 16]) -> Self {
         Self {
             pipeline: Pipeline::new(settings, host, seed),
@@ -157,19 +157,19 @@ impl Gateway {
         }
     }
 
-    /// Lets it share what it fetches with the other workers of the proxy. To be
+    /// Lets the gateway share fetched data with the other workers of the proxy. Must be
     /// called before any event.
     pub fn share(&mut self, store: Box<dyn SharedStore>) {
         self.pipeline.share(store);
     }
 
-    /// Lets it share what it is told about users with other gateways of the same
-    /// configuration. There is a value for each of them: the store must forget.
+    /// Lets the gateway share answers about users with other gateways of the same
+    /// configuration. There is one value per user, so the store must evict old ones.
     pub fn share_answers(&mut self, store: Box<dyn SharedStore>) {
         self.pipeline.share_answers(store);
     }
 
-    /// Lets it ask the host about requests.
+    /// Lets the gateway query the host about requests.
     #[must_use]
     pub fn with_request_info(self, info: Box<dyn RequestInfo>) -> Self {
         Self { pipeline: self.pipeline.with_request_info(info), ..self }
@@ -178,7 +178,7 @@ impl Gateway {
 
 /// Events.
 impl Gateway {
-    /// A request begins: to be called once, with its whole head, before any of it
+    /// A request begins. Must be called once, with the whole head, before any part of it
     /// goes upstream.
     pub fn begin(&mut self, request: RequestId, head: RequestHead, now: UnixTime) {
         self.pipeline.turn_to(request);
@@ -186,8 +186,8 @@ impl Gateway {
         self.take(request, step);
     }
 
-    /// A request is denied before it is read, in shadow mode too: what cannot be
-    /// seen cannot be sanitized. Also one that was suspended or passed.
+    /// Denies a request whose head cannot be read, in shadow mode too: unseen headers
+    /// cannot be sanitized. Also works for one that was suspended or passed.
     pub fn refuse(&mut self, request: RequestId, denial: Denial) {
         self.gone(request);
         self.pipeline.turn_to(request);
@@ -195,7 +195,8 @@ impl Gateway {
         self.take(request, step);
     }
 
-    /// The host does not help with a request: it is answered 500 and forgotten.
+    /// The host failed to execute something for a request: answers it with 500 and
+    /// forgets it.
     pub fn fail(&mut self, request: RequestId, cause: &'static str) {
         self.gone(request);
         self.pipeline.log_event(Event::HostError(cause));
@@ -207,8 +208,8 @@ impl Gateway {
         });
     }
 
-    /// The body of a request came, at least [`Gateway::body_wanted`] bytes; `None` if
-    /// the host cannot give it (413).
+    /// The body of a request arrived, at least [`Gateway::body_wanted`] bytes; `None` if
+    /// the host cannot provide it (413).
     pub fn body(&mut self, request: RequestId, body: Option<Vec<u8>>, now: UnixTime) {
         if let Some(submission) = self.bodies.remove(&request) {
             self.pipeline.turn_to(request);
@@ -217,7 +218,7 @@ impl Gateway {
         }
     }
 
-    /// A request ended before [`Gateway::body_wanted`] bytes of its body came.
+    /// A request ended before [`Gateway::body_wanted`] bytes of its body arrived.
     pub fn cut_short(&mut self, request: RequestId) {
         if let Some(submission) = self.bodies.remove(&request) {
             self.pipeline.turn_to(request);
@@ -226,8 +227,8 @@ impl Gateway {
         }
     }
 
-    /// The trailers of a request came. Returns the names of the trailers to remove, whether
-    /// it passes now or waits; `None` if it ends here.
+    /// The trailers of a request arrived. Returns the names of the trailers to remove,
+    /// whether the request passes now or waits; `None` if it ends here.
     pub fn trailers(&mut self, request: RequestId, trailers: &Fields) -> Option<Vec<String>> {
         if self.bodies.contains_key(&request) {
             self.cut_short(request);
@@ -242,7 +243,7 @@ impl Gateway {
         }
     }
 
-    /// A callout is over. A reply that is not awaited, such as a second one, is
+    /// A callout is complete. A reply that is not awaited, such as a second one, is
     /// dropped.
     pub fn reply(&mut self, callout: CalloutId, reply: &CalloutReply, now: UnixTime) {
         let Some(outcome) = self.pipeline.complete(callout, reply, now) else { return };
@@ -252,8 +253,8 @@ impl Gateway {
         }
     }
 
-    /// A callout is over, and the host does not tell the time. Every request that
-    /// waits for it is answered 500: without the time nothing can be decided.
+    /// A callout is complete, but the host does not tell the time. Every request that
+    /// waits for it is answered with 500: nothing can be decided without the time.
     pub fn lose(&mut self, callout: CalloutId, cause: &'static str) {
         self.lost.push(callout);
         for (request, _) in self.waiting.take(callout) {
@@ -261,8 +262,8 @@ impl Gateway {
         }
     }
 
-    /// A request is over: nothing more is done for it. Gives the callout that ends
-    /// with it, unless [`HostCapabilities::resumes_others`].
+    /// A request is over: nothing more is done for it. Returns the callout that ends with
+    /// it, unless [`HostCapabilities::resumes_others`].
     pub fn gone(&mut self, request: RequestId) -> Option<CalloutId> {
         self.passing.remove(&request);
         self.pipeline.unfollow(request);
@@ -273,8 +274,8 @@ impl Gateway {
         self.pipeline.abandon(callout).then_some(callout)
     }
 
-    /// Time has passed: to be called each [`TICK`]. A door without timers calls it with
-    /// the first request after that.
+    /// Time has passed. Must be called every [`TICK`]; a door without timers calls it
+    /// with the first request after that.
     pub fn tick(&mut self, now: UnixTime) {
         let tick = self.pipeline.tick(now);
         let lost = std::mem::take(&mut self.lost);
@@ -288,16 +289,16 @@ impl Gateway {
         }
     }
 
-    /// The configuration is not in use any more: to be called before the last
+    /// The configuration is no longer in use. Must be called before the last
     /// [`Gateway::take_metrics`].
     pub fn retire(&mut self) {
         self.pipeline.retire();
     }
 }
 
-/// What follows from events.
+/// Results of events.
 impl Gateway {
-    /// The next thing to do, if there is one.
+    /// The next action, if any.
     pub fn poll(&mut self) -> Option<Action> {
         loop {
             if let Some(action) = self.actions.pop_front() {
@@ -310,19 +311,20 @@ impl Gateway {
         }
     }
 
-    /// From now on keeps what requests revoke, for [`Gateway::take_announcement`].
+    /// From now on records revocations made by requests, for
+    /// [`Gateway::take_announcement`].
     pub fn announce_revocations(&mut self) {
         self.pipeline.announce_revocations();
     }
 
-    /// What a request revoked, as text for [`Gateway::hear_announcement`] of the other
-    /// nodes.
+    /// The revocations made by requests, as text for [`Gateway::hear_announcement`] of
+    /// the other nodes.
     pub fn take_announcement(&mut self) -> Option<String> {
         self.pipeline.take_announcement()
     }
 
-    /// Takes in what another node announced; whether that succeeded, and `None` if it is for
-    /// other gateways.
+    /// Applies what another node announced. Returns whether that succeeded; `None` if it
+    /// is for other gateways.
     pub fn hear_announcement(&mut self, text: &[u8], now: UnixTime) -> Option<bool> {
         self.pipeline.hear_announcement(text, now)
     }
@@ -337,7 +339,7 @@ impl Gateway {
         self.pipeline.take_metrics()
     }
 
-    /// Keeps what a step leaves behind, and says what is to be done.
+    /// Records the outcome of a step and queues its action.
     fn take(&mut self, request: RequestId, step: Step) {
         let action = match step {
             Step::Await(dispatch, waiting) => {
@@ -368,8 +370,8 @@ impl Gateway {
     }
 }
 
-/// Whether an action does nothing but answer or forward `request`. An action that sends
-/// a callout is kept: other requests may join it.
+/// Whether an action does nothing but answer or forward `request`. An action that sends a
+/// callout does not count: other requests may join it.
 fn is_answer_to(action: &Action, request: RequestId) -> bool {
     matches!(
         action,

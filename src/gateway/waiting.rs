@@ -6,8 +6,8 @@ use crate::host::RequestId;
 use crate::in_flight::CalloutId;
 use crate::pipeline::Waiting;
 
-/// The suspended requests, found by the callout they wait for and by themselves,
-/// so that a reply costs the same however many requests wait for others.
+/// The suspended requests, indexed by callout and by request, so that the cost of a reply
+/// does not depend on how many requests wait for others.
 #[derive(Debug, Default)]
 pub(super) struct WaitingRequests {
     by_callout: HashMap<CalloutId, Vec<(RequestId, Waiting)>>,
@@ -21,7 +21,7 @@ impl WaitingRequests {
         self.by_callout.entry(callout).or_default().push((request, waiting));
     }
 
-    /// All that wait for `callout`.
+    /// Removes and returns all that wait for `callout`.
     pub(super) fn take(&mut self, callout: CalloutId) -> Vec<(RequestId, Waiting)> {
         let requests = self.by_callout.remove(&callout).unwrap_or_default();
         for (request, _) in &requests {
@@ -30,7 +30,7 @@ impl WaitingRequests {
         requests
     }
 
-    /// One request, wherever it waits; gives what it waited for.
+    /// Removes one request, whatever it waits for; returns the callout it waited for.
     pub(super) fn remove(&mut self, request: RequestId) -> Option<CalloutId> {
         let callout = self.callouts.remove(&request)?;
         let requests = self.by_callout.get_mut(&callout)?;
@@ -42,12 +42,12 @@ impl WaitingRequests {
         Some(callout)
     }
 
-    /// How many wait.
+    /// The number of waiting requests.
     pub(super) fn len(&self) -> usize {
         self.callouts.len()
     }
 
-    /// For how many callouts.
+    /// The number of callouts they wait for.
     pub(super) fn callouts(&self) -> usize {
         self.by_callout.len()
     }

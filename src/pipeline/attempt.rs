@@ -9,17 +9,17 @@ use crate::metrics::{Cache, CacheUse, Counters};
 use crate::session::Session;
 use crate::time::UnixTime;
 
-/// A run of the pipeline, from its start to a decision or to the next answer
-/// that the request must wait for.
+/// One run of the pipeline, from its start to a decision or to the next callout that the
+/// request must wait for.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
     pub head: &'a RequestHead,
-    /// The answers that earlier runs waited for.
+    /// The outcomes that earlier runs waited for.
     pub answers: Answers,
     /// The progress of the request, for the log.
     pub trace: Trace,
     pub now: UnixTime,
-    /// The session with which the request ends, once it is forwarded.
+    /// The session whose end also ends the request, once it is forwarded.
     pub followed: Option<Rc<Session>>,
 }
 
@@ -28,13 +28,12 @@ impl<'a> Attempt<'a> {
         Self { head, answers, trace: Trace::default(), now, followed: None }
     }
 
-    /// The answer to what `purpose` asks, if the request waited for it.
+    /// The outcome for `purpose`, if the request waited for it.
     pub(super) fn answer_for(&self, purpose: &Purpose) -> Option<&Outcome> {
         self.answers.latest(purpose)
     }
 
-    /// Counts a hit or a miss of a cache: once for each request, whose later
-    /// runs come by again.
+    /// Counts a cache hit or miss: once per request, since later runs repeat the lookup.
     pub(super) fn count(&mut self, counters: &mut Counters, cache: Cache, used: CacheUse) {
         if self.answers.counts(cache) {
             counters.cache(cache, used);

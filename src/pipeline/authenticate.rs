@@ -24,13 +24,13 @@ use crate::session::{Session, VerifiedText};
 use crate::time::UnixTime;
 use crate::token::{Claims, ProviderId, Rejection, TokenError, Untrusted, numeric_date};
 
-/// Earlier than any token this program can meet (2020-01-01): a clock that says
-/// so is not set, and nothing can be decided by it.
+/// Earlier than any token this program can meet (2020-01-01): a clock before that is not
+/// set, and nothing can be decided by it.
 const EARLIEST: UnixTime = UnixTime::from_secs(1_577_836_800);
 
 impl Pipeline {
-    /// The request's token, if it has one. Of several in cookies those do not
-    /// count that have ended.
+    /// The request's token, if it has one. Of several cookies, those with expired tokens
+    /// do not count.
     pub(super) fn token_of<'a>(
         &self,
         attempt: &Attempt<'a>,
@@ -52,7 +52,7 @@ impl Pipeline {
         matches!(end, Ok(Some(end)) if end <= now)
     }
 
-    /// The session of a cached token, unless it is revoked by now.
+    /// The session of a cached token, unless it has been revoked since.
     fn reuse(&self, attempt: &mut Attempt<'_>, session: Rc<Session>) -> Result<Rc<Session>, Halt> {
         attempt.trace.authenticated(&session);
         attempt.trace.stage = Stage::Revocation;
@@ -66,19 +66,20 @@ impl Pipeline {
         let checked = self.revocations.still_admits(token, session.epoch(), now);
         match checked {
             Ok(()) => session.set_epoch(self.revocations.epoch()),
-            // The session stays: it is cheaper to refuse than a token unknown.
+            // The session stays cached: refusing it again is cheaper than verifying the
+            // token anew.
             Err(_) => session.forget_identities(),
         }
         checked
     }
 
-    /// Nothing can be decided by a clock that is not set.
+    /// Denies while the clock is not set: nothing can be decided without the time.
     pub(super) fn check_clock(now: UnixTime) -> Result<(), Denial> {
         if now < EARLIEST { Err(Denial::IdentityUnavailable) } else { Ok(()) }
     }
 
-    /// Makes sure that it is known which tokens are revoked: at the start a
-    /// request waits for that.
+    /// Waits for the revocation lists at startup: until they are loaded, it is not known
+    /// which tokens are revoked.
     pub(super) fn wait_for_lists(&mut self, attempt: &mut Attempt<'_>) -> Result<(), Halt> {
         let now = attempt.now;
         if let Some(store) = self.store.as_deref() {
@@ -92,14 +93,14 @@ impl Pipeline {
         Err(Halt::wait_or(requested, Denial::RevocationUnavailable))
     }
 
-    /// The session of a token that is for what the request is for.
+    /// The session of the token, which must be valid for the requested resource.
     pub(super) fn authenticate(
         &mut self,
         attempt: &mut Attempt<'_>,
         text: &[u8],
     ) -> Result<Rc<Session>, Halt> {
         let session = self.session_of(attempt, text)?;
-        // A token that is known may have been verified for another resource, or for none.
+        // A cached token may have been verified for another resource, or for none.
         if !self.resources.is_empty() {
             let stage = std::mem::replace(&mut attempt.trace.stage, Stage::Verify);
             let token = session.principal().token();
@@ -118,7 +119,7 @@ impl Pipeline {
         self.with_host_consumer(attempt, text, session)
     }
 
-    /// The session with the consumer that the host has for its token now.
+    /// The session, with the consumer that the host currently has for its token.
     fn with_host_consumer(
         &mut self,
         attempt: &mut Attempt<'_>,
@@ -143,8 +144,7 @@ impl Pipeline {
         Ok(session)
     }
 
-    /// The session of a token: the one known, or a new one for a token that is
-    /// verified now.
+    /// The session of a token: the cached one, or a new one after verifying the token.
     fn session_of(&mut self, attempt: &mut Attempt<'_>, text: &[u8]) -> Result<Rc<Session>, Halt> {
         attempt.trace.stage = Stage::Verify;
         let now = attempt.now;
@@ -202,9 +202,9 @@ impl Pipeline {
         Ok(self.sessions.of_jwt(token, principal, epoch, keys, now))
     }
 
-    /// The session of a JWT whose issuer is asked about those too; `None` if it is
-    /// not. Where the issuer's keys are known nobody is asked about what they did not
-    /// sign. Where they are not, about all that does not name another issuer.
+    /// The session of a JWT whose issuer is queried about JWTs too; `None` if it is not.
+    /// If the issuer's keys are known, only tokens signed with them are introspected. If
+    /// not, all tokens are that do not name another issuer.
     fn introspect_jwt(
         &mut self,
         attempt: &mut Attempt<'_>,
@@ -246,8 +246,8 @@ impl Pipeline {
         self.introspect(attempt, text, Some(claims)).map(Some)
     }
 
-    /// The session of a token by what its issuer says of it, over what it says
-    /// itself and is `signed`.
+    /// The session of a token from its introspection response, which takes precedence
+    /// over the `signed` claims of the token itself.
     pub(super) fn introspect(
         &mut self,
         attempt: &mut Attempt<'_>,
@@ -294,8 +294,8 @@ impl Pipeline {
         decision.map_err(Halt::from)
     }
 
-    /// The session of a token that its issuer says is active, by the `claims` that came
-    /// `at` that time.
+    /// The session of a token that its issuer reported active, with the `claims` that
+    /// arrived `at` that time.
     fn accept_answer(
         &mut self,
         attempt: &mut Attempt<'_>,
@@ -331,8 +331,7 @@ impl Pipeline {
         self.key_sources.get(provider.0)?.current(now).cloned()
     }
 
-    /// Waits for the key that a rejected token may be signed with, if that is why it
-    /// was rejected.
+    /// Waits for the missing key if that is why a token was rejected.
     fn wait_for_key(
         &mut self,
         attempt: &Attempt<'_>,
@@ -390,8 +389,8 @@ impl Pipeline {
             if self.host.resumes_others {
                 self.callouts.request(purpose, answers, None, now, || None)
             } else {
-                // Without any keys every request of a worker that has just started
-                // would be sent away, so each makes the fetch for itself.
+                // Without any keys, every request of a freshly started worker would be
+                // denied, so each makes its own fetch.
                 let again = Purpose::DuplicateKeys(provider);
                 self.callouts.request(again, answers, None, now, || remote.fetch_duplicate(now))
             }
@@ -411,8 +410,8 @@ impl Pipeline {
     }
 }
 
-/// What an issuer says of a token, over the claims in it that are `signed`. A reply
-/// about another subject is about another token.
+/// The claims of an introspection response, over the token's own `signed` claims. A
+/// response about another subject is about another token.
 fn completed(
     signed: Option<Map<String, Value>>,
     said: &Claims,

@@ -1,4 +1,4 @@
-//! Whether the client has the key that its token is bound to.
+//! Checks that the client holds the key that its token is bound to.
 
 use std::rc::Rc;
 
@@ -49,7 +49,7 @@ impl Pipeline {
             (None, true, _) => Err(Denial::BindingMismatch(Mismatch::NotForProofs)),
             (Some(key), true, Some(dpop)) => {
                 let of = ProofOf { head: attempt.head, token: text, key };
-                // A request that waited comes by again.
+                // A request that waited passes here again.
                 if attempt.answers.is_proved() {
                     return Ok(());
                 }
@@ -75,7 +75,7 @@ impl Pipeline {
         }
     }
 
-    /// The digest of the client's certificate.
+    /// The digest of the client certificate.
     fn certificate(&self, head: &RequestHead, source: &CertificateSource) -> Option<[u8; 32]> {
         match source {
             CertificateSource::Connection => self.client_certificate(),
@@ -87,8 +87,8 @@ impl Pipeline {
         }
     }
 
-    /// A nonce for the next proof, where one is asked for: by the provider that the token
-    /// was from, else by the first that asks.
+    /// A nonce for the next proof, where one is required: by the provider of the token,
+    /// else by the first provider that requires one.
     pub(super) fn dpop_nonce(&self, trace: &Trace) -> Option<String> {
         fn nonces(binding: &Binding) -> Option<&Nonces> {
             binding.dpop.as_ref()?.nonces.as_ref()

@@ -5,10 +5,10 @@
 //!         -> user info -> authorize -> mint -> forward
 //! ```
 //!
-//! Each step may deny. Two may wait for a callout: verifying, for the issuer's
-//! keys, and user info. A request that waited starts over with every answer that
-//! it waited for: the steps before cost little the second time, and whatever
-//! changed meanwhile (a token that ended, a key that was withdrawn) is seen.
+//! Each step may deny. Two may wait for a callout: verifying, for the issuer's keys, and
+//! user info. A request that waited starts over with all the outcomes it waited for: the
+//! earlier steps cost little the second time, and changes since (a token that expired, a
+//! key that was withdrawn) are noticed.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -30,25 +30,25 @@ use crate::time::UnixTime;
 use crate::token::Rejection;
 use crate::verdict::{HeaderEdits, Verdict};
 
-/// Why a step does not hand on to the next one.
+/// Why the pipeline stops at a step.
 pub(super) enum Halt {
     Deny(Denial),
     Wait(Box<Dispatch>),
     Join(CalloutId),
-    /// The gateway itself needs the body: this long.
+    /// The gateway itself needs the body, of this length.
     Receive(Recipient, Box<Sanitized>, usize),
 }
 
-/// What a request shows to say whose it is.
+/// The credential that a request presents.
 pub(super) enum Presented<'a> {
     /// A public token.
     Public(Cow<'a, [u8]>),
-    /// A transaction token, from where those are taken.
+    /// A transaction token, from a peer that may present one.
     Transaction(&'a [u8]),
 }
 
 impl Halt {
-    /// Waits for a callout that was asked for, or denies without one.
+    /// Waits for the requested callout; denies if it could not be requested.
     pub(super) fn wait_or(requested: Option<Requested>, unavailable: Denial) -> Self {
         match requested {
             Some(Requested::Joined(flight)) => Self::Join(flight),
@@ -71,8 +71,8 @@ impl From<Rejection> for Halt {
 }
 
 impl Pipeline {
-    /// Runs the pipeline until it decides or must wait, with the answers that the
-    /// request waited for before.
+    /// Runs the pipeline until it decides or must wait. `answers`: the outcomes that the
+    /// request has waited for so far.
     pub(super) fn advance(&mut self, head: RequestHead, answers: Answers, now: UnixTime) -> Step {
         self.now = now;
         let mut attempt = Attempt::new(&head, answers, now);
@@ -100,8 +100,8 @@ impl Pipeline {
         }
     }
 
-    /// Ends a request that is not to pass: with a denial, but for shadow mode,
-    /// in which it is forwarded without identity if it can be sanitized.
+    /// Ends a request that must not pass: with a denial, or in shadow mode by forwarding
+    /// it without an identity, provided that it can be sanitized.
     fn deny_or_shadow(&mut self, head: &RequestHead, denial: Denial, trace: Trace) -> Step {
         if let Some(shadowed) = self.mode.shadowed()
             && !self.is_for_gateway(head)
@@ -116,8 +116,8 @@ impl Pipeline {
         self.deny(head, denial, trace)
     }
 
-    /// True if a request may be for an endpoint that takes revocations or signals, or for a
-    /// login, which only the gateway answers.
+    /// True if a request may be for a revocation endpoint, a signals endpoint or a login:
+    /// only the gateway answers those.
     fn is_for_gateway(&self, head: &RequestHead) -> bool {
         let own = self.revocations.endpoint();
         let path = head.target().path;
@@ -170,7 +170,7 @@ impl Pipeline {
         }
     }
 
-    /// Ends a request, with what its access log may print.
+    /// Ends a request, with the fields for its access log.
     pub(super) fn end(&self, verdict: Verdict, mut trace: Trace) -> Step {
         if self.publishes {
             trace.access_log.code = verdict.denial().map(|denial| denial.code().name());
@@ -231,8 +231,8 @@ impl Pipeline {
         self.decide_by(attempt, sanitized, requirements, asked)
     }
 
-    /// Decides by the requirements of the request's rule, and of those that may be `asked`
-    /// too since the MCP call is not known: all must be met.
+    /// Decides by the requirements of the request's rule, plus those of all rules that
+    /// may apply while the MCP call is unknown (`asked`): all must be met.
     fn decide_by<'a>(
         &mut self,
         attempt: &mut Attempt<'_>,
@@ -272,7 +272,7 @@ impl Pipeline {
         let Some(anonymous) = anonymous else {
             return Err(denial.into());
         };
-        // Nobody is named who may not have sent it.
+        // The token was rejected: the log must not name its alleged holder.
         attempt.trace = Trace { rule: attempt.trace.rule, ..Trace::default() };
         attempt.trace.stage = Stage::Token;
         Ok(self.forward_anonymous(sanitized, anonymous))
@@ -283,7 +283,7 @@ impl Pipeline {
         Verdict::Forward(HeaderEdits::anonymous(sanitized, anonymous))
     }
 
-    /// The identity of the one who has the token.
+    /// The identity of the token's holder.
     fn identity_of(
         &mut self,
         attempt: &mut Attempt<'_>,
@@ -302,7 +302,7 @@ impl Pipeline {
         Ok(identity)
     }
 
-    /// What the service behind a request is told.
+    /// The template of the identity for the service behind the request.
     fn template(&self, trace: &Trace) -> TemplateKey {
         let rule = trace.rule.and_then(|position| self.rules.get(position));
         TemplateKey {
@@ -311,7 +311,7 @@ impl Pipeline {
         }
     }
 
-    /// Whether the service behind a request gets to see the public token.
+    /// Whether the public token is forwarded to the service.
     fn forwards(&self, template: &TemplateKey) -> bool {
         let takes_its_header = || {
             let header = template.header(&self.minter.defaults);
@@ -320,8 +320,8 @@ impl Pipeline {
         template.forward().unwrap_or(self.sources.forward) && !takes_its_header()
     }
 
-    /// Sanitizes the request. On a host that cannot remove a repeated header, the request
-    /// is refused.
+    /// Sanitizes the request. On a host that cannot remove a repeated header, such a
+    /// request is refused.
     fn sanitize(&self, head: &RequestHead, forward: bool) -> Result<Sanitized, Denial> {
         let mut sanitized = Sanitized::default();
         self.owned.sanitize(head, &mut sanitized)?;
@@ -335,9 +335,9 @@ impl Pipeline {
         Ok(sanitized)
     }
 
-    /// The trailers of a request that must not reach the upstream, to be taken
-    /// out: what the filter owns, what may carry a token, what rules ask for. On
-    /// a host that cannot, a request with one of them is refused.
+    /// The names of trailers that must not reach the upstream and are to be removed:
+    /// those the filter owns, those that may carry a token, those that rules test as
+    /// headers. On a host that cannot remove them, a request with one of them is refused.
     pub fn cleanse_trailers(&self, trailers: &Fields) -> Result<Vec<String>, Denial> {
         let logins = self.sealed_tokens.as_ref().map(|sealed| sealed.logins.rules());
         let asked = |name: &[u8]| {
@@ -359,7 +359,7 @@ impl Pipeline {
     }
 }
 
-/// What a client chose, as one word of a log line.
+/// A client-supplied value as one word of a log line.
 fn said(bytes: &[u8]) -> String {
     log_word(&String::from_utf8_lossy(bytes))
 }

@@ -1,5 +1,5 @@
-//! Builds the identity for services: enriches the token with user info, authorizes it
-//! for the rule, mints. May wait for the user service.
+//! Builds the identity for services: enriches the token with user info, checks the rule's
+//! requirements, mints. May wait for the user service.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -49,7 +49,7 @@ impl Pipeline {
             attempt.trace.stage = Stage::Mint;
             return Ok(identity);
         }
-        // No callout for a user for whom nothing can be minted.
+        // No callout if nothing can be minted for the user anyway.
         if let Some(exp) = principal.token().ended(now) {
             attempt.trace.stage = Stage::Mint;
             return Err(Rejection::Expired { exp, now }.into());
@@ -87,7 +87,7 @@ impl Pipeline {
         }
     }
 
-    /// The circumstances of a request, where its identity token tells them.
+    /// The request context, if identity tokens include it.
     pub(super) fn request_context(&self, head: &RequestHead) -> RequestContext {
         match self.minter.profile {
             Profile::Identity => RequestContext::default(),
@@ -131,7 +131,7 @@ impl Pipeline {
                 attempt.trace.stage = Stage::AuthorizeUser;
                 requirements.check_claims(info.claims(), from_user_info)
             }
-            // Not known is not the same as not allowed.
+            // Unknown is not the same as not allowed.
             Enrichment::None if requirements.asks_user_info(from_user_info) => {
                 Err(Denial::UserInfoUnavailable)
             }
@@ -139,7 +139,7 @@ impl Pipeline {
         }
     }
 
-    /// User info, from the cache or by a callout.
+    /// The user info, from the cache or from a callout.
     pub(super) fn enrich(
         &mut self,
         attempt: &mut Attempt<'_>,
@@ -149,7 +149,7 @@ impl Pipeline {
         let now = attempt.now;
         let Some(source) = &self.user_info else { return Ok(Enrichment::NotConfigured) };
         attempt.trace.stage = Stage::UserInfo;
-        // Only what goes out with the token needs it opened.
+        // The token needs to be unsealed only where it is sent along.
         let text = if source.forward_token { self.open(text)? } else { Cow::Borrowed(text) };
         let key = source.key(principal.token(), &text)?;
         let mode = source.failure_mode;
@@ -185,8 +185,8 @@ impl Pipeline {
         Err(Halt::wait_or(requested, Denial::UserInfoUnavailable))
     }
 
-    /// Takes over what another gateway of the configuration was told about a user, as of
-    /// when that was. False if there is nothing that is current.
+    /// Adopts an answer about a user that another gateway of the configuration received,
+    /// as of its arrival. False if none is current.
     fn adopt_user_info(
         &mut self,
         key: &UserKey,
@@ -209,8 +209,8 @@ impl Pipeline {
         true
     }
 
-    /// Continues a request whose user service failed: with stale user info, or as the
-    /// failure mode says.
+    /// Continues a request after its user service failed: with stale user info, or
+    /// according to the failure mode.
     fn without_answer(
         &mut self,
         key: &UserKey,

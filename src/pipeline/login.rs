@@ -1,5 +1,4 @@
-//! Sealed tokens on the way of a request: where they are issued, and where they
-//! come back.
+//! Sealed tokens: sealing them at login, unsealing them in later requests.
 
 use std::borrow::Cow;
 
@@ -25,7 +24,7 @@ impl Pipeline {
         self.sealed_tokens.is_some() && is_sealed(token)
     }
 
-    /// The token itself, if it came sealed.
+    /// The token itself, unsealed if it was sealed.
     pub(super) fn open<'a>(&self, token: &'a [u8]) -> Result<Cow<'a, [u8]>, Denial> {
         let Some(sealed_tokens) = self.sealed_tokens.as_ref().filter(|_| is_sealed(token)) else {
             return Ok(Cow::Borrowed(token));
@@ -46,8 +45,8 @@ impl Pipeline {
         is_doubtful || !matches!(logins.find(head), Ok(None))
     }
 
-    /// A request to a login: sent on to its service by the gateway, which alone
-    /// gets to see the token. `None` if it is for no login.
+    /// Handles a request to a login route: the gateway sends it to the login service
+    /// itself, since only the gateway may see the token. `None` if it is not a login.
     pub(super) fn log_in(
         &mut self,
         attempt: &Attempt<'_>,
@@ -104,7 +103,7 @@ impl Pipeline {
         }
     }
 
-    /// The request to a login's service.
+    /// The request to the login service.
     fn ask_issuer(
         &mut self,
         position: usize,
@@ -126,8 +125,8 @@ impl Pipeline {
         }
     }
 
-    /// Builds the reply to the client of a login. Nothing of the service's reply is passed
-    /// on if it could still contain a token.
+    /// Builds the reply to the client of a login. Nothing of the service's reply is
+    /// passed on if it could still contain a token.
     pub(crate) fn complete_login(
         &mut self,
         position: usize,

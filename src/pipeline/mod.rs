@@ -6,9 +6,9 @@
 //!
 //! - `decide` is the path of a request, with `authenticate`, `bind`, `identify`, `login`,
 //!   `replace`, `revoke` and `signals` as parts of it; `attempt` is one run of it.
-//! - `published` is what the gateway itself answers with.
-//! - `replies` takes what callouts bring, `tick` does what is due without a request,
-//!   and `streams` ends those that outlive their token.
+//! - `published` answers requests for the gateway's own documents.
+//! - `replies` processes the replies to callouts, `tick` does periodic work, and
+//!   `streams` ends requests that outlive their token.
 //! - `state` is their shared state, `settings` the parsed configuration, `step` the
 //!   next step of a request.
 

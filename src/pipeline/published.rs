@@ -1,5 +1,5 @@
-//! What the gateway itself publishes: its key set, and what clients find out about the
-//! resources behind it.
+//! Documents that the gateway itself publishes: its key set, and the metadata by which
+//! clients discover the resources behind it.
 
 use super::Pipeline;
 use crate::denial::ResourceHint;
@@ -11,15 +11,16 @@ use crate::rules::{Access, Rule};
 use crate::time::UnixTime;
 
 impl Pipeline {
-    /// The reply to a request for one of the gateway's own documents. They are for
-    /// everybody: no rule, token or login counts.
+    /// The reply to a request for one of the gateway's own documents. They are public: no
+    /// rule, token or login applies.
     pub(super) fn publish(&mut self, head: &RequestHead, now: UnixTime) -> Option<LocalReply> {
         match self.minter.published(head.target().path, now) {
             Some(Published::Keys(document)) => {
                 self.counters.ended(RequestOutcome::Jwks);
                 return Some(document.reply(head));
             }
-            // On the host of a resource it would be taken for its authorization server.
+            // On the host of a resource, clients would take the gateway for its
+            // authorization server.
             Some(Published::Discovery(document)) if !self.resources.denies_to_have(head) => {
                 self.counters.ended(RequestOutcome::Metadata);
                 return Some(document.reply(head));
@@ -31,8 +32,8 @@ impl Pipeline {
         Some(reply)
     }
 
-    /// 404 for what a client may look for on the host of a resource and does not find,
-    /// unless a rule is for it.
+    /// 404 for a document that a client may look for on the host of a resource and that
+    /// does not exist, unless a rule covers its path.
     pub(super) fn deny_to_publish(
         &mut self,
         head: &RequestHead,
@@ -46,7 +47,7 @@ impl Pipeline {
         Some(reply.with_header("access-control-allow-origin", "*"))
     }
 
-    /// What a denial tells the client of the resource that it asked for.
+    /// What a denial tells the client about the requested resource.
     pub(super) fn hint(&self, head: &RequestHead, trace: &Trace) -> Option<ResourceHint> {
         let resource = trace.resource.as_ref()?;
         let requirements = match trace.rule.and_then(|position| self.rules.get(position)) {

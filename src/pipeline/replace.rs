@@ -1,4 +1,4 @@
-//! Replaces transaction tokens that services inside give back: for their own calls, of
+//! Replaces transaction tokens that internal services present for their own calls within
 //! the same transaction.
 
 use std::net::IpAddr;
@@ -17,8 +17,8 @@ use crate::session::Session;
 use crate::token::{ClaimTest, Rejection, Untrusted};
 
 impl Pipeline {
-    /// What the request shows, if it shows something. Of both kinds of token one is too
-    /// many: they may say different things.
+    /// The credential of a request, if any. One of each kind is too many: they may
+    /// contradict each other.
     pub(super) fn presented<'a>(
         &self,
         attempt: &Attempt<'a>,
@@ -30,8 +30,8 @@ impl Pipeline {
         }
     }
 
-    /// A transaction token from one of `identity_token.replace.from`. From anybody else it
-    /// counts for nothing.
+    /// A transaction token from one of `identity_token.replace.from`. From any other
+    /// address it is ignored.
     fn given_back<'a>(&self, attempt: &Attempt<'a>) -> Result<Option<&'a [u8]>, Denial> {
         if self.minter.replace.is_empty() {
             return Ok(None);
@@ -90,7 +90,7 @@ impl Pipeline {
         Ok(session)
     }
 
-    /// What is known of the user of a transaction.
+    /// The user info carried by a transaction token.
     pub(super) fn enrichment_of(&self, replaced: &Replaced) -> Enrichment {
         match self.user_info {
             Some(_) => replaced.enrichment(&self.minter),
@@ -98,8 +98,8 @@ impl Pipeline {
         }
     }
 
-    /// Refuses a transaction where a rule asks that a claim is not there: it may have been
-    /// left out of the transaction token on the way.
+    /// Refuses a transaction token where a rule requires a claim to be absent: the claim
+    /// may have been dropped when the token was minted.
     pub(super) fn check_absent(
         &self,
         attempt: &mut Attempt<'_>,

@@ -14,11 +14,11 @@ use crate::token::{Found, ProviderId, Rejection, Untrusted};
 use crate::user_info::{SharedAnswer, UserInfoAnswer, UserInfoFailure, UserInfoSource, UserKey};
 
 impl Pipeline {
-    /// Takes the reply to a callout. `None` if it is not awaited: late, or
-    /// twice.
+    /// Processes the reply to a callout. `None` if it is not awaited: late, or a
+    /// duplicate.
     ///
-    /// To be called before the requests that wait for it are resumed; it may
-    /// well be that none does any more.
+    /// Must be called before the requests that wait for it are resumed; there may be none
+    /// left.
     pub fn complete(
         &mut self,
         flight: CalloutId,
@@ -132,7 +132,7 @@ impl Pipeline {
             Err(failure) => {
                 let service = source.service.name.clone();
                 self.log.push(Event::UserInfoFailed(service, failure));
-                // A failure that comes at once costs little the next time.
+                // Failures that return quickly are cheap to retry.
                 let timeout = source.service.timeout.as_millis();
                 if waited.as_millis().saturating_mul(2) >= timeout {
                     self.user_infos.record_timeout(key.clone(), now);
@@ -142,7 +142,8 @@ impl Pipeline {
         }
     }
 
-    /// Reads what a service says of a user; a JWT with the keys of the token's provider.
+    /// Parses a user service's reply; a JWT is verified with the keys of the token's
+    /// provider.
     pub(super) fn read_user_info(
         &self,
         source: &UserInfoSource,

@@ -1,4 +1,5 @@
-//! A request to revoke tokens: authorized like any other, then its body is taken.
+//! Requests that revoke tokens: authorized like any other, then the gateway reads the
+//! body.
 
 use super::Pipeline;
 use super::attempt::Attempt;
@@ -41,10 +42,10 @@ impl Pipeline {
         self.collect(head, Recipient::Revocations, sanitized)
     }
 
-    /// Has the body of a request read that is for the gateway alone.
+    /// Requests the body of a request that the gateway itself answers.
     ///
-    /// The host may announce a body and never hand it over, unless its length is known
-    /// (RFC 9110 section 15.5.12).
+    /// Unless the length is known, the host may announce a body and never deliver it (RFC
+    /// 9110 section 15.5.12).
     pub(super) fn collect(
         &mut self,
         head: &RequestHead,
@@ -63,18 +64,18 @@ impl Pipeline {
         Ok(Verdict::Answer(refused))
     }
 
-    /// From now on what requests revoke is kept for other nodes.
+    /// From now on records revocations made by requests, for other nodes.
     pub fn announce_revocations(&mut self) {
         self.revocations.announce();
     }
 
-    /// What a request revoked, for other nodes.
+    /// The revocations made by requests, for other nodes.
     pub fn take_announcement(&mut self) -> Option<String> {
         self.revocations.take_announcement()
     }
 
-    /// Takes in what another node announced; whether that succeeded, and `None` if it is for
-    /// other gateways.
+    /// Applies what another node announced. Returns whether that succeeded; `None` if it
+    /// is for other gateways.
     pub fn hear_announcement(&mut self, text: &[u8], now: UnixTime) -> Option<bool> {
         let heard = self.revocations.hear(text, self.store.as_deref(), now)?;
         let is_taken = heard.is_ok();
@@ -85,7 +86,7 @@ impl Pipeline {
         Some(is_taken)
     }
 
-    /// Takes the body.
+    /// Processes the body.
     pub(super) fn submit_revocations(
         &mut self,
         head: &RequestHead,

@@ -23,43 +23,43 @@ use crate::verdict::Mode;
 /// A valid configuration.
 #[derive(Debug)]
 pub struct Settings {
-    /// The services that may be called.
+    /// The services for callouts.
     pub services: Vec<Rc<Service>>,
     /// The issuers of public tokens, and their keys.
     pub providers: Vec<(Provider, KeySource)>,
     /// The endpoint for reference tokens, and the number of cached answers.
     pub introspection: Option<(ProviderId, IntrospectionEndpoint, usize)>,
-    /// Where tokens are found.
+    /// Where tokens are read from.
     pub sources: TokenSources,
     /// The clients that use tokens.
     pub consumers: ConsumerDirectory,
-    /// Which tokens are revoked.
+    /// The configuration of revocation.
     pub revocations: Revocations,
-    /// How clients show the keys that tokens are bound to.
+    /// How clients prove possession of the keys that tokens are bound to.
     pub bindings: Bindings,
-    /// What their issuers tell of logouts and events.
+    /// The endpoints for logout tokens and security events.
     pub signals: Signals,
-    /// The keys of those who tell of events, by position.
+    /// The keys of the transmitters of events, by position.
     pub transmitter_keys: Vec<KeySource>,
     /// The source of user info.
     pub user_info: Option<UserInfoSource>,
-    /// How many users' data is kept.
+    /// Number of users whose data is cached.
     pub user_info_entries: usize,
-    /// In about how much memory.
+    /// Approximate limit of the memory for it.
     pub user_info_bytes: usize,
-    /// The identity for the services behind.
+    /// The identity for the services behind the gateway.
     pub minter: Minter,
     /// The rules for requests.
     pub rules: Rules,
-    /// What clients find out before they have a token.
+    /// The metadata of resources, for clients without a token.
     pub resources: Resources,
-    /// How denials look.
+    /// The form of denials.
     pub errors: ErrorSettings,
-    /// Limits of size.
+    /// Size limits.
     pub limits: Limits,
     /// Whether CORS preflights pass without a token.
     pub bypass_cors_preflight: bool,
-    /// Where signatures are computed.
+    /// The implementation of signatures.
     pub crypto: Crypto,
     /// Whether denials are enforced.
     pub mode: Mode,
@@ -67,36 +67,36 @@ pub struct Settings {
     pub access_log_properties: Option<bool>,
     /// Whether workers share data.
     pub shared_data: SharedData,
-    /// Tokens that clients hold only sealed.
+    /// Configuration of sealed tokens, which clients hold in encrypted form only.
     pub sealed_tokens: Option<SealedTokens>,
 }
 
 /// `shared_data` in the configuration: whether the host's shared data is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SharedData {
-    /// Where it is always there.
+    /// Where the host always has it.
     #[default]
     Auto,
-    /// Also where it has to be set up, without which the host would trap.
+    /// Also where it must be set up first, without which the host would trap.
     Always,
-    /// Nowhere.
+    /// Never.
     Never,
 }
 
 /// `limits` in the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The longest token that is looked at.
+    /// The longest token accepted.
     pub max_token_bytes: usize,
-    /// How many tokens are remembered.
+    /// Number of cached tokens.
     pub token_cache_entries: usize,
-    /// In about how much memory.
+    /// Approximate limit of the memory for them.
     pub token_cache_bytes: usize,
-    /// The longest body of a service's reply.
+    /// The largest reply body of a service.
     pub max_reply_bytes: usize,
-    /// The most bytes of headers that services get of an identity.
+    /// Upper limit, in bytes, of the identity headers for services.
     pub max_identity_bytes: usize,
-    /// Whether a request that was forwarded ends with its token.
+    /// Whether a forwarded request ends when its token does.
     pub end_streams: bool,
     /// `allow_ambiguous_paths` and `case_sensitive_paths`.
     pub paths: PathReaders,

@@ -1,5 +1,5 @@
-//! Logout tokens and security events: whoever sends one is known by its signature.
-//! What it revokes holds at every worker when it is answered.
+//! Logout tokens and security events: the sender is authenticated by its signature. A
+//! revocation is in force at every worker by the time it is answered.
 
 use std::rc::Rc;
 
@@ -24,11 +24,11 @@ use crate::time::Span;
 use crate::token::{ProviderId, Rejection, Untrusted, check_signature};
 use crate::verdict::Verdict;
 
-/// How long a logout token is remembered: its sender repeats it within minutes, and
-/// later it does no harm, since it revokes what was there before it.
+/// How long a logout token is remembered: its sender retries within minutes, and a later
+/// replay is harmless, since it only revokes what existed before it.
 const REMEMBERED: Span = Span::from_secs(3600);
 
-/// Why one is not taken in: its own fault, or the time is not right.
+/// Why a signal was not accepted: its own fault, or bad timing.
 enum Refused {
     Signal(SignalError),
     Halt(Halt),
@@ -41,7 +41,7 @@ impl<E: Into<SignalError>> From<E> for Refused {
 }
 
 impl Pipeline {
-    /// A request to an endpoint for signals: its body is read, then it is taken in.
+    /// Handles a request to an endpoint for signals: reads its body, then applies it.
     pub(super) fn hear(
         &mut self,
         attempt: &mut Attempt<'_>,
@@ -50,7 +50,7 @@ impl Pipeline {
     ) -> Result<Verdict, Halt> {
         let signals = Rc::clone(&self.signals);
         let Some(body) = attempt.answers.body() else {
-            // Who has not even the right head need not send a body.
+            // Without valid headers the body need not be read.
             if kind == SignalKind::Events
                 && attempt.head.method() == b"POST"
                 && let Some(events) = &signals.events
@@ -148,7 +148,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Checks the signature, as soon as there are keys.
+    /// Checks the signature, once there are keys.
     fn verify_signal(
         &mut self,
         attempt: &Attempt<'_>,
@@ -221,7 +221,7 @@ impl Pipeline {
         self.refuse_with(attempt, error.into(), body)
     }
 
-    /// A denial in the words of the protocol that the sender speaks.
+    /// A denial in the form that the sender's protocol defines.
     fn refuse_with(
         &mut self,
         attempt: &Attempt<'_>,

@@ -1,4 +1,4 @@
-//! The state that requests share, and what is asked of it from outside.
+//! The state that requests share, and its public interface.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -33,7 +33,7 @@ use crate::token::Providers;
 use crate::user_info::{UserInfoCache, UserInfoSource};
 use crate::verdict::{Mode, Verdict};
 
-/// Request ids are chosen by the client or the host; longer ones are cut.
+/// Request ids are chosen by the client or the host; longer ones are truncated.
 const MAX_REQUEST_ID: usize = 64;
 
 /// Room for the logouts of an hour: 16,384 of them.
@@ -52,10 +52,10 @@ pub struct Pipeline {
     pub(super) consumers: ConsumerDirectory,
     pub(super) revocations: Revocations,
     pub(super) bindings: Rc<Bindings>,
-    /// The proofs that could be used again.
+    /// DPoP proofs that could be replayed.
     pub(super) proofs_seen: Seen,
     pub(super) signals: Rc<Signals>,
-    /// The logout tokens that were taken in.
+    /// Logout tokens already processed.
     pub(super) logouts_seen: Seen,
     pub(super) user_info: Option<UserInfoSource>,
     pub(super) user_infos: UserInfoCache,
@@ -77,17 +77,17 @@ pub struct Pipeline {
     info: Option<Box<dyn RequestInfo>>,
     /// The request that is being decided.
     pub(super) request: RequestId,
-    /// Those that were forwarded and end with their token.
+    /// Forwarded requests that end with their token.
     pub(super) streams: Streams,
     /// When the latest request was decided.
     pub(super) now: UnixTime,
     pub(super) store: Option<Box<dyn SharedStore>>,
-    /// Answers about users that other gateways of the configuration were given too.
+    /// Answers about users, shared by the gateways of a configuration.
     pub(super) answers: Option<Box<dyn SharedStore>>,
     pub(super) sealed_tokens: Option<Rc<SealedTokens>>,
     seed: [u8; 16],
     minted: u64,
-    /// The first tick: how old keys are that never came.
+    /// The first tick: the age of keys that were never fetched counts from here.
     pub(super) since: Option<UnixTime>,
 }
 
@@ -108,14 +108,14 @@ fn counters(settings: &Settings) -> Counters {
     )
 }
 
-/// The headers of which the service sees only what the gateway sets.
+/// The headers that only the gateway may set towards services.
 fn owned_headers(settings: &Settings) -> OwnedHeaders {
     let headers = settings.minter.headers.owned();
     // A transaction token from outside is never one of the gateway's.
     let carriers = settings.minter.carriers.iter().cloned();
-    // Where the public token may be too, it goes with that.
+    // A header that may also carry the public token is handled with that token.
     let carriers = carriers.filter(|it| !settings.sources.names_header(it.as_str().as_bytes()));
-    // A proof is for the gateway alone.
+    // A proof is for the gateway only.
     let proof = settings.bindings.take_proofs().then(HeaderName::dpop);
     let own = [HeaderName::txn_token()].into_iter().chain(proof);
     OwnedHeaders::new(headers.chain(carriers).chain(own))
@@ -137,7 +137,7 @@ fn user_infos(settings: &Settings) -> UserInfoCache {
     )
 }
 
-/// What is logged of a configuration at its start.
+/// The events to log when a configuration starts.
 fn first_events(settings: &Settings) -> Vec<Event> {
     let signing = settings.minter.keys.signing_keys();
     let signing = signing.map(|key| key.algorithm().into()).collect();
@@ -153,8 +153,8 @@ fn first_events(settings: &Settings) -> Vec<Event> {
 }
 
 impl Pipeline {
-    /// A gateway on a host. `seed` must be different for each one: it makes the
-    /// `jti` of identity tokens unique, and spreads their fetches over time.
+    /// Makes a gateway for a host. `seed` must be unique for each one: it makes the `jti`
+    /// of identity tokens unique, and spreads key fetches over time.
     pub fn new(settings: Settings, host: HostCapabilities, seed: [u8; 16]) -> Self {
         let counters = counters(&settings);
         let owned = owned_headers(&settings);
@@ -213,7 +213,7 @@ impl Pipeline {
         }
     }
 
-    /// Lets it share what it fetches with the other workers of the proxy. To be
+    /// Lets the gateway share fetched data with the other workers of the proxy. Must be
     /// called before it fetches anything.
     pub fn share(&mut self, store: Box<dyn SharedStore>) {
         for remote in self.key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
@@ -229,21 +229,20 @@ impl Pipeline {
         self.store = Some(store);
     }
 
-    /// Lets it share what it is told about users with other gateways of the same
-    /// configuration. There is a value for each of them: the store must forget.
+    /// Lets the gateway share answers about users with other gateways of the same
+    /// configuration. There is one value per user, so the store must evict old ones.
     pub fn share_answers(&mut self, store: Box<dyn SharedStore>) {
         self.answers = Some(store);
     }
 
-    /// Lets it ask the host about requests.
+    /// Lets the gateway query the host about requests.
     #[must_use]
     pub fn with_request_info(mut self, info: Box<dyn RequestInfo>) -> Self {
         self.info = Some(info);
         self
     }
 
-    /// Says which request the next call is about: the one that the host is asked
-    /// about.
+    /// Sets the request that the next call is about; the host is queried about that one.
     pub const fn turn_to(&mut self, request: RequestId) {
         self.request = request;
     }
@@ -283,8 +282,8 @@ impl Pipeline {
         Some(id.into_iter().take(MAX_REQUEST_ID).map(visible).collect())
     }
 
-    /// Begins a request: to be called once, with its whole head, before any of
-    /// it goes upstream.
+    /// Begins a request. Must be called once, with the whole head, before any part of it
+    /// goes upstream.
     pub fn begin(&mut self, head: RequestHead, now: UnixTime) -> Step {
         self.advance(head, Answers::default(), now)
     }
@@ -302,8 +301,8 @@ impl Pipeline {
         self.advance(head, answers, now)
     }
 
-    /// Takes the body of a request that the gateway itself answers; `None` if it
-    /// is more than the host can read (413).
+    /// Takes the body of a request that the gateway itself answers; `None` if the host
+    /// cannot read it all (413).
     pub fn submit(&mut self, submission: Submission, body: Option<Vec<u8>>, now: UnixTime) -> Step {
         let Submission { recipient, head, trace, sanitized, .. } = submission;
         let Some(body) = body else {
@@ -326,7 +325,7 @@ impl Pipeline {
         answered(LocalReply::new(400).with_header("cache-control", "no-store"), submission.trace)
     }
 
-    /// How many callouts are under way.
+    /// Number of callouts in flight.
     pub fn in_flight(&self) -> usize {
         self.callouts.len()
     }
@@ -344,7 +343,7 @@ impl Pipeline {
         self.counters.take()
     }
 
-    /// Something that the caller has to log.
+    /// Records an event for the caller to log.
     pub(crate) fn log_event(&mut self, event: Event) {
         self.log.push(event);
     }
@@ -354,17 +353,17 @@ impl Pipeline {
         std::mem::take(&mut self.log)
     }
 
-    /// Where signatures are computed.
+    /// The implementation of signatures.
     pub const fn crypto(&self) -> &Crypto {
         &self.crypto
     }
 
-    /// The longest reply body to read.
+    /// The largest reply body to read.
     pub const fn max_reply_bytes(&self) -> usize {
         self.limits.max_reply_bytes
     }
 
-    /// Differs between workers, so that they do not fetch all at once.
+    /// Differs between workers, so that they do not all fetch at once.
     pub(super) const fn jitter(&self) -> u8 {
         let [first, ..] = self.seed;
         first
@@ -377,13 +376,13 @@ impl Pipeline {
     }
 }
 
-/// The end of a request whose body was read, without fields for the access log.
+/// Ends a request whose body was read, without fields for the access log.
 pub(super) fn answered(reply: LocalReply, trace: Trace) -> Step {
     Step::Done(Verdict::Answer(reply), Trace { access_log: AccessLogFields::EMPTY, ..trace })
 }
 
-/// A byte of what a client chose, fit for a line of a log: JSON leaves some line
-/// breaks of Unicode as they are.
+/// A byte of a client-supplied value, made safe for a log line: JSON leaves some Unicode
+/// line breaks unescaped.
 fn visible(byte: u8) -> char {
     if byte.is_ascii_graphic() { char::from(byte) } else { '?' }
 }

@@ -15,13 +15,13 @@ pub enum Step {
     /// [`Pipeline::complete`](super::Pipeline::complete) and then resume every
     /// request that waits for it.
     Await(Dispatch, Waiting),
-    /// Keep the request: the callout it waits for is already under way. Only
-    /// where [`HostCapabilities::resumes_others`](crate::host::HostCapabilities).
+    /// Keep the request: the callout it waits for is already in flight. Only where
+    /// [`HostCapabilities::resumes_others`](crate::host::HostCapabilities).
     Join(Waiting),
-    /// Take the public headers off the request, keep it from the upstream, read
-    /// its whole body and give that to [`Pipeline::submit`](super::Pipeline::submit).
+    /// Remove the sanitized headers, keep the request from the upstream, read its whole
+    /// body and pass it to [`Pipeline::submit`](super::Pipeline::submit).
     Receive(Submission),
-    /// Carry out the verdict: the request is decided, having come this far.
+    /// Execute the verdict: the request is decided. The trace tells how far it got.
     Done(Verdict, Trace),
 }
 
@@ -46,7 +46,7 @@ impl Waiting {
     }
 }
 
-/// A request that the gateway itself answers, whose body is to be read.
+/// A request that the gateway itself answers, whose body must be read.
 #[derive(Debug)]
 pub struct Submission {
     pub(crate) recipient: Recipient,
@@ -76,7 +76,7 @@ impl Submission {
 pub(crate) enum Recipient {
     /// The revocation list; the sender is authorized.
     Revocations,
-    /// An endpoint for what issuers tell.
+    /// An endpoint for logout tokens or security events.
     Signal,
     /// The service of the login at this position.
     Login(usize),
@@ -91,12 +91,12 @@ impl Recipient {
     }
 }
 
-/// The work of a tick.
+/// The work that a tick found due.
 #[must_use]
 #[derive(Debug, Default)]
 pub struct Tick {
     /// Fetches that are due.
     pub send: Vec<Dispatch>,
-    /// Overdue callouts: to be completed as failed.
+    /// Overdue callouts, which the caller must complete as failed.
     pub overdue: Vec<CalloutId>,
 }

@@ -1,4 +1,4 @@
-//! A request that was forwarded and ends with its token.
+//! A forwarded request that ends with its token.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -8,11 +8,10 @@ use crate::host::RequestId;
 use crate::http::RequestHead;
 use crate::session::Session;
 
-/// The requests that end with their token; none at all unless the configuration
-/// wants that.
+/// The requests that end with their token; empty unless that is configured.
 pub(super) type Streams = HashMap<RequestId, Stream>;
 
-/// A request that was forwarded for the sake of a token, and is not over.
+/// A request that was forwarded because of a token, and is not over.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub session: Rc<Session>,

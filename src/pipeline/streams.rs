@@ -1,5 +1,5 @@
-//! Requests that go on after they were forwarded: WebSockets, calls of gRPC, long
-//! responses. With `limits.end_streams` one ends when its token does.
+//! Requests that outlast being forwarded: WebSockets, gRPC calls, long responses. With
+//! `limits.end_streams` such a request ends when its token expires or is revoked.
 
 use std::rc::Rc;
 
@@ -22,7 +22,7 @@ impl Pipeline {
         self.limits.end_streams && self.host.ends_streams && self.mode.shadowed().is_none()
     }
 
-    /// Has the request that was just decided end with its token.
+    /// Makes the request that was just decided end with its token.
     pub(super) fn follow(&mut self, session: Rc<Session>, head: RequestHead, trace: &Trace) {
         let trace = trace.clone();
         self.streams.insert(self.request, Stream { session, head, trace });
@@ -33,7 +33,7 @@ impl Pipeline {
         self.streams.contains_key(&request)
     }
 
-    /// How many requests end with their tokens.
+    /// The number of requests that end with their token.
     pub fn followed(&self) -> usize {
         self.streams.len()
     }
@@ -43,8 +43,8 @@ impl Pipeline {
         self.streams.remove(&request);
     }
 
-    /// Ends the requests whose token has ended or is revoked by now. Each of them is
-    /// denied, although it was forwarded: the lists must be those of `now`.
+    /// Ends the requests whose token has expired or been revoked. Each of them is denied,
+    /// although it was forwarded. The revocation lists must be current.
     pub fn end_streams(&mut self, now: UnixTime) -> Vec<(RequestId, Step)> {
         if self.streams.is_empty() {
             return Vec::new();
@@ -56,7 +56,7 @@ impl Pipeline {
         ended.into_iter().filter_map(|(request, why)| self.end_stream(request, why)).collect()
     }
 
-    /// Why a token that was accepted is not any more.
+    /// Why a token that was accepted no longer is.
     fn ended(&self, session: &Session, now: UnixTime) -> Option<(Stage, Denial)> {
         let token = session.principal().token();
         if !token.is_current(now) {
@@ -73,7 +73,7 @@ impl Pipeline {
     ) -> Option<(RequestId, Step)> {
         let Stream { head, trace, .. } = self.streams.remove(&request)?;
         self.turn_to(request);
-        // The access log was told the rest when the request was forwarded.
+        // The access log got the other fields when the request was forwarded.
         let trace = Trace { stage, access_log: AccessLogFields::EMPTY, ..trace };
         self.counters.stream_ended(denial.code());
         let event = Event::StreamEnded(self.denied_request(&head, &denial, &trace));

@@ -55,7 +55,7 @@ impl Pipeline {
                 continue;
             }
             if let Some(callout) = self.revocations.poll(list, store, now) {
-                // Another worker may have read on.
+                // Another worker may have read further.
                 let purpose = Purpose::Tokens(list, self.revocations.cursor(list));
                 tick.send.push(self.callouts.open_at_tick(purpose, callout, now));
             }
@@ -65,7 +65,7 @@ impl Pipeline {
         tick
     }
 
-    /// To be called when its configuration is not in use any more, before the last
+    /// Must be called when the configuration is no longer in use, before the last
     /// [`Pipeline::take_metrics`].
     pub fn retire(&mut self) {
         self.counters.retire();
