@@ -1,10 +1,10 @@
-//! How the module is linked.
+//! Linker flags of the module.
 
 fn main() {
-    // Never unloaded: Envoy closes a module with its last configuration, and what
-    // was revoked is to outlive that, as are threads' values that the module made.
+    // Never unloaded: Envoy closes a module with its last configuration, but revocations
+    // must outlive that, and so must the module's thread-local values.
     println!("cargo::rustc-link-arg-cdylib=-Wl,-z,nodelete");
-    // The tests' fake Envoy is found by the names of its functions.
+    // The tests' fake Envoy provides functions that the module looks up by name.
     println!("cargo::rustc-link-arg-tests=-rdynamic");
     println!("cargo::rerun-if-changed=build.rs");
 }

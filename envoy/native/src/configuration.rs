@@ -1,5 +1,5 @@
-//! One configuration of the filter: what its streams share, and what the main thread
-//! does for them.
+//! One configuration of the filter: the state its streams share, and the work that the
+//! main thread does for them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -28,13 +28,13 @@ const REPLACED: Span = Span::from_secs(120);
 
 /// A filter's configuration, as Envoy holds it.
 pub(crate) struct Configuration {
-    // First: nothing calls any more when the rest goes.
+    // Dropped first: the timer must not call once the rest is gone.
     _timer: Timer,
     shared: Arc<Shared>,
 }
 
 impl Configuration {
-    /// Reads a configuration; what is wrong with it is logged.
+    /// Reads a configuration; logs what is wrong with it.
     pub(crate) fn new(config: &Config<'_>, text: &[u8]) -> Option<Self> {
         let secrets = match Secrets::subscribe(config, text) {
             Ok(secrets) => secrets,
@@ -92,12 +92,12 @@ impl Configuration {
         Stream::new(&self.shared)
     }
 
-    /// Its callouts that are under way.
+    /// The callouts in flight.
     pub(crate) fn in_flight(&self) -> Arc<InFlight> {
         Arc::clone(&self.shared.in_flight)
     }
 
-    /// The main thread was called.
+    /// The main thread was woken.
     pub(crate) fn scheduled(&self, config: &Config<'_>) {
         self.shared.answer_call();
         if let Some(main) = Main::of(&self.shared) {
@@ -105,7 +105,7 @@ impl Configuration {
         }
     }
 
-    /// A callout is over; without a reply none came.
+    /// A callout is complete; `None` if it got no reply.
     pub(crate) fn callout_done(&self, config: &Config<'_>, callout: u64, reply: Option<Reply<'_>>) {
         if let Some(main) = Main::of(&self.shared) {
             main.callout_done(config, callout, reply.as_ref());
@@ -136,9 +136,9 @@ type Place = (Arc<Shared>, Rc<Main>);
 /// The main thread's state of a configuration.
 struct Main {
     gateways: RefCell<HashMap<u64, (Arc<Plan>, Gateway)>>,
-    /// Callouts under way, by Envoy's number.
+    /// Callouts in flight, by Envoy's number.
     callouts: RefCell<HashMap<u64, Callout>>,
-    /// Those whose reply serves all who send the same, by what that is.
+    /// Callouts whose reply can serve every identical request, by that request.
     joinable: RefCell<HashMap<Arc<Question>, u64>>,
     in_flight: Arc<InFlight>,
     metrics: RefCell<Metrics>,
@@ -149,10 +149,10 @@ struct Main {
     last: Cell<Option<UnixTime>>,
 }
 
-/// A callout under way.
+/// A callout in flight.
 struct Callout {
     question: Arc<Question>,
-    /// Who is to be given the reply.
+    /// Where the reply must go.
     origins: Vec<(CalloutId, Origin)>,
 }
 
@@ -182,7 +182,7 @@ impl Main {
         MAINS.with_borrow(|mains| mains.get(&shared.id()).map(|(_, main)| Rc::clone(main)))
     }
 
-    /// Drops what belongs to destroyed configurations.
+    /// Drops the state of destroyed configurations.
     fn clear() {
         let over = MAINS.try_with(|mains| {
             let mut mains = mains.borrow_mut();
@@ -196,7 +196,8 @@ impl Main {
         drop(over);
     }
 
-    /// Makes a gateway of a plan, which fetches for all others of that plan.
+    /// Makes the main thread's gateway for a plan. It fetches keys and feeds for all
+    /// other gateways of that plan.
     fn host(&self, config: &Config<'_>, plan: &Arc<Plan>) -> Option<()> {
         if self.gateways.borrow().contains_key(&plan.id()) {
             return Some(());
@@ -209,14 +210,14 @@ impl Main {
         Some(())
     }
 
-    /// Sends a callout, unless the configuration is about to go.
+    /// Sends a callout, unless the configuration is being destroyed.
     fn send(&self, config: &Config<'_>, question: &Question) -> Option<u64> {
         let number = self.in_flight.is_open().then(|| question.send(config)).flatten()?;
         self.in_flight.sent(Duration::from_millis(question.timeout_milliseconds));
         Some(number)
     }
 
-    /// Sends a worker's callout, unless another's serves it.
+    /// Sends a worker's callout, or joins an identical one in flight.
     fn send_for(&self, config: &Config<'_>, mailbox: Arc<Mailbox>, outgoing: Outgoing) {
         let Outgoing { id, question, serves_all } = outgoing;
         let in_flight = serves_all.then(|| self.joinable.borrow().get(&question).copied());
@@ -236,12 +237,12 @@ impl Main {
         self.callouts.borrow_mut().insert(number, Callout { question, origins });
     }
 
-    /// Sends what waits to be sent, does what is due, and hands on what was counted.
+    /// Sends queued callouts, does periodic work, and forwards metrics.
     fn look_after(&self, config: &Config<'_>, shared: &Shared) {
         for (mailbox, outgoing) in shared.take_outbox() {
             self.send_for(config, mailbox, outgoing);
         }
-        // The timer calls, and each worker that has something to send.
+        // Both the timer and workers with callouts to send wake the main thread.
         let now = now();
         self.renew(config, shared, now);
         let is_due = |last: UnixTime| now < last || now >= last.plus(Span::from_millis(50));
@@ -314,7 +315,7 @@ impl Main {
         }
     }
 
-    /// Tells a gateway of an event and does what it asks for.
+    /// Passes an event to a gateway and executes the resulting actions.
     fn event(&self, config: &Config<'_>, plan: u64, event: impl FnOnce(&mut Gateway)) {
         let mut to_send = Vec::new();
         {
@@ -322,7 +323,7 @@ impl Main {
             let Some((_, gateway)) = gateways.get_mut(&plan) else { return };
             event(gateway);
             while let Some(action) = gateway.poll() {
-                // No request is ever here.
+                // The main thread's gateway never has requests.
                 let Action::Send(dispatch) = action else { continue };
                 let outgoing = Outgoing::new(&dispatch, gateway.max_reply_bytes());
                 match self.send(config, &outgoing.question) {

@@ -1,4 +1,4 @@
-//! Actions that other streams leave for a held one.
+//! Actions for a held stream that result from other streams' events.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use gatepass::gateway::Action;
 
 use crate::abi::StreamWaker;
 
-/// Actions left for a held stream, to be done in a hook of its own.
+/// Actions for a held stream, to be executed in one of its own hooks.
 #[derive(Default)]
 pub(crate) struct Held {
     to_do: RefCell<Vec<Action>>,
@@ -15,19 +15,19 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Schedules its hook; made when it is first held.
+    /// Schedules its hook; created when the stream is first held.
     pub(crate) fn waker(&self, make: impl FnOnce() -> StreamWaker) -> Arc<StreamWaker> {
         let mut waker = self.waker.borrow_mut();
         Arc::clone(waker.get_or_insert_with(|| Arc::new(make())))
     }
 
-    /// Leaves something to do.
+    /// Queues an action.
     pub(crate) fn leave(&self, action: Action) {
         self.to_do.borrow_mut().push(action);
         self.wake();
     }
 
-    /// Has its hook called.
+    /// Schedules its hook.
     pub(crate) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake();

@@ -1,9 +1,9 @@
-//! How many callouts of a configuration are under way.
+//! Counts a configuration's callouts in flight.
 //!
-//! Envoy destroys a configuration on the thread that lets go of it last, which is a
-//! worker's where a stream was all that still had it, and ends its callouts there. They
-//! belong to the main thread, so that would be the end of Envoy. A worker waits for them
-//! instead.
+//! Envoy destroys a configuration on the thread that drops the last reference, and
+//! cancels its callouts there. If that reference is a stream's, the thread is a worker,
+//! but callouts belong to the main thread: cancelling them on a worker would crash Envoy.
+//! So a worker waits for them instead.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
@@ -21,7 +21,7 @@ pub(crate) struct InFlight {
 #[derive(Debug, Default)]
 struct State {
     count: usize,
-    /// The longest time-out of any.
+    /// The longest timeout of any callout.
     longest: Duration,
     closed: bool,
 }
@@ -30,7 +30,7 @@ struct State {
 const SLACK: Duration = Duration::from_secs(1);
 
 impl InFlight {
-    /// To be made on the main thread.
+    /// Must be called on the main thread.
     pub(crate) fn new() -> Self {
         let main = thread::current().id();
         Self { main, state: Mutex::default(), completed: Condvar::new() }
@@ -40,19 +40,19 @@ impl InFlight {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True if more may be sent.
+    /// True if callouts may still be sent.
     pub(crate) fn is_open(&self) -> bool {
         !self.state().closed
     }
 
-    /// One was sent.
+    /// A callout was sent.
     pub(crate) fn sent(&self, timeout: Duration) {
         let mut state = self.state();
         state.count = state.count.saturating_add(1);
         state.longest = state.longest.max(timeout);
     }
 
-    /// One has ended, and its handling too.
+    /// A callout is complete and fully handled.
     pub(crate) fn done(&self) {
         let mut state = self.state();
         state.count = state.count.saturating_sub(1);
@@ -60,9 +60,9 @@ impl InFlight {
         self.completed.notify_all();
     }
 
-    /// Has no more of them sent. On another thread than the main one it returns when
-    /// all are over; the main thread may stand still, at Envoy's end, so it does not
-    /// wait for longer than any may take.
+    /// Stops further callouts. On any thread but the main one, returns when all are
+    /// complete. While Envoy exits the main thread may be blocked, so this waits no
+    /// longer than the longest callout may take.
     pub(crate) fn settle(&self) {
         let mut state = self.state();
         state.closed = true;

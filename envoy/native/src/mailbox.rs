@@ -1,7 +1,7 @@
 //! Messages between the main thread and one worker.
 //!
-//! A lock is held for as long as it takes to move something in or out, never while a
-//! gateway runs or Envoy does anything but queue a call.
+//! A lock is held only while something is moved in or out, never while a gateway runs or
+//! during an Envoy call other than one that schedules a hook.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use gatepass::time::UnixTime;
 
 use crate::abi::{Request, StreamWaker};
 
-/// The mail of one worker's gateway.
+/// The mailbox of one worker's gateway.
 #[derive(Default)]
 pub(crate) struct Mailbox {
     post: Mutex<Post>,
@@ -23,8 +23,8 @@ pub(crate) struct Mailbox {
     counted: Mutex<Vec<Sample>>,
 }
 
-/// A reply, and when it came: a worker without requests reads it much later, which does
-/// not make it newer.
+/// A reply and its time of arrival. A worker without requests may read it much later,
+/// which must not make it look newer.
 pub(crate) struct Mail {
     pub(crate) callout: CalloutId,
     pub(crate) reply: CalloutReply,
@@ -48,7 +48,7 @@ impl Post {
     }
 }
 
-/// A panic of another thread leaves nothing half done here.
+/// Poisoning is ignored: a panic on another thread leaves nothing half done here.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -90,13 +90,13 @@ impl Mailbox {
         lock(&self.post).ring();
     }
 
-    /// Leaves what was counted for the main thread.
+    /// Leaves metric samples for the main thread.
     pub(crate) fn count(&self, samples: Vec<Sample>) {
         if samples.is_empty() {
             return;
         }
         let mut counted = lock(&self.counted);
-        // The main thread stands still: a number is not worth the memory.
+        // The main thread is blocked: samples are not worth the memory.
         if counted.len() < MAX_COUNTED {
             counted.extend(samples);
         }
@@ -108,5 +108,5 @@ impl Mailbox {
     }
 }
 
-/// Some ten seconds of a busy worker.
+/// About ten seconds of a busy worker.
 const MAX_COUNTED: usize = 1_000_000;

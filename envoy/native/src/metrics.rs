@@ -1,5 +1,5 @@
-//! Envoy's metrics: defined with the configuration, then updated on the main thread
-//! with the gateways' samples.
+//! Envoy's metrics: defined with the configuration, then updated on the main thread from
+//! the gateways' samples.
 
 use std::collections::HashMap;
 
@@ -33,15 +33,15 @@ const PANICS: &str = "gatepass_panics_total";
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     families: HashMap<&'static str, Metric>,
-    /// By the plan of the gateways that count, in the order of the core's series.
+    /// By the plan of the gateways, in the order of the core's series.
     series: HashMap<u64, Vec<Option<Known>>>,
 }
 
-/// A series that Envoy knows: its metric and the values of its labels.
+/// A series known to Envoy: its metric and the values of its labels.
 type Known = (Metric, Vec<String>);
 
 impl Metrics {
-    /// To be called while the configuration is made.
+    /// Must be called while the configuration is created.
     pub(crate) fn define(config: &Config<'_>) -> Self {
         let families = FAMILIES
             .iter()
@@ -51,8 +51,8 @@ impl Metrics {
         metrics
     }
 
-    /// A counter that is not there counts from its second event on, for Prometheus: so
-    /// all of a plan's are there from the start.
+    /// Creates all counters of a plan at zero: Prometheus misses the first event of a
+    /// counter that appears with it.
     pub(crate) fn add(&mut self, config: &Config<'_>, plan: u64, series: &[Series]) {
         let known: Vec<_> = series.iter().map(|series| self.find(series)).collect();
         for (series, (metric, values)) in
@@ -69,7 +69,7 @@ impl Metrics {
         self.series.remove(&plan);
     }
 
-    /// Hands on what was counted.
+    /// Forwards samples to Envoy.
     pub(crate) fn feed(&self, config: &Config<'_>, plan: u64, samples: &[Sample]) {
         let Some(series) = self.series.get(&plan) else { return };
         let mut sums: HashMap<usize, u64> = HashMap::new();
@@ -89,7 +89,7 @@ impl Metrics {
         }
     }
 
-    /// So many hooks panicked.
+    /// Counts panicked hooks.
     pub(crate) fn panicked(&self, config: &Config<'_>, times: u64) {
         if let Some(metric) = self.families.get(PANICS) {
             config.measure(*metric, &[], times);

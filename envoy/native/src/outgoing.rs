@@ -11,13 +11,13 @@ use crate::abi::Config;
 /// A callout that can move between threads. Its contents are secret.
 pub(crate) struct Outgoing {
     pub(crate) id: CalloutId,
-    /// Shared with whoever sends the same meanwhile.
+    /// Shared with identical callouts meanwhile.
     pub(crate) question: Arc<Question>,
-    /// Whether its reply serves them too.
+    /// Whether the reply serves those too.
     pub(crate) serves_all: bool,
 }
 
-/// All that is sent, and what of the reply is read.
+/// Everything that is sent, and which parts of the reply are read.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Question {
     cluster: String,
@@ -27,7 +27,7 @@ pub(crate) struct Question {
     terms: Terms,
 }
 
-/// How a reply is read.
+/// How the reply is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Terms {
     reads: ReplyFields,
@@ -57,14 +57,14 @@ impl Outgoing {
 }
 
 impl Question {
-    /// Sends it; gives Envoy's number for it. `None` if it was not sent.
+    /// Sends it; returns Envoy's number for it, or `None` if it was not sent.
     pub(crate) fn send(&self, config: &Config<'_>) -> Option<u64> {
         let pairs = self.head.iter();
         let head: Vec<_> = pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         config.send(&self.cluster, &head, &self.body, self.timeout_milliseconds)
     }
 
-    /// What the core is told of a reply.
+    /// The reply in the core's form.
     pub(crate) fn read(&self, reply: &Reply<'_>) -> CalloutReply {
         self.terms.read(reply)
     }
@@ -83,7 +83,7 @@ impl Terms {
                 names.iter().copied().chain(["cache-control"]).flat_map(of).collect()
             }
         };
-        // No more of it than shows that it is too long.
+        // Only enough to show that it is too long.
         let mut body = Vec::new();
         for chunk in &reply.body {
             let room = self.max_bytes.saturating_add(1).saturating_sub(body.len());
@@ -97,7 +97,7 @@ fn field<'a>(fields: &'a [(&'a [u8], &'a [u8])], name: &'a [u8]) -> impl Iterato
     fields.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
 }
 
-/// As the core has them: all in one piece of memory.
+/// In the core's form: all in one piece of memory.
 pub(crate) fn fields(pairs: &[(&[u8], &[u8])]) -> Fields {
     let size = pairs.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
     let mut bytes = Vec::with_capacity(size);

@@ -1,4 +1,4 @@
-//! A configuration's text, of which each thread makes its gateway.
+//! A configuration's text, from which each thread makes its gateway.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,22 +12,22 @@ use gatepass::pipeline::SharedData;
 use gatepass::time::UnixTime;
 use gatepass_native::{Store, load, seed};
 
-/// A configuration that was found valid.
+/// A validated configuration.
 #[derive(Debug)]
 pub(crate) struct Plan {
     id: u64,
     text: Box<[u8]>,
-    /// The store of its own gateways, where they share nothing with others: a worker
-    /// without requests has no events, and must find what the main thread has fetched
-    /// meanwhile.
+    /// The store of its own gateways if they share nothing with others: a worker without
+    /// requests gets no events, and must find what the main thread has fetched in the
+    /// meantime.
     own: Store,
-    /// What its gateways were told about users.
+    /// Answers about users that its gateways received.
     answers: Store,
     over: AtomicBool,
 }
 
 impl Plan {
-    /// Reads a configuration; what is wrong with it is logged.
+    /// Reads a configuration; logs what is wrong with it.
     pub(crate) fn new(text: &[u8]) -> Option<Arc<Self>> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let settings = match load(text) {
@@ -61,22 +61,22 @@ impl Plan {
         }))
     }
 
-    /// Unlike that of any other of this process.
+    /// Unique within this process.
     pub(crate) const fn id(&self) -> u64 {
         self.id
     }
 
-    /// Envoy has no request for it any more: its gateways can go.
+    /// Envoy will send no more requests: its gateways can go.
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Release);
     }
 
-    /// True if Envoy has no requests for it any more.
+    /// True if Envoy will send no more requests.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
 
-    /// A gateway for the thread that calls. `None` only if the system has no
+    /// Makes a gateway for the calling thread. `None` only if the system has no
     /// randomness.
     pub(crate) fn gateway(&self, info: Option<Box<dyn RequestInfo>>) -> Option<Gateway> {
         let mut settings = load(&self.text).ok()?;

@@ -11,7 +11,7 @@ use crate::plan::Plan;
 
 /// The state of a configuration shared by all threads.
 pub(crate) struct Shared {
-    /// Unlike that of any other of this process.
+    /// Unique within this process.
     id: u64,
     /// The listener's; a route may have another. None before its secrets have come.
     plan: RwLock<Option<Arc<Plan>>>,
@@ -65,7 +65,7 @@ impl Shared {
         lock(&self.waker).is_none()
     }
 
-    /// Has the main thread look after this configuration.
+    /// Wakes the main thread for this configuration.
     pub(crate) fn call_main(&self) {
         if !self.called.swap(true, Ordering::AcqRel)
             && let Some(waker) = &*lock(&self.waker)
@@ -74,13 +74,13 @@ impl Shared {
         }
     }
 
-    /// Sends a callout; its reply comes to the mailbox.
+    /// Queues a callout; its reply goes to the mailbox.
     pub(crate) fn send(&self, mailbox: &Arc<Mailbox>, callout: Outgoing) {
         lock(&self.outbox).push((Arc::clone(mailbox), callout));
         self.call_main();
     }
 
-    /// A worker's gateway has this mailbox from now on.
+    /// Registers the mailbox of a worker's gateway.
     pub(crate) fn join(&self, plan: &Arc<Plan>, mailbox: &Arc<Mailbox>) {
         lock(&self.mailboxes).push((Arc::clone(plan), Arc::downgrade(mailbox)));
         self.call_main();
@@ -99,22 +99,22 @@ impl Shared {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often a hook panicked since the last call.
+    /// The number of panicked hooks since the last call.
     pub(crate) fn take_panics(&self) -> u64 {
         self.panics.swap(0, Ordering::Relaxed)
     }
 
-    /// The main thread looks after it now: it is called again by what comes from here on.
+    /// Called when the main thread starts its work: from here on it can be woken again.
     pub(crate) fn answer_call(&self) {
         self.called.store(false, Ordering::Release);
     }
 
-    /// The callouts to be sent, each with the mailbox for its reply.
+    /// The queued callouts, each with the mailbox for its reply.
     pub(crate) fn take_outbox(&self) -> Vec<(Arc<Mailbox>, Outgoing)> {
         std::mem::take(&mut *lock(&self.outbox))
     }
 
-    /// Envoy destroys the configuration: the main thread is not called any more.
+    /// Envoy destroys the configuration: the main thread is not woken any more.
     pub(crate) fn end(&self) {
         lock(&self.waker).take();
     }

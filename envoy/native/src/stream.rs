@@ -18,26 +18,26 @@ use crate::plan::write_log;
 use crate::shared::Shared;
 use crate::worker::{Client, Worker};
 
-/// A stream of Envoy's, on its worker.
+/// An Envoy stream, on its worker.
 pub(crate) struct Stream {
     shared: Arc<Shared>,
-    /// Its worker and request, from its head on.
+    /// Its worker and request, once the head has arrived.
     place: OnceCell<(Rc<Worker>, Request)>,
     phase: Cell<Phase>,
-    /// True if its body is, or was, read here.
+    /// True if its body is, or was, read by the gateway.
     reads: Cell<bool>,
-    /// The body so far.
+    /// The body received so far.
     body: RefCell<Vec<u8>>,
-    /// Actions from another stream's event.
+    /// Actions caused by other streams' events.
     held: Rc<Held>,
 }
 
 /// The phase of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Its head did not come yet.
+    /// Its head has not arrived yet.
     New,
-    /// Its head is held while so many bytes of its body are read.
+    /// Its head is held until this many bytes of its body have been read.
     Reading(usize),
     /// It is held until an action names it.
     Waiting,
@@ -51,7 +51,7 @@ enum Phase {
 
 /// The result of acting on a request.
 enum Done<'hook> {
-    /// It may continue, which is not done yet.
+    /// It may continue, but has not done so yet.
     Passes(Filter<'hook>),
     /// It is held.
     Stays(Filter<'hook>),
@@ -71,10 +71,10 @@ impl Stream {
         }
     }
 
-    /// The head came.
+    /// The head arrived.
     pub(crate) fn headers(self: &Rc<Self>, filter: Filter<'_>, end: bool) -> HeadersStatus {
         if self.phase.get() != Phase::New {
-            // There is one head only.
+            // There is only one head.
             self.fail(filter, "gatepass_head_repeated");
             return HeadersStatus::Stop;
         }
@@ -109,7 +109,7 @@ impl Stream {
             }
             Done::Stays(filter) => {
                 if end {
-                    // Without a body its hook is not called.
+                    // Without a body, the body hook is not called.
                     self.read(filter, true);
                 }
                 HeadersStatus::Stop
@@ -117,7 +117,7 @@ impl Stream {
         }
     }
 
-    /// A piece of the body came.
+    /// A chunk of the body arrived.
     pub(crate) fn body(self: &Rc<Self>, filter: Filter<'_>, end: bool) -> BodyStatus {
         match self.phase.get() {
             Phase::Passing => return BodyStatus::Continue,
@@ -132,7 +132,7 @@ impl Stream {
         BodyStatus::StopAndDrop
     }
 
-    /// Gives the gateway the body that it wants, once that is whole or at its end.
+    /// Gives the gateway the body, once it has the wanted length or ends.
     fn read(self: &Rc<Self>, filter: Filter<'_>, end: bool) {
         let Phase::Reading(wanted) = self.phase.get() else { return };
         let Some((worker, number)) = self.place.get() else { return };
@@ -150,7 +150,7 @@ impl Stream {
         self.act(filter, actions);
     }
 
-    /// The trailers came.
+    /// The trailers arrived.
     pub(crate) fn trailers(self: &Rc<Self>, mut filter: Filter<'_>) -> TrailersStatus {
         if !matches!(self.phase.get(), Phase::Passing | Phase::Reading(_)) {
             return TrailersStatus::Stop;
@@ -182,13 +182,13 @@ impl Stream {
         TrailersStatus::Continue
     }
 
-    /// Somebody woke it: there is mail, something left to do, or it is time to see which
-    /// streams have outlived their tokens.
+    /// The stream was woken: there is mail, an action was queued, or it is time to check
+    /// for streams that have outlived their tokens.
     pub(crate) fn woken(self: &Rc<Self>, filter: Filter<'_>) {
         let Some((worker, number)) = self.place.get() else { return };
         let is_held = match self.phase.get() {
             Phase::Waiting | Phase::Reading(_) => true,
-            // It may have been woken before it went on.
+            // The stream may have been woken before it continued.
             Phase::Passing => worker.holds(*number),
             Phase::New | Phase::Answered | Phase::Over => false,
         };
@@ -227,7 +227,7 @@ impl Stream {
         is_open
     }
 
-    /// Carries out what the gateway asks for; without a gateway the request ends.
+    /// Executes the gateway's actions; without a gateway the request ends.
     fn act<'hook>(
         self: &Rc<Self>,
         mut filter: Filter<'hook>,
@@ -263,7 +263,7 @@ impl Stream {
         Done::Stays(filter)
     }
 
-    /// Keeps the request for later.
+    /// Holds the request.
     fn hold(self: &Rc<Self>, filter: &Filter<'_>, phase: Phase) {
         self.phase.set(phase);
         let Some((worker, number)) = self.place.get() else { return };
@@ -272,7 +272,7 @@ impl Stream {
         worker.hold(*number, &self.held, waker, client);
     }
 
-    /// Makes the request what the upstream may see.
+    /// Edits the request as decided, for the upstream.
     fn forward<'hook>(
         self: &Rc<Self>,
         mut filter: Filter<'hook>,
@@ -281,7 +281,7 @@ impl Stream {
     ) -> Done<'hook> {
         publish(&mut filter, access_log);
         if self.reads.get() {
-            // Its body was read and is gone.
+            // Its body has been consumed.
             self.fail(filter, "gatepass_body_read");
             return Done::Ends;
         }
@@ -317,7 +317,7 @@ impl Stream {
         filter.respond(reply.status, &pairs, &reply.body, details);
     }
 
-    /// Answers a request with which Envoy or this door does not help.
+    /// Answers a request that Envoy or this door failed to process.
     fn fail(&self, filter: Filter<'_>, details: &'static str) {
         write_log(&Event::HostError(details));
         self.answer(filter, &LocalReply::new(500), details);
@@ -337,8 +337,8 @@ fn unready() -> LocalReply {
 
 const PANIC: &str = "gatepass_panic";
 
-/// Tells the access log what it may print, under the names that the WebAssembly filter
-/// uses, so that one format serves both.
+/// Sets the fields for the access log, under the names that the WebAssembly filter uses,
+/// so that one format works for both.
 fn publish(filter: &mut Filter<'_>, fields: &AccessLogFields) {
     for (name, value) in fields.entries() {
         filter.set_access_log_field(&format!("wasm.{name}"), value);

@@ -1,10 +1,10 @@
-//! A thread that calls regularly, since Envoy has no timer for a filter.
+//! A thread that calls periodically, since Envoy offers filters no timer.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Calls again and again until it is dropped.
+/// Calls periodically until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Timer {
     stop: Arc<Stop>,
@@ -18,11 +18,11 @@ struct Stop {
 }
 
 impl Timer {
-    /// Calls `call` now and then each `period`, on a thread of its own.
+    /// Calls `call` now and then every `period`, on a thread of its own.
     ///
     /// # Errors
     ///
-    /// The system has no thread to give.
+    /// The system cannot create the thread.
     pub(crate) fn start(
         period: Duration,
         call: impl Fn() + Send + 'static,
@@ -40,7 +40,7 @@ impl Timer {
 }
 
 impl Stop {
-    /// Waits so long; true if it was stopped.
+    /// Waits this long; true if it was stopped.
     fn within(&self, period: Duration) -> bool {
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.changed.wait_timeout_while(stopped, period, |stopped| !*stopped);
@@ -49,12 +49,12 @@ impl Stop {
 }
 
 impl Drop for Timer {
-    /// Returns when the thread has ended: whatever it calls may be gone then.
+    /// Returns only after the thread has ended: what it calls may be gone afterwards.
     fn drop(&mut self) {
         *self.stop.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.stop.changed.notify_all();
         if let Some(thread) = self.thread.take() {
-            // A panic in it was logged.
+            // A panic in it has been logged.
             let _ = thread.join();
         }
     }

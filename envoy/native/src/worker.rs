@@ -30,20 +30,20 @@ pub(crate) struct Worker {
     plan: Arc<Plan>,
     gateway: RefCell<Gateway>,
     mailbox: Arc<Mailbox>,
-    /// The streams that another event than their own may be about: those that wait, whose
-    /// body is read, or that end with their token.
+    /// The streams that another stream's event may concern: those that wait, those whose
+    /// body is being read, and those that end with their token.
     held: RefCell<HashMap<Request, Rc<Held>>>,
     /// The clients of waiting streams, which cannot be queried in another stream's event.
     clients: Clients,
     next: Cell<Request>,
     next_tick: Cell<Option<UnixTime>>,
-    /// A hook panicked in the middle of something.
+    /// A hook panicked; the gateway's state may be inconsistent.
     broken: Cell<bool>,
 }
 
 type Clients = Rc<RefCell<HashMap<Request, Client>>>;
 
-/// What Envoy knows of a client.
+/// What Envoy knows about a client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
     address: Option<IpAddr>,
@@ -52,7 +52,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// That of a request; only while [`Filter::asked_by`] runs for it.
+    /// The client of a request; only while [`Filter::asked_by`] runs for it.
     pub(crate) fn of(request: Request) -> Self {
         let digest = || of_hex(std::str::from_utf8(&peer_certificate_digest(request)?).ok()?);
         let address = || parse_address(&source_address(request)?);
@@ -65,7 +65,7 @@ impl Client {
 struct Info(Clients);
 
 impl RequestInfo for Info {
-    /// The header `x-request-id`, which Envoy writes itself.
+    /// The header `x-request-id`, which Envoy sets itself.
     fn request_id(&self, _: RequestId) -> Option<Vec<u8>> {
         None
     }
@@ -75,8 +75,9 @@ impl RequestInfo for Info {
         known.unwrap_or_else(|| Client::of(request)).address
     }
 
-    /// Texts and flags are metadata. What is deeper there Envoy does not tell modules; the
-    /// filter keeps the same as its state, if it is told to.
+    /// Texts and flags come from the dynamic metadata. Envoy does not expose nested
+    /// values to modules; the `mcp` filter stores those as filter state, if configured
+    /// to.
     fn mcp(&self, RequestId(request): RequestId, path: &[&str]) -> Option<Vec<u8>> {
         const NAMESPACE: &str = "envoy.filters.http.mcp";
         const STATE: &str = "envoy.filters.http.mcp.request";
@@ -100,8 +101,8 @@ impl RequestInfo for Info {
 }
 
 impl Worker {
-    /// The gateway of this thread for a configuration of the filter and a plan, the
-    /// listener's or a route's; made if there is none. `None` if it cannot be made.
+    /// This thread's gateway for a filter configuration and a plan, the listener's or a
+    /// route's; created if there is none. `None` if it cannot be created.
     pub(crate) fn of(shared: &Arc<Shared>, plan: &Arc<Plan>) -> Option<Rc<Self>> {
         let is_it =
             |worker: &Rc<Self>| worker.shared.id() == shared.id() && worker.plan.id() == plan.id();
@@ -114,7 +115,7 @@ impl Worker {
         Some(made)
     }
 
-    /// Lets go of what belongs to destroyed configurations.
+    /// Drops the gateways of destroyed configurations.
     fn clear() {
         let over = WORKERS.try_with(|workers| {
             let mut workers = workers.borrow_mut();
@@ -126,7 +127,7 @@ impl Worker {
     fn new(shared: &Arc<Shared>, plan: &Arc<Plan>) -> Option<Self> {
         let clients = Clients::default();
         let mut gateway = plan.gateway(Some(Box::new(Info(Rc::clone(&clients)))))?;
-        // The main thread's gateway has logged the configuration already.
+        // The main thread's gateway has logged these events already.
         gateway.take_log();
         let mailbox = Arc::new(Mailbox::default());
         shared.join(plan, &mailbox);
@@ -155,13 +156,13 @@ impl Worker {
         number
     }
 
-    /// True if a hook panicked: it decides no more requests.
+    /// True if a hook panicked: this gateway decides no more requests.
     pub(crate) const fn is_broken(&self) -> bool {
         self.broken.get()
     }
 
-    /// A hook panicked: this gateway is not used again, the next request makes a new one,
-    /// and waiting streams are woken to be denied.
+    /// A hook panicked: this gateway is not used again, the next request creates a new
+    /// one, and waiting streams are woken to be denied.
     pub(crate) fn breaks(&self) {
         self.broken.set(true);
         self.shared.panicked();
@@ -172,10 +173,9 @@ impl Worker {
         held.iter().for_each(|stream| stream.wake());
     }
 
-    /// Tells the gateway of an event of a stream's, of the mail that came and of the
-    /// time. Gives what it asks for with this stream; what it asks for with others is
-    /// left to them, and they are woken: they are to act in hooks of their own. `None`
-    /// if the gateway is not to be asked.
+    /// Passes a stream's event to the gateway, with the mail and the time. Returns the
+    /// actions for this stream; those for others are queued there, and these are woken,
+    /// since they must act in hooks of their own. `None` if the gateway must not be used.
     pub(crate) fn event(
         &self,
         request: Request,
@@ -193,7 +193,7 @@ impl Worker {
         let mut others = Vec::new();
         filter.asked_by(request, || {
             // Before the gateway gets the current time, which would make replies overdue
-            // that arrived while this worker had no request; and with their time of
+            // that arrived while this worker had no requests; each with its time of
             // arrival.
             for Mail { callout, reply, came } in &mail {
                 gateway.reply(*callout, reply, *came);
@@ -217,8 +217,8 @@ impl Worker {
         log.iter().for_each(write_log);
         for action in others {
             match action {
-                // Not left to the stream: others may wait for the callout too when that
-                // is over. It is held already.
+                // Not queued for the stream: if that ends, others may still wait for the
+                // callout. It is held already.
                 Action::Send(dispatch) | Action::Suspend { dispatch: Some(dispatch), .. } => {
                     self.shared.send(&self.mailbox, Outgoing::new(&dispatch, max_bytes));
                 }
@@ -236,7 +236,7 @@ impl Worker {
         Some(own)
     }
 
-    /// Sends a callout of a request that is held.
+    /// Sends the callout of a held request.
     pub(crate) fn send(&self, dispatch: &gatepass::gateway::Dispatch) {
         let max_bytes = self.gateway.try_borrow().map_or(0, |gateway| gateway.max_reply_bytes());
         self.shared.send(&self.mailbox, Outgoing::new(dispatch, max_bytes));
@@ -247,12 +247,12 @@ impl Worker {
         self.gateway.try_borrow().is_ok_and(|gateway| gateway.follows(RequestId(request)))
     }
 
-    /// Whether another event than its own may be about a request.
+    /// Whether another stream's event may concern a request.
     pub(crate) fn holds(&self, request: Request) -> bool {
         self.held.borrow().contains_key(&request)
     }
 
-    /// A stream waits, its body is read, or it ends with its token.
+    /// A stream waits, its body is being read, or it ends with its token.
     pub(crate) fn hold(
         &self,
         request: Request,

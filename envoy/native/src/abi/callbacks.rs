@@ -1,13 +1,13 @@
 //! The functions of Envoy that the module calls, by name.
 //!
-//! Envoy's executable has them among its dynamic symbols. Linked as usual they
-//! would be looked up at the first call, and an Envoy that lacks one would die
-//! then, with traffic on it. So all of them are looked up when the module starts,
-//! and a configuration is refused where one is missing. (`log`, which tells of that, is
-//! looked up by itself; see [`log`](super::log).)
+//! Envoy's executable exports them as dynamic symbols. Linked as usual they would be
+//! resolved at the first call, and an Envoy that lacks one would crash then, under
+//! traffic. So all of them are resolved when the module starts, and a configuration is
+//! refused if one is missing. (`log`, which reports that, is resolved separately; see
+//! [`log`](super::log).)
 //!
-//! Their signatures are what Envoy 1.39 and 1.40 have, and do not change once
-//! released: what changes gets a new name.
+//! Their signatures are those of Envoy 1.39 and 1.40, and do not change once released: a
+//! change gets a new name.
 
 use std::ffi::{CStr, c_void};
 use std::{fmt, mem};
@@ -18,8 +18,8 @@ use super::types::{
 
 macro_rules! callbacks {
     ($($(#[$promise:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?;)*) => {
-        /// Envoy's functions. Each may be called on the thread of the hook whose
-        /// pointer it is given, unless it says more.
+        /// Envoy's functions. Each may be called on the thread of the hook whose pointer
+        /// it gets, unless stated otherwise.
         #[allow(clippy::type_complexity, reason = "as the ABI has them")]
         pub struct Callbacks {
             $($(#[$promise])* pub(super) $name: unsafe extern "C" fn($($type),*) $(-> $result)?,)*
@@ -45,7 +45,7 @@ macro_rules! callbacks {
             ///
             /// # Safety
             ///
-            /// Whatever `find` gives for a name is null, or a function of that name's
+            /// For each name `find` returns null, or a function with that name's
             /// signature that may be called for as long as the process runs.
             pub unsafe fn resolve(
                 find: impl Fn(&CStr) -> *mut c_void,
@@ -63,7 +63,7 @@ macro_rules! callbacks {
                 Ok(Self {
                     $($name: {
                         let Some(function) = found.next() else { return Err(Vec::new()) };
-                        // SAFETY: not null, and of this type by the caller's promise.
+                        // SAFETY: not null, and of this type as the caller guarantees.
                         unsafe {
                             mem::transmute::<
                                 *mut c_void,
@@ -85,15 +85,14 @@ const fn symbol(text: &'static str) -> &'static CStr {
 }
 
 callbacks! {
-    /// How many fields a map has; 0 for a map that is not there.
+    /// The number of fields in a map; 0 for a map that does not exist.
     fn http_get_headers_size(filter: FilterPtr, map: u32) -> usize;
-    /// Writes all fields of a map, in order and with repeats, to an array of at least that
-    /// size. The pointers are valid until the map is changed or the hook ends. False for a
-    /// map that is not there.
+    /// Writes all fields of a map, in order and with repeats, to an array of at least
+    /// that size. The pointers are valid until the map is changed or the hook ends. False
+    /// for a map that does not exist.
     fn http_get_headers(filter: FilterPtr, map: u32, fields: *mut EnvoyHeader) -> bool;
-    /// Replaces every field of a name by one; without a value, or with an empty
-    /// one, only removes them. Name and value are copied. False for a map that is
-    /// not there.
+    /// Replaces every field of a name by one; with no value, or an empty one, only
+    /// removes them. Name and value are copied. False for a map that does not exist.
     fn http_set_header(
         filter: FilterPtr,
         map: u32,
@@ -111,17 +110,17 @@ callbacks! {
         body: ModuleBuffer,
         details: ModuleBuffer,
     );
-    /// Gives a request that was stopped to the next filter. The filters behind run
-    /// before this returns, and hooks of the same stream too, `destroy` among them.
+    /// Resumes a stopped request with the next filter. The following filters run before
+    /// this returns, and so may hooks of the same stream, `destroy` among them.
     fn http_filter_continue_decoding(filter: FilterPtr);
 
     /// The number of chunks of a part of the body; 0 if there is none.
     fn http_get_body_chunks_size(filter: FilterPtr, which: u32) -> usize;
-    /// Writes these pieces to an array of at least that size; they stay until the
+    /// Writes these chunks to an array of at least that size; they are valid until the
     /// body is changed or the hook ends.
     fn http_get_body_chunks(filter: FilterPtr, which: u32, chunks: *mut EnvoyBuffer) -> bool;
 
-    /// Keeps a value under a name for the access log and for other filters.
+    /// Stores a value under a name for the access log and other filters.
     fn http_set_filter_state_bytes(
         filter: FilterPtr,
         name: ModuleBuffer,
@@ -134,29 +133,29 @@ callbacks! {
         attribute: u32,
         value: *mut EnvoyBuffer,
     ) -> bool;
-    /// The module's configuration that the request's route has, null if none. The
-    /// route keeps it for as long as the stream lives.
+    /// The module's configuration for the request's route, null if none. The route keeps
+    /// it alive as long as the stream.
     fn get_most_specific_route_config(filter: FilterPtr) -> *const c_void;
 
-    /// Makes a scheduler of a stream, to be deleted by the module.
+    /// Creates a scheduler for a stream; the module must delete it.
     fn http_filter_scheduler_new(filter: FilterPtr) -> SchedulerPtr;
-    /// Has the stream's `scheduled` hook called on its worker, soon; nothing if the
-    /// stream is over by then. Any thread may.
+    /// Schedules the stream's `scheduled` hook on its worker; does nothing if the stream
+    /// is over by then. Callable on any thread.
     fn http_filter_scheduler_commit(scheduler: SchedulerPtr, event: u64);
-    /// Deletes a scheduler. Any thread may, once.
+    /// Deletes a scheduler, once. Callable on any thread.
     fn http_filter_scheduler_delete(scheduler: SchedulerPtr);
 
-    /// Makes a scheduler of a configuration, to be deleted by the module.
+    /// Creates a scheduler for a configuration; the module must delete it.
     fn http_filter_config_scheduler_new(config: ConfigPtr) -> SchedulerPtr;
-    /// Has the configuration's `scheduled` hook called on the main thread, soon;
-    /// nothing if the configuration is gone by then. Any thread may.
+    /// Schedules the configuration's `scheduled` hook on the main thread; does nothing if
+    /// the configuration is gone by then. Callable on any thread.
     fn http_filter_config_scheduler_commit(scheduler: SchedulerPtr, event: u64);
-    /// Deletes a scheduler. Any thread may, once.
+    /// Deletes a scheduler, once. Callable on any thread.
     fn http_filter_config_scheduler_delete(scheduler: SchedulerPtr);
 
-    /// Sends a request to a cluster, on the main thread only. Arguments are copied. Returns
-    /// 0 and writes the number that `callout_done` reports the outcome with; anything else
-    /// if it was not sent, and then no outcome follows.
+    /// Sends a request to a cluster, on the main thread only. Arguments are copied.
+    /// Returns 0 and writes the number under which `callout_done` reports the outcome;
+    /// anything else if it was not sent, and then no outcome follows.
     fn http_filter_config_http_callout(
         config: ConfigPtr,
         callout: *mut u64,
@@ -167,8 +166,8 @@ callbacks! {
         timeout_milliseconds: u64,
     ) -> u32;
 
-    /// Defines a counter while the configuration is made; writes its number. The
-    /// names of labels may be null if there are none.
+    /// Defines a counter while the configuration is created; writes its number. The label
+    /// names may be null if there are none.
     fn http_filter_config_define_counter(
         config: ConfigPtr,
         name: ModuleBuffer,
@@ -176,7 +175,7 @@ callbacks! {
         labels_length: usize,
         id: *mut usize,
     ) -> u32;
-    /// Defines a gauge while the configuration is made; writes its number.
+    /// Defines a gauge while the configuration is created; writes its number.
     fn http_filter_config_define_gauge(
         config: ConfigPtr,
         name: ModuleBuffer,
@@ -184,7 +183,7 @@ callbacks! {
         labels_length: usize,
         id: *mut usize,
     ) -> u32;
-    /// Defines a histogram while the configuration is made; writes its number.
+    /// Defines a histogram while the configuration is created; writes its number.
     fn http_filter_config_define_histogram(
         config: ConfigPtr,
         name: ModuleBuffer,
@@ -192,7 +191,7 @@ callbacks! {
         labels_length: usize,
         id: *mut usize,
     ) -> u32;
-    /// Adds to a counter. As many values of labels as it was defined with.
+    /// Adds to a counter. Takes as many label values as it was defined with.
     fn http_filter_config_increment_counter(
         config: ConfigPtr,
         id: usize,
@@ -200,7 +199,7 @@ callbacks! {
         labels_length: usize,
         value: u64,
     ) -> u32;
-    /// Sets a gauge. As many values of labels as it was defined with.
+    /// Sets a gauge. Takes as many label values as it was defined with.
     fn http_filter_config_set_gauge(
         config: ConfigPtr,
         id: usize,
@@ -208,8 +207,7 @@ callbacks! {
         labels_length: usize,
         value: u64,
     ) -> u32;
-    /// Records a value of a histogram. As many values of labels as it was defined
-    /// with.
+    /// Records a value in a histogram. Takes as many label values as it was defined with.
     fn http_filter_config_record_histogram_value(
         config: ConfigPtr,
         id: usize,

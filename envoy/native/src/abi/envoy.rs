@@ -13,19 +13,19 @@ use super::types::{
 };
 use crate::plan::Plan;
 
-/// Set once, before anything of Envoy's is given out.
+/// Set once, before any Envoy object is handed out.
 static CALLBACKS: OnceLock<Callbacks> = OnceLock::new();
 
-/// Looks up Envoy's functions, the first time that it is called.
+/// Resolves Envoy's functions on the first call.
 ///
 /// # Errors
 ///
 /// The names of those that this Envoy lacks.
 pub(crate) fn start() -> Result<(), Vec<&'static CStr>> {
     if CALLBACKS.get().is_none() {
-        // SAFETY: the process's symbols of these names are Envoy's, which promises
-        // these signatures from the first release on that has the name, and is
-        // never unloaded.
+        // SAFETY: the process's symbols of these names are Envoy's. Envoy guarantees
+        // their signatures from the first release that has the name, and is never
+        // unloaded.
         let callbacks = unsafe { Callbacks::resolve(symbol) }?;
         let _ = CALLBACKS.set(callbacks);
     }
@@ -56,7 +56,7 @@ pub(crate) fn log(level: log::Level, message: &str) {
 
 /// One stream's filter, in a hook that was given it.
 ///
-/// Neither cloned nor kept: whatever may destroy the stream consumes it.
+/// Neither cloned nor kept: a call that may destroy the stream consumes it.
 pub(crate) struct Filter<'hook> {
     ptr: FilterPtr,
     calls: &'static Callbacks,
@@ -89,8 +89,8 @@ impl Filter<'_> {
         })
     }
 
-    /// Puts one field in the place of all of its name; takes them off if the value
-    /// is empty. False if Envoy would not.
+    /// Replaces all fields of a name by one; removes them if the value is empty. False if
+    /// Envoy refused.
     #[must_use]
     pub(crate) fn set(&mut self, map: Map, name: &[u8], value: &[u8]) -> bool {
         let value = if value.is_empty() { ModuleBuffer::NULL } else { ModuleBuffer::of(value) };
@@ -98,13 +98,13 @@ impl Filter<'_> {
         unsafe { (self.calls.http_set_header)(self.ptr, map as u32, ModuleBuffer::of(name), value) }
     }
 
-    /// Takes off every field of a name. False if Envoy would not.
+    /// Removes every field of a name. False if Envoy refused.
     #[must_use]
     pub(crate) fn remove(&mut self, map: Map, name: &[u8]) -> bool {
         self.set(map, name, b"")
     }
 
-    /// The piece of the body that this hook is called for.
+    /// The chunk of the body that this hook is called for.
     pub(crate) fn body(&self) -> Vec<&[u8]> {
         // SAFETY: the filter is valid in its hook.
         let size =
@@ -126,7 +126,7 @@ impl Filter<'_> {
         chunks.into_iter().map(|chunk| unsafe { chunk.bytes() }).collect()
     }
 
-    /// Tells the access log something.
+    /// Sets a field for the access log.
     pub(crate) fn set_access_log_field(&mut self, name: &str, value: &str) {
         let (name, value) = (ModuleBuffer::of(name.as_bytes()), ModuleBuffer::of(value.as_bytes()));
         // SAFETY: the filter is valid in its hook; name and value are copied. A failure
@@ -134,7 +134,7 @@ impl Filter<'_> {
         let _ = unsafe { (self.calls.http_set_filter_state_bytes)(self.ptr, name, value) };
     }
 
-    /// Answers the request. The last that is done with it.
+    /// Answers the request. Must be the last use of it.
     pub(crate) fn respond(
         self,
         status: u16,
@@ -158,9 +158,9 @@ impl Filter<'_> {
         }
     }
 
-    /// Resumes a stopped request. The last call for it in a hook.
+    /// Resumes a stopped request. Must be the last call for it in a hook.
     pub(crate) fn continue_request(self) {
-        // SAFETY: the filter is valid in its hook, and given away: the stream may be
+        // SAFETY: the filter is valid in its hook, and consumed: the stream may be
         // destroyed before this returns.
         unsafe { (self.calls.http_filter_continue_decoding)(self.ptr) }
     }
@@ -169,7 +169,7 @@ impl Filter<'_> {
     ///
     /// # Errors
     ///
-    /// It is another module's: Envoy lets a route name any.
+    /// It belongs to another module: Envoy lets a route name any.
     pub(crate) fn route(&self) -> Result<Option<Arc<Plan>>, ForeignRoute> {
         // SAFETY: the filter is valid in its hook.
         let ptr = unsafe { (self.calls.get_most_specific_route_config)(self.ptr) };
@@ -197,10 +197,10 @@ impl Filter<'_> {
         is_there.then(|| unsafe { value.bytes() })
     }
 
-    /// Lets what runs meanwhile on this thread ask about this request.
+    /// Lets code that runs meanwhile on this thread query this request.
     pub(crate) fn asked_by<T>(&self, request: Request, call: impl FnOnce() -> T) -> T {
         let before = CURRENT.replace(Some((request, self.ptr)));
-        // However the call ends: a filter that is over must not be asked.
+        // However the call ends: a filter that is over must not be queried.
         let _restore = Restore(before);
         call()
     }
@@ -210,7 +210,7 @@ impl Filter<'_> {
 #[derive(Debug)]
 pub(crate) struct ForeignRoute;
 
-/// The configurations of routes that Envoy has of this module, by the pointers that it
+/// The configurations of this module that Envoy's routes hold, by the pointers that Envoy
 /// has.
 pub(super) mod routes {
     use std::collections::HashMap;
@@ -223,7 +223,7 @@ pub(super) mod routes {
 
     static ROUTES: RwLock<Option<Routes>> = RwLock::new(None);
 
-    /// Keeps a plan until [`take`]; gives what Envoy is to call it.
+    /// Keeps a plan until [`take`]; returns the pointer for Envoy.
     pub(in crate::abi) fn keep(plan: Arc<Plan>) -> *const c_void {
         let ptr: *const c_void = Arc::as_ptr(&plan).cast();
         let mut routes = ROUTES.write().unwrap_or_else(PoisonError::into_inner);
@@ -231,13 +231,13 @@ pub(super) mod routes {
         ptr
     }
 
-    /// The plan that Envoy calls so.
+    /// The plan behind Envoy's pointer.
     pub(super) fn find(ptr: *const c_void) -> Option<Arc<Plan>> {
         let routes = ROUTES.read().unwrap_or_else(PoisonError::into_inner);
         routes.as_ref()?.get(&ptr.addr()).cloned()
     }
 
-    /// Gives it back.
+    /// Removes and returns the plan.
     pub(in crate::abi) fn take(ptr: *const c_void) -> Option<Arc<Plan>> {
         let mut routes = ROUTES.write().unwrap_or_else(PoisonError::into_inner);
         routes.as_mut()?.remove(&ptr.addr())
@@ -248,7 +248,7 @@ pub(super) mod routes {
 pub(crate) type Request = u64;
 
 thread_local! {
-    /// The request that may be asked about, and its filter.
+    /// The request that may be queried, and its filter.
     static CURRENT: Cell<Option<(Request, FilterPtr)>> = const { Cell::new(None) };
 }
 
@@ -260,18 +260,18 @@ impl Drop for Restore {
     }
 }
 
-/// The address of a client, as Envoy writes it; only while [`Filter::asked_by`] runs
-/// for that request.
+/// The address of a client, in Envoy's format; only while [`Filter::asked_by`] runs for
+/// that request.
 pub(crate) fn source_address(request: Request) -> Option<Vec<u8>> {
     attribute(request, SOURCE_ADDRESS)
 }
 
-/// The SHA-256 of a client's certificate, as Envoy writes it; likewise.
+/// The SHA-256 of a client's certificate, in Envoy's format; likewise.
 pub(crate) fn peer_certificate_digest(request: Request) -> Option<Vec<u8>> {
     attribute(request, PEER_CERTIFICATE_DIGEST)
 }
 
-/// The filter of the request that may be asked about, if it is this one.
+/// The filter of the request that may be queried, if it is this one.
 pub(super) fn current(request: Request) -> Option<FilterPtr> {
     CURRENT.get().filter(|(current, _)| *current == request).map(|(_, ptr)| ptr)
 }
@@ -279,12 +279,12 @@ pub(super) fn current(request: Request) -> Option<FilterPtr> {
 fn attribute(request: Request, attribute: u32) -> Option<Vec<u8>> {
     let ptr = current(request)?;
     // SAFETY: `asked_by` borrows the filter for as long as it is in `CURRENT`, so its
-    // hook runs, and it is neither changed nor given away meanwhile.
+    // hook runs, and it is neither changed nor consumed meanwhile.
     let filter = unsafe { Filter::new(ptr) }?;
     filter.attribute(attribute).map(<[u8]>::to_vec)
 }
 
-/// Has a stream's hook called on its worker.
+/// Schedules a stream's hook on its worker.
 #[derive(Debug)]
 pub(crate) struct StreamWaker {
     ptr: SchedulerPtr,
@@ -297,7 +297,7 @@ unsafe impl Send for StreamWaker {}
 unsafe impl Sync for StreamWaker {}
 
 impl StreamWaker {
-    /// Nothing if the stream is over.
+    /// Does nothing if the stream is over.
     pub(crate) fn wake(&self) {
         // SAFETY: deleted only when dropped.
         unsafe { (self.calls.http_filter_scheduler_commit)(self.ptr, 0) }
@@ -311,7 +311,7 @@ impl Drop for StreamWaker {
     }
 }
 
-/// Has a configuration's hook called on the main thread.
+/// Schedules a configuration's hook on the main thread.
 #[derive(Debug)]
 pub(crate) struct ConfigWaker {
     ptr: SchedulerPtr,
@@ -324,7 +324,7 @@ unsafe impl Send for ConfigWaker {}
 unsafe impl Sync for ConfigWaker {}
 
 impl ConfigWaker {
-    /// Nothing if the configuration is gone.
+    /// Does nothing if the configuration is gone.
     pub(crate) fn wake(&self) {
         // SAFETY: deleted only when dropped.
         unsafe { (self.calls.http_filter_config_scheduler_commit)(self.ptr, 0) }
@@ -348,15 +348,15 @@ pub(crate) struct Config<'hook> {
 /// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// To be increased.
+    /// Can only be increased.
     Counter,
-    /// To be set.
+    /// Can be set.
     Gauge,
-    /// To be given single values.
+    /// Records single values.
     Histogram,
 }
 
-/// A metric that Envoy knows.
+/// A metric known to Envoy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Metric {
     kind: Kind,
@@ -389,8 +389,8 @@ impl Config<'_> {
         ConfigWaker { ptr, calls: self.calls }
     }
 
-    /// Sends a request to a cluster; gives the number under which its outcome comes,
-    /// `None` if it was not sent.
+    /// Sends a request to a cluster; returns the number under which its outcome is
+    /// reported, `None` if it was not sent.
     pub(crate) fn send(
         &self,
         cluster: &str,
@@ -417,8 +417,8 @@ impl Config<'_> {
         (outcome == SUCCESS).then_some(callout)
     }
 
-    /// Defines a metric; `None` if Envoy would not, as after the configuration is
-    /// made.
+    /// Defines a metric; `None` if Envoy refused, as it does once the configuration is
+    /// created.
     pub(crate) fn define(&self, kind: Kind, name: &str, labels: &[&str]) -> Option<Metric> {
         let define = match kind {
             Kind::Counter => self.calls.http_filter_config_define_counter,
@@ -442,8 +442,8 @@ impl Config<'_> {
         (outcome == SUCCESS).then_some(Metric { kind, id })
     }
 
-    /// Puts an amount to a metric, as its kind is fed. A metric is not worth more
-    /// than that: whether Envoy took it does not matter.
+    /// Adds, sets or records an amount, by the kind of the metric. Failures are ignored:
+    /// a metric is not worth more.
     pub(crate) fn measure(&self, metric: Metric, labels: &[&str], amount: u64) {
         let feed = match metric.kind {
             Kind::Counter => self.calls.http_filter_config_increment_counter,
@@ -457,7 +457,7 @@ impl Config<'_> {
     }
 }
 
-/// Null for nothing.
+/// Null for an empty slice.
 const fn pointer(labels: &[ModuleBuffer]) -> *const ModuleBuffer {
     if labels.is_empty() { ptr::null() } else { labels.as_ptr() }
 }

@@ -1,8 +1,7 @@
 //! The functions that Envoy calls.
 //!
-//! Nothing unwinds into Envoy: a panic ends in the hook that it happens in. The request
-//! is then denied, and state that the panic may have left inconsistent is dropped; see
-//! [`crate::worker`].
+//! Nothing unwinds into Envoy: a panic is caught in its hook. The request is then denied,
+//! and state that the panic may have left inconsistent is dropped; see [`crate::worker`].
 //!
 //! A stream's hooks run on its worker, one at a time, except that Envoy's functions may
 //! call one inside another: resuming a request runs the hooks of its body, and
@@ -25,16 +24,15 @@ use crate::outgoing::Reply;
 use crate::plan::Plan;
 use crate::stream::Stream;
 
-/// The version of the ABI, which Envoy warns of if it is not its own and loads the
-/// module all the same. It goes with Envoy's releases; what the module uses of it is
-/// the same in all of them.
+/// The version of the ABI. If it is not Envoy's own, Envoy logs a warning and loads the
+/// module all the same. It changes with Envoy's releases; the parts that this module uses
+/// are the same in all of them.
 const fn abi_version(is_oldest: bool) -> &'static CStr {
-    // Of Envoy 1.39, and from 1.40 on.
+    // For Envoy 1.39, and for 1.40 and later.
     if is_oldest { c"v0.1.0" } else { c"v0.2.0" }
 }
 
-/// The functions without which Envoy refuses the module, or which the module cannot
-/// do without.
+/// The hooks without which Envoy refuses the module, or which the module needs itself.
 pub const REQUIRED_HOOKS: &[&str] = &[
     "envoy_dynamic_module_on_program_init",
     "envoy_dynamic_module_on_http_filter_config_new",
@@ -74,50 +72,50 @@ fn guarded<T>(hook: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// The payload of a panic may itself panic when it is dropped.
+/// A panic's payload may itself panic when dropped.
 fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(another);
     }
 }
 
-/// The stream that Envoy names.
+/// The stream behind Envoy's pointer.
 ///
 /// # Safety
 ///
-/// `stream` is what `filter_new` gave, and `filter_destroy` was not called for it.
+/// `stream` was returned by `filter_new`, and `filter_destroy` was not called for it.
 unsafe fn held(stream: *const c_void) -> Rc<Stream> {
     let stream = stream.cast::<Stream>();
-    // SAFETY: `filter_new` made it of an `Rc` on this thread, which is given back by
-    // `filter_destroy` only; this is one reference more.
+    // SAFETY: `filter_new` made it from an `Rc` on this thread, which only
+    // `filter_destroy` releases; this adds a reference.
     unsafe {
         Rc::increment_strong_count(stream);
         Rc::from_raw(stream)
     }
 }
 
-/// Runs a hook of a stream. `None` if it panicked: then the request was denied, if
-/// it was not decided yet.
+/// Runs a hook of a stream. `None` if it panicked: then the request was denied, unless
+/// already decided.
 ///
 /// # Safety
 ///
-/// Both are what Envoy gave to a hook that runs.
+/// Envoy passed both to a hook that is running.
 unsafe fn in_stream<T>(
     filter: FilterPtr,
     stream: *const c_void,
     hook: impl FnOnce(&Rc<Stream>, Filter<'_>) -> T,
 ) -> Option<T> {
-    // SAFETY: promised by the caller.
+    // SAFETY: guaranteed by the caller.
     let stream = unsafe { held(stream) };
     let done = guarded(|| {
-        // SAFETY: promised by the caller; the hook is its only user.
+        // SAFETY: guaranteed by the caller; the hook is its only user.
         unsafe { Filter::new(filter) }.map(|filter| hook(&stream, filter))
     });
     if let Some(done) = done {
         return done;
     }
-    // The hook's filter is gone with its panic. The stream says whether Envoy's is
-    // still there.
+    // The panic consumed the hook's filter. The stream knows whether Envoy's filter still
+    // exists.
     guarded(|| {
         if stream.fails() {
             // SAFETY: the stream was neither answered nor destroyed.
@@ -151,8 +149,8 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
             );
             return None;
         }
-        // SAFETY: Envoy lends the text and the configuration for this hook, which
-        // runs on the main thread.
+        // SAFETY: Envoy lends the text and the configuration for this hook, which runs on
+        // the main thread.
         let (text, config) = unsafe { (text.bytes(), Config::new(config)?) };
         Configuration::new(&config, text)
     });
@@ -171,11 +169,11 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(
     }
     guarded(|| {
         let configuration = configuration.cast_mut().cast::<Configuration>();
-        // SAFETY: `config_new` made it, and only the main thread has it too, in the
-        // hooks of callouts, until this returns.
+        // SAFETY: `config_new` made it; until this returns, only the main thread also
+        // uses it, in the hooks of callouts.
         unsafe { &*configuration }.in_flight().settle();
-        // SAFETY: `config_new` made it, and Envoy gives it back here, once, when no
-        // stream has it any more.
+        // SAFETY: `config_new` made it, and Envoy returns it here, once, when no stream
+        // uses it any more.
         drop(unsafe { Box::from_raw(configuration) });
     });
 }
@@ -208,8 +206,8 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_don
     chunks: *const EnvoyBuffer,
     chunks_length: usize,
 ) {
-    // SAFETY: `config_new` made it, and it is not destroyed while this callout is
-    // under way.
+    // SAFETY: `config_new` made it, and it is not destroyed while this callout is in
+    // flight.
     let in_flight = guarded(|| unsafe { &*configuration.cast::<Configuration>() }.in_flight());
     guarded(|| {
         // SAFETY: `config_new` made it, and it is not destroyed while a hook runs; the
@@ -233,7 +231,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_don
         });
         configuration.callout_done(&config, callout, reply);
     });
-    // Now it may be destroyed.
+    // From here on it may be destroyed.
     if let Some(in_flight) = in_flight {
         in_flight.done();
     }
@@ -241,12 +239,12 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_don
 
 /// # Safety
 ///
-/// `ptr` is null, or so many values are there and stay for `'a`.
+/// `ptr` is null, or points to this many values that are valid for `'a`.
 unsafe fn array<'a, T>(ptr: *const T, length: usize) -> &'a [T] {
     if ptr.is_null() || length == 0 {
         return &[];
     }
-    // SAFETY: promised by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { std::slice::from_raw_parts(ptr, length) }
 }
 
@@ -275,11 +273,11 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_new(
     _filter: FilterPtr,
 ) -> *const c_void {
     let made = guarded(|| {
-        // SAFETY: `config_new` made it, and it lives as long as any stream of it.
+        // SAFETY: `config_new` made it, and it outlives all its streams.
         let configuration = unsafe { &*configuration.cast::<Configuration>() };
         Rc::into_raw(Rc::new(configuration.stream()))
     });
-    // Without one Envoy closes the stream.
+    // For null Envoy closes the stream.
     made.map_or(ptr::null(), <*const Stream>::cast)
 }
 
@@ -289,8 +287,8 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: *const 
         return;
     }
     guarded(|| {
-        // SAFETY: `filter_new` made it of an `Rc` on this thread, and Envoy gives it
-        // back here, once.
+        // SAFETY: `filter_new` made it from an `Rc` on this thread, and Envoy returns it
+        // here, once.
         unsafe { Rc::from_raw(stream.cast::<Stream>()) }.destroyed();
     });
 }

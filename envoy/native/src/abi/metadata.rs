@@ -1,7 +1,8 @@
-//! What another filter left of a request, by functions that not every Envoy has.
+//! Metadata and state that other filters set for a request, by functions that not every
+//! Envoy has.
 //!
-//! Nothing else needs them, so an Envoy without them is no reason to refuse a
-//! configuration: it has left nothing then.
+//! Nothing else needs them, so a configuration is accepted on an Envoy without them: no
+//! metadata is found then.
 
 use std::ffi::{CStr, c_void};
 use std::mem;
@@ -12,15 +13,15 @@ use super::Request;
 use super::envoy::{current, symbol};
 use super::types::{EnvoyBuffer, FilterPtr, ModuleBuffer};
 
-/// The metadata that filters write for the request.
+/// The dynamic metadata of the request.
 const DYNAMIC: u32 = 0;
 
-/// A text of the metadata under a namespace and a key; valid until the hook ends.
+/// A text in the metadata, by namespace and key; valid until the hook ends.
 type GetText =
     unsafe extern "C" fn(FilterPtr, u32, ModuleBuffer, ModuleBuffer, *mut EnvoyBuffer) -> bool;
-/// Likewise a flag.
+/// Likewise for a flag.
 type GetFlag = unsafe extern "C" fn(FilterPtr, u32, ModuleBuffer, ModuleBuffer, *mut bool) -> bool;
-/// What a filter keeps under a name, as text; valid until the hook ends.
+/// A filter state by name, as text; valid until the hook ends.
 type GetState = unsafe extern "C" fn(FilterPtr, ModuleBuffer, *mut EnvoyBuffer) -> bool;
 
 struct Functions {
@@ -48,7 +49,7 @@ fn functions() -> Option<&'static Functions> {
     FUNCTIONS.get_or_init(found).as_ref()
 }
 
-/// A text that a filter left; only while the request may be asked about.
+/// A text that a filter set; only while the request may be queried.
 pub(crate) fn text(request: Request, namespace: &str, key: &str) -> Option<Vec<u8>> {
     let (filter, functions) = (current(request)?, functions()?);
     let (namespace, key) =
@@ -61,7 +62,7 @@ pub(crate) fn text(request: Request, namespace: &str, key: &str) -> Option<Vec<u
     is_there.then(|| unsafe { value.bytes() }.to_vec())
 }
 
-/// Whether a filter left a flag, whatever it says; likewise.
+/// Whether a filter set a flag, whatever its value; likewise.
 pub(crate) fn has_flag(request: Request, namespace: &str, key: &str) -> bool {
     let Some((filter, functions)) = current(request).zip(functions()) else { return false };
     let (namespace, key) =
@@ -71,7 +72,7 @@ pub(crate) fn has_flag(request: Request, namespace: &str, key: &str) -> bool {
     unsafe { (functions.flag)(filter, DYNAMIC, namespace, key, &raw mut flag) }
 }
 
-/// What a filter keeps under a name; likewise.
+/// A filter state by name; likewise.
 pub(crate) fn state(request: Request, name: &str) -> Option<Vec<u8>> {
     let (filter, functions) = (current(request)?, functions()?);
     let mut value = EnvoyBuffer::EMPTY;

@@ -9,8 +9,8 @@
 //! - `secrets` are Envoy's, where this Envoy gives them to modules.
 //! - `hooks` are the functions that Envoy calls. A panic ends in each of them.
 //!
-//! The ABI is that of Envoy's `source/extensions/dynamic_modules/abi/abi.h`, said
-//! here in our own words: what each function promises stands at its declaration.
+//! The ABI is that of Envoy's `source/extensions/dynamic_modules/abi/abi.h`, described
+//! here in our own words: the contract of each function is at its declaration.
 #![allow(unsafe_code, reason = "Envoy is C++")]
 #![deny(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc)]
 

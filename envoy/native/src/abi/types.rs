@@ -1,22 +1,22 @@
-//! The values that cross the border, as C lays them out.
+//! The values that cross the border, in C layout.
 
 use std::ffi::c_void;
 use std::ptr;
 use std::slice;
 
-/// Envoy's object of a filter's configuration. Valid from `config_new` until
+/// Envoy's object for a filter's configuration. Valid from `config_new` until
 /// `config_destroy` returns; several threads may hold it.
 pub(super) type ConfigPtr = *mut c_void;
 
-/// Envoy's object of one stream's filter. Valid in a hook that was given it,
-/// until the stream's `destroy` hook returns; used by the stream's worker alone.
+/// Envoy's object for one stream's filter. Valid in a hook that received it, until the
+/// stream's `destroy` hook returns; used by the stream's worker only.
 pub(super) type FilterPtr = *mut c_void;
 
-/// Envoy's object by which any thread has a hook called on the right one. Made
-/// and deleted by the module.
+/// Envoy's object with which any thread can schedule a hook on the right one. Created and
+/// deleted by the module.
 pub(super) type SchedulerPtr = *mut c_void;
 
-/// Bytes of Envoy's.
+/// Bytes owned by Envoy.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct EnvoyBuffer {
@@ -29,17 +29,17 @@ impl EnvoyBuffer {
 
     /// # Safety
     ///
-    /// Envoy gave it, and the bytes stay as they are for `'a`.
+    /// Envoy provided it, and the bytes do not change for `'a`.
     pub(super) unsafe fn bytes<'a>(self) -> &'a [u8] {
         if self.ptr.is_null() || self.length == 0 {
             return &[];
         }
-        // SAFETY: promised by the caller.
+        // SAFETY: guaranteed by the caller.
         unsafe { slice::from_raw_parts(self.ptr, self.length) }
     }
 }
 
-/// Bytes of the module's, lent for a call.
+/// Bytes owned by the module, lent for a call.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct ModuleBuffer {
@@ -48,8 +48,7 @@ pub(super) struct ModuleBuffer {
 }
 
 impl ModuleBuffer {
-    /// No bytes, which is not the same as none of a length: a header is removed by
-    /// it.
+    /// No bytes, as opposed to an empty value: it removes a header.
     pub(super) const NULL: Self = Self { ptr: ptr::null(), length: 0 };
 
     pub(super) const fn of(bytes: &[u8]) -> Self {
@@ -57,7 +56,7 @@ impl ModuleBuffer {
     }
 }
 
-/// A header field of Envoy's.
+/// A header field owned by Envoy.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct EnvoyHeader {
@@ -80,7 +79,7 @@ impl EnvoyHeader {
     }
 }
 
-/// A header field of the module's, lent for a call.
+/// A header field owned by the module, lent for a call.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct ModuleHeader {
@@ -101,7 +100,7 @@ impl ModuleHeader {
     }
 }
 
-/// Which of a stream's maps.
+/// One of a stream's header maps.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Map {
@@ -111,17 +110,16 @@ pub(crate) enum Map {
     Trailers = 1,
 }
 
-/// Which bytes of a body: those of the chunk whose hook runs.
+/// The chunk of the body whose hook runs.
 pub(super) const RECEIVED_REQUEST_BODY: u32 = 0;
 
-/// The address of the client, behind the proxies that Envoy trusts, with its
-/// port.
+/// The client's address as seen behind Envoy's trusted proxies, with its port.
 pub(super) const SOURCE_ADDRESS: u32 = 24;
 
 /// The SHA-256 of the client's certificate in hex, if the listener asked for one.
 pub(super) const PEER_CERTIFICATE_DIGEST: u32 = 38;
 
-/// A callout or a metric went well.
+/// The result of a callout or a metric that succeeded.
 pub(super) const SUCCESS: u32 = 0;
 
 /// The status of a request after its head.
@@ -130,10 +128,10 @@ pub(super) const SUCCESS: u32 = 0;
 pub(crate) enum HeadersStatus {
     /// The next filter gets it.
     Continue = 0,
-    /// The head stays; the body's hooks are called.
+    /// The head is held; the body's hooks are called.
     Stop = 1,
-    /// The head stays and no hook is called until the filter continues. Data that arrives
-    /// meanwhile is buffered, with back-pressure on the client.
+    /// The head is held and no hook is called until the filter continues. Data that
+    /// arrives meanwhile is buffered, with back-pressure on the client.
     StopAllAndWatermark = 4,
 }
 
@@ -143,7 +141,7 @@ pub(crate) enum HeadersStatus {
 pub(crate) enum BodyStatus {
     /// The next filter gets it.
     Continue = 0,
-    /// It goes nowhere, and is not kept.
+    /// It is dropped and goes nowhere.
     StopAndDrop = 3,
 }
 
@@ -153,11 +151,11 @@ pub(crate) enum BodyStatus {
 pub(crate) enum TrailersStatus {
     /// The next filter gets them.
     Continue = 0,
-    /// They stay.
+    /// They are held.
     Stop = 1,
 }
 
-/// How important a line of the log is.
+/// The severity of a log line.
 pub(super) const fn level(level: log::Level) -> u32 {
     match level {
         log::Level::Trace => 0,
