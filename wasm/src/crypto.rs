@@ -1,5 +1,5 @@
-//! Envoy's cryptography (BoringSSL), by its foreign functions `verify_signature`
-//! and `sign`.
+//! Envoy's cryptography (BoringSSL), called through its foreign functions
+//! `verify_signature` and `sign`.
 //!
 //! Their arguments and results are protobuf messages of a few byte fields
 //! (source/extensions/common/wasm/ext/verify_signature.proto and sign.proto in
@@ -11,10 +11,10 @@ use gatepass::keys::{Algorithm, AlgorithmSet, HostCrypto, HostSigningKey, HostVe
 
 use crate::abi;
 
-/// Only for a host that is known to be Envoy: on another the calls may trap.
+/// Only for a host known to be Envoy: on another the calls may trap.
 pub(crate) struct EnvoyCrypto;
 
-/// Envoy keeps no keys: each call says the key again, and the hash.
+/// Envoy keeps no keys: each call passes the key again, and the hash.
 struct EnvoyKey {
     hash: &'static [u8],
     der: Box<[u8]>,
@@ -24,12 +24,12 @@ struct EnvoyKey {
 /// `error` empty.
 const TRUE: &[u8] = &[0x08, 0x01];
 
-/// How `error` starts for a bad one. Another error says that nothing was
-/// verified, such as one about the key.
+/// The beginning of `error` for a bad signature. Any other error, such as one about the
+/// key, means that nothing was verified.
 const BAD_SIGNATURE: &[u8] = b"Failed to verify";
 
 impl HostCrypto for EnvoyCrypto {
-    /// RSA with PKCS#1 v1.5, never PSS, and ECDSA on the curves of NIST.
+    /// RSA with PKCS#1 v1.5, never PSS, and ECDSA on the NIST curves.
     fn verifies(&self) -> AlgorithmSet {
         use Algorithm::{Es256, Es384, Es512, Rs256, Rs384, Rs512};
         [Rs256, Rs384, Rs512, Es256, Es384, Es512].into_iter().collect()
@@ -65,7 +65,7 @@ impl HostVerifyingKey for EnvoyKey {
         let fields = [(1, self.hash), (2, &self.der), (3, signature), (4, message)];
         match call("verify_signature", &fields)?.as_slice() {
             TRUE => Some(true),
-            // `result` is false, so it is left out; `error`, shorter than 128.
+            // `result` is false and therefore omitted; `error` is shorter than 128 bytes.
             [0x12, _, error @ ..] if error.starts_with(BAD_SIGNATURE) => Some(false),
             _ => None,
         }
@@ -90,7 +90,7 @@ fn call(function: &str, fields: &[(u8, &[u8])]) -> Option<Vec<u8>> {
 fn message(fields: &[(u8, &[u8])]) -> Vec<u8> {
     let mut message = Vec::with_capacity(1024);
     for (number, value) in fields {
-        // Wire type 2: a length, then so many bytes.
+        // Wire type 2: a length, then that many bytes.
         message.push(number.wrapping_shl(3) | 2);
         let mut length = value.len();
         while length > 0x7F {
@@ -103,7 +103,7 @@ fn message(fields: &[(u8, &[u8])]) -> Vec<u8> {
     message
 }
 
-/// A protobuf length below 2^14, and what is behind it.
+/// A protobuf length below 2^14, and the bytes after it.
 fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     match bytes {
         [length @ ..=0x7F, rest @ ..] => Some((usize::from(*length), rest)),

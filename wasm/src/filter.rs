@@ -16,7 +16,7 @@ pub(crate) struct Filter {
     plugin: Plugin,
 }
 
-/// The plugin of a request.
+/// The plugin that a request belongs to.
 #[derive(Clone)]
 pub(crate) enum Plugin {
     /// A gateway.
@@ -30,15 +30,15 @@ impl Filter {
         Self { context_id, plugin }
     }
 
-    /// The context of a request that is over, made once more to [forget its
-    /// callouts](Shared::release_lost): it has to do with nothing.
+    /// A context made once more for a request that is over, to [forget its
+    /// callouts](Shared::release_lost). It does nothing else.
     pub(crate) const fn over(context_id: u32) -> Self {
         Self::new(context_id, Plugin::Closed(Host::UNKNOWN, None))
     }
 }
 
 impl Context for Filter {
-    /// Where the callout of a request ends with it.
+    /// Called on hosts where a callout ends with its request.
     fn on_http_call_response(&mut self, token: u32, fields: usize, body_bytes: usize, _: usize) {
         if let Plugin::Ready(shared) = &self.plugin {
             shared.reply(self.context_id, token, fields, body_bytes);

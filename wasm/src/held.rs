@@ -1,7 +1,7 @@
 //! The state that this VM holds for requests, for tests: none once they have ended.
 //!
-//! The contexts belong to the SDK, which does not count them: each has a reference to
-//! its plugin.
+//! The contexts belong to the SDK, which does not count them. They are counted by their
+//! references to the plugin.
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
@@ -37,7 +37,7 @@ pub(crate) fn held() -> Held {
     PLUGINS.with_borrow(|plugins| {
         plugins.iter().filter_map(Weak::upgrade).fold(Held::default(), |held, shared| {
             let (requests, calls) = shared.held();
-            // One reference is the root context's, one is had here.
+            // One reference is the root context's, one is held here.
             let contexts = Rc::strong_count(&shared).saturating_sub(2);
             Held {
                 contexts: held.contexts.saturating_add(contexts),

@@ -4,26 +4,26 @@
 //! |---|---|---|
 //! | removing a header | removes every copy | hides it from the filter only |
 //! | setting a header | replaces every copy | replaces the first copy |
-//! | listing headers | all of them | no map above 100 |
+//! | listing headers | all of them | fails above 100 |
 //! | `:path` | what goes upstream | decoded; the raw one is a property |
-//! | `:authority` | what goes upstream | the server's name; there is `Host` |
+//! | `:authority` | what goes upstream | the server's name; `Host` has the client's |
 //! | a callout to a bad address | refuses it | traps |
-//! | a callout's time-out | of the exchange | of each read, so it may never end |
+//! | a callout's timeout | covers the exchange | covers each read, so the callout may never end |
 //! | another request's context | can be entered | stays closed |
 //! | a callout whose request is over | goes on | ends |
 //! | shared data | always there | traps unless a zone is configured |
-//! | writing it without a version | replaces the value | only creates one |
-//! | `on_configure` says no | the listener is refused | the filter is skipped |
+//! | writing it without a version | replaces the value | only creates a missing one |
+//! | `on_configure` returns false | the listener is refused | the filter is skipped |
 //! | a trap while a request waits | the request fails | the request passes |
-//! | a long line of the log | kept | cut at 2048 bytes |
-//! | a foreign function it does not know | answers so | traps |
+//! | a long log line | kept | cut at 2048 bytes |
+//! | an unknown foreign function | returns an error | traps |
 //! | several fields of one name in a reply | sends all | sends the last |
-//! | `X-Forwarded-*` | its own, if it is the edge | what the client sent |
+//! | `X-Forwarded-*` | its own, if it is the edge | the client's |
 //! | a metric defined twice | has two ids | has one id, a hash of its name |
 //!
 //! An unknown host is treated as the second, whose rules are safe on both.
 //!
-//! Each call may fail: [`abi`] says what follows.
+//! Each call may fail: [`abi`] lists the consequences.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -52,15 +52,14 @@ pub(crate) enum Host {
     NgxWasm,
 }
 
-/// From this many header fields on, ngx_wasm_module cannot list them safely: it
-/// gives out at most 100, four of them pseudo headers.
+/// From this many header fields on, ngx_wasm_module cannot list them safely: it returns
+/// at most 100, four of them pseudo-headers.
 const NGX_WASM_MAX_HEADERS: usize = 90;
 
-/// ngx_wasm_module takes 256 bytes, its own prefix with the filter's name
-/// included.
+/// ngx_wasm_module accepts 256 bytes, including its own prefix with the filter's name.
 const MAX_METRIC_NAME: usize = 200;
 
-/// A metric that the host knows.
+/// A metric known to the host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Metric {
     id: u32,
@@ -83,7 +82,7 @@ pub(crate) enum Unreadable {
     Host,
 }
 
-/// The host would not do what the verdict needs.
+/// The host failed to do what the verdict needs.
 #[derive(Debug)]
 pub(crate) struct HostError;
 
@@ -100,12 +99,11 @@ impl From<Status> for HostError {
 pub(crate) struct Guard(Option<Vec<u8>>);
 
 impl Host {
-    /// A host that may be either: the rules of the second are safe on both.
+    /// A host that may be either: the rules for the second are safe on both.
     pub(crate) const UNKNOWN: Self = Self::NgxWasm;
 
-    /// Tells the host by a property that only Envoy has. Other properties must
-    /// not be read here: ngx_wasm_module crashes on some of them in a root
-    /// context.
+    /// Detects the host by a property that only Envoy has. Other properties must not be
+    /// read here: ngx_wasm_module crashes on some of them in a root context.
     pub(crate) fn detect() -> Self {
         match abi::property("xds\0node") {
             Ok(Some(node)) if !node.is_empty() => Self::Envoy,
@@ -120,8 +118,8 @@ impl Host {
         }
     }
 
-    /// The cryptography of the host. Whether there is any is never found out by
-    /// calling: only Envoy survives that.
+    /// The cryptography of the host. Its presence is never probed by calling it: only
+    /// Envoy survives that.
     pub(crate) fn crypto(self) -> Option<Rc<dyn HostCrypto>> {
         match self {
             Self::Envoy => Some(Rc::new(EnvoyCrypto)),
@@ -135,22 +133,23 @@ impl Host {
         matches!(self, Self::Envoy)
     }
 
-    /// The longest line of the log that is kept whole.
+    /// The longest log line that is kept whole.
     pub(crate) const fn max_log_line(self) -> usize {
         match self {
             Self::Envoy => usize::MAX,
-            // 2048 with the time and the request that nginx puts around it.
+            // 2048, including the time and the request that nginx adds.
             Self::NgxWasm => 1700,
         }
     }
 
     /// True if shared data may be used while the filter is configured. ngx_wasm_module
-    /// traps without a zone for it, and its existence can be queried only in a request.
+    /// traps without a zone for it, and whether there is one can be queried only in a
+    /// request.
     pub(crate) const fn shares_when_configured(self) -> bool {
         matches!(self, Self::Envoy)
     }
 
-    /// Data that workers share, where it is there.
+    /// The data shared by workers, where it is available.
     pub(crate) fn shared_store(self, wanted: SharedData) -> Option<Box<dyn SharedStore>> {
         let store = match (self, wanted) {
             (_, SharedData::Never) | (Self::NgxWasm, SharedData::Auto) => return None,
@@ -161,12 +160,12 @@ impl Host {
         is_there.then(|| Box::new(store) as Box<dyn SharedStore>)
     }
 
-    /// Checks in a request that the host can do what the configuration needs: a root
+    /// Checks in a request whether the host can do what the configuration needs: a root
     /// context must not query that. `shares`: workers are to share data.
     pub(crate) fn incompatibility(self, shares: bool) -> Option<Problem> {
         match self {
             Self::Envoy => None,
-            // An Envoy that keeps its properties back, most likely.
+            // Most likely an Envoy that withholds its properties.
             Self::NgxWasm if !nginx::is_nginx() => Some(Problem::new(
                 "$",
                 "a host that cannot be told, since it gives no properties",
@@ -181,8 +180,8 @@ impl Host {
         }
     }
 
-    /// Defines a metric. To be called when the filter is configured: on
-    /// ngx_wasm_module a name that is too long traps.
+    /// Defines a metric. Must be called when the filter is configured; on ngx_wasm_module
+    /// a name that is too long traps.
     pub(crate) fn define(self, kind: Kind, name: &str) -> Option<Metric> {
         let sort = match kind {
             Kind::Counter => MetricType::Counter,
@@ -195,8 +194,8 @@ impl Host {
         abi::define_metric(sort, name).ok().map(|id| Metric { id, kind })
     }
 
-    /// Puts an amount to a metric, as its kind is fed: ngx_wasm_module traps on
-    /// the other way.
+    /// Adds or records an amount, by the kind of the metric: ngx_wasm_module traps on the
+    /// other call.
     pub(crate) fn measure(self, metric: Metric, amount: u64) {
         // A metric is not worth a request.
         let _ = match metric.kind {
@@ -208,7 +207,7 @@ impl Host {
         };
     }
 
-    /// The time. Without it nothing can be decided: no token would ever end.
+    /// The time. Nothing can be decided without it: no token would ever expire.
     pub(crate) fn now(self) -> Result<UnixTime, HostError> {
         let millis = abi::now_nanos()?.checked_div(1_000_000).unwrap_or_default();
         Ok(UnixTime::from_millis(i64::try_from(millis).unwrap_or(i64::MAX)))
@@ -220,12 +219,13 @@ impl Host {
         abi::set_tick_period(millis).map_err(HostError::from)
     }
 
-    /// The plugin's configuration, of so many bytes.
+    /// The plugin's configuration, which is this many bytes long.
     pub(crate) fn configuration(self, bytes: usize) -> Result<Vec<u8>, Status> {
         abi::buffer(BufferType::PluginConfiguration, bytes)
     }
 
-    /// Without all headers of a request it cannot be sanitized.
+    /// The head of a request, with all headers: without all of them it cannot be
+    /// sanitized.
     pub(crate) fn request_head(self, fields: usize) -> Result<RequestHead, Unreadable> {
         if self == Self::NgxWasm && fields >= NGX_WASM_MAX_HEADERS {
             return Err(Unreadable::TooMany { limit: NGX_WASM_MAX_HEADERS });
@@ -239,7 +239,7 @@ impl Host {
         Ok(fields.into())
     }
 
-    /// Makes the request what the upstream may see.
+    /// Edits the request as decided, for the upstream.
     pub(crate) fn apply<'a>(self, edits: impl Iterator<Item = Edit<'a>>) -> Result<(), HostError> {
         for edit in edits {
             match edit {
@@ -274,7 +274,7 @@ impl Host {
         abi::header_fields(MapType::HttpRequestTrailers, announced).map_err(HostError::from)
     }
 
-    /// Takes trailers out of the request in whose callback this is called.
+    /// Removes trailers from the request in whose callback this is called.
     pub(crate) fn remove_trailers(self, names: &[String]) -> Result<(), HostError> {
         for name in names {
             abi::remove_header(MapType::HttpRequestTrailers, name)?;
@@ -295,10 +295,10 @@ impl Host {
 
     /// Answers the request whose context is entered.
     pub(crate) fn reply(self, reply: &LocalReply) {
-        // Perhaps the host does not like what is in it.
+        // The host may reject its contents.
         let sent = self.try_reply(reply).or_else(|_| self.try_reply(&LocalReply::new(500)));
         if sent.is_err() {
-            // The request stays paused, and never passes by itself.
+            // The request stays paused, and cannot pass by itself.
             let _ = self.arm_fail_closed();
         }
     }
@@ -313,7 +313,7 @@ impl Host {
         })
     }
 
-    /// Sends a callout; gives the token by which its reply is known.
+    /// Sends a callout; returns the token that identifies its reply.
     pub(crate) fn dispatch(self, callout: &Callout) -> Result<u32, CalloutFailure> {
         let service = &callout.service;
         if self == Self::NgxWasm && !nginx::is_address(&service.upstream) {
@@ -325,8 +325,8 @@ impl Host {
             .map_err(|_| CalloutFailure::NotSent)
     }
 
-    /// The reply that a callback announces. A failed call has no headers; on
-    /// Kong it may have some, but no `:status`.
+    /// The reply announced by a callback. A failed call has no headers; on Kong it may
+    /// have some, but no `:status`.
     pub(crate) fn callout_reply(
         self,
         headers: usize,
@@ -347,7 +347,7 @@ impl Host {
         max_bytes: usize,
         reads: ReplyFields,
     ) -> Result<Answer, CalloutFailure> {
-        // Data that the host announces and does not deliver was cut off.
+        // Announced data that the host does not deliver was cut off.
         let broken = |_: Status| CalloutFailure::Broken;
         let header = |name| abi::header_value(MapType::HttpCallResponseHeaders, name);
         if headers == 0 {
@@ -380,9 +380,9 @@ impl Host {
         Ok(Answer { status, cache_control, fields, body })
     }
 
-    /// All that a reply says of its storing. Only a whole list of its fields has
-    /// the second field of a name, and only a reply that has a first one needs
-    /// that list. Where it cannot be had, nothing is to be stored.
+    /// The reply's `Cache-Control`, complete. Only a full list of the fields shows a
+    /// repeated one, and only a reply that has a first one needs that list. If it cannot
+    /// be listed, nothing may be cached.
     fn cache_control(self, headers: usize) -> Result<Option<Vec<u8>>, Status> {
         let name = "cache-control";
         if abi::header_value(MapType::HttpCallResponseHeaders, name)?.is_none() {
@@ -396,27 +396,27 @@ impl Host {
         Ok(joined(&fields, name))
     }
 
-    /// The id under which the host logs the request, where that is not the
-    /// header `x-request-id`.
+    /// The id under which the host logs the request, where that is not the `x-request-id`
+    /// header.
     pub(crate) fn request_id(self) -> Option<Vec<u8>> {
         let variable = |path| abi::property(path).ok().flatten();
         match self {
             Self::Envoy => None,
-            // Kong's own, else that of any nginx.
+            // Kong's own, else the one of plain nginx.
             Self::NgxWasm => {
                 variable("ngx\0kong_request_id").or_else(|| variable("ngx\0request_id"))
             }
         }
     }
 
-    /// What Envoy's `mcp` filter left, by the path in its metadata.
+    /// What Envoy's `mcp` filter stored, by its path in the metadata.
     pub(crate) fn mcp(self, path: &[&str]) -> Option<Vec<u8>> {
         let start = "metadata\0filter_metadata\0envoy.filters.http.mcp";
         let path = path.iter().fold(start.to_owned(), |path, name| format!("{path}\0{name}"));
         matches!(self, Self::Envoy).then(|| abi::property(&path).ok().flatten()).flatten()
     }
 
-    /// The client's address, as the host has it; on Envoy with the port.
+    /// The client's address as the host has it; on Envoy with the port.
     pub(crate) fn client_address(self) -> Option<Vec<u8>> {
         abi::property("source\0address").ok().flatten()
     }
@@ -441,8 +441,8 @@ impl Host {
         }
     }
 
-    /// True if fields for the access log are published by default: only where that is known
-    /// to be cheap.
+    /// True if fields for the access log are published by default: only where that is
+    /// known to be cheap.
     pub(crate) const fn publishes_by_default(self) -> bool {
         matches!(self, Self::Envoy)
     }
@@ -452,7 +452,7 @@ impl Host {
     pub(crate) fn has_access_log(self) -> bool {
         match self {
             Self::Envoy => true,
-            // Without Kong around it the runtime has no such property.
+            // The runtime has no such property outside Kong.
             Self::NgxWasm => nginx::is_kong(),
         }
     }
@@ -473,14 +473,14 @@ impl Host {
         }
     }
 
-    /// The body of the request in whose callback this is called; `None` if the
-    /// host cannot give it, as nginx does not when it is in a file.
+    /// The body of the request in whose callback this is called; `None` if the host
+    /// cannot provide it, as when nginx has buffered it to a file.
     pub(crate) fn request_body(self, bytes: usize) -> Option<Vec<u8>> {
         abi::buffer(BufferType::HttpRequestBody, bytes).ok()
     }
 
-    /// Guards a request that is about to wait. One that cannot be guarded where it
-    /// should be must not wait.
+    /// Guards a request that is about to wait. If the guard is needed and cannot be set,
+    /// the request must not wait.
     pub(crate) fn arm_fail_closed(self) -> Result<Guard, HostError> {
         match self {
             Self::Envoy => Ok(Guard(None)),
@@ -488,7 +488,7 @@ impl Host {
         }
     }
 
-    /// Takes the guard off a request that may pass.
+    /// Removes the guard from a request that may pass.
     pub(crate) fn disarm(self, guard: &Guard) -> Result<(), HostError> {
         match &guard.0 {
             Some(scheme) => nginx::restore_scheme(scheme).map_err(HostError::from),

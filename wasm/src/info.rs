@@ -1,4 +1,4 @@
-//! The host's facts about a request.
+//! What the host knows about a request.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -9,8 +9,8 @@ use gatepass::host::{RequestId, RequestInfo, parse_address};
 use crate::host::Host;
 use crate::shared::Entered;
 
-/// Properties of a request. Its context is entered before they are read, since a
-/// reply to a callout resumes requests in the root context.
+/// Properties of a request. Its context is entered before they are read, since a reply to
+/// a callout resumes requests in the root context.
 #[derive(Debug)]
 pub(crate) struct Properties {
     pub host: Host,

@@ -1,7 +1,7 @@
 //! Gatepass as a proxy-wasm filter, for Envoy and for Kong 3.9 and 3.10.
 //!
-//! It reports events to the gateway and carries out the resulting actions. Its only
-//! decision is how to do an action on this host.
+//! It reports events to the gateway and executes the resulting actions. Its only decision
+//! is how to execute an action on this host.
 //!
 //! The host calls the proxy-wasm SDK, which keeps the contexts.
 //!
@@ -9,12 +9,12 @@
 //! - `root` is the plugin: configuration, ticks, replies.
 //! - `filter` is one request.
 //! - `shared` is their common state: the gateway and its callouts.
-//! - `host` is the only place that calls the host, with the table of differences;
-//!   `nginx` is for one of them.
+//! - `host` is the only place that calls the host, with the table of differences; `nginx`
+//!   handles one of them.
 //! - `protobuf` reads a configuration in the form that Envoy gives it.
-//! - `abi` declares the host's functions, each of which may fail, and lists the panics
-//!   of the SDK.
-//! - `info` has the host's facts about a request.
+//! - `abi` declares the host's functions, each of which may fail, and lists the SDK's
+//!   panics.
+//! - `info` queries the host about a request.
 //! - `metrics` defines the host's metrics and feeds them.
 //! - `crypto` uses Envoy's cryptography.
 //! - `store` is the data shared by workers.
@@ -44,7 +44,7 @@ mod start {
     use crate::root::Root;
 
     proxy_wasm::main! {{
-        // Not the SDK's, which panics where the host does not take a line.
+        // Not the SDK's logger, which panics when the host rejects a line.
         gatepass::logging::send_to(crate::abi::log);
         proxy_wasm::set_root_context(|context_id| -> Box<dyn RootContext> {
             Box::new(Root::new(context_id))
@@ -52,8 +52,7 @@ mod start {
     }}
 }
 
-/// The state that the VM of this thread holds for requests, for tests: none once they
-/// have ended.
+/// The state held for requests by this thread's VM, for tests: none once they are over.
 #[doc(hidden)]
 pub fn held() -> Held {
     held::held()

@@ -1,4 +1,4 @@
-//! The host's metrics: defined once, then fed with what the core counted.
+//! The host's metrics: defined once, then updated with the core's samples.
 
 use gatepass::metrics::{Sample, Series};
 
@@ -11,13 +11,13 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Defines every series. One that the host does not take is not counted.
+    /// Defines every series. A series that the host rejects is not counted.
     pub(crate) fn define(host: Host, series: &[Series]) -> Self {
         let mut metrics: Vec<Option<Metric>> = Vec::with_capacity(series.len());
         for series in series {
             let metric = define(host, series);
-            // Two names with one hash: counting both would mix them up, and trap
-            // where they are of two kinds.
+            // Two names with the same hash: counting both would mix them up, and trap if
+            // their kinds differ.
             let is_taken =
                 metric.is_some_and(|metric| metrics.iter().flatten().any(|other| other.is(metric)));
             metrics.push(metric.filter(|_| !is_taken));
@@ -25,7 +25,7 @@ impl Metrics {
         Self { host, metrics }
     }
 
-    /// Hands on what was counted.
+    /// Forwards samples to the host.
     pub(crate) fn feed(&self, samples: &[Sample]) {
         for (position, amount) in samples {
             if let Some(Some(metric)) = self.metrics.get(*position) {
@@ -35,14 +35,13 @@ impl Metrics {
     }
 }
 
-/// Defines one series, if the host takes it.
+/// Defines one series, if the host accepts it.
 pub(crate) fn define(host: Host, series: &Series) -> Option<Metric> {
     host.define(series.kind, &flattened(series))
 }
 
-/// A name with `.label.value` for each label, which is how both hosts' operators
-/// get labels of them: proxy-wasm has none. With a value of the longest kind it
-/// stays below 200 bytes.
+/// A name with `.label.value` for each label, from which operators of both hosts can
+/// extract labels: proxy-wasm has none. With the longest values it stays below 200 bytes.
 fn flattened(series: &Series) -> String {
     let mut name = series.name.to_owned();
     for (label, value) in &series.labels {

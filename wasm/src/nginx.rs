@@ -1,7 +1,7 @@
-//! Special handling for nginx with ngx_wasm_module: variables in place of headers, and
+//! Special handling for nginx with ngx_wasm_module: variables instead of headers, and
 //! checks of addresses.
 //!
-//! Properties are read in requests only: in a root context some of them end the worker.
+//! Properties are read in requests only: in a root context some of them crash the worker.
 
 use std::cell::Cell;
 use std::net::Ipv6Addr;
@@ -21,12 +21,12 @@ const UPSTREAM_URI: &str = "ngx\0upstream_uri";
 /// The length of `sun_path` on Linux.
 const MAX_SOCKET_PATH: usize = 108;
 
-/// Puts the request target as received in the place of `:path`, which
-/// ngx_wasm_module gives decoded and with its dot segments resolved: rules
-/// would be matched against another path than the upstream gets.
+/// Replaces `:path` with the request target as received. ngx_wasm_module returns it
+/// decoded and with its dot segments resolved, so rules would be matched against another
+/// path than the upstream gets.
 ///
-/// The query is the one that goes upstream: other plugins may have changed
-/// it, and a token is taken out of what they made of it.
+/// The query is the one that goes upstream: other plugins may have changed it, and a
+/// token must be removed from their version.
 pub(crate) fn restore_path(fields: &mut Fields) -> Result<(), Status> {
     if fields.first(":path").is_none() {
         return Ok(());
@@ -40,8 +40,8 @@ pub(crate) fn restore_path(fields: &mut Fields) -> Result<(), Status> {
     Ok(())
 }
 
-/// Puts `Host` in the place of `:authority`, which is the name of the nginx
-/// server and not the host that the client asked for.
+/// Replaces `:authority`, which is the name of the nginx server, with `Host`, which the
+/// client requested.
 pub(crate) fn restore_authority(fields: &mut Fields) {
     let hosts: Vec<Vec<u8>> = fields.values("host").map(<[u8]>::to_vec).collect();
     fields.remove(":authority");
@@ -50,19 +50,19 @@ pub(crate) fn restore_authority(fields: &mut Fields) {
     }
 }
 
-/// Sets the query that goes upstream to that of `path`.
+/// Sets the query for the upstream to that of `path`.
 pub(crate) fn set_upstream_path(path: &[u8]) -> Result<(), Status> {
     let target = abi::property(UPSTREAM_URI)?.ok_or(Status::NOT_FOUND)?;
     abi::set_property(UPSTREAM_URI, &with_query_of(path, &target))
 }
 
-/// Makes the request one that nginx answers with 500, and gives what undoes it;
-/// `None` where nginx does not have the variable. Kong's always has.
+/// Makes nginx answer the request with 500, and returns the value that undoes it; `None`
+/// where nginx lacks the variable. Kong's always has it.
 pub(crate) fn deny_upstream() -> Result<Option<Vec<u8>>, Status> {
     let Some(scheme) = abi::property(SCHEME)? else {
         return if is_kong() { Err(Status::NOT_FOUND) } else { Ok(None) };
     };
-    // Noted while it can be: what is missing later is then a failure.
+    // Checked while it still can be: a variable missing later is then a failure.
     let _ = is_kong();
     if scheme != DENIED {
         abi::set_property(SCHEME, DENIED)?;
@@ -70,13 +70,13 @@ pub(crate) fn deny_upstream() -> Result<Option<Vec<u8>>, Status> {
     Ok(Some(scheme))
 }
 
-/// Undoes it.
+/// Undoes [`deny_upstream`].
 pub(crate) fn restore_scheme(scheme: &[u8]) -> Result<(), Status> {
     abi::set_property(SCHEME, scheme)
 }
 
-/// True if the runtime is part of Kong. Once seen, it stays so, whatever the host says
-/// later: a request that cannot be guarded there must not wait.
+/// True if the runtime is part of Kong. Once detected, this stays true whatever the host
+/// reports later: a request that cannot be guarded there must not wait.
 pub(crate) fn is_kong() -> bool {
     thread_local! {
         static SEEN: Cell<bool> = const { Cell::new(false) };

@@ -1,8 +1,8 @@
 //! `google.protobuf.Struct` in its binary form.
 //!
-//! Envoy's documentation says that a filter gets a `Struct` as JSON; Envoy 1.40
-//! hands over the message as it is (`anyToBytes` unwraps `StringValue` and
-//! `BytesValue` only). Both forms are read.
+//! According to Envoy's documentation, a filter gets a `Struct` as JSON; Envoy 1.40
+//! passes the binary message (`anyToBytes` unwraps only `StringValue` and `BytesValue`).
+//! Both forms are accepted.
 //!
 //! The messages (google/protobuf/struct.proto) and the wire types they use:
 //!
@@ -16,13 +16,13 @@
 use gatepass::json::{self, MAX_DEPTH};
 use serde_json::{Map, Value};
 
-/// Reads a `Struct`; `None` for any other bytes, and for one that has a key
-/// twice or nests deeper than JSON may.
+/// Reads a `Struct`; `None` for any other bytes, and for one with a duplicate key or
+/// deeper nesting than is allowed in JSON.
 pub fn parse_struct(bytes: &[u8]) -> Option<Map<String, Value>> {
     object(bytes, MAX_DEPTH)
 }
 
-/// A field's value as the wire has it.
+/// A field's value by wire type.
 enum Wire<'a> {
     Varint(u64),
     Fixed64([u8; 8]),
@@ -75,7 +75,7 @@ fn list(mut bytes: &[u8], depth: usize) -> Option<Vec<Value>> {
     Some(items)
 }
 
-/// Takes one field off `bytes`: its number and its value.
+/// Takes one field from `bytes`: its number and its value.
 fn field<'a>(bytes: &mut &'a [u8]) -> Option<(u64, Wire<'a>)> {
     let tag = varint(bytes)?;
     let wire = match tag & 7 {

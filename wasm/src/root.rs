@@ -1,4 +1,4 @@
-//! The plugin: configured once, asked for a context by every request.
+//! The plugin: configured once; creates a context for each request.
 
 use std::rc::Rc;
 
@@ -33,7 +33,7 @@ impl Context for Root {
         }
     }
 
-    /// The configuration is not in use any more.
+    /// The configuration is no longer in use.
     fn on_done(&mut self) -> bool {
         if let Plugin::Ready(shared) = &self.plugin {
             shared.retire();
@@ -68,7 +68,7 @@ impl RootContext for Root {
         }
     }
 
-    /// Called by [`abi::call_root`](crate::abi::call_root) only.
+    /// Only called by [`abi::call_root`](crate::abi::call_root).
     fn on_queue_ready(&mut self, _queue: u32) {
         if let Plugin::Ready(shared) = &self.plugin {
             shared.dispatch_in_root();
@@ -98,7 +98,8 @@ impl Root {
     fn configure(&self, host: Host, bytes: usize) -> Result<Shared, Vec<String>> {
         let refused = |problem| Problems(vec![problem]).lines(host.max_log_line());
         let text = host.configuration(bytes).map_err(|status| refused(unreadable(status)))?;
-        // The SDK enters this context before it hands on a reply, and panics if it cannot.
+        // The SDK enters this context before it delivers a reply, and panics if it
+        // cannot.
         if !host.enter(self.context_id) {
             return Err(refused(no_context()));
         }
@@ -135,15 +136,15 @@ impl Root {
             }
             store => store,
         };
-        // Without it keys would never be fetched, and no callout be overdue. Set once, since
-        // ngx_wasm_module traps on a second time.
+        // Without ticks, keys would never be fetched and callouts never be overdue. Set
+        // once: ngx_wasm_module traps on a second call.
         host.tick_every(TICK).map_err(|_| refused(no_tick()))?;
         Ok(Shared::new(self.context_id, host, entered, gateway, later))
     }
 }
 
-/// Parses a configuration: JSON, or a binary `google.protobuf.Struct`, which is what
-/// Envoy makes of one.
+/// Parses a configuration: JSON, or a binary `google.protobuf.Struct`, which Envoy may
+/// pass.
 fn read_configuration(text: &[u8]) -> Result<Value, Problems> {
     config::parse(text).or_else(|problems| match protobuf::parse_struct(text) {
         Some(members) if !text.is_empty() => Ok(Value::Object(members)),
@@ -151,7 +152,7 @@ fn read_configuration(text: &[u8]) -> Result<Value, Problems> {
     })
 }
 
-/// A function that the host withholds. Envoy withholds those that
+/// A function withheld by the host. Envoy withholds those that
 /// `capability_restriction_config` does not list.
 fn withheld(found: &str, function: &str) -> Problem {
     Problem::new(
@@ -185,7 +186,7 @@ fn no_store() -> Problem {
     }
 }
 
-/// The VM's environment, which holds only what the host's configuration names.
+/// The VM's environment, which holds only what the host's configuration lists.
 #[allow(clippy::disallowed_methods)] // the adapter is where the environment is read
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()

@@ -1,4 +1,4 @@
-//! The gateway of one plugin, and what its requests leave at the host.
+//! The gateway of one plugin, and the state of its requests at the host.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     root_id: u32,
     host: Host,
     entered: Rc<Entered>,
-    /// The context in whose callback this is, whichever is entered: the SDK gives it
+    /// The context whose callback this is, whichever context is entered: the SDK gives it
     /// the replies to what it sends.
     running: Cell<u32>,
     /// The callout that a request sends through the root context: see
@@ -40,13 +40,13 @@ pub(crate) struct Shared {
     store: RefCell<Option<Box<dyn SharedStore>>>,
     /// Each callout in flight, by the host's token.
     calls: RefCell<HashMap<u32, Call>>,
-    /// Those of requests that are over, of which the SDK still waits for a reply.
+    /// Callouts of requests that are over, for which the SDK still awaits a reply.
     lost: RefCell<HashMap<u32, Call>>,
     is_releasing: Cell<bool>,
     /// The guards of suspended requests.
     guards: RefCell<HashMap<RequestId, Guard>>,
     metrics: Metrics,
-    /// Found out in the first request that has something to note.
+    /// Determined in the first request that has fields to publish.
     has_access_log: OnceCell<bool>,
     /// Whether the host meets the configuration's needs, once a request has checked.
     fits: Cell<Option<bool>>,
@@ -62,8 +62,8 @@ struct Call {
     reads: ReplyFields,
 }
 
-/// The request whose context is entered: header edits, replies and properties are
-/// those of this one.
+/// The request whose context is entered: header edits, replies and properties concern
+/// this one.
 #[derive(Debug)]
 pub(crate) struct Entered {
     host: Host,
@@ -77,7 +77,7 @@ impl Entered {
 
     /// Enters a request's context; false if it is gone.
     pub(crate) fn enter(&self, request: RequestId) -> bool {
-        // The host's ids have 32 bits.
+        // The host's ids are 32 bits wide.
         let Ok(context) = u32::try_from(request.0) else { return false };
         if self.context.get() == Some(context) {
             return true;
@@ -126,8 +126,8 @@ impl Shared {
     }
 
     /// True if the host meets the configuration's needs. If not, that is logged once, the
-    /// request is denied, and the next one checks again: the host may have failed to
-    /// answer.
+    /// request is denied, and the next one checks again: the host may only have failed to
+    /// respond.
     fn fits(&self) -> bool {
         if self.fits.get() == Some(true) {
             return true;
@@ -169,8 +169,8 @@ impl Shared {
         self.execute_all(Some(request))
     }
 
-    /// Takes the body of a request, of which `bytes` have come in; `is_whole` if
-    /// no more will. Only the gateway's own requests are read.
+    /// Takes the body of a request, of which `bytes` have arrived; `is_whole` if no more
+    /// will. Only bodies for the gateway itself are read.
     pub(crate) fn body(&self, context_id: u32, bytes: usize, is_whole: bool) -> types::Action {
         let request = self.in_callback_of(context_id);
         let wanted = self.gateway.borrow().body_wanted(request);
@@ -213,14 +213,14 @@ impl Shared {
         }
     }
 
-    /// Answers the request in whose callback this is called, with which the host
-    /// does not help.
+    /// Answers the request in whose callback this is called, after a call of the host
+    /// failed.
     fn fail(&self, request: RequestId, cause: &'static str) -> types::Action {
         self.with_gateway(|gateway| gateway.fail(request, cause));
         self.execute_all(Some(request))
     }
 
-    /// Takes the reply that a callback of a context announces, which the SDK has entered. A
+    /// Takes the reply announced by a callback of a context that the SDK has entered. A
     /// reply to a callout that is no longer in flight is dropped.
     pub(crate) fn reply(&self, context_id: u32, token: u32, headers: usize, body_bytes: usize) {
         match context_id == self.root_id {
@@ -241,10 +241,10 @@ impl Shared {
         }
     }
 
-    /// Does what is due, in a callback of the root context.
+    /// Does periodic work, in a callback of the root context.
     pub(crate) fn tick(&self) {
         self.in_callback_of_root();
-        // Keys fetched now would not be shared.
+        // Otherwise fetched keys would not be shared.
         if self.store.borrow().is_some() {
             return;
         }
@@ -259,8 +259,8 @@ impl Shared {
         self.metrics.feed(&readings);
     }
 
-    /// Takes back what gauges say of a configuration that is over. Where a new one
-    /// has the same providers, its next tick says it again.
+    /// Resets the gauges of a configuration that is over. If a new one has the same
+    /// providers, its next tick sets them again.
     pub(crate) fn retire(&self) {
         self.with_gateway(Gateway::retire);
         self.feed_metrics();
@@ -276,12 +276,12 @@ impl Shared {
         self.lost.borrow_mut().extend(self.calls.borrow_mut().extract_if(is_its));
     }
 
-    /// Has the SDK forget the callouts that ended with their requests; without that,
-    /// its table would grow with every client that leaves. To be called where
-    /// [`abi::release`] may be: `context_id` is about to be made.
+    /// Makes the SDK forget the callouts that ended with their requests; without that,
+    /// its table would grow with every client that disconnects. Must be called where
+    /// [`abi::release`] may be: `context_id` is about to be created.
     pub(crate) fn release_lost(&self, context_id: u32) {
         let mut lost = self.lost.take();
-        // A host that makes the context of a request again may have its reply, too.
+        // A host that creates the context of a request again may also have its reply.
         let back = lost.extract_if(|_, call| call.owner == context_id);
         self.calls.borrow_mut().extend(back);
         self.is_releasing.set(true);
@@ -291,7 +291,7 @@ impl Shared {
         self.is_releasing.set(false);
     }
 
-    /// True if the requested context is one that [`abi::release`] makes.
+    /// True if the requested context is one that [`abi::release`] creates.
     pub(crate) const fn is_releasing(&self) -> bool {
         self.is_releasing.get()
     }
@@ -307,8 +307,8 @@ impl Shared {
         self.entered.context.set(None);
     }
 
-    /// Carries out all that the gateway has to be done. Gives what becomes of
-    /// `current`, the request in whose callback this is called.
+    /// Executes all of the gateway's actions. Returns the outcome for `current`, the
+    /// request in whose callback this is called.
     fn execute_all(&self, current: Option<RequestId>) -> types::Action {
         let mut becomes = types::Action::Pause;
         while let Some(action) = self.with_gateway(Gateway::poll) {
@@ -334,8 +334,8 @@ impl Shared {
         becomes
     }
 
-    /// Lets go of a request that the host does not have any more. Others may come
-    /// to wait for the callout that it was to send.
+    /// Drops an action for a request that the host no longer has. A callout in it is still
+    /// sent, since others may come to wait for it.
     fn drop_action(&self, request: RequestId, action: Action) {
         self.guards.borrow_mut().remove(&request);
         self.with_gateway(|gateway| gateway.gone(request));
@@ -352,20 +352,20 @@ impl Shared {
         }
     }
 
-    /// Carries out an action, in the context of its request.
+    /// Executes an action, in the context of its request.
     fn execute(&self, action: Action) -> Result<types::Action, &'static str> {
         const NOT_EDITED: &str = "headers could not be edited";
         match action {
             Action::Send(dispatch) => self.send(dispatch),
             Action::Suspend { request, dispatch } => {
-                // The guard is on before: a request that cannot be guarded must not
-                // wait.
+                // The guard is set first: a request that cannot be guarded must not wait.
                 let guarded = self.arm_fail_closed(request);
                 match (guarded, dispatch) {
                     (Ok(()), Some(dispatch)) => self.send(dispatch),
                     (Ok(()), None) => {}
                     (Err(cause), dispatch) => {
-                        // Before its callout is reported as failed, or it would be resumed.
+                        // Before its callout is reported as failed, which would resume
+                        // it.
                         self.with_gateway(|gateway| gateway.fail(request, cause));
                         if let Some(Dispatch { id, .. }) = dispatch {
                             self.complete(id, &CalloutReply::Failed(CalloutFailure::NotSent));
@@ -374,7 +374,7 @@ impl Shared {
                 }
             }
             Action::ReadBody { request, sanitized, .. } => {
-                // The headers must pass on for the body to arrive. The guard stays armed:
+                // The headers must pass on for the body to arrive. The guard stays set:
                 // no upstream may answer.
                 self.arm_fail_closed(request).map_err(|_| NOT_EDITED)?;
                 self.host.apply(sanitized.edits(|_| false)).map_err(|_| NOT_EDITED)?;
@@ -399,7 +399,7 @@ impl Shared {
         edits: impl Iterator<Item = Edit<'a>>,
     ) -> Result<(), crate::host::HostError> {
         self.host.apply(edits)?;
-        // The guard comes off last: not before the request may really go.
+        // The guard is removed last: not before the request may really continue.
         let guard = self.guards.borrow_mut().remove(&request);
         guard.map_or(Ok(()), |guard| self.host.disarm(&guard))
     }
@@ -435,7 +435,7 @@ impl Shared {
         }
     }
 
-    /// Sends a callout. Gives the context that gets the reply, and the token.
+    /// Sends a callout. Returns the context that gets the reply, and the token.
     fn dispatch(&self, callout: Callout) -> Result<(u32, u32), CalloutFailure> {
         let running = self.running.get();
         if running == self.root_id || !self.host.capabilities().resumes_others {
@@ -447,15 +447,15 @@ impl Shared {
         Ok((self.root_id, token))
     }
 
-    /// Sends what a request wants sent, in a callback of the root context, which
-    /// gets the reply then.
+    /// Sends a request's callout, in a callback of the root context, which then gets the
+    /// reply.
     pub(crate) fn dispatch_in_root(&self) {
         if let Some(callout) = self.to_dispatch.take() {
             self.sent.set(Some(self.host.dispatch(&callout)));
         }
     }
 
-    /// One call of the gateway, and what it has to log.
+    /// Calls the gateway, and writes its log events.
     fn with_gateway<T>(&self, call: impl FnOnce(&mut Gateway) -> T) -> T {
         let mut gateway = self.gateway.borrow_mut();
         let result = call(&mut gateway);

@@ -1,4 +1,4 @@
-//! The host's shared data, where the workers of a proxy find what one of them
+//! The host's shared data, through which the workers of a proxy share what one of them
 //! fetched.
 
 use gatepass::shared_data::SharedStore;
@@ -13,8 +13,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// True if the host lets this VM read it. Not to be called on Kong, which traps without
-    /// a zone.
+    /// True if the host lets this VM read it. Must not be called on Kong, which traps
+    /// without a zone.
     pub(crate) fn answers(&self) -> bool {
         abi::shared_data("gatepass/probe").is_ok()
     }

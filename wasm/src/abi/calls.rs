@@ -1,4 +1,4 @@
-//! The calls that the filter makes, each of which may fail.
+//! The host calls that the filter makes, each of which may fail.
 
 use gatepass::http::Fields;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, StreamType};
@@ -36,8 +36,8 @@ pub(crate) fn set_tick_period(millis: u32) -> Result<(), Status> {
     imports::set_tick_period(millis).ok()
 }
 
-/// The first `size` bytes; a buffer that has not as many is a failure: a reply
-/// that broke off must not pass for a whole one.
+/// The first `size` bytes; a shorter buffer is a failure: a truncated reply must not pass
+/// for a complete one.
 pub(crate) fn buffer(buffer: BufferType, size: usize) -> Result<Vec<u8>, Status> {
     if size == 0 {
         return Ok(Vec::new());
@@ -46,7 +46,7 @@ pub(crate) fn buffer(buffer: BufferType, size: usize) -> Result<Vec<u8>, Status>
     if bytes.len() == size { Ok(bytes) } else { Err(Status::SERIALIZATION_FAILURE) }
 }
 
-/// The fields of a map, of which the host announced so many: fewer are not all.
+/// The fields of a map, of which the host announced this many: fewer are incomplete.
 pub(crate) fn header_fields(map: MapType, announced: usize) -> Result<Fields, Status> {
     let bytes = imports::get_map(map as u32)?.unwrap_or_default();
     let spans = match bytes.is_empty() {
@@ -73,12 +73,12 @@ pub(crate) fn remove_header(map: MapType, name: &str) -> Result<(), Status> {
     imports::remove_header(map as u32, name).ok()
 }
 
-/// A property; `path` has its segments divided by NUL.
+/// A property; the segments of `path` are separated by NUL.
 pub(crate) fn property(path: &str) -> Result<Option<Vec<u8>>, Status> {
     Ok(if_found(imports::get_property(path))?.flatten())
 }
 
-/// Sets a property; `path` has its segments divided by NUL.
+/// Sets a property; the segments of `path` are separated by NUL.
 pub(crate) fn set_property(path: &str, value: &[u8]) -> Result<(), Status> {
     imports::set_property(path, value).ok()
 }
@@ -91,7 +91,7 @@ pub(crate) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, Status> {
         .filter(|(_, version)| *version > 0))
 }
 
-/// Without a version, 0 is what the ABI has for it.
+/// The ABI uses 0 for no version.
 pub(crate) fn set_shared_data(key: &str, value: &[u8], version: Option<u32>) -> Result<(), Status> {
     imports::set_shared_data(key, value, version.unwrap_or(0)).ok()
 }
@@ -122,7 +122,7 @@ pub(crate) fn record_metric(metric: u32, value: u64) -> Result<(), Status> {
     imports::record_metric(metric, value).ok()
 }
 
-/// Only for a host that is known to be Envoy: on another the call traps.
+/// Only for a host known to be Envoy: on another the call traps.
 pub(crate) fn call_foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<u8>, Status> {
     Ok(imports::call_foreign_function(name, arguments)?.unwrap_or_default())
 }

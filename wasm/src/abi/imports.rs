@@ -1,4 +1,4 @@
-//! The functions that the module imports, and what they take and give in memory.
+//! The functions that the module imports, and their arguments and results in memory.
 #![allow(unsafe_code, reason = "the host's functions, as the ABI declares them")]
 
 use std::ptr::{null, null_mut};
@@ -85,8 +85,8 @@ unsafe extern "C" {
     ) -> u32;
 }
 
-/// A result of the host: it allocates memory in the module, fills it, and returns its
-/// place.
+/// A result of the host: it allocates memory in the module, fills it, and returns the
+/// address.
 struct Given {
     data: *mut u8,
     size: usize,
@@ -97,7 +97,7 @@ impl Given {
         Self { data: null_mut(), size: 0 }
     }
 
-    /// `None` where the host gave no memory, which hosts do for what is empty.
+    /// `None` if the host returned no memory, as hosts do for empty values.
     fn bytes(self) -> Option<Vec<u8>> {
         if self.data.is_null() {
             return None;
@@ -108,7 +108,7 @@ impl Given {
     }
 }
 
-/// A body that is not there has no address either.
+/// Null for a missing body.
 fn or_null(bytes: &[u8]) -> *const u8 {
     if bytes.is_empty() { null() } else { bytes.as_ptr() }
 }
@@ -234,7 +234,7 @@ pub(super) fn set_shared_data(key: &str, value: &[u8], version: u32) -> Status {
 }
 
 pub(super) fn send_local_response(status: u32, headers: &[u8], body: &[u8]) -> Status {
-    /// The ABI's value for a response that is not for gRPC.
+    /// The ABI's value for a response that is not gRPC.
     const NO_GRPC: i32 = -1;
 
     // SAFETY: see above; there are no details, so their size is 0.

@@ -1,5 +1,5 @@
-//! Header maps as they cross the border: the number of fields, the lengths of each
-//! one's name and value, then names and values, each with a NUL behind it.
+//! The serialization of header maps: the number of fields, the lengths of each name and
+//! value, then names and values, each followed by a NUL.
 //!
 //! A map is parsed in place. A truncated one, as ngx_wasm_module returns for more than
 //! 100 fields, is an error.
@@ -8,7 +8,7 @@ use gatepass::http::Span;
 
 use super::Status;
 
-/// The bytes of a map. Fails for a text of more than 4 GiB.
+/// The serialized form of a map. Fails for a text of more than 4 GiB.
 pub(super) fn serialized(fields: &[(&str, &str)]) -> Result<Vec<u8>, Status> {
     let size = |length: usize| {
         let length = u32::try_from(length).map_err(|_| Status::SERIALIZATION_FAILURE)?;
@@ -27,7 +27,7 @@ pub(super) fn serialized(fields: &[(&str, &str)]) -> Result<Vec<u8>, Status> {
     Ok(bytes)
 }
 
-/// Where names and values are in a serialized map.
+/// The positions of names and values in a serialized map.
 pub(super) fn spans(bytes: &[u8]) -> Option<Vec<Span>> {
     let (count, rest) = number(bytes)?;
     let size_of_lengths = count.checked_mul(8)?;
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use gatepass::http::Fields;
 
-    /// As a host writes it: values are any bytes.
+    /// As written by a host: values are any bytes.
     fn of_host(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
         let size = |text: &[u8]| u32::try_from(text.len()).unwrap().to_le_bytes();
         let mut bytes = u32::try_from(pairs.len()).unwrap().to_le_bytes().to_vec();

@@ -1,45 +1,44 @@
-//! The host's functions, as the proxy-wasm ABI 0.2.1 has them.
+//! The host's functions of the proxy-wasm ABI 0.2.1.
 //!
-//! Written here and not taken from the SDK's `hostcalls`, which panic on every status
-//! that they do not expect, and a panic ends the VM: on Kong the worker dies if a
-//! request waits in it. Here a status is a value, and each caller decides what follows
-//! from a failure:
+//! Declared here and not taken from the SDK's `hostcalls`, which panic on every
+//! unexpected status, and a panic ends the VM: on Kong the worker dies if a request waits
+//! in it. Here a status is a value, and each caller decides how to handle a failure:
 //!
-//! | what fails | what becomes of it |
+//! | failure | outcome |
 //! |---|---|
 //! | reading the request's headers, the clock; an edit; the guard | 500 |
-//! | sending a callout | as one without a reply |
-//! | reading a reply, whole or in part | as one that failed |
-//! | letting a request go on | 500 |
-//! | an answer | 500 without anything else, then the request stays paused |
-//! | entering another request's context | it is gone, or stays paused |
+//! | sending a callout | the callout counts as one without a reply |
+//! | reading a reply, whole or in part | the callout counts as failed |
+//! | resuming a request | 500 |
+//! | sending an answer | a bare 500; if that fails too, the request stays paused |
+//! | entering another request's context | the request is gone, or stays paused |
 //! | reading the configuration, setting the tick | the configuration is refused |
-//! | shared data | as if it were not there |
+//! | shared data | as if it were missing |
 //! | Envoy's cryptography | the module's own is used |
-//! | a property that only informs, a metric, the log | nothing |
+//! | a property that only informs, a metric, the log | ignored |
 //!
 //! The SDK's dispatcher still panics on unexpected callbacks. No host makes any of them
-//! as long as nothing has trapped (read in the sources of Envoy, proxy-wasm-cpp-host
+//! as long as nothing has trapped (according to the sources of Envoy, proxy-wasm-cpp-host
 //! and ngx_wasm_module):
 //!
 //! | the SDK panics on | hosts |
 //! |---|---|
-//! | a context that was not made, or twice | make each once, before they name it |
-//! | a reply to a callout that it does not know, or a second one | give one to each |
-//! | a callback within a call of the host | put off what the call causes until the callback is over |
-//! | a token that is still awaited | count them up, 2^30 (Envoy) or 2^32 of them; those of requests that left are [released](release) |
-//! | failing to enter the context of a reply | Envoy has it; whether it may be entered is asked when the filter is configured |
+//! | an unknown context, or one created twice | create each once, before using it |
+//! | a reply to an unknown callout, or a second one | deliver one to each |
+//! | a callback within a host call | defer the effects of the call until the callback is over |
+//! | a token that is still awaited | count tokens up, to 2^30 (Envoy) or 2^32; those of requests that are gone are [released](release) |
+//! | failing to enter the context of a reply | Envoy has it; whether it may be entered is checked when the filter is configured |
 //! | another status of `proxy_http_call` | see [`dispatch`] |
 //!
-//! After a trap Envoy does not call the VM's contexts any more. ngx_wasm_module makes
-//! those that it still has in a new instance, and gives that one the replies to
-//! callouts of the old one: it traps as well. The guard answers the request with 500,
-//! and the next one gets another instance.
+//! After a trap Envoy does not call the VM's contexts any more. ngx_wasm_module recreates
+//! the remaining ones in a new instance, and delivers to it the replies to callouts of
+//! the old one: it traps as well. The guard answers the request with 500, and the next
+//! one gets another instance.
 //!
-//! - `callouts` are the calls that go through the SDK.
+//! - `callouts` are the host calls that go through the SDK.
 //! - `imports` declares the functions, and is the only place with their pointers.
 //! - `calls` are the functions that the filter calls.
-//! - `maps` is the form in which header maps cross the border.
+//! - `maps` is the serialization of header maps.
 
 mod callouts;
 mod calls;
@@ -54,7 +53,7 @@ pub(super) use calls::{
     shared_data,
 };
 
-/// How a call ended, if not well. A number: a host may know more of them than the
+/// The status of a failed call. A number: a host may use more of them than the
 /// specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Status(u32);
@@ -63,7 +62,7 @@ impl Status {
     const OK: Self = Self(0);
     /// The value does not exist.
     pub(super) const NOT_FOUND: Self = Self(1);
-    /// The host gave something that is not what it should be.
+    /// The host returned malformed data.
     const SERIALIZATION_FAILURE: Self = Self(3);
 
     fn ok(self) -> Result<(), Self> {
@@ -77,7 +76,7 @@ impl std::fmt::Display for Status {
     }
 }
 
-/// `None` for what is not there.
+/// `None` for a missing value.
 fn if_found<T>(result: Result<T, Status>) -> Result<Option<T>, Status> {
     match result {
         Ok(value) => Ok(Some(value)),
