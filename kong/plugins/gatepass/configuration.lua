@@ -35,7 +35,7 @@ local function encode_table(value)
   for i, name in ipairs(names) do
     local member = value[name]
     if member == nil then
-      -- A number or a boolean as a name, as YAML makes of `yes: 1`.
+      -- A number or a boolean as a name, which YAML makes of `yes: 1`.
       member = null
     end
     parts[i] = cjson.encode(name) .. ":" .. encode(member)
@@ -54,8 +54,8 @@ function encode(value)
   return cjson.encode(value) or "null"
 end
 
--- Calls `get` for each reference to a vault and puts what it gives in its place. Gives
--- the copy, and how many references there are; or nil and what went wrong.
+-- Calls `get` for each reference to a vault and replaces it with the result. Returns the
+-- copy, and the number of references; or nil and the error.
 local function resolve(value, get)
   if type(value) ~= "table" then
     return value, 0
@@ -64,7 +64,7 @@ local function resolve(value, get)
   if name == "vault" and type(reference) == "string" and next(value, name) == nil then
     local secret, err = get(reference)
     if type(secret) ~= "string" then
-      -- The reference names a secret and holds none.
+      -- The reference names a secret and contains none.
       return nil, reference .. ": " .. tostring(err or "no text")
     end
     return secret, 1
@@ -80,7 +80,7 @@ local function resolve(value, get)
   return copy, count
 end
 
--- What of Kong's table is the configuration.
+-- The part of Kong's table that is the configuration.
 local function own(conf)
   local value = {}
   for _, name in ipairs(fields) do
@@ -92,13 +92,13 @@ local function own(conf)
   return value
 end
 
--- The text of a configuration, references to vaults as they are.
+-- The text of a configuration, with references to vaults unresolved.
 function _M.text(conf)
   return encode(own(conf))
 end
 
--- The text of a configuration with the secrets that `get` finds in vaults, and the number
--- of references to them; or nil and what went wrong.
+-- The text of a configuration with secrets resolved by `get`, and the number of
+-- references to vaults; or nil and the error.
 function _M.resolved(conf, get)
   local value, count = resolve(own(conf), get)
   if not value then

@@ -1,6 +1,6 @@
--- One HTTP exchange with a service, by lua-resty-http: its connections are kept open, TLS
--- is verified with nginx's trusted certificates, names are resolved as nginx (in Kong:
--- as Kong) does.
+-- One HTTP exchange with a service, through lua-resty-http: connections are kept alive,
+-- TLS is verified with nginx's trusted certificates, names are resolved as nginx (in
+-- Kong: as Kong) does.
 
 local http = require "resty.http"
 local semaphore = require "ngx.semaphore"
@@ -8,7 +8,7 @@ local reply = require "kong.plugins.gatepass.reply"
 
 local spawn, kill, wait = ngx.thread.spawn, ngx.thread.kill, ngx.thread.wait
 
--- As gatepass_failed has it.
+-- The value of gatepass_failed.
 local NOT_SENT = 1
 local NO_REPLY, BROKEN = reply.NO_REPLY, reply.BROKEN
 
@@ -17,8 +17,8 @@ local POOL_SIZE, POOL_IDLE_MS = 64, 30000
 
 local _M = { NOT_SENT = NOT_SENT, NO_REPLY = NO_REPLY }
 
--- Why an exchange failed, for operators: the library knows kinds alone. What a service
--- sent is not repeated.
+-- Logs why an exchange failed, for operators: the library only knows kinds of failures.
+-- Nothing that a service sent is repeated.
 local function tell(callout, what, err)
   ngx.log(ngx.WARN, "[gatepass] ", callout.scheme, "://", callout.host,
           callout.port and ":" .. callout.port or "", ": ", what, ": ", tostring(err))
@@ -32,7 +32,7 @@ local function connect(callout)
     host = callout.host,
     port = callout.port,
     ssl_verify = true,
-    -- A name without a port: what the certificate must say.
+    -- The name that the certificate must have; without a port.
     ssl_server_name = callout.authority:gsub(":%d+$", ""),
     pool_size = POOL_SIZE,
   }
@@ -42,7 +42,7 @@ local function connect(callout)
   return ok and client
 end
 
--- Sends the request and reads the reply, as `reply.read` gives it.
+-- Sends the request and returns the reply, like `reply.read`.
 local function ask(client, callout, limit)
   local ok, err = client:send_request(callout)
   if not ok then
@@ -82,8 +82,8 @@ local function exchange(callout, limit)
   return answer
 end
 
--- The reply, or nil and why there is none. The time limit holds for the whole exchange:
--- one for each read alone never ends while a service drips.
+-- The reply, or nil and the cause of the failure. The timeout covers the whole exchange:
+-- a timeout for each read never fires while a service sends a byte now and then.
 function _M.send(callout, limit)
   local finished = semaphore.new()
   local ok, answer, cause

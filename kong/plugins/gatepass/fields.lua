@@ -1,5 +1,5 @@
--- The fields at the top of a configuration. The library knows what may be in them; that
--- this list is whole, a test holds against it.
+-- The top-level fields of a configuration. The library knows what is allowed in them; a
+-- test checks that this list is complete.
 
 return {
   "access_log",

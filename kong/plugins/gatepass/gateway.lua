@@ -1,9 +1,9 @@
--- One configuration at work in this worker: hands events to the library and carries out
--- what comes back. What Kong and a plain nginx do differently is in `host`.
+-- One active configuration in this worker: passes events to the library and executes the
+-- resulting actions. Differences between Kong and plain nginx are in `host`.
 --
--- An action's memory is the library's until the next call, so what is needed later is
--- copied into Lua; what is lent to the library stays referenced by a local until the
--- call returns.
+-- An action's memory belongs to the library and is valid until the next call, so anything
+-- needed later is copied into Lua; memory lent to the library stays referenced by a local
+-- until the call returns.
 
 local cjson = require "cjson.safe"
 local ffi = require "ffi"
@@ -20,17 +20,16 @@ local set_header, clear_header, set_uri_args =
   ngx.req.set_header, ngx.req.clear_header, ngx.req.set_uri_args
 local str, copy, new = ffi.string, ffi.copy, ffi.new
 
--- Kinds of actions; 1 sends a callout and says no more.
+-- Kinds of actions; 1 sends a callout and contains nothing else.
 local SUSPEND, READ_BODY, FORWARD, REPLY = 2, 3, 4, 5
 
--- What becomes of a request that may pass, all its edits done.
+-- The outcome of a request that may pass, with all edits applied.
 local PASSED = {}
 
--- What ends a wait that the library does not end: twice the longest timeout that a
--- service may have.
+-- Ends a wait that the library failed to end: twice the longest timeout of a service.
 local LONGEST_WAIT = 120
 
--- The forms of these are the library's; it is not there, or failed.
+-- These responses have the library's form; the library is missing, or failed.
 local function unavailable(status, code, detail)
   local title = status == 503 and "Service Unavailable" or "Internal Server Error"
   return {
@@ -101,7 +100,8 @@ end
 local Gateway = {}
 Gateway.__index = Gateway
 
--- The gateway of a configuration as JSON, or nil and what is wrong.
+-- Opens the gateway for a configuration in JSON; returns nil and the problems if it is
+-- invalid.
 function Gateway.open(configuration, host)
   if not C then
     return nil, library.problem
@@ -117,7 +117,7 @@ function Gateway.open(configuration, host)
     handle = ffi.gc(handle, C.gatepass_free),
     host = host,
     last = 0,
-    -- Requests that are held, by number: each has a semaphore, and later its outcome.
+    -- Held requests by number: each has a semaphore, and later its outcome.
     held = {},
     retired = false,
   }, Gateway)
@@ -133,7 +133,7 @@ function Gateway:log()
   end
 end
 
--- Tells other nodes what a request has revoked here; false if one could not be told.
+-- Tells the other nodes what a request has revoked here; false if that failed.
 function Gateway:announce()
   local texts
   while true do
@@ -205,7 +205,7 @@ local function reply_of(action)
   }
 end
 
--- Who the upstream is told it is, for the host.
+-- The identity that the upstream gets, for the host.
 local function identity_of(action)
   return { access_log = access_log_of(action), anonymous = action.anonymous == 1,
            id = text(action.consumer_id), username = text(action.consumer_username),
@@ -217,7 +217,7 @@ local function edit(name, value)
   if value == nil then
     clear_header(name)
   elseif name == "" then
-    -- Of the target only the query changes: a token is taken out of it.
+    -- Only the query of the target changes: a token is removed from it.
     local query = value:find("?", 1, true)
     set_uri_args(query and value:sub(query + 1) or "")
   else
@@ -225,7 +225,7 @@ local function edit(name, value)
   end
 end
 
--- In the coroutine of the request that the action is about.
+-- Runs in the coroutine of the request that the action is about.
 function Gateway:forward(action)
   for i = 0, action.field_count - 1 do
     local field = action.fields[i]
@@ -235,7 +235,7 @@ function Gateway:forward(action)
   return PASSED
 end
 
--- The same for a request that waits: its coroutine will do it.
+-- The same for a request that waits: its own coroutine will run it.
 local function forward_of(action)
   local edits = {}
   for i = 0, action.field_count - 1 do
@@ -253,8 +253,8 @@ function Gateway:forward_later(outcome)
   self.host.forwarded(outcome.identity)
 end
 
--- Sends a callout in a coroutine of its own, so that it outlives the client for whose
--- sake it is sent: others may wait for it.
+-- Sends a callout in a coroutine of its own, so that it outlives the client that caused
+-- it: other requests may wait for it.
 function Gateway:send(action)
   local head = {}
   for i = 0, 3 do
@@ -279,7 +279,7 @@ function Gateway:send(action)
   return timer_at(0, Gateway.run, self, callout)
 end
 
--- In a timer.
+-- Runs in a timer.
 function Gateway.run(_, self, callout)
   local reply, cause = exchange.send(callout, C.gatepass_max_reply(self.handle))
   local action
@@ -295,13 +295,13 @@ function Gateway.run(_, self, callout)
   self:log()
 end
 
--- A question about one of Kong's own consumers, which the request's own coroutine answers.
+-- A lookup of one of Kong's own consumers, to be done in the request's own coroutine.
 local function lookup_of(action)
   return { callout = action.callout, field = text(action.fields[1].value):sub(2),
            value = text(action.body) }
 end
 
--- Asks the host for a consumer and gives the library the answer.
+-- Looks up a consumer at the host and passes the result to the library.
 function Gateway:look_up(lookup)
   local ok, consumer, groups
   if self.host.consumer then
@@ -322,7 +322,7 @@ function Gateway:look_up(lookup)
                           body, #body, now() * 1000)
 end
 
--- Wakes a request that is held.
+-- Wakes a held request.
 function Gateway:settle(request, outcome)
   local held = self.held[request]
   if held then
@@ -332,8 +332,8 @@ function Gateway:settle(request, outcome)
   end
 end
 
--- Carries out an action and all that follow it. Gives what is to become of `own`, the
--- request in whose coroutine this is.
+-- Executes an action and all that follow it. Returns the outcome for `own`, the request
+-- in whose coroutine this runs.
 function Gateway:execute(action, own)
   local handle, outcome, unsent = self.handle, nil, nil
   local has_logged = false
@@ -394,7 +394,7 @@ function Gateway:execute(action, own)
   return outcome
 end
 
--- What is held for the client's sake ends with the client.
+-- A held request ends with its client.
 function Gateway:gone(request)
   self.held[request] = nil
   self:execute(C.gatepass_gone(self.handle, request))
@@ -416,8 +416,8 @@ function Gateway:wait(request)
   return held.outcome
 end
 
--- The body, buffered in memory or in a file: of a file what the library asked for, since
--- nginx may let in bodies of any size.
+-- The body, buffered in memory or in a file; from a file only as much as the library
+-- asked for, since nginx may accept bodies of any size.
 local function read_whole_body(most)
   read_body()
   local body = get_body_data()
@@ -433,7 +433,7 @@ local function read_whole_body(most)
   return body
 end
 
--- What becomes of a request by this action, at once or after a wait.
+-- The outcome of an action for a request, at once or after a wait.
 function Gateway:outcome(request, action)
   while true do
     local outcome = self:execute(action, request) or self:wait(request) or NO_ANSWER
@@ -444,8 +444,8 @@ function Gateway:outcome(request, action)
   end
 end
 
--- Decides the request in whose access phase this is. Gives the reply, or nil if it may
--- pass.
+-- Decides the request in whose access phase this runs. Returns the reply, or nil if it
+-- may pass.
 function Gateway:access()
   local request = self.last + 1
   self.last = request
@@ -470,7 +470,7 @@ function Gateway:access()
   return outcome
 end
 
--- Hands on what was counted; without a `measure` it is dropped.
+-- Forwards metric samples; without a `measure` function they are dropped.
 function Gateway:measure(measure)
   while true do
     local reading = C.gatepass_metric(self.handle)
@@ -493,7 +493,7 @@ function Gateway:tick()
   self:log()
 end
 
--- Not used by any new request.
+-- No new request uses this gateway any more.
 function Gateway:retire()
   self.retired = true
   C.gatepass_retire(self.handle)
@@ -503,7 +503,7 @@ function Gateway:is_idle()
   return C.gatepass_held(self.handle) == 0
 end
 
--- The request of this phase is over. To be called in the log phase.
+-- The request of this phase is over. Must be called in the log phase.
 local function over()
   local ctx = ngx.ctx
   local gateway = ctx.gatepass_gateway

@@ -1,4 +1,4 @@
--- The plugin for Kong. It decides nothing: the library does.
+-- The plugin for Kong. It makes no decisions: the library does.
 
 local worker = require "kong.plugins.gatepass.worker"
 
@@ -6,15 +6,15 @@ local kong = kong
 local ngx = ngx
 
 local Gatepass = {
-  -- That of Kong's jwt plugin, whose place it takes: after what looks at every request
-  -- whoever sent it (bot-detection 2500, cors 2000), before what asks who it is (acl 950,
-  -- rate-limiting 910, request-transformer 801).
+  -- The priority of Kong's jwt plugin, which it replaces: after plugins that inspect
+  -- every request regardless of its sender (bot-detection 2500, cors 2000), before
+  -- plugins that use the identity (acl 950, rate-limiting 910, request-transformer 801).
   PRIORITY = 1450,
   VERSION = "0.1.0",
 }
 
 local host = {
-  -- Memory that all workers of this Kong see.
+  -- Memory shared by all workers of this Kong.
   directory = "/dev/shm",
 }
 
@@ -24,10 +24,10 @@ function host.describe(add)
   -- What headers say of the client does not change this one.
   add("", var.realip_remote_addr or var.remote_addr or "")
   add("", var.kong_request_id or var.request_id or "")
-  -- One that was only offered says nothing.
+  -- A certificate that failed verification proves nothing.
   add("", var.ssl_client_verify == "SUCCESS" and var.ssl_client_raw_cert or "")
   add(":method", ngx.req.get_method())
-  -- As the client sent it: the rules decide on what the router saw.
+  -- As the client sent it: the rules must see the path that the router saw.
   add(":path", var.request_uri)
   local authority = var.http_host
   if authority then
@@ -44,10 +44,10 @@ function host.secret(reference)
   return secret, err
 end
 
--- Milliseconds that callouts took.
+-- Durations of callouts in milliseconds.
 local BUCKETS = { 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 60000 }
 
--- What is counted, by name: nil before it was, false where it cannot be.
+-- Metrics by name: nil before they are registered, false if that failed.
 local families = {}
 
 local function family(kind, name, labels)
@@ -69,7 +69,7 @@ local function family(kind, name, labels)
   return found
 end
 
--- On the page of Kong's prometheus plugin, where that is in use.
+-- On the page of Kong's prometheus plugin, if that is enabled.
 function host.measure(kind, name, labels, values, amount)
   if not kong.configuration.loaded_plugins.prometheus then
     return
@@ -87,8 +87,8 @@ function host.measure(kind, name, labels, values, amount)
   end
 end
 
--- What was made of a text: made once for each, since none of it can be compiled. Forgotten
--- whole when there is too much of it.
+-- Caches results by text, since none of these conversions can be JIT-compiled. Cleared as
+-- a whole when it gets too large.
 local MOST_KNOWN = 10000
 
 local function memo(make)
@@ -111,7 +111,7 @@ local shared_name = memo(function(name)
   return (name:gsub("%.", "_"))
 end)
 
--- A header's value as the text that it stands for.
+-- Decodes a header's value.
 local function decode(value)
   return (value:gsub("%%(%x%x)", function(digits)
     return string.char(tonumber(digits, 16))
@@ -120,7 +120,7 @@ end
 
 local decoded = memo(decode)
 
--- The groups in the text of a header.
+-- The groups in a header's value.
 local groups_of = memo(function(groups)
   local list = {}
   for group in groups:gmatch("[^,]+") do
@@ -131,10 +131,10 @@ end)
 
 local UUID = "^" .. ("%x"):rep(8) .. ("%-" .. ("%x"):rep(4)):rep(3) .. "%-" .. ("%x"):rep(12) .. "$"
 
--- Kong's plugins tell consumers apart by their ids (rate-limiting counts by address where
--- there is none, proxy-cache gives one consumer's answer to another), and ask the database
--- for UUIDs only (acl fails on others): who has no UUID gets one of the name (RFC 9562
--- section 5.8).
+-- Kong's plugins identify consumers by their ids (rate-limiting counts by address where
+-- there is none, proxy-cache gives one consumer's answer to another), and query the
+-- database for UUIDs only (acl fails on others): a consumer without a UUID gets one
+-- derived from its name (RFC 9562 section 5.8).
 local id_of = memo(function(name)
   if name:match(UUID) then
     return name:lower()
@@ -143,8 +143,8 @@ local id_of = memo(function(name)
   return hash:gsub("^(%x%x%x%x%x%x%x%x)(%x%x%x%x)%x(%x%x%x)%x(%x%x%x)(%x+)$", "%1-%2-8%3-8%4-%5")
 end)
 
--- How long the id of a consumer is remembered by another field, and that there is none; Kong
--- itself keeps the consumer, and forgets it when it changes.
+-- How long the result of looking up a consumer's id by another field is cached, found or
+-- not; Kong itself caches the consumer, and invalidates it when it changes.
 local FOUND = { ttl = 300, neg_ttl = 5 }
 
 local function id_by(field, value)
@@ -172,7 +172,7 @@ local function consumer_by(field, value)
   end
   local consumer = id and consumer_of(id)
   if id and not (consumer and consumer[field] == value) then
-    -- It has changed since.
+    -- The consumer has changed since.
     kong.cache:invalidate_local(key)
     id, err = id_by(field, value)
     if err then
@@ -183,8 +183,8 @@ local function consumer_by(field, value)
   return consumer
 end
 
--- Kong's consumer by one of its fields, and its groups for the acl plugin; nil if there is
--- none.
+-- Kong's consumer by one of its fields, and its groups for the acl plugin; nil if there
+-- is none.
 function host.consumer(field, value)
   local consumer
   if field ~= "id" then
@@ -215,7 +215,7 @@ local function publish(fields)
   end
 end
 
--- Tells Kong, and the plugins after this one, who it is.
+-- Sets the consumer for Kong and for the plugins after this one.
 function host.forwarded(identity)
   publish(identity.access_log)
   local id, username, custom_id = identity.id, identity.username, identity.custom_id
@@ -246,8 +246,8 @@ end
 
 local gateways = worker.new(host)
 
--- Nodes with one database hear of each other by it, one worker of each, whose data all
--- workers of the node share.
+-- Nodes that share a database announce revocations through it to one worker of each other
+-- node, whose data all workers of that node share.
 local CHANNEL = "gatepass_revocations"
 
 local function join_nodes()

@@ -1,5 +1,5 @@
--- The library, libgatepass_kong.so: found, loaded and asked for its version once. What
--- its functions do is said in gatepass.h, of which this is the C part.
+-- The library, libgatepass_kong.so: found, loaded and checked for its version once. Its
+-- functions are documented in gatepass.h, of which this is the C part.
 
 local ffi = require "ffi"
 
@@ -76,7 +76,7 @@ uint32_t gatepass_panics(gatepass *gateway);
 local ABI = 5
 local NAME = "libgatepass_kong"
 
--- Beside other libraries of Lua modules, else where the system has its own.
+-- Looks beside other libraries of Lua modules, then in the system's directories.
 local function load()
   local path = package.searchpath(NAME, package.cpath)
   local ok, library = pcall(ffi.load, path or NAME .. ".so")
@@ -99,6 +99,6 @@ local library, problem = load()
 
 return {
   library = library,
-  -- Why there is none.
+  -- Why the library is not available.
   problem = problem,
 }

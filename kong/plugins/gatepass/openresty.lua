@@ -20,7 +20,7 @@ function host.describe(add)
   -- What headers say of the client does not change this one.
   add("", var.realip_remote_addr or var.remote_addr or "")
   add("", var.request_id or "")
-  -- One that was only offered says nothing.
+  -- A certificate that failed verification proves nothing.
   add("", var.ssl_client_verify == "SUCCESS" and var.ssl_client_raw_cert or "")
   add(":method", ngx.req.get_method())
   add(":path", var.request_uri)
@@ -35,7 +35,7 @@ function host.secret()
   return nil, "there are no vaults"
 end
 
--- For log_format: $gatepass_code and the like, where they are `set`.
+-- For log_format: $gatepass_code and the like, where they are declared with `set`.
 function host.forwarded(identity)
   ngx.ctx.gatepass = identity.access_log
 end

@@ -1,20 +1,20 @@
 -- Reads a service's reply (RFC 9112) from a connected socket. Everything that the service
--- chooses has a limit, and a reply that can be read in two ways is broken: the reader of
--- lua-resty-http has no limit for a head, and never ends on some lengths.
+-- controls is limited, and an ambiguous reply is treated as broken: the reader of
+-- lua-resty-http does not limit the head, and never ends on some lengths.
 
--- All heads and trailers of one exchange, interim replies included.
+-- Limit for all heads and trailers of one exchange, including interim responses.
 local MAX_HEAD_BYTES = 65536
 
--- What is read at once.
+-- Bytes to read at once.
 local PIECE = 16384
 
--- As gatepass_failed has them.
+-- The values of gatepass_failed.
 local NO_REPLY, BROKEN, TOO_LARGE = 2, 3, 4
 
 local Reader = {}
 Reader.__index = Reader
 
--- Waits for more bytes, and forgets those that were read.
+-- Waits for more bytes, and drops those already consumed.
 function Reader:fill()
   local piece, err = self.socket:receiveany(PIECE)
   if not piece then
@@ -24,12 +24,12 @@ function Reader:fill()
   return true
 end
 
--- How many bytes are there unread.
+-- The number of unread bytes.
 function Reader:size()
   return #self.text - self.at + 1
 end
 
--- The next line, without its end; nil if there is none within the limit.
+-- The next line, without its line break; nil if there is none within the limit.
 function Reader:line()
   local seen = 0
   while true do
@@ -76,7 +76,7 @@ function Reader:take(size)
   return table.concat(pieces)
 end
 
--- Header fields by their names in lower case; those that come more than once are lists.
+-- Header fields by lowercase name; repeated ones are lists.
 function Reader:fields()
   local fields = {}
   while true do
@@ -123,8 +123,8 @@ function Reader:head()
     if status >= 200 then
       return { status = status, headers = fields, minor = minor }
     end
-  -- What is called interim comes before the reply (RFC 9110 section 15.2); after 101 no
-  -- HTTP would follow.
+  -- Interim responses come before the final one (RFC 9110 section 15.2); after 101 the
+  -- connection would no longer be HTTP.
   until status == 101
   return nil, "status 101"
 end
@@ -139,7 +139,7 @@ function Reader:chunks(limit)
     end
     local length = tonumber(digits, 16)
     if length == 0 then
-      -- Trailers are read over.
+      -- Trailers are skipped.
       if not self:fields() then
         return nil, BROKEN
       end
@@ -170,7 +170,7 @@ function Reader:until_close(limit)
   return nil, TOO_LARGE
 end
 
--- The body, and whether its end is known; nil and why there is none.
+-- The body, and whether its end is certain; nil and the cause if there is none.
 -- RFC 9112 section 6.3 (R81)
 function Reader:body(head, limit)
   local status, headers = head.status, head.headers
@@ -179,7 +179,7 @@ function Reader:body(head, limit)
   end
   local coding, length = headers["transfer-encoding"], headers["content-length"]
   if coding then
-    -- With both it is not certain where the body ends.
+    -- With both, it is ambiguous where the body ends.
     if length or type(coding) ~= "string" or coding:lower() ~= "chunked" then
       return nil, BROKEN
     end
@@ -212,8 +212,8 @@ end
 
 local _M = { NO_REPLY = NO_REPLY, BROKEN = BROKEN, TOO_LARGE = TOO_LARGE }
 
--- The reply, and whether the connection can be used again; or nil, the cause, and the
--- error of the socket if there was no reply at all.
+-- The reply, and whether the connection can be reused; or nil, the cause, and the
+-- socket's error if there was no reply at all.
 function _M.read(socket, limit)
   local reader = setmetatable({ socket = socket, text = "", at = 1,
                                 head_left = MAX_HEAD_BYTES }, Reader)
@@ -226,7 +226,7 @@ function _M.read(socket, limit)
     return nil, is_sized
   end
   local reply = { status = head.status, headers = head.headers, body = body }
-  -- What follows the reply is an answer to no question.
+  -- Bytes after the reply belong to no request.
   return reply, is_sized and reader:size() == 0 and keeps(head)
 end
 

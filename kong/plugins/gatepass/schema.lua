@@ -1,7 +1,7 @@
--- The plugin's configuration: the fields of the core's, whose values the library checks
--- where Kong checks, by the same paths and in the same words. Without the library, as on
--- a control plane of hybrid mode, the names alone are checked; the data plane that has
--- one denies what it cannot read.
+-- The plugin's schema: the same top-level fields as in the core. The library validates
+-- their values when Kong validates the configuration, with the same paths and messages.
+-- Without the library, as on a control plane in hybrid mode, only the names are checked;
+-- a data plane then denies all requests of a configuration that it cannot read.
 
 local typedefs = require "kong.db.schema.typedefs"
 local configuration = require "kong.plugins.gatepass.configuration"
@@ -20,7 +20,7 @@ local function check(conf)
   return nil, require("ffi").string(problems.data, problems.size)
 end
 
--- Any value: what may be in it, the library knows. A field that is not there comes as null.
+-- Any value: the library knows what is allowed in it. A missing field is passed as null.
 local any = { type = { "array", "boolean", "null", "number", "object", "string" } }
 
 local fields = {}

@@ -1,6 +1,6 @@
--- The gateways of this worker, by their configuration: opened when they are first needed,
--- given the time ten times a second, opened again when a secret changed, and kept until
--- the last request of theirs is over.
+-- The gateways of this worker, by configuration: opened when first needed, ticked ten
+-- times a second, reopened when a secret changed, and kept until their last request is
+-- over.
 
 local configuration = require "kong.plugins.gatepass.configuration"
 local gateway = require "kong.plugins.gatepass.gateway"
@@ -11,13 +11,13 @@ local now = ngx.now
 -- The core's `gateway::TICK`.
 local TICK_SECONDS = 0.1
 
--- How often vaults are asked, and a gateway that did not open is tried again.
+-- How often vaults are queried, and a gateway that failed to open is retried.
 local REFRESH_SECONDS = 5
 
--- How often a request looks whether another one has the secrets by now.
+-- How often a request checks whether another one has loaded the secrets.
 local ASKING_PAUSE_SECONDS = 0.005
 
--- How often what was counted is handed on.
+-- How often metric samples are forwarded.
 local MEASURE_SECONDS = 1
 
 local Worker = {}
@@ -28,18 +28,18 @@ function Worker.new(host)
     host = host,
     -- By the text of the configuration.
     entries = {},
-    -- The same by Kong's table, which lives as long as it is used.
+    -- The same by Kong's table, for as long as Kong uses that.
     by_conf = setmetatable({}, { __mode = "k" }),
-    -- Gateways that no new request comes to.
+    -- Gateways that get no new requests.
     retired = {},
     measure_at = 0,
   }, Worker)
 end
 
--- Opens the gateway of an entry. One that is there stays if the new one does not open.
+-- Opens the gateway of an entry. An existing one stays if the new one fails to open.
 function Worker:refresh(entry)
-  -- nginx has no sockets where a worker starts, so a vault beyond this machine may not be
-  -- there yet. The next tick or request asks again.
+  -- nginx has no sockets while a worker starts, so a remote vault may not be reachable
+  -- yet. The next tick or request tries again.
   local is_start = ngx.get_phase() == "init_worker"
   entry.refresh_at = now() + (is_start and 0 or REFRESH_SECONDS)
   entry.asking_until = entry.refresh_at
@@ -92,8 +92,8 @@ function Worker:entry(conf)
   return entry
 end
 
--- Opens what is in use, so that keys are fetched before the first request; what is not is
--- retired.
+-- Opens the gateways in use, so that keys are fetched before the first request; retires
+-- the others.
 function Worker:configure(confs)
   local used = {}
   for _, conf in ipairs(confs or {}) do
@@ -114,8 +114,8 @@ function Worker:configure(confs)
   end
 end
 
--- The gateway that was not there when its worker started. One request asks the vaults, the
--- others wait for it.
+-- Waits for a gateway that was not open when its worker started. One request queries the
+-- vaults, the others wait for it.
 function Worker:wait_for(entry)
   if now() >= entry.refresh_at then
     self:refresh(entry)
@@ -126,7 +126,7 @@ function Worker:wait_for(entry)
   return entry.gateway
 end
 
--- Decides the request: the reply, or nil if it may pass.
+-- Decides the request: returns the reply, or nil if it may pass.
 function Worker:access(conf)
   local opened = self:entry(conf).gateway or self:wait_for(self:entry(conf))
   if not opened then
@@ -161,14 +161,14 @@ function Worker:tick()
       table.remove(retired, i)
     end
   end
-  -- While a vault is asked, entries come and go.
+  -- Entries come and go while a vault is queried.
   for i = 1, #due do
     self:refresh(due[i])
   end
 end
 
--- Another node has revoked something: it is for the gateways that share revocations with
--- the one there.
+-- Another node has revoked something: applies it to the gateways that share revocations
+-- with the one there.
 function Worker:hear(announced)
   for _, entry in pairs(self.entries) do
     if entry.gateway then
@@ -177,7 +177,7 @@ function Worker:hear(announced)
   end
 end
 
--- To be called once in each worker.
+-- Must be called once in each worker.
 function Worker:start()
   local function tick(premature)
     if premature then
