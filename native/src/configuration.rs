@@ -1,4 +1,4 @@
-//! Reading a configuration in a native door.
+//! Reads a configuration in a native door.
 
 use std::rc::Rc;
 
@@ -7,10 +7,10 @@ use gatepass::pipeline::Settings;
 
 use crate::{AwsLc, environment};
 
-/// Reads a configuration, with the variables of the process that it may know and
-/// with the cryptography here, which is tried first.
+/// Reads a configuration, with the permitted environment variables and this crate's
+/// cryptography, which takes precedence.
 ///
-/// For each thread anew: settings do not leave theirs.
+/// Once per thread: settings cannot move between threads.
 pub fn load(text: &[u8]) -> Result<Settings, Problems> {
     config::load(text, &environment, Some(Rc::new(AwsLc)))
 }

@@ -1,5 +1,5 @@
-//! AWS-LC as the host's cryptography: every asymmetric algorithm, by keys that
-//! are read once.
+//! AWS-LC as the host's cryptography: every asymmetric algorithm, with keys that are
+//! parsed once.
 
 use std::rc::Rc;
 
@@ -59,7 +59,7 @@ impl HostCrypto for AwsLc {
     }
 }
 
-/// How a signature is verified. ECDSA in DER, which is what AWS-LC works with.
+/// The verification algorithm. ECDSA signatures are in DER, the form AWS-LC uses.
 fn verification(algorithm: Algorithm) -> Option<&'static dyn VerificationAlgorithm> {
     Some(match algorithm {
         Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => return None,

@@ -1,19 +1,19 @@
-//! The variables of the process that a configuration may read.
+//! The environment variables that a configuration may read.
 //!
-//! The author of a configuration could send what it reads to their own service, and a
-//! proxy's environment holds secrets of others. So the operator permits variables: by a
-//! prefix of their names, or by a list in a variable that only the process's owner can
-//! set.
+//! The author of a configuration could send a variable's value to a service of their own,
+//! and a proxy's environment holds other parties' secrets. So the operator must permit
+//! variables: by a prefix of their names, or by a list in a variable that only the owner
+//! of the process can set.
 
 use gatepass::config::Variable;
 
-/// The names that configurations may read whatever the list says.
+/// The prefix of names that configurations may always read.
 const PREFIX: &str = "GATEPASS_";
 
-/// The variable that lists more names, with commas between them.
+/// The variable that lists more names, separated by commas.
 const LIST: &str = "GATEPASS_ENV";
 
-/// The problem for any other variable.
+/// The message for any other variable.
 const PERMITTED: &str = "a name that begins with GATEPASS_, or one that the variable GATEPASS_ENV \
                          of the proxy's process lists (with commas)";
 

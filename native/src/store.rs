@@ -1,8 +1,8 @@
 //! Data shared by all gateways of the process: key sets, revoked tokens, progress of
 //! feeds.
 //!
-//! One map behind one lock, which is held for a look-up or an insertion and never
-//! while a value is copied, let alone computed.
+//! One map behind one lock, which is held for a lookup or an insertion and never while a
+//! value is copied, let alone computed.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,18 +11,18 @@ use gatepass::pipeline::SharedData;
 use gatepass::shared_data::SharedStore;
 use lru::LruCache;
 
-/// How many values there are at most. A gateway has a handful; those of
-/// configurations that are gone stay until there are so many.
+/// The maximum number of values. A gateway has a handful; those of discarded
+/// configurations stay until the limit is reached.
 const MAX_VALUES: usize = 4096;
 
-/// How many bytes they and their keys have at most together: a list of a million
-/// revoked tokens has about 100 MB.
+/// The maximum size of values and keys together, in bytes: a list of a million revoked
+/// tokens takes about 100 MB.
 const MAX_BYTES: usize = 512 << 20;
 
 /// Values by key, the same for all clones.
 ///
 /// When it is full, it evicts the least recently used value. That is safe: a gateway
-/// that finds its value gone makes it anew from what it knows itself.
+/// whose value was evicted restores it from its own state.
 #[derive(Clone)]
 pub struct Store(Arc<Mutex<Values>>);
 
@@ -31,9 +31,9 @@ struct Values {
     bytes: usize,
     max_values: usize,
     max_bytes: usize,
-    /// The last version that was given: no two writes get the same, whatever key
-    /// they are for, so that a value that was forgotten and made again is never
-    /// taken for the one that was read.
+    /// The last version assigned. No two writes get the same one, whatever their keys, so
+    /// that a value that was evicted and restored is never mistaken for the one that was
+    /// read.
     last_version: u32,
 }
 
@@ -44,7 +44,7 @@ struct Entry {
 }
 
 impl Store {
-    /// The one of this process, unless the configuration wants none.
+    /// The store of this process, unless the configuration disables sharing.
     pub fn of_process(wanted: SharedData) -> Option<Box<dyn SharedStore>> {
         static STORE: OnceLock<Store> = OnceLock::new();
         match wanted {
@@ -55,7 +55,7 @@ impl Store {
         }
     }
 
-    /// An empty one with at most so many values and so many bytes.
+    /// An empty store with these limits.
     pub fn with_bounds(max_values: usize, max_bytes: usize) -> Self {
         let by_key = LruCache::unbounded();
         Self(Arc::new(Mutex::new(Values {
@@ -67,8 +67,8 @@ impl Store {
         })))
     }
 
-    /// Nothing panics while it is held, and every change is whole; so a lock that
-    /// is said to be poisoned is as good as any.
+    /// Nothing panics while the lock is held, and every change is complete, so poisoning
+    /// is ignored.
     fn values(&self) -> MutexGuard<'_, Values> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,7 +119,7 @@ impl Values {
             gone.push(old);
         }
         self.bytes = self.bytes.saturating_add(bytes);
-        // Never the one that was just written: it was used last, and fits.
+        // Never the value just written: it was used last, and fits.
         while self.bytes > self.max_bytes || self.by_key.len() > self.max_values {
             let Some((key, old)) = self.by_key.pop_lru() else { break };
             self.bytes = self.bytes.saturating_sub(size(&key, &old.value));
@@ -134,7 +134,7 @@ fn size(key: &str, value: &[u8]) -> usize {
 }
 
 impl fmt::Debug for Store {
-    /// Without what is in it.
+    /// Omits the contents.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let values = self.values();
         f.debug_struct("Store")

@@ -1,9 +1,9 @@
-//! The C interface: pointers become slices and references, and nothing that fails inside
-//! gets out.
+//! The C interface: turns pointers into slices and references, and contains every
+//! failure.
 //!
-//! All that is unsafe of the caller's memory is in this file. `gatepass.h` says what a
-//! caller promises: a gateway comes from [`gatepass_new`] and is not used after
-//! [`gatepass_free`], nor by two threads at once; bytes are there, as many as it says,
+//! All unsafe access to the caller's memory is in this file. `gatepass.h` states the
+//! caller's obligations: a gateway comes from [`gatepass_new`] and is not used after
+//! [`gatepass_free`], nor by two threads at once; bytes are valid, in the stated number,
 //! during the call.
 
 #![allow(unsafe_code, reason = "the door to C; each use says why it holds")]
@@ -34,7 +34,7 @@ use crate::frame;
 /// `GATEPASS_ABI` of `gatepass.h`.
 pub const ABI: u32 = 5;
 
-/// A gateway, and what was last lent of it to the caller.
+/// A gateway, and what it last lent to the caller.
 #[derive(Debug)]
 pub struct Gatepass {
     door: Door,
@@ -72,17 +72,17 @@ thread_local! {
 ///
 /// # Safety
 ///
-/// `size` bytes are there for as long as the result is used, unless `data` is null.
+/// `data` is null, or points to `size` values that are valid for as long as the result is
+/// used.
 const unsafe fn lent<'a, T>(data: *const T, size: u32) -> &'a [T] {
     if data.is_null() {
         return &[];
     }
-    // SAFETY: the caller's promise. Numbers have an alignment, which LuaJIT gives to
-    // arrays of them.
+    // SAFETY: guaranteed by the caller. Numbers must be aligned, as LuaJIT's arrays are.
     unsafe { std::slice::from_raw_parts(data, size as usize) }
 }
 
-/// The moment a caller calls now; whole milliseconds.
+/// The caller's current time, in whole milliseconds.
 #[allow(clippy::cast_possible_truncation, reason = "`as` saturates, and NaN is the epoch")]
 const fn time(now: f64) -> UnixTime {
     UnixTime::from_millis(now as i64)
@@ -98,8 +98,8 @@ const fn id(number: f64) -> u64 {
     number as u64
 }
 
-/// Carries out `event` and gives the first action. A panic ends `request` and all that the
-/// gateway holds.
+/// Passes `event` to the gateway and returns the first action. A panic ends `request` and
+/// all held requests.
 ///
 /// # Safety
 ///
@@ -109,8 +109,8 @@ unsafe fn act(
     request: Option<u64>,
     event: impl FnOnce(&mut Door),
 ) -> *const RawAction {
-    // SAFETY: the caller's promise; no other reference to it is alive, since none leaves
-    // this file.
+    // SAFETY: guaranteed by the caller; no other reference to it is alive, since none
+    // leaves this file.
     let Some(Gatepass { door, .. }) = (unsafe { gateway.as_mut() }) else { return ptr::null() };
     let next = |door: &mut Door| door.next().map_or(ptr::null(), ptr::from_ref);
     let acted = catch_unwind(AssertUnwindSafe(|| {
@@ -127,7 +127,7 @@ unsafe fn act(
     action.unwrap_or(ptr::null())
 }
 
-/// Reads something of a gateway; `otherwise` if it is null or fails.
+/// Reads a value from a gateway; `otherwise` if it is null or fails.
 ///
 /// # Safety
 ///
@@ -142,7 +142,7 @@ unsafe fn read<T>(
     catch_unwind(AssertUnwindSafe(|| read(gateway))).unwrap_or(otherwise)
 }
 
-/// Lends problems to the caller, one a line; null for none.
+/// Lends problems to the caller, one per line; null for none.
 fn lend_problems(problems: &[Problem]) -> *const Text {
     if problems.is_empty() {
         return ptr::null();
@@ -155,7 +155,8 @@ fn lend_problems(problems: &[Problem]) -> *const Text {
     })
 }
 
-/// A problem where there should be an answer, which the caller must take for one.
+/// A problem in place of a result after a failure; the caller must not mistake it for
+/// success.
 fn failed() -> *const Text {
     lend_problems(&[Problem::new("$", "a failure of the library", "a configuration it can read")])
 }

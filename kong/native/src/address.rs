@@ -1,4 +1,4 @@
-//! Addresses of services, as nginx connects to them.
+//! Addresses of services, in the forms that nginx can connect to.
 
 use gatepass::callout::{Scheme, Service};
 
@@ -8,14 +8,14 @@ pub const ACCEPTED: &str = "host:port, [IPv6]:port or unix:/path";
 /// Where to connect to.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Address<'a> {
-    /// A name, an IP address, or `unix:/path`.
+    /// A host name, an IP address, or `unix:/path`.
     pub host: &'a str,
-    /// `None` for a socket of this machine.
+    /// `None` for a Unix socket.
     pub port: Option<u16>,
 }
 
 impl<'a> Address<'a> {
-    /// The address of a service; `None` if nginx could not read it. Without a port it is
+    /// The address of a service; `None` if nginx cannot parse it. The default port is
     /// that of the scheme.
     pub fn of(service: &'a Service) -> Option<Self> {
         let default = match service.scheme {
@@ -29,7 +29,7 @@ impl<'a> Address<'a> {
         if let Some(path) = text.strip_prefix("unix:") {
             return path.starts_with('/').then_some(Self { host: text, port: None });
         }
-        // A colon within brackets is the address's own.
+        // A colon within brackets is part of an IPv6 address.
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, Some(port)),
             _ => (text, None),

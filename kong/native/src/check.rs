@@ -1,4 +1,4 @@
-//! Reading a configuration, and what is wrong with one.
+//! Reads and validates configurations.
 
 use std::rc::Rc;
 
@@ -10,26 +10,26 @@ use gatepass_native::AwsLc;
 
 use crate::address::{self, Address};
 
-/// What nginx can do from Lua.
+/// The capabilities of nginx from Lua.
 pub const NGINX: HostCapabilities = HostCapabilities {
     removes_headers: true,
     resumes_others: true,
     repeats_reply_fields: true,
-    // It writes them after this, from what the client sent.
+    // nginx writes them after this, from what the client sent.
     writes_forwarded: false,
     frames_grpc_replies: false,
     ends_streams: false,
     has_consumers: true,
 };
 
-/// The settings of a configuration that is to be used here, with what the machine has:
-/// its environment and its cryptography.
+/// The settings of a configuration that is to run here, with the machine's environment
+/// and cryptography.
 pub fn settings(text: &[u8]) -> Result<Settings, Problems> {
     gatepass_native::load(text).and_then(fitting)
 }
 
-/// The problems of a configuration, whatever its place of use: secrets from the
-/// environment or a vault count as given.
+/// The problems of a configuration, wherever it will run: secrets from the environment or
+/// a vault are assumed to exist.
 pub fn problems(text: &[u8]) -> Vec<Problem> {
     let named = json::parse(text).map(|mut value| {
         config::name_vaults(&mut value);
@@ -43,7 +43,7 @@ pub fn problems(text: &[u8]) -> Vec<Problem> {
         Ok(_) => Vec::new(),
         Err(Problems(problems)) => {
             let mut problems: Vec<_> = problems.into_iter().filter(|it| !unset(it)).collect();
-            // Without its secrets there are no settings to ask.
+            // Without its secrets there are no settings to check.
             let asks = json::parse(text)
                 .is_ok_and(|it| it.pointer("/limits/end_streams") == Some(&true.into()));
             let streams = config::streams_go_on();
@@ -55,7 +55,7 @@ pub fn problems(text: &[u8]) -> Vec<Problem> {
     }
 }
 
-/// Refuses addresses that nginx cannot read, and what nginx cannot do.
+/// Refuses addresses that nginx cannot parse, and features that it does not support.
 fn fitting(settings: Settings) -> Result<Settings, Problems> {
     let services = settings.services.iter().filter(|service| Address::of(service).is_none());
     let mut problems: Vec<_> = services

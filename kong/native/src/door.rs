@@ -1,5 +1,5 @@
-//! One gateway as the C interface shows it: requests and callouts are numbers, one action
-//! at a time.
+//! One gateway as seen through the C interface: requests and callouts are numbers, and
+//! actions come one at a time.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -24,12 +24,12 @@ use crate::encode::{Encoder, RawAction};
 use crate::frame::Begun;
 use crate::store::Store;
 
-/// The source of a gateway, from which it is built again after a panic.
+/// What a gateway is built from, and rebuilt from after a panic.
 #[derive(Debug)]
 pub struct Source {
     /// The configuration.
     pub configuration: Vec<u8>,
-    /// Where workers share data.
+    /// The directory of the workers' shared data.
     pub directory: Option<PathBuf>,
 }
 
@@ -40,29 +40,30 @@ pub struct Door {
     gateway: Gateway,
     info: Rc<Infos>,
     encoder: Encoder,
-    /// Requests that are held or whose body is read.
+    /// Requests that are held or whose body is being read.
     held: BTreeSet<u64>,
     callouts: HashMap<u64, CalloutId>,
     last_callout: u64,
-    /// Requests that a panic ended, still to be answered.
+    /// Requests ended by a panic that still have to be answered.
     failed: VecDeque<u64>,
     log: VecDeque<(Level, String)>,
     panics: u32,
     /// The series, and the samples since the last call.
     series: Vec<Series>,
     samples: VecDeque<Sample>,
-    /// Whether the last call gave one: what is counted meanwhile is for the next round.
+    /// Whether the last call returned a sample: samples recorded meanwhile are for the
+    /// next round.
     gave_readings: bool,
     new_panics: u32,
-    /// The moment of the last event.
+    /// The time of the last event.
     now: UnixTime,
-    /// For tests of what a panic leaves.
+    /// For tests: the request on which to panic.
     #[cfg(test)]
     pub panics_at: Option<u64>,
 }
 
 impl Door {
-    /// A gateway; or what is wrong.
+    /// Opens a gateway; fails with the problems of its configuration.
     pub fn open(source: Source, now: UnixTime) -> Result<Self, Problems> {
         let info = Rc::new(Infos::default());
         let (gateway, gap) = gateway(&source, &info, now)?;
@@ -87,7 +88,7 @@ impl Door {
         })
     }
 
-    /// A request begins; `None` if the caller's bytes are not a head.
+    /// A request begins; `None` if the caller's bytes are not a valid head.
     pub fn begin(&mut self, request: u64, begun: Option<Begun>, now: UnixTime) {
         self.now = now;
         #[cfg(test)]
@@ -101,19 +102,19 @@ impl Door {
         self.gateway.begin(id, RequestHead::from(fields), now);
     }
 
-    /// The body of a request came.
+    /// The body of a request arrived.
     pub fn body(&mut self, request: u64, body: Option<Vec<u8>>, now: UnixTime) {
         self.now = now;
         self.gateway.body(RequestId(request), body, now);
     }
 
-    /// A request ended by itself. It is not answered any more.
+    /// A request ended by itself and is not answered any more.
     pub fn gone(&mut self, request: u64) {
         self.failed.retain(|failed| *failed != request);
         self.end(request);
     }
 
-    /// A callout is over.
+    /// A callout is complete.
     pub fn reply(&mut self, callout: u64, reply: &CalloutReply, now: UnixTime) {
         self.now = now;
         if let Some(callout) = self.callouts.remove(&callout) {
@@ -132,17 +133,17 @@ impl Door {
         self.gateway.max_reply_bytes()
     }
 
-    /// The configuration is not used any more.
+    /// The configuration is no longer in use.
     pub fn retire(&mut self) {
         self.gateway.retire();
     }
 
-    /// How many requests and callouts are under way.
+    /// The number of requests and callouts in progress.
     pub fn under_way(&self) -> usize {
         self.held.len().saturating_add(self.callouts.len()).saturating_add(self.failed.len())
     }
 
-    /// How often it was made anew.
+    /// How often the gateway was rebuilt after a panic.
     pub const fn panics(&self) -> u32 {
         self.panics
     }
@@ -152,13 +153,13 @@ impl Door {
         self.log.pop_front()
     }
 
-    /// What a request revoked, for other nodes.
+    /// The revocations made by requests, for other nodes.
     pub fn take_announcement(&mut self) -> Option<String> {
         self.gateway.take_announcement()
     }
 
-    /// Takes in what another node announced; whether that succeeded, and `None` if it is for
-    /// other gateways.
+    /// Applies what another node announced. Returns whether that succeeded; `None` if it
+    /// is for other gateways.
     pub fn hear(&mut self, text: &[u8], now: UnixTime) -> Option<bool> {
         self.now = now;
         let heard = self.gateway.hear_announcement(text, now);
@@ -166,7 +167,7 @@ impl Door {
         heard
     }
 
-    /// Something that was counted; `None` when all of it was taken.
+    /// A metric sample; `None` when all have been taken.
     pub fn take_sample(&mut self) -> Option<(&Series, u64)> {
         if self.samples.is_empty() && !self.gave_readings {
             self.samples.extend(self.gateway.take_metrics());
@@ -184,7 +185,7 @@ impl Door {
         Some((self.series.get(position)?, amount))
     }
 
-    /// The gateway's, and that of its panics.
+    /// The gateway's series, and the one for its panics.
     fn series(&self) -> Vec<Series> {
         let kind = metrics::Kind::Counter;
         let panics = Series { kind, name: "gatepass_panics_total", labels: Vec::new() };
@@ -212,8 +213,7 @@ impl Door {
                 self.held.insert(request.0);
                 0
             }
-            // nginx shows nothing more of a request that passes, and of none that is
-            // answered.
+            // nginx reports nothing more about a request that passes or is answered.
             Action::Forward { request, .. } | Action::Reply { request, .. } => {
                 self.end(request.0);
                 0
@@ -225,8 +225,8 @@ impl Door {
         Some(encoded)
     }
 
-    /// Makes the gateway anew after a panic. All that it held is answered 500, and
-    /// `request` with it.
+    /// Rebuilds the gateway after a panic. All held requests are answered with 500, and
+    /// so is `request`.
     pub fn recover(&mut self, request: Option<u64>) {
         self.panics = self.panics.saturating_add(1);
         self.new_panics = self.new_panics.saturating_add(1);
@@ -240,7 +240,7 @@ impl Door {
         self.info.clear();
         match gateway(&self.source, &self.info, self.now) {
             Ok((gateway, _)) => self.gateway = gateway,
-            // The one that failed stays, and what it does next is caught as well.
+            // The failed gateway stays, and its next panic is caught as well.
             Err(problems) => self.log.push_back((Level::Error, problems.to_string())),
         }
         self.log.push_back((Level::Error, "the library failed and began anew".to_owned()));
@@ -260,12 +260,12 @@ impl Door {
     }
 }
 
-/// An event for the log.
+/// A log line for an event.
 fn line(event: &Event) -> (Level, String) {
     (event.level(), event.to_string())
 }
 
-/// A gateway, and what there is to log of its keys.
+/// Makes a gateway, and the log events about its keys.
 fn gateway(
     source: &Source,
     info: &Rc<Infos>,
@@ -306,12 +306,12 @@ fn store(source: &Source, wanted: SharedData) -> Result<Option<Store>, Problem> 
     }
 }
 
-/// Nginx's facts about requests.
+/// What nginx knows about requests.
 #[derive(Debug, Default)]
 struct Infos {
-    /// The one that began last.
+    /// The request that began last.
     current: RefCell<(u64, Info)>,
-    /// Those that are held.
+    /// Requests that are held.
     kept: RefCell<HashMap<u64, Info>>,
 }
 
@@ -348,7 +348,7 @@ impl Infos {
     }
 }
 
-/// The gateway's way to ask.
+/// Gives the gateway access to it.
 #[derive(Debug)]
 struct Asked(Rc<Infos>);
 

@@ -1,7 +1,7 @@
-//! Actions as C structs: `gatepass.h` has the same ones, and says what they mean.
+//! Actions as C structs; `gatepass.h` declares and documents them.
 //!
-//! The bytes of an action lie in one buffer, which the next action takes over: a request
-//! that is forwarded costs no allocation here.
+//! The bytes of an action are in one buffer, which the next action reuses: forwarding a
+//! request costs no allocation here.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use gatepass::http::{Edit, LocalReply};
 
 use crate::address::Address;
 
-/// Bytes; the pointer is null where there is no value.
+/// Bytes; the pointer is null if there is no value.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Text {
@@ -23,9 +23,9 @@ pub struct Text {
 impl Text {
     const NONE: Self = Self { data: std::ptr::null(), size: 0 };
 
-    /// Points to `bytes`, for as long as they stay where they are.
+    /// Points to `bytes`, for as long as they do not move.
     pub fn of(bytes: &[u8]) -> Self {
-        // No text here comes near 4 GiB; of one that did the rest would be missing.
+        // No text here comes near 4 GiB; a longer one would be truncated.
         Self { data: bytes.as_ptr(), size: u32::try_from(bytes.len()).unwrap_or(u32::MAX) }
     }
 }
@@ -98,7 +98,7 @@ impl RawAction {
 /// The range of a text in the buffer; `None` without a value.
 type Place = Option<Range<usize>>;
 
-/// Makes C structs of actions, one at a time.
+/// Converts actions to C structs, one at a time.
 #[derive(Debug)]
 pub struct Encoder {
     bytes: Vec<u8>,
@@ -114,14 +114,14 @@ impl Default for Encoder {
     }
 }
 
-/// Numbers that Lua has exactly; ids are counted up from one.
+/// Lua represents these numbers exactly; ids are counted up from one.
 #[allow(clippy::cast_precision_loss, reason = "ids stay far below 2^53")]
 pub const fn number(id: u64) -> f64 {
     id as f64
 }
 
 impl Encoder {
-    /// The struct of `action`, whose callout, if it has one, is called `callout`.
+    /// The struct for `action`. If it has a callout, that gets the number `callout`.
     pub fn encode(&mut self, action: &Action, callout: u64) -> &mut RawAction {
         self.clear();
         let request = action.request().map_or(0.0, |request| number(request.0));
@@ -143,7 +143,7 @@ impl Encoder {
         &mut self.action
     }
 
-    /// The struct of an answer that no gateway gave.
+    /// The struct for an answer without a gateway.
     pub fn failure(&mut self, request: u64) -> &mut RawAction {
         self.clear();
         self.reply(number(request), &LocalReply::new(500), &AccessLogFields::EMPTY);
@@ -231,8 +231,8 @@ impl Encoder {
         self.places.len().saturating_sub(before)
     }
 
-    /// An action with all that was added; the last `access_log` of it are for the access log. To
-    /// be called when the buffer is complete.
+    /// The action with all added fields; the last `access_log` of them are for the access
+    /// log. Must be called when the buffer is complete.
     fn with_fields(&mut self, access_log: usize) -> RawAction {
         let (bytes, fields) = (&self.bytes, &mut self.fields);
         let text = |place: &Place| {
@@ -271,7 +271,7 @@ impl Encoder {
     }
 }
 
-/// How a caller reads actions.
+/// Reads actions as a caller does.
 #[cfg(test)]
 #[allow(unsafe_code, reason = "as a caller does, before its next call")]
 mod reading {
@@ -298,7 +298,7 @@ mod reading {
             fields.iter().map(|field| (field.name.to_text(), value(&field.value))).collect()
         }
 
-        /// It in one line: the kind, and what is to be done.
+        /// The action in one line: its kind and contents.
         pub fn to_text(&self) -> String {
             let Self { kind, request, number, callout, .. } = self;
             let what = match kind {

@@ -1,9 +1,9 @@
-//! Header fields as the caller lends them: all bytes in one piece, and the lengths of each
-//! name and each value in turn.
+//! Header fields as the caller lends them: all bytes in one piece, and the lengths of the
+//! names and values in turn.
 
 use gatepass::http::{Fields, Span};
 
-/// The host's facts about a request, and its head.
+/// What the host knows about a request, and its head.
 pub struct Begun {
     /// The client's address.
     pub address: Vec<u8>,
@@ -38,8 +38,8 @@ pub fn begun(bytes: &[u8], sizes: &[u32]) -> Option<Begun> {
     })
 }
 
-/// The fields, copied; `None` if the lengths ask for more bytes than there are, which is a
-/// fault of the caller.
+/// The fields, copied; `None` if the lengths exceed the bytes, which is a bug of the
+/// caller.
 pub fn fields(bytes: &[u8], sizes: &[u32]) -> Option<Fields> {
     Some(Fields::of(bytes.to_vec(), Reader::default().spans(bytes, sizes)?))
 }

@@ -1,5 +1,5 @@
 //! The native door for Kong and any OpenResty: the core behind a C interface, which the
-//! plugin in `kong/plugins/gatepass` calls by LuaJIT's FFI.
+//! plugin in `kong/plugins/gatepass` calls through LuaJIT's FFI.
 //!
 //! ```text
 //!   Lua      gatepass_begin ...  -> action ...
@@ -8,9 +8,9 @@
 //!   core     gatepass::gateway
 //! ```
 //!
-//! `gatepass.h` says what each call means. Decisions are the core's; this crate adds
-//! what nginx workers need: a store that processes share ([`store`]), addresses of
-//! services, and C structs of actions.
+//! `gatepass.h` documents each call. The core makes the decisions; this crate adds what
+//! nginx workers need: a store shared between processes ([`store`]), addresses of
+//! services, and C structs for actions.
 
 pub mod abi;
 mod address;

@@ -2,12 +2,12 @@
 //! revocations, which apply on every worker at once.
 //!
 //! Workers are processes, and nginx's shared dictionaries can only be reached from Lua,
-//! not from within a decision. So it is a map of LMDB's in a file of memory: a read
+//! not from within a decision. So this is an LMDB map in a memory-backed file: a read
 //! costs about a microsecond and no lock, a write is one transaction, and a worker that
-//! dies in one leaves no partial write and no lock.
+//! dies during one leaves no partial write and no lock.
 //!
-//! One directory for each master process, so that workers before and after a reload share
-//! it, and nothing outlives a restart.
+//! There is one directory per master process, so that workers before and after a reload
+//! share it, and nothing outlives a restart.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -20,10 +20,10 @@ use gatepass::shared_data::SharedStore;
 use heed::types::{Bytes, Str};
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
-/// The most that the file can grow to. Containers give 64 MB of such memory.
+/// The maximum size of the file. Containers get 64 MB of such memory by default.
 const MAX_BYTES: usize = 48 << 20;
 
-/// Each worker reads by one slot; those of workers that died are taken again.
+/// Each worker uses one reader slot; the slots of dead workers are reused.
 const MAX_READERS: u32 = 1024;
 
 const PREFIX: &str = "gatepass-";
@@ -35,11 +35,12 @@ pub struct Store {
     map: Database<Str, Bytes>,
 }
 
-/// The one that this process has open: LMDB forbids a second of the same file.
+/// The store that this process has open: LMDB forbids opening a file twice.
 static OPEN: Mutex<Option<(PathBuf, Store)>> = Mutex::new(None);
 
 impl Store {
-    /// The store in `directory` of the workers that have the same master as this process.
+    /// Opens the store in `directory` for the workers that have the same master as this
+    /// process.
     pub fn open(directory: &Path) -> Result<Self, String> {
         Self::open_for(directory, parent_id())
     }
@@ -62,8 +63,8 @@ impl Store {
     fn at(path: &Path) -> heed::Result<Self> {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(MAX_BYTES).max_readers(MAX_READERS);
-        // SAFETY: NO_SYNC and NO_META_SYNC risk what a crash of the machine would leave
-        // behind; this file is in memory, and a new master begins a new one.
+        // SAFETY: NO_SYNC and NO_META_SYNC endanger only what survives a crash of the
+        // machine; this file is in memory, and a new master starts a new one.
         unsafe { options.flags(EnvFlags::NO_SYNC | EnvFlags::NO_META_SYNC) };
         // SAFETY: changes of the file that bypass LMDB could cause invalid reads. Only this
         // user can access the directory (`own_directory`), and OPEN keeps the process from
@@ -95,7 +96,7 @@ impl Store {
     }
 }
 
-/// A value begins with its version.
+/// A value starts with its version.
 fn split(value: &[u8]) -> Option<(u32, &[u8])> {
     let (version, rest) = value.split_first_chunk()?;
     Some((u32::from_le_bytes(*version), rest))
@@ -118,8 +119,8 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// Creates the directory, or uses the one of another worker. In a world-writable place
-/// it must be owned by this user and closed to all others.
+/// Creates the directory, or reuses another worker's. In a world-writable place it must
+/// be owned by this user and closed to all others.
 fn own_directory(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -134,7 +135,7 @@ fn own_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes directories of masters that have ended. Failures are ignored.
+/// Removes the directories of masters that no longer run. Failures are ignored.
 fn forget_others(directory: &Path) {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for entry in entries {
@@ -166,7 +167,7 @@ mod tests {
         assert!(!store.write("b", b"1", Some(7)), "nothing there");
         assert!(store.write("a", b"4", None), "whatever is there");
         assert_eq!(store.read("a").map(|(value, _)| value), Some(b"4".to_vec()));
-        // The same store, as another gateway of this process opens it.
+        // The same store, opened by another gateway of this process.
         let again = Store::open_for(&directory, std::process::id()).unwrap();
         assert_eq!(again.read("a"), store.read("a"));
         assert!(!store.write("big", &vec![0; MAX_BYTES], None), "does not fit");
