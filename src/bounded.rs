@@ -1,4 +1,4 @@
-//! A map of bounded size, for what may be forgotten.
+//! A map of bounded size, for values that may be evicted.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -8,18 +8,18 @@ use std::rc::Rc;
 
 use lru::LruCache;
 
-/// Values by key, at most a fixed number of them and of the bytes that they take;
-/// the one not used for longest goes first. With room for none it keeps nothing.
+/// Values by key, bounded in number and in bytes; evicts the least recently used. With a
+/// limit of zero it keeps nothing.
 #[derive(Debug)]
 pub(crate) struct Bounded<K: Hash + Eq, V> {
     entries: Option<LruCache<K, Weighed<V>>>,
     max_bytes: usize,
     bytes: usize,
-    /// How many went to make room, since that was last asked.
+    /// Evictions since the last query.
     evicted: u64,
 }
 
-/// A value, and about how many bytes it takes.
+/// A value, and its approximate size in bytes.
 #[derive(Debug)]
 struct Weighed<V> {
     value: V,
@@ -42,7 +42,7 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
         Self { entries, max_bytes, bytes: 0, evicted: 0 }
     }
 
-    /// The value of `key`, which counts as used.
+    /// The value of `key`; marks it as used.
     pub(crate) fn get_mut<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
@@ -50,8 +50,8 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
         self.entries.as_mut()?.get_mut(key).map(|weighed| &mut weighed.value)
     }
 
-    /// Keeps a value whose texts and whose key's take `bytes`, in place of the one
-    /// that `key` had.
+    /// Inserts or replaces the value of `key`. `bytes`: the size of the texts in key and
+    /// value.
     pub(crate) fn insert(&mut self, key: K, value: V, bytes: usize) {
         self.remove(&key);
         let bytes = bytes.saturating_add(ENTRY);
@@ -66,12 +66,12 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
         while self.bytes > self.max_bytes && self.forget_oldest() {}
     }
 
-    /// How many entries went to make room, since the last call.
+    /// The number of evictions since the last call.
     pub(crate) const fn take_evicted(&mut self) -> u64 {
         std::mem::replace(&mut self.evicted, 0)
     }
 
-    /// Forgets the value not used for longest; false if there is none.
+    /// Evicts the least recently used value; false if there is none.
     pub(crate) fn forget_oldest(&mut self) -> bool {
         let oldest = self.entries.as_mut().and_then(LruCache::pop_lru);
         let Some((_, oldest)) = oldest else { return false };
@@ -80,7 +80,7 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
         true
     }
 
-    /// Forgets a key.
+    /// Removes a key.
     pub(crate) fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q)
     where
         K: Borrow<Q>,
@@ -90,12 +90,11 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
     }
 }
 
-/// Values by a whole text, such as a token, at most a fixed number of them and of
-/// the bytes that they take.
+/// Values by a whole text, such as a token, bounded in number and in bytes.
 ///
-/// A text is looked for by a hash of its end, under a key that each VM makes up
-/// for itself, and found only if all of it is the same: no text can ever get the
-/// value of another. Two with the same hash take each other's place.
+/// A text is looked up by a hash of its end, under a random key of each VM, and found
+/// only if all of it is equal: no text can ever get the value of another. Two texts with
+/// the same hash replace each other.
 pub(crate) struct ByText<V> {
     entries: Bounded<u64, (Rc<[u8]>, V)>,
     hashes: RandomState,
@@ -107,51 +106,51 @@ impl<V> ByText<V> {
         Self { entries: Bounded::new(max_entries, max_bytes), hashes: RandomState::new() }
     }
 
-    /// The value of `text`, which counts as used.
+    /// The value of `text`; marks it as used.
     pub(crate) fn get_mut(&mut self, text: &[u8]) -> Option<&mut V> {
         let (own, value) = self.entries.get_mut(&self.hash(text))?;
         is_same(own, text).then_some(value)
     }
 
-    /// Keeps a value, in place of the one that `text` had.
+    /// Inserts or replaces the value of `text`.
     pub(crate) fn insert(&mut self, text: Rc<[u8]>, value: V) {
         let bytes = text.len();
         self.entries.insert(self.hash(&text), (text, value), bytes);
     }
 
-    /// The end of a token is its signature, or all of it is random: no two have
-    /// the same, and the rest need not be hashed.
+    /// The end of a token is its signature, or all of it is random: no two tokens share
+    /// it, and the rest need not be hashed.
     fn hash(&self, text: &[u8]) -> u64 {
         self.hashes.hash_one(text.last_chunk::<64>().map_or(text, <[u8; 64]>::as_slice))
     }
 
-    /// Forgets a text.
+    /// Removes a text.
     pub(crate) fn remove(&mut self, text: &[u8]) {
         if self.get_mut(text).is_some() {
             self.entries.remove(&self.hash(text));
         }
     }
 
-    /// Forgets the text not used for longest; false if there is none.
+    /// Evicts the least recently used text; false if there is none.
     pub(crate) fn forget_oldest(&mut self) -> bool {
         self.entries.forget_oldest()
     }
 
-    /// How many entries went to make room, since the last call.
+    /// The number of evictions since the last call.
     pub(crate) const fn take_evicted(&mut self) -> u64 {
         self.entries.take_evicted()
     }
 }
 
 impl<V> fmt::Debug for ByText<V> {
-    /// Texts are tokens.
+    /// Omits the texts, which are tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ByText").finish_non_exhaustive()
     }
 }
 
-/// Whether two texts are the same. Eight bytes at a time: what `==` comes to in
-/// WebAssembly goes byte by byte, and tokens are long.
+/// Whether two texts are equal. Compares eight bytes at a time: in WebAssembly `==` goes
+/// byte by byte, and tokens are long.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     let ((words, rest), (other_words, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
     let mut pairs = words.iter().zip(other_words);

@@ -1,7 +1,7 @@
 //! An HTTP exchange with a service, as plain data.
 //!
-//! The core says what to send and reads what came back; the adapter does the
-//! sending. Nothing here knows which host carries it.
+//! The core builds requests and reads replies; the door sends them. Nothing here depends
+//! on the host.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -87,7 +87,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// As `:scheme` carries it.
+    /// As sent in `:scheme`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -95,7 +95,7 @@ impl Scheme {
         }
     }
 
-    /// As a URL may end its authority with it.
+    /// The port that a URL may omit.
     const fn default_port(self) -> &'static str {
         match self {
             Self::Http => ":80",
@@ -107,11 +107,11 @@ impl Scheme {
 /// `User-Agent` of every callout: firewalls refuse requests without one.
 pub const USER_AGENT: &str = concat!("gatepass/", env!("CARGO_PKG_VERSION"));
 
-/// `Accept` of a callout that does not say otherwise.
+/// The default `Accept` of callouts.
 const JSON: &str = "application/json";
 
-/// `Accept` where a key set is asked for (RFC 7517 section 8.5.1): some issuers
-/// answer 406 to what is not the type that they send.
+/// `Accept` for key sets (RFC 7517 section 8.5.1): some issuers answer 406 if it does not
+/// list the type that they send.
 pub const KEY_SET_TYPES: &str = "application/jwk-set+json, application/json;q=0.9, */*;q=0.1";
 
 /// Which header fields of a reply are read, beside `Cache-Control`: all of them
@@ -133,14 +133,15 @@ pub struct Callout {
     pub method: &'static str,
     /// Path and query.
     pub path: String,
-    /// Header fields beside the pseudo headers; their values may be secret.
-    /// [`Callout::head`] has what every request has.
+    /// Header fields beside the pseudo-headers; their values may be secret.
+    /// [`Callout::head`] adds those of every request.
     pub headers: Vec<(HeaderName, Secret<String>)>,
-    /// The body, whose type is among the header fields.
+    /// The body; its type is among the header fields.
     pub body: Option<Secret<Vec<u8>>>,
     /// What is read of the reply's header fields.
     pub reads: ReplyFields,
-    /// Whether its reply serves all who would send the same while it is in flight.
+    /// Whether its reply serves identical callouts that are requested while it is in
+    /// flight.
     pub serves_all: bool,
 }
 
@@ -150,7 +151,7 @@ impl Callout {
         Self::new(service, "GET", path)
     }
 
-    /// A GET of a key set, or of the document that tells where one is.
+    /// A GET of a key set, or of the document that contains its URL.
     pub fn get_keys(service: &Rc<Service>, path: String) -> Self {
         let headers = vec![(HeaderName::accept(), Secret::new(KEY_SET_TYPES.to_owned()))];
         let reads = ReplyFields::These(&["location"]);
@@ -188,9 +189,9 @@ impl Callout {
 }
 
 impl Callout {
-    /// The whole head, with pseudo headers. Those of the service are in it, which
-    /// none of the callout's own takes the place of; unless either says otherwise,
-    /// JSON is asked for, by the gateway.
+    /// The whole head, with pseudo-headers. It includes the service's fields, which the
+    /// callout's own cannot replace; unless either says otherwise, it names the gateway
+    /// as user agent and asks for JSON.
     pub fn head(&self) -> Vec<(&str, &str)> {
         let Self { service, method, path, headers, .. } = self;
         let mut head = vec![
@@ -220,14 +221,14 @@ impl Callout {
 /// The outcome of a [`Callout`].
 #[derive(Clone)]
 pub enum CalloutReply {
-    /// A whole answer.
+    /// A complete answer.
     Answer(Answer),
-    /// No answer that could be used.
+    /// No usable answer.
     Failed(CalloutFailure),
 }
 
 impl CalloutReply {
-    /// A reply that the host gives whole. Without a status it is none.
+    /// A reply that the host delivers as a whole. Without a status it is a failure.
     pub fn whole(status: Option<u16>, fields: Fields, body: Vec<u8>, max_bytes: usize) -> Self {
         let Some(status) = status else { return Self::Failed(CalloutFailure::NoReply) };
         if body.len() > max_bytes {
@@ -237,7 +238,8 @@ impl CalloutReply {
         Self::Answer(Answer { status, cache_control, fields, body })
     }
 
-    /// The reply of the service: an answer that a proxy made in its place is none.
+    /// The reply of the service itself: an answer that a proxy made in its place counts
+    /// as a failure.
     pub fn of_service(&self) -> Cow<'_, Self> {
         match self {
             Self::Answer(answer) => match Unreached::of(answer.status, &answer.body) {
@@ -263,7 +265,7 @@ pub struct Answer {
     /// The values of all `Cache-Control` fields, joined by commas (RFC 9110
     /// section 5.3).
     pub cache_control: Option<Vec<u8>>,
-    /// The header fields, if as far as [`Callout::reads`] asked for them.
+    /// The header fields that [`Callout::reads`] asked for.
     pub fields: Fields,
     /// The body, at most `limits.max_reply_bytes`.
     pub body: Vec<u8>,
@@ -287,32 +289,32 @@ impl Answer {
     }
 }
 
-/// A number of seconds: the largest there is for one that is larger still (RFC 9111
-/// section 1.2.2), 0 for text that is not a number.
+/// A number of seconds: the maximum for anything larger (RFC 9111 section 1.2.2), 0 for
+/// text that is not a number.
 fn delta_seconds(text: &str) -> u32 {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_number { text.parse().unwrap_or(u32::MAX) } else { 0 }
 }
 
-/// Why a callout brought no answer.
+/// Why a callout got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CalloutFailure {
     /// The host would not send it: no such cluster, no address.
     NotSent,
     /// Refused, reset, timed out: the host does not always say which.
     NoReply,
-    /// The same, and Envoy says which, in an answer of its own.
+    /// The same, with the cause, from Envoy's own response.
     Unreached(Unreached),
-    /// A reply that broke off: the host announced more than it could give.
+    /// The reply was truncated: the host announced more than it delivered.
     Broken,
     /// The reply's body is over `limits.max_reply_bytes`.
     TooLarge {
-        /// That limit.
+        /// The limit.
         limit: usize,
     },
     /// More header fields than the host can list.
     TooManyFields {
-        /// The first number that is too many.
+        /// The smallest number that is too many.
         limit: usize,
     },
 }

@@ -1,5 +1,4 @@
-//! Consumers: the parties that were given access, known by a claim of their
-//! tokens.
+//! Consumers: the parties with access, identified by a claim of their tokens.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -13,12 +12,12 @@ use crate::secret::Secret;
 use crate::time::Span;
 use crate::token::{ClaimPath, Claims, ProviderId, Verified};
 
-/// A client that was given access: an application, a partner, a device.
+/// A client with access: an application, a partner, a device.
 ///
 /// The names are Kong's; each becomes an `X-Consumer-*` header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Consumer {
-    /// The value of the selecting claim; `None` if it is known by credentials only.
+    /// The value of the selecting claim; `None` if it is identified by credentials only.
     pub key: Option<String>,
     /// `X-Consumer-ID`.
     pub id: Option<String>,
@@ -26,16 +25,16 @@ pub struct Consumer {
     pub username: Option<String>,
     /// `X-Consumer-Custom-ID`.
     pub custom_id: Option<String>,
-    /// `X-Consumer-Groups`; what rules ask for.
+    /// `X-Consumer-Groups`; rules check them.
     pub groups: Vec<String>,
-    /// Whether a token of its without any scope is good for a transaction token.
+    /// Whether its tokens without any scope are good for a transaction token.
     pub trusted_without_scope: bool,
-    /// True while its access is suspended.
+    /// True while access is suspended.
     pub disabled: bool,
 }
 
 impl Consumer {
-    /// What identity tokens say of it.
+    /// The consumer's claim in identity tokens.
     pub fn claim(&self) -> Value {
         let names =
             [("id", &self.id), ("username", &self.username), ("custom_id", &self.custom_id)];
@@ -64,7 +63,7 @@ pub enum HostField {
 }
 
 impl HostField {
-    /// Kong's name of it.
+    /// Kong's name for it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Id => "id",
@@ -77,14 +76,15 @@ impl HostField {
 /// How the host's own consumers are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostConsumers {
-    /// By which field.
+    /// The field.
     pub field: HostField,
     /// The providers whose tokens may select one; `None` for the only one.
     pub providers: Option<Vec<ProviderId>>,
 }
 
-/// One of the host's own consumers, as a token names it. The host may change or remove it
-/// at any time, so it is asked with each request: it keeps its consumers in memory.
+/// One of the host's own consumers, as named by a token. The host may change or remove it
+/// at any time, so it is queried for each request; the host caches its consumers in
+/// memory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostConsumer {
     field: HostField,
@@ -92,12 +92,12 @@ pub struct HostConsumer {
 }
 
 impl HostConsumer {
-    /// The question to the host, which its door answers: a GET whose path is the field and
+    /// The query to the host, answered by its door: a GET whose path is the field and
     /// whose body is the value.
     pub fn callout(&self) -> Callout {
         let service = Service {
             name: "kong".to_owned(),
-            // No address: the host is not called by one.
+            // No address: this is not an HTTP call.
             upstream: String::new(),
             authority: "kong".to_owned(),
             scheme: Scheme::Http,
@@ -109,8 +109,8 @@ impl HostConsumer {
         callout
     }
 
-    /// Reads the host's answer. `Ok(None)`: there is no such consumer; `Err`: it is not
-    /// known whether there is.
+    /// Reads the host's answer. `Ok(None)`: there is no such consumer; `Err`: it is
+    /// unknown whether there is one.
     pub fn read(&self, reply: &CalloutReply) -> Result<Option<Rc<Consumer>>, HostUnavailable> {
         let CalloutReply::Answer(Answer { status, body, .. }) = reply else {
             return Err(HostUnavailable);
@@ -131,7 +131,7 @@ impl HostConsumer {
             trusted_without_scope: false,
             disabled: false,
         };
-        // Anything else is not the one that was asked for.
+        // Anything else is not the requested consumer.
         let own = match self.field {
             HostField::Id => &found.id,
             HostField::Username => &found.username,
@@ -141,7 +141,7 @@ impl HostConsumer {
         if is_it { Ok(Some(Rc::new(found))) } else { Err(HostUnavailable) }
     }
 
-    /// About how many bytes it takes.
+    /// Its approximate size in bytes.
     pub fn bytes(&self) -> usize {
         self.value.len()
     }
@@ -156,18 +156,18 @@ pub struct HostUnavailable;
 pub struct Selected {
     /// A configured consumer.
     pub consumer: Option<Rc<Consumer>>,
-    /// Without one, the consumer that the host may have.
+    /// Otherwise, the consumer that the host may have.
     pub of_host: Option<HostConsumer>,
 }
 
-/// The consumers, as tokens find them: `consumers` in the configuration.
+/// The consumers, looked up by tokens: `consumers` in the configuration.
 #[derive(Debug, Default)]
 pub struct ConsumerDirectory {
     /// Claims that may select a consumer; the first one present does.
     claims: Vec<ClaimPath>,
     /// Whether a token that selects no consumer may pass.
     optional: bool,
-    /// Where the host has consumers too, how they are found.
+    /// How to find the host's own consumers, if they count.
     host: Option<HostConsumers>,
     everyone: Vec<Selectable>,
     by_key: HashMap<String, Vec<Selectable>>,
@@ -205,12 +205,12 @@ pub struct TakenNames {
     pub credentials: NameSet,
 }
 
-/// Names, in any case: services compare them without it, or their databases do.
+/// Names, ignoring case: services or their databases may compare them so.
 #[derive(Debug)]
 pub enum NameSet {
     /// These.
     These(HashSet<String>),
-    /// Any name may be one: the host has consumers that are not known here.
+    /// Any name may be taken: the host has consumers that are unknown here.
     Any,
 }
 
@@ -239,8 +239,8 @@ fn folded(name: &str) -> String {
 }
 
 impl ConsumerDirectory {
-    /// The consumer that a transaction token tells by its [`Consumer::claim`]: the one that
-    /// has these names still. The token says itself in which groups it is.
+    /// The consumer named in a transaction token ([`Consumer::claim`]): the one that
+    /// still has these names. Its groups are those in the token.
     pub fn named(
         &self,
         claim: Option<&Value>,
@@ -278,9 +278,9 @@ impl ConsumerDirectory {
         self.host.is_some()
     }
 
-    /// Adds a consumer, the providers whose claims may select it (`None` for the
-    /// only one) and the keys of its credentials; a key that another one has
-    /// already is given back.
+    /// Adds a consumer, the providers whose claims may select it (`None` for the only
+    /// one) and the keys of its credentials. Returns a key that another consumer already
+    /// has.
     pub fn add(
         &mut self,
         consumer: Consumer,
@@ -308,8 +308,7 @@ impl ConsumerDirectory {
     /// The consumer of a token: the owner of its credential, else the one that
     /// its claims select.
     ///
-    /// A consumer that is disabled is not known either, but never taken for one
-    /// that needs no entry.
+    /// A disabled consumer counts as unknown too, but never as a token without an entry.
     pub fn resolve(&self, token: &Verified) -> Result<Selected, Denial> {
         let selected = match token.credential() {
             Some(key) => {
@@ -324,7 +323,7 @@ impl ConsumerDirectory {
         }
     }
 
-    /// The consumer of a token for which the host has `found` this one, or none.
+    /// The consumer of a token for which the host `found` this one, or none.
     pub fn admit(&self, found: Option<Rc<Consumer>>) -> Result<Option<Rc<Consumer>>, Denial> {
         if found.is_none() && !self.optional { Err(Denial::ConsumerUnknown) } else { Ok(found) }
     }
@@ -344,7 +343,8 @@ impl ConsumerDirectory {
         }
     }
 
-    /// For a token without an entry, whose selecting claim is `key`.
+    /// Selects among the host's consumers, for a token without an entry whose selecting
+    /// claim is `key`.
     fn select_of_host(&self, provider: ProviderId, key: Option<&str>) -> Result<Selected, Denial> {
         let is_for = |host: &&HostConsumers| {
             host.providers.as_ref().is_none_or(|providers| providers.contains(&provider))
@@ -360,7 +360,7 @@ impl ConsumerDirectory {
         }
     }
 
-    /// The names that only consumers bear.
+    /// The names that only consumers may have.
     pub fn taken_names(&self) -> TakenNames {
         if self.asks_host() {
             let (usernames, custom_ids) = (NameSet::Any, NameSet::Any);

@@ -27,18 +27,17 @@ use crate::signals::ForwardError;
 use crate::token::{Provider, TokenNames, TokenWords};
 use crate::user_info::UserInfoFailure;
 
-/// The steps that a request takes, in order. Where one has nothing to do, the
-/// request comes by.
+/// The steps of a request, in order. A step may have nothing to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Its head: what a client may not say, and what the gateway itself answers.
+    /// Its head: sanitizing, and requests for the gateway itself.
     #[default]
     Head,
-    /// The rule that it falls under.
+    /// The rule that applies to it.
     Rule,
-    /// Its token: where it is, and that there is one.
+    /// Finding its token.
     Token,
-    /// Verification of the token, by its signature or by its issuer.
+    /// Verification of the token, by signature or by introspection.
     Verify,
     /// The revocation check.
     Revocation,
@@ -50,7 +49,7 @@ pub enum Stage {
     UserInfo,
     /// The rule's requirements for user info.
     AuthorizeUser,
-    /// Its identity token.
+    /// Minting of its identity token.
     Mint,
 }
 
@@ -88,7 +87,7 @@ impl Stage {
 /// The progress of a request. One is made per request, so it copies no text.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
-    /// The step that it is at, or that ended it.
+    /// The current step, or the one that ended the request.
     pub stage: Stage,
     /// Position of the rule that matched.
     pub rule: Option<usize>,
@@ -105,7 +104,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Records the owner of the token, which was valid when it was verified.
+    /// Records the holder of the token, which was valid when it was verified.
     pub fn authenticated(&mut self, session: &Session) {
         self.consumer = session.principal().consumer().cloned();
         self.access_log = session.access_log().clone();
@@ -115,13 +114,13 @@ impl Trace {
 /// A request that was denied, or would be.
 #[derive(Debug)]
 pub struct DeniedRequest {
-    /// Why.
+    /// The code.
     pub code: Code,
-    /// The same in words, with what was found.
+    /// The reason in words, with the value found.
     pub detail: String,
     /// The status of the reply.
     pub status: u16,
-    /// The method and the path, without the query, in which there may be secrets.
+    /// The method and the path, without the query, which may contain secrets.
     pub target: (String, String),
     /// Its progress.
     pub trace: Trace,
@@ -129,7 +128,7 @@ pub struct DeniedRequest {
     pub request_id: Option<String>,
 }
 
-/// How the gateway was told what is revoked.
+/// How a revocation reached the gateway.
 #[derive(Debug)]
 pub enum RevokedBy {
     /// By a request to the endpoint of `revocation`.
@@ -138,9 +137,9 @@ pub enum RevokedBy {
     Logout,
     /// By a security event.
     Events {
-        /// Who sent it.
+        /// The sender.
         transmitter: String,
-        /// What it was.
+        /// The types of the events.
         kinds: Vec<&'static str>,
     },
     /// By a request to another node.
@@ -165,11 +164,11 @@ impl RevokedBy {
 pub enum Event {
     /// A request was denied.
     Denied(DeniedRequest),
-    /// A request was forwarded that is denied outside of shadow mode.
+    /// A request was forwarded that would be denied outside shadow mode.
     WouldDeny(DeniedRequest),
     /// A request that was forwarded ended with its token.
     StreamEnded(DeniedRequest),
-    /// The host would not send a callout to this service.
+    /// The host refused to send a callout to this service.
     NotSent(Rc<Service>),
     /// A fetch of a provider's keys failed.
     KeysNotFetched(String, FetchError),
@@ -177,54 +176,54 @@ pub enum Event {
     KeySkipped(String, SkippedKey),
     /// The user-info service gave no usable answer.
     UserInfoFailed(String, UserInfoFailure),
-    /// A provider could not be asked about a reference token.
+    /// A reference token could not be introspected.
     IntrospectionFailed(String, IntrospectionFailure),
     /// The feed of a list of tokens could not be read.
     TokensNotListed(ListId, FeedError),
     /// The service of a login gave no reply that may be passed on.
     LoginFailed(String, LoginFailure),
-    /// An entry of a feed has a member that says nothing to the gateway.
+    /// An entry of a feed has a member that the gateway does not know.
     MemberIgnored(ListId, String),
     /// An authorized client revoked tokens or withdrew a revocation.
     Revoked {
         /// The change.
         submitted: Submitted,
-        /// How it was said.
+        /// How it arrived.
         by: RevokedBy,
         /// The progress of the request.
         trace: Trace,
         /// The request id of the host or the client.
         request_id: Option<String>,
     },
-    /// A transmitter says what became of its stream of events: paused or disabled, it
-    /// tells of nothing any more.
+    /// A transmitter reported the state of its event stream: while paused or disabled, it
+    /// sends no events.
     StreamUpdated(String, String),
     /// The service of the feed did not take what a signal revokes.
     NotForwarded(String, ForwardError),
     /// There is a time at which no key may sign identity tokens.
     NobodySigns(ScheduleGap),
-    /// Nothing is enforced.
+    /// Shadow mode: nothing is enforced.
     ShadowMode,
     /// Where signatures are computed.
     Crypto {
-        /// The algorithms that the host verifies; the module verifies the others.
+        /// The algorithms that the host verifies; the module itself verifies the others.
         host_verifies: AlgorithmSet,
         /// The algorithms that the host signs with.
         host_signs: AlgorithmSet,
         /// The algorithms that identity tokens are signed with.
         signing: AlgorithmSet,
     },
-    /// The host would not do what a request needs; the request got 500.
+    /// The host failed to do what a request needs; the request got 500.
     HostError(&'static str),
     /// No identity token could be made.
     NotMinted(MintError),
 }
 
 impl Event {
-    /// How bad it is.
+    /// The severity.
     pub const fn level(&self) -> Level {
         match self {
-            // A client's fault is information; a service's fault is a warning.
+            // A client's mistake is informational; a service's failure is a warning.
             Self::Denied(it) | Self::WouldDeny(it) if it.status < 500 => Level::Info,
             Self::StreamEnded(_) => Level::Info,
             Self::KeySkipped(..) => Level::Debug,
@@ -270,7 +269,7 @@ impl Event {
         }
     }
 
-    /// The object that is its line in the log.
+    /// The JSON object for the log line.
     pub fn json(&self) -> Value {
         let event = self.name();
         let caused =
@@ -384,7 +383,7 @@ impl DeniedRequest {
 }
 
 impl fmt::Display for Event {
-    /// Its line in the log.
+    /// The log line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // Anybody can cause it, so it is written without a tree of values.
@@ -399,7 +398,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// Both objects in one.
+/// Merges two objects.
 fn merged(mut one: Value, other: Value) -> Value {
     if let (Value::Object(one), Value::Object(other)) = (&mut one, other) {
         one.extend(other);

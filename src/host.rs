@@ -5,23 +5,23 @@ use std::net::{IpAddr, SocketAddr};
 /// What a host can do, as far as it affects decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostCapabilities {
-    /// Whether it can remove header fields, however often they occur; else only
-    /// the first of a name can be overwritten.
+    /// Whether it can remove header fields, however often they occur; otherwise only the
+    /// first of a name can be overwritten.
     pub removes_headers: bool,
     /// Whether one request's callback can resume another request.
     pub resumes_others: bool,
-    /// Whether a reply of the filter can have several fields of one name; else
-    /// only the last of them is sent.
+    /// Whether a local reply can have several fields of one name; otherwise only the last
+    /// of them is sent.
     pub repeats_reply_fields: bool,
-    /// Whether `X-Forwarded-For` and `X-Forwarded-Proto`, as the filter sees
-    /// them, are the host's own; else they are what the client sent.
+    /// Whether `X-Forwarded-For` and `X-Forwarded-Proto`, as the filter sees them, are
+    /// set by the host; otherwise they are the client's.
     pub writes_forwarded: bool,
-    /// Whether it gives the reply to a gRPC call the HTTP status 200 itself, and
-    /// keeps the reply's own for filters that made gRPC of something else.
+    /// Whether it sets the HTTP status of local replies to gRPC calls to 200 itself, and
+    /// keeps the given status for filters that converted the request to gRPC.
     pub frames_grpc_replies: bool,
-    /// Whether a request can be ended that was forwarded.
+    /// Whether it can end a request that was already forwarded.
     pub ends_streams: bool,
-    /// Whether it has consumers of its own, and answers for them.
+    /// Whether it has consumers of its own that can be queried.
     pub has_consumers: bool,
 }
 
@@ -40,7 +40,7 @@ impl HostCapabilities {
     /// Envoy, for its native module.
     pub const ENVOY_NATIVE: Self = Self { ends_streams: true, ..Self::ENVOY };
 
-    /// ngx_wasm_module, as Kong has it.
+    /// ngx_wasm_module, as part of Kong.
     pub const NGX_WASM: Self = Self {
         removes_headers: false,
         resumes_others: false,
@@ -52,7 +52,7 @@ impl HostCapabilities {
     };
 }
 
-/// Names a request of a gateway. The door chooses it: unique among those that are
+/// Identifies a request of a gateway. The door chooses it; unique among requests that are
 /// not over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
@@ -64,19 +64,20 @@ pub trait RequestInfo: std::fmt::Debug {
     /// `x-request-id`.
     fn request_id(&self, request: RequestId) -> Option<Vec<u8>>;
 
-    /// What Envoy's `mcp` filter left of the call in the body, at this path; nothing where
-    /// there is no such filter before this one. Asked at the beginning of a request only.
+    /// What Envoy's `mcp` filter extracted from the call in the body, at this path;
+    /// nothing without such a filter before this one. Queried only at the beginning of a
+    /// request.
     fn mcp(&self, _: RequestId, _: &[&str]) -> Option<Vec<u8>> {
         None
     }
 
-    /// The SHA-256 of the client's certificate (DER), which the host asked for and the
-    /// client proved to have the key of.
+    /// The SHA-256 of the client's certificate (DER), which the host requested and whose
+    /// key the client proved to have.
     fn client_certificate(&self, _: RequestId) -> Option<[u8; 32]> {
         None
     }
 
-    /// The client's address, behind the proxies that the host trusts.
+    /// The client's address, as seen behind the proxies that the host trusts.
     fn client_address(&self, request: RequestId) -> Option<IpAddr>;
 
     /// The address of the connection, where the host tells it: what headers say of the
@@ -86,7 +87,7 @@ pub trait RequestInfo: std::fmt::Debug {
     }
 }
 
-/// An address as hosts write it: with a port or without.
+/// Parses an address in a host's format: with a port or without.
 pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     let with_port = text.parse::<SocketAddr>().map(|address| address.ip());

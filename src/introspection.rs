@@ -22,49 +22,48 @@ use crate::secret::Secret;
 use crate::time::{Period, Span, UnixTime};
 use crate::token::{Claims, ProviderId, Verified};
 
-/// Where and how to ask: `introspection` of a provider in the configuration.
+/// How to introspect tokens: `introspection` of a provider in the configuration.
 #[derive(Debug)]
 pub struct IntrospectionEndpoint {
-    /// The service to ask.
+    /// The introspection service.
     pub service: Rc<Service>,
     /// Its path.
     pub path: String,
-    /// Who asks: the gateway itself, as a client of the issuer.
+    /// The gateway's credentials as a client of the issuer.
     pub client: ClientAuth,
-    /// Whether it is asked about JWTs too.
+    /// Whether JWTs are introspected too.
     pub jwts: bool,
     /// `token_type_hint` (RFC 7662 section 2.1).
     pub token_type_hint: Option<String>,
-    /// Whether an answer must name its issuer. Only the provider's own endpoint
-    /// is asked, so one that names none may be trusted to be the provider.
+    /// Whether a response must name its issuer. Only the provider's own endpoint is
+    /// queried, so a response that names none may be trusted to be the provider's.
     pub require_issuer: bool,
-    /// How long an answer is kept, at most.
+    /// How long a response is cached, at most.
     pub ttl: Span,
-    /// How long it is kept that a token is not active.
+    /// How long an inactive token is cached.
     pub negative_ttl: Span,
 }
 
-/// How the gateway proves to the issuer who it is: `client_auth` in the
-/// configuration.
+/// How the gateway authenticates to the issuer: `client_auth` in the configuration.
 #[derive(Debug)]
 pub enum ClientAuth {
-    /// By this value of `Authorization`.
+    /// With this value of `Authorization`.
     Header(Secret<String>),
-    /// By these pairs, encoded, in the form itself (RFC 6749 section 2.3.1).
+    /// With these encoded pairs in the form itself (RFC 6749 section 2.3.1).
     Form(Secret<String>),
 }
 
 /// The issuer's response about a token.
 #[derive(Clone, Debug)]
 pub enum IntrospectionAnswer {
-    /// It is active; the claims.
+    /// Active, with these claims.
     Active(Claims),
-    /// It is not: over, revoked, or never issued.
+    /// Inactive: expired, revoked, or never issued.
     Inactive,
 }
 
 impl IntrospectionEndpoint {
-    /// The request that asks about `token`.
+    /// The introspection request for `token`.
     pub fn callout(&self, token: &[u8]) -> Callout {
         let mut form = format!("token={}", percent_encode(token));
         if let Some(hint) = &self.token_type_hint {
@@ -82,8 +81,8 @@ impl IntrospectionEndpoint {
         }
     }
 
-    /// Reads a reply: 200 with a JSON object whose `active` is a boolean (RFC
-    /// 7662 section 2.2). Anything else says nothing of the token.
+    /// Reads a reply: 200 with a JSON object whose `active` is a boolean (RFC 7662
+    /// section 2.2). Anything else is a failure.
     pub fn read(reply: &CalloutReply) -> Result<IntrospectionAnswer, IntrospectionFailure> {
         let answer = match reply {
             CalloutReply::Answer(answer) if answer.status == 200 => answer,
@@ -108,8 +107,8 @@ impl ClientAuth {
         Self::of_pair(&percent_encode(client_id.as_bytes()), &secret)
     }
 
-    /// Basic as RFC 7617 has it, without that encoding: for issuers that do not
-    /// undo it.
+    /// Basic according to RFC 7617, without that encoding: for issuers that do not decode
+    /// it.
     pub fn basic_raw(client_id: &str, client_secret: &Secret<String>) -> Self {
         Self::of_pair(client_id, client_secret.expose())
     }
@@ -132,19 +131,19 @@ impl ClientAuth {
     }
 }
 
-/// True for a reference token: one without the two dots of a compact JWS. Its bytes are
-/// those of RFC 6750 section 2.1.
+/// True for a reference token: one without the two dots of a compact JWS. It consists of
+/// the characters of RFC 6750 section 2.1.
 pub fn is_reference(token: &[u8]) -> bool {
     token.iter().filter(|byte| **byte == b'.').count() != 2 && is_bearer_token(token)
 }
 
-/// A provider's endpoint, and which tokens were refused lately by what it said.
-/// Those that were accepted are among the sessions.
+/// A provider's endpoint, and the tokens recently refused after introspection. Accepted
+/// ones are among the sessions.
 #[derive(Debug)]
 pub(crate) struct Introspection {
     pub provider: ProviderId,
     pub endpoint: IntrospectionEndpoint,
-    /// Apart from what is good, and in little room: anybody can make them up.
+    /// Separate from accepted tokens, and small: anybody can make up bad tokens.
     refused: ByText<(Denial, Period)>,
 }
 
@@ -152,7 +151,7 @@ pub(crate) struct Introspection {
 const MAX_REFUSED_BYTES: usize = 1024 * 1024;
 
 impl Introspection {
-    /// Room for at most `max_entries` tokens that are refused.
+    /// Caches at most `max_entries` refused tokens.
     pub(crate) fn new(
         provider: ProviderId,
         endpoint: IntrospectionEndpoint,
@@ -161,8 +160,8 @@ impl Introspection {
         Self { provider, endpoint, refused: ByText::new(max_entries, MAX_REFUSED_BYTES) }
     }
 
-    /// Why `token` was refused for `resource`, or for every one, if that still holds. A
-    /// refusal from the future, after the clock was set back, does not.
+    /// Why `token` was refused, for `resource` or for all, if that still holds. A refusal
+    /// from the future, after the clock was set back, does not.
     pub(crate) fn refusal(
         &mut self,
         token: &[u8],
@@ -180,8 +179,8 @@ impl Introspection {
         })
     }
 
-    /// Keeps a refusal, or a client that repeats a bad token would have it asked
-    /// about each time.
+    /// Caches a refusal; otherwise a client that repeats a bad token would cause a
+    /// callout each time.
     pub(crate) fn refuse(
         &mut self,
         token: &[u8],
@@ -193,7 +192,7 @@ impl Introspection {
         self.refused.insert(refused.key(token).as_ref().into(), (denial, holds));
     }
 
-    /// How long an answer serves that was given `at` this time.
+    /// How long a response that arrived `at` this time may be used.
     // RFC 7662 section 4: "the response MUST NOT be cached beyond the time indicated
     // therein" (R67)
     pub(crate) fn serves(&self, token: &Verified, at: UnixTime) -> Period {
@@ -202,17 +201,17 @@ impl Introspection {
     }
 }
 
-/// What a token was refused for. One that is for another resource is not refused there.
+/// What a token was refused for. A token for another resource is not refused there.
 #[derive(Clone, Copy)]
 pub(crate) enum RefusedFor<'a> {
-    /// Whatever a request is for.
+    /// Any request.
     Everything,
-    /// The resource of this name; requests for none if it is empty.
+    /// Requests for the resource of this name; if empty, those for none.
     Resource(&'a str),
 }
 
 impl RefusedFor<'_> {
-    /// No reference token has a space in it.
+    /// No reference token contains a space.
     fn key<'t>(&self, token: &'t [u8]) -> Cow<'t, [u8]> {
         match self {
             Self::Everything => token.into(),
@@ -221,7 +220,7 @@ impl RefusedFor<'_> {
     }
 }
 
-/// Why nothing is known of a token.
+/// Why introspection failed.
 #[derive(Debug)]
 pub enum IntrospectionFailure {
     /// No reply.
@@ -230,7 +229,7 @@ pub enum IntrospectionFailure {
     Status(u16),
     /// Not an acceptable JSON object.
     Json(JsonError),
-    /// `active` is missing, or no boolean.
+    /// `active` is missing, or not a boolean.
     NotSaid,
 }
 

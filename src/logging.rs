@@ -1,4 +1,4 @@
-//! How a door takes what is logged.
+//! Connects the log to a door.
 
 use std::panic;
 use std::sync::OnceLock;
@@ -24,8 +24,8 @@ impl Log for HostLog {
     fn flush(&self) {}
 }
 
-/// Has lines of the log, from `info` on, and panics written by `write`. The first call
-/// in a process counts: a logger is the process's.
+/// Sends log lines, from `info` on, and panics to `write`. The first call in a process
+/// counts: the logger is global.
 pub fn send_to(write: Write) {
     static LOG: OnceLock<HostLog> = OnceLock::new();
     let mut is_first = false;

@@ -1,8 +1,8 @@
-//! Networks by address: those whose word counts.
+//! Networks by address, for lists of trusted peers.
 
 use std::net::IpAddr;
 
-/// Addresses with a common beginning, such as `10.0.0.0/8`.
+/// Addresses with a common prefix, such as `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -10,8 +10,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Reads `10.0.0.0/8`, `2001:db8::/32`, or one address. What is below the mask must
-    /// be zero: it would be a slip.
+    /// Parses `10.0.0.0/8`, `2001:db8::/32`, or one address. Bits beyond the prefix must
+    /// be zero: anything else is probably a mistake.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => {
@@ -27,7 +27,7 @@ impl Network {
         is_whole.then_some(network)
     }
 
-    /// Whether an address is one of these. An IPv4 address may come as IPv6.
+    /// Whether an address is in the network. An IPv4 address may be mapped to IPv6.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.address.is_ipv4()

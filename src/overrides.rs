@@ -1,5 +1,5 @@
-//! What one service is told of an identity: `identity_token`, and over it what
-//! `identity` of the resource and of the rule say.
+//! The identity for one service: `identity_token`, overridden by `identity` of the
+//! resource and of the rule.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -26,43 +26,43 @@ impl IdentityHeader {
     }
 }
 
-/// `identity` of a rule or a resource: what it says instead of `identity_token`.
+/// `identity` of a rule or a resource: overrides `identity_token`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// The header.
     pub header: Option<IdentityHeader>,
     /// `aud`.
     pub audiences: Option<Vec<String>>,
-    /// The most that `scope` may hold.
+    /// Upper bound of `scope`.
     pub scopes: Option<Vec<String>>,
     /// How long the token is valid.
     pub ttl: Option<Span>,
-    /// Of the mapped, copied and set claims only these.
+    /// Keeps only these of the mapped, copied and set claims.
     pub claims: Option<Vec<String>>,
-    /// Whether the upstream gets to see the public token.
+    /// Whether the public token is forwarded.
     pub forward: Option<bool>,
 }
 
-/// What `identity_token` itself says.
+/// The settings of `identity_token` itself.
 #[derive(Clone, Debug)]
 pub struct TokenDefaults {
     /// The header.
     pub header: IdentityHeader,
     /// `aud`; more than one becomes a list.
     pub audiences: Vec<String>,
-    /// The most that `scope` may hold, if there is a bound.
+    /// Upper bound of `scope`, if any.
     pub scopes: Option<Vec<String>>,
     /// How long a token is valid.
     pub ttl: Span,
 }
 
-/// Which identity a request needs: what the resource and the rule override. Two that are
-/// equal are one identity, for the same public token.
+/// The identity that a request needs: the overrides of the resource and of the rule.
+/// Equal keys mean the same identity for the same public token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TemplateKey {
-    /// By the rule, which comes first.
+    /// From the rule, which takes precedence.
     pub rule: Option<Rc<Overrides>>,
-    /// By the resource.
+    /// From the resource.
     pub resource: Option<Rc<Overrides>>,
 }
 
@@ -72,12 +72,12 @@ impl TemplateKey {
         of(&self.rule).or_else(|| of(&self.resource))
     }
 
-    /// Whether the public token goes on, if they say so.
+    /// Whether the public token is forwarded, if they say so.
     pub fn forward(&self) -> Option<bool> {
         self.find(|overrides| overrides.forward)
     }
 
-    /// The header that carries it.
+    /// The header for the token.
     pub fn header(&self, defaults: &TokenDefaults) -> IdentityHeader {
         let header = self.find(|overrides| overrides.header.clone());
         header.unwrap_or_else(|| defaults.header.clone())
@@ -93,7 +93,7 @@ impl TemplateKey {
         }
     }
 
-    /// The most that `scope` may hold, if there is a bound.
+    /// Upper bound of `scope`, if any.
     pub fn scopes(&self, defaults: &TokenDefaults) -> Option<Vec<String>> {
         self.find(|overrides| overrides.scopes.clone()).or_else(|| defaults.scopes.clone())
     }
@@ -117,7 +117,7 @@ impl TemplateKey {
         self.cut_but(claims, |_| false);
     }
 
-    /// The same, where claims are among them that are not cut.
+    /// The same, except for claims that `stays` keeps.
     pub(crate) fn cut_but(&self, claims: &mut Map<String, Value>, stays: impl Fn(&str) -> bool) {
         if let Some(kept) = self.find(|overrides| overrides.claims.clone()) {
             claims.retain(|name, _| kept.contains(name) || stays(name));

@@ -1,10 +1,10 @@
-//! The resources that clients know the gateway by: what they find out about each
-//! before they have a token (RFC 9728, OAuth 2.0 Protected Resource Metadata), and
-//! what a token for it must be.
+//! The resources behind the gateway, as clients see them: the metadata of each, for
+//! clients without a token (RFC 9728, OAuth 2.0 Protected Resource Metadata), and the
+//! requirements for its tokens.
 //!
-//! Clients compare the identifier of a resource byte for byte, and people type
-//! addresses with a slash at the end or without it. So each spelling has a document of
-//! its own, at its own path, that names itself.
+//! Clients compare the identifier of a resource byte for byte, and people type addresses
+//! with or without a trailing slash. So each spelling has a document of its own, at its
+//! own path, that names itself.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -15,7 +15,8 @@ use crate::overrides::Overrides;
 use crate::rules::{Rule, Rules};
 use crate::token::{Found, ProviderId, Rejection, Verified};
 
-/// Where the documents are (RFC 9728 section 3): this, and the path of the resource.
+/// The path of the documents (RFC 9728 section 3): this, followed by the path of the
+/// resource.
 pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// Where clients look for an authorization server (RFC 8414 section 3, OpenID Connect
@@ -26,38 +27,38 @@ const AUTHORIZATION_SERVER: [&[u8]; 2] =
 /// One of `resources` in the configuration.
 #[derive(Debug)]
 pub struct Resource {
-    /// Its identifier as it is configured, by which it is told from the others.
+    /// Its identifier as configured; unique.
     pub name: String,
-    /// Where it is.
+    /// Its parsed identifier.
     pub location: Location,
-    /// Whose tokens are accepted for it; any provider's if there are none.
+    /// The providers whose tokens are accepted for it; all if empty.
     pub providers: Vec<ProviderId>,
-    /// What `aud` must hold one of, instead of the provider's.
+    /// Accepted values of `aud`, instead of the provider's.
     pub audiences: Vec<String>,
-    /// What a client asks for to begin with.
+    /// The scopes that a client should request initially.
     pub scopes: Vec<String>,
-    /// What the services behind are told, where that is not as everywhere.
+    /// The identity for the services behind it, if it differs from the default.
     pub identity: Option<Rc<Overrides>>,
-    /// Its document in both spellings: without a slash at the end, and with one.
+    /// Its document in both spellings: without and with a trailing slash.
     pub documents: [Document; 2],
 }
 
-/// The identifier of a resource, in its parts.
+/// The parts of a resource's identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
-    /// Scheme and authority, as they are written.
+    /// Scheme and authority, as configured.
     pub origin: String,
     /// The host.
     pub host: String,
-    /// The path, without a slash at its end; empty for that of an origin.
+    /// The path, without a trailing slash; empty for an origin.
     pub path: String,
-    /// Whether it is written with a slash at the end.
+    /// Whether it is written with a trailing slash.
     pub ends_in_slash: bool,
 }
 
 impl Location {
-    /// Reads an identifier (RFC 9728 section 1.2): an `https` URL, or an `http` one of
-    /// a loopback host, without a query and a fragment.
+    /// Parses an identifier (RFC 9728 section 1.2): an `https` URL, or an `http` one of a
+    /// loopback host, without a query and a fragment.
     pub fn parse(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -76,14 +77,13 @@ impl Location {
         })
     }
 
-    /// The identifier with a slash at its end or without it.
+    /// The identifier with or without a trailing slash.
     pub fn identifier(&self, with_slash: bool) -> String {
         format!("{}{}{}", self.origin, self.path, if with_slash { "/" } else { "" })
     }
 
-    /// The identifiers of the two documents, as [`Resource::documents`] has them. That
-    /// of an origin is written as it is configured at the path that both spellings
-    /// share.
+    /// The identifiers in the two documents, in the order of [`Resource::documents`]. For
+    /// an origin both spellings share a path, whose document has the configured one.
     pub fn identifiers(&self) -> [String; 2] {
         let of_first = self.path.is_empty() && self.ends_in_slash;
         [self.identifier(of_first), self.identifier(true)]
@@ -109,21 +109,22 @@ impl Resource {
         format!("{origin}{WELL_KNOWN}{path}{}", if with_slash { "/" } else { "" })
     }
 
-    /// Whether a token is from somebody who issues tokens for it. Its audience is
-    /// checked by [`Audience::check`](crate::token::Audience::check).
+    /// Checks that a token's provider may issue tokens for it. Its audience is checked by
+    /// [`Audience::check`](crate::token::Audience::check).
     pub fn check_provider(&self, provider: ProviderId) -> Result<(), Rejection> {
         let is_known = self.providers.is_empty() || self.providers.contains(&provider);
         if is_known { Ok(()) } else { Err(Rejection::IssuerUnknown(Found::of(None))) }
     }
 
-    /// Whether a token that was verified, maybe for another resource, is for this one.
+    /// Checks that a verified token, perhaps verified for another resource, is for this
+    /// one.
     pub fn check(&self, token: &Verified) -> Result<(), Rejection> {
         self.check_provider(token.provider())?;
         token.audience().check(&self.audiences)
     }
 
-    /// The reply to a request for its document, with CORS open: clients are pages too,
-    /// and ask with a header of their own.
+    /// The reply to a request for its document, with CORS open: clients may be web pages,
+    /// and send a header of their own.
     fn reply(&self, head: &RequestHead, with_slash: bool) -> LocalReply {
         let [without, with] = &self.documents;
         let reply = match head.method() {
@@ -138,26 +139,26 @@ impl Resource {
     }
 }
 
-/// The methods that the documents are for.
+/// The methods for the documents.
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// The resources, as a request finds its own.
+/// All resources, and the lookup for a request.
 #[derive(Debug, Default)]
 pub struct Resources {
-    /// What each of them covers, in their order.
+    /// The requests that each one covers, in their order.
     rules: Rules,
     resources: Vec<Rc<Resource>>,
 }
 
 impl Resources {
-    /// These resources, each of which covers what the rule of its position matches; of
-    /// two that cover a request the first one counts.
+    /// Each resource covers the requests that the rule at its position matches; if two
+    /// cover a request, the first one counts.
     pub fn new(rules: Rules, resources: Vec<Resource>) -> Self {
         Self { rules, resources: resources.into_iter().map(Rc::new).collect() }
     }
 
-    /// What a resource covers: its host, whatever the port, and its path with all that
-    /// is below it. `None` for a path that servers read differently.
+    /// The requests that a resource covers: its host, on any port, and its path with
+    /// everything below it. `None` for a path that servers read differently.
     pub fn coverage(location: &Location) -> Option<Rule> {
         Rule::for_all_below(&location.host, &location.path)
     }
@@ -167,8 +168,8 @@ impl Resources {
         self.resources.is_empty()
     }
 
-    /// The resource that a request is for. A request that some reader may take for
-    /// another resource's is denied, as by the rules.
+    /// The resource of a request. A request that some reader may take for another
+    /// resource's is denied, as with rules.
     pub fn find(&self, head: &RequestHead) -> Result<Option<&Rc<Resource>>, Denial> {
         if self.resources.is_empty() {
             return Ok(None);
@@ -177,7 +178,7 @@ impl Resources {
         Ok(found.and_then(|(position, _)| self.resources.get(position)))
     }
 
-    /// The reply to a request for the document of one of them.
+    /// The reply to a request for one of the documents.
     pub fn published(&self, head: &RequestHead) -> Option<LocalReply> {
         if self.resources.is_empty() {
             return None;
@@ -192,9 +193,9 @@ impl Resources {
         })
     }
 
-    /// Whether a request looks for what the gateway is not, on the host of a resource:
-    /// an authorization server, or a resource that is not configured. A client that got
-    /// 401 there would go on to register at the gateway.
+    /// Whether a request looks for something that the gateway is not, on the host of a
+    /// resource: an authorization server, or a resource that is not configured. A client
+    /// that got 401 there would try to register at the gateway.
     pub fn denies_to_have(&self, head: &RequestHead) -> bool {
         if self.resources.is_empty() {
             return false;

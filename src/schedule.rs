@@ -1,12 +1,12 @@
-//! When to ask a service again: after its time, or after a pause that grows
+//! When to query a service again: when its answer expires, or after a pause that grows
 //! while it fails.
 
 use crate::time::{Period, Span, UnixTime};
 
-/// When something is to be fetched next.
+/// The time of the next fetch.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Schedule {
-    /// Until when not to ask; none at the start, and for what is due.
+    /// Until when to wait; none at the start, and when a fetch is due.
     pause: Option<Period>,
     failures: u32,
     /// True while a request is in flight.
@@ -16,8 +16,8 @@ pub(crate) struct Schedule {
 /// The first pause after a failure; it doubles with each.
 const MIN_BACKOFF_MS: u32 = 1000;
 
-/// How long after its timeout a service's answer is waited for, before it is
-/// asked again: the host may be a little late to say that there is none.
+/// Grace period after a service's timeout before it is queried again: the host may report
+/// the timeout a little late.
 const GRACE: Span = Span::from_secs(1);
 
 impl Schedule {
@@ -32,7 +32,7 @@ impl Schedule {
         self.failures > 0
     }
 
-    /// For how long a request that is sent now may be under way.
+    /// How long a request that is sent now may be in flight.
     pub(crate) const fn attempt(timeout: Span, now: UnixTime) -> Period {
         Period::new(now, now.plus(timeout).plus(GRACE))
     }
@@ -43,12 +43,12 @@ impl Schedule {
         self.pause = Some(Self::attempt(timeout, now));
     }
 
-    /// Records an answer that is current for this long.
+    /// Records an answer that is current for this period.
     pub(crate) const fn answered(&mut self, serves: Period) {
         *self = Self { pause: Some(serves), failures: 0, is_asked: false };
     }
 
-    /// Lets the next request be made at once.
+    /// Makes the next request due at once.
     pub(crate) const fn hurry(&mut self) {
         self.pause = None;
     }
@@ -68,7 +68,7 @@ impl Schedule {
     }
 }
 
-/// `span` less up to a tenth of it, so that many workers do not ask in step.
+/// `span` minus up to a tenth of it, so that workers do not query in step.
 pub(crate) fn shortened(span: Span, jitter: u8) -> Span {
     let tenth = span.as_millis().div_euclid(10);
     let off = tenth.saturating_mul(i64::from(jitter)).div_euclid(255);

@@ -1,10 +1,10 @@
-//! Identifiers that may be used once, remembered for as long as they could be used
-//! again: the `jti` of proofs and of logout tokens.
+//! Identifiers that may be used only once, remembered for as long as they could be
+//! replayed: the `jti` of proofs and of logout tokens.
 //!
-//! All workers of a proxy share them. They are kept in buckets, so that noting one
-//! costs a small value and not the whole, and in bounded memory: a bucket that is full
-//! forgets those that end first, and takes nothing any more that ends no later. So what
-//! was forgotten is never taken for new.
+//! All workers of a proxy share them. They are kept in buckets, so that recording one
+//! rewrites a small value and not everything, and in bounded memory: a full bucket drops
+//! those that expire first, and from then on rejects any that expire no later. So a
+//! dropped identifier is never taken for new.
 
 use std::collections::HashMap;
 
@@ -14,55 +14,55 @@ use sha2::{Digest, Sha256};
 use crate::shared_data::{SharedStore, Slot};
 use crate::time::UnixTime;
 
-/// Identifiers that were seen.
+/// Identifiers already seen.
 #[derive(Debug)]
 pub(crate) struct Seen {
     buckets: Vec<Slot>,
-    /// Where workers share nothing, and there is one.
+    /// For a single worker that shares nothing.
     own: HashMap<usize, Bucket>,
 }
 
-/// What noting one comes to.
+/// The result of recording an identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Noted {
-    /// It was not seen before.
+    /// It was new.
     New,
-    /// It was, or may have been.
+    /// It was seen before, or may have been.
     Again,
-    /// It could not be noted, so nobody can know.
+    /// It could not be recorded, so a replay could not be detected.
     Failed,
 }
 
-/// How many identifiers a bucket has room for: 24 KiB.
+/// The capacity of a bucket: 24 KiB.
 const ROOM: usize = 1024;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Bucket {
-    /// Everything that ended until then may have been forgotten.
+    /// Everything that expired by then may have been dropped.
     forgotten_until: i64,
-    /// A digest, and when it ends.
+    /// A digest, and when it expires.
     entries: Vec<([u8; DIGEST], i64)>,
 }
 
-/// As much of SHA-256 as nobody can find a second text for by chance or on purpose,
-/// since the whole text is signed by whoever would.
+/// Enough of SHA-256 that no second text with the same digest can be found, by chance or
+/// on purpose, since the sender signs the whole text.
 const DIGEST: usize = 16;
 
 impl Seen {
-    /// The memory of what `kind` names, in so many buckets: one for all configurations
-    /// of a proxy, as an identifier says all that it depends on.
+    /// The identifiers of this `kind`, in this many buckets: one set for all
+    /// configurations of a proxy, as an identifier includes everything it depends on.
     pub(crate) fn new(kind: &'static str, buckets: u16) -> Self {
         let slot = |bucket| Slot::new("seen", &json!({"of": kind, "bucket": bucket}));
         Self { buckets: (0..buckets).map(slot).collect(), own: HashMap::new() }
     }
 
-    /// Makes places for them in a store that workers share.
+    /// Prepares the buckets in a store that workers share.
     pub(crate) fn share(&self, store: &dyn SharedStore) {
         let empty = Bucket::default().encode();
         self.buckets.iter().for_each(|bucket| bucket.prepare(store, &empty));
     }
 
-    /// Whether an identifier was noted, or may have been.
+    /// Whether an identifier was recorded, or may have been.
     pub(crate) fn knows(&self, parts: &[&[u8]], store: Option<&dyn SharedStore>) -> bool {
         let Some((at, id)) = self.place(parts) else { return true };
         let has = |bucket: &Bucket| bucket.entries.iter().any(|(known, _)| *known == id);
@@ -88,7 +88,7 @@ impl Seen {
         Some((at, *digest.first_chunk::<DIGEST>()?))
     }
 
-    /// Notes an identifier that can be used until `until`. Its parts are told apart.
+    /// Records an identifier that can be used until `until`. Its parts are kept distinct.
     pub(crate) fn note(
         &mut self,
         parts: &[&[u8]],
@@ -128,7 +128,7 @@ impl Bucket {
         Noted::New
     }
 
-    /// Forgets what has ended by then.
+    /// Drops what has expired by then.
     fn forget(&mut self, ended: i64) {
         let gone = self.entries.iter().map(|(_, until)| *until).filter(|until| *until <= ended);
         if let Some(last) = gone.max() {

@@ -1,5 +1,4 @@
-//! Tokens seen before: what their verification found, and the identity minted
-//! for them.
+//! Cached tokens: the result of their verification, and the identities minted for them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,31 +14,31 @@ use crate::overrides::TemplateKey;
 use crate::revocation::RevocationEpoch;
 use crate::time::{Period, UnixTime};
 
-/// The most identities that one token has at a time: one for each service that it is
-/// used at. The one made first goes first.
+/// The maximum number of identities for one token: one for each service that it is used
+/// at. The oldest is dropped first.
 const MAX_IDENTITIES: usize = 8;
 
 /// The verified state of one public token.
 #[derive(Debug)]
 pub struct Session {
     principal: Authenticated,
-    /// The keys that it was verified with; none for a reference token.
+    /// The keys that verified it; none for a reference token.
     keys: Option<Rc<KeySet>>,
     verified_at: UnixTime,
     epoch: Cell<RevocationEpoch>,
-    /// By what they are for; those made last come last.
+    /// By template; the latest come last.
     identities: RefCell<Vec<(TemplateKey, Rc<Identity>)>>,
     access_log: AccessLogFields,
     memory: Share,
-    /// The token itself, if it is a JWT: its claims can be read again.
+    /// The token itself, if it is a JWT: its claims can be parsed again.
     jwt: Option<Rc<[u8]>>,
-    /// The transaction token that it is of, if it is not of a public one.
+    /// The transaction token, if the session is for one.
     replaced: Option<Box<Replaced>>,
 }
 
 impl Session {
-    /// A token: one that was verified with one of `keys`, or a reference token,
-    /// without keys, that its issuer said to be active.
+    /// A session: for a JWT verified with one of `keys`, or without keys for a reference
+    /// token that its issuer reported active.
     fn new(
         principal: Authenticated,
         epoch: RevocationEpoch,
@@ -67,7 +66,7 @@ impl Session {
         }
     }
 
-    /// The transaction token that a request gave back.
+    /// The transaction token that a request presented.
     pub fn replaced(&self) -> Option<&Replaced> {
         self.replaced.as_deref()
     }
@@ -77,7 +76,7 @@ impl Session {
         &self.access_log
     }
 
-    /// The token's owner.
+    /// The token's holder.
     pub const fn principal(&self) -> &Authenticated {
         &self.principal
     }
@@ -93,30 +92,30 @@ impl Session {
             && self.keys.as_ref().is_none_or(are_current)
     }
 
-    /// The lists by which the token was last found not to be revoked.
+    /// The state of the revocation lists at the token's last check.
     pub const fn epoch(&self) -> RevocationEpoch {
         self.epoch.get()
     }
 
-    /// Records the revocation lists that admitted it.
+    /// Records the state of the revocation lists that admitted it.
     pub fn set_epoch(&self, epoch: RevocationEpoch) {
         self.epoch.set(epoch);
     }
 
-    /// The identity minted before for the same template, if it can be sent again.
+    /// The identity minted earlier for the same template, if it can be sent again.
     pub fn identity(&self, template: &TemplateKey, now: UnixTime) -> Option<Rc<Identity>> {
         let identities = self.identities.borrow();
         let found = identities.iter().find(|(own, _)| own == template);
         found.map(|(_, identity)| identity).filter(|identity| identity.is_reusable(now)).cloned()
     }
 
-    /// Forgets the identities minted before.
+    /// Drops the minted identities.
     pub fn forget_identities(&self) {
         self.identities.take();
     }
 
-    /// Keeps an identity for the next request. The token's claims have served,
-    /// unless requests ask for them.
+    /// Keeps an identity for the next request. The token's claims are no longer needed
+    /// parsed, unless requests check them.
     pub fn keep(&self, template: TemplateKey, identity: Rc<Identity>) {
         if !self.memory.of.asks_claims {
             self.principal.token().claims().compact(self.jwt.as_ref());
@@ -133,33 +132,33 @@ impl Session {
     }
 }
 
-/// A token that was verified, as it came.
+/// A verified token, as sent.
 #[derive(Clone, Copy)]
 pub struct VerifiedText<'a> {
     /// The token.
     pub text: &'a [u8],
-    /// Whether that is no JWT, but what one was sealed in.
+    /// Whether `text` is not the JWT itself, but its sealed form.
     pub is_sealed: bool,
 }
 
-/// Sessions by their whole token, at most a fixed number of them, and of the
-/// bytes that they take; the one not used for longest goes first.
+/// Sessions by their whole token, bounded in number and in bytes; evicts the least
+/// recently used.
 ///
-/// JWTs and reference tokens are kept apart, but in the same memory: when it is
-/// full, those make room that take more of it.
+/// JWTs and reference tokens are kept apart, but share one memory limit: when it is
+/// reached, the kind that uses more of it makes room.
 #[derive(Debug)]
 pub struct Sessions {
     jwts: ByText<Rc<Session>>,
     jwt_memory: Rc<Memory>,
-    /// With the time in which the issuer's answer serves.
+    /// With the period in which the issuer's response may be used.
     references: ByText<(Rc<Session>, Period)>,
     reference_memory: Rc<Memory>,
     max_bytes: usize,
 }
 
 impl Sessions {
-    /// Room for so many tokens in about `max_bytes`; none at all keeps nothing.
-    /// `asks_claims` says that requests whose token is known ask for its claims.
+    /// Caches this many tokens in about `max_bytes`; zero disables the cache.
+    /// `asks_claims`: whether requests with cached tokens check claims.
     pub fn new(
         max_jwts: usize,
         max_references: usize,
@@ -182,7 +181,7 @@ impl Sessions {
         self.jwts.get_mut(token).map(|session| Rc::clone(session))
     }
 
-    /// The session of a reference token, while its issuer's answer serves.
+    /// The session of a reference token, while its issuer's response may be used.
     pub fn reference(&mut self, token: &[u8], now: UnixTime) -> Option<Rc<Session>> {
         let (session, serves) = self.references.get_mut(token)?;
         if serves.contains(now) {
@@ -192,8 +191,7 @@ impl Sessions {
         None
     }
 
-    /// Makes and keeps the session of a token that was verified with one of
-    /// `keys`.
+    /// Makes and caches the session of a token verified with one of `keys`.
     pub fn of_jwt(
         &mut self,
         token: VerifiedText<'_>,
@@ -213,8 +211,8 @@ impl Sessions {
         session
     }
 
-    /// Makes the session of a reference token, and keeps it as long as the
-    /// issuer's answer `serves`.
+    /// Makes the session of a reference token, and caches it for the period `serves` of
+    /// the issuer's response.
     pub fn of_reference(
         &mut self,
         token: &[u8],
@@ -232,7 +230,7 @@ impl Sessions {
         session
     }
 
-    /// Makes the session of a transaction token, which is of one request and not kept.
+    /// Makes the session of a transaction token, for one request only.
     pub fn of_transaction(
         &self,
         principal: Authenticated,
@@ -245,8 +243,8 @@ impl Sessions {
         Rc::new(Session { replaced: Some(Box::new(replaced)), ..session })
     }
 
-    /// The session of a token that has another consumer now: what was minted for the one
-    /// before is forgotten.
+    /// Replaces the consumer of a session: identities minted for the former one are
+    /// dropped.
     pub fn change_consumer(
         &mut self,
         text: &[u8],
@@ -278,25 +276,24 @@ impl Sessions {
         }
     }
 
-    /// How many JWTs were forgotten for want of room, since the last call.
+    /// The number of JWTs evicted since the last call.
     pub const fn take_evicted(&mut self) -> u64 {
         self.jwts.take_evicted()
     }
 
-    /// How many reference tokens were forgotten for want of room, since the last
-    /// call.
+    /// The number of reference tokens evicted since the last call.
     pub const fn take_evicted_references(&mut self) -> u64 {
         self.references.take_evicted()
     }
 
-    /// Forgets a JWT.
+    /// Removes a JWT.
     pub fn remove(&mut self, token: &[u8]) {
         self.jwts.remove(token);
     }
 }
 
-/// About how many bytes all sessions take, those included that were forgotten
-/// and are still in use.
+/// The approximate size of all sessions in bytes, including evicted ones that are still
+/// in use.
 #[derive(Debug)]
 struct Memory {
     used: Cell<usize>,
@@ -329,8 +326,8 @@ impl Share {
     /// Memory of a session besides texts: its structs and slots in tables.
     const SESSION: usize = 512;
 
-    /// The share of a token: it is kept as it came, and its claims, which come
-    /// from elsewhere if it is a reference.
+    /// The share of a token: its text, and its claims, which for a reference token come
+    /// from elsewhere.
     fn of(
         memory: &Rc<Memory>,
         token: &[u8],

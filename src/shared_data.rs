@@ -9,14 +9,14 @@ use sha2::{Digest, Sha256};
 
 /// The host's store.
 ///
-/// Versions are the host's: a write succeeds only if nobody wrote since the
+/// The host assigns versions: a write succeeds only if nobody has written since the
 /// version was read.
 pub trait SharedStore: std::fmt::Debug {
     /// The value of `key` and its version.
     fn read(&self, key: &str) -> Option<(Vec<u8>, u32)>;
 
-    /// Replaces the value of `key` that had `version`; false if it has another
-    /// one by now. Without a version it is replaced whatever it is.
+    /// Replaces the value of `key` that had `version`; false if it has another one by
+    /// now. Without a version it is replaced unconditionally.
     fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool;
 }
 
@@ -28,16 +28,16 @@ pub(crate) struct Slot {
     head: Vec<u8>,
 }
 
-/// How often a write is tried while others write too.
+/// How often a write is retried while others write too.
 const MAX_TRIES: u8 = 100;
 
-/// Part of every key; to be changed with the form of the values, since two
-/// versions of the filter may share a store.
+/// Part of every key. Must change with the format of the values, since two versions of
+/// the filter may share a store.
 const FORM: u8 = 2;
 
 impl Slot {
-    /// The place of what `kind` names, for those whose `identity`, all that the
-    /// value depends on, is the same.
+    /// The slot for values of this `kind` and `identity`, which must include everything
+    /// the value depends on.
     pub(crate) fn new(kind: &str, identity: &Value) -> Self {
         // JSON has no line break of its own.
         let head = format!("{kind} {identity}\n").into_bytes();
@@ -55,8 +55,7 @@ impl Slot {
         Some((value, version))
     }
 
-    /// Replaces the value that had this version; false if another worker was
-    /// faster.
+    /// Replaces the value that had this version; false if another worker was faster.
     pub(crate) fn write(&self, store: &dyn SharedStore, value: &[u8], version: u32) -> bool {
         self.put(store, value, Some(version))
     }
@@ -67,7 +66,7 @@ impl Slot {
 
     /// Replaces the value, whatever it is.
     pub(crate) fn replace(&self, store: &dyn SharedStore, value: &[u8]) {
-        // Without room for it there is none.
+        // If there is no room for it, the value is missing.
         let _ = self.put(store, value, None);
     }
 

@@ -115,12 +115,12 @@ impl Span {
     }
 }
 
-/// From a moment at which something was so, until that counts no longer.
+/// A period in which something holds, from its start until before its end.
 ///
-/// Every cached value, pause, lease and timeout is one of these, and none is a
-/// mere end: when a clock is set back, an end alone would move into the distance
-/// by as much. A period whose start is yet to come holds nothing. How long ago it
-/// really began is not known, so what it kept is asked for again.
+/// Every cached value, pause, lease and timeout is one of these, and none is only an end:
+/// if the clock were set back, an end alone would move into the future by as much. A
+/// period that starts in the future contains nothing: its real age is unknown, so the
+/// value is fetched again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Period {
     from: UnixTime,
@@ -133,7 +133,7 @@ impl Period {
         Self { from, until }
     }
 
-    /// So long, beginning at `from`.
+    /// A period of this length, starting at `from`.
     pub const fn of(from: UnixTime, length: Span) -> Self {
         Self::new(from, from.plus(length))
     }

@@ -1,34 +1,34 @@
-//! What Envoy answers by itself, in the place of a service that it does not reach.
+//! Envoy's own responses in place of a service that it cannot reach.
 //!
-//! To a callout both are an answer with a status (503, 504). Envoy's own have a text that
-//! says why; an operator looks for the fault in another place.
+//! A callout cannot tell them from the service's by status (503, 504). Envoy's own have a
+//! text with the cause, which tells an operator where to look.
 
 use std::fmt;
 
-/// Why Envoy has no answer of a service.
+/// Why Envoy got no response from a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreached {
-    /// Nobody listens there.
+    /// The connection was refused.
     Refused,
-    /// No connection in time.
+    /// Connecting timed out.
     ConnectTimeout,
     /// The TLS handshake failed.
     Tls,
     /// No connection, and Envoy does not say why: since 1.40 it does not.
     NotConnected,
-    /// The connection ended before the reply.
+    /// The connection was reset before the reply.
     Reset,
-    /// The cluster's limits (circuit breakers).
+    /// The cluster's circuit breakers are open.
     Overflow,
-    /// The cluster has no endpoint that is in use.
+    /// The cluster has no healthy endpoint.
     NoEndpoint,
     /// No reply within the service's timeout.
     Timeout,
 }
 
 impl Unreached {
-    /// Why there is none, if this answer is Envoy's own. That of another Envoy in between
-    /// says the same: the service did not answer.
+    /// The cause, if this is Envoy's own response. One from another Envoy in between
+    /// means the same: the service did not respond.
     pub fn of(status: u16, body: &[u8]) -> Option<Self> {
         // In this order: a failed handshake is a failed connection too.
         const REASONS: [(&str, Unreached); 6] = [

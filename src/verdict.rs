@@ -20,12 +20,12 @@ pub enum Mode {
     Shadow,
 }
 
-/// The configuration's word that a request is forwarded which would be denied.
+/// Proof that shadow mode is on: a request that would be denied may be forwarded.
 #[derive(Debug)]
 pub struct Shadowed(());
 
 impl Mode {
-    /// The word, in shadow mode.
+    /// The proof, in shadow mode.
     pub const fn shadowed(self) -> Option<Shadowed> {
         match self {
             Self::Enforce => None,
@@ -34,19 +34,19 @@ impl Mode {
     }
 }
 
-/// The end of a request, as far as the filter goes.
+/// The outcome of a request.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Send it on with these edits.
+    /// Forward it with these edits.
     Forward(HeaderEdits),
     /// Deny it, with this reply.
     Deny(Denial, LocalReply),
-    /// Answer it here: it is for the gateway itself.
+    /// Answer it: it is for the gateway itself.
     Answer(LocalReply),
 }
 
 impl Verdict {
-    /// Why the request is denied, or would be outside of shadow mode.
+    /// Why the request is denied, or would be outside shadow mode.
     pub fn denial(&self) -> Option<&Denial> {
         match self {
             Self::Forward(edits) => edits.denial.as_deref(),
@@ -58,7 +58,7 @@ impl Verdict {
 
 /// The edits that turn a public request into an internal one.
 ///
-/// Only this file makes them, from what proves that the request may pass.
+/// Only this file makes them, from proof that the request may pass.
 #[derive(Debug)]
 pub struct HeaderEdits {
     sanitized: Sanitized,
@@ -88,7 +88,7 @@ impl HeaderEdits {
         Self { sanitized, set: identity.fields(), denial: None }
     }
 
-    /// Removals of client-supplied values; to be applied first.
+    /// Removals of client-supplied values; must be applied first.
     pub const fn sanitized(&self) -> &Sanitized {
         &self.sanitized
     }
@@ -98,7 +98,7 @@ impl HeaderEdits {
         &self.set
     }
 
-    /// Both, in the order to carry them out.
+    /// Both, in the order in which they must be applied.
     pub fn edits(&self) -> impl Iterator<Item = Edit<'_>> {
         let is_set =
             |name: &str| self.set.iter().any(|(set, _)| set.as_str().eq_ignore_ascii_case(name));

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use crate::http::RequestHead;
 
-/// The token in a cookie: whole, or joined from the pieces of one that is too long
-/// for a browser. A piece that came twice, or with another beginning, is a token of
-/// its own, so that the request has several.
+/// The token in a cookie: complete, or joined from pieces if it is too long for one
+/// cookie. A piece that is repeated, or has another beginning, counts as a token of its
+/// own, so that the request has several.
 pub(super) fn in_cookie<'a>(head: &'a RequestHead, name: &str) -> Vec<Cow<'a, [u8]>> {
     let of_pair = |pair| Some((piece_of(pair, name)?, value_of(pair).trim_ascii()));
     let mut pieces: Vec<_> = pairs(head).filter_map(of_pair).collect();
@@ -26,7 +26,7 @@ pub(super) fn in_cookie<'a>(head: &'a RequestHead, name: &str) -> Vec<Cow<'a, [u
 }
 
 /// Which piece of the cookie `name` a pair is, from 0; cookie names are exact, case
-/// included (RFC 6265 section 4.1.1), and white space around them is none of theirs
+/// included (RFC 6265 section 4.1.1), and white space around them does not belong to them
 /// (section 5.2).
 pub(super) fn piece_of(pair: &[u8], name: &str) -> Option<usize> {
     match name_of(pair).trim_ascii().strip_prefix(name.as_bytes())? {
@@ -44,12 +44,12 @@ pub(super) fn pairs(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
         .filter(|pair| !pair.is_empty())
 }
 
-/// What is before the first `=`.
+/// The part before the first `=`.
 pub(super) fn name_of(pair: &[u8]) -> &[u8] {
     pair.splitn(2, |byte| *byte == b'=').next().unwrap_or_default()
 }
 
-/// What is behind the first `=`.
+/// The part after the first `=`.
 pub(super) fn value_of(pair: &[u8]) -> &[u8] {
     pair.splitn(2, |byte| *byte == b'=').nth(1).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! Requests that another site makes a browser send.
 //!
-//! A browser sends a cookie along with whatever request a page makes to its host, so a
-//! token in a cookie says who the user is, but not that the user wanted the request
+//! A browser attaches cookies to any request that a page makes to their host, so a token
+//! in a cookie identifies the user, but does not show that the user intended the request
 //! (cross-site request forgery). A page cannot forge the headers in which the browser
 //! states the origin of the request: `Sec-Fetch-Site` (Fetch Metadata section 2.3) and
 //! `Origin` (RFC 6454 section 7).
@@ -9,7 +9,7 @@
 use crate::denial::Denial;
 use crate::http::{Authority, RequestHead};
 
-/// From where requests with a token in a cookie may come: `token.csrf` in the
+/// The origins from which requests with a token in a cookie may come: `token.csrf` in the
 /// configuration.
 #[derive(Debug)]
 pub struct OriginPolicy {
@@ -37,7 +37,7 @@ impl OriginPolicy {
         };
         let may_pass = match (site, origin) {
             (_, Some(origin)) if is_allowed(origin) => true,
-            // `none`: the user did it, by no page at all.
+            // `none`: the user caused it, not a page.
             (Some(site), _) => matches!(site, b"same-origin" | b"none"),
             (None, Some(origin)) => is_own(origin, head),
             (None, None) => false,
@@ -46,14 +46,13 @@ impl OriginPolicy {
     }
 }
 
-/// A method that only reads (RFC 9110 section 9.2.1), and no handshake: what a
-/// WebSocket does later is not known, and no rule of CORS keeps another site
-/// from opening one.
+/// A safe method (RFC 9110 section 9.2.1), and no handshake: what a WebSocket will be
+/// used for is unknown, and CORS does not keep another site from opening one.
 fn is_safe(head: &RequestHead) -> bool {
     matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE") && !head.is_upgrade()
 }
 
-/// The value of a field that no browser sends twice.
+/// The value of a field that browsers never repeat.
 fn sole<'a>(head: &'a RequestHead, name: &'a str) -> Result<Option<&'a [u8]>, Denial> {
     let mut values = head.values(name);
     match (values.next(), values.next()) {

@@ -22,8 +22,8 @@ pub struct Sanitized {
 }
 
 impl Sanitized {
-    /// The edits that it comes to, in order; none for a field that `is_set`
-    /// afterwards, which replaces it.
+    /// The resulting edits, in order; none for a field that `is_set` afterwards, which
+    /// replaces it.
     pub fn edits<'a>(
         &'a self,
         is_set: impl Fn(&str) -> bool + 'a,
@@ -91,8 +91,8 @@ pub struct OwnedHeaders {
     lengths: Lengths,
 }
 
-/// Lengths that names have, so that most fields are looked at no further. The longest
-/// count as one.
+/// The lengths of the owned names, to rule out most fields quickly. The longest lengths
+/// share one bit.
 #[derive(Clone, Copy, Debug, Default)]
 struct Lengths(u64);
 
@@ -158,9 +158,9 @@ impl OwnedHeaders {
     /// Refuses a request in which one of the owned headers is spelled with
     /// another byte for `-`.
     ///
-    /// For hosts that cannot remove a header: blanked, it would stay beside the
-    /// one that the filter sets, and a server that takes both for one header
-    /// reads `,` and the value, or nothing.
+    /// For hosts that cannot remove a header: blanked, it would remain beside the one
+    /// that the filter sets, and a server that merges both reads `,` and the value, or
+    /// nothing.
     pub fn refuse_misspelled(&self, sanitized: &Sanitized) -> Result<(), Denial> {
         let is_misspelled = |name: &&str| {
             let owner = self.owner_of(name.as_bytes());
@@ -186,7 +186,7 @@ impl OwnedHeaders {
     }
 }
 
-/// Without what cannot begin or end a token (RFC 9110 section 5.6.2).
+/// Trims bytes that cannot begin or end a token (RFC 9110 section 5.6.2).
 fn trim_to_token(mut option: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = option
         && !is_token_byte(*first)
@@ -204,8 +204,8 @@ fn trim_to_token(mut option: &[u8]) -> &[u8] {
 /// Refuses a request in which one of `sanitized`'s headers occurs more than
 /// once.
 ///
-/// For hosts that cannot remove a header but only overwrite its first
-/// occurrence (ngx_wasm_module): the second would reach the upstream.
+/// For hosts that cannot remove a header but only overwrite its first occurrence
+/// (ngx_wasm_module): the second one would reach the upstream.
 pub fn refuse_repeated(head: &RequestHead, sanitized: &Sanitized) -> Result<(), Denial> {
     let cleared = sanitized.clear.iter();
     let rewritten = sanitized.rewrite.iter().map(|(name, _)| name.as_ref());
@@ -234,8 +234,8 @@ const NO_TRAILERS: [&str; 12] = [
     "upgrade",
 ];
 
-/// Adds a name once, whatever its case. Refuses a name that is not a token (RFC 9110
-/// section 5.1), since no host could find the field by it.
+/// Adds a name once, ignoring case. Refuses a name that is not a token (RFC 9110 section
+/// 5.1), since no host could find the field by it.
 pub(crate) fn add_name(names: &mut Vec<String>, name: &[u8]) -> Result<(), Denial> {
     if names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
         return Ok(());

@@ -22,16 +22,16 @@ pub struct TokenSources {
     pub cookies: Vec<String>,
     /// Names of query parameters (RFC 6750 section 2.3 discourages them).
     pub params: Vec<String>,
-    /// Whether nobody named these parameters: they are the default of Kong's plugin.
+    /// Whether the parameters are not configured but the defaults of Kong's plugin.
     pub are_default_params: bool,
-    /// Headers of these in which the identity token takes its place.
+    /// Sources whose header may carry the identity token towards services.
     pub carriers: Vec<HeaderSource>,
     /// Whether the public token is forwarded upstream.
     pub forward: bool,
-    /// From where requests with a cookie may come.
+    /// The origins from which requests with a cookie may come.
     pub origins: OriginPolicy,
-    /// Whether tokens come with a proof too: `Authorization` with the scheme DPoP (RFC
-    /// 9449 section 7.1).
+    /// The source of tokens with a proof, if accepted: `Authorization` with the scheme
+    /// DPoP (RFC 9449 section 7.1).
     pub proofs: Option<HeaderSource>,
 }
 
@@ -45,10 +45,10 @@ struct Found<'a> {
 /// A header field that carries a token after a prefix.
 #[derive(Clone, Debug)]
 pub struct HeaderSource {
-    /// The field.
+    /// The header field.
     pub name: HeaderName,
-    /// What is before the token, in any case; empty when the token is the whole
-    /// value. One that ends with a space is an authentication scheme.
+    /// The text before the token, ignoring case; empty when the token is the whole value.
+    /// A prefix that ends with a space is an authentication scheme.
     pub prefix: String,
 }
 
@@ -58,7 +58,7 @@ impl HeaderSource {
         Self { name: HeaderName::authorization(), prefix: "DPoP ".to_owned() }
     }
 
-    /// What fields of this name hold after the prefix.
+    /// The rest of each field of this name after the prefix.
     fn in_fields<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = &'a [u8]> {
         head.fields()
             .filter(|field| field.name.eq_ignore_ascii_case(self.name.as_str().as_bytes()))
@@ -67,16 +67,16 @@ impl HeaderSource {
 
     /// What follows the prefix; `None` when the value does not begin with it.
     ///
-    /// A host may join repeated fields into one list. One that has the prefix
-    /// further behind is given whole, since it is no single token.
+    /// A host may join repeated fields into one list. A value with the prefix further on
+    /// is returned whole, since it is not a single token.
     fn credentials<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
         let has_prefix = |element| !self.prefix.is_empty() && self.after_prefix(element).is_some();
         let is_behind = || value.split(|byte| *byte == b',').skip(1).any(has_prefix);
         self.after_prefix(value).or_else(|| is_behind().then_some(value))
     }
 
-    /// A scheme is a word (RFC 9110 section 11.1): what goes on without a space is
-    /// another one. Any other prefix implies nothing of what follows, as in Envoy.
+    /// A scheme is a token (RFC 9110 section 11.1): if it continues without a space, it
+    /// is another scheme. Any other prefix may be followed by anything, as in Envoy.
     // RFC 9110 section 11.1: "It uses a case-insensitive token to identify the
     // authentication scheme" (R36)
     fn after_prefix<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
@@ -95,8 +95,8 @@ impl HeaderSource {
     }
 }
 
-/// Whether `Authorization` has the credentials of a scheme that carries no token,
-/// such as Basic: those are for the upstream.
+/// Whether `Authorization` has credentials of a scheme without tokens, such as Basic:
+/// those are for the upstream.
 fn is_of_another_scheme(value: &[u8]) -> bool {
     const OF_TOKENS: [&[u8]; 2] = [b"bearer", b"dpop"];
     let value = value.trim_ascii();
@@ -109,8 +109,8 @@ fn is_of_another_scheme(value: &[u8]) -> bool {
 }
 
 impl TokenSources {
-    /// Notes which of its headers may carry an identity token instead: what a client
-    /// sends there in the form of one goes no further either.
+    /// Adds headers that carry an identity token towards services: a client's value of
+    /// the same form must not go upstream either.
     pub fn carry(&mut self, carriers: &[IdentityHeader]) {
         let own = carriers.iter().filter(|it| self.names_header(it.name.as_str().as_bytes()));
         let prefix = |scheme: &str| match scheme {
@@ -121,10 +121,11 @@ impl TokenSources {
         self.carriers = own.collect();
     }
 
-    /// The request's only token, if it has one: any bytes, see [`check_form`].
+    /// The request's only token, if it has one; its form is not checked, see
+    /// [`check_form`].
     ///
-    /// More than one is refused, equal ones too: two readers could use different ones (RFC
-    /// 6750 section 2).
+    /// More than one token is refused, even if they are equal: two readers could use
+    /// different ones (RFC 6750 section 2).
     ///
     /// A browser sends cookies until they are deleted, so an empty one counts as absent,
     /// and an expired one (`has_ended`) is ignored if there is another token: otherwise the
@@ -169,13 +170,13 @@ impl TokenSources {
     /// Collects the places of tokens in `head`, to remove them: for requests whose token is
     /// not forwarded.
     ///
-    /// A header that is configured goes whatever is in it: what is no token here may
-    /// be one upstream. Of `Authorization` another scheme is not ours and stays.
+    /// A configured header is removed whatever its value: it may be a token to the
+    /// upstream even if it is not one here. Other schemes in `Authorization` are kept.
     // RFC 9700 section 4.9 (R52)
     pub fn sanitize(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
         for field in head.fields() {
-            // A spelling that we do not read is not a token to us, but it may be
-            // to the upstream.
+            // A spelling that is not read here is not a token here, but may be one to the
+            // upstream.
             let is_read = |source: &HeaderSource| source.credentials(field.value).is_some();
             let mut own = self
                 .header_sources()
@@ -201,8 +202,8 @@ impl TokenSources {
         self.sanitize_urls(head, sanitized)
     }
 
-    /// Takes tokens out of the fields that repeat a URL with its query: `Referer`,
-    /// and whatever else a client or a proxy in front may have put one into.
+    /// Removes tokens from fields that repeat a URL with its query: `Referer`, and any
+    /// other field into which a client or a proxy in front may have put one.
     fn sanitize_urls(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
         if self.params.is_empty() {
             return Ok(());
@@ -256,8 +257,8 @@ impl TokenSources {
         target
     }
 
-    /// Whether the request's token came under the scheme DPoP. If it has a token at all,
-    /// see [`TokenSources::find`], it has no other.
+    /// Whether the request's token came under the scheme DPoP. A request with a token has
+    /// no other one, see [`TokenSources::find`].
     pub fn asks_for_proof(&self, head: &RequestHead) -> bool {
         self.proofs.iter().any(|source| source.in_fields(head).next().is_some())
     }
@@ -266,7 +267,7 @@ impl TokenSources {
         self.headers.iter().chain(&self.proofs)
     }
 
-    /// Of two prefixes that fit, the longer one is meant.
+    /// If two prefixes match, the longer one counts.
     fn in_headers<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
         head.fields().filter_map(|field| {
             let is_own = |source: &&HeaderSource| {
@@ -296,8 +297,8 @@ impl TokenSources {
 
     // RFC 6265 section 4.1.1 (R42)
     fn is_token_cookie(&self, pair: &[u8]) -> bool {
-        // Cookie names are exact, case included (RFC 6265 section 4.1.1); white
-        // space around them is none of theirs (section 5.2).
+        // Cookie names are exact, case included (RFC 6265 section 4.1.1); white space
+        // around them does not belong to them (section 5.2).
         self.cookies.iter().any(|name| piece_of(pair, name).is_some())
     }
 
@@ -312,8 +313,8 @@ impl TokenSources {
     }
 }
 
-/// Refuses a token with characters that no bearer token has (`b64token`, RFC 6750
-/// section 2.1). Call it for every token that is not cached.
+/// Refuses a token with characters that no bearer token has (`b64token`, RFC 6750 section
+/// 2.1). Must be called for every token that is not cached.
 pub fn check_form(token: &[u8]) -> Result<(), Denial> {
     if is_bearer_token(token) {
         return Ok(());
@@ -331,8 +332,8 @@ fn query_pairs(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
     query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty())
 }
 
-/// A text with a URL in it, without the pairs of the URL's query that are
-/// `unwanted`; `None` if there is none.
+/// A text with a URL in it, without the URL's query parameters that are `unwanted`;
+/// `None` if there are none.
 fn without_pairs(text: &[u8], unwanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let ends = |byte: &u8| b"&#<>\"' \t".contains(byte);
     let mut kept = Vec::with_capacity(text.len());
@@ -355,7 +356,7 @@ fn without_pairs(text: &[u8], unwanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8
                 [b'&', next @ ..] => rest = next,
                 end => {
                     rest = end;
-                    // Nothing follows the `?` or `&` now.
+                    // Nothing follows the `?` or `&` any more.
                     kept.pop();
                     break;
                 }
@@ -388,7 +389,7 @@ mod tests {
 
     fn head(fields: &[(&str, &str)]) -> RequestHead {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
-        // A request that only reads, unless it says otherwise.
+        // A safe request, unless `fields` say otherwise.
         let reads = !fields.iter().any(|(name, _)| *name == ":method");
         let method = reads.then_some(&(":method", "GET"));
         RequestHead::new(method.into_iter().chain(fields).map(owned))
@@ -584,7 +585,7 @@ mod tests {
         }
     }
 
-    /// As Envoy's `jwt_authn` reads `value_prefix`.
+    /// As in `value_prefix` of Envoy's `jwt_authn`.
     #[test]
     fn prefixes() {
         let kubernetes = "base64url.bearer.authorization.k8s.io.";

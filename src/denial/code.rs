@@ -1,4 +1,4 @@
-//! The codes of denials, and what kind of failure each one is.
+//! The codes of denials, and the class of each one.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub(super) enum Class {
     /// The request itself is wrong: 400 with `invalid_request`.
     Request,
-    /// 431, which has no challenge.
+    /// 431, without a challenge.
     TooLarge,
     /// No credentials: 401 with a bare challenge (RFC 6750 section 3.1).
     Missing,
@@ -15,14 +15,14 @@ pub(super) enum Class {
     Token,
     /// 403 with `insufficient_scope`.
     Scope,
-    /// 403; another token would not be asked for.
+    /// 403; another token would not help.
     Forbidden,
     /// 503 with `Retry-After`.
     Unavailable,
 }
 
-/// Makes the enum and the list of all its values from one table, so that neither
-/// can lack a code that the other has.
+/// Generates the enum and the list of all its values from one table, so that neither can
+/// lack a code.
 macro_rules! codes {
     ($($code:ident: $name:literal, $class:ident;)*) => {
         /// The code of a denial: stable, and the same in bodies, logs and metrics.
@@ -35,7 +35,7 @@ macro_rules! codes {
             /// Every code.
             pub const ALL: &[Self] = &[$(Self::$code),*];
 
-            /// The code as it is written.
+            /// The code as text.
             // RFC 9457 section 5 (R71)
             pub const fn name(self) -> &'static str {
                 match self {

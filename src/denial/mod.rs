@@ -1,8 +1,7 @@
-//! Why a request is denied, and how that looks from outside.
+//! The reasons for denials, and their presentation to clients.
 //!
-//! The only place that turns a reason into a status, a challenge and a body.
-//! Texts name what was wrong with the request, never what a token, a key or a
-//! service's reply held.
+//! The only place that turns a reason into a status, a challenge and a body. Texts name
+//! the fault of the request, never the contents of a token, a key or a service's reply.
 
 mod code;
 mod reason;

@@ -10,21 +10,20 @@ use crate::token::{Rejection, TokenError};
 /// A reason to deny a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// The filter has no configuration that it may trust.
+    /// The filter has no valid configuration.
     ConfigurationInvalid,
-    /// A header that the filter owns came more often than the host can replace,
-    /// or in a spelling that it cannot.
+    /// An owned header is repeated or misspelled in a way that the host cannot replace.
     HeaderRepeated(String),
     /// More header fields than the host can list.
     HeadersTooMany {
-        /// The first number that is too many.
+        /// The smallest number that is too many.
         limit: usize,
     },
-    /// A method that those behind may take for another one.
+    /// A method that upstream frameworks may take for another one.
     MethodAmbiguous,
-    /// A path that servers read differently, so no rule can be sure of it.
+    /// A path that servers read differently, so no rule can be chosen reliably.
     PathAmbiguous,
-    /// The host is not a host name, and a rule has a condition for it.
+    /// An invalid host, where a rule has a condition on the host.
     HostAmbiguous,
     /// No token where one is needed.
     TokenMissing,
@@ -34,27 +33,27 @@ pub enum Denial {
     Token(Rejection),
     /// None of the keys opens the sealed token.
     TokenUnsealable,
-    /// Its issuer says that the token is not active (RFC 7662).
+    /// Inactive according to its issuer (RFC 7662).
     TokenInactive,
     /// The token is revoked, or not on the allowlist.
     TokenRevoked,
-    /// The entries of a revocation request cannot be read, with the reason.
+    /// The entries of a revocation request are invalid, with the reason.
     EntriesInvalid(String),
     /// No consumer is configured for the token, or it is disabled.
     ConsumerUnknown,
     /// The token lacks a scope.
     InsufficientScope {
-        /// All that are needed.
+        /// All that are required.
         needed: Vec<String>,
-        /// All that it has.
+        /// All that the token has.
         held: Vec<String>,
     },
-    /// The consumer is not one of those that may pass, by name or by group.
+    /// The consumer's name or groups do not meet the rule.
     GroupForbidden,
-    /// The token is not from a provider that the rule accepts, or a claim does
-    /// not have a value that it accepts; the claim.
+    /// The token's provider is not accepted by the rule, or a claim does not have an
+    /// accepted value; the claim.
     ClaimForbidden(String),
-    /// A cookie came with a request that another site may have made.
+    /// A token in a cookie, in a request that another site may have caused.
     OriginForbidden,
     /// The user-info service does not know the user.
     UserUnknown,
@@ -62,17 +61,17 @@ pub enum Denial {
     UserInfoUnavailable,
     /// The provider's keys could not be loaded.
     KeysUnavailable,
-    /// The provider could not be asked about a reference token.
+    /// A reference token could not be introspected.
     IntrospectionUnavailable,
-    /// The client does not show the key that the token is bound to.
+    /// The client did not prove that it has the key to which the token is bound.
     BindingMismatch(Mismatch),
-    /// The proof that it has that key is not acceptable.
+    /// The DPoP proof is not acceptable.
     DpopInvalid(ProofError),
     /// The revocation lists are not available, or an entry could not be stored.
     RevocationUnavailable,
-    /// The login's service gave no reply that may be passed on.
+    /// The login service gave no reply that may be passed on.
     LoginUnavailable,
-    /// No identity token could be made.
+    /// No identity token could be minted.
     IdentityUnavailable,
 }
 
@@ -135,13 +134,13 @@ impl Denial {
         self.code().class()
     }
 
-    /// Whether the token cannot be used, whatever is asked for with it.
+    /// Whether the token is unusable for any request.
     pub fn is_of_token(&self) -> bool {
         self.class() == Class::Token
     }
 
-    /// The HTTP status. Kong's plugin answers 401 to whatever is wrong with
-    /// tokens, also to their number.
+    /// The HTTP status. Kong's plugin uses 401 for any fault of tokens, even for too many
+    /// of them.
     pub const fn status(&self, format: ErrorFormat) -> u16 {
         match self.class() {
             Class::Request

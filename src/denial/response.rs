@@ -9,7 +9,7 @@ use crate::binding::ProofError;
 use crate::http::{GrpcProtocol, LocalReply, RequestHead, is_unambiguous, percent_encode};
 use crate::token::{Malformed, Part, Rejection, TokenError};
 
-/// More scopes than this are not told back to a client: a header has to carry them.
+/// A longer list of scopes is not returned to a client: it has to fit into a header.
 const MAX_HELD_BYTES: usize = 2048;
 
 /// The body of a denial (RFC 9457 section 3.1).
@@ -42,19 +42,19 @@ fn challenge_of<const N: usize>(scheme: &str, parameters: [(&str, Option<&str>);
 enum GrpcStatus {
     /// The request is malformed.
     InvalidArgument = 3,
-    /// Known, but not allowed.
+    /// Authenticated, but not allowed.
     PermissionDenied = 7,
-    /// Cannot be decided now.
+    /// Cannot be decided at present.
     Unavailable = 14,
-    /// Not known.
+    /// Not authenticated.
     Unauthenticated = 16,
 }
 
 impl Denial {
-    /// The reply to a request with this `head`. `target` is where it wanted to
-    /// go, without any token: what a login page may see. `frames_grpc`: see
+    /// The reply to a request with this `head`. `target`: the requested target without
+    /// any token, for a login page. `frames_grpc`: see
     /// [`HostCapabilities::frames_grpc_replies`](crate::host::HostCapabilities). `hint`:
-    /// the resource that it was for.
+    /// the requested resource.
     pub fn reply(
         &self,
         head: &RequestHead,
@@ -94,12 +94,12 @@ impl Denial {
             .with_body(body.into_bytes())
     }
 
-    /// A gRPC reply without messages, its status among the header fields (gRPC
-    /// over HTTP/2, "Trailers-Only"; gRPC-Web does likewise).
+    /// A gRPC reply without messages, with its status in the header fields (gRPC over
+    /// HTTP/2, "Trailers-Only"; gRPC-Web is alike).
     ///
-    /// The HTTP status says the same. Where the client speaks gRPC the host makes
-    /// it 200; a client of gRPC-Web, or of a filter that made gRPC of its request,
-    /// goes by it, and would take 200 for success.
+    /// The HTTP status matches it. For a gRPC client the host sets it to 200; a gRPC-Web
+    /// client, or one whose request a filter converted to gRPC, relies on it and would
+    /// take 200 for success.
     fn grpc_reply(
         &self,
         protocol: GrpcProtocol,
@@ -147,19 +147,18 @@ impl Denial {
         Some(format!("{}{separator}{}={back}", login.to, login.return_to_param))
     }
 
-    /// `WWW-Authenticate` (RFC 6750 section 3), in Kong's format without a
-    /// description. Of a resource it tells where a client finds out about it (RFC 9728
-    /// section 5.1).
+    /// `WWW-Authenticate` (RFC 6750 section 3), in Kong's format without a description.
+    /// For a resource it includes the URL of its metadata (RFC 9728 section 5.1).
     ///
-    /// Clients read it by regular expressions and take the first match for a parameter:
-    /// all values are quoted, and none before `scope` has `=` in it.
+    /// Some clients parse it with regular expressions and use the first match for a
+    /// parameter: so all values are quoted, and none before `scope` contains `=`.
     // RFC 6750 section 3.1: "the resource server SHOULD NOT include an error code or other
     // error information" (R39)
     fn challenge(&self, settings: &ErrorSettings, hint: Option<&ResourceHint>) -> Option<String> {
         let error = match self.class() {
             Class::Missing => None,
             Class::Request if self.status(settings.format) == 400 => Some("invalid_request"),
-            // What is wrong is told by the challenge of that scheme.
+            // The DPoP challenge carries the error.
             Class::Token if matches!(self, Self::DpopInvalid(_)) => None,
             Class::Request | Class::Token => Some("invalid_token"),
             Class::Scope => Some("insufficient_scope"),
@@ -205,8 +204,8 @@ impl Denial {
         Some(challenge_of("DPoP", parameters))
     }
 
-    /// The scopes that a client asks for next: all that are needed at once. A client
-    /// that asks for nothing else would lose what its token for a resource has already.
+    /// The scopes that a client should request next: all that are required, at once; for
+    /// a resource also those that it has, which the new token would lack otherwise.
     fn scope_to_ask_for(&self, hint: Option<&ResourceHint>) -> Option<String> {
         let scopes = match (self, hint) {
             (Self::InsufficientScope { needed, held }, Some(_)) => {
@@ -241,7 +240,7 @@ impl Denial {
         serde_json::to_string(&problem).unwrap_or_default()
     }
 
-    /// The code in words; plain ASCII without quotes, fit for a challenge.
+    /// The title of the code; plain ASCII without quotes, usable in a challenge.
     const fn title(&self) -> &'static str {
         match self.class() {
             Class::Request if matches!(self, Self::EntriesInvalid(_)) => {
@@ -303,7 +302,7 @@ impl Denial {
     }
 }
 
-/// The body of Kong's plugin for a token that is not accepted.
+/// The body of Kong's plugin for a rejected token.
 fn rejected(rejection: &Rejection) -> Value {
     let message = match rejection {
         Rejection::Expired { .. } => return json!({"exp": "token expired"}),
@@ -339,7 +338,7 @@ fn rejected(rejection: &Rejection) -> Value {
     json!({ "message": message })
 }
 
-/// The message of Kong's plugin for a token that it cannot read.
+/// The message of Kong's plugin for a malformed token.
 const fn unreadable(error: TokenError) -> &'static str {
     let TokenError::Malformed(malformed) = error else { return "Bad token; invalid JSON" };
     match malformed {

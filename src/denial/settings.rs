@@ -1,8 +1,8 @@
-//! How denials look: `errors` in the configuration.
+//! The presentation of denials: `errors` in the configuration.
 
 use crate::http::{Authority, RequestHead, percent_decode};
 
-/// How denials are presented: `errors` in the configuration.
+/// The presentation of denials: `errors` in the configuration.
 #[derive(Clone, Debug)]
 pub struct ErrorSettings {
     /// `realm` of the challenge.
@@ -11,7 +11,8 @@ pub struct ErrorSettings {
     pub format: ErrorFormat,
     /// The login page for browsers without a valid token.
     pub login_redirect: Option<LoginRedirect>,
-    /// The algorithms of DPoP proofs, for the challenge; `None` where none are taken.
+    /// The algorithms of DPoP proofs, for the challenge; `None` if proofs are not
+    /// accepted.
     pub proof_algorithms: Option<String>,
 }
 
@@ -22,12 +23,12 @@ impl Default for ErrorSettings {
     }
 }
 
-/// What a challenge tells of the resource that a request was for.
+/// What a challenge tells about the requested resource.
 #[derive(Clone, Debug)]
 pub struct ResourceHint {
-    /// Where its metadata is.
+    /// The URL of its metadata.
     pub metadata_url: String,
-    /// The scopes to begin with.
+    /// The initial scopes.
     pub scopes: Vec<String>,
 }
 
@@ -36,7 +37,7 @@ pub struct ResourceHint {
 pub enum ErrorFormat {
     /// `application/problem+json` (RFC 9457).
     Problem,
-    /// `{"message": ...}` in the words of Kong's jwt plugin.
+    /// `{"message": ...}` with the texts of Kong's jwt plugin.
     Kong,
 }
 
@@ -68,7 +69,7 @@ fn is_same_host(authority: &str, head: &RequestHead) -> bool {
     else {
         return false;
     };
-    // A request behind a proxy may have the port of neither.
+    // Behind a proxy, a request may have the port of neither.
     own.host.eq_ignore_ascii_case(asked.host)
         && asked.port.is_none_or(|port| port == own.port.unwrap_or(b"443"))
 }

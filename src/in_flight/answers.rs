@@ -1,4 +1,4 @@
-//! The answers that a request got from its callouts so far.
+//! The outcomes of a request's callouts so far.
 
 use std::rc::Rc;
 
@@ -20,7 +20,7 @@ use crate::user_info::{UserInfoAnswer, UserKey};
 #[derive(Clone, Debug)]
 pub struct CalloutOutcome(pub(crate) Rc<Outcome>);
 
-/// The outcome of a callout, and what it was for.
+/// The outcome of a callout, with its purpose.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Keys {
@@ -32,18 +32,18 @@ pub(crate) enum Outcome {
     UserInfo(UserKey, Option<(UserInfoAnswer, UnixTime)>),
     /// The issuer's answer about a reference token, and its time; `None` for a failure.
     Introspection(Secret<Box<[u8]>>, Option<IntrospectionAnswer>, UnixTime),
-    /// The feed of a list answered, or failed.
+    /// The feed of a list was read, or failed.
     Tokens(ListId),
     /// The reply to the client of a login; `None` for a failure.
     Login(Option<LocalReply>),
-    /// The consumer that the host has by this name, if there is one; `Err` for a failure.
+    /// The host's consumer of this name, if there is one; `Err` for a failure.
     Consumer(HostConsumer, Result<Option<Rc<Consumer>>, HostUnavailable>),
     /// Whether what a signal revokes was handed on.
     Forwarded(bool),
 }
 
 impl Outcome {
-    /// Whether this answers what `purpose` asks.
+    /// Whether this is an outcome for `purpose`.
     fn answers(&self, purpose: &Purpose) -> bool {
         match (self, purpose) {
             (Self::Keys { provider, .. }, Purpose::Keys(asked) | Purpose::DuplicateKeys(asked)) => {
@@ -59,8 +59,8 @@ impl Outcome {
     }
 }
 
-/// What a request keeps between runs of the pipeline: every answer that it waited for.
-/// All are kept until the request is decided, or two uncacheable answers would be
+/// What a request keeps between runs of the pipeline: all outcomes that it waited for.
+/// They are kept until the request is decided; otherwise two uncacheable answers would be
 /// fetched in turn forever.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
@@ -69,34 +69,34 @@ pub(crate) struct Answers {
     counted: u8,
     /// Whether the proof of the request was checked: it counts once.
     is_proved: bool,
-    /// What the request calls: hosts tell it only at its beginning.
+    /// The request's MCP call: hosts can provide it only at the beginning.
     call: Option<McpCall>,
-    /// The body of the request, where the gateway itself took it.
+    /// The body of the request, if the gateway itself read it.
     body: Option<Rc<[u8]>>,
 }
 
 impl Answers {
-    /// Keeps one more.
+    /// Adds one.
     pub(crate) fn add(&mut self, landing: &CalloutOutcome) {
         self.outcomes.push(Rc::clone(&landing.0));
     }
 
-    /// What the request calls, found out once.
+    /// The MCP call, determined once.
     pub(crate) fn call(&mut self, find: impl FnOnce() -> McpCall) -> McpCall {
         self.call.get_or_insert_with(find).clone()
     }
 
-    /// Notes that the request's proof holds.
+    /// Records that the request's proof was accepted.
     pub(crate) const fn prove(&mut self) {
         self.is_proved = true;
     }
 
-    /// Whether the request's proof was found to hold.
+    /// Whether the request's proof was accepted.
     pub(crate) const fn is_proved(&self) -> bool {
         self.is_proved
     }
 
-    /// Keeps the request's body: what it waits for is asked for the sake of that.
+    /// Starts with the request's body, for which its callouts are made.
     pub(crate) fn of_body(body: Vec<u8>) -> Self {
         Self { body: Some(body.into()), ..Self::default() }
     }
@@ -106,20 +106,21 @@ impl Answers {
         self.body.clone()
     }
 
-    /// The latest answer to what `purpose` asks.
+    /// The latest outcome for `purpose`.
     pub(crate) fn latest(&self, purpose: &Purpose) -> Option<&Outcome> {
         let mut latest_first = self.outcomes.iter().rev();
         latest_first.find(|outcome| outcome.answers(purpose)).map(Rc::as_ref)
     }
 
-    /// True if the request already has every possible answer for `purpose`. So the
-    /// configuration bounds how often a request waits.
+    /// True if the request already has the maximum number of outcomes for `purpose`. So
+    /// the configuration bounds how often a request waits.
     pub(crate) fn have_all(&self, purpose: &Purpose) -> bool {
         let number = self.outcomes.iter().filter(|outcome| outcome.answers(purpose)).count();
         number >= purpose.most_answers()
     }
 
-    /// True for the first use of `cache` by a request, which runs again after each answer.
+    /// True for the first use of `cache` by a request; later runs of the pipeline repeat
+    /// it.
     pub(crate) fn counts(&mut self, cache: Cache) -> bool {
         let own = 1_u8.rotate_left(cache as u32);
         let is_first = self.counted & own == 0;

@@ -35,7 +35,7 @@ struct Load {
     awaited: usize,
     /// Callouts whose requests are gone, kept for their answer.
     abandoned: usize,
-    /// Bytes of the small ones, with their bodies.
+    /// Bytes of small callouts, including bodies.
     small_bytes: usize,
     /// Bytes of the others: few clients with large bodies must not block logins with a name
     /// and a password.
@@ -43,23 +43,22 @@ struct Load {
 }
 
 impl Load {
-    /// How many requests at once fetch what another one is fetching already:
-    /// enough for those that come in the moment a worker starts, and no burden
-    /// for a service that is slow.
+    /// Limit of requests that fetch keys already being fetched by another: enough for
+    /// those that arrive just as a worker starts, and no burden for a slow service.
     const MAX_DUPLICATES: usize = 100;
 
-    /// How many callouts of a kind are awaited before no more are made: what is
-    /// made up costs a client nothing.
+    /// Limit of awaited callouts of one kind: made-up tokens and users cost a client
+    /// nothing.
     const MAX_AWAITED: usize = 1000;
 
-    /// A client that leaves at once can make more callouts than one that stays,
-    /// so its callouts take less from the others: so many count as one.
+    /// Abandoned callouts count less, so many as one: a client that disconnects at once
+    /// can make more of them, and must not crowd out others.
     const ABANDONED_AS_ONE: usize = 4;
 
-    /// The limit for the small callouts of a kind, and for the large ones.
+    /// The byte limit of the small callouts of a kind, and of the large ones.
     const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-    /// The most that a small one holds.
+    /// The maximum size of a small one.
     const SMALL_BYTES: usize = 16 * 1024;
 
     /// True if there is room for one more. A single callout always has room: otherwise a
@@ -103,14 +102,14 @@ pub(crate) struct Callouts {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub purpose: Rc<Purpose>,
-    /// When the token ends for whose sake it was sent.
+    /// The expiry of the token for which it was sent.
     pub token_end: Option<UnixTime>,
-    /// The service, and when it was called.
+    /// The service, and the time of the call.
     pub service: Rc<Service>,
     pub sent: UnixTime,
     origin: Origin,
     deadline: UnixTime,
-    /// How many requests wait for it.
+    /// The number of requests that wait for it.
     waiters: usize,
     bytes: usize,
 }
@@ -123,7 +122,7 @@ impl InFlight {
     }
 }
 
-/// In whose callback a callout is sent, and its reply arrives.
+/// The context that sends a callout and receives its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     Request,

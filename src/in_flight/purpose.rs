@@ -27,9 +27,9 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    /// How many answers a request waits for: one, but a provider's keys may come
-    /// in two steps, the second after a discovery document, and each of the two may
-    /// be redirected once.
+    /// How many outcomes a request may wait for: one; but a provider's keys may take two
+    /// steps, the second after a discovery document, and each of the two may be
+    /// redirected once.
     pub(crate) const fn most_answers(&self) -> usize {
         match self {
             Self::Keys(_) | Self::DuplicateKeys(_) => 4,
@@ -37,8 +37,8 @@ impl Purpose {
         }
     }
 
-    /// True if one reply serves all requests with this purpose. The host answers for its
-    /// consumers within the request, from memory.
+    /// True if one reply serves all requests with this purpose. The host looks up its
+    /// consumers within the request, in memory.
     pub(super) const fn is_shared(&self) -> bool {
         !matches!(self, Self::Login(_) | Self::Consumer(_) | Self::Forward)
     }
@@ -56,7 +56,7 @@ impl Purpose {
         }
     }
 
-    /// About how many bytes it takes to remember what is asked.
+    /// The approximate size of the purpose in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Introspection(token) => token.expose().len(),

@@ -11,26 +11,26 @@ use crate::http::{Field, HeaderName, RequestHead};
 /// The conditions of a rule. An empty list is no condition.
 #[derive(Debug, Default)]
 pub struct Conditions {
-    /// Methods, upper case, of which it is one.
+    /// Accepted methods, in upper case.
     pub methods: Vec<String>,
-    /// Hosts of which it is for one.
+    /// Accepted hosts.
     pub hosts: Vec<HostPattern>,
-    /// Header fields that it all has.
+    /// Conditions on header fields; all must hold.
     pub headers: Vec<HeaderCondition>,
-    /// The call of the Model Context Protocol that it is; not part of [`Conditions::hold`].
+    /// The condition on the MCP call; not part of [`Conditions::hold`].
     pub mcp: Option<McpCondition>,
 }
 
-/// Hosts, in lower case.
+/// A host or a domain, in lower case.
 #[derive(Debug, PartialEq, Eq)]
 pub enum HostPattern {
     /// This one.
     Exact(String),
-    /// All below this one; `*.example.com` is below `example.com`.
+    /// All subdomains of this one; `*.example.com` is below `example.com`.
     Below(String),
 }
 
-/// What a header field must be.
+/// A condition on a header field.
 #[derive(Debug)]
 pub struct HeaderCondition {
     /// Its name.
@@ -39,14 +39,14 @@ pub struct HeaderCondition {
     pub test: HeaderTest,
 }
 
-/// What a header field must be.
+/// A test of a header field.
 #[derive(Debug)]
 pub enum HeaderTest {
-    /// There.
+    /// Present.
     Present,
-    /// Not there.
+    /// Absent.
     Absent,
-    /// There once, with this value, byte for byte.
+    /// Present once, with exactly this value.
     Equals(Vec<u8>),
 }
 
@@ -55,12 +55,12 @@ pub enum HeaderTest {
 enum Holds {
     Yes,
     No,
-    /// Readers may differ.
+    /// Readers may disagree.
     Unsure,
 }
 
 impl Conditions {
-    /// True if all of them hold; a denial where readers may differ.
+    /// True if all of them hold; a denial where readers may disagree.
     pub fn hold(&self, head: &RequestHead) -> Result<bool, Denial> {
         let method = head.method();
         if !self.methods.is_empty() && !self.methods.iter().any(|own| own.as_bytes() == method) {
@@ -69,7 +69,7 @@ impl Conditions {
         let host = if self.hosts.is_empty() { Holds::Yes } else { self.host_holds(head) };
         let headers = self.headers.iter().map(|header| (header, header.holds(head)));
         let headers: Vec<_> = headers.collect();
-        // One that certainly fails decides, whatever else is uncertain.
+        // A condition that certainly fails decides, whatever else is uncertain.
         if host == Holds::No || headers.iter().any(|(_, holds)| *holds == Holds::No) {
             return Ok(false);
         }
@@ -107,9 +107,9 @@ impl HostPattern {
 }
 
 impl HeaderCondition {
-    /// Repeated fields are one list (RFC 9110 section 5.3), of which a service
-    /// may take the first element, the last, or the whole; and a service may take
-    /// `x_mode` for `x-mode`.
+    /// Repeated fields form one list (RFC 9110 section 5.3), of which a service may use
+    /// the first element, the last, or the whole; and a service may read `x_mode` as
+    /// `x-mode`.
     fn holds(&self, head: &RequestHead) -> Holds {
         let name = self.name.as_str();
         let is_spelled = |field: &Field<'_>| self.name.is_spelled(field.name);

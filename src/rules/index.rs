@@ -1,9 +1,8 @@
 //! Finds the rules for a path without trying each of them.
 //!
-//! A tree of path segments: walking down it by the segments of a path passes
-//! every rule that matches the path, and few others. Its cost depends on the
-//! length of the path and on the rules for that path, not on how many rules
-//! there are.
+//! A tree of path segments: a walk along the segments of a path passes every rule that
+//! matches the path, and few others. Its cost depends on the length of the path and on
+//! the rules for that path, not on the total number of rules.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,7 +10,7 @@ use std::collections::HashMap;
 use super::path::{Extent, PathPattern, Segment};
 use crate::http::Start;
 
-/// Positions of rules by the paths they are for.
+/// Positions of rules, by path.
 #[derive(Debug, Default)]
 pub struct PathIndex {
     root: Node,
@@ -27,7 +26,7 @@ struct Node {
     any: Option<Box<Node>>,
     /// Rules for the path that ends here.
     here: Vec<usize>,
-    /// Rules for that and the paths below it.
+    /// Rules for that path and those below it.
     from_here: Vec<usize>,
     /// Rules for the paths below it.
     below: Vec<usize>,
@@ -36,7 +35,7 @@ struct Node {
 }
 
 impl PathIndex {
-    /// The patterns of rules in their order; `None` for a rule for any path.
+    /// The patterns of rules in order; `None` for a rule without a path.
     pub fn new<'a>(patterns: impl Iterator<Item = Option<&'a PathPattern>>) -> Self {
         let mut index = Self::default();
         for (position, pattern) in patterns.enumerate() {
@@ -78,8 +77,8 @@ impl PathIndex {
         decided
     }
 
-    /// The rules that match `start` with any continuation, and those that match with some;
-    /// in their order, with true for the former.
+    /// The rules that match `start` with any continuation (true), and those that match
+    /// with some (false); in order.
     pub fn matching_below(&self, start: &Start) -> Vec<(usize, bool)> {
         let (mut always, mut perhaps) = (self.everywhere.clone(), Vec::new());
         let names = start.path.strip_prefix(b"/").map(segments).into_iter().flatten();
@@ -92,14 +91,14 @@ impl PathIndex {
     }
 }
 
-/// The segments of a path without its first slash.
+/// The segments of a path, without its leading slash.
 fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     path.split(|byte| *byte == b'/')
 }
 
 impl Node {
-    /// Each node is reached by one way only, so that no path, however it was
-    /// made, visits more of them than there are; no deeper than a pattern.
+    /// Each node can be reached in one way only, so no path can visit more nodes than
+    /// there are; the depth is that of the longest pattern.
     fn collect<'a>(
         &self,
         mut segments: impl Iterator<Item = &'a [u8]> + Clone,
@@ -151,7 +150,7 @@ impl Node {
         self.children().for_each(|child| child.collect_all(found));
     }
 
-    /// Rules for paths whose next segment begins as `segment` does.
+    /// Rules for a beginning of the next segment with which `segment` begins.
     fn within(&self, segment: &[u8]) -> impl Iterator<Item = &usize> {
         let begins = move |(text, _): &&(Box<[u8]>, usize)| segment.starts_with(text);
         self.within.iter().filter(begins).map(|(_, position)| position)

@@ -1,40 +1,40 @@
-//! Rules by what a call of the Model Context Protocol is for.
+//! Rules for calls of the Model Context Protocol.
 //!
-//! What a call is for stands in its body, which Envoy's `mcp` filter reads and leaves as
-//! metadata. Headers say the same, but old clients may say anything there, and their
-//! servers do not compare: they count only in the versions in which servers must.
+//! A call's method and target are in its body, which Envoy's `mcp` filter parses into
+//! metadata. Headers repeat them, but in old protocol versions servers do not compare
+//! them with the body, so headers count only in versions in which servers must.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::http::{Field, RequestHead, is_spelled};
 
-/// `match.mcp`. Empty lists ask nothing.
+/// `match.mcp`. An empty list is no condition.
 #[derive(Debug)]
 pub struct McpCondition {
-    /// Methods, of which it is one.
+    /// Accepted methods.
     pub methods: Vec<String>,
-    /// Tools, prompts or resources, of which it is for one.
+    /// Accepted tools, prompts or resources.
     pub names: Vec<String>,
 }
 
-/// What a request calls, as far as it is certain.
+/// The call of a request, as far as it is certain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum McpCall {
-    /// Not certain: it may be any call.
+    /// Uncertain: it may be any call.
     #[default]
     Unknown,
     /// This method, of this tool, prompt or resource.
     Known {
         /// The method.
         method: String,
-        /// What it is for, if for something.
+        /// Its tool, prompt or resource, if any.
         name: Option<String>,
     },
 }
 
 impl McpCondition {
-    /// Whether a call meets it; `None` if that is not certain.
+    /// Whether the condition holds for a call; `None` if that is uncertain.
     pub fn holds(&self, call: &McpCall) -> Option<bool> {
         let McpCall::Known { method, name } = call else { return None };
         let is_method = self.methods.is_empty() || self.methods.contains(method);
@@ -43,23 +43,23 @@ impl McpCondition {
     }
 }
 
-/// The first version in which servers refuse headers that are not as the body.
+/// The first version in which servers reject headers that differ from the body.
 const FIRST_VERSION: &str = "2026-07-28";
 
-/// The headers that count.
+/// The headers that are read.
 pub(super) const MCP_HEADERS: [&str; 3] = ["mcp-protocol-version", "mcp-method", "mcp-name"];
 
-/// Methods that are for something: without its name it is not certain what they do.
+/// Methods with a target: without its name their effect is uncertain.
 fn is_named(method: &str) -> bool {
     ["tools/call", "prompts/get", "resources/read"].contains(&method)
 }
 
 impl McpCall {
-    /// What Envoy's `mcp` filter read, as its metadata tells it by `path`; `None` where
-    /// there was no such filter, or it read nothing.
+    /// The call from the metadata of Envoy's `mcp` filter, read by path; `None` without
+    /// such a filter, or if it parsed nothing.
     ///
-    /// Of a body that is too long it may have read the beginning only, and what it does
-    /// not take for a call may be one to the service.
+    /// It may have parsed only the beginning of a long body, and the service may accept
+    /// calls that the filter does not recognize.
     pub fn of_metadata(text: impl Fn(&[&str]) -> Option<String>) -> Option<Self> {
         let Some(method) = text(&["method"]) else {
             let left = [["status"], ["is_mcp_request"]];
@@ -69,14 +69,15 @@ impl McpCall {
             Some(status) => status == "mcp_ok",
             None => text(&["is_exceeding_limit"]).is_none(),
         };
-        // A call may hold the name of another kind beside its own.
+        // A call may contain the member of another kind beside its own.
         let member = if method.starts_with("resources/") { "uri" } else { "name" };
         let name = text(&["params", member]).filter(|name| !name.is_empty());
         let is_certain = is_read && !method.is_empty() && (name.is_some() || !is_named(&method));
         Some(if is_certain { Self::Known { method, name } } else { Self::Unknown })
     }
 
-    /// What the headers say, where they count: of calls, which are made by POST alone.
+    /// The call from the headers, in versions where they count: only for POST, the method
+    /// of all calls.
     pub fn of_headers(head: &RequestHead) -> Self {
         let known = || {
             if head.method() != b"POST" {
@@ -101,7 +102,7 @@ impl McpCall {
     }
 }
 
-/// A header that is there once at most, in no other spelling.
+/// The value of a header that occurs at most once, and in no other spelling.
 fn sole(head: &RequestHead, name: &str) -> Result<Option<String>, ()> {
     let is_spelled = |field: &Field<'_>| is_spelled(name.as_bytes(), field.name);
     let mut fields = head.fields().filter(is_spelled);

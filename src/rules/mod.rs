@@ -1,9 +1,9 @@
-//! Which requests need what: the first rule that matches decides, and a request
-//! that none matches needs a valid token.
+//! The requirements of requests: the first rule that matches decides, and a request that
+//! no rule matches needs a valid token.
 //!
-//! A rule sees the method, the path, the host and the header fields that it
-//! names, as the service behind will see them, and nothing else: no header in
-//! which a client says that it meant another path, host or method.
+//! A rule sees the method, the path, the host and the header fields that it names, as the
+//! service will see them, and nothing else: in particular no header by which a client
+//! overrides path, host or method.
 
 mod conditions;
 mod index;
@@ -50,18 +50,18 @@ pub struct PathReaders {
     pub are_case_sensitive: bool,
 }
 
-/// One rule: what it matches, and what it asks for.
+/// One rule: the requests it matches, and their requirements.
 #[derive(Debug)]
 pub struct Rule {
-    /// The requests it is for: those that all of it matches.
+    /// The requests it applies to.
     pub matcher: Matcher,
     /// Requirements for requests that match.
     pub access: Access,
-    /// What the service behind is told, where that is not as everywhere.
+    /// The identity for the service behind, if it differs from the default.
     pub identity: Option<Rc<Overrides>>,
 }
 
-/// The requests a rule is for.
+/// The requests a rule applies to.
 #[derive(Debug, Default)]
 pub struct Matcher {
     /// Their paths; any if `None`.
@@ -71,7 +71,7 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// Whether it is for every request.
+    /// Whether it matches every request.
     pub const fn is_for_all(&self) -> bool {
         let Conditions { methods, hosts, headers, mcp } = &self.conditions;
         let asks_nothing = methods.is_empty() && hosts.is_empty() && headers.is_empty();
@@ -89,7 +89,7 @@ pub enum Access {
     Requires(Rc<Requirements>),
 }
 
-/// A rule's word that a request needs no identity.
+/// Proof that a request needs no identity: a rule bypasses it, or it is a preflight.
 #[derive(Debug)]
 pub struct Bypassed(());
 
@@ -100,7 +100,7 @@ pub struct Anonymous {
 }
 
 impl Rule {
-    /// A rule for what a host has at a path and below it, that asks for a valid token;
+    /// A rule for a host's path and everything below it that requires a valid token;
     /// `None` if servers read the path differently.
     pub(crate) fn for_all_below(host: &str, path: &str) -> Option<Self> {
         let path = PathPattern::prefix(if path.is_empty() { "/" } else { path }).ok()?;
@@ -110,27 +110,27 @@ impl Rule {
         Some(Self { matcher, access: Access::Requires(Rc::default()), identity: None })
     }
 
-    /// Whether its path says that it is for documents at well-known places (RFC 8615),
-    /// and not only for these too.
+    /// Whether its path is below `/.well-known` (RFC 8615), so that it is a rule for such
+    /// documents and does not just include them.
     pub(crate) fn is_for_well_known(&self) -> bool {
         self.matcher.path.as_ref().is_some_and(|path| path.starts_with(b".well-known"))
     }
 }
 
 impl Anonymous {
-    /// Announced upstream with `fields`.
+    /// The identity announced upstream by `fields`.
     pub(crate) fn new(fields: Vec<SetField>) -> Self {
         Self { fields: fields.into() }
     }
 
-    /// The header fields that say so upstream.
+    /// The header fields that announce it upstream.
     pub fn fields(&self) -> Rc<[SetField]> {
         Rc::clone(&self.fields)
     }
 }
 
 impl Rules {
-    /// These rules, in this order, and what a request needs that none matches.
+    /// These rules, in order, and the requirements of requests that no rule matches.
     pub fn new(rules: Vec<Rule>, default_requirements: Requirements, paths: PathReaders) -> Self {
         let patterns = || rules.iter().map(|rule| rule.matcher.path.as_ref());
         let index = PathIndex::new(patterns());
@@ -154,15 +154,15 @@ impl Rules {
 
     /// The first rule that matches, with its position.
     ///
-    /// A path that two servers could read as two paths is refused, since the
-    /// rule might be chosen for one and the request served by the other; with
-    /// no rules there is nothing to get around.
+    /// A path that two servers could read differently is refused, since the rule might be
+    /// chosen for one reading and the request served by the other; without rules there is
+    /// nothing to bypass.
     pub fn find(&self, head: &RequestHead) -> Result<Option<(usize, &Rule)>, Denial> {
         self.find_call(head, &McpCall::Unknown)
     }
 
-    /// As [`Rules::find`], for a request that makes this call. A rule for calls of which
-    /// this may be one is passed over: [`Rules::perhaps`] has those.
+    /// As [`Rules::find`], for a request with this MCP call. Rules that match only some
+    /// calls are skipped while the call is uncertain: [`Rules::perhaps`] returns those.
     pub fn find_call(
         &self,
         head: &RequestHead,
@@ -193,7 +193,7 @@ impl Rules {
             }
             None if self.paths.allow_ambiguous => {
                 let start = unambiguous_start(path).ok_or(Denial::PathAmbiguous)?;
-                // Two doubts at once are one too many.
+                // Two ambiguities at once are too many.
                 if !lenient_readings(&start.path).is_empty() {
                     return Err(Denial::PathAmbiguous);
                 }
@@ -210,13 +210,13 @@ impl Rules {
         }
     }
 
-    /// The path as readers compare it that may be case-insensitive.
+    /// The path as case-insensitive readers may compare it.
     fn read<'a>(&self, path: &'a [u8]) -> Cow<'a, [u8]> {
         if self.paths.are_case_sensitive { Cow::Borrowed(path) } else { folded(path) }
     }
 
     /// Refuses a path that selects another rule in another reading, unless the two rules'
-    /// paths differ only in case, which is then intended.
+    /// paths differ only in case, which is then intentional.
     fn check_same(
         &self,
         found: Option<(usize, &Rule)>,
@@ -233,8 +233,8 @@ impl Rules {
         if is_same { Ok(()) } else { Err(Denial::PathAmbiguous) }
     }
 
-    /// The first of `matching` whose conditions hold. One that matches only in
-    /// some readings of the path must not be passed over and must not decide.
+    /// The first of `matching` whose conditions hold. A rule that matches only in some
+    /// readings of the path must neither be skipped nor decide.
     fn decide(
         &self,
         matching: impl Iterator<Item = (usize, bool)>,
@@ -265,8 +265,8 @@ impl Rules {
         self.ask_mcp && self.calls(head).next().is_some()
     }
 
-    /// What the rules before `found` ask of the calls they are for, where it is not certain
-    /// what the request calls: it has to meet all of them.
+    /// The requirements of the rules before `found` that may apply while the request's
+    /// MCP call is uncertain: it must meet all of them.
     pub fn perhaps(&self, head: &RequestHead, found: Option<usize>) -> Vec<&Rc<Requirements>> {
         if !self.ask_mcp {
             return Vec::new();
@@ -309,12 +309,12 @@ const fn certainly(position: usize) -> (usize, bool) {
     (position, true)
 }
 
-/// What a GET without a token may get at a path, whatever its other properties.
+/// What a GET without a token may access at a path, whatever its other properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Openness {
     /// It may pass, with any token or none.
     Open,
-    /// It may pass without a token; one that is not valid is denied.
+    /// It may pass without a token; an invalid token is denied.
     Anonymous,
     /// It is denied.
     Closed,
@@ -328,7 +328,7 @@ impl Rules {
         headers.any(|header| header.name.is_spelled(name)) || self.ask_mcp && is_mcp()
     }
 
-    /// What a GET of `path` without a token may get: by the first rule that certainly
+    /// The openness of `path` for a GET without a token: by the first rule that certainly
     /// matches, or an earlier one whose other conditions may hold.
     pub fn openness(&self, path: &[u8]) -> Openness {
         let Some(path) = canonical_path(path) else { return Openness::Closed };
@@ -364,7 +364,7 @@ impl Rules {
 }
 
 impl Bypassed {
-    /// Made where the access of the rule that matched is [`Access::Bypass`].
+    /// The proof, if the matching rule's access is [`Access::Bypass`].
     pub(crate) const fn by(access: &Access) -> Option<Self> {
         match access {
             Access::Bypass => Some(Self(())),
@@ -372,8 +372,8 @@ impl Bypassed {
         }
     }
 
-    /// A CORS preflight carries no credentials by design (Fetch standard), so
-    /// it can be let through to the upstream, without any identity.
+    /// A CORS preflight never carries credentials (Fetch standard), so it may pass to the
+    /// upstream, without an identity.
     pub(crate) fn preflight(head: &RequestHead) -> Option<Self> {
         head.is_cors_preflight().then_some(Self(()))
     }

@@ -1,9 +1,9 @@
-//! The paths that rules are written for, and the path that a request means.
+//! The paths of rules, and their comparison with a request's path.
 
 use super::reading::folded;
 use crate::http::{canonical_path, percent_decode};
 
-/// The paths that a rule is for.
+/// The paths that a rule matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {
     pub(super) segments: Vec<Segment>,
@@ -15,7 +15,7 @@ pub struct PathPattern {
 pub(super) enum Segment {
     /// This text, percent-decoded.
     Literal(Box<[u8]>),
-    /// Anything but nothing.
+    /// Any text that is not empty.
     Any,
 }
 
@@ -41,7 +41,7 @@ pub struct InvalidPattern;
 const MAX_SEGMENTS: usize = 64;
 
 impl PathPattern {
-    /// The same pattern for readers that do not tell upper from lower case.
+    /// The same pattern for case-insensitive readers.
     pub(super) fn folded(&self) -> Self {
         let segments = self.segments.iter().map(|segment| match segment {
             Segment::Literal(text) => Segment::Literal(folded(text).into()),
@@ -54,7 +54,7 @@ impl PathPattern {
         Self { segments: segments.collect(), extent }
     }
 
-    /// Whether the first segment of all of its paths is this one.
+    /// Whether all of its paths start with this segment.
     pub(super) fn starts_with(&self, first: &[u8]) -> bool {
         let first = Segment::Literal(first.into());
         self.segments.first() == Some(&first)
@@ -78,28 +78,26 @@ impl PathPattern {
         Ok(Self { segments, extent })
     }
 
-    /// The paths that begin with this text, as Kong's router and Envoy's `prefix`
-    /// read theirs.
+    /// The paths that begin with this text, as in Kong's router and in Envoy's `prefix`.
     pub fn beginning(path: &str) -> Result<Self, InvalidPattern> {
         let mut segments = literals(path)?;
         let extent = match (segments.pop(), segments.as_slice()) {
             (Some(Segment::Literal(text)), _) if !text.is_empty() => Extent::Within(text),
-            // A slash at the end stands for all that is below.
+            // A slash at the end stands for everything below.
             (_, [_, ..]) => Extent::Something,
             _ => Extent::Anything,
         };
         Ok(Self { segments, extent })
     }
 
-    /// A path in which segments may vary, in the operators of Envoy's
-    /// `uri_template`: `{name}`, `{name=*}` or `*` is exactly one segment that is
-    /// not empty; a last `**` or `{name=**}` is any number of them, none
-    /// included.
+    /// A path with variable segments, in the operators of Envoy's `uri_template`:
+    /// `{name}`, `{name=*}` or `*` is exactly one non-empty segment; a final `**` or
+    /// `{name=**}` is any number of segments, including none.
     pub fn template(text: &str) -> Result<Self, InvalidPattern> {
         let mut segments = Vec::new();
         let mut extent = Extent::Nothing;
         let mut names = Vec::new();
-        // The path with something in the place of each variable.
+        // The path with a sample value for each variable.
         let mut sample = String::new();
         for part in split(text)? {
             if extent != Extent::Nothing {
@@ -138,7 +136,7 @@ enum Operator {
     Rest,
 }
 
-/// The variable that a segment of a template is; `None` if it is a text.
+/// The operator in a segment of a template; `None` if it is literal text.
 fn operator(part: &str) -> Result<Option<(Option<&str>, Operator)>, InvalidPattern> {
     let braced = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     let (name, operator) = match (part, braced) {
@@ -168,8 +166,8 @@ fn has_operator(text: &str) -> bool {
     text.contains(['{', '}', '*'])
 }
 
-/// The segments of a path without operators: `/users/{id}` as a path would never match,
-/// so it must be a template.
+/// The segments of a path without operators. `/users/{id}` as a literal path would never
+/// match, so it must be a template.
 fn literals(path: &str) -> Result<Vec<Segment>, InvalidPattern> {
     if has_operator(path) || !is_canonical(path.as_bytes()) {
         return Err(InvalidPattern);

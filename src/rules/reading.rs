@@ -1,14 +1,14 @@
 //! The interpretations of a path by lenient readers: a second proxy that decodes it
 //! once more, Windows, readers that normalise characters or ignore case.
 //!
-//! Names such as `Inc.`, `What%3F` and those in Chinese are ordinary, so such a path is
-//! refused only where another interpretation selects another rule.
+//! Names such as `Inc.`, `What%3F` or Chinese ones are common, so such a path is refused
+//! only where another interpretation selects another rule.
 
 use std::borrow::Cow;
 
 use crate::http::{is_blank, plain};
 
-/// The other paths that a canonical path may be read as; none for most.
+/// The other possible readings of a canonical path; none for most.
 ///
 /// The first is the whole path, the second ends where an encoded `?` or `#`
 /// would end it for a reader that decodes once more.
@@ -36,18 +36,17 @@ pub(super) fn lenient_readings(path: &[u8]) -> Vec<Vec<u8>> {
     readings
 }
 
-/// How the name of a stream begins that NTFS has for each file and directory:
+/// The beginning of the stream name that NTFS has for each file and directory:
 /// `/admin::$INDEX_ALLOCATION` is `/admin`.
 const STREAM: &str = ":$";
 
-/// A text in which upper and lower case are one, as frameworks and file systems
-/// compare them that do not tell them apart.
+/// The text with case folded, as case-insensitive frameworks and file systems compare it.
 pub(super) fn folded(text: &[u8]) -> Cow<'_, [u8]> {
     let is_plain = |byte: &u8| byte.is_ascii() && !byte.is_ascii_uppercase();
     if text.iter().all(is_plain) {
         return Cow::Borrowed(text);
     }
-    // Invalid UTF-8 stays: a rule's text may end within a character.
+    // Invalid UTF-8 is kept: a rule's text may end within a character.
     let mut folded = Vec::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
         let upper = chunk.valid().chars().flat_map(char::to_uppercase);
@@ -57,8 +56,8 @@ pub(super) fn folded(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(folded)
 }
 
-/// A path without empty segments, and each segment without what Windows and
-/// servers with path parameters leave out of a name.
+/// A path without empty segments, and without the parts of a segment that Windows and
+/// servers with path parameters ignore.
 fn trimmed(text: &str) -> Vec<u8> {
     let ends_in_slash = text.ends_with('/');
     let mut path = String::with_capacity(text.len());

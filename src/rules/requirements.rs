@@ -13,37 +13,37 @@ use crate::token::{ActorRule, ClaimPath, ClaimRule, ClaimTest, ProviderId, Verif
 /// A rule's requirements for token and consumer. An empty list requires nothing.
 #[derive(Debug, Default)]
 pub struct Requirements {
-    /// What `aud` of the token must hold one of, beside what its provider or the
-    /// resource asks of it.
+    /// Accepted values of the token's `aud`, in addition to the check for its provider or
+    /// the resource.
     pub audiences: Vec<String>,
-    /// Providers, one of which must have issued the token.
+    /// Accepted providers of the token.
     pub providers: Vec<ProviderId>,
-    /// Scopes that the token must all have.
+    /// Scopes that the token must have, all of them.
     pub scopes_all: Vec<String>,
-    /// Scopes of which the token must have one.
+    /// Scopes of which the token must have at least one.
     pub scopes_any: Vec<String>,
-    /// Names of the consumers of which it must be one.
+    /// Names of the accepted consumers.
     pub consumers: Vec<String>,
-    /// Groups of which the consumer must be in one.
+    /// Groups of which the consumer must be in at least one.
     pub groups_any: Vec<String>,
-    /// Groups of which the consumer must be in none.
+    /// Groups that the consumer must not be in.
     pub groups_none: Vec<String>,
     /// Whether the token must be bound to a key of its client, which the client shows.
     pub bound: bool,
     /// Who may act for the subject.
     pub actor: ActorRule,
-    /// Claims that must all be as they are asked to be.
+    /// Conditions on claims; all must hold.
     pub claims: Vec<ClaimRule>,
-    /// The identity of requests without a token; `None` if they are denied. A token that is
-    /// sent must still be valid.
+    /// The identity of requests without a token; `None` if they are denied. If a token is
+    /// sent, it must still be valid.
     pub anonymous: Option<Rc<Anonymous>>,
-    /// Whether a token that cannot be used counts as none; with `anonymous`.
+    /// Whether an unusable token counts as missing; with `anonymous`.
     pub invalid_as_missing: bool,
 }
 
 impl Requirements {
-    /// Who passes though `denial` is what became of the token, if that makes it one
-    /// that cannot be used.
+    /// The anonymous identity with which a request passes despite this `denial`, if it is
+    /// one for an unusable token.
     pub fn anonymous_despite(&self, denial: &Denial) -> Option<&Anonymous> {
         self.anonymous.as_deref().filter(|_| self.invalid_as_missing && denial.is_of_token())
     }
@@ -61,8 +61,8 @@ impl Requirements {
             && self.claims.iter().all(|rule| matches!(rule.test, ClaimTest::Absent))
     }
 
-    /// The requirements that need only token and consumer: checked before any callout.
-    /// Claims in `from_user_info` are left for [`Requirements::check_claims`].
+    /// Checks the requirements that need only token and consumer, before any callout.
+    /// Claims in `from_user_info` are left to [`Requirements::check_claims`].
     pub fn check_token(
         &self,
         token: &Verified,
@@ -97,8 +97,8 @@ impl Requirements {
         check_all(by_token, |rule| rule.path.find(&members))
     }
 
-    /// All scopes that a token needs, for a client to ask for at once. Those of which
-    /// one will do are left out where one is among `held`.
+    /// All scopes that a token needs, for a client to request at once. Alternatives are
+    /// left out if one of them is among `held`.
     pub fn scopes_needed(&self, held: &[String]) -> Vec<String> {
         let has_any = self.scopes_any.iter().any(|scope| held.contains(scope));
         let any = self.scopes_any.iter().filter(|_| !has_any);
@@ -106,7 +106,7 @@ impl Requirements {
         self.scopes_all.iter().chain(any).cloned().collect()
     }
 
-    /// `groups` are the consumer's, and those that its token says.
+    /// `groups`: the consumer's, and those in its token.
     fn check_consumer(&self, consumer: Option<&Consumer>, groups: &[&str]) -> Result<(), Denial> {
         let is_named = consumer
             .is_some_and(|consumer| self.consumers.iter().any(|own| own == consumer.name()));
@@ -117,7 +117,7 @@ impl Requirements {
         if is_allowed { Ok(()) } else { Err(Denial::GroupForbidden) }
     }
 
-    /// The claims that come from user info.
+    /// Checks the claims that come from user info.
     pub fn check_claims(
         &self,
         user_claims: &Map<String, Value>,

@@ -1,5 +1,5 @@
-//! The rules against a reading of them that is too simple to be wrong: each is
-//! tried in turn, on whole segments, with no index.
+//! Compares the rules with an implementation too simple to be wrong: it tries each rule
+//! in turn, on whole segments, without an index.
 
 use super::*;
 
@@ -253,7 +253,7 @@ fn a_path_that_lenient_readers_take_to_another_rule_is_refused() {
             "/admin%2e/x",
             "/%20admin",
             "/admin.%20.",
-            // Normalised, or what is not visible left out.
+            // Normalized, or invisible characters removed.
             "/%ef%bd%81dmin",
             "/ad%e2%80%8bmin",
             "/admin%c2%ad/x",
@@ -328,7 +328,7 @@ fn a_path_in_another_case_is_refused_where_that_is_another_rule() {
     let lax = of(with_paths(paths()), true);
     assert_eq!(position(&lax, &get("/ADMIN/a%2Fb")), Err("path_ambiguous"));
     assert_eq!(position(&lax, &get("/wiki/A%2FB")), Ok(Some(3)));
-    // Who has a rule for each means both.
+    // A configuration with a rule for each means both.
     let both = of(with_paths(vec![prefix("/api"), prefix("/API"), exact("/Api")]), false);
     for (path, expected) in [("/api/x", Ok(Some(0))), ("/API/x", Ok(Some(1)))] {
         assert_eq!(position(&both, &get(path)), expected, "{path}");
@@ -355,19 +355,19 @@ fn an_ambiguous_path_passes_where_its_start_decides() {
         ("/projects/a%5Cb", Ok(Some(0))),
         ("/projects//x", Ok(Some(0))),
         ("/projects/;x", REFUSED),
-        // It may be /shop/x/cart, and it may not.
+        // It may be /shop/x/cart, or not.
         ("/shop/x%2Fcart", REFUSED),
         ("/shop/x;y/cart", REFUSED),
         ("/shop/x/y;z", REFUSED),
         ("/shop/x/y/z;", Ok(Some(3))),
         ("/shop/x/cart/;", REFUSED),
-        // What it is below is not clear.
+        // It is unclear what it is below.
         ("//projects/x", REFUSED),
         ("/projects;/x", REFUSED),
         ("/projects%2Fx", REFUSED),
         ("/projects\\x", REFUSED),
         ("/projects//", REFUSED),
-        // It may lead out.
+        // It may lead outside.
         ("/projects/../admin", REFUSED),
         ("/projects/%2e%2e/admin", REFUSED),
         ("/projects/..%2Fadmin", REFUSED),
@@ -383,10 +383,10 @@ fn an_ambiguous_path_passes_where_its_start_decides() {
         ("/projects/a//%zz", REFUSED),
         ("/projects/a//#", REFUSED),
         ("projects//", REFUSED),
-        // No rule is for anything below.
+        // No rule applies to anything below.
         ("/other/x//y", Ok(None)),
         ("/admin/x//y", Ok(None)),
-        // A rule with other conditions that do not hold is none.
+        // A rule whose other conditions do not hold does not count.
         ("/admin//", Ok(None)),
     ] {
         assert_eq!(position(&rules, &get(path)), expected, "{path}");
@@ -504,7 +504,7 @@ fn a_rule_that_fails_for_certain_asks_no_more() {
     assert_eq!(position(&of(first, false), &head(&twice)), Ok(Some(0)));
 }
 
-/// Rules for other paths are not even looked at.
+/// Rules for other paths are not even visited.
 #[test]
 fn the_cost_is_that_of_the_rules_for_the_path() {
     let paths = (0..10_000).flat_map(|i| {
@@ -518,7 +518,7 @@ fn the_cost_is_that_of_the_rules_for_the_path() {
     }
 }
 
-/// Numbers that look random and are the same in every run (SplitMix64).
+/// Pseudo-random numbers, the same in every run (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -540,7 +540,7 @@ impl Random {
     }
 }
 
-/// How a pattern is written, and what it means.
+/// The form of a pattern, and its meaning.
 #[derive(Debug)]
 enum Written {
     Exact(String),
@@ -639,7 +639,7 @@ fn the_index_finds_what_a_linear_search_finds() {
     assert!(found.iter().all(|count| *count > 5_000), "both outcomes: {found:?}");
 }
 
-/// How servers read a path, each in its own way, none of them ours.
+/// How servers read a path, each in its own way, none of them like ours.
 fn readings(path: &str) -> Vec<String> {
     fn decode(path: &str) -> String {
         String::from_utf8(crate::http::percent_decode(path.as_bytes()).into_owned()).unwrap()
@@ -703,7 +703,7 @@ fn a_path_that_may_pass_is_decided_alike_in_every_reading() {
                 passed += 1;
                 for read in readings(&path) {
                     let naive = written.iter().position(|written| written.matches(&read));
-                    // Nothing but the raw spelling has an escape left in it.
+                    // Only the raw spelling still contains an escape.
                     let is_raw = read.contains('%');
                     assert!(
                         is_raw || naive == decided || written.is_empty(),

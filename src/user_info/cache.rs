@@ -1,4 +1,4 @@
-//! Answers about users, kept for a while.
+//! The cache of answers about users.
 
 use std::rc::Rc;
 
@@ -6,15 +6,14 @@ use super::{Lifetimes, UserInfo, UserInfoAnswer, UserInfoSource, UserKey};
 use crate::bounded::Bounded;
 use crate::time::{Period, Span, UnixTime};
 
-/// Answers by what was asked, at most a fixed number of them and of the bytes that
-/// they take; the one not used for longest goes first.
+/// Answers by key, bounded in number and in bytes; evicts the least recently used.
 ///
-/// Forgetting early is safe (one more callout). Serving late is not: an entry
-/// is never given as current at or after its end.
+/// Early eviction is safe (one more callout). Serving late is not: an entry is never
+/// returned as current at or after its expiry.
 #[derive(Debug)]
 pub struct UserInfoCache {
     entries: Bounded<UserKey, Known>,
-    /// Failed requests, and for how long they are not repeated. Apart from the answers and
+    /// Failed requests, and how long they are not repeated. Separate from the answers and
     /// small: while a service hangs, failures must not evict usable answers.
     refusals: Bounded<UserKey, (Refusal, Period)>,
     lifetimes: Lifetimes,
@@ -24,9 +23,9 @@ pub struct UserInfoCache {
 struct Known {
     info: Rc<UserInfo>,
     fresh: Period,
-    /// While it serves if the service fails; as long as it is fresh, and on.
+    /// While it may be served if the service fails: as long as it is fresh, and longer.
     usable: Period,
-    /// While the service fails: until when not to ask it again.
+    /// While the service fails: until when it is not queried again.
     pause: Option<Period>,
 }
 
@@ -34,7 +33,7 @@ struct Known {
 enum Refusal {
     /// The user does not exist.
     Unknown,
-    /// The service let a request wait.
+    /// The service timed out.
     Unanswered,
 }
 
@@ -45,21 +44,21 @@ const RETRY_AFTER: Span = Span::from_secs(1);
 /// Memory for failed requests.
 const MAX_REFUSAL_BYTES: usize = 1024 * 1024;
 
-/// The result of a look-up.
+/// The result of a lookup.
 #[derive(Clone, Debug)]
 pub enum Cached {
-    /// Data that is current, and until when.
+    /// Current data, and its expiry.
     Fresh(Rc<UserInfo>, UnixTime),
     /// The service answered that the user does not exist.
     Unknown,
     /// Nothing, and a request to the service has just timed out.
     Unanswered,
-    /// Nothing that could be used without asking.
+    /// Nothing usable without a callout.
     Miss,
 }
 
 impl UserInfoCache {
-    /// A cache of `max_entries` in about `max_bytes`; none at all keeps nothing.
+    /// A cache of `max_entries` in about `max_bytes`; zero disables it.
     pub fn new(max_entries: usize, max_bytes: usize, lifetimes: Lifetimes) -> Self {
         let entries = Bounded::new(max_entries, max_bytes);
         Self { entries, refusals: Bounded::new(max_entries, MAX_REFUSAL_BYTES), lifetimes }
@@ -106,13 +105,13 @@ impl UserInfoCache {
         Some((Rc::clone(&known.info), until))
     }
 
-    /// How many answers were forgotten for want of room, since the last call.
+    /// The number of evictions since the last call.
     pub const fn take_evicted(&mut self) -> u64 {
         self.entries.take_evicted()
     }
 
-    /// Keeps an answer, unless the service forbids that (`no-store`); gives
-    /// until when it is current.
+    /// Caches an answer, unless the service forbids that (`no-store`); returns its
+    /// expiry.
     pub fn insert(
         &mut self,
         key: UserKey,

@@ -1,8 +1,8 @@
-//! User info: what a service of ours knows of the user, asked once on behalf of
-//! all services behind.
+//! User info: data about the user from an internal service, fetched once on behalf of all
+//! services behind the gateway.
 //!
-//! Owns the request, the strict reading of the reply and what of it is kept. A
-//! reply that is not a complete, valid answer about this very user is a failure.
+//! Owns the request, the strict parsing of the reply and the cached parts of it. A reply
+//! that is not a complete, valid answer about this very user is a failure.
 
 mod cache;
 mod shared;
@@ -23,11 +23,11 @@ use crate::secret::Secret;
 use crate::time::{Span, UnixTime};
 use crate::token::{ClaimPath, ProviderId, Rejection, TemplateError, Verified};
 
-/// How to ask for a user and what to keep of the answer: `user_info` in the
+/// How to query the user service and what to use of the answer: `user_info` in the
 /// configuration.
 #[derive(Debug)]
 pub struct UserInfoSource {
-    /// The service to ask.
+    /// The user service.
     pub service: Rc<Service>,
     /// The path, with claims in braces.
     pub path: PathTemplate,
@@ -36,20 +36,21 @@ pub struct UserInfoSource {
     /// Whether to send the public token as bearer token (OpenID Connect Core
     /// section 5.3.1).
     pub forward_token: bool,
-    /// Where the reply must name its user; `None` where it need not.
+    /// Where the reply must name its user, if required.
     pub subject_pointer: Option<String>,
     /// Identity claims to take from the reply, by JSON pointer (RFC 6901); when
     /// there are none, the whole reply becomes the claim `user`.
     pub claims: Vec<(String, String)>,
-    /// The names of the claims that are taken from it.
+    /// The names of the claims filled from the reply.
     pub names: UserClaimNames,
     /// Identity claims that the reply must fill.
     pub required: Vec<String>,
-    /// Identity claims that become headers, which control characters cannot.
+    /// Identity claims that become headers and therefore must not contain control
+    /// characters.
     pub header_claims: Vec<ClaimPath>,
     /// Whether a request passes when there is no answer.
     pub failure_mode: FailureMode,
-    /// How long answers are kept.
+    /// How long answers are cached.
     pub lifetimes: Lifetimes,
 }
 
@@ -58,18 +59,18 @@ pub struct UserInfoSource {
 pub enum FailureMode {
     /// It is denied with 503.
     Deny,
-    /// It is forwarded; the identity token says `enrichment: none`.
+    /// It is forwarded; the identity token has `enrichment: none`.
     Degrade,
 }
 
-/// How long answers are kept: `user_info.cache` in the configuration.
+/// How long answers are cached: `user_info.cache` in the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
     /// A user's data.
     pub ttl: Span,
-    /// That a user is not known.
+    /// The fact that a user is unknown.
     pub negative_ttl: Span,
-    /// How long beyond `ttl` data serves while the service fails.
+    /// How long after `ttl` data may be served while the service fails.
     pub stale_if_error: Span,
 }
 
@@ -94,12 +95,12 @@ pub struct UserKey {
 }
 
 impl UserKey {
-    /// Whose user it is.
+    /// The provider of the user's token.
     pub const fn provider(&self) -> ProviderId {
         self.provider
     }
 
-    /// About how many bytes it takes.
+    /// Its approximate size in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let token = self.token.as_ref().map_or(0, |token| token.expose().len());
         let texts = [self.path.expose().len(), self.subject.expose().len(), token];
@@ -109,8 +110,8 @@ impl UserKey {
 
 /// Names of the identity claims that come from user info.
 ///
-/// They are decided there alone: where the reply has none, the token's claim of
-/// the same name does not take its place.
+/// User info alone determines them: if the reply lacks one, the token's claim of the same
+/// name does not replace it.
 #[derive(Clone, Debug, Default)]
 pub struct UserClaimNames(Rc<[String]>);
 
@@ -173,7 +174,7 @@ impl UserInfoSource {
         })
     }
 
-    /// The request that asks for the user.
+    /// The request for the user's data.
     pub fn callout(&self, key: &UserKey) -> Callout {
         let mut headers = self.headers.clone();
         if let Some(token) = &key.token {
@@ -189,7 +190,7 @@ impl UserInfoSource {
         }
     }
 
-    /// Reads a reply to the request with this `key`.
+    /// Parses the reply to the request with this `key`.
     ///
     /// Only 2xx with a JSON object is an answer, and only about this user (OpenID Connect
     /// Core section 5.3.2); 404 and 410 mean that the user does not exist.
@@ -259,7 +260,7 @@ impl UserInfoSource {
         json::object(self.claims.iter().filter_map(filled))
     }
 
-    /// Until when an answer that came at `came` is current: never longer than the token.
+    /// The expiry of an answer that arrived at `came`: never later than the token's.
     pub fn current_until(
         &self,
         answer: &UserInfoAnswer,
@@ -272,8 +273,8 @@ impl UserInfoSource {
         }
     }
 
-    /// Until when an answer to a token that is valid until `token_end` is
-    /// current: never longer than the token.
+    /// The expiry of an answer for a token that is valid until `token_end`: never later
+    /// than the token's.
     pub fn fresh_until(
         &self,
         max_age: Option<Span>,
@@ -287,7 +288,7 @@ impl UserInfoSource {
 }
 
 impl UserInfo {
-    /// What the gateway was told before.
+    /// Data that the gateway obtained earlier.
     pub(crate) const fn told(claims: Map<String, Value>) -> Self {
         Self { claims }
     }
@@ -297,7 +298,7 @@ impl UserInfo {
         &self.claims
     }
 
-    /// About how many bytes it takes.
+    /// Its approximate size in bytes.
     pub fn bytes(&self) -> usize {
         json::memory(&self.claims)
     }
@@ -335,11 +336,11 @@ pub enum UserInfoFailure {
     Status(u16),
     /// Not an acceptable JSON object.
     Json(JsonError),
-    /// A JWT that its provider does not stand for.
+    /// A JWT that fails verification.
     Token(Rejection),
     /// The reply is about another user.
     AnotherUser,
-    /// The reply does not name its subject; where it should.
+    /// The reply lacks the required name of its subject.
     NoSubject(String),
     /// A required claim is not in the reply.
     Missing(String),
