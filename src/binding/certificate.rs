@@ -1,5 +1,5 @@
-//! The client's certificate: that of the connection, or one that a TLS terminator in
-//! front passes on.
+//! The client's certificate: that of the connection, or one passed on by a TLS terminator
+//! in front.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -8,24 +8,24 @@ use sha2::{Digest, Sha256};
 use crate::http::{HeaderName, RequestHead, percent_decode};
 use crate::network::Network;
 
-/// Where the client's certificate is found: `binding.mtls` in the configuration.
+/// The source of the client's certificate: `binding.mtls` in the configuration.
 #[derive(Clone, Debug)]
 pub enum CertificateSource {
     /// The host's own connection.
     Connection,
-    /// A header, of requests from these addresses alone.
+    /// A header, in requests from these addresses only.
     Header {
         /// Its name.
         name: HeaderName,
-        /// Those who may say so.
+        /// The trusted peers.
         from: Vec<Network>,
     },
 }
 
-/// The digest of the certificate that a header passes on, in the form of Envoy
-/// (`x-forwarded-client-cert` with `Hash`), of RFC 9440 (`Client-Cert`), or as escaped PEM
-/// (nginx's `$ssl_client_escaped_cert`). `None` for anything else, and for more than one:
-/// what a client sent may stand beside what the terminator adds.
+/// The digest of the certificate in a header, in the format of Envoy
+/// (`x-forwarded-client-cert` with `Hash`), of RFC 9440 (`Client-Cert`), or as escaped
+/// PEM (nginx's `$ssl_client_escaped_cert`). `None` for anything else, and for more than
+/// one: a client's value may precede the terminator's.
 pub(crate) fn forwarded_digest(head: &RequestHead, name: &HeaderName) -> Option<[u8; 32]> {
     let mut values = head.fields().filter(|field| name.is_spelled(field.name));
     let (field, None) = (values.next()?, values.next()) else { return None };

@@ -15,12 +15,12 @@ use crate::keys::{Algorithm, AlgorithmSet, Crypto, Origin, VerifyingKey, jwk_thu
 use crate::time::{Span, UnixTime};
 use crate::token::{TokenError, Untrusted, numeric_date, text_of};
 
-/// How proofs are checked: `binding.dpop` in the configuration.
+/// The settings for proofs: `binding.dpop` in the configuration.
 #[derive(Debug)]
 pub struct Dpop {
-    /// The nonces that proofs must have; without them none is asked for.
+    /// The nonces that proofs must contain, if required.
     pub nonces: Option<Nonces>,
-    /// How old a proof may be.
+    /// The maximum age of a proof.
     pub max_age: Span,
     /// How far a client's clock may be ahead.
     pub clock_skew: Span,
@@ -28,7 +28,7 @@ pub struct Dpop {
     pub origins: Vec<PublicOrigin>,
 }
 
-/// What a proof is for.
+/// The request and token that a proof is for.
 #[derive(Clone, Copy, Debug)]
 pub struct ProofOf<'a> {
     /// The request.
@@ -39,7 +39,7 @@ pub struct ProofOf<'a> {
     pub key: &'a [u8; 32],
 }
 
-/// A proof that holds, if it was not seen before.
+/// A valid proof, unless it is a replay.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Proof {
     /// Its `jti`.
@@ -48,18 +48,18 @@ pub struct Proof {
     pub until: UnixTime,
 }
 
-/// Why a proof is not accepted. Nothing of it is in here.
+/// Why a proof is not accepted. Contains nothing of the proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProofError {
     /// There is none.
     Missing,
     /// There is more than one.
     Several,
-    /// It is no JWT.
+    /// It is not a JWT.
     Unreadable(TokenError),
     /// Its `typ` is not `dpop+jwt`.
     Type,
-    /// Its algorithm is symmetric, none, or not known.
+    /// Its algorithm is symmetric, none, or unknown.
     Algorithm,
     /// A claim is missing or malformed; the claim.
     Claim(&'static str),
@@ -69,19 +69,19 @@ pub enum ProofError {
     Target,
     /// It is for another token.
     Token,
-    /// It has no nonce, or one that is not known or has ended.
+    /// Its nonce is missing, unknown or expired.
     Nonce,
     /// It is too old, or from the future.
     Time,
-    /// Its `jwk` is no public key, or too weak.
+    /// Its `jwk` is not a public key, or too weak.
     Key,
-    /// Its key is another one than the token's.
+    /// Its key is not the one that the token is bound to.
     AnotherKey,
-    /// Its signature is not its key's.
+    /// Its signature does not match its key.
     Signature,
     /// It was seen before.
     Repeated,
-    /// Whether it was seen before cannot be known.
+    /// It is unknown whether it was seen before.
     Unknown,
 }
 
@@ -110,7 +110,7 @@ impl fmt::Display for ProofError {
     }
 }
 
-/// The longest proof: one with an RSA key of 4096 bits has less than half of it.
+/// The longest proof: one with a 4096-bit RSA key takes less than half of it.
 const MAX_BYTES: usize = 8192;
 
 impl Dpop {
@@ -122,7 +122,7 @@ impl Dpop {
         AlgorithmSet::asymmetric()
     }
 
-    /// Their names, as a challenge lists them: by both names of EdDSA (RFC 9864).
+    /// Their names for a challenge, including both names of EdDSA (RFC 9864).
     pub fn algorithm_names() -> String {
         let names = Self::algorithms().iter().map(Algorithm::name).chain(["Ed25519"]);
         names.collect::<Vec<_>>().join(" ")
@@ -140,7 +140,7 @@ impl Dpop {
     ) -> Result<Proof, ProofError> {
         let mut values = of.head.values("dpop");
         let text = values.next().ok_or(ProofError::Missing)?;
-        // Hosts may join fields of one name.
+        // Hosts may join fields of the same name.
         if values.next().is_some() || text.contains(&b',') {
             return Err(ProofError::Several);
         }
@@ -171,7 +171,7 @@ impl Dpop {
         if jwk_thumbprint(jwk).as_ref() != Some(of.key) {
             return Err(ProofError::AnotherKey);
         }
-        // A secret or private key is none that anybody may send.
+        // A secret or private key must not be sent by anybody.
         let key = VerifyingKey::from_jwk(jwk, Origin::Remote).map_err(|_| ProofError::Key)?;
         if !key.verify(crypto, algorithm, proof.signing_input(), proof.signature()) {
             return Err(ProofError::Signature);

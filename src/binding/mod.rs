@@ -1,9 +1,8 @@
-//! Tokens that are bound to a key of their client: who uses one shows that key, by its
-//! certificate (RFC 8705) or by a proof for each request (DPoP, RFC 9449).
+//! Tokens that are bound to a key of their client, which must prove possession of it: by
+//! its certificate (RFC 8705) or by a proof for each request (DPoP, RFC 9449).
 //!
-//! Owns how the key is shown and compared. A token says itself to which key it is bound
-//! ([`Confirmation`](crate::token::Confirmation)); one that is bound is worth nothing
-//! without it.
+//! Owns the check of that proof. The token itself names its key
+//! ([`Confirmation`](crate::token::Confirmation)); a bound token is useless without it.
 
 mod certificate;
 mod dpop;
@@ -19,18 +18,18 @@ pub use self::nonce::Nonces;
 pub use self::target::PublicOrigin;
 use crate::token::{Methods, ProviderId};
 
-/// What a client does not show.
+/// What a client failed to prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mismatch {
-    /// The token is bound to nothing, and has to be.
+    /// The token is not bound, but must be.
     Unbound,
-    /// The certificate that the token is bound to.
+    /// Possession of the certificate to which the token is bound.
     Certificate,
-    /// The key that the token is bound to, with a proof for each request.
+    /// Possession of the token's key, with a proof for each request.
     WithoutProof,
-    /// It shows another key.
+    /// It proved another key.
     Key,
-    /// The token is bound to no key for proofs.
+    /// A proof was sent for a token that is not bound to a key for proofs.
     NotForProofs,
 }
 
@@ -77,7 +76,8 @@ impl Bindings {
     }
 }
 
-/// How the clients of one provider show their keys: its `binding` in the configuration.
+/// How the clients of a provider prove possession of their keys: `binding` in the
+/// configuration.
 #[derive(Debug)]
 pub struct Binding {
     /// Where the client's certificate is found; `None` if tokens bound to one are not

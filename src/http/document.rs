@@ -1,4 +1,4 @@
-//! A document that the gateway publishes for everybody, without a token.
+//! A document that the gateway publishes without requiring a token.
 
 use sha2::{Digest, Sha256};
 
@@ -9,7 +9,7 @@ use super::{LocalReply, RequestHead};
 pub struct Document {
     media_type: &'static str,
     body: String,
-    /// Quotes included.
+    /// Including the quotes.
     etag: String,
 }
 
@@ -44,7 +44,7 @@ impl Document {
         if is_known {
             return reply;
         }
-        // The host leaves out the body of a reply to HEAD.
+        // The host omits the body of a reply to HEAD.
         reply.with_header("content-type", self.media_type).with_body(self.body.clone().into_bytes())
     }
 }

@@ -1,4 +1,4 @@
-//! The head of a request, as the host lists it: names and values are bytes.
+//! The head of a request, as listed by the host: names and values are bytes.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,14 +14,14 @@ pub struct Field<'a> {
     pub value: &'a [u8],
 }
 
-/// Where a field's name and value are in the bytes of [`Fields`].
+/// The position of a field's name and value in the bytes of [`Fields`].
 pub type Span = (Range<usize>, Range<usize>);
 
 /// Header fields, in the order received.
 ///
-/// All of them in one piece of memory, as hosts hand them over: a request has a
-/// dozen, and an allocation for each name and value would cost more than reading
-/// them. `Debug` shows names only, since values hold credentials.
+/// They are in one piece of memory, as hosts deliver them: a request has a dozen, and an
+/// allocation for each name and value would cost more than parsing them. `Debug` shows
+/// names only, since values hold credentials.
 #[derive(Clone, Default)]
 pub struct Fields {
     bytes: Vec<u8>,
@@ -60,7 +60,7 @@ impl Fields {
         Self { bytes, spans, names }
     }
 
-    /// How many there are.
+    /// The number of fields.
     pub const fn len(&self) -> usize {
         self.spans.len()
     }
@@ -70,7 +70,7 @@ impl Fields {
         self.spans.is_empty()
     }
 
-    /// Each of them, in the order received.
+    /// All fields, in the order received.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
         self.fields_at(&self.spans)
     }
@@ -80,7 +80,7 @@ impl Fields {
         spans.iter().map(move |(name, value)| Field { name: slice(name), value: slice(value) })
     }
 
-    /// The values of the fields called `name`, any case of theirs.
+    /// The values of the fields called `name`, ignoring case.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let same = move |field: &Field<'_>| field.name.eq_ignore_ascii_case(name.as_bytes());
         let spans = if self.names.may_have(name.as_bytes()) { &*self.spans } else { &[] };
@@ -92,7 +92,7 @@ impl Fields {
         self.values(name).next()
     }
 
-    /// Adds a field behind the others.
+    /// Appends a field.
     pub fn push(&mut self, name: &str, value: &[u8]) {
         self.names.add(name.as_bytes());
         let name = self.append(name.as_bytes());
@@ -100,7 +100,7 @@ impl Fields {
         self.spans.push((name, value));
     }
 
-    /// Drops the fields called `name`, any case of theirs.
+    /// Removes the fields called `name`, ignoring case.
     pub fn remove(&mut self, name: &str) {
         let bytes = &self.bytes;
         self.spans.retain(|(own, _)| {
@@ -133,21 +133,21 @@ impl fmt::Debug for Fields {
     }
 }
 
-/// How a gRPC call came, by its `Content-Type`.
+/// The protocol of a gRPC call, by its `Content-Type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrpcProtocol {
-    /// As gRPC over HTTP/2.
+    /// gRPC over HTTP/2.
     Grpc,
-    /// As HTTP and JSON, which a filter before this one made gRPC of. The client
-    /// gets what this filter says, as HTTP.
+    /// HTTP and JSON, which a filter before this one converted to gRPC. The client gets
+    /// this filter's replies as HTTP.
     Transcoded,
-    /// As gRPC-Web.
+    /// gRPC-Web.
     Web,
-    /// As gRPC-Web in base64.
+    /// gRPC-Web in base64.
     WebText,
 }
 
-/// The head of a request: every header field, pseudo headers included.
+/// The head of a request: every header field, including pseudo-headers.
 // RFC 9110 section 5.5 (R51)
 #[derive(Clone, Default)]
 pub struct RequestHead {
@@ -171,7 +171,7 @@ impl RequestHead {
         self.fields.iter()
     }
 
-    /// The values of the fields called `name`, any case of theirs.
+    /// The values of the fields called `name`, ignoring case.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields.values(name)
     }
@@ -187,25 +187,25 @@ impl RequestHead {
     }
 
     /// The value of `Content-Length`: `None` without one, or with one that is not plain
-    /// digits (RFC 9110 section 8.6), as every host has refused it by then.
+    /// digits (RFC 9110 section 8.6), which every host refuses earlier.
     pub fn content_length(&self) -> Option<usize> {
         let digits = self.first("content-length")?;
         let is_plain = digits.iter().all(u8::is_ascii_digit);
         std::str::from_utf8(digits).ok().filter(|_| is_plain)?.parse().ok()
     }
 
-    /// The request method; empty when the host gave none.
+    /// The request method; empty if the host gave none.
     pub fn method(&self) -> &[u8] {
         self.first(":method").unwrap_or_default()
     }
 
-    /// The host that the request is for, as the upstream will see it; `None` if
-    /// it is not said, or not as a host and a port (RFC 9110 section 7.2).
+    /// The requested host, as the upstream will see it; `None` if it is missing, or not a
+    /// host and a port (RFC 9110 section 7.2).
     pub fn authority(&self) -> Option<Authority<'_>> {
         self.sole(":authority").and_then(Authority::parse)
     }
 
-    /// The request target: path and query; empty when the host gave none.
+    /// The request target: path and query; empty if the host gave none.
     // RFC 9112 section 3.2 (R50)
     pub fn target(&self) -> Target<'_> {
         let raw = self.first(":path").unwrap_or_default();
@@ -218,7 +218,7 @@ impl RequestHead {
     pub fn grpc(&self) -> Option<GrpcProtocol> {
         let rest = self.first("content-type")?.strip_prefix(b"application/grpc")?;
         match rest {
-            // Envoy's gRPC-JSON transcoder alone writes this field.
+            // Only Envoy's gRPC-JSON transcoder sets this field.
             [] | [b'+', ..] if self.has("x-envoy-original-method") => {
                 Some(GrpcProtocol::Transcoded)
             }
@@ -244,7 +244,7 @@ impl RequestHead {
         self.has("upgrade") || self.has(":protocol")
     }
 
-    /// True if every server behind sees the same method.
+    /// True if every server behind the gateway sees the same method.
     ///
     /// Methods are case-sensitive (RFC 9110 section 9.1), but frameworks convert them to
     /// upper case. An upgrade becomes an extended CONNECT towards HTTP/2 whatever its
@@ -275,7 +275,7 @@ impl RequestHead {
             && !self.has("transfer-encoding")
     }
 
-    /// The value of a field that is there once.
+    /// The value of a field that occurs once.
     fn sole<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
         let mut values = self.values(name);
         values.next().filter(|_| values.next().is_none())
@@ -305,10 +305,9 @@ fn accepts_html(value: &[u8]) -> bool {
 /// A host and maybe a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Authority<'a> {
-    /// The host, in any case; without the dot that may end a name, which leads
-    /// to the same server.
+    /// The host, in any case; without a trailing dot, which does not change the server.
     pub host: &'a [u8],
-    /// The port, digits.
+    /// The port, as digits.
     pub port: Option<&'a [u8]>,
 }
 
@@ -317,7 +316,7 @@ impl<'a> Authority<'a> {
     /// escapes.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         let end = text.iter().rposition(|byte| *byte == b':');
-        // A colon within brackets is the address's own.
+        // A colon within brackets is part of an IPv6 address.
         let end = end.filter(|end| !text.get(*end..).unwrap_or_default().contains(&b']'));
         let (host, port) = match end.and_then(|end| text.split_at_checked(end)) {
             Some((host, [_, port @ ..])) => (host, Some(port)),
@@ -336,12 +335,12 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// A request target, split at its first `?`.
+/// A request target, split at the first `?`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
     /// The path, as received.
     pub path: &'a [u8],
-    /// The query without its `?`, if there is one.
+    /// The query without the `?`, if any.
     pub query: Option<&'a [u8]>,
 }
 

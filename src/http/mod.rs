@@ -1,8 +1,7 @@
-//! HTTP as the host shows it.
+//! HTTP as the host presents it.
 //!
-//! Owns the request head, header names and the two encodings that carry claims
-//! over HTTP: a header value and a path segment. It never decides anything about
-//! a request.
+//! Owns the request head, header names and the two encodings of claims in HTTP: header
+//! values and path segments. It makes no decisions about requests.
 
 mod document;
 mod head;
@@ -24,7 +23,7 @@ pub use self::reply::LocalReply;
 /// A header field to set upstream; it replaces every field of its name.
 pub type SetField = (HeaderName, Box<[u8]>);
 
-/// A change of a request's head, for a door to carry out.
+/// A change of a request's head, to be applied by a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit<'a> {
     /// Remove every field of this name.
@@ -41,22 +40,22 @@ pub(crate) const AUTHORIZATION: &str = "authorization";
 
 /// A header field name in lower case.
 ///
-/// Shared: an identity that is kept has half a dozen of them.
+/// Shared: a cached identity has half a dozen of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HeaderName(Rc<str>);
 
 impl HeaderName {
-    /// The header that carries bearer tokens (RFC 6750 section 2.1).
+    /// The header of bearer tokens (RFC 6750 section 2.1).
     pub fn authorization() -> Self {
         Self(AUTHORIZATION.into())
     }
 
-    /// The header that says what a client takes (RFC 9110 section 12.5.1).
+    /// The header for accepted media types (RFC 9110 section 12.5.1).
     pub fn accept() -> Self {
         Self("accept".into())
     }
 
-    /// The header that says what a body is (RFC 9110 section 8.3).
+    /// The header for the media type of a body (RFC 9110 section 8.3).
     pub fn content_type() -> Self {
         Self("content-type".into())
     }
@@ -72,10 +71,10 @@ impl HeaderName {
         Self("txn-token".into())
     }
 
-    /// Takes a field name (RFC 9110 section 5.1: a token) in any case.
+    /// Parses a field name (RFC 9110 section 5.1: a token), ignoring case.
     ///
-    /// Refuses pseudo headers, and the names by which HTTP itself works: a
-    /// filter that owned `host` or `connection` would break the request.
+    /// Refuses pseudo-headers, and names that HTTP itself depends on: a filter that owned
+    /// `host` or `connection` would break requests.
     pub fn parse(name: &str) -> Result<Self, InvalidHeaderName> {
         let name = name.to_ascii_lowercase();
         let is_token = !name.is_empty() && name.bytes().all(is_token_byte);
@@ -117,22 +116,21 @@ const RESERVED: [&str; 9] = [
     "upgrade",
 ];
 
-/// Whether a byte may stand in a `token`, such as a field name (RFC 9110 section
-/// 5.6.2).
+/// Whether a byte may occur in a `token`, such as a field name (RFC 9110 section 5.6.2).
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Whether a byte may stand in a bearer token (`b64token`, RFC 6750 section 2.1).
+/// Whether a byte may occur in a bearer token (`b64token`, RFC 6750 section 2.1).
 pub(crate) const fn is_bearer_byte(byte: u8) -> bool {
-    // Without branches, so that many bytes of a new token are looked at at once.
+    // Without branches, so that many bytes of a new token are checked at once.
     let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
     // '-', '.', '/' and the digits.
     let is_digit_or_mark = byte.wrapping_sub(b'-') < 13;
     is_letter | is_digit_or_mark | (byte == b'_') | (byte == b'~') | (byte == b'+') | (byte == b'=')
 }
 
-/// Whether this is a bearer token by its characters.
+/// Whether this is a bearer token, judging by its characters.
 pub(crate) fn is_bearer_token(token: &[u8]) -> bool {
     !token.is_empty() & token.iter().fold(true, |all, byte| all & is_bearer_byte(*byte))
 }
@@ -151,7 +149,7 @@ impl fmt::Display for HeaderName {
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidHeaderName;
 
-/// Text as a header value, so that a receiver can undo it.
+/// Encodes text as a header value, reversibly.
 ///
 /// Visible ASCII and inner spaces stay as they are; every other byte of the
 /// UTF-8 text, `%` itself and a space at either end become `%XX`. A control
@@ -177,14 +175,14 @@ pub fn header_text(text: &str) -> Result<String, ControlCharacter> {
     Ok(encoded)
 }
 
-/// A text that no header can carry.
+/// A text that cannot be sent in a header.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ControlCharacter;
 
-/// Text as one word of a log line, at most [`MAX_LOG_WORD`] bytes: all but
-/// visible ASCII, quotes, backslashes and `%` itself become `%XX`, so that it
-/// can neither end the line nor the field it stands in. A token in it, wherever a client
-/// wrote one (its method, its path), becomes `[token]`.
+/// Text as one word of a log line, at most [`MAX_LOG_WORD`] bytes: all but visible ASCII,
+/// quotes, backslashes and `%` itself become `%XX`, so that it can end neither the line
+/// nor its field. A token in it, wherever the client put one (method, path), becomes
+/// `[token]`.
 pub fn log_word(text: &str) -> String {
     let mut word = String::with_capacity(text.len().min(MAX_LOG_WORD));
     let mut rest = text.as_bytes();
@@ -213,8 +211,8 @@ pub fn log_word(text: &str) -> String {
 
 const TOKEN_IN_LOG: &str = "[token]";
 
-/// What follows a token at the start of a text: a JSON object in base64url with all that
-/// may be more of it, or a sealed token.
+/// The rest of a text after a token at its start: a JSON object in base64url with
+/// everything that may belong to it, or a sealed token.
 fn after_token(text: &[u8]) -> Option<&[u8]> {
     const OBJECT: &[u8] = b"eyJ";
     const SEALED: &[u8] = b"gps_";
@@ -231,8 +229,8 @@ fn after_token(text: &[u8]) -> Option<&[u8]> {
 /// The longest [`log_word`].
 pub const MAX_LOG_WORD: usize = 128;
 
-/// Text as one path segment or query value: all but the unreserved characters
-/// of RFC 3986 section 2.3 is percent-encoded.
+/// Encodes text as one path segment or query value: everything but the unreserved
+/// characters of RFC 3986 section 2.3 is percent-encoded.
 ///
 /// `.` and `..` are not segments but path traversal, so they become `None`.
 // RFC 3986 section 3.3 (R68)
@@ -247,13 +245,12 @@ pub fn percent_encode(bytes: &[u8]) -> String {
     Cow::from(percent_encoding::percent_encode(bytes, RESERVED)).into_owned()
 }
 
-/// Undoes percent-encoding, once; a `%` that starts no escape stays as it is.
+/// Decodes percent-encoding, once; a `%` that starts no escape is kept.
 pub fn percent_decode(text: &[u8]) -> Cow<'_, [u8]> {
     percent_encoding::percent_decode(text).into()
 }
 
-/// The byte that an escape (`%XX`) at the start of `text` stands for, and what
-/// follows it.
+/// The byte of an escape (`%XX`) at the start of `text`, and the rest.
 pub fn escaped_byte(text: &[u8]) -> Option<(u8, &[u8])> {
     let [b'%', high, low, rest @ ..] = text else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());

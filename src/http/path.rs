@@ -17,7 +17,7 @@ pub(crate) fn canonical_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
     let decoded = decoded_path(path)?;
     let is_ambiguous = |byte: &u8| b"\\;".contains(byte);
-    // An encoded slash is found by there being more slashes once decoded.
+    // An encoded slash shows as an additional slash after decoding.
     let slashes = |path: &[u8]| path.iter().filter(|byte| **byte == b'/').count();
     if decoded.iter().any(is_ambiguous) || slashes(&decoded) != slashes(path) {
         return None;
@@ -32,15 +32,15 @@ pub(crate) fn canonical_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(decoded)
 }
 
-/// Whether a path is one that every server reads the same way.
+/// Whether every server reads a path the same way.
 pub fn is_unambiguous(path: &[u8]) -> bool {
     canonical_path(path).is_some()
 }
 
-/// A path, percent-decoded; `None` for one that no server should be given.
+/// A path, percent-decoded; `None` for one that must be given to no server.
 fn decoded_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
-    // A space ends the target in a request line of HTTP/1, and parsers of URLs
-    // cut it off at the end.
+    // A space ends the target in an HTTP/1 request line, and URL parsers cut it off at
+    // the end.
     if !path.starts_with(b"/") || path.contains(&b' ') || has_bad_escape(path) {
         return None;
     }
@@ -51,7 +51,7 @@ fn decoded_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     is_certain.then_some(decoded)
 }
 
-/// Whether decoding once more would change it; `%u002e` is how IIS escapes.
+/// Whether decoding once more would change it; `%u002e` is IIS's form of escape.
 fn has_escape(decoded: &[u8]) -> bool {
     let starts = decoded.iter().enumerate().filter(|(_, byte)| **byte == b'%').map(|(at, _)| at);
     starts
@@ -61,9 +61,9 @@ fn has_escape(decoded: &[u8]) -> bool {
 }
 
 /// True if it contains a character that some reader converts into another one: one that
-/// normalisation (NFKC) or a code page turns into a slash, a backslash or `%`; a
-/// control character; or any character in more bytes of UTF-8 than it needs, which
-/// careless decoders accept (`%c0%ae`).
+/// normalization (NFKC) or a code page turns into a slash, a backslash or `%`; a control
+/// character; or any character in more bytes of UTF-8 than it needs, which careless
+/// decoders accept (`%c0%ae`).
 fn is_disguised(decoded: &[u8]) -> bool {
     let is_overlong = |pair: &[u8]| {
         matches!(
@@ -86,11 +86,11 @@ fn is_disguised(decoded: &[u8]) -> bool {
             .any(|character| character.is_control() || matches!(plain(character), '/' | '\\' | '%'))
 }
 
-/// The ASCII character that normalisation or a code page makes of one.
+/// The ASCII character into which normalization or a code page turns one.
 pub(crate) fn plain(character: char) -> char {
     match character {
         '\u{2024}'..='\u{2026}' | '\u{fe19}' | '\u{fe30}' | '\u{fe52}' | '\u{ff0e}' => '.',
-        // With a slash of their own, like the sign for `care of`.
+        // These contain a slash of their own, like the sign for `care of`.
         '\u{2100}' | '\u{2101}' | '\u{2105}' | '\u{2106}' => '/',
         '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{ff0f}' => '/',
         '\u{2216}' | '\u{29f5}' | '\u{29f9}' | '\u{fe68}' | '\u{ff3c}' => '\\',
@@ -104,11 +104,11 @@ pub(crate) fn plain(character: char) -> char {
     }
 }
 
-/// True if some reader may take a name for a dot segment: it has a dot, in any form,
-/// and otherwise only characters that readers drop. Windows ignores dots and spaces at
-/// the end of a name, others what is not visible or no UTF-8.
+/// True if some reader may take a name for a dot segment: it has a dot, in any form, and
+/// otherwise only characters that readers drop. Windows ignores dots and spaces at the
+/// end of a name; others ignore invisible characters or invalid UTF-8.
 fn may_climb(part: &[u8]) -> bool {
-    // Most names begin with a letter.
+    // Most names start with a letter.
     if part.first().is_some_and(u8::is_ascii_alphanumeric) {
         return false;
     }
@@ -119,7 +119,7 @@ fn may_climb(part: &[u8]) -> bool {
     name.contains(is_dot) && name.chars().all(|character| is_dot(character) || is_blank(character))
 }
 
-/// Whether readers may leave out a character.
+/// Whether readers may drop a character.
 pub(crate) fn is_blank(character: char) -> bool {
     let is_ignorable = matches!(
         character,
@@ -148,8 +148,8 @@ fn has_bad_escape(path: &[u8]) -> bool {
 /// The start of an ambiguous path that every server reads the same way.
 #[derive(Debug)]
 pub(crate) struct Start {
-    /// Its first segments, up to one that can be read differently: an empty one,
-    /// one with a separator that is encoded, `\` or `;`.
+    /// Its first segments, up to one that can be read differently: one that is empty or
+    /// contains an encoded separator, `\` or `;`.
     pub path: Vec<u8>,
     /// True if more segments follow in every reading, not only a slash or a parameter.
     pub goes_on: bool,

@@ -1,4 +1,4 @@
-//! The owner of a token.
+//! The holder of a token.
 
 use std::rc::Rc;
 
@@ -6,8 +6,7 @@ use crate::consumer::{Consumer, HostConsumer, Selected};
 use crate::revocation::Unrevoked;
 use crate::token::Verified;
 
-/// A token's owner, as far as it is known: verified, not revoked, with its
-/// consumer.
+/// A token's holder: verified, not revoked, with its consumer.
 ///
 /// Made by [`Authenticated::new`] from an [`Unrevoked`] token only.
 #[derive(Debug)]
@@ -18,13 +17,13 @@ pub struct Authenticated {
 }
 
 impl Authenticated {
-    /// A token and what it selects.
+    /// A token and the consumer that it selects.
     pub fn new(token: Unrevoked, selected: Selected) -> Self {
         let Selected { consumer, of_host } = selected;
         Self { token: Rc::new(token.into_token()), consumer, of_host }
     }
 
-    /// The same token, with the consumer that the host has for it now.
+    /// The same token, with the consumer that the host currently has for it.
     pub fn with_consumer(&self, consumer: Option<Rc<Consumer>>) -> Self {
         Self { token: Rc::clone(&self.token), consumer, of_host: self.of_host.clone() }
     }
@@ -34,7 +33,7 @@ impl Authenticated {
         &self.token
     }
 
-    /// The host's consumer that the token names, which may be there or not.
+    /// The host's consumer that the token names, which may or may not exist.
     pub const fn of_host(&self) -> Option<&HostConsumer> {
         self.of_host.as_ref()
     }
@@ -44,7 +43,7 @@ impl Authenticated {
         self.consumer.as_ref()
     }
 
-    /// The groups it is in: those of the consumer, and those that the token says.
+    /// The groups: those of the consumer, and those in the token.
     pub fn groups(&self) -> Vec<&str> {
         let of_consumer = self.consumer.iter().flat_map(|consumer| &consumer.groups);
         let mut groups: Vec<&str> = of_consumer.map(String::as_str).collect();

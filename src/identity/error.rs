@@ -8,20 +8,20 @@ use crate::time::UnixTime;
 /// Why no identity could be minted.
 #[derive(Debug)]
 pub enum MintError {
-    /// No signing key is in use at the time.
+    /// No signing key is active at this time.
     NoKey,
     /// Signing failed.
     Sign(SignError),
     /// A claim cannot be carried by a header; the claim.
     Unprintable(String),
-    /// It would be more than services take.
+    /// It would exceed the size that services accept.
     TooLarge {
-        /// The size of its headers, or of its claims alone if these are too large.
+        /// The size of its headers, or of its claims alone if those are too large.
         bytes: usize,
-        /// The most that is configured.
+        /// The configured limit.
         limit: usize,
     },
-    /// The public token has ended, be it within the clock skew.
+    /// The public token has expired, even if only within the clock skew.
     Ended(UnixTime),
 }
 

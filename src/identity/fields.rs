@@ -1,5 +1,5 @@
-//! The identity as header fields: Kong's names, the identity token, and claims
-//! that the configuration wants in plain text.
+//! The identity as header fields: Kong's names, the identity token, and claims that the
+//! configuration exposes in plain text.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,26 +17,26 @@ use crate::user_info::UserClaimNames;
 /// Kong's consumer headers.
 #[derive(Debug)]
 pub struct IdentityHeaders {
-    /// The configured ones.
+    /// The configured headers.
     pub claims: Vec<ClaimHeader>,
     /// The names of configured consumers, which no other user may have.
     pub taken: TakenNames,
     names: KongNames,
 }
 
-/// Where the claims of an identity come from.
+/// The sources of an identity's claims.
 #[derive(Clone, Copy)]
 pub(super) struct ClaimSources<'a> {
     /// The claims of the identity token.
     pub own: &'a Map<String, Value>,
-    /// Those of them that are from user info, where it was asked.
+    /// Those of them that come from user info, if it was queried.
     pub by_user: Option<&'a Map<String, Value>>,
     /// The names of these.
     pub names: &'a UserClaimNames,
 }
 
 impl<'a> ClaimSources<'a> {
-    /// The claim that `path` leads to; in user info alone, if that decides it.
+    /// The claim that `path` leads to; only from user info if the claim comes from there.
     fn find(self, path: &ClaimPath) -> Option<&'a Value> {
         if self.names.decide(path) { path.find(self.by_user?) } else { path.find(self.own) }
     }
@@ -52,21 +52,21 @@ impl<'a> ClaimSources<'a> {
     }
 }
 
-/// A header that holds a claim.
+/// A header for a claim.
 #[derive(Debug)]
 pub struct ClaimHeader {
     /// The header.
     pub name: HeaderName,
     /// The claim of the identity token.
     pub path: ClaimPath,
-    /// How its value is written.
+    /// The format of the value.
     pub format: FieldFormat,
 }
 
-/// How a claim is written into a header.
+/// The format of a claim in a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldFormat {
-    /// Text as it is, numbers and booleans as JSON writes them, lists as `Csv`.
+    /// Text as is, numbers and booleans as in JSON, lists as `Csv`.
     Text,
     /// The elements separated by commas; a comma in one is percent-encoded. A value that is
     /// not a list is one element.
@@ -80,7 +80,7 @@ pub enum FieldFormat {
 /// Claims with the username of a user without a consumer entry, in order of preference.
 pub const USERNAME_CLAIMS: [&str; 2] = ["preferred_username", "username"];
 
-/// Kong's consumer headers (kong/constants.lua).
+/// The names of Kong's consumer headers (kong/constants.lua).
 #[derive(Debug)]
 struct KongNames {
     id: HeaderName,
@@ -89,13 +89,13 @@ struct KongNames {
     groups: HeaderName,
     credential: HeaderName,
     anonymous: HeaderName,
-    /// Written by Kong's acl plugin, after this gateway, from the groups that it learns here.
-    /// The plugin does not write it on each request and never removes a client's.
+    /// Set by Kong's acl plugin, after this gateway, from the groups that it gets from
+    /// here. The plugin does not set it on every request and never removes a client's.
     authenticated_groups: HeaderName,
 }
 
 impl IdentityHeaders {
-    /// Writes Kong's headers and these.
+    /// Renders Kong's headers and these.
     ///
     /// `None` cannot happen: it would mean that one of Kong's names is not a header name.
     pub fn new(claims: Vec<ClaimHeader>) -> Option<Self> {
@@ -112,13 +112,13 @@ impl IdentityHeaders {
         Some(Self { claims, taken: TakenNames::default(), names })
     }
 
-    /// Every header whose client-supplied value is removed, beside the identity token's.
+    /// Every header from which a client's value is removed, besides the identity token's.
     pub fn owned(&self) -> impl Iterator<Item = HeaderName> {
         let claims = self.claims.iter().map(|claim| claim.name.clone());
         self.of_kong().chain([self.names.authenticated_groups.clone()]).chain(claims)
     }
 
-    /// The headers of Kong's that are set here, so no claim can be written into them.
+    /// The Kong headers that are set here, so no claim may use them.
     pub fn of_kong(&self) -> impl Iterator<Item = HeaderName> {
         let KongNames { id, username, custom_id, groups, credential, anonymous, .. } = &self.names;
         [id, username, custom_id, groups, credential, anonymous].into_iter().cloned()
@@ -206,7 +206,7 @@ impl IdentityHeaders {
 }
 
 impl FieldFormat {
-    /// The value as header text; `None` where there is nothing to send.
+    /// The value as header text; `None` if there is nothing to send.
     fn write(self, value: &Value) -> Result<Option<String>, MintError> {
         let unprintable = |_| MintError::Unprintable(String::new());
         let text = match (self, value) {
@@ -224,7 +224,7 @@ impl FieldFormat {
     }
 }
 
-/// Text without quotes; everything else as JSON writes it.
+/// Text without quotes; everything else as in JSON.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -242,7 +242,7 @@ fn json_text(value: &Value) -> String {
     value.to_string().chars().map(escape).collect()
 }
 
-/// Elements separated by commas, so that none can become two.
+/// Elements separated by commas, so that no element can become two.
 fn csv<'a>(items: impl Iterator<Item = &'a str>) -> Result<String, MintError> {
     let encode = |item: &str| {
         let text = header_text(item).map_err(|_| MintError::Unprintable(String::new()))?;

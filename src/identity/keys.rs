@@ -1,4 +1,4 @@
-//! The gateway's own keys: which one signs when, and which are published.
+//! The gateway's own keys: their schedule for signing, and their publication.
 
 use std::fmt;
 
@@ -9,16 +9,16 @@ use crate::http::Document;
 use crate::keys::SigningKey;
 use crate::time::{Span, UnixTime};
 
-/// A signing key and its time.
+/// A signing key and its schedule.
 #[derive(Debug)]
 pub struct IdentityKey {
     /// `kid` in tokens and in the JWKS.
     pub id: String,
     /// The key.
     pub key: SigningKey,
-    /// From when it may sign; published before.
+    /// When it starts to sign; it is published earlier.
     pub sign_from: Option<UnixTime>,
-    /// When it stops to sign; published until its last token has ended.
+    /// When it stops signing; it stays published until its last token has expired.
     pub retire_at: Option<UnixTime>,
 }
 
@@ -68,7 +68,7 @@ fn rfc3339(time: UnixTime) -> String {
 }
 
 impl IdentityKeys {
-    /// These keys, published at these paths, for tokens valid for `ttl`.
+    /// Makes the set: published at these paths, for tokens valid for `ttl`.
     pub const fn new(keys: Vec<IdentityKey>, paths: PublishedPaths, ttl: Span) -> Self {
         Self { keys, paths, ttl }
     }
@@ -78,17 +78,17 @@ impl IdentityKeys {
         self.ttl
     }
 
-    /// Where they are published.
+    /// The paths at which they are published.
     pub const fn paths(&self) -> &PublishedPaths {
         &self.paths
     }
 
-    /// Every key there is.
+    /// All keys.
     pub fn signing_keys(&self) -> impl Iterator<Item = &SigningKey> + Clone {
         self.keys.iter().map(|key| &key.key)
     }
 
-    /// The key that signs: the first whose time has come and is not over.
+    /// The key that signs: the first one that is active.
     pub fn signing(&self, now: UnixTime) -> Option<&IdentityKey> {
         self.keys.iter().find(|key| key.signs(now))
     }
@@ -121,14 +121,14 @@ impl IdentityKeys {
         Some(ScheduleGap { from, until: Some(until) })
     }
 
-    /// The keys whose tokens may be valid.
+    /// The keys whose tokens may be valid now or later.
     pub fn published(&self, now: UnixTime) -> impl Iterator<Item = &IdentityKey> {
         self.keys.iter().filter(move |key| key.is_published(self.ttl, now))
     }
 
-    /// The JWKS: public parts of all keys that sign, will sign, or have signed a
-    /// token that is still valid. So a verifier knows a key from before its first
-    /// token until after its last.
+    /// The JWKS: the public halves of all keys that sign, will sign, or have signed a
+    /// token that is still valid. So a verifier has a key from before its first token
+    /// until after its last.
     pub fn jwks(&self, now: UnixTime) -> Document {
         let keys: Vec<_> = self.published(now).map(|key| key.key.public_jwk(&key.id)).collect();
         Document::new("application/jwk-set+json", json!({ "keys": keys }).to_string())

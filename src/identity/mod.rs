@@ -1,8 +1,8 @@
-//! The identity token: what the gateway tells the services behind it, signed.
+//! The identity token: a signed statement to the services behind the gateway.
 //!
-//! Owns the claims, the signing keys over time, the published JWKS and the
-//! header fields that say the same in plain text. Nothing of the public token
-//! but its claims goes in.
+//! Owns the claims, the signing keys and their schedule, the published JWKS and the
+//! header fields with the same contents in plain text. It contains nothing of the public
+//! token but claims.
 
 mod authenticated;
 mod error;
@@ -37,8 +37,7 @@ use crate::time::{Period, Span, UnixTime};
 use crate::token::{ClaimPath, ProviderId};
 use crate::user_info::{UserClaimNames, UserInfo};
 
-/// Claims that the gateway alone decides; configuration and user info cannot
-/// name them.
+/// Claims that only the gateway may set; configuration and user info cannot.
 pub const RESERVED_CLAIMS: [&str; 17] = [
     "iss",
     "sub",
@@ -67,8 +66,8 @@ pub fn is_reserved(name: &str) -> bool {
     RESERVED_CLAIMS.iter().any(|reserved| *reserved == name || *reserved == first)
 }
 
-/// An identity token is not reused in its last seconds: it has to reach the
-/// last service of a chain of calls.
+/// An identity token is not reused in its last seconds: it must reach the last service of
+/// a call chain in time.
 const REUSE_MARGIN: Span = Span::from_secs(30);
 
 /// The user info available when an identity token is minted.
@@ -76,7 +75,7 @@ const REUSE_MARGIN: Span = Span::from_secs(30);
 pub enum Enrichment {
     /// No user-info service is configured.
     NotConfigured,
-    /// The service's answer, and until when it is current.
+    /// The service's answer, and its expiry.
     Known(Rc<UserInfo>, UnixTime),
     /// The service failed, and the configuration allows the request without it.
     None,
@@ -95,24 +94,23 @@ impl Enrichment {
 /// Makes identity tokens: `identity_token` in the configuration.
 #[derive(Debug)]
 pub struct Minter {
-    /// What it says where neither rule nor resource says something else.
+    /// The settings, unless a rule or resource overrides them.
     pub defaults: TokenDefaults,
     /// Every header that may carry a token upstream.
     pub carriers: Vec<HeaderName>,
     /// `iss`.
     pub issuer: String,
-    /// Claims of the public token to copy, under the names they are given there.
+    /// Claims to copy from the public token, under the same names.
     pub copy: Vec<ClaimPath>,
     /// Claims with fixed values.
     pub set: Map<String, Value>,
-    /// Claims that user info decides, whatever else says so.
+    /// Claims that come from user info only.
     pub user_claims: UserClaimNames,
-    /// Where the public token is from, by position of its provider; of one
-    /// provider alone nothing is said.
+    /// The names of the providers, by position; empty if there is only one provider.
     pub origins: Vec<String>,
-    /// Providers whose tokens need no scope to get those of a transaction's purpose.
+    /// Providers whose tokens without a scope get the scopes of a transaction's purpose.
     pub trusted_without_scope: Vec<ProviderId>,
-    /// `aud` of all services.
+    /// `aud` for all services together.
     pub audiences: Vec<String>,
     /// The keys to sign with.
     pub keys: IdentityKeys,
@@ -120,29 +118,28 @@ pub struct Minter {
     pub headers: IdentityHeaders,
     /// The token's profile.
     pub profile: Profile,
-    /// From where transaction tokens are taken for replacement.
+    /// The networks from which transaction tokens are accepted for replacement.
     pub replace: Vec<Network>,
     /// The maximum size of its headers.
     pub max_bytes: usize,
 }
 
-/// What one identity is to be like.
+/// The parameters of one identity.
 #[derive(Debug)]
 pub struct MintOrder<'a> {
-    /// What the service is told.
+    /// The template for the service.
     pub template: &'a TemplateKey,
-    /// The scopes, of [`Minter::scopes`].
+    /// The scopes from [`Minter::scopes`].
     pub scopes: Vec<String>,
-    /// The circumstances, for which a transaction token alone has use.
+    /// The request context, for transaction tokens only.
     pub context: RequestContext,
-    /// Must differ for each one: it becomes the `jti`, or the `txn` of a transaction
-    /// token.
+    /// Must be unique: it becomes the `jti`, or the `txn` of a transaction token.
     pub nonce: &'a [u8],
-    /// The transaction token that it replaces, if it does.
+    /// The transaction token that it replaces, if any.
     pub replaces: Option<&'a Replaced>,
 }
 
-/// Claims beside `scope` that verifiers read scopes from.
+/// Claims besides `scope` from which verifiers read scopes.
 const OTHER_SCOPE_CLAIMS: [&str; 2] = ["scp", "scopes"];
 
 /// A minted identity: the header fields that carry it.
@@ -151,14 +148,14 @@ const OTHER_SCOPE_CLAIMS: [&str; 2] = ["scp", "scopes"];
 #[derive(Debug)]
 pub struct Identity {
     fields: Rc<[SetField]>,
-    /// When it may be sent again for the same public token.
+    /// When it may be reused for the same public token.
     reusable: Period,
     enrichment: Enrichment,
     txn: Option<Rc<str>>,
 }
 
 impl Identity {
-    /// The transaction, if it is the identity of one.
+    /// The transaction id, if it is a transaction token.
     pub fn txn(&self) -> Option<Rc<str>> {
         self.txn.clone()
     }
@@ -168,18 +165,18 @@ impl Identity {
         Rc::clone(&self.fields)
     }
 
-    /// Whether it may be sent again `now`, for the same public token.
+    /// Whether it may be reused `now`, for the same public token.
     pub fn is_reusable(&self, now: UnixTime) -> bool {
         self.reusable.contains(now)
     }
 
-    /// About how much memory it takes.
+    /// Its approximate memory in bytes.
     pub fn bytes(&self) -> usize {
-        // The value, and what an allocation has around it.
+        // The value, and the overhead of an allocation.
         let of_field = |(_, value): &SetField| value.len().saturating_add(32);
         let fields = self.fields.iter().map(of_field).fold(0, usize::saturating_add);
-        // The same data may be kept for several identities; counted for each, they
-        // are never more than is counted.
+        // The same data may be shared by several identities; it is counted for each, so
+        // the sum is never too small.
         match &self.enrichment {
             Enrichment::Known(info, _) => fields.saturating_add(info.bytes()),
             Enrichment::NotConfigured | Enrichment::None => fields,
@@ -193,12 +190,13 @@ impl Identity {
 }
 
 impl Minter {
-    /// The scopes that a service is told: what the public token has, but no more than the
-    /// template says. `None` if that leaves none where there must be one.
+    /// The scopes for a service: those of the public token that the template allows.
+    /// `None` if none is left where one is required.
     ///
-    /// A transaction token always has a scope, by its purpose. One that is not known is
-    /// not unlimited: a token without any is good for it only from those who are trusted
-    /// to mean all (draft-ietf-oauth-transaction-tokens, "Txn-Token Request").
+    /// A transaction token always has a scope, which expresses its purpose. A missing
+    /// scope does not mean an unlimited one: a public token without any is accepted only
+    /// from trusted providers and consumers (draft-ietf-oauth-transaction-tokens,
+    /// "Txn-Token Request").
     pub fn scopes(&self, principal: &Authenticated, key: &TemplateKey) -> Option<Vec<String>> {
         let (held, bound) = (principal.token().scopes(), key.scopes(&self.defaults));
         let is_trusted = || {
@@ -235,7 +233,7 @@ impl Minter {
             Some(replaced) => replaced.identity(template, &scopes),
             None => self.claims(principal, template, &scopes, &enrichment, &id),
         };
-        // Before it is signed, which is what costs: in base64url a third is added.
+        // Checked before signing, which is the expensive part; base64url adds a third.
         let texts = json::text_bytes(&claims);
         self.check_size(texts.saturating_add(texts / 3))?;
         let sign = |typ, claims: &_| sign(crypto, key, typ, claims, now, expires);
@@ -259,7 +257,7 @@ impl Minter {
         match &enrichment {
             Enrichment::NotConfigured => {}
             Enrichment::Known(_, fresh_until) => reusable_until = reusable_until.min(*fresh_until),
-            // The next request asks the service again.
+            // The next request queries the service again.
             Enrichment::None => reusable_until = now,
         }
         let txn = match self.profile {
@@ -273,7 +271,7 @@ impl Minter {
         Ok(Identity { fields: fields.into(), reusable, enrichment, txn })
     }
 
-    /// Services refuse a request whose headers are too large, in words of their
+    /// Services refuse a request whose headers are too large, with a response of their
     /// own and without a line in this log.
     const fn check_size(&self, bytes: usize) -> Result<(), MintError> {
         let limit = self.max_bytes;
@@ -310,12 +308,12 @@ impl Minter {
             claims.insert("origin".into(), origin);
         }
         claims.insert("jti".into(), id.into());
-        // Whoever needs to know by which key the client was known.
+        // For services that need to know the client's proven key.
         claims.extend(principal.token().confirmation().as_claim());
         if let Some(client) = principal.token().client() {
             claims.insert("client_id".into(), client.into());
         }
-        // Another spelling of it would say more than what it was cut to.
+        // Another spelling of it would contain more than the reduced scope.
         if template.scopes(&self.defaults).is_some() {
             OTHER_SCOPE_CLAIMS.into_iter().for_each(|name| drop(claims.remove(name)));
         }
@@ -324,7 +322,7 @@ impl Minter {
         if !scopes.is_empty() {
             claims.insert("scope".into(), scopes.join(" ").into());
         }
-        // Whoever acts for the user is never left out: the user alone may do more.
+        // An actor is never left out: the user alone may be allowed more.
         if let Some(actor) = public.get("act").filter(|actor| !actor.is_null()) {
             claims.insert("act".into(), actor.clone());
         }
@@ -368,8 +366,7 @@ fn date(time: UnixTime) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(time.as_secs(), 0)
 }
 
-/// 128 bits, base64url. A hash, so that a `jti` tells nothing of what is in the
-/// nonce.
+/// 128 bits, base64url. A hash, so that a `jti` reveals nothing about the nonce.
 fn jti(nonce: &[u8]) -> String {
     use base64::Engine as _;
     let digest = Sha256::digest(nonce);

@@ -1,5 +1,5 @@
-//! What the gateway publishes of itself, for services that verify its tokens: its keys,
-//! and where they are.
+//! The gateway's own documents, for services that verify its tokens: its keys, and their
+//! location.
 
 use serde_json::{Map, Value, json};
 
@@ -15,12 +15,12 @@ pub struct PublishedPaths {
     pub jwks: String,
     /// The same keys as PEM blocks by `kid`.
     pub pem: Option<String>,
-    /// The issuer's document: where its JWKS is.
+    /// The issuer's metadata: the location of its JWKS.
     pub discovery: Option<String>,
 }
 
 impl PublishedPaths {
-    /// All of them.
+    /// All paths.
     pub fn all(&self) -> impl Iterator<Item = &str> {
         let others = [&self.pem, &self.discovery].into_iter().filter_map(Option::as_deref);
         std::iter::once(self.jwks.as_str()).chain(others)
@@ -30,14 +30,14 @@ impl PublishedPaths {
 /// A document of the gateway's own.
 #[derive(Debug)]
 pub enum Published {
-    /// Its keys.
+    /// The keys.
     Keys(Document),
-    /// The issuer's document, by which verifiers find them.
+    /// The issuer's metadata, by which verifiers find the keys.
     Discovery(Document),
 }
 
 impl Minter {
-    /// What is published at `path`.
+    /// The document at `path`.
     pub fn published(&self, path: &[u8], now: UnixTime) -> Option<Published> {
         let PublishedPaths { jwks, pem, discovery } = self.keys.paths();
         let is = |own: &Option<String>| own.as_ref().is_some_and(|own| own.as_bytes() == path);
@@ -50,8 +50,9 @@ impl Minter {
         is(discovery).then(|| Published::Discovery(self.discovery(now)))
     }
 
-    /// The issuer's document (RFC 8414 section 2, OpenID Connect Discovery section 3):
-    /// what verifiers read there, and that nobody gets a token from this issuer.
+    /// The issuer's metadata (RFC 8414 section 2, OpenID Connect Discovery section 3):
+    /// the members that verifiers read, and the statement that clients cannot get tokens
+    /// from this issuer.
     fn discovery(&self, now: UnixTime) -> Document {
         let mut algorithms: Vec<&str> = Vec::new();
         for key in self.keys.published(now) {

@@ -1,9 +1,9 @@
-//! Transaction tokens that replace others: a service inside calls on through the
-//! gateway, for the same transaction (draft-ietf-oauth-transaction-tokens, "Txn-Token as
-//! a subject_token").
+//! Transaction tokens that replace others: an internal service calls another one through
+//! the gateway, within the same transaction (draft-ietf-oauth-transaction-tokens,
+//! "Txn-Token as a subject_token").
 //!
-//! What a replacement says is what the one before said, or less. Nothing is asked or
-//! added anew but who has it replaced.
+//! A replacement contains the same as the token before, or less. Nothing is queried or
+//! added except the workload that requested it.
 
 use std::rc::Rc;
 
@@ -18,15 +18,15 @@ use crate::time::UnixTime;
 use crate::token::{Claims, OwnTokens, Providers, Rejection, Untrusted, Verified};
 use crate::user_info::UserInfo;
 
-/// The longest chain of those who asked: a transaction goes around no loop for ever.
+/// The longest chain of requesting workloads: a transaction cannot loop forever.
 const MAX_CHAIN: usize = 16;
 
-/// A transaction token that was given back, verified.
+/// A verified transaction token that a service presented.
 #[derive(Debug)]
 pub struct Replaced {
     /// All its claims.
     claims: Claims,
-    /// Those who asked for the tokens before, in order, its own last.
+    /// The requesting workloads so far, in order, its own last.
     chain: Vec<String>,
     expires: UnixTime,
 }
@@ -45,7 +45,7 @@ impl Replaced {
         Ok(Self { claims: Claims::new(claims), chain, expires })
     }
 
-    /// `txn`, which stays.
+    /// `txn`, which never changes.
     pub(super) fn txn(&self) -> String {
         self.claims.members().get("txn").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
@@ -55,7 +55,7 @@ impl Replaced {
         self.claims.members().get("tctx")?.get("consumer").cloned()
     }
 
-    /// What was known of the user. Nobody is asked again.
+    /// The user info in the token. The user service is not queried again.
     pub fn enrichment(&self, minter: &Minter) -> Enrichment {
         let claims = self.claims.members();
         let context = claims.get("tctx").and_then(Value::as_object);
@@ -69,8 +69,8 @@ impl Replaced {
         Enrichment::Known(Rc::new(UserInfo::told(json::object(told))), self.expires)
     }
 
-    /// The claims of the replacement, as those of an identity token, with the `txn` as
-    /// `jti`. `scopes` are of those that it has.
+    /// The claims of the replacement, in the form of an identity token's, with the `txn`
+    /// as `jti`. `scopes` are a subset of its own.
     // draft-ietf-oauth-transaction-tokens: "MUST NOT modify `txn`, `sub`, and `aud` values
     // of the Txn-Token in the request" (R83)
     pub(super) fn identity(&self, template: &TemplateKey, scopes: &[String]) -> Map<String, Value> {
@@ -85,7 +85,8 @@ impl Replaced {
         told
     }
 
-    /// `rctx`: that of the request which began the transaction, and who asked since.
+    /// `rctx`: that of the request which began the transaction, and the workloads that
+    /// requested tokens since.
     pub(super) fn context(&self) -> Value {
         let claims = self.claims.members();
         let mut context =

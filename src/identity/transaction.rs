@@ -16,50 +16,48 @@ use crate::json;
 /// `typ` of transaction tokens.
 pub const TXN_TOKEN_TYPE: &str = "txntoken+jwt";
 
-/// A longer path is left out: a header has to carry it, and a part of a path is
+/// A longer path is omitted: it would have to fit into a header, and a truncated path is
 /// another path.
 const MAX_PATH: usize = 1024;
 
-/// Claims that stay beside `tctx`: those with a meaning of their own in the
-/// draft, in RFC 7519 and in RFC 8693.
+/// Claims that stay beside `tctx`: those defined by the draft, by RFC 7519 and by RFC
+/// 8693.
 const REGISTERED: [&str; 6] = ["iss", "sub", "aud", "scope", "client_id", "act"];
 
 /// The kind of token for services: `profile` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// The gateway's own kind, which serves for several requests.
+    /// The gateway's own kind, which is reused for several requests.
     Identity,
     /// A transaction token.
     Transaction {
-        /// `req_wl`: the workload that asked for the token, which is the
-        /// gateway.
+        /// `req_wl`: the workload that requested the token, which is the gateway.
         requesting_workload: String,
     },
 }
 
-/// The circumstances of a request: `rctx`. Nothing of it was verified but that
-/// it came so.
+/// The context of a request: `rctx`. None of it was verified; it is as received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestContext {
     /// The method.
     pub method: Option<String>,
-    /// The path as received, without the query, which may hold secrets.
+    /// The path as received, without the query, which may contain secrets.
     pub path: Option<String>,
     /// The client's address.
     pub address: Option<IpAddr>,
-    /// The id under which the host knows the request.
+    /// The host's id of the request.
     pub request_id: Option<String>,
 }
 
 impl Profile {
-    /// Whether it is of one request alone.
+    /// Whether it is for a single request.
     pub const fn is_transaction(&self) -> bool {
         matches!(self, Self::Transaction { .. })
     }
 }
 
 impl RequestContext {
-    /// The circumstances of a request, and what the host knows of it.
+    /// The context of a request, with what the host knows about it.
     pub fn of(head: &RequestHead, address: Option<IpAddr>, request_id: Option<String>) -> Self {
         let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
         let path = head.target().path;
@@ -80,8 +78,8 @@ impl RequestContext {
     }
 }
 
-/// The claims of a transaction token: those of an identity token, of which
-/// all that is the gateway's word about the user goes into `tctx`.
+/// The claims of a transaction token: those of an identity token, with all of the
+/// gateway's statements about the user moved into `tctx`.
 pub(super) fn claims(
     mut identity: Map<String, Value>,
     requesting_workload: &str,

@@ -1,4 +1,4 @@
-//! OpenID Connect Discovery: where an issuer has its keys.
+//! OpenID Connect Discovery: finds an issuer's keys.
 
 use std::fmt;
 
@@ -14,8 +14,8 @@ use crate::token::Issuer;
 pub(super) fn jwks_path(document: &[u8], issuer: &Issuer) -> Result<String, DiscoveryError> {
     let document = json::parse_object(document).map_err(DiscoveryError::Json)?;
     let text = |name: &str| document.get(name).and_then(serde_json::Value::as_str);
-    // Section 4.3: the issuer must be the very one that was asked for; of an issuer
-    // of many tenants, one of them or the template of all.
+    // Section 4.3: the issuer must be exactly the requested one; for a multi-tenant
+    // issuer, one of them or the template of all.
     let named = text("issuer").unwrap_or_default();
     if !issuer.may_be(named) {
         let (found, expected) = (log_word(named), issuer.text().to_owned());
@@ -28,14 +28,14 @@ pub(super) fn jwks_path(document: &[u8], issuer: &Issuer) -> Result<String, Disc
     path.filter(is_plain).map(str::to_owned).ok_or(DiscoveryError::BadJwksUri)
 }
 
-/// Why a discovery document does not lead to keys.
+/// Why a discovery document yields no location of keys.
 #[derive(Debug)]
 pub enum DiscoveryError {
     /// It is not an acceptable JSON object.
     Json(JsonError),
     /// Its `issuer` is not the provider's.
     AnotherIssuer {
-        /// What it says.
+        /// The issuer in the document.
         found: String,
         /// The provider's.
         expected: String,

@@ -1,4 +1,4 @@
-//! Where a provider has its keys.
+//! The location of a provider's keys.
 
 use std::rc::Rc;
 
@@ -8,41 +8,39 @@ use crate::callout::Service;
 use crate::time::Span;
 use crate::token::Issuer;
 
-/// Where and when to fetch a JWKS: `remote_jwks` or `discovery` in the
-/// configuration.
+/// How to fetch a JWKS: `remote_jwks` or `discovery` in the configuration.
 #[derive(Debug)]
 pub struct JwksEndpoint {
-    /// The service that has the keys.
+    /// The service with the keys.
     pub service: Rc<Service>,
-    /// Where it has them.
+    /// Their location there.
     pub location: JwksLocation,
-    /// How long a fetched set is taken as current, at most.
+    /// How long a fetched set counts as current, at most.
     pub cache: Span,
-    /// How long it is used beyond that while fetches fail.
+    /// How long after that it is used while fetches fail.
     pub max_stale: Span,
-    /// How long it is settled that a key id is unknown, for which the set was
-    /// fetched.
+    /// How long a key id counts as unknown after the set was fetched for it.
     pub unknown_kid_cooldown: Span,
 }
 
-/// How the path of a JWKS is known.
+/// How the path of a JWKS is determined.
 #[derive(Debug)]
 pub enum JwksLocation {
     /// It is configured.
     Path(String),
     /// It is in the issuer's discovery document.
     Discovered {
-        /// The service that has the document.
+        /// The service with the document.
         service: Rc<Service>,
         /// The document's path.
         path: String,
-        /// The issuer that it must name.
+        /// The issuer that the document must name.
         issuer: Issuer,
     },
 }
 
 impl JwksEndpoint {
-    /// All that decides which keys are fetched. The times only say when.
+    /// Everything that determines which keys are fetched. The times only determine when.
     ///
     /// Each field is named here, so that a new one cannot be forgotten.
     pub(super) fn identity(&self) -> Value {

@@ -15,11 +15,11 @@ pub enum FetchError {
     NoAnswer(CalloutFailure),
     /// An answer other than 200.
     Status(u16),
-    /// A redirect, with this status, that leads away from the service.
+    /// A redirect, with this status, to another service.
     RedirectedElsewhere(u16, Redirection),
     /// A redirect after a redirect.
     RedirectedAgain,
-    /// A discovery document that leads nowhere.
+    /// A discovery document without a usable location.
     Discovery(DiscoveryError),
     /// A body that is not acceptable JSON.
     Json(JsonError),
@@ -41,11 +41,11 @@ impl fmt::Display for FetchError {
     }
 }
 
-/// Where a redirect leads, as far as a log may show it: no path, in which there may
-/// be a secret.
+/// The target of a redirect, as far as it may be logged: no path, which may contain a
+/// secret.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Redirection {
-    /// Scheme and authority; empty where there are none.
+    /// Scheme and authority; empty if there are none.
     origin: String,
     service: String,
 }

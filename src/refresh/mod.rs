@@ -1,7 +1,7 @@
 //! Key sets that are fetched from their issuer and kept up to date.
 //!
-//! Owns when to fetch and how long to keep; the fetching itself is a callout
-//! like any other. A fetch that fails never takes away keys that still serve.
+//! Owns the schedule of fetches and the lifetime of keys; the fetch itself is an ordinary
+//! callout. A failed fetch never removes keys that are still usable.
 
 mod discovery;
 mod endpoint;

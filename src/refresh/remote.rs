@@ -1,4 +1,4 @@
-//! One key set: when it is fetched, what comes of a reply, how long it serves.
+//! One key set: its fetches, the handling of replies, its lifetime.
 
 use std::rc::Rc;
 
@@ -24,9 +24,9 @@ pub struct RemoteKeys {
     /// The stage of the fetch in flight.
     stage: Stage,
     redirect: Redirect,
-    /// When to fetch next, if nothing else asks for it.
+    /// When to fetch next, if nothing else requests it.
     schedule: Schedule,
-    /// Until when not to look for what other workers fetched.
+    /// Until when not to look for sets of other workers.
     looked: Option<Period>,
     lookups: Lookups,
     /// True if the latest fetch was abandoned with the request that sent it.
@@ -39,7 +39,7 @@ pub struct RemoteKeys {
 struct Loaded {
     keys: Rc<KeySet>,
     text: Vec<u8>,
-    /// When they were asked for: what was said then may be that old.
+    /// When they were requested: the reply may reflect that moment.
     at: UnixTime,
 }
 
@@ -55,12 +55,12 @@ enum Stage {
     Keys,
 }
 
-/// Where the service sent the fetch under way: elsewhere on itself, once. Nothing
-/// of it is kept for the next fetch.
+/// A redirect of the current fetch: to another path on the same service, once. The next
+/// fetch starts over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Redirect {
     None,
-    /// To this path, which is to be fetched next.
+    /// To this path, which must be fetched next.
     To(String),
     /// This path is being fetched.
     Followed(String),
@@ -72,22 +72,22 @@ enum Redirect {
 pub enum Poll {
     /// Nothing to do.
     Idle,
-    /// Another worker's set was taken over; the keys of it that cannot be used.
+    /// Another worker's set was adopted; its unusable keys.
     Adopted(Vec<SkippedKey>),
-    /// This is to be sent.
+    /// This callout must be sent.
     Fetch(Callout),
 }
 
 /// The result of a reply.
 #[derive(Debug)]
 pub enum Fetched {
-    /// The path of the keys or of a document: to be fetched next, at once.
+    /// The path of the keys or of a document, which must be fetched next, at once.
     Location,
-    /// Keys; and those of the set that cannot be used.
+    /// Keys; and the unusable ones of the set.
     Keys(Vec<SkippedKey>),
 }
 
-/// The longest wait after a fetch that failed.
+/// The longest pause after a failed fetch.
 const MAX_BACKOFF: Span = Span::from_secs(30);
 
 /// The longest pause without any keys: every request with a token is denied until the
@@ -97,15 +97,15 @@ const MAX_BACKOFF_WITHOUT_KEYS: Span = Span::from_secs(5);
 /// The shortest refresh interval that `Cache-Control` can set.
 const MIN_CACHE: Span = Span::from_secs(30);
 
-/// How often to look for what other workers fetched: what one of them found for
-/// an unknown key id serves all soon.
+/// How often to look for sets of other workers: a set that one of them fetched for an
+/// unknown key id soon serves all.
 const PEEK_INTERVAL: Span = Span::from_secs(1);
 
 /// How long the path in a discovery document is used.
 const DISCOVERY_LIFETIME: Span = Span::from_secs(86_400);
 
 impl RemoteKeys {
-    /// Keys to be fetched from `endpoint`, as soon as anybody asks.
+    /// Keys to be fetched from `endpoint` on first use.
     pub fn new(endpoint: JwksEndpoint) -> Self {
         Self {
             shared: SharedJwks::of(&endpoint),
@@ -122,13 +122,12 @@ impl RemoteKeys {
         }
     }
 
-    /// Says which keys are the gateway's own: they are skipped in what is
-    /// fetched.
+    /// Sets the gateway's own keys, which are skipped in fetched sets.
     pub fn refuse(&mut self, own: Rc<[VerifyingKey]>) {
         self.own = own;
     }
 
-    /// Makes a place for the keys in a store that workers share.
+    /// Prepares the slot for the keys in a store that workers share.
     pub fn share(&self, store: &dyn SharedStore) {
         self.shared.prepare(store);
     }
@@ -166,7 +165,7 @@ impl RemoteKeys {
             return Poll::Adopted(skipped);
         }
         let is_leased = entry.lease.is_some_and(|lease| lease.contains_as_seen(now));
-        // The lease is this worker's own, if it knows now where the keys are.
+        // The lease is this worker's own if it has just learned the location of the keys.
         if !is_due || is_leased && !self.is_halfway() {
             return Poll::Idle;
         }
@@ -178,15 +177,15 @@ impl RemoteKeys {
         }
     }
 
-    /// Takes over a set that is newer than the one here, and current.
+    /// Adopts a set that is newer than the current one, and not expired.
     fn adopt(&mut self, set: &StoredSet, jitter: u8, now: UnixTime) -> Option<Vec<SkippedKey>> {
         let at = set.at.as_seen(now)?;
         let until = set.until.min(at.plus(self.endpoint.cache));
         if !self.is_newer(set.at, now) || now >= until {
             return None;
         }
-        // The other worker was led to other keys: which of the two is out of
-        // date is found out by asking again.
+        // The other worker was sent to another location: a new fetch shows which of the
+        // two is outdated.
         if self.discovered.as_ref().is_some_and(|found| Some(&found.path) != set.path.as_ref()) {
             self.discovered = None;
             return None;
@@ -222,7 +221,7 @@ impl RemoteKeys {
     /// whatever key ids hostile tokens invent.
     pub fn look_for(&self, wanted: &Wanted, now: UnixTime) -> Lookup {
         match self.current(now) {
-            // A discovery document came in: what it leads to was asked for.
+            // A discovery document has arrived: fetching the keys is its continuation.
             _ if self.is_halfway() => Lookup::Fetch,
             Some(_) => self.lookups.look(wanted, now),
             None if self.schedule.is_due(now) => Lookup::Fetch,
@@ -235,10 +234,10 @@ impl RemoteKeys {
         is_sent_on || self.stage == Stage::Discovery && self.discovered.is_some()
     }
 
-    /// The fetch to make, for what a token wants or because it is due. From now
-    /// on none is due for as long as the service may take to answer.
+    /// The fetch to send, because a token needs a key or because it is due. No other one
+    /// is due until its timeout.
     pub fn fetch(&mut self, wanted: Option<&Wanted>, now: UnixTime) -> Callout {
-        // Without any keys no id was looked for.
+        // Without any keys the lookup was not for a specific id.
         if let Some(wanted) = wanted
             && self.current(now).is_some()
             && !self.is_halfway()
@@ -272,7 +271,7 @@ impl RemoteKeys {
         callout
     }
 
-    /// Who is asked in a stage.
+    /// The service for a stage.
     const fn service_of(&self, stage: Stage) -> &Rc<Service> {
         match (&self.endpoint.location, stage) {
             (JwksLocation::Discovered { service, .. }, Stage::Discovery) => service,
@@ -280,10 +279,9 @@ impl RemoteKeys {
         }
     }
 
-    /// Takes the reply to a [`RemoteKeys::fetch`] that was sent at `sent`. Keys
-    /// that serve are replaced only by keys that can serve, and that were asked
-    /// for later. `jitter`, 0 to 255, spreads the next fetch of many workers over
-    /// a tenth of the time.
+    /// Processes the reply to a [`RemoteKeys::fetch`] that was sent at `sent`. Usable
+    /// keys are replaced only by usable keys that were requested later. `jitter`, 0 to
+    /// 255, spreads the next fetch of many workers over a tenth of the time.
     pub fn settle(
         &mut self,
         reply: &CalloutReply,
@@ -300,7 +298,7 @@ impl RemoteKeys {
         });
         if settled.is_err() {
             self.redirect = Redirect::None;
-            // Keys that moved are found again by asking where they are.
+            // If the keys have moved, discovery finds them again.
             self.discovered = None;
             self.stage = Stage::Keys;
             let serves = self.current(now).is_some();
@@ -326,8 +324,8 @@ impl RemoteKeys {
         Some(Callout::get_keys(&self.endpoint.service, path.clone()))
     }
 
-    /// Takes the reply to a [`RemoteKeys::fetch_duplicate`], if it brings the first
-    /// keys; gives those of the set that cannot be used.
+    /// Processes the reply to a [`RemoteKeys::fetch_duplicate`], if it brings the first
+    /// keys; returns the unusable ones of the set.
     pub fn settle_again(
         &mut self,
         reply: &CalloutReply,
@@ -404,8 +402,8 @@ impl RemoteKeys {
         (self.abandoned, self.redirect) = (false, Redirect::None);
         let (at, lifetime) = (serves.from(), serves.until().since(serves.from()));
         self.schedule.answered(Period::of(at, shortened(lifetime, jitter)));
-        // The same set stays the same object, so that what was verified with
-        // it need not be verified again.
+        // An unchanged set stays the same object, so that tokens verified with it need
+        // not be verified again.
         let keys = match &self.loaded {
             Some(loaded) if loaded.text == text => Rc::clone(&loaded.keys),
             _ => Rc::new(keys),

@@ -1,4 +1,4 @@
-//! Where a provider's keys come from.
+//! The source of a provider's keys.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use super::remote::RemoteKeys;
 use crate::keys::KeySet;
 use crate::time::UnixTime;
 
-/// Where a provider's keys come from.
+/// The source of a provider's keys.
 #[derive(Debug)]
 pub enum KeySource {
     /// From the configuration.
@@ -16,7 +16,7 @@ pub enum KeySource {
 }
 
 impl KeySource {
-    /// The keys that may be used `now`, if there are any.
+    /// The keys that may be used `now`, if any.
     pub fn current(&self, now: UnixTime) -> Option<&Rc<KeySet>> {
         match self {
             Self::Local(keys) => Some(keys),
@@ -24,7 +24,7 @@ impl KeySource {
         }
     }
 
-    /// Whether there are keys, or may be: not where tokens are only asked about.
+    /// Whether there are or may be keys: not if tokens are only introspected.
     pub fn may_have_keys(&self) -> bool {
         match self {
             Self::Local(keys) => !keys.keys().is_empty(),
@@ -37,7 +37,7 @@ impl KeySource {
         matches!(self, Self::Remote(_))
     }
 
-    /// The source, if it can be asked for more.
+    /// The source, if its keys are fetched.
     pub fn as_remote(&self) -> Option<&RemoteKeys> {
         match self {
             Self::Local(_) => None,
@@ -45,7 +45,7 @@ impl KeySource {
         }
     }
 
-    /// The same, to change.
+    /// The same, mutable.
     pub fn as_remote_mut(&mut self) -> Option<&mut RemoteKeys> {
         match self {
             Self::Local(_) => None,

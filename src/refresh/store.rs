@@ -1,9 +1,9 @@
 //! Key sets that the workers of a proxy share, so that one of them fetches for
 //! all.
 //!
-//! A worker that is about to fetch takes a lease; the others wait for what it
-//! brings. Nothing depends on it: a worker that cannot read the store, or finds
-//! anything odd in it, fetches by itself.
+//! A worker that is about to fetch takes a lease; the others wait for its result. Nothing
+//! depends on it: a worker that cannot read the store, or finds anything unexpected in
+//! it, fetches by itself.
 
 use serde_json::{Value, json};
 
@@ -15,20 +15,20 @@ use crate::time::{Period, UnixTime};
 /// The shared state of one key set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// None before the first fetch.
+    /// `None` before the first fetch.
     pub set: Option<StoredSet>,
-    /// While a worker is fetching it.
+    /// Set while a worker is fetching it.
     pub lease: Option<Period>,
 }
 
-/// A set as it came.
+/// A set as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StoredSet {
-    /// When it was asked for.
+    /// When it was requested.
     pub at: UnixTime,
-    /// Until when it is current by what its issuer says.
+    /// When it expires according to its issuer.
     pub until: UnixTime,
-    /// Where a discovery document said that it is.
+    /// Its path according to a discovery document.
     pub path: Option<String>,
     /// The JWKS.
     pub text: Vec<u8>,
@@ -40,12 +40,12 @@ pub(super) struct StoredSet {
 pub(super) struct SharedJwks(Slot);
 
 impl SharedJwks {
-    /// The place for the set of an endpoint.
+    /// The slot for an endpoint's set.
     pub(super) fn of(endpoint: &JwksEndpoint) -> Self {
         Self(Slot::new("jwks", &endpoint.identity()))
     }
 
-    /// Makes the entry if there is none.
+    /// Creates the entry if it is missing.
     pub(super) fn prepare(&self, store: &dyn SharedStore) {
         self.0.prepare(store, &Entry::default().encode());
     }
@@ -72,7 +72,7 @@ impl SharedJwks {
     /// reply is older than one that overtook it.
     pub(super) fn publish(&self, store: &dyn SharedStore, set: StoredSet, now: UnixTime) {
         let entry = Entry { set: Some(set), lease: None };
-        // Without room for it the other workers fetch by themselves.
+        // If there is no room for it, the other workers fetch by themselves.
         let _ = self.0.update(store, |value| {
             let stored = value.and_then(Entry::decode).and_then(|stored| stored.set);
             let stored_at = stored.and_then(|set| set.at.as_seen(now));
@@ -83,7 +83,7 @@ impl SharedJwks {
 }
 
 impl Entry {
-    /// A line of JSON, and the set as it came.
+    /// A line of JSON, followed by the set as received.
     fn encode(&self) -> Vec<u8> {
         let millis = |time: UnixTime| time.as_millis();
         let lease = self.lease.map(|lease| [lease.from(), lease.until()].map(millis));

@@ -1,4 +1,4 @@
-//! Keys that a set lacks, and the limits on fetches for them.
+//! Keys missing from a set, and the limits on fetches for them.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -7,15 +7,14 @@ use crate::denial::Denial;
 use crate::time::{Period, Span, UnixTime};
 use crate::token::{Found, Rejection};
 
-/// Why a key set is wanted anew.
+/// Why a key set is needed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Wanted {
     /// There are no keys.
     Any,
-    /// None fits a token that names this key, or none.
+    /// None matches a token that names this key, or no key.
     Key(Option<String>),
-    /// The one that a token names did not make its signature: another one may
-    /// have taken its place.
+    /// The named key did not make the signature: it may have been replaced.
     Replacement(Option<String>),
 }
 
@@ -29,7 +28,7 @@ impl Wanted {
         }
     }
 
-    /// The denial of a token while its key could not be looked up. A signature that fails
+    /// The denial of a token while its key could not be looked up. An invalid signature
     /// is nearly always forged; an unknown key may well be new, and a failing service is
     /// not the client's fault.
     pub fn unanswered(&self) -> Denial {
@@ -43,11 +42,11 @@ impl Wanted {
 /// The result of looking for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// The set is to be fetched.
+    /// The set should be fetched.
     Fetch,
-    /// A recent fetch for it did not bring it.
+    /// A recent fetch for this key did not bring it.
     Answered,
-    /// No fetch may be spent on it yet.
+    /// No fetch may be spent on this key yet.
     Later,
 }
 
@@ -57,14 +56,14 @@ pub enum Lookup {
 #[derive(Debug)]
 pub(super) struct Lookups {
     cooldown: Span,
-    /// The questions of the last cooldown, by a hash under a key of this VM.
+    /// The lookups of the last cooldown, by a hash under a key of this VM.
     asked: VecDeque<(u64, Period)>,
     hashes: RandomState,
-    /// As long as the fetches made last at the pace of [`Lookups::interval`].
+    /// As long as the fetches made so far last at the pace of [`Lookups::interval`].
     paced: Option<Period>,
 }
 
-/// How many fetches in a cooldown are kept up.
+/// The sustained number of fetches per cooldown.
 const FETCHES_IN_COOLDOWN: u32 = 4;
 
 impl Lookups {
@@ -73,14 +72,14 @@ impl Lookups {
         Self { cooldown, asked, hashes, paced: None }
     }
 
-    /// The time between fetches. One may come early, so that a single invented token delays
+    /// The time between fetches. One may be early, so that a single made-up token delays
     /// no other client.
     fn interval(&self) -> Span {
         let millis = self.cooldown.as_millis().div_euclid(FETCHES_IN_COOLDOWN.into());
         Span::from_millis(u32::try_from(millis).unwrap_or(u32::MAX))
     }
 
-    /// Decides whether a fetch may be made for this.
+    /// Decides whether a fetch may be made for this key.
     pub(super) fn look(&self, wanted: &Wanted, now: UnixTime) -> Lookup {
         let question = self.hashes.hash_one(wanted);
         let mut standing = self.asked.iter().filter(|(_, period)| period.contains(now));
@@ -92,7 +91,7 @@ impl Lookups {
         if self.paced.is_some_and(is_ahead) { Lookup::Later } else { Lookup::Fetch }
     }
 
-    /// Records a fetch for this.
+    /// Records a fetch for this key.
     pub(super) fn spend(&mut self, wanted: &Wanted, now: UnixTime) {
         self.asked.retain(|(_, period)| period.contains(now));
         let asked = self.hashes.hash_one(wanted);

@@ -1,4 +1,4 @@
-//! The change that an entry makes to a list, as written for other workers.
+//! The change that an entry makes to a list, as serialized for other workers.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::entry::Entry;
 /// One change of a list.
 ///
 /// The worker that receives an entry decides whether it revokes or withdraws: another
-/// worker may read it after the entry has ended.
+/// worker may read it after the entry has expired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub entry: Entry,
@@ -20,14 +20,14 @@ pub(super) struct Change {
 pub(super) enum Source {
     /// A feed, which can be read from its start again.
     Feed,
-    /// A request to this proxy: said once.
+    /// A request to this proxy, which is not repeated.
     Here,
 }
 
 /// The effect of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// It holds.
+    /// Adds the entry.
     Add,
     /// Withdraws the revocation.
     TakeBack,
@@ -37,7 +37,7 @@ pub(super) enum Effect {
 }
 
 impl Source {
-    /// True if an entry of this source makes the same entry of the other superfluous.
+    /// True if an entry of this source makes the same entry of the other one redundant.
     pub(super) const fn outranks(self, other: Self) -> bool {
         matches!((self, other), (Self::Here, _) | (Self::Feed, Self::Feed))
     }

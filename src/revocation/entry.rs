@@ -9,7 +9,7 @@ use crate::json::kind;
 use crate::time::UnixTime;
 use crate::token::{ClaimPath, numeric_date};
 
-/// Which claim an entry names its tokens by.
+/// The claim by which an entry selects tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selector {
     /// `jti`: one token.
@@ -20,16 +20,16 @@ pub enum Selector {
     SessionId,
     /// `azp` or `client_id`: all tokens of a client.
     Client,
-    /// Any claim: all tokens in which it has a value, or a list with it.
+    /// Any claim: all tokens in which it has a value, or a list with that value.
     Claim,
 }
 
 impl Selector {
-    /// All of them.
+    /// All selectors.
     pub const ALL: [Self; 5] =
         [Self::TokenId, Self::Subject, Self::SessionId, Self::Client, Self::Claim];
 
-    /// The member of an entry that names the value.
+    /// The member of an entry for this selector.
     pub const fn member(self) -> &'static str {
         match self {
             Self::TokenId => "jti",
@@ -41,30 +41,30 @@ impl Selector {
     }
 }
 
-/// Tokens by what they say of themselves.
+/// Selects tokens by a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Which claim.
+    /// The claim.
     pub selector: Selector,
-    /// Its value; of [`Selector::Claim`] what [`claim_key`] makes of both.
+    /// Its value; for [`Selector::Claim`] the result of [`claim_key`].
     pub value: String,
-    /// Which of those tokens, and for how long.
+    /// Restrictions, and the period for which the entry holds.
     pub validity: Validity,
 }
 
-/// Which of the tokens that a value selects, and for how long.
+/// Restrictions on the selected tokens, and the period for which the entry holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// Only those with this `iss`; all if `None`.
+    /// Only tokens with this `iss`; all if `None`.
     pub issuer: Option<String>,
-    /// Only those with an `iat` before this, and those without; all if `None`.
+    /// Only tokens with an `iat` before this, and those without; all if `None`.
     pub issued_before: Option<UnixTime>,
-    /// When the entry ends; never if `None`.
+    /// When the entry expires; never if `None`.
     pub until: Option<UnixTime>,
 }
 
-/// A claim, as it is written, and its value in one text. Mail addresses are compared
-/// without regard to case, as people and directories write them.
+/// A claim's path and its value in one text. E-mail addresses are compared ignoring case,
+/// as users and directories write them either way.
 pub fn claim_key(claim: &str, value: &str) -> String {
     if claim == "email" {
         format!("{claim}\n{}", value.to_ascii_lowercase())
@@ -81,20 +81,20 @@ pub(super) fn claim_of(key: &str) -> (&str, &str) {
 /// Longer values are not identifiers.
 const MAX_VALUE_BYTES: usize = 512;
 
-/// Numbers beyond this are milliseconds, not seconds (which reach the year 5138 here),
-/// and would lock a user out forever.
+/// Larger numbers are milliseconds, not seconds (which reach the year 5138 here), and
+/// would lock a user out forever.
 const MAX_SECONDS: f64 = 1e11;
 
 /// How to treat unknown members of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unknown {
-    /// The entry is refused, and its sender gets the reason.
+    /// The entry is refused, and the sender gets the reason.
     Refused,
     /// Comments are ignored; other unknown members refuse the entry, since they may be
-    /// conditions without which it means something else.
+    /// conditions that change its meaning.
     NotesOnly,
-    /// They are ignored, but for those that look as if they restrict the entry:
-    /// without that it would lock others out.
+    /// They are ignored, except those that look like restrictions of the entry: ignoring
+    /// one would lock out other users.
     UnlessTheyRestrict,
 }
 
@@ -126,10 +126,10 @@ const NOTES: [&str; 15] = [
     "updated_at",
 ];
 
-/// Members beside the name that the entry restricts its tokens by.
+/// Members that restrict an entry.
 const CONDITIONS: [&str; 3] = ["iss", "issued_before", "until"];
 
-/// True if an unknown member may be a condition: a claim, a word for a condition, or a
+/// True if an unknown member may be a condition: a claim, a synonym of a condition, or a
 /// misspelled known member.
 fn may_restrict(name: &str) -> bool {
     const CLAIMS: [&str; 28] = [
@@ -181,13 +181,12 @@ fn differs_little(one: &str, other: &str) -> bool {
 }
 
 impl Entry {
-    /// Reads an entry of which every member must be known.
+    /// Parses an entry; every member must be known.
     pub fn read(value: &Value) -> Result<Self, EntryError> {
         Self::read_with(value, Unknown::Refused).map(|(entry, _)| entry)
     }
 
-    /// Reads an entry; with the name of a member that was ignored, if there is
-    /// one.
+    /// Parses an entry; also returns the name of an ignored member, if any.
     pub(super) fn read_with(
         value: &Value,
         unknown: Unknown,
@@ -238,7 +237,7 @@ impl Entry {
         }
     }
 
-    /// The entry as JSON; what [`Entry::read`] reads.
+    /// The entry as JSON; parsed by [`Entry::read`].
     pub fn to_json(&self) -> Value {
         let mut entry = match self.selector {
             Selector::Claim => {
@@ -263,7 +262,7 @@ impl Entry {
 }
 
 impl Validity {
-    /// True if it has ended.
+    /// True if it has expired.
     pub fn has_ended(&self, now: UnixTime) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
@@ -300,7 +299,7 @@ impl Validity {
     }
 }
 
-/// Compares two ends, where `None` is never: true if the first is not earlier.
+/// Compares two ends, where `None` means never: true if the first is not earlier.
 fn is_as_late(own: Option<UnixTime>, other: Option<UnixTime>) -> bool {
     match (own, other) {
         (None, _) => true,
@@ -331,11 +330,11 @@ fn date(members: &Map<String, Value>, name: &'static str) -> Result<Option<UnixT
 pub enum EntryError {
     /// It is not an object.
     Kind(&'static str),
-    /// It names no tokens.
+    /// It selects no tokens.
     Unnamed,
-    /// It names tokens by two claims.
+    /// It selects tokens by two claims.
     NamedTwice,
-    /// A member with this name is not known.
+    /// A member with this name is unknown.
     Unknown(String),
     /// `issued_before` beside `jti`.
     IssuedBeforeWithId,
@@ -464,7 +463,7 @@ mod tests {
         }
     }
 
-    /// A logout and a new login may fall into the same second.
+    /// A logout and a new login may happen within the same second.
     #[test]
     fn a_whole_second_counts_as_its_end() {
         let at = UnixTime::from_millis;

@@ -1,4 +1,4 @@
-//! The entries of one list, found by the claims of a token.
+//! The entries of one list, looked up by the claims of a token.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,19 +9,19 @@ use super::entry::{Entry, Selector, Validity, claim_key, claim_of};
 use crate::time::{Span, UnixTime};
 use crate::token::{ClaimPath, Verified, numeric_date, text_of};
 
-/// Entries by the value they name, at most a fixed number of them.
+/// Entries by value, limited in number.
 #[derive(Debug)]
 pub(super) struct EntryIndex {
     policy: Policy,
     /// By position in [`Selector::ALL`].
     validities: [HashMap<String, Vec<Held>>; Selector::ALL.len()],
-    /// The claims that entries name, as they are written.
+    /// The claims that entries select by, as written.
     claims: HashMap<String, ClaimPath>,
     len: usize,
     max_entries: usize,
-    /// How long an entry holds beyond its end.
+    /// How long an entry holds after its end.
     skew: Span,
-    /// Changes with every entry that says something new.
+    /// Changes with every entry that has an effect.
     generation: u64,
 }
 
@@ -35,10 +35,9 @@ struct Held {
 /// The effect of a second entry for the same value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Policy {
-    /// Both hold: nothing that was revoked is given back, unless by an entry that
-    /// says so.
+    /// Both hold: a revocation is withdrawn only by an entry that explicitly does so.
     Add,
-    /// It takes the place of the first: what was allowed can be taken away.
+    /// The new one replaces the old one: permissions can be withdrawn.
     Replace,
 }
 
@@ -47,8 +46,8 @@ pub(super) enum Policy {
 pub(super) struct Full;
 
 impl EntryIndex {
-    /// Room for `max_entries`. Each holds for `skew` beyond its `until`: as long
-    /// as a token is accepted beyond its own end.
+    /// Limited to `max_entries`. Each holds for `skew` after its `until`: as long as a
+    /// token is accepted after its own expiry.
     pub(super) fn new(policy: Policy, max_entries: usize, skew: Span) -> Self {
         let (validities, claims) = (Default::default(), HashMap::new());
         Self { policy, validities, claims, len: 0, max_entries, skew, generation: 0 }
@@ -59,18 +58,18 @@ impl EntryIndex {
         self.policy
     }
 
-    /// Changes whenever an entry was added or taken back.
+    /// Changes whenever an entry was added or withdrawn.
     pub(super) const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub(super) const fn len(&self) -> usize {
         self.len
     }
 
-    /// The changes that entries make, in their order; a known entry makes none.
-    /// `from_start`: the feed was read from its start, so it repeats old entries.
+    /// The changes that entries make, in order; a known entry makes none. `from_start`:
+    /// the feed was read from its start, so it repeats old entries.
     pub(super) fn changes(
         &self,
         entries: &[Entry],
@@ -79,7 +78,7 @@ impl EntryIndex {
         now: UnixTime,
     ) -> Vec<Change> {
         let back = if from_start { Effect::TakeBackFed } else { Effect::TakeBack };
-        // Each is decided by what those before it leave of the same name.
+        // Each is decided by what the ones before it left for the same name.
         let mut scratch = Self::new(self.policy, usize::MAX, self.skew);
         let mut changes = Vec::new();
         for entry in entries {
@@ -99,7 +98,7 @@ impl EntryIndex {
         changes
     }
 
-    /// Takes over what another index holds of a name, unless it is here.
+    /// Copies what another index holds for a name, unless it is present here.
     fn copy(&mut self, entry: &Entry, from: &Self) {
         if let Some(validities) = self.validities.get_mut(entry.selector as usize)
             && !validities.contains_key(&entry.value)
@@ -108,8 +107,8 @@ impl EntryIndex {
         }
     }
 
-    /// True if an entry withdraws a revocation: its end has passed, and the revocation has
-    /// not ended before.
+    /// True if an entry withdraws a revocation: its end has passed, and the revocation's
+    /// has not.
     fn takes_back(&self, entry: &Entry, effect: Effect, now: UnixTime) -> bool {
         let is_ended =
             |held: &Held| effect.reaches(held.source) && entry.validity.ends(&held.validity);
@@ -118,7 +117,7 @@ impl EntryIndex {
             && self.held(entry).iter().any(is_ended)
     }
 
-    /// Applies a change. When there is no room, entries that have ended are removed first.
+    /// Applies a change. If there is no room, expired entries are removed first.
     pub(super) fn apply(&mut self, change: Change, now: UnixTime) -> Result<(), Full> {
         let Change { entry, source, effect } = change;
         if effect == Effect::Add {
@@ -191,7 +190,7 @@ impl EntryIndex {
         let values = [
             (Selector::TokenId, text("jti")),
             (Selector::Subject, Some(token.subject())),
-            // As its issuer calls it, where another claim is the subject.
+            // The subject according to its issuer, where another claim is the subject.
             (Selector::Subject, text("sub")),
             (Selector::SessionId, text("sid")),
             (Selector::Client, token.client()),
@@ -216,13 +215,13 @@ impl EntryIndex {
             || self.claims.iter().any(by_claim)
     }
 
-    /// True if a validity has ended. On an allowlist ended entries are kept until there is
-    /// no room.
+    /// True if a validity has expired. On an allowlist expired entries are kept until
+    /// there is no room.
     fn is_over(&self, validity: &Validity, now: UnixTime) -> bool {
         self.policy == Policy::Add && validity.has_ended(now.minus(self.skew))
     }
 
-    /// Forgets the entries that have ended.
+    /// Removes the expired entries.
     pub(super) fn drop_ended(&mut self, now: UnixTime) {
         let now = now.minus(self.skew);
         let mut len = 0_usize;
@@ -240,7 +239,7 @@ impl EntryIndex {
         self.claims.retain(|claim, _| named.contains(claim.as_str()));
     }
 
-    /// Forgets everything.
+    /// Removes everything.
     pub(super) fn clear(&mut self) {
         self.validities.iter_mut().for_each(HashMap::clear);
         self.claims.clear();
@@ -248,7 +247,7 @@ impl EntryIndex {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// All entries, as changes that rebuild this index from an empty one.
+    /// All entries, as changes that rebuild this index from scratch.
     pub(super) fn entries(&self) -> impl Iterator<Item = Change> {
         Selector::ALL.into_iter().zip(&self.validities).flat_map(|(selector, validities)| {
             validities.iter().flat_map(move |(value, validities)| {
@@ -285,7 +284,7 @@ mod tests {
                 json!({"sub": "a", "issued_before": 5}),
                 json!({"sub": "a", "until": 9}),
                 json!({"jti": "a", "until": 9}),
-                // About all that the first two are about.
+                // Covers everything that the first two do.
                 json!({"sub": "a"}),
                 json!({"sub": "b"}),
                 json!({"sid": "a"}),

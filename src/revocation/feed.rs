@@ -1,4 +1,4 @@
-//! A feed of entries: when to ask for more, and the strict reading of a reply.
+//! A feed of entries: its schedule, and the strict parsing of replies.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,16 +14,16 @@ use crate::json::{self, JsonError, kind};
 use crate::schedule::Schedule;
 use crate::time::{Period, Span, UnixTime};
 
-/// Where entries come from: `feed` or `allowlist` in the configuration.
+/// The source of entries: `feed` or `allowlist` in the configuration.
 #[derive(Clone, Debug)]
 pub struct FeedEndpoint {
-    /// The service that has the list.
+    /// The service with the list.
     pub service: Rc<Service>,
     /// Its path.
     pub path: String,
-    /// How often to ask.
+    /// The polling interval.
     pub poll: Span,
-    /// How long the list serves while asking fails.
+    /// How long the list may be used while polling fails.
     pub max_stale: Span,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Page {
 pub(super) struct Progress {
     /// The cursor of the next page; empty at the start.
     pub cursor: Rc<str>,
-    /// When the reply was asked for with which it was last read to its end.
+    /// When the reply was requested with which the feed was last read to its end.
     pub fresh_at: Option<UnixTime>,
     /// True if it was read to its end at least once.
     pub is_loaded: bool,
@@ -74,14 +74,13 @@ impl Progress {
     }
 }
 
-/// A feed and how far it was read.
+/// A feed and the reader's progress.
 #[derive(Debug)]
 pub(super) struct Feed {
     pub endpoint: FeedEndpoint,
     pub progress: Progress,
     pub schedule: Schedule,
-    /// The cursors since the end was last reached: one that comes back goes round
-    /// in circles.
+    /// The cursors since the end was last reached: a repeated one means a loop.
     passed: HashSet<Rc<str>>,
     /// True if it was restarted since then.
     has_restarted: bool,
@@ -90,7 +89,7 @@ pub(super) struct Feed {
 /// The longest pause after failures.
 const MAX_BACKOFF: Span = Span::from_secs(30);
 
-/// How many pages may follow each other at once.
+/// How many pages may follow each other immediately.
 const MAX_PAGES: usize = 10_000;
 
 impl Feed {
@@ -129,8 +128,7 @@ impl Feed {
         both.is_some_and(|(next, current)| next < current)
     }
 
-    /// The request for what comes after the cursor. None is due for as long as
-    /// the service may take to answer.
+    /// The request for the page after the cursor. No other one is due until its timeout.
     pub(super) fn ask(&mut self, now: UnixTime) -> Callout {
         let Self { endpoint, progress: Progress { cursor, .. }, .. } = self;
         let mut path = endpoint.path.clone();
@@ -168,8 +166,8 @@ impl Feed {
 }
 
 impl Page {
-    /// Reads a reply. One entry that cannot be read refuses the page: what it
-    /// revokes would stay valid. `since` is the cursor that was asked with.
+    /// Parses a reply. One malformed entry refuses the page: otherwise the tokens it
+    /// revokes would stay valid. `since`: the requested cursor.
     pub(super) fn read(
         reply: &CalloutReply,
         since: &str,
@@ -202,8 +200,8 @@ impl Page {
 
 const MAX_CURSOR_BYTES: usize = 512;
 
-/// The list `entries`, in a feed's page or in a request; with the name of a
-/// member that was ignored, if there is one.
+/// Parses the list `entries` of a page or a request; also returns the name of an ignored
+/// member, if any.
 pub(super) fn read_entries(
     entries: Option<&Value>,
     unknown: Unknown,
@@ -224,20 +222,20 @@ pub(super) fn read_entries(
     Ok((entries, ignored))
 }
 
-/// Why something holds no entries.
+/// Why a text contains no entries.
 #[derive(Debug)]
 pub enum EntriesError {
     /// It is not an acceptable JSON object.
     Json(JsonError),
-    /// It has a member beside `entries`.
+    /// It has a member besides `entries`.
     Unknown(String),
     /// Its `entries` is not a list.
     NoList(&'static str),
     /// One of them is not an entry.
     Entry {
-        /// Which, from 0.
+        /// Its position, from 0.
         position: usize,
-        /// Why.
+        /// The reason.
         error: EntryError,
     },
 }
@@ -253,18 +251,18 @@ impl fmt::Display for EntriesError {
     }
 }
 
-/// Why a feed brought nothing.
+/// Why a poll failed.
 #[derive(Debug)]
 pub enum FeedError {
     /// No reply.
     NoAnswer(CalloutFailure),
     /// A status other than 200.
     Status(u16),
-    /// A status that says that the feed does not know the cursor any more.
+    /// A status that means that the feed no longer knows the cursor.
     Gone(u16),
     /// The cursor is a smaller number than before.
     SetBack,
-    /// There is more, always the same.
+    /// The same page again and again.
     Circle,
     /// Not an acceptable JSON object.
     Json(JsonError),
@@ -272,7 +270,7 @@ pub enum FeedError {
     NoCursor,
     /// `more` is not a boolean.
     More,
-    /// `entries` cannot be read.
+    /// `entries` is malformed.
     Entries(EntriesError),
     /// No room for them: `revocation.max_entries`.
     Full,

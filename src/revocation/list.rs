@@ -1,5 +1,4 @@
-//! One list: its entries, the feed that they come from, and what it shares with
-//! the other workers.
+//! One list: its entries, their feed, and the state shared with other workers.
 
 use std::rc::Rc;
 
@@ -16,18 +15,18 @@ use crate::shared_data::SharedStore;
 use crate::time::{Period, Span, UnixTime};
 use crate::token::Verified;
 
-/// Entries that tokens are compared with.
+/// Entries against which tokens are checked.
 #[derive(Debug)]
 pub(super) struct List {
     index: EntryIndex,
     feed: Option<Feed>,
     shared: SharedList,
     max_entries: usize,
-    /// Another worker took in more than there is room for here.
+    /// Another worker added more entries than there is room for here.
     overflowed: bool,
 }
 
-/// Why entries were not taken in; none of them was.
+/// Why entries were not added; none of them was.
 #[derive(Debug)]
 pub(super) enum UpdateError {
     /// No room.
@@ -36,28 +35,27 @@ pub(super) enum UpdateError {
     NotShared,
 }
 
-/// A reply of a feed, and the request that it is for.
+/// A reply of a feed, with its request.
 #[derive(Clone, Copy)]
 pub(super) struct FeedReply<'a> {
     pub reply: &'a CalloutReply,
-    /// The cursor that was asked with.
+    /// The requested cursor.
     pub since: &'a str,
     pub sent: UnixTime,
 }
 
-/// Entries to be taken in, all of them or none.
+/// Entries to be added, all or none.
 struct Batch<'a> {
     entries: &'a [Entry],
     source: Source,
-    /// They are what the feed says from its start on.
+    /// They are the feed's contents from its start.
     from_start: bool,
 }
 
 /// The number of attempts to write before an error.
 const MAX_TRIES: u8 = 100;
 
-/// A shared list is written anew when it has this many lines more than twice
-/// its entries.
+/// A shared list is rewritten when it has this many lines more than twice its entries.
 const SLACK_LINES: usize = 1000;
 
 impl List {
@@ -79,7 +77,7 @@ impl List {
         }
     }
 
-    /// Makes a place for the list in a store that workers share.
+    /// Prepares the list in a store that workers share.
     pub(super) fn share(&self, store: &dyn SharedStore) {
         self.shared.prepare(store);
     }
@@ -89,7 +87,7 @@ impl List {
         self.index.names(token, now)
     }
 
-    /// Changes whenever an entry was added or taken back.
+    /// Changes whenever an entry was added or withdrawn.
     pub(super) const fn generation(&self) -> u64 {
         self.index.generation()
     }
@@ -124,14 +122,13 @@ impl List {
         self.feed.as_ref().map(|feed| Rc::clone(&feed.progress.cursor)).unwrap_or_default()
     }
 
-    /// Takes in what other workers added. Costs one small read when that is
-    /// nothing.
+    /// Adds what other workers have added. Costs one small read if that is nothing.
     pub(super) fn catch_up(&mut self, store: &dyn SharedStore, now: UnixTime) {
         let Some(state) = self.shared.changed_state(store) else { return };
         if self.shared.is_behind(&state) {
             if self.read_delta(store, now).is_none() {
                 self.shared.forget_state();
-                // Nothing was ever added: the list could not be made at the start.
+                // Nothing was ever added: the list could not be created at the start.
                 if state.generation == 0 {
                     self.shared.prepare(store);
                 }
@@ -162,7 +159,7 @@ impl List {
         let feed = self.feed.as_mut().filter(|feed| feed.schedule.is_due(now))?;
         if let Some(store) = store {
             let lease = Schedule::attempt(feed.endpoint.service.timeout, now);
-            // Where the state cannot be read each worker asks for itself.
+            // If the state cannot be read, each worker polls for itself.
             let is_free = |_: &mut State, feed_state: &mut FeedState| {
                 let is_leased = feed_state.lease.is_some_and(|lease| lease.contains_as_seen(now));
                 feed_state.lease = Some(lease);
@@ -182,9 +179,9 @@ impl List {
         (!feed.schedule.is_failing() || feed.schedule.is_due(now)).then(|| feed.ask(now))
     }
 
-    /// Takes the reply to a request to the feed; gives the name of a member of an
-    /// entry that was ignored, if there is one. A reply to a cursor beyond which
-    /// the feed was read meanwhile is late, and says nothing new.
+    /// Processes a reply of the feed; returns the name of an ignored member, if any. A
+    /// reply to a cursor beyond which the feed has been read meanwhile is late, and
+    /// contains nothing new.
     pub(super) fn settle(
         &mut self,
         page: FeedReply<'_>,
@@ -220,7 +217,7 @@ impl List {
             page => page?,
         };
         let Some(feed) = &self.feed else { return Ok(None) };
-        // The entries of such a page count, but not its cursor.
+        // The entries of such a page are added, but its cursor is not used.
         let problem = match (feed.is_behind(&page.cursor), feed.goes_on(&page.cursor)) {
             (true, _) => Some(FeedError::SetBack),
             (_, false) if page.more => Some(FeedError::Circle),
@@ -239,7 +236,7 @@ impl List {
         let from_start = since.is_empty();
         let batch = Batch { entries: &page.entries, source: Source::Feed, from_start };
         if let Err(error) = self.extend(&batch, store, now, note) {
-            // Another worker may have been faster by a moment.
+            // Another worker may have been slightly faster.
             store.into_iter().for_each(|store| self.catch_up(store, now));
             let is_late = *self.cursor() != *since;
             return if is_late { Ok(None) } else { Err(error.into()) };
@@ -255,8 +252,7 @@ impl List {
         Ok(page.ignored)
     }
 
-    /// Lets the feed be read from its start by every worker, if it is still where
-    /// it was.
+    /// Makes every worker read the feed from its start, unless the cursor has moved.
     fn start_over<T>(
         &mut self,
         since: &str,
@@ -277,8 +273,8 @@ impl List {
         Err(error)
     }
 
-    /// Takes entries in that were sent to this proxy, all of them or none, for
-    /// every worker. Gives what they changed.
+    /// Adds entries that were sent to this proxy, all or none, for every worker. Returns
+    /// their effect.
     pub(super) fn submit(
         &mut self,
         entries: &[Entry],
@@ -356,7 +352,7 @@ impl List {
         Err(UpdateError::NotShared)
     }
 
-    /// Takes in what is new in the shared list; gives its version.
+    /// Applies new changes of the shared list; returns its version.
     fn read_delta(&mut self, store: &dyn SharedStore, now: UnixTime) -> Option<u32> {
         let delta = self.shared.delta(store)?;
         if delta.whole {

@@ -1,9 +1,8 @@
-//! Tokens that are not accepted although they are valid: revoked ones, and where
-//! there is an allowlist all that are not on it.
+//! Valid tokens that are not accepted: revoked ones, and if there is an allowlist, those
+//! that are not on it.
 //!
-//! Owns the lists, where their entries come from and how all workers of a proxy
-//! learn of them. An entry counts from the moment it is taken in, for tokens in
-//! the caches too.
+//! Owns the lists, the sources of their entries and their propagation to all workers of a
+//! proxy. An entry is in force as soon as it is added, for cached tokens too.
 
 mod change;
 mod entry;
@@ -34,17 +33,17 @@ use crate::token::Verified;
 /// `revocation` in the configuration.
 #[derive(Debug)]
 pub struct RevocationSettings {
-    /// Where revocations come from.
+    /// The feed of revocations.
     pub feed: Option<FeedEndpoint>,
-    /// Where the tokens are listed that alone may pass.
+    /// The feed of the only tokens that may pass.
     pub allowlist: Option<FeedEndpoint>,
-    /// Where this proxy takes revocations itself.
+    /// The endpoint for revocations at this proxy.
     pub endpoint: Option<RevocationEndpoint>,
     /// Whether requests pass while a feed is stale.
     pub failure_mode: FailureMode,
-    /// How many entries a list may have.
+    /// The maximum number of entries in a list.
     pub max_entries: usize,
-    /// The name shared by gateways of a proxy that share revocations.
+    /// A name that gateways of a proxy use to share revocations.
     pub ledger: Option<String>,
 }
 
@@ -58,8 +57,8 @@ pub struct RevocationSettings {
 pub struct GatewayIdentity {
     /// The providers, by name and `iss`.
     pub providers: Vec<(String, Option<String>)>,
-    /// The largest clock skew of them: for so long a token is accepted beyond its
-    /// end, and an entry that ends with it holds.
+    /// The largest clock skew of them: a token is accepted for this long after its
+    /// expiry, so an entry that expires with it holds as long.
     pub clock_skew: Span,
 }
 
@@ -73,14 +72,14 @@ impl GatewayIdentity {
     }
 }
 
-/// The change that a request made.
+/// The effect of a revocation request.
 #[derive(Debug)]
 pub struct Submitted {
-    /// How many entries it had.
+    /// The number of entries.
     pub entries: usize,
-    /// Their names, the first few.
+    /// The names of the first few.
     pub names: Vec<String>,
-    /// How many took something back.
+    /// The number of withdrawals.
     pub taken_back: usize,
 }
 
@@ -99,16 +98,16 @@ pub enum FailureMode {
     /// They are denied with 503.
     #[default]
     Deny,
-    /// They are decided by what is known.
+    /// They are decided by the known entries.
     Allow,
 }
 
 /// One of the lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ListId {
-    /// Tokens that are revoked.
+    /// Revoked tokens.
     Revoked,
-    /// Tokens that alone may pass.
+    /// The only tokens that may pass.
     Allowed,
 }
 
@@ -143,12 +142,12 @@ impl Unrevoked {
     }
 }
 
-/// The state of the lists in which a token was found to be admitted. It need not
-/// be compared again while this is the same.
+/// The state of the lists when a token was last admitted. It need not be checked again
+/// while this is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RevocationEpoch(u64);
 
-/// How many entries of a request are named in the log.
+/// How many entries of a request the log names.
 const MAX_NAMES: usize = 8;
 
 /// The lists of one gateway; by default there are none, and every token passes.
@@ -158,17 +157,17 @@ pub struct Revocations {
     allowed: Option<List>,
     endpoint: Option<Rc<RevocationEndpoint>>,
     failure_mode: FailureMode,
-    /// Which gateways share revocations with this one.
+    /// The identity that gateways sharing revocations have in common.
     gateway: Value,
-    /// What was taken in from requests, for other nodes; `None` where there are none.
+    /// Revocations from requests, for other nodes; `None` if there are none.
     announcements: Option<Vec<String>>,
 }
 
 impl Revocations {
     /// The lists of a configuration.
     ///
-    /// An allowlist belongs to its feed, and does not apply to another one. Revocations do
-    /// not, and stay when the feed changes.
+    /// An allowlist belongs to its feed, and does not outlive a change of it. Revocations
+    /// stay when the feed changes.
     pub fn new(settings: RevocationSettings, gateway: GatewayIdentity) -> Self {
         let RevocationSettings { feed, allowlist, endpoint, failure_mode, max_entries, ledger } =
             settings;
@@ -200,17 +199,17 @@ impl Revocations {
         self.endpoint.as_ref()
     }
 
-    /// Makes places for the lists in a store that workers share.
+    /// Prepares the lists in a store that workers share.
     pub fn share(&self, store: &dyn SharedStore) {
         self.lists().for_each(|list| list.share(store));
     }
 
-    /// Takes in what other workers added.
+    /// Adds what other workers have added.
     pub fn catch_up(&mut self, store: &dyn SharedStore, now: UnixTime) {
         self.lists_mut().for_each(|list| list.catch_up(store, now));
     }
 
-    /// A list that cannot be relied on, where that is a reason to deny.
+    /// A list that cannot be relied on, if that is a reason to deny.
     pub fn incomplete(&self, now: UnixTime) -> Option<ListId> {
         if self.failure_mode == FailureMode::Allow {
             return None;
@@ -219,13 +218,13 @@ impl Revocations {
         ListId::ALL.into_iter().find(is_incomplete)
     }
 
-    /// Refuses a token that is revoked, or on no allowlist where there is one.
+    /// Refuses a token that is revoked, or missing from the allowlist if there is one.
     pub fn admit(&self, token: Verified, now: UnixTime) -> Result<Unrevoked, Denial> {
         self.check(&token, now)?;
         Ok(Unrevoked(token))
     }
 
-    /// The state of the lists now.
+    /// The current state of the lists.
     pub fn epoch(&self) -> RevocationEpoch {
         RevocationEpoch(self.revoked.as_ref().map_or(0, List::generation))
     }
@@ -237,7 +236,7 @@ impl Revocations {
         epoch: RevocationEpoch,
         now: UnixTime,
     ) -> Result<(), Denial> {
-        // Entries on the allowlist end, so that one is asked each time.
+        // Entries on the allowlist expire, so it is checked each time.
         if self.allowed.is_none() && epoch == self.epoch() {
             return Ok(());
         }
@@ -253,8 +252,8 @@ impl Revocations {
         if self.revoked.as_ref().is_some_and(|list| list.names(token, now)) {
             return Err(Denial::TokenRevoked);
         }
-        // A list that was never loaded does not count; `incomplete` decides then. A loaded,
-        // empty one allows no token.
+        // A list that was never loaded does not count; `incomplete` decides then. A
+        // loaded but empty one admits no token.
         let is_listed = |list: &List| list.names(token, now) || list.is_unknown();
         if self.allowed.as_ref().is_none_or(is_listed) { Ok(()) } else { Err(Denial::TokenRevoked) }
     }
@@ -292,9 +291,8 @@ impl Revocations {
         self.list_mut(id)?.ask(now)
     }
 
-    /// Takes the reply of a list's feed to a request that was sent at `sent`, with
-    /// the cursor `since`; gives the name of a member of an entry that was
-    /// ignored, if there is one.
+    /// Processes the reply of a list's feed to a request that was sent at `sent`, with
+    /// the cursor `since`; returns the name of an ignored member, if any.
     pub fn settle(
         &mut self,
         id: ListId,
@@ -308,8 +306,8 @@ impl Revocations {
         self.list_mut(id).map_or(Ok(None), |list| list.settle(page, store, jitter, now))
     }
 
-    /// Takes in the entries of a request's body, all or none, for every worker.
-    /// The request must have been authorized.
+    /// Adds the entries in a request's body, all or none, for every worker. The request
+    /// must have been authorized.
     pub fn submit(
         &mut self,
         body: &[u8],
@@ -326,7 +324,7 @@ impl Revocations {
         self.revoke(&entries, store, now)
     }
 
-    /// Takes entries in, all or none, for every worker. Their sender must have been
+    /// Adds entries, all or none, for every worker. Their sender must have been
     /// authorized.
     pub fn revoke(
         &mut self,
@@ -343,17 +341,19 @@ impl Revocations {
         Ok(submitted)
     }
 
-    /// From now on keeps what requests revoke, for [`Revocations::take_announcement`].
+    /// From now on records revocations made by requests, for
+    /// [`Revocations::take_announcement`].
     pub fn announce(&mut self) {
         self.announcements.get_or_insert_default();
     }
 
-    /// What a request revoked, as text for [`Revocations::hear`] of the other nodes.
+    /// The revocations made by requests, as text for [`Revocations::hear`] of the other
+    /// nodes.
     pub fn take_announcement(&mut self) -> Option<String> {
         self.announcements.as_mut()?.pop()
     }
 
-    /// Takes in what another node announced. `None` if that is for other gateways, or no
+    /// Applies what another node announced. `None` if it is for other gateways, or not an
     /// announcement of this version.
     pub fn hear(
         &mut self,

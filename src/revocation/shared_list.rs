@@ -1,11 +1,10 @@
-//! A list as the workers of a proxy share it: what one of them takes in is seen
-//! by all, at their next request.
+//! A list shared by the workers of a proxy: entries added by one are seen by all, at
+//! their next request.
 //!
-//! Two values in the host's store. The *state* is small and read for every
-//! request; it changes when the list does, and says how far its feeds were read.
-//! The *list* holds the changes, a line each, in the order in which they came, so
-//! that a worker reads only what is new to it; once in a while it is written anew
-//! without those that have ended, under another epoch.
+//! Two values in the host's store. The *state* is small and read for every request; it
+//! changes with the list, and contains the progress of its feeds. The *list* contains the
+//! changes, one per line, in order of arrival, so that a worker reads only new ones; once
+//! in a while it is rewritten without expired ones, under another epoch.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -23,8 +22,7 @@ use crate::time::{Period, UnixTime};
 pub(super) struct State {
     /// Changes whenever the list does.
     pub generation: u64,
-    /// By the identity of the feed: gateways that share a list may read different
-    /// ones.
+    /// By the identity of the feed: gateways that share a list may read different feeds.
     feeds: BTreeMap<String, FeedState>,
 }
 
@@ -35,7 +33,7 @@ pub(super) struct FeedState {
     pub lease: Option<Period>,
 }
 
-/// The place of one list in a store, and how far this worker has read it.
+/// One list in a store, and this worker's progress in it.
 #[derive(Debug)]
 pub(super) struct SharedList {
     state: Slot,
@@ -50,18 +48,18 @@ pub(super) struct SharedList {
     lines_read: usize,
 }
 
-/// The entries of the list that this worker has not read.
+/// The changes of the list that this worker has not read.
 pub(super) struct Delta {
     /// True if the changes are the whole list, not only additions.
     pub whole: bool,
     pub changes: Vec<Change>,
-    /// The version of the value that they are from.
+    /// The version of the value that contains them.
     pub version: u32,
 }
 
 impl SharedList {
-    /// The place of the list of this `identity`, the same for all gateways of a
-    /// proxy that share it, and the feed from which this one reads.
+    /// The list of this `identity`, shared by gateways of a proxy, and the feed that this
+    /// one reads.
     pub(super) fn new(identity: &Value, feed: Option<&Value>) -> Self {
         Self {
             state: Slot::new("tokens-state", identity),
@@ -75,13 +73,13 @@ impl SharedList {
         }
     }
 
-    /// Makes the values if they are not there.
+    /// Creates the values if they are missing.
     pub(super) fn prepare(&self, store: &dyn SharedStore) {
         self.list.prepare(store, list_head(0).as_bytes());
         self.state.prepare(store, &State::default().encode());
     }
 
-    /// How many lines the list has that this worker has read.
+    /// How many lines of the list this worker has read.
     pub(super) const fn lines(&self) -> usize {
         self.lines_read
     }
@@ -104,7 +102,7 @@ impl SharedList {
         Some(state)
     }
 
-    /// Lets the state be read again, whether or not it changes.
+    /// Makes the next call read the state, even if it is unchanged.
     pub(super) fn forget_state(&mut self) {
         self.seen.clear();
     }
@@ -119,9 +117,8 @@ impl SharedList {
         state.feeds.get(&self.feed).cloned().unwrap_or_default()
     }
 
-    /// Changes the state and how far this gateway's feed was read, if `change`
-    /// wants that of what they are now. False if it does not, or if that keeps
-    /// failing.
+    /// Updates the state and the progress of this gateway's feed, if `change` agrees to
+    /// their current values. False if it does not, or if writing keeps failing.
     pub(super) fn update(
         &self,
         store: &dyn SharedStore,
@@ -151,7 +148,7 @@ impl SharedList {
         self.generation = Some(generation);
     }
 
-    /// The news since the last read. `None` if the list cannot be read.
+    /// The changes since the last read. `None` if the list cannot be read.
     pub(super) fn delta(&mut self, store: &dyn SharedStore) -> Option<Delta> {
         let (value, version) = self.list.read(store)?;
         let (epoch, start) = decode_list_head(&value)?;
@@ -169,15 +166,14 @@ impl SharedList {
         Some(Delta { whole, changes, version })
     }
 
-    /// Adds changes to the list of this version; false if another worker was
-    /// faster.
+    /// Appends changes to the list of this version; false if another worker was faster.
     pub(super) fn append(&self, store: &dyn SharedStore, changes: &[Change], version: u32) -> bool {
         let Some((mut value, current)) = self.list.read(store) else { return false };
         push_lines(&mut value, changes);
         current == version && self.list.write(store, &value, version)
     }
 
-    /// Writes the list of this version anew; false if another worker was faster.
+    /// Rewrites the list of this version; false if another worker was faster.
     pub(super) fn rewrite(
         &self,
         store: &dyn SharedStore,
@@ -195,7 +191,7 @@ fn list_head(epoch: u64) -> String {
     format!("{epoch}\n")
 }
 
-/// The epoch, and where the changes start.
+/// The epoch, and the position of the first change.
 fn decode_list_head(value: &[u8]) -> Option<(u64, usize)> {
     let end = value.iter().position(|byte| *byte == b'\n')?;
     let epoch = std::str::from_utf8(value.get(..end)?).ok()?.parse().ok()?;

@@ -4,22 +4,22 @@ use serde_json::{Map, Value};
 
 use super::{Rejection, text_of};
 
-/// The actor of a token: the one who acts now, and how many acted before it.
+/// The current actor of a token, and the length of the chain of actors.
 ///
-/// Those before are history: they decide nothing.
+/// Earlier actors are informational: they decide nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// `client_id` of the outermost one.
+    /// `client_id` of the outermost actor.
     pub client_id: Option<String>,
-    /// `sub` of the outermost one.
+    /// `sub` of the outermost actor.
     pub subject: Option<String>,
-    /// How long the chain is; at least 1.
+    /// The length of the chain; at least 1.
     pub depth: usize,
 }
 
 impl Actor {
-    /// What the claims say of it. A chain with something else in it than objects is an
-    /// error, and never a shorter chain.
+    /// Reads the actor from the claims. A chain that contains anything but objects is an
+    /// error, never a shorter chain.
     pub fn of(claims: &Map<String, Value>) -> Result<Option<Self>, Rejection> {
         let mut chain = Vec::new();
         let mut members = claims;
@@ -41,24 +41,24 @@ impl Actor {
         }))
     }
 
-    /// What to call it in a log.
+    /// The actor's name in logs.
     pub fn name(&self) -> &str {
         self.client_id.as_deref().or(self.subject.as_deref()).unwrap_or_default()
     }
 }
 
-/// What a rule asks of the actor. Empty lists ask nothing.
+/// A rule's condition on the actor. An empty list is no condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActorRule {
-    /// `client_id`, of which the outermost actor has one.
+    /// Accepted `client_id`s of the outermost actor.
     pub client_ids: Vec<String>,
-    /// `sub`, of which the outermost actor has one.
+    /// Accepted `sub`s of the outermost actor.
     pub subjects: Vec<String>,
     /// The longest chain.
     pub max_depth: usize,
 }
 
-/// A longer chain is accepted only where a rule says so.
+/// A longer chain is accepted only if a rule allows it.
 pub const MAX_DEPTH: usize = 4;
 
 impl Default for ActorRule {
@@ -68,12 +68,12 @@ impl Default for ActorRule {
 }
 
 impl ActorRule {
-    /// Whether it names actors: then nobody acting for themselves passes.
+    /// Whether it requires certain actors: then a token without an actor does not pass.
     pub const fn names_actors(&self) -> bool {
         !self.client_ids.is_empty() || !self.subjects.is_empty()
     }
 
-    /// Whether a token with this actor meets it.
+    /// Whether a token with this actor meets the condition.
     pub fn accepts(&self, actor: Option<&Actor>) -> bool {
         let Some(actor) = actor else { return !self.names_actors() };
         let is_one_of = |accepted: &[String], name: &Option<String>| {

@@ -1,11 +1,11 @@
-//! `aud`: for whom a token is.
+//! `aud`: the recipients of a token.
 
 use serde_json::{Map, Value};
 
 use super::{Found, Rejection};
 
-/// Whom a token is for: one text or a list of texts (RFC 7519 section 4.1.3). A list
-/// with anything else in it is no audience.
+/// The recipients of a token: one text or a list of texts (RFC 7519 section 4.1.3). A
+/// list that contains anything else is not an audience.
 // RFC 8725 section 3.9: "if the audience value is not present or not associated with
 // the recipient, it MUST reject the JWT" (R22)
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ enum Aud {
 }
 
 impl Audience {
-    /// What the claims say of it.
+    /// Reads the audience from the claims.
     pub fn of(claims: &Map<String, Value>) -> Self {
         let text = |item: &Value| item.as_str().map(str::to_owned);
         Self(match claims.get("aud") {
@@ -42,7 +42,7 @@ impl Audience {
         }
     }
 
-    /// Whether the token is for one of those who are `accepted`.
+    /// Whether the token is for one of the `accepted` audiences.
     pub fn check(&self, accepted: &[String]) -> Result<(), Rejection> {
         let is_accepted = |audience: &str| accepted.iter().any(|known| known == audience);
         let matched = match &self.0 {

@@ -1,4 +1,4 @@
-//! Claims of a token, and how to find one in them.
+//! Claims of a token, and paths to them.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -14,16 +14,16 @@ use crate::time::UnixTime;
 #[derive(Clone)]
 pub struct Claims {
     form: RefCell<Form>,
-    /// Whether they are all that the token says, and not some of it.
+    /// Whether they are all of the token's claims, not only some.
     is_whole: bool,
 }
 
 #[derive(Clone)]
 enum Form {
     Members(Rc<Map<String, Value>>),
-    /// In the token itself, which is kept anyway: to be read again when they are needed.
+    /// In the token itself, which is cached anyway: parsed again when needed.
     Token(Rc<[u8]>),
-    /// As JSON: a fifth of the memory, to be read again too.
+    /// As JSON: a fifth of the memory; also parsed again when needed.
     Folded(Box<str>),
 }
 
@@ -42,13 +42,14 @@ impl Claims {
     pub fn members(&self) -> Rc<Map<String, Value>> {
         match &*self.form.borrow() {
             Form::Members(members) => Rc::clone(members),
-            // Both were read or written before, so they can be read.
+            // Both were parsed or written before, so they are valid.
             Form::Token(token) => Rc::new(claims_of(token).unwrap_or_default()),
             Form::Folded(text) => Rc::new(json::parse_object(text.as_bytes()).unwrap_or_default()),
         }
     }
 
-    /// Whether [`Claims::compact`] leaves them in their token, if it is given that.
+    /// Whether [`Claims::compact`] can leave them in their token, if it is given the
+    /// token.
     pub const fn can_stay_in_token(&self) -> bool {
         self.is_whole
     }
@@ -66,7 +67,7 @@ impl Claims {
         self.form.replace(form);
     }
 
-    /// The scopes, in the token's order, each once: from `scope` (RFC 8693
+    /// The scopes, in the token's order, without duplicates: from `scope` (RFC 8693
     /// section 4.2), else `scp` or `scopes`, as a list or separated by spaces.
     pub fn scopes(&self) -> Vec<String> {
         let members = self.members();
@@ -104,13 +105,13 @@ impl fmt::Debug for Claims {
     }
 }
 
-/// The claim called `name`, if it is a string that is not empty.
+/// The claim called `name`, if it is a non-empty string.
 pub fn text_of<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
-/// A NumericDate (RFC 7519 section 2), or that there is none. A claim that is
-/// there but no such date is an error, never absent.
+/// A NumericDate (RFC 7519 section 2), if present. A claim of any other kind is an error,
+/// and never counts as absent.
 // RFC 7519 section 2: "A JSON numeric value representing the number of seconds from
 // 1970-01-01T00:00:00Z UTC until the specified UTC date/time, ignoring leap seconds."
 // (R26)
@@ -124,20 +125,20 @@ pub fn numeric_date(claims: &Map<String, Value>, name: &str) -> Result<Option<Un
     }
 }
 
-/// A claim that should be a NumericDate and is not.
+/// A claim that should be a NumericDate but is not.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotADate;
 
-/// How a claim is named, wherever one is.
+/// The path to a claim, wherever one is configured.
 ///
-/// Texts with dots are ambiguous, since claims named by a URL hold dots: `a.b` is
-/// the member `a.b` if there is one, else the member `b` of `a`. A list of member
-/// names and a JSON pointer (RFC 6901) say it exactly. `null` is absent.
+/// Texts with dots are ambiguous, since claims named by a URL hold dots: `a.b` is the
+/// member `a.b` if there is one, else the member `b` of `a`. A list of member names and a
+/// JSON pointer (RFC 6901) are unambiguous. `null` counts as absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimPath {
     /// Member names, outermost first; never empty.
     names: Vec<String>,
-    /// The same as the name of one member, which is tried first.
+    /// The path as the name of a single member, which is tried first.
     whole: Option<String>,
 }
 
@@ -147,8 +148,8 @@ impl ClaimPath {
         (!names.is_empty()).then_some(Self { names, whole: None })
     }
 
-    /// A path as a text has it: a JSON pointer if it starts with `/`, else a name
-    /// in which dots may lead into objects.
+    /// Parses a path: a JSON pointer if it starts with `/`, else a name in which dots may
+    /// lead into objects.
     pub fn parse(text: &str) -> Option<Self> {
         let Some(pointer) = text.strip_prefix('/') else {
             return is_name(text).then(|| Self::dotted(text));
@@ -161,7 +162,7 @@ impl ClaimPath {
         Self::new(names.iter().map(|name| name.replace("~1", "/").replace("~0", "~")).collect())
     }
 
-    /// A path written as one name, with `.` between members.
+    /// A path written as a name, with `.` between members.
     pub fn dotted(text: &str) -> Self {
         Self { names: text.split('.').map(str::to_owned).collect(), whole: Some(text.to_owned()) }
     }
@@ -177,7 +178,7 @@ impl ClaimPath {
         })
     }
 
-    /// The claim that the path leads to, if it is a string that is not empty.
+    /// The claim that the path leads to, if it is a non-empty string.
     pub fn text<'a>(&self, members: &'a Map<String, Value>) -> Option<&'a str> {
         self.find(members)?.as_str().filter(|text| !text.is_empty())
     }
@@ -207,10 +208,10 @@ impl fmt::Display for ClaimPath {
     }
 }
 
-/// A claim and what it must be.
+/// A claim and the condition on it.
 #[derive(Clone, Debug)]
 pub struct ClaimRule {
-    /// Where the claim is.
+    /// The path to the claim.
     pub path: ClaimPath,
     /// The condition on its value.
     pub test: ClaimTest,
@@ -219,9 +220,9 @@ pub struct ClaimRule {
 /// A condition on a claim. `null` counts as absent.
 #[derive(Clone, Debug)]
 pub enum ClaimTest {
-    /// There.
+    /// Present.
     Present,
-    /// Not there.
+    /// Absent.
     Absent,
     /// One of these values.
     AnyOf(Vec<Value>),

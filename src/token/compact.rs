@@ -13,7 +13,7 @@ use super::header::JoseHeader;
 use crate::http::log_word;
 use crate::json;
 
-/// A token of the right form, not verified.
+/// A well-formed token, not verified.
 ///
 /// Its content may be used to find the verification key, and for nothing else.
 pub struct Untrusted<'a> {
@@ -39,24 +39,24 @@ impl fmt::Debug for TokenWords {
 /// Names in a token that nobody verified.
 #[derive(Clone, Debug, Default)]
 pub struct TokenNames {
-    /// Who says to have issued it.
+    /// The claimed issuer.
     pub iss: Option<Box<str>>,
-    /// Whom it is for; several with commas between.
+    /// The audience; several are separated by commas.
     pub aud: Option<Box<str>>,
-    /// The key that it names.
+    /// The id of the key.
     pub kid: Option<Box<str>>,
-    /// Its type.
+    /// The type.
     pub typ: Option<Box<str>>,
-    /// Its algorithm.
+    /// The algorithm.
     pub alg: Option<Box<str>>,
 }
 
 impl<'a> Untrusted<'a> {
     /// Reads a token (RFC 7515 section 5.2 steps 1 to 7, RFC 7519 section 7.2).
     ///
-    /// Size and number of dots are checked first, so other text costs nothing. Each part
-    /// has only one valid encoding, and header and claims must be strict JSON objects:
-    /// anything that two readers could read differently is refused.
+    /// Size and number of dots are checked first, so any other text costs nothing. Each
+    /// part has only one valid encoding, and header and claims must be strict JSON
+    /// objects: anything that two readers could read differently is refused.
     // RFC 8259 section 9: "An implementation may set limits on the size of texts that it
     // accepts." (R53)
     pub fn parse(text: &'a [u8], max_bytes: usize) -> Result<Self, TokenError> {
@@ -82,17 +82,17 @@ impl<'a> Untrusted<'a> {
         })
     }
 
-    /// `alg`, any text: to be compared with what the key admits, not obeyed.
+    /// `alg`, which may be any text: compared with what the key allows, never obeyed.
     pub fn algorithm_name(&self) -> &str {
         self.said.header.algorithm()
     }
 
-    /// `kid`, if there: to be looked up, nothing more.
+    /// `kid`, if present: used for lookup only.
     pub fn key_id(&self) -> Option<&str> {
         self.said.key_id()
     }
 
-    /// `typ`, if there.
+    /// `typ`, if present.
     pub fn typ(&self) -> Option<&str> {
         self.said.header.typ()
     }
@@ -109,7 +109,7 @@ impl<'a> Untrusted<'a> {
         Some(if is_lower { typ.into() } else { typ.to_ascii_lowercase().into() })
     }
 
-    /// A parameter of the header, if there: as little to be trusted as the rest.
+    /// A header parameter, if present: as untrusted as the rest.
     pub fn header_parameter(&self, name: &str) -> Option<&Value> {
         self.said.header.member(name)
     }
@@ -178,7 +178,7 @@ impl fmt::Debug for Untrusted<'_> {
     }
 }
 
-/// The claims of a token that was read before.
+/// The claims of a token that was parsed before.
 pub(super) fn claims_of(token: &[u8]) -> Result<Map<String, Value>, Malformed> {
     let [_, _, payload, _] = split(token)?;
     object(Part::Payload, &decode(Part::Payload, payload)?)
@@ -208,7 +208,8 @@ fn split(text: &[u8]) -> Result<[&[u8]; 4], Malformed> {
     ])
 }
 
-/// A header keeps the members that are `null`: of some the name alone counts.
+/// Members that are `null` are kept in a header: for some parameters the presence alone
+/// counts.
 // RFC 7515 section 4: "The Header Parameter names within the JOSE Header MUST be
 // unique" (R03)
 // RFC 7519 section 4: "The Claim Names within a JWT Claims Set MUST be unique" (R04)
@@ -220,7 +221,7 @@ fn object(part: Part, text: &[u8]) -> Result<Map<String, Value>, Malformed> {
     object.map_err(|_| Malformed::NotJsonObject(part))
 }
 
-/// Base64url without padding and white space, the unused bits zero (RFC 7515
+/// Decodes base64url without padding and white space, with unused bits zero (RFC 7515
 /// section 2, RFC 4648 section 3.5).
 // RFC 4648 section 3.5: "decoders MAY chose to reject an encoding if the pad bits have
 // not been set to zero" (R02)

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-/// The ways of showing a key that a provider's tokens may be bound to.
+/// The kinds of keys to which a provider's tokens may be bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Methods {
     /// The certificate of the connection: `x5t#S256` (RFC 8705 section 3.1).
@@ -13,7 +13,7 @@ pub struct Methods {
     pub proof: bool,
 }
 
-/// What the client of a token must show; both, if it says both.
+/// The keys that a token's client must prove to have; both, if the token names both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confirmation {
     /// The SHA-256 of its certificate.
@@ -23,8 +23,8 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
-    /// Reads `cnf`. `None` for one that says nothing, or anything that is not checked
-    /// here, unless that is waived: a key that nobody checks binds nothing.
+    /// Reads `cnf`. `None` if it names nothing, or anything that is not checked here,
+    /// unless that is waived: a binding to an unchecked key has no effect.
     pub(super) fn read(cnf: &Value, methods: Methods, is_waived: bool) -> Option<Self> {
         let mut confirmation = Self::default();
         let members = match cnf.as_object() {
@@ -44,12 +44,12 @@ impl Confirmation {
         Some(confirmation)
     }
 
-    /// Whether there is nothing to show.
+    /// Whether there is nothing to prove.
     pub const fn is_empty(&self) -> bool {
         self.certificate.is_none() && self.key.is_none()
     }
 
-    /// As a claim, for the services behind; `None` if there is nothing to show.
+    /// As a claim for the services behind; `None` if there is nothing to prove.
     pub fn as_claim(&self) -> Option<(String, Value)> {
         (!self.is_empty()).then(|| ("cnf".to_owned(), self.to_json()))
     }

@@ -1,9 +1,9 @@
-//! Why bytes are not a token.
+//! Errors in the form of a token.
 
 use std::fmt;
 
-/// Why a token is refused for its form. Nothing of the token is in it, so it
-/// may be logged and counted.
+/// Why a token is malformed. Contains nothing of the token, so it may be logged and
+/// counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenError {
     /// It is longer than the limit.
@@ -13,7 +13,7 @@ pub enum TokenError {
     },
     /// It is not a signed JWT in compact form.
     Malformed(Malformed),
-    /// Its header demands an extension; we have none (RFC 7515 section 4.1.11,
+    /// Its header requires an extension; none is implemented (RFC 7515 section 4.1.11,
     /// RFC 7797 section 7).
     CriticalHeader {
         /// The header parameter: `crit` or `b64`.
@@ -24,19 +24,19 @@ pub enum TokenError {
 /// An error in the form of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Malformed {
-    /// Not one bearer token: empty, or with bytes that none has.
+    /// Not a single bearer token: empty, or with characters that none contains.
     NotABearerToken,
-    /// Fewer than three parts: an opaque token, JSON.
+    /// Fewer than three parts: an opaque token, or JSON.
     NotThreeParts,
     /// More than three parts: an encrypted token has five.
     MoreThanThreeParts,
     /// A part is empty, as in unsecured and detached JWS.
     Empty(Part),
-    /// A part is not base64url in its one spelling.
+    /// A part is not canonical base64url.
     NotBase64Url(Part),
-    /// A part is not strict JSON, or no object.
+    /// A part is not strict JSON, or not an object.
     NotJsonObject(Part),
-    /// A header parameter must be there and is not.
+    /// A required header parameter is missing.
     Missing {
         /// Its name.
         parameter: &'static str,

@@ -7,8 +7,8 @@ use crate::keys::MAX_KEY_ID_BYTES;
 
 /// A header, of which three parameters mean something to everybody.
 ///
-/// `jwk`, `jku`, `x5u` and `x5c` are not read at all: a token does not get to
-/// say which key it is verified with (RFC 8725 section 3.10).
+/// `jwk`, `jku`, `x5u` and `x5c` are not read at all: a token must not choose the key
+/// that verifies it (RFC 8725 section 3.10).
 // RFC 8725 section 3.10: "blindly following a "jku" (JWK set URL) or "x5u" (X.509 URL)
 // header, which may contain an arbitrary URL, could result in server-side request
 // forgery (SSRF) attacks" (R12)

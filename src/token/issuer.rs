@@ -4,8 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{ClaimPath, ClaimTemplate};
 
-/// What `iss` a provider's tokens have: one, or one for each tenant that a claim
-/// names.
+/// The `iss` of a provider's tokens: a single one, or one per tenant, named by a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
     text: String,
@@ -13,24 +12,24 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// An issuer as the configuration has it; `None` if its braces do not pair.
+    /// Parses a configured issuer; `None` if its braces do not match.
     pub fn parse(text: &str) -> Option<Self> {
         let template =
             if text.contains(['{', '}']) { Some(ClaimTemplate::parse(text)?) } else { None };
         Some(Self { text: text.to_owned(), template })
     }
 
-    /// As the configuration has it.
+    /// The issuer as configured.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// True if it stands for several.
+    /// True if it stands for several issuers.
     pub const fn is_template(&self) -> bool {
         self.template.is_some()
     }
 
-    /// The claims by which issuers differ; none of a single one.
+    /// The claims by which issuers differ; none if there is only one.
     pub fn claims(&self) -> impl Iterator<Item = &ClaimPath> {
         self.template.iter().flat_map(ClaimTemplate::claims)
     }
@@ -43,8 +42,8 @@ impl Issuer {
         template.fill(claims, write).ok()
     }
 
-    /// Whether these claims say that it issued them: compared byte for byte (RFC
-    /// 8725 section 3.8), with what the other claims make of a template.
+    /// Whether `iss` in these claims names this issuer: compared byte for byte (RFC 8725
+    /// section 3.8), after filling a template from the other claims.
     pub fn is_named_by(&self, claims: &Map<String, Value>) -> bool {
         let named = claims.get("iss").and_then(Value::as_str);
         match &self.template {
@@ -53,8 +52,8 @@ impl Issuer {
         }
     }
 
-    /// Whether `issuer` may be one of its issuers, or the same template under
-    /// other names, as an issuer of many tenants calls itself.
+    /// Whether `issuer` may be one of its issuers, or the same template with other
+    /// variable names, as in the metadata of a multi-tenant issuer.
     pub fn may_be(&self, issuer: &str) -> bool {
         match &self.template {
             None => self.text == issuer,

@@ -1,4 +1,5 @@
-//! The providers: what their tokens must be like, and which one a token is from.
+//! The providers: the requirements for their tokens, and the choice of a token's
+//! provider.
 
 use std::rc::Rc;
 
@@ -18,46 +19,45 @@ pub struct ProviderId(pub usize);
 pub struct Provider {
     /// Its name in the configuration.
     pub name: String,
-    /// By what its tokens are known.
+    /// How its tokens are recognized.
     pub issuance: Issuance,
     /// Accepted `aud`, any of them; `None` accepts any audience.
     pub audiences: Option<Vec<String>>,
     /// Accepted algorithms.
     pub algorithms: AlgorithmSet,
-    /// How far clocks may differ.
+    /// The tolerated clock difference.
     pub clock_skew: Span,
     /// Whether a token without `exp` is refused.
     pub require_expiration: bool,
     /// Whether a token without `nbf` is refused.
     pub require_not_before: bool,
-    /// The longest `exp - iat` accepted; of credentials, `exp` less the time it
-    /// is checked.
+    /// The maximum of `exp - iat`; for credentials, of the remaining lifetime.
     pub max_lifetime: Option<Span>,
-    /// Accepted `typ` in lower case, without `application/`; `None` stands for
-    /// absent, `jwt` or `at+jwt`.
+    /// Accepted `typ` in lower case, without `application/`; `None` accepts a missing
+    /// one, `jwt` or `at+jwt`.
     pub token_types: Option<Vec<String>>,
-    /// Claims that must be there, with accepted values.
+    /// Claims that must be present, with accepted values.
     pub required_claims: Vec<ClaimRule>,
     /// Whether a token bound to a key of the client (`cnf`) is accepted without
     /// proof of that key.
     pub accept_unbound: bool,
     /// Whether a token without any scope is good for a transaction token.
     pub trusted_without_scope: bool,
-    /// Claims of which the first that is there is the subject.
+    /// Claims for the subject; the first one present counts.
     pub subject_claims: Vec<ClaimPath>,
-    /// Claims of which the first that is there names the client, and those that
-    /// hold groups: `client_id_claims` and `groups_claims` of `consumers`.
+    /// Claims for the client and for groups: `client_id_claims` and `groups_claims` of
+    /// `consumers`.
     pub client_claims: Rc<ClientClaims>,
-    /// The keys that its clients may show, see [`binding`](crate::binding).
+    /// The keys that its tokens may be bound to, see [`binding`](crate::binding).
     pub methods: Methods,
-    /// Whether its name is put before `sub`, which other providers may use too.
+    /// Whether its name is prepended to `sub`, which other providers may use too.
     pub names_subjects: bool,
 }
 
-/// Where tokens say which client has them, and in which groups its owner is.
+/// The claims that name the client and the groups of the token's holder.
 #[derive(Debug)]
 pub struct ClientClaims {
-    /// The first that is there names the client.
+    /// The first one present names the client.
     pub client_id: Vec<ClaimPath>,
     /// Each of them may hold groups.
     pub groups: Vec<ClaimPath>,
@@ -70,31 +70,31 @@ impl Default for ClientClaims {
     }
 }
 
-/// By what a provider's tokens are known, and so what they prove.
+/// How a provider's tokens are recognized, and therefore what they prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Issuance {
-    /// By this `iss`: an authorization server, whose word about its users counts.
+    /// By `iss`: an authorization server, which is trusted about its users.
     Issuer(Issuer),
-    /// By the credential that a claim names, as Kong's jwt plugin knows them:
-    /// one key of one algorithm, of one consumer.
+    /// By the credential that a claim names, as in Kong's jwt plugin: one key of one
+    /// algorithm, of one consumer.
     Credentials(CredentialClaim),
 }
 
-/// Where a token names its credential.
+/// The location of the credential's name in a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialClaim {
-    /// The claim or, where the claims have none, the header parameter.
+    /// The claim or, if it is missing, the header parameter.
     pub name: String,
-    /// Whether the other claims count. A credential proves only its owner, who can write
-    /// any `sub` and `scope`.
+    /// Whether the other claims are trusted. A credential proves only its owner, who can
+    /// write any `sub` and `scope`.
     pub trust_claims: bool,
 }
 
-/// The providers, as a token finds its own.
+/// All providers, and the choice of a token's provider.
 #[derive(Debug, Default)]
 pub struct Providers {
     providers: Vec<Rc<Provider>>,
-    /// The names of those whose keys follow the providers': transmitters of events.
+    /// The names of the transmitters of events, whose keys follow those of the providers.
     transmitters: Vec<String>,
 }
 
@@ -104,13 +104,13 @@ impl Providers {
         Self { providers: providers.into_iter().map(Rc::new).collect(), transmitters }
     }
 
-    /// The transmitter of events at this position: no provider, but it has keys.
+    /// The transmitter of events at this position: not a provider, but it has keys.
     pub const fn transmitter(&self, position: usize) -> ProviderId {
         ProviderId(self.providers.len().saturating_add(position))
     }
 
-    /// The provider that `token` says it is from: the one of its `iss`, else the
-    /// one that knows its tokens by credentials.
+    /// The alleged provider of `token`: the one of its `iss`, else the one whose tokens
+    /// are recognized by credentials.
     // RFC 7519 section 7.3 (R33)
     pub fn issuer_of(
         &self,

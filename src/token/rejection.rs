@@ -16,25 +16,25 @@ pub enum Rejection {
     Unreadable(TokenError),
     /// A claim has a value of the wrong kind; the claim.
     ClaimMalformed(&'static str),
-    /// Its `alg` is none that there is.
+    /// Its `alg` names no known algorithm.
     AlgorithmUnknown(Found),
-    /// Its `alg` is not one of the provider's, or not the credential's.
+    /// Its `alg` is not one of the provider's, or not that of the credential.
     AlgorithmNotAllowed(Found),
-    /// No key of the provider fits its `kid` and `alg`; the `kid`.
+    /// No key of the provider matches its `kid` and `alg`; the `kid`.
     KeyUnknown(Found),
-    /// The key that it names is in the provider's set, and cannot be used; why.
+    /// The key that it names is in the provider's set but cannot be used; why.
     KeyUnusable(Found, KeyError),
-    /// The claim that names its credential, by its name, holds no name.
+    /// The claim that names its credential, by its name, contains no name.
     CredentialMalformed(String),
     /// The claim names an unknown credential.
     CredentialUnknown(String),
-    /// No fitting key made its signature.
+    /// No matching key made its signature.
     SignatureInvalid,
     /// No provider has its `iss`.
     IssuerUnknown(Found),
-    /// It is for somebody else; for whom.
+    /// It is for another audience; which.
     AudienceMismatch(Found),
-    /// It is over.
+    /// It has expired.
     Expired {
         /// Its `exp`.
         exp: UnixTime,
@@ -48,11 +48,11 @@ pub enum Rejection {
         /// The time it was checked.
         now: UnixTime,
     },
-    /// These claims are not the dates that they must be, or are not there.
+    /// These claims are missing or not dates, as they must be.
     NotDates(Vec<&'static str>),
-    /// It is valid for longer than the provider allows.
+    /// Its lifetime exceeds the provider's limit.
     LifetimeExceeded {
-        /// The longest allowed.
+        /// The limit.
         limit: Span,
     },
     /// A claim is missing; the claim.
@@ -63,8 +63,8 @@ pub enum Rejection {
     TypeMismatch(Found),
 }
 
-/// What a token says where it says something else than it should: names, which are
-/// no secrets, fit for a log and for the body of a denial.
+/// Unexpected values in a token: names, which are not secret, suitable for a log and the
+/// body of a denial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found(Option<Box<str>>);
 
@@ -90,7 +90,7 @@ impl fmt::Display for Found {
     }
 }
 
-/// What a claim must be that every token may have.
+/// The required kind of a registered claim.
 fn kind_of(claim: &str) -> &'static str {
     match claim {
         "exp" | "nbf" | "iat" => "a number of seconds since 1970",

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::ClaimPath;
 
-/// A text whose parts in braces are claims.
+/// A text in which parts in braces are claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimTemplate(Vec<Part>);
 
@@ -14,17 +14,17 @@ enum Part {
     Claim(ClaimPath),
 }
 
-/// Why claims cannot fill a template; the claim.
+/// Why a template cannot be filled; the claim.
 #[derive(Debug, PartialEq, Eq)]
 pub enum TemplateError {
-    /// There is no such claim.
+    /// The claim is missing.
     Missing(String),
-    /// Its value cannot stand in such a text.
+    /// Its value cannot be used in such a text.
     Unusable(String),
 }
 
 impl ClaimTemplate {
-    /// Reads a template; `None` unless its braces pair.
+    /// Parses a template; `None` if its braces do not match.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -52,8 +52,8 @@ impl ClaimTemplate {
         })
     }
 
-    /// The text with these claims, each as `write` has it; `None` from that is a
-    /// value that cannot stand here.
+    /// The text for these claims, each converted by `write`; `None` from that means a
+    /// value that cannot be used here.
     pub fn fill(
         &self,
         members: &Map<String, Value>,
@@ -75,7 +75,7 @@ impl ClaimTemplate {
         Ok(filled)
     }
 
-    /// Whether some values of its claims may make this text.
+    /// Whether some values of its claims could result in this text.
     pub fn may_be(&self, text: &str) -> bool {
         let mut texts = self.0.iter().filter_map(|part| match part {
             Part::Text(text) => Some(text.as_str()),

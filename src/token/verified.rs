@@ -1,4 +1,4 @@
-//! A token that was checked, and what it says.
+//! A verified token, and its claims.
 
 use super::{Actor, Audience, Claims, Confirmation, ProviderId};
 use crate::time::UnixTime;
@@ -35,13 +35,13 @@ impl Verified {
         self.provider
     }
 
-    /// The key of the credential it was made with, if its provider knows its
-    /// tokens by credentials.
+    /// The key of the credential that made it, if its provider's tokens are recognized by
+    /// credentials.
     pub fn credential(&self) -> Option<&str> {
         self.credential.as_deref()
     }
 
-    /// Its claims, as far as they count.
+    /// Its claims, as far as they are trusted.
     pub const fn claims(&self) -> &Claims {
         &self.claims
     }
@@ -51,20 +51,19 @@ impl Verified {
         &self.subject
     }
 
-    /// The subject as services know it: unique across providers, if the configuration says
-    /// so.
+    /// The subject for services: unique across providers, if so configured.
     // RFC 7519 section 4.1.2: "The subject value MUST either be scoped to be locally unique
     // in the context of the issuer or be globally unique." (R29)
     pub fn unique_subject(&self) -> &str {
         self.unique_subject.as_deref().unwrap_or(&self.subject)
     }
 
-    /// The client that has it, by the first of `consumers.client_id_claims`.
+    /// The client that holds it, by the first of `consumers.client_id_claims`.
     pub fn client(&self) -> Option<&str> {
         self.client.as_deref()
     }
 
-    /// The groups that it says its owner is in, by `consumers.groups_claims`.
+    /// Its holder's groups, by `consumers.groups_claims`.
     pub fn groups(&self) -> &[String] {
         &self.groups
     }
@@ -74,7 +73,7 @@ impl Verified {
         &self.scopes
     }
 
-    /// `aud`, as the token has it.
+    /// `aud`, as in the token.
     pub const fn audience(&self) -> &Audience {
         &self.audience
     }
@@ -84,7 +83,7 @@ impl Verified {
         self.actor.as_ref()
     }
 
-    /// The keys that its client must show.
+    /// The keys that its client must prove to have.
     pub const fn confirmation(&self) -> &Confirmation {
         &self.confirmation
     }
@@ -94,8 +93,8 @@ impl Verified {
         self.expires
     }
 
-    /// Its `exp`, if it has passed, clock skew or not: what is minted for the
-    /// token would be over. In whole seconds, as the minted `exp` is.
+    /// Its `exp`, if that has passed, regardless of clock skew: an identity minted for it
+    /// would be expired. In whole seconds, like the minted `exp`.
     pub fn ended(&self, now: UnixTime) -> Option<UnixTime> {
         self.expires.filter(|exp| exp.as_secs() <= now.as_secs())
     }

@@ -20,26 +20,27 @@ use crate::token::{
 /// JOSE types of tokens that only the gateway itself issues.
 pub const IDENTITY_TYPES: [&str; 2] = ["identity+jwt", "txntoken+jwt"];
 
-/// JOSE types of tokens that tell of an event: never a public token.
+/// JOSE types of tokens about events: never accepted as a public token.
 pub const EVENT_TYPES: [&str; 2] = ["logout+jwt", "secevent+jwt"];
 
-/// The claim by which a token is recognized that tells of an event: a logout token
-/// (OpenID Connect Back-Channel Logout 1.0 section 2.4) or a security event token
-/// (RFC 8417 section 2.2). Its audience is a client or this gateway, as that of a
-/// public token may be, and `typ` need not say what it is.
+/// The claim that identifies a token about events: a logout token (OpenID Connect
+/// Back-Channel Logout 1.0 section 2.4) or a security event token (RFC 8417 section 2.2).
+/// Its audience is a client or this gateway, as a public token's may be, and its `typ`
+/// need not tell.
 pub const EVENTS_CLAIM: &str = "events";
 
 /// `sub`, `iss` and the like are kept in headers and cache keys; longer ones are not
 /// identifiers.
 const MAX_SUBJECT_BYTES: usize = 512;
 
-/// The claims by which a revocation names a token or its session. A token in which one
-/// of them is not a text could not be revoked; RFC 7519 section 4.1.7 and OpenID
-/// Connect Front-Channel Logout section 3 have them texts.
+/// The claims by which a revocation names a token or its session. A token in which one of
+/// them is not a text could not be revoked; they are texts according to RFC 7519 section
+/// 4.1.7 and OpenID Connect Front-Channel Logout section 3.
 const NAMES: [&str; 2] = ["jti", "sid"];
 
-/// The groups in some claims, each once: a text is split at spaces and commas, an
-/// object says its `name`, and a list has some of both, in which a text is one group.
+/// The groups in some claims, without duplicates: a text is split at spaces and commas,
+/// an object is a group by its `name`, and a list contains either, where a text is one
+/// group.
 fn groups(paths: &[ClaimPath], claims: &Map<String, Value>) -> Vec<String> {
     fn name(value: &Value) -> Option<&str> {
         value.as_str().or_else(|| value.as_object()?.get("name")?.as_str())
@@ -75,12 +76,12 @@ impl Signers<'_> {
 }
 
 impl Provider {
-    /// Its `iss`, if its tokens are known by that.
+    /// Its `iss`, if its tokens are recognized by that.
     pub fn issuer(&self) -> Option<&str> {
         self.issuers().map(Issuer::text)
     }
 
-    /// Every `iss` of its tokens, if they are known by that.
+    /// All its issuers, if its tokens are recognized by `iss`.
     pub const fn issuers(&self) -> Option<&Issuer> {
         match &self.issuance {
             Issuance::Issuer(issuer) => Some(issuer),
@@ -88,8 +89,8 @@ impl Provider {
         }
     }
 
-    /// True if `iss` of the unverified `token` names this provider. Nothing else may be
-    /// done with it before [`Provider::verify`].
+    /// True if `iss` of the unverified `token` names this provider. Use the token for
+    /// nothing else before [`Provider::verify`].
     // RFC 8725 section 3.8: "the application MUST validate that the cryptographic keys used
     // for the cryptographic operations in the JWT belong to the issuer" (R21)
     pub fn claims_to_issue(&self, token: &Untrusted<'_>) -> bool {
@@ -118,7 +119,7 @@ impl Provider {
         let typ = token.media_type();
         let accepted = match (&self.token_types, typ.as_deref()) {
             (_, Some(typ)) if IDENTITY_TYPES.contains(&typ) || EVENT_TYPES.contains(&typ) => false,
-            // Tokens of credentials are of any type.
+            // Tokens of credentials may have any type.
             _ if self.issuer().is_none() => true,
             (None, typ) => matches!(typ, None | Some("jwt" | "at+jwt")),
             (Some(types), Some(typ)) => types.iter().any(|accepted| accepted == typ),
@@ -127,9 +128,9 @@ impl Provider {
         if accepted { Ok(()) } else { Err(Rejection::TypeMismatch(Found::of(token.typ()))) }
     }
 
-    /// Checks a token in full (RFC 7519 section 7.2, RFC 8725). Errs on the
-    /// side of refusing: a claim that cannot be read is never taken as absent.
-    /// `audiences`: whom it must be for, if that is asked.
+    /// Checks a token in full (RFC 7519 section 7.2, RFC 8725). Errs on the side of
+    /// refusing: a malformed claim never counts as absent. `audiences`: accepted
+    /// audiences instead of the provider's.
     // RFC 8725 section 3.3: "the entire JWT MUST be rejected if any of them fail to
     // validate" (R20)
     pub fn verify(
@@ -156,8 +157,8 @@ impl Provider {
         self.accept(id, credential, token.into_claims(), expires)
     }
 
-    /// Checks of a token whose issuer is to be asked about it only what makes it
-    /// worth the question: that it is signed by that issuer, and not over.
+    /// For a token that will be introspected, checks only that it is worth it: that its
+    /// issuer signed it, and that it has not expired.
     pub fn verify_to_ask(
         &self,
         token: &Untrusted<'_>,
@@ -168,7 +169,7 @@ impl Provider {
         let algorithm = self.check_header(token)?;
         refuse_events(token.unverified_claims())?;
         match self.check_times(token.unverified_claims(), now) {
-            // The issuer may tell it when it is asked.
+            // The introspection response may contain it.
             Ok(_) | Err(Rejection::ClaimMissing(_)) => {}
             Err(rejection) => return Err(rejection),
         }
@@ -176,8 +177,8 @@ impl Provider {
     }
 
     /// Checks what the provider says of a user in a JWT (OpenID Connect Core section
-    /// 5.3.2): that it is signed by the provider, and what of its claims says for
-    /// when and by whom it is, none of which it needs.
+    /// 5.3.2): that it is signed by the provider, and its times and issuer, all of which
+    /// it may lack.
     pub fn verify_user_info(
         &self,
         token: Untrusted<'_>,
@@ -245,8 +246,8 @@ impl Provider {
         Ok(expires)
     }
 
-    /// The key of the credential that the token names, where the provider knows
-    /// its tokens by that.
+    /// The key of the credential that the token names, if the provider recognizes its
+    /// tokens by that.
     fn credential_of(&self, token: &Untrusted<'_>) -> Result<Option<String>, Rejection> {
         let Issuance::Credentials(claim) = &self.issuance else { return Ok(None) };
         let in_claims = token.unverified_claims().get(&claim.name);
@@ -257,8 +258,8 @@ impl Provider {
         }
     }
 
-    /// Checks what the provider says of a reference token, in full, like the
-    /// claims of a JWT. With `require_issuer` it has to name itself.
+    /// Checks an introspection response in full, like the claims of a JWT. With
+    /// `require_issuer` it must name its issuer.
     pub fn accept_introspected(
         &self,
         id: ProviderId,
@@ -317,7 +318,7 @@ impl Provider {
                 });
             }
         }
-        // Wherever `sub` is asked for, there is one.
+        // Wherever `sub` is used, there is one.
         if text_of(&claims, "sub").is_none() {
             Rc::make_mut(&mut claims).insert("sub".into(), subject.as_str().into());
         }
@@ -347,8 +348,8 @@ impl Provider {
         })
     }
 
-    /// The first of the subject claims that is there. One that is no text is no
-    /// reason to go on to the next: the token would be somebody else's.
+    /// The first subject claim that is present. If it is not a text, the next ones do not
+    /// count: they might name another subject.
     fn subject(&self, claims: &Map<String, Value>) -> Result<String, Rejection> {
         let is_empty = |value: &&Value| value.as_str() == Some("");
         let mut found = self
@@ -378,7 +379,7 @@ impl Provider {
         claims.entry("sub").or_insert_with(|| key.into());
     }
 
-    /// `exp`, `nbf` and `iat` (RFC 7519 section 4.1); gives `exp`.
+    /// Checks `exp`, `nbf` and `iat` (RFC 7519 section 4.1); returns `exp`.
     // RFC 6750 section 5.2: "the lifetime of the token MUST be limited" (R28)
     // RFC 7519 section 4.1.4: "identifies the expiration time on or after which the JWT
     // MUST NOT be accepted for processing" (R23)
@@ -409,7 +410,8 @@ impl Provider {
         if iat.is_some_and(|iat| iat.as_millis() < 0) {
             return Err(Rejection::ClaimMalformed("iat"));
         }
-        // Owners of credentials have their own clocks, and Kong never checked this claim.
+        // Owners of credentials have clocks of their own, and Kong never checked this
+        // claim.
         let issued = iat.filter(|_| self.issuer().is_some());
         for from in [nbf, issued].into_iter().flatten() {
             if now < from.minus(self.clock_skew) {
@@ -424,7 +426,7 @@ impl Provider {
         Ok(exp)
     }
 
-    /// The dates that must be there, and those that are, all at once.
+    /// Checks all dates at once, those that are required and those that are present.
     fn check_dates(&self, claims: &Map<String, Value>) -> Result<(), Rejection> {
         let wanted = [("exp", self.require_expiration), ("nbf", self.require_not_before)];
         let is_no_date = |(name, required): &(&'static str, bool)| {
@@ -435,8 +437,8 @@ impl Provider {
     }
 }
 
-/// Checks the signature of a token that is no public one: by a key of its issuer that
-/// fits its `kid`, with one of these algorithms.
+/// Checks the signature of a token that is not a public one: by a key of its issuer that
+/// matches its `kid`, with one of these algorithms.
 pub fn check_signature(
     token: &Untrusted<'_>,
     algorithms: AlgorithmSet,
@@ -455,7 +457,7 @@ pub fn check_signature(
     Signers { candidates, algorithm }.check(token, crypto)
 }
 
-/// Refuses a token that tells of an event.
+/// Refuses a token about events.
 fn refuse_events(claims: &Map<String, Value>) -> Result<(), Rejection> {
     if claims.contains_key(EVENTS_CLAIM) {
         Err(Rejection::TypeMismatch(Found::of(Some(EVENTS_CLAIM))))

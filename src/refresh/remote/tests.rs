@@ -1,4 +1,4 @@
-//! The life of a fetched key set, alone and among workers.
+//! The life cycle of a fetched key set, alone and shared between workers.
 
 #![allow(clippy::arithmetic_side_effects)] // on seconds of the test's own
 
@@ -89,13 +89,13 @@ fn at(seconds: i64) -> UnixTime {
     UnixTime::from_secs(1_800_000_000 + seconds)
 }
 
-/// A set with this key, as a worker that asked for it at `at` stores it.
+/// A set with this key, as stored by a worker that requested it at `at`.
 fn stored(kid: &str, at: UnixTime) -> StoredSet {
     let until = at.plus(Span::from_secs(600));
     StoredSet { at, until, path: None, text: jwks(kid).into() }
 }
 
-/// The path that a poll wants to be fetched.
+/// The path that a poll wants to fetch.
 fn fetches(
     keys: &mut RemoteKeys,
     store: Option<&dyn SharedStore>,
@@ -215,7 +215,8 @@ fn unknown_keys_cause_one_fetch_a_cooldown() {
     assert_eq!(keys.look_for(&WANTED, at(31)), Lookup::Fetch);
 }
 
-/// A client hung up on this worker's fetch; meanwhile another one has the keys.
+/// A client disconnected during this worker's fetch; meanwhile another worker has the
+/// keys.
 #[test]
 fn another_workers_set_makes_up_for_a_lost_fetch() {
     let store = MapStore::default();
@@ -247,7 +248,7 @@ fn one_worker_fetches_for_all() {
         assert_eq!(fetches(worker, Some(store), at(1)), None);
         assert!(knows(worker, "1", at(1)), "taken over");
     }
-    // What one finds for an unknown key soon serves all.
+    // A set that one worker fetches for an unknown key soon serves all.
     workers[2].fetch(Some(&WANTED), at(100));
     workers[2].settle(&ok(&jwks("2")), Some(store), 0, at(100), at(100)).unwrap();
     assert_eq!(fetches(&mut workers[0], Some(store), at(102)), None);
@@ -337,7 +338,7 @@ fn discovery_leads_to_the_keys() {
     assert!(knows(&keys, "1", at(601)), "a bad document takes no keys away");
 }
 
-/// A key that is withdrawn must not come back with a reply that was slow.
+/// A withdrawn key must not come back with a slow reply.
 #[test]
 fn a_slow_reply_replaces_nothing_newer() {
     let store = MapStore::default();
@@ -352,7 +353,7 @@ fn a_slow_reply_replaces_nothing_newer() {
     assert!(knows(&third, "new", at(8)), "in the store");
     assert_eq!(fetches(&mut slow, Some(store), at(8)), None);
     assert!(knows(&slow, "new", at(8)), "taken over");
-    // Nor within a worker, where its set came by way of another.
+    // Nor within a worker, where its set came from another one.
     slow.fetch(Some(&WANTED), at(10));
     other.fetch(Some(&WANTED), at(11));
     other.settle(&ok(&jwks("newer")), Some(store), 0, at(11), at(12)).unwrap();
@@ -360,7 +361,7 @@ fn a_slow_reply_replaces_nothing_newer() {
     assert!(knows(&slow, "newer", at(13)));
     slow.settle(&ok(&jwks("old")), Some(store), 0, at(10), at(14)).unwrap();
     assert!(knows(&slow, "newer", at(14)), "here");
-    // The second of two fetches side by side was faster.
+    // The second of two concurrent fetches was faster.
     let mut alone = fixed();
     alone.fetch(Some(&WANTED), at(0));
     assert!(alone.settle_again(&ok(&jwks("new")), 0, at(1), at(2)).is_some());
@@ -368,7 +369,7 @@ fn a_slow_reply_replaces_nothing_newer() {
     assert!(knows(&alone, "new", at(3)), "side by side");
 }
 
-/// Nobody knows how old a set is that was fetched in the future.
+/// The age of a set fetched in the future is unknown.
 #[test]
 fn a_clock_that_is_set_back_extends_nothing() {
     const HOUR: i64 = 3600;
@@ -390,13 +391,13 @@ fn a_clock_that_is_set_back_extends_nothing() {
             Lookup::Fetch,
             "the cooldown is not an hour long"
         );
-        // A failure, a lease and what was found out are no more lasting.
+        // A failure, a lease and the result of a lookup last no longer.
         keys.fetch(None, at(2 * HOUR));
         keys.settle(&failed(), shared, 0, at(2 * HOUR), at(2 * HOUR)).unwrap_err();
         assert!(fetches(&mut keys, shared, at(HOUR)).is_some(), "the pause");
         assert!(fetches(&mut keys, shared, at(0)).is_some(), "the lease");
     }
-    // A step of less than a second is none: clocks are set right that way.
+    // A step of less than a second does not count: that is how clocks are corrected.
     let mut keys = fixed();
     keys.fetch(None, at(1));
     keys.settle(&ok(&jwks("1")), None, 0, at(1), at(1)).unwrap();
@@ -436,7 +437,7 @@ fn a_set_taken_over_is_current_for_as_long_as_its_issuer_says() {
     assert!(fetches(&mut two, Some(store), at(60)).is_some(), "not 600 s later");
 }
 
-/// Two endpoints that differ in one part share nothing, whatever the part.
+/// Two endpoints that differ in any part share nothing.
 #[test]
 fn a_set_is_shared_by_those_who_fetch_it_in_the_same_way_only() {
     type Change = fn(&mut Service);

@@ -1,9 +1,8 @@
-//! Transaction tokens of the gateway's own, which services inside give back to have
-//! them replaced.
+//! The gateway's own transaction tokens, which internal services present for replacement.
 //!
-//! Everything in them was decided when the first one was minted. So what is verified is
-//! what the gateway said itself, and nothing of the public token that it was made of is
-//! known but that.
+//! Everything in them was decided when the first one was minted. So their contents are
+//! the gateway's own statements, and nothing else is known of the public token they stem
+//! from.
 
 use std::rc::Rc;
 
@@ -17,7 +16,7 @@ use crate::token::{
     Untrusted, numeric_date, text_of,
 };
 
-/// What the gateway knows of its own tokens.
+/// What the gateway knows about its own tokens.
 pub struct OwnTokens<'a> {
     /// `iss`.
     pub issuer: &'a str,
@@ -25,18 +24,18 @@ pub struct OwnTokens<'a> {
     pub audiences: &'a [String],
     /// `typ`.
     pub media_type: &'a str,
-    /// The keys whose tokens may not have ended yet, by `kid`.
+    /// The keys whose tokens may still be valid, by `kid`.
     pub keys: Vec<(&'a str, VerifyingKey)>,
-    /// Those who issued the public tokens.
+    /// The providers of public tokens.
     pub providers: &'a Providers,
 }
 
-/// How far the clocks of the gateways of one trust domain may differ. The end of a
-/// token is taken as it is: a token that has ended must not be replaced.
+/// The tolerated clock difference between the gateways of a trust domain. It does not
+/// extend a token's expiry: an expired token must not be replaced.
 const CLOCK_SKEW: Span = Span::from_secs(60);
 
 impl OwnTokens<'_> {
-    /// Checks a token in full, and gives its claims as they are too.
+    /// Checks a token in full; also returns its unmodified claims.
     pub fn verify(
         &self,
         token: Untrusted<'_>,
@@ -71,7 +70,7 @@ impl OwnTokens<'_> {
         if is_signed { Ok(()) } else { Err(Rejection::SignatureInvalid) }
     }
 
-    /// The provider of the public token that it was made of.
+    /// The provider of the original public token.
     fn origin(&self, context: &Map<String, Value>) -> Result<(ProviderId, &Provider), Rejection> {
         let missing = || Rejection::ClaimMissing("tctx.origin".into());
         let origin = context.get("origin").and_then(Value::as_object).ok_or_else(missing)?;
@@ -81,7 +80,7 @@ impl OwnTokens<'_> {
         found.ok_or_else(|| Rejection::IssuerUnknown(Found::of(Some(name))))
     }
 
-    /// What was verified, as of a public token: rules ask both in the same way.
+    /// The verified claims in the form of a public token's: rules treat both alike.
     fn accept(
         &self,
         claims: &Map<String, Value>,
@@ -134,7 +133,7 @@ impl OwnTokens<'_> {
     }
 }
 
-/// Its `exp`, which must be to come; the others must not.
+/// Its `exp`, which must be in the future; the other dates must not be.
 fn check_times(claims: &Map<String, Value>, now: UnixTime) -> Result<UnixTime, Rejection> {
     let date = |name: &'static str| {
         let date = numeric_date(claims, name).map_err(|_| Rejection::ClaimMalformed(name))?;
