@@ -31,7 +31,7 @@ pub(super) fn is_target(htu: &str, head: &RequestHead, origins: &[PublicOrigin])
     origins.iter().any(|PublicOrigin(origin)| is_it([origin.as_bytes(), path].concat()))
 }
 
-/// An http URI in the one spelling of all that mean the same; `None` for what is none.
+/// An http URI in the canonical form of its equivalents; `None` if it is not one.
 fn normalized(uri: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(uri).ok().filter(|text| text.bytes().all(|b| b > b' '))?;
     let text = text.split(['?', '#']).next()?;
@@ -53,8 +53,8 @@ fn normalized(uri: &[u8]) -> Option<String> {
     Some(format!("{scheme}://{host}{port}{}", without_dots(&unescaped(path)?)))
 }
 
-/// Escapes in capitals, and none where none is needed (RFC 3986 sections 6.2.2.1 and
-/// 6.2.2.2).
+/// Percent-decodes unreserved characters, and writes other escapes in capitals (RFC 3986
+/// sections 6.2.2.1 and 6.2.2.2).
 fn unescaped(path: &str) -> Option<String> {
     let mut plain = String::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -78,7 +78,7 @@ fn unescaped(path: &str) -> Option<String> {
     Some(plain)
 }
 
-/// RFC 3986 section 5.2.4; an empty path is `/`.
+/// Removes dot segments (RFC 3986 section 5.2.4); an empty path becomes `/`.
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();

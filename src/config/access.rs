@@ -10,7 +10,8 @@ use crate::token::{ClaimPath, ClaimRule, ClaimTest};
 /// presence only), or `present` or `absent`.
 ///
 /// A rule tests the public token and user info, not the claims that the gateway itself
-/// adds to the identity token: an issuer could set a claim of that name and so decide.
+/// adds to the identity token: otherwise an issuer could meet the condition with a claim
+/// of that name.
 pub fn claim_rules(node: &Node<'_>) -> Option<Vec<ClaimRule>> {
     const WORDS: [(&str, bool); 2] = [("present", true), ("absent", false)];
     const OWN: [(&str, &str); 2] = [("origin", "providers"), ("consumer", "consumers")];
@@ -34,14 +35,14 @@ pub fn claim_rules(node: &Node<'_>) -> Option<Vec<ClaimRule>> {
     })
 }
 
-/// Claims with the values that are accepted for them.
+/// Claims with their accepted values.
 pub fn required_claims(node: &Node<'_>) -> Option<Vec<ClaimRule>> {
     node.entries(|claim, node| {
         Some(ClaimRule { path: named_claim(claim, node)?, test: accepted_values(node)? })
     })
 }
 
-/// Which numbers are taken from a configuration.
+/// The numbers accepted in a configuration.
 pub const EXACT: &str = "a whole number below 2^53, or one of at most 14 digits: hosts hand over \
                          others rounded";
 
@@ -54,11 +55,11 @@ fn accepted_values(node: &Node<'_>) -> Option<ClaimTest> {
     Some(if accepted.is_empty() { ClaimTest::Present } else { ClaimTest::AnyOf(accepted) })
 }
 
-/// What [`claim_path`] accepts.
+/// The values that [`claim_path`] accepts.
 pub const CLAIM: &str = "a claim: its name, with dots into objects, a JSON pointer such as \
                          /kubernetes.io/namespace, or a list of member names";
 
-/// A claim, as it is named wherever one is; see [`ClaimPath`].
+/// A path to a claim; see [`ClaimPath`].
 pub fn claim_path(node: &Node<'_>) -> Option<ClaimPath> {
     match node.value() {
         Value::String(text) => ClaimPath::parse(text).or_else(|| node.reject(CLAIM)),
@@ -66,7 +67,7 @@ pub fn claim_path(node: &Node<'_>) -> Option<ClaimPath> {
     }
 }
 
-/// The claim that is the name of a member, whose value is at `node`.
+/// The claim named by a member, whose value is at `node`.
 fn named_claim(name: &str, node: &Node<'_>) -> Option<ClaimPath> {
     let path = ClaimPath::parse(name);
     path.or_else(|| node.reject_as(format_args!("the claim {name:?}"), CLAIM))

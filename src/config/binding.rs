@@ -1,4 +1,5 @@
-//! `providers.*.binding`: how clients show the key that a token is bound to.
+//! `providers.*.binding`: how clients prove possession of the key that a token is bound
+//! to.
 
 use super::reader::Node;
 use super::values::{header_name, network};

@@ -18,13 +18,13 @@ pub struct Consumers {
     pub directory: ConsumerDirectory,
     /// The consumer of requests without a token, where a rule allows them.
     pub anonymous: Option<Consumer>,
-    /// Where tokens name their clients and groups.
+    /// The claims that name clients and groups.
     pub client_claims: Rc<ClientClaims>,
     /// The keys of their credentials.
     pub credentials: Option<Rc<KeySet>>,
 }
 
-/// Reads `consumers`; `kong_jwt` defines the form of their credentials and the
+/// Reads `consumers`; `kong_jwt` determines the form of their credentials and the
 /// anonymous consumer; `providers` are the names of all providers.
 pub fn read(
     node: &Node<'_>,
@@ -65,7 +65,7 @@ pub fn read(
             let nobody = || Consumer { username: Some(name.clone()), ..Consumer::default() };
             Some(directory.by_username(&name).cloned().unwrap_or_else(nobody))
         }
-        // Kong takes an id as well, and answers 500 when there is no such consumer.
+        // Kong also accepts an id, and answers 500 if there is no such consumer.
         (None, Some(name)) => {
             let known = directory.by_id(name).or_else(|| directory.by_username(name));
             match known {
@@ -86,7 +86,7 @@ pub fn read(
     Some(Consumers { directory, anonymous, client_claims, credentials })
 }
 
-/// A token that comes back does not say which of Kong's consumers it is.
+/// A transaction token does not contain which of Kong's consumers it is for.
 pub fn check_replacement(whole: &Node<'_>, consumers: &ConsumerDirectory, minter: &MinterParts) {
     if consumers.asks_host() && minter.replaces() {
         let found = "consumers.kong beside identity_token.replace";
@@ -131,7 +131,7 @@ type Entry = (Consumer, Option<Vec<ProviderId>>, Vec<VerifyingKey>);
 
 fn consumer(node: &Node<'_>, issuers: Issuers<'_>) -> Option<Entry> {
     let mut fields = node.fields()?;
-    // Kong's consumers have none.
+    // Consumers as they are in Kong have no key.
     let has_credentials = fields.node().member("jwt_secrets").is_some();
     let may_lack_key = issuers.kong_jwt.is_some() || has_credentials;
     let key = if may_lack_key {
@@ -173,10 +173,10 @@ fn consumer(node: &Node<'_>, issuers: Issuers<'_>) -> Option<Entry> {
     Some((consumer, providers?, credentials?))
 }
 
-/// The providers whose tokens may select a consumer. With two providers or more each
-/// entry must name them: otherwise a partner's issuer could make its users first party
-/// by a value of `azp`. An entry without a key is known by its credentials, which are
-/// of the provider of the kind kong_jwt anyway.
+/// The providers whose tokens may select a consumer. With two or more providers each
+/// entry must name them: otherwise a partner's issuer could turn its users into
+/// first-party ones by a value of `azp`. An entry without a key is identified by its
+/// credentials, which belong to the provider of kind kong_jwt anyway.
 #[allow(clippy::option_option)] // as Fields::optional
 fn providers_of(fields: &mut Fields<'_>, issuers: Issuers<'_>) -> Option<Option<Vec<ProviderId>>> {
     const ACCEPTED: &str = "the names of the providers whose tokens may be this consumer's";
@@ -199,7 +199,7 @@ fn providers_of(fields: &mut Fields<'_>, issuers: Issuers<'_>) -> Option<Option<
     Some(listed)
 }
 
-/// A group, as Kong's acl plugin has it.
+/// A group, as in Kong's acl plugin.
 fn acl(node: &Node<'_>) -> Option<String> {
     let mut fields = node.fields()?;
     let group = fields.required("group", "the name of a group", printable);
@@ -209,7 +209,7 @@ fn acl(node: &Node<'_>) -> Option<String> {
     group
 }
 
-/// Credentials and the provider that looks tokens up by them need each other.
+/// Credentials, and the provider that uses them, require each other.
 pub fn check_use(whole: &Node<'_>, found: Option<&KongJwt>, consumers: Option<&Consumers>) {
     let credentials = consumers.and_then(|consumers| consumers.credentials.as_ref());
     let _: Option<()> = match (found, credentials) {

@@ -1,4 +1,4 @@
-//! `crypto`: where signatures are computed.
+//! `crypto`: selects where signatures are computed.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ enum Choice {
     Module,
 }
 
-/// Reads `crypto`; the host is tried unless it is not to be used.
+/// Reads `crypto`; the host is tried unless that is disabled.
 pub fn read(node: Option<&Node<'_>>, host: Option<Rc<dyn HostCrypto>>) -> Option<Crypto> {
     let choices = [("auto", Choice::Auto), ("host", Choice::Host), ("module", Choice::Module)];
     let choice = node.map_or(Some(Choice::Auto), |node| node.one_of(&choices))?;

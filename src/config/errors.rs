@@ -1,4 +1,4 @@
-//! `errors`: how denials look.
+//! `errors`: the presentation of denials.
 
 use super::kong_jwt::PluginOptions;
 use super::reader::Node;
@@ -27,7 +27,7 @@ pub(super) fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<Er
     let realm = match (realm, by_plugin, format) {
         (Some(_), Some(_), _) => return twice(&node, "realm"),
         (Some(realm), None, _) | (None, Some(realm), _) => Some(realm),
-        // Kong's plugin names no realm unless told one.
+        // Kong's plugin sends no realm by default.
         (None, None, ErrorFormat::Kong) => None,
         (None, None, ErrorFormat::Problem) => default.realm,
     };
@@ -35,8 +35,8 @@ pub(super) fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<Er
     Some(ErrorSettings { realm, format, login_redirect, proof_algorithms: None })
 }
 
-/// Clients read challenges by regular expressions: what looks like a parameter in the
-/// realm is one to them.
+/// Some clients parse challenges with regular expressions and would take text in the
+/// realm that looks like a parameter for one.
 pub(super) fn check_realm(whole: &Node<'_>, errors: &ErrorSettings, has_resources: bool) {
     if has_resources && errors.realm.as_ref().is_some_and(|realm| realm.contains('=')) {
         let found = "= in the realm, with resources";
@@ -53,7 +53,7 @@ pub(super) fn login_redirect(node: &Node<'_>) -> Option<LoginRedirect> {
         if !is_path && !text.starts_with("https://") || text.contains(['#', ' ']) {
             return node.reject(ACCEPTED);
         }
-        // A browser may ask for another path than this, and be sent on and on.
+        // A browser may request another path than this, and be redirected forever.
         if is_path && !text.split('?').next().is_some_and(|path| is_unambiguous(path.as_bytes())) {
             return node.reject("a path without dot segments, empty segments or encoded slashes");
         }

@@ -9,7 +9,7 @@ use crate::introspection::{ClientAuth, IntrospectionEndpoint};
 use crate::secret::Secret;
 use crate::time::Span;
 
-/// The endpoint, and how many of its answers are kept.
+/// The endpoint, and the number of cached answers.
 pub type Configured = (IntrospectionEndpoint, usize);
 
 /// Reads `introspection`.

@@ -1,9 +1,9 @@
-//! A provider of the kind `kong_jwt`: Kong's jwt plugin, with its options under
-//! their own names, and the credentials that it looks tokens up by.
+//! A provider of kind `kong_jwt`: Kong's jwt plugin, with its options under their
+//! original names, and the credentials that it identifies tokens by.
 //!
-//! Some options are the same thing as one of Gatepass's own: where tokens are,
-//! the realm, preflights, the anonymous consumer. They hold for the whole
-//! filter, and each may be given in one place only.
+//! Some options duplicate Gatepass's own: token sources, the realm, preflights, the
+//! anonymous consumer. They apply to the whole filter, and each may be set in one place
+//! only.
 
 use std::rc::Rc;
 
@@ -23,19 +23,19 @@ use crate::refresh::KeySource;
 use crate::time::Span;
 use crate::token::{ClaimPath, CredentialClaim, Issuance, Methods, Provider};
 
-/// The provider, and what it says for the whole filter.
+/// The provider, and its options for the whole filter.
 pub struct KongJwt {
     /// Its name.
     pub name: String,
-    /// What its tokens must be like.
+    /// The checks for its tokens.
     checks: Checks,
-    /// The options that are Gatepass's own under another name.
+    /// The options that are Gatepass's own under other names.
     pub plugin: PluginOptions,
 }
 
-/// Options for the whole filter; `None` where they are not given.
+/// Options for the whole filter; `None` if not set.
 pub struct PluginOptions {
-    /// Whether the secrets of credentials are base64.
+    /// Whether the secrets of credentials are in base64.
     pub secret_is_base64: bool,
     /// `token.from_headers`.
     pub headers: Option<Vec<HeaderSource>>,
@@ -82,8 +82,8 @@ pub fn is_kind(node: &Node<'_>) -> bool {
     node.value().get("kind").is_some_and(|kind| kind == "kong_jwt")
 }
 
-/// Reads the provider of this kind among `providers`, if there is one. The outer
-/// `None` says that it cannot be accepted.
+/// Reads the provider of this kind among `providers`, if there is one. The outer `None`
+/// means that it is invalid.
 #[allow(clippy::option_option)]
 pub fn find(providers: &Node<'_>) -> Option<Option<KongJwt>> {
     let Some(members) = providers.value().as_object() else { return Some(None) };
@@ -163,7 +163,7 @@ enum Date {
 }
 
 impl KongJwt {
-    /// What its tokens must be like.
+    /// The provider with its checks.
     pub fn provider(&self) -> Provider {
         let Checks { claim, require_expiration, require_not_before, max_lifetime } =
             self.checks.clone();
@@ -187,8 +187,8 @@ impl KongJwt {
         }
     }
 
-    /// A token finds its provider by `iss` first, so a credential of the same
-    /// name could not be reached; nor may it be called as the gateway.
+    /// A token's provider is looked up by `iss` first, so a credential of the same name
+    /// could not be reached; nor may it have the gateway's issuer as its name.
     pub fn check_separation(
         &self,
         whole: &Node<'_>,
@@ -208,7 +208,7 @@ impl KongJwt {
 }
 
 impl PluginOptions {
-    /// Whether it says where tokens are.
+    /// Whether it configures token sources.
     pub const fn names_sources(&self) -> bool {
         self.headers.is_some() || self.cookies.is_some() || self.params.is_some()
     }
@@ -218,13 +218,13 @@ fn bearer_in(node: &Node<'_>) -> Option<HeaderSource> {
     header_name(node).map(bearer)
 }
 
-/// A header that holds `Bearer` and a token.
+/// A header that contains `Bearer` and a token.
 pub fn bearer(name: HeaderName) -> HeaderSource {
     HeaderSource { name, prefix: "Bearer ".into() }
 }
 
-/// Reads a credential of Kong's jwt plugin: a key of one algorithm, whose id is
-/// the credential's `key`.
+/// Reads a credential of Kong's jwt plugin: a key for one algorithm, whose id is the
+/// credential's `key`.
 pub fn credential(node: &Node<'_>, secret_is_base64: bool) -> Option<VerifyingKey> {
     let mut fields = node.fields()?;
     let key = fields.required("key", "what names the credential in a token", printable);
@@ -265,7 +265,7 @@ pub fn credential(node: &Node<'_>, secret_is_base64: bool) -> Option<VerifyingKe
             let found = format!("{algorithm} without rsa_public_key");
             return node.reject_as(found, "rsa_public_key, a public key in PEM");
         }
-        // Kong makes up a secret for each credential, whatever its algorithm.
+        // Kong generates a secret for each credential, whatever its algorithm.
         (false, _, Some(public)) => VerifyingKey::of_pem(&key, algorithm, public.expose()),
     };
     match made {
@@ -284,13 +284,13 @@ pub fn credential(node: &Node<'_>, secret_is_base64: bool) -> Option<VerifyingKe
     }
 }
 
-/// Reads a credential by itself, an element of `jwt_secrets`: for programs that write
+/// Validates a single credential, an element of `jwt_secrets`: for programs that write
 /// configurations.
 pub fn check_credential(credential: &Value, secret_is_base64: bool) -> Result<(), Problems> {
     Document::check(credential, |node| self::credential(node, secret_is_base64))
 }
 
-/// Kong takes either alphabet of base64, with or without padding.
+/// Kong accepts either base64 alphabet, with or without padding.
 fn secret_bytes(secret: &str, is_base64: bool) -> Option<Vec<u8>> {
     if !is_base64 {
         return Some(secret.as_bytes().to_vec());

@@ -4,7 +4,7 @@ use super::reader::Node;
 use crate::pipeline::Limits;
 use crate::rules::PathReaders;
 
-/// Without a section.
+/// The defaults.
 pub(super) const DEFAULT: Limits = Limits {
     max_token_bytes: 8192,
     token_cache_entries: 10_000,

@@ -1,4 +1,4 @@
-//! `providers.*.logout`: what is taken of an issuer's logout tokens.
+//! `providers.*.logout`: how an issuer's logout tokens are applied.
 
 use super::reader::Node;
 use crate::signals::RevokeBy;

@@ -1,8 +1,8 @@
-//! The configuration: from JSON text to what the gateway works with.
+//! The configuration: from JSON text to the gateway's settings.
 //!
-//! Every problem is reported at once, each with its JSON path, what was found
-//! and what is accepted. Nothing is guessed: an unknown field, a field of a
-//! later version or a contradiction refuses the whole.
+//! All problems are reported at once, each with its JSON path, the value found and the
+//! accepted values. Nothing is guessed: an unknown field, a field of a later version or a
+//! contradiction refuses the whole configuration.
 
 mod access;
 mod binding;
@@ -68,9 +68,9 @@ pub fn parse(text: &[u8]) -> Result<Value, Problems> {
     })
 }
 
-/// Reads a configuration. `environment` finds the values of `{env: NAME}`, with a
-/// [`Variable`], or with an `Option` where every variable may be read; `host` is
-/// the cryptography of the host, if it has any, and is tried here.
+/// Reads a configuration. `environment` resolves `{env: NAME}`, to a [`Variable`], or to
+/// an `Option` if every variable may be read; `host` is the cryptography of the host, if
+/// any, and is tested here.
 pub fn read<V: Into<Variable>>(
     value: &Value,
     environment: &dyn Fn(&str) -> V,
@@ -85,7 +85,7 @@ pub fn read<V: Into<Variable>>(
     }
 }
 
-/// What a configuration asks of a host that cannot do it.
+/// Settings that require something of a host that it does not support.
 pub fn check_host(settings: &Settings, host: HostCapabilities) -> Vec<Problem> {
     let mut problems = Vec::new();
     if settings.limits.end_streams && !host.ends_streams {
@@ -98,7 +98,7 @@ pub fn check_host(settings: &Settings, host: HostCapabilities) -> Vec<Problem> {
     problems
 }
 
-/// What is wrong with `limits.end_streams: true` on such a host.
+/// The problem with `limits.end_streams: true` on such a host.
 pub fn streams_go_on() -> Problem {
     let accepted = "false: only the native module for Envoy can end a stream";
     Problem::new("$.limits.end_streams", "true", accepted)

@@ -1,4 +1,4 @@
-//! `identity` of rules and resources: what one service is told.
+//! `identity` of rules and resources: overrides for one service.
 
 use std::rc::Rc;
 
@@ -11,17 +11,17 @@ use crate::http::HeaderName;
 use crate::overrides::{IdentityHeader, Overrides};
 use crate::time::Span;
 
-/// What holds for every identity.
+/// The bounds of every identity.
 pub struct TokenBounds {
     /// `identity_token.ttl_seconds`.
     pub ttl: Span,
     /// Whether it is a transaction token.
     pub is_transaction: bool,
-    /// The claims that are mapped, copied and set, if they could be read.
+    /// The claims that are mapped, copied and set, if valid.
     pub claims: Option<Vec<String>>,
 }
 
-/// Reads `identity`; `bounds` is `None` where `identity_token` could not be read.
+/// Reads `identity`; `bounds` is `None` if `identity_token` is invalid.
 pub fn overrides(node: &Node<'_>, bounds: Option<&TokenBounds>) -> Option<Rc<Overrides>> {
     let mut fields = node.fields()?;
     let of_domain = |node: &Node<'_>, why: &str| {
@@ -69,7 +69,8 @@ fn claim(node: &Node<'_>, bounds: Option<&TokenBounds>) -> Option<String> {
     }
 }
 
-/// The header of an identity token: its name, or with what stands before the token.
+/// The header of an identity token: its name, or its name with the scheme before the
+/// token.
 pub fn identity_header(node: &Node<'_>) -> Option<IdentityHeader> {
     if !matches!(node.value(), Value::Object(members) if members.contains_key("name")) {
         return Some(IdentityHeader { name: owned_header(node)?, scheme: String::new() });

@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-/// Something in the configuration that cannot be accepted.
+/// A problem in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where, as a JSON path: `$.providers.shop.issuer`.
+    /// Its position, as a JSON path: `$.providers.shop.issuer`.
     pub path: String,
     /// What was found; never the value of a secret.
     pub found: String,
@@ -15,26 +15,26 @@ pub struct Problem {
     pub kind: ProblemKind,
 }
 
-/// The kind of a problem, where that helps to solve it.
+/// The kind of a problem, if it helps to solve it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// A field that there is not.
+    /// An unknown field.
     UnknownField {
         /// Its name.
         name: String,
-        /// The names of those that there are.
+        /// The names of the known fields.
         known: Vec<&'static str>,
     },
-    /// A name or a word that is none of those that there are.
+    /// An unknown name or keyword.
     UnknownName {
         /// The name.
         name: Box<str>,
-        /// Those that there are.
+        /// The known ones.
         known: Box<[String]>,
     },
-    /// A variable of the environment that is not set.
+    /// An environment variable that is not set.
     VariableUnset,
-    /// A variable of the environment that is not for configurations to read.
+    /// An environment variable that configurations may not read.
     VariableWithheld,
     /// Any other.
     #[default]
@@ -52,7 +52,7 @@ impl Problem {
         Self { path, found, accepted, kind: ProblemKind::Other }
     }
 
-    /// Tells it apart.
+    /// Sets the kind.
     #[must_use]
     pub fn of_kind(mut self, kind: ProblemKind) -> Self {
         self.kind = kind;
@@ -61,8 +61,8 @@ impl Problem {
 }
 
 impl fmt::Display for Problem {
-    /// On one line: names in a configuration may hold line breaks and the codes
-    /// by which terminals are led.
+    /// On one line: names in a configuration may contain line breaks and terminal escape
+    /// sequences.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = format!("{}: found {}, accepted: {}", self.path, self.found, self.accepted);
         text.chars().try_for_each(|char| match char {
@@ -77,8 +77,8 @@ impl fmt::Display for Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    /// All of them for a log: one line, or as few as there can be where the host
-    /// cuts lines that are longer than `limit` bytes.
+    /// All problems for a log: on one line, or on as few as possible if the host cuts
+    /// lines that are longer than `limit` bytes.
     pub fn lines(&self, limit: usize) -> Vec<String> {
         let count = self.0.len();
         let mut lines = Vec::new();

@@ -26,16 +26,15 @@ use crate::token::{
 pub struct Configured {
     /// The providers and their keys.
     pub providers: Vec<(Provider, KeySource)>,
-    /// Which of them is asked about reference tokens, and how many answers are
-    /// kept.
+    /// The provider with introspection, and the number of cached answers.
     pub introspection: Option<(ProviderId, IntrospectionEndpoint, usize)>,
-    /// How clients show the keys that tokens are bound to.
+    /// How clients prove possession of the keys that tokens are bound to.
     pub bindings: Bindings,
-    /// Who tells of logouts.
+    /// The senders of logout tokens.
     pub logouts: Vec<LogoutReceiver>,
 }
 
-/// Reads `providers`. The one of the kind kong_jwt, if any, has been read, and its
+/// Reads `providers`. The one of kind kong_jwt, if any, has already been read, and its
 /// keys are the `credentials` of consumers.
 pub fn read(
     node: &Node<'_>,
@@ -91,15 +90,15 @@ pub fn read(
     Some(configured)
 }
 
-/// Names in order, for references from rules; those of providers that cannot be
-/// accepted included. `None` if there are none to refer to.
+/// Names in order, for references from rules, including those of invalid providers.
+/// `None` if there are none.
 pub fn names(node: &Node<'_>) -> Option<Vec<String>> {
     let names: Vec<_> = node.value().as_object()?.keys().cloned().collect();
     (!names.is_empty()).then_some(names)
 }
 
-/// Has the subjects named after their providers, if `identity_token` says so. The
-/// first colon then ends the name, so no name has one.
+/// Prepends the providers' names to subjects, if `identity_token` says so. The first
+/// colon then ends the name, so names must not contain one.
 pub fn name_subjects(
     whole: &Node<'_>,
     providers: &mut [(Provider, KeySource)],
@@ -117,7 +116,7 @@ pub fn name_subjects(
     }
 }
 
-/// Has all providers know where tokens name their clients and groups.
+/// Sets the claims for clients and groups in all providers.
 pub fn name_clients(providers: &mut [(Provider, KeySource)], claims: &Rc<ClientClaims>) {
     for (provider, _) in providers {
         provider.client_claims = Rc::clone(claims);
@@ -135,11 +134,11 @@ pub fn reference(node: &Node<'_>, names: Option<&[String]>) -> Option<ProviderId
     })
 }
 
-/// One provider, as it is configured.
+/// One configured provider.
 struct OneProvider {
     provider: Provider,
     keys: KeySource,
-    /// Where it is asked about reference tokens.
+    /// Its introspection endpoint.
     introspection: Option<introspection::Configured>,
     logout: Option<logout::Logout>,
     binding: Option<Binding>,
@@ -203,7 +202,7 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     Some(OneProvider { provider, keys, introspection, logout, binding })
 }
 
-/// The audiences of a provider's tokens; `None` inside if any is accepted.
+/// The audiences of a provider's tokens; the inner `None` accepts any.
 #[allow(clippy::option_option)] // as Fields::optional
 fn accepted_audiences(
     whole: &Node<'_>,
@@ -225,7 +224,7 @@ fn accepted_audiences(
     }
 }
 
-/// Refuses algorithms that no key serves, and shared secrets that are fetched.
+/// Refuses algorithms that no key supports, and fetched shared secrets.
 fn check_algorithms(whole: &Node<'_>, keys: &KeySource, algorithms: AlgorithmSet) -> Option<()> {
     if let KeySource::Local(keys) = keys
         && !keys.algorithms().is_empty()
@@ -244,7 +243,7 @@ fn check_algorithms(whole: &Node<'_>, keys: &KeySource, algorithms: AlgorithmSet
     Some(())
 }
 
-/// A provider's keys, without which it must be asked about its tokens.
+/// A provider's keys; without any, its tokens must be introspected.
 #[allow(clippy::option_option)] // as Fields::optional
 fn with_introspection(
     whole: &Node<'_>,
@@ -252,7 +251,7 @@ fn with_introspection(
     has_introspection: bool,
 ) -> Option<KeySource> {
     match keys? {
-        // Its tokens are references: a JWT that names it has a key unknown here.
+        // Its tokens are opaque: a JWT that names it has an unknown key.
         None if has_introspection => Some(KeySource::Local(Rc::default())),
         None => {
             whole.reject_as("no source of keys", format_args!("{KEY_SOURCES}, or introspection"))
@@ -261,10 +260,10 @@ fn with_introspection(
     }
 }
 
-/// What [`key_source`] accepts.
+/// The values that [`key_source`] accepts.
 pub(super) const KEY_SOURCES: &str = "one of local_jwks, remote_jwks and discovery";
 
-/// The keys of a provider, or of whoever else signs; the inner `None` is none at all.
+/// The keys of a provider or another signer; the inner `None` means none.
 #[allow(clippy::option_option)] // as Fields::optional
 pub(super) fn key_source(
     fields: &mut Fields<'_>,
@@ -286,15 +285,15 @@ pub(super) fn key_source(
     Some(Some(KeySource::Remote(Box::new(RemoteKeys::new(remote)))))
 }
 
-/// One issuer, or a template of those of several tenants.
+/// A single issuer, or a template for those of several tenants.
 fn issuer(node: &Node<'_>) -> Option<Issuer> {
     let text = node.text()?;
     let accepted = "an issuer, in which {claim} is the claim that names the tenant";
     Issuer::parse(text).or_else(|| node.reject(accepted))
 }
 
-/// Whose keys sign for all tenants must say which of them are meant: anybody may
-/// have a tenant there.
+/// If the same keys sign for all tenants, the accepted ones must be configured: anybody
+/// may become a tenant there.
 fn check_tenants(node: &Node<'_>, issuer: &Issuer, required: &[ClaimRule]) -> Option<()> {
     let is_listed = |claim: &ClaimPath| {
         let lists =
@@ -310,7 +309,7 @@ fn check_tenants(node: &Node<'_>, issuer: &Issuer, required: &[ClaimRule]) -> Op
     }
 }
 
-/// Refuses issuers of which a token's could be in two providers.
+/// Refuses issuers if a token's could match two providers.
 fn check_issuers(node: &Node<'_>, issuers: &[&Issuer]) -> Option<()> {
     let overlaps = |(position, issuer): &(usize, &&Issuer)| {
         let others = issuers.iter().enumerate().filter(|(other, _)| other != position);
@@ -392,8 +391,8 @@ fn discovery(
     })
 }
 
-/// How long a set is current, how long it serves beyond that, and the least
-/// time between fetches for unknown key ids.
+/// How long a set is current, how long it may be used after that, and the minimum time
+/// between fetches for unknown key ids.
 fn lifetimes(fields: &mut Fields<'_>) -> [Option<Span>; 3] {
     const YEAR: u32 = 31_536_000;
     let cache = fields.or("cache_seconds", 600, |node| node.integer(1..=86_400));
@@ -420,7 +419,7 @@ fn local_jwks(node: &Node<'_>) -> Option<KeySet> {
     }
 }
 
-/// A JWK whose secret `k` may be in the environment.
+/// A JWK whose secret `k` may come from the environment.
 fn resolved_jwk(node: &Node<'_>) -> Option<Value> {
     let Value::Object(members) = node.value() else {
         return node.reject_as(kind(node.value()), "a JWK, which is an object");

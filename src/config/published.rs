@@ -1,5 +1,5 @@
-//! Where the gateway publishes its keys: `jwks_path`, `pem_path` and `discovery_path` of
-//! `identity_token`.
+//! The paths at which the gateway publishes its keys: `jwks_path`, `pem_path` and
+//! `discovery_path` of `identity_token`.
 
 use super::reader::{Fields, Node};
 use super::services;
@@ -14,7 +14,8 @@ pub fn paths(fields: &mut Fields<'_>) -> Option<PublishedPaths> {
     Some(PublishedPaths { jwks: jwks?, pem: pem?, discovery: discovery? })
 }
 
-/// Each document has a path of its own, and that of the issuer says where it is.
+/// Each document needs a path of its own, and the issuer's metadata needs an issuer with
+/// an origin.
 pub fn check(whole: &Node<'_>, paths: &PublishedPaths, has_origin: bool) -> Option<()> {
     let all: Vec<&str> = paths.all().collect();
     if let Some(twice) = all.iter().find(|own| all.iter().filter(|it| it == own).count() > 1) {

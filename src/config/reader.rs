@@ -1,10 +1,10 @@
 //! Reads a JSON document field by field and records every problem.
 //!
 //! serde stops at the first error; an operator wants all of them at once, each with its
-//! place. A function that returns `None` has recorded why.
+//! position. A function that returns `None` has recorded why.
 //!
-//! Functions that read a field are never inlined: otherwise the whole configuration
-//! becomes one function, which takes a host's compiler longer at start than all the
+//! Functions that read a field are never inlined: otherwise the whole configuration would
+//! become one function, which would take a host's compiler longer at start than all the
 //! cryptography.
 
 use std::cell::RefCell;
@@ -24,7 +24,7 @@ pub enum Variable {
     Set(Secret<String>),
     /// It is not set.
     Unset,
-    /// It is kept from configurations, be it set or not.
+    /// Configurations may not read it, whether it is set or not.
     Withheld {
         /// The names that may be read.
         permitted: &'static str,
@@ -44,12 +44,12 @@ pub struct Document<'e> {
 }
 
 impl<'e> Document<'e> {
-    /// A document whose `{env: NAME}` values are found by `environment`.
+    /// A document whose `{env: NAME}` values are resolved by `environment`.
     pub const fn new(environment: &'e dyn Fn(&str) -> Variable) -> Self {
         Self { problems: RefCell::new(Vec::new()), environment }
     }
 
-    /// The node at the top.
+    /// The root node.
     pub fn root<'a>(&'a self, value: &'a Value) -> Node<'a> {
         Node { document: self, path: "$".to_owned(), value }
     }
@@ -79,7 +79,7 @@ impl<'e> Document<'e> {
     }
 }
 
-/// A value and its place in the document.
+/// A value and its position in the document.
 #[derive(Clone)]
 pub struct Node<'a> {
     document: &'a Document<'a>,
@@ -91,7 +91,7 @@ pub struct Node<'a> {
 const SHOWN: usize = 40;
 
 impl<'a> Node<'a> {
-    /// The value as it is.
+    /// The raw value.
     pub const fn value(&self) -> &'a Value {
         self.value
     }
@@ -102,7 +102,7 @@ impl<'a> Node<'a> {
         None
     }
 
-    /// Like [`Node::reject`], for a name that is none of those `known`.
+    /// Like [`Node::reject`], for a name that is not one of `known`.
     pub fn reject_name<T>(&self, known: &[&str], accepted: impl fmt::Display) -> Option<T> {
         let kind = self.value.as_str().map(|name| ProblemKind::UnknownName {
             name: name.into(),
@@ -170,8 +170,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A string of visible ASCII, at most 256 bytes, that needs no escape in a
-    /// header.
+    /// A string of visible ASCII, at most 256 bytes, that needs no escaping in a header.
     #[inline(never)]
     pub fn plain_text(&self) -> Option<&'a str> {
         let is_plain = |text: &str| {
@@ -202,7 +201,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// One of some names.
+    /// One of these names.
     #[inline(never)]
     pub fn one_of<T: Copy>(&self, names: &[(&str, T)]) -> Option<T> {
         let text = self.value.as_str().unwrap_or_default();
@@ -223,18 +222,18 @@ impl<'a> Node<'a> {
             other => return self.reject_as(kind(other), "a list"),
         };
         let read = |(position, item)| read(&self.child(item, format_args!("[{position}]")));
-        // Collected first: an early end would hide the later problems.
+        // Collected first: an early exit would hide later problems.
         let items: Vec<Option<T>> = items.iter().enumerate().map(read).collect();
         items.into_iter().collect()
     }
 
-    /// A list with something in it.
+    /// A non-empty list.
     pub fn full_list<T>(&self, read: impl Fn(&Node<'a>) -> Option<T>) -> Option<Vec<T>> {
         let items = self.list(read)?;
         if items.is_empty() { self.reject("a list with at least one element") } else { Some(items) }
     }
 
-    /// A list of strings that are not empty.
+    /// A list of non-empty strings.
     #[inline(never)]
     pub fn texts(&self) -> Option<Vec<String>> {
         self.list(|item| item.text().map(str::to_owned))
@@ -245,8 +244,8 @@ impl<'a> Node<'a> {
         self.named(read)?.into_iter().map(|(_, value)| value).collect()
     }
 
-    /// Like [`Node::entries`], with the names, those of values that cannot be
-    /// accepted included: what refers to one by its name is not wrong for that.
+    /// Like [`Node::entries`], with the names, including those of invalid values: a
+    /// reference to one is not an error in itself.
     #[inline(never)]
     pub fn named<T>(
         &self,
@@ -271,7 +270,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A secret: inline, or `{env: NAME}` for one from the environment.
+    /// A secret: inline, or `{env: NAME}` to take it from the environment.
     #[inline(never)]
     pub fn secret(&self) -> Option<Secret<String>> {
         const ACCEPTED: &str = "a string, or {env: NAME} with NAME set in the environment: \
@@ -303,8 +302,8 @@ impl<'a> Node<'a> {
     }
 }
 
-/// An object in the place of a secret: the names of its members, of which one may be
-/// what its author took for the way to give a secret.
+/// For an object in place of a secret: the names of its members, one of which may be what
+/// its author took for the way to configure a secret.
 pub fn member_names(members: &Map<String, Value>) -> String {
     let names: Vec<_> = members.keys().take(3).map(|name| format!("{name:?}")).collect();
     match names.as_slice() {
@@ -318,7 +317,7 @@ pub fn is_env(members: &Map<String, Value>) -> bool {
     members.len() == 1 && members.get("env").is_some_and(Value::is_string)
 }
 
-/// The fields of an object; those not asked for are unknown.
+/// The fields of an object; those never read are unknown.
 #[must_use]
 pub struct Fields<'a> {
     node: Node<'a>,
@@ -327,12 +326,12 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The object itself, for problems about the whole.
+    /// The object itself, for problems of the whole.
     pub const fn node(&self) -> &Node<'a> {
         &self.node
     }
 
-    /// A field, if it is there; `null` counts as absent.
+    /// A field, if present; `null` counts as absent.
     #[inline(never)]
     pub fn node_of(&mut self, name: &'static str) -> Option<Node<'a>> {
         self.known.push(name);
@@ -340,7 +339,7 @@ impl<'a> Fields<'a> {
         Some(self.node.child(value, format_args!(".{name}")))
     }
 
-    /// A field that must be there.
+    /// A required field.
     #[inline(never)]
     pub fn required<T>(
         &mut self,
@@ -357,8 +356,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A field that may be absent. The outer `None` says that it is there and
-    /// cannot be accepted.
+    /// An optional field. The outer `None` means that it is present but invalid.
     #[allow(clippy::option_option)]
     #[inline(never)]
     pub fn optional<T>(
@@ -382,12 +380,12 @@ impl<'a> Fields<'a> {
         self.optional(name, read).map(|value| value.unwrap_or(default))
     }
 
-    /// A field that Kong writes and that means nothing here.
+    /// A field that Kong writes and that has no meaning here.
     pub fn of_kong(&mut self, name: &'static str) {
         let _ = self.node_of(name);
     }
 
-    /// Records unknown fields. To be called when all known ones are read.
+    /// Records unknown fields. Must be called after all known ones were read.
     #[inline(never)]
     pub fn finish(self) -> Option<()> {
         let unknown: Vec<_> =

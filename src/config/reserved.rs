@@ -7,15 +7,15 @@
 
 use crate::http::{HeaderName, is_spelled};
 
-/// Headers of one meaning.
+/// Headers with one meaning.
 struct Kind {
     meaning: &'static str,
     names: &'static [&'static str],
     prefixes: &'static [&'static str],
 }
 
-/// What an authenticating proxy says of the user, by names that begin as those of
-/// another kind do: exactly what this gateway is for.
+/// Headers in which an authenticating proxy passes on the user, although their names
+/// begin like those of another kind: exactly the purpose of this gateway.
 const OF_USERS: [&str; 5] = [
     "x-forwarded-access-token",
     "x-forwarded-email",
@@ -24,7 +24,7 @@ const OF_USERS: [&str; 5] = [
     "x-forwarded-user",
 ];
 
-/// Beside those that [`HeaderName::parse`] refuses.
+/// Besides those that [`HeaderName::parse`] refuses.
 const KINDS: [Kind; 6] = [
     Kind {
         meaning: "HTTP's own",

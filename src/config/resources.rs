@@ -1,4 +1,4 @@
-//! `resources`: what clients find out before they have a token.
+//! `resources`: metadata for clients without a token.
 
 use std::rc::Rc;
 
@@ -17,11 +17,11 @@ use crate::resource::{Location, Resource, Resources};
 use crate::rules::{PathReaders, Requirements, Rule, Rules};
 use crate::token::{Provider, ProviderId};
 
-/// What [`resource`] accepts.
+/// The values that [`resource`] accepts.
 const IDENTIFIER: &str = "an https URL (http for loopback hosts) without a query, a fragment, dot \
                           segments, //, ; and encoded slashes";
 
-/// One of `resources` before the rest of the configuration is known.
+/// One of `resources`, until the rest of the configuration is known.
 pub struct Configured {
     location: Location,
     rule: Rule,
@@ -30,7 +30,7 @@ pub struct Configured {
     audiences: Vec<String>,
     scopes: Vec<String>,
     identity: Option<Rc<Overrides>>,
-    /// Members of the document that are texts.
+    /// Text members of the document.
     texts: Vec<(&'static str, String)>,
 }
 
@@ -119,17 +119,17 @@ fn url(node: &Node<'_>) -> Option<String> {
 }
 
 impl Configured {
-    /// What `aud` must hold one of.
+    /// Accepted values of `aud`.
     pub fn audiences(&self) -> &[String] {
         &self.audiences
     }
 
-    /// What the services behind are told.
+    /// The identity for the services behind.
     pub const fn identity(&self) -> Option<&Rc<Overrides>> {
         self.identity.as_ref()
     }
 
-    /// The issuers that clients are sent to; notes those that they could not use.
+    /// The authorization servers for clients; records those that clients could not use.
     fn servers(
         &self,
         whole: &Node<'_>,
@@ -185,7 +185,7 @@ impl Configured {
     }
 }
 
-/// What a document says that its resource alone does not.
+/// Members of a document that come from other sections.
 struct Said<'a> {
     servers: &'a [String],
     sources: &'a TokenSources,
@@ -212,7 +212,7 @@ fn bound(bindings: &Bindings, providers: &[ProviderId]) -> Vec<(&'static str, Va
     members
 }
 
-/// Puts the resources together with the rest of the configuration.
+/// Combines the resources with the rest of the configuration.
 pub fn finish(
     whole: &Node<'_>,
     configured: Vec<Configured>,
@@ -222,7 +222,7 @@ pub fn finish(
     paths: PathReaders,
 ) -> Option<Resources> {
     let mut configured = configured;
-    // The longest path counts.
+    // The longest path takes precedence.
     configured.sort_by_key(|it| std::cmp::Reverse(it.location.path.len()));
     let (mut rules, mut resources, mut is_whole) = (Vec::new(), Vec::new(), true);
     for it in configured {

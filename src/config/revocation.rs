@@ -1,4 +1,4 @@
-//! `revocation`: which tokens are not accepted although they are valid.
+//! `revocation`: valid tokens that are not accepted.
 
 use super::reader::Node;
 use super::rules::{self, Names};
@@ -44,7 +44,7 @@ pub fn read(
     Some((settings, signals))
 }
 
-/// A name in plain characters, so that equal names also look equal.
+/// A name in plain characters, so that different names never look equal.
 fn ledger(node: &Node<'_>) -> Option<String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/".contains(&byte);
     let is_name = |name: &&str| (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
@@ -75,7 +75,7 @@ fn feed(node: &Node<'_>, services: Option<&Services>) -> Option<FeedEndpoint> {
     })
 }
 
-/// The path at which this proxy takes revocations.
+/// The default path of the revocation endpoint.
 const DEFAULT_PATH: &str = "/.well-known/gatepass/revocations";
 
 fn endpoint(node: &Node<'_>, names: Names<'_>) -> Option<RevocationEndpoint> {

@@ -1,4 +1,4 @@
-//! `rules` and `policies`: which requests need what.
+//! `rules` and `policies`: the requirements of requests.
 
 use std::rc::Rc;
 
@@ -27,16 +27,15 @@ use crate::token::{ActorRule, ProviderId};
 pub struct Names<'a> {
     /// Names of providers.
     pub providers: Option<&'a [String]>,
-    /// The consumers, if there are any.
+    /// The consumers, if any.
     pub consumers: Option<Option<&'a Consumers>>,
-    /// Which providers' tokens may be bound to a key.
+    /// The providers whose tokens may be bound to a key.
     pub bindings: Option<&'a Bindings>,
-    /// What holds for every identity token.
+    /// The bounds of every identity token.
     pub identity: Option<&'a TokenBounds>,
 }
 
-/// Requirements by the name under which rules refer to them; `None` for those
-/// that cannot be accepted.
+/// Requirements by policy name; `None` for invalid ones.
 pub type Policies = Vec<(String, Option<Rc<Requirements>>)>;
 
 /// Reads `policies`.
@@ -90,12 +89,12 @@ fn policy(node: &Node<'_>, policies: Option<&Policies>) -> Option<Rc<Requirement
     }
 }
 
-/// Reads a `match` by itself: for programs that write configurations.
+/// Validates a single `match`: for programs that write configurations.
 pub fn check_match(matching: &Value) -> Result<(), Problems> {
     Document::check(matching, matcher)
 }
 
-/// Reads what requests something is for.
+/// Reads the conditions that select requests.
 pub fn matcher(node: &Node<'_>) -> Option<Matcher> {
     const PATH: &str = "a path that starts with /, without a query, //, dot segments, ;, \\, *, { \
                         or an encoded slash";
@@ -129,7 +128,7 @@ pub fn matcher(node: &Node<'_>) -> Option<Matcher> {
     Some(Matcher { path, conditions })
 }
 
-/// Calls of the Model Context Protocol.
+/// Conditions on MCP calls.
 fn mcp(node: &Node<'_>) -> Option<McpCondition> {
     let mut fields = node.fields()?;
     let text = |item: &Node<'_>| item.text().map(str::to_owned);
@@ -250,8 +249,8 @@ pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
     })
 }
 
-/// Whether a token of one of these providers, or of any, may be bound to a key. Where that
-/// cannot be told its problems are already recorded.
+/// Whether a token of one of these providers, or of any, may be bound to a key. If that
+/// is unknown, its problems are already recorded.
 fn may_be_bound(bindings: Option<&Bindings>, providers: Option<&[ProviderId]>) -> bool {
     match (bindings, providers) {
         (Some(bindings), Some([])) => !bindings.is_empty(),
@@ -260,7 +259,7 @@ fn may_be_bound(bindings: Option<&Bindings>, providers: Option<&[ProviderId]>) -
     }
 }
 
-/// Who may act for the subject: the outermost actor.
+/// The condition on actors for the subject: on the outermost one.
 fn actor(node: &Node<'_>) -> Option<ActorRule> {
     let mut fields = node.fields()?;
     let client_ids = fields.optional("client_id", |node| node.full_list(|item| item.text()));
@@ -293,7 +292,7 @@ fn consumer(node: &Node<'_>, names: Names<'_>, providers: &[ProviderId]) -> Opti
     let count = |providers| directory.map_or(0, |directory| directory.count(name, providers));
     match (count(providers), count(&[])) {
         (1, _) | (_, 1) => Some(name.to_owned()),
-        // One of the host's, for all that can be known here.
+        // It may be one of the host's consumers.
         (0, 0) if directory.is_some_and(ConsumerDirectory::asks_host) => Some(name.to_owned()),
         (_, 0) => node.reject(ACCEPTED),
         (_, several) => node.reject_as(
@@ -304,7 +303,7 @@ fn consumer(node: &Node<'_>, names: Names<'_>, providers: &[ProviderId]) -> Opti
     }
 }
 
-/// How someone without a token is announced.
+/// The consumer announced for requests without a token.
 pub fn anonymous(node: &Node<'_>, consumers: Option<&Consumers>) -> Option<Anonymous> {
     let anonymous = consumers.and_then(|consumers| consumers.anonymous.as_ref());
     let consumer = match anonymous {

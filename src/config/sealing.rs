@@ -1,4 +1,4 @@
-//! `sealed_tokens`: tokens that clients hold only sealed.
+//! `sealed_tokens`: tokens that clients hold only in sealed form.
 
 use super::reader::Node;
 use super::rules;
@@ -9,8 +9,8 @@ use crate::pipeline::Limits;
 use crate::rules::{Access, Matcher, Requirements, Rule, Rules};
 use crate::sealing::{InvalidSealKeys, Login, Logins, SealKey, SealKeys, SealedTokens};
 
-/// Reads `sealed_tokens`; `sources` says where tokens come back, if that is
-/// configured, and `limits` what is done with a path that is ambiguous.
+/// Reads `sealed_tokens`; `sources`: where sealed tokens are read from, if that is
+/// configured; `limits`: how ambiguous paths are handled.
 pub fn read(
     node: &Node<'_>,
     services: Option<&Services>,
@@ -53,9 +53,9 @@ fn login(node: &Node<'_>, services: Option<&Services>) -> Option<(Rule, Login)> 
     const MATCH: &str = "an object with path, path_prefix, path_starts_with or path_template";
     let mut fields = node.fields()?;
     let matcher = fields.required("match", MATCH, |node| match rules::matcher(node)? {
-        // All of them would go to one service, and need no token.
+        // All requests would go to one service, and need no token.
         Matcher { path: None, .. } => node.reject(MATCH),
-        // What is not certain would go by unsealed.
+        // An uncertain request would pass without sealing.
         Matcher { conditions, .. } if conditions.mcp.is_some() => {
             node.reject_as("mcp in the match of a login", MATCH)
         }
@@ -74,7 +74,7 @@ fn login(node: &Node<'_>, services: Option<&Services>) -> Option<(Rule, Login)> 
     Some((rule, Login { service: service?, json, cookies }))
 }
 
-/// A list without repetitions.
+/// A list without duplicates.
 fn distinct<'a>(
     node: &Node<'a>,
     read: impl Fn(&Node<'a>) -> Option<String>,

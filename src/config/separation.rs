@@ -1,5 +1,5 @@
-//! What holds between the identity token and the rest: no header with two meanings, and
-//! no token that passes for another kind.
+//! Keeps the identity token apart from the rest: no header with two meanings, and no
+//! token that passes for another kind.
 
 use std::rc::Rc;
 
@@ -13,8 +13,7 @@ use crate::refresh::KeySource;
 use crate::rules::{Access, Rule};
 use crate::token::Provider;
 
-/// The identity of every rule and resource that says something of its own, and that of
-/// the others.
+/// The identities of rules and resources that override something, and the default.
 pub struct Identities<'a> {
     /// `identity_token`.
     pub defaults: &'a MinterParts,
@@ -35,9 +34,9 @@ impl Identities<'_> {
         std::iter::once(&self.defaults.token().header).chain(others)
     }
 
-    /// The header that one of them alone has for both the public token and the identity.
-    /// Of a rule that forwards the one and a resource that names the header of the other,
-    /// the identity has the header.
+    /// A header that is configured for both the public token and the identity, by itself.
+    /// If a rule forwards the public token and a resource names its header, the identity
+    /// gets the header.
     fn clash(&self, sources: &TokenSources) -> Option<HeaderName> {
         let own = self.rules.iter().chain(&self.resources).cloned().map(Some);
         own.chain([None]).find_map(|rule| {
@@ -48,12 +47,12 @@ impl Identities<'_> {
         })
     }
 
-    /// Whether the public token of some request is forwarded by its rule or resource.
+    /// Whether a rule or resource forwards the public token of some request.
     pub fn forward(&self) -> bool {
         self.overrides().any(|it| it.forward == Some(true))
     }
 
-    /// `aud` of all services.
+    /// `aud` for all services together.
     pub fn audiences(&self) -> impl Iterator<Item = &String> {
         let others = self.overrides().filter_map(|it| it.audiences.as_ref());
         std::iter::once(&self.defaults.token().audiences).chain(others).flatten()
@@ -64,7 +63,8 @@ impl Identities<'_> {
     }
 }
 
-/// A transaction token always says what it is for, so each rule does, or all do.
+/// A transaction token always has a purpose, so each rule defines one, or the default
+/// does.
 pub fn check_purposes(whole: &Node<'_>, minter: &MinterParts, rules: &[Rule]) {
     if !minter.is_transaction() {
         return;
@@ -85,9 +85,9 @@ pub fn check_purposes(whole: &Node<'_>, minter: &MinterParts, rules: &[Rule]) {
     }
 }
 
-/// Public and identity tokens must not be exchangeable (RFC 8725 section 3.12):
-/// no issuer, no audience and no key may be both. Keys that are fetched are
-/// compared when they come. `resources`: the audiences of tokens for resources.
+/// Public and identity tokens must not be exchangeable (RFC 8725 section 3.12): no
+/// issuer, audience or key may be used for both. Fetched keys are compared when they
+/// arrive. `resources`: the audiences of tokens for resources.
 // RFC 8725 section 3.12: "the validation rules for those JWTs MUST be written such that
 // they are mutually exclusive, rejecting JWTs of the wrong kind" (R31)
 pub fn check_separation(
@@ -129,8 +129,8 @@ pub fn check_separation(
     }
 }
 
-/// A header can have one meaning only, but for one in which the identity token takes
-/// the place of the public token.
+/// A header can have only one meaning, except for one in which the identity token
+/// replaces the public token.
 pub fn check_headers(
     whole: &Node<'_>,
     identities: &Identities<'_>,

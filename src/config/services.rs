@@ -15,7 +15,7 @@ use crate::user_info::{
     FailureMode, Lifetimes, PathTemplate, UserClaimNames, UserInfoSource, WHOLE_REPLY_CLAIM,
 };
 
-/// The services by name; `None` for one that cannot be accepted.
+/// The services by name; `None` for an invalid one.
 pub type Services = BTreeMap<String, Option<Rc<Service>>>;
 
 /// Reads `services`.
@@ -30,7 +30,7 @@ fn service(name: &str, node: &Node<'_>) -> Option<Rc<Service>> {
     let upstream = fields.required("upstream", upstream, |node| {
         let text = node.plain_text()?;
         // ngx_wasm_module traps on a URL; Envoy has no such cluster. A slash alone is
-        // fine: names that Envoy Gateway makes have some.
+        // fine: the names that Envoy Gateway generates have some.
         let has_path = text.contains(':') && text.contains('/') && !text.starts_with("unix:/");
         if has_path || text.contains(' ') {
             return node.reject(upstream);
@@ -62,7 +62,7 @@ fn service(name: &str, node: &Node<'_>) -> Option<Rc<Service>> {
     Some(Rc::new(Service { name: name.to_owned(), upstream, authority, scheme, timeout, headers }))
 }
 
-/// Header fields to send, whose values are secrets.
+/// Header fields to send, with secret values.
 fn header_secrets(node: &Node<'_>) -> Option<Vec<(HeaderName, Secret<String>)>> {
     let headers = node.entries(|name, value| {
         let Ok(name) = HeaderName::parse(name) else {
@@ -84,7 +84,7 @@ fn header_secrets(node: &Node<'_>) -> Option<Vec<(HeaderName, Secret<String>)>> 
     Some(headers)
 }
 
-/// Refuses a header that is the service's already: one of the two would not be sent.
+/// Refuses a header that the service already sets: only one of the two would be sent.
 pub fn check_header(node: &Node<'_>, service: Option<&Service>, name: &HeaderName) -> Option<()> {
     match service {
         Some(service) if service.headers.iter().any(|(own, _)| own == name) => node.reject_as(
@@ -104,7 +104,7 @@ pub fn reference(
     fields.required(field, "the name of one of services", |node| named(node, services))
 }
 
-/// The service of that name. Problems of `services` itself are already recorded there.
+/// The service of that name. Problems of `services` itself are already recorded.
 pub fn named(node: &Node<'_>, services: Option<&Services>) -> Option<Rc<Service>> {
     let name = node.text()?;
     let services = services?;
@@ -122,7 +122,7 @@ pub fn named(node: &Node<'_>, services: Option<&Services>) -> Option<Rc<Service>
     }
 }
 
-/// A path to ask a service for.
+/// A path at a service.
 pub fn path(node: &Node<'_>) -> Option<String> {
     let text = node.plain_text()?;
     if !text.starts_with('/') || text.contains([' ', '#']) {
@@ -140,8 +140,8 @@ pub fn own_path(node: &Node<'_>) -> Option<String> {
 const DEFAULT_ENTRIES: u32 = 10_000;
 const DEFAULT_BYTES: u32 = 16_777_216;
 
-/// Reads `user_info`; with it, how many users' data is kept, and in how many
-/// bytes.
+/// Reads `user_info`; also the number of users whose data is cached, and the bytes for
+/// it.
 pub fn user_info(
     node: &Node<'_>,
     services: Option<&Services>,
@@ -162,7 +162,7 @@ pub fn user_info(
         }
         Some(forwards)
     });
-    // Here `null` says something: that the reply need not name its user.
+    // Here `null` has a meaning: the reply need not name its user.
     let is_waived = fields.node().member("subject_pointer").is_some_and(|it| it.value().is_null());
     let subject_pointer = fields.or("subject_pointer", "/sub".to_owned(), pointer);
     let claims = fields.or("claims", Vec::new(), mapped_claims);
@@ -197,7 +197,7 @@ const USER_PATH: &str = "a path such as /users/{sub}, with claims in braces";
 
 fn user_path(node: &Node<'_>) -> Option<PathTemplate> {
     let text = node.value().as_str();
-    // The gateway's word in `identity_token.subject`, the issuer's here.
+    // `{provider}` has a meaning in `identity_token.subject` only.
     if text.is_some_and(|text| text.contains("{provider}")) {
         return node.reject("{iss} for the issuer, {/provider} for a claim of that name");
     }
@@ -205,7 +205,7 @@ fn user_path(node: &Node<'_>) -> Option<PathTemplate> {
     template.or_else(|| node.reject(USER_PATH))
 }
 
-/// Claims of the identity, with their place in the reply.
+/// Identity claims, with their pointers into the reply.
 fn mapped_claims(node: &Node<'_>) -> Option<Vec<(String, String)>> {
     node.entries(|name, value| {
         if is_reserved(name) {
@@ -218,7 +218,7 @@ fn mapped_claims(node: &Node<'_>) -> Option<Vec<(String, String)>> {
     })
 }
 
-/// Claims without which a reply is a failure: some of the mapped ones.
+/// Claims without which a reply is a failure: a subset of the mapped ones.
 fn required_claims(node: &Node<'_>, claims: Option<&[(String, String)]>) -> Option<Vec<String>> {
     let mapped: Vec<&str> = match claims {
         Some([]) => vec![WHOLE_REPLY_CLAIM],

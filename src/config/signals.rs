@@ -1,5 +1,5 @@
-//! `revocation.logout_path` and `revocation.events`: where the gateway is told of logouts
-//! and security events, and by whom.
+//! `revocation.logout_path` and `revocation.events`: the endpoints for logout tokens and
+//! security events, and their senders.
 
 use super::logout::revoke_by;
 use super::providers::{self, KEY_SOURCES};
@@ -16,17 +16,17 @@ use crate::signals::{
 use crate::time::Span;
 use crate::token::{IDENTITY_TYPES, Issuer, Provider, ProviderId};
 
-/// What `revocation` says of them.
+/// The configured endpoints.
 pub struct Configured {
-    /// Where logout tokens are taken.
+    /// The path for logout tokens.
     pub logout_path: Option<String>,
-    /// Where events are taken, with the keys of their transmitters.
+    /// The endpoint for events, with the keys of their transmitters.
     pub events: Option<(EventsEndpoint, Vec<KeySource>)>,
-    /// Where all of it is handed on to.
+    /// Where everything is forwarded to.
     pub forward: Option<Forward>,
 }
 
-/// What `revocation.events` says.
+/// The contents of `revocation.events`.
 #[derive(Default)]
 pub struct Events {
     endpoint: Option<(EventsEndpoint, Vec<KeySource>)>,
@@ -41,13 +41,13 @@ impl Events {
 }
 
 impl Configured {
-    /// Whether it says nothing.
+    /// Whether nothing is configured.
     pub const fn is_empty(&self) -> bool {
         self.logout_path.is_none() && self.events.is_none()
     }
 }
 
-/// Where events are taken.
+/// The default path for events.
 const EVENTS_PATH: &str = "/.well-known/gatepass/events";
 
 /// Reads `revocation.events`.
@@ -60,7 +60,7 @@ pub fn events(
     let path = fields.or("path", EVENTS_PATH.to_owned(), own_path);
     const ACCEPTED: &str = "a list of those who send events";
     let read = |node: &Node<'_>| node.full_list(|node| transmitter(node, services, providers));
-    // Alone, `forward` is for logouts.
+    // `forward` alone is for logouts.
     let transmitters = match fields.node_of("forward") {
         Some(_) => fields.optional("transmitters", read),
         None => fields.required("transmitters", ACCEPTED, read).map(Some),
@@ -82,7 +82,7 @@ pub fn events(
     Some(Events { endpoint: Some((EventsEndpoint { path, transmitters }, keys)), forward })
 }
 
-/// Who else is told.
+/// The service to which everything is forwarded, for the other proxies.
 fn forward(node: &Node<'_>, services: Option<&Services>) -> Option<Forward> {
     let mut fields = node.fields()?;
     let service = services::reference(&mut fields, "service", services);
@@ -138,7 +138,7 @@ fn transmitter(
     Some((transmitter, keys))
 }
 
-/// Algorithms of those who send what the gateway has no secret for.
+/// Asymmetric algorithms only, for senders with which the gateway shares no secret.
 pub fn asymmetric(node: &Node<'_>) -> Option<AlgorithmSet> {
     let algorithms = providers::algorithms(node)?;
     if algorithms.iter().any(Algorithm::is_symmetric) {
@@ -147,7 +147,7 @@ pub fn asymmetric(node: &Node<'_>) -> Option<AlgorithmSet> {
     Some(algorithms)
 }
 
-/// A type of event tokens; `none` is none at all, as forms before RFC 8417 have it.
+/// A type of event tokens; `none` means without a type, as before RFC 8417.
 fn event_type(node: &Node<'_>) -> Option<Option<String>> {
     let typ = node.text()?.to_ascii_lowercase();
     let typ = typ.strip_prefix("application/").unwrap_or(&typ);
@@ -159,7 +159,7 @@ fn event_type(node: &Node<'_>) -> Option<Option<String>> {
     }
 }
 
-/// Refuses two answers for one path.
+/// Refuses a path that is used twice.
 pub fn check_paths(
     whole: &Node<'_>,
     revocation: Option<&RevocationSettings>,
@@ -180,7 +180,7 @@ pub fn check_paths(
     }
 }
 
-/// Puts together what providers and `revocation` say.
+/// Combines the settings of providers and `revocation`.
 pub fn finish(
     whole: &Node<'_>,
     configured: Option<Configured>,

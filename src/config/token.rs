@@ -1,4 +1,4 @@
-//! `token`: where tokens are, and which pages may send them in a cookie.
+//! `token`: the sources of tokens, and the pages that may send them in a cookie.
 
 use serde_json::Value;
 
@@ -8,8 +8,7 @@ use super::values::{HEADER_NAME, header_name, token_name, twice};
 use crate::bearer::{HeaderSource, OriginPolicy, TokenSources};
 use crate::http::{Authority, HeaderName};
 
-/// Where tokens are unless `token` says: the `Authorization` header, or where
-/// Kong's plugin looks for them.
+/// The default sources: the `Authorization` header, or those of Kong's plugin.
 pub(super) fn default_sources(plugin: Option<&PluginOptions>) -> TokenSources {
     let own = (vec![kong_jwt::bearer(HeaderName::authorization())], Vec::new(), Vec::new());
     let (headers, cookies, params) = match plugin {
@@ -70,7 +69,7 @@ pub(super) fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<To
     Some(sources)
 }
 
-/// Names of cookies, none of which may be a piece of another one.
+/// Names of cookies, none of which may look like a piece of another one.
 fn cookies(node: &Node<'_>) -> Option<Vec<String>> {
     let names = node.list(token_name)?;
     let is_piece_of = |piece: &str, whole: &str| {
@@ -95,7 +94,7 @@ pub(super) fn origin_policy(node: &Node<'_>) -> Option<OriginPolicy> {
     Some(OriginPolicy { enforce: enforce?, allowed: allowed? })
 }
 
-/// An origin as browsers write it: no path, no default port.
+/// An origin as serialized by browsers: no path, no default port.
 pub(super) fn origin(node: &Node<'_>) -> Option<String> {
     let is_origin = |text: &&str| {
         let (scheme, authority) = text.split_once("://").unwrap_or_default();

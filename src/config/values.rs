@@ -1,4 +1,4 @@
-//! Values that stand in several sections.
+//! Values used in several sections.
 
 use super::reader::{Fields, Node};
 use crate::http::{HeaderName, header_text};
@@ -22,7 +22,7 @@ pub(super) fn token_name(node: &Node<'_>) -> Option<String> {
     name.or_else(|| node.reject("a name of letters, digits and -._~"))
 }
 
-/// Text that a header can carry.
+/// Text that can be sent in a header.
 pub(super) fn printable(node: &Node<'_>) -> Option<String> {
     let text = node.text()?;
     match header_text(text) {
@@ -40,7 +40,7 @@ pub(super) fn seconds(
     fields.or(name, default, |node| node.integer(0..=max))
 }
 
-/// Refuses an option that a provider of kind kong_jwt sets already.
+/// Refuses an option that a provider of kind kong_jwt already sets.
 pub(super) fn twice<T>(node: &Node<'_>, option: &str) -> Option<T> {
     let found = format_args!("{option} here and in the provider of the kind kong_jwt");
     node.reject_as(found, "one of the two")
@@ -55,7 +55,7 @@ pub(super) fn scope(node: &Node<'_>) -> Option<String> {
     scope.or_else(|| node.reject("one scope, without spaces"))
 }
 
-/// Addresses that are trusted.
+/// Trusted addresses.
 pub(super) fn network(node: &Node<'_>) -> Option<Network> {
     let network = node.value().as_str().and_then(Network::parse);
     network.or_else(|| node.reject("an address or a network, such as 10.0.0.0/8"))

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-/// Makes variables of all references, such as `{vault: "{vault://env/key}"}`, for checking
-/// a configuration where its vaults are not.
+/// Turns all references, such as `{vault: "{vault://env/key}"}`, into variables, for
+/// checking a configuration without access to its vaults.
 pub fn name_vaults(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(name_vaults),
@@ -19,8 +19,8 @@ pub fn name_vaults(value: &mut Value) {
     }
 }
 
-/// Makes variables of all secrets that Envoy is to ask for, such as
-/// `{sds: {name: key, sds_config: {...}}}`, likewise.
+/// Turns all secrets that Envoy is to fetch into variables, such as `{sds: {name: key,
+/// sds_config: {...}}}`, likewise.
 pub fn name_sds(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(name_sds),

@@ -1,4 +1,4 @@
-//! The whole: every section, and what holds between them.
+//! The whole configuration: all sections, and the constraints between them.
 
 use std::rc::Rc;
 
@@ -28,11 +28,10 @@ use crate::token::{ClaimPath, Provider, ProviderId};
 use crate::user_info::UserInfoSource;
 use crate::verdict::Mode;
 
-/// Reads the whole.
+/// Reads the whole configuration.
 pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Settings> {
     let mut fields = root.fields()?;
-    // All sections are read before any of them can end the reading: no problem hides
-    // another.
+    // All sections are read before any of them can fail: no problem hides another.
     let sections = Sections::read(&mut fields, host);
     let whole = fields.node().clone();
     let known = fields.finish();
@@ -41,7 +40,7 @@ pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Opt
     Some(settings)
 }
 
-/// The sections; `None` is one with a problem, which is reported.
+/// The sections; `None` for an invalid one, whose problems are recorded.
 #[allow(clippy::option_option)] // as Fields::optional
 struct Sections {
     services: Option<Services>,
@@ -114,7 +113,7 @@ impl Sections {
         }
     }
 
-    /// Checks what holds between them.
+    /// Checks the constraints between sections.
     fn check(self, whole: &Node<'_>) -> Option<Checked> {
         let (consumers, kong_jwt) = (self.consumers, self.kong_jwt);
         if let (Some(found), Some(consumers)) = (&kong_jwt, &consumers) {
@@ -169,12 +168,12 @@ impl Sections {
     }
 }
 
-/// The sections, as far as they fit together.
+/// The sections, once they are consistent.
 #[allow(clippy::option_option)] // as Fields::optional
 struct Checked {
     /// Every header that may carry a token.
     carriers: Vec<HeaderName>,
-    /// `aud` of all services.
+    /// `aud` for all services together.
     audiences: Vec<String>,
     /// Whether a rule or resource forwards the public token.
     forwards: bool,
@@ -257,7 +256,7 @@ impl Checked {
     }
 }
 
-/// Who may do what, for how long.
+/// Sections about access.
 #[allow(clippy::option_option)] // as Fields::optional
 struct AccessSections {
     rules: Option<Vec<Rule>>,
@@ -280,7 +279,7 @@ impl AccessSections {
     }
 }
 
-/// What depends on no other section.
+/// Sections that are independent of others.
 #[allow(clippy::option_option)] // as Fields::optional
 struct Options {
     errors: Option<Option<ErrorSettings>>,
@@ -322,7 +321,8 @@ fn trusted_without_scope(providers: &[(Provider, KeySource)]) -> Vec<ProviderId>
     trusted.map(|(position, _)| ProviderId(position)).collect()
 }
 
-/// The names of the providers, where tokens are of two or more, or of services too.
+/// The names of the providers, if there are two or more, or if transaction tokens are
+/// replaced.
 fn origins(providers: &[(Provider, KeySource)], replaces: bool) -> Vec<String> {
     let names = || providers.iter().map(|(provider, _)| provider.name.clone());
     if providers.len() > 1 || replaces { names().collect() } else { Vec::new() }
@@ -338,7 +338,7 @@ fn error_settings(
     ErrorSettings { proof_algorithms, ..errors }
 }
 
-/// The source of user info, with the most entries and bytes that are cached.
+/// The source of user info, with the limits of its cache.
 fn user_info(
     configured: Option<(UserInfoSource, usize, usize)>,
     headers: &[ClaimHeader],
@@ -348,7 +348,7 @@ fn user_info(
     })
 }
 
-/// Also gives the source the claims that headers and the consumer's name take from it.
+/// Also sets the claims that headers and the consumer's name take from it.
 fn with_header_claims(mut source: UserInfoSource, headers: &[ClaimHeader]) -> UserInfoSource {
     let configured = headers.iter().map(|header| header.path.clone());
     let usernames = USERNAME_CLAIMS.map(ClaimPath::dotted);
@@ -387,7 +387,7 @@ fn bypasses_preflight(
     }
 }
 
-/// The lists of revoked tokens, and what may add to them.
+/// The revocation lists, and the sources that add to them.
 fn revocations(
     whole: &Node<'_>,
     configured: Option<(RevocationSettings, signals::Configured)>,

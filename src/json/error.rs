@@ -1,27 +1,27 @@
-//! Why a text is not acceptable JSON, in the words of a person who looks at it.
+//! Why a text is not acceptable JSON, in terms that help a person find the mistake.
 
 use std::fmt;
 
 use serde::de::Error as _;
 use serde_json::error::Category;
 
-/// Why a text is not acceptable JSON. The message holds positions and member
-/// names, never values.
+/// Why a text is not acceptable JSON. The message contains positions and member names,
+/// never values.
 #[derive(Debug)]
 pub struct JsonError(Cause);
 
 #[derive(Debug)]
 enum Cause {
-    /// It is something else as a whole.
+    /// The whole text is in another format.
     Other(&'static str),
     /// It ends too early, or something in it is not JSON.
     Syntax { what: &'static str, line: usize, column: usize },
-    /// JSON with a content that is not accepted, in this module's own words.
+    /// Valid JSON with unacceptable contents, described by this module.
     Content(serde_json::Error),
 }
 
 impl JsonError {
-    /// Why a parser did not read this text.
+    /// The reason for a parser's error on this text.
     #[cold]
     pub(super) fn of(text: &[u8], error: serde_json::Error) -> Self {
         let at = |what| Cause::Syntax { what, line: error.line(), column: error.column() };
@@ -33,7 +33,7 @@ impl JsonError {
         })
     }
 
-    /// The line with the mistake; `None` where the whole is another format.
+    /// The line with the mistake; `None` if the whole text is in another format.
     pub fn line(&self) -> Option<usize> {
         match &self.0 {
             Cause::Other(_) => None,
@@ -42,7 +42,7 @@ impl JsonError {
         }
     }
 
-    /// It is JSON, and has another content than it should.
+    /// It is JSON, but does not have the expected contents.
     pub(super) fn content(text: fmt::Arguments<'_>) -> Self {
         Self(Cause::Content(serde_json::Error::custom(text)))
     }
@@ -62,7 +62,7 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// The meaning of a message of the parser.
+/// The meaning of a parser's message.
 fn meaning(message: &str) -> &'static str {
     const MEANINGS: [(&str, &str); 9] = [
         ("trailing characters", "there is more after its end"),
@@ -79,7 +79,7 @@ fn meaning(message: &str) -> &'static str {
     found.map_or("something that JSON does not have", |(_, meaning)| meaning)
 }
 
-/// What a text is that is not JSON, by its beginning.
+/// The format of a text that is not JSON, judging by its beginning.
 pub fn other_format(text: &[u8]) -> Option<&'static str> {
     const BINARY: [(&[u8], &str); 9] = [
         (b"\xef\xbb\xbf", "a byte order mark is before it: save it as UTF-8 without one"),
@@ -128,7 +128,7 @@ pub fn other_format(text: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Where the first word ends.
+/// The end of the first word.
 fn word_end(line: &str) -> usize {
     let is_of_word = |c: char| c.is_alphanumeric() || "_-.$/+".contains(c);
     line.find(|c| !is_of_word(c)).unwrap_or(line.len())
@@ -138,8 +138,8 @@ fn word_end(line: &str) -> usize {
 mod tests {
     use super::super::{parse, parse_object};
 
-    /// What an operator or a service did, and what is said of it: nothing in it is a
-    /// parser's own word, nor a value.
+    /// An operator's or a service's mistake, and the message for it, which contains
+    /// neither a parser's own words nor a value.
     #[test]
     fn each_mistake_is_named() {
         const JWT: &[u8] = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2ln";

@@ -1,10 +1,9 @@
-//! JSON as security needs it: no member twice, no endless nesting.
+//! JSON parsing for security purposes: no repeated members, limited nesting.
 //!
-//! Two readers of a document with a repeated member may see two different
-//! documents (RFC 7515 section 4 requires to reject it in a JOSE header; the
-//! same is done for claims, replies and configuration). Numbers keep the text
-//! that the document has for them, and are compared by value: a double would
-//! make one tenant of two whose numbers are long.
+//! Two readers of a document with a repeated member may see two different documents (RFC
+//! 7515 section 4 requires unique names in a JOSE header; here the same applies to
+//! claims, replies and configuration). Numbers keep their text, and are compared by
+//! value: as doubles, two tenants with long numbers could become equal.
 
 mod error;
 
@@ -16,29 +15,29 @@ use serde_json::{Map, Number, Value};
 
 pub use self::error::{JsonError, other_format};
 
-/// Arrays and objects within each other, at most.
+/// The maximum nesting of arrays and objects.
 ///
 /// Dropping a tree recurses too, so the bound holds for the destructor as well.
 pub const MAX_DEPTH: usize = 32;
 
-/// Reads one JSON text: UTF-8, nothing before or after it, no repeated member,
-/// at most [`MAX_DEPTH`] levels.
+/// Parses a JSON text: UTF-8, nothing before or after it, no repeated member, at most
+/// [`MAX_DEPTH`] levels.
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
     read(text, Strict { depth: 0, keeps_null: true })
 }
 
-/// Reads one JSON text of a token, a key or a reply: as [`parse`], but a member that is
-/// `null` is absent, so no caller has to distinguish the two.
+/// Parses a JSON text of a token, a key or a reply: like [`parse`], but a member that is
+/// `null` counts as absent, so no caller has to distinguish the two.
 pub fn parse_present(text: &[u8]) -> Result<Value, JsonError> {
     read(text, Strict { depth: 0, keeps_null: false })
 }
 
-/// Reads one JSON text that must be an object; see [`parse_present`].
+/// Parses a JSON text that must be an object; see [`parse_present`].
 pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, JsonError> {
     object_of(parse_present(text)?)
 }
 
-/// Reads one JSON text that must be an object; see [`parse`].
+/// Parses a JSON text that must be an object; see [`parse`].
 pub fn parse_whole_object(text: &[u8]) -> Result<Map<String, Value>, JsonError> {
     object_of(parse(text)?)
 }
@@ -61,14 +60,13 @@ fn read(text: &[u8], strict: Strict) -> Result<Value, JsonError> {
     value.map_err(|error| JsonError::of(text, error))
 }
 
-/// The members that are not `null`, of a document that was read with them.
+/// The members that are not `null`, of a document that was parsed including them.
 pub fn present(members: &Map<String, Value>) -> Map<String, Value> {
     let present = members.iter().filter(|(_, member)| !member.is_null());
     object(present.map(|(name, member)| (name.clone(), member.clone())))
 }
 
-/// Whether two values are the same; numbers by their exact value, so `3` is
-/// `3.0`.
+/// Whether two values are equal; numbers by their exact value, so `3` equals `3.0`.
 pub fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => Decimal::of(one) == Decimal::of(other),
@@ -86,11 +84,10 @@ pub fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// Whether a number of a configuration may be another one than was written: Envoy and
-/// Kong hold configurations as doubles. Envoy's are written here with a fraction or an
-/// exponent from 2^53 on ([`rounded`]). Kong writes 14 digits, or 16, and an exponent
-/// where there are more. A number with more digits and no exponent came through
-/// unchanged.
+/// Whether a number in a configuration may differ from the one written: Envoy and Kong
+/// store numbers as doubles. Envoy's are written here with a fraction or an exponent from
+/// 2^53 on ([`rounded`]). Kong writes 14 digits, or 16, and an exponent where there are
+/// more. A number with more digits and no exponent has not been changed.
 pub fn may_be_rounded(number: &Number) -> bool {
     const KONG: f64 = 1e14;
     const KONG_AT_MOST: f64 = 1e16;
@@ -102,11 +99,11 @@ pub fn may_be_rounded(number: &Number) -> bool {
     is_rewritten && size >= KONG || (EXACT..=KONG_AT_MOST).contains(&size)
 }
 
-/// The least whole number that a double may have been rounded to, 2^53.
+/// The smallest whole number to which a double may have been rounded, 2^53.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// A number as a host hands it on that has doubles only: a whole one that a double
-/// holds exactly as it is, any other with a fraction or an exponent.
+/// A number as passed on by a host that has only doubles: a whole number that a double
+/// represents exactly as is, any other with a fraction or an exponent.
 pub fn rounded(number: f64) -> Option<Number> {
     if number.fract() == 0.0 && number.abs() < EXACT {
         #[allow(clippy::cast_possible_truncation)] // whole and in range
@@ -125,7 +122,7 @@ pub fn holds_rounded(value: &Value) -> bool {
     }
 }
 
-/// The number times a thousand, cut to a whole one: seconds in milliseconds.
+/// The number times a thousand, truncated to a whole number: seconds to milliseconds.
 pub fn thousandfold(number: &Number) -> Option<i64> {
     // Whole ones, as nearly every token has them.
     match number.as_str().parse::<i64>() {
@@ -134,15 +131,14 @@ pub fn thousandfold(number: &Number) -> Option<i64> {
     }
 }
 
-/// The number, if it is a whole one, however it is written: `600`, `600.0`,
-/// `6e2`.
+/// The number, if it is whole, in any notation: `600`, `600.0`, `6e2`.
 pub fn whole(number: &Number) -> Option<i64> {
     let decimal = Decimal::of(number);
     if decimal.exponent < 0 { None } else { decimal.cut(0) }
 }
 
-/// The exact value of a number: its digits, without zeros at either end, times a
-/// power of ten. Zero has no digits and no sign.
+/// The exact value of a number: its digits, without zeros at either end, times a power of
+/// ten. Zero has no digits and no sign.
 #[derive(Debug, PartialEq, Eq)]
 struct Decimal {
     is_negative: bool,
@@ -172,7 +168,7 @@ impl Decimal {
         Self { is_negative, digits: significant.to_owned(), exponent }
     }
 
-    /// The number times ten to the power of `places`, cut to a whole one.
+    /// The number times ten to the power of `places`, truncated to a whole number.
     fn cut(&self, places: i64) -> Option<i64> {
         let exponent = self.exponent.saturating_add(places);
         let length = i64::try_from(self.digits.len()).ok()?.saturating_add(exponent);
@@ -184,8 +180,8 @@ impl Decimal {
     }
 }
 
-/// Whether a number is one that services read too: most have doubles only, and
-/// refuse a whole document for one that is beyond all of them.
+/// Whether services can read a number too: most have only doubles, and refuse a whole
+/// document for one number out of range.
 fn is_in_range(number: &Number) -> bool {
     let exponent = number.as_str().split_once(['e', 'E']).map_or("0", |(_, exponent)| exponent);
     number.as_f64().is_some() && exponent.trim_start_matches('+').parse::<i16>().is_ok()
@@ -193,9 +189,8 @@ fn is_in_range(number: &Number) -> bool {
 
 /// An object of these members.
 ///
-/// One by one: to collect them, the standard library sorts them first, with a
-/// copy of its sorting for each place that does so, and hosts compile all of it
-/// when the module starts.
+/// Inserted one by one: `collect` would sort them first, with a copy of the sorting code
+/// for each call site, and hosts compile all of it when the module starts.
 pub fn object(members: impl IntoIterator<Item = (String, Value)>) -> Map<String, Value> {
     let mut object = Map::new();
     for (name, value) in members {
@@ -204,7 +199,7 @@ pub fn object(members: impl IntoIterator<Item = (String, Value)>) -> Map<String,
     object
 }
 
-/// About how many bytes the members of an object take in memory.
+/// The approximate memory of an object's members, in bytes.
 pub fn memory(members: &Map<String, Value>) -> usize {
     let of = |(name, value): (&String, &Value)| {
         name.len().saturating_add(memory_of(value)).saturating_add(VALUE)
@@ -212,7 +207,7 @@ pub fn memory(members: &Map<String, Value>) -> usize {
     members.iter().map(of).fold(0, usize::saturating_add)
 }
 
-/// How many bytes the texts in an object have: less than its JSON.
+/// The size of the texts in an object, in bytes: less than its JSON.
 pub fn text_bytes(members: &Map<String, Value>) -> usize {
     let of = |(name, value): (&String, &Value)| name.len().saturating_add(text_bytes_of(value));
     members.iter().map(of).fold(0, usize::saturating_add)
@@ -257,7 +252,7 @@ pub fn kind(value: &Value) -> &'static str {
 #[derive(Clone, Copy)]
 struct Strict {
     depth: usize,
-    /// Whether members that are `null` stay.
+    /// Whether members that are `null` are kept.
     keeps_null: bool,
 }
 
@@ -319,8 +314,8 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Value::Array(array))
     }
 
-    /// An object, or a number that is not a 64-bit integer: serde_json hands over its text
-    /// as a map of one member, whose name [`MemberName`] tells from a real one.
+    /// An object, or a number that is not a 64-bit integer: serde_json passes its text as
+    /// a map with one member, whose name [`MemberName`] distinguishes from a real one.
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = members.next_key_seed(MemberName)? {
@@ -347,11 +342,10 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
-/// The name of a member; `None` for the one that serde_json makes up to hand
-/// over a number.
+/// The name of a member; `None` for the one that serde_json invents to pass a number.
 ///
-/// Its text cannot tell them apart, since a document may have a member of that
-/// very name. But only a name in a document can be read as an option.
+/// The text alone cannot distinguish them, since a document may contain a member of that
+/// name. But only a name in a document can be deserialized as an option.
 struct MemberName;
 
 impl<'de> DeserializeSeed<'de> for MemberName {

@@ -1,10 +1,10 @@
-//! The signature algorithms there are, by name and by kind of key.
+//! The supported signature algorithms, by name and by kind of key.
 
 use std::fmt;
 
 /// A JWS algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1).
 ///
-/// An algorithm that is not listed does not exist for this crate; above all `none`.
+/// An algorithm that is not listed does not exist for this crate; above all not `none`.
 ///
 /// To add one: a variant, its place in [`Algorithm::ALL`], its name and its
 /// family here, and its arm in the `verify` of that family's file.
@@ -42,7 +42,7 @@ pub enum Algorithm {
     EdDsa,
 }
 
-/// The sort of key an algorithm needs, as `kty` and `crv` of a JWK say it.
+/// The kind of key an algorithm needs, by `kty` and `crv` of a JWK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     /// `oct`: a secret that signs and verifies.
@@ -100,8 +100,8 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of that very name: the comparison is case-sensitive
-    /// (RFC 7515 section 4.1.1).
+    /// The algorithm of exactly that name, compared case-sensitively (RFC 7515 section
+    /// 4.1.1).
     ///
     /// `Ed25519` is the newer name of EdDSA on that curve (RFC 9864 section
     /// 2.2), which is the only one here.
@@ -112,7 +112,7 @@ impl Algorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
-    /// The sort of key it needs.
+    /// The kind of key it needs.
     pub const fn family(self) -> Family {
         match self {
             Self::Hs256 | Self::Hs384 | Self::Hs512 => Family::Hmac,
@@ -140,7 +140,7 @@ impl fmt::Display for Algorithm {
 }
 
 impl Family {
-    /// The algorithms that use this sort of key.
+    /// The algorithms that use this kind of key.
     pub fn algorithms(self) -> AlgorithmSet {
         Algorithm::ALL.into_iter().filter(|algorithm| algorithm.family() == self).collect()
     }
@@ -160,11 +160,11 @@ impl fmt::Display for Family {
     }
 }
 
-/// An algorithm we sign with.
+/// An algorithm for signing.
 ///
-/// The first two are deterministic in the module, as not every host offers
-/// randomness to trust. The others are for hosts that sign with them: with RSA the
-/// module would take 12 ms, and its arithmetic leaks time (RUSTSEC-2023-0071).
+/// The first two are deterministic in the module, as not every host offers trustworthy
+/// randomness. The others are for hosts that sign with them: with RSA the module would
+/// take 12 ms, and its arithmetic is not constant-time (RUSTSEC-2023-0071).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SigningAlgorithm {
     /// ECDSA on P-256 with SHA-256.
@@ -207,7 +207,7 @@ impl fmt::Display for SigningAlgorithm {
     }
 }
 
-/// A set of algorithms: what an issuer may use, what a key may serve.
+/// A set of algorithms, such as those of an issuer or a key.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct AlgorithmSet(u32);
 
@@ -225,12 +225,12 @@ impl AlgorithmSet {
         self.0 & bit(algorithm) != 0
     }
 
-    /// Adds `algorithm`; no effect when it is there already.
+    /// Adds `algorithm`; no effect if already present.
     pub const fn insert(&mut self, algorithm: Algorithm) {
         self.0 |= bit(algorithm);
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -253,7 +253,7 @@ impl AlgorithmSet {
     }
 }
 
-/// The place of an algorithm in the set: its discriminant, far below 32.
+/// The bit of an algorithm in the set: its discriminant, far below 32.
 const fn bit(algorithm: Algorithm) -> u32 {
     1_u32.wrapping_shl(algorithm as u32)
 }

@@ -1,7 +1,7 @@
-//! Keys as Kong's jwt plugin has them: a secret, or a public key in PEM, of one
+//! Keys in the form of Kong's jwt plugin: a secret, or a public key in PEM, for one
 //! algorithm.
 //!
-//! Both become a JWK first, so that the rules for keys are those of a JWK.
+//! Both are converted to a JWK first, so that the same rules apply as for a JWK.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

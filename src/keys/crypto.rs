@@ -1,10 +1,10 @@
-//! Where a signature is computed: by the host, if it passed known-answer tests, or by
-//! the module.
+//! Selects where a signature is computed: by the host, if it passed known-answer tests,
+//! or by the module.
 //!
-//! The seam is here and in the files of the key families: callers use a key and cannot
-//! tell where it computes. The host gets a signature only after the module's own checks
-//! of form and range, and where the host gives no answer the module computes, so both
-//! accept the same signatures.
+//! The seam is here and in the files of the key families: callers use a key and do not
+//! know where it computes. The host gets a signature only after the module's own checks
+//! of form and range, and if the host gives no answer the module computes, so both accept
+//! the same signatures.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -17,7 +17,7 @@ use super::host::{HostCrypto, HostSigningKey, HostVerifyingKey};
 use super::known_answers::KNOWN_ANSWERS;
 use super::{Algorithm, AlgorithmSet};
 
-/// Which algorithms the host computes; the module computes the rest.
+/// The algorithms that the host computes; the module computes the rest.
 #[derive(Clone, Default)]
 pub struct Crypto {
     host: Option<Rc<dyn HostCrypto>>,
@@ -26,25 +26,25 @@ pub struct Crypto {
 }
 
 impl Crypto {
-    /// Everything in the module.
+    /// Computes everything in the module.
     pub fn module() -> Self {
         Self::default()
     }
 
-    /// The host, for each algorithm that it offers and of which it tells good
-    /// signatures from bad ones in known cases. It does not sign yet.
+    /// Uses the host for each algorithm that it offers and for which it passes the
+    /// known-answer tests. Signing by the host must be enabled separately.
     pub fn on(host: Rc<dyn HostCrypto>) -> Self {
         let offered = host.verifies();
         let passed = KNOWN_ANSWERS
             .iter()
             .filter(|answer| offered.contains(answer.algorithm) && answer.is_given_by(&*host));
         let verifies: AlgorithmSet = passed.map(|answer| answer.algorithm).collect();
-        // One that gives no right answer is not asked anything again.
+        // A host that gives no correct answer is not used at all.
         let host = Some(host).filter(|_| !verifies.is_empty());
         Self { host, verifies, signs: AlgorithmSet::EMPTY }
     }
 
-    /// The same, and the host signs with these algorithms.
+    /// The same, with the host signing with these algorithms.
     #[must_use]
     pub(super) fn signing_with(self, signs: AlgorithmSet) -> Self {
         Self { signs, ..self }
@@ -65,17 +65,17 @@ impl Crypto {
         self.untried_signer(algorithm).is_some()
     }
 
-    /// The host, if it is trusted to verify that.
+    /// The host, if it is trusted to verify with this algorithm.
     fn verifier(&self, algorithm: Algorithm) -> Option<&Rc<dyn HostCrypto>> {
         self.host.as_ref().filter(|_| self.verifies.contains(algorithm))
     }
 
-    /// The host, if it is trusted to sign with that.
+    /// The host, if it is trusted to sign with this algorithm.
     pub(super) fn signer(&self, algorithm: Algorithm) -> Option<&Rc<dyn HostCrypto>> {
         self.host.as_ref().filter(|_| self.signs.contains(algorithm))
     }
 
-    /// The host, if it offers to sign with that, trusted or not.
+    /// The host, if it offers to sign with this algorithm, trusted or not.
     pub(super) fn untried_signer(&self, algorithm: Algorithm) -> Option<&Rc<dyn HostCrypto>> {
         self.host.as_ref().filter(|host| host.signs().contains(algorithm))
     }
@@ -92,12 +92,12 @@ impl fmt::Debug for Crypto {
 
 /// The host's prepared form of a key, by algorithm.
 ///
-/// Prepared on first use, not when the key is read: most keys of a set are never used,
-/// and an RSA key serves six algorithms. A refusal by the host is remembered too.
+/// Prepared on first use, not when the key is parsed: most keys of a set are never used,
+/// and an RSA key serves six algorithms. A refusal by the host is cached too.
 struct OnHost<K: ?Sized>(RefCell<Option<Prepared<K>>>);
 
 struct Prepared<K: ?Sized> {
-    /// Held so that no other host can be taken for it.
+    /// Kept so that no other host can be mistaken for it.
     host: Rc<dyn HostCrypto>,
     keys: Vec<(Algorithm, Option<Rc<K>>)>,
 }
@@ -107,7 +107,7 @@ impl<K: ?Sized> OnHost<K> {
         Self(RefCell::new(None))
     }
 
-    /// The host's key for `algorithm`, made by `make` unless it is there.
+    /// The host's key for `algorithm`; created by `make` if missing.
     fn key(
         &self,
         host: &Rc<dyn HostCrypto>,
@@ -132,8 +132,8 @@ impl<K: ?Sized> OnHost<K> {
     }
 }
 
-/// A public key as a host takes it, written once, and as the host holds it.
-/// Without it, the module alone verifies.
+/// A public key in the form for hosts, encoded once, and the host's prepared form.
+/// Without it, only the module verifies.
 #[derive(Clone)]
 pub(super) struct PublicKeyInfo(Option<Rc<Spki>>);
 
@@ -148,8 +148,8 @@ impl PublicKeyInfo {
         Self(der.map(|der| Rc::new(Spki { der: der.as_bytes().into(), keys: OnHost::nothing() })))
     }
 
-    /// The host's answer, where it is trusted with the algorithm and decides.
-    /// `signature` makes the host's form of the signature.
+    /// The host's answer, if it is trusted with the algorithm and gives one. `signature`
+    /// returns the host's form of the signature.
     pub(super) fn verify<S: AsRef<[u8]>>(
         &self,
         crypto: &Crypto,
@@ -164,8 +164,8 @@ impl PublicKeyInfo {
     }
 }
 
-/// A private key as a host takes it, and as the host holds it. Without it, the
-/// module alone signs.
+/// A private key in the form for hosts, and the host's prepared form. Without it, only
+/// the module signs.
 pub(super) struct PrivateKeyInfo {
     pkcs8: Option<SecretDocument>,
     keys: OnHost<dyn HostSigningKey>,

@@ -22,7 +22,7 @@ use super::error::{KeyError, SigningKeyError};
 use super::host::HostCrypto;
 use super::jwk::Jwk;
 
-/// A public key on the curve `C`, which decides the hash too.
+/// A public key on the curve `C`, which determines the hash too.
 #[derive(Clone)]
 pub(super) struct EcKey<C: EcdsaCurve + CurveArithmetic> {
     point: ecdsa::VerifyingKey<C>,
@@ -38,8 +38,8 @@ where
     MaxSize<C>: ArraySize,
     <FieldBytesSize<C> as Add>::Output: Add<MaxOverhead> + ArraySize,
 {
-    /// Reads `x` and `y` (RFC 7518 section 6.2.1): whole coordinates of a point
-    /// on the curve.
+    /// Parses `x` and `y` (RFC 7518 section 6.2.1): full-length coordinates of a point on
+    /// the curve.
     pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, KeyError> {
         // SEC 1 section 2.3.3: a 4, then both coordinates.
         let mut point = vec![4];
@@ -55,8 +55,8 @@ where
         Self { point, info }
     }
 
-    /// R and S must be whole and in `1..n`. Both halves of the range of S are valid in a
-    /// JWS, so a token's text does not identify it uniquely.
+    /// R and S must have full length and be in `1..n`. Both halves of the range of S are
+    /// valid in a JWS, so a token's text does not identify it uniquely.
     // RFC 7518 section 3.4: "The octet sequence representations MUST NOT be shortened to
     // omit any leading zero octets contained in the values." (R16)
     pub(super) fn verify(
@@ -110,8 +110,8 @@ where
     MaxSize<C>: ArraySize,
     <FieldBytesSize<C> as Add>::Output: Add<MaxOverhead> + ArraySize,
 {
-    /// Reads `d` (RFC 7518 section 6.2.2), which is in `1..n`, and the public part,
-    /// which must be its own.
+    /// Parses `d` (RFC 7518 section 6.2.2), which is in `1..n`, and the public part,
+    /// which must match it.
     pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, SigningKeyError> {
         let scalar = jwk.sized("d", FieldBytesSize::<C>::USIZE)?;
         let key = SecretKey::from_slice(&scalar).map_err(|_| SigningKeyError::Malformed)?;
@@ -132,7 +132,7 @@ where
         EcKey::new(*self.key.verifying_key())
     }
 
-    /// The host's signature, brought into the form of a JWS.
+    /// The host's signature, converted to the form of a JWS.
     pub(super) fn sign_by_host(
         &self,
         host: &Rc<dyn HostCrypto>,
@@ -146,8 +146,8 @@ where
 }
 
 impl PrivateEcKey<NistP256> {
-    /// Deterministic (RFC 6979): the module has no randomness to trust on every
-    /// host, and a nonce that repeats gives the key away.
+    /// Deterministic (RFC 6979): not every host offers the module trustworthy randomness,
+    /// and a repeated nonce reveals the key.
     // RFC 6979 section 3 (R79)
     pub(super) fn sign_here(&self, signing_input: &[u8]) -> Vec<u8> {
         let signature: Signature<NistP256> = self.key.sign(signing_input);
@@ -173,7 +173,7 @@ mod tests {
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         let x = BASE64_URL_SAFE_NO_PAD.decode(X).unwrap();
         let length = |member, found| KeyError::WrongLength { member, expected: 32, found };
-        // The order of the field, so that (p, y) is (0, y) spelled otherwise.
+        // The order of the field, so that (p, y) is another spelling of (0, y).
         let p = [&[0xff; 4][..], &[0, 0, 0, 1], &[0; 12], &[0xff; 12]].concat();
         let y_at_zero = "ZkhceA4vg9ckM71dhKBrtlQcKvMdrocXKL-FahdPk_Q";
         for (case, jwk, expected) in [

@@ -21,10 +21,10 @@ pub(super) struct EdKey {
 }
 
 impl EdKey {
-    /// Reads `x` (RFC 8037 section 2).
+    /// Parses `x` (RFC 8037 section 2).
     ///
-    /// A point of small order has signatures that hold for any message; one with a
-    /// second spelling is nothing an honest issuer writes.
+    /// For a point of small order there are signatures that are valid for any message; a
+    /// point in a non-canonical encoding does not come from an honest issuer.
     pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, KeyError> {
         let bytes = jwk.array::<32>("x")?;
         let point = VerifyingKey::from_bytes(&bytes).map_err(|_| KeyError::NotOnCurve)?;
@@ -39,11 +39,11 @@ impl EdKey {
         Self { point, info: PublicKeyInfo::of(&point) }
     }
 
-    /// Strictly: S below the order, R canonical and neither point of small order,
-    /// so nobody can make a second signature from a first.
+    /// Verifies strictly: S is below the order, R is canonical and neither point has
+    /// small order, so nobody can derive a second signature from a first.
     ///
-    /// Hosts check S and compare R by its bytes; the check that R is not of small order is
-    /// ours.
+    /// Hosts check S and compare R by its bytes; the check that R is not of small order
+    /// is done here.
     // RFC 8032 section 5.1.7 (R18)
     pub(super) fn verify(
         &self,
@@ -73,15 +73,15 @@ impl PartialEq for EdKey {
     }
 }
 
-/// Whether a point is one of the eight that are of small order, however it is
-/// spelled: the sign of x is the highest bit.
+/// Whether a point is one of the eight of small order, in any encoding: the sign of x is
+/// the highest bit.
 fn has_small_order(point: &[u8; 32]) -> bool {
     let [y @ .., last] = point;
     SMALL_ORDER.iter().any(|[known @ .., known_last]| y == known && last & 0x7F == *known_last)
 }
 
-/// The y of these points, in little endian, with the two that are not reduced. A
-/// test compares them with what the library says.
+/// The y of these points, in little endian, including the two that are not reduced. A
+/// test compares them with the library.
 const SMALL_ORDER: [[u8; 32]; 7] = [
     spelled(0, 0, 0),
     spelled(1, 0, 0),
@@ -115,8 +115,8 @@ pub(super) struct PrivateEdKey {
 }
 
 impl PrivateEdKey {
-    /// Reads `d` (RFC 8037 section 2), a seed of 32 bytes, and the public part, which
-    /// must be its own: signing with a foreign one gives the private one away.
+    /// Parses `d` (RFC 8037 section 2), a seed of 32 bytes, and the public part, which
+    /// must match it: signing with another one reveals the private key.
     pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, SigningKeyError> {
         let key = Self::from(SigningKey::from_bytes(&jwk.array::<32>("d")?));
         if key.public() == EdKey::from_jwk(jwk)? {

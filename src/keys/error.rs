@@ -1,4 +1,4 @@
-//! Why a key is not usable, and what others wrote, fit for a log.
+//! Why a key is unusable; and untrusted texts made safe for a log.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use super::pasted::Pasted;
 use super::{Algorithm, Family, SigningAlgorithm};
 use crate::json::JsonError;
 
-/// Why a JWK cannot be used. The text names the rule and what was found, never
-/// a value of the key.
+/// Why a JWK cannot be used. The text names the rule and the kind of value found, never a
+/// value of the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyError {
-    /// A member that this sort of key needs is not there.
+    /// A member that this kind of key needs is missing.
     Missing {
         /// The member's name.
         member: &'static str,
@@ -24,32 +24,32 @@ pub enum KeyError {
         /// The type it has.
         found: &'static str,
     },
-    /// A member is not base64url as RFC 7515 section 2 has it.
+    /// A member is not base64url according to RFC 7515 section 2.
     NotBase64Url {
         /// The member's name.
         member: &'static str,
     },
-    /// A member has a fixed size and this is not it.
+    /// A member does not have its fixed size.
     WrongLength {
         /// The member's name.
         member: &'static str,
-        /// Bytes it must have.
+        /// The required number of bytes.
         expected: usize,
-        /// Bytes it has.
+        /// The actual number of bytes.
         found: usize,
     },
     /// `kid` is longer than [`super::MAX_KEY_ID_BYTES`].
     KeyIdTooLong {
-        /// Bytes it has.
+        /// The actual number of bytes.
         found: usize,
     },
-    /// `kty` is one we have no algorithm for.
+    /// `kty` is not supported.
     UnsupportedKeyType(Excerpt),
-    /// `crv` is one we have no algorithm for.
+    /// `crv` is not supported.
     UnsupportedCurve(Excerpt),
-    /// `alg` is not a signature algorithm we know.
+    /// `alg` is not a known signature algorithm.
     UnsupportedAlgorithm(Excerpt),
-    /// `alg` needs another sort of key.
+    /// `alg` needs another kind of key.
     AlgorithmMismatch {
         /// The value of `alg`.
         algorithm: Algorithm,
@@ -58,12 +58,12 @@ pub enum KeyError {
     },
     /// `use` is not `sig`.
     UseNotSignature(Excerpt),
-    /// `key_ops` is there without the operation we need.
+    /// `key_ops` lacks the required operation.
     OperationNotAllowed {
-        /// The operation that is missing.
+        /// The missing operation.
         operation: &'static str,
     },
-    /// A symmetric key came from a place that others can read or write.
+    /// A symmetric key from a source that others can read or write.
     SymmetricFromRemote,
     /// A published key set contains a private key: any reader can sign with it.
     PrivatePublished {
@@ -72,29 +72,29 @@ pub enum KeyError {
     },
     /// The secret is shorter than the output of the hash.
     SecretTooShort {
-        /// Bytes it must have at least.
+        /// The required number of bytes.
         minimum: usize,
-        /// Bytes it has.
+        /// The actual number of bytes.
         found: usize,
     },
     /// The RSA modulus has too few or too many bits.
     ModulusSize {
-        /// Bits it has.
+        /// The actual number of bits.
         bits: u32,
     },
     /// The RSA modulus is even.
     ModulusEven,
     /// The RSA exponent is even, below 3 or above 2^33.
     Exponent,
-    /// Not a public key in PEM; what was pasted, if that is known.
+    /// Not a public key in PEM; the kind of text, if it was recognized.
     NotPublicPem(Option<Pasted>),
-    /// A certificate that cannot be read, or with another key than its JWK says.
+    /// A malformed certificate, or one with another key than its JWK.
     BadCertificate,
     /// The point is not on the curve.
     NotOnCurve,
     /// The point is of small order, or not in its only canonical form.
     WeakPoint,
-    /// It is one of the keys by which the gateway itself signs.
+    /// It is one of the gateway's own signing keys.
     GatewaysOwn,
 }
 
@@ -169,9 +169,9 @@ impl std::error::Error for KeyError {}
 /// The kind of a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
-    /// One we know.
+    /// A supported one.
     Known(Family),
-    /// An elliptic curve we do not sign with.
+    /// An elliptic curve without signing support.
     OtherCurve,
     /// Anything else.
     Other,
@@ -187,32 +187,32 @@ impl fmt::Display for KeyKind {
     }
 }
 
-/// Why a private key cannot be used. The text holds nothing of the key.
+/// Why a private key cannot be used. Contains nothing of the key.
 #[derive(Debug)]
 pub enum SigningKeyError {
     /// Neither PEM nor strict JSON.
     Json(JsonError),
-    /// A member of the JWK is not as it must be.
+    /// A member of the JWK is invalid.
     Key(KeyError),
-    /// Something else than a PEM block or a JWK, of which it is known what.
+    /// Something other than a PEM block or a JWK, which was recognized.
     Pasted(Pasted),
-    /// Not a private key in its encoding.
+    /// Not a validly encoded private key.
     Malformed,
     /// The algorithm needs another kind of key.
     WrongKind {
-        /// The algorithm it was meant for.
+        /// The configured algorithm.
         algorithm: SigningAlgorithm,
         /// The family of the key.
         found: KeyKind,
     },
     /// `alg` of the JWK is another algorithm of the same kind of key.
     WrongAlgorithm {
-        /// The algorithm it was meant for.
+        /// The configured algorithm.
         algorithm: SigningAlgorithm,
         /// The value of `alg`.
         found: Algorithm,
     },
-    /// The public part of the JWK is not that of the private one.
+    /// The public part of the JWK does not match the private one.
     PublicMismatch,
 }
 
@@ -249,9 +249,9 @@ impl std::error::Error for SigningKeyError {}
 /// Why no token could be signed.
 #[derive(Debug)]
 pub enum SignError {
-    /// The claims are not serialisable as a JSON object.
+    /// The claims cannot be serialized as a JSON object.
     Claims(serde_json::Error),
-    /// The host, which alone can sign with such a key, did not.
+    /// The host, which alone can sign with such a key, failed.
     Host,
 }
 

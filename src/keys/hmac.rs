@@ -8,8 +8,7 @@ use super::error::KeyError;
 use super::jwk::Jwk;
 use super::{Algorithm, AlgorithmSet};
 
-/// The HMAC-SHA256 of a message, of those who have the key; keys may have any length (RFC
-/// 2104 section 2).
+/// The HMAC-SHA256 of a message; keys may have any length (RFC 2104 section 2).
 pub fn mac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mac = Hs256.sign(&Hs256Key::new(key), message);
     let mut bytes = [0; 32];
@@ -17,7 +16,7 @@ pub fn mac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     bytes
 }
 
-/// One secret, ready for each hash.
+/// One secret, prepared for each hash.
 #[derive(Clone)]
 pub(super) struct HmacKey {
     sha256: Hs256Key,
@@ -26,7 +25,7 @@ pub(super) struct HmacKey {
 }
 
 impl HmacKey {
-    /// Reads `k` and keeps those of `wanted` for which it is long enough: at
+    /// Parses `k` and keeps the algorithms of `wanted` for which it is long enough: at
     /// least the output of the hash.
     // RFC 7518 section 3.2: "A key of the same size as the hash output (for instance, 256
     // bits for "HS256") or larger MUST be used with this algorithm." (R15)
@@ -68,8 +67,7 @@ impl HmacKey {
 
 /// Compares the code in constant time.
 ///
-/// The length comes first: jwt-compact's type panics when it is made from bytes
-/// of another.
+/// The length is checked first: jwt-compact's type panics on bytes of any other length.
 // RFC 7518 section 3.2: "The comparison of the computed HMAC value to the JWS Signature
 // value MUST be done in a constant-time manner to thwart timing attacks." (R19)
 fn matches<A: jwt_compact::Algorithm>(
@@ -85,7 +83,7 @@ fn matches<A: jwt_compact::Algorithm>(
         .is_ok_and(|signature| algorithm.verify_signature(&signature, key, signing_input))
 }
 
-/// Bytes a secret must have at least; no secret will do for what is not HMAC.
+/// The minimum length of a secret; unattainable for anything but HMAC.
 const fn minimum(algorithm: Algorithm) -> usize {
     match algorithm {
         Algorithm::Hs256 => 32,

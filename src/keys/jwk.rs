@@ -1,4 +1,4 @@
-//! Reading the members of a JWK (RFC 7517 section 4), whatever its kind.
+//! Parses the members of a JWK (RFC 7517 section 4), whatever its kind.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use super::error::{Excerpt, KeyError};
 use super::{Algorithm, Family, MAX_KEY_ID_BYTES};
 use crate::json;
 
-/// Where a key came from, which decides what it may be.
+/// The origin of a key, which determines what kind is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The operator's own configuration.
@@ -20,8 +20,8 @@ pub enum Origin {
 /// The members that only the owner of a key may know (RFC 7518 section 6).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// A JWK whose members are read one by one; unknown ones are ignored, as
-/// RFC 7517 section 4 wants it.
+/// A JWK whose members are parsed one by one; unknown ones are ignored, as RFC 7517
+/// section 4 requires.
 #[derive(Clone, Copy)]
 pub(super) struct Jwk<'a>(&'a Map<String, Value>);
 
@@ -30,7 +30,7 @@ impl<'a> Jwk<'a> {
         Self(members)
     }
 
-    /// A string member, if there.
+    /// A string member, if present.
     pub(super) fn text(self, member: &'static str) -> Result<Option<&'a str>, KeyError> {
         match self.0.get(member) {
             None => Ok(None),
@@ -41,13 +41,13 @@ impl<'a> Jwk<'a> {
         }
     }
 
-    /// A string member that must be there.
+    /// A required string member.
     pub(super) fn required(self, member: &'static str) -> Result<&'a str, KeyError> {
         self.text(member)?.ok_or(KeyError::Missing { member })
     }
 
-    /// A base64url member that must be there: no padding, no white space, the
-    /// unused bits zero, so that a key has one spelling only.
+    /// A required base64url member: no padding, no white space, unused bits zero, so that
+    /// a key has only one encoding.
     pub(super) fn bytes(self, member: &'static str) -> Result<Vec<u8>, KeyError> {
         BASE64_URL_SAFE_NO_PAD
             .decode(self.required(member)?)
@@ -63,7 +63,7 @@ impl<'a> Jwk<'a> {
         })
     }
 
-    /// A base64url member of exactly that many bytes.
+    /// A base64url member of exactly this many bytes.
     pub(super) fn sized(self, member: &'static str, bytes: usize) -> Result<Vec<u8>, KeyError> {
         let value = self.bytes(member)?;
         if value.len() == bytes {
@@ -104,8 +104,7 @@ impl<'a> Jwk<'a> {
         }
     }
 
-    /// `alg`, if there, which must be one that `family` can serve (RFC 7517
-    /// section 4.4).
+    /// `alg`, if present; it must be an algorithm of `family` (RFC 7517 section 4.4).
     pub(super) fn algorithm(self, family: Family) -> Result<Option<Algorithm>, KeyError> {
         let Some(name) = self.text("alg")? else {
             return Ok(None);
@@ -118,12 +117,12 @@ impl<'a> Jwk<'a> {
         Ok(Some(algorithm))
     }
 
-    /// Whether `use` and `key_ops`, each if there, allow `operation` on
-    /// signatures (RFC 7517 sections 4.2 and 4.3).
+    /// Whether `use` and `key_ops`, if present, allow `operation` on signatures (RFC 7517
+    /// sections 4.2 and 4.3).
     // RFC 7517 section 4.2 (R08)
     pub(super) fn permits(self, operation: &'static str) -> Result<(), KeyError> {
         match self.text("use")? {
-            // SPIFFE's sets say which of its documents a key signs.
+            // In SPIFFE's sets, `use` names the kind of document that a key signs.
             None | Some("sig" | "jwt-svid") => {}
             Some(other) => return Err(KeyError::UseNotSignature(Excerpt::of(other))),
         }
@@ -141,8 +140,8 @@ impl<'a> Jwk<'a> {
 
     /// Whether a key of that family may come from `origin`.
     ///
-    /// A fetched secret is forged or public; so is a private key that was published by
-    /// mistake.
+    /// A fetched secret is either forged or public, and so is a private key that was
+    /// published by mistake.
     // RFC 8725 section 3.5: "human-memorizable passwords MUST NOT be directly used as the
     // key to a keyed-MAC algorithm" (R09)
     pub(super) fn may_come_from(self, origin: Origin, family: Family) -> Result<(), KeyError> {

@@ -1,15 +1,15 @@
 //! Keys: their kinds, their permitted use, and their signatures.
 //!
-//! A [`VerifyingKey`] is made from a JWK and knows the algorithms it may serve;
-//! the algorithm a token names is compared with them, never obeyed. A
-//! [`KeySet`] finds the keys for a token by key id. A [`SigningKey`] mints
-//! tokens and shows its public half as a JWK.
+//! A [`VerifyingKey`] is made from a JWK and knows the algorithms it may serve; the
+//! algorithm a token names is compared with them, never obeyed. A [`KeySet`] finds the
+//! keys for a token by key id. A [`SigningKey`] mints tokens and returns its public half
+//! as a JWK.
 //!
-//! The rules for strength are applied where a key is made (RFC 7518 sections 3.2 to
-//! 3.5, RFC 8037 section 3), so no weak key exists as a value. The arithmetic is that
+//! The rules for strength are applied where a key is created (RFC 7518 sections 3.2 to
+//! 3.5, RFC 8037 section 3), so no weak key exists as a value. The cryptography is that
 //! of the RustCrypto crates, of dalek and of jwt-compact, or that of the host
-//! ([`HostCrypto`]); there is no cryptography in here. A [`Crypto`] selects which of
-//! them computes.
+//! ([`HostCrypto`]); none is implemented here. A [`Crypto`] selects which of them
+//! computes.
 //!
 //! Nothing here fetches keys, knows issuers or looks at claims.
 

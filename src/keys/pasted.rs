@@ -1,8 +1,8 @@
-//! What people paste in the place of a key, so that they can be told.
+//! Recognizes common mistakes in place of a key, for helpful messages.
 
 use std::fmt;
 
-/// A mistake that is often made with keys in PEM.
+/// A common mistake with keys in PEM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pasted {
     /// `\n` as two characters.
@@ -23,21 +23,21 @@ pub enum Pasted {
     OpenSsh,
     /// A line of `authorized_keys`.
     OpenSshPublic,
-    /// A private key, where a public one is to be.
+    /// A private key in place of a public one.
     Private,
-    /// A public key, where a private one is to be.
+    /// A public key in place of a private one.
     Public,
-    /// A certificate, where a private key is to be.
+    /// A certificate in place of a private key.
     Certificate,
-    /// A block of another label.
+    /// A block with another label.
     OtherLabel,
     /// A block without its end.
     CutShort,
-    /// Something before the block.
+    /// Other text before the block.
     Surrounded,
     /// Base64 of a block.
     Base64,
-    /// The base64 inside of a block.
+    /// The base64 of a block without its frame.
     Bare,
     /// The name of a file.
     FileName,
@@ -46,7 +46,7 @@ pub enum Pasted {
 }
 
 impl Pasted {
-    /// The mistake in a text that is no usable private key.
+    /// The mistake in a text that is not a usable private key.
     pub(super) fn as_private(text: &str) -> Option<Self> {
         Some(match Self::form(text) {
             Ok("PRIVATE KEY") => return None,
@@ -62,7 +62,7 @@ impl Pasted {
         })
     }
 
-    /// The mistake in a text that is no usable public key.
+    /// The mistake in a text that is not a usable public key.
     pub(super) fn as_public(text: &str) -> Option<Self> {
         Some(match Self::form(text) {
             Ok("PUBLIC KEY" | "RSA PUBLIC KEY" | "CERTIFICATE") => return None,
@@ -73,7 +73,7 @@ impl Pasted {
         })
     }
 
-    /// The label of a block in PEM; otherwise what is in its place, if that is known.
+    /// The label of a PEM block; otherwise the kind of text, if it is recognized.
     fn form(text: &str) -> Result<&str, Option<Self>> {
         const BEGIN: &str = "-----BEGIN ";
         let text = text.trim();
@@ -104,7 +104,7 @@ impl Pasted {
             }
             // "-----BEGIN" in base64.
             () if text.starts_with("LS0tLS1C") => Self::Base64,
-            // How a long SEQUENCE begins, in base64.
+            // The beginning of a long SEQUENCE, in base64.
             () if text.starts_with("MI") && text.len() > 60 && text.chars().all(is_base64) => {
                 Self::Bare
             }
@@ -175,7 +175,7 @@ mod tests {
         format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
     }
 
-    /// What an operator did with a private key, and what is said of it.
+    /// An operator's mistake with a private key, and the message for it.
     #[test]
     fn each_mistake_with_a_private_key_is_named() {
         let key = pem("PRIVATE KEY");

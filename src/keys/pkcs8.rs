@@ -10,7 +10,7 @@ use super::rsa::PrivateRsaKey;
 use super::spki::{EC, ED25519, RSA};
 use super::{Algorithm, Family, SigningAlgorithm};
 
-/// Reads PKCS#8 in PEM (RFC 5958, RFC 8410 section 7).
+/// Parses PKCS#8 in PEM (RFC 5958, RFC 8410 section 7).
 pub(super) fn private_key(
     text: &str,
     algorithm: SigningAlgorithm,
@@ -50,7 +50,7 @@ fn rsa(
     PrivateRsaKey::from_pkcs8(document.clone(), info.private_key.as_bytes())
 }
 
-/// What sort of key it is, by its object identifiers.
+/// The kind of key, by its object identifiers.
 fn kind(info: &PrivateKeyInfoRef<'_>) -> KeyKind {
     match info.algorithm.oid {
         RSA => KeyKind::Known(Family::Rsa),

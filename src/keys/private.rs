@@ -1,4 +1,4 @@
-//! The private half of a signing key, of each kind that there is.
+//! The private half of a signing key, by kind.
 
 use super::ecdsa::PrivateEcKey;
 use super::eddsa::PrivateEdKey;
@@ -13,8 +13,8 @@ pub(super) enum PrivateKey {
 }
 
 impl PrivateKey {
-    /// The members a thumbprint covers, in its order (RFC 7638 section 3.2,
-    /// RFC 8037 section 2).
+    /// The members in a thumbprint, in its order (RFC 7638 section 3.2, RFC 8037 section
+    /// 2).
     pub(super) fn public_members(&self) -> Vec<(&'static str, String)> {
         let ec = |curve: &str, [x, y]: [String; 2]| {
             vec![("crv", curve.to_owned()), ("kty", "EC".to_owned()), ("x", x), ("y", y)]

@@ -20,8 +20,8 @@ use super::error::{KeyError, SigningKeyError};
 use super::host::HostCrypto;
 use super::jwk::Jwk;
 
-/// Bits of a modulus: fewer are weak (RFC 7518 section 3.3), more cost the
-/// gateway milliseconds per token, which an attacker would not have to pay.
+/// Bits of a modulus: fewer are weak (RFC 7518 section 3.3), more cost the gateway
+/// milliseconds per token, at no cost to an attacker.
 // RFC 7518 section 3.3: "A key of size 2048 bits or larger MUST be used with these
 // algorithms." (R14)
 const MODULUS_BITS: std::ops::RangeInclusive<u32> = 2048..=4096;
@@ -30,23 +30,23 @@ const MODULUS_BITS: std::ops::RangeInclusive<u32> = 2048..=4096;
 #[derive(Clone)]
 pub(super) struct RsaKey {
     key: RsaPublicKey,
-    /// Big-endian, without zeros in front.
+    /// Big-endian, without leading zeros.
     modulus: Rc<[u8]>,
     bits: u32,
     info: PublicKeyInfo,
 }
 
 impl RsaKey {
-    /// Whether a verification costs more than with the moduli in common use: the
-    /// cost grows with more than the square of the length.
+    /// Whether a verification costs more than with common moduli: the cost grows faster
+    /// than the square of the length.
     pub(super) const fn is_large(&self) -> bool {
         self.bits > 3072
     }
 
     /// Reads `n` and `e` (RFC 7518 section 6.3.1).
     ///
-    /// Zero bytes in front, which the RFC forbids and Java likes to write, are
-    /// let pass: they change no number.
+    /// Leading zero bytes, which the RFC forbids and Java likes to write, are accepted:
+    /// they do not change the number.
     pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, KeyError> {
         Self::new(&jwk.bytes("n")?, &jwk.bytes("e")?)
     }
@@ -60,8 +60,8 @@ impl RsaKey {
         if modulus.last().is_none_or(|last| last & 1 == 0) {
             return Err(KeyError::ModulusEven);
         }
-        // The crate asks for an odd exponent from 3 to 2^33 - 1, but only after
-        // it made numbers of it; ask for a small one before.
+        // The crate requires an odd exponent from 3 to 2^33 - 1, but checks only after
+        // converting; so the length is checked first.
         if exponent.len() > 5 {
             return Err(KeyError::Exponent);
         }
@@ -80,7 +80,7 @@ impl RsaKey {
         [&self.modulus[..], &exponent].map(|number| BASE64_URL_SAFE_NO_PAD.encode(number))
     }
 
-    /// RFC 8017 sections 8.1.2 and 8.2.2.
+    /// Implements RFC 8017 sections 8.1.2 and 8.2.2.
     // RFC 8017 section 8.2.2 (R17)
     pub(super) fn verify(
         &self,
@@ -127,9 +127,8 @@ impl RsaKey {
     }
 }
 
-/// A private key, for a host to sign with. It is never computed with in here:
-/// the arithmetic of the crate on private keys is not constant in time
-/// (RUSTSEC-2023-0071).
+/// A private key, for signing by a host. It is never used for computation here: the
+/// crate's arithmetic on private keys is not constant-time (RUSTSEC-2023-0071).
 pub(super) struct PrivateRsaKey {
     public: RsaKey,
     info: PrivateKeyInfo,
@@ -148,7 +147,7 @@ impl PrivateRsaKey {
         Ok(Self { public, info: PrivateKeyInfo::new(Some(pkcs8)) })
     }
 
-    /// Reads the inside of a PKCS#8 document.
+    /// Parses the contents of a PKCS#8 document.
     pub(super) fn from_pkcs8(
         document: SecretDocument,
         private_key: &[u8],
@@ -175,7 +174,7 @@ impl PrivateRsaKey {
     }
 }
 
-/// PKCS#8 of the numbers of RFC 8017 appendix A.1.2, in their order there.
+/// PKCS#8 with the numbers of RFC 8017 appendix A.1.2, in the order given there.
 fn private_key_info(numbers: &[Vec<u8>]) -> Option<SecretDocument> {
     let mut numbers = numbers.iter().map(|number| UintRef::new(number).ok());
     let mut next = || numbers.next().flatten();
@@ -195,13 +194,13 @@ fn private_key_info(numbers: &[Vec<u8>]) -> Option<SecretDocument> {
     PrivateKeyInfoRef::new(rsa::pkcs1::ALGORITHM_ID, key).try_into().ok()
 }
 
-/// Without the zero bytes in front.
+/// The number without leading zero bytes.
 fn significant(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.get(zeros..).unwrap_or_default()
 }
 
-/// Bits of a number without zero bytes in front.
+/// The bit length of a number without leading zero bytes.
 fn bit_length(number: &[u8]) -> u32 {
     let Some(first) = number.first() else {
         return 0;
@@ -218,7 +217,7 @@ mod tests {
 
     use super::*;
 
-    /// A modulus of so many bits; not a product of two primes, which cannot be checked.
+    /// A modulus of this many bits; not a product of two primes, which cannot be checked.
     fn modulus(bits: usize) -> Vec<u8> {
         let mut modulus = vec![0xff; bits.div_ceil(8)];
         let spare = bits.next_multiple_of(8).abs_diff(bits);

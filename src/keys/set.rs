@@ -1,4 +1,4 @@
-//! The keys of one issuer, found by key id.
+//! The keys of one issuer, looked up by key id.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,37 +11,37 @@ use super::{
 };
 use crate::json;
 
-/// The most keys a set may hold.
+/// The maximum number of keys in a set.
 pub const MAX_KEYS: usize = 100;
 
-/// The usable keys of a JWK Set (RFC 7517 section 5), or of credentials, at least
-/// one; the default has none and verifies nothing.
+/// The usable keys of a JWK Set (RFC 7517 section 5), or of credentials, at least one;
+/// the default is empty and verifies nothing.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
-    /// Those with an id first, so that the limit on candidates never hides the
-    /// key a token names behind others that name nothing.
+    /// Keys with an id come first, so that the limit on candidates never hides the key a
+    /// token names behind keys without an id.
     keys: Vec<VerifyingKey>,
-    /// How many of them have an id.
+    /// The number of keys with an id.
     named: usize,
-    /// Their places by id.
+    /// Their positions by id.
     places: HashMap<String, Vec<usize>>,
-    /// Ids of keys that cannot be used, and why not.
+    /// The ids of unusable keys, and the reasons.
     unusable: HashMap<String, KeyError>,
 }
 
-/// A key of a set that is not used, and why.
+/// A skipped key of a set, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedKey {
-    /// Its place in `keys`, from 0.
+    /// Its position in `keys`, from 0.
     pub index: usize,
     /// The beginning of its `kid`, if that is a string.
     pub kid: Option<Excerpt>,
-    /// Why it is not used.
+    /// The reason.
     pub reason: KeyError,
 }
 
 impl KeySet {
-    /// Reads a JWK Set: an object whose `keys` is an array.
+    /// Parses a JWK Set: an object whose `keys` is an array.
     ///
     /// An unusable key is skipped and reported: sets contain keys for other purposes and
     /// for future algorithms (RFC 7517 section 5). A set without any usable key is an
@@ -51,8 +51,8 @@ impl KeySet {
         Self::from_jwks_without(jwks, origin, &[])
     }
 
-    /// Reads a JWK Set and skips the keys that are the gateway's `own`: its own tokens must
-    /// never pass as public ones, even if a provider publishes its keys (RFC 8725 section
+    /// Parses a JWK Set and skips the gateway's `own` keys: its own tokens must never
+    /// pass as public ones, even if a provider publishes its keys (RFC 8725 section
     /// 3.12).
     pub fn from_jwks_without(
         jwks: &Value,
@@ -80,7 +80,7 @@ impl KeySet {
         )
     }
 
-    /// Reads certificates or public keys in PEM by their ids, as Google publishes them
+    /// Parses certificates or public keys in PEM by their ids, as Google publishes them
     /// beside its JWK sets.
     fn from_pem(
         members: &Map<String, Value>,
@@ -141,12 +141,12 @@ impl KeySet {
     }
 
     /// The keys to try for a token, at most [`MAX_CANDIDATES`], and fewer of the
-    /// dear ones.
+    /// expensive ones.
     ///
-    /// A key with an id serves the tokens that name it and those that name no
-    /// key; a key without an id serves every token. Ids are compared byte for
-    /// byte. Two keys of one id are both candidates: RFC 7517 section 4.5 allows
-    /// it for different algorithms, and each is the issuer's.
+    /// A key with an id is a candidate for tokens that name it and for those that name no
+    /// key; a key without an id is one for every token. Ids are compared byte for byte.
+    /// Two keys with the same id are both candidates: RFC 7517 section 4.5 allows that
+    /// for different algorithms, and each is the issuer's.
     // RFC 7515 section 4.1.4: "Its value MUST be a case-sensitive string." (R13)
     pub fn candidates<'a>(
         &'a self,
@@ -166,22 +166,22 @@ impl KeySet {
         )
     }
 
-    /// True if a key has that id; if not, the set may be worth fetching again.
+    /// True if a key has this id; if not, it may be worth fetching the set again.
     pub fn knows(&self, kid: &str) -> bool {
         self.places.contains_key(kid)
     }
 
-    /// Why the key with that id cannot be used, if the set has one that cannot.
+    /// Why the key with this id is unusable, if the set has such a key.
     pub fn unusable(&self, kid: &str) -> Option<&KeyError> {
         self.unusable.get(kid)
     }
 
-    /// Whether a key of the set is the same as this one, whatever its id.
+    /// Whether the set contains this key, under any id.
     pub fn holds(&self, key: &VerifyingKey) -> bool {
         self.keys.iter().any(|known| known.is_same_as(key))
     }
 
-    /// Every algorithm that some key of the set may serve.
+    /// All algorithms that some key of the set supports.
     pub fn algorithms(&self) -> AlgorithmSet {
         self.keys.iter().fold(AlgorithmSet::EMPTY, |all, key| all.union(key.algorithms()))
     }
@@ -192,7 +192,7 @@ impl KeySet {
     }
 }
 
-/// Whether an object has nothing but PEM blocks.
+/// Whether an object contains nothing but PEM blocks.
 fn is_map_of_pem(members: &Map<String, Value>) -> bool {
     let is_pem = |value: &Value| value.as_str().is_some_and(|it| it.starts_with("-----BEGIN "));
     !members.is_empty() && members.values().all(is_pem)
@@ -236,12 +236,12 @@ pub enum KeySetError {
     },
     /// It has more than [`MAX_KEYS`] keys.
     TooManyKeys {
-        /// How many it has.
+        /// The number of keys.
         found: usize,
     },
-    /// There are no keys or none can be used.
+    /// There are no keys, or none is usable.
     NoUsableKey {
-        /// Each key and why it is not used.
+        /// Each key and the reason why it was skipped.
         skipped: Vec<SkippedKey>,
     },
 }
@@ -396,8 +396,8 @@ mod tests {
         assert_eq!(set.algorithms().to_string(), "ES256, EdDSA");
     }
 
-    /// What a forged token without `kid` costs must not grow with the curve, or with
-    /// the modulus.
+    /// The cost of a forged token without `kid` must not grow with the curve, or with the
+    /// modulus.
     #[test]
     fn fewer_keys_are_tried_where_each_costs_more() {
         let fixtures: Value =

@@ -31,7 +31,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Reads a key as people keep it: a JWK, or PKCS#8 in PEM.
+    /// Parses a key in a common format: a JWK, or PKCS#8 in PEM.
     pub fn parse(text: &str, algorithm: SigningAlgorithm) -> Result<Self, SigningKeyError> {
         let text = text.trim();
         if text.starts_with("-----") {
@@ -44,12 +44,11 @@ impl SigningKey {
         Self::from_jwk(&members, algorithm)
     }
 
-    /// Reads a private JWK (RFC 7518 section 6.2, RFC 8037 section 2).
+    /// Parses a private JWK (RFC 7518 section 6.2, RFC 8037 section 2).
     ///
-    /// `use`, `key_ops` and `alg` must allow to sign with `algorithm`, and the
-    /// public part must belong to the private one: we would publish a key that
-    /// verifies nothing, and for Ed25519 signing with a foreign public part
-    /// gives the private one away.
+    /// `use`, `key_ops` and `alg` must allow signing with `algorithm`, and the public
+    /// part must match the private one: otherwise the published key would verify nothing,
+    /// and for Ed25519 signing with another public part reveals the private one.
     pub fn from_jwk(
         members: &Map<String, Value>,
         algorithm: SigningAlgorithm,
@@ -68,7 +67,7 @@ impl SigningKey {
         let private = match algorithm {
             SigningAlgorithm::Es256 => PrivateKey::Es256(PrivateEcKey::from_jwk(jwk)?),
             SigningAlgorithm::Es384 => PrivateKey::Es384(PrivateEcKey::from_jwk(jwk)?),
-            // That the parts belong together is seen when a host has signed.
+            // Signing by the host will show whether the parts match.
             SigningAlgorithm::Rs256 => PrivateKey::Rs256(PrivateRsaKey::from_jwk(jwk)?),
             SigningAlgorithm::Ps256 => PrivateKey::Ps256(PrivateRsaKey::from_jwk(jwk)?),
             SigningAlgorithm::EdDsa => PrivateKey::EdDsa(PrivateEdKey::from_jwk(jwk)?),
@@ -93,13 +92,13 @@ impl SigningKey {
         }
     }
 
-    /// The JWK thumbprint with SHA-256, in base64url (RFC 7638 section 3): a
-    /// key id that says which key it is.
+    /// The JWK thumbprint with SHA-256, in base64url (RFC 7638 section 3): a key id
+    /// derived from the key itself.
     pub fn thumbprint(&self) -> &str {
         &self.thumbprint
     }
 
-    /// The public half as a JWK to publish; it has no private member.
+    /// The public half as a JWK for publication; it has no private member.
     pub fn public_jwk(&self, kid: &str) -> Value {
         let algorithm = Algorithm::from(self.algorithm()).name();
         let members = self
@@ -161,8 +160,8 @@ impl SigningKey {
         Ok(token)
     }
 
-    /// `crypto`, and its host signs with the algorithms of `keys`, if it does so
-    /// correctly with each key of the algorithm.
+    /// `crypto` with its host signing with those algorithms of `keys` for which it signs
+    /// correctly with each key.
     pub fn sign_on_host<'a>(
         crypto: Crypto,
         keys: impl Iterator<Item = &'a Self> + Clone,
@@ -178,8 +177,8 @@ impl SigningKey {
         crypto.signing_with(signs)
     }
 
-    /// Whether the host of `crypto` signs with this key so that the module takes
-    /// the signature for this key's.
+    /// Whether the host of `crypto` signs with this key, and the module accepts the
+    /// signature.
     pub fn is_signed_with_by_host(&self, crypto: &Crypto) -> bool {
         const MESSAGE: &[u8] = b"gatepass";
         let algorithm = self.algorithm().into();
@@ -212,7 +211,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A JOSE header of an identity token.
+/// The JOSE header of an identity token.
 #[derive(Serialize)]
 struct IdentityHeader<'a> {
     alg: &'static str,
@@ -220,8 +219,8 @@ struct IdentityHeader<'a> {
     typ: &'a str,
 }
 
-/// The signing input (RFC 7515 section 5.1). Encoded as public text: jwt-compact would
-/// take three times as long, so that the time tells nothing of what it encodes.
+/// The signing input (RFC 7515 section 5.1). Encoded as public text: jwt-compact encodes
+/// in constant time, which takes three times as long.
 fn compose<T: Serialize>(
     header: &IdentityHeader<'_>,
     claims: &Claims<T>,
@@ -232,7 +231,7 @@ fn compose<T: Serialize>(
     serde_json::to_writer(&mut written, claims).map_err(SignError::Claims)?;
     let claims = written;
     let bytes = header.len().saturating_add(claims.len());
-    // A third more, and as much as most signatures take.
+    // A third more, and the size of most signatures.
     let mut token = String::with_capacity(bytes.saturating_add(bytes / 3).saturating_add(96));
     BASE64_URL_SAFE_NO_PAD.encode_string(header, &mut token);
     token.push('.');

@@ -1,5 +1,6 @@
-//! Public keys in DER, as PEM blocks and certificates hold them
-//! (`SubjectPublicKeyInfo`, RFC 5280 section 4.1.2.7), as the members of a JWK.
+//! Public keys in DER, as contained in PEM blocks and certificates
+//! (`SubjectPublicKeyInfo`, RFC 5280 section 4.1.2.7), converted to and from the members
+//! of a JWK.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -16,7 +17,7 @@ pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.1
 pub(super) const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 pub(super) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-/// The members of a key.
+/// The JWK members of a key.
 pub(super) fn jwk(info: &SubjectPublicKeyInfoRef<'_>) -> Result<Value, KeyError> {
     const ED448: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.113");
     let key = info.subject_public_key.as_bytes().ok_or(KeyError::NotPublicPem(None))?;
@@ -84,8 +85,8 @@ fn text(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// As OpenSSL writes the keys of RFC 7515 appendix A.3.1 and of RFC 7638 section 3.1,
-    /// and RFC 8410 section 10.1 its own.
+    /// The keys of RFC 7515 appendix A.3.1 and of RFC 7638 section 3.1 as OpenSSL writes
+    /// them, and that of RFC 8410 section 10.1.
     #[test]
     fn keys_become_pem() {
         let rsa = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR\

@@ -1,4 +1,4 @@
-//! Thumbprints of keys (RFC 7638): ids that say which key it is.
+//! Thumbprints of keys (RFC 7638): ids derived from the keys themselves.
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -11,8 +11,8 @@ pub(super) fn of_members(members: &[(&'static str, String)]) -> [u8; 32] {
     Sha256::digest(format!("{{{}}}", members.join(","))).into()
 }
 
-/// The thumbprint of a public key as somebody sent it; `None` for what has not the
-/// members of one (RFC 7638 section 3.2, RFC 8037 section 2).
+/// The thumbprint of an untrusted public key; `None` if members are missing (RFC 7638
+/// section 3.2, RFC 8037 section 2).
 pub fn jwk_thumbprint(jwk: &Map<String, Value>) -> Option<[u8; 32]> {
     let names: &[&str] = match jwk.get("kty")?.as_str()? {
         "EC" => &["crv", "kty", "x", "y"],

@@ -1,4 +1,4 @@
-//! One key that verifies, with the algorithms it may serve.
+//! A key that verifies signatures, with the algorithms it supports.
 
 use std::fmt;
 
@@ -14,9 +14,9 @@ use super::jwk::{Jwk, Origin};
 use super::rsa::RsaKey;
 use super::{Algorithm, AlgorithmSet, Family};
 
-/// The most keys tried for one token: each costs a verification, and the sender of the
-/// token pays nothing. Fewer, where a verification costs more than one on a curve of
-/// 256 bits.
+/// The maximum number of keys tried for one token: each costs a verification, and the
+/// sender of the token pays nothing. Fewer, if a verification costs more than one on a
+/// 256-bit curve.
 pub const MAX_CANDIDATES: usize = 4;
 
 /// A key that verifies signatures of a few algorithms of one family.
@@ -41,16 +41,14 @@ pub(super) enum Material {
 }
 
 impl VerifyingKey {
-    /// Reads a JWK (RFC 7517 section 4).
+    /// Parses a JWK (RFC 7517 section 4).
     ///
-    /// With `alg` the key serves that algorithm only, without it all of its
-    /// family that fit; `use` and `key_ops` must allow to verify. A private key
-    /// is cut down to its public part when it is the operator's own and refused
-    /// when it was fetched.
+    /// With `alg` the key supports that algorithm only, without it all that fit its
+    /// family; `use` and `key_ops` must allow verification. A private key is reduced to
+    /// its public part if the operator configured it, and refused if it was fetched.
     ///
-    /// One that has no members of its own but a certificate is that of the
-    /// certificate (`x5c`, section 4.7), of which nothing else is asked: it is the set
-    /// that is trusted.
+    /// A JWK that contains only a certificate (`x5c`, section 4.7) is the key of that
+    /// certificate. Nothing else in the certificate is checked: the set is trusted.
     pub fn from_jwk(members: &Map<String, Value>, origin: Origin) -> Result<Self, KeyError> {
         let certified = certificate::complete(members)?;
         let jwk = Jwk::new(certified.as_ref().unwrap_or(members));
@@ -87,12 +85,12 @@ impl VerifyingKey {
         self.id.as_deref()
     }
 
-    /// The algorithms it may serve; at least one.
+    /// The algorithms it supports; at least one.
     pub const fn algorithms(&self) -> AlgorithmSet {
         self.algorithms
     }
 
-    /// Whether it may serve `algorithm`.
+    /// Whether it supports `algorithm`.
     pub const fn admits(&self, algorithm: Algorithm) -> bool {
         self.algorithms.contains(algorithm)
     }
@@ -113,7 +111,7 @@ impl VerifyingKey {
     }
 
     /// True if both are the same key: a signer for one can sign for the other. Ids and
-    /// algorithms do not matter; secrets have no public half to compare.
+    /// algorithms are ignored; secrets have no public half to compare.
     pub fn is_same_as(&self, other: &Self) -> bool {
         match (&self.material, &other.material) {
             (Material::Rsa(key), Material::Rsa(other)) => key.members() == other.members(),
@@ -126,8 +124,8 @@ impl VerifyingKey {
         }
     }
 
-    /// Whether `signature` is one of this key over `signing_input` (RFC 7515
-    /// section 5.2, step 8); never, if the key does not admit `algorithm`.
+    /// Whether `signature` is this key's signature of `signing_input` (RFC 7515 section
+    /// 5.2, step 8); always false if the key does not support `algorithm`.
     ///
     /// `crypto` selects where it is computed, and does not change the result.
     #[must_use]
@@ -141,7 +139,7 @@ impl VerifyingKey {
         if !self.admits(algorithm) {
             return false;
         }
-        // The algorithm is one of the material's family: it is admitted.
+        // The algorithm belongs to the material's family, as it is supported.
         match &self.material {
             Material::Hmac(key) => key.verify(algorithm, signing_input, signature),
             Material::Rsa(key) => key.verify(crypto, algorithm, signing_input, signature),

@@ -1,4 +1,4 @@
-//! The counts themselves.
+//! The counters.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::keys::{Algorithm, AlgorithmSet};
 use crate::time::{Span, UnixTime};
 use crate::verdict::Mode;
 
-/// A number that only grows.
+/// A counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counter {
     Requests(RequestOutcome),
@@ -18,9 +18,9 @@ enum Counter {
     Minted,
     /// Requests that ended with their token.
     Streams(Code),
-    /// What an issuer told, by its kind.
+    /// Signals, by kind.
     Signal(&'static str),
-    /// By position of the service, and what came of the callout.
+    /// By position of the service, and the result of the callout.
     Callouts(usize, &'static str),
 }
 
@@ -29,13 +29,13 @@ enum Counter {
 pub struct Counters {
     counters: Vec<(Counter, u64)>,
     services: NameLabels,
-    /// Milliseconds that callouts took, by position of the service.
+    /// Durations of callouts in milliseconds, by position of the service.
     callouts: Vec<(usize, u64)>,
     providers: NameLabels,
     gauges: Vec<Gauge>,
 }
 
-/// The value of a gauge, and whether the host has it.
+/// The value of a gauge, and whether the host has been given it.
 #[derive(Debug)]
 struct Gauge {
     series: Series,
@@ -50,7 +50,7 @@ impl Gauge {
     }
 }
 
-/// The gauges: those of key ages first, by position of the provider.
+/// The gauges: first those of key ages, by position of the provider.
 fn gauges(
     providers: &NameLabels,
     lists: impl Iterator<Item = (&'static str, bool)>,
@@ -78,10 +78,10 @@ fn gauges(
     ages.chain(algorithms).chain(lists).collect()
 }
 
-/// How old a provider's keys are.
+/// The age of a provider's keys.
 const KEYS_AGE: &str = "gatepass_jwks_age_seconds";
 
-/// How many entries a list has.
+/// The number of entries in a list.
 const ENTRIES: &str = "gatepass_revocation_entries";
 
 /// How long ago a list's feed was read to its end.
@@ -91,7 +91,7 @@ const LIST_AGE: &str = "gatepass_revocation_age_seconds";
 const RESULTS: [&str; 8] =
     ["2xx", "3xx", "4xx", "5xx", "other", "not_sent", "no_reply", "too_large"];
 
-/// How the token of a request that was forwarded can end.
+/// Why a forwarded request may end with its token.
 const ENDS: [Code; 2] = [Code::TokenExpired, Code::TokenRevoked];
 
 const fn result(reply: &CalloutReply) -> &'static str {
@@ -114,8 +114,7 @@ const fn result(reply: &CalloutReply) -> &'static str {
 }
 
 impl Counters {
-    /// Nothing counted yet, for a gateway with these services and these
-    /// providers whose keys are fetched.
+    /// All zero, for a gateway with these services and these providers with fetched keys.
     pub fn new<'a>(
         mode: Mode,
         services: impl Iterator<Item = &'a Rc<Service>>,
@@ -126,7 +125,7 @@ impl Counters {
         ends_streams: bool,
     ) -> Self {
         use CacheUse::{Eviction, Hit, Miss, Stale};
-        // The most frequent ones first, since the list is searched from its start.
+        // The most frequent ones come first, since the list is searched from the start.
         let mut counters = vec![
             Counter::Cache(Cache::Token, Hit),
             Counter::Requests(RequestOutcome::Allowed),
@@ -166,7 +165,7 @@ impl Counters {
         }
     }
 
-    /// Every series, in the order of their positions.
+    /// All series, in the order of their positions.
     pub fn series(&self) -> Vec<Series> {
         let counters = self.counters.iter().map(|(counter, _)| self.counter(*counter));
         let callouts = self.services.labels.iter().map(|service| {
@@ -223,37 +222,37 @@ impl Counters {
         }
     }
 
-    /// A request ended.
+    /// Counts the end of a request.
     pub fn ended(&mut self, outcome: RequestOutcome) {
         self.add(Counter::Requests(outcome), 1);
     }
 
-    /// A cache was used.
+    /// Counts a use of a cache.
     pub fn cache(&mut self, cache: Cache, used: CacheUse) {
         self.add(Counter::Cache(cache, used), 1);
     }
 
-    /// A cache lost so many entries for want of room.
+    /// Counts evictions.
     pub fn evicted(&mut self, cache: Cache, entries: u64) {
         self.add(Counter::Cache(cache, CacheUse::Eviction), entries);
     }
 
-    /// A signal of this kind was taken in.
+    /// Counts a signal of this kind.
     pub fn signal(&mut self, kind: &'static str) {
         self.add(Counter::Signal(kind), 1);
     }
 
-    /// An identity token was minted.
+    /// Counts a minted identity token.
     pub fn minted(&mut self) {
         self.add(Counter::Minted, 1);
     }
 
-    /// A request that was forwarded ended with its token.
+    /// Counts a forwarded request that ended with its token.
     pub fn stream_ended(&mut self, code: Code) {
         self.add(Counter::Streams(code), 1);
     }
 
-    /// A callout is over.
+    /// Counts a completed callout.
     pub fn called(
         &mut self,
         service: &Service,
@@ -267,7 +266,7 @@ impl Counters {
         self.callouts.push((service, u64::try_from(took).unwrap_or(0)));
     }
 
-    /// How old the keys of a provider are.
+    /// Sets the age of a provider's keys.
     pub fn keys_age(&mut self, provider: &str, age: Span) {
         let Some(position) = self.providers.position(provider) else { return };
         let seconds = u64::try_from(age.as_secs()).unwrap_or(0);
@@ -276,7 +275,7 @@ impl Counters {
         }
     }
 
-    /// What is known of a list: how many entries, and since when its feed was not read.
+    /// Sets the number of entries in a list, and the age of its feed.
     pub fn list(&mut self, list: &str, entries: usize, age: Option<Span>) {
         let seconds = |age: Span| u64::try_from(age.as_secs()).unwrap_or(0);
         let values = [(ENTRIES, u64::try_from(entries).ok()), (LIST_AGE, age.map(seconds))];
@@ -291,8 +290,8 @@ impl Counters {
         }
     }
 
-    /// Resets the gauges of ages: keys and lists are not fetched here any more, and the
-    /// host keeps a gauge for as long as it runs.
+    /// Resets the gauges of ages: keys and lists are no longer fetched here, and the host
+    /// keeps a gauge as long as it runs.
     pub fn retire(&mut self) {
         for gauge in &mut self.gauges {
             if matches!(gauge.series.name, KEYS_AGE | LIST_AGE) {
@@ -307,7 +306,7 @@ impl Counters {
         }
     }
 
-    /// The samples for the host: everything since the last call.
+    /// The samples for the host: all changes since the last call.
     pub fn take(&mut self) -> Vec<Sample> {
         let mut samples = Vec::new();
         for (position, (_, count)) in self.counters.iter_mut().enumerate() {
@@ -357,7 +356,7 @@ mod tests {
         )
     }
 
-    /// As Prometheus writes it.
+    /// In the format of Prometheus.
     fn text(series: &Series) -> String {
         let label = |(label, value): &(&str, String)| format!("{label}={value}");
         let labels: Vec<_> = series.labels.iter().map(label).collect();
@@ -430,7 +429,8 @@ mod tests {
                     assert!(label.bytes().chain(value.bytes()).all(is_plain), "{one:?}");
                 }
             }
-            // Names without a series of their own are counted, but not for another name.
+            // Names without a series of their own are counted, but not under another
+            // name.
             let failed = CalloutReply::Failed(CalloutFailure::NotSent);
             let now = UnixTime::from_secs(1);
             counters.called(&service("s499"), &failed, now, now);

@@ -26,15 +26,15 @@ pub enum RequestOutcome {
     Bypassed,
     /// Answered with the gateway's key set.
     Jwks,
-    /// Answered with what clients find out of a resource, or look for there in vain.
+    /// Answered with a resource's metadata, or 404 for a document that does not exist.
     Metadata,
-    /// Answered by the endpoint that takes revocations, other than by a denial.
+    /// Answered by the revocation endpoint, other than by a denial.
     Revocation,
-    /// Answered with what a login's service said, or refused before it was asked.
+    /// Answered with a login service's reply, or refused before the callout.
     Login,
     /// Denied.
     Denied(Code),
-    /// Forwarded without identity, since the mode is shadow; else denied.
+    /// Forwarded without identity in shadow mode; otherwise denied.
     Shadow(Code),
 }
 
@@ -49,15 +49,15 @@ pub enum Cache {
     Introspection,
 }
 
-/// The result of a cache look-up.
+/// The result of a cache lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheUse {
-    /// It had what was asked for.
+    /// A current entry was found.
     Hit,
-    /// It had not, or no longer.
+    /// No entry was found, or only an expired one.
     Miss,
-    /// It had it, no longer current, and it served all the same.
+    /// A stale entry was served.
     Stale,
-    /// It forgot something that was current, for want of room.
+    /// A current entry was evicted to make room.
     Eviction,
 }

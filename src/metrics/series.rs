@@ -2,41 +2,41 @@
 
 use crate::denial::Code;
 
-/// How many services, and how many providers, have series of their own. A host
-/// has a fixed memory for metrics, and some trap when it is full.
+/// How many services, and how many providers, get series of their own. A host has a fixed
+/// amount of memory for metrics, and some trap when it is full.
 pub const MAX_NAMED: usize = 64;
 
-/// The name under which those beyond [`MAX_NAMED`] are counted together.
+/// The label for all names beyond [`MAX_NAMED`] together.
 pub(super) const OTHERS: &str = "others";
 
-/// The longest value of a label: as much of a longer name counts.
+/// The longest value of a label; longer names are truncated.
 pub const MAX_LABEL: usize = 64;
 
 /// The kind of a series, for the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// To be increased only.
+    /// Can only be increased.
     Counter,
-    /// To be set only.
+    /// Can be set.
     Gauge,
-    /// To be given single values only.
+    /// Records single values.
     Histogram,
 }
 
-/// One series: what the host is to define.
+/// One series, to be defined at the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Series {
     /// Its kind.
     pub kind: Kind,
     /// Its name: letters, digits and `_`.
     pub name: &'static str,
-    /// Its labels in their order, with their values: at most 64 letters, digits, `_`
-    /// and `-`, so that a host may write them into a name.
+    /// Its labels in order, with their values: at most 64 letters, digits, `_` and `-`,
+    /// so that a host may include them in a name.
     pub labels: Vec<(&'static str, String)>,
 }
 
 impl Series {
-    /// One with these labels.
+    /// A series with these labels.
     pub(super) fn new<const N: usize>(
         kind: Kind,
         name: &'static str,
@@ -47,12 +47,11 @@ impl Series {
     }
 }
 
-/// Something for the host: the position of a series, and an amount to add, a
-/// value to set or one to record.
+/// A sample for the host: the position of a series, and an amount to add, set or record.
 pub type Sample = (usize, u64);
 
-/// Names from the configuration, as labels: each name with the position of its
-/// label, which it may share.
+/// Names from the configuration as labels: each name with the position of its label,
+/// which several names may share.
 #[derive(Debug, Default)]
 pub(super) struct NameLabels {
     names: Vec<(String, usize)>,
@@ -80,8 +79,8 @@ impl NameLabels {
     }
 }
 
-/// A name in the characters that every host and label pattern takes: a dot
-/// would begin another label.
+/// A name in characters that every host and label pattern accepts: a dot would start
+/// another label.
 fn label(name: &str) -> String {
     let plain = |char: char| if char.is_ascii_alphanumeric() || char == '-' { char } else { '_' };
     name.chars().take(MAX_LABEL).map(plain).collect()
@@ -89,7 +88,7 @@ fn label(name: &str) -> String {
 
 pub(super) const REQUESTS: &str = "gatepass_requests_total";
 
-/// The series of a denial, for a filter that has no gateway.
+/// The series of a denial, for a filter without a gateway.
 pub fn denials(code: Code) -> Series {
     Series::new(Kind::Counter, REQUESTS, [("outcome", "denied"), ("code", code.name())])
 }

@@ -1,4 +1,4 @@
-//! The keys, and the form of a sealed token:
+//! The keys, and the format of a sealed token:
 //!
 //! ```text
 //! gps_ base64url( version 1 | key id 4 | nonce 24 | XChaCha20-Poly1305 of the token )
@@ -25,7 +25,7 @@ const TAG: usize = 16;
 /// purpose of the same key.
 const CONTEXT: &[u8] = b"gatepass sealed token v1";
 
-/// Whether a token is sealed, by its form.
+/// Whether a token has the form of a sealed one.
 pub fn is_sealed(token: &[u8]) -> bool {
     token.starts_with(PREFIX)
 }
@@ -41,8 +41,8 @@ pub struct SealKey {
     id: [u8; KEY_ID],
 }
 
-/// A sealed token that none of the keys opens: forged, changed, or sealed with a
-/// key that is not used any more.
+/// A sealed token that none of the keys opens: forged, modified, or sealed with a key
+/// that is no longer in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unsealable;
 
@@ -51,7 +51,7 @@ pub struct Unsealable;
 pub struct InvalidSealKey;
 
 impl SealKey {
-    /// Reads a key: 32 bytes in base64 or base64url, with or without padding.
+    /// Parses a key: 32 bytes in base64 or base64url, with or without padding.
     pub fn parse(text: &str) -> Result<Self, InvalidSealKey> {
         let text = text.trim_ascii();
         let alphabet =
@@ -81,11 +81,11 @@ impl SealKey {
 
     /// The nonce for a token: a keyed hash of it and of `random`.
     ///
-    /// Two tokens under one nonce would give both away, and not every host has
-    /// good randomness (on Kong it is the C library's `random()`). As the nonce
-    /// depends on the token, two different ones never share it, however bad
-    /// `random` is; at worst it shows that one token was sealed twice. As it
-    /// depends on a secret, it says nothing of the token.
+    /// Two tokens under one nonce would reveal both, and not every host has good
+    /// randomness (on Kong it is the C library's `random()`). As the nonce depends on the
+    /// token, two different tokens never share one, however bad `random` is; at worst it
+    /// shows that one token was sealed twice. As it depends on a secret, it reveals
+    /// nothing about the token.
     fn nonce(&self, random: &[u8], token: &[u8]) -> [u8; NONCE] {
         let hash = Sha256::new()
             .chain_update(self.nonces.expose())
@@ -102,14 +102,14 @@ impl SealKey {
     }
 }
 
-/// The keys: the first seals, each of them opens.
+/// The keys: the first one seals, all of them open.
 #[derive(Debug)]
 pub struct SealKeys {
     first: SealKey,
     others: Vec<SealKey>,
 }
 
-/// Why keys are not valid [`SealKeys`].
+/// Why keys do not make valid [`SealKeys`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidSealKeys {
     /// There are none.
@@ -131,10 +131,10 @@ impl SealKeys {
         Ok(Self { first, others: keys.collect() })
     }
 
-    /// Seals a token. `random` should differ for each call; where it does not, it
-    /// shows that one token was sealed twice, and nothing else.
+    /// Seals a token. `random` should differ for each call; if it does not, the only
+    /// effect is that a token sealed twice is recognizable as such.
     ///
-    /// `None` for what cannot be opened again: a token that is sealed already.
+    /// `None` for a token that is already sealed: it could not be opened again.
     pub fn seal(&self, token: &[u8], random: &[u8]) -> Option<String> {
         if is_sealed(token) {
             return None;
@@ -151,8 +151,8 @@ impl SealKeys {
 
     /// Opens a sealed token.
     ///
-    /// There is one text for each sealed token: the encoding is strict, and every
-    /// bit of what it encodes is either compared or authenticated.
+    /// A sealed token has only one encoding: decoding is strict, and every bit is either
+    /// compared or authenticated.
     pub fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
         let text = sealed.strip_prefix(PREFIX).ok_or(Unsealable)?;
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| Unsealable)?;
@@ -166,7 +166,7 @@ impl SealKeys {
         let key = keys.find(|key| key.id == *id).ok_or(Unsealable)?;
         let payload = Payload { msg: ciphertext, aad: CONTEXT };
         let token = key.cipher().decrypt(&XNonce::from(*nonce), payload);
-        // A token inside a sealed one is a token, not one more envelope.
+        // A token inside a sealed one must be a token, not another envelope.
         token.ok().filter(|token| !is_sealed(token)).ok_or(Unsealable)
     }
 }
@@ -179,8 +179,8 @@ mod tests {
     const NEW: &str = "__________________________________________8";
     const TOKEN: &[u8] = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl";
 
-    /// Made by other code, in Python with libsodium's XChaCha20-Poly1305, from
-    /// the description at the head of this file and in [`SealKey`].
+    /// Made by other code, in Python with libsodium's XChaCha20-Poly1305, from the
+    /// description at the top of this file and in [`SealKey`].
     const KNOWN: &str = "gps_AdAfnRm5e8x8PGFpf39qxQLRcErfg4SXy-tLr71eUReslEHhoN15eDzh0M_MP_rzw1_l1AeCLbevIPm8Dze6C24SvHEMqSgb7ofKZ1oqEiBoWWEObchAp4nUOEz6RCMIJnoQ";
 
     fn keys(texts: &[&str]) -> SealKeys {
@@ -264,7 +264,7 @@ mod tests {
     fn other_keys_open_nothing() {
         let sealed = keys(&[OLD]).seal(TOKEN, b"random").unwrap();
         assert_eq!(keys(&[NEW]).open(sealed.as_bytes()), Err(Unsealable));
-        // Nor if the key id says that it is theirs.
+        // Nor if the key id claims that it is theirs.
         let mut bytes = decoded(&sealed);
         bytes[1..5].copy_from_slice(&SealKey::parse(NEW).unwrap().id);
         let text = format!("gps_{}", BASE64_URL_SAFE_NO_PAD.encode(bytes));
@@ -300,7 +300,7 @@ mod tests {
         let keys = keys(&[OLD]);
         let sealed = keys.seal(TOKEN, b"1").unwrap();
         assert_eq!(keys.seal(sealed.as_bytes(), b"2"), None);
-        // Made with the right key, against the rule.
+        // Made with the right key, in violation of the rule.
         let key = &keys.first;
         let nonce = [7; NONCE];
         let payload = Payload { msg: sealed.as_bytes(), aad: CONTEXT };

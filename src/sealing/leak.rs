@@ -1,7 +1,7 @@
 //! Detects tokens in text for a client.
 //!
 //! It errs on one side only: a text without a token may be withheld, which an operator
-//! sees and fixes; a leaked token cannot be recalled.
+//! can notice and fix; a leaked token cannot be recalled.
 
 use std::collections::HashSet;
 
@@ -10,11 +10,11 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 
-/// Whether something in `text` looks like a JWT: a part that decodes to what
-/// could be a JSON object with `alg`, a dot, and a part behind it.
+/// Whether something in `text` looks like a JWT: a part that may decode to a JSON object
+/// with `alg`, a dot, and another part.
 ///
-/// Two parts are enough, since some servers split a token over two cookies; the text
-/// around them does not matter, nor that there are five (JWE).
+/// Two parts are enough, since some servers split a token over two cookies; surrounding
+/// text does not matter, nor do further parts (a JWE has five).
 pub fn has_jwt(text: &[u8]) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
     let mut parts = text.split(|byte| *byte == b'.').peekable();
@@ -32,11 +32,11 @@ pub fn has_jwt(text: &[u8]) -> bool {
     false
 }
 
-/// Whether base64url text, from some character on to its end, is a JOSE header.
+/// Whether base64url text ends with a JOSE header.
 ///
-/// The characters before it need not belong to it (`token-eyJ...`). Each of the
-/// four alignments is decoded once, so that this takes no time that grows with
-/// the square of the text.
+/// The characters before it need not belong to it (`token-eyJ...`). Each of the four
+/// alignments is decoded once, so that the time does not grow with the square of the
+/// length.
 pub fn ends_with_jose_header(text: &[u8]) -> bool {
     (0..4).filter_map(|start| text.get(start..)).any(|text| {
         let whole = text.len().saturating_sub(usize::from(text.len() % 4 == 1));
@@ -45,7 +45,7 @@ pub fn ends_with_jose_header(text: &[u8]) -> bool {
     })
 }
 
-/// Base64url as careless readers take it: the unused bits may be anything.
+/// Base64url as lenient readers accept it: the unused bits may be anything.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     NO_PAD
@@ -53,8 +53,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Whether bytes, from some `{` on, name the member `alg`, in any spelling that
-/// JSON has for it.
+/// Whether bytes, from some `{` on, contain the member name `alg`, in any spelling that
+/// JSON allows.
 fn ends_with_header(bytes: &[u8]) -> bool {
     const ESCAPES: [(&str, &str); 4] =
         [("\\u0061", "a"), ("\\u006c", "l"), ("\\u006C", "l"), ("\\u0067", "g")];
@@ -68,15 +68,15 @@ fn ends_with_header(bytes: &[u8]) -> bool {
     text.contains("\"alg\"")
 }
 
-/// Texts shorter than this are not looked for: they may be anything.
+/// Shorter texts are not searched for: they may be anything.
 const LEAST: usize = 16;
 
-/// A piece of a token of this length is taken for it, so that one that is cut
-/// up is found too.
+/// A piece of a token of this length counts as the token, so that a token that was cut up
+/// is found too.
 const PIECE: usize = 20;
 
-/// Pieces of a reply's tokens that must not reach the client except sealed: any that
-/// reveals their content or signature.
+/// Pieces of a reply's tokens that must not reach the client unsealed: any that reveal
+/// their contents or signature.
 #[derive(Default)]
 pub struct Pieces<'a> {
     long: HashSet<&'a [u8]>,
@@ -84,7 +84,7 @@ pub struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    /// The pieces of `tokens`. The header of a JWT is the same in many.
+    /// The pieces of `tokens`, without the headers of JWTs, which many tokens share.
     pub fn of(tokens: &'a [String]) -> Self {
         let mut pieces = Self::default();
         for token in tokens {
@@ -101,7 +101,7 @@ impl<'a> Pieces<'a> {
         pieces
     }
 
-    /// Whether one of them is in `text`.
+    /// Whether `text` contains one of them.
     pub fn are_in(&self, text: &[u8]) -> bool {
         let is_long = |window: &[u8]| self.long.contains(window);
         (!self.long.is_empty() && text.windows(PIECE).any(is_long))

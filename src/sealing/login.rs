@@ -1,6 +1,5 @@
-//! The routes on which tokens are issued, and the request that goes to the
-//! service behind one: the gateway asks in the client's place, so that it has the
-//! reply in its hands before the client has.
+//! The login routes, and the request to the service behind one: the gateway sends it in
+//! the client's place, so that it receives the reply before the client does.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -15,7 +14,7 @@ use crate::secret::Secret;
 /// The logins, in the order in which they are tried.
 #[derive(Debug, Default)]
 pub struct Logins {
-    /// The matches of each, in their order.
+    /// The conditions of each, in order.
     rules: Rules,
     logins: Vec<Login>,
 }
@@ -25,38 +24,37 @@ pub struct Logins {
 pub struct Login {
     /// The service that issues the tokens.
     pub service: Rc<Service>,
-    /// Where in a JSON body there are tokens (RFC 6901).
+    /// JSON pointers to the tokens in a JSON body (RFC 6901).
     pub json: Vec<String>,
-    /// The cookies that hold one.
+    /// The cookies that contain one.
     pub cookies: Vec<String>,
 }
 
-/// Why a request cannot be sent to a login's service.
+/// Why a request cannot be sent to a login service.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LoginError {
-    /// The method is not one for logins (405).
+    /// The method is not allowed for logins (405).
     Method,
-    /// The length of the body is not known beforehand (411).
+    /// The length of the body is unknown (411).
     LengthMissing,
-    /// The body is longer than what is read (413).
+    /// The body is too long (413).
     TooLarge,
     /// Too many requests wait for services.
     TooMany,
-    /// The path has bytes that no request may have.
+    /// The path contains bytes that no request may contain.
     Path,
 }
 
-/// The methods that may log in, and whether a request has a body also when
-/// nothing says so.
+/// Methods accepted on login routes, and whether a missing Content-Length is an error.
 const METHODS: [(&str, bool); 5] =
     [("GET", false), ("POST", true), ("PUT", true), ("PATCH", true), ("DELETE", false)];
 
-/// Header fields that the service gets, besides method, target, body and cookies.
+/// Header fields passed to the service, besides method, target, body and cookies.
 const PASSED: [&str; 8] = [
     "accept",
     "accept-language",
     "content-type",
-    // A service that guards against forged requests looks at these.
+    // Services check these to detect forged requests.
     "origin",
     "referer",
     "sec-fetch-site",
@@ -67,9 +65,9 @@ const PASSED: [&str; 8] = [
 /// The source of the client's address: never the client itself.
 #[derive(Clone, Copy, Debug)]
 pub enum Client {
-    /// The host wrote the fields that say it.
+    /// The fields written by the host.
     AsForwarded,
-    /// The host knows its address, or does not.
+    /// The address known to the host, if any.
     At(Option<IpAddr>),
 }
 
@@ -77,7 +75,7 @@ pub enum Client {
 const FORWARDED: [&str; 2] = ["x-forwarded-for", "x-forwarded-proto"];
 
 impl Logins {
-    /// The logins, each of which is for what the rule of its position matches.
+    /// The logins; each is for the requests that the rule at its position matches.
     pub const fn new(rules: Rules, logins: Vec<Login>) -> Self {
         Self { rules, logins }
     }
@@ -87,21 +85,21 @@ impl Logins {
         self.logins.is_empty()
     }
 
-    /// The methods that may log in, for `Allow`.
+    /// The methods accepted for logins, for `Allow`.
     pub fn methods() -> String {
         METHODS.map(|(method, _)| method).join(", ")
     }
 
     /// The login that a request is for, with its position.
     ///
-    /// A path that servers read differently is refused, as by the rules: its
-    /// reply would go by unsealed.
+    /// A path that servers read differently is refused, as with rules: its reply would
+    /// not be sealed.
     pub fn find(&self, head: &RequestHead) -> Result<Option<(usize, &Login)>, Denial> {
         let found = self.rules.find(head)?;
         Ok(found.and_then(|(position, _)| Some((position, self.get(position)?))))
     }
 
-    /// The matches of each.
+    /// The conditions of each.
     pub const fn rules(&self) -> &Rules {
         &self.rules
     }
@@ -121,12 +119,12 @@ impl Login {
         head.content_length().or((!has_body).then_some(0)).ok_or(LoginError::LengthMissing)
     }
 
-    /// The request to the service; `sanitized` says what of the client's must go
-    /// no further.
+    /// The request to the service; `sanitized`: client-supplied values that must not be
+    /// passed on.
     ///
-    /// Only what is named here is sent, and of that nothing that the filter owns
-    /// and no public token. `Authorization` is for clients that have a secret of
-    /// their own (RFC 6749 section 2.3.1).
+    /// Only the fields named here are sent, without headers that the filter owns and
+    /// without public tokens. `Authorization` is for clients with a secret of their own
+    /// (RFC 6749 section 2.3.1).
     pub fn callout(
         &self,
         head: &RequestHead,
@@ -169,7 +167,7 @@ impl Login {
         if let Client::At(Some(address)) = client {
             send("x-forwarded-for", address.to_string().as_bytes());
         }
-        // A compressed reply could not be looked into.
+        // A compressed reply could not be searched.
         send("accept-encoding", b"identity");
         let body = body.map(Secret::new);
         let callout = Callout::new(&self.service, method, path);

@@ -1,9 +1,8 @@
-//! Sealed tokens: a client that never holds its token, but a value that only the
-//! gateway can open. There is nothing to keep and nothing to look up: the token
-//! is inside.
+//! Sealed tokens: the client never holds its token, only a value that the gateway alone
+//! can open. Nothing is stored or looked up: the token is inside.
 //!
-//! Owns the keys and the form of a sealed token, the login routes on which
-//! tokens are sealed, and what of a login service's reply may reach a client.
+//! Owns the keys and the format of sealed tokens, the login routes on which tokens are
+//! sealed, and the filter for replies of login services.
 
 mod keys;
 mod leak;
@@ -21,6 +20,6 @@ pub use self::reply::{LoginFailure, SealedReply};
 pub struct SealedTokens {
     /// The keys that seal and open.
     pub keys: SealKeys,
-    /// Where tokens are issued.
+    /// The login routes.
     pub logins: Logins,
 }

@@ -1,5 +1,5 @@
-//! The interpretations of a text: as it is, and decoded in the ways in which services
-//! encode cookies and pages.
+//! The interpretations of a text: as is, and decoded in the ways in which services encode
+//! cookies and pages.
 
 use std::borrow::Cow;
 
@@ -13,15 +13,14 @@ use crate::http::percent_decode;
 /// How often a text is decoded: base64 within JSON within base64.
 const DEPTH: u8 = 3;
 
-/// No shorter text is looked for, so none is decoded.
+/// Shorter texts are not searched for, so they are not decoded.
 const SHORTEST: usize = 16;
 
-/// How much is decoded of one text, in bytes; what there is more of cannot be
-/// read.
+/// How many bytes of one text are decoded; a text with more cannot be checked.
 const BUDGET: usize = 8 << 20;
 
-/// Base64 in either alphabet, as careless readers take it: the unused bits may
-/// be anything, and the padding may be missing.
+/// Base64 in either alphabet, as lenient readers accept it: the unused bits may be
+/// anything, and the padding may be missing.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     NO_PAD
@@ -73,7 +72,7 @@ fn search(
         }
     }
     let in_base64 = runs(text).any(|run| {
-        // The characters before the text may be of the same alphabet.
+        // The characters before the text may belong to the same alphabet.
         (0..4).filter_map(|start| run.get(start..)).any(|run| {
             decode(run).is_some_and(|decoded| may_say_something(&decoded) && descend(&decoded))
         })
@@ -84,11 +83,11 @@ fn search(
         })
 }
 
-/// An alphabet in which each character is some bits (RFC 4648 sections 6 and 8).
+/// An alphabet in which each character encodes some bits (RFC 4648 sections 6 and 8).
 #[derive(Clone, Copy)]
 struct Digits {
     bits: u32,
-    /// The characters in their order: a range, and one behind it.
+    /// The characters in order, as two ranges.
     ranges: [(u8, u8); 2],
 }
 
@@ -119,7 +118,7 @@ impl Digits {
         let is_long =
             |run: &&[u8]| run.len() >= SHORTEST.saturating_mul(8).div_ceil(self.bits as usize);
         let stretches = text.split(|byte| self.value(*byte).is_none()).filter(is_long);
-        // A byte begins anew after two digits of four bits, and eight of five.
+        // Bytes align again after two digits of four bits, or eight of five.
         let places = if self.bits == 4 { 2 } else { 8 };
         stretches.flat_map(move |run| (0..places).filter_map(|start| run.get(start..))).map(|run| {
             let (mut bytes, mut held, mut bits) = (Vec::with_capacity(run.len()), 0_u32, 0_u32);
@@ -137,7 +136,7 @@ impl Digits {
     }
 }
 
-/// Resolves HTML entities for characters of tokens: `&#46;`, `&#x2e;` and named ones.
+/// Decodes HTML entities for characters of tokens: `&#46;`, `&#x2e;` and named ones.
 fn without_entities(text: &[u8]) -> Vec<u8> {
     const NAMES: [(&[u8], u8); 8] = [
         (b"amp", b'&'),
@@ -178,7 +177,7 @@ fn without_entities(text: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Resolves `\/`, `\u002e` and `\x2e`, as in JSON and scripts.
+/// Decodes `\/`, `\u002e` and `\x2e`, as in JSON and scripts.
 fn without_escapes(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -198,7 +197,7 @@ fn without_escapes(text: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Each stretch of the text that may be base64, in the alphabet for URLs.
+/// Each run of the text that may be base64, in the URL-safe alphabet.
 fn runs(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
     let stretches = text.split(move |byte| !is_base64(byte)).filter(|run| run.len() > SHORTEST);
@@ -217,13 +216,13 @@ fn decode(run: &[u8]) -> Option<Vec<u8>> {
     LENIENT.decode(run.get(..whole)?).ok()
 }
 
-/// True if it contains text long enough to be a token.
+/// True if it contains a text long enough to be a token.
 fn may_say_something(decoded: &[u8]) -> bool {
     decoded.split(|byte| !byte.is_ascii_graphic()).any(|word| word.len() >= SHORTEST)
 }
 
-/// True if base64 in `text` contains compressed data, which cannot be searched: gzip
-/// (RFC 1952), zlib (RFC 1950) as Flask's sessions are, or Zstandard.
+/// True if base64 in `text` contains compressed data, which cannot be searched: gzip (RFC
+/// 1952), zlib (RFC 1950) as in Flask's sessions, or Zstandard.
 pub fn hides_compressed(text: &[u8]) -> bool {
     runs(&percent_decode(text)).filter_map(|run| decode(&run)).any(|bytes| {
         let is_compressed = matches!(

@@ -1,5 +1,5 @@
-//! The reply of a login's service, as a client may see it: its tokens sealed,
-//! and nothing passed on in which one is left.
+//! Turns the reply of a login service into the reply for the client: tokens are sealed,
+//! and nothing that may still contain one is passed on.
 
 use std::fmt;
 
@@ -14,43 +14,43 @@ use crate::callout::{Answer, CalloutFailure, CalloutReply};
 use crate::http::{Field, LocalReply, is_bearer_token, percent_decode};
 use crate::json::{self, JsonError};
 
-/// How the tokens of a reply are sealed, and what the host can send.
+/// How to seal the tokens of a reply, and what the host can send.
 #[derive(Clone, Copy)]
 pub struct SealedReply<'a> {
     /// The keys.
     pub keys: &'a SealKeys,
     /// Bytes that should differ for each reply.
     pub random: &'a [u8],
-    /// The longest token that is taken when it comes back.
+    /// The longest token that is accepted in later requests.
     pub max_token_bytes: usize,
-    /// Whether a reply can have two fields of one name.
+    /// Whether a reply can have two fields of the same name.
     pub repeats_fields: bool,
 }
 
-/// Why a reply cannot be passed on. Nothing here holds a value.
+/// Why a reply cannot be passed on. Contains no values.
 #[derive(Debug)]
 pub enum LoginFailure {
     /// No reply.
     NoAnswer(CalloutFailure),
-    /// A status that did not come from the service, or cannot be passed on.
+    /// A status that is not the service's, or cannot be passed on.
     Status(u16),
     /// Compressed, or otherwise encoded.
     Encoded,
-    /// It claims to be JSON.
+    /// Its media type is JSON, but it is not.
     Json(JsonError),
     /// The value is not a token; a JSON pointer or the name of a cookie.
     NotAToken(String),
-    /// Sealed, the token is longer than what is accepted; where it stands.
+    /// The sealed token exceeds the accepted length; its position.
     TooLarge(String),
-    /// The body is of a kind in which a token would not be known for one.
+    /// The body is of a kind in which a token could not be recognized.
     Unreadable,
-    /// A header field has something compressed in it; its name.
+    /// A header field contains something compressed; its name.
     Compressed(String),
-    /// A token is left in the body.
+    /// A token remains in the body.
     TokenInBody,
-    /// A token is left in a header field; its name.
+    /// A token remains in a header field; its name.
     TokenInField(String),
-    /// A header field that cannot be passed on; its name.
+    /// A header field cannot be passed on; its name.
     Field(String),
     /// More than one cookie, on a host that sends only one.
     Cookies,
@@ -75,8 +75,8 @@ impl fmt::Display for LoginFailure {
     }
 }
 
-/// Header fields that are about the exchange with the service (RFC 9110 section
-/// 7.6.1), or that the host writes itself.
+/// Header fields that concern the connection to the service (RFC 9110 section 7.6.1), or
+/// that the host writes itself.
 const WITHHELD: [&str; 13] = [
     "connection",
     "content-length",
@@ -94,14 +94,14 @@ const WITHHELD: [&str; 13] = [
 ];
 
 impl SealedReply<'_> {
-    /// Builds the reply to the client from a service's reply.
+    /// Builds the reply to the client from the service's reply.
     pub fn read(&self, login: &Login, reply: &CalloutReply) -> Result<LocalReply, LoginFailure> {
         let answer = match reply {
             CalloutReply::Answer(answer) => answer,
             CalloutReply::Failed(failure) => return Err(LoginFailure::NoAnswer(*failure)),
         };
-        // The reply of a proxy, such as Envoy, that did not reach the service, or a status
-        // that the filter cannot send.
+        // The reply of a proxy, such as Envoy, that did not reach the service, or a
+        // status that the filter cannot send.
         if matches!(answer.status, 502..=504) || !(200..=599).contains(&answer.status) {
             return Err(LoginFailure::Status(answer.status));
         }
@@ -121,7 +121,7 @@ impl SealedReply<'_> {
         Ok(if is_said { reply } else { reply.with_header("cache-control", "no-store") })
     }
 
-    /// The sealed form of a token that stands `at` some place.
+    /// The sealed form of a token at the position `at`.
     fn seal(&self, token: &str, at: &str) -> Result<String, LoginFailure> {
         let sealed = is_bearer_token(token.as_bytes())
             .then(|| self.keys.seal(token.as_bytes(), self.random))
@@ -153,7 +153,7 @@ impl SealedReply<'_> {
         for pointer in &login.json {
             match document.pointer_mut(pointer) {
                 None | Some(Value::Null) => {}
-                // Nothing is said of a token.
+                // No token.
                 Some(Value::String(text)) if text.is_empty() => {}
                 Some(Value::String(text)) => {
                     let sealed = self.seal(text, pointer)?;
@@ -166,8 +166,8 @@ impl SealedReply<'_> {
         if !is_told && has_token_without_name(&document) {
             return Err(LoginFailure::TokenInBody);
         }
-        // Written anew, so that there is one spelling of each character to look
-        // for what is left.
+        // Serialized anew, so that each character has only one spelling when the rest is
+        // searched.
         Ok(document.to_string().into_bytes())
     }
 
@@ -205,7 +205,7 @@ impl SealedReply<'_> {
     }
 
     /// `Set-Cookie` (RFC 6265 section 4.1.1) with its token sealed, if it is one of the
-    /// cookies that hold one. An empty value deletes a cookie.
+    /// token cookies. An empty value deletes a cookie.
     fn cookie(
         &self,
         login: &Login,
@@ -230,9 +230,9 @@ impl SealedReply<'_> {
     }
 }
 
-/// Refuses a reply in which a token is left: a piece of one of those that were
-/// sealed, or anything that looks like a JWT, in whatever encoding; also if it is
-/// spread over several cookies.
+/// Refuses a reply in which a token remains: a piece of one of the sealed ones, or
+/// anything that looks like a JWT, in any encoding; also if it is spread over several
+/// cookies.
 fn refuse_leaks(reply: &LocalReply, tokens: &[String]) -> Result<(), LoginFailure> {
     let pieces = Pieces::of(tokens);
     let leaks =
@@ -247,7 +247,7 @@ fn refuse_leaks(reply: &LocalReply, tokens: &[String]) -> Result<(), LoginFailur
         .filter_map(|(_, field)| field.split(';').next()?.split_once('='))
         .map(|(_, value)| value.trim().trim_matches('"'))
         .collect();
-    // Some keep header, payload and signature apart, others cut it up by length.
+    // Some services split a token into header, payload and signature, others by length.
     let spread = [cookies.concat(), cookies.join(".")];
     if spread.iter().any(|text| leaks(text.as_bytes())) {
         return Err(LoginFailure::TokenInField("set-cookie".to_owned()));
@@ -271,8 +271,8 @@ fn refuse_leaks(reply: &LocalReply, tokens: &[String]) -> Result<(), LoginFailur
     Ok(())
 }
 
-/// True if a document that is not an object contains a text that may be a token: it has
-/// no name, and no pointer of the login leads to it.
+/// True if a document that is not an object contains a text that may be a token: without
+/// a name, no pointer of the login can lead to it.
 fn has_token_without_name(document: &Value) -> bool {
     let may_be = |value: &Value| value.as_str().is_some_and(|text| may_be_token(text.as_bytes()));
     match document {
@@ -285,7 +285,7 @@ fn values<'a>(answer: &'a Answer, name: &'a str) -> impl Iterator<Item = &'a [u8
     answer.fields.values(name)
 }
 
-/// True if `Connection` names this field, which is then for the next hop only.
+/// True if `Connection` lists this field, which is then for the next hop only.
 fn is_of_connection(name: &str, answer: &Answer) -> bool {
     let mut options =
         values(answer, "connection").flat_map(|value| value.split(|byte| *byte == b','));

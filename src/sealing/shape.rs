@@ -4,18 +4,18 @@
 use crate::callout::Answer;
 use crate::http::is_bearer_byte;
 
-/// A body, as far as it can be read.
+/// A body, by how it can be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// To be read as JSON, and refused if it is none.
+    /// Parsed as JSON, and refused if that fails.
     Json,
-    /// For people, or for a page: searched for tokens as it is.
+    /// For people or pages: searched for tokens as is.
     Text,
-    /// Neither: a token in it would not be known for one.
+    /// Neither: a token in it could not be recognized.
     Unreadable,
 }
 
-/// Types that a page consists of.
+/// Media types of web pages.
 const OF_PAGES: [&str; 6] = [
     "text/html",
     "application/xhtml+xml",
@@ -26,8 +26,7 @@ const OF_PAGES: [&str; 6] = [
 ];
 
 impl Shape {
-    /// The shape of a reply's body; `names` are those of members that hold
-    /// tokens.
+    /// The shape of a reply's body; `names`: the members that contain tokens.
     pub fn of<'a>(answer: &Answer, mut names: impl Iterator<Item = &'a str>) -> Self {
         let body = answer.body.as_slice();
         let media_type = media_type(answer);
@@ -51,7 +50,7 @@ impl Shape {
     }
 }
 
-/// `type/subtype` in lower case; empty if it is not said once.
+/// `type/subtype` in lower case; empty unless there is exactly one.
 fn media_type(answer: &Answer) -> String {
     let mut values = answer.fields.values("content-type");
     let only = values.next().filter(|_| values.next().is_none()).unwrap_or_default();
@@ -59,7 +58,8 @@ fn media_type(answer: &Answer) -> String {
     String::from_utf8_lossy(essence.trim_ascii()).to_ascii_lowercase()
 }
 
-/// True if a plain text is prose, not wrapped or encoded JSON, a form, or a bare token.
+/// True if a plain text is prose, and not wrapped or encoded JSON, a form, or a bare
+/// token.
 fn is_prose(body: &[u8], is_success: bool) -> bool {
     let has = |byte: u8| body.contains(&byte);
     let is_structured = has(b'{') && has(b'"');
@@ -75,13 +75,12 @@ pub const fn is_success(status: u16) -> bool {
     matches!(status, 200..=299)
 }
 
-/// True if a bare text may be a token: one word that is not short.
+/// True if a bare text may be a token: a single long word.
 pub fn may_be_token(text: &[u8]) -> bool {
     text.len() >= 16 && !text.iter().any(u8::is_ascii_whitespace)
 }
 
-/// True if a possible token is assigned to `name`, in a script or in the query of a
-/// URL.
+/// True if a possible token is assigned to `name`, in a script or in the query of a URL.
 fn assigns(text: &[u8], name: &[u8]) -> bool {
     let starts = text.windows(name.len().max(1)).enumerate();
     let starts = starts.filter(|(_, window)| *window == name).map(|(at, _)| at);
@@ -103,7 +102,7 @@ const fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'' | b'`' | b'\\')
 }
 
-/// The bytes at the start that are such, and the rest.
+/// The matching bytes at the start, and the rest.
 fn skip(text: &[u8], is_such: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
     let end = text.iter().position(|byte| !is_such(*byte)).unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, &[]))

@@ -7,27 +7,27 @@ use super::subject::Unnameable;
 use crate::denial::Denial;
 use crate::token::Rejection;
 
-/// Why a logout token or a security event is refused. Nothing of it is in here, so it
-/// may be logged and told.
+/// Why a logout token or a security event is refused. Contains nothing of it, so it may
+/// be logged and returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignalError {
     /// The body is not the form of a logout token.
     Form(FormError),
-    /// The body is not announced as a security event.
+    /// The media type is not that of a security event.
     MediaType,
-    /// The sender has not the transmitter's `Authorization`.
+    /// The sender lacks the transmitter's `Authorization`.
     Unauthenticated,
     /// The token itself is not acceptable.
     Token(Rejection),
-    /// It has a claim that it must not have.
+    /// It contains a forbidden claim.
     Forbidden(&'static str),
-    /// Its `events` lack what they are for, or are not objects.
+    /// Its `events` lack the expected member, or are not objects.
     NoEvent,
-    /// What it names cannot be named in a token.
+    /// It identifies nothing that tokens can be matched by.
     Unnameable(Unnameable),
-    /// A subject of this form says nothing about a token; or is malformed.
+    /// A subject in this format does not match any token; or it is malformed.
     Subject,
-    /// The subject is one of another issuer, or of one that is not told.
+    /// The subject has another issuer, or lacks the required one.
     SubjectIssuer,
     /// It was received before.
     Repeated,
@@ -66,7 +66,7 @@ impl SignalError {
 }
 
 impl From<SignalError> for Denial {
-    /// As it is counted and logged.
+    /// Converts to the denial that is counted and logged.
     fn from(error: SignalError) -> Self {
         match error {
             SignalError::Token(rejection) => Self::Token(rejection),

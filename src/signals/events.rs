@@ -1,5 +1,5 @@
-//! Security event tokens (RFC 8417), as they are pushed (RFC 8935): what they say by
-//! the Shared Signals Framework, CAEP and RISC, and by the forms before them.
+//! Security event tokens (RFC 8417) delivered by push (RFC 8935): the events of the
+//! Shared Signals Framework, CAEP and RISC, and of their predecessors.
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -16,29 +16,30 @@ use crate::token::{
     Audience, EVENTS_CLAIM, Found, Issuer, Provider, ProviderId, Rejection, Untrusted, numeric_date,
 };
 
-/// Where security events are taken, and from whom.
+/// The endpoint for security events, and their senders.
 #[derive(Debug)]
 pub struct EventsEndpoint {
     /// The path, compared byte for byte.
     pub path: String,
-    /// Who sends them.
+    /// The senders.
     pub transmitters: Vec<Transmitter>,
 }
 
 /// One of `transmitters` in the configuration, without its keys.
 #[derive(Debug)]
 pub struct Transmitter {
-    /// Its `iss`, which often is another one than that of the tokens.
+    /// Its `iss`, which often differs from that of the tokens.
     pub issuer: String,
-    /// Whose tokens its events are about.
+    /// The provider whose tokens its events concern.
     pub provider: ProviderId,
     /// Accepted `aud`, any of them.
     pub audiences: Vec<String>,
     /// Accepted algorithms.
     pub algorithms: AlgorithmSet,
-    /// How far clocks may differ.
+    /// The tolerated clock difference.
     pub clock_skew: Span,
-    /// Accepted `typ`, in lower case and without `application/`; `None` is absent.
+    /// Accepted `typ`, in lower case and without `application/`; `None` accepts a missing
+    /// one.
     pub token_types: Vec<Option<String>>,
     /// The value of its `Authorization` header.
     pub authorization: Option<Secret<String>>,
@@ -46,34 +47,34 @@ pub struct Transmitter {
     pub revoke: RevokeBy,
 }
 
-/// What a security event comes to.
+/// The effect of a security event.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Received {
-    /// What it revokes.
+    /// The revocations.
     pub entries: Vec<Entry>,
     /// Its events, by the last part of their names.
     pub kinds: Vec<&'static str>,
-    /// What became of the stream, where it says so.
+    /// The new state of the stream, if the event reports it.
     pub stream: Option<String>,
 }
 
-/// What an event does.
+/// The effect of one event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
     /// Revokes the tokens of its subject.
     Revokes,
-    /// Says that the stream is up.
+    /// Confirms that the stream works.
     Verifies,
-    /// Says what became of the stream.
+    /// Reports the state of the stream.
     StreamUpdated,
-    /// Nothing here.
+    /// None here.
     None,
 }
 
 const OTHER: &str = "other";
 
-/// Every kind that is told apart, by the last part of its name; others are counted
-/// together.
+/// The event types that are counted separately, by the last part of their names; others
+/// are counted together.
 const EVENTS: [(&str, Effect); 10] = [
     ("session-revoked", Effect::Revokes),
     ("credential-change", Effect::Revokes),
@@ -98,7 +99,7 @@ pub(super) const KINDS: [&str; 10] = {
     kinds
 };
 
-/// The kind of an event by its URI: of CAEP, RISC, Google's and of the stream itself.
+/// The type of an event by its URI: from CAEP, RISC, Google, or about the stream itself.
 fn kind_of(uri: &str) -> (&'static str, Effect) {
     let rest = uri.strip_prefix("https://schemas.openid.net/secevent/");
     let name = rest.and_then(|rest| {
@@ -124,14 +125,14 @@ fn kind_of(uri: &str) -> (&'static str, Effect) {
 }
 
 impl EventsEndpoint {
-    /// The transmitter that an event says it is from, and its position.
+    /// The alleged transmitter of an event, and its position.
     pub fn transmitter(&self, token: &Untrusted<'_>) -> Option<(usize, &Transmitter)> {
         let issuer = token.unverified_claims().get("iss").and_then(Value::as_str)?;
         self.transmitters.iter().enumerate().find(|(_, it)| it.issuer == issuer)
     }
 
-    /// What can be told of a request before its body is read: its media type, and that
-    /// no transmitter has its `Authorization`.
+    /// Checks a request before its body is read: its media type, and that some
+    /// transmitter has its `Authorization`.
     pub fn check_head(&self, head: &RequestHead) -> Result<(), SignalError> {
         if !has_media_type(head, b"application/secevent+jwt") {
             return Err(SignalError::MediaType);
@@ -144,8 +145,8 @@ impl EventsEndpoint {
 }
 
 impl Transmitter {
-    /// Whether a request has the transmitter's `Authorization`, if one was agreed with
-    /// it. Compared by digest, so that the time it takes says nothing.
+    /// Whether a request has the transmitter's `Authorization`, if one was agreed.
+    /// Compared by digest, so that the time it takes reveals nothing.
     fn authenticates(&self, head: &RequestHead) -> bool {
         let Some(wanted) = &self.authorization else { return true };
         let mut values = head.values("authorization");
@@ -153,8 +154,8 @@ impl Transmitter {
         Sha256::digest(value.trim_ascii()) == Sha256::digest(wanted.expose().as_bytes())
     }
 
-    /// Everything but the signature, which costs more than the rest. Gives what the
-    /// event comes to once its signature holds.
+    /// Checks everything but the signature, which costs more than the rest. Returns the
+    /// effect of the event once its signature is verified.
     ///
     /// `sub` and `exp` make another kind of token of it (SSF 1.0 section 4.1), so that
     /// no token that was issued for something else is taken for an event.
@@ -225,7 +226,7 @@ impl Transmitter {
         let subject = subject.and_then(Value::as_object).ok_or(SignalError::Subject)?;
         let own = provider.issuers().ok_or(SignalError::SubjectIssuer)?;
         let named = Reader { transmitter: &self.issuer, own }.read(subject, Nesting::Top)?;
-        // A user of one tenant is not the one of that name in another, or elsewhere.
+        // A user of one tenant is not the user of the same name in another, or elsewhere.
         let issuer = if own.is_template() {
             let transmitter = Some(&self.issuer).filter(|it| is_tenant(own, it));
             named.tenant.as_ref().or(transmitter).ok_or(SignalError::SubjectIssuer)?.clone()
@@ -242,12 +243,12 @@ impl Transmitter {
     }
 }
 
-/// The times of events go from here: earlier ones were set wrong (2010-01-01).
+/// The earliest plausible time of an event (2010-01-01): an earlier one is an error.
 const EARLIEST: UnixTime = UnixTime::from_secs(1_262_304_000);
 
-/// When an event happened: `event_timestamp` (CAEP 1.0 section 2), in seconds or, as
-/// some send it, in milliseconds; else `toe` (RFC 8417 section 2.2); else when it was
-/// told. It cannot have happened later than that.
+/// The time of an event: `event_timestamp` (CAEP 1.0 section 2), in seconds or, as some
+/// send it, in milliseconds; else `toe` (RFC 8417 section 2.2); else the time of
+/// delivery, which is also the latest possible.
 fn happened_at(
     claims: &Map<String, Value>,
     event: &Map<String, Value>,
@@ -271,8 +272,8 @@ fn happened_at(
     told.next().unwrap_or(issued).min(issued)
 }
 
-/// Reads subjects: those of RFC 9493, of the Shared Signals Framework, and the forms
-/// before them, with `subject_type`, hyphens, or no word for the form at all.
+/// Parses subjects: those of RFC 9493, of the Shared Signals Framework, and the older
+/// formats, with `subject_type`, with hyphens, or without any format member.
 struct Reader<'a> {
     /// The transmitter, whose subjects are those of the provider's tokens.
     transmitter: &'a str,
@@ -285,7 +286,7 @@ fn is_tenant(template: &Issuer, issuer: &str) -> bool {
     template.is_template() && !issuer.contains(['{', '}']) && template.may_be(issuer)
 }
 
-/// Where a subject stands: `aliases` and `complex` hold others, and no more of these.
+/// The nesting of a subject: `aliases` and `complex` contain others, but not each other.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Nesting {
     Top,
@@ -331,14 +332,14 @@ impl Reader<'_> {
         }
     }
 
-    /// Each identifier is the same subject; one that is understood is enough.
+    /// All identifiers name the same subject; one that is supported is enough.
     fn aliases(&self, subject: &Map<String, Value>) -> Result<Named, SignalError> {
         let identifiers = subject.get("identifiers").and_then(Value::as_array);
         let identifiers = identifiers.ok_or(SignalError::Subject)?.iter();
         let read = identifiers
             .filter_map(|one| self.read(one.as_object()?, Nesting::Inside).ok())
             .reduce(|mut all, one| {
-                // Another tenant's is another subject.
+                // That of another tenant is another subject.
                 if all.tenant.is_none() || one.tenant.is_none() || all.tenant == one.tenant {
                     all.users.extend(one.users);
                     all.tokens.extend(one.tokens);
@@ -350,8 +351,8 @@ impl Reader<'_> {
     }
 
     /// A user, a session, or a session of a user (SSF 1.0 section 3.2). Other members,
-    /// such as the device, would narrow that to what no token says: more is revoked
-    /// then, not less.
+    /// such as the device, would narrow that by criteria that tokens do not contain: then
+    /// more is revoked, not less.
     fn complex(&self, subject: &Map<String, Value>) -> Result<Named, SignalError> {
         let member = |name: &str| {
             let member = subject.get(name)?;
@@ -386,11 +387,11 @@ impl Reader<'_> {
         Ok(named)
     }
 
-    /// A subject of another issuer may have the `sub` of somebody else here. A slash at
-    /// the end of the issuer makes no other one: Google writes one in events and none
+    /// A subject of another issuer may have the same `sub` as another user here. A
+    /// trailing slash does not make another issuer: Google writes one in events but not
     /// in tokens.
     ///
-    /// Gives the issuer where the provider's tokens may have several.
+    /// Returns the issuer if the provider's tokens may have several.
     fn check_issuer(&self, subject: &Map<String, Value>) -> Result<Option<String>, SignalError> {
         let issuer = name_of(subject, "iss").ok().flatten().ok_or(SignalError::Subject)?;
         if is_tenant(self.own, &issuer) {

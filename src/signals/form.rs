@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::http::{RequestHead, percent_decode};
 
-/// Why a body holds no logout token.
+/// Why a body contains no logout token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormError {
     /// It is not `application/x-www-form-urlencoded`.
@@ -43,15 +43,15 @@ pub fn logout_token_of(head: &RequestHead, body: &[u8]) -> Result<Vec<u8>, FormE
     }
 }
 
-/// A part of a form without its escapes; a space is written as `+`.
+/// Decodes a part of a form; a space is written as `+`.
 fn decoded(text: &[u8]) -> Vec<u8> {
     let spaced: Vec<u8> =
         text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     percent_decode(&spaced).into_owned()
 }
 
-/// Whether the body has this media type, whatever its parameters. Said twice, it is
-/// none.
+/// Whether the body has this media type, with any parameters. Repeated, it counts as
+/// missing.
 pub(super) fn has_media_type(head: &RequestHead, wanted: &[u8]) -> bool {
     let mut types = head.values("content-type");
     let (Some(value), None) = (types.next(), types.next()) else { return false };

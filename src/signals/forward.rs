@@ -1,5 +1,5 @@
-//! Handing on what issuers told this proxy to the service of the feed, from which the other
-//! proxies learn it.
+//! Forwards revocations from issuers to the service behind the feed, from which the other
+//! proxies learn them.
 
 use std::fmt;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::callout::{Callout, CalloutFailure, CalloutReply, Service};
 use crate::revocation::Entry;
 
-/// Where entries are handed on to: `forward` of `events` in the configuration.
+/// Where entries are forwarded to: `forward` of `events` in the configuration.
 #[derive(Debug)]
 pub struct Forward {
     /// The service.
@@ -18,7 +18,7 @@ pub struct Forward {
     pub path: String,
 }
 
-/// Why entries were not handed on.
+/// Why entries were not forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardError {
     /// No answer.
@@ -28,13 +28,13 @@ pub enum ForwardError {
 }
 
 impl Forward {
-    /// The request that hands them on, in the form in which this proxy takes them itself.
+    /// The forwarding request, in the format of this proxy's own revocation endpoint.
     pub(crate) fn callout(&self, entries: &[Entry]) -> Callout {
         let entries: Vec<Value> = entries.iter().map(Entry::to_json).collect();
         Callout::post_json(&self.service, self.path.clone(), &json!({ "entries": entries }))
     }
 
-    /// Whether they were taken.
+    /// Whether they were accepted.
     pub(crate) const fn read(reply: &CalloutReply) -> Result<(), ForwardError> {
         match reply {
             CalloutReply::Answer(answer) if matches!(answer.status, 200..=299) => Ok(()),

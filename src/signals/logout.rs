@@ -10,13 +10,13 @@ use crate::token::{
     Audience, EVENTS_CLAIM, Found, Issuer, Provider, ProviderId, Rejection, Untrusted, numeric_date,
 };
 
-/// What is counted of logouts.
+/// The label for counts of logouts.
 pub(super) const KIND: &str = "logout";
 
-/// The member of `events` that makes a logout token of a JWT (section 2.4).
+/// The member of `events` that identifies a logout token (section 2.4).
 const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// Where logout tokens are taken, and from whom.
+/// The endpoint for logout tokens, and their senders.
 #[derive(Debug)]
 pub struct Logouts {
     /// The path, compared byte for byte.
@@ -25,30 +25,30 @@ pub struct Logouts {
     pub receivers: Vec<LogoutReceiver>,
 }
 
-/// What is taken from one provider: its `logout` in the configuration.
+/// The settings for one provider: its `logout` in the configuration.
 #[derive(Debug)]
 pub struct LogoutReceiver {
     /// The provider.
     pub provider: ProviderId,
-    /// The clients that this gateway stands for: `aud`.
+    /// The client ids for which this gateway receives logouts: `aud`.
     pub client_ids: Vec<String>,
     /// Which tokens a logout revokes.
     pub revoke: RevokeBy,
 }
 
 impl Logouts {
-    /// What is taken from this provider; `None` if nothing is.
+    /// The settings for this provider; `None` if its logout tokens are not accepted.
     pub fn receiver(&self, provider: ProviderId) -> Option<&LogoutReceiver> {
         self.receivers.iter().find(|receiver| receiver.provider == provider)
     }
 }
 
 impl LogoutReceiver {
-    /// All of section 2.6 but the signature, which costs more than the rest. Gives
-    /// what the token revokes once its signature holds, and its `jti`.
+    /// Checks everything in section 2.6 but the signature, which costs more than the
+    /// rest. Returns the revocations once the signature is verified, and the `jti`.
     ///
-    /// `typ` is not asked for, since older issuers write none (section 2.4), nor `exp`;
-    /// one that says another kind of token is refused.
+    /// `typ` is not required, since older issuers send none (section 2.4), nor is `exp`;
+    /// a `typ` for another kind of token is refused.
     pub fn check(
         &self,
         token: &Untrusted<'_>,
@@ -66,7 +66,7 @@ impl LogoutReceiver {
         if !events.is_some_and(Value::is_object) {
             return Err(SignalError::NoEvent);
         }
-        // An ID token has one, so this is none (section 2.4).
+        // An ID token has one, so this is not a logout token (section 2.4).
         if claims.contains_key("nonce") {
             return Err(SignalError::Forbidden("nonce"));
         }
@@ -104,8 +104,8 @@ impl LogoutReceiver {
     }
 }
 
-/// Whether this is one of the tenants whose tokens are accepted: anybody may become a
-/// tenant of an issuer for many.
+/// Whether this is an accepted tenant: anybody may become a tenant of a multi-tenant
+/// issuer.
 fn is_accepted_tenant(provider: &Provider, claims: &Map<String, Value>) -> bool {
     let mut tenant = provider.issuers().into_iter().flat_map(Issuer::claims);
     tenant.all(|path| {

@@ -1,9 +1,9 @@
-//! What issuers tell the gateway of sessions and accounts: logout tokens (OpenID
-//! Connect Back-Channel Logout 1.0) and security events (RFC 8417, Shared Signals).
+//! Notifications from issuers about sessions and accounts: logout tokens (OpenID Connect
+//! Back-Channel Logout 1.0) and security events (RFC 8417, Shared Signals).
 //!
-//! Owns how such a token is read and checked and which tokens it revokes. Neither is
-//! ever a public token (see [`EVENTS_CLAIM`](crate::token::EVENTS_CLAIM)); what it
-//! revokes goes into the list of [`revocation`](crate::revocation).
+//! Owns the parsing and checking of such tokens, and their effect. They are never
+//! accepted as public tokens (see [`EVENTS_CLAIM`](crate::token::EVENTS_CLAIM)); their
+//! revocations go into the list of [`revocation`](crate::revocation).
 
 mod error;
 mod events;
@@ -22,15 +22,15 @@ pub use self::subject::RevokeBy;
 /// The endpoints of a configuration; by default there are none.
 #[derive(Debug, Default)]
 pub struct Signals {
-    /// Takes logout tokens.
+    /// The endpoint for logout tokens.
     pub logouts: Option<Logouts>,
-    /// Takes security events.
+    /// The endpoint for security events.
     pub events: Option<EventsEndpoint>,
-    /// Learns of what either takes in, for other proxies.
+    /// Where both are forwarded to, for other proxies.
     pub forward: Option<Forward>,
 }
 
-/// An endpoint that takes signals.
+/// An endpoint for signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalKind {
     /// Logout tokens, in a form.
@@ -57,7 +57,7 @@ impl Signals {
         self.logouts.is_none() && self.events.is_none()
     }
 
-    /// What is counted of them.
+    /// The labels for counts of them.
     pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
         let logout = self.logouts.iter().map(|_| logout::KIND);
         logout.chain(self.events.iter().flat_map(|_| events::KINDS))

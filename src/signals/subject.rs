@@ -1,26 +1,26 @@
-//! Whom a signal is about, and which tokens are theirs.
+//! The subject of a signal, and the matching tokens.
 
 use serde_json::{Map, Value};
 
 use crate::revocation::{Entry, Selector, Validity, claim_key};
 use crate::time::UnixTime;
 
-/// By which claim the tokens of a session are found: `revoke` in the configuration.
+/// The claim by which the tokens of a session are matched: `revoke` in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RevokeBy {
-    /// By `sid`; what names no session, by `sub`.
+    /// By `sid`; a signal without a session by `sub`.
     SessionId,
     /// By `sub`: the issuer's access tokens have no `sid`.
     Subject,
-    /// By both, each where it is given.
+    /// By both, where present.
     #[default]
     Both,
 }
 
-/// What a signal names.
+/// The subject of a signal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Named {
-    /// The issuer whose tokens are meant, of a provider that has several.
+    /// The issuer of the tokens, for a provider that has several.
     pub tenant: Option<String>,
     /// Users: by `sub`, or by another claim and its value.
     pub users: Vec<User>,
@@ -36,13 +36,13 @@ pub(super) enum User {
     Claim(&'static str, String),
 }
 
-/// Which tokens of those named are revoked.
+/// Restrictions on the revoked tokens.
 pub(super) struct Bounds<'a> {
     /// Only those of this issuer.
     pub issuer: Option<&'a str>,
-    /// When it happened.
+    /// The time of the event.
     pub at: UnixTime,
-    /// When the last of them has ended, if that is known.
+    /// When the last of them expires, if known.
     pub until: Option<UnixTime>,
     pub by: RevokeBy,
 }
@@ -50,19 +50,19 @@ pub(super) struct Bounds<'a> {
 /// Why nothing can be revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unnameable {
-    /// Nobody is named, or nobody whom a token names too.
+    /// No subject, or none that tokens contain.
     Nobody,
-    /// A session alone is named, and no access token has its id.
+    /// Only a session, but no access token contains its id.
     SessionOnly,
 }
 
 impl Named {
-    /// The entries that revoke what is named.
+    /// The revocations for this subject.
     ///
-    /// A session's tokens are revoked whenever they were issued. Those of a user only
-    /// if that was before: a login after it is none of it. Tokens say when in whole
-    /// seconds, and one of the same second counts as before: a session may end within
-    /// the second in which it began.
+    /// A session's tokens are revoked regardless of when they were issued; a user's only
+    /// if they were issued before the event, since a later login is not affected. Tokens
+    /// contain whole seconds, and one from the same second counts as before: a session
+    /// may end within the second in which it began.
     pub(super) fn entries(self, bounds: &Bounds<'_>) -> Result<Vec<Entry>, Unnameable> {
         let by_session = bounds.by != RevokeBy::Subject;
         if self.users.is_empty()
@@ -96,11 +96,11 @@ impl Named {
     }
 }
 
-/// The longest value that an entry takes.
+/// The maximum length of a value in an entry.
 const MAX_VALUE_BYTES: usize = 512;
 
-/// A member that names something: a text of a length that an entry takes. `Err` for
-/// one that is there and is none.
+/// A member that identifies something: a text that fits into an entry. `Err` if it is
+/// present but not such a text.
 pub(super) fn name_of(members: &Map<String, Value>, member: &str) -> Result<Option<String>, ()> {
     match members.get(member) {
         None => Ok(None),

@@ -129,8 +129,8 @@ impl Provider {
     }
 
     /// Checks a token in full (RFC 7519 section 7.2, RFC 8725). Errs on the side of
-    /// refusing: a malformed claim never counts as absent. `audiences`: accepted
-    /// audiences instead of the provider's.
+    /// refusing: a malformed claim never counts as absent. `audiences`: the
+    /// accepted ones; `None` skips that check.
     // RFC 8725 section 3.3: "the entire JWT MUST be rejected if any of them fail to
     // validate" (R20)
     pub fn verify(

@@ -1,8 +1,8 @@
-//! Answers about users that the gateways of one configuration share, so that one of them
-//! asks for all.
+//! Answers about users that the gateways of one configuration share, so that one callout
+//! serves all.
 //!
-//! What is kept is the reply, and each gateway reads it for itself, as if it had been sent
-//! to it: whom it must be about and what must be in it is never taken on trust.
+//! The stored value is the reply itself, which each gateway parses as if it had received
+//! it: the checks of its user and its claims are never skipped.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -18,8 +18,8 @@ use crate::time::UnixTime;
 pub(crate) struct SharedAnswer(Slot);
 
 impl SharedAnswer {
-    /// The place of the answer to this. All that is sent, and where to, is what an
-    /// answer depends on; a digest of it, since there are secrets in it.
+    /// The slot for the answer to a callout. An answer depends on the service and on
+    /// everything that is sent; a digest of that, since it contains secrets.
     pub(crate) fn to(callout: &Callout) -> Self {
         let mut digest = Sha256::new();
         let mut add = |part: &[u8]| {
@@ -35,13 +35,13 @@ impl SharedAnswer {
         Self(Slot::new("user", &json!([callout.service.identity(), sent])))
     }
 
-    /// The answer, and when it came.
+    /// The answer, and its time of arrival.
     pub(crate) fn read(&self, store: &dyn SharedStore) -> Option<(Answer, UnixTime)> {
         let (value, _) = self.0.read(store)?;
         decode(&value)
     }
 
-    /// Keeps an answer that came at `at`, in place of the one before.
+    /// Stores an answer that arrived at `at`, replacing the previous one.
     pub(crate) fn publish(&self, store: &dyn SharedStore, answer: &Answer, at: UnixTime) {
         if let Some(value) = encode(answer, at) {
             self.0.replace(store, &value);
@@ -49,7 +49,8 @@ impl SharedAnswer {
     }
 }
 
-/// A line of JSON, and the body as it came. `None` where a header field is no text.
+/// A line of JSON, followed by the body as received. `None` if a header field is not
+/// text.
 fn encode(answer: &Answer, at: UnixTime) -> Option<Vec<u8>> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
     let fields = answer.fields.iter();

@@ -5,12 +5,12 @@ use serde_json::Value;
 use crate::http::path_segment;
 use crate::token::{ClaimTemplate, Claims, TemplateError};
 
-/// A path whose parts in braces are claims of the token.
+/// A path in which parts in braces are claims of the token.
 #[derive(Debug, PartialEq)]
 pub struct PathTemplate(ClaimTemplate);
 
 impl PathTemplate {
-    /// Reads a template; `None` unless it starts with `/` and its braces pair.
+    /// Parses a template; `None` unless it starts with `/` and its braces match.
     pub fn parse(text: &str) -> Option<Self> {
         if !text.starts_with('/') || text.bytes().any(|byte| !byte.is_ascii_graphic()) {
             return None;
@@ -18,9 +18,9 @@ impl PathTemplate {
         ClaimTemplate::parse(text).map(Self)
     }
 
-    /// The path for a token with these claims, each percent-encoded as one
-    /// segment, so that no claim can lead elsewhere: text or a number that would
-    /// not climb in the path.
+    /// The path for a token with these claims, each percent-encoded as one segment, so
+    /// that no claim can lead elsewhere. Claims must be texts or numbers, and not dot
+    /// segments.
     pub fn fill(&self, claims: &Claims) -> Result<String, TemplateError> {
         self.0.fill(&claims.members(), |value| match value {
             Value::String(text) => path_segment(text),
