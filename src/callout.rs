@@ -166,7 +166,7 @@ impl Callout {
         Self { headers, body, ..Self::new(service, "POST", path) }
     }
 
-    /// A POST of JSON.
+    /// A POST with a JSON body.
     pub fn post_json(service: &Rc<Service>, path: String, body: &Value) -> Self {
         let headers = vec![(HeaderName::content_type(), Secret::new(JSON.to_owned()))];
         let body = Some(Secret::new(body.to_string().into_bytes()));

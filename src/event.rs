@@ -198,9 +198,9 @@ pub enum Event {
     /// A transmitter reported the state of its event stream: while paused or disabled, it
     /// sends no events.
     StreamUpdated(String, String),
-    /// The service of the feed did not take what a signal revokes.
+    /// The service of the feed did not accept the revocations of a signal.
     NotForwarded(String, ForwardError),
-    /// There is a time at which no key may sign identity tokens.
+    /// There is a time when no key may sign identity tokens.
     NobodySigns(ScheduleGap),
     /// Shadow mode: nothing is enforced.
     ShadowMode,

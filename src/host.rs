@@ -80,8 +80,8 @@ pub trait RequestInfo: std::fmt::Debug {
     /// The client's address, as seen behind the proxies that the host trusts.
     fn client_address(&self, request: RequestId) -> Option<IpAddr>;
 
-    /// The address of the connection, where the host tells it: what headers say of the
-    /// client does not change it.
+    /// The address of the connection, if the host reports it. Client addresses in headers
+    /// do not affect it.
     fn peer_address(&self, request: RequestId) -> Option<IpAddr> {
         self.client_address(request)
     }

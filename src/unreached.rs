@@ -14,7 +14,7 @@ pub enum Unreached {
     ConnectTimeout,
     /// The TLS handshake failed.
     Tls,
-    /// No connection, and Envoy does not say why: since 1.40 it does not.
+    /// The connection failed; Envoy does not report the reason since 1.40.
     NotConnected,
     /// The connection was reset before the reply.
     Reset,
@@ -77,8 +77,8 @@ impl fmt::Display for Unreached {
 mod tests {
     use super::*;
 
-    /// What Envoys answer by themselves, those before 1.40 with the reason of a connection
-    /// that failed, and what services answer.
+    /// Envoy's own responses, before 1.40 with the reason of a failed connection, and
+    /// responses of services.
     #[test]
     fn the_proxys_own_answers_are_told_apart() {
         const RESET: &str =

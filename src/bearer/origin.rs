@@ -46,8 +46,8 @@ impl OriginPolicy {
     }
 }
 
-/// A safe method (RFC 9110 section 9.2.1), and no handshake: what a WebSocket will be
-/// used for is unknown, and CORS does not keep another site from opening one.
+/// A safe method (RFC 9110 section 9.2.1), and no handshake: the later use of a WebSocket
+/// is unknown, and CORS does not keep another site from opening one.
 fn is_safe(head: &RequestHead) -> bool {
     matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE") && !head.is_upgrade()
 }

@@ -46,8 +46,8 @@ pub(crate) fn forwarded_digest(head: &RequestHead, name: &HeaderName) -> Option<
     of_hex(digest)
 }
 
-/// The pairs of one certificate; `None` for a list of several. A quoted value, such as a
-/// subject that its owner chose, may hold anything.
+/// The pairs for one certificate; `None` for a list of several. A quoted value, such as a
+/// subject chosen by its owner, may contain anything.
 fn pairs(text: &str) -> Option<Vec<&str>> {
     let (mut pairs, mut start) = (Vec::new(), 0);
     let (mut is_quoted, mut is_escaped) = (false, false);
@@ -68,7 +68,7 @@ fn pairs(text: &str) -> Option<Vec<&str>> {
     (!is_quoted).then_some(pairs)
 }
 
-/// A SHA-256 in hex, as hosts tell it.
+/// A SHA-256 in hex, as reported by hosts.
 pub fn of_hex(text: &str) -> Option<[u8; 32]> {
     base16ct::mixed::decode_vec(text).ok()?.try_into().ok()
 }

@@ -128,9 +128,9 @@ impl Dpop {
         names.collect::<Vec<_>>().join(" ")
     }
 
-    /// Checks the proof of a request (RFC 9449 section 4.3), all but that it was not
-    /// seen before. What costs nothing comes first, the signature last: a proof for
-    /// another request or with another key is worth no cryptography.
+    /// Checks the proof of a request (RFC 9449 section 4.3), except for replay. Cheap
+    /// checks come first, the signature last: a proof for another request or with another
+    /// key is not worth cryptography.
     // RFC 9449 section 4.3 (R84)
     pub fn check(
         &self,

@@ -50,12 +50,12 @@ impl fmt::Display for Mismatch {
 pub struct Bindings(Vec<(ProviderId, Binding)>);
 
 impl Bindings {
-    /// These, each with its provider.
+    /// The given bindings, each with its provider.
     pub const fn new(bindings: Vec<(ProviderId, Binding)>) -> Self {
         Self(bindings)
     }
 
-    /// That of a provider.
+    /// The binding of a provider.
     pub fn of(&self, provider: ProviderId) -> Option<&Binding> {
         self.0.iter().find(|(id, _)| *id == provider).map(|(_, binding)| binding)
     }
@@ -80,17 +80,17 @@ impl Bindings {
 /// configuration.
 #[derive(Debug)]
 pub struct Binding {
-    /// Where the client's certificate is found; `None` if tokens bound to one are not
+    /// The source of the client's certificate; `None` if tokens bound to one are not
     /// accepted.
     pub certificate: Option<CertificateSource>,
     /// How proofs are checked; `None` if tokens bound to a DPoP key are not accepted.
     pub dpop: Option<Dpop>,
-    /// Whether a token that is bound to nothing is refused.
+    /// Whether an unbound token is refused.
     pub required: bool,
 }
 
 impl Binding {
-    /// What its provider's tokens may be bound to.
+    /// What the provider's tokens may be bound to.
     pub const fn methods(&self) -> Methods {
         Methods { certificate: self.certificate.is_some(), proof: self.dpop.is_some() }
     }

@@ -1,6 +1,6 @@
-//! Nonces for proofs (RFC 9449 section 9): the time, and a MAC that says it is one of
-//! ours. Nothing is kept, so every worker and every gateway with the same key knows
-//! them.
+//! Nonces for proofs (RFC 9449 section 9): the time, and a MAC that shows it is the
+//! gateway's. Nothing is stored, so every worker and every gateway with the same key
+//! recognizes them.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -10,7 +10,7 @@ use crate::keys::mac_sha256;
 use crate::secret::Secret;
 use crate::time::UnixTime;
 
-/// The keys that nonces are made with: the first makes them, all are known.
+/// The keys for nonces: the first one creates them, all of them verify.
 #[derive(Debug)]
 pub struct Nonces {
     keys: Vec<Secret<String>>,
@@ -20,23 +20,23 @@ pub struct Nonces {
 const MAC: usize = 16;
 
 impl Nonces {
-    /// Nonces of these keys; `None` if there is none.
+    /// Nonces with these keys; `None` if there are none.
     pub fn new(keys: Vec<Secret<String>>) -> Option<Self> {
         (!keys.is_empty()).then_some(Self { keys })
     }
 
-    /// A nonce of now. It is the same for a second, which tells nobody anything: it only
-    /// says when.
+    /// A nonce for the current time. It is the same for a second, which reveals nothing:
+    /// it only contains the time.
     pub fn make(&self, now: UnixTime) -> Option<String> {
         let time = now.as_secs().to_be_bytes();
         Some(BASE64_URL_SAFE_NO_PAD.encode([&time[..], &tag(self.keys.first()?, time)?].concat()))
     }
 
-    /// When a nonce was made; `None` if it is none of ours.
+    /// When a nonce was created; `None` if it is not one of ours.
     pub fn time_of(&self, nonce: &str) -> Option<UnixTime> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(nonce).ok()?;
         let (time, told) = bytes.split_first_chunk::<8>()?;
-        // Compared by digest, so that the time it takes says nothing.
+        // Compared by digest, so that the time it takes reveals nothing.
         let told = Sha256::digest(told);
         let is_ours = |key| tag(key, *time).is_some_and(|own| Sha256::digest(own) == told);
         self.keys.iter().any(is_ours).then(|| UnixTime::from_secs(i64::from_be_bytes(*time)))

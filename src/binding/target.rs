@@ -1,14 +1,14 @@
-//! `htu`: the URI that a proof is for, without query and fragment, as it is compared
-//! (RFC 9449 section 4.3, RFC 3986 sections 6.2.2 and 6.2.3).
+//! `htu`: the URI that a proof is for, without query and fragment, normalized for
+//! comparison (RFC 9449 section 4.3, RFC 3986 sections 6.2.2 and 6.2.3).
 
 use crate::http::{Authority, RequestHead, escaped_byte};
 
-/// Where clients see the gateway: `public_origin` in the configuration.
+/// The gateway's origin as seen by clients: `public_origin` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicOrigin(String);
 
 impl PublicOrigin {
-    /// Reads `https://shop.example` or `https://shop.example:8443`.
+    /// Parses `https://shop.example` or `https://shop.example:8443`.
     pub fn parse(text: &str) -> Option<Self> {
         let origin = normalized(text.as_bytes())?;
         let has_path = text.splitn(4, '/').nth(3).is_some_and(|path| !path.is_empty());

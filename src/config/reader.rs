@@ -117,7 +117,7 @@ impl<'a> Node<'a> {
         self.record(&self.shown(), accepted, ProblemKind::Other);
     }
 
-    /// The value, as far as a problem may show it.
+    /// The value in the form in which a problem may show it.
     fn shown(&self) -> String {
         match self.value {
             Value::String(text) if text.len() <= SHOWN => format!("{text:?}"),
@@ -152,8 +152,8 @@ impl<'a> Node<'a> {
         Some(self.child(value, format_args!(".{name}")))
     }
 
-    /// What is at these member names, or the nearest that there is: for problems between
-    /// two places, of which one is to be changed.
+    /// The node at these member names, or the nearest one that exists: for conflicts
+    /// between two positions, of which one must be changed.
     pub fn nearest(&self, names: &[&str]) -> Node<'a> {
         names
             .iter()

@@ -211,7 +211,7 @@ impl Denial {
             (Self::InsufficientScope { needed, held }, Some(_)) => {
                 let mut scopes = needed.clone();
                 let bytes = |scopes: &[String]| scopes.iter().map(String::len).sum::<usize>();
-                // What an issuer wrote could pass for a parameter.
+                // Text from an issuer could look like a parameter.
                 let is_plain = |scope: &&String| !scope.contains('=') && !needed.contains(*scope);
                 let held = held.iter().filter(is_plain).cloned();
                 let held = held.collect::<Vec<_>>();

@@ -38,7 +38,7 @@ pub(crate) enum Outcome {
     Login(Option<LocalReply>),
     /// The host's consumer of this name, if there is one; `Err` for a failure.
     Consumer(HostConsumer, Result<Option<Rc<Consumer>>, HostUnavailable>),
-    /// Whether what a signal revokes was handed on.
+    /// Whether the revocations of a signal were forwarded.
     Forwarded(bool),
 }
 

@@ -22,7 +22,7 @@ pub(crate) enum Purpose {
     Login(usize),
     /// One of the host's own consumers.
     Consumer(HostConsumer),
-    /// Handing on what a signal revokes.
+    /// Forwarding the revocations of a signal.
     Forward,
 }
 

@@ -16,9 +16,9 @@ use crate::session::Session;
 use crate::time::UnixTime;
 
 impl Pipeline {
-    /// RFC 8705 section 3, RFC 9449 section 7.1: a token that is bound is accepted only
-    /// with its key, one that is bound to a DPoP key only under that scheme, and that
-    /// scheme only with such a token.
+    /// RFC 8705 section 3, RFC 9449 section 7.1: a bound token is accepted only with its
+    /// key; one bound to a DPoP key only under the DPoP scheme; and that scheme only with
+    /// such a token.
     // RFC 8705 section 3 (R34)
     pub(super) fn check_binding(
         &mut self,

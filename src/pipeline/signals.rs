@@ -99,7 +99,8 @@ impl Pipeline {
         attempt.trace.provider = Some(Rc::clone(&provider));
         let (entries, jti) = receiver.check(&token, &provider, now)?;
         self.verify_signal(attempt, &token, id, provider.algorithms)?;
-        // Another gateway of the proxy knows nothing of it, unless it has the same ledger.
+        // Other gateways of the proxy do not see the revocation, unless they have the
+        // same ledger.
         let (ledger, issuer) = (self.revocations.ledger(), token.unverified_claims());
         let issuer = issuer.get("iss").and_then(serde_json::Value::as_str).unwrap_or_default();
         let parts = [ledger.as_bytes(), issuer.as_bytes(), jti.as_bytes()];
@@ -108,8 +109,8 @@ impl Pipeline {
         }
         attempt.trace.stage = Stage::Revocation;
         self.revoke_by(attempt, &entries, RevokedBy::Logout, signals)?;
-        // Once it holds: one that could not be taken in may be repeated, and so may one
-        // that could not be noted.
+        // Only once it is in force: a signal that could not be applied may be retried,
+        // and so may one that could not be recorded.
         let _ = self.logouts_seen.note(&parts, now.plus(REMEMBERED), self.store.as_deref(), now);
         self.counters.signal("logout");
         Ok(())
@@ -172,8 +173,8 @@ impl Pipeline {
         })
     }
 
-    /// Takes entries in here, and then hands them on: the sender is told that all is well
-    /// when both are done, and says it again when it is told nothing.
+    /// Applies entries here, then forwards them. The sender gets a success response only
+    /// when both are done, and retries without one.
     fn revoke_by(
         &mut self,
         attempt: &Attempt<'_>,
@@ -182,7 +183,7 @@ impl Pipeline {
         signals: &Signals,
     ) -> Result<(), Refused> {
         match attempt.answer_for(&Purpose::Forward) {
-            // It was taken in before this was waited for.
+            // It was applied before the request waited for this.
             Some(Outcome::Forwarded(true)) => return Ok(()),
             Some(_) => return Err(Refused::Halt(Denial::RevocationUnavailable.into())),
             None => {}
@@ -198,7 +199,7 @@ impl Pipeline {
         Err(Refused::Halt(Halt::wait_or(requested, Denial::RevocationUnavailable)))
     }
 
-    /// Whether the service of the feed took what it was handed.
+    /// Whether the service of the feed accepted what was forwarded.
     pub(super) fn complete_forward(&mut self, reply: &CalloutReply) -> bool {
         let forwarded = Forward::read(reply);
         if let (Err(error), Some(forward)) = (forwarded, &self.signals.forward) {

@@ -262,8 +262,8 @@ impl Pipeline {
         self.info.as_ref()?.peer_address(self.request)
     }
 
-    /// What a request calls, where a rule asks for that: by what the host read in its body,
-    /// else by its headers.
+    /// The MCP call of a request, where a rule needs it: from the body as parsed by the
+    /// host, else from its headers.
     pub(super) fn mcp_call(&self, head: &RequestHead) -> McpCall {
         if !self.rules.ask_mcp(head) {
             return McpCall::Unknown;

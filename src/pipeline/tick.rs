@@ -24,7 +24,7 @@ impl Pipeline {
         true
     }
 
-    /// To be called regularly, about ten times a second.
+    /// Must be called regularly, about ten times a second.
     pub fn tick(&mut self, now: UnixTime) -> Tick {
         let overdue = self.callouts.overdue(now);
         let mut tick = Tick { send: Vec::new(), overdue };
@@ -71,7 +71,7 @@ impl Pipeline {
         self.counters.retire();
     }
 
-    /// Records the size of the lists, and their age as that of the keys.
+    /// Records the size of the lists, and their age like that of the keys.
     fn gauge_lists(&mut self, now: UnixTime) {
         let since = self.since.unwrap_or(now);
         for (list, entries, fresh_at) in self.revocations.state() {
@@ -79,7 +79,7 @@ impl Pipeline {
         }
     }
 
-    /// Records the age of the keys; of those never fetched, since the start.
+    /// Records the age of the keys; for keys never fetched, the time since the start.
     fn gauge_keys(&mut self, now: UnixTime) {
         // Not the future: the clock may have been set back since.
         let since = self.since.map_or(now, |since| since.min(now));

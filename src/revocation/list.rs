@@ -92,7 +92,7 @@ impl List {
         self.index.generation()
     }
 
-    /// How many entries it has.
+    /// The number of entries.
     pub(super) fn len(&self) -> usize {
         self.index.len()
     }

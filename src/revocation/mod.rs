@@ -189,7 +189,7 @@ impl Revocations {
         }
     }
 
-    /// What gateways have in common that share what was revoked.
+    /// The identity that gateways sharing revocations have in common.
     pub fn ledger(&self) -> String {
         self.gateway.to_string()
     }
@@ -263,7 +263,7 @@ impl Revocations {
         ListId::ALL.into_iter().filter_map(|id| Some((id.name(), self.list(id)?.has_feed())))
     }
 
-    /// How many entries each list has, and when its feed was read to its end.
+    /// The number of entries in each list, and when its feed was last read to its end.
     pub fn state(&self) -> impl Iterator<Item = (&'static str, usize, Option<UnixTime>)> {
         ListId::ALL.into_iter().filter_map(|id| {
             let list = self.list(id)?;

@@ -28,9 +28,9 @@ pub struct Requirements {
     pub groups_any: Vec<String>,
     /// Groups that the consumer must not be in.
     pub groups_none: Vec<String>,
-    /// Whether the token must be bound to a key of its client, which the client shows.
+    /// Whether the token must be bound to a key of its client, with proof of possession.
     pub bound: bool,
-    /// Who may act for the subject.
+    /// The condition on actors for the subject.
     pub actor: ActorRule,
     /// Conditions on claims; all must hold.
     pub claims: Vec<ClaimRule>,

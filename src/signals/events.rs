@@ -157,8 +157,8 @@ impl Transmitter {
     /// Checks everything but the signature, which costs more than the rest. Returns the
     /// effect of the event once its signature is verified.
     ///
-    /// `sub` and `exp` make another kind of token of it (SSF 1.0 section 4.1), so that
-    /// no token that was issued for something else is taken for an event.
+    /// A token with `sub` or `exp` is refused (SSF 1.0 section 4.1), so that no token
+    /// that was issued for another purpose is taken for an event.
     // RFC 8417 section 2.2 (R85)
     pub fn check(
         &self,
@@ -275,7 +275,7 @@ fn happened_at(
 /// Parses subjects: those of RFC 9493, of the Shared Signals Framework, and the older
 /// formats, with `subject_type`, with hyphens, or without any format member.
 struct Reader<'a> {
-    /// The transmitter, whose subjects are those of the provider's tokens.
+    /// The transmitter's issuer, whose subjects are those of the provider's tokens.
     transmitter: &'a str,
     /// The issuer of the provider's tokens.
     own: &'a Issuer,

@@ -13,7 +13,7 @@ use crate::json;
 use crate::shared_data::{SharedStore, Slot};
 use crate::time::UnixTime;
 
-/// The place of a service's answer: for all who send it the same.
+/// The slot of a service's answer, shared by all identical callouts.
 #[derive(Debug)]
 pub(crate) struct SharedAnswer(Slot);
 

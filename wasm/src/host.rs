@@ -421,8 +421,8 @@ impl Host {
         abi::property("source\0address").ok().flatten()
     }
 
-    /// The address of the connection, where that may be another one. Envoy does not tell it
-    /// of a listener that takes the client's from a header.
+    /// The address of the connection, if it may differ from the client's. Envoy does not
+    /// report it for a listener that takes the client's address from a header.
     pub(crate) fn peer_address(self) -> Option<Vec<u8>> {
         match self {
             Self::Envoy => None,
@@ -447,7 +447,7 @@ impl Host {
         matches!(self, Self::Envoy)
     }
 
-    /// True if this host's access log can read them. To be called in a request: a root
+    /// True if this host's access log can read them. Must be called in a request: a root
     /// context must not query it.
     pub(crate) fn has_access_log(self) -> bool {
         match self {

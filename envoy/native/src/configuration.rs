@@ -23,7 +23,7 @@ use crate::shared::Shared;
 use crate::stream::Stream;
 use crate::timer::Timer;
 
-/// For how long requests that began with the secrets before may take.
+/// How long requests that began with the previous secrets may take.
 const REPLACED: Span = Span::from_secs(120);
 
 /// A filter's configuration, as Envoy holds it.
@@ -61,8 +61,8 @@ impl Configuration {
         Some(Self { _timer: timer, shared })
     }
 
-    /// Calls the main thread at each tick; until all secrets have come more often, so that
-    /// nobody is sent away for longer than it takes.
+    /// Wakes the main thread at each tick; more often until all secrets have arrived, so
+    /// that requests are denied no longer than necessary.
     fn timer(shared: &Arc<Shared>) -> Option<Timer> {
         const EAGERNESS: u32 = 20;
         let tick = Duration::from_millis(TICK.as_millis().unsigned_abs());
@@ -87,7 +87,7 @@ impl Configuration {
         }
     }
 
-    /// A stream of this configuration begins, on the thread that calls.
+    /// Starts a stream of this configuration, on the calling thread.
     pub(crate) fn stream(&self) -> Stream {
         Stream::new(&self.shared)
     }
@@ -119,8 +119,8 @@ impl Drop for Configuration {
         if let Some(plan) = self.shared.plan() {
             plan.end();
         }
-        // On another thread than the main one nothing is found: the main thread
-        // clears up when it is next called.
+        // On any other thread there is nothing to clear here: the main thread clears up
+        // when it is next woken.
         Main::clear();
     }
 }
@@ -143,9 +143,9 @@ struct Main {
     in_flight: Arc<InFlight>,
     metrics: RefCell<Metrics>,
     secrets: Option<Secrets>,
-    /// Plans with secrets that have changed since, and when they end.
+    /// Plans with outdated secrets, and when they end.
     replaced: RefCell<Vec<(UnixTime, Arc<Plan>)>>,
-    /// When it last did what is to be done ten times a second.
+    /// When the periodic work (ten times a second) was last done.
     last: Cell<Option<UnixTime>>,
 }
 
@@ -266,8 +266,8 @@ impl Main {
         self.metrics.borrow().panicked(config, shared.take_panics());
     }
 
-    /// Makes a new plan when secrets have come or changed. One that is wrong is logged, and
-    /// the one before stays.
+    /// Makes a new plan when secrets have arrived or changed. An invalid one is logged,
+    /// and the previous one stays.
     fn renew(&self, config: &Config<'_>, shared: &Shared, now: UnixTime) {
         self.replaced.borrow_mut().retain(|(ends, plan)| {
             let goes_on = now < *ends;
@@ -285,8 +285,7 @@ impl Main {
         }
     }
 
-    /// Lets go of the gateways whose plan is gone: routes come and go while their
-    /// listener stays.
+    /// Drops gateways whose plan is gone: routes come and go while their listener stays.
     fn retain(&self, config: &Config<'_>) {
         let over: Vec<u64> = {
             let gateways = self.gateways.borrow();

@@ -7,8 +7,9 @@ use gatepass::metrics::{self, Sample, Series};
 
 use crate::abi::{Config, Kind, Metric};
 
-/// Every name that a gateway counts under, with its labels. Envoy takes no new name
-/// once a configuration is made, and a route's may count what the listener's does not.
+/// Every metric name a gateway can use, with its labels. Envoy accepts no new names once
+/// a configuration is created, and a route's configuration may count things that the
+/// listener's does not.
 const FAMILIES: [(Kind, &str, &[&str]); 15] = [
     (Kind::Counter, "gatepass_requests_total", &["outcome", "code"]),
     (Kind::Counter, "gatepass_cache_hits_total", &["cache"]),
@@ -111,7 +112,8 @@ fn texts(values: &[String]) -> Vec<&str> {
 mod tests {
     use super::*;
 
-    /// A name of the core's that is not here would be counted and shown nowhere.
+    /// A name that the core uses and that is missing here would be counted but never
+    /// shown.
     #[test]
     fn every_name_of_the_core_is_a_family() {
         let source = include_str!("../../../src/metrics/counters.rs");

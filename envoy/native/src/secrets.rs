@@ -1,8 +1,8 @@
-//! Secrets of a configuration that Envoy gets by its secret discovery service:
-//! `{sds: {name: ..., sds_config: ...}}` in the place of any secret.
+//! Secrets of a configuration that come from Envoy's secret discovery service: `{sds:
+//! {name: ..., sds_config: ...}}` in place of any secret.
 //!
-//! They come after the configuration was made, and change. Each change makes a new text,
-//! and of that a new plan.
+//! They arrive after the configuration was created, and may change. Each change results
+//! in a new configuration text, and from that a new plan.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,16 +14,16 @@ use serde_json::{Map, Value};
 
 use crate::abi::{Config, SecretId, secrets_are_given};
 
-/// The secrets that a configuration names.
+/// The secrets in a configuration.
 pub(crate) struct Secrets {
     document: Value,
     named: Vec<Named>,
-    /// What they were when they were last read.
+    /// Their values when last read.
     seen: RefCell<Vec<Vec<u8>>>,
 }
 
 struct Named {
-    /// Where it stands.
+    /// Its position.
     path: String,
     /// The object in its place.
     reference: Value,
@@ -32,14 +32,14 @@ struct Named {
 
 const ACCEPTED: &str = "{name, sds_config}, as Envoy has them: a text, and a config source";
 
-/// The variable in the place of a secret that is still to come. No process has one of this
+/// The variable in place of a secret that has not arrived yet. No process has one of this
 /// name.
 const TO_COME: &str = "=sds";
 
 impl Secrets {
-    /// Asks Envoy for the secrets that a configuration names; `None` if it names none.
+    /// Subscribes to the secrets in a configuration; `None` if it has none.
     pub(crate) fn subscribe(config: &Config<'_>, text: &[u8]) -> Result<Option<Self>, Problems> {
-        // The reader says what is wrong with a text that is no JSON.
+        // The reader reports text that is not JSON.
         let Ok(document) = json::parse(text) else { return Ok(None) };
         let mut found = Vec::new();
         find(&document, "$", &mut found);
@@ -60,8 +60,8 @@ impl Secrets {
         if problems.is_empty() { Ok(Some(secrets)) } else { Err(Problems(problems)) }
     }
 
-    /// The configuration with its secrets; `None` if one has not come yet, or nothing has
-    /// changed since the last call.
+    /// The configuration with its secrets filled in; `None` if one has not arrived yet,
+    /// or nothing has changed since the last call.
     pub(crate) fn changed(&self, config: &Config<'_>) -> Option<Vec<u8>> {
         let values: Option<Vec<_>> =
             self.named.iter().map(|named| config.secret(named.id)).collect();
@@ -72,7 +72,7 @@ impl Secrets {
         let value_of = |reference: &Value| {
             let position = self.named.iter().position(|named| named.reference == *reference)?;
             let text = String::from_utf8_lossy(values.get(position)?).into_owned();
-            // As editors and `echo` end a file.
+            // Editors and `echo` end a file with a line break.
             Some(Value::String(text.trim_end_matches(['\r', '\n']).to_owned()))
         };
         let text = replaced(&self.document, &value_of).to_string().into_bytes();
@@ -80,7 +80,7 @@ impl Secrets {
         Some(text)
     }
 
-    /// What is wrong with the rest of the configuration.
+    /// The problems of the rest of the configuration.
     fn problems(&self) -> Vec<Problem> {
         let variable = |_: &Value| Some(serde_json::json!({ "env": TO_COME }));
         let text = replaced(&self.document, &variable).to_string();
@@ -100,7 +100,7 @@ impl Secrets {
     }
 }
 
-/// The secret's name and its source, as Envoy takes them.
+/// Subscribes to a secret by the name and source in `members`.
 fn ask(config: &Config<'_>, path: &str, members: &Map<String, Value>) -> Result<SecretId, Problem> {
     let refused = |found: &str, accepted: &str| Problem::new(path, found.to_owned(), accepted);
     let known = |name: &String| name == "name" || name == "sds_config";
@@ -135,7 +135,7 @@ fn reference(value: &Value) -> Option<&Map<String, Value>> {
     members.get("sds")?.as_object()
 }
 
-/// Every reference, with its place.
+/// Every reference, with its position.
 fn find(value: &Value, path: &str, found: &mut Vec<(String, Map<String, Value>)>) {
     if let Some(members) = reference(value) {
         found.push((path.to_owned(), members.clone()));
@@ -156,7 +156,7 @@ fn find(value: &Value, path: &str, found: &mut Vec<(String, Map<String, Value>)>
     }
 }
 
-/// The value with what `value_of` gives in the place of each reference.
+/// The value with each reference replaced by the result of `value_of`.
 fn replaced(value: &Value, value_of: &dyn Fn(&Value) -> Option<Value>) -> Value {
     if let Some(members) = reference(value) {
         return value_of(&object(members.clone())).unwrap_or(Value::Null);

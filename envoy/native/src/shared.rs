@@ -13,9 +13,10 @@ use crate::plan::Plan;
 pub(crate) struct Shared {
     /// Unique within this process.
     id: u64,
-    /// The listener's; a route may have another. None before its secrets have come.
+    /// The listener's plan; a route may have another. `None` until its secrets have
+    /// arrived.
     plan: RwLock<Option<Arc<Plan>>>,
-    /// Calls the main thread, until the configuration is destroyed.
+    /// Wakes the main thread, until the configuration is destroyed.
     waker: Mutex<Option<ConfigWaker>>,
     /// True if the main thread is already scheduled.
     called: AtomicBool,
@@ -50,12 +51,12 @@ impl Shared {
         self.id
     }
 
-    /// The plan of requests that begin now.
+    /// The plan for new requests.
     pub(crate) fn plan(&self) -> Option<Arc<Plan>> {
         self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Has requests that begin from now on follow another plan; gives the one before.
+    /// Replaces the plan for new requests; returns the previous one.
     pub(crate) fn replace_plan(&self, plan: Arc<Plan>) -> Option<Arc<Plan>> {
         self.plan.write().unwrap_or_else(PoisonError::into_inner).replace(plan)
     }

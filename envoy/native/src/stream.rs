@@ -330,7 +330,7 @@ impl Stream {
     }
 }
 
-/// The answer while secrets of the configuration have not come.
+/// The response while secrets of the configuration have not arrived.
 fn unready() -> LocalReply {
     LocalReply::new(503).with_header("cache-control", "no-store").with_header("retry-after", "1")
 }

@@ -17,7 +17,7 @@ pub struct Begun {
     pub fields: Fields,
 }
 
-/// A request that begins: four fields of what the host knows, then its head.
+/// A request that begins: four fields from the host, then its head.
 pub fn begun(bytes: &[u8], sizes: &[u32]) -> Option<Begun> {
     let (known, sizes) = sizes.split_at_checked(8)?;
     let mut reader = Reader::default();

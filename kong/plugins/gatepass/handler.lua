@@ -21,7 +21,7 @@ local host = {
 function host.describe(add)
   local var = ngx.var
   add("", var.remote_addr or "")
-  -- What headers say of the client does not change this one.
+  -- Client addresses in headers do not affect this one.
   add("", var.realip_remote_addr or var.remote_addr or "")
   add("", var.kong_request_id or var.request_id or "")
   -- A certificate that failed verification proves nothing.

@@ -17,7 +17,7 @@ local host = { directory = "/dev/shm" }
 function host.describe(add)
   local var = ngx.var
   add("", var.remote_addr or "")
-  -- What headers say of the client does not change this one.
+  -- Client addresses in headers do not affect this one.
   add("", var.realip_remote_addr or var.remote_addr or "")
   add("", var.request_id or "")
   -- A certificate that failed verification proves nothing.

@@ -6,7 +6,7 @@
 //!   kept: a [`Filter`] and a [`Config`] end with the hook that they were given to, and
 //!   a call after which Envoy may have destroyed the stream consumes the filter.
 //! - `metadata` is what other filters left, where this Envoy tells it.
-//! - `secrets` are Envoy's, where this Envoy gives them to modules.
+//! - `secrets` subscribes to Envoy's secrets, where this Envoy exposes them to modules.
 //! - `hooks` are the functions that Envoy calls. A panic ends in each of them.
 //!
 //! The ABI is that of Envoy's `source/extensions/dynamic_modules/abi/abi.h`, described

@@ -1,5 +1,4 @@
-//! Secrets that Envoy gets by its secret discovery service, by functions that it has from
-//! 1.40 on.
+//! Secrets from Envoy's secret discovery service, by functions that Envoy has since 1.40.
 
 use std::ffi::{CStr, c_void};
 use std::mem;
@@ -9,10 +8,10 @@ use std::sync::OnceLock;
 use super::envoy::{Config, symbol};
 use super::types::{ConfigPtr, EnvoyBuffer, ModuleBuffer};
 
-/// Asks for the generic secret of a name, at a config source in JSON, while the
-/// configuration is made; both are copied. 0 if Envoy refuses that.
+/// Subscribes to a generic secret by name, from a config source in JSON, while the
+/// configuration is created; both are copied. Returns 0 if Envoy refuses.
 type Subscribe = unsafe extern "C" fn(ConfigPtr, ModuleBuffer, ModuleBuffer) -> usize;
-/// What a secret is now: empty before it came. Valid until the hook ends.
+/// The current value of a secret: empty until it has arrived. Valid until the hook ends.
 type Get = unsafe extern "C" fn(ConfigPtr, usize, *mut EnvoyBuffer) -> bool;
 
 /// Their names.
@@ -42,17 +41,18 @@ fn functions() -> Option<&'static Functions> {
     FUNCTIONS.get_or_init(found).as_ref()
 }
 
-/// Whether this Envoy gives secrets to modules.
+/// Whether this Envoy exposes secrets to modules.
 pub(crate) fn are_given() -> bool {
     functions().is_some()
 }
 
-/// A secret that was asked for.
+/// A subscribed secret.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SecretId(usize);
 
 impl Config<'_> {
-    /// Asks for a secret, while the configuration is made. `None` if Envoy refuses that.
+    /// Subscribes to a secret, while the configuration is created. `None` if Envoy
+    /// refuses.
     pub(crate) fn subscribe(&self, name: &str, source: &str) -> Option<SecretId> {
         let (name, source) =
             (ModuleBuffer::of(name.as_bytes()), ModuleBuffer::of(source.as_bytes()));
@@ -61,7 +61,7 @@ impl Config<'_> {
         (id != 0).then_some(SecretId(id))
     }
 
-    /// What a secret is now; `None` before it came.
+    /// The current value of a secret; `None` until it has arrived.
     pub(crate) fn secret(&self, SecretId(id): SecretId) -> Option<Vec<u8>> {
         let mut value = EnvoyBuffer::EMPTY;
         // SAFETY: the configuration is valid in its hook, and the number is one that it gave;
