@@ -33,6 +33,7 @@ mod grpc_filters;
 mod host_settings;
 mod hostile_heads;
 mod hostile_paths;
+mod hostile_resources;
 mod hostile_tokens;
 mod http2;
 mod identity;

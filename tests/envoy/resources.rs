@@ -12,7 +12,7 @@ use crate::wire::Request;
 const JWKS: &str = "/.well-known/gatepass/jwks.json";
 const METADATA: &str = "/.well-known/oauth-protected-resource/orders";
 
-async fn claims(gateway: &Gateway, text: &str, audience: &str) -> Value {
+pub async fn claims(gateway: &Gateway, text: &str, audience: &str) -> Value {
     let jwks = gateway.send(Request::get(JWKS)).await.json();
     let jwks: JwkSet = serde_json::from_value(jwks).unwrap();
     let header = decode_header(text).unwrap();
@@ -83,20 +83,21 @@ async fn a_resource_is_found_and_has_an_identity_of_its_own() {
     assert!(pem.starts_with("-----BEGIN PUBLIC KEY-----\n"), "{pem}");
 }
 
-async fn transactions(from: &str) -> Gateway {
+/// The shop with transaction tokens, which services in `from` may give back.
+pub fn transactions(from: &str) -> Setup {
     let profile = format!(
         "profile: txn_token\n                      scopes: [orders, admin]\n                      replace: \
          {{from: [\"{from}\"]}}"
     );
-    let gateway = Setup::bundled()
-        .replace("header: x-identity-token", &profile)
-        .replace(
-            "- {match: {path_prefix: /admin}",
-            "- {match: {path_prefix: /basket}, identity: {scopes: [orders]}}\n                    - \
-             {match: {path_prefix: /admin}",
-        )
-        .start_beside_others()
-        .await;
+    Setup::bundled().replace("header: x-identity-token", &profile).replace(
+        "- {match: {path_prefix: /admin}",
+        "- {match: {path_prefix: /basket}, identity: {scopes: [orders]}}\n                    - \
+         {match: {path_prefix: /admin}",
+    )
+}
+
+async fn trusting(from: &str) -> Gateway {
+    let gateway = transactions(from).start_beside_others().await;
     gateway.ready().await;
     gateway
 }
@@ -108,7 +109,7 @@ async fn begun(gateway: &Gateway) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_inside_gives_its_transaction_token_back() {
-    let gateway = transactions("127.0.0.0/8").await;
+    let gateway = trusting("127.0.0.0/8").await;
     let first = begun(&gateway).await;
     let calls = gateway.user_calls("alice").await;
     let seen = gateway.send(Request::get("/basket").with("Txn-Token", &first)).await.seen();
@@ -142,7 +143,7 @@ async fn a_service_inside_gives_its_transaction_token_back() {
 /// The address is that of the connection, whatever a client says of where it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_else_does() {
-    let gateway = transactions("10.0.0.0/8").await;
+    let gateway = trusting("10.0.0.0/8").await;
     let first = begun(&gateway).await;
     for (name, value) in [
         ("X-Other", "a"),

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::host::{RequestId, RequestInfo};
 use gatepass::pipeline::Step;
+use gatepass::verdict::{HeaderEdits, Verdict};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Value, json};
@@ -455,4 +456,130 @@ fn consumers_are_those_of_now() {
             Some((status, code)) => assert_eq!(denied(step), denial(status, code), "{entry}"),
         }
     }
+}
+
+/// Some of these names; the choice is made by the dice.
+fn some(dice: &mut Random, names: &[&'static str]) -> Vec<&'static str> {
+    names.iter().filter(|_| dice.below(2) == 0).copied().collect()
+}
+
+/// A gateway of this domain: what it adds to tokens, who its consumers are and what its
+/// rules leave are as the dice fall.
+fn any_shop(dice: &mut Random, named: &str) -> Vec<(&'static str, Value)> {
+    const SCOPES: [&str; 3] = ["orders.read", "orders.write", "stock"];
+    let lifetime = 31 + dice.below(270);
+    let mut rules = Vec::new();
+    for path in ["/a", "/b"] {
+        let mut identity = json!({"ttl_seconds": 30 + dice.below(lifetime - 29)});
+        let scopes = some(dice, &SCOPES);
+        if !scopes.is_empty() {
+            identity["scopes"] = json!(scopes);
+        }
+        if dice.below(2) == 0 {
+            identity["claims"] = json!(some(dice, &["azp", "country", "type", "env", "added"]));
+        }
+        rules.push(json!({"match": {"path_prefix": path}, "identity": identity}));
+    }
+    let web = json!({"key": "web", "id": "1", "username": "web-app", "custom_id": "web",
+        "groups": some(dice, &["staff", "admin"]), "trusted_without_scope": dice.below(2) == 0});
+    let copied = json!({"copy": ([&["azp", "added"][..], &some(dice, &["acr"])].concat()),
+        "set": {"env": named, "only": named}});
+    vec![
+        ("/rules", json!(rules)),
+        ("/identity_token/claims", copied),
+        ("/identity_token/ttl_seconds", json!(lifetime)),
+        ("/consumers/entries", json!([web])),
+        (
+            "/claim_to_headers",
+            json!([{"header": "x-country", "claim": "country"}, {"header": "x-env", "claim": "env"}]),
+        ),
+        signing()[0].clone(),
+    ]
+}
+
+/// No member that was not there, and none with another value.
+fn assert_within(after: &Value, before: &Value, case: &str) {
+    for (name, value) in after.as_object().into_iter().flatten() {
+        assert_eq!(Some(value), before.get(name), "{case}: {name} of {after} and {before}");
+    }
+}
+
+fn assert_same_or_less(before: &Value, after: &Value, case: &str) {
+    for name in ["iss", "txn", "sub", "aud", "client_id", "act"] {
+        assert_eq!(before[name], after[name], "{case}: {name}");
+    }
+    let scopes = |claims: &Value| -> Vec<String> {
+        claims["scope"].as_str().unwrap().split(' ').map(str::to_owned).collect()
+    };
+    let had = scopes(before);
+    assert!(scopes(after).iter().all(|scope| had.contains(scope)), "{case}: {after}");
+    let time = |claims: &Value, name: &str| claims[name].as_i64().expect("a time");
+    assert!(time(after, "exp") <= time(before, "exp"), "{case}: {after}");
+    assert!(time(after, "iat") >= time(before, "iat"), "{case}: {after}");
+    assert_within(&after["tctx"], &before["tctx"], case);
+    let context = |claims: &Value| {
+        let mut context = claims["rctx"].as_object().unwrap().clone();
+        let chain = context.remove("chain").unwrap_or_else(|| json!([]));
+        (context, chain)
+    };
+    let (was, mut chain) = context(before);
+    chain.as_array_mut().unwrap().push(before["req_wl"].clone());
+    assert_eq!((was, chain), context(after), "{case}");
+    for name in after.as_object().unwrap().keys() {
+        assert!(before.get(name).is_some(), "{case}: {name} in {after}");
+    }
+}
+
+/// What goes on; all else has no scope left.
+fn passed(step: Step) -> Option<HeaderEdits> {
+    if matches!(step, Step::Done(Verdict::Forward(_), _)) {
+        return Some(forwarded(step));
+    }
+    assert_eq!(denied(step), denial(403, "insufficient_scope"));
+    None
+}
+
+/// No scope, claim, actor, audience or lifetime beyond those of the token that was given
+/// back, whatever the gateway that replaces it would say of a public one: neither in the
+/// token nor in a header.
+#[test]
+fn nothing_is_made_up_by_a_replacement() {
+    let mut replacements = 0;
+    for seed in 1..=200 {
+        let mut dice = Random(seed);
+        let held = some(&mut dice, &["orders.read", "orders.write", "stock", "admin"]).join(" ");
+        let act = [Value::Null, json!({"sub": "robot"}), json!({"sub": "a", "act": {"sub": "b"}})];
+        let (mut first, from) = open(&any_shop(&mut dice, "first"));
+        let claims = json!({"scope": held, "act": act[dice.below(3)], "added": "of token", "acr": "1",
+            "exp": START + 60 + i64::try_from(dice.below(600)).unwrap()});
+        let bearer = format!("Bearer {}", token(claims));
+        comes_from(&from, OUTSIDE);
+        let step = first.begin(head(&[(":path", "/a"), ("authorization", &bearer)]));
+        let step = answered_user(&mut first, step);
+        let Some(begun) = passed(step) else { continue };
+        let mut text = field(&begun, "txn-token").unwrap();
+        let (mut second, from) = open(&any_shop(&mut dice, "second"));
+        for path in ["/b", "/a", "/b"] {
+            let case = format!("{seed} {path}");
+            second.pass(i64::try_from(dice.below(10)).unwrap());
+            let step = given(&mut second, &from, path, &text);
+            let Some(edits) = passed(step) else { break };
+            let next = field(&edits, "txn-token").expect("a transaction token");
+            let (before, after) = (read(&mut second, &text), read(&mut second, &next));
+            replacements += 1;
+            assert_same_or_less(&before, &after, &case);
+            let told = &before["tctx"];
+            for (header, claim) in [("x-country", "country"), ("x-env", "env")] {
+                let value = field(&edits, header);
+                assert!(value.is_none() || value.as_deref() == told[claim].as_str(), "{case}");
+            }
+            let groups = field(&edits, "x-consumer-groups").unwrap_or_default();
+            for group in groups.split(',').filter(|group| !group.is_empty()) {
+                let had = told["groups"].as_array().is_some_and(|had| had.contains(&json!(group)));
+                assert!(had, "{case}: {group} is not in {told}");
+            }
+            text = next;
+        }
+    }
+    assert!(replacements > 100, "{replacements}");
 }
