@@ -295,7 +295,7 @@ fn a_pem_of_another_kind_is_refused_by_name() {
         ("Ed25519", pem("EdDSA"), "ES256 needs a P-256 key, this is an Ed25519 key"),
         ("SEC1", pem("SEC1"), "openssl pkcs8 -topk8 -nocrypt"),
         ("encrypted", pem("encrypted"), "openssl pkcs8 -topk8 -nocrypt"),
-        ("cut", es256.chars().take(es256.len() / 2).collect(), "not a well-formed"),
+        ("cut", es256.chars().take(es256.len() / 2).collect(), "without its end"),
         ("two keys", es256.repeat(2), "not a well-formed"),
     ] {
         let error = SigningKey::parse(&text, SigningAlgorithm::Es256).unwrap_err();

@@ -60,9 +60,11 @@ impl InProcess {
             found.map(|(_, value)| value.clone())
         };
         let checked = config::load(&text, &variable, None).and_then(|settings| {
-            let unshared = settings.shared_data == SharedData::Never;
-            let checked = if unshared { config::check_unshared(&settings) } else { Ok(()) };
-            checked.map(|()| settings).map_err(|problem| config::Problems(vec![problem]))
+            let mut problems = config::check_host(&settings, HostCapabilities::ENVOY);
+            if settings.shared_data == SharedData::Never {
+                problems.extend(config::check_unshared(&settings).err());
+            }
+            if problems.is_empty() { Ok(settings) } else { Err(config::Problems(problems)) }
         });
         let mut settings = match checked {
             Ok(settings) => settings,
