@@ -176,7 +176,7 @@ fn what_is_refused() {
         ("nothing", "a: 1".to_owned(), "nothing that is converted"),
         (
             "manifests of Kong",
-            "{apiVersion: configuration.konghq.com/v1, kind: KongConsumer, username: alice}"
+            "{apiVersion: configuration.konghq.com/v1, kind: KongPlugin, plugin: openid-connect}"
                 .to_owned(),
             "convert what `deck gateway dump` writes",
         ),

@@ -67,7 +67,7 @@ pub enum ConvertError {
     NotYaml(String),
     /// There is nothing in it that is converted.
     Unknown,
-    /// It has manifests of Kong's ingress controller.
+    /// It has manifests of Kong's ingress controller, and no KongConsumer.
     KongManifests,
     /// It is of another format than those that are read; which.
     Format(String),
@@ -105,8 +105,9 @@ impl fmt::Display for ConvertError {
                  Gateway's SecurityPolicy with jwt",
             ),
             Self::KongManifests => f.write_str(
-                "manifests of Kong's ingress controller are not read: convert what \
-                 `deck gateway dump` writes of its gateway",
+                "of the manifests of Kong's ingress controller only KongConsumers with their \
+                 Secrets are read, and none is here: convert what `deck gateway dump` writes of \
+                 its gateway",
             ),
             Self::Format(found) => {
                 write!(f, "_format_version is {found}; \"1.1\", \"2.1\" and \"3.0\" are read")

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::assemble::accepted;
+use super::kong::manifests;
 use super::selection::{Selection, full_name};
 use super::{ConvertError, Converted, envoy, gateway, istio, kong, yaml};
 
@@ -34,16 +35,14 @@ pub fn convert(text: &str, selection: &Selection) -> Result<Converted, ConvertEr
         return gateway::from_manifests(&manifests, selection);
     }
     match envoy::from_documents(&manifests, selection) {
-        Err(ConvertError::Unknown) if manifests.iter().any(is_of_kong) => {
+        Err(ConvertError::Unknown) if chosen(manifests::is_consumer) => {
+            manifests::from_manifests(&manifests, selection)
+        }
+        Err(ConvertError::Unknown) if manifests.iter().any(manifests::is_of_kong) => {
             Err(ConvertError::KongManifests)
         }
         converted => converted,
     }
-}
-
-fn is_of_kong(manifest: &Value) -> bool {
-    let version = manifest.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-    version.starts_with("configuration.konghq.com/")
 }
 
 /// The manifests of a list.

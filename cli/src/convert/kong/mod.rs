@@ -12,11 +12,14 @@ mod fields;
 mod file;
 mod issuer;
 mod keycloak;
+pub(super) mod manifests;
+mod metadata;
 mod openid_connect;
 mod placeholder;
 mod plugins;
 mod router;
 mod routes;
+mod secrets;
 
 use gatepass::config::reader::Document;
 use gatepass::config::{Problems, Variable};
@@ -87,15 +90,26 @@ fn convert(kong: &Kong) -> Result<Converted, ConvertError> {
     for field in &kong.others {
         notes.add("the file", format_args!("its {field} stay in Kong"));
     }
-    notes.tell(
-        "identity_token",
-        "is new: choose issuer and audiences, and put a signing key in GATEPASS_SIGNING_KEY",
-    );
     let mut consumers = json!({ "entries": entries });
     if let (Some(anonymous), Value::Object(members)) = (&anonymous, &mut consumers) {
         members.insert("anonymous".into(), anonymous.username.as_str().into());
     }
-    let configuration = json!({
+    let configuration = configuration(provider, consumers, rules, &mut notes);
+    Ok(Converted { configuration, rule_places, notes: notes.0 })
+}
+
+/// The whole, for credentials of the jwt plugin.
+fn configuration(
+    provider: Map<String, Value>,
+    consumers: Value,
+    rules: Vec<Value>,
+    notes: &mut Notes,
+) -> Value {
+    notes.tell(
+        "identity_token",
+        "is new: choose issuer and audiences, and put a signing key in GATEPASS_SIGNING_KEY",
+    );
+    json!({
         "providers": { PROVIDER: provider },
         "token": { "forward": true },
         "consumers": consumers,
@@ -107,8 +121,7 @@ fn convert(kong: &Kong) -> Result<Converted, ConvertError> {
         },
         "rules": rules,
         "errors": { "format": "kong" },
-    });
-    Ok(Converted { configuration, rule_places, notes: notes.0 })
+    })
 }
 
 /// A file whose tokens are of issuers.
