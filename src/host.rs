@@ -82,8 +82,8 @@ pub trait RequestInfo: std::fmt::Debug {
 
     /// The address of the connection, if the host reports it. Client addresses in headers
     /// do not affect it.
-    fn peer_address(&self, request: RequestId) -> Option<IpAddr> {
-        self.client_address(request)
+    fn peer_address(&self, _: RequestId) -> Option<IpAddr> {
+        None
     }
 }
 
@@ -92,6 +92,13 @@ pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     let with_port = text.parse::<SocketAddr>().map(|address| address.ip());
     with_port.or_else(|_| text.parse()).ok()
+}
+
+/// Parses the address of a connection, which has a port: an address without one, or with
+/// port 0, is what a header says.
+pub fn parse_connection(text: &[u8]) -> Option<IpAddr> {
+    let address = std::str::from_utf8(text).ok()?.parse::<SocketAddr>().ok()?;
+    (address.port() != 0).then(|| address.ip())
 }
 
 #[cfg(test)]
@@ -111,6 +118,10 @@ mod tests {
         ] {
             let found = parse_address(text).map(|address| address.to_string());
             assert_eq!(found.as_deref(), expected, "{text:?}");
+            let is_connection = text.ends_with(b":5000");
+            assert_eq!(parse_connection(text).is_some(), is_connection, "{text:?}");
         }
+        assert_eq!(parse_connection(b"192.0.2.1:0"), None);
+        assert_eq!(parse_connection(b"[2001:db8::1]:0"), None);
     }
 }

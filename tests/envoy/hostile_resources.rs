@@ -159,9 +159,9 @@ async fn a_resource_and_its_neighbours_stay_apart() {
     no_place_gets_the_identity_of_another(&gateway, &ec).await;
 }
 
-/// Where Envoy takes the client's address from `X-Forwarded-For`, a load balancer's own
-/// address lends nobody the right to give a transaction token back. Such an Envoy cannot be
-/// the edge, where a client would name an address inside: docs/services.md.
+/// Where Envoy takes the client's address from `X-Forwarded-For`, neither a load balancer's
+/// own address nor one that a client names lends anybody the right to give a transaction
+/// token back: an address from a header has port 0, that of a connection never.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_token_is_for_those_inside_alone() {
     let ec = Signer::es256("ec");
@@ -182,6 +182,9 @@ async fn a_transaction_token_is_for_those_inside_alone() {
     let mut wrong = Wrong::default();
     for (case, request, expected) in [
         ("inside", given(), "200"),
+        ("named inside", given().with("X-Forwarded-For", "127.0.0.1"), "401 token_missing"),
+        // Not an address to Envoy, for which the connection counts then, and that is inside.
+        ("with a port", given().with("X-Forwarded-For", "192.0.2.7:443"), "200"),
         ("for one outside", given().with("X-Forwarded-For", "192.0.2.7"), "401 token_missing"),
         (
             "for one outside that names another",

@@ -10,7 +10,7 @@ use gatepass::access_log::AccessLogFields;
 use gatepass::callout::{CalloutFailure, CalloutReply};
 use gatepass::config;
 use gatepass::gateway::{Action, CalloutId, Dispatch, Gateway, RequestId};
-use gatepass::host::{HostCapabilities, RequestInfo, parse_address};
+use gatepass::host::{HostCapabilities, RequestInfo, parse_address, parse_connection};
 use gatepass::http::{Edit, Fields, LocalReply};
 use gatepass::metrics::{Kind, Series};
 use gatepass::pipeline::SharedData;
@@ -391,6 +391,13 @@ impl RequestInfo for Info {
         let stream = fake.streams.get(&context(request))?;
         let name = "source.address";
         parse_address(stream.properties.get(name).or_else(|| fake.properties.get(name))?)
+    }
+
+    fn peer_address(&self, request: RequestId) -> Option<std::net::IpAddr> {
+        let fake = self.0.lock().unwrap();
+        let stream = fake.streams.get(&context(request))?;
+        let name = "source.address";
+        parse_connection(stream.properties.get(name).or_else(|| fake.properties.get(name))?)
     }
 
     fn client_certificate(&self, request: RequestId) -> Option<[u8; 32]> {

@@ -164,6 +164,10 @@ impl RequestInfo for Asked {
     fn client_address(&self, _: RequestId) -> Option<IpAddr> {
         self.one_more()
     }
+
+    fn peer_address(&self, _: RequestId) -> Option<IpAddr> {
+        self.one_more()
+    }
 }
 
 /// Whatever of resources, identities and documents is configured, a request that is not

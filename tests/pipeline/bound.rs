@@ -350,6 +350,10 @@ impl RequestInfo for Clients {
         Some(self.0.get().1)
     }
 
+    fn peer_address(&self, request: RequestId) -> Option<IpAddr> {
+        self.client_address(request)
+    }
+
     fn client_certificate(&self, _: RequestId) -> Option<[u8; 32]> {
         self.0.get().0
     }

@@ -25,13 +25,14 @@
 //!
 //! Each call may fail: [`abi`] lists the consequences.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use gatepass::access_log::AccessLogFields;
 use gatepass::callout::{Answer, Callout, CalloutFailure, CalloutReply, ReplyFields, joined};
 use gatepass::config::Problem;
-use gatepass::host::HostCapabilities;
+use gatepass::host::{HostCapabilities, parse_address, parse_connection};
 use gatepass::http::{Edit, Fields, LocalReply, RequestHead};
 use gatepass::keys::HostCrypto;
 use gatepass::metrics::Kind;
@@ -421,12 +422,14 @@ impl Host {
         abi::property("source\0address").ok().flatten()
     }
 
-    /// The address of the connection, if it may differ from the client's. Envoy does not
-    /// report it for a listener that takes the client's address from a header.
-    pub(crate) fn peer_address(self) -> Option<Vec<u8>> {
+    /// The address of the connection. Envoy reports none for a listener that takes the
+    /// client's address from a header: that has port 0.
+    pub(crate) fn peer_address(self) -> Option<IpAddr> {
         match self {
-            Self::Envoy => None,
-            Self::NgxWasm => abi::property("ngx\0realip_remote_addr").ok().flatten(),
+            Self::Envoy => parse_connection(&self.client_address()?),
+            Self::NgxWasm => {
+                parse_address(&abi::property("ngx\0realip_remote_addr").ok().flatten()?)
+            }
         }
     }
 

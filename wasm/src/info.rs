@@ -32,8 +32,7 @@ impl RequestInfo for Properties {
     }
 
     fn peer_address(&self, request: RequestId) -> Option<IpAddr> {
-        let peer = self.entered.enter(request).then(|| self.host.peer_address()).flatten();
-        peer.map_or_else(|| self.client_address(request), |address| parse_address(&address))
+        self.entered.enter(request).then(|| self.host.peer_address()).flatten()
     }
 
     fn client_certificate(&self, request: RequestId) -> Option<[u8; 32]> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use gatepass::binding::of_hex;
 use gatepass::gateway::{Action, Gateway, TICK};
-use gatepass::host::{RequestId, RequestInfo, parse_address};
+use gatepass::host::{RequestId, RequestInfo, parse_address, parse_connection};
 use gatepass::json;
 use gatepass::time::UnixTime;
 
@@ -47,6 +47,9 @@ type Clients = Rc<RefCell<HashMap<Request, Client>>>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
     address: Option<IpAddr>,
+    /// The address of its connection; none on a listener that takes the client's address
+    /// from a header.
+    peer: Option<IpAddr>,
     /// The SHA-256 of its certificate.
     certificate: Option<[u8; 32]>,
 }
@@ -55,8 +58,12 @@ impl Client {
     /// The client of a request; only while [`Filter::asked_by`] runs for it.
     pub(crate) fn of(request: Request) -> Self {
         let digest = || of_hex(std::str::from_utf8(&peer_certificate_digest(request)?).ok()?);
-        let address = || parse_address(&source_address(request)?);
-        Self { address: address(), certificate: digest() }
+        let address = source_address(request);
+        Self {
+            address: address.as_deref().and_then(parse_address),
+            peer: address.as_deref().and_then(parse_connection),
+            certificate: digest(),
+        }
     }
 }
 
@@ -73,6 +80,11 @@ impl RequestInfo for Info {
     fn client_address(&self, RequestId(request): RequestId) -> Option<IpAddr> {
         let known = self.0.borrow().get(&request).copied();
         known.unwrap_or_else(|| Client::of(request)).address
+    }
+
+    fn peer_address(&self, RequestId(request): RequestId) -> Option<IpAddr> {
+        let known = self.0.borrow().get(&request).copied();
+        known.unwrap_or_else(|| Client::of(request)).peer
     }
 
     /// Texts and flags come from the dynamic metadata. Envoy does not expose nested

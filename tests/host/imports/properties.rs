@@ -95,7 +95,8 @@ fn kong_value(host: &mut FakeHost, path: &str) -> Option<Vec<u8>> {
         "request.method" | "ngx.request_method" => header(":method"),
         "request.scheme" | "ngx.scheme" => header(":scheme"),
         "request.id" => header("x-request-id"),
-        "source.address" | "ngx.remote_addr" => Some(b"127.0.0.1".to_vec()),
+        "source.address" => Some(b"127.0.0.1:40000".to_vec()),
+        "ngx.remote_addr" | "ngx.realip_remote_addr" => Some(b"127.0.0.1".to_vec()),
         _ => path.strip_prefix("request.headers.").and_then(header),
     })
 }
