@@ -215,8 +215,9 @@ async fn each_cell_ends_as_the_contract_says() {
     println!("prepared after {:.1} s", start.elapsed().as_secs_f64());
 
     matrix = Arc::into_inner(shared).expect("nobody else has it");
-    matrix.services.fail().await;
+    // Before anything fails: what is polled until the cluster is gone is not asked meanwhile.
     offer(&matrix, &[]).await;
+    matrix.services.fail().await;
     // Now everything that is to go stale does.
     sleep(Duration::from_secs(SHORT_LIFE + 1)).await;
     let upstream = "cluster.upstream.upstream_rq_total";
