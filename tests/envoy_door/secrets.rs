@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::host::{CONTINUE, Envoy, LOG, STOP};
-use crate::{SIGNING_KEY, bearer, configuration};
+use crate::host::{CONTINUE, Envoy, LOG, Route, STOP, STOP_ALL};
+use crate::{ALICE, SIGNING_KEY, bearer, begin, configuration, only_callout};
 
 fn sds(name: &str) -> Value {
     json!({"sds": {"name": name, "sds_config": {"path_config_source": {"path": "/secrets"}}}})
@@ -17,7 +17,6 @@ const OTHER_KEY: &str = r#"{"kty": "EC", "crv": "P-256",
 
 fn signed_by(name: &str) -> Value {
     let mut configuration = configuration();
-    configuration.as_object_mut().unwrap().remove("user_info");
     configuration["identity_token"]["signing_keys"][0]["private_key"] = sds(name);
     configuration
 }
@@ -26,15 +25,26 @@ fn logged(text: &str) -> bool {
     LOG.with_borrow(|log| log.iter().any(|line| line.contains(text)))
 }
 
-/// The identity token of a new request, or the status of its answer.
-fn identity(envoy: &Envoy) -> Result<String, u32> {
-    let authorization = bearer("alice");
+/// The identity token of a new request of bob's, or the status and the details of its
+/// answer.
+fn identity(envoy: &Envoy) -> Result<String, (u32, String)> {
+    let authorization = bearer("bob");
     let request = envoy.open(&[("authorization", &authorization)]);
     match request.headers(true) {
-        CONTINUE => Ok(request.values("x-identity-token").remove(0)),
-        STOP => Err(request.status()),
+        CONTINUE => {}
+        STOP => {
+            let answer = request.answer().expect("an answer");
+            return Err((answer.status, answer.details));
+        }
+        STOP_ALL => {
+            let callouts = envoy.callouts();
+            let (callout, _) = callouts.iter().find(|(_, path)| path == "/users/bob").unwrap();
+            envoy.reply(*callout, Some(("200", r#"{"sub": "bob", "country": "ES"}"#)));
+            assert_eq!(request.continued(), 1);
+        }
         other => panic!("{other}"),
     }
+    Ok(request.values("x-identity-token").remove(0))
 }
 
 /// The key that signed, by the header of the token.
@@ -47,17 +57,23 @@ fn nobody_passes_before_a_secret_came_and_each_change_counts() {
     let envoy = Envoy::start(&signed_by("key").to_string()).expect("what is known of it is valid");
     assert_eq!(envoy.source_of("key"), r#"{"path_config_source":{"path":"/secrets"}}"#);
     envoy.run();
-    assert_eq!(identity(&envoy), Err(503));
+    assert_eq!(identity(&envoy), Err((503, "configuration_invalid".to_owned())));
     envoy.set_secret("key", &format!("{SIGNING_KEY}\n"));
     envoy.run_until("it came", || identity(&envoy).is_ok());
     let first = identity(&envoy).unwrap();
-    // One that waits meanwhile is not disturbed, and a wrong one changes nothing.
+    let waiting = begin(&envoy, "alice");
+    // A wrong one changes nothing.
     envoy.set_secret("key", "no key");
     envoy.run_until("it is refused", || logged("$.identity_token.signing_keys[0].private_key"));
     assert_eq!(key_of(&identity(&envoy).unwrap()), key_of(&first));
     assert!(!logged("no key"), "a secret in the log");
     envoy.set_secret("key", OTHER_KEY);
     envoy.run_until("it changed", || key_of(&identity(&envoy).unwrap()) != key_of(&first));
+    // A request that waits meanwhile goes on with the key that it began with.
+    assert_eq!((waiting.continued(), waiting.status()), (0, 0));
+    envoy.reply(only_callout(&envoy), ALICE);
+    assert_eq!(waiting.continued(), 1);
+    assert_eq!(key_of(&waiting.values("x-identity-token")[0]), key_of(&first));
     envoy.set_secret("key", "");
     envoy.run();
     assert!(identity(&envoy).is_ok(), "one that is gone leaves the one before in use");
@@ -90,4 +106,12 @@ fn what_else_is_wrong_is_said_before_the_secrets_come() {
         assert!(Envoy::start(&wrong.to_string()).is_none(), "{reference}");
         assert!(logged(told), "{reference}");
     }
+}
+
+/// Only the listener's configuration can subscribe to secrets.
+#[test]
+fn a_route_cannot_have_sds() {
+    assert!(Route::new(&configuration().to_string()).is_some());
+    assert!(Route::new(&signed_by("key").to_string()).is_none());
+    assert!(logged("$.identity_token.signing_keys[0].private_key: found an object with \"sds\""));
 }
