@@ -1,17 +1,13 @@
 //! Ways around the key of a bound token: other places for it, other kinds of tokens, other
 //! requests than those that a client sends to a service.
 
-use gatepass::pipeline::Step;
 use serde_json::json;
 
 use crate::bound::{
-    CERTIFICATE, ask, bound, config, dpop, invalid, mismatch, proof, thumbprint, with_clients,
+    CERTIFICATE, ask, bound, config, dpop, invalid, mismatch, proof, request, thumbprint,
+    with_clients,
 };
 use crate::support::*;
-
-fn is_denied(step: Step) -> bool {
-    format!("{step:?}").contains("Deny")
-}
 
 /// A thief has the token, and no key: every place where a token may be, and every request
 /// that a rule lets through with less.
@@ -33,42 +29,58 @@ fn a_stolen_token_is_of_no_use_anywhere() {
             {"match": {"path": "/open"}, "requires": {"allow_missing": true}},
         ]),
     );
+    let several = || denial(400, "token_multiple");
     let token = bound();
     let old = proof(&token, &json!({}), &json!({"iat": START - 100}));
     let value = |prefix: &str| format!("{prefix}{token}");
     let paths = [format!("/api?access_token={token}"), format!("/open?access_token={token}")];
-    for (case, fields) in [
-        ("bearer", vec![("authorization", value("Bearer "))]),
-        ("bearer, in small letters", vec![("authorization", value("bearer "))]),
-        ("another header", vec![("x-token", token.clone())]),
-        ("a cookie", vec![("cookie", value("session="))]),
-        ("a parameter", vec![(":path", paths[0].clone())]),
-        ("where none is needed", vec![(":path", paths[1].clone())]),
+    for (case, fields, expected) in [
+        ("bearer", vec![("authorization", value("Bearer "))], mismatch()),
+        ("bearer, in small letters", vec![("authorization", value("bearer "))], mismatch()),
+        ("another header", vec![("x-token", token.clone())], mismatch()),
+        ("a cookie", vec![("cookie", value("session="))], mismatch()),
+        ("a parameter", vec![(":path", paths[0].clone())], mismatch()),
+        ("where none is needed", vec![(":path", paths[1].clone())], mismatch()),
         (
             "where none is needed, bearer",
             vec![(":path", "/open".into()), ("authorization", value("Bearer "))],
+            mismatch(),
         ),
-        ("DPoP without a proof", vec![("authorization", value("DPoP "))]),
-        ("an old proof", vec![("authorization", value("DPoP ")), ("dpop", old.clone())]),
+        ("DPoP without a proof", vec![("authorization", value("DPoP "))], invalid()),
+        ("an old proof", vec![("authorization", value("DPoP ")), ("dpop", old.clone())], invalid()),
         (
             "a cookie, and the scheme alone",
             vec![("cookie", value("session=")), ("authorization", "DPoP ".into())],
+            several(),
         ),
-        ("a cookie, and a proof", vec![("cookie", value("session=")), ("dpop", old.clone())]),
+        (
+            "a cookie, and a proof",
+            vec![("cookie", value("session=")), ("dpop", old.clone())],
+            mismatch(),
+        ),
         (
             "a cookie, and another token by DPoP",
             vec![("cookie", value("session=")), ("authorization", format!("DPoP {}", alice()))],
+            several(),
         ),
-        ("the scheme of another name", vec![("authorization", value("DPoP2 "))]),
-        ("two schemes", vec![("authorization", value("DPoP Bearer "))]),
-        ("a tab", vec![("authorization", value("DPoP\t"))]),
+        (
+            "the scheme of another name",
+            vec![("authorization", value("DPoP2 "))],
+            denial(401, "token_missing"),
+        ),
+        (
+            "two schemes",
+            vec![("authorization", value("DPoP Bearer "))],
+            denial(401, "token_malformed"),
+        ),
+        ("a tab", vec![("authorization", value("DPoP\t"))], invalid()),
     ] {
         let mut world = World::new(&config, ENVOY);
         let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        assert!(is_denied(world.begin(head(&fields))), "{case}");
+        assert_eq!(denied(world.begin(head(&fields))), expected, "{case}");
         // Nor once it is known.
         forwarded(ask(&mut world, &token, &proof(&token, &json!({}), &json!({}))));
-        assert!(is_denied(world.begin(head(&fields))), "{case}, known");
+        assert_eq!(denied(world.begin(head(&fields))), expected, "{case}, known");
     }
 }
 
@@ -98,6 +110,12 @@ fn reference_tokens_are_bound_too() {
             world.forwarded("reference-1");
         } else {
             let good = proof("reference-1", &json!({}), &json!({}));
+            for (scheme, proofs, expected) in
+                [("Bearer", vec![good.as_str()], mismatch()), ("DPoP", vec![], invalid())]
+            {
+                let step = world.begin(request(scheme, "reference-1", &proofs));
+                assert_eq!(denied(step), expected, "{scheme}: {}", proofs.len());
+            }
             forwarded(ask(&mut world, "reference-1", &good));
             assert_eq!(denied(ask(&mut world, "reference-1", &good)), invalid());
         }
@@ -127,7 +145,7 @@ fn a_proof_is_for_one_request() {
         fields.push(("authorization", &authorization));
         fields.push(("dpop", proof));
         let mut world = World::new(&dpop(), ENVOY);
-        is_denied(world.begin(head(&fields)))
+        decided(world.begin(head(&fields)))
     };
     for (case, path, method, uri, refused) in [
         ("itself", "/api/a", "GET", "https://api.example/api/a", false),
@@ -145,7 +163,8 @@ fn a_proof_is_for_one_request() {
         ("a path alone", "/api/a", "GET", "/api/a", true),
         ("a host below", "/api/a", "GET", "https://api.example.evil/api/a", true),
     ] {
-        assert_eq!(send(path, method, "10.0.0.1", &good(uri, "GET")), refused, "{case}");
+        let expected = refused.then(invalid);
+        assert_eq!(send(path, method, "10.0.0.1", &good(uri, "GET")), expected, "{case}");
     }
     // A gateway may have several names.
     let mut config = dpop();
@@ -157,11 +176,12 @@ fn a_proof_is_for_one_request() {
         ("https://other.example/api", true),
     ] {
         let mut world = World::new(&config, ENVOY);
-        assert_eq!(is_denied(ask(&mut world, &token, &good(uri, "GET"))), refused, "{uri}");
+        let step = ask(&mut world, &token, &good(uri, "GET"));
+        assert_eq!(decided(step), refused.then(invalid), "{uri}");
     }
     // A hostile server hands on what it was sent, with its own name in Host.
     let theirs = good("https://evil.example/api/a", "GET");
-    assert!(send("/api/a", "GET", "evil.example", &theirs));
+    assert_eq!(send("/api/a", "GET", "evil.example", &theirs), Some(invalid()));
 }
 
 /// A preflight and a rule without a token are as before; a proof there goes no further.

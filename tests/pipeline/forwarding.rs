@@ -61,14 +61,15 @@ fn others_learn_what_one_is_told() {
             let counted =
                 metrics.iter().filter(|(at, _)| series[*at].name == "gatepass_events_total");
             assert_eq!(counted.map(|(_, count)| count).sum::<u64>(), 1, "{kind}");
-            // What was handed on is what a gateway takes.
-            let mut other = World::new(&config("both"), host);
-            let now = other.now();
-            let page = json!({"entries": entries});
-            let taken = gatepass::revocation::Entry::read(&page["entries"][0]);
-            assert!(taken.is_ok(), "{taken:?}");
+            // What was handed on holds in a gateway that gets it from the feed.
+            let mut fed = config("both");
+            put(&mut fed, "/revocation/feed", json!({"service": "auth", "path": "/feed"}));
+            let mut other = World::new(&fed, host);
+            other.tick(&ok(&json!({"cursor": "1", "entries": []})));
             other.forwarded(&token);
-            let _ = now;
+            other.pass(60);
+            other.tick(&ok(&json!({"cursor": "2", "entries": entries})));
+            assert_eq!(other.denied(&token), revoked(), "{kind}");
         }
     }
 }

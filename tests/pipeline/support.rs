@@ -468,6 +468,15 @@ pub fn denied(step: Step) -> (u16, String) {
     (reply.status, denial.code().name().to_owned())
 }
 
+/// The denial of a request, or `None` for one that passes.
+pub fn decided(step: Step) -> Option<(u16, String)> {
+    if matches!(step, Step::Done(Verdict::Deny(..), _)) {
+        return Some(denied(step));
+    }
+    forwarded(step);
+    None
+}
+
 /// What there is to log since the last call.
 pub fn logged(gateway: &mut Pipeline) -> String {
     gateway.take_log().iter().map(|event| format!("{event}\n")).collect()
