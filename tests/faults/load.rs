@@ -18,8 +18,17 @@ use crate::wire::{Connection, Request};
 
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
 
-/// Of Envoy and all in it, after it was given the time to tidy up.
-const SLACK_MIB: f64 = 12.0;
+/// What Envoy's memory may differ by from round to round where nothing is left behind.
+const SLACK_MIB: f64 = 3.0;
+
+/// V8 and the allocator take some 15 MiB at a time, in whichever round they please. A
+/// leak differs: it grows in every one.
+const MOST_ROUNDS: usize = 9;
+
+/// Whether the memory after the last three rounds was the same.
+fn stands_still(resident: &[f64]) -> bool {
+    matches!(resident, [.., first, _, last] if last - first < SLACK_MIB)
+}
 
 fn requests(gateway: &Gateway) -> Vec<Shot> {
     let request = |user: &str| {
@@ -107,7 +116,8 @@ async fn many_times_as_many_tokens_as_are_remembered_take_no_more_memory() {
         Shot::new(orders(&token), 200)
     };
     let mut resident = Vec::new();
-    for _ in 0..3 {
+    while !stands_still(&resident) {
+        assert!(resident.len() < MOST_ROUNDS, "{resident:.0?} MiB");
         let enough = Enough::Requests(REMEMBERED * 6);
         let volley = block_in_place(|| fire(port, 4, enough, fresh));
         assert_eq!(volley.wrong, [""; 0]);
@@ -115,12 +125,10 @@ async fn many_times_as_many_tokens_as_are_remembered_take_no_more_memory() {
         resident.push(gateway.resident_mib());
     }
     println!("MiB after {} tokens each: {resident:.0?}", REMEMBERED * 6);
-    assert!(resident[2] < resident[0] + SLACK_MIB, "{resident:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_clients_that_leave_while_they_wait_leave_nothing_behind() {
-    const ROUNDS: usize = 4;
+async fn thousands_of_clients_that_leave_while_they_wait_leave_nothing_behind() {
     const WAVES: usize = 10;
     const EACH: usize = 250;
     const USERS: usize = 80;
@@ -132,7 +140,9 @@ async fn ten_thousand_clients_that_leave_while_they_wait_leave_nothing_behind() 
     let active = || gateway.stat("http.public.downstream_rq_active");
     let callouts = || gateway.stat("cluster.users.upstream_rq_active");
     let mut resident = Vec::new();
-    for round in 0..ROUNDS {
+    while !stands_still(&resident) {
+        let round = resident.len();
+        assert!(round < MOST_ROUNDS, "{resident:.0?} MiB");
         // Most ask together about one user, the others about one each.
         let together = orders(&gateway.token(["bob", "carol"][round % 2])).into_bytes();
         let alone = (1..USERS).map(|n| orders(&stranger(&gateway, round * USERS + n)).into_bytes());
@@ -161,22 +171,17 @@ async fn ten_thousand_clients_that_leave_while_they_wait_leave_nothing_behind() 
         until("no callout is left", || async { callouts().await == 0 }).await;
         resident.push(gateway.resident_mib());
     }
-    println!(
-        "MiB after each {} of {} clients: {resident:.0?}",
-        WAVES * EACH,
-        ROUNDS * WAVES * EACH
-    );
-    assert!(resident[3] < resident[1] + SLACK_MIB, "{resident:?}");
+    println!("MiB after each {} clients: {resident:.0?}", WAVES * EACH);
     // Whoever leaves does not make the service be asked again, and so cannot fill
     // the circuit breaker, which would deny others.
     let asked = gateway.stat("cluster.users.upstream_rq_total").await;
-    let users = ROUNDS * USERS;
+    let users = resident.len() * USERS;
     assert!((users..=users * WORKERS).contains(&(asked as usize)), "{asked} for {users} users");
     assert_eq!(gateway.stat("http.public.downstream_rq_5xx").await, 0);
     gateway.users_fault(json!({"kind": "none"})).await;
     let answer = gateway.send(Request::get("/orders").bearer(&gateway.token("alice"))).await;
     assert_eq!(answer.seen().identity()["country"], "ES");
-    gateway.assert_serves("ten thousand clients that left").await;
+    gateway.assert_serves("thousands of clients that left").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
