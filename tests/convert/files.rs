@@ -142,6 +142,16 @@ fn what_envoy_has_and_rules_have_not() {
             "provider b: is left out, with all its tokens: its tokens are elsewhere",
         ),
         (
+            "hosts",
+            envoy("- {match: {prefix: /, headers: [{name: ':authority', exact_match: a.example}]}}"),
+            "rules: hosts are compared without their port",
+        ),
+        (
+            "a lifetime of a part of a second",
+            envoy(rule).replacen("audiences: [api]", "audiences: [api], max_lifetime: 0.5s", 1),
+            "provider a: is left out, with all its tokens: a max_lifetime below one second",
+        ),
+        (
             "the payload in a header",
             envoy(rule).replace("audiences: [api]", "audiences: [api], forward_payload_header: x-p"),
             "provider a: there is nothing for forward_payload_header",
@@ -199,6 +209,24 @@ fn what_is_refused() {
                      b: {{'@type': x.JwtAuthentication, {}}}",
                 "providers: {}, rules: []"
             ),
+            "a requirement of one route, which counts instead of the rules",
+        ),
+        (
+            "a requirement of a route, by a name of its own",
+            format!(
+                "a: {{typed_per_filter_config: {{login: {{'@type': \
+                 type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig, \
+                 requirement_name: x}}}}}}\nb: {{'@type': x.JwtAuthentication, {}}}",
+                "providers: {}, rules: []"
+            ),
+            "a requirement of one route, which counts instead of the rules",
+        ),
+        (
+            "a requirement of a route in a ConfigMap",
+            "kind: ConfigMap\ndata:\n  envoy.yaml: |\n    a: {typed_per_filter_config: \
+             {envoy.filters.http.jwt_authn: {requirement_name: x}}}\n    b: {'@type': \
+             x.JwtAuthentication, providers: {}, rules: []}\n"
+                .to_owned(),
             "a requirement of one route, which counts instead of the rules",
         ),
         (
@@ -276,7 +304,7 @@ spec:
   selector: {matchLabels: {app: httpbin}}
   rules:
   - from: [{source: {requestPrincipals: ['issuer-foo/*']}}]
-    to: [{operation: {hosts: [example.com]}}]
+    to: [{operation: {hosts: [example.com, 'example.com:*']}}]
   - from: [{source: {requestPrincipals: ['https://bar.example/*']}}]
     to: [{operation: {hosts: [another-host.com]}}]
   - to: [{operation: {paths: [/healthz]}}]
@@ -288,10 +316,13 @@ spec:
         &json!([
             {"match": {"path": "/healthz"}, "requires": {"allow_missing": true}},
             {"match": {"hosts": ["example.com"]}, "requires": {"providers": ["issuer-foo"]}},
-            {"match": {"hosts": ["another-host.com"]}, "requires": {"providers": ["bar.example"]}},
             {"match": {}, "requires": {"groups_any": ["closed-by-convert"], "groups_none": ["closed-by-convert"]}},
         ])
     );
+    // Of a host alone Istio refuses host:8080, which no rule can.
+    let told = changes(&made);
+    assert!(told.iter().any(|it| it.contains("compared without their port")), "{told:#?}");
+    assert!(told.iter().any(|it| it.contains("what it allows is refused")), "{told:#?}");
     assert_eq!(
         made.configuration["providers"]["bar.example"]["discovery"],
         json!({"service": "bar-example", "path": "/.well-known/openid-configuration"})
@@ -319,4 +350,33 @@ fn denials_with_exceptions() {
             {"match": {}, "requires": {}},
         ])
     );
+}
+
+/// A policy that only tries allows nothing, however its annotation says so.
+#[test]
+fn dry_runs() {
+    for dry in ["true", "TRUE", "True", "t", "T", "1"] {
+        let made = converted(&format!(
+            "{{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {{name: r}}, spec: {{jwtRules: [{{issuer: 'https://a.example'}}]}}}}
+---
+{{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {{name: p}}, spec: {{rules: [{{to: [{{operation: {{paths: [/a]}}}}]}}]}}}}
+---
+{{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {{name: q, annotations: {{istio.io/dry-run: '{dry}'}}}}, spec: {{rules: [{{}}]}}}}
+"
+        ));
+        let rules = made.configuration["rules"].to_string();
+        assert!(rules.contains("closed-by-convert"), "{dry}: {rules}");
+        assert!(!rules.contains(r#""match":{},"requires":{"allow_missing""#), "{dry}: {rules}");
+    }
+}
+
+/// What the policy is merged with may ask for more.
+#[test]
+fn a_merged_policy() {
+    let made = converted(
+        "{apiVersion: gateway.envoyproxy.io/v1alpha1, kind: SecurityPolicy, metadata: {name: p}, spec: {mergeType: StrategicMerge, jwt: {providers: [{name: a, issuer: 'https://a.example', remoteJWKS: {uri: 'https://a.example/keys'}}]}}}",
+    );
+    assert!(changes(&made).iter().any(|note| note.contains("its mergeType is not carried over")));
+    let rules = made.configuration["rules"].to_string();
+    assert!(rules.contains("closed-by-convert"), "{rules}");
 }

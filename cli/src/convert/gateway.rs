@@ -18,8 +18,9 @@ use super::selection::{Selection, full_name};
 use super::url::Url;
 use super::{ConvertError, Converted, Notes};
 
-/// Other ways in which the policy may refuse a request.
-const OTHERS: [&str; 4] = ["basicAuth", "apiKeyAuth", "oidc", "extAuth"];
+/// Other ways in which the policy may refuse a request. A merged one has also what that of
+/// its parent asks.
+const OTHERS: [&str; 5] = ["basicAuth", "apiKeyAuth", "oidc", "extAuth", "mergeType"];
 
 /// Whether a manifest is a policy that is converted.
 pub(super) fn is_own(manifest: &Value) -> bool {
@@ -58,7 +59,7 @@ fn upstream(url: &Url) -> String {
 fn read(spec: &Node<'_>, name: &str, notes: &mut Notes) -> Option<Result<Parts, ConvertError>> {
     let place = format!("SecurityPolicy {name}");
     let mut fields = spec.fields()?;
-    for field in ["targetRef", "targetRefs", "targetSelectors", "mergeType"] {
+    for field in ["targetRef", "targetRefs", "targetSelectors"] {
         fields.of_kong(field);
     }
     if fields.node_of("cors").is_some() {

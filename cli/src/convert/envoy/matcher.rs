@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use gatepass::config::reader::Node;
+use gatepass::http::Authority;
 
 use super::regex::paths_of;
 use crate::convert::matching::{Header, Match, Path};
@@ -102,8 +103,9 @@ fn header(node: &Node<'_>, matching: &mut Match) -> Option<()> {
             matching.methods = Some(both);
         }
         (":authority" | "host", Some(hosts), None) if is_plain && matching.hosts.is_none() => {
-            let host = |host: &String| host.to_ascii_lowercase();
-            matching.hosts = Some(hosts.iter().map(host).collect());
+            matching.hosts = hosts.iter().map(|host| name_of(host)).collect();
+            // Envoy compares the whole text, with a port and in its case.
+            matching.is_partial = true;
         }
         (name, Some(values), None)
             if is_plain
@@ -126,6 +128,12 @@ fn header(node: &Node<'_>, matching: &mut Match) -> Option<()> {
         _ => matching.is_partial = true,
     }
     Some(())
+}
+
+/// A host as rules compare it, without its port.
+fn name_of(host: &str) -> Option<String> {
+    let name = Authority::parse(host.as_bytes())?.host;
+    std::str::from_utf8(name).ok().map(str::to_ascii_lowercase)
 }
 
 /// The words of an expression such as `GET|POST`.

@@ -35,8 +35,9 @@ pub(super) fn from_documents(
     documents: &[Value],
     selection: &Selection,
 ) -> Result<Converted, ConvertError> {
+    let documents: Vec<_> = documents.iter().map(expanded).collect();
     let mut found = Vec::new();
-    for document in documents {
+    for document in &documents {
         search(document, "$", &mut found);
     }
     found.retain(|it| selection.only.is_empty() || selection.only.contains(&it.path));
@@ -47,7 +48,7 @@ pub(super) fn from_documents(
     }
     let Some(Found { filter, .. }) = found.pop() else { return Err(ConvertError::Unknown) };
     let mut notes = Notes::default();
-    for document in documents {
+    for document in &documents {
         of_routes(document, "$", &mut notes)?;
     }
     if !documents.iter().any(normalizes) {
@@ -85,13 +86,8 @@ fn search(value: &Value, path: &str, found: &mut Vec<Found>) {
                 own.remove("@type");
                 found.push(Found { path: path.to_owned(), filter: snake(&own.into(), false) });
             } else {
-                let is_config_map = members.get("kind").is_some_and(|kind| kind == "ConfigMap");
                 for (name, member) in members {
-                    let path = crate::document::step(path, name);
-                    search(member, &path, found);
-                    if is_config_map && name == "data" {
-                        texts(member, &path, found);
-                    }
+                    search(member, &crate::document::step(path, name), found);
                 }
             }
         }
@@ -104,13 +100,35 @@ fn search(value: &Value, path: &str, found: &mut Vec<Found>) {
     }
 }
 
-/// A ConfigMap has files as texts.
-fn texts(data: &Value, path: &str, found: &mut Vec<Found>) {
-    for (name, text) in data.as_object().into_iter().flatten() {
-        let documents = text.as_str().and_then(|text| yaml::documents(text).ok());
-        for document in documents.into_iter().flatten() {
-            search(&document, &crate::document::step(path, name), found);
+/// A value with the files of ConfigMaps and Secrets, which are texts, as documents.
+fn expanded(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let embedded = crate::document::embedded(members);
+            let members = members.iter().map(|(name, member)| {
+                let files = member.as_object().filter(|_| embedded == Some(name.as_str()));
+                let member = match files {
+                    Some(files) => {
+                        files.iter().map(|(name, it)| (name.clone(), file(it))).collect()
+                    }
+                    None => expanded(member),
+                };
+                (name.clone(), member)
+            });
+            members.collect()
         }
+        Value::Array(items) => items.iter().map(expanded).collect(),
+        other => other.clone(),
+    }
+}
+
+/// The documents of a text; a single one stands for itself.
+fn file(text: &Value) -> Value {
+    let documents = text.as_str().and_then(|text| yaml::documents(text).ok());
+    match documents.map(<[Value; 1]>::try_from) {
+        Some(Ok([document])) => document,
+        Some(Err(documents)) => documents.into(),
+        None => text.clone(),
     }
 }
 
@@ -119,11 +137,13 @@ fn of_routes(value: &Value, path: &str, notes: &mut Notes) -> Result<(), Convert
     match value {
         Value::Object(members) => {
             for (name, member) in members {
+                // The name of a filter is free, and the type of its configuration is not.
+                let is_of_a_filter =
+                    path.contains("er_filter_config") || path.contains("erFilterConfig");
                 let path = crate::document::step(path, name);
-                let is_of_filter = name.contains("jwt_authn") && path.contains("er_filter_config")
-                    || path.contains("erFilterConfig") && name.contains("jwt_authn");
-                if is_of_filter {
-                    let text = member.to_string();
+                let text = if is_of_a_filter { member.to_string() } else { String::new() };
+                let is_of_type = text.contains("jwt_authn") && text.contains("PerRouteConfig");
+                if is_of_a_filter && (name.contains("jwt_authn") || is_of_type) {
                     if text.contains("requirement_name") || text.contains("requirementName") {
                         let text = "a requirement of one route, which counts instead of the \
                                     rules, is not carried over: write it as a rule first"
@@ -218,6 +238,11 @@ fn read(node: &Node<'_>, notes: &mut Notes) -> Option<Parts> {
     } else {
         Need::Open
     };
+    if stated.iter().any(|it| it.matching.hosts.is_some()) {
+        let text = "hosts are compared without their port and in any case, of which Envoy takes \
+                    the written one only";
+        notes.add("rules", text);
+    }
     let rules = first_match(&stated, &default, notes);
     Some(Parts {
         claim_headers: tokens.claim_headers,

@@ -75,7 +75,9 @@ pub(in crate::convert) fn provider(_: &str, node: &Node<'_>) -> Option<Provider>
         },
     };
     let skew = skew?.filter(|skew| *skew != 0).map(|skew| u64::from(skew).min(MAX_SKEW));
-    let lifetime = max_lifetime?.filter(|it| *it > 0).map(|it| it.min(31_536_000));
+    let lifetime = max_lifetime?.map(|it| it.min(31_536_000));
+    let too_short = (lifetime == Some(0))
+        .then_some("a max_lifetime below one second, which no provider can have");
     let options = text_map(&[
         ("algorithms", keys.as_ref().ok().and_then(algorithms)),
         ("clock_skew_seconds", skew.map(Value::from)),
@@ -86,7 +88,7 @@ pub(in crate::convert) fn provider(_: &str, node: &Node<'_>) -> Option<Provider>
         issuer: issuer?,
         audiences: audiences?,
         keys,
-        untold: subject.err(),
+        untold: subject.err().or(too_short),
         options,
         forward: forward?,
         sources: sources?,

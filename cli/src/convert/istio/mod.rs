@@ -22,6 +22,9 @@ use super::selection::{Selection, full_name};
 use super::url::Url;
 use super::{ConvertError, Converted, Notes};
 
+/// What Go's `strconv.ParseBool` takes for true.
+const TRUE: [&str; 6] = ["1", "t", "T", "TRUE", "true", "True"];
+
 /// Whether a manifest is Istio's.
 pub(super) fn is_own(manifest: &Value) -> bool {
     let text = |name: &str| manifest.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -45,9 +48,7 @@ pub(super) fn from_manifests(
     let document = Document::new(&nothing);
     let mut issuers = Issuers::new(upstream);
     let mut tokens = Tokens::default();
-    let is_of =
-        |kind: &'static str| move |it: &&&Value| it.get("kind").is_some_and(|it| it == kind);
-    for manifest in chosen.iter().filter(is_of("RequestAuthentication")) {
+    for manifest in of_kind(&chosen, "RequestAuthentication") {
         let spec = spec(manifest);
         authentication::read(&document.root(&spec), &mut issuers, &mut tokens, &mut notes)?;
     }
@@ -89,7 +90,9 @@ fn clauses(
     for manifest in of_kind(chosen, "AuthorizationPolicy") {
         let place = format!("AuthorizationPolicy {}", full_name(manifest));
         let dry = manifest.pointer("/metadata/annotations/istio.io~1dry-run");
-        if dry.is_some_and(|dry| dry == "true" || *dry == true) {
+        let is_dry =
+            |dry: &Value| *dry == true || dry.as_str().is_some_and(|it| TRUE.contains(&it));
+        if dry.is_some_and(is_dry) {
             notes.tell(&place, "is left out: it is a dry run");
             continue;
         }
@@ -152,8 +155,10 @@ fn upstream(url: &Url) -> String {
 }
 
 fn about_hosts(clauses: &[Clause], notes: &mut Notes) {
-    if clauses.iter().any(|clause| clause.matching.hosts.is_some()) {
-        let text = "hosts are compared without their port";
+    let mut all = clauses.iter().flat_map(|it| std::iter::once(&it.matching).chain(&it.except));
+    if all.any(|it| it.hosts.is_some()) {
+        let text = "hosts are compared without their port and a dot at their end: what is allowed \
+                    for HOST alone, without HOST:* beside it, is refused";
         notes.add("the file", text);
     }
 }

@@ -93,7 +93,8 @@ pub(super) fn read(
 }
 
 fn about_denial(conditions: &Conditions, requests: &Requests, place: &str, notes: &mut Notes) {
-    if conditions.denies_more() || requests.has_other_exceptions || !requests.matching.is_exact() {
+    let is_exact = requests.matching.is_exact() && requests.except.iter().all(Match::is_exact);
+    if conditions.denies_more() || requests.has_other_exceptions || !is_exact {
         notes.add(place, "denies by conditions that no rule has: it denies without them");
     }
 }
@@ -138,7 +139,8 @@ fn ways(rule: &Node<'_>, issuers: &mut Issuers) -> Option<Vec<(Conditions, Reque
     let mut ways = Vec::new();
     for source in &sources {
         for operation in &operations {
-            let matching = operation.matching.and(&headers).unwrap_or_else(Match::all);
+            let matching = operation.matching.and(&headers);
+            let matching = matching.unwrap_or_else(|| Match { is_partial: true, ..Match::all() });
             let requests = Requests { matching, ..operation.clone() };
             ways.push((source.and(&common), requests));
         }
@@ -196,26 +198,25 @@ fn operation(node: &Node<'_>) -> Option<Vec<Requests>> {
         common.matching.methods = told.filter(|_| are_all);
     }
     if !own_hosts.is_empty() {
-        let (told, are_all) = hosts(&own_hosts);
-        common.matching.is_partial |= !are_all;
-        common.matching.hosts = told.filter(|_| are_all);
+        let own = hosts(&own_hosts);
+        common.matching.is_partial |= !own.are_all || !own.have_ports;
+        common.matching.hosts = own.told.filter(|_| own.are_all);
     }
     let (not_ports, ports) = (not_ports?, ports?);
     common.matching.is_partial |= !ports.is_empty() || !not_ports.is_empty();
     let (except, are_all) = of_paths(&not_paths?);
     common.except.extend(except);
     let mut all_told = are_all;
-    if let (Some(methods), are_all) = methods(&not_methods?) {
-        all_told &= are_all;
-        if !methods.is_empty() {
-            common.except.push(Match { methods: Some(methods), ..Match::all() });
-        }
+    let (methods, are_all) = methods(&not_methods?);
+    all_told &= are_all;
+    if methods.as_ref().is_none_or(|it| !it.is_empty()) {
+        common.except.push(Match { methods, ..Match::all() });
     }
-    if let (Some(hosts), are_all) = hosts(&not_hosts?) {
-        all_told &= are_all;
-        if !hosts.is_empty() {
-            common.except.push(Match { hosts: Some(hosts), ..Match::all() });
-        }
+    let not_hosts = hosts(&not_hosts?);
+    all_told &= not_hosts.are_all;
+    if not_hosts.told.as_ref().is_none_or(|it| !it.is_empty()) {
+        let is_partial = !not_hosts.have_ports;
+        common.except.push(Match { hosts: not_hosts.told, is_partial, ..Match::all() });
     }
     common.has_other_exceptions = !all_told;
     if paths.is_empty() {

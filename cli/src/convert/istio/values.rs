@@ -35,33 +35,43 @@ fn template(pattern: &str) -> Option<Path> {
     text.split('/').all(is_segment).then_some(Path::Template(text))
 }
 
-/// Hosts of patterns. `None` inside is any host; outside, those that are not told, which
-/// is then `are_all`'s business.
-pub(super) fn hosts(patterns: &[String]) -> (Option<BTreeSet<String>>, bool) {
-    let mut are_all = true;
+/// Hosts of patterns.
+pub(super) struct Hosts {
+    /// Those that rules can have; any if `None`.
+    pub(super) told: Option<BTreeSet<String>>,
+    /// No pattern is left out.
+    pub(super) are_all: bool,
+    /// They are meant with any port, too, as rules take them: Istio compares the port.
+    pub(super) have_ports: bool,
+}
+
+pub(super) fn hosts(patterns: &[String]) -> Hosts {
+    let (mut are_all, mut have_ports) = (true, true);
     let mut hosts = BTreeSet::new();
     for pattern in patterns {
         let lower = pattern.to_ascii_lowercase();
         if lower == "*" {
-            return (None, true);
+            return Hosts { told: None, are_all: true, have_ports: true };
         }
         // Beside the host alone, this adds nothing here.
         let bare = lower.strip_suffix(":*").unwrap_or(&lower);
         let is_beside = bare != lower && patterns.iter().any(|it| it.eq_ignore_ascii_case(bare));
-        let is_host = match lower.strip_prefix("*.") {
-            Some(rest) => !rest.contains(['*', ':']) && !rest.is_empty(),
-            None => !lower.contains(['*', ':']) && !lower.is_empty(),
-        };
+        let name = lower.strip_prefix("*.").unwrap_or(&lower);
+        // Rules take a host with a dot at its end for the one without.
+        let is_host = !name.contains(['*', ':']) && !name.is_empty() && !name.ends_with('.');
         if is_host {
+            let with_port = format!("{lower}:*");
+            have_ports &= !lower.starts_with('*')
+                && patterns.iter().any(|it| it.eq_ignore_ascii_case(&with_port));
             hosts.insert(lower);
         } else if !is_beside {
             are_all = false;
         }
     }
-    (Some(hosts), are_all)
+    Hosts { told: Some(hosts), are_all, have_ports }
 }
 
-/// Methods of patterns, as [`hosts`].
+/// Methods of patterns, any if `None`; and whether no pattern is left out.
 pub(super) fn methods(patterns: &[String]) -> (Option<BTreeSet<String>>, bool) {
     if patterns.iter().any(|it| it == "*") {
         return (None, true);
@@ -152,6 +162,28 @@ mod tests {
             ("/a/{**}/b", None),
         ] {
             assert_eq!(path(pattern), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn hosts_with_their_ports() {
+        for (patterns, told, are_all, have_ports) in [
+            (vec!["*"], None, true, true),
+            (vec!["A.example"], Some(vec!["a.example"]), true, false),
+            (vec!["a.example", "A.EXAMPLE:*"], Some(vec!["a.example"]), true, true),
+            (vec!["*.a.example", "*.a.example:*"], Some(vec!["*.a.example"]), true, false),
+            (vec!["a.example:*"], Some(vec![]), false, true),
+            (vec!["a.example:8080"], Some(vec![]), false, true),
+            (vec!["a.example."], Some(vec![]), false, true),
+        ] {
+            let patterns: Vec<_> = patterns.into_iter().map(str::to_owned).collect();
+            let found = hosts(&patterns);
+            let expected = told.map(|it: Vec<&str>| it.into_iter().map(str::to_owned).collect());
+            assert_eq!(
+                (found.told, found.are_all, found.have_ports),
+                (expected, are_all, have_ports),
+                "{patterns:?}"
+            );
         }
     }
 }

@@ -4,7 +4,8 @@ use gatepass::config::check_credential;
 use gatepass::http::header_text;
 use serde_json::{Map, Value, json};
 
-use super::entities::{Consumer, Kong};
+use super::entities::{Consumer, Kong, Plugin};
+use super::issuer::Mapping;
 use super::placeholder::{environment, is_secret, is_template};
 use super::plugins::{Settings, is_harmless};
 use crate::convert::issuers::Issuers;
@@ -65,13 +66,13 @@ pub(super) fn entries(
 /// first wins.
 pub(super) fn mapped(
     kong: &Kong,
-    by: &[String],
+    mapping: &Mapping,
     issuers: &Issuers,
     notes: &mut Notes,
-) -> Vec<Value> {
+) -> Result<Vec<Value>, ConvertError> {
     let providers = issuers.provider_names();
     let mut entries: Vec<Value> = Vec::new();
-    for field in by {
+    for field in &mapping.by {
         for (position, consumer) in kong.consumers.iter().enumerate() {
             let names = [consumer.username(), consumer.custom_id.as_deref(), consumer.id()];
             let key = match field.as_str() {
@@ -79,9 +80,11 @@ pub(super) fn mapped(
                 "custom_id" => consumer.custom_id.as_deref(),
                 _ => consumer.id(),
             };
-            let Some(key) = key.filter(|key| !is_template(key) && header_text(key).is_ok()) else {
+            let Some(key) = key else { continue };
+            if is_template(key) || header_text(key).is_err() {
+                left_out(kong, position, mapping, &format!("consumer {key:?}"), notes)?;
                 continue;
-            };
+            }
             if entries.iter().any(|entry| entry.get("key").is_some_and(|it| it == key)) {
                 continue;
             }
@@ -99,7 +102,34 @@ pub(super) fn mapped(
             entries.push(Value::Object(entry));
         }
     }
-    entries
+    Ok(entries)
+}
+
+/// A consumer whose name is not known. Where a token need not have one, its own tokens
+/// would pass without what its plugins ask.
+fn left_out(
+    kong: &Kong,
+    position: usize,
+    mapping: &Mapping,
+    place: &str,
+    notes: &mut Notes,
+) -> Result<(), ConvertError> {
+    let deciding = kong.plugins.iter().find(|it| decides(it, position));
+    if let Some(plugin) = deciding.filter(|_| mapping.is_optional) {
+        let name = &plugin.name;
+        let text = format!("its {name} may refuse its requests, and its name is a placeholder");
+        return Err(ConvertError::Refused { place: place.to_owned(), text });
+    }
+    notes.add(place, "is left out: of a name there is only a placeholder");
+    Ok(())
+}
+
+/// Whether a plugin is the consumer's, and may refuse its requests.
+fn decides(plugin: &Plugin, consumer: usize) -> bool {
+    plugin.scope.consumer == Some(consumer)
+        && plugin.is_enabled
+        && !is_harmless(&plugin.name)
+        && matches!(plugin.settings, Settings::Other)
 }
 
 /// A plugin of the consumer that may refuse its requests.
@@ -110,13 +140,10 @@ fn shut_by_plugins(
     entry: &mut Map<String, Value>,
     notes: &mut Notes,
 ) {
-    for plugin in kong.plugins.iter().filter(|it| it.scope.consumer == Some(position)) {
-        let decides = plugin.is_enabled && !is_harmless(&plugin.name);
-        if decides && matches!(plugin.settings, Settings::Other) {
-            shut(entry);
-            let text = "may refuse its requests, and is not carried over: it is shut out";
-            notes.add(place, format_args!("{} {text}", plugin.name));
-        }
+    for plugin in kong.plugins.iter().filter(|it| decides(it, position)) {
+        shut(entry);
+        let text = "may refuse its requests, and is not carried over: it is shut out";
+        notes.add(place, format_args!("{} {text}", plugin.name));
     }
 }
 

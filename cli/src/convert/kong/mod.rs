@@ -139,7 +139,7 @@ fn of_issuers(
     }
     let mut entries = Vec::new();
     if let Some(mapping) = &bearer.mapping {
-        entries = consumers::mapped(kong, &mapping.by, &bearer.issuers, &mut notes);
+        entries = consumers::mapped(kong, mapping, &bearer.issuers, &mut notes)?;
         if entries.is_empty() && !mapping.is_optional {
             // Without entries a configuration has every token pass.
             notes.add("consumers", "a token needs one, and the file has none that could be found");

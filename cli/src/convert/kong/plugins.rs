@@ -47,6 +47,8 @@ pub(super) struct Acl {
     deny: Groups,
     /// Groups of consumer groups count as well.
     counts_consumer_groups: bool,
+    /// Groups of the token count instead of the consumer's.
+    pub(super) prefers_token: bool,
     pub(super) hides_groups: bool,
 }
 
@@ -111,6 +113,7 @@ pub(super) fn read(name: &str, config: Option<&Node<'_>>) -> Option<Settings> {
             allow: Groups::default(),
             deny: Groups::default(),
             counts_consumer_groups: false,
+            prefers_token: false,
             hides_groups: false,
         })),
         (name, Some(config)) if issuer::is_own(name) => {
@@ -184,8 +187,7 @@ fn acl(config: &Node<'_>) -> Option<Acl> {
     let allow = fields.or("allow", Groups::default(), groups);
     let deny = fields.or("deny", Groups::default(), groups);
     let hides_groups = fields.or("hide_groups_header", false, Node::flag);
-    // Without another plugin that authenticates there are none but the consumer's.
-    let _ = fields.or("always_use_authenticated_groups", false, Node::flag);
+    let prefers_token = fields.or("always_use_authenticated_groups", false, Node::flag);
     let counts_consumer_groups = fields.or("include_consumer_groups", false, Node::flag);
     fields.finish()?;
     let (allow, deny) = (allow?, deny?);
@@ -196,6 +198,7 @@ fn acl(config: &Node<'_>) -> Option<Acl> {
         allow,
         deny,
         counts_consumer_groups: counts_consumer_groups?,
+        prefers_token: prefers_token?,
         hides_groups: hides_groups?,
     })
 }

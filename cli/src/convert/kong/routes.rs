@@ -18,7 +18,7 @@ use super::plugins::{Access, Jwt, Lookup, Need, is_harmless};
 use super::router::Entry;
 use super::{Anonymous, PROVIDER};
 use crate::convert::Notes;
-use crate::convert::need::NOBODY;
+use crate::convert::need::{self, Claim, NOBODY};
 
 /// The settings common to all routes.
 pub(super) struct Common<'k> {
@@ -166,8 +166,24 @@ fn of_issuer(
         notes.add(place, "acl without a consumer or a claim with groups lets nobody pass");
         return Need::Nobody;
     }
+    let has_both = plugin.consumer.is_some() && plugin.groups_claim.is_some();
+    if has_both && applied.acl.is_some_and(|acl| acl.prefers_token) {
+        let text = "acl takes groups of the token where it has some, else its consumer's: nobody \
+                    passes";
+        notes.add(place, text);
+        return Need::Nobody;
+    }
     let Some(access) = of_acl(applied, place, notes) else { return Need::Nobody };
-    Need::Token(Access { token: Some(token), ..access })
+    let groups = plugin.groups_claim.as_ref().and_then(Value::as_str);
+    let token = match groups.filter(|_| plugin.consumer.is_none() && applied.acl.is_some()) {
+        // acl refuses a token without groups, even if it only denies some.
+        Some(claim) => {
+            let claims = [(claim.to_owned(), Claim::Present)].into();
+            token.and(&need::Access { claims, ..need::Access::default() }).map(Box::new)
+        }
+        None => Some(token),
+    };
+    token.map_or(Need::Nobody, |token| Need::Token(Access { token: Some(token), ..access }))
 }
 
 fn takes_anonymous(
