@@ -20,6 +20,7 @@ mod files;
 mod gateway;
 mod istio;
 mod kong;
+mod kong_dumps;
 mod kong_manifests;
 #[allow(dead_code)]
 #[path = "../pipeline/support.rs"]

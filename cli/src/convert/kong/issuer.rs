@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use gatepass::config::reader::Node;
+use gatepass::json;
 use serde_json::{Map, Value};
 
 use super::placeholder::is_template;
@@ -92,17 +93,18 @@ impl<'a> Options<'a> {
         })
     }
 
-    /// Those that say something and are not known: by their beginning, if that is harmless.
-    pub(super) fn unknown(&self, harmless: &[&str]) -> Vec<String> {
-        let says = |value: &Value| match value {
+    /// Those that say something else than Kong's `defaults`, which a dump has all of, and
+    /// are not known: by their beginning, if that is harmless.
+    pub(super) fn unknown(&self, harmless: &[&str], defaults: &Value) -> Vec<String> {
+        let says = |name: &str, value: &Value| match value {
             Value::Null | Value::Bool(false) => false,
-            Value::Array(items) => !items.is_empty(),
-            Value::Object(members) => !members.is_empty(),
-            _ => true,
+            Value::Array(items) if items.is_empty() => false,
+            Value::Object(members) if members.is_empty() => false,
+            value => defaults.get(name).is_none_or(|it| !json::is_same(it, value)),
         };
         let is_harmless = |name: &str| harmless.iter().any(|start| name.starts_with(start));
         let unknown = self.fields.iter().filter(|(name, value)| {
-            says(value) && !self.used.contains(name.as_str()) && !is_harmless(name)
+            says(name, value) && !self.used.contains(name.as_str()) && !is_harmless(name)
         });
         unknown
             .map(|(name, _)| format!("its {name} may refuse requests, and is not known"))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::issuer::{DOCUMENT, IssuerPlugin, Options, audiences, claim_of, discovered};
 use crate::convert::condition::with_scope;
@@ -54,7 +54,7 @@ pub(super) fn jwt_keycloak(mut options: Options<'_>) -> IssuerPlugin {
     if template.is_some_and(|it| !it.ends_with(DOCUMENT)) {
         plugin.closed.push("its well_known_template leads elsewhere".to_owned());
     }
-    plugin.closed.extend(options.unknown(&harmless));
+    plugin.closed.extend(options.unknown(&harmless, &Value::Null));
     plugin
 }
 
@@ -127,11 +127,14 @@ pub(super) fn jwt_signer(mut options: Options<'_>) -> IssuerPlugin {
     plugin.maps(mapping.0, mapping.1, false);
     let leeway = options.number("access_token_leeway");
     plugin.skew(leeway);
-    if options.text("access_token_request_header").is_some_and(|it| it != "authorization:bearer") {
+    let header = options.text("access_token_request_header").map(|it| it.to_ascii_lowercase());
+    if header.is_some_and(|it| it != "authorization" && it != "authorization:bearer") {
         plugin.closed.push("its access_token_request_header is another one".to_owned());
     }
+    // That of the token that it signs.
+    let _ = options.text("access_token_issuer");
     let harmless = [
-        "access_token_issuer",
+        "access_token_introspection_consumer_by",
         "access_token_jwks_uri_",
         "access_token_keyset",
         "access_token_signing",
@@ -140,6 +143,7 @@ pub(super) fn jwt_signer(mut options: Options<'_>) -> IssuerPlugin {
         "add_",
         "cache_access_token_",
         "cache_channel_token_",
+        "channel_token_introspection_consumer_by",
         "channel_token_issuer",
         "channel_token_keyset",
         "channel_token_signing",
@@ -155,7 +159,31 @@ pub(super) fn jwt_signer(mut options: Options<'_>) -> IssuerPlugin {
         "original_",
         "remove_",
     ];
-    plugin.closed.extend(options.unknown(&harmless));
+    plugin.closed.extend(options.unknown(&harmless, &defaults_of_signer()));
     plugin.told.push("the identity token is another token than its signed one".to_owned());
     plugin
+}
+
+fn defaults_of_signer() -> Value {
+    let mut all = Map::new();
+    for token in ["access_token_", "channel_token_"] {
+        all.insert(format!("{token}endpoints_ssl_verify"), json!(true));
+        all.insert(format!("{token}jwks_uri_rotate_period"), json!(0));
+        all.insert(format!("enable_{token}introspection"), json!(true));
+        for of in [token.to_owned(), format!("{token}introspection_")] {
+            all.insert(format!("{of}leeway"), json!(0));
+            for (what, claim) in [
+                ("audience", "aud"),
+                ("expiry", "exp"),
+                ("issuer", "iss"),
+                ("notbefore", "nbf"),
+                ("scopes", "scope"),
+                ("subject", "sub"),
+            ] {
+                all.insert(format!("{of}{what}_claim"), json!([claim]));
+            }
+        }
+    }
+    all.insert("access_token_introspection_hint".to_owned(), json!("access_token"));
+    Value::Object(all)
 }

@@ -7,16 +7,14 @@ use crate::convert::envoy::claim_path;
 
 /// Options of openid-connect by how they begin: about how it talks to the issuer, logs
 /// users in, keeps sessions, and answers.
-const OF_OPENID_CONNECT: [&str; 49] = [
+const OF_OPENID_CONNECT: [&str; 46] = [
     "audience",
     "authorization_",
-    "by_username_ignore_case",
     "cache_",
     "client_",
     "cluster_cache",
     "discovery_",
     "display_errors",
-    "domains",
     "downstream_",
     "enable_hs_signatures",
     "end_session_endpoint",
@@ -33,7 +31,6 @@ const OF_OPENID_CONNECT: [&str; 49] = [
     "keepalive",
     "login_",
     "logout_",
-    "max_age",
     "no_proxy",
     "password_param_type",
     "preserve_query_args",
@@ -89,7 +86,11 @@ pub(super) fn read(mut options: Options<'_>) -> IssuerPlugin {
     let required = options.texts("audience_required");
     audiences(&mut plugin, &audience, required);
     let mapping = (options.texts("consumer_claim"), options.texts("consumer_by"));
-    plugin.maps(mapping.0, mapping.1, options.flag("consumer_optional", false));
+    let is_optional = options.flag("consumer_optional", false);
+    plugin.maps(mapping.0, mapping.1, is_optional);
+    if options.flag("by_username_ignore_case", false) && is_optional {
+        plugin.closed.push("it finds optional consumers by names in any case".to_owned());
+    }
     let groups = options.texts("authenticated_groups_claim").filter(|it| !it.is_empty());
     plugin.groups_claim = groups
         .map(|names| claim_path(&names.iter().map(String::as_str).collect::<Vec<_>>()).into());
@@ -106,8 +107,20 @@ pub(super) fn read(mut options: Options<'_>) -> IssuerPlugin {
     for name in ["verify_claims", "verify_nonce", "verify_parameters", "verify_signature"] {
         let _ = options.flag(name, true);
     }
-    plugin.closed.extend(options.unknown(&OF_OPENID_CONNECT));
+    plugin.closed.extend(options.unknown(&OF_OPENID_CONNECT, &defaults()));
     plugin
+}
+
+fn defaults() -> Value {
+    json!({
+        "credential_claim": ["sub"],
+        "dpop_proof_lifetime": 300,
+        "jwt_session_claim": "sid",
+        "proof_of_possession_auth_methods_validation": true,
+        "proof_of_possession_dpop": "off",
+        "proof_of_possession_mtls": "off",
+        "tls_client_auth_ssl_verify": true,
+    })
 }
 
 /// Where bearer tokens are.
