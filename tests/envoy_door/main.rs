@@ -336,16 +336,40 @@ fn consumers_of_kong_are_refused() {
 }
 
 /// A configuration whose streams end with their tokens.
-fn following(token: &Value) -> (Envoy, String) {
+fn configuration_to_follow(token: &Value) -> Value {
     let mut following = configuration();
     following["limits"] = json!({"end_streams": true});
     following["providers"]["shop"]["clock_skew_seconds"] = json!(0);
     following["revocation"]["ledger"] = token["sub"].clone();
     following.as_object_mut().unwrap().remove("user_info");
-    let envoy = Envoy::start(&following.to_string()).expect("it is valid");
+    following
+}
+
+fn following(token: &Value) -> (Envoy, String) {
+    let configuration = configuration_to_follow(token);
+    let envoy = Envoy::start(&configuration.to_string()).expect("it is valid");
+    (envoy, bearer_of(token))
+}
+
+fn bearer_of(token: &Value) -> String {
     let header = Header { kid: Some("a".to_owned()), ..Header::default() };
     let token = jsonwebtoken::encode(&header, token, &EncodingKey::from_secret(SECRET)).unwrap();
-    (envoy, format!("Bearer {token}"))
+    format!("Bearer {token}")
+}
+
+/// Revokes the tokens of this user, on the listener.
+fn revoke(envoy: &Envoy, subject: &str, authorization: &str) {
+    let body = json!({"entries": [{"sub": subject}]}).to_string();
+    let length = body.len().to_string();
+    let revoke = envoy.open(&[
+        (":method", "POST"),
+        (":path", "/revoke"),
+        ("authorization", authorization),
+        ("content-length", length.as_str()),
+    ]);
+    assert_eq!(revoke.headers(false), STOP);
+    assert_eq!(revoke.body(&body, true), DROP);
+    assert_eq!(revoke.status(), 204);
 }
 
 fn claims(subject: &str, lives: u64) -> Value {
@@ -386,23 +410,47 @@ fn a_stream_ends_when_its_token_is_revoked_whatever_else_happens_there() {
         assert_eq!(request.body("more", false), CONTINUE);
     }
     left.leave();
-    let body = json!({"entries": [{"sub": "mallory"}]}).to_string();
-    let length = body.len().to_string();
-    let revoke = envoy.open(&[
-        (":method", "POST"),
-        (":path", "/revoke"),
-        ("authorization", authorization.as_str()),
-        ("content-length", length.as_str()),
-    ]);
-    assert_eq!(revoke.headers(false), STOP);
-    assert_eq!(revoke.body(&body, true), DROP);
-    assert_eq!(revoke.status(), 204);
+    revoke(&envoy, "mallory", &authorization);
     envoy.run_until("its stream ends", || ended.answer().is_some());
     assert_eq!(ended.answer().unwrap().details, "token_revoked");
     assert_eq!(ended.body("late", false), DROP);
     assert!(left.answer().is_none());
     envoy.run_until("it is counted", || {
         envoy.count("gatepass_streams_ended_total token_revoked") == 1
+    });
+}
+
+/// A plan is over when its route goes, and some time after a secret of it was replaced; the
+/// module then knows nothing of it but its streams.
+#[test]
+fn a_stream_whose_plan_is_over_ends_with_its_token_all_the_same() {
+    let revoked = claims("oscar", 600);
+    let (envoy, authorization) = following(&revoked);
+    let route = Route::new(&configuration_to_follow(&revoked).to_string()).unwrap();
+    let expiring = bearer_of(&claims("olga", 3));
+    let [oscar, olga] = [&authorization, &expiring].map(|authorization| {
+        let stream = envoy.open(&[("authorization", authorization)]).on(&route);
+        stream.leave_open(true);
+        assert_eq!(stream.headers(false), CONTINUE);
+        stream
+    });
+    drop(route);
+    // Another stream's event lets go of the gateways of that plan, and then the main thread.
+    for _ in 0..3 {
+        std::thread::sleep(std::time::Duration::from_millis(110));
+        assert_eq!(envoy.open(&[]).headers(true), STOP);
+        envoy.run();
+    }
+    assert!(oscar.answer().is_none() && olga.answer().is_none());
+    revoke(&envoy, "oscar", &authorization);
+    envoy.run_until("its token is revoked", || oscar.answer().is_some());
+    assert_eq!(oscar.answer().unwrap().details, "token_revoked");
+    envoy.run_until("its token expires", || olga.answer().is_some());
+    assert_eq!(olga.answer().unwrap().details, "token_expired");
+    envoy.run_until("both are counted", || {
+        ["token_revoked", "token_expired"]
+            .iter()
+            .all(|code| envoy.count(&format!("gatepass_streams_ended_total {code}")) == 1)
     });
 }
 

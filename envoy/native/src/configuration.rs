@@ -255,7 +255,7 @@ impl Main {
             self.host(config, plan);
             mailbox.nudge();
         }
-        self.retain(config);
+        self.retain(config, &in_use);
         let plans: Vec<u64> = self.gateways.borrow().keys().copied().collect();
         for plan in plans {
             self.event(config, plan, |gateway| gateway.tick(now));
@@ -285,11 +285,13 @@ impl Main {
         }
     }
 
-    /// Drops gateways whose plan is gone: routes come and go while their listener stays.
-    fn retain(&self, config: &Config<'_>) {
+    /// Drops gateways whose plan is gone and that no stream needs: routes come and go
+    /// while their listener stays.
+    fn retain(&self, config: &Config<'_>, in_use: &[(Arc<Plan>, Arc<Mailbox>)]) {
+        let is_needed = |id: u64| in_use.iter().any(|(plan, _)| plan.id() == id);
         let over: Vec<u64> = {
             let gateways = self.gateways.borrow();
-            let over = gateways.iter().filter(|(_, (plan, _))| plan.is_over());
+            let over = gateways.iter().filter(|(id, (plan, _))| plan.is_over() && !is_needed(**id));
             over.map(|(id, _)| *id).collect()
         };
         for plan in over {

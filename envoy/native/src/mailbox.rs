@@ -85,6 +85,11 @@ impl Mailbox {
         }
     }
 
+    /// True while a stream waits, or there are samples to forward.
+    pub(crate) fn is_needed(&self) -> bool {
+        !lock(&self.post).waiting.is_empty() || !lock(&self.counted).is_empty()
+    }
+
     /// Wakes a waiting stream, if there is one, to handle overdue callouts.
     pub(crate) fn nudge(&self) {
         lock(&self.post).ring();

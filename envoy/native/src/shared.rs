@@ -87,12 +87,18 @@ impl Shared {
         self.call_main();
     }
 
-    /// The mailboxes in use, with their plans.
+    /// The mailboxes in use, with their plans. A stream may outlive its plan by hours, and
+    /// it ends with its token only while its mailbox is in use.
     pub(crate) fn in_use(&self) -> Vec<(Arc<Plan>, Arc<Mailbox>)> {
-        let mut mailboxes = lock(&self.mailboxes);
-        mailboxes.retain(|(plan, mailbox)| !plan.is_over() && mailbox.strong_count() > 0);
-        let pairs = mailboxes.iter();
-        pairs.filter_map(|(plan, mailbox)| Some((Arc::clone(plan), mailbox.upgrade()?))).collect()
+        let mut in_use = Vec::new();
+        lock(&self.mailboxes).retain(|(plan, mailbox)| {
+            let needed = |it: &Arc<Mailbox>| !plan.is_over() || it.is_needed();
+            let mailbox = mailbox.upgrade().filter(needed);
+            let is_needed = mailbox.is_some();
+            in_use.extend(mailbox.map(|mailbox| (Arc::clone(plan), mailbox)));
+            is_needed
+        });
+        in_use
     }
 
     /// A hook panicked.
