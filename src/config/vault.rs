@@ -1,44 +1,48 @@
 //! References to vaults, which some doors resolve before the configuration is read.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
+
+/// Replaces each object for which `replacement` returns a value.
+pub fn replace_references(
+    value: &mut Value,
+    replacement: &dyn Fn(&Map<String, Value>) -> Option<Value>,
+) {
+    match value {
+        Value::Array(items) => {
+            items.iter_mut().for_each(|item| replace_references(item, replacement));
+        }
+        Value::Object(members) => match replacement(members) {
+            Some(replaced) => *value = replaced,
+            None => {
+                members.values_mut().for_each(|member| replace_references(member, replacement));
+            }
+        },
+        _ => {}
+    }
+}
+
+/// The members of `sds`, if an object is `{sds: {...}}`: a secret that Envoy is to fetch.
+pub fn sds_reference(members: &Map<String, Value>) -> Option<&Map<String, Value>> {
+    members.get("sds").filter(|_| members.len() == 1)?.as_object()
+}
 
 /// Turns all references, such as `{vault: "{vault://env/key}"}`, into variables, for
 /// checking a configuration without access to its vaults.
 pub fn name_vaults(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(name_vaults),
-        Value::Object(members) => {
-            let vault = members.get("vault").and_then(Value::as_str);
-            if members.len() == 1 && vault.is_some_and(|it| it.starts_with("{vault://")) {
-                members.clear();
-                members.insert("env".into(), "VAULT".into());
-            }
-            members.values_mut().for_each(name_vaults);
-        }
-        _ => {}
-    }
+    replace_references(value, &|members| {
+        let vault = members.get("vault").filter(|_| members.len() == 1)?.as_str()?;
+        vault.starts_with("{vault://").then(|| json!({ "env": "VAULT" }))
+    });
 }
 
 /// Turns all secrets that Envoy is to fetch into variables, such as `{sds: {name: key,
 /// sds_config: {...}}}`, likewise.
 pub fn name_sds(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(name_sds),
-        Value::Object(members) => {
-            if members.len() == 1 && members.get("sds").is_some_and(Value::is_object) {
-                members.clear();
-                members.insert("env".into(), "SDS".into());
-            }
-            members.values_mut().for_each(name_sds);
-        }
-        _ => {}
-    }
+    replace_references(value, &|members| sds_reference(members).map(|_| json!({ "env": "SDS" })));
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

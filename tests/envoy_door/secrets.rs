@@ -58,7 +58,7 @@ fn nobody_passes_before_a_secret_came_and_each_change_counts() {
     assert_eq!(envoy.source_of("key"), r#"{"path_config_source":{"path":"/secrets"}}"#);
     envoy.run();
     assert_eq!(identity(&envoy), Err((503, "configuration_invalid".to_owned())));
-    envoy.set_secret("key", &format!("{SIGNING_KEY}\n"));
+    envoy.set_secret("key", format!("{SIGNING_KEY}\n"));
     envoy.run_until("it came", || identity(&envoy).is_ok());
     let first = identity(&envoy).unwrap();
     let waiting = begin(&envoy, "alice");
@@ -114,4 +114,25 @@ fn a_route_cannot_have_sds() {
     assert!(Route::new(&configuration().to_string()).is_some());
     assert!(Route::new(&signed_by("key").to_string()).is_none());
     assert!(logged("$.identity_token.signing_keys[0].private_key: found an object with \"sds\""));
+}
+
+/// Its bytes would be replaced, and with them the randomness of a key.
+#[test]
+fn a_secret_that_is_not_text_is_refused_and_the_one_before_stays() {
+    let envoy = Envoy::start(&signed_by("key").to_string()).expect("what is known of it is valid");
+    let path = "$.identity_token.signing_keys[0].private_key: found a secret that is not UTF-8";
+    envoy.set_secret("key", [b"binary".as_slice(), &[0xff, 0xfe]].concat());
+    envoy.run_until("it is refused", || logged(path));
+    assert!(!logged("binary"), "a secret in the log");
+    assert!(identity(&envoy).is_err(), "none was there before");
+    LOG.take();
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    envoy.run();
+    assert!(!logged(path), "it is told once");
+    envoy.set_secret("key", SIGNING_KEY);
+    envoy.run_until("it came", || identity(&envoy).is_ok());
+    let first = identity(&envoy).unwrap();
+    envoy.set_secret("key", [b"binary".as_slice(), &[0xff, 0xfe]].concat());
+    envoy.run_until("it is refused", || logged(path));
+    assert_eq!(key_of(&identity(&envoy).unwrap()), key_of(&first));
 }

@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use gatepass::callout::{CalloutFailure, CalloutReply};
@@ -66,18 +65,12 @@ impl Configuration {
     fn timer(shared: &Arc<Shared>) -> Option<Timer> {
         const EAGERNESS: u32 = 20;
         let tick = Duration::from_millis(TICK.as_millis().unsigned_abs());
+        let eager = tick.checked_div(EAGERNESS).unwrap_or(tick);
         let called = Arc::clone(shared);
-        let started = if shared.plan().is_some() {
-            Timer::start(tick, move || called.call_main())
-        } else {
-            let calls = AtomicU32::new(0);
-            Timer::start(tick.checked_div(EAGERNESS).unwrap_or(tick), move || {
-                let is_tick = calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(EAGERNESS);
-                if is_tick || called.plan().is_none() {
-                    called.call_main();
-                }
-            })
-        };
+        let started = Timer::start(move || {
+            called.call_main();
+            if called.plan().is_some() { tick } else { eager }
+        });
         match started {
             Ok(timer) => Some(timer),
             Err(error) => {
@@ -244,9 +237,12 @@ impl Main {
         }
         // Both the timer and workers with callouts to send wake the main thread.
         let now = now();
-        self.renew(config, shared, now);
         let is_due = |last: UnixTime| now < last || now >= last.plus(Span::from_millis(50));
-        if !self.last.get().is_none_or(is_due) {
+        let is_due = self.last.get().is_none_or(is_due);
+        if is_due || shared.plan().is_none() {
+            self.renew(config, shared, now);
+        }
+        if !is_due {
             return;
         }
         self.last.set(Some(now));

@@ -25,8 +25,8 @@ pub(crate) struct Secrets {
 struct Named {
     /// Its position.
     path: String,
-    /// The object in its place.
-    reference: Value,
+    /// The members of `sds` there.
+    members: Map<String, Value>,
     id: SecretId,
 }
 
@@ -46,7 +46,7 @@ impl Secrets {
         let (mut named, mut problems) = (Vec::new(), Vec::new());
         for (path, members) in found {
             match ask(config, &path, &members) {
-                Ok(id) => named.push(Named { path, reference: object(members), id }),
+                Ok(id) => named.push(Named { path, members, id }),
                 Err(problem) => problems.push(problem),
             }
         }
@@ -69,21 +69,54 @@ impl Secrets {
         if *self.seen.borrow() == values {
             return None;
         }
-        let value_of = |reference: &Value| {
-            let position = self.named.iter().position(|named| named.reference == *reference)?;
-            let text = String::from_utf8_lossy(values.get(position)?).into_owned();
-            // Editors and `echo` end a file with a line break.
-            Some(Value::String(text.trim_end_matches(['\r', '\n']).to_owned()))
-        };
-        let text = replaced(&self.document, &value_of).to_string().into_bytes();
+        let text = self.filled_in(&values);
         *self.seen.borrow_mut() = values;
-        Some(text)
+        match text {
+            Ok(text) => Some(text),
+            Err(problems) => {
+                problems.lines(usize::MAX).iter().for_each(|line| log::error!("{line}"));
+                None
+            }
+        }
+    }
+
+    /// The configuration with these values. They must be text: bytes that are none would
+    /// be replaced, and different keys would become the same.
+    fn filled_in(&self, values: &[Vec<u8>]) -> Result<Vec<u8>, Problems> {
+        let (mut texts, mut problems) = (Vec::new(), Vec::new());
+        for (named, value) in self.named.iter().zip(values) {
+            match std::str::from_utf8(value) {
+                // Editors and `echo` end a file with a line break.
+                Ok(text) => texts.push((&named.members, text.trim_end_matches(['\r', '\n']))),
+                Err(_) => problems.push(Problem::new(
+                    &named.path,
+                    "a secret that is not UTF-8".to_owned(),
+                    "text",
+                )),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        let text = self.replaced(&|members| {
+            let (_, text) = texts.iter().find(|(known, _)| *known == members)?;
+            Some(Value::String((*text).to_owned()))
+        });
+        Ok(text.into_bytes())
+    }
+
+    /// The configuration with each reference replaced, by its members.
+    fn replaced(&self, replacement: &dyn Fn(&Map<String, Value>) -> Option<Value>) -> String {
+        let mut document = self.document.clone();
+        config::replace_references(&mut document, &|members| {
+            config::sds_reference(members).and_then(replacement)
+        });
+        document.to_string()
     }
 
     /// The problems of the rest of the configuration.
     fn problems(&self) -> Vec<Problem> {
-        let variable = |_: &Value| Some(serde_json::json!({ "env": TO_COME }));
-        let text = replaced(&self.document, &variable).to_string();
+        let text = self.replaced(&|_| Some(serde_json::json!({ "env": TO_COME })));
         let read = |name: &str| match name {
             TO_COME => Variable::Unset,
             name => environment(name),
@@ -125,19 +158,9 @@ fn ask(config: &Config<'_>, path: &str, members: &Map<String, Value>) -> Result<
     config.subscribe(name, &source).ok_or_else(refuses)
 }
 
-fn object(members: Map<String, Value>) -> Value {
-    Value::Object(members)
-}
-
-/// The members of `sds`, if a value is `{sds: {...}}`.
-fn reference(value: &Value) -> Option<&Map<String, Value>> {
-    let members = value.as_object().filter(|members| members.len() == 1)?;
-    members.get("sds")?.as_object()
-}
-
 /// Every reference, with its position.
 fn find(value: &Value, path: &str, found: &mut Vec<(String, Map<String, Value>)>) {
-    if let Some(members) = reference(value) {
+    if let Some(members) = value.as_object().and_then(config::sds_reference) {
         found.push((path.to_owned(), members.clone()));
         return;
     }
@@ -153,21 +176,5 @@ fn find(value: &Value, path: &str, found: &mut Vec<(String, Map<String, Value>)>
             }
         }
         _ => {}
-    }
-}
-
-/// The value with each reference replaced by the result of `value_of`.
-fn replaced(value: &Value, value_of: &dyn Fn(&Value) -> Option<Value>) -> Value {
-    if let Some(members) = reference(value) {
-        return value_of(&object(members.clone())).unwrap_or(Value::Null);
-    }
-    match value {
-        Value::Array(items) => items.iter().map(|item| replaced(item, value_of)).collect(),
-        Value::Object(members) => {
-            let members =
-                members.iter().map(|(name, member)| (name.clone(), replaced(member, value_of)));
-            object(members.collect())
-        }
-        other => other.clone(),
     }
 }

@@ -18,23 +18,18 @@ struct Stop {
 }
 
 impl Timer {
-    /// Calls `call` now and then every `period`, on a thread of its own.
+    /// Calls `call` now, and again each time after as long as it returns, on a thread of
+    /// its own.
     ///
     /// # Errors
     ///
     /// The system cannot create the thread.
-    pub(crate) fn start(
-        period: Duration,
-        call: impl Fn() + Send + 'static,
-    ) -> std::io::Result<Self> {
+    pub(crate) fn start(call: impl Fn() -> Duration + Send + 'static) -> std::io::Result<Self> {
         let stop = Arc::new(Stop::default());
         let stopping = Arc::clone(&stop);
-        let thread = thread::Builder::new().name("gatepass".to_owned()).spawn(move || {
-            call();
-            while !stopping.within(period) {
-                call();
-            }
-        })?;
+        let thread = thread::Builder::new()
+            .name("gatepass".to_owned())
+            .spawn(move || while !stopping.within(call()) {})?;
         Ok(Self { stop, thread: Some(thread) })
     }
 }
@@ -70,8 +65,9 @@ mod tests {
     fn calls_until_it_is_dropped_and_not_after() {
         let calls = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&calls);
-        let timer = Timer::start(Duration::from_millis(1), move || {
+        let timer = Timer::start(move || {
             counted.fetch_add(1, Ordering::Relaxed);
+            Duration::from_millis(1)
         });
         while calls.load(Ordering::Relaxed) < 3 {
             thread::yield_now();
@@ -86,7 +82,7 @@ mod tests {
 
     #[test]
     fn is_stopped_at_once() {
-        let timer = Timer::start(Duration::from_secs(3600), || ());
+        let timer = Timer::start(|| Duration::from_secs(3600));
         drop(timer);
     }
 }

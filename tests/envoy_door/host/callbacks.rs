@@ -238,7 +238,7 @@ callbacks! {
         let mut secrets = config.secrets.borrow_mut();
         // What the bootstrap has is there at once.
         let value = if name.text() == "static" { super::SECRET } else { "" };
-        secrets.push((name.text(), source.text(), value.to_owned()));
+        secrets.push((name.text(), source.text(), value.as_bytes().to_vec()));
         secrets.len()
     }
     fn envoy_dynamic_module_callback_http_filter_config_get_generic_secret(
@@ -249,7 +249,7 @@ callbacks! {
             return false;
         };
         // SAFETY: the module lends a place for it, and reads it before the hook ends.
-        unsafe { *value = Buffer::of(secret.as_bytes()) };
+        unsafe { *value = Buffer::of(secret) };
         true
     }
     fn envoy_dynamic_module_callback_http_filter_config_define_counter(

@@ -104,7 +104,7 @@ pub struct Config {
     /// Whether no metric may be defined any more.
     frozen: Cell<bool>,
     /// Names and sources of the secrets asked for, and what they are.
-    secrets: RefCell<Vec<(String, String, String)>>,
+    secrets: RefCell<Vec<(String, String, Vec<u8>)>>,
 }
 
 /// The secret that is there from the start.

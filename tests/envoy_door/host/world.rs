@@ -59,10 +59,10 @@ impl Envoy {
     }
 
     /// A secret came, or changed.
-    pub fn set_secret(&self, name: &str, value: &str) {
+    pub fn set_secret(&self, name: &str, value: impl Into<Vec<u8>>) {
         let mut secrets = self.config.secrets.borrow_mut();
         let secret = secrets.iter_mut().find(|(own, ..)| own == name).expect("it was asked for");
-        value.clone_into(&mut secret.2);
+        secret.2 = value.into();
     }
 
     /// Where a secret is asked for.
