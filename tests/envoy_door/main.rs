@@ -326,6 +326,23 @@ fn a_panic_denies_the_request_and_those_that_wait_and_the_next_one_is_served() {
     assert!(LOG.with_borrow(|log| log.iter().any(|line| line.contains("capacity overflow"))));
 }
 
+#[test]
+fn a_metric_that_envoy_refuses_is_logged_once_and_no_request_fails() {
+    let envoy = start();
+    envoy.refuse_metrics();
+    let refused = || {
+        let is_it = |line: &&String| line.contains("Envoy refuses a value of gatepass_");
+        LOG.with_borrow(|log| log.iter().filter(is_it).count())
+    };
+    envoy.run_until("it is logged", || refused() > 0);
+    for _ in 0..3 {
+        assert_eq!(envoy.open(&[(":path", "/health")]).headers(true), CONTINUE);
+        std::thread::sleep(std::time::Duration::from_millis(110));
+        envoy.run();
+    }
+    assert_eq!(refused(), 1);
+}
+
 /// Envoy has no consumers of its own.
 #[test]
 fn consumers_of_kong_are_refused() {

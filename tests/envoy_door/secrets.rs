@@ -136,3 +136,18 @@ fn a_secret_that_is_not_text_is_refused_and_the_one_before_stays() {
     envoy.run_until("it is refused", || logged(path));
     assert_eq!(key_of(&identity(&envoy).unwrap()), key_of(&first));
 }
+
+/// As from the plugin for Kong, whose worker has no configuration yet.
+#[test]
+fn a_request_before_the_secrets_is_told_why_and_so_is_the_access_log() {
+    let envoy = Envoy::start(&signed_by("key").to_string()).expect("what is known of it is valid");
+    let request = envoy.open(&[]);
+    assert_eq!(request.headers(true), STOP);
+    let answer = request.answer().expect("an answer");
+    assert_eq!((answer.status, answer.details.as_str()), (503, "configuration_invalid"));
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((&body["code"], &body["status"]), (&json!("configuration_invalid"), &json!(503)));
+    let type_of = answer.headers.iter().find(|(name, _)| name == "content-type");
+    assert_eq!(type_of.unwrap().1, b"application/problem+json");
+    assert_eq!(request.note("wasm.gatepass.code").as_deref(), Some("configuration_invalid"));
+}

@@ -1,6 +1,7 @@
 //! Envoy's metrics: defined with the configuration, then updated on the main thread from
 //! the gateways' samples.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use gatepass::metrics::{self, Sample, Series};
@@ -36,6 +37,8 @@ pub(crate) struct Metrics {
     families: HashMap<&'static str, Metric>,
     /// By the plan of the gateways, in the order of the core's series.
     series: HashMap<u64, Vec<Option<Known>>>,
+    /// Envoy has refused a value: it is logged once.
+    refused: Cell<bool>,
 }
 
 /// A series known to Envoy: its metric and the values of its labels.
@@ -44,10 +47,15 @@ type Known = (Metric, Vec<String>);
 impl Metrics {
     /// Must be called while the configuration is created.
     pub(crate) fn define(config: &Config<'_>) -> Self {
-        let families = FAMILIES
-            .iter()
-            .filter_map(|(kind, name, labels)| Some((*name, config.define(*kind, name, labels)?)));
-        let metrics = Self { families: families.collect(), series: HashMap::new() };
+        let mut metrics = Self::default();
+        for (kind, name, labels) in FAMILIES {
+            match config.define(kind, name, labels) {
+                Some(metric) => {
+                    metrics.families.insert(name, metric);
+                }
+                None => log::warn!("Envoy refuses the metric {name}"),
+            }
+        }
         metrics.panicked(config, 0);
         metrics
     }
@@ -60,7 +68,7 @@ impl Metrics {
             series.iter().zip(&known).filter_map(|(series, known)| Some((series, known.as_ref()?)))
         {
             if series.kind != metrics::Kind::Histogram {
-                config.measure(*metric, &texts(values), 0);
+                self.measure(config, *metric, &texts(values), 0);
             }
         }
         self.series.insert(plan, known);
@@ -80,12 +88,12 @@ impl Metrics {
                 let sum = sums.entry(*position).or_default();
                 *sum = sum.saturating_add(*amount);
             } else {
-                config.measure(*metric, &texts(values), *amount);
+                self.measure(config, *metric, &texts(values), *amount);
             }
         }
         for (position, sum) in sums {
             if let Some(Some((metric, values))) = series.get(position) {
-                config.measure(*metric, &texts(values), sum);
+                self.measure(config, *metric, &texts(values), sum);
             }
         }
     }
@@ -93,8 +101,17 @@ impl Metrics {
     /// Counts panicked hooks.
     pub(crate) fn panicked(&self, config: &Config<'_>, times: u64) {
         if let Some(metric) = self.families.get(PANICS) {
-            config.measure(*metric, &[], times);
+            self.measure(config, *metric, &[], times);
         }
+    }
+
+    /// Requests do not depend on it whether Envoy takes a value.
+    fn measure(&self, config: &Config<'_>, metric: Metric, labels: &[&str], amount: u64) {
+        if config.measure(metric, labels, amount) || self.refused.replace(true) {
+            return;
+        }
+        let name = self.families.iter().find(|(_, known)| **known == metric);
+        log::warn!("Envoy refuses a value of {}", name.map_or("a metric", |(name, _)| *name));
     }
 
     /// The metric of a series and its labels' values.
@@ -110,7 +127,63 @@ fn texts(values: &[String]) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
     use super::*;
+    use crate::plan::Plan;
+
+    /// Envoy refuses values with other labels, or for another kind of metric.
+    #[test]
+    fn every_family_is_one_of_the_core_with_its_kind_and_labels() {
+        let service = |name| json!({"upstream": name, "authority": name, "timeout_ms": 500});
+        let configuration = json!({
+            "services": {"auth": service("auth"), "users": service("users")},
+            "providers": {"shop": {
+                "issuer": "https://auth.shop.example", "audiences": ["shop-api"],
+                "algorithms": ["ES256"],
+                "remote_jwks": {"service": "auth", "path": "/jwks"},
+            }},
+            "user_info": {"service": "users", "path": "/users/{sub}"},
+            "revocation": {
+                "feed": {"service": "auth", "path": "/revoked"},
+                "endpoint": {"path": "/revoke", "requires": {"scopes_all": ["revoke"]}},
+                "events": {"transmitters": [
+                    {"issuer": "https://events.example", "audiences": ["gateway"],
+                        "remote_jwks": {"service": "auth", "path": "/jwks"}},
+                ]},
+            },
+            "limits": {"end_streams": true},
+            "identity_token": {
+                "issuer": "https://gateway.example", "audiences": ["services"],
+                "signing_keys": [{"algorithm": "ES256", "private_key": {
+                    // RFC 7515 appendix A.3.1.
+                    "kty": "EC", "crv": "P-256",
+                    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+                    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+                    "d": "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
+                }}],
+            },
+        });
+        let configuration = configuration.to_string();
+        gatepass_native::load(configuration.as_bytes()).expect("it is valid");
+        let plan = Plan::new(configuration.as_bytes()).expect("it is valid");
+        let counted = plan.gateway(None).expect("there is randomness").metrics();
+        let counted: BTreeSet<_> = counted
+            .iter()
+            .map(|series| {
+                let labels: Vec<_> = series.labels.iter().map(|(label, _)| *label).collect();
+                (series.name, format!("{:?}", series.kind), labels)
+            })
+            .collect();
+        let known: BTreeSet<_> = FAMILIES
+            .iter()
+            .filter(|(_, name, _)| *name != PANICS)
+            .map(|(kind, name, labels)| (*name, format!("{kind:?}"), labels.to_vec()))
+            .collect();
+        assert_eq!(known, counted);
+    }
 
     /// A name that the core uses and that is missing here would be counted but never
     /// shown.

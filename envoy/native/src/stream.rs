@@ -72,7 +72,7 @@ impl Stream {
     }
 
     /// The head arrived.
-    pub(crate) fn headers(self: &Rc<Self>, filter: Filter<'_>, end: bool) -> HeadersStatus {
+    pub(crate) fn headers(self: &Rc<Self>, mut filter: Filter<'_>, end: bool) -> HeadersStatus {
         if self.phase.get() != Phase::New {
             // There is only one head.
             self.fail(filter, "gatepass_head_repeated");
@@ -83,7 +83,9 @@ impl Stream {
             return HeadersStatus::Stop;
         };
         let Some(plan) = route.or_else(|| self.shared.plan()) else {
-            self.answer(filter, &unready(), "configuration_invalid");
+            let code = Some(UNREADY);
+            publish(&mut filter, &AccessLogFields { code, ..AccessLogFields::EMPTY });
+            self.answer(filter, &unready(), UNREADY);
             return HeadersStatus::Stop;
         };
         let Some(worker) = Worker::of(&self.shared, &plan) else {
@@ -330,10 +332,23 @@ impl Stream {
     }
 }
 
-/// The response while secrets of the configuration have not arrived.
+/// The response while secrets of the configuration have not arrived: that of the plugin for
+/// Kong, in the form of the gateway's, of which there is none yet.
 fn unready() -> LocalReply {
-    LocalReply::new(503).with_header("cache-control", "no-store").with_header("retry-after", "1")
+    let body = serde_json::json!({
+        "title": "Service Unavailable",
+        "status": 503,
+        "code": UNREADY,
+        "detail": "The gateway is not configured.",
+    });
+    LocalReply::new(503)
+        .with_header("content-type", "application/problem+json")
+        .with_header("cache-control", "no-store")
+        .with_header("retry-after", "1")
+        .with_body(body.to_string().into_bytes())
 }
+
+const UNREADY: &str = "configuration_invalid";
 
 const PANIC: &str = "gatepass_panic";
 

@@ -34,12 +34,12 @@ fn map(stream: &Stream, map: u32) -> Option<Pairs> {
     if map == 0 { Some(stream.head.borrow().clone()) } else { stream.trailers.borrow().clone() }
 }
 
-fn define(ptr: *mut c_void, name: Buffer, id: *mut usize) -> u32 {
+fn define(ptr: *mut c_void, name: Buffer, labels: usize, id: *mut usize) -> u32 {
     let config = config(ptr);
     if config.frozen.get() {
         return 3;
     }
-    config.metrics.borrow_mut().push(name.text());
+    config.metrics.borrow_mut().push((name.text(), labels));
     // SAFETY: the module lends a place for the number.
     unsafe { *id = config.metrics.borrow().len() - 1 };
     0
@@ -53,7 +53,11 @@ fn feed(
     change: impl FnOnce(u64) -> u64,
 ) -> u32 {
     let config = config(ptr);
-    let mut name = config.metrics.borrow()[id].clone();
+    let (mut name, count) = config.metrics.borrow()[id].clone();
+    assert_eq!(length, count, "labels of {name}");
+    if config.refuses.get() {
+        return 2;
+    }
     // SAFETY: the module lends so many labels.
     let labels = if length == 0 { &[] } else { unsafe { slice::from_raw_parts(labels, length) } };
     labels.iter().for_each(|label| name += &format!(" {}", label.text()));
@@ -128,9 +132,8 @@ callbacks! {
         details: Buffer,
     ) {
         let answered = stream(ptr);
-        // Reads all that is lent.
-        let _ = (pairs(fields, length), body.to_vec());
-        let answer = Answer { status, details: details.text() };
+        let (headers, body) = (pairs(fields, length), body.to_vec());
+        let answer = Answer { status, details: details.text(), headers, body };
         assert!(answered.answer.replace(Some(answer)).is_none(), "answered twice");
         let goes_on = answered.continued.get() > 0;
         assert!(!goes_on || status == 500, "answered after it went on");
@@ -253,19 +256,19 @@ callbacks! {
         true
     }
     fn envoy_dynamic_module_callback_http_filter_config_define_counter(
-        ptr: *mut c_void, name: Buffer, _labels: *const Buffer, _length: usize, id: *mut usize,
+        ptr: *mut c_void, name: Buffer, _labels: *const Buffer, length: usize, id: *mut usize,
     ) -> u32 {
-        define(ptr, name, id)
+        define(ptr, name, length, id)
     }
     fn envoy_dynamic_module_callback_http_filter_config_define_gauge(
-        ptr: *mut c_void, name: Buffer, _labels: *const Buffer, _length: usize, id: *mut usize,
+        ptr: *mut c_void, name: Buffer, _labels: *const Buffer, length: usize, id: *mut usize,
     ) -> u32 {
-        define(ptr, name, id)
+        define(ptr, name, length, id)
     }
     fn envoy_dynamic_module_callback_http_filter_config_define_histogram(
-        ptr: *mut c_void, name: Buffer, _labels: *const Buffer, _length: usize, id: *mut usize,
+        ptr: *mut c_void, name: Buffer, _labels: *const Buffer, length: usize, id: *mut usize,
     ) -> u32 {
-        define(ptr, name, id)
+        define(ptr, name, length, id)
     }
     fn envoy_dynamic_module_callback_http_filter_config_increment_counter(
         ptr: *mut c_void, id: usize, labels: *const Buffer, length: usize, value: u64,

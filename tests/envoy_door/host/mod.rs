@@ -99,7 +99,10 @@ pub struct Config {
     module: *const c_void,
     callouts: RefCell<BTreeMap<u64, Callout>>,
     next: Cell<u64>,
-    metrics: RefCell<Vec<String>>,
+    /// Names of metrics, and how many labels each has.
+    metrics: RefCell<Vec<(String, usize)>>,
+    /// Whether no value is taken.
+    refuses: Cell<bool>,
     counts: RefCell<BTreeMap<String, u64>>,
     /// Whether no metric may be defined any more.
     frozen: Cell<bool>,
@@ -134,6 +137,8 @@ pub struct Stream {
 pub struct Answer {
     pub status: u32,
     pub details: String,
+    pub headers: Pairs,
+    pub body: Vec<u8>,
 }
 
 thread_local! {

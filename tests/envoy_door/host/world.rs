@@ -33,6 +33,7 @@ impl Envoy {
             callouts: RefCell::default(),
             next: Cell::default(),
             metrics: RefCell::default(),
+            refuses: Cell::default(),
             counts: RefCell::default(),
             frozen: Cell::default(),
             secrets: RefCell::default(),
@@ -160,6 +161,11 @@ impl Envoy {
     /// What was counted under a name and its labels.
     pub fn count(&self, name: &str) -> u64 {
         self.config.counts.borrow().get(name).copied().unwrap_or(0)
+    }
+
+    /// From now on no value of a metric is taken.
+    pub fn refuse_metrics(&self) {
+        self.config.refuses.set(true);
     }
 
     /// A request begins; its hooks are called by hand.

@@ -357,7 +357,7 @@ pub(crate) enum Kind {
 }
 
 /// A metric known to Envoy.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Metric {
     kind: Kind,
     id: usize,
@@ -442,9 +442,8 @@ impl Config<'_> {
         (outcome == SUCCESS).then_some(Metric { kind, id })
     }
 
-    /// Adds, sets or records an amount, by the kind of the metric. Failures are ignored:
-    /// a metric is not worth more.
-    pub(crate) fn measure(&self, metric: Metric, labels: &[&str], amount: u64) {
+    /// Adds, sets or records an amount, by the kind of the metric. False if Envoy refuses.
+    pub(crate) fn measure(&self, metric: Metric, labels: &[&str], amount: u64) -> bool {
         let feed = match metric.kind {
             Kind::Counter => self.calls.http_filter_config_increment_counter,
             Kind::Gauge => self.calls.http_filter_config_set_gauge,
@@ -453,7 +452,8 @@ impl Config<'_> {
         let labels: Vec<_> =
             labels.iter().map(|label| ModuleBuffer::of(label.as_bytes())).collect();
         // SAFETY: the configuration is valid in its hook; what is lent is copied.
-        let _ = unsafe { feed(self.ptr, metric.id, pointer(&labels), labels.len(), amount) };
+        let outcome = unsafe { feed(self.ptr, metric.id, pointer(&labels), labels.len(), amount) };
+        outcome == SUCCESS
     }
 }
 
