@@ -11,7 +11,7 @@ use crate::gateway::Setup;
 use crate::stack::door::Door;
 use crate::stack::envoy;
 use crate::stack::keys;
-use crate::wire::{Answer, Request};
+use crate::wire::Request;
 
 /// The gateway's part of the bundled configuration.
 fn bundled() -> Value {
@@ -128,17 +128,21 @@ async fn the_signing_key_comes_by_sds() {
     fs::create_dir_all(&directory).unwrap();
     let file = directory.join("secret.yaml");
     // Envoy sees a file that takes the place of another.
-    let put = |pem: &str| {
-        let resource = json!({"resources": [{
-            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
-            "name": "gatepass-key",
-            "generic_secret": {"secret": {"inline_string": pem}},
-        }]});
-        fs::write(directory.join("next.yaml"), resource.to_string()).unwrap();
+    let put = |secret: Option<Value>| {
+        let resources = secret.map(|secret| {
+            json!({
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+                "name": "gatepass-key",
+                "generic_secret": {"secret": secret},
+            })
+        });
+        let resources = json!({"resources": resources.as_slice()});
+        fs::write(directory.join("next.yaml"), resources.to_string()).unwrap();
         fs::rename(directory.join("next.yaml"), &file).unwrap();
     };
+    let put_pem = |pem: &str| put(Some(json!({"inline_string": pem})));
     let (first, second) = (keys::p256_pem(), keys::p256_pem());
-    put(&first);
+    put(None);
     let sds = json!({"sds": {"name": "gatepass-key", "sds_config": {
         "path_config_source": {"path": file.display().to_string()},
     }}});
@@ -153,19 +157,28 @@ async fn the_signing_key_comes_by_sds() {
         return;
     }
     let gateway = setup.start().await;
-    gateway.ready().await;
+    let logged = async |line: &str| {
+        crate::gateway::until("it is logged", || async { gateway.log().contains(line) }).await;
+    };
     let token = gateway.token("alice");
-    let signed = |answer: &Answer| {
+    let early = gateway.get("/orders", &token).await;
+    assert_eq!(early.outcome(), "503 configuration_invalid");
+    assert_eq!(early.header("content-type"), Some("application/problem+json"));
+    logged(" GET /orders 503 configuration_invalid configuration_invalid ").await;
+    put_pem(&first);
+    gateway.ready().await;
+    let signed = async || {
+        let answer = gateway.get("/orders", &token).await;
         assert_eq!(answer.status, 200, "{answer}");
         let token = answer.seen().values("x-identity-token").concat();
         token.split('.').next().unwrap().to_owned()
     };
-    let before = signed(&gateway.get("/orders", &token).await);
-    put(&second);
-    crate::gateway::until("the new key signs", || async {
-        signed(&gateway.get("/orders", &token).await) != before
-    })
-    .await;
+    let before = signed().await;
+    put(Some(json!({"inline_bytes": "//79/A=="})));
+    logged("$.identity_token.signing_keys[0].private_key: found a secret that is not UTF-8").await;
+    assert_eq!(signed().await, before);
+    put_pem(&second);
+    crate::gateway::until("the new key signs", || async { signed().await != before }).await;
 }
 
 /// Whether the Envoy here gives secrets to modules, as it does from 1.40 on.
