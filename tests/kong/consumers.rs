@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::nginx::{Caller, Nginx, Setup};
+use crate::nginx::{Caller, Nginx, Setup, until};
 use crate::wire::Answer;
 
 const ID: &str = "0d7a6f8e-13f1-4a5b-8a33-6f0d1f2c9b11";
+
+const OTHER: &str = "5f0c8a3e-6d0b-4b6f-9e1a-0d4f5a6b7c8d";
 
 fn setup(consumers: Value) -> Setup {
     Setup::bundled().set("/consumers", consumers)
@@ -70,9 +72,38 @@ async fn what_changes_in_kong_counts_for_tokens_that_are_known() {
     assert_eq!(nginx.get("/orders", &token).await.outcome(), "401 consumer_unknown");
     nginx.write_consumers(&till());
     assert_eq!(nginx.get("/staff", &token).await.outcome(), "200");
+    // Another one has taken its name, and then nobody: its key in the cache is none of theirs.
+    let mut others = till();
+    others[0]["custom_id"] = json!("former");
+    others.as_array_mut().unwrap().push(json!({"id": OTHER, "custom_id": "web", "groups": []}));
+    nginx.write_consumers(&others);
+    assert_eq!(nginx.get("/orders", &token).await.seen().values("x-consumer-id"), [OTHER]);
+    assert_eq!(nginx.get("/staff", &token).await.outcome(), "403 group_forbidden");
+    others[1]["custom_id"] = json!("former too");
+    nginx.write_consumers(&others);
+    assert_eq!(nginx.get("/orders", &token).await.outcome(), "401 consumer_unknown");
+    nginx.write_consumers(&till());
+    assert_eq!(nginx.get("/staff", &token).await.outcome(), "200");
     // A database that cannot be asked is no reason to take somebody for unknown.
     nginx.write_consumers(&Value::Null);
     assert_eq!(nginx.get("/orders", &token).await.outcome(), "503 identity_unavailable");
+}
+
+/// Kong cannot tell the plugin of a consumer that it did not find: not found is found again
+/// within seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_is_made_later_is_found_soon() {
+    let consumers = json!({"claim": ["sub"], "kong": "custom_id"});
+    let nginx = started(consumers, &json!([])).await;
+    let (alice, bob) = (nginx.token("alice"), nginx.token("bob"));
+    assert_eq!(nginx.get("/orders", &alice).await.outcome(), "401 consumer_unknown");
+    nginx.write_consumers(&json!([
+        {"id": ID, "custom_id": "alice", "groups": []},
+        {"id": OTHER, "custom_id": "bob", "groups": []},
+    ]));
+    assert_eq!(nginx.get("/orders", &bob).await.outcome(), "200", "nobody asked for this one");
+    assert_eq!(nginx.get("/orders", &alice).await.outcome(), "401 consumer_unknown", "cached");
+    until("it is found", || async { nginx.get("/orders", &alice).await.outcome() == "200" }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
