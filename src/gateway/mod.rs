@@ -35,7 +35,7 @@ use crate::host::{HostCapabilities, RequestInfo};
 use crate::http::{Fields, LocalReply, RequestHead};
 pub use crate::in_flight::{CalloutId, Dispatch};
 use crate::metrics::{Sample, Series};
-use crate::pipeline::{CalloutOutcome, Pipeline, Settings, Step, Submission, Waiting};
+use crate::pipeline::{CalloutOutcome, Heard, Pipeline, Settings, Step, Submission, Waiting};
 use crate::shared_data::SharedStore;
 use crate::time::{Span, UnixTime};
 use crate::verdict::Verdict;
@@ -323,9 +323,8 @@ impl Gateway {
         self.pipeline.take_announcement()
     }
 
-    /// Applies what another node announced. Returns whether that succeeded; `None` if it
-    /// is for other gateways.
-    pub fn hear_announcement(&mut self, text: &[u8], now: UnixTime) -> Option<bool> {
+    /// Applies what another node announced.
+    pub fn hear_announcement(&mut self, text: &[u8], now: UnixTime) -> Heard {
         self.pipeline.hear_announcement(text, now)
     }
 

@@ -30,6 +30,7 @@ mod stream;
 mod streams;
 mod tick;
 
+pub use self::revoke::Heard;
 pub use self::settings::{Limits, Settings, SharedData};
 pub use self::state::Pipeline;
 pub use self::step::{Step, Submission, Tick, Waiting};

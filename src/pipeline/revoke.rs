@@ -15,6 +15,17 @@ use crate::revocation::RevocationEndpoint;
 use crate::time::UnixTime;
 use crate::verdict::Verdict;
 
+/// What became of another node's announcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It is for other gateways.
+    Foreign,
+    /// It is in force here.
+    Applied,
+    /// It could not be applied.
+    Failed,
+}
+
 impl Pipeline {
     /// Decides whether the body is read.
     pub(super) fn receive(
@@ -74,16 +85,17 @@ impl Pipeline {
         self.revocations.take_announcement()
     }
 
-    /// Applies what another node announced. Returns whether that succeeded; `None` if it
-    /// is for other gateways.
-    pub fn hear_announcement(&mut self, text: &[u8], now: UnixTime) -> Option<bool> {
-        let heard = self.revocations.hear(text, self.store.as_deref(), now)?;
-        let is_taken = heard.is_ok();
-        if let Ok(submitted) = heard {
-            let (by, trace) = (RevokedBy::Node, Trace::default());
-            self.log.push(Event::Revoked { submitted, by, trace, request_id: None });
+    /// Applies what another node announced.
+    pub fn hear_announcement(&mut self, text: &[u8], now: UnixTime) -> Heard {
+        match self.revocations.hear(text, self.store.as_deref(), now) {
+            None => Heard::Foreign,
+            Some(Err(_)) => Heard::Failed,
+            Some(Ok(submitted)) => {
+                let (by, trace) = (RevokedBy::Node, Trace::default());
+                self.log.push(Event::Revoked { submitted, by, trace, request_id: None });
+                Heard::Applied
+            }
         }
-        Some(is_taken)
     }
 
     /// Processes the body.

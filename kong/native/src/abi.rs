@@ -23,6 +23,7 @@ use std::ptr;
 use gatepass::callout::{CalloutFailure, CalloutReply};
 use gatepass::config::Problem;
 use gatepass::metrics::Kind;
+use gatepass::pipeline::Heard;
 use gatepass::time::UnixTime;
 use log::Level;
 
@@ -98,8 +99,21 @@ const fn id(number: f64) -> u64 {
     number as u64
 }
 
-/// Passes `event` to the gateway and returns the first action. A panic ends `request` and
-/// all held requests.
+/// Passes `event` to the gateway; `None` after a panic, which ends `request` and all held
+/// requests.
+fn change<T>(
+    door: &mut Door,
+    request: Option<u64>,
+    event: impl FnOnce(&mut Door) -> T,
+) -> Option<T> {
+    let changed = catch_unwind(AssertUnwindSafe(|| event(door)));
+    if changed.is_err() {
+        let _ = catch_unwind(AssertUnwindSafe(|| door.recover(request)));
+    }
+    changed.ok()
+}
+
+/// Passes `event` to the gateway and returns the first action, also after a panic.
 ///
 /// # Safety
 ///
@@ -113,18 +127,12 @@ unsafe fn act(
     // leaves this file.
     let Some(Gatepass { door, .. }) = (unsafe { gateway.as_mut() }) else { return ptr::null() };
     let next = |door: &mut Door| door.next().map_or(ptr::null(), ptr::from_ref);
-    let acted = catch_unwind(AssertUnwindSafe(|| {
+    let acted = change(door, request, |door| {
         event(door);
         next(door)
-    }));
-    let action = acted.or_else(|_| {
-        catch_unwind(AssertUnwindSafe(|| {
-            door.recover(request);
-            next(door)
-        }))
     });
     // Without an action the caller lets nothing pass.
-    action.unwrap_or(ptr::null())
+    acted.or_else(|| change(door, None, next)).unwrap_or(ptr::null())
 }
 
 /// Reads a value from a gateway; `otherwise` if it is null or fails.
@@ -345,12 +353,12 @@ pub unsafe extern "C" fn gatepass_hear(
 ) -> u32 {
     // SAFETY: the caller lends the bytes.
     let text = unsafe { lent(text, size) };
-    // SAFETY: the caller's gateway.
-    let heard = unsafe { read(gateway, Some(false), |it| it.door.hear(text, time(now))) };
-    match heard {
-        None => 0,
-        Some(true) => 1,
-        Some(false) => 2,
+    // SAFETY: as in `act`.
+    let door = unsafe { gateway.as_mut() }.map(|it| &mut it.door);
+    match door.and_then(|door| change(door, None, |door| door.hear(text, time(now)))) {
+        Some(Heard::Foreign) => 0,
+        Some(Heard::Applied) => 1,
+        Some(Heard::Failed) | None => 2,
     }
 }
 
@@ -570,6 +578,24 @@ mod tests {
         assert!(unsafe { gatepass_failed(gateway.0, 1.0, 2, NOW) }.is_null());
         let open = gateway.begin(3.0, "/open", "");
         assert_eq!(gateway.all(open), ["4 for 3: -x-consumer-id -authorization"]);
+    }
+
+    #[test]
+    fn a_panic_over_an_announcement_is_recovered_from_and_counted() {
+        let gateway = Owned::open(CONFIGURATION).unwrap();
+        // SAFETY: the gateway is open or null, and the bytes are there during the call.
+        let hear = |gateway| unsafe { gatepass_hear(gateway, b"{}".as_ptr(), 2, NOW) };
+        assert_eq!(hear(gateway.0), 0);
+        assert_eq!(gateway.all(gateway.begin(1.0, "/other", TOKEN)).len(), 1);
+        // SAFETY: the gateway is open, and nothing else refers to it now.
+        unsafe { (*gateway.0).door.panics_at = Some(0) };
+        assert_eq!(hear(gateway.0), 2);
+        // SAFETY: the gateway is open.
+        assert_eq!(unsafe { gatepass_panics(gateway.0) }, 1);
+        assert!(gateway.lines().iter().any(|line| line.contains("began anew")));
+        // SAFETY: the same.
+        assert_eq!(gateway.all(unsafe { gatepass_next(gateway.0) }), ["5 for 1: 500 "]);
+        assert_eq!(hear(ptr::null_mut()), 2);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use gatepass::gateway::{Action, CalloutId, Dispatch, Gateway, RequestId};
 use gatepass::host::{RequestInfo, parse_address};
 use gatepass::http::RequestHead;
 use gatepass::metrics::{self, Sample, Series};
-use gatepass::pipeline::SharedData;
+use gatepass::pipeline::{Heard, SharedData};
 use gatepass::time::UnixTime;
 use log::Level;
 
@@ -57,7 +57,7 @@ pub struct Door {
     new_panics: u32,
     /// The time of the last event.
     now: UnixTime,
-    /// For tests: the request on which to panic.
+    /// For tests: the request on which to panic; 0 for what another node announced.
     #[cfg(test)]
     pub panics_at: Option<u64>,
 }
@@ -158,10 +158,11 @@ impl Door {
         self.gateway.take_announcement()
     }
 
-    /// Applies what another node announced. Returns whether that succeeded; `None` if it
-    /// is for other gateways.
-    pub fn hear(&mut self, text: &[u8], now: UnixTime) -> Option<bool> {
+    /// Applies what another node announced.
+    pub fn hear(&mut self, text: &[u8], now: UnixTime) -> Heard {
         self.now = now;
+        #[cfg(test)]
+        assert_ne!(self.panics_at, Some(0), "as the test asked for");
         let heard = self.gateway.hear_announcement(text, now);
         self.log.extend(self.gateway.take_log().iter().map(line));
         heard
