@@ -11,6 +11,7 @@ mod feed;
 mod list;
 mod shared_list;
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
@@ -160,7 +161,7 @@ pub struct Revocations {
     /// The identity that gateways sharing revocations have in common.
     gateway: Value,
     /// Revocations from requests, for other nodes; `None` if there are none.
-    announcements: Option<Vec<String>>,
+    announcements: Option<VecDeque<String>>,
 }
 
 impl Revocations {
@@ -336,7 +337,7 @@ impl Revocations {
         if let Some(announcements) = &mut self.announcements {
             let entries: Vec<_> = entries.iter().map(Entry::to_json).collect();
             let text = json!({"gateway": self.gateway, "entries": entries});
-            announcements.push(text.to_string());
+            announcements.push_back(text.to_string());
         }
         Ok(submitted)
     }
@@ -347,10 +348,10 @@ impl Revocations {
         self.announcements.get_or_insert_default();
     }
 
-    /// The revocations made by requests, as text for [`Revocations::hear`] of the other
-    /// nodes.
+    /// The revocations made by requests, oldest first, as text for [`Revocations::hear`] of
+    /// the other nodes.
     pub fn take_announcement(&mut self) -> Option<String> {
-        self.announcements.as_mut()?.pop()
+        self.announcements.as_mut()?.pop_front()
     }
 
     /// Applies what another node announced. `None` if it is for other gateways, or not an

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::nginx::{Caller, Nginx, Setup, until};
-use crate::wire::Answer;
+use crate::wire::{Answer, Connection, Request};
 
 const ID: &str = "0d7a6f8e-13f1-4a5b-8a33-6f0d1f2c9b11";
 
@@ -104,6 +104,22 @@ async fn a_consumer_that_is_made_later_is_found_soon() {
     assert_eq!(nginx.get("/orders", &bob).await.outcome(), "200", "nobody asked for this one");
     assert_eq!(nginx.get("/orders", &alice).await.outcome(), "401 consumer_unknown", "cached");
     until("it is found", || async { nginx.get("/orders", &alice).await.outcome() == "200" }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_during_a_lookup_leaves_nothing_behind() {
+    let setup = setup(json!({"claim": ["azp"], "kong": "custom_id"})).counts_held();
+    let setup = setup.server("lua_check_client_abort on;").init("lookup_seconds = 0.5 ");
+    let nginx = setup.start().await;
+    nginx.write_consumers(&till());
+    nginx.ready().await;
+    let token = nginx.token("alice");
+    let mut connection = Connection::open(nginx.ports.listener);
+    connection.write(&Request::get("/orders").bearer(&token).into_bytes());
+    until("it is looked up", || async { nginx.held().await > 0 }).await;
+    connection.reset();
+    until("it is forgotten", || async { nginx.held().await == 0 }).await;
+    assert_eq!(nginx.get("/orders", &token).await.outcome(), "200");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

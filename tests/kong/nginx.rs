@@ -67,6 +67,22 @@ pub enum Caller {
     OpenResty,
 }
 
+/// Lua that keeps the last gateway that was opened.
+const HELD: &str = "
+  local ffi = require 'ffi'
+  local load = ffi.load
+  ffi.load = function(...)
+    local library, gateway = load(...), nil
+    held = function() return library.gatepass_held(gateway) end
+    local function open(...)
+      gateway = library.gatepass_new(...)
+      return gateway
+    end
+    return setmetatable({}, { __index = function(_, name)
+      return name == 'gatepass_new' and open or library[name]
+    end })
+  end ";
+
 /// What to start nginx with.
 pub struct Setup {
     pub config: Value,
@@ -113,6 +129,12 @@ impl Setup {
     pub fn init(mut self, lua: &str) -> Self {
         self.init.push_str(lua);
         self
+    }
+
+    /// Shows what `gatepass_held` says of a gateway, for [`Nginx::held`].
+    pub fn counts_held(self) -> Self {
+        let page = "location = /held { content_by_lua_block { ngx.say(held()) } }";
+        self.init(HELD).server(page)
     }
 
     pub fn http(mut self, directives: &str) -> Self {
@@ -355,6 +377,12 @@ impl Nginx {
         let url = format!("http://127.0.0.1:{port}{path}");
         let reply = self.client.post(&url, body).await.unwrap();
         assert!(reply.status.is_success(), "{reply}");
+    }
+
+    /// How many requests and callouts are in progress in the worker.
+    pub async fn held(&self) -> u32 {
+        let answer = self.send(Request::get("/held")).await;
+        String::from_utf8(answer.body).unwrap().trim().parse().unwrap()
     }
 
     pub async fn users_fault(&self, fault: Value) {

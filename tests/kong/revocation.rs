@@ -4,10 +4,13 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::nginx::{Nginx, Setup, until};
-use crate::stack::auth::Auth;
-use crate::wire::Request;
+use crate::stack::auth::{Auth, ISSUER};
+use crate::stack::keys;
+use crate::stack::server::Server;
+use crate::wire::{Connection, Request};
 
 const PATH: &str = "/.well-known/gatepass/revocations";
+const LOGOUT: &str = "/.well-known/gatepass/backchannel-logout";
 
 fn admin(nginx: &Nginx) -> String {
     let mut claims = Auth::claims("bob").unwrap();
@@ -92,12 +95,26 @@ async fn bodies_in_memory_and_in_files() {
     assert_eq!(nginx.send(Request::get(PATH).bearer(&admin)).await.status, 405);
     let big = Request::post(PATH, &"x".repeat(3_000_000)).bearer(&admin);
     assert_eq!(nginx.send(big).await.status, 413);
-    // One that ends early changes nothing and harms nobody.
-    let bytes = post(&admin, &json!([{"sub": "bob"}])).into_bytes();
-    let mut connection = crate::wire::Connection::open(nginx.ports.listener);
-    connection.write(&bytes[..bytes.len() - 5]);
-    connection.reset();
-    assert_eq!(nginx.get("/orders", &nginx.token("bob")).await.status, 200);
+}
+
+/// One that ends early changes nothing, harms nobody and leaves nothing behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_a_body_leaves_nothing_behind() {
+    let nginx = setup().workers(1).counts_held().start().await;
+    nginx.ready().await;
+    let bytes = post(&admin(&nginx), &json!([{"sub": "bob"}])).into_bytes();
+    for is_reset in [true, false] {
+        let mut connection = Connection::open(nginx.ports.listener);
+        connection.write(&bytes[..bytes.len() - 5]);
+        until("its body is awaited", || async { nginx.held().await == 1 }).await;
+        if is_reset {
+            connection.reset();
+        } else {
+            drop(connection);
+        }
+        until("it is forgotten", || async { nginx.held().await == 0 }).await;
+        assert_eq!(nginx.get("/orders", &nginx.token("bob")).await.status, 200);
+    }
 }
 
 /// Lua that has a file in the place of the database by which nodes hear of each other.
@@ -112,6 +129,7 @@ const CLUSTER: &str = r#"
     local own = {}
     cluster_events = {
       broadcast = function(_, channel, data)
+        ngx.sleep(0.1)
         local file, err = io.open("$FILE", "a")
         if not file then return nil, err end
         own[data] = true
@@ -180,4 +198,105 @@ async fn who_revokes_is_told_if_other_nodes_cannot_be() {
     assert_eq!(answer.outcome(), "503 revocation_unavailable");
     let answer = node.get("/orders", &node.token("alice")).await;
     assert_eq!(answer.outcome(), "401 token_revoked", "it holds here all the same");
+}
+
+/// A node that takes logouts.
+fn logouts() -> Setup {
+    let client = json!({"client_ids": ["web"]});
+    let setup = Setup::bundled().set("/providers/shop/logout", client);
+    setup.set("/revocation", json!({"logout_path": LOGOUT}))
+}
+
+/// One that hands them on to a service at once, if it is there.
+fn handing_on(feed: Option<u16>) -> Setup {
+    let Some(port) = feed else { return logouts() };
+    let forward = json!({"service": "feed", "path": "/revoked"});
+    logouts()
+        .set("/services/feed", json!({"upstream": format!("127.0.0.1:{port}")}))
+        .set("/revocation/events", json!({ "forward": forward }))
+}
+
+/// A service that accepts everything, and its port.
+async fn feed() -> (Server, u16) {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let router = axum::Router::new().fallback(|| async { axum::http::StatusCode::NO_CONTENT });
+    (Server::start(listener, router), port)
+}
+
+fn logout(node: &Nginx, sub: &str) -> Request {
+    let claims = json!({
+        "iss": ISSUER, "aud": "web", "sub": sub, "iat": Auth::claims(sub).unwrap()["iat"],
+        "jti": keys::random_text(),
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+    });
+    let token = node.auth.sign_as("logout+jwt", &claims);
+    Request::post(LOGOUT, &format!("logout_token={token}"))
+        .with("content-type", "application/x-www-form-urlencoded")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_logout_that_waits_is_done_when_other_nodes_know() {
+    let (_feed, port) = feed().await;
+    for feed in [None, Some(port)] {
+        let database = database(&format!("revocations-that-wait-{}", feed.is_some()));
+        let one = handing_on(feed).init(&database).start().await;
+        let other = logouts().init(&database).start().await;
+        for node in [&one, &other] {
+            node.ready().await;
+        }
+        for (sub, rotates) in [("alice", false), ("bob", true)] {
+            if rotates {
+                // It waits for the keys, too.
+                one.post(one.ports.auth, "/rotate", &json!({})).await;
+            }
+            let token = other.token(sub);
+            assert_eq!(other.get("/orders", &token).await.outcome(), "200");
+            let answer = one.send(logout(&one, sub)).await;
+            assert_eq!(answer.status, 200, "{feed:?}: {answer}");
+            until("the other node knows", || async {
+                other.get("/orders", &token).await.outcome() == "401 token_revoked"
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_other_nodes_could_not_be_told_is_no_success_and_told_later() {
+    let (_feed, port) = feed().await;
+    for (feed, rotates) in [(None, false), (None, true), (Some(port), false), (Some(port), true)] {
+        let case = format!("handed on: {}, rotates: {rotates}", feed.is_some());
+        let name = format!("later-{}-{rotates}", feed.is_some());
+        let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
+        let _ = std::fs::remove_dir_all(&directory);
+        let database = database(&format!("{name}/revocations"));
+        let mut one = handing_on(feed).init(&database).start().await;
+        one.expect_errors();
+        let other = logouts().init(&database).start().await;
+        for node in [&one, &other] {
+            node.ready().await;
+        }
+        if rotates {
+            one.post(one.ports.auth, "/rotate", &json!({})).await;
+        }
+        let (alice, bob) = (other.token("alice"), other.token("bob"));
+        for sub in ["alice", "bob"] {
+            let outcome = one.send(logout(&one, sub)).await.outcome();
+            assert_eq!(outcome, "503 revocation_unavailable", "{case}: {sub}");
+        }
+        // What has nothing to do with it goes on.
+        assert_eq!(one.send(Request::get("/orders")).await.outcome(), "401 token_missing");
+        assert_eq!(one.get("/orders", &one.token("carol")).await.outcome(), "200");
+        assert_eq!(other.get("/orders", &alice).await.outcome(), "200", "{case}");
+        std::fs::create_dir(&directory).unwrap();
+        for token in [&alice, &bob] {
+            until("the other node knows", || async {
+                other.get("/orders", token).await.outcome() == "401 token_revoked"
+            })
+            .await;
+        }
+        until("it is said", || async { one.log().contains("other nodes now know") }).await;
+        assert_eq!(one.send(logout(&one, "carol")).await.status, 200, "{case}");
+    }
 }

@@ -26,8 +26,15 @@ local SUSPEND, READ_BODY, FORWARD, REPLY = 2, 3, 4, 5
 -- The outcome of a request that may pass, with all edits applied.
 local PASSED = {}
 
+local NONE = {}
+
 -- Ends a wait that the library failed to end: twice the longest timeout of a service.
 local LONGEST_WAIT = 120
+
+-- How often other nodes are told again what they could not be told, and of how many
+-- revocations; the oldest are given up first.
+local RETELL_SECONDS = 1
+local MOST_UNTOLD = 1000
 
 -- These responses have the library's form; the library is missing, or failed.
 local function unavailable(status, code, detail)
@@ -119,6 +126,10 @@ function Gateway.open(configuration, host)
     last = 0,
     -- Held requests by number: each has a semaphore, and later its outcome.
     held = {},
+    -- Revocations that other nodes could not be told of, oldest first.
+    untold = {},
+    retell_at = 0,
+    is_retelling = false,
     retired = false,
   }, Gateway)
 end
@@ -133,29 +144,96 @@ function Gateway:log()
   end
 end
 
--- Tells the other nodes what a request has revoked here; false if that failed.
-function Gateway:announce()
+-- What requests have revoked here, for other nodes; nil if nothing.
+function Gateway:announcements()
   local texts
   while true do
     local announced = C.gatepass_announcement(self.handle)
     if announced == nil then
-      break
+      return self.host.announce and texts
     end
     texts = texts or {}
     texts[#texts + 1] = text(announced)
   end
-  local announce = texts and self.host.announce
-  if not announce then
-    return true
+end
+
+-- Keeps texts, from the given position on, until they can be told.
+function Gateway:keep(texts, first)
+  local untold = {}
+  for i = first, #texts do
+    untold[#untold + 1] = texts[i]
   end
+  for i = 1, #self.untold do
+    untold[#untold + 1] = self.untold[i]
+  end
+  while #untold > MOST_UNTOLD do
+    table.remove(untold, 1)
+    ngx.log(ngx.ERR, "[gatepass] other nodes will not be told of a revocation")
+  end
+  self.untold, self.retell_at = untold, now() + RETELL_SECONDS
+end
+
+-- Tells the other nodes what was revoked here, in that order; returns nil and the problem
+-- if that failed. The texts are then told again later, since who revoked something may not
+-- be able to: a logout token is good for once.
+function Gateway:tell(texts)
+  local pending = self.untold
   for i = 1, #texts do
-    local ok, err = announce(texts[i])
-    if not ok then
-      ngx.log(ngx.ERR, "[gatepass] other nodes do not know what was revoked: ", tostring(err))
-      return false
+    pending[#pending + 1] = texts[i]
+  end
+  self.untold = {}
+  local ctx = ngx.ctx
+  -- For `over`, if this is the coroutine of a request whose client leaves meanwhile.
+  ctx.gatepass_pending = pending
+  for i = 1, #pending do
+    local ran, ok, err = pcall(self.host.announce, pending[i])
+    if not (ran and ok) then
+      ctx.gatepass_pending = nil
+      self:keep(pending, i)
+      return nil, ran and err or ok
     end
   end
+  ctx.gatepass_pending = nil
   return true
+end
+
+-- The same for what was revoked since the last call, while `suspended` requests wait for
+-- it too; false if it failed.
+function Gateway:announce(suspended)
+  local texts = self:announcements()
+  if not texts then
+    return true
+  end
+  for i = 1, #suspended do
+    suspended[i].announcing = true
+  end
+  local told, err = self:tell(texts)
+  if not told then
+    ngx.log(ngx.ERR, "[gatepass] other nodes do not know what was revoked: ", tostring(err))
+  end
+  for i = 1, #suspended do
+    local held = suspended[i]
+    held.announcing, held.is_untold = false, held.is_untold or not told
+    if held.outcome then
+      held.semaphore:post()
+    end
+  end
+  return told
+end
+
+-- Runs in a timer.
+function Gateway.retell(premature, self)
+  if not premature and #self.untold > 0 and self:tell(NONE) then
+    ngx.log(ngx.NOTICE, "[gatepass] other nodes now know what was revoked")
+  end
+  self.is_retelling = false
+end
+
+-- The outcome of a request that may have revoked what other nodes were not told of:
+-- success would be wrong.
+local function undone(outcome)
+  local status = outcome.status
+  return status and status < 300 and NOT_TOLD or outcome
 end
 
 -- Another node has revoked something.
@@ -304,11 +382,14 @@ end
 -- Looks up a consumer at the host and passes the result to the library.
 function Gateway:look_up(lookup)
   local ok, consumer, groups
+  local ctx = ngx.ctx
+  ctx.gatepass_lookup = lookup
   if self.host.consumer then
     ok, consumer, groups = pcall(self.host.consumer, lookup.field, lookup.value)
   else
     ok, consumer = false, "this host has no consumers"
   end
+  ctx.gatepass_lookup = nil
   if not ok then
     ngx.log(ngx.WARN, "[gatepass] no consumer: ", tostring(consumer))
     return C.gatepass_failed(self.handle, lookup.callout, exchange.NO_REPLY, now() * 1000)
@@ -317,59 +398,59 @@ function Gateway:look_up(lookup)
     id = consumer.id, username = consumer.username, custom_id = consumer.custom_id,
     groups = groups,
   } or ""
-  ngx.ctx.gatepass_consumer = consumer
+  ctx.gatepass_consumer = consumer
   return C.gatepass_reply(self.handle, lookup.callout, consumer and 200 or 404, nil, 0, nil, 0,
                           body, #body, now() * 1000)
 end
 
--- Wakes a held request.
+-- Wakes a held request, unless other nodes are still being told what it revoked.
 function Gateway:settle(request, outcome)
   local held = self.held[request]
   if held then
-    self.held[request] = nil
     held.outcome = outcome
-    held.semaphore:post()
+    if not held.announcing then
+      held.semaphore:post()
+    end
+  end
+end
+
+-- What an action means for its request, which runs in this coroutine if `is_own`; nil if
+-- the request waits on, or if there is none.
+function Gateway:outcome_of(action, is_own)
+  local kind = action.kind
+  if kind == FORWARD then
+    return is_own and self:forward(action) or forward_of(action)
+  elseif kind == REPLY then
+    return reply_of(action)
+  elseif kind == READ_BODY then
+    return { body_bytes = action.number }
+  elseif kind == SUSPEND and action.callout ~= 0 and action.host.data == nil then
+    return { lookup = lookup_of(action) }
   end
 end
 
 -- Executes an action and all that follow it. Returns the outcome for `own`, the request
--- in whose coroutine this runs.
+-- in whose coroutine this runs. Everyone learns the outcome after the other nodes.
 function Gateway:execute(action, own)
   local handle, outcome, unsent = self.handle, nil, nil
-  local has_logged = false
+  local has_logged, others, suspended = false, NONE, NONE
   while action ~= nil do
-    local kind, request = action.kind, action.request
-    local logged = action.logged
-    if kind == FORWARD then
-      if request == own then
-        outcome = self:forward(action)
-      else
-        self:settle(request, forward_of(action))
-      end
-    elseif kind == REPLY then
-      local reply = reply_of(action)
-      if request == own then
-        outcome = reply
-      else
-        self:settle(request, reply)
-      end
-    elseif kind == SUSPEND and action.callout ~= 0 and action.host.data == nil then
-      local asked = { lookup = lookup_of(action) }
-      if request == own then
-        outcome = asked
-      else
-        self:settle(request, asked)
-      end
+    local request, logged = action.request, action.logged
+    local is_own = request == own
+    local ending = self:outcome_of(action, is_own)
+    if ending and is_own then
+      outcome = ending
+      self.held[own] = nil
+    elseif ending then
+      others = others == NONE and {} or others
+      others[#others + 1] = { request = request, outcome = ending }
     else
-      if kind == SUSPEND and request == own then
-        self.held[own] = { semaphore = semaphore.new() }
-      elseif kind == READ_BODY then
-        local wanted = { body_bytes = action.number }
-        if request == own then
-          outcome = wanted
-        else
-          self:settle(request, wanted)
+      if action.kind == SUSPEND then
+        if is_own then
+          self.held[own] = { semaphore = semaphore.new() }
         end
+        suspended = suspended == NONE and {} or suspended
+        suspended[#suspended + 1] = self.held[request]
       end
       if action.callout ~= 0 and not self:send(action) then
         unsent = unsent or {}
@@ -382,8 +463,13 @@ function Gateway:execute(action, own)
     end
     action = C.gatepass_next(handle)
   end
-  if has_logged and not self:announce() then
-    outcome = outcome and NOT_TOLD
+  local told = not has_logged or self:announce(suspended)
+  if not told then
+    outcome = outcome and undone(outcome)
+  end
+  for i = 1, #others do
+    local other = others[i]
+    self:settle(other.request, told and other.outcome or undone(other.outcome))
   end
   if unsent then
     for i = 1, #unsent do
@@ -394,10 +480,15 @@ function Gateway:execute(action, own)
   return outcome
 end
 
--- A held request ends with its client.
-function Gateway:gone(request)
+-- A request ends with its client, and with it the lookup that it was doing.
+function Gateway:gone(request, lookup)
   self.held[request] = nil
   self:execute(C.gatepass_gone(self.handle, request))
+  if lookup then
+    -- Others may wait for the same.
+    self:execute(C.gatepass_failed(self.handle, lookup.callout, exchange.NO_REPLY,
+                                   now() * 1000))
+  end
   self:log()
 end
 
@@ -406,14 +497,16 @@ function Gateway:wait(request)
   if not held then
     return nil
   end
-  local ctx = ngx.ctx
-  ctx.gatepass_gateway, ctx.gatepass_request = self, request
   local ok = held.semaphore:wait(LONGEST_WAIT)
-  ctx.gatepass_gateway = nil
   if not ok and not held.outcome then
     self:gone(request)
   end
-  return held.outcome
+  self.held[request] = nil
+  local outcome = held.outcome
+  if outcome and (held.is_untold or held.announcing) then
+    return undone(outcome)
+  end
+  return outcome
 end
 
 -- The body, buffered in memory or in a file; from a file only as much as the library
@@ -433,14 +526,20 @@ local function read_whole_body(most)
   return body
 end
 
--- The outcome of an action for a request, at once or after a wait.
-function Gateway:outcome(request, action)
+-- The outcome of a request whose first action had none, or one that asks for something.
+function Gateway:finish(request, outcome)
   while true do
-    local outcome = self:execute(action, request) or self:wait(request) or NO_ANSWER
-    if not outcome.lookup then
+    outcome = outcome or self:wait(request) or NO_ANSWER
+    local action
+    if outcome.lookup then
+      action = self:look_up(outcome.lookup)
+    elseif outcome.body_bytes then
+      local body = read_whole_body(outcome.body_bytes)
+      action = C.gatepass_body(self.handle, request, body, #(body or ""), now() * 1000)
+    else
       return outcome
     end
-    action = self:look_up(outcome.lookup)
+    outcome = self:execute(action, request)
   end
 end
 
@@ -454,11 +553,13 @@ function Gateway:access()
   Frame.add_all(get_headers(0))
   local action = C.gatepass_begin(self.handle, request, Frame.bytes, Frame.size, Frame.sizes,
                                   Frame.count, now() * 1000)
-  local outcome = self:outcome(request, action)
-  if outcome.body_bytes then
-    local body = read_whole_body(outcome.body_bytes)
-    outcome = self:outcome(request, C.gatepass_body(self.handle, request, body, #(body or ""),
-                                                    now() * 1000))
+  local outcome = self:execute(action, request)
+  if not outcome or outcome.lookup or outcome.body_bytes then
+    local ctx = ngx.ctx
+    -- For `over`, if the client leaves meanwhile.
+    ctx.gatepass_gateway, ctx.gatepass_request = self, request
+    outcome = self:finish(request, outcome)
+    ctx.gatepass_gateway = nil
   end
   if outcome == PASSED then
     return nil
@@ -491,6 +592,10 @@ end
 function Gateway:tick()
   self:execute(C.gatepass_tick(self.handle, now() * 1000))
   self:log()
+  if #self.untold > 0 and not self.is_retelling and now() >= self.retell_at then
+    -- Not here, since it may take long.
+    self.is_retelling = timer_at(0, Gateway.retell, self) or false
+  end
 end
 
 -- No new request uses this gateway any more.
@@ -500,7 +605,7 @@ function Gateway:retire()
 end
 
 function Gateway:is_idle()
-  return C.gatepass_held(self.handle) == 0
+  return C.gatepass_held(self.handle) == 0 and #self.untold == 0 and not self.is_retelling
 end
 
 -- The request of this phase is over. Must be called in the log phase.
@@ -509,7 +614,10 @@ local function over()
   local gateway = ctx.gatepass_gateway
   if gateway then
     ctx.gatepass_gateway = nil
-    gateway:gone(ctx.gatepass_request)
+    if ctx.gatepass_pending then
+      gateway:keep(ctx.gatepass_pending, 1)
+    end
+    gateway:gone(ctx.gatepass_request, ctx.gatepass_lookup)
   end
 end
 

@@ -173,6 +173,9 @@ function Worker:hear(announced)
   for _, entry in pairs(self.entries) do
     if entry.gateway then
       entry.gateway:hear(announced)
+    else
+      ngx.log(ngx.WARN, "[gatepass] what another node revoked is dropped by a configuration",
+              " that is not in use yet")
     end
   end
 end
