@@ -6,7 +6,6 @@ For demonstration only: whoever asks is alice, and gets what they ask for.
 
 import base64
 import hashlib
-import json
 import os
 import secrets
 import time
@@ -76,8 +75,7 @@ async def token(request):
 
 
 async def jwks(_request):
-    public = json.loads(json.dumps(key.as_dict(private=False)))
-    return JSONResponse({"keys": [public]})
+    return JSONResponse({"keys": [key.as_dict(private=False)]})
 
 
 app = Starlette(routes=[
