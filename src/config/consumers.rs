@@ -151,7 +151,7 @@ fn consumer(node: &Node<'_>, issuers: Issuers<'_>) -> Option<Entry> {
     let credentials = fields.or("jwt_secrets", Vec::new(), |node| {
         node.list(|item| kong_jwt::credential(item, is_base64))
     });
-    fields.of_kong("tags");
+    fields.ignored("tags");
     let node = fields.node().clone();
     fields.finish()?;
     let mut groups = groups?;
@@ -203,8 +203,8 @@ fn providers_of(fields: &mut Fields<'_>, issuers: Issuers<'_>) -> Option<Option<
 fn acl(node: &Node<'_>) -> Option<String> {
     let mut fields = node.fields()?;
     let group = fields.required("group", "the name of a group", printable);
-    fields.of_kong("id");
-    fields.of_kong("tags");
+    fields.ignored("id");
+    fields.ignored("tags");
     fields.finish()?;
     group
 }

@@ -231,8 +231,8 @@ pub fn credential(node: &Node<'_>, secret_is_base64: bool) -> Option<VerifyingKe
     let algorithm = fields.or("algorithm", Algorithm::Hs256, |node| node.one_of(&ALGORITHMS));
     let secret_node = fields.node_of("secret");
     let public_node = fields.node_of("rsa_public_key");
-    fields.of_kong("id");
-    fields.of_kong("tags");
+    fields.ignored("id");
+    fields.ignored("tags");
     let node = fields.node().clone();
     let known = fields.finish();
     let secret = match &secret_node {

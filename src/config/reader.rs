@@ -380,8 +380,8 @@ impl<'a> Fields<'a> {
         self.optional(name, read).map(|value| value.unwrap_or(default))
     }
 
-    /// A field that Kong writes and that has no meaning here.
-    pub fn of_kong(&mut self, name: &'static str) {
+    /// A field of another program that has no meaning here.
+    pub fn ignored(&mut self, name: &'static str) {
         let _ = self.node_of(name);
     }
 

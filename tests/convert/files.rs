@@ -352,6 +352,14 @@ fn denials_with_exceptions() {
     );
 }
 
+#[test]
+fn keys_that_istio_waits_for() {
+    let made = converted(
+        "{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: r}, spec: {jwtRules: [{issuer: 'https://a.example', jwksUri: 'https://a.example/keys', timeout: 2.5s}]}}",
+    );
+    assert_eq!(made.configuration["services"]["a-example"]["timeout_ms"], 2500);
+}
+
 /// A policy that only tries allows nothing, however its annotation says so.
 #[test]
 fn dry_runs() {

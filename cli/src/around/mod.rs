@@ -65,7 +65,7 @@ fn unknown(path: String, name: &str, found: String, known: &[&str]) -> Problem {
     Problem::new(path, found, accepted).of_kind(kind)
 }
 
-/// Whether the value is or holds what is at this address.
+/// Whether both are one value in one place, not only equal.
 fn is_same(one: &Value, other: &Value) -> bool {
     std::ptr::eq(one, other)
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::assemble::{Parts, assemble};
 use super::condition::{Conditions, Requests};
 use super::decisions::{self, Clause, Effect};
-use super::envoy::{Tokens, claim_path, provider_of};
+use super::envoy::{Tokens, claim_of, claim_path, provider_of, source_of};
 use super::issuers::{Issuers, Keys, inline_keys};
 use super::matching::{Header, Match};
 use super::need::{Access, Claim, Missing, Need};
@@ -60,7 +60,7 @@ fn read(spec: &Node<'_>, name: &str, notes: &mut Notes) -> Option<Result<Parts, 
     let place = format!("SecurityPolicy {name}");
     let mut fields = spec.fields()?;
     for field in ["targetRef", "targetRefs", "targetSelectors"] {
-        fields.of_kong(field);
+        fields.ignored(field);
     }
     if fields.node_of("cors").is_some() {
         notes.tell(&place, "its cors is not carried over: leave it in the policy");
@@ -128,15 +128,7 @@ fn provider(node: &Node<'_>) -> Option<JwtProvider> {
             None => Err("its keys are not in the policy: paste them as inline".to_owned()),
         })
     });
-    let claims = fields.or("claimToHeaders", Vec::new(), |node| {
-        node.list(|item| {
-            let mut fields = item.fields()?;
-            let header = fields.required("header", "a header", Node::text);
-            let claim = fields.required("claim", "a claim", Node::text);
-            fields.finish()?;
-            Some(json!({ "header_name": header?, "claim_name": claim? }))
-        })
-    });
+    let claims = fields.or("claimToHeaders", Vec::new(), |node| node.list(claim_of));
     let recompute = fields.or("recomputeRoute", false, Node::flag);
     let extract = fields.optional("extractFrom", extractor);
     fields.finish()?;
@@ -154,15 +146,8 @@ fn provider(node: &Node<'_>) -> Option<JwtProvider> {
 
 fn extractor(node: &Node<'_>) -> Option<Map<String, Value>> {
     let mut fields = node.fields()?;
-    let headers = fields.or("headers", Vec::new(), |node| {
-        node.list(|item| {
-            let mut fields = item.fields()?;
-            let name = fields.required("name", "a header", Node::text);
-            let prefix = fields.or("valuePrefix", "", |node| node.value().as_str());
-            fields.finish()?;
-            Some(json!({ "name": name?, "value_prefix": prefix? }))
-        })
-    });
+    let headers =
+        fields.or("headers", Vec::new(), |node| node.list(|it| source_of(it, "valuePrefix")));
     let cookies = fields.or("cookies", Vec::new(), Node::texts);
     let params = fields.or("params", Vec::new(), Node::texts);
     fields.finish()?;

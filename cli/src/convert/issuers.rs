@@ -307,6 +307,16 @@ fn checked(keys: Keys) -> Result<Keys, String> {
     }
 }
 
+/// Where an issuer's document is.
+pub(super) const DOCUMENT: &str = "/.well-known/openid-configuration";
+
+/// Keys where the issuer says that they are.
+pub(super) fn discovered(issuer: &str) -> Result<Keys, String> {
+    let url = Url::parse(&format!("{}{DOCUMENT}", issuer.trim_end_matches('/')));
+    url.map(|url| Keys::Discovered { url })
+        .ok_or_else(|| format!("{issuer:?} is no URL at which its keys could be found"))
+}
+
 /// A key set that is a text of JSON.
 pub(super) fn inline_keys(text: &str) -> Result<Keys, String> {
     let set: Value = serde_json::from_str(text.trim())

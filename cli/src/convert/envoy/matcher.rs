@@ -31,7 +31,7 @@ pub(super) fn matching(node: &Node<'_>) -> Option<Match> {
     let old = fields.optional("regex", |node| Some(paths_of(node.text()?)));
     let headers = fields.or("headers", Vec::new(), |node| node.list(|item| Some(item.clone())));
     // Rules refuse a path that in another case is another rule's.
-    fields.of_kong("case_sensitive");
+    fields.ignored("case_sensitive");
     let others = OTHERS.map(|name| fields.node_of(name).is_some_and(|node| says(&node)));
     fields.finish()?;
     let mut matching = Match::all();
@@ -65,7 +65,7 @@ fn says(node: &Node<'_>) -> bool {
 
 fn regex(node: &Node<'_>) -> Option<(Path, bool)> {
     let mut fields = node.fields()?;
-    fields.of_kong("google_re2");
+    fields.ignored("google_re2");
     let expression = fields.required("regex", "a regular expression", Node::text);
     fields.finish()?;
     expression.map(paths_of)

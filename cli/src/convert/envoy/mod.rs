@@ -22,7 +22,7 @@ use super::selection::Selection;
 use super::url::Url;
 use super::{ConvertError, Converted, Notes, yaml};
 
-pub(super) use self::provider::{Provider, claim_path};
+pub(super) use self::provider::{Provider, claim_of, claim_path, millis, source_of};
 
 /// A filter, and where it is.
 struct Found {
@@ -214,14 +214,14 @@ fn read(node: &Node<'_>, notes: &mut Notes) -> Option<Parts> {
     let rules = fields.or("rules", Vec::new(), |node| node.list(|item| Some(item.clone())));
     let has_state = fields.node_of("filter_state_rules").is_some();
     let bypass = fields.or("bypass_cors_preflight", false, Node::flag);
-    fields.of_kong("strip_failure_response");
+    fields.ignored("strip_failure_response");
     fields.finish()?;
     let rules = rules?;
     all_used(map.as_ref(), &rules)?;
     let mut issuers = Issuers::new(upstream);
     let mut tokens = Tokens::default();
-    for (name, provider) in providers
-        .map_or(Some(Vec::new()), |node| node.named(|name, node| provider::provider(name, node)))?
+    for (name, provider) in
+        providers.map_or(Some(Vec::new()), |node| node.named(|_, node| provider::provider(node)))?
     {
         tokens.add(name, provider?, &mut issuers, notes);
     }
@@ -305,7 +305,7 @@ fn rule(
 pub(super) fn provider_of(value: &Value) -> Result<Provider, Problems> {
     let nothing = |_: &str| Variable::Unset;
     let document = Document::new(&nothing);
-    let provider = provider::provider("", &document.root(value));
+    let provider = provider::provider(&document.root(value));
     match (provider, document.into_problems()) {
         (Some(provider), problems) if problems.is_empty() => Ok(provider),
         (_, problems) => Err(Problems(problems)),

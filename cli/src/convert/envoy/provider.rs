@@ -42,7 +42,7 @@ const OTHERS: [(&str, &str); 7] = [
     ("clear_route_cache", "clear_route_cache: routes are not chosen by claims"),
 ];
 
-pub(in crate::convert) fn provider(_: &str, node: &Node<'_>) -> Option<Provider> {
+pub(in crate::convert) fn provider(node: &Node<'_>) -> Option<Provider> {
     let mut fields = node.fields()?;
     let issuer = fields.optional("issuer", |node| node.value().as_str().map(str::to_owned));
     let audiences = fields.or("audiences", Vec::new(), Node::texts);
@@ -51,7 +51,7 @@ pub(in crate::convert) fn provider(_: &str, node: &Node<'_>) -> Option<Provider>
     let max_lifetime = fields.optional("max_lifetime", seconds);
     let forward = fields.or("forward", false, Node::flag);
     let skew = fields.optional("clock_skew_seconds", |node| node.integer(0..=u32::MAX));
-    fields.of_kong("jwt_cache_config");
+    fields.ignored("jwt_cache_config");
     let claim_headers = fields.or("claim_to_headers", Vec::new(), |node| node.list(claim_header));
     let mut others = Vec::new();
     for (name, text) in OTHERS {
@@ -98,7 +98,7 @@ pub(in crate::convert) fn provider(_: &str, node: &Node<'_>) -> Option<Provider>
 }
 
 /// A duration, as text or in its parts, in whole seconds.
-pub(in crate::convert) fn seconds(node: &Node<'_>) -> Option<u64> {
+fn seconds(node: &Node<'_>) -> Option<u64> {
     let text = match node.value() {
         Value::String(text) => text.strip_suffix('s').and_then(|it| it.parse::<f64>().ok()),
         Value::Object(parts) => parts.get("seconds").map_or(Some(0.0), |it| match it {
@@ -113,7 +113,7 @@ pub(in crate::convert) fn seconds(node: &Node<'_>) -> Option<u64> {
     whole.map(|it| it as u64).or_else(|| node.reject("a duration such as 5s"))
 }
 
-fn millis(node: &Node<'_>) -> Option<u64> {
+pub(in crate::convert) fn millis(node: &Node<'_>) -> Option<u64> {
     let text = node.value().as_str().and_then(|it| it.strip_suffix('s'));
     let fraction = text.and_then(|it| it.parse::<f64>().ok()).filter(|it| (0.0..1e6).contains(it));
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -152,6 +152,24 @@ pub(in crate::convert) fn header_source(name: &str, prefix: &str) -> Value {
         "Bearer" => json!({ "name": name, "value_prefix": "Bearer " }),
         prefix => json!({ "name": name, "value_prefix": prefix }),
     }
+}
+
+/// `from_headers` of Envoy, from what another gateway has it have.
+pub(in crate::convert) fn source_of(node: &Node<'_>, prefix: &'static str) -> Option<Value> {
+    let mut fields = node.fields()?;
+    let name = fields.required("name", "a header", Node::text);
+    let prefix = fields.or(prefix, "", |node| node.value().as_str());
+    fields.finish()?;
+    Some(json!({ "name": name?, "value_prefix": prefix? }))
+}
+
+/// `claim_to_headers` of Envoy, from what another gateway has it have.
+pub(in crate::convert) fn claim_of(node: &Node<'_>) -> Option<Value> {
+    let mut fields = node.fields()?;
+    let header = fields.required("header", "a header", Node::text);
+    let claim = fields.required("claim", "a claim", Node::text);
+    fields.finish()?;
+    Some(json!({ "header_name": header?, "claim_name": claim? }))
 }
 
 fn sources(fields: &mut Fields<'_>) -> Option<Sources> {
@@ -212,8 +230,8 @@ fn remote(node: &Node<'_>) -> Option<Result<Keys, String>> {
         Some((uri?.to_owned(), cluster?.to_owned(), timeout?))
     });
     let cache = fields.optional("cache_duration", seconds);
-    fields.of_kong("async_fetch");
-    fields.of_kong("retry_policy");
+    fields.ignored("async_fetch");
+    fields.ignored("retry_policy");
     fields.finish()?;
     let ((uri, cluster, timeout_ms), cache) = (uri?, cache?);
     // Envoy takes the path of whatever stands there.

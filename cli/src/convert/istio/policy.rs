@@ -54,7 +54,7 @@ pub(super) fn read(
 ) -> Option<Policy> {
     let mut fields = spec.fields()?;
     for field in ["selector", "target_ref", "target_refs", "provider"] {
-        fields.of_kong(field);
+        fields.ignored(field);
     }
     let actions = [
         ("ALLOW", Action::Allow),
@@ -173,10 +173,10 @@ fn of_principals(
     conditions: &mut Conditions,
 ) {
     if !with.is_empty() {
-        conditions.token(principals(with, issuers).0, None);
+        conditions.token(principals(with, issuers), None);
     }
     if !without.is_empty() {
-        let (told, _) = principals(without, issuers);
+        let told = principals(without, issuers);
         // One of them is enough to get around, and may be less than all.
         conditions.token(Vec::new(), told.into_iter().min_by_key(Need::weight));
     }
@@ -259,8 +259,7 @@ fn condition(
     } else if key == "request.auth.principal" {
         of_principals(&values, &without, issuers, conditions);
     } else if key == "request.auth.audiences" && without.is_empty() {
-        let (plain, _) = plain_values(&values);
-        let audiences: BTreeSet<_> = plain.into_iter().collect();
+        let audiences: BTreeSet<_> = plain_values(&values).into_iter().collect();
         let mut access = issuers.any_token();
         for own in access.tokens.iter_mut().flat_map(|tokens| tokens.values_mut()) {
             *own = Some(audiences.clone());
@@ -289,12 +288,12 @@ fn of_claim(names: &[&str], values: &[String], without: &[String], conditions: &
         _ => with_claim(&path, &plain),
     };
     if !values.is_empty() {
-        let (plain, _) = plain_values(values);
+        let plain = plain_values(values);
         let holds = if plain.is_empty() { Vec::new() } else { vec![with(plain)] };
         conditions.token(holds, Some(without_claim(&path)));
     }
     if !without.is_empty() {
-        let (plain, _) = plain_values(without);
+        let plain = plain_values(without);
         let fails = (!plain.is_empty()).then(|| with(plain));
         conditions.token(Vec::new(), fails);
     }

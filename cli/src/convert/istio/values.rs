@@ -80,12 +80,9 @@ pub(super) fn methods(patterns: &[String]) -> (Option<BTreeSet<String>>, bool) {
     (Some(told.into_iter().cloned().collect()), others.is_empty())
 }
 
-/// Tokens with one of these principals, `ISS/SUB`, as far as they can be told; and whether
-/// that is all of them.
-pub(super) fn principals(patterns: &[String], issuers: &mut Issuers) -> (Vec<Need>, bool) {
-    let needs: Vec<_> = patterns.iter().map(|it| principal(it, issuers)).collect();
-    let are_all = needs.iter().all(Option::is_some);
-    (any_of(needs.into_iter().flatten().collect()), are_all)
+/// Tokens with one of these principals, `ISS/SUB`, as far as they can be told.
+pub(super) fn principals(patterns: &[String], issuers: &mut Issuers) -> Vec<Need> {
+    any_of(patterns.iter().filter_map(|it| principal(it, issuers)).collect())
 }
 
 fn principal(pattern: &str, issuers: &mut Issuers) -> Option<Need> {
@@ -121,12 +118,9 @@ pub(super) fn without_claim(path: &str) -> Need {
     Need::of(Access { claims, missing: Missing::Allowed, ..Access::default() })
 }
 
-/// The values that stand for themselves, and whether there are no others: `*` asks for a
-/// text that is not empty.
-pub(super) fn plain_values(values: &[String]) -> (Vec<String>, bool) {
-    let is_plain = |it: &&String| !it.contains('*');
-    let (plain, others): (Vec<_>, Vec<_>) = values.iter().partition(is_plain);
-    (plain.into_iter().cloned().collect(), others.is_empty())
+/// The values that stand for themselves: `*` asks for a text that is not empty.
+pub(super) fn plain_values(values: &[String]) -> Vec<String> {
+    values.iter().filter(|it| !it.contains('*')).cloned().collect()
 }
 
 /// The names in `request.auth.claims[a][b]`.

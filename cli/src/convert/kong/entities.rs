@@ -101,7 +101,7 @@ pub(super) fn read(root: &Node<'_>) -> Option<Kong> {
         "_ignore",
         "_plugin_configs",
     ] {
-        fields.of_kong(field);
+        fields.ignored(field);
     }
     let info = fields.optional("_info", info);
     let mut nodes = |field| fields.or(field, Vec::new(), nodes);
@@ -191,7 +191,7 @@ impl Kong {
         let is_enabled = fields.or("enabled", true, Node::flag);
         let own_routes = fields.or("routes", Vec::new(), nodes);
         let own_plugins = fields.or("plugins", Vec::new(), nodes);
-        OF_SERVICES.iter().for_each(|field| fields.of_kong(field));
+        OF_SERVICES.iter().for_each(|field| fields.ignored(field));
         fields.finish()?;
         let names = Names { name: name?, id: id? };
         names.check(node, self.services.iter().map(|service| &service.names))?;
@@ -220,11 +220,11 @@ impl Kong {
         let headers = fields.node_of("headers");
         let lists = ["snis", "sources", "destinations"].map(|field| fields.node_of(field));
         let expression = fields.node_of("expression");
-        fields.of_kong("priority");
+        fields.ignored("priority");
         let priority = fields.or("regex_priority", 0, |node| node.integer(0..=u32::MAX));
         let protocols = fields.or("protocols", Vec::new(), plains);
         let own_plugins = fields.or("plugins", Vec::new(), nodes);
-        OF_ROUTES.iter().for_each(|field| fields.of_kong(field));
+        OF_ROUTES.iter().for_each(|field| fields.ignored(field));
         fields.finish()?;
         let count = |node: &Node<'_>| match node.value() {
             Value::Object(members) => members.len(),
@@ -311,7 +311,7 @@ impl Kong {
         let is_of_group = fields.node_of("consumer_group").is_some();
         let config = fields.node_of("config");
         let ordering = fields.node_of("ordering");
-        OF_PLUGINS.iter().for_each(|field| fields.of_kong(field));
+        OF_PLUGINS.iter().for_each(|field| fields.ignored(field));
         let name = name?;
         let settings = match plugins::read(&name, config.as_ref()) {
             // Only the presence of the others is read.

@@ -12,9 +12,8 @@ use serde_json::{Map, Value};
 use super::placeholder::is_template;
 use crate::convert::condition::with_scope;
 use crate::convert::envoy::claim_path;
-use crate::convert::issuers::{Keys, MAX_SKEW};
+use crate::convert::issuers::{DOCUMENT, Keys, MAX_SKEW, discovered};
 use crate::convert::need::{Access, Audiences, Claim, Need};
-use crate::convert::url::Url;
 
 /// A plugin and what it asks.
 #[derive(Clone)]
@@ -183,15 +182,12 @@ pub(super) fn claim_of(names: &[&str], values: BTreeSet<String>) -> Need {
     Need::of(Access { claims: [(claim_path(names), values)].into(), ..Access::default() })
 }
 
-/// Where an issuer's document is.
-pub(super) const DOCUMENT: &str = "/.well-known/openid-configuration";
-
-/// Keys where the issuer says that they are.
-pub(super) fn discovered(issuer: &str) -> Result<Keys, String> {
-    let base = issuer.strip_suffix(DOCUMENT).unwrap_or(issuer).trim_end_matches('/');
-    let url = Url::parse(&format!("{base}{DOCUMENT}")).filter(|_| !is_template(issuer));
-    url.map(|url| Keys::Discovered { url })
-        .ok_or_else(|| format!("{issuer:?} is no URL at which its keys could be found"))
+/// Keys where the issuer says that they are. Kong takes the address of its document, too.
+pub(super) fn keys_of(issuer: &str) -> Result<Keys, String> {
+    if is_template(issuer) {
+        return Err(format!("{issuer:?} is no URL at which its keys could be found"));
+    }
+    discovered(issuer.strip_suffix(DOCUMENT).unwrap_or(issuer))
 }
 
 /// Audiences of which a token must have one.

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::issuer::{DOCUMENT, IssuerPlugin, Options, audiences, claim_of, discovered};
+use super::issuer::{IssuerPlugin, Options, audiences, claim_of, keys_of};
 use crate::convert::condition::with_scope;
-use crate::convert::issuers::Keys;
+use crate::convert::issuers::{DOCUMENT, Keys};
 use crate::convert::need::Need;
 use crate::convert::url::Url;
 
 pub(super) fn jwt_keycloak(mut options: Options<'_>) -> IssuerPlugin {
     let mut plugin = IssuerPlugin::new();
     for issuer in options.texts("allowed_iss").unwrap_or_default() {
-        let keys = discovered(&issuer);
+        let keys = keys_of(&issuer);
         plugin.issuers.push((issuer, keys));
     }
     let audiences = options.texts("allowed_aud").filter(|it| !it.is_empty());

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::issuer::{DOCUMENT, IssuerPlugin, Options, audiences, discovered};
+use super::issuer::{IssuerPlugin, Options, audiences, keys_of};
 use crate::convert::envoy::claim_path;
+use crate::convert::issuers::DOCUMENT;
 
 /// Options of openid-connect by how they begin: about how it talks to the issuer, logs
 /// users in, keeps sessions, and answers.
@@ -60,7 +61,7 @@ pub(super) fn read(mut options: Options<'_>) -> IssuerPlugin {
     let mut plugin = IssuerPlugin::new();
     let issuer = options.text("issuer").unwrap_or_default();
     let stated = issuer.strip_suffix(DOCUMENT).unwrap_or(&issuer).to_owned();
-    let keys = discovered(&issuer);
+    let keys = keys_of(&issuer);
     let allowed = options.texts("issuers_allowed").filter(|it| !it.is_empty());
     for name in allowed.unwrap_or_else(|| vec![stated]) {
         plugin.issuers.push((name, keys.clone()));
