@@ -181,7 +181,8 @@ impl Dpop {
 
     /// Checks when a proof serves: by the time of its nonce, where there are nonces, since
     /// that is our own clock's; else by its own. Gives until when it has to be remembered:
-    /// another gateway of the proxy may go by the other time, and take older ones.
+    /// another gateway of the proxy may go by the other time, and take older ones. A nonce
+    /// that is not read here may have been made just now.
     fn until(
         &self,
         issued: UnixTime,
@@ -197,7 +198,7 @@ impl Dpop {
         };
         let is_timely = from.minus(self.clock_skew) <= now && now < from.plus(self.max_age);
         // Whoever makes up a time in the future is remembered no longer for it.
-        let last = from.max(issued.min(now.plus(self.clock_skew)));
+        let last = now.max(from).max(issued.min(now.plus(self.clock_skew)));
         if is_timely { Ok(last.plus(Span::from_secs(Self::LONGEST_AGE))) } else { Err(error) }
     }
 }

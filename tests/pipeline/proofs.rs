@@ -212,25 +212,29 @@ fn a_proof_counts_once_however_old_proofs_may_be() {
     };
     let keys = || json!(["0123456789abcdef"]);
     let token = bound();
-    for (case, first, ahead) in [
-        ("a short age", binding(60, Value::Null), 0),
-        ("by nonce", binding(60, keys()), 0),
-        ("by nonce, with a clock ahead", binding(60, keys()), 50),
+    let nonce_of = |world: &mut World| {
+        let reply = answered(ask(world, &token, "x"));
+        reply_field(&reply, "dpop-nonce").map(str::to_owned)
+    };
+    let by_time = || binding(600, Value::Null);
+    for (case, first, second, ahead) in [
+        ("a short age", binding(60, Value::Null), by_time(), 0),
+        ("by nonce", binding(60, keys()), by_time(), 0),
+        ("by nonce, with a clock ahead", binding(60, keys()), by_time(), 50),
+        ("by nonce there, with a clock behind", by_time(), binding(600, keys()), -59),
     ] {
         let store = Store::default();
         let mut one = World::sharing(&first, ENVOY, &store);
-        let nonce =
-            reply_field(&answered(ask(&mut one, &token, "x")), "dpop-nonce").map(str::to_owned);
+        let mut two = World::sharing(&second, ENVOY, &store);
+        let nonce = nonce_of(&mut one).or_else(|| nonce_of(&mut two));
         let said = json!({"iat": START + ahead, "nonce": nonce});
         let used = proof(&token, &json!({}), &said);
         forwarded(ask(&mut one, &token, &used));
-        let mut two = World::sharing(&binding(600, Value::Null), ENVOY, &store);
-        for late in [61, 119, 300, 599 + ahead] {
+        for late in [61, 119, 300, 599 + ahead.max(0)] {
             // Others make room.
             for number in 0..200 {
                 one.set_clock(START + late);
-                let nonce = reply_field(&answered(ask(&mut one, &token, "x")), "dpop-nonce")
-                    .map(str::to_owned);
+                let nonce = nonce_of(&mut one);
                 let id = format!("{late}-{number}");
                 let other = json!({"jti": id, "iat": START + late, "nonce": nonce});
                 forwarded(ask(&mut one, &token, &proof(&token, &json!({}), &other)));
