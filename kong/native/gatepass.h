@@ -143,7 +143,8 @@ const gatepass_line *gatepass_log(gatepass *gateway);
 const gatepass_text *gatepass_announcement(gatepass *gateway);
 
 /* Applies what another node announced: 0 if it is for other gateways, 1 if it is now in
- * force here, 2 if it could not be applied. */
+ * force here, 2 if it could not be applied, as with entries that this version cannot
+ * read. */
 uint32_t gatepass_hear(gatepass *gateway, const char *text, uint32_t size, double now);
 
 /* The next metric sample since the last call that returned null. Must be called until it

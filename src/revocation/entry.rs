@@ -78,8 +78,8 @@ pub(super) fn claim_of(key: &str) -> (&str, &str) {
     key.split_once('\n').unwrap_or((key, ""))
 }
 
-/// Longer values are not identifiers.
-const MAX_VALUE_BYTES: usize = 512;
+/// The maximum length of a value in an entry: longer ones are not identifiers.
+pub const MAX_VALUE_BYTES: usize = 512;
 
 /// Larger numbers are milliseconds, not seconds (which reach the year 5138 here), and
 /// would lock a user out forever.

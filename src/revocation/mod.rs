@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::change::{Change, Effect};
 use self::entry::Unknown;
-pub use self::entry::{Entry, EntryError, Selector, Validity, claim_key};
+pub use self::entry::{Entry, EntryError, MAX_VALUE_BYTES, Selector, Validity, claim_key};
 use self::entry_index::Policy;
 use self::feed::read_entries;
 pub use self::feed::{EntriesError, FeedEndpoint, FeedError};
@@ -354,8 +354,9 @@ impl Revocations {
         self.announcements.as_mut()?.pop_front()
     }
 
-    /// Applies what another node announced. `None` if it is for other gateways, or not an
-    /// announcement of this version.
+    /// Applies what another node announced. `None` if it is for other gateways or names
+    /// none. One for this gateway with entries that cannot be read, perhaps of a later
+    /// version, is an error: something was revoked that passes here.
     pub fn hear(
         &mut self,
         text: &[u8],
@@ -366,7 +367,9 @@ impl Revocations {
         if members.get("gateway") != Some(&self.gateway) {
             return None;
         }
-        let (entries, _) = read_entries(members.get("entries"), Unknown::Refused).ok()?;
+        let Ok((entries, _)) = read_entries(members.get("entries"), Unknown::Refused) else {
+            return Some(Err(Denial::RevocationUnavailable));
+        };
         Some(self.take_in(&entries, store, now))
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::revocation::{Entry, Selector, Validity, claim_key};
+use crate::revocation::{Entry, MAX_VALUE_BYTES, Selector, Validity, claim_key};
 use crate::time::UnixTime;
 
 /// The claim by which the tokens of a session are matched: `revoke` in the configuration.
@@ -95,9 +95,6 @@ impl Named {
         if entries.is_empty() { Err(Unnameable::Nobody) } else { Ok(entries) }
     }
 }
-
-/// The maximum length of a value in an entry.
-const MAX_VALUE_BYTES: usize = 512;
 
 /// A member that identifies something: a text that fits into an entry. `Err` if it is
 /// present but not such a text.

@@ -117,9 +117,14 @@ async fn half_a_body_leaves_nothing_behind() {
     }
 }
 
+/// A file for nodes that have one database.
+fn file(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
 /// Lua that has a file in the place of the database by which nodes hear of each other.
-fn database(file: &str) -> String {
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+fn database(name: &str) -> String {
+    let path = file(name);
     let _ = std::fs::remove_file(&path);
     CLUSTER.replace("$FILE", &path.display().to_string())
 }
@@ -186,6 +191,24 @@ async fn nodes_with_one_database_hear_of_it() {
         one.get("/orders", &one.token("alice")).await.outcome() == "200"
     })
     .await;
+}
+
+/// As during an upgrade, when another node has a later version.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_node_revoked_and_cannot_be_read_is_logged() {
+    const LOST: &str = "what another node revoked could not be taken in";
+    let database = database("revocations-of-a-later-version");
+    let mut node = setup().workers(1).init(&database).start().await;
+    node.expect_errors();
+    node.ready().await;
+    assert_eq!(node.send(post(&admin(&node), &json!([{"sub": "alice"}]))).await.status, 204);
+    let path = file("revocations-of-a-later-version");
+    let announced = std::fs::read_to_string(&path).unwrap();
+    assert!(announced.contains(r#""sub":"alice""#), "{announced}");
+    assert!(!node.log().contains(LOST));
+    let later = announced.replace(r#""sub":"alice""#, r#""device":"alice""#);
+    std::fs::write(&path, announced + &later).unwrap();
+    until("it is logged", || async { node.log().contains(LOST) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 //! on no allowlist.
 
 use gatepass::http::LocalReply;
-use gatepass::pipeline::{Step, Submission};
+use gatepass::pipeline::{Heard, Step, Submission};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -925,4 +925,48 @@ fn a_store_that_failed_at_the_start_is_used_later() {
         assert_eq!(one.denied(&alice()), revoked(), "{lost}");
         assert_eq!(two.denied(&alice()), revoked(), "{lost}");
     }
+}
+
+/// What one node was told applies on the others, in its order; what they cannot read is
+/// not taken for another gateway's.
+#[test]
+fn other_nodes_hear_of_revocations() {
+    let (mut one, mut two) =
+        (World::new(&config(endpoint()), ENVOY), World::new(&config(endpoint()), ENVOY));
+    one.gateway.announce_revocations();
+    for subject in ["alice", "bob"] {
+        revoke(&mut one, json!({ "sub": subject }));
+    }
+    let texts: Vec<String> = std::iter::from_fn(|| one.gateway.take_announcement()).collect();
+    let entries = |text: &String| serde_json::from_str::<Value>(text).unwrap()["entries"].clone();
+    let subjects: Vec<_> = texts.iter().map(|text| entries(text)[0]["sub"].clone()).collect();
+    assert_eq!(subjects, ["alice", "bob"]);
+    let now = two.now();
+    let with = |member: &str, value: Value| {
+        let mut announced: Value = serde_json::from_str(&texts[0]).unwrap();
+        announced[member] = value;
+        announced.to_string()
+    };
+    for (case, text, expected) in [
+        ("entries of a later version", with("entries", json!([{"device": "d1"}])), Heard::Failed),
+        (
+            "one of two of a later version",
+            with("entries", json!([{"sub": "alice"}, {"sub": "bob", "device": "d1"}])),
+            Heard::Failed,
+        ),
+        ("no list", with("entries", json!("alice")), Heard::Failed),
+        ("no entries", with("entries", Value::Null), Heard::Failed),
+        ("another gateway", with("gateway", json!("another")), Heard::Foreign),
+        ("no gateway", with("gateway", Value::Null), Heard::Foreign),
+        ("no JSON", "alice".to_owned(), Heard::Foreign),
+    ] {
+        assert_eq!(two.gateway.hear_announcement(text.as_bytes(), now), expected, "{case}");
+    }
+    let alice = alice();
+    two.forwarded(&alice);
+    for text in &texts {
+        assert_eq!(two.gateway.hear_announcement(text.as_bytes(), now), Heard::Applied);
+    }
+    assert_eq!(two.denied(&alice), revoked());
+    assert_eq!(two.denied(&token(json!({"sub": "bob"}))), revoked());
 }
