@@ -90,7 +90,8 @@ pub fn read(
 pub fn check_replacement(whole: &Node<'_>, consumers: &ConsumerDirectory, minter: &MinterParts) {
     if consumers.asks_host() && minter.replaces() {
         let found = "consumers.kong beside identity_token.replace";
-        let _: Option<()> = whole.reject_as(found, "one of them");
+        let node = whole.nearest(&["consumers", "kong"]);
+        let _: Option<()> = node.reject_as(found, "one of them");
     }
 }
 
@@ -110,7 +111,7 @@ fn of_host(fields: &mut Fields<'_>, issuers: Issuers<'_>) -> Option<Option<HostC
     let known = known.map(|field| (field.as_str(), field));
     let kong = fields.optional("kong", |node| node.one_of(&known));
     let read = |node: &Node<'_>| node.full_list(|item| providers::reference(item, issuers.names));
-    let is_set = fields.node().member("kong").is_some();
+    let is_set = fields.has("kong");
     let are_several = issuers.names.is_some_and(|names| names.len() > 1);
     let providers = if is_set && are_several {
         let accepted = "the names of the providers whose tokens may be of Kong's consumers";
@@ -132,7 +133,7 @@ type Entry = (Consumer, Option<Vec<ProviderId>>, Vec<VerifyingKey>);
 fn consumer(node: &Node<'_>, issuers: Issuers<'_>) -> Option<Entry> {
     let mut fields = node.fields()?;
     // Consumers as they are in Kong have no key.
-    let has_credentials = fields.node().member("jwt_secrets").is_some();
+    let has_credentials = fields.has("jwt_secrets");
     let may_lack_key = issuers.kong_jwt.is_some() || has_credentials;
     let key = if may_lack_key {
         fields.optional("key", printable)
@@ -181,8 +182,8 @@ fn consumer(node: &Node<'_>, issuers: Issuers<'_>) -> Option<Entry> {
 fn providers_of(fields: &mut Fields<'_>, issuers: Issuers<'_>) -> Option<Option<Vec<ProviderId>>> {
     const ACCEPTED: &str = "the names of the providers whose tokens may be this consumer's";
     let read = |node: &Node<'_>| node.full_list(|item| providers::reference(item, issuers.names));
-    let has_key = fields.node().member("key").is_some();
-    let has_credentials = fields.node().member("jwt_secrets").is_some();
+    let has_key = fields.has("key");
+    let has_credentials = fields.has("jwt_secrets");
     let are_several = issuers.names.is_some_and(|names| names.len() > 1);
     let listed = if are_several && has_key {
         Some(fields.required("providers", ACCEPTED, read)?)

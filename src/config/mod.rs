@@ -62,7 +62,7 @@ pub fn parse(text: &[u8]) -> Result<Value, Problems> {
     json::parse(text).map_err(|error| {
         let found = match text {
             [] => "nothing".to_owned(),
-            _ => format!("text that is not JSON ({error})"),
+            _ => format!("text that is not acceptable JSON ({error})"),
         };
         Problems(vec![Problem::new("$", found, "a JSON object")])
     })

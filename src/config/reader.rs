@@ -334,9 +334,17 @@ impl<'a> Fields<'a> {
     /// A field, if present; `null` counts as absent.
     #[inline(never)]
     pub fn node_of(&mut self, name: &'static str) -> Option<Node<'a>> {
-        self.known.push(name);
+        // Some are read twice.
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         let value = self.members.get(name).filter(|value| !value.is_null())?;
         Some(self.node.child(value, format_args!(".{name}")))
+    }
+
+    /// Whether a field is present, valid or not; `null` counts as absent.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// A required field.

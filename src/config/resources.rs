@@ -159,8 +159,8 @@ impl Configured {
 
     /// The document for one spelling of the identifier (RFC 9728 sections 2 and 3.2:
     /// lists that are empty are left out).
-    fn document(&self, identifier: &str, said: &Said<'_>) -> Document {
-        let Said { servers, sources, bound } = said;
+    fn document(&self, identifier: &str, others: &FromOtherSections<'_>) -> Document {
+        let FromOtherSections { servers, sources, bound } = others;
         let mut methods = Vec::new();
         if sources.headers.iter().any(|source| source.name.as_str() == "authorization") {
             methods.push("header");
@@ -186,7 +186,7 @@ impl Configured {
 }
 
 /// Members of a document that come from other sections.
-struct Said<'a> {
+struct FromOtherSections<'a> {
     servers: &'a [String],
     sources: &'a TokenSources,
     /// How tokens are bound to clients.
@@ -233,8 +233,8 @@ pub fn finish(
         let documents = it.location.identifiers();
         let all: Vec<_> = (0..providers.len()).map(ProviderId).collect();
         let bound = bound(bindings, if ids.is_empty() { &all } else { &ids });
-        let said = Said { servers: &servers, sources, bound };
-        let documents = documents.map(|identifier| it.document(&identifier, &said));
+        let others = FromOtherSections { servers: &servers, sources, bound };
+        let documents = documents.map(|identifier| it.document(&identifier, &others));
         let Configured { location, rule, audiences, scopes, identity, .. } = it;
         rules.push(rule);
         let providers = ids;

@@ -172,7 +172,7 @@ pub fn check_paths(
     let mut taken: Vec<&str> = published.all().collect();
     for path in [endpoint, logout, events].into_iter().flatten() {
         if taken.contains(&path) {
-            let node = whole.member("revocation").unwrap_or_else(|| whole.clone());
+            let node = whole.nearest(&["revocation"]);
             let found = format_args!("the path {path:?} for two things");
             let _: Option<()> = node.reject_as(found, "a path of its own for each endpoint");
         }
@@ -189,7 +189,7 @@ pub fn finish(
 ) -> Option<(Signals, Vec<KeySource>)> {
     let configured = configured.unwrap_or_else(|| Events::default().with(None));
     if configured.is_empty() && configured.forward.is_some() {
-        let node = whole.member("revocation").unwrap_or_else(|| whole.clone());
+        let node = whole.nearest(&["revocation"]);
         let accepted = "events.transmitters or logout_path beside it";
         return node.reject_as("events.forward, and nothing that it hands on", accepted);
     }
@@ -197,12 +197,12 @@ pub fn finish(
         (None, true) => None,
         (Some(path), false) => Some(Logouts { path, receivers }),
         (Some(_), true) => {
-            let node = whole.member("revocation").unwrap_or_else(|| whole.clone());
+            let node = whole.nearest(&["revocation"]);
             let found = "logout_path, and no provider that tells of logouts";
             return node.reject_as(found, "logout in a provider: {client_ids: [...]}");
         }
         (None, false) => {
-            let node = whole.member("providers").unwrap_or_else(|| whole.clone());
+            let node = whole.nearest(&["providers"]);
             let accepted = "revocation.logout_path beside it: where its logout tokens are posted";
             return node.reject_as("logout in a provider, and nowhere to take it", accepted);
         }
@@ -214,7 +214,7 @@ pub fn finish(
         provider.issuer().is_none().then_some(&provider.name)
     };
     if let Some(name) = transmitters.clone().find_map(nameless) {
-        let node = whole.member("revocation").unwrap_or_else(|| whole.clone());
+        let node = whole.nearest(&["revocation"]);
         let found = format_args!("events about the provider {name:?}, whose tokens have no issuer");
         return node.reject_as(found, "a provider with an issuer");
     }

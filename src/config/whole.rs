@@ -312,7 +312,8 @@ impl Options {
 
 fn refuse_forward(whole: &Node<'_>) {
     let accepted = "sealed_tokens without forward: no service can read a sealed token";
-    let _: Option<()> = whole.reject_as("sealed tokens with identity.forward", accepted);
+    let node = whole.nearest(&["sealed_tokens"]);
+    let _: Option<()> = node.reject_as("sealed tokens with identity.forward", accepted);
 }
 
 /// Providers whose tokens need no scope for a transaction token.

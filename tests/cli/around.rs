@@ -183,7 +183,12 @@ fn a_file_for_envoy() {
             1,
             "@type: found a StringValue whose value is not text",
         ),
-        ("YAML in a text", as_text, 1, ":24: error: found text that is not JSON (it is YAML)"),
+        (
+            "YAML in a text",
+            as_text,
+            1,
+            ":24: error: found text that is not acceptable JSON (it is YAML)",
+        ),
         (
             "no configuration",
             without,

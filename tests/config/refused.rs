@@ -495,6 +495,7 @@ fn unknown_fields_at_every_level() {
         ),
         ("/rules/2/requires", "audiences, providers, scopes_all"),
         ("/resources/0", "resource, name"),
+        ("/revocation/events", "path, forward, transmitters"),
         ("/errors", "realm, format"),
         ("/errors/login_redirect", "to, return_to_param"),
         ("/limits", "max_token_bytes"),
@@ -505,6 +506,11 @@ fn unknown_fields_at_every_level() {
         let [[at, found, what]] = got.as_slice() else { panic!("{parent}: {got:#?}") };
         assert_eq!((at.as_str(), found.as_str()), (path(&pointer).as_str(), "an unknown field"));
         assert!(what.starts_with(&format!("only the fields {known}")), "{parent}: {what}");
+        let mut names: Vec<_> = what.trim_start_matches("only the fields ").split(", ").collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all, "{parent}: each name once: {what}");
     }
 }
 
@@ -585,6 +591,16 @@ fn transaction_tokens() {
             "{what}"
         );
     }
+    let hosts = [
+        ("/consumers/kong", json!("id")),
+        ("/consumers/kong_providers", json!(["shop"])),
+        ("/identity_token/replace", json!({"from": ["10.0.0.0/8"]})),
+    ];
+    let edits = [&with("/identity_token/header", Value::Null)[..], &hosts].concat();
+    let got = problems(&edits);
+    let [[path, found, _]] = got.as_slice() else { panic!("{got:#?}") };
+    assert_eq!(path, "$.consumers.kong");
+    assert_eq!(found, "consumers.kong beside identity_token.replace");
     // Each rule for itself, the last one for all.
     let own = json!([
         {"match": {"path": "/a"}, "bypass": true},
@@ -959,6 +975,7 @@ fn consumers_of_kong() {
         problems(&[("/consumers/kong", field), ("/consumers/kong_providers", providers)])
     };
     assert!(both(json!("custom_id"), json!(["shop"])).is_empty());
+    assert!(both(Value::Null, Value::Null).is_empty(), "null is absent");
     for (case, found, at, accepted) in [
         ("another field", both(json!("tags"), json!(["shop"])), ".kong", one_of),
         ("no provider", both(json!("id"), json!([])), ".kong_providers", "at least one"),
@@ -974,6 +991,21 @@ fn consumers_of_kong() {
             problems(&[("/consumers/kong_providers", json!(["shop"]))]),
             ".kong_providers",
             "beside kong",
+        ),
+        (
+            "providers beside null",
+            both(Value::Null, json!(["shop"])),
+            ".kong_providers",
+            "beside kong",
+        ),
+        (
+            "an entry with neither key nor credentials",
+            problems(&[(
+                "/consumers/entries/0",
+                json!({"username": "web", "key": null, "jwt_secrets": null}),
+            )]),
+            ".entries[0].key",
+            "the value of the selecting claim",
         ),
     ] {
         let [[path, _, what]] = found.as_slice() else { panic!("{case}: {found:#?}") };

@@ -181,6 +181,33 @@ fn contradictions() {
             "another header for the identity token",
         ),
         (
+            "a sealed token for a service",
+            vec![("/rules/2/identity", json!({"forward": true}))],
+            "$.sealed_tokens",
+            "sealed tokens with identity.forward",
+            "no service can read a sealed token",
+        ),
+        (
+            "bound tokens where no provider binds",
+            vec![
+                ("/providers/shop/binding", Value::Null),
+                ("/rules/2/requires/bound", json!(true)),
+            ],
+            "$.rules[2].requires.bound",
+            "true, and no provider with binding",
+            "binding in a provider, or false",
+        ),
+        (
+            "bound tokens of a provider that does not bind",
+            vec![
+                ("/rules/2/requires/providers", json!(["legacy"])),
+                ("/rules/2/requires/bound", json!(true)),
+            ],
+            "$.rules[2].requires.bound",
+            "true, and no provider with binding",
+            "binding in a provider, or false",
+        ),
+        (
             "a service that is a public audience",
             vec![("/rules/2/identity", json!({"audiences": ["shop-api"]}))],
             "$.identity_token.audiences",

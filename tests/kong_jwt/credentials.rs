@@ -272,9 +272,12 @@ fn contradictions() {
         let problems = refused(&config);
         assert!(problems.iter().any(|problem| problem.contains(found)), "{case}: {problems:#?}");
     }
-    // The issuer of another provider would take the tokens.
     let mut config = edit("/providers/shop", shop);
-    put(&mut config, "/consumers/entries/0/jwt_secrets/0/key", json!("https://auth.example"));
     put(&mut config, "/identity_token/subject", json!("{provider}:{sub}"));
+    // null is absent: an entry without a key names no providers.
+    put(&mut config, "/consumers/entries/0/key", Value::Null);
+    gateway(&config, ENVOY);
+    // The issuer of another provider would take the tokens.
+    put(&mut config, "/consumers/entries/0/jwt_secrets/0/key", json!("https://auth.example"));
     assert!(refused(&config)[0].contains("the issuer \"https://auth.example\""));
 }
