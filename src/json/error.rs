@@ -24,13 +24,13 @@ impl JsonError {
     /// The reason for a parser's error on this text.
     #[cold]
     pub(super) fn of(text: &[u8], error: serde_json::Error) -> Self {
-        let at = |what| Cause::Syntax { what, line: error.line(), column: error.column() };
-        Self(match (error.classify(), other_format(text)) {
-            (Category::Data, _) => Cause::Content(error),
-            (_, Some(format)) => Cause::Other(format),
-            (Category::Eof, None) => at("it ends before it is complete"),
-            (Category::Syntax | Category::Io, None) => at(meaning(&error.to_string())),
-        })
+        let what = match error.classify() {
+            Category::Data => return Self(Cause::Content(error)),
+            Category::Eof => "it ends before it is complete",
+            Category::Syntax | Category::Io => meaning(&error.to_string()),
+        };
+        let syntax = Cause::Syntax { what, line: error.line(), column: error.column() };
+        Self(other_format(text).map_or(syntax, Cause::Other))
     }
 
     /// The line with the mistake; `None` if the whole text is in another format.

@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use ecdsa::elliptic_curve::pkcs8::EncodePublicKey;
 use p256::pkcs8::SecretDocument;
+use rsa::pkcs8::der::pem::{LineEnding, encode_string};
 
 use super::host::{HostCrypto, HostSigningKey, HostVerifyingKey};
 use super::known_answers::KNOWN_ANSWERS;
@@ -148,6 +149,11 @@ impl PublicKeyInfo {
         Self(der.map(|der| Rc::new(Spki { der: der.as_bytes().into(), keys: OnHost::nothing() })))
     }
 
+    /// The key as a PEM block (RFC 7468 section 13).
+    pub(super) fn pem(&self) -> Option<String> {
+        encode_string("PUBLIC KEY", LineEnding::LF, &self.0.as_ref()?.der).ok()
+    }
+
     /// The host's answer, if it is trusted with the algorithm and gives one. `signature`
     /// returns the host's form of the signature.
     pub(super) fn verify<S: AsRef<[u8]>>(
@@ -186,5 +192,74 @@ impl PrivateKeyInfo {
     ) -> Option<Vec<u8>> {
         let pkcs8 = self.pkcs8.as_ref()?.as_bytes();
         self.keys.key(host, algorithm, || host.signing_key(algorithm, pkcs8))?.sign(signing_input)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use p256::NistP256;
+    use p384::NistP384;
+    use serde_json::{Value, json};
+
+    use super::super::ecdsa::EcKey;
+    use super::super::eddsa::EdKey;
+    use super::super::jwk::Jwk;
+    use super::super::rsa::RsaKey;
+
+    /// The keys of RFC 7515 appendix A.3.1 and of RFC 7638 section 3.1 as OpenSSL writes
+    /// them, one of its own on P-384, and that of RFC 8410 section 10.1.
+    #[test]
+    fn keys_become_pem() {
+        let rsa = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR\
+                   1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h\
+                   4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91Cb\
+                   OpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-cs\
+                   FCur-kEgU8awapJzKnqDKgw";
+        let members = |jwk: Value| jwk.as_object().unwrap().clone();
+        for (pem, expected) in [
+            (
+                EcKey::<NistP256>::from_jwk(Jwk::new(&members(json!({
+                    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+                    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+                }))))
+                .unwrap()
+                .pem(),
+                "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV7\n\
+                 6e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==\n",
+            ),
+            (
+                EcKey::<NistP384>::from_jwk(Jwk::new(&members(json!({
+                    "x": "wtbWklA8WxuqkZESw11vlvU0MT3RfF5S4IH336CVSKhpWaznRyPRWzMzwRm7S5k1",
+                    "y": "u4r-ZLRgRCysK9hXW4Z26hoYQmxmljd_h65UNw5iMl2OMKnF68c2DBCiZNMnYvj6",
+                }))))
+                .unwrap()
+                .pem(),
+                "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEwtbWklA8WxuqkZESw11vlvU0MT3RfF5S\n\
+                 4IH336CVSKhpWaznRyPRWzMzwRm7S5k1u4r+ZLRgRCysK9hXW4Z26hoYQmxmljd/\n\
+                 h65UNw5iMl2OMKnF68c2DBCiZNMnYvj6\n",
+            ),
+            (
+                EdKey::from_jwk(Jwk::new(&members(json!({
+                    "x": "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE",
+                }))))
+                .unwrap()
+                .pem(),
+                "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n",
+            ),
+            (
+                RsaKey::from_jwk(Jwk::new(&members(json!({"e": "AQAB", "n": rsa})))).unwrap().pem(),
+                "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA0vx7agoebGcQSuuPiLJX\n\
+                 ZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tS\n\
+                 oc/BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ/2W+5JsGY4Hc5n9yBXArwl93lqt\n\
+                 7/RN5w6Cf0h4QyQ5v+65YGjQR0/FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0\n\
+                 zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt+bFTWhAI4vMQFh6WeZu0f\n\
+                 M4lFd2NcRwr3XPksINHaQ+G/xBniIqbw0Ls1jF44+csFCur+kEgU8awapJzKnqDK\n\
+                 gwIDAQAB\n",
+            ),
+        ] {
+            let expected =
+                format!("-----BEGIN PUBLIC KEY-----\n{expected}-----END PUBLIC KEY-----\n");
+            assert_eq!(pem, Some(expected));
+        }
     }
 }

@@ -80,6 +80,11 @@ where
         self.point.verify(signing_input, &signature).is_ok()
     }
 
+    /// The key as a PEM block.
+    pub(super) fn pem(&self) -> Option<String> {
+        self.info.pem()
+    }
+
     /// `x` and `y` in base64url.
     pub(super) fn coordinates(&self) -> [String; 2] {
         let point = self.point.to_sec1_point(false);

@@ -61,6 +61,11 @@ impl EdKey {
             .unwrap_or_else(|| self.point.verify_strict(signing_input, &signature).is_ok())
     }
 
+    /// The key as a PEM block.
+    pub(super) fn pem(&self) -> Option<String> {
+        self.info.pem()
+    }
+
     /// `x` in base64url.
     pub(super) fn coordinate(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.point.as_bytes())

@@ -33,4 +33,14 @@ impl PrivateKey {
             ],
         }
     }
+
+    /// The public half as a PEM block.
+    pub(super) fn public_pem(&self) -> Option<String> {
+        match self {
+            Self::Es256(key) => key.public().pem(),
+            Self::Es384(key) => key.public().pem(),
+            Self::Rs256(key) | Self::Ps256(key) => key.public().pem(),
+            Self::EdDsa(key) => key.public().pem(),
+        }
+    }
 }

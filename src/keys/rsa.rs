@@ -74,6 +74,11 @@ impl RsaKey {
         Ok(Self { key, modulus: modulus.into(), bits, info })
     }
 
+    /// The key as a PEM block.
+    pub(super) fn pem(&self) -> Option<String> {
+        self.info.pem()
+    }
+
     /// `n` and `e` in base64url.
     pub(super) fn members(&self) -> [String; 2] {
         let exponent = self.key.e().to_be_bytes_trimmed_vartime();

@@ -20,7 +20,7 @@ use super::private::PrivateKey;
 use super::rsa::PrivateRsaKey;
 use super::thumbprint;
 use super::verifying::Material;
-use super::{Algorithm, SigningAlgorithm, VerifyingKey, pkcs8, spki};
+use super::{Algorithm, SigningAlgorithm, VerifyingKey, pkcs8};
 use crate::json;
 
 /// A private key and the one algorithm it signs with.
@@ -116,7 +116,7 @@ impl SigningKey {
 
     /// The public half as a PEM block (RFC 7468 section 13).
     pub fn public_pem(&self) -> Option<String> {
-        spki::pem(&self.private.public_members())
+        self.private.public_pem()
     }
 
     /// The public half, to verify what was minted.

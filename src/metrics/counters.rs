@@ -276,15 +276,15 @@ impl Counters {
     }
 
     /// Sets the number of entries in a list, and the age of its feed.
-    pub fn list(&mut self, list: &str, entries: usize, age: Option<Span>) {
-        let seconds = |age: Span| u64::try_from(age.as_secs()).unwrap_or(0);
-        let values = [(ENTRIES, u64::try_from(entries).ok()), (LIST_AGE, age.map(seconds))];
-        for (name, value) in values {
+    pub fn list(&mut self, list: &str, entries: usize, age: Span) {
+        let entries = u64::try_from(entries).unwrap_or(u64::MAX);
+        let seconds = u64::try_from(age.as_secs()).unwrap_or(0);
+        for (name, value) in [(ENTRIES, entries), (LIST_AGE, seconds)] {
             let of_list = |gauge: &&mut Gauge| {
                 gauge.series.name == name
                     && gauge.series.labels.iter().any(|(_, value)| value == list)
             };
-            if let (Some(gauge), Some(value)) = (self.gauges.iter_mut().find(of_list), value) {
+            if let Some(gauge) = self.gauges.iter_mut().find(of_list) {
                 gauge.set(value);
             }
         }

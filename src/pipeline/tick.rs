@@ -75,7 +75,7 @@ impl Pipeline {
     fn gauge_lists(&mut self, now: UnixTime) {
         let since = self.since.unwrap_or(now);
         for (list, entries, fresh_at) in self.revocations.state() {
-            self.counters.list(list, entries, Some(now.since(fresh_at.unwrap_or(since))));
+            self.counters.list(list, entries, now.since(fresh_at.unwrap_or(since)));
         }
     }
 
