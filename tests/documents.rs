@@ -10,6 +10,8 @@
     clippy::unwrap_used
 )]
 
+#[path = "documents/links.rs"]
+mod links;
 #[path = "documents/prose.rs"]
 mod prose_of_pages;
 
@@ -17,6 +19,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use crate::links::prose;
 use gatepass::config;
 use gatepass::denial::Code;
 use serde_json::Value;
@@ -51,9 +54,7 @@ fn root() -> &'static Path {
 
 /// The front page and the pages of the manual: their paths from the root.
 fn pages() -> Vec<String> {
-    let entries = fs::read_dir(root().join("docs")).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let pages = names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
+    let pages = files("docs/").into_iter().filter(|path| path.ends_with(".md"));
     let mut pages: Vec<_> = pages.chain(["README.md".to_owned()]).collect();
     pages.sort();
     pages
@@ -251,49 +252,49 @@ fn anchor(heading: &str) -> String {
     heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
 }
 
-/// The lines of a page that are not code.
-fn prose(page: &str) -> Vec<&str> {
-    let mut is_code = false;
-    let is_prose = |line: &&str| {
-        let is_fence = line.trim_start().starts_with("```");
-        is_code ^= is_fence;
-        !is_code && !is_fence
-    };
-    page.lines().filter(is_prose).collect()
+/// All that is written to be read: the front page and those beside it, and every page below.
+fn documents() -> Vec<String> {
+    let mut found = files("");
+    let mut directories: Vec<_> =
+        ["benches", "docs", "examples", "kong", "tests"].map(str::to_owned).into();
+    while let Some(directory) = directories.pop() {
+        for path in files(&format!("{directory}/")) {
+            let target = if root().join(&path).is_dir() { &mut directories } else { &mut found };
+            target.push(path);
+        }
+    }
+    found.retain(|path| path.ends_with(".md"));
+    found.sort();
+    found
+}
+
+/// What a directory holds, by the path from the root.
+fn files(directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(root().join(directory)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.map(|name| format!("{directory}{name}")).collect()
 }
 
 #[test]
 fn links_lead_somewhere() {
-    let others = [
-        "SECURITY.md",
-        "CHANGELOG.md",
-        "kong/README.md",
-        "examples/operations/README.md",
-        "examples/revocation-feed/README.md",
-        "tests/requirements.md",
-        "tests/techniques.md",
-        "tests/differential/explained.md",
-    ];
     let mut followed = 0;
-    for page in pages().into_iter().chain(others.map(str::to_owned)) {
+    for page in documents() {
         let text = read(&page);
-        for line in prose(&text) {
-            let links = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-            for link in links.filter(|link| !link.starts_with("http")) {
-                followed += 1;
-                let (file, heading) = link.split_once('#').unwrap_or((link, ""));
-                let here = root().join(&page);
-                let target = if file.is_empty() { here } else { here.with_file_name(file) };
-                assert!(target.exists(), "{page}: {link}");
-                if !heading.is_empty() {
-                    let text = fs::read_to_string(&target).unwrap();
-                    let headings = prose(&text).into_iter().filter(|line| line.starts_with('#'));
-                    let mut headings =
-                        headings.map(|line| anchor(line.trim_start_matches(['#', ' '])));
-                    assert!(headings.any(|it| it == heading), "{page}: no heading for {link}");
-                }
+        for (file, heading) in links::links(&text) {
+            followed += 1;
+            let here = root().join(&page);
+            let target = if file.is_empty() { here } else { here.with_file_name(file) };
+            assert!(target.exists(), "{page}: {file}");
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&target).unwrap();
+                let headings = prose(&text).into_iter().filter(|line| line.starts_with('#'));
+                let mut headings = headings.map(|line| anchor(line.trim_start_matches(['#', ' '])));
+                assert!(headings.any(|it| it == heading), "{page}: {file} has no #{heading}");
             }
         }
+    }
+    for page in ["SECURITY.md", "kong/README.md", "examples/mcp/README.md", "benches/results.md"] {
+        assert!(documents().iter().any(|it| it == page), "{page}");
     }
     assert!(followed > 80, "{followed} links");
 }

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods, reason = "files are what this is about")]
 
+#[path = "documents/links.rs"]
+mod links;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -251,17 +254,10 @@ fn the_links_of_each_archive_lead_to_files_of_it() {
         let mut followed = 0;
         for (name, bytes) in files.iter().filter(|(name, _)| name.ends_with(".md")) {
             let text = std::str::from_utf8(bytes).unwrap();
-            let is_code = |line: &&str| line.trim_start().starts_with("```");
-            let mut in_code = false;
-            for line in text.lines() {
-                in_code ^= is_code(&line);
-                let links = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-                for link in links.filter(|link| !in_code && !link.starts_with("http")) {
-                    let file = link.split('#').next().unwrap();
-                    let target = root.join(name).with_file_name(file);
-                    assert!(file.is_empty() || target.exists(), "{host}: {name}: {link}");
-                    followed += 1;
-                }
+            for (file, _) in links::links(text) {
+                let target = root.join(name).with_file_name(file);
+                assert!(file.is_empty() || target.exists(), "{host}: {name}: {file}");
+                followed += 1;
             }
         }
         assert!(followed > 80, "{host}: {followed} links");

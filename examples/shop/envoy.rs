@@ -14,6 +14,7 @@ use super::StartError;
 use super::client::Client;
 use super::door::Door;
 use super::ports::Ports;
+use super::script;
 
 /// Built by `make wasm`; the bundled configuration names it.
 pub const MODULE: &str = "target/wasm32-wasip1/release/gatepass.wasm";
@@ -53,7 +54,7 @@ pub fn installed() -> PathBuf {
         return path.into();
     }
     let script = fs::read_to_string(directory().join(".ci/install-envoy")).unwrap_or_default();
-    let version = script.lines().find_map(|line| line.strip_prefix("version=")).unwrap_or_default();
+    let version = script::version(&script, "version");
     let library = directory().join(format!("target/envoy-{version}/lib"));
     let pythons = fs::read_dir(library).into_iter().flatten().flatten();
     let mut found = pythons.map(|python| python.path().join("site-packages/envoy/_bin/envoy"));

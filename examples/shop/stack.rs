@@ -18,6 +18,7 @@ pub mod ports;
 pub mod promotions;
 pub mod recommendations;
 pub mod reviews;
+pub mod script;
 pub mod server;
 pub mod service;
 pub mod upstream;

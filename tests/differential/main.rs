@@ -14,6 +14,8 @@
     clippy::unwrap_used
 )]
 
+#[path = "../../examples/shop/script.rs"]
+mod script;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,7 +116,7 @@ fn python() -> PathBuf {
     }
     let root = PathBuf::from(env!("CARGO_WORKSPACE_DIR"));
     let script = fs::read_to_string(root.join(".ci/install-jwcrypto")).unwrap();
-    let version = script.lines().find_map(|line| line.strip_prefix("version=")).unwrap();
+    let version = script::version(&script, "version");
     let python = root.join(format!("target/jwcrypto-{version}/bin/python"));
     let hint = "run `make test`, or `.ci/install-jwcrypto` before `cargo test`";
     assert!(python.exists(), "no jwcrypto {version}: {hint}");

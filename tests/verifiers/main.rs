@@ -10,6 +10,8 @@
     clippy::unwrap_used
 )]
 
+#[path = "../../examples/shop/script.rs"]
+mod script;
 #[path = "../cli/support.rs"]
 #[allow(dead_code, reason = "of the tests of the command")]
 mod support;
@@ -45,11 +47,8 @@ fn libraries() -> PathBuf {
         return home.into();
     }
     let script = fs::read_to_string(root().join(".ci/install-verifiers")).unwrap();
-    let version = |name: &str| {
-        let mut lines = script.lines();
-        lines.find_map(|line| line.strip_prefix(&format!("{name}="))).expect("a version").to_owned()
-    };
-    let versions = ["pyjwt", "fastmcp", "jose"].map(version).join("-");
+    let versions = ["pyjwt", "fastmcp", "jose"].map(|name| script::version(&script, name));
+    let versions = versions.join("-");
     let home = root().join(format!("target/verifiers-{versions}"));
     let hint = "run `make test`, or `.ci/install-verifiers` before `cargo test`";
     assert!(home.join("complete").exists(), "no libraries: {hint}");
