@@ -1,6 +1,7 @@
 """A client of DPoP from PyPI: prints the thumbprint of a new key, reads a token that is
-bound to it, and tells what each request came to. usage: dpop.py ALGORITHM URL"""
+bound to it, and prints the answer to each request, in JSON. usage: dpop.py ALGORITHM URL"""
 
+import json
 import sys
 
 import requests
@@ -11,14 +12,22 @@ key = DPoPKey.generate(alg=algorithm)
 print(key.dpop_jkt, flush=True)
 token = sys.stdin.readline().strip()
 
+
+def tell(name, answer):
+    print(json.dumps({"name": name, "status": answer.status_code, "body": answer.text}), flush=True)
+
+
 session = requests.Session()
 session.auth = DPoPToken(access_token=token, _dpop_key=key)
 for name in ["first", "second", "third"]:
     response = session.get(url, params={"page": 2})
-    print(name, response.status_code, flush=True)
+    tell(name, response)
     # By itself it learns the nonce only where the challenge begins with DPoP.
     if name == "first":
+        first = response
         key.handle_rs_provided_dpop_nonce(response)
-other = DPoPToken(access_token=token, _dpop_key=DPoPKey.generate(alg=algorithm))
-print("by another key", requests.get(url, auth=other).status_code, flush=True)
-print("as bearer", requests.get(url, headers={"authorization": f"Bearer {token}"}).status_code)
+# Another key knows the nonce too, so that it is the key which is refused.
+other = DPoPKey.generate(alg=algorithm)
+other.handle_rs_provided_dpop_nonce(first)
+tell("by another key", requests.get(url, auth=DPoPToken(access_token=token, _dpop_key=other)))
+tell("as bearer", requests.get(url, headers={"authorization": f"Bearer {token}"}))

@@ -44,8 +44,11 @@ impl Request {
 
     /// A POST of this.
     pub fn post(target: &str, body: &str) -> Self {
-        let request = Self::new(format!("POST {target} HTTP/1.1"));
-        let request = request.with("content-length", body.len().to_string());
+        Self::new(format!("POST {target} HTTP/1.1")).with_body(body)
+    }
+
+    pub fn with_body(self, body: &str) -> Self {
+        let request = self.with("content-length", body.len().to_string());
         Self { body: body.as_bytes().to_vec(), ..request }
     }
 
