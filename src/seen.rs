@@ -3,8 +3,8 @@
 //!
 //! All workers of a proxy share them. They are kept in buckets, so that recording one
 //! rewrites a small value and not everything, and in bounded memory: a full bucket drops
-//! those that expire first, and from then on rejects any that expire no later. So a
-//! dropped identifier is never taken for new.
+//! those that expire first, and from then on rejects any that may have been recorded with
+//! no later end. So a dropped identifier is never taken for new.
 
 use std::collections::HashMap;
 
@@ -88,22 +88,23 @@ impl Seen {
         Some((at, *digest.first_chunk::<DIGEST>()?))
     }
 
-    /// Records an identifier that can be used until `until`. Its parts are kept distinct.
+    /// Records an identifier that can be used until `until`. Had it been recorded before, then
+    /// until no earlier than `earliest`. Its parts are kept distinct.
     pub(crate) fn note(
         &mut self,
         parts: &[&[u8]],
-        until: UnixTime,
+        [earliest, until]: [UnixTime; 2],
         store: Option<&dyn SharedStore>,
         now: UnixTime,
     ) -> Noted {
         let Some((at, id)) = self.place(parts) else { return Noted::Failed };
         let Some(store) = store else {
-            return self.own.entry(at).or_default().note(id, until, now);
+            return self.own.entry(at).or_default().note(id, [earliest, until], now);
         };
         let Some(slot) = self.buckets.get(at) else { return Noted::Failed };
         let noted = slot.update(store, |value| {
             let mut bucket = value.map_or(Some(Bucket::default()), Bucket::decode)?;
-            let noted = bucket.note(id, until, now);
+            let noted = bucket.note(id, [earliest, until], now);
             Some((bucket.encode(), noted))
         });
         noted.unwrap_or(Noted::Failed)
@@ -111,7 +112,7 @@ impl Seen {
 }
 
 impl Bucket {
-    fn note(&mut self, id: [u8; DIGEST], until: UnixTime, now: UnixTime) -> Noted {
+    fn note(&mut self, id: [u8; DIGEST], [earliest, until]: [UnixTime; 2], now: UnixTime) -> Noted {
         if self.entries.iter().any(|(known, _)| *known == id) {
             return Noted::Again;
         }
@@ -120,11 +121,10 @@ impl Bucket {
             let first = self.entries.iter().map(|(_, until)| *until).min();
             self.forget(first.unwrap_or(i64::MAX));
         }
-        let until = until.as_millis();
-        if until <= self.forgotten_until {
+        if earliest.as_millis() <= self.forgotten_until {
             return Noted::Again;
         }
-        self.entries.push((id, until));
+        self.entries.push((id, until.as_millis()));
         Noted::New
     }
 
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn each_identifier_is_new_once() {
         let mut seen = Seen::new("test", 4);
-        let mut note = |parts: &[&[u8]], now| seen.note(parts, at(100), None, at(now));
+        let mut note = |parts: &[&[u8]], now| seen.note(parts, [at(100); 2], None, at(now));
         assert_eq!(note(&[b"a", b"1"], 10), Noted::New);
         assert_eq!(note(&[b"a", b"1"], 11), Noted::Again);
         assert_eq!(note(&[b"a1", b""], 11), Noted::New, "other parts of the same text");
@@ -191,17 +191,28 @@ mod tests {
         };
         for number in 0..10_000 {
             let until = at(1000 + number);
-            assert_eq!(bucket.note(id(number), until, at(0)), Noted::New);
+            assert_eq!(bucket.note(id(number), [until; 2], at(0)), Noted::New);
             assert!(bucket.entries.len() <= ROOM);
         }
         for number in 0..10_000 {
-            assert_eq!(bucket.note(id(number), at(1000 + number), at(0)), Noted::Again, "{number}");
+            assert_eq!(
+                bucket.note(id(number), [at(1000 + number); 2], at(0)),
+                Noted::Again,
+                "{number}"
+            );
+            // It would be remembered longer now.
+            let longer = [at(1000 + number), at(100_000)];
+            assert_eq!(bucket.note(id(number), longer, at(0)), Noted::Again, "{number}");
         }
         // The clock jumps ahead, everything ends, and it is set right again.
-        assert_eq!(bucket.note(id(-1), at(2_000_000), at(1_000_000)), Noted::New);
+        assert_eq!(bucket.note(id(-1), [at(2_000_000); 2], at(1_000_000)), Noted::New);
         assert_eq!(bucket.entries.len(), 1);
-        assert_eq!(bucket.note(id(9_999), at(10_999), at(0)), Noted::Again);
-        assert_eq!(bucket.note(id(10_000), at(11_000), at(0)), Noted::New, "later ones are taken");
+        assert_eq!(bucket.note(id(9_999), [at(10_999); 2], at(0)), Noted::Again);
+        assert_eq!(
+            bucket.note(id(10_000), [at(11_000); 2], at(0)),
+            Noted::New,
+            "later ones are taken"
+        );
     }
 
     /// Of 100,000 a minute, each remembered for ten minutes, those of more than two minutes
@@ -213,7 +224,7 @@ mod tests {
             let now = UnixTime::from_millis(1_800_000_000_000 + number * 6 / 10);
             let until = now.plus(crate::time::Span::from_secs(600));
             let id = number.to_be_bytes();
-            assert_eq!(seen.note(&[&id], until, None, now), Noted::New, "{number}");
+            assert_eq!(seen.note(&[&id], [until; 2], None, now), Noted::New, "{number}");
         }
         let kept: usize = seen.own.values().map(|bucket| bucket.entries.len()).sum();
         assert!((200_000..=256 * ROOM).contains(&kept), "{kept}");

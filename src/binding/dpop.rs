@@ -46,6 +46,8 @@ pub struct Proof {
     pub id: String,
     /// Until when it could be used again, at any gateway of the proxy.
     pub until: UnixTime,
+    /// If it was used before, it was remembered until then at least.
+    pub earliest: UnixTime,
 }
 
 /// Why a proof is not accepted. Contains nothing of the proof.
@@ -165,7 +167,7 @@ impl Dpop {
             return Err(ProofError::Token);
         }
         let issued = numeric_date(claims, "iat").ok().flatten().ok_or(ProofError::Claim("iat"))?;
-        let until = self.until(issued, claims.get("nonce"), now)?;
+        let [earliest, until] = self.ends(issued, claims.get("nonce"), now)?;
         let jwk = proof.header_parameter("jwk").and_then(Value::as_object);
         let jwk = jwk.ok_or(ProofError::Key)?;
         if jwk_thumbprint(jwk).as_ref() != Some(of.key) {
@@ -176,19 +178,21 @@ impl Dpop {
         if !key.verify(crypto, algorithm, proof.signing_input(), proof.signature()) {
             return Err(ProofError::Signature);
         }
-        Ok(Proof { id: id.to_owned(), until })
+        Ok(Proof { id: id.to_owned(), until, earliest })
     }
 
     /// Checks when a proof serves: by the time of its nonce, where there are nonces, since
-    /// that is our own clock's; else by its own. Gives until when it has to be remembered:
-    /// another gateway of the proxy may go by the other time, and take older ones. A nonce
-    /// that is not read here may have been made just now.
-    fn until(
+    /// that is our own clock's; else by its own. Returns two times. Until the first at least
+    /// it was remembered, if it was used before: that does not depend on when it comes again.
+    /// Until the second it has to be remembered: another gateway of the proxy may go by the
+    /// other time, and take older ones. A nonce that is not read here may have been made just
+    /// now.
+    fn ends(
         &self,
         issued: UnixTime,
         nonce: Option<&Value>,
         now: UnixTime,
-    ) -> Result<UnixTime, ProofError> {
+    ) -> Result<[UnixTime; 2], ProofError> {
         let (from, error) = match &self.nonces {
             Some(nonces) => {
                 let made = nonce.and_then(Value::as_str).and_then(|it| nonces.time_of(it));
@@ -199,6 +203,7 @@ impl Dpop {
         let is_timely = from.minus(self.clock_skew) <= now && now < from.plus(self.max_age);
         // Whoever makes up a time in the future is remembered no longer for it.
         let last = now.max(from).max(issued.min(now.plus(self.clock_skew)));
-        if is_timely { Ok(last.plus(Span::from_secs(Self::LONGEST_AGE))) } else { Err(error) }
+        let end = |last: UnixTime| last.plus(Span::from_secs(Self::LONGEST_AGE));
+        if is_timely { Ok([end(from), end(last)]) } else { Err(error) }
     }
 }

@@ -111,7 +111,8 @@ impl Pipeline {
         self.revoke_by(attempt, &entries, RevokedBy::Logout, signals)?;
         // Only once it is in force: a signal that could not be applied may be retried,
         // and so may one that could not be recorded.
-        let _ = self.logouts_seen.note(&parts, now.plus(REMEMBERED), self.store.as_deref(), now);
+        let _ =
+            self.logouts_seen.note(&parts, [now.plus(REMEMBERED); 2], self.store.as_deref(), now);
         self.counters.signal("logout");
         Ok(())
     }

@@ -7,6 +7,7 @@ use gatepass::binding::{Dpop, Proof, ProofError, ProofOf, PublicOrigin, of_pem};
 use gatepass::http::RequestHead;
 use gatepass::time::{Span, UnixTime};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::attacks::Asked;
 use crate::bound::{
@@ -55,7 +56,8 @@ fn the_example_of_rfc_9449() {
     };
     const AT: i64 = 1_562_262_618;
     let id = "e1j3V_bKic8-LAEB".to_owned();
-    let good = Proof { id, until: UnixTime::from_secs(AT + i64::from(Dpop::LONGEST_AGE)) };
+    let end = UnixTime::from_secs(AT + i64::from(Dpop::LONGEST_AGE));
+    let good = Proof { id, until: end, earliest: end };
     let path = "/protectedresource";
     assert_eq!(check("GET", path, TOKEN, &key, AT), Ok(good));
     for (case, found, expected) in [
@@ -242,6 +244,41 @@ fn a_proof_counts_once_however_old_proofs_may_be() {
             two.set_clock(START + late);
             assert_eq!(denied(ask(&mut two, &token, &used)), invalid(), "{case}: {late}");
         }
+    }
+}
+
+/// What is full drops the oldest proofs before they end. To fill it, and a client can choose
+/// which part of it, lets none of them pass again.
+#[test]
+fn a_proof_that_was_dropped_early_stays_used() {
+    let keys = json!({"dpop": {"public_origin": "https://api.example", "nonce_keys": ["0123456789abcdef"]}});
+    let key = BASE64URL.decode(thumbprint(&KEY_B)).unwrap();
+    let bucket = |id: &str| {
+        let parts = [key.as_slice(), id.as_bytes()];
+        let prefixed = parts.map(|part| [&(part.len() as u64).to_be_bytes(), part].concat());
+        Sha256::digest(prefixed.concat())[31]
+    };
+    let token = bound();
+    for (case, config) in [("by iat", dpop()), ("by nonce", self::config(keys))] {
+        let mut world = World::sharing(&config, ENVOY, &Store::default());
+        let make = |world: &mut World, id: &str| {
+            let reply = answered(ask(world, &token, "x"));
+            let nonce = reply_field(&reply, "dpop-nonce").map(str::to_owned);
+            let at = world.now().as_secs();
+            proof(&token, &json!({}), &json!({"iat": at, "jti": id, "nonce": nonce}))
+        };
+        let used = make(&mut world, "used");
+        forwarded(ask(&mut world, &token, &used));
+        world.set_clock(START + 1);
+        let ids = (0..).map(|number: u32| number.to_string());
+        for id in ids.filter(|id| bucket(id) == bucket("used")).take(1024) {
+            let other = make(&mut world, &id);
+            forwarded(ask(&mut world, &token, &other));
+        }
+        world.set_clock(START + 2);
+        assert_eq!(denied(ask(&mut world, &token, &used)), invalid(), "{case}");
+        let fresh = make(&mut world, "fresh");
+        forwarded(ask(&mut world, &token, &fresh));
     }
 }
 
