@@ -38,7 +38,9 @@ fn environment(name: &str) -> Option<String> {
     match name {
         "GATEPASS_SIGNING_KEY" => Some(SIGNING_KEY.to_owned()),
         "ACME_SECRET" => Some("0123456789abcdef0123456789abcdef".to_owned()),
-        "USERS_API_KEY" | "GATEPASS_EVENTS_TOKEN" => Some("secret".to_owned()),
+        "USERS_API_KEY" | "GATEPASS_EVENTS_TOKEN" | "INTROSPECTION_SECRET" => {
+            Some("secret".to_owned())
+        }
         "GATEPASS_SEAL_KEY" => Some("A".repeat(43)),
         _ => None,
     }
@@ -174,6 +176,37 @@ fn configurations_of_the_manual_are_accepted() {
     assert!(!modules.is_empty(), "the native module for one's own Envoy");
     for text in &modules {
         assert_loads(&yaml(text)["typed_config"]["filter_config"]["value"]);
+    }
+}
+
+/// Parts of a configuration, each merged into the first of its page, else of the front page.
+#[test]
+fn parts_of_configurations_are_accepted() {
+    let example = snippets_of(&read("README.md"), "yaml gatepass");
+    let mut count = 0;
+    for page in pages().iter().map(|page| read(page)) {
+        let own = snippets_of(&page, "yaml gatepass");
+        let whole = own.first().unwrap_or(&example[0]);
+        for text in snippets_of(&page, "yaml gatepass-part") {
+            count += 1;
+            let mut configuration = yaml(whole);
+            merge(&mut configuration, yaml(&text));
+            let loaded = config::load(configuration.to_string().as_bytes(), &environment, None);
+            assert!(loaded.is_ok(), "{text}\n{}", loaded.unwrap_err());
+        }
+    }
+    assert!(count >= 5, "{count} parts");
+}
+
+/// Members of both are merged, all else is replaced.
+fn merge(into: &mut Value, part: Value) {
+    match (into, part) {
+        (Value::Object(into), Value::Object(part)) => {
+            for (name, value) in part {
+                merge(into.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (into, part) => *into = part,
     }
 }
 
