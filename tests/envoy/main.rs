@@ -43,6 +43,7 @@ mod load;
 mod login_service;
 mod native;
 mod observability;
+mod providers;
 mod rate_limit;
 mod reference_tokens;
 mod refused;
@@ -61,6 +62,8 @@ mod wire;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "../clients/mod.rs"]
 mod clients;
+#[path = "../providers/mod.rs"]
+mod documented;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "../protobuf/mod.rs"]
 mod protobuf;

@@ -10,6 +10,8 @@
     clippy::unwrap_used
 )]
 
+#[allow(dead_code, reason = "shared with tests/envoy")]
+#[path = "../providers/mod.rs"]
 mod documented;
 mod feed;
 mod manifests;
