@@ -229,10 +229,14 @@ impl Minter {
         let expires = now.plus(template.ttl(&self.defaults));
         let expires = principal.token().expires().map_or(expires, |exp| exp.min(expires));
         let id = replaces.map_or_else(|| jti(nonce), Replaced::txn);
-        let claims = match replaces {
+        let mut claims = match replaces {
             Some(replaced) => replaced.identity(template, &scopes),
             None => self.claims(principal, template, &scopes, &enrichment, &id),
         };
+        // Another spelling of it would contain more than the reduced scope.
+        if template.scopes(&self.defaults).is_some() {
+            OTHER_SCOPE_CLAIMS.into_iter().for_each(|name| drop(claims.remove(name)));
+        }
         // Checked before signing, which is the expensive part; base64url adds a third.
         let texts = json::text_bytes(&claims);
         self.check_size(texts.saturating_add(texts / 3))?;
@@ -312,10 +316,6 @@ impl Minter {
         claims.extend(principal.token().confirmation().as_claim());
         if let Some(client) = principal.token().client() {
             claims.insert("client_id".into(), client.into());
-        }
-        // Another spelling of it would contain more than the reduced scope.
-        if template.scopes(&self.defaults).is_some() {
-            OTHER_SCOPE_CLAIMS.into_iter().for_each(|name| drop(claims.remove(name)));
         }
         // A copied `scope` in another form would be a second spelling of it.
         claims.remove("scope");

@@ -180,6 +180,22 @@ fn a_replacement_says_the_same_or_less() {
     assert_eq!(last["rctx"]["chain"], chain);
 }
 
+/// Another gateway of the domain may have left a second spelling of the scope in a token.
+#[test]
+fn a_reduced_scope_has_no_other_spelling() {
+    let (mut world, from) = open(&signing());
+    let first = begun(&mut world, &from, "/orders", scopes("orders.read stock"));
+    let before = read(&mut world, &first);
+    let mut context = before["tctx"].clone();
+    context["scp"] = json!(["orders.read", "stock"]);
+    context["scopes"] = json!("orders.read stock");
+    let first = forged(&first, json!({}), json!({"tctx": context}), &KEY_B);
+    let second = replaced(&mut world, &from, "/orders", &first);
+    let after = read(&mut world, &second);
+    assert_eq!(after["scope"], "orders.read stock");
+    assert_eq!(after["tctx"], before["tctx"]);
+}
+
 #[test]
 fn only_from_those_who_may() {
     let (mut world, from) = open(&[]);
@@ -476,13 +492,14 @@ fn any_shop(dice: &mut Random, named: &str) -> Vec<(&'static str, Value)> {
             identity["scopes"] = json!(scopes);
         }
         if dice.below(2) == 0 {
-            identity["claims"] = json!(some(dice, &["azp", "country", "type", "env", "added"]));
+            identity["claims"] =
+                json!(some(dice, &["azp", "country", "type", "env", "added", "scp"]));
         }
         rules.push(json!({"match": {"path_prefix": path}, "identity": identity}));
     }
     let web = json!({"key": "web", "id": "1", "username": "web-app", "custom_id": "web",
         "groups": some(dice, &["staff", "admin"]), "trusted_without_scope": dice.below(2) == 0});
-    let copied = json!({"copy": ([&["azp", "added"][..], &some(dice, &["acr"])].concat()),
+    let copied = json!({"copy": ([&["azp", "added", "scp"][..], &some(dice, &["acr"])].concat()),
         "set": {"env": named, "only": named}});
     vec![
         ("/rules", json!(rules)),
@@ -517,6 +534,7 @@ fn assert_same_or_less(before: &Value, after: &Value, case: &str) {
     assert!(time(after, "exp") <= time(before, "exp"), "{case}: {after}");
     assert!(time(after, "iat") >= time(before, "iat"), "{case}: {after}");
     assert_within(&after["tctx"], &before["tctx"], case);
+    assert!(after["tctx"].get("scp").is_none(), "{case}: {after}");
     let context = |claims: &Value| {
         let mut context = claims["rctx"].as_object().unwrap().clone();
         let chain = context.remove("chain").unwrap_or_else(|| json!([]));
@@ -550,7 +568,8 @@ fn nothing_is_made_up_by_a_replacement() {
         let held = some(&mut dice, &["orders.read", "orders.write", "stock", "admin"]).join(" ");
         let act = [Value::Null, json!({"sub": "robot"}), json!({"sub": "a", "act": {"sub": "b"}})];
         let (mut first, from) = open(&any_shop(&mut dice, "first"));
-        let claims = json!({"scope": held, "act": act[dice.below(3)], "added": "of token", "acr": "1",
+        let claims = json!({"scope": held, "scp": held, "act": act[dice.below(3)],
+            "added": "of token", "acr": "1",
             "exp": START + 60 + i64::try_from(dice.below(600)).unwrap()});
         let bearer = format!("Bearer {}", token(claims));
         comes_from(&from, OUTSIDE);
