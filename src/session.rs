@@ -71,6 +71,11 @@ impl Session {
         self.replaced.as_deref()
     }
 
+    /// Whether its issuer was asked about the token, instead of verifying it with keys.
+    pub const fn is_reference(&self) -> bool {
+        self.keys.is_none()
+    }
+
     /// Fields for the access log.
     pub const fn access_log(&self) -> &AccessLogFields {
         &self.access_log

@@ -139,7 +139,9 @@ impl Pipeline {
         if session.principal().consumer() == consumer.as_ref() {
             return Ok(session);
         }
-        let session = self.sessions.change_consumer(text, &session, consumer, attempt.now);
+        // An introspected token is cached as it was introspected.
+        let text = if session.is_reference() { self.open(text)? } else { Cow::Borrowed(text) };
+        let session = self.sessions.change_consumer(&text, &session, consumer, attempt.now);
         attempt.trace.authenticated(&session);
         Ok(session)
     }

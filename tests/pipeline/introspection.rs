@@ -1,6 +1,7 @@
 //! Reference tokens: asked about at their issuer, then treated like any other.
 
 use gatepass::callout::CalloutReply;
+use gatepass::host::HostCapabilities;
 use gatepass::pipeline::{Dispatch, Step, Waiting};
 use serde_json::{Value, json};
 
@@ -231,6 +232,45 @@ fn a_reference_needs_a_provider_that_knows_it() {
     let long = "x".repeat(8193);
     assert_eq!(world.denied(&long), denial(401, "token_too_large"));
     assert_eq!(world.denied("caf\u{e9}"), denial(401, "token_malformed"), "no bearer token");
+}
+
+/// The host's consumer is looked up for each request; the token is introspected, and its
+/// identity minted, only once, in whatever form the client has the token.
+#[test]
+fn a_consumer_of_the_host_does_not_take_the_token_from_the_cache() {
+    let host = HostCapabilities { has_consumers: true, ..ENVOY };
+    let consumer = |groups: &[&str]| ok(&json!({"id": "1", "custom_id": "web", "groups": groups}));
+    let (jwt, reference) = (alice(), REFERENCE.to_owned());
+    for (case, text, is_introspected) in [
+        ("a reference token", reference.clone(), true),
+        ("a sealed reference token", sealed(&reference), true),
+        ("a JWT", jwt.clone(), false),
+        ("a sealed JWT", sealed(&jwt), false),
+    ] {
+        let config = config([
+            ("/consumers", json!({"claim": ["azp"], "kong": "custom_id"})),
+            ("/sealed_tokens", json!({"keys": [SEAL_KEY]})),
+        ]);
+        let mut world = World::new(&config, host);
+        let mut step = world.get(&text);
+        if is_introspected {
+            step = world.answer(step, &active(json!({})));
+        }
+        let token = |world: &mut World, step: Step, groups: &[&str]| {
+            let edits = forwarded(world.answer(step, &consumer(groups)));
+            assert_eq!(field(&edits, "x-consumer-id").as_deref(), Some("1"), "{case}");
+            field(&edits, "x-identity-token").expect("an identity token")
+        };
+        let first = token(&mut world, step, &["staff"]);
+        let step = world.get(&text);
+        assert_eq!(token(&mut world, step, &["staff"]), first, "{case}");
+        // Another consumer is in another token.
+        let step = world.get(&text);
+        let other = token(&mut world, step, &["guests"]);
+        assert_ne!(other, first, "{case}");
+        let step = world.get(&text);
+        assert_eq!(token(&mut world, step, &["guests"]), other, "{case}");
+    }
 }
 
 /// Made-up references, as many as are asked about at once.
