@@ -288,7 +288,7 @@ fn the_host_signs_what_the_module_accepts() {
         let algorithm = key.algorithm().into();
         let public = key.public_jwk("test");
         let published = VerifyingKey::from_jwk(public.as_object().unwrap(), Origin::Remote);
-        for key in [key.verifying_key(), published.unwrap()] {
+        for key in [key.verifying_key(), &published.unwrap()] {
             for (path, crypto) in aws_lc::both_paths() {
                 let (input, signature) = (token.signing_input(), token.signature());
                 assert!(key.verify(&crypto, algorithm, input, signature), "{algorithm}, {path}");

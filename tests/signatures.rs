@@ -229,7 +229,7 @@ fn what_we_mint_is_what_another_implementation_signs() {
             let published = VerifyingKey::from_jwk(public.as_object().unwrap(), Origin::Remote);
             let token = Untrusted::parse(token.as_bytes(), LIMIT).unwrap();
             assert_eq!(token.typ(), Some("int+jwt"));
-            for key in [key.verifying_key(), published.unwrap()] {
+            for key in [key.verifying_key(), &published.unwrap()] {
                 let (input, signature) = (token.signing_input(), token.signature());
                 assert!(key.verify(&Crypto::module(), algorithm.into(), input, signature));
             }

@@ -105,7 +105,7 @@ pub fn check_separation(
     }
     for (provider, keys) in providers {
         if let KeySource::Local(keys) = keys
-            && minter.signing_keys().any(|own| keys.holds(&own.verifying_key()))
+            && minter.signing_keys().any(|own| keys.holds(own.verifying_key()))
         {
             let found = format!("a signing key of the gateway in provider {:?}", provider.name);
             let node = identity("signing_keys");

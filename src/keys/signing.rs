@@ -19,7 +19,6 @@ use super::pasted::Pasted;
 use super::private::PrivateKey;
 use super::rsa::PrivateRsaKey;
 use super::thumbprint;
-use super::verifying::Material;
 use super::{Algorithm, SigningAlgorithm, VerifyingKey, pkcs8};
 use crate::json;
 
@@ -27,6 +26,7 @@ use crate::json;
 // RFC 7517 section 9.2 (R78)
 pub struct SigningKey {
     private: PrivateKey,
+    public: VerifyingKey,
     thumbprint: String,
 }
 
@@ -78,18 +78,12 @@ impl SigningKey {
     fn new(private: PrivateKey) -> Self {
         let thumbprint = thumbprint::of_members(&private.public_members());
         let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(thumbprint);
-        Self { private, thumbprint }
+        Self { public: private.verifying_key(), private, thumbprint }
     }
 
     /// Its algorithm.
     pub const fn algorithm(&self) -> SigningAlgorithm {
-        match self.private {
-            PrivateKey::Es256(_) => SigningAlgorithm::Es256,
-            PrivateKey::Es384(_) => SigningAlgorithm::Es384,
-            PrivateKey::Rs256(_) => SigningAlgorithm::Rs256,
-            PrivateKey::Ps256(_) => SigningAlgorithm::Ps256,
-            PrivateKey::EdDsa(_) => SigningAlgorithm::EdDsa,
-        }
+        self.private.algorithm()
     }
 
     /// The JWK thumbprint with SHA-256, in base64url (RFC 7638 section 3): a key id
@@ -120,14 +114,8 @@ impl SigningKey {
     }
 
     /// The public half, to verify what was minted.
-    pub fn verifying_key(&self) -> VerifyingKey {
-        let material = match &self.private {
-            PrivateKey::Es256(key) => Material::P256(key.public()),
-            PrivateKey::Es384(key) => Material::P384(key.public()),
-            PrivateKey::Rs256(key) | PrivateKey::Ps256(key) => Material::Rsa(key.public().clone()),
-            PrivateKey::EdDsa(key) => Material::Ed25519(key.public()),
-        };
-        VerifyingKey::new(self.algorithm().into(), material)
+    pub const fn verifying_key(&self) -> &VerifyingKey {
+        &self.public
     }
 
     /// Signs `claims` as a token in compact form, with `alg`, `kid` and `typ`
@@ -184,8 +172,7 @@ impl SigningKey {
         let algorithm = self.algorithm().into();
         let host = crypto.untried_signer(algorithm);
         host.and_then(|host| self.sign_by_host(host, MESSAGE)).is_some_and(|signature| {
-            let key = self.verifying_key();
-            key.verify(&Crypto::module(), algorithm, MESSAGE, &signature)
+            self.public.verify(&Crypto::module(), algorithm, MESSAGE, &signature)
         })
     }
 

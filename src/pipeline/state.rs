@@ -162,7 +162,7 @@ impl Pipeline {
         let (sessions, user_infos) = (sessions(&settings), user_infos(&settings));
         let transmitters: Vec<_> = settings.signals.transmitters().map(str::to_owned).collect();
         let own: Rc<[VerifyingKey]> =
-            settings.minter.keys.signing_keys().map(SigningKey::verifying_key).collect();
+            settings.minter.keys.signing_keys().map(SigningKey::verifying_key).cloned().collect();
         let (providers, mut key_sources): (_, Vec<KeySource>) =
             settings.providers.into_iter().unzip();
         key_sources.extend(settings.transmitter_keys);

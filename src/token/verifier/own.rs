@@ -25,7 +25,7 @@ pub struct OwnTokens<'a> {
     /// `typ`.
     pub media_type: &'a str,
     /// The keys whose tokens may still be valid, by `kid`.
-    pub keys: Vec<(&'a str, VerifyingKey)>,
+    pub keys: Vec<(&'a str, &'a VerifyingKey)>,
     /// The providers of public tokens.
     pub providers: &'a Providers,
 }
