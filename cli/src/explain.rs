@@ -107,12 +107,12 @@ pub fn decide(
             None => None,
         };
         let reply = given.map(|given| (given.reply, given.from));
-        let landing = reply
+        let outcome = reply
             .as_ref()
             .and_then(|(reply, _)| gateway.complete(sent.id, &bounded(reply, &gateway), now));
         explanation.callouts.push(Exchange { kind, callout: sent.callout, reply });
-        let Some(landing) = landing else { break };
-        step = gateway.resume(waiting, &landing, now);
+        let Some(outcome) = outcome else { break };
+        step = gateway.resume(waiting, &outcome, now);
     }
     add_key(&mut explanation, document);
     let events = gateway.take_log().into_iter();

@@ -234,7 +234,7 @@ impl Gateway {
             self.cut_short(request);
             return None;
         }
-        match self.pipeline.cleanse_trailers(trailers) {
+        match self.pipeline.sanitize_trailers(trailers) {
             Ok(names) => Some(names),
             Err(denial) => {
                 self.refuse(request, denial);

@@ -77,8 +77,8 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// Adds one.
-    pub(crate) fn add(&mut self, landing: &CalloutOutcome) {
-        self.outcomes.push(Rc::clone(&landing.0));
+    pub(crate) fn add(&mut self, outcome: &CalloutOutcome) {
+        self.outcomes.push(Rc::clone(&outcome.0));
     }
 
     /// The MCP call, determined once.

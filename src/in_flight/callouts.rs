@@ -160,10 +160,10 @@ impl Callouts {
         }
         if self.host.resumes_others
             && purpose.is_shared()
-            && let Some(flight) = self.find(&purpose)
+            && let Some(id) = self.find(&purpose)
         {
-            self.set_waiters(flight, |waiters| waiters.saturating_add(1));
-            return Some(Requested::Joined(flight));
+            self.set_waiters(id, |waiters| waiters.saturating_add(1));
+            return Some(Requested::Joined(id));
         }
         if !self.load(&purpose).has_room(purpose.kind(), purpose.bytes()) {
             return None;
@@ -194,19 +194,19 @@ impl Callouts {
         origin: Origin,
         now: UnixTime,
     ) -> Dispatch {
-        let flight = CalloutId(self.next);
+        let id = CalloutId(self.next);
         self.next = self.next.wrapping_add(1);
         let deadline = now.plus(callout.service.timeout).plus(GRACE);
         let (purpose, service) = (Rc::new(purpose), Rc::clone(&callout.service));
-        self.latest.insert(Rc::clone(&purpose), flight);
+        self.latest.insert(Rc::clone(&purpose), id);
         let waiters = usize::from(origin == Origin::Request);
         let body = callout.body.as_ref().map_or(0, |body| body.expose().len());
         let bytes = purpose.bytes().saturating_add(body);
         let opened =
             InFlight { purpose, token_end, service, sent: now, origin, deadline, waiters, bytes };
         self.count(&opened, usize::saturating_add);
-        self.open.insert(flight, opened);
-        Dispatch { id: flight, callout }
+        self.open.insert(id, opened);
+        Dispatch { id, callout }
     }
 
     fn load(&self, purpose: &Purpose) -> Load {
@@ -214,24 +214,24 @@ impl Callouts {
     }
 
     /// Adds a callout to the load of its kind, or removes it.
-    fn count(&mut self, flight: &InFlight, change: fn(usize, usize) -> usize) {
-        let Some(load) = self.loads.get_mut(flight.purpose.kind() as usize) else { return };
-        let number = if flight.waiters > 0 { &mut load.awaited } else { &mut load.abandoned };
+    fn count(&mut self, callout: &InFlight, change: fn(usize, usize) -> usize) {
+        let Some(load) = self.loads.get_mut(callout.purpose.kind() as usize) else { return };
+        let number = if callout.waiters > 0 { &mut load.awaited } else { &mut load.abandoned };
         *number = change(*number, 1);
-        let held = if Load::is_small(flight.bytes) {
+        let held = if Load::is_small(callout.bytes) {
             &mut load.small_bytes
         } else {
             &mut load.large_bytes
         };
-        *held = change(*held, flight.bytes);
+        *held = change(*held, callout.bytes);
     }
 
     fn set_waiters(&mut self, id: CalloutId, change: impl FnOnce(usize) -> usize) {
-        let Some(mut flight) = self.open.remove(&id) else { return };
-        self.count(&flight, usize::saturating_sub);
-        flight.waiters = change(flight.waiters);
-        self.count(&flight, usize::saturating_add);
-        self.open.insert(id, flight);
+        let Some(mut callout) = self.open.remove(&id) else { return };
+        self.count(&callout, usize::saturating_sub);
+        callout.waiters = change(callout.waiters);
+        self.count(&callout, usize::saturating_add);
+        self.open.insert(id, callout);
     }
 
     /// Records that a waiting request is gone. Returns the callout if it ends with the
@@ -260,29 +260,29 @@ impl Callouts {
     }
 
     pub(crate) fn close(&mut self, id: CalloutId) -> Option<InFlight> {
-        let flight = self.open.remove(&id)?;
-        self.count(&flight, usize::saturating_sub);
-        if self.latest.get(&flight.purpose) == Some(&id) {
-            self.latest.remove(&flight.purpose);
+        let callout = self.open.remove(&id)?;
+        self.count(&callout, usize::saturating_sub);
+        if self.latest.get(&callout.purpose) == Some(&id) {
+            self.latest.remove(&callout.purpose);
         }
-        Some(flight)
+        Some(callout)
     }
 
     /// Callouts whose deadline has passed. A callout sent in the future, because the clock
     /// was set back, gets its whole timeout from now on.
     pub(crate) fn overdue(&mut self, now: UnixTime) -> Vec<CalloutId> {
-        for flight in self.open.values_mut().filter(|flight| now < flight.sent) {
-            flight.sent = now;
-            flight.deadline = now.plus(flight.service.timeout).plus(GRACE);
+        for callout in self.open.values_mut().filter(|callout| now < callout.sent) {
+            callout.sent = now;
+            callout.deadline = now.plus(callout.service.timeout).plus(GRACE);
         }
         let is_overdue =
-            |flight: &InFlight| now >= flight.deadline && flight.ends_at_tick(self.host);
-        self.open.iter().filter(|(_, flight)| is_overdue(flight)).map(|(id, _)| *id).collect()
+            |callout: &InFlight| now >= callout.deadline && callout.ends_at_tick(self.host);
+        self.open.iter().filter(|(_, callout)| is_overdue(callout)).map(|(id, _)| *id).collect()
     }
 
     /// True if a callout with this purpose is in flight and has a deadline.
     pub(crate) fn is_awaited(&self, purpose: &Purpose, now: UnixTime) -> bool {
-        let flight = self.find(purpose).and_then(|id| self.open.get(&id));
-        flight.is_some_and(|flight| now < flight.deadline || flight.ends_at_tick(self.host))
+        let callout = self.find(purpose).and_then(|id| self.open.get(&id));
+        callout.is_some_and(|callout| now < callout.deadline || callout.ends_at_tick(self.host))
     }
 }

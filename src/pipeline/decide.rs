@@ -51,7 +51,7 @@ impl Halt {
     /// Waits for the requested callout; denies if it could not be requested.
     pub(super) fn wait_or(requested: Option<Requested>, unavailable: Denial) -> Self {
         match requested {
-            Some(Requested::Joined(flight)) => Self::Join(flight),
+            Some(Requested::Joined(callout)) => Self::Join(callout),
             Some(Requested::Opened(sent)) => Self::Wait(Box::new(sent)),
             None => Self::Deny(unavailable),
         }
@@ -338,7 +338,7 @@ impl Pipeline {
     /// The names of trailers that must not reach the upstream and are to be removed:
     /// those the filter owns, those that may carry a token, those that rules test as
     /// headers. On a host that cannot remove them, a request with one of them is refused.
-    pub fn cleanse_trailers(&self, trailers: &Fields) -> Result<Vec<String>, Denial> {
+    pub fn sanitize_trailers(&self, trailers: &Fields) -> Result<Vec<String>, Denial> {
         let logins = self.sealed_tokens.as_ref().map(|sealed| sealed.logins.rules());
         let asked = |name: &[u8]| {
             [Some(&*self.rules), logins].into_iter().flatten().any(|rules| rules.ask_header(name))

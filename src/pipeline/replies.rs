@@ -21,31 +21,31 @@ impl Pipeline {
     /// left.
     pub fn complete(
         &mut self,
-        flight: CalloutId,
+        callout: CalloutId,
         reply: &CalloutReply,
         now: UnixTime,
     ) -> Option<CalloutOutcome> {
-        let flight = self.callouts.close(flight)?;
+        let callout = self.callouts.close(callout)?;
         let reply = &*reply.of_service();
         if matches!(reply, CalloutReply::Failed(CalloutFailure::NotSent)) {
-            self.log.push(Event::NotSent(Rc::clone(&flight.service)));
+            self.log.push(Event::NotSent(Rc::clone(&callout.service)));
         }
-        if !matches!(*flight.purpose, Purpose::Consumer(_)) {
-            self.counters.called(&flight.service, reply, flight.sent, now);
+        if !matches!(*callout.purpose, Purpose::Consumer(_)) {
+            self.counters.called(&callout.service, reply, callout.sent, now);
         }
-        let purpose = Rc::unwrap_or_clone(flight.purpose);
+        let purpose = Rc::unwrap_or_clone(callout.purpose);
         Some(CalloutOutcome(Rc::new(match purpose {
             Purpose::Keys(provider) => {
-                let settled = self.complete_keys(provider, reply, flight.sent, now);
+                let settled = self.complete_keys(provider, reply, callout.sent, now);
                 Outcome::Keys { provider, settled }
             }
             Purpose::DuplicateKeys(provider) => {
-                self.complete_duplicate_keys(provider, reply, flight.sent, now);
+                self.complete_duplicate_keys(provider, reply, callout.sent, now);
                 Outcome::Keys { provider, settled: true }
             }
             Purpose::UserInfo(key) => {
-                let waited = now.since(flight.sent);
-                let answer = self.complete_user_info(&key, flight.token_end, reply, waited, now);
+                let waited = now.since(callout.sent);
+                let answer = self.complete_user_info(&key, callout.token_end, reply, waited, now);
                 Outcome::UserInfo(key, answer)
             }
             Purpose::Introspection(token) => {
@@ -54,7 +54,7 @@ impl Pipeline {
             }
             Purpose::Tokens(list, since) => {
                 let (store, jitter) = (self.store.as_deref(), self.jitter());
-                let asked = (&*since, flight.sent);
+                let asked = (&*since, callout.sent);
                 match self.revocations.settle(list, reply, asked, store, jitter, now) {
                     Ok(None) => {}
                     Ok(Some(ignored)) => self.log.push(Event::MemberIgnored(list, ignored)),

@@ -295,9 +295,9 @@ impl Pipeline {
     }
 
     /// Resumes a request whose callout has completed.
-    pub fn resume(&mut self, waiting: Waiting, landing: &CalloutOutcome, now: UnixTime) -> Step {
+    pub fn resume(&mut self, waiting: Waiting, outcome: &CalloutOutcome, now: UnixTime) -> Step {
         let Waiting { head, mut answers, .. } = waiting;
-        answers.add(landing);
+        answers.add(outcome);
         self.advance(head, answers, now)
     }
 

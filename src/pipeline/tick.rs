@@ -24,7 +24,7 @@ impl Pipeline {
         true
     }
 
-    /// Must be called regularly, about ten times a second.
+    /// Must be called every [`TICK`](crate::gateway::TICK).
     pub fn tick(&mut self, now: UnixTime) -> Tick {
         let overdue = self.callouts.overdue(now);
         let mut tick = Tick { send: Vec::new(), overdue };

@@ -43,7 +43,7 @@ impl Request {
         let head = head(&fields);
         let Step::Done(Verdict::Forward(edits), _) = world.begin(head.clone()) else { return None };
         let trailers: Fields = self.trailers.iter().map(|(name, value)| (name, value)).collect();
-        let removed = world.gateway.cleanse_trailers(&trailers).ok()?;
+        let removed = world.gateway.sanitize_trailers(&trailers).ok()?;
         let is_kept = |(name, _): &&(String, String)| {
             !removed.iter().any(|gone| gone.eq_ignore_ascii_case(name))
         };

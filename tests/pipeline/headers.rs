@@ -410,8 +410,8 @@ fn trailers_say_nothing_that_headers_may_not() {
         ("any other", "x-checksum", false),
     ] {
         let trailers: Fields = [(name, "1"), ("x-other", "2")].into_iter().collect();
-        let removed = World::new(&config, ENVOY).gateway.cleanse_trailers(&trailers);
-        let refused = World::new(&config, KONG).gateway.cleanse_trailers(&trailers);
+        let removed = World::new(&config, ENVOY).gateway.sanitize_trailers(&trailers);
+        let refused = World::new(&config, KONG).gateway.sanitize_trailers(&trailers);
         let unnameable = name.starts_with(':');
         if unnameable {
             assert!(removed.is_err(), "{case}");
