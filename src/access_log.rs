@@ -6,7 +6,7 @@ use std::rc::Rc;
 /// [word](crate::http::log_word).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessLogFields {
-    /// The consumer's key.
+    /// The consumer's [name](crate::consumer::Consumer::name).
     pub consumer: Option<Rc<str>>,
     /// The token's subject.
     pub subject: Option<Rc<str>>,

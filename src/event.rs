@@ -309,7 +309,7 @@ impl Event {
                     "names": submitted.names,
                     "taken_back": submitted.taken_back,
                     "provider": trace.provider.as_ref().map(|provider| &provider.name),
-                    "consumer": trace.consumer.as_ref().map(|consumer| &consumer.key),
+                    "consumer": trace.consumer.as_ref().map(|consumer| consumer.name()),
                     "subject": trace.access_log.subject.as_deref(),
                     "request_id": request_id,
                 }),

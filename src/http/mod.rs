@@ -185,31 +185,53 @@ pub struct ControlCharacter;
 /// `[token]`.
 pub fn log_word(text: &str) -> String {
     let mut word = String::with_capacity(text.len().min(MAX_LOG_WORD));
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        // What a token begins with.
-        let behind = if matches!(byte, b'e' | b'g') { after_token(rest) } else { None };
+    for piece in without_tokens(text.as_bytes()) {
         // Room for an escape, so that none is cut in two.
-        let needed = if behind.is_some() { TOKEN_IN_LOG.len() } else { 3 };
+        let needed = if piece.is_some() { 3 } else { TOKEN_IN_LOG.len() };
         if word.len().saturating_add(needed) > MAX_LOG_WORD {
             break;
         }
-        if let Some(behind) = behind {
-            word.push_str(TOKEN_IN_LOG);
-            rest = behind;
-            continue;
+        match piece {
+            None => word.push_str(TOKEN_IN_LOG),
+            Some(byte @ (b'%' | b'"' | b'\\' | b'\'')) => push_percent(&mut word, byte),
+            Some(byte) if byte.is_ascii_graphic() => word.push(char::from(byte)),
+            Some(byte) => push_percent(&mut word, byte),
         }
-        match byte {
-            b'%' | b'"' | b'\\' | b'\'' => push_percent(&mut word, byte),
-            byte if byte.is_ascii_graphic() => word.push(char::from(byte)),
-            byte => push_percent(&mut word, byte),
-        }
-        rest = after;
     }
     word
 }
 
+/// The id of a request for log lines and services, at most `max` bytes: any byte but
+/// visible ASCII becomes `?`, and a token `[token]`, since clients choose ids.
+pub fn log_id(id: &[u8], max: usize) -> String {
+    let mut text = String::with_capacity(id.len().min(max));
+    for piece in without_tokens(id) {
+        let needed = if piece.is_some() { 1 } else { TOKEN_IN_LOG.len() };
+        if text.len().saturating_add(needed) > max {
+            break;
+        }
+        match piece {
+            None => text.push_str(TOKEN_IN_LOG),
+            Some(byte) if byte.is_ascii_graphic() => text.push(char::from(byte)),
+            // JSON leaves some Unicode line breaks unescaped.
+            Some(_) => text.push('?'),
+        }
+    }
+    text
+}
+
 const TOKEN_IN_LOG: &str = "[token]";
+
+/// The bytes of a text; `None` in place of each token.
+fn without_tokens(mut rest: &[u8]) -> impl Iterator<Item = Option<u8>> {
+    std::iter::from_fn(move || {
+        let (&byte, after) = rest.split_first()?;
+        // What a token begins with.
+        let behind = if matches!(byte, b'e' | b'g') { after_token(rest) } else { None };
+        rest = behind.unwrap_or(after);
+        Some(behind.is_none().then_some(byte))
+    })
+}
 
 /// The rest of a text after a token at its start: a JSON object in base64url with
 /// everything that may belong to it, or a sealed token.

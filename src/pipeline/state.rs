@@ -13,7 +13,7 @@ use crate::consumer::ConsumerDirectory;
 use crate::denial::{Denial, ErrorSettings};
 use crate::event::{Event, Trace};
 use crate::host::{HostCapabilities, RequestId, RequestInfo};
-use crate::http::{HeaderName, LocalReply, RequestHead};
+use crate::http::{HeaderName, LocalReply, RequestHead, log_id};
 use crate::identity::Minter;
 use crate::in_flight::{Answers, CalloutOutcome, Callouts};
 use crate::introspection::Introspection;
@@ -279,7 +279,7 @@ impl Pipeline {
     pub(super) fn request_id(&self, head: &RequestHead) -> Option<String> {
         let told = self.info.as_ref().and_then(|info| info.request_id(self.request));
         let id = told.or_else(|| head.first("x-request-id").map(<[u8]>::to_vec))?;
-        Some(id.into_iter().take(MAX_REQUEST_ID).map(visible).collect())
+        Some(log_id(&id, MAX_REQUEST_ID))
     }
 
     /// Begins a request. Must be called once, with the whole head, before any part of it
@@ -379,10 +379,4 @@ impl Pipeline {
 /// Ends a request whose body was read, without fields for the access log.
 pub(super) fn answered(reply: LocalReply, trace: Trace) -> Step {
     Step::Done(Verdict::Answer(reply), Trace { access_log: AccessLogFields::EMPTY, ..trace })
-}
-
-/// A byte of a client-supplied value, made safe for a log line: JSON leaves some Unicode
-/// line breaks unescaped.
-fn visible(byte: u8) -> char {
-    if byte.is_ascii_graphic() { char::from(byte) } else { '?' }
 }

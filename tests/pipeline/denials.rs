@@ -476,6 +476,9 @@ fn a_line_of_the_log_is_one_line() {
         ("a line of Unicode", "1\u{85}2\u{2028}3\u{7f}", "1??2???3?"),
         ("escape codes", "\u{1b}[2J", "?[2J"),
         ("no end", long.as_str(), &long[..64]),
+        ("a token", &format!("a/{};b", alice()), "a/[token];b"),
+        ("a sealed token", &format!("id={}", sealed(&alice())), "id=[token]"),
+        ("a token at the end", &format!("{}{}", &long[..60], alice()), &long[..60]),
     ] {
         let mut world = World::new(&local([]), ENVOY);
         denied(world.begin(head(&[("x-request-id", id)])));
