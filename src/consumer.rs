@@ -36,12 +36,24 @@ pub struct Consumer {
 impl Consumer {
     /// The consumer's claim in identity tokens.
     pub fn claim(&self) -> Value {
+        let named = self.names().map(|(name, value)| (name.to_owned(), value.into()));
+        Value::Object(json::object(named))
+    }
+
+    /// Whether `claim` is [its own](Self::claim).
+    fn is_claimed_by(&self, claim: &Value) -> bool {
+        let Some(claim) = claim.as_object() else { return false };
+        let has = |(name, value): (&str, &str)| {
+            claim.get(name).and_then(Value::as_str).is_some_and(|found| found == value)
+        };
+        self.names().count() == claim.len() && self.names().all(has)
+    }
+
+    /// The names that it has for services.
+    fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let names =
             [("id", &self.id), ("username", &self.username), ("custom_id", &self.custom_id)];
-        let named = names
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value.as_deref()?))));
-        Value::Object(json::object(named))
+        names.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
     }
 
     /// Its name in logs and rules.
@@ -251,7 +263,7 @@ impl ConsumerDirectory {
             return if has_none || self.optional { Ok(None) } else { Err(Denial::ConsumerUnknown) };
         };
         let is_it =
-            |known: &&Selectable| known.is_for(provider) && known.consumer.claim() == *claim;
+            |known: &&Selectable| known.is_for(provider) && known.consumer.is_claimed_by(claim);
         let mut found = self.everyone.iter().filter(is_it);
         match (found.next(), found.next()) {
             (Some(known), None) if !known.consumer.disabled => {

@@ -67,8 +67,8 @@ pub struct TemplateKey {
 }
 
 impl TemplateKey {
-    fn find<T>(&self, field: impl Fn(&Overrides) -> Option<T>) -> Option<T> {
-        let of = |overrides: &Option<Rc<Overrides>>| overrides.as_deref().and_then(&field);
+    fn find<'a, T>(&'a self, field: impl Fn(&'a Overrides) -> Option<T>) -> Option<T> {
+        let of = |overrides: &'a Option<Rc<Overrides>>| overrides.as_deref().and_then(&field);
         of(&self.rule).or_else(|| of(&self.resource))
     }
 
@@ -78,15 +78,13 @@ impl TemplateKey {
     }
 
     /// The header for the token.
-    pub fn header(&self, defaults: &TokenDefaults) -> IdentityHeader {
-        let header = self.find(|overrides| overrides.header.clone());
-        header.unwrap_or_else(|| defaults.header.clone())
+    pub fn header<'a>(&'a self, defaults: &'a TokenDefaults) -> &'a IdentityHeader {
+        self.find(|overrides| overrides.header.as_ref()).unwrap_or(&defaults.header)
     }
 
     /// `aud`.
     pub(crate) fn audience(&self, defaults: &TokenDefaults) -> Value {
-        let own = [&self.rule, &self.resource].into_iter();
-        let own = own.filter_map(|overrides| overrides.as_deref()?.audiences.as_deref()).next();
+        let own = self.find(|overrides| overrides.audiences.as_deref());
         match own.unwrap_or(&defaults.audiences) {
             [only] => json!(only),
             several => json!(several),
@@ -94,8 +92,9 @@ impl TemplateKey {
     }
 
     /// Upper bound of `scope`, if any.
-    pub fn scopes(&self, defaults: &TokenDefaults) -> Option<Vec<String>> {
-        self.find(|overrides| overrides.scopes.clone()).or_else(|| defaults.scopes.clone())
+    pub fn scopes<'a>(&'a self, defaults: &'a TokenDefaults) -> Option<&'a [String]> {
+        let own = self.find(|overrides| overrides.scopes.as_deref());
+        own.or(defaults.scopes.as_deref())
     }
 
     /// How long it is valid.
@@ -106,7 +105,7 @@ impl TemplateKey {
     /// Those of some claims that the service needs.
     pub(crate) fn cut_of<'a>(&self, claims: &'a Map<String, Value>) -> Cow<'a, Map<String, Value>> {
         let mut claims = Cow::Borrowed(claims);
-        if self.find(|overrides| overrides.claims.as_ref().map(|_| ())).is_some() {
+        if self.find(|overrides| overrides.claims.as_ref()).is_some() {
             self.cut(claims.to_mut());
         }
         claims
@@ -119,7 +118,7 @@ impl TemplateKey {
 
     /// The same, except for claims that `stays` keeps.
     pub(crate) fn cut_but(&self, claims: &mut Map<String, Value>, stays: impl Fn(&str) -> bool) {
-        if let Some(kept) = self.find(|overrides| overrides.claims.clone()) {
+        if let Some(kept) = self.find(|overrides| overrides.claims.as_ref()) {
             claims.retain(|name, _| kept.contains(name) || stays(name));
         }
     }

@@ -41,9 +41,9 @@ impl Identities<'_> {
         let own = self.rules.iter().chain(&self.resources).cloned().map(Some);
         own.chain([None]).find_map(|rule| {
             let key = TemplateKey { rule, resource: None };
-            let name = key.header(self.defaults.token()).name;
+            let name = &key.header(self.defaults.token()).name;
             let forwards = key.forward().unwrap_or(sources.forward);
-            (forwards && sources.names_header(name.as_str().as_bytes())).then_some(name)
+            (forwards && sources.names_header(name.as_str().as_bytes())).then(|| name.clone())
         })
     }
 

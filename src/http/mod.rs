@@ -38,6 +38,9 @@ pub enum Edit<'a> {
 /// [`HeaderName`] takes memory.
 pub(crate) const AUTHORIZATION: &str = "authorization";
 
+/// The same for transaction tokens.
+pub(crate) const TXN_TOKEN: &str = "txn-token";
+
 /// A header field name in lower case.
 ///
 /// Shared: a cached identity has half a dozen of them.
@@ -68,7 +71,7 @@ impl HeaderName {
     /// The header of transaction tokens (draft-ietf-oauth-transaction-tokens,
     /// "Txn-Token HTTP Header").
     pub fn txn_token() -> Self {
-        Self("txn-token".into())
+        Self(TXN_TOKEN.into())
     }
 
     /// Parses a field name (RFC 9110 section 5.1: a token), ignoring case.

@@ -131,12 +131,32 @@ pub struct MintOrder<'a> {
     pub template: &'a TemplateKey,
     /// The scopes from [`Minter::scopes`].
     pub scopes: Vec<String>,
-    /// The request context, for transaction tokens only.
-    pub context: RequestContext,
-    /// Must be unique: it becomes the `jti`, or the `txn` of a transaction token.
-    pub nonce: &'a [u8],
-    /// The transaction token that it replaces, if any.
-    pub replaces: Option<&'a Replaced>,
+    /// The token that it is minted for.
+    pub source: MintSource<'a>,
+}
+
+/// The token for which an identity is minted.
+#[derive(Debug)]
+pub enum MintSource<'a> {
+    /// A public token.
+    Public {
+        /// The request context, for transaction tokens only.
+        context: RequestContext,
+        /// Must be unique: it becomes the `jti`, or the `txn` of a transaction token.
+        nonce: Vec<u8>,
+    },
+    /// The transaction token that it replaces.
+    Replaced(&'a Replaced),
+}
+
+impl MintSource<'_> {
+    /// `rctx`.
+    fn context(self) -> Value {
+        match self {
+            Self::Public { context, .. } => context.claim(),
+            Self::Replaced(replaced) => replaced.context(),
+        }
+    }
 }
 
 /// Claims besides `scope` from which verifiers read scopes.
@@ -204,7 +224,7 @@ impl Minter {
             consumer || self.trusted_without_scope.contains(&principal.token().provider())
         };
         let scopes = match (bound, self.profile.is_transaction()) {
-            (Some(purpose), true) if held.is_empty() && is_trusted() => purpose,
+            (Some(purpose), true) if held.is_empty() && is_trusted() => purpose.to_vec(),
             (Some(bound), _) => held.iter().filter(|it| bound.contains(it)).cloned().collect(),
             (None, _) => held.to_vec(),
         };
@@ -221,17 +241,22 @@ impl Minter {
         order: MintOrder<'_>,
         now: UnixTime,
     ) -> Result<Identity, MintError> {
-        let MintOrder { template, scopes, context, nonce, replaces } = order;
+        let MintOrder { template, scopes, source } = order;
         if let Some(exp) = principal.token().ended(now) {
             return Err(MintError::Ended(exp));
         }
         let key = self.keys.signing(now).ok_or(MintError::NoKey)?;
         let expires = now.plus(template.ttl(&self.defaults));
         let expires = principal.token().expires().map_or(expires, |exp| exp.min(expires));
-        let id = replaces.map_or_else(|| jti(nonce), Replaced::txn);
-        let mut claims = match replaces {
-            Some(replaced) => replaced.identity(template, &scopes),
-            None => self.claims(principal, template, &scopes, &enrichment, &id),
+        let (id, mut claims) = match &source {
+            MintSource::Public { nonce, .. } => {
+                let id = jti(nonce);
+                let claims = self.claims(principal, template, &scopes, &enrichment, &id);
+                (id, claims)
+            }
+            MintSource::Replaced(replaced) => {
+                (replaced.txn(), replaced.identity(template, &scopes))
+            }
         };
         // Another spelling of it would contain more than the reduced scope.
         if template.scopes(&self.defaults).is_some() {
@@ -244,7 +269,7 @@ impl Minter {
         let token = match &self.profile {
             Profile::Identity => sign("identity+jwt", &claims)?,
             Profile::Transaction { requesting_workload } => {
-                let context = replaces.map_or_else(|| context.claim(), Replaced::context);
+                let context = source.context();
                 let claims = transaction::claims(claims.clone(), requesting_workload, context);
                 sign(TXN_TOKEN_TYPE, &claims)?
             }
@@ -253,26 +278,30 @@ impl Minter {
         let sources =
             ClaimSources { own: &claims, by_user: by_user.as_deref(), names: &self.user_claims };
         let header = template.header(&self.defaults);
-        let fields = self.headers.render(&header, token, principal, sources)?;
+        let fields = self.headers.render(header, token, principal, sources)?;
         let of_field = |(name, value): &SetField| name.as_str().len().saturating_add(value.len());
         self.check_size(fields.iter().map(of_field).fold(0, usize::saturating_add))?;
 
-        let mut reusable_until = expires.minus(REUSE_MARGIN).min(self.keys.next_change(now));
-        match &enrichment {
-            Enrichment::NotConfigured => {}
-            Enrichment::Known(_, fresh_until) => reusable_until = reusable_until.min(*fresh_until),
-            // The next request queries the service again.
-            Enrichment::None => reusable_until = now,
-        }
-        let txn = match self.profile {
-            Profile::Identity => None,
-            Profile::Transaction { .. } => {
-                reusable_until = now;
-                Some(id.into())
-            }
-        };
-        let reusable = Period::new(now, reusable_until);
+        let reusable = Period::new(now, self.reusable_until(expires, &enrichment, now));
+        let txn = self.profile.is_transaction().then(|| id.into());
         Ok(Identity { fields: fields.into(), reusable, enrichment, txn })
+    }
+
+    /// Until when an identity that `expires` may be reused; `now` if it must not be.
+    fn reusable_until(
+        &self,
+        expires: UnixTime,
+        enrichment: &Enrichment,
+        now: UnixTime,
+    ) -> UnixTime {
+        let until = expires.minus(REUSE_MARGIN).min(self.keys.next_change(now));
+        match (&self.profile, enrichment) {
+            (Profile::Transaction { .. }, _) => now,
+            (Profile::Identity, Enrichment::NotConfigured) => until,
+            (Profile::Identity, Enrichment::Known(_, fresh_until)) => until.min(*fresh_until),
+            // The next request queries the service again.
+            (Profile::Identity, Enrichment::None) => now,
+        }
     }
 
     /// Services refuse a request whose headers are too large, with a response of their

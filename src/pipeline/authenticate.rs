@@ -100,9 +100,9 @@ impl Pipeline {
         text: &[u8],
     ) -> Result<Rc<Session>, Halt> {
         let session = self.session_of(attempt, text)?;
+        attempt.trace.stage = Stage::Verify;
         // A cached token may have been verified for another resource, or for none.
         if !self.resources.is_empty() {
-            let stage = std::mem::replace(&mut attempt.trace.stage, Stage::Verify);
             let token = session.principal().token();
             let provider = self.providers.get(token.provider());
             match (&attempt.trace.resource, provider.and_then(|own| own.audiences.as_ref())) {
@@ -110,12 +110,9 @@ impl Pipeline {
                 (None, Some(accepted)) => token.audience().check(accepted)?,
                 (None, None) => {}
             }
-            attempt.trace.stage = stage;
         }
         attempt.trace.authenticated(&session);
-        let stage = std::mem::replace(&mut attempt.trace.stage, Stage::Verify);
         self.check_binding(attempt, &session, text)?;
-        attempt.trace.stage = stage;
         self.with_host_consumer(attempt, text, session)
     }
 

@@ -12,7 +12,7 @@ use crate::denial::Denial;
 use crate::event::{Event, Stage};
 use crate::http::RequestHead;
 use crate::identity::{
-    Authenticated, Enrichment, Identity, MintError, MintOrder, Profile, RequestContext,
+    Authenticated, Enrichment, Identity, MintError, MintOrder, MintSource, Profile, RequestContext,
 };
 use crate::in_flight::{Outcome, Purpose};
 use crate::metrics::{Cache, CacheUse};
@@ -55,7 +55,7 @@ impl Pipeline {
             return Err(Rejection::Expired { exp, now }.into());
         }
         let scopes = self.minter.scopes(principal, template).ok_or_else(|| {
-            let needed = template.scopes(&self.minter.defaults).unwrap_or_default();
+            let needed = template.scopes(&self.minter.defaults).unwrap_or_default().to_vec();
             Denial::InsufficientScope { needed, held: principal.token().scopes().to_vec() }
         })?;
         let enrichment = match session.replaced() {
@@ -66,9 +66,8 @@ impl Pipeline {
             self.authorize_user(attempt, &enrichment, requirements)?;
         }
         attempt.trace.stage = Stage::Mint;
-        let (context, nonce) = (self.request_context(attempt.head), self.nonce(now));
-        let replaces = session.replaced();
-        let order = MintOrder { template, scopes, context, nonce: &nonce, replaces };
+        let source = self.mint_source(session, attempt.head, now);
+        let order = MintOrder { template, scopes, source };
         match self.minter.mint(&self.crypto, principal, enrichment, order, now) {
             Ok(identity) => {
                 self.counters.minted();
@@ -87,8 +86,23 @@ impl Pipeline {
         }
     }
 
+    /// What the identity is minted for.
+    fn mint_source<'a>(
+        &mut self,
+        session: &'a Session,
+        head: &RequestHead,
+        now: UnixTime,
+    ) -> MintSource<'a> {
+        match session.replaced() {
+            Some(replaced) => MintSource::Replaced(replaced),
+            None => {
+                MintSource::Public { context: self.request_context(head), nonce: self.nonce(now) }
+            }
+        }
+    }
+
     /// The request context, if identity tokens include it.
-    pub(super) fn request_context(&self, head: &RequestHead) -> RequestContext {
+    fn request_context(&self, head: &RequestHead) -> RequestContext {
         match self.minter.profile {
             Profile::Identity => RequestContext::default(),
             Profile::Transaction { .. } => {

@@ -10,7 +10,7 @@ use super::decide::{Halt, Presented};
 use crate::consumer::Selected;
 use crate::denial::Denial;
 use crate::event::Stage;
-use crate::http::HeaderName;
+use crate::http::TXN_TOKEN;
 use crate::identity::{Authenticated, Enrichment, Replaced, is_reserved};
 use crate::rules::Requirements;
 use crate::session::Session;
@@ -36,15 +36,11 @@ impl Pipeline {
         if self.minter.replace.is_empty() {
             return Ok(None);
         }
-        let name = HeaderName::txn_token();
-        let mut tokens = attempt
-            .head
-            .fields()
-            .filter(|field| field.name.eq_ignore_ascii_case(name.as_str().as_bytes()));
+        let mut tokens = attempt.head.values(TXN_TOKEN);
         let Some(token) = tokens.next() else { return Ok(None) };
         match (self.comes_from_inside(), tokens.next()) {
             (false, _) => Ok(None),
-            (true, None) => Ok(Some(token.value.trim_ascii())),
+            (true, None) => Ok(Some(token.trim_ascii())),
             (true, Some(_)) => Err(Denial::TokenMultiple),
         }
     }
@@ -69,7 +65,6 @@ impl Pipeline {
         let now = attempt.now;
         Self::check_clock(now)?;
         self.wait_for_lists(attempt)?;
-        attempt.trace.stage = Stage::Verify;
         let token =
             Untrusted::parse(text, self.limits.max_token_bytes).map_err(Rejection::Unreadable)?;
         attempt.trace.token = Some(token.said());

@@ -105,11 +105,7 @@ impl Provider {
     // RFC 8725 section 3.11: "Explicit JWT typing is accomplished by using the "typ" Header
     // Parameter." (R30)
     pub fn check_header(&self, token: &Untrusted<'_>) -> Result<Algorithm, Rejection> {
-        let algorithm = Algorithm::from_name(token.algorithm_name())
-            .ok_or_else(|| Rejection::AlgorithmUnknown(Found::of(Some(token.algorithm_name()))))?;
-        if !self.algorithms.contains(algorithm) {
-            return Err(Rejection::AlgorithmNotAllowed(Found::of(Some(algorithm.name()))));
-        }
+        let algorithm = algorithm_of(token, self.algorithms)?;
         self.check_type(token)?;
         Ok(algorithm)
     }
@@ -186,14 +182,12 @@ impl Provider {
         crypto: &Crypto,
         now: UnixTime,
     ) -> Result<Map<String, Value>, Rejection> {
-        let algorithm = Algorithm::from_name(token.algorithm_name())
-            .ok_or_else(|| Rejection::AlgorithmUnknown(Found::of(Some(token.algorithm_name()))))?;
-        if !self.algorithms.contains(algorithm) {
-            return Err(Rejection::AlgorithmNotAllowed(Found::of(Some(algorithm.name()))));
-        }
-        let typ = token.typ().map(str::to_ascii_lowercase);
-        let typ = typ.as_deref().map(|typ| typ.strip_prefix("application/").unwrap_or(typ));
-        if typ.is_some_and(|typ| IDENTITY_TYPES.contains(&typ) || EVENT_TYPES.contains(&typ)) {
+        let algorithm = algorithm_of(&token, self.algorithms)?;
+        let typ = token.media_type();
+        if typ
+            .as_deref()
+            .is_some_and(|typ| IDENTITY_TYPES.contains(&typ) || EVENT_TYPES.contains(&typ))
+        {
             return Err(Rejection::TypeMismatch(Found::of(token.typ())));
         }
         let claims = token.unverified_claims();
@@ -437,6 +431,18 @@ impl Provider {
     }
 }
 
+/// The algorithm of a token, if it is one of those `allowed`.
+fn algorithm_of(token: &Untrusted<'_>, allowed: AlgorithmSet) -> Result<Algorithm, Rejection> {
+    let name = token.algorithm_name();
+    let algorithm = Algorithm::from_name(name)
+        .ok_or_else(|| Rejection::AlgorithmUnknown(Found::of(Some(name))))?;
+    if allowed.contains(algorithm) {
+        Ok(algorithm)
+    } else {
+        Err(Rejection::AlgorithmNotAllowed(Found::of(Some(name))))
+    }
+}
+
 /// Checks the signature of a token that is not a public one: by a key of its issuer that
 /// matches its `kid`, with one of these algorithms.
 pub fn check_signature(
@@ -445,11 +451,7 @@ pub fn check_signature(
     keys: &KeySet,
     crypto: &Crypto,
 ) -> Result<(), Rejection> {
-    let algorithm = Algorithm::from_name(token.algorithm_name())
-        .ok_or_else(|| Rejection::AlgorithmUnknown(Found::of(Some(token.algorithm_name()))))?;
-    if !algorithms.contains(algorithm) {
-        return Err(Rejection::AlgorithmNotAllowed(Found::of(Some(algorithm.name()))));
-    }
+    let algorithm = algorithm_of(token, algorithms)?;
     let candidates: Vec<_> = keys.candidates(token.key_id(), algorithm).collect();
     if candidates.is_empty() {
         return Err(Rejection::KeyUnknown(Found::of(token.key_id())));
