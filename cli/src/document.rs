@@ -1,26 +1,31 @@
 //! Files: JSON, or YAML with any number of documents.
 
 use gatepass::json;
-use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
+use crate::lines::Lines;
 pub use crate::unreadable::Unreadable;
+use crate::yaml;
 
 /// Reads a file: JSON, or YAML with any number of documents, whose numbers are
 /// those that a host makes of them. Documents within a ConfigMap take the place of
 /// their text.
 pub fn parse(text: &str) -> Result<Vec<Value>, Unreadable> {
-    expanded(parse_text(text)?)
+    expanded(parse_text(text)?, text)
 }
 
 /// Reads a file whose name says that it is JSON, which a host reads as nothing else.
 pub fn parse_json(text: &str) -> Result<Vec<Value>, Unreadable> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    expanded(vec![json::parse(text.as_bytes()).map_err(Unreadable::Json)?])
+    expanded(vec![json::parse(text.as_bytes()).map_err(Unreadable::Json)?], text)
 }
 
-fn expanded(mut documents: Vec<Value>) -> Result<Vec<Value>, Unreadable> {
-    documents.iter_mut().try_for_each(expand)?;
+fn expanded(mut documents: Vec<Value>, text: &str) -> Result<Vec<Value>, Unreadable> {
+    let is_one = documents.len() == 1;
+    for (position, document) in documents.iter_mut().enumerate() {
+        let path = if is_one { "$".to_owned() } else { format!("$[{position}]") };
+        expand(document, &path, text)?;
+    }
     Ok(documents)
 }
 
@@ -37,17 +42,7 @@ fn parse_text(text: &str) -> Result<Vec<Value>, Unreadable> {
             Err(_) => {}
         }
     }
-    let unreadable = |error: serde_norway::Error| Unreadable::yaml(text, &error);
-    let mut documents = Vec::new();
-    for document in serde_norway::Deserializer::from_str(text) {
-        // By its own type of value, which refuses a key that comes twice.
-        let value = serde_norway::Value::deserialize(document).map_err(unreadable)?;
-        let value = serde_json::to_value(value).map_err(|_| Unreadable::unnamed(text))?;
-        if !value.is_null() {
-            documents.push(as_doubles(value));
-        }
-    }
-    Ok(documents)
+    Ok(yaml::documents(text)?.into_iter().map(as_doubles).collect())
 }
 
 /// Where documents are as text: the fields of a ConfigMap or a Secret.
@@ -59,12 +54,16 @@ pub fn embedded(members: &Map<String, Value>) -> Option<&'static str> {
     }
 }
 
-fn expand(document: &mut Value) -> Result<(), Unreadable> {
+/// `path`: of the document in the whole text.
+fn expand(document: &mut Value, path: &str, whole: &str) -> Result<(), Unreadable> {
     let Some(members) = document.as_object_mut() else { return Ok(()) };
     if let Some(Value::Array(items)) = members.get_mut("items") {
-        return items.iter_mut().try_for_each(expand);
+        let mut items = items.iter_mut().enumerate();
+        return items
+            .try_for_each(|(at, item)| expand(item, &format!("{path}.items[{at}]"), whole));
     }
     let Some(field) = embedded(members) else { return Ok(()) };
+    let path = step(path, field);
     let files = members.get_mut(field).and_then(Value::as_object_mut);
     for (name, file) in files.into_iter().flatten() {
         let Some(text) = file.as_str() else { continue };
@@ -77,7 +76,9 @@ fn expand(document: &mut Value) -> Result<(), Unreadable> {
                 };
             }
             Err(error) if text.contains("gatepass") || text.contains("identity_token") => {
-                return Err(error.within(&format!("{field}.{name}")));
+                let (lines, path) = (Lines::of(whole), step(&path, name));
+                let (own, before) = (lines.line(&path), lines.before_text(&path));
+                return Err(error.within(&format!("{field}.{name}"), own, before));
             }
             // Something else, and nobody's concern here.
             Ok(_) | Err(_) => {}

@@ -39,6 +39,7 @@ mod time;
 mod unreadable;
 mod verify;
 mod warnings;
+mod yaml;
 
 use std::process::ExitCode;
 

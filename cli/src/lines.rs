@@ -46,30 +46,68 @@ impl Lines {
         self.below(path.strip_prefix('$')?)
     }
 
+    /// The line before the text at a path, where the lines of that text are the file's.
+    pub fn before_text(&self, path: &str) -> Option<usize> {
+        let (place, rest) = self.document(path.strip_prefix('$')?)?;
+        place.before_text(rest)
+    }
+
     fn below(&self, path: &str) -> Option<usize> {
+        let (place, rest) = self.document(path)?;
+        Some(place.line_of(rest, place.line))
+    }
+
+    /// The document that a path is in, and its path there.
+    fn document<'p>(&self, path: &'p str) -> Option<(&Rc<Place>, &'p str)> {
         match self.0.as_slice() {
             [] => None,
-            [only] => Some(only.line_of(path, only.line)),
+            [only] => Some((only, path)),
             several => {
                 let (position, rest) = position(path)?;
-                let place = several.get(position)?;
-                Some(place.line_of(rest, place.line))
+                Some((several.get(position)?, rest))
             }
         }
     }
 }
 
 impl Place {
+    /// The member with which a path begins, or that of a mapping which is merged by `<<`;
+    /// and what comes after it.
+    fn member<'p>(&self, path: &'p str) -> Option<(usize, &Rc<Self>, &'p str)> {
+        let members = match &self.content {
+            Content::Members(members) => members,
+            Content::Items(several) => return several.iter().find_map(|one| one.member(path)),
+            Content::Text(..) => return None,
+        };
+        let below = members.iter().filter_map(|(name, line, place)| {
+            Some((name.len(), *line, place, after_name(path, name)?))
+        });
+        // A name may have dots: the longest that fits is meant.
+        let longest = below.max_by_key(|(length, ..)| *length);
+        let own = longest.map(|(_, line, place, rest)| (line, place, rest));
+        own.or_else(|| {
+            let mut merged = members.iter().filter(|(name, ..)| name == "<<");
+            merged.find_map(|(.., place)| place.member(path))
+        })
+    }
+
+    /// The line before a text, where its lines are the file's.
+    fn before_text(&self, path: &str) -> Option<usize> {
+        match &self.content {
+            Content::Text(_, before) => before.filter(|_| path.is_empty()),
+            Content::Members(_) => self.member(path).and_then(|(_, it, rest)| it.before_text(rest)),
+            Content::Items(items) => {
+                let (at, rest) = position(path)?;
+                items.get(at)?.before_text(rest)
+            }
+        }
+    }
+
     /// The line of what is below, if it is there; else `own`.
     fn line_of(&self, path: &str, own: usize) -> usize {
         match &self.content {
-            Content::Members(members) => {
-                let below = members.iter().filter_map(|(name, line, place)| {
-                    Some((name.len(), *line, place, after_name(path, name)?))
-                });
-                // A name may have dots: the longest that fits is meant.
-                let longest = below.max_by_key(|(length, ..)| *length);
-                longest.map_or(own, |(_, line, place, rest)| place.line_of(rest, line))
+            Content::Members(_) => {
+                self.member(path).map_or(own, |(line, place, rest)| place.line_of(rest, line))
             }
             Content::Items(items) => {
                 let below = position(path).and_then(|(at, rest)| Some((items.get(at)?, rest)));
@@ -224,6 +262,12 @@ mod tests {
         assert_eq!(two.line("$[0].a"), Some(3), "an empty document does not count");
         assert_eq!(two.line("$[1].b.c"), Some(6));
         assert_eq!(Lines::of("a: [").line("$.a"), None);
+        let merged = Lines::of("a: &a\n  x: 1\nb: &b {y: 1}\nc:\n  <<: [*a, *b]\n  z: 1\n");
+        for (path, expected) in [("$.c.x", 2), ("$.c.y", 3), ("$.c.z", 6), ("$.c.w", 4)] {
+            assert_eq!(merged.line(path), Some(expected), "{path}");
+        }
+        assert_eq!(lines.before_text("$.text"), Some(13));
+        assert_eq!(lines.before_text("$.rules"), None);
         let json = Lines::of("{\n  \"a\": {\n\t\"b\": 1\n  }\n}");
         assert_eq!(json.line("$.a.b"), Some(3));
     }

@@ -34,13 +34,20 @@ impl Unreadable {
         }
     }
 
-    /// The same of a file within another.
-    pub fn within(self, place: &str) -> Self {
+    /// The same of a file within another: `own`, the line of the text there; `before`, the
+    /// line before its first one, where the lines of both are the same.
+    pub fn within(self, place: &str, own: Option<usize>, before: Option<usize>) -> Self {
+        let line = self.line();
         let cause = match self {
             Self::Json(error) => error.to_string(),
             Self::Yaml(cause) | Self::YamlAt(cause, _) => cause,
         };
-        Self::Yaml(format!("in {place}: {cause}"))
+        let cause = format!("in {place}: {cause}");
+        match (line, before) {
+            (Some(line), Some(before)) => Self::YamlAt(cause, line.saturating_add(before)),
+            (Some(line), None) => Self::at(format!("{cause} (line {line} of that text)"), own),
+            (None, _) => Self::at(cause, own),
+        }
     }
 
     /// A name of YAML's that is no text.
@@ -76,7 +83,7 @@ impl Unreadable {
         Self::at(cause, line)
     }
 
-    fn at(cause: String, line: Option<usize>) -> Self {
+    pub fn at(cause: String, line: Option<usize>) -> Self {
         match line {
             Some(line) => Self::YamlAt(cause, line),
             None => Self::Yaml(cause),

@@ -140,7 +140,35 @@ fn files_that_cannot_be_read() {
                 "kind: ConfigMap\ndata:\n  own.yaml: |\n{}",
                 indented(&with(OWN, "[shop-api]", "[shop-api"), 4)
             ),
-            "in data.own.yaml: a [ that is not closed",
+            "a.yaml:11: not acceptable YAML: in data.own.yaml: a [ that is not closed",
+        ),
+        (
+            "a file of the second ConfigMap in a list",
+            "a.yaml",
+            "kind: List\nitems:\n- kind: ConfigMap\n  data: {a: b}\n- kind: ConfigMap\n  data:\n    \
+                 own.json: |\n      {\n        \"providers\": {},\n        \
+                 \"identity_token\": {},,\n      }\n"
+                .to_owned(),
+            "a.yaml:10: not acceptable YAML: in data.own.json: ",
+        ),
+        (
+            "a ConfigMap's file that is folded, whose lines are others",
+            "a.yaml",
+            "kind: ConfigMap\ndata:\n  own.yaml: \"identity_token: {a: 1\\nb: 2}\\nc: [\"\n"
+                .to_owned(),
+            "a.yaml:3: not acceptable YAML: in data.own.yaml: ",
+        ),
+        (
+            "a merge key in Envoy's file",
+            "a.yaml",
+            "admin: {}\nbase: &base {type: STATIC}\ncluster:\n  <<: *base\n".to_owned(),
+            "a.yaml:4: not acceptable YAML: a merge key (<<), which Envoy does not read: write",
+        ),
+        (
+            "a tag",
+            "a.yaml",
+            with(OWN, "[shop-api]", "!list [shop-api]"),
+            "a.yaml:7: not acceptable YAML: the tag !list, which is not read",
         ),
         (
             "a comma too many",

@@ -141,3 +141,76 @@ fn programs_get_the_lines_too() {
         own["path"].as_str().unwrap().ends_with(".configuration.value.providers.shop.audience")
     );
 }
+
+/// Anchors everywhere, merge keys where the host resolves them: an error is in the line
+/// of what is merged.
+#[test]
+fn anchors_and_merge_keys_are_read_as_hosts_read_them() {
+    let desk = Desk::new();
+    let shared = "x-own:\n  authority: &authority auth.internal\n";
+    let merged = with(OWN, "authority: auth.internal", "<<: *auth, timeout_ms: 500");
+    for (case, file, ends, told) in [
+        (
+            "an anchor of a value",
+            with(OWN, "authority: users.internal", "authority: *a")
+                .replace("authority: auth.internal", "authority: &a auth.internal"),
+            0,
+            "",
+        ),
+        (
+            "a merge key",
+            with(
+                &merged,
+                "services:",
+                "services:\n  base: &auth {upstream: b, authority: b.internal}",
+            ),
+            0,
+            "",
+        ),
+        (
+            "a mistake in what is merged",
+            with(
+                &merged,
+                "services:",
+                "services:\n  base: &auth {upstream: b, autority: b.internal}",
+            ),
+            1,
+            "own.yaml:2: error: services.auth.autority: did you mean authority?",
+        ),
+        (
+            "an anchor in a place of its own, which the filter does not know",
+            format!("{shared}{}", with(OWN, "auth.internal", "*authority")),
+            1,
+            "own.yaml:1: error: x-own: found an unknown field",
+        ),
+        (
+            "in a manifest",
+            format!(
+                "apiVersion: a\nkind: WasmPlugin\nspec:\n  url: oci://gatepass\n  pluginConfig:\n{}",
+                crate::files::indented(
+                    &with(
+                        &merged,
+                        "services:",
+                        "services:\n  base: &auth {upstream: b, autority: b}"
+                    ),
+                    4
+                )
+            ),
+            1,
+            "own.yaml:7: error: services.auth.autority: did you mean authority?",
+        ),
+        (
+            "in Envoy's file, with anchors under a tag that Envoy leaves out",
+            format!(
+                "bases: !ignore\n- &x auth.internal\n{}",
+                with(&envoy(), "authority: auth.internal", "authority: *x")
+            ),
+            0,
+            "",
+        ),
+    ] {
+        desk.put("own.yaml", &file);
+        let run = desk.run(&["check", "own.yaml"]).ended(ends);
+        assert!(run.out.contains(told), "{case}: {}", run.out);
+    }
+}

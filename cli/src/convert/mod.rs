@@ -19,7 +19,6 @@ mod selection;
 mod source;
 mod url;
 mod writer;
-mod yaml;
 
 use std::fmt;
 

@@ -20,7 +20,8 @@ use super::matching::Match;
 use super::need::Need;
 use super::selection::Selection;
 use super::url::Url;
-use super::{ConvertError, Converted, Notes, yaml};
+use super::{ConvertError, Converted, Notes};
+use crate::yaml;
 
 pub(super) use self::provider::{Provider, claim_of, claim_path, millis, source_of};
 

@@ -4,11 +4,12 @@
 use gatepass::config::Problem;
 use serde_json::{Map, Value};
 
-use crate::convert::yaml;
+use crate::unreadable::Unreadable;
+use crate::yaml;
 
 /// The text of one file; an error says why it cannot be read.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
-    let mut documents = yaml::documents(text)?.into_iter();
+    let mut documents = yaml::documents(text).map_err(Unreadable::cause)?.into_iter();
     match (documents.next(), documents.next()) {
         (Some(document), None) => Ok(document),
         (None, _) => Ok(Value::Null),
