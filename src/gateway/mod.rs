@@ -135,6 +135,12 @@ impl Gateway {
         self.pipeline.max_reply_bytes()
     }
 
+    /// True if [`Action::ReadBody`] may come after [`Action::Suspend`] for a request: a
+    /// host must not hold back its body. It is never forwarded.
+    pub fn may_wait_and_read(&self, head: &RequestHead) -> bool {
+        self.pipeline.may_wait_and_read(head)
+    }
+
     /// The series of the samples that [`Gateway::take_metrics`] returns.
     pub fn metrics(&self) -> Vec<Series> {
         self.pipeline.metrics()

@@ -119,10 +119,8 @@ impl Pipeline {
     /// True if a request may be for a revocation endpoint, a signals endpoint or a login:
     /// only the gateway answers those.
     fn is_for_gateway(&self, head: &RequestHead) -> bool {
-        let own = self.revocations.endpoint();
-        let path = head.target().path;
-        own.is_some_and(|own| own.path.as_bytes() == path)
-            || self.signals.at(path).is_some()
+        self.revocation_endpoint(head).is_some()
+            || self.signals.at(head.target().path).is_some()
             || self.may_be_login(head)
     }
 
@@ -195,9 +193,7 @@ impl Pipeline {
             self.counters.ended(RequestOutcome::Bypassed);
             return Ok(Verdict::Forward(HeaderEdits::bypassed(sanitized, bypassed)));
         }
-        let endpoint =
-            self.revocations.endpoint().filter(|own| own.path.as_bytes() == head.target().path);
-        if let Some(endpoint) = endpoint.cloned() {
+        if let Some(endpoint) = self.revocation_endpoint(head).cloned() {
             return self.receive(attempt, sanitized, &endpoint);
         }
         if let Some(kind) = self.signals.at(head.target().path) {

@@ -1,6 +1,8 @@
 //! Requests that revoke tokens: authorized like any other, then the gateway reads the
 //! body.
 
+use std::rc::Rc;
+
 use super::Pipeline;
 use super::attempt::Attempt;
 use super::decide::Halt;
@@ -27,6 +29,19 @@ pub enum Heard {
 }
 
 impl Pipeline {
+    /// The endpoint that the request is for.
+    pub(super) fn revocation_endpoint(
+        &self,
+        head: &RequestHead,
+    ) -> Option<&Rc<RevocationEndpoint>> {
+        self.revocations.endpoint().filter(|own| own.path.as_bytes() == head.target().path)
+    }
+
+    /// True if the request may have to wait before its body is read.
+    pub(crate) fn may_wait_and_read(&self, head: &RequestHead) -> bool {
+        self.revocation_endpoint(head).is_some()
+    }
+
     /// Decides whether the body is read.
     pub(super) fn receive(
         &mut self,

@@ -26,8 +26,12 @@ pub(crate) struct Stream {
     phase: Cell<Phase>,
     /// True if its body is, or was, read by the gateway.
     reads: Cell<bool>,
+    /// How much of its body is kept while it waits, if the gateway may read it then.
+    keeps: Cell<Option<usize>>,
     /// The body received so far.
     body: RefCell<Vec<u8>>,
+    /// All of it has arrived.
+    ended: Cell<bool>,
     /// Actions caused by other streams' events.
     held: Rc<Held>,
 }
@@ -66,7 +70,9 @@ impl Stream {
             place: OnceCell::new(),
             phase: Cell::new(Phase::New),
             reads: Cell::new(false),
+            keeps: Cell::new(None),
             body: RefCell::default(),
+            ended: Cell::new(false),
             held: Rc::default(),
         }
     }
@@ -99,6 +105,8 @@ impl Stream {
             return HeadersStatus::Stop;
         };
         let head = RequestHead::from(head);
+        self.keeps.set(worker.keeps(&head));
+        self.ended.set(end);
         let request = RequestId(number);
         let actions = worker.event(number, &filter, |gateway, now| {
             gateway.begin(request, head, now);
@@ -106,14 +114,12 @@ impl Stream {
         match self.act(filter, actions) {
             Done::Passes(_) => HeadersStatus::Continue,
             Done::Ends => HeadersStatus::Stop,
-            Done::Stays(_) if self.phase.get() == Phase::Waiting => {
+            Done::Stays(_) if self.phase.get() == Phase::Waiting && self.keeps.get().is_none() => {
                 HeadersStatus::StopAllAndWatermark
             }
             Done::Stays(filter) => {
-                if end {
-                    // Without a body, the body hook is not called.
-                    self.read(filter, true);
-                }
+                // Without a body, the body hook is not called.
+                self.read(filter);
                 HeadersStatus::Stop
             }
         }
@@ -121,25 +127,36 @@ impl Stream {
 
     /// A chunk of the body arrived.
     pub(crate) fn body(self: &Rc<Self>, filter: Filter<'_>, end: bool) -> BodyStatus {
-        match self.phase.get() {
-            Phase::Passing => return BodyStatus::Continue,
-            Phase::Reading(_) => {
-                let mut body = self.body.borrow_mut();
-                filter.body().iter().for_each(|chunk| body.extend_from_slice(chunk));
-                drop(body);
-                self.read(filter, end);
+        self.ended.set(self.ended.get() || end);
+        match (self.phase.get(), self.keeps.get()) {
+            (Phase::Passing, _) => return BodyStatus::Continue,
+            (Phase::Reading(wanted), _) => {
+                self.keep(&filter, wanted);
+                self.read(filter);
             }
-            Phase::New | Phase::Waiting | Phase::Answered | Phase::Over => {}
+            (Phase::Waiting, Some(most)) => self.keep(&filter, most),
+            (Phase::New | Phase::Waiting | Phase::Answered | Phase::Over, _) => {}
         }
         BodyStatus::StopAndDrop
     }
 
+    /// Keeps a chunk of the body; no more of it than the gateway would read.
+    fn keep(&self, filter: &Filter<'_>, most: usize) {
+        // From now on it cannot go upstream.
+        self.reads.set(true);
+        let mut body = self.body.borrow_mut();
+        for chunk in filter.body() {
+            let room = most.saturating_sub(body.len()).min(chunk.len());
+            body.extend_from_slice(chunk.get(..room).unwrap_or_default());
+        }
+    }
+
     /// Gives the gateway the body, once it has the wanted length or ends.
-    fn read(self: &Rc<Self>, filter: Filter<'_>, end: bool) {
+    fn read(self: &Rc<Self>, filter: Filter<'_>) {
         let Phase::Reading(wanted) = self.phase.get() else { return };
         let Some((worker, number)) = self.place.get() else { return };
         let is_whole = self.body.borrow().len() >= wanted;
-        if !is_whole && !end {
+        if !is_whole && !self.ended.get() {
             return;
         }
         let body = is_whole.then(|| self.body.take());
@@ -154,6 +171,7 @@ impl Stream {
 
     /// The trailers arrived.
     pub(crate) fn trailers(self: &Rc<Self>, mut filter: Filter<'_>) -> TrailersStatus {
+        self.ended.set(true);
         if !matches!(self.phase.get(), Phase::Passing | Phase::Reading(_)) {
             return TrailersStatus::Stop;
         }
@@ -202,8 +220,11 @@ impl Stream {
         }
         let news = worker.event(*number, &filter, |_, _| ());
         let actions = news.map(|news| self.held.take().into_iter().chain(news).collect());
-        if let Done::Passes(filter) = self.act(filter, actions) {
-            filter.continue_request();
+        match self.act(filter, actions) {
+            Done::Passes(filter) => filter.continue_request(),
+            // What the gateway wants to read may have arrived while it waited.
+            Done::Stays(filter) => self.read(filter),
+            Done::Ends => {}
         }
     }
 

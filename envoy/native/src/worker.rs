@@ -9,6 +9,7 @@ use std::sync::Arc;
 use gatepass::binding::of_hex;
 use gatepass::gateway::{Action, Gateway, TICK};
 use gatepass::host::{RequestId, RequestInfo, parse_address, parse_connection};
+use gatepass::http::RequestHead;
 use gatepass::json;
 use gatepass::time::UnixTime;
 
@@ -252,6 +253,13 @@ impl Worker {
     pub(crate) fn send(&self, dispatch: &gatepass::gateway::Dispatch) {
         let max_bytes = self.gateway.try_borrow().map_or(0, |gateway| gateway.max_reply_bytes());
         self.shared.send(&self.mailbox, Outgoing::new(dispatch, max_bytes));
+    }
+
+    /// The bytes of a request's body to keep while it waits: those that the gateway may
+    /// read then. `None` for one that may be forwarded.
+    pub(crate) fn keeps(&self, head: &RequestHead) -> Option<usize> {
+        let gateway = self.gateway.try_borrow().ok()?;
+        gateway.may_wait_and_read(head).then(|| gateway.max_reply_bytes())
     }
 
     /// Whether a request that was forwarded ends with its token.
