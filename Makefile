@@ -1,7 +1,7 @@
 .PHONY: help wasm native cli oci package release run test docs bench costs faults soak fuzz mutants coverage clean
 
 # First port of the shop: Envoy, then auth, users, upstream, Envoy's admin
-# interface and the other services on the ten after it. Unset: the ports of
+# interface, the other services and the other door on the eleven after it. Unset: the ports of
 # envoy/envoy.yaml.
 PORT ?=
 

@@ -175,6 +175,8 @@ fn the_form_with_tls_differs_by_tls_alone() {
         let services = config["services"].as_object_mut().unwrap();
         let schemes: Vec<_> = services.values_mut().map(|it| it["scheme"].take()).collect();
         assert!(schemes.iter().all(|scheme| *scheme == schemes[0]), "{schemes:?}");
+        let resource = config["resources"][0]["resource"].take();
+        assert!(resource.as_str().unwrap().ends_with("/tools"), "{resource}");
     }
     assert_eq!(plain_listener, tls_listener, "run .ci/envoy-tls");
 

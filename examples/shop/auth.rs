@@ -6,17 +6,23 @@
 //! | `POST /login` `{"username", "password"}` | an access token (RFC 9068), also as a cookie |
 //! | `POST /login` from the page | the cookie, and back to where one came from |
 //! | `POST /logout` | the cookie is gone |
+//! | `POST /logout/everywhere` with the identity | and so is every session of the user; the gateways are told at once |
 //! | `GET /.well-known/jwks.json` | the public keys |
 //! | `GET /revocations?since=` | who was locked out since then |
 //! | `POST /revoke` `{"sub"}` | locks a user out; the gateway is told at once |
 //! | `POST /rotate` | new tokens are signed by a new key; the old one stays published |
 //! | `POST /renew` with the cookie | a new token in its place |
 //! | `GET /token` with the cookie | what is in the token; nothing that protects something has this |
+//! | `POST /bind` with the cookie and a DPoP proof | an access token that is bound to the proof's key (RFC 9449) |
+//! | `GET /.well-known/oauth-authorization-server`, `GET /authorize`, `POST /oauth/token` | what an agent needs, see [`grants`] |
 //! | `POST /fault` | makes the JWKS fail, see [`Fault`] |
 //! | `GET /calls` | how often anyone logged in or fetched the JWKS |
 
+mod binding;
 pub mod cookie;
+mod grants;
 mod login;
+mod logout;
 mod revocations;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,11 +43,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use self::grants::Grants;
+pub use self::grants::{CLIENT as AGENT, REDIRECT_URI};
 use self::revocations::Revocations;
 use super::client::Client;
 use super::fault::{Fault, Switch};
 use super::keys;
 use super::server::Server;
+use super::verifier::Verifier;
 
 pub const ISSUER: &str = "https://auth.shop.example";
 pub const AUDIENCE: &str = "shop-api";
@@ -56,11 +65,13 @@ struct Account {
     scope: &'static str,
 }
 
-const ACCOUNTS: [Account; 4] = [
+const ACCOUNTS: [Account; 5] = [
     Account { username: "alice", password: "wonderland", client: "web", scope: "orders admin" },
     Account { username: "bob", password: "builder", client: "web", scope: "orders" },
     Account { username: "carol", password: "partner", client: "partner", scope: "orders" },
     Account { username: "dave", password: "delivery", client: "courier", scope: "orders" },
+    // Whom the shop serves before it opens.
+    Account { username: "probe", password: "probe", client: "web", scope: "" },
 ];
 
 /// The service itself, as the gateway's client: nobody logs in as this.
@@ -73,11 +84,13 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// `gateway` is the port of a gateway to tell who is locked out.
-    pub fn start(listener: TcpListener, gateway: u16) -> Self {
+    /// `gateways` are the ports of the gateways to tell who is locked out.
+    pub fn start(listener: TcpListener, gateways: Vec<u16>) -> Self {
         let service = Arc::new(Service {
-            gateway,
+            identities: Verifier::of_identity_tokens(gateways.first().copied().unwrap_or(0)),
+            gateways,
             client: Client::new(),
+            grants: Grants::default(),
             revocations: Mutex::new(Revocations::new()),
             keys: Mutex::new(vec![Key::generate()]),
             jwks_fault: Switch::default(),
@@ -87,7 +100,12 @@ impl Auth {
         });
         let router = Router::new()
             .route("/login", get(login::page).post(login::log_in))
-            .route("/logout", post(login::log_out))
+            .route("/logout", post(logout::here))
+            .route("/logout/everywhere", post(logout::everywhere))
+            .route("/.well-known/oauth-authorization-server", get(grants::metadata))
+            .route("/authorize", get(grants::authorize))
+            .route("/oauth/token", post(grants::token))
+            .route("/bind", post(binding::bind))
             .route("/.well-known/jwks.json", get(jwks))
             .route("/revocations", get(revocations))
             .route("/revoke", post(revoke))
@@ -135,8 +153,11 @@ impl Account {
 }
 
 struct Service {
-    gateway: u16,
+    gateways: Vec<u16>,
     client: Client,
+    /// What the gateways say of who logs out everywhere.
+    identities: Verifier,
+    grants: Grants,
     revocations: Mutex<Revocations>,
     /// Oldest first; the last one signs.
     keys: Mutex<Vec<Key>>,
@@ -154,6 +175,11 @@ impl Service {
         header.typ = Some(typ.to_owned());
         header.kid.clone_from(&key.public.common.key_id);
         encode(&header, claims, &key.private).expect("claims are JSON")
+    }
+
+    /// The URLs of a path of every gateway.
+    fn at_gateways(&self, path: &str) -> impl Iterator<Item = String> {
+        self.gateways.iter().map(move |port| format!("http://127.0.0.1:{port}{path}"))
     }
 
     /// The claims of a token that is from here, not over, and not revoked.
@@ -227,12 +253,14 @@ async fn revoke(State(service): State<Arc<Service>>, Json(who): Json<Who>) -> Js
     let entry = service.revocations.lock().unwrap().revoke(&who.sub, TOKEN_SECONDS);
     let token = service.sign(ACCESS_TOKEN, &ADMINISTRATOR.claims());
     let bearer = format!("Bearer {token}");
-    let url = format!("http://127.0.0.1:{}/.well-known/gatepass/revocations", service.gateway);
     let headers = [("authorization", bearer.as_str())];
     let entries = json!({"entries": [entry]});
-    let told = service.client.send(Method::POST, &url, &headers, Some(&entries)).await;
-    let is_told = told.is_ok_and(|reply| reply.status.is_success());
-    Json(json!({"entry": entry, "gateway_told": is_told}))
+    let mut told = true;
+    for url in service.at_gateways("/.well-known/gatepass/revocations") {
+        let reply = service.client.send(Method::POST, &url, &headers, Some(&entries)).await;
+        told &= reply.is_ok_and(|reply| reply.status.is_success());
+    }
+    Json(json!({"entry": entry, "gateway_told": told}))
 }
 
 /// A token signed by the current key, for whoever has one already.

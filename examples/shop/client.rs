@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use axum::body::{self, Body, Bytes};
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -50,12 +50,23 @@ impl Client {
                 json.to_string().into()
             }
         };
-        let request = request.body(body)?;
+        self.exchange(request.body(body)?).await
+    }
+
+    /// Sends a form. Its values are of letters that need no escape.
+    pub async fn post_form(&self, url: &str, fields: &[(&str, &str)]) -> Result<Reply, Error> {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = Request::post(url)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(fields.join("&").into())?;
+        self.exchange(request).await
+    }
+
+    async fn exchange(&self, request: Request<Body>) -> Result<Reply, Error> {
         timeout(TIMEOUT, async {
-            let response = self.0.request(request).await?;
-            let status = response.status();
-            let body = body::to_bytes(Body::new(response.into_body()), usize::MAX).await?;
-            Ok(Reply { status, body })
+            let (head, body) = self.0.request(request).await?.into_parts();
+            let body = body::to_bytes(Body::new(body), usize::MAX).await?;
+            Ok(Reply { status: head.status, headers: head.headers, body })
         })
         .await?
     }
@@ -63,10 +74,16 @@ impl Client {
 
 pub struct Reply {
     pub status: StatusCode,
+    headers: HeaderMap,
     pub body: Bytes,
 }
 
 impl Reply {
+    /// A field of the reply; empty without it.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
     pub fn json<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_slice(&self.body)
     }

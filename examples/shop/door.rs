@@ -25,6 +25,26 @@ impl Door {
         }
     }
 
+    /// The other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Wasm => Self::Native,
+            Self::Native => Self::Wasm,
+        }
+    }
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wasm => "WebAssembly filter",
+            Self::Native => "native module",
+        }
+    }
+
+    pub fn is_built(self) -> bool {
+        super::envoy::directory().join(self.module()).exists()
+    }
+
     /// The built module.
     pub const fn module(self) -> &'static str {
         match self {

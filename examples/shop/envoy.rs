@@ -4,9 +4,11 @@ use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
@@ -19,27 +21,80 @@ use super::script;
 /// Built by `make wasm`; the bundled configuration names it.
 pub const MODULE: &str = "target/wasm32-wasip1/release/gatepass.wasm";
 
-/// Where Envoy runs: the configuration's paths are relative.
+/// Where Envoy runs, since the configuration's paths are relative: where the shop was
+/// started, or else where it was built, which need not be the same machine.
 pub fn directory() -> &'static Path {
-    Path::new(env!("CARGO_WORKSPACE_DIR"))
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| match env::current_dir() {
+        Ok(here) if here.join(Door::Wasm.bundled()).exists() => here,
+        _ => env!("CARGO_WORKSPACE_DIR").into(),
+    })
 }
 
-/// The bundled configuration, or a copy of it with other ports.
-pub fn config(door: Door, ports: Ports) -> Result<PathBuf, StartError> {
-    let bundled = directory().join(door.bundled());
-    if ports == Ports::BUNDLED {
-        return Ok(bundled);
+/// What the shop has Envoy listen on.
+#[derive(Clone, Debug)]
+pub struct Listeners {
+    pub ports: Ports,
+    /// Unset: this machine's own. Another one is for a container, whose ports are published.
+    pub address: Option<String>,
+    /// The door that has a listener of its own beside that of the configuration.
+    pub other: Option<Door>,
+}
+
+impl Listeners {
+    /// The bundled configuration, or a copy of it with other ports.
+    pub fn config(&self, door: Door) -> Result<PathBuf, StartError> {
+        let bundled = directory().join(door.bundled());
+        if self.ports == Ports::BUNDLED && self.address.is_none() {
+            return Ok(bundled);
+        }
+        let text = self.render(&read(&bundled)?);
+        let copy = directory().join(format!("target/envoy-{}.yaml", self.ports.listener));
+        fs::write(&copy, text).map_err(StartError::io("write", &copy))?;
+        Ok(copy)
     }
-    let text = fs::read_to_string(&bundled).map_err(StartError::io("read", &bundled))?;
-    let copy = directory().join(format!("target/envoy-{}.yaml", ports.listener));
-    fs::write(&copy, ports.render(&text)).map_err(StartError::io("write", &copy))?;
-    Ok(copy)
+
+    /// What the shop has beside the bundled configuration: a listener without the filter,
+    /// the switches of its page, and a listener with the gateway by the other door.
+    pub fn more(&self) -> Result<String, StartError> {
+        let Ports { listener, other, .. } = self.ports;
+        let text = self
+            .render(include_str!("backstage.yaml"))
+            .replace("{listener}", &listener.to_string())
+            .replace("{other}", &other.to_string());
+        let Some(door) = self.other else { return Ok(text) };
+        let own = read(&directory().join(door.bundled()))?;
+        let [from, to] = [Ports::BUNDLED.listener, Ports::BUNDLED.other];
+        let own = self.render(
+            &own.replace(&format!(":{from}/"), &format!(":{to}/"))
+                .replace(&format!("port_value: {from}}}"), &format!("port_value: {to}}}")),
+        );
+        let mut config: Value = yaml(&text);
+        let mut listener = yaml(&own)["static_resources"]["listeners"][0].take();
+        listener["name"] = "other".into();
+        if let Some(listeners) = config["static_resources"]["listeners"].as_array_mut() {
+            listeners.push(listener);
+        }
+        Ok(config.to_string())
+    }
+
+    fn render(&self, config: &str) -> String {
+        let config = self.ports.render(config);
+        let Some(address) = &self.address else { return config };
+        let Ports { listener, backstage, other, .. } = self.ports;
+        [listener, backstage, other].into_iter().fold(config, |config, port| {
+            let place = |address: &str| format!("address: {address}, port_value: {port}}}");
+            config.replace(&place("127.0.0.1"), &place(address))
+        })
+    }
 }
 
-/// What the shop has beside the bundled configuration: a listener without the
-/// filter, and the switches of its page.
-pub fn backstage(ports: Ports) -> String {
-    ports.render(include_str!("backstage.yaml")).replace("{listener}", &ports.listener.to_string())
+fn read(path: &Path) -> Result<String, StartError> {
+    fs::read_to_string(path).map_err(StartError::io("read", path))
+}
+
+fn yaml(text: &str) -> Value {
+    serde_norway::from_str(text).expect("the bundled configuration is YAML")
 }
 
 /// The Envoy to test with: `$ENVOY`, else what `.ci/install-envoy` installs.
@@ -47,7 +102,7 @@ pub fn installed() -> PathBuf {
     let door = Door::chosen();
     let (module, target) = (door.module(), door.target());
     assert!(
-        directory().join(module).exists(),
+        door.is_built(),
         "{module} is missing: run `make test`, or `{target}` before `cargo test`"
     );
     if let Some(path) = env::var_os("ENVOY") {

@@ -33,9 +33,10 @@ use tokio::signal::unix::{SignalKind, signal};
 const USAGE: &str = "usage: shop [--port FIRST]
 
   --port FIRST  Envoy listens on FIRST; auth, users, upstream, Envoy's admin
-                interface and the shop's other services on the ten ports after
-                it; 0 takes any free ports. Without it, the ports of
-                envoy/envoy.yaml are used.
+                interface, the shop's other services, the page's switches and the
+                gateway by the other door on the eleven ports after it; 0 takes
+                any free ports. Without it, the ports of envoy/envoy.yaml are
+                used.
 
 environment:
   ENVOY                 path of the Envoy to start; default: envoy on PATH
@@ -44,6 +45,7 @@ environment:
   GATEPASS_SIGNING_KEY  the gateway's key, a P-256 key as PKCS#8 PEM;
                         default: a new one;
                         `make run` keeps one
+  SHOP_ADDRESS          the address that Envoy listens on; default: 127.0.0.1
   USERS_API_KEY         what the user-info service asks for; default: a new one";
 
 #[tokio::main]
@@ -72,6 +74,7 @@ async fn main() -> ExitCode {
         signing_key: env::var("GATEPASS_SIGNING_KEY").ok(),
         users_api_key: env::var("USERS_API_KEY").ok(),
         envoy_log: None,
+        address: env::var("SHOP_ADDRESS").ok(),
     };
     // Leaving the block drops the stack, and with it Envoy, wherever it is.
     let outcome = tokio::select! {
@@ -92,7 +95,7 @@ async fn run(options: Options) -> Result<(), StartError> {
     let ports = options.ports;
     let mut stack = Stack::start(options).await?;
     stack.ready().await?;
-    println!("{}", instructions(ports));
+    println!("{}", instructions(ports, stack.other_door()));
     Err(stack.envoy.ended().await)
 }
 
@@ -107,7 +110,13 @@ async fn interrupted() {
     }
 }
 
-fn instructions(ports: Ports) -> String {
+fn instructions(ports: Ports, other: Result<u16, Door>) -> String {
+    let other = match other {
+        Ok(port) => format!("The gateway by the other door: http://127.0.0.1:{port}"),
+        Err(door) => {
+            format!("For the {} beside it: {}, then start again.", door.name(), door.target())
+        }
+    };
     let Ports { listener, auth, users, upstream, admin, .. } = ports;
     let gateway = format!("http://127.0.0.1:{listener}");
     format!(
@@ -116,6 +125,7 @@ The shop is open: {gateway}
 Users: alice/wonderland (premium, Spain), bob/builder (standard, Japan),
 carol/partner (by a partner's application), dave/delivery (by an application that may
 only GET /catalog).
+{other}
 Behind Gatepass: auth :{auth}, users :{users}, upstream :{upstream}; Envoy's admin interface :{admin}.
 
 Or without a browser:

@@ -1,33 +1,73 @@
 //! The pages: files of their own, part of the executable.
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
+};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{Html, IntoResponse};
 
-use super::ports::Ports;
+use super::door::Door;
+use super::service::Trust;
 
 const HOME: &str = include_str!("page/home.html");
 const LOGIN: &str = include_str!("page/login.html");
 const STYLE: &str = include_str!("page/shop.css");
 const SCRIPT: &str = include_str!("page/shop.js");
+const CLIENTS: &str = include_str!("page/clients.js");
 const ICON: &str = include_str!("page/icon.svg");
 
-pub fn home(ports: Ports) -> impl IntoResponse {
-    let backstage = ports.backstage;
+/// The shop's page, as it was asked for at one of the doors.
+pub fn home(trust: &Trust, request: &HeaderMap) -> impl IntoResponse {
+    let backstage = trust.ports.backstage;
+    let host = request.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
     // The same machine has two names.
+    let name = if name == "localhost" { name } else { "127.0.0.1" };
+    let doors: String = [Door::Wasm, Door::Native]
+        .into_iter()
+        .map(|door| {
+            let at = trust.doors.iter().find(|(there, _)| *there == door);
+            let label = door.name();
+            match at {
+                Some((_, own)) if own.to_string() == port => {
+                    format!("<span aria-current=\"page\">{label}</span>")
+                }
+                Some((_, own)) => format!("<a href=\"http://{name}:{own}/\">{label}</a>"),
+                None => format!(
+                    "<span class=\"absent\">{label}: <code>{}</code>, then start again</span>",
+                    door.target()
+                ),
+            }
+        })
+        .collect();
+    let page = HOME
+        .replace("{doors}", &doors)
+        .replace("{gateway}", &format!("http://{name}:{}", trust.ports.listener))
+        .replace("{backstage}", &backstage.to_string());
     let backstages = format!("http://127.0.0.1:{backstage} http://localhost:{backstage}");
-    let page = HOME.replace("{backstage}", &backstage.to_string());
     (headers(&format!("connect-src 'self' {backstages}; script-src 'self'")), Html(page))
 }
 
-/// The login page: where to go then, and what went wrong before.
-pub fn login(return_to: &str, username: &str, problem: Option<&str>) -> impl IntoResponse + use<> {
-    let status = if problem.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
-    let page = LOGIN
-        .replace("{return_to}", &escaped(return_to))
-        .replace("{username}", &escaped(username))
-        .replace("{problem}", &escaped(problem.unwrap_or_default()));
-    (status, headers("script-src 'none'"), Html(page))
+/// The login page: where to go then, what went wrong before, and what was done.
+#[derive(Default)]
+pub struct Login<'a> {
+    pub return_to: &'a str,
+    pub username: &'a str,
+    pub problem: &'a str,
+    pub said: &'a str,
+}
+
+impl Login<'_> {
+    pub fn answer(&self) -> impl IntoResponse + use<> {
+        let is_wrong = !self.problem.is_empty();
+        let status = if is_wrong { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+        let page = LOGIN
+            .replace("{return_to}", &escaped(self.return_to))
+            .replace("{username}", &escaped(self.username))
+            .replace("{problem}", &escaped(self.problem))
+            .replace("{said}", &escaped(self.said));
+        (status, headers("script-src 'none'"), Html(page))
+    }
 }
 
 pub async fn style() -> impl IntoResponse {
@@ -36,6 +76,10 @@ pub async fn style() -> impl IntoResponse {
 
 pub async fn script() -> impl IntoResponse {
     asset("text/javascript; charset=utf-8", SCRIPT)
+}
+
+pub async fn clients() -> impl IntoResponse {
+    asset("text/javascript; charset=utf-8", CLIENTS)
 }
 
 pub async fn icon() -> impl IntoResponse {

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use super::StartError;
 
 /// How many there are.
-pub const COUNT: u16 = 11;
+pub const COUNT: u16 = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
@@ -25,6 +25,8 @@ pub struct Ports {
     pub basket: u16,
     /// The listener without the filter, which is not in `envoy/envoy.yaml`.
     pub backstage: u16,
+    /// The listener with the gateway by the other door, if that is built.
+    pub other: u16,
 }
 
 impl Ports {
@@ -41,6 +43,7 @@ impl Ports {
         reviews: 10007,
         basket: 10008,
         backstage: 10009,
+        other: 10010,
     };
 
     /// `first` and those after it.
@@ -100,6 +103,7 @@ impl Ports {
             reviews,
             basket,
             backstage,
+            other,
         ] = ports;
         Self {
             listener,
@@ -113,6 +117,7 @@ impl Ports {
             reviews,
             basket,
             backstage,
+            other,
         }
     }
 
@@ -129,6 +134,7 @@ impl Ports {
             self.reviews,
             self.basket,
             self.backstage,
+            self.other,
         ]
     }
 
@@ -149,13 +155,18 @@ impl Ports {
 
     /// A configuration with these ports in the places of the bundled ones.
     pub fn render(self, config: &str) -> String {
-        const MARK: &str = "port_value: ";
-        let mut parts = config.split(MARK);
+        // As an address of Envoy's, and in the URL of a resource.
+        const MARKS: [&str; 2] = ["port_value: ", "http://127.0.0.1:"];
+        MARKS.into_iter().fold(config.to_owned(), |config, mark| self.render_after(mark, &config))
+    }
+
+    fn render_after(self, mark: &str, config: &str) -> String {
+        let mut parts = config.split(mark);
         let mut rendered = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let digits = part.bytes().take_while(u8::is_ascii_digit).count();
             let (port, rest) = part.split_at(digits);
-            rendered.push_str(MARK);
+            rendered.push_str(mark);
             rendered.push_str(&self.instead_of(port).unwrap_or_else(|| port.to_owned()));
             rendered.push_str(rest);
         }

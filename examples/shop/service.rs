@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::auth::cookie;
 use super::client::Client;
+use super::door::Door;
 use super::ports::Ports;
 use super::verifier::Verifier;
 
@@ -27,10 +28,12 @@ const IDENTITY_HEADER: &str = "x-identity-token";
 /// Whom the services trust, and where they find each other.
 pub struct Trust {
     pub ports: Ports,
+    /// By which doors there is a gateway, and at which ports.
+    pub doors: Vec<(Door, u16)>,
     pub identity: Verifier,
     public: Verifier,
     users_api_key: String,
-    client: Client,
+    pub client: Client,
     /// Public tokens that a service had to verify for itself.
     pub public_tokens_verified: AtomicU64,
 }
@@ -39,7 +42,8 @@ impl Trust {
     pub fn new(ports: Ports, users_api_key: String) -> Self {
         Self {
             ports,
-            identity: Verifier::of_identity_tokens(ports),
+            doors: vec![(Door::chosen(), ports.listener)],
+            identity: Verifier::of_identity_tokens(ports.listener),
             public: Verifier::of_public_tokens(ports),
             users_api_key,
             client: Client::new(),

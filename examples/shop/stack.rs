@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "shared; neither the shop nor a test uses all of it")]
 
+pub mod agent;
 pub mod auth;
 pub mod basket;
 pub mod catalog;
@@ -57,6 +58,8 @@ pub struct Options {
     pub users_api_key: Option<String>,
     /// Where Envoy writes; to this process's output unless given.
     pub envoy_log: Option<PathBuf>,
+    /// Where Envoy listens; on 127.0.0.1 unless given.
+    pub address: Option<String>,
 }
 
 /// Everything that runs. Dropping it stops it.
@@ -66,6 +69,9 @@ pub struct Stack {
     pub upstream: Upstream,
     pub envoy: Envoy,
     pub ports: Ports,
+    door: Door,
+    /// Those with the gateway: by that door, and by the other one if it is built.
+    listeners: Vec<u16>,
     services: Vec<Server>,
     client: Client,
 }
@@ -79,14 +85,21 @@ impl Stack {
             return Err(StartError::PortsTaken(taken));
         }
         let door = options.door;
-        if !envoy::directory().join(door.module()).exists() {
+        if !door.is_built() {
             return Err(StartError::ModuleMissing(door));
         }
+        let other = Some(door.other()).filter(|other| other.is_built());
+        let doors = [(Some(door), ports.listener), (other, ports.other)];
+        let doors: Vec<_> =
+            doors.into_iter().filter_map(|(door, port)| Some((door?, port))).collect();
+        let listeners: Vec<u16> = doors.iter().map(|(_, port)| *port).collect();
 
         let users_api_key = options.users_api_key.unwrap_or_else(keys::random_text);
         let signing_key = options.signing_key.unwrap_or_else(keys::p256_pem);
-        let trust = Arc::new(Trust::new(ports, users_api_key.clone()));
-        let auth = Auth::start(ports.bind(ports.auth).await?, ports.listener);
+        let mut trust = Trust::new(ports, users_api_key.clone());
+        trust.doors = doors;
+        let trust = Arc::new(trust);
+        let auth = Auth::start(ports.bind(ports.auth).await?, listeners.clone());
         let users = Users::start(ports.bind(ports.users).await?, users_api_key.clone());
         let upstream = Upstream::start(ports.bind(ports.upstream).await?, Arc::clone(&trust));
         let mut services = Vec::new();
@@ -95,42 +108,51 @@ impl Stack {
             services.push(Server::start(ports.bind(port).await?, router));
         }
 
+        let listens = envoy::Listeners { ports, address: options.address, other };
+        let mut environment =
+            vec![("GATEPASS_SIGNING_KEY", &*signing_key), ("USERS_API_KEY", &*users_api_key)];
+        environment.extend(other.map_or(&[][..], Door::environment));
         let mut envoy = Envoy::start(&envoy::Options {
             executable: &options.envoy,
             door,
-            config: &envoy::config(door, ports)?,
-            more_config: Some(&envoy::backstage(ports)),
+            config: &listens.config(door)?,
+            more_config: Some(&listens.more()?),
             workers: 2,
-            environment: &[
-                ("GATEPASS_SIGNING_KEY", &signing_key),
-                ("USERS_API_KEY", &users_api_key),
-            ],
+            environment: &environment,
             drain: None,
             log: options.envoy_log.as_deref(),
         })?;
         envoy.ready(ports).await?;
-        Ok(Self { auth, users, upstream, services, envoy, ports, client: Client::new() })
+        let client = Client::new();
+        Ok(Self { auth, users, upstream, services, envoy, ports, door, listeners, client })
+    }
+
+    /// The port of the gateway by the other door, or that door if it is not built.
+    pub fn other_door(&self) -> Result<u16, Door> {
+        self.listeners.get(1).copied().ok_or(self.door.other())
     }
 
     /// Waits until a user could log in and call the upstream, which includes
     /// that the gateway fetched the auth service's keys.
     pub async fn ready(&self) -> Result<(), StartError> {
         let give_up = Instant::now() + Duration::from_secs(15);
-        loop {
-            let answer = self.log_in_and_call().await;
-            match answer {
-                Ok(()) => return Ok(()),
-                Err(answer) if Instant::now() > give_up => {
+        for listener in &self.listeners {
+            while let Err(answer) = self.log_in_and_call(*listener).await {
+                if Instant::now() > give_up {
                     return Err(StartError::NotServing(answer));
                 }
-                Err(_) => sleep(Duration::from_millis(100)).await,
+                sleep(Duration::from_millis(100)).await;
             }
         }
+        // What was asked for this is nobody's page.
+        self.users.forget_calls();
+        Ok(())
     }
 
-    async fn log_in_and_call(&self) -> Result<(), String> {
-        let gateway = format!("http://127.0.0.1:{}", self.ports.listener);
-        let credentials = json!({"username": "alice", "password": "wonderland"});
+    /// As a user whom no page is for, so that nobody else is known to the gateway yet.
+    async fn log_in_and_call(&self, listener: u16) -> Result<(), String> {
+        let gateway = format!("http://127.0.0.1:{listener}");
+        let credentials = json!({"username": "probe", "password": "probe"});
         let login = self
             .client
             .post(&format!("{gateway}/login"), &credentials)
@@ -141,7 +163,7 @@ impl Stack {
         let bearer = format!("Bearer {token}");
         let call = self
             .client
-            .get(&format!("{gateway}/home"), &[("authorization", &bearer)])
+            .get(&format!("{gateway}/views"), &[("authorization", &bearer)])
             .await
             .map_err(|error| error.to_string())?;
         if call.status.is_success() { Ok(()) } else { Err(call.to_string()) }
@@ -184,7 +206,7 @@ impl fmt::Display for StartError {
                 let (noun, verb) = if ports.len() == 1 { ("port", "is") } else { ("ports", "are") };
                 write!(
                     f,
-                    "{noun} {} {verb} in use; `make run PORT=20000` takes eleven from 20000 on, \
+                    "{noun} {} {verb} in use; `make run PORT=20000` takes twelve from 20000 on, \
                      `make run PORT=0` any free ones",
                     ports.join(", ")
                 )
@@ -200,7 +222,7 @@ impl fmt::Display for StartError {
                 write!(f, "Envoy did not get ready; its messages are above")
             }
             Self::NotServing(answer) => {
-                write!(f, "the gateway does not serve alice, it answers: {answer}")
+                write!(f, "the gateway serves nobody, it answers: {answer}")
             }
         }
     }

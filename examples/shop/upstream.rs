@@ -6,6 +6,8 @@
 //! | `GET /assets/...` | what the pages are made of |
 //! | `GET /home` | the home page's content, composed from the services |
 //! | `GET /views` | how often that was done, with the filter and without |
+//! | `GET /tools` | what an agent gets for a user |
+//! | `POST /agent` `{"port"}` with the cookie | sends the [`agent`] to the gateway at that port |
 //! | anything else | what it received, and the identity it verified |
 
 use std::sync::Arc;
@@ -15,14 +17,14 @@ use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::page;
 use super::server::Server;
 use super::service::{Problem, Reply, Service, Trust, Visit};
+use super::{agent, page};
 
 pub struct Upstream {
     _server: Server,
@@ -34,9 +36,12 @@ impl Upstream {
             .route("/", get(front).fallback(echo))
             .route("/assets/shop.css", get(page::style))
             .route("/assets/shop.js", get(page::script))
+            .route("/assets/clients.js", get(page::clients))
             .route("/assets/icon.svg", get(page::icon))
             .route("/home", get(home))
             .route("/views", get(counted))
+            .route("/tools", get(tools))
+            .route("/agent", post(agent::run))
             .fallback(echo)
             .layer(Extension(Arc::new(Views::default())))
             .with_state(Service { name: "home", trust });
@@ -47,7 +52,7 @@ impl Upstream {
 async fn front(service: State<Service>, headers: HeaderMap, request: Request) -> Response {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if request.method() == Method::GET && accept.contains("text/html") {
-        return page::home(service.trust.ports).into_response();
+        return page::home(&service.trust, &headers).into_response();
     }
     echo(service, request).await
 }
@@ -94,6 +99,18 @@ async fn home(
         "name": visit.claim("name"),
         "country": visit.claim("country"),
         "customer_type": visit.claim("customer_type"),
+    });
+    Ok(visit.answer(content))
+}
+
+async fn tools(State(service): State<Service>, mut visit: Visit) -> Result<Response, Problem> {
+    visit.user()?;
+    let picks = visit.ask(service.trust.ports.recommendations, "/recommendations").await?;
+    let picks = visit.take(picks);
+    let content = json!({
+        "user": visit.claim("name"),
+        "application": visit.claims()["consumer"]["username"],
+        "recommendations": picks,
     });
     Ok(visit.answer(content))
 }

@@ -30,7 +30,7 @@ struct User {
     orders: &'static [&'static str],
 }
 
-const USERS: [User; 4] = [
+const USERS: [User; 5] = [
     User {
         sub: "alice",
         name: "Alice Romero",
@@ -47,6 +47,7 @@ const USERS: [User; 4] = [
     },
     User { sub: "carol", name: "Carol Reyes", country: "US", kind: "standard", orders: &[] },
     User { sub: "dave", name: "Dave Bakker", country: "NL", kind: "standard", orders: &[] },
+    User { sub: "probe", name: "Nobody", country: "NL", kind: "standard", orders: &[] },
 ];
 
 /// How it fails: as any service may, or with a user that is not right.
@@ -88,6 +89,7 @@ impl WrongUser {
 }
 
 pub struct Users {
+    service: Arc<Service>,
     _server: Server,
 }
 
@@ -99,8 +101,13 @@ impl Users {
             .route("/users/{sub}", get(user))
             .route("/fault", post(set_fault))
             .route("/calls", get(calls))
-            .with_state(service);
-        Self { _server: Server::start(listener, router) }
+            .with_state(Arc::clone(&service));
+        Self { service, _server: Server::start(listener, router) }
+    }
+
+    /// Counts from here on.
+    pub fn forget_calls(&self) {
+        *self.service.calls.lock().unwrap() = Calls::default();
     }
 }
 

@@ -37,9 +37,10 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    pub fn of_identity_tokens(ports: Ports) -> Self {
+    /// Of the gateway at this port.
+    pub fn of_identity_tokens(gateway: u16) -> Self {
         let path = "/.well-known/gatepass/jwks.json";
-        Self::new(IDENTITY, format!("http://127.0.0.1:{}{path}", ports.listener))
+        Self::new(IDENTITY, format!("http://127.0.0.1:{gateway}{path}"))
     }
 
     pub fn of_public_tokens(ports: Ports) -> Self {

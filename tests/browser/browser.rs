@@ -31,10 +31,10 @@ pub const RIGHT: char = '\u{e014}';
 
 pub struct Visit {
     pub browser: Client,
-    shop: String,
+    pub ports: Ports,
     /// Both end when dropped.
     _driver: Child,
-    _stack: Stack,
+    _stack: Option<Stack>,
 }
 
 impl Visit {
@@ -49,51 +49,24 @@ impl Visit {
             signing_key: None,
             users_api_key: None,
             envoy_log: Some(log.into()),
+            address: None,
         });
         let stack = stack.await.unwrap();
         stack.ready().await.unwrap();
+        let (browser, driver) = open(width).await;
+        Self { browser, ports, _driver: driver, _stack: Some(stack) }
+    }
 
-        let port =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let driver = Command::new("chromedriver")
-            .arg(format!("--port={port}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("chromedriver is installed, as by `make test`");
-        let arguments = [
-            "--headless=new",
-            // Root, as which continuous integration often runs, has no sandbox.
-            "--no-sandbox",
-            // Small in containers.
-            "--disable-dev-shm-usage",
-            "--hide-scrollbars",
-            &format!("--window-size={width},1000"),
-        ];
-        let capabilities = json!({
-            "goog:chromeOptions": {"args": arguments},
-            "goog:loggingPrefs": {"browser": "ALL"},
-        });
-        let mut builder =
-            ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
-        builder.capabilities(capabilities.as_object().unwrap().clone());
-        let url = format!("http://127.0.0.1:{port}");
-        let until = Instant::now() + PATIENCE;
-        let browser = loop {
-            match builder.connect(&url).await {
-                Ok(browser) => break browser,
-                Err(error) if Instant::now() > until => panic!("no browser: {error}"),
-                Err(_) => sleep(Duration::from_millis(100)).await,
-            }
-        };
-        let shop = format!("http://127.0.0.1:{}", ports.listener);
-        Self { browser, shop, _driver: driver, _stack: stack }
+    /// Another browser, with cookies of its own, at the door of the same shop.
+    pub async fn beside(&self, width: u32) -> Self {
+        let (browser, driver) = open(width).await;
+        Self { browser, ports: self.ports, _driver: driver, _stack: None }
     }
 
     /// Goes to a path of the shop.
     pub async fn go(&self, path: &str) {
-        self.browser.goto(&format!("{}{path}", self.shop)).await.unwrap();
+        let url = format!("http://127.0.0.1:{}{path}", self.ports.listener);
+        self.browser.goto(&url).await.unwrap();
     }
 
     /// Logs in by the button with the user's name.
@@ -143,6 +116,17 @@ impl Visit {
         text.as_str().unwrap().to_owned()
     }
 
+    /// What went wrong has the colour for it.
+    pub async fn is_red(&self, selector: &str) {
+        let script = "const danger = document.createElement('i'); danger.className = 'danger';
+            document.body.append(danger);
+            const [own, red] = [document.querySelector(arguments[0]), danger].map((it) => getComputedStyle(it).color);
+            danger.remove();
+            return own === red";
+        let is_red = self.browser.execute(script, vec![json!(selector)]).await.unwrap();
+        assert_eq!(is_red, true, "{selector}");
+    }
+
     pub async fn number(&self, selector: &str) -> u64 {
         self.text(selector).await.parse().unwrap()
     }
@@ -159,7 +143,7 @@ impl Visit {
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
     }
 
-    async fn devtools(&self, command: &'static str, parameters: Value) {
+    pub async fn devtools(&self, command: &'static str, parameters: Value) {
         self.browser.issue_cmd(Devtools { command, parameters }).await.unwrap();
     }
 
@@ -202,6 +186,43 @@ impl Visit {
     pub async fn end(self) {
         self.browser.close().await.unwrap();
     }
+}
+
+/// A browser of this width, and its driver.
+async fn open(width: u32) -> (Client, Child) {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let driver = Command::new("chromedriver")
+        .arg(format!("--port={port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("chromedriver is installed, as by `make test`");
+    let arguments = [
+        "--headless=new",
+        // Root, as which continuous integration often runs, has no sandbox.
+        "--no-sandbox",
+        // Small in containers.
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+        &format!("--window-size={width},1000"),
+    ];
+    let capabilities = json!({
+        "goog:chromeOptions": {"args": arguments},
+        "goog:loggingPrefs": {"browser": "ALL"},
+    });
+    let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
+    builder.capabilities(capabilities.as_object().unwrap().clone());
+    let url = format!("http://127.0.0.1:{port}");
+    let until = Instant::now() + PATIENCE;
+    let browser = loop {
+        match builder.connect(&url).await {
+            Ok(browser) => break browser,
+            Err(error) if Instant::now() > until => panic!("no browser: {error}"),
+            Err(_) => sleep(Duration::from_millis(100)).await,
+        }
+    };
+    (browser, driver)
 }
 
 /// A command of Chromium's own.

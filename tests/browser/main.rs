@@ -17,6 +17,7 @@
 )]
 
 mod browser;
+mod clients;
 mod page;
 
 #[path = "../../examples/shop/stack.rs"]

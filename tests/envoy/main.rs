@@ -52,6 +52,7 @@ mod resources;
 mod revocation;
 mod sealed_tokens;
 mod shop;
+mod shop_clients;
 mod signals;
 mod streams;
 mod token_service;

@@ -184,6 +184,8 @@ async fn a_feed_reaches_a_worker_that_has_nothing_to_do() {
             .workers(1)
             .service("tokens", service.port)
             .replace_block("endpoint:", "")
+            .replace_block("logout_path:", "")
+            .replace_block("logout: ", "")
             .replace_block("feed:", feed)
             .replace_block(
                 "errors:",

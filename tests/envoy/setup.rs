@@ -37,10 +37,14 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// `envoy/envoy.yaml` as it is.
+    /// `envoy/envoy.yaml`, but for what changes every challenge: the tests of the shop
+    /// have that, and those of bindings and resources bring their own.
     pub fn bundled() -> Self {
         let path = envoy::directory().join("envoy/envoy.yaml");
         Self::of(fs::read_to_string(path).expect("there is a bundled configuration"))
+            .replace_block("binding:", "")
+            .replace("                    resources:\n", "")
+            .replace_block("- resource: ", "")
     }
 
     /// Another configuration, with the ports of the bundled one.
@@ -226,7 +230,7 @@ pub struct Services {
 
 impl Services {
     async fn start(ports: Ports, api_key: &str, jwks_fault: &Value) -> Self {
-        let auth = Auth::start(ports.bind(ports.auth).await.unwrap(), ports.listener);
+        let auth = Auth::start(ports.bind(ports.auth).await.unwrap(), vec![ports.listener]);
         let users = Users::start(ports.bind(ports.users).await.unwrap(), api_key.to_owned());
         let trust = Arc::new(Trust::new(ports, api_key.to_owned()));
         let upstream = Upstream::start(ports.bind(ports.upstream).await.unwrap(), trust);

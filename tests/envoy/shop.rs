@@ -10,10 +10,10 @@ use crate::stack::{Options, Stack, envoy};
 use crate::wire::{Answer, Connection, Request};
 
 /// As `make run` starts it, on other ports.
-struct Shop(Stack);
+pub struct Shop(Stack);
 
 impl Shop {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         let ports = Ports::unused();
         let log = format!("{}/shop-{}.log", env!("CARGO_TARGET_TMPDIR"), ports.listener);
         let stack = Stack::start(Options {
@@ -23,27 +23,44 @@ impl Shop {
             signing_key: None,
             users_api_key: None,
             envoy_log: Some(log.into()),
+            address: None,
         });
         let stack = stack.await.unwrap();
         stack.ready().await.unwrap();
         Self(stack)
     }
 
-    const fn ports(&self) -> Ports {
+    pub const fn ports(&self) -> Ports {
         self.0.ports
     }
 
-    async fn send(&self, port: u16, request: Request) -> Answer {
+    /// The ports of the gateway: by the chosen door, and by the other one if it is built.
+    pub fn doors(&self) -> Vec<u16> {
+        let other = Door::chosen().other().is_built().then_some(self.ports().other);
+        [self.ports().listener].into_iter().chain(other).collect()
+    }
+
+    /// How many logout tokens the gateways accepted.
+    pub async fn logouts(&self) -> u64 {
+        let name = "gatepass_events_total.event.logout";
+        let request = Request::get(&format!("/stats?filter={name}"));
+        let answer = self.send(self.ports().admin, request).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let counts = text.lines().filter_map(|line| line.rsplit(": ").next()?.parse::<u64>().ok());
+        counts.sum()
+    }
+
+    pub async fn send(&self, port: u16, request: Request) -> Answer {
         let bytes = request.into_bytes();
         let answer = spawn_blocking(move || Connection::open(port).send(&bytes));
         answer.await.unwrap().expect("Envoy answers")
     }
 
-    async fn get(&self, path: &str, token: &str) -> Answer {
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
         self.send(self.ports().listener, Request::get(path).bearer(token)).await
     }
 
-    async fn post(&self, port: u16, path: &str, kind: &str, body: &str) -> Answer {
+    pub async fn post(&self, port: u16, path: &str, kind: &str, body: &str) -> Answer {
         self.send(port, post(path, kind, body)).await
     }
 
@@ -51,13 +68,13 @@ impl Shop {
         self.post(port, path, "application/json", &body.to_string()).await
     }
 
-    async fn log_in(&self, username: &str, password: &str) -> String {
+    pub async fn log_in(&self, username: &str, password: &str) -> String {
         let credentials = json!({"username": username, "password": password});
         let answer = self.post_json(self.ports().listener, "/login", &credentials).await;
         answer.json()["access_token"].as_str().expect("a token").to_owned()
     }
 
-    async fn alice(&self) -> String {
+    pub async fn alice(&self) -> String {
         self.log_in("alice", "wonderland").await
     }
 
@@ -70,7 +87,7 @@ impl Shop {
     }
 }
 
-fn post(path: &str, kind: &str, body: &str) -> Request {
+pub fn post(path: &str, kind: &str, body: &str) -> Request {
     Request::post(path, body).with("content-type", kind)
 }
 
@@ -322,6 +339,7 @@ fn the_page_is_small_and_asks_nobody_else() {
         include_str!("../../examples/shop/page/login.html"),
         include_str!("../../examples/shop/page/shop.css"),
         include_str!("../../examples/shop/page/shop.js"),
+        include_str!("../../examples/shop/page/clients.js"),
         include_str!("../../examples/shop/page/icon.svg"),
     ];
     let bytes: usize = files.iter().map(|file| file.len()).sum();

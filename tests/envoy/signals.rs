@@ -17,29 +17,27 @@ const EVENTS: &str = "/.well-known/gatepass/events";
 const AUTHORIZATION: &str = "Bearer of-the-stream-of-events";
 
 fn setup() -> Setup {
-    let own = "revocation:\n                      endpoint:";
+    let own = "                      endpoint:\n";
     let transmitter = json!({
         "issuer": ISSUER, "audiences": ["gateway"], "authorization": AUTHORIZATION,
         "remote_jwks": {"service": "auth", "path": "/.well-known/jwks.json"},
     });
     let signals = format!(
-        "revocation:\n                      logout_path: {LOGOUT}\n                      events: \
-         {{path: {EVENTS}, transmitters: [{transmitter}]}}\n                      endpoint:"
+        "                      events: {{path: {EVENTS}, transmitters: [{transmitter}]}}\n{own}"
     );
     let buffered = "- match: {path: /.well-known/gatepass/revocations}";
-    let more = [LOGOUT, EVENTS].map(|path| {
+    let more = {
         let buffer = "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute";
         format!(
-            "- match: {{path: {path}}}\n                route: {{cluster: upstream}}\n                \
+            "- match: {{path: {EVENTS}}}\n                route: {{cluster: upstream}}\n                \
              typed_per_filter_config: {{envoy.filters.http.buffer: {{\"@type\": {buffer}, buffer: \
              {{max_request_bytes: 262144}}}}}}\n              "
         )
-    });
+    };
     Setup::bundled()
-        .provider_field("logout: {client_ids: [web]}")
         .replace(own, &signals)
         .replace_block("feed:", "")
-        .replace(buffered, &format!("{}{buffered}", more.concat()))
+        .replace(buffered, &format!("{more}{buffered}"))
         .secret(AUTHORIZATION)
 }
 

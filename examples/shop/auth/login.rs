@@ -1,4 +1,4 @@
-//! Logging in and out, by a browser or by a program.
+//! Logging in, by a browser or by a program.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,11 +20,14 @@ use crate::stack::page;
 #[derive(Deserialize)]
 pub struct From {
     return_to: Option<String>,
+    /// What [`super::logout`] did.
+    out: Option<String>,
 }
 
 pub async fn page(Query(from): Query<From>) -> impl IntoResponse {
     let return_to = from.return_to.unwrap_or_default();
-    page::login(cookie::local_path(&return_to), "", None)
+    let said = from.out.as_deref().map_or("", super::logout::describe);
+    page::Login { return_to: cookie::local_path(&return_to), said, ..Default::default() }.answer()
 }
 
 #[derive(Deserialize)]
@@ -51,13 +54,6 @@ pub async fn log_in(State(service): State<Arc<Service>>, request: Request) -> Re
     }
 }
 
-pub async fn log_out(headers: HeaderMap) -> Response {
-    if !cookie::is_from_own_page(&headers) {
-        return StatusCode::FORBIDDEN.into_response();
-    }
-    ([(SET_COOKIE, cookie::clear(&headers))], Redirect::to("/login")).into_response()
-}
-
 impl Service {
     async fn log_in_program(&self, credentials: &Credentials) -> Response {
         let Some(account) = self.account(credentials) else {
@@ -82,7 +78,8 @@ impl Service {
         let return_to = cookie::local_path(&credentials.return_to);
         let Some(account) = self.account(credentials) else {
             let problem = "That user name and password do not go together.";
-            return page::login(return_to, &credentials.username, Some(problem)).into_response();
+            let username = &credentials.username;
+            return page::Login { return_to, username, problem, said: "" }.answer().into_response();
         };
         let cookie = cookie::set(&self.issue(account).await, TOKEN_SECONDS, headers);
         ([(SET_COOKIE, cookie)], Redirect::to(return_to)).into_response()

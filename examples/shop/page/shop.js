@@ -1,11 +1,15 @@
 // Shows the home page and how it came about. Text reaches the page as text.
 const origin = (port) => `${location.protocol}//${location.hostname}:${port}`;
-const backstage = origin(document.querySelector("meta[name=backstage]").content);
-const by = (id) => document.getElementById(id);
-const say = (text) => { by("status").textContent = text; };
+export const backstage = origin(document.querySelector("meta[name=backstage]").content);
+export const by = (id) => document.getElementById(id);
+/** What happened; `bad` if it is a failure. */
+const say = (text, bad = false) => {
+  by("status").className = bad ? "bad" : "";
+  by("status").textContent = text;
+};
 
 /** An element with attributes and children. */
-function el(name, attributes = {}, ...children) {
+export function el(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
@@ -49,7 +53,7 @@ let mode = "with";
 let user = null;
 
 /** The status, and what is in the body. A failure to connect is an answer too. */
-async function call(base, path, body) {
+export async function call(base, path, body) {
   const options = { credentials: "include", cache: "no-store" };
   if (body !== undefined) {
     options.method = "POST";
@@ -73,10 +77,18 @@ async function userCalls() {
   return { gateway, services: Object.values(services).reduce((sum, calls) => sum + calls, 0), isDown };
 }
 
+/** How often it was asked since this tab showed a page, or since the start. */
+function askedSince(calls) {
+  const before = JSON.parse(sessionStorage.getItem("calls"));
+  sessionStorage.setItem("calls", JSON.stringify(calls));
+  const asked = (before ? ["gateway", "services"] : []).map((who) => Math.max(0, calls[who] - before[who]));
+  const [gateway, services] = before ? asked : [calls.gateway, calls.services];
+  return { times: mode === "with" ? gateway : services, sinceStart: !before };
+}
+
 /** Loads the page's content in the chosen way, and shows all of it. */
 async function load() {
   const base = mode === "with" ? "" : backstage;
-  const before = await userCalls();
   const started = performance.now();
   let home = await call(base, "/home");
   const took = Math.round(performance.now() - started);
@@ -86,7 +98,7 @@ async function load() {
     home = await call(base, "/catalog");
   }
   const [token, calls, views] = await Promise.all([call(backstage, "/auth/token"), userCalls(), call(backstage, "/views")]);
-  const asked = calls.gateway - before.gateway;
+  const asked = askedSince(calls);
   const trace = home.json.trace ?? [];
 
   showFlow(home, token.json, trace, asked, calls.isDown);
@@ -100,7 +112,7 @@ async function load() {
   by("users").textContent = calls.isDown ? "Start the user service" : "Stop the user service";
   by("revoke").textContent = user ? `Revoke ${user}` : "Revoke this user";
   by("main").hidden = false;
-  return { ...home, took, asked };
+  return { ...home, took, asked: asked.times };
 }
 
 const pill = (kind) => el("span", { class: `pill ${kind}` }, { identity: "identity token", public: "public token", none: "no token" }[kind]);
@@ -119,18 +131,18 @@ function showFlow(home, token, trace, asked, isDown) {
   const reached = trace.length > 0;
   const kind = trace[0]?.token ?? "none";
   const services = new Map(trace.map((hop) => [hop.service, hop.token]));
-  const askedThere = trace.reduce((sum, hop) => sum + hop.user_service_calls, 0);
   const gateway = withFilter
     ? el("li", { class: reached ? "node" : "node refused" },
       el("h3", {}, "Gateway with Gatepass"),
+      el("p", {}, document.querySelector(".doors [aria-current]")?.textContent ?? ""),
       el("p", {}, reached ? "verified the public token and signed who that is" : "let nothing through"),
       reached ? el("p", {}, "application ", el("strong", {}, trace[0].claims.consumer?.username ?? "none")) : el("p", { class: "ask" }, `${home.status} ${home.json.code ?? ""}`))
     : el("li", { class: "node off" }, el("h3", {}, "Gateway without a filter"), el("p", {}, "passes on what the browser sent, whatever it is"));
-  const users = userService(withFilter ? asked : askedThere, isDown);
+  const users = userService(asked, isDown);
   by("flow").className = `flow ${mode}`;
   by("flow").replaceChildren(...[
     el("li", { class: "node" }, el("h3", {}, "Browser"), el("p", {}, "logged in as ", el("strong", {}, token.claims?.sub ?? "nobody")), el("p", {}, "cookie ", el("code", {}, "shop_token")), token.claims ? el("p", {}, `good until ${clock(token.claims.exp)}`) : null),
-    link(token.claims ? "public" : "none", token.claims ? `signed by auth, key ${kid}` : "nothing to show"),
+    link(token.claims ? "public" : "none", token.claims ? ["signed by auth, key ", el("span", { class: "id" }, kid)] : "nothing to show"),
     gateway,
     withFilter ? users : null,
     link(reached ? kind : "none", !reached ? "nothing" : withFilter ? `good until ${clock(trace[0].claims.exp)}` : "all the way"),
@@ -145,7 +157,7 @@ function showFlow(home, token, trace, asked, isDown) {
 }
 
 /** Who was asked, with a line for each time. */
-function userService(times, isDown) {
+function userService({ times, sinceStart }, isDown) {
   const lines = [...Array(Math.min(times, 24)).keys()].map((n) => {
     const x = 120 + (n - (Math.min(times, 24) - 1) / 2) * 9;
     return ["line", { x1: x, x2: x, y1: 0, y2: 22 }];
@@ -153,7 +165,7 @@ function userService(times, isDown) {
   return el("li", { class: "users" }, drawing("0 0 240 22", lines),
     el("div", { class: isDown ? "node refused" : times ? "node" : "node off" },
       el("h3", {}, "User service"),
-      el("p", { id: "asked" }, `${isDown ? "down, " : ""}${times ? `asked ${count(times, "time")}` : "not asked"}`)));
+      el("p", { id: "asked" }, `${isDown ? "down, " : ""}${times ? `asked ${count(times, "time")}${sinceStart ? " since the start" : ""}` : "not asked"}`)));
 }
 
 const head = (title, service) => el("div", { class: "head" }, el("h2", {}, title), el("span", { class: "by" }, service));
@@ -163,7 +175,7 @@ function showProblem({ status, json }) {
   const why = json.code ?? json.error ?? "";
   by("who").textContent = "";
   by("shop").replaceChildren(el("section", { class: "notice" },
-    el("h1", { id: "shop-title" }, status === 401 ? "You are locked out" : "The shop cannot serve you now"),
+    el("h1", { id: "shop-title", class: "bad" }, status === 401 ? "You are locked out" : "The shop cannot serve you now"),
     el("p", {}, el("code", { id: "problem" }, `${status} ${why}`), ` ${json.detail ?? ""}`),
     status === 401 ? el("a", { class: "button primary", href: "/login?return_to=/" }, "Log in again") : null));
 }
@@ -218,7 +230,7 @@ async function change(id, name, quantity) {
   const line = current.json.content?.lines.find((line) => line.id === id);
   const answer = await call(base, "/basket", { product: id, quantity: quantity ?? (line?.quantity ?? 0) + 1 });
   await load();
-  say(answer.ok ? (quantity === 0 ? `${name} is out of the basket.` : `${name} is in the basket.`) : `The basket says ${answer.status}.`);
+  say(answer.ok ? (quantity === 0 ? `${name} is out of the basket.` : `${name} is in the basket.`) : `The basket says ${answer.status} ${answer.json.code ?? answer.json.error ?? ""}.`, !answer.ok);
   const button = document.querySelector(`[data-product="${CSS.escape(id)}"] button`);
   button?.focus({ preventScroll: true });
 }
@@ -238,7 +250,9 @@ function value(key, value) {
   if (["iat", "exp", "nbf"].includes(key)) return `${value} (${clock(value)})`;
   return typeof value === "string" ? value : JSON.stringify(value);
 }
-const list = (entries, kind) => el("dl", { class: kind }, entries.map(([key, text]) => [el("dt", {}, key), el("dd", {}, value(key, text))]));
+/** A name of a key or a token is one word, whatever letters it has. */
+const isName = (text) => /^[\w-]{1,24}$/.test(text);
+const list = (entries, kind) => el("dl", { class: kind }, entries.map(([key, text]) => [el("dt", {}, key), el("dd", { class: isName(text) ? "id" : undefined }, value(key, text))]));
 
 function showToken({ header, claims, bytes }) {
   by("public").replaceChildren(claims
@@ -268,57 +282,78 @@ function showTrace(trace) {
 }
 
 /** What a button does, then the page again: nothing happens behind its back. */
-function on(id, action) {
-  const button = by(id);
-  button.addEventListener("click", async () => {
-    if (button.getAttribute("aria-disabled") === "true") return;
-    await action(button);
-  });
-}
+const on = (id, action) => by(id).addEventListener("click", () => action(by(id)));
 
 const told = ({ ok, status, json }) => (ok ? "The page still loads." : `The page does not load: ${status} ${json.code ?? json.error ?? ""}.`);
 
 on("again", async () => {
   const { ok, took, asked, status, json } = await load();
-  say(ok ? `Loaded in ${took} ms${mode === "with" && !asked ? "; the user service was not asked" : ""}.` : told({ ok, status, json }));
+  say(ok ? `Loaded in ${took} ms${mode === "with" && !asked ? "; the user service was not asked" : ""}.` : told({ ok, status, json }), !ok);
 });
 
 on("revoke", async () => {
-  const answer = await call(backstage, "/auth/revoke", { sub: user });
+  const name = user;
+  const answer = await call(backstage, "/auth/revoke", { sub: name });
   // A gateway that could not be told reads the list each second.
   if (answer.ok && !answer.json.gateway_told) await new Promise((resolve) => setTimeout(resolve, 1500));
   const page = await load();
   const locked = page.status === 401 ? "The gateway refuses the token from now on." : told(page);
-  say(answer.ok ? `${user} is revoked. ${mode === "with" ? locked : `${told(page)} Nobody asks the auth service.`}` : "The auth service does not answer.");
+  say(answer.ok ? `${name} is revoked. ${mode === "with" ? locked : `${told(page)} Nobody asks the auth service.`}` : `The auth service does not revoke ${name}: ${answer.status}.`, !answer.ok || !page.ok);
 });
 
-on("rotate", async (button) => {
+// The gateway fetches the keys again for one that it does not know, once in this time.
+const rotation = 31000;
+const rotatedAt = () => Number(sessionStorage.getItem("rotated") ?? 0);
+const untilRotation = () => Math.ceil((rotatedAt() + rotation - Date.now()) / 1000);
+
+/** Shows how long the button has to wait. */
+function countDown() {
+  const wait = untilRotation();
+  by("rotate").setAttribute("aria-disabled", String(wait > 0));
+  by("rotate").textContent = wait > 0 ? `Rotate the key (in ${wait} s)` : "Rotate the key";
+  if (wait > 0) setTimeout(countDown, 500);
+}
+
+on("rotate", async () => {
+  if (untilRotation() > 0) {
+    say(`Please wait ${untilRotation()} s: the gateway looks for an unknown key at most every 30 s, so a newer one would not be accepted yet.`);
+    return;
+  }
   const before = by("public").querySelector("dd")?.textContent.slice(0, 6);
   await call(backstage, "/auth/rotate", {});
   const renewed = await call(backstage, "/auth/renew", {});
   const page = await load();
   const after = by("public").querySelector("dd")?.textContent.slice(0, 6);
-  say(renewed.ok ? `Key ${before} was replaced by ${after}, and your token by one that it signs. ${told(page)}` : "The auth service does not renew this token.");
-  // The gateway asks for keys it does not know at most twice a minute.
-  button.setAttribute("aria-disabled", "true");
-  setTimeout(() => button.removeAttribute("aria-disabled"), 31000);
+  say(renewed.ok ? `Key ${before} was replaced by ${after}, and your token by one that it signs. ${told(page)}` : "The auth service does not renew this token.", !renewed.ok || !page.ok);
+  sessionStorage.setItem("rotated", Date.now());
+  countDown();
 });
 
 on("users", async (button) => {
   const stop = button.textContent.startsWith("Stop");
   await call(backstage, "/users/fault", { kind: stop ? "down" : "none" });
   const page = await load();
-  say(stop ? `The user service is down. ${told(page)}${page.ok ? " The gateway knows this user." : ""}` : `The user service is back. ${told(page)}`);
+  say(stop ? `The user service is down. ${told(page)}${page.ok && mode === "with" ? " The gateway knows this user." : ""}` : `The user service is back. ${told(page)}`, !page.ok);
 });
 
 for (const radio of document.querySelectorAll("input[name=mode]")) {
   radio.addEventListener("change", async () => {
     mode = radio.value;
     const page = await load();
-    say(page.ok ? (mode === "with" ? "One signature to verify for each service, nobody to ask." : "Every service verifies the public token and asks the user service.") : told(page));
+    say(page.ok ? (mode === "with" ? "One signature to verify for each service, nobody to ask." : "Every service verifies the public token and asks the user service.") : told(page), !page.ok);
   });
 }
 
+// Somebody may have logged out everywhere meanwhile, in another tab or browser.
+document.addEventListener("visibilitychange", async () => {
+  if (document.hidden || mode === "without" || !user) return;
+  const answer = await call("", "/views");
+  if (answer.status !== 401) return;
+  await load();
+  say("You were logged out elsewhere.", true);
+});
+
 // What the browser kept of a form would not be what is shown.
 document.querySelector("input[value=with]").checked = true;
+countDown();
 await load();
