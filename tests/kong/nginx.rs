@@ -103,9 +103,13 @@ impl Setup {
         let document: Value = serde_norway::from_str(&text).unwrap();
         let found = find(&document, "configuration").expect("a configuration");
         let mut config = found["value"].clone();
-        // They change every challenge; the tests that are about them bring their own.
+        // Two change every challenge, and logouts need their path, which tests replace with the
+        // rest of `revocation`; the tests that are about them bring their own.
         config.as_object_mut().unwrap().remove("resources");
-        config["providers"]["shop"].as_object_mut().unwrap().remove("binding");
+        for field in ["binding", "logout"] {
+            config["providers"]["shop"].as_object_mut().unwrap().remove(field);
+        }
+        config["revocation"].as_object_mut().unwrap().remove("logout_path");
         Self {
             config,
             caller: Caller::Kong,
