@@ -29,11 +29,10 @@ async fn upstream_requests(gateway: &Gateway) -> u64 {
     gateway.stat("cluster.upstream.upstream_rq_total").await
 }
 
-/// Requests of alice's at both workers, until long after `request` was answered with
+/// Requests with a token of alice's at both workers, until long after `request` was answered with
 /// `status`: none of those sent after that passes.
-pub async fn nothing_passes_after(gateway: &Gateway, request: Request, status: u16) {
-    let token = gateway.token("alice");
-    let get = Request::get("/orders").bearer(&token).into_bytes();
+pub async fn nothing_passes_after(gateway: &Gateway, token: &str, request: Request, status: u16) {
+    let get = Request::get("/orders").bearer(token).into_bytes();
     gateway.remember_tokens(&get);
     let revoked = Arc::new(AtomicBool::new(false));
     let counts: Arc<[AtomicU64; 2]> = Arc::default();
@@ -77,7 +76,7 @@ async fn no_request_of_a_user_is_accepted_after_the_204() {
     let gateway = Setup::bundled().workers(2).start().await;
     gateway.ready().await;
     let request = post(&admin(&gateway), json!([{"sub": "alice"}]));
-    nothing_passes_after(&gateway, request, 204).await;
+    nothing_passes_after(&gateway, &gateway.token("alice"), request, 204).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

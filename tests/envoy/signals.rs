@@ -75,8 +75,10 @@ fn event(token: &str) -> Request {
 async fn no_request_is_accepted_after_the_logout() {
     let gateway = setup().start().await;
     gateway.ready().await;
+    // Issued before the logout, which ends what there is at its time.
+    let access_token = gateway.token("alice");
     let token = logout_token(&gateway, &json!({}));
-    nothing_passes_after(&gateway, logout(&token), 200).await;
+    nothing_passes_after(&gateway, &access_token, logout(&token), 200).await;
     // At every worker it was received before.
     for _ in 0..20 {
         let answer = gateway.send(logout(&token)).await;
@@ -97,8 +99,9 @@ async fn no_request_is_accepted_after_the_logout() {
 async fn no_request_is_accepted_after_the_event() {
     let gateway = setup().start().await;
     gateway.ready().await;
+    let access_token = gateway.token("alice");
     let token = event_token(&gateway, "alice");
-    nothing_passes_after(&gateway, event(&token), 202).await;
+    nothing_passes_after(&gateway, &access_token, event(&token), 202).await;
     for _ in 0..4 {
         assert_eq!(gateway.send(event(&token)).await.status, 202, "it comes again");
     }
