@@ -100,7 +100,7 @@ async fn the_upstream_never_sees_a_request_to_revoke() {
             if answer.body.is_empty() { answer.status.to_string() } else { answer.outcome() };
         assert_eq!(outcome, expected, "{case}");
     }
-    let slow = post(&admin, json!([{"sub": "mallory"}])).into_bytes();
+    let slow = post(&admin, json!([{"sub": "alice"}])).into_bytes();
     gateway.remember_tokens(&slow);
     let (head, rest) = slow.split_at(slow.len() - 5);
     let mut connection = Connection::open(gateway.ports.listener);
@@ -111,25 +111,31 @@ async fn the_upstream_never_sees_a_request_to_revoke() {
     assert_eq!(upstream_requests(&gateway).await, seen);
 }
 
-/// In an Envoy of its own, since others of this proxy would hear of it. Its token is signed
-/// with a key that the gateway fetches first; the body arrives before
-/// that, during it, or after it.
+/// Its token is signed with a key that the gateway fetches first; the body arrives with the
+/// head, while the gateway waits, or afterwards. In an Envoy of its own, since all of a
+/// proxy's gateways have the same revocations.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_to_revoke_may_wait_for_keys() {
-    for (case, jwks_ms, pause_ms) in [("before", 300, 0), ("during", 600, 200), ("after", 50, 500)]
+    for (case, jwks_ms, pause_ms) in
+        [("at once", 300, 0), ("meanwhile", 600, 200), ("afterwards", 50, 500)]
     {
         let gateway = Setup::bundled().workers(1).start().await;
         gateway.ready().await;
+        let (alice, bob) = (gateway.token("alice"), gateway.token("bob"));
+        assert_eq!(gateway.get("/orders", &alice).await.outcome(), "200", "{case}");
         gateway.jwks_fault(json!({"kind": "slow", "delay_ms": jwks_ms})).await;
         gateway.post(gateway.ports.auth, "/rotate", &json!({})).await;
-        let request = post(&admin(&gateway), json!([{"sub": "mallory"}])).into_bytes();
+        let request = post(&admin(&gateway), json!([{"sub": "alice"}])).into_bytes();
         gateway.remember_tokens(&request);
         let (head, body) = request.split_at(request.len() - 20);
         let mut connection = Connection::open(gateway.ports.listener);
         connection.write(head);
         sleep(Duration::from_millis(pause_ms)).await;
         connection.write(body);
-        assert_eq!(connection.read_answer().unwrap().status, 204, "{case}");
+        let answer = connection.read_answer().unwrap();
+        assert_eq!((answer.status, answer.body.len()), (204, 0), "{case}: {answer}");
+        assert_eq!(gateway.get("/orders", &alice).await.outcome(), "401 token_revoked", "{case}");
+        assert_eq!(gateway.get("/orders", &bob).await.outcome(), "200", "{case}: others go on");
     }
 }
 
