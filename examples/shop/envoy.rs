@@ -4,7 +4,6 @@ use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
@@ -21,22 +20,15 @@ use super::script;
 /// Built by `make wasm`; the bundled configuration names it.
 pub const MODULE: &str = "target/wasm32-wasip1/release/gatepass.wasm";
 
-/// Where Envoy runs, since the configuration's paths are relative: where the shop was
-/// started, or else where it was built, which need not be the same machine.
+/// Where Envoy runs: the configuration's paths are relative.
 pub fn directory() -> &'static Path {
-    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY.get_or_init(|| match env::current_dir() {
-        Ok(here) if here.join(Door::Wasm.bundled()).exists() => here,
-        _ => env!("CARGO_WORKSPACE_DIR").into(),
-    })
+    Path::new(env!("CARGO_WORKSPACE_DIR"))
 }
 
 /// What the shop has Envoy listen on.
 #[derive(Clone, Debug)]
 pub struct Listeners {
     pub ports: Ports,
-    /// Unset: this machine's own. Another one is for a container, whose ports are published.
-    pub address: Option<String>,
     /// The door that has a listener of its own beside that of the configuration.
     pub other: Option<Door>,
 }
@@ -45,10 +37,10 @@ impl Listeners {
     /// The bundled configuration, or a copy of it with other ports.
     pub fn config(&self, door: Door) -> Result<PathBuf, StartError> {
         let bundled = directory().join(door.bundled());
-        if self.ports == Ports::BUNDLED && self.address.is_none() {
+        if self.ports == Ports::BUNDLED {
             return Ok(bundled);
         }
-        let text = self.render(&read(&bundled)?);
+        let text = self.ports.render(&read(&bundled)?);
         let copy = directory().join(format!("target/envoy-{}.yaml", self.ports.listener));
         fs::write(&copy, text).map_err(StartError::io("write", &copy))?;
         Ok(copy)
@@ -59,13 +51,14 @@ impl Listeners {
     pub fn more(&self) -> Result<String, StartError> {
         let Ports { listener, other, .. } = self.ports;
         let text = self
+            .ports
             .render(include_str!("backstage.yaml"))
             .replace("{listener}", &listener.to_string())
             .replace("{other}", &other.to_string());
         let Some(door) = self.other else { return Ok(text) };
         let own = read(&directory().join(door.bundled()))?;
         let [from, to] = [Ports::BUNDLED.listener, Ports::BUNDLED.other];
-        let own = self.render(
+        let own = self.ports.render(
             &own.replace(&format!(":{from}/"), &format!(":{to}/"))
                 .replace(&format!("port_value: {from}}}"), &format!("port_value: {to}}}")),
         );
@@ -76,16 +69,6 @@ impl Listeners {
             listeners.push(listener);
         }
         Ok(config.to_string())
-    }
-
-    fn render(&self, config: &str) -> String {
-        let config = self.ports.render(config);
-        let Some(address) = &self.address else { return config };
-        let Ports { listener, backstage, other, .. } = self.ports;
-        [listener, backstage, other].into_iter().fold(config, |config, port| {
-            let place = |address: &str| format!("address: {address}, port_value: {port}}}");
-            config.replace(&place("127.0.0.1"), &place(address))
-        })
     }
 }
 

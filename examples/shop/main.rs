@@ -45,7 +45,6 @@ environment:
   GATEPASS_SIGNING_KEY  the gateway's key, a P-256 key as PKCS#8 PEM;
                         default: a new one;
                         `make run` keeps one
-  SHOP_ADDRESS          the address that Envoy listens on; default: 127.0.0.1
   USERS_API_KEY         what the user-info service asks for; default: a new one";
 
 #[tokio::main]
@@ -74,7 +73,6 @@ async fn main() -> ExitCode {
         signing_key: env::var("GATEPASS_SIGNING_KEY").ok(),
         users_api_key: env::var("USERS_API_KEY").ok(),
         envoy_log: None,
-        address: env::var("SHOP_ADDRESS").ok(),
     };
     // Leaving the block drops the stack, and with it Envoy, wherever it is.
     let outcome = tokio::select! {

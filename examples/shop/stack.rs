@@ -58,8 +58,6 @@ pub struct Options {
     pub users_api_key: Option<String>,
     /// Where Envoy writes; to this process's output unless given.
     pub envoy_log: Option<PathBuf>,
-    /// Where Envoy listens; on 127.0.0.1 unless given.
-    pub address: Option<String>,
 }
 
 /// Everything that runs. Dropping it stops it.
@@ -108,7 +106,7 @@ impl Stack {
             services.push(Server::start(ports.bind(port).await?, router));
         }
 
-        let listens = envoy::Listeners { ports, address: options.address, other };
+        let listens = envoy::Listeners { ports, other };
         let mut environment =
             vec![("GATEPASS_SIGNING_KEY", &*signing_key), ("USERS_API_KEY", &*users_api_key)];
         environment.extend(other.map_or(&[][..], Door::environment));

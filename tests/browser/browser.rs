@@ -49,7 +49,6 @@ impl Visit {
             signing_key: None,
             users_api_key: None,
             envoy_log: Some(log.into()),
-            address: None,
         });
         let stack = stack.await.unwrap();
         stack.ready().await.unwrap();

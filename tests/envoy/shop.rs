@@ -23,7 +23,6 @@ impl Shop {
             signing_key: None,
             users_api_key: None,
             envoy_log: Some(log.into()),
-            address: None,
         });
         let stack = stack.await.unwrap();
         stack.ready().await.unwrap();

@@ -76,6 +76,8 @@ pub async fn authorize(
 
 #[derive(Deserialize)]
 pub struct Redemption {
+    client_id: String,
+    redirect_uri: String,
     code: String,
     code_verifier: String,
     resource: String,
@@ -89,8 +91,12 @@ pub async fn token(
     let grant = service.grants.lock().unwrap().remove(&redemption.code);
     let challenge =
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, redemption.code_verifier.as_bytes()));
-    let grant = grant.filter(|grant| {
-        grant.asked.code_challenge == challenge && grant.asked.resource == redemption.resource
+    // RFC 6749 section 4.1.3, RFC 7636 section 4.6, RFC 8707 section 2.2
+    let grant = grant.filter(|Grant { asked, .. }| {
+        asked.client_id == redemption.client_id
+            && asked.redirect_uri == redemption.redirect_uri
+            && asked.code_challenge == challenge
+            && asked.resource == redemption.resource
     });
     let claims = grant.as_ref().and_then(|grant| Auth::claims(&grant.username));
     let (Some(grant), Some(mut claims)) = (grant, claims) else {
