@@ -300,7 +300,7 @@ impl Host {
         let sent = self.try_reply(reply).or_else(|_| self.try_reply(&LocalReply::new(500)));
         if sent.is_err() {
             // The request stays paused, and cannot pass by itself.
-            let _ = self.arm_fail_closed();
+            let _ = self.deny_for_good();
         }
     }
 
@@ -488,6 +488,15 @@ impl Host {
         match self {
             Self::Envoy => Ok(Guard(None)),
             Self::NgxWasm => Ok(Guard(nginx::deny_upstream()?)),
+        }
+    }
+
+    /// Keeps a request from passing that cannot be answered, and never will pass: the value
+    /// of the guard need not be known.
+    fn deny_for_good(self) -> Result<(), HostError> {
+        match self {
+            Self::Envoy => Ok(()),
+            Self::NgxWasm => nginx::deny_for_good().map_err(HostError::from),
         }
     }
 

@@ -57,10 +57,11 @@ pub(crate) fn set_upstream_path(path: &[u8]) -> Result<(), Status> {
 }
 
 /// Makes nginx answer the request with 500, and returns the value that undoes it; `None`
-/// where nginx lacks the variable. Kong's always has it.
+/// where nginx lacks the variable. Kong's always has it; a host that gives no property at
+/// all may be Kong's.
 pub(crate) fn deny_upstream() -> Result<Option<Vec<u8>>, Status> {
     let Some(scheme) = abi::property(SCHEME)? else {
-        return if is_kong() { Err(Status::NOT_FOUND) } else { Ok(None) };
+        return if is_kong() || !is_nginx() { Err(Status::NOT_FOUND) } else { Ok(None) };
     };
     // Checked while it still can be: a variable missing later is then a failure.
     let _ = is_kong();
@@ -68,6 +69,11 @@ pub(crate) fn deny_upstream() -> Result<Option<Vec<u8>>, Status> {
         abi::set_property(SCHEME, DENIED)?;
     }
     Ok(Some(scheme))
+}
+
+/// As [`deny_upstream`], of a request that will never pass: nothing has to be read first.
+pub(crate) fn deny_for_good() -> Result<(), Status> {
+    abi::set_property(SCHEME, DENIED)
 }
 
 /// Undoes [`deny_upstream`].
