@@ -17,6 +17,7 @@ build = {
     ["kong.plugins.gatepass.fields"] = "kong/plugins/gatepass/fields.lua",
     ["kong.plugins.gatepass.gateway"] = "kong/plugins/gatepass/gateway.lua",
     ["kong.plugins.gatepass.handler"] = "kong/plugins/gatepass/handler.lua",
+    ["kong.plugins.gatepass.headers"] = "kong/plugins/gatepass/headers.lua",
     ["kong.plugins.gatepass.library"] = "kong/plugins/gatepass/library.lua",
     ["kong.plugins.gatepass.openresty"] = "kong/plugins/gatepass/openresty.lua",
     ["kong.plugins.gatepass.reply"] = "kong/plugins/gatepass/reply.lua",

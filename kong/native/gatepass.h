@@ -20,7 +20,7 @@
 
 /* Changes with everything below. The caller must not use a library that returns
  * another number from gatepass_abi. */
-#define GATEPASS_ABI 5
+#define GATEPASS_ABI 6
 
 /* The part below is read by LuaJIT as well: no preprocessor. */
 
@@ -30,6 +30,12 @@ typedef struct gatepass gatepass;
 typedef struct { const char *data; uint32_t size; } gatepass_text;
 
 typedef struct { gatepass_text name, value; } gatepass_field;
+
+/* Bytes as nginx's Lua module lends them: ngx_http_lua_ffi_str_t. */
+typedef struct { int32_t size; const char *data; } gatepass_lent;
+
+/* A header field of a request: ngx_http_lua_ffi_table_elt_t. */
+typedef struct { gatepass_lent name, value; } gatepass_header;
 
 typedef struct {
     /* 1 send: a callout that no request waits for.
@@ -66,6 +72,13 @@ typedef struct {
     uint32_t anonymous;
     /* 1: gatepass_log has lines. */
     uint32_t logged;
+    /* Forward: consumer, credential, anonymous and access_log as one text. Two identities
+     * are the same if and only if these bytes are: what the caller derived from one can be
+     * used for the next. */
+    const char *identity;
+    uint32_t identity_size;
+    /* 1: no action follows, and gatepass_log has no lines. */
+    uint32_t is_all;
 } gatepass_action;
 
 typedef struct {
@@ -101,14 +114,20 @@ gatepass *gatepass_new(const char *configuration, uint32_t size, const char *dir
                        const gatepass_text **problems);
 void gatepass_free(gatepass *gateway);
 
-/* A request begins. `head` contains the bytes of its fields, `sizes` the lengths of the
- * names and values in turn. The first four fields have no name: the client's address,
- * the address of the connection, the id under which the host logs the request, and the
- * client's certificate in PEM, which the host verified; empty if there is none. Then come
- * the pseudo-headers and all header fields, in order, with names in lower case. */
-const gatepass_action *gatepass_begin(gatepass *gateway, double request, const char *head,
-                                      uint32_t head_size, const uint32_t *sizes,
-                                      uint32_t fields, double now);
+/* A request begins: the client's address, the address of the connection, the id under
+ * which the host logs the request, the client's certificate in PEM, which the host
+ * verified (empty if there is none), method, target as the client sent it, scheme, and all
+ * header fields, in order. */
+const gatepass_action *gatepass_begin(gatepass *gateway, double request,
+                                      const char *address, uint32_t address_size,
+                                      const char *peer, uint32_t peer_size,
+                                      const char *id, uint32_t id_size,
+                                      const char *certificate, uint32_t certificate_size,
+                                      const char *method, uint32_t method_size,
+                                      const char *target, uint32_t target_size,
+                                      const char *scheme, uint32_t scheme_size,
+                                      const gatepass_header *fields, uint32_t count,
+                                      double now);
 
 /* The requested body; null if it is not available. */
 const gatepass_action *gatepass_body(gatepass *gateway, double request, const char *body,
@@ -117,7 +136,8 @@ const gatepass_action *gatepass_body(gatepass *gateway, double request, const ch
 /* The request ended early: while it waited, or before its body was complete. */
 const gatepass_action *gatepass_gone(gatepass *gateway, double request);
 
-/* A service replied; head as in gatepass_begin, but without the first four fields. */
+/* A service replied. `head` contains the bytes of its header fields, `sizes` the lengths
+ * of the names and values in turn; names in lower case. */
 const gatepass_action *gatepass_reply(gatepass *gateway, double callout, uint32_t status,
                                       const char *head, uint32_t head_size,
                                       const uint32_t *sizes, uint32_t fields,

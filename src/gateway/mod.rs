@@ -317,6 +317,11 @@ impl Gateway {
         }
     }
 
+    /// Whether there may be a next action.
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty() || !self.resumable.is_empty()
+    }
+
     /// From now on records revocations made by requests, for
     /// [`Gateway::take_announcement`].
     pub fn announce_revocations(&mut self) {

@@ -30,10 +30,10 @@ use log::Level;
 use crate::check;
 use crate::door::{Door, Source};
 use crate::encode::{Field, RawAction, Text, number};
-use crate::frame;
+use crate::frame::{self, Known};
 
 /// `GATEPASS_ABI` of `gatepass.h`.
-pub const ABI: u32 = 5;
+pub const ABI: u32 = 6;
 
 /// A gateway, and what it last lent to the caller.
 #[derive(Debug)]
@@ -81,6 +81,35 @@ const unsafe fn lent<'a, T>(data: *const T, size: u32) -> &'a [T] {
     }
     // SAFETY: guaranteed by the caller. Numbers must be aligned, as LuaJIT's arrays are.
     unsafe { std::slice::from_raw_parts(data, size as usize) }
+}
+
+/// `gatepass_header`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Header {
+    name: Lent,
+    value: Lent,
+}
+
+/// `gatepass_lent`: bytes of nginx.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Lent {
+    size: i32,
+    data: *const u8,
+}
+
+impl Lent {
+    /// The bytes; `None` if the size is negative, which is a bug of the caller.
+    ///
+    /// # Safety
+    ///
+    /// As [`lent`].
+    unsafe fn bytes<'a>(&self) -> Option<&'a [u8]> {
+        let size = u32::try_from(self.size).ok()?;
+        // SAFETY: guaranteed by the caller.
+        Some(unsafe { lent(self.data, size) })
+    }
 }
 
 /// The caller's current time, in whole milliseconds.
@@ -231,19 +260,47 @@ pub unsafe extern "C" fn gatepass_free(gateway: *mut Gatepass) {
 }
 
 #[unsafe(no_mangle)]
+#[allow(clippy::too_many_arguments, reason = "C has no slices")]
 pub unsafe extern "C" fn gatepass_begin(
     gateway: *mut Gatepass,
     request: f64,
-    head: *const u8,
-    size: u32,
-    sizes: *const u32,
-    fields: u32,
+    address: *const u8,
+    address_size: u32,
+    peer: *const u8,
+    peer_size: u32,
+    name: *const u8,
+    name_size: u32,
+    certificate: *const u8,
+    certificate_size: u32,
+    method: *const u8,
+    method_size: u32,
+    target: *const u8,
+    target_size: u32,
+    scheme: *const u8,
+    scheme_size: u32,
+    fields: *const Header,
+    count: u32,
     now: f64,
 ) -> *const RawAction {
-    // SAFETY: the caller lends both; there are two sizes for each field.
-    let (head, sizes) = unsafe { (lent(head, size), lent(sizes, fields.saturating_mul(2))) };
+    // SAFETY: the caller lends all of them, and what the fields point to.
+    let (known, fields) = unsafe {
+        let known = Known {
+            address: lent(address, address_size),
+            peer: lent(peer, peer_size),
+            id: lent(name, name_size),
+            certificate: lent(certificate, certificate_size),
+            method: lent(method, method_size),
+            target: lent(target, target_size),
+            scheme: lent(scheme, scheme_size),
+        };
+        let fields = lent(fields, count).iter();
+        (known, fields.map(|it| Some((it.name.bytes()?, it.value.bytes()?))))
+    };
     let request = id(request);
-    let event = |door: &mut Door| door.begin(request, frame::begun(head, sizes), time(now));
+    let event = |door: &mut Door| {
+        let fields: Option<Vec<_>> = fields.collect();
+        door.begin(request, fields.map(|fields| frame::begun(&known, &fields)), time(now));
+    };
     // SAFETY: the caller's gateway.
     unsafe { act(gateway, Some(request), event) }
 }
@@ -456,6 +513,45 @@ mod tests {
         "rules": [{"match": {"path": "/open"}, "bypass": true}]
     }"#;
 
+    fn lend(text: &str) -> Lent {
+        Lent { size: i32::try_from(text.len()).unwrap(), data: text.as_ptr() }
+    }
+
+    fn begin(
+        gateway: *mut Gatepass,
+        request: f64,
+        target: &str,
+        fields: &[Header],
+    ) -> *const RawAction {
+        let size = |text: &str| u32::try_from(text.len()).unwrap();
+        let [address, peer, name, method, scheme] = ["192.0.2.1", "192.0.2.2", "id", "GET", "http"];
+        let count = u32::try_from(fields.len()).unwrap();
+        // SAFETY: the gateway is open or null; the bytes are there during the call.
+        unsafe {
+            gatepass_begin(
+                gateway,
+                request,
+                address.as_ptr(),
+                size(address),
+                peer.as_ptr(),
+                size(peer),
+                name.as_ptr(),
+                size(name),
+                ptr::null(),
+                0,
+                method.as_ptr(),
+                size(method),
+                target.as_ptr(),
+                size(target),
+                scheme.as_ptr(),
+                size(scheme),
+                fields.as_ptr(),
+                count,
+                NOW,
+            )
+        }
+    }
+
     struct Owned(*mut Gatepass);
 
     impl Owned {
@@ -474,26 +570,10 @@ mod tests {
         }
 
         fn begin(&self, request: f64, target: &str, token: &str) -> *const RawAction {
-            let fields = [
-                ("", "192.0.2.1"),
-                ("", "192.0.2.2"),
-                ("", "id"),
-                ("", ""),
-                (":method", "GET"),
-                (":path", target),
-                (":authority", "shop"),
-                ("authorization", token),
-                ("x-consumer-id", "forged"),
-            ];
-            let bytes: String = fields.iter().flat_map(|(name, value)| [*name, *value]).collect();
-            let sizes: Vec<u32> = fields
-                .iter()
-                .flat_map(|(name, value)| [name.len(), value.len()])
-                .map(|size| u32::try_from(size).unwrap())
-                .collect();
-            let size = u32::try_from(bytes.len()).unwrap();
-            // SAFETY: the gateway is open; bytes and sizes are there during the call.
-            unsafe { gatepass_begin(self.0, request, bytes.as_ptr(), size, sizes.as_ptr(), 9, NOW) }
+            let fields = [("host", "shop"), ("authorization", token), ("x-consumer-id", "forged")];
+            let fields =
+                fields.map(|(name, value)| Header { name: lend(name), value: lend(value) });
+            begin(self.0, request, target, &fields)
         }
 
         /// The actions from `first` on.
@@ -605,16 +685,17 @@ mod tests {
         let gateway = Owned::open(CONFIGURATION).unwrap();
         // SAFETY: all of this is promised to be harmless: null, and lengths beyond the bytes.
         unsafe {
-            assert!(
-                gatepass_begin(ptr::null_mut(), 1.0, ptr::null(), 0, ptr::null(), 0, NOW).is_null()
-            );
+            assert!(begin(ptr::null_mut(), 1.0, "/", &[]).is_null());
             assert!(gatepass_next(ptr::null_mut()).is_null());
             gatepass_free(ptr::null_mut());
-            let action = gatepass_begin(gateway.0, 1.0, ptr::null(), 0, ptr::null(), 0, NOW);
-            assert_eq!(gateway.all(action), ["5 for 1: 500 "]);
-            let sizes = [0, 0, 0, 0, 0, 0, 9, 9];
-            let action = gatepass_begin(gateway.0, 2.0, b"x".as_ptr(), 1, sizes.as_ptr(), 4, NOW);
+            let negative = Lent { size: -1, data: b"x".as_ptr() };
+            let fields = [Header { name: lend("host"), value: negative }];
+            let action = begin(gateway.0, 2.0, "/open", &fields);
             assert_eq!(gateway.all(action), ["5 for 2: 500 "]);
+            let nothing = Lent { size: 1, data: ptr::null() };
+            let fields = [Header { name: nothing, value: lend("") }];
+            let action = begin(gateway.0, 3.0, "/open", &fields);
+            assert_eq!(gateway.all(action), ["4 for 3: "]);
             for odd in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
                 assert!(gatepass_body(gateway.0, odd, ptr::null(), 0, odd).is_null());
                 assert!(gatepass_gone(gateway.0, odd).is_null());

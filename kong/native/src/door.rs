@@ -220,9 +220,10 @@ impl Door {
                 0
             }
         };
-        let logged = u32::from(!self.log.is_empty());
+        let has_log = !self.log.is_empty();
+        let is_all = !has_log && self.failed.is_empty() && !self.gateway.has_actions();
         let encoded = self.encoder.encode(&action, callout);
-        encoded.logged = logged;
+        (encoded.logged, encoded.is_all) = (u32::from(has_log), u32::from(is_all));
         Some(encoded)
     }
 

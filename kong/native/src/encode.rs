@@ -67,8 +67,12 @@ pub struct RawAction {
     consumer_groups: Text,
     credential: Text,
     anonymous: u32,
-    /// True if there are lines to log.
+    /// 1 if there are lines to log.
     pub logged: u32,
+    identity: *const u8,
+    identity_size: u32,
+    /// 1 if no action follows, and there is nothing to log.
+    pub is_all: u32,
 }
 
 impl RawAction {
@@ -92,8 +96,21 @@ impl RawAction {
         credential: Text::NONE,
         anonymous: 0,
         logged: 0,
+        identity: std::ptr::null(),
+        identity_size: 0,
+        is_all: 0,
     };
 }
+
+/// The header fields that announce the consumer.
+const CONSUMER: [&[u8]; 6] = [
+    b"x-consumer-id",
+    b"x-consumer-username",
+    b"x-consumer-custom-id",
+    b"x-consumer-groups",
+    b"x-credential-identifier",
+    b"x-anonymous-consumer",
+];
 
 /// The range of a text in the buffer; `None` without a value.
 type Place = Option<Range<usize>>;
@@ -102,6 +119,7 @@ type Place = Option<Range<usize>>;
 #[derive(Debug)]
 pub struct Encoder {
     bytes: Vec<u8>,
+    identity: Vec<u8>,
     places: Vec<(Place, Place)>,
     fields: Vec<Field>,
     action: RawAction,
@@ -109,8 +127,9 @@ pub struct Encoder {
 
 impl Default for Encoder {
     fn default() -> Self {
-        let (bytes, places, fields) = (Vec::new(), Vec::new(), Vec::new());
-        Self { bytes, places, fields, action: RawAction::NONE }
+        let (bytes, identity) = (Vec::new(), Vec::new());
+        let (places, fields) = (Vec::new(), Vec::new());
+        Self { bytes, identity, places, fields, action: RawAction::NONE }
     }
 }
 
@@ -152,6 +171,7 @@ impl Encoder {
 
     fn clear(&mut self) {
         self.bytes.clear();
+        self.identity.clear();
         self.places.clear();
         self.fields.clear();
     }
@@ -192,6 +212,7 @@ impl Encoder {
         let access_log = self.add_access_log(fields);
         self.action = RawAction { kind: 4, request, ..self.with_fields(access_log) };
         self.tell_consumer();
+        self.tell_identity(access_log);
     }
 
     /// Reads the consumer from the fields for the upstream.
@@ -200,16 +221,41 @@ impl Encoder {
         for (name, value) in self.places.iter().take(end) {
             let (Some(name), Some(value)) = (name, value) else { continue };
             let value = Text::of(self.bytes.get(value.clone()).unwrap_or_default());
+            let [id, username, custom_id, groups, credential, anonymous] = CONSUMER;
             match self.bytes.get(name.clone()).unwrap_or_default() {
-                b"x-consumer-id" => self.action.consumer_id = value,
-                b"x-consumer-username" => self.action.consumer_username = value,
-                b"x-consumer-custom-id" => self.action.consumer_custom_id = value,
-                b"x-consumer-groups" => self.action.consumer_groups = value,
-                b"x-credential-identifier" => self.action.credential = value,
-                b"x-anonymous-consumer" => self.action.anonymous = 1,
+                name if name == id => self.action.consumer_id = value,
+                name if name == username => self.action.consumer_username = value,
+                name if name == custom_id => self.action.consumer_custom_id = value,
+                name if name == groups => self.action.consumer_groups = value,
+                name if name == credential => self.action.credential = value,
+                name if name == anonymous => self.action.anonymous = 1,
                 _ => {}
             }
         }
+    }
+
+    /// Writes consumer and fields for the access log as one text. Each part comes after its
+    /// length: otherwise what a token says could make two identities look the same.
+    fn tell_identity(&mut self, access_log: usize) {
+        let Self { bytes, identity, places, .. } = self;
+        let mut add = |place: &Place| {
+            let part = place.as_ref().and_then(|place| bytes.get(place.clone()));
+            let length =
+                part.map_or(u64::MAX, |part| u64::try_from(part.len()).unwrap_or_default());
+            identity.extend_from_slice(&length.to_le_bytes());
+            identity.extend_from_slice(part.unwrap_or_default());
+        };
+        let (edits, access_log) = places.split_at(places.len().saturating_sub(access_log));
+        let is_told = |place: &Place| {
+            let name = place.as_ref().and_then(|place| bytes.get(place.clone()));
+            name.is_some_and(|name| CONSUMER.contains(&name))
+        };
+        for (name, value) in edits.iter().filter(|(name, _)| is_told(name)).chain(access_log) {
+            add(name);
+            add(value);
+        }
+        self.action.identity = identity.as_ptr();
+        self.action.identity_size = u32::try_from(identity.len()).unwrap_or_default();
     }
 
     fn reply(&mut self, request: f64, reply: &LocalReply, fields: &AccessLogFields) {
@@ -318,5 +364,49 @@ mod reading {
             };
             format!("{kind} for {request}: {what}")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(fields: &[(&str, Option<&str>)], access_log: &[(&str, &str)]) -> Vec<u8> {
+        let mut encoder = Encoder::default();
+        for (name, value) in fields {
+            encoder.add(name, value.map(str::as_bytes));
+        }
+        for (name, value) in access_log {
+            encoder.add(name, Some(value.as_bytes()));
+        }
+        encoder.tell_identity(access_log.len());
+        encoder.identity
+    }
+
+    #[test]
+    fn identities_have_the_same_bytes_only_if_they_are_the_same() {
+        let (id, name) = ("x-consumer-id", "x-consumer-username");
+        let log = [("gatepass.code", "ok")];
+        let all = [
+            identity(&[], &[]),
+            identity(&[(id, None)], &[]),
+            identity(&[(id, Some(""))], &[]),
+            identity(&[(id, Some("a"))], &[]),
+            identity(&[(name, Some("a"))], &[]),
+            identity(&[(id, Some("a")), (name, Some("b"))], &[]),
+            identity(&[(id, Some("a\u{13}\0\0\0\0\0\0\0x-consumer-username\u{1}b"))], &[]),
+            identity(&[(id, Some("ax-consumer-usernameb"))], &[]),
+            identity(&[(id, Some("a"))], &log),
+            identity(&[], &[(id, "a")]),
+            identity(&[], &log),
+            identity(&[], &[("gatepass.code", "o"), ("k", "")]),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            let same = all.iter().position(|other| other == one);
+            // A field of the access log has a name of its own, which begins with `gatepass.`.
+            assert_eq!(same, Some(if at == 9 { 3 } else { at }), "{at}");
+        }
+        let other = identity(&[("x-trace", Some("1")), (id, Some("a")), ("", Some("/x"))], &[]);
+        assert_eq!(other, all[3], "what is not part of an identity");
     }
 }

@@ -9,13 +9,14 @@ local cjson = require "cjson.safe"
 local ffi = require "ffi"
 local semaphore = require "ngx.semaphore"
 local exchange = require "kong.plugins.gatepass.exchange"
+local headers = require "kong.plugins.gatepass.headers"
 local library = require "kong.plugins.gatepass.library"
 
 local ngx = ngx
 local C = library.library
 local now, timer_at = ngx.now, ngx.timer.at
-local get_headers, read_body, get_body_data, get_body_file =
-  ngx.req.get_headers, ngx.req.read_body, ngx.req.get_body_data, ngx.req.get_body_file
+local read_body, get_body_data, get_body_file =
+  ngx.req.read_body, ngx.req.get_body_data, ngx.req.get_body_file
 local set_header, clear_header, set_uri_args =
   ngx.req.set_header, ngx.req.clear_header, ngx.req.set_uri_args
 local str, copy, new = ffi.string, ffi.copy, ffi.new
@@ -27,6 +28,9 @@ local SUSPEND, READ_BODY, FORWARD, REPLY = 2, 3, 4, 5
 local PASSED = {}
 
 local NONE = {}
+
+-- How many identities are kept as the host has them; as many older ones are kept besides.
+local MOST_KNOWN = 1000
 
 -- Ends a wait that the library failed to end: twice the longest timeout of a service.
 local LONGEST_WAIT = 120
@@ -52,7 +56,7 @@ local INVALID = unavailable(503, "configuration_invalid", "The gateway is not co
 local NOT_TOLD = unavailable(503, "revocation_unavailable", "Not every node could be told.")
 local NO_ANSWER = unavailable(500, "identity_unavailable", "The gateway gave no answer.")
 
--- Fields for the library: all bytes in one piece, and their lengths.
+-- Fields of a reply for the library: all bytes in one piece, and their lengths.
 local Frame = { capacity = 4096, bytes = new("char[?]", 4096),
                 limit = 64, sizes = new("uint32_t[?]", 128), size = 0, count = 0 }
 
@@ -86,14 +90,14 @@ function Frame.add(name, value)
   Frame.size, Frame.count = size, count + 1
 end
 
-function Frame.add_all(headers)
-  for name, value in pairs(headers) do
+function Frame.add_all(fields)
+  for name, value in pairs(fields) do
     if type(value) == "table" then
       for i = 1, #value do
-        Frame.add(name, tostring(value[i]))
+        Frame.add(name, value[i])
       end
     else
-      Frame.add(name, value == true and "" or tostring(value))
+      Frame.add(name, value)
     end
   end
 end
@@ -110,8 +114,9 @@ Gateway.__index = Gateway
 -- Opens the gateway for a configuration in JSON; returns nil and the problems if it is
 -- invalid.
 function Gateway.open(configuration, host)
-  if not C then
-    return nil, library.problem
+  local problem = library.problem or headers.problem
+  if problem then
+    return nil, problem
   end
   local problems = new("const gatepass_text *[1]")
   local directory = host.directory or ""
@@ -131,6 +136,8 @@ function Gateway.open(configuration, host)
     retell_at = 0,
     is_retelling = false,
     retired = false,
+    -- What the host made of identities, by their bytes.
+    known = {}, known_before = {}, known_count = 0,
   }, Gateway)
 end
 
@@ -246,20 +253,20 @@ end
 
 -- The action's fields as a table of header fields; repeated ones are lists.
 local function headers_of(action, first)
-  local headers = {}
+  local fields = {}
   for i = first, action.field_count - 1 do
     local field = action.fields[i]
     local name, value = text(field.name), text(field.value)
-    local other = headers[name]
+    local other = fields[name]
     if other == nil then
-      headers[name] = value
+      fields[name] = value
     elseif type(other) == "table" then
       other[#other + 1] = value
     else
-      headers[name] = { other, value }
+      fields[name] = { other, value }
     end
   end
-  return headers
+  return fields
 end
 
 local function access_log_of(action)
@@ -283,12 +290,26 @@ local function reply_of(action)
   }
 end
 
--- The identity that the upstream gets, for the host.
 local function identity_of(action)
   return { access_log = access_log_of(action), anonymous = action.anonymous == 1,
            id = text(action.consumer_id), username = text(action.consumer_username),
            custom_id = text(action.consumer_custom_id), groups = text(action.consumer_groups),
            credential = text(action.credential) }
+end
+
+-- The identity that the upstream gets, as the host has it. Most requests have one that was
+-- seen before: to read it anew would cost more than all the rest.
+function Gateway:identity(action)
+  local key = str(action.identity, action.identity_size)
+  local identity = self.known[key]
+  if identity == nil then
+    identity = self.known_before[key] or self.host.identity(identity_of(action))
+    if self.known_count == MOST_KNOWN then
+      self.known, self.known_before, self.known_count = {}, self.known, 0
+    end
+    self.known[key], self.known_count = identity, self.known_count + 1
+  end
+  return identity
 end
 
 local function edit(name, value)
@@ -303,24 +324,28 @@ local function edit(name, value)
   end
 end
 
--- Runs in the coroutine of the request that the action is about.
-function Gateway:forward(action)
+local function apply(action)
   for i = 0, action.field_count - 1 do
     local field = action.fields[i]
     edit(text(field.name), text(field.value))
   end
-  self.host.forwarded(identity_of(action))
+end
+
+-- Runs in the coroutine of the request that the action is about.
+function Gateway:forward(action)
+  apply(action)
+  self.host.forwarded(self:identity(action), ngx.ctx.gatepass_consumer)
   return PASSED
 end
 
 -- The same for a request that waits: its own coroutine will run it.
-local function forward_of(action)
+function Gateway:forward_of(action)
   local edits = {}
   for i = 0, action.field_count - 1 do
     local field = action.fields[i]
     edits[i + 1] = { text(field.name), text(field.value) }
   end
-  return { edits = edits, identity = identity_of(action) }
+  return { edits = edits, identity = self:identity(action) }
 end
 
 function Gateway:forward_later(outcome)
@@ -328,7 +353,7 @@ function Gateway:forward_later(outcome)
   for i = 1, #edits do
     edit(edits[i][1], edits[i][2])
   end
-  self.host.forwarded(outcome.identity)
+  self.host.forwarded(outcome.identity, ngx.ctx.gatepass_consumer)
 end
 
 -- Sends a callout in a coroutine of its own, so that it outlives the client that caused
@@ -339,8 +364,8 @@ function Gateway:send(action)
     local field = action.fields[i]
     head[text(field.name)] = text(field.value)
   end
-  local headers = headers_of(action, 4)
-  headers.host = head[":authority"]
+  local fields = headers_of(action, 4)
+  fields.host = head[":authority"]
   local body = text(action.body)
   local callout = {
     id = action.callout,
@@ -348,7 +373,7 @@ function Gateway:send(action)
     path = head[":path"],
     scheme = head[":scheme"],
     authority = head[":authority"],
-    headers = headers,
+    headers = fields,
     body = body ~= "" and body or (head[":method"] ~= "GET" and "" or nil),
     host = text(action.host),
     port = action.port ~= 0 and action.port or nil,
@@ -419,7 +444,7 @@ end
 function Gateway:outcome_of(action, is_own)
   local kind = action.kind
   if kind == FORWARD then
-    return is_own and self:forward(action) or forward_of(action)
+    return is_own and self:forward(action) or self:forward_of(action)
   elseif kind == REPLY then
     return reply_of(action)
   elseif kind == READ_BODY then
@@ -543,16 +568,31 @@ function Gateway:finish(request, outcome)
   end
 end
 
+-- Passes the request in whose access phase this runs to the library. Without a loop, so
+-- that it is compiled as a whole.
+function Gateway:begin(request)
+  local address, peer, id, certificate, method, target, scheme = self.host.describe()
+  local fields, count = headers.read()
+  local action = C.gatepass_begin(self.handle, request, address, #address, peer, #peer,
+                                  id, #id, certificate, #certificate, method, #method,
+                                  target, #target, scheme, #scheme, fields, count,
+                                  now() * 1000)
+  return action
+end
+
 -- Decides the request in whose access phase this runs. Returns the reply, or nil if it
 -- may pass.
 function Gateway:access()
   local request = self.last + 1
   self.last = request
-  Frame.clear()
-  self.host.describe(Frame.add)
-  Frame.add_all(get_headers(0))
-  local action = C.gatepass_begin(self.handle, request, Frame.bytes, Frame.size, Frame.sizes,
-                                  Frame.count, now() * 1000)
+  local action = self:begin(request)
+  if action ~= nil and action.is_all == 1 and action.kind == FORWARD
+     and action.request == request then
+    -- Most requests end here.
+    apply(action)
+    self.host.forwarded(self:identity(action))
+    return nil
+  end
   local outcome = self:execute(action, request)
   if not outcome or outcome.lookup or outcome.body_bytes then
     local ctx = ngx.ctx

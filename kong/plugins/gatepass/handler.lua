@@ -18,22 +18,18 @@ local host = {
   directory = "/dev/shm",
 }
 
-function host.describe(add)
+function host.describe()
   local var = ngx.var
-  add("", var.remote_addr or "")
-  -- Client addresses in headers do not affect this one.
-  add("", var.realip_remote_addr or var.remote_addr or "")
-  add("", var.kong_request_id or var.request_id or "")
+  local address, scheme, certificate = var.remote_addr or "", var.scheme, nil
   -- A certificate that failed verification proves nothing.
-  add("", var.ssl_client_verify == "SUCCESS" and var.ssl_client_raw_cert or "")
-  add(":method", ngx.req.get_method())
-  -- As the client sent it: the rules must see the path that the router saw.
-  add(":path", var.request_uri)
-  local authority = var.http_host
-  if authority then
-    add(":authority", authority)
+  if scheme == "https" and var.ssl_client_verify == "SUCCESS" then
+    certificate = var.ssl_client_raw_cert
   end
-  add(":scheme", var.scheme)
+  -- Client addresses in headers do not affect the second one. The target is as the client
+  -- sent it: the rules must see the path that the router saw.
+  return address, var.realip_remote_addr or address,
+    var.kong_request_id or var.request_id or "", certificate or "", ngx.req.get_method(),
+    var.request_uri, scheme
 end
 
 function host.secret(reference)
@@ -87,29 +83,10 @@ function host.measure(kind, name, labels, values, amount)
   end
 end
 
--- Caches results by text, since none of these conversions can be JIT-compiled. Cleared as
--- a whole when it gets too large.
-local MOST_KNOWN = 10000
-
-local function memo(make)
-  local known, count = {}, 0
-  return function(text)
-    local value = known[text]
-    if value == nil then
-      if count == MOST_KNOWN then
-        known, count = {}, 0
-      end
-      value = make(text)
-      known[text], count = value, count + 1
-    end
-    return value
-  end
-end
-
 -- A name in `kong.ctx.shared`.
-local shared_name = memo(function(name)
+local function shared_name(name)
   return (name:gsub("%.", "_"))
-end)
+end
 
 -- Decodes a header's value.
 local function decode(value)
@@ -118,16 +95,14 @@ local function decode(value)
   end))
 end
 
-local decoded = memo(decode)
-
 -- The groups in a header's value.
-local groups_of = memo(function(groups)
+local function groups_of(groups)
   local list = {}
   for group in groups:gmatch("[^,]+") do
     list[#list + 1] = decode(group)
   end
   return list
-end)
+end
 
 local UUID = "^" .. ("%x"):rep(8) .. ("%-" .. ("%x"):rep(4)):rep(3) .. "%-" .. ("%x"):rep(12) .. "$"
 
@@ -135,13 +110,13 @@ local UUID = "^" .. ("%x"):rep(8) .. ("%-" .. ("%x"):rep(4)):rep(3) .. "%-" .. (
 -- there is none, proxy-cache gives one consumer's answer to another), and query the
 -- database for UUIDs only (acl fails on others): a consumer without a UUID gets one
 -- derived from its name (RFC 9562 section 5.8).
-local id_of = memo(function(name)
+local function id_of(name)
   if name:match(UUID) then
     return name:lower()
   end
   local hash = ngx.md5("gatepass consumer " .. name)
-  return hash:gsub("^(%x%x%x%x%x%x%x%x)(%x%x%x%x)%x(%x%x%x)%x(%x%x%x)(%x+)$", "%1-%2-8%3-8%4-%5")
-end)
+  return (hash:gsub("^(%x%x%x%x%x%x%x%x)(%x%x%x%x)%x(%x%x%x)%x(%x%x%x)(%x+)$", "%1-%2-8%3-8%4-%5"))
+end
 
 -- How long the result of looking up a consumer's id by another field is cached, found or
 -- not; Kong itself caches the consumer, and invalidates it when it changes.
@@ -215,32 +190,53 @@ local function publish(fields)
   end
 end
 
--- Sets the consumer for Kong and for the plugins after this one.
-function host.forwarded(identity)
-  publish(identity.access_log)
-  local id, username, custom_id = identity.id, identity.username, identity.custom_id
-  local credential = identity.credential and decoded(identity.credential)
+-- An identity as Kong and the plugins after this one have it. Requests share it.
+function host.identity(told)
+  local identity = { names = {}, values = {} }
+  for name, value in pairs(told.access_log or {}) do
+    local count = #identity.names + 1
+    identity.names[count], identity.values[count] = shared_name(name), value
+  end
+  local id, username, custom_id = told.id, told.username, told.custom_id
+  local credential = told.credential and decode(told.credential)
   if not credential and not username and not id then
-    return
+    return identity
   end
   local consumer = {
     id = id and id_of(id),
-    username = username and decoded(username),
-    custom_id = custom_id and decoded(custom_id),
+    username = username and decode(username),
+    custom_id = custom_id and decode(custom_id),
   }
-  if identity.anonymous then
-    kong.client.authenticate(consumer, nil)
-    return
-  end
-  local found = ngx.ctx.gatepass_consumer
-  if found and found.id == id then
-    consumer = found
+  identity.consumer = consumer
+  if told.anonymous then
+    return identity
   end
   consumer.id = consumer.id or id_of(credential or username)
-  kong.client.authenticate(consumer, { id = credential, key = credential })
-  local groups = identity.groups
-  if groups then
-    kong.ctx.shared.authenticated_groups = groups_of(groups)
+  identity.id = id
+  identity.credential = { id = credential, key = credential }
+  identity.groups = told.groups and groups_of(told.groups)
+  return identity
+end
+
+-- Sets the consumer for Kong and for the plugins after this one. `found`: Kong's own that
+-- this request looked up.
+function host.forwarded(identity, found)
+  local names, groups = identity.names, identity.groups
+  if #names > 0 or groups then
+    local shared, values = kong.ctx.shared, identity.values
+    for i = 1, #names do
+      shared[names[i]] = values[i]
+    end
+    if groups then
+      shared.authenticated_groups = groups
+    end
+  end
+  local consumer = identity.consumer
+  if consumer then
+    if found and found.id == identity.id then
+      consumer = found
+    end
+    kong.client.authenticate(consumer, identity.credential)
   end
 end
 

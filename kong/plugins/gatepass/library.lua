@@ -10,6 +10,10 @@ typedef struct { const char *data; uint32_t size; } gatepass_text;
 
 typedef struct { gatepass_text name, value; } gatepass_field;
 
+typedef struct { int32_t size; const char *data; } gatepass_lent;
+
+typedef struct { gatepass_lent name, value; } gatepass_header;
+
 typedef struct {
     uint32_t kind;
     uint32_t timeout_ms;
@@ -26,6 +30,9 @@ typedef struct {
     gatepass_text consumer_groups, credential;
     uint32_t anonymous;
     uint32_t logged;
+    const char *identity;
+    uint32_t identity_size;
+    uint32_t is_all;
 } gatepass_action;
 
 typedef struct {
@@ -48,9 +55,16 @@ gatepass *gatepass_new(const char *configuration, uint32_t size, const char *dir
                        uint32_t directory_size, double now,
                        const gatepass_text **problems);
 void gatepass_free(gatepass *gateway);
-const gatepass_action *gatepass_begin(gatepass *gateway, double request, const char *head,
-                                      uint32_t head_size, const uint32_t *sizes,
-                                      uint32_t fields, double now);
+const gatepass_action *gatepass_begin(gatepass *gateway, double request,
+                                      const char *address, uint32_t address_size,
+                                      const char *peer, uint32_t peer_size,
+                                      const char *id, uint32_t id_size,
+                                      const char *certificate, uint32_t certificate_size,
+                                      const char *method, uint32_t method_size,
+                                      const char *target, uint32_t target_size,
+                                      const char *scheme, uint32_t scheme_size,
+                                      const gatepass_header *fields, uint32_t count,
+                                      double now);
 const gatepass_action *gatepass_body(gatepass *gateway, double request, const char *body,
                                      uint32_t size, double now);
 const gatepass_action *gatepass_gone(gatepass *gateway, double request);
@@ -73,7 +87,7 @@ uint32_t gatepass_panics(gatepass *gateway);
 ]]
 
 -- GATEPASS_ABI of gatepass.h.
-local ABI = 5
+local ABI = 6
 local NAME = "libgatepass_kong"
 
 -- Looks beside other libraries of Lua modules, then in the system's directories.

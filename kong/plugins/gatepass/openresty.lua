@@ -14,25 +14,24 @@ local ngx = ngx
 
 local host = { directory = "/dev/shm" }
 
-function host.describe(add)
+function host.describe()
   local var = ngx.var
-  add("", var.remote_addr or "")
-  -- Client addresses in headers do not affect this one.
-  add("", var.realip_remote_addr or var.remote_addr or "")
-  add("", var.request_id or "")
+  local address, scheme, certificate = var.remote_addr or "", var.scheme, nil
   -- A certificate that failed verification proves nothing.
-  add("", var.ssl_client_verify == "SUCCESS" and var.ssl_client_raw_cert or "")
-  add(":method", ngx.req.get_method())
-  add(":path", var.request_uri)
-  local authority = var.http_host
-  if authority then
-    add(":authority", authority)
+  if scheme == "https" and var.ssl_client_verify == "SUCCESS" then
+    certificate = var.ssl_client_raw_cert
   end
-  add(":scheme", var.scheme)
+  -- Client addresses in headers do not affect the second one.
+  return address, var.realip_remote_addr or address, var.request_id or "",
+    certificate or "", ngx.req.get_method(), var.request_uri, scheme
 end
 
 function host.secret()
   return nil, "there are no vaults"
+end
+
+function host.identity(told)
+  return { access_log = told.access_log }
 end
 
 -- For log_format: $gatepass_code and the like, where they are declared with `set`.
