@@ -11,6 +11,10 @@ DOOR ?= wasm
 # A gatepass.wasm that is there already, for `make run`. Unset: it is built.
 MODULE ?=
 
+# Other architectures than this machine's to build the native libraries for too: aarch64 or
+# x86_64.
+ARCH ?=
+
 # How long each fuzz target runs, and how long the soak does.
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 1200
@@ -20,6 +24,7 @@ help:
 	@echo '              DOOR=native: with the native module; MODULE=gatepass.wasm: with one that is built)'
 	@echo 'make wasm     build target/wasm32-wasip1/release/gatepass.wasm'
 	@echo 'make native   build target/native/libgatepass_{envoy,kong}.so, the same without a VM'
+	@echo '              (ARCH=aarch64: for that too, in target/native/aarch64)'
 	@echo 'make cli      build the command, target/release/gatepass'
 	@echo 'make oci      put it into an OCI image layout, in target/oci'
 	@echo 'make package  put it with all that a host needs into one archive for each host, in dist/'
@@ -42,7 +47,7 @@ wasm:
 	@.ci/build-wasm
 
 native:
-	@cargo build --locked --profile native --package gatepass-envoy --package gatepass-kong
+	@.ci/build-native $(ARCH)
 
 # To install it: cargo install --locked --path cli
 cli:
@@ -55,7 +60,7 @@ package: wasm native
 	@.ci/package
 
 release: wasm native cli
-	@.ci/release
+	@ARCH='$(ARCH)' .ci/release
 
 run:
 	@GATEPASS_DOOR=$(DOOR) GATEPASS_MODULE=$(MODULE) .ci/shop $(if $(PORT),--port $(PORT))

@@ -1,5 +1,6 @@
 //! The built native module and the Envoys that are here: each has what the other looks
-//! up by name. The core has nothing of any host, and no library anything of another's.
+//! up by name. The core has nothing of any host, and no library anything of another's, and
+//! all of them run on old machines.
 //!
 //! Needs `make native` and the Envoy of `.ci/install-envoy`, as `make test` does. Other
 //! releases are held against it where they are installed.
@@ -17,16 +18,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gatepass_envoy::{Callbacks, REQUIRED_HOOKS, SECRET_SYMBOLS};
-use object::{Object, ObjectSymbol};
+use object::read::elf::{Dyn, ElfFile64};
+use object::{Endianness, Object, ObjectSymbol, elf};
 
 const MODULE: &str = "target/native/libgatepass_envoy.so";
 const KONG: &str = "target/native/libgatepass_kong.so";
 const CALLBACK: &str = "envoy_dynamic_module_callback_";
 const HOOK: &str = "envoy_dynamic_module_on_";
 
-/// The oldest glibc that the module runs with: that of RHEL 9, Debian 12, Ubuntu 22.04
-/// and Envoy's own images, on all of which it can be built.
-const GLIBC: (u32, u32) = (2, 34);
+/// The oldest glibc that the libraries run with: that of RHEL 8 and Debian 10.
+const GLIBC: (u32, u32) = (2, 28);
+
+/// The libraries that every machine with glibc has. Not the compiler's, libgcc_s: images
+/// that hold nothing but an Envoy lack it.
+const OF_GLIBC: [&str; 6] = [
+    "ld-linux-aarch64.so.1",
+    "ld-linux-x86-64.so.2",
+    "libc.so.6",
+    "libdl.so.2",
+    "libm.so.6",
+    "libpthread.so.0",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_WORKSPACE_DIR"))
@@ -144,16 +156,56 @@ fn the_module_has_every_hook_and_leaves_nothing_to_the_linker() {
     assert!(linked.is_empty(), "{linked:?}");
 }
 
-/// Versions of glibc's symbols are among the strings of the dynamic section.
+/// The libraries that a library is linked with, and the versions of their symbols.
+fn needs(path: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let file = ElfFile64::<Endianness>::parse(&*bytes).expect("ELF");
+    let (endian, sections) = (file.endian(), file.elf_section_table());
+    let owned = |name: &[u8]| String::from_utf8(name.to_vec()).unwrap();
+    let mut libraries = BTreeSet::new();
+    let (entries, link) = sections.dynamic(endian, &*bytes).unwrap().expect("it is dynamic");
+    let strings = sections.strings(endian, &*bytes, link).unwrap();
+    for entry in entries.iter().filter(|entry| entry.tag(endian) == elf::DT_NEEDED) {
+        libraries.insert(owned(entry.string(endian, strings).unwrap()));
+    }
+    let mut versions = BTreeSet::new();
+    let (mut files, link) = sections.gnu_verneed(endian, &*bytes).unwrap().expect("versions");
+    let strings = sections.strings(endian, &*bytes, link).unwrap();
+    while let Some((_, mut of_file)) = files.next().unwrap() {
+        while let Some(version) = of_file.next().unwrap() {
+            versions.insert(owned(version.name(endian, strings).unwrap()));
+        }
+    }
+    (libraries, versions)
+}
+
+/// The number of a version of glibc's symbols; `None` for one of another library, or a
+/// private one.
+fn glibc(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.strip_prefix("GLIBC_")?.split('.').map(str::parse::<u32>);
+    let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some((major, minor))
+}
+
 #[test]
-fn the_module_runs_on_old_machines() {
-    let bytes = fs::read(root().join(MODULE)).unwrap();
-    let text = String::from_utf8_lossy(&bytes);
-    let versions = text.split("GLIBC_").skip(1).filter_map(|rest| {
-        let end = rest.find(|c: char| c != '.' && !c.is_ascii_digit())?;
-        let mut parts = rest.get(..end)?.split('.');
-        Some((parts.next()?.parse::<u32>().ok()?, parts.next()?.parse::<u32>().ok()?))
-    });
-    let newest = versions.max().expect("it is linked with glibc");
-    assert!(newest <= GLIBC, "it needs glibc {}.{}", newest.0, newest.1);
+fn the_libraries_run_on_old_machines() {
+    // Those for other architectures where they are built.
+    for directory in ["", "aarch64/", "x86_64/"] {
+        for host in ["envoy", "kong"] {
+            let path = root().join(format!("target/native/{directory}libgatepass_{host}.so"));
+            if !directory.is_empty() && !path.exists() {
+                continue;
+            }
+            let (libraries, versions) = needs(&path);
+            let path = path.display();
+            let others: Vec<_> =
+                libraries.iter().filter(|name| !OF_GLIBC.contains(&name.as_str())).collect();
+            assert!(others.is_empty(), "{path} needs {others:?}");
+            let unknown: Vec<_> = versions.iter().filter(|it| glibc(it).is_none()).collect();
+            assert!(unknown.is_empty(), "{path} needs {unknown:?}");
+            let newest = versions.iter().filter_map(|version| glibc(version)).max();
+            let newest = newest.expect("it is linked with glibc");
+            assert!(newest <= GLIBC, "{path} needs glibc {}.{}", newest.0, newest.1);
+        }
+    }
 }

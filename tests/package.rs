@@ -270,8 +270,12 @@ fn a_release_is_whole_and_the_same_each_time() {
     let place = Place::new("release");
     let path = |name: &str| place.0.join(name);
     fs::write(path("module.wasm"), MODULE).unwrap();
+    // Another architecture's libraries go with it where they are asked for.
+    let other = if std::env::consts::ARCH == "x86_64" { "aarch64" } else { "x86_64" };
+    fs::create_dir(path(other)).unwrap();
     for host in ["envoy", "kong"] {
         fs::write(path(&format!("libgatepass_{host}.so")), LIBRARY).unwrap();
+        fs::write(path(&format!("{other}/libgatepass_{host}.so")), other).unwrap();
     }
     let command = "#!/bin/sh\n[ \"$1\" = man ] && echo page > \"$3/gatepass.1\" || echo \"$@\"\n";
     fs::write(path("command"), command).unwrap();
@@ -281,6 +285,7 @@ fn a_release_is_whole_and_the_same_each_time() {
         run(Command::new(tree(".ci/release"))
             .arg(&release)
             .args([path("module.wasm"), place.0.clone(), path("command")])
+            .env("ARCH", format!("{} {other}", std::env::consts::ARCH))
             .env_remove("RELEASE_KEY"));
         let mut files = BTreeMap::new();
         collect(&release, &release, &mut files);
@@ -301,6 +306,10 @@ fn a_release_is_whole_and_the_same_each_time() {
         format!("gatepass-{VERSION}-oci.tar.gz"),
     ] {
         assert!(first.contains_key(&name), "{name}: {:?}", first.keys());
+    }
+    for host in ["envoy", "kong"] {
+        let library = &first[&format!("libgatepass_{host}-{VERSION}-linux-{other}.so")];
+        assert_eq!(library, other.as_bytes());
     }
     assert!(first["NOTES.md"].len() > 100, "notes");
     let bill: Value =
