@@ -66,7 +66,7 @@ fn a_consumer_with_its_credentials() {
         ),
         plugin("staff", &json!({"plugin": "acl", "config": {"allow": ["staff"]}})),
         plugin("bots", &json!({"plugin": "bot-detection"})),
-        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "web",
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web",
             "namespace": "shop", "annotations": {"konghq.com/plugins": "auth,staff"}}}),
     ]);
     assert_eq!(
@@ -89,7 +89,7 @@ fn a_consumer_with_its_credentials() {
         "KongPlugin shop/auth: anonymous is not carried over",
         "KongPlugin shop/staff: acl: write its groups",
         "KongPlugin shop/bots: bot-detection may refuse requests",
-        "Ingress shop/web: write rules for it by hand; its plugins are auth,staff",
+        "Service shop/web: write rules for it by hand; its plugins are auth,staff",
         "rules: nobody passes until you write rules",
     ] {
         assert!(told.contains(expected), "{expected}\n{told}");

@@ -18,6 +18,7 @@
 )]
 
 mod abuse;
+mod controller;
 mod convert;
 mod credentials;
 mod keys;

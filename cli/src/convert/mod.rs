@@ -66,7 +66,7 @@ pub enum ConvertError {
     NotYaml(String),
     /// There is nothing in it that is converted.
     Unknown,
-    /// It has manifests of Kong's ingress controller, and no KongConsumer.
+    /// It has manifests of Kong's ingress controller, and neither routes nor consumers.
     KongManifests,
     /// It is of another format than those that are read; which.
     Format(String),
@@ -100,13 +100,12 @@ impl fmt::Display for ConvertError {
             Self::NotYaml(cause) => write!(f, "not YAML that is read in one way: {cause}"),
             Self::Unknown => f.write_str(
                 "nothing that is converted: a kong.yml, an Envoy configuration with the filter \
-                 jwt_authn, Istio's RequestAuthentication and AuthorizationPolicy, or Envoy \
-                 Gateway's SecurityPolicy with jwt",
+                 jwt_authn, Istio's RequestAuthentication and AuthorizationPolicy, Envoy Gateway's \
+                 SecurityPolicy with jwt, or routes and consumers of Kong's ingress controller",
             ),
             Self::KongManifests => f.write_str(
-                "of the manifests of Kong's ingress controller only KongConsumers with their \
-                 Secrets are read, and none is here: convert what `deck gateway dump` writes of \
-                 its gateway",
+                "of Kong's ingress controller, without Ingresses, HTTPRoutes or KongConsumers: \
+                 convert a file that has them with their plugins, Services and Secrets",
             ),
             Self::Format(found) => {
                 write!(f, "_format_version is {found}; \"1.1\", \"2.1\" and \"3.0\" are read")

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::assemble::accepted;
-use super::kong::manifests;
+use super::kong::{cluster, manifests, metadata};
 use super::selection::{Selection, full_name};
 use super::{ConvertError, Converted, envoy, gateway, istio, kong};
 use crate::yaml;
@@ -36,14 +36,19 @@ pub fn convert(text: &str, selection: &Selection) -> Result<Converted, ConvertEr
         return gateway::from_manifests(&manifests, selection);
     }
     match envoy::from_documents(&manifests, selection) {
-        Err(ConvertError::Unknown) if chosen(manifests::is_consumer) => {
+        Err(ConvertError::Unknown) if chosen(manifests::is_consumer) || has_routes(&manifests) => {
             manifests::from_manifests(&manifests, selection)
         }
-        Err(ConvertError::Unknown) if manifests.iter().any(manifests::is_of_kong) => {
+        Err(ConvertError::Unknown) if manifests.iter().any(metadata::is_of_kong) => {
             Err(ConvertError::KongManifests)
         }
         converted => converted,
     }
+}
+
+/// Whether there are routes of Kong's ingress controller, and plugins for them.
+fn has_routes(manifests: &[Value]) -> bool {
+    manifests.iter().any(metadata::is_plugin) && manifests.iter().any(cluster::is_route)
 }
 
 /// The manifests of a list.

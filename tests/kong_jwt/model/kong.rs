@@ -226,7 +226,7 @@ fn is_valid(config: &Value, token: &Token) -> bool {
 
 /// The path that routes are compared with: escapes decoded but of reserved
 /// characters, slashes merged, dot segments resolved.
-fn normalize(path: &str) -> String {
+pub fn normalize(path: &str) -> String {
     let mut decoded = String::new();
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('%') {

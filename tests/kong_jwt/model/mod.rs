@@ -2,8 +2,8 @@
 //! and where that refuses more, a note says so: for configurations and requests
 //! at random, against a model of Kong that shares no code with convert.
 
-mod files;
-mod kong;
+pub(crate) mod files;
+pub(crate) mod kong;
 
 use std::collections::HashMap;
 
@@ -147,7 +147,7 @@ fn is_told(converted: &Converted, winners: &[usize]) -> bool {
     })
 }
 
-fn sends(
+pub(crate) fn sends(
     world: &mut World,
     request: &Request,
     placeholder: &str,

@@ -7,6 +7,7 @@
 use gatepass::config::reader::Node;
 use serde_json::Value;
 
+use super::controller::Controller;
 use super::fields::{
     OF_CONSUMERS, OF_PLUGINS, OF_ROUTES, OF_SERVICES, OTHER_ENTITIES, info, no_decisions,
 };
@@ -52,6 +53,8 @@ pub(super) struct Route {
     pub(super) is_expression: bool,
     pub(super) regex_priority: u64,
     pub(super) protocols: Vec<String>,
+    /// What else is known of a route that the ingress controller made.
+    pub(super) controller: Option<Controller>,
 }
 
 /// Where a plugin is.
@@ -252,6 +255,7 @@ impl Kong {
             is_expression: expression.is_some(),
             regex_priority: priority?.into(),
             protocols: protocols?,
+            controller: None,
         });
         Some(())
     }

@@ -1,8 +1,8 @@
-//! Manifests of Kong's ingress controller: KongConsumers with their Secrets, and the
-//! KongPlugins of the kind jwt.
+//! Manifests of Kong's ingress controller: KongConsumers with their Secrets, routes and
+//! their plugins.
 //!
-//! Consumers and plugins become what a `kong.yml` would say of them. Ingresses and routes
-//! are not read: one rule for nobody stands for all of them.
+//! All of them become what a `kong.yml` would say of them. Without routes one rule for
+//! nobody stands for them.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,12 @@ use gatepass::config::Variable;
 use gatepass::config::reader::Document;
 use serde_json::{Map, Value, json};
 
+use super::cluster::{self, Cluster};
 use super::entities::{self, Kong};
-use super::metadata::{annotation, kind, name, namespace, texts};
+use super::metadata::{annotation, is_of_kong, is_plugin, kind, name, namespace, texts};
 use super::plugins::{Jwt, Settings, is_harmless};
 use super::secrets::Secrets;
-use super::{configuration, consumers, provider};
+use super::{configuration, consumers, convert, provider};
 use crate::convert::assemble::accepted;
 use crate::convert::need::NOBODY;
 use crate::convert::selection::{Selection, full_name};
@@ -24,12 +25,6 @@ use crate::convert::{ConvertError, Converted, Notes};
 /// Whether a file has consumers that are read here.
 pub(in crate::convert) fn is_consumer(manifest: &Value) -> bool {
     is_of_kong(manifest) && kind(manifest) == "KongConsumer"
-}
-
-/// Whether it is a manifest of Kong's.
-pub(in crate::convert) fn is_of_kong(manifest: &Value) -> bool {
-    let version = manifest.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-    version.starts_with("configuration.konghq.com/")
 }
 
 /// The consumers of the file with their credentials, and rules that let nobody pass.
@@ -41,12 +36,57 @@ pub(in crate::convert) fn from_manifests(
     let chosen: Vec<_> =
         manifests.iter().filter(|it| is_consumer(it) && selection.has(it)).collect();
     one_class(&chosen)?;
+    if manifests.iter().any(cluster::is_route) {
+        return with_routes(&chosen, manifests, selection, notes);
+    }
     let plugins = jwt_plugins(manifests, &mut notes);
-    let is_base64 = plugins.first().is_some_and(|plugin| {
-        plugin.pointer("/plugins/0/config/secret_is_base64") == Some(&Value::Bool(true))
+    let consumers = consumers_of(&chosen, manifests, &mut notes);
+    let places = plugins.iter().filter_map(|it| it.get("name")?.as_str()).map(str::to_owned);
+    let places: Vec<_> = places.collect();
+    let kong = read(&json!({ "consumers": consumers, "routes": plugins }), &places)?;
+    about_others(manifests, &mut notes);
+    converted(&kong, notes)
+}
+
+/// The routes of the file, and rules for them.
+fn with_routes(
+    consumers: &[&Value],
+    manifests: &[Value],
+    selection: &Selection,
+    mut notes: Notes,
+) -> Result<Converted, ConvertError> {
+    let of_consumers = consumers.iter().find_map(|it| class(it));
+    let class = match of_consumers {
+        Some(class) => Some(class),
+        None => {
+            let chosen = || manifests.iter().filter(|it| selection.has(it));
+            let classes = cluster::classes(chosen());
+            if classes.len() > 1 {
+                let names = chosen().filter(|it| cluster::is_route(it)).map(full_name).collect();
+                return Err(ConvertError::Several { what: "Ingresses of several classes", names });
+            }
+            classes.into_iter().next()
+        }
+    };
+    let consumers = consumers_of(consumers, manifests, &mut notes);
+    let cluster = Cluster::of(manifests, class, &mut notes)?;
+    let mut value = cluster.to_json()?;
+    value.insert("consumers".to_owned(), consumers.into());
+    let mut kong = read(&Value::Object(value), &cluster.places())?;
+    cluster.mark(&mut kong, &mut notes);
+    let converted = convert(&kong, notes)?;
+    accepted(&converted.configuration)?;
+    Ok(converted)
+}
+
+fn consumers_of(chosen: &[&Value], manifests: &[Value], notes: &mut Notes) -> Vec<Value> {
+    let is_base64 = manifests.iter().any(|it| {
+        is_plugin(it)
+            && it.get("plugin") == Some(&json!("jwt"))
+            && it.pointer("/config/secret_is_base64") == Some(&Value::Bool(true))
     });
     let mut secrets = Secrets::of(manifests, is_base64);
-    let consumers = chosen.into_iter().filter_map(|manifest| {
+    let consumers = chosen.iter().filter_map(|manifest| {
         let place = place(manifest);
         if class(manifest).is_none() {
             let text = "is left out: without the annotation kubernetes.io/ingress.class most \
@@ -54,20 +94,17 @@ pub(in crate::convert) fn from_manifests(
             notes.add(&place, text);
             return None;
         }
-        Some(consumer(manifest, manifests, &mut secrets, &place, &mut notes))
+        Some(consumer(manifest, manifests, &mut secrets, &place, notes))
     });
-    let consumers: Vec<_> = consumers.collect();
-    let kong = read(&json!({ "consumers": consumers, "routes": plugins }))?;
-    about_others(manifests, &mut notes);
-    converted(&kong, notes)
+    consumers.collect()
 }
 
-fn read(value: &Value) -> Result<Kong, ConvertError> {
+fn read(value: &Value, places: &[String]) -> Result<Kong, ConvertError> {
     let nothing = |_: &str| Variable::Unset;
     let document = Document::new(&nothing);
     let kong = entities::read(&document.root(value));
     let mut problems = document.into_problems();
-    problems.iter_mut().for_each(|problem| rename(&mut problem.path, value));
+    problems.iter_mut().for_each(|problem| rename(&mut problem.path, value, places));
     match kong {
         Some(kong) if problems.is_empty() => Ok(kong),
         _ => Err(ConvertError::NotUnderstood(Problems(problems))),
@@ -75,18 +112,34 @@ fn read(value: &Value) -> Result<Kong, ConvertError> {
 }
 
 /// Puts the name of a manifest in the place of where a `kong.yml` would have it.
-fn rename(path: &mut String, kong: &Value) {
-    for (list, within) in [("routes", ".plugins[0]"), ("consumers", "")] {
-        let items = kong.get(list).and_then(Value::as_array).into_iter().flatten();
-        for (position, item) in items.enumerate() {
-            let names = ["name", "username", "custom_id"];
-            let called = names.iter().find_map(|field| item.get(field)?.as_str());
-            let rest = path.strip_prefix(&format!("$.{list}[{position}]{within}"));
-            if let (Some(rest), Some(called)) = (rest, called) {
-                let what = if list == "consumers" { "KongConsumer " } else { "" };
-                *path = format!("{what}{called}{rest}");
-                return;
-            }
+fn rename(path: &mut String, kong: &Value, places: &[String]) {
+    let item = |list: &str, position: usize| kong.get(list)?.as_array()?.get(position);
+    for (list, fields) in [
+        ("routes", &["name"] as &[&str]),
+        ("consumers", &["username", "custom_id"]),
+        ("services", &["name"]),
+    ] {
+        let Some(rest) = path.strip_prefix(&format!("$.{list}[")) else { continue };
+        let Some((digits, rest)) = rest.split_once(']') else { continue };
+        let Some((position, found)) =
+            digits.parse().ok().and_then(|at| Some((at, item(list, at)?)))
+        else {
+            continue;
+        };
+        let called = fields.iter().find_map(|field| found.get(field)?.as_str());
+        let place = match list {
+            "routes" => places.get(position).cloned(),
+            "consumers" => called.map(|called| format!("KongConsumer {called}")),
+            _ => called.map(|called| format!("Service {called}")),
+        };
+        // The routes of a file without routes are its plugins.
+        let rest = rest
+            .strip_prefix(".plugins[0]")
+            .filter(|_| found.get("paths").is_none() && list == "routes")
+            .unwrap_or(rest);
+        if let Some(place) = place {
+            *path = format!("{place}{rest}");
+            return;
         }
     }
 }
@@ -122,8 +175,8 @@ fn converted(kong: &Kong, mut notes: Notes) -> Result<Converted, ConvertError> {
         return Err(ConvertError::NoCredential(notes.0));
     }
     let provider = provider(&plugins, &[], &mut notes);
-    let text = "nobody passes until you write rules: Ingresses and routes are not read, nor which \
-                plugins they have";
+    let text = "nobody passes until you write rules: the file has no routes, by which it would be known \
+                which plugins they have";
     notes.add("rules", text);
     let nobody = json!({
         "match": {}, "requires": { "groups_any": [NOBODY], "groups_none": [NOBODY] },
@@ -239,16 +292,9 @@ fn about_others(manifests: &[Value], notes: &mut Notes) {
     for manifest in manifests {
         let called = format!("{} {}", kind(manifest), full_name(manifest));
         let plugins = annotation(manifest, "konghq.com/plugins");
-        let is_route = ["Ingress", "HTTPRoute", "GRPCRoute"].contains(&kind(manifest));
-        match plugins {
-            Some(plugins) if is_route || kind(manifest) == "Service" => {
-                let text = "write rules for it by hand; its plugins are";
-                notes.add(&called, format_args!("{text} {plugins}"));
-            }
-            None if is_route => {
-                notes.add(&called, "write rules for it by hand; it names no plugins itself");
-            }
-            _ => {}
+        if let Some(plugins) = plugins.filter(|_| kind(manifest) == "Service") {
+            let text = "write rules for it by hand; its plugins are";
+            notes.add(&called, format_args!("{text} {plugins}"));
         }
         let plugin = manifest.get("plugin").and_then(Value::as_str).unwrap_or_default();
         if is_plugin(manifest) && plugin == "acl" {
@@ -258,10 +304,6 @@ fn about_others(manifests: &[Value], notes: &mut Notes) {
             notes.add(&called, format_args!("{plugin} {text}"));
         }
     }
-}
-
-fn is_plugin(manifest: &Value) -> bool {
-    is_of_kong(manifest) && ["KongPlugin", "KongClusterPlugin"].contains(&kind(manifest))
 }
 
 fn place(manifest: &Value) -> String {

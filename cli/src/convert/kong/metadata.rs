@@ -22,3 +22,14 @@ pub(super) fn texts(list: Option<&Value>) -> impl Iterator<Item = &str> {
     // What is no text names nothing that is in the file.
     list.and_then(Value::as_array).into_iter().flatten().map(|it| it.as_str().unwrap_or_default())
 }
+
+/// Whether it is a manifest of Kong's.
+pub(in crate::convert) fn is_of_kong(manifest: &Value) -> bool {
+    let version = manifest.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    version.starts_with("configuration.konghq.com/")
+}
+
+/// Whether it is a plugin of Kong's.
+pub(in crate::convert) fn is_plugin(manifest: &Value) -> bool {
+    is_of_kong(manifest) && ["KongPlugin", "KongClusterPlugin"].contains(&kind(manifest))
+}

@@ -4,16 +4,22 @@
 //! place; parts that cannot be carried over are left out if that denies more, and
 //! mentioned in a note.
 
+mod annotations;
 mod applied;
 mod bearer;
+pub(super) mod cluster;
 mod consumers;
+mod controller;
 mod entities;
 mod fields;
 mod file;
+mod gateway_routes;
+mod ingress;
 mod issuer;
+mod joined;
 mod keycloak;
 pub(super) mod manifests;
-mod metadata;
+pub(super) mod metadata;
 mod openid_connect;
 mod placeholder;
 mod plugins;
@@ -60,13 +66,12 @@ pub(super) fn from_value(mut value: Value) -> Result<Converted, ConvertError> {
     let kong = entities::read(&document.root(&value));
     problems.extend(document.into_problems());
     match kong {
-        Some(kong) if problems.is_empty() => convert(&kong),
+        Some(kong) if problems.is_empty() => convert(&kong, Notes::default()),
         _ => Err(ConvertError::NotUnderstood(Problems(problems))),
     }
 }
 
-fn convert(kong: &Kong) -> Result<Converted, ConvertError> {
-    let mut notes = Notes::default();
+fn convert(kong: &Kong, mut notes: Notes) -> Result<Converted, ConvertError> {
     let routes = routes::in_use(kong, &mut notes);
     let plugins = routes.iter().filter_map(|(position, route)| {
         Applied::to(kong, *position, route).jwt.map(|jwt| (route.place.as_str(), jwt))

@@ -4,6 +4,9 @@
 //!
 //! Where something is not certain, two routes are taken to share requests.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
 use gatepass::config::check_match;
 use gatepass::http::percent_decode;
 use serde_json::{Map, Value, json};
@@ -27,11 +30,12 @@ pub(super) struct Entry<'k> {
 /// expression and of which priority, how long the path is.
 type Rank = (usize, bool, usize, bool, u64, usize);
 
-/// How a rule's path matches: whole segments, or any text after it.
+/// How a rule's path matches: whole segments, any text after it, or nothing after it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Extent {
     Segments,
     Text,
+    Exact,
 }
 
 impl<'k> Entry<'k> {
@@ -64,8 +68,9 @@ impl<'k> Entry<'k> {
             return None;
         }
         let mut matching = Map::new();
-        if let Some(path) = self.path {
+        if let Some(path) = self.path_of_rule() {
             let field = match self.extent() {
+                Extent::Exact => "path",
                 Extent::Segments => "path_prefix",
                 Extent::Text if path == "/" => "path_prefix",
                 Extent::Text => "path_starts_with",
@@ -84,7 +89,18 @@ impl<'k> Entry<'k> {
     }
 
     fn extent(&self) -> Extent {
-        if self.need == Need::Open { Extent::Segments } else { Extent::Text }
+        match self.path.and_then(literal) {
+            Some(_) => Extent::Exact,
+            None if self.need == Need::Open => Extent::Segments,
+            None => Extent::Text,
+        }
+    }
+
+    /// The path as a rule has it. A regular expression that no rule can have stays one, and
+    /// is refused by the reader of rules.
+    fn path_of_rule(&self) -> Option<Cow<'k, str>> {
+        let path = self.path?;
+        Some(literal(path).map_or(Cow::Borrowed(path), |literal| Cow::Owned(literal.text)))
     }
 
     /// Whether the rule of `self` may decide a request that Kong has for `other`.
@@ -93,16 +109,23 @@ impl<'k> Entry<'k> {
         if !self.shares_methods(other) || !self.shares_hosts(other) || !self.shares_paths(other) {
             return false;
         }
-        let order = match (self.rank, other.rank) {
-            (Some(own), Some(others)) => own.cmp(&others),
-            _ => std::cmp::Ordering::Equal,
-        };
-        match order {
+        match self.compared(other) {
             // Kong would take this route for all that its rule matches.
-            std::cmp::Ordering::Greater => !self.is_within(other),
+            Ordering::Greater => !self.is_within(other),
             // The other rule stands before this one.
-            std::cmp::Ordering::Less => !other.is_covered(),
-            std::cmp::Ordering::Equal => is_before || !other.is_covered(),
+            Ordering::Less => !other.is_covered(),
+            Ordering::Equal => is_before || !other.is_covered(),
+        }
+    }
+
+    /// Which of the two Kong tries first, where that is certain.
+    fn compared(&self, other: &Self) -> Ordering {
+        let (Some(own), Some(others)) = (self.rank, other.rank) else { return Ordering::Equal };
+        let order = own.cmp(&others);
+        match (&self.route.controller, &other.route.controller) {
+            // Which flavour of the router the controller writes for is not in its manifests.
+            (Some(one), Some(two)) if one.order.compared(&two.order) != order => Ordering::Equal,
+            _ => order,
         }
     }
 
@@ -128,13 +151,17 @@ impl<'k> Entry<'k> {
     /// leaves encoded and rules decode.
     fn is_plain(&self) -> bool {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-        self.path.is_none_or(|path| path.starts_with('/') && path.bytes().all(is_plain))
+        self.path.is_none_or(|path| match literal(path) {
+            Some(literal) => literal.is_only,
+            None => path.starts_with('/') && path.bytes().all(is_plain),
+        })
     }
 
     /// Whether a path in another case may be this entry's and, for those who do not tell
     /// cases apart, the other's: Kong takes it for this one's, rules refuse it.
     pub(super) fn differs_in_case(&self, other: &Self) -> bool {
-        let Some(others) = other.path.filter(|_| other.matching.is_some()) else { return false };
+        let of_rule = other.path_of_rule().filter(|_| other.matching.is_some());
+        let Some(others) = of_rule else { return false };
         let folded = |start: &[u8]| start.to_ascii_lowercase();
         let (own, others) = (
             folded(&self.path.map(certain_start).unwrap_or_default()),
@@ -164,21 +191,51 @@ impl<'k> Entry<'k> {
     /// Whether a path that this entry's rule matches may be one of `other`.
     fn shares_paths(&self, other: &Self) -> bool {
         let Some(start) = other.path.map(certain_start) else { return true };
-        let Some(own) = self.path.map(|path| percent_decode(path.as_bytes()).into_owned()) else {
+        let Some(own) = self.path_of_rule().map(|it| percent_decode(it.as_bytes()).into_owned())
+        else {
             return true;
         };
+        let is_whole = other.path.and_then(literal).is_some_and(|it| it.is_only);
         let is_below = match self.extent() {
+            Extent::Exact => is_whole && own == start,
             Extent::Text => start.starts_with(&own),
             Extent::Segments => start.strip_prefix(own.as_slice()).is_some_and(|rest| {
                 rest.is_empty() || rest.starts_with(b"/") || own.ends_with(b"/")
             }),
         };
-        is_below || own.starts_with(&start)
+        is_below || !is_whole && own.starts_with(&start)
     }
 }
 
+/// The one path that an expression matches, as `~/admin$`.
+struct Literal {
+    text: String,
+    /// False if a dot in it stands for other characters, too.
+    is_only: bool,
+}
+
+fn literal(path: &str) -> Option<Literal> {
+    let inner = path.strip_prefix('~')?.strip_suffix('$')?;
+    let mut literal = Literal { text: String::new(), is_only: true };
+    let mut characters = inner.chars();
+    while let Some(character) = characters.next() {
+        let is_plain = character.is_ascii_alphanumeric() || "-_~/".contains(character);
+        match character {
+            '\\' if characters.next()? == '.' => literal.text.push('.'),
+            '.' => {
+                literal.is_only = false;
+                literal.text.push('.');
+            }
+            _ if is_plain => literal.text.push(character),
+            _ => return None,
+        }
+    }
+    literal.text.starts_with('/').then_some(literal)
+}
+
 fn rank(route: &Route, path: Option<&str>) -> Option<Rank> {
-    if route.is_expression || route.has_empty_hosts {
+    let is_uncertain = route.controller.as_ref().is_some_and(|it| it.is_uncertain);
+    if route.is_expression || route.has_empty_hosts || is_uncertain {
         return None;
     }
     let fields = [
@@ -197,6 +254,9 @@ fn rank(route: &Route, path: Option<&str>) -> Option<Rank> {
 
 /// With what all paths begin that a path of Kong matches, percent-decoded.
 fn certain_start(path: &str) -> Vec<u8> {
+    if let Some(literal) = literal(path).filter(|it| it.is_only) {
+        return literal.text.into_bytes();
+    }
     let Some(expression) = path.strip_prefix('~') else {
         // An escape is matched as text, so that a path may end within one.
         let text = path.split('%').next().unwrap_or_default();

@@ -14,6 +14,7 @@ use super::applied::Applied;
 use super::bearer::Bearer;
 use super::entities::{Kong, Route};
 use super::issuer::IssuerPlugin;
+use super::joined;
 use super::plugins::{Access, Jwt, Lookup, Need, is_harmless};
 use super::router::Entry;
 use super::{Anonymous, PROVIDER};
@@ -79,7 +80,8 @@ pub(super) fn needs(
             }
         }
         about_protocols(route, notes);
-        need
+        // The notes say why.
+        if route.controller.as_ref().is_some_and(|it| it.is_closed) { Need::Nobody } else { need }
     };
     routes.iter().map(need).collect()
 }
@@ -233,7 +235,14 @@ pub(super) fn rules(
         about(entry, &shared, &need, notes);
         rules.push((entry.route.place.clone(), rule(matching.clone(), &need)));
     }
-    rules.extend(last(&entries, notes));
+    if entries.iter().any(|entry| entry.route.controller.is_some()) {
+        let text = "nobody passes where no other rule matches: other files may have routes there";
+        notes.add("the last rule", text);
+        rules.push(("the last rule".to_owned(), rule(json!({}), &Need::Nobody)));
+        rules = joined::prefixes(rules);
+    } else {
+        rules.extend(last(&entries, notes));
+    }
     about_case(&entries, notes);
     rules
 }
@@ -279,6 +288,14 @@ fn about_untold(entry: &Entry<'_>, notes: &mut Notes) {
     if let Some(path) = paths.iter().find(|path| !path.starts_with('~') && !is_canonical(path)) {
         let path = Value::from(path.as_str());
         notes.add(place, format_args!("no request that is let in has its path {path}"));
+    }
+    if entry.route.controller.is_some() {
+        let text = "its conditions (a regular expression, a path with other than plain segments, \
+                    headers, a host with a wildcard at its end, or others) are none that a rule \
+                    can have: nobody passes, and what its requests need is asked of others that \
+                    may be its own, too";
+        notes.add(place, text);
+        return;
     }
     notes.add(
         place,
