@@ -12,6 +12,8 @@
 
 #[path = "documents/links.rs"]
 mod links;
+#[path = "documents/messages.rs"]
+mod messages;
 #[path = "documents/prose.rs"]
 mod prose_of_pages;
 
