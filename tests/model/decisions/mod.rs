@@ -148,29 +148,42 @@ pub fn send(
     sent: &[(String, String)],
     now: i64,
 ) -> Seen {
+    match verdict(gateway, users, sent, now) {
+        Verdict::Forward(edits) => {
+            let head = RequestHead::new(sent.iter().map(|(name, value)| (name, value)));
+            let fields = support::upstream(ENVOY, &head, &edits);
+            let (token, fields): (Vec<_>, Vec<_>) =
+                fields.into_iter().partition(|(name, _)| name == "x-identity-token");
+            assert!(token.len() < 2, "one identity token: {token:?}");
+            let now = UnixTime::from_secs(now);
+            let identity = token.first().map(|(_, token)| jose::verified(gateway, token, now));
+            let length = token.first().map_or(0, |(name, token)| name.len() + token.len());
+            Seen::Forwarded(fields, identity, length)
+        }
+        Verdict::Deny(_, reply) | Verdict::Answer(reply) => {
+            if reply.status == 302 {
+                return Seen::Redirected;
+            }
+            let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
+            let code = body["code"].as_str().expect("a code").to_owned();
+            Seen::Denied(reply.status, code)
+        }
+    }
+}
+
+/// The gateway's verdict on a request, once the user service has answered.
+pub fn verdict(
+    gateway: &mut Pipeline,
+    users: &UserService,
+    sent: &[(String, String)],
+    now: i64,
+) -> Verdict {
     let now = UnixTime::from_secs(now);
     let head = RequestHead::new(sent.iter().map(|(name, value)| (name, value)));
-    let copy = RequestHead::new(sent.iter().map(|(name, value)| (name, value)));
     let mut step = gateway.begin(head, now);
     loop {
         match step {
-            Step::Done(Verdict::Forward(edits), _) => {
-                let fields = support::upstream(ENVOY, &copy, &edits);
-                let (token, fields): (Vec<_>, Vec<_>) =
-                    fields.into_iter().partition(|(name, _)| name == "x-identity-token");
-                assert!(token.len() < 2, "one identity token: {token:?}");
-                let identity = token.first().map(|(_, token)| jose::verified(gateway, token, now));
-                let length = token.first().map_or(0, |(name, token)| name.len() + token.len());
-                return Seen::Forwarded(fields, identity, length);
-            }
-            Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
-                if reply.status == 302 {
-                    return Seen::Redirected;
-                }
-                let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
-                let code = body["code"].as_str().expect("a code").to_owned();
-                return Seen::Denied(reply.status, code);
-            }
+            Step::Done(verdict, _) => return verdict,
             Step::Await(sent, waiting) => {
                 let reply = users.reply(&sent.callout.path);
                 let landing = gateway.complete(sent.id, &reply, now).expect("a flight");
@@ -213,11 +226,8 @@ fn difference(
             size + 400 + identity.to_string().len() * 4 / 3 > most
         }
         (Expected::Forwarded(fields, identity, size), Seen::Forwarded(found, said, length)) => {
-            let token = request.token.text();
-            let fields: Vec<(String, String)> = fields
-                .iter()
-                .map(|(name, value)| (name.clone(), value.replace("{token}", &token)))
-                .collect();
+            let fields: Vec<(String, String)> =
+                fields.iter().map(|(name, value)| (name.clone(), request.filled(value))).collect();
             let is_small = identity.is_none() || size + length <= most;
             is_small && fields == *found && is_same_identity(identity.as_ref(), said.as_ref())
         }

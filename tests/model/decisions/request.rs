@@ -34,7 +34,8 @@ impl Token {
     }
 }
 
-/// What a client sends: fields with `{token}` where the token is.
+/// What a client sends: fields with `{token}` where the token is, or in several cookies
+/// its pieces `{token 1}` to `{token 3}`.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub fields: Vec<(String, String)>,
@@ -44,10 +45,18 @@ pub struct Request {
 impl Request {
     /// The fields as they are sent.
     pub fn sent(&self) -> Vec<(String, String)> {
+        self.fields.iter().map(|(name, value)| (name.clone(), self.filled(value))).collect()
+    }
+
+    /// A value with the token in its places. It is cut somewhere in its header.
+    pub fn filled(&self, value: &str) -> String {
         let token = self.token.text();
-        let fill =
-            |(name, value): &(String, String)| (name.clone(), value.replace("{token}", &token));
-        self.fields.iter().map(fill).collect()
+        let first = 1 + self.fields.iter().map(|(_, value)| value.len()).sum::<usize>() % 40;
+        let (one, rest) = token.split_at(first.min(token.len()));
+        let (two, three) = rest.split_at(rest.len() / 2);
+        let pieces = [("{token 1}", one), ("{token 2}", two), ("{token 3}", three)];
+        let whole = value.replace("{token}", &token);
+        pieces.into_iter().fold(whole, |value, (place, piece)| value.replace(place, piece))
     }
 }
 
@@ -101,7 +110,12 @@ pub fn request(dice: &mut Dice, providers: usize) -> Request {
     }
     match dice.below(20) {
         0 => {}
-        1 | 11 | 12 => fields.push(("cookie", "a=b; session={token}; c=d".into())),
+        // A token that is too long for one cookie, in any order.
+        12 => {
+            let cookies = "session_2={token 3}; session={token 1}; a=b; session_1={token 2}";
+            fields.push(("cookie", cookies.into()));
+        }
+        1 | 11 => fields.push(("cookie", "a=b; session={token}; c=d".into())),
         2 | 13 => path.push_str(if path.contains('?') {
             "&access_token={token}"
         } else {

@@ -99,7 +99,7 @@ pub fn fields(
                 continue;
             }
             if name == "cookie" && !sources(config, "from_cookies").is_empty() {
-                let rest = value.split("; ").filter(|one| !one.starts_with("session="));
+                let rest = value.split("; ").filter(|one| !one.starts_with("session"));
                 value = rest.collect::<Vec<_>>().join("; ");
                 // Nothing is left of it.
                 if value.is_empty() {

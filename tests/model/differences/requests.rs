@@ -65,7 +65,7 @@ fn shown(seed: u64, config: &Value, request: &Request, what: &str) -> String {
     )
 }
 
-fn each(
+pub fn each(
     name: &str,
     count: u64,
     mut one: impl FnMut(&mut Dice, &Value, &Request, u64) -> Result<(), String>,

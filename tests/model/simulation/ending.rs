@@ -52,7 +52,11 @@ impl World {
                 }
                 let token = self.token(issuer, 5, 300);
                 let feed = &self.outside.feed;
-                if self.facts.may_be_revoked(&token, feed, &self.posted) {
+                let is_listed =
+                    self.outside.allowed.last().is_some_and(|it| it.contains(&token.sub));
+                if self.facts.may_be_revoked(&token, feed, &self.posted)
+                    || listener == 1 && !is_listed
+                {
                     continue;
                 }
                 let before = self.passed;

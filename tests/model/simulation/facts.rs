@@ -32,8 +32,18 @@ pub struct Heard {
     /// What the worker's clock said when it came, and when it was asked for.
     pub clock: i64,
     pub asked_clock: i64,
-    /// When it was asked for, in real time.
+    /// When it was asked for, and when it came, in real time.
     pub asked: i64,
+    pub came: i64,
+}
+
+/// The worker that let a request pass.
+pub struct Asker {
+    pub worker: usize,
+    /// In real time.
+    pub started: i64,
+    /// Whether nobody passes without lists that are up to date.
+    pub needs_lists: bool,
 }
 
 /// How far ahead a time may be that counts as now.
@@ -60,6 +70,9 @@ struct Revoked {
 pub struct Facts {
     heard: Vec<Heard>,
     revoked: Vec<Revoked>,
+    /// The latest version of the allowlist that was read to its end, and each of them.
+    allowed: Option<usize>,
+    pub lists: Vec<Vec<&'static str>>,
     /// By `jti`: the worker and the token.
     identities: HashMap<String, (usize, String)>,
     /// When the clock jumped last, in real time.
@@ -67,10 +80,15 @@ pub struct Facts {
     /// Whether every answer counts that is newer than those before it. On Kong
     /// requests fetch keys beside one another, and only the first keys count.
     pub is_ordered: bool,
+    /// Whether all workers see at once what one of them has shared.
+    pub is_shared: bool,
 }
 
 impl Facts {
     pub fn hear(&mut self, heard: Heard) {
+        if let Fact::Allowed(version) = heard.fact {
+            self.allowed = self.allowed.max(Some(version));
+        }
         self.heard.push(heard);
     }
 
@@ -118,11 +136,12 @@ impl Facts {
     /// What is wrong with a request that passed with this token and identity.
     pub fn check(
         &mut self,
-        worker: usize,
+        asker: &Asker,
         token: &Public,
         identity: &Json,
         clock: i64,
     ) -> Result<(), String> {
+        let worker = asker.worker;
         let wrong = |what: &str| Err(format!("{what}: {token:?} at {clock}, {identity}"));
         if token.exp * 1000 <= clock {
             return wrong("a token that is over passed");
@@ -134,8 +153,13 @@ impl Facts {
             |heard| matches!(&heard.fact, Fact::Keys(issuer, _) if *issuer == token.issuer),
         );
         let own: Vec<&Heard> = own.collect();
-        // The latest of what this worker asked for itself; others may know more.
-        let latest = own.iter().filter(|heard| heard.worker == worker);
+        // The latest of what this worker asked for itself, or was shared before it started;
+        // others may know more.
+        let is_known = |heard: &&&Heard| {
+            heard.worker == worker
+                || self.is_shared && self.jumped < heard.asked && heard.came < asker.started
+        };
+        let latest = own.iter().filter(is_known);
         let latest = latest.map(|heard| heard.asked).max();
         let latest = latest.filter(|latest| self.is_ordered && *latest > self.jumped);
         let is_newest = |heard: &Heard| latest.is_none_or(|latest| heard.asked >= latest);
@@ -151,9 +175,25 @@ impl Facts {
             if !pages.any(|heard| heard.is_within(FEED_STALE_MS, clock)) {
                 return wrong("the list of revoked tokens was not read");
             }
+        } else {
+            self.check_allowed(asker, token, clock).or_else(wrong)?;
         }
         self.check_user(worker, token, identity, clock).or_else(|what| wrong(&what))?;
         self.check_identity(worker, token, identity, clock).or_else(|what| wrong(&what))
+    }
+
+    /// Whether the allowlist, as it may be known now, has the user of a token.
+    fn check_allowed(&self, asker: &Asker, token: &Public, clock: i64) -> Result<(), &'static str> {
+        let known = self.allowed.unwrap_or(0);
+        let is_listed = self.lists[known..].iter().any(|list| list.contains(&token.sub));
+        if !is_listed && self.allowed.is_some() {
+            return Err("a user passed that the allowlist has no more");
+        }
+        let mut read = self.heard.iter().filter(|heard| matches!(heard.fact, Fact::Allowed(_)));
+        if asker.needs_lists && !read.any(|heard| heard.is_within(FEED_STALE_MS, clock)) {
+            return Err("the list of allowed tokens was not read");
+        }
+        Ok(())
     }
 
     fn check_user(

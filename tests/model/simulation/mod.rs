@@ -11,6 +11,7 @@
 
 mod ending;
 mod facts;
+mod mishaps;
 pub mod outside;
 pub mod stores;
 mod worker;
@@ -70,7 +71,7 @@ fn whatever_happens_in_whatever_order() {
     rounds("simulation", 120, |seed| {
         let mut dice = Dice::new(seed);
         let events: Vec<Event> = (0..EVENTS)
-            .map(|_| Event { kind: dice.below(96), a: dice.below(1 << 20), b: dice.below(1 << 20) })
+            .map(|_| Event { kind: dice.below(99), a: dice.below(1 << 20), b: dice.below(1 << 20) })
             .collect();
         match run(seed, &events) {
             Ok(codes) => {

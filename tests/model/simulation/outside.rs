@@ -20,6 +20,8 @@ pub enum Fact {
     User(String, i64),
     /// The feed up to this entry, and whether that is its end.
     Page(usize, bool),
+    /// The last page of this version of the allowlist.
+    Allowed(usize),
     /// Something that says nothing about any of these.
     Nothing,
 }
@@ -98,6 +100,12 @@ pub fn configuration(listener: usize, version: usize) -> Value {
             "service": "feeds", "path": if version == 0 { "/list" } else { "/entries" },
             "poll_seconds": 3, "max_stale_seconds": FEED_STALE_MS / 1000,
         });
+    } else {
+        config["revocation"]["allowlist"] = json!({
+            "service": "feeds", "path": "/allowed",
+            "poll_seconds": 3, "max_stale_seconds": FEED_STALE_MS / 1000,
+        });
+        config["revocation"]["failure_mode"] = if version == 0 { "deny" } else { "allow" }.into();
     }
     if options::PROVIDERS_TOLD_APART {
         config["identity_token"]["subject"] = "{sub}".into();
@@ -138,7 +146,17 @@ pub struct Outside {
     published: Vec<i64>,
     /// The feed's entries.
     pub feed: Vec<Value>,
+    /// How often the feed forgot its cursors; it goes on from none of before.
+    pub epoch: usize,
+    /// The users on the allowlist, in each of its versions.
+    pub allowed: Vec<Vec<&'static str>>,
 }
+
+/// By how much a feed's cursors grow when it forgets those before.
+const EPOCH: usize = 1_000_000;
+
+/// Everybody.
+pub const USERS: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "frank"];
 
 impl Outside {
     pub fn new() -> Self {
@@ -147,6 +165,8 @@ impl Outside {
             withdrawn: Default::default(),
             published: Vec::new(),
             feed: Vec::new(),
+            epoch: 0,
+            allowed: vec![USERS.to_vec()],
         };
         (0..4).for_each(|issuer| outside.add_key(issuer, 0, 0));
         outside
@@ -199,17 +219,44 @@ impl Outside {
                 let body = json!({"sub": sub, "as_of": real, "path": path});
                 (Fact::User(path.to_owned(), real), support::ok(&body))
             }
+            ("feeds", path) if path.starts_with("/allowed") => {
+                self.allowlist(path.split_once("since=").map_or("", |(_, cursor)| cursor))
+            }
             ("feeds", path) => {
-                let since = path.split_once("since=").map_or(0, |(_, at)| at.parse().unwrap());
+                let since = path.split_once("since=").map(|(_, at)| at.parse::<usize>().unwrap());
+                if since.is_some_and(|since| since / EPOCH != self.epoch) {
+                    return (Fact::Nothing, support::reply(410, b""));
+                }
+                let since = since.map_or(0, |since| since % EPOCH);
                 let end = self.feed.len().min(since + 2);
                 let page = json!({
-                    "cursor": end.to_string(), "entries": self.feed[since..end],
+                    "cursor": (self.epoch * EPOCH + end).to_string(), "entries": self.feed[since..end],
                     "more": end < self.feed.len(),
                 });
                 (Fact::Page(end, end == self.feed.len()), support::ok(&page))
             }
             other => panic!("nobody has {other:?}"),
         }
+    }
+
+    /// A page of the allowlist, of which each version has two or more. A version that
+    /// is no longer there cannot go on.
+    fn allowlist(&self, since: &str) -> (Fact, CalloutReply) {
+        let version = self.allowed.len() - 1;
+        let users = &self.allowed[version];
+        let (of, at) = since.split_once('.').unwrap_or((since, "0"));
+        if !of.is_empty() && of != format!("v{version}") {
+            return (Fact::Nothing, support::reply(410, b""));
+        }
+        let at: usize = at.parse().expect("a cursor of this feed");
+        let begins = since.is_empty();
+        // The second page of an empty list, and what is asked at its end, is empty.
+        let end = if begins { 1 } else { at + 3 }.min(users.len());
+        let entries: Vec<Value> =
+            users[at.min(end)..end].iter().map(|user| json!({"sub": user})).collect();
+        let more = begins || end < users.len();
+        let body = json!({"cursor": format!("v{version}.{end}"), "entries": entries, "more": more});
+        (if more { Fact::Nothing } else { Fact::Allowed(version) }, support::ok(&body))
     }
 
     fn key_set(&self, issuer: usize) -> (Fact, CalloutReply) {

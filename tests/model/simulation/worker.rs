@@ -37,6 +37,9 @@ pub struct Open {
 pub struct Worker {
     pub id: usize,
     pub listener: usize,
+    /// When it started, in real time.
+    pub started: i64,
+    pub version: usize,
     pub gateway: Pipeline,
     /// The path of its endpoint.
     revocations: &'static str,
@@ -56,7 +59,7 @@ impl Worker {
     pub fn new(
         id: usize,
         listener: usize,
-        version: usize,
+        (version, started): (usize, i64),
         host: HostCapabilities,
         store: &Store,
     ) -> Self {
@@ -70,6 +73,8 @@ impl Worker {
         Self {
             id,
             listener,
+            started,
+            version,
             gateway,
             revocations: outside::endpoint(version),
             host,

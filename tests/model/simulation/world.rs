@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::super::jose;
 use super::super::support::{self, ENVOY, KONG, START};
-use super::facts::{Facts, Heard, Public};
-use super::outside::{self, COOLDOWN_MS, Fact, ISSUERS, Outside, issuer_time, listener_of};
+use super::facts::{Asker, Facts, Heard, Public};
+use super::outside::{self, COOLDOWN_MS, Fact, ISSUERS, Outside, USERS, issuer_time, listener_of};
 use super::stores::{Kind, Store};
 use super::worker::{Client, End, Worker};
 
@@ -23,8 +23,6 @@ pub struct Event {
     pub a: usize,
     pub b: usize,
 }
-
-const USERS: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "frank"];
 
 /// The longest callout, and the tick that ends it.
 const SLOW_MS: i64 = 5000;
@@ -49,6 +47,8 @@ pub struct World {
     pub offset: i64,
     pub next: usize,
     pub versions: [usize; 2],
+    /// Whether requests passed once by what was known of an allowlist.
+    pub was_lenient: bool,
     pub begun: usize,
     pub ended: usize,
     pub left: usize,
@@ -78,6 +78,7 @@ impl World {
             offset: 0,
             next: 0,
             versions: [0; 2],
+            was_lenient: false,
             begun: 0,
             ended: 0,
             left: 0,
@@ -86,6 +87,8 @@ impl World {
             codes: BTreeMap::new(),
         };
         world.facts.is_ordered = world.host.resumes_others;
+        world.facts.is_shared = kind == Kind::Quiet;
+        world.facts.lists.clone_from(&world.outside.allowed);
         for listener in 0..2 {
             for _ in 0..WORKERS {
                 let worker = world.worker(listener);
@@ -97,14 +100,15 @@ impl World {
 
     fn worker(&mut self, listener: usize) -> Worker {
         self.next += 1;
-        Worker::new(self.next, listener, self.versions[listener], self.host, &self.store)
+        let version = (self.versions[listener], self.real);
+        Worker::new(self.next, listener, version, self.host, &self.store)
     }
 
     const fn clock(&self) -> i64 {
         START * 1000 + self.real + self.offset
     }
 
-    const fn now(&self) -> UnixTime {
+    pub const fn now(&self) -> UnixTime {
         UnixTime::from_millis(self.clock())
     }
 
@@ -144,10 +148,18 @@ impl World {
                 let worker = &mut self.workers[at];
                 let identity = jose::verified(&mut worker.gateway, &token, now);
                 self.passed += 1;
-                self.facts.check(worker.id, &client.token, &identity, clock)
+                let asker = Asker {
+                    worker: worker.id,
+                    started: worker.started,
+                    needs_lists: (worker.listener, worker.version) != (1, 1),
+                };
+                self.facts.check(&asker, &client.token, &identity, clock)
             }
             Verdict::Answer(reply) if reply.status == 204 => {
                 let entry = client.entry.ok_or("204 for something else")?;
+                if !is_good(&entry) {
+                    return Err(format!("taken as a revocation: {entry}"));
+                }
                 let listener = self.workers[at].listener;
                 self.facts.revoke(listener, &[entry], clock);
                 Ok(())
@@ -159,18 +171,29 @@ impl World {
                 *self.codes.entry(code.to_owned()).or_default() += 1;
                 let (feed, posted) = (&self.outside.feed, &self.posted);
                 let has_reason = self.facts.may_be_revoked(&client.token, feed, posted);
-                if code == "token_revoked" && !has_reason {
+                let is_unlisted = self.may_be_unlisted(&client.token);
+                if code == "token_revoked" && !has_reason && !is_unlisted {
                     return Err(format!("nobody revoked {:?}", client.token));
                 }
                 if code == "key_unknown" && self.must_be_known(at, &client.token) {
                     return Err(format!("a key that is published is unknown: {:?}", client.token));
                 }
-                if ![401, 403, 503].contains(&reply.status) {
+                let is_refused = client.entry.as_ref().is_some_and(|entry| !is_good(entry));
+                if ![401, 403, 503].contains(&reply.status) && !(is_refused && reply.status == 400)
+                {
                     return Err(format!("{} {code}", reply.status));
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Whether an allowlist gives a reason to refuse a token: one that had not its user,
+    /// or, where requests pass by what is known of it, one that was read in part.
+    pub fn may_be_unlisted(&self, token: &Public) -> bool {
+        let lists = &self.outside.allowed;
+        listener_of(token.issuer) == 1
+            && (lists.iter().any(|list| !list.contains(&token.sub)) || self.was_lenient)
     }
 
     /// Whether a worker has no reason to refuse a token for its key: the key has been
@@ -198,7 +221,7 @@ impl World {
         let (fact, reply) = match how % 16 {
             0 => (Fact::Nothing, support::failed()),
             // A feed that says there is more, and does not go on.
-            2 if is_feed => (Fact::Nothing, outside::stuck(&open.callout)),
+            2 if is_feed && worker.listener == 0 => (Fact::Nothing, outside::stuck(&open.callout)),
             1 => (Fact::Nothing, support::reply(500, b"")),
             2 => (Fact::Nothing, support::reply(200, b"{\"keys\": [")),
             3..6 => open.then.clone(),
@@ -207,11 +230,15 @@ impl World {
         let (id, listener) = (worker.id, worker.listener);
         let (asked, asked_clock) = (open.asked, open.asked_clock);
         let clock = START * 1000 + self.real + self.offset;
-        self.facts.hear(Heard { worker: id, fact: fact.clone(), clock, asked_clock, asked });
         worker.gateway.take_log();
         let ends = worker.complete(flight, &reply, now, real, &self.outside);
         let log = worker.gateway.take_log();
         let is_taken = !log.iter().any(|line| line.to_string().contains("tokens_not_listed"));
+        if is_taken || !matches!(fact, Fact::Allowed(_)) {
+            let fact = fact.clone();
+            let heard = Heard { worker: id, fact, clock, asked_clock, asked, came: real };
+            self.facts.hear(heard);
+        }
         if let (Fact::Page(end, _), true, CalloutReply::Answer(_)) = (&fact, is_taken, &reply) {
             self.facts.revoke(listener, &self.outside.feed[..*end], clock);
         }
@@ -261,7 +288,7 @@ impl World {
 
     pub fn begin(&mut self, at: usize, client: Client) -> Found {
         self.begun += 1;
-        if let Some(entry) = &client.entry {
+        if let Some(entry) = client.entry.as_ref().filter(|entry| is_good(entry)) {
             self.posted.push((self.workers[at].listener, entry.clone()));
         }
         let (now, real) = (self.now(), self.real);
@@ -288,6 +315,18 @@ impl World {
         }
         if b.is_multiple_of(5) {
             entry["iss"] = ISSUERS[b % 4].into();
+        }
+        entry
+    }
+
+    /// An entry that means something else than its sender thinks: it must be refused.
+    fn spoilt(&self, a: usize, b: usize) -> Value {
+        let mut entry = self.entry(a, b);
+        match b / 16 % 3 {
+            // Milliseconds, and a member that may restrict it.
+            0 => entry["until"] = ((issuer_time(self.real) + 20) * 1000).into(),
+            1 => entry["tenant"] = "acme".into(),
+            _ => entry["unitl"] = (issuer_time(self.real) + 20).into(),
         }
         entry
     }
@@ -354,9 +393,20 @@ impl World {
             }
             85..88 => self.hand_over(a % self.workers.len(), b, a.is_multiple_of(5)),
             88 => {
-                let entry = self.entry(a, b);
+                let mut entry = self.entry(a, b);
+                // Members that restrict nothing.
+                match b / 32 % 4 {
+                    0 => entry["reason"] = "lost".into(),
+                    1 => entry["colour"] = "red".into(),
+                    _ => {}
+                }
                 self.outside.feed.push(entry);
                 Ok(())
+            }
+            89 => {
+                let Some((at, token)) = self.chosen(a) else { return Ok(()) };
+                let entry = Some(self.spoilt(b, a));
+                self.begin(at, Client { token, entry })
             }
             90..93 => {
                 let at = a % self.workers.len();
@@ -374,38 +424,29 @@ impl World {
             94 if b.is_multiple_of(4) => {
                 let listener = a % 2;
                 self.versions[listener] ^= 1;
+                self.was_lenient |= listener == 1;
                 let of_it = |at: &usize| self.workers[*at].listener == listener;
                 let all: Vec<usize> = (0..self.workers.len()).filter(of_it).collect();
                 all.into_iter().for_each(|at| self.replace(at));
                 Ok(())
             }
             95 => self.misbehave(a),
-            _ => Ok(()),
-        }
-    }
-
-    /// Every service fails at once when it is asked, for three seconds.
-    fn misbehave(&mut self, how: usize) -> Found {
-        for _ in 0..30 {
-            self.pass(100);
-            for at in 0..self.workers.len() {
-                self.tick(at)?;
-                while !self.workers[at].open.is_empty() {
-                    self.complete(at, 0, how % 3)?;
-                }
+            96 if a.is_multiple_of(3) => {
+                // Now and then it is empty.
+                let most = if b.is_multiple_of(5) { 0 } else { USERS.len() };
+                let is_kept = |(at, _): &(usize, &&str)| a >> at & 1 == 1 || *at == b % 6;
+                let users = USERS.iter().enumerate().filter(is_kept);
+                let users: Vec<_> = users.map(|(_, user)| *user).take(most).collect();
+                self.outside.allowed.push(users);
+                self.facts.lists.clone_from(&self.outside.allowed);
+                Ok(())
             }
-        }
-        Ok(())
-    }
-
-    /// A reply comes again.
-    fn twice(&mut self, a: usize, b: usize) -> Found {
-        let (now, at) = (self.now(), a % self.workers.len());
-        let worker = &mut self.workers[at];
-        let Some(flight) = worker.closed.get(b % worker.closed.len().max(1)) else { return Ok(()) };
-        match worker.gateway.complete(*flight, &support::failed(), now) {
-            Some(_) => Err("a reply that came again was taken".to_owned()),
-            None => Ok(()),
+            97 if a.is_multiple_of(4) => {
+                self.outside.epoch += 1;
+                Ok(())
+            }
+            98 if b.is_multiple_of(2) => self.overtake(a, b / 2),
+            _ => Ok(()),
         }
     }
 
@@ -429,10 +470,18 @@ impl World {
     }
 
     /// A worker dies, with all that it holds, and another one takes its place.
-    fn replace(&mut self, at: usize) {
+    pub fn replace(&mut self, at: usize) {
         let old = &self.workers[at];
         self.left += old.waiting.values().map(Vec::len).sum::<usize>() + old.submissions.len();
         let listener = old.listener;
         self.workers[at] = self.worker(listener);
     }
+}
+
+/// Whether an entry is one that an endpoint takes.
+fn is_good(entry: &Value) -> bool {
+    const KNOWN: [&str; 6] = ["sub", "jti", "client_id", "iss", "issued_before", "until"];
+    let members = entry.as_object().expect("an object");
+    members.keys().all(|name| KNOWN.contains(&name.as_str()))
+        && entry["until"].as_i64().is_none_or(|until| until < START * 100)
 }
