@@ -17,8 +17,7 @@ local C = library.library
 local now, timer_at = ngx.now, ngx.timer.at
 local read_body, get_body_data, get_body_file =
   ngx.req.read_body, ngx.req.get_body_data, ngx.req.get_body_file
-local set_header, clear_header, set_uri_args =
-  ngx.req.set_header, ngx.req.clear_header, ngx.req.set_uri_args
+local set_header, set_uri_args = headers.set, ngx.req.set_uri_args
 local str, copy, new = ffi.string, ffi.copy, ffi.new
 
 -- Kinds of actions; 1 sends a callout and contains nothing else.
@@ -312,22 +311,20 @@ function Gateway:identity(action)
   return identity
 end
 
-local function edit(name, value)
-  if value == nil then
-    clear_header(name)
-  elseif name == "" then
-    -- Only the query of the target changes: a token is removed from it.
-    local query = value:find("?", 1, true)
-    set_uri_args(query and value:sub(query + 1) or "")
-  else
-    set_header(name, value)
-  end
+-- Only the query of the target changes: a token is removed from it.
+local function set_target(target)
+  local query = target:find("?", 1, true)
+  set_uri_args(query and target:sub(query + 1) or "")
 end
 
 local function apply(action)
   for i = 0, action.field_count - 1 do
-    local field = action.fields[i]
-    edit(text(field.name), text(field.value))
+    local name, value = action.fields[i].name, action.fields[i].value
+    if name.size > 0 then
+      set_header(name.data, name.size, value.data, value.size)
+    else
+      set_target(text(value))
+    end
   end
 end
 
@@ -351,7 +348,12 @@ end
 function Gateway:forward_later(outcome)
   local edits = outcome.edits
   for i = 1, #edits do
-    edit(edits[i][1], edits[i][2])
+    local name, value = edits[i][1], edits[i][2]
+    if name ~= "" then
+      set_header(name, #name, value, value and #value or 0)
+    else
+      set_target(value)
+    end
   end
   self.host.forwarded(outcome.identity, ngx.ctx.gatepass_consumer)
 end

@@ -1,6 +1,7 @@
 -- The header fields of the current request, where nginx has them: none becomes a string
 -- of Lua, which would cost more than the decision about most requests. This uses the
--- functions behind ngx.req.get_headers, as lua-resty-core declares them.
+-- functions behind ngx.req.get_headers and ngx.req.set_header, as lua-resty-core declares
+-- them.
 
 local base = require "resty.core.base"
 local ffi = require "ffi"
@@ -18,6 +19,7 @@ local function fits()
   local their_text, our_text = "ngx_http_lua_ffi_str_t", "gatepass_lent"
   return C.ngx_http_lua_ffi_req_get_headers ~= nil
     and C.ngx_http_lua_ffi_req_get_headers_count ~= nil
+    and C.ngx_http_lua_ffi_req_set_header ~= nil
     and ffi.sizeof(theirs) == ffi.sizeof(ours)
     and ffi.offsetof(theirs, "key") == ffi.offsetof(ours, "name")
     and ffi.offsetof(theirs, "value") == ffi.offsetof(ours, "value")
@@ -52,6 +54,18 @@ function _M.read()
     error("header fields cannot be read here")
   end
   return fields, count
+end
+
+local message = ffi.new("char *[1]")
+
+-- Sets a field, whatever there was of that name, or removes it if `value` is nil or null.
+-- Both are strings, or bytes that the library lends: nginx copies them.
+function _M.set(name, name_size, value, value_size)
+  local rc = C.ngx_http_lua_ffi_req_set_header(get_request(), name, name_size, value,
+                                               value_size, nil, 0, 1, message)
+  if rc ~= base.FFI_OK and rc ~= base.FFI_DECLINED then
+    error("a header field cannot be set here")
+  end
 end
 
 return _M
