@@ -81,7 +81,8 @@ coverage:
 	@.ci/coverage
 
 bench: wasm native
-	@ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench gateways
+	@ENVOY=$$(.ci/install-envoy) && export ENVOY && NGINX=$$(.ci/install-nginx || true) && export NGINX && \
+	    cargo bench --locked --bench gateways
 
 costs:
 	@$(if $(WRITE),export GATEPASS_WRITE_COSTS=1 &&) \

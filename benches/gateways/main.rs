@@ -6,10 +6,10 @@
 //! worker; the client and the services have another CPU and one thread.
 //!
 //! `QUICK=1` shows in two minutes that everything works. Results go to
-//! `benches/`, or with `QUICK` to `target/`. Needs `make wasm` and an Envoy in
-//! `$ENVOY`.
+//! `benches/`, or with `QUICK` to `target/`. Needs `make wasm`, `make native`, an Envoy in
+//! `$ENVOY`, and for the rows about nginx one with LuaJIT in `$NGINX`.
 //!
-//! For whoever works on the filter: `ONLY=requests` (or `cryptography`, `memory`,
+//! For whoever works on the filter: `ONLY=requests` (or `nginx`, `cryptography`, `memory`,
 //! `growth`) leaves out the rest, `ONLY=fleet` measures several proxies and
 //! `ONLY=dearest` looks for the dearest request that a client can make, which the
 //! rest does not, and `ONLY=requests COMPARE=other.wasm` shows what two builds of the
@@ -33,6 +33,7 @@ mod envoy;
 mod fleet;
 mod growth;
 mod load;
+mod nginx;
 mod peers;
 mod plot;
 mod process;
@@ -100,6 +101,10 @@ async fn run() {
     let mut sections = Vec::new();
     if wanted("requests") {
         sections.push(requests::run(&machine, &seen, &effort).await);
+        progress(&sections, start);
+    }
+    if only == "nginx" {
+        sections.push(requests::run_nginx(&machine, &seen, &effort).await);
         progress(&sections, start);
     }
     if wanted("cryptography") {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::Effort;
 use crate::envoy::{self, Machine, Setup};
 use crate::load::{Connection, Requests, Target, cycle};
+use crate::nginx;
 use crate::peers;
 use crate::report::{self, Section};
 use crate::services::Seen;
@@ -120,7 +121,7 @@ pub async fn run(machine: &Machine, seen: &Seen, effort: &Effort) -> Section {
     let target = |(name, port, requests)| Target::new(name, port, requests, 200, worker.clone());
     let mut targets: Vec<Rc<Target>> = listeners.into_iter().map(target).collect();
     let alone = std::env::var_os("COMPARE").is_some();
-    let (peers, missing) =
+    let (peers, mut missing) =
         if alone { Default::default() } else { peers::start(machine, &rs256).await };
     for peer in &peers {
         let (name, cpu) = (&peer.name, peer.process.cpu());
@@ -143,41 +144,83 @@ pub async fn run(machine: &Machine, seen: &Seen, effort: &Effort) -> Section {
         assert_does_its_work(target, seen, &rs256).await;
     }
 
-    let slice = Duration::from_millis(150);
-    let saturated = interleave(&targets, Load::Saturating(16), effort.rounds(30), slice).await;
     if alone {
+        let slice = Duration::from_millis(150);
+        let saturated = interleave(&targets, Load::Saturating(16), effort.rounds(30), slice).await;
         let compared = |index: usize| (&targets[index].name, saturated[index].added_cpu());
         let text =
             (0..targets.len()).map(compared).map(|(name, cpu)| format!("- {name}: {cpu:+.1} us\n"));
         return Section { title: "Requests", text: text.collect(), bars: Vec::new() };
     }
-    let slice = Duration::from_millis(300);
-    let rates: Vec<f64> =
-        saturated.iter().map(|series| 0.8 * series.median(|slice| slice.per_second)).collect();
-    let shared = interleave(&targets, Load::Rates(&rates), effort.rounds(9), slice).await;
+    let mut rows = measure(&targets, effort).await;
+    drop(envoy);
+    match nginx(machine, seen, effort).await {
+        Some(more) => rows.extend(more),
+        None => missing.push("nginx with LuaJIT (.ci/install-nginx)"),
+    }
 
-    let rows: Vec<Row<'_>> = targets
-        .iter()
-        .zip(saturated.iter().zip(&shared))
-        .map(|(target, (saturated, shared))| Row { name: &target.name, saturated, shared })
-        .collect();
     let mut text = table(&rows);
     for peer in missing {
         text += &format!("\nNot installed, so not measured: {peer}.\n");
     }
     text += &comparison(&rows);
     let bars: Vec<(String, f64)> =
-        rows.iter().map(|row| (row.name.to_owned(), row.saturated.added_cpu())).collect();
+        rows.iter().map(|row| (row.name.clone(), row.saturated.added_cpu())).collect();
     Section { title: "Requests", text, bars }
 }
 
-struct Row<'a> {
-    name: &'a str,
-    saturated: &'a Series,
-    shared: &'a Series,
+/// What a request costs behind nginx alone.
+pub async fn run_nginx(machine: &Machine, seen: &Seen, effort: &Effort) -> Section {
+    let rows = nginx(machine, seen, effort).await.expect("$NGINX is one with LuaJIT");
+    Section { title: "Requests", text: table(&rows), bars: Vec::new() }
 }
 
-fn table(rows: &[Row<'_>]) -> String {
+/// The plugin in an nginx, compared with that nginx alone; none without one.
+async fn nginx(machine: &Machine, seen: &Seen, effort: &Effort) -> Option<Vec<Row>> {
+    let identity = tokens::identity_key("ES256");
+    let [rs256, es256] = ["RS256", "ES256"].map(Signer::new);
+    let hot = pool(&rs256, HOT);
+    let configure = |signer: &Signer| envoy::gatepass(&[signer], ("ES256", &identity));
+    let mut rows = vec![(
+        "Gatepass by FFI in nginx, token seen before".to_owned(),
+        configure(&rs256),
+        Rc::clone(&hot),
+    )];
+    for signer in [&rs256, &es256] {
+        let mut config = configure(signer);
+        config["limits"] = json!({"token_cache_entries": COLD_CACHE});
+        let name = format!("Gatepass by FFI in nginx, new token, {}", signer.algorithm);
+        rows.push((name, config, pool(signer, effort.of(COLD))));
+    }
+    let nginx = nginx::start(machine, &hot, rows).await?;
+    for target in &nginx.targets {
+        assert_does_its_work(target, seen, &rs256).await;
+    }
+    Some(measure(&nginx.targets, effort).await)
+}
+
+/// Measures all of them in turn: as fast as they go, then at 80 % of that.
+async fn measure(targets: &[Rc<Target>], effort: &Effort) -> Vec<Row> {
+    let slice = Duration::from_millis(150);
+    let saturated = interleave(targets, Load::Saturating(16), effort.rounds(30), slice).await;
+    let slice = Duration::from_millis(300);
+    let rates: Vec<f64> =
+        saturated.iter().map(|series| 0.8 * series.median(|slice| slice.per_second)).collect();
+    let shared = interleave(targets, Load::Rates(&rates), effort.rounds(9), slice).await;
+    targets
+        .iter()
+        .zip(saturated.into_iter().zip(shared))
+        .map(|(target, (saturated, shared))| Row { name: target.name.clone(), saturated, shared })
+        .collect()
+}
+
+struct Row {
+    name: String,
+    saturated: Series,
+    shared: Series,
+}
+
+fn table(rows: &[Row]) -> String {
     let mut table = report::Table::new(&[
         "",
         "requests/s",
@@ -194,7 +237,7 @@ fn table(rows: &[Row<'_>]) -> String {
         let rate = saturated.median(|slice| slice.per_second);
         let cpu = saturated.median(|slice| slice.cpu);
         table.row([
-            (*name).to_owned(),
+            name.clone(),
             format!("{rate:.0}"),
             format!("{:.2}", saturated.throughput_ratio()),
             format!("{cpu:.1}"),
@@ -210,7 +253,7 @@ fn table(rows: &[Row<'_>]) -> String {
 }
 
 /// Gatepass beside what does the same, or less.
-fn comparison(rows: &[Row<'_>]) -> String {
+fn comparison(rows: &[Row]) -> String {
     let find = |name: &str| rows.iter().find(|row| row.name.starts_with(name)).expect("a target");
     let mut table = report::Table::new(&["", "compared with", "requests/s", "goal"]);
     for (own, other, goal) in [
@@ -220,7 +263,7 @@ fn comparison(rows: &[Row<'_>]) -> String {
         (CACHED, "jwt_authn RS256 + ext_authz", "2.20"),
         (NATIVE, "jwt_authn, cached, claims to headers", "0.95"),
     ] {
-        let ratio = find(own).saturated.against(find(other).saturated);
+        let ratio = find(own).saturated.against(&find(other).saturated);
         table.row([own, other, &format!("{ratio:.2}"), goal].map(str::to_owned));
     }
     let mut costs = report::Table::new(&["", "compared with", "added CPU", "goal"]);
