@@ -33,7 +33,7 @@ help:
 	@echo 'make docs     write the tables of docs/configuration.md from src/config/schema.yaml'
 	@echo 'make bench    measure it beside what else does the job (7 minutes; QUICK=1: 2 minutes;'
 	@echo '              ONLY=fleet: several proxies; ONLY=dearest: the dearest request)'
-	@echo 'make costs    count instructions and allocations of a request, and compare them with those that'
+	@echo 'make costs    count instructions, allocations and fuel of a request, and compare them with those that'
 	@echo '              are committed (WRITE=1: write those anew)'
 	@echo 'make faults   measure what hostile clients and failing services cost (QUICK=1: a short run)'
 	@echo 'make soak     run all of that at once for 20 minutes (SOAK_SECONDS=1200), and fail if anything does'
@@ -84,9 +84,10 @@ bench: wasm native
 	@ENVOY=$$(.ci/install-envoy) && export ENVOY && NGINX=$$(.ci/install-nginx || true) && export NGINX && \
 	    cargo bench --locked --bench gateways
 
-costs:
+costs: wasm
 	@$(if $(WRITE),export GATEPASS_WRITE_COSTS=1 &&) \
-	    cargo test --locked --quiet --package gatepass-native --test costs -- committed --nocapture --test-threads=1 && .ci/costs
+	    cargo test --locked --quiet --package gatepass-native --test costs -- committed --nocapture --test-threads=1 && \
+	    cargo test --locked --quiet --package gatepass-wasm --test module_fuel -- --nocapture && .ci/costs
 
 faults: $(DOOR)
 	@export GATEPASS_DOOR=$(DOOR) && ENVOY=$$(.ci/install-envoy) && export ENVOY && cargo bench --locked --bench faults

@@ -21,6 +21,8 @@ mod committed;
 mod counted;
 #[path = "../benches/costs/requests.rs"]
 mod requests;
+#[path = "../benches/costs/shop.rs"]
+mod shop;
 #[path = "../benches/gateways/tokens.rs"]
 mod tokens;
 
@@ -28,7 +30,8 @@ use std::hint::black_box;
 
 use crate::committed::{Committed, Memory, WRITE, differs};
 use crate::counted::{allocations, blocks, held};
-use crate::requests::{Kind, Prepared, World};
+use crate::requests::{Prepared, World};
+use crate::shop::Kind;
 
 /// The allocations of most requests of a kind: now and then a table grows. `more` is done
 /// besides with each.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use crate::requests::Kind;
+use crate::shop::Kind;
 
 /// `costs.json`.
 #[derive(Debug, Deserialize, Serialize)]
@@ -33,6 +33,10 @@ pub struct Memory {
 pub struct Costs {
     /// Blocks of memory that were asked for, with those that had to grow.
     pub allocations: u64,
+    /// Fuel of the built module in the interpreter of the tests, on an Envoy, from its
+    /// context to the end of that; 0 if it is not measured.
+    #[serde(default)]
+    pub fuel: u64,
     /// Instructions without cryptography.
     pub instructions: u64,
 }

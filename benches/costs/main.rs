@@ -23,11 +23,13 @@ mod tokens;
 
 mod committed;
 mod requests;
+mod shop;
 
 use std::process::{Command, ExitCode};
 
 use crate::committed::{Committed, WRITE, counted_with, differs};
-use crate::requests::{Kind, Prepared, World};
+use crate::requests::{Prepared, World};
+use crate::shop::Kind;
 
 /// So many that what happens now and then, such as a table that grows, is spread.
 const REQUESTS: u32 = 256;

@@ -13,46 +13,12 @@ use gatepass::http::{Fields, RequestHead};
 use gatepass::keys::{Algorithm, AlgorithmSet, HostCrypto, HostSigningKey, HostVerifyingKey};
 use gatepass::time::UnixTime;
 use gatepass_native::AwsLc;
-use serde_json::json;
 
-use crate::tokens::{AUDIENCE, ISSUER, Signer, identity_key};
+use crate::shop::{FIELDS, KNOWN_USER, Kind, claims, configuration, forge, subject, user};
+use crate::tokens::Signer;
 
 /// A whole second, so that every number of a token has always as many digits.
 pub const NOW: UnixTime = UnixTime::from_secs(1_764_000_000);
-
-/// The user of all tokens but those of [`Kind::Callout`].
-const KNOWN_USER: &str = "5c0c8b1e-9f0d-4a36-8d0e-000000000000";
-
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A token that was verified before, with an identity that was minted before.
-    Known,
-    /// A new RS256 token of a known user: verified, and an identity minted.
-    NewRs256,
-    /// A new ES256 token of a known user.
-    NewEs256,
-    /// A new RS256 token whose signature is wrong.
-    Denied,
-    /// A new RS256 token of a user who is not known: the user service is asked, and its
-    /// reply comes.
-    Callout,
-}
-
-impl Kind {
-    pub const ALL: [Self; 5] =
-        [Self::Known, Self::NewRs256, Self::NewEs256, Self::Denied, Self::Callout];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Known => "known_token",
-            Self::NewRs256 => "new_rs256_token",
-            Self::NewEs256 => "new_es256_token",
-            Self::Denied => "denial",
-            Self::Callout => "callout",
-        }
-    }
-}
 
 /// A request to be counted, with all that it needs from outside.
 pub struct Prepared {
@@ -82,27 +48,7 @@ impl World {
     /// benchmark of gateways has it.
     pub fn new() -> Self {
         let signers = ["RS256", "ES256"].map(Signer::new);
-        let config = json!({
-            "services": {"users": {"upstream": "users"}},
-            "providers": {"shop": {
-                "issuer": ISSUER, "audiences": [AUDIENCE],
-                "local_jwks": {"keys": signers.each_ref().map(Signer::jwk)},
-            }},
-            "user_info": {
-                "service": "users", "path": "/users/{sub}",
-                "claims": {"country": "/address/country", "customer_type": "/type"},
-            },
-            "identity_token": {
-                "issuer": "https://gateway.shop.internal", "audiences": ["shop-services"],
-                "signing_keys": [{"algorithm": "ES256", "private_key": identity_key("ES256")}],
-            },
-            "claim_to_headers": [{"header": "x-user-country", "claim": ["country"]}],
-            "rules": [
-                {"match": {"path_prefix": "/health"}, "bypass": true},
-                {"match": {"path_prefix": "/orders"}, "requires": {"scopes_all": ["orders"]}},
-            ],
-            "limits": {"token_cache_entries": 100_000},
-        });
+        let config = configuration(&signers);
         let host: Rc<dyn HostCrypto> = Rc::new(Apart);
         let settings = config::load(config.to_string().as_bytes(), &|_| None::<String>, Some(host));
         let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
@@ -136,46 +82,22 @@ impl World {
     fn request(&mut self, kind: Kind) -> Prepared {
         let mut token = self.token(kind);
         if kind == Kind::Denied {
-            // The first character of the signature, which has no unused bits.
-            let at = token.rfind('.').map_or(0, |dot| dot + 1);
-            let other = if token[at..].starts_with('A') { "B" } else { "A" };
-            token.replace_range(at..=at, other);
+            forge(&mut token);
         }
-        let reply = (kind == Kind::Callout).then(|| self.reply(&self.subject()));
+        let reply = (kind == Kind::Callout).then(|| self.reply(&subject(kind, self.next)));
         Prepared { head: head(&token), reply, passes: kind != Kind::Denied }
     }
 
     /// A token of its kind; of the same user, unless the user is to be asked for.
     pub fn token(&mut self, kind: Kind) -> String {
         self.next += 1;
-        let subject = match kind {
-            Kind::Callout => self.subject(),
-            _ => KNOWN_USER.to_owned(),
-        };
         let [rs256, es256] = &self.signers;
         let signer = if kind == Kind::NewEs256 { es256 } else { rs256 };
-        let now = NOW.as_secs();
-        signer.sign_claims(
-            "at+jwt",
-            &json!({
-                "iss": ISSUER, "aud": AUDIENCE, "sub": subject, "iat": now, "nbf": now,
-                "exp": now + 86_000, "jti": format!("{:016x}", self.next), "azp": "web",
-                "client_id": "web", "scope": "orders admin", "tenant": "acme", "auth_time": now,
-                "sid": "08a5019c-17e1-4977-8f42-65a12843ea02",
-            }),
-        )
-    }
-
-    fn subject(&self) -> String {
-        format!("5c0c8b1e-9f0d-4a36-8d0e-{:012}", self.next)
+        signer.sign_claims("at+jwt", &claims(kind, self.next, NOW.as_secs()))
     }
 
     /// What the user service says of a user.
     fn reply(&self, subject: &str) -> CalloutReply {
-        let user = json!({
-            "sub": subject, "type": "business", "name": "Alice Example",
-            "address": {"street": "Calle Mayor 1", "city": "Madrid", "country": "ES"},
-        });
         let fields: Fields = [
             (":status", "200"),
             ("content-type", "application/json"),
@@ -184,7 +106,7 @@ impl World {
         ]
         .into_iter()
         .collect();
-        let body = user.to_string().into_bytes();
+        let body = user(subject).to_string().into_bytes();
         CalloutReply::whole(Some(200), fields, body, self.gateway.max_reply_bytes())
     }
 
@@ -237,26 +159,9 @@ impl World {
     }
 }
 
-/// The fifteen fields of a request that a browser sends through a load balancer.
 fn head(token: &str) -> RequestHead {
     let authorization = format!("Bearer {token}");
-    RequestHead::new([
-        (":method", "GET"),
-        (":path", "/orders?page=2"),
-        (":authority", "shop.example"),
-        (":scheme", "https"),
-        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
-        ("accept", "application/json"),
-        ("accept-language", "en-GB,en;q=0.5"),
-        ("accept-encoding", "gzip, deflate, br"),
-        ("referer", "https://shop.example/"),
-        ("origin", "https://shop.example"),
-        ("cache-control", "no-cache"),
-        ("authorization", authorization.as_str()),
-        ("x-forwarded-for", "192.0.2.1"),
-        ("x-forwarded-proto", "https"),
-        ("x-request-id", "08a5019c-17e1-4977-8f42-65a12843ea02"),
-    ])
+    RequestHead::new(FIELDS.into_iter().chain([("authorization", authorization.as_str())]))
 }
 
 /// Whether what is counted has begun: callgrind stops counting where one of these functions

@@ -135,6 +135,8 @@ pub struct FakeHost {
     pub foreign: Foreign,
     /// How often each host function was called.
     pub calls: BTreeMap<String, u32>,
+    /// The fuel that each export took, if that is measured.
+    pub fuel: BTreeMap<&'static str, u64>,
     /// Calls that fail.
     pub faults: Faults,
 }
@@ -173,6 +175,7 @@ impl FakeHost {
             random: 0x9E37_79B9_7F4A_7C15,
             foreign: |_, _| Err(Status::NotFound),
             calls: BTreeMap::new(),
+            fuel: BTreeMap::new(),
             faults: Faults::default(),
         }
     }

@@ -389,7 +389,8 @@ impl Machine {
 
     /// How much the filter holds for requests; natively only.
     pub fn held(&mut self) -> usize {
-        assert_ne!(self.engine, Engine::Module, "a module says nothing of it");
+        let says = matches!(self.engine, Engine::Native | Engine::InProcess);
+        assert!(says, "a module says nothing of it");
         self.vm.as_mut().map_or(0, |vm| vm.call(Export::Held, &[]).unwrap() as usize)
     }
 

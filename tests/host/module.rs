@@ -31,31 +31,40 @@ pub fn built_module() -> Result<Vec<u8>, String> {
         .map_err(|error| format!("{}: {error}\nBuild the module first: make wasm", path.display()))
 }
 
-type Key = fn() -> Result<Vec<u8>, String>;
+type Bytes = fn() -> Result<Vec<u8>, String>;
+
+/// Where a module comes from, and whether its fuel is measured.
+type Key = (Bytes, bool);
 
 /// The validated module; done once per process, since scenarios are many.
-fn compiled(filter: &Filter) -> (wasmi::Engine, Module) {
+fn compiled(filter: &Filter, is_metered: bool) -> (wasmi::Engine, Module) {
     static CACHE: Mutex<Vec<(Key, wasmi::Engine, Module)>> = Mutex::new(Vec::new());
-    let bytes = |key: Key| key().unwrap_or_else(|why| panic!("{why}"));
+    let bytes = |key: Bytes| key().unwrap_or_else(|why| panic!("{why}"));
     let mut cache = CACHE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let known = cache.iter().find(|(key, ..)| std::ptr::fn_addr_eq(*key, filter.module));
+    let known = cache.iter().find(|((key, metered), ..)| {
+        std::ptr::fn_addr_eq(*key, filter.module) && *metered == is_metered
+    });
     if let Some((_, engine, module)) = known {
         return (engine.clone(), module.clone());
     }
-    let engine = wasmi::Engine::default();
+    let engine = wasmi::Engine::new(wasmi::Config::default().consume_fuel(is_metered));
     let module = Module::new(&engine, bytes(filter.module)).expect("a valid module");
-    cache.push((filter.module, engine.clone(), module.clone()));
+    cache.push(((filter.module, is_metered), engine.clone(), module.clone()));
     (engine, module)
 }
 
 pub struct ModuleVm {
     store: Store<SharedHost>,
     instance: Instance,
+    is_metered: bool,
 }
 
+/// More than any call takes.
+const FUEL: u64 = 1 << 50;
+
 impl ModuleVm {
-    pub fn boot(filter: &Filter, host: SharedHost) -> Result<Self, Trap> {
-        let (engine, module) = compiled(filter);
+    pub fn boot(filter: &Filter, host: SharedHost, is_metered: bool) -> Result<Self, Trap> {
+        let (engine, module) = compiled(filter, is_metered);
         let kong = host.lock().unwrap().is_kong();
         let mut linker = Linker::new(&engine);
         for import in module.imports() {
@@ -75,10 +84,13 @@ impl ModuleVm {
             linker.func_new(import.module(), import.name(), ty.clone(), run).expect("one of each");
         }
         let mut store = Store::new(&engine, host);
+        if is_metered {
+            store.set_fuel(FUEL).expect("an engine that consumes fuel");
+        }
         let instance = linker
             .instantiate_and_start(&mut store, &module)
             .map_err(|error| Trap::new(error.to_string()))?;
-        Ok(Self { store, instance })
+        Ok(Self { store, instance, is_metered })
     }
 }
 
@@ -97,7 +109,15 @@ impl Vm for ModuleVm {
         let ty = func.ty(&self.store);
         let mut results: Vec<Val> =
             ty.results().iter().map(|ty| Val::default_for_ty(*ty)).collect();
+        if self.is_metered {
+            self.store.set_fuel(FUEL).expect("an engine that consumes fuel");
+        }
         func.call(&mut self.store, &args, &mut results).map_err(|error| trap_of(&error))?;
+        if self.is_metered {
+            let left = self.store.get_fuel().expect("an engine that consumes fuel");
+            let mut host = self.store.data().lock().unwrap();
+            *host.fuel.entry(export.name()).or_default() += FUEL - left;
+        }
         Ok(match results.first() {
             Some(Val::I32(value)) => *value as u32,
             _ => 0,

@@ -250,6 +250,13 @@ impl Host {
         std::mem::take(&mut self.machine().fake().calls)
     }
 
+    /// The fuel that each export took since this was last asked; none but with
+    /// [`Engine::Metered`].
+    #[must_use]
+    pub fn take_fuel(&self) -> BTreeMap<&'static str, u64> {
+        std::mem::take(&mut self.machine().fake().fuel)
+    }
+
     /// The broken rules so far, which then don't fail the test any more.
     #[must_use]
     pub fn take_violations(&self) -> Vec<String> {

@@ -17,6 +17,9 @@ pub enum Engine {
     Native,
     /// The `.wasm` that ships, in an interpreter.
     Module,
+    /// The same, and what each export takes is measured: see
+    /// [`Host::take_fuel`](super::Host::take_fuel).
+    Metered,
     /// Another door than the filter's: the core alone.
     InProcess,
 }
@@ -25,7 +28,8 @@ impl Engine {
     pub fn boot(self, filter: &Filter, host: SharedHost) -> Result<Box<dyn Vm>, Trap> {
         Ok(match self {
             Self::Native => Box::new(native::NativeVm::boot(filter, host)),
-            Self::Module => Box::new(module::ModuleVm::boot(filter, host)?),
+            Self::Module => Box::new(module::ModuleVm::boot(filter, host, false)?),
+            Self::Metered => Box::new(module::ModuleVm::boot(filter, host, true)?),
             Self::InProcess => Box::new(InProcess::boot(host)),
         })
     }
