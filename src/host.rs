@@ -1,5 +1,7 @@
 //! What the core needs to know about its host.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 /// What a host can do, as far as it affects decisions.
@@ -56,6 +58,35 @@ impl HostCapabilities {
 /// not over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
+
+/// Maps by numbers that the gateway or its host counts.
+///
+/// Nobody outside can choose such a number, so its hash needs no key, and is quick.
+pub type ById<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
+
+/// The hasher of [`ById`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    /// The table looks at the highest bits and at the lowest.
+    fn write_u64(&mut self, number: u64) {
+        let product = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = product ^ product.rotate_left(32);
+    }
+}
 
 /// Facts about a request that its head does not contain, or that the client could
 /// choose there. Queried only when needed.

@@ -8,7 +8,9 @@
 use std::borrow::Cow;
 
 use crate::denial::Denial;
-use crate::http::{AUTHORIZATION, Edit, Field, HeaderName, RequestHead, is_spelled, is_token_byte};
+use crate::http::{
+    AUTHORIZATION, Edit, Field, HeaderName, Marks, RequestHead, is_spelled, is_token_byte,
+};
 
 /// Client-supplied values that must not reach the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,33 +86,14 @@ impl FieldNames {
     }
 }
 
+/// The header by which a client names fields of its own for the next proxy.
+const CONNECTION: &[u8] = b"connection";
+
 /// The header names that the filter owns: those it can ever set upstream.
 #[derive(Debug)]
 pub struct OwnedHeaders {
     names: Vec<HeaderName>,
-    lengths: Lengths,
-}
-
-/// The lengths of the owned names, to rule out most fields quickly. The longest lengths
-/// share one bit.
-#[derive(Clone, Copy, Debug, Default)]
-struct Lengths(u64);
-
-impl Lengths {
-    const LONGEST: usize = 63;
-
-    const fn bit(name: &[u8]) -> u64 {
-        let length = if name.len() < Self::LONGEST { name.len() } else { Self::LONGEST };
-        1_u64.rotate_left(length as u32)
-    }
-
-    const fn with(self, name: &[u8]) -> Self {
-        Self(self.0 | Self::bit(name))
-    }
-
-    const fn has(self, name: &[u8]) -> bool {
-        self.0 & Self::bit(name) != 0
-    }
+    marks: Marks,
 }
 
 impl OwnedHeaders {
@@ -119,15 +102,11 @@ impl OwnedHeaders {
         let mut names: Vec<_> = names.into_iter().collect();
         names.sort();
         names.dedup();
-        let add = |lengths: Lengths, name: &HeaderName| lengths.with(name.as_str().as_bytes());
-        let lengths = names.iter().fold(Lengths::default(), add);
-        Self { names, lengths }
+        let marks = Marks::of_all(&names);
+        Self { names, marks }
     }
 
     fn owner_of(&self, name: &[u8]) -> Option<&HeaderName> {
-        if !self.lengths.has(name) {
-            return None;
-        }
         self.names.iter().find(|owned| owned.is_spelled(name))
     }
 
@@ -135,10 +114,10 @@ impl OwnedHeaders {
     /// accept, and their names in `Connection`, with which a client could make the next
     /// proxy drop them (RFC 9110 section 7.6.1).
     pub fn sanitize(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
-        for field in head.fields() {
+        for field in head.marked(self.marks.and(Marks::of(CONNECTION))) {
             if self.owner_of(field.name).is_some() {
                 sanitized.clear.add(field.name)?;
-            } else if field.name.eq_ignore_ascii_case(b"connection")
+            } else if field.name.eq_ignore_ascii_case(CONNECTION)
                 && let Some(rest) = self.without_owned(field.value)
             {
                 sanitized.rewrite.push(("connection".into(), rest));

@@ -7,8 +7,8 @@ use super::origin::OriginPolicy;
 use super::sanitize::{Sanitized, add_name};
 use crate::denial::Denial;
 use crate::http::{
-    AUTHORIZATION, Field, HeaderName, RequestHead, is_bearer_token, is_spelled, is_token_byte,
-    percent_decode,
+    AUTHORIZATION, Field, HeaderName, Marks, RequestHead, is_bearer_token, is_spelled,
+    is_token_byte, percent_decode,
 };
 use crate::overrides::IdentityHeader;
 use crate::token::{Malformed, Rejection, TokenError};
@@ -60,7 +60,7 @@ impl HeaderSource {
 
     /// The rest of each field of this name after the prefix.
     fn in_fields<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = &'a [u8]> {
-        head.fields()
+        head.marked(Marks::of(self.name.as_str().as_bytes()))
             .filter(|field| field.name.eq_ignore_ascii_case(self.name.as_str().as_bytes()))
             .filter_map(|field| self.credentials(field.value))
     }
@@ -174,14 +174,13 @@ impl TokenSources {
     /// upstream even if it is not one here. Other schemes in `Authorization` are kept.
     // RFC 9700 section 4.9 (R52)
     pub fn sanitize(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
-        for field in head.fields() {
+        let places = self.header_sources().chain(&self.carriers);
+        let marks = Marks::of_all(places.clone().map(|source| &source.name));
+        for field in head.marked(marks) {
             // A spelling that is not read here is not a token here, but may be one to the
             // upstream.
             let is_read = |source: &HeaderSource| source.credentials(field.value).is_some();
-            let mut own = self
-                .header_sources()
-                .chain(&self.carriers)
-                .filter(|it| it.name.is_spelled(field.name));
+            let mut own = places.clone().filter(|it| it.name.is_spelled(field.name));
             let is_own = own.clone().next().is_some();
             if !is_own {
                 continue;
@@ -269,7 +268,8 @@ impl TokenSources {
 
     /// If two prefixes match, the longer one counts.
     fn in_headers<'a>(&self, head: &'a RequestHead) -> impl Iterator<Item = Cow<'a, [u8]>> {
-        head.fields().filter_map(|field| {
+        let marks = Marks::of_all(self.header_sources().map(|source| &source.name));
+        head.marked(marks).filter_map(|field| {
             let is_own = |source: &&HeaderSource| {
                 field.name.eq_ignore_ascii_case(source.name.as_str().as_bytes())
             };

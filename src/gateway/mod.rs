@@ -22,7 +22,7 @@
 mod action;
 mod waiting;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 
 pub use self::action::Action;
 use self::waiting::WaitingRequests;
@@ -31,7 +31,7 @@ use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::{Event, Trace};
 pub use crate::host::RequestId;
-use crate::host::{HostCapabilities, RequestInfo};
+use crate::host::{ById, HostCapabilities, RequestInfo};
 use crate::http::{Fields, LocalReply, RequestHead};
 pub use crate::in_flight::{CalloutId, Dispatch};
 use crate::metrics::{Sample, Series};
@@ -51,10 +51,10 @@ pub struct Gateway {
     pipeline: Pipeline,
     waiting: WaitingRequests,
     /// Requests whose body is being read.
-    bodies: HashMap<RequestId, Submission>,
+    bodies: ById<RequestId, Submission>,
     /// Requests that may go upstream. No part of any other may, whatever the host
     /// reports.
-    passing: HashSet<RequestId>,
+    passing: ById<RequestId, ()>,
     /// Requests whose callout is complete.
     resumable: VecDeque<Resumable>,
     actions: VecDeque<Action>,
@@ -115,7 +115,7 @@ impl Gateway {
 
     /// Whether the rest of a request, its body and its trailers, may go upstream.
     pub fn passes(&self, request: RequestId) -> bool {
-        self.passing.contains(&request)
+        self.passing.contains_key(&request)
     }
 
     /// Whether a forwarded request ends with its token: an [`Action::Reply`] may come for
@@ -155,8 +155,8 @@ impl Gateway {
         Self {
             pipeline: Pipeline::new(settings, host, seed),
             waiting: WaitingRequests::default(),
-            bodies: HashMap::new(),
-            passing: HashSet::new(),
+            bodies: ById::default(),
+            passing: ById::default(),
             resumable: VecDeque::new(),
             actions: VecDeque::new(),
             lost: Vec::new(),
@@ -367,7 +367,7 @@ impl Gateway {
             }
             Step::Done(verdict, Trace { access_log, .. }) => match verdict {
                 Verdict::Forward(edits) => {
-                    self.passing.insert(request);
+                    self.passing.insert(request, ());
                     Action::Forward { request, edits, access_log }
                 }
                 Verdict::Deny(denial, reply) => {

@@ -1,8 +1,6 @@
 //! The requests that wait for a callout.
 
-use std::collections::HashMap;
-
-use crate::host::RequestId;
+use crate::host::{ById, RequestId};
 use crate::in_flight::CalloutId;
 use crate::pipeline::Waiting;
 
@@ -10,8 +8,8 @@ use crate::pipeline::Waiting;
 /// does not depend on how many requests wait for others.
 #[derive(Debug, Default)]
 pub(super) struct WaitingRequests {
-    by_callout: HashMap<CalloutId, Vec<(RequestId, Waiting)>>,
-    callouts: HashMap<RequestId, CalloutId>,
+    by_callout: ById<CalloutId, Vec<(RequestId, Waiting)>>,
+    callouts: ById<RequestId, CalloutId>,
 }
 
 impl WaitingRequests {

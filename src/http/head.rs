@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::is_token_byte;
+use super::{HeaderName, folded, is_token_byte};
 
 /// One header field.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,20 @@ pub struct Field<'a> {
 }
 
 /// The position of a field's name and value in the bytes of [`Fields`].
-pub type Span = (Range<usize>, Range<usize>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    name: Range<usize>,
+    value: Range<usize>,
+    /// Of the name, once it is known.
+    mark: Marks,
+}
+
+impl Span {
+    /// A field at this position.
+    pub const fn new(name: Range<usize>, value: Range<usize>) -> Self {
+        Self { name, value, mark: Marks(0) }
+    }
+}
 
 /// Header fields, in the order received.
 ///
@@ -26,38 +39,62 @@ pub type Span = (Range<usize>, Range<usize>);
 pub struct Fields {
     bytes: Vec<u8>,
     spans: Vec<Span>,
-    names: Names,
+    /// Of all names.
+    marks: Marks,
+    /// Of names that may occur more than once.
+    repeated: Marks,
 }
 
-/// Marks of the names that there are. Most names that a request is asked for are not among
-/// them, and need not be compared with each: what has no mark is not there.
-#[derive(Clone, Copy, Default)]
-struct Names(u64);
+/// A set of field names, as one bit for each: it tells names apart without comparing them,
+/// as nearly all fields of a request have none of the names that a step asks for.
+///
+/// A name has the same bit however it is spelled, see [`is_spelled`]. Some names share
+/// one, so what is in the set must still be compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks(u64);
 
-impl Names {
-    /// The same for a name in any case.
-    fn mark(name: &[u8]) -> u64 {
-        let byte = |byte: Option<&u8>| byte.map_or(0, |byte| u32::from(byte.to_ascii_lowercase()));
+impl Marks {
+    /// The mark of one name.
+    pub fn of(name: &[u8]) -> Self {
+        let byte = |byte: Option<&u8>| byte.map_or(0, |byte| u32::from(folded(*byte)));
         let (first, last) = (byte(name.first()), byte(name.last()));
         let length = u32::try_from(name.len()).unwrap_or_default();
-        1_u64.rotate_left(length.wrapping_mul(7) ^ first ^ last.rotate_left(2))
+        Self(1_u64.rotate_left(length.wrapping_mul(7) ^ first ^ last.rotate_left(2)))
     }
 
-    fn add(&mut self, name: &[u8]) {
-        self.0 |= Self::mark(name);
+    /// The marks of several names.
+    pub fn of_all<'a>(names: impl IntoIterator<Item = &'a HeaderName>) -> Self {
+        let mark = |name: &HeaderName| Self::of(name.as_str().as_bytes());
+        names.into_iter().map(mark).fold(Self::default(), Self::and)
     }
 
-    fn may_have(self, name: &[u8]) -> bool {
-        self.0 & Self::mark(name) != 0
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in both.
+    const fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether a name may be in both.
+    pub const fn meets(self, other: Self) -> bool {
+        self.common(other).0 != 0
     }
 }
 
 impl Fields {
     /// The fields that `spans` mark in `bytes`; what lies outside is empty.
-    pub fn of(bytes: Vec<u8>, spans: Vec<Span>) -> Self {
-        let mut names = Names::default();
-        spans.iter().for_each(|(name, _)| names.add(bytes.get(name.clone()).unwrap_or_default()));
-        Self { bytes, spans, names }
+    pub fn of(bytes: Vec<u8>, mut spans: Vec<Span>) -> Self {
+        let (mut marks, mut repeated) = (Marks::default(), Marks::default());
+        for span in &mut spans {
+            span.mark = Marks::of(bytes.get(span.name.clone()).unwrap_or_default());
+            repeated = repeated.and(marks.common(span.mark));
+            marks = marks.and(span.mark);
+        }
+        Self { bytes, spans, marks, repeated }
     }
 
     /// The number of fields.
@@ -72,19 +109,37 @@ impl Fields {
 
     /// All fields, in the order received.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
-        self.fields_at(&self.spans)
+        self.spans.iter().map(|span| self.field(span))
     }
 
-    fn fields_at<'a>(&'a self, spans: &'a [Span]) -> impl Iterator<Item = Field<'a>> {
+    /// The fields whose names may be among those of `marks`, and few others.
+    pub fn marked(&self, marks: Marks) -> impl Iterator<Item = Field<'_>> {
+        let spans = if self.marks.meets(marks) { &*self.spans } else { &[] };
+        let marked = spans.iter().filter(move |span| span.mark.meets(marks));
+        marked.map(|span| self.field(span))
+    }
+
+    fn field(&self, Span { name, value, .. }: &Span) -> Field<'_> {
         let slice = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
-        spans.iter().map(move |(name, value)| Field { name: slice(name), value: slice(value) })
+        Field { name: slice(name), value: slice(value) }
     }
 
     /// The values of the fields called `name`, ignoring case.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        let same = move |field: &Field<'_>| field.name.eq_ignore_ascii_case(name.as_bytes());
-        let spans = if self.names.may_have(name.as_bytes()) { &*self.spans } else { &[] };
-        self.fields_at(spans).filter(same).map(|field| field.value)
+        let name = name.as_bytes();
+        let same = move |field: &Field<'_>| {
+            // Nearly always as it is.
+            field.name == name || field.name.eq_ignore_ascii_case(name)
+        };
+        self.marked(Marks::of(name)).filter(same).map(|field| field.value)
+    }
+
+    /// The value of a field that occurs once.
+    fn sole<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        let mut values = self.values(name);
+        let first = values.next()?;
+        let is_sole = !self.repeated.meets(Marks::of(name.as_bytes())) || values.next().is_none();
+        is_sole.then_some(first)
     }
 
     /// The first value of `name`.
@@ -94,17 +149,19 @@ impl Fields {
 
     /// Appends a field.
     pub fn push(&mut self, name: &str, value: &[u8]) {
-        self.names.add(name.as_bytes());
+        let mark = Marks::of(name.as_bytes());
         let name = self.append(name.as_bytes());
         let value = self.append(value);
-        self.spans.push((name, value));
+        self.spans.push(Span { name, value, mark });
+        self.repeated = self.repeated.and(self.marks.common(mark));
+        self.marks = self.marks.and(mark);
     }
 
     /// Removes the fields called `name`, ignoring case.
     pub fn remove(&mut self, name: &str) {
         let bytes = &self.bytes;
-        self.spans.retain(|(own, _)| {
-            !bytes.get(own.clone()).unwrap_or_default().eq_ignore_ascii_case(name.as_bytes())
+        self.spans.retain(|span| {
+            !bytes.get(span.name.clone()).unwrap_or_default().eq_ignore_ascii_case(name.as_bytes())
         });
     }
 
@@ -171,6 +228,11 @@ impl RequestHead {
         self.fields.iter()
     }
 
+    /// The fields whose names may be among those of `marks`, and few others.
+    pub fn marked(&self, marks: Marks) -> impl Iterator<Item = Field<'_>> {
+        self.fields.marked(marks)
+    }
+
     /// The values of the fields called `name`, ignoring case.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields.values(name)
@@ -209,8 +271,10 @@ impl RequestHead {
     // RFC 9112 section 3.2 (R50)
     pub fn target(&self) -> Target<'_> {
         let raw = self.first(":path").unwrap_or_default();
-        let mut parts = raw.splitn(2, |byte| *byte == b'?');
-        Target { path: parts.next().unwrap_or_default(), query: parts.next() }
+        match memchr::memchr(b'?', raw).and_then(|mark| raw.split_at_checked(mark)) {
+            Some((path, [_, query @ ..])) => Target { path, query: Some(query) },
+            _ => Target { path: raw, query: None },
+        }
     }
 
     /// The gRPC protocol of the request, if it is a gRPC call: each has its own form of
@@ -277,8 +341,7 @@ impl RequestHead {
 
     /// The value of a field that occurs once.
     fn sole<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
-        let mut values = self.values(name);
-        values.next().filter(|_| values.next().is_none())
+        self.fields.sole(name)
     }
 }
 
@@ -348,6 +411,20 @@ pub struct Target<'a> {
 mod tests {
     use super::*;
 
+    /// Whatever upstreams take for a name has its mark.
+    #[test]
+    fn every_spelling_has_the_same_mark() {
+        for (name, spelling) in [
+            ("x-consumer-id", "X_Consumer.ID"),
+            ("-a-", "_a~"),
+            ("a1", "A1"),
+            ("\u{e9}-", "\u{ea}."),
+        ] {
+            assert!(super::super::is_spelled(name.as_bytes(), spelling.as_bytes()), "{spelling}");
+            assert_eq!(Marks::of(name.as_bytes()), Marks::of(spelling.as_bytes()), "{spelling}");
+        }
+    }
+
     /// Whatever its case and its length, a name that is there is found.
     #[test]
     fn every_field_is_found_by_its_name() {
@@ -366,7 +443,7 @@ mod tests {
         for name in names {
             let pushed: Fields = [(name, b"1")].into_iter().collect();
             let bytes = [name.as_bytes(), b"1"].concat();
-            let spans = vec![(0..name.len(), name.len()..bytes.len())];
+            let spans = vec![Span::new(0..name.len(), name.len()..bytes.len())];
             for fields in [pushed, Fields::of(bytes, spans)] {
                 for name in [name, &name.to_ascii_uppercase(), &name.to_ascii_lowercase()] {
                     assert_eq!(fields.first(name), Some(&b"1"[..]), "{name}");

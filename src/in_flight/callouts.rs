@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::answers::Answers;
 use super::purpose::{Kind, Purpose};
 use crate::callout::{Callout, Service};
-use crate::host::HostCapabilities;
+use crate::host::{ById, HostCapabilities};
 use crate::time::{Span, UnixTime};
 
 /// A callout to send, with the id for its reply.
@@ -92,7 +92,7 @@ pub(crate) enum Requested {
 pub(crate) struct Callouts {
     host: HostCapabilities,
     next: u64,
-    open: HashMap<CalloutId, InFlight>,
+    open: ById<CalloutId, InFlight>,
     /// The latest callout for each purpose.
     latest: HashMap<Rc<Purpose>, CalloutId>,
     /// By kind.
@@ -138,7 +138,7 @@ impl Callouts {
         Self {
             host,
             next: 0,
-            open: HashMap::new(),
+            open: ById::default(),
             latest: HashMap::new(),
             loads: [Load::default(); KINDS],
         }

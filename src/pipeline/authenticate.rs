@@ -54,10 +54,14 @@ impl Pipeline {
 
     /// The session of a cached token, unless it has been revoked since.
     fn reuse(&self, attempt: &mut Attempt<'_>, session: Rc<Session>) -> Result<Rc<Session>, Halt> {
-        attempt.trace.authenticated(&session);
         attempt.trace.stage = Stage::Revocation;
-        self.recheck(&session, attempt.now)?;
-        Ok(session)
+        match self.recheck(&session, attempt.now) {
+            Ok(()) => Ok(session),
+            Err(denial) => {
+                attempt.trace.authenticated(&session);
+                Err(denial.into())
+            }
+        }
     }
 
     /// Checks again whether a cached token is revoked.
@@ -100,6 +104,7 @@ impl Pipeline {
         text: &[u8],
     ) -> Result<Rc<Session>, Halt> {
         let session = self.session_of(attempt, text)?;
+        attempt.trace.authenticated(&session);
         attempt.trace.stage = Stage::Verify;
         // A cached token may have been verified for another resource, or for none.
         if !self.resources.is_empty() {
@@ -111,7 +116,6 @@ impl Pipeline {
                 (None, None) => {}
             }
         }
-        attempt.trace.authenticated(&session);
         self.check_binding(attempt, &session, text)?;
         self.with_host_consumer(attempt, text, session)
     }

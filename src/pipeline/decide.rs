@@ -291,7 +291,6 @@ impl Pipeline {
             Presented::Public(token) => (self.authenticate(attempt, token)?, &**token),
             Presented::Transaction(token) => (self.take_back(attempt, token)?, *token),
         };
-        attempt.trace.authenticated(&session);
         let identity = self.identify(attempt, &session, token, asked, template)?;
         attempt.trace.access_log.txn = identity.txn();
         attempt.followed = self.ends_streams().then_some(session);

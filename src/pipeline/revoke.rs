@@ -57,7 +57,6 @@ impl Pipeline {
         attempt.trace.stage = Stage::Token;
         let token = self.token_of(attempt)?.ok_or(Denial::TokenMissing)?;
         let session = self.authenticate(attempt, &token)?;
-        attempt.trace.authenticated(&session);
         self.authorize_token(attempt, session.principal(), &endpoint.requires)?;
         // User info is fetched only if it matters: revocation must work while the user
         // service is down.

@@ -1,15 +1,14 @@
 //! A forwarded request that ends with its token.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::event::Trace;
-use crate::host::RequestId;
+use crate::host::{ById, RequestId};
 use crate::http::RequestHead;
 use crate::session::Session;
 
 /// The requests that end with their token; empty unless that is configured.
-pub(super) type Streams = HashMap<RequestId, Stream>;
+pub(super) type Streams = ById<RequestId, Stream>;
 
 /// A request that was forwarded because of a token, and is not over.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 
 use super::mcp::McpCondition;
 use crate::denial::Denial;
-use crate::http::{Field, HeaderName, RequestHead};
+use crate::http::{Field, HeaderName, Marks, RequestHead};
 
 /// The conditions of a rule. An empty list is no condition.
 #[derive(Debug, Default)]
@@ -62,6 +62,9 @@ enum Holds {
 impl Conditions {
     /// True if all of them hold; a denial where readers may disagree.
     pub fn hold(&self, head: &RequestHead) -> Result<bool, Denial> {
+        if self.methods.is_empty() && self.hosts.is_empty() && self.headers.is_empty() {
+            return Ok(true);
+        }
         let method = head.method();
         if !self.methods.is_empty() && !self.methods.iter().any(|own| own.as_bytes() == method) {
             return Ok(false);
@@ -113,7 +116,8 @@ impl HeaderCondition {
     fn holds(&self, head: &RequestHead) -> Holds {
         let name = self.name.as_str();
         let is_spelled = |field: &Field<'_>| self.name.is_spelled(field.name);
-        let mut fields = head.fields().filter(is_spelled).peekable();
+        let marked = head.marked(Marks::of(name.as_bytes()));
+        let mut fields = marked.filter(is_spelled).peekable();
         if fields.peek().is_none() {
             return if matches!(self.test, HeaderTest::Absent) { Holds::Yes } else { Holds::No };
         }

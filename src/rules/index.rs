@@ -5,7 +5,7 @@
 //! the rules for that path, not on the total number of rules.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::path::{Extent, PathPattern, Segment};
 use crate::http::Start;
@@ -22,7 +22,8 @@ pub struct PathIndex {
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<Box<[u8]>, Node>,
+    // Few names of one node are compared, and hashing one takes longer.
+    literals: BTreeMap<Box<[u8]>, Node>,
     any: Option<Box<Node>>,
     /// Rules for the path that ends here.
     here: Vec<usize>,

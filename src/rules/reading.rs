@@ -13,6 +13,11 @@ use crate::http::{is_blank, plain};
 /// The first is the whole path, the second ends where an encoded `?` or `#`
 /// would end it for a reader that decodes once more.
 pub(super) fn lenient_readings(path: &[u8]) -> Vec<Vec<u8>> {
+    // Most have none of what is looked for below.
+    let is_read_alike = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_~".contains(byte);
+    if path.iter().all(is_read_alike) {
+        return Vec::new();
+    }
     let is_plain = |segment: &[u8]| {
         segment.is_ascii()
             && !segment.contains(&b'?')

@@ -1,7 +1,6 @@
 //! The gateway of one plugin, and the state of its requests at the host.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use gatepass::access_log::AccessLogFields;
@@ -9,6 +8,7 @@ use gatepass::callout::{Callout, CalloutFailure, CalloutReply, ReplyFields};
 use gatepass::denial::Denial;
 use gatepass::event::Event;
 use gatepass::gateway::{self, Action, CalloutId, Dispatch, Gateway, RequestId};
+use gatepass::host::ById;
 use gatepass::http::Edit;
 use gatepass::shared_data::SharedStore;
 use proxy_wasm::types;
@@ -39,12 +39,12 @@ pub(crate) struct Shared {
     /// [`Host::shares_when_configured`].
     store: RefCell<Option<Box<dyn SharedStore>>>,
     /// Each callout in flight, by the host's token.
-    calls: RefCell<HashMap<u32, Call>>,
+    calls: RefCell<ById<u32, Call>>,
     /// Callouts of requests that are over, for which the SDK still awaits a reply.
-    lost: RefCell<HashMap<u32, Call>>,
+    lost: RefCell<ById<u32, Call>>,
     is_releasing: Cell<bool>,
     /// The guards of suspended requests.
-    guards: RefCell<HashMap<RequestId, Guard>>,
+    guards: RefCell<ById<RequestId, Guard>>,
     metrics: Metrics,
     /// Determined in the first request that has fields to publish.
     has_access_log: OnceCell<bool>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gatepass::callout::{CalloutReply, ReplyFields};
 use gatepass::gateway::{CalloutId, Dispatch};
-use gatepass::http::Fields;
+use gatepass::http::{Fields, Span};
 
 use crate::abi::Config;
 
@@ -106,6 +106,6 @@ pub(crate) fn fields(pairs: &[(&[u8], &[u8])]) -> Fields {
         bytes.extend_from_slice(text);
         start..bytes.len()
     };
-    let spans = pairs.iter().map(|(name, value)| (append(name), append(value))).collect();
+    let spans = pairs.iter().map(|(name, value)| Span::new(append(name), append(value))).collect();
     Fields::of(bytes, spans)
 }

@@ -43,7 +43,7 @@ pub fn begun(known: &Known<'_>, headers: &[(&[u8], &[u8])]) -> Begun {
     let mut bytes = Vec::with_capacity(size.fold(0, usize::saturating_add));
     let mut spans = Vec::with_capacity(headers.len().saturating_add(4));
     for (name, value) in all() {
-        spans.push((append(&mut bytes, name), append(&mut bytes, value)));
+        spans.push(Span::new(append(&mut bytes, name), append(&mut bytes, value)));
     }
     Begun {
         address: known.address.to_vec(),
@@ -79,7 +79,7 @@ impl Reader {
             self.0 = end;
             (end <= bytes.len()).then_some(range)
         };
-        pairs.iter().map(|[name, value]| Some((next(name)?, next(value)?))).collect()
+        pairs.iter().map(|[name, value]| Some(Span::new(next(name)?, next(value)?))).collect()
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn spans(bytes: &[u8]) -> Option<Vec<Span>> {
             at = end.checked_add(1)?;
             Some(span)
         };
-        spans.push((text()?, text()?));
+        spans.push(Span::new(text()?, text()?));
     }
     Some(spans)
 }
