@@ -306,15 +306,21 @@ impl Gateway {
 impl Gateway {
     /// The next action, if any.
     pub fn poll(&mut self) -> Option<Action> {
-        loop {
-            if let Some(action) = self.actions.pop_front() {
-                return Some(action);
-            }
-            let Resumable { request, waiting, outcome, now } = self.resumable.pop_front()?;
-            self.pipeline.turn_to(request);
-            let step = self.pipeline.resume(waiting, &outcome, now);
-            self.take(request, step);
+        while self.actions.is_empty() && !self.resumable.is_empty() {
+            self.resume();
         }
+        self.actions.pop_front()
+    }
+
+    /// Resumes the next request whose callout is complete.
+    // Not a part of the path of a request that waits for nothing.
+    #[inline(never)]
+    fn resume(&mut self) {
+        let Some(resumable) = self.resumable.pop_front() else { return };
+        let Resumable { request, waiting, outcome, now } = resumable;
+        self.pipeline.turn_to(request);
+        let step = self.pipeline.resume(waiting, &outcome, now);
+        self.take(request, step);
     }
 
     /// Whether there may be a next action.
@@ -352,19 +358,9 @@ impl Gateway {
     /// Records the outcome of a step and queues its action.
     fn take(&mut self, request: RequestId, step: Step) {
         let action = match step {
-            Step::Await(dispatch, waiting) => {
-                self.waiting.insert(request, waiting);
-                Action::Suspend { request, dispatch: Some(dispatch) }
-            }
-            Step::Join(waiting) => {
-                self.waiting.insert(request, waiting);
-                Action::Suspend { request, dispatch: None }
-            }
-            Step::Receive(submission) => {
-                let (sanitized, bytes) = (submission.sanitized.clone(), submission.bytes);
-                self.bodies.insert(request, submission);
-                Action::ReadBody { request, sanitized, bytes }
-            }
+            Step::Await(dispatch, waiting) => self.suspend(request, Some(dispatch), waiting),
+            Step::Join(waiting) => self.suspend(request, None, waiting),
+            Step::Receive(submission) => self.read_body(request, submission),
             Step::Done(verdict, Trace { access_log, .. }) => match verdict {
                 Verdict::Forward(edits) => {
                     self.passing.insert(request, ());
@@ -377,6 +373,24 @@ impl Gateway {
             },
         };
         self.actions.push_back(action);
+    }
+
+    #[inline(never)]
+    fn suspend(
+        &mut self,
+        request: RequestId,
+        dispatch: Option<Dispatch>,
+        waiting: Waiting,
+    ) -> Action {
+        self.waiting.insert(request, waiting);
+        Action::Suspend { request, dispatch }
+    }
+
+    #[inline(never)]
+    fn read_body(&mut self, request: RequestId, submission: Submission) -> Action {
+        let (sanitized, bytes) = (submission.sanitized.clone(), submission.bytes);
+        self.bodies.insert(request, submission);
+        Action::ReadBody { request, sanitized, bytes }
     }
 }
 

@@ -11,6 +11,7 @@ use super::Pipeline;
 use super::attempt::Attempt;
 use super::decide::Halt;
 use crate::bearer::check_form;
+use crate::consumer::HostConsumer;
 use crate::denial::Denial;
 use crate::event::Stage;
 use crate::identity::Authenticated;
@@ -127,7 +128,20 @@ impl Pipeline {
         text: &[u8],
         session: Rc<Session>,
     ) -> Result<Rc<Session>, Halt> {
-        let Some(asked) = session.principal().of_host() else { return Ok(session) };
+        match session.principal().of_host().cloned() {
+            Some(asked) => self.ask_host_consumer(attempt, text, session, &asked),
+            None => Ok(session),
+        }
+    }
+
+    #[inline(never)]
+    fn ask_host_consumer(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+        text: &[u8],
+        session: Rc<Session>,
+        asked: &HostConsumer,
+    ) -> Result<Rc<Session>, Halt> {
         attempt.trace.stage = Stage::Consumer;
         let purpose = Purpose::Consumer(asked.clone());
         let Some(Outcome::Consumer(_, found)) = attempt.answer_for(&purpose) else {
@@ -170,6 +184,14 @@ impl Pipeline {
             }
             self.sessions.remove(text);
         }
+        self.verify(attempt, text)
+    }
+
+    /// The session of a token that is not cached.
+    // Not a part of the path of a cached one, like all that only some requests need.
+    #[inline(never)]
+    fn verify(&mut self, attempt: &mut Attempt<'_>, text: &[u8]) -> Result<Rc<Session>, Halt> {
+        let now = attempt.now;
         let opened = self.open(text)?;
         if self.introspection.is_some() && self.is_sealed(text) && is_reference(&opened) {
             return self.introspect(attempt, &opened, None);
@@ -251,6 +273,7 @@ impl Pipeline {
 
     /// The session of a token from its introspection response, which takes precedence
     /// over the `signed` claims of the token itself.
+    #[inline(never)]
     pub(super) fn introspect(
         &mut self,
         attempt: &mut Attempt<'_>,

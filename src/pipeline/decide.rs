@@ -102,6 +102,7 @@ impl Pipeline {
 
     /// Ends a request that must not pass: with a denial, or in shadow mode by forwarding
     /// it without an identity, provided that it can be sanitized.
+    #[inline(never)]
     fn deny_or_shadow(&mut self, head: &RequestHead, denial: Denial, trace: Trace) -> Step {
         if let Some(shadowed) = self.mode.shadowed()
             && !self.is_for_gateway(head)
@@ -274,6 +275,7 @@ impl Pipeline {
         Ok(self.forward_anonymous(sanitized, anonymous))
     }
 
+    #[inline(never)]
     fn forward_anonymous(&mut self, sanitized: Sanitized, anonymous: &Anonymous) -> Verdict {
         self.counters.ended(RequestOutcome::Anonymous);
         Verdict::Forward(HeaderEdits::anonymous(sanitized, anonymous))

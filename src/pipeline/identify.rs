@@ -49,6 +49,20 @@ impl Pipeline {
             attempt.trace.stage = Stage::Mint;
             return Ok(identity);
         }
+        self.new_identity(attempt, session, token, asked, template)
+    }
+
+    /// A new identity of a session.
+    #[inline(never)]
+    fn new_identity(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+        session: &Session,
+        token: &[u8],
+        asked: &[&Requirements],
+        template: &TemplateKey,
+    ) -> Result<Rc<Identity>, Halt> {
+        let (now, principal) = (attempt.now, session.principal());
         // No callout if nothing can be minted for the user anyway.
         if let Some(exp) = principal.token().ended(now) {
             attempt.trace.stage = Stage::Mint;

@@ -52,6 +52,18 @@ impl Pipeline {
         attempt: &Attempt<'_>,
         sanitized: &Sanitized,
     ) -> Result<Option<Verdict>, Halt> {
+        if self.sealed_tokens.is_none() {
+            return Ok(None);
+        }
+        self.log_in_sealed(attempt, sanitized)
+    }
+
+    #[inline(never)]
+    fn log_in_sealed(
+        &mut self,
+        attempt: &Attempt<'_>,
+        sanitized: &Sanitized,
+    ) -> Result<Option<Verdict>, Halt> {
         let (head, now) = (attempt.head, attempt.now);
         let Some(sealed_tokens) = self.sealed_tokens.clone() else { return Ok(None) };
         let Some((position, login)) = sealed_tokens.logins.find(head)? else { return Ok(None) };

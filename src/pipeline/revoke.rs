@@ -43,6 +43,7 @@ impl Pipeline {
     }
 
     /// Decides whether the body is read.
+    #[inline(never)]
     pub(super) fn receive(
         &mut self,
         attempt: &mut Attempt<'_>,

@@ -336,6 +336,7 @@ impl Shared {
 
     /// Drops an action for a request that the host no longer has. A callout in it is still
     /// sent, since others may come to wait for it.
+    #[inline(never)]
     fn drop_action(&self, request: RequestId, action: Action) {
         self.guards.borrow_mut().remove(&request);
         self.with_gateway(|gateway| gateway.gone(request));
@@ -357,22 +358,7 @@ impl Shared {
         const NOT_EDITED: &str = "headers could not be edited";
         match action {
             Action::Send(dispatch) => self.send(dispatch),
-            Action::Suspend { request, dispatch } => {
-                // The guard is set first: a request that cannot be guarded must not wait.
-                let guarded = self.arm_fail_closed(request);
-                match (guarded, dispatch) {
-                    (Ok(()), Some(dispatch)) => self.send(dispatch),
-                    (Ok(()), None) => {}
-                    (Err(cause), dispatch) => {
-                        // Before its callout is reported as failed, which would resume
-                        // it.
-                        self.with_gateway(|gateway| gateway.fail(request, cause));
-                        if let Some(Dispatch { id, .. }) = dispatch {
-                            self.complete(id, &CalloutReply::Failed(CalloutFailure::NotSent));
-                        }
-                    }
-                }
-            }
+            Action::Suspend { request, dispatch } => self.suspend(request, dispatch),
             Action::ReadBody { request, sanitized, .. } => {
                 // The headers must pass on for the body to arrive. The guard stays set:
                 // no upstream may answer.
@@ -393,6 +379,24 @@ impl Shared {
         Ok(types::Action::Pause)
     }
 
+    // Not a part of the path of a request that waits for nothing.
+    #[inline(never)]
+    fn suspend(&self, request: RequestId, dispatch: Option<Dispatch>) {
+        // The guard is set first: a request that cannot be guarded must not wait.
+        let guarded = self.arm_fail_closed(request);
+        match (guarded, dispatch) {
+            (Ok(()), Some(dispatch)) => self.send(dispatch),
+            (Ok(()), None) => {}
+            (Err(cause), dispatch) => {
+                // Before its callout is reported as failed, which would resume it.
+                self.with_gateway(|gateway| gateway.fail(request, cause));
+                if let Some(Dispatch { id, .. }) = dispatch {
+                    self.complete(id, &CalloutReply::Failed(CalloutFailure::NotSent));
+                }
+            }
+        }
+    }
+
     fn forward<'a>(
         &self,
         request: RequestId,
@@ -405,6 +409,7 @@ impl Shared {
     }
 
     /// Guards a request, unless it is guarded already.
+    #[inline(never)]
     fn arm_fail_closed(&self, request: RequestId) -> Result<(), &'static str> {
         if !self.guards.borrow().contains_key(&request) {
             let guard = self.host.arm_fail_closed();
@@ -424,6 +429,7 @@ impl Shared {
         }
     }
 
+    #[inline(never)]
     fn send(&self, Dispatch { id, callout }: Dispatch) {
         let reads = callout.reads;
         match self.dispatch(callout) {
