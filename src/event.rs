@@ -204,8 +204,10 @@ pub enum Event {
     NobodySigns(ScheduleGap),
     /// Shadow mode: nothing is enforced.
     ShadowMode,
-    /// Where signatures are computed.
-    Crypto {
+    /// A gateway begins to use a configuration.
+    Started {
+        /// The configuration, as in `gatepass_config_hash`.
+        config_hash: u64,
         /// The algorithms that the host verifies; the module itself verifies the others.
         host_verifies: AlgorithmSet,
         /// The algorithms that the host signs with.
@@ -227,7 +229,7 @@ impl Event {
             Self::Denied(it) | Self::WouldDeny(it) if it.status < 500 => Level::Info,
             Self::StreamEnded(_) => Level::Info,
             Self::KeySkipped(..) => Level::Debug,
-            Self::MemberIgnored(..) | Self::Revoked { .. } | Self::Crypto { .. } => Level::Info,
+            Self::MemberIgnored(..) | Self::Revoked { .. } | Self::Started { .. } => Level::Info,
             Self::Denied(_)
             | Self::WouldDeny(_)
             | Self::NotSent(_)
@@ -263,7 +265,7 @@ impl Event {
             Self::NotForwarded(..) => "revocation_not_forwarded",
             Self::NobodySigns(_) => "nobody_signs",
             Self::ShadowMode => "shadow_mode",
-            Self::Crypto { .. } => "crypto",
+            Self::Started { .. } => "started",
             Self::HostError(_) => "host_error",
             Self::NotMinted(_) => "identity_not_minted",
         }
@@ -318,8 +320,10 @@ impl Event {
             Self::ShadowMode => {
                 caused(&"requests that would be denied are forwarded without identity")
             }
-            Self::Crypto { host_verifies, host_signs, signing } => json!({
+            Self::Started { config_hash, host_verifies, host_signs, signing } => json!({
                 "event": event,
+                "version": env!("CARGO_PKG_VERSION"),
+                "config_hash": config_hash,
                 "verify": computed(Algorithm::ALL, *host_verifies),
                 "sign": computed(signing.iter(), *host_signs),
             }),

@@ -56,6 +56,54 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_WORKSPACE_DIR"))
 }
 
+/// The lines of the block of this language in the reference.
+fn reference_block(language: &str) -> Vec<&'static str> {
+    let (_, rest) = REFERENCE.split_once(&format!("```{language}\n")).expect(language);
+    rest.split("\n```").next().unwrap().lines().collect()
+}
+
+#[test]
+fn the_patterns_for_log_lines_find_the_object() {
+    let patterns: Vec<_> = reference_block("regex")
+        .into_iter()
+        .map(|pattern| regex::Regex::new(pattern).unwrap())
+        .collect();
+    let lines = reference_block("log");
+    assert_eq!((patterns.len(), lines.len()), (2, 3));
+    for line in lines {
+        let found: Vec<_> = patterns.iter().filter_map(|it| it.captures(line)).collect();
+        let [captures] = &found[..] else { panic!("{} patterns match {line}", found.len()) };
+        let event: Value = serde_json::from_str(&captures["json"]).unwrap();
+        assert!(event["event"].is_string() && captures["time"].starts_with("2026"), "{line}");
+        assert!(["info", "warning"].contains(&&captures["level"]), "{line}");
+    }
+    for other in ["[2026-11-29 01:42:36.199][24374][info][main] [x.cc:1] {}", "{}"] {
+        assert!(patterns.iter().all(|pattern| !pattern.is_match(other)), "{other}");
+    }
+}
+
+/// What is to be typed or copied names this version.
+#[test]
+fn pages_and_examples_have_the_version() {
+    let pattern = regex::Regex::new(r"gatepass[-:](\d+\.\d+\.\d+)").unwrap();
+    let mut count = 0;
+    let more = ["kong/README.md", ".ci/oci", "examples/kubernetes/istio.yaml"].map(str::to_owned);
+    let more = more.into_iter().chain(
+        ["envoy", "envoy-gateway", "istio-wasmplugin"]
+            .map(|it| format!("examples/kubernetes/{it}.yaml")),
+    );
+    for page in pages().into_iter().chain(more) {
+        let text = fs::read_to_string(root().join(&page)).unwrap();
+        for found in pattern.captures_iter(&text) {
+            count += 1;
+            assert_eq!(&found[1], env!("CARGO_PKG_VERSION"), "{page}");
+        }
+    }
+    assert!(count > 5, "{count}");
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.contains(concat!("Version ", env!("CARGO_PKG_VERSION"), ",")));
+}
+
 /// The front page and the pages of the manual: their paths from the root.
 fn pages() -> Vec<String> {
     let pages = files("docs/").into_iter().filter(|path| path.ends_with(".md"));

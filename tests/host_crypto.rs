@@ -143,7 +143,7 @@ fn assert_works(host: &Host, signing: &str) {
 
 /// What the log line and the gauge say of an algorithm.
 fn assert_says(host: &Host, algorithm: &str, by_host: bool) {
-    let lines = host.logs().into_iter().filter(|line| line.text.contains(r#""event":"crypto""#));
+    let lines = host.logs().into_iter().filter(|line| line.text.contains(r#""event":"started""#));
     let lines: Vec<Value> = lines.map(|it| serde_json::from_str(&it.text).unwrap()).collect();
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0]["verify"][algorithm], if by_host { "host" } else { "module" });

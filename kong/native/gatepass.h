@@ -20,7 +20,7 @@
 
 /* Changes with everything below. The caller must not use a library that returns
  * another number from gatepass_abi. */
-#define GATEPASS_ABI 6
+#define GATEPASS_ABI 7
 
 /* The part below is read by LuaJIT as well: no preprocessor. */
 
@@ -95,6 +95,8 @@ typedef struct {
     const gatepass_field *labels;
     /* The amount to add, set or record. */
     double amount;
+    /* What the metric is. */
+    gatepass_text help;
 } gatepass_reading;
 
 uint32_t gatepass_abi(void);

@@ -2,17 +2,19 @@
 //! filter cannot.
 //!
 //! [`AwsLc`] computes signatures, [`Store`] is shared by the workers of the process,
-//! [`environment`] reads permitted variables, and [`seed`] draws randomness. Nothing
-//! here knows a proxy; only the doors do.
+//! [`environment`] reads permitted variables, [`seed`] draws randomness, and [`Stopwatch`]
+//! measures. Nothing here knows a proxy; only the doors do.
 
 mod configuration;
 mod crypto;
 mod environment;
 mod random;
+mod stopwatch;
 mod store;
 
 pub use self::configuration::load;
 pub use self::crypto::AwsLc;
 pub use self::environment::environment;
 pub use self::random::{NoRandomness, seed};
+pub use self::stopwatch::Stopwatch;
 pub use self::store::Store;

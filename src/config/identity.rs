@@ -288,6 +288,7 @@ fn signing_key(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<IdentityKey> 
                 return node.reject_as(member_names(other), accepted);
             }
             Value::Object(jwk) if !is_env(jwk) => {
+                node.is_secret();
                 SigningKey::from_jwk(&json::present(jwk), algorithm)
             }
             _ => SigningKey::parse(node.secret()?.expose(), algorithm),

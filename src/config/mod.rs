@@ -9,6 +9,7 @@ mod binding;
 mod consumers;
 mod crypto;
 mod errors;
+mod fingerprint;
 mod identity;
 mod introspection;
 mod kong_jwt;
@@ -78,7 +79,10 @@ pub fn read<V: Into<Variable>>(
 ) -> Result<Settings, Problems> {
     let environment = |name: &str| environment(name).into();
     let document = Document::new(&environment);
-    let settings = settings(&document.root(value), host);
+    let mut settings = settings(&document.root(value), host);
+    if let Some(settings) = &mut settings {
+        settings.config_hash = fingerprint::fingerprint(value, &document.take_secrets());
+    }
     match (settings, document.into_problems()) {
         (Some(settings), problems) if problems.is_empty() => Ok(settings),
         (_, problems) => Err(Problems(problems)),

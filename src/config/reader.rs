@@ -8,6 +8,7 @@
 //! cryptography.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -40,13 +41,15 @@ impl From<Option<String>> for Variable {
 /// The state shared by all nodes of a document.
 pub struct Document<'e> {
     problems: RefCell<Vec<Problem>>,
+    /// The paths of the secrets that are in the document itself.
+    secrets: RefCell<HashSet<String>>,
     environment: &'e dyn Fn(&str) -> Variable,
 }
 
 impl<'e> Document<'e> {
     /// A document whose `{env: NAME}` values are resolved by `environment`.
-    pub const fn new(environment: &'e dyn Fn(&str) -> Variable) -> Self {
-        Self { problems: RefCell::new(Vec::new()), environment }
+    pub fn new(environment: &'e dyn Fn(&str) -> Variable) -> Self {
+        Self { problems: RefCell::default(), secrets: RefCell::default(), environment }
     }
 
     /// The root node.
@@ -71,6 +74,11 @@ impl<'e> Document<'e> {
             problems if is_read && problems.is_empty() => Ok(()),
             problems => Err(Problems(problems)),
         }
+    }
+
+    /// Takes the paths of the secrets that are in the document itself.
+    pub fn take_secrets(&self) -> HashSet<String> {
+        self.secrets.take()
     }
 
     /// All recorded problems.
@@ -270,13 +278,22 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Records that the value is a secret, which nothing may be derived from that others
+    /// see.
+    pub fn is_secret(&self) {
+        self.document.secrets.borrow_mut().insert(self.path.clone());
+    }
+
     /// A secret: inline, or `{env: NAME}` to take it from the environment.
     #[inline(never)]
     pub fn secret(&self) -> Option<Secret<String>> {
         const ACCEPTED: &str = "a string, or {env: NAME} with NAME set in the environment: \
                                 of the VM, or natively of the proxy";
         match self.value {
-            Value::String(text) if !text.is_empty() => Some(Secret::new(text.clone())),
+            Value::String(text) if !text.is_empty() => {
+                self.is_secret();
+                Some(Secret::new(text.clone()))
+            }
             Value::Object(members) if is_env(members) => {
                 let name = members.get("env").and_then(Value::as_str).unwrap_or_default();
                 let (found, accepted, kind) = match (self.document.environment)(name) {

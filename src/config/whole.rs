@@ -225,10 +225,9 @@ impl Checked {
         let (revocation, sealed_tokens) = (self.revocation?, self.sealed_tokens?);
         let (revocations, signals, transmitter_keys) =
             revocations(whole, revocation, &providers, logouts, &self.minter)?;
-        if self.forwards && sealed_tokens.is_some() {
-            refuse_forward(whole);
-        }
+        refuse_forward(whole, self.forwards && sealed_tokens.is_some());
         Some(Settings {
+            config_hash: 0,
             services: self.services.iter().flat_map(|it| it.values()).flatten().cloned().collect(),
             providers,
             introspection,
@@ -310,7 +309,10 @@ impl Options {
     }
 }
 
-fn refuse_forward(whole: &Node<'_>) {
+fn refuse_forward(whole: &Node<'_>, is_conflict: bool) {
+    if !is_conflict {
+        return;
+    }
     let accepted = "sealed_tokens without forward: no service can read a sealed token";
     let node = whole.nearest(&["sealed_tokens"]);
     let _: Option<()> = node.reject_as("sealed tokens with identity.forward", accepted);

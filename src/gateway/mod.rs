@@ -350,6 +350,23 @@ impl Gateway {
         self.pipeline.take_log()
     }
 
+    /// Whether no other worker of the proxy has started this configuration before, as far
+    /// as they share data: the first events of the others say nothing new.
+    pub fn starts_first(&self) -> bool {
+        self.pipeline.starts_first()
+    }
+
+    /// Whether the door is to measure its next call for a request, for
+    /// [`Gateway::processed`].
+    pub const fn measures(&mut self) -> bool {
+        self.pipeline.measures()
+    }
+
+    /// Records how many microseconds a measured call took.
+    pub fn processed(&mut self, micros: u64) {
+        self.pipeline.processed(micros);
+    }
+
     /// The samples since the last call.
     pub fn take_metrics(&mut self) -> Vec<Sample> {
         self.pipeline.take_metrics()

@@ -95,8 +95,22 @@ impl IdentityKeys {
 
     /// The next moment at which another key may sign.
     pub fn next_change(&self, now: UnixTime) -> UnixTime {
+        self.changes_at(now).unwrap_or(FOREVER)
+    }
+
+    /// The next moment at which a key starts or ends, if one is scheduled.
+    pub fn changes_at(&self, now: UnixTime) -> Option<UnixTime> {
         let changes = self.keys.iter().flat_map(|key| [key.sign_from, key.retire_at]).flatten();
-        changes.filter(|change| *change > now).min().unwrap_or(FOREVER)
+        changes.filter(|change| *change > now).min()
+    }
+
+    /// The first moment from now on at which no key signs, if there is one.
+    pub fn ends_at(&self, now: UnixTime) -> Option<UnixTime> {
+        let mut at = now;
+        while self.signing(at).is_some() {
+            at = self.changes_at(at)?;
+        }
+        Some(at)
     }
 
     /// A gap in the signing schedule as of `now`: a time without a key before a later one
@@ -104,13 +118,7 @@ impl IdentityKeys {
     ///
     /// The end of the last key is not a gap: there is time to add one.
     pub fn gap(&self, now: UnixTime) -> Option<ScheduleGap> {
-        let mut from = now;
-        while self.signing(from).is_some() {
-            from = self.next_change(from);
-            if from == FOREVER {
-                return None;
-            }
-        }
+        let from = self.ends_at(now)?;
         let mut until = from;
         while self.signing(until).is_none() {
             until = self.next_change(until);

@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
+use super::gauges::Gauges;
 use super::series::{Kind, NameLabels, OTHERS, REQUESTS, Sample, Series};
 use super::{Cache, CacheUse, RequestOutcome};
 use crate::callout::{CalloutFailure, CalloutReply, Service};
 use crate::denial::Code;
-use crate::keys::{Algorithm, AlgorithmSet};
-use crate::time::{Span, UnixTime};
+use crate::keys::AlgorithmSet;
+use crate::time::UnixTime;
 use crate::verdict::Mode;
 
 /// A counter.
@@ -31,61 +32,16 @@ pub struct Counters {
     services: NameLabels,
     /// Durations of callouts in milliseconds, by position of the service.
     callouts: Vec<(usize, u64)>,
-    providers: NameLabels,
-    gauges: Vec<Gauge>,
+    /// The durations of measured calls in microseconds.
+    processing: Vec<u64>,
+    /// The calls since the last measured one.
+    unmeasured: u8,
+    gauges: Gauges,
 }
 
-/// The value of a gauge, and whether the host has been given it.
-#[derive(Debug)]
-struct Gauge {
-    series: Series,
-    value: u64,
-    is_told: bool,
-}
-
-impl Gauge {
-    const fn set(&mut self, value: u64) {
-        self.is_told &= self.value == value;
-        self.value = value;
-    }
-}
-
-/// The gauges: first those of key ages, by position of the provider.
-fn gauges(
-    providers: &NameLabels,
-    lists: impl Iterator<Item = (&'static str, bool)>,
-    by_host: AlgorithmSet,
-) -> Vec<Gauge> {
-    let gauge = |name, label, value: &str| Series::new(Kind::Gauge, name, [(label, value)]);
-    let ages = providers.labels.iter().map(|provider| Gauge {
-        series: gauge(KEYS_AGE, "provider", provider),
-        value: 0,
-        is_told: true,
-    });
-    let algorithms = Algorithm::ALL.into_iter().map(|algorithm| Gauge {
-        series: gauge("gatepass_crypto_host", "algorithm", algorithm.name()),
-        value: by_host.contains(algorithm).into(),
-        is_told: false,
-    });
-    let lists = lists.flat_map(|(list, is_fed)| {
-        let series = [Some(ENTRIES), is_fed.then_some(LIST_AGE)].into_iter().flatten();
-        series.map(move |name| Gauge {
-            series: gauge(name, "list", list),
-            value: 0,
-            is_told: false,
-        })
-    });
-    ages.chain(algorithms).chain(lists).collect()
-}
-
-/// The age of a provider's keys.
-const KEYS_AGE: &str = "gatepass_jwks_age_seconds";
-
-/// The number of entries in a list.
-const ENTRIES: &str = "gatepass_revocation_entries";
-
-/// How long ago a list's feed was read to its end.
-const LIST_AGE: &str = "gatepass_revocation_age_seconds";
+/// One of so many calls is measured: reading the clock is a call of the host, and not free
+/// natively either.
+const MEASURED: u8 = 64;
 
 /// The results of callouts, see [`result`].
 const RESULTS: [&str; 8] =
@@ -154,14 +110,13 @@ impl Counters {
         if ends_streams {
             counters.extend(ENDS.map(Counter::Streams));
         }
-        let providers = NameLabels::new(providers);
-        let gauges = gauges(&providers, lists, by_host);
         Self {
             counters: counters.into_iter().map(|counter| (counter, 0)).collect(),
             services,
             callouts: Vec::new(),
-            providers,
-            gauges,
+            processing: Vec::new(),
+            unmeasured: 0,
+            gauges: Gauges::new(providers, lists, by_host),
         }
     }
 
@@ -172,8 +127,8 @@ impl Counters {
             let name = "gatepass_callout_milliseconds";
             Series::new(Kind::Histogram, name, [("service", service)])
         });
-        let gauges = self.gauges.iter().map(|gauge| gauge.series.clone());
-        counters.chain(callouts).chain(gauges).collect()
+        let processing = Series::new(Kind::Histogram, "gatepass_processing_microseconds", []);
+        counters.chain(callouts).chain([processing]).chain(self.gauges.series()).collect()
     }
 
     fn counter(&self, counter: Counter) -> Series {
@@ -266,38 +221,24 @@ impl Counters {
         self.callouts.push((service, u64::try_from(took).unwrap_or(0)));
     }
 
-    /// Sets the age of a provider's keys.
-    pub fn keys_age(&mut self, provider: &str, age: Span) {
-        let Some(position) = self.providers.position(provider) else { return };
-        let seconds = u64::try_from(age.as_secs()).unwrap_or(0);
-        if let Some(gauge) = self.gauges.get_mut(position) {
-            gauge.set(seconds);
+    /// Whether the door is to measure its next call for a request.
+    pub const fn measures(&mut self) -> bool {
+        self.unmeasured = self.unmeasured.saturating_add(1);
+        let measures = self.unmeasured >= MEASURED;
+        if measures {
+            self.unmeasured = 0;
         }
+        measures
     }
 
-    /// Sets the number of entries in a list, and the age of its feed.
-    pub fn list(&mut self, list: &str, entries: usize, age: Span) {
-        let entries = u64::try_from(entries).unwrap_or(u64::MAX);
-        let seconds = u64::try_from(age.as_secs()).unwrap_or(0);
-        for (name, value) in [(ENTRIES, entries), (LIST_AGE, seconds)] {
-            let of_list = |gauge: &&mut Gauge| {
-                gauge.series.name == name
-                    && gauge.series.labels.iter().any(|(_, value)| value == list)
-            };
-            if let Some(gauge) = self.gauges.iter_mut().find(of_list) {
-                gauge.set(value);
-            }
-        }
+    /// Records how long a measured call took.
+    pub fn processed(&mut self, micros: u64) {
+        self.processing.push(micros);
     }
 
-    /// Resets the gauges of ages: keys and lists are no longer fetched here, and the host
-    /// keeps a gauge as long as it runs.
-    pub fn retire(&mut self) {
-        for gauge in &mut self.gauges {
-            if matches!(gauge.series.name, KEYS_AGE | LIST_AGE) {
-                (gauge.value, gauge.is_told) = (0, false);
-            }
-        }
+    /// The gauges.
+    pub const fn gauges(&mut self) -> &mut Gauges {
+        &mut self.gauges
     }
 
     fn add(&mut self, counter: Counter, amount: u64) {
@@ -318,11 +259,8 @@ impl Counters {
         let callouts = self.callouts.drain(..);
         samples.extend(callouts.map(|(service, took)| (start.saturating_add(service), took)));
         let start = start.saturating_add(self.services.labels.len());
-        for (position, gauge) in self.gauges.iter_mut().enumerate() {
-            if !std::mem::replace(&mut gauge.is_told, true) {
-                samples.push((start.saturating_add(position), gauge.value));
-            }
-        }
+        samples.extend(self.processing.drain(..).map(|took| (start, took)));
+        samples.extend(self.gauges.take(start.saturating_add(1)));
         samples
     }
 }
@@ -332,6 +270,7 @@ mod tests {
     use super::*;
     use crate::callout::{Answer, Scheme};
     use crate::metrics::series::MAX_LABEL;
+    use crate::time::Span;
 
     fn service(name: &str) -> Rc<Service> {
         Rc::new(Service {
@@ -367,8 +306,9 @@ mod tests {
     fn taken(counters: &mut Counters) -> Vec<(String, u64)> {
         let series = counters.series();
         let named = counters.take().into_iter().map(|(at, value)| (text(&series[at]), value));
-        let initial = ["gatepass_crypto_host", "gatepass_revocation"];
-        named.filter(|(name, _)| !initial.iter().any(|it| name.starts_with(it))).collect()
+        let initial = ["crypto_host", "revocation", "config", "signing", "build"];
+        let initial = initial.map(|name| format!("gatepass_{name}"));
+        named.filter(|(name, _)| !initial.iter().any(|it| name.starts_with(it.as_str()))).collect()
     }
 
     #[test]
@@ -391,7 +331,7 @@ mod tests {
         counters.called(&users, &CalloutReply::Answer(answer), sent, now);
         let failed = CalloutReply::Failed(CalloutFailure::NoReply);
         counters.called(&users, &failed, now, sent);
-        counters.keys_age("shop", Span::from_secs(7));
+        counters.gauges().keys_age("shop", Span::from_secs(7));
         let expected = [
             ("gatepass_requests_total{outcome=allowed,code=none}", 2),
             ("gatepass_cache_evictions_total{cache=token}", 3),
@@ -404,11 +344,23 @@ mod tests {
         ];
         assert_eq!(taken(&mut counters), expected.map(|(name, value)| (name.to_owned(), value)));
         assert_eq!(taken(&mut counters), []);
-        counters.keys_age("shop", Span::from_secs(7));
+        counters.gauges().keys_age("shop", Span::from_secs(7));
         assert_eq!(taken(&mut counters), [], "a gauge that did not move");
-        counters.retire();
+        counters.gauges().retire();
         let age = "gatepass_jwks_age_seconds{provider=shop}".to_owned();
         assert_eq!(taken(&mut counters), [(age, 0)], "nobody is to be paged for it");
+    }
+
+    #[test]
+    fn one_call_in_64_is_measured() {
+        let mut counters = counters(Mode::Enforce, &[], &[]);
+        let measured: Vec<_> = (1..=200).filter(|_| counters.measures()).collect();
+        assert_eq!(measured, [64, 128, 192]);
+        counters.processed(7);
+        counters.processed(9);
+        let name = "gatepass_processing_microseconds{}".to_owned();
+        assert_eq!(taken(&mut counters), [(name.clone(), 7), (name, 9)]);
+        assert_eq!(taken(&mut counters), []);
     }
 
     #[test]
@@ -434,7 +386,7 @@ mod tests {
             let failed = CalloutReply::Failed(CalloutFailure::NotSent);
             let now = UnixTime::from_secs(1);
             counters.called(&service("s499"), &failed, now, now);
-            counters.keys_age("p499", Span::from_secs(1));
+            counters.gauges().keys_age("p499", Span::from_secs(1));
             let name = "gatepass_fetches_total{service=others,result=not_sent}";
             let counted: Vec<_> = taken(&mut counters).into_iter().map(|(name, _)| name).collect();
             let age = "gatepass_jwks_age_seconds{provider=others}";

@@ -9,9 +9,13 @@
 //! the others share one. No client input becomes a label.
 
 mod counters;
+mod gauges;
+mod help;
 mod series;
 
 pub use self::counters::Counters;
+pub use self::gauges::Gauges;
+pub use self::help::{HELP, help};
 pub use self::series::{Kind, MAX_NAMED, Sample, Series, denials};
 use crate::denial::Code;
 

@@ -81,7 +81,7 @@ impl NameLabels {
 
 /// A name in characters that every host and label pattern accepts: a dot would start
 /// another label.
-fn label(name: &str) -> String {
+pub(super) fn label(name: &str) -> String {
     let plain = |char: char| if char.is_ascii_alphanumeric() || char == '-' { char } else { '_' };
     name.chars().take(MAX_LABEL).map(plain).collect()
 }

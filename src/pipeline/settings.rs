@@ -23,6 +23,8 @@ use crate::verdict::Mode;
 /// A valid configuration.
 #[derive(Debug)]
 pub struct Settings {
+    /// The configuration without its secrets as a number, to tell it from others.
+    pub config_hash: u64,
     /// The services for callouts.
     pub services: Vec<Rc<Service>>,
     /// The issuers of public tokens, and their keys.

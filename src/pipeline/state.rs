@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use serde_json::json;
+
 use super::settings::{Limits, Settings};
 use super::step::{Recipient, Step, Submission, Waiting};
 use super::stream::Streams;
@@ -26,7 +28,7 @@ use crate::rules::{McpCall, Rules};
 use crate::sealing::SealedTokens;
 use crate::seen::Seen;
 use crate::session::Sessions;
-use crate::shared_data::SharedStore;
+use crate::shared_data::{SharedStore, Slot};
 use crate::signals::Signals;
 use crate::time::UnixTime;
 use crate::token::Providers;
@@ -85,6 +87,7 @@ pub struct Pipeline {
     /// Answers about users, shared by the gateways of a configuration.
     pub(super) answers: Option<Box<dyn SharedStore>>,
     pub(super) sealed_tokens: Option<Rc<SealedTokens>>,
+    config_hash: u64,
     seed: [u8; 16],
     minted: u64,
     /// The first tick: the age of keys that were never fetched counts from here.
@@ -97,7 +100,7 @@ fn counters(settings: &Settings) -> Counters {
     let remote = remote.map(|(provider, _)| provider.name.as_str());
     let transmitters = settings.signals.transmitters().zip(&settings.transmitter_keys);
     let transmitters = transmitters.filter(|(_, keys)| keys.is_remote()).map(|(name, _)| name);
-    Counters::new(
+    let mut counters = Counters::new(
         settings.mode,
         settings.services.iter(),
         remote.chain(transmitters),
@@ -105,7 +108,9 @@ fn counters(settings: &Settings) -> Counters {
         settings.revocations.series(),
         settings.crypto.host_verifies(),
         settings.limits.end_streams,
-    )
+    );
+    counters.gauges().config_hash(settings.config_hash);
+    counters
 }
 
 /// The headers that only the gateway may set towards services.
@@ -141,7 +146,8 @@ fn user_infos(settings: &Settings) -> UserInfoCache {
 fn first_events(settings: &Settings) -> Vec<Event> {
     let signing = settings.minter.keys.signing_keys();
     let signing = signing.map(|key| key.algorithm().into()).collect();
-    let mut log = vec![Event::Crypto {
+    let mut log = vec![Event::Started {
+        config_hash: settings.config_hash,
         host_verifies: settings.crypto.host_verifies(),
         host_signs: settings.crypto.host_signs(),
         signing,
@@ -207,6 +213,7 @@ impl Pipeline {
             store: None,
             answers: None,
             sealed_tokens: settings.sealed_tokens.map(Rc::new),
+            config_hash: settings.config_hash,
             seed,
             minted: 0,
             since: None,
@@ -227,6 +234,17 @@ impl Pipeline {
             self.logouts_seen.share(store.as_ref());
         }
         self.store = Some(store);
+    }
+
+    /// Whether no other worker of the proxy has started this configuration before.
+    pub fn starts_first(&self) -> bool {
+        let Some(store) = self.store.as_deref() else { return true };
+        let slot = Slot::new("started", &json!(self.config_hash));
+        let is_first = slot.read(store).is_none();
+        if is_first {
+            slot.replace(store, b"");
+        }
+        is_first
     }
 
     /// Lets the gateway share answers about users with other gateways of the same
@@ -328,6 +346,16 @@ impl Pipeline {
     /// Number of callouts in flight.
     pub fn in_flight(&self) -> usize {
         self.callouts.len()
+    }
+
+    /// Whether the door is to measure its next call for a request.
+    pub const fn measures(&mut self) -> bool {
+        self.counters.measures()
+    }
+
+    /// Records how long a measured call took.
+    pub fn processed(&mut self, micros: u64) {
+        self.counters.processed(micros);
     }
 
     /// The series of the samples that [`Pipeline::take_metrics`] returns.

@@ -62,20 +62,22 @@ impl Pipeline {
         }
         self.gauge_keys(now);
         self.gauge_lists(now);
+        let keys = &self.minter.keys;
+        self.counters.gauges().signing_keys(keys.changes_at(now), keys.ends_at(now));
         tick
     }
 
     /// Must be called when the configuration is no longer in use, before the last
     /// [`Pipeline::take_metrics`].
     pub fn retire(&mut self) {
-        self.counters.retire();
+        self.counters.gauges().retire();
     }
 
     /// Records the size of the lists, and their age like that of the keys.
     fn gauge_lists(&mut self, now: UnixTime) {
         let since = self.since.unwrap_or(now);
         for (list, entries, fresh_at) in self.revocations.state() {
-            self.counters.list(list, entries, now.since(fresh_at.unwrap_or(since)));
+            self.counters.gauges().list(list, entries, now.since(fresh_at.unwrap_or(since)));
         }
     }
 
@@ -87,7 +89,7 @@ impl Pipeline {
         for (position, source) in self.key_sources.iter_mut().enumerate() {
             let Some(remote) = source.as_remote_mut() else { continue };
             let name = self.providers.name(ProviderId(position));
-            self.counters.keys_age(name, now.since(remote.loaded_at().unwrap_or(since)));
+            self.counters.gauges().keys_age(name, now.since(remote.loaded_at().unwrap_or(since)));
         }
     }
 }

@@ -105,8 +105,8 @@ async fn alerts_and_dashboard_ask_for_what_there_is() {
     let matcher = Regex::new(r#"(\w+)\s*(=~|=|!~|!=)\s*"([^"]*)""#).unwrap();
     let grouped = Regex::new(r"\bby \(([^)]*)\)").unwrap();
     let mut asked = 0;
-    // `instance` is Prometheus's own.
-    let is_own = |label: &str| !matches!(label, "instance" | "__name__");
+    // `instance` and `job` are Prometheus's own.
+    let is_own = |label: &str| !matches!(label, "instance" | "job" | "__name__");
     for query in &queries {
         let by = grouped.captures_iter(query).map(|found| found[1].to_owned());
         let by: Vec<String> = by
@@ -225,6 +225,15 @@ async fn prometheus_reads_what_was_counted_with_labels() {
     let callouts = r#"gatepass_callout_milliseconds_count{service="users"}"#;
     let merged = || async { series(&gateway, callouts).await == Some(1) };
     until("Envoy has put together what its workers recorded", merged).await;
+    // One in 64 requests of a worker is measured.
+    for _ in 0..140 {
+        assert_eq!(gateway.send(Request::get("/health")).await.status, 200);
+    }
+    let measured = || async {
+        let count = series(&gateway, "gatepass_processing_microseconds_count{}").await;
+        count.is_some_and(|count| count > 0)
+    };
+    until("requests are measured", measured).await;
     // No label is left in a name.
     let names = lines.lines().filter_map(|line| line.split(['{', ' ']).next());
     for name in names.filter(|name| name.starts_with("gatepass_")) {
@@ -284,9 +293,10 @@ async fn the_access_log_prints_who_it_was_and_why_not() {
     assert_eq!(gateway.send(Request::get("/health")).await.status, 200);
     for (path, expected) in [
         ("/orders", "200 via_upstream - web alice "),
-        ("/admin", "insufficient_scope web bob "),
-        ("/nobody", "token_missing - - "),
+        ("/admin", "403 insufficient_scope insufficient_scope web bob "),
+        ("/nobody", "401 token_missing token_missing - - "),
         ("/health", "200 via_upstream - - - "),
+        ("/.well-known/gatepass/jwks.json", "200 gatepass - - - "),
     ] {
         let written = || async {
             let log = gateway.log();

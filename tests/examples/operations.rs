@@ -49,7 +49,7 @@ fn prometheus_takes_the_alerts_and_they_fire_when_they_should() {
     let tested = read("examples/operations/alerts.test.yaml");
     let tests = &documents("examples/operations/alerts.test.yaml")[0]["tests"];
     let cases = tests.as_array().unwrap().iter().flat_map(|test| {
-        test["alert_rule_test"].as_array().unwrap().iter().filter(|case| {
+        test["alert_rule_test"].as_array().into_iter().flatten().filter(|case| {
             case["exp_alerts"].as_array().is_some_and(|expected| !expected.is_empty())
         })
     });
@@ -110,6 +110,13 @@ fn assert_known(text: &str, place: &str) {
     }
 }
 
+/// Every metric has a text for hosts that show one, and is in the reference.
+#[test]
+fn the_reference_has_every_metric() {
+    let texts = gatepass::metrics::HELP.iter().map(|(name, _)| (*name).to_owned());
+    assert_eq!(metrics(), texts.collect());
+}
+
 #[test]
 fn alerts() {
     let runbook = read("examples/operations/README.md");
@@ -117,12 +124,17 @@ fn alerts() {
     let groups = documents("examples/operations/alerts.yaml");
     let rules = groups[0]["groups"][0]["rules"].as_array().unwrap();
     assert!(rules.len() > 5);
+    for rule in groups[0]["groups"][1]["rules"].as_array().unwrap() {
+        let name = rule["record"].as_str().unwrap();
+        assert_known(rule["expr"].as_str().unwrap(), name);
+    }
     for rule in rules {
         let (name, expr) = (rule["alert"].as_str().unwrap(), rule["expr"].as_str().unwrap());
         assert_known(expr, name);
         assert!(runbook.contains(&format!("\n## {name}\n")), "{name} is in the runbook");
-        let anchor = rule["annotations"]["runbook"].as_str().unwrap();
-        assert_eq!(anchor, format!("examples/operations/README.md#{}", name.to_lowercase()));
+        let url = rule["annotations"]["runbook_url"].as_str().unwrap();
+        let expected = format!("https://runbooks.example.com/gatepass#{}", name.to_lowercase());
+        assert_eq!(url, expected);
         assert!(
             rule["annotations"]["summary"].is_string() && rule["labels"]["severity"].is_string()
         );

@@ -186,6 +186,12 @@ async fn what_is_counted_is_on_the_page_of_the_prometheus_plugin() {
     })
     .await;
     assert!(page().await.contains("gatepass_callout_milliseconds{service=users}"));
+    // One in 64 requests of a worker is measured.
+    for _ in 0..140 {
+        assert_eq!(nginx.send(Request::get("/health")).await.status, 200);
+    }
+    let measured = || async { page().await.contains("gatepass_processing_microseconds{}") };
+    until("requests are measured", measured).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,8 @@ use crate::shop::{self, ask, bearer, issuer, served, token, user_reply};
 fn moved(host: &Host) -> Vec<(String, u64)> {
     host.tick();
     let is_about_requests = |name: &str| {
-        !name.contains("_crypto_") && !name.contains("_age_") && !name.contains("_callout_")
+        let others = ["crypto", "age", "callout", "processing", "config", "signing", "build"];
+        !others.iter().any(|other| name.contains(&format!("_{other}_")))
     };
     let metrics = host.metrics().into_iter();
     metrics.filter(|(name, value)| *value > 0 && is_about_requests(name)).collect()
@@ -134,6 +135,36 @@ each_host!(the_age_of_keys_is_shown, |host| {
     assert_eq!(age(), 0);
     host.advance(9000);
     assert!((8..=9).contains(&age()), "{}", age());
+});
+
+// The clock of ngx_wasm_module stands still during a callback.
+each_host!(one_request_in_64_is_measured, by proxy_wasm, |host| {
+    shop::open(host, json!({}));
+    let _ = host.take_calls();
+    for _ in 0..64 {
+        assert!(host.send(Head::get("/login")).is_forwarded());
+    }
+    let read = host.take_calls()["proxy_get_current_time_nanoseconds"];
+    assert_eq!(read, if host.is_kong() { 64 } else { 66 });
+});
+
+each_host!(changes_of_signing_keys_and_the_configuration_are_shown, |host| {
+    let key = |kid: &str, from: u64, until: u64| {
+        json!({ "algorithm": "ES256", "private_key": { "env": "SCENARIO_SIGNING_KEY" }, "kid": kid,
+            "sign_from": shop::START + from, "retire_at": shop::START + until })
+    };
+    let keys = json!([key("a", 0, 60), key("b", 50, 90)]);
+    shop::open(host, json!({ "identity_token": { "signing_keys": keys } }));
+    let shown = |name: &str| host.metric(&format!("gatepass_signing_key_{name}_timestamp_seconds"));
+    for (now, change, end) in [(0, 50, 90), (55, 60, 90), (70, 90, 90)] {
+        host.advance(1000 * (shop::START + now - host.now()));
+        host.tick();
+        let expected = [shop::START + change, shop::START + end];
+        assert_eq!([shown("change"), shown("end")], expected, "{now}");
+    }
+    let hash = host.metric("gatepass_config_hash");
+    assert!(hash > 0);
+    assert!(host.logged(&format!(r#""config_hash":{hash}"#)));
 });
 
 // What a client sends never becomes a name, and no name is too long or of two

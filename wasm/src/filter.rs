@@ -61,7 +61,7 @@ impl HttpContext for Filter {
                     false,
                     None,
                 );
-                host.reply(&reply);
+                host.reply(&reply, Denial::ConfigurationInvalid.code().name());
                 Action::Pause
             }
         }

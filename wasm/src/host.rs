@@ -87,6 +87,10 @@ pub(crate) enum Unreadable {
 #[derive(Debug)]
 pub(crate) struct HostError;
 
+/// A time in nanoseconds, to measure from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment(u64);
+
 impl From<Status> for HostError {
     fn from(_: Status) -> Self {
         Self
@@ -214,6 +218,20 @@ impl Host {
         Ok(UnixTime::from_millis(i64::try_from(millis).unwrap_or(i64::MAX)))
     }
 
+    /// The time, to measure from; none on ngx_wasm_module, whose clock stands still during a
+    /// callback.
+    pub(crate) fn moment(self) -> Option<Moment> {
+        match self {
+            Self::Envoy => abi::now_nanos().ok().map(Moment),
+            Self::NgxWasm => None,
+        }
+    }
+
+    /// The microseconds since then; none if the clock was set back.
+    pub(crate) fn micros_since(self, Moment(start): Moment) -> Option<u64> {
+        abi::now_nanos().ok()?.checked_sub(start)?.checked_div(1000)
+    }
+
     /// Has the root context called regularly.
     pub(crate) fn tick_every(self, period: Span) -> Result<(), HostError> {
         let millis = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
@@ -294,23 +312,28 @@ impl Host {
         abi::enter_context(context_id).is_ok()
     }
 
-    /// Answers the request whose context is entered.
-    pub(crate) fn reply(self, reply: &LocalReply) {
+    /// Answers the request whose context is entered. `details` is for Envoy's
+    /// `%RESPONSE_CODE_DETAILS%`; without any that column of an access log would be
+    /// missing.
+    pub(crate) fn reply(self, reply: &LocalReply, details: &str) {
         // The host may reject its contents.
-        let sent = self.try_reply(reply).or_else(|_| self.try_reply(&LocalReply::new(500)));
+        let sent = self
+            .try_reply(reply, details)
+            .or_else(|_| self.try_reply(&LocalReply::new(500), details));
         if sent.is_err() {
             // The request stays paused, and cannot pass by itself.
             let _ = self.deny_for_good();
         }
     }
 
-    fn try_reply(self, reply: &LocalReply) -> Result<(), Status> {
+    fn try_reply(self, reply: &LocalReply, details: &str) -> Result<(), Status> {
         let headers: Vec<_> =
             reply.headers.iter().map(|(name, value)| (name.as_ref(), value.as_str())).collect();
         abi::send_local_response(&LocalResponse {
             status: reply.status,
             headers: &headers,
             body: &reply.body,
+            details,
         })
     }
 

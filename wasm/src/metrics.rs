@@ -111,6 +111,9 @@ mod tests {
             "gatepass_crypto_host.algorithm.RS256",
             "gatepass_revocation_entries.list.revocations",
             "gatepass_revocation_age_seconds.list.allowlist",
+            "gatepass_processing_microseconds",
+            "gatepass_config_hash",
+            "gatepass_signing_key_end_timestamp_seconds",
         ] {
             assert!(names.iter().any(|name| name == expected), "{expected}");
         }

@@ -132,6 +132,10 @@ impl Root {
         let later = match store {
             Some(store) if host.shares_when_configured() => {
                 gateway.share(store);
+                // Every worker has a VM of its own.
+                if !gateway.starts_first() {
+                    gateway.take_log();
+                }
                 None
             }
             store => store,

@@ -150,6 +150,21 @@ impl Shared {
 
     /// Begins the request in whose callback this is called.
     pub(crate) fn begin(&self, context_id: u32, fields: usize) -> types::Action {
+        self.measured(|| self.begin_unmeasured(context_id, fields))
+    }
+
+    /// Does something for a request, and measures it now and then.
+    fn measured<T>(&self, work: impl FnOnce() -> T) -> T {
+        let measures = self.gateway.borrow_mut().measures();
+        let start = measures.then(|| self.host.moment()).flatten();
+        let result = work();
+        if let Some(micros) = start.and_then(|start| self.host.micros_since(start)) {
+            self.gateway.borrow_mut().processed(micros);
+        }
+        result
+    }
+
+    fn begin_unmeasured(&self, context_id: u32, fields: usize) -> types::Action {
         let request = self.in_callback_of(context_id);
         if !self.fits() {
             self.with_gateway(|gateway| gateway.refuse(request, Denial::ConfigurationInvalid));
@@ -228,10 +243,12 @@ impl Shared {
             false => drop(self.in_callback_of(context_id)),
         }
         let Some(call) = self.calls.borrow_mut().remove(&token) else { return };
-        let max_bytes = self.gateway.borrow().max_reply_bytes();
-        let reply = self.host.callout_reply(headers, body_bytes, max_bytes, call.reads);
-        self.complete(call.id, &reply);
-        self.execute_all(None);
+        self.measured(|| {
+            let max_bytes = self.gateway.borrow().max_reply_bytes();
+            let reply = self.host.callout_reply(headers, body_bytes, max_bytes, call.reads);
+            self.complete(call.id, &reply);
+            self.execute_all(None);
+        });
     }
 
     fn complete(&self, callout: CalloutId, reply: &CalloutReply) {
@@ -371,9 +388,9 @@ impl Shared {
                 self.forward(request, edits.edits()).map_err(|_| NOT_EDITED)?;
                 return Ok(types::Action::Continue);
             }
-            Action::Reply { reply, access_log, .. } => {
+            Action::Reply { reply, code, access_log, .. } => {
                 self.publish(&access_log);
-                self.host.reply(&reply);
+                self.host.reply(&reply, code.unwrap_or("gatepass"));
             }
         }
         Ok(types::Action::Pause)

@@ -12,6 +12,7 @@ use gatepass::host::{RequestId, RequestInfo, parse_address, parse_connection};
 use gatepass::http::RequestHead;
 use gatepass::json;
 use gatepass::time::UnixTime;
+use gatepass_native::Stopwatch;
 
 use crate::abi::{Filter, Request, StreamWaker, metadata, peer_certificate_digest, source_address};
 use crate::held::Held;
@@ -196,6 +197,7 @@ impl Worker {
         event: impl FnOnce(&mut Gateway, UnixTime),
     ) -> Option<Vec<Action>> {
         let mut gateway = self.gateway.try_borrow_mut().ok().filter(|_| !self.is_broken())?;
+        let watch = gateway.measures().then(Stopwatch::start);
         let now = now();
         let mail = self.mailbox.take();
         let is_due = self.next_tick.get().is_none_or(|due| now >= due || now < due.minus(TICK));
@@ -224,6 +226,9 @@ impl Worker {
             }
         });
         let log = gateway.take_log();
+        if let Some(watch) = watch {
+            gateway.processed(watch.micros());
+        }
         self.mailbox.count(gateway.take_metrics());
         let max_bytes = gateway.max_reply_bytes();
         drop(gateway);

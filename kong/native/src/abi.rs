@@ -22,7 +22,7 @@ use std::ptr;
 
 use gatepass::callout::{CalloutFailure, CalloutReply};
 use gatepass::config::Problem;
-use gatepass::metrics::Kind;
+use gatepass::metrics::{Kind, help};
 use gatepass::pipeline::Heard;
 use gatepass::time::UnixTime;
 use log::Level;
@@ -33,7 +33,7 @@ use crate::encode::{Field, RawAction, Text, number};
 use crate::frame::{self, Known};
 
 /// `GATEPASS_ABI` of `gatepass.h`.
-pub const ABI: u32 = 6;
+pub const ABI: u32 = 7;
 
 /// A gateway, and what it last lent to the caller.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ pub struct Sample {
     name: Text,
     labels: *const Field,
     amount: f64,
+    help: Text,
 }
 
 /// `gatepass_line`.
@@ -448,8 +449,9 @@ impl Sample {
             Kind::Histogram => 3,
         };
         let label_count = u32::try_from(labels.len()).unwrap_or_default();
+        let help = Text::of(help(name).as_bytes());
         let (name, labels) = (Text::of(name.as_bytes()), labels.as_ptr());
-        Self { kind, label_count, name, labels, amount: number(amount) }
+        Self { kind, label_count, name, labels, amount: number(amount), help }
     }
 }
 

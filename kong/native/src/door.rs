@@ -17,6 +17,7 @@ use gatepass::http::RequestHead;
 use gatepass::metrics::{self, Sample, Series};
 use gatepass::pipeline::{Heard, SharedData};
 use gatepass::time::UnixTime;
+use gatepass_native::Stopwatch;
 use log::Level;
 
 use crate::check::{self, NGINX};
@@ -99,7 +100,7 @@ impl Door {
             return;
         };
         *self.info.current.borrow_mut() = (request, Info { address, peer, certificate, name });
-        self.gateway.begin(id, RequestHead::from(fields), now);
+        self.measured(|gateway| gateway.begin(id, RequestHead::from(fields), now));
     }
 
     /// The body of a request arrived.
@@ -118,7 +119,16 @@ impl Door {
     pub fn reply(&mut self, callout: u64, reply: &CalloutReply, now: UnixTime) {
         self.now = now;
         if let Some(callout) = self.callouts.remove(&callout) {
-            self.gateway.reply(callout, reply, now);
+            self.measured(|gateway| gateway.reply(callout, reply, now));
+        }
+    }
+
+    /// Lets the gateway do something for a request, and measures it now and then.
+    fn measured(&mut self, work: impl FnOnce(&mut Gateway)) {
+        let watch = self.gateway.measures().then(Stopwatch::start);
+        work(&mut self.gateway);
+        if let Some(watch) = watch {
+            self.gateway.processed(watch.micros());
         }
     }
 

@@ -626,7 +626,7 @@ function Gateway:measure(measure)
         local label = reading.labels[i]
         names[i + 1], values[i + 1] = text(label.name), text(label.value)
       end
-      measure(reading.kind, text(reading.name), names, values, reading.amount)
+      measure(reading.kind, text(reading.name), names, values, reading.amount, text(reading.help))
     end
   end
 end

@@ -46,11 +46,10 @@ local BUCKETS = { 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 60000 }
 -- Metrics by name: nil before they are registered, false if that failed.
 local families = {}
 
-local function family(kind, name, labels)
+local function family(kind, name, labels, help)
   local found = families[name]
   if found == nil then
     local prometheus = require("kong.plugins.prometheus.exporter").get_prometheus()
-    local help = "See the documentation of Gatepass"
     if not prometheus then
       found = false
     elseif kind == 1 then
@@ -66,11 +65,11 @@ local function family(kind, name, labels)
 end
 
 -- On the page of Kong's prometheus plugin, if that is enabled.
-function host.measure(kind, name, labels, values, amount)
+function host.measure(kind, name, labels, values, amount, help)
   if not kong.configuration.loaded_plugins.prometheus then
     return
   end
-  local metric = family(kind, name, labels)
+  local metric = family(kind, name, labels, help)
   if not metric then
     return
   end

@@ -46,6 +46,7 @@ typedef struct {
     gatepass_text name;
     const gatepass_field *labels;
     double amount;
+  gatepass_text help;
 } gatepass_reading;
 
 uint32_t gatepass_abi(void);
@@ -87,7 +88,7 @@ uint32_t gatepass_panics(gatepass *gateway);
 ]]
 
 -- GATEPASS_ABI of gatepass.h.
-local ABI = 6
+local ABI = 7
 local NAME = "libgatepass_kong"
 
 -- Looks beside other libraries of Lua modules, then in the system's directories.

@@ -13,6 +13,7 @@ pub(crate) struct LocalResponse<'a> {
     pub status: u16,
     pub headers: &'a [(&'a str, &'a str)],
     pub body: &'a [u8],
+    pub details: &'a str,
 }
 
 pub(crate) fn log(level: log::Level, text: &str) {
@@ -107,7 +108,8 @@ pub(crate) fn enter_context(context_id: u32) -> Result<(), Status> {
 
 pub(crate) fn send_local_response(response: &LocalResponse<'_>) -> Result<(), Status> {
     let headers = serialized(response.headers)?;
-    imports::send_local_response(response.status.into(), &headers, response.body).ok()
+    imports::send_local_response(response.status.into(), &headers, response.body, response.details)
+        .ok()
 }
 
 pub(crate) fn define_metric(kind: MetricType, name: &str) -> Result<u32, Status> {

@@ -233,16 +233,21 @@ pub(super) fn set_shared_data(key: &str, value: &[u8], version: u32) -> Status {
     })
 }
 
-pub(super) fn send_local_response(status: u32, headers: &[u8], body: &[u8]) -> Status {
+pub(super) fn send_local_response(
+    status: u32,
+    headers: &[u8],
+    body: &[u8],
+    details: &str,
+) -> Status {
     /// The ABI's value for a response that is not gRPC.
     const NO_GRPC: i32 = -1;
 
-    // SAFETY: see above; there are no details, so their size is 0.
+    // SAFETY: see above.
     Status(unsafe {
         proxy_send_local_response(
             status,
-            null(),
-            0,
+            or_null(details.as_bytes()),
+            details.len(),
             or_null(body),
             body.len(),
             headers.as_ptr(),
