@@ -30,7 +30,7 @@ fn environment(configuration: &Value) -> Vec<&str> {
 fn assert_istio_loads(plugin: &Value) {
     load(&plugin["pluginConfig"]);
     assert_eq!(plugin["failStrategy"], "FAIL_RELOAD");
-    assert_eq!(plugin["url"], "oci://registry.shop.example/gatepass:0.1.0");
+    assert_eq!(plugin["url"], "oci://registry.shop.example/gatepass:0.2.0");
     let mut given: Vec<&str> = plugin["vmConfig"]["env"]
         .as_array()
         .unwrap()

@@ -10,7 +10,7 @@ local Gatepass = {
   -- every request regardless of its sender (bot-detection 2500, cors 2000), before
   -- plugins that use the identity (acl 950, rate-limiting 910, request-transformer 801).
   PRIORITY = 1450,
-  VERSION = "0.1.0",
+  VERSION = "0.2.0",
 }
 
 local host = {

@@ -1,8 +1,8 @@
 -- `luarocks make` in the archive puts the plugin and its library where Kong looks for them.
 rockspec_format = "3.0"
 package = "kong-plugin-gatepass"
-version = "0.1.0-1"
-source = { url = "file://gatepass-0.1.0-kong-plugin.tar.gz" }
+version = "0.2.0-1"
+source = { url = "file://gatepass-0.2.0-kong-plugin.tar.gz" }
 description = {
   summary = "Turns public tokens into a signed identity for the services behind Kong",
   license = "Apache-2.0",
