@@ -15,6 +15,12 @@ pub trait SharedStore: std::fmt::Debug {
     /// The value of `key` and its version.
     fn read(&self, key: &str) -> Option<(Vec<u8>, u32)>;
 
+    /// Creates the value of `key`; false if there is one, whatever it is. In one step, where
+    /// several workers share the store.
+    fn create(&self, key: &str, value: &[u8]) -> bool {
+        self.read(key).is_none() && self.write(key, value, None)
+    }
+
     /// Replaces the value of `key` that had `version`; false if it has another one by
     /// now. Without a version it is replaced unconditionally.
     fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool;
@@ -70,12 +76,13 @@ impl Slot {
         let _ = self.put(store, value, None);
     }
 
-    /// Creates the value if it is missing, so that there is a version to compare with. Call
-    /// it when the filter starts, while no other worker writes.
+    /// Creates the value if it is missing, so that there is a version to compare with.
     pub(crate) fn prepare(&self, store: &dyn SharedStore, initial: &[u8]) {
-        if store.read(&self.key).is_none() {
-            self.put(store, initial, None);
-        }
+        self.create(store, initial);
+    }
+
+    fn create(&self, store: &dyn SharedStore, value: &[u8]) -> bool {
+        store.create(&self.key, &[&self.head, value].concat())
     }
 
     /// Replaces the value by the result of `change`, and retries while other workers write;
@@ -94,7 +101,11 @@ impl Slot {
             let (value, version) =
                 current.map_or((None, None), |(v, version)| (Some(v), Some(version)));
             let (value, result) = change(value.as_deref())?;
-            if self.put(store, &value, version) {
+            let is_written = match version {
+                Some(version) => self.write(store, &value, version),
+                None => self.create(store, &value),
+            };
+            if is_written {
                 return Some(result);
             }
         }

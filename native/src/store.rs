@@ -67,6 +67,16 @@ impl Store {
         })))
     }
 
+    /// Replaces a value, if it may be: `may` gets its version.
+    fn change(&self, key: &str, value: &[u8], may: impl FnOnce(Option<u32>) -> bool) -> bool {
+        let value: Arc<[u8]> = value.into();
+        // Evicted values are freed after the lock is released.
+        let mut gone = Vec::new();
+        let is_written = self.values().write(key, value, may, &mut gone);
+        drop(gone);
+        is_written
+    }
+
     /// Nothing panics while the lock is held, and every change is complete, so poisoning
     /// is ignored.
     fn values(&self) -> MutexGuard<'_, Values> {
@@ -86,13 +96,12 @@ impl SharedStore for Store {
         Some((value.to_vec(), version))
     }
 
+    fn create(&self, key: &str, value: &[u8]) -> bool {
+        self.change(key, value, |current| current.is_none())
+    }
+
     fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
-        let value: Arc<[u8]> = value.into();
-        // Evicted values are freed after the lock is released.
-        let mut gone = Vec::new();
-        let is_written = self.values().write(key, value, version, &mut gone);
-        drop(gone);
-        is_written
+        self.change(key, value, |current| version.is_none() || version == current)
     }
 }
 
@@ -101,11 +110,10 @@ impl Values {
         &mut self,
         key: &str,
         value: Arc<[u8]>,
-        version: Option<u32>,
+        may: impl FnOnce(Option<u32>) -> bool,
         gone: &mut Vec<Entry>,
     ) -> bool {
-        let current = self.by_key.peek(key);
-        if version.is_some() && version != current.map(|entry| entry.version) {
+        if !may(self.by_key.peek(key).map(|entry| entry.version)) {
             return false;
         }
         let bytes = size(key, &value);
@@ -157,7 +165,8 @@ mod tests {
         let store = Store::default();
         assert_eq!(store.read("a"), None);
         assert!(!store.write("a", b"0", Some(0)), "there is none to replace");
-        assert!(store.write("a", b"1", None));
+        assert!(store.create("a", b"1"));
+        assert!(!store.create("a", b"0"), "there is one");
         let (_, first) = store.read("a").unwrap();
         assert!(store.write("a", b"2", Some(first)));
         assert!(!store.write("a", b"3", Some(first)), "somebody was faster");

@@ -12,6 +12,7 @@ use super::nonce::Nonces;
 use super::target::{PublicOrigin, is_target};
 use crate::http::RequestHead;
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, Origin, VerifyingKey, jwk_thumbprint};
+use crate::seen::Lifetime;
 use crate::time::{Span, UnixTime};
 use crate::token::{TokenError, Untrusted, numeric_date, text_of};
 
@@ -44,10 +45,8 @@ pub struct ProofOf<'a> {
 pub struct Proof {
     /// Its `jti`.
     pub id: String,
-    /// Until when it could be used again, at any gateway of the proxy.
-    pub until: UnixTime,
-    /// If it was used before, it was remembered until then at least.
-    pub earliest: UnixTime,
+    /// How long it could be used again, at any gateway of the proxy.
+    pub lifetime: Lifetime,
 }
 
 /// Why a proof is not accepted. Contains nothing of the proof.
@@ -119,6 +118,8 @@ impl Dpop {
     /// The most that `max_age` may be, in seconds.
     pub const LONGEST_AGE: u32 = 600;
 
+    const LONGEST: Span = Span::from_secs(Self::LONGEST_AGE);
+
     /// The algorithms that proofs may be signed with.
     pub fn algorithms() -> AlgorithmSet {
         AlgorithmSet::asymmetric()
@@ -167,7 +168,7 @@ impl Dpop {
             return Err(ProofError::Token);
         }
         let issued = numeric_date(claims, "iat").ok().flatten().ok_or(ProofError::Claim("iat"))?;
-        let [earliest, until] = self.ends(issued, claims.get("nonce"), now)?;
+        let lifetime = self.lifetime(issued, claims.get("nonce"), now)?;
         let jwk = proof.header_parameter("jwk").and_then(Value::as_object);
         let jwk = jwk.ok_or(ProofError::Key)?;
         if jwk_thumbprint(jwk).as_ref() != Some(of.key) {
@@ -178,21 +179,20 @@ impl Dpop {
         if !key.verify(crypto, algorithm, proof.signing_input(), proof.signature()) {
             return Err(ProofError::Signature);
         }
-        Ok(Proof { id: id.to_owned(), until, earliest })
+        Ok(Proof { id: id.to_owned(), lifetime })
     }
 
     /// Checks when a proof serves: by the time of its nonce, where there are nonces, since
-    /// that is our own clock's; else by its own. Returns two times. Until the first at least
-    /// it was remembered, if it was used before: that does not depend on when it comes again.
-    /// Until the second it has to be remembered: another gateway of the proxy may go by the
-    /// other time, and take older ones. A nonce that is not read here may have been made just
-    /// now.
-    fn ends(
+    /// that is our own clock's; else by its own. If it was used before, the time since which
+    /// it was remembered does not depend on when it comes again. It has to be remembered
+    /// longer than it serves here: another gateway of the proxy may go by the other time, and
+    /// take older ones. A nonce that is not read here may have been made just now.
+    fn lifetime(
         &self,
         issued: UnixTime,
         nonce: Option<&Value>,
         now: UnixTime,
-    ) -> Result<[UnixTime; 2], ProofError> {
+    ) -> Result<Lifetime, ProofError> {
         let (from, error) = match &self.nonces {
             Some(nonces) => {
                 let made = nonce.and_then(Value::as_str).and_then(|it| nonces.time_of(it));
@@ -201,9 +201,15 @@ impl Dpop {
             None => (issued, ProofError::Time),
         };
         let is_timely = from.minus(self.clock_skew) <= now && now < from.plus(self.max_age);
-        // Whoever makes up a time in the future is remembered no longer for it.
-        let last = now.max(from).max(issued.min(now.plus(self.clock_skew)));
-        let end = |last: UnixTime| last.plus(Span::from_secs(Self::LONGEST_AGE));
-        if is_timely { Ok([end(from), end(last)]) } else { Err(error) }
+        // A clock that is further ahead is remembered no longer for it.
+        let last = now.max(from).max(issued.min(now.plus(Self::LONGEST)));
+        if !is_timely {
+            return Err(error);
+        }
+        Ok(Lifetime {
+            earliest: from.plus(Self::LONGEST),
+            until: last.plus(Self::LONGEST),
+            all_until: now.plus(Self::LONGEST).plus(Self::LONGEST),
+        })
     }
 }

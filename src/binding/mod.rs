@@ -16,6 +16,7 @@ pub use self::certificate::{CertificateSource, of_hex, of_pem};
 pub use self::dpop::{Dpop, Proof, ProofError, ProofOf};
 pub use self::nonce::Nonces;
 pub use self::target::PublicOrigin;
+pub use crate::seen::Lifetime;
 use crate::token::{Methods, ProviderId};
 
 /// What a client failed to prove.

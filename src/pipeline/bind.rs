@@ -62,13 +62,13 @@ impl Pipeline {
     }
 
     fn check_proof(&mut self, dpop: &Dpop, of: ProofOf<'_>, now: UnixTime) -> Result<(), Denial> {
-        let Proof { id, earliest, until } =
+        let Proof { id, lifetime } =
             dpop.check(of, &self.crypto, now).map_err(|error| match error {
                 ProofError::AnotherKey => Denial::BindingMismatch(Mismatch::Key),
                 error => Denial::DpopInvalid(error),
             })?;
         let parts = [of.key.as_slice(), id.as_bytes()];
-        match self.proofs_seen.note(&parts, [earliest, until], self.store.as_deref(), now) {
+        match self.proofs_seen.note(&parts, lifetime, self.store.as_deref(), now) {
             Noted::New => Ok(()),
             Noted::Again => Err(Denial::DpopInvalid(ProofError::Repeated)),
             Noted::Failed => Err(Denial::DpopInvalid(ProofError::Unknown)),

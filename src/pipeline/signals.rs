@@ -19,6 +19,7 @@ use crate::keys::AlgorithmSet;
 use crate::metrics::RequestOutcome;
 use crate::refresh::Wanted;
 use crate::revocation::Entry;
+use crate::seen::Lifetime;
 use crate::signals::{Forward, Received, SignalError, SignalKind, Signals, logout_token_of};
 use crate::time::Span;
 use crate::token::{ProviderId, Rejection, Untrusted, check_signature};
@@ -111,8 +112,8 @@ impl Pipeline {
         self.revoke_by(attempt, &entries, RevokedBy::Logout, signals)?;
         // Only once it is in force: a signal that could not be applied may be retried,
         // and so may one that could not be recorded.
-        let _ =
-            self.logouts_seen.note(&parts, [now.plus(REMEMBERED); 2], self.store.as_deref(), now);
+        let lifetime = Lifetime::of(now.plus(REMEMBERED));
+        let _ = self.logouts_seen.note(&parts, lifetime, self.store.as_deref(), now);
         self.counters.signal("logout");
         Ok(())
     }

@@ -38,11 +38,12 @@ use crate::verdict::{Mode, Verdict};
 /// Request ids are chosen by the client or the host; longer ones are truncated.
 const MAX_REQUEST_ID: usize = 64;
 
-/// Room for the logouts of an hour: 16,384 of them.
+/// Room for the logouts of an hour: 20,480 of them.
 const LOGOUT_BUCKETS: u16 = 16;
 
-/// Room for 262,144 proofs in 6 MiB: those of two minutes, at 2,000 a second.
-const PROOF_BUCKETS: u16 = 256;
+/// Room for 1,310,720 proofs in 11 MiB: those of ten minutes, at 110,000 a minute, however
+/// unevenly they fall into the buckets.
+const PROOF_BUCKETS: u16 = 1024;
 
 /// The configuration and the shared state of one gateway.
 #[derive(Debug)]
@@ -175,6 +176,7 @@ impl Pipeline {
         for remote in key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
             remote.refuse(Rc::clone(&own));
         }
+        let proof_buckets = if settings.bindings.take_proofs() { PROOF_BUCKETS } else { 0 };
         let introspection = settings.introspection.map(|(provider, endpoint, max_entries)| {
             Introspection::new(provider, endpoint, max_entries)
         });
@@ -186,9 +188,9 @@ impl Pipeline {
             consumers: settings.consumers,
             revocations: settings.revocations,
             bindings: Rc::new(settings.bindings),
-            proofs_seen: Seen::new("proofs", PROOF_BUCKETS),
+            proofs_seen: Seen::new("proofs", proof_buckets, seed),
             signals: Rc::new(settings.signals),
-            logouts_seen: Seen::new("logouts", LOGOUT_BUCKETS),
+            logouts_seen: Seen::new("logouts", LOGOUT_BUCKETS, seed),
             user_infos,
             user_info: settings.user_info,
             minter: settings.minter,

@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
-use gatepass::binding::{Dpop, Proof, ProofError, ProofOf, PublicOrigin, of_pem};
+use gatepass::binding::{Dpop, Lifetime, Proof, ProofError, ProofOf, PublicOrigin, of_pem};
 use gatepass::http::RequestHead;
 use gatepass::time::{Span, UnixTime};
 use serde_json::{Value, json};
@@ -57,7 +57,8 @@ fn the_example_of_rfc_9449() {
     const AT: i64 = 1_562_262_618;
     let id = "e1j3V_bKic8-LAEB".to_owned();
     let end = UnixTime::from_secs(AT + i64::from(Dpop::LONGEST_AGE));
-    let good = Proof { id, until: end, earliest: end };
+    let all_until = end.plus(Span::from_secs(Dpop::LONGEST_AGE));
+    let good = Proof { id, lifetime: Lifetime { earliest: end, until: end, all_until } };
     let path = "/protectedresource";
     assert_eq!(check("GET", path, TOKEN, &key, AT), Ok(good));
     for (case, found, expected) in [
@@ -223,6 +224,7 @@ fn a_proof_counts_once_however_old_proofs_may_be() {
         ("a short age", binding(60, Value::Null), by_time(), 0),
         ("by nonce", binding(60, keys()), by_time(), 0),
         ("by nonce, with a clock ahead", binding(60, keys()), by_time(), 50),
+        ("by nonce, with a clock ten minutes ahead", binding(60, keys()), by_time(), 600),
         ("by nonce there, with a clock behind", by_time(), binding(600, keys()), -59),
     ] {
         let store = Store::default();
@@ -247,38 +249,72 @@ fn a_proof_counts_once_however_old_proofs_may_be() {
     }
 }
 
-/// What is full drops the oldest proofs before they end. To fill it, and a client can choose
-/// which part of it, lets none of them pass again.
+/// The key by which proofs are remembered, as the workers share it.
+fn key_of(store: &Store) -> Vec<u8> {
+    let head = b"used {\"key\":true,\"of\":\"proofs\"}\n";
+    let values = store.0.borrow();
+    let key = values.values().find_map(|(value, _)| value.strip_prefix(&head[..]));
+    key.expect("a key").to_vec()
+}
+
+/// What is full drops the oldest proofs before they end. To fill a part of it lets none of
+/// them pass again, and later ones are taken.
 #[test]
 fn a_proof_that_was_dropped_early_stays_used() {
+    const ROOM: usize = 1280;
     let keys = json!({"dpop": {"public_origin": "https://api.example", "nonce_keys": ["0123456789abcdef"]}});
-    let key = BASE64URL.decode(thumbprint(&KEY_B)).unwrap();
-    let bucket = |id: &str| {
-        let parts = [key.as_slice(), id.as_bytes()];
-        let prefixed = parts.map(|part| [&(part.len() as u64).to_be_bytes(), part].concat());
-        Sha256::digest(prefixed.concat())[31]
-    };
+    let thumbprint = BASE64URL.decode(thumbprint(&KEY_B)).unwrap();
     let token = bound();
     for (case, config) in [("by iat", dpop()), ("by nonce", self::config(keys))] {
-        let mut world = World::sharing(&config, ENVOY, &Store::default());
-        let make = |world: &mut World, id: &str| {
-            let reply = answered(ask(world, &token, "x"));
-            let nonce = reply_field(&reply, "dpop-nonce").map(str::to_owned);
-            let at = world.now().as_secs();
-            proof(&token, &json!({}), &json!({"iat": at, "jti": id, "nonce": nonce}))
+        let store = Store::default();
+        let mut world = World::sharing(&config, ENVOY, &store);
+        let key = key_of(&store);
+        // No client has the key.
+        let bucket = |id: &str| {
+            let parts = [thumbprint.as_slice(), id.as_bytes()];
+            let prefixed = parts.map(|part| [&(part.len() as u64).to_be_bytes(), part].concat());
+            let digest = Sha256::digest([&key[..], &prefixed.concat()].concat());
+            u16::from_be_bytes([digest[30], digest[31]]) % 1024
         };
-        let used = make(&mut world, "used");
+        let nonce_at = |world: &mut World, at: i64| {
+            world.set_clock(START + at);
+            let reply = answered(ask(world, &token, "x"));
+            reply_field(&reply, "dpop-nonce").map(str::to_owned)
+        };
+        let make = |at: i64, nonce: &Option<String>, id: &str| {
+            proof(&token, &json!({}), &json!({"iat": START + at, "jti": id, "nonce": nonce}))
+        };
+        let used = make(0, &nonce_at(&mut world, 0), "used");
         forwarded(ask(&mut world, &token, &used));
-        world.set_clock(START + 1);
+        let nonce = nonce_at(&mut world, 16);
         let ids = (0..).map(|number: u32| number.to_string());
-        for id in ids.filter(|id| bucket(id) == bucket("used")).take(1024) {
-            let other = make(&mut world, &id);
-            forwarded(ask(&mut world, &token, &other));
+        let mut ids = ids.filter(|id| bucket(id) == bucket("used"));
+        for id in ids.by_ref().take(ROOM) {
+            let other = request("DPoP", &token, &[&make(16, &nonce, &id)]);
+            // Past the world's own list of secrets, which grows.
+            let now = world.now();
+            forwarded(world.gateway.begin(other, now));
         }
-        world.set_clock(START + 2);
+        let nonce = nonce_at(&mut world, 32);
         assert_eq!(denied(ask(&mut world, &token, &used)), invalid(), "{case}");
-        let fresh = make(&mut world, "fresh");
+        let fresh = make(32, &nonce, &ids.next().unwrap());
         forwarded(ask(&mut world, &token, &fresh));
+        assert_eq!(denied(ask(&mut world, &token, &fresh)), invalid(), "{case}");
+    }
+}
+
+/// The host evicts what was remembered: nothing that was used passes again.
+#[test]
+fn proofs_that_the_host_has_lost_stay_used() {
+    let store = Store::default();
+    let mut world = World::sharing(&dpop(), ENVOY, &store);
+    let token = bound();
+    let used = proof(&token, &json!({}), &json!({}));
+    forwarded(ask(&mut world, &token, &used));
+    store.0.borrow_mut().clear();
+    for late in [0, 30, 59] {
+        world.set_clock(START + late);
+        assert_eq!(denied(ask(&mut world, &token, &used)), invalid(), "{late}");
     }
 }
 

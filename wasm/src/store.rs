@@ -26,6 +26,12 @@ impl SharedStore for Store {
         abi::shared_data(key).ok().flatten()
     }
 
+    fn create(&self, key: &str, value: &[u8]) -> bool {
+        // Envoy compares the version only where there is a value, and starts to count at 1.
+        let version = (!self.creates_only).then_some(u32::MAX);
+        abi::set_shared_data(key, value, version).is_ok()
+    }
+
     fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
         let version = match version {
             None if self.creates_only => self.read(key).map(|(_, version)| version),

@@ -83,10 +83,16 @@ impl Store {
         Ok(value.map(|(version, value)| (value.to_vec(), version)))
     }
 
-    fn try_write(&self, key: &str, value: &[u8], version: Option<u32>) -> heed::Result<bool> {
+    /// Replaces a value, if it may be: `may` gets its version.
+    fn change(
+        &self,
+        key: &str,
+        value: &[u8],
+        may: impl FnOnce(Option<u32>) -> bool,
+    ) -> heed::Result<bool> {
         let mut txn = self.env.write_txn()?;
         let current = self.map.get(&txn, key)?.and_then(split).map(|(version, _)| version);
-        if version.is_some() && version != current {
+        if !may(current) {
             return Ok(false);
         }
         let next = current.unwrap_or_default().wrapping_add(1);
@@ -108,8 +114,15 @@ impl SharedStore for Store {
         self.try_read(key).ok().flatten()
     }
 
+    fn create(&self, key: &str, value: &[u8]) -> bool {
+        // Most are there: a read takes no lock.
+        let is_missing = matches!(self.try_read(key), Ok(None));
+        is_missing && self.change(key, value, |current| current.is_none()).unwrap_or_default()
+    }
+
     fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
-        self.try_write(key, value, version).unwrap_or_default()
+        let may = |current| version.is_none() || version == current;
+        self.change(key, value, may).unwrap_or_default()
     }
 }
 
@@ -159,7 +172,8 @@ mod tests {
         fs::create_dir_all(&directory).unwrap();
         let store = Store::open_for(&directory, std::process::id()).unwrap();
         assert_eq!(store.read("a"), None);
-        assert!(store.write("a", b"1", None));
+        assert!(store.create("a", b"1"));
+        assert!(!store.create("a", b"0"), "there is one");
         let (value, version) = store.read("a").unwrap();
         assert_eq!(value, b"1");
         assert!(store.write("a", b"2", Some(version)));
