@@ -179,7 +179,7 @@ impl World {
                     return Err(format!("a key that is published is unknown: {:?}", client.token));
                 }
                 let is_refused = client.entry.as_ref().is_some_and(|entry| !is_good(entry));
-                if ![401, 403, 503].contains(&reply.status) && !(is_refused && reply.status == 400)
+                if ![401, 403, 503].contains(&reply.status) && (!is_refused || reply.status != 400)
                 {
                     return Err(format!("{} {code}", reply.status));
                 }
