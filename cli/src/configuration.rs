@@ -37,6 +37,27 @@ pub struct Configuration {
     no_env: bool,
 }
 
+const NOTHING: &str = "neither Gatepass's own nor a filter named gatepass in a file for Envoy, Istio, \
+                       Envoy Gateway or Kong";
+
+/// What is in a file that has no configuration.
+fn instead(text: &str, documents: &[Value]) -> &'static str {
+    let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    let is_kong = |it: &Value| it.get("_format_version").is_some();
+    match () {
+        () if text.lines().all(is_blank) => "the file is empty",
+        () if documents.iter().any(is_kong) => {
+            "a kong.yml without the plugin gatepass; of other plugins `gatepass convert FILE` makes a \
+             configuration"
+        }
+        () if text.contains("jwt_authn") => {
+            "Envoy's filter jwt_authn, and none named gatepass: `gatepass convert FILE` makes a \
+             configuration of it"
+        }
+        () => NOTHING,
+    }
+}
+
 impl Configuration {
     /// All configurations in a file.
     pub fn all(file: &str, reading: &Reading) -> Result<Vec<Self>, Failure> {
@@ -49,7 +70,8 @@ impl Configuration {
             parse(&text).map_err(|cause| Failure::Format { file: file.to_owned(), cause })?;
         let found = search::configurations(&documents);
         if found.is_empty() {
-            return Err(Failure::NoConfiguration { file: file.to_owned() });
+            let instead = instead(&text, &documents);
+            return Err(Failure::NoConfiguration { file: file.to_owned(), instead });
         }
         let paths: Vec<_> = found.iter().map(|located| located.path.clone()).collect();
         let chosen: Vec<Located> = match &reading.at_path {
@@ -68,7 +90,7 @@ impl Configuration {
         let mut all = Self::all(file, reading)?;
         match (all.pop(), all.is_empty()) {
             (Some(only), true) => Ok(only),
-            (None, _) => Err(Failure::NoConfiguration { file: file.to_owned() }),
+            (None, _) => Err(Failure::NoConfiguration { file: file.to_owned(), instead: NOTHING }),
             (Some(last), false) => {
                 let paths = all.into_iter().chain([last]).map(|one| one.path).collect();
                 Err(Failure::SeveralConfigurations { file: file.to_owned(), paths })

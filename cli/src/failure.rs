@@ -20,7 +20,7 @@ pub enum Failure {
     /// A file has the wrong format.
     Format { file: String, cause: Unreadable },
     /// No configuration of Gatepass is in a file.
-    NoConfiguration { file: String },
+    NoConfiguration { file: String, instead: &'static str },
     /// Several are, and it was not said which one.
     SeveralConfigurations { file: String, paths: Vec<String> },
     /// There is none at the place that was named.
@@ -50,12 +50,9 @@ impl fmt::Display for Failure {
                 let place = place(file, cause.line());
                 write!(f, "{place} {}", Escaped(&cause.to_string()))
             }
-            Self::NoConfiguration { file } => write!(
-                f,
-                "{}: no configuration found: neither Gatepass's own nor a filter named gatepass \
-                 in a file for Envoy, Istio, Envoy Gateway or Kong",
-                Escaped(file)
-            ),
+            Self::NoConfiguration { file, instead } => {
+                write!(f, "{}: no configuration found: {instead}", Escaped(file))
+            }
             Self::SeveralConfigurations { file, paths } => write!(
                 f,
                 "{}: more than one configuration, choose one with --at-path:\n  {}",

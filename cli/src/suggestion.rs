@@ -3,7 +3,7 @@
 use gatepass::config::{Problem, ProblemKind};
 
 /// What other products call a field.
-const ELSEWHERE: [(&str, &str); 26] = [
+const ELSEWHERE: [(&str, &str); 30] = [
     ("aud", "audiences"),
     ("iss", "issuer"),
     ("jwks", "remote_jwks"),
@@ -11,6 +11,10 @@ const ELSEWHERE: [(&str, &str); 26] = [
     ("jwksuri", "remote_jwks"),
     ("jwksurl", "remote_jwks"),
     ("wellknown", "discovery"),
+    ("httpuri", "service"),
+    ("cacheduration", "cache_seconds"),
+    ("providername", "providers"),
+    ("fromheader", "from_headers"),
     ("cluster", "upstream"),
     ("url", "upstream"),
     ("uri", "upstream"),

@@ -353,8 +353,12 @@ fn token_types(node: &Node<'_>) -> Option<Vec<String>> {
     })
 }
 
+/// In the place of a URL.
+const ENDPOINT: &str =
+    "an object such as {service: auth, path: /jwks.json}, with auth one of services";
+
 fn remote_jwks(node: &Node<'_>, services: Option<&Services>) -> Option<JwksEndpoint> {
-    let mut fields = node.fields()?;
+    let mut fields = node.fields_as(ENDPOINT)?;
     let service = services::reference(&mut fields, "service", services);
     let path = fields.required("path", "a path that starts with /", services::path);
     let [cache, max_stale, cooldown] = lifetimes(&mut fields);
@@ -373,7 +377,8 @@ fn discovery(
     services: Option<&Services>,
     issuer: Option<&Issuer>,
 ) -> Option<JwksEndpoint> {
-    let mut fields = node.fields()?;
+    let mut fields =
+        node.fields_as("an object such as {service: auth}, with auth one of services")?;
     let service = services::reference(&mut fields, "service", services);
     let usual = "/.well-known/openid-configuration".to_owned();
     let path = fields.or("path", usual, services::path);

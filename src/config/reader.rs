@@ -260,7 +260,7 @@ impl<'a> Node<'a> {
         read: impl Fn(&'a str, &Node<'a>) -> Option<T>,
     ) -> Option<Vec<(&'a str, Option<T>)>> {
         let Value::Object(members) = self.value else {
-            return self.reject_as(kind(self.value), "an object");
+            return self.reject_as(kind(self.value), "an object of names, such as NAME: {...}");
         };
         let read = |(name, value): (&'a String, &'a Value)| {
             (name.as_str(), read(name, &self.child(value, format_args!(".{name}"))))
@@ -270,11 +270,16 @@ impl<'a> Node<'a> {
 
     /// An object with known fields.
     pub fn fields(&self) -> Option<Fields<'a>> {
+        self.fields_as("an object")
+    }
+
+    /// Like [`Node::fields`], where people write something else, with what is accepted.
+    pub fn fields_as(&self, accepted: &'static str) -> Option<Fields<'a>> {
         match self.value {
             Value::Object(members) => {
                 Some(Fields { node: self.clone(), members, known: Vec::new() })
             }
-            other => self.reject_as(kind(other), "an object"),
+            other => self.reject_as(kind(other), accepted),
         }
     }
 

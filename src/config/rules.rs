@@ -84,7 +84,12 @@ fn policy(node: &Node<'_>, policies: Option<&Policies>) -> Option<Rc<Requirement
         Some((_, policy)) => policy.clone(),
         None => {
             let known: Vec<_> = policies.iter().map(|(known, _)| known.as_str()).collect();
-            node.reject_name(&known, format_args!("one of policies: {}", known.join(", ")))
+            match known.as_slice() {
+                [] => node.reject("one of policies, of which there are none"),
+                known => {
+                    node.reject_name(known, format_args!("one of policies: {}", known.join(", ")))
+                }
+            }
         }
     }
 }
@@ -97,7 +102,8 @@ pub fn check_match(matching: &Value) -> Result<(), Problems> {
 /// Reads the conditions that select requests.
 pub fn matcher(node: &Node<'_>) -> Option<Matcher> {
     const PATH: &str = "a path that starts with /, without a query, //, dot segments, ;, \\, *, { \
-                        or an encoded slash";
+                        or an encoded slash; \
+                        path_template is for patterns, such as /files/**";
     const TEMPLATE: &str = "a path such as /users/{id}/orders or /files/**";
     let mut fields = node.fields()?;
     let pattern = |accepted, parse: fn(&str) -> Result<PathPattern, InvalidPattern>| {

@@ -25,7 +25,7 @@ pub fn read(node: &Node<'_>) -> Option<Services> {
 }
 
 fn service(name: &str, node: &Node<'_>) -> Option<Rc<Service>> {
-    let mut fields = node.fields()?;
+    let mut fields = node.fields_as("an object such as {upstream: CLUSTER, authority: HOST}")?;
     let upstream = "Envoy: the name of a cluster; Kong: host:port";
     let upstream = fields.required("upstream", upstream, |node| {
         let text = node.plain_text()?;

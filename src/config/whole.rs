@@ -28,6 +28,9 @@ use crate::token::{ClaimPath, Provider, ProviderId};
 use crate::user_info::UserInfoSource;
 use crate::verdict::Mode;
 
+/// What stands there for services.
+const IDENTITY_TOKEN: &str = "an object with issuer, audiences and signing_keys";
+
 /// Reads the whole configuration.
 pub(super) fn settings(root: &Node<'_>, host: Option<Rc<dyn HostCrypto>>) -> Option<Settings> {
     let mut fields = root.fields()?;
@@ -79,7 +82,7 @@ impl Sections {
             fields.or("claim_to_headers", Vec::new(), |node| node.list(identity::claim_header));
         let crypto = crypto::read(fields.node_of("crypto").as_ref(), host);
         let are_several = names.is_some_and(|names| names.len() > 1);
-        let minter = fields.required("identity_token", "an object", |node| {
+        let minter = fields.required("identity_token", IDENTITY_TOKEN, |node| {
             identity::minter(node, crypto.as_ref(), are_several)
         });
         let by_user = user_info.as_ref().map(|user_info| {

@@ -27,6 +27,9 @@ impl JsonError {
         let what = match error.classify() {
             Category::Data => return Self(Cause::Content(error)),
             Category::Eof => "it ends before it is complete",
+            Category::Syntax | Category::Io if is_comment(text, &error) => {
+                "a comment, which JSON does not have"
+            }
             Category::Syntax | Category::Io => meaning(&error.to_string()),
         };
         let syntax = Cause::Syntax { what, line: error.line(), column: error.column() };
@@ -61,6 +64,13 @@ impl fmt::Display for JsonError {
 }
 
 impl std::error::Error for JsonError {}
+
+/// Whether a comment is where the parser stopped.
+fn is_comment(text: &[u8], error: &serde_json::Error) -> bool {
+    let line = text.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1));
+    let rest = line.and_then(|line| line.get(error.column().saturating_sub(1)..));
+    rest.is_some_and(|rest| [b"//" as &[u8], b"/*", b"#"].iter().any(|it| rest.starts_with(it)))
+}
 
 /// The meaning of a parser's message.
 fn meaning(message: &str) -> &'static str {

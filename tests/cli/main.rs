@@ -18,6 +18,8 @@ mod check;
 mod explain;
 mod files;
 mod keys;
+#[allow(dead_code)] // what others read of it
+mod kinds;
 mod mistakes;
 mod misuse;
 mod readme;

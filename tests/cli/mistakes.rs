@@ -2,6 +2,7 @@
 //! mended by what is told.
 
 use crate::files::{IN_ENVOY, OWN, envoy, with};
+use crate::kinds::KINDS;
 use crate::support::Desk;
 
 /// What is written wrong, what is right, and what the user is told: with it, the right
@@ -114,6 +115,46 @@ fn twenty_mistakes_are_mended_by_what_is_told() {
         let is_told = |row: &str| row.starts_with(&place) && row.contains(told);
         assert!(run.out.lines().any(is_told), "{wrong}: {place}: {}", run.out);
     }
+}
+
+/// Of each kind one, the words in its line; what is right is accepted.
+#[test]
+fn mistakes_of_every_kind_are_mended_by_what_is_told() {
+    let desk = Desk::new();
+    desk.put("right.yaml", OWN);
+    desk.run(&["check", "--strict", "right.yaml"]).ended(0);
+    for mistake in &KINDS {
+        desk.put("own.yaml", &with(OWN, mistake.right, mistake.wrong));
+        let run = desk.run(&["check", "--strict", "own.yaml"]);
+        assert!([1, 2].contains(&run.status), "{}: {run:?}", mistake.kind);
+        let place = format!("own.yaml:{}: ", mistake.line);
+        let is_told = |row: &str| row.contains(&place) && row.contains(mistake.told);
+        let all = format!("{}{}", run.out, run.err);
+        assert!(all.lines().any(is_told), "{}: {place}{}\n{all}", mistake.kind, mistake.told);
+    }
+}
+
+/// Another file than the one that is meant.
+#[test]
+fn files_without_a_configuration_say_what_they_are() {
+    let desk = Desk::new();
+    for (text, told) in [
+        ("", "no configuration found: the file is empty"),
+        ("# nothing yet\n\n", "no configuration found: the file is empty"),
+        ("_format_version: '3.0'\nplugins: [{name: jwt}]\n", "`gatepass convert FILE` makes"),
+        (
+            "http_filters: [{name: envoy.filters.http.jwt_authn}]\n",
+            "Envoy's filter jwt_authn, and none named gatepass: `gatepass convert FILE` makes",
+        ),
+        ("a: 1\n", "neither Gatepass's own nor a filter named gatepass in a file for Envoy"),
+    ] {
+        desk.put("own.yaml", text);
+        let run = desk.run(&["check", "own.yaml"]).ended(2);
+        assert!(run.err.contains(told), "{text}: {}", run.err);
+    }
+    desk.put("own.json", "{\n  // the keys\n  \"services\": {}\n}\n");
+    let run = desk.run(&["check", "own.json"]).ended(2);
+    assert!(run.err.contains("own.json:2: not acceptable JSON: a comment"), "{}", run.err);
 }
 
 #[test]

@@ -31,6 +31,35 @@ async fn a_configuration_with_mistakes_is_refused_with_all_of_them_in_one_line()
     }
 }
 
+/// Mistakes of new users are in Envoy's log in the words of `gatepass check`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mistakes_of_new_users_are_told_as_envoy_starts() {
+    let public = "\"-----BEGIN PUBLIC KEY-----\\nMFkw\\n-----END PUBLIC KEY-----\\n\"";
+    for (right, wrong, told) in [
+        (
+            "remote_jwks: {service: auth, path: /.well-known/jwks.json}",
+            "remote_jwks: {service: atuh, path: /.well-known/jwks.json}",
+            "$.providers.shop.remote_jwks.service: found \"atuh\", accepted: one of services: auth, \
+             users",
+        ),
+        (
+            "private_key: {env: GATEPASS_SIGNING_KEY}",
+            &format!("private_key: {public}"),
+            "$.identity_token.signing_keys[0].private_key: found a public key, with which nobody \
+             can sign",
+        ),
+        (
+            "private_key: {env: GATEPASS_SIGNING_KEY}",
+            "private_key: {env: SIGNING_KEYS}",
+            "found {env: SIGNING_KEYS}, which is not set, accepted: a string, or {env: NAME} with \
+             NAME set in the environment: of the VM, or natively of the proxy",
+        ),
+    ] {
+        let log = Setup::bundled().replace(right, wrong).start_refused().await;
+        assert!(log.contains(told), "{told}:\n{log}");
+    }
+}
+
 /// A revocation that is answered with 204 holds on every worker.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_that_share_no_data_take_no_revocations() {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::host::{Head, Host, Outcome, Status, each_host};
+use crate::kinds;
 use crate::protobuf;
 use crate::shop::{self, served};
 
@@ -47,6 +48,20 @@ each_host!(every_problem_is_logged_in_one_line, as built too, |host| {
     for path in ["$.rulez", "$.user_info.service", "$.identity_token.ttl_seconds"] {
         assert!(host.logged(path), "{path}");
     }
+});
+
+// The same words as those of `gatepass check`.
+each_host!(mistakes_of_every_kind_are_told_as_it_starts, |host| {
+    shop::open(host, json!({}));
+    let mut count = 0;
+    for mistake in kinds::KINDS.iter().filter(|it| !it.patch.is_empty()) {
+        let patch = serde_json::from_str(mistake.patch).unwrap();
+        let added = host.add(shop::patched(host, patch));
+        assert_eq!(added.is_some(), host.is_kong(), "{}", mistake.kind);
+        assert!(host.logged(mistake.told), "{}: {:#?}", mistake.kind, host.logs());
+        count += 1;
+    }
+    assert!(count > 15);
 });
 
 each_host!(consumers_of_kong_are_refused_where_they_cannot_be_asked_for, |host| {

@@ -52,6 +52,9 @@ mod filter;
 mod host_failures;
 mod hygiene;
 mod keys;
+#[allow(dead_code)]
+#[path = "../cli/kinds.rs"]
+mod kinds;
 mod kong_jwt;
 mod limits;
 mod main_path;
