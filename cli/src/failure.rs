@@ -15,6 +15,8 @@ use crate::text::Escaped;
 pub enum Failure {
     /// A file cannot be read or written.
     File { file: String, cause: io::Error },
+    /// A token or a key stands where the name of a file is wanted.
+    Content,
     /// A file is no text, but this.
     NotText { file: String, line: Option<usize>, what: &'static str },
     /// A file has the wrong format.
@@ -45,6 +47,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { file, cause } => write!(f, "{}: {cause}", Escaped(file)),
+            Self::Content => f.write_str(
+                "found a token, a key or another text, accepted: the name of a file that has it, \
+                 or - for standard input",
+            ),
             Self::NotText { file, line, what } => write!(f, "{} {what}", place(file, *line)),
             Self::Format { file, cause } => {
                 let place = place(file, cause.line());

@@ -20,7 +20,11 @@ pub fn read(file: &str) -> Result<String, Failure> {
     } else {
         std::fs::read(file)
     };
-    let bytes = bytes.map_err(|cause| Failure::File { file: file.to_owned(), cause })?;
+    let bytes = bytes.map_err(|cause| match is_content(file) {
+        // It may be a secret.
+        true => Failure::Content,
+        false => Failure::File { file: file.to_owned(), cause },
+    })?;
     String::from_utf8(bytes).map_err(|error| {
         let text = error.as_bytes().split_at_checked(error.utf8_error().valid_up_to());
         let (before, rest) = text.unwrap_or_default();
@@ -34,6 +38,12 @@ pub fn read(file: &str) -> Result<String, Failure> {
             what,
         }
     })
+}
+
+/// Whether what should name a file is rather what is in one: a token, a key, a set.
+fn is_content(file: &str) -> bool {
+    let starts = ["eyJ", "Bearer ", "{", "-----BEGIN"];
+    starts.iter().any(|start| file.starts_with(start)) || file.len() > 255 || file.contains('\n')
 }
 
 /// True if the file exists.

@@ -187,7 +187,7 @@ mod tests {
             (
                 "a comment",
                 b"{\n  // the keys\n}",
-                "a member name without double quotes (line 2, column 3)",
+                "a comment, which JSON does not have (line 2, column 3)",
             ),
             ("cut short", b"{\"keys\": [", "it ends before it is complete (line 1, column 10)"),
             ("two texts", b"{}{}", "there is more after its end (line 1, column 3)"),

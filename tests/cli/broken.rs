@@ -186,7 +186,7 @@ fn files_that_cannot_be_read() {
             "a comment",
             "a.json",
             "{\n  // the issuers\n  \"providers\": {}}".to_owned(),
-            "a.json:2: not acceptable JSON: a member name without double quotes",
+            "a.json:2: not acceptable JSON: a comment, which JSON does not have",
         ),
         (
             "YAML by another name",

@@ -102,3 +102,24 @@ fn standard_input_is_a_file() {
     let run = desk.run_with(&["check", "--no-env", "-"], &[], &own).ended(0);
     assert_eq!(run.out, "-: $: valid, for envoy\n");
 }
+
+/// Nothing of it is shown.
+#[test]
+fn a_token_or_a_key_is_no_name_of_a_file() {
+    let desk = Desk::furnished(&configuration());
+    let token = desk.read("alice.token");
+    let bearer = format!("Bearer {}", token.trim());
+    let key = desk.read("issuer.jwk");
+    for arguments in [
+        &["explain", "-c", "gatepass.yaml", "--token", token.trim()][..],
+        &["explain", "-c", "gatepass.yaml", "--token", &bearer],
+        &["jwks", "--key", &key],
+        &["check", "{\"services\": {}}"],
+    ] {
+        let run = desk.run(arguments).ended(2);
+        let told = "accepted: the name of a file that has it, or - for standard input";
+        assert!(run.err.contains(told), "{arguments:?}: {}", run.err);
+        let shown = |secret: &str| run.err.contains(secret);
+        assert!(!shown(token.trim()) && !shown("nWGxne"), "{arguments:?}: {}", run.err);
+    }
+}

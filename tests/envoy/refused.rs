@@ -50,8 +50,8 @@ async fn mistakes_of_new_users_are_told_as_envoy_starts() {
         ),
         (
             "private_key: {env: GATEPASS_SIGNING_KEY}",
-            "private_key: {env: SIGNING_KEYS}",
-            "found {env: SIGNING_KEYS}, which is not set, accepted: a string, or {env: NAME} with \
+            "private_key: {env: GATEPASS_SIGNING_KEYS}",
+            "found {env: GATEPASS_SIGNING_KEYS}, which is not set, accepted: a string, or {env: NAME} with \
              NAME set in the environment: of the VM, or natively of the proxy",
         ),
     ] {
