@@ -266,11 +266,11 @@ fn checked(
     }
     let algorithm = Algorithm::from_name(token.algorithm_name())
         .ok_or_else(|| ("algorithm_not_allowed", "alg is not one of the gateway's".to_owned()))?;
-    let mut candidates = keys.candidates(token.key_id(), algorithm).peekable();
+    let (input, signature) = (token.signing_input(), token.signature());
+    let mut candidates = keys.candidates(token.key_id(), algorithm, signature).peekable();
     if candidates.peek().is_none() {
         return Err(("key_unknown", "no key of the set fits kid and alg".to_owned()));
     }
-    let (input, signature) = (token.signing_input(), token.signature());
     if !candidates.any(|key| key.verify(&Crypto::module(), algorithm, input, signature)) {
         return Err(("signature_invalid", "no key of the set made the signature".to_owned()));
     }

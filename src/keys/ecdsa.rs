@@ -1,5 +1,6 @@
 //! ECDSA on its four curves (RFC 7518 section 3.4, RFC 8812 section 3.2).
 
+use std::cell::{Cell, OnceCell};
 use std::ops::Add;
 use std::rc::Rc;
 
@@ -15,23 +16,33 @@ use ecdsa::signature::{Signer, Verifier};
 use ecdsa::{DigestAlgorithm, EcdsaCurve, Signature, SignatureSize, SigningKey};
 use p256::NistP256;
 use p256::pkcs8::EncodePrivateKey;
+use sha2::Digest as _;
 
 use super::Algorithm;
 use super::crypto::{Crypto, PrivateKeyInfo, PublicKeyInfo};
 use super::error::{KeyError, SigningKeyError};
 use super::host::HostCrypto;
 use super::jwk::Jwk;
+use super::multiples::{Curve, Multiples};
 
 /// A public key on the curve `C`, which determines the hash too.
 #[derive(Clone)]
 pub(super) struct EcKey<C: EcdsaCurve + CurveArithmetic> {
     point: ecdsa::VerifyingKey<C>,
+    tables: Rc<Tables<C>>,
     info: PublicKeyInfo,
+}
+
+/// Computed when the module verifies for the second time: that takes as long as a
+/// verification and a half, and keys of proofs come once.
+struct Tables<C: CurveArithmetic> {
+    is_used: Cell<bool>,
+    multiples: OnceCell<Multiples<C>>,
 }
 
 impl<C> EcKey<C>
 where
-    C: EcdsaCurve + CurveArithmetic + DigestAlgorithm + AssociatedOid,
+    C: Curve + DigestAlgorithm + AssociatedOid,
     AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
     FieldBytesSize<C>: ModulusSize,
     SignatureSize<C>: ArraySize,
@@ -52,7 +63,8 @@ where
 
     fn new(point: ecdsa::VerifyingKey<C>) -> Self {
         let info = PublicKeyInfo::of(&ecdsa::elliptic_curve::PublicKey::<C>::from(point));
-        Self { point, info }
+        let tables = Tables { is_used: Cell::new(false), multiples: OnceCell::new() };
+        Self { point, tables: Rc::new(tables), info }
     }
 
     /// R and S must have full length and be in `1..n`. Both halves of the range of S are
@@ -69,15 +81,18 @@ where
         let Ok(signature) = Signature::<C>::from_slice(signature) else { return false };
         self.info
             .verify(crypto, algorithm, signing_input, || signature.to_der())
-            .unwrap_or_else(|| self.verify_here(signing_input, signature))
+            .unwrap_or_else(|| self.verify_here(signing_input, &signature))
     }
 
-    fn verify_here(&self, signing_input: &[u8], mut signature: Signature<C>) -> bool {
-        if C::NORMALIZE_S {
-            // The secp256k1 crate accepts only the lower half, because of Bitcoin.
-            signature = signature.normalize_s();
+    fn verify_here(&self, signing_input: &[u8], signature: &Signature<C>) -> bool {
+        if !self.tables.is_used.replace(true) {
+            // The secp256k1 crate accepts only the lower half of S, because of Bitcoin.
+            let low = C::NORMALIZE_S.then(|| signature.normalize_s());
+            return self.point.verify(signing_input, low.as_ref().unwrap_or(signature)).is_ok();
         }
-        self.point.verify(signing_input, &signature).is_ok()
+        let point = || self.point.as_affine().to_owned().into();
+        let multiples = self.tables.multiples.get_or_init(|| Multiples::of(point()));
+        multiples.verify(&C::Digest::digest(signing_input), signature)
     }
 
     /// The key as a PEM block.
@@ -108,7 +123,7 @@ pub(super) struct PrivateEcKey<C: EcdsaCurve + CurveArithmetic> {
 
 impl<C> PrivateEcKey<C>
 where
-    C: EcdsaCurve + CurveArithmetic + DigestAlgorithm + AssociatedOid,
+    C: Curve + DigestAlgorithm + AssociatedOid,
     AffinePoint<C>: FromSec1Point<C> + ToSec1Point<C>,
     FieldBytesSize<C>: ModulusSize,
     SignatureSize<C>: ArraySize,

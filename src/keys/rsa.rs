@@ -19,6 +19,7 @@ use super::crypto::{Crypto, PrivateKeyInfo, PublicKeyInfo};
 use super::error::{KeyError, SigningKeyError};
 use super::host::HostCrypto;
 use super::jwk::Jwk;
+use super::verifying::MAX_CANDIDATES;
 
 /// Bits of a modulus: fewer are weak (RFC 7518 section 3.3), more cost the gateway
 /// milliseconds per token, at no cost to an attacker.
@@ -37,10 +38,15 @@ pub(super) struct RsaKey {
 }
 
 impl RsaKey {
-    /// Whether a verification costs more than with common moduli: the cost grows faster
-    /// than the square of the length.
-    pub(super) const fn is_large(&self) -> bool {
-        self.bits > 3072
+    /// The cost of verifying a signature of this length, as a share of [`MAX_CANDIDATES`]:
+    /// it grows with the square of the length, and another length is refused for nothing.
+    pub(super) fn cost(&self, signature: &[u8]) -> usize {
+        match self.bits {
+            _ if signature.len() != self.modulus.len() => 0,
+            ..=2048 => 1,
+            2049..=3072 => 2,
+            _ => MAX_CANDIDATES,
+        }
     }
 
     /// Reads `n` and `e` (RFC 7518 section 6.3.1).

@@ -140,8 +140,8 @@ impl KeySet {
         Self { keys, named, places, unusable: HashMap::new() }
     }
 
-    /// The keys to try for a token, at most [`MAX_CANDIDATES`], and fewer of the
-    /// expensive ones.
+    /// The keys to try for a token with this signature: at most [`MAX_CANDIDATES`] of them
+    /// cost a verification, and fewer if it is an expensive one.
     ///
     /// A key with an id is a candidate for tokens that name it and for those that name no
     /// key; a key without an id is one for every token. Ids are compared byte for byte.
@@ -152,6 +152,7 @@ impl KeySet {
         &'a self,
         kid: Option<&str>,
         algorithm: Algorithm,
+        signature: &[u8],
     ) -> impl Iterator<Item = &'a VerifyingKey> {
         let (named, unnamed) = self.keys.split_at_checked(self.named).unwrap_or_default();
         let places = kid.and_then(|kid| self.places.get(kid)).map(Vec::as_slice);
@@ -160,7 +161,7 @@ impl KeySet {
         exact.chain(others).chain(unnamed).filter(move |key| key.admits(algorithm)).scan(
             MAX_CANDIDATES,
             |budget, key| {
-                *budget = budget.checked_sub(key.cost())?;
+                *budget = budget.checked_sub(key.cost(signature))?;
                 Some(key)
             },
         )
@@ -302,6 +303,11 @@ mod tests {
         })
     }
 
+    fn rsa(bits: usize) -> Value {
+        let n = BASE64_URL_SAFE_NO_PAD.encode(vec![0xFF; bits / 8]);
+        json!({"kty": "RSA", "n": n, "e": "AQAB"})
+    }
+
     fn set(keys: &[Value]) -> (KeySet, Vec<SkippedKey>) {
         KeySet::from_jwks(&json!({"keys": keys}), Origin::Remote).unwrap()
     }
@@ -390,7 +396,7 @@ mod tests {
             ("no kid", None, EdDsa, &[Some("a"), Some("b"), None]),
             ("an algorithm of no key", Some("a"), Rs256, &[]),
         ] {
-            let ids: Vec<_> = set.candidates(kid, algorithm).map(VerifyingKey::id).collect();
+            let ids: Vec<_> = set.candidates(kid, algorithm, &[]).map(VerifyingKey::id).collect();
             assert_eq!(ids, expected, "{case}");
         }
         assert_eq!(set.algorithms().to_string(), "ES256, EdDSA");
@@ -408,13 +414,25 @@ mod tests {
             let key = keys.iter().find(|key| key["alg"] == name).unwrap()["jwk"].clone();
             let jwks = json!({"keys": vec![key; 10]});
             let (set, _) = KeySet::from_jwks(&jwks, Origin::Remote).unwrap();
-            assert_eq!(set.candidates(None, algorithm).count(), expected, "{name}");
+            let signature = [0; 256];
+            assert_eq!(set.candidates(None, algorithm, &signature).count(), expected, "{name}");
         }
-        for (bits, expected) in [(2048, 4), (3072, 4), (3080, 2), (4096, 2)] {
-            let n = BASE64_URL_SAFE_NO_PAD.encode(vec![0xFF; bits / 8]);
-            let jwks = json!({"keys": vec![json!({"kty": "RSA", "n": n, "e": "AQAB"}); 10]});
-            let (set, _) = KeySet::from_jwks(&jwks, Origin::Remote).unwrap();
-            assert_eq!(set.candidates(None, Algorithm::Ps512).count(), expected, "{bits} bits");
+        for (bits, expected) in [(2048, 4), (2056, 2), (3072, 2), (3080, 1), (4096, 1)] {
+            let (set, _) = set(&vec![rsa(bits); 10]);
+            let signature = vec![0; bits / 8];
+            let tried = set.candidates(None, Algorithm::Ps512, &signature).count();
+            assert_eq!(tried, expected, "{bits} bits");
+        }
+    }
+
+    /// An issuer that changes to longer keys has both for a while.
+    #[test]
+    fn keys_of_another_length_cost_nothing() {
+        let (set, _) = set(&[rsa(2048), rsa(3072), rsa(4096), rsa(2048)]);
+        for (bits, expected) in [(2048, 4), (3072, 4), (4096, 4), (1024, 4)] {
+            let signature = vec![0; bits / 8];
+            let tried = set.candidates(None, Algorithm::Rs256, &signature).count();
+            assert_eq!(tried, expected, "{bits} bits");
         }
     }
 
@@ -424,7 +442,7 @@ mod tests {
         keys.push(okp(&json!({"kid": "last"})));
         let (set, _) = set(&keys);
         for kid in [Some("last"), None] {
-            let mut candidates = set.candidates(kid, Algorithm::EdDsa);
+            let mut candidates = set.candidates(kid, Algorithm::EdDsa, &[]);
             assert_eq!(candidates.next().unwrap().id(), Some("last"));
             assert_eq!(candidates.count(), MAX_CANDIDATES - 1);
         }

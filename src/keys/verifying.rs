@@ -16,7 +16,7 @@ use super::{Algorithm, AlgorithmSet, Family};
 
 /// The maximum number of keys tried for one token: each costs a verification, and the
 /// sender of the token pays nothing. Fewer, if a verification costs more than one on a
-/// 256-bit curve.
+/// 256-bit curve: together, at most about a millisecond in the module.
 pub const MAX_CANDIDATES: usize = 4;
 
 /// A key that verifies signatures of a few algorithms of one family.
@@ -95,13 +95,12 @@ impl VerifyingKey {
         self.algorithms.contains(algorithm)
     }
 
-    /// Cost of a verification in the module, as a share of [`MAX_CANDIDATES`]: about a
-    /// millisecond each.
-    pub(super) const fn cost(&self) -> usize {
+    /// Cost of verifying `signature` in the module, as a share of [`MAX_CANDIDATES`]. The
+    /// same where the host verifies, so that all accept the same tokens.
+    pub(super) fn cost(&self, signature: &[u8]) -> usize {
         match &self.material {
-            Material::Rsa(key) if key.is_large() => 2,
+            Material::Rsa(key) => key.cost(signature),
             Material::Hmac(_)
-            | Material::Rsa(_)
             | Material::P256(_)
             | Material::Secp256k1(_)
             | Material::Ed25519(_) => 1,

@@ -146,7 +146,7 @@ impl Provider {
             is_issued.then(|| self.check_unverified(&token, audiences, now)).transpose()?;
         let credential = self.credential_of(&token)?;
         let key_id = credential.as_deref().or_else(|| token.key_id());
-        let signed = self.candidates(keys, key_id, algorithm)?;
+        let signed = self.candidates(keys, key_id, algorithm, &token)?;
         // For a credential, an unknown one is reported first.
         let expires = checked.map_or_else(|| self.check_unverified(&token, audiences, now), Ok)?;
         signed.check(&token, crypto)?;
@@ -169,7 +169,7 @@ impl Provider {
             Ok(_) | Err(Rejection::ClaimMissing(_)) => {}
             Err(rejection) => return Err(rejection),
         }
-        self.candidates(keys, token.key_id(), algorithm)?.check(token, crypto)
+        self.candidates(keys, token.key_id(), algorithm, token)?.check(token, crypto)
     }
 
     /// Checks what the provider says of a user in a JWT (OpenID Connect Core section
@@ -199,7 +199,7 @@ impl Provider {
             Ok(_) | Err(Rejection::ClaimMissing(_) | Rejection::LifetimeExceeded { .. }) => {}
             Err(rejection) => return Err(rejection),
         }
-        self.candidates(keys, token.key_id(), algorithm)?.check(&token, crypto)?;
+        self.candidates(keys, token.key_id(), algorithm, &token)?.check(&token, crypto)?;
         Ok(Rc::unwrap_or_clone(token.into_claims()))
     }
 
@@ -209,8 +209,9 @@ impl Provider {
         keys: &'k KeySet,
         key_id: Option<&str>,
         algorithm: Algorithm,
+        token: &Untrusted<'_>,
     ) -> Result<Signers<'k>, Rejection> {
-        let candidates: Vec<_> = keys.candidates(key_id, algorithm).collect();
+        let candidates: Vec<_> = keys.candidates(key_id, algorithm, token.signature()).collect();
         if !candidates.is_empty() {
             return Ok(Signers { candidates, algorithm });
         }
@@ -452,7 +453,8 @@ pub fn check_signature(
     crypto: &Crypto,
 ) -> Result<(), Rejection> {
     let algorithm = algorithm_of(token, algorithms)?;
-    let candidates: Vec<_> = keys.candidates(token.key_id(), algorithm).collect();
+    let candidates: Vec<_> =
+        keys.candidates(token.key_id(), algorithm, token.signature()).collect();
     if candidates.is_empty() {
         return Err(Rejection::KeyUnknown(Found::of(token.key_id())));
     }
