@@ -17,7 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 pub use self::document::Document;
 pub use self::head::{Authority, Field, Fields, GrpcProtocol, Marks, RequestHead, Span, Target};
 pub use self::path::is_unambiguous;
-pub(crate) use self::path::{Start, canonical_path, is_blank, plain, unambiguous_start};
+pub(crate) use self::path::{Start, canonical_path, is_blank, is_plain, plain, unambiguous_start};
 pub use self::reply::LocalReply;
 
 /// A header field to set upstream; it replaces every field of its name.

@@ -12,9 +12,14 @@ use super::{escaped_byte, percent_decode};
 /// that does not start with `/` (`OPTIONS *` is the exception).
 // RFC 3986 section 6.2 (R46)
 pub(crate) fn canonical_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
-    if path == b"*" {
+    if path == b"*" || is_plain(path) {
         return Some(Cow::Borrowed(path));
     }
+    unambiguous(path)
+}
+
+/// The same, for any path.
+fn unambiguous(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     let decoded = decoded_path(path)?;
     let is_ambiguous = |byte: &u8| b"\\;".contains(byte);
     // An encoded slash shows as an additional slash after decoding.
@@ -32,6 +37,34 @@ pub(crate) fn canonical_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(decoded)
 }
 
+/// True for nearly all paths: no reader changes anything about it but its case, and it
+/// was not encoded. Found in one pass, so that a long path costs little.
+pub(crate) fn is_plain(path: &[u8]) -> bool {
+    let is_usual = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'')
+            || matches!(byte, b'(' | b')' | b'*' | b'+' | b',' | b'=' | b'@')
+    };
+    let [b'/', names @ ..] = path else { return false };
+    let mut last = b'/';
+    for byte in names {
+        let fits = match last {
+            b'/' => byte.is_ascii_alphanumeric(),
+            b'.' => *byte != b'/' && is_usual(*byte),
+            _ => is_usual(*byte),
+        };
+        if !fits {
+            return false;
+        }
+        last = *byte;
+    }
+    last != b'.'
+}
+
+/// The longest path that is read if it is not plain: each of its readings takes time, and
+/// the sender pays nothing.
+const LONGEST: usize = 4096;
+
 /// Whether every server reads a path the same way.
 pub fn is_unambiguous(path: &[u8]) -> bool {
     canonical_path(path).is_some()
@@ -41,7 +74,8 @@ pub fn is_unambiguous(path: &[u8]) -> bool {
 fn decoded_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     // A space ends the target in an HTTP/1 request line, and URL parsers cut it off at
     // the end.
-    if !path.starts_with(b"/") || path.contains(&b' ') || has_bad_escape(path) {
+    let is_short = path.len() <= LONGEST;
+    if !is_short || !path.starts_with(b"/") || path.contains(&b' ') || has_bad_escape(path) {
         return None;
     }
     let decoded = percent_decode(path);
@@ -179,4 +213,50 @@ pub(crate) fn unambiguous_start(path: &[u8]) -> Option<Start> {
         names.any(|name| !matches!(name, [] | [b';', ..]))
     };
     Some(Start { path: start, goes_on: segments.any(has_name) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_paths_are_read_as_they_stand() {
+        let others = b"aZ9./-_~!$&'()*+,=@:;%# ?\\\x80";
+        let mut paths: Vec<Vec<u8>> = vec![b"/".to_vec()];
+        let mut plain = 0;
+        for _ in 0..3 {
+            let longer =
+                |path: Vec<u8>| others.iter().map(move |byte| [path.as_slice(), &[*byte]].concat());
+            paths = paths.into_iter().flat_map(longer).collect();
+            for path in paths.iter().filter(|path| is_plain(path)) {
+                assert_eq!(unambiguous(path).as_deref(), Some(&path[..]), "{path:?}");
+                plain += 1;
+            }
+        }
+        assert!(plain > 1000, "{plain}");
+    }
+
+    #[test]
+    fn what_is_plain() {
+        for plain in ["/", "/a", "/a/", "/A/b.c/d-e_f~1", "/a!$&'()*+,=@", "/1.2/3"] {
+            assert!(is_plain(plain.as_bytes()), "{plain}");
+        }
+        let others = [
+            "", "*", "a", "//", "/a//b", "/a//", "/.", "/a/..", "/a./b", "/a.", "/-", "/.a",
+            "/a%62", "/a b", "/a;b", "/a\\b", "/a#b", "/a:b", "/\u{e9}", "/a\u{e9}", "/a?b",
+            "/a\"b", "/a\u{7f}",
+        ];
+        for other in others {
+            assert!(!is_plain(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn long_paths_are_read_if_they_are_plain() {
+        let path = |part: &str, length: usize| [b"/", part.repeat(length).as_bytes()].concat();
+        assert!(canonical_path(&path("a/", LONGEST)).is_some());
+        assert!(canonical_path(&path("-", LONGEST - 1)).is_some());
+        assert!(canonical_path(&path("-", LONGEST)).is_none());
+        assert!(unambiguous_start(&path("a//", LONGEST)).is_none());
+    }
 }

@@ -356,7 +356,9 @@ impl Pipeline {
     }
 }
 
-/// A client-supplied value as one word of a log line.
+/// A client-supplied value as one word of a log line, made of as much as may show in one.
 fn said(bytes: &[u8]) -> String {
+    const ENOUGH: usize = 8192;
+    let bytes = bytes.get(..ENOUGH).unwrap_or(bytes);
     log_word(&String::from_utf8_lossy(bytes))
 }

@@ -6,19 +6,19 @@
 
 use std::borrow::Cow;
 
-use crate::http::{is_blank, plain};
+use crate::http::{is_blank, is_plain, plain};
 
 /// The other possible readings of a canonical path; none for most.
 ///
 /// The first is the whole path, the second ends where an encoded `?` or `#`
 /// would end it for a reader that decodes once more.
 pub(super) fn lenient_readings(path: &[u8]) -> Vec<Vec<u8>> {
-    // Most have none of what is looked for below.
-    let is_read_alike = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_~".contains(byte);
-    if path.iter().all(is_read_alike) {
-        return Vec::new();
-    }
-    let is_plain = |segment: &[u8]| {
+    if is_plain(path) { Vec::new() } else { readings(path) }
+}
+
+/// The same, for any path.
+fn readings(path: &[u8]) -> Vec<Vec<u8>> {
+    let is_clear = |segment: &[u8]| {
         segment.is_ascii()
             && !segment.contains(&b'?')
             && !segment.ends_with(b".")
@@ -26,7 +26,7 @@ pub(super) fn lenient_readings(path: &[u8]) -> Vec<Vec<u8>> {
             && !segment.ends_with(b" ")
             && !segment.windows(2).any(|pair| pair == STREAM.as_bytes())
     };
-    if path.split(|byte| *byte == b'/').all(is_plain) {
+    if path.split(|byte| *byte == b'/').all(is_clear) {
         return Vec::new();
     }
     let text: String = String::from_utf8_lossy(path)
@@ -47,9 +47,9 @@ const STREAM: &str = ":$";
 
 /// The text with case folded, as case-insensitive frameworks and file systems compare it.
 pub(super) fn folded(text: &[u8]) -> Cow<'_, [u8]> {
-    let is_plain = |byte: &u8| byte.is_ascii() && !byte.is_ascii_uppercase();
-    if text.iter().all(is_plain) {
-        return Cow::Borrowed(text);
+    if text.is_ascii() {
+        let is_folded = !text.iter().any(u8::is_ascii_uppercase);
+        return if is_folded { text.into() } else { text.to_ascii_lowercase().into() };
     }
     // Invalid UTF-8 is kept: a rule's text may end within a character.
     let mut folded = Vec::with_capacity(text.len());
@@ -82,4 +82,23 @@ fn trimmed(text: &str) -> Vec<u8> {
         path.push('/');
     }
     path.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_paths_have_no_other_reading() {
+        let bytes = b"aZ9./-_~!$&'()*+,=@:;%# ?\\\x80";
+        let mut paths: Vec<Vec<u8>> = vec![b"/".to_vec()];
+        for _ in 0..3 {
+            let longer =
+                |path: Vec<u8>| bytes.iter().map(move |byte| [path.as_slice(), &[*byte]].concat());
+            paths = paths.into_iter().flat_map(longer).collect();
+            for path in paths.iter().filter(|path| is_plain(path)) {
+                assert!(readings(path).is_empty(), "{path:?}");
+            }
+        }
+    }
 }
