@@ -3,6 +3,8 @@
 //! Everybody can send these, so what one costs a worker is bounded by a multiple
 //! of the cheapest denial. First all forms of a token are tried, then beside the
 //! dearest of them what else a request can be full of: headers, cookies, paths.
+//! Last come logins whose page repeats what was sent, since a reply is searched for
+//! tokens in all the ways in which they may be written.
 
 use std::rc::Rc;
 
@@ -25,6 +27,8 @@ const RSA: [&str; 4] = ["RS256", "RS512", "PS256", "PS512"];
 const KEYS: usize = 4;
 /// Bytes of the largest keys and signatures of RSA.
 const RSA_BYTES: usize = 512;
+/// The most that a login may send. Its page repeats it as often as a reply may be long.
+const LOGIN_BYTES: usize = 65_536;
 /// How many times a plain 401 a request may cost.
 const GOAL: f64 = 50.0;
 
@@ -33,19 +37,33 @@ struct Form {
     name: String,
     path: String,
     headers: String,
+    /// Of a login.
+    body: Option<String>,
+    status: u16,
     token: Rc<dyn Fn(u64) -> Option<String>>,
 }
 
 impl Form {
     fn of(name: impl Into<String>, token: impl Fn(u64) -> Option<String> + 'static) -> Self {
         let (path, headers) = ("/orders?page=2".to_owned(), String::new());
-        Self { name: name.into(), path, headers, token: Rc::new(token) }
+        Self { name: name.into(), path, headers, body: None, status: 401, token: Rc::new(token) }
+    }
+
+    /// A login that sends `body`, which the page repeats.
+    fn login(name: impl Into<String>, body: String, status: u16) -> Self {
+        let path = "/login".to_owned();
+        let headers = format!("content-length: {}\r\n", body.len());
+        Self { path, headers, body: Some(body), status, ..Self::of(name, |_| None) }
     }
 
     fn request(&self, n: u64) -> Rc<[u8]> {
         let request = tokens::request((self.token)(n).as_deref(), &self.headers);
         let request = String::from_utf8_lossy(&request);
-        request.replacen("/orders?page=2", &self.path, 1).into_bytes().into()
+        let mut request = request.replacen("/orders?page=2", &self.path, 1);
+        if let Some(body) = &self.body {
+            request = request.replacen("GET", "POST", 1) + body;
+        }
+        request.into_bytes().into()
     }
 }
 
@@ -53,7 +71,7 @@ pub async fn run(machine: &Machine, effort: &Effort) -> Section {
     let mut text = String::new();
     for crypto in ["auto", "module"] {
         let mut setup = Setup::new(machine);
-        let port = setup.gatepass(&configuration(crypto));
+        let port = setup.gatepass_with_bodies(&configuration(crypto), LOGIN_BYTES);
         let envoy = setup.start(1).await;
         let bench = Bench { port, worker: envoy.workers_cpu(), rounds: effort.rounds(8) };
 
@@ -71,7 +89,9 @@ pub async fn run(machine: &Machine, effort: &Effort) -> Section {
             }
         }
         let mut dearest = token.name.clone();
-        for form in fillings(&token) {
+        let fillings =
+            fillings(&Form::of("no token", |_| None)).into_iter().chain(fillings(&token));
+        for form in fillings.chain(logins()) {
             let cost = bench.cost(&form).await;
             row(&form, cost);
             if cost > most {
@@ -97,7 +117,7 @@ impl Bench {
     /// Microseconds of the worker for such a request, all of it.
     async fn cost(&self, form: &Form) -> f64 {
         let requests = cycle((0..100).map(|n| form.request(n)).collect());
-        let target = Target::new(&form.name, self.port, requests, 401, self.worker.clone());
+        let target = Target::new(&form.name, self.port, requests, form.status, self.worker.clone());
         let mut costs = Vec::new();
         for _ in 0..=self.rounds {
             costs.push(target.closed(4, 100).await.cpu);
@@ -127,7 +147,11 @@ fn configuration(crypto: &str) -> Value {
         }
     }
     config["token"] = json!({"from_cookies": ["session"], "from_params": ["access_token"]});
-    config["sealed_tokens"] = json!({"keys": [BASE64_STANDARD.encode([7; 32])]});
+    config["services"]["echo"] = json!({"upstream": "echo", "timeout_ms": 5000});
+    config["sealed_tokens"] = json!({
+        "keys": [BASE64_STANDARD.encode([7; 32])],
+        "logins": [{"match": {"path": "/login"}, "service": "echo", "json": ["/access_token"]}],
+    });
     config["crypto"] = crypto.into();
     config
 }
@@ -199,10 +223,13 @@ fn fillings(token: &Form) -> Vec<Form> {
         name: format!("{}, {name}", token.name),
         path: path.to_owned(),
         headers,
+        body: None,
+        status: 401,
         token: Rc::clone(&token.token),
     };
     let many = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect();
     let usual = "/orders?page=2";
+    let rest = "a=b&".repeat(10_200);
     vec![
         filled("70 headers", usual, many(70, &|n| format!("x-h{n}: {}\r\n", "v".repeat(600)))),
         filled(
@@ -212,9 +239,39 @@ fn fillings(token: &Form) -> Vec<Form> {
         ),
         filled("cookies of 45 kB", usual, format!("cookie: {}\r\n", "a=b; ".repeat(9000))),
         filled("a path of 45 kB", &format!("/{}", "a/".repeat(22_500)), String::new()),
-        filled("an encoded path of 45 kB", &format!("/{}", "%61".repeat(15_000)), String::new()),
+        filled("a path of 45 kB in capitals", &format!("/{}", "A/".repeat(22_500)), String::new()),
+        // The longest that is read if anything about it is unusual, and a query behind it.
+        filled("an encoded path", &format!("/{}?{rest}", "%61".repeat(1_360)), String::new()),
+        filled("a path of dashes", &format!("/{}a?{rest}", "-/".repeat(2_040)), String::new()),
+        filled("a path of umlauts", &format!("/{}a?{rest}", "%C3%BC/".repeat(580)), String::new()),
+        filled("a path of signs", &format!("/{}a?{rest}", "%E2%82%AC/".repeat(405)), String::new()),
         filled("a query of 45 kB", &format!("/orders?{}", "a=b&".repeat(11_250)), String::new()),
     ]
+}
+
+/// Logins with what is written in one of the ways in which a token may be. Most take more
+/// than the budget of the search.
+fn logins() -> Vec<Form> {
+    let filled = |part: &str| part.repeat(LOGIN_BYTES / part.len());
+    [
+        ("words", "lorem ipsum ", 200),
+        ("dots", ".e", 200),
+        ("data in base64", "kQ9z+Lx7Pw0aZ3", 200),
+        ("letters", "a", 503),
+        ("capitals", "V", 503),
+        ("percent", "%61", 503),
+        ("percent, twice", "%2561", 503),
+        ("escapes", "\\u0061", 503),
+        ("entities", "&#97;", 503),
+        ("all of them", "%5cx26&#37;3c", 503),
+        ("hex, three times", "333633333336", 503),
+        ("base64", "dHRM", 503),
+        ("base32", "MFRGGZDF", 503),
+    ]
+    .map(|(name, part, status)| {
+        Form::login(format!("a login that repeats {name}"), filled(part), status)
+    })
+    .into()
 }
 
 fn random(count: usize) -> Vec<u8> {

@@ -72,6 +72,14 @@ impl<'a> Setup<'a> {
         self.listen(vec![filter])
     }
 
+    /// The same, with what collects bodies for it.
+    pub fn gatepass_with_bodies(&mut self, configuration: &Value, bytes: usize) -> u16 {
+        let module = self.machine.module.clone();
+        let buffer = filter("buffer", "buffer.v3.Buffer", json!({"max_request_bytes": bytes}));
+        let filter = wasm(&module, self.listeners.len(), configuration);
+        self.listen(vec![buffer, filter])
+    }
+
     /// Adds one with Gatepass as a module of Envoy's process.
     pub fn native(&mut self, configuration: &Value) -> u16 {
         let filter = native(configuration);
@@ -104,6 +112,7 @@ impl<'a> Setup<'a> {
                     cluster("upstream", services.upstream),
                     cluster("users", services.users),
                     cluster("enrichment", services.enrichment),
+                    cluster("echo", services.echo),
                 ],
             },
         });

@@ -21,6 +21,7 @@ pub struct Ports {
     pub upstream: u16,
     pub users: u16,
     pub enrichment: u16,
+    pub echo: u16,
 }
 
 pub type Headers<'a> = httparse::Request<'a, 'a>;
@@ -64,6 +65,7 @@ pub async fn start() -> (Ports, Seen) {
         upstream: upstream.await,
         users: serve(user).await,
         enrichment: serve(enrich()).await,
+        echo: echo().await,
     };
     (ports, seen)
 }
@@ -143,4 +145,47 @@ async fn connection(mut stream: TcpStream, answer: Rc<impl Fn(&Headers<'_>) -> R
             return;
         }
     }
+}
+
+/// A page that shows what was sent to it, as careless login pages do: as often as it fits
+/// into a reply of 256 KiB.
+async fn echo() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    spawn_local(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            spawn_local(async move {
+                let mut buffer = Vec::with_capacity(65_536);
+                while let Ok(1..) = stream.read_buf(&mut buffer).await {
+                    let Some((end, length)) = lengths(&buffer) else { continue };
+                    if buffer.len() < end + length {
+                        continue;
+                    }
+                    let times = 262_144_usize.checked_div(length).unwrap_or_default();
+                    let page = buffer[end..end + length].repeat(times);
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\r\n",
+                        page.len(),
+                    );
+                    let page = [head.as_bytes(), &page].concat();
+                    buffer.drain(..end + length);
+                    if stream.write_all(&page).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// Of a request's head, once it is there, and of the body behind it.
+fn lengths(request: &[u8]) -> Option<(usize, usize)> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut head = httparse::Request::new(&mut headers);
+    let parsed = head.parse(request).expect("gateways speak HTTP");
+    let httparse::Status::Complete(end) = parsed else { return None };
+    let length = head.headers.iter().find(|it| it.name.eq_ignore_ascii_case("content-length"));
+    let length = length.and_then(|it| str::from_utf8(it.value).ok()?.parse().ok());
+    Some((end, length.unwrap_or(0)))
 }

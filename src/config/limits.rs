@@ -10,6 +10,7 @@ pub(super) const DEFAULT: Limits = Limits {
     token_cache_entries: 10_000,
     token_cache_bytes: 67_108_864,
     max_reply_bytes: 262_144,
+    max_login_bytes: 65_536,
     max_identity_bytes: 7168,
     end_streams: false,
     paths: PathReaders { allow_ambiguous: false, are_case_sensitive: false },
@@ -28,6 +29,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Limits> {
     let token_cache_bytes =
         size("token_cache_bytes", DEFAULT.token_cache_bytes, 1_048_576..=805_306_368);
     let max_reply_bytes = size("max_reply_bytes", DEFAULT.max_reply_bytes, 1024..=16_777_216);
+    let max_login_bytes = size("max_login_bytes", DEFAULT.max_login_bytes, 1024..=16_777_216);
     let max_identity_bytes =
         size("max_identity_bytes", DEFAULT.max_identity_bytes, 1024..=1_048_576);
     let allow_ambiguous_paths = fields.or("allow_ambiguous_paths", false, Node::flag);
@@ -39,6 +41,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Limits> {
         token_cache_entries: token_cache_entries?,
         token_cache_bytes: token_cache_bytes?,
         max_reply_bytes: max_reply_bytes?,
+        max_login_bytes: max_login_bytes?,
         max_identity_bytes: max_identity_bytes?,
         end_streams: end_streams?,
         paths: PathReaders {

@@ -73,7 +73,7 @@ impl Pipeline {
             return Ok(Some(Verdict::Answer(reply)));
         }
         match Login::body_length(head) {
-            Ok(bytes) if bytes > self.limits.max_reply_bytes => {
+            Ok(bytes) if bytes > self.limits.max_login_bytes => {
                 Ok(Some(self.refuse_login(&LoginError::TooLarge)?))
             }
             Ok(0) => match self.ask_issuer(position, login, head, sanitized, None, now) {

@@ -96,6 +96,8 @@ pub struct Limits {
     pub token_cache_bytes: usize,
     /// The largest reply body of a service.
     pub max_reply_bytes: usize,
+    /// The largest request body of a sealed login: its page may repeat it, and is searched.
+    pub max_login_bytes: usize,
     /// Upper limit, in bytes, of the identity headers for services.
     pub max_identity_bytes: usize,
     /// Whether a forwarded request ends when its token does.

@@ -4,6 +4,7 @@
 //! Owns the keys and the format of sealed tokens, the login routes on which tokens are
 //! sealed, and the filter for replies of login services.
 
+mod decoding;
 mod keys;
 mod leak;
 mod login;

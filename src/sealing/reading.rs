@@ -1,242 +1,172 @@
-//! The interpretations of a text: as is, and decoded in the ways in which services encode
-//! cookies and pages.
+//! Searches the interpretations of a text: as is, and decoded in the ways in which
+//! services encode cookies and pages.
+//!
+//! Nobody pays for a login that fails, and a page may repeat what was sent to it, so the
+//! search of a reply has a budget. A reply that takes more is not passed on.
 
-use std::borrow::Cow;
-
-use base64::Engine as _;
-use base64::alphabet::URL_SAFE;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
-
+use super::decoding::{
+    Alphabet, BASE32, BASE64, Decoded, HEX, SHORTEST, is_of_escaped, is_of_word, without_entities,
+    without_escapes,
+};
 use crate::http::percent_decode;
 
 /// How often a text is decoded: base64 within JSON within base64.
 const DEPTH: u8 = 3;
 
-/// Shorter texts are not searched for, so they are not decoded.
-const SHORTEST: usize = 16;
+/// How many bytes of one reply are decoded, those that are decoded again counted again. A
+/// run of characters that may encode something counts half, if it is no text.
+const BUDGET: usize = 256 << 10;
 
-/// How many bytes of one text are decoded; a text with more cannot be checked.
-const BUDGET: usize = 8 << 20;
-
-/// Base64 in either alphabet, as lenient readers accept it: the unused bits may be
-/// anything, and the padding may be missing.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &URL_SAFE,
-    NO_PAD
-        .with_decode_allow_trailing_bits(true)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-/// True if `finds` is true for some reading of `text`, or if there are too many
-/// readings to tell.
-pub fn each_reading(text: &[u8], finds: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-    search(text, finds, DEPTH, &mut BUDGET.clone())
+/// The search of one reply.
+pub struct Search<'a> {
+    finds: &'a dyn Fn(&[u8]) -> bool,
+    left: usize,
 }
 
-fn search(
-    text: &[u8],
-    finds: &mut dyn FnMut(&[u8]) -> bool,
-    depth: u8,
-    budget: &mut usize,
-) -> bool {
-    if finds(text) {
-        return true;
+/// Decoding a reply in all ways takes more than the budget of a search.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooMuch;
+
+/// Decodes one kind of escapes.
+type Decoder = fn(&[u8]) -> Vec<u8>;
+
+impl<'a> Search<'a> {
+    /// A search for texts for which `finds` is true; it gets a text, or words of one.
+    pub const fn new(finds: &'a dyn Fn(&[u8]) -> bool) -> Self {
+        Self { finds, left: BUDGET }
     }
-    let Some(deeper) = depth.checked_sub(1) else { return false };
-    let mut descend = |decoded: &[u8]| {
-        let Some(left) = budget.checked_sub(decoded.len()) else { return true };
-        *budget = left;
-        search(decoded, finds, deeper, budget)
-    };
-    if let Cow::Owned(decoded) = percent_decode(text)
-        && decoded != text
-        && descend(&decoded)
-    {
-        return true;
-    }
-    if text.contains(&b'\\') && descend(&without_escapes(text)) {
-        return true;
-    }
-    if text.contains(&b'&') {
-        let decoded = without_entities(text);
-        if decoded != text && descend(&decoded) {
-            return true;
+
+    /// True if some reading of `text` has what is searched for.
+    pub fn is_in(&mut self, text: &[u8]) -> Result<bool, TooMuch> {
+        if (self.finds)(text) {
+            return Ok(true);
         }
-    }
-    // UTF-16, as far as it is ASCII.
-    if text.contains(&0) {
-        let plain: Vec<_> = text.iter().copied().filter(|byte| *byte != 0).collect();
-        if descend(&plain) {
-            return true;
+        for word in words(text) {
+            if self.is_decoded_from(word, DEPTH)? {
+                return Ok(true);
+            }
         }
-    }
-    let in_base64 = runs(text).any(|run| {
-        // The characters before the text may belong to the same alphabet.
-        (0..4).filter_map(|start| run.get(start..)).any(|run| {
-            decode(run).is_some_and(|decoded| may_say_something(&decoded) && descend(&decoded))
-        })
-    });
-    in_base64
-        || [BASE32, BASE32.in_lower_case(), HEX, HEX.in_lower_case()].iter().any(|digits| {
-            digits.decoded(text).any(|decoded| may_say_something(&decoded) && descend(&decoded))
-        })
-}
-
-/// An alphabet in which each character encodes some bits (RFC 4648 sections 6 and 8).
-#[derive(Clone, Copy)]
-struct Digits {
-    bits: u32,
-    /// The characters in order, as two ranges.
-    ranges: [(u8, u8); 2],
-}
-
-const BASE32: Digits = Digits { bits: 5, ranges: [(b'A', b'Z'), (b'2', b'7')] };
-const HEX: Digits = Digits { bits: 4, ranges: [(b'0', b'9'), (b'A', b'F')] };
-
-impl Digits {
-    const fn in_lower_case(self) -> Self {
-        let [(a, z), (start, end)] = self.ranges;
-        let letters = (a.to_ascii_lowercase(), z.to_ascii_lowercase());
-        let others = (start.to_ascii_lowercase(), end.to_ascii_lowercase());
-        Self { ranges: [letters, others], ..self }
+        Ok(false)
     }
 
-    fn value(&self, byte: u8) -> Option<u32> {
-        let [first, second] = self.ranges;
-        let within = |(start, end): (u8, u8)| {
-            let offset = u32::from(byte).checked_sub(start.into())?;
-            (byte <= end).then_some(offset)
-        };
-        let length = |(start, end): (u8, u8)| u32::from(end.abs_diff(start)).saturating_add(1);
-        within(first).or_else(|| within(second)?.checked_add(length(first)))
-    }
-
-    /// Decodes each long enough run in this alphabet, from each position at which a byte
-    /// may begin.
-    fn decoded<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Vec<u8>> + 'a {
-        let is_long =
-            |run: &&[u8]| run.len() >= SHORTEST.saturating_mul(8).div_ceil(self.bits as usize);
-        let stretches = text.split(|byte| self.value(*byte).is_none()).filter(is_long);
-        // Bytes align again after two digits of four bits, or eight of five.
-        let places = if self.bits == 4 { 2 } else { 8 };
-        stretches.flat_map(move |run| (0..places).filter_map(|start| run.get(start..))).map(|run| {
-            let (mut bytes, mut held, mut bits) = (Vec::with_capacity(run.len()), 0_u32, 0_u32);
-            for value in run.iter().filter_map(|byte| self.value(*byte)) {
-                held = held << self.bits | value;
-                bits = bits.saturating_add(self.bits);
-                if let Some(rest) = bits.checked_sub(8) {
-                    bytes.push((held >> rest) as u8);
-                    bits = rest;
-                    held &= 0xFF;
+    fn is_decoded_from(&mut self, word: &[u8], depth: u8) -> Result<bool, TooMuch> {
+        let Some(deeper) = depth.checked_sub(1) else { return Ok(false) };
+        if self.is_in_escapes(word, deeper)? {
+            return Ok(true);
+        }
+        for run in BASE64.runs(word) {
+            self.spend(run.len() / 2)?;
+            if self.is_in_run(&BASE64, run, deeper)? {
+                return Ok(true);
+            }
+            for run in BASE32.runs(run) {
+                if self.is_in_run(&BASE32, run, deeper)? {
+                    return Ok(true);
                 }
             }
-            bytes
-        })
-    }
-}
-
-/// Decodes HTML entities for characters of tokens: `&#46;`, `&#x2e;` and named ones.
-fn without_entities(text: &[u8]) -> Vec<u8> {
-    const NAMES: [(&[u8], u8); 8] = [
-        (b"amp", b'&'),
-        (b"equals", b'='),
-        (b"lowbar", b'_'),
-        (b"UnderBar", b'_'),
-        (b"period", b'.'),
-        (b"plus", b'+'),
-        (b"quot", b'"'),
-        (b"sol", b'/'),
-    ];
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [byte, after @ ..] = rest {
-        let entity = (*byte == b'&').then(|| {
-            let (digits, radix) = match after {
-                [b'#', b'x' | b'X', digits @ ..] => (digits, 16),
-                [b'#', digits @ ..] => (digits, 10),
-                name => {
-                    let known = NAMES.iter().find(|(known, _)| name.starts_with(known));
-                    return known
-                        .and_then(|(known, stands)| Some((*stands, name.get(known.len()..)?)));
+            for run in HEX.runs(run) {
+                if self.is_in_run(&HEX, run, deeper)? {
+                    return Ok(true);
                 }
-            };
-            let is_digit = |byte: &u8| char::from(*byte).is_digit(radix);
-            let end = digits.iter().position(|byte| !is_digit(byte)).unwrap_or(digits.len());
-            let (digits, behind) = digits.split_at_checked(end)?;
-            let code = u32::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()?;
-            Some((u8::try_from(code).ok()?, behind))
-        });
-        (rest, _) = match entity.flatten() {
-            Some((stands, behind)) => {
-                (behind.strip_prefix(b";").unwrap_or(behind), plain.push(stands))
             }
-            None => (after, plain.push(*byte)),
-        };
+        }
+        Ok(false)
     }
-    plain
-}
 
-/// Decodes `\/`, `\u002e` and `\x2e`, as in JSON and scripts.
-fn without_escapes(text: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [byte, after @ ..] = rest {
-        let (read, behind) = match rest {
-            [b'\\', b'u', b'0', b'0', high, low, behind @ ..]
-            | [b'\\', b'x', high, low, behind @ ..] => {
-                let escape = [b'%', *high, *low];
-                (percent_decode(&escape).first().copied().unwrap_or(*byte), behind)
+    fn is_in_escapes(&mut self, word: &[u8], depth: u8) -> Result<bool, TooMuch> {
+        const ESCAPES: [(u8, Decoder); 3] = [
+            (b'%', |part| percent_decode(part).into_owned()),
+            (b'\\', without_escapes),
+            (b'&', without_entities),
+        ];
+        // UTF-16, as far as it is ASCII.
+        if word.contains(&0) {
+            self.spend(word.len())?;
+            let decoded: Vec<_> = word.iter().copied().filter(|byte| *byte != 0).collect();
+            if self.is_in_decoded(&decoded, depth)? {
+                return Ok(true);
             }
-            [b'\\', escaped, behind @ ..] => (*escaped, behind),
-            _ => (*byte, after),
-        };
-        plain.push(read);
-        rest = behind;
+        }
+        if !word.iter().any(|byte| ESCAPES.iter().any(|(sign, _)| sign == byte)) {
+            return Ok(false);
+        }
+        let parts = word.split(|byte| !is_of_escaped(*byte)).filter(|part| part.len() >= SHORTEST);
+        for part in parts {
+            for (_, decode) in ESCAPES.iter().filter(|(sign, _)| part.contains(sign)) {
+                self.spend(part.len())?;
+                let decoded = decode(part);
+                if decoded != part && self.is_in_decoded(&decoded, depth)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
-    plain
+
+    fn is_in_run<const BITS: usize>(
+        &mut self,
+        alphabet: &Alphabet<BITS>,
+        run: &[u8],
+        depth: u8,
+    ) -> Result<bool, TooMuch> {
+        let values = alphabet.values(run);
+        for decoded in alphabet.decoded(&values) {
+            let mut from = 0;
+            loop {
+                let (word, looked) = decoded.word(from);
+                self.spend(looked)?;
+                let Some((start, end)) = word else { break };
+                if self.is_in_decoded(&decoded.bytes(start, end), depth)? {
+                    return Ok(true);
+                }
+                from = end;
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_in_decoded(&mut self, text: &[u8], depth: u8) -> Result<bool, TooMuch> {
+        for word in words(text) {
+            if (self.finds)(word) || self.is_decoded_from(word, depth)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), TooMuch> {
+        self.left = self.left.checked_sub(bytes).ok_or(TooMuch)?;
+        Ok(())
+    }
 }
 
-/// Each run of the text that may be base64, in the URL-safe alphabet.
-fn runs(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
-    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
-    let stretches = text.split(move |byte| !is_base64(byte)).filter(|run| run.len() > SHORTEST);
-    stretches.map(|run| {
-        let url_safe = |byte: &u8| match byte {
-            b'+' => b'-',
-            b'/' => b'_',
-            other => *other,
-        };
-        run.iter().map(url_safe).collect()
-    })
-}
-
-fn decode(run: &[u8]) -> Option<Vec<u8>> {
-    let whole = run.len().saturating_sub(usize::from(run.len() % 4 == 1));
-    LENIENT.decode(run.get(..whole)?).ok()
-}
-
-/// True if it contains a text long enough to be a token.
-fn may_say_something(decoded: &[u8]) -> bool {
-    decoded.split(|byte| !byte.is_ascii_graphic()).any(|word| word.len() >= SHORTEST)
+/// The words of a text that are long enough to be a token.
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let words = text.split(|byte| !is_of_word(*byte)).filter(|word| word.len() >= SHORTEST);
+    words.filter(|word| word.iter().filter(|byte| **byte != 0).take(SHORTEST).count() == SHORTEST)
 }
 
 /// True if base64 in `text` contains compressed data, which cannot be searched: gzip (RFC
 /// 1952), zlib (RFC 1950) as in Flask's sessions, or Zstandard.
 pub fn hides_compressed(text: &[u8]) -> bool {
-    runs(&percent_decode(text)).filter_map(|run| decode(&run)).any(|bytes| {
-        let is_compressed = matches!(
-            bytes.as_slice(),
-            [0x1F, 0x8B, 0x08, ..]
+    let text = percent_decode(text);
+    let mut starts = BASE64.runs(&text).map(|run| {
+        let start = run.get(..SHORTEST).unwrap_or(run);
+        Decoded::<6>(&BASE64.values(start)).start()
+    });
+    starts.any(|start: [u8; 4]| {
+        matches!(
+            start,
+            [0x1F, 0x8B, 0x08, _]
                 | [0x78, 0x01 | 0x5E | 0x9C | 0xDA, ..]
-                | [0x28, 0xB5, 0x2F, 0xFD, ..]
-        );
-        is_compressed && bytes.len() > SHORTEST
+                | [0x28, 0xB5, 0x2F, 0xFD]
+        )
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
     use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
     use super::*;
@@ -245,9 +175,10 @@ mod tests {
     fn a_word_is_found_however_it_is_encoded() {
         const WORD: &str = "opaque?reference>0123456789~";
         let found = |text: &str| {
-            each_reading(text.as_bytes(), &mut |reading| {
+            let has_word = |reading: &[u8]| {
                 reading.windows(WORD.len()).any(|window| window == WORD.as_bytes())
-            })
+            };
+            Search::new(&has_word).is_in(text.as_bytes()).unwrap()
         };
         let json = format!(r#"{{"token":"{WORD}"}}"#);
         let once = BASE64_URL_SAFE_NO_PAD.encode(&json);
@@ -293,6 +224,62 @@ mod tests {
             char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[value])
         });
         digits.collect()
+    }
+
+    type Encoder = fn(&str) -> String;
+
+    const ENCODERS: [Encoder; 13] = [
+        |text| text.bytes().map(|byte| format!("%{byte:02X}")).collect(),
+        |text| text.replace('%', "%25").replace('.', "%2e").replace('&', "%26"),
+        |text| text.bytes().map(|byte| format!("\\u00{byte:02x}")).collect(),
+        |text| text.bytes().map(|byte| format!("\\x{byte:02X}")).collect(),
+        |text| text.replace('\\', "\\\\").replace('/', "\\/").replace('.', "\\u002e"),
+        |text| text.replace('&', "&amp;").replace('.', "&period;"),
+        |text| text.bytes().map(|byte| format!("&#{byte};")).collect(),
+        |text| text.chars().flat_map(|character| [character, '\0']).collect(),
+        |text| BASE64_STANDARD.encode(text),
+        |text| BASE64_URL_SAFE_NO_PAD.encode(text),
+        in_base32,
+        |text| in_base32(text).to_lowercase(),
+        in_hex,
+    ];
+
+    /// Whatever three encoders make of a token, with something before and behind it, it is
+    /// found, or the search gives up: that never says that there is nothing.
+    #[test]
+    fn a_token_is_found_in_all_that_three_encoders_make_of_it() {
+        const TOKEN: &str = "opaque-reference.0123456789~";
+        let has_token = |text: &[u8]| memchr::memmem::find(text, TOKEN.as_bytes()).is_some();
+        let search = |text: &str| Search::new(&has_token).is_in(text.as_bytes());
+        let around = ["", "x", "v1", "7a3", "{\"a\":\"", " ", "&b=", "\\n"];
+        let mut given_up = 0;
+        for n in 0..ENCODERS.len().pow(3) {
+            let places = [n % 13, n / 13 % 13, n / 169];
+            let mut text = TOKEN.to_owned();
+            for (depth, place) in places.into_iter().enumerate() {
+                let [before, behind] = [n + depth, n / 3].map(|n| around[n % around.len()]);
+                text = ENCODERS[place](&format!("{before}{text}{behind}"));
+                match search(&text) {
+                    Ok(found) => assert!(found, "{places:?}: {text}"),
+                    Err(TooMuch) => given_up += 1,
+                }
+            }
+        }
+        assert!(given_up < 20, "{given_up} of 6591");
+    }
+
+    /// What is repeated to whoever sent it takes no more than the budget.
+    #[test]
+    fn a_search_that_takes_too_long_is_given_up() {
+        let nothing = |_: &[u8]| false;
+        let search = |part: &str, bytes: usize| {
+            Search::new(&nothing).is_in(part.repeat(bytes / part.len()).as_bytes())
+        };
+        assert_eq!(search("lorem ipsum ", 262_144), Ok(false));
+        assert_eq!(search("<a href=\"/x/page-1?a=b&amp;c=d%20e\">\n", 65_536), Ok(false));
+        for part in ["333633333336", "%2561", "VVVV", "MFRGGZDF"] {
+            assert_eq!(search(part, 262_144), Err(TooMuch), "{part}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::keys::SealKeys;
 use super::leak::{Pieces, ends_with_jose_header, has_jwt};
 use super::login::Login;
-use super::reading::{each_reading, hides_compressed};
+use super::reading::{Search, TooMuch, hides_compressed};
 use super::shape::{Shape, is_success, may_be_token};
 use crate::callout::{Answer, CalloutFailure, CalloutReply};
 use crate::http::{Field, LocalReply, is_bearer_token, percent_decode};
@@ -46,6 +46,8 @@ pub enum LoginFailure {
     Unreadable,
     /// A header field contains something compressed; its name.
     Compressed(String),
+    /// Searching it for tokens takes too long.
+    TooMuch,
     /// A token remains in the body.
     TokenInBody,
     /// A token remains in a header field; its name.
@@ -67,6 +69,7 @@ impl fmt::Display for LoginFailure {
             Self::TooLarge(at) => write!(f, "the token at {at:?} is too long when sealed"),
             Self::Unreadable => f.write_str("the body is neither JSON nor a text for people"),
             Self::Compressed(name) => write!(f, "the header {name:?} has compressed data in it"),
+            Self::TooMuch => f.write_str("too much of the reply may be an encoded token"),
             Self::TokenInBody => f.write_str("a token is left in the body"),
             Self::TokenInField(name) => write!(f, "a token is left in the header {name:?}"),
             Self::Field(name) => write!(f, "the header {name:?} cannot be passed on"),
@@ -235,9 +238,10 @@ impl SealedReply<'_> {
 /// cookies.
 fn refuse_leaks(reply: &LocalReply, tokens: &[String]) -> Result<(), LoginFailure> {
     let pieces = Pieces::of(tokens);
-    let leaks =
-        |text: &[u8]| each_reading(text, &mut |reading| pieces.are_in(reading) || has_jwt(reading));
-    if leaks(&reply.body) {
+    let finds = |text: &[u8]| pieces.are_in(text) || has_jwt(text);
+    let mut search = Search::new(&finds);
+    let mut leaks = |text: &[u8]| search.is_in(text).map_err(|TooMuch| LoginFailure::TooMuch);
+    if leaks(&reply.body)? {
         return Err(LoginFailure::TokenInBody);
     }
     let cookies: Vec<&str> = reply
@@ -249,19 +253,18 @@ fn refuse_leaks(reply: &LocalReply, tokens: &[String]) -> Result<(), LoginFailur
         .collect();
     // Some services split a token into header, payload and signature, others by length.
     let spread = [cookies.concat(), cookies.join(".")];
-    if spread.iter().any(|text| leaks(text.as_bytes())) {
-        return Err(LoginFailure::TokenInField("set-cookie".to_owned()));
+    for text in spread {
+        if leaks(text.as_bytes())? {
+            return Err(LoginFailure::TokenInField("set-cookie".to_owned()));
+        }
     }
     let is_header = |text: &str| ends_with_jose_header(&percent_decode(text.as_bytes()));
-    let shows = |name: &str, value: &str| {
-        let is_alone = match name {
+    for (name, value) in &reply.headers {
+        let is_alone = match name.as_ref() {
             "set-cookie" => cookies.iter().any(|value| is_header(value)),
             _ => is_header(value),
         };
-        is_alone || leaks(value.as_bytes())
-    };
-    for (name, value) in &reply.headers {
-        if shows(name, value) {
+        if is_alone || leaks(value.as_bytes())? {
             return Err(LoginFailure::TokenInField(name.to_string()));
         }
         if hides_compressed(value.as_bytes()) {

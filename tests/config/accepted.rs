@@ -12,6 +12,7 @@ fn the_complete_configuration() {
     assert_eq!((settings.user_info_entries, settings.user_info_bytes), (10_000, 16 * 1024 * 1024));
     assert_eq!(settings.limits.max_identity_bytes, 7168);
     assert_eq!(settings.limits.max_reply_bytes, 262_144);
+    assert_eq!(settings.limits.max_login_bytes, 65_536);
     assert_eq!(settings.errors.realm.as_deref(), Some("shop"));
     assert!(settings.bypass_cors_preflight);
     assert_eq!(settings.minter.audiences, ["shop-services", "orders"]);

@@ -74,6 +74,7 @@ fn numbers() {
         ("/limits/token_cache_entries", 0, 1_000_000),
         ("/limits/token_cache_bytes", 1_048_576, 805_306_368),
         ("/limits/max_reply_bytes", 1024, 16_777_216),
+        ("/limits/max_login_bytes", 1024, 16_777_216),
         ("/limits/max_identity_bytes", 1024, 1_048_576),
     ] {
         for good in [json!(least), json!(greatest), json!(f64::from(greatest))] {

@@ -179,7 +179,7 @@ pub fn complete() -> Value {
             "login_redirect": {"to": "/login", "return_to_param": "return_to"}},
         "limits": {"max_token_bytes": 8192, "token_cache_entries": 10000,
             "token_cache_bytes": 67_108_864, "max_identity_bytes": 7168,
-            "max_reply_bytes": 262144, "end_streams": false, "allow_ambiguous_paths": false,
+            "max_reply_bytes": 262144, "max_login_bytes": 65536, "end_streams": false, "allow_ambiguous_paths": false,
             "case_sensitive_paths": false},
         "bypass_cors_preflight": true,
         "crypto": "auto",

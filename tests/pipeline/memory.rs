@@ -98,7 +98,7 @@ fn what_is_known_of_users_is_bounded() {
 #[test]
 fn large_bodies_leave_room_for_small_ones_and_one_alone_always_has_it() {
     let config = local([
-        ("/limits", json!({"max_reply_bytes": 16_777_216})),
+        ("/limits", json!({"max_login_bytes": 16_777_216})),
         (
             "/sealed_tokens",
             json!({

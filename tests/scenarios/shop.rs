@@ -149,7 +149,7 @@ pub fn configuration(profile: Profile) -> Value {
             { "match": { "path_prefix": "/admin" }, "requires": { "scopes_all": ["admin"] } },
         ],
         "errors": { "realm": "shop" },
-        "limits": { "max_reply_bytes": 4096 },
+        "limits": { "max_reply_bytes": 4096, "max_login_bytes": 4096 },
     })
 }
 
