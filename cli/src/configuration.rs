@@ -43,10 +43,10 @@ const NOTHING: &str = "neither Gatepass's own nor a filter named gatepass in a f
 /// What is in a file that has no configuration.
 fn instead(text: &str, documents: &[Value]) -> &'static str {
     let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
-    let is_kong = |it: &Value| it.get("_format_version").is_some();
+    let has_format = |it: &Value| it.get("_format_version").is_some();
     match () {
         () if text.lines().all(is_blank) => "the file is empty",
-        () if documents.iter().any(is_kong) => {
+        () if documents.iter().any(has_format) => {
             "a kong.yml without the plugin gatepass; of other plugins `gatepass convert FILE` makes a \
              configuration"
         }
