@@ -108,7 +108,9 @@ fn reduced<C: CurveArithmetic>(number: &[u8]) -> Scalar<C> {
     Scalar::<C>::reduce(&bytes)
 }
 
+// Clippy sees only in functions of tests that they are tests.
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 mod tests {
     use ecdsa::elliptic_curve::Field;
     use ecdsa::hazmat::verify_prehashed;
@@ -140,7 +142,7 @@ mod tests {
         let bits = width::<C>() as u64 * 8;
         let ends = (1..PARTS as u64).map(|part| power(part * bits));
         let ends: Vec<_> = ends.flat_map(|end| [end - one, end, end + one]).collect();
-        let small = (1..20).map(|n| Scalar::<C>::from(n));
+        let small = (1..20).map(Scalar::<C>::from);
         let pattern = (1..10_u64).map(|n| power(n * 37) * power(n * n) + power(n * 5) - one);
         let up: Vec<_> = small.chain(ends).chain(pattern).chain([power(5), power(6)]).collect();
         let both = up.iter().flat_map(|scalar| [*scalar, -*scalar]);
