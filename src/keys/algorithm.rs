@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+/// The maximum number of keys tried for one token: each costs a verification, and the
+/// sender of the token pays nothing. Fewer, if a verification costs more than one on a
+/// 256-bit curve: together, at most about a millisecond in the module.
+pub const MAX_CANDIDATES: usize = 4;
+
 /// A JWS algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1).
 ///
 /// An algorithm that is not listed does not exist for this crate; above all not `none`.

@@ -36,7 +36,7 @@ mod spki;
 mod thumbprint;
 mod verifying;
 
-pub use self::algorithm::{Algorithm, AlgorithmSet, Family, SigningAlgorithm};
+pub use self::algorithm::{Algorithm, AlgorithmSet, Family, MAX_CANDIDATES, SigningAlgorithm};
 pub use self::crypto::Crypto;
 pub use self::error::{Excerpt, KeyError, KeyKind, SignError, SigningKeyError};
 pub use self::hmac::mac_sha256;
@@ -46,7 +46,7 @@ pub use self::pasted::Pasted;
 pub use self::set::{KeySet, KeySetError, MAX_KEYS, SkippedKey};
 pub use self::signing::SigningKey;
 pub use self::thumbprint::jwk_thumbprint;
-pub use self::verifying::{MAX_CANDIDATES, VerifyingKey};
+pub use self::verifying::VerifyingKey;
 
 /// The longest key id accepted, in a key as in a token.
 pub const MAX_KEY_ID_BYTES: usize = 256;

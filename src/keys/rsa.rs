@@ -14,12 +14,11 @@ use rsa::traits::PublicKeyParts;
 use rsa::{BoxedUint, RsaPublicKey};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-use super::Algorithm;
 use super::crypto::{Crypto, PrivateKeyInfo, PublicKeyInfo};
 use super::error::{KeyError, SigningKeyError};
 use super::host::HostCrypto;
 use super::jwk::Jwk;
-use super::verifying::MAX_CANDIDATES;
+use super::{Algorithm, MAX_CANDIDATES};
 
 /// Bits of a modulus: fewer are weak (RFC 7518 section 3.3), more cost the gateway
 /// milliseconds per token, at no cost to an attacker.

@@ -12,12 +12,7 @@ use super::error::KeyError;
 use super::hmac::HmacKey;
 use super::jwk::{Jwk, Origin};
 use super::rsa::RsaKey;
-use super::{Algorithm, AlgorithmSet, Family};
-
-/// The maximum number of keys tried for one token: each costs a verification, and the
-/// sender of the token pays nothing. Fewer, if a verification costs more than one on a
-/// 256-bit curve: together, at most about a millisecond in the module.
-pub const MAX_CANDIDATES: usize = 4;
+use super::{Algorithm, AlgorithmSet, Family, MAX_CANDIDATES};
 
 /// A key that verifies signatures of a few algorithms of one family.
 ///
