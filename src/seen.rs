@@ -20,6 +20,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use self::bucket::{Bucket, Id, Tag};
+pub use self::bucket::{Lifetime, Noted};
 use crate::shared_data::{SharedStore, Slot};
 use crate::time::UnixTime;
 
@@ -37,35 +38,6 @@ pub(crate) struct Seen {
 }
 
 type Key = [u8; 32];
-
-/// When an identifier can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lifetime {
-    /// Had it been recorded before, then until no earlier than this.
-    pub earliest: UnixTime,
-    /// Until when it can be used.
-    pub until: UnixTime,
-    /// Nothing of its kind that was recorded by now can be used later than this.
-    pub all_until: UnixTime,
-}
-
-impl Lifetime {
-    /// Of one that can be used until then, as all that came before.
-    pub(crate) const fn of(until: UnixTime) -> Self {
-        Self { earliest: until, until, all_until: until }
-    }
-}
-
-/// The result of recording an identifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Noted {
-    /// It was new.
-    New,
-    /// It was seen before, or may have been.
-    Again,
-    /// It could not be recorded, so a replay could not be detected.
-    Failed,
-}
 
 impl Seen {
     /// The identifiers of this `kind`, in this many buckets: one set for all

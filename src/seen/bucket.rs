@@ -1,7 +1,35 @@
 //! The hashes of one bucket, by the time when they expire.
 
-use super::{Lifetime, Noted};
 use crate::time::UnixTime;
+
+/// When an identifier can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Had it been recorded before, then until no earlier than this.
+    pub earliest: UnixTime,
+    /// Until when it can be used.
+    pub until: UnixTime,
+    /// Nothing of its kind that was recorded by now can be used later than this.
+    pub all_until: UnixTime,
+}
+
+impl Lifetime {
+    /// Of one that can be used until then, as all that came before.
+    pub(crate) const fn of(until: UnixTime) -> Self {
+        Self { earliest: until, until, all_until: until }
+    }
+}
+
+/// The result of recording an identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It was new.
+    New,
+    /// It was seen before, or may have been.
+    Again,
+    /// It could not be recorded, so a replay could not be detected.
+    Failed,
+}
 
 /// The capacity of a bucket: 10 KiB.
 pub(super) const ROOM: usize = 1280;
