@@ -209,18 +209,26 @@ pub enum GrpcProtocol {
 #[derive(Clone, Default)]
 pub struct RequestHead {
     fields: Fields,
+    /// The host says that a body follows. HTTP/2 needs no field for that.
+    has_body: bool,
 }
 
 impl From<Fields> for RequestHead {
     fn from(fields: Fields) -> Self {
-        Self { fields }
+        Self { fields, has_body: false }
     }
 }
 
 impl RequestHead {
     /// The head with these fields, in the order received.
     pub fn new<N: AsRef<str>, V: AsRef<[u8]>>(fields: impl IntoIterator<Item = (N, V)>) -> Self {
-        Self { fields: fields.into_iter().collect() }
+        Self { fields: fields.into_iter().collect(), has_body: false }
+    }
+
+    /// The same head, with what the host knows of the body: whether one follows.
+    pub const fn with_body(mut self, has_body: bool) -> Self {
+        self.has_body = has_body;
+        self
     }
 
     /// Every field, in the order received.
@@ -335,8 +343,14 @@ impl RequestHead {
             && !self.is_upgrade()
             && self.sole("origin").is_some_and(is_origin)
             && self.sole("access-control-request-method").is_some_and(is_token)
-            && self.values("content-length").all(|length| length == b"0")
-            && !self.has("transfer-encoding")
+            && !self.may_have_body()
+    }
+
+    /// Whether a body may follow, by what the fields or the host say.
+    pub fn may_have_body(&self) -> bool {
+        self.has_body
+            || self.values("content-length").any(|length| length != b"0")
+            || self.has("transfer-encoding")
     }
 
     /// The value of a field that occurs once.

@@ -115,7 +115,7 @@ impl Login {
     /// without a length may never end, and a host may announce a body and not deliver it.
     pub fn body_length(head: &RequestHead) -> Result<usize, LoginError> {
         let (_, expects_body) = method(head)?;
-        let has_body = expects_body || head.has("transfer-encoding") || head.has("content-length");
+        let has_body = expects_body || head.may_have_body();
         head.content_length().or((!has_body).then_some(0)).ok_or(LoginError::LengthMissing)
     }
 

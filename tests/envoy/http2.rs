@@ -8,33 +8,67 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use axum::body::{self, Body, Bytes};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request as Head, Response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request as Head, Response, Uri};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::frames::upstream::Arrived;
 use crate::gateway::{Gateway, Setup};
 use crate::login_service::LoginService;
 use crate::wire::{Answer, Request};
 
 /// What an upstream received.
 #[derive(Clone, Debug)]
-struct Seen {
+pub struct Seen {
     method: String,
+    uri: Uri,
+    protocol: Option<String>,
     headers: HeaderMap,
+    body: Vec<u8>,
     trailers: HeaderMap,
+    is_whole: bool,
+}
+
+impl Seen {
+    /// As HTTP/1 has it.
+    pub fn into_arrived(self) -> Arrived {
+        let fields = |map: &HeaderMap| -> Vec<_> {
+            map.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
+        };
+        let mut arrived = Arrived {
+            method: self.method,
+            target: self.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+            fields: fields(&self.headers),
+            body: self.body,
+            trailers: fields(&self.trailers),
+            is_whole: self.is_whole,
+            wrong: None,
+        };
+        let mut add =
+            |name: &str, value: &str| arrived.fields.push((name.to_owned(), value.into()));
+        if let Some(authority) = self.uri.authority() {
+            add("host", authority.as_str());
+        }
+        if let Some(protocol) = self.protocol {
+            add("connection", "upgrade");
+            add("upgrade", &protocol);
+            arrived.method = "GET".to_owned();
+        }
+        arrived
+    }
 }
 
 /// An upstream that speaks HTTP/2 without TLS and takes extended CONNECTs.
-struct Upstream {
+pub struct Upstream {
     port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Upstream {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
@@ -51,7 +85,7 @@ impl Upstream {
         Self { port, seen }
     }
 
-    fn take_seen(&self) -> Vec<Seen> {
+    pub fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.seen.lock().unwrap())
     }
 }
@@ -61,20 +95,30 @@ async fn take(
     request: Head<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (head, mut body) = request.into_parts();
-    let mut seen =
-        Seen { method: head.method.to_string(), headers: head.headers, trailers: HeaderMap::new() };
+    let protocol = head.extensions.get::<hyper::ext::Protocol>();
+    let mut seen = Seen {
+        method: head.method.to_string(),
+        protocol: protocol.map(|protocol| protocol.as_str().to_owned()),
+        uri: head.uri,
+        headers: head.headers,
+        body: Vec::new(),
+        trailers: HeaderMap::new(),
+        is_whole: false,
+    };
     if seen.method != "CONNECT" {
         loop {
             let frame = std::future::poll_fn(|context| {
                 hyper::body::Body::poll_frame(Pin::new(&mut body), context)
             });
             match frame.await {
-                Some(Ok(frame)) => {
-                    if let Ok(trailers) = frame.into_trailers() {
-                        seen.trailers = trailers;
-                    }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => seen.body.extend(data),
+                    Err(frame) => seen.trailers = frame.into_trailers().unwrap_or_default(),
+                },
+                end => {
+                    seen.is_whole = end.is_none();
+                    break;
                 }
-                _ => break,
             }
         }
     }
@@ -130,22 +174,32 @@ async fn send(
 
 const ROUTE: &str = "- {match: {path: /login}, route: {cluster: h2, timeout: 5s}}";
 
-const FIRST_CLUSTER: &str = "  clusters:\n";
+pub const FIRST_CLUSTER: &str = "  clusters:\n";
 
-async fn start(upstream: &Upstream) -> Gateway {
-    let cluster = format!(
-        "  clusters:\n  - name: h2\n    type: STATIC\n    connect_timeout: 1s\n    \
+/// A cluster before all others, with these options of its protocol.
+pub fn cluster(name: &str, port: u16, protocol: &str) -> String {
+    format!(
+        "{FIRST_CLUSTER}  - name: {name}\n    type: STATIC\n    connect_timeout: 1s\n    \
          typed_extension_protocol_options:\n      \
          envoy.extensions.upstreams.http.v3.HttpProtocolOptions:\n        \
          \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions\n        \
-         explicit_http_config: {{http2_protocol_options: {{allow_connect: true}}}}\n    \
-         load_assignment:\n      cluster_name: h2\n      endpoints:\n      - lb_endpoints:\n        \
-         - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}}}\n",
-        upstream.port
-    );
+         explicit_http_config: {{{protocol}}}\n    \
+         load_assignment:\n      cluster_name: {name}\n      endpoints:\n      - lb_endpoints:\n        \
+         - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}\n",
+    )
+}
+
+impl Upstream {
+    /// This one.
+    pub fn cluster(&self) -> String {
+        cluster("h2", self.port, "http2_protocol_options: {allow_connect: true}")
+    }
+}
+
+async fn start(upstream: &Upstream) -> Gateway {
     let gateway = Setup::bundled()
         .workers(1)
-        .replace(FIRST_CLUSTER, &cluster)
+        .replace(FIRST_CLUSTER, &upstream.cluster())
         .replace_block("- {match: {path: /login}, route", ROUTE)
         // Whatever Envoy lets pass, the filter has to see.
         .replace(

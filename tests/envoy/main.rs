@@ -27,6 +27,7 @@ mod bytes;
 mod chains;
 mod denials;
 mod dpop_clients;
+mod frames;
 #[allow(dead_code, reason = "shared with tests/faults")]
 mod gateway;
 mod grpc_filters;

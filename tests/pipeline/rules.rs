@@ -500,6 +500,9 @@ fn preflights() {
         let fields = [&preflight[..], &[field]].concat();
         assert_eq!(denied(world.begin(head(&fields))), denial(401, "token_missing"), "{case}");
     }
+    // HTTP/2 needs no field for a body: the host says so.
+    let with_body = world.begin(head(&preflight).with_body(true));
+    assert_eq!(denied(with_body), denial(401, "token_missing"), "a body that no field announces");
     let mut world = World::new(&local([("/bypass_cors_preflight", false.into())]), ENVOY);
     let step = world.begin(head(&preflight));
     assert_eq!(denied(step), denial(401, "token_missing"), "turned off");

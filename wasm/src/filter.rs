@@ -47,9 +47,9 @@ impl Context for Filter {
 }
 
 impl HttpContext for Filter {
-    fn on_http_request_headers(&mut self, fields: usize, _end_of_stream: bool) -> Action {
+    fn on_http_request_headers(&mut self, fields: usize, end_of_stream: bool) -> Action {
         match &self.plugin {
-            Plugin::Ready(shared) => shared.begin(self.context_id, fields),
+            Plugin::Ready(shared) => shared.begin(self.context_id, fields, end_of_stream),
             Plugin::Closed(host, denials) => {
                 if let Some(denials) = denials {
                     host.measure(*denials, 1);

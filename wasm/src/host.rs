@@ -244,8 +244,12 @@ impl Host {
     }
 
     /// The head of a request, with all headers: without all of them it cannot be
-    /// sanitized.
-    pub(crate) fn request_head(self, fields: usize) -> Result<RequestHead, Unreadable> {
+    /// sanitized. `is_whole` if nothing follows, which ngx_wasm_module never says.
+    pub(crate) fn request_head(
+        self,
+        fields: usize,
+        is_whole: bool,
+    ) -> Result<RequestHead, Unreadable> {
         if self == Self::NgxWasm && fields >= NGX_WASM_MAX_HEADERS {
             return Err(Unreadable::TooMany { limit: NGX_WASM_MAX_HEADERS });
         }
@@ -255,7 +259,7 @@ impl Host {
             nginx::restore_path(&mut fields).map_err(|_| Unreadable::Host)?;
             nginx::restore_authority(&mut fields);
         }
-        Ok(fields.into())
+        Ok(RequestHead::from(fields).with_body(self == Self::Envoy && !is_whole))
     }
 
     /// Edits the request as decided, for the upstream.

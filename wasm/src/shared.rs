@@ -149,8 +149,8 @@ impl Shared {
     }
 
     /// Begins the request in whose callback this is called.
-    pub(crate) fn begin(&self, context_id: u32, fields: usize) -> types::Action {
-        self.measured(|| self.begin_unmeasured(context_id, fields))
+    pub(crate) fn begin(&self, context_id: u32, fields: usize, is_whole: bool) -> types::Action {
+        self.measured(|| self.begin_unmeasured(context_id, fields, is_whole))
     }
 
     /// Does something for a request, and measures it now and then.
@@ -164,7 +164,7 @@ impl Shared {
         result
     }
 
-    fn begin_unmeasured(&self, context_id: u32, fields: usize) -> types::Action {
+    fn begin_unmeasured(&self, context_id: u32, fields: usize, is_whole: bool) -> types::Action {
         let request = self.in_callback_of(context_id);
         if !self.fits() {
             self.with_gateway(|gateway| gateway.refuse(request, Denial::ConfigurationInvalid));
@@ -172,7 +172,7 @@ impl Shared {
         }
         self.attach_store_once();
         let Ok(now) = self.host.now() else { return self.fail(request, NO_CLOCK) };
-        match self.host.request_head(fields) {
+        match self.host.request_head(fields, is_whole) {
             Ok(head) => self.with_gateway(|gateway| gateway.begin(request, head, now)),
             Err(Unreadable::TooMany { limit }) => {
                 self.with_gateway(|gateway| {

@@ -104,7 +104,7 @@ impl Stream {
             self.fail(filter, "gatepass_no_head");
             return HeadersStatus::Stop;
         };
-        let head = RequestHead::from(head);
+        let head = RequestHead::from(head).with_body(!end);
         self.keeps.set(worker.keeps(&head));
         self.ended.set(end);
         let request = RequestId(number);
