@@ -26,7 +26,7 @@ use crate::hostile_heads::lax;
 use crate::http2;
 
 /// How many streams are open at once.
-const BESIDE: usize = 8;
+const BESIDE: usize = 16;
 
 /// How many a connection has.
 const STREAMS: usize = 400;
@@ -255,9 +255,9 @@ async fn run(setup: Setup) {
     let mut run = start(setup).await;
     block_in_place(|| preflight_with_body(&mut run));
     let began = Instant::now();
-    block_in_place(|| fuzz(&mut run, 2000));
+    block_in_place(|| fuzz(&mut run, 1500));
     eprintln!("{} arrived, {:?}, {:?}", run.arrived, run.ends, began.elapsed());
-    assert!(run.arrived > 300, "{} arrived: too few to tell", run.arrived);
+    assert!(run.arrived > 200, "{} arrived: too few to tell", run.arrived);
     run.gateway.assert_serves("odd frames").await;
 }
 

@@ -152,7 +152,7 @@ impl People {
 }
 
 /// A name as the most careless servers read it.
-fn variable(name: &str) -> String {
+pub fn variable(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     name.chars().map(plain).collect()
 }
