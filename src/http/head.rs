@@ -48,7 +48,7 @@ pub struct Fields {
 /// A set of field names, as one bit for each: it tells names apart without comparing them,
 /// as nearly all fields of a request have none of the names that a step asks for.
 ///
-/// A name has the same bit however it is spelled, see [`is_spelled`]. Some names share
+/// A name has the same bit however it is spelled, see [`super::is_spelled`]. Some names share
 /// one, so what is in the set must still be compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks(u64);
