@@ -188,7 +188,7 @@ fn what_is_refused() {
             "manifests of Kong",
             "{apiVersion: configuration.konghq.com/v1, kind: KongPlugin, plugin: openid-connect}"
                 .to_owned(),
-            "convert what `deck gateway dump` writes",
+            "without Ingresses, HTTPRoutes or KongConsumers",
         ),
         (
             "a policy without issuers",
