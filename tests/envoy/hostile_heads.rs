@@ -324,7 +324,7 @@ async fn an_envoy_without_limits_leaves_the_filter_standing() {
             (
                 "100 KB of path",
                 Request::get(&format!("/{}", "%41".repeat(30_000))).bearer(&token),
-                "414",
+                "400 path_ambiguous",
             ),
         ],
     )

@@ -59,7 +59,15 @@ async fn references_that_nobody_issued_or_that_are_for_others() {
         }
     }
     assert_eq!(service.introspections(), 2, "refusals are kept for a while");
+    let port = service.port;
     drop(service);
+    // Held by one that never answers, or another test's service could be given the port.
+    let silent = || std::net::TcpListener::bind(("127.0.0.1", port));
+    let mut held = silent();
+    while held.is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        held = silent();
+    }
     let answer = gateway.get("/orders", "ref_while_the_issuer_is_down").await;
     assert_eq!(answer.outcome(), "503 introspection_unavailable");
 }
