@@ -11,7 +11,7 @@ use gatepass::callout::{CalloutFailure, CalloutReply};
 use gatepass::config;
 use gatepass::gateway::{Action, CalloutId, Dispatch, Gateway, RequestId};
 use gatepass::host::{HostCapabilities, RequestInfo, parse_address, parse_connection};
-use gatepass::http::{Edit, Fields, LocalReply};
+use gatepass::http::{Edit, Fields, LocalReply, RequestHead};
 use gatepass::metrics::{Kind, Series};
 use gatepass::pipeline::SharedData;
 use gatepass::shared_data::SharedStore;
@@ -320,7 +320,8 @@ impl Vm for InProcess {
         Ok(match export {
             Export::RequestHeaders => {
                 let head = self.fake(|fake| fields(&pairs(&fake.streams[&at].headers)));
-                self.gateway(root).begin(request, head.into(), now);
+                let head = RequestHead::from(head).with_body(args[2] != 1);
+                self.gateway(root).begin(request, head, now);
                 self.run(root, Some(at))
             }
             Export::RequestBody => self.body(root, at, args[2] == 1),
