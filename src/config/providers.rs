@@ -433,9 +433,13 @@ fn resolved_jwk(node: &Node<'_>) -> Option<Value> {
     if !members.contains_key("kty") {
         return node.reject_as(member_names(&members), "a JWK, which has a kty");
     }
-    if members.get("k").and_then(Value::as_object).is_some_and(is_env) {
-        let secret = node.member("k")?.secret()?;
-        members.insert("k".to_owned(), Value::String(secret.expose().clone()));
+    match members.get("k") {
+        Some(Value::Object(env)) if is_env(env) => {
+            let secret = node.member("k")?.secret()?;
+            members.insert("k".to_owned(), Value::String(secret.expose().clone()));
+        }
+        Some(_) => node.member("k")?.is_secret(),
+        None => {}
     }
     Some(Value::Object(members))
 }

@@ -73,6 +73,38 @@ fn a_variable_that_is_withheld_is_told_apart_from_one_that_is_not_set() {
     assert_eq!(problem.kind, ProblemKind::VariableWithheld);
 }
 
+/// The hash of the configuration is in metrics and in the log, so nobody must be able to
+/// test guesses of a secret with it.
+#[test]
+fn the_hash_of_a_configuration_depends_on_no_secret() {
+    use gatepass::config;
+    let hash =
+        |document: &str| config::load(document.as_bytes(), &environment, None).unwrap().config_hash;
+    let document = complete().to_string();
+    let expected = hash(&document);
+    let mut replaced = 0;
+    for secret in SECRETS {
+        // As long, and as valid.
+        let other = secret.replacen(&secret[4..8], "AbCd", 1);
+        if secret != SECRETS[3] && document.contains(secret) {
+            replaced += 1;
+            assert_eq!(hash(&document.replace(secret, &other)), expected, "{secret}");
+        }
+    }
+    assert_eq!(replaced, 4, "all that are not from the environment");
+    // RFC 7517 appendix A.2.
+    let other = json!({
+        "kty": "EC", "crv": "P-256",
+        "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+        "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+        "d": "870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE",
+    });
+    let key = "/identity_token/signing_keys/0/private_key";
+    assert_eq!(hash(&with(&[(key, other)]).to_string()), expected);
+    let pointer = "/identity_token/ttl_seconds";
+    assert_ne!(hash(&with(&[(pointer, json!(301))]).to_string()), expected);
+}
+
 #[test]
 fn header_names_and_values() {
     for section in ["user_info", "services.auth"] {
