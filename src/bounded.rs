@@ -6,6 +6,8 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
+use foldhash::SharedSeed;
+use foldhash::fast::SeedableRandomState;
 use lru::LruCache;
 
 /// Values by key, bounded in number and in bytes; evicts the least recently used. With a
@@ -92,18 +94,21 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
 
 /// Values by a whole text, such as a token, bounded in number and in bytes.
 ///
-/// A text is looked up by a hash of its end, under a random key of each VM, and found
-/// only if all of it is equal: no text can ever get the value of another. Two texts with
-/// the same hash replace each other.
+/// A text is looked up by a hash of all of it, under a random key of each VM, and found
+/// only if it is equal: no text can ever get the value of another. Two texts with the same
+/// hash replace each other.
 pub(crate) struct ByText<V> {
     entries: Bounded<u64, (Rc<[u8]>, V)>,
-    hashes: RandomState,
+    hashes: SeedableRandomState,
 }
 
 impl<V> ByText<V> {
     /// Room for `max_entries` in about `max_bytes`.
     pub(crate) fn new(max_entries: usize, max_bytes: usize) -> Self {
-        Self { entries: Bounded::new(max_entries, max_bytes), hashes: RandomState::new() }
+        // Outside a VM this hasher would take its own randomness; in one it finds little.
+        let seed = RandomState::new().hash_one(());
+        let hashes = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
+        Self { entries: Bounded::new(max_entries, max_bytes), hashes }
     }
 
     /// The value of `text`; marks it as used.
@@ -118,10 +123,9 @@ impl<V> ByText<V> {
         self.entries.insert(self.hash(&text), (text, value), bytes);
     }
 
-    /// The end of a token is its signature, or all of it is random: no two tokens share
-    /// it, and the rest need not be hashed.
+    /// Of the whole text: issuers may begin and end all of their reference tokens alike.
     fn hash(&self, text: &[u8]) -> u64 {
-        self.hashes.hash_one(text.last_chunk::<32>().map_or(text, <[u8; 32]>::as_slice))
+        self.hashes.hash_one(text)
     }
 
     /// Removes a text.
@@ -175,6 +179,18 @@ fn are_words_same(one: &[u8], other: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_that_begin_and_end_alike_are_kept_side_by_side() {
+        let (head, tail) = ("h".repeat(300), "t".repeat(300));
+        let text = |number: u32| Rc::from(format!("{head}{number}{tail}").into_bytes());
+        let mut values = ByText::new(1000, usize::MAX);
+        (0..1000).for_each(|number| values.insert(text(number), number));
+        for number in 0..1000 {
+            assert_eq!(values.get_mut(&text(number)), Some(&mut { number }), "{number}");
+        }
+        assert_eq!(values.take_evicted(), 0);
+    }
 
     #[test]
     fn texts_are_compared_as_a_whole() {
