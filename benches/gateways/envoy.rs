@@ -77,7 +77,7 @@ impl<'a> Setup<'a> {
         let module = self.machine.module.clone();
         let buffer = filter("buffer", "buffer.v3.Buffer", json!({"max_request_bytes": bytes}));
         let filter = wasm(&module, self.listeners.len(), configuration);
-        self.listen(vec![buffer, filter])
+        self.listen(vec![filter, buffer])
     }
 
     /// Adds one with Gatepass as a module of Envoy's process.

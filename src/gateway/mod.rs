@@ -124,6 +124,12 @@ impl Gateway {
         self.pipeline.follows(request)
     }
 
+    /// Whether a request waits for a callout or for its body. No response but the gateway's
+    /// own may reach its client meanwhile.
+    pub fn is_undecided(&self, request: RequestId) -> bool {
+        self.bodies.contains_key(&request) || self.waiting.contains(request)
+    }
+
     /// The number of bytes of a request's body to collect before [`Gateway::body`] is
     /// called; `None` if the body is not for the gateway.
     pub fn body_wanted(&self, request: RequestId) -> Option<usize> {

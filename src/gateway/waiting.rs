@@ -40,6 +40,11 @@ impl WaitingRequests {
         Some(callout)
     }
 
+    /// Whether a request waits for a callout.
+    pub(super) fn contains(&self, request: RequestId) -> bool {
+        self.callouts.contains_key(&request)
+    }
+
     /// The number of waiting requests.
     pub(super) fn len(&self) -> usize {
         self.callouts.len()

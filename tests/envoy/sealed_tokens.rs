@@ -1,13 +1,18 @@
 //! Clients that hold a sealed token, and services that get the identity.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use gatepass::sealing::{SealKey, SealKeys};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::gateway::{Gateway, Setup};
 use crate::login_service::LoginService;
+use crate::stack::door::Door;
 use crate::wire::{Answer, Connection, Request};
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -137,6 +142,55 @@ async fn a_login_by_redirect_and_cookie() {
     assert_eq!(answer.seen().identity()["sub"], "alice");
     assert_eq!(answer.seen().values("cookie"), ["theme=dark"]);
     assert_eq!(service.seen()[0].line, "GET /login/callback?code=x1");
+}
+
+/// An upstream that answers as soon as it has a head, with a token.
+async fn hasty() -> (u16, JoinHandle<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nunsealed!";
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (port, serving)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_upstream_answers_a_login_whose_body_is_on_its_way() {
+    let service = LoginService::start().await;
+    let (hasty, serving) = hasty().await;
+    // No buffer filter holds back the head.
+    let gateway = Setup::bundled()
+        .workers(1)
+        .service("login", service.port)
+        .service("hasty", hasty)
+        .replace_block("token: {", SOURCES)
+        .replace_block("errors:", &SEALING.replace("KEYS", KEY))
+        .replace_block(
+            "- {match: {path: /login}, route",
+            "- {match: {prefix: /login}, route: {cluster: hasty}}",
+        )
+        .secret(KEY)
+        .start_beside_others()
+        .await;
+    gateway.ready().await;
+    service.issue(&gateway.token("alice"));
+    let bytes = log_in().into_bytes();
+    let (head, rest) = bytes.split_at(bytes.len() - 5);
+    let mut connection = Connection::open(gateway.ports.listener);
+    connection.write(head);
+    sleep(Duration::from_millis(300)).await;
+    if Door::chosen() == Door::Native {
+        connection.write(rest);
+        given(&connection.read_answer().unwrap());
+    } else {
+        let answer = connection.read_answer().unwrap();
+        assert_eq!(answer.outcome(), "503 configuration_invalid", "{answer}");
+    }
+    serving.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -82,6 +82,15 @@ impl HttpContext for Filter {
             Plugin::Closed(..) => Action::Pause,
         }
     }
+
+    /// Envoy hands over a body only after the head went on. What stands behind this filter
+    /// has to hold it back (the buffer filter does), or the upstream answers in its place.
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        match &self.plugin {
+            Plugin::Ready(shared) => shared.response(self.context_id),
+            Plugin::Closed(..) => Action::Continue,
+        }
+    }
 }
 
 impl Drop for Filter {

@@ -471,6 +471,19 @@ impl Host {
         }
     }
 
+    /// Whether the response at hand may be an upstream's, rather than one that the host or
+    /// another filter made.
+    pub(crate) fn is_upstreams_response(self) -> bool {
+        match self {
+            Self::Envoy => !matches!(
+                abi::property("response\0code_details"),
+                Ok(Some(details)) if !details.is_empty() && details != b"via_upstream"
+            ),
+            // The whole body is read before the head goes on.
+            Self::NgxWasm => false,
+        }
+    }
+
     /// True if fields for the access log are published by default: only where that is
     /// known to be cheap.
     pub(crate) const fn publishes_by_default(self) -> bool {

@@ -220,6 +220,17 @@ impl Shared {
         }
     }
 
+    /// Lets a response through, unless the upstream's came before the gateway has decided.
+    pub(crate) fn response(&self, context_id: u32) -> types::Action {
+        let is_undecided = self.gateway.borrow().is_undecided(request_of(context_id));
+        if !is_undecided || !self.host.is_upstreams_response() {
+            return types::Action::Continue;
+        }
+        let request = self.in_callback_of(context_id);
+        self.with_gateway(|gateway| gateway.refuse(request, Denial::ConfigurationInvalid));
+        self.execute_all(Some(request))
+    }
+
     /// The action for the rest of a request.
     fn as_decided(&self, request: RequestId) -> types::Action {
         match self.gateway.borrow().passes(request) {
