@@ -83,7 +83,7 @@ pub enum Command {
     /// that the configuration requires.
     #[command(after_help = after!(
         "gatepass keygen -a EdDSA > issuer.jwk && gatepass jwks -k issuer.jwk > keys.json",
-        "gatepass mint -c envoy.yaml --no-env -k issuer.jwk --claim scope='orders admin' > token.txt"
+        "gatepass mint -c envoy.yaml --no-env -k issuer.jwk --claim azp=web > token.txt"
     ))]
     Mint(Mint),
     /// Create a key

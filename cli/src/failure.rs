@@ -41,6 +41,8 @@ pub enum Failure {
     Sign(String),
     /// The machine gave no random bytes.
     Random,
+    /// All of these, so that nobody adds one argument to be told of the next.
+    Several(Vec<Self>),
 }
 
 impl fmt::Display for Failure {
@@ -93,6 +95,10 @@ impl fmt::Display for Failure {
             }
             Self::Sign(cause) => write!(f, "could not sign: {cause}"),
             Self::Random => f.write_str("the machine gave no random bytes"),
+            Self::Several(failures) => {
+                let texts: Vec<_> = failures.iter().map(Self::to_string).collect();
+                f.write_str(&texts.join("\ngatepass: "))
+            }
         }
     }
 }

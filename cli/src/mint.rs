@@ -30,19 +30,7 @@ const DEFAULT_LIFETIME: u32 = 300;
 /// `mint`.
 pub fn run(arguments: &Mint) -> Result<Output, Failure> {
     let now = arguments.at.as_deref().map_or_else(|| Ok(system::now()), moment)?;
-    let configuration = match &arguments.config {
-        Some(file) => Some(Configuration::one(file, &arguments.reading)?),
-        None => None,
-    };
-    let provider = match &configuration {
-        Some(configuration) => provider(configuration, arguments.provider.as_deref())?.clone(),
-        None => Value::Null,
-    };
-    let signer = match (&arguments.key, &configuration) {
-        (Some(file), _) => Signer::of_file(file)?,
-        (None, Some(configuration)) => Signer::of_provider(&provider, configuration)?,
-        (None, None) => return Err(NO_KEY),
-    };
+    let (provider, signer) = chosen(arguments)?;
     let limit = provider.get("max_lifetime_seconds").and_then(Value::as_u64);
     let usual =
         limit.map_or(u64::from(DEFAULT_LIFETIME), |limit| limit.min(DEFAULT_LIFETIME.into()));
@@ -87,6 +75,33 @@ pub fn run(arguments: &Mint) -> Result<Output, Failure> {
     signer.sign(arguments.kid.as_deref(), &typ, claims).map(Output::good)
 }
 
+/// The provider that is to accept the token, or `null`, and the key that signs it.
+fn chosen(arguments: &Mint) -> Result<(Value, Signer), Failure> {
+    let configuration = match &arguments.config {
+        Some(file) => Some(Configuration::one(file, &arguments.reading)?),
+        None => None,
+    };
+    let provider = match &configuration {
+        Some(configuration) => provider(configuration, arguments.provider.as_deref()).cloned(),
+        None => Ok(Value::Null),
+    };
+    let provider = match provider {
+        // Whichever provider it is, there is no key.
+        Err(failure)
+            if arguments.key.is_none() && !configuration.as_ref().is_some_and(has_secrets) =>
+        {
+            return Err(Failure::Several(vec![failure, NO_KEY]));
+        }
+        provider => provider?,
+    };
+    let signer = match (&arguments.key, &configuration) {
+        (Some(file), _) => Signer::of_file(file)?,
+        (None, Some(configuration)) => Signer::of_provider(&provider, configuration)?,
+        (None, None) => return Err(NO_KEY),
+    };
+    Ok((provider, signer))
+}
+
 /// The provider named, or the only one.
 fn provider<'a>(
     configuration: &'a Configuration,
@@ -102,6 +117,19 @@ fn provider<'a>(
     let provider = name.and_then(|name| providers?.get(name));
     let found = name.map(str::to_owned);
     provider.ok_or(Failure::Provider { found, known })
+}
+
+/// The first secret of a provider's own key set.
+fn own_secret(provider: &Value) -> Option<&Map<String, Value>> {
+    let keys = provider.pointer("/local_jwks/keys").and_then(Value::as_array)?;
+    let is_secret = |key: &&Value| key.get("kty").is_some_and(|kty| kty == "oct");
+    keys.iter().find(is_secret).and_then(Value::as_object)
+}
+
+/// Whether any provider has a secret to sign with.
+fn has_secrets(configuration: &Configuration) -> bool {
+    let providers = configuration.document.get("providers").and_then(Value::as_object);
+    providers.into_iter().flatten().any(|(_, provider)| own_secret(provider).is_some())
 }
 
 /// Puts a claim where its path leads.
@@ -131,12 +159,8 @@ impl Signer {
         Ok(Self::Pair { crypto: keygen::crypto(&key), key, kid })
     }
 
-    /// The first secret of a provider's own key set.
     fn of_provider(provider: &Value, configuration: &Configuration) -> Result<Self, Failure> {
-        let keys = provider.pointer("/local_jwks/keys").and_then(Value::as_array);
-        let is_secret = |key: &&Value| key.get("kty").is_some_and(|kty| kty == "oct");
-        let key = keys.and_then(|keys| keys.iter().find(is_secret)).and_then(Value::as_object);
-        let mut jwk = key.cloned().ok_or(NO_KEY)?;
+        let mut jwk = own_secret(provider).cloned().ok_or(NO_KEY)?;
         let secret = jwk.get("k").and_then(|secret| configuration.secret(secret));
         jwk.insert("k".to_owned(), secret.unwrap_or_default().into());
         Self::of_secret(jwk, &configuration.file)

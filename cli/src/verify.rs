@@ -26,9 +26,7 @@ enum Finding {
     Valid {
         provider: Option<String>,
         claims: Map<String, Value>,
-        /// What was not compared, since nothing says what to expect: claims, and the
-        /// options that do.
-        unchecked: Vec<(&'static str, &'static str)>,
+        unchecked: Unchecked,
     },
     Invalid {
         code: &'static str,
@@ -36,6 +34,39 @@ enum Finding {
     },
     /// The option that is missing.
     Undecided(&'static str),
+}
+
+/// What was left out, by its name.
+#[derive(Default)]
+struct Unchecked {
+    names: Vec<&'static str>,
+    /// What to do about it, a line each.
+    notes: Vec<String>,
+}
+
+impl Unchecked {
+    /// Claims that nothing says what to expect of.
+    fn claims(issuer: Option<&str>, audiences: &[String]) -> Self {
+        let mut unchecked = Self::default();
+        let claims =
+            [(issuer.is_none(), "iss", "--issuer"), (audiences.is_empty(), "aud", "--audience")];
+        for (_, claim, option) in claims.into_iter().filter(|(is_open, ..)| *is_open) {
+            unchecked.names.push(claim);
+            let note = format!("{claim} was not checked: {option} says what to expect");
+            unchecked.notes.push(note);
+        }
+        unchecked
+    }
+
+    /// Sections by which the gateway may deny a request with a valid token.
+    fn sections(document: &Value) -> Self {
+        let deciding = ["revocation", "consumers", "rules", "user_info"];
+        let names: Vec<_> =
+            deciding.into_iter().filter(|name| document.get(name).is_some()).collect();
+        let note = format!("not checked: {}; gatepass explain does", names.join(", "));
+        let notes = if names.is_empty() { Vec::new() } else { vec![note] };
+        Self { names, notes }
+    }
 }
 
 /// `verify`.
@@ -51,19 +82,15 @@ pub fn run(arguments: &Verify) -> Result<Output, Failure> {
     let is_identity = arguments.identity || arguments.config.is_none();
     let finding =
         if is_identity { identity(arguments, token, now)? } else { public(arguments, token, now)? };
-    let unchecked = match &finding {
-        Finding::Valid { unchecked, .. } => unchecked.as_slice(),
-        _ => &[],
+    let notes: String = match &finding {
+        Finding::Valid { unchecked, .. } => {
+            unchecked.notes.iter().map(|note| format!("gatepass: {note}\n")).collect()
+        }
+        _ => String::new(),
     };
-    let unchecked: String = unchecked
-        .iter()
-        .map(|(claim, option)| {
-            format!("gatepass: {claim} was not checked: {option} says what to expect\n")
-        })
-        .collect();
     let mut output =
         finding.output(arguments.json, if is_identity { "identity" } else { "public" });
-    output.notes += &unchecked;
+    output.notes += &notes;
     if is_file {
         let file = Escaped(&arguments.token);
         output.notes += &format!("gatepass: {file} is a file too: @{file} reads the token in it\n");
@@ -89,7 +116,7 @@ impl Finding {
                     ),
                     json!({
                         "valid": true, "kind": kind, "provider": provider, "claims": claims,
-                        "unchecked": unchecked.iter().map(|(claim, _)| *claim).collect::<Vec<_>>(),
+                        "unchecked": unchecked.names,
                     }),
                 )
             }
@@ -149,6 +176,14 @@ fn public(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Fai
         for section in OTHERS {
             members.remove(section);
         }
+        // They end sessions by `revocation`, and are refused without it.
+        for provider in
+            members.get_mut("providers").and_then(Value::as_object_mut).into_iter().flatten()
+        {
+            if let (_, Value::Object(provider)) = provider {
+                provider.remove("logout");
+            }
+        }
         accept_for_resources(members);
         // Its consumers may have keys; a token without a consumer is accepted here.
         if let Some(Value::Object(consumers)) = members.get_mut("consumers") {
@@ -180,7 +215,8 @@ fn public(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Fai
                 .flatten()
                 .filter(|(_, provider)| issuer.is_some() && provider.get("issuer") == issuer);
             let provider = own.next().map(|(name, _)| name.clone());
-            Finding::Valid { provider, claims, unchecked: Vec::new() }
+            let unchecked = Unchecked::sections(&configuration.document);
+            Finding::Valid { provider, claims, unchecked }
         }
         Some(Verdict::Deny(denial, _)) => {
             Finding::Invalid { code: denial.code().name(), reason: denial.to_string() }
@@ -241,10 +277,7 @@ fn identity(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, F
         })?;
     let issuer = arguments.issuer.clone().or(issuer);
     let audiences = arguments.audience.clone().map_or(audiences, |audience| vec![audience]);
-    let unchecked =
-        [(issuer.is_none(), ("iss", "--issuer")), (audiences.is_empty(), ("aud", "--audience"))];
-    let unchecked =
-        unchecked.into_iter().filter(|(is_open, _)| *is_open).map(|(_, it)| it).collect();
+    let unchecked = Unchecked::claims(issuer.as_deref(), &audiences);
     Ok(match checked(token, &keys, issuer.as_deref(), &audiences, now) {
         Ok(claims) => Finding::Valid { provider: None, claims, unchecked },
         Err((code, reason)) => Finding::Invalid { code, reason },

@@ -15,6 +15,7 @@
 mod around;
 mod broken;
 mod check;
+mod examples;
 mod explain;
 mod files;
 mod keys;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gatepass::denial::Code;
 
-use crate::support::Desk;
+use crate::support::{Desk, changed, configuration};
 
 const COMMAND: &str = include_str!("../../docs/command.md");
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
@@ -122,22 +122,22 @@ fn completions_on_a_fresh_home() {
 }
 
 #[test]
-fn help_has_examples_and_names_alternatives_together() {
+fn arguments_that_are_missing_are_named_together() {
     let desk = Desk::new();
-    let help = desk.run(&["--help"]).ended(0).out;
-    let (_, commands) = help.split_once("Commands:\n").unwrap();
-    let commands = commands.lines().take_while(|line| !line.is_empty());
-    let names: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
-    for name in names.into_iter().filter(|name| *name != "help") {
-        let help = desk.run(&[name, "--help"]).ended(0).out;
-        assert!(help.contains("\nExamples:\n  "), "{name}");
-    }
     for (arguments, options) in [
         (&["mint"][..], ["--key", "--config"]),
         (&["jwks"], ["--key", "--config"]),
         (&["verify", "a.b.c"], ["--jwks", "--config"]),
+        (&["verify"], ["--jwks", "<TOKEN>"]),
     ] {
         let run = desk.run(arguments).ended(2);
         assert!(options.iter().all(|option| run.err.contains(option)), "{run:?}");
+    }
+    let two = changed([("/providers/other", configuration()["providers"]["shop"].clone())]);
+    let two = two.to_string().replacen("https://auth.shop.example", "https://other.example", 1);
+    desk.put("two.yaml", &two);
+    let run = desk.run(&["mint", "-c", "two.yaml", "--no-env"]).ended(2);
+    for option in ["--provider: found nothing, accepted: other, shop", "--key is needed"] {
+        assert!(run.err.contains(option), "{run:?}");
     }
 }
