@@ -11,6 +11,9 @@ DOOR ?= wasm
 # A gatepass.wasm that is there already, for `make run`. Unset: it is built.
 MODULE ?=
 
+# A shop that is there already, for `make run`. Unset: it is built.
+SHOP ?=
+
 # Other architectures than this machine's to build the native libraries for too: aarch64 or
 # x86_64.
 ARCH ?=
@@ -21,7 +24,7 @@ SOAK_SECONDS ?= 1200
 
 help:
 	@echo 'make run      build the module, install Envoy and start the shop (PORT=18000 for other ports;'
-	@echo '              DOOR=native: with the native module; MODULE=gatepass.wasm: with one that is built)'
+	@echo '              DOOR=native: with the native module; MODULE=gatepass.wasm, SHOP=shop: with ones that are built)'
 	@echo 'make wasm     build target/wasm32-wasip1/release/gatepass.wasm'
 	@echo 'make native   build target/native/libgatepass_{envoy,kong}.so, the same without a VM'
 	@echo '              (ARCH=aarch64: for that too, in target/native/aarch64)'
@@ -63,7 +66,7 @@ release: wasm native cli
 	@ARCH='$(ARCH)' .ci/release
 
 run:
-	@GATEPASS_DOOR=$(DOOR) GATEPASS_MODULE=$(MODULE) .ci/shop $(if $(PORT),--port $(PORT))
+	@GATEPASS_DOOR=$(DOOR) GATEPASS_MODULE=$(MODULE) GATEPASS_SHOP=$(SHOP) .ci/shop $(if $(PORT),--port $(PORT))
 
 test:
 	@.ci/test

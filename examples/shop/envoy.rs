@@ -4,6 +4,7 @@ use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
@@ -20,9 +21,13 @@ use super::script;
 /// Built by `make wasm`; the bundled configuration names it.
 pub const MODULE: &str = "target/wasm32-wasip1/release/gatepass.wasm";
 
-/// Where Envoy runs: the configuration's paths are relative.
+/// Where Envoy runs: the configuration's paths are relative. A shop that was built elsewhere
+/// is told, by `.ci/shop`.
 pub fn directory() -> &'static Path {
-    Path::new(env!("CARGO_WORKSPACE_DIR"))
+    static TREE: LazyLock<PathBuf> = LazyLock::new(|| {
+        env::var_os("GATEPASS_TREE").unwrap_or_else(|| env!("CARGO_WORKSPACE_DIR").into()).into()
+    });
+    &TREE
 }
 
 /// What the shop has Envoy listen on.
@@ -70,6 +75,28 @@ impl Listeners {
         }
         Ok(config.to_string())
     }
+}
+
+/// The bundled configuration with what the shop has beside it, for an Envoy that is started
+/// elsewhere and listens on all addresses of its machine: that of `compose.yaml`.
+pub fn whole() -> Result<String, StartError> {
+    let listens = Listeners { ports: Ports::BUNDLED, other: None };
+    let mut config = yaml(&read(&listens.config(Door::Wasm)?)?);
+    let mut more = yaml(&listens.more()?);
+    let listeners = &mut config["static_resources"]["listeners"];
+    if let (Value::Array(listeners), Value::Array(more)) =
+        (listeners, more["static_resources"]["listeners"].take())
+    {
+        listeners.extend(more);
+        for listener in listeners {
+            let address = &mut listener["address"]["socket_address"];
+            let ports = [listens.ports.listener, listens.ports.backstage];
+            if ports.iter().any(|port| address["port_value"] == *port) {
+                address["address"] = "0.0.0.0".into();
+            }
+        }
+    }
+    Ok(format!("{config:#}"))
 }
 
 fn read(path: &Path) -> Result<String, StartError> {

@@ -30,29 +30,33 @@ use stack::ports::Ports;
 use stack::{Options, Stack, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
-const USAGE: &str = "usage: shop [--port FIRST]
+const USAGE: &str = "usage: shop [--port FIRST | --services | --envoy-config]
 
   --port FIRST  Envoy listens on FIRST; auth, users, upstream, Envoy's admin
                 interface, the shop's other services, the page's switches and the
                 gateway by the other door on the eleven ports after it; 0 takes
                 any free ports. Without it, the ports of envoy/envoy.yaml are
                 used.
+  --services    start the services only, for an Envoy that is started elsewhere
+  --envoy-config
+                print the configuration for that Envoy
 
 environment:
   ENVOY                 path of the Envoy to start; default: envoy on PATH
   GATEPASS_DOOR         wasm (default), or native: the module that
                         `make native` builds, with envoy/envoy-native.yaml
   GATEPASS_SIGNING_KEY  the gateway's key, a P-256 key as PKCS#8 PEM;
-                        default: a new one;
-                        `make run` keeps one
+                        default: a new one; `make run` keeps one
   USERS_API_KEY         what the user-info service asks for; default: a new one";
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let is_elsewhere = arguments == ["--services"];
     let ports = match arguments[..] {
-        [] => Some(Ports::BUNDLED),
+        ["--envoy-config"] => return print_config(),
+        [] | ["--services"] => Some(Ports::BUNDLED),
         ["--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -66,9 +70,10 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     };
 
+    let envoy = env::var_os("ENVOY").map_or_else(|| PathBuf::from("envoy"), PathBuf::from);
     let options = Options {
         ports,
-        envoy: env::var_os("ENVOY").map_or_else(|| PathBuf::from("envoy"), PathBuf::from),
+        envoy: (!is_elsewhere).then_some(envoy),
         door: Door::chosen(),
         signing_key: env::var("GATEPASS_SIGNING_KEY").ok(),
         users_api_key: env::var("USERS_API_KEY").ok(),
@@ -89,12 +94,25 @@ async fn main() -> ExitCode {
     }
 }
 
+fn print_config() -> ExitCode {
+    match stack::envoy::whole() {
+        Ok(config) => {
+            println!("{config}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("shop: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 async fn run(options: Options) -> Result<(), StartError> {
     let ports = options.ports;
     let mut stack = Stack::start(options).await?;
     stack.ready().await?;
     println!("{}", instructions(ports, stack.other_door()));
-    Err(stack.envoy.ended().await)
+    Err(stack.ended().await)
 }
 
 /// Ctrl-C, `kill`, or the terminal closed.

@@ -48,8 +48,8 @@ use self::users::Users;
 
 pub struct Options {
     pub ports: Ports,
-    /// The Envoy to start.
-    pub envoy: PathBuf,
+    /// The Envoy to start; one that is started elsewhere, unless given.
+    pub envoy: Option<PathBuf>,
     /// What the gateway is in it.
     pub door: Door,
     /// The gateway's private key as PKCS#8 PEM; a new one unless given.
@@ -65,7 +65,7 @@ pub struct Stack {
     pub auth: Auth,
     pub users: Users,
     pub upstream: Upstream,
-    pub envoy: Envoy,
+    envoy: Option<Envoy>,
     pub ports: Ports,
     door: Door,
     /// Those with the gateway: by that door, and by the other one if it is built.
@@ -79,14 +79,15 @@ impl Stack {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let ports = options.ports;
         let taken = ports.taken();
-        if !taken.is_empty() {
+        let is_own = options.envoy.is_some();
+        if is_own && !taken.is_empty() {
             return Err(StartError::PortsTaken(taken));
         }
         let door = options.door;
-        if !door.is_built() {
+        if is_own && !door.is_built() {
             return Err(StartError::ModuleMissing(door));
         }
-        let other = Some(door.other()).filter(|other| other.is_built());
+        let other = Some(door.other()).filter(|other| is_own && other.is_built());
         let doors = [(Some(door), ports.listener), (other, ports.other)];
         let doors: Vec<_> =
             doors.into_iter().filter_map(|(door, port)| Some((door?, port))).collect();
@@ -106,23 +107,26 @@ impl Stack {
             services.push(Server::start(ports.bind(port).await?, router));
         }
 
-        let listens = envoy::Listeners { ports, other };
-        let mut environment =
-            vec![("GATEPASS_SIGNING_KEY", &*signing_key), ("USERS_API_KEY", &*users_api_key)];
-        environment.extend(other.map_or(&[][..], Door::environment));
-        let mut envoy = Envoy::start(&envoy::Options {
-            executable: &options.envoy,
-            door,
-            config: &listens.config(door)?,
-            more_config: Some(&listens.more()?),
-            workers: 2,
-            environment: &environment,
-            drain: None,
-            log: options.envoy_log.as_deref(),
-        })?;
-        envoy.ready(ports).await?;
+        let envoy = match &options.envoy {
+            None => None,
+            Some(executable) => {
+                let listens = envoy::Listeners { ports, other };
+                let secrets =
+                    [("GATEPASS_SIGNING_KEY", &*signing_key), ("USERS_API_KEY", &*users_api_key)];
+                let log = options.envoy_log.as_deref();
+                Some(start_envoy(executable, door, &listens, &secrets, log).await?)
+            }
+        };
         let client = Client::new();
         Ok(Self { auth, users, upstream, services, envoy, ports, door, listeners, client })
+    }
+
+    /// Waits until Envoy ends by itself, which it should not.
+    pub async fn ended(&mut self) -> StartError {
+        match &mut self.envoy {
+            Some(envoy) => envoy.ended().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The port of the gateway by the other door, or that door if it is not built.
@@ -133,7 +137,9 @@ impl Stack {
     /// Waits until a user could log in and call the upstream, which includes
     /// that the gateway fetched the auth service's keys.
     pub async fn ready(&self) -> Result<(), StartError> {
-        let give_up = Instant::now() + Duration::from_secs(15);
+        // One that is started elsewhere compiles the module first.
+        let seconds = if self.envoy.is_some() { 15 } else { 120 };
+        let give_up = Instant::now() + Duration::from_secs(seconds);
         for listener in &self.listeners {
             while let Err(answer) = self.log_in_and_call(*listener).await {
                 if Instant::now() > give_up {
@@ -166,6 +172,30 @@ impl Stack {
             .map_err(|error| error.to_string())?;
         if call.status.is_success() { Ok(()) } else { Err(call.to_string()) }
     }
+}
+
+/// Starts Envoy with the bundled configuration and what the shop has beside it.
+async fn start_envoy(
+    executable: &Path,
+    door: Door,
+    listens: &envoy::Listeners,
+    secrets: &[(&str, &str)],
+    log: Option<&Path>,
+) -> Result<Envoy, StartError> {
+    let other = listens.other.map_or(&[][..], Door::environment);
+    let environment: Vec<_> = secrets.iter().chain(other).copied().collect();
+    let mut envoy = Envoy::start(&envoy::Options {
+        executable,
+        door,
+        config: &listens.config(door)?,
+        more_config: Some(&listens.more()?),
+        workers: 2,
+        environment: &environment,
+        drain: None,
+        log,
+    })?;
+    envoy.ready(listens.ports).await?;
+    Ok(envoy)
 }
 
 fn services_behind(ports: Ports) -> [(&'static str, u16, Router<Service>); 5] {

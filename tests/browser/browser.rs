@@ -44,7 +44,7 @@ impl Visit {
         let log = format!("{}/browser-{}.log", env!("CARGO_TARGET_TMPDIR"), ports.listener);
         let stack = Stack::start(Options {
             ports,
-            envoy: envoy::installed(),
+            envoy: Some(envoy::installed()),
             door: Door::chosen(),
             signing_key: None,
             users_api_key: None,

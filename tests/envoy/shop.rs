@@ -18,7 +18,7 @@ impl Shop {
         let log = format!("{}/shop-{}.log", env!("CARGO_TARGET_TMPDIR"), ports.listener);
         let stack = Stack::start(Options {
             ports,
-            envoy: envoy::installed(),
+            envoy: Some(envoy::installed()),
             door: Door::chosen(),
             signing_key: None,
             users_api_key: None,

@@ -1,4 +1,4 @@
-//! What is in `examples/` beside the shop is true: configurations are accepted,
+//! What is in `examples/` beside the shop is true, and so is what starts it: configurations are accepted,
 //! metrics and codes are those that there are.
 
 #![allow(
@@ -10,6 +10,7 @@
     clippy::unwrap_used
 )]
 
+mod compose;
 #[allow(dead_code, reason = "shared with tests/envoy")]
 #[path = "../providers/mod.rs"]
 mod documented;
