@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::bounded::ByText;
 use crate::callout::{Callout, CalloutFailure, CalloutReply, Service};
@@ -20,7 +20,7 @@ use crate::http::{HeaderName, is_bearer_token, percent_encode};
 use crate::json::{self, JsonError};
 use crate::secret::Secret;
 use crate::time::{Period, Span, UnixTime};
-use crate::token::{Claims, ProviderId, Verified};
+use crate::token::{Claims, ProviderId, Rejection, Verified, numeric_date};
 
 /// How to introspect tokens: `introspection` of a provider in the configuration.
 #[derive(Debug)]
@@ -135,6 +135,35 @@ impl ClientAuth {
 /// the characters of RFC 6750 section 2.1.
 pub fn is_reference(token: &[u8]) -> bool {
     token.iter().filter(|byte| **byte == b'.').count() != 2 && is_bearer_token(token)
+}
+
+/// The claims of an introspection response, over the token's own `signed` claims. A
+/// response about another issuer, subject, session or id is about another token. It cannot make
+/// the token younger, which would spare it from a logout, nor extend its life.
+pub(crate) fn completed(
+    signed: Option<Map<String, Value>>,
+    said: &Claims,
+) -> Result<Map<String, Value>, Rejection> {
+    let said = said.members();
+    let mut members = signed.unwrap_or_default();
+    for name in ["iss", "sub", "jti", "sid"] {
+        if let (Some(own), Some(other)) = (members.get(name), said.get(name))
+            && own != other
+        {
+            return Err(match name {
+                "iss" => Rejection::unknown_issuer(&said),
+                name => Rejection::ClaimMismatch(name.into()),
+            });
+        }
+    }
+    let earlier = |name| {
+        let (own, said) = (numeric_date(&members, name).ok()??, numeric_date(&said, name).ok()??);
+        (own < said).then(|| members.get(name).cloned()).flatten().map(|own| (name, own))
+    };
+    let earlier: Vec<(&str, Value)> = ["iat", "exp"].into_iter().filter_map(earlier).collect();
+    members.extend(said.iter().map(|(name, value)| (name.clone(), value.clone())));
+    members.extend(earlier.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Ok(members)
 }
 
 /// A provider's endpoint, and the tokens recently refused after introspection. Accepted

@@ -144,6 +144,8 @@ pub enum MintSource<'a> {
         context: RequestContext,
         /// Must be unique: it becomes the `jti`, or the `txn` of a transaction token.
         nonce: Vec<u8>,
+        /// Whether its claims are from its issuer's introspection response.
+        is_introspected: bool,
     },
     /// The transaction token that it replaces.
     Replaced(&'a Replaced),
@@ -249,9 +251,14 @@ impl Minter {
         let expires = now.plus(template.ttl(&self.defaults));
         let expires = principal.token().expires().map_or(expires, |exp| exp.min(expires));
         let (id, mut claims) = match &source {
-            MintSource::Public { nonce, .. } => {
+            MintSource::Public { nonce, is_introspected, .. } => {
                 let id = jti(nonce);
-                let claims = self.claims(principal, template, &scopes, &enrichment, &id);
+                let mut claims = self.claims(principal, template, &scopes, &enrichment, &id);
+                if let (true, Some(Value::Object(origin))) =
+                    (self.profile.is_transaction(), claims.get_mut("origin"))
+                {
+                    origin.extend(transaction::revoked_by(principal.token(), *is_introspected));
+                }
                 (id, claims)
             }
             MintSource::Replaced(replaced) => {

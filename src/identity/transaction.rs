@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::RequestHead;
 use crate::json;
+use crate::token::Verified;
 
 /// `typ` of transaction tokens.
 pub const TXN_TOKEN_TYPE: &str = "txntoken+jwt";
@@ -76,6 +77,17 @@ impl RequestContext {
         let member = |(name, value): (&str, Option<String>)| Some((name.to_owned(), value?.into()));
         Value::Object(json::object(members.filter_map(member)))
     }
+}
+
+/// The members of `origin` by which revocations select the public token. They are read
+/// when a service presents the transaction token for replacement.
+///
+/// Without the `jti` of an introspected token: for some issuers that is the token itself,
+/// which services must not get.
+pub(super) fn revoked_by(token: &Verified, is_introspected: bool) -> Vec<(String, Value)> {
+    let members = token.revoked_by().into_iter();
+    let members = members.filter(|(name, _)| *name != "jti" || !is_introspected);
+    members.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The claims of a transaction token: those of an identity token, with all of the

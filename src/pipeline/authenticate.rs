@@ -16,14 +16,14 @@ use crate::denial::Denial;
 use crate::event::Stage;
 use crate::identity::Authenticated;
 use crate::in_flight::{Outcome, Purpose};
-use crate::introspection::{IntrospectionAnswer, RefusedFor, is_reference};
+use crate::introspection::{IntrospectionAnswer, RefusedFor, completed, is_reference};
 use crate::keys::KeySet;
 use crate::metrics::{Cache, CacheUse};
 use crate::refresh::{KeySource, Lookup, Wanted};
 use crate::secret::Secret;
 use crate::session::{Session, VerifiedText};
 use crate::time::UnixTime;
-use crate::token::{Claims, ProviderId, Rejection, TokenError, Untrusted, numeric_date};
+use crate::token::{ProviderId, Rejection, TokenError, Untrusted, numeric_date};
 
 /// Earlier than any token this program can meet (2020-01-01): a clock before that is not
 /// set, and nothing can be decided by it.
@@ -434,21 +434,4 @@ impl Pipeline {
         };
         Halt::wait_or(requested, wanted.unanswered())
     }
-}
-
-/// The claims of an introspection response, over the token's own `signed` claims. A
-/// response about another subject is about another token.
-fn completed(
-    signed: Option<Map<String, Value>>,
-    said: &Claims,
-) -> Result<Map<String, Value>, Rejection> {
-    let said = said.members();
-    let mut members = signed.unwrap_or_default();
-    if let (Some(own), Some(said)) = (members.get("sub"), said.get("sub"))
-        && own != said
-    {
-        return Err(Rejection::ClaimMismatch("sub".into()));
-    }
-    members.extend(said.iter().map(|(name, value)| (name.clone(), value.clone())));
-    Ok(members)
 }

@@ -109,9 +109,11 @@ impl Pipeline {
     ) -> MintSource<'a> {
         match session.replaced() {
             Some(replaced) => MintSource::Replaced(replaced),
-            None => {
-                MintSource::Public { context: self.request_context(head), nonce: self.nonce(now) }
-            }
+            None => MintSource::Public {
+                context: self.request_context(head),
+                nonce: self.nonce(now),
+                is_introspected: session.is_reference(),
+            },
         }
     }
 

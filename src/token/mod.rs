@@ -31,5 +31,5 @@ pub use self::provider::{
 };
 pub use self::rejection::{Found, Rejection};
 pub use self::template::{ClaimTemplate, TemplateError};
-pub use self::verified::Verified;
+pub use self::verified::{REVOKED_BY, Verified};
 pub use self::verifier::{EVENT_TYPES, EVENTS_CLAIM, IDENTITY_TYPES, OwnTokens, check_signature};

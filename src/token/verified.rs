@@ -1,7 +1,12 @@
 //! A verified token, and its claims.
 
-use super::{Actor, Audience, Claims, Confirmation, ProviderId};
+use serde_json::Value;
+
+use super::{Actor, Audience, Claims, Confirmation, ProviderId, text_of};
 use crate::time::UnixTime;
+
+/// The claims by which revocations select tokens, unless an entry names another one.
+pub const REVOKED_BY: [&str; 6] = ["iat", "jti", "sid", "sub", "azp", "client_id"];
 
 /// A token whose signature, algorithm, issuer, audience and times were checked.
 ///
@@ -97,6 +102,20 @@ impl Verified {
     /// would be expired. In whole seconds, like the minted `exp`.
     pub fn ended(&self, now: UnixTime) -> Option<UnixTime> {
         self.expires.filter(|exp| exp.as_secs() <= now.as_secs())
+    }
+
+    /// Its claims by which revocations select it, for a token that is derived from it:
+    /// what revokes this token must revoke that one too. Without those that equal its
+    /// subject or client, which any such token has.
+    pub fn revoked_by(&self) -> Vec<(&'static str, Value)> {
+        let claims = self.claims.members();
+        let is_known = |name: &str| match name {
+            "sub" => text_of(&claims, name) == Some(self.subject()),
+            "azp" | "client_id" => text_of(&claims, name) == self.client(),
+            _ => false,
+        };
+        let of_name = |name| Some((name, claims.get(name).filter(|it| !it.is_null())?.clone()));
+        REVOKED_BY.into_iter().filter(|name| !is_known(name)).filter_map(of_name).collect()
     }
 
     /// Until when it is accepted, clock skew included.

@@ -3,6 +3,7 @@
 //! when it is asked.
 
 use gatepass::callout::{Answer, CalloutReply};
+use gatepass::pipeline::Step;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -337,6 +338,70 @@ fn an_issuer_with_keys_is_asked_about_what_they_signed() {
         let mut world = World::new(&asking(json!({})), ENVOY);
         let step = world.get(&alice());
         assert_eq!(denied(world.answer(step, &answer)), expected, "{case}");
+    }
+}
+
+/// A reply about another token, tenant or session is not about this one; and none makes
+/// it younger, which would spare it from a logout, or lets it live longer.
+#[test]
+fn a_reply_about_a_jwt_is_held_to_what_is_signed() {
+    let own = json!({"jti": "t1", "sid": "s1", "iat": START - 60, "exp": START + 100});
+    for (name, value) in [("jti", "t2"), ("sid", "s2"), ("sub", "bob")] {
+        let mut world = World::new(&asking(json!({})), ENVOY);
+        let step = world.get(&token(own.clone()));
+        let denied = denied(world.answer(step, &active(json!({(name): value}))));
+        assert_eq!(denied, denial(401, "claim_mismatch"), "{name}");
+    }
+    let mut tenants = asking(json!({}));
+    put(&mut tenants, "/providers/shop/issuer", json!("https://{tid}.auth.example"));
+    put(&mut tenants, "/providers/shop/required_claims", json!({"tid": ["a", "b"]}));
+    let (own_tenant, other) = (
+        json!({"iss": "https://a.auth.example", "tid": "a"}),
+        json!({"iss": "https://b.auth.example", "tid": "b"}),
+    );
+    let mut world = World::new(&tenants, ENVOY);
+    let step = world.get(&token(own_tenant.clone()));
+    forwarded(world.answer(step, &active(own_tenant.clone())));
+    let mut world = World::new(&tenants, ENVOY);
+    let step = world.get(&token(own_tenant));
+    assert_eq!(denied(world.answer(step, &active(other))), denial(401, "issuer_unknown"));
+
+    let mut config = asking(json!({"cache": {"ttl_seconds": 600}}));
+    put(&mut config, "/providers/shop/clock_skew_seconds", json!(0));
+    let endpoint = json!({"path": "/revoke", "requires": {"claims": {"sub": ["operator"]}}});
+    put(&mut config, "/revocation", json!({ "endpoint": endpoint }));
+    for (case, said) in [
+        ("nothing of it", json!({"iat": null, "exp": null})),
+        ("later", json!({"iat": START, "exp": START + 3600})),
+    ] {
+        let mut world = World::new(&config, ENVOY);
+        let text = token(own.clone());
+        let step = world.get(&text);
+        let edits = forwarded(world.answer(step, &active(said.clone())));
+        assert_eq!(world.identity(&edits)["exp"], START + 100, "{case}");
+        world.pass(99);
+        world.forwarded(&text);
+        world.pass(1);
+        assert_eq!(world.denied(&text), denial(401, "token_expired"), "{case}");
+
+        let mut world = World::new(&config, ENVOY);
+        let step = world.get(&text);
+        forwarded(world.answer(step, &active(said)));
+        let body = json!({"entries": [{"sub": "alice", "issued_before": START - 59}]}).to_string();
+        let (length, operator) = (body.len().to_string(), token(json!({"sub": "operator"})));
+        let bearer = format!("Bearer {operator}");
+        let post = head(&[
+            (":method", "POST"),
+            (":path", "/revoke"),
+            ("authorization", &bearer),
+            ("content-length", &length),
+        ]);
+        let step = world.begin(post);
+        let step = world.answer(step, &active(json!({"sub": "operator"})));
+        let Step::Receive(submission) = step else { panic!("a body is wanted: {step:?}") };
+        let now = world.now();
+        assert_eq!(answered(world.gateway.submit(submission, Some(body.into()), now)).status, 204);
+        assert_eq!(world.denied(&text), denial(401, "token_revoked"), "{case}");
     }
 }
 

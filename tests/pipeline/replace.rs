@@ -411,8 +411,7 @@ fn user_info_is_that_of_the_beginning() {
 /// Never by a token that ended, revoked or not known any more; its end has no skew.
 #[test]
 fn it_ends_as_the_one_before() {
-    let revocation = json!({"endpoint": {"path": "/revoke", "requires": {"scopes_all": ["x"]}}});
-    let (mut world, from) = open(&[("/revocation", revocation)]);
+    let (mut world, from) = open(&[with_endpoint()]);
     let first = begun(&mut world, &from, "/orders", scopes("stock"));
     let second = replaced(&mut world, &from, "/orders", &first);
     world.pass(299);
@@ -424,21 +423,7 @@ fn it_ends_as_the_one_before() {
     }
     let first = begun(&mut world, &from, "/orders", scopes("stock"));
     world.pass(1);
-    comes_from(&from, OUTSIDE);
-    let bearer = format!("Bearer {}", token(json!({"scope": "x", "sub": "operator"})));
-    let body = json!({"entries": [{"sub": "alice", "until": START + 9999}]});
-    let (now, body) = (world.now(), body.to_string().into_bytes());
-    let length = body.len().to_string();
-    let post = [
-        (":method", "POST"),
-        (":path", "/revoke"),
-        ("authorization", &*bearer),
-        ("content-length", &length),
-    ];
-    let step = world.begin(head(&post));
-    let Step::Receive(submission) = step else { panic!("a body is wanted: {step:?}") };
-    let reply = answered(world.gateway.submit(submission, Some(body), now));
-    assert_eq!(reply.status, 204);
+    revoke(&mut world, &from, &json!({"sub": "alice", "until": START + 9999}));
     let step = given(&mut world, &from, "/orders", &first);
     assert_eq!(denied(step), denial(401, "token_revoked"));
 }
@@ -601,4 +586,139 @@ fn nothing_is_made_up_by_a_replacement() {
         }
     }
     assert!(replacements > 100, "{replacements}");
+}
+
+/// Says to the endpoint for revocations what ended.
+fn revoke(world: &mut World, from: &From, entry: &Value) {
+    comes_from(from, OUTSIDE);
+    let bearer = format!("Bearer {}", token(json!({"scope": "x", "sub": "operator"})));
+    let body = json!({"entries": [entry]}).to_string();
+    let length = body.len().to_string();
+    let post = [
+        (":method", "POST"),
+        (":path", "/revoke"),
+        ("authorization", &*bearer),
+        ("content-length", &length),
+    ];
+    let (now, step) = (world.now(), world.begin(head(&post)));
+    let Step::Receive(submission) = step else { panic!("a body is wanted: {step:?}") };
+    assert_eq!(answered(world.gateway.submit(submission, Some(body.into()), now)).status, 204);
+}
+
+fn with_endpoint() -> (&'static str, Value) {
+    let endpoint = json!({"path": "/revoke", "requires": {"scopes_all": ["x"]}});
+    ("/revocation", json!({ "endpoint": endpoint }))
+}
+
+/// A transaction token is younger than the token that it was minted for: it counts by the
+/// times and names of that one, also once it was replaced. What revokes the one revokes
+/// the other, and no more.
+#[test]
+fn what_ends_a_token_ends_its_transactions() {
+    let issued = json!({"scope": "stock", "iat": START - 60, "jti": "t1", "sid": "s1",
+        "azp": "web", "client_id": "app"});
+    let unnamed = json!({"scope": "stock", "azp": null, "iat": null});
+    for (case, claims, entry, is_over) in [
+        ("a logout", &issued, json!({"sub": "alice", "issued_before": START + 1}), true),
+        ("one of before", &issued, json!({"sub": "alice", "issued_before": START - 60}), false),
+        (
+            "of this issuer",
+            &issued,
+            json!({"sub": "alice", "issued_before": START + 1,
+            "iss": "https://auth.example"}),
+            true,
+        ),
+        ("of another", &issued, json!({"sub": "alice", "iss": "https://else.example"}), false),
+        ("no time", &unnamed, json!({"sub": "alice", "issued_before": START - 9999}), true),
+        ("its session", &issued, json!({"sid": "s1"}), true),
+        ("another session", &issued, json!({"sid": "s2"}), false),
+        ("the token", &issued, json!({"jti": "t1"}), true),
+        ("another token", &issued, json!({"jti": "t2"}), false),
+        ("its client", &issued, json!({"client_id": "web"}), true),
+        ("by the other claim", &issued, json!({"client_id": "app"}), true),
+        ("a session of no name", &unnamed, json!({"sid": "s1"}), false),
+    ] {
+        for turns in 0..3 {
+            let (mut world, from) = open(&[with_endpoint()]);
+            let mut text = begun(&mut world, &from, "/orders", claims.clone());
+            for _ in 0..turns {
+                world.pass(1);
+                text = replaced(&mut world, &from, "/stock", &text);
+            }
+            revoke(&mut world, &from, &entry);
+            world.pass(1);
+            let step = given(&mut world, &from, "/orders", &text);
+            if is_over {
+                assert_eq!(denied(step), denial(401, "token_revoked"), "{case}, {turns}");
+            } else {
+                forwarded(step);
+            }
+        }
+    }
+}
+
+/// The public token is revoked by its own `sub`, where another claim is the subject.
+#[test]
+fn a_transaction_ends_by_the_issuers_name_of_the_user() {
+    let (mut world, from) = open(&[
+        with_endpoint(),
+        ("/providers/shop/subject_claims", json!(["oid", "sub"])),
+        ("/user_info", Value::Null),
+        ("/rules", json!([])),
+        ("/claim_to_headers", Value::Null),
+    ]);
+    let claims = json!({"scope": "stock", "oid": "o1", "sub": "pairwise"});
+    let first = begun(&mut world, &from, "/orders", claims);
+    assert_eq!(read(&mut world, &first)["sub"], "o1");
+    let again = replaced(&mut world, &from, "/orders", &first);
+    assert_eq!(read(&mut world, &again)["sub"], "o1");
+    revoke(&mut world, &from, &json!({"sub": "pairwise"}));
+    for text in [first, again] {
+        let step = given(&mut world, &from, "/orders", &text);
+        assert_eq!(denied(step), denial(401, "token_revoked"));
+    }
+}
+
+/// What is not in a transaction token cannot be found in it: an entry by another claim
+/// reaches it no sooner than its end, which is the bound for all of its kind.
+#[test]
+fn another_claim_reaches_a_transaction_at_its_end() {
+    let (mut world, from) = open(&[with_endpoint()]);
+    let claims = json!({"scope": "stock", "email": "a@shop.example", "exp": START + 200});
+    let first = begun(&mut world, &from, "/orders", claims.clone());
+    revoke(&mut world, &from, &json!({"claim": "email", "value": "a@shop.example"}));
+    let bearer = format!("Bearer {}", token(claims));
+    let public = head(&[(":path", "/orders"), ("authorization", &bearer)]);
+    assert_eq!(denied(world.begin(public)), denial(401, "token_revoked"));
+    world.pass(199);
+    let last = replaced(&mut world, &from, "/orders", &first);
+    world.pass(1);
+    for text in [first, last] {
+        let step = given(&mut world, &from, "/orders", &text);
+        assert_eq!(denied(step), denial(401, "token_expired"));
+    }
+    // Unless it is copied.
+    let copied = json!({"copy": ["email"]});
+    let (mut world, from) = open(&[with_endpoint(), ("/identity_token/claims", copied)]);
+    let claims = json!({"scope": "stock", "email": "a@shop.example"});
+    let first = begun(&mut world, &from, "/orders", claims);
+    revoke(&mut world, &from, &json!({"claim": "email", "value": "A@shop.example"}));
+    let step = given(&mut world, &from, "/orders", &first);
+    assert_eq!(denied(step), denial(401, "token_revoked"));
+}
+
+/// One of a gateway that did not say yet when its public token was issued: nothing is
+/// spared.
+#[test]
+fn a_transaction_token_that_does_not_say_its_origins_time_is_not_spared() {
+    let (mut world, from) = open(&[&[with_endpoint()][..], &signing()].concat());
+    let first = begun(&mut world, &from, "/orders", scopes("stock"));
+    let mut context = read(&mut world, &first)["tctx"].clone();
+    context["origin"].as_object_mut().unwrap().remove("iat");
+    let old = forged(&first, json!({}), json!({ "tctx": context }), &KEY_B);
+    replaced(&mut world, &from, "/orders", &old);
+    revoke(&mut world, &from, &json!({"sub": "alice", "issued_before": START - 9999}));
+    replaced(&mut world, &from, "/orders", &first);
+    let step = given(&mut world, &from, "/orders", &old);
+    assert_eq!(denied(step), denial(401, "token_revoked"));
 }

@@ -12,8 +12,8 @@ use super::Verified;
 use crate::keys::{Algorithm, Crypto, VerifyingKey};
 use crate::time::{Span, UnixTime};
 use crate::token::{
-    Actor, Audience, Claims, Confirmation, Found, Provider, ProviderId, Providers, Rejection,
-    Untrusted, numeric_date, text_of,
+    Actor, Audience, Claims, Confirmation, Found, Provider, ProviderId, Providers, REVOKED_BY,
+    Rejection, Untrusted, numeric_date, text_of,
 };
 
 /// What the gateway knows about its own tokens.
@@ -105,15 +105,21 @@ impl OwnTokens<'_> {
         };
         let groups = context.get("groups").and_then(Value::as_array).into_iter().flatten();
         let groups = groups.filter_map(Value::as_str).map(str::to_owned).collect();
-        let issuer = context.get("origin").and_then(|origin| origin.get("iss")).cloned();
+        let origin = context.get("origin").and_then(Value::as_object).cloned().unwrap_or_default();
         let mut members = context;
-        for name in ["scope", "client_id", "act", "iat", "exp"] {
-            members.extend(claims.get(name).map(|value| (name.to_owned(), value.clone())));
-        }
-        members.extend(issuer.map(|issuer| ("iss".to_owned(), issuer)));
+        let member = |from: &Map<String, Value>, name: &str| {
+            Some((name.to_owned(), from.get(name)?.clone()))
+        };
+        members.extend(
+            ["scope", "client_id", "act", "exp"].iter().filter_map(|name| member(claims, name)),
+        );
         members.insert("sub".into(), subject.as_str().into());
         let actor = Actor::of(&members)?;
         let client = text_of(&members, "client_id").map(str::to_owned);
+        // What revokes the public token revokes the transaction. Its own `iat` is later
+        // than the public token's, and so does not count: a logout in between would spare
+        // it. Without the public token's, nothing is spared.
+        members.extend(["iss"].iter().chain(&REVOKED_BY).filter_map(|name| member(&origin, name)));
         let claims = Claims::new(members);
         Ok(Verified {
             provider: id,
