@@ -25,6 +25,9 @@ pub struct HostCapabilities {
     pub ends_streams: bool,
     /// Whether it has consumers of its own that can be queried.
     pub has_consumers: bool,
+    /// Whether it says if a body follows that no field announces, as HTTP/2 has it;
+    /// otherwise it takes no more of one than the `Content-Length` that is set here.
+    pub announces_bodies: bool,
 }
 
 impl HostCapabilities {
@@ -37,6 +40,7 @@ impl HostCapabilities {
         frames_grpc_replies: true,
         ends_streams: false,
         has_consumers: false,
+        announces_bodies: true,
     };
 
     /// Envoy, for its native module.
@@ -51,6 +55,7 @@ impl HostCapabilities {
         frames_grpc_replies: false,
         ends_streams: false,
         has_consumers: false,
+        announces_bodies: false,
     };
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::bearer::Sanitized;
 use crate::denial::Denial;
-use crate::http::{Edit, LocalReply, SetField};
+use crate::http::{Edit, HeaderName, LocalReply, SetField};
 use crate::identity::Identity;
 use crate::rules::{Anonymous, Bypassed};
 
@@ -71,6 +71,14 @@ impl HeaderEdits {
     /// For a request that needs no identity.
     pub(crate) fn bypassed(sanitized: Sanitized, _: Bypassed) -> Self {
         Self { sanitized, set: Rc::from([]), denial: None }
+    }
+
+    /// For a CORS preflight, which has no body: a host that does not say whether one
+    /// follows is told its length, and rejects what comes.
+    pub(crate) fn preflight(sanitized: Sanitized, _: Bypassed, announces_bodies: bool) -> Self {
+        let none = || (HeaderName::content_length(), Box::from(*b"0"));
+        let set = if announces_bodies { Rc::from([]) } else { Rc::from([none()]) };
+        Self { sanitized, set, denial: None }
     }
 
     /// For a request that would be denied, in shadow mode.

@@ -63,6 +63,11 @@ impl HeaderName {
         Self("content-type".into())
     }
 
+    /// The header for the length of a body (RFC 9110 section 8.6).
+    pub(crate) fn content_length() -> Self {
+        Self("content-length".into())
+    }
+
     /// `DPoP`: a proof of possession.
     pub fn dpop() -> Self {
         Self("dpop".into())

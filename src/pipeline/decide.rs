@@ -192,7 +192,8 @@ impl Pipeline {
             && let Some(bypassed) = Bypassed::preflight(head)
         {
             self.counters.ended(RequestOutcome::Bypassed);
-            return Ok(Verdict::Forward(HeaderEdits::bypassed(sanitized, bypassed)));
+            let announces = self.host.announces_bodies;
+            return Ok(Verdict::Forward(HeaderEdits::preflight(sanitized, bypassed, announces)));
         }
         if let Some(endpoint) = self.revocation_endpoint(head).cloned() {
             return self.receive(attempt, sanitized, &endpoint);

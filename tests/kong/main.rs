@@ -26,6 +26,7 @@ mod hygiene;
 mod logins;
 mod main_path;
 mod nginx;
+mod preflights;
 mod protocols;
 mod resources;
 mod revocation;

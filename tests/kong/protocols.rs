@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use crate::nginx::{Nginx, Setup};
 
-async fn send(nginx: &Nginx, request: Head<Body>) -> Response<Bytes> {
+pub async fn send(nginx: &Nginx, request: Head<Body>) -> Response<Bytes> {
     let stream = tokio::net::TcpStream::connect(("127.0.0.1", nginx.ports.admin)).await.unwrap();
     let (mut sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
@@ -20,7 +20,7 @@ async fn send(nginx: &Nginx, request: Head<Body>) -> Response<Bytes> {
     Response::from_parts(head, to_bytes(Body::new(body), 1 << 20).await.unwrap())
 }
 
-fn request(path: &str) -> axum::http::request::Builder {
+pub fn request(path: &str) -> axum::http::request::Builder {
     Head::builder().uri(format!("http://shop.example{path}"))
 }
 

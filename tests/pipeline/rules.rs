@@ -503,6 +503,14 @@ fn preflights() {
     // HTTP/2 needs no field for a body: the host says so.
     let with_body = world.begin(head(&preflight).with_body(true));
     assert_eq!(denied(with_body), denial(401, "token_missing"), "a body that no field announces");
+    // Where it does not, nothing can follow.
+    let mut kong = World::new(&local([]), KONG);
+    for fields in [&preflight[..], &empty] {
+        let edits = forwarded(kong.begin(head(fields)));
+        let set: Vec<_> =
+            edits.set().iter().map(|(name, value)| (name.as_str(), &**value)).collect();
+        assert_eq!(set, [("content-length", &b"0"[..])]);
+    }
     let mut world = World::new(&local([("/bypass_cors_preflight", false.into())]), ENVOY);
     let step = world.begin(head(&preflight));
     assert_eq!(denied(step), denial(401, "token_missing"), "turned off");

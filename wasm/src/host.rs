@@ -14,6 +14,7 @@
 //! | shared data | always there | traps unless a zone is configured |
 //! | writing it without a version | replaces the value | only creates a missing one |
 //! | `on_configure` returns false | the listener is refused | the filter is skipped |
+//! | a body that no field announces | the end of the stream is told | nothing is told |
 //! | a trap while a request waits | the request fails | the request passes |
 //! | a long log line | kept | cut at 2048 bytes |
 //! | an unknown foreign function | returns an error | traps |
@@ -258,6 +259,7 @@ impl Host {
         if self == Self::NgxWasm {
             nginx::restore_path(&mut fields).map_err(|_| Unreadable::Host)?;
             nginx::restore_authority(&mut fields);
+            nginx::restore_length(&mut fields).map_err(|_| Unreadable::Host)?;
         }
         Ok(RequestHead::from(fields).with_body(self == Self::Envoy && !is_whole))
     }

@@ -50,6 +50,20 @@ pub(crate) fn restore_authority(fields: &mut Fields) {
     }
 }
 
+/// Adds the length of a body that HTTP/2 needs no field for and that was read before, as by
+/// another plugin. A preflight has none, and a length that is set later does not keep nginx
+/// from sending it.
+pub(crate) fn restore_length(fields: &mut Fields) -> Result<(), Status> {
+    let is_options = fields.first(":method") == Some(b"OPTIONS");
+    if is_options
+        && fields.first("content-length").is_none()
+        && let Some(length) = abi::property("ngx\0content_length")?
+    {
+        fields.push("content-length", &length);
+    }
+    Ok(())
+}
+
 /// Sets the query for the upstream to that of `path`.
 pub(crate) fn set_upstream_path(path: &[u8]) -> Result<(), Status> {
     let target = abi::property(UPSTREAM_URI)?.ok_or(Status::NOT_FOUND)?;

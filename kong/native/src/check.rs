@@ -20,6 +20,7 @@ pub const NGINX: HostCapabilities = HostCapabilities {
     frames_grpc_replies: false,
     ends_streams: false,
     has_consumers: true,
+    announces_bodies: false,
 };
 
 /// The settings of a configuration that is to run here, with the machine's environment

@@ -570,10 +570,24 @@ function Gateway:finish(request, outcome)
   end
 end
 
+-- Announces a body that HTTP/2 needs no field for and that was read before, as by another
+-- plugin. The library must know of it: a length that is set later does not keep nginx from
+-- sending it.
+local function announce_body()
+  local length = ngx.var.content_length
+  if length and not ngx.var.http_content_length then
+    set_header("content-length", 14, length, #length)
+  end
+end
+
 -- Passes the request in whose access phase this runs to the library. Without a loop, so
 -- that it is compiled as a whole.
 function Gateway:begin(request)
   local address, peer, id, certificate, method, target, scheme = self.host.describe()
+  if method == "OPTIONS" then
+    -- It may be a preflight, which has none.
+    announce_body()
+  end
   local fields, count = headers.read()
   local action = C.gatepass_begin(self.handle, request, address, #address, peer, #peer,
                                   id, #id, certificate, #certificate, method, #method,
