@@ -26,6 +26,8 @@ pub struct RemoteKeys {
     redirect: Redirect,
     /// When to fetch next, if nothing else requests it.
     schedule: Schedule,
+    /// The last lease that this worker took: it need not wait for itself.
+    lease: Option<Period>,
     /// Until when not to look for sets of other workers.
     looked: Option<Period>,
     lookups: Lookups,
@@ -116,6 +118,7 @@ impl RemoteKeys {
             stage: Stage::Keys,
             redirect: Redirect::None,
             schedule: Schedule::default(),
+            lease: None,
             looked: None,
             abandoned: false,
             own: Rc::from([]),
@@ -164,13 +167,13 @@ impl RemoteKeys {
         if let Some(skipped) = entry.set.as_ref().and_then(|set| self.adopt(set, jitter, now)) {
             return Poll::Adopted(skipped);
         }
-        let is_leased = entry.lease.is_some_and(|lease| lease.contains_as_seen(now));
-        // The lease is this worker's own if it has just learned the location of the keys.
-        if !is_due || is_leased && !self.is_halfway() {
+        let of_another = entry.lease.filter(|lease| Some(*lease) != self.lease);
+        if !is_due || of_another.is_some_and(|lease| lease.contains_as_seen(now)) {
             return Poll::Idle;
         }
-        let lease = Schedule::attempt(self.endpoint.service.timeout, now);
+        let lease = Schedule::attempt(self.service_of(self.next_stage(now)).timeout, now);
         if self.shared.lease(store, &entry, version, lease) {
+            self.lease = Some(lease);
             Poll::Fetch(self.fetch(None, now))
         } else {
             Poll::Idle
@@ -258,17 +261,31 @@ impl RemoteKeys {
     }
 
     fn first_fetch(&mut self, now: UnixTime) -> Callout {
-        if self.discovered.as_ref().is_some_and(|found| !found.serves.contains(now)) {
+        let (stage, path) = self.first_stage(now);
+        let callout = Callout::get_keys(self.service_of(stage), path.clone());
+        if stage == Stage::Discovery {
             self.discovered = None;
         }
-        let (stage, path) = match (&self.endpoint.location, &self.discovered) {
+        (self.stage, self.redirect) = (stage, Redirect::None);
+        callout
+    }
+
+    /// What is fetched first, and its path.
+    fn first_stage(&self, now: UnixTime) -> (Stage, &String) {
+        let discovered = self.discovered.as_ref().filter(|found| found.serves.contains(now));
+        match (&self.endpoint.location, discovered) {
             (JwksLocation::Path(path), _) => (Stage::Keys, path),
             (_, Some(found)) => (Stage::Keys, &found.path),
             (JwksLocation::Discovered { path, .. }, None) => (Stage::Discovery, path),
-        };
-        let callout = Callout::get_keys(self.service_of(stage), path.clone());
-        (self.stage, self.redirect) = (stage, Redirect::None);
-        callout
+        }
+    }
+
+    /// What the next fetch is for.
+    fn next_stage(&self, now: UnixTime) -> Stage {
+        match &self.redirect {
+            Redirect::To(_) => self.stage,
+            Redirect::None | Redirect::Followed(_) => self.first_stage(now).0,
+        }
     }
 
     /// The service for a stage.

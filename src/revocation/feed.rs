@@ -80,6 +80,8 @@ pub(super) struct Feed {
     pub endpoint: FeedEndpoint,
     pub progress: Progress,
     pub schedule: Schedule,
+    /// The last lease that this worker took: it need not wait for itself.
+    pub lease: Option<Period>,
     /// The cursors since the end was last reached: a repeated one means a loop.
     passed: HashSet<Rc<str>>,
     /// True if it was restarted since then.
@@ -98,6 +100,7 @@ impl Feed {
             endpoint,
             progress: Progress::default(),
             schedule: Schedule::default(),
+            lease: None,
             passed: HashSet::new(),
             has_restarted: false,
         }

@@ -161,13 +161,14 @@ impl List {
             let lease = Schedule::attempt(feed.endpoint.service.timeout, now);
             // If the state cannot be read, each worker polls for itself.
             let is_free = |_: &mut State, feed_state: &mut FeedState| {
-                let is_leased = feed_state.lease.is_some_and(|lease| lease.contains_as_seen(now));
+                let of_another = feed_state.lease.filter(|lease| Some(*lease) != feed.lease);
                 feed_state.lease = Some(lease);
-                !is_leased
+                !of_another.is_some_and(|lease| lease.contains_as_seen(now))
             };
             if self.shared.is_readable(store) && !self.shared.update(store, is_free) {
                 return None;
             }
+            feed.lease = Some(lease);
         }
         Some(feed.ask(now))
     }

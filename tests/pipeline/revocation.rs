@@ -456,6 +456,20 @@ fn one_worker_reads_the_feed_for_all() {
 }
 
 #[test]
+fn a_worker_waits_for_the_leases_of_others_only() {
+    let mut config = config(feed(json!({})));
+    config["services"]["auth"]["timeout_ms"] = json!(20_000);
+    let store = Store::default();
+    let (mut one, mut two) = (worker(&config, &store), worker(&config, &store));
+    assert_eq!(one.tick(&reply(500, b"")), 1);
+    for world in [&mut one, &mut two] {
+        world.pass(1);
+    }
+    assert_eq!(two.tick(&reply(500, b"")), 0, "leased");
+    assert_eq!(one.tick(&reply(500, b"")), 1, "after its pause");
+}
+
+#[test]
 fn workers_ask_when_it_is_time_and_not_before() {
     let (config, store) = (config(feed(json!({}))), Store::default());
     let (mut one, mut two) = (worker(&config, &store), worker(&config, &store));

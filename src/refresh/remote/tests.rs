@@ -536,3 +536,35 @@ fn the_worker_with_the_lease_goes_on_to_the_keys_at_once() {
     assert_eq!(fetches(&mut two, Some(store), at(0)), None, "leased");
     assert_eq!(fetches(&mut one, Some(store), at(0)).as_deref(), Some("/k"));
 }
+
+#[test]
+fn a_worker_waits_for_the_leases_of_others_only() {
+    let service = |name: &str, seconds| {
+        Rc::new(Service { timeout: Span::from_secs(seconds), ..service(name).as_ref().clone() })
+    };
+    let slow = |mut keys: RemoteKeys, issuer, jwks| {
+        keys.endpoint.service = service("keys", jwks);
+        if let JwksLocation::Discovered { service: place, .. } = &mut keys.endpoint.location {
+            *place = service("issuer", issuer);
+        }
+        keys
+    };
+    // A lease lasts as long as its own fetch may.
+    for (issuer, jwks, lease) in [(1, 20, 2), (20, 1, 21)] {
+        let store = MapStore::default();
+        let store: &dyn SharedStore = &store;
+        let [mut one, mut two] = [0; 2].map(|_| slow(discovering(), issuer, jwks));
+        one.share(store);
+        let asked = fetches(&mut one, Some(store), at(0));
+        one.settle(&failed(), Some(store), 0, at(0), at(0)).unwrap_err();
+        assert_eq!(fetches(&mut one, Some(store), at(1)), asked, "after its pause");
+        assert_eq!(fetches(&mut two, Some(store), at(lease)), None, "leased");
+        assert_eq!(fetches(&mut two, Some(store), at(1 + lease)), asked);
+    }
+    let store = MapStore::default();
+    let mut fixed = slow(fixed(), 0, 20);
+    fixed.share(&store);
+    assert!(fetches(&mut fixed, Some(&store), at(0)).is_some());
+    fixed.settle(&failed(), Some(&store), 0, at(0), at(0)).unwrap_err();
+    assert!(fetches(&mut fixed, Some(&store), at(1)).is_some());
+}
