@@ -21,14 +21,13 @@ pub async fn send(
     source: Ipv4Addr,
     port: u16,
     protocol: Protocol,
-    path: &str,
-    token: Option<&str>,
+    request: Request<Body>,
 ) -> Answer {
+    let what = format!("{} {} from {source} by {protocol:?}", request.method(), request.uri());
     let exchange = async {
         let socket = TcpSocket::new_v4()?;
         socket.bind((source, 0).into())?;
         let stream = TokioIo::new(socket.connect((Ipv4Addr::LOCALHOST, port).into()).await?);
-        let request = request(protocol, path, token);
         let response = match protocol {
             Protocol::Http => {
                 let (mut sender, connection) = http1::handshake(stream).await?;
@@ -55,12 +54,18 @@ pub async fn send(
     };
     match timeout(TIME_OUT, exchange).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => panic!("{path} from {source} by {protocol:?}: {error}"),
-        Err(_) => panic!("{path} from {source} by {protocol:?}: no answer"),
+        Ok(Err(error)) => panic!("{what}: {error}"),
+        Err(_) => panic!("{what}: no answer"),
     }
 }
 
-fn request(protocol: Protocol, path: &str, token: Option<&str>) -> Request<Body> {
+/// A browser logs in.
+pub fn login(path: &str) -> Request<Body> {
+    let request = Request::post(path).header(header::HOST, "shop.example");
+    request.body(Body::from("user=alice&password=secret")).expect("a request")
+}
+
+pub fn request(protocol: Protocol, path: &str, token: Option<&str>) -> Request<Body> {
     let request = match protocol {
         Protocol::Http => Request::get(path).header(header::HOST, "shop.example"),
         Protocol::Grpc => Request::builder()

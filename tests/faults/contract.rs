@@ -12,21 +12,41 @@ use crate::fault::Fault;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
     Keys,
+    /// An issuer's document, that says where its key set is.
+    Discovery,
+    /// A key set that such a document leads to.
+    DiscoveredKeys,
     Users,
     Introspection,
     Feed,
+    /// Where browsers log in: it gets their request and gives tokens to be sealed.
+    Login,
 }
 
 impl Service {
-    pub const ALL: [Self; 4] = [Self::Keys, Self::Users, Self::Introspection, Self::Feed];
+    pub const ALL: [Self; 7] = [
+        Self::Keys,
+        Self::Discovery,
+        Self::DiscoveredKeys,
+        Self::Users,
+        Self::Introspection,
+        Self::Feed,
+        Self::Login,
+    ];
+
+    /// Whether each of its groups is an issuer with keys that are fetched.
+    pub const fn is_of_keys(self) -> bool {
+        matches!(self, Self::Keys | Self::Discovery | Self::DiscoveredKeys)
+    }
 
     /// What is said when it is needed and not to be had.
     const fn unavailable(self) -> &'static str {
         match self {
-            Self::Keys => "keys_unavailable",
+            Self::Keys | Self::Discovery | Self::DiscoveredKeys => "keys_unavailable",
             Self::Users => "user_info_unavailable",
             Self::Introspection => "introspection_unavailable",
             Self::Feed => "revocation_unavailable",
+            Self::Login => "login_unavailable",
         }
     }
 }
@@ -63,15 +83,18 @@ pub enum Visit {
     Bypass,
     /// A token is required; one is sent that the feed revokes.
     Revoked,
+    /// A login.
+    Login,
 }
 
 impl Visit {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Required,
         Self::AllowMissing,
         Self::AllowMissingWithout,
         Self::Bypass,
         Self::Revoked,
+        Self::Login,
     ];
 
     pub const fn path(self) -> &'static str {
@@ -79,6 +102,7 @@ impl Visit {
             Self::Required | Self::Revoked => "/orders",
             Self::AllowMissing | Self::AllowMissingWithout => "/catalog",
             Self::Bypass => "/open",
+            Self::Login => "/login",
         }
     }
 }
@@ -131,14 +155,17 @@ impl Group {
 pub fn groups() -> impl Iterator<Item = Group> {
     let services = Service::ALL.into_iter();
     let with_faults = services.flat_map(|service| {
-        // Only a user's record says whose it is: keys and lists are nobody's, and
-        // an introspected token belongs to whom the issuer names.
-        let wrong_user = (service == Service::Users).then_some(Fault::WrongUser);
-        Fault::ALL.into_iter().chain(wrong_user).map(move |fault| (service, fault))
+        // Only a user's record and an issuer's document say whose they are: keys and
+        // lists are nobody's, and an introspected token belongs to whom the issuer names.
+        let has_owner = matches!(service, Service::Users | Service::Discovery);
+        let of_another = has_owner.then_some(Fault::OfAnother);
+        Fault::ALL.into_iter().chain(of_another).map(move |fault| (service, fault))
     });
-    with_faults.flat_map(|(service, fault)| {
+    let all = with_faults.flat_map(|(service, fault)| {
         State::ALL.into_iter().map(move |state| Group { service, fault, state })
-    })
+    });
+    // Nothing is known of a login before.
+    all.filter(|group| group.service != Service::Login || group.state == State::Cold)
 }
 
 /// One request at one moment.
@@ -159,11 +186,19 @@ impl fmt::Display for Cell {
 pub fn cells() -> impl Iterator<Item = Cell> {
     let in_group = |group: Group| {
         let visits = Visit::ALL.into_iter().filter(move |visit| {
-            // Nothing else revokes.
-            *visit != Visit::Revoked || group.service == Service::Feed
+            match visit {
+                Visit::Login => group.service == Service::Login,
+                // Nothing else revokes.
+                Visit::Revoked => group.service == Service::Feed,
+                _ => group.service != Service::Login,
+            }
         });
         visits.flat_map(move |visit| {
-            Protocol::ALL.into_iter().map(move |protocol| Cell { group, visit, protocol })
+            let protocols = Protocol::ALL.into_iter();
+            // Browsers log in, and they speak no gRPC.
+            let protocols = protocols
+                .filter(move |protocol| visit != Visit::Login || *protocol == Protocol::Http);
+            protocols.map(move |protocol| Cell { group, visit, protocol })
         })
     };
     groups().flat_map(in_group)
@@ -189,11 +224,15 @@ pub enum Outcome {
         status: u16,
         code: &'static str,
     },
+    /// The login's service answers, with no token but a sealed one.
+    LoggedIn {
+        status: u16,
+    },
 }
 
 impl Outcome {
     pub const fn reaches_upstream(self) -> bool {
-        !matches!(self, Self::Denied { .. })
+        !matches!(self, Self::Denied { .. } | Self::LoggedIn { .. })
     }
 
     /// The `grpc-status` of a denial.
@@ -232,8 +271,11 @@ const fn word(service: Service, fault: Fault) -> (Word, &'static str) {
         (Service::Users, Fault::Status(203)) => {
             (Word::Answer, "2xx with a JSON object is an answer")
         }
-        (Service::Users, Fault::WrongUser) => {
+        (Service::Users, Fault::OfAnother) => {
             (Word::Failure, "sub must equal the token's (subject_pointer)")
+        }
+        (Service::Discovery, Fault::OfAnother) => {
+            (Word::Failure, "issuer must be the provider's (Discovery 4.3)")
         }
         (
             _,
@@ -254,9 +296,10 @@ const fn word(service: Service, fault: Fault) -> (Word, &'static str) {
         (_, Fault::Status(206) | Fault::Empty | Fault::HalfJson | Fault::Html | Fault::NotUtf8) => {
             (Word::Failure, "not JSON")
         }
-        (Service::Keys, Fault::Status(301 | 302)) => {
-            (Word::Answer, "a redirect of a key set to the same service is followed")
-        }
+        (
+            Service::Keys | Service::Discovery | Service::DiscoveredKeys,
+            Fault::Status(301 | 302),
+        ) => (Word::Answer, "a redirect to the same service is followed"),
         (_, Fault::Status(_)) => (Word::Failure, "a status that is no answer (RFC 7662 2.2)"),
         (_, Fault::Array) => (Word::Failure, "not a JSON object"),
         (_, Fault::Huge) => (Word::Failure, "over limits.max_reply_bytes"),
@@ -264,11 +307,28 @@ const fn word(service: Service, fault: Fault) -> (Word, &'static str) {
         (_, Fault::Deep | Fault::Repeated) => {
             (Word::Failure, "not JSON that all read alike (RFC 8259 4, 9)")
         }
-        (_, Fault::Incomplete | Fault::OtherType | Fault::WrongUser) => {
+        (_, Fault::Incomplete | Fault::OtherType | Fault::OfAnother) => {
             (Word::Failure, "what matters is missing (required; RFC 7517 5, RFC 7662 2.2)")
         }
     }
 }
+
+/// How a login ends.
+fn login(fault: Fault) -> (Outcome, &'static str) {
+    let says = |status| Outcome::LoggedIn { status };
+    match (fault, word(Service::Login, fault)) {
+        (Fault::Status(206), (_, clause)) => (UNSEALED, clause),
+        (Fault::Status(502..=504), _) => (UNSEALED, "502, 503 and 504 are no answers of its own"),
+        (Fault::Status(status), _) => (says(status), "its other answers are returned"),
+        (Fault::Empty | Fault::Html, _) => (says(200), "no token is in it"),
+        (Fault::Incomplete | Fault::OtherType, _) => (says(200), "no token is in it"),
+        (_, (Word::Answer, clause)) => (says(200), clause),
+        (_, (_, clause)) => (UNSEALED, clause),
+    }
+}
+
+/// What comes of a reply that cannot be searched for tokens, or of none.
+const UNSEALED: Outcome = Outcome::Denied { status: 503, code: Service::Login.unavailable() };
 
 /// How a cell has to end, and by which clause of the contract.
 pub fn expected(cell: Cell) -> (Outcome, &'static str) {
@@ -278,6 +338,7 @@ pub fn expected(cell: Cell) -> (Outcome, &'static str) {
         Visit::AllowMissingWithout => {
             return (Outcome::Anonymous, "without a token nothing is needed (allow_missing)");
         }
+        Visit::Login => return login(fault),
         // A token that is sent is checked, whether or not it could be missing.
         Visit::Required | Visit::AllowMissing | Visit::Revoked => {}
     }

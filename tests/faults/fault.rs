@@ -75,7 +75,7 @@ pub enum Fault {
     /// An object whose member that matters has another type.
     OtherType,
     /// Somebody else's record.
-    WrongUser,
+    OfAnother,
 }
 
 impl Fault {
@@ -143,7 +143,7 @@ impl Fault {
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().chain([Self::WrongUser]).find(|fault| fault.name() == name)
+        Self::ALL.into_iter().chain([Self::OfAnother]).find(|fault| fault.name() == name)
     }
 }
 
@@ -151,6 +151,8 @@ impl Fault {
 pub struct Right {
     pub body: Value,
     pub main_member: &'static str,
+    /// Where it says whose it is, if it does.
+    pub owner_member: &'static str,
     /// Where a redirect leads.
     pub location: String,
 }
@@ -290,7 +292,10 @@ impl Fault {
                 };
                 (reply(200, JSON, right.with(right.main_member, other)), End::GoesOn)
             }
-            Self::WrongUser => (reply(200, JSON, right.with("sub", json!("mallory"))), End::GoesOn),
+            Self::OfAnother => {
+                let other = json!("https://mallory.example");
+                (reply(200, JSON, right.with(right.owner_member, other)), End::GoesOn)
+            }
         };
         stream.write_all(&bytes).await?;
         if matches!(end, End::Resets) {

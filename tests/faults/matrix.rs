@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::client::send;
+use crate::client::{login, request, send};
 use crate::contract::{BEFORE, cells, expected, groups};
 use crate::contract::{Cell, Group, Outcome, Protocol, Service, State, Visit};
 use crate::fault::{Fault, TIME_OUT};
 use crate::gateway::until;
-use crate::service::{Moment, SHORT_LIFE, claims, issuer, reference};
+use crate::service::{Moment, SHORT_LIFE, claims, issued, issuer, reference};
 use crate::setup::{ABSENT, Matrix, VANISHING};
 use crate::wire::Answer;
 
@@ -42,14 +43,14 @@ fn there_are_a_thousand_cells_and_each_has_its_own_name() {
     }
     // Each way in which a cell can end does occur.
     let outcomes: BTreeSet<Outcome> = cells().map(|cell| expected(cell).0).collect();
-    assert_eq!(outcomes.len(), 11, "{outcomes:?}");
+    assert_eq!(outcomes.len(), 25, "{outcomes:?}");
 }
 
 /// The token of a cell's request, for its own user.
 fn token(matrix: &Matrix, cell: Cell) -> Option<String> {
     let name = cell.to_string();
     match (cell.visit, cell.group.service) {
-        (Visit::AllowMissingWithout, _) => None,
+        (Visit::AllowMissingWithout | Visit::Login, _) => None,
         (_, Service::Introspection) => Some(reference(&name)),
         _ => Some(matrix.signer.token(&claims(&name, &issuer(cell.group)))),
     }
@@ -65,7 +66,14 @@ async fn ask(matrix: &Matrix, cell: Cell, path: &str) -> Answer {
         None => {}
     }
     let (source, port) = (matrix.source(cell.group), matrix.gateway.ports.listener);
-    send(source, port, cell.protocol, path, token.as_deref()).await
+    let request = match cell.visit {
+        Visit::Login => {
+            matrix.gateway.keep_secret(&issued(&cell.to_string()));
+            login(&format!("{path}/{cell}"))
+        }
+        _ => request(cell.protocol, path, token.as_deref()),
+    };
+    send(source, port, cell.protocol, request).await
 }
 
 /// Runs something for each cell, many at once.
@@ -97,7 +105,9 @@ fn check(cell: Cell, answer: &Answer) -> Result<(), String> {
     let wrong = |what: &str| Err(format!("{cell}: {what}; {outcome:?} by {clause}: {answer}"));
     let (status, code) = match outcome {
         Outcome::Denied { status, code } => (status, code),
-        _ if answer.status != 200 || answer.header("grpc-status").is_some() => {
+        Outcome::Identified { .. } | Outcome::Anonymous | Outcome::Bypassed
+            if answer.status != 200 || answer.header("grpc-status").is_some() =>
+        {
             return wrong("denied");
         }
         Outcome::Identified { country } => {
@@ -111,6 +121,17 @@ fn check(cell: Cell, answer: &Answer) -> Result<(), String> {
                 wrong("the identity of another")
             } else if identity["country"] != country || seen.values("x-user-country") != [country] {
                 wrong("another country")
+            } else {
+                Ok(())
+            };
+        }
+        Outcome::LoggedIn { status } => {
+            let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let token = body["access_token"].as_str().unwrap_or("gps_");
+            return if answer.status != status || body["code"].is_string() {
+                wrong("another reply")
+            } else if !token.starts_with("gps_") {
+                wrong("a token that is not sealed")
             } else {
                 Ok(())
             };

@@ -1,4 +1,4 @@
-//! All four services, at two ports: right or wrong by what they are asked and by
+//! All services, at two ports: right or wrong by what they are asked and by
 //! the moment.
 
 use std::collections::BTreeMap;
@@ -15,10 +15,15 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::contract::{BEFORE, Cell, Group, MEANWHILE, Protocol, Service, State, Visit};
-use crate::fault::{End, Right};
+use crate::fault::{End, Fault, Right};
 
 /// Where redirects lead: to the right answer.
 const MOVED: &str = "/moved";
+
+/// Where key sets are, and where they are once their issuers' documents are to be
+/// asked for again.
+const OLD: &str = "/keys/";
+const NEW: &str = "/keys/new/";
 
 pub const AUDIENCE: &str = "shop-api";
 pub const SHOP: &str = "https://auth.shop.example";
@@ -39,7 +44,7 @@ pub enum Moment {
 /// The issuer of a group's tokens.
 pub fn issuer(group: Group) -> String {
     match group.service {
-        Service::Keys => format!("https://{group}.example"),
+        service if service.is_of_keys() => format!("https://{group}.example"),
         _ => SHOP.to_owned(),
     }
 }
@@ -59,6 +64,13 @@ pub fn claims(subject: &str, issuer: &str) -> Value {
 /// The reference token of a user.
 pub fn reference(subject: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(subject)
+}
+
+/// The token that a user's login brings.
+pub fn issued(subject: &str) -> String {
+    let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+    let claims = json!({"sub": subject}).to_string();
+    [part(r#"{"alg":"ES256"}"#), part(&claims), part(&"x".repeat(64))].join(".")
 }
 
 /// Whose it is; nobody's if it was never issued.
@@ -205,14 +217,23 @@ impl Shared {
         let (service, name) = request.asks();
         let Some(group) = Group::of(&name) else {
             let body = json!({"active": false});
-            let nobody = Right { body, main_member: "active", location: String::new() };
+            let nobody =
+                Right { body, main_member: "active", owner_member: "sub", location: String::new() };
             stream.write_all(&nobody.reply()).await?;
             return Ok(End::GoesOn);
         };
         let moment = *self.moment.lock().unwrap();
         let (body, main_member) = self.right(service, &name, group, moment);
-        let right = Right { body, main_member, location: format!("{MOVED}{}", request.target) };
-        let is_due = group.service == service;
+        let owner_member = if service == Service::Discovery { "issuer" } else { "sub" };
+        let location = format!("{MOVED}{}", request.target);
+        let right = Right { body, main_member, owner_member, location };
+        let is_due = match (group.service, service) {
+            (Service::DiscoveredKeys, Service::Keys) => true,
+            (faulty, service) => faulty == service,
+        };
+        if service == Service::Keys && has_moved(group, moment) && !request.is_new() {
+            return Fault::Status(404).answer(stream, &right).await;
+        }
         if is_due {
             *self.calls.lock().unwrap().entry((moment, group)).or_default() += 1;
         }
@@ -237,7 +258,12 @@ impl Shared {
         moment: Moment,
     ) -> (Value, &'static str) {
         match service {
-            Service::Keys => (json!({"keys": [self.jwk]}), "keys"),
+            Service::Keys | Service::DiscoveredKeys => (json!({"keys": [self.jwk]}), "keys"),
+            Service::Discovery => {
+                let place = if has_moved(group, moment) { NEW } else { OLD };
+                let uri = format!("https://keys.example{place}{name}");
+                (json!({"issuer": issuer(group), "jwks_uri": uri}), "jwks_uri")
+            }
             Service::Users => {
                 let is_new = group.service == Service::Users && moment != Moment::Before;
                 let country = if is_new { MEANWHILE } else { BEFORE };
@@ -253,6 +279,9 @@ impl Shared {
                 claims["active"] = json!(true);
                 (claims, "active")
             }
+            Service::Login => {
+                (json!({"access_token": issued(name), "token_type": "Bearer"}), "access_token")
+            }
             Service::Feed => {
                 let visit = Visit::Revoked;
                 let revoked = Protocol::ALL.map(|protocol| Cell { group, visit, protocol });
@@ -261,6 +290,12 @@ impl Shared {
             }
         }
     }
+}
+
+/// Whether a key set has moved. What a document said is believed until its key set
+/// cannot be had, so nobody would ask for a document that fails otherwise.
+fn has_moved(group: Group, moment: Moment) -> bool {
+    group.service == Service::Discovery && moment != Moment::Before
 }
 
 struct Request {
@@ -276,7 +311,9 @@ impl Request {
         let last = path.rsplit('/').next().unwrap_or_default().to_owned();
         match path.split('/').nth(1) {
             Some("keys") => (Service::Keys, last),
+            Some("discovery") => (Service::Discovery, last),
             Some("users") => (Service::Users, last),
+            Some("login") => (Service::Login, last),
             Some("feed") => (Service::Feed, last),
             Some("introspect") => {
                 let token = self.body.split('&').find_map(|pair| pair.strip_prefix("token="));
@@ -286,7 +323,12 @@ impl Request {
         }
     }
 
-    /// Whether a redirect was followed, which none must be.
+    /// Whether keys are asked for where they are now.
+    fn is_new(&self) -> bool {
+        self.target.contains(NEW)
+    }
+
+    /// Whether a redirect was followed, which most must not be.
     fn is_moved(&self) -> bool {
         self.target.starts_with(MOVED)
     }

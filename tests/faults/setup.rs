@@ -18,6 +18,9 @@ use crate::tokens::Signer;
 const SHORT_SECONDS: u64 = 1;
 const LONG_SECONDS: u64 = 3600;
 
+/// The same for key sets. There are many, and each is fetched again after this time.
+const KEYS_SECONDS: u64 = 2;
+
 /// The cluster of a service, by how it fails.
 fn cluster(fault: Fault, state: State) -> &'static str {
     match (fault, state) {
@@ -184,16 +187,27 @@ fn chain(configuration: &Value) -> Value {
             ),
         }}),
     );
+    // Holds back logins until their bodies are read.
+    let buffer = typed(
+        "envoy.extensions.filters.http.buffer.v3.Buffer",
+        json!({"max_request_bytes": 65_536}),
+    );
+    let buffer = configuration["sealed_tokens"]
+        .is_object()
+        .then(|| json!({"name": "envoy.filters.http.buffer", "typed_config": buffer}));
     let router = typed("envoy.extensions.filters.http.router.v3.Router", json!({}));
+    let filters = [
+        Some(json!({"name": "envoy.filters.http.wasm", "typed_config": wasm})),
+        buffer,
+        Some(json!({"name": "envoy.filters.http.router", "typed_config": router})),
+    ];
+    let filters = filters.into_iter().flatten();
     let manager = typed(
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         json!({
             "stat_prefix": "public",
             "normalize_path": true,
-            "http_filters": [
-                {"name": "envoy.filters.http.wasm", "typed_config": wasm},
-                {"name": "envoy.filters.http.router", "typed_config": router},
-            ],
+            "http_filters": filters.collect::<Vec<_>>(),
             "route_config": {"virtual_hosts": [{
                 "name": "all",
                 "domains": ["*"],
@@ -249,6 +263,15 @@ fn filter(groups: &[Group], signer: &Signer) -> Value {
             {"match": {"path_prefix": "/catalog"}, "requires": {"allow_missing": true}},
         ],
     });
+    if service == Service::Login {
+        config["sealed_tokens"] = json!({
+            "keys": ["A".repeat(43)],
+            "logins": [{
+                "match": {"path_prefix": "/login", "methods": ["POST"]},
+                "service": "faulty", "json": ["/access_token"],
+            }],
+        });
+    }
     if service == Service::Feed {
         let (poll, max_stale) = match state {
             State::Cold | State::Stale => (SHORT_SECONDS, LONG_SECONDS),
@@ -276,18 +299,26 @@ fn cache(service: Service, state: State) -> Value {
 fn providers(groups: &[Group], signer: &Signer) -> Value {
     let Group { service, state, .. } = groups[0];
     let provider = |group: Group| json!({"issuer": issuer(group), "audiences": [AUDIENCE], "clock_skew_seconds": 0});
-    if service == Service::Keys {
+    if service.is_of_keys() {
         let (cache, max_stale) = match state {
             State::Cold | State::Warm => (LONG_SECONDS, LONG_SECONDS),
-            State::Stale => (SHORT_SECONDS, LONG_SECONDS),
-            State::Expired => (SHORT_SECONDS, 0),
+            State::Stale => (KEYS_SECONDS, LONG_SECONDS),
+            State::Expired => (KEYS_SECONDS, 0),
         };
         let providers = groups.iter().map(|group| {
             let mut provider = provider(*group);
-            provider["remote_jwks"] = json!({
-                "service": "faulty", "path": format!("/keys/{group}"),
-                "cache_seconds": cache, "max_stale_seconds": max_stale,
-            });
+            let mut keys = json!({"cache_seconds": cache, "max_stale_seconds": max_stale});
+            let (kind, path, service, jwks_service) = match service {
+                Service::Discovery => ("discovery", "discovery", "faulty", Some("healthy")),
+                Service::DiscoveredKeys => ("discovery", "discovery", "healthy", Some("faulty")),
+                _ => ("remote_jwks", "keys", "faulty", None),
+            };
+            keys["service"] = json!(service);
+            keys["path"] = json!(format!("/{path}/{group}"));
+            if let Some(service) = jwks_service {
+                keys["jwks_service"] = json!(service);
+            }
+            provider[kind] = keys;
             (group.fault.name(), provider)
         });
         return providers.collect::<serde_json::Map<_, _>>().into();
