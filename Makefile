@@ -60,7 +60,7 @@ oci: wasm
 	@.ci/oci
 
 package: wasm native
-	@.ci/package
+	@ARCH='$(ARCH)' .ci/package
 
 release: wasm native cli
 	@ARCH='$(ARCH)' .ci/release

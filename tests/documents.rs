@@ -104,6 +104,18 @@ fn pages_and_examples_have_the_version() {
     assert!(readme.contains(concat!("Version ", env!("CARGO_PKG_VERSION"), ",")));
 }
 
+/// Each question has a link, which `links_lead_somewhere` follows, heading included.
+#[test]
+fn questions_have_answers() {
+    let page = read("docs/faq.md");
+    let (_, table) = page.split_once("\n| question | answer |\n|---|---|\n").unwrap();
+    let rows: Vec<_> = table.lines().take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() >= 20, "{}", rows.len());
+    for row in rows {
+        assert!(!links::links(row).is_empty(), "{row}");
+    }
+}
+
 /// The front page and the pages of the manual: their paths from the root.
 fn pages() -> Vec<String> {
     let pages = files("docs/").into_iter().filter(|path| path.ends_with(".md"));

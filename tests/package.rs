@@ -304,6 +304,8 @@ fn a_release_is_whole_and_the_same_each_time() {
         format!("libgatepass_kong-{VERSION}-{platform}.so"),
         format!("gatepass-{VERSION}-command-{platform}.tar.gz"),
         format!("gatepass-{VERSION}-oci.tar.gz"),
+        format!("kong-plugin-gatepass-{VERSION}-1.{platform}.rock"),
+        format!("kong-plugin-gatepass-{VERSION}-1.linux-{other}.rock"),
     ] {
         assert!(first.contains_key(&name), "{name}: {:?}", first.keys());
     }
@@ -321,4 +323,75 @@ fn a_release_is_whole_and_the_same_each_time() {
     assert!(named("windows-sys").is_none(), "nor what other targets need");
     let curve = named("p256").expect("what the filter is made of");
     assert!(curve["hashes"][0]["content"].is_string() && curve["licenses"].is_array());
+}
+
+/// The rock is what LuaRocks makes of the plugin's archive, and LuaRocks installs it.
+#[test]
+fn the_rock_is_as_luarocks_packs_it() {
+    let place = Place::new("rock");
+    let dist = place.package("dist");
+    drop(place.unpack(&dist, "kong-plugin"));
+    let archive = place.0.join(format!("gatepass-{VERSION}-kong-plugin"));
+    // Without the manual, which LuaRocks would put into the rock too.
+    let source = place.0.join("source");
+    for name in ["LICENSE", "libgatepass_kong.so", "kong/plugins/gatepass", ROCKSPEC] {
+        let to = source.join(name);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        run(Command::new("cp").arg("-r").arg(archive.join(name)).arg(&to));
+    }
+    let name = format!("kong-plugin-gatepass-{VERSION}-1.linux-{}.rock", std::env::consts::ARCH);
+    let luarocks = |directory: &Path, tree: &str, arguments: &[&str]| {
+        let mut command = Command::new("luarocks");
+        command.args(["--lua-version", "5.1", "--tree"]).arg(place.0.join(tree)).args(arguments);
+        command.env("HOME", &place.0).current_dir(directory);
+        // Debian: luarocks.
+        run(&mut command)
+    };
+    luarocks(&source, "made", &["make", "--deps-mode", "none", ROCKSPEC]);
+    luarocks(&place.0, "made", &["pack", "kong-plugin-gatepass"]);
+    let unzip = |rock: &Path, directory: &str| {
+        let out = place.0.join(directory);
+        fs::create_dir_all(&out).unwrap();
+        run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(rock).arg(&out));
+        let mut files = BTreeMap::new();
+        collect(&out, &out, &mut files);
+        files
+    };
+    let expected = unzip(&place.0.join(&name), "expected");
+    let ours = place.0.join("ours");
+    fs::create_dir_all(&ours).unwrap();
+    run(Command::new(tree(".ci/rock"))
+        .arg(place.0.join("libgatepass_kong.so"))
+        .arg(std::env::consts::ARCH)
+        .arg(&ours));
+    let found = unzip(&ours.join(&name), "found");
+    for (path, content) in &expected {
+        let own = found.get(path).unwrap_or_else(|| panic!("{path}"));
+        assert_eq!(String::from_utf8_lossy(own), String::from_utf8_lossy(content), "{path}");
+    }
+    assert_eq!(found.len(), expected.len());
+    luarocks(&ours, "installed", &["install", "--deps-mode", "none", &name]);
+    let installed = place.0.join("installed");
+    assert!(installed.join("share/lua/5.1/kong/plugins/gatepass/handler.lua").is_file());
+    assert_eq!(fs::read(installed.join("lib/lua/5.1/libgatepass_kong.so")).unwrap(), LIBRARY);
+}
+
+/// The plugin's archive has the libraries of other architectures in directories of their own.
+#[test]
+fn the_plugins_archive_has_other_architectures() {
+    let place = Place::new("package-architectures");
+    let other = if std::env::consts::ARCH == "aarch64" { "x86_64" } else { "aarch64" };
+    fs::create_dir_all(place.0.join(other)).unwrap();
+    fs::write(place.0.join(other).join("libgatepass_kong.so"), other).unwrap();
+    let (module, dist) = (place.0.join("module.wasm"), place.0.join("dist"));
+    fs::write(&module, MODULE).unwrap();
+    fs::write(place.0.join("libgatepass_kong.so"), LIBRARY).unwrap();
+    run(Command::new(tree(".ci/package"))
+        .arg(&module)
+        .arg(&dist)
+        .arg(&place.0)
+        .env("ARCH", format!("{} {other}", std::env::consts::ARCH)));
+    let files = place.unpack(&dist, "kong-plugin");
+    assert_eq!(files["libgatepass_kong.so"], LIBRARY);
+    assert_eq!(files[&format!("{other}/libgatepass_kong.so")], other.as_bytes());
 }
