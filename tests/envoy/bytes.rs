@@ -136,19 +136,20 @@ fn rarely<'a>(dice: &mut Dice, items: &[&'a str]) -> &'a str {
 }
 
 fn spelled(dice: &mut Dice, name: &str) -> String {
-    match dice.roll(8) {
+    match dice.roll(9) {
         0 => name.to_ascii_uppercase(),
         1 => name.replace('-', "_"),
         2 => name.replacen('-', "_", 1),
         3 => format!("{name} "),
         4 => format!(" {name}"),
         5 => format!("x-other: 1\r\n\t{name}"),
+        6 => name.replace('-', dice.one_of(&[".", "~", "!", "+", "|"])),
         _ => name.to_owned(),
     }
 }
 
 /// The lines of a request, the start line first, and what follows the head.
-fn request(dice: &mut Dice, token: &str) -> (Vec<String>, String) {
+pub fn request(dice: &mut Dice, token: &str) -> (Vec<String>, String) {
     let methods =
         ["GET", "GET", "POST", "get", "Post", "PUT", "OPTIONS", "TRACE", "CONNECT", "X-Y"];
     let targets = [
@@ -213,8 +214,18 @@ fn sent(
     token: &str,
 ) -> Result<bool, String> {
     service.received.lock().unwrap().clear();
+    exchange(gateway.ports.listener, lines, body);
+    let received = service.received.lock().unwrap();
+    match received.iter().find_map(|bytes| wrong(bytes, token)) {
+        Some(what) => Err(format!("{what}, in\n{}", String::from_utf8_lossy(&received[0]))),
+        None => Ok(!received.is_empty()),
+    }
+}
+
+/// Sends it, and waits for the head of an answer.
+pub fn exchange(port: u16, lines: &[String], body: &str) {
     let bytes = format!("{}\r\nConnection: close\r\n\r\n{body}", lines.join("\r\n"));
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, gateway.ports.listener)).unwrap();
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     let _ = stream.write_all(bytes.as_bytes());
     // Not to its end: Envoy leaves a connection open for a second after a refusal.
@@ -225,15 +236,10 @@ fn sent(
             _ => break,
         }
     }
-    let received = service.received.lock().unwrap();
-    match received.iter().find_map(|bytes| wrong(bytes, token)) {
-        Some(what) => Err(format!("{what}, in\n{}", String::from_utf8_lossy(&received[0]))),
-        None => Ok(!received.is_empty()),
-    }
 }
 
 /// Without each line that it does not need.
-fn shortest(mut lines: Vec<String>, shows: impl Fn(&[String]) -> bool) -> Vec<String> {
+pub fn shortest(mut lines: Vec<String>, mut shows: impl FnMut(&[String]) -> bool) -> Vec<String> {
     let mut at = 1;
     while at < lines.len() {
         let mut fewer = lines.clone();

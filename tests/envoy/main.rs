@@ -52,6 +52,7 @@ mod replaced;
 mod resources;
 mod revocation;
 mod sealed_tokens;
+mod servers;
 mod shop;
 mod shop_clients;
 mod signals;
