@@ -62,7 +62,7 @@ impl Location {
     pub fn parse(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let host = std::str::from_utf8(Authority::parse(authority.as_bytes())?.host).ok()?;
+        let host = std::str::from_utf8(Authority::configured(authority.as_bytes())?.host).ok()?;
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         let is_loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
         let is_scheme = scheme == "https" || scheme == "http" && is_loopback;

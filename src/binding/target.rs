@@ -11,6 +11,8 @@ impl PublicOrigin {
     /// Parses `https://shop.example` or `https://shop.example:8443`.
     pub fn parse(text: &str) -> Option<Self> {
         let origin = normalized(text.as_bytes())?;
+        let (_, authority) = origin.trim_end_matches('/').split_once("://")?;
+        Authority::configured(authority.as_bytes())?;
         let has_path = text.splitn(4, '/').nth(3).is_some_and(|path| !path.is_empty());
         let is_plain = !text.contains(['?', '#', ' ']) && !has_path;
         let origin = origin.strip_suffix('/')?.to_owned();

@@ -319,6 +319,7 @@ impl<'a> Node<'a> {
                 None
             }
             Value::Object(members) => self.reject_as(member_names(members), ACCEPTED),
+            Value::String(_) => self.reject_as("an empty string", ACCEPTED),
             other => self.reject_as(kind(other), ACCEPTED),
         }
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::reader::{Fields, Node};
 use super::values::{HEADER_NAME, seconds};
 use crate::callout::{Scheme, Service};
-use crate::http::HeaderName;
+use crate::http::{Authority, HeaderName};
 use crate::identity::is_reserved;
 use crate::secret::Secret;
 use crate::time::Span;
@@ -39,7 +39,13 @@ fn service(name: &str, node: &Node<'_>) -> Option<Rc<Service>> {
     });
     let authority = fields.optional("authority", |node| {
         let text = node.plain_text()?;
-        if text.contains(['/', ' ', '@']) {
+        let is_host = match text.rsplit_once(':') {
+            Some((_, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Authority::configured(text.as_bytes()).is_some()
+            }
+            _ => !text.contains(['/', ' ', '@']),
+        };
+        if !is_host {
             return node.reject("host or host:port");
         }
         Some(text.to_owned())
@@ -124,11 +130,11 @@ pub fn named(node: &Node<'_>, services: Option<&Services>) -> Option<Rc<Service>
 
 /// A path at a service.
 pub fn path(node: &Node<'_>) -> Option<String> {
-    let text = node.plain_text()?;
-    if !text.starts_with('/') || text.contains([' ', '#']) {
+    let is_path = |text: &&str| text.starts_with('/') && !text.contains([' ', '#']);
+    if !node.value().as_str().is_some_and(|text| is_path(&text)) {
         return node.reject("a path that starts with /");
     }
-    Some(text.to_owned())
+    node.plain_text().map(str::to_owned)
 }
 
 /// A path that the gateway itself answers.

@@ -101,7 +101,7 @@ pub(super) fn origin(node: &Node<'_>) -> Option<String> {
         let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
             && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
         let default: &[u8] = if scheme.eq_ignore_ascii_case("http") { b"80" } else { b"443" };
-        let authority = Authority::parse(authority.as_bytes());
+        let authority = Authority::configured(authority.as_bytes());
         is_scheme && authority.is_some_and(|authority| authority.port != Some(default))
     };
     let origin = node.value().as_str().filter(is_origin).map(str::to_owned);

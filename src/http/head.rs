@@ -410,6 +410,16 @@ impl<'a> Authority<'a> {
         let is_port = port.is_none_or(|port| port.iter().all(u8::is_ascii_digit));
         (is_host && is_port && !host.is_empty()).then_some(Self { host, port })
     }
+
+    /// The same for a configuration, where a port that does not exist (0, or above 65535)
+    /// is a mistake: nobody could ever come from it.
+    pub fn configured(text: &'a [u8]) -> Option<Self> {
+        let exists = |port: &[u8]| {
+            let port = std::str::from_utf8(port).ok().and_then(|port| port.parse().ok());
+            port.is_some_and(|port: u16| port != 0)
+        };
+        Self::parse(text).filter(|authority| authority.port.is_none_or(exists))
+    }
 }
 
 /// A request target, split at the first `?`.

@@ -70,7 +70,6 @@ impl From<SignalError> for Denial {
     fn from(error: SignalError) -> Self {
         match error {
             SignalError::Token(rejection) => Self::Token(rejection),
-            SignalError::Unauthenticated => Self::ConsumerUnknown,
             other => Self::EntriesInvalid(other.to_string()),
         }
     }

@@ -5,7 +5,7 @@ use gatepass::http::LocalReply;
 use serde_json::{Value, json};
 
 use crate::signals::{
-    CAEP, LOGOUT, TRANSMITTER, change, config, error_of, event_claims, event_token, form,
+    CAEP, EVENTS, LOGOUT, TRANSMITTER, change, config, error_of, event_claims, event_token, form,
     is_revoked, logout, logout_claims, logout_token, post, push, revoked, send,
 };
 use crate::support::*;
@@ -227,6 +227,12 @@ fn who_is_not_known_is_named_in_the_log() {
         let named = format!("issuer \\\"{issuer}\\\" is not known");
         assert_eq!(log.matches(&named).count(), 2, "{log}");
     }
+    let mut world = World::new(&config, ENVOY);
+    let head = post(EVENTS, "application/secevent+jwt", "x", "Bearer of-another-stream");
+    assert_eq!(error_of(&answered(send(&mut world, head, "x")), "err").1, "authentication_failed");
+    let log = logged(&mut world.gateway);
+    assert!(log.contains("Authorization header is not the one agreed"), "{log}");
+    assert!(!log.contains("of-another-stream") && !log.contains("of-the-stream"), "{log}");
 }
 
 /// Whatever it says of its type: what has `events` is for nobody but the endpoints.
