@@ -21,7 +21,9 @@
 )]
 
 mod access;
+mod as_they_come;
 mod bound;
+mod bound_attacks;
 mod browsers;
 mod bytes;
 mod chains;

@@ -85,7 +85,7 @@ impl hyper::body::Body for Chunks {
 
 /// The bundled Envoy with an example's configuration, and a cluster for each upstream that
 /// it names.
-fn setup(configuration: &Value, port: u16) -> Setup {
+pub fn setup(configuration: &Value, port: u16) -> Setup {
     let message = "type.googleapis.com/google.protobuf.Struct";
     let block = format!("configuration:\n  \"@type\": {message}\n  value: {configuration}");
     let services = configuration["services"].as_object().unwrap().values();

@@ -172,3 +172,138 @@ async fn the_upstream_never_sees_a_signal() {
     assert_eq!(connection.read_answer().unwrap().status, 200);
     assert_eq!(gateway.stat(stat).await, before);
 }
+
+/// Forms and bodies as no issuer sends them, tokens in each other's place, and another
+/// provider's word about a user: none revokes anything, and each is answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_signals_revoke_nothing() {
+    let gateway = setup().start().await;
+    gateway.ready().await;
+    let access_token = gateway.token("alice");
+    let good = || logout_token(&gateway, &json!({}));
+    let form = |kind: &str, body: String| Request::post(LOGOUT, &body).with("content-type", kind);
+    let urlencoded = |body: String| form("application/x-www-form-urlencoded", body);
+    let parts = format!(
+        "--x\r\ncontent-disposition: form-data; name=\"logout_token\"\r\n\r\n{}\r\n--x--\r\n",
+        good()
+    );
+    let as_type = |typ: &str, changes: Value| {
+        let mut claims = json!({
+            "iss": ISSUER, "aud": "web", "sub": "alice", "iat": Auth::claims("alice").unwrap()["iat"],
+            "jti": keys::random_text(),
+            "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+        });
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        gateway.services.auth.sign_as(typ, &claims)
+    };
+    let unsigned = {
+        let token = good();
+        let payload = token.split('.').nth(1).unwrap().to_owned();
+        // {"alg":"none","typ":"logout+jwt"}
+        format!("eyJhbGciOiJub25lIiwidHlwIjoibG9nb3V0K2p3dCJ9.{payload}.")
+    };
+    let set = event_token(&gateway, "alice");
+    let about = |subject: Value| {
+        gateway.services.auth.sign_as(
+            "secevent+jwt",
+            &json!({
+                "iss": ISSUER, "aud": ["x", "gateway"], "jti": keys::random_text(),
+                "iat": Auth::claims("alice").unwrap()["iat"], "sub_id": subject,
+                "events": {"https://schemas.openid.net/secevent/caep/event-type/session-revoked": {}},
+            }),
+        )
+    };
+    let nested = |depth: usize| format!("{}{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    for (case, request, expected) in [
+        ("in parts", form("multipart/form-data; boundary=x", parts), 400),
+        ("as text", form("text/plain", format!("logout_token={}", good())), 400),
+        ("as JSON", form("application/json", json!({"logout_token": good()}).to_string()), 400),
+        ("as a token", form("application/logout+jwt", good()), 400),
+        ("two", urlencoded(format!("logout_token={}&logout_token={}", good(), good())), 400),
+        ("two spellings", urlencoded(format!("logout_token={}&logout%5ftoken=x", good())), 400),
+        (
+            "two types",
+            urlencoded(format!("logout_token={}", good())).with("content-type", "a/b"),
+            400,
+        ),
+        ("another name", urlencoded(format!("LOGOUT_TOKEN={}", good())), 400),
+        ("UTF-16", urlencoded("\0l\0o\0g\0o\0u\0t".to_owned()), 400),
+        ("an access token", urlencoded(format!("logout_token={access_token}")), 400),
+        ("an event", urlencoded(format!("logout_token={set}")), 400),
+        ("unsigned", urlencoded(format!("logout_token={unsigned}")), 400),
+        ("typ of an access token", logout(&as_type("at+jwt", json!({}))), 400),
+        ("typ of a proof", logout(&as_type("dpop+jwt", json!({}))), 400),
+        ("another client", logout(&as_type("logout+jwt", json!({"aud": "shop-api"}))), 400),
+        ("clients, none of ours", logout(&as_type("logout+jwt", json!({"aud": ["x", "y"]}))), 400),
+        ("no client", logout(&as_type("logout+jwt", json!({"aud": []}))), 400),
+        ("a nonce", logout(&as_type("logout+jwt", json!({"nonce": "n"}))), 400),
+        (
+            "another issuer",
+            logout(&as_type("logout+jwt", json!({"iss": "https://else.example"}))),
+            400,
+        ),
+        ("nobody", logout(&as_type("logout+jwt", json!({"sub": null}))), 400),
+        (
+            "nested events",
+            logout(&as_type(
+                "logout+jwt",
+                json!({"events": {"x": {
+            "http://schemas.openid.net/event/backchannel-logout": {}}}}),
+            )),
+            400,
+        ),
+        (
+            "a list of events",
+            logout(&as_type(
+                "logout+jwt",
+                json!({"events": [
+            "http://schemas.openid.net/event/backchannel-logout"]}),
+            )),
+            400,
+        ),
+        ("tomorrow's", logout(&as_type("logout+jwt", json!({"iat": 4_000_000_000_u64}))), 400),
+        ("200 kB", urlencoded(format!("logout_token={}", "a".repeat(200_000))), 400),
+        ("200 kB beside it", urlencoded(format!("x={}&logout_token=x", "a".repeat(200_000))), 400),
+        ("deep", urlencoded(format!("logout_token={}", nested(20_000))), 400),
+        ("too much", urlencoded(format!("logout_token={}", "a".repeat(300_000))), 413),
+        ("events: an access token", event(&access_token), 400),
+        ("events: a logout", event(&good()), 400),
+        ("events: 200 kB", event(&"a".repeat(200_000)), 400),
+        ("events: too much", event(&"a".repeat(300_000)), 413),
+        (
+            "events: as a form",
+            Request::post(EVENTS, &set)
+                .with("authorization", AUTHORIZATION)
+                .with("content-type", "application/x-www-form-urlencoded"),
+            400,
+        ),
+        (
+            "events: of another issuer's user",
+            event(&about(json!({"format": "iss_sub",
+            "iss": "https://else.example", "sub": "alice"}))),
+            400,
+        ),
+        ("events: of nobody", event(&about(json!({"format": "iss_sub", "iss": ISSUER}))), 400),
+        ("events: a device", event(&about(json!({"format": "did", "url": "did:x:alice"}))), 400),
+        ("events: twice authorized", event(&set).with("authorization", AUTHORIZATION), 400),
+    ] {
+        let answer = gateway.send(request).await;
+        assert_eq!(answer.status, expected, "{case}: {answer}");
+        assert!(!answer.to_string().contains("alice"), "{case}: {answer}");
+        let outcome = gateway.get("/orders", &access_token).await.outcome();
+        assert_eq!(outcome, "200", "{case}");
+    }
+    // What no token is for, by any header; and a good one still counts, with a charset.
+    for (token, code) in [
+        (&set, "token_type_mismatch"),
+        (&good(), "token_type_mismatch"),
+        (&unsigned, "token_malformed"),
+    ] {
+        assert_eq!(gateway.get("/orders", token).await.outcome(), format!("401 {code}"));
+    }
+    let body = format!("state=x&logout_token={}", good());
+    let last = form("Application/X-WWW-Form-Urlencoded ; charset=\"utf-8\"", body);
+    assert_eq!(gateway.send(last).await.status, 200);
+    assert_eq!(gateway.get("/orders", &access_token).await.outcome(), "401 token_revoked");
+}
