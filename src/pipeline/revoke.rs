@@ -14,6 +14,7 @@ use crate::event::{Event, RevokedBy, Stage, Trace};
 use crate::http::{LocalReply, RequestHead};
 use crate::metrics::RequestOutcome;
 use crate::revocation::RevocationEndpoint;
+use crate::signals;
 use crate::time::UnixTime;
 use crate::verdict::Verdict;
 
@@ -78,9 +79,13 @@ impl Pipeline {
         recipient: Recipient,
         sanitized: Sanitized,
     ) -> Result<Verdict, Halt> {
+        let most = match recipient {
+            Recipient::Signal => self.limits.max_reply_bytes.min(signals::MAX_BYTES),
+            Recipient::Revocations | Recipient::Login(_) => self.limits.max_reply_bytes,
+        };
         let refused = match (head.method(), head.content_length()) {
             (method, _) if method != b"POST" => LocalReply::new(405).with_header("allow", "POST"),
-            (_, Some(bytes)) if bytes > self.limits.max_reply_bytes => LocalReply::new(413),
+            (_, Some(bytes)) if bytes > most => LocalReply::new(413),
             (_, Some(bytes)) if bytes > 0 => {
                 return Err(Halt::Receive(recipient, Box::new(sanitized), bytes));
             }

@@ -20,7 +20,7 @@ use crate::metrics::RequestOutcome;
 use crate::refresh::Wanted;
 use crate::revocation::Entry;
 use crate::seen::Lifetime;
-use crate::signals::{Forward, Received, SignalError, SignalKind, Signals, logout_token_of};
+use crate::signals::{self, Forward, Received, SignalError, SignalKind, Signals, logout_token_of};
 use crate::time::Span;
 use crate::token::{ProviderId, Rejection, Untrusted, check_signature};
 use crate::verdict::Verdict;
@@ -127,7 +127,7 @@ impl Pipeline {
         let now = attempt.now;
         attempt.trace.stage = Stage::Verify;
         let events = signals.events.as_ref().ok_or(SignalError::Unauthenticated)?;
-        let token = Untrusted::parse(body.trim_ascii(), self.limits.max_reply_bytes)
+        let token = Untrusted::parse(body.trim_ascii(), signals::MAX_BYTES)
             .map_err(Rejection::Unreadable)?;
         let unknown = || Rejection::unknown_issuer(token.unverified_claims());
         let (position, transmitter) = events.transmitter(&token).ok_or_else(unknown)?;

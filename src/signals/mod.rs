@@ -19,6 +19,10 @@ pub use self::forward::{Forward, ForwardError};
 pub use self::logout::{LogoutReceiver, Logouts};
 pub use self::subject::RevokeBy;
 
+/// The largest body of a request to one of the endpoints, far above what issuers send.
+/// Anybody may send one, and it is read before its signature can be checked.
+pub const MAX_BYTES: usize = 65_536;
+
 /// The endpoints of a configuration; by default there are none.
 #[derive(Debug, Default)]
 pub struct Signals {

@@ -309,6 +309,23 @@ fn the_endpoints_are_the_gateways_own() {
     }
 }
 
+/// Anybody may send them, and what is read before a signature costs time and memory.
+#[test]
+fn the_bodies_of_signals_are_small() {
+    let mut config = config("both");
+    put(&mut config, "/limits", json!({"max_reply_bytes": 1_000_000}));
+    let mut world = World::new(&config, ENVOY);
+    let body = |bytes: usize| "x".repeat(bytes);
+    assert_eq!(form(&mut world, &body(65_536)).status, 400);
+    assert_eq!(push(&mut world, &body(65_536)).status, 400);
+    for (path, media_type) in
+        [(LOGOUT, "application/x-www-form-urlencoded"), (EVENTS, "application/secevent+jwt")]
+    {
+        let head = post(path, media_type, &body(65_537), "Bearer of-the-stream");
+        assert_eq!(answered(world.begin(head)).status, 413, "{path}");
+    }
+}
+
 pub const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
 const RISC: &str = "https://schemas.openid.net/secevent/risc/event-type/";
 const OAUTH: &str = "https://schemas.openid.net/secevent/oauth/event-type/";
