@@ -220,14 +220,24 @@ const FAINT: &str = r#"
         .map((element) => `${element.tagName} ${element.className} ${contrast(element).toFixed(2)}`);
 "#;
 
-/// Names of keys and tokens that do not stand on one line.
+/// Names of keys and tokens, and labels of buttons, that do not stand on one line.
 const BROKEN: &str = r#"
     const lines = (element) => {
-        const range = document.createRange();
-        range.selectNodeContents(element);
-        return new Set([...range.getClientRects()].map((each) => Math.round(each.top))).size;
+        const tops = new Set();
+        const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+        while (texts.nextNode()) {
+            if (texts.currentNode.parentElement.closest(".sr")) continue;
+            const range = document.createRange();
+            range.selectNodeContents(texts.currentNode);
+            for (const each of range.getClientRects()) tops.add(Math.round(each.top));
+        }
+        return tops.size;
     };
-    return [...document.querySelectorAll(".id")].filter((each) => lines(each) > 1).map((each) => each.textContent);
+    const labels = ".id, .counts thead th, button, .mode span:not(.absent), .doors > :not(.absent)";
+    const shown = (each) => innerWidth >= 390 || each.matches(".id");
+    return [...document.querySelectorAll(labels)]
+        .filter((each) => shown(each) && each.getClientRects().length && lines(each) > 1)
+        .map((each) => each.textContent);
 "#;
 
 /// Nobody scrolls through the shop to find out what it cost.

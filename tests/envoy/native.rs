@@ -166,7 +166,13 @@ async fn the_signing_key_comes_by_sds() {
     assert_eq!(early.outcome(), "503 configuration_invalid");
     assert_eq!(early.header("content-type"), Some("application/problem+json"));
     logged(" GET /orders 503 configuration_invalid configuration_invalid ").await;
-    put_pem(&first);
+    // In a file of its own, as Kubernetes mounts it.
+    let put_file = |name: &str, pem: &str| {
+        let path = directory.join(name);
+        fs::write(&path, pem).unwrap();
+        put(Some(json!({"filename": path.display().to_string()})));
+    };
+    put_file("first.pem", &first);
     gateway.ready().await;
     let signed = async || {
         let answer = gateway.get("/orders", &token).await;
@@ -178,8 +184,10 @@ async fn the_signing_key_comes_by_sds() {
     put(Some(json!({"inline_bytes": "//79/A=="})));
     logged("$.identity_token.signing_keys[0].private_key: found a secret that is not UTF-8").await;
     assert_eq!(signed().await, before);
-    put_pem(&second);
+    put_file("second.pem", &second);
     crate::gateway::until("the new key signs", || async { signed().await != before }).await;
+    put_pem(&first);
+    crate::gateway::until("the old key signs", || async { signed().await == before }).await;
 }
 
 /// Whether the Envoy here gives secrets to modules, as it does from 1.40 on.

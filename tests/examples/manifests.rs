@@ -148,6 +148,50 @@ fn kubernetes() {
     assert!(makefile.contains("oci:"), "`make oci` makes the image");
 }
 
+/// What Kustomize generates is what the deployment names; built by kubectl where there is one.
+#[test]
+fn kustomize() {
+    let kustomization = documents("examples/kubernetes/kustomization.yaml")[0].take();
+    let envoy = documents("examples/kubernetes/envoy.yaml");
+    assert_eq!(kustomization["resources"], json!(["envoy.yaml"]));
+    let pod = &of_kind(&envoy, "Deployment")["spec"]["template"]["spec"];
+    let (config, secret) =
+        (&kustomization["configMapGenerator"][0], &kustomization["secretGenerator"][0]);
+    assert_eq!(config["name"], pod["volumes"][0]["configMap"]["name"]);
+    assert_eq!(config["files"], json!(["config/envoy.yaml"]), "its name in the directory");
+    assert!(pod["containers"][0]["args"][1].as_str().unwrap().ends_with("/envoy.yaml"));
+    assert_eq!(secret["name"], pod["containers"][0]["envFrom"][0]["secretRef"]["name"]);
+    let minimal = documents("envoy/minimal.yaml")[0].take().to_string();
+    assert!(minimal.contains("GATEPASS_SIGNING_KEY"));
+    assert_eq!(secret["files"], json!(["GATEPASS_SIGNING_KEY=secrets/signing-key.pem"]));
+
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("kustomize");
+    let put = |name: &str, text: &str| {
+        let path = directory.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    for name in ["kustomization.yaml", "envoy.yaml"] {
+        put(name, &read(&format!("examples/kubernetes/{name}")));
+    }
+    put("config/envoy.yaml", &read("envoy/minimal.yaml"));
+    put("secrets/signing-key.pem", "key");
+    let mut kubectl = std::process::Command::new("kubectl");
+    let Ok(built) = kubectl.arg("kustomize").arg(&directory).output() else { return };
+    let built = String::from_utf8(built.stdout).unwrap();
+    let built: Vec<Value> = serde_norway::Deserializer::from_str(&built)
+        .map(|document| serde::Deserialize::deserialize(document).unwrap())
+        .collect();
+    let pod = &of_kind(&built, "Deployment")["spec"]["template"]["spec"];
+    let image = pod["volumes"][1]["image"]["reference"].as_str().unwrap();
+    assert!(image.starts_with("registry.example/"), "{image}");
+    let config = of_kind(&built, "ConfigMap");
+    assert_eq!(config["metadata"]["name"], pod["volumes"][0]["configMap"]["name"]);
+    assert_eq!(config["data"]["envoy.yaml"], read("envoy/minimal.yaml"));
+    let secret = &of_kind(&built, "Secret")["metadata"]["name"];
+    assert_eq!(*secret, pod["containers"][0]["envFrom"][0]["secretRef"]["name"]);
+}
+
 /// The image that Istio and Envoy Gateway pull: what its parts say of each other
 /// is so, and its one layer holds the module under the name that they look for.
 #[test]
