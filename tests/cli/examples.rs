@@ -137,8 +137,8 @@ fn tokens_are_verified_by_each_shipped_configuration() {
             let path = entry.unwrap().path();
             let is_yaml = path.extension().is_some_and(|it| it == "yaml" || it == "yml");
             // An Envoy's deployment, whose configuration is another file, and Docker's.
-            let is_other =
-                path.ends_with("kubernetes/envoy.yaml") || path.ends_with("compose.yaml");
+            let others = ["kubernetes/envoy.yaml", "kustomization.yaml", "compose.yaml"];
+            let is_other = others.iter().any(|other| path.ends_with(other));
             if !is_yaml || is_other {
                 continue;
             }
