@@ -1,10 +1,9 @@
 //! The identity for one service: `identity_token`, overridden by `identity` of the
 //! resource and of the rule.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::http::HeaderName;
 use crate::time::Span;
@@ -102,24 +101,10 @@ impl TemplateKey {
         self.find(|overrides| overrides.ttl).unwrap_or(defaults.ttl)
     }
 
-    /// Those of some claims that the service needs.
-    pub(crate) fn cut_of<'a>(&self, claims: &'a Map<String, Value>) -> Cow<'a, Map<String, Value>> {
-        let mut claims = Cow::Borrowed(claims);
-        if self.find(|overrides| overrides.claims.as_ref()).is_some() {
-            self.cut(claims.to_mut());
-        }
-        claims
-    }
-
-    /// Takes away the claims that the service does not need.
-    pub(crate) fn cut(&self, claims: &mut Map<String, Value>) {
-        self.cut_but(claims, |_| false);
-    }
-
-    /// The same, except for claims that `stays` keeps.
-    pub(crate) fn cut_but(&self, claims: &mut Map<String, Value>, stays: impl Fn(&str) -> bool) {
-        if let Some(kept) = self.find(|overrides| overrides.claims.as_ref()) {
-            claims.retain(|name, _| kept.contains(name) || stays(name));
-        }
+    /// Whether the service needs the claim called `name`, one of the mapped, copied and
+    /// set ones.
+    pub(crate) fn keeps(&self, name: &str) -> bool {
+        let kept = self.find(|overrides| overrides.claims.as_deref());
+        kept.is_none_or(|kept| kept.iter().any(|own| own == name))
     }
 }

@@ -6,11 +6,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::authenticated::Authenticated;
+use super::claims::ClaimSet;
 use super::error::MintError;
 use crate::consumer::{Consumer, TakenNames};
 use crate::http::{HeaderName, SetField, header_text};
-use crate::overrides::IdentityHeader;
-use crate::token::{ClaimPath, text_of};
+use crate::overrides::{IdentityHeader, TemplateKey};
+use crate::token::{ClaimPath, text};
 use crate::user_info::UserClaimNames;
 
 /// Which claims become headers: `claim_to_headers` in the configuration, and
@@ -28,27 +29,41 @@ pub struct IdentityHeaders {
 #[derive(Clone, Copy)]
 pub(super) struct ClaimSources<'a> {
     /// The claims of the identity token.
-    pub own: &'a Map<String, Value>,
-    /// Those of them that come from user info, if it was queried.
+    pub own: &'a ClaimSet<'a>,
+    /// The claims of the public token.
+    pub public: &'a Map<String, Value>,
+    /// Those from user info, if it was queried.
     pub by_user: Option<&'a Map<String, Value>>,
     /// The names of these.
     pub names: &'a UserClaimNames,
+    /// Which of these the service needs.
+    pub template: &'a TemplateKey,
 }
 
 impl<'a> ClaimSources<'a> {
     /// The claim that `path` leads to; only from user info if the claim comes from there.
     fn find(self, path: &ClaimPath) -> Option<&'a Value> {
-        if self.names.decide(path) { path.find(self.by_user?) } else { path.find(self.own) }
+        if self.names.decide(path) {
+            path.find_by(|name| self.of_user(name))
+        } else {
+            self.own.find(path)
+        }
+    }
+
+    fn of_user(self, name: &str) -> Option<&'a Value> {
+        self.by_user?.get(name).filter(|_| self.template.keeps(name))
     }
 
     /// The username of a user without a consumer entry: from user info, if that maps the
     /// claim.
-    fn username(self, public: &'a Map<String, Value>) -> Option<&'a str> {
-        if USERNAME_CLAIMS.iter().any(|name| self.names.has(name)) {
-            return USERNAME_CLAIMS.into_iter().find_map(|name| text_of(self.by_user?, name));
-        }
-        let own = |name| text_of(self.own, name).or_else(|| text_of(public, name));
-        USERNAME_CLAIMS.into_iter().find_map(own)
+    fn username(self) -> Option<&'a str> {
+        let is_by_user = USERNAME_CLAIMS.iter().any(|name| self.names.has(name));
+        USERNAME_CLAIMS.into_iter().find_map(|name| {
+            if is_by_user {
+                return text(self.of_user(name));
+            }
+            text(self.own.get(name)).or_else(|| text(self.public.get(name)))
+        })
     }
 }
 
@@ -155,9 +170,8 @@ impl IdentityHeaders {
                 put(&self.names.credential, "consumer", credential)?;
             }
             None => {
-                let public = principal.token().claims().members();
                 let TakenNames { usernames, custom_ids, credentials } = &self.taken;
-                let name = sources.username(&public).filter(|name| !usernames.holds(name));
+                let name = sources.username().filter(|name| !usernames.holds(name));
                 put(&self.names.username, "preferred_username", name)?;
                 let custom_id = Some(subject).filter(|subject| !custom_ids.holds(subject));
                 put(&self.names.custom_id, "sub", custom_id)?;

@@ -5,6 +5,7 @@
 //! token but claims.
 
 mod authenticated;
+mod claims;
 mod error;
 mod fields;
 mod keys;
@@ -12,22 +13,22 @@ mod published;
 mod replaced;
 mod transaction;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
-use chrono::{DateTime, Utc};
-use jwt_compact::Claims as JwtClaims;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 pub use self::authenticated::Authenticated;
+use self::claims::{ClaimSet, Payload, WriteMembers};
 pub use self::error::MintError;
 use self::fields::ClaimSources;
 pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders, USERNAME_CLAIMS};
 pub use self::keys::{IdentityKey, IdentityKeys, ScheduleGap};
 pub use self::published::{Published, PublishedPaths, origin};
 pub use self::replaced::Replaced;
-use self::transaction::TXN_TOKEN_TYPE;
 pub use self::transaction::{Profile, RequestContext};
+use self::transaction::{TXN_TOKEN_TYPE, TransactionClaims};
 use crate::http::{HeaderName, SetField};
 use crate::json;
 use crate::keys::Crypto;
@@ -130,7 +131,7 @@ pub struct MintOrder<'a> {
     /// The template for the service.
     pub template: &'a TemplateKey,
     /// The scopes from [`Minter::scopes`].
-    pub scopes: Vec<String>,
+    pub scopes: Cow<'a, [String]>,
     /// The token that it is minted for.
     pub source: MintSource<'a>,
 }
@@ -143,7 +144,7 @@ pub enum MintSource<'a> {
         /// The request context, for transaction tokens only.
         context: RequestContext,
         /// Must be unique: it becomes the `jti`, or the `txn` of a transaction token.
-        nonce: Vec<u8>,
+        nonce: [u8; 32],
         /// Whether its claims are from its issuer's introspection response.
         is_introspected: bool,
     },
@@ -219,16 +220,20 @@ impl Minter {
     /// scope does not mean an unlimited one: a public token without any is accepted only
     /// from trusted providers and consumers (draft-ietf-oauth-transaction-tokens,
     /// "Txn-Token Request").
-    pub fn scopes(&self, principal: &Authenticated, key: &TemplateKey) -> Option<Vec<String>> {
+    pub fn scopes<'a>(
+        &'a self,
+        principal: &'a Authenticated,
+        key: &'a TemplateKey,
+    ) -> Option<Cow<'a, [String]>> {
         let (held, bound) = (principal.token().scopes(), key.scopes(&self.defaults));
         let is_trusted = || {
             let consumer = principal.consumer().is_some_and(|it| it.trusted_without_scope);
             consumer || self.trusted_without_scope.contains(&principal.token().provider())
         };
-        let scopes = match (bound, self.profile.is_transaction()) {
-            (Some(purpose), true) if held.is_empty() && is_trusted() => purpose.to_vec(),
+        let scopes: Cow<'a, [String]> = match (bound, self.profile.is_transaction()) {
+            (Some(purpose), true) if held.is_empty() && is_trusted() => purpose.into(),
             (Some(bound), _) => held.iter().filter(|it| bound.contains(it)).cloned().collect(),
-            (None, _) => held.to_vec(),
+            (None, _) => held.into(),
         };
         (!scopes.is_empty() || !self.profile.is_transaction()).then_some(scopes)
     }
@@ -250,47 +255,51 @@ impl Minter {
         let key = self.keys.signing(now).ok_or(MintError::NoKey)?;
         let expires = now.plus(template.ttl(&self.defaults));
         let expires = principal.token().expires().map_or(expires, |exp| exp.min(expires));
-        let (id, mut claims) = match &source {
+        let public = principal.token().claims().members();
+        let mut claims = match &source {
             MintSource::Public { nonce, is_introspected, .. } => {
-                let id = jti(nonce);
-                let mut claims = self.claims(principal, template, &scopes, &enrichment, &id);
-                if let (true, Some(Value::Object(origin))) =
-                    (self.profile.is_transaction(), claims.get_mut("origin"))
-                {
-                    origin.extend(transaction::revoked_by(principal.token(), *is_introspected));
+                let mut claims = self.claims(principal, &public, template, &scopes, &enrichment);
+                claims.set_text("jti", jti(nonce));
+                if self.profile.is_transaction() {
+                    transaction::add_revoked_by(&mut claims, principal.token(), *is_introspected);
                 }
-                (id, claims)
+                claims
             }
-            MintSource::Replaced(replaced) => {
-                (replaced.txn(), replaced.identity(template, &scopes))
-            }
+            MintSource::Replaced(replaced) => replaced.identity(template, &scopes),
         };
         // Another spelling of it would contain more than the reduced scope.
         if template.scopes(&self.defaults).is_some() {
-            OTHER_SCOPE_CLAIMS.into_iter().for_each(|name| drop(claims.remove(name)));
+            OTHER_SCOPE_CLAIMS.into_iter().for_each(|name| claims.remove(name));
         }
         // Checked before signing, which is the expensive part; base64url adds a third.
-        let texts = json::text_bytes(&claims);
+        let texts = claims.text_bytes();
         self.check_size(texts.saturating_add(texts / 3))?;
-        let sign = |typ, claims: &_| sign(crypto, key, typ, claims, now, expires);
         let token = match &self.profile {
-            Profile::Identity => sign("identity+jwt", &claims)?,
+            Profile::Identity => {
+                let payload = Payload { expires, now, claims: &claims };
+                sign(crypto, key, "identity+jwt", &payload)?
+            }
             Profile::Transaction { requesting_workload } => {
                 let context = source.context();
-                let claims = transaction::claims(claims.clone(), requesting_workload, context);
-                sign(TXN_TOKEN_TYPE, &claims)?
+                let claims = TransactionClaims { identity: &claims, requesting_workload, context };
+                sign(crypto, key, TXN_TOKEN_TYPE, &Payload { expires, now, claims: &claims })?
             }
         };
-        let by_user = enrichment.claims().map(|claims| template.cut_of(claims));
-        let sources =
-            ClaimSources { own: &claims, by_user: by_user.as_deref(), names: &self.user_claims };
+        let sources = ClaimSources {
+            own: &claims,
+            public: &public,
+            by_user: enrichment.claims(),
+            names: &self.user_claims,
+            template,
+        };
         let header = template.header(&self.defaults);
         let fields = self.headers.render(header, token, principal, sources)?;
         let of_field = |(name, value): &SetField| name.as_str().len().saturating_add(value.len());
         self.check_size(fields.iter().map(of_field).fold(0, usize::saturating_add))?;
 
         let reusable = Period::new(now, self.reusable_until(expires, &enrichment, now));
-        let txn = self.profile.is_transaction().then(|| id.into());
+        let txn = claims.get("jti").filter(|_| self.profile.is_transaction());
+        let txn = txn.and_then(Value::as_str).map(Into::into);
         Ok(Identity { fields: fields.into(), reusable, enrichment, txn })
     }
 
@@ -320,54 +329,53 @@ impl Minter {
 
     /// The claims beside `exp`, `nbf` and `iat`. The gateway's own claims are set last, so
     /// nothing configured or fetched can replace them.
-    fn claims(
-        &self,
-        principal: &Authenticated,
+    fn claims<'a>(
+        &'a self,
+        principal: &'a Authenticated,
+        public: &'a Map<String, Value>,
         template: &TemplateKey,
         scopes: &[String],
-        enrichment: &Enrichment,
-        id: &str,
-    ) -> Map<String, Value> {
-        let public = principal.token().claims().members();
-        let mut claims = Map::new();
+        enrichment: &'a Enrichment,
+    ) -> ClaimSet<'a> {
+        let mut claims = ClaimSet::new();
         let copied = self.copy.iter().filter(|path| !self.user_claims.decide(path));
-        let copied =
-            copied.filter_map(|path| Some((path.to_string(), path.find(&public)?.clone())));
-        claims.extend(copied);
-        claims.extend(self.set.clone());
-        let by_user = enrichment.claims().into_iter().flatten();
-        claims.extend(by_user.map(|(name, value)| (name.clone(), value.clone())));
-        template.cut(&mut claims);
+        let copied = copied.filter_map(|path| Some((path.name(), path.find(public)?)));
+        let others = self.set.iter().chain(enrichment.claims().into_iter().flatten());
+        let others = others.map(|(name, value)| (Cow::from(name), value));
+        for (name, value) in copied.chain(others).filter(|(name, _)| template.keeps(name)) {
+            claims.set(name, Cow::Borrowed(value));
+        }
         if matches!(enrichment, Enrichment::None) {
-            claims.insert("enrichment".into(), "none".into());
+            claims.set_text("enrichment", "none");
         }
-        claims.insert("iss".into(), self.issuer.as_str().into());
-        claims.insert("aud".into(), template.audience(&self.defaults));
-        claims.insert("sub".into(), principal.token().unique_subject().into());
-        if let Some(origin) = self.origin(principal, &public) {
-            claims.insert("origin".into(), origin);
+        claims.set_text("iss", self.issuer.as_str());
+        claims.set("aud", Cow::Owned(template.audience(&self.defaults)));
+        claims.set_text("sub", principal.token().unique_subject());
+        if let Some(origin) = self.origin(principal, public) {
+            claims.set("origin", Cow::Owned(origin));
         }
-        claims.insert("jti".into(), id.into());
         // For services that need to know the client's proven key.
-        claims.extend(principal.token().confirmation().as_claim());
+        if let Some(confirmation) = principal.token().confirmation().as_claim() {
+            claims.set("cnf", Cow::Owned(confirmation));
+        }
         if let Some(client) = principal.token().client() {
-            claims.insert("client_id".into(), client.into());
+            claims.set_text("client_id", client);
         }
         // A copied `scope` in another form would be a second spelling of it.
         claims.remove("scope");
         if !scopes.is_empty() {
-            claims.insert("scope".into(), scopes.join(" ").into());
+            claims.set_text("scope", scopes.join(" "));
         }
         // An actor is never left out: the user alone may be allowed more.
         if let Some(actor) = public.get("act").filter(|actor| !actor.is_null()) {
-            claims.insert("act".into(), actor.clone());
+            claims.set("act", Cow::Borrowed(actor));
         }
         if let Some(consumer) = principal.consumer() {
-            claims.insert("consumer".into(), consumer.claim());
+            claims.set("consumer", Cow::Owned(consumer.claim()));
         }
         let groups = principal.groups();
         if !groups.is_empty() {
-            claims.insert("groups".into(), json!(groups));
+            claims.set("groups", Cow::Owned(json!(groups)));
         }
         claims
     }
@@ -383,23 +391,13 @@ impl Minter {
     }
 }
 
-fn sign(
+fn sign<T: WriteMembers>(
     crypto: &Crypto,
     key: &IdentityKey,
     typ: &'static str,
-    claims: &Map<String, Value>,
-    now: UnixTime,
-    expires: UnixTime,
+    payload: &Payload<'_, T>,
 ) -> Result<String, MintError> {
-    let mut claims = JwtClaims::new(claims);
-    claims.issued_at = date(now);
-    claims.not_before = date(now);
-    claims.expiration = date(expires);
-    key.key.mint(crypto, &key.id, typ, &claims).map_err(MintError::Sign)
-}
-
-fn date(time: UnixTime) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp(time.as_secs(), 0)
+    key.key.mint(crypto, &key.id, typ, payload).map_err(MintError::Sign)
 }
 
 /// 128 bits, base64url. A hash, so that a `jti` reveals nothing about the nonce.

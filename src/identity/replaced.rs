@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
+use super::claims::ClaimSet;
 use super::transaction::TXN_TOKEN_TYPE;
 use super::{Enrichment, Minter, is_reserved};
 use crate::json;
@@ -73,15 +74,16 @@ impl Replaced {
     /// as `jti`. `scopes` are a subset of its own.
     // draft-ietf-oauth-transaction-tokens: "MUST NOT modify `txn`, `sub`, and `aud` values
     // of the Txn-Token in the request" (R83)
-    pub(super) fn identity(&self, template: &TemplateKey, scopes: &[String]) -> Map<String, Value> {
+    pub(super) fn identity(&self, template: &TemplateKey, scopes: &[String]) -> ClaimSet<'static> {
         let claims = self.claims.members();
         let mut told = claims.get("tctx").and_then(Value::as_object).cloned().unwrap_or_default();
-        template.cut_but(&mut told, is_reserved);
+        told.retain(|name, _| template.keeps(name) || is_reserved(name));
         for name in ["iss", "sub", "aud", "client_id", "act"] {
             told.extend(claims.get(name).map(|value| (name.to_owned(), value.clone())));
         }
-        told.insert("jti".into(), self.txn().into());
-        told.insert("scope".into(), scopes.join(" ").into());
+        let mut told = ClaimSet::from(told);
+        told.set_text("jti", self.txn());
+        told.set_text("scope", scopes.join(" "));
         told
     }
 

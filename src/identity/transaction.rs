@@ -8,8 +8,10 @@
 
 use std::net::IpAddr;
 
-use serde_json::{Map, Value, json};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
 
+use super::claims::{ClaimSet, WriteMembers};
 use crate::http::RequestHead;
 use crate::json;
 use crate::token::Verified;
@@ -22,8 +24,11 @@ pub const TXN_TOKEN_TYPE: &str = "txntoken+jwt";
 const MAX_PATH: usize = 1024;
 
 /// Claims that stay beside `tctx`: those defined by the draft, by RFC 7519 and by RFC
-/// 8693.
-const REGISTERED: [&str; 6] = ["iss", "sub", "aud", "scope", "client_id", "act"];
+/// 8693. Here those whose names come before `rctx`,
+const REGISTERED_FIRST: &[&str] = &["act", "aud", "client_id", "iss"];
+
+/// and here the others.
+const REGISTERED_LAST: &[&str] = &["scope", "sub"];
 
 /// The kind of token for services: `profile` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,35 +84,53 @@ impl RequestContext {
     }
 }
 
-/// The members of `origin` by which revocations select the public token. They are read
-/// when a service presents the transaction token for replacement.
+/// Adds the members of `origin` by which revocations select the public token. They are
+/// read when a service presents the transaction token for replacement.
 ///
 /// Without the `jti` of an introspected token: for some issuers that is the token itself,
 /// which services must not get.
-pub(super) fn revoked_by(token: &Verified, is_introspected: bool) -> Vec<(String, Value)> {
+pub(super) fn add_revoked_by(claims: &mut ClaimSet<'_>, token: &Verified, is_introspected: bool) {
+    let Some(Value::Object(origin)) = claims.get_mut("origin") else { return };
     let members = token.revoked_by().into_iter();
     let members = members.filter(|(name, _)| *name != "jti" || !is_introspected);
-    members.map(|(name, value)| (name.to_owned(), value)).collect()
+    origin.extend(members.map(|(name, value)| (name.to_owned(), value)));
 }
 
 /// The claims of a transaction token: those of an identity token, with all of the
 /// gateway's statements about the user moved into `tctx`.
-pub(super) fn claims(
-    mut identity: Map<String, Value>,
-    requesting_workload: &str,
-    context: Value,
-) -> Map<String, Value> {
-    let mut claims = Map::new();
-    for name in REGISTERED {
-        if let Some(value) = identity.remove(name) {
-            claims.insert(name.to_owned(), value);
-        }
+pub(super) struct TransactionClaims<'a> {
+    /// The claims of an identity token, whose `jti` is the `txn` here.
+    pub identity: &'a ClaimSet<'a>,
+    /// `req_wl`.
+    pub requesting_workload: &'a str,
+    /// `rctx`.
+    pub context: Value,
+}
+
+/// `tctx`.
+struct TransactionContext<'a>(&'a ClaimSet<'a>);
+
+impl Serialize for TransactionContext<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let stays =
+            |name: &str| REGISTERED_FIRST.contains(&name) || REGISTERED_LAST.contains(&name);
+        let moved = |name: &str| name != "jti" && !stays(name);
+        serializer.collect_map(self.0.iter(moved))
     }
-    if let Some(id) = identity.remove("jti") {
-        claims.insert("txn".to_owned(), id);
+}
+
+impl WriteMembers for TransactionClaims<'_> {
+    /// In the order of their names.
+    fn write<M: SerializeMap>(&self, object: &mut M) -> Result<(), M::Error> {
+        let registered = |object: &mut M, names: &[&str]| {
+            let mut claims = self.identity.iter(|name| names.contains(&name));
+            claims.try_for_each(|(name, value)| object.serialize_entry(name, value))
+        };
+        registered(object, REGISTERED_FIRST)?;
+        object.serialize_entry("rctx", &self.context)?;
+        object.serialize_entry("req_wl", self.requesting_workload)?;
+        registered(object, REGISTERED_LAST)?;
+        object.serialize_entry("tctx", &TransactionContext(self.identity))?;
+        self.identity.get("jti").map_or(Ok(()), |id| object.serialize_entry("txn", id))
     }
-    claims.insert("req_wl".to_owned(), json!(requesting_workload));
-    claims.insert("rctx".to_owned(), context);
-    claims.insert("tctx".to_owned(), Value::Object(identity));
-    claims
 }

@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jwt_compact::Claims;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -128,7 +127,7 @@ impl SigningKey {
         crypto: &Crypto,
         kid: &str,
         typ: &str,
-        claims: &Claims<T>,
+        claims: &T,
     ) -> Result<String, SignError> {
         let algorithm = Algorithm::from(self.algorithm());
         let mut token = compose(&IdentityHeader { alg: algorithm.name(), kid, typ }, claims)?;
@@ -208,17 +207,15 @@ struct IdentityHeader<'a> {
 
 /// The signing input (RFC 7515 section 5.1). Encoded as public text: jwt-compact encodes
 /// in constant time, which takes three times as long.
-fn compose<T: Serialize>(
-    header: &IdentityHeader<'_>,
-    claims: &Claims<T>,
-) -> Result<String, SignError> {
-    let header = serde_json::to_vec(header).map_err(SignError::Claims)?;
+fn compose<T: Serialize>(header: &IdentityHeader<'_>, claims: &T) -> Result<String, SignError> {
     // More than most take, so that it need not grow.
     let mut written = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut written, header).map_err(SignError::Claims)?;
+    let header_end = written.len();
     serde_json::to_writer(&mut written, claims).map_err(SignError::Claims)?;
-    let claims = written;
-    let bytes = header.len().saturating_add(claims.len());
+    let (header, claims) = written.split_at_checked(header_end).unwrap_or_default();
     // A third more, and the size of most signatures.
+    let bytes = written.len();
     let mut token = String::with_capacity(bytes.saturating_add(bytes / 3).saturating_add(96));
     BASE64_URL_SAFE_NO_PAD.encode_string(header, &mut token);
     token.push('.');
@@ -228,6 +225,7 @@ fn compose<T: Serialize>(
 
 #[cfg(test)]
 mod tests {
+    use jwt_compact::Claims;
     use serde_json::json;
 
     use super::*;

@@ -200,8 +200,8 @@ impl Pipeline {
             return Ok(session);
         }
         attempt.count(&mut self.counters, Cache::Token, CacheUse::Miss);
-        let token = Untrusted::parse(&opened, self.limits.max_token_bytes)
-            .map_err(Rejection::Unreadable)?;
+        let token = self.known_headers.parse(&opened, self.limits.max_token_bytes);
+        let token = token.map_err(Rejection::Unreadable)?;
         let said = token.said();
         attempt.trace.token = Some(said.clone());
         let (id, provider) = self.providers.issuer_of(&token)?;
@@ -217,6 +217,7 @@ impl Pipeline {
         let verified = provider
             .verify(id, token, audiences, &keys, &self.crypto, now)
             .map_err(|rejection| self.wait_for_key(attempt, id, said.key_id(), rejection))?;
+        self.known_headers.keep(&opened, &said);
         attempt.trace.stage = Stage::Revocation;
         let unrevoked = self.revocations.admit(verified, now)?;
         attempt.trace.stage = Stage::Consumer;

@@ -12,7 +12,8 @@ use crate::denial::Denial;
 use crate::event::{Event, Stage};
 use crate::http::RequestHead;
 use crate::identity::{
-    Authenticated, Enrichment, Identity, MintError, MintOrder, MintSource, Profile, RequestContext,
+    Authenticated, Enrichment, Identity, MintError, MintOrder, MintSource, Minter, Profile,
+    RequestContext,
 };
 use crate::in_flight::{Outcome, Purpose};
 use crate::metrics::{Cache, CacheUse};
@@ -68,10 +69,8 @@ impl Pipeline {
             attempt.trace.stage = Stage::Mint;
             return Err(Rejection::Expired { exp, now }.into());
         }
-        let scopes = self.minter.scopes(principal, template).ok_or_else(|| {
-            let needed = template.scopes(&self.minter.defaults).unwrap_or_default().to_vec();
-            Denial::InsufficientScope { needed, held: principal.token().scopes().to_vec() }
-        })?;
+        // Nor if its token lacks the scopes.
+        scopes(&self.minter, principal, template)?;
         let enrichment = match session.replaced() {
             Some(replaced) => self.enrichment_of(replaced),
             None => self.enrich(attempt, principal, token)?,
@@ -81,6 +80,7 @@ impl Pipeline {
         }
         attempt.trace.stage = Stage::Mint;
         let source = self.mint_source(session, attempt.head, now);
+        let scopes = scopes(&self.minter, principal, template)?;
         let order = MintOrder { template, scopes, source };
         match self.minter.mint(&self.crypto, principal, enrichment, order, now) {
             Ok(identity) => {
@@ -256,4 +256,16 @@ impl Pipeline {
             (None, FailureMode::Deny) => Err(Denial::UserInfoUnavailable),
         }
     }
+}
+
+/// The scopes of the identity for a service; see [`Minter::scopes`].
+fn scopes<'a>(
+    minter: &'a Minter,
+    principal: &'a Authenticated,
+    template: &'a TemplateKey,
+) -> Result<Cow<'a, [String]>, Denial> {
+    minter.scopes(principal, template).ok_or_else(|| {
+        let needed = template.scopes(&minter.defaults).unwrap_or_default().to_vec();
+        Denial::InsufficientScope { needed, held: principal.token().scopes().to_vec() }
+    })
 }

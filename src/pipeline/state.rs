@@ -31,7 +31,7 @@ use crate::session::Sessions;
 use crate::shared_data::{SharedStore, Slot};
 use crate::signals::Signals;
 use crate::time::UnixTime;
-use crate::token::Providers;
+use crate::token::{KnownHeaders, Providers};
 use crate::user_info::{UserInfoCache, UserInfoSource};
 use crate::verdict::{Mode, Verdict};
 
@@ -50,6 +50,7 @@ const PROOF_BUCKETS: u16 = 1024;
 pub struct Pipeline {
     pub(super) providers: Providers,
     pub(super) key_sources: Vec<KeySource>,
+    pub(super) known_headers: KnownHeaders,
     pub(super) introspection: Option<Introspection>,
     pub(super) sources: TokenSources,
     pub(super) consumers: ConsumerDirectory,
@@ -183,6 +184,7 @@ impl Pipeline {
         Self {
             providers: Providers::new(providers, transmitters),
             key_sources,
+            known_headers: KnownHeaders::default(),
             introspection,
             sources: settings.sources,
             consumers: settings.consumers,
@@ -400,9 +402,15 @@ impl Pipeline {
     }
 
     /// Bytes that never repeat, for a `jti`.
-    pub(super) fn nonce(&mut self, now: UnixTime) -> Vec<u8> {
+    pub(super) fn nonce(&mut self, now: UnixTime) -> [u8; 32] {
         self.minted = self.minted.wrapping_add(1);
-        [&self.seed[..], &self.minted.to_be_bytes(), &now.as_millis().to_be_bytes()].concat()
+        let mut nonce = [0; 32];
+        let (seed, rest) = nonce.split_at_mut(16);
+        let (minted, millis) = rest.split_at_mut(8);
+        seed.copy_from_slice(&self.seed);
+        minted.copy_from_slice(&self.minted.to_be_bytes());
+        millis.copy_from_slice(&now.as_millis().to_be_bytes());
+        nonce
     }
 }
 

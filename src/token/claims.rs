@@ -1,5 +1,6 @@
 //! Claims of a token, and paths to them.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -107,7 +108,12 @@ impl fmt::Debug for Claims {
 
 /// The claim called `name`, if it is a non-empty string.
 pub fn text_of<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+    text(members.get(name))
+}
+
+/// A claim, if it is a non-empty string.
+pub fn text(claim: Option<&Value>) -> Option<&str> {
+    claim?.as_str().filter(|text| !text.is_empty())
 }
 
 /// A NumericDate (RFC 7519 section 2), if present. A claim of any other kind is an error,
@@ -169,10 +175,15 @@ impl ClaimPath {
 
     /// The claim that the path leads to.
     pub fn find<'a>(&self, members: &'a Map<String, Value>) -> Option<&'a Value> {
-        let whole = self.whole.as_ref().and_then(|whole| members.get(whole));
+        self.find_by(|name| members.get(name))
+    }
+
+    /// The claim that the path leads to, among those that `member` finds by their names.
+    pub fn find_by<'a>(&self, member: impl Fn(&str) -> Option<&'a Value>) -> Option<&'a Value> {
+        let whole = self.whole.as_ref().and_then(|whole| member(whole));
         whole.filter(|value| !value.is_null()).or_else(|| {
             let (first, rest) = self.names.split_first()?;
-            let start = members.get(first)?;
+            let start = member(first)?;
             let found = rest.iter().try_fold(start, |value, name| value.as_object()?.get(name));
             found.filter(|value| !value.is_null())
         })
@@ -180,7 +191,16 @@ impl ClaimPath {
 
     /// The claim that the path leads to, if it is a non-empty string.
     pub fn text<'a>(&self, members: &'a Map<String, Value>) -> Option<&'a str> {
-        self.find(members)?.as_str().filter(|text| !text.is_empty())
+        text(self.find(members))
+    }
+
+    /// Its member names with dots between them.
+    pub fn name(&self) -> Cow<'_, str> {
+        match (&self.whole, &*self.names) {
+            (Some(name), _) => name.into(),
+            (None, [only]) => only.into(),
+            (None, names) => names.join(".").into(),
+        }
     }
 
     /// True if the path leads to, or into, a member for which `is_member` is true.
@@ -204,7 +224,7 @@ fn is_name(text: &str) -> bool {
 
 impl fmt::Display for ClaimPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.names.join("."))
+        f.write_str(&self.name())
     }
 }
 

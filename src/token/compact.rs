@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::error::{Malformed, Part, TokenError};
 use super::header::JoseHeader;
+use crate::bounded::ByText;
 use crate::http::log_word;
 use crate::json;
 
@@ -60,6 +61,15 @@ impl<'a> Untrusted<'a> {
     // RFC 8259 section 9: "An implementation may set limits on the size of texts that it
     // accepts." (R53)
     pub fn parse(text: &'a [u8], max_bytes: usize) -> Result<Self, TokenError> {
+        Self::parse_by(text, max_bytes, |header| read_header(header).map(Rc::new))
+    }
+
+    /// Reads a token, with its header read by `read_header`.
+    fn parse_by(
+        text: &'a [u8],
+        max_bytes: usize,
+        read_header: impl FnOnce(&[u8]) -> Result<Rc<JoseHeader>, TokenError>,
+    ) -> Result<Self, TokenError> {
         if text.len() > max_bytes {
             return Err(TokenError::TooLarge { limit: max_bytes });
         }
@@ -71,12 +81,11 @@ impl<'a> Untrusted<'a> {
                 return Err(Malformed::Empty(part).into());
             }
         }
-        let header = decode(Part::Header, header)?;
-        let header = JoseHeader::from_members(object(Part::Header, &header)?)?;
+        let header = read_header(header)?;
         let payload = decode(Part::Payload, payload)?;
         let claims = object(Part::Payload, &payload)?;
         Ok(Self {
-            said: TokenWords { header: Rc::new(header), claims: Rc::new(claims) },
+            said: TokenWords { header, claims: Rc::new(claims) },
             signing_input,
             signature: decode(Part::Signature, signature)?,
         })
@@ -178,6 +187,47 @@ impl fmt::Debug for Untrusted<'_> {
     }
 }
 
+/// Headers of verified tokens by their text, so that they need not be read again: an
+/// issuer's tokens have the same one until it changes its key.
+///
+/// Tokens that were not verified cannot evict one.
+#[derive(Debug)]
+pub struct KnownHeaders(ByText<Rc<JoseHeader>>);
+
+impl Default for KnownHeaders {
+    fn default() -> Self {
+        const HEADERS: usize = 64;
+        const BYTES: usize = 64 * 1024;
+        Self(ByText::new(HEADERS, BYTES))
+    }
+}
+
+impl KnownHeaders {
+    /// Reads a token, see [`Untrusted::parse`].
+    pub fn parse<'a>(
+        &mut self,
+        text: &'a [u8],
+        max_bytes: usize,
+    ) -> Result<Untrusted<'a>, TokenError> {
+        Untrusted::parse_by(text, max_bytes, |header| match self.0.get_mut(header) {
+            Some(known) => Ok(Rc::clone(known)),
+            None => read_header(header).map(Rc::new),
+        })
+    }
+
+    /// Keeps the header of a token that was verified.
+    pub fn keep(&mut self, text: &[u8], said: &TokenWords) {
+        let Ok([_, header, ..]) = split(text) else { return };
+        if self.0.get_mut(header).is_none() {
+            self.0.insert(header.into(), Rc::clone(&said.header));
+        }
+    }
+}
+
+fn read_header(text: &[u8]) -> Result<JoseHeader, TokenError> {
+    JoseHeader::from_members(object(Part::Header, &decode(Part::Header, text)?)?)
+}
+
 /// The claims of a token that was parsed before.
 pub(super) fn claims_of(token: &[u8]) -> Result<Map<String, Value>, Malformed> {
     let [_, _, payload, _] = split(token)?;
@@ -272,6 +322,28 @@ mod tests {
         let shown = format!("{token:?}");
         assert!(shown.contains("ES256") && !shown.contains("alice"), "{shown}");
         assert_eq!(token.into_claims().len(), 1);
+    }
+
+    #[test]
+    fn a_known_header_is_not_read_again() {
+        let one = token(r#"{"alg":"ES256","kid":"1"}"#, r#"{"sub":"alice"}"#);
+        let other = token(r#"{"alg":"ES256","kid":"1"}"#, r#"{"sub":"bob"}"#);
+        let different = token(r#"{"alg":"ES256","kid":"2"}"#, r#"{"sub":"bob"}"#);
+        let mut known = KnownHeaders::default();
+        let first = known.parse(one.as_bytes(), LIMIT).unwrap().said();
+        let unverified = known.parse(other.as_bytes(), LIMIT).unwrap().said();
+        assert!(!Rc::ptr_eq(&first.header, &unverified.header));
+        known.keep(one.as_bytes(), &first);
+        known.keep(other.as_bytes(), &unverified);
+        let again = known.parse(other.as_bytes(), LIMIT).unwrap();
+        assert!(Rc::ptr_eq(&first.header, &again.said().header));
+        assert_eq!(again.unverified_claims().get("sub").unwrap(), "bob");
+        let different = known.parse(different.as_bytes(), LIMIT).unwrap();
+        assert_eq!(different.key_id(), Some("2"));
+        let (head, _) = one.split_once('.').unwrap();
+        for text in [format!("{head}.e30."), format!("{head}.e30.c2k="), format!("{head}.e30")] {
+            assert_eq!(known.parse(text.as_bytes(), LIMIT).err(), error(&text), "{text}");
+        }
     }
 
     // RFC 7515 section 3.1: "In the JWS Compact Serialization, no JWS Unprotected Header is

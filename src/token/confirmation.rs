@@ -50,8 +50,8 @@ impl Confirmation {
     }
 
     /// As a claim for the services behind; `None` if there is nothing to prove.
-    pub fn as_claim(&self) -> Option<(String, Value)> {
-        (!self.is_empty()).then(|| ("cnf".to_owned(), self.to_json()))
+    pub fn as_claim(&self) -> Option<Value> {
+        (!self.is_empty()).then(|| self.to_json())
     }
 
     fn to_json(&self) -> Value {

@@ -21,8 +21,8 @@ mod verifier;
 
 pub use self::actor::{Actor, ActorRule};
 pub use self::audience::Audience;
-pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims, numeric_date, text_of};
-pub use self::compact::{TokenNames, TokenWords, Untrusted};
+pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims, numeric_date, text, text_of};
+pub use self::compact::{KnownHeaders, TokenNames, TokenWords, Untrusted};
 pub use self::confirmation::{Confirmation, Methods};
 pub use self::error::{Malformed, Part, TokenError};
 pub use self::issuer::Issuer;
