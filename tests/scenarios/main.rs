@@ -44,6 +44,7 @@ mod protobuf;
 mod access;
 mod access_log;
 mod any_order;
+mod as_they_come;
 mod bound;
 mod configuration;
 mod denials;
