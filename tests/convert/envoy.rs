@@ -90,6 +90,10 @@ impl Requires {
         }
     }
 
+    const fn allows_missing(&self) -> bool {
+        matches!(self, Self::AllowMissing | Self::AllowMissingOrFailed)
+    }
+
     fn holds(&self, filter: &Filter, token: Option<&Token>) -> bool {
         let is_of = |provider: usize, instead: Option<&str>| {
             token.is_some_and(|token| filter.accepts(provider, instead, token))
@@ -97,7 +101,11 @@ impl Requires {
         match self {
             Self::Nothing | Self::AllowMissingOrFailed => true,
             Self::Provider(provider, instead) => is_of(*provider, *instead),
-            Self::Any(all) => all.iter().any(|it| it.holds(filter, token)),
+            // Among others `allow_missing` takes no token of a provider that is not listed.
+            Self::Any(all) => all.iter().any(|it| match it {
+                Self::AllowMissing if !all.iter().all(Self::allows_missing) => token.is_none(),
+                it => it.holds(filter, token),
+            }),
             Self::All(all) => all.iter().all(|it| it.holds(filter, token)),
             Self::AllowMissing => token.is_none() || (0..3).any(|provider| is_of(provider, None)),
         }

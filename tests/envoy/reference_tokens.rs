@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::gateway::{Gateway, Setup};
 use crate::stack::auth::Auth;
 use crate::token_service::TokenService;
+use crate::wire::hold;
 
 const REFERENCE: &str = "ref_4Yt0mZb1kQ";
 
@@ -61,13 +62,7 @@ async fn references_that_nobody_issued_or_that_are_for_others() {
     assert_eq!(service.introspections(), 2, "refusals are kept for a while");
     let port = service.port;
     drop(service);
-    // Held by one that never answers, or another test's service could be given the port.
-    let silent = || std::net::TcpListener::bind(("127.0.0.1", port));
-    let mut held = silent();
-    while held.is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        held = silent();
-    }
+    let _silent = hold(port).await;
     let answer = gateway.get("/orders", "ref_while_the_issuer_is_down").await;
     assert_eq!(answer.outcome(), "503 introspection_unavailable");
 }

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::gateway::{Gateway, Setup};
 use crate::login_service::LoginService;
 use crate::stack::door::Door;
-use crate::wire::{Answer, Connection, Request};
+use crate::wire::{Answer, Connection, Request, hold};
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const OLD_KEY: &str = "T2xkIG9sZCBvbGQgb2xkIG9sZCBvbGQgb2xkIG9sZC4=";
@@ -259,7 +259,9 @@ async fn logins_that_fail_and_pages_that_pass() {
         connection.reset();
     }
     given(&gateway.send(log_in()).await);
+    let port = service.port;
     drop(service);
+    let _silent = hold(port).await;
     assert_eq!(gateway.send(log_in()).await.outcome(), "503 login_unavailable");
     gateway.assert_serves("logins that failed").await;
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -56,6 +56,17 @@ impl Request {
         self.head.extend(b"\r\n");
         self.head.extend(self.body);
         self.head
+    }
+}
+
+/// Keeps the port of a service that is gone, without an answer: the service of another test
+/// could be given it.
+pub async fn hold(port: u16) -> TcpListener {
+    loop {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(silent) => return silent,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
     }
 }
 

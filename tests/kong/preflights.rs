@@ -99,7 +99,8 @@ async fn over_http2_have_no_body() {
         let service = Service::default();
         let nginx = setup(caller, service.start()).start().await;
         nginx.ready().await;
-        for (path, outcome) in [("/buffered", 400), ("/streamed", 400), ("/read", 401)] {
+        // The last may reach the service when its client has been answered.
+        for (path, outcome) in [("/buffered", 400), ("/read", 401), ("/streamed", 400)] {
             let answer = send(&nginx, options(path, "")).await;
             assert_eq!(answer.status(), 204, "{path}");
             let seen = service.take();

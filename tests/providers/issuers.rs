@@ -374,6 +374,12 @@ fn firebase(now: i64) -> Provider {
         ("someone who never signed in", "/",
             json!({"firebase": {"sign_in_provider": "anonymous"}}), "claim_mismatch"),
         ("another project's", "/", json!({"aud": "other"}), "audience_mismatch"),
+        ("a tenant's", "/",
+            json!({"firebase": {"sign_in_provider": "password", "tenant": "evil-abcd"}}),
+            "claim_forbidden"),
+        ("a tenant's admin", "/admin",
+            json!({"firebase": {"sign_in_provider": "password", "tenant": "evil-abcd"}}),
+            "claim_forbidden"),
     ])
 }
 
@@ -480,7 +486,7 @@ fn zitadel(now: i64) -> Provider {
         claims: json!({
             "iss": "https://shop.zitadel.cloud", "sub": "170086", "client_id": "web@shop",
             "aud": ["web@shop", "123456789012345678"], "jti": "1", "nbf": now - 10,
-            "urn:zitadel:iam:org:project:roles": {"admin": {"1": "shop.example"}},
+            "urn:zitadel:iam:org:project:123456789012345678:roles": {"admin": {"1": "shop.example"}},
         }),
         cases: Vec::new(),
     }
@@ -490,7 +496,17 @@ fn zitadel(now: i64) -> Provider {
         (
             "another role",
             "/admin",
-            json!({"urn:zitadel:iam:org:project:roles": {"reader": {}}}),
+            json!({"urn:zitadel:iam:org:project:123456789012345678:roles": {"reader": {}}}),
+            "claim_forbidden",
+        ),
+        (
+            "a role in another project, whose client asked for this one",
+            "/admin",
+            json!({
+                "urn:zitadel:iam:org:project:123456789012345678:roles": null,
+                "urn:zitadel:iam:org:project:roles": {"admin": {"66": "evil.example"}},
+                "aud": ["777@evil", "222", "123456789012345678"], "client_id": "777@evil",
+            }),
             "claim_forbidden",
         ),
         // It has the claims of access tokens but the identifier (the table of claims in

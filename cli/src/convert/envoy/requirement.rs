@@ -67,7 +67,8 @@ fn list<'a>(node: &Node<'a>) -> Option<Vec<Node<'a>>> {
     all
 }
 
-/// One of them is enough. Where a token may be missing, one of any provider will do.
+/// One of them is enough. In such a list `allow_missing` only lets pass what has no token:
+/// Envoy tries the others' providers alone. By itself it takes a token of any provider.
 fn any_of(needs: &[Need], issuers: &Issuers) -> Need {
     if needs.contains(&Need::Open) {
         return Need::Open;
@@ -79,10 +80,12 @@ fn any_of(needs: &[Need], issuers: &Issuers) -> Need {
         })
     };
     let missing = accesses().map(|access| access.missing).max().unwrap_or_default();
-    let all = issuers.any_token();
-    let open = (missing != Missing::Refused).then_some(&all);
+    let all = issuers.any_token().tokens;
+    let is_bare = |access: &Access| access.missing != Missing::Refused && access.tokens == all;
+    let are_bare = needs.iter().all(|need| matches!(need, Need::Token(it) if is_bare(it)));
+    let given = accesses().filter(|access| are_bare || !is_bare(access));
     let mut tokens = BTreeMap::new();
-    for (name, audiences) in accesses().chain(open).filter_map(|it| it.tokens.as_ref()).flatten() {
+    for (name, audiences) in given.filter_map(|it| it.tokens.as_ref()).flatten() {
         let both = match (tokens.remove(name), audiences) {
             (None, audiences) => audiences.clone(),
             (Some(Some(one)), Some(two)) => {
