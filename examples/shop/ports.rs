@@ -66,13 +66,19 @@ impl Ports {
 
     /// Some that nobody uses, for a test: below those that the system gives to
     /// clients, which come and go between finding a port free and listening on it.
+    /// No other process of tests gets them while this one runs.
     pub fn unused() -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         loop {
             let taken = u32::from(NEXT.fetch_add(COUNT, Ordering::Relaxed));
-            let first = 12_000 + (process::id() * 500 + taken) % 20_000;
-            let ports = u16::try_from(first).ok().and_then(Self::from_first);
-            if let Some(ports) = ports.filter(|ports| ports.taken().is_empty()) {
+            let offset = (process::id() * 500 + taken) % 20_000;
+            let Ok(first) = u16::try_from(12_000 + offset - offset % u32::from(COUNT)) else {
+                continue;
+            };
+            if !is_claimed(first) {
+                continue;
+            }
+            if let Some(ports) = Self::from_first(first).filter(|ports| ports.taken().is_empty()) {
                 return ports;
             }
         }
@@ -178,5 +184,18 @@ impl Ports {
         let mut pairs = Self::BUNDLED.all().into_iter().zip(self.all());
         let (_, port) = pairs.find(|(from, _)| *from == bundled)?;
         Some(port.to_string())
+    }
+}
+
+/// Claims a range of ports for this process: by the same port of another loopback address,
+/// which is kept until the process ends.
+fn is_claimed(first: u16) -> bool {
+    match StdTcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), first)) {
+        Ok(claim) => {
+            std::mem::forget(claim);
+            true
+        }
+        // Systems without that address do without claims.
+        Err(error) => error.kind() != std::io::ErrorKind::AddrInUse,
     }
 }

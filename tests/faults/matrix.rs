@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::client::{login, request, send};
-use crate::contract::{BEFORE, cells, expected, groups};
+use crate::contract::{BEFORE, cells, expected};
 use crate::contract::{Cell, Group, Outcome, Protocol, Service, State, Visit};
 use crate::fault::{Fault, TIME_OUT};
 use crate::gateway::until;
 use crate::service::{Moment, SHORT_LIFE, claims, issued, issuer, reference};
-use crate::setup::{ABSENT, Matrix, VANISHING};
+use crate::setup::{ABSENT, Matrix, Part, VANISHING};
 use crate::wire::Answer;
 
 /// Requests at once: as many as keep Envoy busy, or, where services are slow, as
@@ -169,7 +169,7 @@ fn check(cell: Cell, answer: &Answer) -> Result<(), String> {
 
 /// Lets the filter learn what the cells' states say that it knows.
 async fn prepare(matrix: &Arc<Matrix>) {
-    let prepared = cells().filter(|cell| {
+    let prepared = matrix.cells().filter(|cell| {
         cell.group.state != State::Cold
             && matches!(cell.visit, Visit::Required | Visit::AllowMissing)
     });
@@ -213,7 +213,7 @@ async fn offer(matrix: &Matrix, clusters: &[&str]) {
 
 /// Whether every group met its fault, and none that had no reason to ask.
 fn check_faults(matrix: &Matrix) {
-    for group in groups() {
+    for group in matrix.groups() {
         let since = if group.state == State::Cold { Moment::Before } else { Moment::Meanwhile };
         let calls: u64 = [Moment::Before, Moment::Meanwhile]
             .into_iter()
@@ -225,10 +225,24 @@ fn check_faults(matrix: &Matrix) {
     }
 }
 
+/// One part after the other: each keeps an Envoy busy.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_cell_ends_as_the_contract_says() {
+async fn each_cell_of_a_feed_ends_as_the_contract_says() {
+    let _alone = ALONE.lock().await;
+    each_cell_ends_as_the_contract_says(|service| service == Service::Feed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_cell_of_another_service_ends_as_the_contract_says() {
+    let _alone = ALONE.lock().await;
+    each_cell_ends_as_the_contract_says(|service| service != Service::Feed).await;
+}
+
+async fn each_cell_ends_as_the_contract_says(part: Part) {
     let start = Instant::now();
-    let mut matrix = Matrix::start().await;
+    let mut matrix = Matrix::start(part).await;
     offer(&matrix, &[VANISHING]).await;
     println!("{} filters after {:.1} s", matrix.filters(), start.elapsed().as_secs_f64());
     let shared = Arc::new(matrix);
@@ -247,7 +261,7 @@ async fn each_cell_ends_as_the_contract_says() {
     let (results, mut received) = tokio::sync::mpsc::unbounded_channel();
     for (is_slow, concurrency) in [(true, WAITING), (false, BUSY)] {
         let (asking, results) = (Arc::clone(&shared), results.clone());
-        let some = cells().filter(move |cell| cell.group.fault.is_slow() == is_slow);
+        let some = shared.cells().filter(move |cell| cell.group.fault.is_slow() == is_slow);
         for_each(concurrency, some, move |cell| {
             let (matrix, results) = (Arc::clone(&asking), results.clone());
             async move {
@@ -273,7 +287,7 @@ async fn each_cell_ends_as_the_contract_says() {
     wrong.sort();
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     let count: u32 = ends.values().sum();
-    assert_eq!(count as usize, cells().count());
+    assert_eq!(count as usize, matrix.cells().count());
     check_faults(&matrix);
     let passed: u32 =
         ends.iter().filter(|(end, _)| end.reaches_upstream()).map(|(_, count)| count).sum();
@@ -292,8 +306,9 @@ async fn recover(mut matrix: Matrix) {
     matrix.services.recover().await;
     offer(&matrix, &[VANISHING, ABSENT]).await;
     let matrix = Arc::new(matrix);
-    let all =
-        cells().filter(|cell| cell.visit == Visit::Required && cell.protocol == Protocol::Http);
+    let all = matrix
+        .cells()
+        .filter(|cell| cell.visit == Visit::Required && cell.protocol == Protocol::Http);
     for_each(WAITING, all, move |cell| {
         let matrix = Arc::clone(&matrix);
         async move { drop(until_served(&matrix, cell).await) }
