@@ -75,7 +75,7 @@ impl Ports {
             let Ok(first) = u16::try_from(12_000 + offset - offset % u32::from(COUNT)) else {
                 continue;
             };
-            if !is_claimed(first) {
+            if !claim(first) {
                 continue;
             }
             if let Some(ports) = Self::from_first(first).filter(|ports| ports.taken().is_empty()) {
@@ -187,9 +187,9 @@ impl Ports {
     }
 }
 
-/// Claims a range of ports for this process: by the same port of another loopback address,
-/// which is kept until the process ends.
-fn is_claimed(first: u16) -> bool {
+/// Claims a range of ports for this process; false if another one has. The claim is the same
+/// port of another loopback address, kept until the process ends.
+fn claim(first: u16) -> bool {
     match StdTcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), first)) {
         Ok(claim) => {
             std::mem::forget(claim);
