@@ -1,6 +1,6 @@
 //! The ports of the shop.
 
-use std::net::{Ipv4Addr, TcpListener as StdTcpListener};
+use std::net::{Ipv4Addr, TcpListener as StdTcpListener, UdpSocket};
 use std::process;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -187,15 +187,15 @@ impl Ports {
     }
 }
 
-/// Claims a range of ports for this process; false if another one has. The claim is the same
-/// port of another loopback address, kept until the process ends.
+/// Claims a range of ports for this process; false if another one has. The claim is the UDP
+/// port of the same number, which no listener of a test needs, kept until the process ends.
 fn claim(first: u16) -> bool {
-    match StdTcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), first)) {
+    match UdpSocket::bind((Ipv4Addr::LOCALHOST, first)) {
         Ok(claim) => {
             std::mem::forget(claim);
             true
         }
-        // Systems without that address do without claims.
+        // A system without UDP does without claims.
         Err(error) => error.kind() != std::io::ErrorKind::AddrInUse,
     }
 }
