@@ -3,14 +3,15 @@
 use std::rc::Rc;
 
 use gatepass::config::{self, Problems};
+use gatepass::keys::HostCrypto;
 use gatepass::pipeline::Settings;
 
-use crate::{AwsLc, environment};
+use crate::environment;
 
-/// Reads a configuration, with the permitted environment variables and this crate's
+/// Reads a configuration, with the permitted environment variables and the door's
 /// cryptography, which takes precedence.
 ///
 /// Once per thread: settings cannot move between threads.
-pub fn load(text: &[u8]) -> Result<Settings, Problems> {
-    config::load(text, &environment, Some(Rc::new(AwsLc)))
+pub fn load(text: &[u8], crypto: Rc<dyn HostCrypto>) -> Result<Settings, Problems> {
+    config::load(text, &environment, Some(crypto))
 }

@@ -1,7 +1,8 @@
 //! Code shared by the native doors: what a library in a proxy can do and a sandboxed
 //! filter cannot.
 //!
-//! [`AwsLc`] computes signatures, [`Store`] is shared by the workers of the process,
+//! [`AwsLc`] computes signatures, [`VerifiesOnce`] verifies each for all workers of the
+//! process, [`Store`] is shared by them,
 //! [`environment`] reads permitted variables, [`seed`] draws randomness, and [`Stopwatch`]
 //! measures. Nothing here knows a proxy; only the doors do.
 
@@ -13,7 +14,7 @@ mod stopwatch;
 mod store;
 
 pub use self::configuration::load;
-pub use self::crypto::AwsLc;
+pub use self::crypto::{AwsLc, VerifiesOnce};
 pub use self::environment::environment;
 pub use self::random::{NoRandomness, seed};
 pub use self::stopwatch::Stopwatch;

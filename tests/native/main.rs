@@ -82,7 +82,8 @@ fn configuration(algorithm: SigningAlgorithm) -> Value {
 }
 
 fn load(configuration: &Value) -> Result<Settings, String> {
-    gatepass_native::load(configuration.to_string().as_bytes()).map_err(|it| it.to_string())
+    gatepass_native::load(configuration.to_string().as_bytes(), Rc::new(AwsLc))
+        .map_err(|it| it.to_string())
 }
 
 #[test]

@@ -172,7 +172,7 @@ mod tests {
             },
         });
         let configuration = configuration.to_string();
-        gatepass_native::load(configuration.as_bytes()).expect("it is valid");
+        crate::plan::load(configuration.as_bytes()).expect("it is valid");
         let plan = Plan::new(configuration.as_bytes()).expect("it is valid");
         let counted = plan.gateway(None).expect("there is randomness").metrics();
         let counted: BTreeSet<_> = counted

@@ -1,5 +1,6 @@
 //! A configuration's text, from which each thread makes its gateway.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,9 +9,14 @@ use gatepass::config::{self, Problems};
 use gatepass::event::Event;
 use gatepass::gateway::Gateway;
 use gatepass::host::{HostCapabilities, RequestInfo};
-use gatepass::pipeline::SharedData;
+use gatepass::pipeline::{Settings, SharedData};
 use gatepass::time::UnixTime;
-use gatepass_native::{Store, load, seed};
+use gatepass_native::{AwsLc, Store, VerifiesOnce, seed};
+
+/// Reads a configuration, on the thread that uses it.
+pub(crate) fn load(text: &[u8]) -> Result<Settings, Problems> {
+    gatepass_native::load(text, Rc::new(VerifiesOnce(AwsLc)))
+}
 
 /// A validated configuration.
 #[derive(Debug)]

@@ -26,7 +26,7 @@ pub const NGINX: HostCapabilities = HostCapabilities {
 /// The settings of a configuration that is to run here, with the machine's environment
 /// and cryptography.
 pub fn settings(text: &[u8]) -> Result<Settings, Problems> {
-    gatepass_native::load(text).and_then(fitting)
+    gatepass_native::load(text, Rc::new(AwsLc)).and_then(fitting)
 }
 
 /// The problems of a configuration, wherever it will run: secrets from the environment or

@@ -1,6 +1,8 @@
 //! AWS-LC as the host's cryptography: every asymmetric algorithm, with keys that are
 //! parsed once.
 
+mod verified;
+
 use std::rc::Rc;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -15,6 +17,8 @@ use aws_lc_rs::signature::{
 use gatepass::keys::{
     Algorithm, AlgorithmSet, HostCrypto, HostSigningKey, HostVerifyingKey, SigningAlgorithm,
 };
+
+pub use self::verified::VerifiesOnce;
 
 /// AWS-LC, in the process.
 #[derive(Clone, Copy, Debug, Default)]
