@@ -1,7 +1,7 @@
 //! A gateway with a clock, and everybody it talks to.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use base64::Engine as _;
@@ -254,7 +254,7 @@ pub struct World {
     pub gateway: Pipeline,
     pub millis: i64,
     pub host: HostCapabilities,
-    secrets: Vec<String>,
+    secrets: HashSet<String>,
     told: Vec<String>,
 }
 
@@ -264,13 +264,13 @@ const SHORTEST_SECRET: usize = 20;
 impl World {
     pub fn new(config: &Value, host: HostCapabilities) -> Self {
         let gateway = gateway(config, host);
-        Self { gateway, millis: START * 1000, host, secrets: Vec::new(), told: Vec::new() }
+        Self { gateway, millis: START * 1000, host, secrets: HashSet::new(), told: Vec::new() }
     }
 
     /// One whose host tells something of requests.
     pub fn asking(config: &Value, host: HostCapabilities, info: Box<dyn RequestInfo>) -> Self {
         let gateway = gateway(config, host).with_request_info(info);
-        Self { gateway, millis: START * 1000, host, secrets: Vec::new(), told: Vec::new() }
+        Self { gateway, millis: START * 1000, host, secrets: HashSet::new(), told: Vec::new() }
     }
 
     /// One that shares what it fetches with other workers.
