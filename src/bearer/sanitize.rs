@@ -73,7 +73,7 @@ impl FieldNames {
     }
 
     /// Adds a name, as [`add_name`] does.
-    pub(super) fn add(&mut self, name: &[u8]) -> Result<(), Denial> {
+    pub(crate) fn add(&mut self, name: &[u8]) -> Result<(), Denial> {
         let is_known = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
         if name != AUTHORIZATION.as_bytes() {
             let is_there = self.authorization.is_some() && is_known(AUTHORIZATION);

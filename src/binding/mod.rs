@@ -16,6 +16,8 @@ pub use self::certificate::{CertificateSource, of_hex, of_pem};
 pub use self::dpop::{Dpop, Proof, ProofError, ProofOf};
 pub use self::nonce::Nonces;
 pub use self::target::PublicOrigin;
+use crate::http::HeaderName;
+use crate::network::Network;
 pub use crate::seen::Lifetime;
 use crate::token::{Methods, ProviderId};
 
@@ -64,6 +66,15 @@ impl Bindings {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Binding> {
         self.0.iter().map(|(_, binding)| binding)
+    }
+
+    /// The headers with certificates from TLS terminators in front, each with the peers
+    /// that may send it.
+    pub fn forwarded(&self) -> impl Iterator<Item = (&HeaderName, &[Network])> {
+        self.iter().filter_map(|binding| match &binding.certificate {
+            Some(CertificateSource::Header { name, from }) => Some((name, from.as_slice())),
+            Some(CertificateSource::Connection) | None => None,
+        })
     }
 
     /// Whether no provider has one.

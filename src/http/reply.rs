@@ -20,6 +20,11 @@ impl LocalReply {
         Self { status, headers: Vec::new(), body: Vec::new() }
     }
 
+    /// A reply with `status` that must not be stored, as most to one client.
+    pub fn unstored(status: u16) -> Self {
+        Self::new(status).with_header("cache-control", "no-store")
+    }
+
     /// Adds a header field.
     #[must_use]
     pub fn with_header(

@@ -1,5 +1,7 @@
 //! Thumbprints of keys (RFC 7638): ids derived from the keys themselves.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -12,7 +14,8 @@ pub(super) fn of_members(members: &[(&'static str, String)]) -> [u8; 32] {
 }
 
 /// The thumbprint of an untrusted public key; `None` if members are missing (RFC 7638
-/// section 3.2, RFC 8037 section 2).
+/// section 3.2, RFC 8037 section 2), or are not the only encoding of their value: a key
+/// would have several thumbprints (RFC 7518 section 6.3.1.1 forbids leading zero bytes).
 pub fn jwk_thumbprint(jwk: &Map<String, Value>) -> Option<[u8; 32]> {
     let names: &[&str] = match jwk.get("kty")?.as_str()? {
         "EC" => &["crv", "kty", "x", "y"],
@@ -24,6 +27,11 @@ pub fn jwk_thumbprint(jwk: &Map<String, Value>) -> Option<[u8; 32]> {
         |text: &&str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     let member = |name: &&'static str| {
         let value = jwk.get(*name)?.as_str().filter(is_plain)?;
+        if matches!(*name, "n" | "e")
+            && BASE64_URL_SAFE_NO_PAD.decode(value).ok()?.first() == Some(&0)
+        {
+            return None;
+        }
         Some((*name, value.to_owned()))
     };
     Some(of_members(&names.iter().map(member).collect::<Option<Vec<_>>>()?))
@@ -31,11 +39,15 @@ pub fn jwk_thumbprint(jwk: &Map<String, Value>) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
     use serde_json::json;
 
     use super::*;
+
+    /// The number with a zero byte in front.
+    fn zeroed(number: &str) -> String {
+        let number = BASE64_URL_SAFE_NO_PAD.decode(number).unwrap();
+        BASE64_URL_SAFE_NO_PAD.encode([&[0], &*number].concat())
+    }
 
     #[test]
     fn thumbprints_of_the_standards() {
@@ -57,6 +69,8 @@ mod tests {
                     "y": "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}),
                 Some("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"),
             ),
+            ("a leading zero byte", json!({"kty": "RSA", "n": zeroed(rsa), "e": "AQAB"}), None),
+            ("a leading zero byte of e", json!({"kty": "RSA", "n": rsa, "e": "AAEAAQ"}), None),
             ("a secret", json!({"kty": "oct", "k": "AA"}), None),
             ("no kind", json!({"crv": "P-256"}), None),
             ("half a point", json!({"kty": "EC", "crv": "P-256", "x": "AA"}), None),

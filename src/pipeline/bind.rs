@@ -4,13 +4,14 @@ use std::rc::Rc;
 
 use super::Pipeline;
 use super::attempt::Attempt;
+use crate::bearer::Sanitized;
 use crate::binding::{
     Binding, CertificateSource, Dpop, Mismatch, Nonces, Proof, ProofError, ProofOf,
     forwarded_digest,
 };
 use crate::denial::Denial;
 use crate::event::Trace;
-use crate::http::RequestHead;
+use crate::http::{HeaderName, RequestHead};
 use crate::seen::Noted;
 use crate::session::Session;
 use crate::time::UnixTime;
@@ -73,6 +74,30 @@ impl Pipeline {
             Noted::Again => Err(Denial::DpopInvalid(ProofError::Repeated)),
             Noted::Failed => Err(Denial::DpopInvalid(ProofError::Unknown)),
         }
+    }
+
+    /// Clears certificates that no TLS terminator sent: services trust those headers as the
+    /// gateway does, and the first proxy has to remove a client's own (RFC 9440 section 4).
+    pub(super) fn sanitize_certificates(
+        &self,
+        head: &RequestHead,
+        sanitized: &mut Sanitized,
+    ) -> Result<(), Denial> {
+        for (header, _) in self.bindings.forwarded() {
+            for field in head.fields().filter(|field| header.is_spelled(field.name)) {
+                if !self.may_forward_certificates(header) {
+                    sanitized.clear.add(field.name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the peer is a TLS terminator that sends certificates in this header.
+    fn may_forward_certificates(&self, header: &HeaderName) -> bool {
+        let Some(address) = self.peer_address() else { return false };
+        let mut own = self.bindings.forwarded().filter(|(name, _)| *name == header);
+        own.any(|(_, from)| from.iter().any(|network| network.contains(address)))
     }
 
     /// The digest of the client certificate.

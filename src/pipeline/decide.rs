@@ -95,7 +95,13 @@ impl Pipeline {
             }
             Halt::Join(callout) => Step::Join(Waiting { callout, head, answers, trace }),
             Halt::Receive(recipient, sanitized, bytes) => {
-                Step::Receive(Submission { recipient, head, trace, sanitized: *sanitized, bytes })
+                let sanitized = *sanitized;
+                let submission = Submission { recipient, head, trace, sanitized, bytes };
+                // No host delivers an empty body.
+                match bytes {
+                    0 => self.submit(submission, Some(Vec::new()), now),
+                    _ => Step::Receive(submission),
+                }
             }
         }
     }
@@ -323,6 +329,7 @@ impl Pipeline {
     fn sanitize(&self, head: &RequestHead, forward: bool) -> Result<Sanitized, Denial> {
         let mut sanitized = Sanitized::default();
         self.owned.sanitize(head, &mut sanitized)?;
+        self.sanitize_certificates(head, &mut sanitized)?;
         if !forward {
             self.sources.sanitize(head, &mut sanitized)?;
         }
@@ -334,8 +341,9 @@ impl Pipeline {
     }
 
     /// The names of trailers that must not reach the upstream and are to be removed:
-    /// those the filter owns, those that may carry a token, those that rules test as
-    /// headers. On a host that cannot remove them, a request with one of them is refused.
+    /// those the filter owns, those that may carry a token or a client certificate, those
+    /// that rules test as headers. On a host that cannot remove them, a request with one of
+    /// them is refused.
     pub fn sanitize_trailers(&self, trailers: &Fields) -> Result<Vec<String>, Denial> {
         let logins = self.sealed_tokens.as_ref().map(|sealed| sealed.logins.rules());
         let asked = |name: &[u8]| {
@@ -343,7 +351,9 @@ impl Pipeline {
         };
         let mut unwanted = Vec::new();
         for Field { name, .. } in trailers.iter() {
-            let is_ours = self.owned.forbids_trailer(name) || self.sources.names_header(name);
+            let is_ours = self.owned.forbids_trailer(name)
+                || self.sources.names_header(name)
+                || self.bindings.forwarded().any(|(header, _)| header.is_spelled(name));
             if is_ours || name.starts_with(b":") || asked(name) {
                 add_name(&mut unwanted, name)?;
             }

@@ -163,11 +163,10 @@ impl Pipeline {
     }
 
     fn refuse_login(&mut self, error: &LoginError) -> Result<Verdict, Denial> {
-        let answer = |status| LocalReply::new(status).with_header("cache-control", "no-store");
         let reply = match error {
-            LoginError::Method => answer(405).with_header("allow", Logins::methods()),
-            LoginError::LengthMissing => answer(411),
-            LoginError::TooLarge => answer(413),
+            LoginError::Method => LocalReply::unstored(405).with_header("allow", Logins::methods()),
+            LoginError::LengthMissing => LocalReply::unstored(411),
+            LoginError::TooLarge => LocalReply::unstored(413),
             LoginError::TooMany => return Err(Denial::LoginUnavailable),
             LoginError::Path => return Err(Denial::PathAmbiguous),
         };

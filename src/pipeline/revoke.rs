@@ -54,7 +54,7 @@ impl Pipeline {
         let head = attempt.head;
         if head.method() != b"POST" {
             self.counters.ended(RequestOutcome::Revocation);
-            return Ok(Verdict::Answer(LocalReply::new(405).with_header("allow", "POST")));
+            return Ok(Verdict::Answer(only_post()));
         }
         attempt.trace.stage = Stage::Token;
         let token = self.token_of(attempt)?.ok_or(Denial::TokenMissing)?;
@@ -84,12 +84,12 @@ impl Pipeline {
             Recipient::Revocations | Recipient::Login(_) => self.limits.max_reply_bytes,
         };
         let refused = match (head.method(), head.content_length()) {
-            (method, _) if method != b"POST" => LocalReply::new(405).with_header("allow", "POST"),
-            (_, Some(bytes)) if bytes > most => LocalReply::new(413),
-            (_, Some(bytes)) if bytes > 0 => {
+            (method, _) if method != b"POST" => only_post(),
+            (_, Some(bytes)) if bytes > most => LocalReply::unstored(413),
+            (_, Some(bytes)) => {
                 return Err(Halt::Receive(recipient, Box::new(sanitized), bytes));
             }
-            _ => LocalReply::new(411),
+            (_, None) => LocalReply::unstored(411),
         };
         self.counters.ended(recipient.outcome());
         Ok(Verdict::Answer(refused))
@@ -137,7 +137,7 @@ impl Pipeline {
                     trace: trace.clone(),
                     request_id,
                 });
-                answered(LocalReply::new(204).with_header("cache-control", "no-store"), trace)
+                answered(LocalReply::unstored(204), trace)
             }
             Err(denial) => {
                 trace.stage = Stage::Revocation;
@@ -145,4 +145,8 @@ impl Pipeline {
             }
         }
     }
+}
+
+fn only_post() -> LocalReply {
+    LocalReply::unstored(405).with_header("allow", "POST")
 }

@@ -69,8 +69,7 @@ impl Pipeline {
             Ok(()) => {
                 self.counters.ended(RequestOutcome::Revocation);
                 let status = if kind == SignalKind::Logout { 200 } else { 202 };
-                let reply = LocalReply::new(status).with_header("cache-control", "no-store");
-                Ok(Verdict::Answer(reply))
+                Ok(Verdict::Answer(LocalReply::unstored(status)))
             }
             Err(Refused::Signal(error)) => Ok(self.refuse_signal(attempt, kind, error)),
             Err(Refused::Halt(Halt::Deny(denial))) if kind == SignalKind::Logout => {
@@ -236,10 +235,9 @@ impl Pipeline {
         let mut denied = self.denied_request(attempt.head, &denial, &attempt.trace);
         denied.status = STATUS;
         self.log.push(Event::Denied(denied));
-        let reply = LocalReply::new(STATUS)
+        let reply = LocalReply::unstored(STATUS)
             .with_header("content-type", "application/json")
             .with_header("content-language", "en")
-            .with_header("cache-control", "no-store")
             .with_body(body.to_string().into_bytes());
         Verdict::Deny(denial, reply)
     }

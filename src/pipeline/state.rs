@@ -329,7 +329,7 @@ impl Pipeline {
         let Submission { recipient, head, trace, sanitized, .. } = submission;
         let Some(body) = body else {
             self.counters.ended(recipient.outcome());
-            return answered(LocalReply::new(413), trace);
+            return answered(LocalReply::unstored(413), trace);
         };
         match recipient {
             Recipient::Revocations => self.submit_revocations(&head, trace, &body, now),
@@ -344,7 +344,7 @@ impl Pipeline {
     /// 8.6).
     pub fn cut_short(&mut self, submission: Submission) -> Step {
         self.counters.ended(submission.recipient.outcome());
-        answered(LocalReply::new(400).with_header("cache-control", "no-store"), submission.trace)
+        answered(LocalReply::unstored(400), submission.trace)
     }
 
     /// Number of callouts in flight.

@@ -225,10 +225,11 @@ impl Transmitter {
         let subject = claims.get("sub_id").or_else(|| event.get("subject"));
         let subject = subject.and_then(Value::as_object).ok_or(SignalError::Subject)?;
         let own = provider.issuers().ok_or(SignalError::SubjectIssuer)?;
-        let named = Reader { transmitter: &self.issuer, own }.read(subject, Nesting::Top)?;
+        let named =
+            Reader { transmitter: &self.issuer, own, provider }.read(subject, Nesting::Top)?;
         // A user of one tenant is not the user of the same name in another, or elsewhere.
         let issuer = if own.is_template() {
-            let transmitter = Some(&self.issuer).filter(|it| is_tenant(own, it));
+            let transmitter = Some(&self.issuer).filter(|it| provider.accepts_issuer(it));
             named.tenant.as_ref().or(transmitter).ok_or(SignalError::SubjectIssuer)?.clone()
         } else {
             own.text().to_owned()
@@ -279,11 +280,8 @@ struct Reader<'a> {
     transmitter: &'a str,
     /// The issuer of the provider's tokens.
     own: &'a Issuer,
-}
-
-/// Whether this is one of the issuers that a template stands for.
-fn is_tenant(template: &Issuer, issuer: &str) -> bool {
-    template.is_template() && !issuer.contains(['{', '}']) && template.may_be(issuer)
+    /// The provider.
+    provider: &'a Provider,
 }
 
 /// The nesting of a subject: `aliases` and `complex` contain others, but not each other.
@@ -394,7 +392,7 @@ impl Reader<'_> {
     /// Returns the issuer if the provider's tokens may have several.
     fn check_issuer(&self, subject: &Map<String, Value>) -> Result<Option<String>, SignalError> {
         let issuer = name_of(subject, "iss").ok().flatten().ok_or(SignalError::Subject)?;
-        if is_tenant(self.own, &issuer) {
+        if self.own.is_template() && self.provider.accepts_issuer(&issuer) {
             return Ok(Some(issuer));
         }
         let plain = |issuer: &str| issuer.strip_suffix('/').unwrap_or(issuer).to_owned();

@@ -1,13 +1,13 @@
 //! Logout tokens (OpenID Connect Back-Channel Logout 1.0).
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::error::SignalError;
 use super::subject::{Bounds, Named, RevokeBy, User, name_of};
 use crate::revocation::Entry;
 use crate::time::UnixTime;
 use crate::token::{
-    Audience, EVENTS_CLAIM, Found, Issuer, Provider, ProviderId, Rejection, Untrusted, numeric_date,
+    Audience, EVENTS_CLAIM, Found, Provider, ProviderId, Rejection, Untrusted, numeric_date,
 };
 
 /// The label for counts of logouts.
@@ -59,7 +59,7 @@ impl LogoutReceiver {
             return Err(Rejection::TypeMismatch(Found::of(token.typ())).into());
         }
         let claims = token.unverified_claims();
-        if !is_accepted_tenant(provider, claims) {
+        if !provider.accepts_tenant(|path| path.find(claims).cloned()) {
             return Err(Rejection::unknown_issuer(claims).into());
         }
         let events = claims.get(EVENTS_CLAIM).and_then(|events| events.get(LOGOUT_EVENT));
@@ -102,14 +102,4 @@ impl LogoutReceiver {
         };
         Ok((named.entries(&bounds).map_err(SignalError::Unnameable)?, id))
     }
-}
-
-/// Whether this is an accepted tenant: anybody may become a tenant of a multi-tenant
-/// issuer.
-fn is_accepted_tenant(provider: &Provider, claims: &Map<String, Value>) -> bool {
-    let mut tenant = provider.issuers().into_iter().flat_map(Issuer::claims);
-    tenant.all(|path| {
-        let mut rules = provider.required_claims.iter().filter(|rule| rule.path == *path);
-        rules.all(|rule| rule.accepts(path.find(claims)))
-    })
 }

@@ -52,6 +52,20 @@ impl Issuer {
         }
     }
 
+    /// The claims of the tokens of `issuer` by which it differs from others; `None` if it is
+    /// none of these.
+    pub fn read<'a>(&self, issuer: &'a str) -> Option<Vec<(&ClaimPath, &'a str)>> {
+        match &self.template {
+            None => (self.text == issuer).then(Vec::new),
+            Some(template) => {
+                // As in `of`; and a template is the issuer of nobody.
+                let is_name = |text: &str| !text.is_empty() && !text.contains(['{', '}']);
+                let read = template.read(issuer)?;
+                read.iter().all(|(_, value)| is_name(value)).then_some(read)
+            }
+        }
+    }
+
     /// Whether `issuer` may be one of its issuers, or the same template with other
     /// variable names, as in the metadata of a multi-tenant issuer.
     pub fn may_be(&self, issuer: &str) -> bool {
@@ -89,6 +103,10 @@ mod tests {
             ("https://id.example/v2.0", false),
         ] {
             assert_eq!(tenants.may_be(issuer), expected, "{issuer}");
+            let read = tenants.read(issuer);
+            let is_tenant = expected && !issuer.contains('{');
+            let claim = is_tenant.then(|| vec![(tenants.claims().next().unwrap(), "a")]);
+            assert_eq!(read, claim, "{issuer}");
         }
         assert!(Issuer::parse("https://id.example/{tid").is_none());
         let one = Issuer::parse("https://id.example").unwrap();

@@ -54,6 +54,28 @@ pub struct Provider {
     pub names_subjects: bool,
 }
 
+impl Provider {
+    /// Whether the tenant that `value_of` tells the claims of is accepted, by
+    /// `required_claims`: anybody may become a tenant of a multi-tenant issuer.
+    pub fn accepts_tenant(&self, value_of: impl Fn(&ClaimPath) -> Option<Value>) -> bool {
+        self.issuers().into_iter().flat_map(Issuer::claims).all(|path| {
+            let mut rules = self.required_claims.iter().filter(|rule| rule.path == *path);
+            rules.all(|rule| rule.accepts(value_of(path).as_ref()))
+        })
+    }
+
+    /// Whether this is the issuer of a tenant that is accepted.
+    pub fn accepts_issuer(&self, issuer: &str) -> bool {
+        let claims = self.issuers().and_then(|own| own.read(issuer));
+        claims.is_some_and(|claims| {
+            self.accepts_tenant(|path| {
+                let (_, value) = claims.iter().find(|(claim, _)| *claim == path)?;
+                Some(Value::from(*value))
+            })
+        })
+    }
+}
+
 /// The claims that name the client and the groups of the token's holder.
 #[derive(Debug)]
 pub struct ClientClaims {

@@ -77,20 +77,27 @@ impl ClaimTemplate {
 
     /// Whether some values of its claims could result in this text.
     pub fn may_be(&self, text: &str) -> bool {
+        self.read(text).is_some()
+    }
+
+    /// Values of its claims that result in this text, each as short as possible; `None` if
+    /// there are none.
+    pub fn read<'a>(&self, text: &'a str) -> Option<Vec<(&ClaimPath, &'a str)>> {
         let mut texts = self.0.iter().filter_map(|part| match part {
             Part::Text(text) => Some(text.as_str()),
             Part::Claim(_) => None,
         });
-        let Some(mut rest) = texts.next().and_then(|first| text.strip_prefix(first)) else {
-            return false;
-        };
-        let Some(last) = texts.next_back() else { return rest.is_empty() };
-        for middle in texts {
-            match rest.split_once(middle) {
-                Some((_, after)) => rest = after,
-                None => return false,
-            }
+        let mut rest = text.strip_prefix(texts.next()?)?;
+        let mut values = Vec::new();
+        let mut claims = self.claims().peekable();
+        while let (Some(claim), Some(after)) = (claims.next(), texts.next()) {
+            let value;
+            (value, rest) = match claims.peek() {
+                Some(_) => rest.split_once(after)?,
+                None => (rest.strip_suffix(after)?, ""),
+            };
+            values.push((claim, value));
         }
-        rest.ends_with(last)
+        rest.is_empty().then_some(values)
     }
 }

@@ -174,6 +174,12 @@ async fn a_certificate_that_is_passed_on_counts_from_the_terminator_only() {
         let twice = get().with("client-cert-hash", &passed_on).with("client-cert-hash", &passed_on);
         assert_eq!(gateway.send(twice).await.outcome(), "401 binding_mismatch", "twice");
         assert_eq!(gateway.send(get()).await.outcome(), "401 binding_mismatch", "none");
+        // Services may believe the header as the gateway does.
+        let unbound = gateway.token("alice");
+        let request = Request::get("/orders").bearer(&unbound);
+        let answer = gateway.send(request.with("Client-Cert-Hash", &passed_on)).await;
+        let told = !answer.seen().values("client-cert-hash").is_empty();
+        assert_eq!(told, expected == "200", "{from}: {answer}");
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::gateway::{Gateway, Setup};
+use crate::resources::transactions;
 use crate::revocation::nothing_passes_after;
 use crate::stack::auth::{Auth, ISSUER};
 use crate::stack::keys;
@@ -142,6 +143,30 @@ async fn requests_that_wait_meanwhile_do_not_pass() {
     }
 }
 
+/// What a service got before is as old as the access token that it was made for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_logout_ends_the_transactions_that_services_continue() {
+    let gateway = transactions("127.0.0.0/8").start_beside_others().await;
+    gateway.ready().await;
+    let mut claims = Auth::claims("alice").unwrap();
+    let now = claims["iat"].as_i64().unwrap();
+    claims["iat"] = json!(now - 20);
+    let old = gateway.services.auth.sign(&claims);
+    let begin = async |token: &str| {
+        gateway.get("/orders/7", token).await.seen().values("txn-token")[0].to_owned()
+    };
+    let resume = async |transaction: &str| {
+        let request = Request::get("/basket").with("Txn-Token", transaction);
+        gateway.send(request).await.outcome()
+    };
+    let (before, new) = (begin(&old).await, begin(&gateway.token("alice")).await);
+    assert_eq!(resume(&before).await, "200");
+    let token = logout_token(&gateway, &json!({"iat": now - 10}));
+    assert_eq!(gateway.send(logout(&token)).await.status, 200);
+    assert_eq!(resume(&before).await, "401 token_revoked");
+    assert_eq!(resume(&new).await, "200");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_upstream_never_sees_a_signal() {
     let gateway = setup().workers(1).start().await;
@@ -154,12 +179,19 @@ async fn the_upstream_never_sees_a_signal() {
         ("an event", event(&set), 202),
         ("no form", Request::post(LOGOUT, &token), 400),
         ("no event", event("x"), 400),
-        ("empty", logout("").with("x-a", "b"), 400),
+        ("no token", logout("").with("x-a", "b"), 400),
+        (
+            "empty",
+            { Request::post(LOGOUT, "").with("content-type", "application/x-www-form-urlencoded") },
+            400,
+        ),
+        ("an empty event", event(""), 400),
         ("GET", Request::get(LOGOUT), 405),
         ("GET of events", Request::get(EVENTS), 405),
     ] {
         let answer = gateway.send(request).await;
         assert_eq!(answer.status, expected, "{case}: {answer}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{case}: {answer}");
     }
     // In pieces.
     let bytes = logout(&logout_token(&gateway, &json!({"sub": "carol"}))).into_bytes();

@@ -128,6 +128,11 @@ async fn a_certificate_that_is_passed_on_counts_by_the_connection() {
                 let request = request.with("x-client-cert", &escaped).with("x-real-ip", address);
                 assert_eq!(nginx.send(request).await.outcome(), expected, "{from}, {address}");
             }
+            // Services may believe the header as the gateway does.
+            let unbound = Request::get("/orders").bearer(&nginx.token("alice"));
+            let answer = nginx.send(unbound.with("x-client-cert", &escaped)).await;
+            let told = !answer.seen().values("x-client-cert").is_empty();
+            assert_eq!(told, expected == "200", "{from}: {answer}");
         }
     }
 }

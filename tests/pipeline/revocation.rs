@@ -203,7 +203,6 @@ fn what_is_no_request_to_revoke() {
     for (method, length, status) in [
         ("GET", "2", 405),
         ("PUT", "2", 405),
-        ("POST", "0", 411),
         ("POST", "", 411),
         ("POST", "-1", 411),
         ("POST", "999999999999999999999999", 411),
@@ -217,7 +216,12 @@ fn what_is_no_request_to_revoke() {
         }
         let reply = answered(world.begin(head(&fields)));
         assert_eq!(reply.status, status, "{method} {length}");
+        assert_eq!(reply_field(&reply, "cache-control"), Some("no-store"), "{method} {length}");
     }
+    let bearer = format!("Bearer {}", admin());
+    let empty =
+        [(":method", "POST"), (":path", PATH), ("authorization", &bearer), ("content-length", "0")];
+    assert_eq!(denied(world.begin(head(&empty))), denial(400, "entries_invalid"), "empty");
     for body in [
         "x",
         "[]",

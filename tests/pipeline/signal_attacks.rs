@@ -92,6 +92,8 @@ fn an_event_of_one_tenant_reaches_no_other() {
     for (case, subject) in [
         ("the transmitter's", iss_sub(TRANSMITTER)),
         ("another provider's", iss_sub("https://auth.example")),
+        ("a tenant that is not accepted", iss_sub(&issuer_of("c"))),
+        ("no name", iss_sub("https://login.example//v2.0")),
         ("the template", iss_sub("https://login.example/{tid}/v2.0")),
         ("no tenant's", iss_sub("https://login.example/a/v2.0/b")),
         ("another host's", iss_sub("https://login.example.evil/a/v2.0")),

@@ -236,9 +236,27 @@ fn hostile_logout_tokens_revoke_nothing() {
     let json = post(LOGOUT, "application/json", &body, "");
     assert_eq!(error_of(&answered(send(&mut world, json, &body)), "error").0, 400);
     let get = head(&[(":path", LOGOUT)]);
-    assert_eq!(answered(world.begin(get)).status, 405);
-    let empty = post(LOGOUT, "application/x-www-form-urlencoded", "", "");
-    assert_eq!(answered(world.begin(empty)).status, 411);
+    let unstored = |reply: &LocalReply| reply_field(reply, "cache-control") == Some("no-store");
+    let reply = answered(world.begin(get));
+    assert!(reply.status == 405 && unstored(&reply), "{reply:?}");
+    let bearer = "Bearer of-the-stream";
+    for (path, form, member) in [
+        (LOGOUT, "application/x-www-form-urlencoded", "error"),
+        (EVENTS, "application/secevent+jwt", "err"),
+    ] {
+        let reply = answered(world.begin(post(path, form, "", bearer)));
+        assert_eq!(error_of(&reply, member), (400, "invalid_request".into()), "{path}: empty");
+        assert!(unstored(&reply), "{path}: {reply:?}");
+        let endless = head(&[
+            (":path", path),
+            (":method", "POST"),
+            ("content-type", form),
+            ("transfer-encoding", "chunked"),
+            ("authorization", bearer),
+        ]);
+        let reply = answered(world.begin(endless));
+        assert!(reply.status == 411 && unstored(&reply), "{path}: {reply:?}");
+    }
     world.forwarded(&of_session("s1", START - 1));
 }
 

@@ -122,6 +122,16 @@ each_host!(a_certificate_that_is_passed_on, |host| {
         true => ("ngx.realip_remote_addr", "192.0.2.7"),
         false => ("source.address", "192.0.2.7:5000"),
     };
+    let unbound = token("alice");
+    let told = |value: &str| {
+        let head = Head::get("/api").header("authorization", &format!("Bearer {unbound}"));
+        let request = host.send(head.header("x-client-cert", value));
+        assert!(request.is_forwarded(), "{:?}", request.outcome());
+        request.upstream_headers("x-client-cert").concat()
+    };
+    assert_eq!(told("Hash=07"), "Hash=07", "the terminator's");
     host.set_property(name, address);
     assert_denied(&with(&format!("Hash={DIGEST}")), 401, "binding_mismatch");
+    // Services believe it as the gateway does.
+    assert_eq!(told("Hash=07"), "", "anybody's");
 });
