@@ -13,13 +13,15 @@ use crate::arguments::{Check, Color, HostKind};
 use crate::configuration::Configuration;
 use crate::failure::{Failure, placed};
 use crate::findings::Findings;
+use crate::located::Warning;
 use crate::text::Paint;
+use crate::yaml::Surprise;
 use crate::{Ending, Output, system, warnings};
 
 /// What is found of one configuration.
 fn findings(configuration: &Configuration) -> Findings {
     let now = system::now();
-    let (mut problems, warnings) = match configuration.read() {
+    let (mut problems, mut warnings) = match configuration.read() {
         _ if configuration.document.is_null() => {
             let accepted = "Gatepass's configuration: providers and identity_token at least";
             let problem = Problem::new(&configuration.path, "nothing", accepted);
@@ -38,6 +40,7 @@ fn findings(configuration: &Configuration) -> Findings {
     problems.extend(hidden_variables(configuration));
     problems.extend(withheld_capabilities(configuration));
     problems.extend(configuration.frame.problems.iter().cloned());
+    surprises(configuration, &mut problems, &mut warnings);
     Findings {
         file: configuration.file.clone(),
         path: configuration.path.clone(),
@@ -47,6 +50,56 @@ fn findings(configuration: &Configuration) -> Findings {
         lines: Rc::clone(&configuration.lines),
         has_own_line: true,
     }
+}
+
+/// Scalars that may not mean what they look like: said where they are the problem, else by
+/// themselves.
+fn surprises(
+    configuration: &Configuration,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Warning>,
+) {
+    for Surprise { path, text, discreet, is_flag, is_name } in &configuration.surprises {
+        let text = if may_be_secret(path) { discreet } else { text };
+        let mut told = problems.iter_mut().filter(|problem| problem.path == *path).peekable();
+        let is_told = told.peek().is_some();
+        told.for_each(|problem| problem.accepted = format!("{}; {text}", problem.accepted));
+        let is_kongs = configuration.host == HostKind::Kong;
+        match () {
+            () if is_told => {}
+            // A Lua table with other keys than text is no object any more.
+            () if *is_name && is_kongs => {
+                problems.push(Problem::new(path, "a name that is no text", text.as_str()));
+            }
+            // `yes` for true, where nothing but true and false can stand.
+            () if *is_flag && !is_free(path) => {}
+            () => warnings.push(Warning { path: path.clone(), text: text.clone() }),
+        }
+    }
+}
+
+/// Whether a secret may stand at a path.
+fn may_be_secret(path: &str) -> bool {
+    const FIELDS: [&str; 8] = [
+        "authorization",
+        "client_secret",
+        "k",
+        "keys",
+        "nonce_keys",
+        "private_key",
+        "rsa_public_key",
+        "secret",
+    ];
+    let name = path.rsplit('.').next().unwrap_or_default();
+    let name = name.split('[').next().unwrap_or_default();
+    FIELDS.contains(&name) || path.contains(".headers")
+}
+
+/// Whether a value of any type may stand at a path: the values of claims, and of what
+/// identity tokens say.
+fn is_free(path: &str) -> bool {
+    let places = [".claims.", ".claims[", ".required_claims.", ".required_claims[", ".set."];
+    path.ends_with(']') || places.iter().any(|place| path.contains(place))
 }
 
 /// Those of all configurations in a file. Where several are on one line, as in JSON

@@ -11,10 +11,11 @@ use serde_json::Value;
 
 use crate::arguments::{HostKind, Reading};
 use crate::document;
-use crate::failure::Failure;
+use crate::failure::{Failure, placed};
 use crate::lines::Lines;
 use crate::located::{Frame, Located};
 use crate::signer::RustCryptoHost;
+use crate::yaml::{Reader, Surprise, Text};
 use crate::{placeholders, search, system};
 
 /// A configuration and where it is from.
@@ -32,6 +33,8 @@ pub struct Configuration {
     pub document: Value,
     /// Where things are in the file.
     pub lines: Rc<Lines>,
+    /// What in it may not mean what it looks like.
+    pub surprises: Vec<Surprise>,
     /// As read: with made-up secrets, if it is read without the environment.
     filled: Value,
     no_env: bool,
@@ -66,8 +69,12 @@ impl Configuration {
             true => document::parse_json,
             false => document::parse,
         };
-        let documents =
-            parse(&text).map_err(|cause| Failure::Format { file: file.to_owned(), cause })?;
+        let reader = match reading.host {
+            Some(HostKind::Kong) => Reader::Kong,
+            Some(HostKind::Envoy) | None => Reader::Envoy,
+        };
+        let Text { documents, surprises } = parse(&text, reader)
+            .map_err(|cause| Failure::Format { file: file.to_owned(), cause })?;
         let found = search::configurations(&documents);
         if found.is_empty() {
             let instead = instead(&text, &documents);
@@ -82,7 +89,8 @@ impl Configuration {
             return Err(Failure::NotThere { file: file.to_owned(), path: path.clone(), paths });
         }
         let lines = Rc::new(Lines::of(&text));
-        chosen.into_iter().map(|located| Self::new(file, located, reading, &lines)).collect()
+        let new = |located| Self::new(file, located, reading, &lines, &surprises);
+        chosen.into_iter().map(new).collect()
     }
 
     /// The only one, or the one named.
@@ -103,8 +111,14 @@ impl Configuration {
         located: Located,
         reading: &Reading,
         lines: &Rc<Lines>,
+        surprises: &[Surprise],
     ) -> Result<Self, Failure> {
         let Located { path, value, host, frame } = located;
+        let is_within = |it: &&Surprise| {
+            let below = it.path.strip_prefix(&path);
+            below.is_some_and(|below| below.starts_with(['.', '[']))
+        };
+        let surprises = surprises.iter().filter(is_within).cloned().collect();
         let filled =
             if reading.no_env { placeholders::fill(value.clone())? } else { value.clone() };
         Ok(Self {
@@ -114,6 +128,7 @@ impl Configuration {
             frame,
             document: value,
             lines: Rc::clone(lines),
+            surprises,
             filled,
             no_env: reading.no_env,
         })
@@ -171,7 +186,9 @@ impl Configuration {
     }
 
     fn invalid(&self, problems: Problems) -> Failure {
-        Failure::Invalid { file: self.file.clone(), path: self.path.clone(), problems }
+        let placed = problems.0.iter().map(|problem| placed(&self.path, problem));
+        let problems = placed.map(|problem| (self.lines.line(&problem.path), problem)).collect();
+        Failure::Invalid { file: self.file.clone(), problems }
     }
 }
 

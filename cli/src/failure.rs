@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use gatepass::config::{Problem, Problems};
+use gatepass::config::Problem;
 use gatepass::keys::SigningKeyError;
 
 use crate::document::Unreadable;
@@ -27,8 +27,8 @@ pub enum Failure {
     SeveralConfigurations { file: String, paths: Vec<String> },
     /// There is none at the place that was named.
     NotThere { file: String, path: String, paths: Vec<String> },
-    /// The configuration is not accepted.
-    Invalid { file: String, path: String, problems: Problems },
+    /// The configuration is not accepted: each problem with its line.
+    Invalid { file: String, problems: Vec<(Option<usize>, Problem)> },
     /// An argument has a value that cannot be used.
     Argument { name: &'static str, found: String, accepted: &'static str },
     /// An argument is missing that only sometimes is needed.
@@ -74,11 +74,11 @@ impl fmt::Display for Failure {
                 Escaped(path),
                 Escaped(&paths.join("\n  "))
             ),
-            Self::Invalid { file, path, problems } => {
-                let Problems(problems) = problems;
+            Self::Invalid { file, problems } => {
                 write!(f, "{}: the configuration is not accepted", Escaped(file))?;
-                problems.iter().try_for_each(|problem| {
-                    write!(f, "\n  {}", Escaped(&placed(path, problem).to_string()))
+                problems.iter().try_for_each(|(line, problem)| {
+                    let problem = problem.to_string();
+                    write!(f, "\n  {} {}", place(file, *line), Escaped(&problem))
                 })
             }
             Self::Argument { name, found, accepted } => {

@@ -294,10 +294,15 @@ fn istio_environment(variables: Option<&Value>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::parse;
+    use crate::document;
+    use crate::yaml::Reader;
+
+    fn parse(text: &str) -> Vec<Value> {
+        document::parse(text, Reader::Envoy).unwrap().documents
+    }
 
     fn paths(text: &str) -> Vec<String> {
-        let documents = parse(text).unwrap();
+        let documents = parse(text);
         configurations(&documents).into_iter().map(|located| located.path).collect()
     }
 
@@ -365,7 +370,7 @@ mod tests {
     fn texts_within() {
         let documents =
             parse("{_format_version: '3.0', f: [{name: gatepass, config: '{\"rules\": []}'}]}");
-        let found = configurations(&documents.unwrap());
+        let found = configurations(&documents);
         assert_eq!(found[0].value, serde_json::json!({"rules": []}));
         assert_eq!(found[0].host, HostKind::Kong);
     }

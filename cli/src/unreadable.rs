@@ -16,6 +16,15 @@ pub enum Unreadable {
 }
 
 impl Unreadable {
+    /// A text that is small and would be huge.
+    pub const ALIASES: &str =
+        "aliases (*name) of what has aliases itself, which make more than any host reads";
+
+    /// If a text is none of YAML's at all: what it is.
+    pub fn other_than_yaml(text: &str) -> Option<Self> {
+        not_yaml(text).map(|(cause, line)| Self::at(cause.to_owned(), line))
+    }
+
     /// The line with the mistake.
     pub fn line(&self) -> Option<usize> {
         match self {
@@ -51,36 +60,57 @@ impl Unreadable {
     }
 
     /// A name of YAML's that is no text.
-    pub fn unnamed(text: &str) -> Self {
+    pub fn unnamed(text: &str, line: Option<usize>) -> Self {
         let (cause, line) = not_yaml(text)
-            .unwrap_or(("a name that is no text, where JSON has text: quote it", None));
+            .unwrap_or(("a name that is no text, where JSON has text: quote it", line));
         Self::at(cause.to_owned(), line)
+    }
+
+    /// Lists in lists, and so on.
+    pub fn deep(line: usize) -> Self {
+        Self::at("nested too deep".to_owned(), Some(line))
+    }
+
+    /// What some parsers take and others do not.
+    pub fn not_by_all(text: &str, line: usize) -> Self {
+        let row = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        let is_glued = ["]#", "}#", "\"#", "'#"].iter().any(|part| row.contains(part));
+        let cause = match is_glued {
+            true => "a # right behind a value: a comment has a space before it",
+            false => {
+                "something that not every reader of YAML takes: quote the text, or write it in \
+                 another way"
+            }
+        };
+        Self::at(cause.to_owned(), Some(line))
+    }
+
+    /// A member that an object has already.
+    pub fn twice(name: &str, line: Option<usize>) -> Self {
+        Self::at(format!("{name:?} twice in one place: the later would silently win"), line)
     }
 
     /// What a parser of YAML did not like.
     pub fn yaml(text: &str, error: &serde_norway::Error) -> Self {
         let place = error.location();
-        if let Some((cause, line)) = not_yaml(text) {
-            return Self::at(cause.to_owned(), line);
+        if let Some(other) = Self::other_than_yaml(text) {
+            return other;
         }
         let message = error.to_string();
         if message.contains("duplicate entry") {
             let name = message.split('"').nth(1).unwrap_or_default();
-            let cause = format!("{name:?} twice in one place: the later would silently win");
-            return Self::at(cause, second(text, name));
+            return Self::twice(name, second(text, name));
         }
         let line = place.as_ref().map(serde_norway::Location::line);
-        let before = |line: usize| text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-        let row = line.map(before).unwrap_or_default();
+        if let Some(line) = line.and_then(|line| indented_by_tab(text, line)) {
+            return Self::at("a tab, where YAML has spaces".to_owned(), Some(line));
+        }
         let found = MEANINGS.iter().find(|(part, _)| message.contains(part));
-        let cause = match found {
-            Some((part, _)) if part.contains("cannot start") && row.starts_with('\t') => {
-                "a tab, where YAML has spaces".to_owned()
-            }
-            Some((_, meaning)) => (*meaning).to_owned(),
-            None => "something that YAML does not have".to_owned(),
-        };
-        Self::at(cause, line)
+        let cause = found.map_or("something that YAML does not have", |(_, meaning)| meaning);
+        // What is not closed is where it begins, not where the parser gave up.
+        let begins = BEGINNINGS.iter().any(|part| message.contains(part));
+        let begun = begins.then(|| line_in(&message)).flatten();
+        Self::at(cause.to_owned(), begun.or(line))
     }
 
     pub fn at(cause: String, line: Option<usize>) -> Self {
@@ -91,8 +121,38 @@ impl Unreadable {
     }
 }
 
+/// What the parser had begun, where that is the line to look at.
+const BEGINNINGS: [&str; 5] = [
+    "scanning a simple key",
+    "scanning a quoted",
+    "parsing a quoted",
+    "parsing a flow sequence",
+    "parsing a flow mapping",
+];
+
+/// The last line that a message names: where the parser had begun something.
+fn line_in(message: &str) -> Option<usize> {
+    let (_, rest) = message.rsplit_once("at line ")?;
+    rest.split(|it: char| !it.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// The line with a tab among the blanks at its start: this one, or the one before, where a
+/// parser sees what comes after it.
+fn indented_by_tab(text: &str, line: usize) -> Option<usize> {
+    let is_tabbed = |line: &usize| {
+        let row = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        let blanks = row.len().saturating_sub(row.trim_start().len());
+        row.get(..blanks).is_some_and(|blanks| blanks.contains('\t'))
+    };
+    [line, line.saturating_sub(1)].into_iter().find(is_tabbed)
+}
+
 /// What the parser says, and what it means.
-const MEANINGS: [(&str, &str); 14] = [
+const MEANINGS: [(&str, &str); 18] = [
+    (
+        "found unknown escape",
+        "a \\ in \"double quotes\" that begins nothing: write \\\\, or 'single quotes'",
+    ),
     (
         "mapping values are not allowed",
         "a second `: ` in a line, or a value and members below it: quote the text, or indent",
@@ -112,6 +172,9 @@ const MEANINGS: [(&str, &str); 14] = [
     ("while scanning a quoted", "a quote that is not closed"),
     ("while parsing a quoted", "a quote that is not closed"),
     ("recursion limit", "nested too deep"),
+    ("repetition limit", Unreadable::ALIASES),
+    ("expected the node content", "a [ or { without its end, or without a value where one is due"),
+    ("control characters", "a character that no text has: type the line again"),
     ("unexpected end of stream", "it ends before it is complete"),
 ];
 

@@ -18,6 +18,14 @@ const INTERNAL: [&str; 10] = [
     "valid UTF-8",
 ];
 
+/// A few lines that would be a billion.
+fn bomb() -> String {
+    let list = |name: &str, of: &str| format!("{name}: &{name} [{}]\n", vec![of; 9].join(", "));
+    let names = ["b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    let lists = names.windows(2).map(|pair| list(pair[1], &format!("*{}", pair[0])));
+    list("b", "x") + &lists.collect::<String>()
+}
+
 /// What is in a file, and what is told of it.
 #[test]
 fn files_that_cannot_be_read() {
@@ -31,22 +39,34 @@ fn files_that_cannot_be_read() {
             "a.yaml:6: not acceptable YAML: a tab, where YAML has spaces",
         ),
         (
+            "a tab behind spaces",
+            "a.yaml",
+            with(OWN, "    issuer: https://auth", "  \tissuer: https://auth"),
+            "a.yaml:6: not acceptable YAML: a tab, where YAML has spaces",
+        ),
+        (
+            "a tab in a list",
+            "a.yaml",
+            with(OWN, "- match: {path_prefix: /login}\n  bypass", "- match: {path_prefix: /login}\n\tbypass"),
+            "a.yaml:22: not acceptable YAML: a tab, where YAML has spaces",
+        ),
+        (
             "a list left open",
             "a.yaml",
             with(OWN, "[shop-api]", "[shop-api"),
-            "a [ that is not closed",
+            "a.yaml:7: not acceptable YAML: a [ that is not closed",
         ),
         (
             "an object left open",
             "a.yaml",
             with(OWN, "/jwks.json}", "/jwks.json"),
-            "a { that is not closed",
+            "a.yaml:8: not acceptable YAML: a { that is not closed",
         ),
         (
             "a quote left open",
             "a.yaml",
             with(OWN, issuer, "\"https://auth"),
-            "a quote that is not closed",
+            "a.yaml:6: not acceptable YAML: a quote that is not closed",
         ),
         (
             "a second colon",
@@ -118,13 +138,13 @@ fn files_that_cannot_be_read() {
             "no space after a colon",
             "a.yaml",
             with(OWN, "path: /users", "path:/users"),
-            "a line without `: `",
+            "a.yaml:12: not acceptable YAML: a line without `: `",
         ),
         (
             "an equals sign",
             "a.yaml",
             with(OWN, "bypass: true", "bypass = true"),
-            "a line without `: `",
+            "a.yaml:22: not acceptable YAML: a line without `: `",
         ),
         (
             "half of a file",
@@ -140,7 +160,7 @@ fn files_that_cannot_be_read() {
                 "kind: ConfigMap\ndata:\n  own.yaml: |\n{}",
                 indented(&with(OWN, "[shop-api]", "[shop-api"), 4)
             ),
-            "a.yaml:11: not acceptable YAML: in data.own.yaml: a [ that is not closed",
+            "a.yaml:10: not acceptable YAML: in data.own.yaml: a [ that is not closed",
         ),
         (
             "a file of the second ConfigMap in a list",
@@ -169,6 +189,36 @@ fn files_that_cannot_be_read() {
             "a.yaml",
             with(OWN, "[shop-api]", "!list [shop-api]"),
             "a.yaml:7: not acceptable YAML: the tag !list, which is not read",
+        ),
+        (
+            "a tag for text",
+            "a.yaml",
+            with(OWN, "[shop-api]", "[!!str 7]"),
+            "a.yaml:7: not acceptable YAML: the tag !!str, which hosts do not read alike: write",
+        ),
+        (
+            "a tag for a boolean",
+            "a.yaml",
+            with(OWN, "bypass: true", "bypass: !!bool yes"),
+            "a.yaml:22: not acceptable YAML: the tag !!bool, which hosts do not read alike",
+        ),
+        (
+            "aliases of aliases",
+            "a.yaml",
+            format!("{OWN}{}", bomb()),
+            "not acceptable YAML: aliases (*name) of what has aliases itself",
+        ),
+        (
+            "a backslash",
+            "a.yaml",
+            with(OWN, issuer, "\"https:\\gate\""),
+            "a.yaml:6: not acceptable YAML: a \\ in \"double quotes\" that begins nothing",
+        ),
+        (
+            "a name twice, deep inside",
+            "a.yaml",
+            with(OWN, "path: /jwks.json}", "path: /jwks.json, path: /other.json}"),
+            "a.yaml:8: not acceptable YAML: \"path\" twice in one place",
         ),
         (
             "a comma too many",

@@ -399,16 +399,22 @@ fn numbers_as_hosts_hold_them() {
                  {{'@type': type.googleapis.com/google.protobuf.{typ}, value: {value}}}\n"
             )
         };
-        for (name, file, ends) in [
-            ("own.yaml", format!("# YAML\n{own}"), yaml),
-            ("envoy.yaml", envoy("Struct", &own), yaml),
-            ("envoy.yaml", envoy("StringValue", &format!("'{quoted}'")), text),
-            ("own.json", own.clone(), text),
+        for (host, name, file, ends) in [
+            ("kong", "own.yaml", format!("# YAML\n{own}"), yaml),
+            // To Envoy they are text, if they are no whole numbers of 32 bits.
+            ("envoy", "own.yaml", format!("# YAML\n{own}"), 0),
+            ("envoy", "envoy.yaml", envoy("Struct", &own), 0),
+            ("envoy", "envoy.yaml", envoy("StringValue", &format!("'{quoted}'")), text),
+            ("envoy", "own.json", own.clone(), text),
         ] {
             desk.put(name, &file);
-            let run = desk.run(&["check", "--no-env", name]).ended(ends);
+            let run = desk.run(&["check", "--no-env", "--host", host, name]).ended(ends);
             let told = run.out.matches("a whole number below 2^53").count();
             assert_eq!(told, if ends == 0 { 0 } else { 2 }, "{number} in {name}: {}", run.out);
+            let is_text =
+                host == "envoy" && name.ends_with(".yaml") && !file.contains("StringValue");
+            let warned = run.out.matches(&format!("is the text \"{number}\" to Envoy")).count();
+            assert_eq!(warned, if is_text { 2 } else { 0 }, "{number} in {name}: {}", run.out);
         }
     }
 }

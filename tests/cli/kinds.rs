@@ -36,7 +36,7 @@ pub const KINDS: [Mistake; 25] = [
     kind(
         "a list that is not closed",
         ("audiences: [shop-api", "audiences: [shop-api]"),
-        8,
+        7,
         "a [ that is not closed, or a comma that is missing",
         "",
     ),

@@ -24,5 +24,6 @@ mod kinds;
 mod mistakes;
 mod misuse;
 mod readme;
+mod scalars;
 mod support;
 mod tokens;

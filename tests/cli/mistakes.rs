@@ -243,7 +243,7 @@ fn anchors_and_merge_keys_are_read_as_hosts_read_them() {
         (
             "in Envoy's file, with anchors under a tag that Envoy leaves out",
             format!(
-                "bases: !ignore\n- &x auth.internal\n{}",
+                "!ignore bases:\n- &x auth.internal\n{}",
                 with(&envoy(), "authority: auth.internal", "authority: *x")
             ),
             0,

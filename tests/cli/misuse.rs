@@ -29,7 +29,10 @@ fn what_cannot_be_done() {
             "no configuration at $.x, only at:\n  $.plugins[0].config",
         ),
         (&["explain", "-c", "two.json"], "more than one configuration"),
-        (&["explain", "-c", "wrong.json"], "wrong.json: the configuration is not accepted\n  $"),
+        (
+            &["explain", "-c", "wrong.json"],
+            "wrong.json: the configuration is not accepted\n  wrong.json:1: $",
+        ),
         (&["explain", "-c", "gatepass.yaml", "--at", "soon"], "--at: found soon"),
         (&["explain", "-c", "gatepass.yaml", "-H", "none"], "--header: found 4 bytes"),
         (&["explain", "-c", "gatepass.yaml", "--token", "absent"], "absent: No such file"),

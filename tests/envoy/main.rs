@@ -58,6 +58,7 @@ mod servers;
 mod shop;
 mod shop_clients;
 mod signals;
+mod spellings;
 mod streams;
 mod token_service;
 mod tokens;

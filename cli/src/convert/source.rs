@@ -6,11 +6,12 @@ use super::assemble::accepted;
 use super::kong::{cluster, manifests, metadata};
 use super::selection::{Selection, full_name};
 use super::{ConvertError, Converted, envoy, gateway, istio, kong};
-use crate::yaml;
+use crate::yaml::{self, Reader};
 
 /// Converts a file, whatever of those that are known it is.
 pub fn convert(text: &str, selection: &Selection) -> Result<Converted, ConvertError> {
-    let documents = yaml::documents(text).map_err(|it| ConvertError::NotYaml(it.cause()))?;
+    let documents = yaml::documents(text, Reader::Envoy);
+    let documents = documents.map_err(|it| ConvertError::NotYaml(it.cause()))?;
     let has_format = |document: &Value| document.get("_format_version").is_some();
     if documents.iter().any(has_format) {
         return match <[Value; 1]>::try_from(documents) {

@@ -21,7 +21,7 @@ use super::need::Need;
 use super::selection::Selection;
 use super::url::Url;
 use super::{ConvertError, Converted, Notes};
-use crate::yaml;
+use crate::yaml::{self, Reader};
 
 pub(super) use self::provider::{Provider, claim_of, claim_path, millis, source_of};
 
@@ -125,7 +125,7 @@ fn expanded(value: &Value) -> Value {
 
 /// The documents of a text; a single one stands for itself.
 fn file(text: &Value) -> Value {
-    let documents = text.as_str().and_then(|text| yaml::documents(text).ok());
+    let documents = text.as_str().and_then(|text| yaml::documents(text, Reader::Envoy).ok());
     match documents.map(<[Value; 1]>::try_from) {
         Some(Ok([document])) => document,
         Some(Err(documents)) => documents.into(),

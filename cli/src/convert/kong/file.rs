@@ -5,11 +5,12 @@ use gatepass::config::Problem;
 use serde_json::{Map, Value};
 
 use crate::unreadable::Unreadable;
-use crate::yaml;
+use crate::yaml::{self, Reader};
 
 /// The text of one file; an error says why it cannot be read.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
-    let mut documents = yaml::documents(text).map_err(Unreadable::cause)?.into_iter();
+    let documents = yaml::documents(text, Reader::Kong).map_err(Unreadable::cause)?;
+    let mut documents = documents.into_iter();
     match (documents.next(), documents.next()) {
         (Some(document), None) => Ok(document),
         (None, _) => Ok(Value::Null),
