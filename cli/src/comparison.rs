@@ -233,9 +233,10 @@ impl List<'_> {
             let (relation, expected) = match &rule.test {
                 ClaimTest::Present => (("is", "is not"), "there".to_owned()),
                 ClaimTest::Absent => (("is", "is not"), "absent".to_owned()),
-                ClaimTest::AnyOf(values) => {
-                    let values: Vec<_> = values.iter().map(cut).collect();
-                    (("is", "is not"), format!("one of {}", values.join(", ")))
+                ClaimTest::AnyOf(values) => (("is", "is not"), one_of(values)),
+                ClaimTest::Equals(values) => (("is", "is not itself"), one_of(values)),
+                ClaimTest::Contains(values) => {
+                    (("is", "is not"), format!("a list with {}", one_of(values)))
                 }
             };
             let name = format!("{check} {}", rule.path);
@@ -263,6 +264,11 @@ impl List<'_> {
         }
         self.rules("claim", &it.claims, false);
     }
+}
+
+fn one_of(values: &[Value]) -> String {
+    let values: Vec<_> = values.iter().map(cut).collect();
+    format!("one of {}", values.join(", "))
 }
 
 /// A time in both forms.

@@ -7,7 +7,8 @@ use crate::json;
 use crate::token::{ClaimPath, ClaimRule, ClaimTest};
 
 /// Claims with their conditions: a list of accepted values (an empty one requires
-/// presence only), or `present` or `absent`.
+/// presence only), `present` or `absent`, or an object that says whether the claim is to be
+/// one of the values or a list with one of them.
 ///
 /// A rule tests the public token and user info, not the claims that the gateway itself
 /// adds to the identity token: otherwise an issuer could meet the condition with a claim
@@ -27,13 +28,22 @@ pub fn claim_rules(node: &Node<'_>) -> Option<Vec<ClaimRule>> {
             );
         }
         let test = match node.value() {
-            Value::String(_) if node.one_of(&WORDS)? => ClaimTest::Present,
-            Value::String(_) => ClaimTest::Absent,
+            Value::String(word) => match WORDS.iter().find(|(own, _)| own == word) {
+                Some((_, true)) => ClaimTest::Present,
+                Some((_, false)) => ClaimTest::Absent,
+                None => return node.reject(format_args!("present | absent, or {VALUES}")),
+            },
+            Value::Bool(_) | Value::Number(_) => return node.reject(VALUES),
+            // An empty list may arrive as an empty object.
+            Value::Object(members) if !members.is_empty() => exact_values(node)?,
             _ => accepted_values(node)?,
         };
         Some(ClaimRule { path, test })
     })
 }
+
+/// In the place of a single value.
+const VALUES: &str = "a list of accepted values, such as [admin]";
 
 /// Claims with their accepted values.
 pub fn required_claims(node: &Node<'_>) -> Option<Vec<ClaimRule>> {
@@ -47,12 +57,28 @@ pub const EXACT: &str = "a whole number below 2^53, or one of at most 14 digits:
                          others rounded";
 
 fn accepted_values(node: &Node<'_>) -> Option<ClaimTest> {
-    let accepted = node.list(|item| match item.value() {
+    let accepted = node.list(accepted_value)?;
+    Some(if accepted.is_empty() { ClaimTest::Present } else { ClaimTest::AnyOf(accepted) })
+}
+
+fn accepted_value(item: &Node<'_>) -> Option<Value> {
+    match item.value() {
         Value::Number(number) if json::may_be_rounded(number) => item.reject(EXACT),
         Value::String(_) | Value::Number(_) | Value::Bool(_) => Some(item.value().clone()),
         _ => item.reject("a string, a number, true or false"),
-    })?;
-    Some(if accepted.is_empty() { ClaimTest::Present } else { ClaimTest::AnyOf(accepted) })
+    }
+}
+
+fn exact_values(node: &Node<'_>) -> Option<ClaimTest> {
+    let mut fields = node.fields()?;
+    let equals = fields.optional("equals", |node| node.full_list(accepted_value));
+    let contains = fields.optional("contains", |node| node.full_list(accepted_value));
+    fields.finish()?;
+    match (equals?, contains?) {
+        (Some(values), None) => Some(ClaimTest::Equals(values)),
+        (None, Some(values)) => Some(ClaimTest::Contains(values)),
+        _ => node.reject_as("both equals and contains, or neither", "one of the two"),
+    }
 }
 
 /// The values that [`claim_path`] accepts.

@@ -244,23 +244,30 @@ pub enum ClaimTest {
     Present,
     /// Absent.
     Absent,
-    /// One of these values.
+    /// One of these values, or a list with one of them.
     AnyOf(Vec<Value>),
+    /// One of these values; a list is none of them.
+    Equals(Vec<Value>),
+    /// A list with one of these values.
+    Contains(Vec<Value>),
 }
 
 impl ClaimRule {
-    /// True if the claim at the path meets the condition. A list does if one of its
-    /// elements does.
+    /// True if the claim at the path meets the condition.
     pub fn accepts(&self, found: Option<&Value>) -> bool {
         let found = found.filter(|value| !value.is_null());
         match (&self.test, found) {
             (ClaimTest::Absent, found) => found.is_none(),
             (_, None) => false,
             (ClaimTest::Present, Some(_)) => true,
-            (ClaimTest::AnyOf(accepted), Some(Value::Array(items))) => {
-                items.iter().any(|value| is_one_of(value, accepted))
+            (
+                ClaimTest::AnyOf(accepted) | ClaimTest::Contains(accepted),
+                Some(Value::Array(items)),
+            ) => items.iter().any(|value| is_one_of(value, accepted)),
+            (ClaimTest::Contains(_), Some(_)) => false,
+            (ClaimTest::AnyOf(accepted) | ClaimTest::Equals(accepted), Some(value)) => {
+                is_one_of(value, accepted)
             }
-            (ClaimTest::AnyOf(accepted), Some(value)) => is_one_of(value, accepted),
         }
     }
 }
@@ -396,6 +403,7 @@ mod tests {
     #[test]
     fn accepted_values() {
         let any = |value: Value| ClaimTest::AnyOf(vec![value]);
+        let (equals, contains) = (ClaimTest::Equals, ClaimTest::Contains);
         for (case, test, found, expected) in [
             ("equal", any(json!("a")), Some(json!("a")), true),
             ("another", any(json!("a")), Some(json!("b")), false),
@@ -405,6 +413,11 @@ mod tests {
             ("a number by its value", any(json!(3)), Some(json!(3.0)), true),
             ("a long number", any(json!(10_u64.pow(18))), Some(json!(1e18)), true),
             ("not there at all", any(json!("a")), None, false),
+            ("exactly", equals(vec![json!("a")]), Some(json!("a")), true),
+            ("exactly, in a list", equals(vec![json!("a")]), Some(json!(["a"])), false),
+            ("in a list", contains(vec![json!("a")]), Some(json!(["b", "a"])), true),
+            ("in a list, not by itself", contains(vec![json!("a")]), Some(json!("a")), false),
+            ("in a list that is not there", contains(vec![json!("a")]), None, false),
             ("present", ClaimTest::Present, Some(json!("x")), true),
             ("an empty list is present", ClaimTest::Present, Some(json!([])), true),
             ("null is not present", ClaimTest::Present, Some(Value::Null), false),

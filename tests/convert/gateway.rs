@@ -21,8 +21,8 @@ struct Rule {
     jwt: Option<Jwt>,
 }
 
-/// A provider, scopes, and a claim with its value.
-type Jwt = (usize, Vec<&'static str>, Option<(&'static str, &'static str)>);
+/// A provider, scopes, and a claim, whether it is to be a list, and its value.
+type Jwt = (usize, Vec<&'static str>, Option<(&'static str, bool, &'static str)>);
 
 impl Policy {
     fn random(random: &mut Random) -> (String, Self) {
@@ -90,7 +90,13 @@ impl Rule {
         let jwt = (random.below(3) > 0).then(|| {
             let provider = random.below(2);
             let scopes = if chance(random, 2) { vec!["read"] } else { Vec::new() };
-            let claims = [("groups", "staff"), ("org.id", "1"), ("sub", "alice")];
+            let claims = [
+                ("groups", true, "staff"),
+                ("groups", false, "staff"),
+                ("org.id", false, "1"),
+                ("sub", false, "alice"),
+                ("sub", true, "alice"),
+            ];
             let is_asked = scopes.is_empty() || chance(random, 2);
             (provider, scopes, is_asked.then(|| pick(random, &claims)))
         });
@@ -110,9 +116,13 @@ impl Rule {
             if !scopes.is_empty() {
                 jwt["scopes"] = json!(scopes);
             }
-            if let Some((name, value)) = claim {
-                let kind = if *name == "groups" { "StringArray" } else { "String" };
-                jwt["claims"] = json!([{"name": name, "valueType": kind, "values": [value]}]);
+            if let Some((name, is_list, value)) = claim {
+                jwt["claims"] = json!([{"name": name, "values": [value]}]);
+                // A text, if nothing is said.
+                if *is_list || self.is_near {
+                    let kind = if *is_list { "StringArray" } else { "String" };
+                    jwt["claims"][0]["valueType"] = json!(kind);
+                }
             }
             principal["jwt"] = jwt;
         }
@@ -135,14 +145,15 @@ impl Rule {
         let has_token = self.jwt.as_ref().is_none_or(|(provider, scopes, claim)| {
             request.token.as_ref().is_some_and(|token| {
                 let own = token.claims["scope"].as_str().unwrap_or_default();
-                let has_claim = claim.is_none_or(|(name, value)| match name {
-                    // The model's tokens have texts there, too.
-                    "groups" => match &token.claims["groups"] {
-                        Value::Array(all) => all.iter().any(|it| it == value),
-                        other => other == value,
-                    },
-                    "org.id" => token.claims["org"]["id"] == value,
-                    name => token.claims[name] == value,
+                let has_claim = claim.is_none_or(|(name, is_list, value)| {
+                    let found = match name {
+                        "org.id" => &token.claims["org"]["id"],
+                        name => &token.claims[name],
+                    };
+                    match found.as_array() {
+                        Some(all) => is_list && all.iter().any(|it| it == value),
+                        None => !is_list && found == value,
+                    }
                 });
                 token.issuer == *provider
                     && scopes.iter().all(|scope| own.split(' ').any(|it| it == *scope))

@@ -13,7 +13,7 @@ use super::decisions::{self, Clause, Effect};
 use super::envoy::{Tokens, claim_of, claim_path, provider_of, source_of};
 use super::issuers::{Issuers, Keys, inline_keys};
 use super::matching::{Header, Match};
-use super::need::{Access, Claim, Missing, Need};
+use super::need::{Access, Claim, Kind, Missing, Need};
 use super::selection::{Selection, full_name};
 use super::url::Url;
 use super::{ConvertError, Converted, Notes};
@@ -192,7 +192,7 @@ fn clauses(
             None => format!("{place} rules[{position}]"),
         };
         let mut requests = operation?.unwrap_or_else(Requests::all);
-        let conditions = self::principal(&principal?, &mut requests, &place, issuers, notes)?;
+        let conditions = self::principal(&principal?, &mut requests, issuers)?;
         if action? {
             clauses.extend(conditions.allow(&place, &requests, base));
         } else {
@@ -224,14 +224,12 @@ fn operation(node: &Node<'_>) -> Option<Requests> {
 fn principal(
     node: &Node<'_>,
     requests: &mut Requests,
-    place: &str,
     issuers: &mut Issuers,
-    notes: &mut Notes,
 ) -> Option<Conditions> {
     let mut conditions = Conditions::default();
     for (field, value) in node.value().as_object().into_iter().flatten() {
         match field.as_str() {
-            "jwt" => jwt(&node.member("jwt")?, place, &mut conditions, issuers, notes)?,
+            "jwt" => jwt(&node.member("jwt")?, &mut conditions, issuers)?,
             "headers" => {
                 for header in value.as_array().into_iter().flatten() {
                     let name = header.get("name").and_then(Value::as_str);
@@ -255,13 +253,7 @@ fn principal(
 }
 
 /// Scopes and claims, all of which a token must have.
-fn jwt(
-    node: &Node<'_>,
-    place: &str,
-    conditions: &mut Conditions,
-    issuers: &mut Issuers,
-    notes: &mut Notes,
-) -> Option<()> {
+fn jwt(node: &Node<'_>, conditions: &mut Conditions, issuers: &mut Issuers) -> Option<()> {
     let mut fields = node.fields()?;
     let provider = fields.required("provider", "a provider", Node::text);
     let scopes = fields.or("scopes", Vec::new(), Node::texts);
@@ -269,12 +261,11 @@ fn jwt(
         node.list(|item| {
             let mut fields = item.fields()?;
             let name = fields.required("name", "a claim", Node::text);
-            let kinds = [("String", ()), ("StringArray", ())];
-            let kind = fields.or("valueType", (), |node| node.one_of(&kinds));
+            let kinds = [("String", Kind::Itself), ("StringArray", Kind::InList)];
+            let kind = fields.or("valueType", Kind::Itself, |node| node.one_of(&kinds));
             let values = fields.required("values", "values", Node::texts);
             fields.finish()?;
-            kind?;
-            Some((name?.to_owned(), values?))
+            Some((name?.to_owned(), kind?, values?))
         })
     });
     fields.finish()?;
@@ -286,12 +277,10 @@ fn jwt(
         let need = Need::of(Access { scopes_all, claims, ..Access::default() });
         conditions.token(vec![need], None);
     }
-    for (name, values) in claims {
-        let text = "a claim is looked for in a text and in a list, whatever valueType is";
-        notes.add(place, text);
+    for (name, kind, values) in claims {
         let names: Vec<_> = name.split('.').collect();
         let path = claim_path(&names);
-        let values = Claim::AnyOf(values.into_iter().map(Value::from).collect());
+        let values = Claim::Values(kind, values.into_iter().map(Value::from).collect());
         let holds = Access { claims: [(path.clone(), values)].into(), ..Access::default() };
         let fails = Access {
             claims: [(path, Claim::Absent)].into(),

@@ -41,7 +41,19 @@ pub(super) struct Access {
 pub(super) enum Claim {
     Present,
     Absent,
-    AnyOf(Vec<Value>),
+    /// A value, by itself or in a list, as the kind says.
+    Values(Kind, Vec<Value>),
+}
+
+/// Where a value of a claim may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It is the claim, or one of a list.
+    Either,
+    /// It is the claim.
+    Itself,
+    /// It is one of a list.
+    InList,
 }
 
 /// Whether a request passes without a token.
@@ -171,15 +183,18 @@ impl Access {
         }
         let differs = |(path, claim): &(&String, &Claim)| other.claims.get(*path) != Some(*claim);
         let mut differing = self.claims.iter().filter(differs);
-        let (path, Claim::AnyOf(one)) = differing.next()? else { return None };
-        let Some(Claim::AnyOf(two)) = other.claims.get(path) else { return None };
+        let (path, Claim::Values(kind, one)) = differing.next()? else { return None };
+        let Some(Claim::Values(own, two)) = other.claims.get(path) else { return None };
+        if kind != own {
+            return None;
+        }
         let mut values = one.clone();
         values.extend(two.iter().filter(|value| !one.contains(value)).cloned());
-        both.claims.insert(path.clone(), Claim::AnyOf(two.clone()));
+        both.claims.insert(path.clone(), Claim::Values(*kind, two.clone()));
         if both != *other {
             return None;
         }
-        both.claims.insert(path.clone(), Claim::AnyOf(values));
+        both.claims.insert(path.clone(), Claim::Values(*kind, values));
         Some(both)
     }
 
@@ -204,7 +219,9 @@ impl Access {
             let claim = match claim {
                 Claim::Present => json!("present"),
                 Claim::Absent => json!("absent"),
-                Claim::AnyOf(values) => json!(values),
+                Claim::Values(Kind::Either, values) => json!(values),
+                Claim::Values(Kind::Itself, values) => json!({ "equals": values }),
+                Claim::Values(Kind::InList, values) => json!({ "contains": values }),
             };
             (path.clone(), claim)
         });
@@ -220,15 +237,22 @@ impl Access {
 }
 
 impl Claim {
-    /// A value that meets both, or fewer; `None` if there is none.
+    /// One that only values meet which meet both; `None` if there is none.
     fn and(&self, other: &Self) -> Option<Self> {
         match (self, other) {
             (Self::Absent, Self::Absent) => Some(Self::Absent),
             (Self::Absent, _) | (_, Self::Absent) => None,
             (Self::Present, claim) | (claim, Self::Present) => Some(claim.clone()),
-            (Self::AnyOf(one), Self::AnyOf(two)) => {
+            (Self::Values(kind, one), Self::Values(other, two)) => {
+                let kind = match (kind, other) {
+                    (one, Kind::Either) => *one,
+                    (Kind::Either, two) => *two,
+                    (one, two) if one == two => *one,
+                    // No claim is a value and a list.
+                    _ => return None,
+                };
                 let shared: Vec<_> = one.iter().filter(|it| two.contains(it)).cloned().collect();
-                (!shared.is_empty()).then_some(Self::AnyOf(shared))
+                (!shared.is_empty()).then_some(Self::Values(kind, shared))
             }
         }
     }

@@ -371,9 +371,11 @@ fn requirements(dice: &mut Dice, providers: usize, keys: &[String]) -> Value {
                 4 => "user.type",
                 _ => dice.pick(users),
             };
-            let wanted = match dice.below(6) {
+            let wanted = match dice.below(8) {
                 0 => "present".into(),
                 1 => "absent".into(),
+                2 => json!({ "equals": [accepted(dice)] }),
+                3 => json!({ "contains": [accepted(dice)] }),
                 _ => (0..=dice.below(2)).map(|_| accepted(dice)).collect(),
             };
             claims.insert(name.to_owned(), wanted);

@@ -154,6 +154,15 @@ pub fn accepts(wanted: &Json, claim: Option<&Json>) -> bool {
     match wanted {
         Json::Text(word) if word == "present" => claim.is_some(),
         Json::Text(word) if word == "absent" => claim.is_none(),
+        Json::Object(only) => claim.is_some_and(|claim| {
+            only.iter().all(|(kind, accepted)| {
+                let is_accepted = |value: &Json| accepted.items().iter().any(|one| one.is(value));
+                match kind.as_str() {
+                    "equals" => is_accepted(claim),
+                    _ => claim.items().iter().any(is_accepted),
+                }
+            })
+        }),
         accepted => claim.is_some_and(|claim| {
             let is_accepted = |value: &Json| accepted.items().iter().any(|one| one.is(value));
             accepted.items().is_empty()

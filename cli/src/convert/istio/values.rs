@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::convert::condition::any_of;
 use crate::convert::issuers::Issuers;
 use crate::convert::matching::{Match, Path};
-use crate::convert::need::{Access, Claim, Missing, Need};
+use crate::convert::need::{Access, Claim, Kind, Missing, Need};
 
 /// Paths of a pattern, where rules can have them.
 pub(super) fn path(pattern: &str) -> Option<Path> {
@@ -108,7 +108,7 @@ fn principal(pattern: &str, issuers: &mut Issuers) -> Option<Need> {
 
 /// A claim with one of these values.
 pub(super) fn with_claim(path: &str, values: &[String]) -> Need {
-    let claim = Claim::AnyOf(values.iter().map(|it| it.as_str().into()).collect());
+    let claim = Claim::Values(Kind::Either, values.iter().map(|it| it.as_str().into()).collect());
     Need::of(Access { claims: [(path.to_owned(), claim)].into(), ..Access::default() })
 }
 

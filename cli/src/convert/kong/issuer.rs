@@ -13,7 +13,7 @@ use super::placeholder::is_template;
 use crate::convert::condition::with_scope;
 use crate::convert::envoy::claim_path;
 use crate::convert::issuers::{DOCUMENT, Keys, MAX_SKEW, discovered};
-use crate::convert::need::{Access, Audiences, Claim, Need};
+use crate::convert::need::{Access, Audiences, Claim, Kind, Need};
 
 /// A plugin and what it asks.
 #[derive(Clone)]
@@ -178,7 +178,7 @@ impl IssuerPlugin {
 
 /// A claim with one of these values.
 pub(super) fn claim_of(names: &[&str], values: BTreeSet<String>) -> Need {
-    let values = Claim::AnyOf(values.into_iter().map(Value::from).collect());
+    let values = Claim::Values(Kind::Either, values.into_iter().map(Value::from).collect());
     Need::of(Access { claims: [(claim_path(names), values)].into(), ..Access::default() })
 }
 
