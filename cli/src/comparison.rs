@@ -135,8 +135,10 @@ impl List<'_> {
         let typ = typ.as_deref().map(|typ| typ.strip_prefix("application/").unwrap_or(typ));
         let (passes, expected) = match &provider.token_types {
             Some(types) => {
-                let passes = typ.is_some_and(|typ| types.iter().any(|it| it == typ));
-                (passes, format!("one of {}", quoted(types.iter().map(String::as_str))))
+                let passes = types.iter().any(|it| it.as_deref() == typ);
+                let named = quoted(types.iter().flatten().map(String::as_str));
+                let nothing = if types.contains(&None) { "nothing, or " } else { "" };
+                (passes, format!("{nothing}one of {named}"))
             }
             None => {
                 let passes = typ.is_none_or(|typ| ["jwt", "at+jwt"].contains(&typ));

@@ -63,7 +63,8 @@ pub fn run(arguments: &Mint) -> Result<Output, Failure> {
             claims.insert(name.to_owned(), value);
         }
     }
-    let usual = texts(provider.get("token_types")).into_iter().next();
+    let types = texts(provider.get("token_types"));
+    let usual = types.into_iter().find(|typ| !typ.eq_ignore_ascii_case("none"));
     let typ = arguments.typ.clone().or(usual).unwrap_or_else(|| "at+jwt".to_owned());
     if IDENTITY_TYPES.contains(&typ.as_str()) {
         return Err(Failure::Argument {

@@ -339,17 +339,23 @@ pub(super) fn algorithms(node: &Node<'_>) -> Option<AlgorithmSet> {
     Some(named.into_iter().collect())
 }
 
-fn token_types(node: &Node<'_>) -> Option<Vec<String>> {
+/// `none` means without a type.
+fn token_types(node: &Node<'_>) -> Option<Vec<Option<String>>> {
     node.full_list(|item| {
         let typ = item.text()?.to_ascii_lowercase();
         let typ = typ.strip_prefix("application/").unwrap_or(&typ).to_owned();
+        match typ.as_str() {
+            "none" => return Some(None),
+            "at" => return item.reject("the whole type, at+jwt"),
+            _ => {}
+        }
         if IDENTITY_TYPES.contains(&typ.as_str()) {
             return item.reject("types of public tokens; this one is the gateway's own");
         }
         if EVENT_TYPES.contains(&typ.as_str()) {
             return item.reject("types of public tokens; this one tells of an event");
         }
-        Some(typ)
+        Some(Some(typ))
     })
 }
 
@@ -409,8 +415,14 @@ fn lifetimes(fields: &mut Fields<'_>) -> [Option<Span>; 3] {
 /// An inline JWKS. Unlike a fetched one it must not contain unusable keys: each was
 /// configured on purpose.
 fn local_jwks(node: &Node<'_>) -> Option<KeySet> {
-    let mut fields = node.fields()?;
-    let keys = fields.required("keys", "a list of JWKs", |node| node.full_list(resolved_jwk));
+    let mut fields = node.fields_as("an object such as {keys: [...]}, with a JWK for each key")?;
+    let keys = fields.required("keys", "a list of JWKs", |node| {
+        if node.value().as_array().is_some_and(Vec::is_empty) {
+            return node
+                .reject_as("an empty list of keys", "a list with at least one element, a JWK");
+        }
+        node.full_list(resolved_jwk)
+    });
     let node = fields.node().clone();
     fields.finish()?;
     let document = Value::Object(json::object([("keys".to_owned(), Value::Array(keys?))]));

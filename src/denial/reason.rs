@@ -99,7 +99,9 @@ impl Denial {
                 Rejection::KeyUnknown(_)
                 | Rejection::KeyUnusable(..)
                 | Rejection::CredentialUnknown(_) => Code::KeyUnknown,
-                Rejection::SignatureInvalid => Code::SignatureInvalid,
+                Rejection::SignatureInvalid | Rejection::KeyUnnamed { .. } => {
+                    Code::SignatureInvalid
+                }
                 Rejection::IssuerUnknown(_) => Code::IssuerUnknown,
                 Rejection::AudienceMismatch(_) => Code::AudienceMismatch,
                 Rejection::Expired { .. } => Code::TokenExpired,

@@ -327,7 +327,7 @@ fn rejected(rejection: &Rejection) -> Value {
         Rejection::KeyUnknown(_) | Rejection::KeyUnusable(..) | Rejection::IssuerUnknown(_) => {
             "No credentials found for given 'iss'"
         }
-        Rejection::SignatureInvalid => "Invalid signature",
+        Rejection::SignatureInvalid | Rejection::KeyUnnamed { .. } => "Invalid signature",
         Rejection::ClaimMissing(claim) => {
             return json!({"message": format!("No mandatory '{claim}' in claims")});
         }

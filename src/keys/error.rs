@@ -96,6 +96,8 @@ pub enum KeyError {
     WeakPoint,
     /// It is one of the gateway's own signing keys.
     GatewaysOwn,
+    /// It is for the tokens of one issuer, and this one is another's.
+    OfAnotherIssuer(Excerpt),
 }
 
 const WEAK_POINT: &str = "the Ed25519 point is of small order or not in canonical form";
@@ -159,6 +161,9 @@ impl fmt::Display for KeyError {
             }
             Self::NotOnCurve => f.write_str("the point is not on the curve"),
             Self::WeakPoint => f.write_str(WEAK_POINT),
+            Self::OfAnotherIssuer(named) => {
+                write!(f, "its \"issuer\" is {named}, and the token's iss is another")
+            }
             Self::GatewaysOwn => f.write_str("it is the gateway's own signing key"),
         }
     }
@@ -273,7 +278,7 @@ pub struct Excerpt(String);
 impl Excerpt {
     const CHARACTERS: usize = 40;
 
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         Self(text.chars().take(Self::CHARACTERS).collect())
     }
 }

@@ -20,6 +20,8 @@ use super::{Algorithm, AlgorithmSet, Family, MAX_CANDIDATES};
 #[derive(Clone)]
 pub struct VerifyingKey {
     id: Option<String>,
+    /// The issuer whose tokens alone it signs, where several have one set.
+    issuer: Option<Box<str>>,
     algorithms: AlgorithmSet,
     material: Material,
 }
@@ -67,17 +69,25 @@ impl VerifyingKey {
             Family::Secp256k1 => (Material::Secp256k1(EcKey::from_jwk(jwk)?), wanted),
             Family::Ed25519 => (Material::Ed25519(EdKey::from_jwk(jwk)?), wanted),
         };
-        Ok(Self { id, algorithms, material })
+        // No member of a JWK's own: Entra's sets have it.
+        let issuer = members.get("issuer").and_then(Value::as_str).map(Box::from);
+        Ok(Self { id, issuer, algorithms, material })
     }
 
     /// The public half of a signing key; it has no id.
     pub(super) fn new(algorithm: Algorithm, material: Material) -> Self {
-        Self { id: None, algorithms: algorithm.into(), material }
+        Self { id: None, issuer: None, algorithms: algorithm.into(), material }
     }
 
     /// `kid`, if it has one.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
+    }
+
+    /// The issuer that it is for, by the member `issuer` of its JWK: an issuer, or a template
+    /// of some.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// The algorithms it supports; at least one.

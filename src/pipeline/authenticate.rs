@@ -383,11 +383,13 @@ impl Pipeline {
                     (halt, _) => halt,
                 }
             }
-            Rejection::SignatureInvalid => self.wait_for_keys(
-                attempt,
-                provider,
-                &Wanted::Replacement(key_id.map(str::to_owned)),
-            ),
+            Rejection::SignatureInvalid | Rejection::KeyUnnamed { .. } => {
+                let wanted = Wanted::Replacement(key_id.map(str::to_owned));
+                match self.wait_for_keys(attempt, provider, &wanted) {
+                    Halt::Deny(Denial::Token(Rejection::SignatureInvalid)) => rejection.into(),
+                    halt => halt,
+                }
+            }
             rejection => rejection.into(),
         }
     }

@@ -164,7 +164,9 @@ impl Pipeline {
             Some(keys) => match check_signature(token, algorithms, &keys, &self.crypto) {
                 Ok(()) => return Ok(()),
                 Err(Rejection::KeyUnknown(_)) => Wanted::Key(key_id),
-                Err(Rejection::SignatureInvalid) => Wanted::Replacement(key_id),
+                Err(Rejection::SignatureInvalid | Rejection::KeyUnnamed { .. }) => {
+                    Wanted::Replacement(key_id)
+                }
                 Err(rejection) => return Err(rejection.into()),
             },
         };

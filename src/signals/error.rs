@@ -57,7 +57,8 @@ impl SignalError {
                 | Rejection::AlgorithmNotAllowed(_)
                 | Rejection::KeyUnknown(_)
                 | Rejection::KeyUnusable(..)
-                | Rejection::SignatureInvalid => "invalid_key",
+                | Rejection::SignatureInvalid
+                | Rejection::KeyUnnamed { .. } => "invalid_key",
                 _ => "invalid_request",
             },
             _ => "invalid_request",

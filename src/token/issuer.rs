@@ -66,6 +66,14 @@ impl Issuer {
         }
     }
 
+    /// Whether a key that is for `named` may sign a token with these claims. Tenants have
+    /// one key set, in which some keys are for one tenant only: Microsoft asks to compare
+    /// ("validate the signing key issuer").
+    pub fn admits_key(&self, named: Option<&str>, claims: &Map<String, Value>) -> bool {
+        let named = named.filter(|named| self.is_template() && !named.contains('{'));
+        named.is_none_or(|named| claims.get("iss").and_then(Value::as_str) == Some(named))
+    }
+
     /// Whether `issuer` may be one of its issuers, or the same template with other
     /// variable names, as in the metadata of a multi-tenant issuer.
     pub fn may_be(&self, issuer: &str) -> bool {
@@ -108,10 +116,22 @@ mod tests {
             let claim = is_tenant.then(|| vec![(tenants.claims().next().unwrap(), "a")]);
             assert_eq!(read, claim, "{issuer}");
         }
+        let claims = json!({"iss": "https://id.example/a/v2.0", "tid": "a"});
+        for (named, expected) in [
+            (None, true),
+            (Some("https://id.example/{tenantid}/v2.0"), true),
+            (Some("https://id.example/a/v2.0"), true),
+            (Some("https://id.example/b/v2.0"), false),
+            (Some(""), false),
+        ] {
+            let admits = tenants.admits_key(named, claims.as_object().unwrap());
+            assert_eq!(admits, expected, "{named:?}");
+        }
         assert!(Issuer::parse("https://id.example/{tid").is_none());
         let one = Issuer::parse("https://id.example").unwrap();
         assert!(one.is_named_by(json!({"iss": "https://id.example"}).as_object().unwrap()));
         assert!(!one.is_named_by(json!({"iss": "https://id.example/"}).as_object().unwrap()));
         assert!(!one.is_named_by(&Map::new()) && one.may_be("https://id.example"));
+        assert!(one.admits_key(Some("another"), &Map::new()), "its set is its own");
     }
 }

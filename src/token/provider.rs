@@ -33,9 +33,9 @@ pub struct Provider {
     pub require_not_before: bool,
     /// The maximum of `exp - iat`; for credentials, of the remaining lifetime.
     pub max_lifetime: Option<Span>,
-    /// Accepted `typ` in lower case, without `application/`; `None` accepts a missing
-    /// one, `jwt` or `at+jwt`.
-    pub token_types: Option<Vec<String>>,
+    /// Accepted `typ` in lower case, without `application/`, in it `None` for a missing one;
+    /// without a list, a missing one, `jwt` or `at+jwt`.
+    pub token_types: Option<Vec<Option<String>>>,
     /// Claims that must be present, with accepted values.
     pub required_claims: Vec<ClaimRule>,
     /// Whether a token bound to a key of the client (`cnf`) is accepted without

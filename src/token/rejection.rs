@@ -30,6 +30,13 @@ pub enum Rejection {
     CredentialUnknown(String),
     /// No matching key made its signature.
     SignatureInvalid,
+    /// The token names no key, and none of those that were tried made its signature.
+    KeyUnnamed {
+        /// How many were tried.
+        tried: usize,
+        /// How many of its issuer's keys have its algorithm.
+        known: usize,
+    },
     /// No provider has its `iss`.
     IssuerUnknown(Found),
     /// It is for another audience; which.
@@ -132,6 +139,11 @@ impl fmt::Display for Rejection {
                 write!(f, "no credential is known by claim {claim:?}")
             }
             Self::SignatureInvalid => f.write_str("the token's signature is not valid"),
+            Self::KeyUnnamed { tried, known } => write!(
+                f,
+                "the token names no key (kid), and none of the {tried} that are tried of its \
+                 issuer's {known} made its signature: the issuer is to write kid"
+            ),
             Self::IssuerUnknown(found) => write!(f, "the token's issuer {found} is not known"),
             Self::AudienceMismatch(found) => {
                 write!(f, "the token is for another audience, {found}")

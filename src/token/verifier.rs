@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 pub use self::own::OwnTokens;
 
-use crate::keys::{Algorithm, AlgorithmSet, Crypto, KeySet, VerifyingKey};
+use crate::keys::{Algorithm, AlgorithmSet, Crypto, Excerpt, KeyError, KeySet, VerifyingKey};
 use crate::time::UnixTime;
 use crate::token::claims::{numeric_date, text_of};
 use crate::token::{
@@ -65,13 +65,22 @@ fn groups(paths: &[ClaimPath], claims: &Map<String, Value>) -> Vec<String> {
 struct Signers<'k> {
     candidates: Vec<&'k VerifyingKey>,
     algorithm: Algorithm,
+    keys: &'k KeySet,
 }
 
 impl Signers<'_> {
     fn check(&self, token: &Untrusted<'_>, crypto: &Crypto) -> Result<(), Rejection> {
         let (input, signature) = (token.signing_input(), token.signature());
         let made_it = |key: &&VerifyingKey| key.verify(crypto, self.algorithm, input, signature);
-        if self.candidates.iter().any(made_it) { Ok(()) } else { Err(Rejection::SignatureInvalid) }
+        if self.candidates.iter().any(made_it) {
+            return Ok(());
+        }
+        let tried = self.candidates.len();
+        let known = self.keys.keys().iter().filter(|key| key.admits(self.algorithm)).count();
+        Err(match token.key_id() {
+            None if tried < known => Rejection::KeyUnnamed { tried, known },
+            _ => Rejection::SignatureInvalid,
+        })
     }
 }
 
@@ -118,8 +127,7 @@ impl Provider {
             // Tokens of credentials may have any type.
             _ if self.issuer().is_none() => true,
             (None, typ) => matches!(typ, None | Some("jwt" | "at+jwt")),
-            (Some(types), Some(typ)) => types.iter().any(|accepted| accepted == typ),
-            (Some(_), None) => false,
+            (Some(types), typ) => types.iter().any(|accepted| accepted.as_deref() == typ),
         };
         if accepted { Ok(()) } else { Err(Rejection::TypeMismatch(Found::of(token.typ()))) }
     }
@@ -211,9 +219,19 @@ impl Provider {
         algorithm: Algorithm,
         token: &Untrusted<'_>,
     ) -> Result<Signers<'k>, Rejection> {
-        let candidates: Vec<_> = keys.candidates(key_id, algorithm, token.signature()).collect();
-        if !candidates.is_empty() {
-            return Ok(Signers { candidates, algorithm });
+        let mut candidates: Vec<_> =
+            keys.candidates(key_id, algorithm, token.signature()).collect();
+        let other = candidates.first().and_then(|key| key.issuer());
+        if let Issuance::Issuer(issuer) = &self.issuance {
+            candidates.retain(|key| issuer.admits_key(key.issuer(), token.unverified_claims()));
+        }
+        match (candidates.is_empty(), other) {
+            (false, _) => return Ok(Signers { candidates, algorithm, keys }),
+            (true, Some(other)) => {
+                let reason = KeyError::OfAnotherIssuer(Excerpt::of(other));
+                return Err(Rejection::KeyUnusable(Found::of(key_id), reason));
+            }
+            (true, None) => {}
         }
         Err(match (&self.issuance, key_id) {
             (Issuance::Issuer(_), key_id) => Rejection::KeyUnknown(Found::of(key_id)),
@@ -458,7 +476,7 @@ pub fn check_signature(
     if candidates.is_empty() {
         return Err(Rejection::KeyUnknown(Found::of(token.key_id())));
     }
-    Signers { candidates, algorithm }.check(token, crypto)
+    Signers { candidates, algorithm, keys }.check(token, crypto)
 }
 
 /// Refuses a token about events.

@@ -96,6 +96,34 @@ fn an_issuer_for_each_tenant() {
     }
 }
 
+/// Tenants share a key set, in which a key may be for one of them.
+#[test]
+fn a_key_of_one_tenant_signs_for_no_other() {
+    let issued = |tenant: &str| format!("https://login.example/{tenant}/v2.0");
+    for (case, named, tenant, passes) in [
+        ("its own", issued("acme"), "acme", true),
+        ("another's", issued("acme"), "umbrella", false),
+        ("everybody's", issued("{tenantid}"), "umbrella", true),
+        ("a stranger's", "https://login.evil/acme/v2.0".to_owned(), "acme", false),
+    ] {
+        let mut config = tenants();
+        put(&mut config, "/providers/shop/local_jwks/keys/0/issuer", json!(named));
+        let claims = json!({"iss": issued(tenant), "tid": tenant});
+        if passes {
+            assert_eq!(identity_of(&config, claims)["sub"], "alice", "{case}");
+            continue;
+        }
+        let mut world = World::new(&config, ENVOY);
+        let step = world.get(&token(claims));
+        assert_eq!(denied(step), denial(401, "key_unknown"), "{case}");
+        let log = logged(&mut world.gateway);
+        assert!(log.contains("the token's iss is another"), "{case}: {log}");
+    }
+    // One issuer has its set for itself.
+    let one = local([("/providers/shop/local_jwks/keys/0/issuer", json!("https://other.example"))]);
+    assert_eq!(identity_of(&one, json!({}))["sub"], "alice");
+}
+
 /// The document of Entra's `organizations` names all tenants by a word of its own.
 #[test]
 fn the_discovery_document_of_all_tenants() {

@@ -188,3 +188,23 @@ fn the_log_says_why_a_service_gave_no_answer() {
         assert!(said.starts_with(cause), "{case}: {said}");
     }
 }
+
+/// An issuer with many keys whose tokens name none: it is no bad signature.
+#[test]
+fn a_token_that_names_no_key_says_how_many_were_tried() {
+    let token = KEY_A.sign(br#"{"alg":"EdDSA"}"#, claims(json!({})).to_string().as_bytes());
+    for (count, detail) in [
+        (4, "the token's signature is not valid"),
+        (
+            16,
+            "the token names no key (kid), and none of the 4 that are tried of its issuer's 16 made \
+             its signature: the issuer is to write kid",
+        ),
+    ] {
+        let keys: Vec<_> = (0..count).map(|at| KEY_B.jwk(&format!("k{at}"))).collect();
+        let config = local([("/providers/shop/local_jwks/keys", keys.into())]);
+        let (said, line) = said(&config, &token);
+        assert_eq!(said, detail);
+        assert_eq!(line["code"], "signature_invalid");
+    }
+}

@@ -336,6 +336,17 @@ fn token_types_that_are_configured() {
         let token = KEY_A.sign(header.to_string().as_bytes(), payload.as_bytes());
         assert_eq!(verdict(&config, &token).is_none(), accepted, "{typ:?}");
     }
+    let config = local([("/providers/shop/token_types", json!(["JOSE", "none"]))]);
+    for (header, accepted) in [
+        (json!({"alg": "EdDSA"}), true),
+        (json!({"alg": "EdDSA", "typ": "JOSE"}), true),
+        (json!({"alg": "EdDSA", "typ": "none"}), false),
+        (json!({"alg": "EdDSA", "typ": "JWT"}), false),
+    ] {
+        let payload = claims(json!({})).to_string();
+        let token = KEY_A.sign(header.to_string().as_bytes(), payload.as_bytes());
+        assert_eq!(verdict(&config, &token).is_none(), accepted, "{header}");
+    }
 }
 
 #[test]
@@ -410,7 +421,7 @@ fn the_gateways_types_are_refused_whatever_a_provider_takes() {
         require_expiration: true,
         require_not_before: false,
         max_lifetime: None,
-        token_types: Some(types.map(str::to_owned).to_vec()),
+        token_types: Some(types.map(|typ| Some(typ.to_owned())).to_vec()),
         required_claims: Vec::new(),
         accept_unbound: false,
         trusted_without_scope: false,

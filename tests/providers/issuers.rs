@@ -21,6 +21,7 @@ pub fn all(now: i64) -> Vec<Provider> {
         entra(now),
         entra_v1(now),
         entra_multi_tenant(),
+        entra_key_of_one_tenant(),
         firebase(now),
         github_actions(now),
         google(),
@@ -30,8 +31,9 @@ pub fn all(now: i64) -> Vec<Provider> {
         kubernetes(now),
         okta(now),
         // As the bundle endpoint has its keys, and as the OIDC discovery provider has them.
-        spiffe("JOSE", json!({"use": "jwt-svid", "alg": null})),
-        spiffe("JWT", json!({"use": null, "alg": "ES256"})),
+        spiffe(None, json!({"use": "jwt-svid"})),
+        spiffe(Some("JOSE"), json!({"use": "jwt-svid", "alg": null})),
+        spiffe(Some("JWT"), json!({"use": null, "alg": "ES256"})),
         zitadel(now),
     ]
 }
@@ -222,6 +224,13 @@ fn google() -> Provider {
         ("an ID token", "/", json!({}), "200"),
         ("a private account", "/", json!({"hd": null}), "claim_missing"),
         ("another organisation", "/", json!({"hd": "other.example"}), "claim_mismatch"),
+        (
+            "a service account",
+            "/",
+            json!({"hd": null, "email": "jobs@shop.iam.gserviceaccount.com"}),
+            "claim_missing",
+        ),
+        ("the issuer's other name", "/", json!({"iss": "accounts.google.com"}), "issuer_unknown"),
         ("an address nobody confirmed", "/", json!({"email_verified": false}), "claim_mismatch"),
         (
             "for another application",
@@ -337,10 +346,12 @@ fn entra_multi_tenant() -> Provider {
     let issuer = |tenant: &str| format!("https://login.microsoftonline.com/{tenant}/v2.0");
     let claims = json!({
         "aud": "66666666-7777-8888-9999-000000000000", "iss": issuer(one), "tid": one,
-        "azp": "a", "oid": "0f9e", "sub": "x8s", "scp": "Reports.Read", "ver": "2.0",
-        "roles": ["Admin"],
+        "azp": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee", "oid": "0f9e", "sub": "x8s",
+        "scp": "Reports.Read", "ver": "2.0", "roles": ["Admin"],
     });
     entra_of("entra-multi-tenant", "/common/discovery/v2.0/keys", claims).with(&[
+        ("another application", "/reports", json!({"azp": "b"}), "claim_mismatch"),
+        ("an ID token", "/", json!({"azp": null}), "claim_missing"),
         ("a tenant", "/reports", json!({}), "200"),
         ("another tenant", "/reports", json!({"tid": two, "iss": issuer(two)}), "200"),
         ("a stranger", "/", json!({"tid": "3", "iss": issuer("3")}), "claim_mismatch"),
@@ -348,6 +359,17 @@ fn entra_multi_tenant() -> Provider {
         ("the first tenant's admin", "/admin", json!({}), "200"),
         ("the other's", "/admin", json!({"tid": two, "iss": issuer(two)}), "claim_forbidden"),
     ])
+}
+
+/// The key for Microsoft's own accounts is in the set of all tenants.
+fn entra_key_of_one_tenant() -> Provider {
+    let two = "99999999-8888-7777-6666-555555555555";
+    let issuer = format!("https://login.microsoftonline.com/{two}/v2.0");
+    let provider = entra_multi_tenant().with(&[
+        ("a tenant, by the other's key", "/reports", json!({}), "key_unknown"),
+        ("the other", "/reports", json!({"tid": two, "iss": issuer}), "200"),
+    ]);
+    Provider { key_members: json!({"alg": null, "issuer": issuer}), ..provider }
 }
 
 fn firebase(now: i64) -> Provider {
@@ -450,13 +472,13 @@ fn kubernetes(now: i64) -> Provider {
     ])
 }
 
-fn spiffe(typ: &'static str, members: Value) -> Provider {
+fn spiffe(typ: Option<&'static str>, members: Value) -> Provider {
     Provider {
         file: "spiffe",
         authority: "oidc.shop.example",
         keys_path: "/keys",
         algorithm: Algorithm::ES256,
-        typ: Some(typ),
+        typ,
         header: BEARER,
         key_members: members,
         claims: json!({

@@ -139,7 +139,7 @@ fn provider(dice: &mut Dice, position: usize, issuer: &str) -> Value {
         provider["max_lifetime_seconds"] = dice.pick(&[3600, 7200, 86400]).into();
     }
     if dice.chance(6) {
-        provider["token_types"] = dice.some(&["at+jwt", "JWT", "shop+jwt"], 1).into();
+        provider["token_types"] = dice.some(&["at+jwt", "JWT", "shop+jwt", "none"], 1).into();
     }
     if dice.chance(5) {
         let accepted: Vec<Value> = (0..dice.below(4)).map(|_| accepted(dice)).collect();

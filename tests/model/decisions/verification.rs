@@ -27,8 +27,8 @@ impl Model<'_> {
         let is_typ = match &typ {
             Some(typ) if typ.starts_with("identity") => false,
             Some(typ) if types.is_empty() => ["jwt", "at+jwt"].contains(&typ.as_str()),
-            Some(typ) => types.iter().any(|known| known.eq_ignore_ascii_case(typ)),
-            None => types.is_empty(),
+            Some(typ) => typ != "none" && types.iter().any(|known| known.eq_ignore_ascii_case(typ)),
+            None => types.is_empty() || types.contains(&"none"),
         };
         if !is_typ {
             codes.push("token_type_mismatch");
