@@ -64,11 +64,11 @@ fn surprises(
         let mut told = problems.iter_mut().filter(|problem| problem.path == *path).peekable();
         let is_told = told.peek().is_some();
         told.for_each(|problem| problem.accepted = format!("{}; {text}", problem.accepted));
-        let is_kongs = configuration.host == HostKind::Kong;
+        let is_table = configuration.host == HostKind::Kong;
         match () {
             () if is_told => {}
             // A Lua table with other keys than text is no object any more.
-            () if *is_name && is_kongs => {
+            () if *is_name && is_table => {
                 problems.push(Problem::new(path, "a name that is no text", text.as_str()));
             }
             // `yes` for true, where nothing but true and false can stand.

@@ -4,6 +4,7 @@ use gatepass::json;
 use serde_json::{Map, Value};
 
 use crate::lines::Lines;
+pub use crate::text::step;
 pub use crate::unreadable::Unreadable;
 use crate::yaml::{self, Reader, Surprise, Text};
 
@@ -125,16 +126,6 @@ pub fn as_doubles(value: Value) -> Value {
 pub fn texts(list: Option<&Value>) -> Vec<String> {
     let items = list.and_then(Value::as_array).into_iter().flatten();
     items.filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-/// A path with one more step.
-pub fn step(path: &str, name: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-@".contains(&byte);
-    if !name.is_empty() && name.bytes().all(is_plain) {
-        format!("{path}.{name}")
-    } else {
-        format!("{path}[{}]", Value::from(name))
-    }
 }
 
 #[cfg(test)]

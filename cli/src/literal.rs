@@ -145,7 +145,11 @@ impl<'a> Walk<'a> {
     }
 
     fn issuer(&mut self, text: &str, path: &str) {
-        if text.contains("{tenantid}") {
+        if text.contains('#') {
+            let text = "the # is part of the issuer, and no token has that: a comment has a space \
+                        before its #";
+            self.warn(path, text.to_owned());
+        } else if text.contains("{tenantid}") {
             let text = "tokens of Entra name the tenant in the claim tid: write {tid}, and its \
                         accepted values in required_claims.tid";
             self.warn(path, text.to_owned());

@@ -3,7 +3,7 @@
 use gatepass::config::{Problem, ProblemKind};
 
 /// What other products call a field.
-const ELSEWHERE: [(&str, &str); 30] = [
+const ELSEWHERE: [(&str, &str); 41] = [
     ("aud", "audiences"),
     ("iss", "issuer"),
     ("jwks", "remote_jwks"),
@@ -32,6 +32,17 @@ const ELSEWHERE: [(&str, &str); 30] = [
     ("anonymous", "allow_missing"),
     ("optional", "allow_missing"),
     ("key", "private_key"),
+    ("tls", "scheme"),
+    ("ssl", "scheme"),
+    ("uri", "path"),
+    ("url", "path"),
+    ("verb", "methods"),
+    ("method", "methods"),
+    ("interval", "poll_seconds"),
+    ("prefix", "value_prefix"),
+    ("in", "equals"),
+    ("anyof", "equals"),
+    ("name", "username"),
     ("alg", "algorithm"),
     ("alg", "algorithms"),
 ];

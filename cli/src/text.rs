@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 /// Text whose control and invisible characters are escaped, all but line
 /// breaks: what is in a file or a token must not steer a terminal.
 pub struct Escaped<'a>(pub &'a str);
@@ -14,6 +16,16 @@ impl fmt::Display for Escaped<'_> {
             // Escapes what has no look of its own, direction marks included.
             other => write!(f, "{}", other.escape_debug()),
         })
+    }
+}
+
+/// A path with one more step.
+pub fn step(path: &str, name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-@".contains(&byte);
+    if !name.is_empty() && name.bytes().all(is_plain) {
+        format!("{path}.{name}")
+    } else {
+        format!("{path}[{}]", Value::from(name))
     }
 }
 

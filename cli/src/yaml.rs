@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 pub use self::plain::Reader;
 use self::plain::{Plain, agree, looks};
 use self::tree::{Content, Node};
-use crate::document::step;
+use crate::text::step;
 use crate::unreadable::Unreadable;
 
 /// What is in a text.

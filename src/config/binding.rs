@@ -2,8 +2,10 @@
 //! to.
 
 use super::reader::Node;
+use super::reserved;
 use super::values::{header_name, network};
 use crate::binding::{Binding, CertificateSource, Dpop, Nonces, PublicOrigin};
+use crate::http::HeaderName;
 use crate::secret::Secret;
 use crate::time::Span;
 
@@ -32,11 +34,27 @@ fn mtls(node: &Node<'_>) -> Option<Option<CertificateSource>> {
         _ => return node.reject("true, false or {header: NAME, from: [networks]}"),
     }
     let mut fields = node.fields()?;
-    let name = fields.required("header", "the name of a header", header_name);
+    let name = fields.required("header", CERTIFICATE_HEADER, certificate_header);
     const FROM: &str = "the networks of those who may say which certificate a client has";
     let from = fields.required("from", FROM, |node| node.full_list(network));
     fields.finish()?;
     Some(Some(CertificateSource::Header { name: name?, from: from? }))
+}
+
+/// The values that [`certificate_header`] accepts.
+const CERTIFICATE_HEADER: &str = "the header in which a proxy passes on the client's certificate, \
+                                  such as x-forwarded-client-cert";
+
+/// A header that means something else is never a certificate, and whoever sends it would
+/// be asked for one.
+fn certificate_header(node: &Node<'_>) -> Option<HeaderName> {
+    let name = header_name(node)?;
+    let is_credential = ["authorization", "dpop"].contains(&name.as_str());
+    let is_taken = is_credential || reserved::meaning(&name).is_some();
+    if is_taken && !name.as_str().contains("cert") {
+        return node.reject(CERTIFICATE_HEADER);
+    }
+    Some(name)
 }
 
 fn dpop(node: &Node<'_>, clock_skew: Span) -> Option<Dpop> {

@@ -32,7 +32,7 @@ pub fn read(
     providers: Option<&[String]>,
 ) -> Option<Consumers> {
     let issuers = Issuers { kong_jwt, names: providers };
-    let mut fields = node.fields()?;
+    let mut fields = node.fields_as("an object with the claim and its entries: [...]")?;
     let default = ["azp", "client_id", "iss"].map(ClaimPath::dotted).to_vec();
     let claims = fields.or("claim", default, |node| node.full_list(claim_path));
     let client_id = fields.or("client_id_claims", ClientClaims::default().client_id, |node| {

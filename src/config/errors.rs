@@ -46,7 +46,7 @@ pub(super) fn check_realm(whole: &Node<'_>, errors: &ErrorSettings, has_resource
 
 pub(super) fn login_redirect(node: &Node<'_>) -> Option<LoginRedirect> {
     const ACCEPTED: &str = "a path that starts with one slash, or an https URL";
-    let mut fields = node.fields()?;
+    let mut fields = node.fields_as("an object such as {to: /login}")?;
     let to = fields.required("to", ACCEPTED, |node| {
         let text = node.plain_text()?;
         let is_path = text.starts_with('/') && !text.starts_with("//");

@@ -238,7 +238,10 @@ impl<'a> Node<'a> {
     /// A non-empty list.
     pub fn full_list<T>(&self, read: impl Fn(&Node<'a>) -> Option<T>) -> Option<Vec<T>> {
         let items = self.list(read)?;
-        if items.is_empty() { self.reject("a list with at least one element") } else { Some(items) }
+        if items.is_empty() {
+            return self.reject_as("an empty list", "a list with at least one element");
+        }
+        Some(items)
     }
 
     /// A list of non-empty strings.

@@ -29,6 +29,11 @@ fn service(name: &str, node: &Node<'_>) -> Option<Rc<Service>> {
     let upstream = "Envoy: the name of a cluster; Kong: host:port";
     let upstream = fields.required("upstream", upstream, |node| {
         let text = node.plain_text()?;
+        let is_port = |port: &str| !port.is_empty() && port.bytes().all(|it| it.is_ascii_digit());
+        let port = text.rsplit_once(':').map(|(_, port)| port).filter(|port| is_port(port));
+        if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port != 0)) {
+            return node.reject("a port from 1 to 65535");
+        }
         // ngx_wasm_module traps on a URL; Envoy has no such cluster. A slash alone is
         // fine: the names that Envoy Gateway generates have some.
         let has_path = text.contains(':') && text.contains('/') && !text.starts_with("unix:/");

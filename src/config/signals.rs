@@ -153,6 +153,7 @@ fn event_type(node: &Node<'_>) -> Option<Option<String>> {
     let typ = typ.strip_prefix("application/").unwrap_or(&typ);
     match typ {
         "none" => Some(None),
+        "secevent" => node.reject("the whole type, secevent+jwt"),
         "at+jwt" | "logout+jwt" | "dpop+jwt" => node.reject("types of security events"),
         typ if IDENTITY_TYPES.contains(&typ) => node.reject("types of security events"),
         typ => Some(Some(typ.to_owned())),

@@ -109,7 +109,8 @@ pub(super) fn origin(node: &Node<'_>) -> Option<String> {
 }
 
 pub(super) fn header_source(node: &Node<'_>) -> Option<HeaderSource> {
-    let mut fields = node.fields()?;
+    let mut fields =
+        node.fields_as("an object such as {name: x-token, value_prefix: \"Token \"}")?;
     let name = fields.required("name", HEADER_NAME, header_name);
     let prefix = fields.or("value_prefix", String::new(), |node| match node.value() {
         Value::String(prefix) if prefix.is_empty() => Some(String::new()),

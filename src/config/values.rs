@@ -5,7 +5,8 @@ use crate::http::{HeaderName, header_text};
 use crate::network::Network;
 
 /// The values that [`header_name`] accepts.
-pub(super) const HEADER_NAME: &str = "a header name, such as x-user-country";
+pub(super) const HEADER_NAME: &str = "a header name, such as x-user-country, and none that HTTP \
+                                        itself needs, such as host";
 
 pub(super) fn header_name(node: &Node<'_>) -> Option<HeaderName> {
     let name = node.value().as_str().and_then(|name| HeaderName::parse(name).ok());

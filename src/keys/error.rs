@@ -151,9 +151,7 @@ impl fmt::Display for KeyError {
                 write!(f, "the RSA modulus must have 2048 to 4096 bits, it has {bits}")
             }
             Self::ModulusEven => f.write_str("the RSA modulus is even"),
-            Self::Exponent => {
-                f.write_str("the RSA exponent must be odd, at least 3 and below 2^33")
-            }
+            Self::Exponent => f.write_str("the RSA exponent must be odd, from 3 and below 2^33"),
             Self::NotPublicPem(Some(pasted)) => pasted.fmt(f),
             Self::NotPublicPem(None) => f.write_str(NOT_PUBLIC_PEM),
             Self::BadCertificate => {
@@ -161,9 +159,7 @@ impl fmt::Display for KeyError {
             }
             Self::NotOnCurve => f.write_str("the point is not on the curve"),
             Self::WeakPoint => f.write_str(WEAK_POINT),
-            Self::OfAnotherIssuer(named) => {
-                write!(f, "its \"issuer\" is {named}, and the token's iss is another")
-            }
+            Self::OfAnotherIssuer(named) => write!(f, "its issuer {named} is not the token's iss"),
             Self::GatewaysOwn => f.write_str("it is the gateway's own signing key"),
         }
     }

@@ -260,6 +260,9 @@ impl fmt::Display for KeySetError {
             Self::TooManyKeys { found } => {
                 write!(f, "a key set may hold {MAX_KEYS} keys, it holds {found}")
             }
+            Self::NoUsableKey { skipped } if skipped.is_empty() => {
+                f.write_str("no usable key: the list of keys is empty")
+            }
             Self::NoUsableKey { skipped } => {
                 f.write_str("no usable key")?;
                 for (key, separator) in skipped.iter().zip([": ", "; ", "; "]) {
@@ -354,7 +357,7 @@ mod tests {
                 json!({"keys": {}}),
                 r#""keys" must be an array, it is an object"#,
             ),
-            ("no keys", json!({"keys": []}), "no usable key"),
+            ("no keys", json!({"keys": []}), "no usable key: the list of keys is empty"),
             (
                 "no usable key",
                 json!({"keys": [1]}),

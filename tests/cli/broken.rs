@@ -20,7 +20,7 @@ const INTERNAL: [&str; 10] = [
 
 /// A few lines that would be a billion.
 fn bomb() -> String {
-    let list = |name: &str, of: &str| format!("{name}: &{name} [{}]\n", vec![of; 9].join(", "));
+    let list = |name: &str, of: &str| format!("{name}: &{name} [{}]\n", [of; 9].join(", "));
     let names = ["b", "c", "d", "e", "f", "g", "h", "i", "j"];
     let lists = names.windows(2).map(|pair| list(pair[1], &format!("*{}", pair[0])));
     list("b", "x") + &lists.collect::<String>()

@@ -18,6 +18,7 @@ mod check;
 mod examples;
 mod explain;
 mod files;
+mod further;
 mod keys;
 #[allow(dead_code)] // what others read of it
 mod kinds;

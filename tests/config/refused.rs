@@ -297,6 +297,9 @@ fn texts_of_a_certain_form() {
         ("/services/users/upstream", json!("http://users"), "Envoy: the name of a cluster"),
         ("/services/users/upstream", json!("users:80/x"), "host:port"),
         ("/services/users/upstream", json!("us ers"), "host:port"),
+        ("/services/users/upstream", json!("users:0"), "a port from 1 to 65535"),
+        ("/services/users/upstream", json!("users:70000"), "a port from 1 to 65535"),
+        ("/services/users/upstream", json!("[::1]:65536"), "a port from 1 to 65535"),
         ("/services/users/upstream", json!("u\"s"), "printable ASCII"),
         ("/services/users/authority", json!("a/b"), "host or host:port"),
         ("/services/users/authority", json!("me@host"), "host or host:port"),
@@ -309,6 +312,12 @@ fn texts_of_a_certain_form() {
         ("/providers/shop/token_types/0", json!("application/TxnToken+JWT"), "types of public"),
         ("/providers/shop/token_types/0", json!("Logout+JWT"), "types of public"),
         ("/providers/shop/token_types/0", json!("application/secevent+jwt"), "types of public"),
+        ("/providers/shop/token_types/0", json!("application/at"), "the whole type, at+jwt"),
+        (
+            "/revocation/events/transmitters/0/token_types/0",
+            json!("secevent"),
+            "the whole type, secevent+jwt",
+        ),
         ("/providers/shop/remote_jwks/service", json!("other"), "one of services: auth, users"),
         ("/providers/shop/remote_jwks/path", json!("jwks"), "starts with /"),
         ("/providers/shop/remote_jwks/path", json!("/a b"), "starts with /"),
@@ -381,8 +390,17 @@ fn texts_of_a_certain_form() {
         ("/rules/2/requires/scopes_all/0", json!("a b"), "without spaces"),
         ("/rules/2/requires/scopes_any/0", json!("a\"b"), "one scope"),
         ("/rules/2/requires/claims/role/0", json!(["a"]), "a string, a number"),
-        ("/rules/2/requires/claims/role", json!("admin"), "present | absent"),
-        ("/rules/2/requires/claims/role", json!({"any_of": ["admin"]}), "a list"),
+        (
+            "/rules/2/requires/claims/role",
+            json!("admin"),
+            "present | absent, or a list of accepted values, such as [admin]",
+        ),
+        (
+            "/rules/2/requires/claims/role",
+            json!({"equals": ["admin"], "contains": ["admin"]}),
+            "one of the two",
+        ),
+        ("/rules/2/requires/claims/role", json!({"equals": null}), "one of the two"),
         ("/rules/2/requires/claims/role", json!(true), "a list"),
         ("/rules/2/requires/claims/origin.provider", json!(["shop"]), "requires.providers"),
         ("/rules/2/requires/claims/consumer.username", json!("absent"), "requires.consumers"),
@@ -690,6 +708,10 @@ fn bindings() {
         ("/providers/shop/binding", json!({"mtls": false, "required": true}), "mtls, dpop"),
         (&at("mtls"), json!("yes"), "true, false or {header"),
         (&at("mtls/header"), json!("a b"), "a header name"),
+        (&at("mtls/header"), json!("authorization"), "the client's certificate"),
+        (&at("mtls/header"), json!("DPoP"), "the client's certificate"),
+        (&at("mtls/header"), json!("cookie"), "the client's certificate"),
+        (&at("mtls/header"), json!("x-forwarded-for"), "the client's certificate"),
         (&at("mtls/from"), json!([]), "at least one element"),
         (&at("mtls/from/0"), json!("10.0.0.1/8"), "an address or a network"),
         (&at("dpop/nonce_keys"), json!([]), "at least one element"),
@@ -703,7 +725,15 @@ fn bindings() {
         (&at("dpop/other"), json!(1), "only the fields nonce_keys"),
         (&at("required"), json!(1), "true or false"),
     ]);
-    for good in [json!({"mtls": true}), json!({"dpop": {}}), json!({"mtls": true, "dpop": {}})] {
+    let by = |header: &str| json!({"mtls": {"header": header, "from": ["10.0.0.0/8"]}});
+    for good in [
+        json!({"mtls": true}),
+        json!({"dpop": {}}),
+        json!({"mtls": true, "dpop": {}}),
+        by("x-forwarded-client-cert"),
+        by("ssl-client-cert"),
+        by("x-amzn-mtls-clientcert"),
+    ] {
         let problems = problems(&[("/providers/shop/binding", good.clone())]);
         assert_eq!(problems, [] as [[String; 3]; 0], "{good}");
     }

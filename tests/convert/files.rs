@@ -94,7 +94,7 @@ fn audiences_of_two_providers_do_not_add_up() {
     let provider = |name: &str, audience: &str| {
         let keys = "local_jwks: {inline_string: '{\"keys\": [{\"kty\": \"OKP\", \"crv\": \"Ed25519\", \
                     \"x\": \"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}'}";
-        format!("{name}: {{issuer: 'https://{name}.example', audiences: [{audience}], {keys}}}")
+        format!("{name}: {{issuer: 'https://{name}.example', audiences: ['{audience}'], {keys}}}")
     };
     let made = converted(&format!(
         "providers: {{{}, {}}}\nrules:\n\

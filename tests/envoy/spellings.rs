@@ -24,6 +24,9 @@ fn fixture() -> Vec<(&'static str, Value)> {
     lines.map(read).collect()
 }
 
+/// Writes a spelling in one of the forms, with its position.
+type Form = fn(&str, usize) -> String;
+
 /// A bootstrap with all of them: as values, in a list, as names, behind an alias, and in
 /// three kinds of quotes; and with tags.
 fn bootstrap(spellings: &[(&str, Value)]) -> String {
@@ -31,7 +34,7 @@ fn bootstrap(spellings: &[(&str, Value)]) -> String {
         "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\n\
          node:\n  id: a\n  cluster: b\n  metadata:\n",
     );
-    let forms: [(&str, fn(&str, usize) -> String); 7] = [
+    let forms: [(&str, Form); 7] = [
         ("value", |it, at| format!("      k{at}: {it}\n")),
         ("list", |it, _| format!("    - {it}\n")),
         ("name", |it, at| format!("      ? {it}\n      : k{at}\n")),

@@ -117,7 +117,7 @@ fn a_key_of_one_tenant_signs_for_no_other() {
         let step = world.get(&token(claims));
         assert_eq!(denied(step), denial(401, "key_unknown"), "{case}");
         let log = logged(&mut world.gateway);
-        assert!(log.contains("the token's iss is another"), "{case}: {log}");
+        assert!(log.contains("is not the token's iss"), "{case}: {log}");
     }
     // One issuer has its set for itself.
     let one = local([("/providers/shop/local_jwks/keys/0/issuer", json!("https://other.example"))]);
