@@ -10,6 +10,7 @@ use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
 use super::super::simulation::outside::{jwk, signed};
+use super::super::simulation::signatures::Signatures;
 use super::super::simulation::stores::{Kind, Store};
 use super::super::support::{self, ENVOY, START};
 
@@ -112,7 +113,7 @@ impl Twin {
             "iss": self.issuer, "aud": "api", "sub": sub, "iat": START, "exp": START + 600,
             "scope": "admin",
         });
-        signed(0, key, &claims)
+        signed(0, key, &claims, Signatures::True)
     }
 
     fn answer(&mut self, callout: &Callout) -> CalloutReply {

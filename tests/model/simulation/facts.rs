@@ -68,7 +68,12 @@ struct Revoked {
 
 #[derive(Default)]
 pub struct Facts {
-    heard: Vec<Heard>,
+    /// Key sets by issuer.
+    keys: [Vec<Heard>; 4],
+    /// Users' data by the worker that heard it, and when it was so.
+    users: HashMap<(usize, i64), Vec<Heard>>,
+    /// Pages that end the feed, and those that end the allowlist.
+    pages: [Vec<Heard>; 2],
     revoked: Vec<Revoked>,
     /// The latest version of the allowlist that was read to its end, and each of them.
     allowed: Option<usize>,
@@ -86,10 +91,27 @@ pub struct Facts {
 
 impl Facts {
     pub fn hear(&mut self, heard: Heard) {
-        if let Fact::Allowed(version) = heard.fact {
-            self.allowed = self.allowed.max(Some(version));
+        match &heard.fact {
+            Fact::Keys(issuer, _) => self.keys[*issuer].push(heard),
+            Fact::User(_, at) => self.users.entry((heard.worker, *at)).or_default().push(heard),
+            Fact::Page(_, true) => self.pages[0].push(heard),
+            Fact::Allowed(version) => {
+                self.allowed = self.allowed.max(Some(*version));
+                self.pages[1].push(heard);
+            }
+            Fact::Page(_, false) | Fact::Nothing => {}
         }
-        self.heard.push(heard);
+    }
+
+    /// When an issuer's keys were heard last, by anybody.
+    pub fn latest(&self, issuer: usize) -> Option<i64> {
+        self.keys[issuer].iter().map(|heard| heard.came).max()
+    }
+
+    /// Whether a page at the end of a list was heard that may still count.
+    fn is_read(&self, list: usize, clock: i64) -> bool {
+        // The latest are the likeliest.
+        self.pages[list].iter().rev().any(|heard| heard.is_within(FEED_STALE_MS, clock))
     }
 
     /// Notes how far the clock came.
@@ -149,30 +171,30 @@ impl Facts {
         if self.is_revoked(token) {
             return wrong("a revoked token passed");
         }
-        let own = self.heard.iter().filter(
-            |heard| matches!(&heard.fact, Fact::Keys(issuer, _) if *issuer == token.issuer),
-        );
-        let own: Vec<&Heard> = own.collect();
+        let own = &self.keys[token.issuer];
         // The latest of what this worker asked for itself, or was shared before it started;
         // others may know more.
-        let is_known = |heard: &&&Heard| {
+        let is_known = |heard: &&Heard| {
             heard.worker == worker
                 || self.is_shared && self.jumped < heard.asked && heard.came < asker.started
         };
-        let latest = own.iter().filter(is_known);
-        let latest = latest.map(|heard| heard.asked).max();
-        let latest = latest.filter(|latest| self.is_ordered && *latest > self.jumped);
-        let is_newest = |heard: &Heard| latest.is_none_or(|latest| heard.asked >= latest);
+        let latest = own.iter().filter(is_known).max_by_key(|heard| heard.asked);
+        let latest = latest.filter(|latest| self.is_ordered && latest.asked > self.jumped);
+        // As far as a clock tells that was set back to before the keys were heard.
+        let is_newest = |heard: &Heard| {
+            latest.is_none_or(|latest| {
+                heard.asked >= latest.asked || latest.asked_clock < heard.clock
+            })
+        };
         let has = |heard: &Heard| matches!(&heard.fact, Fact::Keys(_, keys) if keys.contains(&(token.kid, token.key)));
-        let mut valid = own.iter().filter(|heard| heard.is_within(CACHE_MS + MAX_STALE_MS, clock));
+        let mut valid =
+            own.iter().rev().filter(|heard| heard.is_within(CACHE_MS + MAX_STALE_MS, clock));
         if !valid.any(|heard| has(heard) && is_newest(heard)) {
             let what = "no key set of its issuer that may count now has the token's key";
             return wrong(&format!("{what}: worker {worker}, {own:#?}"));
         }
         if listener_of(token.issuer) == 0 {
-            let mut pages =
-                self.heard.iter().filter(|heard| matches!(heard.fact, Fact::Page(_, true)));
-            if !pages.any(|heard| heard.is_within(FEED_STALE_MS, clock)) {
+            if !self.is_read(0, clock) {
                 return wrong("the list of revoked tokens was not read");
             }
         } else {
@@ -189,8 +211,7 @@ impl Facts {
         if !is_listed && self.allowed.is_some() {
             return Err("a user passed that the allowlist has no more");
         }
-        let mut read = self.heard.iter().filter(|heard| matches!(heard.fact, Fact::Allowed(_)));
-        if asker.needs_lists && !read.any(|heard| heard.is_within(FEED_STALE_MS, clock)) {
+        if asker.needs_lists && !self.is_read(1, clock) {
             return Err("the list of allowed tokens was not read");
         }
         Ok(())
@@ -214,11 +235,8 @@ impl Facts {
             return Err(format!("another user, not {expected}"));
         }
         let most = USER_TTL_MS + USER_STALE_MS;
-        let is_it = |heard: &&Heard| {
-            let Fact::User(known, at) = &heard.fact else { return false };
-            heard.worker == worker && known == path && *at == as_of
-        };
-        let mut heard = self.heard.iter().filter(is_it);
+        let is_it = |heard: &&Heard| matches!(&heard.fact, Fact::User(known, _) if known == path);
+        let mut heard = self.users.get(&(worker, as_of)).into_iter().flatten().filter(is_it);
         if heard.any(|heard| heard.is_within(most, clock)) {
             Ok(())
         } else {

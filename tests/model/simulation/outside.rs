@@ -1,7 +1,8 @@
 //! Everybody around the workers: issuers with keys that change, a user service, a
 //! feed. Each reply comes with what it is about, for the model.
 
-use ed25519_dalek::{Signer, SigningKey};
+use std::sync::OnceLock;
+
 use gatepass::callout::{Callout, CalloutReply};
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 
 use super::super::options;
 use super::super::support::{self, START};
+use super::signatures::{self, Signatures};
 
 /// What a reply is about.
 #[derive(Clone, Debug)]
@@ -48,8 +50,13 @@ pub const fn endpoint(version: usize) -> &'static str {
     if version == 0 { "/revoke" } else { "/withdraw" }
 }
 
-/// The configuration of a listener, in one of its versions.
-pub fn configuration(listener: usize, version: usize) -> Value {
+/// The text of a listener's configuration, in one of its versions.
+pub fn text(listener: usize, version: usize) -> &'static str {
+    static TEXTS: [OnceLock<String>; 4] = [const { OnceLock::new() }; 4];
+    TEXTS[2 * listener + version].get_or_init(|| configuration(listener, version).to_string())
+}
+
+fn configuration(listener: usize, version: usize) -> Value {
     let times = |mut endpoint: Value| {
         endpoint["cache_seconds"] = (CACHE_MS / 1000).into();
         endpoint["max_stale_seconds"] = (MAX_STALE_MS / 1000).into();
@@ -113,27 +120,20 @@ pub fn configuration(listener: usize, version: usize) -> Value {
     config
 }
 
-fn secret(number: u64) -> SigningKey {
-    let mut seed = [7; 32];
-    seed[..8].copy_from_slice(&number.to_be_bytes());
-    SigningKey::from_bytes(&seed)
-}
-
 /// The public half of a key.
 pub fn jwk(kid: usize, number: u64) -> Value {
-    let public = secret(number).verifying_key();
     json!({
-        "kty": "OKP", "crv": "Ed25519", "x": BASE64URL.encode(public.to_bytes()),
+        "kty": "OKP", "crv": "Ed25519", "x": BASE64URL.encode(signatures::public(number)),
         "kid": format!("k{kid}"), "use": "sig",
     })
 }
 
 /// A token with these claims, signed by a key.
-pub fn signed(kid: usize, number: u64, claims: &Value) -> String {
+pub fn signed(kid: usize, number: u64, claims: &Value, signatures: Signatures) -> String {
     let header = json!({"alg": "EdDSA", "kid": format!("k{kid}"), "typ": "JWT"}).to_string();
     let input = format!("{}.{}", BASE64URL.encode(header), BASE64URL.encode(claims.to_string()));
-    let signature = secret(number).sign(input.as_bytes());
-    format!("{input}.{}", BASE64URL.encode(signature.to_bytes()))
+    let signature = signatures.sign(number, input.as_bytes());
+    format!("{input}.{}", BASE64URL.encode(signature))
 }
 
 /// The services.
@@ -146,6 +146,8 @@ pub struct Outside {
     published: Vec<i64>,
     /// The feed's entries.
     pub feed: Vec<Value>,
+    /// How many pages of it have been read.
+    pub pages: usize,
     /// How often the feed forgot its cursors; it goes on from none of before.
     pub epoch: usize,
     /// The users on the allowlist, in each of its versions.
@@ -165,6 +167,7 @@ impl Outside {
             withdrawn: Default::default(),
             published: Vec::new(),
             feed: Vec::new(),
+            pages: 0,
             epoch: 0,
             allowed: vec![USERS.to_vec()],
         };

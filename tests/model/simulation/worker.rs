@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::facts::Public;
 use super::outside::{self, Fact};
+use super::signatures::Signatures;
 use super::stores::Store;
 
 /// A request of a client's.
@@ -30,6 +31,8 @@ pub struct Open {
     /// When it was asked, in real time and by the clock.
     pub asked: i64,
     pub asked_clock: i64,
+    /// How many pages of the feed had been read then.
+    pub pages: usize,
     /// What the service made of it when it came.
     pub then: (Fact, CalloutReply),
 }
@@ -60,11 +63,11 @@ impl Worker {
         id: usize,
         listener: usize,
         (version, started): (usize, i64),
-        host: HostCapabilities,
+        (host, signatures): (HostCapabilities, Signatures),
         store: &Store,
     ) -> Self {
-        let config = outside::configuration(listener, version).to_string();
-        let settings = config::load(config.as_bytes(), &|_| None, None)
+        let config = outside::text(listener, version).as_bytes();
+        let settings = config::load(config, &|_| None, signatures.host())
             .unwrap_or_else(|problems| panic!("{problems}"));
         let mut seed = [0; 16];
         seed[..8].copy_from_slice(&id.to_be_bytes());
@@ -90,7 +93,8 @@ impl Worker {
         let then = outside.answer(&sent.callout, real);
         let Dispatch { id: flight, callout } = sent;
         let asked_clock = now.as_millis();
-        self.open.push(Open { flight, callout, asked: real, asked_clock, then });
+        let pages = outside.pages;
+        self.open.push(Open { flight, callout, asked: real, asked_clock, pages, then });
     }
 
     /// Takes a step; gives the end of a request.

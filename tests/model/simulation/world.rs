@@ -8,10 +8,12 @@ use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
-use super::super::jose;
 use super::super::support::{self, ENVOY, KONG, START};
 use super::facts::{Asker, Facts, Heard, Public};
+use super::gauges::Gauges;
+use super::identities::Identities;
 use super::outside::{self, COOLDOWN_MS, Fact, ISSUERS, Outside, USERS, issuer_time, listener_of};
+use super::signatures::Signatures;
 use super::stores::{Kind, Store};
 use super::worker::{Client, End, Worker};
 
@@ -32,11 +34,14 @@ const WORKERS: usize = 2;
 
 pub struct World {
     pub host: HostCapabilities,
+    signatures: Signatures,
     pub store: Store,
     pub kind: Kind,
     pub workers: Vec<Worker>,
     pub outside: Outside,
     pub facts: Facts,
+    identities: Identities,
+    pub gauges: Gauges,
     pub tokens: Vec<Public>,
     /// What was sent to be revoked, by listener.
     pub posted: Vec<(usize, Value)>,
@@ -53,6 +58,8 @@ pub struct World {
     pub ended: usize,
     pub left: usize,
     pub passed: usize,
+    /// How many gauges said at the end that something has an age.
+    pub aged: usize,
     /// The code of the last denial, and how often there was each.
     pub last: String,
     pub codes: BTreeMap<String, usize>,
@@ -66,11 +73,14 @@ impl World {
         let kind = kinds[usize::try_from(seed % 4).expect("small")];
         let mut world = Self {
             host: if seed.is_multiple_of(3) { KONG } else { ENVOY },
+            signatures: Signatures::of(seed),
             store: Store::new(kind),
             kind,
             workers: Vec::new(),
             outside: Outside::new(),
             facts: Facts::default(),
+            identities: Identities::new(Signatures::of(seed)),
+            gauges: Gauges::default(),
             tokens: Vec::new(),
             posted: Vec::new(),
             asked: HashMap::new(),
@@ -83,6 +93,7 @@ impl World {
             ended: 0,
             left: 0,
             passed: 0,
+            aged: 0,
             last: String::new(),
             codes: BTreeMap::new(),
         };
@@ -101,7 +112,7 @@ impl World {
     fn worker(&mut self, listener: usize) -> Worker {
         self.next += 1;
         let version = (self.versions[listener], self.real);
-        Worker::new(self.next, listener, version, self.host, &self.store)
+        Worker::new(self.next, listener, version, (self.host, self.signatures), &self.store)
     }
 
     const fn clock(&self) -> i64 {
@@ -133,7 +144,7 @@ impl World {
             "iss": ISSUERS[issuer], "aud": "api", "sub": sub, "jti": jti, "iat": iat,
             "exp": iat + lifetime, "scope": "admin", "azp": "web",
         });
-        let text = outside::signed(kid, key, &claims);
+        let text = outside::signed(kid, key, &claims, self.signatures);
         Public { text, issuer, kid, key, sub, jti, iat, exp: iat + lifetime }
     }
 
@@ -146,14 +157,14 @@ impl World {
                 let token = support::field(&edits, "x-identity-token").ok_or("no identity")?;
                 let now = self.now();
                 let worker = &mut self.workers[at];
-                let identity = jose::verified(&mut worker.gateway, &token, now);
+                let identity = self.identities.verified(&mut worker.gateway, &token, now);
                 self.passed += 1;
                 let asker = Asker {
                     worker: worker.id,
                     started: worker.started,
                     needs_lists: (worker.listener, worker.version) != (1, 1),
                 };
-                self.facts.check(&asker, &client.token, &identity, clock)
+                self.facts.check(&asker, &client.token, identity, clock)
             }
             Verdict::Answer(reply) if reply.status == 204 => {
                 let entry = client.entry.ok_or("204 for something else")?;
@@ -229,6 +240,8 @@ impl World {
         };
         let (id, listener) = (worker.id, worker.listener);
         let (asked, asked_clock) = (open.asked, open.asked_clock);
+        // A page is late where another one was read meanwhile, and says nothing.
+        let is_late = open.pages != self.outside.pages;
         let clock = START * 1000 + self.real + self.offset;
         worker.gateway.take_log();
         let ends = worker.complete(flight, &reply, now, real, &self.outside);
@@ -240,7 +253,10 @@ impl World {
             self.facts.hear(heard);
         }
         if let (Fact::Page(end, _), true, CalloutReply::Answer(_)) = (&fact, is_taken, &reply) {
-            self.facts.revoke(listener, &self.outside.feed[..*end], clock);
+            self.outside.pages += 1;
+            if !is_late {
+                self.facts.revoke(listener, &self.outside.feed[..*end], clock);
+            }
         }
         ends.into_iter().try_for_each(|end| self.end(at, end))
     }
@@ -471,7 +487,8 @@ impl World {
 
     /// A worker dies, with all that it holds, and another one takes its place.
     pub fn replace(&mut self, at: usize) {
-        let old = &self.workers[at];
+        let old = &mut self.workers[at];
+        self.gauges.retire(old);
         self.left += old.waiting.values().map(Vec::len).sum::<usize>() + old.submissions.len();
         let listener = old.listener;
         self.workers[at] = self.worker(listener);
