@@ -15,6 +15,11 @@
     reason = "what fails here fails a test"
 )]
 
+#[path = "../aws_lc/mod.rs"]
+mod aws_lc;
+mod budgets;
+#[path = "../pipeline/counted.rs"]
+mod counted;
 mod decisions;
 mod differences;
 mod jose;
