@@ -4,6 +4,8 @@
 
 use super::super::json::Json;
 use super::super::support::START;
+use super::Signer;
+use super::configuration::PROVIDERS;
 use super::identity::scopes;
 use super::request::Token;
 use super::rules::{self, Owner};
@@ -21,8 +23,8 @@ pub enum Expected {
     Redirected,
 }
 
-/// What the user service answers: by path.
-pub type Users<'a> = dyn Fn(&str) -> (u16, Json) + 'a;
+/// What the user service answers, by path, and who signs that.
+pub type Users<'a> = dyn Fn(&str) -> (u16, Json, Option<Signer>) + 'a;
 
 /// What a step comes to: something, or the codes that it may deny with.
 pub type Step<T> = Result<T, Vec<&'static str>>;
@@ -197,7 +199,7 @@ impl Model<'_> {
         if self.exp(&claims).is_some_and(|exp| exp <= self.now) {
             return Err(vec!["token_expired"]);
         }
-        let user = self.user(&claims)?;
+        let user = self.user(name, &claims)?;
         match &user {
             User::Known(members) => {
                 let codes = rules::by_user(requires, members, from_user);
@@ -225,11 +227,19 @@ impl Model<'_> {
         }
     }
 
-    fn user(&self, claims: &Json) -> Step<User> {
+    /// Whether the provider of a token is one that this reply may be from.
+    fn is_signed(&self, name: &str, signer: Signer) -> bool {
+        let (by, issuer) = PROVIDERS[signer.provider];
+        let is_own_key = (by == "partner") == (name == "partner");
+        let own = self.config.at(&["providers", name, "issuer"]).and_then(Json::text);
+        is_own_key && (!signer.is_named || own == Some(issuer))
+    }
+
+    fn user(&self, name: &str, claims: &Json) -> Step<User> {
         let Some(info) = self.config.get("user_info") else { return Ok(User::NotAsked) };
         let template = info.get("path").and_then(Json::text).expect("a path");
         let path = upstream::fill(template, claims)?;
-        let (status, reply) = (self.users)(&path);
+        let (status, reply, signer) = (self.users)(&path);
         let reply = reply.present();
         let failed = match info.get("failure_mode").and_then(Json::text) {
             Some("degrade") => Ok(User::Failed),
@@ -239,6 +249,9 @@ impl Model<'_> {
             404 | 410 => return Err(vec!["user_unknown"]),
             200..=299 => {}
             _ => return failed,
+        }
+        if signer.is_some_and(|signer| !self.is_signed(name, signer)) {
+            return failed;
         }
         let pointer = info.get("subject_pointer");
         if pointer != Some(&Json::Null) {

@@ -30,7 +30,7 @@ use serde_json::Value;
 use self::evaluate::{Expected, Model, NOW};
 use self::request::Request;
 use super::json::{Json, written};
-use super::support::{self, ENVOY, Random};
+use super::support::{self, ENVOY, KEY_A, KEY_B, Random};
 use super::{jose, rounds};
 
 /// Chances.
@@ -91,10 +91,22 @@ impl UserService {
         Self { seed, known: RefCell::default(), asked: RefCell::default() }
     }
 
+    fn hash(&self, path: &str) -> u64 {
+        path.bytes().fold(self.seed, |hash, byte| hash.wrapping_mul(31) ^ u64::from(byte))
+    }
+
     fn cache_control(&self, path: &str) -> &'static [&'static str] {
-        let hash =
-            path.bytes().fold(self.seed, |hash, byte| hash.wrapping_mul(31) ^ u64::from(byte));
-        CACHE_CONTROL[(hash % 6) as usize]
+        CACHE_CONTROL[(self.hash(path) % 6) as usize]
+    }
+
+    /// Who signs its reply about this, if anybody does.
+    pub fn signer(&self, path: &str) -> Option<Signer> {
+        let (provider, is_named) = match self.hash(path) / 6 % 12 {
+            at @ 0..3 => (usize::try_from(at).expect("small"), true),
+            3 => (0, false),
+            _ => return None,
+        };
+        Some(Signer { provider, is_named })
     }
 
     /// Whether what it says of this may serve again.
@@ -107,8 +119,16 @@ impl UserService {
     fn reply(&self, path: &str) -> CalloutReply {
         self.asked.borrow_mut().push(path.to_owned());
         let (status, body) = self.answer(path);
-        let fields = self.cache_control(path).iter().map(|value| ("cache-control", value));
-        CalloutReply::whole(Some(status), fields.collect(), written(&body).into_bytes(), 1 << 20)
+        let mut body = written(&body);
+        let mut fields: Vec<_> =
+            self.cache_control(path).iter().map(|value| ("cache-control", *value)).collect();
+        if let Some(Signer { provider, .. }) = self.signer(path) {
+            fields.push(("content-type", "application/jwt"));
+            let key = if provider == 1 { &KEY_B } else { &KEY_A };
+            body = key.sign(br#"{"alg":"EdDSA","kid":"k"}"#, body.as_bytes());
+        }
+        let fields = fields.into_iter().collect();
+        CalloutReply::whole(Some(status), fields, body.into_bytes(), 1 << 20)
     }
 
     pub fn answer(&self, path: &str) -> (u16, Value) {
@@ -121,10 +141,23 @@ impl UserService {
             let last = path.split('?').next().expect("a path").rsplit('/').next();
             let subject = last.expect("a subject").replace("%20", " ");
             let subject = subject.replace("%C3%BC", "ü").replace("%2F", "/");
-            request::user_reply(&mut dice, &subject.replace("%C3%B6", "ö"))
+            let (status, mut body) =
+                request::user_reply(&mut dice, &subject.replace("%C3%B6", "ö"));
+            if let Some(Signer { provider, is_named: true }) = self.signer(path) {
+                body["iss"] = configuration::PROVIDERS[provider].1.into();
+            }
+            (status, body)
         };
         known.entry(path.to_owned()).or_insert_with(made).clone()
     }
+}
+
+/// The provider whose key signed a reply of the user service, and whether the reply names
+/// it.
+#[derive(Clone, Copy, Debug)]
+pub struct Signer {
+    pub provider: usize,
+    pub is_named: bool,
 }
 
 /// What became of a request.
@@ -208,7 +241,7 @@ fn difference(
     let answers = |path: &str| {
         let (status, body) = users.answer(path);
         asked.replace(Some((status, path.to_owned())));
-        (status, Json::from(&body))
+        (status, Json::from(&body), users.signer(path))
     };
     let model = Model { config: &config, users: &answers, now: NOW };
     let expected = model.decide(&request.fields, &request.token);
