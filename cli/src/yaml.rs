@@ -60,6 +60,12 @@ pub fn is_of_envoy(document: &Value) -> bool {
     OF_ENVOY.iter().any(has) && !["_format_version", "apiVersion", "providers"].iter().any(has)
 }
 
+/// Whether every reader takes a scalar without quotes for this text.
+pub fn is_plain_text(text: &str) -> bool {
+    let own = Plain::Value(text.into());
+    agree(&own, &looks(text)) && Reader::ALL.iter().all(|reader| agree(&own, &reader.read(text)))
+}
+
 /// Reads a text. `reader`: of what is not a file of a host.
 pub fn read(text: &str, reader: Reader) -> Result<Text, Unreadable> {
     // A byte order mark is none of the text (YAML 1.2 section 5.2); here it would pass for

@@ -7,6 +7,7 @@ use serde_norway::{Mapping, Value as Yaml};
 use super::{Converted, Note};
 use crate::arguments::ConvertTo;
 use crate::text::Escaped;
+use crate::yaml::is_plain_text;
 
 /// The fields in the order in which the documentation has them; others come after, by
 /// name.
@@ -114,8 +115,8 @@ fn sections(converted: &Converted) -> String {
             continue;
         }
         text.extend(notes.iter().map(|note| comment(note)));
-        let one = Mapping::from_iter([(Yaml::from(name.as_str()), yaml(section))]);
-        text.push_str(&serde_norway::to_string(&one).unwrap_or_default());
+        let one = Mapping::from_iter([(scalar(name), yaml(section))]);
+        text.push_str(&written(&one.into()));
     }
     text
 }
@@ -137,7 +138,7 @@ fn rules_text(rules: &[Value], places: &[String], mut notes: Vec<&Note>) -> Stri
         }
         last = place;
         let list = Yaml::Sequence(vec![yaml(rule)]);
-        text.push_str(&serde_norway::to_string(&list).unwrap_or_default());
+        text.push_str(&written(&list));
     }
     text.extend(notes.into_iter().map(comment));
     text
@@ -202,12 +203,62 @@ fn yaml(value: &Value) -> Yaml {
             (None, Some(number)) => number.into(),
             (None, None) => number.to_string().into(),
         },
-        Value::String(text) => text.as_str().into(),
+        Value::String(text) => scalar(text),
         Value::Array(items) => Yaml::Sequence(items.iter().map(yaml).collect()),
         Value::Object(members) => {
             let members = ordered(members);
-            let members = members.iter().map(|(name, value)| (name.as_str().into(), yaml(value)));
+            let members = members.iter().map(|(name, value)| (scalar(name), yaml(value)));
             Yaml::Mapping(members.collect())
+        }
+    }
+}
+
+/// Stands before a text that has to be in quotes, until it is written.
+const QUOTED: &str = "gatepass-convert-quotes-";
+
+/// A text. Without quotes, some readers would take it for a number or a boolean, and the one
+/// that writes does not know them all.
+fn scalar(text: &str) -> Yaml {
+    if is_plain_text(text) { text.into() } else { format!("{QUOTED}{text}").into() }
+}
+
+fn written(value: &Yaml) -> String {
+    let text = serde_norway::to_string(value).unwrap_or_default();
+    let mut parts = text.split(QUOTED);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let row = part.lines().next().unwrap_or_default();
+        let name = row.split_once(": ").map(|(name, _)| name).or_else(|| row.strip_suffix(':'));
+        let (own, rest) = part.split_at_checked(name.unwrap_or(row).len()).unwrap_or_default();
+        match text.ends_with(['\'', '"']) {
+            // It is in quotes already.
+            true => text.push_str(part),
+            false => text.push_str(&format!("'{own}'{rest}")),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::{Reader, read};
+    use serde_json::json;
+
+    /// As a name, as a value and in a list.
+    #[test]
+    fn what_is_written_means_the_same_to_every_reader() {
+        let lines = include_str!("../../../tests/fixtures/spellings.tsv").lines();
+        let spellings = lines.filter(|line| !line.starts_with('#')).skip(1);
+        let spellings = spellings.filter_map(|line| line.split('\t').next());
+        for text in spellings.chain(["", "1:30:", "a: 1:30", "it's", "- no", "no #", "plain"]) {
+            let value = json!({"list": [text, {"a": text}], "one": text, (text): {(text): text}});
+            let written = written(&yaml(&value));
+            for reader in Reader::ALL {
+                let found = read(&written, reader).unwrap_or_else(|it| panic!("{it}: {written}"));
+                assert_eq!(found.documents, std::slice::from_ref(&value), "{written}");
+                assert_eq!(found.surprises, [], "{written}");
+            }
         }
     }
 }
