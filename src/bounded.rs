@@ -73,6 +73,11 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
         std::mem::replace(&mut self.evicted, 0)
     }
 
+    /// The approximate memory of all entries.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Evicts the least recently used value; false if there is none.
     pub(crate) fn forget_oldest(&mut self) -> bool {
         let oldest = self.entries.as_mut().and_then(LruCache::pop_lru);

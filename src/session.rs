@@ -291,6 +291,11 @@ impl Sessions {
         self.references.take_evicted()
     }
 
+    /// The approximate memory of JWTs, and of reference tokens.
+    pub fn bytes(&self) -> (usize, usize) {
+        (self.jwt_memory.used.get(), self.reference_memory.used.get())
+    }
+
     /// Removes a JWT.
     pub fn remove(&mut self, token: &[u8]) {
         self.jwts.remove(token);

@@ -148,18 +148,13 @@ impl Counters {
                 Series::new(Kind::Counter, REQUESTS, [("outcome", outcome), ("code", code)])
             }
             Counter::Cache(cache, used) => {
-                let cache = match cache {
-                    Cache::Token => "token",
-                    Cache::UserInfo => "user_info",
-                    Cache::Introspection => "introspection",
-                };
                 let name = match used {
                     CacheUse::Hit => "gatepass_cache_hits_total",
                     CacheUse::Miss => "gatepass_cache_misses_total",
                     CacheUse::Stale => "gatepass_cache_stale_total",
                     CacheUse::Eviction => "gatepass_cache_evictions_total",
                 };
-                Series::new(Kind::Counter, name, [("cache", cache)])
+                Series::new(Kind::Counter, name, [("cache", cache.name())])
             }
             Counter::Signal(kind) => {
                 Series::new(Kind::Counter, "gatepass_events_total", [("event", kind)])
@@ -306,7 +301,7 @@ mod tests {
     fn taken(counters: &mut Counters) -> Vec<(String, u64)> {
         let series = counters.series();
         let named = counters.take().into_iter().map(|(at, value)| (text(&series[at]), value));
-        let initial = ["crypto_host", "revocation", "config", "signing", "build"];
+        let initial = ["cache_bytes", "crypto_host", "revocation", "config", "signing", "build"];
         let initial = initial.map(|name| format!("gatepass_{name}"));
         named.filter(|(name, _)| !initial.iter().any(|it| name.starts_with(it.as_str()))).collect()
     }

@@ -1,5 +1,6 @@
 //! The gauges: values that the host keeps until it gets another one.
 
+use super::Cache;
 use super::series::{Kind, NameLabels, Sample, Series, label};
 use crate::keys::{Algorithm, AlgorithmSet};
 use crate::time::{Span, UnixTime};
@@ -41,6 +42,9 @@ const ENTRIES: &str = "gatepass_revocation_entries";
 /// How long ago a list's feed was read to its end.
 const LIST_AGE: &str = "gatepass_revocation_age_seconds";
 
+/// The memory of a cache.
+const CACHE_BYTES: &str = "gatepass_cache_bytes";
+
 /// The configuration, by a number that differs for another one.
 const CONFIG_HASH: &str = "gatepass_config_hash";
 
@@ -66,13 +70,20 @@ impl Gauges {
             let series = gauge("gatepass_crypto_host", "algorithm", algorithm.name());
             Gauge::new(series, by_host.contains(algorithm).into())
         });
+        let caches = Cache::ALL.map(|it| Gauge::new(gauge(CACHE_BYTES, "cache", it.name()), 0));
         let lists = lists.flat_map(|(list, is_fed)| {
             let series = [Some(ENTRIES), is_fed.then_some(LIST_AGE)].into_iter().flatten();
             series.map(move |name| Gauge::new(gauge(name, "list", list), 0))
         });
         let plain = [CONFIG_HASH, KEY_CHANGE, KEY_END];
         let plain = plain.map(|name| Gauge::new(Series::new(Kind::Gauge, name, []), 0));
-        let gauges = ages.chain(algorithms).chain(lists).chain(plain).chain([build()]).collect();
+        let gauges = ages
+            .chain(algorithms)
+            .chain(caches)
+            .chain(lists)
+            .chain(plain)
+            .chain([build()])
+            .collect();
         Self { providers, gauges }
     }
 
@@ -93,15 +104,13 @@ impl Gauges {
     pub fn list(&mut self, list: &str, entries: usize, age: Span) {
         let entries = u64::try_from(entries).unwrap_or(u64::MAX);
         let seconds = u64::try_from(age.as_secs()).unwrap_or(0);
-        for (name, value) in [(ENTRIES, entries), (LIST_AGE, seconds)] {
-            let of_list = |gauge: &&mut Gauge| {
-                gauge.series.name == name
-                    && gauge.series.labels.iter().any(|(_, value)| value == list)
-            };
-            if let Some(gauge) = self.gauges.iter_mut().find(of_list) {
-                gauge.set(value);
-            }
-        }
+        self.set_labelled(ENTRIES, list, entries);
+        self.set_labelled(LIST_AGE, list, seconds);
+    }
+
+    /// Sets the memory of a cache.
+    pub fn cache(&mut self, cache: Cache, bytes: usize) {
+        self.set_labelled(CACHE_BYTES, cache.name(), u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
     /// Sets the number of the configuration.
@@ -118,17 +127,26 @@ impl Gauges {
         }
     }
 
+    fn set_labelled(&mut self, name: &str, label: &str, value: u64) {
+        let is_it = |gauge: &&mut Gauge| {
+            gauge.series.name == name && gauge.series.labels.iter().any(|(_, own)| own == label)
+        };
+        if let Some(gauge) = self.gauges.iter_mut().find(is_it) {
+            gauge.set(value);
+        }
+    }
+
     fn set(&mut self, name: &str, value: u64) {
         if let Some(gauge) = self.gauges.iter_mut().find(|gauge| gauge.series.name == name) {
             gauge.set(value);
         }
     }
 
-    /// Resets the ages: keys and lists are no longer fetched here, and the host keeps a
-    /// gauge as long as it runs.
+    /// Resets the ages and the caches: keys and lists are no longer fetched here, and the
+    /// host keeps a gauge as long as it runs.
     pub fn retire(&mut self) {
         for gauge in &mut self.gauges {
-            if matches!(gauge.series.name, KEYS_AGE | LIST_AGE) {
+            if matches!(gauge.series.name, KEYS_AGE | LIST_AGE | CACHE_BYTES) {
                 (gauge.value, gauge.is_told) = (0, false);
             }
         }

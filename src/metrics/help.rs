@@ -6,7 +6,7 @@ pub fn help(name: &str) -> &str {
 }
 
 /// All metrics with their texts.
-pub const HELP: [(&str, &str); 20] = [
+pub const HELP: [(&str, &str); 21] = [
     ("gatepass_requests_total", "Requests, by outcome and code of the denial."),
     (
         "gatepass_processing_microseconds",
@@ -16,6 +16,7 @@ pub const HELP: [(&str, &str); 20] = [
     ("gatepass_cache_misses_total", "Cache lookups that found no current entry."),
     ("gatepass_cache_stale_total", "Stale cache entries served because a service failed."),
     ("gatepass_cache_evictions_total", "Current cache entries evicted to make room."),
+    ("gatepass_cache_bytes", "Approximate memory of a worker's cache in bytes."),
     ("gatepass_fetches_total", "Calls to services, by result."),
     ("gatepass_callout_milliseconds", "Duration of calls to services in milliseconds."),
     ("gatepass_minted_total", "Identity tokens signed."),

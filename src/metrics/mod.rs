@@ -53,6 +53,20 @@ pub enum Cache {
     Introspection,
 }
 
+impl Cache {
+    /// Every cache.
+    pub const ALL: [Self; 3] = [Self::Token, Self::UserInfo, Self::Introspection];
+
+    /// Its label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::UserInfo => "user_info",
+            Self::Introspection => "introspection",
+        }
+    }
+}
+
 /// The result of a cache lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheUse {

@@ -4,6 +4,7 @@ use super::Pipeline;
 use super::step::Tick;
 use crate::event::Event;
 use crate::in_flight::{CalloutId, InFlight, Purpose};
+use crate::metrics::Cache;
 use crate::refresh::Poll;
 use crate::revocation::ListId;
 use crate::time::UnixTime;
@@ -62,6 +63,7 @@ impl Pipeline {
         }
         self.gauge_keys(now);
         self.gauge_lists(now);
+        self.gauge_caches();
         let keys = &self.minter.keys;
         self.counters.gauges().signing_keys(keys.changes_at(now), keys.ends_at(now));
         tick
@@ -79,6 +81,14 @@ impl Pipeline {
         for (list, entries, fresh_at) in self.revocations.state() {
             self.counters.gauges().list(list, entries, now.since(fresh_at.unwrap_or(since)));
         }
+    }
+
+    fn gauge_caches(&mut self) {
+        let (jwts, references) = self.sessions.bytes();
+        let gauges = self.counters.gauges();
+        gauges.cache(Cache::Token, jwts);
+        gauges.cache(Cache::Introspection, references);
+        gauges.cache(Cache::UserInfo, self.user_infos.bytes());
     }
 
     /// Records the age of the keys; for keys never fetched, the time since the start.

@@ -105,6 +105,11 @@ impl UserInfoCache {
         Some((Rc::clone(&known.info), until))
     }
 
+    /// Its approximate memory.
+    pub const fn bytes(&self) -> usize {
+        self.entries.bytes().saturating_add(self.refusals.bytes())
+    }
+
     /// The number of evictions since the last call.
     pub const fn take_evicted(&mut self) -> u64 {
         self.entries.take_evicted()

@@ -187,3 +187,44 @@ fn a_revocation_takes_what_the_readme_says() {
     println!("{each} bytes for each revocation");
     assert!((200..=600).contains(&each), "{each} bytes for each revocation");
 }
+
+/// The gauges of the caches; what did not change is not told again.
+fn cache_bytes(world: &mut World) -> [Option<u64>; 3] {
+    world.tick(&failed());
+    taken(world)
+}
+
+fn taken(world: &mut World) -> [Option<u64>; 3] {
+    let series = world.gateway.metrics();
+    let samples = world.gateway.take_metrics();
+    ["token", "introspection", "user_info"].map(|cache| {
+        let label = ("cache", cache.to_owned());
+        let at = series.iter().position(|series| {
+            series.name == "gatepass_cache_bytes" && series.labels.contains(&label)
+        });
+        samples.iter().find(|(position, _)| Some(*position) == at).map(|(_, value)| *value)
+    })
+}
+
+#[test]
+fn the_caches_are_measured() {
+    let mut world = World::new(&with_users([]), ENVOY);
+    assert_eq!(cache_bytes(&mut world), [Some(0); 3]);
+    let step = world.get(&alice());
+    forwarded(world.answer(step, &ok(&json!({"sub": "alice"}))));
+    let [token, introspection, user_info] = cache_bytes(&mut world);
+    assert!(token.is_some_and(|bytes| (1000..4000).contains(&bytes)), "{token:?}");
+    assert!(user_info.is_some_and(|bytes| (100..1000).contains(&bytes)), "{user_info:?}");
+    assert_eq!(introspection, None, "not used");
+    world.gateway.retire();
+    let [token, _, user_info] = taken(&mut world);
+    assert_eq!((token, user_info), (Some(0), Some(0)), "nothing is left of a retired gateway");
+
+    let mut world = World::new(&references([]), ENVOY);
+    cache_bytes(&mut world);
+    let step = world.get("opaque");
+    forwarded(world.answer(step, &ok(&claims(json!({"active": true})))));
+    let [token, introspection, user_info] = cache_bytes(&mut world);
+    assert!(introspection.is_some_and(|bytes| bytes > 500), "{introspection:?}");
+    assert_eq!((token, user_info), (None, None));
+}

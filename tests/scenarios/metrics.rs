@@ -10,7 +10,8 @@ fn moved(host: &Host) -> Vec<(String, u64)> {
     host.tick();
     let is_about_requests = |name: &str| {
         let others = ["crypto", "age", "callout", "processing", "config", "signing", "build"];
-        !others.iter().any(|other| name.contains(&format!("_{other}_")))
+        let is_other = others.iter().any(|other| name.contains(&format!("_{other}_")));
+        !is_other && !name.starts_with("gatepass_cache_bytes")
     };
     let metrics = host.metrics().into_iter();
     metrics.filter(|(name, value)| *value > 0 && is_about_requests(name)).collect()
@@ -116,6 +117,15 @@ each_host!(a_full_cache_is_seen, |host| {
     host.tick();
     assert_eq!(host.metric("gatepass_cache_evictions_total.cache.token"), 1);
     assert_eq!(host.metric("gatepass_cache_evictions_total.cache.user_info"), 2);
+});
+
+each_host!(the_memory_of_caches_is_shown, |host| {
+    shop::open(host, json!({}));
+    served(host, "alice");
+    host.tick();
+    for cache in ["token", "user_info"] {
+        assert!(host.metric(&format!("gatepass_cache_bytes.cache.{cache}")) > 100, "{cache}");
+    }
 });
 
 each_host!(the_age_of_keys_is_shown, |host| {

@@ -11,7 +11,7 @@ use crate::abi::{Config, Kind, Metric};
 /// Every metric name a gateway can use, with its labels. Envoy accepts no new names once
 /// a configuration is created, and a route's configuration may count things that the
 /// listener's does not.
-const FAMILIES: [(Kind, &str, &[&str]); 20] = [
+const FAMILIES: [(Kind, &str, &[&str]); 21] = [
     (Kind::Counter, "gatepass_requests_total", &["outcome", "code"]),
     (Kind::Counter, "gatepass_cache_hits_total", &["cache"]),
     (Kind::Counter, "gatepass_cache_misses_total", &["cache"]),
@@ -24,6 +24,7 @@ const FAMILIES: [(Kind, &str, &[&str]); 20] = [
     (Kind::Histogram, "gatepass_callout_milliseconds", &["service"]),
     (Kind::Histogram, "gatepass_processing_microseconds", &[]),
     (Kind::Gauge, "gatepass_jwks_age_seconds", &["provider"]),
+    (Kind::Gauge, "gatepass_cache_bytes", &["cache"]),
     (Kind::Gauge, "gatepass_crypto_host", &["algorithm"]),
     (Kind::Gauge, "gatepass_revocation_entries", &["list"]),
     (Kind::Gauge, "gatepass_revocation_age_seconds", &["list"]),
