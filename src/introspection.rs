@@ -93,7 +93,7 @@ impl IntrospectionEndpoint {
         };
         let mut members = json::parse_object(&answer.body).map_err(IntrospectionFailure::Json)?;
         match members.remove("active") {
-            Some(Value::Bool(true)) => Ok(IntrospectionAnswer::Active(Claims::new(members))),
+            Some(Value::Bool(true)) => Ok(IntrospectionAnswer::Active(Claims::of(&members))),
             Some(Value::Bool(false)) => Ok(IntrospectionAnswer::Inactive),
             _ => Err(IntrospectionFailure::NotSaid),
         }
@@ -144,7 +144,7 @@ pub(crate) fn completed(
     signed: Option<Map<String, Value>>,
     said: &Claims,
 ) -> Result<Map<String, Value>, Rejection> {
-    let said = said.members();
+    let said = said.document().members().to_map();
     let mut members = signed.unwrap_or_default();
     for name in ["iss", "sub", "jti", "sid"] {
         if let (Some(own), Some(other)) = (members.get(name), said.get(name))
@@ -161,7 +161,7 @@ pub(crate) fn completed(
         (own < said).then(|| members.get(name).cloned()).flatten().map(|own| (name, own))
     };
     let earlier: Vec<(&str, Value)> = ["iat", "exp"].into_iter().filter_map(earlier).collect();
-    members.extend(said.iter().map(|(name, value)| (name.clone(), value.clone())));
+    members.extend(said);
     members.extend(earlier.into_iter().map(|(name, value)| (name.to_owned(), value)));
     Ok(members)
 }

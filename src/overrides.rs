@@ -3,8 +3,6 @@
 
 use std::rc::Rc;
 
-use serde_json::{Value, json};
-
 use crate::http::HeaderName;
 use crate::time::Span;
 
@@ -81,13 +79,10 @@ impl TemplateKey {
         self.find(|overrides| overrides.header.as_ref()).unwrap_or(&defaults.header)
     }
 
-    /// `aud`.
-    pub(crate) fn audience(&self, defaults: &TokenDefaults) -> Value {
+    /// `aud`; more than one becomes a list.
+    pub(crate) fn audiences<'a>(&'a self, defaults: &'a TokenDefaults) -> &'a [String] {
         let own = self.find(|overrides| overrides.audiences.as_deref());
-        match own.unwrap_or(&defaults.audiences) {
-            [only] => json!(only),
-            several => json!(several),
-        }
+        own.unwrap_or(&defaults.audiences)
     }
 
     /// Upper bound of `scope`, if any.

@@ -8,7 +8,6 @@ use crate::bounded::ByText;
 use crate::consumer::Consumer;
 use crate::http::log_word;
 use crate::identity::{Authenticated, Identity, Replaced};
-use crate::json;
 use crate::keys::KeySet;
 use crate::overrides::TemplateKey;
 use crate::revocation::RevocationEpoch;
@@ -344,9 +343,9 @@ impl Share {
         principal: &Authenticated,
         claims_stay_in_token: bool,
     ) -> Self {
-        let claims = principal.token().claims().members();
-        let compacted = if claims_stay_in_token { 0 } else { json::text_bytes(&claims) };
-        Self::new(memory, token.len(), json::memory(&claims), compacted)
+        let claims = principal.token().claims().document().bytes();
+        let compacted = if claims_stay_in_token { 0 } else { claims };
+        Self::new(memory, token.len(), claims, compacted)
     }
 
     fn new(memory: &Rc<Memory>, token: usize, claims: usize, compacted: usize) -> Self {

@@ -4,6 +4,7 @@
 //! both sides of all of them, and times that can be read.
 
 use gatepass::http::RequestHead;
+use gatepass::json::Json;
 use gatepass::pipeline::Settings;
 use gatepass::rules::{Access, Requirements};
 use gatepass::time::{Span, UnixTime};
@@ -49,7 +50,8 @@ pub fn all(
     now: UnixTime,
 ) -> Vec<Comparison> {
     let Ok(token) = Untrusted::parse(token, usize::MAX) else { return Vec::new() };
-    let mut list = List { claims: token.unverified_claims(), found: Vec::new() };
+    let claims = token.unverified_claims().to_map();
+    let mut list = List { claims: &claims, found: Vec::new() };
     let issuers = settings.providers.iter().filter_map(|(provider, _)| match &provider.issuance {
         Issuance::Issuer(issuer) => Some((provider, issuer)),
         _ => None,
@@ -228,7 +230,7 @@ impl List<'_> {
     /// Claims with their conditions. Those of a rule may be in user info instead.
     fn rules(&mut self, check: &str, rules: &[ClaimRule], are_of_token: bool) {
         for rule in rules {
-            let found = rule.path.find(self.claims);
+            let found = rule.path.find(self.claims).map(Json::to_value);
             if found.is_none() && !are_of_token {
                 continue;
             }
@@ -242,13 +244,13 @@ impl List<'_> {
                 }
             };
             let name = format!("{check} {}", rule.path);
-            let shown = found.map_or_else(|| "(none)".to_owned(), cut);
-            self.add(name, rule.accepts(found), shown, relation, expected);
+            let shown = found.as_ref().map_or_else(|| "(none)".to_owned(), cut);
+            self.add(name, rule.accepts(found.as_ref().map(Json::from)), shown, relation, expected);
         }
     }
 
     fn requirements(&mut self, it: &Requirements) {
-        let scopes = Claims::new(self.claims.clone()).scopes();
+        let scopes = Claims::of(self.claims).scopes();
         let holds = |scope: &String| scopes.contains(scope);
         let found = || shown(&scopes);
         let mut more = Vec::new();

@@ -209,7 +209,8 @@ impl TokenForm {
             form.header = header.collect();
             let claims = token.unverified_claims();
             let shown = ["iss", "aud", "exp", "nbf", "iat"].into_iter();
-            let shown = shown.filter_map(|name| Some((name.to_owned(), claims.get(name)?.clone())));
+            let shown =
+                shown.filter_map(|name| Some((name.to_owned(), claims.get(name)?.to_value())));
             form.claims = shown.collect();
         }
         form

@@ -1,8 +1,6 @@
 //! `verify`: a public token as the gateway takes it, or an identity token as a
 //! service behind it should.
 
-use std::rc::Rc;
-
 use gatepass::http::RequestHead;
 use gatepass::keys::{Algorithm, Crypto, KeySet, Origin};
 use gatepass::time::UnixTime;
@@ -231,7 +229,7 @@ fn public(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Fai
 /// The claims of an accepted token: its own, or what its issuer says of it.
 fn claims(token: &str, explanation: &Explanation) -> Map<String, Value> {
     if let Ok(token) = Untrusted::parse(token.as_bytes(), usize::MAX) {
-        return Rc::unwrap_or_clone(token.into_claims());
+        return token.into_claims().members().to_map();
     }
     let answers = explanation.callouts.iter().filter_map(|exchange| exchange.reply.as_ref());
     let mut bodies = answers.filter_map(|(reply, _)| match reply {
@@ -308,7 +306,7 @@ fn checked(
         return Err(("signature_invalid", "no key of the set made the signature".to_owned()));
     }
     drop(candidates);
-    let claims = Rc::unwrap_or_clone(token.into_claims());
+    let claims = token.into_claims().members().to_map();
     let moment = |name: &'static str| match numeric_date(&claims, name) {
         Ok(Some(moment)) => Ok(moment),
         _ => Err(("claim_missing", format!("{name} is missing or no date"))),

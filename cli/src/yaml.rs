@@ -323,7 +323,7 @@ fn surprise(text: &str, value: &Value, reader: Reader, other: Option<(Reader, Pl
         },
     ];
     let mut meant: Vec<_> = meant.into_iter().flatten().filter(|it| !it.is_string()).collect();
-    meant.dedup_by(|one, two| json::is_same(one, two));
+    meant.dedup_by(|one, two| json::is_same(&*one, &*two));
     let meant: Vec<_> = meant.iter().filter(|it| is_alike(it)).map(Value::to_string).collect();
     match meant.as_slice() {
         [] => format!("{said}: write {quoted} for the text"),

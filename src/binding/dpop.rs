@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::nonce::Nonces;
 use super::target::{PublicOrigin, is_target};
 use crate::http::RequestHead;
+use crate::json::Json;
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, Origin, VerifyingKey, jwk_thumbprint};
 use crate::seen::Lifetime;
 use crate::time::{Span, UnixTime};
@@ -190,12 +191,12 @@ impl Dpop {
     fn lifetime(
         &self,
         issued: UnixTime,
-        nonce: Option<&Value>,
+        nonce: Option<Json<'_>>,
         now: UnixTime,
     ) -> Result<Lifetime, ProofError> {
         let (from, error) = match &self.nonces {
             Some(nonces) => {
-                let made = nonce.and_then(Value::as_str).and_then(|it| nonces.time_of(it));
+                let made = nonce.and_then(Json::as_str).and_then(|it| nonces.time_of(it));
                 (made.ok_or(ProofError::Nonce)?, ProofError::Nonce)
             }
             None => (issued, ProofError::Time),

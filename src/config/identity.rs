@@ -341,7 +341,7 @@ fn moment(node: &Node<'_>) -> Option<UnixTime> {
         Value::String(text) => {
             DateTime::parse_from_rfc3339(text).ok().map(|at| UnixTime::from_secs(at.timestamp()))
         }
-        Value::Number(number) => UnixTime::from_numeric_date(number),
+        Value::Number(number) => UnixTime::from_numeric_date(number.as_str()),
         _ => None,
     };
     moment.or_else(|| node.reject("a time such as 2026-01-31T12:00:00Z, or seconds since 1970"))

@@ -6,13 +6,55 @@ use std::borrow::Cow;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
-use crate::json;
+use crate::json::Json;
 use crate::time::UnixTime;
 use crate::token::ClaimPath;
 
 /// Claims in the order of their names, each once.
 #[derive(Debug)]
-pub(super) struct ClaimSet<'a>(Vec<(Cow<'a, str>, Cow<'a, Value>)>);
+pub(super) struct ClaimSet<'a>(Vec<(Cow<'a, str>, Claim<'a>)>);
+
+/// The value of a claim.
+#[derive(Debug)]
+pub(super) enum Claim<'a> {
+    /// From where it is.
+    Told(Json<'a>),
+    /// Made for this token.
+    Made(Value),
+}
+
+impl Claim<'_> {
+    fn view(&self) -> Json<'_> {
+        match self {
+            Self::Told(value) => *value,
+            Self::Made(value) => value.into(),
+        }
+    }
+}
+
+impl<'a> From<Json<'a>> for Claim<'a> {
+    fn from(value: Json<'a>) -> Self {
+        Self::Told(value)
+    }
+}
+
+impl<'a> From<&'a str> for Claim<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Told(Json::Text(text))
+    }
+}
+
+impl From<String> for Claim<'_> {
+    fn from(text: String) -> Self {
+        Self::Made(Value::String(text))
+    }
+}
+
+impl From<Value> for Claim<'_> {
+    fn from(value: Value) -> Self {
+        Self::Made(value)
+    }
+}
 
 impl<'a> ClaimSet<'a> {
     /// No claims, with room for as many as most tokens have.
@@ -21,7 +63,7 @@ impl<'a> ClaimSet<'a> {
     }
 
     /// Sets a claim, in place of an earlier one of its name.
-    pub(super) fn set(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, Value>>) {
+    pub(super) fn set(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Claim<'a>>) {
         let (name, value) = (name.into(), value.into());
         match self.position(&name) {
             Ok(at) => {
@@ -33,11 +75,6 @@ impl<'a> ClaimSet<'a> {
         }
     }
 
-    /// Sets a claim to a text.
-    pub(super) fn set_text(&mut self, name: &'static str, text: impl Into<String>) {
-        self.set(name, Cow::Owned(Value::String(text.into())));
-    }
-
     /// Removes a claim, if it is there.
     pub(super) fn remove(&mut self, name: &str) {
         if let Ok(at) = self.position(name) {
@@ -46,26 +83,29 @@ impl<'a> ClaimSet<'a> {
     }
 
     /// The claim called `name`.
-    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+    pub(super) fn get(&self, name: &str) -> Option<Json<'_>> {
         let (_, value) = self.0.get(self.position(name).ok()?)?;
-        Some(value)
+        Some(value.view())
     }
 
-    /// The same, to change it.
+    /// The same, to change it, if it was made for this token.
     pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
         let at = self.position(name).ok()?;
-        self.0.get_mut(at).map(|(_, value)| value.to_mut())
+        match self.0.get_mut(at)? {
+            (_, Claim::Made(value)) => Some(value),
+            (_, Claim::Told(_)) => None,
+        }
     }
 
     /// The claim that `path` leads to.
-    pub(super) fn find(&self, path: &ClaimPath) -> Option<&Value> {
+    pub(super) fn find(&self, path: &ClaimPath) -> Option<Json<'_>> {
         path.find_by(|name| self.get(name))
     }
 
     /// The size of their texts in bytes: less than their JSON.
     pub(super) fn text_bytes(&self) -> usize {
         self.0.iter().fold(0, |bytes, (name, value)| {
-            bytes.saturating_add(name.len()).saturating_add(json::text_bytes_of(value))
+            bytes.saturating_add(name.len()).saturating_add(value.view().text_bytes())
         })
     }
 
@@ -73,8 +113,9 @@ impl<'a> ClaimSet<'a> {
     pub(super) fn iter(
         &self,
         chosen: impl Fn(&str) -> bool,
-    ) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value)).filter(move |(name, _)| chosen(name))
+    ) -> impl Iterator<Item = (&str, Json<'_>)> {
+        let claims = self.0.iter().map(|(name, value)| (&**name, value.view()));
+        claims.filter(move |(name, _)| chosen(name))
     }
 
     fn position(&self, name: &str) -> Result<usize, usize> {
@@ -85,7 +126,7 @@ impl<'a> ClaimSet<'a> {
 impl From<Map<String, Value>> for ClaimSet<'_> {
     fn from(claims: Map<String, Value>) -> Self {
         // In the same order.
-        let owned = |(name, value)| (Cow::Owned(name), Cow::Owned(value));
+        let owned = |(name, value)| (Cow::Owned(name), Claim::Made(value));
         Self(claims.into_iter().map(owned).collect())
     }
 }
@@ -98,7 +139,7 @@ pub(super) trait WriteMembers {
 
 impl WriteMembers for ClaimSet<'_> {
     fn write<M: SerializeMap>(&self, object: &mut M) -> Result<(), M::Error> {
-        self.iter(|_| true).try_for_each(|(name, value)| object.serialize_entry(name, value))
+        self.iter(|_| true).try_for_each(|(name, value)| object.serialize_entry(name, &value))
     }
 }
 
@@ -131,12 +172,12 @@ mod tests {
     fn the_last_value_of_a_name_counts() {
         let mut claims = ClaimSet::new();
         for (name, text) in [("sub", "a"), ("aud", "b"), ("iss", "c"), ("aud", "d"), ("x", "e")] {
-            claims.set_text(name, text);
+            claims.set(name, text);
         }
         claims.remove("x");
         claims.remove("absent");
-        assert_eq!(claims.get("aud"), Some(&"d".into()));
-        assert_eq!(claims.get("x"), None);
+        assert_eq!(claims.get("aud").and_then(Json::as_str), Some("d"));
+        assert!(claims.get("x").is_none());
         let (now, expires) = (UnixTime::from_secs(1), UnixTime::from_secs(2));
         let payload = Payload { expires, now, claims: &claims };
         assert_eq!(

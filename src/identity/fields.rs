@@ -1,6 +1,8 @@
 //! The identity as header fields: Kong's names, the identity token, and claims that the
 //! configuration exposes in plain text.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
@@ -10,6 +12,7 @@ use super::claims::ClaimSet;
 use super::error::MintError;
 use crate::consumer::{Consumer, TakenNames};
 use crate::http::{HeaderName, SetField, header_text};
+use crate::json::{Json, Members};
 use crate::overrides::{IdentityHeader, TemplateKey};
 use crate::token::{ClaimPath, text};
 use crate::user_info::UserClaimNames;
@@ -31,7 +34,7 @@ pub(super) struct ClaimSources<'a> {
     /// The claims of the identity token.
     pub own: &'a ClaimSet<'a>,
     /// The claims of the public token.
-    pub public: &'a Map<String, Value>,
+    pub public: Members<'a>,
     /// Those from user info, if it was queried.
     pub by_user: Option<&'a Map<String, Value>>,
     /// The names of these.
@@ -42,7 +45,7 @@ pub(super) struct ClaimSources<'a> {
 
 impl<'a> ClaimSources<'a> {
     /// The claim that `path` leads to; only from user info if the claim comes from there.
-    fn find(self, path: &ClaimPath) -> Option<&'a Value> {
+    fn find(self, path: &ClaimPath) -> Option<Json<'a>> {
         if self.names.decide(path) {
             path.find_by(|name| self.of_user(name))
         } else {
@@ -50,8 +53,8 @@ impl<'a> ClaimSources<'a> {
         }
     }
 
-    fn of_user(self, name: &str) -> Option<&'a Value> {
-        self.by_user?.get(name).filter(|_| self.template.keeps(name))
+    fn of_user(self, name: &str) -> Option<Json<'a>> {
+        self.by_user?.get(name).filter(|_| self.template.keeps(name)).map(Json::from)
     }
 
     /// The username of a user without a consumer entry: from user info, if that maps the
@@ -221,17 +224,17 @@ impl IdentityHeaders {
 
 impl FieldFormat {
     /// The value as header text; `None` if there is nothing to send.
-    fn write(self, value: &Value) -> Result<Option<String>, MintError> {
+    fn write(self, value: Json<'_>) -> Result<Option<String>, MintError> {
         let unprintable = |_| MintError::Unprintable(String::new());
         let text = match (self, value) {
-            (_, Value::Null) => return Ok(None),
+            (_, Json::Null) => return Ok(None),
             (Self::Json, value) => header_text(&json_text(value)).map_err(unprintable)?,
             (Self::JsonBase64, value) => STANDARD.encode(value.to_string()),
-            (_, Value::Array(items)) => {
+            (_, Json::Array(items)) => {
                 let words: Vec<_> = items.iter().map(plain).collect();
-                csv(words.iter().map(String::as_str))?
+                csv(words.iter().map(|word| &**word))?
             }
-            (Self::Csv, value) => csv(std::iter::once(plain(value).as_str()))?,
+            (Self::Csv, value) => csv(std::iter::once(&*plain(value)))?,
             (_, value) => header_text(&plain(value)).map_err(unprintable)?,
         };
         Ok(Some(text).filter(|text| !text.is_empty()))
@@ -239,16 +242,16 @@ impl FieldFormat {
 }
 
 /// Text without quotes; everything else as in JSON.
-fn plain(value: &Value) -> String {
+fn plain(value: Json<'_>) -> Cow<'_, str> {
     match value {
-        Value::String(text) => text.clone(),
-        other => json_text(other),
+        Json::Text(text) => text.into(),
+        other => json_text(other).into(),
     }
 }
 
 /// JSON in which every control character is escaped: JSON itself leaves DEL and
 /// the C1 controls as they are.
-fn json_text(value: &Value) -> String {
+fn json_text(value: Json<'_>) -> String {
     let escape = |char: char| match char {
         control if control.is_control() => format!("\\u{:04x}", u32::from(control)),
         other => other.to_string(),
@@ -299,9 +302,9 @@ mod tests {
             ("an object as text", Text, json!({"a": "\u{85}"}), Some(r#"{"a":"\u0085"}"#)),
             ("base64", JsonBase64, json!(["a"]), Some("WyJhIl0=")),
         ] {
-            assert_eq!(format.write(&value).unwrap().as_deref(), expected, "{case}");
+            assert_eq!(format.write((&value).into()).unwrap().as_deref(), expected, "{case}");
         }
-        assert!(Text.write(&json!("a\r\nb")).is_err(), "control characters");
-        assert!(Csv.write(&json!(["a\nb"])).is_err(), "control characters in a list");
+        assert!(Text.write((&json!("a\r\nb")).into()).is_err(), "control characters");
+        assert!(Csv.write((&json!(["a\nb"])).into()).is_err(), "control characters in a list");
     }
 }

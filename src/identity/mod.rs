@@ -30,7 +30,7 @@ pub use self::replaced::Replaced;
 pub use self::transaction::{Profile, RequestContext};
 use self::transaction::{TXN_TOKEN_TYPE, TransactionClaims};
 use crate::http::{HeaderName, SetField};
-use crate::json;
+use crate::json::{self, Json, Members};
 use crate::keys::Crypto;
 use crate::network::Network;
 use crate::overrides::{TemplateKey, TokenDefaults};
@@ -255,11 +255,12 @@ impl Minter {
         let key = self.keys.signing(now).ok_or(MintError::NoKey)?;
         let expires = now.plus(template.ttl(&self.defaults));
         let expires = principal.token().expires().map_or(expires, |exp| exp.min(expires));
-        let public = principal.token().claims().members();
+        let document = principal.token().claims().document();
+        let public = document.members();
         let mut claims = match &source {
             MintSource::Public { nonce, is_introspected, .. } => {
-                let mut claims = self.claims(principal, &public, template, &scopes, &enrichment);
-                claims.set_text("jti", jti(nonce));
+                let mut claims = self.claims(principal, public, template, &scopes, &enrichment);
+                claims.set("jti", jti(nonce));
                 if self.profile.is_transaction() {
                     transaction::add_revoked_by(&mut claims, principal.token(), *is_introspected);
                 }
@@ -287,7 +288,7 @@ impl Minter {
         };
         let sources = ClaimSources {
             own: &claims,
-            public: &public,
+            public,
             by_user: enrichment.claims(),
             names: &self.user_claims,
             template,
@@ -299,7 +300,7 @@ impl Minter {
 
         let reusable = Period::new(now, self.reusable_until(expires, &enrichment, now));
         let txn = claims.get("jti").filter(|_| self.profile.is_transaction());
-        let txn = txn.and_then(Value::as_str).map(Into::into);
+        let txn = txn.and_then(Json::as_str).map(Into::into);
         Ok(Identity { fields: fields.into(), reusable, enrichment, txn })
     }
 
@@ -332,60 +333,66 @@ impl Minter {
     fn claims<'a>(
         &'a self,
         principal: &'a Authenticated,
-        public: &'a Map<String, Value>,
-        template: &TemplateKey,
-        scopes: &[String],
+        public: Members<'a>,
+        template: &'a TemplateKey,
+        scopes: &'a [String],
         enrichment: &'a Enrichment,
     ) -> ClaimSet<'a> {
         let mut claims = ClaimSet::new();
         let copied = self.copy.iter().filter(|path| !self.user_claims.decide(path));
         let copied = copied.filter_map(|path| Some((path.name(), path.find(public)?)));
         let others = self.set.iter().chain(enrichment.claims().into_iter().flatten());
-        let others = others.map(|(name, value)| (Cow::from(name), value));
+        let others = others.map(|(name, value)| (Cow::from(name), Json::from(value)));
         for (name, value) in copied.chain(others).filter(|(name, _)| template.keeps(name)) {
-            claims.set(name, Cow::Borrowed(value));
+            claims.set(name, value);
         }
         if matches!(enrichment, Enrichment::None) {
-            claims.set_text("enrichment", "none");
+            claims.set("enrichment", "none");
         }
-        claims.set_text("iss", self.issuer.as_str());
-        claims.set("aud", Cow::Owned(template.audience(&self.defaults)));
-        claims.set_text("sub", principal.token().unique_subject());
+        claims.set("iss", self.issuer.as_str());
+        match template.audiences(&self.defaults) {
+            [only] => claims.set("aud", only.as_str()),
+            several => claims.set("aud", json!(several)),
+        }
+        claims.set("sub", principal.token().unique_subject());
         if let Some(origin) = self.origin(principal, public) {
-            claims.set("origin", Cow::Owned(origin));
+            claims.set("origin", origin);
         }
         // For services that need to know the client's proven key.
         if let Some(confirmation) = principal.token().confirmation().as_claim() {
-            claims.set("cnf", Cow::Owned(confirmation));
+            claims.set("cnf", confirmation);
         }
         if let Some(client) = principal.token().client() {
-            claims.set_text("client_id", client);
+            claims.set("client_id", client);
         }
         // A copied `scope` in another form would be a second spelling of it.
         claims.remove("scope");
-        if !scopes.is_empty() {
-            claims.set_text("scope", scopes.join(" "));
+        match scopes {
+            [] => {}
+            [only] => claims.set("scope", only.as_str()),
+            several => claims.set("scope", several.join(" ")),
         }
         // An actor is never left out: the user alone may be allowed more.
-        if let Some(actor) = public.get("act").filter(|actor| !actor.is_null()) {
-            claims.set("act", Cow::Borrowed(actor));
+        if let Some(actor) = public.get("act") {
+            claims.set("act", actor);
         }
         if let Some(consumer) = principal.consumer() {
-            claims.set("consumer", Cow::Owned(consumer.claim()));
+            claims.set("consumer", consumer.claim());
         }
         let groups = principal.groups();
         if !groups.is_empty() {
-            claims.set("groups", Cow::Owned(json!(groups)));
+            claims.set("groups", json!(groups));
         }
         claims
     }
 
     /// The issuer and provider of the user, where there are several providers.
-    fn origin(&self, principal: &Authenticated, public: &Map<String, Value>) -> Option<Value> {
+    fn origin(&self, principal: &Authenticated, public: Members<'_>) -> Option<Value> {
         let provider = self.origins.get(principal.token().provider().0)?;
         // The key of a credential is not an issuer.
         let issuer = public.get("iss").filter(|_| principal.token().credential().is_none());
-        let members = [("iss", issuer.cloned()), ("provider", Some(provider.as_str().into()))];
+        let members =
+            [("iss", issuer.map(Json::to_value)), ("provider", Some(provider.as_str().into()))];
         let member = |(name, value): (&str, Option<Value>)| Some((name.to_owned(), value?));
         Some(Value::Object(json::object(members.into_iter().filter_map(member))))
     }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::claims::ClaimSet;
 use super::transaction::TXN_TOKEN_TYPE;
 use super::{Enrichment, Minter, is_reserved};
-use crate::json;
+use crate::json::{self, Json, Members};
 use crate::keys::Crypto;
 use crate::overrides::TemplateKey;
 use crate::time::UnixTime;
@@ -43,29 +43,29 @@ impl Replaced {
         if chain.len() > MAX_CHAIN {
             return Err(malformed());
         }
-        Ok(Self { claims: Claims::new(claims), chain, expires })
+        Ok(Self { claims: Claims::of(&claims), chain, expires })
     }
 
     /// `txn`, which never changes.
     pub(super) fn txn(&self) -> String {
-        self.claims.members().get("txn").and_then(Value::as_str).unwrap_or_default().to_owned()
+        self.claims.document().get("txn").and_then(Json::as_str).unwrap_or_default().to_owned()
     }
 
     /// `tctx.consumer`.
     pub fn consumer(&self) -> Option<Value> {
-        self.claims.members().get("tctx")?.get("consumer").cloned()
+        self.claims.document().get("tctx")?.get("consumer").map(Json::to_value)
     }
 
     /// The user info in the token. The user service is not queried again.
     pub fn enrichment(&self, minter: &Minter) -> Enrichment {
-        let claims = self.claims.members();
-        let context = claims.get("tctx").and_then(Value::as_object);
+        let claims = self.claims.document();
+        let context = claims.get("tctx").and_then(Json::as_object);
         if context.is_some_and(|context| context.contains_key("enrichment")) {
             return Enrichment::None;
         }
         let told = minter.user_claims.names().filter_map(|name| {
             let value = context?.get(name)?;
-            Some((name.clone(), value.clone()))
+            Some((name.clone(), value.to_value()))
         });
         Enrichment::Known(Rc::new(UserInfo::told(json::object(told))), self.expires)
     }
@@ -75,24 +75,25 @@ impl Replaced {
     // draft-ietf-oauth-transaction-tokens: "MUST NOT modify `txn`, `sub`, and `aud` values
     // of the Txn-Token in the request" (R83)
     pub(super) fn identity(&self, template: &TemplateKey, scopes: &[String]) -> ClaimSet<'static> {
-        let claims = self.claims.members();
-        let mut told = claims.get("tctx").and_then(Value::as_object).cloned().unwrap_or_default();
+        let claims = self.claims.document();
+        let context = claims.get("tctx").and_then(Json::as_object);
+        let mut told = context.map(Members::to_map).unwrap_or_default();
         told.retain(|name, _| template.keeps(name) || is_reserved(name));
         for name in ["iss", "sub", "aud", "client_id", "act"] {
-            told.extend(claims.get(name).map(|value| (name.to_owned(), value.clone())));
+            told.extend(claims.get(name).map(|value| (name.to_owned(), value.to_value())));
         }
         let mut told = ClaimSet::from(told);
-        told.set_text("jti", self.txn());
-        told.set_text("scope", scopes.join(" "));
+        told.set("jti", self.txn());
+        told.set("scope", scopes.join(" "));
         told
     }
 
     /// `rctx`: that of the request which began the transaction, and the workloads that
     /// requested tokens since.
     pub(super) fn context(&self) -> Value {
-        let claims = self.claims.members();
-        let mut context =
-            claims.get("rctx").and_then(Value::as_object).cloned().unwrap_or_default();
+        let claims = self.claims.document();
+        let context = claims.get("rctx").and_then(Json::as_object);
+        let mut context = context.map(Members::to_map).unwrap_or_default();
         context.insert("chain".into(), json!(self.chain));
         Value::Object(context)
     }

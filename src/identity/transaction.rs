@@ -124,13 +124,13 @@ impl WriteMembers for TransactionClaims<'_> {
     fn write<M: SerializeMap>(&self, object: &mut M) -> Result<(), M::Error> {
         let registered = |object: &mut M, names: &[&str]| {
             let mut claims = self.identity.iter(|name| names.contains(&name));
-            claims.try_for_each(|(name, value)| object.serialize_entry(name, value))
+            claims.try_for_each(|(name, value)| object.serialize_entry(name, &value))
         };
         registered(object, REGISTERED_FIRST)?;
         object.serialize_entry("rctx", &self.context)?;
         object.serialize_entry("req_wl", self.requesting_workload)?;
         registered(object, REGISTERED_LAST)?;
         object.serialize_entry("tctx", &TransactionContext(self.identity))?;
-        self.identity.get("jti").map_or(Ok(()), |id| object.serialize_entry("txn", id))
+        self.identity.get("jti").map_or(Ok(()), |id| object.serialize_entry("txn", &id))
     }
 }

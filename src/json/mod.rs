@@ -5,7 +5,11 @@
 //! claims, replies and configuration). Numbers keep their text, and are compared by
 //! value: as doubles, two tenants with long numbers could become equal.
 
+mod document;
 mod error;
+mod node;
+mod scanner;
+mod view;
 
 use std::fmt;
 
@@ -14,7 +18,9 @@ use serde_json::de::Read;
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
+pub use self::document::{Document, NotAnObject};
 pub use self::error::{JsonError, other_format};
+pub use self::view::{Items, Json, Members, is_same};
 
 /// The maximum nesting of arrays and objects.
 ///
@@ -69,24 +75,6 @@ pub fn present(members: &Map<String, Value>) -> Map<String, Value> {
     object(present.map(|(name, member)| (name.clone(), member.clone())))
 }
 
-/// Whether two values are equal; numbers by their exact value, so `3` equals `3.0`.
-pub fn is_same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Number(one), Value::Number(other)) => Decimal::of(one) == Decimal::of(other),
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len()
-                && one.iter().zip(other).all(|(one, other)| is_same(one, other))
-        }
-        (Value::Object(one), Value::Object(other)) => {
-            one.len() == other.len()
-                && one
-                    .iter()
-                    .all(|(name, value)| other.get(name).is_some_and(|other| is_same(value, other)))
-        }
-        (one, other) => one == other,
-    }
-}
-
 /// Whether a number in a configuration may differ from the one written: Envoy and Kong
 /// store numbers as doubles. Envoy's are written here with a fraction or an exponent from
 /// 2^53 on ([`rounded`]). Kong writes 14 digits, or 16, and an exponent where there are
@@ -95,8 +83,9 @@ pub fn may_be_rounded(number: &Number) -> bool {
     const KONG: f64 = 1e14;
     const KONG_AT_MOST: f64 = 1e16;
     let Some(size) = number.as_f64().map(f64::abs) else { return true };
-    if Decimal::of(number).exponent < 0 {
-        return Decimal::of(number).digits.len() > 14;
+    let decimal = Decimal::of(number.as_str());
+    if decimal.exponent < 0 {
+        return decimal.digits.len() > 14;
     }
     let is_rewritten = number.as_str().contains(['.', 'e', 'E']);
     is_rewritten && size >= KONG || (EXACT..=KONG_AT_MOST).contains(&size)
@@ -125,10 +114,11 @@ pub fn holds_rounded(value: &Value) -> bool {
     }
 }
 
-/// The number times a thousand, truncated to a whole number: seconds to milliseconds.
-pub fn thousandfold(number: &Number) -> Option<i64> {
+/// The number of this text times a thousand, truncated to a whole number: seconds to
+/// milliseconds.
+pub fn thousandfold(number: &str) -> Option<i64> {
     // Whole ones, as nearly every token has them.
-    match number.as_str().parse::<i64>() {
+    match number.parse::<i64>() {
         Ok(whole) => whole.checked_mul(1000),
         Err(_) => Decimal::of(number).cut(3),
     }
@@ -136,7 +126,7 @@ pub fn thousandfold(number: &Number) -> Option<i64> {
 
 /// The number, if it is whole, in any notation: `600`, `600.0`, `6e2`.
 pub fn whole(number: &Number) -> Option<i64> {
-    let decimal = Decimal::of(number);
+    let decimal = Decimal::of(number.as_str());
     if decimal.exponent < 0 { None } else { decimal.cut(0) }
 }
 
@@ -150,8 +140,7 @@ struct Decimal {
 }
 
 impl Decimal {
-    fn of(number: &Number) -> Self {
-        let text = number.as_str();
+    fn of(text: &str) -> Self {
         let (is_negative, text) = match text.strip_prefix('-') {
             Some(text) => (true, text),
             None => (false, text),
@@ -190,6 +179,11 @@ fn number(text: &str) -> Option<Value> {
     plain.or_else(|| text.parse().ok().filter(is_in_range)).map(Value::Number)
 }
 
+/// Whether a text is a number that [`is_in_range`].
+fn is_number(text: &str) -> bool {
+    text.parse().is_ok_and(|number| is_in_range(&number))
+}
+
 /// Whether services can read a number too: most have only doubles, and refuse a whole
 /// document for one number out of range.
 fn is_in_range(number: &Number) -> bool {
@@ -215,22 +209,6 @@ pub fn memory(members: &Map<String, Value>) -> usize {
         name.len().saturating_add(memory_of(value)).saturating_add(VALUE)
     };
     members.iter().map(of).fold(0, usize::saturating_add)
-}
-
-/// The size of the texts in an object, in bytes: less than its JSON.
-pub fn text_bytes(members: &Map<String, Value>) -> usize {
-    let of = |(name, value): (&String, &Value)| name.len().saturating_add(text_bytes_of(value));
-    members.iter().map(of).fold(0, usize::saturating_add)
-}
-
-/// The size of the texts in a value, in bytes.
-pub fn text_bytes_of(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(text_bytes_of).fold(0, usize::saturating_add),
-        Value::Object(members) => text_bytes(members),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-    }
 }
 
 /// Memory of a value besides its text, including its slot in a list or an object.
@@ -510,7 +488,7 @@ mod tests {
             ("1e-300", Some(0), None),
             ("0e300", Some(0), Some(0)),
         ] {
-            assert_eq!(thousandfold(&number(text)), thousand, "{text}");
+            assert_eq!(thousandfold(text), thousand, "{text}");
             assert_eq!(whole(&number(text)), is_whole, "{text}");
         }
     }

@@ -268,7 +268,7 @@ impl Pipeline {
         provider
             .verify_to_ask(&token, &keys, &self.crypto, now)
             .map_err(|rejection| self.wait_for_key(attempt, id, token.key_id(), rejection))?;
-        let claims = Rc::unwrap_or_clone(token.into_claims());
+        let claims = token.into_claims().members().to_map();
         self.introspect(attempt, text, Some(claims)).map(Some)
     }
 
@@ -339,7 +339,7 @@ impl Pipeline {
         let audiences = audiences.map(Vec::as_slice);
         let require_issuer = introspection.endpoint.require_issuer;
         let verified = provider
-            .accept_introspected(id, claims, audiences, require_issuer, now)
+            .accept_introspected(id, &claims, audiences, require_issuer, now)
             .map_err(Denial::Token)?;
         if let Some(resource) = resource {
             resource.check_provider(id).map_err(Denial::Token)?;

@@ -15,6 +15,7 @@ use crate::denial::Denial;
 use crate::event::{Event, RevokedBy, Stage};
 use crate::http::LocalReply;
 use crate::in_flight::{Outcome, Purpose};
+use crate::json::Json;
 use crate::keys::AlgorithmSet;
 use crate::metrics::RequestOutcome;
 use crate::refresh::Wanted;
@@ -102,7 +103,7 @@ impl Pipeline {
         // Other gateways of the proxy do not see the revocation, unless they have the
         // same ledger.
         let (ledger, issuer) = (self.revocations.ledger(), token.unverified_claims());
-        let issuer = issuer.get("iss").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let issuer = issuer.get("iss").and_then(Json::as_str).unwrap_or_default();
         let parts = [ledger.as_bytes(), issuer.as_bytes(), jti.as_bytes()];
         if self.logouts_seen.knows(&parts, self.store.as_deref()) {
             return Err(SignalError::Repeated.into());

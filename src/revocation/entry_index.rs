@@ -2,10 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::Value;
-
 use super::change::{Change, Effect, Source};
 use super::entry::{Entry, Selector, Validity, claim_key, claim_of};
+use crate::json::Json;
 use crate::time::{Span, UnixTime};
 use crate::token::{ClaimPath, Verified, numeric_date, text_of};
 
@@ -185,7 +184,7 @@ impl EntryIndex {
             return false;
         }
         let now = now.minus(self.skew);
-        let claims = token.claims().members();
+        let claims = token.claims().document();
         let text = |name| text_of(&claims, name);
         let values = [
             (Selector::TokenId, text("jti")),
@@ -206,8 +205,8 @@ impl EntryIndex {
         let by_claim = |(claim, path): (&String, &ClaimPath)| {
             let is_named = |value: &str| is_named(Selector::Claim, &claim_key(claim, value));
             match path.find(&claims) {
-                Some(Value::String(value)) => is_named(value),
-                Some(Value::Array(values)) => values.iter().filter_map(Value::as_str).any(is_named),
+                Some(Json::Text(value)) => is_named(value),
+                Some(Json::Array(values)) => values.iter().filter_map(Json::as_str).any(is_named),
                 _ => false,
             }
         };

@@ -8,6 +8,7 @@ use super::Anonymous;
 use crate::binding::Mismatch;
 use crate::consumer::Consumer;
 use crate::denial::Denial;
+use crate::json::Json;
 use crate::token::{ActorRule, ClaimPath, ClaimRule, ClaimTest, ProviderId, Verified};
 
 /// A rule's requirements for token and consumer. An empty list requires nothing.
@@ -93,8 +94,8 @@ impl Requirements {
         if by_token.peek().is_none() {
             return Ok(());
         }
-        let members = token.claims().members();
-        check_all(by_token, |rule| rule.path.find(&members))
+        let claims = token.claims().document();
+        check_all(by_token, |rule| rule.path.find(&claims))
     }
 
     /// All scopes that a token needs, for a client to request at once. Alternatives are
@@ -135,7 +136,7 @@ impl Requirements {
 
 fn check_all<'a, 'v>(
     mut rules: impl Iterator<Item = &'a ClaimRule>,
-    find: impl Fn(&ClaimRule) -> Option<&'v Value>,
+    find: impl Fn(&ClaimRule) -> Option<Json<'v>>,
 ) -> Result<(), Denial> {
     match rules.find(|rule| !rule.accepts(find(rule))) {
         Some(failed) => Err(Denial::ClaimForbidden(failed.path.to_string())),

@@ -1,13 +1,13 @@
 //! Security event tokens (RFC 8417) delivered by push (RFC 8935): the events of the
 //! Shared Signals Framework, CAEP and RISC, and of their predecessors.
 
-use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::error::SignalError;
 use super::form::has_media_type;
 use super::subject::{Bounds, Named, RevokeBy, User, name_of};
 use crate::http::{RequestHead, log_word};
+use crate::json::{Json, Members};
 use crate::keys::AlgorithmSet;
 use crate::revocation::Entry;
 use crate::secret::Secret;
@@ -127,7 +127,7 @@ fn kind_of(uri: &str) -> (&'static str, Effect) {
 impl EventsEndpoint {
     /// The alleged transmitter of an event, and its position.
     pub fn transmitter(&self, token: &Untrusted<'_>) -> Option<(usize, &Transmitter)> {
-        let issuer = token.unverified_claims().get("iss").and_then(Value::as_str)?;
+        let issuer = token.unverified_claims().get("iss").and_then(Json::as_str)?;
         self.transmitters.iter().enumerate().find(|(_, it)| it.issuer == issuer)
     }
 
@@ -175,7 +175,7 @@ impl Transmitter {
             return Err(Rejection::TypeMismatch(Found::of(token.typ())).into());
         }
         let claims = token.unverified_claims();
-        if let Some(claim) = ["sub", "exp", "nonce"].into_iter().find(|it| claims.contains_key(*it))
+        if let Some(claim) = ["sub", "exp", "nonce"].into_iter().find(|it| claims.contains_key(it))
         {
             return Err(SignalError::Forbidden(claim));
         }
@@ -191,10 +191,10 @@ impl Transmitter {
             Ok(None) => return Err(Rejection::ClaimMissing("jti".into()).into()),
             Err(()) => return Err(Rejection::ClaimMalformed("jti").into()),
         }
-        let events = claims.get(EVENTS_CLAIM).and_then(Value::as_object);
+        let events = claims.get(EVENTS_CLAIM).and_then(Json::as_object);
         let events = events.filter(|events| !events.is_empty()).ok_or(SignalError::NoEvent)?;
         let mut received = Received::default();
-        for (uri, event) in events {
+        for (uri, event) in events.sorted() {
             let event = event.as_object().ok_or(SignalError::NoEvent)?;
             let (kind, effect) = kind_of(uri);
             received.kinds.push(kind);
@@ -204,7 +204,7 @@ impl Transmitter {
                     received.entries.extend(self.entries(claims, event, provider, at, now)?);
                 }
                 Effect::StreamUpdated => {
-                    let status = event.get("status").and_then(Value::as_str).unwrap_or("unknown");
+                    let status = event.get("status").and_then(Json::as_str).unwrap_or("unknown");
                     received.stream = Some(log_word(status));
                 }
                 Effect::Verifies | Effect::None => {}
@@ -215,15 +215,15 @@ impl Transmitter {
 
     fn entries(
         &self,
-        claims: &Map<String, Value>,
-        event: &Map<String, Value>,
+        claims: Members<'_>,
+        event: Members<'_>,
         provider: &Provider,
         at: UnixTime,
         now: UnixTime,
     ) -> Result<Vec<Entry>, SignalError> {
         // Before RFC 9493 the subject was part of the event.
         let subject = claims.get("sub_id").or_else(|| event.get("subject"));
-        let subject = subject.and_then(Value::as_object).ok_or(SignalError::Subject)?;
+        let subject = subject.and_then(Json::as_object).ok_or(SignalError::Subject)?;
         let own = provider.issuers().ok_or(SignalError::SubjectIssuer)?;
         let named =
             Reader { transmitter: &self.issuer, own, provider }.read(subject, Nesting::Top)?;
@@ -250,17 +250,14 @@ const EARLIEST: UnixTime = UnixTime::from_secs(1_262_304_000);
 /// The time of an event: `event_timestamp` (CAEP 1.0 section 2), in seconds or, as some
 /// send it, in milliseconds; else `toe` (RFC 8417 section 2.2); else the time of
 /// delivery, which is also the latest possible.
-fn happened_at(
-    claims: &Map<String, Value>,
-    event: &Map<String, Value>,
-    issued: UnixTime,
-) -> UnixTime {
+fn happened_at(claims: Members<'_>, event: Members<'_>, issued: UnixTime) -> UnixTime {
     const MAX_SECONDS: f64 = 1e11;
     const MAX_MILLIS: f64 = 1e14;
-    let moment = |value: &Value| {
-        let number = value.as_f64().filter(|number| number.is_finite())?;
+    let moment = |value: Json<'_>| {
+        let text = value.as_number()?;
+        let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
         if number.abs() <= MAX_SECONDS {
-            UnixTime::from_numeric_date(value.as_number()?)
+            UnixTime::from_numeric_date(text)
         } else if number.abs() <= MAX_MILLIS {
             #[allow(clippy::cast_possible_truncation)] // 10^14 is exact
             Some(UnixTime::from_millis(number as i64))
@@ -292,10 +289,10 @@ enum Nesting {
 }
 
 impl Reader<'_> {
-    fn read(&self, subject: &Map<String, Value>, nesting: Nesting) -> Result<Named, SignalError> {
+    fn read(&self, subject: Members<'_>, nesting: Nesting) -> Result<Named, SignalError> {
         let said = subject.get("format").or_else(|| subject.get("subject_type"));
         let format = match said {
-            Some(Value::String(format)) => format.replace('-', "_"),
+            Some(Json::Text(format)) => format.replace('-', "_"),
             Some(_) => return Err(SignalError::Subject),
             None if subject.contains_key("user") || subject.contains_key("session") => {
                 "complex".into()
@@ -331,8 +328,8 @@ impl Reader<'_> {
     }
 
     /// All identifiers name the same subject; one that is supported is enough.
-    fn aliases(&self, subject: &Map<String, Value>) -> Result<Named, SignalError> {
-        let identifiers = subject.get("identifiers").and_then(Value::as_array);
+    fn aliases(&self, subject: Members<'_>) -> Result<Named, SignalError> {
+        let identifiers = subject.get("identifiers").and_then(Json::as_array);
         let identifiers = identifiers.ok_or(SignalError::Subject)?.iter();
         let read = identifiers
             .filter_map(|one| self.read(one.as_object()?, Nesting::Inside).ok())
@@ -351,7 +348,7 @@ impl Reader<'_> {
     /// A user, a session, or a session of a user (SSF 1.0 section 3.2). Other members,
     /// such as the device, would narrow that by criteria that tokens do not contain: then
     /// more is revoked, not less.
-    fn complex(&self, subject: &Map<String, Value>) -> Result<Named, SignalError> {
+    fn complex(&self, subject: Members<'_>) -> Result<Named, SignalError> {
         let member = |name: &str| {
             let member = subject.get(name)?;
             Some(member.as_object().ok_or(SignalError::Subject))
@@ -390,7 +387,7 @@ impl Reader<'_> {
     /// in tokens.
     ///
     /// Returns the issuer if the provider's tokens may have several.
-    fn check_issuer(&self, subject: &Map<String, Value>) -> Result<Option<String>, SignalError> {
+    fn check_issuer(&self, subject: Members<'_>) -> Result<Option<String>, SignalError> {
         let issuer = name_of(subject, "iss").ok().flatten().ok_or(SignalError::Subject)?;
         if self.own.is_template() && self.provider.accepts_issuer(&issuer) {
             return Ok(Some(issuer));

@@ -1,9 +1,8 @@
 //! Logout tokens (OpenID Connect Back-Channel Logout 1.0).
 
-use serde_json::Value;
-
 use super::error::SignalError;
 use super::subject::{Bounds, Named, RevokeBy, User, name_of};
+use crate::json::Json;
 use crate::revocation::Entry;
 use crate::time::UnixTime;
 use crate::token::{
@@ -59,11 +58,11 @@ impl LogoutReceiver {
             return Err(Rejection::TypeMismatch(Found::of(token.typ())).into());
         }
         let claims = token.unverified_claims();
-        if !provider.accepts_tenant(|path| path.find(claims).cloned()) {
+        if !provider.accepts_tenant(|path| path.find(claims)) {
             return Err(Rejection::unknown_issuer(claims).into());
         }
         let events = claims.get(EVENTS_CLAIM).and_then(|events| events.get(LOGOUT_EVENT));
-        if !events.is_some_and(Value::is_object) {
+        if events.and_then(Json::as_object).is_none() {
             return Err(SignalError::NoEvent);
         }
         // An ID token has one, so this is not a logout token (section 2.4).
@@ -95,7 +94,7 @@ impl LogoutReceiver {
         };
         let at = issued.min(now);
         let bounds = Bounds {
-            issuer: claims.get("iss").and_then(Value::as_str),
+            issuer: claims.get("iss").and_then(Json::as_str),
             at,
             until: provider.max_lifetime.map(|lifetime| now.plus(lifetime)),
             by: self.revoke,

@@ -1,7 +1,6 @@
 //! The subject of a signal, and the matching tokens.
 
-use serde_json::{Map, Value};
-
+use crate::json::{Json, Members};
 use crate::revocation::{Entry, MAX_VALUE_BYTES, Selector, Validity, claim_key};
 use crate::time::UnixTime;
 
@@ -98,11 +97,11 @@ impl Named {
 
 /// A member that identifies something: a text that fits into an entry. `Err` if it is
 /// present but not such a text.
-pub(super) fn name_of(members: &Map<String, Value>, member: &str) -> Result<Option<String>, ()> {
+pub(super) fn name_of(members: Members<'_>, member: &str) -> Result<Option<String>, ()> {
     match members.get(member) {
         None => Ok(None),
-        Some(Value::String(text)) if (1..=MAX_VALUE_BYTES).contains(&text.len()) => {
-            Ok(Some(text.clone()))
+        Some(Json::Text(text)) if (1..=MAX_VALUE_BYTES).contains(&text.len()) => {
+            Ok(Some(text.to_owned()))
         }
         Some(_) => Err(()),
     }

@@ -1,8 +1,7 @@
 //! `act`: who acts for the subject (RFC 8693 section 4.1).
 
-use serde_json::{Map, Value};
-
 use super::{Rejection, text_of};
+use crate::json::{Json, Members};
 
 /// The current actor of a token, and the length of the chain of actors.
 ///
@@ -20,24 +19,25 @@ pub struct Actor {
 impl Actor {
     /// Reads the actor from the claims. A chain that contains anything but objects is an
     /// error, never a shorter chain.
-    pub fn of(claims: &Map<String, Value>) -> Result<Option<Self>, Rejection> {
-        let mut chain = Vec::new();
-        let mut members = claims;
+    pub fn of<'a>(claims: impl Into<Members<'a>>) -> Result<Option<Self>, Rejection> {
+        let mut members = claims.into();
+        let (mut outermost, mut depth) = (None, 0_usize);
         loop {
             match members.get("act") {
-                None | Some(Value::Null) => break,
-                Some(Value::Object(actor)) => {
-                    chain.push(actor);
+                None | Some(Json::Null) => break,
+                Some(Json::Object(actor)) => {
+                    outermost = outermost.or(Some(actor));
+                    depth = depth.saturating_add(1);
                     members = actor;
                 }
                 Some(_) => return Err(Rejection::ClaimMalformed("act")),
             }
         }
-        let text = |actor: &Map<String, Value>, name| text_of(actor, name).map(str::to_owned);
-        Ok(chain.first().map(|actor| Self {
+        let text = |actor: Members<'_>, name| text_of(actor, name).map(str::to_owned);
+        Ok(outermost.map(|actor| Self {
             client_id: text(actor, "client_id"),
             subject: text(actor, "sub"),
-            depth: chain.len(),
+            depth,
         }))
     }
 

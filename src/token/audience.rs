@@ -1,8 +1,7 @@
 //! `aud`: the recipients of a token.
 
-use serde_json::{Map, Value};
-
 use super::{Found, Rejection};
+use crate::json::{Json, Members};
 
 /// The recipients of a token: one text or a list of texts (RFC 7519 section 4.1.3). A
 /// list that contains anything else is not an audience.
@@ -21,12 +20,12 @@ enum Aud {
 
 impl Audience {
     /// Reads the audience from the claims.
-    pub fn of(claims: &Map<String, Value>) -> Self {
-        let text = |item: &Value| item.as_str().map(str::to_owned);
-        Self(match claims.get("aud") {
+    pub fn of<'a>(claims: impl Into<Members<'a>>) -> Self {
+        let text = |item: Json<'_>| item.as_str().map(str::to_owned);
+        Self(match claims.into().get("aud") {
             None => Aud::Absent,
-            Some(Value::String(audience)) => Aud::One(audience.as_str().into()),
-            Some(Value::Array(items)) => {
+            Some(Json::Text(audience)) => Aud::One(audience.into()),
+            Some(Json::Array(items)) => {
                 let texts: Option<Vec<_>> = items.iter().map(text).collect();
                 texts.map_or(Aud::Malformed, |texts| Aud::Several(texts.into()))
             }

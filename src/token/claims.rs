@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use super::compact::claims_of;
-use crate::json;
+use crate::json::{self, Document, Items, Json, Members};
 use crate::time::UnixTime;
 
 /// The members of a JWT claims set or of an introspection reply.
@@ -21,31 +21,38 @@ pub struct Claims {
 
 #[derive(Clone)]
 enum Form {
-    Members(Rc<Map<String, Value>>),
+    Document(Rc<Document>),
     /// In the token itself, which is cached anyway: parsed again when needed.
     Token(Rc<[u8]>),
-    /// As JSON: a fifth of the memory; also parsed again when needed.
+    /// As JSON; also parsed again when needed.
     Folded(Box<str>),
 }
 
 impl Claims {
     /// These claims, which may be some of those of a token.
-    pub fn new(members: impl Into<Rc<Map<String, Value>>>) -> Self {
-        Self { form: RefCell::new(Form::Members(members.into())), is_whole: false }
+    pub fn new(claims: impl Into<Rc<Document>>) -> Self {
+        Self { form: RefCell::new(Form::Document(claims.into())), is_whole: false }
     }
 
-    /// All claims of a token, or of a reply about one.
-    pub fn whole(members: impl Into<Rc<Map<String, Value>>>) -> Self {
-        Self { is_whole: true, ..Self::new(members) }
+    /// The claims of a token as they are in it.
+    pub fn whole(claims: impl Into<Rc<Document>>) -> Self {
+        Self { is_whole: true, ..Self::new(claims) }
     }
 
-    /// All members.
-    pub fn members(&self) -> Rc<Map<String, Value>> {
+    /// These claims, of a reply or of the gateway's own.
+    pub fn of(members: &Map<String, Value>) -> Self {
+        Self::new(Document::of(members))
+    }
+
+    /// All of them.
+    pub fn document(&self) -> Rc<Document> {
         match &*self.form.borrow() {
-            Form::Members(members) => Rc::clone(members),
+            Form::Document(document) => Rc::clone(document),
             // Both were parsed or written before, so they are valid.
             Form::Token(token) => Rc::new(claims_of(token).unwrap_or_default()),
-            Form::Folded(text) => Rc::new(json::parse_object(text.as_bytes()).unwrap_or_default()),
+            Form::Folded(text) => {
+                Rc::new(Document::parse(text.as_bytes().to_vec()).unwrap_or_default())
+            }
         }
     }
 
@@ -60,7 +67,7 @@ impl Claims {
     pub fn compact(&self, token: Option<&Rc<[u8]>>) {
         let form = match token.filter(|_| self.is_whole) {
             Some(token) => Form::Token(Rc::clone(token)),
-            None => match serde_json::to_string(&*self.members()) {
+            None => match serde_json::to_string(&self.document().members()) {
                 Ok(text) => Form::Folded(text.into()),
                 Err(_) => return,
             },
@@ -71,16 +78,14 @@ impl Claims {
     /// The scopes, in the token's order, without duplicates: from `scope` (RFC 8693
     /// section 4.2), else `scp` or `scopes`, as a list or separated by spaces.
     pub fn scopes(&self) -> Vec<String> {
-        let members = self.members();
-        let claim = ["scope", "scp", "scopes"]
-            .into_iter()
-            .find_map(|name| members.get(name).filter(|value| !value.is_null()));
-        let text = claim.and_then(Value::as_str).into_iter().flat_map(|text| text.split(' '));
-        let items = claim.and_then(Value::as_array).into_iter().flatten();
+        let claims = self.document();
+        let claim = ["scope", "scp", "scopes"].into_iter().find_map(|name| claims.get(name));
+        let text = claim.and_then(Json::as_str).into_iter().flat_map(|text| text.split(' '));
+        let items = claim.and_then(Json::as_array).into_iter().flat_map(Items::iter);
         // Kept as long as the token, so in no more memory than they need.
         let words = text.clone().count().saturating_add(items.clone().count());
         let mut scopes: Vec<String> = Vec::with_capacity(words);
-        for word in text.chain(items.filter_map(Value::as_str)) {
+        for word in text.chain(items.filter_map(Json::as_str)) {
             // RFC 6749 section 3.3; a list element with a space in it would
             // become two scopes when it is joined again.
             let is_scope = !word.is_empty()
@@ -95,24 +100,24 @@ impl Claims {
 
 impl PartialEq for Claims {
     fn eq(&self, other: &Self) -> bool {
-        self.members() == other.members()
+        self.document().members().to_map() == other.document().members().to_map()
     }
 }
 
 impl fmt::Debug for Claims {
     /// Names only: the values are personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.members().keys()).finish()
+        self.document().fmt(f)
     }
 }
 
 /// The claim called `name`, if it is a non-empty string.
-pub fn text_of<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    text(members.get(name))
+pub fn text_of<'a>(members: impl Into<Members<'a>>, name: &str) -> Option<&'a str> {
+    text(members.into().get(name))
 }
 
 /// A claim, if it is a non-empty string.
-pub fn text(claim: Option<&Value>) -> Option<&str> {
+pub fn text(claim: Option<Json<'_>>) -> Option<&str> {
     claim?.as_str().filter(|text| !text.is_empty())
 }
 
@@ -121,10 +126,13 @@ pub fn text(claim: Option<&Value>) -> Option<&str> {
 // RFC 7519 section 2: "A JSON numeric value representing the number of seconds from
 // 1970-01-01T00:00:00Z UTC until the specified UTC date/time, ignoring leap seconds."
 // (R26)
-pub fn numeric_date(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixTime>, NotADate> {
-    match claims.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(seconds)) => {
+pub fn numeric_date<'a>(
+    claims: impl Into<Members<'a>>,
+    name: &str,
+) -> Result<Option<UnixTime>, NotADate> {
+    match claims.into().get(name) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Number(seconds)) => {
             UnixTime::from_numeric_date(seconds).map(Some).ok_or(NotADate)
         }
         Some(_) => Err(NotADate),
@@ -174,23 +182,24 @@ impl ClaimPath {
     }
 
     /// The claim that the path leads to.
-    pub fn find<'a>(&self, members: &'a Map<String, Value>) -> Option<&'a Value> {
+    pub fn find<'a>(&self, members: impl Into<Members<'a>>) -> Option<Json<'a>> {
+        let members = members.into();
         self.find_by(|name| members.get(name))
     }
 
     /// The claim that the path leads to, among those that `member` finds by their names.
-    pub fn find_by<'a>(&self, member: impl Fn(&str) -> Option<&'a Value>) -> Option<&'a Value> {
+    pub fn find_by<'a>(&self, member: impl Fn(&str) -> Option<Json<'a>>) -> Option<Json<'a>> {
         let whole = self.whole.as_ref().and_then(|whole| member(whole));
         whole.filter(|value| !value.is_null()).or_else(|| {
             let (first, rest) = self.names.split_first()?;
             let start = member(first)?;
-            let found = rest.iter().try_fold(start, |value, name| value.as_object()?.get(name));
+            let found = rest.iter().try_fold(start, |value, name| value.get(name));
             found.filter(|value| !value.is_null())
         })
     }
 
     /// The claim that the path leads to, if it is a non-empty string.
-    pub fn text<'a>(&self, members: &'a Map<String, Value>) -> Option<&'a str> {
+    pub fn text<'a>(&self, members: impl Into<Members<'a>>) -> Option<&'a str> {
         text(self.find(members))
     }
 
@@ -254,7 +263,7 @@ pub enum ClaimTest {
 
 impl ClaimRule {
     /// True if the claim at the path meets the condition.
-    pub fn accepts(&self, found: Option<&Value>) -> bool {
+    pub fn accepts(&self, found: Option<Json<'_>>) -> bool {
         let found = found.filter(|value| !value.is_null());
         match (&self.test, found) {
             (ClaimTest::Absent, found) => found.is_none(),
@@ -262,7 +271,7 @@ impl ClaimRule {
             (ClaimTest::Present, Some(_)) => true,
             (
                 ClaimTest::AnyOf(accepted) | ClaimTest::Contains(accepted),
-                Some(Value::Array(items)),
+                Some(Json::Array(items)),
             ) => items.iter().any(|value| is_one_of(value, accepted)),
             (ClaimTest::Contains(_), Some(_)) => false,
             (ClaimTest::AnyOf(accepted) | ClaimTest::Equals(accepted), Some(value)) => {
@@ -272,7 +281,7 @@ impl ClaimRule {
     }
 }
 
-fn is_one_of(value: &Value, accepted: &[Value]) -> bool {
+fn is_one_of(value: Json<'_>, accepted: &[Value]) -> bool {
     accepted.iter().any(|accepted| json::is_same(value, accepted))
 }
 
@@ -282,7 +291,7 @@ mod tests {
     use serde_json::json;
 
     fn claims(value: Value) -> Claims {
-        Claims::new(value.as_object().unwrap().clone())
+        Claims::of(value.as_object().unwrap())
     }
 
     #[test]
@@ -306,7 +315,7 @@ mod tests {
             ("too large", json!(1e300), Err(NotADate)),
         ] {
             assert_eq!(
-                numeric_date(&claims(json!({ "exp": value })).members(), "exp"),
+                numeric_date(&claims(json!({ "exp": value })).document(), "exp"),
                 expected,
                 "{case}"
             );
@@ -323,7 +332,7 @@ mod tests {
         let (plain, compacted) = (claims(members.clone()), claims(members));
         compacted.compact(None);
         compacted.compact(None);
-        assert_eq!(compacted.members(), plain.members());
+        assert_eq!(compacted, plain);
         assert_eq!(format!("{compacted:?}"), format!("{plain:?}"));
     }
 
@@ -334,15 +343,15 @@ mod tests {
             (*b"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImEiOm51bGx9.c2ln").into();
         let members = json!({"sub": "alice"}).as_object().unwrap().clone();
         for (is_whole, own) in
-            [(true, Claims::whole(members.clone())), (false, Claims::new(members.clone()))]
+            [(true, Claims::whole(Document::of(&members))), (false, Claims::of(&members))]
         {
             own.compact(Some(&token));
-            assert_eq!(*own.members(), members);
+            assert_eq!(own, Claims::of(&members));
             assert_eq!(Rc::strong_count(&token), if is_whole { 2 } else { 1 });
         }
-        let some = Claims::new(Map::new());
+        let some = Claims::of(&Map::new());
         some.compact(Some(&token));
-        assert!(some.members().is_empty(), "what does not count stays out");
+        assert!(some.document().members().is_empty(), "what does not count stays out");
     }
 
     #[test]
@@ -384,13 +393,14 @@ mod tests {
             ("/a/b/0", None),
         ] {
             let found = ClaimPath::parse(path).unwrap();
-            assert_eq!(found.find(members), expected.as_ref(), "{path}");
+            assert_eq!(found.find(members).map(Json::to_value), expected, "{path}");
         }
         let listed = |names: &[&str]| {
             ClaimPath::new(names.iter().map(|&name| name.to_owned()).collect()).unwrap()
         };
-        assert_eq!(listed(&["a", "c"]).find(members), Some(&json!(3)));
-        assert_eq!(listed(&["a.c"]).find(members), Some(&json!(2)));
+        let found = |names: &[&str]| listed(names).find(members).map(Json::to_value);
+        assert_eq!(found(&["a", "c"]), Some(json!(3)));
+        assert_eq!(found(&["a.c"]), Some(json!(2)));
         let malformed = [
             "", "/a~", "/a~2", "$.a", "$['a']", "#/a", "[a, b]", "[\"a\"]", " a", "a ", "a.", ".a",
             "a..b",
@@ -428,7 +438,7 @@ mod tests {
             ("an empty list is not absent", ClaimTest::Absent, Some(json!([])), false),
         ] {
             let rule = ClaimRule { path: ClaimPath::dotted("role"), test };
-            assert_eq!(rule.accepts(found.as_ref()), expected, "{case}");
+            assert_eq!(rule.accepts(found.as_ref().map(Json::from)), expected, "{case}");
         }
     }
 }

@@ -6,13 +6,13 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::error::{Malformed, Part, TokenError};
 use super::header::JoseHeader;
 use crate::bounded::ByText;
 use crate::http::log_word;
-use crate::json;
+use crate::json::{self, Document, Json, Members};
 
 /// A well-formed token, not verified.
 ///
@@ -27,7 +27,7 @@ pub struct Untrusted<'a> {
 #[derive(Clone)]
 pub struct TokenWords {
     header: Rc<JoseHeader>,
-    claims: Rc<Map<String, Value>>,
+    claims: Rc<Document>,
 }
 
 impl fmt::Debug for TokenWords {
@@ -82,10 +82,9 @@ impl<'a> Untrusted<'a> {
             }
         }
         let header = read_header(header)?;
-        let payload = decode(Part::Payload, payload)?;
-        let claims = object(Part::Payload, &payload)?;
+        let claims = Rc::new(read_claims(payload)?);
         Ok(Self {
-            said: TokenWords { header, claims: Rc::new(claims) },
+            said: TokenWords { header, claims },
             signing_input,
             signature: decode(Part::Signature, signature)?,
         })
@@ -124,12 +123,12 @@ impl<'a> Untrusted<'a> {
     }
 
     /// The claims, not verified.
-    pub fn unverified_claims(&self) -> &Map<String, Value> {
-        &self.said.claims
+    pub fn unverified_claims(&self) -> Members<'_> {
+        self.said.claims.members()
     }
 
     /// The claims as they are; to be called when the signature is verified.
-    pub fn into_claims(self) -> Rc<Map<String, Value>> {
+    pub fn into_claims(self) -> Rc<Document> {
         self.said.claims
     }
 
@@ -160,14 +159,14 @@ impl TokenWords {
     pub fn names(&self) -> TokenNames {
         let word = |text: Option<&str>| text.map(|text| log_word(text).into());
         let aud = match self.claims.get("aud") {
-            Some(Value::Array(items)) => {
-                let texts: Vec<_> = items.iter().filter_map(Value::as_str).collect();
+            Some(Json::Array(items)) => {
+                let texts: Vec<_> = items.iter().filter_map(Json::as_str).collect();
                 Some(log_word(&texts.join(",")).into())
             }
-            other => word(other.and_then(Value::as_str)),
+            other => word(other.and_then(Json::as_str)),
         };
         TokenNames {
-            iss: word(self.claims.get("iss").and_then(Value::as_str)),
+            iss: word(self.claims.get("iss").and_then(Json::as_str)),
             aud,
             kid: word(self.key_id()),
             typ: word(self.header.typ()),
@@ -224,14 +223,25 @@ impl KnownHeaders {
     }
 }
 
+/// Members that are `null` are kept in a header: for some parameters the presence alone
+/// counts.
+// RFC 7515 section 4: "The Header Parameter names within the JOSE Header MUST be
+// unique" (R03)
 fn read_header(text: &[u8]) -> Result<JoseHeader, TokenError> {
-    JoseHeader::from_members(object(Part::Header, &decode(Part::Header, text)?)?)
+    let members = json::parse_whole_object(&decode(Part::Header, text)?);
+    JoseHeader::from_members(members.map_err(|_| Malformed::NotJsonObject(Part::Header))?)
+}
+
+// RFC 7519 section 4: "The Claim Names within a JWT Claims Set MUST be unique" (R04)
+fn read_claims(payload: &[u8]) -> Result<Document, Malformed> {
+    let claims = Document::parse(decode(Part::Payload, payload)?);
+    claims.map_err(|_| Malformed::NotJsonObject(Part::Payload))
 }
 
 /// The claims of a token that was parsed before.
-pub(super) fn claims_of(token: &[u8]) -> Result<Map<String, Value>, Malformed> {
+pub(super) fn claims_of(token: &[u8]) -> Result<Document, Malformed> {
     let [_, _, payload, _] = split(token)?;
-    object(Part::Payload, &decode(Part::Payload, payload)?)
+    read_claims(payload)
 }
 
 /// The signing input, the header, the payload and the signature, if there are
@@ -256,19 +266,6 @@ fn split(text: &[u8]) -> Result<[&[u8]; 4], Malformed> {
         part(first.checked_add(1), second)?,
         part(second.checked_add(1), text.len())?,
     ])
-}
-
-/// Members that are `null` are kept in a header: for some parameters the presence alone
-/// counts.
-// RFC 7515 section 4: "The Header Parameter names within the JOSE Header MUST be
-// unique" (R03)
-// RFC 7519 section 4: "The Claim Names within a JWT Claims Set MUST be unique" (R04)
-fn object(part: Part, text: &[u8]) -> Result<Map<String, Value>, Malformed> {
-    let object = match part {
-        Part::Header => json::parse_whole_object(text),
-        Part::Payload | Part::Signature => json::parse_object(text),
-    };
-    object.map_err(|_| Malformed::NotJsonObject(part))
 }
 
 /// Decodes base64url without padding and white space, with unused bits zero (RFC 7515
@@ -321,7 +318,7 @@ mod tests {
         assert_eq!(token.unverified_claims().get("sub").unwrap(), "alice");
         let shown = format!("{token:?}");
         assert!(shown.contains("ES256") && !shown.contains("alice"), "{shown}");
-        assert_eq!(token.into_claims().len(), 1);
+        assert_eq!(token.into_claims().members().len(), 1);
     }
 
     #[test]

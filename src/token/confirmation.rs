@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
+use crate::json::Json;
+
 /// The kinds of keys to which a provider's tokens may be bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Methods {
@@ -25,14 +27,14 @@ pub struct Confirmation {
 impl Confirmation {
     /// Reads `cnf`. `None` if it names nothing, or anything that is not checked here,
     /// unless that is waived: a binding to an unchecked key has no effect.
-    pub(super) fn read(cnf: &Value, methods: Methods, is_waived: bool) -> Option<Self> {
+    pub(super) fn read(cnf: Json<'_>, methods: Methods, is_waived: bool) -> Option<Self> {
         let mut confirmation = Self::default();
         let members = match cnf.as_object() {
             Some(members) if !members.is_empty() => members,
             _ => return is_waived.then_some(confirmation),
         };
-        for (name, value) in members {
-            match name.as_str() {
+        for (name, value) in members.iter() {
+            match name {
                 "x5t#S256" if methods.certificate => {
                     confirmation.certificate = Some(digest(value)?);
                 }
@@ -65,6 +67,6 @@ impl Confirmation {
     }
 }
 
-fn digest(value: &Value) -> Option<[u8; 32]> {
+fn digest(value: Json<'_>) -> Option<[u8; 32]> {
     BASE64_URL_SAFE_NO_PAD.decode(value.as_str()?).ok()?.try_into().ok()
 }

@@ -1,8 +1,7 @@
 //! The `iss` of a provider's tokens.
 
-use serde_json::{Map, Value};
-
 use super::{ClaimPath, ClaimTemplate};
+use crate::json::{Json, Members};
 
 /// The `iss` of a provider's tokens: a single one, or one per tenant, named by a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +34,18 @@ impl Issuer {
     }
 
     /// The issuer of a token with these claims; `None` if they name none.
-    pub fn of(&self, claims: &Map<String, Value>) -> Option<String> {
+    pub fn of<'a>(&self, claims: impl Into<Members<'a>>) -> Option<String> {
         let Some(template) = &self.template else { return Some(self.text.clone()) };
         let write =
-            |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+            |value: Json<'_>| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         template.fill(claims, write).ok()
     }
 
     /// Whether `iss` in these claims names this issuer: compared byte for byte (RFC 8725
     /// section 3.8), after filling a template from the other claims.
-    pub fn is_named_by(&self, claims: &Map<String, Value>) -> bool {
-        let named = claims.get("iss").and_then(Value::as_str);
+    pub fn is_named_by<'a>(&self, claims: impl Into<Members<'a>>) -> bool {
+        let claims = claims.into();
+        let named = claims.get("iss").and_then(Json::as_str);
         match &self.template {
             None => named == Some(&self.text),
             Some(_) => named.is_some() && named == self.of(claims).as_deref(),
@@ -69,9 +69,9 @@ impl Issuer {
     /// Whether a key that is for `named` may sign a token with these claims. Tenants have
     /// one key set, in which some keys are for one tenant only: Microsoft asks to compare
     /// ("validate the signing key issuer").
-    pub fn admits_key(&self, named: Option<&str>, claims: &Map<String, Value>) -> bool {
+    pub fn admits_key<'a>(&self, named: Option<&str>, claims: impl Into<Members<'a>>) -> bool {
         let named = named.filter(|named| self.is_template() && !named.contains('{'));
-        named.is_none_or(|named| claims.get("iss").and_then(Value::as_str) == Some(named))
+        named.is_none_or(|named| claims.into().get("iss").and_then(Json::as_str) == Some(named))
     }
 
     /// Whether `issuer` may be one of its issuers, or the same template with other
@@ -87,7 +87,7 @@ impl Issuer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     #[test]
     fn issuers_of_tenants() {

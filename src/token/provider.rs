@@ -3,8 +3,7 @@
 
 use std::rc::Rc;
 
-use serde_json::Value;
-
+use crate::json::Json;
 use crate::keys::AlgorithmSet;
 use crate::time::Span;
 use crate::token::{ClaimPath, ClaimRule, Issuer, Methods, Rejection, Untrusted};
@@ -57,10 +56,10 @@ pub struct Provider {
 impl Provider {
     /// Whether the tenant that `value_of` tells the claims of is accepted, by
     /// `required_claims`: anybody may become a tenant of a multi-tenant issuer.
-    pub fn accepts_tenant(&self, value_of: impl Fn(&ClaimPath) -> Option<Value>) -> bool {
+    pub fn accepts_tenant<'a>(&self, value_of: impl Fn(&ClaimPath) -> Option<Json<'a>>) -> bool {
         self.issuers().into_iter().flat_map(Issuer::claims).all(|path| {
             let mut rules = self.required_claims.iter().filter(|rule| rule.path == *path);
-            rules.all(|rule| rule.accepts(value_of(path).as_ref()))
+            rules.all(|rule| rule.accepts(value_of(path)))
         })
     }
 
@@ -70,7 +69,7 @@ impl Provider {
         claims.is_some_and(|claims| {
             self.accepts_tenant(|path| {
                 let (_, value) = claims.iter().find(|(claim, _)| *claim == path)?;
-                Some(Value::from(*value))
+                Some(Json::Text(value))
             })
         })
     }
@@ -146,7 +145,7 @@ impl Providers {
         match (found, token.unverified_claims().get("iss")) {
             (Some((position, provider)), _) => Ok((ProviderId(position), Rc::clone(provider))),
             (None, None) => Err(Rejection::ClaimMissing("iss".into())),
-            (None, Some(Value::String(_))) => {
+            (None, Some(Json::Text(_))) => {
                 Err(Rejection::unknown_issuer(token.unverified_claims()))
             }
             (None, Some(_)) => Err(Rejection::ClaimMalformed("iss")),

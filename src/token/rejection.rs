@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
-
 use crate::http::log_word;
+use crate::json::{Json, Members};
 use crate::keys::KeyError;
 use crate::time::{Span, UnixTime};
 use crate::token::TokenError;
@@ -108,8 +107,8 @@ fn kind_of(claim: &str) -> &'static str {
 
 impl Rejection {
     /// No provider has the `iss` of these claims.
-    pub(crate) fn unknown_issuer(claims: &Map<String, Value>) -> Self {
-        Self::IssuerUnknown(Found::of(claims.get("iss").and_then(Value::as_str)))
+    pub(crate) fn unknown_issuer<'a>(claims: impl Into<Members<'a>>) -> Self {
+        Self::IssuerUnknown(Found::of(claims.into().get("iss").and_then(Json::as_str)))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Texts with claims in them, such as `/users/{sub}`.
 
-use serde_json::{Map, Value};
-
 use super::ClaimPath;
+use crate::json::{Json, Members};
 
 /// A text in which parts in braces are claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,11 +53,12 @@ impl ClaimTemplate {
 
     /// The text for these claims, each converted by `write`; `None` from that means a
     /// value that cannot be used here.
-    pub fn fill(
+    pub fn fill<'a>(
         &self,
-        members: &Map<String, Value>,
-        write: impl Fn(&Value) -> Option<String>,
+        members: impl Into<Members<'a>>,
+        write: impl Fn(Json<'a>) -> Option<String>,
     ) -> Result<String, TemplateError> {
+        let members = members.into();
         let mut filled = String::with_capacity(64);
         for part in &self.0 {
             match part {

@@ -108,13 +108,13 @@ impl Verified {
     /// what revokes this token must revoke that one too. Without those that equal its
     /// subject or client, which any such token has.
     pub fn revoked_by(&self) -> Vec<(&'static str, Value)> {
-        let claims = self.claims.members();
+        let claims = self.claims.document();
         let is_known = |name: &str| match name {
             "sub" => text_of(&claims, name) == Some(self.subject()),
             "azp" | "client_id" => text_of(&claims, name) == self.client(),
             _ => false,
         };
-        let of_name = |name| Some((name, claims.get(name).filter(|it| !it.is_null())?.clone()));
+        let of_name = |name| Some((name, claims.get(name)?.to_value()));
         REVOKED_BY.into_iter().filter(|name| !is_known(name)).filter_map(of_name).collect()
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 pub use self::own::OwnTokens;
 
+use crate::json::{Document, Json, Members};
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, Excerpt, KeyError, KeySet, VerifyingKey};
 use crate::time::UnixTime;
 use crate::token::claims::{numeric_date, text_of};
@@ -41,15 +42,15 @@ const NAMES: [&str; 2] = ["jti", "sid"];
 /// The groups in some claims, without duplicates: a text is split at spaces and commas,
 /// an object is a group by its `name`, and a list contains either, where a text is one
 /// group.
-fn groups(paths: &[ClaimPath], claims: &Map<String, Value>) -> Vec<String> {
-    fn name(value: &Value) -> Option<&str> {
-        value.as_str().or_else(|| value.as_object()?.get("name")?.as_str())
+fn groups(paths: &[ClaimPath], claims: Members<'_>) -> Vec<String> {
+    fn name(value: Json<'_>) -> Option<&str> {
+        value.as_str().or_else(|| value.get("name")?.as_str())
     }
     let mut groups: Vec<String> = Vec::new();
     for found in paths.iter().filter_map(|path| path.find(claims)) {
         let names: Vec<&str> = match found {
-            Value::String(text) => text.split([' ', ',']).collect(),
-            Value::Array(items) => items.iter().filter_map(name).collect(),
+            Json::Text(text) => text.split([' ', ',']).collect(),
+            Json::Array(items) => items.iter().filter_map(name).collect(),
             other => name(other).into_iter().collect(),
         };
         for name in names.into_iter().filter(|name| !name.is_empty()) {
@@ -208,7 +209,7 @@ impl Provider {
             Err(rejection) => return Err(rejection),
         }
         self.candidates(keys, token.key_id(), algorithm, &token)?.check(&token, crypto)?;
-        Ok(Rc::unwrap_or_clone(token.into_claims()))
+        Ok(token.into_claims().members().to_map())
     }
 
     /// The keys that may have signed a token, at least one.
@@ -264,9 +265,9 @@ impl Provider {
     fn credential_of(&self, token: &Untrusted<'_>) -> Result<Option<String>, Rejection> {
         let Issuance::Credentials(claim) = &self.issuance else { return Ok(None) };
         let in_claims = token.unverified_claims().get(&claim.name);
-        match in_claims.or_else(|| token.header_parameter(&claim.name)) {
+        match in_claims.or_else(|| token.header_parameter(&claim.name).map(Json::from)) {
             None => Err(Rejection::ClaimMissing(claim.name.clone())),
-            Some(Value::String(key)) if !key.is_empty() => Ok(Some(key.clone())),
+            Some(Json::Text(key)) if !key.is_empty() => Ok(Some(key.to_owned())),
             Some(_) => Err(Rejection::CredentialMalformed(claim.name.clone())),
         }
     }
@@ -276,26 +277,27 @@ impl Provider {
     pub fn accept_introspected(
         &self,
         id: ProviderId,
-        mut members: Map<String, Value>,
+        members: &Map<String, Value>,
         audiences: Option<&[String]>,
         require_issuer: bool,
         now: UnixTime,
     ) -> Result<Verified, Rejection> {
-        let own = self.issuers().ok_or_else(|| Rejection::unknown_issuer(&members))?;
+        let own = self.issuers().ok_or_else(|| Rejection::unknown_issuer(members))?;
+        let mut claims = Document::of(members);
         match members.get("iss") {
             None => {
-                let named = own.of(&members).filter(|_| !require_issuer);
+                let named = own.of(members).filter(|_| !require_issuer);
                 let named = named.ok_or_else(|| Rejection::ClaimMissing("iss".into()))?;
-                members.insert("iss".into(), named.into());
+                claims.add_text("iss", &named);
             }
-            Some(Value::String(_)) if own.is_named_by(&members) => {}
-            Some(Value::String(_)) => return Err(Rejection::unknown_issuer(&members)),
+            Some(Value::String(_)) if own.is_named_by(members) => {}
+            Some(Value::String(_)) => return Err(Rejection::unknown_issuer(members)),
             Some(_) => return Err(Rejection::ClaimMalformed("iss")),
         }
-        refuse_events(&members)?;
-        let expires = self.check_times(&members, now)?;
-        audiences.map_or(Ok(()), |accepted| Audience::of(&members).check(accepted))?;
-        self.accept(id, None, members.into(), expires)
+        refuse_events(claims.members())?;
+        let expires = self.check_times(claims.members(), now)?;
+        audiences.map_or(Ok(()), |accepted| Audience::of(&claims).check(accepted))?;
+        self.accept(id, None, claims.into(), expires)
     }
 
     /// The rest of the checks, on claims that the provider vouches for.
@@ -304,7 +306,7 @@ impl Provider {
         &self,
         id: ProviderId,
         credential: Option<String>,
-        mut claims: Rc<Map<String, Value>>,
+        mut claims: Rc<Document>,
         expires: Option<UnixTime>,
     ) -> Result<Verified, Rejection> {
         let confirmation = claims.get("cnf").map_or(Some(Confirmation::default()), |cnf| {
@@ -315,9 +317,8 @@ impl Provider {
         if let Some(key) = &credential {
             self.keep_claims_that_count(key, Rc::make_mut(&mut claims));
         }
-        let subject = self.subject(&claims)?;
-        let is_unnameable =
-            |name: &&str| claims.get(*name).is_some_and(|it| !it.is_string() && !it.is_null());
+        let subject = self.subject(claims.members())?;
+        let is_unnameable = |name: &&str| claims.get(name).is_some_and(|it| it.as_str().is_none());
         if let Some(name) = NAMES.into_iter().find(is_unnameable) {
             return Err(Rejection::ClaimMalformed(name));
         }
@@ -332,18 +333,18 @@ impl Provider {
             }
         }
         // Wherever `sub` is used, there is one.
+        let is_whole = credential.is_none() && text_of(&claims, "sub").is_some();
         if text_of(&claims, "sub").is_none() {
-            Rc::make_mut(&mut claims).insert("sub".into(), subject.as_str().into());
+            let claims = Rc::make_mut(&mut claims);
+            claims.retain(|name| name != "sub");
+            claims.add_text("sub", &subject);
         }
         let client_claims = &self.client_claims;
         let client = client_claims.client_id.iter().find_map(|path| path.text(&claims));
         let client = client.map(str::to_owned);
-        let groups = groups(&client_claims.groups, &claims);
+        let groups = groups(&client_claims.groups, claims.members());
         let actor = Actor::of(&claims)?;
-        let claims = match credential {
-            Some(_) => Claims::new(claims),
-            None => Claims::whole(claims),
-        };
+        let claims = if is_whole { Claims::whole(claims) } else { Claims::new(claims) };
         Ok(Verified {
             provider: id,
             client,
@@ -363,8 +364,8 @@ impl Provider {
 
     /// The first subject claim that is present. If it is not a text, the next ones do not
     /// count: they might name another subject.
-    fn subject(&self, claims: &Map<String, Value>) -> Result<String, Rejection> {
-        let is_empty = |value: &&Value| value.as_str() == Some("");
+    fn subject(&self, claims: Members<'_>) -> Result<String, Rejection> {
+        let is_empty = |value: &Json<'_>| value.as_str() == Some("");
         let mut found = self
             .subject_claims
             .iter()
@@ -374,7 +375,7 @@ impl Provider {
                 let first = self.subject_claims.first().map(ToString::to_string);
                 Err(Rejection::ClaimMissing(first.unwrap_or_else(|| "sub".to_owned())))
             }
-            Some((_, Value::String(text))) if text.len() <= MAX_SUBJECT_BYTES => Ok(text.clone()),
+            Some((_, Json::Text(text))) if text.len() <= MAX_SUBJECT_BYTES => Ok(text.to_owned()),
             Some((path, _)) if path.to_string() == "sub" => Err(Rejection::ClaimMalformed("sub")),
             Some((path, _)) => Err(Rejection::ClaimMismatch(path.to_string())),
         }
@@ -382,14 +383,16 @@ impl Provider {
 
     /// Keeps the claims that the owner of a credential may set. The subject is the
     /// credential itself, unless its claims are trusted.
-    fn keep_claims_that_count(&self, key: &str, claims: &mut Map<String, Value>) {
+    fn keep_claims_that_count(&self, key: &str, claims: &mut Document) {
         if let Issuance::Credentials(claim) = &self.issuance
             && !claim.trust_claims
         {
             let counts = ["exp", "nbf", "iat", "jti", claim.name.as_str()];
-            claims.retain(|name, _| counts.contains(&name.as_str()));
+            claims.retain(|name| counts.contains(&name));
         }
-        claims.entry("sub").or_insert_with(|| key.into());
+        if claims.get("sub").is_none() {
+            claims.add_text("sub", key);
+        }
     }
 
     /// Checks `exp`, `nbf` and `iat` (RFC 7519 section 4.1); returns `exp`.
@@ -401,7 +404,7 @@ impl Provider {
     // RFC 7519 section 4.1.6: "identifies the time at which the JWT was issued" (R25)
     fn check_times(
         &self,
-        claims: &Map<String, Value>,
+        claims: Members<'_>,
         now: UnixTime,
     ) -> Result<Option<UnixTime>, Rejection> {
         let date = |name: &'static str| {
@@ -440,7 +443,7 @@ impl Provider {
     }
 
     /// Checks all dates at once, those that are required and those that are present.
-    fn check_dates(&self, claims: &Map<String, Value>) -> Result<(), Rejection> {
+    fn check_dates(&self, claims: Members<'_>) -> Result<(), Rejection> {
         let wanted = [("exp", self.require_expiration), ("nbf", self.require_not_before)];
         let is_no_date = |(name, required): &(&'static str, bool)| {
             numeric_date(claims, name).map_or(true, |date| date.is_none() && *required)
@@ -480,7 +483,7 @@ pub fn check_signature(
 }
 
 /// Refuses a token about events.
-fn refuse_events(claims: &Map<String, Value>) -> Result<(), Rejection> {
+fn refuse_events(claims: Members<'_>) -> Result<(), Rejection> {
     if claims.contains_key(EVENTS_CLAIM) {
         Err(Rejection::TypeMismatch(Found::of(Some(EVENTS_CLAIM))))
     } else {

@@ -18,7 +18,7 @@ pub(crate) use self::shared::SharedAnswer;
 pub use self::template::PathTemplate;
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply, ReplyFields, Service};
 use crate::http::HeaderName;
-use crate::json::{self, JsonError};
+use crate::json::{self, Json, JsonError};
 use crate::secret::Secret;
 use crate::time::{Span, UnixTime};
 use crate::token::{ClaimPath, ProviderId, Rejection, TemplateError, Verified};
@@ -318,10 +318,10 @@ fn is_jwt(answer: &Answer) -> bool {
     essence.trim_ascii().eq_ignore_ascii_case(b"application/jwt")
 }
 
-fn has_control_characters(value: &Value) -> bool {
+fn has_control_characters(value: Json<'_>) -> bool {
     match value {
-        Value::String(text) => text.chars().any(char::is_control),
-        Value::Array(items) => items.iter().any(has_control_characters),
+        Json::Text(text) => text.chars().any(char::is_control),
+        Json::Array(items) => items.iter().any(has_control_characters),
         // Objects become JSON text, which escapes them.
         _ => false,
     }

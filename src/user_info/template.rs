@@ -1,8 +1,7 @@
 //! A request path with claims in it, such as `/users/{sub}`.
 
-use serde_json::Value;
-
 use crate::http::path_segment;
+use crate::json::Json;
 use crate::token::{ClaimTemplate, Claims, TemplateError};
 
 /// A path in which parts in braces are claims of the token.
@@ -22,9 +21,8 @@ impl PathTemplate {
     /// that no claim can lead elsewhere. Claims must be texts or numbers, and not dot
     /// segments.
     pub fn fill(&self, claims: &Claims) -> Result<String, TemplateError> {
-        self.0.fill(&claims.members(), |value| match value {
-            Value::String(text) => path_segment(text),
-            Value::Number(number) => path_segment(&number.to_string()),
+        self.0.fill(&claims.document(), |value| match value {
+            Json::Text(text) | Json::Number(text) => path_segment(text),
             _ => None,
         })
     }
@@ -68,7 +66,7 @@ mod tests {
             ("empty", json!({"tenant": "", "sub": "x"}), unusable("tenant")),
             ("list", json!({"tenant": ["a"], "sub": "x"}), unusable("tenant")),
         ] {
-            let claims = Claims::new(claims.as_object().unwrap().clone());
+            let claims = Claims::of(claims.as_object().unwrap());
             assert_eq!(template.fill(&claims), expected, "{case}");
         }
     }

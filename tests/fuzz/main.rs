@@ -108,6 +108,11 @@ fn tokens() {
 }
 
 #[test]
+fn documents() {
+    short("documents");
+}
+
+#[test]
 fn key_sets() {
     short("key_sets");
 }

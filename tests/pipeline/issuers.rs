@@ -55,6 +55,11 @@ fn another_subject_is_one_everywhere() {
     assert_eq!(sent.callout.path, "/users/robot");
     let edits = forwarded(world.complete(sent.id, waiting, &ok(&json!({"sub": "robot"}))));
     assert_eq!(field(&edits, "x-consumer-custom-id").as_deref(), Some("robot"));
+    // Also when the claims of the cached token are read again, to mint another identity.
+    world.pass(301);
+    let (sent, waiting) = awaits(world.get(&robot));
+    assert_eq!(sent.callout.path, "/users/robot");
+    forwarded(world.complete(sent.id, waiting, &ok(&json!({"sub": "robot"}))));
 
     let feed = json!({"feed": {"service": "auth", "path": "/revoked"}});
     let entries = json!([{"sub": "robot", "until": START + 600}]);

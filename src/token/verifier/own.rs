@@ -4,11 +4,10 @@
 //! the gateway's own statements, and nothing else is known of the public token they stem
 //! from.
 
-use std::rc::Rc;
-
 use serde_json::{Map, Value};
 
 use super::Verified;
+use crate::json::Members;
 use crate::keys::{Algorithm, Crypto, VerifyingKey};
 use crate::time::{Span, UnixTime};
 use crate::token::{
@@ -52,7 +51,7 @@ impl OwnTokens<'_> {
         Audience::of(claims).check(self.audiences)?;
         let expires = check_times(claims, now)?;
         self.check_signature(&token, crypto)?;
-        let claims = Rc::unwrap_or_clone(token.into_claims());
+        let claims = token.into_claims().members().to_map();
         let verified = self.accept(&claims, expires)?;
         Ok((verified, claims))
     }
@@ -120,7 +119,7 @@ impl OwnTokens<'_> {
         // than the public token's, and so does not count: a logout in between would spare
         // it. Without the public token's, nothing is spared.
         members.extend(["iss"].iter().chain(&REVOKED_BY).filter_map(|name| member(&origin, name)));
-        let claims = Claims::new(members);
+        let claims = Claims::of(&members);
         Ok(Verified {
             provider: id,
             credential: None,
@@ -140,7 +139,7 @@ impl OwnTokens<'_> {
 }
 
 /// Its `exp`, which must be in the future; the other dates must not be.
-fn check_times(claims: &Map<String, Value>, now: UnixTime) -> Result<UnixTime, Rejection> {
+fn check_times(claims: Members<'_>, now: UnixTime) -> Result<UnixTime, Rejection> {
     let date = |name: &'static str| {
         let date = numeric_date(claims, name).map_err(|_| Rejection::ClaimMalformed(name))?;
         date.ok_or_else(|| Rejection::ClaimMissing(name.into()))

@@ -5,6 +5,7 @@ mod claims;
 #[path = "../../config/support.rs"]
 mod complete;
 mod configuration;
+mod documents;
 mod extraction;
 mod key_sets;
 mod logins;
@@ -28,8 +29,9 @@ pub struct Target {
     pub rounds: usize,
 }
 
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "tokens", run: tokens::run, rounds: 1500 },
+    Target { name: "documents", run: documents::run, rounds: 30_000 },
     Target { name: "key_sets", run: key_sets::run, rounds: 6_000 },
     Target { name: "user_info", run: user_info::run, rounds: 1200 },
     Target { name: "extraction", run: extraction::run, rounds: 30_000 },
