@@ -107,7 +107,7 @@ impl Trace {
     /// Records the holder of the token, which was valid when it was verified.
     pub fn authenticated(&mut self, session: &Session) {
         self.consumer = session.principal().consumer().cloned();
-        self.access_log = session.access_log().clone();
+        self.access_log = session.access_log();
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::access_log::AccessLogFields;
 use crate::bounded::ByText;
 use crate::consumer::Consumer;
-use crate::http::log_word;
+use crate::http::{log_word, shared_log_word};
 use crate::identity::{Authenticated, Identity, Replaced};
 use crate::keys::KeySet;
 use crate::overrides::TemplateKey;
@@ -27,7 +27,8 @@ pub struct Session {
     epoch: Cell<RevocationEpoch>,
     /// By template; the latest come last.
     identities: RefCell<Vec<(TemplateKey, Rc<Identity>)>>,
-    access_log: AccessLogFields,
+    /// The consumer, the actor and the subject for the access log.
+    logged: (Option<Rc<str>>, Option<Rc<str>>, Rc<str>),
     memory: Share,
     /// The token itself, if it is a JWT: its claims can be parsed again.
     jwt: Option<Rc<[u8]>>,
@@ -46,19 +47,18 @@ impl Session {
         memory: Share,
     ) -> Self {
         let epoch = Cell::new(epoch);
-        let access_log = AccessLogFields {
-            consumer: principal.consumer().map(|consumer| log_word(consumer.name()).into()),
-            actor: principal.token().actor().map(|actor| log_word(actor.name()).into()),
-            subject: Some(log_word(principal.token().unique_subject()).into()),
-            ..AccessLogFields::EMPTY
-        };
+        let logged = (
+            principal.consumer().map(|consumer| log_word(consumer.name()).into()),
+            principal.token().actor().map(|actor| log_word(actor.name()).into()),
+            shared_log_word(principal.token().shared_subject()),
+        );
         Self {
             principal,
             keys,
             verified_at,
             epoch,
             identities: RefCell::default(),
-            access_log,
+            logged,
             memory,
             jwt: None,
             replaced: None,
@@ -76,8 +76,9 @@ impl Session {
     }
 
     /// Fields for the access log.
-    pub const fn access_log(&self) -> &AccessLogFields {
-        &self.access_log
+    pub fn access_log(&self) -> AccessLogFields {
+        let (consumer, actor, subject) = self.logged.clone();
+        AccessLogFields { consumer, actor, subject: Some(subject), ..AccessLogFields::EMPTY }
     }
 
     /// The token's holder.
@@ -130,6 +131,8 @@ impl Session {
         if identities.len() >= MAX_IDENTITIES {
             identities.remove(0);
         }
+        // Most tokens have one, and a list would make room for four.
+        identities.reserve_exact(1);
         identities.push((template, identity));
         let bytes = identities.iter().map(|(_, identity)| identity.bytes());
         self.memory.set_identity(bytes.fold(0, usize::saturating_add));

@@ -252,7 +252,7 @@ impl List<'_> {
     fn requirements(&mut self, it: &Requirements) {
         let scopes = Claims::of(self.claims).scopes();
         let holds = |scope: &String| scopes.contains(scope);
-        let found = || shown(&scopes);
+        let found = || shown(&scopes.to_vec());
         let mut more = Vec::new();
         if !it.scopes_all.is_empty() {
             let relation = ("holds", "does not hold all of");

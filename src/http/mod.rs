@@ -216,6 +216,11 @@ pub fn log_word(text: &str) -> String {
     escaped_word(text)
 }
 
+/// The same of a text that is shared, and stays so if it is one already.
+pub(crate) fn shared_log_word(text: &Rc<str>) -> Rc<str> {
+    if is_log_word(text.as_bytes()) { Rc::clone(text) } else { escaped_word(text).into() }
+}
+
 fn escaped_word(text: &str) -> String {
     let mut word = String::with_capacity(text.len().min(MAX_LOG_WORD));
     for piece in without_tokens(text.as_bytes()) {

@@ -35,7 +35,7 @@ use crate::keys::Crypto;
 use crate::network::Network;
 use crate::overrides::{TemplateKey, TokenDefaults};
 use crate::time::{Period, Span, UnixTime};
-use crate::token::{ClaimPath, ProviderId};
+use crate::token::{ClaimPath, ProviderId, Scopes};
 use crate::user_info::{UserClaimNames, UserInfo};
 
 /// Claims that only the gateway may set; configuration and user info cannot.
@@ -131,7 +131,7 @@ pub struct MintOrder<'a> {
     /// The template for the service.
     pub template: &'a TemplateKey,
     /// The scopes from [`Minter::scopes`].
-    pub scopes: Cow<'a, [String]>,
+    pub scopes: Cow<'a, Scopes>,
     /// The token that it is minted for.
     pub source: MintSource<'a>,
 }
@@ -224,16 +224,21 @@ impl Minter {
         &'a self,
         principal: &'a Authenticated,
         key: &'a TemplateKey,
-    ) -> Option<Cow<'a, [String]>> {
+    ) -> Option<Cow<'a, Scopes>> {
         let (held, bound) = (principal.token().scopes(), key.scopes(&self.defaults));
         let is_trusted = || {
             let consumer = principal.consumer().is_some_and(|it| it.trusted_without_scope);
             consumer || self.trusted_without_scope.contains(&principal.token().provider())
         };
-        let scopes: Cow<'a, [String]> = match (bound, self.profile.is_transaction()) {
-            (Some(purpose), true) if held.is_empty() && is_trusted() => purpose.into(),
-            (Some(bound), _) => held.iter().filter(|it| bound.contains(it)).cloned().collect(),
-            (None, _) => held.into(),
+        let scopes = match (bound, self.profile.is_transaction()) {
+            (Some(purpose), true) if held.is_empty() && is_trusted() => {
+                Cow::Owned(purpose.iter().map(String::as_str).collect())
+            }
+            (Some(bound), _) => {
+                let is_allowed = |scope: &&str| bound.iter().any(|own| own == scope);
+                Cow::Owned(held.iter().filter(is_allowed).collect())
+            }
+            (None, _) => Cow::Borrowed(held),
         };
         (!scopes.is_empty() || !self.profile.is_transaction()).then_some(scopes)
     }
@@ -335,7 +340,7 @@ impl Minter {
         principal: &'a Authenticated,
         public: Members<'a>,
         template: &'a TemplateKey,
-        scopes: &'a [String],
+        scopes: &'a Scopes,
         enrichment: &'a Enrichment,
     ) -> ClaimSet<'a> {
         let mut claims = ClaimSet::new();
@@ -367,10 +372,8 @@ impl Minter {
         }
         // A copied `scope` in another form would be a second spelling of it.
         claims.remove("scope");
-        match scopes {
-            [] => {}
-            [only] => claims.set("scope", only.as_str()),
-            several => claims.set("scope", several.join(" ")),
+        if !scopes.is_empty() {
+            claims.set("scope", scopes.as_str());
         }
         // An actor is never left out: the user alone may be allowed more.
         if let Some(actor) = public.get("act") {

@@ -16,7 +16,7 @@ use crate::json::{self, Json, Members};
 use crate::keys::Crypto;
 use crate::overrides::TemplateKey;
 use crate::time::UnixTime;
-use crate::token::{Claims, OwnTokens, Providers, Rejection, Untrusted, Verified};
+use crate::token::{Claims, OwnTokens, Providers, Rejection, Scopes, Untrusted, Verified};
 use crate::user_info::UserInfo;
 
 /// The longest chain of requesting workloads: a transaction cannot loop forever.
@@ -74,7 +74,7 @@ impl Replaced {
     /// as `jti`. `scopes` are a subset of its own.
     // draft-ietf-oauth-transaction-tokens: "MUST NOT modify `txn`, `sub`, and `aud` values
     // of the Txn-Token in the request" (R83)
-    pub(super) fn identity(&self, template: &TemplateKey, scopes: &[String]) -> ClaimSet<'static> {
+    pub(super) fn identity(&self, template: &TemplateKey, scopes: &Scopes) -> ClaimSet<'static> {
         let claims = self.claims.document();
         let context = claims.get("tctx").and_then(Json::as_object);
         let mut told = context.map(Members::to_map).unwrap_or_default();
@@ -84,7 +84,7 @@ impl Replaced {
         }
         let mut told = ClaimSet::from(told);
         told.set("jti", self.txn());
-        told.set("scope", scopes.join(" "));
+        told.set("scope", scopes.as_str().to_owned());
         told
     }
 

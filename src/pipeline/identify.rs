@@ -21,7 +21,7 @@ use crate::overrides::TemplateKey;
 use crate::rules::Requirements;
 use crate::session::Session;
 use crate::time::{Period, UnixTime};
-use crate::token::{ClaimPath, Rejection};
+use crate::token::{ClaimPath, Rejection, Scopes};
 use crate::user_info::{Cached, FailureMode, SharedAnswer, UserInfoAnswer, UserKey};
 
 impl Pipeline {
@@ -263,7 +263,7 @@ fn scopes<'a>(
     minter: &'a Minter,
     principal: &'a Authenticated,
     template: &'a TemplateKey,
-) -> Result<Cow<'a, [String]>, Denial> {
+) -> Result<Cow<'a, Scopes>, Denial> {
     minter.scopes(principal, template).ok_or_else(|| {
         let needed = template.scopes(&minter.defaults).unwrap_or_default().to_vec();
         Denial::InsufficientScope { needed, held: principal.token().scopes().to_vec() }

@@ -9,6 +9,7 @@ use crate::identity::Published;
 use crate::metrics::RequestOutcome;
 use crate::rules::{Access, Rule};
 use crate::time::UnixTime;
+use crate::token::Scopes;
 
 impl Pipeline {
     /// The reply to a request for one of the gateway's own documents. They are public: no
@@ -54,7 +55,7 @@ impl Pipeline {
             Some(Rule { access: Access::Requires(requirements), .. }) => requirements,
             _ => self.rules.default_requirements(),
         };
-        let needed = requirements.scopes_needed(&[]);
+        let needed = requirements.scopes_needed(&Scopes::default());
         Some(ResourceHint {
             metadata_url: resource.metadata_url(head),
             scopes: if needed.is_empty() { resource.scopes.clone() } else { needed },

@@ -9,7 +9,7 @@ use crate::binding::Mismatch;
 use crate::consumer::Consumer;
 use crate::denial::Denial;
 use crate::json::Json;
-use crate::token::{ActorRule, ClaimPath, ClaimRule, ClaimTest, ProviderId, Verified};
+use crate::token::{ActorRule, ClaimPath, ClaimRule, ClaimTest, ProviderId, Scopes, Verified};
 
 /// A rule's requirements for token and consumer. An empty list requires nothing.
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ impl Requirements {
 
     /// All scopes that a token needs, for a client to request at once. Alternatives are
     /// left out if one of them is among `held`.
-    pub fn scopes_needed(&self, held: &[String]) -> Vec<String> {
+    pub fn scopes_needed(&self, held: &Scopes) -> Vec<String> {
         let has_any = self.scopes_any.iter().any(|scope| held.contains(scope));
         let any = self.scopes_any.iter().filter(|_| !has_any);
         let any = any.filter(|scope| !self.scopes_all.contains(scope));

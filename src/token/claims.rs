@@ -8,6 +8,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use super::compact::claims_of;
+use super::scopes::Scopes;
 use crate::json::{self, Document, Items, Json, Members};
 use crate::time::UnixTime;
 
@@ -77,24 +78,19 @@ impl Claims {
 
     /// The scopes, in the token's order, without duplicates: from `scope` (RFC 8693
     /// section 4.2), else `scp` or `scopes`, as a list or separated by spaces.
-    pub fn scopes(&self) -> Vec<String> {
+    pub fn scopes(&self) -> Scopes {
         let claims = self.document();
         let claim = ["scope", "scp", "scopes"].into_iter().find_map(|name| claims.get(name));
         let text = claim.and_then(Json::as_str).into_iter().flat_map(|text| text.split(' '));
         let items = claim.and_then(Json::as_array).into_iter().flat_map(Items::iter);
-        // Kept as long as the token, so in no more memory than they need.
-        let words = text.clone().count().saturating_add(items.clone().count());
-        let mut scopes: Vec<String> = Vec::with_capacity(words);
-        for word in text.chain(items.filter_map(Json::as_str)) {
-            // RFC 6749 section 3.3; a list element with a space in it would
-            // become two scopes when it is joined again.
-            let is_scope = !word.is_empty()
-                && word.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
-            if is_scope && !scopes.iter().any(|known| known == word) {
-                scopes.push(word.to_owned());
-            }
-        }
-        scopes
+        // RFC 6749 section 3.3; a list element with a space in it would become two scopes
+        // when it is joined again.
+        let is_scope = |word: &&str| {
+            !word.is_empty()
+                && word.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+        };
+        let bytes = claim.map_or(0, Json::text_bytes);
+        Scopes::of(text.chain(items.filter_map(Json::as_str)).filter(is_scope), bytes)
     }
 }
 
@@ -366,7 +362,7 @@ mod tests {
             ("not a scope at all", json!({"scope": 7}), &[]),
             ("absent", json!({}), &[]),
         ] {
-            assert_eq!(claims(value).scopes(), expected, "{case}");
+            assert_eq!(claims(value).scopes().to_vec(), expected, "{case}");
         }
     }
 

@@ -25,6 +25,9 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
+    /// Nothing to prove.
+    pub(super) const NONE: Self = Self { certificate: None, key: None };
+
     /// Reads `cnf`. `None` if it names nothing, or anything that is not checked here,
     /// unless that is waived: a binding to an unchecked key has no effect.
     pub(super) fn read(cnf: Json<'_>, methods: Methods, is_waived: bool) -> Option<Self> {

@@ -15,6 +15,7 @@ mod header;
 mod issuer;
 mod provider;
 mod rejection;
+mod scopes;
 mod template;
 mod verified;
 mod verifier;
@@ -30,6 +31,7 @@ pub use self::provider::{
     ClientClaims, CredentialClaim, Issuance, Provider, ProviderId, Providers,
 };
 pub use self::rejection::{Found, Rejection};
+pub use self::scopes::Scopes;
 pub use self::template::{ClaimTemplate, TemplateError};
 pub use self::verified::{REVOKED_BY, Verified};
 pub use self::verifier::{EVENT_TYPES, EVENTS_CLAIM, IDENTITY_TYPES, OwnTokens, check_signature};

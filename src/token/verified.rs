@@ -1,8 +1,10 @@
 //! A verified token, and its claims.
 
+use std::rc::Rc;
+
 use serde_json::Value;
 
-use super::{Actor, Audience, Claims, Confirmation, ProviderId, text_of};
+use super::{Actor, Audience, Claims, Confirmation, ProviderId, Scopes, text_of};
 use crate::time::UnixTime;
 
 /// The claims by which revocations select tokens, unless an entry names another one.
@@ -20,18 +22,31 @@ pub const REVOKED_BY: [&str; 6] = ["iat", "jti", "sid", "sub", "azp", "client_id
 #[derive(Debug)]
 pub struct Verified {
     pub(super) provider: ProviderId,
-    pub(super) credential: Option<String>,
     pub(super) claims: Claims,
-    pub(super) subject: String,
-    pub(super) unique_subject: Option<String>,
-    pub(super) client: Option<String>,
-    pub(super) groups: Vec<String>,
-    pub(super) scopes: Vec<String>,
+    pub(super) subject: Rc<str>,
+    pub(super) client: Option<Box<str>>,
+    pub(super) scopes: Scopes,
     pub(super) audience: Audience,
-    pub(super) actor: Option<Actor>,
-    pub(super) confirmation: Confirmation,
     pub(super) expires: Option<UnixTime>,
     pub(super) usable_until: Option<UnixTime>,
+    pub(super) extras: Option<Box<Extras>>,
+}
+
+/// What few tokens have, in memory of its own: a gateway remembers many tokens.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Extras {
+    pub credential: Option<String>,
+    pub unique_subject: Option<Rc<str>>,
+    pub groups: Vec<String>,
+    pub actor: Option<Actor>,
+    pub confirmation: Confirmation,
+}
+
+impl Extras {
+    /// `None` if there are none.
+    pub(super) fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
 }
 
 impl Verified {
@@ -43,7 +58,7 @@ impl Verified {
     /// The key of the credential that made it, if its provider's tokens are recognized by
     /// credentials.
     pub fn credential(&self) -> Option<&str> {
-        self.credential.as_deref()
+        self.extras.as_ref()?.credential.as_deref()
     }
 
     /// Its claims, as far as they are trusted.
@@ -60,7 +75,13 @@ impl Verified {
     // RFC 7519 section 4.1.2: "The subject value MUST either be scoped to be locally unique
     // in the context of the issuer or be globally unique." (R29)
     pub fn unique_subject(&self) -> &str {
-        self.unique_subject.as_deref().unwrap_or(&self.subject)
+        self.shared_subject()
+    }
+
+    /// The same, to be kept elsewhere too.
+    pub(crate) fn shared_subject(&self) -> &Rc<str> {
+        let unique = self.extras.as_ref().and_then(|extras| extras.unique_subject.as_ref());
+        unique.unwrap_or(&self.subject)
     }
 
     /// The client that holds it, by the first of `consumers.client_id_claims`.
@@ -70,11 +91,11 @@ impl Verified {
 
     /// Its holder's groups, by `consumers.groups_claims`.
     pub fn groups(&self) -> &[String] {
-        &self.groups
+        self.extras.as_ref().map_or(&[], |extras| &extras.groups)
     }
 
     /// The scopes, see [`Claims::scopes`].
-    pub fn scopes(&self) -> &[String] {
+    pub const fn scopes(&self) -> &Scopes {
         &self.scopes
     }
 
@@ -84,13 +105,13 @@ impl Verified {
     }
 
     /// Who acts for the subject.
-    pub const fn actor(&self) -> Option<&Actor> {
-        self.actor.as_ref()
+    pub fn actor(&self) -> Option<&Actor> {
+        self.extras.as_ref()?.actor.as_ref()
     }
 
     /// The keys that its client must prove to have.
-    pub const fn confirmation(&self) -> &Confirmation {
-        &self.confirmation
+    pub fn confirmation(&self) -> &Confirmation {
+        self.extras.as_ref().map_or(&Confirmation::NONE, |extras| &extras.confirmation)
     }
 
     /// `exp`.

@@ -13,6 +13,7 @@ use crate::json::{Document, Json, Members};
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, Excerpt, KeyError, KeySet, VerifyingKey};
 use crate::time::UnixTime;
 use crate::token::claims::{numeric_date, text_of};
+use crate::token::verified::Extras;
 use crate::token::{
     Actor, Audience, ClaimPath, Claims, Confirmation, Found, Issuance, Issuer, Provider,
     ProviderId, Rejection, Untrusted, Verified,
@@ -341,21 +342,19 @@ impl Provider {
         }
         let client_claims = &self.client_claims;
         let client = client_claims.client_id.iter().find_map(|path| path.text(&claims));
-        let client = client.map(str::to_owned);
+        let client = client.map(Box::from);
         let groups = groups(&client_claims.groups, claims.members());
         let actor = Actor::of(&claims)?;
         let claims = if is_whole { Claims::whole(claims) } else { Claims::new(claims) };
+        let unique = self.names_subjects.then(|| format!("{}:{subject}", self.name).into());
+        let extras = Extras { credential, unique_subject: unique, groups, actor, confirmation };
         Ok(Verified {
             provider: id,
             client,
-            groups,
-            credential,
-            unique_subject: self.names_subjects.then(|| format!("{}:{subject}", self.name)),
             subject,
             scopes: claims.scopes(),
             audience,
-            actor,
-            confirmation,
+            extras: extras.boxed(),
             expires,
             usable_until: expires.map(|exp| exp.plus(self.clock_skew)),
             claims,
@@ -364,7 +363,7 @@ impl Provider {
 
     /// The first subject claim that is present. If it is not a text, the next ones do not
     /// count: they might name another subject.
-    fn subject(&self, claims: Members<'_>) -> Result<String, Rejection> {
+    fn subject(&self, claims: Members<'_>) -> Result<Rc<str>, Rejection> {
         let is_empty = |value: &Json<'_>| value.as_str() == Some("");
         let mut found = self
             .subject_claims
@@ -375,7 +374,7 @@ impl Provider {
                 let first = self.subject_claims.first().map(ToString::to_string);
                 Err(Rejection::ClaimMissing(first.unwrap_or_else(|| "sub".to_owned())))
             }
-            Some((_, Json::Text(text))) if text.len() <= MAX_SUBJECT_BYTES => Ok(text.to_owned()),
+            Some((_, Json::Text(text))) if text.len() <= MAX_SUBJECT_BYTES => Ok(text.into()),
             Some((path, _)) if path.to_string() == "sub" => Err(Rejection::ClaimMalformed("sub")),
             Some((path, _)) => Err(Rejection::ClaimMismatch(path.to_string())),
         }

@@ -6,13 +6,13 @@
 
 use serde_json::{Map, Value};
 
-use super::Verified;
+use super::{Extras, Verified};
 use crate::json::Members;
 use crate::keys::{Algorithm, Crypto, VerifyingKey};
 use crate::time::{Span, UnixTime};
 use crate::token::{
-    Actor, Audience, Claims, Confirmation, Found, Provider, ProviderId, Providers, REVOKED_BY,
-    Rejection, Untrusted, numeric_date, text_of,
+    Actor, Audience, Claims, Found, Provider, ProviderId, Providers, REVOKED_BY, Rejection,
+    Untrusted, numeric_date, text_of,
 };
 
 /// What the gateway knows about its own tokens.
@@ -114,23 +114,25 @@ impl OwnTokens<'_> {
         );
         members.insert("sub".into(), subject.as_str().into());
         let actor = Actor::of(&members)?;
-        let client = text_of(&members, "client_id").map(str::to_owned);
+        let client = text_of(&members, "client_id").map(Box::from);
         // What revokes the public token revokes the transaction. Its own `iat` is later
         // than the public token's, and so does not count: a logout in between would spare
         // it. Without the public token's, nothing is spared.
         members.extend(["iss"].iter().chain(&REVOKED_BY).filter_map(|name| member(&origin, name)));
         let claims = Claims::of(&members);
+        let extras = Extras {
+            unique_subject: provider.names_subjects.then_some(unique.into()),
+            groups,
+            actor,
+            ..Extras::default()
+        };
         Ok(Verified {
             provider: id,
-            credential: None,
-            unique_subject: provider.names_subjects.then_some(unique),
-            subject,
+            subject: subject.into(),
             client,
-            groups,
             scopes: claims.scopes(),
             audience: Audience::of(&Map::new()),
-            actor,
-            confirmation: Confirmation::default(),
+            extras: extras.boxed(),
             expires: Some(expires),
             usable_until: Some(expires),
             claims,
