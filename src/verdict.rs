@@ -2,11 +2,9 @@
 //!
 //! Edits that forward a request can be built only from a proof that it may pass.
 
-use std::rc::Rc;
-
 use crate::bearer::Sanitized;
 use crate::denial::Denial;
-use crate::http::{Edit, HeaderName, LocalReply, SetField};
+use crate::http::{Edit, HeaderName, LocalReply, NewFields, SetFields};
 use crate::identity::Identity;
 use crate::rules::{Anonymous, Bypassed};
 
@@ -63,27 +61,29 @@ impl Verdict {
 pub struct HeaderEdits {
     sanitized: Sanitized,
     // Shared: a cached identity sets the same fields each time.
-    set: Rc<[SetField]>,
+    set: SetFields,
     denial: Option<Box<Denial>>,
 }
 
 impl HeaderEdits {
     /// For a request that needs no identity.
     pub(crate) fn bypassed(sanitized: Sanitized, _: Bypassed) -> Self {
-        Self { sanitized, set: Rc::from([]), denial: None }
+        Self { sanitized, set: SetFields::default(), denial: None }
     }
 
     /// For a CORS preflight, which has no body: a host that does not say whether one
     /// follows is told its length, and rejects what comes.
     pub(crate) fn preflight(sanitized: Sanitized, _: Bypassed, announces_bodies: bool) -> Self {
-        let none = || (HeaderName::content_length(), Box::from(*b"0"));
-        let set = if announces_bodies { Rc::from([]) } else { Rc::from([none()]) };
-        Self { sanitized, set, denial: None }
+        let mut set = NewFields::default();
+        if !announces_bodies {
+            set.push(&HeaderName::content_length(), b"0");
+        }
+        Self { sanitized, set: set.into(), denial: None }
     }
 
     /// For a request that would be denied, in shadow mode.
     pub(crate) fn shadowed(sanitized: Sanitized, _: Shadowed, denial: Denial) -> Self {
-        Self { sanitized, set: Rc::from([]), denial: Some(Box::new(denial)) }
+        Self { sanitized, set: SetFields::default(), denial: Some(Box::new(denial)) }
     }
 
     /// For a request without a token, where the rule allows that.
@@ -102,7 +102,7 @@ impl HeaderEdits {
     }
 
     /// The fields that the gateway sets.
-    pub fn set(&self) -> &[SetField] {
+    pub const fn set(&self) -> &SetFields {
         &self.set
     }
 

@@ -329,7 +329,7 @@ fn forwarded_json(edits: &HeaderEdits, show_tokens: bool) -> Value {
     let sanitized = edits.sanitized();
     let mut set = Map::new();
     let mut identity = Value::Null;
-    for (name, value) in edits.set() {
+    for (name, value) in edits.set().iter() {
         let text = String::from_utf8_lossy(value);
         if let Some(token) = identity_token(&text) {
             identity = token;
@@ -357,7 +357,7 @@ fn forwarded_text(edits: &HeaderEdits, show_tokens: bool, text: &mut String) {
     if sanitized.path.is_some() {
         text.push_str("  rewritten  the query, without the token\n");
     }
-    for (name, value) in edits.set() {
+    for (name, value) in edits.set().iter() {
         let value = String::from_utf8_lossy(value);
         let _ = writeln!(text, "  set        {name}: {}", Escaped(&shown(&value, show_tokens)));
         if let Some(token) = identity_token(&value) {

@@ -7,6 +7,7 @@ mod document;
 mod head;
 mod path;
 mod reply;
+mod set_fields;
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -19,9 +20,8 @@ pub use self::head::{Authority, Field, Fields, GrpcProtocol, Marks, RequestHead,
 pub use self::path::is_unambiguous;
 pub(crate) use self::path::{Start, canonical_path, is_blank, is_plain, plain, unambiguous_start};
 pub use self::reply::LocalReply;
-
-/// A header field to set upstream; it replaces every field of its name.
-pub type SetField = (HeaderName, Box<[u8]>);
+pub(crate) use self::set_fields::NewFields;
+pub use self::set_fields::SetFields;
 
 /// A change of a request's head, to be applied by a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

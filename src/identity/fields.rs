@@ -2,6 +2,8 @@
 //! configuration exposes in plain text.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +13,7 @@ use super::authenticated::Authenticated;
 use super::claims::ClaimSet;
 use super::error::MintError;
 use crate::consumer::{Consumer, TakenNames};
-use crate::http::{HeaderName, SetField, header_text};
+use crate::http::{HeaderName, NewFields, SetFields, header_text};
 use crate::json::{Json, Members};
 use crate::overrides::{IdentityHeader, TemplateKey};
 use crate::token::{ClaimPath, text};
@@ -26,6 +28,8 @@ pub struct IdentityHeaders {
     /// The names of configured consumers, which no other user may have.
     pub taken: TakenNames,
     names: KongNames,
+    /// The names of the fields rendered last: nearly all identities have the same ones.
+    last: RefCell<Rc<[HeaderName]>>,
 }
 
 /// The sources of an identity's claims.
@@ -127,7 +131,7 @@ impl IdentityHeaders {
             anonymous: name("x-anonymous-consumer")?,
             authenticated_groups: name("x-authenticated-groups")?,
         };
-        Some(Self { claims, taken: TakenNames::default(), names })
+        Some(Self { claims, taken: TakenNames::default(), names, last: RefCell::new(Rc::from([])) })
     }
 
     /// Every header from which a client's value is removed, besides the identity token's.
@@ -150,17 +154,19 @@ impl IdentityHeaders {
         token: String,
         principal: &Authenticated,
         sources: ClaimSources<'_>,
-    ) -> Result<Vec<SetField>, MintError> {
+    ) -> Result<NewFields, MintError> {
         let subject = principal.token().unique_subject();
-        let value = header.value(token).into_bytes();
+        let value = header.value(token);
         // The token, four of a user or a consumer, groups, and each claim.
-        let mut fields = Vec::with_capacity(self.claims.len().saturating_add(6));
-        fields.push((header.name.clone(), value.into()));
+        let count = self.claims.len().saturating_add(6);
+        let bytes = value.len().saturating_add(count.saturating_mul(32));
+        let mut fields = NewFields::with_capacity(count, bytes);
+        fields.push(&header.name, value.as_bytes());
         let mut put = |name: &HeaderName, claim: &str, value: Option<&str>| {
             let Some(value) = value else { return Ok(()) };
             let text = header_text(value).map_err(|_| MintError::Unprintable(claim.into()))?;
             if !text.is_empty() {
-                fields.push((name.clone(), text.into_bytes().into()));
+                fields.push(name, text.as_bytes());
             }
             Ok(())
         };
@@ -186,23 +192,29 @@ impl IdentityHeaders {
         if !groups.is_empty() {
             let groups =
                 csv(groups.into_iter()).map_err(|_| MintError::Unprintable("groups".into()))?;
-            fields.push((self.names.groups.clone(), groups.into_bytes().into()));
+            fields.push(&self.names.groups, groups.as_bytes());
         }
         for claim in &self.claims {
             let value = sources.find(&claim.path);
             if let Some(text) = value.and_then(|value| claim.format.write(value).transpose()) {
                 let text = text.map_err(|_| MintError::Unprintable(claim.path.to_string()))?;
-                fields.push((claim.name.clone(), text.into_bytes().into()));
+                fields.push(&claim.name, text.as_bytes());
             }
         }
         Ok(fields)
     }
 
+    /// The fields, with their names shared with those rendered before.
+    pub(super) fn with_known_names(&self, fields: NewFields) -> SetFields {
+        fields.sharing(&mut self.last.borrow_mut())
+    }
+
     /// The fields that announce an anonymous consumer.
-    pub fn anonymous(&self, consumer: &Consumer) -> Result<Vec<SetField>, MintError> {
+    pub fn anonymous(&self, consumer: &Consumer) -> Result<SetFields, MintError> {
         let Consumer { username, id, custom_id, groups, .. } = consumer;
         let unprintable = |_| MintError::Unprintable("consumer".into());
-        let mut fields = vec![(self.names.anonymous.clone(), Box::from(&b"true"[..]))];
+        let mut fields = NewFields::default();
+        fields.push(&self.names.anonymous, b"true");
         let named = [
             (&self.names.username, username),
             (&self.names.id, id),
@@ -211,14 +223,14 @@ impl IdentityHeaders {
         for (name, value) in named {
             let text = header_text(value.as_deref().unwrap_or_default()).map_err(unprintable)?;
             if !text.is_empty() {
-                fields.push((name.clone(), text.into_bytes().into()));
+                fields.push(name, text.as_bytes());
             }
         }
         if !groups.is_empty() {
             let groups = csv(groups.iter().map(String::as_str))?;
-            fields.push((self.names.groups.clone(), groups.into_bytes().into()));
+            fields.push(&self.names.groups, groups.as_bytes());
         }
-        Ok(fields)
+        Ok(fields.into())
     }
 }
 

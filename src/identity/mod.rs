@@ -29,7 +29,7 @@ pub use self::published::{Published, PublishedPaths, origin};
 pub use self::replaced::Replaced;
 pub use self::transaction::{Profile, RequestContext};
 use self::transaction::{TXN_TOKEN_TYPE, TransactionClaims};
-use crate::http::{HeaderName, SetField};
+use crate::http::{HeaderName, SetFields};
 use crate::json::{self, Json, Members};
 use crate::keys::Crypto;
 use crate::network::Network;
@@ -170,7 +170,7 @@ const OTHER_SCOPE_CLAIMS: [&str; 2] = ["scp", "scopes"];
 /// Only [`Minter::mint`] makes one, and only for an [`Authenticated`] request.
 #[derive(Debug)]
 pub struct Identity {
-    fields: Rc<[SetField]>,
+    fields: SetFields,
     /// When it may be reused for the same public token.
     reusable: Period,
     enrichment: Enrichment,
@@ -184,8 +184,8 @@ impl Identity {
     }
 
     /// The header fields to set upstream.
-    pub fn fields(&self) -> Rc<[SetField]> {
-        Rc::clone(&self.fields)
+    pub fn fields(&self) -> SetFields {
+        self.fields.clone()
     }
 
     /// Whether it may be reused `now`, for the same public token.
@@ -195,9 +195,7 @@ impl Identity {
 
     /// Its approximate memory in bytes.
     pub fn bytes(&self) -> usize {
-        // The value, and the overhead of an allocation.
-        let of_field = |(_, value): &SetField| value.len().saturating_add(32);
-        let fields = self.fields.iter().map(of_field).fold(0, usize::saturating_add);
+        let fields = self.fields.bytes();
         // The same data may be shared by several identities; it is counted for each, so
         // the sum is never too small.
         match &self.enrichment {
@@ -300,13 +298,13 @@ impl Minter {
         };
         let header = template.header(&self.defaults);
         let fields = self.headers.render(header, token, principal, sources)?;
-        let of_field = |(name, value): &SetField| name.as_str().len().saturating_add(value.len());
-        self.check_size(fields.iter().map(of_field).fold(0, usize::saturating_add))?;
+        self.check_size(fields.bytes())?;
+        let fields = self.headers.with_known_names(fields);
 
         let reusable = Period::new(now, self.reusable_until(expires, &enrichment, now));
         let txn = claims.get("jti").filter(|_| self.profile.is_transaction());
         let txn = txn.and_then(Json::as_str).map(Into::into);
-        Ok(Identity { fields: fields.into(), reusable, enrichment, txn })
+        Ok(Identity { fields, reusable, enrichment, txn })
     }
 
     /// Until when an identity that `expires` may be reused; `now` if it must not be.

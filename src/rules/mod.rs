@@ -25,7 +25,7 @@ pub use self::path::{InvalidPattern, PathPattern};
 use self::reading::{folded, lenient_readings};
 pub use self::requirements::Requirements;
 use crate::denial::Denial;
-use crate::http::{RequestHead, SetField, Start, canonical_path, is_spelled, unambiguous_start};
+use crate::http::{RequestHead, SetFields, Start, canonical_path, is_spelled, unambiguous_start};
 use crate::overrides::Overrides;
 
 /// The rules, in the order in which they are tried.
@@ -96,7 +96,7 @@ pub struct Bypassed(());
 /// The identity of a request without a token, where a rule allows it.
 #[derive(Debug)]
 pub struct Anonymous {
-    fields: Rc<[SetField]>,
+    fields: SetFields,
 }
 
 impl Rule {
@@ -119,13 +119,13 @@ impl Rule {
 
 impl Anonymous {
     /// The identity announced upstream by `fields`.
-    pub(crate) fn new(fields: Vec<SetField>) -> Self {
-        Self { fields: fields.into() }
+    pub(crate) const fn new(fields: SetFields) -> Self {
+        Self { fields }
     }
 
     /// The header fields that announce it upstream.
-    pub fn fields(&self) -> Rc<[SetField]> {
-        Rc::clone(&self.fields)
+    pub fn fields(&self) -> SetFields {
+        self.fields.clone()
     }
 }
 
