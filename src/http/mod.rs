@@ -178,10 +178,10 @@ pub struct InvalidHeaderName;
 /// character is refused: it is never part of a name, a country or a scope.
 // RFC 9110 section 5.5: "Field values containing CR, LF, or NUL characters are invalid
 // and dangerous" (R45)
-pub fn header_text(text: &str) -> Result<String, ControlCharacter> {
+pub fn header_text(text: &str) -> Result<Cow<'_, str>, ControlCharacter> {
     // As most are.
     if text.bytes().fold(true, |all, byte| all & byte.is_ascii_graphic() & (byte != b'%')) {
-        return Ok(text.to_owned());
+        return Ok(text.into());
     }
     if text.chars().any(char::is_control) {
         return Err(ControlCharacter);
@@ -198,7 +198,7 @@ pub fn header_text(text: &str) -> Result<String, ControlCharacter> {
             push_percent(&mut encoded, byte);
         }
     }
-    Ok(encoded)
+    Ok(encoded.into())
 }
 
 /// A text that cannot be sent in a header.

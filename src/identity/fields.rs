@@ -240,14 +240,16 @@ impl FieldFormat {
         let unprintable = |_| MintError::Unprintable(String::new());
         let text = match (self, value) {
             (_, Json::Null) => return Ok(None),
-            (Self::Json, value) => header_text(&json_text(value)).map_err(unprintable)?,
+            (Self::Json, value) => {
+                header_text(&json_text(value)).map_err(unprintable)?.into_owned()
+            }
             (Self::JsonBase64, value) => STANDARD.encode(value.to_string()),
             (_, Json::Array(items)) => {
                 let words: Vec<_> = items.iter().map(plain).collect();
                 csv(words.iter().map(|word| &**word))?
             }
             (Self::Csv, value) => csv(std::iter::once(&*plain(value)))?,
-            (_, value) => header_text(&plain(value)).map_err(unprintable)?,
+            (_, value) => header_text(&plain(value)).map_err(unprintable)?.into_owned(),
         };
         Ok(Some(text).filter(|text| !text.is_empty()))
     }

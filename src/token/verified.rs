@@ -67,7 +67,7 @@ impl Verified {
     }
 
     /// `sub`, never empty.
-    pub fn subject(&self) -> &str {
+    pub const fn subject(&self) -> &Rc<str> {
         &self.subject
     }
 

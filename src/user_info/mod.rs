@@ -89,9 +89,10 @@ impl Default for Lifetimes {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UserKey {
     provider: ProviderId,
-    path: Secret<String>,
-    token: Option<Secret<String>>,
-    subject: Secret<String>,
+    // Shared: a key is kept with the answer, and with each request that waits for one.
+    path: Secret<Rc<str>>,
+    token: Option<Secret<Rc<str>>>,
+    subject: Secret<Rc<str>>,
 }
 
 impl UserKey {
@@ -165,12 +166,12 @@ impl UserInfoSource {
             TemplateError::Missing(claim) => Rejection::ClaimMissing(claim),
             TemplateError::Unusable(claim) => Rejection::ClaimMismatch(claim),
         })?;
-        let token_text = self.forward_token.then(|| String::from_utf8_lossy(text).into_owned());
+        let token_text = self.forward_token.then(|| String::from_utf8_lossy(text).into());
         Ok(UserKey {
             provider: token.provider(),
-            path: Secret::new(path),
+            path: Secret::new(path.into()),
             token: token_text.map(Secret::new),
-            subject: Secret::new(token.subject().to_owned()),
+            subject: Secret::new(Rc::clone(token.subject())),
         })
     }
 
@@ -186,7 +187,7 @@ impl UserInfoSource {
             headers,
             reads,
             serves_all: true,
-            ..Callout::get(&self.service, key.path.expose().clone())
+            ..Callout::get(&self.service, key.path.expose().to_string())
         }
     }
 
