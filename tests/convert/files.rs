@@ -388,3 +388,14 @@ fn a_merged_policy() {
     let rules = made.configuration["rules"].to_string();
     assert!(rules.contains("closed-by-convert"), "{rules}");
 }
+
+/// What another kind of value comes of is told: no number or boolean was meant.
+#[test]
+fn a_text_without_quotes_is_told() {
+    let file = "providers: {a: {issuer: 'https://a.example', audiences: [y], local_jwks: \
+                {inline_string: '{\"keys\": []}'}}}\n\
+                rules: [{match: {prefix: /}, requires: {provider_name: a}}]\n";
+    let told = error(file);
+    assert!(told.contains("audiences[0]: found true, accepted: a string"), "{told}");
+    assert!(told.contains("it is a boolean to Envoy without quotes: quote it"), "{told}");
+}

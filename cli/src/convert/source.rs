@@ -1,17 +1,36 @@
 //! What a file is the configuration of.
 
+use gatepass::config::Problems;
 use serde_json::Value;
 
 use super::assemble::accepted;
 use super::kong::{cluster, manifests, metadata};
 use super::selection::{Selection, full_name};
 use super::{ConvertError, Converted, envoy, gateway, istio, kong};
-use crate::yaml::{self, Reader};
+use crate::yaml::{self, Reader, Text};
 
 /// Converts a file, whatever of those that are known it is.
 pub fn convert(text: &str, selection: &Selection) -> Result<Converted, ConvertError> {
-    let documents = yaml::documents(text, Reader::Envoy);
-    let documents = documents.map_err(|it| ConvertError::NotYaml(it.cause()))?;
+    let read = yaml::read(text, Reader::Envoy);
+    let Text { documents, surprises } = read.map_err(|it| ConvertError::NotYaml(it.cause()))?;
+    of_documents(documents, selection).map_err(|error| match error {
+        ConvertError::NotUnderstood(Problems(mut problems)) => {
+            for problem in &mut problems {
+                // Its path begins at the filter or the policy.
+                let below = problem.path.strip_prefix('$').unwrap_or_default();
+                let told =
+                    surprises.iter().find(|it| !below.is_empty() && it.path.ends_with(below));
+                if let Some(told) = told {
+                    problem.accepted = format!("{}; {}", problem.accepted, told.discreet);
+                }
+            }
+            ConvertError::NotUnderstood(Problems(problems))
+        }
+        error => error,
+    })
+}
+
+fn of_documents(documents: Vec<Value>, selection: &Selection) -> Result<Converted, ConvertError> {
     let has_format = |document: &Value| document.get("_format_version").is_some();
     if documents.iter().any(has_format) {
         return match <[Value; 1]>::try_from(documents) {
