@@ -10,15 +10,15 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use super::node::{Kind, Node, position};
-use super::scanner::scan;
+use super::reading::{Nodes, read};
 use super::view::{Inside, Json, Members};
 
 /// An object, parsed as strictly as [`parse_object`](super::parse_object) does: a member
 /// that is `null` counts as absent.
 #[derive(Clone, Default)]
 pub struct Document {
-    /// The text as received, and behind it the texts that it contains only in an escaped
-    /// form.
+    /// The text as received, and behind it the numbers, and the texts that it contains only
+    /// in an escaped form.
     text: String,
     nodes: Vec<Node>,
 }
@@ -31,9 +31,9 @@ impl Document {
     /// Parses a text that must be an object.
     pub fn parse(text: Vec<u8>) -> Result<Self, NotAnObject> {
         let text = String::from_utf8(text).map_err(|_| NotAnObject)?;
-        let scanned = scan(&text).ok_or(NotAnObject)?;
-        let mut document = Self { text, nodes: scanned.nodes };
-        document.text.push_str(&scanned.unescaped);
+        let Nodes { nodes, apart, .. } = read(&text).map_err(|_| NotAnObject)?;
+        let mut document = Self { text, nodes };
+        document.text.push_str(&apart);
         match document.nodes.first() {
             Some(Node { kind: Kind::Object, .. }) => Ok(document),
             _ => Err(NotAnObject),

@@ -8,7 +8,7 @@
 mod document;
 mod error;
 mod node;
-mod scanner;
+mod reading;
 mod view;
 
 use std::fmt;

@@ -126,8 +126,6 @@ fn an_address_that_nginx_cannot_read_is_no_trap() {
         ("[::1]", true),
         ("[::1]:80", true),
         ("unix:/run/users.sock", true),
-        ("users:99999", false),
-        ("users:0", false),
         ("users:+80", false),
         ("users:http", false),
         ("users:", false),
