@@ -231,6 +231,7 @@ impl<'t> Composer<'t> {
         path: &str,
     ) -> Result<Map<String, Value>, Unreadable> {
         let (mut own, mut bases) = (Map::new(), Vec::new());
+        let mut is_merged = false;
         for (key, node) in members {
             let is_ignored = key.tag.as_deref() == Some("!ignore");
             if is_ignored && self.reader == Reader::Envoy {
@@ -241,6 +242,9 @@ impl<'t> Composer<'t> {
                     let cause = "a merge key (<<), which Envoy does not read: write the members \
                                  out, or put an alias (*name) in the place of the whole value";
                     return Err(Unreadable::at(cause.to_owned(), Some(key.line)));
+                }
+                if std::mem::replace(&mut is_merged, true) {
+                    return Err(Unreadable::twice("<<", Some(key.line)));
                 }
                 match self.value(node, path)? {
                     Value::Array(several) => bases.extend(several),

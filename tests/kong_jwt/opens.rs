@@ -86,7 +86,7 @@ fn disabled_plugins_do_not_count() {
         "- {{name: s, plugins: [{JWT}, {{name: acl, config: {{allow: [admins]}}}}], routes: [\n  \
          {{name: a, paths: [/a], plugins: [{{name: jwt, enabled: false}}]}},\n  \
          {{name: b, paths: [/b], plugins: [{{name: acl, enabled: false, config: {{allow: [staff]}}}}]}}]}}\n\
-         - {{name: off, enabled: false, routes: [{{name: off, paths: [/a/b]}}]}}"
+         - {{name: idle, enabled: no, routes: [{{name: idle, paths: [/a/b]}}]}}"
     );
     let (mut world, notes) = converted(&kong_with(&services, ""));
     for path in ["/a", "/b", "/a/b"] {
@@ -215,12 +215,6 @@ fn what_is_not_understood_is_refused() {
             ),
             "",
             "$.services[0].plugins[1].enabled",
-        ),
-        (
-            "enabled, in YAML 1.1",
-            format!("plugins: [{{name: jwt, enabled: no}}], routes: [{route}]"),
-            "",
-            "$.services[0].plugins[0].enabled",
         ),
         (
             "an option",
