@@ -23,7 +23,7 @@ use crate::revocation::Entry;
 use crate::seen::Lifetime;
 use crate::signals::{self, Forward, Received, SignalError, SignalKind, Signals, logout_token_of};
 use crate::time::Span;
-use crate::token::{ProviderId, Rejection, Untrusted, check_signature};
+use crate::token::{Issuer, ProviderId, Rejection, Untrusted, check_signature};
 use crate::verdict::Verdict;
 
 /// How long a logout token is remembered: its sender retries within minutes, and a later
@@ -99,7 +99,7 @@ impl Pipeline {
         let receiver = receiver.ok_or_else(unknown)?;
         attempt.trace.provider = Some(Rc::clone(&provider));
         let (entries, jti) = receiver.check(&token, &provider, now)?;
-        self.verify_signal(attempt, &token, id, provider.algorithms)?;
+        self.verify_signal(attempt, &token, id, provider.algorithms, provider.issuers())?;
         // Other gateways of the proxy do not see the revocation, unless they have the
         // same ledger.
         let (ledger, issuer) = (self.revocations.ledger(), token.unverified_claims());
@@ -136,7 +136,7 @@ impl Pipeline {
         attempt.trace.provider = Some(Rc::clone(&provider));
         let received = transmitter.check(&token, attempt.head, &provider, now)?;
         let keys = self.providers.transmitter(position);
-        self.verify_signal(attempt, &token, keys, transmitter.algorithms)?;
+        self.verify_signal(attempt, &token, keys, transmitter.algorithms, None)?;
         let Received { entries, kinds, stream } = received;
         attempt.trace.stage = Stage::Revocation;
         let by =
@@ -158,11 +158,12 @@ impl Pipeline {
         token: &Untrusted<'_>,
         keys_of: ProviderId,
         algorithms: AlgorithmSet,
+        issuers: Option<&Issuer>,
     ) -> Result<(), Refused> {
         let key_id = token.key_id().map(str::to_owned);
         let wanted = match self.current_keys(keys_of, attempt.now) {
             None => Wanted::Any,
-            Some(keys) => match check_signature(token, algorithms, &keys, &self.crypto) {
+            Some(keys) => match check_signature(token, algorithms, issuers, &keys, &self.crypto) {
                 Ok(()) => return Ok(()),
                 Err(Rejection::KeyUnknown(_)) => Wanted::Key(key_id),
                 Err(Rejection::SignatureInvalid | Rejection::KeyUnnamed { .. }) => {

@@ -70,7 +70,29 @@ struct Signers<'k> {
     keys: &'k KeySet,
 }
 
-impl Signers<'_> {
+impl<'k> Signers<'k> {
+    /// The keys that may have signed a token of these issuers; `None` if there are none.
+    fn of(
+        keys: &'k KeySet,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+        token: &Untrusted<'_>,
+        issuers: Option<&Issuer>,
+    ) -> Result<Option<Self>, Rejection> {
+        let mut candidates: Vec<_> =
+            keys.candidates(key_id, algorithm, token.signature()).collect();
+        let Some(first) = candidates.first().copied() else { return Ok(None) };
+        if let Some(issuers) = issuers {
+            candidates.retain(|key| issuers.admits_key(key.issuer(), token.unverified_claims()));
+        }
+        if candidates.is_empty() {
+            let other = Excerpt::of(first.issuer().unwrap_or_default());
+            let reason = KeyError::OfAnotherIssuer(other);
+            return Err(Rejection::KeyUnusable(Found::of(key_id), reason));
+        }
+        Ok(Some(Self { candidates, algorithm, keys }))
+    }
+
     fn check(&self, token: &Untrusted<'_>, crypto: &Crypto) -> Result<(), Rejection> {
         let (input, signature) = (token.signing_input(), token.signature());
         let made_it = |key: &&VerifyingKey| key.verify(crypto, self.algorithm, input, signature);
@@ -221,19 +243,8 @@ impl Provider {
         algorithm: Algorithm,
         token: &Untrusted<'_>,
     ) -> Result<Signers<'k>, Rejection> {
-        let mut candidates: Vec<_> =
-            keys.candidates(key_id, algorithm, token.signature()).collect();
-        let other = candidates.first().and_then(|key| key.issuer());
-        if let Issuance::Issuer(issuer) = &self.issuance {
-            candidates.retain(|key| issuer.admits_key(key.issuer(), token.unverified_claims()));
-        }
-        match (candidates.is_empty(), other) {
-            (false, _) => return Ok(Signers { candidates, algorithm, keys }),
-            (true, Some(other)) => {
-                let reason = KeyError::OfAnotherIssuer(Excerpt::of(other));
-                return Err(Rejection::KeyUnusable(Found::of(key_id), reason));
-            }
-            (true, None) => {}
+        if let Some(signers) = Signers::of(keys, key_id, algorithm, token, self.issuers())? {
+            return Ok(signers);
         }
         Err(match (&self.issuance, key_id) {
             (Issuance::Issuer(_), key_id) => Rejection::KeyUnknown(Found::of(key_id)),
@@ -465,20 +476,19 @@ fn algorithm_of(token: &Untrusted<'_>, allowed: AlgorithmSet) -> Result<Algorith
 }
 
 /// Checks the signature of a token that is not a public one: by a key of its issuer that
-/// matches its `kid`, with one of these algorithms.
+/// matches its `kid`, with one of these algorithms. `issuers`: those that have the keys in
+/// common, if there may be several.
 pub fn check_signature(
     token: &Untrusted<'_>,
     algorithms: AlgorithmSet,
+    issuers: Option<&Issuer>,
     keys: &KeySet,
     crypto: &Crypto,
 ) -> Result<(), Rejection> {
     let algorithm = algorithm_of(token, algorithms)?;
-    let candidates: Vec<_> =
-        keys.candidates(token.key_id(), algorithm, token.signature()).collect();
-    if candidates.is_empty() {
-        return Err(Rejection::KeyUnknown(Found::of(token.key_id())));
-    }
-    Signers { candidates, algorithm, keys }.check(token, crypto)
+    let key_id = token.key_id();
+    let signers = Signers::of(keys, key_id, algorithm, token, issuers)?;
+    signers.ok_or_else(|| Rejection::KeyUnknown(Found::of(key_id)))?.check(token, crypto)
 }
 
 /// Refuses a token about events.

@@ -161,6 +161,30 @@ fn a_logout_of_one_issuer_reaches_no_other() {
     assert_eq!(out(&mut world), [true, false, true]);
 }
 
+/// Tenants may have keys of their own in the set of all: a logout of one by another's key is
+/// none, just as its tokens are not.
+#[test]
+fn a_key_of_one_tenant_signs_logouts_of_no_other() {
+    let named = json!(issuer_of("b"));
+    let mut config = tenants();
+    put(&mut config, "/providers/tenants/local_jwks/keys/0/issuer", named);
+    let mut world = World::new(&config, ENVOY);
+    let body = |tenant: &str| {
+        let iss = issuer_of(tenant);
+        let claims = logout_claims(json!({"iss": iss, "tid": tenant, "jti": tenant}));
+        format!("logout_token={}", KEY_B.token("b", &claims))
+    };
+    assert!(!is_revoked(world.get(&of_tenant("b"))));
+    let reply = form(&mut world, &body("a"));
+    let (status, error) = error_of(&reply, "error");
+    assert_eq!((status, &*error), (400, "invalid_request"));
+    let text = String::from_utf8_lossy(&reply.body);
+    assert!(text.contains("is not the token's iss"), "{text}");
+    assert!(!is_revoked(world.get(&of_tenant("b"))));
+    assert_eq!(form(&mut world, &body("b")).status, 200);
+    assert!(is_revoked(world.get(&of_tenant("b"))));
+}
+
 /// A second gateway of the proxy, which has another ledger, is told on its own: what the
 /// first was told is new there, and whoever runs it cannot use a logout up.
 #[test]
