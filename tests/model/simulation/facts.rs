@@ -183,7 +183,7 @@ impl Facts {
         // As far as a clock tells that was set back to before the keys were heard.
         let is_newest = |heard: &Heard| {
             latest.is_none_or(|latest| {
-                heard.asked >= latest.asked || latest.asked_clock < heard.clock
+                heard.asked >= latest.asked || latest.asked_clock < heard.asked_clock
             })
         };
         let has = |heard: &Heard| matches!(&heard.fact, Fact::Keys(_, keys) if keys.contains(&(token.kid, token.key)));
