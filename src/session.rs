@@ -17,6 +17,14 @@ use crate::time::{Period, UnixTime};
 /// at. The oldest is dropped first.
 const MAX_IDENTITIES: usize = 8;
 
+/// The words by which the access log names the token's holder.
+#[derive(Clone, Debug)]
+struct Holder {
+    consumer: Option<Rc<str>>,
+    actor: Option<Rc<str>>,
+    subject: Rc<str>,
+}
+
 /// The verified state of one public token.
 #[derive(Debug)]
 pub struct Session {
@@ -27,8 +35,7 @@ pub struct Session {
     epoch: Cell<RevocationEpoch>,
     /// By template; the latest come last.
     identities: RefCell<Vec<(TemplateKey, Rc<Identity>)>>,
-    /// The consumer, the actor and the subject for the access log.
-    logged: (Option<Rc<str>>, Option<Rc<str>>, Rc<str>),
+    logged: Holder,
     memory: Share,
     /// The token itself, if it is a JWT: its claims can be parsed again.
     jwt: Option<Rc<[u8]>>,
@@ -47,11 +54,11 @@ impl Session {
         memory: Share,
     ) -> Self {
         let epoch = Cell::new(epoch);
-        let logged = (
-            principal.consumer().map(|consumer| log_word(consumer.name()).into()),
-            principal.token().actor().map(|actor| log_word(actor.name()).into()),
-            shared_log_word(principal.token().shared_subject()),
-        );
+        let logged = Holder {
+            consumer: principal.consumer().map(|consumer| log_word(consumer.name()).into()),
+            actor: principal.token().actor().map(|actor| log_word(actor.name()).into()),
+            subject: shared_log_word(principal.token().shared_subject()),
+        };
         Self {
             principal,
             keys,
@@ -77,7 +84,7 @@ impl Session {
 
     /// Fields for the access log.
     pub fn access_log(&self) -> AccessLogFields {
-        let (consumer, actor, subject) = self.logged.clone();
+        let Holder { consumer, actor, subject } = self.logged.clone();
         AccessLogFields { consumer, actor, subject: Some(subject), ..AccessLogFields::EMPTY }
     }
 

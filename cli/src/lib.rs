@@ -36,6 +36,7 @@ mod suggestion;
 mod system;
 mod text;
 mod time;
+mod tree;
 mod unreadable;
 mod verify;
 mod warnings;

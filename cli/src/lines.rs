@@ -1,31 +1,18 @@
 //! The lines of what is in a file, by JSON path.
 //!
-//! The values come from another parser, which refuses what hosts refuse; this one is
-//! asked only where things are. What it cannot tell has no line.
+//! Only where things are: [`yaml`](crate::yaml) says what they are. What cannot be read
+//! has no lines.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use crate::tree::{self, Content, Node};
 
 /// The lines of a file.
 #[derive(Clone, Debug, Default)]
-pub struct Lines(Vec<Rc<Place>>);
-
-/// A value of a file, and where it begins.
-#[derive(Debug)]
-struct Place {
-    line: usize,
-    content: Content,
-}
-
-#[derive(Debug)]
-enum Content {
-    Members(Vec<(String, usize, Rc<Place>)>),
-    Items(Vec<Rc<Place>>),
-    /// Text, in which there may be another document; with the line before its first one,
-    /// if the text has the file's lines.
-    Text(String, Option<usize>),
+pub struct Lines {
+    documents: Vec<Rc<Node>>,
+    /// How many lines of the file come before them.
+    before: usize,
 }
 
 impl Lines {
@@ -36,9 +23,9 @@ impl Lines {
 
     /// With so many lines before them.
     fn after(text: &str, before: usize) -> Self {
-        let mut reader =
-            Reader { events: Parser::new_from_str(text), anchors: HashMap::new(), before };
-        Self(reader.documents().unwrap_or_default())
+        let documents = tree::documents(text).unwrap_or_default();
+        let documents = documents.into_iter().filter(|document| !document.is_nothing());
+        Self { documents: documents.collect(), before }
     }
 
     /// The line of what is at a path, or of the nearest thing around it.
@@ -48,18 +35,18 @@ impl Lines {
 
     /// The line before the text at a path, where the lines of that text are the file's.
     pub fn before_text(&self, path: &str) -> Option<usize> {
-        let (place, rest) = self.document(path.strip_prefix('$')?)?;
-        place.before_text(rest)
+        let (node, rest) = self.document(path.strip_prefix('$')?)?;
+        before_text(node, rest).map(|line| self.of_file(line))
     }
 
     fn below(&self, path: &str) -> Option<usize> {
-        let (place, rest) = self.document(path)?;
-        Some(place.line_of(rest, place.line))
+        let (node, rest) = self.document(path)?;
+        Some(self.line_of(node, rest, node.line))
     }
 
     /// The document that a path is in, and its path there.
-    fn document<'p>(&self, path: &'p str) -> Option<(&Rc<Place>, &'p str)> {
-        match self.0.as_slice() {
+    fn document<'p>(&self, path: &'p str) -> Option<(&Node, &'p str)> {
+        match self.documents.as_slice() {
             [] => None,
             [only] => Some((only, path)),
             several => {
@@ -68,56 +55,63 @@ impl Lines {
             }
         }
     }
-}
-
-impl Place {
-    /// The member with which a path begins, or that of a mapping which is merged by `<<`;
-    /// and what comes after it.
-    fn member<'p>(&self, path: &'p str) -> Option<(usize, &Rc<Self>, &'p str)> {
-        let members = match &self.content {
-            Content::Members(members) => members,
-            Content::Items(several) => return several.iter().find_map(|one| one.member(path)),
-            Content::Text(..) => return None,
-        };
-        let below = members.iter().filter_map(|(name, line, place)| {
-            Some((name.len(), *line, place, after_name(path, name)?))
-        });
-        // A name may have dots: the longest that fits is meant.
-        let longest = below.max_by_key(|(length, ..)| *length);
-        let own = longest.map(|(_, line, place, rest)| (line, place, rest));
-        own.or_else(|| {
-            let mut merged = members.iter().filter(|(name, ..)| name == "<<");
-            merged.find_map(|(.., place)| place.member(path))
-        })
-    }
-
-    /// The line before a text, where its lines are the file's.
-    fn before_text(&self, path: &str) -> Option<usize> {
-        match &self.content {
-            Content::Text(_, before) => before.filter(|_| path.is_empty()),
-            Content::Members(_) => self.member(path).and_then(|(_, it, rest)| it.before_text(rest)),
-            Content::Items(items) => {
-                let (at, rest) = position(path)?;
-                items.get(at)?.before_text(rest)
-            }
-        }
-    }
 
     /// The line of what is below, if it is there; else `own`.
-    fn line_of(&self, path: &str, own: usize) -> usize {
-        match &self.content {
+    fn line_of(&self, node: &Node, path: &str, own: usize) -> usize {
+        let found = match &node.content {
             Content::Members(_) => {
-                self.member(path).map_or(own, |(line, place, rest)| place.line_of(rest, line))
+                member(node, path).map(|(line, node, rest)| self.line_of(node, rest, line))
             }
-            Content::Items(items) => {
-                let below = position(path).and_then(|(at, rest)| Some((items.get(at)?, rest)));
-                below.map_or(own, |(place, rest)| place.line_of(rest, place.line))
+            Content::Items(items) => position(path).and_then(|(at, rest)| {
+                let node = items.get(at)?;
+                Some(self.line_of(node, rest, node.line))
+            }),
+            Content::Scalar { text, is_block: true, .. } if !path.is_empty() => {
+                let before = before_text(node, "").map(|line| self.of_file(line));
+                before.and_then(|before| Self::after(text, before).below(path))
             }
-            Content::Text(..) if path.is_empty() => own,
-            Content::Text(text, Some(before)) => {
-                Lines::after(text, *before).below(path).unwrap_or(own)
-            }
-            Content::Text(_, None) => own,
+            Content::Scalar { .. } => None,
+        };
+        found.unwrap_or_else(|| self.of_file(own))
+    }
+
+    const fn of_file(&self, line: usize) -> usize {
+        line.saturating_add(self.before)
+    }
+}
+
+/// The member with which a path begins, or that of a mapping which is merged by `<<`; its
+/// line, and what comes after it.
+fn member<'n, 'p>(node: &'n Node, path: &'p str) -> Option<(usize, &'n Node, &'p str)> {
+    let members = match &node.content {
+        Content::Members(members) => members,
+        Content::Items(several) => return several.iter().find_map(|one| member(one, path)),
+        Content::Scalar { .. } => return None,
+    };
+    let below = members.iter().filter_map(|(name, node)| {
+        let text = name.text().unwrap_or_default();
+        Some((text.len(), name.line, &**node, after_name(path, text)?))
+    });
+    // A name may have dots: the longest that fits is meant.
+    let longest = below.max_by_key(|(length, ..)| *length);
+    let own = longest.map(|(_, line, node, rest)| (line, node, rest));
+    own.or_else(|| {
+        let mut merged = members.iter().filter(|(name, _)| name.text() == Some("<<"));
+        merged.find_map(|(_, node)| member(node, path))
+    })
+}
+
+/// The line before a text, where its lines are the file's: a block begins with its first
+/// line, not with the |.
+fn before_text(node: &Node, path: &str) -> Option<usize> {
+    match &node.content {
+        Content::Scalar { is_block, .. } => {
+            (*is_block && path.is_empty()).then(|| node.line.saturating_sub(1))
+        }
+        Content::Members(_) => member(node, path).and_then(|(_, it, rest)| before_text(it, rest)),
+        Content::Items(items) => {
+            let (at, rest) = position(path)?;
+            before_text(items.get(at)?, rest)
         }
     }
 }
@@ -136,84 +130,6 @@ fn after_name<'p>(path: &'p str, name: &str) -> Option<&'p str> {
 fn position(path: &str) -> Option<(usize, &str)> {
     let (position, rest) = path.strip_prefix('[')?.split_once(']')?;
     Some((position.parse().ok()?, rest))
-}
-
-struct Reader<'t> {
-    events: Parser<'t, saphyr_parser::StrInput<'t>>,
-    anchors: HashMap<usize, Rc<Place>>,
-    before: usize,
-}
-
-impl<'t> Reader<'t> {
-    fn next(&mut self) -> Option<(Event<'t>, Span)> {
-        self.events.next()?.ok()
-    }
-
-    /// Every document that is not empty; `None` if the text cannot be read.
-    fn documents(&mut self) -> Option<Vec<Rc<Place>>> {
-        let mut documents = Vec::new();
-        loop {
-            match self.next()? {
-                (Event::StreamEnd, _) => return Some(documents),
-                (Event::DocumentStart(_), _) => {
-                    let (event, span) = self.next()?;
-                    let is_null = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..)
-                        if ["", "~", "null", "Null", "NULL"].contains(&text.as_ref()));
-                    let place = self.place(event, span)?;
-                    if !is_null {
-                        documents.push(place);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn place(&mut self, event: Event<'t>, span: Span) -> Option<Rc<Place>> {
-        let line = span.start.line().saturating_add(self.before);
-        let (anchor, content) = match event {
-            Event::Alias(anchor) => return self.anchors.get(&anchor).cloned(),
-            Event::Scalar(text, style, anchor, _) => {
-                // Only here the lines of the text are those of the file. A block begins
-                // with its first line, not with the |.
-                let before = line.saturating_sub(1);
-                let before = (style == ScalarStyle::Literal).then_some(before);
-                (anchor, Content::Text(text.into_owned(), before))
-            }
-            Event::SequenceStart(anchor, _) => {
-                let mut items = Vec::new();
-                loop {
-                    match self.next()? {
-                        (Event::SequenceEnd, _) => break (anchor, Content::Items(items)),
-                        (event, span) => items.push(self.place(event, span)?),
-                    }
-                }
-            }
-            Event::MappingStart(anchor, _) => (anchor, Content::Members(self.members()?)),
-            _ => return None,
-        };
-        let place = Rc::new(Place { line, content });
-        self.anchors.insert(anchor, Rc::clone(&place));
-        Some(place)
-    }
-
-    fn members(&mut self) -> Option<Vec<(String, usize, Rc<Place>)>> {
-        let mut members = Vec::new();
-        loop {
-            let (event, span) = self.next()?;
-            if event == Event::MappingEnd {
-                return Some(members);
-            }
-            let name = match &event {
-                Event::Scalar(text, ..) => text.clone().into_owned(),
-                _ => String::new(),
-            };
-            self.place(event, span)?;
-            let line = span.start.line().saturating_add(self.before);
-            let (event, span) = self.next()?;
-            members.push((name, line, self.place(event, span)?));
-        }
-    }
 }
 
 #[cfg(test)]

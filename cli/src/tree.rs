@@ -5,9 +5,13 @@ use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
+/// The plain scalars that are `null`.
+pub const NULL: [&str; 5] = ["", "~", "null", "Null", "NULL"];
+
 /// A value of a file.
 #[derive(Debug)]
 pub struct Node {
+    /// Where it begins.
     pub line: usize,
     /// Such as `!!str`.
     pub tag: Option<String>,
@@ -16,7 +20,12 @@ pub struct Node {
 
 #[derive(Debug)]
 pub enum Content {
-    Scalar { text: String, is_plain: bool },
+    Scalar {
+        text: String,
+        is_plain: bool,
+        /// Whether it is a literal block: its lines are lines of the file.
+        is_block: bool,
+    },
     Items(Vec<Rc<Node>>),
     Members(Vec<(Rc<Node>, Rc<Node>)>),
 }
@@ -27,6 +36,14 @@ impl Node {
         match &self.content {
             Content::Scalar { text, .. } => Some(text),
             Content::Items(_) | Content::Members(_) => None,
+        }
+    }
+
+    /// Whether it says nothing: a plain scalar by which every reader means `null`.
+    pub fn is_nothing(&self) -> bool {
+        match &self.content {
+            Content::Scalar { text, is_plain: true, .. } => NULL.contains(&text.as_str()),
+            _ => false,
         }
     }
 
@@ -94,7 +111,8 @@ impl<'t> Reader<'t> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let is_plain = style == ScalarStyle::Plain;
-                (anchor, tag, Content::Scalar { text: text.into_owned(), is_plain })
+                let is_block = style == ScalarStyle::Literal;
+                (anchor, tag, Content::Scalar { text: text.into_owned(), is_plain, is_block })
             }
             Event::SequenceStart(anchor, tag) => {
                 let mut items = Vec::new();

@@ -6,7 +6,6 @@
 //! refused: a repeated key, another tag, an invalid number.
 
 mod plain;
-mod tree;
 
 use std::rc::Rc;
 
@@ -18,8 +17,8 @@ use serde_json::{Map, Value};
 
 pub use self::plain::Reader;
 use self::plain::{Plain, agree, looks};
-use self::tree::{Content, Node};
 use crate::text::step;
+use crate::tree::{self, Content, Node};
 use crate::unreadable::Unreadable;
 
 /// What is in a text.
@@ -87,7 +86,7 @@ pub fn read(text: &str, reader: Reader) -> Result<Text, Unreadable> {
 }
 
 fn composed(text: &str, nodes: Vec<Rc<Node>>, reader: Reader) -> Result<Text, Unreadable> {
-    let nodes: Vec<_> = nodes.into_iter().filter(|node| !is_nothing(node)).collect();
+    let nodes: Vec<_> = nodes.into_iter().filter(|node| !node.is_nothing()).collect();
     let mut read = Text::default();
     for (position, node) in nodes.iter().enumerate() {
         let path = if nodes.len() == 1 { "$".to_owned() } else { format!("$[{position}]") };
@@ -101,13 +100,6 @@ fn composed(text: &str, nodes: Vec<Rc<Node>>, reader: Reader) -> Result<Text, Un
 /// The documents of a text that say something.
 pub fn documents(text: &str, reader: Reader) -> Result<Vec<Value>, Unreadable> {
     read(text, reader).map(|read| read.documents)
-}
-
-fn is_nothing(node: &Node) -> bool {
-    match &node.content {
-        Content::Scalar { text, is_plain: true } => looks(text) == Plain::Value(Value::Null),
-        _ => false,
-    }
 }
 
 /// What a document has that is a file of Envoy's, or a piece of one.
@@ -157,7 +149,7 @@ impl<'t> Composer<'t> {
         self.left = left;
         let is_text = self.is_text(node)?;
         match &node.content {
-            Content::Scalar { text, is_plain } if *is_plain && !is_text => {
+            Content::Scalar { text, is_plain, .. } if *is_plain && !is_text => {
                 let value = self.plain(text, node.line)?;
                 self.note(text, &value, path, false);
                 Ok(value)

@@ -64,9 +64,7 @@ impl Denial {
         hint: Option<&ResourceHint>,
     ) -> LocalReply {
         if let Some(location) = self.login_location(head, target, settings) {
-            return LocalReply::new(302)
-                .with_header("location", location)
-                .with_header("cache-control", "no-store");
+            return LocalReply::unstored(302).with_header("location", location);
         }
         let mut reply = match head.grpc() {
             None | Some(GrpcProtocol::Transcoded) => self.http_reply(settings),

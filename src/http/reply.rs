@@ -20,7 +20,8 @@ impl LocalReply {
         Self { status, headers: Vec::new(), body: Vec::new() }
     }
 
-    /// A reply with `status` that must not be stored, as most to one client.
+    /// A reply with `status` for one client only: no cache stores it (RFC 9111 section
+    /// 5.2.2.5).
     pub fn unstored(status: u16) -> Self {
         Self::new(status).with_header("cache-control", "no-store")
     }

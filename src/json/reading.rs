@@ -185,8 +185,8 @@ impl<'t> Visitor<'t> for Reading<'_, 't> {
         Ok(())
     }
 
-    /// An object, or a number that is not a 64-bit integer, which serde_json passes as the
-    /// tree's reader has it.
+    /// An object, or a number that is not a 64-bit integer: serde_json passes its text as a
+    /// map with one member, whose name [`Name`] distinguishes from a real one.
     fn visit_map<A: MapAccess<'t>>(mut self, mut members: A) -> Result<(), A::Error> {
         let own = self.nodes.open();
         let mut count = 0_usize;
@@ -214,8 +214,8 @@ impl<'t> Visitor<'t> for Reading<'_, 't> {
     }
 }
 
-/// Where the name of a member goes; false for the one that serde_json invents to pass a
-/// number: see [`MemberName`](super::MemberName).
+/// Where the name of a member goes; false for the one that serde_json invents, which
+/// cannot be deserialized as an option: see [`MemberName`](super::MemberName).
 struct Name<'n, 't>(&'n mut Nodes<'t>);
 
 impl<'t> DeserializeSeed<'t> for Name<'_, 't> {

@@ -11,7 +11,8 @@ use crate::binding::{
 };
 use crate::denial::Denial;
 use crate::event::Trace;
-use crate::http::{HeaderName, RequestHead};
+use crate::http::RequestHead;
+use crate::network::Network;
 use crate::seen::Noted;
 use crate::session::Session;
 use crate::time::UnixTime;
@@ -85,7 +86,8 @@ impl Pipeline {
     ) -> Result<(), Denial> {
         for (header, _) in self.bindings.forwarded() {
             for field in head.fields().filter(|field| header.is_spelled(field.name)) {
-                if !self.may_forward_certificates(header) {
+                let mut own = self.bindings.forwarded().filter(|(it, _)| it.is_spelled(field.name));
+                if !own.any(|(_, from)| self.is_peer_in(from)) {
                     sanitized.clear.add(field.name)?;
                 }
             }
@@ -93,11 +95,9 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Whether the peer is a TLS terminator that sends certificates in this header.
-    fn may_forward_certificates(&self, header: &HeaderName) -> bool {
-        let Some(address) = self.peer_address() else { return false };
-        let mut own = self.bindings.forwarded().filter(|(name, _)| *name == header);
-        own.any(|(_, from)| from.iter().any(|network| network.contains(address)))
+    fn is_peer_in(&self, networks: &[Network]) -> bool {
+        let address = self.peer_address();
+        address.is_some_and(|address| networks.iter().any(|network| network.contains(address)))
     }
 
     /// The digest of the client certificate.
@@ -105,9 +105,7 @@ impl Pipeline {
         match source {
             CertificateSource::Connection => self.client_certificate(),
             CertificateSource::Header { name, from } => {
-                let address = self.peer_address()?;
-                let is_trusted = from.iter().any(|network| network.contains(address));
-                is_trusted.then(|| forwarded_digest(head, name)).flatten()
+                self.is_peer_in(from).then(|| forwarded_digest(head, name)).flatten()
             }
         }
     }

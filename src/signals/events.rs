@@ -229,7 +229,7 @@ impl Transmitter {
             Reader { transmitter: &self.issuer, own, provider }.read(subject, Nesting::Top)?;
         // A user of one tenant is not the user of the same name in another, or elsewhere.
         let issuer = if own.is_template() {
-            let transmitter = Some(&self.issuer).filter(|it| provider.accepts_issuer(it));
+            let transmitter = Some(&self.issuer).filter(|it| provider.is_tenant(it));
             named.tenant.as_ref().or(transmitter).ok_or(SignalError::SubjectIssuer)?.clone()
         } else {
             own.text().to_owned()
@@ -277,7 +277,7 @@ struct Reader<'a> {
     transmitter: &'a str,
     /// The issuer of the provider's tokens.
     own: &'a Issuer,
-    /// The provider.
+    /// Knows which tenants are accepted.
     provider: &'a Provider,
 }
 
@@ -389,7 +389,7 @@ impl Reader<'_> {
     /// Returns the issuer if the provider's tokens may have several.
     fn check_issuer(&self, subject: Members<'_>) -> Result<Option<String>, SignalError> {
         let issuer = name_of(subject, "iss").ok().flatten().ok_or(SignalError::Subject)?;
-        if self.own.is_template() && self.provider.accepts_issuer(&issuer) {
+        if self.provider.is_tenant(&issuer) {
             return Ok(Some(issuer));
         }
         let plain = |issuer: &str| issuer.strip_suffix('/').unwrap_or(issuer).to_owned();

@@ -52,18 +52,13 @@ impl Issuer {
         }
     }
 
-    /// The claims of the tokens of `issuer` by which it differs from others; `None` if it is
-    /// none of these.
-    pub fn read<'a>(&self, issuer: &'a str) -> Option<Vec<(&ClaimPath, &'a str)>> {
-        match &self.template {
-            None => (self.text == issuer).then(Vec::new),
-            Some(template) => {
-                // As in `of`; and a template is the issuer of nobody.
-                let is_name = |text: &str| !text.is_empty() && !text.contains(['{', '}']);
-                let read = template.read(issuer)?;
-                read.iter().all(|(_, value)| is_name(value)).then_some(read)
-            }
-        }
+    /// The claims by which the tokens of `issuer` differ from those of other tenants; `None`
+    /// if it is no tenant here.
+    pub fn tenant<'a>(&self, issuer: &'a str) -> Option<Vec<(&ClaimPath, &'a str)>> {
+        // As in `of`; and a template is the issuer of nobody.
+        let is_name = |text: &str| !text.is_empty() && !text.contains(['{', '}']);
+        let claims = self.template.as_ref()?.read(issuer)?;
+        claims.iter().all(|(_, value)| is_name(value)).then_some(claims)
     }
 
     /// Whether a key that is for `named` may sign a token with these claims. Tenants have
@@ -111,7 +106,7 @@ mod tests {
             ("https://id.example/v2.0", false),
         ] {
             assert_eq!(tenants.may_be(issuer), expected, "{issuer}");
-            let read = tenants.read(issuer);
+            let read = tenants.tenant(issuer);
             let is_tenant = expected && !issuer.contains('{');
             let claim = is_tenant.then(|| vec![(tenants.claims().next().unwrap(), "a")]);
             assert_eq!(read, claim, "{issuer}");
@@ -132,6 +127,7 @@ mod tests {
         assert!(one.is_named_by(json!({"iss": "https://id.example"}).as_object().unwrap()));
         assert!(!one.is_named_by(json!({"iss": "https://id.example/"}).as_object().unwrap()));
         assert!(!one.is_named_by(&Map::new()) && one.may_be("https://id.example"));
+        assert_eq!(one.tenant("https://id.example"), None);
         assert!(one.admits_key(Some("another"), &Map::new()), "its set is its own");
     }
 }

@@ -63,9 +63,9 @@ impl Provider {
         })
     }
 
-    /// Whether this is the issuer of a tenant that is accepted.
-    pub fn accepts_issuer(&self, issuer: &str) -> bool {
-        let claims = self.issuers().and_then(|own| own.read(issuer));
+    /// Whether this is the issuer of a tenant, and one that is accepted.
+    pub fn is_tenant(&self, issuer: &str) -> bool {
+        let claims = self.issuers().and_then(|own| own.tenant(issuer));
         claims.is_some_and(|claims| {
             self.accepts_tenant(|path| {
                 let (_, value) = claims.iter().find(|(claim, _)| *claim == path)?;

@@ -8,6 +8,8 @@
 use gatepass::json;
 use serde_json::{Number, Value};
 
+use crate::tree::NULL;
+
 /// Who reads a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
@@ -27,8 +29,6 @@ pub enum Plain {
     /// An infinite number or none at all, for which JSON has no name.
     NoNumber,
 }
-
-const NULL: [&str; 5] = ["", "~", "null", "Null", "NULL"];
 
 impl Reader {
     /// All of them.
