@@ -250,6 +250,15 @@ fn other_hosts() {
             indented(&own, 6)
         )
     };
+    let cluster = |alias: &str, of: &str| {
+        format!("envoyextensionpolicy/shop/gatepass/backend/{alias}/gateway/shop/{of}/0")
+    };
+    let backends = |users: &str| {
+        let spec = "metadata: {name: gatepass, namespace: shop}\nspec:\n  targetRefs: [{kind: Gateway, \
+                    name: public}]\n  backends:\n  - {name: users, backendRef: {name: users, port: 80}}\n";
+        let policy = with(&gateway(""), "httproute/shop/users/rule/0", users);
+        with(&policy, "spec:\n  wasm", &format!("{spec}  wasm"))
+    };
     let kong = |more: &str| {
         format!(
             "_format_version: '3.0'\nplugins:\n- name: gatepass\n{more}  config:\n{}",
@@ -333,6 +342,47 @@ fn other_hosts() {
             with(&gateway(""), "httproute/shop/auth/rule/0", "auth"),
             0,
             "Envoy Gateway calls no cluster \"auth\"",
+        ),
+        ("a policy's own backends", backends(&cluster("users", "public")), 0, ""),
+        (
+            "an alias",
+            backends("users"),
+            0,
+            "upstream: \"users\" is an alias, which Envoy Gateway resolves for requests only, and \
+             keys are fetched between them: give the name of its cluster, \
+             envoyextensionpolicy/shop/gatepass/backend/users/gateway/shop/public/0",
+        ),
+        (
+            "no backend of the policy",
+            backends(&cluster("user", "public")),
+            0,
+            "Envoy Gateway makes no cluster \"envoyextensionpolicy/shop/gatepass/backend/user/\
+             gateway/shop/public/0\": those of the policy's backends are envoyextensionpolicy/",
+        ),
+        (
+            "a backend of another Gateway",
+            backends(&cluster("users", "private")),
+            0,
+            "Envoy Gateway makes no cluster \"envoyextensionpolicy/shop/gatepass/backend/users/\
+             gateway/shop/private/0\"",
+        ),
+        (
+            "an alias of a policy for routes",
+            with(&backends("users"), "kind: Gateway", "kind: HTTPRoute"),
+            0,
+            "envoyextensionpolicy/shop/gatepass/backend/users/gateway/NAMESPACE/GATEWAY/0",
+        ),
+        (
+            "a backend of a policy for routes",
+            with(&backends(&cluster("users", "any")), "kind: Gateway", "kind: HTTPRoute"),
+            0,
+            "",
+        ),
+        (
+            "the backend of another policy",
+            backends(&cluster("users", "any").replace("/gatepass/", "/others/")),
+            0,
+            "",
         ),
         ("a native module", native(OWN), 0, ""),
         (

@@ -476,6 +476,7 @@ fn the_shipped_examples_are_valid() {
         "kong/plugin.yml",
         "examples/kubernetes/istio.yaml",
         "examples/kubernetes/envoy-gateway.yaml",
+        "examples/kubernetes/envoy-gateway-backends.yaml",
         "examples/providers/keycloak.yaml",
     ] {
         let file = format!("{root}/{name}");

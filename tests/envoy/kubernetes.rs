@@ -53,10 +53,19 @@ async fn istio() {
     assert_serves(&gateway).await;
 }
 
-/// Off for the listener and on for routes, with no policy for failures.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn envoy_gateway() {
-    let policy = document("envoy-gateway.yaml", "EnvoyExtensionPolicy");
+    assert_serves_in_envoy_gateway("envoy-gateway.yaml").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn envoy_gateway_backends() {
+    assert_serves_in_envoy_gateway("envoy-gateway-backends.yaml").await;
+}
+
+/// Off for the listener and on for routes, with no policy for failures.
+async fn assert_serves_in_envoy_gateway(manifest: &str) {
+    let policy = document(manifest, "EnvoyExtensionPolicy");
     let filter = "          - name: envoy.filters.http.wasm\n";
     let route = "- {match: {prefix: /}, route: {cluster: upstream, timeout: 15s}}";
     let on = "- match: {prefix: /}\n  route: {cluster: upstream, timeout: 15s}\n  \

@@ -99,6 +99,37 @@ fn envoy_gateway() {
     assert_eq!(of_gateway, &of_kind(&documents, "EnvoyProxy")["metadata"]["name"]);
 }
 
+/// The same with the policy's own backends: nothing else differs.
+#[test]
+fn envoy_gateway_backends() {
+    let older = documents("examples/kubernetes/envoy-gateway.yaml");
+    let mut newer = documents("examples/kubernetes/envoy-gateway-backends.yaml");
+    let policy = newer.iter_mut().find(|document| document["kind"] == "EnvoyExtensionPolicy");
+    let policy = policy.unwrap();
+    let text = |pointer: &str| policy.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+    let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
+    let gateway = text("/spec/targetRefs/0/name");
+    let backends = policy["spec"].as_object_mut().unwrap().remove("backends").unwrap();
+    let ports: Vec<&Value> =
+        backends.as_array().unwrap().iter().map(|it| &it["backendRef"]["port"]).collect();
+    assert_eq!(ports, [8080, 8080]);
+    load(&policy["spec"]["wasm"][0]["config"]);
+    let services = &mut policy["spec"]["wasm"][0]["config"]["services"];
+    for (backend, service) in backends.as_array().unwrap().iter().zip(["auth", "users"]) {
+        assert_eq!(backend["name"], service);
+        assert_eq!(
+            services[service]["upstream"],
+            format!(
+                "envoyextensionpolicy/{namespace}/{name}/backend/{service}/gateway/{namespace}/{gateway}/0"
+            )
+        );
+        services[service]["upstream"] = format!("httproute/{namespace}/{service}/rule/0").into();
+    }
+    let of_filter = |document: &&Value| document["metadata"]["name"] != "users";
+    let older: Vec<&Value> = older.iter().filter(of_filter).collect();
+    assert_eq!(newer.iter().collect::<Vec<_>>(), older);
+}
+
 /// Envoy Gateway makes clusters of a Gateway's own routes, and runs the filter on
 /// them alone.
 #[test]

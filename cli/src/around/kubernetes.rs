@@ -1,6 +1,8 @@
 //! Manifests: Istio's WasmPlugin, TrafficExtension and EnvoyFilter, and Envoy Gateway's
 //! EnvoyExtensionPolicy.
 
+mod backends;
+
 use serde_json::Value;
 
 use super::{Notes, upstreams};
@@ -20,17 +22,7 @@ pub(super) fn look(trail: &[Step<'_>], documents: &[Value], located: &Located, n
             patch(trail, notes);
             cluster_names(documents, located, notes);
         }
-        "EnvoyExtensionPolicy" => {
-            for (path, upstream) in upstreams(located) {
-                if !upstream.contains('/') && !is_made(documents, upstream) {
-                    let text = format!(
-                        "Envoy Gateway calls no cluster {upstream:?}: its names are such as \
-                         httproute/NAMESPACE/ROUTE/rule/0"
-                    );
-                    notes.warn(&path, text);
-                }
-            }
-        }
+        "EnvoyExtensionPolicy" => backends::look(root.value, documents, located, notes),
         _ => {}
     }
 }
