@@ -201,6 +201,16 @@ fn node() {
     Gateway::new().assert_verified_by("verify.mjs", &text, &mut Command::new("node"), true);
 }
 
+#[test]
+fn ruby() {
+    let text = format!(
+        "{}\nARGV.each do |token|\n  puts verify(token)[\"sub\"]\nrescue JWT::DecodeError => error\n  \
+         puts \"refused\"\n  warn error.message\nend\n",
+        snippet(PAGE, "ruby verify")
+    );
+    Gateway::new().assert_verified_by("verify.rb", &text, &mut Command::new("ruby"), true);
+}
+
 /// FastMCP has no setting for the type.
 #[test]
 fn fastmcp() {
