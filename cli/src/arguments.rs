@@ -14,7 +14,8 @@ Exit status:
   2  could not be done: bad arguments, a file that cannot be read
   3  done in part: a service's reply is missing, or something could not be converted
 
-A FILE of - is standard input."
+A FILE of - is standard input. The manual is docs/README.md, in the sources and in the archives
+for the hosts."
     };
 }
 

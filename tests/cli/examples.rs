@@ -109,9 +109,37 @@ fn examples_can_be_typed() {
         assert_eq!(typed(&desk, &line).0, ends, "{line}");
     }
     let installed = desk.read("home/.local/share/man/man1/gatepass-verify.1");
-    for text in [".SH \"EXAMPLES\"\n", ".SH \"EXIT STATUS\"\n", "\n\\&gatepass verify \\-c"] {
+    for text in [
+        ".SH \"EXAMPLES\"\n",
+        ".SH \"EXIT STATUS\"\n",
+        "\n\\&gatepass verify \\-c",
+        "The manual is docs/README.md",
+    ] {
         assert!(installed.contains(text), "{text}");
     }
+}
+
+/// The manual's way to a first token of one's own: what is typed before Envoy starts.
+#[test]
+fn envoy_can_be_tried_without_a_provider() {
+    let page = include_str!("../../docs/install-envoy.md");
+    let (_, block) = page.split_once("\n```sh try\n").unwrap();
+    let (block, _) = block.split_once("\n```").unwrap();
+    let desk = Desk::new();
+    fs::create_dir_all(desk.path("envoy")).unwrap();
+    desk.put("envoy/minimal.yaml", include_str!("../../envoy/minimal.yaml"));
+    let (status, err) = typed(&desk, block);
+    assert_eq!(status, 0, "{err}");
+    let configuration = desk.read("envoy.yaml");
+    assert_eq!(configuration.matches("127.0.0.1, port_value: 8080").count(), 3, "{configuration}");
+    for name in ["my-service.internal, ", "users.internal, ", "auth.example.com, "] {
+        assert!(!configuration.contains(&format!("address: {name}")), "{name}");
+    }
+    desk.put("alice.json", r#"{"sub": "alice", "address": {"country": "ES"}, "plan": "free"}"#);
+    let line =
+        "gatepass explain -c envoy.yaml --path /orders --token alice.token --user-info alice.json";
+    let (status, err) = typed(&desk, line);
+    assert_eq!(status, 0, "{err}");
 }
 
 /// The identity token for alice.
