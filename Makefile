@@ -35,7 +35,7 @@ help:
 	@echo 'make test     run every check and test'
 	@echo 'make docs     write the tables of docs/configuration.md from src/config/schema.yaml'
 	@echo 'make bench    measure it beside what else does the job (7 minutes; QUICK=1: 2 minutes;'
-	@echo '              ONLY=fleet: several proxies; ONLY=dearest: the dearest request)'
+	@echo '              ONLY=fleet: several proxies; ONLY=dearest: the most expensive request)'
 	@echo 'make costs    count instructions, allocations and fuel of a request, and compare them with those that'
 	@echo '              are committed (WRITE=1: write those anew)'
 	@echo 'make faults   measure what hostile clients and failing services cost (QUICK=1: a short run)'
