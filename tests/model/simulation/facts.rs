@@ -35,19 +35,26 @@ pub struct Heard {
     /// When it was asked for, and when it came, in real time.
     pub asked: i64,
     pub came: i64,
+    /// Whether it counts if it is newer than all before it. On Kong requests fetch keys beside
+    /// one another, and of those that another one is fetching only the first keys count.
+    pub is_ordered: bool,
 }
 
 /// The worker that let a request pass.
 pub struct Asker {
     pub worker: usize,
-    /// In real time.
+    /// When it started and when it looked last at what others have shared, in real time.
     pub started: i64,
+    pub ticked: i64,
     /// Whether nobody passes without lists that are up to date.
     pub needs_lists: bool,
 }
 
 /// How far ahead a time may be that counts as now.
 const AHEAD_MS: i64 = 1000;
+
+/// By when a worker has looked at what others shared, if it ticks then.
+const LOOK_MS: i64 = 1000;
 
 impl Heard {
     /// Whether it may still decide something, by its age on the clock.
@@ -82,9 +89,6 @@ pub struct Facts {
     identities: HashMap<String, (usize, String)>,
     /// When the clock jumped last, in real time.
     pub jumped: i64,
-    /// Whether every answer counts that is newer than those before it. On Kong
-    /// requests fetch keys beside one another, and only the first keys count.
-    pub is_ordered: bool,
     /// Whether all workers see at once what one of them has shared.
     pub is_shared: bool,
 }
@@ -172,14 +176,15 @@ impl Facts {
             return wrong("a revoked token passed");
         }
         let own = &self.keys[token.issuer];
-        // The latest of what this worker asked for itself, or was shared before it started;
-        // others may know more.
+        // The latest of what this worker asked for itself, or was shared before it started or
+        // looked; others may know more.
         let is_known = |heard: &&Heard| {
-            heard.worker == worker
-                || self.is_shared && self.jumped < heard.asked && heard.came < asker.started
+            let has_seen = heard.came < asker.started || heard.came + LOOK_MS <= asker.ticked;
+            let is_shared = self.is_shared && self.jumped < heard.asked && has_seen;
+            heard.is_ordered && (heard.worker == worker || is_shared)
         };
         let latest = own.iter().filter(is_known).max_by_key(|heard| heard.asked);
-        let latest = latest.filter(|latest| self.is_ordered && latest.asked > self.jumped);
+        let latest = latest.filter(|latest| latest.asked > self.jumped);
         // As far as a clock tells that was set back to before the keys were heard.
         let is_newest = |heard: &Heard| {
             latest.is_none_or(|latest| {

@@ -45,6 +45,9 @@ pub const USER_TTL_MS: i64 = 5_000;
 pub const USER_STALE_MS: i64 = 10_000;
 pub const FEED_STALE_MS: i64 = 20_000;
 
+/// The longest callout, and the tick that ends it.
+pub const SLOW_MS: i64 = 5000;
+
 /// Where a version of the configurations takes revocations.
 pub const fn endpoint(version: usize) -> &'static str {
     if version == 0 { "/revoke" } else { "/withdraw" }

@@ -12,7 +12,7 @@ use gatepass::verdict::Verdict;
 use serde_json::Value;
 
 use super::facts::Public;
-use super::outside::{self, Fact};
+use super::outside::{self, Fact, SLOW_MS};
 use super::signatures::Signatures;
 use super::stores::Store;
 
@@ -33,6 +33,8 @@ pub struct Open {
     pub asked_clock: i64,
     /// How many pages of the feed had been read then.
     pub pages: usize,
+    /// Whether another one asked the same meanwhile, as requests do on Kong.
+    pub is_again: bool,
     /// What the service made of it when it came.
     pub then: (Fact, CalloutReply),
 }
@@ -42,6 +44,9 @@ pub struct Worker {
     pub listener: usize,
     /// When it started, in real time.
     pub started: i64,
+    /// When it ticked last with no keys under way, in real time: it looks then at what others
+    /// have shared.
+    pub ticked: i64,
     pub version: usize,
     pub gateway: Pipeline,
     /// The path of its endpoint.
@@ -77,6 +82,7 @@ impl Worker {
             id,
             listener,
             started,
+            ticked: started,
             version,
             gateway,
             revocations: outside::endpoint(version),
@@ -94,7 +100,19 @@ impl Worker {
         let Dispatch { id: flight, callout } = sent;
         let asked_clock = now.as_millis();
         let pages = outside.pages;
-        self.open.push(Open { flight, callout, asked: real, asked_clock, pages, then });
+        let is_again = self.open.iter().any(|open| is_alike(&open.callout, &callout));
+        let asked = real;
+        self.open.push(Open { flight, callout, asked, asked_clock, pages, is_again, then });
+    }
+
+    /// Whether keys are under way for which it waits. On Kong it does not wait for those of a
+    /// request for longer than a callout may take.
+    pub fn awaits_keys(&self, real: i64, jumped: i64) -> bool {
+        let services = ["idp", "idp-d", "idp-e", "keys"];
+        self.open.iter().any(|open| {
+            let is_late = !self.host.resumes_others && real - open.asked.max(jumped) > SLOW_MS;
+            services.contains(&open.callout.service.upstream.as_str()) && !is_late
+        })
     }
 
     /// Takes a step; gives the end of a request.
@@ -200,6 +218,10 @@ impl Worker {
             self.gateway.abandon(*flight);
         }
     }
+}
+
+fn is_alike(one: &Callout, other: &Callout) -> bool {
+    one.service.upstream == other.service.upstream && one.path == other.path
 }
 
 fn body_of(entry: &Value) -> String {

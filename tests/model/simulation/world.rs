@@ -12,7 +12,9 @@ use super::super::support::{self, ENVOY, KONG, START};
 use super::facts::{Asker, Facts, Heard, Public};
 use super::gauges::Gauges;
 use super::identities::Identities;
-use super::outside::{self, COOLDOWN_MS, Fact, ISSUERS, Outside, USERS, issuer_time, listener_of};
+use super::outside::{
+    self, COOLDOWN_MS, Fact, ISSUERS, Outside, SLOW_MS, USERS, issuer_time, listener_of,
+};
 use super::signatures::Signatures;
 use super::stores::{Kind, Store};
 use super::worker::{Client, End, Worker};
@@ -25,9 +27,6 @@ pub struct Event {
     pub a: usize,
     pub b: usize,
 }
-
-/// The longest callout, and the tick that ends it.
-const SLOW_MS: i64 = 5000;
 
 /// Workers of each listener.
 const WORKERS: usize = 2;
@@ -97,7 +96,6 @@ impl World {
             last: String::new(),
             codes: BTreeMap::new(),
         };
-        world.facts.is_ordered = world.host.resumes_others;
         world.facts.is_shared = kind == Kind::Quiet;
         world.facts.lists.clone_from(&world.outside.allowed);
         for listener in 0..2 {
@@ -162,6 +160,7 @@ impl World {
                 let asker = Asker {
                     worker: worker.id,
                     started: worker.started,
+                    ticked: worker.ticked,
                     needs_lists: (worker.listener, worker.version) != (1, 1),
                 };
                 self.facts.check(&asker, &client.token, identity, clock)
@@ -240,6 +239,7 @@ impl World {
         };
         let (id, listener) = (worker.id, worker.listener);
         let (asked, asked_clock) = (open.asked, open.asked_clock);
+        let is_ordered = worker.host.resumes_others || !open.is_again;
         // A page is late where another one was read meanwhile, and says nothing.
         let is_late = open.pages != self.outside.pages;
         let clock = START * 1000 + self.real + self.offset;
@@ -249,7 +249,8 @@ impl World {
         let is_taken = !log.iter().any(|line| line.to_string().contains("tokens_not_listed"));
         if is_taken || !matches!(fact, Fact::Allowed(_)) {
             let fact = fact.clone();
-            let heard = Heard { worker: id, fact, clock, asked_clock, asked, came: real };
+            let came = real;
+            let heard = Heard { worker: id, fact, clock, asked_clock, asked, came, is_ordered };
             self.facts.hear(heard);
         }
         if let (Fact::Page(end, _), true, CalloutReply::Answer(_)) = (&fact, is_taken, &reply) {
@@ -264,6 +265,9 @@ impl World {
     /// Fails what the host or the gateway gives up, and asks for what is due.
     pub fn tick(&mut self, at: usize) -> Found {
         let (now, real) = (self.now(), self.real);
+        if !self.workers[at].awaits_keys(real, self.facts.jumped) {
+            self.workers[at].ticked = real;
+        }
         let tick = self.workers[at].gateway.tick(now);
         for sent in tick.send {
             let worker = &mut self.workers[at];
