@@ -174,6 +174,7 @@ fn the_form_with_tls_differs_by_tls_alone() {
         let config = &mut listener.pointer_mut(at).unwrap()["configuration"]["value"];
         let services = config["services"].as_object_mut().unwrap();
         let schemes: Vec<_> = services.values_mut().map(|it| it["scheme"].take()).collect();
+        assert!(schemes.len() > 1 && schemes[0].is_string(), "{schemes:?}");
         assert!(schemes.iter().all(|scheme| *scheme == schemes[0]), "{schemes:?}");
         let resource = config["resources"][0]["resource"].take();
         assert!(resource.as_str().unwrap().ends_with("/tools"), "{resource}");

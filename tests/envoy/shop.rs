@@ -177,6 +177,7 @@ async fn with_the_filter_nobody_asks_and_without_it_everybody_does() {
     for _ in 0..10 {
         let home = shop.send(backstage, Request::get("/home").bearer(&token)).await.json();
         let tokens = tokens(&home);
+        assert_eq!(tokens.len(), 10, "{tokens:?}");
         assert!(tokens.iter().all(|(_, token)| *token == "public"), "{tokens:?}");
     }
     assert_eq!(shop.user_calls().await, (gateway, 100));

@@ -165,7 +165,8 @@ each_host!(a_transaction_token_is_removed_with_any_profile, |host| {
     shop::open(host, json!({}));
     for path in ["/login", "/catalog"] {
         let request = host.send(Head::get(path).header("txn-token", "forged"));
-        assert!(request.upstream_headers("txn-token").iter().all(String::is_empty));
+        let left: &[&str] = if host.is_kong() { &[""] } else { &[] };
+        assert_eq!(request.upstream_headers("txn-token"), left, "{path}");
     }
 });
 

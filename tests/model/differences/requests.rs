@@ -85,7 +85,7 @@ pub fn each(
 
 #[test]
 fn a_second_field_opens_nothing_and_adds_nothing() {
-    let mut last = None;
+    let (mut last, mut compared) = (None, 0);
     each("second fields", 120, |dice, config, request, seed| {
         let users = UserService::new(seed);
         if last.as_ref().is_none_or(|(known, _)| *known != seed) {
@@ -120,6 +120,7 @@ fn a_second_field_opens_nothing_and_adds_nothing() {
                     (Some(one), Some(two)) => one.is(&two),
                     (one, two) => one == two,
                 };
+                compared += 1;
                 match (others.next(), is_same) {
                     (None, true) => Ok(()),
                     (other, _) => Err(format!("{added:?} brings {other:?}\n{before:?}\n{after:?}")),
@@ -127,10 +128,12 @@ fn a_second_field_opens_nothing_and_adds_nothing() {
             }
         }
     });
+    assert!(compared > 100, "{compared} were forwarded twice");
 }
 
 #[test]
 fn what_is_denied_now_is_denied_later() {
+    let mut denied = 0;
     each("later", 60, |dice, config, request, seed| {
         let now = |at: i64| {
             let mut gateway = gateway(config).expect("a configuration");
@@ -138,6 +141,7 @@ fn what_is_denied_now_is_denied_later() {
         };
         let before = now(START);
         if matches!(&before, Seen::Denied(_, code) if code != "token_not_yet_valid") {
+            denied += 1;
             let later = START + dice.pick(&[1, 29, 60, 301, 3600, 86_400]);
             if let after @ Seen::Forwarded(..) = now(later) {
                 return Err(format!("{before:?} and at {later} {after:?}"));
@@ -145,10 +149,12 @@ fn what_is_denied_now_is_denied_later() {
         }
         Ok(())
     });
+    assert!(denied > 100, "{denied} were denied");
 }
 
 #[test]
 fn another_time_with_other_dates_is_the_same() {
+    let mut forwarded = 0;
     each("shifted", 60, |dice, config, request, seed| {
         let shift = dice.pick(&[1, 3600, 400_000_000, -100_000_000]);
         let sent = |request: &Request, at: i64| {
@@ -166,6 +172,7 @@ fn another_time_with_other_dates_is_the_same() {
             (Seen::Denied(one, code), Seen::Denied(two, other)) => one == two && code == other,
             (Seen::Redirected, Seen::Redirected) => true,
             (Seen::Forwarded(_, one, _), Seen::Forwarded(_, two, _)) => {
+                forwarded += 1;
                 match (lasting(one.as_ref()), lasting(two.as_ref())) {
                     (Some(one), Some(two)) => one.is(&two),
                     (one, two) => one == two,
@@ -175,4 +182,5 @@ fn another_time_with_other_dates_is_the_same() {
         };
         if is_same { Ok(()) } else { Err(format!("{shift}: {one:?}\n{two:?}")) }
     });
+    assert!(forwarded > 50, "{forwarded} were forwarded");
 }
