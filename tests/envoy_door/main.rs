@@ -20,6 +20,9 @@
 )]
 
 mod any_order;
+mod by_itself;
+#[path = "../pipeline/counted.rs"]
+mod counted;
 mod host;
 mod secrets;
 

@@ -101,6 +101,9 @@ callbacks! {
         let stream = stream(ptr);
         let head = stream.head.borrow();
         let trailers = stream.trailers.borrow();
+        if stream.is_unread.get() {
+            return false;
+        }
         let Some(map) = (if which == 0 { Some(&*head) } else { trailers.as_ref() }) else {
             return false;
         };

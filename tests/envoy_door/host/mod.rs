@@ -126,6 +126,8 @@ pub struct Stream {
     route: Cell<*const c_void>,
     /// How many headers it says it has, if it lies.
     lies: Cell<Option<usize>>,
+    /// Whether its headers cannot be read.
+    is_unread: Cell<bool>,
     /// Whether it ends inside of the answer, as Envoy's do.
     pub ends_when_answered: Cell<bool>,
     answer: RefCell<Option<Answer>>,

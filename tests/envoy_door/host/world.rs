@@ -163,6 +163,23 @@ impl Envoy {
         self.config.counts.borrow().get(name).copied().unwrap_or(0)
     }
 
+    /// The same, if there was anything of that name.
+    pub fn told(&self, name: &str) -> Option<u64> {
+        self.config.counts.borrow().get(name).copied()
+    }
+
+    /// Waits until the timer has called.
+    pub fn ticks(&self) {
+        std::thread::sleep(std::time::Duration::from_millis(110));
+        self.run();
+    }
+
+    /// Streams that are over leave nothing here either. No request may be looked at later.
+    pub fn forget_streams(&self) {
+        let own = STREAMS.with_borrow_mut(std::mem::take);
+        own.values().for_each(|stream| destroy(stream));
+    }
+
     /// From now on no value of a metric is taken.
     pub fn refuse_metrics(&self) {
         self.config.refuses.set(true);
@@ -194,6 +211,7 @@ impl Envoy {
             state: RefCell::default(),
             route: Cell::new(ptr::null()),
             lies: Cell::default(),
+            is_unread: Cell::default(),
             ends_when_answered: Cell::new(true),
             answer: RefCell::default(),
             continued: Cell::default(),
@@ -280,6 +298,11 @@ impl Request<'_> {
 
     pub fn lying(self, size: usize) -> Self {
         self.stream().lies.set(Some(size));
+        self
+    }
+
+    pub fn unread(self) -> Self {
+        self.stream().is_unread.set(true);
         self
     }
 
