@@ -20,3 +20,20 @@ impl Stopwatch {
         u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn it_says_how_many_microseconds_have_passed() {
+        let watch = Stopwatch::start();
+        thread::sleep(Duration::from_millis(20));
+        // Milliseconds would be fewer, and nanoseconds more.
+        let micros = watch.micros();
+        assert!((20_000..10_000_000).contains(&micros), "{micros}");
+    }
+}

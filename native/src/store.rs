@@ -207,6 +207,10 @@ mod tests {
         store.write("d", &[], None);
         assert_eq!(format!("{store:?}"), "Store { values: 2, bytes: 11, .. }");
         assert!(!Store::with_bounds(0, 40).write("a", &[], None));
+        // To the last byte.
+        let full = Store::with_bounds(3, 40);
+        assert!(full.write("a", &[0; 39], None) && full.write("a", &[0; 19], None));
+        assert!(full.write("b", &[0; 19], None) && full.read("a").is_some(), "both fit");
     }
 
     #[test]

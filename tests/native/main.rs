@@ -10,7 +10,7 @@
 
 use std::rc::Rc;
 
-use aws_lc_rs::encoding::{AsBigEndian as _, AsDer as _};
+use aws_lc_rs::encoding::{AsBigEndian as _, AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ED25519, EcdsaKeyPair,
@@ -19,11 +19,12 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use gatepass::keys::{
-    Algorithm, AlgorithmSet, Crypto, Origin, SigningAlgorithm, SigningKey, VerifyingKey,
+    Algorithm, AlgorithmSet, Crypto, HostCrypto as _, Origin, SigningAlgorithm, SigningKey,
+    VerifyingKey,
 };
 use gatepass::pipeline::Settings;
 use gatepass::token::Untrusted;
-use gatepass_native::AwsLc;
+use gatepass_native::{AwsLc, VerifiesOnce};
 use jwt_compact::Claims;
 use serde_json::{Value, json};
 
@@ -127,6 +128,22 @@ fn the_module_alone_does_not_sign_what_the_host_has_to() {
                 assert!(problems.contains(&expected), "{problems}");
             }
         }
+    }
+}
+
+/// Else every worker would verify by itself, with slower code, and nothing else would tell.
+#[test]
+fn workers_verify_and_sign_with_the_keys_of_the_library() {
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+    let pkcs8 = key.to_pkcs8v1().unwrap();
+    let spki: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+    let once = VerifiesOnce(AwsLc);
+    let signature =
+        once.signing_key(Algorithm::Es256, pkcs8.as_ref()).expect("a key").sign(b"text").unwrap();
+    let verifies = once.verifying_key(Algorithm::Es256, spki.as_ref()).expect("a key");
+    for _ in 0..2 {
+        assert_eq!(verifies.verify(b"text", &signature), Some(true));
+        assert_eq!(verifies.verify(b"another", &signature), Some(false));
     }
 }
 
