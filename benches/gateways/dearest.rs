@@ -104,7 +104,7 @@ pub async fn run(machine: &Machine, effort: &Effort) -> Section {
             most / plain,
         );
     }
-    Section { title: "The dearest request", text, bars: Vec::new() }
+    Section { title: "The dearest request", text, bars: Vec::new(), data: Value::Null }
 }
 
 struct Bench {

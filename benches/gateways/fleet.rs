@@ -239,7 +239,7 @@ pub async fn run(machine: &Machine, effort: &Effort) -> Section {
     if !effort.quick {
         publish(&text);
     }
-    Section { title: "A fleet", text, bars: Vec::new() }
+    Section { title: "A fleet", text, bars: Vec::new(), data: table.json() }
 }
 
 /// The issuer signs with another key, whose first tokens come to all workers.

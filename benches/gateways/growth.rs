@@ -47,55 +47,71 @@ pub async fn memory(machine: &Machine, effort: &Effort) -> Section {
     table.row(["Envoy, no filter".into(), format!("{plain:.0}"), "-".into(), "-".into()]);
     let mut config = config(&signer);
     config["limits"] = json!({"token_cache_entries": 100_000, "token_cache_bytes": 805_306_368});
-    let mut setup = Setup::new(machine);
-    let port = setup.gatepass(&config);
-    let envoy = setup.start(1).await;
-    let target = Target::new("fill", port, distinct(&signer, u64::MAX), 200, envoy.workers_cpu());
-    let mut cells = vec!["Gatepass".to_owned(), format!("{:.0}", envoy.rss())];
-    for more in [10_000, 90_000] {
-        if more > effort.tokens() {
-            cells.push("-".into());
-            continue;
-        }
-        target.closed(16, more).await;
-        cells.push(format!("{:.0}", envoy.rss()));
-    }
-    table.row(cells);
-    drop(envoy);
-
-    let all: Vec<usize> = (machine.cpus.client..=machine.cpus.gateway).collect();
-    let (mut without, mut with) = (Vec::new(), Vec::new());
-    for _ in 0..effort.rounds(5) {
-        for gatepass in [false, true] {
-            let mut setup = Setup::new(machine);
-            if gatepass {
-                setup.gatepass(&config)
-            } else {
-                setup.listen(vec![])
-            };
-            let start = Instant::now();
-            // On all CPUs, as anybody's: the module is compiled on several.
-            let envoy = setup.start_on(1, &all).await;
-            let took = start.elapsed().as_secs_f64();
-            if gatepass {
-                with.push(took)
-            } else {
-                without.push(took)
+    for (name, add) in DOORS {
+        let mut setup = Setup::new(machine);
+        let port = add(&mut setup, &config);
+        let envoy = setup.start(1).await;
+        let target =
+            Target::new("fill", port, distinct(&signer, u64::MAX), 200, envoy.workers_cpu());
+        let mut cells = vec![name.to_owned(), format!("{:.0}", envoy.rss())];
+        for more in [10_000, 90_000] {
+            if more > effort.tokens() {
+                cells.push("-".into());
+                continue;
             }
-            drop(envoy);
+            target.closed(16, more).await;
+            cells.push(format!("{:.0}", envoy.rss()));
         }
+        table.row(cells);
     }
-    let (without, with) = (median(without), median(with));
+    let starts = starts(machine, effort, &config).await;
     let bytes = std::fs::metadata(&machine.module).map_or(0, |file| file.len());
     let text = format!(
         "Memory of an Envoy with one worker, by what it remembers (MiB):\n\n{table}\n\
-         Envoy listens {without:.2} s after its start, with Gatepass ({} kB) {with:.2} s: {:+.2} s \
-         on {} CPUs.\n",
-        bytes / 1000,
-        with - without,
-        all.len()
+         Until Envoy listens, on {} CPUs (the WebAssembly module has {} kB):\n\n{starts}",
+        on_all(machine).len(),
+        bytes / 1000
     );
-    Section { title: "Memory and start", text, bars: Vec::new() }
+    let data = json!({"memory_mib": table.json(), "start": starts.json()});
+    Section { title: "Memory and start", text, bars: Vec::new(), data }
+}
+
+/// A door, and how a listener gets it.
+type Door = (&'static str, fn(&mut Setup<'_>, &Value) -> u16);
+
+const DOORS: [Door; 2] = [
+    ("Gatepass", |setup, config| setup.gatepass(config)),
+    ("Gatepass native", |setup, config| setup.native(config)),
+];
+
+/// All CPUs of the benchmark: as anybody's Envoy has them.
+fn on_all(machine: &Machine) -> Vec<usize> {
+    (machine.cpus.client..=machine.cpus.gateway).collect()
+}
+
+/// The time until Envoy listens, alone and with each door.
+async fn starts(machine: &Machine, effort: &Effort, config: &Value) -> Table {
+    let alone: Door = ("Envoy, no filter", |setup, _| setup.listen(vec![]));
+    let doors = [alone].into_iter().chain(DOORS);
+    let mut took: Vec<(Door, Vec<f64>)> = doors.map(|door| (door, Vec::new())).collect();
+    for _ in 0..effort.rounds(5) {
+        for ((_, add), took) in &mut took {
+            let mut setup = Setup::new(machine);
+            add(&mut setup, config);
+            let start = Instant::now();
+            // The module is compiled on several.
+            let envoy = setup.start_on(1, &on_all(machine)).await;
+            took.push(start.elapsed().as_secs_f64());
+            drop(envoy);
+        }
+    }
+    let mut table = Table::new(&["", "seconds", "more than Envoy alone"]);
+    let medians: Vec<_> = took.into_iter().map(|((name, _), took)| (name, median(took))).collect();
+    let alone = medians.first().map_or(f64::NAN, |(_, seconds)| *seconds);
+    for (name, seconds) in medians {
+        table.row([name.to_owned(), format!("{seconds:.2}"), format!("{:.2}", seconds - alone)]);
+    }
+    table
 }
 
 /// One point of a curve: what a request costs there.
@@ -139,7 +155,10 @@ pub async fn curves(machine: &Machine, effort: &Effort) -> (Section, Vec<Curve>)
         "ms added to that, median",
         &points.1,
     );
-    (Section { title: "As the work grows", text, bars: Vec::new() }, curves)
+    let data =
+        curves.iter().map(|Curve { x, y, points }| json!({"x": x, "y": y, "points": points}));
+    let data = data.collect();
+    (Section { title: "As the work grows", text, bars: Vec::new(), data }, curves)
 }
 
 fn curve(curves: &mut Vec<Curve>, x: &str, y: &str, points: &[Point]) -> String {
@@ -223,7 +242,7 @@ async fn by_tokens(
 /// and services.
 async fn workers(machine: &Machine, effort: &Effort, curves: &mut Vec<Curve>) -> String {
     let signer = Signer::new("RS256");
-    let all: Vec<usize> = (machine.cpus.client..=machine.cpus.gateway).collect();
+    let all = on_all(machine);
     let (mut cpus, mut memory) = (Vec::new(), Vec::new());
     for count in [1, 2, 3, 4] {
         let mut setup = Setup::new(machine);

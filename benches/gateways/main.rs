@@ -47,6 +47,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use std::{env, fs};
 
+use serde_json::{Map, Value, json};
 use tokio::task::LocalSet;
 
 use crate::envoy::Machine;
@@ -144,6 +145,10 @@ async fn run() {
         }
     }
     write(&results.join("results.md"), &document);
+    let data: Map<String, Value> =
+        sections.iter_mut().map(|it| (it.title.to_owned(), it.data.take())).collect();
+    let data = json!({"machine": report::machine(), "sections": data});
+    write(&results.join("results.json"), &format!("{data:#}\n"));
     if !quick && only.is_empty() {
         let page = root.join("docs/performance.md");
         let text = fs::read_to_string(&page).expect("the page about performance");

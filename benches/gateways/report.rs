@@ -3,12 +3,16 @@
 use std::fmt;
 use std::fs;
 
+use serde_json::{Map, Value, json};
+
 /// A part of the results.
 pub struct Section {
     pub title: &'static str,
     pub text: String,
     /// What its plot shows, if it has one.
     pub bars: Vec<(String, f64)>,
+    /// The same for programs.
+    pub data: Value,
 }
 
 /// A Markdown table.
@@ -23,6 +27,18 @@ impl Table {
 
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
+    }
+
+    /// An object for each row, by the header's cells; numbers as numbers.
+    pub fn json(&self) -> Value {
+        let [header, rows @ ..] = &*self.rows else { return json!([]) };
+        let value =
+            |cell: &String| cell.parse::<f64>().map_or_else(|_| json!(cell), |it| json!(it));
+        let name = |cell: &String| if cell.is_empty() { "name".to_owned() } else { cell.clone() };
+        let object = |row: &Vec<String>| -> Map<String, Value> {
+            header.iter().map(name).zip(row.iter().map(value)).collect()
+        };
+        rows.iter().map(|row| Value::Object(object(row))).collect()
     }
 }
 

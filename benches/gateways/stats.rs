@@ -4,6 +4,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::load::{Slice, Target};
 
 /// All slices of one target.
@@ -19,28 +21,66 @@ impl Series {
         median(self.slices.iter().map(value))
     }
 
-    /// Median of `value(slice, its baseline)`.
-    pub fn paired(&self, value: impl Fn(&Slice, &Slice) -> f64) -> f64 {
-        median(self.slices.iter().zip(&self.baselines).map(|(slice, base)| value(slice, base)))
+    /// `value(slice, its baseline)` of each slice.
+    fn paired(&self, value: impl Fn(&Slice, &Slice) -> f64) -> Vec<f64> {
+        self.slices.iter().zip(&self.baselines).map(|(slice, base)| value(slice, base)).collect()
     }
 
     pub fn throughput_ratio(&self) -> f64 {
-        self.paired(|slice, base| slice.per_second / base.per_second)
+        median(self.paired(|slice, base| slice.per_second / base.per_second))
     }
 
-    pub fn added_cpu(&self) -> f64 {
-        self.paired(|slice, base| slice.cpu - base.cpu)
+    /// The CPU time that a request takes more than the baseline's, in microseconds.
+    pub fn added_cpu(&self) -> Estimate {
+        Estimate::of(&self.paired(|slice, base| slice.cpu - base.cpu))
+    }
+
+    /// How the CPU time of a request compares with that of another target in the same
+    /// rounds.
+    pub fn cpu_against(&self, other: &Self) -> Estimate {
+        let pairs = self.slices.iter().zip(&other.slices);
+        Estimate::of(&pairs.map(|(own, other)| own.cpu / other.cpu).collect::<Vec<_>>())
     }
 
     /// How the throughput compares with that of another target in the same
     /// rounds, each relative to its baseline.
     pub fn against(&self, other: &Self) -> f64 {
-        let relative = |series: &Self| -> Vec<f64> {
-            let pairs = series.slices.iter().zip(&series.baselines);
-            pairs.map(|(slice, base)| slice.per_second / base.per_second).collect()
-        };
+        let relative =
+            |series: &Self| series.paired(|slice, base| slice.per_second / base.per_second);
         median(relative(self).into_iter().zip(relative(other)).map(|(own, other)| own / other))
     }
+}
+
+/// A median, with the 95 % interval of its bootstrap.
+#[derive(Clone, Copy)]
+pub struct Estimate {
+    pub median: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Estimate {
+    const RESAMPLES: usize = 1000;
+
+    pub fn of(values: &[f64]) -> Self {
+        let mut random = random();
+        let mut pick = || values[random.next().unwrap_or(0) as usize % values.len().max(1)];
+        let mut medians: Vec<f64> = (0..Self::RESAMPLES)
+            .map(|_| median((0..values.len()).map(|_| pick()).collect::<Vec<_>>()))
+            .collect();
+        medians.sort_by(f64::total_cmp);
+        let at = |share: f64| medians[(share * (Self::RESAMPLES - 1) as f64).round() as usize];
+        Self { median: median(values.iter().copied()), low: at(0.025), high: at(0.975) }
+    }
+
+    pub fn json(self) -> Value {
+        json!({"median": rounded(self.median), "low": rounded(self.low), "high": rounded(self.high)})
+    }
+}
+
+/// To three decimals, as nothing here is measured more exactly.
+pub fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }
 
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
@@ -127,13 +167,19 @@ fn mean(one: &Slice, other: &Slice) -> Slice {
 
 /// Times between arrivals of a Poisson process; the same ones each time.
 pub fn arrivals(per_second: f64) -> impl Iterator<Item = Duration> {
+    random().map(move |number| {
+        let uniform = (number >> 11) as f64 / (1_u64 << 53) as f64;
+        Duration::from_secs_f64(-(1.0 - uniform).ln() / per_second)
+    })
+}
+
+/// Numbers by xorshift64; the same ones each time.
+fn random() -> impl Iterator<Item = u64> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     std::iter::repeat_with(move || {
-        // xorshift64
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        let uniform = (state >> 11) as f64 / (1_u64 << 53) as f64;
-        Duration::from_secs_f64(-(1.0 - uniform).ln() / per_second)
+        state
     })
 }
