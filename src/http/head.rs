@@ -124,6 +124,12 @@ impl Fields {
         Field { name: slice(name), value: slice(value) }
     }
 
+    /// Where the first value of `name` is.
+    fn first_range(&self, name: &str) -> Option<Range<usize>> {
+        let is_named = |span: &&Span| self.field(span).name.eq_ignore_ascii_case(name.as_bytes());
+        self.spans.iter().find(is_named).map(|span| span.value.clone())
+    }
+
     /// The values of the fields called `name`, ignoring case.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let name = name.as_bytes();
@@ -211,18 +217,26 @@ pub struct RequestHead {
     fields: Fields,
     /// The host says that a body follows. HTTP/2 needs no field for that.
     has_body: bool,
+    /// Where the path of the target is, and its query: most steps ask for them.
+    path: Range<usize>,
+    query: Option<Range<usize>>,
 }
 
 impl From<Fields> for RequestHead {
     fn from(fields: Fields) -> Self {
-        Self { fields, has_body: false }
+        let target = fields.first_range(":path").unwrap_or_default();
+        let text = fields.bytes.get(target.clone()).unwrap_or_default();
+        let mark = memchr::memchr(b'?', text).map(|at| target.start.saturating_add(at));
+        let path = target.start..mark.unwrap_or(target.end);
+        let query = mark.map(|mark| mark.saturating_add(1)..target.end);
+        Self { fields, has_body: false, path, query }
     }
 }
 
 impl RequestHead {
     /// The head with these fields, in the order received.
     pub fn new<N: AsRef<str>, V: AsRef<[u8]>>(fields: impl IntoIterator<Item = (N, V)>) -> Self {
-        Self { fields: fields.into_iter().collect(), has_body: false }
+        fields.into_iter().collect::<Fields>().into()
     }
 
     /// The same head, with what the host knows of the body: whether one follows.
@@ -278,11 +292,8 @@ impl RequestHead {
     /// The request target: path and query; empty if the host gave none.
     // RFC 9112 section 3.2 (R50)
     pub fn target(&self) -> Target<'_> {
-        let raw = self.first(":path").unwrap_or_default();
-        match memchr::memchr(b'?', raw).and_then(|mark| raw.split_at_checked(mark)) {
-            Some((path, [_, query @ ..])) => Target { path, query: Some(query) },
-            _ => Target { path: raw, query: None },
-        }
+        let part = |range: &Range<usize>| self.fields.bytes.get(range.clone()).unwrap_or_default();
+        Target { path: part(&self.path), query: self.query.as_ref().map(part) }
     }
 
     /// The gRPC protocol of the request, if it is a gRPC call: each has its own form of

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::node::{Kind, Node, position};
+use super::node::{Kind, Mark, Marks, Node, position};
 use super::reading::{Nodes, read};
 use super::view::{Inside, Json, Members};
 
@@ -21,6 +21,8 @@ pub struct Document {
     /// in an escaped form.
     text: String,
     nodes: Vec<Node>,
+    /// Of the members' names.
+    names: Marks,
 }
 
 /// A text that is not an acceptable JSON object.
@@ -31,8 +33,8 @@ impl Document {
     /// Parses a text that must be an object.
     pub fn parse(text: Vec<u8>) -> Result<Self, NotAnObject> {
         let text = String::from_utf8(text).map_err(|_| NotAnObject)?;
-        let Nodes { nodes, apart, .. } = read(&text).map_err(|_| NotAnObject)?;
-        let mut document = Self { text, nodes };
+        let Nodes { nodes, apart, names, .. } = read(&text).map_err(|_| NotAnObject)?;
+        let mut document = Self { text, nodes, names };
         document.text.push_str(&apart);
         match document.nodes.first() {
             Some(Node { kind: Kind::Object, .. }) => Ok(document),
@@ -42,14 +44,14 @@ impl Document {
 
     /// The object with these members.
     pub fn of(members: &Map<String, Value>) -> Self {
-        let mut document = Self::default();
+        let mut document = Self { names: Marks::ANY, ..Self::default() };
         document.push(Json::Object(members.into()));
         document
     }
 
     /// Its members.
     pub fn members(&self) -> Members<'_> {
-        Members::of(Inside::of(&self.text, &self.nodes, 0))
+        Members::of(Inside::of(&self.text, &self.nodes, 0, self.names))
     }
 
     /// The member called `name`.
@@ -62,7 +64,8 @@ impl Document {
         if self.nodes.is_empty() {
             self.nodes.push(Node::of_value(Kind::Object, 1));
         }
-        self.push(Json::Text(name));
+        self.push_name(name);
+        self.names.add(Mark::of(name));
         self.push(Json::Text(value));
         self.close(0);
     }
@@ -103,11 +106,18 @@ impl Document {
             Json::Object(members) => {
                 self.nodes.push(Node::of_value(Kind::Object, next));
                 for (name, value) in members.iter() {
-                    self.push_text(Kind::Text, name);
+                    self.push_name(name);
                     self.push(value);
                 }
                 self.close(own);
             }
+        }
+    }
+
+    fn push_name(&mut self, name: &str) {
+        self.push_text(Kind::Text, name);
+        if let Some(node) = self.nodes.last_mut() {
+            node.mark = Mark::of(name);
         }
     }
 
@@ -156,7 +166,7 @@ mod tests {
     use crate::json::parse_object;
 
     /// Texts whose readings by both readers are compared.
-    const TEXTS: [&str; 48] = [
+    const TEXTS: [&str; 50] = [
         r#"{"iss":"https://auth.example","aud":["a","b"],"exp":1764000000,"x":{"y":[{}]}}"#,
         r" { } ",
         "{\"a\"\t:\n1 ,\r\"b\": 2}",
@@ -171,6 +181,9 @@ mod tests {
         r#"{"a":1,"a":1}"#,
         r#"{"a":1,"\u0061":2}"#,
         r#"{"a":null,"a":1}"#,
+        // Names with one mark.
+        r#"{"a1b":1,"a2b":2,"a3b":3}"#,
+        r#"{"a1b":1,"a2b":2,"a1b":3}"#,
         r#"{"a":[{"b":1,"b":2}]}"#,
         r#"{"a":null,"b":[null,{"c":null}],"d":{"e":null,"f":1}}"#,
         r#"{"a":true,"b":false}"#,
@@ -249,6 +262,9 @@ mod tests {
         let kept: Vec<_> = document.members().iter().map(|(name, _)| name).collect();
         assert_eq!(kept, ["sub", "client"]);
         assert_eq!(format!("{document:?}"), r#"{"sub", "client"}"#);
+        let alike = Document::parse(br#"{"a1b":1,"a2b":2}"#.to_vec()).unwrap();
+        assert_eq!(alike.get("a2b").map(Json::to_value), Some(2.into()));
+        assert!(alike.get("a3b").is_none());
         let mut empty = Document::default();
         empty.add_text("sub", "bob");
         assert_eq!(empty.get("sub").and_then(Json::as_str), Some("bob"));

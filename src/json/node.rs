@@ -5,11 +5,52 @@
 #[derive(Clone, Copy)]
 pub(super) struct Node {
     pub kind: Kind,
+    /// Of the name of a member; any for a value.
+    pub mark: Mark,
     /// Where its text begins.
     pub from: u32,
     /// Where its text ends; for a value without a text, the position of the node after it
     /// and all that it contains.
     pub to: u32,
+}
+
+/// A number for a name that tells most names apart without comparing them.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Mark(u8);
+
+impl Mark {
+    #[allow(clippy::cast_possible_truncation, reason = "any byte of the length will do")]
+    pub(super) fn of(name: &str) -> Self {
+        let bytes = name.as_bytes();
+        let [first, last] = [bytes.first(), bytes.last()].map(|it| it.copied().unwrap_or_default());
+        let sum = first.wrapping_add(last.wrapping_mul(3));
+        Self(sum.wrapping_add((bytes.len() as u8).wrapping_mul(7)))
+    }
+}
+
+/// The names that an object may have, as one bit for each: of a name whose bit is not set
+/// it is certain that there is none.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Marks(u64);
+
+impl Marks {
+    /// Any name.
+    pub(super) const ANY: Self = Self(u64::MAX);
+
+    /// Adds a name; false if none with its bit was there.
+    pub(super) const fn add(&mut self, mark: Mark) -> bool {
+        let was_there = self.may_have(mark);
+        self.0 |= Self::bit(mark);
+        was_there
+    }
+
+    pub(super) const fn may_have(self, mark: Mark) -> bool {
+        self.0 & Self::bit(mark) != 0
+    }
+
+    const fn bit(Mark(mark): Mark) -> u64 {
+        1_u64.rotate_left(mark as u32)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,16 +67,17 @@ pub(super) enum Kind {
 impl Node {
     /// A text or a number.
     pub(super) fn of_text(kind: Kind, from: usize, to: usize) -> Self {
-        Self { kind, from: position(from), to: position(to) }
+        Self { kind, mark: Mark::default(), from: position(from), to: position(to) }
     }
 
     /// Another value, with `next` behind it.
     pub(super) fn of_value(kind: Kind, next: usize) -> Self {
-        Self { kind, from: 0, to: position(next) }
+        Self { kind, mark: Mark::default(), from: 0, to: position(next) }
     }
 
-    pub(super) const fn bytes(self) -> u32 {
-        self.to.saturating_sub(self.from)
+    /// Whether it may be the name with this mark and length.
+    pub(super) const fn may_be(self, mark: Mark, bytes: usize) -> bool {
+        self.mark.0 == mark.0 && self.to.saturating_sub(self.from) as usize == bytes
     }
 
     /// The range of its text.

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::node::{Kind, Node};
+use super::node::{Kind, Mark, Marks, Node};
 use super::{MAX_DEPTH, is_number};
 
 /// The nodes of a text.
@@ -15,13 +15,15 @@ pub(super) struct Nodes<'t> {
     /// Texts that are not in `text` as they are: with escapes, and numbers. Their nodes count
     /// as if this was behind it.
     pub apart: String,
+    /// Of the members' names, if the text is an object.
+    pub names: Marks,
 }
 
 /// Reads a text as strictly as [`parse`](super::parse).
 pub(super) fn read(text: &str) -> serde_json::Result<Nodes<'_>> {
     // A name and a value of less than 16 bytes together are rare, so it need not grow.
     let nodes = Vec::with_capacity((text.len() / 8).saturating_add(2));
-    let mut nodes = Nodes { text, nodes, apart: String::new() };
+    let mut nodes = Nodes { text, nodes, apart: String::new(), names: Marks::ANY };
     let mut reader = serde_json::Deserializer::from_str(text);
     Reading { nodes: &mut nodes, depth: 0 }.deserialize(&mut reader)?;
     reader.end()?;
@@ -82,23 +84,35 @@ impl Nodes<'_> {
         }
     }
 
+    /// Marks the last node as the name of a member: its mark.
+    fn mark_name(&mut self) -> Mark {
+        let name = self.nodes.last().and_then(|node| self.text_of(*node));
+        let mark = Mark::of(name.unwrap_or_default());
+        if let Some(node) = self.nodes.last_mut() {
+            node.mark = mark;
+        }
+        mark
+    }
+
     /// Whether the last node is the name of an earlier member of the object at `own`.
     fn repeats_one(&self, own: usize) -> bool {
         let (Some(last), end) = (self.nodes.last(), self.nodes.len().saturating_sub(1)) else {
             return false;
         };
-        let mut names = self.names(own, end);
-        names.any(|name| name.bytes() == last.bytes() && self.text_of(name) == self.text_of(*last))
+        let Some(text) = self.text_of(*last) else { return false };
+        let is_same =
+            |name: Node| name.may_be(last.mark, text.len()) && self.text_of(name) == Some(text);
+        self.members(own, end).any(is_same)
     }
 
     /// Whether all members of the object at `own`, which ends here, have different names.
     fn are_distinct(&self, own: usize) -> bool {
         let mut known = BTreeSet::new();
-        self.names(own, self.nodes.len()).all(|name| known.insert(self.text_of(name)))
+        self.members(own, self.nodes.len()).all(|name| known.insert(self.text_of(name)))
     }
 
     /// The names of the members of the object at `own` that end before `end`.
-    fn names(&self, own: usize, end: usize) -> impl Iterator<Item = Node> {
+    fn members(&self, own: usize, end: usize) -> impl Iterator<Item = Node> {
         let mut at = own.saturating_add(1);
         std::iter::from_fn(move || {
             let name = *self.nodes.get(at).filter(|_| at < end)?;
@@ -189,7 +203,7 @@ impl<'t> Visitor<'t> for Reading<'_, 't> {
     /// map with one member, whose name [`Name`] distinguishes from a real one.
     fn visit_map<A: MapAccess<'t>>(mut self, mut members: A) -> Result<(), A::Error> {
         let own = self.nodes.open();
-        let mut count = 0_usize;
+        let (mut count, mut names) = (0_usize, Marks::default());
         while let Some(is_name) = members.next_key_seed(Name(self.nodes))? {
             if !is_name {
                 let number: String = members.next_value()?;
@@ -201,7 +215,8 @@ impl<'t> Visitor<'t> for Reading<'_, 't> {
                 return Ok(());
             }
             count = count.saturating_add(1);
-            if count <= FEW && self.nodes.repeats_one(own) {
+            let is_perhaps_there = names.add(self.nodes.mark_name());
+            if is_perhaps_there && count <= FEW && self.nodes.repeats_one(own) {
                 return Err(A::Error::custom("a member appears twice"));
             }
             members.next_value_seed(self.deeper()?)?;
@@ -210,6 +225,8 @@ impl<'t> Visitor<'t> for Reading<'_, 't> {
             return Err(A::Error::custom("a member appears twice"));
         }
         self.nodes.close(own, Kind::Object);
+        // The last one to close is the outermost.
+        self.nodes.names = names;
         Ok(())
     }
 }

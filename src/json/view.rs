@@ -7,7 +7,7 @@ use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 
 use super::Decimal;
-use super::node::{Kind, Node};
+use super::node::{Kind, Mark, Marks, Node};
 
 /// A JSON value that is stored elsewhere.
 #[derive(Clone, Copy)]
@@ -274,13 +274,15 @@ pub(super) struct Inside<'a> {
     nodes: &'a [Node],
     at: usize,
     end: usize,
+    /// Of the names in it.
+    names: Marks,
 }
 
 impl<'a> Inside<'a> {
-    /// Inside of the array or object at `own`.
-    pub(super) fn of(text: &'a str, nodes: &'a [Node], own: usize) -> Self {
+    /// Inside of the array or object at `own`; of an object with these `names`.
+    pub(super) fn of(text: &'a str, nodes: &'a [Node], own: usize, names: Marks) -> Self {
         let end = nodes.get(own).map_or(0, |node| node.range().1);
-        Self { text, nodes, at: own.saturating_add(1), end }
+        Self { text, nodes, at: own.saturating_add(1), end, names }
     }
 
     fn text_of(self, node: Node) -> Option<&'a str> {
@@ -290,7 +292,7 @@ impl<'a> Inside<'a> {
 
     fn value(self, at: usize) -> Option<Json<'a>> {
         let node = *self.nodes.get(at)?;
-        let inside = || Self::of(self.text, self.nodes, at);
+        let inside = || Self::of(self.text, self.nodes, at, Marks::ANY);
         Some(match node.kind {
             Kind::Null => Json::Null,
             Kind::False => Json::Bool(false),
@@ -304,11 +306,11 @@ impl<'a> Inside<'a> {
 
     /// The member of an object called `name`, unless it is `null`.
     pub(super) fn member(self, name: &str) -> Option<Json<'a>> {
-        let Self { mut at, end, .. } = self;
-        while at < end {
+        let (Self { mut at, end, names, .. }, mark) = (self, Mark::of(name));
+        while at < end && names.may_have(mark) {
             let node = self.nodes.get(at)?;
             let value = at.saturating_add(1);
-            if node.bytes() as usize == name.len()
+            if node.may_be(mark, name.len())
                 && self.text_of(*node) == Some(name)
                 && let Some(value) = self.value(value).filter(|value| !value.is_null())
             {
