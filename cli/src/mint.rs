@@ -1,4 +1,4 @@
-//! `mint`: a public token, for tests.
+//! `mint`: a access token, for tests.
 
 use gatepass::keys::{Crypto, SigningKey};
 use gatepass::token::IDENTITY_TYPES;
@@ -70,7 +70,7 @@ pub fn run(arguments: &Mint) -> Result<Output, Failure> {
         return Err(Failure::Argument {
             name: "--typ",
             found: typ,
-            accepted: "types of public tokens; this one is the gateway's own",
+            accepted: "types of access tokens; this one is the gateway's own",
         });
     }
     signer.sign(arguments.kid.as_deref(), &typ, claims).map(Output::good)

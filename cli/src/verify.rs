@@ -107,7 +107,8 @@ impl Finding {
                 (
                     Ending::Good,
                     format!(
-                        "valid: {kind} token{}, sub {:?}, until {}",
+                        "valid: {} token{}, sub {:?}, until {}",
+                        if kind == "public" { "access" } else { kind },
                         of.unwrap_or_default(),
                         text("sub"),
                         until.unwrap_or_else(|| "ever".to_owned()),

@@ -209,7 +209,7 @@ impl List<'_> {
             self.add(".token.from_params", text);
         }
         if token.get("forward") == Some(&Value::Bool(true)) {
-            self.add(".token.forward", "services get the public token and can use it themselves");
+            self.add(".token.forward", "services get the access token and can use it themselves");
         }
     }
 

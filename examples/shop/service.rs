@@ -255,7 +255,7 @@ fn received(headers: &HeaderMap) -> Vec<[String; 2]> {
     let field = |name: &str, value: &[u8]| {
         let value = match name {
             IDENTITY_HEADER => format!("<identity token, {} bytes>", value.len()),
-            "authorization" => "Bearer <public token>".to_owned(),
+            "authorization" => "Bearer <access token>".to_owned(),
             "cookie" => "<cookies>".to_owned(),
             _ => String::from_utf8_lossy(value).into_owned(),
         };

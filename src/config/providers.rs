@@ -1,4 +1,4 @@
-//! `providers`: the issuers of public tokens, and their keys.
+//! `providers`: the issuers of access tokens, and their keys.
 
 use std::rc::Rc;
 
@@ -350,10 +350,10 @@ fn token_types(node: &Node<'_>) -> Option<Vec<Option<String>>> {
             _ => {}
         }
         if IDENTITY_TYPES.contains(&typ.as_str()) {
-            return item.reject("types of public tokens; this one is the gateway's own");
+            return item.reject("types of access tokens; this one is the gateway's own");
         }
         if EVENT_TYPES.contains(&typ.as_str()) {
-            return item.reject("types of public tokens; this one tells of an event");
+            return item.reject("types of access tokens; this one tells of an event");
         }
         Some(Some(typ))
     })

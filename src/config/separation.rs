@@ -34,8 +34,8 @@ impl Identities<'_> {
         std::iter::once(&self.defaults.token().header).chain(others)
     }
 
-    /// A header that is configured for both the public token and the identity, by itself.
-    /// If a rule forwards the public token and a resource names its header, the identity
+    /// A header that is configured for both the access token and the identity, by itself.
+    /// If a rule forwards the access token and a resource names its header, the identity
     /// gets the header.
     fn clash(&self, sources: &TokenSources) -> Option<HeaderName> {
         let own = self.rules.iter().chain(&self.resources).cloned().map(Some);
@@ -47,7 +47,7 @@ impl Identities<'_> {
         })
     }
 
-    /// Whether a rule or resource forwards the public token of some request.
+    /// Whether a rule or resource forwards the access token of some request.
     pub fn forward(&self) -> bool {
         self.overrides().any(|it| it.forward == Some(true))
     }
@@ -101,7 +101,7 @@ pub fn check_separation(
     if let Some(audience) = resources.iter().find(|audience| identities.is_audience(audience)) {
         let found = format!("the audience {audience:?} of one of resources in identity tokens");
         let node = identity("audiences");
-        let _: Option<()> = node.reject_as(found, "audiences that no public token has");
+        let _: Option<()> = node.reject_as(found, "audiences that no access token has");
     }
     for (provider, keys) in providers {
         if let KeySource::Local(keys) = keys
@@ -124,13 +124,13 @@ pub fn check_separation(
                 provider.name
             );
             let node = identity("audiences");
-            let _: Option<()> = node.reject_as(found, "audiences that no public token has");
+            let _: Option<()> = node.reject_as(found, "audiences that no access token has");
         }
     }
 }
 
 /// A header can have only one meaning, except for one in which the identity token
-/// replaces the public token.
+/// replaces the access token.
 pub fn check_headers(
     whole: &Node<'_>,
     identities: &Identities<'_>,
@@ -159,7 +159,7 @@ pub fn check_headers(
             refuse(
                 IDENTITY,
                 name,
-                "each header once, none of Kong's own; of a header that may carry the public token with a value_prefix",
+                "each header once, none of Kong's own; of a header that may carry the access token with a value_prefix",
             );
         }
         carriers.push(name.clone());
@@ -168,7 +168,7 @@ pub fn check_headers(
         refuse(
             IDENTITY,
             &name,
-            "another header for the identity token, where the public token is forwarded",
+            "another header for the identity token, where the access token is forwarded",
         );
     }
     taken.extend(carriers);

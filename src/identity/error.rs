@@ -21,7 +21,7 @@ pub enum MintError {
         /// The configured limit.
         limit: usize,
     },
-    /// The public token has expired, even if only within the clock skew.
+    /// The access token has expired, even if only within the clock skew.
     Ended(UnixTime),
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for MintError {
         match self {
             Self::NoKey => f.write_str("no signing key is in use: see sign_from and retire_at"),
             Self::Sign(error) => error.fmt(f),
-            Self::Ended(exp) => write!(f, "the public token has ended at {exp}"),
+            Self::Ended(exp) => write!(f, "the access token has ended at {exp}"),
             Self::Unprintable(claim) => {
                 write!(f, "claim {claim:?} has control characters, which no header can carry")
             }

@@ -64,7 +64,7 @@ fn twenty_mistakes_are_mended_by_what_is_told() {
             "audiences: [shop-api]\n  sig",
             "audiences: [services]\n  sig",
             17,
-            "audiences that no public token has",
+            "audiences that no access token has",
         ),
         ("es256", "ES256", 19, "did you mean ES256?"),
         (

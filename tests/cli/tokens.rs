@@ -75,7 +75,7 @@ fn what_a_public_token_is_refused_for() {
     // Neither a signing key nor the user service's secret is needed.
     let fixed = ["verify", "-c", "gatepass.yaml", "--at", LATER, "--jwks", "issuer.jwks", "-"];
     let run = desk.run_with(&fixed, &[], &token).ended(0);
-    assert!(run.out.starts_with("valid: public token, provider shop, sub \"alice\""), "{run:?}");
+    assert!(run.out.starts_with("valid: access token, provider shop, sub \"alice\""), "{run:?}");
 }
 
 /// What a rule, a resource or the services inside need of a configuration is none of the

@@ -212,7 +212,7 @@ fn contradictions() {
             vec![("/rules/2/identity", json!({"audiences": ["shop-api"]}))],
             "$.identity_token.audiences",
             "the audience \"shop-api\" of provider \"shop\" in identity tokens",
-            "audiences that no public token has",
+            "audiences that no access token has",
         ),
         (
             "an actor of whom nothing is asked",
@@ -254,7 +254,7 @@ fn contradictions() {
             vec![("/resources/0/audiences", json!(["shop-services"]))],
             "$.identity_token.audiences",
             "the audience \"shop-services\" of one of resources",
-            "audiences that no public token has",
+            "audiences that no access token has",
         ),
         (
             "a realm that looks like a parameter",

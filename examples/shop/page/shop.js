@@ -115,7 +115,7 @@ async function load() {
   return { ...home, took, asked: asked.times };
 }
 
-const pill = (kind) => el("span", { class: `pill ${kind}` }, { identity: "identity token", public: "public token", none: "no token" }[kind]);
+const pill = (kind) => el("span", { class: `pill ${kind}` }, { identity: "identity token", public: "access token", none: "no token" }[kind]);
 
 function link(kind, text) {
   const narrow = matchMedia("(max-width: 56rem)").matches;
@@ -135,7 +135,7 @@ function showFlow(home, token, trace, asked, isDown) {
     ? el("li", { class: reached ? "node" : "node refused" },
       el("h3", {}, "Gateway with Gatepass"),
       el("p", {}, document.querySelector(".doors [aria-current]")?.textContent ?? ""),
-      el("p", {}, reached ? "verified the public token and signed who that is" : "let nothing through"),
+      el("p", {}, reached ? "verified the access token, signed the identity" : "let nothing through"),
       reached ? el("p", {}, "application ", el("strong", {}, trace[0].claims.consumer?.username ?? "none")) : el("p", { class: "ask" }, `${home.status} ${home.json.code ?? ""}`))
     : el("li", { class: "node off" }, el("h3", {}, "Gateway without a filter"), el("p", {}, "passes on what the browser sent, whatever it is"));
   const users = userService(asked, isDown);
@@ -271,9 +271,9 @@ function showTrace(trace) {
     const calls = hop.user_service_calls;
     const details = el("details", { "data-key": key, "data-service": hop.service },
       el("summary", {}, el("span", { class: "to" }, hop.service), el("span", { class: "from" }, `from ${from}`),
-        el("span", { class: "cost" }, `${calls ? (calls > 1 ? `asked ${calls}×, ` : "asked, ") : ""}${time(hop.micros)}`), el("span", { class: `pill ${hop.token}` }, hop.token)),
+        el("span", { class: "cost" }, `${calls ? (calls > 1 ? `asked ${calls}×, ` : "asked, ") : ""}${time(hop.micros)}`), el("span", { class: `pill ${hop.token}` }, hop.token === "public" ? "access" : hop.token)),
       el("div", { class: "inside" },
-        el("p", {}, hop.token === "public" ? "Claims: the public token's, and what it asked for" : hop.token === "identity" ? "Claims of the identity token" : "No claims"), list(Object.entries(hop.claims)),
+        el("p", {}, hop.token === "public" ? "Claims: the access token's, and what it asked for" : hop.token === "identity" ? "Claims of the identity token" : "No claims"), list(Object.entries(hop.claims)),
         el("p", {}, "Header fields"), list(hop.headers, "wide")));
     details.open = open.has(key);
     return details;
@@ -340,7 +340,7 @@ for (const radio of document.querySelectorAll("input[name=mode]")) {
   radio.addEventListener("change", async () => {
     mode = radio.value;
     const page = await load();
-    say(page.ok ? (mode === "with" ? "One signature to verify for each service, nobody to ask." : "Every service verifies the public token and asks the user service.") : told(page), !page.ok);
+    say(page.ok ? (mode === "with" ? "One signature to verify for each service, nobody to ask." : "Every service verifies the access token and asks the user service.") : told(page), !page.ok);
   });
 }
 
