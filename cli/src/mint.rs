@@ -1,4 +1,4 @@
-//! `mint`: a access token, for tests.
+//! `mint`: an access token, for tests.
 
 use gatepass::keys::{Crypto, SigningKey};
 use gatepass::token::IDENTITY_TYPES;

@@ -146,7 +146,7 @@ Behind Gatepass: auth :{auth}, users :{users}, upstream :{upstream}; Envoy's adm
 
 Or without a browser:
 
-1. Log in; the client gets a access token:
+1. Log in; the client gets an access token:
 
   TOKEN=$(curl -s {gateway}/login -H 'Content-Type: application/json' -d '{{"username":"alice","password":"wonderland"}}' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
 
