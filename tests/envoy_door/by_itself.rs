@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::host::{CONTINUE, Envoy, LOG, Route, STOP, STOP_ALL};
-use crate::{ALICE, bearer, configuration, counted, only_callout, start};
+use crate::{ALICE, bearer, begin, configuration, counted, only_callout, start};
 
 /// The claims in what the upstream gets, which other tests verify.
 fn claims(token: &str) -> Value {
@@ -62,6 +62,61 @@ fn a_head_that_envoy_does_not_tell_is_answered_with_500() {
     let answer = request.answer().expect("nobody waits for ever");
     assert_eq!((answer.status, answer.details.as_str()), (500, "gatepass_no_head"));
     assert!(LOG.with_borrow(|log| log.iter().any(|line| line.contains("gatepass_no_head"))));
+}
+
+#[test]
+fn a_head_that_comes_twice_is_answered_with_500() {
+    let envoy = start();
+    let request = envoy.open(&[(":path", "/health")]);
+    assert_eq!((request.headers(false), request.headers(true)), (CONTINUE, STOP));
+    let answer = request.answer().expect("nobody waits for ever");
+    assert_eq!((answer.status, answer.details.as_str()), (500, "gatepass_head_repeated"));
+}
+
+/// With a feed, for which requests wait until it has been read.
+fn with_feed(ledger: &str) -> Envoy {
+    let mut config = configuration();
+    config["revocation"]["feed"] = json!({"service": "users", "path": "/feed"});
+    config["revocation"]["ledger"] = json!(ledger);
+    Envoy::start(&config.to_string()).expect("it is valid")
+}
+
+fn answer_feed(envoy: &Envoy) {
+    let page = r#"{"cursor": "1", "entries": [{"sub": "mallory"}]}"#;
+    let is_feed = |(_, path): &(u64, String)| path.starts_with("/feed");
+    envoy.run_until("the feed is asked for", || envoy.callouts().iter().any(is_feed));
+    for (number, _) in envoy.callouts().into_iter().filter(is_feed) {
+        envoy.reply(number, Some(("200", page)));
+    }
+}
+
+#[test]
+fn what_the_main_thread_asks_for_is_taken_in_and_counted() {
+    let envoy = with_feed("asked-for-by-the-main-thread");
+    answer_feed(&envoy);
+    let authorization = bearer("mallory");
+    let request = envoy.open(&[("authorization", &authorization)]);
+    request.headers(true);
+    assert_eq!(request.answer().expect("an answer").details, "token_revoked");
+    let callouts = "gatepass_callout_milliseconds users";
+    envoy.run_until("it is counted", || envoy.count(callouts) == 1);
+}
+
+/// Each has a user of its own to wait for next, and one hook takes in the reply for both.
+#[test]
+fn two_who_waited_for_one_reply_go_on_to_their_own() {
+    let envoy = with_feed("two-who-wait");
+    let requests = ["alice", "bob"].map(|subject| begin(&envoy, subject));
+    answer_feed(&envoy);
+    for subject in ["alice", "bob"] {
+        let path = format!("/users/{subject}");
+        let callouts = envoy.callouts();
+        let (number, _) = callouts.iter().find(|it| it.1 == path).unwrap_or_else(|| {
+            panic!("nobody asks for {subject}: {callouts:?}");
+        });
+        envoy.reply(*number, Some(("200", &format!(r#"{{"sub": "{subject}"}}"#))));
+    }
+    assert_eq!(requests.map(|request| request.continued()), [1, 1]);
 }
 
 /// How much more memory this thread holds after some more rounds, which are each waited for
