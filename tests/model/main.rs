@@ -18,6 +18,7 @@
 #[path = "../aws_lc/mod.rs"]
 mod aws_lc;
 mod budgets;
+mod clocks;
 #[path = "../pipeline/counted.rs"]
 mod counted;
 mod decisions;

@@ -3,7 +3,6 @@
 
 use gatepass::http::RequestHead;
 use gatepass::pipeline::Step;
-use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
@@ -292,74 +291,6 @@ fn any_key_set_and_any_reply_is_survived() {
             let step = world.complete(sent.id, waiting, &reply(status, body.as_bytes()));
             assert!(matches!(step, Step::Done(..)), "round {round}");
         }
-    }
-}
-
-/// Time may jump anywhere between any two events. Whatever it does, a token is
-/// never accepted after its end.
-#[test]
-fn any_clock_is_survived() {
-    let mut config = with_users([]);
-    config["providers"] = remote([])["providers"].clone();
-    let mut random = Random(4);
-    let extremes = [i64::MIN, -1, 0, 1_577_836_800_000, START * 1000, i64::MAX];
-    for host in HOSTS {
-        let mut world = World::new(&config, host);
-        let mut waiting = Vec::new();
-        let mut outcomes = [0; 3];
-        for _ in 0..16_000 {
-            world.millis = match random.below(10) {
-                0 => extremes[random.below(extremes.len())],
-                1 => world.millis.wrapping_sub(3_600_000),
-                // Mostly it just goes on, or nothing that was fetched would serve.
-                2..=7 => world.millis.wrapping_add(i64::try_from(random.below(5_000)).unwrap()),
-                _ => START * 1000 + i64::try_from(random.below(8_000_000)).unwrap(),
-            };
-            let now = world.now();
-            let reply = [failed(), jwks(&[KEY_A.jwk("a")]), ok(&json!({"sub": "alice"}))]
-                [random.below(3)]
-            .clone();
-            let step = match random.below(6) {
-                0 => {
-                    let tick = world.gateway.tick(now);
-                    for flight in tick.overdue.into_iter().chain(tick.send.iter().map(|s| s.id)) {
-                        drop(world.gateway.complete(flight, &reply, now));
-                    }
-                    continue;
-                }
-                1 | 2 if !waiting.is_empty() => {
-                    let request: gatepass::pipeline::Waiting =
-                        waiting.swap_remove(random.below(waiting.len()));
-                    let landing = world.gateway.complete(request.callout(), &reply, now);
-                    let Some(landing) = landing else { continue };
-                    world.gateway.resume(request, &landing, now)
-                }
-                3 if !waiting.is_empty() => {
-                    let gone = waiting.swap_remove(random.below(waiting.len()));
-                    if !host.resumes_others {
-                        world.gateway.abandon(gone.callout());
-                    }
-                    continue;
-                }
-                _ => world.get(&token(
-                    json!({"sub": (["alice", "alice", "alice", "bob"][random.below(4)])}),
-                )),
-            };
-            match step {
-                Step::Await(_, request) | Step::Join(request) => {
-                    outcomes[0] += 1;
-                    waiting.push(request);
-                }
-                Step::Done(Verdict::Forward(_), _) => {
-                    outcomes[1] += 1;
-                    let end = UnixTime::from_secs(START + 3600);
-                    assert!(now < end, "accepted at {now}");
-                }
-                Step::Done(Verdict::Deny(_, _) | Verdict::Answer(_), _) => outcomes[2] += 1,
-                Step::Receive(_) => panic!("the gateway has no endpoint"),
-            }
-        }
-        assert!(outcomes.iter().all(|count| *count > 100), "{outcomes:?}: too few to tell");
     }
 }
 
