@@ -127,7 +127,11 @@ impl Gateway {
     /// Whether a request waits for a callout or for its body. No response but the gateway's
     /// own may reach its client meanwhile.
     pub fn is_undecided(&self, request: RequestId) -> bool {
-        self.bodies.contains_key(&request) || self.waiting.contains(request)
+        let resumes = |resumable: &Resumable| resumable.request == request;
+        self.bodies.contains_key(&request)
+            || self.waiting.contains(request)
+            || self.resumable.iter().any(resumes)
+            || self.actions.iter().any(|action| is_answer_to(action, request))
     }
 
     /// The number of bytes of a request's body to collect before [`Gateway::body`] is
@@ -316,6 +320,20 @@ impl Gateway {
             self.resume();
         }
         self.actions.pop_front()
+    }
+
+    /// The next action for this request or for none, if any. For doors that cannot execute
+    /// all of them in one callback of their host.
+    pub fn poll_for(&mut self, request: RequestId) -> Option<Action> {
+        let is_its = |action: &Action| action.request().is_none_or(|it| it == request);
+        if let Some(position) = self.actions.iter().position(is_its) {
+            return self.actions.remove(position);
+        }
+        let position = self.resumable.iter().position(|it| it.request == request)?;
+        let resumable = self.resumable.remove(position)?;
+        self.resumable.push_front(resumable);
+        self.resume();
+        self.actions.pop_back()
     }
 
     /// Resumes the next request whose callout is complete.

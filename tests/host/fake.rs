@@ -150,6 +150,10 @@ pub const ROOT: u32 = 1;
 /// 2026-01-01T00:00:00Z, so that tests can write plain dates.
 pub const START_NS: u64 = 1_767_225_600 * 1_000_000_000;
 
+/// How many requests a callback can decide on Envoy, which calls the VM for each of them within
+/// the call for the one before.
+const MOST_AT_ONCE: usize = 100;
+
 impl FakeHost {
     pub fn new(profile: Profile) -> Self {
         Self {
@@ -268,9 +272,15 @@ impl FakeHost {
     /// answered goes on by itself, whatever the filter did.
     pub fn settle(&mut self, answered: Option<(u32, Flow)>) {
         let contexts: Vec<u32> = self.streams.keys().copied().collect();
+        let undecided = |host: &Self| host.streams.values().filter(|it| it.undecided()).count();
+        let before = undecided(self);
         for context in contexts {
             let flow = answered.filter(|(id, _)| *id == context).map(|(_, flow)| flow);
             self.settle_one(context, flow);
+        }
+        let decided = before.saturating_sub(undecided(self));
+        if decided > MOST_AT_ONCE && !self.is_kong() {
+            self.violate(format!("V8 is out of stack: {decided} requests decided in one callback"));
         }
     }
 

@@ -62,6 +62,33 @@ each_host!(a_trap_of_another_lets_no_waiting_request_pass, as built too, |host| 
     }
 });
 
+each_host!(however_many_wait_for_one_reply_each_ends_and_the_next_one_is_served, on Envoy, |host| {
+    shop::open(host, json!({}));
+    let usual = host.tick_period_ms();
+    for reply in [Reply::failed(), user_reply("alice")] {
+        let is_good = matches!(reply, Reply::Response(_));
+        let waiting: Vec<_> = (0..400).map(|_| ask(host, &token("alice"))).collect();
+        let callouts = host.callouts();
+        assert_eq!(callouts.len(), 1);
+        callouts.into_iter().for_each(|callout| callout.answer(reply.clone()));
+        if is_good {
+            // Who comes now is served before those who still wait.
+            assert!(ask(host, &token("alice")).is_forwarded());
+        }
+        assert!(waiting.iter().any(|request| request.is_paused()), "not all at once");
+        assert!(is_guarded(host, waiting.last().unwrap()));
+        host.advance(200);
+        for request in waiting {
+            match is_good {
+                true => assert!(request.is_forwarded()),
+                false => assert_denied(&request, 503, "user_info_unavailable"),
+            }
+        }
+        assert_eq!(host.tick_period_ms(), usual, "nothing is left");
+    }
+    served(host, "bob");
+});
+
 // RFC 9110 section 15.4 (R62)
 each_host!(a_reply_that_never_comes_ends_in_503, |host| {
     shop::open(host, json!({}));

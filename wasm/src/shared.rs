@@ -1,5 +1,7 @@
 //! The gateway of one plugin, and the state of its requests at the host.
 
+mod pace;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
@@ -50,6 +52,8 @@ pub(crate) struct Shared {
     has_access_log: OnceCell<bool>,
     /// Whether the host meets the configuration's needs, once a request has checked.
     fits: Cell<Option<bool>>,
+    /// Whether ticks come quickly, because requests are left to be resumed.
+    hurries: Cell<bool>,
 }
 
 /// A callout in flight.
@@ -114,6 +118,7 @@ impl Shared {
             is_releasing: Cell::new(false),
             guards: RefCell::default(),
             fits: Cell::new(None),
+            hurries: Cell::new(false),
         };
         // The log lines and metrics of the configuration itself.
         shared.feed_metrics();
@@ -259,6 +264,7 @@ impl Shared {
             let reply = self.host.callout_reply(headers, body_bytes, max_bytes, call.reads);
             self.complete(call.id, &reply);
             self.execute_all(None);
+            self.pace();
         });
     }
 
@@ -279,6 +285,7 @@ impl Shared {
         let Ok(now) = self.host.now() else { return };
         self.with_gateway(|gateway| gateway.tick(now));
         self.execute_all(None);
+        self.pace();
         self.feed_metrics();
     }
 
@@ -335,11 +342,11 @@ impl Shared {
         self.entered.context.set(None);
     }
 
-    /// Executes all of the gateway's actions. Returns the outcome for `current`, the
-    /// request in whose callback this is called.
+    /// Executes the gateway's actions. Returns the outcome for `current`, the request in
+    /// whose callback this is called.
     fn execute_all(&self, current: Option<RequestId>) -> types::Action {
-        let mut becomes = types::Action::Pause;
-        while let Some(action) = self.with_gateway(Gateway::poll) {
+        let (mut becomes, mut others) = (types::Action::Pause, 0);
+        while let Some(action) = self.next_action(current, &mut others) {
             let request = action.request();
             if let Some(request) = request
                 && !self.entered.enter(request)
