@@ -1,7 +1,8 @@
 //! Services that fail, and clients that mean no good, on a real Envoy.
 //!
 //! [`matrix`] has every fault of every service in every state, each with the
-//! outcome that [`contract`] derives; [`load`] has many requests at once.
+//! outcome that [`contract`] derives; [`load`] has many requests at once, and [`others`] who
+//! does nothing wrong beside each kind of [`flood`] over HTTP/2.
 //!
 //! Needs `make wasm` and the Envoy of `.ci/install-envoy`, as `make test` does.
 
@@ -20,15 +21,26 @@
 
 mod client;
 mod contract;
+#[allow(dead_code, reason = "shared with benches/faults")]
+mod everything;
 mod fault;
+#[allow(dead_code, reason = "shared with benches/faults")]
+mod flood;
 mod load;
 mod matrix;
+mod others;
 #[allow(dead_code, reason = "shared with benches/faults")]
 mod service;
 mod setup;
 #[allow(dead_code, reason = "shared with benches/faults")]
 mod traffic;
 
+#[path = "../clients/mod.rs"]
+#[allow(dead_code, reason = "shared")]
+mod clients;
+#[path = "../envoy/frames/wire.rs"]
+#[allow(dead_code, reason = "shared")]
+mod frames;
 #[path = "../envoy/gateway.rs"]
 #[allow(dead_code, reason = "shared")]
 mod gateway;

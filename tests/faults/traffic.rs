@@ -60,7 +60,7 @@ impl Volley {
         self.accepted.get(last * percentile / 100).copied().unwrap_or_default()
     }
 
-    fn take(&mut self, other: Self) {
+    pub fn take(&mut self, other: Self) {
         self.accepted.extend(other.accepted);
         self.denied += other.denied;
         self.wrong.extend(other.wrong);
