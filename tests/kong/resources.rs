@@ -78,6 +78,19 @@ async fn transactions(from: &str) -> Nginx {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_wait_beside_each_other_keep_the_address_of_their_clients() {
+    let nginx = transactions("127.0.0.0/8").await;
+    nginx.users_fault(json!({"kind": "slow", "delay_ms": 400})).await;
+    let tokens = ["alice", "bob"].map(|name| nginx.token(name));
+    let [alice, bob] = &tokens;
+    let answers = tokio::join!(nginx.get("/orders/7", alice), nginx.get("/orders/7", bob));
+    for answer in [answers.0, answers.1] {
+        let claims = unverified(answer.seen().values("txn-token")[0]);
+        assert_eq!(claims["rctx"]["req_ip"], "127.0.0.1", "{claims}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_inside_gives_its_transaction_token_back() {
     let nginx = transactions("127.0.0.0/8").await;
     let seen = nginx.get("/orders/7", &nginx.token("alice")).await.seen();
