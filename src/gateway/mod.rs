@@ -326,6 +326,10 @@ impl Gateway {
     /// all of them in one callback of their host.
     pub fn poll_for(&mut self, request: RequestId) -> Option<Action> {
         let is_its = |action: &Action| action.request().is_none_or(|it| it == request);
+        // Nearly always there is no other.
+        if self.actions.front().is_some_and(is_its) {
+            return self.actions.pop_front();
+        }
         if let Some(position) = self.actions.iter().position(is_its) {
             return self.actions.remove(position);
         }

@@ -141,8 +141,6 @@ impl Root {
             store => store,
         };
         // Without ticks, keys would never be fetched and callouts never be overdue.
-        // ngx_wasm_module traps on a second call; none comes there, where a callback
-        // resumes no request but its own.
         host.tick_every(TICK).map_err(|_| refused(no_tick()))?;
         Ok(Shared::new(self.context_id, host, entered, gateway, later))
     }

@@ -18,6 +18,11 @@ impl Shared {
     /// Lets ticks come quickly as long as requests are left to be resumed. A host that
     /// refuses has them wait for its usual ticks.
     pub(super) fn pace(&self) {
+        // ngx_wasm_module traps when the period is set again. There each request has a
+        // callout of its own, so that none is left.
+        if !self.host.capabilities().resumes_others {
+            return;
+        }
         let is_behind = self.gateway.borrow().has_actions();
         if is_behind != self.hurries.get() {
             let period = if is_behind { SOON } else { TICK };
