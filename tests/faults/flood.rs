@@ -283,6 +283,9 @@ impl Client {
             self.stream.write_all(&bytes)?;
             if flood.then == Then::Leaves {
                 thread::sleep(Duration::from_millis(made.load(Ordering::Relaxed) % 31));
+                drop(self);
+                // Or there would be more good tokens than a worker can verify.
+                thread::sleep(ROUND);
                 return Ok(());
             }
             let began = Instant::now();
