@@ -185,7 +185,9 @@ fn the_form_with_tls_differs_by_tls_alone() {
     let (mut plain_clusters, mut tls_clusters) = (clusters(&mut plain), clusters(&mut tls));
     for cluster in tls_clusters.as_array_mut().unwrap() {
         let context = socket(cluster, "UpstreamTlsContext");
-        let name = format!("{}.internal", cluster["name"].as_str().unwrap());
+        // Logins are of the same service.
+        let service = cluster["name"].as_str().unwrap().replace("login", "auth");
+        let name = format!("{service}.internal");
         assert_eq!(context["sni"], *name);
         let validation = &context["common_tls_context"]["validation_context"];
         assert!(validation["trusted_ca"].is_object(), "{name}");

@@ -200,7 +200,7 @@ async fn start(upstream: &Upstream) -> Gateway {
     let gateway = Setup::bundled()
         .workers(1)
         .replace(FIRST_CLUSTER, &upstream.cluster())
-        .replace_block("- {match: {path: /login}, route", ROUTE)
+        .replace_block("- match: {path: /login}", ROUTE)
         // Whatever Envoy lets pass, the filter has to see.
         .replace(
             "headers_with_underscores_action: REJECT_REQUEST",

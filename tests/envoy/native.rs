@@ -35,10 +35,8 @@ fn the_bundled_configuration_is_that_of_the_other_door() {
         config.as_object_mut().unwrap().remove("layered_runtime");
         let listener = &mut config["static_resources"]["listeners"][0];
         let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
-        let filters = manager["http_filters"].as_array_mut().unwrap();
-        filters[0]["name"] = json!("gatepass");
+        manager["http_filters"][0]["name"] = json!("gatepass");
         // Bodies that are for the gateway never go on.
-        filters.retain(|filter| filter["name"] != "envoy.filters.http.buffer");
         let routes = &mut manager["route_config"]["virtual_hosts"][0]["routes"];
         let routes = routes.as_array_mut().unwrap();
         let is_own = |path: &str| path.starts_with("/.well-known/gatepass/");

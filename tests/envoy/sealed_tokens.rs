@@ -48,7 +48,7 @@ pub async fn start(service: &LoginService) -> Gateway {
         .service("login", service.port)
         .replace_block("token: {", SOURCES)
         .replace_block("errors:", &SEALING.replace("KEYS", &format!("{KEY}, {OLD_KEY}")))
-        .replace_block("- {match: {path: /login}, route", ROUTE)
+        .replace_block("- match: {path: /login}", ROUTE)
         .secret(KEY)
         .secret(OLD_KEY)
         .start_beside_others()
@@ -170,7 +170,7 @@ async fn no_upstream_answers_a_login_whose_body_is_on_its_way() {
         .replace_block("token: {", SOURCES)
         .replace_block("errors:", &SEALING.replace("KEYS", KEY))
         .replace_block(
-            "- {match: {path: /login}, route",
+            "- match: {path: /login}",
             "- {match: {prefix: /login}, route: {cluster: hasty}}",
         )
         .secret(KEY)

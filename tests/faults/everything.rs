@@ -51,7 +51,7 @@ pub fn everything(services: &Services, login_ms: u32) -> Setup {
              client_secret: {SECRET}, cache: {{max_entries: 1000}}}}"
         ))
         .replace_block("errors:", LOGINS)
-        .replace_block("- {match: {path: /login}, route", ROUTE)
+        .replace_block("- match: {path: /login}", ROUTE)
         .secret(SECRET)
 }
 

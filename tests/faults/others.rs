@@ -15,6 +15,7 @@ use crate::flood::Flood;
 use crate::gateway::{Gateway, Setup, until};
 use crate::service::Services;
 use crate::traffic::Volley;
+use crate::wire::Request;
 
 /// Time for a few rounds of each flood, and for its slow services to be waited for.
 const TIME: Duration = Duration::from_millis(1500);
@@ -98,10 +99,12 @@ async fn floods_over_http2_hold_up_nobody_at_four_workers() {
 }
 
 /// An upstream request whose body does not come counts in its cluster's limits until it ends,
-/// so clients may reach no cluster that the gateway itself depends on.
+/// so clients may reach no cluster that the gateway itself depends on, and none that is for all
+/// of them without a filter that waits for the body.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn logins_that_do_not_end_keep_the_gateway_from_no_service() {
+async fn logins_that_do_not_end_keep_nobody_from_a_service() {
     const TIME: Duration = Duration::from_secs(4);
+    const CREDENTIALS: &str = r#"{"username": "alice", "password": "wonderland"}"#;
     let gateway = Setup::bundled().start().await;
     gateway.ready().await;
     for path in ["/login", "/logout"] {
@@ -114,11 +117,32 @@ async fn logins_that_do_not_end_keep_the_gateway_from_no_service() {
                 std::thread::sleep(TIME / 2);
                 while start.elapsed() < TIME {
                     runtime.block_on(gateway.assert_serves(path));
+                    let login = Request::post("/login", CREDENTIALS)
+                        .with("content-type", "application/json");
+                    let answer = runtime.block_on(gateway.send(login));
+                    assert_eq!(answer.status, 200, "a login beside {path}: {answer}");
+                    let answer = runtime.block_on(gateway.send(Request::post("/logout", "")));
+                    assert_ne!(answer.status, 503, "a logout beside {path}: {answer}");
                 }
+                let open = runtime.block_on(gateway.stat("http.public.downstream_rq_active"));
+                assert!(open >= 300, "{path}: {open} of them");
             });
         });
         let log = gateway.log();
         assert!(!log.contains("tokens_not_listed"), "{path}: {log}");
     }
     gateway.assert_serves("bodies that did not come").await;
+}
+
+/// As much of a login as the routes wait for, and no more of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_is_too_large_is_answered_413() {
+    let gateway = Setup::bundled().workers(1).start().await;
+    for (length, status) in [(16_384, 200), (16_385, 413)] {
+        let start = r#"{"username": "alice", "password": "wonderland""#;
+        let body = format!("{start}{:>1$}", "}", length - start.len());
+        let login = Request::post("/login", &body).with("content-type", "application/json");
+        let answer = gateway.send(login).await;
+        assert_eq!(answer.status, status, "{length}: {answer}");
+    }
 }
