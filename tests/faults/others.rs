@@ -15,7 +15,7 @@ use crate::flood::Flood;
 use crate::gateway::{Gateway, Setup, until};
 use crate::service::Services;
 use crate::traffic::Volley;
-use crate::wire::Request;
+use crate::wire::{Connection, Request};
 
 /// Time for a few rounds of each flood, and for its slow services to be waited for.
 const TIME: Duration = Duration::from_millis(1500);
@@ -144,5 +144,31 @@ async fn a_login_that_is_too_large_is_answered_413() {
         let login = Request::post("/login", &body).with("content-type", "application/json");
         let answer = gateway.send(login).await;
         assert_eq!(answer.status, status, "{length}: {answer}");
+    }
+}
+
+/// A GET may have a body too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_without_a_token_reach_no_service_before_their_body() {
+    const HALF: &str = "content-length: 10\r\n\r\n12345";
+    let gateway = Setup::bundled().workers(1).start().await;
+    gateway.ready().await;
+    for (line, cluster) in [
+        ("POST /login", "login"),
+        ("POST /logout", "login"),
+        ("GET /health", "upstream"),
+        ("GET /assets/shop.css", "upstream"),
+        ("GET /catalog", "catalog"),
+    ] {
+        let count = format!("cluster.{cluster}.upstream_rq_total");
+        let (before, mut client) =
+            (gateway.stat(&count).await, Connection::open(gateway.ports.listener));
+        client.write(format!("{line} HTTP/1.1\r\nhost: shop.example\r\n{HALF}").as_bytes());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(gateway.stat(&count).await, before, "half of {line}");
+        client.write(b"67890");
+        let answer = block_in_place(|| client.read_answer()).expect("an answer");
+        assert_ne!(answer.status, 503, "{line}: {answer}");
+        assert_eq!(gateway.stat(&count).await, before + 1, "all of {line}");
     }
 }
