@@ -29,7 +29,7 @@ sealed_tokens:
   keys: [KEYS]
   logins:
   - match: {path_prefix: /login, methods: [GET, POST]}
-    service: login
+    service: sealing
     json: [/access_token]
     cookies: [shop_token]
 errors: {realm: shop}";
@@ -45,7 +45,7 @@ const ROUTE: &str = "\
 pub async fn start(service: &LoginService) -> Gateway {
     let gateway = Setup::bundled()
         .workers(1)
-        .service("login", service.port)
+        .service("sealing", service.port)
         .replace_block("token: {", SOURCES)
         .replace_block("errors:", &SEALING.replace("KEYS", &format!("{KEY}, {OLD_KEY}")))
         .replace_block("- match: {path: /login}", ROUTE)
@@ -165,7 +165,7 @@ async fn no_upstream_answers_a_login_whose_body_is_on_its_way() {
     // No buffer filter holds back the head.
     let gateway = Setup::bundled()
         .workers(1)
-        .service("login", service.port)
+        .service("sealing", service.port)
         .service("hasty", hasty)
         .replace_block("token: {", SOURCES)
         .replace_block("errors:", &SEALING.replace("KEYS", KEY))
