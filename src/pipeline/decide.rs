@@ -80,6 +80,7 @@ impl Pipeline {
         let Attempt { answers, trace, followed, .. } = attempt;
         let halt = match decided {
             Ok(verdict) => {
+                let verdict = self.framed(&head, verdict);
                 if let Some(session) = followed {
                     self.follow(session, head, &trace);
                 }

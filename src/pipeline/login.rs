@@ -109,7 +109,7 @@ impl Pipeline {
                 Step::Await(sent, Waiting { callout, head, answers: Answers::default(), trace })
             }
             Err(error) => match self.refuse_login(&error) {
-                Ok(verdict) => Step::Done(verdict, trace),
+                Ok(verdict) => Step::Done(self.framed(&head, verdict), trace),
                 Err(denial) => self.deny(&head, denial, trace),
             },
         }

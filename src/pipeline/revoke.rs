@@ -6,7 +6,6 @@ use std::rc::Rc;
 use super::Pipeline;
 use super::attempt::Attempt;
 use super::decide::Halt;
-use super::state::answered;
 use super::step::{Recipient, Step};
 use crate::bearer::Sanitized;
 use crate::denial::Denial;
@@ -137,7 +136,7 @@ impl Pipeline {
                     trace: trace.clone(),
                     request_id,
                 });
-                answered(LocalReply::unstored(204), trace)
+                self.answered(head, LocalReply::unstored(204), trace)
             }
             Err(denial) => {
                 trace.stage = Stage::Revocation;

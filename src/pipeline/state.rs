@@ -329,7 +329,7 @@ impl Pipeline {
         let Submission { recipient, head, trace, sanitized, .. } = submission;
         let Some(body) = body else {
             self.counters.ended(recipient.outcome());
-            return answered(LocalReply::unstored(413), trace);
+            return self.answered(&head, LocalReply::unstored(413), trace);
         };
         match recipient {
             Recipient::Revocations => self.submit_revocations(&head, trace, &body, now),
@@ -344,7 +344,7 @@ impl Pipeline {
     /// 8.6).
     pub fn cut_short(&mut self, submission: Submission) -> Step {
         self.counters.ended(submission.recipient.outcome());
-        answered(LocalReply::unstored(400), submission.trace)
+        self.answered(&submission.head, LocalReply::unstored(400), submission.trace)
     }
 
     /// Number of callouts in flight.
@@ -412,9 +412,21 @@ impl Pipeline {
         millis.copy_from_slice(&now.as_millis().to_be_bytes());
         nonce
     }
-}
 
-/// Ends a request whose body was read, without fields for the access log.
-pub(super) fn answered(reply: LocalReply, trace: Trace) -> Step {
-    Step::Done(Verdict::Answer(reply), Trace { access_log: AccessLogFields::EMPTY, ..trace })
+    /// Ends a request whose body was read, without fields for the access log.
+    pub(super) fn answered(&self, head: &RequestHead, reply: LocalReply, trace: Trace) -> Step {
+        let verdict = self.framed(head, Verdict::Answer(reply));
+        Step::Done(verdict, Trace { access_log: AccessLogFields::EMPTY, ..trace })
+    }
+
+    /// The verdict about a request that the gateway itself answers, in the form that its
+    /// host needs for a gRPC call.
+    pub(super) fn framed(&self, head: &RequestHead, verdict: Verdict) -> Verdict {
+        match verdict {
+            verdict if !self.host.frames_grpc_replies => verdict,
+            Verdict::Answer(reply) => Verdict::Answer(reply.with_grpc_status(head)),
+            Verdict::Deny(denial, reply) => Verdict::Deny(denial, reply.with_grpc_status(head)),
+            verdict @ Verdict::Forward(_) => verdict,
+        }
+    }
 }

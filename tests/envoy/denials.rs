@@ -94,6 +94,33 @@ async fn a_grpc_call_is_denied_with_a_grpc_status() {
     assert_eq!(answer.outcome(), "401 token_missing");
 }
 
+/// Envoy answers every gRPC call with 200: what became of it must be in its status, also
+/// where the gateway itself is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grpc_call_of_the_gateway_itself_learns_what_became_of_it() {
+    const LOGOUT: &str = "/.well-known/gatepass/backchannel-logout";
+    const JWKS: &str = "/.well-known/gatepass/jwks.json";
+    let gateway = Setup::bundled().start_beside_others().await;
+    gateway.ready().await;
+    let call = |line: &str| {
+        Request::new(format!("{line} HTTP/1.1")).with("content-type", "application/grpc")
+    };
+    let post = |path: &str| call(&format!("POST {path}"));
+    for (case, request, status) in [
+        ("a key set", call(&format!("GET {JWKS}")), "0"),
+        ("another method", post(JWKS).with("content-length", "0"), "2"),
+        ("no logout token", post(LOGOUT).with_body("logout_token=x"), "13"),
+        ("a logout that is cut off", post(LOGOUT).with("content-length", "0"), "13"),
+        ("a logout of no length", call(&format!("GET {LOGOUT}")), "2"),
+    ] {
+        let answer = gateway.send(request).await;
+        assert_eq!(answer.status, 200, "{case}: {answer}");
+        let said = answer.headers.iter().filter(|(name, _)| name == "grpc-status");
+        let said: Vec<_> = said.map(|(_, value)| value.as_str()).collect();
+        assert_eq!(said, [status], "{case}: {answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_is_sent_to_the_login_page_and_an_api_client_is_not() {
     let errors =
