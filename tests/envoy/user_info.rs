@@ -135,7 +135,10 @@ async fn a_callout_that_ends_while_it_is_sent_is_one_that_failed() {
         }
     }
     // Those of keys and of revoked tokens are sent by the timer.
-    let gateway = Setup::bundled().replace(&endpoint(10001), "  []").start_beside_others().await;
+    let auth = "cluster_name: auth\n      endpoints:\n      ";
+    let whole = format!("{auth}{}", endpoint(10001));
+    let none = format!("{auth}  []");
+    let gateway = Setup::bundled().replace(&whole, &none).start_beside_others().await;
     for _ in 0..20 {
         let answer = gateway.get("/orders", &gateway.token("alice")).await;
         let either = ["503 keys_unavailable", "503 revocation_unavailable"];
