@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use super::code::Class;
 use super::{Denial, ErrorFormat, ErrorSettings, ResourceHint};
 use crate::binding::ProofError;
-use crate::http::{GrpcProtocol, LocalReply, RequestHead, is_unambiguous, percent_encode};
+use crate::http::{
+    GrpcProtocol, GrpcStatus, LocalReply, RequestHead, is_unambiguous, percent_encode,
+};
 use crate::token::{Malformed, Part, Rejection, TokenError};
 
 /// A longer list of scopes is not returned to a client: it has to fit into a header.
@@ -34,20 +36,6 @@ fn challenge_of<const N: usize>(scheme: &str, parameters: [(&str, Option<&str>);
         separator = ", ";
     }
     challenge
-}
-
-/// The gRPC status codes that denials map to.
-#[derive(Clone, Copy)]
-#[repr(u8)]
-enum GrpcStatus {
-    /// The request is malformed.
-    InvalidArgument = 3,
-    /// Authenticated, but not allowed.
-    PermissionDenied = 7,
-    /// Cannot be decided at present.
-    Unavailable = 14,
-    /// Not authenticated.
-    Unauthenticated = 16,
 }
 
 impl Denial {
@@ -112,7 +100,7 @@ impl Denial {
         let status = if is_framed { self.status(settings.format) } else { 200 };
         LocalReply::new(status)
             .with_header("content-type", media_type)
-            .with_header("grpc-status", (self.grpc_status() as u8).to_string())
+            .with_grpc_status(self.grpc_status())
             .with_header("grpc-message", self.code().name())
     }
 

@@ -316,8 +316,10 @@ impl Gateway {
 impl Gateway {
     /// The next action, if any.
     pub fn poll(&mut self) -> Option<Action> {
-        while self.actions.is_empty() && !self.resumable.is_empty() {
-            self.resume();
+        while self.actions.is_empty()
+            && let Some(resumable) = self.resumable.pop_front()
+        {
+            self.resume(resumable);
         }
         self.actions.pop_front()
     }
@@ -326,25 +328,19 @@ impl Gateway {
     /// all of them in one callback of their host.
     pub fn poll_for(&mut self, request: RequestId) -> Option<Action> {
         let is_its = |action: &Action| action.request().is_none_or(|it| it == request);
-        // Nearly always there is no other.
-        if self.actions.front().is_some_and(is_its) {
-            return self.actions.pop_front();
-        }
         if let Some(position) = self.actions.iter().position(is_its) {
             return self.actions.remove(position);
         }
         let position = self.resumable.iter().position(|it| it.request == request)?;
         let resumable = self.resumable.remove(position)?;
-        self.resumable.push_front(resumable);
-        self.resume();
+        self.resume(resumable);
         self.actions.pop_back()
     }
 
-    /// Resumes the next request whose callout is complete.
+    /// Resumes a request whose callout is complete: adds its action.
     // Not a part of the path of a request that waits for nothing.
     #[inline(never)]
-    fn resume(&mut self) {
-        let Some(resumable) = self.resumable.pop_front() else { return };
+    fn resume(&mut self, resumable: Resumable) {
         let Resumable { request, waiting, outcome, now } = resumable;
         self.pipeline.turn_to(request);
         let step = self.pipeline.resume(waiting, &outcome, now);

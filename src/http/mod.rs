@@ -4,6 +4,7 @@
 //! values and path segments. It makes no decisions about requests.
 
 mod document;
+mod grpc;
 mod head;
 mod path;
 mod reply;
@@ -16,6 +17,7 @@ use std::rc::Rc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
 pub use self::document::Document;
+pub(crate) use self::grpc::GrpcStatus;
 pub use self::head::{Authority, Field, Fields, GrpcProtocol, Marks, RequestHead, Span, Target};
 pub use self::path::is_unambiguous;
 pub(crate) use self::path::{Start, canonical_path, is_blank, is_plain, plain, unambiguous_start};

@@ -424,8 +424,8 @@ impl Pipeline {
     pub(super) fn framed(&self, head: &RequestHead, verdict: Verdict) -> Verdict {
         match verdict {
             verdict if !self.host.frames_grpc_replies => verdict,
-            Verdict::Answer(reply) => Verdict::Answer(reply.with_grpc_status(head)),
-            Verdict::Deny(denial, reply) => Verdict::Deny(denial, reply.with_grpc_status(head)),
+            Verdict::Answer(reply) => Verdict::Answer(reply.for_grpc_call(head)),
+            Verdict::Deny(denial, reply) => Verdict::Deny(denial, reply.for_grpc_call(head)),
             verdict @ Verdict::Forward(_) => verdict,
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::gateway::Setup;
+use crate::revocation::admin;
 use crate::tokens::alice;
 use crate::wire::Request;
 
@@ -100,25 +101,36 @@ async fn a_grpc_call_is_denied_with_a_grpc_status() {
 async fn a_grpc_call_of_the_gateway_itself_learns_what_became_of_it() {
     const LOGOUT: &str = "/.well-known/gatepass/backchannel-logout";
     const JWKS: &str = "/.well-known/gatepass/jwks.json";
+    const REVOCATIONS: &str = "/.well-known/gatepass/revocations";
     let gateway = Setup::bundled().start_beside_others().await;
     gateway.ready().await;
     let call = |line: &str| {
         Request::new(format!("{line} HTTP/1.1")).with("content-type", "application/grpc")
     };
     let post = |path: &str| call(&format!("POST {path}"));
+    let admin = admin(&gateway);
+    // Other tests are served by this Envoy too.
+    let id = format!("of-a-grpc-call-{}", gateway.ports.listener);
+    let token = gateway.services.auth.sign(&alice(json!({"jti": id})));
+    assert_eq!(gateway.get("/orders", &token).await.status, 200);
+    let revocation = &json!({"entries": [{"jti": id}]}).to_string();
     for (case, request, status) in [
         ("a key set", call(&format!("GET {JWKS}")), "0"),
         ("another method", post(JWKS).with("content-length", "0"), "2"),
         ("no logout token", post(LOGOUT).with_body("logout_token=x"), "13"),
         ("a logout that is cut off", post(LOGOUT).with("content-length", "0"), "13"),
-        ("a logout of no length", call(&format!("GET {LOGOUT}")), "2"),
+        ("another method of it", call(&format!("GET {LOGOUT}")), "2"),
+        ("nobody's revocation", post(REVOCATIONS).with_body(revocation), "16"),
+        ("a revocation", post(REVOCATIONS).bearer(&admin).with_body(revocation), "0"),
     ] {
         let answer = gateway.send(request).await;
         assert_eq!(answer.status, 200, "{case}: {answer}");
         let said = answer.headers.iter().filter(|(name, _)| name == "grpc-status");
         let said: Vec<_> = said.map(|(_, value)| value.as_str()).collect();
         assert_eq!(said, [status], "{case}: {answer}");
+        assert_eq!(answer.header("content-type"), Some("application/grpc"), "{case}: {answer}");
     }
+    assert_eq!(gateway.get("/orders", &token).await.outcome(), "401 token_revoked");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

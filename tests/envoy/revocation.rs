@@ -15,7 +15,8 @@ use crate::wire::{Connection, Request};
 
 const PATH: &str = "/.well-known/gatepass/revocations";
 
-fn admin(gateway: &Gateway) -> String {
+/// A token with which revocations may be sent.
+pub fn admin(gateway: &Gateway) -> String {
     let mut claims = Auth::claims("bob").unwrap();
     claims["scope"] = json!("revoke");
     gateway.services.auth.sign(&claims)

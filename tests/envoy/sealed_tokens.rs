@@ -34,21 +34,13 @@ sealed_tokens:
     cookies: [shop_token]
 errors: {realm: shop}";
 
-const ROUTE: &str = "\
-- match: {prefix: /login}
-  route: {cluster: upstream}
-  typed_per_filter_config:
-    envoy.filters.http.buffer:
-      \"@type\": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute
-      buffer: {max_request_bytes: 262144}";
-
 pub async fn start(service: &LoginService) -> Gateway {
     let gateway = Setup::bundled()
         .workers(1)
         .service("sealing", service.port)
         .replace_block("token: {", SOURCES)
         .replace_block("errors:", &SEALING.replace("KEYS", &format!("{KEY}, {OLD_KEY}")))
-        .replace_block("- match: {path: /login}", ROUTE)
+        .sealed_logins()
         .secret(KEY)
         .secret(OLD_KEY)
         .start_beside_others()

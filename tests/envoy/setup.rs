@@ -36,6 +36,15 @@ pub struct Setup {
     drain: Option<u32>,
 }
 
+/// The route of logins whose reply the gateway seals, which reads their bodies.
+const SEALED_LOGINS: &str = "\
+- match: {prefix: /login}
+  route: {cluster: upstream}
+  typed_per_filter_config:
+    envoy.filters.http.buffer:
+      \"@type\": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute
+      buffer: {max_request_bytes: 262144}";
+
 impl Setup {
     /// `envoy/envoy.yaml`, but for what changes every challenge: the tests of the shop
     /// have that, and those of bindings and resources bring their own.
@@ -58,6 +67,11 @@ impl Setup {
         assert_eq!(self.config.matches(old).count(), 1, "{old:?} in envoy/envoy.yaml");
         self.config = self.config.replacen(old, new, 1);
         self
+    }
+
+    /// Leads logins to the gateway rather than to their service.
+    pub fn sealed_logins(self) -> Self {
+        self.replace_block("- match: {path: /login}", SEALED_LOGINS)
     }
 
     /// Puts `new` in the place of a whole block: the line that starts with

@@ -1,5 +1,6 @@
 //! A user-info service that fails.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -255,4 +256,32 @@ async fn futures_of<F: Future<Output = String> + Send + 'static>(futures: Vec<F>
         all.spawn(future);
     }
     all.join_all().await
+}
+
+/// Envoy answers a request within the filter's call for the one before: all that wait, in one
+/// callback, would take the whole stack of its VM, and end it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_wait_for_one_user_each_is_answered() {
+    const WAITING: usize = 500;
+    let slow =
+        "users: {upstream: users, authority: users.internal, scheme: http, timeout_ms: 5000}";
+    let gateway =
+        Setup::bundled().workers(1).replace(&slow.replace("5000", "500"), slow).start().await;
+    gateway.ready().await;
+    gateway.users_fault(json!({"kind": "slow", "delay_ms": 60_000})).await;
+    let token = Arc::new(gateway.token("carol"));
+    let gateway = Arc::new(gateway);
+    let mut clients = JoinSet::new();
+    for _ in 0..WAITING {
+        let (gateway, token) = (Arc::clone(&gateway), Arc::clone(&token));
+        clients.spawn(async move { gateway.get("/orders", &token).await.outcome() });
+    }
+    until("all of them wait", || async {
+        gateway.stat("http.public.downstream_rq_active").await as usize == WAITING
+    })
+    .await;
+    let outcomes = clients.join_all().await;
+    assert_eq!(outcomes, ["503 user_info_unavailable"; WAITING]);
+    gateway.users_fault(json!({"kind": "none"})).await;
+    gateway.assert_serves("all of them").await;
 }

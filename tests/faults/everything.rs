@@ -26,14 +26,6 @@ sealed_tokens:
   logins: [{match: {path_prefix: /login, methods: [POST]}, service: logins, json: [/access_token]}]
 errors: {realm: shop}";
 
-const ROUTE: &str = "\
-- match: {prefix: /login}
-  route: {cluster: upstream}
-  typed_per_filter_config:
-    envoy.filters.http.buffer:
-      \"@type\": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute
-      buffer: {max_request_bytes: 262144}";
-
 /// The bundled configuration, with users, reference tokens and logins at these services. A
 /// login may take as long as `login_ms`.
 pub fn everything(services: &Services, login_ms: u32) -> Setup {
@@ -51,7 +43,7 @@ pub fn everything(services: &Services, login_ms: u32) -> Setup {
              client_secret: {SECRET}, cache: {{max_entries: 1000}}}}"
         ))
         .replace_block("errors:", LOGINS)
-        .replace_block("- match: {path: /login}", ROUTE)
+        .sealed_logins()
         .secret(SECRET)
 }
 
