@@ -35,6 +35,9 @@ mod fault;
 #[path = "../../tests/envoy/gateway.rs"]
 #[allow(dead_code, unused_imports, reason = "shared")]
 mod gateway;
+#[path = "../../tests/faults/outcome.rs"]
+#[allow(dead_code, reason = "shared")]
+mod outcome;
 #[path = "../gateways/report.rs"]
 #[allow(dead_code, reason = "shared")]
 mod report;

@@ -14,9 +14,10 @@ use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use crate::contract::{Cell, Group, Outcome, Protocol, Service, State, Visit, expected};
+use crate::contract::{Cell, Group, Protocol, Service, State, Visit};
 use crate::fault::Fault;
 use crate::gateway::{Gateway, Setup, Vms, until};
+use crate::outcome::{Outcome, expected};
 use crate::report::{Table, machine};
 use crate::service::{Services, reference};
 use crate::tokens::alice;

@@ -30,7 +30,9 @@ pub async fn send(
         let stream = TokioIo::new(socket.connect((Ipv4Addr::LOCALHOST, port).into()).await?);
         let response = match protocol {
             Protocol::Http => {
-                let (mut sender, connection) = http1::handshake(stream).await?;
+                // nginx passes on as many of a login's as fit.
+                let mut builder = http1::Builder::new();
+                let (mut sender, connection) = builder.max_headers(400).handshake(stream).await?;
                 tokio::spawn(connection);
                 sender.send_request(request).await?
             }
@@ -63,6 +65,20 @@ pub async fn send(
 pub fn login(path: &str) -> Request<Body> {
     let request = Request::post(path).header(header::HOST, "shop.example");
     request.body(Body::from("user=alice&password=secret")).expect("a request")
+}
+
+/// A transmitter sends an event.
+pub fn event(path: &str, token: String) -> Request<Body> {
+    let request = Request::post(path).header(header::HOST, "shop.example");
+    let request = request.header(header::CONTENT_TYPE, "application/secevent+jwt");
+    request.body(Body::from(token)).expect("a request")
+}
+
+/// An issuer tells of a logout.
+pub fn logout(path: &str, token: &str) -> Request<Body> {
+    let request = Request::post(path).header(header::HOST, "shop.example");
+    let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    request.body(Body::from(format!("logout_token={token}"))).expect("a request")
 }
 
 pub fn request(protocol: Protocol, path: &str, token: Option<&str>) -> Request<Body> {

@@ -1,8 +1,5 @@
-//! What the contract says of each cell of the matrix: the manual, and the standards
-//! that it builds on.
-//!
-//! Written apart from the filter: [`expected`] knows the fault, the service, what
-//! was known before, the rule and the protocol, and names the clause that decides.
+//! The cells of the matrix: each service with each fault, what was known before, what a
+//! client does, and how it speaks. How each has to end is in [`crate::outcome`].
 
 use std::fmt;
 
@@ -21,10 +18,18 @@ pub enum Service {
     Feed,
     /// Where browsers log in: it gets their request and gives tokens to be sealed.
     Login,
+    /// The key set of a transmitter of security events.
+    EventKeys,
+    /// A transmitter's document, that says where its key set is.
+    EventDiscovery,
+    /// A key set that such a document leads to.
+    DiscoveredEventKeys,
+    /// Who is told what logouts and events revoke.
+    Forward,
 }
 
 impl Service {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Keys,
         Self::Discovery,
         Self::DiscoveredKeys,
@@ -32,6 +37,10 @@ impl Service {
         Self::Introspection,
         Self::Feed,
         Self::Login,
+        Self::EventKeys,
+        Self::EventDiscovery,
+        Self::DiscoveredEventKeys,
+        Self::Forward,
     ];
 
     /// Whether each of its groups is an issuer with keys that are fetched.
@@ -39,14 +48,33 @@ impl Service {
         matches!(self, Self::Keys | Self::Discovery | Self::DiscoveredKeys)
     }
 
-    /// What is said when it is needed and not to be had.
-    const fn unavailable(self) -> &'static str {
+    /// Whether each of its groups is a transmitter with keys that are fetched.
+    pub const fn is_of_events(self) -> bool {
+        matches!(self, Self::EventKeys | Self::EventDiscovery | Self::DiscoveredEventKeys)
+    }
+
+    /// Whether it is asked only on behalf of those who tell of logouts and events.
+    pub const fn is_of_signals(self) -> bool {
+        self.is_of_events() || matches!(self, Self::Forward)
+    }
+
+    /// What it is, whoever has it: keys are keys.
+    pub const fn kind(self) -> Self {
         match self {
-            Self::Keys | Self::Discovery | Self::DiscoveredKeys => "keys_unavailable",
+            Self::DiscoveredKeys | Self::EventKeys | Self::DiscoveredEventKeys => Self::Keys,
+            Self::EventDiscovery => Self::Discovery,
+            other => other,
+        }
+    }
+
+    /// What is said when it is needed and not to be had.
+    pub const fn unavailable(self) -> &'static str {
+        match self.kind() {
             Self::Users => "user_info_unavailable",
             Self::Introspection => "introspection_unavailable",
-            Self::Feed => "revocation_unavailable",
+            Self::Feed | Self::Forward => "revocation_unavailable",
             Self::Login => "login_unavailable",
+            _ => "keys_unavailable",
         }
     }
 }
@@ -85,16 +113,22 @@ pub enum Visit {
     Revoked,
     /// A login.
     Login,
+    /// A transmitter sends an event about a user.
+    Event,
+    /// An issuer tells of a user's logout.
+    Logout,
 }
 
 impl Visit {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Required,
         Self::AllowMissing,
         Self::AllowMissingWithout,
         Self::Bypass,
         Self::Revoked,
         Self::Login,
+        Self::Event,
+        Self::Logout,
     ];
 
     pub const fn path(self) -> &'static str {
@@ -103,7 +137,14 @@ impl Visit {
             Self::AllowMissing | Self::AllowMissingWithout => "/catalog",
             Self::Bypass => "/open",
             Self::Login => "/login",
+            Self::Event => "/.well-known/gatepass/events",
+            Self::Logout => "/.well-known/gatepass/backchannel-logout",
         }
+    }
+
+    /// Whether it is one of those who tell of logouts and events.
+    pub const fn is_signal(self) -> bool {
+        matches!(self, Self::Event | Self::Logout)
     }
 }
 
@@ -157,15 +198,16 @@ pub fn groups() -> impl Iterator<Item = Group> {
     let with_faults = services.flat_map(|service| {
         // Only a user's record and an issuer's document say whose they are: keys and
         // lists are nobody's, and an introspected token belongs to whom the issuer names.
-        let has_owner = matches!(service, Service::Users | Service::Discovery);
+        let has_owner = matches!(service.kind(), Service::Users | Service::Discovery);
         let of_another = has_owner.then_some(Fault::OfAnother);
         Fault::ALL.into_iter().chain(of_another).map(move |fault| (service, fault))
     });
     let all = with_faults.flat_map(|(service, fault)| {
         State::ALL.into_iter().map(move |state| Group { service, fault, state })
     });
-    // Nothing is known of a login before.
-    all.filter(|group| group.service != Service::Login || group.state == State::Cold)
+    // Nothing is known of a login before, nor of who else is told.
+    let is_asked_anew = |service| matches!(service, Service::Login | Service::Forward);
+    all.filter(move |group| !is_asked_anew(group.service) || group.state == State::Cold)
 }
 
 /// One request at one moment.
@@ -190,183 +232,21 @@ pub fn cells() -> impl Iterator<Item = Cell> {
                 Visit::Login => group.service == Service::Login,
                 // Nothing else revokes.
                 Visit::Revoked => group.service == Service::Feed,
-                _ => group.service != Service::Login,
+                Visit::Event => group.service.is_of_signals(),
+                Visit::Logout => group.service == Service::Forward,
+                // Of whose users these are not asked about anything.
+                Visit::Required => group.service != Service::Login,
+                _ => group.service != Service::Login && !group.service.is_of_signals(),
             }
         });
         visits.flat_map(move |visit| {
             let protocols = Protocol::ALL.into_iter();
-            // Browsers log in, and they speak no gRPC.
-            let protocols = protocols
-                .filter(move |protocol| visit != Visit::Login || *protocol == Protocol::Http);
+            // Browsers log in, and they speak no gRPC; nor do those who tell of logouts.
+            let is_http = visit == Visit::Login || visit.is_signal();
+            let protocols =
+                protocols.filter(move |protocol| !is_http || *protocol == Protocol::Http);
             protocols.map(move |protocol| Cell { group, visit, protocol })
         })
     };
     groups().flat_map(in_group)
-}
-
-/// The country in a user's record before services fail, and while they do: it
-/// tells which of its answers a service is quoted with.
-pub const BEFORE: &str = "ES";
-pub const MEANWHILE: &str = "FR";
-
-/// How a request ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
-    /// It reaches the upstream with the identity of its user and this country.
-    Identified {
-        country: &'static str,
-    },
-    /// It reaches the upstream as anonymous.
-    Anonymous,
-    /// It reaches the upstream without identity.
-    Bypassed,
-    Denied {
-        status: u16,
-        code: &'static str,
-    },
-    /// The login's service answers, with no token but a sealed one.
-    LoggedIn {
-        status: u16,
-    },
-}
-
-impl Outcome {
-    pub const fn reaches_upstream(self) -> bool {
-        !matches!(self, Self::Denied { .. } | Self::LoggedIn { .. })
-    }
-
-    /// The `grpc-status` of a denial.
-    pub fn grpc_status(status: u16) -> &'static str {
-        match status {
-            401 => "16",
-            403 => "7",
-            503 => "14",
-            other => panic!("no denial of these has status {other}"),
-        }
-    }
-}
-
-/// What a service that was asked said, as the contract takes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
-    /// A complete answer.
-    Answer,
-    /// That there is no such user.
-    NoSuchUser,
-    /// Nothing that can be used.
-    Failure,
-}
-
-/// The word that a fault comes to, and by which clause.
-const fn word(service: Service, fault: Fault) -> (Word, &'static str) {
-    match (service, fault) {
-        (_, Fault::SlowQuarter) => (Word::Answer, "within the timeout_ms of services"),
-        (_, Fault::Continue | Fault::EarlyHints) => {
-            (Word::Answer, "an interim response is followed by the final one (RFC 9110 15.2)")
-        }
-        (_, Fault::OtherMediaType) => (Word::Answer, "what counts is that it is a JSON object"),
-        (Service::Users, Fault::Status(404 | 410)) => {
-            (Word::NoSuchUser, "404 and 410 say that there is no such user")
-        }
-        (Service::Users, Fault::Status(203)) => {
-            (Word::Answer, "2xx with a JSON object is an answer")
-        }
-        (Service::Users, Fault::OfAnother) => {
-            (Word::Failure, "sub must equal the token's (subject_pointer)")
-        }
-        (Service::Discovery, Fault::OfAnother) => {
-            (Word::Failure, "issuer must be the provider's (Discovery 4.3)")
-        }
-        (
-            _,
-            Fault::Refused
-            | Fault::Vanished
-            | Fault::Reset
-            | Fault::Closed
-            | Fault::CutHead
-            | Fault::ResetMidBody
-            | Fault::Truncated
-            | Fault::ChunksEnd
-            | Fault::NoHttp
-            | Fault::SwitchingProtocols,
-        ) => (Word::Failure, "no reply"),
-        (_, Fault::Hang | Fault::HangMidBody | Fault::Drip | Fault::SlowDouble) => {
-            (Word::Failure, "later than the timeout_ms of services")
-        }
-        (_, Fault::Status(206) | Fault::Empty | Fault::HalfJson | Fault::Html | Fault::NotUtf8) => {
-            (Word::Failure, "not JSON")
-        }
-        (
-            Service::Keys | Service::Discovery | Service::DiscoveredKeys,
-            Fault::Status(301 | 302),
-        ) => (Word::Answer, "a redirect to the same service is followed"),
-        (_, Fault::Status(_)) => (Word::Failure, "a status that is no answer (RFC 7662 2.2)"),
-        (_, Fault::Array) => (Word::Failure, "not a JSON object"),
-        (_, Fault::Huge) => (Word::Failure, "over limits.max_reply_bytes"),
-        (_, Fault::ManyFields) => (Word::Failure, "more fields than the proxy takes"),
-        (_, Fault::Deep | Fault::Repeated) => {
-            (Word::Failure, "not JSON that all read alike (RFC 8259 4, 9)")
-        }
-        (_, Fault::Incomplete | Fault::OtherType | Fault::OfAnother) => {
-            (Word::Failure, "what matters is missing (required; RFC 7517 5, RFC 7662 2.2)")
-        }
-    }
-}
-
-/// How a login ends.
-fn login(fault: Fault) -> (Outcome, &'static str) {
-    let says = |status| Outcome::LoggedIn { status };
-    match (fault, word(Service::Login, fault)) {
-        (Fault::Status(206), (_, clause)) => (UNSEALED, clause),
-        (Fault::Status(502..=504), _) => (UNSEALED, "502, 503 and 504 are no answers of its own"),
-        (Fault::Status(status), _) => (says(status), "its other answers are returned"),
-        (Fault::Empty | Fault::Html, _) => (says(200), "no token is in it"),
-        (Fault::Incomplete | Fault::OtherType, _) => (says(200), "no token is in it"),
-        (_, (Word::Answer, clause)) => (says(200), clause),
-        (_, (_, clause)) => (UNSEALED, clause),
-    }
-}
-
-/// What comes of a reply that cannot be searched for tokens, or of none.
-const UNSEALED: Outcome = Outcome::Denied { status: 503, code: Service::Login.unavailable() };
-
-/// How a cell has to end, and by which clause of the contract.
-pub fn expected(cell: Cell) -> (Outcome, &'static str) {
-    let Cell { group: Group { service, fault, state }, visit, .. } = cell;
-    match visit {
-        Visit::Bypass => return (Outcome::Bypassed, "bypass asks for nothing"),
-        Visit::AllowMissingWithout => {
-            return (Outcome::Anonymous, "without a token nothing is needed (allow_missing)");
-        }
-        Visit::Login => return login(fault),
-        // A token that is sent is checked, whether or not it could be missing.
-        Visit::Required | Visit::AllowMissing | Visit::Revoked => {}
-    }
-    let known = if visit == Visit::Revoked {
-        Outcome::Denied { status: 401, code: "token_revoked" }
-    } else {
-        Outcome::Identified { country: BEFORE }
-    };
-    let unavailable = Outcome::Denied { status: 503, code: service.unavailable() };
-    if state == State::Warm {
-        return (known, "an answer that is current is not asked for again");
-    }
-    match (word(service, fault), service, state) {
-        // The answer is about a token whose time is over.
-        ((Word::Answer, clause), Service::Introspection, State::Expired) => {
-            (Outcome::Denied { status: 401, code: "token_expired" }, clause)
-        }
-        ((Word::Answer, clause), Service::Users, _) => {
-            (Outcome::Identified { country: MEANWHILE }, clause)
-        }
-        ((Word::Answer, clause), ..) => (known, clause),
-        ((Word::NoSuchUser, clause), ..) => {
-            (Outcome::Denied { status: 403, code: "user_unknown" }, clause)
-        }
-        // An answer about a token is never used beyond its time.
-        ((Word::Failure, clause), Service::Introspection, _) => (unavailable, clause),
-        ((Word::Failure, _), Service::Users, State::Stale) => (known, "stale_if_error_seconds"),
-        ((Word::Failure, _), _, State::Stale) => (known, "max_stale_seconds"),
-        ((Word::Failure, clause), ..) => (unavailable, clause),
-    }
 }

@@ -19,16 +19,19 @@
     reason = "a test may fail"
 )]
 
+mod asking;
 mod client;
 mod contract;
 #[allow(dead_code, reason = "shared with benches/faults")]
 mod everything;
 mod fault;
+mod filter;
 #[allow(dead_code, reason = "shared with benches/faults")]
 mod flood;
 mod load;
 mod matrix;
 mod others;
+mod outcome;
 #[allow(dead_code, reason = "shared with benches/faults")]
 mod service;
 mod setup;

@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use tokio::sync::{Mutex, Semaphore};
-use tokio::task::JoinSet;
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use crate::client::{login, request, send};
-use crate::contract::{BEFORE, cells, expected};
-use crate::contract::{Cell, Group, Outcome, Protocol, Service, State, Visit};
+use crate::asking::{Sent, asked, check, event_token, for_each, old_token};
+use crate::client::{event, request, send};
+use crate::contract::{Cell, Group, Protocol, Service, State, Visit, cells};
 use crate::fault::{Fault, TIME_OUT};
+use crate::filter::{ABSENT, VANISHING};
 use crate::gateway::until;
-use crate::service::{Moment, SHORT_LIFE, claims, issued, issuer, reference};
-use crate::setup::{ABSENT, Matrix, Part, VANISHING};
+use crate::outcome::{BEFORE, Outcome, after, expected};
+use crate::service::{Moment, SHORT_LIFE};
+use crate::setup::{Matrix, Part};
 use crate::wire::Answer;
 
 /// Requests at once: as many as keep Envoy busy, or, where services are slow, as
@@ -43,128 +43,24 @@ fn there_are_a_thousand_cells_and_each_has_its_own_name() {
     }
     // Each way in which a cell can end does occur.
     let outcomes: BTreeSet<Outcome> = cells().map(|cell| expected(cell).0).collect();
-    assert_eq!(outcomes.len(), 25, "{outcomes:?}");
-}
-
-/// The token of a cell's request, for its own user.
-fn token(matrix: &Matrix, cell: Cell) -> Option<String> {
-    let name = cell.to_string();
-    match (cell.visit, cell.group.service) {
-        (Visit::AllowMissingWithout | Visit::Login, _) => None,
-        (_, Service::Introspection) => Some(reference(&name)),
-        _ => Some(matrix.signer.token(&claims(&name, &issuer(cell.group)))),
-    }
+    assert_eq!(outcomes.len(), 28, "{outcomes:?}");
 }
 
 async fn ask(matrix: &Matrix, cell: Cell, path: &str) -> Answer {
-    let token = token(matrix, cell);
-    match &token {
-        Some(token) if cell.group.service == Service::Introspection => {
-            matrix.gateway.keep_secret(token);
-        }
-        Some(token) => matrix.gateway.remember_tokens(token.as_bytes()),
-        None => {}
-    }
+    let Sent { request, secret, token } = asked(&matrix.signer, cell, path);
+    secret.iter().for_each(|secret| matrix.gateway.keep_secret(secret));
+    token.iter().for_each(|token| matrix.gateway.remember_tokens(token.as_bytes()));
     let (source, port) = (matrix.source(cell.group), matrix.gateway.ports.listener);
-    let request = match cell.visit {
-        Visit::Login => {
-            matrix.gateway.keep_secret(&issued(&cell.to_string()));
-            login(&format!("{path}/{cell}"))
-        }
-        _ => request(cell.protocol, path, token.as_deref()),
-    };
     send(source, port, cell.protocol, request).await
 }
 
-/// Runs something for each cell, many at once.
-async fn for_each<F>(
-    concurrency: usize,
-    cells: impl Iterator<Item = Cell>,
-    run: impl Fn(Cell) -> F + Send + Sync + 'static,
-) where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let permits = Arc::new(Semaphore::new(concurrency));
-    let mut running = JoinSet::new();
-    for cell in cells {
-        let permit = Arc::clone(&permits).acquire_owned().await.unwrap();
-        let cell = run(cell);
-        running.spawn(async move {
-            cell.await;
-            drop(permit);
-        });
-    }
-    while let Some(result) = running.join_next().await {
-        result.unwrap();
-    }
-}
-
-/// What is wrong with a cell's answer.
-fn check(cell: Cell, answer: &Answer) -> Result<(), String> {
-    let (outcome, clause) = expected(cell);
-    let wrong = |what: &str| Err(format!("{cell}: {what}; {outcome:?} by {clause}: {answer}"));
-    let (status, code) = match outcome {
-        Outcome::Denied { status, code } => (status, code),
-        Outcome::Identified { .. } | Outcome::Anonymous | Outcome::Bypassed
-            if answer.status != 200 || answer.header("grpc-status").is_some() =>
-        {
-            return wrong("denied");
-        }
-        Outcome::Identified { country } => {
-            let seen = answer.seen();
-            let subject = cell.to_string();
-            if seen.is_anonymous() {
-                return wrong("no identity");
-            }
-            let identity = seen.identity();
-            return if identity["sub"] != subject.as_str() {
-                wrong("the identity of another")
-            } else if identity["country"] != country || seen.values("x-user-country") != [country] {
-                wrong("another country")
-            } else {
-                Ok(())
-            };
-        }
-        Outcome::LoggedIn { status } => {
-            let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-            let token = body["access_token"].as_str().unwrap_or("gps_");
-            return if answer.status != status || body["code"].is_string() {
-                wrong("another reply")
-            } else if !token.starts_with("gps_") {
-                wrong("a token that is not sealed")
-            } else {
-                Ok(())
-            };
-        }
-        Outcome::Anonymous | Outcome::Bypassed => {
-            let seen = answer.seen();
-            let anonymous = seen.values("x-anonymous-consumer");
-            let is_marked = anonymous == ["true"];
-            return if !seen.is_anonymous() || !seen.values("x-user-country").is_empty() {
-                wrong("an identity")
-            } else if is_marked != (outcome == Outcome::Anonymous) {
-                wrong("marked as anonymous or not")
-            } else {
-                Ok(())
-            };
-        }
-    };
-    match cell.protocol {
-        Protocol::Http if answer.outcome() != format!("{status} {code}") => {
-            wrong("another outcome")
-        }
-        Protocol::Http if (answer.header("retry-after") == Some("1")) != (status == 503) => {
-            wrong("Retry-After")
-        }
-        Protocol::Grpc
-            if answer.status != 200
-                || answer.header("grpc-status") != Some(Outcome::grpc_status(status))
-                || answer.header("grpc-message") != Some(code) =>
-        {
-            wrong("another gRPC status")
-        }
-        _ => Ok(()),
-    }
+/// Sends a token that a user has had since before, to see whether it is revoked.
+async fn ask_again(matrix: &Matrix, cell: Cell) -> Answer {
+    let token = old_token(&matrix.signer, cell);
+    matrix.gateway.remember_tokens(token.as_bytes());
+    let (source, port) = (matrix.source(cell.group), matrix.gateway.ports.listener);
+    let path = Visit::Required.path();
+    send(source, port, Protocol::Http, request(Protocol::Http, path, Some(&token))).await
 }
 
 /// Lets the filter learn what the cells' states say that it knows.
@@ -179,6 +75,34 @@ async fn prepare(matrix: &Arc<Matrix>) {
         async move { assert_eq!(until_served(&matrix, cell).await, BEFORE, "{cell}") }
     })
     .await;
+    all_heard(matrix, |group| group.state != State::Cold).await;
+}
+
+/// Waits until each of these transmitters is believed.
+async fn all_heard(matrix: &Arc<Matrix>, which: fn(&Group) -> bool) {
+    let shared = Arc::clone(matrix);
+    let groups = matrix.groups().filter(|group| group.service.is_of_events()).filter(which);
+    for_each(WAITING, groups, move |group| {
+        let matrix = Arc::clone(&shared);
+        async move { until_heard(&matrix, group).await }
+    })
+    .await;
+}
+
+/// Sends an event about nobody until it is accepted, as all are while services work.
+async fn until_heard(matrix: &Matrix, group: Group) {
+    let start = Instant::now();
+    loop {
+        let token = event_token(&matrix.signer, group, &format!("{group}.nobody"));
+        matrix.gateway.remember_tokens(token.as_bytes());
+        let (source, port) = (matrix.source(group), matrix.gateway.ports.listener);
+        let answer = send(source, port, Protocol::Http, event(Visit::Event.path(), token)).await;
+        if answer.status == 202 {
+            return;
+        }
+        assert!(start.elapsed() < RECOVERY, "{group} is not heard: {answer}");
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Asks until a cell's user is served, as all are while services work: from some
@@ -237,7 +161,16 @@ async fn each_cell_of_a_feed_ends_as_the_contract_says() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_cell_of_another_service_ends_as_the_contract_says() {
     let _alone = ALONE.lock().await;
-    each_cell_ends_as_the_contract_says(|service| service != Service::Feed).await;
+    each_cell_ends_as_the_contract_says(|service| {
+        service != Service::Feed && !service.is_of_signals()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_cell_of_a_sender_of_signals_ends_as_the_contract_says() {
+    let _alone = ALONE.lock().await;
+    each_cell_ends_as_the_contract_says(Service::is_of_signals).await;
 }
 
 async fn each_cell_ends_as_the_contract_says(part: Part) {
@@ -267,7 +200,12 @@ async fn each_cell_ends_as_the_contract_says(part: Part) {
             async move {
                 let start = Instant::now();
                 let answer = ask(&matrix, cell, cell.visit.path()).await;
-                results.send((cell, answer, start.elapsed())).unwrap();
+                results.send((cell, expected(cell), answer, start.elapsed())).unwrap();
+                if let Some(end) = after(cell) {
+                    let start = Instant::now();
+                    let answer = ask_again(&matrix, cell).await;
+                    results.send((cell, end, answer, start.elapsed())).unwrap();
+                }
             }
         })
         .await;
@@ -277,17 +215,18 @@ async fn each_cell_ends_as_the_contract_says(part: Part) {
 
     let mut wrong = Vec::new();
     let mut ends: BTreeMap<Outcome, u32> = BTreeMap::new();
-    while let Some((cell, answer, took)) = received.recv().await {
-        wrong.extend(check(cell, &answer).err());
+    while let Some((cell, end, answer, took)) = received.recv().await {
+        wrong.extend(check(cell, &answer, end).err());
         if took > LONGEST {
             wrong.push(format!("{cell}: took {took:?} with a time-out of {TIME_OUT:?}"));
         }
-        *ends.entry(expected(cell).0).or_default() += 1;
+        *ends.entry(end.0).or_default() += 1;
     }
     wrong.sort();
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     let count: u32 = ends.values().sum();
-    assert_eq!(count as usize, matrix.cells().count());
+    let asked_again = matrix.cells().filter(|cell| after(*cell).is_some()).count();
+    assert_eq!(count as usize, matrix.cells().count() + asked_again);
     check_faults(&matrix);
     let passed: u32 =
         ends.iter().filter(|(end, _)| end.reaches_upstream()).map(|(_, count)| count).sum();
@@ -309,9 +248,21 @@ async fn recover(mut matrix: Matrix) {
     let all = matrix
         .cells()
         .filter(|cell| cell.visit == Visit::Required && cell.protocol == Protocol::Http);
+    let shared = Arc::clone(&matrix);
     for_each(WAITING, all, move |cell| {
-        let matrix = Arc::clone(&matrix);
+        let matrix = Arc::clone(&shared);
         async move { drop(until_served(&matrix, cell).await) }
     })
     .await;
+    all_heard(&matrix, |_| true).await;
+    // Who was told to tell again does, with the same words.
+    for cell in matrix.cells().filter(|cell| cell.visit.is_signal()) {
+        let status = if cell.visit == Visit::Event { 202 } else { 200 };
+        if expected(cell).0 != (Outcome::Accepted { status }) {
+            let answer = ask(&matrix, cell, cell.visit.path()).await;
+            assert_eq!(answer.status, status, "{cell}: {answer}");
+            let end = (Outcome::Denied { status: 401, code: "token_revoked" }, "it is revoked");
+            check(cell, &ask_again(&matrix, cell).await, end).unwrap();
+        }
+    }
 }

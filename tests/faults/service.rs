@@ -14,8 +14,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::contract::{BEFORE, Cell, Group, MEANWHILE, Protocol, Service, State, Visit};
+use crate::contract::{Cell, Group, Protocol, Service, State, Visit};
 use crate::fault::{End, Fault, Right};
+use crate::outcome::{BEFORE, MEANWHILE};
 
 /// Where redirects lead: to the right answer.
 const MOVED: &str = "/moved";
@@ -44,9 +45,15 @@ pub enum Moment {
 /// The issuer of a group's tokens.
 pub fn issuer(group: Group) -> String {
     match group.service {
-        service if service.is_of_keys() => format!("https://{group}.example"),
+        service if service.is_of_keys() => owner(group),
         _ => SHOP.to_owned(),
     }
+}
+
+/// Whose the keys are that are fetched on behalf of a group: its issuer's, or its
+/// transmitter's.
+pub fn owner(group: Group) -> String {
+    format!("https://{group}.example")
 }
 
 pub fn now() -> u64 {
@@ -227,10 +234,7 @@ impl Shared {
         let owner_member = if service == Service::Discovery { "issuer" } else { "sub" };
         let location = format!("{MOVED}{}", request.target);
         let right = Right { body, main_member, owner_member, location };
-        let is_due = match (group.service, service) {
-            (Service::DiscoveredKeys, Service::Keys) => true,
-            (faulty, service) => faulty == service,
-        };
+        let is_due = group.service.kind() == service;
         if service == Service::Keys && has_moved(group, moment) && !request.is_new() {
             return Fault::Status(404).answer(stream, &right).await;
         }
@@ -257,12 +261,11 @@ impl Shared {
         group: Group,
         moment: Moment,
     ) -> (Value, &'static str) {
-        match service {
-            Service::Keys | Service::DiscoveredKeys => (json!({"keys": [self.jwk]}), "keys"),
+        match service.kind() {
             Service::Discovery => {
                 let place = if has_moved(group, moment) { NEW } else { OLD };
                 let uri = format!("https://keys.example{place}{name}");
-                (json!({"issuer": issuer(group), "jwks_uri": uri}), "jwks_uri")
+                (json!({"issuer": owner(group), "jwks_uri": uri}), "jwks_uri")
             }
             Service::Users => {
                 let is_new = group.service == Service::Users && moment != Moment::Before;
@@ -288,6 +291,8 @@ impl Shared {
                 let entries = revoked.map(|cell| json!({"sub": cell.to_string()}));
                 (json!({"cursor": "1", "entries": entries}), "entries")
             }
+            Service::Forward => (json!({"accepted": true}), "accepted"),
+            _ => (json!({"keys": [self.jwk]}), "keys"),
         }
     }
 }
@@ -295,7 +300,7 @@ impl Shared {
 /// Whether a key set has moved. What a document said is believed until its key set
 /// cannot be had, so nobody would ask for a document that fails otherwise.
 fn has_moved(group: Group, moment: Moment) -> bool {
-    group.service == Service::Discovery && moment != Moment::Before
+    group.service.kind() == Service::Discovery && moment != Moment::Before
 }
 
 struct Request {
@@ -315,6 +320,11 @@ impl Request {
             Some("users") => (Service::Users, last),
             Some("login") => (Service::Login, last),
             Some("feed") => (Service::Feed, last),
+            Some("forward") => {
+                let told: Value = serde_json::from_str(&self.body).expect("JSON");
+                let subject = told["entries"][0]["sub"].as_str().expect("a subject");
+                (Service::Forward, subject.to_owned())
+            }
             Some("introspect") => {
                 let token = self.body.split('&').find_map(|pair| pair.strip_prefix("token="));
                 (Service::Introspection, user_of(token.expect("a token")))
@@ -354,7 +364,8 @@ fn parse(bytes: &[u8]) -> Option<(Request, usize)> {
     let httparse::Status::Complete(end) = request.parse(bytes).expect("Envoy speaks HTTP") else {
         return None;
     };
-    let length = request.headers.iter().find(|field| field.name == "content-length");
+    let length =
+        request.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
     let length = length.map_or(0, |field| str::from_utf8(field.value).unwrap().parse().unwrap());
     let body = bytes.get(end..end + length)?;
     let body = String::from_utf8_lossy(body).into_owned();

@@ -8,44 +8,11 @@ use std::{fs, process};
 
 use serde_json::{Value, json};
 
-use crate::contract::{Cell, Group, Service, State, cells, groups};
-use crate::fault::{Fault, TIME_OUT};
+use crate::contract::{Cell, Group, Service, cells, groups};
+use crate::filter::{VANISHING, filter, filter_name};
 use crate::gateway::{Gateway, Setup, yaml};
-use crate::service::{AUDIENCE, SHOP, Services, issuer};
+use crate::service::Services;
 use crate::tokens::Signer;
-
-/// How long what is to go stale is current.
-const SHORT_SECONDS: u64 = 1;
-const LONG_SECONDS: u64 = 3600;
-
-/// The same for key sets. There are many, and each is fetched again after this time.
-const KEYS_SECONDS: u64 = 2;
-
-/// The cluster of a service, by how it fails.
-fn cluster(fault: Fault, state: State) -> &'static str {
-    match (fault, state) {
-        (Fault::Refused, State::Cold) => "late",
-        (Fault::Refused, _) => "closing",
-        (Fault::Vanished, State::Cold) => ABSENT,
-        (Fault::Vanished, _) => VANISHING,
-        _ => "faulty",
-    }
-}
-
-/// A cluster that vanishes, and comes back.
-pub const VANISHING: &str = "vanishing";
-/// One that is not there until the other one comes back.
-pub const ABSENT: &str = "absent";
-
-/// Groups that one filter can have, in one name. A filter has one list of revoked
-/// tokens; for the others it matters only where their service is and how long
-/// its answers are kept.
-fn filter_name(group: Group) -> String {
-    match group.service {
-        Service::Feed => group.to_string(),
-        service => format!("{service:?}.{}.{:?}", cluster(group.fault, group.state), group.state),
-    }
-}
 
 /// The services whose cells are tried. Hundreds of filters that poll keep an Envoy busy:
 /// each feed needs one, and the providers of the others fetch their keys again and again.
@@ -202,13 +169,15 @@ fn chain(configuration: &Value) -> Value {
             ),
         }}),
     );
-    // Holds back logins until their bodies are read.
+    // Holds back logins and events until their bodies are read.
     let buffer = typed(
         "envoy.extensions.filters.http.buffer.v3.Buffer",
         json!({"max_request_bytes": 65_536}),
     );
-    let buffer = configuration["sealed_tokens"]
-        .is_object()
+    let reads_bodies = ["/sealed_tokens", "/revocation/events"];
+    let buffer = reads_bodies
+        .iter()
+        .any(|field| configuration.pointer(field).is_some())
         .then(|| json!({"name": "envoy.filters.http.buffer", "typed_config": buffer}));
     let router = typed("envoy.extensions.filters.http.router.v3.Router", json!({}));
     let filters = [
@@ -233,121 +202,4 @@ fn chain(configuration: &Value) -> Value {
     json!({"filters": [
         {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager},
     ]})
-}
-
-/// The configuration of a filter. Everything but the groups' own service is
-/// healthy.
-fn filter(groups: &[Group], signer: &Signer) -> Value {
-    let Group { service, fault, state } = groups[0];
-    let user_info = match service {
-        Service::Users => "faulty",
-        _ => "healthy",
-    };
-    let providers = providers(groups, signer);
-    let names: Vec<&String> = providers.as_object().unwrap().keys().collect();
-    let mut config = json!({
-        "services": {
-            "faulty": {"upstream": cluster(fault, state), "timeout_ms": TIME_OUT.as_millis() as u64},
-            "healthy": {"upstream": "healthy", "timeout_ms": 20_000},
-        },
-        "providers": providers,
-        "consumers": {
-            "claim": ["azp"],
-            "entries": [{"key": "web", "id": "1", "username": "web", "providers": names}],
-            "anonymous": "guest",
-        },
-        "user_info": {
-            "service": user_info,
-            "path": "/users/{sub}",
-            "claims": {"country": "/country"},
-            "required": ["country"],
-            "cache": cache(service, state),
-        },
-        "identity_token": {
-            "issuer": "https://gateway.shop.internal",
-            "audiences": ["shop-services"],
-            // The users of all these issuers are the same.
-            "subject": "{sub}",
-            "signing_keys": [
-                {"algorithm": "ES256", "private_key": {"env": "GATEPASS_SIGNING_KEY"}},
-            ],
-        },
-        "claim_to_headers": [{"header": "x-user-country", "claim": ["country"]}],
-        "rules": [
-            {"match": {"path_prefix": "/open"}, "bypass": true},
-            {"match": {"path_prefix": "/catalog"}, "requires": {"allow_missing": true}},
-        ],
-    });
-    if service == Service::Login {
-        config["sealed_tokens"] = json!({
-            "keys": ["A".repeat(43)],
-            "logins": [{
-                "match": {"path_prefix": "/login", "methods": ["POST"]},
-                "service": "faulty", "json": ["/access_token"],
-            }],
-        });
-    }
-    if service == Service::Feed {
-        let (poll, max_stale) = match state {
-            State::Cold | State::Stale => (SHORT_SECONDS, LONG_SECONDS),
-            State::Warm => (LONG_SECONDS - 1, LONG_SECONDS),
-            State::Expired => (SHORT_SECONDS, SHORT_SECONDS + 1),
-        };
-        config["revocation"] = json!({"feed": {
-            "service": "faulty", "path": format!("/feed/{}", groups[0]),
-            "poll_seconds": poll, "max_stale_seconds": max_stale,
-        }});
-    }
-    config
-}
-
-/// How long the user service's answers are kept.
-fn cache(service: Service, state: State) -> Value {
-    let (ttl, stale) = match (service, state) {
-        (Service::Users, State::Stale) => (SHORT_SECONDS, LONG_SECONDS),
-        (Service::Users, State::Expired) => (SHORT_SECONDS, 0),
-        _ => (LONG_SECONDS, 0),
-    };
-    json!({"ttl_seconds": ttl, "stale_if_error_seconds": stale})
-}
-
-fn providers(groups: &[Group], signer: &Signer) -> Value {
-    let Group { service, state, .. } = groups[0];
-    let provider = |group: Group| json!({"issuer": issuer(group), "audiences": [AUDIENCE], "clock_skew_seconds": 0});
-    if service.is_of_keys() {
-        let (cache, max_stale) = match state {
-            State::Cold | State::Warm => (LONG_SECONDS, LONG_SECONDS),
-            State::Stale => (KEYS_SECONDS, LONG_SECONDS),
-            State::Expired => (KEYS_SECONDS, 0),
-        };
-        let providers = groups.iter().map(|group| {
-            let mut provider = provider(*group);
-            let mut keys = json!({"cache_seconds": cache, "max_stale_seconds": max_stale});
-            let (kind, path, service, jwks_service) = match service {
-                Service::Discovery => ("discovery", "discovery", "faulty", Some("healthy")),
-                Service::DiscoveredKeys => ("discovery", "discovery", "healthy", Some("faulty")),
-                _ => ("remote_jwks", "keys", "faulty", None),
-            };
-            keys["service"] = json!(service);
-            keys["path"] = json!(format!("/{path}/{group}"));
-            if let Some(service) = jwks_service {
-                keys["jwks_service"] = json!(service);
-            }
-            provider[kind] = keys;
-            (group.fault.name(), provider)
-        });
-        return providers.collect::<serde_json::Map<_, _>>().into();
-    }
-    let mut shop = provider(groups[0]);
-    assert_eq!(shop["issuer"], SHOP);
-    shop["local_jwks"] = json!({"keys": [signer.jwk]});
-    if service == Service::Introspection {
-        let ttl = if state == State::Stale { SHORT_SECONDS } else { LONG_SECONDS };
-        shop["introspection"] = json!({
-            "service": "faulty", "path": "/introspect",
-            "client_id": "gateway", "client_secret": "a-secret-of-the-gateway",
-            "cache": {"ttl_seconds": ttl},
-        });
-    }
-    json!({"shop": shop})
 }
