@@ -1,11 +1,19 @@
 //! Tokens that must not be accepted, each with the reason given.
 
 use jsonwebtoken::get_current_timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::gateway::Setup;
 use crate::stack::auth::Auth;
-use crate::tokens::{Signer, alice, encode, mac, with_keys};
+use crate::tokens::{Signer, alice, encode, mac};
 use crate::wire::{Request, Wrong};
+
+/// The bundled configuration with these keys of the issuer.
+fn with_keys(keys: &[&Signer]) -> Setup {
+    let keys: Vec<&Value> = keys.iter().map(|key| &key.jwk).collect();
+    Setup::bundled()
+        .replace_block("remote_jwks:", &format!("local_jwks: {}", json!({ "keys": keys })))
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_is_not_acceptable_is_refused_with_the_reason() {

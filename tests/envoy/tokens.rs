@@ -11,7 +11,6 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Value, json};
 
-use crate::gateway::Setup;
 use crate::stack::auth::Auth;
 use crate::stack::keys;
 
@@ -125,11 +124,4 @@ pub fn changed(object: &Value, changes: Value) -> Value {
         }
     }
     object
-}
-
-/// The bundled configuration with these keys of the issuer.
-pub fn with_keys(keys: &[&Signer]) -> Setup {
-    let keys: Vec<&Value> = keys.iter().map(|key| &key.jwk).collect();
-    Setup::bundled()
-        .replace_block("remote_jwks:", &format!("local_jwks: {}", json!({ "keys": keys })))
 }

@@ -25,6 +25,7 @@ mod files;
 mod hygiene;
 mod logins;
 mod main_path;
+mod matrix;
 mod nginx;
 mod preflights;
 mod protocols;
@@ -41,5 +42,27 @@ mod login_service;
 #[path = "../../examples/shop/stack.rs"]
 mod stack;
 #[allow(dead_code, reason = "shared with tests/envoy")]
+#[path = "../envoy/tokens.rs"]
+mod tokens;
+#[allow(dead_code, reason = "shared with tests/envoy")]
 #[path = "../envoy/wire.rs"]
 mod wire;
+
+// The matrix of services that fail, which an Envoy has too.
+#[allow(dead_code, reason = "shared with tests/faults")]
+#[path = "../faults/asking.rs"]
+mod asking;
+#[path = "../faults/client.rs"]
+mod client;
+#[path = "../faults/contract.rs"]
+mod contract;
+#[path = "../faults/fault.rs"]
+mod fault;
+#[path = "../faults/filter.rs"]
+mod filter;
+#[allow(dead_code, reason = "shared with tests/faults")]
+#[path = "../faults/outcome.rs"]
+mod outcome;
+#[allow(dead_code, reason = "shared with tests/faults")]
+#[path = "../faults/service.rs"]
+mod service;

@@ -123,6 +123,11 @@ impl Setup {
         }
     }
 
+    /// Another configuration.
+    pub fn of(config: Value) -> Self {
+        Self { config, ..Self::bundled() }
+    }
+
     pub fn caller(mut self, caller: Caller) -> Self {
         self.caller = caller;
         self
