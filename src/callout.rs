@@ -299,7 +299,8 @@ fn delta_seconds(text: &str) -> u32 {
 /// Why a callout got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CalloutFailure {
-    /// The host would not send it: no such cluster, no address.
+    /// The host would not send it, and does not say why: no such cluster, its circuit
+    /// breaker is open, no address, no timer.
     NotSent,
     /// Refused, reset, timed out: the host does not always say which.
     NoReply,

@@ -285,8 +285,7 @@ impl Event {
                 "event": event,
                 "service": service.name,
                 "upstream": service.upstream,
-                "cause": "the host did not send the request: on Envoy there is no such cluster, \
-                          or the filter may not call it; on Kong no such host:port",
+                "cause": not_sent(&service.upstream),
             }),
             Self::KeysNotFetched(provider, error) => failed("provider", provider, error),
             Self::KeySkipped(provider, key) => failed("provider", provider, key),
@@ -415,4 +414,14 @@ fn computed(algorithms: impl IntoIterator<Item = Algorithm>, host: AlgorithmSet)
     let by = |algorithm| if host.contains(algorithm) { "host" } else { "module" };
     let algorithms = algorithms.into_iter();
     Value::Object(algorithms.map(|it| (it.name().to_owned(), by(it).into())).collect())
+}
+
+/// What may keep a host from sending a request: none says which it was.
+fn not_sent(upstream: &str) -> String {
+    format!(
+        "the host did not send the request and does not say why: on Envoy there is no such \
+         cluster, its circuit breaker is open (then \
+         cluster.{upstream}.upstream_rq_pending_overflow has grown), or the filter may not call \
+         it; on Kong no such host:port, or nginx has no timer left (lua_max_pending_timers)"
+    )
 }

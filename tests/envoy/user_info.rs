@@ -147,6 +147,34 @@ async fn a_callout_that_ends_while_it_is_sent_is_one_that_failed() {
     }
 }
 
+/// Envoy does not say why it sends nothing: the log names what it can be, and the statistic
+/// that tells. That is of a call for a request, and of one by the timer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_of_a_call_that_is_not_sent_names_the_circuit_breaker() {
+    let users = "max_connections: 1000, max_pending_requests: 1000, max_requests: 1000";
+    // The first cluster's is that of keys.
+    let none = "circuit_breakers:\n  thresholds: [{max_pending_requests: 0}]";
+    for (cluster, setup) in [
+        ("users", uncached().replace(users, "max_pending_requests: 0")),
+        ("auth", uncached().replace_block("circuit_breakers:", none)),
+    ] {
+        let gateway = setup.start().await;
+        let overflow = format!("cluster.{cluster}.upstream_rq_pending_overflow");
+        until("it is logged", || async {
+            assert_eq!(gateway.get("/orders", &gateway.token("alice")).await.status, 503);
+            let log = gateway.log();
+            let line = log.lines().find(|line| line.contains("\"not_sent\""));
+            line.is_some_and(|line| {
+                let names_both = line.contains("no such cluster") && line.contains(&overflow);
+                assert!(names_both, "{line}");
+                line.contains(&format!("\"upstream\":\"{cluster}\""))
+            })
+        })
+        .await;
+        assert!(gateway.stat(&overflow).await > 0, "{overflow}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_that_is_not_known_is_denied_and_remembered_for_a_while() {
     let gateway = Setup::bundled()
