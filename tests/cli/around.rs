@@ -72,6 +72,50 @@ fn a_file_for_envoy() {
             "",
         ),
         (
+            "clients at the user service",
+            with(&envoy, "route: {cluster: shop}", "route: {cluster: users}"),
+            0,
+            "routes[0].route.cluster: clients come to /users/ of the cluster \"users\" here, where \
+             the gateway asks about users without a secret of its own: whoever may pass",
+        ),
+        (
+            "clients at the user service, by weight",
+            with(
+                &envoy,
+                "route: {cluster: shop}",
+                "route: {weighted_clusters: {clusters: [{name: shop, weight: 9}, {name: users, weight: 1}]}}",
+            ),
+            0,
+            "routes[0].route.weighted_clusters: clients come to /users/ of the cluster \"users\"",
+        ),
+        (
+            "clients at a user service that wants a secret",
+            with(
+                &with(&envoy, "route: {cluster: shop}", "route: {cluster: users}"),
+                "path: /users/{sub}",
+                "headers: {x-api-key: {env: SIGNING_KEY}}\n                      path: /users/{sub}",
+            ),
+            0,
+            "routes[0].route.cluster: clients come to the cluster \"users\" here, which the gateway calls",
+        ),
+        (
+            "clients at other paths of the user service",
+            with(
+                &envoy,
+                "route: {cluster: shop}",
+                "route: {cluster: users, prefix_rewrite: /public}",
+            ),
+            0,
+            "routes[0].route.cluster: clients come to the cluster \"users\" here, which the gateway calls",
+        ),
+        (
+            "clients at the issuer",
+            with(&envoy, "route: {cluster: shop}", "route: {cluster: auth}"),
+            0,
+            "routes[0].route.cluster: clients come to the cluster \"auth\" here, which the gateway calls \
+             itself: what they keep open counts in its circuit breaker",
+        ),
+        (
             "clusters from elsewhere",
             format!(
                 "dynamic_resources: {{cds_config: {{ads: {{}}}}}}\n{}",

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Notes, is_same, unknown, upstreams};
+use super::{Notes, is_same, own_clusters, unknown, upstreams};
 use crate::document::step;
 use crate::located::{Located, Step, get, member, names_gatepass};
 
@@ -36,6 +36,7 @@ pub(super) fn look(trail: &[Step<'_>], located: &Located, notes: &mut Notes) {
                 manager.as_object().and_then(|it| member(it, "route_config"))
             {
                 switched_off(routes, &step(path, field), name, notes);
+                own_clusters::look(routes, &step(path, field), located, notes);
             }
             bodies(manager, &chain, located, notes);
             if let Some(resources) = get(root.value, "static_resources") {

@@ -4,6 +4,7 @@
 mod envoy;
 mod kong;
 mod kubernetes;
+mod own_clusters;
 
 use gatepass::config::{Problem, ProblemKind};
 use serde_json::Value;
