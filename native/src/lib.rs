@@ -14,7 +14,7 @@ mod stopwatch;
 mod store;
 
 pub use self::configuration::load;
-pub use self::crypto::{AwsLc, VerifiesOnce};
+pub use self::crypto::{AwsLc, VerifiesOnce, take_reused_signatures};
 pub use self::environment::environment;
 pub use self::random::{NoRandomness, seed};
 pub use self::stopwatch::Stopwatch;

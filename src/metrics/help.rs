@@ -6,7 +6,7 @@ pub fn help(name: &str) -> &str {
 }
 
 /// All metrics with their texts.
-pub const HELP: [(&str, &str); 21] = [
+pub const HELP: [(&str, &str); 22] = [
     ("gatepass_requests_total", "Requests, by outcome and code of the denial."),
     (
         "gatepass_processing_microseconds",
@@ -37,4 +37,8 @@ pub const HELP: [(&str, &str); 21] = [
     ),
     ("gatepass_build_info", "1; the labels say which build this is."),
     ("gatepass_panics_total", "Panics of the native library, each of which ended a gateway."),
+    (
+        "gatepass_signatures_reused_total",
+        "Tokens whose signature the process had verified already, for another worker as a rule.",
+    ),
 ];

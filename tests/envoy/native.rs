@@ -102,6 +102,40 @@ async fn a_routes_configuration_with_mistakes_is_refused() {
     assert!(log.contains("$.providers.shop.algorithms[0]"), "{log}");
 }
 
+/// By what the metric says; without sharing each worker would verify by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signature_that_a_worker_verified_is_not_verified_by_the_others() {
+    const REUSED: &str = "dynamicmodulescustom.gatepass_signatures_reused_total";
+    if Door::chosen() == Door::Wasm {
+        return;
+    }
+    const WORKERS: u32 = 4;
+    let gateway = Setup::bundled().workers(WORKERS).start().await;
+    gateway.ready().await;
+    assert_eq!(gateway.stat(REUSED).await, 0, "no worker takes a known answer from another");
+    let token = gateway.token("alice");
+    // Each connection is some worker's, and each worker keeps what it verified.
+    let rest = u64::from(WORKERS - 1);
+    crate::gateway::until("every worker had the token", || async {
+        gateway.assert_serves_token(&token, "requests at other workers").await;
+        gateway.stat(REUSED).await >= rest
+    })
+    .await;
+    for _ in 0..40 {
+        gateway.assert_serves_token(&token, "requests at all workers").await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(gateway.stat(REUSED).await, rest, "once for each of the others");
+    // What is wrong is no less wrong the second time.
+    let (head, _) = token.rsplit_once('.').unwrap();
+    let other = gateway.token("alice");
+    let forged = format!("{head}.{}", other.rsplit_once('.').unwrap().1);
+    for _ in 0..20 {
+        assert_eq!(gateway.get("/orders", &forged).await.outcome(), "401 signature_invalid");
+    }
+    assert_eq!(gateway.stat(REUSED).await, rest);
+}
+
 /// Beside the access log's own names for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_response_code_details_are_the_code_of_the_denial() {

@@ -259,7 +259,9 @@ impl Main {
         for (plan, mailbox) in &in_use {
             self.metrics.borrow().feed(config, plan.id(), &mailbox.take_counted());
         }
-        self.metrics.borrow().panicked(config, shared.take_panics());
+        let metrics = self.metrics.borrow();
+        metrics.panicked(config, shared.take_panics());
+        metrics.reused(config, gatepass_native::take_reused_signatures());
     }
 
     /// Makes a new plan when secrets have arrived or changed. An invalid one is logged,

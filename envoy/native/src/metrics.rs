@@ -11,7 +11,7 @@ use crate::abi::{Config, Kind, Metric};
 /// Every metric name a gateway can use, with its labels. Envoy accepts no new names once
 /// a configuration is created, and a route's configuration may count things that the
 /// listener's does not.
-const FAMILIES: [(Kind, &str, &[&str]); 21] = [
+const FAMILIES: [(Kind, &str, &[&str]); 22] = [
     (Kind::Counter, "gatepass_requests_total", &["outcome", "code"]),
     (Kind::Counter, "gatepass_cache_hits_total", &["cache"]),
     (Kind::Counter, "gatepass_cache_misses_total", &["cache"]),
@@ -33,9 +33,11 @@ const FAMILIES: [(Kind, &str, &[&str]); 21] = [
     (Kind::Gauge, "gatepass_signing_key_end_timestamp_seconds", &[]),
     (Kind::Gauge, "gatepass_build_info", &["version", "arch"]),
     (Kind::Counter, PANICS, &[]),
+    (Kind::Counter, REUSED, &[]),
 ];
 
 const PANICS: &str = "gatepass_panics_total";
+const REUSED: &str = "gatepass_signatures_reused_total";
 
 /// The metrics of one filter configuration.
 #[derive(Debug, Default)]
@@ -63,6 +65,7 @@ impl Metrics {
             }
         }
         metrics.panicked(config, 0);
+        metrics.reused(config, 0);
         metrics
     }
 
@@ -106,7 +109,17 @@ impl Metrics {
 
     /// Counts panicked hooks.
     pub(crate) fn panicked(&self, config: &Config<'_>, times: u64) {
-        if let Some(metric) = self.families.get(PANICS) {
+        self.count(config, PANICS, times);
+    }
+
+    /// Counts signatures that did not have to be verified again.
+    pub(crate) fn reused(&self, config: &Config<'_>, times: u64) {
+        self.count(config, REUSED, times);
+    }
+
+    /// Counts for the process, not for a gateway.
+    fn count(&self, config: &Config<'_>, name: &str, times: u64) {
+        if let Some(metric) = self.families.get(name) {
             self.measure(config, *metric, &[], times);
         }
     }
@@ -185,7 +198,7 @@ mod tests {
             .collect();
         let known: BTreeSet<_> = FAMILIES
             .iter()
-            .filter(|(_, name, _)| *name != PANICS)
+            .filter(|(_, name, _)| ![PANICS, REUSED].contains(name))
             .map(|(kind, name, labels)| (*name, format!("{kind:?}"), labels.to_vec()))
             .collect();
         assert_eq!(known, counted);

@@ -18,7 +18,7 @@ use gatepass::keys::{
     Algorithm, AlgorithmSet, HostCrypto, HostSigningKey, HostVerifyingKey, SigningAlgorithm,
 };
 
-pub use self::verified::VerifiesOnce;
+pub use self::verified::{VerifiesOnce, take_reused_signatures};
 
 /// AWS-LC, in the process.
 #[derive(Clone, Copy, Debug, Default)]
