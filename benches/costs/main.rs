@@ -1,6 +1,6 @@
 //! Instructions of a request, counted by callgrind: `make costs`.
 //!
-//! Unlike times they are the same on a loaded machine, so a change of one percent shows.
+//! Unlike times they are the same on a loaded machine, so a change of two percent shows.
 //! They depend on the compiler and the C library, and are compared with the committed ones
 //! only where both are the same.
 
@@ -34,8 +34,9 @@ use crate::shop::Kind;
 /// So many that what happens now and then, such as a table that grows, is spread.
 const REQUESTS: u32 = 256;
 
-/// The same program counts 0.01 % more or less each time.
-const TOLERANCE: f64 = 0.01;
+/// Keys and seeds of hash tables are other ones each time, and the C library finds free memory
+/// elsewhere: seen are 1.1 % between two runs of one program.
+const TOLERANCE: f64 = 0.02;
 
 fn main() -> ExitCode {
     let is_named = |kind: &Kind| std::env::args().any(|argument| argument == kind.name());

@@ -271,14 +271,14 @@ impl FakeHost {
     /// what the callback asked for: on Kong a request whose last callout was
     /// answered goes on by itself, whatever the filter did.
     pub fn settle(&mut self, answered: Option<(u32, Flow)>) {
-        let contexts: Vec<u32> = self.streams.keys().copied().collect();
-        let undecided = |host: &Self| host.streams.values().filter(|it| it.undecided()).count();
-        let before = undecided(self);
-        for context in contexts {
-            let flow = answered.filter(|(id, _)| *id == context).map(|(_, flow)| flow);
-            self.settle_one(context, flow);
+        let undecided = self.streams.iter().filter(|(_, stream)| stream.undecided());
+        let contexts: Vec<u32> = undecided.map(|(context, _)| *context).collect();
+        for context in &contexts {
+            let flow = answered.filter(|(id, _)| id == context).map(|(_, flow)| flow);
+            self.settle_one(*context, flow);
         }
-        let decided = before.saturating_sub(undecided(self));
+        let is_decided = |context: &&u32| !self.streams[*context].undecided();
+        let decided = contexts.iter().filter(is_decided).count();
         if decided > MOST_AT_ONCE && !self.is_kong() {
             self.violate(format!("V8 is out of stack: {decided} requests decided in one callback"));
         }
