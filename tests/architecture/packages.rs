@@ -69,3 +69,48 @@ fn each_test_is_in_one_package() {
     listed.sort();
     assert_eq!(files, listed);
 }
+
+/// The package of the fuzz targets is outside of the workspace, and built by hand: what its
+/// sources import, the modules of other tests among them, has to be in its manifest.
+#[test]
+fn the_fuzz_targets_have_what_they_import() {
+    let root = Path::new(env!("CARGO_WORKSPACE_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let names = |manifest: &str| -> BTreeSet<String> {
+        let sections = manifest.split("\n[").filter(|it| it.contains("dependencies]"));
+        let lines = sections.flat_map(|section| section.lines().skip(1));
+        let names = lines.filter_map(|line| line.split(['=', '.', ' ']).next());
+        let is_name = |name: &&str| name.starts_with(|first: char| first.is_ascii_lowercase());
+        names.filter(is_name).map(|name| name.replace('-', "_")).collect()
+    };
+    let known: BTreeSet<_> = ["Cargo.toml", "wasm/Cargo.toml", "native/Cargo.toml"]
+        .iter()
+        .flat_map(|manifest| names(&read(manifest)))
+        .collect();
+    let has = names(&read("tests/fuzz/libfuzzer/Cargo.toml"));
+    let main = read("tests/fuzz/libfuzzer/main.rs");
+    let included = main.lines().filter_map(|line| line.strip_prefix("#[path = \"../../"));
+    let included = included.filter_map(|rest| rest.strip_suffix("\"]"));
+    let mut texts = vec![("main.rs".to_owned(), main.clone())];
+    for path in included.chain(["config/support.rs", "pipeline/support.rs", "fuzz/targets/mod.rs"])
+    {
+        match path.strip_suffix("/mod.rs") {
+            Some(directory) => texts.extend(
+                super::sources(&format!("tests/{directory}"))
+                    .into_iter()
+                    .map(|(file, text)| (format!("{directory}/{}", file.display()), text)),
+            ),
+            None => texts.push((path.to_owned(), read(&format!("tests/{path}")))),
+        }
+    }
+    assert!(texts.len() > 30, "{}", texts.len());
+    for (path, text) in &texts {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let words = code
+            .flat_map(|line| line.split(|it: char| !it.is_alphanumeric() && !"_:".contains(it)));
+        let crates = words.filter_map(|word| word.split_once("::")).map(|(first, _)| first);
+        for name in crates.filter(|name| known.contains(*name)) {
+            assert!(has.contains(name), "{path} imports {name}, which tests/fuzz/libfuzzer lacks");
+        }
+    }
+}
