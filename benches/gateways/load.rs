@@ -51,12 +51,16 @@ fn parse(bytes: &[u8]) -> Result<Option<(u16, usize)>> {
     let httparse::Status::Complete(end) = head.parse(bytes).map_err(Error::other)? else {
         return Ok(None);
     };
+    let code = head.code.unwrap_or(0);
+    if code == 204 {
+        return Ok(Some((code, end)));
+    }
     let length =
         head.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
     let length = length.and_then(|header| str::from_utf8(header.value).ok()?.parse().ok());
     let missing = || Error::other(String::from_utf8_lossy(bytes).into_owned());
     let length: usize = length.ok_or_else(missing)?;
-    Ok(Some((head.code.unwrap_or(0), end + length)))
+    Ok(Some((code, end + length)))
 }
 
 /// The requests for a target: what to send as the n-th.

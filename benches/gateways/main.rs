@@ -12,8 +12,9 @@
 //! For whoever works on the filter: `ONLY=requests` (or `nginx`, `cryptography`, `memory`,
 //! `growth`) leaves out the rest, `ONLY=fleet` measures several proxies and
 //! `ONLY=dearest` looks for the dearest request that a client can make, which the
-//! rest does not, and `ONLY=requests COMPARE=other.wasm` shows what two builds of the
-//! module add to a request whose token was seen before.
+//! rest does not, `ONLY=revocations` measures what a revocation costs on a long list, and
+//! `ONLY=requests COMPARE=other.wasm` shows what two builds of the module add to a request
+//! whose token was seen before.
 
 // What fails here fails the benchmark.
 #![allow(
@@ -39,6 +40,7 @@ mod plot;
 mod process;
 mod report;
 mod requests;
+mod revocations;
 mod services;
 mod stats;
 mod tokens;
@@ -131,6 +133,11 @@ async fn run() {
 
     if only == "dearest" {
         sections.push(dearest::run(&machine, &effort).await);
+        progress(&sections, start);
+    }
+
+    if only == "revocations" {
+        sections.push(revocations::run(&machine, &effort).await);
         progress(&sections, start);
     }
 
