@@ -24,6 +24,15 @@ pub trait SharedStore: std::fmt::Debug {
     /// Replaces the value of `key` that had `version`; false if it has another one by
     /// now. Without a version it is replaced unconditionally.
     fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool;
+
+    /// Keeps a value, where the host forgets the least recently used ones.
+    fn keep(&self, _key: &str) {}
+
+    /// The size up to which replacing a value is cheap, in bytes: one that grows beyond it is
+    /// split where that is possible.
+    fn cheap_bytes(&self) -> usize {
+        64 << 10
+    }
 }
 
 /// The place of one value.
@@ -76,12 +85,18 @@ impl Slot {
         let _ = self.put(store, value, None);
     }
 
+    /// Keeps the host from forgetting the value.
+    pub(crate) fn keep(&self, store: &dyn SharedStore) {
+        store.keep(&self.key);
+    }
+
     /// Creates the value if it is missing, so that there is a version to compare with.
     pub(crate) fn prepare(&self, store: &dyn SharedStore, initial: &[u8]) {
         self.create(store, initial);
     }
 
-    fn create(&self, store: &dyn SharedStore, value: &[u8]) -> bool {
+    /// Creates the value; false if there is one, whatever it is.
+    pub(crate) fn create(&self, store: &dyn SharedStore, value: &[u8]) -> bool {
         store.create(&self.key, &[&self.head, value].concat())
     }
 

@@ -103,6 +103,10 @@ impl SharedStore for Store {
     fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
         self.change(key, value, |current| version.is_none() || version == current)
     }
+
+    fn keep(&self, key: &str) {
+        self.values().by_key.promote(key);
+    }
 }
 
 impl Values {

@@ -17,6 +17,8 @@ pub(super) struct EntryIndex {
     /// The claims that entries select by, as written.
     claims: HashMap<String, ClaimPath>,
     len: usize,
+    /// None of the entries has ended before this; `None` if none ends.
+    first_end: Option<UnixTime>,
     max_entries: usize,
     /// How long an entry holds after its end.
     skew: Span,
@@ -48,8 +50,16 @@ impl EntryIndex {
     /// Limited to `max_entries`. Each holds for `skew` after its `until`: as long as a
     /// token is accepted after its own expiry.
     pub(super) fn new(policy: Policy, max_entries: usize, skew: Span) -> Self {
-        let (validities, claims) = (Default::default(), HashMap::new());
-        Self { policy, validities, claims, len: 0, max_entries, skew, generation: 0 }
+        Self {
+            policy,
+            validities: Default::default(),
+            claims: HashMap::new(),
+            len: 0,
+            first_end: None,
+            max_entries,
+            skew,
+            generation: 0,
+        }
     }
 
     /// Its policy.
@@ -152,6 +162,7 @@ impl EntryIndex {
         self.claims.extend(claim.map(|(path, claim)| (claim, path)));
         let Some(validities) = self.validities.get_mut(selector as usize) else { return Err(Full) };
         let validities = validities.entry(value).or_default();
+        self.first_end = earlier(self.first_end, validity.until);
         let before = validities.len();
         match self.policy {
             Policy::Add => validities
@@ -220,13 +231,20 @@ impl EntryIndex {
         self.policy == Policy::Add && validity.has_ended(now.minus(self.skew))
     }
 
-    /// Removes the expired entries.
+    /// Removes the expired entries, of which there are seldom any.
     pub(super) fn drop_ended(&mut self, now: UnixTime) {
         let now = now.minus(self.skew);
+        if self.first_end.is_none_or(|end| now < end) {
+            return;
+        }
         let mut len = 0_usize;
+        self.first_end = None;
         for validities in &mut self.validities {
             validities.retain(|_, validities| {
                 validities.retain(|held| !held.validity.has_ended(now));
+                for held in validities.iter() {
+                    self.first_end = earlier(self.first_end, held.validity.until);
+                }
                 len = len.saturating_add(validities.len());
                 !validities.is_empty()
             });
@@ -243,6 +261,7 @@ impl EntryIndex {
         self.validities.iter_mut().for_each(HashMap::clear);
         self.claims.clear();
         self.len = 0;
+        self.first_end = None;
         self.generation = self.generation.wrapping_add(1);
     }
 
@@ -258,6 +277,11 @@ impl EntryIndex {
             })
         })
     }
+}
+
+/// The earlier one of two ends, where `None` means never.
+fn earlier(one: Option<UnixTime>, other: Option<UnixTime>) -> Option<UnixTime> {
+    one.into_iter().chain(other).min()
 }
 
 #[cfg(test)]

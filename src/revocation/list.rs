@@ -5,6 +5,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::change::{Change, Effect, Source};
+use super::change_log::Tail;
 use super::entry::{Entry, Unknown};
 use super::entry_index::{EntryIndex, Policy};
 use super::feed::{Feed, FeedEndpoint, FeedError, Page};
@@ -24,6 +25,8 @@ pub(super) struct List {
     max_entries: usize,
     /// Another worker added more entries than there is room for here.
     overflowed: bool,
+    /// Another worker added entries that cannot be read here.
+    is_unread: bool,
 }
 
 /// Why entries were not added; none of them was.
@@ -55,7 +58,7 @@ struct Batch<'a> {
 /// The number of attempts to write before an error.
 const MAX_TRIES: u8 = 100;
 
-/// A shared list is rewritten when it has this many lines more than twice its entries.
+/// A shared list is rewritten if it has this many lines more than twice its entries.
 const SLACK_LINES: usize = 1000;
 
 impl List {
@@ -74,6 +77,7 @@ impl List {
             shared: SharedList::new(identity, source.as_ref()),
             max_entries,
             overflowed: false,
+            is_unread: false,
         }
     }
 
@@ -114,7 +118,8 @@ impl List {
 
     /// True if the list is complete and fresh.
     pub(super) fn is_complete(&self, now: UnixTime) -> bool {
-        !self.overflowed && self.feed.as_ref().is_none_or(|feed| feed.is_fresh(now))
+        let knows_all = !self.overflowed && !self.is_unread;
+        knows_all && self.feed.as_ref().is_none_or(|feed| feed.is_fresh(now))
     }
 
     /// The cursor of the feed's next request.
@@ -126,14 +131,20 @@ impl List {
     pub(super) fn catch_up(&mut self, store: &dyn SharedStore, now: UnixTime) {
         let Some(state) = self.shared.changed_state(store) else { return };
         if self.shared.is_behind(&state) {
+            if self.shared.is_set_back(&state) {
+                self.shared.log.note_loss();
+            }
             if self.read_delta(store, now).is_none() {
                 self.shared.forget_state();
                 // Nothing was ever added: the list could not be created at the start.
                 if state.generation == 0 {
                     self.shared.prepare(store);
+                } else {
+                    self.is_unread = true;
                 }
                 return;
             }
+            self.is_unread = false;
             self.shared.caught_up(state.generation);
         }
         if let Some(feed) = &mut self.feed {
@@ -155,6 +166,7 @@ impl List {
     ) -> Option<Callout> {
         if let Some(store) = store {
             self.catch_up(store, now);
+            self.shared.log.keep(store);
         }
         let feed = self.feed.as_mut().filter(|feed| feed.schedule.is_due(now))?;
         if let Some(store) = store {
@@ -321,49 +333,75 @@ impl List {
         batch.from_start && self.index.policy() == Policy::Replace
     }
 
-    /// Writes entries to the shared list, and reads them from there.
+    /// Writes entries to the shared list, of which everything must be known, and applies
+    /// them.
     fn publish(
         &mut self,
         batch: &Batch<'_>,
         store: &dyn SharedStore,
         now: UnixTime,
     ) -> Result<Vec<Change>, UpdateError> {
+        let replaces = self.replaces(batch);
         for _ in 0..MAX_TRIES {
-            let version = self.read_delta(store, now).ok_or(UpdateError::NotShared)?;
+            let tail = self.read_delta(store, now).ok_or(UpdateError::NotShared)?;
             let changes = self.changes(batch, now)?;
-            if changes.is_empty() && !self.replaces(batch) {
+            if changes.is_empty() && !replaces {
                 return Ok(changes);
             }
-            let lines = self.shared.lines().saturating_sub(SLACK_LINES);
-            if lines > 0 {
-                self.index.drop_ended(now);
-            }
-            let is_written = if self.replaces(batch) {
-                self.shared.rewrite(store, &changes, version)
-            } else if lines > self.index.len().saturating_mul(2) {
-                let all: Vec<_> = self.index.entries().chain(changes.iter().cloned()).collect();
-                self.shared.rewrite(store, &all, version)
+            let is_written = if replaces {
+                self.shared.log.rewrite(store, &tail, &changes)
             } else {
-                self.shared.append(store, &changes, version)
+                self.shared.log.append(store, tail, &changes)
             };
             if is_written {
-                return self.read_delta(store, now).map(|_| changes).ok_or(UpdateError::NotShared);
+                self.apply(replaces, changes.iter().cloned(), now);
+                if self.shared.log.is_long(store) {
+                    self.tidy(store, now);
+                }
+                return Ok(changes);
             }
         }
         Err(UpdateError::NotShared)
     }
 
-    /// Applies new changes of the shared list; returns its version.
-    fn read_delta(&mut self, store: &dyn SharedStore, now: UnixTime) -> Option<u32> {
-        let delta = self.shared.delta(store)?;
-        if delta.whole {
+    /// Shortens the shared list, which costs what it holds: once in many changes. Nothing is
+    /// lost if that fails.
+    fn tidy(&mut self, store: &dyn SharedStore, now: UnixTime) {
+        if self.overflowed {
+            // There may be room by now.
+            self.shared.log.forget();
+        }
+        self.index.drop_ended(now);
+        let Some(tail) = self.read_delta(store, now) else { return };
+        let lines = self.shared.log.lines().saturating_sub(SLACK_LINES);
+        let is_mostly_ended = lines > self.index.len().saturating_mul(2);
+        // Who does not know every entry must not write them anew.
+        if !self.overflowed && (is_mostly_ended || self.shared.log.is_torn()) {
+            let all: Vec<_> = self.index.entries().collect();
+            // If another worker is faster, the next one does it.
+            let _ = self.shared.log.rewrite(store, &tail, &all);
+        }
+        self.shared.log.fold(store);
+    }
+
+    /// Applies new changes of the shared list; returns its tail.
+    fn read_delta(&mut self, store: &dyn SharedStore, now: UnixTime) -> Option<Tail> {
+        let delta = self.shared.log.read(store)?;
+        // Revocations that the host has lost stay in force here.
+        let is_kept = delta.lost && self.index.policy() == Policy::Add;
+        self.apply(delta.whole && !is_kept, delta.changes, now);
+        Some(delta.tail)
+    }
+
+    /// Applies changes, to an empty list if they are `whole`.
+    fn apply(&mut self, whole: bool, changes: impl IntoIterator<Item = Change>, now: UnixTime) {
+        if whole {
             self.index.clear();
             self.overflowed = false;
         }
-        for change in delta.changes {
+        for change in changes {
             self.overflowed |= self.index.apply(change, now).is_err();
         }
-        Some(delta.version)
     }
 
     /// The changes that the entries make; there must be room for them.

@@ -5,6 +5,7 @@
 //! proxy. An entry is in force as soon as it is added, for cached tokens too.
 
 mod change;
+mod change_log;
 mod entry;
 mod entry_index;
 mod feed;

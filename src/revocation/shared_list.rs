@@ -1,17 +1,15 @@
 //! A list shared by the workers of a proxy: entries added by one are seen by all, at
 //! their next request.
 //!
-//! Two values in the host's store. The *state* is small and read for every request; it
-//! changes with the list, and contains the progress of its feeds. The *list* contains the
-//! changes, one per line, in order of arrival, so that a worker reads only new ones; once
-//! in a while it is rewritten without expired ones, under another epoch.
+//! The *state* is a small value, read for every request: it changes with the list, and
+//! contains the progress of its feeds. The entries are in a [`ChangeLog`].
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use super::change::Change;
+use super::change_log::ChangeLog;
 use super::feed::Progress;
 use crate::json;
 use crate::shared_data::{SharedStore, Slot};
@@ -37,24 +35,13 @@ pub(super) struct FeedState {
 #[derive(Debug)]
 pub(super) struct SharedList {
     state: Slot,
-    list: Slot,
     /// The feed that this gateway reads; empty without one.
     feed: String,
     /// The state as it was last read.
     seen: Vec<u8>,
     generation: Option<u64>,
-    epoch: Option<u64>,
-    bytes_read: usize,
-    lines_read: usize,
-}
-
-/// The changes of the list that this worker has not read.
-pub(super) struct Delta {
-    /// True if the changes are the whole list, not only additions.
-    pub whole: bool,
-    pub changes: Vec<Change>,
-    /// The version of the value that contains them.
-    pub version: u32,
+    /// Its entries.
+    pub log: ChangeLog,
 }
 
 impl SharedList {
@@ -63,25 +50,25 @@ impl SharedList {
     pub(super) fn new(identity: &Value, feed: Option<&Value>) -> Self {
         Self {
             state: Slot::new("tokens-state", identity),
-            list: Slot::new("tokens-list", identity),
             feed: feed.map(Value::to_string).unwrap_or_default(),
             seen: Vec::new(),
             generation: None,
-            epoch: None,
-            bytes_read: 0,
-            lines_read: 0,
+            log: ChangeLog::new(identity),
         }
     }
 
     /// Creates the values if they are missing.
     pub(super) fn prepare(&self, store: &dyn SharedStore) {
-        self.list.prepare(store, list_head(0).as_bytes());
+        // A list that had entries and is gone is not created again: that would withdraw them.
+        let had_entries = self.read_state(store).is_some_and(|state| state.generation > 0);
+        if !had_entries {
+            self.log.prepare(store);
+        }
         self.state.prepare(store, &State::default().encode());
     }
 
-    /// How many lines of the list this worker has read.
-    pub(super) const fn lines(&self) -> usize {
-        self.lines_read
+    fn read_state(&self, store: &dyn SharedStore) -> Option<State> {
+        self.state.read(store).and_then(|(value, _)| State::decode(&value))
     }
 
     /// The state, if it is not the one seen before.
@@ -109,7 +96,7 @@ impl SharedList {
 
     /// True if the state exists and is readable.
     pub(super) fn is_readable(&self, store: &dyn SharedStore) -> bool {
-        self.state.read(store).is_some_and(|(value, _)| State::decode(&value).is_some())
+        self.read_state(store).is_some()
     }
 
     /// The state of this gateway's feed.
@@ -143,65 +130,14 @@ impl SharedList {
         self.generation != Some(state.generation)
     }
 
+    /// True if the host has lost the list and has another one: they are only counted up.
+    pub(super) fn is_set_back(&self, state: &State) -> bool {
+        self.generation.is_some_and(|known| state.generation < known)
+    }
+
     /// Records that the list of this generation was read.
     pub(super) fn caught_up(&mut self, generation: u64) {
         self.generation = Some(generation);
-    }
-
-    /// The changes since the last read. `None` if the list cannot be read.
-    pub(super) fn delta(&mut self, store: &dyn SharedStore) -> Option<Delta> {
-        let (value, version) = self.list.read(store)?;
-        let (epoch, start) = decode_list_head(&value)?;
-        let whole = self.epoch != Some(epoch) || value.len() < self.bytes_read;
-        let from = if whole { start } else { self.bytes_read };
-        let lines = value.get(from..)?.split(|byte| *byte == b'\n');
-        let lines = lines.filter(|line| !line.is_empty());
-        let changes: Option<Vec<Change>> =
-            lines.map(|line| Change::read(&json::parse(line).ok()?)).collect();
-        let changes = changes?;
-        let known = if whole { 0 } else { self.lines_read };
-        self.epoch = Some(epoch);
-        self.bytes_read = value.len();
-        self.lines_read = known.saturating_add(changes.len());
-        Some(Delta { whole, changes, version })
-    }
-
-    /// Appends changes to the list of this version; false if another worker was faster.
-    pub(super) fn append(&self, store: &dyn SharedStore, changes: &[Change], version: u32) -> bool {
-        let Some((mut value, current)) = self.list.read(store) else { return false };
-        push_lines(&mut value, changes);
-        current == version && self.list.write(store, &value, version)
-    }
-
-    /// Rewrites the list of this version; false if another worker was faster.
-    pub(super) fn rewrite(
-        &self,
-        store: &dyn SharedStore,
-        changes: &[Change],
-        version: u32,
-    ) -> bool {
-        let epoch = self.epoch.unwrap_or(0).wrapping_add(1);
-        let mut value = list_head(epoch).into_bytes();
-        push_lines(&mut value, changes);
-        self.list.write(store, &value, version)
-    }
-}
-
-fn list_head(epoch: u64) -> String {
-    format!("{epoch}\n")
-}
-
-/// The epoch, and the position of the first change.
-fn decode_list_head(value: &[u8]) -> Option<(u64, usize)> {
-    let end = value.iter().position(|byte| *byte == b'\n')?;
-    let epoch = std::str::from_utf8(value.get(..end)?).ok()?.parse().ok()?;
-    Some((epoch, end.checked_add(1)?))
-}
-
-fn push_lines(value: &mut Vec<u8>, changes: &[Change]) {
-    for change in changes.iter().map(Change::to_json) {
-        value.extend_from_slice(Value::to_string(&change).as_bytes());
-        value.push(b'\n');
     }
 }
 

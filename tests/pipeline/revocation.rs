@@ -1,8 +1,12 @@
 //! Tokens that are valid and not accepted: revoked at the gateway, by a feed, or
 //! on no allowlist.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use gatepass::http::LocalReply;
 use gatepass::pipeline::{Heard, Step, Submission};
+use gatepass::shared_data::SharedStore;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -302,12 +306,13 @@ fn a_shared_list_is_written_anew_when_most_of_it_ended() {
     let (config, store) = (config(endpoint()), Store::default());
     let (mut one, mut two) = (worker(&config, &store), worker(&config, &store));
     let size = |store: &Store| store.0.borrow().values().map(|(value, _)| value.len()).max();
-    // How often the list was written anew stands in its second line, after its name.
+    // How often the list was written anew stands in its second line, after its name and
+    // before the length of what was moved from there.
     let rewrites = |store: &Store| {
         let values = store.0.borrow();
         let list = values.iter().find(|(key, _)| key.contains("tokens-list")).unwrap().1;
         let text = String::from_utf8_lossy(&list.0).into_owned();
-        text.lines().nth(1).unwrap().parse::<u64>().unwrap()
+        text.lines().nth(1).unwrap().split(' ').next().unwrap().parse::<u64>().unwrap()
     };
     revoke(&mut one, json!({"sub": "alice"}));
     revoke(&mut one, json!({"sub": "carol"}));
@@ -330,6 +335,79 @@ fn a_shared_list_is_written_anew_when_most_of_it_ended() {
     assert!(largest < 100_000, "{largest}");
     assert!((1..10).contains(&rewrites(&store)), "{}", rewrites(&store));
     assert_eq!(two.denied(&alice()), revoked(), "what goes on was kept");
+}
+
+/// Counts the bytes that go to the host and come from it.
+#[derive(Debug)]
+struct Counting(Store, Rc<Cell<usize>>);
+
+impl SharedStore for Counting {
+    fn read(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        let found = self.0.read(key);
+        self.1.set(self.1.get() + found.as_ref().map_or(0, |(value, _)| value.len()));
+        found
+    }
+
+    fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        self.1.set(self.1.get() + value.len());
+        self.0.write(key, value, version)
+    }
+}
+
+#[test]
+fn a_revocation_costs_what_it_adds() {
+    let (config, store, bytes) =
+        (config(endpoint()), Store::default(), Rc::<Cell<usize>>::default());
+    let mut writer = World::new(&config, ENVOY);
+    writer.gateway.share(Box::new(Counting(store.clone(), Rc::clone(&bytes))));
+    let mut reader = World::new(&config, ENVOY);
+    reader.gateway.share(Box::new(Counting(store.clone(), Rc::clone(&bytes))));
+    for round in 0..20 {
+        let entries: Vec<_> =
+            (0..1000).map(|number| json!({"jti": format!("{round}-{number}")})).collect();
+        let body = json!({ "entries": entries }).to_string();
+        assert_eq!(submit(&mut writer, &admin(), &body).status, 204);
+    }
+    let size = |store: &Store| store.0.borrow().values().map(|(value, _)| value.len()).max();
+    assert!(size(&store) > Some(500_000), "{:?}", size(&store));
+    // Who starts reads everything, once.
+    reader.forwarded(&alice());
+    let mut dear = 0;
+    for number in 0..1000 {
+        bytes.set(0);
+        revoke(&mut writer, json!({ "jti": format!("one-{number}") }));
+        reader.forwarded(&alice());
+        dear += usize::from(bytes.get() > 300_000);
+    }
+    assert_eq!(dear, 1, "of a thousand one finds the tail full");
+    revoke(&mut writer, json!({"sub": "alice"}));
+    assert_eq!(reader.denied(&alice()), revoked());
+    assert_eq!(worker(&config, &store).denied(&alice()), revoked(), "one that starts later");
+}
+
+#[test]
+fn a_list_that_the_host_lost_is_not_taken_for_an_empty_one() {
+    let (config, store) = (config(endpoint()), Store::default());
+    let mut one = worker(&config, &store);
+    for sub in ["alice", "carol"] {
+        revoke(&mut one, json!({ "sub": sub }));
+    }
+    assert_eq!(one.denied(&alice()), revoked());
+    let lose = |what: &str| store.0.borrow_mut().retain(|key, _| !key.contains(what));
+    lose("tokens-list");
+    let mut two = worker(&config, &store);
+    let unavailable = denial(503, "revocation_unavailable");
+    assert_eq!(two.denied(&alice()), unavailable, "one that starts later");
+    let body = json!({"entries": [{"sub": "bob"}]}).to_string();
+    assert_eq!(code(&submit(&mut one, &admin(), &body)), unavailable);
+    assert_eq!(one.denied(&alice()), revoked(), "one that knows");
+    one.forwarded(&token(json!({"sub": "bob"})));
+    // With its state: who starts cannot know that there was a list, who knows it keeps it.
+    lose("tokens-");
+    let mut three = worker(&config, &store);
+    revoke(&mut three, json!({"sub": "bob"}));
+    assert_eq!(one.denied(&token(json!({"sub": "bob"}))), revoked());
+    assert_eq!(one.denied(&alice()), revoked());
 }
 
 #[test]
