@@ -193,6 +193,17 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_is_kept_is_not_the_one_that_is_forgotten() {
+        let store = Store::with_bounds(2, 100);
+        store.write("a", b"1", None);
+        store.write("b", b"1", None);
+        store.keep("a");
+        store.keep("missing");
+        store.write("c", b"1", None);
+        assert_eq!(["a", "b", "c"].map(|key| store.read(key).is_some()), [true, false, true]);
+    }
+
+    #[test]
     fn it_never_holds_more_than_it_may() {
         let store = Store::with_bounds(3, 40);
         for name in ["a", "b", "c"] {

@@ -385,6 +385,39 @@ fn a_revocation_costs_what_it_adds() {
     assert_eq!(worker(&config, &store).denied(&alice()), revoked(), "one that starts later");
 }
 
+/// Gateways that share a list may have room for different numbers of entries.
+#[test]
+fn who_had_no_room_for_an_entry_does_not_write_the_list_without_it() {
+    let store = Store::default();
+    let config = |max_entries: u64| {
+        let mut revocation = endpoint();
+        revocation["max_entries"] = json!(max_entries);
+        revocation["failure_mode"] = json!("allow");
+        config(revocation)
+    };
+    let (mut large, mut small) = (worker(&config(1000), &store), worker(&config(50), &store));
+    let add = |world: &mut World, round: usize, count: usize| {
+        let until = world.now().as_secs() + 5;
+        let entries: Vec<_> =
+            (0..count).map(|n| json!({"jti": format!("{round}-{n}"), "until": until})).collect();
+        let body = json!({ "entries": entries }).to_string();
+        assert_eq!(submit(world, &admin(), &body).status, 204, "{round}");
+    };
+    add(&mut large, 1000, 50);
+    small.forwarded(&token(json!({"sub": "bob"})));
+    revoke(&mut large, json!({"sub": "alice"}));
+    small.forwarded(&alice());
+    for round in 0..60 {
+        [&mut large, &mut small].into_iter().for_each(|world| world.pass(10));
+        add(&mut small, round, 45);
+    }
+    let size = store.0.borrow().values().map(|(value, _)| value.len()).max();
+    assert!(size < Some(100_000), "it was written anew: {size:?}");
+    assert_eq!(worker(&config(1000), &store).denied(&alice()), revoked());
+    assert_eq!(large.denied(&alice()), revoked());
+    assert_eq!(small.denied(&alice()), revoked(), "there is room by now");
+}
+
 #[test]
 fn a_list_that_the_host_lost_is_not_taken_for_an_empty_one() {
     let (config, store) = (config(endpoint()), Store::default());
