@@ -171,10 +171,21 @@ async fn kongs_validation_says_what_the_library_says() {
     {
         assert!(log.contains(text), "{text}: {log}");
     }
+    // It is the last of the two.
+    let shown = format!("{} of ", shown_problem());
+    assert!(log.contains(&shown), "kong/README.md has {shown:?}: {log}");
     let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("none");
     fs::create_dir_all(&directory).unwrap();
     let mut nginx = Setup::bundled().init(CHECK).library(&directory).start().await;
     nginx.expect_errors();
     let log = nginx.log();
     assert!(log.contains("schema 1 true nil") && log.contains("schema 2 true nil"), "{log}");
+}
+
+/// The problem that the page shows as what Kong says, in one line.
+fn shown_problem() -> String {
+    let page = fs::read_to_string(crate::nginx::root().join("kong/README.md")).unwrap();
+    let (_, example) = page.split_once("schema violation (config: ").expect("an example");
+    let (problem, _) = example.split_once(')').expect("its end");
+    problem.split_whitespace().collect::<Vec<_>>().join(" ")
 }
