@@ -209,7 +209,7 @@ pub fn gatepass(signers: &[&Signer], identity: (&str, &str)) -> Value {
         },
         "identity_token": {
             "issuer": "https://gateway.shop.internal", "audiences": ["shop-services"],
-            "ttl_seconds": 3600,
+            "ttl_seconds": 3600, "subject": "{sub}",
             "signing_keys": [{"algorithm": identity.0, "private_key": identity.1}],
         },
         "claim_to_headers": [{"header": "x-user-country", "claim": "country"}],
