@@ -247,3 +247,52 @@ async fn workers_that_start_have_their_secrets_with_the_first_request() {
         assert_eq!(nginx.send(Request::get("/health")).await.outcome(), "200");
     }
 }
+
+/// A gateway that waits in its tick, for the database say, while others come and go and the
+/// next tick runs.
+const TICKS: &str = r#"
+  location = /ticks { content_by_lua_block {
+    local worker = require("kong.plugins.gatepass.worker").new({})
+    local ticks, is_first = {}, true
+    local function meanwhile() end
+    local function opened(name)
+      local gateway = { measure = function() end, is_idle = function() return true end }
+      function gateway.tick()
+        ticks[name] = (ticks[name] or 0) + 1
+        meanwhile()
+      end
+      return gateway
+    end
+    local function enter(name)
+      worker.entries[name] = { gateway = opened(name), references = 0, refresh_at = 0 }
+    end
+    for i = 1, 3 do
+      enter("old-" .. i)
+      worker.retired[i] = opened("retired-" .. i)
+    end
+    function meanwhile()
+      if is_first then
+        is_first = false
+        for i = 1, 100 do enter("new-" .. i) end
+        worker:tick()
+      end
+    end
+    worker:tick()
+    local told = {}
+    for name, count in pairs(ticks) do told[#told + 1] = name .. "=" .. count end
+    table.sort(told)
+    ngx.say(#worker.retired, " ", #told, " ", table.concat(told, " "))
+  } }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_come_and_go_while_one_waits_in_its_tick() {
+    let nginx = Setup::bundled().server(TICKS).start().await;
+    let answer = nginx.send(Request::get("/ticks")).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(text.starts_with("0 106 "), "none retired, all ticked: {text}");
+    for gateway in ["old-1=2", "old-2=2", "old-3=2", "new-1=1", "new-100=1"] {
+        assert!(text.contains(gateway), "{gateway}: {text}");
+    }
+}

@@ -135,33 +135,40 @@ function Worker:access(conf)
   return opened:access()
 end
 
+-- Telling other nodes of a revocation waits for the database. Meanwhile entries come and go,
+-- gateways retire, and the next tick may run: loops go over copies.
 function Worker:tick()
   local moment = now()
   local measures = moment >= self.measure_at
   if measures then
     self.measure_at = moment + MEASURE_SECONDS
   end
-  local due = {}
+  local entries, due = {}, {}
   for _, entry in pairs(self.entries) do
+    entries[#entries + 1] = entry
     if moment >= entry.refresh_at and (entry.references > 0 or not entry.gateway) then
       due[#due + 1] = entry
     end
-    if entry.gateway then
-      entry.gateway:tick()
+  end
+  for i = 1, #entries do
+    local opened = entries[i].gateway
+    if opened then
+      opened:tick()
       if measures then
-        entry.gateway:measure(self.host.measure)
+        opened:measure(self.host.measure)
       end
     end
   end
-  local retired = self.retired
-  for i = #retired, 1, -1 do
+  local retired = { unpack(self.retired) }
+  for i = 1, #retired do
     retired[i]:tick()
     retired[i]:measure(self.host.measure)
-    if retired[i]:is_idle() then
-      table.remove(retired, i)
+  end
+  for i = #self.retired, 1, -1 do
+    if self.retired[i]:is_idle() then
+      table.remove(self.retired, i)
     end
   end
-  -- Entries come and go while a vault is queried.
   for i = 1, #due do
     self:refresh(due[i])
   end
