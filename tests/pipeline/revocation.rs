@@ -418,6 +418,45 @@ fn who_had_no_room_for_an_entry_does_not_write_the_list_without_it() {
     assert_eq!(small.denied(&alice()), revoked(), "there is room by now");
 }
 
+/// One that still has no room after it read the list again, but wrote the entry that makes it
+/// long.
+#[test]
+fn who_has_no_room_for_an_entry_does_not_write_the_list_without_it() {
+    let store = Store::default();
+    let config = |max_entries: u64| {
+        let mut revocation = endpoint();
+        revocation["max_entries"] = json!(max_entries);
+        revocation["failure_mode"] = json!("allow");
+        config(revocation)
+    };
+    let (mut large, mut small) = (worker(&config(5000), &store), worker(&config(50), &store));
+    let longest = || store.0.borrow().values().map(|(value, _)| value.len()).max().unwrap_or(0);
+    let add = |world: &mut World, name: &str, count: usize, seconds: i64| {
+        let until = world.now().as_secs() + seconds;
+        let entries: Vec<_> =
+            (0..count).map(|n| json!({"jti": format!("{name}{n}"), "until": until})).collect();
+        let body = json!({ "entries": entries }).to_string();
+        assert_eq!(submit(world, &admin(), &body).status, 204, "{name}");
+    };
+    let mut lines = 0;
+    while longest() < 58_000 {
+        add(&mut large, &format!("{lines}-"), 50, 5);
+        lines += 50;
+    }
+    assert!(lines > 1050, "most of all lines have ended: {lines}");
+    [&mut large, &mut small].into_iter().for_each(|world| world.pass(10));
+    add(&mut large, "soon-", 50, 5);
+    small.forwarded(&token(json!({"sub": "bob"})));
+    add(&mut large, "lasting-", 60, 1000);
+    revoke(&mut large, json!({"sub": "alice"}));
+    small.forwarded(&alice());
+    [&mut large, &mut small].into_iter().for_each(|world| world.pass(10));
+    add(&mut small, &"x".repeat(200), 45, 1000);
+    assert_eq!(worker(&config(5000), &store).denied(&alice()), revoked());
+    assert_eq!(large.denied(&alice()), revoked());
+    assert!(longest() > 64 << 10, "the list became long: {}", longest());
+}
+
 #[test]
 fn a_list_that_the_host_lost_is_not_taken_for_an_empty_one() {
     let (config, store) = (config(endpoint()), Store::default());
