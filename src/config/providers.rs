@@ -19,7 +19,7 @@ use crate::signals::LogoutReceiver;
 use crate::time::Span;
 use crate::token::{
     ClaimPath, ClaimRule, ClaimTest, ClientClaims, EVENT_TYPES, IDENTITY_TYPES, Issuance, Issuer,
-    Provider, ProviderId,
+    MAX_CLOCK_SKEW_SECONDS, Provider, ProviderId,
 };
 
 /// The result of reading `providers`.
@@ -156,7 +156,7 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     let algorithms = fields.or("algorithms", AlgorithmSet::asymmetric(), algorithms);
     // RFC 7519 section 4.1.4: "Implementers MAY provide for some small leeway, usually no
     // more than a few minutes, to account for clock skew." (R27)
-    let clock_skew = seconds(&mut fields, "clock_skew_seconds", 60, 300);
+    let clock_skew = seconds(&mut fields, "clock_skew_seconds", 60, MAX_CLOCK_SKEW_SECONDS);
     let require_expiration = fields.or("require_expiration", true, Node::flag);
     let max_lifetime = fields.optional("max_lifetime_seconds", |node| node.integer(1..=31_536_000));
     let token_types = fields.optional("token_types", token_types);

@@ -14,7 +14,7 @@ use crate::signals::{
     EventsEndpoint, Forward, LogoutReceiver, Logouts, RevokeBy, Signals, Transmitter,
 };
 use crate::time::Span;
-use crate::token::{IDENTITY_TYPES, Issuer, Provider, ProviderId};
+use crate::token::{IDENTITY_TYPES, Issuer, MAX_CLOCK_SKEW_SECONDS, Provider, ProviderId};
 
 /// The configured endpoints.
 pub struct Configured {
@@ -113,7 +113,7 @@ fn transmitter(
         node.full_list(|item| item.text().map(str::to_owned))
     });
     let algorithms = fields.or("algorithms", AlgorithmSet::asymmetric(), asymmetric);
-    let clock_skew = seconds(&mut fields, "clock_skew_seconds", 60, 300);
+    let clock_skew = seconds(&mut fields, "clock_skew_seconds", 60, MAX_CLOCK_SKEW_SECONDS);
     let usual = || vec![Some("secevent+jwt".to_owned())];
     let token_types = fields.optional("token_types", |node| node.full_list(event_type));
     let authorization = fields.optional("authorization", Node::secret);

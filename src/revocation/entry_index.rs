@@ -6,7 +6,7 @@ use super::change::{Change, Effect, Source};
 use super::entry::{Entry, Selector, Validity, claim_key, claim_of};
 use crate::json::Json;
 use crate::time::{Span, UnixTime};
-use crate::token::{ClaimPath, Verified, numeric_date, text_of};
+use crate::token::{ClaimPath, MAX_CLOCK_SKEW_SECONDS, Verified, numeric_date, text_of};
 
 /// Entries by value, limited in number.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(super) struct EntryIndex {
     max_entries: usize,
     /// How long an entry holds after its end.
     skew: Span,
+    /// How long it is kept for other gateways that share the list.
+    kept: Span,
     /// Changes with every entry that has an effect.
     generation: u64,
 }
@@ -48,8 +50,14 @@ pub(super) struct Full;
 
 impl EntryIndex {
     /// Limited to `max_entries`. Each holds for `skew` after its `until`: as long as a
-    /// token is accepted after its own expiry.
+    /// token is accepted after its own expiry. Revocations are kept for as long as any
+    /// gateway may need them, so that one with a smaller skew takes nothing from the list
+    /// that they share.
     pub(super) fn new(policy: Policy, max_entries: usize, skew: Span) -> Self {
+        let kept = match policy {
+            Policy::Add => Span::from_secs(MAX_CLOCK_SKEW_SECONDS),
+            Policy::Replace => skew,
+        };
         Self {
             policy,
             validities: Default::default(),
@@ -58,6 +66,7 @@ impl EntryIndex {
             first_end: None,
             max_entries,
             skew,
+            kept,
             generation: 0,
         }
     }
@@ -225,15 +234,15 @@ impl EntryIndex {
             || self.claims.iter().any(by_claim)
     }
 
-    /// True if a validity has expired. On an allowlist expired entries are kept until
-    /// there is no room.
+    /// True if no gateway needs an entry any more. On an allowlist expired entries are kept
+    /// until there is no room.
     fn is_over(&self, validity: &Validity, now: UnixTime) -> bool {
-        self.policy == Policy::Add && validity.has_ended(now.minus(self.skew))
+        self.policy == Policy::Add && validity.has_ended(now.minus(self.kept))
     }
 
-    /// Removes the expired entries, of which there are seldom any.
+    /// Removes the entries that no gateway needs any more, of which there are seldom any.
     pub(super) fn drop_ended(&mut self, now: UnixTime) {
-        let now = now.minus(self.skew);
+        let now = now.minus(self.kept);
         if self.first_end.is_none_or(|end| now < end) {
             return;
         }
@@ -331,7 +340,7 @@ mod tests {
 
     /// The number of entries left after these, in order, each from the endpoint or a feed.
     fn left(said: &[(serde_json::Value, Source, bool)]) -> usize {
-        let now = UnixTime::from_secs(100);
+        let now = UnixTime::from_secs(1000);
         let mut index = EntryIndex::new(Policy::Add, 10, Span::from_secs(10));
         for (value, source, from_start) in said {
             for change in index.changes(&[entry(value)], *source, *from_start, now) {
@@ -347,15 +356,15 @@ mod tests {
         let fed = |value| (value, Source::Feed, false);
         let again = |value| (value, Source::Feed, true);
         let alice = || json!({"sub": "alice"});
-        let ended = || json!({"sub": "alice", "until": 99});
+        let ended = || json!({"sub": "alice", "until": 999});
         let before = |end: i64| json!({"sub": "alice", "issued_before": 50, "until": end});
         for (case, said, expected) in [
             ("at the endpoint", vec![here(alice()), here(ended())], 0),
             ("on the feed", vec![fed(alice()), fed(ended())], 0),
             ("of either", vec![here(alice()), fed(ended())], 0),
             ("both", vec![here(alice()), fed(alice()), here(ended())], 0),
-            ("an older one", vec![here(before(500)), here(ended())], 0),
-            ("not a wider one", vec![here(alice()), here(before(99))], 1),
+            ("an older one", vec![here(before(5000)), here(ended())], 0),
+            ("not a wider one", vec![here(alice()), here(before(999))], 1),
             ("and again", vec![here(alice()), here(ended()), here(alice())], 1),
             ("another user", vec![here(json!({"sub": "bob"})), here(ended())], 2),
             (
@@ -363,10 +372,11 @@ mod tests {
                 vec![here(alice()), here(json!({"sub": "alice", "iss": "i", "until": 1}))],
                 1,
             ),
-            ("nothing there, long ago", vec![here(json!({"sub": "alice", "until": 90}))], 0),
+            ("nothing there, long ago", vec![here(json!({"sub": "alice", "until": 700}))], 0),
+            ("needed elsewhere", vec![here(json!({"sub": "alice", "until": 701}))], 1),
             ("nothing there, within the skew", vec![here(ended())], 1),
             ("once more, within the skew", vec![here(ended()), here(ended())], 1),
-            ("an end put off", vec![here(json!({"sub": "alice", "until": 95})), here(ended())], 1),
+            ("an end put off", vec![here(json!({"sub": "alice", "until": 995})), here(ended())], 1),
             ("a feed read anew", vec![again(alice()), again(ended())], 0),
             ("what was said since", vec![here(alice()), again(alice()), again(ended())], 1),
         ] {

@@ -28,7 +28,8 @@ pub use self::confirmation::{Confirmation, Methods};
 pub use self::error::{Malformed, Part, TokenError};
 pub use self::issuer::Issuer;
 pub use self::provider::{
-    ClientClaims, CredentialClaim, Issuance, Provider, ProviderId, Providers,
+    ClientClaims, CredentialClaim, Issuance, MAX_CLOCK_SKEW_SECONDS, Provider, ProviderId,
+    Providers,
 };
 pub use self::rejection::{Found, Rejection};
 pub use self::scopes::Scopes;

@@ -12,6 +12,10 @@ use crate::token::{ClaimPath, ClaimRule, Issuer, Methods, Rejection, Untrusted};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProviderId(pub usize);
 
+/// The largest clock difference that can be tolerated: "no more than a few minutes"
+/// (RFC 7519 section 4.1.4).
+pub const MAX_CLOCK_SKEW_SECONDS: u32 = 300;
+
 /// The checks for a provider's tokens: one of `providers` in the configuration, without
 /// its keys.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ pub struct Provider {
     pub audiences: Option<Vec<String>>,
     /// Accepted algorithms.
     pub algorithms: AlgorithmSet,
-    /// The tolerated clock difference.
+    /// The tolerated clock difference, at most [`MAX_CLOCK_SKEW_SECONDS`].
     pub clock_skew: Span,
     /// Whether a token without `exp` is refused.
     pub require_expiration: bool,

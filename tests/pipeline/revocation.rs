@@ -13,6 +13,10 @@ use crate::support::*;
 
 const PATH: &str = "/.well-known/gatepass/revocations";
 
+/// How long entries are kept after their end: as long as another gateway of the list may
+/// accept their tokens.
+const KEPT: i64 = 300;
+
 /// A configuration in which clients with the scope `revoke` may revoke. Without
 /// clock skew, entries end when they say.
 fn config(revocation: Value) -> Value {
@@ -259,7 +263,7 @@ fn a_full_list_takes_no_more() {
     let mut settings = endpoint();
     settings["max_entries"] = json!(2);
     let mut world = World::new(&config(settings), ENVOY);
-    revoke(&mut world, json!({"sub": "a", "until": START + 10}));
+    revoke(&mut world, json!({"sub": "a", "until": START + 10 - KEPT}));
     revoke(&mut world, json!({"sub": "b"}));
     revoke(&mut world, json!({"sub": "b", "until": START + 10}));
     let body = r#"{"entries":[{"sub":"alice"}]}"#;
@@ -397,7 +401,7 @@ fn who_had_no_room_for_an_entry_does_not_write_the_list_without_it() {
     };
     let (mut large, mut small) = (worker(&config(1000), &store), worker(&config(50), &store));
     let add = |world: &mut World, round: usize, count: usize| {
-        let until = world.now().as_secs() + 5;
+        let until = world.now().as_secs() + 5 - KEPT;
         let entries: Vec<_> =
             (0..count).map(|n| json!({"jti": format!("{round}-{n}"), "until": until})).collect();
         let body = json!({ "entries": entries }).to_string();
@@ -418,6 +422,41 @@ fn who_had_no_room_for_an_entry_does_not_write_the_list_without_it() {
     assert_eq!(small.denied(&alice()), revoked(), "there is room by now");
 }
 
+/// Gateways that share a list may accept tokens for different times after their `exp`.
+#[test]
+fn who_needs_an_entry_no_more_does_not_write_the_list_without_it() {
+    let store = Store::default();
+    let config = |skew: u64| {
+        let mut revocation = endpoint();
+        revocation["ledger"] = json!("shop");
+        local([("/revocation", revocation), ("/providers/shop/clock_skew_seconds", json!(skew))])
+    };
+    let (strict, lenient) = (config(0), config(300));
+    let mut writer = worker(&strict, &store);
+    let ended = token(json!({"sub": "alice", "exp": START + 5}));
+    revoke(&mut writer, json!({"sub": "alice", "until": START + 5}));
+    let longest = || store.0.borrow().values().map(|(value, _)| value.len()).max().unwrap_or(0);
+    writer.pass(10);
+    let add = |world: &mut World, name: &str, count: usize| {
+        let until = world.now().as_secs() + 5 - KEPT;
+        let entries: Vec<_> =
+            (0..count).map(|n| json!({"jti": format!("{name}{n}"), "until": until})).collect();
+        let body = json!({ "entries": entries }).to_string();
+        assert_eq!(submit(world, &admin(), &body).status, 204, "{name}");
+    };
+    let mut lines = 0;
+    while longest() < 58_000 {
+        add(&mut writer, &format!("{lines}-"), 50);
+        lines += 50;
+    }
+    writer.pass(10);
+    add(&mut writer, &"x".repeat(300), 30);
+    assert!(longest() < 30_000, "it was written anew: {}", longest());
+    let mut reader = worker(&lenient, &store);
+    reader.pass(20);
+    assert_eq!(reader.denied(&ended), revoked());
+}
+
 /// One that still has no room after it read the list again, but wrote the entry that makes it
 /// long.
 #[test]
@@ -432,7 +471,7 @@ fn who_has_no_room_for_an_entry_does_not_write_the_list_without_it() {
     let (mut large, mut small) = (worker(&config(5000), &store), worker(&config(50), &store));
     let longest = || store.0.borrow().values().map(|(value, _)| value.len()).max().unwrap_or(0);
     let add = |world: &mut World, name: &str, count: usize, seconds: i64| {
-        let until = world.now().as_secs() + seconds;
+        let until = world.now().as_secs() + seconds - KEPT;
         let entries: Vec<_> =
             (0..count).map(|n| json!({"jti": format!("{name}{n}"), "until": until})).collect();
         let body = json!({ "entries": entries }).to_string();
@@ -664,7 +703,7 @@ fn a_worker_without_room_for_what_others_know_relies_on_nothing() {
     let (narrow, store) = (config(settings), Store::default());
     let (mut one, mut two) = (worker(&roomy, &store), worker(&narrow, &store));
     let bob = token(json!({"sub": "bob"}));
-    revoke(&mut one, json!({"sub": "somebody", "until": START + 5}));
+    revoke(&mut one, json!({"sub": "somebody", "until": START + 5 - KEPT}));
     two.forwarded(&bob);
     one.pass(10);
     two.pass(10);
