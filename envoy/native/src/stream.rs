@@ -151,14 +151,15 @@ impl Stream {
         }
     }
 
-    /// Gives the gateway the body, once it has the wanted length or ends.
+    /// Gives the gateway the body, once it has ended: Envoy closes an HTTP/1 connection on
+    /// which it replies before that.
     fn read(self: &Rc<Self>, filter: Filter<'_>) {
         let Phase::Reading(wanted) = self.phase.get() else { return };
         let Some((worker, number)) = self.place.get() else { return };
-        let is_whole = self.body.borrow().len() >= wanted;
-        if !is_whole && !self.ended.get() {
+        if !self.ended.get() {
             return;
         }
+        let is_whole = self.body.borrow().len() >= wanted;
         let body = is_whole.then(|| self.body.take());
         self.phase.set(Phase::Waiting);
         let request = RequestId(*number);
@@ -178,6 +179,11 @@ impl Stream {
         let Some((worker, number)) = self.place.get() else { return TrailersStatus::Stop };
         if worker.is_broken() {
             self.fail(filter, PANIC);
+            return TrailersStatus::Stop;
+        }
+        if matches!(self.phase.get(), Phase::Reading(_)) {
+            // They end the body.
+            self.read(filter);
             return TrailersStatus::Stop;
         }
         let Some(trailers) = filter.fields(Map::Trailers).map(|pairs| fields(&pairs)) else {
