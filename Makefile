@@ -34,7 +34,7 @@ help:
 	@echo 'make release  put all that a release has into dist/release (RELEASE_KEY: the gpg key that signs)'
 	@echo 'make test     run every check and test'
 	@echo 'make docs     write the tables of docs/configuration.md from src/config/schema.yaml'
-	@echo 'make bench    measure it beside what else does the job (7 minutes; QUICK=1: 2 minutes;'
+	@echo 'make bench    measure it beside what else does the job (14 minutes; QUICK=1: 2 minutes;'
 	@echo '              ONLY=fleet: several proxies; ONLY=dearest: the most expensive request;'
 	@echo '              ONLY=revocations: one more on a long list)'
 	@echo 'make costs    count instructions, allocations and fuel of a request, and compare them with those that'
