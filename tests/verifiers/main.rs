@@ -21,6 +21,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 use std::{env, fs, thread};
 
 use jsonwebtoken::jwk::JwkSet;
@@ -75,7 +76,9 @@ impl Gateway {
         desk.put("issuer.jwks", &run(&desk, &["jwks", "--key", "issuer.jwk"]));
         desk.put("alice.json", r#"{"sub": "alice", "address": {"country": "ES"}, "plan": "free"}"#);
         let jwks = run(&desk, &["jwks", "-c", "gatepass.yaml"]);
-        let accepted = identity(&desk, "gatepass.yaml", &[]);
+        // By a gateway whose clock is ahead of the service's.
+        let ahead = (UNIX_EPOCH.elapsed().unwrap().as_secs() + 20).to_string();
+        let accepted = identity(&desk, "gatepass.yaml", &["--at", &ahead]);
         let (rest, signature) = accepted.rsplit_once('.').unwrap();
         let changed = if signature.starts_with('A') { "B" } else { "A" };
         let access = [
