@@ -60,6 +60,11 @@ fn istio() {
     let policy = &of_kind(&documents, "AuthorizationPolicy")["spec"]["rules"][0]["from"][0];
     let principal = format!("{}/*", identity["issuer"].as_str().unwrap());
     assert_eq!(policy["source"]["requestPrincipals"], json!([principal]));
+    // Not the whole namespace: the gateway calls services there without an identity.
+    for kind in ["RequestAuthentication", "AuthorizationPolicy"] {
+        let labels = &of_kind(&documents, kind)["spec"]["selector"]["matchLabels"];
+        assert_eq!(labels, &json!({"gatepass-identity": "required"}), "{kind}");
+    }
 }
 
 #[test]
@@ -171,6 +176,9 @@ fn kubernetes() {
     let script = read(".ci/install-envoy");
     let version = script.lines().find_map(|line| line.strip_prefix("version=")).unwrap();
     assert_eq!(container["image"], format!("envoyproxy/envoy:v{version}"), "the one tested with");
+    // The image names no user, and the kubelet starts nothing as root where it must not.
+    let context = &pod["securityContext"];
+    assert_eq!((&context["runAsNonRoot"], &context["runAsUser"]), (&json!(true), &json!(101)));
     let bundled = read("envoy/envoy.yaml");
     let probe = container["readinessProbe"]["httpGet"]["path"].as_str().unwrap();
     assert!(bundled.contains(&format!("jwks_path: {probe}")), "{probe}");
