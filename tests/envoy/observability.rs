@@ -176,13 +176,15 @@ async fn prometheus_makes_the_labels_that_envoy_was_not_told_of() {
     let rules = &config["scrape_configs"][0]["metric_relabel_configs"];
     let made: BTreeSet<Named> = bare.into_iter().map(|series| relabelled(series, rules)).collect();
     assert_eq!(made, expected);
-    // What has its labels stays as it is, and Kong's gets the same names.
+    // What has its labels stays as it is, and both of Kong's get the same names.
     for (name, labels) in &expected {
         let same = (name.clone(), labels.clone());
         assert_eq!(relabelled(same.clone(), rules), same);
-        let of_kong = (name.replacen("gatepass_", "pw_gatepass_", 1), labels.clone());
-        if name.starts_with("gatepass_") {
-            assert_eq!(relabelled(of_kong, rules), same);
+        for prefix in ["kong_", "pw_gatepass_"] {
+            let of_kong = (format!("{prefix}{name}"), labels.clone());
+            if name.starts_with("gatepass_") {
+                assert_eq!(relabelled(of_kong, rules), same);
+            }
         }
     }
 }

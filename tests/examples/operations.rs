@@ -61,6 +61,29 @@ fn prometheus_takes_the_alerts_and_they_fire_when_they_should() {
     }
 }
 
+/// In Kong the plugin's metrics have the prefix of its prometheus plugin, those of the
+/// WebAssembly filter another one and the filter's name (`kong_makes_labels_of_every_name`).
+#[test]
+fn metrics_of_kong_get_the_names_of_the_alerts() {
+    let prometheus = &documents("examples/operations/prometheus.yaml")[0];
+    let rule = &prometheus["scrape_configs"][0]["metric_relabel_configs"][0];
+    assert_eq!(rule["target_label"], "__name__");
+    assert_eq!(rule["replacement"], "$1");
+    let pattern = format!("^(?:{})$", rule["regex"].as_str().unwrap());
+    let pattern = regex::Regex::new(&pattern).unwrap();
+    let page = read("kong/README.md");
+    for prefix in ["kong_", "pw_gatepass_"] {
+        assert!(page.contains(&format!("prefix `{prefix}`")), "{prefix}");
+        for name in ["gatepass_requests_total", "gatepass_callout_milliseconds_bucket"] {
+            let found = pattern.captures(&format!("{prefix}{name}")).map(|it| it[1].to_owned());
+            assert_eq!(found.as_deref(), Some(name), "{prefix}");
+        }
+    }
+    for other in ["gatepass_requests_total", "kong_http_requests_total", "envoy_gatepass_x"] {
+        assert!(!pattern.is_match(other), "{other}");
+    }
+}
+
 /// What the panels ask for is PromQL.
 #[test]
 fn prometheus_takes_the_queries_of_the_dashboard() {
