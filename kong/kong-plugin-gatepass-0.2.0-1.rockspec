@@ -4,7 +4,7 @@ package = "kong-plugin-gatepass"
 version = "0.2.0-1"
 source = { url = "file://gatepass-0.2.0-kong-plugin.tar.gz" }
 description = {
-  summary = "Turns public tokens into a signed identity for the services behind Kong",
+  summary = "Turns access tokens into a signed identity for the services behind Kong",
   license = "Apache-2.0",
 }
 supported_platforms = { "linux" }

@@ -220,7 +220,7 @@ fn the_instructions_name_what_there_is() {
         let (_, installation) = readme.split_once(heading).expect(heading);
         let (_, commands) = installation.split_once("```sh\n").expect("commands");
         let commands: Vec<_> = commands.split("```").next().unwrap().lines().collect();
-        assert_eq!(commands.len(), 5, "{commands:#?}");
+        assert_eq!(commands.len(), 6, "{commands:#?}");
         let name = format!("gatepass-{VERSION}-{archive}.tar.gz");
         assert!(commands[0].contains(&name), "{}", commands[0]);
         for file in files {
