@@ -144,7 +144,7 @@ async fn run() {
     let command = if quick { "make bench QUICK=1" } else { "make bench" };
     let mut document = format!("# Benchmarks\n\n`{command}` on {}.\n", report::machine());
     for section in &sections {
-        document += &format!("\n## {}\n\n{}", section.title, section.text);
+        document += &format!("\n## {}\n\n{}\n", section.title, section.text.trim_end());
         if !section.bars.is_empty() {
             let title = "CPU time added to a request, microseconds of a worker";
             let is_own = |name: &str| name.starts_with("Gatepass");
@@ -159,9 +159,10 @@ async fn run() {
     if !quick && only.is_empty() {
         let page = root.join("docs/performance.md");
         let text = fs::read_to_string(&page).expect("the page about performance");
-        let summary: String =
-            sections.iter().take(3).map(|section| section.text.as_str()).collect();
-        let summary = format!("On {}:\n\n{summary}", report::machine());
+        // A blank line between a table and what is next, or Markdown takes it for a row.
+        let texts: Vec<_> =
+            sections.iter().take(3).map(|section| section.text.trim_end()).collect();
+        let summary = format!("On {}:\n\n{}\n", report::machine(), texts.join("\n\n"));
         if let Some(text) = report::splice(&text, "benchmark", &summary) {
             write(&page, &text);
         }
