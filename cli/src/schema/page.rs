@@ -112,7 +112,7 @@ fn kind(schema: &Value, source: &Value) -> String {
             format!("{} to {}", shown(&schema["minimum"]), shown(&schema["maximum"]))
         }
         Some("string") if schema["pattern"] == "^/" => "path".to_owned(),
-        Some("string") => "text".to_owned(),
+        Some("string") => "string".to_owned(),
         Some("array") => format!("list of {}", plural(&kind(&schema["items"], source))),
         Some("object") if schema["additionalProperties"].is_mapping() => {
             format!("object of {}", plural(&kind(&schema["additionalProperties"], source)))
@@ -235,7 +235,7 @@ mod tests {
             table(&source, &["a"]),
             "| field | type | default | |\n|---|---|---|---|\n\
              | `b` | 1 to 2 | 1 | of b |\n\
-             | `c` | list of texts | as `b` | of c |\n\
+             | `c` | list of strings | as `b` | of c |\n\
              | `d.e` | secret | none | of e |\n"
         );
     }
