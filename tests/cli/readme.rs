@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use gatepass::denial::Code;
 
-use crate::support::{Desk, changed, configuration};
+use crate::support::{Desk, ISSUER_KEY, changed, configuration};
 
 const COMMAND: &str = include_str!("../../docs/command.md");
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+const REFERENCE: &str = include_str!("../../docs/reference.md");
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
 fn blocks(page: &'static str, info: &str) -> Vec<&'static str> {
@@ -76,6 +77,31 @@ fn the_session_in_the_manual() {
             other => panic!("not a command of a session: {other:?}"),
         }
     }
+}
+
+/// The denials that the reference shows are those of its example.
+#[test]
+fn denials_in_the_reference() {
+    let shown: Vec<_> = blocks(REFERENCE, "text");
+    let shown: Vec<_> = shown.iter().filter_map(|block| block.strip_prefix("denied: ")).collect();
+    let desk = Desk::new();
+    desk.put("gatepass.yaml", blocks(CONFIGURATION, "yaml gatepass")[0]);
+    desk.put("issuer.jwk", ISSUER_KEY);
+    desk.put("issuer.jwks", &desk.run(&["jwks", "--key", "issuer.jwk"]).ended(0).out);
+    let mint = ["mint", "-c", "gatepass.yaml", "--key", "issuer.jwk", "--claim", "azp=web"];
+    desk.put("alice.token", &desk.run(&mint).ended(0).out);
+    let with_token = ["--path", "/admin", "--token", "alice.token", "--jwks"];
+    let denied = |more: &[&str]| {
+        let explain = ["explain", "-c", "gatepass.yaml", "--no-env"];
+        let out = desk.run(&[&explain[..], more].concat()).ended(1).out;
+        out.split_once("\ndenied: ").expect("a denial").1.trim_end().to_owned()
+    };
+    let expected = [
+        denied(&["--path", "/orders"]),
+        denied(&[&with_token[..], &["issuer.jwks"]].concat()),
+        denied(&[&with_token[..], &["failed"]].concat()),
+    ];
+    assert_eq!(shown, expected);
 }
 
 #[test]
