@@ -36,9 +36,16 @@ const SIGNING_KEY: &str = r#"{"kty":"EC","crv":"P-256",
     "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
     "d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#;
 
+/// Another one: that of RFC 7517 appendix A.2.
+const NEXT_SIGNING_KEY: &str = r#"{"kty":"EC","crv":"P-256",
+    "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+    "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+    "d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}"#;
+
 fn environment(name: &str) -> Option<String> {
     match name {
         "GATEPASS_SIGNING_KEY" => Some(SIGNING_KEY.to_owned()),
+        "GATEPASS_SIGNING_KEY_2" => Some(NEXT_SIGNING_KEY.to_owned()),
         "ACME_SECRET" => Some("0123456789abcdef0123456789abcdef".to_owned()),
         "USERS_API_KEY" | "GATEPASS_EVENTS_TOKEN" | "INTROSPECTION_SECRET" => {
             Some("secret".to_owned())
