@@ -111,7 +111,11 @@ async fn the_upstream_never_sees_a_request_to_revoke() {
     assert_eq!(connection.read_answer().unwrap().status, 204, "in two pieces");
     // Envoy closes a connection on which it is answered too early.
     for _ in 0..2 {
-        assert_eq!(connection.send(&slow).expect("an answer").status, 204, "on the same connection");
+        assert_eq!(
+            connection.send(&slow).expect("an answer").status,
+            204,
+            "on the same connection"
+        );
     }
     assert_eq!(upstream_requests(&gateway).await, seen);
 }
