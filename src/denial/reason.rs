@@ -69,6 +69,11 @@ pub enum Denial {
     DpopInvalid(ProofError),
     /// The revocation lists are not available, or an entry could not be stored.
     RevocationUnavailable,
+    /// A list has no room for the entries.
+    RevocationsFull {
+        /// The maximum number of entries.
+        limit: usize,
+    },
     /// The login service gave no reply that may be passed on.
     LoginUnavailable,
     /// No identity token could be minted.
@@ -126,7 +131,9 @@ impl Denial {
             Self::UserInfoUnavailable => Code::UserInfoUnavailable,
             Self::KeysUnavailable => Code::KeysUnavailable,
             Self::IntrospectionUnavailable => Code::IntrospectionUnavailable,
-            Self::RevocationUnavailable => Code::RevocationUnavailable,
+            Self::RevocationUnavailable | Self::RevocationsFull { .. } => {
+                Code::RevocationUnavailable
+            }
             Self::LoginUnavailable => Code::LoginUnavailable,
             Self::IdentityUnavailable => Code::IdentityUnavailable,
         }
@@ -202,6 +209,9 @@ impl fmt::Display for Denial {
             }
             Self::RevocationUnavailable => {
                 f.write_str("which tokens are revoked is not known at the moment")
+            }
+            Self::RevocationsFull { limit } => {
+                write!(f, "no room for these entries: revocation.max_entries is {limit}")
             }
             Self::LoginUnavailable => {
                 f.write_str("the login service gave no answer that can be passed on")

@@ -272,6 +272,7 @@ impl Denial {
             | Self::KeysUnavailable
             | Self::IntrospectionUnavailable
             | Self::RevocationUnavailable
+            | Self::RevocationsFull { .. }
             | Self::LoginUnavailable
             | Self::IdentityUnavailable => "An unexpected error occurred",
         };

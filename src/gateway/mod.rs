@@ -224,18 +224,34 @@ impl Gateway {
         });
     }
 
-    /// The body of a request arrived, at least [`Gateway::body_wanted`] bytes; `None` if
-    /// the host cannot provide it (413).
+    /// The body of a request has ended: with its last bytes, or with trailers. `None` if the
+    /// host cannot provide it (413); fewer than [`Gateway::body_wanted`] bytes are too few
+    /// (400).
     pub fn body(&mut self, request: RequestId, body: Option<Vec<u8>>, now: UnixTime) {
-        if let Some(submission) = self.bodies.remove(&request) {
+        let both = body.as_ref().zip(self.body_wanted(request));
+        if both.is_some_and(|(body, wanted)| body.len() < wanted) {
+            self.cut_short(request);
+        } else if let Some(submission) = self.bodies.remove(&request) {
             self.pipeline.turn_to(request);
             let step = self.pipeline.submit(submission, body, now);
             self.take(request, step);
         }
     }
 
-    /// A request ended before [`Gateway::body_wanted`] bytes of its body arrived.
-    pub fn cut_short(&mut self, request: RequestId) {
+    /// All bytes of a request's body have arrived, but it may end with trailers.
+    pub fn hold(&mut self, request: RequestId, body: Option<Vec<u8>>) {
+        if let Some(submission) = self.bodies.get_mut(&request) {
+            submission.received = body;
+        }
+    }
+
+    /// What [`Gateway::hold`] was given, or nothing, if the body has not ended; `None` if
+    /// the gateway wants none.
+    pub fn take_held(&mut self, request: RequestId) -> Option<Vec<u8>> {
+        Some(self.bodies.get_mut(&request)?.received.take().unwrap_or_default())
+    }
+
+    fn cut_short(&mut self, request: RequestId) {
         if let Some(submission) = self.bodies.remove(&request) {
             self.pipeline.turn_to(request);
             let step = self.pipeline.cut_short(submission);

@@ -97,7 +97,8 @@ impl Pipeline {
             Halt::Join(callout) => Step::Join(Waiting { callout, head, answers, trace }),
             Halt::Receive(recipient, sanitized, bytes) => {
                 let sanitized = *sanitized;
-                let submission = Submission { recipient, head, trace, sanitized, bytes };
+                let submission =
+                    Submission { recipient, head, trace, sanitized, bytes, received: None };
                 // No host delivers an empty body.
                 match bytes {
                     0 => self.submit(submission, Some(Vec::new()), now),

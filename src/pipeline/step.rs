@@ -57,6 +57,8 @@ pub struct Submission {
     pub sanitized: Sanitized,
     /// The length of the body.
     pub bytes: usize,
+    /// The body, if all of it has arrived, but trailers may follow.
+    pub(crate) received: Option<Vec<u8>>,
 }
 
 impl Submission {

@@ -129,11 +129,6 @@ impl ChangeLog {
         self.lines_read
     }
 
-    /// Makes the next read start over.
-    pub(super) const fn forget(&mut self) {
-        self.at = None;
-    }
-
     /// Makes the next read start over, since the host has lost what this worker has read.
     pub(super) const fn note_loss(&mut self) {
         self.at = None;

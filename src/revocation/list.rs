@@ -11,6 +11,7 @@ use super::entry_index::{EntryIndex, Policy};
 use super::feed::{Feed, FeedEndpoint, FeedError, Page};
 use super::shared_list::{FeedState, SharedList, State};
 use crate::callout::{Callout, CalloutReply};
+use crate::denial::Denial;
 use crate::schedule::Schedule;
 use crate::shared_data::SharedStore;
 use crate::time::{Period, Span, UnixTime};
@@ -22,9 +23,9 @@ pub(super) struct List {
     index: EntryIndex,
     feed: Option<Feed>,
     shared: SharedList,
+    /// Beyond this number no more are added here. Those of gateways that share the list, and
+    /// have room for more, count nevertheless.
     max_entries: usize,
-    /// Another worker added more entries than there is room for here.
-    overflowed: bool,
     /// Another worker added entries that cannot be read here.
     is_unread: bool,
 }
@@ -32,8 +33,8 @@ pub(super) struct List {
 /// Why entries were not added; none of them was.
 #[derive(Debug)]
 pub(super) enum UpdateError {
-    /// No room.
-    Full,
+    /// No room for more entries than this.
+    Full(usize),
     /// Entries could not be shared with the other workers.
     NotShared,
 }
@@ -76,7 +77,6 @@ impl List {
             feed: feed.map(Feed::new),
             shared: SharedList::new(identity, source.as_ref()),
             max_entries,
-            overflowed: false,
             is_unread: false,
         }
     }
@@ -118,8 +118,7 @@ impl List {
 
     /// True if the list is complete and fresh.
     pub(super) fn is_complete(&self, now: UnixTime) -> bool {
-        let knows_all = !self.overflowed && !self.is_unread;
-        knows_all && self.feed.as_ref().is_none_or(|feed| feed.is_fresh(now))
+        !self.is_unread && self.feed.as_ref().is_none_or(|feed| feed.is_fresh(now))
     }
 
     /// The cursor of the feed's next request.
@@ -313,7 +312,7 @@ impl List {
                 self.index.clear();
             }
             for change in &changes {
-                self.index.apply(change.clone(), now).map_err(|_| UpdateError::Full)?;
+                self.index.apply(change.clone(), now);
             }
             return Ok(changes);
         };
@@ -367,16 +366,11 @@ impl List {
     /// Shortens the shared list, which costs what it holds: once in many changes. Nothing is
     /// lost if that fails.
     fn tidy(&mut self, store: &dyn SharedStore, now: UnixTime) {
-        if self.overflowed {
-            // There may be room by now.
-            self.shared.log.forget();
-        }
         self.index.drop_ended(now);
         let Some(tail) = self.read_delta(store, now) else { return };
         let lines = self.shared.log.lines().saturating_sub(SLACK_LINES);
         let is_mostly_ended = lines > self.index.len().saturating_mul(2);
-        // Who does not know every entry must not write them anew.
-        if !self.overflowed && (is_mostly_ended || self.shared.log.is_torn()) {
+        if is_mostly_ended || self.shared.log.is_torn() {
             let all: Vec<_> = self.index.entries().collect();
             // If another worker is faster, the next one does it.
             let _ = self.shared.log.rewrite(store, &tail, &all);
@@ -397,10 +391,9 @@ impl List {
     fn apply(&mut self, whole: bool, changes: impl IntoIterator<Item = Change>, now: UnixTime) {
         if whole {
             self.index.clear();
-            self.overflowed = false;
         }
         for change in changes {
-            self.overflowed |= self.index.apply(change, now).is_err();
+            self.index.apply(change, now);
         }
     }
 
@@ -414,20 +407,30 @@ impl List {
         };
         let changes = index.changes(entries, source, from_start, now);
         let added = changes.iter().filter(|change| change.effect == Effect::Add).count();
-        let is_room = |len: usize| len.saturating_add(added) <= self.max_entries;
+        // There may be more than that here, which can be withdrawn.
+        let is_room = |len: usize| added == 0 || len.saturating_add(added) <= self.max_entries;
         if !is_room(held) && held > 0 {
             self.index.drop_ended(now);
         }
         let held = held.min(self.index.len());
-        if is_room(held) { Ok(changes) } else { Err(UpdateError::Full) }
+        if is_room(held) { Ok(changes) } else { Err(UpdateError::Full(self.max_entries)) }
     }
 }
 
 impl From<UpdateError> for FeedError {
     fn from(error: UpdateError) -> Self {
         match error {
-            UpdateError::Full => Self::Full,
+            UpdateError::Full(_) => Self::Full,
             UpdateError::NotShared => Self::NotShared,
+        }
+    }
+}
+
+impl From<UpdateError> for Denial {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::Full(limit) => Self::RevocationsFull { limit },
+            UpdateError::NotShared => Self::RevocationUnavailable,
         }
     }
 }

@@ -381,8 +381,7 @@ impl Revocations {
         now: UnixTime,
     ) -> Result<Submitted, Denial> {
         let list = self.revoked.as_mut().ok_or(Denial::RevocationUnavailable)?;
-        let changes =
-            list.submit(entries, store, now).map_err(|_| Denial::RevocationUnavailable)?;
+        let changes = list.submit(entries, store, now)?;
         let is_back = |change: &&Change| change.effect != Effect::Add;
         Ok(Submitted {
             entries: entries.len(),

@@ -273,11 +273,17 @@ impl InProcess {
     fn body(&mut self, root: u32, at: u32, is_last: bool) -> u32 {
         let request = RequestId(at.into());
         let now = self.now();
-        let body = self.fake(|fake| fake.streams[&at].body_read.clone());
+        let (body, is_kong) =
+            self.fake(|fake| (fake.streams[&at].body_read.clone(), fake.is_kong()));
         let gateway = self.gateway(root);
         match gateway.body_wanted(request) {
-            Some(wanted) if body.len() >= wanted => gateway.body(request, Some(body), now),
-            Some(_) if is_last => gateway.cut_short(request),
+            Some(wanted) if is_last || is_kong && body.len() >= wanted => {
+                gateway.body(request, Some(body), now)
+            }
+            Some(wanted) if body.len() >= wanted => {
+                gateway.hold(request, Some(body));
+                return PAUSE;
+            }
             Some(_) => return PAUSE,
             None => return if gateway.passes(request) { CONTINUE } else { PAUSE },
         }
@@ -286,6 +292,11 @@ impl InProcess {
 
     fn trailers(&mut self, root: u32, at: u32) -> u32 {
         let request = RequestId(at.into());
+        if let Some(held) = self.gateway(root).take_held(request) {
+            let now = self.now();
+            self.gateway(root).body(request, Some(held), now);
+            return self.run(root, Some(at));
+        }
         let trailers = self
             .fake(|fake| fields(&pairs(fake.streams[&at].trailers.as_ref().expect("trailers"))));
         let Some(names) = self.gateway(root).trailers(request, &trailers) else {

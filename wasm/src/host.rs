@@ -518,10 +518,18 @@ impl Host {
         }
     }
 
-    /// The body of the request in whose callback this is called; `None` if the host
-    /// cannot provide it, as when nginx has buffered it to a file.
+    /// Whether it says that a body has ended. nginx hands over none that has not.
+    pub(crate) const fn ends_bodies(self) -> bool {
+        matches!(self, Self::Envoy)
+    }
+
+    /// The body of the request in whose callback this is called, of `bytes`; `None` if the
+    /// host cannot provide it, as when nginx has buffered it to a file.
     pub(crate) fn request_body(self, bytes: usize) -> Option<Vec<u8>> {
-        abi::buffer(BufferType::HttpRequestBody, bytes).ok()
+        match bytes {
+            0 => Some(Vec::new()),
+            bytes => abi::buffer(BufferType::HttpRequestBody, bytes).ok(),
+        }
     }
 
     /// Guards a request that is about to wait. If the guard is needed and cannot be set,

@@ -1,5 +1,6 @@
 //! The gateway of one plugin, and the state of its requests at the host.
 
+mod bodies;
 mod pace;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -187,53 +188,6 @@ impl Shared {
             Err(Unreadable::Host) => return self.fail(request, "headers could not be read"),
         }
         self.execute_all(Some(request))
-    }
-
-    /// Takes the body of a request, of which `bytes` have arrived; `is_whole` if no more
-    /// will. Only bodies for the gateway itself are read.
-    ///
-    /// They are complete when the host says so, not when all bytes of the `Content-Length`
-    /// are there: Envoy closes an HTTP/1 connection on which it replies before that.
-    pub(crate) fn body(&self, context_id: u32, bytes: usize, is_whole: bool) -> types::Action {
-        let request = self.in_callback_of(context_id);
-        let wanted = self.gateway.borrow().body_wanted(request);
-        match wanted {
-            Some(wanted) if is_whole => self.body_ended(request, bytes, wanted),
-            Some(_) => types::Action::Pause,
-            None => self.as_decided(request),
-        }
-    }
-
-    fn body_ended(&self, request: RequestId, bytes: usize, wanted: usize) -> types::Action {
-        if bytes < wanted {
-            self.with_gateway(|gateway| gateway.cut_short(request));
-            return self.execute_all(Some(request));
-        }
-        let Ok(now) = self.host.now() else { return self.fail(request, NO_CLOCK) };
-        let body = self.host.request_body(bytes);
-        self.with_gateway(|gateway| gateway.body(request, body, now));
-        self.execute_all(Some(request))
-    }
-
-    /// Takes the trailers of a request. They are sanitized whether it passes now
-    /// or waits: the host does not show them again.
-    pub(crate) fn trailers(&self, context_id: u32, fields: usize) -> types::Action {
-        let request = self.in_callback_of(context_id);
-        let wanted = self.gateway.borrow().body_wanted(request);
-        if let Some(wanted) = wanted {
-            // They end the body.
-            let bytes = self.host.request_body(wanted).map_or(0, |body| body.len());
-            return self.body_ended(request, bytes, wanted);
-        }
-        let Ok(fields) = self.host.request_trailers(fields) else {
-            return self.fail(request, "trailers could not be read");
-        };
-        let names = self.with_gateway(|gateway| gateway.trailers(request, &fields));
-        match names.map(|names| self.host.remove_trailers(&names)) {
-            Some(Ok(())) => self.as_decided(request),
-            Some(Err(_)) => self.fail(request, "trailers could not be edited"),
-            None => self.execute_all(Some(request)),
-        }
     }
 
     /// Lets a response through, unless the upstream's came before the gateway has decided.

@@ -154,19 +154,16 @@ impl Stream {
     /// Gives the gateway the body, once it has ended: Envoy closes an HTTP/1 connection on
     /// which it replies before that.
     fn read(self: &Rc<Self>, filter: Filter<'_>) {
-        let Phase::Reading(wanted) = self.phase.get() else { return };
+        let Phase::Reading(_) = self.phase.get() else { return };
         let Some((worker, number)) = self.place.get() else { return };
         if !self.ended.get() {
             return;
         }
-        let is_whole = self.body.borrow().len() >= wanted;
-        let body = is_whole.then(|| self.body.take());
+        let body = self.body.take();
         self.phase.set(Phase::Waiting);
         let request = RequestId(*number);
-        let actions = worker.event(*number, &filter, |gateway, now| match body {
-            Some(body) => gateway.body(request, Some(body), now),
-            None => gateway.cut_short(request),
-        });
+        let actions =
+            worker.event(*number, &filter, |gateway, now| gateway.body(request, Some(body), now));
         self.act(filter, actions);
     }
 
