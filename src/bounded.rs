@@ -28,10 +28,11 @@ struct Weighed<V> {
     bytes: usize,
 }
 
-/// Memory of an entry besides its texts: its slots in the tables.
-const ENTRY: usize = 128;
-
 impl<K: Hash + Eq, V> Bounded<K, V> {
+    /// Memory of an entry besides its texts: in the list with both neighbours, and up to two
+    /// slots in the table.
+    const ENTRY: usize = size_of::<(K, Weighed<V>)>() + 6 * size_of::<usize>();
+
     /// Room for `max_entries` in about `max_bytes`. The table grows as it fills:
     /// an idle worker holds none for its maximum.
     pub(crate) fn new(max_entries: usize, max_bytes: usize) -> Self {
@@ -56,7 +57,7 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
     /// value.
     pub(crate) fn insert(&mut self, key: K, value: V, bytes: usize) {
         self.remove(&key);
-        let bytes = bytes.saturating_add(ENTRY);
+        let bytes = bytes.saturating_add(Self::ENTRY);
         let Some(entries) = self.entries.as_mut().filter(|_| bytes <= self.max_bytes) else {
             return;
         };
@@ -256,7 +257,8 @@ mod tests {
 
     #[test]
     fn what_entries_take_is_bounded() {
-        let mut entries = Bounded::new(1000, 10 * (ENTRY + 100));
+        let room = 10 * (Bounded::<i32, i32>::ENTRY + 100);
+        let mut entries = Bounded::new(1000, room);
         for number in 0..20 {
             entries.insert(number, number, 100);
             assert!(entries.bytes <= entries.max_bytes);

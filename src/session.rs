@@ -342,8 +342,9 @@ struct Share {
 }
 
 impl Share {
-    /// Memory of a session besides texts: its structs and slots in tables.
-    const SESSION: usize = 512;
+    /// Memory of a session besides texts: its structs, slots in tables, and what the
+    /// allocator adds to each of its blocks.
+    const SESSION: usize = if cfg!(target_pointer_width = "64") { 864 } else { 512 };
 
     /// The share of a token: its text, and its claims, which for a reference token come
     /// from elsewhere.

@@ -205,20 +205,28 @@ pub fn object(members: impl IntoIterator<Item = (String, Value)>) -> Map<String,
 
 /// The approximate memory of an object's members, in bytes.
 pub fn memory(members: &Map<String, Value>) -> usize {
-    let of = |(name, value): (&String, &Value)| {
-        name.len().saturating_add(memory_of(value)).saturating_add(VALUE)
-    };
-    members.iter().map(of).fold(0, usize::saturating_add)
+    let texts = members.iter().map(|(name, value)| name.len().saturating_add(memory_of(value)));
+    let texts = texts.fold(0, usize::saturating_add);
+    texts.saturating_add(nodes(members.len()).saturating_mul(NODE))
 }
 
-/// Memory of a value besides its text, including its slot in a list or an object.
-const VALUE: usize = 64;
+/// Memory of a node of a map, which has room for eleven members.
+const NODE: usize = size_of::<(String, Value)>() * 11;
+
+/// How many nodes so many members take: all but the first are at least half full.
+const fn nodes(members: usize) -> usize {
+    if members <= 11 { members.div_ceil(11) } else { members.div_ceil(6) }
+}
+
+/// Memory of an item besides its text: its slot in a list, which may have room for as many
+/// again.
+const ITEM: usize = size_of::<Value>() * 2;
 
 fn memory_of(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
         Value::Array(items) => {
-            let of = |item| memory_of(item).saturating_add(VALUE);
+            let of = |item| memory_of(item).saturating_add(ITEM);
             items.iter().map(of).fold(0, usize::saturating_add)
         }
         Value::Object(members) => memory(members),

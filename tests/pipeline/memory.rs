@@ -206,6 +206,54 @@ fn taken(world: &mut World) -> [Option<u64>; 3] {
     })
 }
 
+/// What a gateway's caches tell of so many users, each with a token of its own, and what
+/// is given back when it ends.
+fn told_and_took(config: &Value, is_reference: bool, users: usize) -> (usize, usize) {
+    let mut world = World::new(config, ENVOY);
+    for number in 0..users {
+        let subject = format!("user-{number}");
+        let mut reply = json!({"sub": subject, "address": {"country": "ES"}, "active": true});
+        CLAIMS.for_each(|number| reply[format!("claim_{number}")] = json!("some text"));
+        let (token, reply) = if is_reference {
+            (subject, claims(reply))
+        } else {
+            (token(json!({"sub": subject, "jti": number.to_string()})), reply)
+        };
+        let step = world.get(&token);
+        let waits = matches!(step, Step::Await(..));
+        forwarded(if waits { world.answer(step, &ok(&reply)) } else { step });
+    }
+    let told: u64 = cache_bytes(&mut world).into_iter().flatten().sum();
+    let (next, before) = (gateway(config, ENVOY), held());
+    world.gateway = next;
+    (usize::try_from(told).unwrap(), before.saturating_sub(held()))
+}
+
+const CLAIMS: std::ops::Range<usize> = 0..30;
+
+/// The limits in bytes are of what the caches take: a worker needs no more.
+#[test]
+fn the_caches_take_what_they_tell() {
+    let few = json!({"country": "/address/country"});
+    let many = CLAIMS.map(|it| (format!("claim_{it}"), json!(format!("/claim_{it}")))).collect();
+    let users = |claims: Value| with_users([("/user_info/claims", claims)]);
+    for (what, config) in [
+        ("tokens", local([])),
+        ("tokens, few claims of users", users(few)),
+        ("tokens, many claims of users", users(many)),
+        ("reference tokens", references([])),
+    ] {
+        let is_reference = what == "reference tokens";
+        let (_, empty) = told_and_took(&config, is_reference, 0);
+        let (told, took) = told_and_took(&config, is_reference, 1000);
+        let (told, took) = (told / 1000, (took - empty) / 1000);
+        println!("{what}: {took} bytes each, told {told}");
+        // More is told of claims that are dropped, and of users: what is known of them counts
+        // in its cache and in the identity made of it.
+        assert!((took * 9 / 10..took * 2).contains(&told), "{what}: {took}, told {told}");
+    }
+}
+
 #[test]
 fn the_caches_are_measured() {
     let mut world = World::new(&with_users([]), ENVOY);
