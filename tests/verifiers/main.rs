@@ -77,7 +77,7 @@ impl Gateway {
         desk.put("alice.json", r#"{"sub": "alice", "address": {"country": "ES"}, "plan": "free"}"#);
         let jwks = run(&desk, &["jwks", "-c", "gatepass.yaml"]);
         // By a gateway whose clock is ahead of the service's.
-        let ahead = (UNIX_EPOCH.elapsed().unwrap().as_secs() + 20).to_string();
+        let ahead = UNIX_EPOCH.elapsed().unwrap().as_secs().saturating_add(20).to_string();
         let accepted = identity(&desk, "gatepass.yaml", &["--at", &ahead]);
         let (rest, signature) = accepted.rsplit_once('.').unwrap();
         let changed = if signature.starts_with('A') { "B" } else { "A" };
