@@ -290,7 +290,7 @@ async fn key_sets_and_tokens_as_they_come() {
     let pages = Arc::new(Pages { by_path, refused: Mutex::default() });
     let router = Router::new().fallback(answer).with_state(Arc::clone(&pages));
     let _server = Server::start(listener, router);
-    let gateway = setup(&configuration(&cases), port).start().await;
+    let gateway = setup(&configuration(&cases), port).start_beside_others().await;
     let send = |case: &Case| gateway.send(Request::get("/orders").bearer(&case.token));
     until("the keys are there", || async {
         send(&cases[0]).await.outcome() != "503 keys_unavailable"

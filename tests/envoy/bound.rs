@@ -88,7 +88,7 @@ async fn a_token_passes_with_its_certificate_only() {
     for (port, certificate) in clients {
         setup = with_client(setup, port, certificate);
     }
-    let gateway = setup.start().await;
+    let gateway = setup.start_beside_others().await;
     gateway.ready().await;
     let bound = bound_to(&gateway, &json!({"x5t#S256": own.thumbprint}));
     let get = |token: &str| Request::get("/orders").bearer(token);
@@ -143,7 +143,9 @@ async fn without_a_validation_context_no_certificate_is_seen() {
     let own = authority.sign("alice");
     let port = Ports::unused().listener;
     let setup = Setup::bundled().workers(1).provider_field("binding: {mtls: true}");
-    let gateway = with_client(with_tls(setup, &authority, false), port, Some(&own)).start().await;
+    let gateway = with_client(with_tls(setup, &authority, false), port, Some(&own))
+        .start_beside_others()
+        .await;
     gateway.ready().await;
     let bound = bound_to(&gateway, &json!({"x5t#S256": own.thumbprint}));
     let answer = send_to(&gateway, port, Request::get("/orders").bearer(&bound)).await;
@@ -156,7 +158,8 @@ async fn without_a_validation_context_no_certificate_is_seen() {
 async fn a_certificate_that_is_passed_on_counts_from_the_terminator_only() {
     for (from, expected) in [("127.0.0.0/8", "200"), ("192.0.2.0/24", "401 binding_mismatch")] {
         let binding = format!("binding: {{mtls: {{header: client-cert-hash, from: [{from}]}}}}");
-        let gateway = Setup::bundled().workers(1).provider_field(&binding).start().await;
+        let gateway =
+            Setup::bundled().workers(1).provider_field(&binding).start_beside_others().await;
         gateway.ready().await;
         let thumbprint = BASE64URL.encode([7; 32]);
         let bound = bound_to(&gateway, &json!({"x5t#S256": thumbprint}));
@@ -195,7 +198,8 @@ fn with_proof(token: &str, proof: &str) -> Request {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_passes_with_proofs_of_its_key_only_and_each_once() {
     let dpop = format!("binding: {{dpop: {{nonce_keys: [{NONCE_KEY}]}}}}");
-    let gateway = Setup::bundled().provider_field(&dpop).secret(NONCE_KEY).start().await;
+    let gateway =
+        Setup::bundled().provider_field(&dpop).secret(NONCE_KEY).start_beside_others().await;
     gateway.ready().await;
     let (key, other) = (ProofKey::new(), ProofKey::new());
     let bound = bound_to(&gateway, &key.confirmation());

@@ -57,7 +57,7 @@ fn with_proof(request: Request, token: &str, proof: &str) -> Request {
 /// passes, every other does not, whatever Envoy makes of the path.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proof_is_for_the_request_that_it_names() {
-    let gateway = Setup::of(yaml(&listeners(&json!({}), &[]))).start().await;
+    let gateway = Setup::of(yaml(&listeners(&json!({}), &[]))).start_beside_others().await;
     gateway.ready().await;
     let key = ProofKey::new();
     let bound = bound_to(&gateway, &key);
@@ -198,7 +198,7 @@ async fn a_proof_counts_once_at_all_listeners() {
     ];
     let config = listeners(&json!({}), &others);
     let setup = Setup::of(yaml(&config)).secret("0123456789-a-key-of-nonces");
-    let gateway = setup.workers(2).start().await;
+    let gateway = setup.workers(2).start_beside_others().await;
     gateway.ready().await;
     let key = ProofKey::new();
     let bound = bound_to(&gateway, &key);
@@ -277,7 +277,7 @@ async fn an_internal_redirect_needs_a_proof_of_its_own() {
         "route": {"cluster": "redirects",
             "internal_redirect_policy": {"max_internal_redirects": 1, "redirect_response_codes": [302]}},
     }));
-    let gateway = Setup::of(yaml(&config)).start().await;
+    let gateway = Setup::of(yaml(&config)).start_beside_others().await;
     gateway.ready().await;
     let key = ProofKey::new();
     let bound = bound_to(&gateway, &key);

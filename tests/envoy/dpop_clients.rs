@@ -78,7 +78,7 @@ async fn clients_that_others_wrote() {
     let dpop = "binding: {dpop: {nonce_keys: [0123456789-a-key-of-nonces]}}";
     let algorithms = "algorithms: [RS256, ES256, EdDSA]";
     let gateway = Setup::bundled().provider_field(dpop).replace(algorithms, "algorithms: [ES256]");
-    let gateway = gateway.start().await;
+    let gateway = gateway.start_beside_others().await;
     gateway.ready().await;
     let url = format!("http://127.0.0.1:{}/orders", gateway.ports.listener);
     let here = Path::new(env!("CARGO_WORKSPACE_DIR")).join("tests/clients");

@@ -169,6 +169,10 @@ impl Gateway {
     /// connections; what the filter counts in it cannot be told apart.
     fn name_of_stat(&self, name: &str) -> String {
         let Some(Proxy::Shared(_)) = self.proxy else { return name.to_owned() };
+        // Of a listener, by its port, which is no other's.
+        if name.starts_with("listener.") {
+            return name.to_owned();
+        }
         let parts: Vec<&str> = name.splitn(3, '.').collect();
         let [kind @ ("cluster" | "http"), of, rest] = parts[..] else {
             panic!("{name} is of all tests that share this Envoy")

@@ -13,7 +13,7 @@ use crate::wire::{Connection, Request};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_requests_by_four_clients_ask_once_per_user_and_worker() {
     const WORKERS: u32 = 2;
-    let gateway = Setup::bundled().workers(WORKERS).start().await;
+    let gateway = Setup::bundled().workers(WORKERS).start_beside_others().await;
     gateway.ready().await;
 
     let mut clients = JoinSet::new();
@@ -52,7 +52,7 @@ async fn a_thousand_requests_by_four_clients_ask_once_per_user_and_worker() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_requests_of_one_user_ask_together() {
-    let gateway = patient().workers(1).start().await;
+    let gateway = patient().workers(1).start_beside_others().await;
     gateway.ready().await;
     gateway.users_fault(json!({"kind": "slow", "delay_ms": 300})).await;
     let mut waiting = JoinSet::new();
@@ -79,7 +79,7 @@ async fn active(gateway: &Gateway) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_does_not_take_the_answer_of_others_with_it() {
-    let gateway = patient().workers(1).start().await;
+    let gateway = patient().workers(1).start_beside_others().await;
     gateway.ready().await;
     gateway.users_fault(json!({"kind": "slow", "delay_ms": 400})).await;
     let request = Request::get("/orders").bearer(&gateway.token("alice"));
@@ -140,7 +140,7 @@ async fn an_answer_that_nobody_waits_for_any_more_is_as_old_as_when_it_came() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_clients_that_leave_leave_nothing_behind() {
-    let gateway = patient().start().await;
+    let gateway = patient().start_beside_others().await;
     gateway.ready().await;
     gateway.users_fault(json!({"kind": "slow", "delay_ms": 400})).await;
     let (alice, carol) = (gateway.token("alice"), gateway.token("carol"));
@@ -182,7 +182,7 @@ async fn two_hundred_clients_that_leave_leave_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_leave_while_a_service_hangs_leave_nothing_behind() {
-    let gateway = Setup::bundled().workers(1).start().await;
+    let gateway = Setup::bundled().workers(1).start_beside_others().await;
     gateway.ready().await;
     gateway.users_fault(json!({"kind": "slow", "delay_ms": 60_000})).await;
     let mut outcomes = BTreeSet::new();

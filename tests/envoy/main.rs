@@ -1,9 +1,9 @@
 //! The built module in a real Envoy, with real services around it.
 //!
-//! Each test has an Envoy of its own, with the bundled configuration or an
-//! edited copy of it, and the services of the shop. When it ends, what Envoy
-//! wrote is searched for secrets, and what it counted for filters that died;
-//! see [`gateway::Gateway`].
+//! Each test has the bundled configuration or an edited copy of it, in an Envoy of its
+//! own or as a listener of one that many have (see [`gateway::Setup`]), and the services
+//! of the shop. When it ends, what Envoy wrote is searched for secrets, and what it
+//! counted for filters that died; see [`gateway::Gateway`].
 //!
 //! Needs `make wasm` and the Envoy of `.ci/install-envoy`, as `make test` does.
 
@@ -46,6 +46,7 @@ mod load;
 mod login_service;
 mod native;
 mod observability;
+mod open_shop;
 mod providers;
 mod rate_limit;
 mod reference_tokens;

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::{fs, process};
 
 use serde_norway::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex as Turn, MutexGuard, OnceCell};
 
 use super::{read_stats, until};
 use crate::stack::door::Door;
@@ -43,19 +43,28 @@ struct Member {
 pub async fn of(workers: u32) -> &'static Pool {
     static ONE: OnceCell<Pool> = OnceCell::const_new();
     static TWO: OnceCell<Pool> = OnceCell::const_new();
-    let pool = match workers {
-        1 => &ONE,
-        2 => &TWO,
+    let (pool, name) = match workers {
+        1 => (&ONE, "1"),
+        2 => (&TWO, "2"),
         _ => panic!("an Envoy of {workers} workers is nobody else's"),
     };
-    pool.get_or_init(|| Pool::start(workers)).await
+    pool.get_or_init(|| Pool::start(name, workers)).await
+}
+
+/// The one for what Envoy must refuse, one configuration at a time: what it logs meanwhile
+/// is about that.
+pub async fn refusing() -> (&'static Pool, MutexGuard<'static, ()>) {
+    static POOL: OnceCell<Pool> = OnceCell::const_new();
+    static TURN: Turn<()> = Turn::const_new(());
+    let turn = TURN.lock().await;
+    (POOL.get_or_init(|| Pool::start("refusing", 1)).await, turn)
 }
 
 impl Pool {
-    async fn start(workers: u32) -> Self {
+    async fn start(name: &str, workers: u32) -> Self {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
         remove_old(target);
-        let directory = target.join(format!("pool-{}-{workers}", process::id()));
+        let directory = target.join(format!("pool-{}-{name}", process::id()));
         fs::create_dir_all(&directory).unwrap();
         let ports = Ports::unused();
         let (config, log) = (directory.join("envoy.yaml"), directory.join("log"));
@@ -101,8 +110,40 @@ impl Pool {
 
     /// Has Envoy serve the listeners of this configuration, and waits until it does.
     pub async fn join(&self, port: u16, config: &str) {
+        for port in self.offer(port, config).await {
+            until("Envoy listens", || async {
+                TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+            })
+            .await;
+        }
+    }
+
+    /// Offers Envoy a listener that it must not take. Gives what it logs of it.
+    pub async fn refuse(&self, port: u16, config: &str) -> String {
+        let before = self.read_log().len();
+        self.offer(port, config).await;
+        let about = format!("{}:", renamed("public", port));
+        let since = || self.read_log().split_off(before);
+        until("Envoy refuses the listener", || async {
+            let log = since();
+            log.lines().any(|line| line.contains("rejected") && line.contains(&about))
+        })
+        .await;
+        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err(), "Envoy listens");
+        self.leave(port);
+        since()
+    }
+
+    fn read_log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Has Envoy read the clusters and then the listeners of this configuration, and gives
+    /// the ports of those.
+    async fn offer(&self, port: u16, config: &str) -> Vec<u16> {
         let member = Member::new(port, config);
         let name = format!("upstream-{port}");
+        let ports = member.ports();
         {
             let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
             members.insert(port, member);
@@ -117,10 +158,7 @@ impl Pool {
             let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
             self.write("lds", members.values().flat_map(|member| &member.listeners));
         }
-        until("Envoy listens", || async {
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-        })
-        .await;
+        ports
     }
 
     /// Takes them away.
@@ -190,6 +228,27 @@ impl Member {
         let listeners = take("listeners", "listener.v3.Listener");
         Self { listeners, clusters: take("clusters", "cluster.v3.Cluster") }
     }
+
+    /// Where its listeners are.
+    fn ports(&self) -> Vec<u16> {
+        let port = |listener: &Value| listener["address"]["socket_address"]["port_value"].as_u64();
+        let ports = self.listeners.iter().map(|listener| port(listener).expect("a port"));
+        ports.map(|port| u16::try_from(port).expect("a port")).collect()
+    }
+}
+
+/// Gateways of one Envoy share revocations, but for those with a ledger of their own.
+pub fn with_ledger(config: &str, ports: Ports) -> String {
+    let mut own = String::new();
+    for line in config.lines() {
+        own.push_str(line);
+        own.push('\n');
+        if line.trim() == "revocation:" {
+            let depth = line.len() - line.trim_start().len() + 2;
+            own.push_str(&format!("{:depth$}ledger: test-{}\n", "", ports.listener));
+        }
+    }
+    own
 }
 
 /// A name of the bundled configuration, for the test with this listener.

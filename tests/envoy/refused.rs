@@ -55,7 +55,7 @@ async fn mistakes_of_new_users_are_told_as_envoy_starts() {
              NAME set in the environment: of the VM, or natively of the proxy",
         ),
     ] {
-        let log = Setup::bundled().replace(right, wrong).start_refused().await;
+        let log = Setup::bundled().replace(right, wrong).refused_beside_others().await;
         assert!(log.contains(told), "{told}:\n{log}");
     }
 }
@@ -65,7 +65,7 @@ async fn mistakes_of_new_users_are_told_as_envoy_starts() {
 async fn workers_that_share_no_data_take_no_revocations() {
     let log = Setup::bundled()
         .replace_block("errors:", "errors: {realm: shop}\nshared_data: never")
-        .start_refused()
+        .refused_beside_others()
         .await;
     assert!(log.contains("$.revocation.endpoint: found workers that share no data"), "{log}");
 }
@@ -79,8 +79,10 @@ async fn an_empty_configuration_is_refused() {
             .to_owned(),
         String::new(),
     ] {
-        let log =
-            Setup::bundled().replace_block("configuration:", &configuration).start_refused().await;
+        let log = Setup::bundled()
+            .replace_block("configuration:", &configuration)
+            .refused_beside_others()
+            .await;
         assert!(log.contains("invalid configuration"), "{configuration}:\n{log}");
     }
 }
@@ -107,7 +109,7 @@ async fn a_secret_that_is_wrong_is_refused_and_not_shown() {
             )
             .secret(secret)
             .secret("aHVudGVyMi1odW50ZXIy")
-            .start_refused()
+            .refused_beside_others()
             .await;
         assert!(log.contains("$.identity_token.signing_keys[0].private_key"), "{path}:\n{log}");
     }

@@ -74,7 +74,7 @@ pub async fn nothing_passes_after(gateway: &Gateway, token: &str, request: Reque
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_of_a_user_is_accepted_after_the_204() {
-    let gateway = Setup::bundled().workers(2).start().await;
+    let gateway = Setup::bundled().workers(2).start_beside_others().await;
     gateway.ready().await;
     let request = post(&admin(&gateway), json!([{"sub": "alice"}]));
     nothing_passes_after(&gateway, &gateway.token("alice"), request, 204).await;
@@ -82,7 +82,7 @@ async fn no_request_of_a_user_is_accepted_after_the_204() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_upstream_never_sees_a_request_to_revoke() {
-    let gateway = Setup::bundled().workers(1).start().await;
+    let gateway = Setup::bundled().workers(1).start_beside_others().await;
     gateway.ready().await;
     let admin = admin(&gateway);
     assert_eq!(gateway.send(post(&admin, json!([]))).await.status, 204);
@@ -121,14 +121,13 @@ async fn the_upstream_never_sees_a_request_to_revoke() {
 }
 
 /// Its token is signed with a key that the gateway fetches first; the body arrives with the
-/// head, while the gateway waits, or afterwards. In an Envoy of its own, since all of a
-/// proxy's gateways have the same revocations.
+/// head, while the gateway waits, or afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_to_revoke_may_wait_for_keys() {
     for (case, jwks_ms, pause_ms) in
         [("at once", 300, 0), ("meanwhile", 600, 200), ("afterwards", 50, 500)]
     {
-        let gateway = Setup::bundled().workers(1).start().await;
+        let gateway = Setup::bundled().workers(1).start_beside_others().await;
         gateway.ready().await;
         let (alice, bob) = (gateway.token("alice"), gateway.token("bob"));
         assert_eq!(gateway.get("/orders", &alice).await.outcome(), "200", "{case}");
@@ -159,7 +158,7 @@ async fn a_feed_reaches_every_worker_within_a_poll() {
             "feed:",
             "feed: {service: tokens, path: /revocations, poll_seconds: 1, max_stale_seconds: 3}",
         )
-        .start()
+        .start_beside_others()
         .await;
     let (alice, carol) = (gateway.token("alice"), gateway.token("carol"));
     assert_eq!(gateway.get("/orders", &carol).await.outcome(), "401 token_revoked", "at once");
@@ -206,7 +205,7 @@ async fn a_feed_reaches_a_worker_that_has_nothing_to_do() {
                 "errors:",
                 &format!("errors: {{realm: shop}}\nshared_data: {shared_data}"),
             )
-            .start()
+            .start_beside_others()
             .await;
         gateway.ready().await;
         let alice = gateway.token("alice");

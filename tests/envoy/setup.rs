@@ -173,7 +173,8 @@ impl Setup {
         let mut ports = Ports::unused().with_one_upstream();
         ports.admin = pool.admin;
         let services = Services::start(ports, &pool.api_key, &self.jwks_fault).await;
-        let config = ports.render(&Door::chosen().translate(&self.config));
+        let config =
+            ports.render(&Door::chosen().translate(&pool::with_ledger(&self.config, ports)));
         pool.join(ports.listener, &config).await;
         let vms = Vms { created: 0, active: 0, ..Vms::count(pool.admin) };
         Gateway {
@@ -185,6 +186,22 @@ impl Setup {
             started: true,
             proxy: Some(Proxy::Shared(pool)),
         }
+    }
+
+    /// As [`Setup::start_refused`], as a listener that is offered to a running Envoy.
+    pub async fn refused_beside_others(self) -> String {
+        if Door::chosen() == Door::Native {
+            return self.start_refused().await;
+        }
+        let (pool, _turn) = pool::refusing().await;
+        let ports = Ports { admin: pool.admin, ..Ports::unused().with_one_upstream() };
+        let config = ports.render(&Door::chosen().translate(&self.config));
+        let log = pool.refuse(ports.listener, &config).await;
+        for secret in secrets(self.secrets, &pool.api_key, &pool.signing_key) {
+            assert!(!log.contains(&secret), "{secret:?} is in the log:\n{log}");
+        }
+        assert!(!log.contains("eyJ"), "a token is in the log:\n{log}");
+        log
     }
 
     async fn try_start(self) -> (Gateway, Result<(), StartError>) {

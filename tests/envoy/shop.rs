@@ -1,94 +1,10 @@
 //! The shop of `make run`: what its services answer, by plain HTTP.
 
 use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
 
 use crate::gateway::until;
-use crate::stack::door::Door;
-use crate::stack::ports::Ports;
-use crate::stack::{Options, Stack, envoy};
-use crate::wire::{Answer, Connection, Request};
-
-/// As `make run` starts it, on other ports.
-pub struct Shop(Stack);
-
-impl Shop {
-    pub async fn open() -> Self {
-        let ports = Ports::unused();
-        let log = format!("{}/shop-{}.log", env!("CARGO_TARGET_TMPDIR"), ports.listener);
-        let stack = Stack::start(Options {
-            ports,
-            envoy: Some(envoy::installed()),
-            door: Door::chosen(),
-            signing_key: None,
-            users_api_key: None,
-            envoy_log: Some(log.into()),
-        });
-        let stack = stack.await.unwrap();
-        stack.ready().await.unwrap();
-        Self(stack)
-    }
-
-    pub const fn ports(&self) -> Ports {
-        self.0.ports
-    }
-
-    /// The ports of the gateway: by the chosen door, and by the other one if it is built.
-    pub fn doors(&self) -> Vec<u16> {
-        let other = Door::chosen().other().is_built().then_some(self.ports().other);
-        [self.ports().listener].into_iter().chain(other).collect()
-    }
-
-    /// How many logout tokens the gateways accepted.
-    pub async fn logouts(&self) -> u64 {
-        let name = "gatepass_events_total.event.logout";
-        let request = Request::get(&format!("/stats?filter={name}"));
-        let answer = self.send(self.ports().admin, request).await;
-        let text = String::from_utf8_lossy(&answer.body).into_owned();
-        let counts = text.lines().filter_map(|line| line.rsplit(": ").next()?.parse::<u64>().ok());
-        counts.sum()
-    }
-
-    pub async fn send(&self, port: u16, request: Request) -> Answer {
-        let bytes = request.into_bytes();
-        let answer = spawn_blocking(move || Connection::open(port).send(&bytes));
-        answer.await.unwrap().expect("Envoy answers")
-    }
-
-    pub async fn get(&self, path: &str, token: &str) -> Answer {
-        self.send(self.ports().listener, Request::get(path).bearer(token)).await
-    }
-
-    pub async fn post(&self, port: u16, path: &str, kind: &str, body: &str) -> Answer {
-        self.send(port, post(path, kind, body)).await
-    }
-
-    async fn post_json(&self, port: u16, path: &str, body: &Value) -> Answer {
-        self.post(port, path, "application/json", &body.to_string()).await
-    }
-
-    pub async fn log_in(&self, username: &str, password: &str) -> String {
-        let credentials = json!({"username": username, "password": password});
-        let answer = self.post_json(self.ports().listener, "/login", &credentials).await;
-        answer.json()["access_token"].as_str().expect("a token").to_owned()
-    }
-
-    pub async fn alice(&self) -> String {
-        self.log_in("alice", "wonderland").await
-    }
-
-    /// How often the gateway asked the user service, and how often services did.
-    async fn user_calls(&self) -> (u64, u64) {
-        let answer = self.send(self.ports().users, Request::get("/calls")).await.json();
-        let count = |caller: &str| answer["by_caller"][caller].as_u64().unwrap_or(0);
-        let gateway = count("gateway");
-        (gateway, answer["calls"].as_u64().unwrap() - gateway)
-    }
-}
-
-pub fn post(path: &str, kind: &str, body: &str) -> Request {
-    Request::post(path, body).with("content-type", kind)
-}
+use crate::open_shop::{Shop, post};
+use crate::wire::Request;
 
 /// The tokens that the services were sent, each with its service.
 fn tokens(answer: &Value) -> Vec<(&str, &str)> {
@@ -99,7 +15,7 @@ fn tokens(answer: &Value) -> Vec<(&str, &str)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_user_sees_a_shop_of_their_own() {
-    let shop = Shop::open().await;
+    let shop = Shop::shared().await;
     let home = shop.get("/home", &shop.alice().await).await.json()["content"].clone();
     assert_eq!(home["user"]["customer_type"], "premium");
     assert_eq!(home["promotion"]["percent"], 15);
@@ -140,7 +56,7 @@ async fn each_user_sees_a_shop_of_their_own() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_basket_belongs_to_its_user_and_costs_what_the_promotion_says() {
-    let shop = Shop::open().await;
+    let shop = Shop::shared().await;
     let (alice, bob) = (shop.alice().await, shop.log_in("bob", "builder").await);
     let put = |token: &str, product: &str, quantity: u32| {
         let body = json!({"product": product, "quantity": quantity}).to_string();
@@ -185,7 +101,7 @@ async fn with_the_filter_nobody_asks_and_without_it_everybody_does() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_takes_no_identity_but_the_gateways() {
-    let shop = Shop::open().await;
+    let shop = Shop::shared().await;
     let token = shop.alice().await;
     let home = shop.ports().upstream;
     for (case, request) in [
@@ -203,7 +119,7 @@ async fn a_service_takes_no_identity_but_the_gateways() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_gets_its_token_in_a_cookie_that_no_other_site_can_use() {
-    let shop = Shop::open().await;
+    let shop = Shop::shared().await;
     let gateway = shop.ports().listener;
     let form = "application/x-www-form-urlencoded";
     let login = |more: &str| format!("username=alice&password=wonderland{more}");

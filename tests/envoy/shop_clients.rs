@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::clients::ProofKey;
 use crate::gateway::until;
-use crate::shop::{Shop, post};
+use crate::open_shop::{Shop, post};
 use crate::stack::door::Door;
 use crate::wire::{Answer, Request};
 
@@ -126,7 +126,7 @@ fn with_proof(token: &str, proof: &str) -> Request {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stolen_token_is_refused_without_its_key() {
-    let shop = Shop::open().await;
+    let shop = Shop::shared().await;
     let alice = session(&shop, "alice", "wonderland").await;
     let (key, thief) = (ProofKey::new(), ProofKey::new());
     let bind_uri = "http://shop.example/auth/bind";
@@ -171,7 +171,7 @@ async fn a_stolen_token_is_refused_without_its_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_finds_what_it_needs_from_the_address_alone() {
-    let shop = Shop::open().await;
+    let shop = Shop::shared().await;
     let alice = session(&shop, "alice", "wonderland").await;
     let send = |cookie: &str, port: u16| {
         let body = json!({"port": port}).to_string();
@@ -201,7 +201,7 @@ async fn an_agent_finds_what_it_needs_from_the_address_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_says_by_which_door_it_came() {
-    let shop = Shop::open().await;
+    let shop = Shop::shared().await;
     let alice = session(&shop, "alice", "wonderland").await;
     for (door, own) in shop.doors().into_iter().zip([Door::chosen(), Door::chosen().other()]) {
         let request = at(door, "/").with("accept", "text/html").with("cookie", &alice);

@@ -74,7 +74,7 @@ fn event(token: &str) -> Request {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_is_accepted_after_the_logout() {
-    let gateway = setup().start().await;
+    let gateway = setup().start_beside_others().await;
     gateway.ready().await;
     // Issued before the logout, which ends what there is at its time.
     let access_token = gateway.token("alice");
@@ -98,7 +98,7 @@ async fn no_request_is_accepted_after_the_logout() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_is_accepted_after_the_event() {
-    let gateway = setup().start().await;
+    let gateway = setup().start_beside_others().await;
     gateway.ready().await;
     let access_token = gateway.token("alice");
     let token = event_token(&gateway, "alice");
@@ -117,7 +117,9 @@ async fn no_request_is_accepted_after_the_event() {
 /// They were taken in before the event, and go on after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_that_wait_meanwhile_do_not_pass() {
-    let gateway = Arc::new(setup().replace("timeout_ms: 500", "timeout_ms: 9000").start().await);
+    let gateway = Arc::new(
+        setup().replace("timeout_ms: 500", "timeout_ms: 9000").start_beside_others().await,
+    );
     gateway.ready().await;
     // Long enough for a machine that is busy.
     gateway.users_fault(json!({"kind": "slow", "delay_ms": 3000})).await;
@@ -169,7 +171,7 @@ async fn a_logout_ends_the_transactions_that_services_continue() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_upstream_never_sees_a_signal() {
-    let gateway = setup().workers(1).start().await;
+    let gateway = setup().workers(1).start_beside_others().await;
     gateway.ready().await;
     let stat = "cluster.upstream.upstream_rq_total";
     let before = gateway.stat(stat).await;
@@ -209,7 +211,7 @@ async fn the_upstream_never_sees_a_signal() {
 /// provider's word about a user: none revokes anything, and each is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_signals_revoke_nothing() {
-    let gateway = setup().start().await;
+    let gateway = setup().start_beside_others().await;
     gateway.ready().await;
     let access_token = gateway.token("alice");
     let good = || logout_token(&gateway, &json!({}));

@@ -276,6 +276,6 @@ async fn the_other_door_refuses_what_it_cannot_do() {
     }
     let rules = "                    rules:\n";
     let limits = format!("                    limits: {{end_streams: true}}\n{rules}");
-    let log = Setup::bundled().replace(rules, &limits).start_refused().await;
+    let log = Setup::bundled().replace(rules, &limits).refused_beside_others().await;
     assert!(log.contains("$.limits.end_streams: found true, accepted: false"), "{log}");
 }

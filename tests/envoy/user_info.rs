@@ -293,8 +293,11 @@ async fn however_many_wait_for_one_user_each_is_answered() {
     const WAITING: usize = 500;
     let slow =
         "users: {upstream: users, authority: users.internal, scheme: http, timeout_ms: 5000}";
-    let gateway =
-        Setup::bundled().workers(1).replace(&slow.replace("5000", "500"), slow).start().await;
+    let gateway = Setup::bundled()
+        .workers(1)
+        .replace(&slow.replace("5000", "500"), slow)
+        .start_beside_others()
+        .await;
     gateway.ready().await;
     gateway.users_fault(json!({"kind": "slow", "delay_ms": 60_000})).await;
     let token = Arc::new(gateway.token("carol"));
