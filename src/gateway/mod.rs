@@ -228,8 +228,8 @@ impl Gateway {
     /// host cannot provide it (413); fewer than [`Gateway::body_wanted`] bytes are too few
     /// (400).
     pub fn body(&mut self, request: RequestId, body: Option<Vec<u8>>, now: UnixTime) {
-        let both = body.as_ref().zip(self.body_wanted(request));
-        if both.is_some_and(|(body, wanted)| body.len() < wanted) {
+        let wanted = self.body_wanted(request).unwrap_or_default();
+        if body.as_ref().is_some_and(|body| body.len() < wanted) {
             self.cut_short(request);
         } else if let Some(submission) = self.bodies.remove(&request) {
             self.pipeline.turn_to(request);

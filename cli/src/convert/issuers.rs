@@ -67,9 +67,6 @@ struct Provider {
     options: Map<String, Value>,
 }
 
-/// The longest clock skew that a provider can have.
-pub(super) const MAX_SKEW: u64 = 300;
-
 impl Issuers {
     pub(super) fn new(upstream: Upstream) -> Self {
         Self { upstream, services: Map::new(), providers: Vec::new(), names: BTreeMap::new() }

@@ -1,11 +1,12 @@
 //! `JwtProvider` of Envoy.
 
 use gatepass::config::reader::{Fields, Node};
+use gatepass::token::MAX_CLOCK_SKEW_SECONDS;
 use serde_json::{Map, Value, json};
 
 use crate::convert::Notes;
 use crate::convert::assemble::ClaimHeader;
-use crate::convert::issuers::{Issuer, Issuers, Keys, MAX_SKEW, algorithms, inline_keys};
+use crate::convert::issuers::{Issuer, Issuers, Keys, algorithms, inline_keys};
 use crate::convert::url::Url;
 
 /// A provider as the filter has it.
@@ -74,7 +75,7 @@ pub(in crate::convert) fn provider(node: &Node<'_>) -> Option<Provider> {
             _ => Err("subjects by a pattern, which no provider can have"),
         },
     };
-    let skew = skew?.filter(|skew| *skew != 0).map(|skew| u64::from(skew).min(MAX_SKEW));
+    let skew = skew?.filter(|skew| *skew != 0).map(|skew| skew.min(MAX_CLOCK_SKEW_SECONDS));
     let lifetime = max_lifetime?.map(|it| it.min(31_536_000));
     let too_short = (lifetime == Some(0))
         .then_some("a max_lifetime below one second, which no provider can have");

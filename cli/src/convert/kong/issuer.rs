@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 
 use gatepass::config::reader::Node;
 use gatepass::json;
+use gatepass::token::MAX_CLOCK_SKEW_SECONDS;
 use serde_json::{Map, Value};
 
 use super::placeholder::is_template;
 use crate::convert::condition::with_scope;
 use crate::convert::envoy::claim_path;
-use crate::convert::issuers::{DOCUMENT, Keys, MAX_SKEW, discovered};
+use crate::convert::issuers::{DOCUMENT, Keys, discovered};
 use crate::convert::need::{Access, Audiences, Claim, Kind, Need};
 
 /// A plugin and what it asks.
@@ -172,7 +173,10 @@ impl IssuerPlugin {
 
     pub(super) fn skew(&mut self, leeway: u64) {
         // Kong has none unless it is told.
-        self.options.insert("clock_skew_seconds".to_owned(), leeway.min(MAX_SKEW).into());
+        self.options.insert(
+            "clock_skew_seconds".to_owned(),
+            leeway.min(MAX_CLOCK_SKEW_SECONDS.into()).into(),
+        );
     }
 }
 
