@@ -28,6 +28,7 @@ mod located;
 mod mint;
 mod placeholders;
 mod report;
+mod restrictions;
 mod schema;
 mod search;
 mod shell;

@@ -1,6 +1,7 @@
 //! Warnings about a valid configuration: few, each with advice.
 
 use gatepass::denial::LoginRedirect;
+use gatepass::identity::ScheduleGap;
 use gatepass::pipeline::Settings;
 use gatepass::rules::{Openness, Requirements};
 use gatepass::time::UnixTime;
@@ -8,8 +9,8 @@ use serde_json::Value;
 
 use crate::configuration::Configuration;
 use crate::document::{step, texts};
-use crate::literal;
 pub use crate::located::Warning;
+use crate::{literal, restrictions};
 
 /// Warnings about a configuration, accepted or not, and the host's file around it.
 pub fn of_frame(configuration: &Configuration) -> Vec<Warning> {
@@ -28,6 +29,7 @@ pub fn of_frame(configuration: &Configuration) -> Vec<Warning> {
 pub fn all(configuration: &Configuration, settings: &Settings, now: UnixTime) -> Vec<Warning> {
     let mut list = List { root: &configuration.path, warnings: of_frame(configuration) };
     let document = &configuration.document;
+    list.warnings.extend(restrictions::warnings(document, &configuration.path));
     list.providers(document);
     list.events(document);
     list.replaced(document);
@@ -215,7 +217,10 @@ impl List<'_> {
 
     fn signing_keys(&mut self, document: &Value, settings: &Settings, now: UnixTime) {
         const KEYS: &str = ".identity_token.signing_keys";
-        if let Some(gap) = settings.minter.keys.gap(now) {
+        let keys = &settings.minter.keys;
+        // The last key's end, which nothing follows yet: a host starts with it, and logs nothing.
+        let end = || Some(ScheduleGap { from: keys.ends_at(now)?, until: None });
+        if let Some(gap) = keys.gap(now).or_else(end) {
             self.add(KEYS, &format!("{gap}: requests are answered 503 then"));
         }
         let keys = document.pointer("/identity_token/signing_keys").and_then(Value::as_array);

@@ -158,9 +158,10 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     // more than a few minutes, to account for clock skew." (R27)
     let clock_skew = seconds(&mut fields, "clock_skew_seconds", 60, MAX_CLOCK_SKEW_SECONDS);
     let require_expiration = fields.or("require_expiration", true, Node::flag);
-    let max_lifetime = fields.optional("max_lifetime_seconds", |node| node.integer(1..=31_536_000));
+    let max_lifetime =
+        fields.condition("max_lifetime_seconds", |node| node.integer(1..=31_536_000));
     let token_types = fields.optional("token_types", token_types);
-    let required_claims = fields.or("required_claims", Vec::new(), access::required_claims);
+    let required_claims = fields.condition("required_claims", access::required_claims);
     let accept_unbound = fields.or("accept_unbound", false, Node::flag);
     let trusted = fields.or("trusted_without_scope", false, Node::flag);
     let introspection =
@@ -179,7 +180,7 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     let (logout, binding) = (logout?, binding?);
     let algorithms = algorithms?;
     check_algorithms(&whole, &keys, algorithms)?;
-    let (issuer, required_claims) = (issuer?, required_claims?);
+    let (issuer, required_claims) = (issuer?, required_claims?.unwrap_or_default());
     check_tenants(&whole, &issuer, &required_claims)?;
     let provider = Provider {
         name: name.to_owned(),
@@ -288,8 +289,10 @@ pub(super) fn key_source(
 /// A single issuer, or a template for those of several tenants.
 fn issuer(node: &Node<'_>) -> Option<Issuer> {
     let text = node.text()?;
-    let accepted = "an issuer, in which {claim} is the claim that names the tenant";
-    Issuer::parse(text).or_else(|| node.reject(accepted))
+    let accepted = "an issuer as it is in its tokens, without spaces around it, in which {claim} \
+                    is the claim that names the tenant";
+    let parsed = Some(text).filter(|text| text.trim() == *text).and_then(Issuer::parse);
+    parsed.or_else(|| node.reject(accepted))
 }
 
 /// If the same keys sign for all tenants, the accepted ones must be configured: anybody

@@ -279,11 +279,20 @@ impl<'a> Node<'a> {
     /// Like [`Node::fields`], where people write something else, with what is accepted.
     pub fn fields_as(&self, accepted: &'static str) -> Option<Fields<'a>> {
         match self.value {
-            Value::Object(members) => {
-                Some(Fields { node: self.clone(), members, known: Vec::new() })
-            }
+            Value::Object(members) => Some(Fields {
+                node: self.clone(),
+                members,
+                known: Vec::new(),
+                null_is_absent: true,
+            }),
             other => self.reject_as(kind(other), accepted),
         }
+    }
+
+    /// Like [`Node::fields_as`], of fields each of which restricts something: one without a
+    /// value, as a template may leave it, is a mistake and not a restriction less.
+    pub fn conditions(&self, accepted: &'static str) -> Option<Fields<'a>> {
+        Some(Fields { null_is_absent: false, ..self.fields_as(accepted)? })
     }
 
     /// Records that the value is a secret, which nothing may be derived from that others
@@ -349,6 +358,7 @@ pub struct Fields<'a> {
     node: Node<'a>,
     members: &'a Map<String, Value>,
     known: Vec<&'static str>,
+    null_is_absent: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -357,20 +367,24 @@ impl<'a> Fields<'a> {
         &self.node
     }
 
-    /// A field, if present; `null` counts as absent.
+    /// A field, if present; `null` counts as absent, except for conditions.
     #[inline(never)]
     pub fn node_of(&mut self, name: &'static str) -> Option<Node<'a>> {
         // Some are read twice.
         if !self.known.contains(&name) {
             self.known.push(name);
         }
-        let value = self.members.get(name).filter(|value| !value.is_null())?;
+        let value = self.present(name)?;
         Some(self.node.child(value, format_args!(".{name}")))
     }
 
-    /// Whether a field is present, valid or not; `null` counts as absent.
+    /// Whether a field is present, valid or not.
     pub fn has(&self, name: &str) -> bool {
-        self.members.get(name).is_some_and(|value| !value.is_null())
+        self.present(name).is_some()
+    }
+
+    fn present(&self, name: &str) -> Option<&'a Value> {
+        self.members.get(name).filter(|value| !(self.null_is_absent && value.is_null()))
     }
 
     /// A required field.
@@ -381,7 +395,7 @@ impl<'a> Fields<'a> {
         accepted: &str,
         read: impl FnOnce(&Node<'a>) -> Option<T>,
     ) -> Option<T> {
-        match self.node_of(name) {
+        match self.node_of(name).filter(|node| !node.value().is_null()) {
             Some(node) => read(&node),
             None => {
                 let missing = self.node.child(&Value::Null, format_args!(".{name}"));
@@ -412,6 +426,20 @@ impl<'a> Fields<'a> {
         read: impl FnOnce(&Node<'a>) -> Option<T>,
     ) -> Option<T> {
         self.optional(name, read).map(|value| value.unwrap_or(default))
+    }
+
+    /// Like [`Fields::optional`], for a field that restricts something in an object of others:
+    /// `null` is not absent.
+    #[allow(clippy::option_option)]
+    pub fn condition<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Node<'a>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        let others = std::mem::replace(&mut self.null_is_absent, false);
+        let value = self.optional(name, read);
+        self.null_is_absent = others;
+        value
     }
 
     /// A field of another program that has no meaning here.

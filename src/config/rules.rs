@@ -49,14 +49,12 @@ pub fn rules(node: &Node<'_>, names: Names<'_>, policies: Option<&Policies>) -> 
     node.list(|item| rule(item, names, policies))
 }
 
+const MATCH: &str = "an object with path, path_prefix, path_starts_with or path_template, \
+                     methods, hosts and headers";
+
 fn rule(node: &Node<'_>, names: Names<'_>, policies: Option<&Policies>) -> Option<Rule> {
-    let mut fields = node.fields()?;
-    let matcher = fields.required(
-        "match",
-        "an object with path, path_prefix, path_starts_with or path_template, methods, hosts and \
-         headers",
-        matcher,
-    );
+    let mut fields = node.conditions("an object with match")?;
+    let matcher = fields.required("match", MATCH, matcher);
     let bypass = fields.or("bypass", false, Node::flag);
     let requires = fields.optional("requires", |node| requirements(node, names).map(Rc::new));
     let policy = fields.optional("policy", |node| policy(node, policies));
@@ -105,7 +103,7 @@ pub fn matcher(node: &Node<'_>) -> Option<Matcher> {
                         or an encoded slash; \
                         path_template is for patterns, such as /files/**";
     const TEMPLATE: &str = "a path such as /users/{id}/orders or /files/**";
-    let mut fields = node.fields()?;
+    let mut fields = node.conditions(MATCH)?;
     let pattern = |accepted, parse: fn(&str) -> Result<PathPattern, InvalidPattern>| {
         move |node: &Node<'_>| {
             let text = node.text()?;
@@ -136,7 +134,7 @@ pub fn matcher(node: &Node<'_>) -> Option<Matcher> {
 
 /// Conditions on MCP calls.
 fn mcp(node: &Node<'_>) -> Option<McpCondition> {
-    let mut fields = node.fields()?;
+    let mut fields = node.conditions("an object with methods or names")?;
     let text = |item: &Node<'_>| item.text().map(str::to_owned);
     let methods = fields.optional("methods", |node| node.full_list(text));
     let names = fields.optional("names", |node| node.full_list(text));
@@ -177,7 +175,7 @@ fn host(node: &Node<'_>) -> Option<HostPattern> {
 }
 
 fn header(node: &Node<'_>) -> Option<HeaderCondition> {
-    let mut fields = node.fields()?;
+    let mut fields = node.conditions("an object with name, and value or present")?;
     let name = fields.required("name", HEADER_NAME, header_name);
     let value = fields.optional("value", header_value);
     let present = fields.optional("present", Node::flag);
@@ -206,7 +204,7 @@ fn header_value(node: &Node<'_>) -> Option<Vec<u8>> {
 
 /// Requirements for a token and its consumer.
 pub fn requirements(node: &Node<'_>, names: Names<'_>) -> Option<Requirements> {
-    let mut fields = node.fields()?;
+    let mut fields = node.conditions("an object of requirements, such as scopes_all: [orders]")?;
     let audiences = fields.or("audiences", Vec::new(), Node::texts);
     let providers = fields.or("providers", Vec::new(), |node| {
         node.list(|item| providers::reference(item, names.providers))
@@ -267,7 +265,7 @@ fn may_be_bound(bindings: Option<&Bindings>, providers: Option<&[ProviderId]>) -
 
 /// The condition on actors for the subject: on the outermost one.
 fn actor(node: &Node<'_>) -> Option<ActorRule> {
-    let mut fields = node.fields()?;
+    let mut fields = node.conditions("an object with client_id, sub or max_depth")?;
     let client_ids = fields.optional("client_id", |node| node.full_list(|item| item.text()));
     let subjects = fields.optional("sub", |node| node.full_list(|item| item.text()));
     let max_depth = fields.optional("max_depth", |node| node.integer(1..=16));

@@ -11,6 +11,7 @@
 )]
 
 mod accepted;
+mod conditions;
 mod refused;
 mod secrets;
 mod support;

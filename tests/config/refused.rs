@@ -322,6 +322,7 @@ fn texts_of_a_certain_form() {
         ("/providers/shop/remote_jwks/path", json!("jwks"), "starts with /"),
         ("/providers/shop/remote_jwks/path", json!("/a b"), "starts with /"),
         ("/providers/shop/remote_jwks/path", json!("/a#b"), "starts with /"),
+        ("/providers/shop/issuer", json!("https://auth.shop.example "), "without spaces around it"),
         ("/providers/shop/required_claims/tenant/0", json!(null), "a string, a number"),
         ("/providers/shop/required_claims/tenant/0", json!({}), "a string, a number"),
         ("/token/from_headers/0/name", json!(":path"), "a header name"),

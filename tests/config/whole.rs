@@ -460,7 +460,7 @@ fn contradictions() {
         ),
         (
             "a header of none",
-            vec![("/rules/3/match/headers/0/value", json!(null))],
+            vec![("/rules/3/match/headers/0", json!({"name": "x-mode"}))],
             "$.rules[3].match.headers[0]",
             "neither value nor present",
             "one of the two",
