@@ -108,6 +108,7 @@ impl Slot {
         store: &dyn SharedStore,
         change: impl Fn(Option<&[u8]>) -> Option<(Vec<u8>, T)>,
     ) -> Option<T> {
+        let mut failed = None;
         for _ in 0..MAX_TRIES {
             let current = match self.read(store) {
                 None if store.read(&self.key).is_some() => return None,
@@ -115,6 +116,10 @@ impl Slot {
             };
             let (value, version) =
                 current.map_or((None, None), |(v, version)| (Some(v), Some(version)));
+            // Nobody was faster: the host cannot write it, perhaps for lack of room.
+            if failed.replace(version) == Some(version) {
+                return None;
+            }
             let (value, result) = change(value.as_deref())?;
             let is_written = match version {
                 Some(version) => self.write(store, &value, version),

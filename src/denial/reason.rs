@@ -74,6 +74,8 @@ pub enum Denial {
         /// The maximum number of entries.
         limit: usize,
     },
+    /// The data that workers share has no room for the entries.
+    NoRoomForRevocations,
     /// The login service gave no reply that may be passed on.
     LoginUnavailable,
     /// No identity token could be minted.
@@ -131,9 +133,9 @@ impl Denial {
             Self::UserInfoUnavailable => Code::UserInfoUnavailable,
             Self::KeysUnavailable => Code::KeysUnavailable,
             Self::IntrospectionUnavailable => Code::IntrospectionUnavailable,
-            Self::RevocationUnavailable | Self::RevocationsFull { .. } => {
-                Code::RevocationUnavailable
-            }
+            Self::RevocationUnavailable
+            | Self::RevocationsFull { .. }
+            | Self::NoRoomForRevocations => Code::RevocationUnavailable,
             Self::LoginUnavailable => Code::LoginUnavailable,
             Self::IdentityUnavailable => Code::IdentityUnavailable,
         }
@@ -213,6 +215,9 @@ impl fmt::Display for Denial {
             Self::RevocationsFull { limit } => {
                 write!(f, "no room for these entries: revocation.max_entries is {limit}")
             }
+            Self::NoRoomForRevocations => f.write_str(
+                "no room for these entries: the data that workers share is full",
+            ),
             Self::LoginUnavailable => {
                 f.write_str("the login service gave no answer that can be passed on")
             }

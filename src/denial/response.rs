@@ -273,6 +273,7 @@ impl Denial {
             | Self::IntrospectionUnavailable
             | Self::RevocationUnavailable
             | Self::RevocationsFull { .. }
+            | Self::NoRoomForRevocations
             | Self::LoginUnavailable
             | Self::IdentityUnavailable => "An unexpected error occurred",
         };

@@ -184,7 +184,19 @@ impl ChangeLog {
         self.tail_bytes >= store.cheap_bytes().max(self.pause)
     }
 
-    /// Appends changes to the tail that was read; false if another worker was faster.
+    /// True if nobody has written the tail since it had this version: then a write of it
+    /// that failed was not too late.
+    pub(super) fn is_at(&self, store: &dyn SharedStore, version: u32) -> bool {
+        self.read_tail(store).is_some_and(|tail| tail.version == version)
+    }
+
+    /// Lets lines be moved to the base again, although that failed before.
+    pub(super) const fn end_pause(&mut self) {
+        self.pause = 0;
+    }
+
+    /// Appends changes to the tail that was read; false if another worker was faster, or if
+    /// there is no room.
     pub(super) fn append(
         &mut self,
         store: &dyn SharedStore,
@@ -201,7 +213,8 @@ impl ChangeLog {
         is_written
     }
 
-    /// Replaces everything by these changes; false if another worker was faster.
+    /// Replaces everything by these changes; false if another worker was faster, or if there
+    /// is no room.
     pub(super) fn rewrite(
         &mut self,
         store: &dyn SharedStore,
@@ -321,6 +334,11 @@ impl ChangeLog {
 }
 
 impl Tail {
+    /// The host's number of this value.
+    pub(super) const fn version(&self) -> u32 {
+        self.version
+    }
+
     /// The position behind the last line.
     const fn end(&self) -> usize {
         self.start.saturating_add(self.lines.len())

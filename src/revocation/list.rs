@@ -37,6 +37,8 @@ pub(super) enum UpdateError {
     Full(usize),
     /// Entries could not be shared with the other workers.
     NotShared,
+    /// The data that workers share has no room for them.
+    NoRoom,
 }
 
 /// A reply of a feed, with its request.
@@ -54,6 +56,13 @@ struct Batch<'a> {
     source: Source,
     /// They are the feed's contents from its start.
     from_start: bool,
+}
+
+/// How much of a shared list must be of no use any more before it is written anew.
+#[derive(Clone, Copy)]
+enum Waste {
+    Any,
+    Half,
 }
 
 /// The number of attempts to write before an error.
@@ -341,8 +350,10 @@ impl List {
         now: UnixTime,
     ) -> Result<Vec<Change>, UpdateError> {
         let replaces = self.replaces(batch);
+        let mut has_made_room = false;
         for _ in 0..MAX_TRIES {
             let tail = self.read_delta(store, now).ok_or(UpdateError::NotShared)?;
+            let version = tail.version();
             let changes = self.changes(batch, now)?;
             if changes.is_empty() && !replaces {
                 return Ok(changes);
@@ -355,22 +366,34 @@ impl List {
             if is_written {
                 self.apply(replaces, changes.iter().cloned(), now);
                 if self.shared.log.is_long(store) {
-                    self.tidy(store, now);
+                    self.tidy(store, Waste::Half, now);
                 }
                 return Ok(changes);
+            }
+            // Another worker was faster, or else the next try would fail as this one did.
+            if self.shared.log.is_at(store, version) {
+                if has_made_room {
+                    return Err(UpdateError::NoRoom);
+                }
+                has_made_room = true;
+                self.shared.log.end_pause();
+                self.tidy(store, Waste::Any, now);
             }
         }
         Err(UpdateError::NotShared)
     }
 
-    /// Shortens the shared list, which costs what it holds: once in many changes. Nothing is
-    /// lost if that fails.
-    fn tidy(&mut self, store: &dyn SharedStore, now: UnixTime) {
+    /// Shortens the shared list, which costs what it holds: once in many changes, or where
+    /// there is no room left. Nothing is lost if that fails.
+    fn tidy(&mut self, store: &dyn SharedStore, waste: Waste, now: UnixTime) {
         self.index.drop_ended(now);
         let Some(tail) = self.read_delta(store, now) else { return };
-        let lines = self.shared.log.lines().saturating_sub(SLACK_LINES);
-        let is_mostly_ended = lines > self.index.len().saturating_mul(2);
-        if is_mostly_ended || self.shared.log.is_torn() {
+        let (lines, entries) = (self.shared.log.lines(), self.index.len());
+        let is_wasteful = match waste {
+            Waste::Half => lines.saturating_sub(SLACK_LINES) > entries.saturating_mul(2),
+            Waste::Any => lines > entries,
+        };
+        if is_wasteful || self.shared.log.is_torn() {
             let all: Vec<_> = self.index.entries().collect();
             // If another worker is faster, the next one does it.
             let _ = self.shared.log.rewrite(store, &tail, &all);
@@ -421,7 +444,7 @@ impl From<UpdateError> for FeedError {
     fn from(error: UpdateError) -> Self {
         match error {
             UpdateError::Full(_) => Self::Full,
-            UpdateError::NotShared => Self::NotShared,
+            UpdateError::NotShared | UpdateError::NoRoom => Self::NotShared,
         }
     }
 }
@@ -431,6 +454,7 @@ impl From<UpdateError> for Denial {
         match error {
             UpdateError::Full(limit) => Self::RevocationsFull { limit },
             UpdateError::NotShared => Self::RevocationUnavailable,
+            UpdateError::NoRoom => Self::NoRoomForRevocations,
         }
     }
 }

@@ -389,6 +389,69 @@ fn a_revocation_costs_what_it_adds() {
     assert_eq!(worker(&config, &store).denied(&alice()), revoked(), "one that starts later");
 }
 
+/// A store with room for so many bytes. A value that is replaced takes its own until the new
+/// one is there.
+#[derive(Debug)]
+struct Small(Counting, usize);
+
+impl SharedStore for Small {
+    fn read(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.0.read(key)
+    }
+
+    fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        let taken: usize = self.0.0.0.borrow().values().map(|(value, _)| value.len()).sum();
+        taken + value.len() <= self.1 && self.0.write(key, value, version)
+    }
+}
+
+/// Adds entries until there is no room for more; returns how many there was room for.
+fn fill(world: &mut World, name: &str) -> usize {
+    let until = world.now().as_secs() + 5 - KEPT;
+    for round in 0..100 {
+        let entries: Vec<_> = (0..100)
+            .map(|n| json!({"jti": format!("{name}-{round}-{n}"), "until": until}))
+            .collect();
+        let reply = submit(world, &admin(), &json!({ "entries": entries }).to_string());
+        if reply.status != 204 {
+            assert_eq!(code(&reply), denial(503, "revocation_unavailable"));
+            let body: Value = serde_json::from_slice(&reply.body).unwrap();
+            let detail = "no room for these entries: the data that workers share is full";
+            assert_eq!(body["detail"], detail);
+            return round * 100;
+        }
+    }
+    panic!("it is never full");
+}
+
+#[test]
+fn a_full_store_refuses_at_once_and_has_room_again_when_entries_end() {
+    const ROOM: usize = 300_000;
+    let (config, store, bytes) =
+        (config(endpoint()), Store::default(), Rc::<Cell<usize>>::default());
+    let mut worlds = [(); 2].map(|()| {
+        let mut world = World::new(&config, ENVOY);
+        let counting = Counting(store.clone(), Rc::clone(&bytes));
+        world.gateway.share(Box::new(Small(counting, ROOM)));
+        world
+    });
+    let first = fill(&mut worlds[0], "first");
+    assert!(first > 2000, "{first}");
+    for world in &mut worlds {
+        bytes.set(0);
+        let entries: Vec<_> = (0..100).map(|n| json!({"jti": format!("more-{n}")})).collect();
+        let body = json!({ "entries": entries }).to_string();
+        assert_eq!(submit(world, &admin(), &body).status, 503);
+        assert!(bytes.get() < 10 * ROOM, "{} bytes moved in vain", bytes.get());
+    }
+    // Whoever writes next, it is as if nothing had ever been there.
+    for round in 0..4 {
+        worlds.iter_mut().for_each(|world| world.pass(10));
+        let again = fill(&mut worlds[round % 2], &round.to_string());
+        assert!(again >= first - 200, "{again} of {first} in round {round}");
+    }
+}
+
 /// Gateways that share a list may have room for different numbers of entries.
 #[test]
 fn who_has_less_room_writes_the_list_with_all_entries() {
