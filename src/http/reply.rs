@@ -37,6 +37,14 @@ impl LocalReply {
         self
     }
 
+    /// Removes the body, and what is said of it.
+    #[must_use]
+    pub fn without_body(mut self) -> Self {
+        self.body.clear();
+        self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+        self
+    }
+
     /// Sets the body.
     #[must_use]
     pub fn with_body(mut self, body: Vec<u8>) -> Self {

@@ -99,6 +99,8 @@ pub struct ActiveReply {
     pub headers: Option<Headers>,
     /// `None`: it broke off.
     pub body: Option<Vec<u8>>,
+    /// Kong: a local response with a body is lost, and nginx closes the connection.
+    pub loses_bodies: bool,
 }
 
 /// One line of the filter's log.
@@ -121,6 +123,8 @@ pub struct FakeHost {
     pub violations: Vec<String>,
     pub streams: BTreeMap<u32, Stream>,
     pub pending: BTreeMap<u32, Pending>,
+    /// The callouts that had a body.
+    pub with_body: BTreeSet<u32>,
     pub next_token: u32,
     pub metrics: Metrics,
     pub shared: SharedData,
@@ -168,6 +172,7 @@ impl FakeHost {
             violations: Vec::new(),
             streams: BTreeMap::new(),
             pending: BTreeMap::new(),
+            with_body: BTreeSet::new(),
             // Envoy counts from 1; Kong from 0, so a token of 0 is a token.
             next_token: u32::from(profile == Profile::Envoy),
             metrics: Metrics::default(),
@@ -344,7 +349,7 @@ impl FakeHost {
     }
 
     /// Makes a reply readable; how many headers and bytes the callback is told of.
-    pub fn receive(&mut self, reply: Reply) -> (usize, usize) {
+    pub fn receive(&mut self, token: u32, reply: Reply) -> (usize, usize) {
         let is_whole = !matches!(reply, Reply::BrokenOff(_));
         let (headers, body) = match reply {
             Reply::Failed => (None, Vec::new()),
@@ -358,7 +363,8 @@ impl FakeHost {
             }
         };
         let told = (headers.as_ref().map_or(0, Headers::count), body.len());
-        self.reply = Some(ActiveReply { headers, body: is_whole.then_some(body) });
+        let loses_bodies = self.is_kong() && self.with_body.contains(&token) && body.is_empty();
+        self.reply = Some(ActiveReply { headers, body: is_whole.then_some(body), loses_bodies });
         told
     }
 

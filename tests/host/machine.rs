@@ -183,7 +183,7 @@ impl Machine {
         if let Some(root) = gone {
             let _ = self.invoke(Step::Start, owner, Export::ContextCreate, &[owner, root]);
         }
-        let (count, body) = self.fake().receive(reply);
+        let (count, body) = self.fake().receive(token, reply);
         // Both hosts name the root context, whosever callout it was.
         let root = self.fake().streams.get(&owner).map_or(owner, |stream| stream.root);
         let args = [root, token, count as u32, body as u32, 0];

@@ -19,6 +19,7 @@
 //! | a long log line | kept | cut at 2048 bytes |
 //! | an unknown foreign function | returns an error | traps |
 //! | several fields of one name in a reply | sends all | sends the last |
+//! | a reply's body, when a callout that had a body got none | sent | the connection is closed |
 //! | `X-Forwarded-*` | its own, if it is the edge | the client's |
 //! | a metric defined twice | has two ids | has one id, a hash of its name |
 //!
@@ -341,6 +342,13 @@ impl Host {
             body: &reply.body,
             details,
         })
+    }
+
+    /// Whether an answer with a body is lost in the callback of a callout that had a body, if
+    /// its reply has none: ngx_wasm_module uses the callout's buffer for the answer, and then
+    /// empties it. nginx writes nothing ("zero size buf in writer") and closes the connection.
+    pub(crate) const fn loses_bodies(self) -> bool {
+        matches!(self, Self::NgxWasm)
     }
 
     /// Sends a callout; returns the token that identifies its reply.

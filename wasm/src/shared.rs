@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     fits: Cell<Option<bool>>,
     /// Whether ticks come quickly, because requests are left to be resumed.
     hurries: Cell<bool>,
+    /// Whether the host would not send an answer with a body, in this callback.
+    loses_bodies: Cell<bool>,
 }
 
 /// A callout in flight.
@@ -65,6 +67,7 @@ struct Call {
     owner: u32,
     /// Whether all header fields of the reply are read.
     reads: ReplyFields,
+    has_body: bool,
 }
 
 /// The request whose context is entered: header edits, replies and properties concern
@@ -120,6 +123,7 @@ impl Shared {
             guards: RefCell::default(),
             fits: Cell::new(None),
             hurries: Cell::new(false),
+            loses_bodies: Cell::new(false),
         };
         // The log lines and metrics of the configuration itself.
         shared.feed_metrics();
@@ -224,6 +228,7 @@ impl Shared {
             false => drop(self.in_callback_of(context_id)),
         }
         let Some(call) = self.calls.borrow_mut().remove(&token) else { return };
+        self.loses_bodies.set(call.has_body && body_bytes == 0 && self.host.loses_bodies());
         self.measured(|| {
             let max_bytes = self.gateway.borrow().max_reply_bytes();
             let reply = self.host.callout_reply(headers, body_bytes, max_bytes, call.reads);
@@ -231,6 +236,7 @@ impl Shared {
             self.execute_all(None);
             self.pace();
         });
+        self.loses_bodies.set(false);
     }
 
     fn complete(&self, callout: CalloutId, reply: &CalloutReply) {
@@ -373,6 +379,7 @@ impl Shared {
             }
             Action::Reply { reply, code, access_log, .. } => {
                 self.publish(&access_log);
+                let reply = if self.loses_bodies.get() { reply.without_body() } else { reply };
                 self.host.reply(&reply, code.unwrap_or("gatepass"));
             }
         }
@@ -431,10 +438,10 @@ impl Shared {
 
     #[inline(never)]
     fn send(&self, Dispatch { id, callout }: Dispatch) {
-        let reads = callout.reads;
+        let (reads, has_body) = (callout.reads, !callout.body().is_empty());
         match self.dispatch(callout) {
             Ok((owner, token)) => {
-                let call = Call { id, owner, reads };
+                let call = Call { id, owner, reads, has_body };
                 self.calls.borrow_mut().insert(token, call);
             }
             Err(failure) => self.complete(id, &CalloutReply::Failed(failure)),

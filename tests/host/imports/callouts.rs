@@ -39,6 +39,9 @@ pub fn dispatch(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> A
     // Kong takes 0 as its default of 60 s; Envoy as no timeout at all.
     let wait_ms = if call.timeout_ms == 0 { 60_000 } else { call.timeout_ms };
     let deadline_ns = host.now_ns + u64::from(wait_ms) * 1_000_000;
+    if !call.body.is_empty() {
+        host.with_body.insert(token);
+    }
     host.pending.insert(token, Pending { token, owner, sender, call, deadline_ns });
     guest.write_u32(args[9], token)?;
     Ok(Status::Ok)
@@ -119,6 +122,9 @@ pub fn send_local_response(host: &mut FakeHost, guest: &mut dyn Guest, args: Arg
     }
     if kong && !host.in_request() {
         return Err(host.worker_crash("a local response from a root context"));
+    }
+    if !body.is_empty() && host.reply.as_ref().is_some_and(|reply| reply.loses_bodies) {
+        host.violate("nginx closes the connection: a local response with a body is lost here");
     }
     let context = host.context();
     let Some(stream) = host.stream() else {
