@@ -7,14 +7,16 @@
 //! dies during one leaves no partial write and no lock.
 //!
 //! There is one directory per master process, so that workers before and after a reload
-//! share it, and nothing outlives a restart.
+//! share it, and nothing outlives a restart. Containers may share the place, and see
+//! neither each other's processes nor other numbers for their own: so the name has the
+//! master's namespace too, and each worker keeps a lock on a file there.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gatepass::shared_data::SharedStore;
 use heed::types::{Bytes, Str};
@@ -28,11 +30,19 @@ const MAX_READERS: u32 = 1024;
 
 const PREFIX: &str = "gatepass-";
 
+/// Locked by each worker that uses the directory it is in.
+const IN_USE: &str = "in-use";
+
+/// How often to begin anew because somebody has removed the directory meanwhile.
+const MAX_TRIES: u8 = 10;
+
 /// The workers' data. Clones share it.
 #[derive(Clone)]
 pub struct Store {
     env: Env<WithoutTls>,
     map: Database<Str, Bytes>,
+    /// Locked as long as this process lives.
+    _in_use: Arc<File>,
 }
 
 /// The store that this process has open: LMDB forbids opening a file twice.
@@ -46,21 +56,21 @@ impl Store {
     }
 
     fn open_for(directory: &Path, master: u32) -> Result<Self, String> {
-        let path = directory.join(format!("{PREFIX}{master}"));
+        let path = directory.join(format!("{PREFIX}{master}-{}", namespace()));
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, store)) = open.as_ref().filter(|(own, _)| *own == path) {
             return Ok(store.clone());
         }
         forget_others(directory);
         let refuse = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        own_directory(&path).map_err(|error| refuse(&error))?;
-        let store = Self::at(&path).map_err(|error| refuse(&error))?;
+        let in_use = use_directory(&path).map_err(|error| refuse(&error))?;
+        let store = Self::at(&path, in_use).map_err(|error| refuse(&error))?;
         *open = Some((path, store.clone()));
         Ok(store)
     }
 
     #[allow(unsafe_code, reason = "LMDB reads a file that is mapped into memory")]
-    fn at(path: &Path) -> heed::Result<Self> {
+    fn at(path: &Path, in_use: File) -> heed::Result<Self> {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(MAX_BYTES).max_readers(MAX_READERS);
         // SAFETY: NO_SYNC and NO_META_SYNC endanger only what survives a crash of the
@@ -74,7 +84,7 @@ impl Store {
         let mut txn = env.write_txn()?;
         let map = env.create_database(&mut txn, None)?;
         txn.commit()?;
-        Ok(Self { env, map })
+        Ok(Self { env, map, _in_use: Arc::new(in_use) })
     }
 
     fn try_read(&self, key: &str) -> heed::Result<Option<(Vec<u8>, u32)>> {
@@ -148,17 +158,68 @@ fn own_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the directories of masters that no longer run. Failures are ignored.
+/// Creates the directory, or reuses another worker's, and keeps others from removing it as
+/// long as the file is open.
+fn use_directory(path: &Path) -> io::Result<File> {
+    for _ in 0..MAX_TRIES {
+        own_directory(path)?;
+        let lock = path.join(IN_USE);
+        let file = match File::options().create(true).append(true).open(&lock) {
+            // Removed since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file?,
+        };
+        file.lock_shared()?;
+        let is_there = fs::metadata(&lock).is_ok_and(|found| {
+            file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()))
+        });
+        if is_there {
+            return Ok(file);
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, "others keep removing it"))
+}
+
+/// The namespace in which a process has the number that this one sees; 0 if it is not known.
+fn namespace() -> u64 {
+    let link = fs::read_link("/proc/self/ns/pid").ok();
+    let digits = link
+        .as_deref()
+        .and_then(Path::to_str)
+        .and_then(|link| link.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok());
+    digits.unwrap_or_default()
+}
+
+/// Removes the directories that nobody uses and whose master no longer runs, as far as it
+/// can be seen from here. Failures are ignored.
 fn forget_others(directory: &Path) {
+    let own = namespace();
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for entry in entries {
         let name = entry.file_name();
-        let master = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        let Some(master) = master.and_then(|digits| digits.parse::<u32>().ok()) else { continue };
-        let is_alive = Path::new("/proc").join(master.to_string()).exists();
+        let Some((master, of)) = name.to_str().and_then(master_of) else { continue };
+        // Its workers may be about to start.
+        let is_alive = of == own && Path::new("/proc").join(master.to_string()).exists();
         if !is_alive {
-            let _ = fs::remove_dir_all(entry.path());
+            remove_unused(&entry.path());
         }
+    }
+}
+
+/// The master and its namespace of which a directory has the name.
+fn master_of(name: &str) -> Option<(u32, u64)> {
+    let (master, namespace) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    Some((master.parse().ok()?, namespace.parse().ok()?))
+}
+
+fn remove_unused(path: &Path) {
+    // Without the file somebody is creating it at this moment.
+    let Ok(file) = File::open(path.join(IN_USE)) else { return };
+    match file.try_lock() {
+        Ok(()) => {
+            let _ = fs::remove_dir_all(path);
+        }
+        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
     }
 }
 
@@ -186,6 +247,30 @@ mod tests {
         assert_eq!(again.read("a"), store.read("a"));
         assert!(!store.write("big", &vec![0; MAX_BYTES], None), "does not fit");
         assert!(store.write("a", b"5", None), "and harms nothing");
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn only_what_nobody_uses_is_removed() {
+        let directory = std::env::temp_dir().join(format!("used-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (own, elsewhere) = (namespace(), namespace() + 1);
+        let place =
+            |master: u32, namespace: u64| directory.join(format!("{PREFIX}{master}-{namespace}"));
+        // No process has this number.
+        const NONE: u32 = 1 << 23;
+        let alive = std::process::id();
+        let used = [place(alive, elsewhere), place(NONE, elsewhere), place(NONE, own)];
+        let locks = used.each_ref().map(|path| use_directory(path).unwrap());
+        let starting = [place(alive, own), place(7, elsewhere)];
+        drop(use_directory(&starting[0]).unwrap());
+        own_directory(&starting[1]).unwrap();
+        forget_others(&directory);
+        used.iter().chain(&starting).for_each(|path| assert!(path.exists(), "{path:?}"));
+        drop(locks);
+        forget_others(&directory);
+        used.iter().for_each(|path| assert!(!path.exists(), "{path:?}"));
+        starting.iter().for_each(|path| assert!(path.exists(), "{path:?}"));
         fs::remove_dir_all(&directory).unwrap();
     }
 
