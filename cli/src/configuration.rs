@@ -119,12 +119,21 @@ impl Configuration {
             below.is_some_and(|below| below.starts_with(['.', '[']))
         };
         let surprises = surprises.iter().filter(is_within).cloned().collect();
-        let filled =
-            if reading.no_env { placeholders::fill(value.clone())? } else { value.clone() };
+        let host = reading.host.unwrap_or(host);
+        // Kong's filters get the reference as it is.
+        let may_fetch = match host {
+            HostKind::Kong => !path.contains("filter_chains"),
+            HostKind::Envoy => frame.is_native != Some(false),
+        };
+        let filled = match value.clone() {
+            value if reading.no_env => placeholders::fill(value)?,
+            value if may_fetch => placeholders::fill_fetched(value, host)?,
+            value => value,
+        };
         Ok(Self {
             file: file.to_owned(),
             path,
-            host: reading.host.unwrap_or(host),
+            host,
             frame,
             document: value,
             lines: Rc::clone(lines),

@@ -47,6 +47,11 @@ impl<'a> List<'a> {
                 if ["requires", "policy"].iter().any(|name| rule.get(*name).is_some()) {
                     self.prefix(&format!("{path}.match"), matching);
                 }
+                if rule.get("bypass") == Some(&Value::Bool(true)) && is_everything(matching) {
+                    let text =
+                        "no request that comes to this rule needs a token, whatever its path";
+                    self.add(&path, text.to_owned());
+                }
             }
             if let Some(requires) = rule.get("requires") {
                 self.requirements(&format!("{path}.requires"), requires);
@@ -149,6 +154,16 @@ impl<'a> List<'a> {
     }
 }
 
+/// Whether conditions are met by every request.
+fn is_everything(matching: &Value) -> bool {
+    let mut conditions = matching.as_object().into_iter().flatten();
+    conditions.all(|(name, value)| match name.as_str() {
+        "path_prefix" | "path_starts_with" => value == "/",
+        "path_template" => value == "/**",
+        _ => false,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +220,16 @@ mod tests {
             (
                 "every path",
                 json!({"rules": [{"match": {"path_prefix": "/"}, "policy": "staff"}]}),
+                None,
+            ),
+            (
+                "an open gateway",
+                json!({"rules": [{"match": {"path_template": "/**"}, "bypass": true}]}),
+                Some("$.rules[0]"),
+            ),
+            (
+                "an open path",
+                json!({"rules": [{"match": {"path_prefix": "/a"}, "bypass": true}]}),
                 None,
             ),
             (

@@ -225,7 +225,8 @@ impl List<'_> {
         }
         let keys = document.pointer("/identity_token/signing_keys").and_then(Value::as_array);
         for (position, key) in keys.into_iter().flatten().enumerate() {
-            if key.get("private_key").is_some_and(|key| key.get("env").is_none()) {
+            let is_here = |key: &Value| key.is_string() || key.get("kty").is_some();
+            if key.get("private_key").is_some_and(is_here) {
                 let text = "a private key in a file: use {env: NAME}";
                 self.add(&format!("{KEYS}[{position}].private_key"), text);
             }

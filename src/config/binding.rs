@@ -15,10 +15,11 @@ pub fn read(node: &Node<'_>, clock_skew: Option<u32>) -> Option<Binding> {
     let mut fields = node.fields()?;
     let certificate = fields.or("mtls", None, mtls);
     let dpop = fields.optional("dpop", |node| dpop(node, clock_skew));
-    let required = fields.or("required", false, Node::flag);
+    let required = fields.condition("required", Node::flag);
     let node = fields.node().clone();
     fields.finish()?;
-    let binding = Binding { certificate: certificate?, dpop: dpop?, required: required? };
+    let binding =
+        Binding { certificate: certificate?, dpop: dpop?, required: required?.unwrap_or(false) };
     if binding.certificate.is_none() && binding.dpop.is_none() {
         return node.reject_as("no way to show a key", "mtls, dpop, or both");
     }

@@ -42,7 +42,7 @@ pub use self::problem::{Problem, ProblemKind, Problems};
 use self::reader::Document;
 pub use self::reader::Variable;
 pub use self::rules::check_match;
-pub use self::vault::{name_sds, name_vaults, replace_references, sds_reference};
+pub use self::vault::{name_sds, name_vaults, replace_references, sds_reference, vault_reference};
 use self::whole::settings;
 use crate::host::HostCapabilities;
 use crate::json;

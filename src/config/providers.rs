@@ -160,7 +160,7 @@ fn provider(name: &str, node: &Node<'_>, services: Option<&Services>) -> Option<
     let require_expiration = fields.or("require_expiration", true, Node::flag);
     let max_lifetime =
         fields.condition("max_lifetime_seconds", |node| node.integer(1..=31_536_000));
-    let token_types = fields.optional("token_types", token_types);
+    let token_types = fields.condition("token_types", token_types);
     let required_claims = fields.condition("required_claims", access::required_claims);
     let accept_unbound = fields.or("accept_unbound", false, Node::flag);
     let trusted = fields.or("trusted_without_scope", false, Node::flag);

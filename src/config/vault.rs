@@ -26,12 +26,17 @@ pub fn sds_reference(members: &Map<String, Value>) -> Option<&Map<String, Value>
     members.get("sds").filter(|_| members.len() == 1)?.as_object()
 }
 
+/// The reference, if an object is `{vault: "{vault://...}"}`: a secret that Kong is to fetch.
+pub fn vault_reference(members: &Map<String, Value>) -> Option<&str> {
+    let vault = members.get("vault").filter(|_| members.len() == 1)?.as_str()?;
+    vault.starts_with("{vault://").then_some(vault)
+}
+
 /// Turns all references, such as `{vault: "{vault://env/key}"}`, into variables, for
 /// checking a configuration without access to its vaults.
 pub fn name_vaults(value: &mut Value) {
     replace_references(value, &|members| {
-        let vault = members.get("vault").filter(|_| members.len() == 1)?.as_str()?;
-        vault.starts_with("{vault://").then(|| json!({ "env": "VAULT" }))
+        vault_reference(members).map(|_| json!({ "env": "VAULT" }))
     });
 }
 

@@ -50,9 +50,11 @@ const METHODS: [(&str, bool); 5] =
     [("GET", false), ("POST", true), ("PUT", true), ("PATCH", true), ("DELETE", false)];
 
 /// Header fields passed to the service, besides method, target, body and cookies.
-const PASSED: [&str; 8] = [
+const PASSED: [&str; 9] = [
     "accept",
     "accept-language",
+    // Of the body, which is passed on as it is.
+    "content-encoding",
     "content-type",
     // Services check these to detect forged requests.
     "origin",

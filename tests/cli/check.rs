@@ -182,6 +182,12 @@ fn without_the_secrets() {
     let key = json!([{"algorithm": "ES256", "private_key": {"sds": sds}}]);
     desk.put("own.json", &changed([("/identity_token/signing_keys", key)]).to_string());
     desk.run_with(&["check", "--no-env", "own.json"], &[], "").ended(0);
+    // Those are nowhere but in the host, so the others may be here.
+    let run = desk.run_with(&["check", "own.json"], &[("API_KEY", "hunter2")], "").ended(0);
+    assert!(!run.out.contains("a private key in a file"), "{run:?}");
+    let run =
+        desk.run_with(&["check", "--host", "kong", "own.json"], &[("API_KEY", "a")], "").ended(1);
+    assert!(run.out.contains("found an object with \"sds\""), "{run:?}");
     // What is wrong is still found.
     desk.put("own.json", &changed([("/user_info/service", json!("nobody"))]).to_string());
     desk.run_with(&["check", "--no-env", "own.json"], &[], "").ended(1);

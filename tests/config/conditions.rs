@@ -27,9 +27,9 @@ fn a_condition_that_is_null_is_refused() {
     let mut pointers: Vec<String> =
         conditions.iter().flat_map(|pointer| members(&complete, pointer)).collect();
     assert!(pointers.len() > 50, "{pointers:#?}");
-    for own in ["/providers/shop/required_claims", "/providers/shop/max_lifetime_seconds"] {
-        pointers.push(own.to_owned());
-    }
+    let of_providers =
+        ["required_claims", "max_lifetime_seconds", "token_types", "binding/required"];
+    pointers.extend(of_providers.map(|name| format!("/providers/shop/{name}")));
     for pointer in pointers {
         let problems = problems(&[(&pointer, Value::Null)]);
         let at: Vec<&str> = problems.iter().map(|[at, _, _]| at.as_str()).collect();

@@ -435,6 +435,7 @@ fn what_the_service_gets_to_see() {
         ("accept", "text/html"),
         ("accept", "application/json"),
         ("Accept-Language", "nl"),
+        ("content-encoding", "gzip"),
         ("user-agent", "test"),
         ("origin", "https://shop.example"),
         ("x-request-id", "9c3f"),
@@ -464,6 +465,7 @@ fn what_the_service_gets_to_see() {
             "accept-encoding",
             "accept-language",
             "authorization",
+            "content-encoding",
             "cookie",
             "origin",
             "referer",
@@ -471,12 +473,13 @@ fn what_the_service_gets_to_see() {
             "x-request-id",
         ];
         if host.writes_forwarded {
-            expected.splice(8..8, ["x-forwarded-for", "x-forwarded-proto"]);
+            expected.splice(9..9, ["x-forwarded-for", "x-forwarded-proto"]);
         }
         assert_eq!(names, expected);
         for (name, value) in [
             ("accept", "text/html, application/json"),
             ("accept-encoding", "identity"),
+            ("content-encoding", "gzip"),
             ("referer", "https://shop.example/a?x=1"),
             ("cookie", "csrf=1; theme=dark"),
             ("authorization", "Basic d2ViOnNlY3JldA=="),
