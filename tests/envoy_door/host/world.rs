@@ -255,8 +255,9 @@ pub struct Route(*const c_void);
 
 impl Route {
     pub fn new(text: &str) -> Option<Self> {
-        // SAFETY: as Envoy calls it.
+        // SAFETY: as Envoy calls them.
         let plan = unsafe {
+            assert!(!envoy_dynamic_module_on_program_init().is_null());
             envoy_dynamic_module_on_http_filter_per_route_config_new(
                 Buffer::of(b"gatepass"),
                 Buffer::of(text.as_bytes()),
