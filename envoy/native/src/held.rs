@@ -38,10 +38,4 @@ impl Held {
     pub(crate) fn take(&self) -> Vec<Action> {
         self.to_do.take()
     }
-
-    /// The stream is over.
-    pub(crate) fn end(&self) {
-        self.to_do.take();
-        self.waker.take();
-    }
 }

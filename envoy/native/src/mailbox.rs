@@ -80,7 +80,8 @@ impl Mailbox {
     /// A stream waits no longer, or is over.
     pub(crate) fn leave(&self, request: Request) {
         let mut post = lock(&self.post);
-        if post.waiting.remove(&request).is_some() && !post.replies.is_empty() {
+        post.waiting.remove(&request);
+        if !post.replies.is_empty() {
             post.ring();
         }
     }
@@ -115,3 +116,29 @@ impl Mailbox {
 
 /// About ten seconds of a busy worker.
 const MAX_COUNTED: usize = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_without_streams_is_needed_until_its_samples_are_taken() {
+        let mailbox = Mailbox::default();
+        mailbox.count(Vec::new());
+        assert!(!mailbox.is_needed(), "new");
+        mailbox.count(vec![(0, 1)]);
+        assert!(mailbox.is_needed());
+        assert_eq!(mailbox.take_counted(), [(0, 1)]);
+        assert!(!mailbox.is_needed());
+    }
+
+    #[test]
+    fn samples_that_nobody_takes_are_bounded() {
+        let mailbox = Mailbox::default();
+        mailbox.count(vec![(0, 1); MAX_COUNTED - 1]);
+        for _ in 0..3 {
+            mailbox.count(vec![(0, 1)]);
+        }
+        assert_eq!(mailbox.take_counted().len(), MAX_COUNTED);
+    }
+}

@@ -237,7 +237,6 @@ impl Stream {
         if let Some((worker, number)) = self.place.get() {
             worker.gone(*number);
         }
-        self.held.end();
     }
 
     /// A hook panicked. True if the request must still be answered.
