@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use gatepass::callout::{CalloutFailure, CalloutReply};
 use gatepass::gateway::{Action, CalloutId, Gateway, TICK};
-use gatepass::time::{Span, UnixTime};
+use gatepass::time::{Period, Span, UnixTime};
 
 use crate::abi::Config;
 use crate::in_flight::InFlight;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, Question, Reply};
-use crate::plan::{Plan, now, write_log};
+use crate::plan::{Plan, Replaced, now, write_log};
 use crate::secrets::Secrets;
 use crate::shared::Shared;
 use crate::stream::Stream;
 use crate::timer::Timer;
 
-/// How long requests that began with the previous secrets may take.
-const REPLACED: Span = Span::from_secs(120);
+/// Less than a tick: the timer is not exact.
+const REST: Span = Span::from_millis(50);
 
 /// A filter's configuration, as Envoy holds it.
 pub(crate) struct Configuration {
@@ -136,10 +136,9 @@ struct Main {
     in_flight: Arc<InFlight>,
     metrics: RefCell<Metrics>,
     secrets: Option<Secrets>,
-    /// Plans with outdated secrets, and when they end.
-    replaced: RefCell<Vec<(UnixTime, Arc<Plan>)>>,
-    /// When the periodic work (ten times a second) was last done.
-    last: Cell<Option<UnixTime>>,
+    replaced: Replaced,
+    /// After the periodic work (ten times a second) was done.
+    rest: Cell<Option<Period>>,
 }
 
 /// A callout in flight.
@@ -165,8 +164,8 @@ impl Main {
             in_flight: Arc::clone(in_flight),
             metrics: RefCell::new(Metrics::define(config)),
             secrets,
-            replaced: RefCell::default(),
-            last: Cell::new(None),
+            replaced: Replaced::default(),
+            rest: Cell::new(None),
         }
     }
 
@@ -237,15 +236,14 @@ impl Main {
         }
         // Both the timer and workers with callouts to send wake the main thread.
         let now = now();
-        let is_due = |last: UnixTime| now < last || now >= last.plus(Span::from_millis(50));
-        let is_due = self.last.get().is_none_or(is_due);
+        let is_due = self.rest.get().is_none_or(|rest| !rest.contains(now));
         if is_due || shared.plan().is_none() {
             self.renew(config, shared, now);
         }
         if !is_due {
             return;
         }
-        self.last.set(Some(now));
+        self.rest.set(Some(Period::of(now, REST)));
         let in_use = shared.in_use();
         for (plan, mailbox) in &in_use {
             self.host(config, plan);
@@ -267,19 +265,13 @@ impl Main {
     /// Makes a new plan when secrets have arrived or changed. An invalid one is logged,
     /// and the previous one stays.
     fn renew(&self, config: &Config<'_>, shared: &Shared, now: UnixTime) {
-        self.replaced.borrow_mut().retain(|(ends, plan)| {
-            let goes_on = now < *ends;
-            if !goes_on {
-                plan.end();
-            }
-            goes_on
-        });
+        self.replaced.end(now);
         let changed = self.secrets.as_ref().and_then(|secrets| secrets.changed(config));
         let Some(plan) = changed.and_then(|text| Plan::new(&text)) else { return };
         if self.host(config, &plan).is_some()
             && let Some(before) = shared.replace_plan(plan)
         {
-            self.replaced.borrow_mut().push((now.plus(REPLACED), before));
+            self.replaced.add(before, now);
         }
     }
 

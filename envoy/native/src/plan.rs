@@ -1,5 +1,6 @@
 //! A configuration's text, from which each thread makes its gateway.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use gatepass::event::Event;
 use gatepass::gateway::Gateway;
 use gatepass::host::{HostCapabilities, RequestInfo};
 use gatepass::pipeline::{Settings, SharedData};
-use gatepass::time::UnixTime;
+use gatepass::time::{Period, Span, UnixTime};
 use gatepass_native::{AwsLc, Store, VerifiesOnce, seed};
 
 /// Reads a configuration, on the thread that uses it.
@@ -107,6 +108,26 @@ impl Plan {
     }
 }
 
+/// Plans with outdated secrets, for requests that began with them.
+#[derive(Debug, Default)]
+pub(crate) struct Replaced(RefCell<Vec<(Period, Arc<Plan>)>>);
+
+impl Replaced {
+    /// How long such a request may take.
+    const LONGEST: Span = Span::from_secs(120);
+
+    /// A plan is replaced.
+    pub(crate) fn add(&self, plan: Arc<Plan>, now: UnixTime) {
+        self.0.borrow_mut().push((Period::of(now, Self::LONGEST), plan));
+    }
+
+    /// Ends those whose time is over.
+    pub(crate) fn end(&self, now: UnixTime) {
+        let mut plans = self.0.borrow_mut();
+        plans.extract_if(.., |(goes_on, _)| !goes_on.contains(now)).for_each(|(_, it)| it.end());
+    }
+}
+
 /// The time.
 #[allow(clippy::disallowed_methods, reason = "the door is where the clock is read")]
 pub(crate) fn now() -> UnixTime {
@@ -117,4 +138,39 @@ pub(crate) fn now() -> UnixTime {
 /// Writes an event to the log.
 pub(crate) fn write_log(event: &Event) {
     log::log!(event.level(), "{event}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIGURATION: &str = r#"{
+        "services": {"auth": {"upstream": "auth", "authority": "auth"}},
+        "providers": {"shop": {"issuer": "https://a", "audiences": ["b"],
+            "remote_jwks": {"service": "auth", "path": "/jwks"}}},
+        "identity_token": {"issuer": "https://c", "audiences": ["d"], "signing_keys": [{
+            "algorithm": "EdDSA", "private_key": {"kty": "OKP", "crv": "Ed25519",
+            "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}]}
+    }"#;
+
+    #[test]
+    fn a_replaced_plan_goes_on_for_requests_that_began_with_it_and_then_ends() {
+        let plans = [(); 2].map(|()| Plan::new(CONFIGURATION.as_bytes()).expect("it is valid"));
+        let over = || [plans[0].is_over(), plans[1].is_over()];
+        let at = UnixTime::from_secs;
+        let replaced = Replaced::default();
+        replaced.add(Arc::clone(&plans[0]), at(100));
+        replaced.add(Arc::clone(&plans[1]), at(150));
+        for (case, now, expected) in [
+            ("at once", at(150), [false, false]),
+            ("just before the first one's end", UnixTime::from_millis(219_999), [false, false]),
+            ("at its end", at(220), [true, false]),
+            ("at the other's", at(270), [true, true]),
+        ] {
+            replaced.end(now);
+            assert_eq!(over(), expected, "{case}");
+        }
+        assert!(replaced.0.borrow().is_empty());
+    }
 }

@@ -11,7 +11,7 @@ use gatepass::gateway::{Action, Gateway, TICK};
 use gatepass::host::{RequestId, RequestInfo, parse_address, parse_connection};
 use gatepass::http::RequestHead;
 use gatepass::json;
-use gatepass::time::UnixTime;
+use gatepass::time::{Period, UnixTime};
 use gatepass_native::Stopwatch;
 
 use crate::abi::{Filter, Request, StreamWaker, metadata, peer_certificate_digest, source_address};
@@ -38,7 +38,8 @@ pub(crate) struct Worker {
     /// The clients of waiting streams, which cannot be queried in another stream's event.
     clients: Clients,
     next: Cell<Request>,
-    next_tick: Cell<Option<UnixTime>>,
+    /// After a tick.
+    rest: Cell<Option<Period>>,
     /// A hook panicked; the gateway's state may be inconsistent.
     broken: Cell<bool>,
 }
@@ -153,7 +154,7 @@ impl Worker {
             held: RefCell::default(),
             clients,
             next: Cell::new(0),
-            next_tick: Cell::new(None),
+            rest: Cell::new(None),
             broken: Cell::new(false),
         })
     }
@@ -200,7 +201,7 @@ impl Worker {
         let watch = gateway.measures().then(Stopwatch::start);
         let now = now();
         let mail = self.mailbox.take();
-        let is_due = self.next_tick.get().is_none_or(|due| now >= due || now < due.minus(TICK));
+        let is_due = self.rest.get().is_none_or(|rest| !rest.contains(now));
         if is_due {
             Self::clear();
         }
@@ -214,7 +215,7 @@ impl Worker {
                 gateway.reply(*callout, reply, *came);
             }
             if is_due {
-                self.next_tick.set(Some(now.plus(TICK)));
+                self.rest.set(Some(Period::of(now, TICK)));
                 gateway.tick(now);
             }
             event(&mut gateway, now);
