@@ -94,6 +94,10 @@ fn what_else_is_wrong_is_said_before_the_secrets_come() {
     wrong["identity_token"]["ttl_seconds"] = json!(0);
     assert!(Envoy::start(&wrong.to_string()).is_none());
     assert!(logged("1 problem(s): $.identity_token.ttl_seconds"));
+    let mut wrong = signed_by("key");
+    wrong["services"]["users"]["headers"] = json!({"x-api-key": {"env": "GATEPASS_NOT_SET"}});
+    assert!(Envoy::start(&wrong.to_string()).is_none(), "a variable does not come later");
+    assert!(logged("1 problem(s): $.services.users.headers"));
     for (reference, told) in [
         (json!({"sds": {"name": "key"}}), "sds without one of both"),
         (json!({"sds": {"name": "", "sds_config": {}}}), "sds without one of both"),

@@ -55,7 +55,7 @@ fn feed(
     let config = config(ptr);
     let (mut name, count) = config.metrics.borrow()[id].clone();
     assert_eq!(length, count, "labels of {name}");
-    if config.refuses.get() {
+    if config.refuses.get() == Some(name.as_str()) {
         return 2;
     }
     // SAFETY: the module lends so many labels.

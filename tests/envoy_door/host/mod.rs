@@ -101,8 +101,8 @@ pub struct Config {
     next: Cell<u64>,
     /// Names of metrics, and how many labels each has.
     metrics: RefCell<Vec<(String, usize)>>,
-    /// Whether no value is taken.
-    refuses: Cell<bool>,
+    /// The metric of which no value is taken.
+    refuses: Cell<Option<&'static str>>,
     counts: RefCell<BTreeMap<String, u64>>,
     /// Whether no metric may be defined any more.
     frozen: Cell<bool>,

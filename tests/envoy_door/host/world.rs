@@ -180,9 +180,9 @@ impl Envoy {
         own.values().for_each(|stream| destroy(stream));
     }
 
-    /// From now on no value of a metric is taken.
-    pub fn refuse_metrics(&self) {
-        self.config.refuses.set(true);
+    /// From now on no value of this metric is taken.
+    pub fn refuse_metric(&self, name: &'static str) {
+        self.config.refuses.set(Some(name));
     }
 
     /// A request begins; its hooks are called by hand.
