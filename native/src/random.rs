@@ -27,6 +27,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_log_says_why_a_gateway_does_not_start() {
+        assert_eq!(NoRandomness.to_string(), "the system gives no random bytes");
+    }
+
+    #[test]
     fn no_two_gateways_have_one_seed() {
         assert_ne!(seed().unwrap(), seed().unwrap());
     }

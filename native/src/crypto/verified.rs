@@ -126,6 +126,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::AwsLc;
 
     /// Takes `good` as the signature of everything, and counts.
     #[derive(Default)]
@@ -177,6 +178,16 @@ mod tests {
         ];
         assert_eq!(verifications(&verified, 1, &others), others.len(), "nothing else counts");
         assert_eq!(verified.reused.load(Ordering::Relaxed), 1);
+    }
+
+    /// For any other the gateway would fall back on its own code, which is slower.
+    #[test]
+    fn it_has_every_algorithm_of_the_library() {
+        let own = VerifiesOnce(AwsLc);
+        assert_eq!((own.verifies(), own.signs()), (AwsLc.verifies(), AwsLc.signs()));
+        assert!(
+            own.verifies().contains(Algorithm::Es256) && own.signs().contains(Algorithm::Es256)
+        );
     }
 
     #[test]
