@@ -595,9 +595,29 @@ mod tests {
             let mut lines = Vec::new();
             // SAFETY: the gateway is open, and each line is read before the next call.
             while let Some(line) = unsafe { gatepass_log(self.0).as_ref() } {
-                lines.push(line.text.to_text());
+                lines.push(format!("{} {}", line.level, line.text.to_text()));
             }
             lines
+        }
+
+        /// The next reading of this round: its name and its amount.
+        fn reading(&self) -> Option<(String, f64)> {
+            // SAFETY: the gateway is open, and it is read before the next call.
+            let sample = unsafe { gatepass_metric(self.0).as_ref() }?;
+            Some((sample.name.to_text(), sample.amount))
+        }
+
+        /// The amounts under a name in the rest of this round.
+        fn readings(&self, name: &str) -> Vec<f64> {
+            let all = std::iter::from_fn(|| self.reading());
+            all.filter(|(own, _)| own == name).map(|(_, amount)| amount).collect()
+        }
+
+        /// Whether there are lines to log, and whether there is nothing more to take.
+        fn told_with(&self, action: *const RawAction) -> (bool, bool) {
+            // SAFETY: it was lent, and nothing was called since.
+            let action = unsafe { action.as_ref() }.unwrap();
+            (action.logged == 1, action.is_all == 1)
         }
     }
 
@@ -621,6 +641,8 @@ mod tests {
         assert_eq!(denied.len(), 1);
         assert!(denied[0].starts_with("5 for 2: 401 "), "{denied:?}");
         assert!(gateway.lines().iter().any(|line| line.contains("token_missing")));
+        // SAFETY: the gateway is open.
+        assert_eq!(unsafe { gatepass_panics(gateway.0) }, 0);
 
         let waiting = gateway.all(gateway.begin(3.0, "/other", TOKEN));
         let [waiting] = waiting.as_slice() else { panic!("{waiting:?}") };
@@ -641,6 +663,73 @@ mod tests {
         assert!(again.is_null());
         // SAFETY: the same.
         assert_eq!(unsafe { gatepass_held(gateway.0) }, 0);
+    }
+
+    #[test]
+    fn an_action_says_whether_there_is_more() {
+        let gateway = Owned::open(CONFIGURATION).unwrap();
+        gateway.all(gateway.begin(1.0, "/open", ""));
+        assert!(gateway.lines().iter().any(|line| line.contains("started")));
+        let open = gateway.begin(1.0, "/open", "");
+        assert_eq!(gateway.told_with(open), (false, true));
+        let denied = gateway.begin(2.0, "/other", "");
+        assert_eq!(gateway.told_with(denied), (true, false));
+        gateway.lines();
+        for request in [3.0, 4.0] {
+            assert_eq!(gateway.all(gateway.begin(request, "/other", TOKEN)).len(), 1);
+        }
+        gateway.lines();
+        // SAFETY: the gateway is open.
+        let first = unsafe { gatepass_failed(gateway.0, 1.0, 2, NOW + 1.0) };
+        assert_eq!(gateway.told_with(first), (true, false));
+        gateway.lines();
+        // SAFETY: the same.
+        let second = unsafe { gatepass_next(gateway.0) };
+        assert!(!gateway.told_with(second).1, "its line");
+    }
+
+    #[test]
+    fn a_line_has_the_level_that_nginx_gives_it() {
+        let levels = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
+        // NGX_LOG_ERR, WARN, INFO and DEBUG.
+        assert_eq!(levels.map(nginx_level), [4, 5, 7, 8, 8]);
+    }
+
+    #[test]
+    fn a_round_of_readings_ends_before_what_is_counted_meanwhile() {
+        const REQUESTS: &str = "gatepass_requests_total";
+        let gateway = Owned::open(CONFIGURATION).unwrap();
+        assert_eq!(gateway.readings(REQUESTS), [] as [f64; 0]);
+        gateway.all(gateway.begin(1.0, "/open", ""));
+        let (first, _) = gateway.reading().unwrap();
+        assert_eq!(first, REQUESTS);
+        gateway.all(gateway.begin(2.0, "/open", ""));
+        assert_eq!(gateway.readings(REQUESTS), [] as [f64; 0]);
+        assert_eq!(gateway.readings(REQUESTS), [1.0]);
+        assert_eq!(gateway.reading(), None);
+        // SAFETY: the gateway is open.
+        unsafe { gatepass_retire(gateway.0) };
+        assert_eq!(gateway.readings("gatepass_jwks_age_seconds"), [0.0], "told once more");
+    }
+
+    #[test]
+    fn a_client_that_left_is_not_answered_after_a_panic() {
+        const PANICS: &str = "gatepass_panics_total";
+        let gateway = Owned::open(CONFIGURATION).unwrap();
+        assert_eq!(gateway.readings(PANICS), [] as [f64; 0], "none yet");
+        for request in [1.0, 2.0, 3.0] {
+            assert_eq!(gateway.all(gateway.begin(request, "/other", TOKEN)).len(), 1);
+        }
+        // SAFETY: the gateway is open, and nothing else refers to it now.
+        unsafe { (*gateway.0).door.panics_at = Some(4) };
+        // The first answer that it has is taken.
+        let first = gateway.begin(4.0, "/open", "");
+        assert_eq!(gateway.told_with(first), (false, false));
+        // SAFETY: the gateway is open.
+        let actions = gateway.all(unsafe { gatepass_gone(gateway.0, 2.0) });
+        assert_eq!(actions, ["5 for 3: 500 ", "5 for 4: 500 "]);
+        assert_eq!(gateway.readings(PANICS), [1.0]);
+        assert_eq!(gateway.readings(PANICS), [] as [f64; 0], "told once");
     }
 
     #[test]
@@ -678,6 +767,17 @@ mod tests {
         // SAFETY: the same.
         assert_eq!(gateway.all(unsafe { gatepass_next(gateway.0) }), ["5 for 1: 500 "]);
         assert_eq!(hear(ptr::null_mut()), 2);
+    }
+
+    #[test]
+    fn a_failure_is_a_problem_and_the_library_has_the_packages_version() {
+        // SAFETY: what is lent is read at once.
+        let text = unsafe { failed().as_ref() }.map(Text::to_text).unwrap_or_default();
+        assert!(text.contains("found a failure of the library"), "{text}");
+        // SAFETY: it is a text of the library's own.
+        let version = unsafe { std::ffi::CStr::from_ptr(gatepass_version()) };
+        assert_eq!(version.to_str(), Ok(env!("CARGO_PKG_VERSION")));
+        assert_eq!(gatepass_abi(), ABI);
     }
 
     #[test]

@@ -281,6 +281,29 @@ mod tests {
         fs::create_dir_all(&directory).unwrap();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(own_directory(&directory).is_err());
+        let (own, file) = (directory.join("own"), directory.join("file"));
+        for opened_by in ["one worker", "another"] {
+            assert!(own_directory(&own).is_ok(), "{opened_by}");
+        }
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(own_directory(&file).is_err(), "a file");
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn the_directories_of_masters_that_are_gone_are_removed() {
+        let directory = std::env::temp_dir().join(format!("masters-{}", std::process::id()));
+        // No process has a number that large.
+        let names = [std::process::id(), u32::MAX].map(|master| format!("{PREFIX}{master}"));
+        let [alive, gone] = &names;
+        for name in [alive, gone, "gatepass-x", "4294967295"] {
+            fs::create_dir_all(directory.join(name)).unwrap();
+        }
+        forget_others(&directory);
+        let is_left = |name: &str| directory.join(name).exists();
+        assert!(is_left(alive) && is_left("gatepass-x") && is_left("4294967295"));
+        assert!(!is_left(gone));
         fs::remove_dir_all(&directory).unwrap();
     }
 }
