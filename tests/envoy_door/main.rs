@@ -20,6 +20,7 @@
 )]
 
 mod any_order;
+mod asked;
 mod by_itself;
 #[path = "../pipeline/counted.rs"]
 mod counted;

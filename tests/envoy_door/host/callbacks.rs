@@ -34,6 +34,14 @@ fn map(stream: &Stream, map: u32) -> Option<Pairs> {
     if map == 0 { Some(stream.head.borrow().clone()) } else { stream.trailers.borrow().clone() }
 }
 
+fn tell(told: Option<&'static str>, value: *mut Buffer) -> bool {
+    if let Some(told) = told {
+        // SAFETY: the module lends a place for it.
+        unsafe { *value = Buffer::of(told.as_bytes()) };
+    }
+    told.is_some()
+}
+
 fn define(ptr: *mut c_void, name: Buffer, labels: usize, id: *mut usize) -> u32 {
     let config = config(ptr);
     if config.frozen.get() {
@@ -177,16 +185,37 @@ callbacks! {
     fn envoy_dynamic_module_callback_http_filter_get_attribute_string(
         ptr: *mut c_void, attribute: u32, value: *mut Buffer,
     ) -> bool {
-        stream(ptr);
-        let told: &[u8] = match attribute {
-            24 => b"192.0.2.7:4711",
-            // No client has a certificate.
-            38 => return false,
+        let told = match attribute {
+            24 => Some("192.0.2.7:4711"),
+            38 => stream(ptr).certificate.get(),
             other => panic!("attribute {other}"),
         };
-        // SAFETY: the module lends a place for it.
-        unsafe { *value = Buffer::of(told) };
-        true
+        tell(told, value)
+    }
+    fn envoy_dynamic_module_callback_http_get_metadata_string(
+        ptr: *mut c_void, source: u32, namespace: Buffer, key: Buffer, value: *mut Buffer,
+    ) -> bool {
+        assert_eq!((source, namespace.text().as_str()), (0, "envoy.filters.http.mcp"));
+        let key = key.text();
+        let found = stream(ptr).call.get().texts.iter().find(|(own, _)| *own == key);
+        tell(found.map(|(_, text)| *text), value)
+    }
+    fn envoy_dynamic_module_callback_http_get_metadata_bool(
+        ptr: *mut c_void, source: u32, namespace: Buffer, key: Buffer, value: *mut bool,
+    ) -> bool {
+        assert_eq!((source, namespace.text().as_str()), (0, "envoy.filters.http.mcp"));
+        let is_there = stream(ptr).call.get().flags.contains(&key.text().as_str());
+        if is_there {
+            // SAFETY: the module lends a place for it.
+            unsafe { *value = true };
+        }
+        is_there
+    }
+    fn envoy_dynamic_module_callback_http_get_filter_state_typed(
+        ptr: *mut c_void, name: Buffer, value: *mut Buffer,
+    ) -> bool {
+        assert_eq!(name.text(), "envoy.filters.http.mcp.request");
+        tell(stream(ptr).call.get().state, value)
     }
     fn envoy_dynamic_module_callback_get_most_specific_route_config(
         ptr: *mut c_void,

@@ -124,6 +124,9 @@ pub struct Stream {
     chunk: RefCell<Vec<u8>>,
     state: RefCell<BTreeMap<String, String>>,
     route: Cell<*const c_void>,
+    call: Cell<Call>,
+    /// The digest of the client's certificate, in hex.
+    certificate: Cell<Option<&'static str>>,
     /// How many headers it says it has, if it lies.
     lies: Cell<Option<usize>>,
     /// Whether its headers cannot be read.
@@ -133,6 +136,14 @@ pub struct Stream {
     answer: RefCell<Option<Answer>>,
     continued: Cell<u32>,
     destroyed: Cell<bool>,
+}
+
+/// What Envoy's `mcp` filter made of a request: its dynamic metadata, and its state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Call {
+    pub texts: &'static [(&'static str, &'static str)],
+    pub flags: &'static [&'static str],
+    pub state: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::hooks::*;
-use super::{Answer, Buffer, Config, Event, Header, Queue, STREAMS, Stream, destroy};
+use super::{Answer, Buffer, Call, Config, Event, Header, Queue, STREAMS, Stream, destroy};
 
 /// An Envoy with one configuration of the filter; this thread is its main thread and
 /// its worker.
@@ -210,6 +210,8 @@ impl Envoy {
             chunk: RefCell::default(),
             state: RefCell::default(),
             route: Cell::new(ptr::null()),
+            call: Cell::default(),
+            certificate: Cell::default(),
             lies: Cell::default(),
             is_unread: Cell::default(),
             ends_when_answered: Cell::new(true),
@@ -294,6 +296,16 @@ impl Request<'_> {
     /// A route with another module's configuration.
     pub fn on_foreign(self) -> Self {
         self.stream().route.set(self.ptr);
+        self
+    }
+
+    pub fn calling(self, call: Call) -> Self {
+        self.stream().call.set(call);
+        self
+    }
+
+    pub fn certified(self, digest: Option<&'static str>) -> Self {
+        self.stream().certificate.set(digest);
         self
     }
 
