@@ -526,7 +526,8 @@ mod tests {
         fields: &[Header],
     ) -> *const RawAction {
         let size = |text: &str| u32::try_from(text.len()).unwrap();
-        let [address, peer, name, method, scheme] = ["192.0.2.1", "192.0.2.2", "id", "GET", "http"];
+        let [address, peer, method, scheme] = ["192.0.2.1", "192.0.2.2", "GET", "http"];
+        let name = format!("id-{request}");
         let count = u32::try_from(fields.len()).unwrap();
         // SAFETY: the gateway is open or null; the bytes are there during the call.
         unsafe {
@@ -538,7 +539,7 @@ mod tests {
                 peer.as_ptr(),
                 size(peer),
                 name.as_ptr(),
-                size(name),
+                size(&name),
                 ptr::null(),
                 0,
                 method.as_ptr(),
@@ -658,6 +659,8 @@ mod tests {
         let failed = unsafe { gatepass_failed(gateway.0, 1.0, 2, NOW + 1.0) };
         let failed = gateway.all(failed);
         assert!(matches!(&failed[..], [one] if one.starts_with("5 for 3: 503 ")), "{failed:?}");
+        let named = |line: &String| line.contains(r#""request_id":"id-3""#);
+        assert!(gateway.lines().iter().any(named), "under the name that nginx logs");
         // SAFETY: the same; a callout that is not known is nobody's.
         let again = unsafe { gatepass_failed(gateway.0, 1.0, 2, NOW + 2.0) };
         assert!(again.is_null());

@@ -381,3 +381,34 @@ impl RequestInfo for Asked {
         self.0.of(request, |info| of_pem(std::str::from_utf8(&info.certificate).ok()?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_a_request_is_kept_while_it_is_held() {
+        let infos = Infos::default();
+        let begin = |request: u64| {
+            let name = Some(request.to_string().into_bytes());
+            *infos.current.borrow_mut() = (request, Info { name, ..Info::default() });
+        };
+        let known = || {
+            let name = |request| infos.of(RequestId(request), |info| info.name.clone());
+            [1, 2, 3]
+                .map(|request| name(request).is_some_and(|it| it == request.to_string().as_bytes()))
+        };
+        begin(1);
+        assert_eq!(known(), [true, false, false], "the one that began");
+        infos.keep(1);
+        infos.keep(3);
+        begin(2);
+        assert_eq!(known(), [true, true, false], "one that is held, and the one that began");
+        infos.keep(2);
+        infos.forget(1);
+        begin(4);
+        assert_eq!(known(), [false, true, false], "one that is over");
+        infos.clear();
+        assert_eq!(known(), [false; 3]);
+    }
+}
