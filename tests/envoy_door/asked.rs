@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
-use crate::host::{CONTINUE, Call, Envoy, STOP};
-use crate::{bearer_of, claims, configuration};
+use crate::host::{CONTINUE, Call, Envoy, LOG, STOP};
+use crate::{bearer_of, claims, configuration, start};
 
 #[test]
 fn a_rule_sees_the_call_that_the_mcp_filter_read() {
@@ -78,4 +78,12 @@ fn a_bound_token_passes_with_its_certificate_only() {
         let code = request.answer().map(|answer| answer.details);
         assert_eq!(code.as_deref(), (expected == STOP).then_some("binding_mismatch"));
     }
+}
+
+#[test]
+fn a_request_is_logged_by_the_id_that_envoy_gave_it() {
+    let envoy = start();
+    assert_eq!(envoy.open(&[("x-request-id", "from-envoy")]).headers(true), STOP);
+    let named = |line: &String| line.contains(r#""request_id":"from-envoy""#);
+    assert!(LOG.with_borrow(|log| log.iter().any(named)));
 }

@@ -165,3 +165,14 @@ pub(super) const fn level(level: log::Level) -> u32 {
         log::Level::Error => 4,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_have_the_numbers_of_envoy() {
+        use log::Level::{Debug, Error, Info, Trace, Warn};
+        assert_eq!([Trace, Debug, Info, Warn, Error].map(level), [0, 1, 2, 3, 4]);
+    }
+}
