@@ -11,7 +11,7 @@ use gatepass::event::Event;
 use gatepass::gateway::Gateway;
 use gatepass::host::{HostCapabilities, RequestInfo};
 use gatepass::pipeline::{Settings, SharedData};
-use gatepass::time::{Period, Span, UnixTime};
+use gatepass::time::{Span, UnixTime};
 use gatepass_native::{AwsLc, Store, VerifiesOnce, seed};
 
 /// Reads a configuration, on the thread that uses it.
@@ -110,7 +110,7 @@ impl Plan {
 
 /// Plans with outdated secrets, for requests that began with them.
 #[derive(Debug, Default)]
-pub(crate) struct Replaced(RefCell<Vec<(Period, Arc<Plan>)>>);
+pub(crate) struct Replaced(RefCell<Vec<(UnixTime, Arc<Plan>)>>);
 
 impl Replaced {
     /// How long such a request may take.
@@ -118,13 +118,13 @@ impl Replaced {
 
     /// A plan is replaced.
     pub(crate) fn add(&self, plan: Arc<Plan>, now: UnixTime) {
-        self.0.borrow_mut().push((Period::of(now, Self::LONGEST), plan));
+        self.0.borrow_mut().push((now.plus(Self::LONGEST), plan));
     }
 
-    /// Ends those whose time is over.
+    /// Ends those whose time is over. A clock that is set back ends none.
     pub(crate) fn end(&self, now: UnixTime) {
         let mut plans = self.0.borrow_mut();
-        plans.extract_if(.., |(goes_on, _)| !goes_on.contains(now)).for_each(|(_, it)| it.end());
+        plans.extract_if(.., |(ends, _)| now >= *ends).for_each(|(_, it)| it.end());
     }
 }
 
@@ -164,6 +164,7 @@ mod tests {
         replaced.add(Arc::clone(&plans[1]), at(150));
         for (case, now, expected) in [
             ("at once", at(150), [false, false]),
+            ("set back", at(50), [false, false]),
             ("just before the first one's end", UnixTime::from_millis(219_999), [false, false]),
             ("at its end", at(220), [true, false]),
             ("at the other's", at(270), [true, true]),
