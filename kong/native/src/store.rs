@@ -30,6 +30,10 @@ const MAX_READERS: u32 = 1024;
 
 const PREFIX: &str = "gatepass-";
 
+/// Where LMDB has its readers, and enough for them: 64 bytes each.
+const LOCK_FILE: &str = "lock.mdb";
+const LOCK_BYTES: usize = (MAX_READERS as usize + 64) * 64;
+
 /// Locked by each worker that uses the directory it is in.
 const IN_USE: &str = "in-use";
 
@@ -73,6 +77,7 @@ impl Store {
     fn at(path: &Path, in_use: File) -> heed::Result<Self> {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(MAX_BYTES).max_readers(MAX_READERS);
+        reserve_lock_file(path)?;
         // SAFETY: NO_SYNC and NO_META_SYNC endanger only what survives a crash of the
         // machine; this file is in memory, and a new master starts a new one.
         unsafe { options.flags(EnvFlags::NO_SYNC | EnvFlags::NO_META_SYNC) };
@@ -180,6 +185,23 @@ fn use_directory(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::ResourceBusy, "others keep removing it"))
 }
 
+/// Creates LMDB's lock file with all its memory, unless it is there. LMDB creates an empty
+/// one of that length, and where no memory is left the first access ends the process.
+fn reserve_lock_file(path: &Path) -> io::Result<()> {
+    let file = path.join(LOCK_FILE);
+    if file.exists() {
+        return Ok(());
+    }
+    let new = path.join(format!("new-{}", std::process::id()));
+    // It appears whole, and never replaces one that is in use.
+    let created = fs::write(&new, vec![0; LOCK_BYTES]).and_then(|()| fs::hard_link(&new, &file));
+    let removed = fs::remove_file(&new);
+    match created {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => removed,
+    }
+}
+
 /// The namespace in which a process has the number that this one sees; 0 if it is not known.
 fn namespace() -> u64 {
     let link = fs::read_link("/proc/self/ns/pid").ok();
@@ -248,6 +270,31 @@ mod tests {
         assert!(!store.write("big", &vec![0; MAX_BYTES], None), "does not fit");
         assert!(store.write("a", b"5", None), "and harms nothing");
         fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn the_lock_file_has_its_memory_before_it_is_used() {
+        let directory = std::env::temp_dir().join(format!("lock-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let length = || {
+            let found = fs::metadata(directory.join(LOCK_FILE)).unwrap();
+            (found.len(), found.blocks() * 512 >= found.len())
+        };
+        reserve_lock_file(&directory).unwrap();
+        assert_eq!(length(), (LOCK_BYTES as u64, true));
+        let store = Store::at(&directory, use_directory_for_test(&directory)).unwrap();
+        assert_eq!(length(), (LOCK_BYTES as u64, true), "LMDB has room enough in it");
+        reserve_lock_file(&directory).unwrap();
+        assert!(store.write("a", b"1", None));
+        assert_eq!(store.read("a").map(|(value, _)| value), Some(b"1".to_vec()));
+        let names = fs::read_dir(&directory).unwrap().count();
+        assert_eq!(names, 3, "data.mdb, lock.mdb and in-use");
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    fn use_directory_for_test(path: &Path) -> File {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        use_directory(path).unwrap()
     }
 
     #[test]
