@@ -62,6 +62,11 @@ impl Host {
         machine.fake().keep_secret(value);
     }
 
+    /// The bytes of the largest value of shared data.
+    pub fn largest_shared(&self) -> usize {
+        self.machine().fake().shared.largest()
+    }
+
     /// Kong: gives nginx a zone for shared data, without which the calls trap.
     pub fn with_shm_kv(&self) {
         self.machine().fake().shared.zone = true;

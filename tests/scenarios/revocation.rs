@@ -52,6 +52,27 @@ each_host!(one_post_locks_a_user_out, as built too, |host| {
     assert_eq!(host.metric("gatepass_requests_total.outcome.denied.code.token_revoked"), 1);
 });
 
+each_host!(a_zone_is_not_filled_so_far_that_it_forgets_the_list, on Kong, |host| {
+    host.with_shm_kv();
+    let mut settings = settings();
+    settings["limits"] = json!({"max_reply_bytes": 262_144});
+    shop::open(host, settings);
+    served(host, "alice");
+    revoke(host, r#"{"entries":[{"sub":"bob"}]}"#);
+    let refused = (0..160).find_map(|round| {
+        let entries = (0..100).map(|n| json!({"sub": format!("{round}-{n}{}", "x".repeat(490))}));
+        let body = json!({"entries": entries.collect::<Vec<_>>()});
+        let request = revoke(host, &body.to_string());
+        (request.status() != 204).then_some((round, request))
+    });
+    let (rounds, request) = refused.expect("the zone has 12 MiB");
+    assert_denied(&request, 503, "revocation_unavailable");
+    assert!(rounds > 40, "{rounds}");
+    assert!(host.largest_shared() <= 2 << 20, "{}", host.largest_shared());
+    assert!(ask(host, &token("alice")).is_forwarded(), "all others go on");
+    assert_denied(&ask(host, &token("bob")), 401, "token_revoked");
+});
+
 each_host!(every_plugin_of_the_same_configuration_knows, |host| {
     open(host);
     served(host, "alice");

@@ -46,7 +46,7 @@ use proxy_wasm::types::{BufferType, MapType, MetricType};
 use crate::abi::{self, LocalResponse, Status};
 use crate::crypto::EnvoyCrypto;
 use crate::nginx;
-use crate::store::Store;
+use crate::store::{Bounded, Store};
 
 /// The host this VM runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +184,14 @@ impl Host {
                 "always with nginx_wasm_shm_kv in kong.conf; or auto, never",
             )),
             Self::NgxWasm => None,
+        }
+    }
+
+    /// The shared data for use in requests, in one of which this is called.
+    pub(crate) fn bounded(self, store: Box<dyn SharedStore>) -> Box<dyn SharedStore> {
+        match self {
+            Self::Envoy => store,
+            Self::NgxWasm => Box::new(Bounded { store, max_bytes: nginx::max_shared_bytes() }),
         }
     }
 

@@ -120,6 +120,34 @@ pub(crate) fn has_zone() -> bool {
         || is_set("kong\0configuration\0nginx_wasm_shm_kv_gatepass")
 }
 
+/// The largest value of shared data. A full zone forgets old values, and a list of
+/// revocations is up to three of them at a time: what moves to the other, and each anew.
+/// The rest of the zone is for all else, which with DPoP is 16 MiB.
+pub(crate) fn max_shared_bytes() -> usize {
+    const USUAL: usize = 2 << 20;
+    const ALL_ELSE: usize = 16 << 20;
+    let zone = [
+        "kong\0configuration\0nginx_wasm_shm_kv_gatepass",
+        "kong\0configuration\0nginx_wasm_shm_kv",
+    ]
+    .iter()
+    .find_map(|path| abi::property(path).ok().flatten());
+    let Some(zone) = zone.as_deref().and_then(bytes_of_zone) else { return USUAL };
+    (zone / 6).min(USUAL).max(zone.saturating_sub(ALL_ELSE) / 6)
+}
+
+/// The size of a zone, as in `12m` or `12m eviction=lru`.
+fn bytes_of_zone(text: &[u8]) -> Option<usize> {
+    let text = str::from_utf8(text).ok()?.split_ascii_whitespace().next()?;
+    let digits = text.trim_end_matches(['k', 'K', 'm', 'M']);
+    let unit = match text.as_bytes().last()? {
+        b'k' | b'K' => 1 << 10,
+        b'm' | b'M' => 1 << 20,
+        _ => 1,
+    };
+    digits.parse::<usize>().ok()?.checked_mul(unit)
+}
+
 /// True if ngx_wasm_module can parse a service's `upstream`: `host`, `host:port`,
 /// `[v6]:port` or `unix:/path`. On anything else it traps, and a trap ends every
 /// request that waits.

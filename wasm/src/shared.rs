@@ -154,7 +154,7 @@ impl Shared {
     fn attach_store_once(&self) {
         let store = self.store.borrow_mut().take();
         if let Some(store) = store {
-            self.gateway.borrow_mut().share(store);
+            self.gateway.borrow_mut().share(self.host.bounded(store));
         }
     }
 

@@ -40,3 +40,33 @@ impl SharedStore for Store {
         abi::set_shared_data(key, value, version).is_ok()
     }
 }
+
+/// A store that keeps values from getting so large that the host would make room for them by
+/// forgetting others, of which it would be the first itself.
+#[derive(Debug)]
+pub(crate) struct Bounded {
+    pub store: Box<dyn SharedStore>,
+    pub max_bytes: usize,
+}
+
+impl SharedStore for Bounded {
+    fn read(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.store.read(key)
+    }
+
+    fn create(&self, key: &str, value: &[u8]) -> bool {
+        value.len() <= self.max_bytes && self.store.create(key, value)
+    }
+
+    fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
+        value.len() <= self.max_bytes && self.store.write(key, value, version)
+    }
+
+    fn keep(&self, key: &str) {
+        self.store.keep(key);
+    }
+
+    fn cheap_bytes(&self) -> usize {
+        self.store.cheap_bytes()
+    }
+}

@@ -14,6 +14,11 @@ pub struct SharedData {
 }
 
 impl SharedData {
+    /// The bytes of the largest value.
+    pub fn largest(&self) -> usize {
+        self.entries.values().map(|(value, _)| value.len()).max().unwrap_or_default()
+    }
+
     /// As Envoy has it.
     pub fn read(&self, key: &[u8]) -> Option<(Vec<u8>, u32)> {
         self.entries.get(key).cloned()
