@@ -236,7 +236,7 @@ fn master_of(name: &str) -> Option<(u32, u64)> {
 
 fn remove_unused(path: &Path) {
     // Without the file somebody is creating it at this moment.
-    let Ok(file) = File::open(path.join(IN_USE)) else { return };
+    let Ok(file) = File::options().read(true).open(path.join(IN_USE)) else { return };
     match file.try_lock() {
         Ok(()) => {
             let _ = fs::remove_dir_all(path);
