@@ -48,6 +48,9 @@ impl Machine {
         assert!(!self.fake().streams.values().any(is_its), "Envoy waits for its requests");
         self.fake().cancel_callouts(root);
         let closed = self.invoke(Step::Close, root, Export::Done, &[root]);
+        if closed == Ok(0) {
+            self.fake().violate("proxy_on_done returned false, so the root context stays");
+        }
         if closed.is_ok() && self.invoke(Step::Close, root, Export::Delete, &[root]).is_ok() {
             self.fake().plugins.remove(&root);
         }

@@ -147,6 +147,19 @@ each_host!(the_age_of_keys_is_shown, |host| {
     assert!((8..=9).contains(&age()), "{}", age());
 });
 
+each_host!(the_age_of_keys_ends_with_their_configuration, on Envoy, |host| {
+    shop::open(host, shop::remote_keys());
+    let age = || host.metric("gatepass_jwks_age_seconds.provider.shop");
+    let first = host.first();
+    host.add(shop::patched(host, json!({}))).expect("accepted");
+    host.tick();
+    host.background_callouts().remove(0).answer(Reply::status(500));
+    host.advance(5000);
+    assert!(age() > 0);
+    first.retire();
+    assert_eq!(age(), 0, "nobody is to be paged for it");
+});
+
 // The clock of ngx_wasm_module stands still during a callback.
 each_host!(one_request_in_64_is_measured, by proxy_wasm, |host| {
     shop::open(host, json!({}));
