@@ -20,6 +20,26 @@ fn assert_passes(host: &Host, head: Head) {
     assert!(request.is_forwarded(), "{:?}", request.outcome());
 }
 
+// What is known of a call decides; of one that nothing is known of, every rule might be meant.
+each_host!(a_rule_by_tool_sees_what_envoys_filter_stored, on Envoy, |host| {
+    let rules = json!([
+        { "match": { "path": "/mcp", "mcp": { "methods": ["tools/call"], "names": ["place_order"] } },
+            "requires": { "scopes_all": ["orders.write"] } },
+        { "match": { "path": "/mcp" }, "bypass": true },
+    ]);
+    shop::open(host, with_rules(rules));
+    let stored = |name: &str, value: &str| {
+        let path = format!("metadata.filter_metadata.envoy.filters.http.mcp.{name}");
+        host.set_property(&path, value);
+    };
+    stored("method", "tools/call");
+    stored("params.name", "place_order");
+    let call = || Head::get("/mcp").header("authorization", &bearer("alice"));
+    assert_denied(&host.send(call()), 403, "insufficient_scope");
+    stored("params.name", "list_catalog");
+    assert_passes(host, call());
+});
+
 each_host!(a_rule_by_host_sees_the_host_that_the_client_asked_for, as built too, |host| {
     let rules = json!([
         { "match": { "hosts": ["open.example", "*.open.example"] }, "bypass": true },
