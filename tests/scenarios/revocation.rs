@@ -73,6 +73,20 @@ each_host!(a_zone_is_not_filled_so_far_that_it_forgets_the_list, on Kong, |host|
     assert_denied(&ask(host, &token("bob")), 401, "token_revoked");
 });
 
+each_host!(a_zone_may_be_counted_in_kilobytes, on Kong, |host| {
+    host.with_shm_kv();
+    host.set_property("kong.configuration.nginx_wasm_shm_kv", "60k");
+    let mut settings = settings();
+    settings["limits"] = json!({"max_reply_bytes": 262_144});
+    shop::open(host, settings);
+    served(host, "alice");
+    assert_eq!(revoke(host, r#"{"entries":[{"sub":"bob"}]}"#).status(), 204);
+    let entries = (0..100).map(|n| json!({"sub": format!("{n}{}", "x".repeat(490))}));
+    let body = json!({"entries": entries.collect::<Vec<_>>()});
+    assert_denied(&revoke(host, &body.to_string()), 503, "revocation_unavailable");
+    assert!(host.largest_shared() <= 10 << 10, "{}", host.largest_shared());
+});
+
 each_host!(every_plugin_of_the_same_configuration_knows, |host| {
     open(host);
     served(host, "alice");
