@@ -196,6 +196,25 @@ each_host!(odd_answers_are_not_believed, on Envoy, |host| {
     assert!(host.logged(r#""sign":{"ES256":"module"}"#));
 });
 
+each_host!(a_host_that_stops_verifying_refuses_no_good_token, on Envoy, |host| {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    static IS_BROKEN: AtomicBool = AtomicBool::new(false);
+    host.with_foreign(|name, arguments| match name {
+        // As `error`, which is not that of a bad signature.
+        "verify_signature" if IS_BROKEN.load(Ordering::Relaxed) => {
+            Ok([&[0x12, 10], &b"Failed to "[..]].concat())
+        }
+        _ => envoy(name, arguments),
+    });
+    if host.engine() == host::Engine::Module {
+        return; // the flag is for one run
+    }
+    assert!(host.configure(configuration("ES256", "auto")));
+    assert_says(host, "RS256", true);
+    IS_BROKEN.store(true, Ordering::Relaxed);
+    assert_works(host, "ES256");
+});
+
 each_host!(crypto_of_the_host_is_insisted_on, by proxy_wasm, |host| {
     // Kong loads it all the same, and denies everything.
     let accepted = host.configure(configuration("ES256", "host"));
