@@ -180,6 +180,16 @@ each_host!(every_field_of_a_reply_counts, |host| {
     assert!(ask(host, &token("alice")).is_paused(), "the shortest counts");
 });
 
+// Whether another field says no-store cannot be seen on Kong.
+each_host!(a_reply_of_too_many_fields_to_list_does_not_hold, |host| {
+    shop::open(host, json!({}));
+    let reply = user_reply("alice").header("cache-control", "max-age=50");
+    let request = ask(host, &token("alice"));
+    request.answer((0..200).fold(reply, |reply, n| reply.header(&format!("x-{n}"), "v")));
+    assert!(request.is_forwarded());
+    assert_eq!(ask(host, &token("alice")).is_paused(), host.is_kong());
+});
+
 each_host!(a_reply_may_hold_any_bytes, as built too, |host| {
     shop::open(host, json!({}));
     let reply = user_reply("alice")
