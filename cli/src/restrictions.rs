@@ -60,6 +60,9 @@ impl<'a> List<'a> {
         for (name, policy) in self.members("policies") {
             self.requirements(&step(".policies", name), policy);
         }
+        if let Some(requires) = self.document.pointer("/revocation/endpoint/requires") {
+            self.requirements(".revocation.endpoint.requires", requires);
+        }
     }
 
     fn methods(&mut self, path: &str, matching: &Value) {
@@ -193,6 +196,11 @@ mod tests {
                 json!({"consumers": {"entries": [{"groups": ["staff"]}]},
                     "rules": [{"requires": {"groups_none": ["partners"]}}]}),
                 Some("$.rules[0].requires.groups_none"),
+            ),
+            (
+                "a group that nobody is in, of those who revoke",
+                json!({"revocation": {"endpoint": {"requires": {"groups_none": ["partners"]}}}}),
+                Some("$.revocation.endpoint.requires.groups_none"),
             ),
             (
                 "a group of an entry",
