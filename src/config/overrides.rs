@@ -23,7 +23,7 @@ pub struct TokenBounds {
 
 /// Reads `identity`; `bounds` is `None` if `identity_token` is invalid.
 pub fn overrides(node: &Node<'_>, bounds: Option<&TokenBounds>) -> Option<Rc<Overrides>> {
-    let mut fields = node.fields()?;
+    let mut fields = node.conditions("an object such as {audiences: [orders]}")?;
     let of_domain = |node: &Node<'_>, why: &str| {
         let is_transaction = bounds.is_some_and(|bounds| bounds.is_transaction);
         if is_transaction { node.reject_as("profile txn_token", why) } else { Some(()) }

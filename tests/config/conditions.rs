@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// The pointers of all members at or below this one, except in what restricts nothing.
+/// The pointers of all members below this one.
 fn members(document: &Value, pointer: &str) -> Vec<String> {
     let below = match document.pointer(pointer).unwrap() {
         Value::Object(members) => members.keys().cloned().collect(),
