@@ -4,11 +4,9 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroUsize;
-use std::rc::Rc;
 
-use foldhash::SharedSeed;
-use foldhash::fast::SeedableRandomState;
 use lru::LruCache;
+use siphasher::sip128::{Hash128, SipHasher13};
 
 /// Values by key, bounded in number and in bytes; evicts the least recently used. With a
 /// limit of zero it keeps nothing.
@@ -98,47 +96,49 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
     }
 }
 
-/// Values by a whole text, such as a token, bounded in number and in bytes.
+/// Values by a text, such as a token, bounded in number and in bytes.
 ///
-/// A text is looked up by a hash of all of it, under a random key of each VM, and found
-/// only if it is equal: no text can ever get the value of another. Two texts with the same
-/// hash replace each other.
+/// The text itself is not kept, but a tag of it: SipHash-1-3 with 128 bits, the variant for
+/// tables, under a random key of each map. Nobody outside learns a tag, so whoever wants
+/// another text to be found for a known one can only guess, in one of 2^128 cases; the best
+/// known difference of two texts with one tag does it in one of 2^167 (Dobraunig, Mendel,
+/// Schläffer: Differential Cryptanalysis of SipHash).
 pub(crate) struct ByText<V> {
-    entries: Bounded<u64, (Rc<[u8]>, V)>,
-    hashes: SeedableRandomState,
+    entries: Bounded<Tag, V>,
+    tags: SipHasher13,
 }
+
+/// What a text is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Tag(u64, u64);
 
 impl<V> ByText<V> {
     /// Room for `max_entries` in about `max_bytes`.
     pub(crate) fn new(max_entries: usize, max_bytes: usize) -> Self {
-        // Outside a VM this hasher would take its own randomness; in one it finds little.
-        let seed = RandomState::new().hash_one(());
-        let hashes = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
-        Self { entries: Bounded::new(max_entries, max_bytes), hashes }
+        // Its own key is random, and never leaves it.
+        let random = RandomState::new();
+        let tags = SipHasher13::new_with_keys(random.hash_one(0), random.hash_one(1));
+        Self { entries: Bounded::new(max_entries, max_bytes), tags }
     }
 
     /// The value of `text`; marks it as used.
     pub(crate) fn get_mut(&mut self, text: &[u8]) -> Option<&mut V> {
-        let (own, value) = self.entries.get_mut(&self.hash(text))?;
-        is_same(own, text).then_some(value)
+        self.entries.get_mut(&self.tag(text))
     }
 
-    /// Inserts or replaces the value of `text`.
-    pub(crate) fn insert(&mut self, text: Rc<[u8]>, value: V) {
-        let bytes = text.len();
-        self.entries.insert(self.hash(&text), (text, value), bytes);
-    }
-
-    /// Of the whole text: issuers may begin and end all of their reference tokens alike.
-    fn hash(&self, text: &[u8]) -> u64 {
-        self.hashes.hash_one(text)
+    /// Inserts or replaces the value of `text`. `bytes`: the size of the texts in the value.
+    pub(crate) fn insert(&mut self, text: &[u8], value: V, bytes: usize) {
+        self.entries.insert(self.tag(text), value, bytes);
     }
 
     /// Removes a text.
     pub(crate) fn remove(&mut self, text: &[u8]) {
-        if self.get_mut(text).is_some() {
-            self.entries.remove(&self.hash(text));
-        }
+        self.entries.remove(&self.tag(text));
+    }
+
+    fn tag(&self, text: &[u8]) -> Tag {
+        let Hash128 { h1, h2 } = self.tags.hash(text);
+        Tag(h1, h2)
     }
 
     /// Evicts the least recently used text; false if there is none.
@@ -153,38 +153,10 @@ impl<V> ByText<V> {
 }
 
 impl<V> fmt::Debug for ByText<V> {
-    /// Omits the texts, which are tokens.
+    /// Omits the entries: what is cached for a token is private.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ByText").finish_non_exhaustive()
     }
-}
-
-/// Whether two texts are equal.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    // Natively `==` compares many bytes at a time, in WebAssembly one, and tokens are long.
-    if cfg!(target_family = "wasm") { is_same_by_words(one, other) } else { one == other }
-}
-
-/// The same, many bytes at a time.
-fn is_same_by_words(one: &[u8], other: &[u8]) -> bool {
-    if one.len() != other.len() {
-        return false;
-    }
-    let ((blocks, rest), (other_blocks, other_rest)) =
-        (one.as_chunks::<64>(), other.as_chunks::<64>());
-    blocks.iter().zip(other_blocks).all(|(one, other)| are_words_same(one, other))
-        && are_words_same(rest, other_rest)
-}
-
-/// The same for two texts of one length, eight bytes at a time.
-#[inline]
-fn are_words_same(one: &[u8], other: &[u8]) -> bool {
-    let ((words, rest), (other_words, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
-    let pairs = words.iter().zip(other_words);
-    let difference = pairs.fold(0, |difference, (one, other)| {
-        difference | (u64::from_ne_bytes(*one) ^ u64::from_ne_bytes(*other))
-    });
-    difference == 0 && rest == other_rest
 }
 
 #[cfg(test)]
@@ -194,9 +166,9 @@ mod tests {
     #[test]
     fn texts_that_begin_and_end_alike_are_kept_side_by_side() {
         let (head, tail) = ("h".repeat(300), "t".repeat(300));
-        let text = |number: u32| Rc::from(format!("{head}{number}{tail}").into_bytes());
+        let text = |number: u32| format!("{head}{number}{tail}").into_bytes();
         let mut values = ByText::new(1000, usize::MAX);
-        (0..1000).for_each(|number| values.insert(text(number), number));
+        (0..1000).for_each(|number| values.insert(&text(number), number, 0));
         for number in 0..1000 {
             assert_eq!(values.get_mut(&text(number)), Some(&mut { number }), "{number}");
         }
@@ -204,38 +176,33 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_compared_as_a_whole() {
-        let long: Vec<u8> = (0..150).collect();
-        for length in 0..=long.len() {
-            let text = &long[..length];
-            assert!(is_same_by_words(text, text), "{length} bytes");
-            for position in 0..length {
-                let mut other = text.to_vec();
-                other[position] ^= 1;
-                assert!(!is_same_by_words(text, &other), "{length} bytes, another at {position}");
+    fn a_text_that_differs_in_one_bit_is_another() {
+        let text: Vec<u8> = (0..150).collect();
+        let mut values = ByText::new(10, usize::MAX);
+        values.insert(&text, 1, 0);
+        for position in 0..text.len() {
+            for bit in 0..8 {
+                let mut other = text.clone();
+                other[position] ^= 1 << bit;
+                assert_eq!(values.get_mut(&other), None, "bit {bit} of byte {position}");
             }
-            let fewer = &long[..length.saturating_sub(1)];
-            assert!(length == 0 || !is_same_by_words(text, fewer), "{length} bytes and fewer");
+            assert_eq!(values.get_mut(&text[..position]), None, "{position} bytes");
+            assert_eq!(values.get_mut(&text[position + 1..]), None, "from {position} on");
         }
+        assert_eq!(values.get_mut(&text), Some(&mut 1));
+        values.remove(&text[1..]);
+        assert_eq!(values.get_mut(&text), Some(&mut 1), "another is removed");
+        values.remove(&text);
+        assert_eq!(values.get_mut(&text), None);
+        assert!(!values.forget_oldest(), "nothing is left");
     }
 
     #[test]
-    fn another_text_of_the_same_hash_is_not_found() {
-        let mut entries = ByText::new(2, usize::MAX);
-        entries.insert(b"a"[..].into(), 1);
-        // As if the hash of "b" were that of "a".
-        let hash = entries.hash(b"b");
-        entries.entries.insert(hash, (b"a"[..].into(), 1), 1);
-        assert_eq!(entries.get_mut(b"b"), None);
-        entries.remove(b"b");
-        assert!(entries.entries.get_mut(&hash).is_some(), "it is not forgotten for another");
-        assert_eq!(entries.get_mut(b"a"), Some(&mut 1));
-        entries.insert(b"b"[..].into(), 2);
-        assert_eq!(entries.get_mut(b"b"), Some(&mut 2));
-        entries.remove(b"a");
-        assert_eq!(entries.get_mut(b"a"), None);
-        assert_eq!(entries.get_mut(b"b"), Some(&mut 2));
-        assert!(entries.forget_oldest() && !entries.forget_oldest());
+    fn each_map_has_a_key_of_its_own() {
+        let (one, other) = (ByText::<()>::new(1, 1), ByText::<()>::new(1, 1));
+        assert_ne!(one.tag(b"a"), other.tag(b"a"));
+        let Tag(first, second) = one.tag(b"");
+        assert_ne!(first, second, "it has 128 bits");
     }
 
     #[test]

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::callout::{Answer, Callout, CalloutReply, Scheme, Service};
 use crate::denial::Denial;
-use crate::json;
+use crate::json::{self, Document};
 use crate::secret::Secret;
 use crate::time::Span;
-use crate::token::{ClaimPath, Claims, ProviderId, Verified};
+use crate::token::{ClaimPath, PresentedToken, ProviderId};
 
 /// A client with access: an application, a partner, a device.
 ///
@@ -321,13 +321,17 @@ impl ConsumerDirectory {
     /// its claims select.
     ///
     /// A disabled consumer counts as unknown too, but never as a token without an entry.
-    pub fn resolve(&self, token: &Verified) -> Result<Selected, Denial> {
+    pub fn resolve(&self, token: PresentedToken<'_>) -> Result<Selected, Denial> {
+        let (token, claims) = (token.token(), token.claims());
         let selected = match token.credential() {
             Some(key) => {
                 let consumer = self.by_credential.get(key).ok_or(Denial::ConsumerUnknown)?;
                 Selected { consumer: Some(Rc::clone(consumer)), of_host: None }
             }
-            None => self.select(token.provider(), token.claims())?,
+            None => {
+                let claims = claims.ok_or(Denial::ConsumerUnknown)?;
+                self.select(token.provider(), &claims)?
+            }
         };
         match &selected.consumer {
             Some(consumer) if consumer.disabled => Err(Denial::ConsumerUnknown),
@@ -342,9 +346,8 @@ impl ConsumerDirectory {
 
     /// Only the first claim that is present counts: a token cannot fall back on
     /// a weaker claim when its stronger one is unknown.
-    fn select(&self, provider: ProviderId, claims: &Claims) -> Result<Selected, Denial> {
-        let claims = claims.document();
-        let selecting = self.claims.iter().find_map(|path| path.find(&claims));
+    fn select(&self, provider: ProviderId, claims: &Document) -> Result<Selected, Denial> {
+        let selecting = self.claims.iter().find_map(|path| path.find(claims));
         let key = selecting.and_then(|value| value.as_str());
         let known = key.and_then(|key| self.by_key.get(key)).into_iter().flatten();
         match known.into_iter().find(|known| known.is_for(provider)) {
@@ -470,14 +473,14 @@ mod tests {
             ("not text", json!({"azp": 7}), false, Err(())),
             ("unknown, optional", json!({"azp": "x"}), true, Ok(None)),
         ] {
-            let claims = Claims::of(claims.as_object().unwrap());
+            let claims = Document::of(claims.as_object().unwrap());
             let directory = directory(optional);
             let consumer = directory.select(ProviderId(0), &claims);
             let key = consumer.map(|found| found.consumer.and_then(|it| it.key.clone()));
             let key = key.as_ref().map(|key| key.as_deref());
             assert_eq!(key.map_err(|_| ()), expected, "{case}");
         }
-        let claims = Claims::of(&serde_json::Map::new());
+        let claims = Document::of(&serde_json::Map::new());
         let none = ConsumerDirectory::default();
         let selected = none.select(ProviderId(0), &claims).unwrap();
         assert!(selected.consumer.is_none() && selected.of_host.is_none(), "no entries");
@@ -485,7 +488,7 @@ mod tests {
 
     #[test]
     fn a_provider_selects_its_own_consumers() {
-        let claims = Claims::of(json!({"azp": "web"}).as_object().unwrap());
+        let claims = Document::of(json!({"azp": "web"}).as_object().unwrap());
         let strict = directory(false);
         assert!(matches!(strict.select(ProviderId(1), &claims), Err(Denial::ConsumerUnknown)));
         let selected = directory(true).select(ProviderId(1), &claims).unwrap();
@@ -494,7 +497,7 @@ mod tests {
 
     #[test]
     fn a_token_without_an_entry_is_looked_up_in_the_host() {
-        let claims = |value| Claims::of(json!({"azp": value}).as_object().unwrap());
+        let claims = |value| Document::of(json!({"azp": value}).as_object().unwrap());
         let providers = Some(vec![ProviderId(0)]);
         let host = HostConsumers { field: HostField::CustomId, providers };
         let directory = directory(false).with_host(Some(host));

@@ -17,10 +17,10 @@ use crate::bounded::ByText;
 use crate::callout::{Callout, CalloutFailure, CalloutReply, Service};
 use crate::denial::Denial;
 use crate::http::{HeaderName, is_bearer_token, percent_encode};
-use crate::json::{self, JsonError};
+use crate::json::{self, Document, JsonError};
 use crate::secret::Secret;
 use crate::time::{Period, Span, UnixTime};
-use crate::token::{Claims, ProviderId, Rejection, Verified, numeric_date};
+use crate::token::{ProviderId, Rejection, Verified, numeric_date};
 
 /// How to introspect tokens: `introspection` of a provider in the configuration.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub enum ClientAuth {
 #[derive(Clone, Debug)]
 pub enum IntrospectionAnswer {
     /// Active, with these claims.
-    Active(Claims),
+    Active(Document),
     /// Inactive: expired, revoked, or never issued.
     Inactive,
 }
@@ -93,7 +93,7 @@ impl IntrospectionEndpoint {
         };
         let mut members = json::parse_object(&answer.body).map_err(IntrospectionFailure::Json)?;
         match members.remove("active") {
-            Some(Value::Bool(true)) => Ok(IntrospectionAnswer::Active(Claims::of(&members))),
+            Some(Value::Bool(true)) => Ok(IntrospectionAnswer::Active(Document::of(&members))),
             Some(Value::Bool(false)) => Ok(IntrospectionAnswer::Inactive),
             _ => Err(IntrospectionFailure::NotSaid),
         }
@@ -142,9 +142,9 @@ pub fn is_reference(token: &[u8]) -> bool {
 /// the token younger, which would spare it from a logout, nor extend its life.
 pub(crate) fn completed(
     signed: Option<Map<String, Value>>,
-    said: &Claims,
+    said: &Document,
 ) -> Result<Map<String, Value>, Rejection> {
-    let said = said.document().members().to_map();
+    let said = said.members().to_map();
     let mut members = signed.unwrap_or_default();
     for name in ["iss", "sub", "jti", "sid"] {
         if let (Some(own), Some(other)) = (members.get(name), said.get(name))
@@ -218,7 +218,8 @@ impl Introspection {
         now: UnixTime,
     ) {
         let holds = Period::of(now, self.endpoint.negative_ttl);
-        self.refused.insert(refused.key(token).as_ref().into(), (denial, holds));
+        let key = refused.key(token);
+        self.refused.insert(&key, (denial, holds), key.len());
     }
 
     /// How long a response that arrived `at` this time may be used.

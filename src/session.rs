@@ -1,21 +1,22 @@
 //! Cached tokens: the result of their verification, and the identities minted for them.
+//!
+//! A gateway remembers many tokens, so what it keeps of each is small: not the token itself,
+//! nor its claims while each request presents them, and what others have too is shared.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 
 use crate::access_log::AccessLogFields;
 use crate::bounded::ByText;
 use crate::consumer::Consumer;
 use crate::http::{log_word, shared_log_word};
-use crate::identity::{Authenticated, Identity, Replaced};
+use crate::identity::{Authenticated, Identities, Identity, Replaced};
 use crate::keys::KeySet;
 use crate::overrides::TemplateKey;
 use crate::revocation::RevocationEpoch;
 use crate::time::{Period, UnixTime};
-
-/// The maximum number of identities for one token: one for each service that it is used
-/// at. The oldest is dropped first.
-const MAX_IDENTITIES: usize = 8;
+use crate::token::{KnownGrants, PresentedToken};
 
 /// The words by which the access log names the token's holder.
 #[derive(Clone, Debug)]
@@ -25,22 +26,56 @@ struct Holder {
     subject: Rc<str>,
 }
 
+impl Holder {
+    /// `None` if the subject alone is named, as it is.
+    fn of(principal: &Authenticated) -> Option<Self> {
+        let token = principal.token();
+        let holder = Self {
+            consumer: principal.consumer().map(|consumer| log_word(consumer.name()).into()),
+            actor: token.actor().map(|actor| log_word(actor.name()).into()),
+            subject: shared_log_word(token.shared_subject()),
+        };
+        let is_plain = holder.consumer.is_none()
+            && holder.actor.is_none()
+            && Rc::ptr_eq(&holder.subject, token.shared_subject());
+        (!is_plain).then_some(holder)
+    }
+
+    fn bytes(&self) -> usize {
+        let words = [self.consumer.as_ref(), self.actor.as_ref(), Some(&self.subject)];
+        let words = words.into_iter().flatten().map(|word| word.len());
+        words.fold(size_of::<Rare>(), usize::saturating_add)
+    }
+}
+
 /// The verified state of one public token.
-#[derive(Debug)]
 pub struct Session {
     principal: Authenticated,
     /// The keys that verified it; none for a reference token.
     keys: Option<Rc<KeySet>>,
     verified_at: UnixTime,
     epoch: Cell<RevocationEpoch>,
-    /// By template; the latest come last.
-    identities: RefCell<Vec<(TemplateKey, Rc<Identity>)>>,
-    logged: Holder,
+    identities: Cell<Identities>,
+    /// In memory of its own, as most have nothing of it.
+    rare: Option<Box<Rare>>,
     memory: Share,
-    /// The token itself, if it is a JWT: its claims can be parsed again.
-    jwt: Option<Rc<[u8]>>,
+    /// How much is kept of its claims.
+    claims: Kept,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    /// If the access log needs more than the subject as it is.
+    logged: Option<Holder>,
     /// The transaction token, if the session is for one.
-    replaced: Option<Box<Replaced>>,
+    replaced: Option<Replaced>,
+}
+
+impl fmt::Debug for Session {
+    /// Whose it is, and nothing that was minted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("principal", &self.principal).finish_non_exhaustive()
+    }
 }
 
 impl Session {
@@ -51,30 +86,29 @@ impl Session {
         epoch: RevocationEpoch,
         keys: Option<Rc<KeySet>>,
         verified_at: UnixTime,
-        memory: Share,
+        claims: Kept,
+        memory: &Rc<Memory>,
     ) -> Self {
-        let epoch = Cell::new(epoch);
-        let logged = Holder {
-            consumer: principal.consumer().map(|consumer| log_word(consumer.name()).into()),
-            actor: principal.token().actor().map(|actor| log_word(actor.name()).into()),
-            subject: shared_log_word(principal.token().shared_subject()),
-        };
+        let logged = Holder::of(&principal);
+        let words = logged.as_ref().map_or(0, Holder::bytes);
+        let memory = Share::new(memory, principal.token().claims_bytes());
+        let others = principal.token().bytes();
+        memory.set_other(words.saturating_add(others));
         Self {
             principal,
             keys,
             verified_at,
-            epoch,
-            identities: RefCell::default(),
-            logged,
+            epoch: Cell::new(epoch),
+            identities: Cell::default(),
+            rare: logged.map(|logged| Box::new(Rare { logged: Some(logged), replaced: None })),
             memory,
-            jwt: None,
-            replaced: None,
+            claims,
         }
     }
 
     /// The transaction token that a request presented.
     pub fn replaced(&self) -> Option<&Replaced> {
-        self.replaced.as_deref()
+        self.rare.as_ref()?.replaced.as_ref()
     }
 
     /// Whether its issuer was asked about the token, instead of verifying it with keys.
@@ -84,8 +118,18 @@ impl Session {
 
     /// Fields for the access log.
     pub fn access_log(&self) -> AccessLogFields {
-        let Holder { consumer, actor, subject } = self.logged.clone();
+        let Some(holder) = self.rare.as_ref().and_then(|rare| rare.logged.as_ref()) else {
+            let subject = Rc::clone(self.principal.token().shared_subject());
+            return AccessLogFields { subject: Some(subject), ..AccessLogFields::EMPTY };
+        };
+        let Holder { consumer, actor, subject } = Holder::clone(holder);
         AccessLogFields { consumer, actor, subject: Some(subject), ..AccessLogFields::EMPTY }
+    }
+
+    /// The token, with the text by which a request presents it: that of the session's
+    /// token.
+    pub fn presented<'a>(&'a self, text: &'a [u8]) -> PresentedToken<'a> {
+        self.principal.token().presented(text)
     }
 
     /// The token's holder.
@@ -116,33 +160,32 @@ impl Session {
 
     /// The identity minted earlier for the same template, if it can be sent again.
     pub fn identity(&self, template: &TemplateKey, now: UnixTime) -> Option<Rc<Identity>> {
-        let identities = self.identities.borrow();
-        let found = identities.iter().find(|(own, _)| own == template);
-        found.map(|(_, identity)| identity).filter(|identity| identity.is_reusable(now)).cloned()
+        let identities = self.identities.take();
+        let found = identities.get(template).filter(|own| own.is_reusable(now)).cloned();
+        self.identities.set(identities);
+        found
     }
 
     /// Drops the minted identities.
     pub fn forget_identities(&self) {
         self.identities.take();
+        self.memory.set_identities(0);
     }
 
     /// Keeps an identity for the next request. The token's claims are no longer needed
     /// parsed, unless requests check them.
-    pub fn keep(&self, template: TemplateKey, identity: Rc<Identity>) {
-        if !self.memory.of.asks_claims {
-            self.principal.token().claims().compact(self.jwt.as_ref());
-            self.memory.compact();
+    pub fn keep(&self, identity: Rc<Identity>) {
+        let (token, mut identities) = (self.principal.token(), self.identities.take());
+        match self.claims {
+            Kept::Parsed if identities.is_empty() => token.trim_claims(),
+            Kept::Parsed => {}
+            Kept::Folded => token.compact_claims(false),
+            Kept::InToken => token.compact_claims(true),
         }
-        let mut identities = self.identities.borrow_mut();
-        identities.retain(|(own, _)| *own != template);
-        if identities.len() >= MAX_IDENTITIES {
-            identities.remove(0);
-        }
-        // Most tokens have one, and a list would make room for four.
-        identities.reserve_exact(1);
-        identities.push((template, identity));
-        let bytes = identities.iter().map(|(_, identity)| identity.bytes());
-        self.memory.set_identity(bytes.fold(0, usize::saturating_add));
+        self.memory.set_claims(token.claims_bytes());
+        identities.keep(identity);
+        self.memory.set_identities(identities.bytes());
+        self.identities.set(identities);
     }
 }
 
@@ -155,8 +198,19 @@ pub struct VerifiedText<'a> {
     pub is_sealed: bool,
 }
 
-/// Sessions by their whole token, bounded in number and in bytes; evicts the least
-/// recently used.
+/// How much is kept of a token's claims once an identity was minted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// All of them, parsed: each request checks some.
+    Parsed,
+    /// All of them, as text.
+    Folded,
+    /// None, if the requests present a token that contains them.
+    InToken,
+}
+
+/// Sessions by their token, bounded in number and in bytes; evicts the least recently
+/// used.
 ///
 /// JWTs and reference tokens are kept apart, but share one memory limit: when it is
 /// reached, the kind that uses more of it makes room.
@@ -168,26 +222,29 @@ pub struct Sessions {
     references: ByText<(Rc<Session>, Period)>,
     reference_memory: Rc<Memory>,
     max_bytes: usize,
+    claims: Kept,
+    grants: KnownGrants,
 }
 
 impl Sessions {
-    /// Caches this many tokens in about `max_bytes`; zero disables the cache.
-    /// `asks_claims`: whether requests with cached tokens check claims.
-    pub fn new(
-        max_jwts: usize,
-        max_references: usize,
-        max_bytes: usize,
-        asks_claims: bool,
-    ) -> Self {
-        let memory = || Rc::new(Memory { used: Cell::new(0), asks_claims });
+    /// Caches this many tokens in about `max_bytes`; zero disables the cache. `claims`: how
+    /// much is kept of those of a JWT.
+    pub fn new(max_jwts: usize, max_references: usize, max_bytes: usize, claims: Kept) -> Self {
         // A session grows when an identity is minted, so its memory is counted here.
         Self {
             jwts: ByText::new(max_jwts, usize::MAX),
-            jwt_memory: memory(),
+            jwt_memory: Rc::default(),
             references: ByText::new(max_references, usize::MAX),
-            reference_memory: memory(),
+            reference_memory: Rc::default(),
             max_bytes,
+            claims,
+            grants: KnownGrants::default(),
         }
+    }
+
+    /// How much is kept of claims that no request presents.
+    fn apart(&self) -> Kept {
+        if self.claims == Kept::InToken { Kept::Folded } else { self.claims }
     }
 
     /// The session of a JWT.
@@ -214,13 +271,24 @@ impl Sessions {
         keys: Rc<KeySet>,
         now: UnixTime,
     ) -> Rc<Session> {
-        let text: Rc<[u8]> = token.text.into();
-        let jwt = (!token.is_sealed).then(|| Rc::clone(&text));
-        let stays = jwt.is_some() && principal.token().claims().can_stay_in_token();
-        let memory = Share::of(&self.jwt_memory, token.text, &principal, stays);
-        let session = Session::new(principal, epoch, Some(keys), now, memory);
-        let session = Rc::new(Session { jwt, ..session });
-        self.jwts.insert(text, Rc::clone(&session));
+        let claims = if token.is_sealed { self.apart() } else { self.claims };
+        self.keep_jwt(token.text, principal, epoch, keys, now, claims)
+    }
+
+    fn keep_jwt(
+        &mut self,
+        text: &[u8],
+        mut principal: Authenticated,
+        epoch: RevocationEpoch,
+        keys: Rc<KeySet>,
+        verified_at: UnixTime,
+        claims: Kept,
+    ) -> Rc<Session> {
+        principal.share_grant(&self.grants);
+        let memory = &self.jwt_memory;
+        let session = Session::new(principal, epoch, Some(keys), verified_at, claims, memory);
+        let session = Rc::new(session);
+        self.jwts.insert(text, Rc::clone(&session), 0);
         self.make_room();
         session
     }
@@ -230,15 +298,16 @@ impl Sessions {
     pub fn of_reference(
         &mut self,
         token: &[u8],
-        principal: Authenticated,
+        mut principal: Authenticated,
         epoch: RevocationEpoch,
         serves: Period,
         now: UnixTime,
     ) -> Rc<Session> {
-        let memory = Share::of(&self.reference_memory, token, &principal, false);
-        let session = Rc::new(Session::new(principal, epoch, None, now, memory));
+        principal.share_grant(&self.grants);
+        let memory = &self.reference_memory;
+        let session = Rc::new(Session::new(principal, epoch, None, now, self.apart(), memory));
         if serves.contains(now) {
-            self.references.insert(token.into(), (Rc::clone(&session), serves));
+            self.references.insert(token, (Rc::clone(&session), serves), 0);
             self.make_room();
         }
         session
@@ -252,9 +321,10 @@ impl Sessions {
         replaced: Replaced,
         now: UnixTime,
     ) -> Rc<Session> {
-        let memory = Share::of(&self.jwt_memory, &[], &principal, false);
-        let session = Session::new(principal, epoch, None, now, memory);
-        Rc::new(Session { replaced: Some(Box::new(replaced)), ..session })
+        let memory = &self.jwt_memory;
+        let mut session = Session::new(principal, epoch, None, now, self.apart(), memory);
+        session.rare.get_or_insert_default().replaced = Some(replaced);
+        Rc::new(session)
     }
 
     /// Replaces the consumer of a session: identities minted for the former one are
@@ -268,8 +338,8 @@ impl Sessions {
     ) -> Rc<Session> {
         let (principal, epoch) = (session.principal.with_consumer(consumer), session.epoch());
         if let Some(keys) = session.keys.clone() {
-            let token = VerifiedText { text, is_sealed: session.jwt.is_none() };
-            return self.of_jwt(token, principal, epoch, keys, session.verified_at);
+            let (at, claims) = (session.verified_at, session.claims);
+            return self.keep_jwt(text, principal, epoch, keys, at, claims);
         }
         let serves = self.references.get_mut(text).map(|(_, serves)| *serves);
         self.of_reference(text, principal, epoch, serves.unwrap_or(Period::new(now, now)), now)
@@ -313,11 +383,9 @@ impl Sessions {
 
 /// The approximate size of all sessions in bytes, including evicted ones that are still
 /// in use.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Memory {
     used: Cell<usize>,
-    /// True if claims stay parsed, which takes several times the memory.
-    asks_claims: bool,
 }
 
 impl Memory {
@@ -334,58 +402,54 @@ impl Memory {
 #[derive(Debug)]
 struct Share {
     of: Rc<Memory>,
-    token: usize,
-    claims: Cell<usize>,
-    /// Memory of the claims as JSON text.
-    compacted: usize,
-    identity: Cell<usize>,
+    // In 32 bits each, as there is one of them for each session; no part has 4 GiB.
+    claims: Cell<u32>,
+    identities: Cell<u32>,
+    other: Cell<u32>,
 }
 
 impl Share {
     /// Memory of a session besides texts: its structs, slots in tables, and what the
     /// allocator adds to each of its blocks.
-    const SESSION: usize = if cfg!(target_pointer_width = "64") { 864 } else { 512 };
+    const SESSION: usize = if cfg!(target_pointer_width = "64") { 400 } else { 280 };
 
-    /// The share of a token: its text, and its claims, which for a reference token come
-    /// from elsewhere.
-    fn of(
-        memory: &Rc<Memory>,
-        token: &[u8],
-        principal: &Authenticated,
-        claims_stay_in_token: bool,
-    ) -> Self {
-        let claims = principal.token().claims().document().bytes();
-        let compacted = if claims_stay_in_token { 0 } else { claims };
-        Self::new(memory, token.len(), claims, compacted)
-    }
-
-    fn new(memory: &Rc<Memory>, token: usize, claims: usize, compacted: usize) -> Self {
-        let token = token.saturating_add(Self::SESSION);
-        let (of, claims) = (Rc::clone(memory), Cell::new(claims));
-        let share = Self { of, token, claims, compacted, identity: Cell::new(0) };
-        share.of.add(token.saturating_add(share.claims.get()));
+    fn new(of: &Rc<Memory>, claims: usize) -> Self {
+        of.add(Self::SESSION);
+        let none = || Cell::new(0);
+        let share = Self { of: Rc::clone(of), claims: none(), identities: none(), other: none() };
+        share.set_claims(claims);
         share
     }
 
-    /// The claims were compacted.
-    fn compact(&self) {
-        self.set(&self.claims, self.compacted);
+    fn set_claims(&self, bytes: usize) {
+        self.set(&self.claims, bytes);
     }
 
-    fn set_identity(&self, bytes: usize) {
-        self.set(&self.identity, bytes);
+    fn set_identities(&self, bytes: usize) {
+        self.set(&self.identities, bytes);
     }
 
-    fn set(&self, part: &Cell<usize>, bytes: usize) {
-        self.of.remove(part.replace(bytes));
-        self.of.add(bytes);
+    fn set_other(&self, bytes: usize) {
+        self.set(&self.other, bytes);
     }
+
+    fn set(&self, part: &Cell<u32>, bytes: usize) {
+        let counted = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.of.remove(as_bytes(part.replace(counted)));
+        self.of.add(as_bytes(counted));
+    }
+}
+
+const fn as_bytes(counted: u32) -> usize {
+    counted as usize
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let parts = [self.token, self.claims.get(), self.identity.get()];
-        parts.into_iter().for_each(|part| self.of.remove(part));
+        [&self.claims, &self.identities, &self.other]
+            .into_iter()
+            .for_each(|part| self.set(part, 0));
+        self.of.remove(Self::SESSION);
     }
 }
 
@@ -395,16 +459,17 @@ mod tests {
 
     #[test]
     fn shares_go_back() {
-        let memory = Rc::new(Memory { used: Cell::new(0), asks_claims: false });
-        let (one, two) = (Share::new(&memory, 100, 400, 100), Share::new(&memory, 200, 0, 0));
-        assert_eq!(memory.used.get(), 2 * Share::SESSION + 700);
-        one.compact();
-        one.set_identity(1000);
-        one.set_identity(50);
-        two.set_identity(7);
+        let memory = Rc::<Memory>::default();
+        let (one, two) = (Share::new(&memory, 400), Share::new(&memory, 0));
+        assert_eq!(memory.used.get(), 2 * Share::SESSION + 400);
+        one.set_claims(100);
+        one.set_identities(1000);
+        one.set_identities(50);
+        two.set_identities(7);
+        two.set_other(300);
         assert_eq!(memory.used.get(), 2 * Share::SESSION + 457);
         drop(one);
-        assert_eq!(memory.used.get(), Share::SESSION + 207);
+        assert_eq!(memory.used.get(), Share::SESSION + 307);
         drop(two);
         assert_eq!(memory.used.get(), 0);
     }

@@ -114,6 +114,26 @@ impl Span {
     }
 }
 
+/// A moment at which something ends, or none; as small as a [`UnixTime`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(UnixTime);
+
+impl Deadline {
+    /// No clock gets there.
+    const NEVER: UnixTime = UnixTime(i64::MAX);
+
+    /// The moment, if there is one.
+    pub fn get(self) -> Option<UnixTime> {
+        (self.0 != Self::NEVER).then_some(self.0)
+    }
+}
+
+impl From<Option<UnixTime>> for Deadline {
+    fn from(end: Option<UnixTime>) -> Self {
+        Self(end.unwrap_or(Self::NEVER))
+    }
+}
+
 /// A period in which something holds, from its start until before its end.
 ///
 /// Every cached value, pause, lease and timeout is one of these, and none is only an end:
@@ -175,6 +195,14 @@ mod tests {
         ] {
             assert_eq!(period.contains(now), expected, "{case}");
         }
+    }
+
+    #[test]
+    fn a_deadline_is_a_moment_or_none() {
+        for end in [None, Some(UnixTime::from_millis(MAX_NUMERIC_DATE)), Some(UnixTime(0))] {
+            assert_eq!(Deadline::from(end).get(), end);
+        }
+        assert_eq!(size_of::<Deadline>(), size_of::<UnixTime>());
     }
 
     #[test]

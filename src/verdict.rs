@@ -60,7 +60,6 @@ impl Verdict {
 #[derive(Debug)]
 pub struct HeaderEdits {
     sanitized: Sanitized,
-    // Shared: a cached identity sets the same fields each time.
     set: SetFields,
     denial: Option<Box<Denial>>,
 }

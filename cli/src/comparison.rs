@@ -4,11 +4,12 @@
 //! both sides of all of them, and times that can be read.
 
 use gatepass::http::RequestHead;
+use gatepass::json::Document;
 use gatepass::json::Json;
 use gatepass::pipeline::Settings;
 use gatepass::rules::{Access, Requirements};
 use gatepass::time::{Span, UnixTime};
-use gatepass::token::{ClaimRule, ClaimTest, Claims, Issuance, Provider, Untrusted, numeric_date};
+use gatepass::token::{ClaimRule, ClaimTest, Issuance, Provider, Scopes, Untrusted, numeric_date};
 use serde_json::{Map, Value, json};
 
 use crate::time::date;
@@ -250,7 +251,7 @@ impl List<'_> {
     }
 
     fn requirements(&mut self, it: &Requirements) {
-        let scopes = Claims::of(self.claims).scopes();
+        let scopes = Scopes::in_claims(&Document::of(self.claims));
         let holds = |scope: &String| scopes.contains(scope);
         let found = || shown(&scopes.to_vec());
         let mut more = Vec::new();

@@ -22,8 +22,8 @@ pub use self::head::{Authority, Field, Fields, GrpcProtocol, Marks, RequestHead,
 pub use self::path::is_unambiguous;
 pub(crate) use self::path::{Start, canonical_path, is_blank, is_plain, plain, unambiguous_start};
 pub use self::reply::LocalReply;
-pub(crate) use self::set_fields::NewFields;
-pub use self::set_fields::SetFields;
+pub use self::set_fields::{KeptFields, SetFields};
+pub(crate) use self::set_fields::{Layout, NewFields};
 
 /// A change of a request's head, to be applied by a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,38 +4,44 @@ use std::rc::Rc;
 
 use crate::consumer::{Consumer, HostConsumer, Selected};
 use crate::revocation::Unrevoked;
-use crate::token::Verified;
+use crate::token::{KnownGrants, Verified};
 
 /// A token's holder: verified, not revoked, with its consumer.
 ///
 /// Made by [`Authenticated::new`] from an [`Unrevoked`] token only.
 #[derive(Debug)]
 pub struct Authenticated {
-    token: Rc<Verified>,
+    token: Verified,
     consumer: Option<Rc<Consumer>>,
-    of_host: Option<HostConsumer>,
+    // In memory of its own, as few tokens have one.
+    of_host: Option<Box<HostConsumer>>,
 }
 
 impl Authenticated {
     /// A token and the consumer that it selects.
     pub fn new(token: Unrevoked, selected: Selected) -> Self {
         let Selected { consumer, of_host } = selected;
-        Self { token: Rc::new(token.into_token()), consumer, of_host }
+        Self { token: token.into_token(), consumer, of_host: of_host.map(Box::new) }
     }
 
     /// The same token, with the consumer that the host currently has for it.
     pub fn with_consumer(&self, consumer: Option<Rc<Consumer>>) -> Self {
-        Self { token: Rc::clone(&self.token), consumer, of_host: self.of_host.clone() }
+        Self { token: self.token.clone(), consumer, of_host: self.of_host.clone() }
     }
 
     /// The public token.
-    pub fn token(&self) -> &Verified {
+    pub const fn token(&self) -> &Verified {
         &self.token
     }
 
     /// The host's consumer that the token names, which may or may not exist.
-    pub const fn of_host(&self) -> Option<&HostConsumer> {
-        self.of_host.as_ref()
+    pub fn of_host(&self) -> Option<&HostConsumer> {
+        self.of_host.as_deref()
+    }
+
+    /// Shares what many tokens have in common with those that are known.
+    pub fn share_grant(&mut self, known: &KnownGrants) {
+        self.token.share_grant(known);
     }
 
     /// The consumer.

@@ -13,7 +13,7 @@ use super::authenticated::Authenticated;
 use super::claims::ClaimSet;
 use super::error::MintError;
 use crate::consumer::{Consumer, TakenNames};
-use crate::http::{HeaderName, NewFields, SetFields, header_text};
+use crate::http::{HeaderName, KeptFields, Layout, NewFields, header_text};
 use crate::json::{Json, Members};
 use crate::overrides::{IdentityHeader, TemplateKey};
 use crate::token::{ClaimPath, text};
@@ -28,8 +28,8 @@ pub struct IdentityHeaders {
     /// The names of configured consumers, which no other user may have.
     pub taken: TakenNames,
     names: KongNames,
-    /// The names of the fields rendered last: nearly all identities have the same ones.
-    last: RefCell<Rc<[HeaderName]>>,
+    /// Of the fields rendered last: nearly all identities have the same.
+    last: RefCell<Rc<Layout>>,
 }
 
 /// The sources of an identity's claims.
@@ -131,7 +131,7 @@ impl IdentityHeaders {
             anonymous: name("x-anonymous-consumer")?,
             authenticated_groups: name("x-authenticated-groups")?,
         };
-        Some(Self { claims, taken: TakenNames::default(), names, last: RefCell::new(Rc::from([])) })
+        Some(Self { claims, taken: TakenNames::default(), names, last: RefCell::default() })
     }
 
     /// Every header from which a client's value is removed, besides the identity token's.
@@ -204,13 +204,13 @@ impl IdentityHeaders {
         Ok(fields)
     }
 
-    /// The fields, with their names shared with those rendered before.
-    pub(super) fn with_known_names(&self, fields: NewFields) -> SetFields {
+    /// The fields, sharing what they have in common with those rendered before.
+    pub(super) fn kept(&self, fields: NewFields) -> KeptFields {
         fields.sharing(&mut self.last.borrow_mut())
     }
 
     /// The fields that announce an anonymous consumer.
-    pub fn anonymous(&self, consumer: &Consumer) -> Result<SetFields, MintError> {
+    pub fn anonymous(&self, consumer: &Consumer) -> Result<KeptFields, MintError> {
         let Consumer { username, id, custom_id, groups, .. } = consumer;
         let unprintable = |_| MintError::Unprintable("consumer".into());
         let mut fields = NewFields::default();

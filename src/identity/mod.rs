@@ -8,6 +8,7 @@ mod authenticated;
 mod claims;
 mod error;
 mod fields;
+mod identities;
 mod keys;
 mod published;
 mod replaced;
@@ -24,13 +25,14 @@ use self::claims::{ClaimSet, Payload, WriteMembers};
 pub use self::error::MintError;
 use self::fields::ClaimSources;
 pub use self::fields::{ClaimHeader, FieldFormat, IdentityHeaders, USERNAME_CLAIMS};
+pub use self::identities::Identities;
 pub use self::keys::{IdentityKey, IdentityKeys, ScheduleGap};
 pub use self::published::{Published, PublishedPaths, origin};
 pub use self::replaced::Replaced;
 pub use self::transaction::{Profile, RequestContext};
 use self::transaction::{TXN_TOKEN_TYPE, TransactionClaims};
-use crate::http::{HeaderName, SetFields};
-use crate::json::{self, Json, Members};
+use crate::http::{HeaderName, KeptFields, SetFields};
+use crate::json::{self, Document, Json, Members};
 use crate::keys::Crypto;
 use crate::network::Network;
 use crate::overrides::{TemplateKey, TokenDefaults};
@@ -83,12 +85,17 @@ pub enum Enrichment {
 }
 
 impl Enrichment {
-    /// The identity claims from user info.
-    pub fn claims(&self) -> Option<&Map<String, Value>> {
+    /// What is known of the user.
+    pub const fn info(&self) -> Option<&Rc<UserInfo>> {
         match self {
-            Self::Known(info, _) => Some(info.claims()),
+            Self::Known(info, _) => Some(info),
             Self::NotConfigured | Self::None => None,
         }
+    }
+
+    /// The identity claims from user info.
+    pub fn claims(&self) -> Option<&Map<String, Value>> {
+        self.info().map(|info| info.claims())
     }
 }
 
@@ -130,6 +137,8 @@ pub struct Minter {
 pub struct MintOrder<'a> {
     /// The template for the service.
     pub template: &'a TemplateKey,
+    /// The claims of the token that it is minted for.
+    pub claims: &'a Document,
     /// The scopes from [`Minter::scopes`].
     pub scopes: Cow<'a, Scopes>,
     /// The token that it is minted for.
@@ -170,22 +179,33 @@ const OTHER_SCOPE_CLAIMS: [&str; 2] = ["scp", "scopes"];
 /// Only [`Minter::mint`] makes one, and only for an [`Authenticated`] request.
 #[derive(Debug)]
 pub struct Identity {
-    fields: SetFields,
+    /// What it is for; `None`: for any service without overrides.
+    template: Option<Box<TemplateKey>>,
+    fields: KeptFields,
     /// When it may be reused for the same public token.
     reusable: Period,
-    enrichment: Enrichment,
-    txn: Option<Rc<str>>,
+    user_info: Option<Rc<UserInfo>>,
+    // In memory of its own: only one that is never cached has it.
+    txn: Option<Box<Rc<str>>>,
 }
 
 impl Identity {
     /// The transaction id, if it is a transaction token.
     pub fn txn(&self) -> Option<Rc<str>> {
-        self.txn.clone()
+        self.txn.as_deref().cloned()
+    }
+
+    /// Whether it was minted for this template.
+    fn is_for(&self, template: &TemplateKey) -> bool {
+        match &self.template {
+            Some(own) => **own == *template,
+            None => *template == TemplateKey::default(),
+        }
     }
 
     /// The header fields to set upstream.
     pub fn fields(&self) -> SetFields {
-        self.fields.clone()
+        self.fields.open()
     }
 
     /// Whether it may be reused `now`, for the same public token.
@@ -195,18 +215,18 @@ impl Identity {
 
     /// Its approximate memory in bytes.
     pub fn bytes(&self) -> usize {
-        let fields = self.fields.bytes();
         // The same data may be shared by several identities; it is counted for each, so
         // the sum is never too small.
-        match &self.enrichment {
-            Enrichment::Known(info, _) => fields.saturating_add(info.bytes()),
-            Enrichment::NotConfigured | Enrichment::None => fields,
-        }
+        let info = self.user_info.as_ref().map_or(0, |info| info.bytes());
+        self.fields.bytes().saturating_add(info).saturating_add(Self::BLOCKS)
     }
 
-    /// Its user info.
-    pub const fn enrichment(&self) -> &Enrichment {
-        &self.enrichment
+    /// Its own memory, and what the allocator adds to its two blocks.
+    const BLOCKS: usize = size_of::<Self>() + 6 * size_of::<usize>();
+
+    /// Its user info, if any.
+    pub fn user_info(&self) -> Option<&UserInfo> {
+        self.user_info.as_deref()
     }
 }
 
@@ -251,21 +271,21 @@ impl Minter {
         order: MintOrder<'_>,
         now: UnixTime,
     ) -> Result<Identity, MintError> {
-        let MintOrder { template, scopes, source } = order;
+        let MintOrder { template, claims: document, scopes, source } = order;
         if let Some(exp) = principal.token().ended(now) {
             return Err(MintError::Ended(exp));
         }
         let key = self.keys.signing(now).ok_or(MintError::NoKey)?;
         let expires = now.plus(template.ttl(&self.defaults));
         let expires = principal.token().expires().map_or(expires, |exp| exp.min(expires));
-        let document = principal.token().claims().document();
         let public = document.members();
         let mut claims = match &source {
             MintSource::Public { nonce, is_introspected, .. } => {
                 let mut claims = self.claims(principal, public, template, &scopes, &enrichment);
                 claims.set("jti", jti(nonce));
                 if self.profile.is_transaction() {
-                    transaction::add_revoked_by(&mut claims, principal.token(), *is_introspected);
+                    let token = principal.token();
+                    transaction::add_revoked_by(&mut claims, token, document, *is_introspected);
                 }
                 claims
             }
@@ -278,17 +298,7 @@ impl Minter {
         // Checked before signing, which is the expensive part; base64url adds a third.
         let texts = claims.text_bytes();
         self.check_size(texts.saturating_add(texts / 3))?;
-        let token = match &self.profile {
-            Profile::Identity => {
-                let payload = Payload { expires, now, claims: &claims };
-                sign(crypto, key, "identity+jwt", &payload)?
-            }
-            Profile::Transaction { requesting_workload } => {
-                let context = source.context();
-                let claims = TransactionClaims { identity: &claims, requesting_workload, context };
-                sign(crypto, key, TXN_TOKEN_TYPE, &Payload { expires, now, claims: &claims })?
-            }
-        };
+        let token = self.sign(crypto, key, Payload { expires, now, claims: &claims }, source)?;
         let sources = ClaimSources {
             own: &claims,
             public,
@@ -299,12 +309,32 @@ impl Minter {
         let header = template.header(&self.defaults);
         let fields = self.headers.render(header, token, principal, sources)?;
         self.check_size(fields.bytes())?;
-        let fields = self.headers.with_known_names(fields);
+        let fields = self.headers.kept(fields);
 
         let reusable = Period::new(now, self.reusable_until(expires, &enrichment, now));
         let txn = claims.get("jti").filter(|_| self.profile.is_transaction());
-        let txn = txn.and_then(Json::as_str).map(Into::into);
-        Ok(Identity { fields, reusable, enrichment, txn })
+        let txn = txn.and_then(Json::as_str).map(|txn| Box::new(txn.into()));
+        let user_info = enrichment.info().cloned();
+        let template = (*template != TemplateKey::default()).then(|| Box::new(template.clone()));
+        Ok(Identity { template, fields, reusable, user_info, txn })
+    }
+
+    fn sign(
+        &self,
+        crypto: &Crypto,
+        key: &IdentityKey,
+        payload: Payload<'_, ClaimSet<'_>>,
+        source: MintSource<'_>,
+    ) -> Result<String, MintError> {
+        match &self.profile {
+            Profile::Identity => sign(crypto, key, "identity+jwt", &payload),
+            Profile::Transaction { requesting_workload } => {
+                let Payload { expires, now, claims: identity } = payload;
+                let context = source.context();
+                let claims = TransactionClaims { identity, requesting_workload, context };
+                sign(crypto, key, TXN_TOKEN_TYPE, &Payload { expires, now, claims: &claims })
+            }
+        }
     }
 
     /// Until when an identity that `expires` may be reused; `now` if it must not be.

@@ -12,11 +12,11 @@ use serde_json::{Map, Value, json};
 use super::claims::ClaimSet;
 use super::transaction::TXN_TOKEN_TYPE;
 use super::{Enrichment, Minter, is_reserved};
-use crate::json::{self, Json, Members};
+use crate::json::{self, Document, Json, Members};
 use crate::keys::Crypto;
 use crate::overrides::TemplateKey;
 use crate::time::UnixTime;
-use crate::token::{Claims, OwnTokens, Providers, Rejection, Scopes, Untrusted, Verified};
+use crate::token::{OwnTokens, Providers, Rejection, Scopes, Untrusted, Verified};
 use crate::user_info::UserInfo;
 
 /// The longest chain of requesting workloads: a transaction cannot loop forever.
@@ -26,7 +26,7 @@ const MAX_CHAIN: usize = 16;
 #[derive(Debug)]
 pub struct Replaced {
     /// All its claims.
-    claims: Claims,
+    claims: Document,
     /// The requesting workloads so far, in order, its own last.
     chain: Vec<String>,
     expires: UnixTime,
@@ -43,22 +43,22 @@ impl Replaced {
         if chain.len() > MAX_CHAIN {
             return Err(malformed());
         }
-        Ok(Self { claims: Claims::of(&claims), chain, expires })
+        Ok(Self { claims: Document::of(&claims), chain, expires })
     }
 
     /// `txn`, which never changes.
     pub(super) fn txn(&self) -> String {
-        self.claims.document().get("txn").and_then(Json::as_str).unwrap_or_default().to_owned()
+        self.claims.get("txn").and_then(Json::as_str).unwrap_or_default().to_owned()
     }
 
     /// `tctx.consumer`.
     pub fn consumer(&self) -> Option<Value> {
-        self.claims.document().get("tctx")?.get("consumer").map(Json::to_value)
+        self.claims.get("tctx")?.get("consumer").map(Json::to_value)
     }
 
     /// The user info in the token. The user service is not queried again.
     pub fn enrichment(&self, minter: &Minter) -> Enrichment {
-        let claims = self.claims.document();
+        let claims = &self.claims;
         let context = claims.get("tctx").and_then(Json::as_object);
         if context.is_some_and(|context| context.contains_key("enrichment")) {
             return Enrichment::None;
@@ -75,7 +75,7 @@ impl Replaced {
     // draft-ietf-oauth-transaction-tokens: "MUST NOT modify `txn`, `sub`, and `aud` values
     // of the Txn-Token in the request" (R83)
     pub(super) fn identity(&self, template: &TemplateKey, scopes: &Scopes) -> ClaimSet<'static> {
-        let claims = self.claims.document();
+        let claims = &self.claims;
         let context = claims.get("tctx").and_then(Json::as_object);
         let mut told = context.map(Members::to_map).unwrap_or_default();
         told.retain(|name, _| template.keeps(name) || is_reserved(name));
@@ -91,7 +91,7 @@ impl Replaced {
     /// `rctx`: that of the request which began the transaction, and the workloads that
     /// requested tokens since.
     pub(super) fn context(&self) -> Value {
-        let claims = self.claims.document();
+        let claims = &self.claims;
         let context = claims.get("rctx").and_then(Json::as_object);
         let mut context = context.map(Members::to_map).unwrap_or_default();
         context.insert("chain".into(), json!(self.chain));

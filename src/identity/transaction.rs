@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::claims::{ClaimSet, WriteMembers};
 use crate::http::RequestHead;
-use crate::json;
+use crate::json::{self, Document};
 use crate::token::Verified;
 
 /// `typ` of transaction tokens.
@@ -89,9 +89,14 @@ impl RequestContext {
 ///
 /// Without the `jti` of an introspected token: for some issuers that is the token itself,
 /// which services must not get.
-pub(super) fn add_revoked_by(claims: &mut ClaimSet<'_>, token: &Verified, is_introspected: bool) {
+pub(super) fn add_revoked_by(
+    claims: &mut ClaimSet<'_>,
+    token: &Verified,
+    public: &Document,
+    is_introspected: bool,
+) {
     let Some(Value::Object(origin)) = claims.get_mut("origin") else { return };
-    let members = token.revoked_by().into_iter();
+    let members = token.revoked_by(public).into_iter();
     let members = members.filter(|(name, _)| *name != "jti" || !is_introspected);
     origin.extend(members.map(|(name, value)| (name.to_owned(), value)));
 }

@@ -23,7 +23,7 @@ use crate::refresh::{KeySource, Lookup, Wanted};
 use crate::secret::Secret;
 use crate::session::{Session, VerifiedText};
 use crate::time::UnixTime;
-use crate::token::{ProviderId, Rejection, TokenError, Untrusted, numeric_date};
+use crate::token::{PresentedToken, ProviderId, Rejection, TokenError, Untrusted, numeric_date};
 
 /// Earlier than any token this program can meet (2020-01-01): a clock before that is not
 /// set, and nothing can be decided by it.
@@ -54,9 +54,14 @@ impl Pipeline {
     }
 
     /// The session of a cached token, unless it has been revoked since.
-    fn reuse(&self, attempt: &mut Attempt<'_>, session: Rc<Session>) -> Result<Rc<Session>, Halt> {
+    fn reuse(
+        &self,
+        attempt: &mut Attempt<'_>,
+        session: Rc<Session>,
+        text: &[u8],
+    ) -> Result<Rc<Session>, Halt> {
         attempt.trace.stage = Stage::Revocation;
-        match self.recheck(&session, attempt.now) {
+        match self.recheck(&session, session.presented(text), attempt.now) {
             Ok(()) => Ok(session),
             Err(denial) => {
                 attempt.trace.authenticated(&session);
@@ -66,8 +71,12 @@ impl Pipeline {
     }
 
     /// Checks again whether a cached token is revoked.
-    pub(super) fn recheck(&self, session: &Session, now: UnixTime) -> Result<(), Denial> {
-        let token = session.principal().token();
+    pub(super) fn recheck(
+        &self,
+        session: &Session,
+        token: PresentedToken<'_>,
+        now: UnixTime,
+    ) -> Result<(), Denial> {
         let checked = self.revocations.still_admits(token, session.epoch(), now);
         match checked {
             Ok(()) => session.set_epoch(self.revocations.epoch()),
@@ -180,7 +189,7 @@ impl Pipeline {
             let keys = self.current_keys(provider, now);
             if session.holds(keys.as_ref(), now) {
                 attempt.count(&mut self.counters, Cache::Token, CacheUse::Hit);
-                return self.reuse(attempt, session);
+                return self.reuse(attempt, session, text);
             }
             self.sessions.remove(text);
         }
@@ -221,7 +230,7 @@ impl Pipeline {
         attempt.trace.stage = Stage::Revocation;
         let unrevoked = self.revocations.admit(verified, now)?;
         attempt.trace.stage = Stage::Consumer;
-        let consumer = self.consumers.resolve(unrevoked.token())?;
+        let consumer = self.consumers.resolve(unrevoked.token().alone())?;
         let (principal, epoch) =
             (Authenticated::new(unrevoked, consumer), self.revocations.epoch());
         let token = VerifiedText { text, is_sealed: matches!(opened, Cow::Owned(_)) };
@@ -298,7 +307,7 @@ impl Pipeline {
         let used = if known.is_some() { CacheUse::Hit } else { CacheUse::Miss };
         attempt.count(&mut self.counters, Cache::Introspection, used);
         if let Some(known) = known {
-            return self.reuse(attempt, known?);
+            return self.reuse(attempt, known?, text);
         }
         let purpose = Purpose::Introspection(Secret::new(text.into()));
         let Some(Outcome::Introspection(_, answer, at)) = attempt.answer_for(&purpose) else {
@@ -347,7 +356,7 @@ impl Pipeline {
         attempt.trace.stage = Stage::Revocation;
         let unrevoked = self.revocations.admit(verified, now)?;
         attempt.trace.stage = Stage::Consumer;
-        let consumer = self.consumers.resolve(unrevoked.token())?;
+        let consumer = self.consumers.resolve(unrevoked.token().alone())?;
         let principal = Authenticated::new(unrevoked, consumer);
         let epoch = self.revocations.epoch();
         let serves = introspection.serves(principal.token(), at);

@@ -22,7 +22,7 @@ use crate::rules::Requirements;
 use crate::session::Session;
 use crate::time::{Period, UnixTime};
 use crate::token::{ClaimPath, Rejection, Scopes};
-use crate::user_info::{Cached, FailureMode, SharedAnswer, UserInfoAnswer, UserKey};
+use crate::user_info::{Cached, FailureMode, SharedAnswer, UserInfo, UserInfoAnswer, UserKey};
 
 impl Pipeline {
     /// The identity of a session: the cached one, or a new one. The rule's requirements are
@@ -36,16 +36,18 @@ impl Pipeline {
         template: &TemplateKey,
     ) -> Result<Rc<Identity>, Halt> {
         let now = attempt.now;
-        let principal = session.principal();
         for requirements in asked {
             if session.replaced().is_some() {
                 self.check_absent(attempt, requirements)?;
             }
-            self.authorize_token(attempt, principal, requirements)?;
+            self.authorize_token(attempt, session, token, requirements)?;
         }
         if let Some(identity) = session.identity(template, now) {
+            // One without user info is cached only where none is configured.
             for requirements in asked {
-                self.authorize_user(attempt, identity.enrichment(), requirements)?;
+                if let Some(info) = identity.user_info() {
+                    self.authorize_info(attempt, info, requirements)?;
+                }
             }
             attempt.trace.stage = Stage::Mint;
             return Ok(identity);
@@ -73,7 +75,7 @@ impl Pipeline {
         scopes(&self.minter, principal, template)?;
         let enrichment = match session.replaced() {
             Some(replaced) => self.enrichment_of(replaced),
-            None => self.enrich(attempt, principal, token)?,
+            None => self.enrich(attempt, session, token)?,
         };
         for requirements in asked {
             self.authorize_user(attempt, &enrichment, requirements)?;
@@ -81,13 +83,14 @@ impl Pipeline {
         attempt.trace.stage = Stage::Mint;
         let source = self.mint_source(session, attempt.head, now);
         let scopes = scopes(&self.minter, principal, template)?;
-        let order = MintOrder { template, scopes, source };
+        let claims = session.presented(token).claims().ok_or(Denial::IdentityUnavailable)?;
+        let order = MintOrder { template, claims: &claims, scopes, source };
         match self.minter.mint(&self.crypto, principal, enrichment, order, now) {
             Ok(identity) => {
                 self.counters.minted();
                 let identity = Rc::new(identity);
                 if identity.is_reusable(now) {
-                    session.keep(template.clone(), Rc::clone(&identity));
+                    session.keep(Rc::clone(&identity));
                 }
                 Ok(identity)
             }
@@ -135,13 +138,15 @@ impl Pipeline {
     pub(super) fn authorize_token(
         &self,
         attempt: &mut Attempt<'_>,
-        principal: &Authenticated,
+        session: &Session,
+        text: &[u8],
         requirements: &Requirements,
     ) -> Result<(), Denial> {
         attempt.trace.stage = Stage::Authorize;
+        let principal = session.principal();
         let from_user_info = |claim: &ClaimPath| self.decided_by_user_info(claim);
         requirements.check_token(
-            principal.token(),
+            session.presented(text),
             principal.consumer().map(Rc::as_ref),
             &principal.groups(),
             from_user_info,
@@ -157,10 +162,7 @@ impl Pipeline {
         let from_user_info = |claim: &ClaimPath| self.decided_by_user_info(claim);
         match enrichment {
             Enrichment::NotConfigured => Ok(()),
-            Enrichment::Known(info, _) => {
-                attempt.trace.stage = Stage::AuthorizeUser;
-                requirements.check_claims(info.claims(), from_user_info)
-            }
+            Enrichment::Known(info, _) => self.authorize_info(attempt, info, requirements),
             // Unknown is not the same as not allowed.
             Enrichment::None if requirements.asks_user_info(from_user_info) => {
                 Err(Denial::UserInfoUnavailable)
@@ -169,19 +171,30 @@ impl Pipeline {
         }
     }
 
+    fn authorize_info(
+        &self,
+        attempt: &mut Attempt<'_>,
+        info: &UserInfo,
+        requirements: &Requirements,
+    ) -> Result<(), Denial> {
+        attempt.trace.stage = Stage::AuthorizeUser;
+        requirements.check_claims(info.claims(), |claim| self.decided_by_user_info(claim))
+    }
+
     /// The user info, from the cache or from a callout.
     pub(super) fn enrich(
         &mut self,
         attempt: &mut Attempt<'_>,
-        principal: &Authenticated,
+        session: &Session,
         text: &[u8],
     ) -> Result<Enrichment, Halt> {
-        let now = attempt.now;
+        let (now, token) = (attempt.now, session.principal().token());
         let Some(source) = &self.user_info else { return Ok(Enrichment::NotConfigured) };
         attempt.trace.stage = Stage::UserInfo;
+        let claims = session.presented(text).claims().ok_or(Denial::IdentityUnavailable)?;
         // The token needs to be unsealed only where it is sent along.
         let text = if source.forward_token { self.open(text)? } else { Cow::Borrowed(text) };
-        let key = source.key(principal.token(), &text)?;
+        let key = source.key(token, &claims, &text)?;
         let mode = source.failure_mode;
         let purpose = Purpose::UserInfo(key.clone());
         if let Some(Outcome::UserInfo(_, answer)) = attempt.answer_for(&purpose) {
@@ -193,7 +206,7 @@ impl Pipeline {
                 None => self.without_answer(&key, mode, now).map_err(Halt::from),
             };
         }
-        let end = principal.token().expires();
+        let end = token.expires();
         let mut cached = self.user_infos.get(&key, now);
         if matches!(cached, Cached::Miss) && self.adopt_user_info(&key, end, now) {
             cached = self.user_infos.get(&key, now);

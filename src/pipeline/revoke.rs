@@ -58,11 +58,11 @@ impl Pipeline {
         attempt.trace.stage = Stage::Token;
         let token = self.token_of(attempt)?.ok_or(Denial::TokenMissing)?;
         let session = self.authenticate(attempt, &token)?;
-        self.authorize_token(attempt, session.principal(), &endpoint.requires)?;
+        self.authorize_token(attempt, &session, &token, &endpoint.requires)?;
         // User info is fetched only if it matters: revocation must work while the user
         // service is down.
         if endpoint.requires.asks_user_info(|claim| self.decided_by_user_info(claim)) {
-            let enrichment = self.enrich(attempt, session.principal(), &token)?;
+            let enrichment = self.enrich(attempt, &session, &token)?;
             self.authorize_user(attempt, &enrichment, &endpoint.requires)?;
         }
         self.collect(head, Recipient::Revocations, sanitized)

@@ -27,7 +27,7 @@ use crate::revocation::Revocations;
 use crate::rules::{McpCall, Rules};
 use crate::sealing::SealedTokens;
 use crate::seen::Seen;
-use crate::session::Sessions;
+use crate::session::{Kept, Sessions};
 use crate::shared_data::{SharedStore, Slot};
 use crate::signals::Signals;
 use crate::time::UnixTime;
@@ -129,10 +129,15 @@ fn owned_headers(settings: &Settings) -> OwnedHeaders {
 }
 
 fn sessions(settings: &Settings) -> Sessions {
-    let asks_claims = settings.rules.asks_claims() || settings.revocations.asks_each_time();
+    let claims = match settings.rules.asks_claims() || settings.revocations.asks_each_time() {
+        true => Kept::Parsed,
+        // Whether a long request has to end is decided when no request presents its token.
+        false if settings.limits.end_streams => Kept::Folded,
+        false => Kept::InToken,
+    };
     let references = settings.introspection.as_ref().map_or(0, |(.., entries)| *entries);
     let limits = &settings.limits;
-    Sessions::new(limits.token_cache_entries, references, limits.token_cache_bytes, asks_claims)
+    Sessions::new(limits.token_cache_entries, references, limits.token_cache_bytes, claims)
 }
 
 fn user_infos(settings: &Settings) -> UserInfoCache {

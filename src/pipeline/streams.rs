@@ -63,7 +63,7 @@ impl Pipeline {
             let exp = token.expires().unwrap_or(now);
             return Some((Stage::Verify, Denial::Token(Rejection::Expired { exp, now })));
         }
-        self.recheck(session, now).err().map(|denial| (Stage::Revocation, denial))
+        self.recheck(session, token.alone(), now).err().map(|denial| (Stage::Revocation, denial))
     }
 
     fn end_stream(

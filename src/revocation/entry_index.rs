@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::change::{Change, Effect, Source};
 use super::entry::{Entry, Selector, Validity, claim_key, claim_of};
-use crate::json::Json;
+use crate::json::{Document, Json};
 use crate::time::{Span, UnixTime};
 use crate::token::{ClaimPath, MAX_CLOCK_SKEW_SECONDS, Verified, numeric_date, text_of};
 
@@ -187,14 +187,13 @@ impl EntryIndex {
         })
     }
 
-    /// True if an entry applies to this token.
-    pub(super) fn names(&self, token: &Verified, now: UnixTime) -> bool {
+    /// True if an entry applies to this token with these `claims`.
+    pub(super) fn names(&self, token: &Verified, claims: &Document, now: UnixTime) -> bool {
         if self.len == 0 {
             return false;
         }
         let now = now.minus(self.skew);
-        let claims = token.claims().document();
-        let text = |name| text_of(&claims, name);
+        let text = |name| text_of(claims, name);
         let values = [
             (Selector::TokenId, text("jti")),
             (Selector::Subject, Some(token.subject())),
@@ -206,14 +205,14 @@ impl EntryIndex {
             (Selector::Client, text("client_id")),
         ];
         let issuer = text("iss");
-        let issued = numeric_date(&claims, "iat").ok().flatten();
+        let issued = numeric_date(claims, "iat").ok().flatten();
         let is_named = |selector: Selector, value: &str| {
             let held = self.validities.get(selector as usize).and_then(|held| held.get(value));
             held.into_iter().flatten().any(|held| held.validity.applies(issuer, issued, now))
         };
         let by_claim = |(claim, path): (&String, &ClaimPath)| {
             let is_named = |value: &str| is_named(Selector::Claim, &claim_key(claim, value));
-            match path.find(&claims) {
+            match path.find(claims) {
                 Some(Json::Text(value)) => is_named(value),
                 Some(Json::Array(values)) => values.iter().filter_map(Json::as_str).any(is_named),
                 _ => false,

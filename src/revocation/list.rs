@@ -12,6 +12,7 @@ use super::feed::{Feed, FeedEndpoint, FeedError, Page};
 use super::shared_list::{FeedState, SharedList, State};
 use crate::callout::{Callout, CalloutReply};
 use crate::denial::Denial;
+use crate::json::Document;
 use crate::schedule::Schedule;
 use crate::shared_data::SharedStore;
 use crate::time::{Period, Span, UnixTime};
@@ -95,14 +96,19 @@ impl List {
         self.shared.prepare(store);
     }
 
-    /// True if an entry applies to this token.
-    pub(super) fn names(&self, token: &Verified, now: UnixTime) -> bool {
-        self.index.names(token, now)
+    /// True if an entry applies to this token with these `claims`.
+    pub(super) fn names(&self, token: &Verified, claims: &Document, now: UnixTime) -> bool {
+        self.index.names(token, claims, now)
     }
 
     /// Changes whenever an entry was added or withdrawn.
     pub(super) const fn generation(&self) -> u64 {
         self.index.generation()
+    }
+
+    /// Whether it has no entry.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The number of entries.

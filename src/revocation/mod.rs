@@ -30,7 +30,7 @@ use crate::json;
 use crate::rules::Requirements;
 use crate::shared_data::SharedStore;
 use crate::time::{Span, UnixTime};
-use crate::token::Verified;
+use crate::token::{PresentedToken, Verified};
 
 /// `revocation` in the configuration.
 #[derive(Debug)]
@@ -222,7 +222,7 @@ impl Revocations {
 
     /// Refuses a token that is revoked, or missing from the allowlist if there is one.
     pub fn admit(&self, token: Verified, now: UnixTime) -> Result<Unrevoked, Denial> {
-        self.check(&token, now)?;
+        self.check(token.alone(), now)?;
         Ok(Unrevoked(token))
     }
 
@@ -234,7 +234,7 @@ impl Revocations {
     /// True if a token that was admitted at `epoch` is still admitted.
     pub fn still_admits(
         &self,
-        token: &Verified,
+        token: PresentedToken<'_>,
         epoch: RevocationEpoch,
         now: UnixTime,
     ) -> Result<(), Denial> {
@@ -250,13 +250,18 @@ impl Revocations {
         self.allowed.is_some()
     }
 
-    fn check(&self, token: &Verified, now: UnixTime) -> Result<(), Denial> {
-        if self.revoked.as_ref().is_some_and(|list| list.names(token, now)) {
+    fn check(&self, token: PresentedToken<'_>, now: UnixTime) -> Result<(), Denial> {
+        let revoked = self.revoked.as_ref().filter(|list| !list.is_empty());
+        if revoked.is_none() && self.allowed.is_none() {
+            return Ok(());
+        }
+        let (token, claims) = (token.token(), token.claims().ok_or(Denial::TokenRevoked)?);
+        if revoked.is_some_and(|list| list.names(token, &claims, now)) {
             return Err(Denial::TokenRevoked);
         }
         // A list that was never loaded does not count; `incomplete` decides then. A
         // loaded but empty one admits no token.
-        let is_listed = |list: &List| list.names(token, now) || list.is_unknown();
+        let is_listed = |list: &List| list.names(token, &claims, now) || list.is_unknown();
         if self.allowed.as_ref().is_none_or(is_listed) { Ok(()) } else { Err(Denial::TokenRevoked) }
     }
 
@@ -410,5 +415,30 @@ impl Revocations {
             ListId::Revoked => self.revoked.as_mut(),
             ListId::Allowed => self.allowed.as_mut(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise an entry for one of them would not select the token.
+    #[test]
+    fn a_token_whose_claims_cannot_be_read_is_not_admitted() {
+        let allowed = List::new(&Value::Null, Policy::Replace, None, 10, Span::ZERO);
+        let revocations = Revocations {
+            revoked: None,
+            allowed: Some(allowed),
+            endpoint: None,
+            failure_mode: FailureMode::Deny,
+            gateway: Value::Null,
+            announcements: None,
+        };
+        let (token, text) = Verified::with_claims_in_its_text();
+        let epoch = revocations.epoch();
+        let check = |token| revocations.still_admits(token, epoch, UnixTime::from_secs(1));
+        assert_eq!(check(token.presented(text)), Ok(()), "a list that was never loaded");
+        assert_eq!(check(token.alone()), Err(Denial::TokenRevoked));
+        assert_eq!(check(token.presented(b"another")), Err(Denial::TokenRevoked));
     }
 }

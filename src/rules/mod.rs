@@ -25,7 +25,9 @@ pub use self::path::{InvalidPattern, PathPattern};
 use self::reading::{folded, lenient_readings};
 pub use self::requirements::Requirements;
 use crate::denial::Denial;
-use crate::http::{RequestHead, SetFields, Start, canonical_path, is_spelled, unambiguous_start};
+use crate::http::{
+    KeptFields, RequestHead, SetFields, Start, canonical_path, is_spelled, unambiguous_start,
+};
 use crate::overrides::Overrides;
 
 /// The rules, in the order in which they are tried.
@@ -96,7 +98,7 @@ pub struct Bypassed(());
 /// The identity of a request without a token, where a rule allows it.
 #[derive(Debug)]
 pub struct Anonymous {
-    fields: SetFields,
+    fields: KeptFields,
 }
 
 impl Rule {
@@ -119,13 +121,13 @@ impl Rule {
 
 impl Anonymous {
     /// The identity announced upstream by `fields`.
-    pub(crate) const fn new(fields: SetFields) -> Self {
+    pub(crate) const fn new(fields: KeptFields) -> Self {
         Self { fields }
     }
 
     /// The header fields that announce it upstream.
     pub fn fields(&self) -> SetFields {
-        self.fields.clone()
+        self.fields.open()
     }
 }
 

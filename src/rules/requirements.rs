@@ -9,7 +9,9 @@ use crate::binding::Mismatch;
 use crate::consumer::Consumer;
 use crate::denial::Denial;
 use crate::json::Json;
-use crate::token::{ActorRule, ClaimPath, ClaimRule, ClaimTest, ProviderId, Scopes, Verified};
+use crate::token::{
+    ActorRule, ClaimPath, ClaimRule, ClaimTest, PresentedToken, ProviderId, Scopes,
+};
 
 /// A rule's requirements for token and consumer. An empty list requires nothing.
 #[derive(Debug, Default)]
@@ -66,11 +68,12 @@ impl Requirements {
     /// Claims in `from_user_info` are left to [`Requirements::check_claims`].
     pub fn check_token(
         &self,
-        token: &Verified,
+        presented: PresentedToken<'_>,
         consumer: Option<&Consumer>,
         groups: &[&str],
         from_user_info: impl Fn(&ClaimPath) -> bool,
     ) -> Result<(), Denial> {
+        let token = presented.token();
         if !self.providers.is_empty() && !self.providers.contains(&token.provider()) {
             return Err(Denial::ClaimForbidden("iss".into()));
         }
@@ -91,10 +94,10 @@ impl Requirements {
         }
         self.check_consumer(consumer, groups)?;
         let mut by_token = self.claims.iter().filter(|rule| !from_user_info(&rule.path)).peekable();
-        if by_token.peek().is_none() {
-            return Ok(());
-        }
-        let claims = token.claims().document();
+        let Some(first) = by_token.peek() else { return Ok(()) };
+        let Some(claims) = presented.claims() else {
+            return Err(Denial::ClaimForbidden(first.path.to_string()));
+        };
         check_all(by_token, |rule| rule.path.find(&claims))
     }
 
@@ -141,5 +144,25 @@ fn check_all<'a, 'v>(
     match rules.find(|rule| !rule.accepts(find(rule))) {
         Some(failed) => Err(Denial::ClaimForbidden(failed.path.to_string())),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::Verified;
+
+    /// Otherwise a claim that must be absent would be.
+    #[test]
+    fn claims_that_cannot_be_read_meet_no_condition() {
+        let path = ClaimPath::parse("tenant").unwrap();
+        let absent = ClaimRule { path, test: ClaimTest::Absent };
+        let rule = Requirements { claims: vec![absent], ..Requirements::default() };
+        let (token, text) = Verified::with_claims_in_its_text();
+        let check = |token| rule.check_token(token, None, &[], |_| false);
+        assert_eq!(check(token.presented(text)), Ok(()));
+        let forbidden = Err(Denial::ClaimForbidden("tenant".into()));
+        assert_eq!(check(token.alone()), forbidden);
+        assert_eq!(check(token.presented(b"another")), forbidden);
     }
 }

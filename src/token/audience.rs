@@ -7,11 +7,12 @@ use crate::json::{Json, Members};
 /// list that contains anything else is not an audience.
 // RFC 8725 section 3.9: "if the audience value is not present or not associated with
 // the recipient, it MUST reject the JWT" (R22)
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Audience(Aud);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 enum Aud {
+    #[default]
     Absent,
     Malformed,
     One(Box<str>),

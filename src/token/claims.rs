@@ -1,109 +1,105 @@
 //! Claims of a token, and paths to them.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::compact::claims_of;
-use super::scopes::Scopes;
-use crate::json::{self, Document, Items, Json, Members};
+use crate::json::{self, Document, Json, Members};
 use crate::time::UnixTime;
 
-/// The members of a JWT claims set or of an introspection reply.
-#[derive(Clone)]
-pub struct Claims {
-    form: RefCell<Form>,
-    /// Whether they are all of the token's claims, not only some.
-    is_whole: bool,
-}
+/// The claims of a verified token, in the form that takes the least memory.
+pub(super) struct Claims(Cell<Form>);
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 enum Form {
+    /// All claims of the token.
+    Whole(Rc<Document>),
+    /// Some of them, or others.
     Document(Rc<Document>),
-    /// In the token itself, which is cached anyway: parsed again when needed.
-    Token(Rc<[u8]>),
+    /// In the token itself, which each request presents: parsed again when needed.
+    #[default]
+    InToken,
     /// As JSON; also parsed again when needed.
-    Folded(Box<str>),
+    Folded(Rc<Box<str>>),
 }
 
 impl Claims {
     /// These claims, which may be some of those of a token.
-    pub fn new(claims: impl Into<Rc<Document>>) -> Self {
-        Self { form: RefCell::new(Form::Document(claims.into())), is_whole: false }
+    pub(super) fn new(claims: impl Into<Rc<Document>>) -> Self {
+        Self(Cell::new(Form::Document(claims.into())))
     }
 
     /// The claims of a token as they are in it.
-    pub fn whole(claims: impl Into<Rc<Document>>) -> Self {
-        Self { is_whole: true, ..Self::new(claims) }
+    pub(super) fn whole(claims: impl Into<Rc<Document>>) -> Self {
+        Self(Cell::new(Form::Whole(claims.into())))
     }
 
-    /// These claims, of a reply or of the gateway's own.
-    pub fn of(members: &Map<String, Value>) -> Self {
-        Self::new(Document::of(members))
-    }
-
-    /// All of them.
-    pub fn document(&self) -> Rc<Document> {
-        match &*self.form.borrow() {
-            Form::Document(document) => Rc::clone(document),
-            // Both were parsed or written before, so they are valid.
-            Form::Token(token) => Rc::new(claims_of(token).unwrap_or_default()),
-            Form::Folded(text) => {
-                Rc::new(Document::parse(text.as_bytes().to_vec()).unwrap_or_default())
-            }
+    /// All of them, if need be out of the `token` that they are of; `None` if they are
+    /// only there and it is missing.
+    pub(super) fn document(&self, token: Option<&[u8]>) -> Option<Rc<Document>> {
+        match self.form() {
+            Form::Whole(document) | Form::Document(document) => Some(document),
+            Form::InToken => claims_of(token?).ok().map(Rc::new),
+            Form::Folded(text) => Document::parse(text.as_bytes().to_vec()).ok().map(Rc::new),
         }
     }
 
-    /// Whether [`Claims::compact`] can leave them in their token, if it is given the
-    /// token.
-    pub const fn can_stay_in_token(&self) -> bool {
-        self.is_whole
+    /// The size of what is kept of them, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self.form() {
+            Form::Whole(document) | Form::Document(document) => document.bytes(),
+            Form::InToken => 0,
+            Form::Folded(text) => text.len(),
+        }
+    }
+
+    /// Gives back the memory that reading them took beyond what they need.
+    pub(super) fn trim(&self) {
+        self.0.set(match self.form() {
+            Form::Whole(document) => Form::Whole(Rc::new(Document::clone(&document))),
+            Form::Document(document) => Form::Document(Rc::new(Document::clone(&document))),
+            compact => compact,
+        });
     }
 
     /// Stores them compactly, for a cached token whose claims the next requests do not
-    /// need; not at all, if `token` is a JWT that is cached anyway and has these claims.
-    pub fn compact(&self, token: Option<&Rc<[u8]>>) {
-        let form = match token.filter(|_| self.is_whole) {
-            Some(token) => Form::Token(Rc::clone(token)),
-            None => match serde_json::to_string(&self.document().members()) {
-                Ok(text) => Form::Folded(text.into()),
-                Err(_) => return,
-            },
+    /// need; not at all, if each request presents a token that contains all of them.
+    pub(super) fn compact(&self, are_presented: bool) {
+        let folded = |document: &Document| {
+            let text = serde_json::to_string(&document.members()).ok()?;
+            Some(Form::Folded(Rc::new(text.into())))
         };
-        self.form.replace(form);
+        let compact = match self.form() {
+            Form::Whole(_) if are_presented => Some(Form::InToken),
+            Form::Whole(document) | Form::Document(document) => folded(&document),
+            Form::InToken | Form::Folded(_) => None,
+        };
+        if let Some(compact) = compact {
+            self.0.set(compact);
+        }
     }
 
-    /// The scopes, in the token's order, without duplicates: from `scope` (RFC 8693
-    /// section 4.2), else `scp` or `scopes`, as a list or separated by spaces.
-    pub fn scopes(&self) -> Scopes {
-        let claims = self.document();
-        let claim = ["scope", "scp", "scopes"].into_iter().find_map(|name| claims.get(name));
-        let text = claim.and_then(Json::as_str).into_iter().flat_map(|text| text.split(' '));
-        let items = claim.and_then(Json::as_array).into_iter().flat_map(Items::iter);
-        // RFC 6749 section 3.3; a list element with a space in it would become two scopes
-        // when it is joined again.
-        let is_scope = |word: &&str| {
-            !word.is_empty()
-                && word.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
-        };
-        let bytes = claim.map_or(0, Json::text_bytes);
-        Scopes::of(text.chain(items.filter_map(Json::as_str)).filter(is_scope), bytes)
+    fn form(&self) -> Form {
+        let form = self.0.take();
+        self.0.set(form.clone());
+        form
     }
 }
 
-impl PartialEq for Claims {
-    fn eq(&self, other: &Self) -> bool {
-        self.document().members().to_map() == other.document().members().to_map()
+impl Clone for Claims {
+    fn clone(&self) -> Self {
+        Self(Cell::new(self.form()))
     }
 }
 
 impl fmt::Debug for Claims {
     /// Names only: the values are personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.document().fmt(f)
+        self.document(None).fmt(f)
     }
 }
 
@@ -286,14 +282,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn claims(value: Value) -> Claims {
-        Claims::of(value.as_object().unwrap())
+    fn claims(value: Value) -> Document {
+        Document::of(value.as_object().unwrap())
     }
 
     #[test]
     fn names_are_shown_and_values_are_not() {
-        let shown = format!("{:?}", claims(json!({"sub": "alice"})));
-        assert_eq!(shown, r#"{"sub"}"#);
+        let shown = format!("{:?}", Claims::new(claims(json!({"sub": "alice"}))));
+        assert_eq!(shown, r#"Some({"sub"})"#);
         assert_eq!(ClaimPath::dotted("address.country").to_string(), "address.country");
     }
 
@@ -310,13 +306,9 @@ mod tests {
             ("boolean", json!(true), Err(NotADate)),
             ("too large", json!(1e300), Err(NotADate)),
         ] {
-            assert_eq!(
-                numeric_date(&claims(json!({ "exp": value })).document(), "exp"),
-                expected,
-                "{case}"
-            );
+            assert_eq!(numeric_date(&claims(json!({ "exp": value })), "exp"), expected, "{case}");
         }
-        assert_eq!(numeric_date(&Map::new(), "exp"), Ok(None), "absent");
+        assert_eq!(numeric_date(&serde_json::Map::new(), "exp"), Ok(None), "absent");
     }
 
     #[test]
@@ -325,44 +317,36 @@ mod tests {
             "sub": "al\"ice\u{85}é", "exp": 1_700_000_000.5, "n": 18_446_744_073_709_551_615_u64,
             "list": [1, -1, null, {"a": true}], "empty": "",
         });
-        let (plain, compacted) = (claims(members.clone()), claims(members));
-        compacted.compact(None);
-        compacted.compact(None);
-        assert_eq!(compacted, plain);
-        assert_eq!(format!("{compacted:?}"), format!("{plain:?}"));
-    }
-
-    #[test]
-    fn claims_stay_in_their_token_if_they_are_all_of_it() {
-        // {"alg":"none"} and {"sub":"alice","a":null}.
-        let token: Rc<[u8]> =
-            (*b"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImEiOm51bGx9.c2ln").into();
-        let members = json!({"sub": "alice"}).as_object().unwrap().clone();
-        for (is_whole, own) in
-            [(true, Claims::whole(Document::of(&members))), (false, Claims::of(&members))]
-        {
-            own.compact(Some(&token));
-            assert_eq!(own, Claims::of(&members));
-            assert_eq!(Rc::strong_count(&token), if is_whole { 2 } else { 1 });
+        let plain = claims(members).members().to_map();
+        let compacted = Claims::new(Document::of(&plain));
+        for _ in 0..2 {
+            compacted.compact(true);
+            assert_eq!(compacted.document(None).unwrap().members().to_map(), plain);
         }
-        let some = Claims::of(&Map::new());
-        some.compact(Some(&token));
-        assert!(some.document().members().is_empty(), "what does not count stays out");
     }
 
     #[test]
-    fn scopes() {
-        for (case, value, expected) in [
-            ("words", json!({"scope": "read  write read"}), &["read", "write"][..]),
-            ("scp list", json!({"scp": ["read", "write"]}), &["read", "write"]),
-            ("scp words", json!({"scp": "read write"}), &["read", "write"]),
-            ("scopes list", json!({"scopes": ["read"]}), &["read"]),
-            ("scope before scp", json!({"scope": "a", "scp": "b"}), &["a"]),
-            ("an element of two words", json!({"scp": ["read admin"]}), &[]),
-            ("not a scope at all", json!({"scope": 7}), &[]),
-            ("absent", json!({}), &[]),
+    fn claims_stay_in_a_token_that_has_all_of_them() {
+        // {"alg":"none"} and {"sub":"alice","a":null}.
+        let token = b"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImEiOm51bGx9.c2ln";
+        let members = json!({"sub": "alice"});
+        let all = || Claims::whole(claims(members.clone()));
+        for (case, own, are_presented, stay) in [
+            ("all", all(), true, true),
+            ("all of a token that is not presented", all(), false, false),
+            ("some", Claims::new(claims(members.clone())), true, false),
         ] {
-            assert_eq!(claims(value).scopes().to_vec(), expected, "{case}");
+            assert!(own.bytes() > 0, "{case}");
+            own.compact(are_presented);
+            let found = |token| Some(Value::Object(own.document(token)?.members().to_map()));
+            assert_eq!(found(Some(token)).as_ref(), Some(&members), "{case}");
+            assert_eq!(found(None), (!stay).then(|| members.clone()), "{case}");
+            assert_eq!(own.bytes(), if stay { 0 } else { r#"{"sub":"alice"}"#.len() }, "{case}");
+        }
+        let whole = all();
+        whole.compact(true);
+        for other in [&b""[..], b"e30.e30", b"e30.bnVsbA.c2ln"] {
+            assert!(whole.document(Some(other)).is_none(), "{other:?}");
         }
     }
 

@@ -218,7 +218,7 @@ impl KnownHeaders {
     pub fn keep(&mut self, text: &[u8], said: &TokenWords) {
         let Ok([_, header, ..]) = split(text) else { return };
         if self.0.get_mut(header).is_none() {
-            self.0.insert(header.into(), Rc::clone(&said.header));
+            self.0.insert(header, Rc::clone(&said.header), header.len());
         }
     }
 }

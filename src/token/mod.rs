@@ -11,6 +11,7 @@ mod claims;
 mod compact;
 mod confirmation;
 mod error;
+mod grant;
 mod header;
 mod issuer;
 mod provider;
@@ -22,10 +23,11 @@ mod verifier;
 
 pub use self::actor::{Actor, ActorRule};
 pub use self::audience::Audience;
-pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, Claims, numeric_date, text, text_of};
+pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, numeric_date, text, text_of};
 pub use self::compact::{KnownHeaders, TokenNames, TokenWords, Untrusted};
 pub use self::confirmation::{Confirmation, Methods};
 pub use self::error::{Malformed, Part, TokenError};
+pub use self::grant::{Grant, KnownGrants};
 pub use self::issuer::Issuer;
 pub use self::provider::{
     ClientClaims, CredentialClaim, Issuance, MAX_CLOCK_SKEW_SECONDS, Provider, ProviderId,
@@ -34,5 +36,5 @@ pub use self::provider::{
 pub use self::rejection::{Found, Rejection};
 pub use self::scopes::Scopes;
 pub use self::template::{ClaimTemplate, TemplateError};
-pub use self::verified::{REVOKED_BY, Verified};
+pub use self::verified::{PresentedToken, REVOKED_BY, Verified};
 pub use self::verifier::{EVENT_TYPES, EVENTS_CLAIM, IDENTITY_TYPES, OwnTokens, check_signature};

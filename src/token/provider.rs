@@ -12,6 +12,13 @@ use crate::token::{ClaimPath, ClaimRule, Issuer, Methods, Rejection, Untrusted};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProviderId(pub usize);
 
+impl ProviderId {
+    /// In less memory; no configuration has so many providers that it changes.
+    pub(super) fn small(self) -> u32 {
+        u32::try_from(self.0).unwrap_or(u32::MAX)
+    }
+}
+
 /// The largest clock difference that can be tolerated: "no more than a few minutes"
 /// (RFC 7519 section 4.1.4).
 pub const MAX_CLOCK_SKEW_SECONDS: u32 = 300;

@@ -4,8 +4,10 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::{Actor, Audience, Claims, Confirmation, ProviderId, Scopes, text_of};
-use crate::time::UnixTime;
+use super::claims::Claims;
+use super::{Actor, Audience, Confirmation, Grant, KnownGrants, ProviderId, Scopes, text_of};
+use crate::json::Document;
+use crate::time::{Deadline, Span, UnixTime};
 
 /// The claims by which revocations select tokens, unless an entry names another one.
 pub const REVOKED_BY: [&str; 6] = ["iat", "jti", "sid", "sub", "azp", "client_id"];
@@ -19,21 +21,20 @@ pub const REVOKED_BY: [&str; 6] = ["iat", "jti", "sid", "sub", "azp", "client_id
 /// [`Provider::verify`]: super::Provider::verify
 /// [`Provider::accept_introspected`]: super::Provider::accept_introspected
 /// [`OwnTokens::verify`]: super::OwnTokens::verify
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Verified {
-    pub(super) provider: ProviderId,
+    pub(super) provider: u32,
+    /// How many milliseconds after its `exp` it is accepted.
+    pub(super) leeway: u32,
     pub(super) claims: Claims,
     pub(super) subject: Rc<str>,
-    pub(super) client: Option<Box<str>>,
-    pub(super) scopes: Scopes,
-    pub(super) audience: Audience,
-    pub(super) expires: Option<UnixTime>,
-    pub(super) usable_until: Option<UnixTime>,
+    pub(super) grant: Rc<Grant>,
+    pub(super) expires: Deadline,
     pub(super) extras: Option<Box<Extras>>,
 }
 
 /// What few tokens have, in memory of its own: a gateway remembers many tokens.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Extras {
     pub credential: Option<String>,
     pub unique_subject: Option<Rc<str>>,
@@ -42,17 +43,33 @@ pub(super) struct Extras {
     pub confirmation: Confirmation,
 }
 
+/// Memory of a group besides its text.
+const GROUP: usize = 5 * size_of::<usize>();
+
 impl Extras {
     /// `None` if there are none.
     pub(super) fn boxed(self) -> Option<Box<Self>> {
         (self != Self::default()).then(|| Box::new(self))
+    }
+
+    fn bytes(&self) -> usize {
+        let actor = self.actor.as_ref();
+        let texts = [
+            self.credential.as_deref(),
+            self.unique_subject.as_deref(),
+            actor.and_then(|actor| actor.client_id.as_deref()),
+            actor.and_then(|actor| actor.subject.as_deref()),
+        ];
+        let texts = texts.into_iter().flatten().map(str::len);
+        let groups = self.groups.iter().map(|group| group.len().saturating_add(GROUP));
+        texts.chain(groups).fold(size_of::<Self>(), usize::saturating_add)
     }
 }
 
 impl Verified {
     /// Its issuer.
     pub const fn provider(&self) -> ProviderId {
-        self.provider
+        ProviderId(self.provider as usize)
     }
 
     /// The key of the credential that made it, if its provider's tokens are recognized by
@@ -61,9 +78,37 @@ impl Verified {
         self.extras.as_ref()?.credential.as_deref()
     }
 
-    /// Its claims, as far as they are trusted.
-    pub const fn claims(&self) -> &Claims {
-        &self.claims
+    /// As a request presents it, by this text.
+    pub const fn presented<'a>(&'a self, text: &'a [u8]) -> PresentedToken<'a> {
+        PresentedToken { token: self, text: Some(text) }
+    }
+
+    /// The token without its text: its claims can be read while they are kept.
+    pub const fn alone(&self) -> PresentedToken<'_> {
+        PresentedToken { token: self, text: None }
+    }
+
+    /// The size of what is kept of its claims, in bytes.
+    pub fn claims_bytes(&self) -> usize {
+        self.claims.bytes()
+    }
+
+    /// The size of its other texts, in bytes.
+    pub fn bytes(&self) -> usize {
+        let extras = self.extras.as_ref().map_or(0, |extras| extras.bytes());
+        extras.saturating_add(self.subject.len())
+    }
+
+    /// Gives back the memory that reading its claims took beyond what they need.
+    pub fn trim_claims(&self) {
+        self.claims.trim();
+    }
+
+    /// Stores its claims compactly, for a cached token whose claims the next requests do
+    /// not need. `are_presented`: whether each of these requests presents the JWT itself,
+    /// by [`Verified::presented`].
+    pub fn compact_claims(&self, are_presented: bool) {
+        self.claims.compact(are_presented);
     }
 
     /// `sub`, never empty.
@@ -86,7 +131,7 @@ impl Verified {
 
     /// The client that holds it, by the first of `consumers.client_id_claims`.
     pub fn client(&self) -> Option<&str> {
-        self.client.as_deref()
+        self.grant.client.as_deref()
     }
 
     /// Its holder's groups, by `consumers.groups_claims`.
@@ -94,14 +139,19 @@ impl Verified {
         self.extras.as_ref().map_or(&[], |extras| &extras.groups)
     }
 
-    /// The scopes, see [`Claims::scopes`].
-    pub const fn scopes(&self) -> &Scopes {
-        &self.scopes
+    /// The scopes: `scope`, else `scp` or `scopes`.
+    pub fn scopes(&self) -> &Scopes {
+        &self.grant.scopes
     }
 
     /// `aud`, as in the token.
-    pub const fn audience(&self) -> &Audience {
-        &self.audience
+    pub fn audience(&self) -> &Audience {
+        &self.grant.audience
+    }
+
+    /// Shares what many tokens have in common with those that are known.
+    pub fn share_grant(&mut self, known: &KnownGrants) {
+        known.share(&mut self.grant);
     }
 
     /// Who acts for the subject.
@@ -115,24 +165,23 @@ impl Verified {
     }
 
     /// `exp`.
-    pub const fn expires(&self) -> Option<UnixTime> {
-        self.expires
+    pub fn expires(&self) -> Option<UnixTime> {
+        self.expires.get()
     }
 
     /// Its `exp`, if that has passed, regardless of clock skew: an identity minted for it
     /// would be expired. In whole seconds, like the minted `exp`.
     pub fn ended(&self, now: UnixTime) -> Option<UnixTime> {
-        self.expires.filter(|exp| exp.as_secs() <= now.as_secs())
+        self.expires().filter(|exp| exp.as_secs() <= now.as_secs())
     }
 
-    /// Its claims by which revocations select it, for a token that is derived from it:
-    /// what revokes this token must revoke that one too. Without those that equal its
-    /// subject or client, which any such token has.
-    pub fn revoked_by(&self) -> Vec<(&'static str, Value)> {
-        let claims = self.claims.document();
+    /// Those of its `claims` by which revocations select it, for a token that is derived
+    /// from it: what revokes this token must revoke that one too. Without those that equal
+    /// its subject or client, which any such token has.
+    pub fn revoked_by(&self, claims: &Document) -> Vec<(&'static str, Value)> {
         let is_known = |name: &str| match name {
-            "sub" => text_of(&claims, name) == Some(self.subject()),
-            "azp" | "client_id" => text_of(&claims, name) == self.client(),
+            "sub" => text_of(claims, name) == Some(self.subject()),
+            "azp" | "client_id" => text_of(claims, name) == self.client(),
             _ => false,
         };
         let of_name = |name| Some((name, claims.get(name)?.to_value()));
@@ -140,12 +189,57 @@ impl Verified {
     }
 
     /// Until when it is accepted, clock skew included.
-    pub const fn usable_until(&self) -> Option<UnixTime> {
-        self.usable_until
+    pub fn usable_until(&self) -> Option<UnixTime> {
+        self.expires().map(|exp| exp.plus(Span::from_millis(self.leeway)))
     }
 
     /// Whether it is still accepted `now`, clock skew included.
     pub fn is_current(&self, now: UnixTime) -> bool {
-        self.usable_until.is_none_or(|end| now < end)
+        self.usable_until().is_none_or(|end| now < end)
+    }
+}
+
+/// A verified token, with the text by which a request presents it: the claims of a cached
+/// token may be nowhere else.
+#[derive(Clone, Copy, Debug)]
+pub struct PresentedToken<'a> {
+    token: &'a Verified,
+    text: Option<&'a [u8]>,
+}
+
+impl<'a> PresentedToken<'a> {
+    /// The token.
+    pub const fn token(self) -> &'a Verified {
+        self.token
+    }
+
+    /// Its claims, as far as they are trusted; `None` if they cannot be read, which is a
+    /// reason to deny: none of them may be taken for absent.
+    pub fn claims(self) -> Option<Rc<Document>> {
+        self.token.claims.document(self.text)
+    }
+}
+
+#[cfg(test)]
+impl Verified {
+    /// A cached token that says only `{"sub": "alice"}`, and its text, where alone its claims
+    /// are.
+    pub(crate) fn with_claims_in_its_text() -> (Self, &'static [u8]) {
+        // {"alg":"none"} and {"sub":"alice"}.
+        let text = b"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.c2ln";
+        let mut claims = Document::default();
+        claims.add_text("sub", "alice");
+        let claims = Claims::whole(claims);
+        claims.compact(true);
+        let token = Self {
+            provider: 0,
+            leeway: 0,
+            claims,
+            subject: "alice".into(),
+            grant: Rc::default(),
+            expires: Deadline::from(None),
+            extras: None,
+        };
+        (token, text)
     }
 }

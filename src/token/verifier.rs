@@ -12,11 +12,11 @@ pub use self::own::OwnTokens;
 use crate::json::{Document, Json, Members};
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, Excerpt, KeyError, KeySet, VerifyingKey};
 use crate::time::UnixTime;
-use crate::token::claims::{numeric_date, text_of};
+use crate::token::claims::{Claims, numeric_date, text_of};
 use crate::token::verified::Extras;
 use crate::token::{
-    Actor, Audience, ClaimPath, Claims, Confirmation, Found, Issuance, Issuer, Provider,
-    ProviderId, Rejection, Untrusted, Verified,
+    Actor, Audience, ClaimPath, Confirmation, Found, Grant, Issuance, Issuer, Provider, ProviderId,
+    Rejection, Scopes, Untrusted, Verified,
 };
 
 /// JOSE types of tokens that only the gateway itself issues.
@@ -356,18 +356,17 @@ impl Provider {
         let client = client.map(Box::from);
         let groups = groups(&client_claims.groups, claims.members());
         let actor = Actor::of(&claims)?;
+        let grant = Grant { client, scopes: Scopes::in_claims(&claims), audience };
         let claims = if is_whole { Claims::whole(claims) } else { Claims::new(claims) };
         let unique = self.names_subjects.then(|| format!("{}:{subject}", self.name).into());
         let extras = Extras { credential, unique_subject: unique, groups, actor, confirmation };
         Ok(Verified {
-            provider: id,
-            client,
+            provider: id.small(),
+            leeway: u32::try_from(self.clock_skew.as_millis()).unwrap_or_default(),
             subject,
-            scopes: claims.scopes(),
-            audience,
+            grant: grant.into(),
             extras: extras.boxed(),
-            expires,
-            usable_until: expires.map(|exp| exp.plus(self.clock_skew)),
+            expires: expires.into(),
             claims,
         })
     }

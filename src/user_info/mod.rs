@@ -18,7 +18,7 @@ pub(crate) use self::shared::SharedAnswer;
 pub use self::template::PathTemplate;
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply, ReplyFields, Service};
 use crate::http::HeaderName;
-use crate::json::{self, Json, JsonError};
+use crate::json::{self, Document, Json, JsonError};
 use crate::secret::Secret;
 use crate::time::{Span, UnixTime};
 use crate::token::{ClaimPath, ProviderId, Rejection, TemplateError, Verified};
@@ -159,10 +159,16 @@ pub enum UserInfoAnswer {
 pub const WHOLE_REPLY_CLAIM: &str = "user";
 
 impl UserInfoSource {
-    /// The cache key for the user of `token`; `text` is the token as sent.
+    /// The cache key for the user of `token` with these `claims`; `text` is the token as
+    /// sent.
     // RFC 9111 section 2 (R63)
-    pub fn key(&self, token: &Verified, text: &[u8]) -> Result<UserKey, Rejection> {
-        let path = self.path.fill(token.claims()).map_err(|error| match error {
+    pub fn key(
+        &self,
+        token: &Verified,
+        claims: &Document,
+        text: &[u8],
+    ) -> Result<UserKey, Rejection> {
+        let path = self.path.fill(claims).map_err(|error| match error {
             TemplateError::Missing(claim) => Rejection::ClaimMissing(claim),
             TemplateError::Unusable(claim) => Rejection::ClaimMismatch(claim),
         })?;

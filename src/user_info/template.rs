@@ -1,8 +1,8 @@
 //! A request path with claims in it, such as `/users/{sub}`.
 
 use crate::http::path_segment;
-use crate::json::Json;
-use crate::token::{ClaimTemplate, Claims, TemplateError};
+use crate::json::{Document, Json};
+use crate::token::{ClaimTemplate, TemplateError};
 
 /// A path in which parts in braces are claims of the token.
 #[derive(Debug, PartialEq)]
@@ -20,8 +20,8 @@ impl PathTemplate {
     /// The path for a token with these claims, each percent-encoded as one segment, so
     /// that no claim can lead elsewhere. Claims must be texts or numbers, and not dot
     /// segments.
-    pub fn fill(&self, claims: &Claims) -> Result<String, TemplateError> {
-        self.0.fill(&claims.document(), |value| match value {
+    pub fn fill(&self, claims: &Document) -> Result<String, TemplateError> {
+        self.0.fill(claims, |value| match value {
             Json::Text(text) | Json::Number(text) => path_segment(text),
             _ => None,
         })
@@ -66,7 +66,7 @@ mod tests {
             ("empty", json!({"tenant": "", "sub": "x"}), unusable("tenant")),
             ("list", json!({"tenant": ["a"], "sub": "x"}), unusable("tenant")),
         ] {
-            let claims = Claims::of(claims.as_object().unwrap());
+            let claims = Document::of(claims.as_object().unwrap());
             assert_eq!(template.fill(&claims), expected, "{case}");
         }
     }

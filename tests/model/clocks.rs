@@ -44,7 +44,8 @@ fn any_clock_is_survived() {
                 Step::Receive(_) => panic!("the gateway has no endpoint"),
             }
         }
-        assert!(outcomes.iter().all(|count| *count > 100), "{outcomes:?}: too few to tell");
+        let few = events / 200;
+        assert!(outcomes.iter().all(|count| *count > few), "{outcomes:?}: too few to tell");
     }
 }
 

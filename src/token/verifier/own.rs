@@ -7,11 +7,12 @@
 use serde_json::{Map, Value};
 
 use super::{Extras, Verified};
-use crate::json::Members;
+use crate::json::{Document, Members};
 use crate::keys::{Algorithm, Crypto, VerifyingKey};
 use crate::time::{Span, UnixTime};
+use crate::token::claims::Claims;
 use crate::token::{
-    Actor, Audience, Claims, Found, Provider, ProviderId, Providers, REVOKED_BY, Rejection,
+    Actor, Audience, Found, Grant, Provider, ProviderId, Providers, REVOKED_BY, Rejection, Scopes,
     Untrusted, numeric_date, text_of,
 };
 
@@ -119,7 +120,9 @@ impl OwnTokens<'_> {
         // than the public token's, and so does not count: a logout in between would spare
         // it. Without the public token's, nothing is spared.
         members.extend(["iss"].iter().chain(&REVOKED_BY).filter_map(|name| member(&origin, name)));
-        let claims = Claims::of(&members);
+        let claims = Document::of(&members);
+        let scopes = Scopes::in_claims(&claims);
+        let grant = Grant { client, scopes, audience: Audience::default() };
         let extras = Extras {
             unique_subject: provider.names_subjects.then_some(unique.into()),
             groups,
@@ -127,15 +130,13 @@ impl OwnTokens<'_> {
             ..Extras::default()
         };
         Ok(Verified {
-            provider: id,
+            provider: id.small(),
+            leeway: 0,
             subject: subject.into(),
-            client,
-            scopes: claims.scopes(),
-            audience: Audience::of(&Map::new()),
+            grant: grant.into(),
             extras: extras.boxed(),
-            expires: Some(expires),
-            usable_until: Some(expires),
-            claims,
+            expires: Some(expires).into(),
+            claims: Claims::new(claims),
         })
     }
 }
