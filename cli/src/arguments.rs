@@ -379,6 +379,12 @@ pub enum KeyAlgorithm {
     /// RSA, 2048 bits
     #[value(name = "RS256")]
     Rs256,
+    /// RSA, 2048 bits, for the native modules
+    #[value(name = "PS256")]
+    Ps256,
+    /// P-384, for the native modules
+    #[value(name = "ES384")]
+    Es384,
     /// A secret of 32 bytes
     #[value(name = "HS256")]
     Hs256,

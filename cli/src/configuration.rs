@@ -143,6 +143,21 @@ impl Configuration {
         })
     }
 
+    /// The cryptography that its host offers, as far as the file tells which host that is:
+    /// what may be for a native module may ask for all that one has.
+    fn crypto(&self) -> Option<RustCryptoHost> {
+        let is_filter = || self.path.contains(".filters[") || self.path.contains("filter_chains");
+        let is_alone = self.frame.is_native.is_none();
+        match self.host {
+            HostKind::Envoy => {
+                Some(RustCryptoHost { is_native: self.frame.is_native != Some(false) })
+            }
+            // Kong has none for a filter; an entry of `plugins` may be the plugin.
+            HostKind::Kong if is_alone || is_filter() => None,
+            HostKind::Kong => Some(RustCryptoHost { is_native: true }),
+        }
+    }
+
     /// Parses it.
     pub fn read(&self) -> Result<Settings, Problems> {
         self.read_as(&self.filled)
@@ -161,11 +176,7 @@ impl Configuration {
     }
 
     fn read_as(&self, document: &Value) -> Result<Settings, Problems> {
-        // Only Envoy has cryptography to offer.
-        let host: Option<Rc<dyn HostCrypto>> = match self.host {
-            HostKind::Envoy => Some(Rc::new(RustCryptoHost)),
-            HostKind::Kong => None,
-        };
+        let host = self.crypto().map(|host| Rc::new(host) as Rc<dyn HostCrypto>);
         let made_up = |_: &str| Some(placeholders::TEXT.to_owned());
         let environment: &dyn Fn(&str) -> Option<String> =
             if self.no_env { &made_up } else { &system::environment };

@@ -42,7 +42,7 @@ pub fn run(arguments: &Keygen) -> Result<Output, Failure> {
 
 /// Reads a private key of any of the algorithms.
 pub fn signing_key(file: &str, text: &str) -> Result<SigningKey, Failure> {
-    use SigningAlgorithm::{EdDsa, Es256, Rs256};
+    use SigningAlgorithm::{EdDsa, Es256, Es384, Ps256, Rs256};
     use SigningKeyError::WrongKind;
     let read = |algorithm| SigningKey::parse(text, algorithm);
     // A key of another kind is tried as that kind; other errors are reported.
@@ -50,20 +50,27 @@ pub fn signing_key(file: &str, text: &str) -> Result<SigningKey, Failure> {
         WrongKind { .. } => read(algorithm),
         error => Err(error),
     };
-    let key = read(Rs256).or_else(|error| other(error, EdDsa)).or_else(|error| other(error, Es256));
+    let own = if member(text, "alg").as_deref() == Some("PS256") { Ps256 } else { Rs256 };
+    let others = [EdDsa, Es384, Es256].into_iter();
+    let key = others.fold(read(own), |key, algorithm| key.or_else(|error| other(error, algorithm)));
     key.map_err(|cause| Failure::Key { file: file.to_owned(), cause })
 }
 
 /// The `kid` in a JWK.
 pub fn own_kid(text: &str) -> Option<String> {
-    let jwk: Value = serde_json::from_str(text).ok()?;
-    jwk.get("kid")?.as_str().map(str::to_owned)
+    member(text, "kid")
+}
+
+/// A text in a JWK.
+fn member(jwk: &str, name: &str) -> Option<String> {
+    let jwk: Value = serde_json::from_str(jwk).ok()?;
+    jwk.get(name)?.as_str().map(str::to_owned)
 }
 
 /// All that signs; RSA by the `rsa` crate.
 pub fn crypto(key: &SigningKey) -> Crypto {
     SigningKey::sign_on_host(
-        Crypto::on(std::rc::Rc::new(crate::signer::RustCryptoHost)),
+        Crypto::on(std::rc::Rc::new(crate::signer::RustCryptoHost { is_native: true })),
         std::iter::once(key),
     )
 }
@@ -79,7 +86,13 @@ impl NewKey {
                 }
             },
             KeyAlgorithm::EdDsa => Self::ed25519(&system::random()?),
-            KeyAlgorithm::Rs256 => Self::rsa(),
+            KeyAlgorithm::Es384 => loop {
+                if let Ok(key) = p384::SecretKey::from_slice(&system::random::<48>()?) {
+                    return Self::p384(&key);
+                }
+            },
+            KeyAlgorithm::Rs256 => Self::rsa("RS256", SigningAlgorithm::Rs256),
+            KeyAlgorithm::Ps256 => Self::rsa("PS256", SigningAlgorithm::Ps256),
             KeyAlgorithm::Hs256 => Ok(Self::secret("HS256", &system::random::<32>()?)),
             KeyAlgorithm::Hs384 => Ok(Self::secret("HS384", &system::random::<48>()?)),
             KeyAlgorithm::Hs512 => Ok(Self::secret("HS512", &system::random::<64>()?)),
@@ -104,6 +117,15 @@ impl NewKey {
         Self::new("ES256", SigningAlgorithm::Es256, members, &numbers, key.to_pkcs8_der().ok())
     }
 
+    fn p384(key: &p384::SecretKey) -> Result<Self, Failure> {
+        use p384::elliptic_curve::sec1::ToSec1Point as _;
+        let point = key.public_key().to_sec1_point(false);
+        let (Some(x), Some(y)) = (point.x(), point.y()) else { return Err(Failure::Random) };
+        let members = [("kty", "EC".to_owned()), ("crv", "P-384".to_owned())];
+        let numbers = [("x", &x[..]), ("y", &y[..]), ("d", &key.to_bytes()[..])];
+        Self::new("ES384", SigningAlgorithm::Es384, members, &numbers, key.to_pkcs8_der().ok())
+    }
+
     fn ed25519(seed: &[u8; 32]) -> Result<Self, Failure> {
         let key = ed25519_dalek::SigningKey::from_bytes(seed);
         let members = [("kty", "OKP".to_owned()), ("crv", "Ed25519".to_owned())];
@@ -116,7 +138,7 @@ impl NewKey {
         Self::new("EdDSA", SigningAlgorithm::EdDsa, members, &numbers, document)
     }
 
-    fn rsa() -> Result<Self, Failure> {
+    fn rsa(name: &str, algorithm: SigningAlgorithm) -> Result<Self, Failure> {
         let key = RsaPrivateKey::new(&mut UnwrapErr(SysRng), 2048).map_err(|_| Failure::Random)?;
         let pkcs1 = key.to_pkcs1_der().map_err(|_| Failure::Random)?;
         let parts = RsaPrivateKeyRef::from_der(pkcs1.as_bytes()).map_err(|_| Failure::Random)?;
@@ -132,7 +154,7 @@ impl NewKey {
         ];
         let members = [("kty", "RSA".to_owned())];
         let document = key.to_pkcs8_der().ok();
-        Self::new("RS256", SigningAlgorithm::Rs256, members, &numbers, document)
+        Self::new(name, algorithm, members, &numbers, document)
     }
 
     fn secret(name: &str, secret: &[u8]) -> Self {

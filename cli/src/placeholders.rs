@@ -64,6 +64,8 @@ fn visit(value: &mut Value, is_missing: IsMissing) -> Result<(), Failure> {
                     let algorithm = match algorithm.as_deref() {
                         Some("EdDSA") => KeyAlgorithm::EdDsa,
                         Some("RS256") => KeyAlgorithm::Rs256,
+                        Some("PS256") => KeyAlgorithm::Ps256,
+                        Some("ES384") => KeyAlgorithm::Es384,
                         _ => KeyAlgorithm::Es256,
                     };
                     *member = NewKey::generate(algorithm)?.jwk(None);

@@ -471,6 +471,42 @@ fn kongs_consumers_where_there_are_none() {
     }
 }
 
+/// What signs an identity token depends on the door that the file is for.
+#[test]
+fn algorithms_of_signing_keys_where_somebody_signs_with_them() {
+    let desk = Desk::new();
+    for (algorithm, wasm_in_envoy, wasm_in_kong) in
+        [("ES256", 0, 0), ("EdDSA", 0, 0), ("RS256", 0, 1), ("PS256", 1, 1), ("ES384", 1, 1)]
+    {
+        let key = json!([{"algorithm": algorithm, "private_key": {"env": "KEY"}}]);
+        let own = changed([("/identity_token/signing_keys", key)]);
+        let native = format!(
+            "dynamic_module_config: {{name: gatepass_envoy}}\nfilter_name: gatepass\n\
+             filter_config: {own}"
+        );
+        let wasm = format!(
+            "vm_config: {{vm_id: gatepass, environment_variables: {{host_env_keys: [API_KEY, \
+             KEY]}}}}\nconfiguration: {own}"
+        );
+        let kong = |place: &str, end: &str| {
+            format!("_format_version: '3.0'\n{place}[{{name: gatepass, config: {own}}}]{end}")
+        };
+        let filter = kong("services: [{name: s, filter_chains: [{filters: ", "}]}]");
+        for (file, ends) in [
+            (native, 0),
+            (wasm, wasm_in_envoy),
+            (filter, wasm_in_kong),
+            (kong("plugins: ", ""), 0),
+            (own.to_string(), 0),
+        ] {
+            desk.put("file.yaml", &file);
+            let run = desk.run(&["check", "--no-env", "file.yaml"]).ended(ends);
+            let told = run.out.matches("with which nobody signs here").count();
+            assert_eq!(told, usize::from(ends == 1), "{algorithm}, {file}: {}", run.out);
+        }
+    }
+}
+
 #[test]
 fn the_shipped_examples_are_valid() {
     let root = env!("CARGO_WORKSPACE_DIR");

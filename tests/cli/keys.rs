@@ -7,7 +7,7 @@ use crate::support::{Desk, SIGNING_KEY, changed, configuration, verified};
 #[test]
 fn a_new_key_signs_what_others_verify() {
     let desk = Desk::furnished(&configuration());
-    for algorithm in ["ES256", "EdDSA", "RS256"] {
+    for algorithm in ["ES256", "EdDSA", "RS256", "PS256", "ES384"] {
         for format in ["jwk", "pem"] {
             let key = desk.run(&["keygen", "-a", algorithm, "--format", format]).ended(0).out;
             desk.put("new.key", &key);
