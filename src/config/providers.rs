@@ -42,6 +42,12 @@ pub fn read(
     kong_jwt: Option<&KongJwt>,
     credentials: Option<&Rc<KeySet>>,
 ) -> Option<Configured> {
+    if is_one(node) {
+        return node.reject_as(
+            "the fields of a provider",
+            "an object of providers by name, such as NAME: {issuer: ...}",
+        );
+    }
     let providers = node.entries(|name, node| {
         if kong_jwt::is_kind(node) {
             // Its problems are already recorded.
@@ -90,9 +96,17 @@ pub fn read(
     Some(configured)
 }
 
+/// Whether it is a provider, instead of an object of them by name.
+fn is_one(node: &Node<'_>) -> bool {
+    node.value().get("issuer").is_some_and(Value::is_string)
+}
+
 /// Names in order, for references from rules, including those of invalid providers.
 /// `None` if there are none.
 pub fn names(node: &Node<'_>) -> Option<Vec<String>> {
+    if is_one(node) {
+        return None;
+    }
     let names: Vec<_> = node.value().as_object()?.keys().cloned().collect();
     (!names.is_empty()).then_some(names)
 }

@@ -490,6 +490,16 @@ fn what_must_be_there() {
     }
 }
 
+/// One problem, not one for each field.
+#[test]
+fn a_provider_without_a_name() {
+    let provider = complete()["providers"]["shop"].clone();
+    let found = problems(&[("/providers", provider), ("/rules", json!([]))]);
+    let [[path, found, accepted]] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((path.as_str(), found.as_str()), ("$.providers", "the fields of a provider"));
+    assert!(accepted.contains("such as NAME: {issuer: ...}"), "{accepted}");
+}
+
 #[test]
 fn unknown_fields_at_every_level() {
     for (parent, known) in [
