@@ -22,6 +22,18 @@ each_host!(keys_are_fetched_before_anybody_asks, as built too, |host| {
     assert!(host.background_callouts().is_empty(), "and then only when they grow old");
 });
 
+// In Kong's workers they are shared from the first request on: see `configuration`.
+each_host!(keys_that_are_there_serve_who_starts_later, on Envoy, |host| {
+    shop::open(host, remote_keys());
+    host.tick();
+    host.background_callouts().remove(0).answer(issuer().jwks());
+    let later = host.add(shop::patched(host, remote_keys())).unwrap();
+    host.tick();
+    assert!(host.callouts().is_empty(), "nobody fetches them again");
+    let request = later.send(Head::get("/").header("authorization", &shop::bearer("alice")));
+    assert_eq!(request.callout().path(), "/users/alice");
+});
+
 each_host!(a_request_before_the_first_fetch_waits_for_it, as built too, |host| {
     shop::open(host, remote_keys());
     let request = ask(host, &token("alice"));

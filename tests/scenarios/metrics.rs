@@ -160,6 +160,28 @@ each_host!(the_age_of_keys_ends_with_their_configuration, on Envoy, |host| {
     assert_eq!(age(), 0, "nobody is to be paged for it");
 });
 
+// Kong's runtime knows a metric by a checksum of its name, and traps when a counter is set.
+each_host!(two_names_of_one_checksum_are_not_mixed_up, by proxy_wasm, |host| {
+    let known = shop::patched(host, shop::remote_keys());
+    let mut provider = known["providers"]["shop"].clone();
+    provider["remote_jwks"]["service"] = json!("auth-hocr");
+    shop::open(
+        host,
+        json!({
+            "services": { "auth-hocr": known["services"]["auth"] },
+            "providers": { "shop": null, "shop-cakt": provider },
+        }),
+    );
+    host.tick();
+    host.background_callouts().into_iter().for_each(|callout| callout.answer(issuer().jwks()));
+    host.advance(5000);
+    let fetched = host.metrics().get("gatepass_fetches_total.service.auth-hocr.result.2xx").copied();
+    let age = host.metrics().get("gatepass_jwks_age_seconds.provider.shop-cakt").copied();
+    let expected = if host.is_kong() { (Some(1), None) } else { (Some(1), Some(5)) };
+    assert_eq!((fetched, age), expected);
+    served(host, "alice");
+});
+
 // The clock of ngx_wasm_module stands still during a callback.
 each_host!(one_request_in_64_is_measured, by proxy_wasm, |host| {
     shop::open(host, json!({}));

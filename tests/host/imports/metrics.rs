@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::abi::{Answer, Guest, Status, Trap};
 use super::super::fake::FakeHost;
 use super::Args;
+use super::shared::crc32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -16,7 +17,8 @@ enum Kind {
 /// All metrics; a name defined twice is one metric.
 #[derive(Default)]
 pub struct Metrics {
-    defined: Vec<(Kind, String)>,
+    /// By their ids.
+    defined: BTreeMap<u32, (Kind, String)>,
     /// A histogram's value is the sum of what was recorded.
     pub values: BTreeMap<String, u64>,
 }
@@ -32,27 +34,29 @@ pub fn define(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Ans
     if host.is_kong() && name.len() > 256 {
         return Err(Trap::new(format!("could not define metric: name {name:?} too long")));
     }
+    let kong = host.is_kong();
     let metrics = &mut host.metrics;
-    let same = |(_, defined): &(Kind, String)| *defined == name;
-    let id = match metrics.defined.iter().position(same) {
-        Some(id) if metrics.defined[id].0 == kind => id,
-        Some(_) => {
-            host.violate(format!("metric {name:?} was defined as two kinds"));
-            return Ok(Status::BadArgument);
-        }
-        None => {
-            metrics.values.insert(name.clone(), 0);
-            metrics.defined.push((kind, name));
-            metrics.defined.len() - 1
-        }
+    let known = metrics.defined.iter().find(|(_, (_, defined))| *defined == name);
+    if known.is_some_and(|(_, (defined, _))| *defined != kind) {
+        host.violate(format!("metric {name:?} was defined as two kinds"));
+        return Ok(Status::BadArgument);
+    }
+    let id = match known {
+        Some((id, _)) => *id,
+        // Whatever else has it.
+        None if kong => crc32(name.as_bytes()),
+        None => metrics.defined.len() as u32 + 1,
     };
-    guest.write_u32(args[3], id as u32 + 1)?;
+    metrics.defined.entry(id).or_insert_with(|| {
+        metrics.values.insert(name.clone(), 0);
+        (kind, name)
+    });
+    guest.write_u32(args[3], id)?;
     Ok(Status::Ok)
 }
 
 fn find(host: &FakeHost, id: u64) -> Option<(Kind, String)> {
-    let index = usize::try_from(id).ok()?.checked_sub(1)?;
-    host.metrics.defined.get(index).cloned()
+    host.metrics.defined.get(&u32::try_from(id).ok()?).cloned()
 }
 
 /// Kong traps where Envoy answers with a status.

@@ -40,7 +40,8 @@ fn stored_key(host: &FakeHost, key: &[u8]) -> Vec<u8> {
     if host.is_kong() { crc32(key).to_le_bytes().to_vec() } else { key.to_vec() }
 }
 
-fn crc32(bytes: &[u8]) -> u32 {
+/// By which Kong's runtime tells names apart.
+pub fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
             if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 }
@@ -72,10 +73,11 @@ pub fn set(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer
     let value = guest.read(args[2], args[3])?;
     let (deletes, cas) = (args[2] == 0, args[4] as u32);
     let old = host.shared.entries.get(&key).map(|(_, cas)| *cas);
-    // Envoy: 0 overwrites. Kong: 0 only creates.
+    // Envoy: 0 overwrites, and what is missing is created. Kong: 0 only creates, and nothing
+    // else does.
     let fits = match old {
         Some(old) => cas == old || (cas == 0 && !host.is_kong()),
-        None => true,
+        None => cas == 0 || !host.is_kong(),
     };
     if !fits {
         return Ok(Status::CasMismatch);
