@@ -352,6 +352,28 @@ impl Machine {
         }
     }
 
+    /// A response comes while the request is under way; whether it goes on to the client.
+    pub fn respond(&mut self, context: u32, response: &Pairs, details: &str) -> bool {
+        if let Some(stream) = self.fake().streams.get_mut(&context) {
+            stream.properties.insert("response.code_details".to_owned(), details.into());
+        }
+        let action = self.response_headers(context, response);
+        self.fake().settle(None);
+        action == Ok(0)
+    }
+
+    fn response_headers(&mut self, context: u32, response: &Pairs) -> Result<u32, Trap> {
+        let mut fake = self.fake();
+        let headers = Headers::of_reply(fake.profile, response);
+        let count = headers.count() as u32;
+        if let Some(stream) = fake.streams.get_mut(&context) {
+            stream.response = Some(headers);
+        }
+        drop(fake);
+        let args = [context, count, 0];
+        self.invoke(Step::ResponseHeaders, context, Export::ResponseHeaders, &args)
+    }
+
     /// The request ends: answered (with the upstream's response) or reset.
     pub fn close(&mut self, context: u32, response: Option<Pairs>) {
         let open = self.fake().streams.get(&context).is_some_and(|stream| stream.open);
@@ -360,17 +382,7 @@ impl Machine {
             return;
         }
         if let Some(response) = response {
-            let mut fake = self.fake();
-            let headers = Headers::of_reply(fake.profile, &response);
-            let count = headers.count() as u32;
-            if let Some(stream) = fake.streams.get_mut(&context) {
-                stream.response = Some(headers);
-            }
-            drop(fake);
-            let args = [context, count, 0];
-            let action =
-                self.invoke(Step::ResponseHeaders, context, Export::ResponseHeaders, &args);
-            if action == Ok(1) {
+            if self.response_headers(context, &response) == Ok(1) {
                 self.fake().violate("the filter paused the response headers");
             }
             // In one piece, which is its last.

@@ -433,7 +433,6 @@ impl Request {
         self.callout().answer(reply);
     }
 
-    /// The client goes away: its context is deleted, and what ends with it.
     /// A piece of a body that comes by hand; whether the filter let it go on.
     pub fn piece(&self, body: &[u8], is_last: bool) -> Option<bool> {
         self.host.machine().piece(self.context, body, is_last)
@@ -445,6 +444,21 @@ impl Request {
         self.host.machine().trailers(self.context, &trailers.iter().map(pair).collect())
     }
 
+    /// A response comes before the request is decided; whether it reaches the client.
+    /// `details` are Envoy's `%RESPONSE_CODE_DETAILS%`.
+    pub fn respond(&self, status: u16, details: &str) -> bool {
+        let response = vec![(":status".to_owned(), status.to_string().into_bytes())];
+        self.host.machine().respond(self.context, &response, details)
+    }
+
+    /// The host has lost this request: its context cannot be entered any more.
+    pub fn lose(&self) {
+        let machine = self.host.machine();
+        let mut fake = machine.fake();
+        fake.streams.get_mut(&self.context).expect("its context").open = false;
+    }
+
+    /// The client goes away: its context is deleted, and what ends with it.
     pub fn reset(&self) {
         self.host.machine().close(self.context, None);
     }

@@ -100,6 +100,18 @@ each_host!(every_plugin_of_the_same_configuration_knows, |host| {
     assert_denied(&other.send(with_token()), 401, "token_revoked");
 });
 
+// As a listener that is updated, or a worker that was replaced.
+each_host!(a_plugin_that_starts_later_knows, |host| {
+    open(host);
+    served(host, "alice");
+    assert_eq!(revoke(host, r#"{"entries":[{"sub":"alice"}]}"#).status(), 204);
+    let later = host.add(shop::patched(host, settings())).unwrap();
+    let with_token = |sub| Head::get("/").header("authorization", &shop::bearer(sub));
+    assert_denied(&later.send(with_token("alice")), 401, "token_revoked");
+    assert!(later.send(with_token("bob")).is_paused(), "which asks who that is");
+    assert_denied(&ask(host, &token("alice")), 401, "token_revoked");
+});
+
 each_host!(nothing_passes_while_the_body_comes_in, as built too, |host| {
     open(host);
     let head = post(&admin(), r#"{"entries":[]}"#)
@@ -113,6 +125,41 @@ each_host!(nothing_passes_while_the_body_comes_in, as built too, |host| {
         assert!(!is_ours || value.is_empty(), "{name}: {value}");
     }
     assert_eq!(request.status(), 204);
+});
+
+// Envoy passes the head on before the body, and what stands behind may answer meanwhile.
+each_host!(no_upstream_answers_for_the_gateway, by proxy_wasm, |host| {
+    open(host);
+    served(host, "alice");
+    let waiting = || host.send(post(&admin(), r#"{"entries":[{"sub":"alice"}]}"#).by_hand());
+    for details in ["request_payload_too_large", "via_upstream", ""] {
+        let request = waiting();
+        // nginx reads the whole body first: what comes then is its own.
+        let passes = host.is_kong() || details == "request_payload_too_large";
+        assert_eq!(request.respond(413, details), passes, "{details:?}");
+        if !passes {
+            assert_denied(&request, 503, "configuration_invalid");
+        }
+    }
+});
+
+// Envoy closes an HTTP/1 connection on which it answers before it has the whole body.
+each_host!(a_body_ends_when_the_host_says_so_and_is_read_once, by proxy_wasm, |host| {
+    open(host);
+    served(host, "alice");
+    let body = r#"{"entries":[{"sub":"alice"}]}"#;
+    let request = host.send(post(&admin(), body).by_hand());
+    let _ = host.take_calls();
+    if !host.is_kong() {
+        for end in [1, 10, body.len()] {
+            assert_eq!(request.piece(&body.as_bytes()[..end], false), Some(false));
+            assert!(request.is_paused(), "more may come: {:?}", request.outcome());
+        }
+        assert_eq!(host.take_calls()["proxy_get_buffer_bytes"], 1, "when enough was there");
+    }
+    assert_eq!(request.piece(body.as_bytes(), true), Some(false));
+    assert_eq!(request.status(), 204);
+    assert_denied(&ask(host, &token("alice")), 401, "token_revoked");
 });
 
 each_host!(who_may_not_revoke_is_told_before_the_body_comes_in, |host| {

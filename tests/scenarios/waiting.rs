@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::host::{Head, Outcome, Reply, each_host};
+use crate::host::{Engine, Head, Host, Outcome, Profile, Reply, each_host};
 use crate::shop::{self, ask, assert_denied, is_guarded, served, token, user_reply};
 
 each_host!(a_waiting_request_is_guarded_until_it_may_pass, as built too, |host| {
@@ -129,6 +129,17 @@ each_host!(a_late_reply_is_harmless, on Kong, |host| {
     assert!(ask(host, &token("alice")).is_paused(), "and not believed");
 });
 
+each_host!(the_token_of_a_second_callout_is_free_again_too, on Kong, |host| {
+    shop::open(host, shop::remote_keys());
+    let request = ask(host, &token("alice"));
+    let next = host.next_token();
+    request.answer(shop::issuer().jwks());
+    assert_eq!(request.callout().path(), "/users/alice");
+    request.reset();
+    host.set_next_token(next);
+    served(host, "alice");
+});
+
 // Without that the SDK's table of callouts would grow, and here it would panic.
 each_host!(the_token_of_a_request_that_is_over_is_free_again, on Kong, |host| {
     shop::open(host, json!({}));
@@ -201,6 +212,40 @@ each_host!(requests_of_one_user_ask_each_for_themselves, on Kong, |host| {
         assert!(request.is_forwarded());
     }
 });
+
+each_host!(a_request_that_the_host_has_lost_takes_no_callout_along, on Envoy, |host| {
+    shop::open(host, shop::remote_keys());
+    let [lost, other] = ["alice"; 2].map(|sub| ask(host, &token(sub)));
+    lost.lose();
+    host.callouts().remove(0).answer(shop::issuer().jwks());
+    // Both were to wait for one, which is sent all the same.
+    let mut callouts = host.callouts();
+    assert_eq!(callouts.len(), 1);
+    callouts.remove(0).answer(user_reply("alice"));
+    assert!(other.is_forwarded(), "{:?}", other.outcome());
+});
+
+// That nothing is left, as other tests say, is worth only as much as this count.
+#[test]
+fn what_waits_is_counted_in_every_configuration_until_it_is_over() {
+    for profile in [Profile::Envoy, Profile::Kong] {
+        let host = Host::new(crate::FILTER, Engine::Native, profile);
+        shop::open(&host, json!({}));
+        let first = host.first();
+        let second = host.add(shop::patched(&host, json!({}))).expect("accepted");
+        assert_eq!(host.held(), 0);
+        let head = || Head::get("/").header("authorization", &shop::bearer("alice"));
+        let requests = [&first, &second].map(|plugin| plugin.send(head()));
+        // The context, the request, and what it waits for, of each.
+        assert_eq!(host.held(), 6, "{profile:?}");
+        host.callouts().into_iter().for_each(|callout| callout.answer(user_reply("alice")));
+        assert!(requests.iter().all(|request| request.is_forwarded()));
+        assert_eq!(host.held(), 4, "{profile:?}: the contexts, and that their requests pass");
+        requests.iter().for_each(|request| request.finish());
+        assert_eq!(host.held(), 0, "{profile:?}");
+        host.finish();
+    }
+}
 
 each_host!(a_failure_is_shared_like_an_answer, on Envoy, |host| {
     shop::open(host, json!({}));
