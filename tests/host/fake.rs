@@ -112,6 +112,8 @@ pub struct LogLine {
 
 pub struct FakeHost {
     pub profile: Profile,
+    /// Kong's runtime in an nginx without Kong, whose properties and variables it lacks.
+    pub is_plain: bool,
     pub now_ns: u64,
     pub plugins: BTreeMap<u32, Plugin>,
     pub environment: Vec<(String, String)>,
@@ -162,6 +164,7 @@ impl FakeHost {
     pub fn new(profile: Profile) -> Self {
         Self {
             profile,
+            is_plain: false,
             now_ns: START_NS,
             plugins: BTreeMap::from([(ROOT, Plugin::default())]),
             environment: Vec::new(),
@@ -326,7 +329,7 @@ impl FakeHost {
 
     /// Sends the request on; `failed_open` says why if nobody decided that.
     pub fn forward(&mut self, context: u32, failed_open: Option<String>) {
-        let kong = self.is_kong();
+        let (kong, is_plain) = (self.is_kong(), self.is_plain);
         let Some(stream) = self.streams.get_mut(&context) else {
             return;
         };
@@ -334,7 +337,7 @@ impl FakeHost {
         if kong {
             let property = |name: &str| stream.properties.get(name).cloned();
             let scheme = property("ngx.upstream_scheme").unwrap_or_default();
-            if scheme != b"http" && scheme != b"https" {
+            if !is_plain && scheme != b"http" && scheme != b"https" {
                 let scheme = String::from_utf8_lossy(&scheme).into_owned();
                 let why = failed_open.unwrap_or_else(|| "forwarded".to_owned());
                 return self.fail(context, 500, format!("invalid URL prefix {scheme:?} ({why})"));

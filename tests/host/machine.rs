@@ -124,7 +124,7 @@ impl Machine {
         if !fake.is_kong() && !head.trailers.is_empty() {
             stream.trailers = Some(Headers::of_request(fake.profile, &head.trailers));
         }
-        if fake.is_kong() {
+        if fake.is_kong() && !fake.is_plain {
             kong_defaults(&mut stream, &fake.properties);
         }
         fake.streams.insert(context, stream);

@@ -72,6 +72,11 @@ impl Host {
         self.machine().fake().shared.zone = true;
     }
 
+    /// Kong: its runtime in an nginx without Kong.
+    pub fn without_kong(&self) {
+        self.machine().fake().is_plain = true;
+    }
+
     /// Envoy: the foreign functions it has. Kong has none.
     pub fn with_foreign(&self, functions: Foreign) {
         self.machine().fake().foreign = functions;

@@ -28,7 +28,7 @@ fn assert_refused(host: &Host, bytes: &[u8], problem: &str) {
 }
 
 each_host!(an_empty_configuration_lets_nobody_pass, as built too, |host| {
-    assert_refused(host, b"", "nothing")
+    assert_refused(host, b"", "$: found nothing")
 });
 
 each_host!(a_configuration_of_null_lets_nobody_pass, |host| {
@@ -173,15 +173,39 @@ each_host!(shared_data_without_a_zone_let_nobody_pass, on Kong, |host| {
     assert_eq!(host.take_calls().get("proxy_get_shared_data"), None, "which would trap");
 });
 
-// `capability_restriction_config` may leave out what tells Envoy from others.
-each_host!(an_envoy_without_properties_is_not_taken_for_kong, on Envoy, |host| {
-    host.refuse_calls("proxy_get_property", Status::InternalFailure);
+// Its zone cannot be looked for, nothing can keep a request that waits from passing after a
+// trap, and there is no access log that reads notes.
+each_host!(an_nginx_without_kong_is_served, on Kong, |host| {
+    host.without_kong();
+    host.with_shm_kv();
+    let properties = json!({ "properties": true });
+    shop::open(host, json!({ "shared_data": "always", "access_log": properties }));
+    let request = served(host, "alice");
+    assert_eq!(request.upstream_headers("x-consumer-username"), ["web-app"]);
+    shop::assert_denied(&host.send(Head::get("/orders")), 401, "token_missing");
+    assert!(host.logged(&format!(r#""request_id":"{:032x}""#, 3)), "{:#?}", host.logs());
+    assert_eq!(host.take_calls().get("proxy_set_property"), None, "there is nothing to set");
+});
+
+fn assert_serves_nobody(host: &Host) {
     shop::open(host, json!({}));
     for _ in 0..2 {
         let head = Head::get("/").header("authorization", &shop::bearer("alice"));
         shop::assert_denied(&host.send(head), 503, "configuration_invalid");
     }
     assert!(host.logged("an Envoy that lets the filter call proxy_get_property"));
+}
+
+// `capability_restriction_config` may leave out what tells Envoy from others.
+each_host!(an_envoy_without_properties_is_not_taken_for_kong, on Envoy, |host| {
+    host.refuse_calls("proxy_get_property", Status::InternalFailure);
+    assert_serves_nobody(host);
+});
+
+// It may be any other, and Kong's rules are safe on all.
+each_host!(a_host_that_says_nothing_of_itself_is_not_taken_for_envoy, on Envoy, |host| {
+    host.set_property("xds.node", "");
+    assert_serves_nobody(host);
 });
 
 each_host!(what_the_host_keeps_back_is_said_when_it_is_configured, by proxy_wasm, |host| {

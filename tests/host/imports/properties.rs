@@ -43,6 +43,9 @@ pub fn set(host: &mut FakeHost, guest: &mut dyn Guest, args: Args<'_>) -> Answer
         let known = path.starts_with("ngx.") || path.starts_with("kong.") || mapped(&path);
         return Ok(if known { Status::InternalFailure } else { Status::NotFound });
     }
+    if host.is_plain && is_kongs(&path) {
+        return Ok(Status::NotFound);
+    }
     if kong && !path.starts_with("kong.ctx.shared.") && !KONG_WRITABLE.contains(&path.as_str()) {
         let readable = kong_value(host, &path).is_some();
         return Ok(if readable { Status::InternalFailure } else { Status::NotFound });
@@ -72,6 +75,9 @@ fn kong(host: &mut FakeHost, path: &str) -> Option<Vec<u8>> {
 }
 
 fn kong_value(host: &mut FakeHost, path: &str) -> Option<Vec<u8>> {
+    if host.is_plain && is_kongs(path) {
+        return None;
+    }
     let context = host.context();
     let everywhere = host.properties.get(path).cloned();
     let zone = host.shared.zone;
@@ -99,6 +105,11 @@ fn kong_value(host: &mut FakeHost, path: &str) -> Option<Vec<u8>> {
         "ngx.remote_addr" | "ngx.realip_remote_addr" => Some(b"127.0.0.1".to_vec()),
         _ => path.strip_prefix("request.headers.").and_then(header),
     })
+}
+
+/// Whether only an nginx of Kong's has it.
+fn is_kongs(path: &str) -> bool {
+    path.starts_with("kong.") || path == "ngx.kong_request_id" || KONG_WRITABLE.contains(&path)
 }
 
 /// Variables of Kong's nginx template that have a setter or are `set`.
