@@ -120,19 +120,25 @@ pub(crate) fn has_zone() -> bool {
         || is_set("kong\0configuration\0nginx_wasm_shm_kv_gatepass")
 }
 
-/// The largest value of shared data. A full zone forgets old values, and a list of
-/// revocations is up to three of them at a time: what moves to the other, and each anew.
-/// The rest of the zone is for all else, which with DPoP is 16 MiB.
+/// The largest value that a zone of shared data has room for, if nobody says how large it is.
+const USUAL: usize = 2 << 20;
+
+/// The largest value of shared data.
 pub(crate) fn max_shared_bytes() -> usize {
-    const USUAL: usize = 2 << 20;
-    const ALL_ELSE: usize = 16 << 20;
     let zone = [
         "kong\0configuration\0nginx_wasm_shm_kv_gatepass",
         "kong\0configuration\0nginx_wasm_shm_kv",
     ]
     .iter()
     .find_map(|path| abi::property(path).ok().flatten());
-    let Some(zone) = zone.as_deref().and_then(bytes_of_zone) else { return USUAL };
+    zone.as_deref().and_then(bytes_of_zone).map_or(USUAL, max_value_of)
+}
+
+/// The largest value for a zone of this size. A full zone forgets old values, and a list of
+/// revocations is up to three of them at a time: what moves to the other, and each anew.
+/// The rest of the zone is for all else, which with DPoP is 16 MiB.
+fn max_value_of(zone: usize) -> usize {
+    const ALL_ELSE: usize = 16 << 20;
     (zone / 6).min(USUAL).max(zone.saturating_sub(ALL_ELSE) / 6)
 }
 
@@ -176,4 +182,32 @@ fn with_query_of(path: &[u8], target: &[u8]) -> Vec<u8> {
     let mut changed: Vec<u8> = target.iter().copied().take_while(|byte| *byte != b'?').collect();
     changed.extend(path.iter().skip_while(|byte| **byte != b'?'));
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_holds_three_lists_and_all_else() {
+        const MIB: usize = 1 << 20;
+        for (zone, expected) in [
+            ("60k", 10 << 10),
+            ("60K eviction=lru", 10 << 10),
+            ("6291456", MIB),
+            ("12m", 2 * MIB),
+            ("16M", 2 * MIB),
+            ("28m", 2 * MIB),
+            ("34m", 3 * MIB),
+            ("64m eviction=slru", 8 * MIB),
+            ("0", 0),
+        ] {
+            let bytes = bytes_of_zone(zone.as_bytes());
+            assert_eq!(bytes.map(max_value_of), Some(expected), "{zone}");
+        }
+        for odd in ["", " ", "m", "12g", "-1m", "12mm2", "99999999999999999999k"] {
+            assert_eq!(bytes_of_zone(odd.as_bytes()), None, "{odd:?}");
+        }
+        assert_eq!(bytes_of_zone(b"\xff"), None);
+    }
 }
