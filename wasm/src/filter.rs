@@ -29,12 +29,6 @@ impl Filter {
     pub(crate) const fn new(context_id: u32, plugin: Plugin) -> Self {
         Self { context_id, plugin }
     }
-
-    /// A context made once more for a request that is over, to [forget its
-    /// callouts](Shared::release_lost). It does nothing else.
-    pub(crate) const fn over(context_id: u32) -> Self {
-        Self::new(context_id, Plugin::Closed(Host::UNKNOWN, None))
-    }
 }
 
 impl Context for Filter {

@@ -19,8 +19,6 @@ thread_local! {
 pub struct Held {
     /// Contexts of requests.
     pub contexts: usize,
-    /// Callouts in flight, including those without a request.
-    pub calls: usize,
     /// The state of the gateways.
     pub requests: gateway::Held,
 }
@@ -36,13 +34,11 @@ pub(crate) fn watch(shared: &Rc<Shared>) {
 pub(crate) fn held() -> Held {
     PLUGINS.with_borrow(|plugins| {
         plugins.iter().filter_map(Weak::upgrade).fold(Held::default(), |held, shared| {
-            let (requests, calls) = shared.held();
             // One reference is the root context's, one is held here.
             let contexts = Rc::strong_count(&shared).saturating_sub(2);
             Held {
                 contexts: held.contexts.saturating_add(contexts),
-                calls: held.calls.saturating_add(calls),
-                requests: held.requests.and(requests),
+                requests: held.requests.and(shared.held()),
             }
         })
     })

@@ -39,14 +39,13 @@ use gatepass::http::{Edit, Fields, LocalReply, RequestHead};
 use gatepass::keys::HostCrypto;
 use gatepass::metrics::Kind;
 use gatepass::pipeline::SharedData;
-use gatepass::shared_data::SharedStore;
 use gatepass::time::{Span, UnixTime};
 use proxy_wasm::types::{BufferType, MapType, MetricType};
 
 use crate::abi::{self, LocalResponse, Status};
 use crate::crypto::EnvoyCrypto;
 use crate::nginx;
-use crate::store::{Bounded, Store};
+use crate::store::Store;
 
 /// The host this VM runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +57,6 @@ pub(crate) enum Host {
 /// From this many header fields on, ngx_wasm_module cannot list them safely: it returns
 /// at most 100, four of them pseudo-headers.
 const NGX_WASM_MAX_HEADERS: usize = 90;
-
-/// ngx_wasm_module accepts 256 bytes, including its own prefix with the filter's name.
-const MAX_METRIC_NAME: usize = 200;
 
 /// A metric known to the host.
 #[derive(Clone, Copy, Debug)]
@@ -157,14 +153,15 @@ impl Host {
     }
 
     /// The data shared by workers, where it is available.
-    pub(crate) fn shared_store(self, wanted: SharedData) -> Option<Box<dyn SharedStore>> {
-        let store = match (self, wanted) {
+    pub(crate) fn shared_store(self, wanted: SharedData) -> Option<Store> {
+        let creates_only = match (self, wanted) {
             (_, SharedData::Never) | (Self::NgxWasm, SharedData::Auto) => return None,
-            (Self::Envoy, _) => Store { creates_only: false },
-            (Self::NgxWasm, SharedData::Always) => Store { creates_only: true },
+            (Self::Envoy, _) => false,
+            (Self::NgxWasm, SharedData::Always) => true,
         };
+        let store = Store { creates_only, max_bytes: usize::MAX };
         let is_there = !self.shares_when_configured() || store.answers();
-        is_there.then(|| Box::new(store) as Box<dyn SharedStore>)
+        is_there.then_some(store)
     }
 
     /// Checks in a request whether the host can do what the configuration needs: a root
@@ -188,24 +185,21 @@ impl Host {
     }
 
     /// The shared data for use in requests, in one of which this is called.
-    pub(crate) fn bounded(self, store: Box<dyn SharedStore>) -> Box<dyn SharedStore> {
+    pub(crate) fn bounded(self, store: Store) -> Store {
         match self {
             Self::Envoy => store,
-            Self::NgxWasm => Box::new(Bounded { store, max_bytes: nginx::max_shared_bytes() }),
+            Self::NgxWasm => Store { max_bytes: nginx::max_shared_bytes(), ..store },
         }
     }
 
     /// Defines a metric. Must be called when the filter is configured; on ngx_wasm_module
-    /// a name that is too long traps.
+    /// a name that is [too long](crate::metrics::define) traps.
     pub(crate) fn define(self, kind: Kind, name: &str) -> Option<Metric> {
         let sort = match kind {
             Kind::Counter => MetricType::Counter,
             Kind::Gauge => MetricType::Gauge,
             Kind::Histogram => MetricType::Histogram,
         };
-        if name.len() > MAX_METRIC_NAME {
-            return None;
-        }
         abi::define_metric(sort, name).ok().map(|id| Metric { id, kind })
     }
 

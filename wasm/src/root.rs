@@ -77,9 +77,6 @@ impl RootContext for Root {
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
         if let Plugin::Ready(shared) = &self.plugin {
-            if shared.is_releasing() {
-                return Some(Box::new(Filter::over(context_id)));
-            }
             shared.release_lost(context_id);
         }
         Some(Box::new(Filter::new(context_id, self.plugin.clone())))
@@ -131,7 +128,7 @@ impl Root {
             Gateway::new(settings, host.capabilities(), seed).with_request_info(Box::new(info));
         let later = match store {
             Some(store) if host.shares_when_configured() => {
-                gateway.share(store);
+                gateway.share(Box::new(store));
                 // Every worker has a VM of its own.
                 if !gateway.starts_first() {
                     gateway.take_log();

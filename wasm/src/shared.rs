@@ -13,12 +13,12 @@ use gatepass::event::Event;
 use gatepass::gateway::{self, Action, CalloutId, Dispatch, Gateway, RequestId};
 use gatepass::host::ById;
 use gatepass::http::Edit;
-use gatepass::shared_data::SharedStore;
 use proxy_wasm::types;
 
 use crate::abi;
 use crate::host::{Guard, Host, Unreadable};
 use crate::metrics::Metrics;
+use crate::store::Store;
 
 /// The state shared by the root context and its requests.
 ///
@@ -40,12 +40,11 @@ pub(crate) struct Shared {
     gateway: RefCell<Gateway>,
     /// The workers' data, if it waits for a request: see
     /// [`Host::shares_when_configured`].
-    store: RefCell<Option<Box<dyn SharedStore>>>,
+    store: RefCell<Option<Store>>,
     /// Each callout in flight, by the host's token.
     calls: RefCell<ById<u32, Call>>,
     /// Callouts of requests that are over, for which the SDK still awaits a reply.
     lost: RefCell<ById<u32, Call>>,
-    is_releasing: Cell<bool>,
     /// The guards of suspended requests.
     guards: RefCell<ById<RequestId, Guard>>,
     metrics: Metrics,
@@ -104,7 +103,7 @@ impl Shared {
         host: Host,
         entered: Rc<Entered>,
         gateway: Gateway,
-        store: Option<Box<dyn SharedStore>>,
+        store: Option<Store>,
     ) -> Self {
         let shared = Self {
             root_id,
@@ -119,7 +118,6 @@ impl Shared {
             store: RefCell::new(store),
             calls: RefCell::default(),
             lost: RefCell::default(),
-            is_releasing: Cell::new(false),
             guards: RefCell::default(),
             fits: Cell::new(None),
             hurries: Cell::new(false),
@@ -130,9 +128,9 @@ impl Shared {
         shared
     }
 
-    /// The state held for requests, and the number of callouts in flight.
-    pub(crate) fn held(&self) -> (gateway::Held, usize) {
-        (self.gateway.borrow().held(), self.calls.borrow().len())
+    /// The state held for requests.
+    pub(crate) fn held(&self) -> gateway::Held {
+        self.gateway.borrow().held()
     }
 
     /// True if the host meets the configuration's needs. If not, that is logged once, the
@@ -154,7 +152,7 @@ impl Shared {
     fn attach_store_once(&self) {
         let store = self.store.borrow_mut().take();
         if let Some(store) = store {
-            self.gateway.borrow_mut().share(self.host.bounded(store));
+            self.gateway.borrow_mut().share(Box::new(self.host.bounded(store)));
         }
     }
 
@@ -290,16 +288,9 @@ impl Shared {
         // A host that creates the context of a request again may also have its reply.
         let back = lost.extract_if(|_, call| call.owner == context_id);
         self.calls.borrow_mut().extend(back);
-        self.is_releasing.set(true);
         for (token, call) in lost {
             abi::release(self.root_id, call.owner, token);
         }
-        self.is_releasing.set(false);
-    }
-
-    /// True if the requested context is one that [`abi::release`] creates.
-    pub(crate) const fn is_releasing(&self) -> bool {
-        self.is_releasing.get()
     }
 
     fn in_callback_of(&self, context_id: u32) -> RequestId {

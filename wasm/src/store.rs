@@ -10,6 +10,9 @@ use crate::abi;
 pub(crate) struct Store {
     /// True if a write without a version only creates missing values.
     pub creates_only: bool,
+    /// The largest value that is written: the host would make room for a larger one by
+    /// forgetting others, of which it would be the first itself.
+    pub max_bytes: usize,
 }
 
 impl Store {
@@ -29,44 +32,12 @@ impl SharedStore for Store {
     fn create(&self, key: &str, value: &[u8]) -> bool {
         // Envoy compares the version only where there is a value, and starts to count at 1.
         let version = (!self.creates_only).then_some(u32::MAX);
-        abi::set_shared_data(key, value, version).is_ok()
+        value.len() <= self.max_bytes && abi::set_shared_data(key, value, version).is_ok()
     }
 
     fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
-        let version = match version {
-            None if self.creates_only => self.read(key).map(|(_, version)| version),
-            version => version,
-        };
-        abi::set_shared_data(key, value, version).is_ok()
-    }
-}
-
-/// A store that keeps values from getting so large that the host would make room for them by
-/// forgetting others, of which it would be the first itself.
-#[derive(Debug)]
-pub(crate) struct Bounded {
-    pub store: Box<dyn SharedStore>,
-    pub max_bytes: usize,
-}
-
-impl SharedStore for Bounded {
-    fn read(&self, key: &str) -> Option<(Vec<u8>, u32)> {
-        self.store.read(key)
-    }
-
-    fn create(&self, key: &str, value: &[u8]) -> bool {
-        value.len() <= self.max_bytes && self.store.create(key, value)
-    }
-
-    fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
-        value.len() <= self.max_bytes && self.store.write(key, value, version)
-    }
-
-    fn keep(&self, key: &str) {
-        self.store.keep(key);
-    }
-
-    fn cheap_bytes(&self) -> usize {
-        self.store.cheap_bytes()
+        // Without one Kong's runtime would only create it.
+        let version = version.or_else(|| self.read(key).map(|(_, version)| version));
+        value.len() <= self.max_bytes && abi::set_shared_data(key, value, version).is_ok()
     }
 }

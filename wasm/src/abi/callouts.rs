@@ -48,7 +48,9 @@ pub(crate) fn call_root(root_id: u32) {
 /// Makes the SDK forget a callout that ended with its context, in the only possible way:
 /// with a reply, to a context that is created for it. The root context must create that
 /// one, so this may be called only where it is asked for another context, when the SDK
-/// has no context of a request at hand; and only where entering any context succeeds.
+/// has no context of a request at hand; and only where entering any context succeeds. The
+/// root context is asked for that one within this call, and what it makes does nothing: the
+/// callout is none that anybody awaits.
 pub(crate) fn release(root_id: u32, context_id: u32, token: u32) {
     proxy_on_context_create(context_id, root_id);
     proxy_on_http_call_response(root_id, token, 0, 0, 0);

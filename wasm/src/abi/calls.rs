@@ -87,9 +87,7 @@ pub(crate) fn set_property(path: &str, value: &[u8]) -> Result<(), Status> {
 /// A value that workers share, and its version.
 pub(crate) fn shared_data(key: &str) -> Result<Option<(Vec<u8>, u32)>, Status> {
     let found = if_found(imports::get_shared_data(key))?;
-    Ok(found
-        .and_then(|(value, version)| Some((value?, version)))
-        .filter(|(_, version)| *version > 0))
+    Ok(found.and_then(|(value, version)| Some((value?, version))))
 }
 
 /// The ABI uses 0 for no version.
