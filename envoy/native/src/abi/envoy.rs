@@ -199,10 +199,7 @@ impl Filter<'_> {
 
     /// Lets code that runs meanwhile on this thread query this request.
     pub(crate) fn asked_by<T>(&self, request: Request, call: impl FnOnce() -> T) -> T {
-        let before = CURRENT.replace(Some((request, self.ptr)));
-        // However the call ends: a filter that is over must not be queried.
-        let _restore = Restore(before);
-        call()
+        asked_of(request, self.ptr, call)
     }
 }
 
@@ -258,6 +255,13 @@ impl Drop for Restore {
     fn drop(&mut self) {
         CURRENT.set(self.0);
     }
+}
+
+fn asked_of<T>(request: Request, ptr: FilterPtr, call: impl FnOnce() -> T) -> T {
+    let before = CURRENT.replace(Some((request, ptr)));
+    // However the call ends: a filter that is over must not be queried.
+    let _restore = Restore(before);
+    call()
 }
 
 /// The address of a client, in Envoy's format; only while [`Filter::asked_by`] runs for
@@ -460,4 +464,22 @@ impl Config<'_> {
 /// Null for an empty slice.
 const fn pointer(labels: &[ModuleBuffer]) -> *const ModuleBuffer {
     if labels.is_empty() { ptr::null() } else { labels.as_ptr() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_queried_for_its_own_request_and_only_meanwhile() {
+        let [outer, inner] = [8, 16].map(std::ptr::without_provenance_mut);
+        asked_of(1, outer, || {
+            assert_eq!((current(1), current(2)), (Some(outer), None));
+            asked_of(2, inner, || assert_eq!((current(1), current(2)), (None, Some(inner))));
+            let panicked = std::panic::catch_unwind(|| asked_of(2, inner, || panic!("a hook")));
+            assert!(panicked.is_err());
+            assert_eq!((current(1), current(2)), (Some(outer), None));
+        });
+        assert_eq!(current(1), None, "which may be freed by now");
+    }
 }

@@ -445,3 +445,22 @@ extern "C" fn envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_
     _stream: *const c_void,
 ) {
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a payload");
+        }
+    }
+
+    #[test]
+    fn nothing_unwinds_out_of_a_hook_not_even_the_end_of_a_panic() {
+        assert_eq!(guarded(|| 1), Some(1));
+        assert_eq!(guarded(|| -> u8 { std::panic::panic_any(Bomb) }), None);
+    }
+}
