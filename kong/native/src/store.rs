@@ -41,7 +41,7 @@ const IN_USE: &str = "in-use";
 const MAX_TRIES: u8 = 10;
 
 /// The workers' data. Clones share it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Store {
     env: Env<WithoutTls>,
     map: Database<Str, Bytes>,
@@ -138,12 +138,6 @@ impl SharedStore for Store {
     fn write(&self, key: &str, value: &[u8], version: Option<u32>) -> bool {
         let may = |current| version.is_none() || version == current;
         self.change(key, value, may).unwrap_or_default()
-    }
-}
-
-impl std::fmt::Debug for Store {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("path", &self.env.path()).finish()
     }
 }
 
