@@ -26,7 +26,7 @@ pub struct Held {
 /// A plugin was configured.
 pub(crate) fn watch(shared: &Rc<Shared>) {
     PLUGINS.with_borrow_mut(|plugins| {
-        plugins.retain(|plugin| plugin.strong_count() > 0);
+        plugins.retain(|plugin| plugin.upgrade().is_some());
         plugins.push(Rc::downgrade(shared));
     });
 }
