@@ -14,6 +14,7 @@ use crate::access_log::AccessLogFields;
 use crate::callout::Service;
 use crate::consumer::Consumer;
 use crate::denial::Code;
+use crate::features;
 use crate::http::log_word;
 use crate::identity::{MintError, ScheduleGap};
 use crate::introspection::IntrospectionFailure;
@@ -319,13 +320,15 @@ impl Event {
             Self::ShadowMode => {
                 caused(&"requests that would be denied are forwarded without identity")
             }
-            Self::Started { config_hash, host_verifies, host_signs, signing } => json!({
-                "event": event,
-                "version": env!("CARGO_PKG_VERSION"),
-                "config_hash": config_hash,
-                "verify": computed(Algorithm::ALL, *host_verifies),
-                "sign": computed(signing.iter(), *host_signs),
-            }),
+            Self::Started { config_hash, host_verifies, host_signs, signing } => merged(
+                of_build(),
+                json!({
+                    "event": event,
+                    "config_hash": config_hash,
+                    "verify": computed(Algorithm::in_build(), *host_verifies),
+                    "sign": computed(signing.iter(), *host_signs),
+                }),
+            ),
             Self::HostError(cause) => caused(cause),
             Self::NotMinted(error) => caused(error),
         }
@@ -407,6 +410,17 @@ fn merged(mut one: Value, other: Value) -> Value {
         one.extend(other);
     }
     one
+}
+
+/// The version, and the features that this build was made without, if there are any.
+fn of_build() -> Value {
+    let version = env!("CARGO_PKG_VERSION");
+    let without: Vec<_> = features::left_out().map(|left_out| left_out.feature).collect();
+    if without.is_empty() {
+        json!({ "version": version })
+    } else {
+        json!({ "version": version, "without": without })
+    }
 }
 
 /// Where each of these algorithms is computed.

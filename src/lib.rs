@@ -12,7 +12,7 @@
 //!   domain     bearer rules sealing token keys introspection revocation
 //!                |     consumer user_info identity denial
 //!                |
-//!   leaves     http host callout json secret time
+//!   leaves     features http host callout json secret time
 //! ```
 //!
 //! It does no IO: time, environment, randomness and the replies of services are
@@ -54,6 +54,7 @@ pub mod config;
 pub mod consumer;
 pub mod denial;
 pub mod event;
+pub mod features;
 pub mod gateway;
 pub mod host;
 pub mod http;

@@ -128,7 +128,9 @@ impl Dpop {
 
     /// Their names for a challenge, including both names of EdDSA (RFC 9864).
     pub fn algorithm_names() -> String {
-        let names = Self::algorithms().iter().map(Algorithm::name).chain(["Ed25519"]);
+        let algorithms = Self::algorithms();
+        let ed25519 = algorithms.contains(Algorithm::EdDsa).then_some("Ed25519");
+        let names = algorithms.iter().map(Algorithm::name).chain(ed25519);
         names.collect::<Vec<_>>().join(" ")
     }
 

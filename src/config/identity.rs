@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::overrides::{TokenBounds, identity_header, owned_header};
 use super::reader::{Fields, Node, is_env, member_names};
-use super::values::{HEADER_NAME, network, scope};
+use super::values::{HEADER_NAME, algorithm_in_build, network, scope};
 use super::{access, published};
 use crate::consumer::TakenNames;
 use crate::http::HeaderName;
@@ -327,6 +327,7 @@ fn signing_algorithm(node: &Node<'_>, crypto: Option<&Crypto>) -> Option<Signing
         let names = [Es256, EdDsa, Rs256, Ps256, Es384].map(|it| Algorithm::from(it).name());
         return node.reject_name(&names, SIGNING_ALGORITHM);
     };
+    algorithm_in_build(node, algorithm.into())?;
     let is_offered = |crypto: &Crypto| crypto.host_may_sign(algorithm.into());
     if algorithm.needs_host() && !crypto.is_none_or(is_offered) {
         let found = format_args!("{name}, with which nobody signs here");

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::identity::MinterParts;
 use super::problem::Problems;
 use super::reader::{Document, Node};
-use super::values::{header_name, printable, token_name};
+use super::values::{algorithm_in_build, header_name, printable, token_name};
 use crate::bearer::HeaderSource;
 use crate::http::HeaderName;
 use crate::keys::{Algorithm, KeyError, KeySet, VerifyingKey};
@@ -228,7 +228,9 @@ pub fn bearer(name: HeaderName) -> HeaderSource {
 pub fn credential(node: &Node<'_>, secret_is_base64: bool) -> Option<VerifyingKey> {
     let mut fields = node.fields()?;
     let key = fields.required("key", "what names the credential in a token", printable);
-    let algorithm = fields.or("algorithm", Algorithm::Hs256, |node| node.one_of(&ALGORITHMS));
+    let algorithm = fields.or("algorithm", Algorithm::Hs256, |node| {
+        algorithm_in_build(node, node.one_of(&ALGORITHMS)?)
+    });
     let secret_node = fields.node_of("secret");
     let public_node = fields.node_of("rsa_public_key");
     fields.ignored("id");

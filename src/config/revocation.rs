@@ -21,7 +21,7 @@ pub fn read(
     let failure_mode = fields.or("failure_mode", FailureMode::Deny, |node| node.one_of(&modes));
     let max_entries = fields.or("max_entries", 100_000, |node| node.integer(1..=1_000_000));
     let ledger = fields.optional("ledger", ledger);
-    let logout_path = fields.optional("logout_path", own_path);
+    let logout_path = fields.optional("logout_path", signals::logout_path);
     let events = fields.or("events", signals::Events::default(), |node| {
         signals::events(node, services, names.providers)
     });

@@ -1,10 +1,13 @@
 //! `sealed_tokens`: tokens that clients hold only in sealed form.
 
+use std::rc::Rc;
+
 use super::reader::Node;
 use super::rules;
 use super::services::{self, Services};
-use super::values::token_name;
+use super::values::{in_build, token_name};
 use crate::bearer::TokenSources;
+use crate::features;
 use crate::pipeline::Limits;
 use crate::rules::{Access, Matcher, Requirements, Rule, Rules};
 use crate::sealing::{InvalidSealKeys, Login, Logins, SealKey, SealKeys, SealedTokens};
@@ -17,6 +20,7 @@ pub fn read(
     sources: Option<&Option<TokenSources>>,
     limits: Option<&Limits>,
 ) -> Option<SealedTokens> {
+    let feature = in_build(node, features::SealedTokens::proof())?;
     let mut fields = node.fields()?;
     let keys = fields.required("keys", "a list of keys", keys);
     let logins = fields.or("logins", Vec::new(), |node| node.list(|item| login(item, services)));
@@ -32,7 +36,11 @@ pub fn read(
     let (rules, logins) = logins?.into_iter().unzip();
     let paths = limits.map(|limits| limits.paths).unwrap_or_default();
     let rules = Rules::new(rules, Requirements::default(), paths);
-    Some(SealedTokens { keys: keys?, logins: Logins::new(rules, logins) })
+    Some(SealedTokens {
+        keys: Rc::new(keys?),
+        logins: Rc::new(Logins::new(rules, logins)),
+        feature,
+    })
 }
 
 fn keys(node: &Node<'_>) -> Option<SealKeys> {

@@ -5,7 +5,8 @@ use super::logout::revoke_by;
 use super::providers::{self, KEY_SOURCES};
 use super::reader::Node;
 use super::services::{self, Services, own_path};
-use super::values::seconds;
+use super::values::{in_build, seconds};
+use crate::features;
 use crate::identity::PublishedPaths;
 use crate::keys::{Algorithm, AlgorithmSet};
 use crate::refresh::KeySource;
@@ -19,7 +20,7 @@ use crate::token::{IDENTITY_TYPES, Issuer, MAX_CLOCK_SKEW_SECONDS, Provider, Pro
 /// The configured endpoints.
 pub struct Configured {
     /// The path for logout tokens.
-    pub logout_path: Option<String>,
+    pub logout_path: Option<(String, features::Signals)>,
     /// The endpoint for events, with the keys of their transmitters.
     pub events: Option<(EventsEndpoint, Vec<KeySource>)>,
     /// Where everything is forwarded to.
@@ -35,7 +36,7 @@ pub struct Events {
 
 impl Events {
     /// Together with `revocation.logout_path`.
-    pub fn with(self, logout_path: Option<String>) -> Configured {
+    pub fn with(self, logout_path: Option<(String, features::Signals)>) -> Configured {
         Configured { logout_path, events: self.endpoint, forward: self.forward }
     }
 }
@@ -56,6 +57,7 @@ pub fn events(
     services: Option<&Services>,
     providers: Option<&[String]>,
 ) -> Option<Events> {
+    let feature = in_build(node, features::Signals::proof())?;
     let mut fields = node.fields()?;
     let path = fields.or("path", EVENTS_PATH.to_owned(), own_path);
     const ACCEPTED: &str = "a list of those who send events";
@@ -79,7 +81,14 @@ pub fn events(
         let found = format_args!("the issuer {issuer:?} in two transmitters");
         return whole.reject_as(found, "each issuer in one transmitter");
     }
-    Some(Events { endpoint: Some((EventsEndpoint { path, transmitters }, keys)), forward })
+    let endpoint = EventsEndpoint { path, transmitters, feature };
+    Some(Events { endpoint: Some((endpoint, keys)), forward })
+}
+
+/// Reads `revocation.logout_path`.
+pub fn logout_path(node: &Node<'_>) -> Option<(String, features::Signals)> {
+    let feature = in_build(node, features::Signals::proof())?;
+    Some((own_path(node)?, feature))
 }
 
 /// The service to which everything is forwarded, for the other proxies.
@@ -168,7 +177,7 @@ pub fn check_paths(
     published: &PublishedPaths,
 ) {
     let endpoint = revocation.and_then(|it| it.endpoint.as_ref()).map(|it| it.path.as_str());
-    let logout = signals.and_then(|it| it.logout_path.as_deref());
+    let logout = signals.and_then(|it| it.logout_path.as_ref()).map(|(path, _)| path.as_str());
     let events = signals.and_then(|it| it.events.as_ref()).map(|(it, _)| it.path.as_str());
     let mut taken: Vec<&str> = published.all().collect();
     for path in [endpoint, logout, events].into_iter().flatten() {
@@ -196,7 +205,7 @@ pub fn finish(
     }
     let logouts = match (configured.logout_path, receivers.is_empty()) {
         (None, true) => None,
-        (Some(path), false) => Some(Logouts { path, receivers }),
+        (Some((path, feature)), false) => Some(Logouts { path, receivers, feature }),
         (Some(_), true) => {
             let node = whole.nearest(&["revocation"]);
             let found = "logout_path, and no provider that tells of logouts";

@@ -1,7 +1,9 @@
 //! Values used in several sections.
 
 use super::reader::{Fields, Node};
+use crate::features::LeftOut;
 use crate::http::{HeaderName, header_text};
+use crate::keys::{Algorithm, AlgorithmSet};
 use crate::network::Network;
 
 /// The values that [`header_name`] accepts.
@@ -45,6 +47,25 @@ pub(super) fn seconds(
 pub(super) fn twice<T>(node: &Node<'_>, option: &str) -> Option<T> {
     let found = format_args!("{option} here and in the provider of the kind kong_jwt");
     node.reject_as(found, "one of the two")
+}
+
+/// Refuses what this build was made without.
+pub(super) fn in_build<T>(node: &Node<'_>, proof: Result<T, &'static LeftOut>) -> Option<T> {
+    let LeftOut { what, feature } = match proof {
+        Ok(proof) => return Some(proof),
+        Err(left_out) => left_out,
+    };
+    let found = format_args!("{what}, which this build was made without: feature {feature}");
+    node.reject_as(found, "a build with that feature, or a configuration without this")
+}
+
+/// Refuses an algorithm that this build was made without.
+pub(super) fn algorithm_in_build(node: &Node<'_>, algorithm: Algorithm) -> Option<Algorithm> {
+    let Some(left_out) = algorithm.left_out() else { return Some(algorithm) };
+    let feature = left_out.feature;
+    let found = format_args!("{algorithm}, which this build was made without: feature {feature}");
+    let has: AlgorithmSet = Algorithm::in_build().collect();
+    node.reject_as(found, format_args!("a build with that feature; this one has {has}"))
 }
 
 /// One scope (RFC 6749 section 3.3).

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::features::{EdDsa, Es256K, Es384, Es512, LeftOut, Rsa};
+
 /// The maximum number of keys tried for one token: each costs a verification, and the
 /// sender of the token pays nothing. Fewer, if a verification costs more than one on a
 /// 256-bit curve: together, at most about a millisecond in the module.
@@ -132,6 +134,23 @@ impl Algorithm {
         }
     }
 
+    /// Set if this build was made without it.
+    pub fn left_out(self) -> Option<&'static LeftOut> {
+        match self.family() {
+            Family::Hmac | Family::P256 => None,
+            Family::Rsa => Rsa::proof().err(),
+            Family::P384 => Es384::proof().err(),
+            Family::P521 => Es512::proof().err(),
+            Family::Secp256k1 => Es256K::proof().err(),
+            Family::Ed25519 => EdDsa::proof().err(),
+        }
+    }
+
+    /// Those of this build, in the order of [`Self::ALL`].
+    pub fn in_build() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|algorithm| algorithm.left_out().is_none())
+    }
+
     /// True if the verifying key can also sign.
     pub const fn is_symmetric(self) -> bool {
         matches!(self.family(), Family::Hmac)
@@ -220,9 +239,9 @@ impl AlgorithmSet {
     /// No algorithm.
     pub const EMPTY: Self = Self(0);
 
-    /// Every algorithm whose verifier cannot sign.
+    /// Every algorithm of this build whose verifier cannot sign.
     pub fn asymmetric() -> Self {
-        Algorithm::ALL.into_iter().filter(|algorithm| !algorithm.is_symmetric()).collect()
+        Algorithm::in_build().filter(|algorithm| !algorithm.is_symmetric()).collect()
     }
 
     /// Whether `algorithm` is in the set.

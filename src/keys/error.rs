@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::pasted::Pasted;
 use super::{Algorithm, Family, SigningAlgorithm};
+use crate::features::LeftOut;
 use crate::json::JsonError;
 
 /// Why a JWK cannot be used. The text names the rule and the kind of value found, never a
@@ -96,6 +97,8 @@ pub enum KeyError {
     WeakPoint,
     /// It is one of the gateway's own signing keys.
     GatewaysOwn,
+    /// This build does not verify with such a key.
+    LeftOut(&'static LeftOut),
     /// It is for the tokens of one issuer, and this one is another's.
     OfAnotherIssuer(Excerpt),
 }
@@ -161,11 +164,18 @@ impl fmt::Display for KeyError {
             Self::WeakPoint => f.write_str(WEAK_POINT),
             Self::OfAnotherIssuer(named) => write!(f, "its issuer {named} is not the token's iss"),
             Self::GatewaysOwn => f.write_str("it is the gateway's own signing key"),
+            Self::LeftOut(left_out) => left_out.fmt(f),
         }
     }
 }
 
 impl std::error::Error for KeyError {}
+
+impl From<&'static LeftOut> for KeyError {
+    fn from(left_out: &'static LeftOut) -> Self {
+        Self::LeftOut(left_out)
+    }
+}
 
 /// The kind of a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,9 +227,9 @@ pub enum SigningKeyError {
     PublicMismatch,
 }
 
-impl From<KeyError> for SigningKeyError {
-    fn from(error: KeyError) -> Self {
-        Self::Key(error)
+impl<E: Into<KeyError>> From<E> for SigningKeyError {
+    fn from(error: E) -> Self {
+        Self::Key(error.into())
     }
 }
 

@@ -9,6 +9,7 @@ use super::private::PrivateKey;
 use super::rsa::PrivateRsaKey;
 use super::spki::{EC, ED25519, RSA};
 use super::{Algorithm, Family, SigningAlgorithm};
+use crate::features::{EdDsa, Es384, Rsa};
 
 /// Parses PKCS#8 in PEM (RFC 5958, RFC 8410 section 7).
 pub(super) fn private_key(
@@ -32,14 +33,20 @@ pub(super) fn private_key(
         SigningAlgorithm::Es256 => p256::SecretKey::try_from(info)
             .map(|key| PrivateKey::Es256(PrivateEcKey::new(key)))
             .map_err(|_| SigningKeyError::Malformed),
-        SigningAlgorithm::Es384 => p384::SecretKey::try_from(info)
-            .map(|key| PrivateKey::Es384(PrivateEcKey::new(key)))
-            .map_err(|_| SigningKeyError::Malformed),
-        SigningAlgorithm::Rs256 => rsa(&document, &info).map(PrivateKey::Rs256),
-        SigningAlgorithm::Ps256 => rsa(&document, &info).map(PrivateKey::Ps256),
-        SigningAlgorithm::EdDsa => ed25519_dalek::SigningKey::try_from(info)
-            .map(|key| PrivateKey::EdDsa(key.into()))
-            .map_err(|_| SigningKeyError::Malformed),
+        SigningAlgorithm::Es384 => {
+            let has = Es384::proof()?;
+            p384::SecretKey::try_from(info)
+                .map(|key| PrivateKey::Es384(has, PrivateEcKey::new(key)))
+                .map_err(|_| SigningKeyError::Malformed)
+        }
+        SigningAlgorithm::Rs256 => Ok(PrivateKey::Rs256(Rsa::proof()?, rsa(&document, &info)?)),
+        SigningAlgorithm::Ps256 => Ok(PrivateKey::Ps256(Rsa::proof()?, rsa(&document, &info)?)),
+        SigningAlgorithm::EdDsa => {
+            let has = EdDsa::proof()?;
+            ed25519_dalek::SigningKey::try_from(info)
+                .map(|key| PrivateKey::EdDsa(has, key.into()))
+                .map_err(|_| SigningKeyError::Malformed)
+        }
     }
 }
 

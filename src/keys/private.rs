@@ -5,13 +5,14 @@ use super::eddsa::PrivateEdKey;
 use super::rsa::PrivateRsaKey;
 use super::verifying::Material;
 use super::{SigningAlgorithm, VerifyingKey};
+use crate::features::{EdDsa, Es384, Rsa};
 
 pub(super) enum PrivateKey {
     Es256(PrivateEcKey<p256::NistP256>),
-    Es384(PrivateEcKey<p384::NistP384>),
-    Rs256(PrivateRsaKey),
-    Ps256(PrivateRsaKey),
-    EdDsa(PrivateEdKey),
+    Es384(Es384, PrivateEcKey<p384::NistP384>),
+    Rs256(Rsa, PrivateRsaKey),
+    Ps256(Rsa, PrivateRsaKey),
+    EdDsa(EdDsa, PrivateEdKey),
 }
 
 impl PrivateKey {
@@ -19,10 +20,10 @@ impl PrivateKey {
     pub(super) const fn algorithm(&self) -> SigningAlgorithm {
         match self {
             Self::Es256(_) => SigningAlgorithm::Es256,
-            Self::Es384(_) => SigningAlgorithm::Es384,
-            Self::Rs256(_) => SigningAlgorithm::Rs256,
-            Self::Ps256(_) => SigningAlgorithm::Ps256,
-            Self::EdDsa(_) => SigningAlgorithm::EdDsa,
+            Self::Es384(..) => SigningAlgorithm::Es384,
+            Self::Rs256(..) => SigningAlgorithm::Rs256,
+            Self::Ps256(..) => SigningAlgorithm::Ps256,
+            Self::EdDsa(..) => SigningAlgorithm::EdDsa,
         }
     }
 
@@ -30,9 +31,11 @@ impl PrivateKey {
     pub(super) fn verifying_key(&self) -> VerifyingKey {
         let material = match self {
             Self::Es256(key) => Material::P256(key.public()),
-            Self::Es384(key) => Material::P384(key.public()),
-            Self::Rs256(key) | Self::Ps256(key) => Material::Rsa(key.public().clone()),
-            Self::EdDsa(key) => Material::Ed25519(key.public()),
+            Self::Es384(has, key) => Material::P384(*has, key.public()),
+            Self::Rs256(has, key) | Self::Ps256(has, key) => {
+                Material::Rsa(*has, key.public().clone())
+            }
+            Self::EdDsa(has, key) => Material::Ed25519(*has, key.public()),
         };
         VerifyingKey::new(self.algorithm().into(), material)
     }
@@ -45,12 +48,12 @@ impl PrivateKey {
         };
         match self {
             Self::Es256(key) => ec("P-256", key.public().coordinates()),
-            Self::Es384(key) => ec("P-384", key.public().coordinates()),
-            Self::Rs256(key) | Self::Ps256(key) => {
+            Self::Es384(_, key) => ec("P-384", key.public().coordinates()),
+            Self::Rs256(_, key) | Self::Ps256(_, key) => {
                 let [n, e] = key.public().members();
                 vec![("e", e), ("kty", "RSA".to_owned()), ("n", n)]
             }
-            Self::EdDsa(key) => vec![
+            Self::EdDsa(_, key) => vec![
                 ("crv", "Ed25519".to_owned()),
                 ("kty", "OKP".to_owned()),
                 ("x", key.public().coordinate()),
@@ -62,9 +65,9 @@ impl PrivateKey {
     pub(super) fn public_pem(&self) -> Option<String> {
         match self {
             Self::Es256(key) => key.public().pem(),
-            Self::Es384(key) => key.public().pem(),
-            Self::Rs256(key) | Self::Ps256(key) => key.public().pem(),
-            Self::EdDsa(key) => key.public().pem(),
+            Self::Es384(_, key) => key.public().pem(),
+            Self::Rs256(_, key) | Self::Ps256(_, key) => key.public().pem(),
+            Self::EdDsa(_, key) => key.public().pem(),
         }
     }
 }

@@ -19,6 +19,7 @@ use super::private::PrivateKey;
 use super::rsa::PrivateRsaKey;
 use super::thumbprint;
 use super::{Algorithm, SigningAlgorithm, VerifyingKey, pkcs8};
+use crate::features::{EdDsa, Es384, Rsa};
 use crate::json;
 
 /// A private key and the one algorithm it signs with.
@@ -65,11 +66,19 @@ impl SigningKey {
         }
         let private = match algorithm {
             SigningAlgorithm::Es256 => PrivateKey::Es256(PrivateEcKey::from_jwk(jwk)?),
-            SigningAlgorithm::Es384 => PrivateKey::Es384(PrivateEcKey::from_jwk(jwk)?),
+            SigningAlgorithm::Es384 => {
+                PrivateKey::Es384(Es384::proof()?, PrivateEcKey::from_jwk(jwk)?)
+            }
             // Signing by the host will show whether the parts match.
-            SigningAlgorithm::Rs256 => PrivateKey::Rs256(PrivateRsaKey::from_jwk(jwk)?),
-            SigningAlgorithm::Ps256 => PrivateKey::Ps256(PrivateRsaKey::from_jwk(jwk)?),
-            SigningAlgorithm::EdDsa => PrivateKey::EdDsa(PrivateEdKey::from_jwk(jwk)?),
+            SigningAlgorithm::Rs256 => {
+                PrivateKey::Rs256(Rsa::proof()?, PrivateRsaKey::from_jwk(jwk)?)
+            }
+            SigningAlgorithm::Ps256 => {
+                PrivateKey::Ps256(Rsa::proof()?, PrivateRsaKey::from_jwk(jwk)?)
+            }
+            SigningAlgorithm::EdDsa => {
+                PrivateKey::EdDsa(EdDsa::proof()?, PrivateEdKey::from_jwk(jwk)?)
+            }
         };
         Ok(Self::new(private))
     }
@@ -137,8 +146,8 @@ impl SigningKey {
         let signature = match (by_host, &self.private) {
             (Some(signature), _) => signature,
             (None, PrivateKey::Es256(key)) => key.sign_here(signing_input),
-            (None, PrivateKey::EdDsa(key)) => key.sign_here(signing_input),
-            (None, PrivateKey::Es384(_) | PrivateKey::Rs256(_) | PrivateKey::Ps256(_)) => {
+            (None, PrivateKey::EdDsa(_, key)) => key.sign_here(signing_input),
+            (None, PrivateKey::Es384(..) | PrivateKey::Rs256(..) | PrivateKey::Ps256(..)) => {
                 return Err(SignError::Host);
             }
         };
@@ -179,11 +188,11 @@ impl SigningKey {
         let algorithm = self.algorithm().into();
         match &self.private {
             PrivateKey::Es256(key) => key.sign_by_host(host, algorithm, signing_input),
-            PrivateKey::Es384(key) => key.sign_by_host(host, algorithm, signing_input),
-            PrivateKey::Rs256(key) | PrivateKey::Ps256(key) => {
+            PrivateKey::Es384(_, key) => key.sign_by_host(host, algorithm, signing_input),
+            PrivateKey::Rs256(_, key) | PrivateKey::Ps256(_, key) => {
                 key.sign_by_host(host, algorithm, signing_input)
             }
-            PrivateKey::EdDsa(key) => key.sign_by_host(host, algorithm, signing_input),
+            PrivateKey::EdDsa(_, key) => key.sign_by_host(host, algorithm, signing_input),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::hmac::HmacKey;
 use super::jwk::{Jwk, Origin};
 use super::rsa::RsaKey;
 use super::{Algorithm, AlgorithmSet, Family, MAX_CANDIDATES};
+use crate::features::{EdDsa, Es256K, Es384, Es512, Rsa};
 
 /// A key that verifies signatures of a few algorithms of one family.
 ///
@@ -29,12 +30,12 @@ pub struct VerifyingKey {
 #[derive(Clone)]
 pub(super) enum Material {
     Hmac(HmacKey),
-    Rsa(RsaKey),
+    Rsa(Rsa, RsaKey),
     P256(EcKey<p256::NistP256>),
-    P384(EcKey<p384::NistP384>),
-    P521(EcKey<p521::NistP521>),
-    Secp256k1(EcKey<k256::Secp256k1>),
-    Ed25519(EdKey),
+    P384(Es384, EcKey<p384::NistP384>),
+    P521(Es512, EcKey<p521::NistP521>),
+    Secp256k1(Es256K, EcKey<k256::Secp256k1>),
+    Ed25519(EdDsa, EdKey),
 }
 
 impl VerifyingKey {
@@ -62,12 +63,14 @@ impl VerifyingKey {
                 let (key, fitting) = HmacKey::from_jwk(jwk, wanted)?;
                 (Material::Hmac(key), fitting)
             }
-            Family::Rsa => (Material::Rsa(RsaKey::from_jwk(jwk)?), wanted),
+            Family::Rsa => (Material::Rsa(Rsa::proof()?, RsaKey::from_jwk(jwk)?), wanted),
             Family::P256 => (Material::P256(EcKey::from_jwk(jwk)?), wanted),
-            Family::P384 => (Material::P384(EcKey::from_jwk(jwk)?), wanted),
-            Family::P521 => (Material::P521(EcKey::from_jwk(jwk)?), wanted),
-            Family::Secp256k1 => (Material::Secp256k1(EcKey::from_jwk(jwk)?), wanted),
-            Family::Ed25519 => (Material::Ed25519(EdKey::from_jwk(jwk)?), wanted),
+            Family::P384 => (Material::P384(Es384::proof()?, EcKey::from_jwk(jwk)?), wanted),
+            Family::P521 => (Material::P521(Es512::proof()?, EcKey::from_jwk(jwk)?), wanted),
+            Family::Secp256k1 => {
+                (Material::Secp256k1(Es256K::proof()?, EcKey::from_jwk(jwk)?), wanted)
+            }
+            Family::Ed25519 => (Material::Ed25519(EdDsa::proof()?, EdKey::from_jwk(jwk)?), wanted),
         };
         // No member of a JWK's own: Entra's sets have it.
         let issuer = members.get("issuer").and_then(Value::as_str).map(Box::from);
@@ -104,13 +107,13 @@ impl VerifyingKey {
     /// same where the host verifies, so that all accept the same tokens.
     pub(super) fn cost(&self, signature: &[u8]) -> usize {
         match &self.material {
-            Material::Rsa(key) => key.cost(signature),
+            Material::Rsa(_, key) => key.cost(signature),
             Material::Hmac(_)
             | Material::P256(_)
-            | Material::Secp256k1(_)
-            | Material::Ed25519(_) => 1,
-            Material::P384(_) => 2,
-            Material::P521(_) => MAX_CANDIDATES,
+            | Material::Secp256k1(..)
+            | Material::Ed25519(..) => 1,
+            Material::P384(..) => 2,
+            Material::P521(..) => MAX_CANDIDATES,
         }
     }
 
@@ -118,12 +121,12 @@ impl VerifyingKey {
     /// algorithms are ignored; secrets have no public half to compare.
     pub fn is_same_as(&self, other: &Self) -> bool {
         match (&self.material, &other.material) {
-            (Material::Rsa(key), Material::Rsa(other)) => key.members() == other.members(),
+            (Material::Rsa(_, key), Material::Rsa(_, other)) => key.members() == other.members(),
             (Material::P256(key), Material::P256(other)) => key == other,
-            (Material::P384(key), Material::P384(other)) => key == other,
-            (Material::P521(key), Material::P521(other)) => key == other,
-            (Material::Secp256k1(key), Material::Secp256k1(other)) => key == other,
-            (Material::Ed25519(key), Material::Ed25519(other)) => key == other,
+            (Material::P384(_, key), Material::P384(_, other)) => key == other,
+            (Material::P521(_, key), Material::P521(_, other)) => key == other,
+            (Material::Secp256k1(_, key), Material::Secp256k1(_, other)) => key == other,
+            (Material::Ed25519(_, key), Material::Ed25519(_, other)) => key == other,
             _ => false,
         }
     }
@@ -146,12 +149,12 @@ impl VerifyingKey {
         // The algorithm belongs to the material's family, as it is supported.
         match &self.material {
             Material::Hmac(key) => key.verify(algorithm, signing_input, signature),
-            Material::Rsa(key) => key.verify(crypto, algorithm, signing_input, signature),
+            Material::Rsa(_, key) => key.verify(crypto, algorithm, signing_input, signature),
             Material::P256(key) => key.verify(crypto, algorithm, signing_input, signature),
-            Material::P384(key) => key.verify(crypto, algorithm, signing_input, signature),
-            Material::P521(key) => key.verify(crypto, algorithm, signing_input, signature),
-            Material::Secp256k1(key) => key.verify(crypto, algorithm, signing_input, signature),
-            Material::Ed25519(key) => key.verify(crypto, algorithm, signing_input, signature),
+            Material::P384(_, key) => key.verify(crypto, algorithm, signing_input, signature),
+            Material::P521(_, key) => key.verify(crypto, algorithm, signing_input, signature),
+            Material::Secp256k1(_, key) => key.verify(crypto, algorithm, signing_input, signature),
+            Material::Ed25519(_, key) => key.verify(crypto, algorithm, signing_input, signature),
         }
     }
 }

@@ -66,7 +66,7 @@ impl Gauges {
             is_told: true,
             ..Gauge::new(gauge(KEYS_AGE, "provider", provider), 0)
         });
-        let algorithms = Algorithm::ALL.into_iter().map(|algorithm| {
+        let algorithms = Algorithm::in_build().map(|algorithm| {
             let series = gauge("gatepass_crypto_host", "algorithm", algorithm.name());
             Gauge::new(series, by_host.contains(algorithm).into())
         });

@@ -88,7 +88,7 @@ pub struct Pipeline {
     pub(super) store: Option<Box<dyn SharedStore>>,
     /// Answers about users, shared by the gateways of a configuration.
     pub(super) answers: Option<Box<dyn SharedStore>>,
-    pub(super) sealed_tokens: Option<Rc<SealedTokens>>,
+    pub(super) sealed_tokens: Option<SealedTokens>,
     config_hash: u64,
     seed: [u8; 16],
     minted: u64,
@@ -221,7 +221,7 @@ impl Pipeline {
             now: UnixTime::from_secs(0),
             store: None,
             answers: None,
-            sealed_tokens: settings.sealed_tokens.map(Rc::new),
+            sealed_tokens: settings.sealed_tokens,
             config_hash: settings.config_hash,
             seed,
             minted: 0,

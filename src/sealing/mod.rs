@@ -12,15 +12,20 @@ mod reading;
 mod reply;
 mod shape;
 
+use std::rc::Rc;
+
 pub use self::keys::{InvalidSealKey, InvalidSealKeys, SealKey, SealKeys, Unsealable, is_sealed};
 pub use self::login::{Client, Login, LoginError, Logins};
 pub use self::reply::{LoginFailure, SealedReply};
+use crate::features;
 
 /// `sealed_tokens` in the configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SealedTokens {
     /// The keys that seal and open.
-    pub keys: SealKeys,
+    pub keys: Rc<SealKeys>,
     /// The login routes.
-    pub logins: Logins,
+    pub logins: Rc<Logins>,
+    /// A build without it has no sealed tokens.
+    pub feature: features::SealedTokens,
 }

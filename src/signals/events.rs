@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use super::error::SignalError;
 use super::form::has_media_type;
 use super::subject::{Bounds, Named, RevokeBy, User, name_of};
+use crate::features;
 use crate::http::{RequestHead, log_word};
 use crate::json::{Json, Members};
 use crate::keys::AlgorithmSet;
@@ -23,6 +24,8 @@ pub struct EventsEndpoint {
     pub path: String,
     /// The senders.
     pub transmitters: Vec<Transmitter>,
+    /// A build without it has no such endpoint.
+    pub feature: features::Signals,
 }
 
 /// One of `transmitters` in the configuration, without its keys.

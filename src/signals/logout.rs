@@ -2,6 +2,7 @@
 
 use super::error::SignalError;
 use super::subject::{Bounds, Named, RevokeBy, User, name_of};
+use crate::features;
 use crate::json::Json;
 use crate::revocation::Entry;
 use crate::time::UnixTime;
@@ -22,6 +23,8 @@ pub struct Logouts {
     pub path: String,
     /// The providers that send them.
     pub receivers: Vec<LogoutReceiver>,
+    /// A build without it has no such endpoint.
+    pub feature: features::Signals,
 }
 
 /// The settings for one provider: its `logout` in the configuration.

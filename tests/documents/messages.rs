@@ -23,7 +23,8 @@ const SOURCES: [(&str, &[&str]); 12] = [
     ("src/keys/pasted.rs", &["Pasted"]),
 ];
 
-const OTHERS: [(&str, &[&str]); 3] = [
+const OTHERS: [(&str, &[&str]); 4] = [
+    ("src/features.rs", &["LeftOut"]),
     ("src/introspection.rs", &["IntrospectionFailure"]),
     ("src/user_info/mod.rs", &["UserInfoFailure"]),
     ("src/json/error.rs", &["JsonError", "meaning", "other_format", "of"]),
