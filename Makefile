@@ -1,4 +1,4 @@
-.PHONY: help wasm native cli oci package release run test docs bench costs faults soak fuzz mutants coverage clean
+.PHONY: help wasm wasm-small native cli oci package release run test docs bench costs faults soak fuzz mutants coverage clean
 
 # First port of the shop: Envoy, then auth, users, upstream, Envoy's admin
 # interface, the other services and the other door on the eleven after it. Unset: the ports of
@@ -14,6 +14,9 @@ MODULE ?=
 # A shop that is there already, for `make run`. Unset: it is built.
 SHOP ?=
 
+# The features of the smaller module, for `make wasm-small`: names in Cargo.toml, or nothing.
+FEATURES ?= rsa tables
+
 # Other architectures than this machine's to build the native libraries for too: aarch64 or
 # x86_64.
 ARCH ?=
@@ -26,6 +29,8 @@ help:
 	@echo 'make run      build the module, install Envoy and start the shop (PORT=18000 for other ports;'
 	@echo '              DOOR=native: with the native module; MODULE=gatepass.wasm, SHOP=shop: with ones that are built)'
 	@echo 'make wasm     build target/wasm32-wasip1/release/gatepass.wasm'
+	@echo 'make wasm-small   build gatepass-small.wasm beside it, without what few configurations need'
+	@echo '              (FEATURES="rsa eddsa": with these features, see docs/install-envoy.md)'
 	@echo 'make native   build target/native/libgatepass_{envoy,kong}.so, the same without a VM'
 	@echo '              (ARCH=aarch64: for that too, in target/native/aarch64)'
 	@echo 'make cli      build the command, target/release/gatepass'
@@ -50,6 +55,9 @@ help:
 wasm:
 	@.ci/build-wasm
 
+wasm-small:
+	@.ci/build-wasm small $(FEATURES)
+
 native:
 	@.ci/build-native $(ARCH)
 
@@ -63,7 +71,7 @@ oci: wasm
 package: wasm native
 	@ARCH='$(ARCH)' .ci/package
 
-release: wasm native cli
+release: wasm wasm-small native cli
 	@ARCH='$(ARCH)' .ci/release
 
 run:

@@ -270,6 +270,7 @@ fn a_release_is_whole_and_the_same_each_time() {
     let place = Place::new("release");
     let path = |name: &str| place.0.join(name);
     fs::write(path("module.wasm"), MODULE).unwrap();
+    fs::write(path("module-small.wasm"), "small").unwrap();
     // Another architecture's libraries go with it where they are asked for.
     let other = if std::env::consts::ARCH == "x86_64" { "aarch64" } else { "x86_64" };
     fs::create_dir(path(other)).unwrap();
@@ -300,6 +301,7 @@ fn a_release_is_whole_and_the_same_each_time() {
         format!("gatepass-{VERSION}-kong.tar.gz"),
         format!("gatepass-{VERSION}-kong-plugin.tar.gz"),
         format!("gatepass-{VERSION}.wasm"),
+        format!("gatepass-small-{VERSION}.wasm"),
         format!("libgatepass_envoy-{VERSION}-{platform}.so"),
         format!("libgatepass_kong-{VERSION}-{platform}.so"),
         format!("gatepass-{VERSION}-command-{platform}.tar.gz"),

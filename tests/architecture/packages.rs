@@ -37,6 +37,32 @@ fn the_core_has_no_arguments_and_no_yaml() {
     }
 }
 
+/// A feature that a smaller module may leave out is passed on to the core, is in the manual
+/// with what it saves, and in the build whose tests run without it.
+#[test]
+fn each_feature_is_passed_on_and_in_the_manual() {
+    let root = Path::new(env!("CARGO_WORKSPACE_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let manifest = read("Cargo.toml");
+    let default = manifest.split_once("default = [").unwrap().1.split_once(']').unwrap().0;
+    let features: BTreeSet<_> =
+        default.split(',').map(|name| name.trim().trim_matches('"')).collect();
+    assert!(features.len() > 6, "{features:?}");
+    let filter = read("wasm/Cargo.toml");
+    let page = read("docs/install-envoy.md");
+    let (_, table) = page.split_once("| feature | without it |").unwrap();
+    let rows = table.lines().skip(2).take_while(|row| row.starts_with('|'));
+    let rows = rows.filter_map(|row| row.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.collect::<BTreeSet<_>>(), features);
+    let script = read(".ci/run-tests");
+    let left_out = script.split_once("GATEPASS_LEFT_OUT=").unwrap().1.split(' ').next().unwrap();
+    let tables = ["tables"];
+    assert_eq!(left_out.split(',').chain(tables).collect::<BTreeSet<_>>(), features);
+    for name in features {
+        assert!(filter.contains(&format!("\n{name} = [\"gatepass/{name}\"]\n")), "{name}");
+    }
+}
+
 /// The SDK is of the filter, and of what checks the fake host.
 #[test]
 fn the_filter_alone_has_the_sdk() {
