@@ -1,12 +1,12 @@
 //! What a test starts: a configuration of Envoy, and the shop's services around it.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use super::secrets::Secrets;
 use super::{Gateway, Proxy, Vms, pool};
 use crate::stack::StartError;
 use crate::stack::auth::Auth;
@@ -197,8 +197,9 @@ impl Setup {
         let ports = Ports { admin: pool.admin, ..Ports::unused().with_one_upstream() };
         let config = ports.render(&Door::chosen().translate(&self.config));
         let log = pool.refuse(ports.listener, &config).await;
-        for secret in secrets(self.secrets, &pool.api_key, &pool.signing_key) {
-            assert!(!log.contains(&secret), "{secret:?} is in the log:\n{log}");
+        let secrets = secrets(self.secrets, &pool.api_key, &pool.signing_key);
+        if let Some(secret) = secrets.find_in(&log) {
+            panic!("{secret:?} is in the log:\n{log}");
         }
         assert!(!log.contains("eyJ"), "a token is in the log:\n{log}");
         log
@@ -246,9 +247,11 @@ impl Setup {
 }
 
 /// What must not be logged.
-fn secrets(given: Vec<String>, api_key: &str, signing_key: &str) -> BTreeSet<String> {
+fn secrets(given: Vec<String>, api_key: &str, signing_key: &str) -> Secrets {
     let key = signing_key.lines().filter(|line| !line.contains('-')).map(str::to_owned);
-    given.into_iter().chain([api_key.to_owned()]).chain(key).collect()
+    let mut secrets = Secrets::default();
+    secrets.extend(given.into_iter().chain([api_key.to_owned()]).chain(key));
+    secrets
 }
 
 /// The services around the gateway.
