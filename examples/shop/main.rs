@@ -75,6 +75,7 @@ async fn main() -> ExitCode {
         ports,
         envoy: (!is_elsewhere).then_some(envoy),
         door: Door::chosen(),
+        both_doors: true,
         signing_key: env::var("GATEPASS_SIGNING_KEY").ok(),
         users_api_key: env::var("USERS_API_KEY").ok(),
         envoy_log: None,

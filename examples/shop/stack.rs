@@ -52,6 +52,8 @@ pub struct Options {
     pub envoy: Option<PathBuf>,
     /// What the gateway is in it.
     pub door: Door,
+    /// Whether it is there by the other door too, if that is built.
+    pub both_doors: bool,
     /// The gateway's private key as PKCS#8 PEM; a new one unless given.
     pub signing_key: Option<String>,
     /// A new one unless given.
@@ -87,7 +89,8 @@ impl Stack {
         if is_own && !door.is_built() {
             return Err(StartError::ModuleMissing(door));
         }
-        let other = Some(door.other()).filter(|other| is_own && other.is_built());
+        let other =
+            Some(door.other()).filter(|other| is_own && options.both_doors && other.is_built());
         let doors = [(Some(door), ports.listener), (other, ports.other)];
         let doors: Vec<_> =
             doors.into_iter().filter_map(|(door, port)| Some((door?, port))).collect();

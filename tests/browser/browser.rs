@@ -38,14 +38,24 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// A new shop, and a browser of this width at its door.
+    /// A new shop with one door, and a browser of this width at it.
     pub async fn start(width: u32) -> Self {
+        Self::begin(width, false).await
+    }
+
+    /// A new shop with both doors, for what shows them: its Envoy has a module to compile.
+    pub async fn start_with_both_doors(width: u32) -> Self {
+        Self::begin(width, true).await
+    }
+
+    async fn begin(width: u32, both_doors: bool) -> Self {
         let ports = Ports::unused();
         let log = format!("{}/browser-{}.log", env!("CARGO_TARGET_TMPDIR"), ports.listener);
         let stack = Stack::start(Options {
             ports,
             envoy: Some(envoy::installed()),
             door: Door::chosen(),
+            both_doors,
             signing_key: None,
             users_api_key: None,
             envoy_log: Some(log.into()),

@@ -83,7 +83,7 @@ async fn a_thief_gets_nothing_and_an_agent_finds_its_way() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_session_goes_through_both_doors() {
-    let visit = Visit::start(WIDE).await;
+    let visit = Visit::start_with_both_doors(WIDE).await;
     visit.log_in("Alice").await;
     let (own, other) = (Door::chosen(), Door::chosen().other());
     assert_eq!(visit.text(".doors [aria-current]").await, own.name());

@@ -248,7 +248,7 @@ const NUMBERS_FIRST: &str = "const top = (selector) => \
 /// In every window, light and dark: nothing sticks out, is squeezed, or is faint.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_can_be_read_in_every_window() {
-    let visit = Visit::start(WIDE).await;
+    let visit = Visit::start_with_both_doors(WIDE).await;
     for (width, scheme) in
         [(WIDE, "light"), (1024, "dark"), (NARROW, "dark"), (NARROW, "light"), (320, "light")]
     {

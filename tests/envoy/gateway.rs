@@ -18,7 +18,7 @@ use crate::stack::ports::Ports;
 use crate::wire::{Answer, Connection, Request};
 
 #[path = "pool.rs"]
-mod pool;
+pub mod pool;
 #[path = "secrets.rs"]
 mod secrets;
 #[path = "setup.rs"]
@@ -169,7 +169,7 @@ impl Gateway {
 
     /// Of an Envoy that others have too, with the names of this test's clusters and
     /// connections; what the filter counts in it cannot be told apart.
-    fn name_of_stat(&self, name: &str) -> String {
+    pub fn name_of_stat(&self, name: &str) -> String {
         let Some(Proxy::Shared(_)) = self.proxy else { return name.to_owned() };
         // Of a listener, by its port, which is no other's.
         if name.starts_with("listener.") {
@@ -222,6 +222,22 @@ impl Gateway {
     /// What Envoy wrote so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// What Envoy logged of calls to this test's clusters.
+    pub fn log_of_calls(&self) -> String {
+        let log = self.log();
+        let Some(Proxy::Shared(_)) = self.proxy else { return log };
+        let own = format!("-{}\"", self.ports.listener);
+        log.lines().filter(|line| line.contains(&own)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What a cluster is called in this test's Envoy.
+    pub fn cluster(&self, name: &str) -> String {
+        match self.proxy {
+            Some(Proxy::Shared(_)) => pool::renamed(name, self.ports.listener),
+            _ => name.to_owned(),
+        }
     }
 
     /// Notes what must not be logged.

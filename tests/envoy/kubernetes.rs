@@ -49,7 +49,7 @@ async fn assert_serves(gateway: &Gateway) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn istio() {
     let extension = document("istio.yaml", "TrafficExtension");
-    let gateway = setup(&extension["spec"]["wasm"]["pluginConfig"]).start().await;
+    let gateway = setup(&extension["spec"]["wasm"]["pluginConfig"]).start_beside_others().await;
     assert_serves(&gateway).await;
 }
 
@@ -75,7 +75,7 @@ async fn assert_serves_in_envoy_gateway(manifest: &str) {
         .replace(filter, &format!("{filter}            disabled: true\n"))
         .replace("                failure_policy: FAIL_RELOAD\n", "")
         .replace_block(route, on);
-    let gateway = setup.start().await;
+    let gateway = setup.start_beside_others().await;
     assert_serves(&gateway).await;
     // What the manifest warns of: a route without the filter is open.
     let open = gateway.send(Request::get("/catalog").with("x-consumer-id", "forged")).await;

@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::spawn_blocking;
 
+use crate::gateway::pool::{self, Pool};
 use crate::stack::door::Door;
 use crate::stack::ports::Ports;
 use crate::stack::{Options, Stack, envoy};
@@ -18,16 +19,54 @@ use crate::wire::{Answer, Connection, Request};
 /// As `make run` starts it, on other ports.
 pub struct Shop {
     ports: Ports,
+    both_doors: bool,
+    /// The Envoy of many tests that its listeners are in.
+    pool: Option<&'static Pool>,
     /// Unless others have it too.
     _own: Option<Stack>,
 }
 
+impl Drop for Shop {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool {
+            pool.leave(self.ports.listener);
+        }
+    }
+}
+
 impl Shop {
-    /// One that no other test has.
+    /// One that no other test has. Its Envoy is that of others where there is a module to
+    /// compile: [`pool`].
     pub async fn open() -> Self {
+        if Door::chosen() == Door::Native {
+            return Self::open_own(false).await;
+        }
+        let pool = pool::of(2).await;
+        let ports = Ports { admin: pool.admin, ..Ports::unused() };
+        let stack = Stack::start(Options {
+            ports,
+            envoy: None,
+            door: Door::chosen(),
+            both_doors: false,
+            signing_key: Some(pool.signing_key.clone()),
+            users_api_key: Some(pool.api_key.clone()),
+            envoy_log: None,
+        });
+        let stack = stack.await.unwrap();
+        pool.join(ports.listener, &whole(ports)).await;
+        stack.ready().await.unwrap();
+        Self { ports, both_doors: false, pool: Some(pool), _own: Some(stack) }
+    }
+
+    /// One with the gateway by both doors, in an Envoy that no other test has.
+    pub async fn open_both_doors() -> Self {
+        Self::open_own(true).await
+    }
+
+    async fn open_own(both_doors: bool) -> Self {
         let ports = Ports::unused();
-        let own = start(ports, envoy::installed()).await;
-        Self { ports, _own: Some(own) }
+        let own = start(ports, envoy::installed(), both_doors).await;
+        Self { ports, both_doors, pool: None, _own: Some(own) }
     }
 
     /// The one of all tests that need nothing of it but what is there when it opens, count
@@ -36,7 +75,7 @@ impl Shop {
     pub async fn shared() -> Self {
         static PORTS: OnceCell<Ports> = OnceCell::const_new();
         let ports = *PORTS.get_or_init(Self::keep_open).await;
-        Self { ports, _own: None }
+        Self { ports, both_doors: true, pool: None, _own: None }
     }
 
     /// Opens one in a thread of its own, since a test takes its tasks with it when it ends.
@@ -45,7 +84,7 @@ impl Shop {
         thread::spawn(move || {
             Runtime::new().unwrap().block_on(async {
                 let ports = Ports::unused();
-                let _shop = start(ports, ending_with_the_tests(ports)).await;
+                let _shop = start(ports, ending_with_the_tests(ports), true).await;
                 sender.send(ports).unwrap();
                 pending::<()>().await;
             });
@@ -70,12 +109,28 @@ fn ending_with_the_tests(ports: Ports) -> PathBuf {
     path
 }
 
-async fn start(ports: Ports, envoy: PathBuf) -> Stack {
+/// What the shop has Envoy listen on, with revocations of its own.
+fn whole(ports: Ports) -> String {
+    let parse = |text: &str| -> Value { serde_norway::from_str(text).expect("YAML") };
+    let bundled = fs::read_to_string(envoy::directory().join(Door::Wasm.bundled())).unwrap();
+    let mut config = parse(&ports.render(&pool::with_ledger(&bundled, ports)));
+    let mut more = parse(&envoy::Listeners { ports, other: None }.more().unwrap());
+    for kind in ["listeners", "clusters"] {
+        let all = config["static_resources"][kind].as_array_mut().expect("a list");
+        all.extend(
+            more["static_resources"][kind].as_array_mut().into_iter().flatten().map(Value::take),
+        );
+    }
+    config.to_string()
+}
+
+async fn start(ports: Ports, envoy: PathBuf, both_doors: bool) -> Stack {
     let log = format!("{}/shop-{}.log", env!("CARGO_TARGET_TMPDIR"), ports.listener);
     let stack = Stack::start(Options {
         ports,
         envoy: Some(envoy),
         door: Door::chosen(),
+        both_doors,
         signing_key: None,
         users_api_key: None,
         envoy_log: Some(log.into()),
@@ -92,7 +147,8 @@ impl Shop {
 
     /// The ports of the gateway: by the chosen door, and by the other one if it is built.
     pub fn doors(&self) -> Vec<u16> {
-        let other = Door::chosen().other().is_built().then_some(self.ports().other);
+        let has_other = self.both_doors && Door::chosen().other().is_built();
+        let other = has_other.then_some(self.ports().other);
         [self.ports().listener].into_iter().chain(other).collect()
     }
 

@@ -261,6 +261,12 @@ fn rename(value: &mut Value, is_name: &impl Fn(&str, &str) -> bool, port: u16) {
         Value::Mapping(mapping) => {
             for (key, value) in mapping.iter_mut() {
                 match value.as_str() {
+                    // A configuration as text.
+                    Some(text) if key == "value" && text.starts_with('{') => {
+                        let mut inner: Value = serde_norway::from_str(text).expect("JSON");
+                        rename(&mut inner, is_name, port);
+                        *value = serde_json::to_string(&inner).expect("JSON").into();
+                    }
                     Some(text) if is_name(key.as_str().unwrap_or_default(), text) => {
                         *value = renamed(text, port).into();
                     }

@@ -37,7 +37,7 @@ fn leave(cookie: &str) -> Request {
 /// with what programs have.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_logs_out_everywhere_is_out_with_every_token() {
-    let shop = Shop::open().await;
+    let shop = Shop::open_both_doors().await;
     for (round, door) in shop.doors().into_iter().enumerate() {
         let here = session(&shop, "alice", "wonderland").await;
         let elsewhere = session(&shop, "alice", "wonderland").await;

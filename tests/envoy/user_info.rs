@@ -158,16 +158,17 @@ async fn the_log_of_a_call_that_is_not_sent_names_the_circuit_breaker() {
         ("users", uncached().replace(users, "max_pending_requests: 0")),
         ("auth", uncached().replace_block("circuit_breakers:", none)),
     ] {
-        let gateway = setup.start().await;
+        let gateway = setup.start_beside_others().await;
         let overflow = format!("cluster.{cluster}.upstream_rq_pending_overflow");
+        let (upstream, statistic) = (gateway.cluster(cluster), gateway.name_of_stat(&overflow));
         until("it is logged", || async {
             assert_eq!(gateway.get("/orders", &gateway.token("alice")).await.status, 503);
-            let log = gateway.log();
+            let log = gateway.log_of_calls();
             let line = log.lines().find(|line| line.contains("\"not_sent\""));
             line.is_some_and(|line| {
-                let names_both = line.contains("no such cluster") && line.contains(&overflow);
+                let names_both = line.contains("no such cluster") && line.contains(&statistic);
                 assert!(names_both, "{line}");
-                line.contains(&format!("\"upstream\":\"{cluster}\""))
+                line.contains(&format!("\"upstream\":\"{upstream}\""))
             })
         })
         .await;

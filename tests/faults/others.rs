@@ -137,7 +137,7 @@ async fn logins_that_do_not_end_keep_nobody_from_a_service() {
 /// As much of a login as the routes wait for, and no more of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_that_is_too_large_is_answered_413() {
-    let gateway = Setup::bundled().workers(1).start().await;
+    let gateway = Setup::bundled().workers(1).start_beside_others().await;
     for (length, status) in [(16_384, 200), (16_385, 413)] {
         let start = r#"{"username": "alice", "password": "wonderland""#;
         let body = format!("{start}{:>1$}", "}", length - start.len());
@@ -151,7 +151,7 @@ async fn a_login_that_is_too_large_is_answered_413() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_without_a_token_reach_no_service_before_their_body() {
     const HALF: &str = "content-length: 10\r\n\r\n12345";
-    let gateway = Setup::bundled().workers(1).start().await;
+    let gateway = Setup::bundled().workers(1).start_beside_others().await;
     gateway.ready().await;
     for (line, cluster) in [
         ("POST /login", "login"),
