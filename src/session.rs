@@ -82,18 +82,19 @@ impl Session {
     /// A session: for a JWT verified with one of `keys`, or without keys for a reference
     /// token that its issuer reported active.
     fn new(
-        principal: Authenticated,
+        mut principal: Authenticated,
         epoch: RevocationEpoch,
         keys: Option<Rc<KeySet>>,
         verified_at: UnixTime,
         claims: Kept,
-        memory: &Rc<Memory>,
+        (memory, grants): (&Rc<Memory>, &KnownGrants),
     ) -> Self {
+        let grant = principal.share_grant(grants);
         let logged = Holder::of(&principal);
         let words = logged.as_ref().map_or(0, Holder::bytes);
         let memory = Share::new(memory, principal.token().claims_bytes());
         let others = principal.token().bytes();
-        memory.set_other(words.saturating_add(others));
+        memory.set_other(words.saturating_add(others).saturating_add(grant));
         Self {
             principal,
             keys,
@@ -278,14 +279,13 @@ impl Sessions {
     fn keep_jwt(
         &mut self,
         text: &[u8],
-        mut principal: Authenticated,
+        principal: Authenticated,
         epoch: RevocationEpoch,
         keys: Rc<KeySet>,
         verified_at: UnixTime,
         claims: Kept,
     ) -> Rc<Session> {
-        principal.share_grant(&self.grants);
-        let memory = &self.jwt_memory;
+        let memory = (&self.jwt_memory, &self.grants);
         let session = Session::new(principal, epoch, Some(keys), verified_at, claims, memory);
         let session = Rc::new(session);
         self.jwts.insert(text, Rc::clone(&session), 0);
@@ -298,13 +298,12 @@ impl Sessions {
     pub fn of_reference(
         &mut self,
         token: &[u8],
-        mut principal: Authenticated,
+        principal: Authenticated,
         epoch: RevocationEpoch,
         serves: Period,
         now: UnixTime,
     ) -> Rc<Session> {
-        principal.share_grant(&self.grants);
-        let memory = &self.reference_memory;
+        let memory = (&self.reference_memory, &self.grants);
         let session = Rc::new(Session::new(principal, epoch, None, now, self.apart(), memory));
         if serves.contains(now) {
             self.references.insert(token, (Rc::clone(&session), serves), 0);
@@ -321,7 +320,7 @@ impl Sessions {
         replaced: Replaced,
         now: UnixTime,
     ) -> Rc<Session> {
-        let memory = &self.jwt_memory;
+        let memory = (&self.jwt_memory, &self.grants);
         let mut session = Session::new(principal, epoch, None, now, self.apart(), memory);
         session.rare.get_or_insert_default().replaced = Some(replaced);
         Rc::new(session)

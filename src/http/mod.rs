@@ -23,7 +23,7 @@ pub use self::path::is_unambiguous;
 pub(crate) use self::path::{Start, canonical_path, is_blank, is_plain, plain, unambiguous_start};
 pub use self::reply::LocalReply;
 pub use self::set_fields::{KeptFields, SetFields};
-pub(crate) use self::set_fields::{Layout, NewFields};
+pub(crate) use self::set_fields::{KnownLayouts, NewFields};
 
 /// A change of a request's head, to be applied by a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

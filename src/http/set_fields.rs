@@ -29,13 +29,30 @@ struct Kept {
 }
 
 /// What many identities have in common.
+struct Layout {
+    names: Box<[HeaderName]>,
+    /// None if it is that of one identity alone.
+    shared: Option<Start>,
+}
+
+/// The start of a first value.
+struct Start {
+    text: Box<[u8]>,
+    spare: Spare,
+}
+
+/// Memory to put a first value together in, while no request uses it.
+type Spare = Rc<Cell<Vec<u8>>>;
+
+/// Layouts for fields to share.
+///
+/// It has few, so that they need not be counted for any identity: whoever counted for one
+/// that others share would have to count again when its identity is gone.
 #[derive(Default)]
-pub(crate) struct Layout {
-    names: Vec<HeaderName>,
-    /// The start of the first value.
-    start: Vec<u8>,
-    /// Memory to put a first value together in, while no request uses it.
-    spare: Cell<Vec<u8>>,
+pub(crate) struct KnownLayouts {
+    /// Each stays while fields have it.
+    layouts: Vec<Rc<Layout>>,
+    spare: Spare,
 }
 
 /// Fields that are being collected.
@@ -95,8 +112,9 @@ impl SetFields {
 impl Drop for SetFields {
     /// Leaves its memory to the next request.
     fn drop(&mut self) {
-        if let Some(kept) = self.kept.0.as_ref().filter(|_| !self.first.is_empty()) {
-            kept.layout.spare.set(std::mem::take(&mut self.first));
+        let shared = self.kept.0.as_ref().and_then(|kept| kept.layout.shared.as_ref());
+        if let Some(start) = shared.filter(|_| !self.first.is_empty()) {
+            start.spare.set(std::mem::take(&mut self.first));
         }
     }
 }
@@ -106,26 +124,28 @@ impl KeptFields {
     pub(crate) fn open(&self) -> SetFields {
         let mut first = Vec::new();
         if let Some(Kept { layout, .. }) = &self.0
-            && !layout.start.is_empty()
+            && let Some(start) = layout.shared.as_ref().filter(|start| !start.text.is_empty())
             && let Some((_, rest)) = self.iter().next()
         {
-            first = layout.spare.take();
+            first = start.spare.take();
             first.clear();
-            first.extend_from_slice(&layout.start);
+            first.extend_from_slice(&start.text);
             first.extend_from_slice(rest);
         }
         SetFields { kept: self.clone(), first }
     }
 
-    /// The memory of their values, in bytes.
+    /// Their approximate memory in bytes, without what they share.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |kept| kept.values.len())
+        let Some(Kept { layout, values }) = &self.0 else { return 0 };
+        let layout = if layout.shared.is_some() { 0 } else { layout.bytes() };
+        layout.saturating_add(values.len())
     }
 
     /// One after the other; of the first value what follows its start.
     fn iter(&self) -> impl Iterator<Item = (&HeaderName, &[u8])> {
         let (names, mut rest) = match &self.0 {
-            Some(Kept { layout, values }) => (layout.names.as_slice(), &**values),
+            Some(Kept { layout, values }) => (&*layout.names, &**values),
             None => (&[][..], &[][..]),
         };
         names.iter().map_while(move |name| {
@@ -146,6 +166,13 @@ impl fmt::Debug for KeptFields {
 impl fmt::Debug for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Layout").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for KnownLayouts {
+    /// Without the spare memory: a token was in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.layouts).finish()
     }
 }
 
@@ -170,28 +197,62 @@ impl NewFields {
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
+}
 
-    /// The fields, sharing what they have in common with others: `known` is the layout of
-    /// the last ones. The first value is an identity token, or one after a scheme.
-    pub(crate) fn sharing(self, known: &mut Rc<Layout>) -> KeptFields {
-        let Some((first, others)) = split_value(&self.values) else { return self.into() };
+impl Layout {
+    /// Its own memory, and what the allocator adds to its two blocks.
+    const BLOCKS: usize = size_of::<Self>() + 4 * size_of::<usize>();
+
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.names).saturating_add(Self::BLOCKS)
+    }
+}
+
+impl KnownLayouts {
+    /// Services take few kinds of tokens, and few of the fields are optional.
+    const MAX: usize = 64;
+
+    /// The fields, sharing what they have in common with others. The first value is an
+    /// identity token, or one after a scheme.
+    pub(crate) fn share(&mut self, fields: NewFields) -> KeptFields {
+        let Some((first, others)) = split_value(&fields.values) else { return fields.into() };
         let jose = memchr::memchr(b'.', first).and_then(|dot| dot.checked_add(1));
         let (start, rest) = first.split_at_checked(jose.unwrap_or(0)).unwrap_or((&[], first));
-        let mut values = Vec::with_capacity(self.values.len().saturating_sub(start.len()));
+        let Some(layout) = self.layout(&fields.names, start) else { return fields.into() };
+        let mut values = Vec::with_capacity(fields.values.len().saturating_sub(start.len()));
         add_length(&mut values, rest.len());
         values.extend_from_slice(rest);
         values.extend_from_slice(others);
-        if known.names != self.names || known.start != start {
-            let start = start.to_vec();
-            *known = Rc::new(Layout { names: self.names, start, spare: Cell::default() });
+        KeptFields(Some(Kept { layout, values: values.into() }))
+    }
+
+    /// The layout of fields with these `names`, the first of which starts with `start`. `None`
+    /// if there are too many.
+    fn layout(&mut self, names: &[HeaderName], start: &[u8]) -> Option<Rc<Layout>> {
+        let is_same = |known: &Rc<Layout>| {
+            let text = known.shared.as_ref().map_or(&[][..], |start| &start.text);
+            *known.names == *names && *text == *start
+        };
+        if let Some(at) = self.layouts.iter().position(is_same) {
+            // The next fields probably have it too.
+            self.layouts.swap(0, at);
+            return self.layouts.first().cloned();
         }
-        KeptFields(Some(Kept { layout: Rc::clone(known), values: values.into() }))
+        if self.layouts.len() >= Self::MAX {
+            self.layouts.retain(|known| Rc::strong_count(known) > 1);
+        }
+        (self.layouts.len() < Self::MAX).then(|| {
+            let shared = Some(Start { text: start.into(), spare: Rc::clone(&self.spare) });
+            let layout = Rc::new(Layout { names: names.into(), shared });
+            self.layouts.push(Rc::clone(&layout));
+            layout
+        })
     }
 }
 
 impl From<NewFields> for KeptFields {
     fn from(NewFields { names, values, .. }: NewFields) -> Self {
-        let layout = Layout { names, ..Layout::default() };
+        let layout = Layout { names: names.into(), shared: None };
         Self(Some(Kept { layout: layout.into(), values: values.into() }))
     }
 }
@@ -225,14 +286,14 @@ mod tests {
         let new = fields(&expected);
         assert_eq!(new.bytes(), 9 + 303);
         let other = fields(&[("x-a", b"b.c.d"), ("x-b", b"other"), ("x-c", b"other")]);
-        let mut known = Rc::default();
-        for kept in [new.sharing(&mut known), fields(&expected).into()] {
+        let mut known = KnownLayouts::default();
+        for kept in [known.share(new), fields(&expected).into()] {
             let owned = |(name, value): &(&str, &[u8])| ((*name).to_owned(), value.to_vec());
             assert_eq!(read(&kept), expected.iter().map(owned).collect::<Vec<_>>());
             assert_eq!((kept.open().len(), kept.open().is_empty()), (3, false));
             assert_eq!(format!("{kept:?}"), r#"["x-a", "x-b", "x-c"]"#, "no values");
         }
-        assert_eq!(read(&other.sharing(&mut known))[0].1, b"b.c.d");
+        assert_eq!(read(&known.share(other))[0].1, b"b.c.d");
         let none = SetFields::default();
         assert!(none.is_empty() && none.iter().next().is_none());
         assert!(KeptFields::default().open().is_empty());
@@ -257,11 +318,11 @@ mod tests {
 
     #[test]
     fn names_and_jose_headers_are_shared() {
-        let mut known = Rc::default();
+        let mut known = KnownLayouts::default();
         let mut keep = |scheme: &str, header: &str, payload: &str| {
             let value = format!("{scheme}{header}.{payload}.signature");
             let values = [("authorization", value.as_bytes()), ("x-b", b"b.c")];
-            let kept = fields(&values).sharing(&mut known);
+            let kept = known.share(fields(&values));
             assert_eq!(read(&kept)[0].1, value.as_bytes());
             assert_eq!(read(&kept)[1].1, b"b.c", "only the first one");
             kept
@@ -279,9 +340,9 @@ mod tests {
 
     #[test]
     fn requests_at_the_same_time_do_not_share_memory() {
-        let mut known = Rc::default();
+        let mut known = KnownLayouts::default();
         let [one, two] =
-            [&b"h.one"[..], b"h.two"].map(|value| fields(&[("x-a", value)]).sharing(&mut known));
+            [&b"h.one"[..], b"h.two"].map(|value| known.share(fields(&[("x-a", value)])));
         let (first, second, third) = (one.open(), two.open(), one.open());
         let value = |fields: &SetFields| fields.iter().next().unwrap().1.to_vec();
         assert_eq!([value(&first), value(&second)], [b"h.one".to_vec(), b"h.two".to_vec()]);
@@ -291,5 +352,39 @@ mod tests {
         let next = two.open();
         assert_eq!((next.first.as_ptr(), value(&next)), (memory, b"h.two".to_vec()));
         assert_eq!(value(&second), b"h.two");
+    }
+
+    /// Or a worker would need more than its caches tell.
+    #[test]
+    fn a_layout_that_is_not_shared_is_counted() {
+        let mut known = KnownLayouts::default();
+        let value = |number: usize| format!("{number}.payload");
+        let mut keep = |number: usize| {
+            let kept = known.share(fields(&[("x-a", value(number).as_bytes())]));
+            assert_eq!(read(&kept)[0].1, value(number).as_bytes());
+            (known.layouts.len(), kept)
+        };
+        let mut all: Vec<_> = (0..2 * KnownLayouts::MAX).map(&mut keep).collect();
+        assert_eq!(all.last().unwrap().0, KnownLayouts::MAX);
+        let counted: Vec<_> = all.iter().filter(|(_, kept)| kept.bytes() > 20).collect();
+        assert_eq!(counted.len(), KnownLayouts::MAX);
+        assert!(counted.iter().all(|(_, kept)| kept.bytes() > size_of::<Layout>()));
+        assert!(keep(0).1.bytes() < 20, "it stays while fields have it");
+        all.clear();
+        assert!(keep(1000).1.bytes() < 20, "there is room again");
+        assert_eq!(keep(1000).0, 1);
+    }
+
+    #[test]
+    fn memory_is_left_to_those_of_another_layout_too() {
+        let mut known = KnownLayouts::default();
+        let [one, two] =
+            [("x-a", &b"h.one"[..]), ("x-b", b"i.two")].map(|own| known.share(fields(&[own])));
+        let first = one.open();
+        let memory = first.first.as_ptr();
+        drop(first);
+        let next = two.open();
+        assert_eq!(next.first.as_ptr(), memory);
+        assert_eq!(next.iter().next().unwrap().1, b"i.two");
     }
 }

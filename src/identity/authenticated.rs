@@ -39,9 +39,10 @@ impl Authenticated {
         self.of_host.as_deref()
     }
 
-    /// Shares what many tokens have in common with those that are known.
-    pub fn share_grant(&mut self, known: &KnownGrants) {
-        self.token.share_grant(known);
+    /// Shares what the token grants with other tokens. Returns the memory that it needs for
+    /// that alone, in bytes.
+    pub fn share_grant(&mut self, known: &KnownGrants) -> usize {
+        self.token.share_grant(known)
     }
 
     /// The consumer.

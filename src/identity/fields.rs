@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +12,7 @@ use super::authenticated::Authenticated;
 use super::claims::ClaimSet;
 use super::error::MintError;
 use crate::consumer::{Consumer, TakenNames};
-use crate::http::{HeaderName, KeptFields, Layout, NewFields, header_text};
+use crate::http::{HeaderName, KeptFields, KnownLayouts, NewFields, header_text};
 use crate::json::{Json, Members};
 use crate::overrides::{IdentityHeader, TemplateKey};
 use crate::token::{ClaimPath, text};
@@ -28,8 +27,8 @@ pub struct IdentityHeaders {
     /// The names of configured consumers, which no other user may have.
     pub taken: TakenNames,
     names: KongNames,
-    /// Of the fields rendered last: nearly all identities have the same.
-    last: RefCell<Rc<Layout>>,
+    /// Of the fields rendered before: nearly all identities have one of few.
+    known: RefCell<KnownLayouts>,
 }
 
 /// The sources of an identity's claims.
@@ -131,7 +130,7 @@ impl IdentityHeaders {
             anonymous: name("x-anonymous-consumer")?,
             authenticated_groups: name("x-authenticated-groups")?,
         };
-        Some(Self { claims, taken: TakenNames::default(), names, last: RefCell::default() })
+        Some(Self { claims, taken: TakenNames::default(), names, known: RefCell::default() })
     }
 
     /// Every header from which a client's value is removed, besides the identity token's.
@@ -206,7 +205,7 @@ impl IdentityHeaders {
 
     /// The fields, sharing what they have in common with those rendered before.
     pub(super) fn kept(&self, fields: NewFields) -> KeptFields {
-        fields.sharing(&mut self.last.borrow_mut())
+        self.known.borrow_mut().share(fields)
     }
 
     /// The fields that announce an anonymous consumer.

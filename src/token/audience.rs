@@ -34,6 +34,19 @@ impl Audience {
         })
     }
 
+    /// The memory of its texts, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        /// Memory of one besides its text.
+        const TEXT: usize = 5 * size_of::<usize>();
+        let texts = match &self.0 {
+            Aud::Absent | Aud::Malformed => &[][..],
+            Aud::One(audience) => return audience.len(),
+            Aud::Several(audiences) => audiences,
+        };
+        let bytes = texts.iter().map(|text| text.len().saturating_add(TEXT));
+        bytes.fold(0, usize::saturating_add)
+    }
+
     fn found(&self) -> Found {
         match &self.0 {
             Aud::Absent | Aud::Malformed => Found::of(None),

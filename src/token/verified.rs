@@ -93,7 +93,7 @@ impl Verified {
         self.claims.bytes()
     }
 
-    /// The size of its other texts, in bytes.
+    /// The size of its other texts in bytes, without what it grants.
     pub fn bytes(&self) -> usize {
         let extras = self.extras.as_ref().map_or(0, |extras| extras.bytes());
         extras.saturating_add(self.subject.len())
@@ -149,9 +149,10 @@ impl Verified {
         &self.grant.audience
     }
 
-    /// Shares what many tokens have in common with those that are known.
-    pub fn share_grant(&mut self, known: &KnownGrants) {
-        known.share(&mut self.grant);
+    /// Shares what it grants with other tokens. Returns the memory that it needs for that
+    /// alone, in bytes.
+    pub fn share_grant(&mut self, known: &KnownGrants) -> usize {
+        known.share(&mut self.grant)
     }
 
     /// Who acts for the subject.

@@ -254,6 +254,64 @@ fn the_caches_take_what_they_tell() {
     }
 }
 
+/// The claims of a user's token.
+type Claims<'a> = &'a dyn Fn(usize) -> Value;
+
+/// Neither what tokens grant nor the headers that services get are the same for many users,
+/// if an issuer or a client sees to it.
+#[test]
+fn tokens_that_share_nothing_take_no_more_than_they_tell() {
+    const USERS: usize = 100;
+    let list = |number: usize| (0..100).map(|it| format!("{number}-{it}")).collect::<Vec<_>>();
+    let audiences = |number: usize| {
+        let others = list(number).into_iter();
+        json!({"aud": others.chain(["shop-api".to_owned()]).collect::<Vec<_>>()})
+    };
+    let scopes = |number: usize| json!({"scope": list(number).join(" ")});
+    let clients = |number: usize| json!({"azp": format!("{number:01000}")});
+    let names = |number: usize| match number % 2 {
+        0 => json!({}),
+        _ => json!({"preferred_username": "user"}),
+    };
+    let nothing = |_: usize| json!({});
+    let rule = |service: usize| {
+        let identity = json!({"header": format!("x-service-{service}")});
+        json!({"match": {"path": format!("/{service}")}, "identity": identity})
+    };
+    let rules = (0..8).map(rule).collect::<Vec<_>>();
+    let bound = ("/identity_token/scopes", json!(["read"]));
+    let cases: [(&str, Value, Claims<'_>); 5] = [
+        ("audiences", local([]), &audiences),
+        ("scopes", local([bound]), &scopes),
+        ("clients", local([]), &clients),
+        ("headers that are not always there", local([]), &names),
+        ("a header for each service", local([("/rules", json!(rules))]), &nothing),
+    ];
+    for (what, config, changes) in cases {
+        let measure = |users: usize| {
+            let mut world = World::new(&config, ENVOY);
+            for number in 0..users {
+                let mut claims = changes(number);
+                claims["sub"] = json!(format!("user-{number}"));
+                let bearer = format!("Bearer {}", token(claims));
+                for service in 0..8 {
+                    let path = format!("/{service}");
+                    let step = world.begin(head(&[(":path", &path), ("authorization", &bearer)]));
+                    forwarded(step);
+                }
+            }
+            let told: u64 = cache_bytes(&mut world).into_iter().flatten().sum();
+            let (next, before) = (gateway(&config, ENVOY), held());
+            world.gateway = next;
+            (usize::try_from(told).unwrap(), before.saturating_sub(held()))
+        };
+        let ((_, empty), (told, took)) = (measure(0), measure(USERS));
+        let (told, took) = (told / USERS, took.saturating_sub(empty) / USERS);
+        println!("{what}: {took} bytes each, told {told}");
+        assert!((took * 9 / 10..took * 2).contains(&told), "{what}: {took}, told {told}");
+    }
+}
+
 #[test]
 fn the_caches_are_measured() {
     let mut world = World::new(&with_users([]), ENVOY);
