@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
+use sha2::{Digest, Sha256};
 use siphasher::sip128::{Hash128, SipHasher13};
 
 /// Values by key, bounded in number and in bytes; evicts the least recently used. With a
@@ -99,7 +100,7 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
 /// Values by a text, such as a token, bounded in number and in bytes.
 ///
 /// The text itself is not kept, but a tag of it: SipHash-1-3 with 128 bits, the variant for
-/// tables, under a random key of each map. Nobody outside learns a tag, so whoever wants
+/// tables, under a secret key of each map. Nobody outside learns a tag, so whoever wants
 /// another text to be found for a known one can only guess, in one of 2^128 cases; the best
 /// known difference of two texts with one tag does it in one of 2^167 (Dobraunig, Mendel,
 /// Schläffer: Differential Cryptanalysis of SipHash).
@@ -113,11 +114,16 @@ pub(crate) struct ByText<V> {
 struct Tag(u64, u64);
 
 impl<V> ByText<V> {
-    /// Room for `max_entries` in about `max_bytes`.
-    pub(crate) fn new(max_entries: usize, max_bytes: usize) -> Self {
-        // Its own key is random, and never leaves it.
-        let random = RandomState::new();
-        let tags = SipHasher13::new_with_keys(random.hash_one(0), random.hash_one(1));
+    /// Room for `max_entries` in about `max_bytes`. With `secret` the tags are safe on a host
+    /// without good randomness too: under a known key, texts with one tag could be made.
+    pub(crate) fn new(max_entries: usize, max_bytes: usize, secret: &[u8]) -> Self {
+        Self::keyed(max_entries, max_bytes, secret, RandomState::new().hash_one(()))
+    }
+
+    fn keyed(max_entries: usize, max_bytes: usize, secret: &[u8], random: u64) -> Self {
+        let key = Sha256::new().chain_update(random.to_le_bytes()).chain_update(secret).finalize();
+        let key = key.first_chunk().copied().unwrap_or_default();
+        let tags = SipHasher13::new_with_key(&key);
         Self { entries: Bounded::new(max_entries, max_bytes), tags }
     }
 
@@ -167,7 +173,7 @@ mod tests {
     fn texts_that_begin_and_end_alike_are_kept_side_by_side() {
         let (head, tail) = ("h".repeat(300), "t".repeat(300));
         let text = |number: u32| format!("{head}{number}{tail}").into_bytes();
-        let mut values = ByText::new(1000, usize::MAX);
+        let mut values = ByText::new(1000, usize::MAX, b"");
         (0..1000).for_each(|number| values.insert(&text(number), number, 0));
         for number in 0..1000 {
             assert_eq!(values.get_mut(&text(number)), Some(&mut { number }), "{number}");
@@ -178,7 +184,7 @@ mod tests {
     #[test]
     fn a_text_that_differs_in_one_bit_is_another() {
         let text: Vec<u8> = (0..150).collect();
-        let mut values = ByText::new(10, usize::MAX);
+        let mut values = ByText::new(10, usize::MAX, b"");
         values.insert(&text, 1, 0);
         for position in 0..text.len() {
             for bit in 0..8 {
@@ -199,10 +205,13 @@ mod tests {
 
     #[test]
     fn each_map_has_a_key_of_its_own() {
-        let (one, other) = (ByText::<()>::new(1, 1), ByText::<()>::new(1, 1));
-        assert_ne!(one.tag(b"a"), other.tag(b"a"));
-        let Tag(first, second) = one.tag(b"");
+        let new = |secret: &[u8]| ByText::<()>::new(1, 1, secret);
+        assert_ne!(new(b"").tag(b"a"), new(b"").tag(b"a"));
+        let Tag(first, second) = new(b"").tag(b"");
         assert_ne!(first, second, "it has 128 bits");
+        // As on a host whose randomness can be guessed.
+        let guessed = |secret: &[u8]| ByText::<()>::keyed(1, 1, secret, 7).tag(b"a");
+        assert_ne!(guessed(b"one"), guessed(b"other"));
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl Introspection {
         endpoint: IntrospectionEndpoint,
         max_entries: usize,
     ) -> Self {
-        Self { provider, endpoint, refused: ByText::new(max_entries, MAX_REFUSED_BYTES) }
+        Self { provider, endpoint, refused: ByText::new(max_entries, MAX_REFUSED_BYTES, b"") }
     }
 
     /// Why `token` was refused, for `resource` or for all, if that still holds. A refusal

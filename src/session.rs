@@ -229,13 +229,19 @@ pub struct Sessions {
 
 impl Sessions {
     /// Caches this many tokens in about `max_bytes`; zero disables the cache. `claims`: how
-    /// much is kept of those of a JWT.
-    pub fn new(max_jwts: usize, max_references: usize, max_bytes: usize, claims: Kept) -> Self {
+    /// much is kept of those of a JWT. Whoever knows `secret` might find another text for a
+    /// cached token.
+    pub fn new(
+        (max_jwts, max_references): (usize, usize),
+        max_bytes: usize,
+        claims: Kept,
+        secret: &[u8],
+    ) -> Self {
         // A session grows when an identity is minted, so its memory is counted here.
         Self {
-            jwts: ByText::new(max_jwts, usize::MAX),
+            jwts: ByText::new(max_jwts, usize::MAX, secret),
             jwt_memory: Rc::default(),
-            references: ByText::new(max_references, usize::MAX),
+            references: ByText::new(max_references, usize::MAX, secret),
             reference_memory: Rc::default(),
             max_bytes,
             claims,

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use ecdsa::elliptic_curve::pkcs8::EncodePublicKey;
 use p256::pkcs8::SecretDocument;
 use rsa::pkcs8::der::pem::{LineEnding, encode_string};
+use sha2::{Digest, Sha256};
 
 use super::host::{HostCrypto, HostSigningKey, HostVerifyingKey};
 use super::known_answers::KNOWN_ANSWERS;
@@ -180,6 +181,12 @@ pub(super) struct PrivateKeyInfo {
 impl PrivateKeyInfo {
     pub(super) const fn new(pkcs8: Option<SecretDocument>) -> Self {
         Self { pkcs8, keys: OnHost::nothing() }
+    }
+
+    /// A secret for another `purpose`, from which the key cannot be found.
+    pub(super) fn derive(&self, purpose: &[u8]) -> Option<[u8; 32]> {
+        let key = self.pkcs8.as_ref()?.as_bytes();
+        Some(Sha256::new().chain_update(purpose).chain_update(key).finalize().into())
     }
 
     /// The host's signature, in the host's form. Callers check whether the host is trusted

@@ -163,6 +163,11 @@ where
         let signature = Signature::<C>::from_der(&signature).ok()?;
         Some(signature.to_bytes().to_vec())
     }
+
+    /// The key in the form for hosts.
+    pub(super) const fn info(&self) -> &PrivateKeyInfo {
+        &self.info
+    }
 }
 
 impl PrivateEcKey<NistP256> {

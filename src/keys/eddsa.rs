@@ -145,6 +145,11 @@ impl PrivateEdKey {
         self.info.sign(host, algorithm, signing_input)
     }
 
+    /// The key in the form for hosts.
+    pub(super) const fn info(&self) -> &PrivateKeyInfo {
+        &self.info
+    }
+
     pub(super) fn sign_here(&self, signing_input: &[u8]) -> Vec<u8> {
         self.key.sign(signing_input).to_vec()
     }

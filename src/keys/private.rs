@@ -1,5 +1,6 @@
 //! The private half of a signing key, by kind.
 
+use super::crypto::PrivateKeyInfo;
 use super::ecdsa::PrivateEcKey;
 use super::eddsa::PrivateEdKey;
 use super::rsa::PrivateRsaKey;
@@ -58,6 +59,16 @@ impl PrivateKey {
                 ("kty", "OKP".to_owned()),
                 ("x", key.public().coordinate()),
             ],
+        }
+    }
+
+    /// The key in the form for hosts.
+    pub(super) const fn info(&self) -> &PrivateKeyInfo {
+        match self {
+            Self::Es256(key) => key.info(),
+            Self::Es384(_, key) => key.info(),
+            Self::Rs256(_, key) | Self::Ps256(_, key) => key.info(),
+            Self::EdDsa(_, key) => key.info(),
         }
     }
 

@@ -145,6 +145,11 @@ pub(super) struct PrivateRsaKey {
 }
 
 impl PrivateRsaKey {
+    /// The key in the form for hosts.
+    pub(super) const fn info(&self) -> &PrivateKeyInfo {
+        &self.info
+    }
+
     /// Reads `n` to `qi` (RFC 7518 section 6.3.2), of a key with two primes.
     pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, SigningKeyError> {
         let public = RsaKey::from_jwk(jwk)?;

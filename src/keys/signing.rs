@@ -121,6 +121,11 @@ impl SigningKey {
         self.private.public_pem()
     }
 
+    /// A secret for another `purpose`, from which the key cannot be found.
+    pub fn derive(&self, purpose: &[u8]) -> Option<[u8; 32]> {
+        self.private.info().derive(purpose)
+    }
+
     /// The public half, to verify what was minted.
     pub const fn verifying_key(&self) -> &VerifyingKey {
         &self.public
@@ -285,6 +290,15 @@ mod tests {
             expected["alg"] = algorithm.to_string().into();
             assert_eq!(key(algorithm).public_jwk("one"), expected);
         }
+    }
+
+    #[test]
+    fn each_key_and_purpose_has_a_secret_of_its_own() {
+        let (one, other) = (key(SigningAlgorithm::Es256), key(SigningAlgorithm::EdDsa));
+        assert_eq!(one.derive(b"a"), key(SigningAlgorithm::Es256).derive(b"a"));
+        assert!(one.derive(b"a").is_some() && other.derive(b"a").is_some());
+        assert_ne!(one.derive(b"a"), other.derive(b"a"));
+        assert_ne!(one.derive(b"a"), one.derive(b"b"));
     }
 
     #[test]

@@ -137,7 +137,11 @@ fn sessions(settings: &Settings) -> Sessions {
     };
     let references = settings.introspection.as_ref().map_or(0, |(.., entries)| *entries);
     let limits = &settings.limits;
-    Sessions::new(limits.token_cache_entries, references, limits.token_cache_bytes, claims)
+    let entries = (limits.token_cache_entries, references);
+    // Not every host has good randomness: on Kong it is the C library's `random()`.
+    let keys = settings.minter.keys.signing_keys();
+    let secret: Vec<_> = keys.filter_map(|key| key.derive(b"gatepass cached tokens\n")).collect();
+    Sessions::new(entries, limits.token_cache_bytes, claims, secret.as_flattened())
 }
 
 fn user_infos(settings: &Settings) -> UserInfoCache {

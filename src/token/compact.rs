@@ -197,7 +197,7 @@ impl Default for KnownHeaders {
     fn default() -> Self {
         const HEADERS: usize = 64;
         const BYTES: usize = 64 * 1024;
-        Self(ByText::new(HEADERS, BYTES))
+        Self(ByText::new(HEADERS, BYTES, b""))
     }
 }
 
