@@ -8,7 +8,7 @@ use super::identity::MinterParts;
 use super::kong_jwt::{self, KongJwt};
 use super::reader::{Fields, Node, is_env, member_names};
 use super::services::{self, Services};
-use super::values::{algorithm_in_build, seconds};
+use super::values::{algorithms, seconds};
 use super::{access, binding, introspection, logout};
 use crate::binding::{Binding, Bindings};
 use crate::introspection::IntrospectionEndpoint;
@@ -339,22 +339,6 @@ fn check_issuers(node: &Node<'_>, issuers: &[&Issuer]) -> Option<()> {
         ),
         None => Some(()),
     }
-}
-
-pub(super) fn algorithms(node: &Node<'_>) -> Option<AlgorithmSet> {
-    let accepted: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
-    let named = node.full_list(|item| {
-        let algorithm = item.value().as_str().and_then(Algorithm::from_name);
-        let algorithm = algorithm.or_else(|| item.reject_name(&accepted, accepted.join(" | ")))?;
-        algorithm_in_build(item, algorithm)
-    })?;
-    let mixed = named.iter().any(|a| a.is_symmetric()) && named.iter().any(|a| !a.is_symmetric());
-    if mixed {
-        // A verifier that knows both can be made to take a public key for a
-        // secret (RFC 8725 section 2.1).
-        return node.reject_as("HS* beside others", "HS* only, or no HS*");
-    }
-    Some(named.into_iter().collect())
 }
 
 /// `none` means without a type.

@@ -5,7 +5,7 @@ use super::logout::revoke_by;
 use super::providers::{self, KEY_SOURCES};
 use super::reader::Node;
 use super::services::{self, Services, own_path};
-use super::values::{in_build, seconds};
+use super::values::{algorithms, in_build, seconds};
 use crate::features;
 use crate::identity::PublishedPaths;
 use crate::keys::{Algorithm, AlgorithmSet};
@@ -149,7 +149,7 @@ fn transmitter(
 
 /// Asymmetric algorithms only, for senders with which the gateway shares no secret.
 pub fn asymmetric(node: &Node<'_>) -> Option<AlgorithmSet> {
-    let algorithms = providers::algorithms(node)?;
+    let algorithms = algorithms(node)?;
     if algorithms.iter().any(Algorithm::is_symmetric) {
         return node.reject_as("HS* algorithms", "asymmetric algorithms");
     }

@@ -68,6 +68,23 @@ pub(super) fn algorithm_in_build(node: &Node<'_>, algorithm: Algorithm) -> Optio
     node.reject_as(found, format_args!("a build with that feature; this one has {has}"))
 }
 
+/// The algorithms to accept.
+pub(super) fn algorithms(node: &Node<'_>) -> Option<AlgorithmSet> {
+    let accepted: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
+    let named = node.full_list(|item| {
+        let algorithm = item.value().as_str().and_then(Algorithm::from_name);
+        let algorithm = algorithm.or_else(|| item.reject_name(&accepted, accepted.join(" | ")))?;
+        algorithm_in_build(item, algorithm)
+    })?;
+    let mixed = named.iter().any(|a| a.is_symmetric()) && named.iter().any(|a| !a.is_symmetric());
+    if mixed {
+        // A verifier that knows both can be made to take a public key for a
+        // secret (RFC 8725 section 2.1).
+        return node.reject_as("HS* beside others", "HS* only, or no HS*");
+    }
+    Some(named.into_iter().collect())
+}
+
 /// One scope (RFC 6749 section 3.3).
 pub(super) fn scope(node: &Node<'_>) -> Option<String> {
     let is_scope = |text: &&str| {
