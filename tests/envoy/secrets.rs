@@ -47,9 +47,38 @@ impl Secrets {
     }
 }
 
+/// Whether the start of a JSON object in base64url is in a text: a token, or a piece of one. In
+/// a sealed one the three letters come by chance.
+pub fn has_token(text: &str) -> bool {
+    let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let mut starts = memchr::memmem::find_iter(text.as_bytes(), b"eyJ");
+    starts.any(|at| {
+        let before = text.as_bytes()[..at].iter().rposition(|byte| !is_of_word(byte));
+        !text[before.map_or(0, |before| before + 1)..].starts_with("gps_")
+    })
+}
+
 impl Extend<String> for Secrets {
     fn extend<I: IntoIterator<Item = String>>(&mut self, secrets: I) {
         secrets.into_iter().for_each(|secret| self.insert(&secret));
+    }
+}
+
+#[test]
+fn a_token_is_told_from_random_letters() {
+    for (text, expected) in [
+        ("eyJhbGciOiJub25lIn0.e30.", true),
+        ("Bearer eyJhbGciOiJub25lIn0.e30.", true),
+        ("token=eyJh; Path=/", true),
+        ("{\"token\":\"eyJh\"}", true),
+        ("a.eyJh", true),
+        ("a piece: bGciOiJeyJhI", true),
+        ("shop_token=gps_AdAfeyJSN5", false),
+        ("gps_eyJh", false),
+        ("gps_AdAf eyJh", true),
+        ("", false),
+    ] {
+        assert_eq!(has_token(text), expected, "{text}");
     }
 }
 
