@@ -117,11 +117,15 @@ impl<V> ByText<V> {
     /// Room for `max_entries` in about `max_bytes`. With `secret` the tags are safe on a host
     /// without good randomness too: under a known key, texts with one tag could be made.
     pub(crate) fn new(max_entries: usize, max_bytes: usize, secret: &[u8]) -> Self {
-        Self::keyed(max_entries, max_bytes, secret, RandomState::new().hash_one(()))
+        let random = RandomState::new();
+        let random = [random.hash_one(0), random.hash_one(1)];
+        Self::keyed(max_entries, max_bytes, secret, random)
     }
 
-    fn keyed(max_entries: usize, max_bytes: usize, secret: &[u8], random: u64) -> Self {
-        let key = Sha256::new().chain_update(random.to_le_bytes()).chain_update(secret).finalize();
+    fn keyed(max_entries: usize, max_bytes: usize, secret: &[u8], random: [u64; 2]) -> Self {
+        let [one, other] = random.map(u64::to_le_bytes);
+        let key = Sha256::new().chain_update(one).chain_update(other).chain_update(secret);
+        let key = key.finalize();
         let key = key.first_chunk().copied().unwrap_or_default();
         let tags = SipHasher13::new_with_key(&key);
         Self { entries: Bounded::new(max_entries, max_bytes), tags }
@@ -210,7 +214,7 @@ mod tests {
         let Tag(first, second) = new(b"").tag(b"");
         assert_ne!(first, second, "it has 128 bits");
         // As on a host whose randomness can be guessed.
-        let guessed = |secret: &[u8]| ByText::<()>::keyed(1, 1, secret, 7).tag(b"a");
+        let guessed = |secret: &[u8]| ByText::<()>::keyed(1, 1, secret, [7, 8]).tag(b"a");
         assert_ne!(guessed(b"one"), guessed(b"other"));
     }
 

@@ -180,13 +180,15 @@ pub(crate) struct Introspection {
 const MAX_REFUSED_BYTES: usize = 1024 * 1024;
 
 impl Introspection {
-    /// Caches at most `max_entries` refused tokens.
+    /// Caches at most `max_entries` refused tokens. Whoever knows `secret` might find another
+    /// text for one.
     pub(crate) fn new(
         provider: ProviderId,
         endpoint: IntrospectionEndpoint,
         max_entries: usize,
+        secret: &[u8],
     ) -> Self {
-        Self { provider, endpoint, refused: ByText::new(max_entries, MAX_REFUSED_BYTES, b"") }
+        Self { provider, endpoint, refused: ByText::new(max_entries, MAX_REFUSED_BYTES, secret) }
     }
 
     /// Why `token` was refused, for `resource` or for all, if that still holds. A refusal

@@ -16,12 +16,13 @@ use crate::identity::{
     RequestContext,
 };
 use crate::in_flight::{Outcome, Purpose};
+use crate::json::Document;
 use crate::metrics::{Cache, CacheUse};
 use crate::overrides::TemplateKey;
 use crate::rules::Requirements;
 use crate::session::Session;
 use crate::time::{Period, UnixTime};
-use crate::token::{ClaimPath, Rejection, Scopes};
+use crate::token::{ClaimPath, Rejection, Scopes, Verified};
 use crate::user_info::{Cached, FailureMode, SharedAnswer, UserInfo, UserInfoAnswer, UserKey};
 
 impl Pipeline {
@@ -73,9 +74,10 @@ impl Pipeline {
         }
         // Nor if its token lacks the scopes.
         scopes(&self.minter, principal, template)?;
+        let claims = session.presented(token).claims().ok_or(Denial::IdentityUnavailable)?;
         let enrichment = match session.replaced() {
             Some(replaced) => self.enrichment_of(replaced),
-            None => self.enrich(attempt, session, token)?,
+            None => self.enrich(attempt, principal.token(), &claims, token)?,
         };
         for requirements in asked {
             self.authorize_user(attempt, &enrichment, requirements)?;
@@ -83,7 +85,6 @@ impl Pipeline {
         attempt.trace.stage = Stage::Mint;
         let source = self.mint_source(session, attempt.head, now);
         let scopes = scopes(&self.minter, principal, template)?;
-        let claims = session.presented(token).claims().ok_or(Denial::IdentityUnavailable)?;
         let order = MintOrder { template, claims: &claims, scopes, source };
         match self.minter.mint(&self.crypto, principal, enrichment, order, now) {
             Ok(identity) => {
@@ -185,16 +186,16 @@ impl Pipeline {
     pub(super) fn enrich(
         &mut self,
         attempt: &mut Attempt<'_>,
-        session: &Session,
+        token: &Verified,
+        claims: &Document,
         text: &[u8],
     ) -> Result<Enrichment, Halt> {
-        let (now, token) = (attempt.now, session.principal().token());
+        let now = attempt.now;
         let Some(source) = &self.user_info else { return Ok(Enrichment::NotConfigured) };
         attempt.trace.stage = Stage::UserInfo;
-        let claims = session.presented(text).claims().ok_or(Denial::IdentityUnavailable)?;
         // The token needs to be unsealed only where it is sent along.
         let text = if source.forward_token { self.open(text)? } else { Cow::Borrowed(text) };
-        let key = source.key(token, &claims, &text)?;
+        let key = source.key(token, claims, &text)?;
         let mode = source.failure_mode;
         let purpose = Purpose::UserInfo(key.clone());
         if let Some(Outcome::UserInfo(_, answer)) = attempt.answer_for(&purpose) {

@@ -62,7 +62,9 @@ impl Pipeline {
         // User info is fetched only if it matters: revocation must work while the user
         // service is down.
         if endpoint.requires.asks_user_info(|claim| self.decided_by_user_info(claim)) {
-            let enrichment = self.enrich(attempt, &session, &token)?;
+            let presented = session.presented(&token);
+            let claims = presented.claims().ok_or(Denial::IdentityUnavailable)?;
+            let enrichment = self.enrich(attempt, presented.token(), &claims, &token)?;
             self.authorize_user(attempt, &enrichment, &endpoint.requires)?;
         }
         self.collect(head, Recipient::Revocations, sanitized)

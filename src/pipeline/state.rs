@@ -128,7 +128,14 @@ fn owned_headers(settings: &Settings) -> OwnedHeaders {
     OwnedHeaders::new(headers.chain(carriers).chain(own))
 }
 
-fn sessions(settings: &Settings) -> Sessions {
+/// The secret of tables that find texts of clients by a tag.
+fn tag_secret(settings: &Settings) -> Vec<u8> {
+    // Not every host has good randomness: on Kong it is the C library's `random()`.
+    let keys = settings.minter.keys.signing_keys();
+    keys.filter_map(|key| key.derive(b"gatepass cached tokens\n")).flatten().collect()
+}
+
+fn sessions(settings: &Settings, secret: &[u8]) -> Sessions {
     let claims = match settings.rules.asks_claims() || settings.revocations.asks_each_time() {
         true => Kept::Parsed,
         // Whether a long request has to end is decided when no request presents its token.
@@ -138,10 +145,7 @@ fn sessions(settings: &Settings) -> Sessions {
     let references = settings.introspection.as_ref().map_or(0, |(.., entries)| *entries);
     let limits = &settings.limits;
     let entries = (limits.token_cache_entries, references);
-    // Not every host has good randomness: on Kong it is the C library's `random()`.
-    let keys = settings.minter.keys.signing_keys();
-    let secret: Vec<_> = keys.filter_map(|key| key.derive(b"gatepass cached tokens\n")).collect();
-    Sessions::new(entries, limits.token_cache_bytes, claims, secret.as_flattened())
+    Sessions::new(entries, limits.token_cache_bytes, claims, secret)
 }
 
 fn user_infos(settings: &Settings) -> UserInfoCache {
@@ -175,8 +179,8 @@ impl Pipeline {
     pub fn new(settings: Settings, host: HostCapabilities, seed: [u8; 16]) -> Self {
         let counters = counters(&settings);
         let owned = owned_headers(&settings);
-        let log = first_events(&settings);
-        let (sessions, user_infos) = (sessions(&settings), user_infos(&settings));
+        let (log, secret) = (first_events(&settings), tag_secret(&settings));
+        let (sessions, user_infos) = (sessions(&settings, &secret), user_infos(&settings));
         let transmitters: Vec<_> = settings.signals.transmitters().map(str::to_owned).collect();
         let own: Rc<[VerifyingKey]> =
             settings.minter.keys.signing_keys().map(SigningKey::verifying_key).cloned().collect();
@@ -188,12 +192,12 @@ impl Pipeline {
         }
         let proof_buckets = if settings.bindings.take_proofs() { PROOF_BUCKETS } else { 0 };
         let introspection = settings.introspection.map(|(provider, endpoint, max_entries)| {
-            Introspection::new(provider, endpoint, max_entries)
+            Introspection::new(provider, endpoint, max_entries, &secret)
         });
         Self {
             providers: Providers::new(providers, transmitters),
             key_sources,
-            known_headers: KnownHeaders::default(),
+            known_headers: KnownHeaders::new(&secret),
             introspection,
             sources: settings.sources,
             consumers: settings.consumers,

@@ -193,15 +193,14 @@ impl fmt::Debug for Untrusted<'_> {
 #[derive(Debug)]
 pub struct KnownHeaders(ByText<Rc<JoseHeader>>);
 
-impl Default for KnownHeaders {
-    fn default() -> Self {
+impl KnownHeaders {
+    /// None yet. Whoever knows `secret` might find another text for one.
+    pub fn new(secret: &[u8]) -> Self {
         const HEADERS: usize = 64;
         const BYTES: usize = 64 * 1024;
-        Self(ByText::new(HEADERS, BYTES, b""))
+        Self(ByText::new(HEADERS, BYTES, secret))
     }
-}
 
-impl KnownHeaders {
     /// Reads a token, see [`Untrusted::parse`].
     pub fn parse<'a>(
         &mut self,
@@ -326,7 +325,7 @@ mod tests {
         let one = token(r#"{"alg":"ES256","kid":"1"}"#, r#"{"sub":"alice"}"#);
         let other = token(r#"{"alg":"ES256","kid":"1"}"#, r#"{"sub":"bob"}"#);
         let different = token(r#"{"alg":"ES256","kid":"2"}"#, r#"{"sub":"bob"}"#);
-        let mut known = KnownHeaders::default();
+        let mut known = KnownHeaders::new(b"secret");
         let first = known.parse(one.as_bytes(), LIMIT).unwrap().said();
         let unverified = known.parse(other.as_bytes(), LIMIT).unwrap().said();
         assert!(!Rc::ptr_eq(&first.header, &unverified.header));
