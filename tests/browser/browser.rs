@@ -1,7 +1,6 @@
 //! A shop, and a browser that visits it.
 
 use std::future::Future;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -199,14 +198,6 @@ impl Visit {
 
 /// A browser of this width, and its driver.
 async fn open(width: u32) -> (Client, Child) {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-    let driver = Command::new("chromedriver")
-        .arg(format!("--port={port}"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("chromedriver is installed, as by `make test`");
     let arguments = [
         "--headless=new",
         // Root, as which continuous integration often runs, has no sandbox.
@@ -222,16 +213,33 @@ async fn open(width: u32) -> (Client, Child) {
     });
     let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
     builder.capabilities(capabilities.as_object().unwrap().clone());
-    let url = format!("http://127.0.0.1:{port}");
     let until = Instant::now() + PATIENCE;
-    let browser = loop {
-        match builder.connect(&url).await {
-            Ok(browser) => break browser,
-            Err(error) if Instant::now() > until => panic!("no browser: {error}"),
-            Err(_) => sleep(Duration::from_millis(100)).await,
+    loop {
+        // The driver ends if somebody took its port, and what listens there then is no driver.
+        let (mut driver, url) = start_driver();
+        while driver.try_wait().unwrap().is_none() {
+            match builder.connect(&url).await {
+                Ok(browser) => return (browser, driver),
+                Err(error) if Instant::now() > until => panic!("no browser: {error}"),
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
         }
-    };
-    (browser, driver)
+        assert!(Instant::now() < until, "no browser: the driver ends at once");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A driver, and where it will listen.
+fn start_driver() -> (Child, String) {
+    let port = Ports::unused().listener;
+    let driver = Command::new("chromedriver")
+        .arg(format!("--port={port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("chromedriver is installed, as by `make test`");
+    (driver, format!("http://127.0.0.1:{port}"))
 }
 
 /// A command of Chromium's own.

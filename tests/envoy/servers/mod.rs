@@ -28,6 +28,7 @@ use crate::frames::upstream::Arrived;
 use crate::gateway::{Gateway, Setup};
 use crate::hostile_heads::lax;
 use crate::stack::envoy;
+use crate::stack::ports::Ports;
 
 /// What starts it, before its port.
 const SERVERS: [(&str, &[&str]); 4] = [
@@ -47,9 +48,7 @@ struct Server {
 
 impl Server {
     fn start(name: &'static str, command: &[&str]) -> Self {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        let port = Ports::unused().listener;
         let shown = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shown-{name}-{port}"));
         fs::write(&shown, "").unwrap();
         let (address, port_text) = (format!("127.0.0.1:{port}"), port.to_string());
