@@ -29,6 +29,8 @@ enum Counter {
 #[derive(Debug)]
 pub struct Counters {
     counters: Vec<(Counter, u64)>,
+    /// The positions of those that are not 0: a native door takes them after each event.
+    counted: Vec<usize>,
     services: NameLabels,
     /// Durations of callouts in milliseconds, by position of the service.
     callouts: Vec<(usize, u64)>,
@@ -112,6 +114,7 @@ impl Counters {
         }
         Self {
             counters: counters.into_iter().map(|counter| (counter, 0)).collect(),
+            counted: Vec::new(),
             services,
             callouts: Vec::new(),
             processing: Vec::new(),
@@ -184,7 +187,9 @@ impl Counters {
 
     /// Counts evictions.
     pub fn evicted(&mut self, cache: Cache, entries: u64) {
-        self.add(Counter::Cache(cache, CacheUse::Eviction), entries);
+        if entries > 0 {
+            self.add(Counter::Cache(cache, CacheUse::Eviction), entries);
+        }
     }
 
     /// Counts a signal of this kind.
@@ -237,18 +242,22 @@ impl Counters {
     }
 
     fn add(&mut self, counter: Counter, amount: u64) {
-        if let Some((_, count)) = self.counters.iter_mut().find(|(known, _)| *known == counter) {
+        let mut counters = self.counters.iter_mut().enumerate();
+        if let Some((position, (_, count))) = counters.find(|(_, (known, _))| *known == counter) {
+            if *count == 0 {
+                self.counted.push(position);
+            }
             *count = count.saturating_add(amount);
         }
     }
 
     /// The samples for the host: all changes since the last call.
     pub fn take(&mut self) -> Vec<Sample> {
-        let mut samples = Vec::new();
-        for (position, (_, count)) in self.counters.iter_mut().enumerate() {
-            if *count > 0 {
-                samples.push((position, std::mem::take(count)));
-            }
+        self.counted.sort_unstable();
+        let mut samples = Vec::with_capacity(self.counted.len());
+        for position in self.counted.drain(..) {
+            let Some((_, count)) = self.counters.get_mut(position) else { continue };
+            samples.push((position, std::mem::take(count)));
         }
         let start = self.counters.len();
         let callouts = self.callouts.drain(..);

@@ -11,6 +11,8 @@ pub struct Gauges {
     providers: NameLabels,
     /// First those of key ages, by position of the provider.
     gauges: Vec<Gauge>,
+    /// False if the host has been given all of them.
+    have_news: bool,
 }
 
 /// The value of a gauge, and whether the host has been given it.
@@ -27,9 +29,11 @@ impl Gauge {
         Self { series, value, is_told: false }
     }
 
-    const fn set(&mut self, value: u64) {
+    /// Sets it; true if the host is to be given it.
+    const fn set(&mut self, value: u64) -> bool {
         self.is_told &= self.value == value;
         self.value = value;
+        !self.is_told
     }
 }
 
@@ -84,7 +88,7 @@ impl Gauges {
             .chain(plain)
             .chain([build()])
             .collect();
-        Self { providers, gauges }
+        Self { providers, gauges, have_news: true }
     }
 
     pub(super) fn series(&self) -> impl Iterator<Item = Series> {
@@ -96,7 +100,7 @@ impl Gauges {
         let Some(position) = self.providers.position(provider) else { return };
         let seconds = u64::try_from(age.as_secs()).unwrap_or(0);
         if let Some(gauge) = self.gauges.get_mut(position) {
-            gauge.set(seconds);
+            self.have_news |= gauge.set(seconds);
         }
     }
 
@@ -132,13 +136,13 @@ impl Gauges {
             gauge.series.name == name && gauge.series.labels.iter().any(|(_, own)| own == label)
         };
         if let Some(gauge) = self.gauges.iter_mut().find(is_it) {
-            gauge.set(value);
+            self.have_news |= gauge.set(value);
         }
     }
 
     fn set(&mut self, name: &str, value: u64) {
         if let Some(gauge) = self.gauges.iter_mut().find(|gauge| gauge.series.name == name) {
-            gauge.set(value);
+            self.have_news |= gauge.set(value);
         }
     }
 
@@ -150,13 +154,16 @@ impl Gauges {
                 (gauge.value, gauge.is_told) = (0, false);
             }
         }
+        self.have_news = true;
     }
 
     /// The values that the host does not have yet; `start` is the position of the first
     /// gauge.
     pub(super) fn take(&mut self, start: usize) -> impl Iterator<Item = Sample> {
-        let gauges = self.gauges.iter_mut().enumerate();
-        gauges.filter_map(move |(position, gauge)| {
+        // A native door asks after each event.
+        let have_news = std::mem::take(&mut self.have_news);
+        let gauges = if have_news { &mut *self.gauges } else { &mut [] };
+        gauges.iter_mut().enumerate().filter_map(move |(position, gauge)| {
             let is_new = !std::mem::replace(&mut gauge.is_told, true);
             is_new.then_some((start.saturating_add(position), gauge.value))
         })

@@ -32,8 +32,8 @@ pub(crate) struct Stream {
     body: RefCell<Vec<u8>>,
     /// All of it has arrived.
     ended: Cell<bool>,
-    /// Actions caused by other streams' events.
-    held: Rc<Held>,
+    /// Actions caused by other streams' events, once it has been held.
+    held: OnceCell<Rc<Held>>,
 }
 
 /// The phase of a request.
@@ -73,7 +73,7 @@ impl Stream {
             keeps: Cell::new(None),
             body: RefCell::default(),
             ended: Cell::new(false),
-            held: Rc::default(),
+            held: OnceCell::new(),
         }
     }
 
@@ -222,7 +222,8 @@ impl Stream {
             return self.fail(filter, PANIC);
         }
         let news = worker.event(*number, &filter, |_, _| ());
-        let actions = news.map(|news| self.held.take().into_iter().chain(news).collect());
+        let left = self.held.get().map(|held| held.take()).unwrap_or_default();
+        let actions = news.map(|news| left.into_iter().chain(news).collect());
         match self.act(filter, actions) {
             Done::Passes(filter) => filter.continue_request(),
             // What the gateway wants to read may have arrived while it waited.
@@ -292,9 +293,10 @@ impl Stream {
     fn hold(self: &Rc<Self>, filter: &Filter<'_>, phase: Phase) {
         self.phase.set(phase);
         let Some((worker, number)) = self.place.get() else { return };
-        let waker = self.held.waker(|| filter.waker());
+        let held = self.held.get_or_init(Rc::default);
+        let waker = held.waker(|| filter.waker());
         let client = filter.asked_by(*number, || Client::of(*number));
-        worker.hold(*number, &self.held, waker, client);
+        worker.hold(*number, held, waker, client);
     }
 
     /// Edits the request as decided, for the upstream.
@@ -378,7 +380,13 @@ const PANIC: &str = "gatepass_panic";
 /// Sets the fields for the access log, under the names that the WebAssembly filter uses,
 /// so that one format works for both.
 fn publish(filter: &mut Filter<'_>, fields: &AccessLogFields) {
+    const PREFIX: &str = "wasm.";
+    // Room for the longest of the names.
+    let mut key = String::with_capacity(32);
     for (name, value) in fields.entries() {
-        filter.set_access_log_field(&format!("wasm.{name}"), value);
+        key.clear();
+        key.push_str(PREFIX);
+        key.push_str(name);
+        filter.set_access_log_field(&key, value);
     }
 }

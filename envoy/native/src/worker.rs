@@ -205,7 +205,8 @@ impl Worker {
         if is_due {
             Self::clear();
         }
-        let mut own = Vec::new();
+        // As a rule there is one, and an action is large.
+        let mut own = Vec::with_capacity(1);
         let mut others = Vec::new();
         filter.asked_by(request, || {
             // Before the gateway gets the current time, which would make replies overdue
@@ -293,6 +294,10 @@ impl Worker {
 
     /// A stream is decided.
     pub(crate) fn release(&self, request: Request) {
+        // Nearly always: looking a number up in an empty map would hash it first.
+        if self.held.borrow().is_empty() {
+            return;
+        }
         self.clients.borrow_mut().remove(&request);
         if self.held.borrow_mut().remove(&request).is_some() {
             self.mailbox.leave(request);
