@@ -11,18 +11,32 @@
 //! - of short functions, which are as quick to compile inlined as called, and
 //! - by cryptography, and by what each request runs through.
 //!
-//! - `reader` reads the binary format, `encode` writes it.
 //! - `module` has what is to be known of a module.
 //! - `rewrite` replaces calls.
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
-mod encode;
 mod module;
-mod reader;
 mod rewrite;
 #[cfg(test)]
 mod tests;
+
+/// What each request runs through, also one with a token that is known.
+const REQUEST: [&str; 9] = [
+    "gatepass::bearer",
+    "gatepass::gateway",
+    "gatepass::http::head",
+    "gatepass::http::path",
+    "gatepass::pipeline::decide",
+    "gatepass::rules",
+    "gatepass_wasm::filter",
+    "gatepass_wasm::shared",
+    "proxy_wasm::dispatcher",
+];
+
+/// What went wrong, for whoever builds the module.
+type Error = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -30,16 +44,17 @@ fn main() -> ExitCode {
         eprintln!("usage: uninline FROM TO");
         return ExitCode::FAILURE;
     };
-    #[allow(clippy::disallowed_methods, reason = "a program of the build")]
-    let bytes = std::fs::read(from).map_err(|error| error.to_string());
-    let rewritten = bytes.and_then(|bytes| rewrite::rewrite(&bytes).map_err(str::to_owned));
-    let written =
-        rewritten.and_then(|bytes| std::fs::write(to, bytes).map_err(|error| error.to_string()));
-    match written {
+    match run(from, to) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("uninline: {}: {why}", from.display());
             ExitCode::FAILURE
         }
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a program of the build")]
+fn run(from: &OsStr, to: &OsStr) -> Result<(), Error> {
+    let module = std::fs::read(from)?;
+    Ok(std::fs::write(to, rewrite::rewrite(&module, &REQUEST)?)?)
 }

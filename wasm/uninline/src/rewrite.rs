@@ -1,14 +1,22 @@
 //! Replaces calls.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
-use crate::encode;
-use crate::module::{Module, section};
-use crate::reader::{Error, Instruction, Reader};
+use wasm_encoder::reencode::{self, Reencode, utils};
+use wasm_encoder::{CodeSection, ConstExpr, ElementSection, Elements, Instruction};
+use wasmparser::{
+    CustomSectionReader, ElementSectionReader, FunctionBody, KnownCustom, Operator, Parser,
+    TableType,
+};
+
+use crate::Error;
+use crate::module::Module;
 
 /// The bytes of a function that is still called directly: V8's code for a call through the
 /// table is as long.
-const SHORT: usize = 60;
+const SHORT: u64 = 60;
 
 /// The crates of cryptography: with a call for each step of their loops, a signature would take
 /// up to half as long again.
@@ -34,168 +42,148 @@ const CRYPTOGRAPHY: [&str; 19] = [
     "wnaf",
 ];
 
-/// What each request runs through, also one with a token that is known: paths in mangled names.
-const REQUEST: [&str; 9] = [
-    "8gatepass6bearer",
-    "8gatepass7gateway",
-    "8gatepass4http4head",
-    "8gatepass4http4path",
-    "8gatepass8pipeline6decide",
-    "8gatepass5rules",
-    "13gatepass_wasm6filter",
-    "13gatepass_wasm6shared",
-    "10proxy_wasm10dispatcher",
-];
-
-/// The same module without names, with calls through its table.
-pub fn rewrite(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+/// The same module without names, with calls through its table. `frequent`: the paths
+/// of what calls as before, besides cryptography.
+///
+/// # Errors
+///
+/// It is no such module, or nothing in it has one of those paths.
+pub fn rewrite(bytes: &[u8], frequent: &[&str]) -> Result<Vec<u8>, Error> {
     let module = Module::read(bytes)?;
-    let calls = Calls::of(&module);
-    let slots = calls.slots()?;
-    let mut to = module.header.to_vec();
-    for (id, bytes) in &module.sections {
-        let changed = match *id {
-            section::CUSTOM if Reader::new(bytes).bytes()? == b"name" => continue,
-            section::TABLE => table(&module, &slots)?,
-            section::ELEMENT => elements(&module, &slots)?,
-            section::CODE => calls.code(&slots)?,
-            _ => bytes.to_vec(),
-        };
-        to.push(*id);
-        encode::bytes(&changed, &mut to)?;
+    let is_there = |path: &str| module.names.values().any(|name| has_path(name, path));
+    if let Some(missing) = frequent.iter().find(|path| !is_there(path)) {
+        return Err(format!("no function is in {missing}").into());
     }
-    Ok(to)
+    let mut rewriting = Rewriting::of(module, frequent);
+    let mut rewritten = wasm_encoder::Module::new();
+    rewriting
+        .parse_core_module(&mut rewritten, Parser::new(0), bytes)
+        .map_err(|error| error.to_string())?;
+    Ok(rewritten.finish())
 }
 
-/// Where functions are in the table, by their indices.
-type Slots = BTreeMap<u32, u32>;
-
-struct Calls<'a> {
-    module: &'a Module<'a>,
+struct Rewriting {
+    module: Module,
     /// The functions that call as before, by their indices.
     hot: BTreeSet<u32>,
+    /// What is called through the table, in the order of its new elements.
+    callees: Vec<u32>,
+    /// The element of each of them, by its index.
+    elements: BTreeMap<u32, u32>,
+    /// The index of the function whose body comes next.
+    caller: u32,
 }
 
-impl<'a> Calls<'a> {
-    fn of(module: &'a Module<'a>) -> Self {
-        let names = module.names.iter().filter(|(_, name)| is_hot(name));
-        Self { module, hot: names.map(|(index, _)| *index).collect() }
+impl Rewriting {
+    fn of(module: Module, frequent: &[&str]) -> Self {
+        let is_hot =
+            |name: &str| frequent.iter().chain(&CRYPTOGRAPHY).any(|path| has_path(name, path));
+        let hot = module.names.iter().filter(|(_, name)| is_hot(name));
+        let hot = hot.map(|(index, _)| *index).collect();
+        let caller = module.imports;
+        let (callees, elements) = Default::default();
+        let mut rewriting = Self { module, hot, callees, elements, caller };
+        rewriting.callees = rewriting.by_calls();
+        let elements = rewriting.callees.iter().copied().zip(rewriting.module.elements..);
+        rewriting.elements = elements.collect();
+        rewriting
     }
 
     /// The type of a function that is to be called through the table.
     fn indirect(&self, caller: u32, callee: u32) -> Option<u32> {
         let index = callee.checked_sub(self.module.imports)?;
-        let (of_type, body) = self.module.functions.get(usize::try_from(index).ok()?)?;
-        (!self.hot.contains(&caller) && body.len() > SHORT).then_some(*of_type)
+        let function = self.module.functions.get(usize::try_from(index).ok()?)?;
+        let is_indirect = !self.hot.contains(&caller) && function.bytes > SHORT;
+        is_indirect.then_some(function.of_type)
     }
 
-    /// The functions that are not imported, with their indices.
-    fn bodies(&self) -> impl Iterator<Item = (u32, &'a [u8])> {
-        let bodies = self.module.functions.iter().map(|(_, body)| *body);
-        (self.module.imports..).zip(bodies)
-    }
-
-    /// New places in the table for what is called through it: first, with the shortest
-    /// numbers, what is called most.
-    fn slots(&self) -> Result<Slots, Error> {
+    /// What is called through the table, most often called first: the first elements have the
+    /// shortest numbers.
+    fn by_calls(&self) -> Vec<u32> {
         let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
-        for (caller, body) in self.bodies() {
-            let mut reader = Reader::new(body);
-            reader.locals()?;
-            while !reader.is_empty() {
-                if let Instruction::Call(callee) = reader.instruction()?
-                    && self.indirect(caller, callee).is_some()
-                {
-                    let count = counts.entry(callee).or_default();
+        for (caller, function) in (self.module.imports..).zip(&self.module.functions) {
+            for callee in &function.calls {
+                if self.indirect(caller, *callee).is_some() {
+                    let count = counts.entry(*callee).or_default();
                     *count = count.saturating_add(1);
                 }
             }
         }
         let mut callees: Vec<_> = counts.into_iter().collect();
-        callees.sort_by_key(|(callee, count)| (u32::MAX.saturating_sub(*count), *callee));
-        let callees = callees.into_iter().map(|(callee, _)| callee);
-        Ok(callees.zip(self.module.table.size..).collect())
+        callees.sort_by_key(|(callee, count)| (Reverse(*count), *callee));
+        callees.into_iter().map(|(callee, _)| callee).collect()
     }
+}
 
-    fn code(&self, slots: &Slots) -> Result<Vec<u8>, Error> {
-        let mut to = Vec::new();
-        encode::number(count(self.module.functions.len())?, &mut to);
-        for (caller, body) in self.bodies() {
-            let mut reader = Reader::new(body);
-            reader.locals()?;
-            let mut changed = reader.since(body).to_vec();
-            while !reader.is_empty() {
-                let rest = reader.rest();
-                let callee = match reader.instruction()? {
-                    Instruction::Call(callee) => {
-                        slots.get(&callee).zip(self.indirect(caller, callee))
-                    }
-                    Instruction::Other => None,
-                };
-                if let Some((slot, of_type)) = callee {
-                    // i32.const, call_indirect
-                    changed.push(0x41);
-                    encode::constant(*slot, &mut changed);
-                    changed.push(0x11);
-                    encode::number(of_type, &mut changed);
-                    changed.push(0);
-                } else {
-                    changed.extend(reader.since(rest));
-                }
-            }
-            encode::bytes(&changed, &mut to)?;
+impl Reencode for Rewriting {
+    type Error = Infallible;
+
+    fn parse_custom_section(
+        &mut self,
+        module: &mut wasm_encoder::Module,
+        section: CustomSectionReader<'_>,
+    ) -> Result<(), reencode::Error> {
+        match section.as_known() {
+            KnownCustom::Name(_) => Ok(()),
+            _ => utils::parse_custom_section(self, module, section),
         }
-        Ok(to)
+    }
+
+    fn table_type(
+        &mut self,
+        of_type: TableType,
+    ) -> Result<wasm_encoder::TableType, reencode::Error> {
+        let more =
+            |size: u64| size.saturating_add(self.callees.len().try_into().unwrap_or(u64::MAX));
+        let (initial, maximum) = (more(of_type.initial), of_type.maximum.map(more));
+        utils::table_type(self, TableType { initial, maximum, ..of_type })
+    }
+
+    fn parse_element_section(
+        &mut self,
+        elements: &mut ElementSection,
+        section: ElementSectionReader<'_>,
+    ) -> Result<(), reencode::Error> {
+        utils::parse_element_section(self, elements, section)?;
+        let first = ConstExpr::i32_const(self.module.elements.cast_signed());
+        elements.active(None, &first, Elements::Functions(self.callees.as_slice().into()));
+        Ok(())
+    }
+
+    fn parse_function_body(
+        &mut self,
+        code: &mut CodeSection,
+        body: FunctionBody<'_>,
+    ) -> Result<(), reencode::Error> {
+        let caller = self.caller;
+        self.caller = caller.saturating_add(1);
+        let mut function = self.new_function_with_parsed_locals(&body)?;
+        for operator in body.get_operators_reader()? {
+            let operator = operator?;
+            if let Operator::Call { function_index } = operator
+                && let Some(type_index) = self.indirect(caller, function_index)
+                && let Some(element) = self.elements.get(&function_index)
+            {
+                function.instruction(&Instruction::I32Const(element.cast_signed()));
+                function.instruction(&Instruction::CallIndirect { type_index, table_index: 0 });
+            } else {
+                function.instruction(&self.instruction(operator)?);
+            }
+        }
+        code.function(&function);
+        Ok(())
     }
 }
 
-fn is_hot(name: &str) -> bool {
-    REQUEST.iter().any(|path| name.contains(path))
-        || CRYPTOGRAPHY.iter().any(|of| names_crate(name, of))
-}
-
-/// Whether a mangled name has the name of a crate: `3rsa`, or `rsa..` in that of an
-/// implementation.
-fn names_crate(name: &str, of: &str) -> bool {
-    let length = of.len();
-    let is_segment = |at: usize| name.get(..at).is_some_and(|it| it.ends_with(&length.to_string()));
-    let is_path = |at: usize| {
-        let (before, after) = name.split_at_checked(at).unwrap_or_default();
+/// Whether a mangled name has a path: `gatepass::rules` is in one as `8gatepass5rules`, or as
+/// `gatepass..rules` if the function is of an implementation.
+fn has_path(name: &str, path: &str) -> bool {
+    let segments = || path.split("::");
+    let mangled: String = segments().map(|it| format!("{}{it}", it.len())).collect();
+    let dotted = segments().collect::<Vec<_>>().join("..") + "..";
+    let begins_there = |(at, _): (usize, &str)| {
+        let before = name.get(..at).unwrap_or_default();
         !before.ends_with(|it: char| it.is_alphanumeric() || it == '_')
-            && after.strip_prefix(of).is_some_and(|it| it.starts_with(".."))
     };
-    name.match_indices(of).any(|(at, _)| is_segment(at) || is_path(at))
-}
-
-fn count(length: usize) -> Result<u32, Error> {
-    u32::try_from(length).map_err(|_| "too long")
-}
-
-fn table(module: &Module<'_>, slots: &Slots) -> Result<Vec<u8>, Error> {
-    let table = &module.table;
-    let size = table.size.checked_add(count(slots.len())?).ok_or("too long")?;
-    // One, of functions.
-    let mut to = vec![1, 0x70, u8::from(table.has_maximum)];
-    encode::number(size, &mut to);
-    if table.has_maximum {
-        encode::number(size, &mut to);
-    }
-    Ok(to)
-}
-
-/// All that there are, and one more.
-fn elements(module: &Module<'_>, slots: &Slots) -> Result<Vec<u8>, Error> {
-    let (segments, contents) = module.elements;
-    let mut to = Vec::new();
-    encode::number(segments.checked_add(1).ok_or("too long")?, &mut to);
-    to.extend(contents);
-    // Into the table, from here on: i32.const, end
-    to.extend([0, 0x41]);
-    encode::constant(module.table.size, &mut to);
-    to.push(0x0b);
-    let mut callees: Vec<_> = slots.iter().map(|(callee, slot)| (*slot, *callee)).collect();
-    callees.sort_unstable();
-    encode::number(count(callees.len())?, &mut to);
-    callees.iter().for_each(|(_, callee)| encode::number(*callee, &mut to));
-    Ok(to)
+    name.contains(&mangled) || name.match_indices(&dotted).any(begins_there)
 }
