@@ -31,11 +31,11 @@ pub const VANISHING: &str = "vanishing";
 pub const ABSENT: &str = "absent";
 
 /// Groups that one filter can have, in one name. A filter has one list of revoked
-/// tokens; for the others it matters only where their service is and how long
-/// its answers are kept.
+/// tokens, and none asks again for one that is current; for the others it matters only where
+/// their service is and how long its answers are kept.
 pub fn filter_name(group: Group) -> String {
     match group.service {
-        Service::Feed => group.to_string(),
+        Service::Feed if group.state != State::Warm => group.to_string(),
         service => format!("{service:?}.{}.{:?}", cluster(group.fault, group.state), group.state),
     }
 }

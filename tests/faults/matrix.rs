@@ -19,10 +19,10 @@ use crate::service::{Moment, SHORT_LIFE};
 use crate::setup::{Matrix, Part};
 use crate::wire::Answer;
 
-/// Requests at once: as many as keep Envoy busy, or, where services are slow, as
-/// many as wait without keeping each other.
-const BUSY: usize = 8;
-const WAITING: usize = 64;
+/// Requests at once, of which each waits for turns of a worker that has ticks of hundreds of
+/// filters between: as many as keep Envoy busy, and as many as wait for services that are slow.
+const BUSY: usize = 32;
+const WAITING: usize = 128;
 
 /// How long any request may take: it waits for one service that fails, on a
 /// machine that may be busy.
@@ -192,7 +192,8 @@ async fn each_cell_ends_as_the_contract_says(part: Part) {
     let before = matrix.gateway.stat(upstream).await;
     let shared = Arc::new(matrix);
     let (results, mut received) = tokio::sync::mpsc::unbounded_channel();
-    for (is_slow, concurrency) in [(true, WAITING), (false, BUSY)] {
+    // Those that wait leave the others alone.
+    let ask_all = |is_slow: bool, concurrency| {
         let (asking, results) = (Arc::clone(&shared), results.clone());
         let some = shared.cells().filter(move |cell| cell.group.fault.is_slow() == is_slow);
         for_each(concurrency, some, move |cell| {
@@ -208,8 +209,8 @@ async fn each_cell_ends_as_the_contract_says(part: Part) {
                 }
             }
         })
-        .await;
-    }
+    };
+    tokio::join!(ask_all(true, WAITING), ask_all(false, BUSY));
     drop(results);
     let matrix = Arc::into_inner(shared).expect("nobody else has it");
 

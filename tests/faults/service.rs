@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
+use std::slice;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -286,9 +287,17 @@ impl Shared {
                 (json!({"access_token": issued(name), "token_type": "Bearer"}), "access_token")
             }
             Service::Feed => {
-                let visit = Visit::Revoked;
-                let revoked = Protocol::ALL.map(|protocol| Cell { group, visit, protocol });
+                // Whose list is current shares a filter with the others: its fault is not met.
+                let faults = match &group.fault {
+                    _ if group.state == State::Warm => &Fault::ALL,
+                    fault => slice::from_ref(fault),
+                };
+                let revoked = faults.iter().flat_map(|fault| {
+                    let (group, visit) = (Group { fault: *fault, ..group }, Visit::Revoked);
+                    Protocol::ALL.map(|protocol| Cell { group, visit, protocol })
+                });
                 let entries = revoked.map(|cell| json!({"sub": cell.to_string()}));
+                let entries: Vec<_> = entries.collect();
                 (json!({"cursor": "1", "entries": entries}), "entries")
             }
             Service::Forward => (json!({"accepted": true}), "accepted"),
