@@ -121,7 +121,7 @@ fn plain(text: &str) -> String {
 }
 
 fn messages() -> BTreeSet<String> {
-    let root = env!("CARGO_MANIFEST_DIR");
+    let root = env!("CARGO_WORKSPACE_DIR");
     let mut messages = BTreeSet::new();
     for (file, names) in SOURCES.iter().chain(&OTHERS) {
         let text = std::fs::read_to_string(format!("{root}/{file}")).expect(file);
