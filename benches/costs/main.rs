@@ -41,7 +41,8 @@ const TOLERANCE: f64 = 0.02;
 fn main() -> ExitCode {
     let is_named = |kind: &Kind| std::env::args().any(|argument| argument == kind.name());
     if let Some(kind) = Kind::ALL.into_iter().find(is_named) {
-        let mut world = World::new();
+        let record = std::env::args().nth(2).expect("a file");
+        let mut world = World::recorded(&std::fs::read_to_string(record).expect("a record"));
         let requests = world.prepare(kind, REQUESTS as usize);
         measured(&mut world, requests);
         return ExitCode::SUCCESS;
@@ -75,6 +76,11 @@ fn instructions(kind: Kind) -> u64 {
     let valgrind = std::env::var("VALGRIND").unwrap_or_else(|_| "valgrind".to_owned());
     let itself = std::env::current_exe().expect("a path");
     let out = itself.with_extension("callgrind");
+    // To sign tokens under callgrind would take most of the time.
+    let record = itself.with_extension("tokens");
+    let mut world = World::new();
+    drop(world.prepare(kind, REQUESTS as usize));
+    std::fs::write(&record, world.record()).expect("a file is written");
     let toggles = [
         "costs::measured",
         "costs::requests::cryptography_signs",
@@ -86,6 +92,7 @@ fn instructions(kind: Kind) -> u64 {
         .args(toggles.map(|function| format!("--toggle-collect={function}")))
         .arg(itself)
         .arg(kind.name())
+        .arg(record)
         .output()
         .expect("valgrind runs");
     let said = String::from_utf8_lossy(&output.stderr);

@@ -1,6 +1,7 @@
 //! Requests whose cost is counted, carried out as a native door does: the head is one
 //! piece of memory, every action and every log line is read, and everything is dropped.
 
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,10 +36,18 @@ impl Prepared {
     }
 }
 
+/// Where tokens come from.
+enum Tokens {
+    /// From their issuers, who keep a record of them.
+    Signed { signers: Box<[Signer; 2]>, record: Vec<String> },
+    /// From such a record.
+    Recorded(VecDeque<String>),
+}
+
 /// A gateway with the issuers of its tokens.
 pub struct World {
     gateway: Gateway,
-    signers: [Signer; 2],
+    tokens: Tokens,
     /// Makes tokens and requests differ.
     next: u64,
 }
@@ -48,12 +57,32 @@ impl World {
     /// benchmark of gateways has it.
     pub fn new() -> Self {
         let signers = ["RS256", "ES256"].map(Signer::new);
-        let config = configuration(&signers);
+        let config = configuration(&signers).to_string();
+        let tokens = Tokens::Signed { signers: Box::new(signers), record: vec![config.clone()] };
+        Self::with(&config, tokens)
+    }
+
+    /// One like the one with this record, which signs no token anew.
+    pub fn recorded(record: &str) -> Self {
+        let mut lines = record.lines().map(str::to_owned);
+        let config = lines.next().expect("a configuration");
+        Self::with(&config, Tokens::Recorded(lines.collect()))
+    }
+
+    fn with(config: &str, tokens: Tokens) -> Self {
         let host: Rc<dyn HostCrypto> = Rc::new(Apart);
-        let settings = config::load(config.to_string().as_bytes(), &|_| None::<String>, Some(host));
+        let settings = config::load(config.as_bytes(), &|_| None::<String>, Some(host));
         let settings = settings.unwrap_or_else(|problems| panic!("{problems}"));
         let gateway = Gateway::new(settings, HostCapabilities::ENVOY, [7; 16]);
-        Self { gateway, signers, next: 0 }
+        Self { gateway, tokens, next: 0 }
+    }
+
+    /// The configuration and the tokens so far, for [`World::recorded`].
+    pub fn record(&self) -> String {
+        match &self.tokens {
+            Tokens::Signed { record, .. } => record.join("\n"),
+            Tokens::Recorded(_) => panic!("it is one"),
+        }
     }
 
     /// Some requests of a kind, after others have made caches and keys ready for it.
@@ -91,9 +120,15 @@ impl World {
     /// A token of its kind; of the same user, unless the user is to be asked for.
     pub fn token(&mut self, kind: Kind) -> String {
         self.next += 1;
-        let [rs256, es256] = &self.signers;
-        let signer = if kind == Kind::NewEs256 { es256 } else { rs256 };
-        signer.sign_claims("at+jwt", &claims(kind, self.next, NOW.as_secs()))
+        match &mut self.tokens {
+            Tokens::Recorded(tokens) => tokens.pop_front().expect("a token"),
+            Tokens::Signed { signers, record } => {
+                let signer = &signers[usize::from(kind == Kind::NewEs256)];
+                let token = signer.sign_claims("at+jwt", &claims(kind, self.next, NOW.as_secs()));
+                record.push(token.clone());
+                token
+            }
+        }
     }
 
     /// What the user service says of a user.
