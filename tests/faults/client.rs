@@ -26,7 +26,10 @@ pub async fn send(
     let what = format!("{} {} from {source} by {protocol:?}", request.method(), request.uri());
     let exchange = async {
         let socket = TcpSocket::new_v4()?;
-        socket.bind((source, 0).into())?;
+        // The usual one needs no search for a port that none of so many others has.
+        if source != Ipv4Addr::LOCALHOST {
+            socket.bind((source, 0).into())?;
+        }
         let stream = TokioIo::new(socket.connect((Ipv4Addr::LOCALHOST, port).into()).await?);
         let response = match protocol {
             Protocol::Http => {

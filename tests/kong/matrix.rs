@@ -21,8 +21,7 @@ use crate::service::{Moment, SHORT_LIFE, Services};
 use crate::tokens::Signer;
 use crate::wire::Answer;
 
-/// Requests at once: as many as keep nginx busy, or, where services are slow, as many as wait
-/// without keeping each other.
+/// Requests at once: as many as keep nginx busy, and as many as wait for services that are slow.
 const BUSY: usize = 4;
 const WAITING: usize = 64;
 
@@ -164,7 +163,8 @@ async fn all_heard(matrix: &Arc<Matrix>, which: fn(&Group) -> bool) {
 /// What is wrong with the answers to all cells, while services fail.
 async fn ask_all(matrix: &Arc<Matrix>) -> (BTreeMap<Outcome, u32>, Vec<String>) {
     let found = Arc::new(Mutex::new((BTreeMap::new(), Vec::new())));
-    for (is_slow, concurrency) in [(true, WAITING), (false, BUSY)] {
+    // Those that wait leave the others alone.
+    let ask_some = |is_slow: bool, concurrency| {
         let (asking, results) = (Arc::clone(matrix), Arc::clone(&found));
         let some = matrix.cells().filter(move |cell| cell.group.fault.is_slow() == is_slow);
         for_each(concurrency, some, move |cell| {
@@ -186,8 +186,8 @@ async fn ask_all(matrix: &Arc<Matrix>) -> (BTreeMap<Outcome, u32>, Vec<String>) 
                 }
             }
         })
-        .await;
-    }
+    };
+    tokio::join!(ask_some(true, WAITING), ask_some(false, BUSY));
     Arc::into_inner(found).expect("nobody else has it").into_inner()
 }
 
