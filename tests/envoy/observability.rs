@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use regex::Regex;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
 use crate::gateway::{Gateway, Setup, until};
@@ -84,10 +85,16 @@ async fn scrape_after_traffic(setup: Setup) -> Vec<String> {
     scrape(&gateway).await
 }
 
+/// Of the bundled configuration, which two tests look at.
+async fn scraped() -> Vec<String> {
+    static SCRAPED: OnceCell<Vec<String>> = OnceCell::const_new();
+    SCRAPED.get_or_init(|| scrape_after_traffic(Setup::bundled())).await.clone()
+}
+
 /// Every metric and label that alerts and dashboard speak of is one that Envoy has.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn alerts_and_dashboard_ask_for_what_there_is() {
-    let mut lines = scrape_after_traffic(Setup::bundled()).await;
+    let mut lines = scraped().await;
     // What would be denied is counted in shadow mode alone.
     let shadow = Setup::bundled().replace_block("errors:", "mode: shadow");
     lines.extend(scrape_after_traffic(shadow).await);
@@ -168,7 +175,7 @@ async fn prometheus_makes_the_labels_that_envoy_was_not_told_of() {
         // Labels are labels there.
         return;
     }
-    let expected = named(&scrape_after_traffic(Setup::bundled()).await);
+    let expected = named(&scraped().await);
     let bare = Setup::bundled().replace_block("stats_config:", "");
     let bare = named(&scrape_after_traffic(bare).await);
     assert_ne!(bare, expected);
