@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::cookies::{in_cookie, name_of, pairs as cookie_pairs, piece_of, value_of};
+use super::cookies::{in_cookie, pairs as cookie_pairs, piece_of, value_of};
 use super::origin::OriginPolicy;
 use super::sanitize::{Sanitized, add_name};
 use crate::denial::Denial;
 use crate::http::{
-    AUTHORIZATION, Field, HeaderName, Marks, RequestHead, is_bearer_token, is_spelled,
-    is_token_byte, percent_decode,
+    AUTHORIZATION, Field, HeaderName, Marks, RequestHead, escaped_byte, is_bearer_token,
+    is_spelled, is_token_byte, percent_decode,
 };
 use crate::overrides::IdentityHeader;
 use crate::token::{Malformed, Rejection, TokenError};
@@ -153,12 +153,12 @@ impl TokenSources {
             .chain(in_query)
             .filter(|found| !(found.in_cookie && found.text.is_empty()));
         let Some(mut best) = candidates.next() else { return Ok(None) };
-        for candidate in candidates {
-            match (is_over(&candidate), is_over(&best)) {
-                (true, _) => {}
-                (false, true) => best = candidate,
-                (false, false) => return Err(Denial::TokenMultiple),
+        // The best is asked for once more at most, however many there are.
+        for candidate in candidates.filter(|candidate| !is_over(candidate)) {
+            if !is_over(&best) {
+                return Err(Denial::TokenMultiple);
             }
+            best = candidate;
         }
         let Found { text: token, in_cookie } = best;
         if in_cookie {
@@ -210,7 +210,8 @@ impl TokenSources {
         let is_url = |field: &Field<'_>| {
             !field.name.starts_with(b":") && !field.name.eq_ignore_ascii_case(b"cookie")
         };
-        let without = |value: &[u8]| without_pairs(value, |pair| self.is_token_param(pair));
+        let is_unwanted = |rest: &[u8]| self.is_token_param(rest, ends_pair);
+        let without = |value: &[u8]| without_pairs(value, is_unwanted);
         for field in head.fields().filter(is_url) {
             if without(field.value).is_none() {
                 continue;
@@ -247,7 +248,7 @@ impl TokenSources {
         if self.in_query(head).next().is_none() {
             return head.first(":path").unwrap_or_default().to_vec();
         }
-        let kept: Vec<_> = query_pairs(head).filter(|pair| !self.is_token_param(pair)).collect();
+        let kept: Vec<_> = query_pairs(head).filter(|pair| !self.is_query_token(pair)).collect();
         let mut target = head.target().path.to_vec();
         if !kept.is_empty() {
             target.push(b'?');
@@ -291,7 +292,7 @@ impl TokenSources {
         let head = (!self.params.is_empty()).then_some(head);
         head.into_iter()
             .flat_map(query_pairs)
-            .filter(|pair| self.is_token_param(pair))
+            .filter(|pair| self.is_query_token(pair))
             .map(|pair| percent_decode(value_of(pair)))
     }
 
@@ -302,9 +303,13 @@ impl TokenSources {
         self.cookies.iter().any(|name| piece_of(pair, name).is_some())
     }
 
-    fn is_token_param(&self, pair: &[u8]) -> bool {
-        let name = percent_decode(name_of(pair));
-        self.params.iter().any(|param| param.as_bytes() == name.as_ref())
+    fn is_query_token(&self, pair: &[u8]) -> bool {
+        self.is_token_param(pair, |_| false)
+    }
+
+    /// Whether a text begins with a parameter that carries a token.
+    fn is_token_param(&self, text: &[u8], ends: fn(u8) -> bool) -> bool {
+        self.params.iter().any(|param| begins_with_name(text, param.as_bytes(), ends))
     }
 
     fn other_cookies(&self, head: &RequestHead) -> Vec<u8> {
@@ -332,10 +337,33 @@ fn query_pairs(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
     query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty())
 }
 
-/// A text with a URL in it, without the URL's query parameters that are `unwanted`;
-/// `None` if there are none.
-fn without_pairs(text: &[u8], unwanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-    let ends = |byte: &u8| b"&#<>\"' \t".contains(byte);
+/// Whether a text begins with a parameter of this name, decoded: what comes next is `=`, or
+/// `ends` the parameter. Reads no further than the name.
+fn begins_with_name(text: &[u8], name: &[u8], ends: fn(u8) -> bool) -> bool {
+    let is_end = |byte: u8| byte == b'=' || ends(byte);
+    let mut rest = text;
+    for wanted in name {
+        let (byte, behind) = match (escaped_byte(rest), rest) {
+            (Some(decoded), _) => decoded,
+            (None, [byte, behind @ ..]) if !is_end(*byte) => (*byte, behind),
+            _ => return false,
+        };
+        if byte != *wanted {
+            return false;
+        }
+        rest = behind;
+    }
+    rest.first().is_none_or(|byte| is_end(*byte))
+}
+
+/// Whether this ends a parameter of a URL within a text.
+const fn ends_pair(byte: u8) -> bool {
+    matches!(byte, b'&' | b'#' | b'<' | b'>' | b'"' | b'\'' | b' ' | b'\t')
+}
+
+/// A text with a URL in it, without the URL's query parameters that are unwanted, of which
+/// `is_unwanted` sees the beginning of the rest; `None` if there are none.
+fn without_pairs(text: &[u8], is_unwanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let mut kept = Vec::with_capacity(text.len());
     let mut is_changed = false;
     let mut rest = text;
@@ -345,14 +373,10 @@ fn without_pairs(text: &[u8], unwanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8
         if !b"?&".contains(byte) {
             continue;
         }
-        loop {
-            let end = rest.iter().position(ends).unwrap_or(rest.len());
-            let (pair, behind) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-            if !unwanted(pair) {
-                break;
-            }
+        while is_unwanted(rest) {
             is_changed = true;
-            match behind {
+            let end = rest.iter().position(|byte| ends_pair(*byte)).unwrap_or(rest.len());
+            match rest.get(end..).unwrap_or_default() {
                 [b'&', next @ ..] => rest = next,
                 end => {
                     rest = end;
