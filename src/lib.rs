@@ -53,6 +53,7 @@ pub mod callout;
 pub mod config;
 pub mod consumer;
 pub mod denial;
+mod distinct;
 pub mod event;
 pub mod features;
 pub mod gateway;

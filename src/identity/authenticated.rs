@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::consumer::{Consumer, HostConsumer, Selected};
+use crate::distinct::Distinct;
 use crate::revocation::Unrevoked;
 use crate::token::{KnownGrants, Verified};
 
@@ -52,13 +53,17 @@ impl Authenticated {
 
     /// The groups: those of the consumer, and those in the token.
     pub fn groups(&self) -> Vec<&str> {
-        let of_consumer = self.consumer.iter().flat_map(|consumer| &consumer.groups);
-        let mut groups: Vec<&str> = of_consumer.map(String::as_str).collect();
-        for group in self.token.groups() {
-            if !groups.contains(&group.as_str()) {
-                groups.push(group);
-            }
+        let of_token = self.token.groups().iter().map(String::as_str);
+        let Some(consumer) = self.consumer.as_ref().filter(|it| !it.groups.is_empty()) else {
+            return of_token.collect();
+        };
+        let mut known = Distinct::default();
+        let mut groups: Vec<&str> = consumer.groups.iter().map(String::as_str).collect();
+        for group in &groups {
+            known.add(group);
         }
+        // Each is once in the token.
+        groups.extend(of_token.filter(|group| !known.has(group)));
         groups
     }
 }

@@ -1,5 +1,6 @@
 //! The scopes of a token.
 
+use crate::distinct::Distinct;
 use crate::json::{Document, Items, Json};
 
 /// Scopes in their order, each once.
@@ -12,13 +13,11 @@ pub struct Scopes(Box<str>);
 impl Scopes {
     /// These scopes; `bytes` is the size of the text that they come from.
     fn of<'a>(scopes: impl Iterator<Item = &'a str>, bytes: usize) -> Self {
-        let mut text = String::with_capacity(bytes);
-        for scope in scopes {
-            if !text.split(' ').any(|known| known == scope) {
-                let separator = if text.is_empty() { "" } else { " " };
-                text.push_str(separator);
-                text.push_str(scope);
-            }
+        let (mut text, mut known) = (String::with_capacity(bytes), Distinct::default());
+        for scope in scopes.filter(|scope| known.add(scope)) {
+            let separator = if text.is_empty() { "" } else { " " };
+            text.push_str(separator);
+            text.push_str(scope);
         }
         Self(text.into())
     }

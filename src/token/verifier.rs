@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 pub use self::own::OwnTokens;
 
+use crate::distinct::Distinct;
 use crate::json::{Document, Json, Members};
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, Excerpt, KeyError, KeySet, VerifyingKey};
 use crate::time::UnixTime;
@@ -47,18 +48,15 @@ fn groups(paths: &[ClaimPath], claims: Members<'_>) -> Vec<String> {
     fn name(value: Json<'_>) -> Option<&str> {
         value.as_str().or_else(|| value.get("name")?.as_str())
     }
-    let mut groups: Vec<String> = Vec::new();
+    let (mut groups, mut known) = (Vec::new(), Distinct::default());
     for found in paths.iter().filter_map(|path| path.find(claims)) {
         let names: Vec<&str> = match found {
             Json::Text(text) => text.split([' ', ',']).collect(),
             Json::Array(items) => items.iter().filter_map(name).collect(),
             other => name(other).into_iter().collect(),
         };
-        for name in names.into_iter().filter(|name| !name.is_empty()) {
-            if !groups.iter().any(|known| known == name) {
-                groups.push(name.to_owned());
-            }
-        }
+        let names = names.into_iter().filter(|name| !name.is_empty() && known.add(name));
+        groups.extend(names.map(str::to_owned));
     }
     groups
 }
