@@ -1,6 +1,7 @@
 //! Turns the reply of a login service into the reply for the client: tokens are sealed,
 //! and nothing that may still contain one is passed on.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
@@ -181,10 +182,11 @@ impl SealedReply<'_> {
         tokens: &mut Vec<String>,
     ) -> Result<Vec<(String, String)>, LoginFailure> {
         let mut fields: Vec<(String, String)> = Vec::new();
+        let of_connection = connection_options(answer);
         for Field { name, value } in answer.fields.iter() {
             let name = String::from_utf8_lossy(name).to_ascii_lowercase();
             let is_withheld = name.starts_with(':') || WITHHELD.contains(&name.as_str());
-            if is_withheld || is_of_connection(&name, answer) {
+            if is_withheld || of_connection.contains(name.as_bytes()) {
                 continue;
             }
             let text = std::str::from_utf8(value).ok();
@@ -196,7 +198,10 @@ impl SealedReply<'_> {
             }
             let known = fields.iter_mut().find(|(other, _)| *other == name);
             match known.filter(|_| !self.repeats_fields) {
-                Some((_, list)) => *list = format!("{list}, {text}"),
+                Some((_, list)) => {
+                    list.push_str(", ");
+                    list.push_str(text);
+                }
                 None => fields.push((name, text.to_owned())),
             }
         }
@@ -259,11 +264,11 @@ fn refuse_leaks(reply: &LocalReply, tokens: &[String]) -> Result<(), LoginFailur
         }
     }
     let is_header = |text: &str| ends_with_jose_header(&percent_decode(text.as_bytes()));
+    if cookies.iter().any(|value| is_header(value)) {
+        return Err(LoginFailure::TokenInField("set-cookie".to_owned()));
+    }
     for (name, value) in &reply.headers {
-        let is_alone = match name.as_ref() {
-            "set-cookie" => cookies.iter().any(|value| is_header(value)),
-            _ => is_header(value),
-        };
+        let is_alone = name != "set-cookie" && is_header(value);
         if is_alone || leaks(value.as_bytes())? {
             return Err(LoginFailure::TokenInField(name.to_string()));
         }
@@ -288,9 +293,10 @@ fn values<'a>(answer: &'a Answer, name: &'a str) -> impl Iterator<Item = &'a [u8
     answer.fields.values(name)
 }
 
-/// True if `Connection` lists this field, which is then for the next hop only.
-fn is_of_connection(name: &str, answer: &Answer) -> bool {
-    let mut options =
-        values(answer, "connection").flat_map(|value| value.split(|byte| *byte == b','));
-    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+/// The fields that `Connection` lists, in lower case: they are for the next hop only.
+fn connection_options(answer: &Answer) -> BTreeSet<Vec<u8>> {
+    let options = values(answer, "connection").flat_map(|value| value.split(|byte| *byte == b','));
+    let mut listed = BTreeSet::new();
+    listed.extend(options.map(|option| option.trim_ascii().to_ascii_lowercase()));
+    listed
 }

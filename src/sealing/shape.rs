@@ -84,6 +84,8 @@ pub fn may_be_token(text: &[u8]) -> bool {
 fn assigns(text: &[u8], name: &[u8]) -> bool {
     let starts = text.windows(name.len().max(1)).enumerate();
     let starts = starts.filter(|(_, window)| *window == name).map(|(at, _)| at);
+    // Where the latest value ended that has no digits: a name within it begins no other one.
+    let mut read = 0;
     starts.into_iter().any(|at| {
         let behind = text.get(at.saturating_add(name.len())..).unwrap_or_default();
         let (_, behind) = skip(behind, is_quote);
@@ -91,10 +93,14 @@ fn assigns(text: &[u8], name: &[u8]) -> bool {
         let [sign @ (b':' | b'='), behind @ ..] = behind else { return false };
         let (_, behind) = skip(behind, |byte| byte.is_ascii_whitespace());
         let (quotes, behind) = skip(behind, is_quote);
+        let is_long = behind.get(..16).is_some_and(|it| it.iter().copied().all(is_bearer_byte));
+        let start = text.len().saturating_sub(behind.len());
+        if !is_long || !quotes.is_empty() || *sign != b'=' || start < read {
+            return is_long && !quotes.is_empty();
+        }
         let (value, _) = skip(behind, is_bearer_byte);
-        let is_literal =
-            !quotes.is_empty() || (*sign == b'=' && value.iter().any(u8::is_ascii_digit));
-        value.len() >= 16 && is_literal
+        read = start.saturating_add(value.len());
+        value.iter().any(u8::is_ascii_digit)
     })
 }
 
