@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::change::{Change, Effect, Source};
 use super::entry::{Entry, Selector, Validity, claim_key, claim_of};
+use super::held::{AllHeld, Held};
 use crate::json::{Document, Json};
 use crate::time::{Span, UnixTime};
 use crate::token::{ClaimPath, MAX_CLOCK_SKEW_SECONDS, Verified, numeric_date, text_of};
@@ -13,7 +14,7 @@ use crate::token::{ClaimPath, MAX_CLOCK_SKEW_SECONDS, Verified, numeric_date, te
 pub(super) struct EntryIndex {
     policy: Policy,
     /// By position in [`Selector::ALL`].
-    validities: [HashMap<String, Vec<Held>>; Selector::ALL.len()],
+    validities: [HashMap<String, AllHeld>; Selector::ALL.len()],
     /// The claims that entries select by, as written.
     claims: HashMap<String, ClaimPath>,
     len: usize,
@@ -27,13 +28,6 @@ pub(super) struct EntryIndex {
     kept: Span,
     /// Changes with every entry that has an effect.
     generation: u64,
-}
-
-/// A validity, and its source.
-#[derive(Clone, Debug)]
-struct Held {
-    validity: Validity,
-    source: Source,
 }
 
 /// The effect of a second entry for the same value.
@@ -117,7 +111,7 @@ impl EntryIndex {
         if let Some(validities) = self.validities.get_mut(entry.selector as usize)
             && !validities.contains_key(&entry.value)
         {
-            validities.insert(entry.value.clone(), from.held(entry).to_vec());
+            validities.insert(entry.value.clone(), from.held(entry).cloned().unwrap_or_default());
         }
     }
 
@@ -128,7 +122,10 @@ impl EntryIndex {
             |held: &Held| effect.reaches(held.source) && entry.validity.ends(&held.validity);
         self.policy == Policy::Add
             && entry.validity.has_ended(now)
-            && self.held(entry).iter().any(is_ended)
+            && self.held(entry).is_some_and(|held| match entry.validity.issuer.as_deref() {
+                None => held.iter().any(is_ended),
+                issuer => held.of(issuer).any(is_ended),
+            })
     }
 
     /// Applies a change.
@@ -140,8 +137,8 @@ impl EntryIndex {
         let Some(validities) = self.validities.get_mut(entry.selector as usize) else { return };
         if let Some(held) = validities.get_mut(&entry.value) {
             let before = held.len();
-            held.retain(|held| {
-                !(effect.reaches(held.source) && entry.validity.ends(&held.validity))
+            held.remove(entry.validity.issuer.as_deref(), |held| {
+                effect.reaches(held.source) && entry.validity.ends(&held.validity)
             });
             self.len = self.len.saturating_sub(before).saturating_add(held.len());
             self.generation = self.generation.wrapping_add(1);
@@ -164,26 +161,30 @@ impl EntryIndex {
         self.first_end = earlier(self.first_end, validity.until);
         let before = validities.len();
         match self.policy {
-            Policy::Add => validities
-                .retain(|held| !(validity.covers(&held.validity) && source.outranks(held.source))),
-            Policy::Replace => validities.clear(),
+            Policy::Add => validities.remove(validity.issuer.as_deref(), |held| {
+                validity.covers(&held.validity) && source.outranks(held.source)
+            }),
+            Policy::Replace => *validities = AllHeld::default(),
         }
         validities.push(Held { validity, source });
         self.len = self.len.saturating_sub(before).saturating_add(validities.len());
         self.generation = self.generation.wrapping_add(1);
     }
 
-    fn held(&self, entry: &Entry) -> &[Held] {
-        let validities =
-            self.validities.get(entry.selector as usize).and_then(|t| t.get(&entry.value));
-        validities.map_or(&[], Vec::as_slice)
+    fn held(&self, entry: &Entry) -> Option<&AllHeld> {
+        self.validities.get(entry.selector as usize)?.get(&entry.value)
     }
 
     /// True if an entry is already known.
     fn knows(&self, entry: &Entry, source: Source) -> bool {
-        self.held(entry).iter().any(|held| match self.policy {
-            Policy::Add => held.validity.covers(&entry.validity) && held.source.outranks(source),
-            Policy::Replace => held.validity == entry.validity,
+        let held = self.held(entry).into_iter();
+        held.flat_map(|held| held.of(entry.validity.issuer.as_deref())).any(|held| {
+            match self.policy {
+                Policy::Add => {
+                    held.validity.covers(&entry.validity) && held.source.outranks(source)
+                }
+                Policy::Replace => held.validity == entry.validity,
+            }
         })
     }
 
@@ -208,7 +209,8 @@ impl EntryIndex {
         let issued = numeric_date(claims, "iat").ok().flatten();
         let is_named = |selector: Selector, value: &str| {
             let held = self.validities.get(selector as usize).and_then(|held| held.get(value));
-            held.into_iter().flatten().any(|held| held.validity.applies(issuer, issued, now))
+            let mut held = held.into_iter().flat_map(|held| held.of(issuer));
+            held.any(|held| held.validity.applies(issuer, issued, now))
         };
         let by_claim = |(claim, path): (&String, &ClaimPath)| {
             let is_named = |value: &str| is_named(Selector::Claim, &claim_key(claim, value));
@@ -238,12 +240,12 @@ impl EntryIndex {
         self.first_end = None;
         for validities in &mut self.validities {
             validities.retain(|_, validities| {
-                validities.retain(|held| !held.validity.has_ended(now));
+                validities.remove(None, |held| held.validity.has_ended(now));
                 for held in validities.iter() {
                     self.first_end = earlier(self.first_end, held.validity.until);
                 }
                 len = len.saturating_add(validities.len());
-                !validities.is_empty()
+                validities.len() > 0
             });
         }
         self.len = len;

@@ -9,6 +9,7 @@ mod change_log;
 mod entry;
 mod entry_index;
 mod feed;
+mod held;
 mod list;
 mod shared_list;
 
