@@ -357,7 +357,10 @@ fn are_same(one: Json<'_>, other: Json<'_>) -> bool {
     match (one, other) {
         (Json::Null, Json::Null) => true,
         (Json::Bool(one), Json::Bool(other)) => one == other,
-        (Json::Number(one), Json::Number(other)) => Decimal::of(one) == Decimal::of(other),
+        (Json::Number(one), Json::Number(other)) => match [one, other].map(str::parse::<i64>) {
+            [Ok(one), Ok(other)] => one == other,
+            _ => Decimal::of(one) == Decimal::of(other),
+        },
         (Json::Text(one), Json::Text(other)) => one == other,
         (Json::Array(one), Json::Array(other)) => {
             let (mut one, mut other) = (one.iter(), other.iter());

@@ -286,7 +286,7 @@ impl Rules {
     /// read.
     fn calls(&self, head: &RequestHead) -> impl Iterator<Item = (usize, &Rule)> {
         let path = canonical_path(head.target().path);
-        let positions: Vec<usize> = match &path {
+        let mut positions: Vec<usize> = match &path {
             Some(path) => {
                 let index = self.blind_index.as_ref().unwrap_or(&self.index);
                 let lenient = lenient_readings(path);
@@ -296,12 +296,13 @@ impl Rules {
             }
             None => (0..self.rules.len()).collect(),
         };
-        let rules = self.rules.iter().enumerate();
-        rules.filter(move |(position, rule)| {
+        positions.sort_unstable();
+        positions.dedup();
+        let rules = positions.into_iter();
+        let rules = rules.filter_map(|position| Some((position, self.rules.get(position)?)));
+        rules.filter(|(_, rule)| {
             let conditions = &rule.matcher.conditions;
-            conditions.mcp.is_some()
-                && positions.contains(position)
-                && conditions.hold(head) != Ok(false)
+            conditions.mcp.is_some() && conditions.hold(head) != Ok(false)
         })
     }
 }
