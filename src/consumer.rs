@@ -389,14 +389,13 @@ impl ConsumerDirectory {
         }
     }
 
-    /// The number of consumers with this name whose tokens may come from one of
-    /// `providers`; from any provider if the list is empty.
-    pub fn count(&self, name: &str, providers: &[ProviderId]) -> usize {
-        let may_use = |known: &&Selectable| {
+    /// Whether tokens of the consumer that was added as the one of this number, from 0, may
+    /// come from one of `providers`; from any provider if the list is empty.
+    pub fn may_use(&self, number: usize, providers: &[ProviderId]) -> bool {
+        let may_use = |known: &Selectable| {
             providers.is_empty() || providers.iter().any(|provider| known.is_for(*provider))
         };
-        let is_called = |known: &&Selectable| known.consumer.name() == name;
-        self.everyone.iter().filter(is_called).filter(may_use).count()
+        self.everyone.get(number).is_some_and(may_use)
     }
 
     /// The consumer with this username.

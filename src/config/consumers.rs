@@ -1,5 +1,6 @@
 //! `consumers`: the clients, selected by a claim or by credentials.
 
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::access::claim_path;
@@ -22,6 +23,17 @@ pub struct Consumers {
     pub client_claims: Rc<ClientClaims>,
     /// The keys of their credentials.
     pub credentials: Option<Rc<KeySet>>,
+    /// Where the consumers of a name are in the directory: rules name thousands.
+    places: HashMap<String, Vec<usize>>,
+}
+
+impl Consumers {
+    /// The number of consumers with this name whose tokens may come from one of
+    /// `providers`; from any provider if the list is empty.
+    pub fn count(&self, name: &str, providers: &[ProviderId]) -> usize {
+        let places = self.places.get(name).into_iter().flatten();
+        places.filter(|place| self.directory.may_use(**place, providers)).count()
+    }
 }
 
 /// Reads `consumers`; `kong_jwt` determines the form of their credentials and the
@@ -47,8 +59,9 @@ pub fn read(
     let node = fields.node().clone();
     fields.finish()?;
     let mut directory = ConsumerDirectory::new(claims?, optional?).with_host(host?);
-    let mut credentials = Vec::new();
-    for (consumer, providers, keys) in entries? {
+    let (mut credentials, mut places) = (Vec::new(), HashMap::<String, Vec<usize>>::new());
+    for (place, (consumer, providers, keys)) in entries?.into_iter().enumerate() {
+        places.entry(consumer.name().to_owned()).or_default().push(place);
         let ids = keys.iter().filter_map(|key| key.id().map(str::to_owned)).collect();
         if let Err(key) = directory.add(consumer, providers, ids) {
             return node.reject_as(
@@ -83,7 +96,7 @@ pub fn read(
     }
     let credentials = KeySet::from_credentials(credentials).map(Rc::new);
     let client_claims = Rc::new(ClientClaims { client_id: client_id?, groups: groups? });
-    Some(Consumers { directory, anonymous, client_claims, credentials })
+    Some(Consumers { directory, anonymous, client_claims, credentials, places })
 }
 
 /// A transaction token does not contain which of Kong's consumers it is for.
@@ -157,13 +170,8 @@ fn consumer(node: &Node<'_>, issuers: Issuers<'_>) -> Option<Entry> {
     fields.finish()?;
     let mut groups = groups?;
     groups.extend(acls?);
-    let mut known = Vec::with_capacity(groups.len());
-    groups.retain(|group| {
-        !known.contains(group) && {
-            known.push(group.clone());
-            true
-        }
-    });
+    let mut known = HashSet::new();
+    groups.retain(|group| known.insert(group.clone()));
     let (key, id, username, custom_id) = (key?, id?, username?, custom_id?);
     let (trusted_without_scope, disabled) = (trusted?, !enabled?);
     let consumer =

@@ -1,5 +1,6 @@
 //! `resources`: metadata for clients without a token.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
@@ -41,9 +42,9 @@ pub fn read(
     bounds: Option<&TokenBounds>,
 ) -> Option<Vec<Configured>> {
     let resources = node.list(|item| resource(item, provider_names, bounds))?;
-    let locations = || resources.iter().map(|it| (&it.location.host, &it.location.path));
-    for (position, own) in locations().enumerate() {
-        if locations().take(position).any(|other| own == other) {
+    let mut known = HashSet::new();
+    for own in resources.iter().map(|it| (&it.location.host, &it.location.path)) {
+        if !known.insert(own) {
             let found = format_args!("two resources at {}{}", own.0, own.1);
             return node.reject_as(found, "each path of a host once, whatever its slash or port");
         }

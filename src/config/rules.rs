@@ -35,7 +35,7 @@ pub struct Names<'a> {
     pub identity: Option<&'a TokenBounds>,
 }
 
-/// Requirements by policy name; `None` for invalid ones.
+/// Requirements by policy name, sorted; `None` for invalid ones.
 pub type Policies = Vec<(String, Option<Rc<Requirements>>)>;
 
 /// Reads `policies`.
@@ -78,7 +78,9 @@ fn rule(node: &Node<'_>, names: Names<'_>, policies: Option<&Policies>) -> Optio
 fn policy(node: &Node<'_>, policies: Option<&Policies>) -> Option<Rc<Requirements>> {
     let name = node.text()?;
     let policies = policies?;
-    match policies.iter().find(|(known, _)| known == name) {
+    // As the members of an object are here, they are sorted.
+    let found = policies.binary_search_by(|(known, _)| known.as_str().cmp(name));
+    match found.ok().and_then(|at| policies.get(at)) {
         Some((_, policy)) => policy.clone(),
         None => {
             let known: Vec<_> = policies.iter().map(|(known, _)| known.as_str()).collect();
@@ -292,8 +294,9 @@ fn consumer(node: &Node<'_>, names: Names<'_>, providers: &[ProviderId]) -> Opti
     const ACCEPTED: &str = "the key of one of consumers.entries, or of one without a key its \
                             username";
     let name = node.text()?;
-    let directory = names.consumers?.map(|consumers| &consumers.directory);
-    let count = |providers| directory.map_or(0, |directory| directory.count(name, providers));
+    let consumers = names.consumers?;
+    let directory = consumers.map(|consumers| &consumers.directory);
+    let count = |providers| consumers.map_or(0, |consumers| consumers.count(name, providers));
     match (count(providers), count(&[])) {
         (1, _) | (_, 1) => Some(name.to_owned()),
         // It may be one of the host's consumers.

@@ -1,6 +1,7 @@
 //! Keeps the identity token apart from the rest: no header with two meanings, and no
 //! token that passes for another kind.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::identity::MinterParts;
@@ -57,10 +58,6 @@ impl Identities<'_> {
         let others = self.overrides().filter_map(|it| it.audiences.as_ref());
         std::iter::once(&self.defaults.token().audiences).chain(others).flatten()
     }
-
-    fn is_audience(&self, audience: &String) -> bool {
-        self.audiences().any(|own| own == audience)
-    }
 }
 
 /// A transaction token always has a purpose, so each rule defines one, or the default
@@ -98,7 +95,8 @@ pub fn check_separation(
 ) {
     let minter = identities.defaults;
     let identity = |name| whole.nearest(&["identity_token", name]);
-    if let Some(audience) = resources.iter().find(|audience| identities.is_audience(audience)) {
+    let own: HashSet<&String> = identities.audiences().collect();
+    if let Some(audience) = resources.iter().find(|audience| own.contains(audience)) {
         let found = format!("the audience {audience:?} of one of resources in identity tokens");
         let node = identity("audiences");
         let _: Option<()> = node.reject_as(found, "audiences that no access token has");
@@ -117,7 +115,7 @@ pub fn check_separation(
             let node = identity("issuer");
             let _: Option<()> = node.reject_as(found, "an issuer of the gateway's own");
         }
-        let shared = provider.audiences.iter().flatten().find(|it| identities.is_audience(it));
+        let shared = provider.audiences.iter().flatten().find(|it| own.contains(it));
         if let Some(audience) = shared {
             let found = format!(
                 "the audience {audience:?} of provider {:?} in identity tokens",
