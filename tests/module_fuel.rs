@@ -23,6 +23,7 @@ mod aws_lc;
 #[path = "../benches/costs/committed.rs"]
 mod committed;
 mod foreign;
+mod growth;
 mod host;
 #[path = "../benches/costs/shop.rs"]
 mod shop;
