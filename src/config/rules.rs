@@ -41,7 +41,10 @@ pub type Policies = Vec<(String, Option<Rc<Requirements>>)>;
 /// Reads `policies`.
 pub fn policies(node: &Node<'_>, names: Names<'_>) -> Option<Policies> {
     let policies = node.named(|_, node| requirements(node, names).map(Rc::new))?;
-    Some(policies.into_iter().map(|(name, policy)| (name.to_owned(), policy)).collect())
+    let policies = policies.into_iter().map(|(name, policy)| (name.to_owned(), policy));
+    let mut policies: Policies = policies.collect();
+    policies.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    Some(policies)
 }
 
 /// Reads `rules`.
@@ -78,7 +81,6 @@ fn rule(node: &Node<'_>, names: Names<'_>, policies: Option<&Policies>) -> Optio
 fn policy(node: &Node<'_>, policies: Option<&Policies>) -> Option<Rc<Requirements>> {
     let name = node.text()?;
     let policies = policies?;
-    // As the members of an object are here, they are sorted.
     let found = policies.binary_search_by(|(known, _)| known.as_str().cmp(name));
     match found.ok().and_then(|at| policies.get(at)) {
         Some((_, policy)) => policy.clone(),
