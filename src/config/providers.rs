@@ -331,10 +331,13 @@ fn check_tenants(node: &Node<'_>, issuer: &Issuer, required: &[ClaimRule]) -> Op
 fn check_issuers(node: &Node<'_>, issuers: &[&Issuer]) -> Option<()> {
     // Only a template may be another text than its own.
     let templates: Vec<_> = issuers.iter().filter(|issuer| issuer.is_template()).collect();
+    let texts = || issuers.iter().map(|issuer| issuer.text());
     let mut known = HashSet::new();
-    for text in issuers.iter().map(|issuer| issuer.text()) {
+    let repeated: HashSet<_> = texts().filter(|text| !known.insert(*text)).collect();
+    // The first that is not alone is named, wherever its like is.
+    for text in texts() {
         let others = templates.iter().filter(|template| template.text() != text);
-        if !known.insert(text) || others.into_iter().any(|template| template.may_be(text)) {
+        if repeated.contains(text) || others.into_iter().any(|template| template.may_be(text)) {
             return node.reject_as(
                 format_args!("the issuer {text:?} in two providers"),
                 "each issuer in one provider",

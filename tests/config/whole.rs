@@ -137,6 +137,8 @@ fn contradictions_in_a_provider_are_told_together() {
 fn contradictions() {
     let other_key = json!({"algorithm": "ES256", "private_key": signing_key(), "kid": "one"});
     let first = complete()["identity_token"]["signing_keys"][0].clone();
+    let mut of_another_issuer = complete()["providers"]["legacy"].clone();
+    of_another_issuer["issuer"] = json!("another");
     for (case, edits, at, found, accepted) in [
         (
             "HS* beside others",
@@ -304,6 +306,17 @@ fn contradictions() {
         (
             "one issuer twice",
             vec![("/providers/legacy/issuer", json!("https://auth.shop.example"))],
+            "$.providers",
+            "\"https://auth.shop.example\" in two providers",
+            "each issuer",
+        ),
+        (
+            "two issuers twice",
+            vec![
+                ("/providers/legacy/issuer", json!("https://auth.shop.example")),
+                ("/providers/one", of_another_issuer.clone()),
+                ("/providers/other", of_another_issuer),
+            ],
             "$.providers",
             "\"https://auth.shop.example\" in two providers",
             "each issuer",
