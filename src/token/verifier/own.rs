@@ -7,6 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::{Extras, Verified};
+use crate::distinct::Distinct;
 use crate::json::{Document, Members};
 use crate::keys::{Algorithm, Crypto, VerifyingKey};
 use crate::time::{Span, UnixTime};
@@ -103,8 +104,7 @@ impl OwnTokens<'_> {
                 own.ok_or_else(|| Rejection::ClaimMismatch("sub".into()))?.to_owned()
             }
         };
-        let groups = context.get("groups").and_then(Value::as_array).into_iter().flatten();
-        let groups = groups.filter_map(Value::as_str).map(str::to_owned).collect();
+        let groups = groups(&context);
         let origin = context.get("origin").and_then(Value::as_object).cloned().unwrap_or_default();
         let mut members = context;
         let member = |from: &Map<String, Value>, name: &str| {
@@ -141,6 +141,14 @@ impl OwnTokens<'_> {
     }
 }
 
+/// The groups in its context, each once.
+fn groups(context: &Map<String, Value>) -> Vec<String> {
+    let groups = context.get("groups").and_then(Value::as_array).into_iter().flatten();
+    let mut known = Distinct::default();
+    let groups = groups.filter_map(Value::as_str).filter(|group| known.add(group));
+    groups.map(str::to_owned).collect()
+}
+
 /// Its `exp`, which must be in the future; the other dates must not be.
 fn check_times(claims: Members<'_>, now: UnixTime) -> Result<UnixTime, Rejection> {
     let date = |name: &'static str| {
@@ -154,5 +162,19 @@ fn check_times(claims: Members<'_>, now: UnixTime) -> Result<UnixTime, Rejection
     match [iat, nbf].into_iter().find(|from| now < from.minus(CLOCK_SKEW)) {
         Some(from) => Err(Rejection::NotYetValid { from, now }),
         None => Ok(exp),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_group_is_there_once() {
+        let context = json!({"groups": ["b", "a", "b", 7, "a", "c"]});
+        assert_eq!(groups(context.as_object().unwrap()), ["b", "a", "c"]);
+        assert!(groups(&Map::new()).is_empty());
     }
 }
