@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use wasmparser::{
-    BinaryReaderError, FunctionBody, KnownCustom, Name, Operator, Parser, Payload, TypeRef,
+    ExternalKind, FunctionBody, KnownCustom, Name, Operator, Parser, Payload, RefType, TypeRef,
 };
 
 use crate::Error;
@@ -31,11 +31,20 @@ pub struct Function {
 }
 
 impl Function {
-    fn read(of_type: u32, body: &FunctionBody<'_>) -> Result<Self, BinaryReaderError> {
+    fn read(of_type: u32, body: &FunctionBody<'_>) -> Result<Self, Error> {
         let mut calls = Vec::new();
         for operator in body.get_operators_reader()? {
-            if let Operator::Call { function_index } = operator? {
-                calls.push(function_index);
+            match operator? {
+                Operator::Call { function_index } => calls.push(function_index),
+                // It would meet the new elements, and might replace them.
+                Operator::TableCopy { .. }
+                | Operator::TableFill { .. }
+                | Operator::TableGet { .. }
+                | Operator::TableGrow { .. }
+                | Operator::TableInit { .. }
+                | Operator::TableSet { .. }
+                | Operator::TableSize { .. } => return Err("it looks at its table".into()),
+                _ => {}
             }
         }
         let Range { start, end } = body.range();
@@ -52,8 +61,13 @@ impl Module {
             match payload? {
                 Payload::ImportSection(section) => {
                     for import in section.into_imports() {
-                        if let TypeRef::Func(_) = import?.ty {
-                            module.imports = module.imports.saturating_add(1);
+                        match import?.ty {
+                            TypeRef::Func(_) | TypeRef::FuncExact(_) => {
+                                module.imports = module.imports.saturating_add(1);
+                            }
+                            // Its elements are not known, and the own one comes after it.
+                            TypeRef::Table(_) => return Err("an imported table".into()),
+                            _ => {}
                         }
                     }
                 }
@@ -62,6 +76,13 @@ impl Module {
                 }
                 Payload::TableSection(section) => {
                     tables = section.into_iter().collect::<Result<Vec<_>, _>>()?;
+                }
+                Payload::ExportSection(section) => {
+                    for export in section {
+                        if export?.kind == ExternalKind::Table {
+                            return Err("its table is exported".into());
+                        }
+                    }
                 }
                 Payload::ElementSection(_) => has_elements = true,
                 Payload::CodeSectionEntry(body) => {
@@ -83,6 +104,9 @@ impl Module {
             }
         }
         let [table] = tables.as_slice() else { return Err("not one table".into()) };
+        if table.ty.element_type != RefType::FUNCREF || table.ty.table64 {
+            return Err("its table is not one of functions".into());
+        }
         if !has_elements {
             return Err("its table is empty".into());
         }

@@ -133,8 +133,10 @@ impl Reencode for Rewriting {
         &mut self,
         of_type: TableType,
     ) -> Result<wasm_encoder::TableType, reencode::Error> {
-        let more =
-            |size: u64| size.saturating_add(self.callees.len().try_into().unwrap_or(u64::MAX));
+        let more = |size: u64| {
+            let size = size.saturating_add(self.callees.len().try_into().unwrap_or(u64::MAX));
+            size.min(u32::MAX.into())
+        };
         let (initial, maximum) = (more(of_type.initial), of_type.maximum.map(more));
         utils::table_type(self, TableType { initial, maximum, ..of_type })
     }

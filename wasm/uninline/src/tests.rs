@@ -1,4 +1,4 @@
-use wasmi::{Engine, Instance, Linker, Module, Store};
+use wasmi::{Engine, Global, Instance, Linker, Memory, MemoryType, Module, Mutability, Store, Val};
 
 use crate::rewrite::rewrite;
 
@@ -33,10 +33,77 @@ fn run(bytes: &[u8], argument: i32) -> i32 {
     let mut store = Store::new(&engine, ());
     let mut linker = Linker::new(&engine);
     linker.func_wrap("host", "seven", || 7).unwrap();
+    linker.func_wrap("host", "eight", || 8).unwrap();
+    let memory = Memory::new(&mut store, MemoryType::new(1, None)).unwrap();
+    linker.define("host", "memory", memory).unwrap();
+    let number = Global::new(&mut store, Val::I32(3), Mutability::Const);
+    linker.define("host", "number", number).unwrap();
     let module = Module::new(&engine, bytes).unwrap();
     let instance: Instance = linker.instantiate_and_start(&mut store, &module).unwrap();
     let run = instance.get_typed_func::<i32, i32>(&store, "run").unwrap();
     run.call(&mut store, argument).unwrap()
+}
+
+/// What comes before, beside and behind the calls, in one module each.
+#[test]
+fn whatever_else_a_module_has_stays_as_it_is() {
+    let long = "(i32.add (i32.const 1)".repeat(40);
+    let end = ")".repeat(40);
+    for (case, table, fields, body) in [
+        ("as before", "1", "", "(call $long (local.get 0))"),
+        ("a maximum", "1 1", "", "(call $long (local.get 0))"),
+        ("the largest maximum", "1 0xffffffff", "", "(call $long (local.get 0))"),
+        ("a tail call", "1", "", "(return_call $long (call $long (local.get 0)))"),
+        (
+            "where nothing comes",
+            "1",
+            "",
+            "(if (i32.eqz (local.get 0)) (then unreachable (call $long) drop))
+                (call $long (local.get 0))",
+        ),
+        (
+            "a start function",
+            "1",
+            "(func $begin (global.set $g (call $long (i32.const 2)))) (start $begin)",
+            "(i32.add (global.get $g) (call $long (local.get 0)))",
+        ),
+        (
+            "other segments",
+            "3",
+            "(elem func $long) (elem declare func $run) (elem (i32.const 1) $long $run)",
+            "(ref.func $run) drop (call_indirect (type $word) (local.get 0) (i32.const 1))
+                (call $long)",
+        ),
+        (
+            "two memories",
+            "1",
+            "(memory $two 1) (data (memory $two) (i32.const 5) \"\\07\")",
+            "(i32.add (i32.load8_u $two (i32.and (local.get 0) (i32.const 5)))
+                (call $long (local.get 0)))",
+        ),
+    ] {
+        let text = format!(
+            r#"(module
+                (type $word (func (param i32) (result i32)))
+                (import "host" "seven" (func $seven (result i32)))
+                (import "host" "memory" (memory $one 1))
+                (import "host" "number" (global i32))
+                (import "host" "eight" (func $eight (result i32)))
+                (table {table} funcref)
+                (global $g (mut i32) (i32.const 0))
+                (elem (i32.const 0) $run)
+                (func $long (type $word)
+                    (i32.sub (call $eight) (i32.add {long} (local.get 0) {end} (call $seven))))
+                {fields}
+                (func $run (export "run") (type $word) {body}))"#,
+        );
+        let original = wat::parse_str(text).unwrap();
+        let rewritten = rewrite(&original, &[]).unwrap();
+        assert_ne!(rewritten.len(), original.len(), "{case}");
+        for argument in [5, -9] {
+            assert_eq!(run(&rewritten, argument), run(&original, argument), "{case}");
+        }
+    }
 }
 
 /// How often the first two bytes are in a module: a call of the function with that index.
@@ -88,6 +155,31 @@ fn what_is_no_such_module_is_an_error() {
         error(&wat::parse_str("(module (table 1 1 funcref))").unwrap()),
         "its table is empty"
     );
+    for (fields, expected) in [
+        (r#"(import "host" "table" (table 9 funcref))"#, "an imported table"),
+        (r#"(import "host" "table" (table 9 funcref)) (table 1 1 funcref)"#, "an imported table"),
+        ("(table 1 1 funcref) (table 1 1 funcref)", "not one table"),
+        (r#"(table (export "table") 1 1 funcref)"#, "its table is exported"),
+        // It would overwrite a new element.
+        (
+            "(table 1 9 funcref) (elem declare func $f)
+                (func (drop (table.grow (ref.func $f) (i32.const 8))))",
+            "it looks at its table",
+        ),
+        ("(table 1 1 funcref) (func (drop (table.size)))", "it looks at its table"),
+        (
+            "(table 1 1 funcref) (elem $e func $f)
+                (func (table.init $e (i32.const 0) (i32.const 0) (i32.const 1)))",
+            "it looks at its table",
+        ),
+    ] {
+        let text = format!("(module {fields} (func $f) (elem (i32.const 0) func $f))");
+        assert_eq!(error(&wat::parse_str(text).unwrap()), expected, "{fields}");
+    }
+    for table in ["(table 1 1 externref)", "(table i64 1 1 funcref)"] {
+        let module = wat::parse_str(format!("(module {table})")).unwrap();
+        assert_eq!(error(&module), "its table is not one of functions", "{table}");
+    }
     let rewritten = rewrite(&whole, &[]).unwrap();
     assert_eq!(error(&rewritten), "its functions have no names");
     for length in 0..whole.len() {
