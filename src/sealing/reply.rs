@@ -264,11 +264,10 @@ fn refuse_leaks(reply: &LocalReply, tokens: &[String]) -> Result<(), LoginFailur
         }
     }
     let is_header = |text: &str| ends_with_jose_header(&percent_decode(text.as_bytes()));
-    if cookies.iter().any(|value| is_header(value)) {
-        return Err(LoginFailure::TokenInField("set-cookie".to_owned()));
-    }
+    // The same for each of them; but a field before them is named first.
+    let is_in_cookie = cookies.iter().any(|value| is_header(value));
     for (name, value) in &reply.headers {
-        let is_alone = name != "set-cookie" && is_header(value);
+        let is_alone = if name == "set-cookie" { is_in_cookie } else { is_header(value) };
         if is_alone || leaks(value.as_bytes())? {
             return Err(LoginFailure::TokenInField(name.to_string()));
         }
@@ -299,4 +298,31 @@ fn connection_options(answer: &Answer) -> BTreeSet<Vec<u8>> {
     let mut listed = BTreeSet::new();
     listed.extend(options.map(|option| option.trim_ascii().to_ascii_lowercase()));
     listed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_field_with_a_token_is_named() {
+        // {"alg":"none"}
+        let header = "eyJhbGciOiJub25lIn0";
+        let cookie = ("set-cookie", format!("a={header}; Path=/"));
+        let location = ("location", header.to_owned());
+        let none = ("set-cookie", "b=1".to_owned());
+        for (fields, expected) in [
+            (vec![&none], None),
+            (vec![&location, &cookie], Some("location")),
+            (vec![&cookie, &location], Some("set-cookie")),
+            (vec![&none, &location, &cookie], Some("set-cookie")),
+        ] {
+            let reply = fields.iter().fold(LocalReply::new(200), |reply, (name, value)| {
+                reply.with_header(*name, value.clone())
+            });
+            let named = refuse_leaks(&reply, &[]).err().map(|error| error.to_string());
+            let expected = expected.map(|name| format!("a token is left in the header {name:?}"));
+            assert_eq!(named, expected, "{fields:?}");
+        }
+    }
 }
