@@ -76,8 +76,11 @@ impl AllHeld {
                 retain(few);
             }
             (Self::Many(many), Some(issuer)) => {
-                let removed = many.of_one.get_mut(issuer).map_or(0, retain);
-                many.len = many.len.saturating_sub(removed);
+                let Some(held) = many.of_one.get_mut(issuer) else { return };
+                many.len = many.len.saturating_sub(retain(held));
+                if held.is_empty() {
+                    many.of_one.remove(issuer);
+                }
             }
             (Self::Many(many), None) => {
                 let mut removed = retain(&mut many.of_every);
@@ -141,6 +144,8 @@ mod tests {
             let one = held(Some(0)).validity;
             all.remove(Some("0"), |held| one.covers(&held.validity));
             assert_eq!((all.len(), found(&all, Some("0")), found(&all, None)), (count, 0, 1));
+            let is_kept = matches!(&all, AllHeld::Many(many) if many.of_one.contains_key("0"));
+            assert!(!is_kept, "nothing is held for that issuer");
             let every = held(None).validity;
             all.remove(None, |held| every.covers(&held.validity));
             assert_eq!((all.len(), all.iter().count()), (0, 0));
