@@ -358,6 +358,7 @@ fn are_same(one: Json<'_>, other: Json<'_>) -> bool {
         (Json::Null, Json::Null) => true,
         (Json::Bool(one), Json::Bool(other)) => one == other,
         (Json::Number(one), Json::Number(other)) => match [one, other].map(str::parse::<i64>) {
+            // Nearly always, and without memory.
             [Ok(one), Ok(other)] => one == other,
             _ => Decimal::of(one) == Decimal::of(other),
         },

@@ -295,9 +295,7 @@ fn values<'a>(answer: &'a Answer, name: &'a str) -> impl Iterator<Item = &'a [u8
 /// The fields that `Connection` lists, in lower case: they are for the next hop only.
 fn connection_options(answer: &Answer) -> BTreeSet<Vec<u8>> {
     let options = values(answer, "connection").flat_map(|value| value.split(|byte| *byte == b','));
-    let mut listed = BTreeSet::new();
-    listed.extend(options.map(|option| option.trim_ascii().to_ascii_lowercase()));
-    listed
+    options.map(|option| option.trim_ascii().to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]

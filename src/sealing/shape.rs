@@ -95,8 +95,11 @@ fn assigns(text: &[u8], name: &[u8]) -> bool {
         let (quotes, behind) = skip(behind, is_quote);
         let is_long = behind.get(..16).is_some_and(|it| it.iter().copied().all(is_bearer_byte));
         let start = text.len().saturating_sub(behind.len());
-        if !is_long || !quotes.is_empty() || *sign != b'=' || start < read {
-            return is_long && !quotes.is_empty();
+        if !is_long || !quotes.is_empty() {
+            return is_long;
+        }
+        if *sign != b'=' || start < read {
+            return false;
         }
         let (value, _) = skip(behind, is_bearer_byte);
         read = start.saturating_add(value.len());

@@ -20,7 +20,7 @@ const SHORT: u64 = 60;
 
 /// The crates of cryptography: with a call for each step of their loops, a signature would take
 /// up to half as long again.
-const CRYPTOGRAPHY: [&str; 19] = [
+pub const CRYPTOGRAPHY: [&str; 19] = [
     "chacha20",
     "chacha20poly1305",
     "crypto_bigint",

@@ -1,6 +1,6 @@
 use wasmi::{Engine, Global, Instance, Linker, Memory, MemoryType, Module, Mutability, Store, Val};
 
-use crate::rewrite::rewrite;
+use crate::rewrite::{CRYPTOGRAPHY, rewrite};
 
 /// A long function, `a_long_one`, that is called by one of whatever name, and a short one.
 fn module(caller: &str) -> Vec<u8> {
@@ -184,5 +184,16 @@ fn what_is_no_such_module_is_an_error() {
     assert_eq!(error(&rewritten), "its functions have no names");
     for length in 0..whole.len() {
         assert!(!error(&whole[..length]).is_empty());
+    }
+}
+
+/// One that was renamed or is no longer used would be hot for nothing.
+#[test]
+fn each_crate_of_cryptography_is_in_the_build() {
+    let lock = include_str!("../../../Cargo.lock");
+    for name in CRYPTOGRAPHY {
+        let line = format!("name = \"{}\"\n", name.replace('_', "-"));
+        let as_it_is = format!("name = \"{name}\"\n");
+        assert!(lock.contains(&line) || lock.contains(&as_it_is), "{name}");
     }
 }
