@@ -350,7 +350,7 @@ async fn explain_says_what_becomes_of_a_request() {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("explained");
     std::fs::create_dir_all(&directory).unwrap();
     // An Envoy takes 20 ms for each.
-    let configurations = if fuzzing { 1000 } else { 250 };
+    let configurations = if fuzzing { 1000 } else { 125 };
     let cases: Vec<_> = (first..first + configurations)
         .map(|seed| {
             let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
