@@ -161,6 +161,25 @@ fn the_needles_find_something() {
     }
 }
 
+/// Rustdoc's tests are not run: to look for them costs a compilation of each package.
+#[test]
+fn comments_have_no_examples_to_run() {
+    let mut ends = 0;
+    for package in [CORE].into_iter().chain(PACKAGES) {
+        for (path, text) in sources(package) {
+            let comments = text.lines().map(str::trim_start);
+            let comments = comments.filter_map(|line| line.strip_prefix("//")?.get(1..));
+            let fences = comments.filter_map(|line| line.trim_start().strip_prefix("```"));
+            for (place, language) in fences.enumerate() {
+                let is_code = place % 2 == 0 && !["sh", "text"].contains(&language);
+                assert!(!is_code, "{package}/{}: put it into docs/", path.display());
+                ends += place % 2;
+            }
+        }
+    }
+    assert!(ends > 0, "no block was found");
+}
+
 #[test]
 fn the_core_does_not_know_kong_from_envoy() {
     // The table of host differences is wasm/src/host.rs, with what nginx needs
