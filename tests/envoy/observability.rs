@@ -49,17 +49,28 @@ fn example(name: &str) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// What Prometheus makes of a series by the rules of `prometheus.yaml`, whose action
-/// is to replace.
-fn relabelled((name, labels): Named, rules: &Value) -> Named {
+/// The rules of `prometheus.yaml`, whose action is to replace.
+fn relabelling() -> Vec<(Regex, Value)> {
+    let config: Value = serde_norway::from_str(&example("prometheus.yaml")).unwrap();
+    let rules = config["scrape_configs"][0]["metric_relabel_configs"].as_array().unwrap();
+    let regex = |rule: &Value| Regex::new(&format!("^(?:{})$", rule["regex"].as_str().unwrap()));
+    rules
+        .iter()
+        .map(|rule| {
+            assert!(rule["action"].is_null(), "{rule}");
+            (regex(rule).unwrap(), rule.clone())
+        })
+        .collect()
+}
+
+/// What Prometheus makes of a series by these rules.
+fn relabelled((name, labels): Named, rules: &[(Regex, Value)]) -> Named {
     let mut labels = labels;
     labels.insert("__name__".to_owned(), name);
-    for rule in rules.as_array().unwrap() {
-        assert!(rule["action"].is_null(), "{rule}");
+    for (regex, rule) in rules {
         let sources = rule["source_labels"].as_array().unwrap().iter();
         let values = sources.map(|source| labels[source.as_str().unwrap()].clone());
         let value = values.collect::<Vec<_>>().join(";");
-        let regex = Regex::new(&format!("^(?:{})$", rule["regex"].as_str().unwrap())).unwrap();
         if let Some(found) = regex.captures(&value) {
             let mut replaced = String::new();
             found.expand(rule["replacement"].as_str().unwrap(), &mut replaced);
@@ -179,8 +190,7 @@ async fn prometheus_makes_the_labels_that_envoy_was_not_told_of() {
     let bare = Setup::bundled().replace_block("stats_config:", "");
     let bare = named(&scrape_after_traffic(bare).await);
     assert_ne!(bare, expected);
-    let config: Value = serde_norway::from_str(&example("prometheus.yaml")).unwrap();
-    let rules = &config["scrape_configs"][0]["metric_relabel_configs"];
+    let rules = &*relabelling();
     let made: BTreeSet<Named> = bare.into_iter().map(|series| relabelled(series, rules)).collect();
     assert_eq!(made, expected);
     // What has its labels stays as it is, and both of Kong's get the same names.
