@@ -7,11 +7,11 @@ use crate::consumer::{Consumer, HostConsumer, HostUnavailable};
 use crate::http::LocalReply;
 use crate::introspection::IntrospectionAnswer;
 use crate::metrics::Cache;
+use crate::refresh::KeySourceId;
 use crate::revocation::ListId;
 use crate::rules::McpCall;
 use crate::secret::Secret;
 use crate::time::UnixTime;
-use crate::token::ProviderId;
 use crate::user_info::{UserInfoAnswer, UserKey};
 
 /// The outcome of a callout, for
@@ -24,7 +24,7 @@ pub struct CalloutOutcome(pub(crate) Rc<Outcome>);
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Keys {
-        provider: ProviderId,
+        source: KeySourceId,
         /// False for a discovery document, which is followed by a second callout.
         settled: bool,
     },
@@ -46,8 +46,8 @@ impl Outcome {
     /// Whether this is an outcome for `purpose`.
     fn answers(&self, purpose: &Purpose) -> bool {
         match (self, purpose) {
-            (Self::Keys { provider, .. }, Purpose::Keys(asked) | Purpose::DuplicateKeys(asked)) => {
-                provider == asked
+            (Self::Keys { source, .. }, Purpose::Keys(asked) | Purpose::DuplicateKeys(asked)) => {
+                source == asked
             }
             (Self::UserInfo(key, _), Purpose::UserInfo(asked)) => key == asked,
             (Self::Introspection(token, ..), Purpose::Introspection(asked)) => token == asked,

@@ -3,17 +3,17 @@
 use std::rc::Rc;
 
 use crate::consumer::HostConsumer;
+use crate::refresh::KeySourceId;
 use crate::revocation::ListId;
 use crate::secret::Secret;
-use crate::token::ProviderId;
 use crate::user_info::UserKey;
 
 /// The purpose of a callout.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
-    Keys(ProviderId),
+    Keys(KeySourceId),
     /// The same keys as a fetch in flight, for a request that this fetch cannot resume.
-    DuplicateKeys(ProviderId),
+    DuplicateKeys(KeySourceId),
     UserInfo(UserKey),
     Introspection(Secret<Box<[u8]>>),
     /// The feed of a list of tokens, from this cursor on.

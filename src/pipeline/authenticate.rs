@@ -19,11 +19,11 @@ use crate::in_flight::{Outcome, Purpose};
 use crate::introspection::{IntrospectionAnswer, RefusedFor, completed, is_reference};
 use crate::keys::KeySet;
 use crate::metrics::{Cache, CacheUse};
-use crate::refresh::{KeySource, Lookup, Wanted};
+use crate::refresh::{KeySource, KeySourceId, Lookup, Wanted};
 use crate::secret::Secret;
 use crate::session::{Session, VerifiedText};
 use crate::time::UnixTime;
-use crate::token::{PresentedToken, ProviderId, Rejection, TokenError, Untrusted, numeric_date};
+use crate::token::{PresentedToken, Rejection, TokenError, Untrusted, numeric_date};
 
 /// Earlier than any token this program can meet (2020-01-01): a clock before that is not
 /// set, and nothing can be decided by it.
@@ -186,7 +186,7 @@ impl Pipeline {
         if let Some(session) = known {
             let provider = session.principal().token().provider();
             attempt.trace.provider = self.providers.get(provider).cloned();
-            let keys = self.current_keys(provider, now);
+            let keys = self.current_keys(provider.into(), now);
             if session.holds(keys.as_ref(), now) {
                 attempt.count(&mut self.counters, Cache::Token, CacheUse::Hit);
                 return self.reuse(attempt, session, text);
@@ -218,14 +218,14 @@ impl Pipeline {
         let resource = attempt.trace.resource.clone();
         resource.as_ref().map_or(Ok(()), |it| it.check_provider(id))?;
         provider.check_header(&token)?;
-        let Some(keys) = self.current_keys(id, now) else {
-            return Err(self.wait_for_keys(attempt, id, &Wanted::Any));
+        let Some(keys) = self.current_keys(id.into(), now) else {
+            return Err(self.wait_for_keys(attempt, id.into(), &Wanted::Any));
         };
         let audiences = resource.as_ref().map(|it| &it.audiences).or(provider.audiences.as_ref());
         let audiences = audiences.map(Vec::as_slice);
         let verified = provider
             .verify(id, token, audiences, &keys, &self.crypto, now)
-            .map_err(|rejection| self.wait_for_key(attempt, id, said.key_id(), rejection))?;
+            .map_err(|rejection| self.wait_for_key(attempt, id.into(), said.key_id(), rejection))?;
         self.known_headers.keep(&opened, &said);
         attempt.trace.stage = Stage::Revocation;
         let unrevoked = self.revocations.admit(verified, now)?;
@@ -254,7 +254,7 @@ impl Pipeline {
             return self.introspect(attempt, text, None).map(Some);
         }
         let Some(provider) = self.providers.get(id).cloned() else { return Ok(None) };
-        let has_keys = self.key_sources.get(id.0).is_some_and(KeySource::may_have_keys);
+        let has_keys = self.key_sources.get(id.into()).is_some_and(KeySource::may_have_keys);
         let token = match Untrusted::parse(text, limit) {
             Ok(token) => token,
             Err(TokenError::Malformed(_)) if !has_keys => {
@@ -271,12 +271,12 @@ impl Pipeline {
         if !has_keys {
             return self.introspect(attempt, text, None).map(Some);
         }
-        let Some(keys) = self.current_keys(id, now) else {
-            return Err(self.wait_for_keys(attempt, id, &Wanted::Any));
+        let Some(keys) = self.current_keys(id.into(), now) else {
+            return Err(self.wait_for_keys(attempt, id.into(), &Wanted::Any));
         };
-        provider
-            .verify_to_ask(&token, &keys, &self.crypto, now)
-            .map_err(|rejection| self.wait_for_key(attempt, id, token.key_id(), rejection))?;
+        provider.verify_to_ask(&token, &keys, &self.crypto, now).map_err(|rejection| {
+            self.wait_for_key(attempt, id.into(), token.key_id(), rejection)
+        })?;
         let claims = token.into_claims().members().to_map();
         self.introspect(attempt, text, Some(claims)).map(Some)
     }
@@ -363,23 +363,23 @@ impl Pipeline {
         Ok(self.sessions.of_reference(text, principal, epoch, serves, now))
     }
 
-    pub(super) fn current_keys(&self, provider: ProviderId, now: UnixTime) -> Option<Rc<KeySet>> {
-        self.key_sources.get(provider.0)?.current(now).cloned()
+    pub(super) fn current_keys(&self, source: KeySourceId, now: UnixTime) -> Option<Rc<KeySet>> {
+        self.key_sources.get(source)?.current(now).cloned()
     }
 
     /// Waits for the missing key if that is why a token was rejected.
     fn wait_for_key(
         &mut self,
         attempt: &Attempt<'_>,
-        provider: ProviderId,
+        source: KeySourceId,
         key_id: Option<&str>,
         rejection: Rejection,
     ) -> Halt {
         match rejection {
             Rejection::KeyUnknown(_) => {
                 let wanted = Wanted::Key(key_id.map(str::to_owned));
-                let halt = self.wait_for_keys(attempt, provider, &wanted);
-                let keys = self.current_keys(provider, attempt.now);
+                let halt = self.wait_for_keys(attempt, source, &wanted);
+                let keys = self.current_keys(source, attempt.now);
                 match (halt, wanted) {
                     (
                         Halt::Deny(Denial::Token(Rejection::KeyUnknown(found))),
@@ -394,7 +394,7 @@ impl Pipeline {
             }
             Rejection::SignatureInvalid | Rejection::KeyUnnamed { .. } => {
                 let wanted = Wanted::Replacement(key_id.map(str::to_owned));
-                match self.wait_for_keys(attempt, provider, &wanted) {
+                match self.wait_for_keys(attempt, source, &wanted) {
                     Halt::Deny(Denial::Token(Rejection::SignatureInvalid)) => rejection.into(),
                     halt => halt,
                 }
@@ -408,13 +408,12 @@ impl Pipeline {
     pub(super) fn wait_for_keys(
         &mut self,
         attempt: &Attempt<'_>,
-        provider: ProviderId,
+        source: KeySourceId,
         wanted: &Wanted,
     ) -> Halt {
         let now = attempt.now;
-        let purpose = Purpose::Keys(provider);
-        let source = self.key_sources.get_mut(provider.0);
-        let Some(remote) = source.and_then(KeySource::as_remote_mut) else {
+        let purpose = Purpose::Keys(source);
+        let Some(remote) = self.key_sources.remote_mut(source) else {
             return wanted.missing().into();
         };
         let missing = if remote.is_failing() { wanted.unanswered() } else { wanted.missing() };
@@ -429,7 +428,7 @@ impl Pipeline {
             } else {
                 // Without any keys, every request of a freshly started worker would be
                 // denied, so each makes its own fetch.
-                let again = Purpose::DuplicateKeys(provider);
+                let again = Purpose::DuplicateKeys(source);
                 self.callouts.request(again, answers, None, now, || remote.fetch_duplicate(now))
             }
         } else if remote.is_abandoned() {

@@ -8,9 +8,9 @@ use crate::denial::Denial;
 use crate::event::Event;
 use crate::in_flight::{CalloutId, CalloutOutcome, Outcome, Purpose};
 use crate::introspection::{IntrospectionAnswer, IntrospectionEndpoint, RefusedFor};
-use crate::refresh::{Fetched, KeySource};
+use crate::refresh::{Fetched, KeySourceId};
 use crate::time::{Span, UnixTime};
-use crate::token::{Found, ProviderId, Rejection, Untrusted};
+use crate::token::{Found, Rejection, Untrusted};
 use crate::user_info::{SharedAnswer, UserInfoAnswer, UserInfoFailure, UserInfoSource, UserKey};
 
 impl Pipeline {
@@ -35,13 +35,13 @@ impl Pipeline {
         }
         let purpose = Rc::unwrap_or_clone(callout.purpose);
         Some(CalloutOutcome(Rc::new(match purpose {
-            Purpose::Keys(provider) => {
-                let settled = self.complete_keys(provider, reply, callout.sent, now);
-                Outcome::Keys { provider, settled }
+            Purpose::Keys(source) => {
+                let settled = self.complete_keys(source, reply, callout.sent, now);
+                Outcome::Keys { source, settled }
             }
-            Purpose::DuplicateKeys(provider) => {
-                self.complete_duplicate_keys(provider, reply, callout.sent, now);
-                Outcome::Keys { provider, settled: true }
+            Purpose::DuplicateKeys(source) => {
+                self.complete_duplicate_keys(source, reply, callout.sent, now);
+                Outcome::Keys { source, settled: true }
             }
             Purpose::UserInfo(key) => {
                 let waited = now.since(callout.sent);
@@ -74,15 +74,16 @@ impl Pipeline {
     /// True if the fetch is complete.
     fn complete_keys(
         &mut self,
-        provider: ProviderId,
+        source: KeySourceId,
         reply: &CalloutReply,
         sent: UnixTime,
         now: UnixTime,
     ) -> bool {
         let (store, jitter) = (self.store.as_deref(), self.jitter());
-        let name = self.providers.name(provider);
-        let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
-        match source.map(|remote| remote.settle(reply, store, jitter, sent, now)) {
+        let remote = self.key_sources.remote_mut(source);
+        let settled = remote.map(|remote| remote.settle(reply, store, jitter, sent, now));
+        let name = self.key_sources.name(source);
+        match settled {
             Some(Ok(Fetched::Location)) => return false,
             Some(Ok(Fetched::Keys(skipped))) => {
                 self.log
@@ -97,15 +98,15 @@ impl Pipeline {
     /// Failures are logged and counted by the original fetch.
     fn complete_duplicate_keys(
         &mut self,
-        provider: ProviderId,
+        source: KeySourceId,
         reply: &CalloutReply,
         sent: UnixTime,
         now: UnixTime,
     ) {
         let jitter = self.jitter();
-        let source = self.key_sources.get_mut(provider.0).and_then(KeySource::as_remote_mut);
-        let skipped = source.and_then(|remote| remote.settle_again(reply, jitter, sent, now));
-        let name = self.providers.name(provider);
+        let remote = self.key_sources.remote_mut(source);
+        let skipped = remote.and_then(|remote| remote.settle_again(reply, jitter, sent, now));
+        let name = self.key_sources.name(source);
         let skipped = skipped.into_iter().flatten();
         self.log.extend(skipped.map(|key| Event::KeySkipped(name.to_owned(), key)));
     }
@@ -153,7 +154,8 @@ impl Pipeline {
     ) -> Result<UserInfoAnswer, UserInfoFailure> {
         let (id, limit) = (key.provider(), self.limits.max_reply_bytes);
         source.read(reply, key, |text| {
-            let keys = self.current_keys(id, now).ok_or(Rejection::KeyUnknown(Found::of(None)))?;
+            let keys =
+                self.current_keys(id.into(), now).ok_or(Rejection::KeyUnknown(Found::of(None)))?;
             let provider =
                 self.providers.get(id).ok_or(Rejection::IssuerUnknown(Found::of(None)))?;
             let token = Untrusted::parse(text, limit).map_err(Rejection::Unreadable)?;

@@ -18,12 +18,12 @@ use crate::in_flight::{Outcome, Purpose};
 use crate::json::Json;
 use crate::keys::AlgorithmSet;
 use crate::metrics::RequestOutcome;
-use crate::refresh::Wanted;
+use crate::refresh::{KeySourceId, Wanted};
 use crate::revocation::Entry;
 use crate::seen::Lifetime;
 use crate::signals::{self, Forward, Received, SignalError, SignalKind, Signals, logout_token_of};
 use crate::time::Span;
-use crate::token::{Issuer, ProviderId, Rejection, Untrusted, check_signature};
+use crate::token::{Issuer, Rejection, Untrusted, check_signature};
 use crate::verdict::Verdict;
 
 /// How long a logout token is remembered: its sender retries within minutes, and a later
@@ -99,7 +99,7 @@ impl Pipeline {
         let receiver = receiver.ok_or_else(unknown)?;
         attempt.trace.provider = Some(Rc::clone(&provider));
         let (entries, jti) = receiver.check(&token, &provider, now)?;
-        self.verify_signal(attempt, &token, id, provider.algorithms, provider.issuers())?;
+        self.verify_signal(attempt, &token, id.into(), provider.algorithms, provider.issuers())?;
         // Other gateways of the proxy do not see the revocation, unless they have the
         // same ledger.
         let (ledger, issuer) = (self.revocations.ledger(), token.unverified_claims());
@@ -135,7 +135,7 @@ impl Pipeline {
         let provider = provider.ok_or_else(unknown)?;
         attempt.trace.provider = Some(Rc::clone(&provider));
         let received = transmitter.check(&token, attempt.head, &provider, now)?;
-        let keys = self.providers.transmitter(position);
+        let keys = KeySourceId::Transmitter(position);
         self.verify_signal(attempt, &token, keys, transmitter.algorithms, None)?;
         let Received { entries, kinds, stream } = received;
         attempt.trace.stage = Stage::Revocation;
@@ -156,7 +156,7 @@ impl Pipeline {
         &mut self,
         attempt: &Attempt<'_>,
         token: &Untrusted<'_>,
-        keys_of: ProviderId,
+        keys_of: KeySourceId,
         algorithms: AlgorithmSet,
         issuers: Option<&Issuer>,
     ) -> Result<(), Refused> {

@@ -21,7 +21,7 @@ use crate::in_flight::{Answers, CalloutOutcome, Callouts};
 use crate::introspection::Introspection;
 use crate::keys::{Crypto, SigningKey, VerifyingKey};
 use crate::metrics::{Cache, Counters, Sample, Series};
-use crate::refresh::KeySource;
+use crate::refresh::{KeySource, KeySources};
 use crate::resource::Resources;
 use crate::revocation::Revocations;
 use crate::rules::{McpCall, Rules};
@@ -31,7 +31,7 @@ use crate::session::{Kept, Sessions};
 use crate::shared_data::{SharedStore, Slot};
 use crate::signals::Signals;
 use crate::time::UnixTime;
-use crate::token::{KnownHeaders, Providers};
+use crate::token::{KnownHeaders, Provider, Providers};
 use crate::user_info::{UserInfoCache, UserInfoSource};
 use crate::verdict::{Mode, Verdict};
 
@@ -49,7 +49,7 @@ const PROOF_BUCKETS: u16 = 1024;
 #[derive(Debug)]
 pub struct Pipeline {
     pub(super) providers: Providers,
-    pub(super) key_sources: Vec<KeySource>,
+    pub(super) key_sources: KeySources,
     pub(super) known_headers: KnownHeaders,
     pub(super) introspection: Option<Introspection>,
     pub(super) sources: TokenSources,
@@ -113,6 +113,15 @@ fn counters(settings: &Settings) -> Counters {
     );
     counters.gauges().config_hash(settings.config_hash);
     counters
+}
+
+/// The providers, and their key sources by name.
+fn with_names(providers: Vec<(Provider, KeySource)>) -> (Vec<Provider>, Vec<(String, KeySource)>) {
+    let named = |(provider, keys): (Provider, _)| {
+        let name = provider.name.clone();
+        (provider, (name, keys))
+    };
+    providers.into_iter().map(named).unzip()
 }
 
 /// The headers that only the gateway may set towards services.
@@ -181,13 +190,13 @@ impl Pipeline {
         let owned = owned_headers(&settings);
         let (log, secret) = (first_events(&settings), tag_secret(&settings));
         let (sessions, user_infos) = (sessions(&settings, &secret), user_infos(&settings));
-        let transmitters: Vec<_> = settings.signals.transmitters().map(str::to_owned).collect();
         let own: Rc<[VerifyingKey]> =
             settings.minter.keys.signing_keys().map(SigningKey::verifying_key).cloned().collect();
-        let (providers, mut key_sources): (_, Vec<KeySource>) =
-            settings.providers.into_iter().unzip();
-        key_sources.extend(settings.transmitter_keys);
-        for remote in key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
+        let transmitters = settings.signals.transmitters().map(str::to_owned);
+        let transmitters = transmitters.zip(settings.transmitter_keys).collect();
+        let (providers, sources) = with_names(settings.providers);
+        let mut key_sources = KeySources::new(sources, transmitters);
+        for (_, _, remote) in key_sources.remotes_mut() {
             remote.refuse(Rc::clone(&own));
         }
         let proof_buckets = if settings.bindings.take_proofs() { PROOF_BUCKETS } else { 0 };
@@ -195,7 +204,7 @@ impl Pipeline {
             Introspection::new(provider, endpoint, max_entries, &secret)
         });
         Self {
-            providers: Providers::new(providers, transmitters),
+            providers: Providers::new(providers),
             key_sources,
             known_headers: KnownHeaders::new(&secret),
             introspection,
@@ -240,7 +249,7 @@ impl Pipeline {
     /// Lets the gateway share fetched data with the other workers of the proxy. Must be
     /// called before it fetches anything.
     pub fn share(&mut self, store: Box<dyn SharedStore>) {
-        for remote in self.key_sources.iter_mut().filter_map(KeySource::as_remote_mut) {
+        for (_, _, remote) in self.key_sources.remotes_mut() {
             remote.share(store.as_ref());
         }
         self.revocations.share(store.as_ref());

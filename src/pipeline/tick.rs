@@ -8,7 +8,6 @@ use crate::metrics::Cache;
 use crate::refresh::Poll;
 use crate::revocation::ListId;
 use crate::time::UnixTime;
-use crate::token::ProviderId;
 
 impl Pipeline {
     /// Records that a request which waited for this callout is gone. True if the callout
@@ -16,9 +15,8 @@ impl Pipeline {
     /// [`HostCapabilities::resumes_others`](crate::host::HostCapabilities).
     pub fn abandon(&mut self, callout: CalloutId) -> bool {
         let Some(InFlight { purpose, .. }) = self.callouts.leave(callout) else { return false };
-        if let Purpose::Keys(provider) = *purpose
-            && let Some(source) = self.key_sources.get_mut(provider.0)
-            && let Some(remote) = source.as_remote_mut()
+        if let Purpose::Keys(source) = *purpose
+            && let Some(remote) = self.key_sources.remote_mut(source)
         {
             remote.abandon();
         }
@@ -30,17 +28,14 @@ impl Pipeline {
         let overdue = self.callouts.overdue(now);
         let mut tick = Tick { send: Vec::new(), overdue };
         let (store, jitter) = (self.store.as_deref(), self.jitter());
-        for (position, source) in self.key_sources.iter_mut().enumerate() {
-            let provider = ProviderId(position);
-            let purpose = Purpose::Keys(provider);
-            let Some(remote) = source.as_remote_mut() else { continue };
+        for (source, name, remote) in self.key_sources.remotes_mut() {
+            let purpose = Purpose::Keys(source);
             if self.callouts.is_awaited(&purpose, now) {
                 continue;
             }
             match remote.poll(store, jitter, now) {
                 Poll::Idle => {}
                 Poll::Adopted(skipped) => {
-                    let name = self.providers.name(provider);
                     self.log.extend(
                         skipped.into_iter().map(|key| Event::KeySkipped(name.to_owned(), key)),
                     );
@@ -96,9 +91,7 @@ impl Pipeline {
         // Not the future: the clock may have been set back since.
         let since = self.since.map_or(now, |since| since.min(now));
         self.since = Some(since);
-        for (position, source) in self.key_sources.iter_mut().enumerate() {
-            let Some(remote) = source.as_remote_mut() else { continue };
-            let name = self.providers.name(ProviderId(position));
+        for (_, name, remote) in self.key_sources.remotes_mut() {
             self.counters.gauges().keys_age(name, now.since(remote.loaded_at().unwrap_or(since)));
         }
     }

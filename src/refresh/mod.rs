@@ -8,6 +8,7 @@ mod endpoint;
 mod error;
 mod remote;
 mod source;
+mod sources;
 mod store;
 mod wanted;
 
@@ -16,4 +17,5 @@ pub use self::endpoint::{JwksEndpoint, JwksLocation};
 pub use self::error::FetchError;
 pub use self::remote::{Fetched, Poll, RemoteKeys};
 pub use self::source::KeySource;
+pub use self::sources::{KeySourceId, KeySources};
 pub use self::wanted::{Lookup, Wanted};

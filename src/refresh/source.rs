@@ -38,14 +38,6 @@ impl KeySource {
     }
 
     /// The source, if its keys are fetched.
-    pub fn as_remote(&self) -> Option<&RemoteKeys> {
-        match self {
-            Self::Local(_) => None,
-            Self::Remote(remote) => Some(remote),
-        }
-    }
-
-    /// The same, mutable.
     pub fn as_remote_mut(&mut self) -> Option<&mut RemoteKeys> {
         match self {
             Self::Local(_) => None,

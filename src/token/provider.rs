@@ -126,19 +126,12 @@ pub struct CredentialClaim {
 #[derive(Debug, Default)]
 pub struct Providers {
     providers: Vec<Rc<Provider>>,
-    /// The names of the transmitters of events, whose keys follow those of the providers.
-    transmitters: Vec<String>,
 }
 
 impl Providers {
     /// These providers, identified by position.
-    pub fn new(providers: Vec<Provider>, transmitters: Vec<String>) -> Self {
-        Self { providers: providers.into_iter().map(Rc::new).collect(), transmitters }
-    }
-
-    /// The transmitter of events at this position: not a provider, but it has keys.
-    pub const fn transmitter(&self, position: usize) -> ProviderId {
-        ProviderId(self.providers.len().saturating_add(position))
+    pub fn new(providers: Vec<Provider>) -> Self {
+        Self { providers: providers.into_iter().map(Rc::new).collect() }
     }
 
     /// The alleged provider of `token`: the one of its `iss`, else the one whose tokens
@@ -173,13 +166,8 @@ impl Providers {
         self.providers.get(id.0)
     }
 
-    /// The name of a provider, or of a transmitter, for logs.
+    /// The name of a provider, for logs.
     pub fn name(&self, id: ProviderId) -> &str {
-        let transmitter = || {
-            let position = id.0.checked_sub(self.providers.len())?;
-            self.transmitters.get(position).map(String::as_str)
-        };
-        let provider = self.get(id).map(|provider| provider.name.as_str());
-        provider.or_else(transmitter).unwrap_or_default()
+        self.get(id).map(|provider| provider.name.as_str()).unwrap_or_default()
     }
 }
