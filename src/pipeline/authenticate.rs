@@ -15,11 +15,11 @@ use crate::consumer::HostConsumer;
 use crate::denial::Denial;
 use crate::event::Stage;
 use crate::identity::Authenticated;
-use crate::in_flight::{Outcome, Purpose};
+use crate::in_flight::{Outcome, Purpose, Requested};
 use crate::introspection::{IntrospectionAnswer, RefusedFor, completed, is_reference};
 use crate::keys::KeySet;
 use crate::metrics::{Cache, CacheUse};
-use crate::refresh::{KeySource, KeySourceId, Lookup, Wanted};
+use crate::refresh::{KeySource, KeySourceId, Lookup, NoFetch, Wanted};
 use crate::secret::Secret;
 use crate::session::{Session, VerifiedText};
 use crate::time::UnixTime;
@@ -219,7 +219,7 @@ impl Pipeline {
         resource.as_ref().map_or(Ok(()), |it| it.check_provider(id))?;
         provider.check_header(&token)?;
         let Some(keys) = self.current_keys(id.into(), now) else {
-            return Err(self.wait_for_keys(attempt, id.into(), &Wanted::Any));
+            return Err(self.wait_for_keys(attempt, id.into()));
         };
         let audiences = resource.as_ref().map(|it| &it.audiences).or(provider.audiences.as_ref());
         let audiences = audiences.map(Vec::as_slice);
@@ -272,7 +272,7 @@ impl Pipeline {
             return self.introspect(attempt, text, None).map(Some);
         }
         let Some(keys) = self.current_keys(id.into(), now) else {
-            return Err(self.wait_for_keys(attempt, id.into(), &Wanted::Any));
+            return Err(self.wait_for_keys(attempt, id.into()));
         };
         provider.verify_to_ask(&token, &keys, &self.crypto, now).map_err(|rejection| {
             self.wait_for_key(attempt, id.into(), token.key_id(), rejection)
@@ -367,59 +367,58 @@ impl Pipeline {
         self.key_sources.get(source)?.current(now).cloned()
     }
 
-    /// Waits for the missing key if that is why a token was rejected.
-    fn wait_for_key(
+    /// Waits for the first keys of a source.
+    pub(super) fn wait_for_keys(&mut self, attempt: &Attempt<'_>, source: KeySourceId) -> Halt {
+        let requested = self.request_keys(attempt, source, &Wanted::Any);
+        Halt::wait_or(requested.ok(), Denial::KeysUnavailable)
+    }
+
+    /// Waits for the missing key if that is why a token was rejected, and if a fetch may
+    /// bring it.
+    pub(super) fn wait_for_key(
         &mut self,
         attempt: &Attempt<'_>,
         source: KeySourceId,
         key_id: Option<&str>,
         rejection: Rejection,
     ) -> Halt {
-        match rejection {
-            Rejection::KeyUnknown(_) => {
-                let wanted = Wanted::Key(key_id.map(str::to_owned));
-                let halt = self.wait_for_keys(attempt, source, &wanted);
+        let id = || key_id.map(str::to_owned);
+        let wanted = match rejection {
+            Rejection::KeyUnknown(_) => Wanted::Key(id()),
+            Rejection::SignatureInvalid | Rejection::KeyUnnamed { .. } => Wanted::Replacement(id()),
+            rejection => return rejection.into(),
+        };
+        match (self.request_keys(attempt, source, &wanted), rejection) {
+            (Ok(requested), _) => requested.into(),
+            // It may well be new, and a failing service is not the client's fault.
+            (Err(NoFetch::Unanswered), Rejection::KeyUnknown(_)) => Denial::KeysUnavailable.into(),
+            (Err(NoFetch::Missing), Rejection::KeyUnknown(found)) => {
                 let keys = self.current_keys(source, attempt.now);
-                match (halt, wanted) {
-                    (
-                        Halt::Deny(Denial::Token(Rejection::KeyUnknown(found))),
-                        Wanted::Key(Some(id)),
-                    ) => {
-                        let reason = keys.as_ref().and_then(|keys| keys.unusable(&id)).cloned();
-                        let unknown = Rejection::KeyUnknown(found.clone());
-                        reason.map_or(unknown, |it| Rejection::KeyUnusable(found, it)).into()
-                    }
-                    (halt, _) => halt,
+                let reason = keys.as_ref().zip(key_id).and_then(|(keys, id)| keys.unusable(id));
+                match reason.cloned() {
+                    Some(reason) => Rejection::KeyUnusable(found, reason).into(),
+                    None => Rejection::KeyUnknown(found).into(),
                 }
             }
-            Rejection::SignatureInvalid | Rejection::KeyUnnamed { .. } => {
-                let wanted = Wanted::Replacement(key_id.map(str::to_owned));
-                match self.wait_for_keys(attempt, source, &wanted) {
-                    Halt::Deny(Denial::Token(Rejection::SignatureInvalid)) => rejection.into(),
-                    halt => halt,
-                }
-            }
-            rejection => rejection.into(),
+            // An invalid signature is nearly always forged.
+            (Err(_), rejection) => rejection.into(),
         }
     }
 
-    /// Waits for a key fetch that may bring the wanted key, if one is in flight or may be
-    /// started.
-    pub(super) fn wait_for_keys(
+    /// Joins or makes a fetch that may bring the wanted key.
+    fn request_keys(
         &mut self,
         attempt: &Attempt<'_>,
         source: KeySourceId,
         wanted: &Wanted,
-    ) -> Halt {
+    ) -> Result<Requested, NoFetch> {
         let now = attempt.now;
         let purpose = Purpose::Keys(source);
-        let Some(remote) = self.key_sources.remote_mut(source) else {
-            return wanted.missing().into();
-        };
-        let missing = if remote.is_failing() { wanted.unanswered() } else { wanted.missing() };
+        let remote = self.key_sources.remote_mut(source).ok_or(NoFetch::Missing)?;
+        let answered = if remote.is_failing() { NoFetch::Unanswered } else { NoFetch::Missing };
         let answer = attempt.answer_for(&purpose);
         if matches!(answer, Some(Outcome::Keys { settled: true, .. })) {
-            return missing.into();
+            return Err(answered);
         }
         let answers = &attempt.answers;
         let requested = if self.callouts.is_in_flight(&purpose) {
@@ -435,7 +434,7 @@ impl Pipeline {
             None
         } else {
             match remote.look_for(wanted, now) {
-                Lookup::Answered => return missing.into(),
+                Lookup::Answered => return Err(answered),
                 Lookup::Later => None,
                 Lookup::Fetch => {
                     let make = || Some(remote.fetch(Some(wanted), now));
@@ -443,6 +442,6 @@ impl Pipeline {
                 }
             }
         };
-        Halt::wait_or(requested, wanted.unanswered())
+        requested.ok_or(NoFetch::Unanswered)
     }
 }

@@ -50,10 +50,15 @@ pub(super) enum Presented<'a> {
 impl Halt {
     /// Waits for the requested callout; denies if it could not be requested.
     pub(super) fn wait_or(requested: Option<Requested>, unavailable: Denial) -> Self {
+        requested.map_or(Self::Deny(unavailable), Self::from)
+    }
+}
+
+impl From<Requested> for Halt {
+    fn from(requested: Requested) -> Self {
         match requested {
-            Some(Requested::Joined(callout)) => Self::Join(callout),
-            Some(Requested::Opened(sent)) => Self::Wait(Box::new(sent)),
-            None => Self::Deny(unavailable),
+            Requested::Joined(callout) => Self::Join(callout),
+            Requested::Opened(sent) => Self::Wait(Box::new(sent)),
         }
     }
 }

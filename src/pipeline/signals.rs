@@ -18,7 +18,7 @@ use crate::in_flight::{Outcome, Purpose};
 use crate::json::Json;
 use crate::keys::AlgorithmSet;
 use crate::metrics::RequestOutcome;
-use crate::refresh::{KeySourceId, Wanted};
+use crate::refresh::KeySourceId;
 use crate::revocation::Entry;
 use crate::seen::Lifetime;
 use crate::signals::{self, Forward, Received, SignalError, SignalKind, Signals, logout_token_of};
@@ -160,21 +160,14 @@ impl Pipeline {
         algorithms: AlgorithmSet,
         issuers: Option<&Issuer>,
     ) -> Result<(), Refused> {
-        let key_id = token.key_id().map(str::to_owned);
-        let wanted = match self.current_keys(keys_of, attempt.now) {
-            None => Wanted::Any,
-            Some(keys) => match check_signature(token, algorithms, issuers, &keys, &self.crypto) {
-                Ok(()) => return Ok(()),
-                Err(Rejection::KeyUnknown(_)) => Wanted::Key(key_id),
-                Err(Rejection::SignatureInvalid | Rejection::KeyUnnamed { .. }) => {
-                    Wanted::Replacement(key_id)
-                }
-                Err(rejection) => return Err(rejection.into()),
-            },
+        let Some(keys) = self.current_keys(keys_of, attempt.now) else {
+            return Err(Refused::Halt(self.wait_for_keys(attempt, keys_of)));
         };
-        Err(match self.wait_for_keys(attempt, keys_of, &wanted) {
-            Halt::Deny(Denial::Token(rejection)) => rejection.into(),
-            halt => Refused::Halt(halt),
+        check_signature(token, algorithms, issuers, &keys, &self.crypto).map_err(|rejection| {
+            match self.wait_for_key(attempt, keys_of, token.key_id(), rejection) {
+                Halt::Deny(Denial::Token(rejection)) => rejection.into(),
+                halt => Refused::Halt(halt),
+            }
         })
     }
 

@@ -18,4 +18,4 @@ pub use self::error::FetchError;
 pub use self::remote::{Fetched, Poll, RemoteKeys};
 pub use self::source::KeySource;
 pub use self::sources::{KeySourceId, KeySources};
-pub use self::wanted::{Lookup, Wanted};
+pub use self::wanted::{Lookup, NoFetch, Wanted};

@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 
-use crate::denial::Denial;
 use crate::time::{Period, Span, UnixTime};
-use crate::token::{Found, Rejection};
 
 /// Why a key set is needed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,25 +16,14 @@ pub enum Wanted {
     Replacement(Option<String>),
 }
 
-impl Wanted {
-    /// The denial of a token whose key was not found.
-    pub fn missing(&self) -> Denial {
-        match self {
-            Self::Any => Denial::KeysUnavailable,
-            Self::Key(id) => Denial::Token(Rejection::KeyUnknown(Found::of(id.as_deref()))),
-            Self::Replacement(_) => Denial::Token(Rejection::SignatureInvalid),
-        }
-    }
-
-    /// The denial of a token while its key could not be looked up. An invalid signature
-    /// is nearly always forged; an unknown key may well be new, and a failing service is
-    /// not the client's fault.
-    pub fn unanswered(&self) -> Denial {
-        match self {
-            Self::Any | Self::Key(_) => Denial::KeysUnavailable,
-            Self::Replacement(_) => self.missing(),
-        }
-    }
+/// Why no fetch is made for a wanted key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoFetch {
+    /// The issuer has been asked, or cannot be, and does not have the key.
+    Missing,
+    /// It is not known whether the issuer has the key: its service fails, or no fetch may
+    /// be made yet.
+    Unanswered,
 }
 
 /// The result of looking for a key.

@@ -635,6 +635,23 @@ fn hostile_events_revoke_nothing() {
     assert_eq!(world.denied(&alice()), revoked());
 }
 
+/// As for an access token, it is no bad signature.
+#[test]
+fn an_event_of_a_sender_with_many_keys_must_name_its_key() {
+    let claims = event_claims(&format!("{SSF}verification"), json!({"state": "abc"}), json!({}));
+    let header = json!({"alg": "EdDSA", "typ": "secevent+jwt"}).to_string();
+    let event = KEY_B.sign(header.as_bytes(), claims.to_string().as_bytes());
+    for (count, expected) in [(4, false), (16, true)] {
+        let mut config = config("both");
+        let keys: Vec<_> = (0..count).map(|at| KEY_A.jwk(&format!("k{at}"))).collect();
+        config["revocation"]["events"]["transmitters"][0]["local_jwks"]["keys"] = keys.into();
+        let reply = push(&mut World::new(&config, ENVOY), &event);
+        assert_eq!(error_of(&reply, "err"), (400, "invalid_key".into()));
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(body["description"].as_str().unwrap().contains("kid"), expected, "{count}");
+    }
+}
+
 /// What fills the list is refused, and nothing is forgotten for it.
 #[test]
 fn a_full_list_is_no_success() {
