@@ -13,7 +13,6 @@ use crate::event::{Event, RevokedBy, Stage, Trace};
 use crate::http::{LocalReply, RequestHead};
 use crate::metrics::RequestOutcome;
 use crate::revocation::RevocationEndpoint;
-use crate::signals;
 use crate::time::UnixTime;
 use crate::verdict::Verdict;
 
@@ -52,8 +51,7 @@ impl Pipeline {
     ) -> Result<Verdict, Halt> {
         let head = attempt.head;
         if head.method() != b"POST" {
-            self.counters.ended(RequestOutcome::Revocation);
-            return Ok(Verdict::Answer(only_post()));
+            return Ok(self.refuse_body(Recipient::Revocations, only_post()));
         }
         attempt.trace.stage = Stage::Token;
         let token = self.token_of(attempt)?.ok_or(Denial::TokenMissing)?;
@@ -67,33 +65,35 @@ impl Pipeline {
             let enrichment = self.enrich(attempt, presented.token(), &claims, &token)?;
             self.authorize_user(attempt, &enrichment, &endpoint.requires)?;
         }
-        self.collect(head, Recipient::Revocations, sanitized)
+        let max_bytes = self.limits.max_reply_bytes;
+        self.read_body(head, Recipient::Revocations, sanitized, max_bytes)
     }
 
-    /// Requests the body of a request that the gateway itself answers.
+    /// Reads the body of a POST that the gateway itself answers.
     ///
     /// Unless the length is known, the host may announce a body and never deliver it (RFC
     /// 9110 section 15.5.12).
-    pub(super) fn collect(
+    pub(super) fn read_body(
         &mut self,
         head: &RequestHead,
         recipient: Recipient,
         sanitized: Sanitized,
+        max_bytes: usize,
     ) -> Result<Verdict, Halt> {
-        let most = match recipient {
-            Recipient::Signal => self.limits.max_reply_bytes.min(signals::MAX_BYTES),
-            Recipient::Revocations | Recipient::Login(_) => self.limits.max_reply_bytes,
-        };
-        let refused = match (head.method(), head.content_length()) {
-            (method, _) if method != b"POST" => only_post(),
-            (_, Some(bytes)) if bytes > most => LocalReply::unstored(413),
-            (_, Some(bytes)) => {
+        let reply = match head.content_length() {
+            Some(bytes) if bytes <= max_bytes => {
                 return Err(Halt::Receive(recipient, Box::new(sanitized), bytes));
             }
-            (_, None) => LocalReply::unstored(411),
+            Some(_) => LocalReply::unstored(413),
+            None => LocalReply::unstored(411),
         };
+        Ok(self.refuse_body(recipient, reply))
+    }
+
+    /// Answers a request whose body is not read.
+    pub(super) fn refuse_body(&mut self, recipient: Recipient, reply: LocalReply) -> Verdict {
         self.counters.ended(recipient.outcome());
-        Ok(Verdict::Answer(refused))
+        Verdict::Answer(reply)
     }
 
     /// From now on records revocations made by requests, for other nodes.
@@ -148,6 +148,6 @@ impl Pipeline {
     }
 }
 
-fn only_post() -> LocalReply {
+pub(super) fn only_post() -> LocalReply {
     LocalReply::unstored(405).with_header("allow", "POST")
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Pipeline;
 use super::attempt::Attempt;
 use super::decide::Halt;
+use super::revoke::only_post;
 use super::step::Recipient;
 use crate::bearer::Sanitized;
 use crate::callout::CalloutReply;
@@ -52,15 +53,18 @@ impl Pipeline {
     ) -> Result<Verdict, Halt> {
         let signals = Rc::clone(&self.signals);
         let Some(body) = attempt.answers.body() else {
+            if attempt.head.method() != b"POST" {
+                return Ok(self.refuse_body(Recipient::Signal, only_post()));
+            }
             // Without valid headers the body need not be read.
             if kind == SignalKind::Events
-                && attempt.head.method() == b"POST"
                 && let Some(events) = &signals.events
                 && let Err(error) = events.check_head(attempt.head)
             {
                 return Ok(self.refuse_signal(attempt, kind, error));
             }
-            return self.collect(attempt.head, Recipient::Signal, sanitized);
+            let max_bytes = self.limits.max_reply_bytes.min(signals::MAX_BYTES);
+            return self.read_body(attempt.head, Recipient::Signal, sanitized, max_bytes);
         };
         let heard = match kind {
             SignalKind::Logout => self.hear_logout(attempt, &signals, &body),
