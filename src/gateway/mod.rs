@@ -390,21 +390,22 @@ impl Gateway {
         self.pipeline.take_log()
     }
 
-    /// Whether no other worker of the proxy has started this configuration before, as far
-    /// as they share data: the first events of the others say nothing new.
-    pub fn starts_first(&self) -> bool {
-        self.pipeline.starts_first()
+    /// Records that this configuration has started. True if no other worker of the proxy has
+    /// recorded it before, as far as they share data: the first events of the others say
+    /// nothing new.
+    pub fn record_start(&mut self) -> bool {
+        self.pipeline.record_start()
     }
 
-    /// Whether the door is to measure its next call for a request, for
-    /// [`Gateway::processed`].
-    pub const fn measures(&mut self) -> bool {
-        self.pipeline.measures()
+    /// A call for a request begins. True if the door is to measure it, for
+    /// [`Gateway::end_measurement`].
+    pub const fn begin_measurement(&mut self) -> bool {
+        self.pipeline.begin_measurement()
     }
 
     /// Records how many microseconds a measured call took.
-    pub fn processed(&mut self, micros: u64) {
-        self.pipeline.processed(micros);
+    pub fn end_measurement(&mut self, micros: u64) {
+        self.pipeline.end_measurement(micros);
     }
 
     /// The samples since the last call.

@@ -221,18 +221,18 @@ impl Counters {
         self.callouts.push((service, u64::try_from(took).unwrap_or(0)));
     }
 
-    /// Whether the door is to measure its next call for a request.
-    pub const fn measures(&mut self) -> bool {
+    /// A call for a request begins. True if this one is measured: one in 64 is.
+    pub const fn begin_measurement(&mut self) -> bool {
         self.unmeasured = self.unmeasured.saturating_add(1);
-        let measures = self.unmeasured >= MEASURED;
-        if measures {
+        let is_measured = self.unmeasured >= MEASURED;
+        if is_measured {
             self.unmeasured = 0;
         }
-        measures
+        is_measured
     }
 
     /// Records how long a measured call took.
-    pub fn processed(&mut self, micros: u64) {
+    pub fn end_measurement(&mut self, micros: u64) {
         self.processing.push(micros);
     }
 
@@ -358,10 +358,10 @@ mod tests {
     #[test]
     fn one_call_in_64_is_measured() {
         let mut counters = counters(Mode::Enforce, &[], &[]);
-        let measured: Vec<_> = (1..=200).filter(|_| counters.measures()).collect();
+        let measured: Vec<_> = (1..=200).filter(|_| counters.begin_measurement()).collect();
         assert_eq!(measured, [64, 128, 192]);
-        counters.processed(7);
-        counters.processed(9);
+        counters.end_measurement(7);
+        counters.end_measurement(9);
         let name = "gatepass_processing_microseconds{}".to_owned();
         assert_eq!(taken(&mut counters), [(name.clone(), 7), (name, 9)]);
         assert_eq!(taken(&mut counters), []);

@@ -262,8 +262,9 @@ impl Pipeline {
         self.store = Some(store);
     }
 
-    /// Whether no other worker of the proxy has started this configuration before.
-    pub fn starts_first(&self) -> bool {
+    /// Records that this configuration has started. True if no other worker of the proxy
+    /// has recorded it before.
+    pub fn record_start(&mut self) -> bool {
         let Some(store) = self.store.as_deref() else { return true };
         let slot = Slot::new("started", &json!(self.config_hash));
         let is_first = slot.read(store).is_none();
@@ -374,14 +375,14 @@ impl Pipeline {
         self.callouts.len()
     }
 
-    /// Whether the door is to measure its next call for a request.
-    pub const fn measures(&mut self) -> bool {
-        self.counters.measures()
+    /// A call for a request begins. True if the door is to measure it.
+    pub const fn begin_measurement(&mut self) -> bool {
+        self.counters.begin_measurement()
     }
 
     /// Records how long a measured call took.
-    pub fn processed(&mut self, micros: u64) {
-        self.counters.processed(micros);
+    pub fn end_measurement(&mut self, micros: u64) {
+        self.counters.end_measurement(micros);
     }
 
     /// The series of the samples that [`Pipeline::take_metrics`] returns.

@@ -130,7 +130,7 @@ impl Root {
             Some(store) if host.shares_when_configured() => {
                 gateway.share(Box::new(store));
                 // Every worker has a VM of its own.
-                if !gateway.starts_first() {
+                if !gateway.record_start() {
                     gateway.take_log();
                 }
                 None

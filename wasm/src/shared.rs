@@ -163,11 +163,11 @@ impl Shared {
 
     /// Does something for a request, and measures it now and then.
     fn measured<T>(&self, work: impl FnOnce() -> T) -> T {
-        let measures = self.gateway.borrow_mut().measures();
-        let start = measures.then(|| self.host.moment()).flatten();
+        let is_measured = self.gateway.borrow_mut().begin_measurement();
+        let start = is_measured.then(|| self.host.moment()).flatten();
         let result = work();
         if let Some(micros) = start.and_then(|start| self.host.micros_since(start)) {
-            self.gateway.borrow_mut().processed(micros);
+            self.gateway.borrow_mut().end_measurement(micros);
         }
         result
     }

@@ -198,7 +198,7 @@ impl Worker {
         event: impl FnOnce(&mut Gateway, UnixTime),
     ) -> Option<Vec<Action>> {
         let mut gateway = self.gateway.try_borrow_mut().ok().filter(|_| !self.is_broken())?;
-        let watch = gateway.measures().then(Stopwatch::start);
+        let watch = gateway.begin_measurement().then(Stopwatch::start);
         let now = now();
         let mail = self.mailbox.take();
         let is_due = self.rest.get().is_none_or(|rest| !rest.contains(now));
@@ -229,7 +229,7 @@ impl Worker {
         });
         let log = gateway.take_log();
         if let Some(watch) = watch {
-            gateway.processed(watch.micros());
+            gateway.end_measurement(watch.micros());
         }
         self.mailbox.count(gateway.take_metrics());
         let max_bytes = gateway.max_reply_bytes();

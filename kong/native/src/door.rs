@@ -125,10 +125,10 @@ impl Door {
 
     /// Lets the gateway do something for a request, and measures it now and then.
     fn measured(&mut self, work: impl FnOnce(&mut Gateway)) {
-        let watch = self.gateway.measures().then(Stopwatch::start);
+        let watch = self.gateway.begin_measurement().then(Stopwatch::start);
         work(&mut self.gateway);
         if let Some(watch) = watch {
-            self.gateway.processed(watch.micros());
+            self.gateway.end_measurement(watch.micros());
         }
     }
 
