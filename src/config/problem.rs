@@ -76,7 +76,18 @@ impl fmt::Display for Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
 impl Problems {
+    /// These problems, if there are any.
+    pub fn check(problems: Vec<Problem>) -> Result<(), Self> {
+        if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
+    }
+
     /// All problems for a log: on one line, or on as few as possible if the host cuts
     /// lines that are longer than `limit` bytes.
     pub fn lines(&self, limit: usize) -> Vec<String> {

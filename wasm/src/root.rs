@@ -53,7 +53,8 @@ impl RootContext for Root {
                 true
             }
             Err(problems) => {
-                problems.iter().for_each(|line| log::error!("{line}"));
+                let lines = problems.lines(host.max_log_line());
+                lines.iter().for_each(|line| log::error!("{line}"));
                 let denials = metrics::denials(Denial::ConfigurationInvalid.code());
                 let denials = crate::metrics::define(host, &denials);
                 self.plugin = Plugin::Closed(host, denials);
@@ -92,38 +93,31 @@ impl Root {
         Self { context_id, plugin: Plugin::Closed(Host::UNKNOWN, None) }
     }
 
-    fn configure(&self, host: Host, bytes: usize) -> Result<Shared, Vec<String>> {
-        let refused = |problem| Problems(vec![problem]).lines(host.max_log_line());
-        let text = host.configuration(bytes).map_err(|status| refused(unreadable(status)))?;
+    fn configure(&self, host: Host, bytes: usize) -> Result<Shared, Problems> {
+        let text = host.configuration(bytes).map_err(unreadable)?;
         // The SDK enters this context before it delivers a reply, and panics if it
         // cannot.
         if !host.enter(self.context_id) {
-            return Err(refused(no_context()));
+            return Err(no_context().into());
         }
-        let value =
-            read_configuration(&text).map_err(|problems| problems.lines(host.max_log_line()))?;
-        let mut settings = config::read(&value, &environment, host.crypto())
-            .map_err(|problems| problems.lines(host.max_log_line()))?;
-        let now = host.now().map_err(|_| refused(no_clock()))?;
+        let mut settings = config::read(&read_configuration(&text)?, &environment, host.crypto())?;
+        let store = host.shared_store(settings.shared_data);
+        if store.is_none() {
+            if settings.shared_data == SharedData::Always {
+                return Err(no_store().into());
+            }
+            config::check_unshared(&settings)?;
+        }
+        Problems::check(config::check_host(&settings, host.capabilities()))?;
+        let now = host.now().map_err(|_| no_clock())?;
         if let Some(gap) = settings.minter.keys.gap(now) {
             write_log(&Event::NobodySigns(gap));
         }
         settings.access_log_properties.get_or_insert(host.publishes_by_default());
         let mut seed = [0; 16];
-        getrandom::fill(&mut seed).map_err(|error| vec![format!("no randomness: {error}")])?;
-        let store = host.shared_store(settings.shared_data);
-        if store.is_none() {
-            if settings.shared_data == SharedData::Always {
-                return Err(refused(no_store()));
-            }
-            config::check_unshared(&settings).map_err(refused)?;
-        }
+        getrandom::fill(&mut seed).map_err(no_randomness)?;
         let entered = Entered::new(host);
         let info = Properties { host, entered: Rc::clone(&entered) };
-        let problems = config::check_host(&settings, host.capabilities());
-        if !problems.is_empty() {
-            return Err(Problems(problems).lines(host.max_log_line()));
-        }
         let mut gateway =
             Gateway::new(settings, host.capabilities(), seed).with_request_info(Box::new(info));
         let later = match store {
@@ -138,7 +132,7 @@ impl Root {
             store => store,
         };
         // Without ticks, keys would never be fetched and callouts never be overdue.
-        host.tick_every(TICK).map_err(|_| refused(no_tick()))?;
+        host.tick_every(TICK).map_err(|_| no_tick())?;
         Ok(Shared::new(self.context_id, host, entered, gateway, later))
     }
 }
@@ -177,6 +171,10 @@ fn no_clock() -> Problem {
 
 fn no_tick() -> Problem {
     withheld("sets no timer", "proxy_set_tick_period_milliseconds")
+}
+
+fn no_randomness(error: getrandom::Error) -> Problem {
+    Problem::new("$", error.to_string(), "a host with a source of randomness")
 }
 
 fn no_store() -> Problem {

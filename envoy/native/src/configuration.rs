@@ -16,7 +16,7 @@ use crate::in_flight::InFlight;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, Question, Reply};
-use crate::plan::{Plan, Replaced, now, write_log};
+use crate::plan::{Plan, Replaced, log_problems, now, write_log};
 use crate::secrets::Secrets;
 use crate::shared::Shared;
 use crate::stream::Stream;
@@ -38,7 +38,7 @@ impl Configuration {
         let secrets = match Secrets::subscribe(config, text) {
             Ok(secrets) => secrets,
             Err(problems) => {
-                problems.lines(usize::MAX).iter().for_each(|line| log::error!("{line}"));
+                log_problems(&problems);
                 return None;
             }
         };

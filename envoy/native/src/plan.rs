@@ -36,36 +36,27 @@ pub(crate) struct Plan {
 impl Plan {
     /// Reads a configuration; logs what is wrong with it.
     pub(crate) fn new(text: &[u8]) -> Option<Arc<Self>> {
+        Self::read(text).map_err(|problems| log_problems(&problems)).ok().map(Arc::new)
+    }
+
+    fn read(text: &[u8]) -> Result<Self, Problems> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let settings = match load(text) {
-            Ok(settings) => settings,
-            Err(problems) => {
-                problems.lines(usize::MAX).iter().for_each(|line| log::error!("{line}"));
-                return None;
-            }
-        };
-        if settings.shared_data == SharedData::Never
-            && let Err(problem) = config::check_unshared(&settings)
-        {
-            Problems(vec![problem]).lines(usize::MAX).iter().for_each(|line| log::error!("{line}"));
-            return None;
+        let settings = load(text)?;
+        if settings.shared_data == SharedData::Never {
+            config::check_unshared(&settings)?;
         }
-        let problems = config::check_host(&settings, HostCapabilities::ENVOY_NATIVE);
-        if !problems.is_empty() {
-            Problems(problems).lines(usize::MAX).iter().for_each(|line| log::error!("{line}"));
-            return None;
-        }
+        Problems::check(config::check_host(&settings, HostCapabilities::ENVOY_NATIVE))?;
         if let Some(gap) = settings.minter.keys.gap(now()) {
             write_log(&Event::NobodySigns(gap));
         }
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Some(Arc::new(Self {
+        Ok(Self {
             id,
             text: text.into(),
             own: Store::default(),
             answers: Store::with_bounds(settings.user_info_entries, settings.user_info_bytes),
             over: AtomicBool::new(false),
-        }))
+        })
     }
 
     /// Unique within this process.
@@ -133,6 +124,11 @@ impl Replaced {
 pub(crate) fn now() -> UnixTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Writes the problems of a configuration to the log.
+pub(crate) fn log_problems(problems: &Problems) {
+    problems.lines(usize::MAX).iter().for_each(|line| log::error!("{line}"));
 }
 
 /// Writes an event to the log.

@@ -13,6 +13,7 @@ use gatepass_native::{AwsLc, environment};
 use serde_json::{Map, Value};
 
 use crate::abi::{Config, SecretId, secrets_are_given};
+use crate::plan::log_problems;
 
 /// The secrets in a configuration.
 pub(crate) struct Secrets {
@@ -57,7 +58,7 @@ impl Secrets {
         if problems.is_empty() {
             problems.extend(secrets.problems());
         }
-        if problems.is_empty() { Ok(Some(secrets)) } else { Err(Problems(problems)) }
+        Problems::check(problems).map(|()| Some(secrets))
     }
 
     /// The configuration with its secrets filled in; `None` if one has not arrived yet,
@@ -74,7 +75,7 @@ impl Secrets {
         match text {
             Ok(text) => Some(text),
             Err(problems) => {
-                problems.lines(usize::MAX).iter().for_each(|line| log::error!("{line}"));
+                log_problems(&problems);
                 None
             }
         }

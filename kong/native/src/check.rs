@@ -66,7 +66,7 @@ fn fitting(settings: Settings) -> Result<Settings, Problems> {
         })
         .collect();
     problems.extend(config::check_host(&settings, NGINX));
-    if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
+    Problems::check(problems).map(|()| settings)
 }
 
 #[cfg(test)]

@@ -287,14 +287,13 @@ fn gateway(
     let gap = settings.minter.keys.gap(now).map(Event::NobodySigns);
     // Fields for plugins and access logs cost next to nothing here.
     settings.access_log_properties.get_or_insert(true);
-    let refused = |problem| Problems(vec![problem]);
     let seed = gatepass_native::seed().map_err(|error| {
         let accepted = "a machine with a source of randomness";
-        refused(Problem::new("$", error.to_string(), accepted))
+        Problem::new("$", error.to_string(), accepted)
     })?;
-    let store = store(source, settings.shared_data).map_err(refused)?;
+    let store = store(source, settings.shared_data)?;
     if store.is_none() {
-        config::check_unshared(&settings).map_err(refused)?;
+        config::check_unshared(&settings)?;
     }
     let mut gateway =
         Gateway::new(settings, NGINX, seed).with_request_info(Box::new(Asked(Rc::clone(info))));
