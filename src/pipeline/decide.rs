@@ -25,7 +25,7 @@ use crate::identity::Identity;
 use crate::in_flight::{Answers, CalloutId, Dispatch, Requested};
 use crate::metrics::RequestOutcome;
 use crate::overrides::TemplateKey;
-use crate::rules::{Access, Anonymous, Bypassed, McpCall, Requirements};
+use crate::rules::{Anonymous, Applicable, Bypassed, Decision};
 use crate::time::UnixTime;
 use crate::token::Rejection;
 use crate::verdict::{HeaderEdits, Verdict};
@@ -226,30 +226,21 @@ impl Pipeline {
             return Ok(Verdict::Answer(reply));
         }
         attempt.trace.resource = self.resources.find(head)?.cloned();
-        let mut asked = Vec::new();
-        if call == McpCall::Unknown {
-            asked = rules.perhaps(head, attempt.trace.rule).into_iter().map(Rc::as_ref).collect();
-        }
-        let requirements = match rule.map(|(_, rule)| &rule.access) {
-            Some(access @ Access::Bypass) if asked.is_empty() => {
-                let bypassed = Bypassed::by(access).ok_or(Denial::ConfigurationInvalid)?;
+        match rules.decision(head, &call, rule) {
+            Decision::Bypass(bypassed) => {
                 self.counters.ended(RequestOutcome::Bypassed);
-                return Ok(Verdict::Forward(HeaderEdits::bypassed(sanitized, bypassed)));
+                Ok(Verdict::Forward(HeaderEdits::bypassed(sanitized, bypassed)))
             }
-            Some(Access::Requires(requirements)) => requirements,
-            Some(Access::Bypass) | None => rules.default_requirements(),
-        };
-        self.decide_by(attempt, sanitized, requirements, asked)
+            Decision::Require(applicable) => self.decide_by(attempt, sanitized, &applicable),
+        }
     }
 
-    /// Decides by the requirements of the request's rule, plus those of all rules that
-    /// may apply while the MCP call is unknown (`asked`): all must be met.
-    fn decide_by<'a>(
+    /// Decides by the requirements that apply to the request.
+    fn decide_by(
         &mut self,
         attempt: &mut Attempt<'_>,
         sanitized: Sanitized,
-        requirements: &'a Requirements,
-        mut asked: Vec<&'a Requirements>,
+        applicable: &Applicable<'_>,
     ) -> Result<Verdict, Halt> {
         let template = self.template(&attempt.trace);
         let forward = self.forwards(&template);
@@ -258,19 +249,10 @@ impl Pipeline {
             if forward == self.sources.forward { sanitized } else { self.sanitize(head, forward)? };
         attempt.trace.stage = Stage::Token;
         let Some(presented) = self.presented(attempt)? else {
-            let all_let_in = asked.iter().all(|asked| asked.anonymous.is_some());
-            let anonymous = requirements.anonymous.as_deref().filter(|_| all_let_in);
-            let anonymous = anonymous.ok_or(Denial::TokenMissing)?;
+            let anonymous = applicable.anonymous().ok_or(Denial::TokenMissing)?;
             return Ok(self.forward_anonymous(sanitized, anonymous));
         };
-        let alone = [requirements];
-        let asked = if asked.is_empty() {
-            &alone[..]
-        } else {
-            asked.push(requirements);
-            &asked
-        };
-        let denial = match self.identity_of(attempt, &presented, asked, &template) {
+        let denial = match self.identity_of(attempt, &presented, applicable, &template) {
             Ok(identity) => {
                 self.counters.ended(RequestOutcome::Allowed);
                 return Ok(Verdict::Forward(HeaderEdits::identified(sanitized, &identity)));
@@ -278,9 +260,7 @@ impl Pipeline {
             Err(Halt::Deny(denial)) => denial,
             Err(halt) => return Err(halt),
         };
-        let all_let_in = asked.iter().all(|asked| asked.anonymous_despite(&denial).is_some());
-        let anonymous = requirements.anonymous_despite(&denial).filter(|_| all_let_in);
-        let Some(anonymous) = anonymous else {
+        let Some(anonymous) = applicable.anonymous_despite(&denial) else {
             return Err(denial.into());
         };
         // The token was rejected: the log must not name its alleged holder.
@@ -300,14 +280,14 @@ impl Pipeline {
         &mut self,
         attempt: &mut Attempt<'_>,
         presented: &Presented<'_>,
-        asked: &[&Requirements],
+        applicable: &Applicable<'_>,
         template: &TemplateKey,
     ) -> Result<Rc<Identity>, Halt> {
         let (session, token) = match presented {
             Presented::Public(token) => (self.authenticate(attempt, token)?, &**token),
             Presented::Transaction(token) => (self.take_back(attempt, token)?, *token),
         };
-        let identity = self.identify(attempt, &session, token, asked, template)?;
+        let identity = self.identify(attempt, &session, token, applicable, template)?;
         attempt.trace.access_log.txn = identity.txn();
         attempt.followed = self.ends_streams().then_some(session);
         Ok(identity)

@@ -19,7 +19,7 @@ use crate::in_flight::{Outcome, Purpose};
 use crate::json::Document;
 use crate::metrics::{Cache, CacheUse};
 use crate::overrides::TemplateKey;
-use crate::rules::Requirements;
+use crate::rules::{Applicable, Requirements};
 use crate::session::Session;
 use crate::time::{Period, UnixTime};
 use crate::token::{ClaimPath, Rejection, Scopes, Verified};
@@ -33,11 +33,11 @@ impl Pipeline {
         attempt: &mut Attempt<'_>,
         session: &Session,
         token: &[u8],
-        asked: &[&Requirements],
+        applicable: &Applicable<'_>,
         template: &TemplateKey,
     ) -> Result<Rc<Identity>, Halt> {
         let now = attempt.now;
-        for requirements in asked {
+        for requirements in applicable.all() {
             if session.replaced().is_some() {
                 self.check_absent(attempt, requirements)?;
             }
@@ -45,7 +45,7 @@ impl Pipeline {
         }
         if let Some(identity) = session.identity(template, now) {
             // One without user info is cached only where none is configured.
-            for requirements in asked {
+            for requirements in applicable.all() {
                 if let Some(info) = identity.user_info() {
                     self.authorize_info(attempt, info, requirements)?;
                 }
@@ -53,7 +53,7 @@ impl Pipeline {
             attempt.trace.stage = Stage::Mint;
             return Ok(identity);
         }
-        self.new_identity(attempt, session, token, asked, template)
+        self.new_identity(attempt, session, token, applicable, template)
     }
 
     /// A new identity of a session.
@@ -63,7 +63,7 @@ impl Pipeline {
         attempt: &mut Attempt<'_>,
         session: &Session,
         token: &[u8],
-        asked: &[&Requirements],
+        applicable: &Applicable<'_>,
         template: &TemplateKey,
     ) -> Result<Rc<Identity>, Halt> {
         let (now, principal) = (attempt.now, session.principal());
@@ -79,7 +79,7 @@ impl Pipeline {
             Some(replaced) => self.enrichment_of(replaced),
             None => self.enrich(attempt, principal.token(), &claims, token)?,
         };
-        for requirements in asked {
+        for requirements in applicable.all() {
             self.authorize_user(attempt, &enrichment, requirements)?;
         }
         attempt.trace.stage = Stage::Mint;

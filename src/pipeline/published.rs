@@ -7,7 +7,7 @@ use crate::event::Trace;
 use crate::http::{LocalReply, RequestHead};
 use crate::identity::Published;
 use crate::metrics::RequestOutcome;
-use crate::rules::{Access, Rule};
+use crate::rules::Rule;
 use crate::time::UnixTime;
 use crate::token::Scopes;
 
@@ -51,11 +51,8 @@ impl Pipeline {
     /// What a denial tells the client about the requested resource.
     pub(super) fn hint(&self, head: &RequestHead, trace: &Trace) -> Option<ResourceHint> {
         let resource = trace.resource.as_ref()?;
-        let requirements = match trace.rule.and_then(|position| self.rules.get(position)) {
-            Some(Rule { access: Access::Requires(requirements), .. }) => requirements,
-            _ => self.rules.default_requirements(),
-        };
-        let needed = requirements.scopes_needed(&Scopes::default());
+        let rule = trace.rule.and_then(|position| self.rules.get(position));
+        let needed = self.rules.requirements(rule).scopes_needed(&Scopes::default());
         Some(ResourceHint {
             metadata_url: resource.metadata_url(head),
             scopes: if needed.is_empty() { resource.scopes.clone() } else { needed },

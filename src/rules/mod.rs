@@ -5,6 +5,7 @@
 //! service will see them, and nothing else: in particular no header by which a client
 //! overrides path, host or method.
 
+mod applicable;
 mod conditions;
 mod index;
 mod mcp;
@@ -17,6 +18,7 @@ mod tests;
 use std::borrow::Cow;
 use std::rc::Rc;
 
+pub use self::applicable::{Applicable, Decision};
 pub use self::conditions::{Conditions, HeaderCondition, HeaderTest, HostPattern};
 use self::index::PathIndex;
 use self::mcp::MCP_HEADERS;
@@ -149,9 +151,13 @@ impl Rules {
         self.rules.get(position)
     }
 
-    /// Requirements for requests that no rule matches.
-    pub const fn default_requirements(&self) -> &Requirements {
-        &self.default_requirements
+    /// The requirements for requests of this rule, or of none. Where a rule bypasses, they
+    /// are those for requests that no rule matches.
+    pub fn requirements<'a>(&'a self, rule: Option<&'a Rule>) -> &'a Requirements {
+        match rule.map(|rule| &rule.access) {
+            Some(Access::Requires(requirements)) => requirements,
+            Some(Access::Bypass) | None => &self.default_requirements,
+        }
     }
 
     /// The first rule that matches, with its position.
@@ -164,7 +170,7 @@ impl Rules {
     }
 
     /// As [`Rules::find`], for a request with this MCP call. Rules that match only some
-    /// calls are skipped while the call is uncertain: [`Rules::perhaps`] returns those.
+    /// calls are skipped while the call is uncertain: [`Rules::decision`] heeds those.
     pub fn find_call(
         &self,
         head: &RequestHead,
@@ -267,16 +273,37 @@ impl Rules {
         self.ask_mcp && self.calls(head).next().is_some()
     }
 
+    /// What a request must meet that has this MCP call and this rule, by
+    /// [`Rules::find_call`].
+    pub fn decision<'a>(
+        &'a self,
+        head: &RequestHead,
+        call: &McpCall,
+        rule: Option<(usize, &'a Rule)>,
+    ) -> Decision<'a> {
+        let (position, rule) = rule.unzip();
+        let possible = match call {
+            McpCall::Unknown => self.possible(head, position),
+            _ => Vec::new(),
+        };
+        match rule {
+            Some(Rule { access: Access::Bypass, .. }) if possible.is_empty() => {
+                Decision::Bypass(Bypassed(()))
+            }
+            rule => Decision::Require(Applicable { own: self.requirements(rule), possible }),
+        }
+    }
+
     /// The requirements of the rules before `found` that may apply while the request's
     /// MCP call is uncertain: it must meet all of them.
-    pub fn perhaps(&self, head: &RequestHead, found: Option<usize>) -> Vec<&Rc<Requirements>> {
+    fn possible(&self, head: &RequestHead, found: Option<usize>) -> Vec<&Requirements> {
         if !self.ask_mcp {
             return Vec::new();
         }
         let rules =
             self.calls(head).filter(|(position, _)| found.is_none_or(|found| *position < found));
         let requirements = rules.filter_map(|(_, rule)| match &rule.access {
-            Access::Requires(requirements) => Some(requirements),
+            Access::Requires(requirements) => Some(requirements.as_ref()),
             Access::Bypass => None,
         });
         requirements.collect()
@@ -367,14 +394,6 @@ impl Rules {
 }
 
 impl Bypassed {
-    /// The proof, if the matching rule's access is [`Access::Bypass`].
-    pub(crate) const fn by(access: &Access) -> Option<Self> {
-        match access {
-            Access::Bypass => Some(Self(())),
-            Access::Requires(_) => None,
-        }
-    }
-
     /// A CORS preflight never carries credentials (Fetch standard), so it may pass to the
     /// upstream, without an identity.
     pub(crate) fn preflight(head: &RequestHead) -> Option<Self> {
