@@ -21,7 +21,7 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use gatepass::config;
-use gatepass::host::HostCapabilities;
+use gatepass::host::{HostCapabilities, RequestId};
 use gatepass::http::RequestHead;
 use gatepass::keys::{KeyError, KeySet, Origin, VerifyingKey};
 use gatepass::pipeline::{Pipeline, Step};
@@ -142,7 +142,7 @@ fn judge(provider: &Value, token: &str) -> String {
         ("authorization", format!("Bearer {token}")),
     ];
     let fields = fields.map(|(name, value)| (name.to_owned(), value.into_bytes()));
-    match gateway.begin(RequestHead::new(fields), UnixTime::from_secs(NOW)) {
+    match gateway.begin(RequestId::default(), RequestHead::new(fields), UnixTime::from_secs(NOW)) {
         Step::Done(Verdict::Forward(_), _) => "passed".to_owned(),
         Step::Done(Verdict::Deny(_, _) | Verdict::Answer(_), _) => {
             let line: Value = serde_json::from_str(&gateway.take_log()[0].to_string()).unwrap();

@@ -20,7 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use divan::{Bencher, black_box};
 use gatepass::config;
-use gatepass::host::HostCapabilities;
+use gatepass::host::{HostCapabilities, RequestId};
 use gatepass::http::RequestHead;
 use gatepass::keys::{Algorithm, Crypto, Origin, VerifyingKey};
 use gatepass::pipeline::{Pipeline, Step};
@@ -82,7 +82,7 @@ fn head(token: &str) -> RequestHead {
 
 /// A whole request; it must be forwarded.
 fn pass(gateway: &mut Pipeline, head: RequestHead, now: UnixTime) {
-    let step = gateway.begin(head, now);
+    let step = gateway.begin(RequestId::default(), head, now);
     assert!(matches!(step, Step::Done(Verdict::Forward(_), _)), "{step:?}");
 }
 

@@ -3,6 +3,7 @@
 use gatepass::bearer::check_form;
 use gatepass::callout::{CalloutReply, ReplyFields};
 use gatepass::event::Event;
+use gatepass::host::RequestId;
 use gatepass::http::RequestHead;
 use gatepass::pipeline::{Pipeline, Settings, Step};
 use gatepass::time::UnixTime;
@@ -77,7 +78,7 @@ pub fn decide(
     };
     let mut gateway = Pipeline::new(settings, configuration.host.traits(), SEED);
     gateway.take_log();
-    let mut step = gateway.begin(head, now);
+    let mut step = gateway.begin(RequestId::default(), head, now);
     loop {
         let (sent, waiting) = match step {
             Step::Await(sent, waiting) => (sent, waiting),

@@ -197,8 +197,7 @@ impl Gateway {
     /// A request begins. Must be called once, with the whole head, before any part of it
     /// goes upstream.
     pub fn begin(&mut self, request: RequestId, head: RequestHead, now: UnixTime) {
-        self.pipeline.turn_to(request);
-        let step = self.pipeline.begin(head, now);
+        let step = self.pipeline.begin(request, head, now);
         self.take(request, step);
     }
 
@@ -206,8 +205,7 @@ impl Gateway {
     /// cannot be sanitized. Also works for one that was suspended or passed.
     pub fn refuse(&mut self, request: RequestId, denial: Denial) {
         self.gone(request);
-        self.pipeline.turn_to(request);
-        let step = self.pipeline.refuse(denial);
+        let step = self.pipeline.refuse(request, denial);
         self.take(request, step);
     }
 
@@ -232,7 +230,6 @@ impl Gateway {
         if body.as_ref().is_some_and(|body| body.len() < wanted) {
             self.cut_short(request);
         } else if let Some(submission) = self.bodies.remove(&request) {
-            self.pipeline.turn_to(request);
             let step = self.pipeline.submit(submission, body, now);
             self.take(request, step);
         }
@@ -253,7 +250,6 @@ impl Gateway {
 
     fn cut_short(&mut self, request: RequestId) {
         if let Some(submission) = self.bodies.remove(&request) {
-            self.pipeline.turn_to(request);
             let step = self.pipeline.cut_short(submission);
             self.take(request, step);
         }
@@ -358,7 +354,6 @@ impl Gateway {
     #[inline(never)]
     fn resume(&mut self, resumable: Resumable) {
         let Resumable { request, waiting, outcome, now } = resumable;
-        self.pipeline.turn_to(request);
         let step = self.pipeline.resume(waiting, &outcome, now);
         self.take(request, step);
     }

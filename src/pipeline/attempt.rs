@@ -3,16 +3,27 @@
 use std::rc::Rc;
 
 use crate::event::Trace;
+use crate::host::RequestId;
 use crate::http::RequestHead;
 use crate::in_flight::{Answers, Outcome, Purpose};
 use crate::metrics::{Cache, CacheUse, Counters};
 use crate::session::Session;
 use crate::time::UnixTime;
 
+/// A request, at the time of an event about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Current<'a> {
+    /// The host is queried about this one.
+    pub request: RequestId,
+    pub head: &'a RequestHead,
+    pub now: UnixTime,
+}
+
 /// One run of the pipeline, from its start to a decision or to the next callout that the
 /// request must wait for.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
+    pub request: RequestId,
     pub head: &'a RequestHead,
     /// The outcomes that earlier runs waited for.
     pub answers: Answers,
@@ -24,8 +35,13 @@ pub(super) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(head: &'a RequestHead, answers: Answers, now: UnixTime) -> Self {
-        Self { head, answers, trace: Trace::default(), now, followed: None }
+    pub(super) fn new(current: Current<'a>, answers: Answers) -> Self {
+        let Current { request, head, now } = current;
+        Self { request, head, answers, trace: Trace::default(), now, followed: None }
+    }
+
+    pub(super) const fn current(&self) -> Current<'a> {
+        Current { request: self.request, head: self.head, now: self.now }
     }
 
     /// The outcome for `purpose`, if the request waited for it.

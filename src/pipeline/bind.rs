@@ -11,6 +11,7 @@ use crate::binding::{
 };
 use crate::denial::Denial;
 use crate::event::Trace;
+use crate::host::RequestId;
 use crate::http::RequestHead;
 use crate::network::Network;
 use crate::seen::Noted;
@@ -40,7 +41,8 @@ impl Pipeline {
         }
         if let Some(wanted) = confirmation.certificate {
             let source = binding.and_then(|binding| binding.certificate.as_ref());
-            let shown = source.and_then(|source| self.certificate(attempt.head, source));
+            let shown =
+                source.and_then(|source| self.certificate(attempt.request, attempt.head, source));
             if shown != Some(wanted) {
                 return Err(Denial::BindingMismatch(Mismatch::Certificate));
             }
@@ -81,13 +83,14 @@ impl Pipeline {
     /// gateway does, and the first proxy has to remove a client's own (RFC 9440 section 4).
     pub(super) fn sanitize_certificates(
         &self,
+        request: RequestId,
         head: &RequestHead,
         sanitized: &mut Sanitized,
     ) -> Result<(), Denial> {
         for (header, _) in self.bindings.forwarded() {
             for field in head.fields().filter(|field| header.is_spelled(field.name)) {
                 let mut own = self.bindings.forwarded().filter(|(it, _)| it.is_spelled(field.name));
-                if !own.any(|(_, from)| self.is_peer_in(from)) {
+                if !own.any(|(_, from)| self.is_peer_in(request, from)) {
                     sanitized.clear.add(field.name)?;
                 }
             }
@@ -95,29 +98,34 @@ impl Pipeline {
         Ok(())
     }
 
-    fn is_peer_in(&self, networks: &[Network]) -> bool {
-        let address = self.peer_address();
+    fn is_peer_in(&self, request: RequestId, networks: &[Network]) -> bool {
+        let address = self.peer_address(request);
         address.is_some_and(|address| networks.iter().any(|network| network.contains(address)))
     }
 
     /// The digest of the client certificate.
-    fn certificate(&self, head: &RequestHead, source: &CertificateSource) -> Option<[u8; 32]> {
+    fn certificate(
+        &self,
+        request: RequestId,
+        head: &RequestHead,
+        source: &CertificateSource,
+    ) -> Option<[u8; 32]> {
         match source {
-            CertificateSource::Connection => self.client_certificate(),
+            CertificateSource::Connection => self.client_certificate(request),
             CertificateSource::Header { name, from } => {
-                self.is_peer_in(from).then(|| forwarded_digest(head, name)).flatten()
+                self.is_peer_in(request, from).then(|| forwarded_digest(head, name)).flatten()
             }
         }
     }
 
     /// A nonce for the next proof, where one is required: by the provider of the token,
     /// else by the first provider that requires one.
-    pub(super) fn dpop_nonce(&self, trace: &Trace) -> Option<String> {
+    pub(super) fn dpop_nonce(&self, trace: &Trace, now: UnixTime) -> Option<String> {
         fn nonces(binding: &Binding) -> Option<&Nonces> {
             binding.dpop.as_ref()?.nonces.as_ref()
         }
         let provider = trace.provider.as_ref().and_then(|it| self.providers.id_of(&it.name));
         let own = provider.and_then(|provider| self.bindings.of(provider)).and_then(nonces);
-        own.or_else(|| self.bindings.iter().find_map(nonces))?.make(self.now)
+        own.or_else(|| self.bindings.iter().find_map(nonces))?.make(now)
     }
 }

@@ -14,12 +14,13 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::Pipeline;
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Current};
 use super::step::{Recipient, Step, Submission, Waiting};
 use crate::access_log::AccessLogFields;
 use crate::bearer::{Sanitized, add_name, refuse_repeated};
 use crate::denial::Denial;
 use crate::event::{DeniedRequest, Event, Stage, Trace};
+use crate::host::RequestId;
 use crate::http::{Field, Fields, LocalReply, RequestHead, log_word};
 use crate::identity::Identity;
 use crate::in_flight::{Answers, CalloutId, Dispatch, Requested};
@@ -78,32 +79,46 @@ impl From<Rejection> for Halt {
 impl Pipeline {
     /// Runs the pipeline until it decides or must wait. `answers`: the outcomes that the
     /// request has waited for so far.
-    pub(super) fn advance(&mut self, head: RequestHead, answers: Answers, now: UnixTime) -> Step {
-        self.now = now;
-        let mut attempt = Attempt::new(&head, answers, now);
+    pub(super) fn advance(
+        &mut self,
+        request: RequestId,
+        head: RequestHead,
+        answers: Answers,
+        now: UnixTime,
+    ) -> Step {
+        let mut attempt = Attempt::new(Current { request, head: &head, now }, answers);
         let decided = self.decide(&mut attempt);
         let Attempt { answers, trace, followed, .. } = attempt;
         let halt = match decided {
             Ok(verdict) => {
                 let verdict = self.framed(&head, verdict);
                 if let Some(session) = followed {
-                    self.follow(session, head, &trace);
+                    self.follow(request, session, head, &trace);
                 }
                 return self.end(verdict, trace);
             }
             Err(halt) => halt,
         };
         match halt {
-            Halt::Deny(denial) => self.deny_or_shadow(&head, denial, trace),
+            Halt::Deny(denial) => {
+                self.deny_or_shadow(Current { request, head: &head, now }, denial, trace)
+            }
             Halt::Wait(sent) => {
                 let callout = sent.id;
-                Step::Await(*sent, Waiting { callout, head, answers, trace })
+                Step::Await(*sent, Waiting { request, callout, head, answers, trace })
             }
-            Halt::Join(callout) => Step::Join(Waiting { callout, head, answers, trace }),
+            Halt::Join(callout) => Step::Join(Waiting { request, callout, head, answers, trace }),
             Halt::Receive(recipient, sanitized, bytes) => {
                 let sanitized = *sanitized;
-                let submission =
-                    Submission { recipient, head, trace, sanitized, bytes, received: None };
+                let submission = Submission {
+                    request,
+                    recipient,
+                    head,
+                    trace,
+                    sanitized,
+                    bytes,
+                    received: None,
+                };
                 // No host delivers an empty body.
                 match bytes {
                     0 => self.submit(submission, Some(Vec::new()), now),
@@ -116,18 +131,20 @@ impl Pipeline {
     /// Ends a request that must not pass: with a denial, or in shadow mode by forwarding
     /// it without an identity, provided that it can be sanitized.
     #[inline(never)]
-    fn deny_or_shadow(&mut self, head: &RequestHead, denial: Denial, trace: Trace) -> Step {
+    fn deny_or_shadow(&mut self, current: Current<'_>, denial: Denial, trace: Trace) -> Step {
+        let Current { request, head, .. } = current;
         if let Some(shadowed) = self.mode.shadowed()
             && !self.is_for_gateway(head)
-            && let Ok(sanitized) = self.sanitize(head, self.forwards(&self.template(&trace)))
+            && let Ok(sanitized) =
+                self.sanitize(request, head, self.forwards(&self.template(&trace)))
         {
             self.counters.ended(RequestOutcome::Shadow(denial.code()));
-            let event = Event::WouldDeny(self.denied_request(head, &denial, &trace));
+            let event = Event::WouldDeny(self.denied_request(request, head, &denial, &trace));
             self.log.push(event);
             let edits = HeaderEdits::shadowed(sanitized, shadowed, denial);
             return self.end(Verdict::Forward(edits), trace);
         }
-        self.deny(head, denial, trace)
+        self.deny(current, denial, trace)
     }
 
     /// True if a request may be for a revocation endpoint, a signals endpoint or a login:
@@ -139,15 +156,48 @@ impl Pipeline {
     }
 
     /// Ends a request with a denial.
-    pub(super) fn deny(&mut self, head: &RequestHead, denial: Denial, trace: Trace) -> Step {
+    pub(super) fn deny(&mut self, current: Current<'_>, denial: Denial, trace: Trace) -> Step {
+        let reply = self.reply_to(current, &denial, &trace);
+        self.deny_with(current.request, current.head, denial, reply, trace)
+    }
+
+    /// Denies a request whose head could not be read, in shadow mode too: without its
+    /// headers it cannot be sanitized. No such denial asks for another proof.
+    pub fn refuse(&mut self, request: RequestId, denial: Denial) -> Step {
+        let (head, trace) = (RequestHead::default(), Trace::default());
+        let reply = self.reply_without_nonce(&head, &denial, &trace);
+        self.deny_with(request, &head, denial, reply, trace)
+    }
+
+    fn deny_with(
+        &mut self,
+        request: RequestId,
+        head: &RequestHead,
+        denial: Denial,
+        reply: LocalReply,
+        trace: Trace,
+    ) -> Step {
         self.counters.ended(RequestOutcome::Denied(denial.code()));
-        let event = Event::Denied(self.denied_request(head, &denial, &trace));
+        let event = Event::Denied(self.denied_request(request, head, &denial, &trace));
         self.log.push(event);
-        let reply = self.reply_to(head, &denial, &trace);
         self.end(Verdict::Deny(denial, reply), trace)
     }
 
     pub(super) fn reply_to(
+        &self,
+        current: Current<'_>,
+        denial: &Denial,
+        trace: &Trace,
+    ) -> LocalReply {
+        let reply = self.reply_without_nonce(current.head, denial, trace);
+        let is_challenge = denial.status(self.errors.format) == 401;
+        match is_challenge.then(|| self.dpop_nonce(trace, current.now)).flatten() {
+            Some(nonce) => reply.with_header("dpop-nonce", nonce),
+            None => reply,
+        }
+    }
+
+    fn reply_without_nonce(
         &self,
         head: &RequestHead,
         denial: &Denial,
@@ -158,16 +208,12 @@ impl Pipeline {
         let target = may_redirect.then(|| self.sources.target_without_token(head));
         let target = target.unwrap_or_default();
         let (errors, hint) = (&self.errors, self.hint(head, trace));
-        let reply =
-            denial.reply(head, &target, errors, self.host.frames_grpc_replies, hint.as_ref());
-        match self.dpop_nonce(trace).filter(|_| denial.status(errors.format) == 401) {
-            Some(nonce) => reply.with_header("dpop-nonce", nonce),
-            None => reply,
-        }
+        denial.reply(head, &target, errors, self.host.frames_grpc_replies, hint.as_ref())
     }
 
     pub(super) fn denied_request(
         &self,
+        request: RequestId,
         head: &RequestHead,
         denial: &Denial,
         trace: &Trace,
@@ -178,7 +224,7 @@ impl Pipeline {
             target: (said(head.method()), said(head.target().path)),
             status: denial.status(self.errors.format),
             trace: trace.clone(),
-            request_id: self.request_id(head),
+            request_id: self.request_id(request, head),
         }
     }
 
@@ -200,7 +246,7 @@ impl Pipeline {
         if let Some(reply) = self.publish(head, attempt.now) {
             return Ok(Verdict::Answer(reply));
         }
-        let sanitized = self.sanitize(head, self.sources.forward)?;
+        let sanitized = self.sanitize(attempt.request, head, self.sources.forward)?;
         if self.bypass_cors_preflight
             && let Some(bypassed) = Bypassed::preflight(head)
         {
@@ -219,7 +265,7 @@ impl Pipeline {
             return Ok(verdict);
         }
         let rules = Rc::clone(&self.rules);
-        let call = attempt.answers.call(|| self.mcp_call(head));
+        let call = attempt.answers.call(|| self.mcp_call(attempt.request, head));
         let rule = rules.find_call(head, &call)?;
         attempt.trace.rule = rule.map(|(position, _)| position);
         if let Some(reply) = self.deny_to_publish(head, rule.map(|(_, rule)| rule)) {
@@ -245,8 +291,11 @@ impl Pipeline {
         let template = self.template(&attempt.trace);
         let forward = self.forwards(&template);
         let head = attempt.head;
-        let sanitized =
-            if forward == self.sources.forward { sanitized } else { self.sanitize(head, forward)? };
+        let sanitized = if forward == self.sources.forward {
+            sanitized
+        } else {
+            self.sanitize(attempt.request, head, forward)?
+        };
         attempt.trace.stage = Stage::Token;
         let Some(presented) = self.presented(attempt)? else {
             let anonymous = applicable.anonymous().ok_or(Denial::TokenMissing)?;
@@ -313,10 +362,15 @@ impl Pipeline {
 
     /// Sanitizes the request. On a host that cannot remove a repeated header, such a
     /// request is refused.
-    fn sanitize(&self, head: &RequestHead, forward: bool) -> Result<Sanitized, Denial> {
+    fn sanitize(
+        &self,
+        request: RequestId,
+        head: &RequestHead,
+        forward: bool,
+    ) -> Result<Sanitized, Denial> {
         let mut sanitized = Sanitized::default();
         self.owned.sanitize(head, &mut sanitized)?;
-        self.sanitize_certificates(head, &mut sanitized)?;
+        self.sanitize_certificates(request, head, &mut sanitized)?;
         if !forward {
             self.sources.sanitize(head, &mut sanitized)?;
         }

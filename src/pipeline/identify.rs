@@ -5,12 +5,11 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::Pipeline;
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Current};
 use super::decide::Halt;
 use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::{Event, Stage};
-use crate::http::RequestHead;
 use crate::identity::{
     Authenticated, Enrichment, Identity, MintError, MintOrder, MintSource, Minter, Profile,
     RequestContext,
@@ -83,7 +82,7 @@ impl Pipeline {
             self.authorize_user(attempt, &enrichment, requirements)?;
         }
         attempt.trace.stage = Stage::Mint;
-        let source = self.mint_source(session, attempt.head, now);
+        let source = self.mint_source(session, attempt.current());
         let scopes = scopes(&self.minter, principal, template)?;
         let order = MintOrder { template, claims: &claims, scopes, source };
         match self.minter.mint(&self.crypto, principal, enrichment, order, now) {
@@ -105,29 +104,24 @@ impl Pipeline {
     }
 
     /// What the identity is minted for.
-    fn mint_source<'a>(
-        &mut self,
-        session: &'a Session,
-        head: &RequestHead,
-        now: UnixTime,
-    ) -> MintSource<'a> {
+    fn mint_source<'a>(&mut self, session: &'a Session, current: Current<'_>) -> MintSource<'a> {
         match session.replaced() {
             Some(replaced) => MintSource::Replaced(replaced),
             None => MintSource::Public {
-                context: self.request_context(head),
-                nonce: self.nonce(now),
+                context: self.request_context(current),
+                nonce: self.nonce(current.now),
                 is_introspected: session.is_reference(),
             },
         }
     }
 
     /// The request context, if identity tokens include it.
-    fn request_context(&self, head: &RequestHead) -> RequestContext {
+    fn request_context(&self, Current { request, head, .. }: Current<'_>) -> RequestContext {
         match self.minter.profile {
             Profile::Identity => RequestContext::default(),
             Profile::Transaction { .. } => {
-                let address = self.client_address();
-                RequestContext::of(head, address, self.request_id(head))
+                let address = self.client_address(request);
+                RequestContext::of(head, address, self.request_id(request, head))
             }
         }
     }

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use super::Pipeline;
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Current};
 use super::decide::Halt;
-use super::step::{Recipient, Step, Waiting};
+use super::step::{Recipient, Step, Submission, Waiting};
 use crate::bearer::Sanitized;
 use crate::callout::CalloutReply;
 use crate::denial::Denial;
-use crate::event::{Event, Trace};
+use crate::event::Event;
 use crate::http::{LocalReply, RequestHead};
 use crate::in_flight::{Answers, Dispatch, Outcome, Purpose, Requested};
 use crate::metrics::RequestOutcome;
@@ -64,7 +64,7 @@ impl Pipeline {
         attempt: &Attempt<'_>,
         sanitized: &Sanitized,
     ) -> Result<Option<Verdict>, Halt> {
-        let (head, now) = (attempt.head, attempt.now);
+        let head = attempt.head;
         let Some(sealed_tokens) = self.sealed_tokens.clone() else { return Ok(None) };
         let Some((position, login)) = sealed_tokens.logins.find(head)? else { return Ok(None) };
         if let Some(Outcome::Login(reply)) = attempt.answer_for(&Purpose::Login(position)) {
@@ -76,7 +76,7 @@ impl Pipeline {
             Ok(bytes) if bytes > self.limits.max_login_bytes => {
                 Ok(Some(self.refuse_login(&LoginError::TooLarge)?))
             }
-            Ok(0) => match self.ask_issuer(position, login, head, sanitized, None, now) {
+            Ok(0) => match self.ask_issuer(position, login, attempt.current(), sanitized, None) {
                 Ok(sent) => Err(Halt::Wait(Box::new(sent))),
                 Err(error) => Ok(Some(self.refuse_login(&error)?)),
             },
@@ -92,25 +92,26 @@ impl Pipeline {
     pub(crate) fn submit_login(
         &mut self,
         position: usize,
-        head: RequestHead,
-        sanitized: &Sanitized,
-        trace: Trace,
+        submission: Submission,
         body: Vec<u8>,
         now: UnixTime,
     ) -> Step {
+        let Submission { request, head, sanitized, trace, .. } = submission;
+        let current = Current { request, head: &head, now };
         let sealed_tokens = self.sealed_tokens.clone();
         let login = sealed_tokens.as_ref().and_then(|sealed| sealed.logins.get(position));
         let Some(login) = login else {
-            return self.deny(&head, Denial::LoginUnavailable, trace);
+            return self.deny(current, Denial::LoginUnavailable, trace);
         };
-        match self.ask_issuer(position, login, &head, sanitized, Some(body), now) {
+        match self.ask_issuer(position, login, current, &sanitized, Some(body)) {
             Ok(sent) => {
                 let callout = sent.id;
-                Step::Await(sent, Waiting { callout, head, answers: Answers::default(), trace })
+                let answers = Answers::default();
+                Step::Await(sent, Waiting { request, callout, head, answers, trace })
             }
             Err(error) => match self.refuse_login(&error) {
                 Ok(verdict) => Step::Done(self.framed(&head, verdict), trace),
-                Err(denial) => self.deny(&head, denial, trace),
+                Err(denial) => self.deny(current, denial, trace),
             },
         }
     }
@@ -120,14 +121,14 @@ impl Pipeline {
         &mut self,
         position: usize,
         login: &Login,
-        head: &RequestHead,
+        current: Current<'_>,
         sanitized: &Sanitized,
         body: Option<Vec<u8>>,
-        now: UnixTime,
     ) -> Result<Dispatch, LoginError> {
+        let Current { request, head, now } = current;
         let client = match self.host.writes_forwarded {
             true => Client::AsForwarded,
-            false => Client::At(self.client_address()),
+            false => Client::At(self.client_address(request)),
         };
         let callout = login.callout(head, sanitized, body, client)?;
         let (purpose, answers) = (Purpose::Login(position), Answers::default());

@@ -10,6 +10,7 @@ use super::decide::{Halt, Presented};
 use crate::consumer::Selected;
 use crate::denial::Denial;
 use crate::event::Stage;
+use crate::host::RequestId;
 use crate::http::TXN_TOKEN;
 use crate::identity::{Authenticated, Enrichment, Replaced, is_reserved};
 use crate::rules::Requirements;
@@ -38,7 +39,7 @@ impl Pipeline {
         }
         let mut tokens = attempt.head.values(TXN_TOKEN);
         let Some(token) = tokens.next() else { return Ok(None) };
-        match (self.comes_from_inside(), tokens.next()) {
+        match (self.comes_from_inside(attempt.request), tokens.next()) {
             (false, _) => Ok(None),
             (true, None) => Ok(Some(token.trim_ascii())),
             (true, Some(_)) => Err(Denial::TokenMultiple),
@@ -48,11 +49,11 @@ impl Pipeline {
     /// Whether a request is from one of `identity_token.replace.from`: both its connection
     /// and the client that headers name. Anybody can name a client, and a load balancer
     /// inside passes on what comes from outside.
-    fn comes_from_inside(&self) -> bool {
+    fn comes_from_inside(&self, request: RequestId) -> bool {
         let is_inside = |from: Option<IpAddr>| {
             from.is_some_and(|from| self.minter.replace.iter().any(|own| own.contains(from)))
         };
-        is_inside(self.peer_address()) && is_inside(self.client_address())
+        is_inside(self.peer_address(request)) && is_inside(self.client_address(request))
     }
 
     /// The session of a transaction token, for this one request.

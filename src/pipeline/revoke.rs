@@ -4,9 +4,9 @@
 use std::rc::Rc;
 
 use super::Pipeline;
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Current};
 use super::decide::Halt;
-use super::step::{Recipient, Step};
+use super::step::{Recipient, Step, Submission};
 use crate::bearer::Sanitized;
 use crate::denial::Denial;
 use crate::event::{Event, RevokedBy, Stage, Trace};
@@ -122,27 +122,27 @@ impl Pipeline {
     /// Processes the body.
     pub(super) fn submit_revocations(
         &mut self,
-        head: &RequestHead,
-        mut trace: Trace,
+        submission: Submission,
         body: &[u8],
         now: UnixTime,
     ) -> Step {
+        let Submission { request, head, mut trace, .. } = submission;
         let store = self.store.as_deref();
         match self.revocations.submit(body, store, now) {
             Ok(submitted) => {
                 self.counters.ended(RequestOutcome::Revocation);
-                let request_id = self.request_id(head);
+                let request_id = self.request_id(request, &head);
                 self.log.push(Event::Revoked {
                     submitted,
                     by: RevokedBy::Endpoint,
                     trace: trace.clone(),
                     request_id,
                 });
-                self.answered(head, LocalReply::unstored(204), trace)
+                self.answered(&head, LocalReply::unstored(204), trace)
             }
             Err(denial) => {
                 trace.stage = Stage::Revocation;
-                self.deny(head, denial, trace)
+                self.deny(Current { request, head: &head, now }, denial, trace)
             }
         }
     }

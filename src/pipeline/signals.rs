@@ -192,7 +192,7 @@ impl Pipeline {
         }
         let revoked = self.revocations.revoke(entries, self.store.as_deref(), attempt.now);
         let submitted = revoked.map_err(|denial| Refused::Halt(denial.into()))?;
-        let request_id = self.request_id(attempt.head);
+        let request_id = self.request_id(attempt.request, attempt.head);
         let trace = attempt.trace.clone();
         self.log.push(Event::Revoked { submitted, by, trace, request_id });
         let Some(forward) = &signals.forward else { return Ok(()) };
@@ -233,7 +233,8 @@ impl Pipeline {
     ) -> Verdict {
         const STATUS: u16 = 400;
         self.counters.ended(RequestOutcome::Denied(denial.code()));
-        let mut denied = self.denied_request(attempt.head, &denial, &attempt.trace);
+        let mut denied =
+            self.denied_request(attempt.request, attempt.head, &denial, &attempt.trace);
         denied.status = STATUS;
         self.log.push(Event::Denied(denied));
         let reply = LocalReply::unstored(STATUS)

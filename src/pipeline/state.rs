@@ -12,7 +12,7 @@ use crate::access_log::AccessLogFields;
 use crate::bearer::{OwnedHeaders, TokenSources};
 use crate::binding::Bindings;
 use crate::consumer::ConsumerDirectory;
-use crate::denial::{Denial, ErrorSettings};
+use crate::denial::ErrorSettings;
 use crate::event::{Event, Trace};
 use crate::host::{HostCapabilities, RequestId, RequestInfo};
 use crate::http::{HeaderName, LocalReply, RequestHead, log_id};
@@ -79,12 +79,8 @@ pub struct Pipeline {
     pub(super) mode: Mode,
     pub(super) publishes: bool,
     info: Option<Box<dyn RequestInfo>>,
-    /// The request that is being decided.
-    pub(super) request: RequestId,
     /// Forwarded requests that end with their token.
     pub(super) streams: Streams,
-    /// When the latest request was decided.
-    pub(super) now: UnixTime,
     pub(super) store: Option<Box<dyn SharedStore>>,
     /// Answers about users, shared by the gateways of a configuration.
     pub(super) answers: Option<Box<dyn SharedStore>>,
@@ -233,9 +229,7 @@ impl Pipeline {
             mode: settings.mode,
             publishes: settings.access_log_properties.unwrap_or_default(),
             info: None,
-            request: RequestId::default(),
             streams: Streams::default(),
-            now: UnixTime::from_secs(0),
             store: None,
             answers: None,
             sealed_tokens: settings.sealed_tokens,
@@ -287,79 +281,69 @@ impl Pipeline {
         self
     }
 
-    /// Sets the request that the next call is about; the host is queried about that one.
-    pub const fn turn_to(&mut self, request: RequestId) {
-        self.request = request;
-    }
-
     /// The digest of the client's certificate, as the host knows it.
-    pub(super) fn client_certificate(&self) -> Option<[u8; 32]> {
-        self.info.as_ref()?.client_certificate(self.request)
+    pub(super) fn client_certificate(&self, request: RequestId) -> Option<[u8; 32]> {
+        self.info.as_ref()?.client_certificate(request)
     }
 
     /// The client's address, as the host knows it.
-    pub(super) fn client_address(&self) -> Option<IpAddr> {
-        self.info.as_ref()?.client_address(self.request)
+    pub(super) fn client_address(&self, request: RequestId) -> Option<IpAddr> {
+        self.info.as_ref()?.client_address(request)
     }
 
     /// The address of the connection, as the host knows it.
-    pub(super) fn peer_address(&self) -> Option<IpAddr> {
-        self.info.as_ref()?.peer_address(self.request)
+    pub(super) fn peer_address(&self, request: RequestId) -> Option<IpAddr> {
+        self.info.as_ref()?.peer_address(request)
     }
 
     /// The MCP call of a request, where a rule needs it: from the body as parsed by the
     /// host, else from its headers.
-    pub(super) fn mcp_call(&self, head: &RequestHead) -> McpCall {
+    pub(super) fn mcp_call(&self, request: RequestId, head: &RequestHead) -> McpCall {
         if !self.rules.ask_mcp(head) {
             return McpCall::Unknown;
         }
         let text = |path: &[&str]| {
-            let found = self.info.as_ref().and_then(|info| info.mcp(self.request, path));
+            let found = self.info.as_ref().and_then(|info| info.mcp(request, path));
             found.map(|text| String::from_utf8_lossy(&text).into_owned())
         };
         McpCall::of_metadata(text).unwrap_or_else(|| McpCall::of_headers(head))
     }
 
-    /// The id of the request that is being decided.
-    pub(super) fn request_id(&self, head: &RequestHead) -> Option<String> {
-        let told = self.info.as_ref().and_then(|info| info.request_id(self.request));
+    /// The id by which the host's log names a request.
+    pub(super) fn request_id(&self, request: RequestId, head: &RequestHead) -> Option<String> {
+        let told = self.info.as_ref().and_then(|info| info.request_id(request));
         let id = told.or_else(|| head.first("x-request-id").map(<[u8]>::to_vec))?;
         Some(log_id(&id, MAX_REQUEST_ID))
     }
 
     /// Begins a request. Must be called once, with the whole head, before any part of it
     /// goes upstream.
-    pub fn begin(&mut self, head: RequestHead, now: UnixTime) -> Step {
-        self.advance(head, Answers::default(), now)
-    }
-
-    /// Denies a request whose head could not be listed, in shadow mode too: without its
-    /// headers it cannot be sanitized.
-    pub fn refuse(&mut self, denial: Denial) -> Step {
-        self.deny(&RequestHead::default(), denial, Trace::default())
+    pub fn begin(&mut self, request: RequestId, head: RequestHead, now: UnixTime) -> Step {
+        self.advance(request, head, Answers::default(), now)
     }
 
     /// Resumes a request whose callout has completed.
     pub fn resume(&mut self, waiting: Waiting, outcome: &CalloutOutcome, now: UnixTime) -> Step {
-        let Waiting { head, mut answers, .. } = waiting;
+        let Waiting { request, head, mut answers, .. } = waiting;
         answers.add(outcome);
-        self.advance(head, answers, now)
+        self.advance(request, head, answers, now)
     }
 
     /// Takes the body of a request that the gateway itself answers; `None` if the host
     /// cannot read it all (413).
     pub fn submit(&mut self, submission: Submission, body: Option<Vec<u8>>, now: UnixTime) -> Step {
-        let Submission { recipient, head, trace, sanitized, .. } = submission;
+        let recipient = submission.recipient;
         let Some(body) = body else {
             self.counters.ended(recipient.outcome());
-            return self.answered(&head, LocalReply::unstored(413), trace);
+            return self.answered(&submission.head, LocalReply::unstored(413), submission.trace);
         };
         match recipient {
-            Recipient::Revocations => self.submit_revocations(&head, trace, &body, now),
-            Recipient::Signal => self.advance(head, Answers::of_body(body), now),
-            Recipient::Login(position) => {
-                self.submit_login(position, head, &sanitized, trace, body, now)
+            Recipient::Revocations => self.submit_revocations(submission, &body, now),
+            Recipient::Signal => {
+                let Submission { request, head, .. } = submission;
+                self.advance(request, head, Answers::of_body(body), now)
             }
+            Recipient::Login(position) => self.submit_login(position, submission, body, now),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::bearer::Sanitized;
 use crate::event::Trace;
+use crate::host::RequestId;
 use crate::http::RequestHead;
 use crate::in_flight::{Answers, CalloutId, Dispatch};
 use crate::metrics::RequestOutcome;
@@ -28,6 +29,7 @@ pub enum Step {
 /// A request that waits for a callout.
 #[derive(Debug)]
 pub struct Waiting {
+    pub(crate) request: RequestId,
     pub(crate) callout: CalloutId,
     pub(crate) head: RequestHead,
     pub(crate) answers: Answers,
@@ -49,6 +51,7 @@ impl Waiting {
 /// A request that the gateway itself answers, whose body must be read.
 #[derive(Debug)]
 pub struct Submission {
+    pub(crate) request: RequestId,
     pub(crate) recipient: Recipient,
     pub(crate) head: RequestHead,
     pub(crate) trace: Trace,

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use super::Pipeline;
+use super::attempt::Current;
 use super::step::Step;
 use super::stream::Stream;
 use crate::access_log::AccessLogFields;
@@ -23,9 +24,15 @@ impl Pipeline {
     }
 
     /// Makes the request that was just decided end with its token.
-    pub(super) fn follow(&mut self, session: Rc<Session>, head: RequestHead, trace: &Trace) {
+    pub(super) fn follow(
+        &mut self,
+        request: RequestId,
+        session: Rc<Session>,
+        head: RequestHead,
+        trace: &Trace,
+    ) {
         let trace = trace.clone();
-        self.streams.insert(self.request, Stream { session, head, trace });
+        self.streams.insert(request, Stream { session, head, trace });
     }
 
     /// Whether a request that was forwarded ends with its token.
@@ -53,7 +60,7 @@ impl Pipeline {
             Some((*request, self.ended(&stream.session, now)?))
         };
         let ended: Vec<_> = self.streams.iter().filter_map(ended).collect();
-        ended.into_iter().filter_map(|(request, why)| self.end_stream(request, why)).collect()
+        ended.into_iter().filter_map(|(request, why)| self.end_stream(request, why, now)).collect()
     }
 
     /// Why a token that was accepted no longer is.
@@ -70,15 +77,15 @@ impl Pipeline {
         &mut self,
         request: RequestId,
         (stage, denial): (Stage, Denial),
+        now: UnixTime,
     ) -> Option<(RequestId, Step)> {
         let Stream { head, trace, .. } = self.streams.remove(&request)?;
-        self.turn_to(request);
         // The access log got the other fields when the request was forwarded.
         let trace = Trace { stage, access_log: AccessLogFields::EMPTY, ..trace };
         self.counters.stream_ended(denial.code());
-        let event = Event::StreamEnded(self.denied_request(&head, &denial, &trace));
+        let event = Event::StreamEnded(self.denied_request(request, &head, &denial, &trace));
         self.log.push(event);
-        let reply = self.reply_to(&head, &denial, &trace);
+        let reply = self.reply_to(Current { request, head: &head, now }, &denial, &trace);
         Some((request, self.end(Verdict::Deny(denial, reply), trace)))
     }
 }

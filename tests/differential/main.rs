@@ -25,7 +25,7 @@ use std::process::{Command, Stdio};
 use std::{env, fs, panic, thread};
 
 use gatepass::config;
-use gatepass::host::HostCapabilities;
+use gatepass::host::{HostCapabilities, RequestId};
 use gatepass::http::RequestHead;
 use gatepass::pipeline::{Pipeline, Step};
 use gatepass::time::UnixTime;
@@ -72,7 +72,7 @@ fn gateway_accepts(cases: &[Case]) -> Vec<bool> {
         let fields = [(":method", b"GET".to_vec()), (":path", b"/".to_vec())];
         let fields = fields.into_iter().chain([("authorization", bearer)]);
         let head = RequestHead::new(fields.map(|(name, value)| (name.to_owned(), value)));
-        let step = gateway.begin(head, UnixTime::from_secs(now()));
+        let step = gateway.begin(RequestId::default(), head, UnixTime::from_secs(now()));
         matches!(step, Step::Done(Verdict::Forward(_), _))
     };
     cases.iter().map(&mut accepts).collect()

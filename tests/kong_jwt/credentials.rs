@@ -2,6 +2,7 @@
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::signature::KeyPair as _;
+use gatepass::host::RequestId;
 use serde_json::{Value, json};
 
 use crate::keys::{RSA, SECRET_32, SECRET_64, pem, public_pem};
@@ -54,7 +55,7 @@ fn a_secret_may_be_in_the_environment() {
     assert!(!format!("{settings:?}").contains(SECRET_32), "not shown");
     let mut gateway = gatepass::pipeline::Pipeline::new(settings, ENVOY, [0; 16]);
     let now = gatepass::time::UnixTime::from_secs(START);
-    forwarded(gateway.begin(bearer(&hs256(json!({}))), now));
+    forwarded(gateway.begin(RequestId::default(), bearer(&hs256(json!({}))), now));
 }
 
 /// A PEM of SubjectPublicKeyInfo around `identifier` and `key`.

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use gatepass::host::RequestId;
 use gatepass::pipeline::{Pipeline, Step};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
@@ -17,7 +18,8 @@ pub fn verified(gateway: &mut Pipeline, token: &str, now: UnixTime) -> Json {
     let header = jsonwebtoken::decode_header(token).expect("a header");
     assert_eq!(header.typ.as_deref(), Some("identity+jwt"));
     let head = support::head(&[(":path", support::JWKS_PATH)]);
-    let Step::Done(Verdict::Answer(reply), _) = gateway.begin(head, now) else {
+    let Step::Done(Verdict::Answer(reply), _) = gateway.begin(RequestId::default(), head, now)
+    else {
         panic!("the gateway's keys");
     };
     let keys: JwkSet = serde_json::from_slice(&reply.body).expect("keys");

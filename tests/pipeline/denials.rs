@@ -3,6 +3,7 @@
 use gatepass::callout::CalloutReply;
 use gatepass::denial::{Code, Denial};
 use gatepass::host::HostCapabilities;
+use gatepass::host::RequestId;
 use gatepass::http::LocalReply;
 use gatepass::pipeline::Step;
 use serde_json::{Value, json};
@@ -115,7 +116,7 @@ fn every_denial_on(
     let alice_is_revoked = ok(&json!({"cursor": "1", "entries": [{"sub": "alice"}]}));
     let refused = |denial: &Denial| {
         let mut world = World::new(&local, host);
-        answered(world.gateway.refuse(denial.clone()))
+        answered(world.gateway.refuse(RequestId::default(), denial.clone()))
     };
     let twice = [("x-consumer-id", "1"), ("x-consumer-id", "2")];
     let tokens = [("authorization", "Bearer a,Bearer b")];

@@ -55,7 +55,7 @@ fn outcome(
     let gateway = Pipeline::new(settings, ENVOY, *b"0123456789abcdef");
     let mut gateway = gateway.with_request_info(Box::new(Metadata(metadata.to_vec())));
     let now = gatepass::time::UnixTime::from_secs(START);
-    match gateway.begin(head(fields), now) {
+    match gateway.begin(RequestId::default(), head(fields), now) {
         gatepass::pipeline::Step::Done(gatepass::verdict::Verdict::Forward(_), _) => "ok".into(),
         step => denied(step).1,
     }

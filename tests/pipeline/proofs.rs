@@ -5,6 +5,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::binding::{Dpop, Lifetime, Proof, ProofError, ProofOf, PublicOrigin, of_pem};
+use gatepass::host::RequestId;
 use gatepass::http::RequestHead;
 use gatepass::time::{Span, UnixTime};
 use serde_json::{Value, json};
@@ -302,7 +303,7 @@ fn a_proof_that_was_dropped_early_stays_used() {
             let other = request("DPoP", &token, &[&make(16, &nonce, &id)]);
             // Past the world's own list of secrets, which grows.
             let now = world.now();
-            forwarded(world.gateway.begin(other, now));
+            forwarded(world.gateway.begin(RequestId::default(), other, now));
         }
         let nonce = nonce_at(&mut world, 32);
         assert_eq!(denied(ask(&mut world, &token, &used)), invalid(), "{case}");
@@ -383,7 +384,8 @@ fn proofs_do_not_pile_up() {
         let proof = proof(&token, &header, &claims);
         let now = world.now();
         // Past the world's own list of secrets, which grows.
-        let step = world.gateway.begin(request("DPoP", &token, &[&proof]), now);
+        let step =
+            world.gateway.begin(RequestId::default(), request("DPoP", &token, &[&proof]), now);
         forwarded(step);
         world.gateway.take_log();
         world.gateway.take_metrics();
@@ -397,7 +399,7 @@ fn proofs_do_not_pile_up() {
     assert!(grown < half / 20 + 200_000, "grew by {grown}: {sizes:?}");
     let recent = last.last().unwrap();
     let now = world.now();
-    let step = world.gateway.begin(request("DPoP", &token, &[recent]), now);
+    let step = world.gateway.begin(RequestId::default(), request("DPoP", &token, &[recent]), now);
     assert_eq!(denied(step), invalid(), "a recent one is known");
 }
 

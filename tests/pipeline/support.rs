@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::callout::{Answer, CalloutFailure, CalloutReply};
 use gatepass::config;
-use gatepass::host::{HostCapabilities, RequestInfo};
+use gatepass::host::{HostCapabilities, RequestId, RequestInfo};
 use gatepass::http::{Edit, LocalReply, RequestHead};
 use gatepass::pipeline::{CalloutId, Dispatch, Pipeline, Step, Waiting};
 use gatepass::sealing::{SealKey, SealKeys};
@@ -336,7 +336,7 @@ impl World {
     pub fn begin(&mut self, head: RequestHead) -> Step {
         self.keep_secrets_of(&head);
         let now = self.now();
-        let step = self.gateway.begin(head, now);
+        let step = self.gateway.begin(RequestId::default(), head, now);
         self.looked_at(step)
     }
 

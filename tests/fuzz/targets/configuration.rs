@@ -3,6 +3,7 @@
 
 use arbitrary::Unstructured;
 use gatepass::config;
+use gatepass::host::RequestId;
 use gatepass::pipeline::{Pipeline, Settings, Step};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
@@ -123,7 +124,11 @@ fn serve(settings: Settings, u: &mut Unstructured<'_>) {
     let mut gateway = Pipeline::new(settings, *one_of(u, &HOSTS), [7; 16]);
     let now = UnixTime::from_secs(START);
     for path in ["/orders", "/admin", "/login/x", "/health", "*"] {
-        match gateway.begin(head(&[(":path", path), ("x-consumer-id", "forged")]), now) {
+        match gateway.begin(
+            RequestId::default(),
+            head(&[(":path", path), ("x-consumer-id", "forged")]),
+            now,
+        ) {
             Step::Done(Verdict::Forward(edits), _) => {
                 assert!(edits.set().iter().all(|(_, value)| !value.starts_with(b"eyJ")));
                 assert!(edits.sanitized().clear.iter().eq(["x-consumer-id"]));

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::config;
+use gatepass::host::RequestId;
 use gatepass::pipeline::{Pipeline, Step};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
@@ -101,7 +102,8 @@ fn a_forged_token_costs_four_verifications_at_most() {
             let ((algorithm, bytes, cost), id) = (KEYS[at], dice.pick(&IDS));
             let before = host.verified.get();
             let token = forged(&mut dice, algorithm, bytes, id);
-            let step = gateway.begin(bearer(&token), UnixTime::from_secs(START));
+            let step =
+                gateway.begin(RequestId::default(), bearer(&token), UnixTime::from_secs(START));
             let Step::Done(Verdict::Deny(..), _) = step else {
                 panic!("seed {seed}: {algorithm} {id:?}: {step:?}")
             };

@@ -2,7 +2,7 @@
 //! itself 1,000, of which four whose clients left count as one, and 8 MiB, and as much again
 //! for those above 16 KiB; one by itself always has room.
 
-use gatepass::host::HostCapabilities;
+use gatepass::host::{HostCapabilities, RequestId};
 use gatepass::pipeline::{CalloutId, Pipeline, Step, Waiting};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
@@ -166,7 +166,11 @@ impl Burden {
     /// Whether a request of a client with a token that nobody knows is one for keys.
     pub fn ask_for_keys(&mut self) -> bool {
         self.next += 1;
-        let step = self.gateway.begin(bearer(&token(json!({"jti": self.next}))), NOW);
+        let step = self.gateway.begin(
+            RequestId::default(),
+            bearer(&token(json!({"jti": self.next}))),
+            NOW,
+        );
         matches!(step, Step::Await(..))
     }
 
@@ -177,12 +181,14 @@ impl Burden {
         let length = if kind == Kind::Login { 0 } else { size };
         let user = format!("{:0>length$}", self.next);
         let step = match kind {
-            Kind::Reference => self.gateway.begin(bearer(&user), NOW),
-            Kind::User => self.gateway.begin(bearer(&token(json!({"sub": user}))), NOW),
+            Kind::Reference => self.gateway.begin(RequestId::default(), bearer(&user), NOW),
+            Kind::User => {
+                self.gateway.begin(RequestId::default(), bearer(&token(json!({"sub": user}))), NOW)
+            }
             Kind::Login => {
                 let length = size.to_string();
                 let post = [(":method", "POST"), (":path", "/login"), ("content-length", &*length)];
-                match self.gateway.begin(head(&post), NOW) {
+                match self.gateway.begin(RequestId::default(), head(&post), NOW) {
                     Step::Receive(login) => self.gateway.submit(login, Some(vec![b'x'; size]), NOW),
                     step => step,
                 }

@@ -21,6 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gatepass::callout::CalloutReply;
 use gatepass::config;
+use gatepass::host::RequestId;
 use gatepass::http::RequestHead;
 use gatepass::pipeline::{Pipeline, Step};
 use gatepass::time::UnixTime;
@@ -213,7 +214,7 @@ pub fn verdict(
 ) -> Verdict {
     let now = UnixTime::from_secs(now);
     let head = RequestHead::new(sent.iter().map(|(name, value)| (name, value)));
-    let mut step = gateway.begin(head, now);
+    let mut step = gateway.begin(RequestId::default(), head, now);
     loop {
         match step {
             Step::Done(verdict, _) => return verdict,

@@ -3,6 +3,7 @@
 
 use gatepass::callout::{Callout, CalloutReply};
 use gatepass::config;
+use gatepass::host::RequestId;
 use gatepass::http::RequestHead;
 use gatepass::pipeline::{Pipeline, Step};
 use gatepass::time::UnixTime;
@@ -154,7 +155,7 @@ impl Twin {
             ("content-length", &length),
             ("authorization", &bearer),
         ]);
-        let mut step = self.gateway.begin(head, now);
+        let mut step = self.gateway.begin(RequestId::default(), head, now);
         loop {
             step = match step {
                 Step::Done(Verdict::Forward(_), _) => return 200,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
+use gatepass::host::RequestId;
 use gatepass::pipeline::{Pipeline, Step};
 use gatepass::time::UnixTime;
 use gatepass::verdict::Verdict;
@@ -50,7 +51,8 @@ fn cheaply_verified(gateway: &mut Pipeline, token: &str, now: UnixTime) -> Json 
     let parts: Vec<&str> = token.split('.').collect();
     let [header, payload, signature] = parts[..] else { panic!("three parts: {token}") };
     let head = support::head(&[(":path", support::JWKS_PATH)]);
-    let Step::Done(Verdict::Answer(reply), _) = gateway.begin(head, now) else {
+    let Step::Done(Verdict::Answer(reply), _) = gateway.begin(RequestId::default(), head, now)
+    else {
         panic!("the gateway's keys");
     };
     let (header, keys) = (parsed(&decoded(header)), parsed(&reply.body));

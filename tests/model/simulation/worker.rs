@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use gatepass::callout::{Callout, CalloutReply};
 use gatepass::config;
-use gatepass::host::HostCapabilities;
+use gatepass::host::{HostCapabilities, RequestId};
 use gatepass::http::RequestHead;
 use gatepass::pipeline::{CalloutId, Dispatch, Pipeline, Step, Submission, Waiting};
 use gatepass::time::UnixTime;
@@ -161,7 +161,7 @@ impl Worker {
             ("content-length", &body),
             ("authorization", &bearer),
         ];
-        let step = self.gateway.begin(RequestHead::new(fields), now);
+        let step = self.gateway.begin(RequestId::default(), RequestHead::new(fields), now);
         self.take(client, step, now, real, outside)
     }
 
