@@ -128,7 +128,7 @@ pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>, are_several: bool) -> Op
         if replace.as_ref().is_some_and(|from| !from.is_empty()) {
             return whole.member("replace")?.reject("nothing, but with profile txn_token");
         }
-        (HeaderName::parse("x-identity-token").ok()?, Profile::Identity)
+        (HeaderName::known("x-identity-token"), Profile::Identity)
     };
     let header = match header_given? {
         Some(given)
@@ -213,7 +213,7 @@ pub struct Surroundings {
 }
 
 /// Combines both parts.
-pub fn finish(parts: MinterParts, surroundings: Surroundings) -> Option<Minter> {
+pub fn finish(parts: MinterParts, surroundings: Surroundings) -> Minter {
     let MinterParts { defaults, issuer, copy, set, keys, profile, replace, .. } = parts;
     let Surroundings {
         headers,
@@ -225,9 +225,9 @@ pub fn finish(parts: MinterParts, surroundings: Surroundings) -> Option<Minter> 
         taken,
         max_bytes,
     } = surroundings;
-    let mut headers = IdentityHeaders::new(headers)?;
+    let mut headers = IdentityHeaders::new(headers);
     headers.taken = taken;
-    Some(Minter {
+    Minter {
         defaults,
         carriers,
         audiences,
@@ -242,7 +242,7 @@ pub fn finish(parts: MinterParts, surroundings: Surroundings) -> Option<Minter> 
         profile,
         replace,
         max_bytes,
-    })
+    }
 }
 
 fn claims(node: &Node<'_>) -> Option<(Vec<ClaimPath>, Map<String, Value>)> {

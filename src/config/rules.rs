@@ -319,7 +319,7 @@ pub fn anonymous(node: &Node<'_>, consumers: Option<&Consumers>) -> Option<Anony
         Some(consumer) => consumer,
         None => &Consumer::default(),
     };
-    let fields = IdentityHeaders::new(Vec::new())?.anonymous(consumer);
+    let fields = IdentityHeaders::new(Vec::new()).anonymous(consumer);
     match fields {
         Ok(fields) => Some(Anonymous::new(fields)),
         Err(error) => node.reject_as(error, "printable names of consumers"),

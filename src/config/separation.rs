@@ -135,8 +135,7 @@ pub fn check_headers(
     headers: &[ClaimHeader],
     sources: &TokenSources,
 ) {
-    let Some(kong) = IdentityHeaders::new(Vec::new()) else { return };
-    let mut taken: Vec<HeaderName> = kong.of_kong().collect();
+    let mut taken: Vec<HeaderName> = IdentityHeaders::new(Vec::new()).of_kong().collect();
     if !identities.defaults.is_transaction() {
         // Services that trust this header expect a transaction token in it.
         taken.push(HeaderName::txn_token());

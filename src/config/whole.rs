@@ -244,7 +244,7 @@ impl Checked {
             user_info_entries,
             user_info_bytes,
             crypto,
-            minter: identity::finish(self.minter, surroundings)?,
+            minter: identity::finish(self.minter, surroundings),
             rules: Rules::new(self.rules, default_requirements, limits.paths),
             resources: resources?,
             errors,

@@ -50,35 +50,41 @@ pub(crate) const TXN_TOKEN: &str = "txn-token";
 pub struct HeaderName(Rc<str>);
 
 impl HeaderName {
+    /// A name that this program knows: a token in lower case.
+    pub(crate) fn known(name: &'static str) -> Self {
+        debug_assert!(name.bytes().all(|byte| is_token_byte(byte) && !byte.is_ascii_uppercase()));
+        Self(name.into())
+    }
+
     /// The header of bearer tokens (RFC 6750 section 2.1).
     pub fn authorization() -> Self {
-        Self(AUTHORIZATION.into())
+        Self::known(AUTHORIZATION)
     }
 
     /// The header for accepted media types (RFC 9110 section 12.5.1).
     pub fn accept() -> Self {
-        Self("accept".into())
+        Self::known("accept")
     }
 
     /// The header for the media type of a body (RFC 9110 section 8.3).
     pub fn content_type() -> Self {
-        Self("content-type".into())
+        Self::known("content-type")
     }
 
     /// The header for the length of a body (RFC 9110 section 8.6).
     pub(crate) fn content_length() -> Self {
-        Self("content-length".into())
+        Self::known("content-length")
     }
 
     /// `DPoP`: a proof of possession.
     pub fn dpop() -> Self {
-        Self("dpop".into())
+        Self::known("dpop")
     }
 
     /// The header of transaction tokens (draft-ietf-oauth-transaction-tokens,
     /// "Txn-Token HTTP Header").
     pub fn txn_token() -> Self {
-        Self(TXN_TOKEN.into())
+        Self::known(TXN_TOKEN)
     }
 
     /// Parses a field name (RFC 9110 section 5.1: a token), ignoring case.

@@ -117,20 +117,17 @@ struct KongNames {
 
 impl IdentityHeaders {
     /// Renders Kong's headers and these.
-    ///
-    /// `None` cannot happen: it would mean that one of Kong's names is not a header name.
-    pub fn new(claims: Vec<ClaimHeader>) -> Option<Self> {
-        let name = |name: &str| HeaderName::parse(name).ok();
+    pub fn new(claims: Vec<ClaimHeader>) -> Self {
         let names = KongNames {
-            id: name("x-consumer-id")?,
-            username: name("x-consumer-username")?,
-            custom_id: name("x-consumer-custom-id")?,
-            groups: name("x-consumer-groups")?,
-            credential: name("x-credential-identifier")?,
-            anonymous: name("x-anonymous-consumer")?,
-            authenticated_groups: name("x-authenticated-groups")?,
+            id: HeaderName::known("x-consumer-id"),
+            username: HeaderName::known("x-consumer-username"),
+            custom_id: HeaderName::known("x-consumer-custom-id"),
+            groups: HeaderName::known("x-consumer-groups"),
+            credential: HeaderName::known("x-credential-identifier"),
+            anonymous: HeaderName::known("x-anonymous-consumer"),
+            authenticated_groups: HeaderName::known("x-authenticated-groups"),
         };
-        Some(Self { claims, taken: TakenNames::default(), names, known: RefCell::default() })
+        Self { claims, taken: TakenNames::default(), names, known: RefCell::default() }
     }
 
     /// Every header from which a client's value is removed, besides the identity token's.
