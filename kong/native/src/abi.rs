@@ -74,13 +74,13 @@ thread_local! {
 ///
 /// # Safety
 ///
-/// `data` is null, or points to `size` values that are valid for as long as the result is
-/// used.
+/// `data` is null, or points to `size` values that are aligned for `T`, and valid and not
+/// written for as long as the result is used.
 const unsafe fn lent<'a, T>(data: *const T, size: u32) -> &'a [T] {
     if data.is_null() {
         return &[];
     }
-    // SAFETY: guaranteed by the caller. Numbers must be aligned, as LuaJIT's arrays are.
+    // SAFETY: guaranteed by the caller.
     unsafe { std::slice::from_raw_parts(data, size as usize) }
 }
 
@@ -283,7 +283,9 @@ pub unsafe extern "C" fn gatepass_begin(
     count: u32,
     now: f64,
 ) -> *const RawAction {
-    // SAFETY: the caller lends all of them, and what the fields point to.
+    // SAFETY: the caller lends all of them, and what the fields point to, until this returns. The
+    // fields are an array that LuaJIT aligned for lua-resty-core's struct, which has the same
+    // members (`fits` in headers.lua).
     let (known, fields) = unsafe {
         let known = Known {
             address: lent(address, address_size),
@@ -341,7 +343,8 @@ pub unsafe extern "C" fn gatepass_reply(
     size: u32,
     now: f64,
 ) -> *const RawAction {
-    // SAFETY: the caller lends all three; there are two sizes for each field.
+    // SAFETY: the caller lends all three until this returns. There are two sizes for each field,
+    // in an array that LuaJIT made as `uint32_t[?]`, and so aligned.
     let (head, sizes, body) =
         unsafe { (lent(head, head_size), lent(sizes, fields.saturating_mul(2)), lent(body, size)) };
     let event = |door: &mut Door| {

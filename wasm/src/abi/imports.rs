@@ -102,8 +102,10 @@ impl Given {
         if self.data.is_null() {
             return None;
         }
-        // SAFETY: the host took this memory, of this size, from the SDK's
-        // `proxy_on_memory_allocate`, which leaks a boxed slice for it.
+        // SAFETY: the host took this memory, of this size, from `proxy_on_memory_allocate` of
+        // the SDK. That leaks a boxed slice of bytes (proxy-wasm 0.2.5, src/allocator.rs), whose
+        // capacity is its size. The SDK's own host calls rely on it too (src/hostcalls.rs), so a
+        // version that allocates otherwise must change both.
         Some(unsafe { Vec::from_raw_parts(self.data, self.size, self.size) })
     }
 }
