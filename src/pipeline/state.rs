@@ -392,11 +392,6 @@ impl Pipeline {
         std::mem::take(&mut self.log)
     }
 
-    /// The implementation of signatures.
-    pub const fn crypto(&self) -> &Crypto {
-        &self.crypto
-    }
-
     /// The largest reply body to read.
     pub const fn max_reply_bytes(&self) -> usize {
         self.limits.max_reply_bytes

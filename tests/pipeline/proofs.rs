@@ -7,6 +7,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use gatepass::binding::{Dpop, Lifetime, Proof, ProofError, ProofOf, PublicOrigin, of_pem};
 use gatepass::host::RequestId;
 use gatepass::http::RequestHead;
+use gatepass::keys::Crypto;
 use gatepass::time::{Span, UnixTime};
 use serde_json::{Value, json};
 
@@ -35,8 +36,7 @@ const KEY: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
 // RFC 9449 section 4.3 (R84)
 #[test]
 fn the_example_of_rfc_9449() {
-    let world = World::new(&dpop(), ENVOY);
-    let crypto = world.gateway.crypto();
+    let crypto = Crypto::module();
     let key: [u8; 32] = BASE64URL.decode(KEY).unwrap().try_into().unwrap();
     let check = |method: &str, path: &str, token: &[u8], key: &[u8; 32], now: i64| {
         let head = RequestHead::new([
@@ -53,7 +53,7 @@ fn the_example_of_rfc_9449() {
             origins: PublicOrigin::parse("https://resource.example.org").into_iter().collect(),
         };
         let of = ProofOf { head: &head, token, key };
-        dpop.check(of, crypto, UnixTime::from_secs(now))
+        dpop.check(of, &crypto, UnixTime::from_secs(now))
     };
     const AT: i64 = 1_562_262_618;
     let id = "e1j3V_bKic8-LAEB".to_owned();
