@@ -241,7 +241,7 @@ impl Stream {
     }
 
     /// A hook panicked. True if the request must still be answered.
-    pub(crate) fn fails(&self) -> bool {
+    pub(crate) fn on_panic(&self) -> bool {
         match self.place.get() {
             Some((worker, _)) => worker.breaks(),
             None => self.shared.panicked(),

@@ -117,7 +117,7 @@ unsafe fn in_stream<T>(
     // The panic consumed the hook's filter. The stream knows whether Envoy's filter still
     // exists.
     guarded(|| {
-        if stream.fails() {
+        if stream.on_panic() {
             // SAFETY: the stream was neither answered nor destroyed.
             if let Some(filter) = unsafe { Filter::new(filter) } {
                 filter.respond(500, &[], b"", "gatepass_panic");
