@@ -233,7 +233,7 @@ impl Pipeline {
         let consumer = self.consumers.resolve(unrevoked.token().alone())?;
         let (principal, epoch) =
             (Authenticated::new(unrevoked, consumer), self.revocations.epoch());
-        let token = VerifiedText { text, is_sealed: matches!(opened, Cow::Owned(_)) };
+        let token = VerifiedText { text, is_sealed: self.is_sealed(text) };
         Ok(self.sessions.of_jwt(token, principal, epoch, keys, now))
     }
 
