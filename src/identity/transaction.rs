@@ -23,11 +23,11 @@ pub const TXN_TOKEN_TYPE: &str = "txntoken+jwt";
 /// another path.
 const MAX_PATH: usize = 1024;
 
-/// Claims that stay beside `tctx`: those defined by the draft, by RFC 7519 and by RFC
-/// 8693. Here those whose names come before `rctx`,
+/// Claims that stay beside `tctx`, defined by the draft, RFC 7519 or RFC 8693: those that
+/// are written before `rctx`, in alphabetical order.
 const REGISTERED_FIRST: &[&str] = &["act", "aud", "client_id", "iss"];
 
-/// and here the others.
+/// Those that are written after `rctx`, in alphabetical order.
 const REGISTERED_LAST: &[&str] = &["scope", "sub"];
 
 /// The kind of token for services: `profile` in the configuration.
@@ -137,5 +137,16 @@ impl WriteMembers for TransactionClaims<'_> {
         registered(object, REGISTERED_LAST)?;
         object.serialize_entry("tctx", &TransactionContext(self.identity))?;
         self.identity.get("jti").map_or(Ok(()), |id| object.serialize_entry("txn", &id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registered_claims_are_in_alphabetical_order_around_the_request() {
+        let names = [REGISTERED_FIRST, &["rctx", "req_wl"], REGISTERED_LAST, &["tctx", "txn"]];
+        assert!(names.concat().is_sorted());
     }
 }

@@ -179,7 +179,7 @@ fn first_events(settings: &Settings) -> Vec<Event> {
 }
 
 impl Pipeline {
-    /// Makes a gateway for a host. `seed` must be unique for each one: it makes the `jti`
+    /// Makes the pipeline of a gateway. `seed` must be unique for each one: it makes the `jti`
     /// of identity tokens unique, and spreads key fetches over time.
     pub fn new(settings: Settings, host: HostCapabilities, seed: [u8; 16]) -> Self {
         let counters = counters(&settings);

@@ -5,10 +5,11 @@ use serde_json::{Map, Value};
 use super::error::{Malformed, TokenError};
 use crate::keys::MAX_KEY_ID_BYTES;
 
-/// A header, of which three parameters mean something to everybody.
+/// A header. `alg`, `kid` and `typ` have accessors.
 ///
-/// `jwk`, `jku`, `x5u` and `x5c` are not read at all: a token must not choose the key
-/// that verifies it (RFC 8725 section 3.10).
+/// A token must not bring the key that verifies it (RFC 8725 section 3.10): no key is read
+/// from `jku`, `x5u` and `x5c`, and from `jwk` only that of a DPoP proof, which must be the
+/// one to which the access token is bound ([`Dpop::check`](crate::binding::Dpop::check)).
 // RFC 8725 section 3.10: "blindly following a "jku" (JWK set URL) or "x5u" (X.509 URL)
 // header, which may contain an arbitrary URL, could result in server-side request
 // forgery (SSRF) attacks" (R12)

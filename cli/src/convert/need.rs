@@ -32,7 +32,7 @@ pub(super) struct Access {
     pub(super) scopes_any: Option<BTreeSet<String>>,
     /// Claims by their path.
     pub(super) claims: BTreeMap<String, Claim>,
-    /// Groups of which its consumer must be in one.
+    /// What happens without a valid token.
     pub(super) missing: Missing,
 }
 
