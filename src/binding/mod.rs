@@ -39,7 +39,9 @@ pub enum Mismatch {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unbound => "a token that is bound to its client is needed",
+            Self::Unbound => {
+                "the token must be bound to the client: by its certificate, or by DPoP"
+            }
             Self::Certificate => "the token is bound to another client certificate",
             Self::WithoutProof => "the token is bound to a key: use the scheme DPoP with a proof",
             Self::Key => "the token is bound to another key than that of the DPoP proof",

@@ -202,7 +202,7 @@ impl KongJwt {
         let issuers = providers.iter().filter_map(|(provider, _)| provider.issuer());
         for issuer in issuers.chain([minter.issuer()]).filter(|issuer| credentials.knows(issuer)) {
             let found = format_args!("the issuer {issuer:?} as the key of a credential");
-            let _: Option<()> = whole.reject_as(found, "keys that are no issuers");
+            let _: Option<()> = whole.reject_as(found, "keys that are not issuers");
         }
     }
 }

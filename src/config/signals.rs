@@ -201,20 +201,20 @@ pub fn finish(
     if configured.is_empty() && configured.forward.is_some() {
         let node = whole.nearest(&["revocation"]);
         let accepted = "events.transmitters or logout_path beside it";
-        return node.reject_as("events.forward, and nothing that it hands on", accepted);
+        return node.reject_as("events.forward without anything to forward", accepted);
     }
     let logouts = match (configured.logout_path, receivers.is_empty()) {
         (None, true) => None,
         (Some((path, feature)), false) => Some(Logouts { path, receivers, feature }),
         (Some(_), true) => {
             let node = whole.nearest(&["revocation"]);
-            let found = "logout_path, and no provider that tells of logouts";
+            let found = "logout_path, but no provider has logout";
             return node.reject_as(found, "logout in a provider: {client_ids: [...]}");
         }
         (None, false) => {
             let node = whole.nearest(&["providers"]);
             let accepted = "revocation.logout_path beside it: where its logout tokens are posted";
-            return node.reject_as("logout in a provider, and nowhere to take it", accepted);
+            return node.reject_as("logout in a provider, but no revocation.logout_path", accepted);
         }
     };
     let (events, keys) = configured.events.unzip();

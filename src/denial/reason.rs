@@ -94,30 +94,7 @@ impl Denial {
             Self::HostAmbiguous => Code::HostAmbiguous,
             Self::TokenMissing => Code::TokenMissing,
             Self::TokenMultiple => Code::TokenMultiple,
-            Self::Token(rejection) => match rejection {
-                Rejection::Unreadable(TokenError::TooLarge { .. }) => Code::TokenTooLarge,
-                Rejection::Unreadable(TokenError::Malformed(_)) => Code::TokenMalformed,
-                Rejection::Unreadable(TokenError::CriticalHeader { .. }) => Code::CriticalHeader,
-                Rejection::ClaimMalformed(_) => Code::TokenMalformed,
-                Rejection::CredentialMalformed(_) => Code::TokenMalformed,
-                Rejection::AlgorithmUnknown(_) | Rejection::AlgorithmNotAllowed(_) => {
-                    Code::AlgorithmNotAllowed
-                }
-                Rejection::KeyUnknown(_)
-                | Rejection::KeyUnusable(..)
-                | Rejection::CredentialUnknown(_) => Code::KeyUnknown,
-                Rejection::SignatureInvalid | Rejection::KeyUnnamed { .. } => {
-                    Code::SignatureInvalid
-                }
-                Rejection::IssuerUnknown(_) => Code::IssuerUnknown,
-                Rejection::AudienceMismatch(_) => Code::AudienceMismatch,
-                Rejection::Expired { .. } => Code::TokenExpired,
-                Rejection::NotYetValid { .. } => Code::TokenNotYetValid,
-                Rejection::LifetimeExceeded { .. } => Code::LifetimeExceeded,
-                Rejection::ClaimMissing(_) | Rejection::NotDates(_) => Code::ClaimMissing,
-                Rejection::ClaimMismatch(_) => Code::ClaimMismatch,
-                Rejection::TypeMismatch(_) => Code::TokenTypeMismatch,
-            },
+            Self::Token(rejection) => code_of(rejection),
             Self::TokenUnsealable => Code::TokenUnsealable,
             Self::TokenInactive => Code::TokenInactive,
             Self::TokenRevoked => Code::TokenRevoked,
@@ -168,60 +145,80 @@ impl Denial {
     }
 }
 
+/// The code of a rejected token.
+const fn code_of(rejection: &Rejection) -> Code {
+    match rejection {
+        Rejection::Unreadable(TokenError::TooLarge { .. }) => Code::TokenTooLarge,
+        Rejection::Unreadable(TokenError::Malformed(_)) => Code::TokenMalformed,
+        Rejection::Unreadable(TokenError::CriticalHeader { .. }) => Code::CriticalHeader,
+        Rejection::ClaimMalformed(_) => Code::TokenMalformed,
+        Rejection::CredentialMalformed(_) => Code::TokenMalformed,
+        Rejection::AlgorithmUnknown(_) | Rejection::AlgorithmNotAllowed(_) => {
+            Code::AlgorithmNotAllowed
+        }
+        Rejection::KeyUnknown(_) | Rejection::KeyUnusable(..) | Rejection::CredentialUnknown(_) => {
+            Code::KeyUnknown
+        }
+        Rejection::SignatureInvalid | Rejection::KeyUnnamed { .. } => Code::SignatureInvalid,
+        Rejection::IssuerUnknown(_) => Code::IssuerUnknown,
+        Rejection::AudienceMismatch(_) => Code::AudienceMismatch,
+        Rejection::Expired { .. } => Code::TokenExpired,
+        Rejection::NotYetValid { .. } => Code::TokenNotYetValid,
+        Rejection::LifetimeExceeded { .. } => Code::LifetimeExceeded,
+        Rejection::ClaimMissing(_) | Rejection::NotDates(_) => Code::ClaimMissing,
+        Rejection::ClaimMismatch(_) => Code::ClaimMismatch,
+        Rejection::TypeMismatch(_) => Code::TokenTypeMismatch,
+    }
+}
+
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ConfigurationInvalid => f.write_str("the gateway is not configured correctly"),
-            Self::HeaderRepeated(name) => write!(f, "the header {name} must not be sent twice, nor in another spelling"),
+        f.write_str(match self {
+            Self::ConfigurationInvalid => "the gateway is not configured correctly",
+            Self::HeaderRepeated(name) => {
+                return write!(f, "the header {name} must not be sent twice or in another spelling");
+            }
             Self::HeadersTooMany { limit } => {
-                write!(f, "a request may have fewer than {limit} header fields")
+                return write!(f, "the request has {limit} header fields or more");
             }
-            Self::MethodAmbiguous => f.write_str(
-                "a method in capitals is needed, and GET for an upgrade of the connection",
-            ),
-            Self::PathAmbiguous => f.write_str(
-                "the path holds an encoded slash, dot segment, backslash, semicolon or empty segment",
-            ),
-            Self::HostAmbiguous => f.write_str("the request does not name its host plainly"),
-            Self::TokenMissing => f.write_str("no token was sent"),
-            Self::TokenMultiple => f.write_str("more than one token was sent"),
-            Self::Token(rejection) => rejection.fmt(f),
-            Self::TokenUnsealable => f.write_str("the sealed token cannot be opened"),
-            Self::TokenInactive => f.write_str("the token is not active"),
-            Self::TokenRevoked => f.write_str("the token is revoked"),
-            Self::BindingMismatch(mismatch) => mismatch.fmt(f),
-            Self::DpopInvalid(error) => error.fmt(f),
-            Self::EntriesInvalid(why) => f.write_str(why),
-            Self::ConsumerUnknown => f.write_str("no consumer is registered for the token"),
+            Self::MethodAmbiguous => "the method must be in upper case, and an upgrade must use GET",
+            Self::PathAmbiguous => {
+                "the path holds an encoded slash, dot segment, backslash, semicolon or empty segment"
+            }
+            Self::HostAmbiguous => "the request must have exactly one valid host",
+            Self::TokenMissing => "no token was sent",
+            Self::TokenMultiple => "more than one token was sent",
+            Self::Token(rejection) => return rejection.fmt(f),
+            Self::TokenUnsealable => "the sealed token cannot be opened",
+            Self::TokenInactive => "the token is not active",
+            Self::TokenRevoked => "the token is revoked",
+            Self::BindingMismatch(mismatch) => return mismatch.fmt(f),
+            Self::DpopInvalid(error) => return error.fmt(f),
+            Self::EntriesInvalid(why) => why,
+            Self::ConsumerUnknown => "no consumer is registered for the token",
             Self::InsufficientScope { needed, .. } => {
-                write!(f, "scope needed: {}", needed.join(" "))
+                return write!(f, "scope needed: {}", needed.join(" "));
             }
-            Self::GroupForbidden => f.write_str("the consumer is not one of those allowed"),
+            Self::GroupForbidden => "the consumer is not one of those allowed",
             Self::ClaimForbidden(claim) => {
-                write!(f, "claim {claim:?} does not have a value that is allowed here")
+                return write!(f, "claim {claim:?} does not have a value that is allowed here");
             }
-            Self::OriginForbidden => f.write_str(
-                "a request with the session cookie must come from a page of this site",
-            ),
-            Self::UserUnknown => f.write_str("the user is not known"),
-            Self::UserInfoUnavailable => f.write_str("the user's data could not be loaded"),
-            Self::KeysUnavailable => f.write_str("the issuer's keys could not be loaded"),
-            Self::IntrospectionUnavailable => {
-                f.write_str("the issuer could not be asked about the token")
+            Self::OriginForbidden => {
+                "a request with the session cookie must come from a page of this site"
             }
-            Self::RevocationUnavailable => {
-                f.write_str("which tokens are revoked is not known at the moment")
-            }
+            Self::UserUnknown => "the user is not known",
+            Self::UserInfoUnavailable => "the user's data could not be loaded",
+            Self::KeysUnavailable => "the issuer's keys could not be loaded",
+            Self::IntrospectionUnavailable => "the issuer could not be asked about the token",
+            Self::RevocationUnavailable => "which tokens are revoked is not known at the moment",
             Self::RevocationsFull { limit } => {
-                write!(f, "no room for these entries: revocation.max_entries is {limit}")
+                return write!(f, "no room for these entries: revocation.max_entries is {limit}");
             }
-            Self::NoRoomForRevocations => f.write_str(
-                "no room for these entries: the data that workers share is full",
-            ),
-            Self::LoginUnavailable => {
-                f.write_str("the login service gave no answer that can be passed on")
+            Self::NoRoomForRevocations => {
+                "no room for these entries: the data that workers share is full"
             }
-            Self::IdentityUnavailable => f.write_str("no identity token could be made"),
-        }
+            Self::LoginUnavailable => "the login service gave no answer that can be passed on",
+            Self::IdentityUnavailable => "no identity token could be made",
+        })
     }
 }

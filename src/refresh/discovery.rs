@@ -55,7 +55,9 @@ impl fmt::Display for DiscoveryError {
                 "discovery document: issuer {found:?} is not {expected:?}, the provider's"
             ),
             Self::NoJwksUri => f.write_str("discovery document: no jwks_uri"),
-            Self::BadJwksUri => f.write_str("discovery document: jwks_uri is no URL with a path"),
+            Self::BadJwksUri => {
+                f.write_str("discovery document: jwks_uri is not a URL with a path")
+            }
         }
     }
 }

@@ -356,13 +356,13 @@ impl fmt::Display for EntryError {
             Self::NamedTwice => {
                 f.write_str("it has more than one of jti, sub, sid, client_id and claim")
             }
-            Self::NoClaim => f.write_str("\"claim\" is no name of a claim or JSON pointer"),
+            Self::NoClaim => f.write_str("\"claim\" is not the name of a claim or a JSON pointer"),
             Self::Unknown(name) => write!(f, "its member {name:?} is not known"),
             Self::IssuedBeforeWithId => f.write_str("issued_before says nothing beside jti"),
             Self::NoText(name) => {
-                write!(f, "{name:?} is no string of 1 to {MAX_VALUE_BYTES} bytes")
+                write!(f, "{name:?} is not a string of 1 to {MAX_VALUE_BYTES} bytes")
             }
-            Self::NoDate(name) => write!(f, "{name:?} is no number of seconds since 1970"),
+            Self::NoDate(name) => write!(f, "{name:?} is not a number of seconds since 1970"),
             Self::NoSeconds(name) => {
                 write!(f, "{name:?} is beyond 10^11: seconds since 1970, not milliseconds")
             }

@@ -299,15 +299,17 @@ impl fmt::Display for FeedError {
             Self::SetBack => {
                 f.write_str("\"cursor\" is less than before: the feed is read from its start")
             }
-            Self::Circle => f.write_str("\"more\" with a \"cursor\" that was there before"),
+            Self::Circle => f.write_str("\"more\" with a \"cursor\" that repeats an earlier one"),
             Self::Json(error) => write!(f, "not acceptable JSON: {error}"),
             Self::NoCursor => {
-                write!(f, "\"cursor\" is no string of up to {MAX_CURSOR_BYTES} bytes")
+                write!(f, "\"cursor\" is not a string of up to {MAX_CURSOR_BYTES} bytes")
             }
             Self::More => f.write_str("\"more\" is neither true nor false"),
             Self::Entries(error) => error.fmt(f),
             Self::Full => f.write_str("more entries than revocation.max_entries"),
-            Self::NotShared => f.write_str("the other workers could not be told"),
+            Self::NotShared => {
+                f.write_str("the entries could not be shared with the other workers")
+            }
         }
     }
 }

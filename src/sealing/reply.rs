@@ -66,7 +66,7 @@ impl fmt::Display for LoginFailure {
             Self::Status(status) => write!(f, "status {status}"),
             Self::Encoded => f.write_str("the reply has a content-encoding"),
             Self::Json(error) => write!(f, "not acceptable JSON: {error}"),
-            Self::NotAToken(at) => write!(f, "what the reply has at {at:?} is no token"),
+            Self::NotAToken(at) => write!(f, "what the reply has at {at:?} is not a token"),
             Self::TooLarge(at) => write!(f, "the token at {at:?} is too long when sealed"),
             Self::Unreadable => f.write_str("the body is neither JSON nor a text for people"),
             Self::Compressed(name) => write!(f, "the header {name:?} has compressed data in it"),

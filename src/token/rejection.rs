@@ -135,13 +135,13 @@ impl fmt::Display for Rejection {
                 write!(f, "claim {claim:?} does not name a credential")
             }
             Self::CredentialUnknown(claim) => {
-                write!(f, "no credential is known by claim {claim:?}")
+                write!(f, "claim {claim:?} names no known credential")
             }
             Self::SignatureInvalid => f.write_str("the token's signature is not valid"),
             Self::KeyUnnamed { tried, known } => write!(
                 f,
-                "the token names no key (kid), and none of the {tried} that are tried of its \
-                 issuer's {known} made its signature: the issuer is to write kid"
+                "the token has no kid, and its signature is of none of the {tried} keys tried (the \
+                 issuer has {known} for its algorithm): the issuer must set kid"
             ),
             Self::IssuerUnknown(found) => write!(f, "the token's issuer {found} is not known"),
             Self::AudienceMismatch(found) => {
@@ -150,13 +150,15 @@ impl fmt::Display for Rejection {
             Self::Expired { exp, now } => write!(f, "token expired at {exp}, it is {now}"),
             Self::NotYetValid { from, now } => write!(f, "token valid from {from}, it is {now}"),
             Self::NotDates(claims) => {
-                write!(f, "not a number of seconds: claim {}", claims.join(", claim "))
+                write!(f, "these claims must be numbers of seconds: {}", claims.join(", "))
             }
             Self::LifetimeExceeded { limit } => {
                 write!(f, "the token is valid for more than {} seconds", limit.as_secs())
             }
             Self::ClaimMissing(claim) => write!(f, "claim {claim:?} is missing"),
-            Self::ClaimMismatch(claim) => write!(f, "claim {claim:?} has a value not accepted"),
+            Self::ClaimMismatch(claim) => {
+                write!(f, "claim {claim:?} has a value that is not accepted")
+            }
             Self::TypeMismatch(found) => write!(f, "the token's type {found} is not accepted"),
         }
     }

@@ -99,8 +99,8 @@ fn what_else_is_wrong_is_said_before_the_secrets_come() {
     assert!(Envoy::start(&wrong.to_string()).is_none(), "a variable does not come later");
     assert!(logged("1 problem(s): $.services.users.headers"));
     for (reference, told) in [
-        (json!({"sds": {"name": "key"}}), "sds without one of both"),
-        (json!({"sds": {"name": "", "sds_config": {}}}), "sds without one of both"),
+        (json!({"sds": {"name": "key"}}), "sds without name or sds_config"),
+        (json!({"sds": {"name": "", "sds_config": {}}}), "sds without name or sds_config"),
         (json!({"sds": {"name": "key", "sds_config": {}, "x": 1}}), "sds with \"x\""),
         (sds("refused"), "sds that Envoy refuses"),
         (json!({"sds": "key"}), "an object with \"sds\""),

@@ -197,8 +197,8 @@ fn a_token_that_names_no_key_says_how_many_were_tried() {
         (4, "the token's signature is not valid"),
         (
             16,
-            "the token names no key (kid), and none of the 4 that are tried of its issuer's 16 made \
-             its signature: the issuer is to write kid",
+            "the token has no kid, and its signature is of none of the 4 keys tried (the issuer has \
+             16 for its algorithm): the issuer must set kid",
         ),
     ] {
         let keys: Vec<_> = (0..count).map(|at| KEY_B.jwk(&format!("k{at}"))).collect();

@@ -987,7 +987,7 @@ fn a_feed_that_goes_round_in_circles_is_a_failure() {
         }
         assert_eq!(world.tick(&more("a", "alice")), 1);
         let log = causes(&mut world);
-        assert!(log.iter().any(|cause| cause.contains("there before")), "{case}: {log:?}");
+        assert!(log.iter().any(|cause| cause.contains("repeats an earlier one")), "{case}: {log:?}");
         assert_eq!(world.tick(&failed()), 0, "{case}: a pause");
         world.pass(1);
         assert_eq!(world.tick(&page("d", json!([]))), 1, "{case}");

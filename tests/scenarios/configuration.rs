@@ -226,14 +226,14 @@ each_host!(what_the_host_keeps_back_is_said_when_it_is_configured, by proxy_wasm
         assert!(host.logged(&format!("one that lets the filter call {call}")), "{call}");
         host.allow_calls();
     }
-    assert!(host.logged("does not give the configuration (status 10)"));
+    assert!(host.logged("does not provide the configuration (status 10)"));
     // Kong's can be asked in a request only.
     if !host.is_kong() {
         host.refuse_calls("proxy_get_shared_data", Status::InternalFailure);
         let mut patch = shop::remote_keys();
         patch["shared_data"] = json!("always");
         assert!(host.add(shop::patched(host, patch)).is_none(), "the listener is refused");
-        assert!(host.logged("$.shared_data: found a host that gives no shared data"));
+        assert!(host.logged("$.shared_data: found a host that does not provide shared data"));
         host.allow_calls();
     }
 });

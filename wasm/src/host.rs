@@ -172,7 +172,7 @@ impl Host {
             // Most likely an Envoy that withholds its properties.
             Self::NgxWasm if !nginx::is_nginx() => Some(Problem::new(
                 "$",
-                "a host that cannot be told, since it gives no properties",
+                "a host that cannot be identified, since it provides no properties",
                 "nginx, or an Envoy that lets the filter call proxy_get_property",
             )),
             Self::NgxWasm if shares && !nginx::has_zone() => Some(Problem::new(

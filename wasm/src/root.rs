@@ -157,12 +157,12 @@ fn withheld(found: &str, function: &str) -> Problem {
 }
 
 fn unreadable(status: Status) -> Problem {
-    let found = format!("does not give the configuration ({status})");
+    let found = format!("does not provide the configuration ({status})");
     withheld(&found, "proxy_get_buffer_bytes")
 }
 
 fn no_context() -> Problem {
-    withheld("lets no context be entered", "proxy_set_effective_context")
+    withheld("does not let the filter enter a context", "proxy_set_effective_context")
 }
 
 fn no_clock() -> Problem {
@@ -170,7 +170,7 @@ fn no_clock() -> Problem {
 }
 
 fn no_tick() -> Problem {
-    withheld("sets no timer", "proxy_set_tick_period_milliseconds")
+    withheld("does not set a timer", "proxy_set_tick_period_milliseconds")
 }
 
 fn no_randomness(error: getrandom::Error) -> Problem {
@@ -180,7 +180,10 @@ fn no_randomness(error: getrandom::Error) -> Problem {
 fn no_store() -> Problem {
     Problem {
         path: "$.shared_data".to_owned(),
-        ..withheld("gives no shared data", "proxy_get_shared_data and proxy_set_shared_data")
+        ..withheld(
+            "does not provide shared data",
+            "proxy_get_shared_data and proxy_set_shared_data",
+        )
     }
 }
 

@@ -147,13 +147,10 @@ fn ask(config: &Config<'_>, path: &str, members: &Map<String, Value>) -> Result<
         _ => None,
     };
     let Some((name, source)) = name.zip(source) else {
-        return Err(refused("sds without one of both", ACCEPTED));
+        return Err(refused("sds without name or sds_config", ACCEPTED));
     };
     if !secrets_are_given() {
-        return Err(refused(
-            "sds",
-            "{env: NAME}: this Envoy gives no secrets to modules, 1.40 does",
-        ));
+        return Err(refused("sds", "{env: NAME}: secrets from SDS need Envoy 1.40"));
     }
     let refuses = || refused("sds that Envoy refuses, as its log says", ACCEPTED);
     config.subscribe(name, &source).ok_or_else(refuses)

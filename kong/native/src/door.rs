@@ -255,7 +255,7 @@ impl Door {
             // The failed gateway stays, and its next panic is caught as well.
             Err(problems) => self.log.push_back((Level::Error, problems.to_string())),
         }
-        self.log.push_back((Level::Error, "the library failed and began anew".to_owned()));
+        self.log.push_back((Level::Error, "the library failed and was restarted".to_owned()));
     }
 
     fn end(&mut self, request: u64) {
