@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::access_log::AccessLogFields;
 use crate::callout::Service;
 use crate::consumer::Consumer;
-use crate::denial::Code;
+use crate::denial::{Code, Denial};
 use crate::features;
 use crate::http::log_word;
 use crate::identity::{MintError, ScheduleGap};
@@ -201,6 +201,8 @@ pub enum Event {
     StreamUpdated(String, String),
     /// The service of the feed did not accept the revocations of a signal.
     NotForwarded(String, ForwardError),
+    /// Another node revoked something that is not revoked here.
+    AnnouncementNotApplied(Denial),
     /// There is a time when no key may sign identity tokens.
     NobodySigns(ScheduleGap),
     /// Shadow mode: nothing is enforced.
@@ -243,7 +245,9 @@ impl Event {
             | Self::NotForwarded(..)
             | Self::NobodySigns(_)
             | Self::ShadowMode => Level::Warn,
-            Self::HostError(_) | Self::NotMinted(_) => Level::Error,
+            Self::AnnouncementNotApplied(_) | Self::HostError(_) | Self::NotMinted(_) => {
+                Level::Error
+            }
         }
     }
 
@@ -264,6 +268,7 @@ impl Event {
             Self::Revoked { .. } => "revoked",
             Self::StreamUpdated(..) => "stream_updated",
             Self::NotForwarded(..) => "revocation_not_forwarded",
+            Self::AnnouncementNotApplied(_) => "announcement_not_applied",
             Self::NobodySigns(_) => "nobody_signs",
             Self::ShadowMode => "shadow_mode",
             Self::Started { .. } => "started",
@@ -317,9 +322,7 @@ impl Event {
                 }),
             ),
             Self::NobodySigns(gap) => caused(gap),
-            Self::ShadowMode => {
-                caused(&"requests that would be denied are forwarded without identity")
-            }
+            Self::ShadowMode => caused(&SHADOW_MODE),
             Self::Started { config_hash, host_verifies, host_signs, signing } => merged(
                 of_build(),
                 json!({
@@ -329,11 +332,14 @@ impl Event {
                     "sign": computed(signing.iter(), *host_signs),
                 }),
             ),
+            Self::AnnouncementNotApplied(denial) => caused(denial),
             Self::HostError(cause) => caused(cause),
             Self::NotMinted(error) => caused(error),
         }
     }
 }
+
+const SHADOW_MODE: &str = "requests that would be denied are forwarded without identity";
 
 /// The line of a request that was denied, in the order of its members' names.
 #[derive(Serialize)]

@@ -221,7 +221,9 @@ pub(crate) fn add_name(names: &mut Vec<String>, name: &[u8]) -> Result<(), Denia
     }
     let text = String::from_utf8_lossy(name).into_owned();
     if !name.iter().copied().all(is_token_byte) {
-        return Err(Denial::HeaderRepeated(text.to_ascii_lowercase().escape_debug().to_string()));
+        return Err(Denial::HeaderNameInvalid(
+            text.to_ascii_lowercase().escape_debug().to_string(),
+        ));
     }
     names.push(text);
     Ok(())

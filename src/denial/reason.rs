@@ -14,6 +14,10 @@ pub enum Denial {
     ConfigurationInvalid,
     /// An owned header is repeated or misspelled in a way that the host cannot replace.
     HeaderRepeated(String),
+    /// A header to remove whose name is not one, so that no host could find it.
+    HeaderNameInvalid(String),
+    /// A trailer that must not go upstream, on a host that cannot remove it.
+    TrailerForbidden(String),
     /// More header fields than the host can list.
     HeadersTooMany {
         /// The smallest number that is too many.
@@ -37,7 +41,8 @@ pub enum Denial {
     TokenInactive,
     /// The token is revoked, or not on the allowlist.
     TokenRevoked,
-    /// The entries of a revocation request are invalid, with the reason.
+    /// A revocation request, a logout token or a security event cannot be applied, with
+    /// the reason.
     EntriesInvalid(String),
     /// No consumer is configured for the token, or it is disabled.
     ConsumerUnknown,
@@ -67,8 +72,12 @@ pub enum Denial {
     BindingMismatch(Mismatch),
     /// The DPoP proof is not acceptable.
     DpopInvalid(ProofError),
-    /// The revocation lists are not available, or an entry could not be stored.
+    /// The revocation lists are not available.
     RevocationUnavailable,
+    /// A revocation could not be shared with the other workers, and has no effect.
+    RevocationNotStored,
+    /// A revocation is in force here, but the service of the feed did not accept it.
+    RevocationNotForwarded,
     /// A list has no room for the entries.
     RevocationsFull {
         /// The maximum number of entries.
@@ -78,6 +87,10 @@ pub enum Denial {
     NoRoomForRevocations,
     /// The login service gave no reply that may be passed on.
     LoginUnavailable,
+    /// The host's clock is not set, so nothing can be decided.
+    ClockNotSet,
+    /// The host could not look up its consumer for the token.
+    ConsumerUnavailable,
     /// No identity token could be minted.
     IdentityUnavailable,
 }
@@ -87,7 +100,9 @@ impl Denial {
     pub const fn code(&self) -> Code {
         match self {
             Self::ConfigurationInvalid => Code::ConfigurationInvalid,
-            Self::HeaderRepeated(_) => Code::HeaderRepeated,
+            Self::HeaderRepeated(_) | Self::HeaderNameInvalid(_) | Self::TrailerForbidden(_) => {
+                Code::HeaderRepeated
+            }
             Self::HeadersTooMany { .. } => Code::HeadersTooMany,
             Self::MethodAmbiguous => Code::MethodAmbiguous,
             Self::PathAmbiguous => Code::PathAmbiguous,
@@ -111,10 +126,14 @@ impl Denial {
             Self::KeysUnavailable => Code::KeysUnavailable,
             Self::IntrospectionUnavailable => Code::IntrospectionUnavailable,
             Self::RevocationUnavailable
+            | Self::RevocationNotStored
+            | Self::RevocationNotForwarded
             | Self::RevocationsFull { .. }
             | Self::NoRoomForRevocations => Code::RevocationUnavailable,
             Self::LoginUnavailable => Code::LoginUnavailable,
-            Self::IdentityUnavailable => Code::IdentityUnavailable,
+            Self::ClockNotSet | Self::ConsumerUnavailable | Self::IdentityUnavailable => {
+                Code::IdentityUnavailable
+            }
         }
     }
 
@@ -178,6 +197,8 @@ impl fmt::Display for Denial {
             Self::HeaderRepeated(name) => {
                 return write!(f, "the header {name} must not be sent twice or in another spelling");
             }
+            Self::HeaderNameInvalid(name) => return write!(f, "the header name {name} is not valid"),
+            Self::TrailerForbidden(name) => return write!(f, "{name} must not be sent as a trailer"),
             Self::HeadersTooMany { limit } => {
                 return write!(f, "the request has {limit} header fields or more");
             }
@@ -211,6 +232,10 @@ impl fmt::Display for Denial {
             Self::KeysUnavailable => "the issuer's keys could not be loaded",
             Self::IntrospectionUnavailable => "the issuer could not be asked about the token",
             Self::RevocationUnavailable => "which tokens are revoked is not known at the moment",
+            Self::RevocationNotStored => "the revocation could not be stored: send it again",
+            Self::RevocationNotForwarded => {
+                "the revocation is in force here, but could not be passed on: send it again"
+            }
             Self::RevocationsFull { limit } => {
                 return write!(f, "no room for these entries: revocation.max_entries is {limit}");
             }
@@ -218,6 +243,8 @@ impl fmt::Display for Denial {
                 "no room for these entries: the data that workers share is full"
             }
             Self::LoginUnavailable => "the login service gave no answer that can be passed on",
+            Self::ClockNotSet => "the host's clock is not set",
+            Self::ConsumerUnavailable => "the host's consumer could not be looked up",
             Self::IdentityUnavailable => "no identity token could be made",
         })
     }

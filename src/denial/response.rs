@@ -250,6 +250,8 @@ impl Denial {
             Self::TokenMissing => "Unauthorized",
             Self::TokenMultiple => "Multiple tokens provided",
             Self::HeaderRepeated(_)
+            | Self::HeaderNameInvalid(_)
+            | Self::TrailerForbidden(_)
             | Self::MethodAmbiguous
             | Self::PathAmbiguous
             | Self::HostAmbiguous => "Bad request",
@@ -272,9 +274,13 @@ impl Denial {
             | Self::KeysUnavailable
             | Self::IntrospectionUnavailable
             | Self::RevocationUnavailable
+            | Self::RevocationNotStored
+            | Self::RevocationNotForwarded
             | Self::RevocationsFull { .. }
             | Self::NoRoomForRevocations
             | Self::LoginUnavailable
+            | Self::ClockNotSet
+            | Self::ConsumerUnavailable
             | Self::IdentityUnavailable => "An unexpected error occurred",
         };
         json!({ "message": message }).to_string()

@@ -89,7 +89,7 @@ impl Pipeline {
 
     /// Denies while the clock is not set: nothing can be decided without the time.
     pub(super) fn check_clock(now: UnixTime) -> Result<(), Denial> {
-        if now < EARLIEST { Err(Denial::IdentityUnavailable) } else { Ok(()) }
+        if now < EARLIEST { Err(Denial::ClockNotSet) } else { Ok(()) }
     }
 
     /// Waits for the revocation lists at startup: until they are loaded, it is not known
@@ -156,9 +156,9 @@ impl Pipeline {
         let Some(Outcome::Consumer(_, found)) = attempt.answer_for(&purpose) else {
             let (make, now) = (|| Some(asked.callout()), attempt.now);
             let requested = self.callouts.request(purpose, &attempt.answers, None, now, make);
-            return Err(Halt::wait_or(requested, Denial::IdentityUnavailable));
+            return Err(Halt::wait_or(requested, Denial::ConsumerUnavailable));
         };
-        let found = found.clone().map_err(|_| Denial::IdentityUnavailable)?;
+        let found = found.clone().map_err(|_| Denial::ConsumerUnavailable)?;
         let consumer = self.consumers.admit(found)?;
         if session.principal().consumer() == consumer.as_ref() {
             return Ok(session);

@@ -401,7 +401,7 @@ impl Pipeline {
         }
         match unwanted.first() {
             Some(name) if !self.host.removes_headers => {
-                Err(Denial::HeaderRepeated(name.to_ascii_lowercase()))
+                Err(Denial::TrailerForbidden(name.to_ascii_lowercase()))
             }
             _ => Ok(unwanted),
         }

@@ -110,7 +110,10 @@ impl Pipeline {
     pub fn hear_announcement(&mut self, text: &[u8], now: UnixTime) -> Heard {
         match self.revocations.hear(text, self.store.as_deref(), now) {
             None => Heard::Foreign,
-            Some(Err(_)) => Heard::Failed,
+            Some(Err(denial)) => {
+                self.log.push(Event::AnnouncementNotApplied(denial));
+                Heard::Failed
+            }
             Some(Ok(submitted)) => {
                 let (by, trace) = (RevokedBy::Node, Trace::default());
                 self.log.push(Event::Revoked { submitted, by, trace, request_id: None });

@@ -78,8 +78,8 @@ impl Pipeline {
             }
             Err(Refused::Signal(error)) => Ok(self.refuse_signal(attempt, kind, error)),
             Err(Refused::Halt(Halt::Deny(denial))) if kind == SignalKind::Logout => {
-                let code = denial.code().name();
-                let body = json!({"error": "temporarily_unavailable", "error_description": code});
+                let text = format!("{}: {denial}", denial.code());
+                let body = json!({"error": "temporarily_unavailable", "error_description": text});
                 Ok(self.refuse_with(attempt, denial, body))
             }
             Err(Refused::Halt(halt)) => Err(halt),
@@ -187,7 +187,7 @@ impl Pipeline {
         match attempt.answer_for(&Purpose::Forward) {
             // It was applied before the request waited for this.
             Some(Outcome::Forwarded(true)) => return Ok(()),
-            Some(_) => return Err(Refused::Halt(Denial::RevocationUnavailable.into())),
+            Some(_) => return Err(Refused::Halt(Denial::RevocationNotForwarded.into())),
             None => {}
         }
         let revoked = self.revocations.revoke(entries, self.store.as_deref(), attempt.now);
@@ -198,7 +198,7 @@ impl Pipeline {
         let Some(forward) = &signals.forward else { return Ok(()) };
         let (answers, make) = (&attempt.answers, || Some(forward.callout(entries)));
         let requested = self.callouts.request(Purpose::Forward, answers, None, attempt.now, make);
-        Err(Refused::Halt(Halt::wait_or(requested, Denial::RevocationUnavailable)))
+        Err(Refused::Halt(Halt::wait_or(requested, Denial::RevocationNotForwarded)))
     }
 
     /// Whether the service of the feed accepted what was forwarded.

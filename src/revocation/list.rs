@@ -459,7 +459,7 @@ impl From<UpdateError> for Denial {
     fn from(error: UpdateError) -> Self {
         match error {
             UpdateError::Full(limit) => Self::RevocationsFull { limit },
-            UpdateError::NotShared => Self::RevocationUnavailable,
+            UpdateError::NotShared => Self::RevocationNotStored,
             UpdateError::NoRoom => Self::NoRoomForRevocations,
         }
     }

@@ -374,10 +374,10 @@ impl Revocations {
         if members.get("gateway") != Some(&self.gateway) {
             return None;
         }
-        let Ok((entries, _)) = read_entries(members.get("entries"), Unknown::Refused) else {
-            return Some(Err(Denial::RevocationUnavailable));
-        };
-        Some(self.take_in(&entries, store, now))
+        Some(match read_entries(members.get("entries"), Unknown::Refused) {
+            Ok((entries, _)) => self.take_in(&entries, store, now),
+            Err(error) => Err(Denial::EntriesInvalid(error.to_string())),
+        })
     }
 
     fn take_in(

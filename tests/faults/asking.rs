@@ -148,8 +148,10 @@ pub fn check(
         }
         Outcome::Again { code } => {
             let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-            let told = json!({"error": "temporarily_unavailable", "error_description": code});
-            let is_so = answer.status == 400 && body == told;
+            let told = body["error_description"].as_str().unwrap_or_default();
+            let is_so = answer.status == 400
+                && body["error"] == "temporarily_unavailable"
+                && told.starts_with(&format!("{code}: "));
             return if is_so { Ok(()) } else { wrong("another error") };
         }
         Outcome::Anonymous | Outcome::Bypassed => {

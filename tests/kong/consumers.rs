@@ -145,4 +145,5 @@ async fn an_nginx_without_kong_has_no_consumers() {
     nginx.ready().await;
     let answer = nginx.get("/orders", &nginx.token("alice")).await;
     assert_eq!(answer.outcome(), "503 identity_unavailable");
+    assert_eq!(answer.json()["detail"], "the host's consumer could not be looked up");
 }

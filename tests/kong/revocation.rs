@@ -1,5 +1,6 @@
 //! Revoked tokens: on every worker at once, by bodies of any size, and after a reload.
 
+use gatepass::denial::Denial;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -196,7 +197,7 @@ async fn nodes_with_one_database_hear_of_it() {
 /// As during an upgrade, when another node has a later version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_node_revoked_and_cannot_be_read_is_logged() {
-    const LOST: &str = "what another node revoked could not be taken in";
+    const LOST: &str = "announcement_not_applied";
     let database = database("revocations-of-a-later-version");
     let mut node = setup().workers(1).init(&database).start().await;
     node.expect_errors();
@@ -219,6 +220,7 @@ async fn who_revokes_is_told_if_other_nodes_cannot_be() {
     node.ready().await;
     let answer = node.send(post(&admin(&node), &json!([{"sub": "alice"}]))).await;
     assert_eq!(answer.outcome(), "503 revocation_unavailable");
+    assert_eq!(answer.json()["detail"], Denial::RevocationNotForwarded.to_string());
     let answer = node.get("/orders", &node.token("alice")).await;
     assert_eq!(answer.outcome(), "401 token_revoked", "it holds here all the same");
 }

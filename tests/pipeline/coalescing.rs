@@ -1,5 +1,6 @@
 //! Requests that wait for the same answer, and answers nobody waits for.
 
+use gatepass::host::HostCapabilities;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -145,6 +146,17 @@ fn a_reply_that_never_comes_is_given_up() {
     assert_eq!(denied(step), denial(503, "user_info_unavailable"));
     let now = world.now();
     assert!(world.gateway.tick(now).overdue.is_empty());
+}
+
+/// Of the consumer that the host has for a token.
+#[test]
+fn a_consumer_that_cannot_be_looked_up_is_no_fault_of_the_signing_keys() {
+    let host = HostCapabilities { has_consumers: true, ..ENVOY };
+    let consumers = json!({"claim": ["azp"], "kong": "custom_id"});
+    let mut world = World::new(&local([("/consumers", consumers)]), host);
+    let step = world.get(&alice());
+    let step = world.answer(step, &failed());
+    assert_eq!(detail(step), "the host's consumer could not be looked up");
 }
 
 /// A reply that is lost holds nobody up for as long as the clock was set back.

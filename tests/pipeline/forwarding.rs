@@ -2,6 +2,7 @@
 
 use gatepass::callout::CalloutReply;
 use gatepass::pipeline::Step;
+use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
 use crate::signals::{
@@ -87,11 +88,20 @@ fn what_was_not_handed_on_is_said_again() {
         let token = token(json!({"iat": START - 5, "sid": "s1"}));
         let step = event(&mut world, json!({}));
         let step = world.answer(step, &reply);
-        assert_eq!(denied(step), denial(503, "revocation_unavailable"), "{case}");
+        let text = "the revocation is in force here, but could not be passed on: send it again";
+        let Step::Done(Verdict::Deny(denial, answer), _) = step else { panic!("{case}: {step:?}") };
+        assert_eq!(
+            (answer.status, denial.code().name()),
+            (503, "revocation_unavailable"),
+            "{case}"
+        );
+        assert_eq!(denial.to_string(), text, "{case}");
         assert_eq!(world.denied(&token), revoked(), "{case}");
         let step = logout(&mut world);
         let answer = answered(world.answer(step, &reply));
         assert_eq!(error_of(&answer, "error"), (400, "temporarily_unavailable".into()), "{case}");
+        let told = String::from_utf8_lossy(&answer.body);
+        assert!(told.contains(&format!("revocation_unavailable: {text}")), "{case}: {told}");
         let log = logged(&mut world.gateway);
         assert!(log.contains(r#""event":"revocation_not_forwarded""#), "{case}: {log}");
         // Again, and now it works.

@@ -262,6 +262,7 @@ fn a_clock_that_is_not_set_decides_nothing() {
     for seconds in [0, -1, 1_577_836_799] {
         world.set_clock(seconds);
         assert_eq!(world.denied(&alice()), denial(503, "identity_unavailable"), "{seconds}");
+        assert_eq!(detail(world.get(&alice())), "the host's clock is not set");
     }
 }
 

@@ -534,7 +534,10 @@ fn a_list_that_the_host_lost_is_not_taken_for_an_empty_one() {
     let unavailable = denial(503, "revocation_unavailable");
     assert_eq!(two.denied(&alice()), unavailable, "one that starts later");
     let body = json!({"entries": [{"sub": "bob"}]}).to_string();
-    assert_eq!(code(&submit(&mut one, &admin(), &body)), unavailable);
+    let reply = submit(&mut one, &admin(), &body);
+    assert_eq!(code(&reply), unavailable);
+    let problem: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(problem["detail"], "the revocation could not be stored: send it again");
     assert_eq!(one.denied(&alice()), revoked(), "one that knows");
     one.forwarded(&token(json!({"sub": "bob"})));
     // With its state: who starts cannot know that there was a list, who knows it keeps it.
@@ -987,7 +990,10 @@ fn a_feed_that_goes_round_in_circles_is_a_failure() {
         }
         assert_eq!(world.tick(&more("a", "alice")), 1);
         let log = causes(&mut world);
-        assert!(log.iter().any(|cause| cause.contains("repeats an earlier one")), "{case}: {log:?}");
+        assert!(
+            log.iter().any(|cause| cause.contains("repeats an earlier one")),
+            "{case}: {log:?}"
+        );
         assert_eq!(world.tick(&failed()), 0, "{case}: a pause");
         world.pass(1);
         assert_eq!(world.tick(&page("d", json!([]))), 1, "{case}");

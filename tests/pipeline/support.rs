@@ -468,6 +468,14 @@ pub fn denied(step: Step) -> (u16, String) {
     (reply.status, denial.code().name().to_owned())
 }
 
+/// Why a request was denied, in words.
+pub fn detail(step: Step) -> String {
+    let Step::Done(Verdict::Deny(denial, _), _) = step else {
+        panic!("a denial expected, not {step:?}")
+    };
+    denial.to_string()
+}
+
 /// The denial of a request, or `None` for one that passes.
 pub fn decided(step: Step) -> Option<(u16, String)> {
     if matches!(step, Step::Done(Verdict::Deny(..), _)) {

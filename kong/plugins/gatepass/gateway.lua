@@ -39,21 +39,26 @@ local LONGEST_WAIT = 120
 local RETELL_SECONDS = 1
 local MOST_UNTOLD = 1000
 
--- These responses have the library's form; the library is missing, or failed.
-local function unavailable(status, code, detail)
-  local title = status == 503 and "Service Unavailable" or "Internal Server Error"
+-- The library's denial, for when there is no gateway to ask: it is the same but for
+-- `Retry-After`, since a gateway that failed to open is retried every 5 seconds.
+local function unavailable(code, detail)
   return {
-    status = status,
+    status = 503,
     headers = { ["content-type"] = "application/problem+json", ["cache-control"] = "no-store",
-                ["retry-after"] = status == 503 and "5" or nil },
-    body = string.format('{"title":"%s","status":%d,"code":"%s","detail":"%s"}',
-                         title, status, code, detail),
+                ["retry-after"] = "5" },
+    body = string.format('{"code":"%s","detail":"%s","status":503,"title":"%s"}', code, detail,
+                         "Access cannot be decided at the moment"),
   }
 end
 
-local INVALID = unavailable(503, "configuration_invalid", "The gateway is not configured.")
-local NOT_TOLD = unavailable(503, "revocation_unavailable", "Not every node could be told.")
-local NO_ANSWER = unavailable(500, "identity_unavailable", "The gateway gave no answer.")
+local INVALID =
+  unavailable("configuration_invalid", "the gateway is not configured correctly")
+local NOT_TOLD =
+  unavailable("revocation_unavailable",
+              "the revocation is in force here, but could not be passed on: send it again")
+
+-- As for a request that the library failed to process.
+local NO_ANSWER = { status = 500, headers = {}, body = "" }
 
 -- Fields of a reply for the library: all bytes in one piece, and their lengths.
 local Frame = { capacity = 4096, bytes = new("char[?]", 4096),
@@ -245,7 +250,8 @@ end
 -- Another node has revoked something.
 function Gateway:hear(announced)
   if C.gatepass_hear(self.handle, announced, #announced, now() * 1000) == 2 then
-    ngx.log(ngx.ERR, "[gatepass] what another node revoked could not be taken in")
+    -- The library logs why, unless it panicked.
+    ngx.log(ngx.ERR, "[gatepass] what another node revoked could not be applied here")
   end
   self:log()
 end
@@ -556,7 +562,11 @@ end
 -- The outcome of a request whose first action had none, or one that asks for something.
 function Gateway:finish(request, outcome)
   while true do
-    outcome = outcome or self:wait(request) or NO_ANSWER
+    outcome = outcome or self:wait(request)
+    if not outcome then
+      ngx.log(ngx.ERR, '[gatepass] {"cause":"the library gave no answer","event":"host_error"}')
+      return NO_ANSWER
+    end
     local action
     if outcome.lookup then
       action = self:look_up(outcome.lookup)
