@@ -93,6 +93,9 @@ pub enum Denial {
     ConsumerUnavailable,
     /// No identity token could be minted.
     IdentityUnavailable,
+    /// No callout may be added to those in flight. The code is the one for a failure of
+    /// the service that it would be for.
+    TooManyCallouts(Code),
 }
 
 impl Denial {
@@ -134,6 +137,19 @@ impl Denial {
             Self::ClockNotSet | Self::ConsumerUnavailable | Self::IdentityUnavailable => {
                 Code::IdentityUnavailable
             }
+            Self::TooManyCallouts(code) => *code,
+        }
+    }
+
+    /// The denial of a request that cannot wait for what this one says is unavailable,
+    /// since too many others do: the service may be well.
+    #[must_use]
+    pub fn of_overload(self) -> Self {
+        match self {
+            // What its sender has to know first.
+            Self::RevocationNotForwarded => self,
+            _ if self.class() == Class::Unavailable => Self::TooManyCallouts(self.code()),
+            _ => self,
         }
     }
 
@@ -246,6 +262,7 @@ impl fmt::Display for Denial {
             Self::ClockNotSet => "the host's clock is not set",
             Self::ConsumerUnavailable => "the host's consumer could not be looked up",
             Self::IdentityUnavailable => "no identity token could be made",
+            Self::TooManyCallouts(_) => "too many requests are waiting for the same service",
         })
     }
 }

@@ -281,7 +281,8 @@ impl Denial {
             | Self::LoginUnavailable
             | Self::ClockNotSet
             | Self::ConsumerUnavailable
-            | Self::IdentityUnavailable => "An unexpected error occurred",
+            | Self::IdentityUnavailable
+            | Self::TooManyCallouts(_) => "An unexpected error occurred",
         };
         json!({ "message": message }).to_string()
     }

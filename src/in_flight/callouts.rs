@@ -87,6 +87,10 @@ pub(crate) enum Requested {
     Opened(Dispatch),
 }
 
+/// The budget of a kind of callouts is used up.
+#[derive(Debug)]
+pub(crate) struct TooManyCallouts;
+
 /// The callouts in flight.
 #[derive(Debug)]
 pub(crate) struct Callouts {
@@ -146,7 +150,7 @@ impl Callouts {
 
     /// A callout for a request that has `answers` already: joins the one in flight with the
     /// same purpose, or opens the one that `make` returns. `None` if `make` returns none,
-    /// if there are too many, or if the request already has every possible answer.
+    /// or if the request already has every possible answer.
     pub(crate) fn request(
         &mut self,
         purpose: Purpose,
@@ -154,26 +158,27 @@ impl Callouts {
         token_end: Option<UnixTime>,
         now: UnixTime,
         make: impl FnOnce() -> Option<Callout>,
-    ) -> Option<Requested> {
+    ) -> Result<Option<Requested>, TooManyCallouts> {
         if answers.have_all(&purpose) {
-            return None;
+            return Ok(None);
         }
         if self.host.resumes_others
             && purpose.is_shared()
             && let Some(id) = self.find(&purpose)
         {
             self.set_waiters(id, |waiters| waiters.saturating_add(1));
-            return Some(Requested::Joined(id));
+            return Ok(Some(Requested::Joined(id)));
         }
         if !self.load(&purpose).has_room(purpose.kind(), purpose.bytes()) {
-            return None;
+            return Err(TooManyCallouts);
         }
-        let callout = make()?;
+        let Some(callout) = make() else { return Ok(None) };
         let body = callout.body.as_ref().map_or(0, |body| body.expose().len());
         if !self.load(&purpose).has_room(purpose.kind(), purpose.bytes().saturating_add(body)) {
-            return None;
+            return Err(TooManyCallouts);
         }
-        Some(Requested::Opened(self.open(purpose, callout, token_end, Origin::Request, now)))
+        let opened = self.open(purpose, callout, token_end, Origin::Request, now);
+        Ok(Some(Requested::Opened(opened)))
     }
 
     /// A callout that no request waits for yet.

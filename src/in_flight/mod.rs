@@ -7,5 +7,5 @@ mod purpose;
 pub use self::answers::CalloutOutcome;
 pub(crate) use self::answers::{Answers, Outcome};
 pub use self::callouts::{CalloutId, Dispatch};
-pub(crate) use self::callouts::{Callouts, InFlight, Requested};
+pub(crate) use self::callouts::{Callouts, InFlight, Requested, TooManyCallouts};
 pub(crate) use self::purpose::Purpose;

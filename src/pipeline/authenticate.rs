@@ -15,7 +15,7 @@ use crate::consumer::HostConsumer;
 use crate::denial::Denial;
 use crate::event::Stage;
 use crate::identity::Authenticated;
-use crate::in_flight::{Outcome, Purpose, Requested};
+use crate::in_flight::{Outcome, Purpose, Requested, TooManyCallouts};
 use crate::introspection::{IntrospectionAnswer, RefusedFor, completed, is_reference};
 use crate::keys::KeySet;
 use crate::metrics::{Cache, CacheUse};
@@ -369,8 +369,10 @@ impl Pipeline {
 
     /// Waits for the first keys of a source.
     pub(super) fn wait_for_keys(&mut self, attempt: &Attempt<'_>, source: KeySourceId) -> Halt {
-        let requested = self.request_keys(attempt, source, &Wanted::Any);
-        Halt::wait_or(requested.ok(), Denial::KeysUnavailable)
+        match self.request_keys(attempt, source, &Wanted::Any) {
+            Ok(requested) => requested.into(),
+            Err(no_fetch) => keys_unavailable(no_fetch).into(),
+        }
     }
 
     /// Waits for the missing key if that is why a token was rejected, and if a fetch may
@@ -391,7 +393,10 @@ impl Pipeline {
         match (self.request_keys(attempt, source, &wanted), rejection) {
             (Ok(requested), _) => requested.into(),
             // It may well be new, and a failing service is not the client's fault.
-            (Err(NoFetch::Unanswered), Rejection::KeyUnknown(_)) => Denial::KeysUnavailable.into(),
+            (
+                Err(no_fetch @ (NoFetch::Unanswered | NoFetch::TooMany)),
+                Rejection::KeyUnknown(_),
+            ) => keys_unavailable(no_fetch).into(),
             (Err(NoFetch::Missing), Rejection::KeyUnknown(found)) => {
                 let keys = self.current_keys(source, attempt.now);
                 let reason = keys.as_ref().zip(key_id).and_then(|(keys, id)| keys.unusable(id));
@@ -431,17 +436,25 @@ impl Pipeline {
                 self.callouts.request(again, answers, None, now, || remote.fetch_duplicate(now))
             }
         } else if remote.is_abandoned() {
-            None
+            Ok(None)
         } else {
             match remote.look_for(wanted, now) {
                 Lookup::Answered => return Err(answered),
-                Lookup::Later => None,
+                Lookup::Later => Ok(None),
                 Lookup::Fetch => {
                     let make = || Some(remote.fetch(Some(wanted), now));
                     self.callouts.request(purpose, answers, None, now, make)
                 }
             }
         };
-        requested.ok_or(NoFetch::Unanswered)
+        requested.map_err(|TooManyCallouts| NoFetch::TooMany)?.ok_or(NoFetch::Unanswered)
+    }
+}
+
+/// The denial of a request that needs keys and gets none.
+fn keys_unavailable(no_fetch: NoFetch) -> Denial {
+    match no_fetch {
+        NoFetch::TooMany => Denial::KeysUnavailable.of_overload(),
+        NoFetch::Missing | NoFetch::Unanswered => Denial::KeysUnavailable,
     }
 }

@@ -23,7 +23,7 @@ use crate::event::{DeniedRequest, Event, Stage, Trace};
 use crate::host::RequestId;
 use crate::http::{Field, Fields, LocalReply, RequestHead, log_word};
 use crate::identity::Identity;
-use crate::in_flight::{Answers, CalloutId, Dispatch, Requested};
+use crate::in_flight::{Answers, CalloutId, Dispatch, Requested, TooManyCallouts};
 use crate::metrics::RequestOutcome;
 use crate::overrides::TemplateKey;
 use crate::rules::{Anonymous, Applicable, Bypassed, Decision};
@@ -49,9 +49,17 @@ pub(super) enum Presented<'a> {
 }
 
 impl Halt {
-    /// Waits for the requested callout; denies if it could not be requested.
-    pub(super) fn wait_or(requested: Option<Requested>, unavailable: Denial) -> Self {
-        requested.map_or(Self::Deny(unavailable), Self::from)
+    /// Waits for the requested callout. `unavailable`: the denial if there is none to wait
+    /// for.
+    pub(super) fn wait_or(
+        requested: Result<Option<Requested>, TooManyCallouts>,
+        unavailable: Denial,
+    ) -> Self {
+        match requested {
+            Ok(Some(requested)) => requested.into(),
+            Ok(None) => Self::Deny(unavailable),
+            Err(TooManyCallouts) => Self::Deny(unavailable.of_overload()),
+        }
     }
 }
 

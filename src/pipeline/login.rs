@@ -11,7 +11,7 @@ use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::Event;
 use crate::http::{LocalReply, RequestHead};
-use crate::in_flight::{Answers, Dispatch, Outcome, Purpose, Requested};
+use crate::in_flight::{Answers, Dispatch, Outcome, Purpose, Requested, TooManyCallouts};
 use crate::metrics::RequestOutcome;
 use crate::sealing::{Client, Login, LoginError, Logins, SealedReply, is_sealed};
 use crate::time::UnixTime;
@@ -133,8 +133,8 @@ impl Pipeline {
         let callout = login.callout(head, sanitized, body, client)?;
         let (purpose, answers) = (Purpose::Login(position), Answers::default());
         match self.callouts.request(purpose, &answers, None, now, || Some(callout)) {
-            Some(Requested::Opened(sent)) => Ok(sent),
-            Some(Requested::Joined(_)) | None => Err(LoginError::TooMany),
+            Ok(Some(Requested::Opened(sent))) => Ok(sent),
+            Ok(_) | Err(TooManyCallouts) => Err(LoginError::TooMany),
         }
     }
 
@@ -168,7 +168,7 @@ impl Pipeline {
             LoginError::Method => LocalReply::unstored(405).with_header("allow", Logins::methods()),
             LoginError::LengthMissing => LocalReply::unstored(411),
             LoginError::TooLarge => LocalReply::unstored(413),
-            LoginError::TooMany => return Err(Denial::LoginUnavailable),
+            LoginError::TooMany => return Err(Denial::LoginUnavailable.of_overload()),
             LoginError::Path => return Err(Denial::PathAmbiguous),
         };
         self.counters.ended(RequestOutcome::Login);

@@ -24,6 +24,8 @@ pub enum NoFetch {
     /// It is not known whether the issuer has the key: its service fails, or no fetch may
     /// be made yet.
     Unanswered,
+    /// Nor is it known: too many requests wait for fetches.
+    TooMany,
 }
 
 /// The result of looking for a key.

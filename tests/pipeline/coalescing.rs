@@ -1,6 +1,8 @@
 //! Requests that wait for the same answer, and answers nobody waits for.
 
 use gatepass::host::HostCapabilities;
+use gatepass::pipeline::Step;
+use gatepass::verdict::Verdict;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -146,6 +148,19 @@ fn a_reply_that_never_comes_is_given_up() {
     assert_eq!(denied(step), denial(503, "user_info_unavailable"));
     let now = world.now();
     assert!(world.gateway.tick(now).overdue.is_empty());
+}
+
+/// The service may be well: whoever looks for a fault there finds none.
+#[test]
+fn a_request_that_cannot_wait_is_not_told_that_the_service_failed() {
+    let mut world = World::new(&with_users([]), ENVOY);
+    for user in 0..1000 {
+        awaits(world.get(&token(json!({"sub": format!("user {user}")}))));
+    }
+    let step = world.get(&token(json!({"sub": "one too many"})));
+    let Step::Done(Verdict::Deny(denial, answer), _) = step else { panic!("{step:?}") };
+    assert_eq!((answer.status, denial.code().name()), (503, "user_info_unavailable"));
+    assert_eq!(denial.to_string(), "too many requests are waiting for the same service");
 }
 
 /// Of the consumer that the host has for a token.
