@@ -15,6 +15,7 @@ use crate::callout::Service;
 use crate::consumer::Consumer;
 use crate::denial::{Code, Denial};
 use crate::features;
+use crate::host::HostFailure;
 use crate::http::log_word;
 use crate::identity::{MintError, ScheduleGap};
 use crate::introspection::IntrospectionFailure;
@@ -219,7 +220,7 @@ pub enum Event {
         signing: AlgorithmSet,
     },
     /// The host failed to do what a request needs; the request got 500.
-    HostError(&'static str),
+    HostError(HostFailure),
     /// No identity token could be made.
     NotMinted(MintError),
 }
@@ -333,7 +334,7 @@ impl Event {
                 }),
             ),
             Self::AnnouncementNotApplied(denial) => caused(denial),
-            Self::HostError(cause) => caused(cause),
+            Self::HostError(failure) => caused(failure),
             Self::NotMinted(error) => caused(error),
         }
     }

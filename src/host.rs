@@ -1,6 +1,7 @@
 //! What the core needs to know about its host.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,6 +29,80 @@ pub struct HostCapabilities {
     /// Whether it says if a body follows that no field announces, as HTTP/2 has it;
     /// otherwise it takes no more of one than the `Content-Length` that is set here.
     pub announces_bodies: bool,
+}
+
+/// What a host or its door failed to do for a request, which then gets 500.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostFailure {
+    /// The host does not tell the time.
+    NoClock,
+    /// It does not provide the request's header fields.
+    HeadersUnread,
+    /// It reported the header fields of one request twice.
+    HeadersRepeated,
+    /// It does not make the edits without which the request must not go upstream.
+    HeadersNotEdited,
+    /// It does not provide the trailers.
+    TrailersUnread,
+    /// It does not remove a trailer that must not go upstream.
+    TrailersNotEdited,
+    /// The request is to be forwarded, but its body was read and is gone.
+    BodyConsumed,
+    /// Without a guard, the request could pass while it waits.
+    NotGuarded,
+    /// It does not let a decided request continue.
+    NotResumed,
+    /// The gateway panicked.
+    Panicked,
+}
+
+impl HostFailure {
+    /// Every failure.
+    pub const ALL: [Self; 10] = [
+        Self::NoClock,
+        Self::HeadersUnread,
+        Self::HeadersRepeated,
+        Self::HeadersNotEdited,
+        Self::TrailersUnread,
+        Self::TrailersNotEdited,
+        Self::BodyConsumed,
+        Self::NotGuarded,
+        Self::NotResumed,
+        Self::Panicked,
+    ];
+
+    /// The word for Envoy's `%RESPONSE_CODE_DETAILS%`.
+    pub const fn details(self) -> &'static str {
+        match self {
+            Self::NoClock => "gatepass_no_clock",
+            Self::HeadersUnread => "gatepass_headers_unread",
+            Self::HeadersRepeated => "gatepass_headers_repeated",
+            Self::HeadersNotEdited => "gatepass_headers_not_edited",
+            Self::TrailersUnread => "gatepass_trailers_unread",
+            Self::TrailersNotEdited => "gatepass_trailers_not_edited",
+            Self::BodyConsumed => "gatepass_body_consumed",
+            Self::NotGuarded => "gatepass_not_guarded",
+            Self::NotResumed => "gatepass_not_resumed",
+            Self::Panicked => "gatepass_panic",
+        }
+    }
+}
+
+impl fmt::Display for HostFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoClock => "the time could not be read",
+            Self::HeadersUnread => "the headers could not be read",
+            Self::HeadersRepeated => "the headers came twice",
+            Self::HeadersNotEdited => "the headers could not be edited",
+            Self::TrailersUnread => "the trailers could not be read",
+            Self::TrailersNotEdited => "the trailers could not be edited",
+            Self::BodyConsumed => "the body was already read, so the request cannot be forwarded",
+            Self::NotGuarded => "the request could not be guarded while it waits",
+            Self::NotResumed => "the request could not be resumed",
+            Self::Panicked => "the gateway panicked",
+        })
+    }
 }
 
 impl HostCapabilities {

@@ -54,8 +54,8 @@ pub enum Action {
         request: RequestId,
         /// The answer.
         reply: LocalReply,
-        /// The denial's code, if it is one.
-        code: Option<&'static str>,
+        /// Why, in a word for Envoy's `%RESPONSE_CODE_DETAILS%`: a denial's code.
+        details: &'static str,
         /// What the access log may print.
         access_log: AccessLogFields,
     },

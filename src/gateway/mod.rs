@@ -31,7 +31,7 @@ use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::{Event, Trace};
 pub use crate::host::RequestId;
-use crate::host::{ById, HostCapabilities, RequestInfo};
+use crate::host::{ById, HostCapabilities, HostFailure, RequestInfo};
 use crate::http::{Fields, LocalReply, RequestHead};
 pub use crate::in_flight::{CalloutId, Dispatch};
 use crate::metrics::{Sample, Series};
@@ -44,6 +44,9 @@ use crate::verdict::Verdict;
 /// with requests. It is the same for all doors: a worker that slept until something is
 /// due would have to track every event that moves that time forward.
 pub const TICK: Span = Span::from_millis(100);
+
+/// The `details` of answers that are neither denials nor failures.
+const OWN_ANSWER: &str = "gatepass";
 
 /// One active configuration, with the requests that it decides.
 #[derive(Debug)]
@@ -211,13 +214,13 @@ impl Gateway {
 
     /// The host failed to execute something for a request: answers it with 500 and
     /// forgets it.
-    pub fn fail(&mut self, request: RequestId, cause: &'static str) {
+    pub fn fail(&mut self, request: RequestId, failure: HostFailure) {
         self.gone(request);
-        self.pipeline.log_event(Event::HostError(cause));
+        self.pipeline.log_event(Event::HostError(failure));
         self.actions.push_back(Action::Reply {
             request,
             reply: LocalReply::new(500),
-            code: None,
+            details: failure.details(),
             access_log: AccessLogFields::EMPTY,
         });
     }
@@ -283,10 +286,10 @@ impl Gateway {
 
     /// A callout is complete, but the host does not tell the time. Every request that
     /// waits for it is answered with 500: nothing can be decided without the time.
-    pub fn lose(&mut self, callout: CalloutId, cause: &'static str) {
+    pub fn lose(&mut self, callout: CalloutId) {
         self.lost.push(callout);
         for (request, _) in self.waiting.take(callout) {
-            self.fail(request, cause);
+            self.fail(request, HostFailure::NoClock);
         }
     }
 
@@ -420,9 +423,11 @@ impl Gateway {
                     Action::Forward { request, edits, access_log }
                 }
                 Verdict::Deny(denial, reply) => {
-                    Action::Reply { request, reply, code: Some(denial.code().name()), access_log }
+                    Action::Reply { request, reply, details: denial.code().name(), access_log }
                 }
-                Verdict::Answer(reply) => Action::Reply { request, reply, code: None, access_log },
+                Verdict::Answer(reply) => {
+                    Action::Reply { request, reply, details: OWN_ANSWER, access_log }
+                }
             },
         };
         self.actions.push_back(action);

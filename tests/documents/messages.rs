@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use gatepass::host::HostFailure;
 use syn::parse::Parser as _;
 use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
@@ -150,4 +151,14 @@ fn the_page_has_each_message_and_no_other() {
     let is_printed = |cell: &&&str| messages.contains(**cell);
     let stale: Vec<_> = shown.iter().filter(|cell| !is_printed(cell)).collect();
     assert!(stale.is_empty(), "printed nowhere: {stale:#?}");
+}
+
+#[test]
+fn the_page_of_the_log_has_each_cause_of_a_failing_host() {
+    let page = include_str!("../../docs/reference.md");
+    let row = page.lines().find(|line| line.starts_with("| `host_error` ")).expect("its row");
+    for failure in HostFailure::ALL {
+        assert!(row.contains(&format!("`{failure}`")), "{failure}");
+        assert!(failure.details().starts_with("gatepass_"), "{failure}");
+    }
 }

@@ -60,8 +60,9 @@ fn a_head_that_envoy_does_not_tell_is_answered_with_500() {
     let request = envoy.open(&[]).unread();
     assert_eq!(request.headers(true), STOP);
     let answer = request.answer().expect("nobody waits for ever");
-    assert_eq!((answer.status, answer.details.as_str()), (500, "gatepass_no_head"));
-    assert!(LOG.with_borrow(|log| log.iter().any(|line| line.contains("gatepass_no_head"))));
+    assert_eq!((answer.status, answer.details.as_str()), (500, "gatepass_headers_unread"));
+    let cause = "the headers could not be read";
+    assert!(LOG.with_borrow(|log| log.iter().any(|line| line.contains(cause))));
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn a_head_that_comes_twice_is_answered_with_500() {
     let request = envoy.open(&[(":path", "/health")]);
     assert_eq!((request.headers(false), request.headers(true)), (CONTINUE, STOP));
     let answer = request.answer().expect("nobody waits for ever");
-    assert_eq!((answer.status, answer.details.as_str()), (500, "gatepass_head_repeated"));
+    assert_eq!((answer.status, answer.details.as_str()), (500, "gatepass_headers_repeated"));
 }
 
 /// With a feed, for which requests wait until it has been read.

@@ -368,6 +368,9 @@ fn a_panic_denies_the_request_and_those_that_wait_and_the_next_one_is_served() {
     assert_eq!(next.continued(), 1);
     envoy.run_until("it is counted", || envoy.count("gatepass_panics_total") == 1);
     assert!(LOG.with_borrow(|log| log.iter().any(|line| line.contains("capacity overflow"))));
+    let is_failure = |line: &&String| line.contains("the gateway panicked");
+    let failures = LOG.with_borrow(|log| log.iter().filter(is_failure).count());
+    assert_eq!(failures, 2, "one for each request that got 500");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use gatepass::callout::{Callout, CalloutFailure, CalloutReply, ReplyFields};
 use gatepass::denial::Denial;
 use gatepass::event::Event;
 use gatepass::gateway::{self, Action, CalloutId, Dispatch, Gateway, RequestId};
-use gatepass::host::ById;
+use gatepass::host::{ById, HostFailure};
 use gatepass::http::Edit;
 use proxy_wasm::types;
 
@@ -95,8 +95,6 @@ impl Entered {
     }
 }
 
-const NO_CLOCK: &str = "the time could not be read";
-
 impl Shared {
     pub(crate) fn new(
         root_id: u32,
@@ -179,7 +177,7 @@ impl Shared {
             return self.execute_all(Some(request));
         }
         self.attach_store_once();
-        let Ok(now) = self.host.now() else { return self.fail(request, NO_CLOCK) };
+        let Ok(now) = self.host.now() else { return self.fail(request, HostFailure::NoClock) };
         match self.host.request_head(fields, is_whole) {
             Ok(head) => self.with_gateway(|gateway| gateway.begin(request, head, now)),
             Err(Unreadable::TooMany { limit }) => {
@@ -187,7 +185,7 @@ impl Shared {
                     gateway.refuse(request, Denial::HeadersTooMany { limit });
                 });
             }
-            Err(Unreadable::Host) => return self.fail(request, "headers could not be read"),
+            Err(Unreadable::Host) => return self.fail(request, HostFailure::HeadersUnread),
         }
         self.execute_all(Some(request))
     }
@@ -213,8 +211,8 @@ impl Shared {
 
     /// Answers the request in whose callback this is called, after a call of the host
     /// failed.
-    fn fail(&self, request: RequestId, cause: &'static str) -> types::Action {
-        self.with_gateway(|gateway| gateway.fail(request, cause));
+    fn fail(&self, request: RequestId, failure: HostFailure) -> types::Action {
+        self.with_gateway(|gateway| gateway.fail(request, failure));
         self.execute_all(Some(request))
     }
 
@@ -240,7 +238,7 @@ impl Shared {
     fn complete(&self, callout: CalloutId, reply: &CalloutReply) {
         match self.host.now() {
             Ok(now) => self.with_gateway(|gateway| gateway.reply(callout, reply, now)),
-            Err(_) => self.with_gateway(|gateway| gateway.lose(callout, NO_CLOCK)),
+            Err(_) => self.with_gateway(|gateway| gateway.lose(callout)),
         }
     }
 
@@ -322,8 +320,8 @@ impl Shared {
                 }
                 (Ok(types::Action::Continue), Some(request)) => self.resume(request),
                 (Ok(_), _) => {}
-                (Err(cause), Some(request)) => {
-                    self.with_gateway(|gateway| gateway.fail(request, cause));
+                (Err(failure), Some(request)) => {
+                    self.with_gateway(|gateway| gateway.fail(request, failure));
                 }
                 (Err(_), None) => {}
             }
@@ -346,13 +344,13 @@ impl Shared {
     fn resume(&self, request: RequestId) {
         if self.host.resume().is_err() {
             let _ = self.host.arm_fail_closed();
-            self.with_gateway(|gateway| gateway.fail(request, "the request could not go on"));
+            self.with_gateway(|gateway| gateway.fail(request, HostFailure::NotResumed));
         }
     }
 
     /// Executes an action, in the context of its request.
-    fn execute(&self, action: Action) -> Result<types::Action, &'static str> {
-        const NOT_EDITED: &str = "headers could not be edited";
+    fn execute(&self, action: Action) -> Result<types::Action, HostFailure> {
+        const NOT_EDITED: HostFailure = HostFailure::HeadersNotEdited;
         match action {
             Action::Send(dispatch) => self.send(dispatch),
             Action::Suspend { request, dispatch } => self.suspend(request, dispatch),
@@ -368,10 +366,10 @@ impl Shared {
                 self.forward(request, edits.edits()).map_err(|_| NOT_EDITED)?;
                 return Ok(types::Action::Continue);
             }
-            Action::Reply { reply, code, access_log, .. } => {
+            Action::Reply { reply, details, access_log, .. } => {
                 self.publish(&access_log);
                 let reply = if self.loses_bodies.get() { reply.without_body() } else { reply };
-                self.host.reply(&reply, code.unwrap_or("gatepass"));
+                self.host.reply(&reply, details);
             }
         }
         Ok(types::Action::Pause)
@@ -385,9 +383,9 @@ impl Shared {
         match (guarded, dispatch) {
             (Ok(()), Some(dispatch)) => self.send(dispatch),
             (Ok(()), None) => {}
-            (Err(cause), dispatch) => {
+            (Err(failure), dispatch) => {
                 // Before its callout is reported as failed, which would resume it.
-                self.with_gateway(|gateway| gateway.fail(request, cause));
+                self.with_gateway(|gateway| gateway.fail(request, failure));
                 if let Some(Dispatch { id, .. }) = dispatch {
                     self.complete(id, &CalloutReply::Failed(CalloutFailure::NotSent));
                 }
@@ -408,10 +406,10 @@ impl Shared {
 
     /// Guards a request, unless it is guarded already.
     #[inline(never)]
-    fn arm_fail_closed(&self, request: RequestId) -> Result<(), &'static str> {
+    fn arm_fail_closed(&self, request: RequestId) -> Result<(), HostFailure> {
         if !self.guards.borrow().contains_key(&request) {
             let guard = self.host.arm_fail_closed();
-            let guard = guard.map_err(|_| "the request could not be guarded while it waits")?;
+            let guard = guard.map_err(|_| HostFailure::NotGuarded)?;
             self.guards.borrow_mut().insert(request, guard);
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gatepass::access_log::AccessLogFields;
 use gatepass::event::Event;
 use gatepass::gateway::Action;
-use gatepass::host::RequestId;
+use gatepass::host::{HostFailure, RequestId};
 use gatepass::http::{Edit, LocalReply, RequestHead};
 use gatepass::verdict::HeaderEdits;
 
@@ -81,11 +81,11 @@ impl Stream {
     pub(crate) fn headers(self: &Rc<Self>, mut filter: Filter<'_>, end: bool) -> HeadersStatus {
         if self.phase.get() != Phase::New {
             // There is only one head.
-            self.fail(filter, "gatepass_head_repeated");
+            self.fail(filter, HostFailure::HeadersRepeated);
             return HeadersStatus::Stop;
         }
         let Ok(route) = filter.route() else {
-            self.fail(filter, "configuration_invalid");
+            self.answer(filter, &LocalReply::new(500), UNREADY);
             return HeadersStatus::Stop;
         };
         let Some(plan) = route.or_else(|| self.shared.plan()) else {
@@ -95,13 +95,13 @@ impl Stream {
             return HeadersStatus::Stop;
         };
         let Some(worker) = Worker::of(&self.shared, &plan) else {
-            self.fail(filter, "configuration_invalid");
+            self.answer(filter, &LocalReply::new(500), UNREADY);
             return HeadersStatus::Stop;
         };
         let number = worker.number();
         let (worker, _) = self.place.get_or_init(|| (worker, number));
         let Some(head) = filter.fields(Map::Request).map(|pairs| fields(&pairs)) else {
-            self.fail(filter, "gatepass_no_head");
+            self.fail(filter, HostFailure::HeadersUnread);
             return HeadersStatus::Stop;
         };
         let head = RequestHead::from(head).with_body(!end);
@@ -175,7 +175,7 @@ impl Stream {
         }
         let Some((worker, number)) = self.place.get() else { return TrailersStatus::Stop };
         if worker.is_broken() {
-            self.fail(filter, PANIC);
+            self.fail(filter, HostFailure::Panicked);
             return TrailersStatus::Stop;
         }
         if matches!(self.phase.get(), Phase::Reading(_)) {
@@ -184,7 +184,7 @@ impl Stream {
             return TrailersStatus::Stop;
         }
         let Some(trailers) = filter.fields(Map::Trailers).map(|pairs| fields(&pairs)) else {
-            self.fail(filter, "gatepass_no_trailers");
+            self.fail(filter, HostFailure::TrailersUnread);
             return TrailersStatus::Stop;
         };
         let mut removed = None;
@@ -198,7 +198,7 @@ impl Stream {
         };
         for name in &removed {
             if !filter.remove(Map::Trailers, name.as_bytes()) {
-                self.fail(filter, "gatepass_trailers_kept");
+                self.fail(filter, HostFailure::TrailersNotEdited);
                 return TrailersStatus::Stop;
             }
         }
@@ -219,7 +219,7 @@ impl Stream {
             return;
         }
         if worker.is_broken() {
-            return self.fail(filter, PANIC);
+            return self.fail(filter, HostFailure::Panicked);
         }
         let news = worker.event(*number, &filter, |_, _| ());
         let left = self.held.get().map(|held| held.take()).unwrap_or_default();
@@ -260,7 +260,7 @@ impl Stream {
         actions: Option<Vec<Action>>,
     ) -> Done<'hook> {
         let Some(actions) = actions else {
-            self.fail(filter, PANIC);
+            self.fail(filter, HostFailure::Panicked);
             return Done::Ends;
         };
         for action in actions {
@@ -279,9 +279,9 @@ impl Stream {
                 Action::Forward { edits, access_log, .. } => {
                     return self.forward(filter, &edits, &access_log);
                 }
-                Action::Reply { reply, code, access_log, .. } => {
+                Action::Reply { reply, details, access_log, .. } => {
                     publish(&mut filter, &access_log);
-                    self.answer(filter, &reply, code.unwrap_or("gatepass"));
+                    self.answer(filter, &reply, details);
                     return Done::Ends;
                 }
             }
@@ -309,7 +309,7 @@ impl Stream {
         publish(&mut filter, access_log);
         if self.reads.get() {
             // Its body has been consumed.
-            self.fail(filter, "gatepass_body_read");
+            self.fail(filter, HostFailure::BodyConsumed);
             return Done::Ends;
         }
         for edit in edits.edits() {
@@ -319,7 +319,7 @@ impl Stream {
                 Edit::Path(path) => filter.set(Map::Request, b":path", path),
             };
             if !is_done {
-                self.fail(filter, "gatepass_headers_kept");
+                self.fail(filter, HostFailure::HeadersNotEdited);
                 return Done::Ends;
             }
         }
@@ -345,9 +345,9 @@ impl Stream {
     }
 
     /// Answers a request that Envoy or this door failed to process.
-    fn fail(&self, filter: Filter<'_>, details: &'static str) {
-        write_log(&Event::HostError(details));
-        self.answer(filter, &LocalReply::new(500), details);
+    fn fail(&self, filter: Filter<'_>, failure: HostFailure) {
+        write_log(&Event::HostError(failure));
+        self.answer(filter, &LocalReply::new(500), failure.details());
     }
 
     fn release(&self) {
@@ -374,8 +374,6 @@ fn unready() -> LocalReply {
 }
 
 const UNREADY: &str = "configuration_invalid";
-
-const PANIC: &str = "gatepass_panic";
 
 /// Sets the fields for the access log, under the names that the WebAssembly filter uses,
 /// so that one format works for both.

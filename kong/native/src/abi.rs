@@ -748,7 +748,10 @@ mod tests {
         let mut actions = gateway.all(gateway.begin(2.0, "/open", ""));
         actions.sort();
         assert_eq!(actions, ["5 for 1: 500 ", "5 for 2: 500 "]);
-        assert!(gateway.lines().iter().any(|line| line.contains("was restarted")));
+        let lines = gateway.lines();
+        assert!(lines.iter().any(|line| line.contains("was restarted")));
+        let failures = lines.iter().filter(|line| line.contains("the gateway panicked"));
+        assert_eq!(failures.count(), 2, "one for each request that got 500");
         // SAFETY: the gateway is open.
         assert_eq!(unsafe { (gatepass_panics(gateway.0), gatepass_held(gateway.0)) }, (1, 0));
         // SAFETY: the same; its callout is nobody's any more.

@@ -12,7 +12,7 @@ use gatepass::callout::CalloutReply;
 use gatepass::config::{self, Problem, Problems};
 use gatepass::event::Event;
 use gatepass::gateway::{Action, CalloutId, Dispatch, Gateway, RequestId};
-use gatepass::host::{RequestInfo, parse_address};
+use gatepass::host::{HostFailure, RequestInfo, parse_address};
 use gatepass::http::RequestHead;
 use gatepass::metrics::{self, Sample, Series};
 use gatepass::pipeline::{Heard, SharedData};
@@ -96,7 +96,7 @@ impl Door {
         assert_ne!(self.panics_at, Some(request), "as the test asked for");
         let id = RequestId(request);
         let Some(Begun { address, peer, certificate, id: name, fields }) = begun else {
-            self.gateway.fail(id, "headers could not be read");
+            self.gateway.fail(id, HostFailure::HeadersUnread);
             return;
         };
         *self.info.current.borrow_mut() = (request, Info { address, peer, certificate, name });
@@ -245,8 +245,11 @@ impl Door {
         self.samples.clear();
         self.series.clear();
         let held = std::mem::take(&mut self.held);
-        self.failed.extend(held.into_iter().filter(|held| Some(*held) != request));
-        self.failed.extend(request);
+        let others = held.into_iter().filter(|held| Some(*held) != request);
+        for failed in others.chain(request) {
+            self.failed.push_back(failed);
+            self.log.push_back(line(&Event::HostError(HostFailure::Panicked)));
+        }
         self.callouts.clear();
         self.encoder = Encoder::default();
         self.info.clear();

@@ -1,9 +1,10 @@
 //! Bodies of requests that the gateway answers itself, and trailers.
 
 use gatepass::gateway::RequestId;
+use gatepass::host::HostFailure;
 use proxy_wasm::types::Action;
 
-use super::{NO_CLOCK, Shared};
+use super::Shared;
 
 impl Shared {
     /// Takes the body of a request, of which `bytes` have arrived; `is_whole` if no more
@@ -29,7 +30,7 @@ impl Shared {
     }
 
     fn body_ended(&self, request: RequestId, body: Option<Vec<u8>>) -> Action {
-        let Ok(now) = self.host.now() else { return self.fail(request, NO_CLOCK) };
+        let Ok(now) = self.host.now() else { return self.fail(request, HostFailure::NoClock) };
         self.with_gateway(|gateway| gateway.body(request, body, now));
         self.execute_all(Some(request))
     }
@@ -43,12 +44,12 @@ impl Shared {
             return self.body_ended(request, Some(held));
         }
         let Ok(fields) = self.host.request_trailers(fields) else {
-            return self.fail(request, "trailers could not be read");
+            return self.fail(request, HostFailure::TrailersUnread);
         };
         let names = self.with_gateway(|gateway| gateway.trailers(request, &fields));
         match names.map(|names| self.host.remove_trailers(&names)) {
             Some(Ok(())) => self.as_decided(request),
-            Some(Err(_)) => self.fail(request, "trailers could not be edited"),
+            Some(Err(_)) => self.fail(request, HostFailure::TrailersNotEdited),
             None => self.execute_all(Some(request)),
         }
     }

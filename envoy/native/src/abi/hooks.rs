@@ -14,6 +14,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 
+use gatepass::event::Event;
+use gatepass::host::HostFailure;
+
 use super::envoy::{self, Config, Filter};
 use super::types::{
     BodyStatus, ConfigPtr, EnvoyBuffer, EnvoyHeader, FilterPtr, HeadersStatus, SUCCESS,
@@ -21,7 +24,7 @@ use super::types::{
 };
 use crate::configuration::Configuration;
 use crate::outgoing::Reply;
-use crate::plan::Plan;
+use crate::plan::{Plan, write_log};
 use crate::stream::Stream;
 
 /// The version of the ABI. If it is not Envoy's own, Envoy logs a warning and loads the
@@ -118,9 +121,10 @@ unsafe fn in_stream<T>(
     // exists.
     guarded(|| {
         if stream.on_panic() {
+            write_log(&Event::HostError(HostFailure::Panicked));
             // SAFETY: the stream was neither answered nor destroyed.
             if let Some(filter) = unsafe { Filter::new(filter) } {
-                filter.respond(500, &[], b"", "gatepass_panic");
+                filter.respond(500, &[], b"", HostFailure::Panicked.details());
             }
         }
     });
