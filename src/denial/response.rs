@@ -70,6 +70,12 @@ impl Denial {
         reply
     }
 
+    /// The reply of a door that has no gateway, and so no settings. It need not read the
+    /// head for it: a client of gRPC takes the HTTP status for what it means.
+    pub fn reply_unconfigured(&self) -> LocalReply {
+        self.reply(&RequestHead::default(), b"", &ErrorSettings::default(), false, None)
+    }
+
     fn http_reply(&self, settings: &ErrorSettings) -> LocalReply {
         let (media_type, body) = match settings.format {
             ErrorFormat::Problem => ("application/problem+json", self.problem()),

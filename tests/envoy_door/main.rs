@@ -304,7 +304,11 @@ fn a_route_has_its_own_configuration() {
     assert_eq!(alice.headers(true), STOP_ALL);
     assert_eq!(envoy.callouts()[0].1, "/members/alice");
     let foreign = envoy.open(&[]).on_foreign();
-    assert_eq!((foreign.headers(true), foreign.status()), (STOP, 500));
+    assert_eq!(foreign.headers(true), STOP);
+    let answer = foreign.answer().unwrap();
+    assert_eq!((answer.status, answer.details.as_str()), (503, "configuration_invalid"));
+    let cause = "the settings of the route are those of another filter";
+    assert!(LOG.with_borrow(|log| log.iter().any(|line| line.contains(cause))));
     // The route goes; its streams stay.
     drop(route);
     envoy.reply(only_callout(&envoy), ALICE);

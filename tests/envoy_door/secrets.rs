@@ -141,7 +141,7 @@ fn a_secret_that_is_not_text_is_refused_and_the_one_before_stays() {
     assert_eq!(key_of(&identity(&envoy).unwrap()), key_of(&first));
 }
 
-/// As from the plugin for Kong, whose worker has no configuration yet.
+/// As from the plugin for Kong, whose worker has no configuration yet, and counted as there.
 #[test]
 fn a_request_before_the_secrets_is_told_why_and_so_is_the_access_log() {
     let envoy = Envoy::start(&signed_by("key").to_string()).expect("what is known of it is valid");
@@ -153,5 +153,8 @@ fn a_request_before_the_secrets_is_told_why_and_so_is_the_access_log() {
     assert_eq!((&body["code"], &body["status"]), (&json!("configuration_invalid"), &json!(503)));
     let type_of = answer.headers.iter().find(|(name, _)| name == "content-type");
     assert_eq!(type_of.unwrap().1, b"application/problem+json");
+    assert_eq!(body["detail"], "the gateway is not configured correctly");
+    let denied = "gatepass_requests_total denied configuration_invalid";
+    envoy.run_until("it is counted", || envoy.count(denied) == 1);
     assert_eq!(request.note("wasm.gatepass.code").as_deref(), Some("configuration_invalid"));
 }

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use serde_json::json;
+use gatepass::denial::Denial;
+use serde_json::{Value, json};
 
 use crate::nginx::{Caller, Setup};
 use crate::wire::Request;
@@ -89,7 +90,12 @@ async fn a_wrong_configuration_denies_everything_and_is_logged() {
         let answer = nginx.send(Request::get(path)).await;
         assert_eq!(answer.outcome(), "503 configuration_invalid", "{path}");
         assert_eq!(answer.header("retry-after"), Some("5"));
+        let of_library = Denial::ConfigurationInvalid.reply_unconfigured();
+        assert_eq!(answer.json(), serde_json::from_slice::<Value>(&of_library.body).unwrap());
     }
+    let page = String::from_utf8(nginx.send(Request::get("/stub/metrics")).await.body).unwrap();
+    let counted = "gatepass_requests_total{outcome=denied,code=configuration_invalid} 3";
+    assert!(page.contains(counted), "{page}");
     let log = nginx.log();
     assert!(log.contains("$.rules[0].bipass"), "{log}");
 }

@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use gatepass::denial::{Denial, ErrorSettings};
-use gatepass::http::RequestHead;
+use gatepass::denial::Denial;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -48,14 +47,8 @@ impl HttpContext for Filter {
                 if let Some(denials) = denials {
                     host.measure(*denials, 1);
                 }
-                let reply = Denial::ConfigurationInvalid.reply(
-                    &RequestHead::default(),
-                    b"",
-                    &ErrorSettings::default(),
-                    false,
-                    None,
-                );
-                host.reply(&reply, Denial::ConfigurationInvalid.code().name());
+                let denial = Denial::ConfigurationInvalid;
+                host.reply(&denial.reply_unconfigured(), denial.code().name());
                 Action::Pause
             }
         }

@@ -194,7 +194,7 @@ impl Main {
         if self.gateways.borrow().contains_key(&plan.id()) {
             return Some(());
         }
-        let mut gateway = plan.gateway(None)?;
+        let mut gateway = plan.gateway(None).map_err(|problems| log_problems(&problems)).ok()?;
         self.metrics.borrow_mut().add(config, plan.id(), &gateway.metrics());
         self.metrics.borrow().feed(config, plan.id(), &gateway.take_metrics());
         gateway.take_log().iter().for_each(write_log);
@@ -258,6 +258,7 @@ impl Main {
             self.metrics.borrow().feed(config, plan.id(), &mailbox.take_counted());
         }
         let metrics = self.metrics.borrow();
+        metrics.unconfigured(config, shared.take_unconfigured());
         metrics.panicked(config, shared.take_panics());
         metrics.reused(config, gatepass_native::take_reused_signatures());
     }

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
+use gatepass::denial::Code;
 use gatepass::metrics::{self, Sample, Series};
 
 use crate::abi::{Config, Kind, Metric};
@@ -12,7 +13,7 @@ use crate::abi::{Config, Kind, Metric};
 /// a configuration is created, and a route's configuration may count things that the
 /// listener's does not.
 const FAMILIES: [(Kind, &str, &[&str]); 22] = [
-    (Kind::Counter, "gatepass_requests_total", &["outcome", "code"]),
+    (Kind::Counter, REQUESTS, &["outcome", "code"]),
     (Kind::Counter, "gatepass_cache_hits_total", &["cache"]),
     (Kind::Counter, "gatepass_cache_misses_total", &["cache"]),
     (Kind::Counter, "gatepass_cache_stale_total", &["cache"]),
@@ -36,6 +37,7 @@ const FAMILIES: [(Kind, &str, &[&str]); 22] = [
     (Kind::Counter, REUSED, &[]),
 ];
 
+const REQUESTS: &str = "gatepass_requests_total";
 const PANICS: &str = "gatepass_panics_total";
 const REUSED: &str = "gatepass_signatures_reused_total";
 
@@ -64,6 +66,7 @@ impl Metrics {
                 None => log::warn!("Envoy refuses the metric {name}"),
             }
         }
+        metrics.unconfigured(config, 0);
         metrics.panicked(config, 0);
         metrics.reused(config, 0);
         metrics
@@ -107,20 +110,26 @@ impl Metrics {
         }
     }
 
+    /// Counts requests that were denied because there is no gateway for them.
+    pub(crate) fn unconfigured(&self, config: &Config<'_>, times: u64) {
+        let labels = ["denied", Code::ConfigurationInvalid.name()];
+        self.count(config, REQUESTS, &labels, times);
+    }
+
     /// Counts panicked hooks.
     pub(crate) fn panicked(&self, config: &Config<'_>, times: u64) {
-        self.count(config, PANICS, times);
+        self.count(config, PANICS, &[], times);
     }
 
     /// Counts signatures that did not have to be verified again.
     pub(crate) fn reused(&self, config: &Config<'_>, times: u64) {
-        self.count(config, REUSED, times);
+        self.count(config, REUSED, &[], times);
     }
 
     /// Counts for the process, not for a gateway.
-    fn count(&self, config: &Config<'_>, name: &str, times: u64) {
+    fn count(&self, config: &Config<'_>, name: &str, labels: &[&str], times: u64) {
         if let Some(metric) = self.families.get(name) {
-            self.measure(config, *metric, &[], times);
+            self.measure(config, *metric, labels, times);
         }
     }
 

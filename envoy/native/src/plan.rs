@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use gatepass::config::{self, Problems};
+use gatepass::config::{self, Problem, Problems};
 use gatepass::event::Event;
 use gatepass::gateway::Gateway;
 use gatepass::host::{HostCapabilities, RequestInfo};
@@ -74,18 +74,15 @@ impl Plan {
         self.over.load(Ordering::Acquire)
     }
 
-    /// Makes a gateway for the calling thread. `None` only if the system has no
-    /// randomness.
-    pub(crate) fn gateway(&self, info: Option<Box<dyn RequestInfo>>) -> Option<Gateway> {
-        let mut settings = load(&self.text).ok()?;
+    /// Makes a gateway for the calling thread. The configuration was valid when the plan
+    /// was made.
+    pub(crate) fn gateway(&self, info: Option<Box<dyn RequestInfo>>) -> Result<Gateway, Problems> {
+        let mut settings = load(&self.text)?;
         settings.access_log_properties.get_or_insert(true);
-        let seed = match seed() {
-            Ok(seed) => seed,
-            Err(error) => {
-                log::error!("{error}");
-                return None;
-            }
-        };
+        let seed = seed().map_err(|error| {
+            let accepted = "a machine with a source of randomness";
+            Problem::new("$", error.to_string(), accepted)
+        })?;
         let store = Store::of_process(settings.shared_data);
         let store = store.unwrap_or_else(|| Box::new(self.own.clone()));
         let gateway = Gateway::new(settings, HostCapabilities::ENVOY_NATIVE, seed);
@@ -95,7 +92,7 @@ impl Plan {
         };
         gateway.share(store);
         gateway.share_answers(Box::new(self.answers.clone()));
-        Some(gateway)
+        Ok(gateway)
     }
 }
 

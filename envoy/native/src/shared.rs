@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     /// The mailboxes of the workers' gateways, and the plan of each.
     mailboxes: Mutex<Vec<(Arc<Plan>, Weak<Mailbox>)>>,
     panics: AtomicU64,
+    /// Requests denied because there is no gateway for them.
+    unconfigured: AtomicU64,
     pub(crate) in_flight: Arc<InFlight>,
 }
 
@@ -43,6 +45,7 @@ impl Shared {
             outbox: Mutex::default(),
             mailboxes: Mutex::default(),
             panics: AtomicU64::new(0),
+            unconfigured: AtomicU64::new(0),
             in_flight: Arc::new(InFlight::new()),
         }
     }
@@ -109,6 +112,16 @@ impl Shared {
     /// The number of panicked hooks since the last call.
     pub(crate) fn take_panics(&self) -> u64 {
         self.panics.swap(0, Ordering::Relaxed)
+    }
+
+    /// A request was denied because there is no gateway for it.
+    pub(crate) fn denied_unconfigured(&self) {
+        self.unconfigured.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number of such requests since the last call.
+    pub(crate) fn take_unconfigured(&self) -> u64 {
+        self.unconfigured.swap(0, Ordering::Relaxed)
     }
 
     /// Called when the main thread starts its work: from here on it can be woken again.

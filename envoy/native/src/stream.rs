@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gatepass::access_log::AccessLogFields;
+use gatepass::denial::Denial;
 use gatepass::event::Event;
 use gatepass::gateway::Action;
 use gatepass::host::{HostFailure, RequestId};
 use gatepass::http::{Edit, LocalReply, RequestHead};
 use gatepass::verdict::HeaderEdits;
 
-use crate::abi::{BodyStatus, Filter, HeadersStatus, Map, Request, TrailersStatus};
+use crate::abi::{BodyStatus, Filter, ForeignRoute, HeadersStatus, Map, Request, TrailersStatus};
 use crate::held::Held;
 use crate::outgoing::fields;
 use crate::plan::write_log;
@@ -77,25 +78,27 @@ impl Stream {
         }
     }
 
+    /// The worker whose gateway decides the request, if there is a configuration for it.
+    fn worker(&self, filter: &Filter<'_>) -> Option<Rc<Worker>> {
+        let plan = match filter.route() {
+            Ok(route) => route.or_else(|| self.shared.plan())?,
+            Err(ForeignRoute) => {
+                log::error!("the settings of the route are those of another filter");
+                return None;
+            }
+        };
+        Worker::of(&self.shared, &plan)
+    }
+
     /// The head arrived.
-    pub(crate) fn headers(self: &Rc<Self>, mut filter: Filter<'_>, end: bool) -> HeadersStatus {
+    pub(crate) fn headers(self: &Rc<Self>, filter: Filter<'_>, end: bool) -> HeadersStatus {
         if self.phase.get() != Phase::New {
             // There is only one head.
             self.fail(filter, HostFailure::HeadersRepeated);
             return HeadersStatus::Stop;
         }
-        let Ok(route) = filter.route() else {
-            self.answer(filter, &LocalReply::new(500), UNREADY);
-            return HeadersStatus::Stop;
-        };
-        let Some(plan) = route.or_else(|| self.shared.plan()) else {
-            let code = Some(UNREADY);
-            publish(&mut filter, &AccessLogFields { code, ..AccessLogFields::EMPTY });
-            self.answer(filter, &unready(), UNREADY);
-            return HeadersStatus::Stop;
-        };
-        let Some(worker) = Worker::of(&self.shared, &plan) else {
-            self.answer(filter, &LocalReply::new(500), UNREADY);
+        let Some(worker) = self.worker(&filter) else {
+            self.deny_unconfigured(filter);
             return HeadersStatus::Stop;
         };
         let number = worker.number();
@@ -350,30 +353,21 @@ impl Stream {
         self.answer(filter, &LocalReply::new(500), failure.details());
     }
 
+    /// Denies the request, since no gateway can decide it.
+    fn deny_unconfigured(&self, mut filter: Filter<'_>) {
+        let denial = Denial::ConfigurationInvalid;
+        let code = denial.code().name();
+        publish(&mut filter, &AccessLogFields { code: Some(code), ..AccessLogFields::EMPTY });
+        self.shared.denied_unconfigured();
+        self.answer(filter, &denial.reply_unconfigured(), code);
+    }
+
     fn release(&self) {
         if let Some((worker, number)) = self.place.get() {
             worker.release(*number);
         }
     }
 }
-
-/// The response while secrets of the configuration have not arrived: that of the plugin for
-/// Kong, in the form of the gateway's, of which there is none yet.
-fn unready() -> LocalReply {
-    let body = serde_json::json!({
-        "title": "Service Unavailable",
-        "status": 503,
-        "code": UNREADY,
-        "detail": "The gateway is not configured.",
-    });
-    LocalReply::new(503)
-        .with_header("content-type", "application/problem+json")
-        .with_header("cache-control", "no-store")
-        .with_header("retry-after", "1")
-        .with_body(body.to_string().into_bytes())
-}
-
-const UNREADY: &str = "configuration_invalid";
 
 /// Sets the fields for the access log, under the names that the WebAssembly filter uses,
 /// so that one format works for both.

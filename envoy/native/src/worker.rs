@@ -18,7 +18,7 @@ use crate::abi::{Filter, Request, StreamWaker, metadata, peer_certificate_digest
 use crate::held::Held;
 use crate::mailbox::{Mail, Mailbox};
 use crate::outgoing::Outgoing;
-use crate::plan::{Plan, now, write_log};
+use crate::plan::{Plan, log_problems, now, write_log};
 use crate::shared::Shared;
 
 thread_local! {
@@ -141,7 +141,8 @@ impl Worker {
 
     fn new(shared: &Arc<Shared>, plan: &Arc<Plan>) -> Option<Self> {
         let clients = Clients::default();
-        let mut gateway = plan.gateway(Some(Box::new(Info(Rc::clone(&clients)))))?;
+        let gateway = plan.gateway(Some(Box::new(Info(Rc::clone(&clients)))));
+        let mut gateway = gateway.map_err(|problems| log_problems(&problems)).ok()?;
         // The main thread's gateway has logged these events already.
         gateway.take_log();
         let mailbox = Arc::new(Mailbox::default());

@@ -20,6 +20,9 @@ local ASKING_PAUSE_SECONDS = 0.005
 -- How often metric samples are forwarded.
 local MEASURE_SECONDS = 1
 
+-- The library's kind of metric that only grows.
+local COUNTER = 1
+
 local Worker = {}
 Worker.__index = Worker
 
@@ -126,10 +129,20 @@ function Worker:wait_for(entry)
   return entry.gateway
 end
 
+-- Counts a request that is denied because there is no gateway, as the gateway would.
+function Worker:count_unconfigured()
+  if self.host.measure then
+    self.host.measure(COUNTER, "gatepass_requests_total", { "outcome", "code" },
+                      { "denied", "configuration_invalid" }, 1,
+                      "Requests, by outcome and code of the denial.")
+  end
+end
+
 -- Decides the request: returns the reply, or nil if it may pass.
 function Worker:access(conf)
   local opened = self:entry(conf).gateway or self:wait_for(self:entry(conf))
   if not opened then
+    self:count_unconfigured()
     return gateway.INVALID
   end
   return opened:access()

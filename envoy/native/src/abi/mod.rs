@@ -23,8 +23,8 @@ mod types;
 
 pub use self::callbacks::Callbacks;
 pub(crate) use self::envoy::{
-    Config, ConfigWaker, Filter, Kind, Metric, Request, StreamWaker, peer_certificate_digest,
-    source_address,
+    Config, ConfigWaker, Filter, ForeignRoute, Kind, Metric, Request, StreamWaker,
+    peer_certificate_digest, source_address,
 };
 pub use self::hooks::REQUIRED_HOOKS;
 pub use self::secrets::SECRET_SYMBOLS;
